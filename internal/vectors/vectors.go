@@ -1,0 +1,116 @@
+// Package vectors holds the project's test vectors, so that unit tests and
+// end-to-end tests judge by the same lines and a clone tests itself anywhere.
+// What the fields mean is said in testdata/README.md. For tests only.
+package vectors
+
+import (
+	"bufio"
+	"bytes"
+	"embed"
+	"encoding/json"
+	"testing"
+)
+
+//go:embed testdata
+var testdata embed.FS
+
+// Path is a request target and a path restriction, and how they go together.
+type Path struct {
+	Target string // as sent, any bytes
+	Prefix string // the restriction, as `key create --path` takes it
+	Expect string // allow, deny or deny_ambiguous
+	Class  string
+	Why    string
+}
+
+// Authorization is a request's credentials as sent, and how they must be read.
+type Authorization struct {
+	Headers [][2]string // header lines in order, the Authorization line first; any bytes
+	Target  string
+	Expect  string // basic, bearer, apikey, none, deny_malformed, …
+	Why     string
+
+	Credential     string // the token, where the line tells; "" where it does not
+	User, Password string // with basic
+}
+
+// Paths returns the lines of paths.jsonl.
+func Paths(t testing.TB) []Path {
+	t.Helper()
+	var all []Path
+	eachLine(t, "paths.jsonl", func(line []byte) error {
+		var raw struct {
+			Path, Prefix, Expect, Class, Why string
+			PathB64                          []byte `json:"path_b64"`
+		}
+		if err := json.Unmarshal(line, &raw); err != nil {
+			return err
+		}
+		p := Path{Target: raw.Path, Prefix: raw.Prefix, Expect: raw.Expect, Class: raw.Class, Why: raw.Why}
+		if raw.PathB64 != nil {
+			p.Target = string(raw.PathB64)
+		}
+		all = append(all, p)
+		return nil
+	})
+	return all
+}
+
+// Authorizations returns the lines of authorization.jsonl.
+func Authorizations(t testing.TB) []Authorization {
+	t.Helper()
+	var all []Authorization
+	eachLine(t, "authorization.jsonl", func(line []byte) error {
+		a, err := parseAuthorization(line)
+		all = append(all, a)
+		return err
+	})
+	return all
+}
+
+func parseAuthorization(line []byte) (Authorization, error) {
+	var raw struct {
+		Header                        *string
+		HeaderB64                     []byte `json:"header_b64"`
+		Headers                       [][2]string
+		Path, Expect, Why, Credential string
+		UserB64                       []byte `json:"user_b64"`
+		PassB64                       []byte `json:"pass_b64"`
+	}
+	if err := json.Unmarshal(line, &raw); err != nil {
+		return Authorization{}, err
+	}
+	a := Authorization{Target: raw.Path, Expect: raw.Expect, Why: raw.Why, Credential: raw.Credential}
+	if a.Target == "" {
+		a.Target = "/"
+	}
+	switch {
+	case raw.HeaderB64 != nil:
+		a.Headers = append(a.Headers, [2]string{"authorization", string(raw.HeaderB64)})
+	case raw.Header != nil:
+		a.Headers = append(a.Headers, [2]string{"authorization", *raw.Header})
+	}
+	a.Headers = append(a.Headers, raw.Headers...)
+	a.User, a.Password = string(raw.UserB64), string(raw.PassB64)
+	return a, nil
+}
+
+func eachLine(t testing.TB, file string, parse func(line []byte) error) {
+	t.Helper()
+	text, err := testdata.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, len(text))
+	n := 0
+	for lines.Scan() {
+		n++
+		if err := parse(lines.Bytes()); err != nil {
+			t.Fatalf("%s:%d: %v", file, n, err)
+		}
+	}
+	if err := lines.Err(); err != nil || n == 0 {
+		t.Fatalf("%s: %d lines, %v", file, n, err)
+	}
+}
