@@ -1,0 +1,200 @@
+// Package authz is the core: it says what a request, a credential, a
+// principal, a path, a scope and a decision are, and in what order a request
+// is judged. It knows no wire format, reads no file and asks no network; what
+// it needs of others comes in through small interfaces.
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Policy knows the operator's rules about places.
+type Policy interface {
+	// Route returns the route that is in force for the request. Any reason but
+	// OK refuses it; the route, where there is one, then gives the error style.
+	Route(r *Request, path Path) (*Route, Reason)
+	// Permit tells whether the principal may come to the path by the route.
+	Permit(p *Principal, path Path, route *Route) Reason
+}
+
+// Verifier knows credentials.
+type Verifier interface {
+	// Verify returns the principal that the credential stands for. An error is
+	// ErrNotMine, where the verifier does not check such a credential; a
+	// *Refusal, where the credential is no good; anything else means that it
+	// could not tell. It must not keep the credential.
+	Verify(ctx context.Context, c *Credential, now time.Time) (*Principal, error)
+}
+
+// ErrNotMine is a verifier's word that a credential is not of its kind.
+var ErrNotMine = errors.New("credential of another kind")
+
+// Refusal is a verifier's word that a credential is no good, and why.
+type Refusal struct {
+	Reason Reason
+	// Principal is whose credential it was, where that is known (an expired or revoked key). For the log.
+	Principal *Principal
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Reason.String() }
+
+// Observer is told of each decision: metrics, log, usage. It must not keep the
+// request or the decision.
+type Observer interface {
+	Observe(r *Request, d *Decision, took time.Duration)
+}
+
+// Config is what a Checker is made of. All parts are needed.
+type Config struct {
+	Ready        func() error // an error while nothing can be judged yet; everything is then denied
+	Paths        PathRules
+	Policy       Policy
+	Sources      Sources
+	Verifier     Verifier
+	Identity     *Identity
+	RequireHTTPS bool
+	Observers    []Observer
+	Now          func() time.Time
+	NewID        func() string // names a decision
+}
+
+// Checker judges requests.
+type Checker struct {
+	cfg      Config
+	carriers []string
+}
+
+// NewChecker returns a Checker of the given parts.
+func NewChecker(cfg Config) (*Checker, error) {
+	if cfg.Ready == nil || cfg.Policy == nil || cfg.Verifier == nil || cfg.Identity == nil || cfg.Now == nil || cfg.NewID == nil {
+		return nil, errors.New("authz: a part is missing from the Config")
+	}
+	return &Checker{cfg, cfg.Sources.carriers()}, nil
+}
+
+// Check judges one request and lets the observers know. Nothing passes it unobserved.
+func (c *Checker) Check(ctx context.Context, r *Request) Decision {
+	start := c.cfg.Now()
+	d := c.judge(ctx, r, start)
+	if !d.Allowed() {
+		d.ID = c.cfg.NewID()
+	}
+	c.observe(r, &d, c.cfg.Now().Sub(start))
+	return d
+}
+
+// judge is the way a request takes. Each step denies or goes on; there is no way back up.
+func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decision) {
+	defer func() {
+		if v := recover(); v != nil {
+			d = Decision{Reason: Internal, Route: d.Route, Cause: fmt.Errorf("panic: %v", v)}
+		}
+	}()
+	if err := c.cfg.Ready(); err != nil {
+		return c.deny(r, d, "ready", Unavailable, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return c.deny(r, d, "deadline", Overloaded, err)
+	}
+	path, err := ParsePath(r.Target, c.cfg.Paths)
+	if err != nil {
+		return c.deny(r, d, "path", AmbiguousPath, err)
+	}
+	r.trace("path", path.Canonical())
+
+	if d.Route, d.Reason = c.cfg.Policy.Route(r, path); d.Reason != OK {
+		return c.deny(r, d, "route", d.Reason, nil)
+	}
+	r.trace("route", d.Route.String())
+	if c.cfg.RequireHTTPS && !equalASCIIFold(r.Scheme, "https") {
+		return c.deny(r, d, "https", HTTPSRequired, nil)
+	}
+	if d.Route.Auth == AuthDeny {
+		return c.deny(r, d, "route", RouteDenied, nil)
+	}
+	if d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight() {
+		return c.allow(r, d, Anonymous, anonymous)
+	}
+
+	switch reason := c.cfg.Sources.read(r); {
+	case reason == NoCredential && d.Route.Auth == AuthOptional:
+		return c.allow(r, d, Anonymous, anonymous)
+	case reason != OK:
+		return c.deny(r, d, "credential", reason, nil)
+	}
+	p, reason, err := c.verify(ctx, r, now)
+	if d.Principal = p; reason != OK {
+		return c.deny(r, d, "credential", reason, err)
+	}
+	if r.Trace != nil { // the text is made for who asks alone
+		r.Trace("credential", p.Method.String()+" of "+p.Subject())
+	}
+
+	if reason := c.cfg.Policy.Permit(p, path, d.Route); reason != OK {
+		return c.deny(r, d, "policy", reason, nil)
+	}
+	return c.allow(r, d, OK, p)
+}
+
+// verify asks the verifier and turns its three outcomes into reasons.
+func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
+	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
+	switch refusal, ok := errors.AsType[*Refusal](err); {
+	case err == nil && p != nil && p.Method != MethodNone:
+		return p, OK, nil
+	case err == nil:
+		return nil, Internal, errors.New("a verifier returned neither principal nor error")
+	case ok && !refusal.Reason.Allows():
+		return refusal.Principal, refusal.Reason, nil
+	case errors.Is(err, ErrNotMine):
+		return nil, InvalidToken, nil
+	default:
+		return nil, Unavailable, err
+	}
+}
+
+func (c *Checker) deny(r *Request, d Decision, step string, reason Reason, cause error) Decision {
+	d.Reason, d.Cause = reason, cause
+	if r.Trace != nil {
+		outcome := reason.String()
+		if cause != nil {
+			outcome += " (" + cause.Error() + ")"
+		}
+		r.Trace(step, outcome)
+	}
+	return d
+}
+
+func (c *Checker) allow(r *Request, d Decision, reason Reason, p *Principal) Decision {
+	d.Reason, d.Principal = reason, p
+	c.dress(r, &d)
+	r.trace("allow", reason.String())
+	return d
+}
+
+// dress fills in what the upstream is to see and what it must not.
+func (c *Checker) dress(r *Request, d *Decision) {
+	c.cfg.Identity.apply(d.Principal, r)
+	if !d.Route.ForwardCredentials {
+		r.remove = append(r.remove, c.carriers...)
+		if rest, found := c.cfg.Sources.cutCookie(r); found && rest != "" {
+			r.set = append(r.set, Header{"cookie", rest})
+		} else if found {
+			r.remove = append(r.remove, "cookie")
+		}
+		if c.cfg.Sources.inQuery(r.Target) {
+			d.RemoveQuery = c.cfg.Sources.Query
+		}
+	}
+	d.Set, d.Remove = r.set, r.remove
+}
+
+func (c *Checker) observe(r *Request, d *Decision, took time.Duration) {
+	for _, o := range c.cfg.Observers {
+		o.Observe(r, d, took)
+	}
+}

@@ -1,0 +1,296 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// world is a Checker with parts a test can set.
+type world struct {
+	ready    error
+	route    Route
+	reason   Reason
+	verify   func(*Credential) (*Principal, error)
+	permit   Reason
+	https    bool
+	observed []Decision
+}
+
+func newWorld() *world {
+	return &world{
+		route:  Route{Auth: AuthRequired},
+		reason: OK, permit: OK,
+		verify: func(*Credential) (*Principal, error) { return alice(), nil },
+	}
+}
+
+func alice() *Principal {
+	return &Principal{Method: MethodAPIKey, User: "alice", KeyID: "k_1", Paths: AnyPath(), UserPaths: AnyPath()}
+}
+
+func (w *world) Route(*Request, Path) (*Route, Reason)  { return &w.route, w.reason }
+func (w *world) Permit(*Principal, Path, *Route) Reason { return w.permit }
+func (w *world) Observe(_ *Request, d *Decision, _ time.Duration) {
+	w.observed = append(w.observed, *d)
+}
+func (w *world) Verify(_ context.Context, c *Credential, _ time.Time) (*Principal, error) {
+	return w.verify(c)
+}
+
+func (w *world) checker(t testing.TB) *Checker {
+	t.Helper()
+	identity, err := NewIdentity(map[string]Field{"X-Auth-Subject": FieldSubject, "x-auth-project": FieldProject}, []string{"authorization", "x-api-key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewChecker(Config{
+		Ready: func() error { return w.ready }, Policy: w, Verifier: w, Identity: identity, RequireHTTPS: w.https,
+		Sources:   Sources{Bearer: true, Header: "x-api-key", Cookie: "session", Query: "key"},
+		Observers: []Observer{w}, Now: time.Now, NewID: func() string { return "id" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func request() *Request {
+	return &Request{Method: "GET", Scheme: "http", Target: "/a", Headers: []Header{{"authorization", "Bearer tok"}}}
+}
+
+// TestEveryStepDenies takes each step's "no" in turn; the rest says yes.
+func TestEveryStepDenies(t *testing.T) {
+	tests := []struct {
+		name string
+		set  func(*world, *Request)
+		want Reason
+	}{
+		{"all is well", func(*world, *Request) {}, OK},
+		{"not ready", func(w *world, _ *Request) { w.ready = errors.New("no keys") }, Unavailable},
+		{"ambiguous path", func(_ *world, r *Request) { r.Target = "/a/../b" }, AmbiguousPath},
+		{"no path (CONNECT)", func(_ *world, r *Request) { r.Target = "" }, AmbiguousPath},
+		{"method", func(w *world, _ *Request) { w.reason = MethodNotAllowed }, MethodNotAllowed},
+		{"route denies", func(w *world, _ *Request) { w.route.Auth = AuthDeny }, RouteDenied},
+		{"zero route", func(w *world, _ *Request) { w.route = Route{} }, RouteDenied},
+		{"http", func(w *world, _ *Request) { w.https = true }, HTTPSRequired},
+		{"https", func(w *world, r *Request) { w.https = true; r.Scheme = "HTTPS" }, OK},
+		{"no credential", func(_ *world, r *Request) { r.Headers = nil }, NoCredential},
+		{"no credential, optional", func(w *world, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, Anonymous},
+		{"bad credential, optional", func(w *world, r *Request) {
+			w.route.Auth = AuthOptional
+			w.verify = func(*Credential) (*Principal, error) { return nil, &Refusal{Reason: UnknownKey} }
+		}, UnknownKey},
+		{"malformed credential, optional", func(w *world, r *Request) {
+			w.route.Auth = AuthOptional
+			r.Headers[0].Value = "Bearer"
+		}, MalformedCredential},
+		{"bad credential, none", func(w *world, r *Request) { w.route.Auth = AuthNone; r.Headers[0].Value = "Bearer" }, Anonymous},
+		{"nobody's kind", func(w *world, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { return nil, ErrNotMine }
+		}, InvalidToken},
+		{"can't tell", func(w *world, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { return nil, errors.New("store away") }
+		}, Unavailable},
+		{"can't tell, optional", func(w *world, _ *Request) {
+			w.route.Auth = AuthOptional
+			w.verify = func(*Credential) (*Principal, error) { return nil, context.DeadlineExceeded }
+		}, Unavailable},
+		{"neither principal nor error", func(w *world, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { return nil, nil }
+		}, Internal},
+		{"zero principal", func(w *world, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { return &Principal{}, nil }
+		}, Internal},
+		{"refusal that would allow", func(w *world, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { return alice(), &Refusal{Reason: OK} }
+		}, Unavailable},
+		{"panic", func(w *world, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { panic("boom") }
+		}, Internal},
+		{"policy", func(w *world, _ *Request) { w.permit = InsufficientScope }, InsufficientScope},
+		{"zero permit", func(w *world, _ *Request) { w.permit = 0 }, Internal},
+		{"preflight where the route says so", func(w *world, r *Request) {
+			w.route.Preflight = true
+			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
+		}, Anonymous},
+		{"preflight elsewhere", func(_ *world, r *Request) {
+			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
+		}, NoCredential},
+		{"OPTIONS that is no preflight", func(w *world, r *Request) {
+			w.route.Preflight = true
+			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}}
+		}, NoCredential},
+		{"GET that looks like a preflight", func(w *world, r *Request) {
+			w.route.Preflight = true
+			r.Headers = []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
+		}, NoCredential},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w, r := newWorld(), request()
+			test.set(w, r)
+			d := w.checker(t).Check(context.Background(), r)
+			if d.Reason != test.want {
+				t.Errorf("%s (%v), want %s", d.Reason, d.Cause, test.want)
+			}
+			if d.Allowed() == (d.ID != "") {
+				t.Errorf("allowed %v with the id %q: a denial has one", d.Allowed(), d.ID)
+			}
+			if len(w.observed) != 1 || w.observed[0].Reason != d.Reason {
+				t.Errorf("observed %v", w.observed)
+			}
+		})
+	}
+}
+
+func TestLateRequestIsNotJudged(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	w := newWorld()
+	if d := w.checker(t).Check(ctx, request()); d.Reason != Overloaded {
+		t.Errorf("%s, want overloaded", d.Reason)
+	}
+}
+
+func TestZeroValuesDeny(t *testing.T) {
+	if d := (Decision{}); d.Allowed() || d.Reason.Status() != 503 {
+		t.Error("the zero Decision allows")
+	}
+	for _, r := range append(Reasons(), Reason(200)) {
+		if allows, want := r.Allows(), r.String() == "ok" || r.String() == "anonymous"; allows != want {
+			t.Errorf("%s allows: %v", r, allows)
+		}
+		if status := r.Status(); (status == 200) != r.Allows() {
+			t.Errorf("%s has status %d", r, status)
+		}
+		if r.String() == "" {
+			t.Errorf("reason %d has no name", r)
+		}
+	}
+	if _, err := NewChecker(Config{}); err == nil {
+		t.Error("a Checker of nothing")
+	}
+}
+
+func TestDress(t *testing.T) {
+	w, r := newWorld(), request()
+	r.Target = "/a?key="
+	r.Headers = append(r.Headers,
+		Header{"x-auth-subject", "root"}, Header{"x_auth_subject", "root"}, Header{"x.auth.subject", "root"},
+		Header{"x_api.key", "k"}, Header{"x-auth-subject2", "mine"}, Header{"cookie", "a=1; session=; b=2"})
+	d := w.checker(t).Check(context.Background(), r)
+	if want := []Header{{"x-auth-subject", "alice"}, {"cookie", "a=1; b=2"}}; !slices.Equal(d.Set, want) {
+		t.Errorf("set %v, want %v", d.Set, want)
+	}
+	if want := []string{"x-auth-project", "x_auth_subject", "x.auth.subject", "x_api.key", "authorization", "x-api-key"}; !slices.Equal(d.Remove, want) {
+		t.Errorf("removed %v, want %v", d.Remove, want)
+	}
+	if d.RemoveQuery != "key" {
+		t.Errorf("removed the query parameter %q", d.RemoveQuery)
+	}
+
+	w.route.Auth = AuthNone
+	r = request()
+	if d := w.checker(t).Check(context.Background(), r); len(d.Set) != 0 || !slices.Contains(d.Remove, "authorization") || !slices.Contains(d.Remove, "x-auth-subject") {
+		t.Errorf("anonymous: set %v, removed %v", d.Set, d.Remove)
+	}
+	w.route.ForwardCredentials = true
+	r = request()
+	if d := w.checker(t).Check(context.Background(), r); slices.Contains(d.Remove, "authorization") || !slices.Contains(d.Remove, "x-auth-subject") {
+		t.Errorf("credentials forwarded: removed %v", d.Remove)
+	}
+}
+
+func TestIdentityRefusesConfusion(t *testing.T) {
+	for _, fields := range []map[string]Field{
+		{"x-auth-user": FieldSubject, "x_auth_user": FieldKeyID},
+		{"Authorization": FieldSubject},
+		{"x auth": FieldSubject},
+		{"x-auth": "secret"},
+	} {
+		if _, err := NewIdentity(fields, []string{"authorization"}); err == nil {
+			t.Errorf("%v: accepted", fields)
+		}
+	}
+}
+
+func TestHeaderValuesAreLegal(t *testing.T) {
+	for in, want := range map[string]string{
+		"alice": "alice", "a b": "a%20b", "a\r\nb": "a%0D%0Ab", "é": "%C3%A9", "a,b": "a%2Cb", "50%": "50%25", "": "",
+	} {
+		if got := headerValue(in); got != want {
+			t.Errorf("headerValue(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSecretIsNeverPrinted(t *testing.T) {
+	s := NewSecret("hunter2")
+	marshalled, err := json.Marshal(map[string]any{"s": s, "c": Credential{Secret: s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", s, "in", Credential{Secret: s})
+	for _, text := range []string{
+		string(marshalled), log.String(), s.String(),
+		fmt.Sprintf("%v %+v %#v %s %q %x %d", s, s, s, s, s, s, s), fmt.Sprintf("%v %+v %#v %x", Credential{Secret: s}, &Credential{Secret: s}, Credential{Secret: s}, Credential{Secret: s}),
+	} {
+		if strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) || !strings.Contains(text, "[secret]") {
+			t.Errorf("printed: %s", text)
+		}
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	tests := []struct {
+		header string
+		hops   int
+		want   string
+	}{
+		{"9.9.9.9, 1.2.3.4", 0, "peer"},
+		{"9.9.9.9, 1.2.3.4", 1, "1.2.3.4"},
+		{"9.9.9.9, 1.2.3.4", 2, "9.9.9.9"},
+		{"9.9.9.9, 1.2.3.4", 3, "peer"},
+		{"9.9.9.9,", 1, "peer"},
+		{"", 1, "peer"},
+		{"a\x01b", 1, "peer"},
+	}
+	for _, test := range tests {
+		r := &Request{Peer: "peer", Headers: []Header{{"x-forwarded-for", test.header}}}
+		if got := ClientAddress(r, test.hops); got != test.want {
+			t.Errorf("%q with %d hops: %s, want %s", test.header, test.hops, got, test.want)
+		}
+	}
+	twice := &Request{Peer: "peer", Headers: []Header{{"x-forwarded-for", "1.1.1.1"}, {"x-forwarded-for", "2.2.2.2"}}}
+	if got := ClientAddress(twice, 1); got != "peer" {
+		t.Errorf("the header twice: %s, want the peer", got)
+	}
+}
+
+func TestCheckAllocations(t *testing.T) {
+	w := newWorld()
+	p := alice()
+	w.verify = func(*Credential) (*Principal, error) { return p, nil }
+	c := w.checker(t)
+	r := request()
+	headers := slices.Clone(r.Headers)
+	allocs := testing.AllocsPerRun(1000, func() {
+		r.Reset()
+		r.Target, r.Headers = "/a", append(r.Headers, headers...)
+		w.observed = w.observed[:0]
+		if d := c.Check(context.Background(), r); !d.Allowed() {
+			t.Fatal(d.Reason)
+		}
+	})
+	if allocs > 1 {
+		t.Errorf("%v allocations a check, want at most 1", allocs)
+	}
+}

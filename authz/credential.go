@@ -1,0 +1,174 @@
+package authz
+
+import (
+	"encoding/base64"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// CredentialKind says in which form a credential was given. The zero kind is none at all.
+type CredentialKind uint8
+
+// The forms of a credential.
+const (
+	NoForm  CredentialKind = iota
+	Bearer                 // RFC 6750: Authorization, or the cookie
+	Basic                  // RFC 7617: user and password
+	BareKey                // an API key as such: its own header, or the query
+)
+
+// Credential is what a request shows to be let in, parsed but not yet believed.
+type Credential struct {
+	Kind   CredentialKind
+	User   string // with Basic
+	Secret Secret // token, password or key
+}
+
+// Limits of a credential, in bytes.
+const (
+	maxCredential = 8192
+	maxScheme     = 32
+	maxUser       = 255
+)
+
+// parseAuthorization reads the value of an Authorization header: a scheme in
+// ASCII, one or more spaces, and one token68 (RFC 9110 section 11.4). Its
+// answer is OK, NoCredential for a blank value, or the reason to refuse.
+func parseAuthorization(value string) (Credential, Reason) {
+	value = strings.Trim(value, " \t")
+	if value == "" {
+		return Credential{}, NoCredential
+	}
+	scheme, rest, spaced := strings.Cut(value[:min(len(value), maxScheme+1)], " ")
+	if !isToken(scheme) || len(scheme) > maxScheme {
+		return Credential{}, MalformedCredential
+	}
+	rest = strings.TrimLeft(value[len(scheme):], " ")
+	if len(rest) > maxCredential || !isPrintable(rest) {
+		return Credential{}, MalformedCredential
+	}
+	switch {
+	case !spaced || rest == "":
+		return Credential{}, MalformedCredential
+	case equalASCIIFold(scheme, "bearer"):
+		return parseBearer(rest)
+	case equalASCIIFold(scheme, "basic"):
+		return parseBasic(rest)
+	default:
+		return Credential{}, UnsupportedCredential
+	}
+}
+
+func parseBearer(token string) (Credential, Reason) {
+	if strings.ContainsAny(token, " ,;") {
+		return Credential{}, AmbiguousCredential
+	}
+	if !isToken68(token) {
+		return Credential{}, MalformedCredential
+	}
+	return Credential{Kind: Bearer, Secret: NewSecret(token)}, OK
+}
+
+func parseBasic(token string) (Credential, Reason) {
+	word, _, _ := strings.Cut(token, " ")
+	if strings.Contains(token, ",") || strings.Contains(token, ";") ||
+		equalASCIIFold(word, "bearer") || equalASCIIFold(word, "basic") {
+		return Credential{}, AmbiguousCredential
+	}
+	// Strict refuses non-zero trailing bits; CR and LF, which Go's decoder
+	// skips, were refused with the other control bytes.
+	decoded, err := base64.StdEncoding.Strict().DecodeString(token)
+	if err != nil {
+		return Credential{}, MalformedCredential
+	}
+	user, password, colon := strings.Cut(string(decoded), ":")
+	if !colon || user == "" || len(user) > maxUser || !isPlainText(user) || !isPlainText(password) {
+		return Credential{}, MalformedCredential
+	}
+	return Credential{Kind: Basic, User: user, Secret: NewSecret(password)}, OK
+}
+
+// parseKey reads the value of an API key header or parameter.
+func parseKey(value string) (Credential, Reason) {
+	value = strings.Trim(value, " \t")
+	switch {
+	case value == "":
+		return Credential{}, NoCredential
+	case len(value) > maxCredential || !isPrintable(value):
+		return Credential{}, MalformedCredential
+	case strings.ContainsAny(value, ",;"):
+		return Credential{}, AmbiguousCredential
+	case strings.Contains(value, " ") || !isToken68(value):
+		return Credential{}, MalformedCredential
+	default:
+		return Credential{Kind: BareKey, Secret: NewSecret(value)}, OK
+	}
+}
+
+// isToken68 holds s to the token68 rule of RFC 9110 section 11.2.
+func isToken68(s string) bool {
+	body := strings.TrimRight(s, "=")
+	for i := range len(body) {
+		if c := body[i]; !isAlphanumeric(c) && c != '-' && c != '.' && c != '_' && c != '~' && c != '+' && c != '/' {
+			return false
+		}
+	}
+	return body != ""
+}
+
+// isToken holds s to the token rule of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isPrintable tells whether s is of visible ASCII and spaces.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// isPlainText tells whether s is UTF-8 without control characters (RFC 7617
+// section 2) and without what only steers how text is shown: bidi overrides,
+// byte order marks, line separators. The two joiners are part of ordinary words.
+func isPlainText(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if r < utf8.RuneSelf && r >= 0x20 && r != 0x7f || r == 0x200c || r == 0x200d {
+			continue
+		}
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalASCIIFold compares s with a word in lower case, ASCII letters in either
+// case. strings.EqualFold would take the long s of "Baſic" for an s.
+func equalASCIIFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}

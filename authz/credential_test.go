@@ -1,0 +1,182 @@
+package authz
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"keyward/internal/vectors"
+)
+
+// vectorSources are those that authorization.jsonl is written for.
+var vectorSources = Sources{
+	Bearer: true, Basic: true, Header: "x-api-key", Cookie: "session",
+	Reserved: []string{"access_token", "api_key"},
+}
+
+func TestAuthorizationVectors(t *testing.T) {
+	for _, v := range vectors.Authorizations(t) {
+		r := Request{Target: v.Target}
+		for _, h := range v.Headers {
+			r.Headers = append(r.Headers, Header{strings.ToLower(h[0]), h[1]})
+		}
+		reason := vectorSources.read(&r)
+		if got := readAs(&r, reason, v.Expect); got != v.Expect {
+			t.Errorf("%.80q: %s, want %s (%s)", v.Headers, got, v.Expect, v.Why)
+			continue
+		}
+		if v.Expect == "basic" && (r.credential.User != v.User || r.credential.Secret.Reveal() != v.Password) {
+			t.Errorf("%s: another user or password", v.Why)
+		}
+		if v.Credential != "" && r.credential.Secret.Reveal() != v.Credential {
+			t.Errorf("%s: another credential", v.Why)
+		}
+	}
+}
+
+// readAs says what was read in the words of the vectors. They tell "too large"
+// from "malformed", which are one reason.
+func readAs(r *Request, reason Reason, expect string) string {
+	switch reason {
+	case MalformedCredential:
+		if expect == "deny_too_large" {
+			return expect
+		}
+		return "deny_malformed"
+	case AmbiguousCredential:
+		return "deny_ambiguous"
+	case UnsupportedCredential:
+		return "deny_unsupported"
+	case NoCredential:
+		return "none"
+	}
+	return map[CredentialKind]string{Bearer: "bearer", Basic: "basic", BareKey: "apikey"}[r.credential.Kind]
+}
+
+func TestQuerySource(t *testing.T) {
+	sources := Sources{Bearer: true, Query: "api_key", Reserved: []string{"access_token", "api_key"}}
+	tests := []struct {
+		target string
+		want   Reason
+	}{
+		{"/?api_key=k1", OK},
+		{"/?a=b&api_key=k1&c", OK},
+		{"/", NoCredential},
+		{"/?api_key=", NoCredential},
+		{"/?api_key", NoCredential},
+		{"/?access_token=k1", NoCredential},
+		{"/?API_KEY=k1", NoCredential},
+		{"/?api_key=k1&api_key=k1", AmbiguousCredential},
+		{"/?api_key=k1&access_token=k2", AmbiguousCredential},
+		{"/?access_token=k1&access_token=k2", AmbiguousCredential},
+		{"/?api%5fkey=k1", AmbiguousCredential},
+		{"/?%61pi_key=k1", AmbiguousCredential},
+		{"/?a=b;api_key=k1", AmbiguousCredential},
+		{"/?api_key=k1;a=b", AmbiguousCredential},
+		{"/?api_key=a%20b", MalformedCredential},
+		{"/?api_key=a,b", AmbiguousCredential},
+	}
+	for _, test := range tests {
+		r := Request{Target: test.target}
+		if got := sources.read(&r); got != test.want {
+			t.Errorf("%s: %s, want %s", test.target, got, test.want)
+		}
+	}
+	for _, target := range []string{"/?api%5fkey=k1", "/?a=b;api_key=k1"} {
+		off := Sources{Bearer: true, Reserved: []string{"api_key"}}
+		r := Request{Target: target, Headers: []Header{{"authorization", "Bearer t"}}}
+		if got := off.read(&r); got != AmbiguousCredential {
+			t.Errorf("query off, token and %s: %s, want ambiguous_credential", target, got)
+		}
+	}
+}
+
+func TestDisabledSchemesAreUnsupported(t *testing.T) {
+	for _, value := range []string{"Bearer abc", "Basic YTpi"} {
+		r := Request{Headers: []Header{{"authorization", value}}}
+		if got := (&Sources{}).read(&r); got != UnsupportedCredential {
+			t.Errorf("%s with no scheme enabled: %s, want unsupported_credential", value, got)
+		}
+	}
+	r := Request{Headers: []Header{{"cookie", "session=abc"}}}
+	if got := (&Sources{Cookie: "session"}).read(&r); got != OK {
+		t.Errorf("the cookie with bearer off: %s, want ok", got)
+	}
+}
+
+func TestCutCookie(t *testing.T) {
+	tests := []struct{ line, rest string }{
+		{"session=s", ""},
+		{"a=1; session=s; b=2", "a=1; b=2"},
+		{"session=s;session=t; a=1", "a=1"},
+		{"xsession=s", "xsession=s"},
+		{"a=1;b=2", "a=1;b=2"},
+	}
+	for _, test := range tests {
+		r := Request{Headers: []Header{{"cookie", test.line}}}
+		rest, found := vectorSources.cutCookie(&r)
+		if !found {
+			rest = test.line
+		}
+		if rest != test.rest {
+			t.Errorf("%q: left %q, want %q", test.line, rest, test.rest)
+		}
+	}
+}
+
+// FuzzAuthorization: what is accepted is within the grammar, and says the same when it is read again.
+func FuzzAuthorization(f *testing.F) {
+	for _, v := range vectors.Authorizations(f) {
+		for _, h := range v.Headers {
+			f.Add(h[1])
+		}
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		c, reason := parseAuthorization(value)
+		if reason != OK {
+			if c != (Credential{}) {
+				t.Fatalf("%s, and a credential", reason)
+			}
+			return
+		}
+		secret := c.Secret.Reveal()
+		switch c.Kind {
+		case Bearer:
+			if !isToken68(secret) || len(secret) > maxCredential {
+				t.Fatalf("accepted a token outside of token68")
+			}
+			if again, reason := parseAuthorization("Bearer " + secret); reason != OK || again != c {
+				t.Fatalf("the token reads otherwise the second time: %s", reason)
+			}
+		case Basic:
+			if c.User == "" || strings.Contains(c.User, ":") || !utf8.ValidString(c.User) || len(c.User) > maxUser {
+				t.Fatalf("accepted the user %q", c.User)
+			}
+		default:
+			t.Fatalf("accepted a credential of kind %d", c.Kind)
+		}
+	})
+}
+
+// FuzzSources: never a panic, and never a credential where two places show one.
+func FuzzSources(f *testing.F) {
+	f.Add("Bearer a", "", "session=b", "/?api_key=c")
+	f.Add("", "k1", "", "/")
+	sources := Sources{Bearer: true, Basic: true, Header: "x-api-key", Cookie: "session", Query: "api_key"}
+	f.Fuzz(func(t *testing.T, authorization, key, cookie, target string) {
+		r := Request{Target: target, Headers: []Header{{"authorization", authorization}, {"x-api-key", key}, {"cookie", cookie}}}
+		reason := sources.read(&r)
+		present := 0
+		for _, value := range []string{authorization, key} {
+			if strings.Trim(value, " \t") != "" {
+				present++
+			}
+		}
+		if present > 1 && reason != AmbiguousCredential {
+			t.Fatalf("two credentials: %s", reason)
+		}
+		if reason == OK && r.credential.Kind == NoForm {
+			t.Fatal("ok without a credential")
+		}
+	})
+}

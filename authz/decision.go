@@ -1,0 +1,79 @@
+package authz
+
+// Decision is the core's answer. The zero Decision denies. Its slices belong
+// to the Request and are good until that is reset.
+type Decision struct {
+	Reason    Reason
+	Route     *Route     // nil where none was found: the transport then uses the default's error style
+	Principal *Principal // nil before a credential was believed
+	Cause     error      // what an operator should know; never said to the client
+
+	// On an allow: what the proxy sets on, and removes from, the request it
+	// passes on. No name is in both.
+	Set         []Header
+	Remove      []string
+	RemoveQuery string // query parameter to remove; "" is none
+
+	// ID names this decision in the log and, on a denial, in the answer.
+	ID string
+}
+
+// Allowed tells whether the request may pass.
+func (d *Decision) Allowed() bool { return d.Reason.Allows() }
+
+// Outcome is the decision in one word, as metrics and logs have it: an error
+// is a denial that says something about us and nothing about the request.
+func (d *Decision) Outcome() string {
+	switch {
+	case d.Allowed():
+		return "allow"
+	case d.Reason.Status() == 503:
+		return "error"
+	default:
+		return "deny"
+	}
+}
+
+// AuthMode says what a route asks of a request. The zero mode denies.
+type AuthMode uint8
+
+// The modes.
+const (
+	AuthDeny     AuthMode = iota
+	AuthNone              // credentials are not looked at
+	AuthOptional          // none is fine, a bad one is not
+	AuthRequired
+)
+
+// ErrorStyle picks the shape of a denial's body.
+type ErrorStyle uint8
+
+// The styles. The zero style is RFC 9457's.
+const (
+	StyleProblem ErrorStyle = iota
+)
+
+// Route is what the operator said about a set of requests. The zero Route denies.
+type Route struct {
+	Name               string
+	Path               string // its pattern as written; "" for the default
+	Auth               AuthMode
+	Methods            []Method // credential kinds accepted; empty is all
+	Scopes             Scopes   // all are needed
+	Project            string   // "" is any
+	Errors             ErrorStyle
+	Preflight          bool // CORS preflights pass without a credential
+	ForwardCredentials bool // the upstream gets them too
+}
+
+// String is the route as a log or a trace names it.
+func (r *Route) String() string {
+	switch {
+	case r.Name != "":
+		return r.Name
+	case r.Path != "":
+		return r.Path
+	default:
+		return "default"
+	}
+}

@@ -1,0 +1,154 @@
+package authz
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Field is a fact about a principal that an identity header can carry.
+type Field string
+
+// The fields.
+const (
+	FieldSubject   Field = "subject"
+	FieldKeyID     Field = "key_id"
+	FieldKeyName   Field = "key_name"
+	FieldProject   Field = "project"
+	FieldScopes    Field = "scopes"
+	FieldMethod    Field = "method"
+	FieldIssuer    Field = "issuer"
+	FieldExpiresAt Field = "expires_at"
+)
+
+// Fields lists them all.
+func Fields() []Field {
+	return []Field{FieldSubject, FieldKeyID, FieldKeyName, FieldProject, FieldScopes, FieldMethod, FieldIssuer, FieldExpiresAt}
+}
+
+// Identity is the set of headers that tell the upstream who asks. What a
+// client sends under one of these names, or under one that an upstream could
+// take for it, never gets through.
+type Identity struct {
+	headers   []identityHeader
+	protected map[string]bool // collapsed names of identity headers and credential carriers
+}
+
+type identityHeader struct {
+	name  string
+	field Field
+}
+
+// NewIdentity takes the names, in any case, and what each carries. The
+// carriers are headers whose aliases must not get through either.
+func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) {
+	id := &Identity{protected: map[string]bool{}}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !isToken(name) {
+			return nil, fmt.Errorf("%q is no header name", name)
+		}
+		if !slices.Contains(Fields(), fields[name]) {
+			return nil, fmt.Errorf("header %s: %q is none of %v", name, fields[name], Fields())
+		}
+		collapsed := collapse(name)
+		if id.protected[collapsed] {
+			return nil, fmt.Errorf("header %s: an upstream could take it for another one of the list", name)
+		}
+		id.protected[collapsed] = true
+		id.headers = append(id.headers, identityHeader{strings.ToLower(name), fields[name]})
+	}
+	for _, name := range carriers {
+		if id.protected[collapse(name)] {
+			return nil, fmt.Errorf("header %s carries a credential and can't carry an identity", name)
+		}
+	}
+	for _, name := range carriers {
+		id.protected[collapse(name)] = true
+	}
+	return id, nil
+}
+
+// apply fills in what to set for the principal and what to remove: every
+// identity header it has no value for, and every alias the client sent.
+func (id *Identity) apply(p *Principal, r *Request) {
+	for _, h := range id.headers {
+		if value := p.field(h.field); value != "" {
+			r.set = append(r.set, Header{h.name, value})
+		} else {
+			r.remove = append(r.remove, h.name)
+		}
+	}
+	for i := range r.Headers {
+		if name := r.Headers[i].Name; strings.ContainsAny(name, "_.") && id.protected[collapse(name)] {
+			r.remove = append(r.remove, name)
+		}
+	}
+}
+
+// collapse maps names that CGI-like upstreams can't tell apart to one
+// (CVE-2026-54763: "_" for "-"; CVE-2026-88011: "." too).
+func collapse(name string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '_' || c == '.':
+			return '-'
+		case 'A' <= c && c <= 'Z':
+			return c + 'a' - 'A'
+		default:
+			return c
+		}
+	}, name)
+}
+
+// field returns the fact as a header value, "" where there is none.
+func (p *Principal) field(f Field) string {
+	switch f {
+	case FieldSubject:
+		return headerValue(p.Subject())
+	case FieldKeyID:
+		return headerValue(p.KeyID)
+	case FieldKeyName:
+		return headerValue(p.KeyName)
+	case FieldProject:
+		return headerValue(p.Project)
+	case FieldScopes:
+		return p.Scopes.String()
+	case FieldMethod:
+		return p.Method.String()
+	case FieldIssuer:
+		return headerValue(p.Issuer)
+	case FieldExpiresAt:
+		if p.ExpiresAt.IsZero() {
+			return ""
+		}
+		return p.ExpiresAt.UTC().Format(time.RFC3339)
+	default:
+		return ""
+	}
+}
+
+// headerValue percent-encodes what is not visible ASCII, the comma, which
+// joins values, and the percent sign, so that an upstream can decode it. A raw
+// control byte would make Envoy answer 500 and others split the header.
+func headerValue(s string) string {
+	clean := true
+	for i := range len(s) {
+		clean = clean && isHeaderSafe(s[i])
+	}
+	if clean {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if isHeaderSafe(s[i]) {
+			b.WriteByte(s[i])
+		} else {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+		}
+	}
+	return b.String()
+}
+
+func isHeaderSafe(c byte) bool { return c > 0x20 && c < 0x7f && c != ',' && c != '%' }

@@ -1,0 +1,76 @@
+package authz
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// DecisionLog writes one line a decision. It implements Observer.
+type DecisionLog struct {
+	Logger *slog.Logger
+	// Allowed logs allows too; denials and errors always are.
+	Allowed bool
+	// Client returns the client's address, which depends on the proxies in front.
+	Client func(*Request) string
+}
+
+// maxLogged bounds what a client can make us write of one of its strings.
+const maxLogged = 512
+
+// Observe implements Observer. The line holds no header and no query, since
+// either may hold a credential.
+func (l *DecisionLog) Observe(r *Request, d *Decision, took time.Duration) {
+	if d.Allowed() && !l.Allowed {
+		return
+	}
+	level := slog.LevelInfo
+	if d.Outcome() == "error" {
+		level = slog.LevelError
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
+		slog.String("decision", d.Outcome()),
+		slog.String("reason", d.Reason.String()),
+		slog.Int("status", d.Reason.Status()),
+		slog.String("transport", string(r.Transport)),
+		slog.String("method", clip(r.Method)),
+		slog.String("host", clip(r.Host)),
+		slog.String("path", clip(withoutQuery(r.Target))),
+		slog.String("client", l.Client(r)),
+		slog.Int64("duration_us", took.Microseconds()),
+	)
+	attrs = appendKnown(attrs, "id", d.ID)
+	attrs = appendKnown(attrs, "request_id", clip(r.RequestID))
+	if d.Route != nil {
+		attrs = append(attrs, slog.String("route", d.Route.String()))
+	}
+	if d.Principal != nil {
+		attrs = append(attrs, slog.String("auth_method", d.Principal.Method.String()))
+		attrs = appendKnown(attrs, "subject", d.Principal.Subject())
+		attrs = appendKnown(attrs, "key_id", d.Principal.KeyID)
+	}
+	if d.Cause != nil {
+		attrs = append(attrs, slog.String("cause", d.Cause.Error()))
+	}
+	l.Logger.LogAttrs(context.Background(), level, "decision", attrs...)
+}
+
+func appendKnown(attrs []slog.Attr, name, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(name, value))
+}
+
+func clip(s string) string { return s[:min(len(s), maxLogged)] }
+
+// withoutQuery is the path of a target that may be no path at all.
+func withoutQuery(target string) string {
+	for i := range len(target) {
+		if target[i] == '?' || target[i] == '#' {
+			return target[:i]
+		}
+	}
+	return target
+}

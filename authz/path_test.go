@@ -1,0 +1,213 @@
+package authz_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+	"keyward/internal/vectors"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+func TestPathVectors(t *testing.T) {
+	for _, v := range vectors.Paths(t) {
+		got := judgePath(t, v.Target, v.Prefix)
+		if got != v.Expect {
+			t.Errorf("%q under %q: %s, want %s (%s)", v.Target, v.Prefix, got, v.Expect, v.Why)
+		}
+	}
+}
+
+func judgePath(t *testing.T, target, pattern string) string {
+	t.Helper()
+	set, err := authz.ParsePathSet([]string{pattern})
+	if err != nil {
+		t.Fatalf("pattern %q: %v", pattern, err)
+	}
+	path, err := authz.ParsePath(target, authz.PathRules{})
+	switch {
+	case errors.Is(err, authz.ErrAmbiguousPath):
+		return "deny_ambiguous"
+	case err != nil:
+		t.Fatalf("%q: an error of another kind: %v", target, err)
+	case set.Contains(path):
+		return "allow"
+	}
+	return "deny"
+}
+
+// TestPathRefusals has a line for each rule that refuses, so that none can be
+// taken out unseen.
+func TestPathRefusals(t *testing.T) {
+	long := "/" + strings.Repeat("a", 8192)
+	many := strings.Repeat("/a", 257)
+	for _, target := range []string{
+		"", "a", "*", "/a b", "/a\x00", "/a\x7f", "/a#b", "/a?b#c", "/a?b c", long, many,
+		"/a\x80", "/a\\b", "/a;b", "/%", "/%4", "/%4g", "/%2f", "/%2F", "/%5c", "/%2e", "/%25", "/%3b", "/%3f", "/%23",
+		"/%00", "/%1f", "/%7f", "/%c2%80", "/%41", "/%7a", "/%30", "/%2d", "/%5f", "/%ff", "/%c3", "/%c3a", "/%c3%41",
+		"/%ed%a0%80", "/%ef%bc%8f", "/%e2%88%95", "//", "/a//b", "/a//", "/.", "/..", "/...", "/a/./b", "/a/..",
+	} {
+		if _, err := authz.ParsePath(target, authz.PathRules{}); !errors.Is(err, authz.ErrAmbiguousPath) {
+			t.Errorf("ParsePath(%.40q) = %v, want ErrAmbiguousPath", target, err)
+		}
+	}
+	for _, target := range []string{"/" + strings.Repeat("a", 8191), strings.Repeat("/a", 256), strings.Repeat("/a", 255) + "/"} {
+		if _, err := authz.ParsePath(target, authz.PathRules{}); err != nil {
+			t.Errorf("ParsePath(%.40q): %v, want it at the limit accepted", target, err)
+		}
+	}
+}
+
+// TestAllowedSpellings: what an operator allows must not smuggle in what stays refused.
+func TestAllowedSpellings(t *testing.T) {
+	tests := []struct {
+		allow  string
+		target string
+		ok     bool
+	}{
+		{"semicolon", "/a;v=1/b", true},
+		{"semicolon", "/a/%3bb", true},
+		{"semicolon", "/a/..;/b", false},
+		{"semicolon", "/a/..;x=y/b", false},
+		{"semicolon", "/a/.;/b", false},
+		{"semicolon", "/a/..%3b/b", false},
+		{"encoded-slash", "/a%2fb", true},
+		{"encoded-slash", "/a/..%2fb", false},
+		{"encoded-slash", "/a%2f..%2fb", false},
+		{"encoded-slash", "/a%2f%2e%2e%2fb", false},
+		{"encoded-percent", "/a%25b", true},
+		{"encoded-percent", "/a/%252e%252e/b", false},
+		{"encoded-percent", "/a/%25252e%25252e/b", false},
+		{"encoded-percent", "/a/..%252fb", false},
+		{"encoded-percent", "/a/" + "%" + strings.Repeat("25", 8) + "2e", false},
+		{"encoded-unreserved", "/%61%2d%5f", true},
+		{"encoded-unreserved", "/a%2ejson", true},
+		{"encoded-unreserved", "/%2e%2e/b", false},
+		{"encoded-unreserved", "/.%2e/b", false},
+		{"empty-segment", "/a//b", true},
+		{"empty-segment", "//", true},
+		{"empty-segment", "/a//../b", false},
+	}
+	for _, test := range tests {
+		rules, err := authz.ParsePathRules([]string{test.allow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := authz.ParsePath(test.target, rules); (err == nil) != test.ok {
+			t.Errorf("with %s allowed, %q: %v, want ok %v", test.allow, test.target, err, test.ok)
+		}
+		if _, err := authz.ParsePath(test.target, authz.PathRules{}); err == nil {
+			t.Errorf("with nothing allowed, %q: accepted", test.target)
+		}
+	}
+	if _, err := authz.ParsePathRules([]string{"backslash"}); err == nil {
+		t.Error("an unknown name in paths.allow: accepted")
+	}
+}
+
+func TestEncodedUnreservedIsTheSamePath(t *testing.T) {
+	rules := authz.PathRules{EncodedUnreserved: true}
+	path, err := authz.ParsePath("/%61dmin", rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern, err := authz.ParsePattern("/admin", rules)
+	if err != nil || !pattern.Matches(path) {
+		t.Errorf("/%%61dmin does not match /admin (%v), though an upstream would take it for that", err)
+	}
+}
+
+// TestLookalikes holds the table to golang.org/x/text: every rune that NFKC
+// turns into a path character is refused, and no rune of ordinary words is.
+func TestLookalikes(t *testing.T) {
+	for r := rune(0xa0); r <= 0x10ffff; r++ {
+		if 0xd800 <= r && r <= 0xdfff {
+			continue
+		}
+		folded := norm.NFKC.String(string(r))
+		if !strings.ContainsAny(folded, `/\.%;?#`) {
+			continue
+		}
+		if _, err := authz.ParsePath("/"+escape(string(r)), authz.PathRules{}); err == nil {
+			t.Errorf("%U is %q by NFKC, and is accepted", r, folded)
+		}
+	}
+	for _, word := range []string{"é", "你好", "ノート", "صفحة", "😀", "½", "ß"} {
+		if _, err := authz.ParsePath("/"+escape(word), authz.PathRules{}); err != nil {
+			t.Errorf("%q: %v", word, err)
+		}
+	}
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		const hex = "0123456789ABCDEF"
+		b.Write([]byte{'%', hex[s[i]>>4], hex[s[i]&15]})
+	}
+	return b.String()
+}
+
+func TestZeroPathsMatchNothing(t *testing.T) {
+	path, err := authz.ParsePath("/a", authz.PathRules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (authz.PathSet{}).Contains(path) {
+		t.Error("the zero PathSet contains a path")
+	}
+	if (authz.Pattern{}).Matches(path) || (authz.Pattern{}).Matches(authz.Path{}) {
+		t.Error("the zero Pattern matches")
+	}
+	root, err := authz.ParsePattern("/", authz.PathRules{})
+	if err != nil || root.Matches(authz.Path{}) {
+		t.Error("the zero Path is inside a pattern")
+	}
+}
+
+// FuzzPath: a path is refused, or it is what every reading of it is: no
+// reading climbs, and no server finds it outside of the pattern it matches.
+func FuzzPath(f *testing.F) {
+	for _, v := range vectors.Paths(f) {
+		f.Add(v.Target, uint8(0))
+		f.Add(v.Target, uint8(31))
+	}
+	f.Fuzz(func(t *testing.T, target string, allow uint8) {
+		rules := authz.PathRules{
+			Semicolon: allow&1 != 0, EncodedSlash: allow&2 != 0, EncodedPercent: allow&4 != 0,
+			EncodedUnreserved: allow&8 != 0, EmptySegment: allow&16 != 0,
+		}
+		path, err := authz.ParsePath(target, rules)
+		if err != nil {
+			if path != (authz.Path{}) {
+				t.Fatal("an error, and a path")
+			}
+			return
+		}
+		if !strings.HasPrefix(target, path.String()) || path.Canonical()[0] != '/' {
+			t.Fatalf("%q became %q", target, path.String())
+		}
+		for _, reading := range []string{path.Canonical(), path.Plain().Canonical()} {
+			for segment := range strings.SplitSeq(reading, "/") {
+				if segment != "" && strings.Trim(segment, ".") == "" {
+					t.Fatalf("%q has the reading %q, which climbs", target, reading)
+				}
+			}
+		}
+		again, err := authz.ParsePath(path.String(), rules)
+		if err != nil || again.Canonical() != path.Canonical() {
+			t.Fatalf("%q: a path that was accepted is not accepted again: %v", target, err)
+		}
+	})
+}
+
+func BenchmarkParsePath(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := authz.ParsePath("/api/v1/projects/12345/items?limit=10", authz.PathRules{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

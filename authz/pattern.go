@@ -1,0 +1,102 @@
+package authz
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Pattern is a path restriction of a key, a user or a route: "/a" for that
+// path and all below it by whole segments, "/a/" for what is below it only,
+// "/" for all, "=/a" for that one path. The zero Pattern matches nothing.
+type Pattern struct {
+	path  string // canonical
+	exact bool
+}
+
+// ParsePattern reads a pattern. Its path is held to the same rules as a
+// request's, as the operator has set them, so that no pattern exists that no request could match.
+func ParsePattern(text string, rules PathRules) (Pattern, error) {
+	raw, exact := strings.CutPrefix(text, "=")
+	if strings.Contains(raw, "?") {
+		return Pattern{}, fmt.Errorf("path %q: a query is not part of a path", text)
+	}
+	path, err := ParsePath(raw, rules)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("path %q: %w", text, err)
+	}
+	return Pattern{path: path.canonical, exact: exact}, nil
+}
+
+// Matches tells whether the path is the pattern's or, for a prefix, below it.
+func (p Pattern) Matches(path Path) bool {
+	switch {
+	case p.path == "" || path.canonical == "":
+		return false
+	case p.exact:
+		return path.canonical == p.path
+	case !strings.HasPrefix(path.canonical, p.path):
+		return false
+	default:
+		return p.path[len(p.path)-1] == '/' || len(path.canonical) == len(p.path) || path.canonical[len(p.path)] == '/'
+	}
+}
+
+// Exact tells whether the pattern is for one path only.
+func (p Pattern) Exact() bool { return p.exact }
+
+// Path is the pattern's canonical path, without the "=".
+func (p Pattern) Path() string { return p.path }
+
+// String is the pattern as an operator writes it.
+func (p Pattern) String() string {
+	if p.exact {
+		return "=" + p.path
+	}
+	return p.path
+}
+
+// PathSet is where a principal may go. The zero PathSet is nowhere.
+type PathSet struct {
+	anywhere bool
+	patterns []Pattern
+}
+
+// AnyPath is the set of all paths.
+func AnyPath() PathSet { return PathSet{anywhere: true} }
+
+// ParsePathSet makes the set that a record's list of patterns stands for. A
+// record without patterns restricts nothing.
+func ParsePathSet(patterns []string) (PathSet, error) {
+	if len(patterns) == 0 {
+		return AnyPath(), nil
+	}
+	set := PathSet{patterns: make([]Pattern, 0, len(patterns))}
+	for _, text := range patterns {
+		// A record is written without knowing the server's rules; a pattern that
+		// only a lenient server can match is harmless on a strict one.
+		p, err := ParsePattern(text, lenient)
+		if err != nil {
+			return PathSet{}, err
+		}
+		set.patterns = append(set.patterns, p)
+	}
+	return set, nil
+}
+
+var lenient = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true}
+
+// Contains tells whether the path is in the set.
+func (s PathSet) Contains(path Path) bool {
+	if s.anywhere {
+		return true
+	}
+	for _, p := range s.patterns {
+		if p.Matches(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// Anywhere tells whether the set is that of all paths.
+func (s PathSet) Anywhere() bool { return s.anywhere }

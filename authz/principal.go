@@ -1,0 +1,64 @@
+package authz
+
+import "time"
+
+// Method says how a principal was authenticated. The zero Method is nobody.
+type Method uint8
+
+// The methods, named in metrics, the x-auth-method header and a route's `credentials`.
+const (
+	MethodNone Method = iota
+	MethodAnonymous
+	MethodAPIKey
+	MethodBasic
+	MethodJWT
+	MethodOAuth
+)
+
+// String is the method's name on the outside.
+func (m Method) String() string {
+	switch m {
+	case MethodAnonymous:
+		return "anonymous"
+	case MethodAPIKey:
+		return "api_key"
+	case MethodBasic:
+		return "basic"
+	case MethodJWT:
+		return "jwt"
+	case MethodOAuth:
+		return "oauth"
+	default:
+		return ""
+	}
+}
+
+// Principal is who asks, once a verifier has vouched for it. It is shared
+// between requests by the cache, so nobody changes one after it was made.
+type Principal struct {
+	Method  Method
+	User    string // "" for a credential that acts for no user
+	KeyID   string
+	KeyName string
+	Project string
+	Issuer  string
+
+	// Paths are where the credential may go, UserPaths where its user may;
+	// a path must be in both. The zero PathSet is nowhere.
+	Paths, UserPaths PathSet
+	Scopes           Scopes
+
+	// ExpiresAt is when the credential ends; the zero Time is never.
+	ExpiresAt time.Time
+}
+
+// Subject is the user, else the key's id; never the key's name.
+func (p *Principal) Subject() string {
+	if p.User != "" {
+		return p.User
+	}
+	return p.KeyID
+}
+
+// anonymous is the principal of every request that passed without a credential.
+var anonymous = &Principal{Method: MethodAnonymous, Paths: AnyPath(), UserPaths: AnyPath()}

@@ -1,0 +1,80 @@
+package authz
+
+// Transport is the way a request came to be asked about; a metric label.
+type Transport string
+
+// The transports.
+const (
+	TransportGRPC Transport = "grpc"
+)
+
+// Header is one header line. Names are in lower case.
+type Header struct{ Name, Value string }
+
+// Request is what the core sees of a request that a proxy asks about. A
+// transport fills one in and keeps it until the answer is written; nothing
+// below may hold on to the Request itself or to its slices afterwards (its
+// strings may be kept). The zero Request is denied.
+type Request struct {
+	Transport Transport
+	Method    string
+	Scheme    string // as the proxy says the client came: http or https
+	Host      string // with port, if the client sent one
+	Target    string // the raw request target: path and query, undecoded
+	Peer      string // address of the proxy's TCP peer, without port
+	RequestID string // the proxy's x-request-id, for the log
+
+	// RouteName picks a route by name; set by the proxy's own configuration
+	// and never by the client.
+	RouteName string
+
+	// Headers are the header lines in the order received, one entry a line.
+	Headers []Header
+
+	// Trace, where set, is told each step and its outcome.
+	Trace func(step, outcome string)
+
+	credential Credential
+	set        []Header
+	remove     []string
+}
+
+// Reset empties the request for its next use and keeps its memory.
+func (r *Request) Reset() {
+	clear(r.Headers)
+	clear(r.set)
+	clear(r.remove)
+	*r = Request{Headers: r.Headers[:0], set: r.set[:0], remove: r.remove[:0]}
+}
+
+// header returns the value of the only line of that name. Of a name that
+// stands on several lines it says that there is none: whoever asks can't tell which is meant.
+func (r *Request) header(name string) (value string, ok bool) {
+	for i := range r.Headers {
+		if r.Headers[i].Name != name {
+			continue
+		}
+		if ok {
+			return "", false
+		}
+		value, ok = r.Headers[i].Value, true
+	}
+	return value, ok
+}
+
+// isPreflight tells whether this is a CORS preflight request as the Fetch
+// standard defines it; any other OPTIONS is a request like all others.
+func (r *Request) isPreflight() bool {
+	if r.Method != "OPTIONS" {
+		return false
+	}
+	_, origin := r.header("origin")
+	_, method := r.header("access-control-request-method")
+	return origin && method
+}
+
+func (r *Request) trace(step, outcome string) {
+	if r.Trace != nil {
+		r.Trace(step, outcome)
+	}
+}

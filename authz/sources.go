@@ -1,0 +1,188 @@
+package authz
+
+import "strings"
+
+// Sources says where in a request a credential may stand. The zero Sources
+// looks at Authorization alone and takes no scheme.
+type Sources struct {
+	Bearer bool   // Authorization: Bearer, RFC 6750
+	Basic  bool   // Authorization: Basic, RFC 7617
+	Header string // name of the API key header, lower case; "" is none
+	Cookie string // name of the cookie that carries what Bearer may; "" is none
+	Query  string // name of the query parameter; "" is none
+
+	// Reserved are query parameters that are no credential, but with one
+	// beside them, or twice, nobody can tell which one the upstream would take.
+	Reserved []string
+}
+
+// read finds the request's credential and parses it into r. It refuses a
+// request that shows more than one, whether or not they are good or equal
+// (RFC 6750 section 2: one method only).
+func (s *Sources) read(r *Request) Reason {
+	found := candidates{}
+	for i := range r.Headers {
+		switch h := &r.Headers[i]; h.Name {
+		case "authorization":
+			found.add(h.Value, parseAuthorization)
+		case "cookie":
+			if s.Cookie != "" {
+				found.addCookies(h.Value, s.Cookie)
+			}
+		default:
+			if h.Name == s.Header && s.Header != "" {
+				found.add(h.Value, parseKey)
+			}
+		}
+	}
+	if _, query, ok := strings.Cut(r.Target, "?"); ok {
+		s.readQuery(query, &found)
+	}
+	switch {
+	case found.count == 0:
+		return NoCredential
+	case found.count > 1 || found.ambiguous || found.reserved > 0:
+		return AmbiguousCredential
+	}
+	c, reason := found.parse(found.value)
+	if reason != OK {
+		return reason
+	}
+	if c.Kind == Bearer && !s.Bearer && !found.cookie || c.Kind == Basic && !s.Basic {
+		return UnsupportedCredential
+	}
+	r.credential = c
+	return OK
+}
+
+// candidates counts what looks like a credential, before any of it is parsed.
+type candidates struct {
+	count     int
+	value     string
+	parse     func(string) (Credential, Reason)
+	cookie    bool
+	reserved  int
+	ambiguous bool
+}
+
+// add notes one more place with a credential. A blank value is none.
+func (c *candidates) add(value string, parse func(string) (Credential, Reason)) {
+	if strings.Trim(value, " \t") == "" {
+		return
+	}
+	c.count++
+	c.value, c.parse = value, parse
+}
+
+// addCookies notes the pairs of a Cookie line (RFC 6265 section 4.2.1) that have the name.
+func (c *candidates) addCookies(line, name string) {
+	for pair := range strings.SplitSeq(line, ";") {
+		value, ok := cookieValue(pair, name)
+		if !ok || value == "" {
+			continue
+		}
+		c.add(value, parseCookie)
+		c.cookie = true
+	}
+}
+
+func cookieValue(pair, name string) (string, bool) {
+	n, value, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+	return value, ok && n == name
+}
+
+func parseCookie(value string) (Credential, Reason) {
+	if len(value) > maxCredential || !isPrintable(value) {
+		return Credential{}, MalformedCredential
+	}
+	return parseBearer(value)
+}
+
+// readQuery notes credential and reserved parameters. A name that only some
+// servers would read as one of ours, because it is encoded or set off by a
+// semicolon, could not be removed by the proxy: such a request is refused.
+func (s *Sources) readQuery(query string, found *candidates) {
+	reserved := 0
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		switch {
+		case s.Query != "" && name == s.Query && !strings.Contains(value, ";"):
+			found.add(value, parseKey)
+		case s.isReserved(name):
+			reserved++
+		case strings.ContainsAny(pair, "%+;"):
+			s.readDisguised(pair, found, &reserved)
+		}
+	}
+	if reserved > 1 {
+		found.count += reserved
+	}
+	found.reserved = reserved
+}
+
+func (s *Sources) readDisguised(pair string, found *candidates, reserved *int) {
+	for part := range strings.SplitSeq(pair, ";") {
+		name, _, _ := strings.Cut(part, "=")
+		name = strings.Trim(decodeOnce(name), " +")
+		if s.Query != "" && name == s.Query {
+			found.count++
+			found.ambiguous = true
+		} else if s.isReserved(name) {
+			*reserved++
+		}
+	}
+}
+
+func (s *Sources) isReserved(name string) bool {
+	for _, r := range s.Reserved {
+		if name == r && name != s.Query {
+			return true
+		}
+	}
+	return false
+}
+
+// carriers are the headers that may hold a credential; the cookie is not
+// among them, since only one pair of it is ours.
+func (s *Sources) carriers() []string {
+	if s.Header != "" {
+		return []string{"authorization", s.Header}
+	}
+	return []string{"authorization"}
+}
+
+// cutCookie returns the request's cookies without the credential's, and
+// whether it was there at all.
+func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
+	if s.Cookie == "" {
+		return "", false
+	}
+	var kept []string
+	for i := range r.Headers {
+		if r.Headers[i].Name != "cookie" {
+			continue
+		}
+		for pair := range strings.SplitSeq(r.Headers[i].Value, ";") {
+			if _, ours := cookieValue(pair, s.Cookie); ours {
+				found = true
+			} else if pair = strings.Trim(pair, " \t"); pair != "" {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	return strings.Join(kept, "; "), found
+}
+
+// inQuery tells whether the target has the credential's query parameter.
+func (s *Sources) inQuery(target string) bool {
+	_, query, ok := strings.Cut(target, "?")
+	if s.Query == "" || !ok {
+		return false
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		if name, _, _ := strings.Cut(pair, "="); name == s.Query {
+			return true
+		}
+	}
+	return false
+}
