@@ -1,0 +1,117 @@
+// Package policy answers whether a principal may do something in a place:
+// routes, path restrictions, methods, scopes, projects. It refuses to do I/O
+// or to read a clock: the same policy and request always give the same answer.
+package policy
+
+import (
+	"errors"
+	"fmt"
+
+	"keyward/authz"
+)
+
+// Rule is one route as the operator wrote it: for which requests it stands, and what it asks of them.
+type Rule struct {
+	Pattern authz.Pattern
+	Methods []string // empty is all
+	Hosts   []string // "api.example.com" or "*.example.com"; empty is all
+	Route   authz.Route
+}
+
+// Policy is a compiled set of rules. The zero Policy denies everything.
+type Policy struct {
+	table    routeTable
+	byName   map[string]*authz.Route
+	fallback *authz.Route
+}
+
+// New compiles the rules; the fallback is the route of requests that match
+// none. All mistakes are reported at once, joined: two rules that cannot be told
+// apart, and names used twice.
+func New(rules []Rule, fallback authz.Route) (*Policy, error) {
+	p := &Policy{byName: map[string]*authz.Route{}, fallback: &fallback}
+	var problems []error
+	for i := range rules {
+		rule := &rules[i]
+		if name := rule.Route.Name; name != "" {
+			if p.byName[name] != nil {
+				problems = append(problems, &RuleError{i, fmt.Sprintf("the name %q is taken by another route", name)})
+			}
+			p.byName[name] = &rule.Route
+		}
+		if err := p.table.add(rule); err != nil {
+			problems = append(problems, &RuleError{i, err.Error()})
+		}
+	}
+	return p, errors.Join(problems...)
+}
+
+// RuleError says what is wrong with one rule, given by its index.
+type RuleError struct {
+	Rule    int
+	Problem string
+}
+
+// Error implements error.
+func (e *RuleError) Error() string { return e.Problem }
+
+// Route implements authz.Policy: by name where the proxy gave one, else by host, path and method.
+func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.Reason) {
+	if p.fallback == nil {
+		return nil, authz.RouteDenied
+	}
+	if r.RouteName != "" {
+		if route := p.byName[r.RouteName]; route != nil {
+			return route, authz.OK
+		}
+		return p.fallback, authz.Unavailable
+	}
+	route, reason := p.match(r, path)
+	if path.HasTwoReadings() {
+		// An upstream that decodes must not see a path of another route.
+		if eager, _ := p.match(r, path.Plain()); eager != route {
+			return p.fallback, authz.AmbiguousPath
+		}
+	}
+	return route, reason
+}
+
+// match looks the route up. A path that has only routes of other methods is
+// refused and never falls through to a shorter path or to the fallback.
+func (p *Policy) match(r *authz.Request, path authz.Path) (*authz.Route, authz.Reason) {
+	group := p.table.find(r.Host, path)
+	if group == nil {
+		return p.fallback, authz.OK
+	}
+	if route := group.forMethod(r.Method); route != nil {
+		return route, authz.OK
+	}
+	return group.first, authz.MethodNotAllowed
+}
+
+// Permit implements authz.Policy. It holds for a principal from a cache as for a fresh one.
+func (p *Policy) Permit(who *authz.Principal, path authz.Path, route *authz.Route) authz.Reason {
+	switch {
+	case who == nil || who.Method == authz.MethodNone:
+		return authz.Internal
+	case !accepts(route.Methods, who.Method):
+		return authz.WrongKind
+	case !who.Paths.Contains(path) || !who.UserPaths.Contains(path):
+		return authz.PathNotAllowed
+	case !who.Scopes.Contains(route.Scopes):
+		return authz.InsufficientScope
+	case route.Project != "" && who.Project != route.Project:
+		return authz.WrongProject
+	default:
+		return authz.OK
+	}
+}
+
+func accepts(methods []authz.Method, m authz.Method) bool {
+	for _, accepted := range methods {
+		if accepted == m {
+			return true
+		}
+	}
+	return len(methods) == 0
+}

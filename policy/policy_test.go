@@ -1,0 +1,225 @@
+package policy_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+	"keyward/policy"
+)
+
+// rules reads lines such as "GET,PUT api.example.com /a name"; - is none.
+func rules(t *testing.T, lines ...string) []policy.Rule {
+	t.Helper()
+	var all []policy.Rule
+	for _, line := range lines {
+		f := strings.Fields(line)
+		pattern, err := authz.ParsePattern(f[2], authz.PathRules{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, policy.Rule{Pattern: pattern, Methods: list(f[0]), Hosts: list(f[1]),
+			Route: authz.Route{Name: f[3], Path: f[2], Auth: authz.AuthRequired}})
+	}
+	return all
+}
+
+func list(s string) []string {
+	if s == "-" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+func TestWhichRoute(t *testing.T) {
+	p, err := policy.New(rules(t,
+		"- - / root",
+		"GET - /a a-get",
+		"POST - /a a-post",
+		"- - /a/b a-b",
+		"GET - =/a/b/c exact",
+		"- - /dir/ below",
+		"- - /~user tilde",
+		"- api.example.com /a host-a",
+		"GET *.example.com /a wild-a",
+		"- *.deep.example.com /a deep-a",
+		"HEAD - /head head-only",
+		"GET - /head head-get",
+	), authz.Route{Name: "fallback", Auth: authz.AuthRequired})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		method, host, target string
+		want                 string
+	}{
+		{"GET", "", "/", "root"},
+		{"GET", "", "/x", "root"},
+		{"GET", "", "/a", "a-get"},
+		{"GET", "", "/a/", "a-get"},
+		{"GET", "", "/a/x/y", "a-get"},
+		{"POST", "", "/a/x", "a-post"},
+		{"HEAD", "", "/a/x", "a-get"},
+		{"HEAD", "", "/head", "head-only"},
+		{"DELETE", "", "/a/x", "method_not_allowed"},
+		{"get", "", "/a/x", "method_not_allowed"},
+		{"", "", "/a/x", "method_not_allowed"},
+		{"GET", "", "/ab", "root"},
+		{"GET", "", "/a/b", "a-b"},
+		{"DELETE", "", "/a/b/x", "a-b"},
+		{"GET", "", "/a/b/c", "exact"},
+		{"POST", "", "/a/b/c", "method_not_allowed"},
+		{"GET", "", "/a/b/c/", "a-b"},
+		{"GET", "", "/dir", "root"},
+		{"GET", "", "/dir/", "below"},
+		{"GET", "", "/dir/x", "below"},
+		{"GET", "", "/%7Euser", "ambiguous_path"},
+		{"GET", "", "/%7Eother", "root"},
+		{"DELETE", "api.example.com", "/a", "host-a"},
+		{"DELETE", "API.Example.com:8080", "/a", "host-a"},
+		{"DELETE", "api.example.com.", "/a", "host-a"},
+		{"GET", "api.example.com", "/b", "root"},
+		{"GET", "x.example.com", "/a", "wild-a"},
+		{"POST", "x.example.com", "/a", "method_not_allowed"},
+		{"POST", "x.deep.example.com", "/a", "deep-a"},
+		{"POST", "example.com", "/a", "a-post"},
+		{"POST", ".example.com", "/a", "a-post"},
+		{"POST", "[::1]:80", "/a", "a-post"},
+	}
+	for _, test := range tests {
+		if got := which(t, p, &authz.Request{Method: test.method, Host: test.host, Target: test.target}); got != test.want {
+			t.Errorf("%s %s%s: %s, want %s", test.method, test.host, test.target, got, test.want)
+		}
+	}
+	for name, want := range map[string]string{"a-post": "a-post", "nowhere": "unavailable"} {
+		if got := which(t, p, &authz.Request{Method: "GET", Target: "/elsewhere", RouteName: name}); got != want {
+			t.Errorf("by the name %s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func which(t *testing.T, p *policy.Policy, r *authz.Request) string {
+	t.Helper()
+	path, err := authz.ParsePath(r.Target, authz.PathRules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, reason := p.Route(r, path)
+	if reason != authz.OK {
+		return reason.String()
+	}
+	return route.Name
+}
+
+func TestZeroPolicyDenies(t *testing.T) {
+	var p policy.Policy
+	if got := which(t, &p, &authz.Request{Method: "GET", Target: "/"}); got != "route_denied" {
+		t.Errorf("the zero Policy: %s", got)
+	}
+	strict, err := policy.New(nil, authz.Route{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, reason := strict.Route(&authz.Request{Target: "/"}, mustPath(t, "/"))
+	if reason != authz.OK || route.Auth != authz.AuthDeny {
+		t.Errorf("no rules, zero fallback: %s %v", reason, route.Auth)
+	}
+}
+
+func TestRulesThatCannotBeToldApart(t *testing.T) {
+	for _, lines := range [][]string{
+		{"- - /a x", "- - /a y"},
+		{"GET,PUT - /a x", "PUT - /a y"},
+		{"- a.example.com,b.example.com /a x", "- B.example.com /a y"},
+		{"- *.example.com /a x", "- *.example.com /a y"},
+		{"- - /caf%c3%a9 x", "- - /caf%C3%A9 y"},
+		{"- - /a same", "- - /b same"},
+	} {
+		_, err := policy.New(rules(t, lines...), authz.Route{})
+		var rule *policy.RuleError
+		if !errors.As(err, &rule) || rule.Rule != 1 {
+			t.Errorf("%v: %v, want an error about the second", lines, err)
+		}
+	}
+	for _, lines := range [][]string{
+		{"- - /a x", "- - =/a y"},
+		{"- - /a x", "- - /a/ y"},
+		{"GET - /a x", "- - /a y"},
+		{"GET - /a x", "HEAD - /a y"},
+		{"- a.example.com /a x", "- *.example.com /a y"},
+	} {
+		if _, err := policy.New(rules(t, lines...), authz.Route{}); err != nil {
+			t.Errorf("%v: %v", lines, err)
+		}
+	}
+}
+
+func TestPermit(t *testing.T) {
+	p, err := policy.New(nil, authz.Route{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := func() *authz.Principal {
+		return &authz.Principal{Method: authz.MethodAPIKey, Project: "p1", Paths: paths(t, "/a"), UserPaths: paths(t, "/a/b"), Scopes: scopes(t, "read", "write")}
+	}
+	asks := func() *authz.Route {
+		return &authz.Route{Auth: authz.AuthRequired, Methods: []authz.Method{authz.MethodAPIKey}, Scopes: scopes(t, "read"), Project: "p1"}
+	}
+	tests := []struct {
+		name string
+		path string
+		edit func(*authz.Principal, *authz.Route)
+		want authz.Reason
+	}{
+		{"all fits", "/a/b/c", func(*authz.Principal, *authz.Route) {}, authz.OK},
+		{"off the key's paths", "/b", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
+		{"off the user's paths", "/a/c", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
+		{"zero path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Paths = authz.PathSet{} }, authz.PathNotAllowed},
+		{"zero user path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.UserPaths = authz.PathSet{} }, authz.PathNotAllowed},
+		{"one scope of two", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Scopes = scopes(t, "read", "admin") }, authz.InsufficientScope},
+		{"no scopes", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = authz.Scopes{} }, authz.InsufficientScope},
+		{"a scope's beginning", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = scopes(t, "read:all") }, authz.InsufficientScope},
+		{"wrong project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "p2" }, authz.WrongProject},
+		{"no project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "" }, authz.WrongProject},
+		{"wrong kind", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Methods = []authz.Method{authz.MethodJWT} }, authz.WrongKind},
+		{"nobody", "/a/b", func(p *authz.Principal, r *authz.Route) { *p, *r = authz.Principal{}, authz.Route{} }, authz.Internal},
+	}
+	for _, test := range tests {
+		who, route := good(), asks()
+		test.edit(who, route)
+		if got := p.Permit(who, mustPath(t, test.path), route); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+	if got := p.Permit(nil, mustPath(t, "/"), asks()); got.Allows() {
+		t.Error("a nil principal is permitted")
+	}
+}
+
+func mustPath(t *testing.T, s string) authz.Path {
+	t.Helper()
+	p, err := authz.ParsePath(s, authz.PathRules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func paths(t *testing.T, patterns ...string) authz.PathSet {
+	t.Helper()
+	set, err := authz.ParsePathSet(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func scopes(t *testing.T, names ...string) authz.Scopes {
+	t.Helper()
+	s, err := authz.ParseScopes(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

@@ -1,0 +1,171 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"keyward/authz"
+)
+
+// routeTable finds the rules for a host and a path: the host counts first
+// (exact, then the longest wildcard, then none given), then an exact path, then the longest prefix.
+type routeTable struct {
+	anyHost   pathTable
+	exactHost map[string]*pathTable
+	wildcards []wildcard // longest first
+}
+
+type wildcard struct {
+	suffix string // with its leading dot
+	paths  *pathTable
+}
+
+// pathTable holds the rules of one host.
+type pathTable struct {
+	exact, prefix map[string]*group
+	longest       int // bytes of the longest prefix, so that a long path costs no more
+}
+
+// group is the rules of one host and path, told apart by method.
+type group struct {
+	byMethod map[string]*authz.Route
+	all      *authz.Route
+	first    *authz.Route // names the group's error style when no method fits
+}
+
+func (t *routeTable) add(rule *Rule) error {
+	hosts := rule.Hosts
+	if len(hosts) == 0 {
+		return t.anyHost.add(rule)
+	}
+	for _, host := range hosts {
+		if err := t.forHost(strings.ToLower(host)).add(rule); err != nil {
+			return fmt.Errorf("%w at host %s", err, host)
+		}
+	}
+	return nil
+}
+
+// forHost returns the table of a host as a rule names it, made where there is none yet.
+func (t *routeTable) forHost(host string) *pathTable {
+	suffix, isWildcard := strings.CutPrefix(host, "*")
+	if !isWildcard {
+		if t.exactHost == nil {
+			t.exactHost = map[string]*pathTable{}
+		}
+		if t.exactHost[host] == nil {
+			t.exactHost[host] = &pathTable{}
+		}
+		return t.exactHost[host]
+	}
+	for _, w := range t.wildcards {
+		if w.suffix == suffix {
+			return w.paths
+		}
+	}
+	w := wildcard{suffix, &pathTable{}}
+	t.wildcards = append(t.wildcards, w)
+	slices.SortStableFunc(t.wildcards, func(a, b wildcard) int { return len(b.suffix) - len(a.suffix) })
+	return w.paths
+}
+
+func (t *routeTable) find(host string, path authz.Path) *group {
+	if t.exactHost != nil || t.wildcards != nil {
+		host = bareHost(host)
+		if paths := t.exactHost[host]; paths != nil {
+			if g := paths.find(path); g != nil {
+				return g
+			}
+		}
+		for _, w := range t.wildcards {
+			if len(host) > len(w.suffix) && strings.HasSuffix(host, w.suffix) {
+				if g := w.paths.find(path); g != nil {
+					return g
+				}
+			}
+		}
+	}
+	return t.anyHost.find(path)
+}
+
+// bareHost is a Host value as rules name hosts: without port and final dot, in lower case.
+func bareHost(host string) string {
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		host = host[:colon]
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+func (t *pathTable) add(rule *Rule) error {
+	if t.exact == nil {
+		t.exact, t.prefix = map[string]*group{}, map[string]*group{}
+	}
+	path := rule.Pattern.Path()
+	groups := t.prefix
+	if rule.Pattern.Exact() {
+		groups = t.exact
+	} else {
+		t.longest = max(t.longest, len(path))
+	}
+	if groups[path] == nil {
+		groups[path] = &group{first: &rule.Route, byMethod: map[string]*authz.Route{}}
+	}
+	return groups[path].add(rule)
+}
+
+// find returns the group of the exact path, else of the longest prefix that
+// ends where a segment ends, else nil.
+func (t *pathTable) find(path authz.Path) *group {
+	p := path.Canonical()
+	if g := t.exact[p]; g != nil {
+		return g
+	}
+	if len(p) <= t.longest {
+		if g := t.prefix[p]; g != nil {
+			return g
+		}
+	}
+	for end := min(len(p), t.longest+1); end > 0; {
+		slash := strings.LastIndexByte(p[:end], '/')
+		if slash < 0 {
+			break
+		}
+		if g := t.prefix[p[:slash+1]]; g != nil {
+			return g
+		}
+		if g := t.prefix[p[:slash]]; g != nil {
+			return g
+		}
+		end = slash
+	}
+	return nil
+}
+
+func (g *group) add(rule *Rule) error {
+	if len(rule.Methods) == 0 {
+		if g.all != nil {
+			return fmt.Errorf("cannot be told apart from route %s", g.all)
+		}
+		g.all = &rule.Route
+	}
+	for _, method := range rule.Methods {
+		if other := g.byMethod[method]; other != nil {
+			return fmt.Errorf("cannot be told apart from route %s for method %s", other, method)
+		}
+		g.byMethod[method] = &rule.Route
+	}
+	return nil
+}
+
+// forMethod returns the route for the method, nil where there is none. Whoever
+// may GET may HEAD (RFC 9110 section 9.3.2).
+func (g *group) forMethod(method string) *authz.Route {
+	if route := g.byMethod[method]; route != nil {
+		return route
+	}
+	if route := g.byMethod["GET"]; route != nil && method == "HEAD" {
+		return route
+	}
+	return g.all
+}
