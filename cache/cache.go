@@ -1,0 +1,154 @@
+// Package cache remembers what was verified a moment ago: a sharded, bounded
+// LRU with expiry. It holds values under digests and never a credential, and
+// it decides nothing: whoever takes a value out of it must ask whether it still holds.
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Key is a keyed hash of what the value was made from. Its bytes are taken to be evenly spread.
+type Key = [32]byte
+
+const shardCount = 64
+
+// Cache is safe for use by many goroutines. Shards keep them out of each other's way.
+type Cache[V any] struct {
+	ttl    time.Duration
+	shards [shardCount]shard[V]
+}
+
+type shard[V any] struct {
+	mu           sync.Mutex
+	lru          *simplelru.LRU[Key, entry[V]]
+	inFlight     map[Key]*flight[V]
+	hits, misses uint64
+}
+
+type entry[V any] struct {
+	value   V
+	expires int64 // Unix nanoseconds
+}
+
+// flight is one computation that others wait for.
+type flight[V any] struct {
+	done  chan struct{}
+	value V
+	err   error
+}
+
+// Stats counts since the start; Entries is now.
+type Stats struct {
+	Hits, Misses uint64
+	Entries      int
+}
+
+// New returns a cache of about size entries, each good for ttl. Both must be positive.
+func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
+	if size <= 0 || ttl <= 0 {
+		return nil, fmt.Errorf("cache: size %d and ttl %s must be positive", size, ttl)
+	}
+	c := &Cache[V]{ttl: ttl}
+	for i := range c.shards {
+		lru, err := simplelru.NewLRU[Key, entry[V]]((size+shardCount-1)/shardCount, nil)
+		if err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
+		}
+		c.shards[i].lru = lru
+		c.shards[i].inFlight = map[Key]*flight[V]{}
+	}
+	return c, nil
+}
+
+func (c *Cache[V]) shard(key *Key) *shard[V] { return &c.shards[key[31]%shardCount] }
+
+// Get returns the value that was put under the key less than ttl ago.
+func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
+	s := c.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.lru.Get(*key)
+	if ok && now.UnixNano() < e.expires {
+		s.hits++
+		return e.value, true
+	}
+	s.misses++
+	var none V
+	return none, false
+}
+
+// Put remembers the value, in place of an older one.
+func (c *Cache[V]) Put(key *Key, value V, now time.Time) {
+	s := c.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lru.Add(*key, entry[V]{value, now.Add(c.ttl).UnixNano()})
+}
+
+// Remove forgets the key.
+func (c *Cache[V]) Remove(key *Key) {
+	s := c.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lru.Remove(*key)
+}
+
+// errAborted is what those who waited get when the computation panicked.
+var errAborted = errors.New("cache: computation aborted")
+
+// Compute makes the value anew, whatever is cached, and remembers it unless
+// there is an error. Who asks for the same key at the same time waits for the
+// one computation, at most as long as ctx lasts, and shares its outcome. The
+// computation runs on the caller's goroutine.
+func (c *Cache[V]) Compute(ctx context.Context, key *Key, now time.Time, compute func() (V, error)) (V, error) {
+	s := c.shard(key)
+	s.mu.Lock()
+	if other := s.inFlight[*key]; other != nil {
+		s.mu.Unlock()
+		return other.wait(ctx)
+	}
+	own := &flight[V]{done: make(chan struct{}), err: errAborted}
+	s.inFlight[*key] = own
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.inFlight, *key)
+		if own.err == nil {
+			s.lru.Add(*key, entry[V]{own.value, now.Add(c.ttl).UnixNano()})
+		}
+		s.mu.Unlock()
+		close(own.done)
+	}()
+	own.value, own.err = compute()
+	return own.value, own.err
+}
+
+func (f *flight[V]) wait(ctx context.Context) (V, error) {
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+		var none V
+		return none, ctx.Err()
+	}
+}
+
+// Stats adds up all shards.
+func (c *Cache[V]) Stats() Stats {
+	var sum Stats
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		sum.Hits += s.hits
+		sum.Misses += s.misses
+		sum.Entries += s.lru.Len()
+		s.mu.Unlock()
+	}
+	return sum
+}

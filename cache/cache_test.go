@@ -1,0 +1,158 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func key(n int) *Key {
+	var k Key
+	binary.BigEndian.PutUint64(k[24:], uint64(n))
+	return &k
+}
+
+func newCache(t testing.TB, size int, ttl time.Duration) *Cache[int] {
+	t.Helper()
+	c, err := New[int](size, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestExpiry(t *testing.T) {
+	c := newCache(t, 100, time.Minute)
+	start := time.Unix(1000, 0)
+	c.Put(key(1), 7, start)
+	if v, ok := c.Get(key(1), start.Add(time.Minute-1)); !ok || v != 7 {
+		t.Errorf("just before its end: %d, %v", v, ok)
+	}
+	if _, ok := c.Get(key(1), start.Add(time.Minute)); ok {
+		t.Error("at its end it is still there")
+	}
+	c.Put(key(1), 8, start)
+	c.Remove(key(1))
+	if _, ok := c.Get(key(1), start); ok {
+		t.Error("removed, and still there")
+	}
+}
+
+func TestBounded(t *testing.T) {
+	c := newCache(t, 1000, time.Minute)
+	now := time.Now()
+	for i := range 100_000 {
+		c.Put(key(i), i, now)
+	}
+	if n := c.Stats().Entries; n > 1000+shardCount {
+		t.Errorf("%d entries, want about 1000", n)
+	}
+	if v, ok := c.Get(key(99_999), now); !ok || v != 99_999 {
+		t.Error("the last one put in is gone")
+	}
+	if s := c.Stats(); s.Hits != 1 || s.Misses != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	for _, bad := range []struct {
+		size int
+		ttl  time.Duration
+	}{{0, 1}, {1, 0}, {-1, 1}} {
+		if _, err := New[int](bad.size, bad.ttl); err == nil {
+			t.Errorf("a cache of %+v", bad)
+		}
+	}
+}
+
+func TestOneComputationForSimultaneousEquals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, 100, time.Minute)
+		var computed atomic.Int32
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				v, err := c.Compute(t.Context(), key(1), time.Now(), func() (int, error) {
+					computed.Add(1)
+					time.Sleep(time.Second)
+					return 42, nil
+				})
+				if v != 42 || err != nil {
+					t.Errorf("%d, %v", v, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := computed.Load(); n != 1 {
+			t.Errorf("computed %d times", n)
+		}
+		if v, ok := c.Get(key(1), time.Now()); !ok || v != 42 {
+			t.Error("not remembered")
+		}
+	})
+}
+
+func TestErrorsAreNotRemembered(t *testing.T) {
+	c := newCache(t, 100, time.Minute)
+	boom := errors.New("boom")
+	if _, err := c.Compute(context.Background(), key(1), time.Now(), func() (int, error) { return 1, boom }); err != boom {
+		t.Errorf("error %v", err)
+	}
+	if _, ok := c.Get(key(1), time.Now()); ok {
+		t.Error("an error's value was remembered")
+	}
+	if len(c.shard(key(1)).inFlight) != 0 {
+		t.Error("still in flight")
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, 100, time.Minute)
+		release := make(chan struct{})
+		go func() {
+			_, _ = c.Compute(t.Context(), key(1), time.Now(), func() (int, error) { <-release; return 1, nil })
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Compute(ctx, key(1), time.Now(), nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		close(release)
+	})
+}
+
+func TestPanicReleasesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, 100, time.Minute)
+		go func() {
+			defer func() { _ = recover() }()
+			_, _ = c.Compute(t.Context(), key(1), time.Now(), func() (int, error) { time.Sleep(time.Second); panic("boom") })
+		}()
+		synctest.Wait()
+		if _, err := c.Compute(t.Context(), key(1), time.Now(), nil); !errors.Is(err, errAborted) {
+			t.Errorf("error %v, want errAborted", err)
+		}
+		if _, ok := c.Get(key(1), time.Now()); ok {
+			t.Error("a value was remembered")
+		}
+	})
+}
+
+func BenchmarkGet(b *testing.B) {
+	c := newCache(b, 100_000, time.Minute)
+	now := time.Now()
+	for i := range 1000 {
+		c.Put(key(i), i, now)
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			c.Get(key(i%1000), now)
+		}
+	})
+}
