@@ -1,0 +1,274 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"keyward/authz"
+)
+
+// JournalConfig says which key file a Journal writes, and with what.
+type JournalConfig struct {
+	Path   string
+	Hasher *Hasher
+	FS     FS               // nil: the operating system's
+	Rand   io.Reader        // nil: crypto/rand.Reader
+	Now    func() time.Time // nil: time.Now
+}
+
+// Journal writes a key file. Every method is one durable step: when it returns
+// nil what it did survives a power cut, when it returns an error the file says
+// what it said before. Any number of processes may write one file.
+//
+// Every method may return ErrPepper or ErrForeign for a file that is not to be
+// written with this Hasher or by this program.
+type Journal struct {
+	store  store
+	hasher *Hasher
+	rand   io.Reader
+	now    func() time.Time
+}
+
+// NewJournal touches nothing; the file is made by the first Create or Import.
+func NewJournal(cfg JournalConfig) *Journal {
+	j := &Journal{hasher: cfg.Hasher, rand: cfg.Rand, now: cfg.Now}
+	j.store = store{fs: cfg.FS, path: cfg.Path, header: keysHeader(cfg.Hasher)}
+	if j.store.fs == nil {
+		j.store.fs = OS()
+	}
+	if j.rand == nil {
+		j.rand = rand.Reader
+	}
+	if j.now == nil {
+		j.now = time.Now
+	}
+	return j
+}
+
+// Params are what a new key is to be.
+type Params struct {
+	Name, User, Project string
+	Paths               []string  // none: anywhere
+	Scopes              *[]string // nil: its user's; empty: none
+	Rate                string
+	Prefix              string
+	Format              Format    // "": FormatKeyward
+	Expires             time.Time // zero: never
+}
+
+// check gives the reason in words fit for whoever gave the parameters.
+func (p *Params) check() error {
+	for _, field := range []struct{ name, text string }{
+		{"name", p.Name}, {"user", p.User}, {"project", p.Project}, {"rate", p.Rate},
+	} {
+		if !validText([]byte(field.text)) {
+			return fmt.Errorf("%w: a %s is at most %d bytes of UTF-8 without control characters", ErrInvalid, field.name, maxText)
+		}
+	}
+	if err := ValidPrefix(p.Prefix); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	var scopes []string
+	if p.Scopes != nil {
+		scopes = *p.Scopes
+	}
+	if _, _, err := terms(p.Paths, scopes); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// record is a new key's record, but for what follows from its secret.
+func (j *Journal) record(p *Params, now time.Time) (Record, error) {
+	id, err := randomText(j.rand, base62, idLen)
+	if err != nil {
+		return Record{}, err
+	}
+	r := Record{
+		ID: idPrefix + id, Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
+		Rate: p.Rate, Format: p.Format, Created: now, Expires: p.Expires, At: now,
+	}
+	if !r.Expires.IsZero() {
+		r.Expires = r.Expires.UTC()
+	}
+	return r.clone(), nil
+}
+
+// bind makes secret the record's.
+func (j *Journal) bind(r *Record, secret authz.Secret, prefix string) {
+	if r.Format == FormatHex {
+		prefix = ""
+	}
+	r.Prefix, r.Hint, r.Hash = prefix, Hint(secret.Reveal(), prefix), j.hasher.Digest(secret.Reveal())
+}
+
+// Create makes a key. The secret is nowhere but in what is returned.
+func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
+	if p.Format == "" {
+		p.Format = FormatKeyward
+	}
+	if err := p.check(); err != nil {
+		return Record{}, authz.Secret{}, err
+	}
+	secret, err := Generate(j.rand, p.Prefix, p.Format)
+	if err != nil {
+		return Record{}, authz.Secret{}, err
+	}
+	var r Record
+	err = j.store.write(true, func(t *turn) error {
+		var err error
+		if r, err = j.record(&p, j.now().UTC()); err != nil {
+			return err
+		}
+		j.bind(&r, secret, p.Prefix)
+		return appendRecord(t, &r)
+	})
+	if err != nil {
+		return Record{}, authz.Secret{}, err
+	}
+	return r, secret, nil
+}
+
+// Revoke ends a key, its secrets in a grace included. Revoking a key that has
+// ended changes nothing and is no error.
+func (j *Journal) Revoke(id string) (Record, error) {
+	return j.change(id, func(r *Record, now time.Time) (bool, error) {
+		if r.Ended() {
+			return false, nil
+		}
+		r.Revoked = now
+		return true, nil
+	})
+}
+
+// Delete ends a key as Revoke does, hides it from List and Get, and lets the
+// next Compact erase it.
+func (j *Journal) Delete(id string) (Record, error) {
+	return j.change(id, func(r *Record, now time.Time) (bool, error) {
+		if !r.Deleted.IsZero() {
+			return false, nil
+		}
+		r.Deleted = now
+		return true, nil
+	})
+}
+
+// Rotate gives a key a new secret. The old one lives on for the grace; with
+// none it ends in the same step in which the new one begins. A key that was
+// revoked is ErrRevoked.
+func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, error) {
+	if grace < 0 {
+		return Record{}, authz.Secret{}, fmt.Errorf("%w: a grace before now", ErrInvalid)
+	}
+	var secret authz.Secret
+	r, err := j.change(id, func(r *Record, now time.Time) (bool, error) {
+		if r.Ended() {
+			return false, ErrRevoked
+		}
+		format := r.Format
+		if format == FormatRaw {
+			format = FormatKeyward
+		}
+		var err error
+		if secret, err = Generate(j.rand, r.Prefix, format); err != nil {
+			return false, err
+		}
+		replaced := Previous{Hash: r.Hash}
+		if grace > 0 {
+			replaced.Until = now.Add(grace)
+		}
+		r.Previous = append(living(r.Previous, now), replaced)
+		if grace == 0 && len(r.Previous) == 1 { // else the key has secrets of both formats
+			r.Format = format
+		}
+		j.bind(r, secret, r.Prefix)
+		return true, nil
+	})
+	if err != nil {
+		return Record{}, authz.Secret{}, err
+	}
+	return r, secret, nil
+}
+
+// living are the previous secrets whose grace is not over.
+func living(all []Previous, now time.Time) []Previous {
+	var kept []Previous
+	for _, p := range all {
+		if p.Until.After(now) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// change appends what edit makes of the key's record, if it tells that it changed it.
+func (j *Journal) change(id string, edit func(r *Record, now time.Time) (bool, error)) (Record, error) {
+	var r Record
+	err := j.store.write(false, func(t *turn) error {
+		var err error
+		if r, err = j.latest(id, t.each); err != nil {
+			return err
+		}
+		now := j.now().UTC()
+		changed, err := edit(&r, now)
+		if err != nil {
+			return fmt.Errorf("key %s: %w", r.ID, err)
+		}
+		if !changed {
+			return nil
+		}
+		r.At = now
+		return appendRecord(t, &r)
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	return r, nil
+}
+
+// eachLine is store.read, or turn.each under the lock.
+type eachLine func(visit func(line []byte, number int) error) error
+
+// latest is what the last line about id says.
+func (j *Journal) latest(id string, each eachLine) (Record, error) {
+	wanted, ok := parseID([]byte(id))
+	if !ok {
+		return Record{}, fmt.Errorf("%w: a key's id is k_ and 12 characters", ErrNotFound)
+	}
+	var k, found keyLine
+	any, quoted := false, []byte(`"`+id+`"`)
+	var kept []byte
+	err := each(func(line []byte, _ int) error {
+		// An id has one spelling, so most lines need no more than this.
+		if !bytes.Contains(line, quoted) {
+			return nil
+		}
+		// A line that cannot be read is stepped over, as servers do: it must
+		// not keep anyone from revoking a key.
+		if k.read(line) == nil && k.id == wanted {
+			kept, any = append(kept[:0], line...), true
+		}
+		return nil
+	})
+	if err != nil {
+		return Record{}, err
+	}
+	if !any {
+		return Record{}, fmt.Errorf("key %s: %w", id, ErrNotFound)
+	}
+	if err := found.read(kept); err != nil {
+		return Record{}, err
+	}
+	return found.record(), nil
+}
+
+func appendRecord(t *turn, r *Record) error {
+	line, err := r.line()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return t.appendLines(1, func(int) ([]byte, error) { return line, nil })
+}

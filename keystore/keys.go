@@ -1,0 +1,190 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"keyward/authz"
+)
+
+// What Keys answers for a digest it has no key for; matched by errors.Is.
+var (
+	// ErrUnknown: there is no such key.
+	ErrUnknown = errors.New("unknown key")
+	// ErrNotLoaded: the file was never read with success, so nobody can tell.
+	ErrNotLoaded = errors.New("not loaded")
+)
+
+// State is what a key's record says of its secret, but for expiry, which the
+// clock says. The zero State is of no use to anyone.
+type State uint8
+
+const (
+	// Revoked is also a deleted key, and a secret rotated away whose grace is over.
+	Revoked State = iota
+	Active
+)
+
+// Key is what is known of the key that a secret belongs to.
+type Key struct {
+	ID, Name, User, Project string
+	Rate                    string
+	Paths                   authz.PathSet
+	Scopes                  authz.Scopes
+	HasScopes               bool // false: its user's scopes
+	Created, Expires        time.Time
+	State                   State
+	// EndsAt is when the secret ends by itself: the key's expiry or the end of
+	// the grace, whichever is first. Zero is never.
+	EndsAt time.Time
+	Stamp  Stamp
+}
+
+// Stamp says which version of a record an answer was made from. The zero Stamp
+// is never current.
+type Stamp struct {
+	generation uint64
+	slot       uint32
+	place      place
+}
+
+// Keys holds the keys of one file for a server, which asks it on every request
+// while [Follow] keeps it up to date. No method of its readers ever waits.
+type Keys struct {
+	header  header
+	set     atomic.Pointer[keySet]
+	changes atomic.Uint64
+	reason  atomic.Pointer[error]
+	last    uint64 // generation; the follower's own
+}
+
+// NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded, for a
+// file whose keys were hashed as hasher does.
+func NewKeys(hasher *Hasher) *Keys { return &Keys{header: keysHeader(hasher)} }
+
+// Find is the key that has the secret with this digest. A revoked one is found
+// too; expiry is for who asks to look at.
+func (k *Keys) Find(d *Digest, now time.Time) (Key, error) {
+	set := k.set.Load()
+	if set == nil {
+		return Key{}, ErrNotLoaded
+	}
+	held, stamp, until, found := set.find(d)
+	if !found {
+		return Key{}, ErrUnknown
+	}
+	key, err := set.key(held)
+	if err != nil {
+		return Key{}, err
+	}
+	key.Stamp, key.EndsAt = stamp, key.Expires
+	if until != forever {
+		if !until.time().After(now) {
+			key.State = Revoked
+		}
+		if key.EndsAt.IsZero() || until.time().Before(key.EndsAt) {
+			key.EndsAt = until.time()
+		}
+	}
+	return key, nil
+}
+
+// key decodes a row.
+func (s *keySet) key(r row) (Key, error) {
+	t := r.texts()
+	key := Key{
+		ID: t.id, Name: t.text(), User: t.text(), Project: t.text(), Rate: t.text(),
+		HasScopes: r.flag(rowHasScopes), Created: r.created().time(), Expires: r.expires().time(),
+	}
+	if n := r.terms(); n != ownTerms {
+		shared := s.terms.get(n)
+		key.Paths, key.Scopes = shared.paths, shared.scopes
+	} else {
+		var err error
+		if key.Paths, key.Scopes, err = terms(t.list(), t.list()); err != nil {
+			return Key{}, fmt.Errorf("key %s: %w", key.ID, err)
+		}
+	}
+	if !r.flag(rowRevoked | rowDeleted) {
+		key.State = Active
+	}
+	return key, nil
+}
+
+// Current tells whether what was found under the stamp is still what the store
+// says. It is a few atomic loads.
+func (k *Keys) Current(s Stamp) bool {
+	set := k.set.Load()
+	return set != nil && s.generation == set.generation && set.rows.word(s.slot).Load() == uint64(s.place)
+}
+
+// Changes counts what was put in force. An ErrUnknown is good for as long as
+// the count is what it was before Find was asked.
+func (k *Keys) Changes() uint64 { return k.changes.Load() }
+
+// Irregular tells whether there are keys of FormatRaw, which cannot be told
+// from junk by their looks.
+func (k *Keys) Irregular() bool {
+	set := k.set.Load()
+	return set != nil && set.raw.Load() > 0
+}
+
+// Ready is nil once keys are loaded, and for good; before that it says why not.
+func (k *Keys) Ready() error {
+	if k.set.Load() != nil {
+		return nil
+	}
+	if reason := k.reason.Load(); reason != nil {
+		return fmt.Errorf("%w: %w", ErrNotLoaded, *reason)
+	}
+	return ErrNotLoaded
+}
+
+// Counts says how many keys there are in each state. A key is in one of them;
+// deleted ones are in none.
+type Counts struct{ Active, Expiring, Expired, Revoked int }
+
+// Counts walks all keys, some ten nanoseconds each. Expiring are those that
+// expire within soon.
+func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
+	var c Counts
+	set := k.set.Load()
+	if set == nil {
+		return c
+	}
+	at, later := instantOf(now), instantOf(now.Add(soon))
+	set.rows.each(func(r row) {
+		switch expires := r.expires(); {
+		case r.flag(rowDeleted):
+		case r.flag(rowRevoked):
+			c.Revoked++
+		case expires == 0 || expires > later:
+			c.Active++
+		case expires > at:
+			c.Expiring++
+		default:
+			c.Expired++
+		}
+	})
+	return c
+}
+
+// What the follower calls.
+
+func (k *Keys) check(first []byte) error { return k.header.check(first) }
+
+func (k *Keys) begin() content {
+	k.last++
+	return newKeySet(k.last)
+}
+
+func (k *Keys) publish(c content) {
+	k.set.Store(c.(*keySet))
+	k.changes.Add(1)
+}
+
+func (k *Keys) applied() { k.changes.Add(1) }
+
+func (k *Keys) notReady(reason error) { k.reason.Store(&reason) }

@@ -1,0 +1,165 @@
+package keystore
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	errOwned lineError = "a hash that another key has"
+	errFull  lineError = "more keys than can be held"
+)
+
+// keySet is what one reading of a key file came to, kept up to date by the
+// lines appended since. One goroutine applies lines while any number find keys.
+type keySet struct {
+	generation uint64
+	rows       *rows
+	digests    *index // also of previous secrets
+	ids        *index
+	terms      *sharedTerms
+	raw        atomic.Int64 // keys of FormatRaw
+
+	// The writer's own.
+	seed    maphash.Seed
+	line    keyLine
+	encoded row
+}
+
+func newKeySet(generation uint64) *keySet {
+	return &keySet{
+		generation: generation, rows: newRows(), digests: newIndex(), ids: newIndex(),
+		terms: newSharedTerms(), seed: maphash.MakeSeed(),
+	}
+}
+
+// A digest is as random as a hash can be.
+func digestHash(d *Digest) uint32 { return binary.LittleEndian.Uint32(d[:]) }
+
+func (s *keySet) idHash(id *keyID) uint32 { return uint32(maphash.Bytes(s.seed, id[:])) }
+
+// slotOf is the slot of the key with this id.
+func (s *keySet) slotOf(id *keyID) (uint32, bool) {
+	search := s.ids.search(s.idHash(id))
+	for {
+		slot, ok := search.next()
+		if !ok {
+			return 0, false
+		}
+		if held, _ := s.rows.get(slot); *held.id() == *id {
+			return slot, true
+		}
+	}
+}
+
+// find is the row that has d among its secrets, and until when that secret lives.
+func (s *keySet) find(d *Digest) (row, Stamp, instant, bool) {
+	search := s.digests.search(digestHash(d))
+	for {
+		slot, ok := search.next()
+		if !ok {
+			return nil, Stamp{}, 0, false
+		}
+		held, at := s.rows.get(slot)
+		if until, ok := held.holds(d); ok {
+			return held, Stamp{s.generation, slot, at}, until, true
+		}
+	}
+}
+
+// apply puts a line in force. The moment at which the row takes the old one's
+// place is the moment of the whole change: a secret that the index knows is
+// none until its row says so, and one that the row no longer has is none any more.
+func (s *keySet) apply(text []byte) (ended time.Time, err error) {
+	k := &s.line
+	if err := k.read(text); err != nil {
+		return time.Time{}, err
+	}
+	terms, err := s.terms.number(k)
+	if err != nil {
+		return time.Time{}, err
+	}
+	slot, known := s.slotOf(&k.id)
+	if !s.free(k, slot, known) {
+		return time.Time{}, errOwned
+	}
+	var old row
+	if known {
+		old, _ = s.rows.get(slot)
+	} else {
+		if s.rows.count == maxSlots {
+			return time.Time{}, errFull
+		}
+		slot = s.rows.add()
+	}
+	s.encoded = appendRow(s.encoded[:0], slot, k, terms)
+	if !known {
+		s.rows.put(slot, s.encoded)
+		s.ids.add(s.idHash(&k.id), slot)
+		s.indexSecrets(s.encoded, nil, s.digests.add)
+	} else {
+		s.indexSecrets(s.encoded, old, s.digests.add)
+		s.rows.put(slot, s.encoded)
+		s.indexSecrets(old, s.encoded, s.digests.remove)
+	}
+	s.count(old, s.encoded)
+	return endedBy(old, k), nil
+}
+
+// indexSecrets calls change for each secret of one row that the other lacks.
+func (s *keySet) indexSecrets(of, without row, change func(hash, slot uint32)) {
+	lacks := func(d *Digest) bool {
+		if without == nil {
+			return true
+		}
+		_, has := without.holds(d)
+		return !has
+	}
+	if d := of.digest(); lacks(d) {
+		change(digestHash(d), of.slot())
+	}
+	for i := range of.past() {
+		if d := of.pastDigest(i); lacks(d) {
+			change(digestHash(d), of.slot())
+		}
+	}
+}
+
+// free tells whether no other key has one of the line's secrets.
+func (s *keySet) free(k *keyLine, slot uint32, known bool) bool {
+	owned := func(d *Digest) bool {
+		_, stamp, _, found := s.find(d)
+		return found && (!known || stamp.slot != slot)
+	}
+	if owned(&k.hash) {
+		return false
+	}
+	for i := range k.previous {
+		if owned(&k.previous[i].Hash) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *keySet) count(old, now row) {
+	was := old != nil && old.flag(rowRaw) && !old.flag(rowDeleted)
+	is := now.flag(rowRaw) && !now.flag(rowDeleted)
+	switch {
+	case is && !was:
+		s.raw.Add(1)
+	case was && !is:
+		s.raw.Add(-1)
+	}
+}
+
+// endedBy is when the key was ended, if this line is what ended it.
+func endedBy(old row, k *keyLine) time.Time {
+	before := old != nil && (old.flag(rowRevoked) || old.flag(rowDeleted))
+	if before || k.revoked.IsZero() && k.deleted.IsZero() {
+		return time.Time{}
+	}
+	return k.at
+}

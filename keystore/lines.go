@@ -1,0 +1,152 @@
+package keystore
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+)
+
+const (
+	// maxLine bounds a line, so that a file that is none of ours cannot fill the memory.
+	maxLine   = 1 << 20
+	readFirst = 16 << 10
+	readChunk = 256 << 10
+	maxBatch  = 100_000_000
+
+	errLong  lineError = "longer than 1 MiB"
+	errBatch lineError = "a batch of no size"
+)
+
+var (
+	batchMark = []byte(`{"batch":`)
+	leftMark  = []byte(`{"left":`)
+)
+
+// lines steps through the whole lines of a journal. What is not whole, a last
+// line without its newline or a batch that lacks lines, it does not step over:
+// it ends in front of it, so that a later look begins there.
+type lines struct {
+	r io.ReaderAt
+
+	// offset is where the next line begins, number how many came before it.
+	offset int64
+	number int
+	// torn tells, at the end, that something stands there which is not whole.
+	torn bool
+
+	buf   []byte
+	start int // of what is not yet used in buf; stands at offset
+}
+
+// next returns the next line without its newline, good until the next call;
+// io.EOF at the end; errLong for a line it stepped over. Any other error is
+// the file's.
+func (l *lines) next() ([]byte, error) {
+	for {
+		line, err := l.whole()
+		if err != nil || !bytes.HasPrefix(line, batchMark) {
+			return line, err
+		}
+		n, ok := batchSize(line)
+		if !ok {
+			return nil, errBatch
+		}
+		complete, err := hasLines(l.r, l.offset, n)
+		if err != nil {
+			return nil, err
+		}
+		if !complete {
+			l.offset -= int64(len(line) + 1)
+			l.number--
+			l.start, l.buf = 0, l.buf[:0]
+			l.torn = true
+			return nil, io.EOF
+		}
+	}
+}
+
+// whole returns the next line that has its newline.
+func (l *lines) whole() ([]byte, error) {
+	searched, skipping := 0, int64(0)
+	for {
+		rest := l.buf[l.start:]
+		if i := bytes.IndexByte(rest[searched:], '\n'); i >= 0 {
+			end := searched + i
+			l.start += end + 1
+			l.offset += skipping + int64(end+1)
+			l.number++
+			if skipping > 0 || end > maxLine {
+				return nil, errLong
+			}
+			return rest[:end], nil
+		}
+		searched = len(rest)
+		if searched > maxLine {
+			skipping += int64(searched)
+			l.start, searched = len(l.buf), 0
+		}
+		n, err := l.fill(skipping)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			l.torn = len(l.buf) > l.start || skipping > 0
+			if skipping > 0 { // what was skipped is read again when there is more
+				l.start, l.buf = 0, l.buf[:0]
+			}
+			return nil, io.EOF
+		}
+	}
+}
+
+// fill reads on behind what is unused, which it moves to the front.
+func (l *lines) fill(skipped int64) (int, error) {
+	rest := copy(l.buf[:cap(l.buf)], l.buf[l.start:])
+	l.start = 0
+	switch {
+	case l.buf == nil:
+		l.buf = make([]byte, 0, readFirst)
+	case cap(l.buf)-rest < readFirst || cap(l.buf) < readChunk && l.offset >= readChunk:
+		bigger := make([]byte, rest, 2*rest+readChunk)
+		copy(bigger, l.buf[:rest])
+		l.buf = bigger
+	}
+	n, err := l.r.ReadAt(l.buf[rest:cap(l.buf)], l.offset+skipped+int64(rest))
+	l.buf = l.buf[:rest+n]
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+// again makes lines forget what it read ahead, before it is asked for more of
+// a file that may have grown.
+func (l *lines) again() {
+	l.start, l.buf, l.torn = 0, l.buf[:0], false
+}
+
+// batchSize reads {"batch":N} in its one spelling.
+func batchSize(line []byte) (int, bool) {
+	digits, ok := bytes.CutSuffix(line[len(batchMark):], []byte("}"))
+	n, err := strconv.Atoi(string(digits))
+	return n, ok && err == nil && n > 0 && n <= maxBatch && digits[0] != '+' && digits[0] != '0'
+}
+
+// hasLines tells whether n newlines follow from offset on.
+func hasLines(r io.ReaderAt, offset int64, n int) (bool, error) {
+	buf := make([]byte, min(readChunk, max(readFirst, n*64)))
+	for {
+		got, err := r.ReadAt(buf, offset)
+		n -= bytes.Count(buf[:got], []byte{'\n'})
+		switch {
+		case n <= 0:
+			return true, nil
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+		offset += int64(got)
+	}
+}

@@ -1,0 +1,159 @@
+package keystore
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"keyward/authz"
+)
+
+// writeKeys makes a file of n keys, the i-th of which has the digest digestAt(i).
+func writeKeys(t testing.TB, path string, n int) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	first, err := encodeLine(keysHeader(NewHasher(authz.Secret{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(first)
+	for i := range n {
+		d := digestAt(i)
+		fmt.Fprintf(w, `{"id":"k_%012d","name":"service key %d","user":"user-%d","project":"project-%d","paths":["/v1/data","/v1/%d"],`+
+			`"scopes":["read","write"],"prefix":"kw_","hint":"kw_ab12","format":"keyward","hash":"%x",`+
+			`"created":"2026-01-02T03:04:05.123456789Z","expires":"2027-01-02T03:04:05Z","at":"2026-01-02T03:04:05.123456789Z"}`+"\n",
+			i, i, i%1000, i%50, i%100, d[:])
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func digestAt(i int) Digest {
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(i))
+	return sha256.Sum256(n[:])
+}
+
+// loaded follows a file of n keys.
+func loaded(t testing.TB, path string) *Keys {
+	t.Helper()
+	keys := NewKeys(NewHasher(authz.Secret{}))
+	f, err := Follow(FollowConfig{Path: path, Into: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	if err := keys.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestMemoryPerKey(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector's own memory is in the way")
+	}
+	const n, most = 200_000, 200
+	path := filepath.Join(t.TempDir(), "keys.jsonl")
+	writeKeys(t, path, n)
+	before := heapInUse()
+	keys := loaded(t, path)
+	each := float64(heapInUse()-before) / n
+	t.Logf("%.0f bytes a key", each)
+	if each > most {
+		t.Errorf("%.0f bytes of live heap a key, want at most %d", each, most)
+	}
+	d := digestAt(n - 1)
+	if _, err := keys.Find(&d, time.Now()); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkLoad1M(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "keys.jsonl")
+	writeKeys(b, path, 1_000_000)
+	before := heapInUse()
+	b.ResetTimer()
+	for range b.N {
+		start := time.Now()
+		keys := loaded(b, path)
+		b.ReportMetric(time.Since(start).Seconds(), "s/load")
+		b.StopTimer()
+		b.ReportMetric(float64(heapInUse()-before)/1e6, "B/key")
+		runtime.KeepAlive(keys)
+		b.StartTimer()
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "keys.jsonl")
+			writeKeys(b, path, n)
+			keys := loaded(b, path)
+			now := time.Now()
+			digests := make([]Digest, 1<<16)
+			for i := range digests {
+				digests[i] = digestAt(i * 7919 % n)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				key, err := keys.Find(&digests[i%len(digests)], now)
+				if err != nil || key.State != Active {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCurrent(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "keys.jsonl")
+	writeKeys(b, path, 1000)
+	keys := loaded(b, path)
+	d := digestAt(7)
+	key, err := keys.Find(&d, time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range b.N {
+		if !keys.Current(key.Stamp) {
+			b.Fatal("not current")
+		}
+	}
+}
+
+func BenchmarkDigest(b *testing.B) {
+	for _, pepper := range []string{"", "a pepper of sixteen bytes"} {
+		h := NewHasher(authz.NewSecret(pepper))
+		b.Run(h.Name(), func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				h.Digest("kw_0123456789abcdefghijklmnopqrstuv123456")
+			}
+		})
+	}
+}

@@ -1,0 +1,255 @@
+package keystore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+var (
+	errEmpty     = errors.New("the file is empty")
+	errUnsettled = errors.New("still being written")
+)
+
+// reader reads a file into its target, as a whole or from where it stopped.
+type reader struct {
+	cfg      FollowConfig
+	fs       FS
+	log      *slog.Logger
+	observer Observer
+	now      func() time.Time
+
+	// What is in force: nil before anything is, and of no file before
+	// something was read.
+	content content
+	// The file it was read from, held open so that its number in the file
+	// system is not given to another; nil if none was.
+	file  File
+	info  fs.FileInfo
+	lines *lines
+	tail  []byte // what stood right before lines.offset
+
+	fault   string      // the error that was last told, with what it was about
+	faulty  fs.FileInfo // a file whose content was at fault, not to be read again as it is
+	because error       // why it was
+	waiting time.Time   // since when a file is waited for to settle
+}
+
+func newReader(cfg FollowConfig) reader {
+	r := reader{cfg: cfg, fs: cfg.FS, log: cfg.Log, observer: cfg.Observer, now: cfg.Now}
+	if r.fs == nil {
+		r.fs = OS()
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.observer == nil {
+		r.observer = unobserved{}
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.cfg.Settle == 0 {
+		r.cfg.Settle = 50 * time.Millisecond
+	}
+	return r
+}
+
+// folders are those in which a change may concern the file.
+func (r *reader) folders() map[string]bool {
+	folders := map[string]bool{filepath.Dir(r.cfg.Path): true}
+	if path, err := r.fs.Resolve(r.cfg.Path); err == nil {
+		folders[filepath.Dir(path)] = true
+	}
+	return folders
+}
+
+// look brings the target up to date and tells what happened. It returns when
+// to look again at the latest, zero for no wish.
+func (r *reader) look(anew bool) time.Duration {
+	info, err := r.find()
+	news := false
+	if err == nil {
+		news, err = r.read(info, anew)
+	}
+	switch {
+	case errors.Is(err, errUnsettled):
+		return r.cfg.Settle
+	case err != nil:
+		r.fail(info, err)
+		return 0
+	}
+	if r.fault != "" {
+		r.log.Info("file is good again", "file", r.cfg.Path)
+		r.fault = ""
+	}
+	r.faulty = nil
+	r.observer.Succeeded(r.now())
+	if news {
+		r.observer.Reloaded(nil)
+	}
+	return 0
+}
+
+func (r *reader) find() (fs.FileInfo, error) {
+	path, err := r.fs.Resolve(r.cfg.Path)
+	if err != nil {
+		return nil, err
+	}
+	return r.fs.Stat(path)
+}
+
+// fail tells of an error once, for as long as it and the file stay the same.
+func (r *reader) fail(info fs.FileInfo, err error) {
+	if r.content == nil {
+		r.cfg.Into.notReady(err)
+	}
+	if errors.Is(err, fs.ErrNotExist) && r.cfg.MissingOK && r.file == nil {
+		if r.content == nil {
+			r.log.Warn("no file: going on without", "file", r.cfg.Path)
+			r.put(r.cfg.Into.begin())
+		}
+		return
+	}
+	fault := err.Error()
+	if info != nil {
+		fault = fmt.Sprint(fault, info.Size(), info.ModTime().UnixNano())
+	}
+	if fault == r.fault {
+		return
+	}
+	r.fault = fault
+	r.observer.Reloaded(err)
+	what := "file cannot be read: what was last read stays in force"
+	if r.content == nil {
+		what = "file cannot be read: not ready"
+	}
+	r.log.Error(what, "file", r.cfg.Path, "error", err)
+}
+
+func (r *reader) put(c content) {
+	r.content = c
+	r.cfg.Into.publish(c)
+}
+
+// read reads what is new in the file that info is about.
+func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
+	if r.file != nil && os.SameFile(info, r.info) && !anew {
+		intact, err := r.intact(info)
+		if err != nil {
+			return false, err
+		}
+		if intact {
+			r.waiting = time.Time{}
+			return r.readOn()
+		}
+	}
+	if unchanged(info, r.faulty) && !anew {
+		return false, r.because
+	}
+	if r.content != nil && !anew && !r.settled(info) {
+		return false, errUnsettled
+	}
+	r.waiting = time.Time{}
+	if err := r.readAnew(); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// intact tells whether what was read of the file still stands there.
+func (r *reader) intact(info fs.FileInfo) (bool, error) {
+	if r.lines.offset == 0 {
+		return info.Size() == 0, nil // it was empty, and its header was never seen
+	}
+	if info.Size() < r.lines.offset {
+		return false, nil
+	}
+	now, err := r.before()
+	return bytes.Equal(now, r.tail), err
+}
+
+// before is what stands right before the place that was read to.
+func (r *reader) before() ([]byte, error) {
+	const look = 64
+	from := max(r.lines.offset-look, 0)
+	text := make([]byte, r.lines.offset-from)
+	n, err := r.file.ReadAt(text, from)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return text[:n], err
+}
+
+// settled tells whether a file has been left alone for long enough to be read.
+func (r *reader) settled(info fs.FileInfo) bool {
+	now := r.now()
+	if r.waiting.IsZero() {
+		r.waiting = now
+	}
+	age := now.Sub(info.ModTime())
+	return age < 0 || age >= r.cfg.Settle || now.Sub(r.waiting) >= 4*r.cfg.Settle
+}
+
+func unchanged(info, old fs.FileInfo) bool {
+	return old != nil && os.SameFile(info, old) && info.Size() == old.Size() && info.ModTime().Equal(old.ModTime())
+}
+
+// readOn applies what was appended.
+func (r *reader) readOn() (news bool, err error) {
+	r.lines.again()
+	bad := 0
+	for {
+		line, err := r.lines.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		var ended time.Time
+		if err == nil {
+			ended, err = r.content.apply(line)
+		}
+		var badLine lineError
+		switch {
+		case errors.As(err, &badLine):
+			bad++
+			r.stepOver(bad, err)
+		case err != nil:
+			return news, err
+		default:
+			r.cfg.Into.applied()
+			if !ended.IsZero() {
+				r.observer.Revoked(r.now().Sub(ended))
+			}
+		}
+		news = true
+	}
+	if news {
+		r.tail, err = r.before()
+	}
+	return news, err
+}
+
+// maxTold bounds how many bad lines of one look are logged; all are counted.
+const maxTold = 10
+
+func (r *reader) stepOver(nth int, err error) {
+	r.observer.BadLine()
+	if nth <= maxTold {
+		r.log.Error("bad line stepped over", "file", r.cfg.Path, "line", r.lines.number, "error", err)
+	}
+}
+
+// unfinished tells whether the last look found something that it could not use.
+func (r *reader) unfinished() bool { return r.fault != "" || r.lines != nil && r.lines.torn }
+
+func (r *reader) close() {
+	if r.file != nil {
+		_ = r.file.Close()
+	}
+}

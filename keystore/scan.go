@@ -1,0 +1,279 @@
+package keystore
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// lineError says what is wrong with a line, never what stands in it.
+type lineError string
+
+func (e lineError) Error() string { return string(e) }
+
+const (
+	errSyntax lineError = "not a JSON object of the members we know"
+	errUTF8   lineError = "not valid UTF-8"
+	errTwice  lineError = "a member twice"
+	errMember lineError = "an unknown member"
+	errType   lineError = "a member of the wrong type"
+)
+
+// A scanner takes one flat JSON object apart, in one pass and in place. It is
+// stricter than encoding/json: no null, no lone surrogate, no invalid UTF-8.
+// Whatever it accepts it reads as encoding/json does, which a fuzz test holds
+// it to.
+type scanner struct {
+	text []byte
+	at   int
+}
+
+// object hands each member's name to member, which must read the value.
+func (s *scanner) object(member func(name []byte) error) error {
+	if !s.next('{') {
+		return errSyntax
+	}
+	if s.next('}') {
+		return nil
+	}
+	for {
+		name, ok := s.str()
+		if !ok || !s.next(':') {
+			return errSyntax
+		}
+		if err := member(name); err != nil {
+			return err
+		}
+		if s.next('}') {
+			return nil
+		}
+		if !s.next(',') {
+			return errSyntax
+		}
+	}
+}
+
+// array calls element for each element, which must read it.
+func (s *scanner) array(element func() error) error {
+	if !s.next('[') {
+		return errType
+	}
+	if s.next(']') {
+		return nil
+	}
+	for {
+		if err := element(); err != nil {
+			return err
+		}
+		if s.next(']') {
+			return nil
+		}
+		if !s.next(',') {
+			return errSyntax
+		}
+	}
+}
+
+// end tells whether nothing but white space is left.
+func (s *scanner) end() bool {
+	s.space()
+	return s.at == len(s.text)
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) {
+		switch s.text[s.at] {
+		case ' ', '\t', '\r', '\n':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// next steps over white space and over c, if c is what follows.
+func (s *scanner) next(c byte) bool {
+	if s.at < len(s.text) && s.text[s.at] == c {
+		s.at++
+		return true
+	}
+	s.space()
+	if s.at < len(s.text) && s.text[s.at] == c {
+		s.at++
+		return true
+	}
+	return false
+}
+
+// str reads a string. The slice is good as long as the line's bytes are.
+func (s *scanner) str() ([]byte, bool) {
+	if !s.next('"') {
+		return nil, false
+	}
+	start := s.at
+	for i := start + plainBytes(s.text[start:]); i < len(s.text); i++ {
+		switch c := s.text[i]; {
+		case c == '"':
+			s.at = i + 1
+			return s.text[start:i], true
+		case c == '\\':
+			return s.unescape(start, i)
+		case c < 0x20:
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// plainBytes counts, eight at a time, bytes before the first that means
+// something in a string: a quote, a backslash or a control character. Strings
+// are most of a file, and this is what makes reading a million lines quick.
+func plainBytes(text []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; n+8 <= len(text); n += 8 {
+		w := binary.LittleEndian.Uint64(text[n:])
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
+		if found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+	}
+	return n
+}
+
+// unescape reads on from the first backslash of a string that began at start.
+func (s *scanner) unescape(start, slash int) ([]byte, bool) {
+	out := append([]byte(nil), s.text[start:slash]...)
+	s.at = slash
+	for s.at < len(s.text) {
+		c := s.text[s.at]
+		s.at++
+		switch {
+		case c == '"':
+			return out, true
+		case c < 0x20:
+			return nil, false
+		case c != '\\':
+			out = append(out, c)
+		default:
+			r, ok := s.escape()
+			if !ok {
+				return nil, false
+			}
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return nil, false
+}
+
+// escape reads what follows a backslash.
+func (s *scanner) escape() (rune, bool) {
+	if s.at >= len(s.text) {
+		return 0, false
+	}
+	c := s.text[s.at]
+	s.at++
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), true
+	case 'b':
+		return '\b', true
+	case 'f':
+		return '\f', true
+	case 'n':
+		return '\n', true
+	case 'r':
+		return '\r', true
+	case 't':
+		return '\t', true
+	case 'u':
+		return s.codePoint()
+	default:
+		return 0, false
+	}
+}
+
+// codePoint reads four hexadecimal digits, and the second half of a surrogate
+// pair behind them. Half a pair is refused.
+func (s *scanner) codePoint() (rune, bool) {
+	r, ok := s.hex4()
+	switch {
+	case !ok || 0xdc00 <= r && r <= 0xdfff:
+		return 0, false
+	case r < 0xd800 || r > 0xdfff:
+		return r, true
+	}
+	if s.at+1 >= len(s.text) || s.text[s.at] != '\\' || s.text[s.at+1] != 'u' {
+		return 0, false
+	}
+	s.at += 2
+	low, ok := s.hex4()
+	if !ok || low < 0xdc00 || low > 0xdfff {
+		return 0, false
+	}
+	return (r-0xd800)<<10 + (low - 0xdc00) + 0x10000, true
+}
+
+func (s *scanner) hex4() (rune, bool) {
+	if s.at+4 > len(s.text) {
+		return 0, false
+	}
+	r := rune(0)
+	for _, c := range s.text[s.at : s.at+4] {
+		if 'A' <= c && c <= 'F' {
+			c += 'a' - 'A'
+		}
+		d := hexDigits[c]
+		if d > 15 {
+			return 0, false
+		}
+		r = r<<4 | rune(d)
+	}
+	s.at += 4
+	return r, true
+}
+
+// number reads a whole number of at most nine digits.
+func (s *scanner) number() (int, bool) {
+	s.space()
+	start, n := s.at, 0
+	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
+		n = n*10 + int(s.text[s.at]-'0')
+		s.at++
+		if s.at-start > 9 {
+			return 0, false
+		}
+	}
+	digits := s.at - start
+	return n, digits == 1 || digits > 1 && s.text[start] != '0'
+}
+
+// boolean reads true or false.
+func (s *scanner) boolean() (value, ok bool) {
+	s.space()
+	switch rest := s.text[s.at:]; {
+	case len(rest) >= 4 && string(rest[:4]) == "true":
+		s.at += 4
+		return true, true
+	case len(rest) >= 5 && string(rest[:5]) == "false":
+		s.at += 5
+		return false, true
+	default:
+		return false, false
+	}
+}
+
+// strs reads an array of strings into dst's room.
+func (s *scanner) strs(dst [][]byte) ([][]byte, error) {
+	dst = dst[:0]
+	err := s.array(func() error {
+		text, ok := s.str()
+		if !ok {
+			return errType
+		}
+		dst = append(dst, text)
+		return nil
+	})
+	return dst, err
+}

@@ -1,0 +1,168 @@
+package keystore
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"keyward/authz"
+)
+
+const (
+	errUserName lineError = "no name, or one that is none"
+	errPassword lineError = "a password hash that is none, or that costs too much"
+)
+
+// UserRecord is all that a file says about one user, as the last line has it.
+type UserRecord struct {
+	Name     string    `json:"name"`
+	Paths    []string  `json:"paths,omitempty"` // none: anywhere
+	Scopes   []string  `json:"scopes,omitempty"`
+	Disabled bool      `json:"disabled,omitempty"`
+	Password string    `json:"password,omitempty"` // a hash
+	Created  time.Time `json:"created"`
+	Deleted  time.Time `json:"deleted,omitzero"`
+	At       time.Time `json:"at"`
+}
+
+// ValidUserName tells whether name can be a user's: 1 to 255 bytes of UTF-8
+// without control characters and without the colon, which ends the name in
+// Basic credentials.
+func ValidUserName(name string) bool {
+	return name != "" && validText([]byte(name)) && !strings.Contains(name, ":")
+}
+
+// userLine is a user's line taken apart.
+type userLine struct {
+	record UserRecord
+	paths  [][]byte
+	scopes [][]byte
+}
+
+// read takes a line apart and checks all that stands in it.
+func (u *userLine) read(line []byte) error {
+	if !utf8.Valid(line) {
+		return errUTF8
+	}
+	*u = userLine{paths: u.paths[:0], scopes: u.scopes[:0]}
+	seen := map[string]bool{}
+	s := scanner{text: line}
+	err := s.object(func(name []byte) error {
+		if seen[string(name)] {
+			return errTwice
+		}
+		seen[string(name)] = true
+		return u.member(&s, string(name))
+	})
+	switch {
+	case err != nil:
+		return err
+	case !s.end():
+		return errSyntax
+	case !ValidUserName(u.record.Name):
+		return errUserName
+	case u.record.Created.IsZero() || u.record.At.IsZero():
+		return errNoTime
+	case seen["paths"] && len(u.paths) == 0:
+		return errList
+	case u.record.Password != "" && !validPasswordHash(u.record.Password):
+		return errPassword
+	}
+	u.record.Paths, u.record.Scopes = stringsOf(u.paths), stringsOf(u.scopes)
+	return nil
+}
+
+func (u *userLine) member(s *scanner, name string) error {
+	switch name {
+	case "left":
+		_, ok := s.number()
+		return unless(ok, errType)
+	case "name":
+		return s.word(&u.record.Name)
+	case "password":
+		return s.word(&u.record.Password)
+	case "paths":
+		return s.list(&u.paths)
+	case "scopes":
+		return s.list(&u.scopes)
+	case "disabled":
+		var ok bool
+		u.record.Disabled, ok = s.boolean()
+		return unless(ok, errType)
+	case "created":
+		return s.time(&u.record.Created)
+	case "deleted":
+		return s.time(&u.record.Deleted)
+	case "at":
+		return s.time(&u.record.At)
+	default:
+		return errMember
+	}
+}
+
+// word reads a text of one line as a string of its own.
+func (s *scanner) word(into *string) error {
+	var text []byte
+	err := s.line(&text)
+	*into = string(text)
+	return err
+}
+
+func stringsOf(texts [][]byte) []string {
+	if len(texts) == 0 {
+		return nil
+	}
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		all[i] = string(text)
+	}
+	return all
+}
+
+// line makes the record's line and reads it back, as Record.line does.
+func (r *UserRecord) line() ([]byte, error) {
+	text, err := encodeLine(r)
+	if err != nil {
+		return nil, err
+	}
+	var u userLine
+	if err := u.read(text); err != nil {
+		return nil, err
+	}
+	if _, _, err := terms(r.Paths, r.Scopes); err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
+// apply puts a line in force: the new user is found before the old one says
+// that it is old, so who asks again gets the new one.
+func (s *userSet) apply(text []byte) (time.Time, error) {
+	if err := s.line.read(text); err != nil {
+		return time.Time{}, err
+	}
+	r := s.line.record
+	paths, scopes, err := terms(r.Paths, r.Scopes)
+	if err != nil {
+		return time.Time{}, errTerms
+	}
+	s.mu.Lock()
+	old := s.byName[r.Name]
+	if r.Deleted.IsZero() {
+		s.byName[r.Name] = &User{
+			Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled,
+			Password: authz.NewSecret(r.Password),
+		}
+	} else {
+		delete(s.byName, r.Name)
+	}
+	s.mu.Unlock()
+	if old == nil {
+		return time.Time{}, nil
+	}
+	old.superseded.Store(true)
+	if !old.Disabled && (r.Disabled || !r.Deleted.IsZero()) {
+		return r.At, nil
+	}
+	return time.Time{}, nil
+}
