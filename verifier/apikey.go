@@ -1,0 +1,206 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"keyward/authz"
+	"keyward/cache"
+	"keyward/keystore"
+)
+
+// KeyStore is where keys are looked up, by the digest of their text.
+type KeyStore interface {
+	// Find returns the key, alive or revoked. keystore.ErrUnknown means that
+	// there is none; any other error that the store can't tell.
+	Find(digest *keystore.Digest, now time.Time) (keystore.Key, error)
+	// Current tells whether what was found under the stamp still holds.
+	Current(stamp keystore.Stamp) bool
+	// Irregular tells whether there are keys that follow no format of ours.
+	Irregular() bool
+	// Changes is a number that is another one after each change of the store.
+	Changes() uint64
+}
+
+// UserStore is where the users are looked up that keys act for.
+type UserStore interface {
+	// Ready tells why Lookup can't be believed yet, nil when it can.
+	Ready() error
+	// Lookup returns the user, disabled ones too.
+	Lookup(name string) (*keystore.User, bool)
+}
+
+// APIKeyConfig says what an APIKey verifier is made of.
+type APIKeyConfig struct {
+	Keys   KeyStore
+	Users  UserStore // nil: a key's user is a name and nothing more
+	Hasher *keystore.Hasher
+
+	// Prefixes of bearer tokens that are API keys; "" takes keys without one.
+	Prefixes []string
+	// BasicUsers are the user names whose Basic password is an API key.
+	BasicUsers []string
+	// MaxAge is how long after its making a key is accepted; 0 is for ever.
+	MaxAge time.Duration
+
+	// Principals holds known keys, Unknown digests that no key has.
+	Principals *cache.Cache[KnownKey]
+	Unknown    *cache.Cache[uint64]
+}
+
+// KnownKey is a cached principal with what tells whether it still holds.
+type KnownKey struct {
+	principal *authz.Principal
+	stamp     keystore.Stamp
+	user      *keystore.User // nil for a key without one, or without a users file
+}
+
+// APIKey verifies API keys, wherever in a request they stand.
+type APIKey struct {
+	cfg      APIKeyConfig
+	prefixes []string // longest first, without ""
+	bare     bool     // bearer tokens without a prefix may be keys
+}
+
+// NewAPIKey returns a verifier of the given parts.
+func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
+	if cfg.Keys == nil || cfg.Hasher == nil || cfg.Principals == nil || cfg.Unknown == nil {
+		return nil, errors.New("verifier: a part is missing from APIKeyConfig")
+	}
+	a := &APIKey{cfg: cfg}
+	for _, prefix := range cfg.Prefixes {
+		if prefix == "" {
+			a.bare = true
+		} else {
+			a.prefixes = append(a.prefixes, prefix)
+		}
+	}
+	slices.SortFunc(a.prefixes, func(x, y string) int { return len(y) - len(x) })
+	return a, nil
+}
+
+// Verify implements authz.Verifier.
+func (a *APIKey) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+	key := c.Secret.Reveal()
+	prefix := a.prefixOf(key)
+	switch {
+	case c.Kind == authz.Bearer && prefix == "" && !a.bare,
+		c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User):
+		return nil, authz.ErrNotMine
+	case !a.plausible(key, prefix):
+		return nil, errInvalidToken
+	}
+	digest := a.cfg.Hasher.Digest(key)
+	known, err := a.known(ctx, &digest, now)
+	if err == nil && known.ended(now) {
+		// The store knows why: an expired key, or one whose grace is over.
+		known, err = a.load(&digest, now)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case known.ended(now):
+		return nil, &authz.Refusal{Reason: authz.ExpiredKey, Principal: known.principal}
+	default:
+		return known.principal, nil
+	}
+}
+
+func (k *KnownKey) ended(now time.Time) bool {
+	end := k.principal.ExpiresAt
+	return !end.IsZero() && !now.Before(end)
+}
+
+func (a *APIKey) prefixOf(key string) string {
+	for _, prefix := range a.prefixes {
+		if strings.HasPrefix(key, prefix) {
+			return prefix
+		}
+	}
+	return ""
+}
+
+// plausible tells whether the text can be a key at all, so that junk is
+// refused before anything is hashed. Imported keys follow no format; where
+// there are some, any text may be one.
+func (a *APIKey) plausible(key, prefix string) bool {
+	if prefix != "" && keystore.WellFormed(key, prefix) || prefix == "" && keystore.IsHex(key) {
+		return true
+	}
+	return a.cfg.Keys.Irregular()
+}
+
+// known returns the key of that digest from the cache, where it still holds, or else from the store.
+func (a *APIKey) known(ctx context.Context, digest *keystore.Digest, now time.Time) (KnownKey, error) {
+	id := (*cache.Key)(digest)
+	if known, ok := a.cfg.Principals.Get(id, now); ok && a.holds(&known) {
+		return known, nil
+	}
+	// The number is read before the store is asked: a key made in between counts as a change.
+	changes := a.cfg.Keys.Changes()
+	if seen, ok := a.cfg.Unknown.Get(id, now); ok && seen == changes {
+		return KnownKey{}, errUnknownKey
+	}
+	known, err := a.cfg.Principals.Compute(ctx, id, now, func() (KnownKey, error) { return a.load(digest, now) })
+	if err == nil && !a.holds(&known) {
+		// It was revoked or changed while we waited for somebody else's look-up.
+		known, err = a.load(digest, now)
+	}
+	if err == errUnknownKey {
+		a.cfg.Unknown.Put(id, changes, now)
+	}
+	return known, err
+}
+
+func (a *APIKey) holds(k *KnownKey) bool {
+	return a.cfg.Keys.Current(k.stamp) && (k.user == nil || !k.user.Superseded())
+}
+
+// load makes a principal of what the stores say now.
+func (a *APIKey) load(digest *keystore.Digest, now time.Time) (KnownKey, error) {
+	key, err := a.cfg.Keys.Find(digest, now)
+	if errors.Is(err, keystore.ErrUnknown) {
+		return KnownKey{}, errUnknownKey
+	}
+	if err != nil {
+		return KnownKey{}, fmt.Errorf("looking up a key: %w", err)
+	}
+	p := &authz.Principal{
+		Method: authz.MethodAPIKey, User: key.User, KeyID: key.ID, KeyName: key.Name, Project: key.Project,
+		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: a.end(&key),
+	}
+	if key.State != keystore.Active {
+		return KnownKey{}, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
+	}
+	if a.cfg.Users == nil || key.User == "" {
+		return KnownKey{principal: p, stamp: key.Stamp}, nil
+	}
+	if err := a.cfg.Users.Ready(); err != nil {
+		return KnownKey{}, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
+	}
+	user, ok := a.cfg.Users.Lookup(key.User)
+	if !ok || user.Disabled {
+		return KnownKey{}, &authz.Refusal{Reason: authz.DisabledUser, Principal: p}
+	}
+	p.UserPaths = user.Paths
+	if !key.HasScopes {
+		p.Scopes = user.Scopes
+	}
+	return KnownKey{principal: p, stamp: key.Stamp, user: user}, nil
+}
+
+// end is when the key stops being accepted: the earliest of its own expiry,
+// the end of a rotation's grace, and the age the operator has set.
+func (a *APIKey) end(key *keystore.Key) time.Time {
+	end := key.EndsAt
+	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
+		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
+			end = old
+		}
+	}
+	return end
+}

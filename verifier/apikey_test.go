@@ -1,0 +1,339 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/cache"
+	"keyward/keystore"
+	"keyward/verifier"
+)
+
+// bench is an APIKey verifier over real files that the test writes.
+type bench struct {
+	*verifier.APIKey
+	t       *testing.T
+	journal *keystore.Journal
+	users   *keystore.UserFile
+	follow  []*keystore.Follower
+	now     time.Time
+}
+
+type options struct {
+	prefixes, basicUsers []string
+	withUsers            bool
+	maxAge               time.Duration
+}
+
+func newBench(t *testing.T, o options) *bench {
+	t.Helper()
+	if o.prefixes == nil {
+		o.prefixes = []string{"kw_"}
+	}
+	dir := t.TempDir()
+	hasher := keystore.NewHasher(authz.NewSecret("a pepper for the tests"))
+	b := &bench{t: t, now: time.Now().UTC()}
+	b.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	keys := keystore.NewKeys(hasher)
+	b.start(keystore.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
+	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
+	if o.withUsers {
+		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+		users := keystore.NewUsers()
+		b.start(keystore.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+		cfg.Users = users
+	}
+	var err error
+	if cfg.Principals, err = cache.New[verifier.KnownKey](1000, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Unknown, err = cache.New[uint64](1000, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if b.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) start(cfg keystore.FollowConfig) {
+	f, err := keystore.Follow(cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = f.Close() })
+	b.follow = append(b.follow, f)
+}
+
+func (b *bench) create(p keystore.Params) (string, string) {
+	b.t.Helper()
+	if p.Name == "" {
+		p.Name = "test"
+	}
+	if p.Prefix == "" {
+		p.Prefix = "kw_"
+	}
+	record, secret, err := b.journal.Create(p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return record.ID, secret.Reveal()
+}
+
+func (b *bench) setUser(name string, patch keystore.UserPatch) {
+	b.t.Helper()
+	if _, err := b.users.SetUser(name, patch); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) bearer(key string) (*authz.Principal, authz.Reason) {
+	return b.verify(authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(key)})
+}
+
+func (b *bench) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
+	b.t.Helper()
+	p, err := b.Verify(context.Background(), &c, b.now)
+	refusal, refused := errors.AsType[*authz.Refusal](err)
+	switch {
+	case err == nil && p != nil:
+		return p, authz.OK
+	case refused:
+		return refusal.Principal, refusal.Reason
+	case err == authz.ErrNotMine:
+		return nil, authz.NoCredential // stands for "not mine" in these tests
+	default:
+		return nil, authz.Unavailable
+	}
+}
+
+// becomes waits until the key is answered so; files are followed on another goroutine.
+func (b *bench) becomes(key string, want authz.Reason) *authz.Principal {
+	b.t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		p, got := b.bearer(key)
+		if got == want {
+			return p
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("the key is %s, and never became %s", got, want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestKeyLife(t *testing.T) {
+	b := newBench(t, options{})
+	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
+	p := b.becomes(key, authz.OK)
+	if p.Method != authz.MethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.Anywhere() {
+		t.Errorf("principal %+v", p)
+	}
+	if again := b.becomes(key, authz.OK); again != p {
+		t.Error("the second look-up did not come from the cache")
+	}
+	_, other := b.create(keystore.Params{})
+	b.becomes(other, authz.OK)
+	if again := b.becomes(key, authz.OK); again != p {
+		t.Error("another key's change threw this one out of the cache")
+	}
+	_, rotated, err := b.journal.Rotate(id, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(key, authz.RevokedKey)
+	b.becomes(rotated.Reveal(), authz.OK)
+	if _, err := b.journal.Revoke(id); err != nil {
+		t.Fatal(err)
+	}
+	if p := b.becomes(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
+		t.Error("the log is not told whose revoked key it was")
+	}
+}
+
+func TestUnknownKeyThatIsMadeLater(t *testing.T) {
+	b := newBench(t, options{prefixes: []string{"kw_", ""}})
+	key := strings.Repeat("0A", 22)
+	if _, got := b.bearer(key); got != authz.UnknownKey {
+		t.Fatalf("%s, want unknown_key", got)
+	}
+	if _, err := b.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(key, authz.OK) // the negative cache's hour is not waited for
+}
+
+func TestExpiryAndAge(t *testing.T) {
+	b := newBench(t, options{maxAge: 90 * 24 * time.Hour})
+	_, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
+	_, old := b.create(keystore.Params{})
+	b.becomes(key, authz.OK)
+	b.becomes(old, authz.OK)
+	b.now = b.now.Add(time.Hour + time.Second)
+	if _, got := b.bearer(key); got != authz.ExpiredKey {
+		t.Errorf("past its expiry, from the cache: %s", got)
+	}
+	if _, got := b.bearer(old); got != authz.OK {
+		t.Errorf("an hour old: %s", got)
+	}
+	b.now = b.now.Add(90 * 24 * time.Hour)
+	if _, got := b.bearer(old); got != authz.ExpiredKey {
+		t.Errorf("older than max_age: %s", got)
+	}
+}
+
+func TestGrace(t *testing.T) {
+	b := newBench(t, options{})
+	id, old := b.create(keystore.Params{})
+	b.becomes(old, authz.OK)
+	_, fresh, err := b.journal.Rotate(id, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(fresh.Reveal(), authz.OK)
+	if p := b.becomes(old, authz.OK); p.ExpiresAt.IsZero() {
+		t.Error("the old secret's end is not told")
+	}
+	b.now = b.now.Add(time.Hour + time.Minute)
+	if _, got := b.bearer(old); got != authz.RevokedKey {
+		t.Errorf("after the grace, from the cache: %s", got)
+	}
+	if _, got := b.bearer(fresh.Reveal()); got != authz.OK {
+		t.Errorf("the new secret after the grace: %s", got)
+	}
+}
+
+func TestUsers(t *testing.T) {
+	b := newBench(t, options{withUsers: true})
+	_, inherits := b.create(keystore.Params{User: "alice"})
+	_, none := b.create(keystore.Params{User: "alice", Scopes: &[]string{}})
+	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
+	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
+	_, stray := b.create(keystore.Params{User: "nobody"})
+	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.Anywhere() || !p.Paths.Anywhere() {
+		t.Errorf("a key without scopes and paths of its own: %+v", p)
+	}
+	if p := b.becomes(none, authz.OK); p.Scopes.String() != "" {
+		t.Errorf("an empty scope list is %q", p.Scopes)
+	}
+	if p := b.becomes(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.Anywhere() || p.Paths.Anywhere() {
+		t.Errorf("a key with scopes and paths of its own: %+v", p)
+	}
+	b.becomes(userless, authz.OK)
+	b.becomes(stray, authz.DisabledUser)
+
+	b.setUser("nobody", keystore.UserPatch{Scopes: &[]string{"new"}})
+	b.becomes(stray, authz.OK)
+	yes, no := true, false
+	b.setUser("alice", keystore.UserPatch{Disabled: &yes})
+	b.becomes(inherits, authz.DisabledUser)
+	b.setUser("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "other" {
+		t.Errorf("after the user's change: %q", p.Scopes)
+	}
+	if err := b.users.DeleteUser("alice"); err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(inherits, authz.DisabledUser)
+}
+
+func TestWhatIsAKey(t *testing.T) {
+	b := newBench(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
+	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
+	_, good := b.create(keystore.Params{})
+	b.becomes(good, authz.OK)
+	wrongSum := good[:len(good)-1] + string('0'+(good[len(good)-1]-'0'+1)%10)
+	tests := []struct {
+		name string
+		c    authz.Credential
+		want authz.Reason
+	}{
+		{"another prefix", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("abc")}, authz.NoCredential},
+		{"no prefix in Bearer", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(hex)}, authz.NoCredential},
+		{"wrong checksum", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(wrongSum)}, authz.InvalidToken},
+		{"too short", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("kw_abc")}, authz.InvalidToken},
+		{"junk in the key header", authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret("junk")}, authz.InvalidToken},
+		{"hex in the key header", authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret(hex)}, authz.UnknownKey},
+		{"good one in the key header", authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret(good)}, authz.OK},
+		{"good one with the Basic user", authz.Credential{Kind: authz.Basic, User: "haplo", Secret: authz.NewSecret(good)}, authz.OK},
+		{"good one with another Basic user", authz.Credential{Kind: authz.Basic, User: "Haplo", Secret: authz.NewSecret(good)}, authz.NoCredential},
+		{"hex with the Basic user", authz.Credential{Kind: authz.Basic, User: "haplo", Secret: authz.NewSecret(hex)}, authz.UnknownKey},
+		{"empty password", authz.Credential{Kind: authz.Basic, User: "haplo"}, authz.InvalidToken},
+	}
+	for _, test := range tests {
+		if _, got := b.verify(test.c); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), keystore.Params{Name: "imported"}); err != nil {
+		t.Fatal(err)
+	}
+	b.becomes("kw_oldstyle", authz.OK)
+	if _, got := b.verify(authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
+		t.Errorf("an imported key without a format: %s", got)
+	}
+	b.becomes("legacy", authz.NoCredential)
+}
+
+// brokenStore can't tell.
+type brokenStore struct{ *keystore.Keys }
+
+func (brokenStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
+	return keystore.Key{}, errors.New("store away")
+}
+
+func TestStoreThatCannotTell(t *testing.T) {
+	hasher := keystore.NewHasher(authz.Secret{})
+	principals, err := cache.New[verifier.KnownKey](10, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := cache.New[uint64](10, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys(hasher)}, "not loaded": keystore.NewKeys(hasher)} {
+		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals, Unknown: unknown})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(strings.Repeat("AB", 22))}
+		p, err := v.Verify(context.Background(), &c, time.Now())
+		if _, refused := errors.AsType[*authz.Refusal](err); p != nil || err == nil || refused || errors.Is(err, authz.ErrNotMine) {
+			t.Errorf("store %s: %v, %v; want an error that says nobody can tell", name, p, err)
+		}
+	}
+}
+
+func TestChain(t *testing.T) {
+	never := verifierFunc(func() (*authz.Principal, error) { t.Error("asked after another had answered"); return nil, nil })
+	notMine := verifierFunc(func() (*authz.Principal, error) { return nil, authz.ErrNotMine })
+	refused := verifierFunc(func() (*authz.Principal, error) { return nil, &authz.Refusal{Reason: authz.RevokedKey} })
+	c := &authz.Credential{Kind: authz.Bearer}
+	if _, err := (verifier.Chain{notMine, refused, never}).Verify(context.Background(), c, time.Now()); err.Error() != "revoked_key" {
+		t.Errorf("error %v", err)
+	}
+	if _, err := (verifier.Chain{notMine}).Verify(context.Background(), c, time.Now()); err.Error() != "invalid_token" {
+		t.Errorf("nobody's: %v", err)
+	}
+	c.Kind = authz.Basic
+	if _, err := (verifier.Chain{}).Verify(context.Background(), c, time.Now()); err.Error() != "wrong_password" {
+		t.Errorf("nobody's Basic: %v", err)
+	}
+}
+
+type verifierFunc func() (*authz.Principal, error)
+
+func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
+	return f()
+}

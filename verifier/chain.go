@@ -1,0 +1,35 @@
+// Package verifier answers whose credential it is that a request shows: one
+// file per kind of credential. It refuses to look at places and at what is
+// allowed there, and it never lets a credential that one kind has refused be
+// tried by another.
+package verifier
+
+import (
+	"context"
+	"time"
+
+	"keyward/authz"
+)
+
+// Chain asks its verifiers in order until one knows the kind of credential.
+type Chain []authz.Verifier
+
+// Verify implements authz.Verifier. A credential that is nobody's kind is refused.
+func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time) (*authz.Principal, error) {
+	for _, v := range c {
+		if p, err := v.Verify(ctx, cred, now); err != authz.ErrNotMine {
+			return p, err
+		}
+	}
+	if cred.Kind == authz.Basic {
+		return nil, errWrongPassword
+	}
+	return nil, errInvalidToken
+}
+
+// The refusals that say nothing but their reason, made once.
+var (
+	errInvalidToken  = &authz.Refusal{Reason: authz.InvalidToken}
+	errWrongPassword = &authz.Refusal{Reason: authz.WrongPassword}
+	errUnknownKey    = &authz.Refusal{Reason: authz.UnknownKey}
+)
