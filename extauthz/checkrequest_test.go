@@ -1,0 +1,203 @@
+package extauthz
+
+import (
+	"slices"
+	"testing"
+
+	"keyward/authz"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// envoyRequest is a CheckRequest as Envoy 1.40 sends it with encode_raw_headers.
+func envoyRequest() *authv3.CheckRequest {
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+			SocketAddress: &corev3.SocketAddress{Address: "10.0.0.7", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 40000}},
+		}}},
+		Destination: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+			SocketAddress: &corev3.SocketAddress{Address: "10.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 10000}},
+		}}},
+		Request: &authv3.AttributeContext_Request{
+			Time: timestamppb.Now(),
+			Http: &authv3.AttributeContext_HttpRequest{
+				Id: "1234", Method: "GET", Path: "/a/b?c=d", Host: "api.example.com:8080", Scheme: "https", Protocol: "HTTP/1.1", Size: -1,
+				HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+					{Key: ":path", RawValue: []byte("/a/b?c=d")},
+					{Key: "Authorization", RawValue: []byte("Bearer kw_abc")},
+					{Key: "x-api-key", RawValue: []byte("one")},
+					{Key: "x-api-key", RawValue: []byte("two\xff")},
+					{Key: "empty"},
+				}},
+			},
+		},
+		ContextExtensions: map[string]string{"keyward.route": "admin", "other": "x"},
+	}}
+}
+
+func marshal(t testing.TB, m *authv3.CheckRequest) string {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestReadCheckRequest(t *testing.T) {
+	var r authz.Request
+	if err := readCheckRequest(marshal(t, envoyRequest()), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Method != "GET" || r.Target != "/a/b?c=d" || r.Host != "api.example.com:8080" || r.Scheme != "https" ||
+		r.Peer != "10.0.0.7" || r.RequestID != "1234" || r.RouteName != "admin" {
+		t.Errorf("read %+v", r)
+	}
+	want := []authz.Header{{Name: "authorization", Value: "Bearer kw_abc"}, {Name: "x-api-key", Value: "one"}, {Name: "x-api-key", Value: "two\xff"}, {Name: "empty"}}
+	if !slices.Equal(r.Headers, want) {
+		t.Errorf("headers %v, want %v", r.Headers, want)
+	}
+}
+
+func TestHeadersMapIsReadWhereThereIsNoHeaderMap(t *testing.T) {
+	m := envoyRequest()
+	http := m.Attributes.Request.Http
+	http.Headers = map[string]string{":method": "GET", "Cookie": "a=b"}
+	both := marshal(t, m)
+	http.HeaderMap = nil
+	var r authz.Request
+	if err := readCheckRequest(marshal(t, m), &r); err != nil || !slices.Equal(r.Headers, []authz.Header{{Name: "cookie", Value: "a=b"}}) {
+		t.Errorf("headers alone: %v, %v", r.Headers, err)
+	}
+	r.Reset()
+	if err := readCheckRequest(both, &r); err != nil || len(r.Headers) != 4 {
+		t.Errorf("both: %v, %v: want header_map's alone", r.Headers, err)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	good := marshal(t, envoyRequest())
+	route := func(value string) string {
+		return marshal(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{ContextExtensions: map[string]string{"keyward.route": value}}})
+	}
+	headers := func(name string) string {
+		return marshal(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{Headers: map[string]string{"a": "1", name: "2"}}}}})
+	}
+	many := &corev3.HeaderMap{}
+	for range maxHeaders + 1 {
+		many.Headers = append(many.Headers, &corev3.HeaderValue{Key: "a"})
+	}
+	tests := map[string]string{
+		"attributes twice":    good + good,
+		"cut short":           good[:len(good)-1],
+		"group":               good + "\x0b\x0c",
+		"field number 0":      good + "\x02\x00",
+		"endless varint":      good + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		"length past the end": "\x0a\x7f",
+		"empty route name":    route(""),
+		"names equal but for case in the headers map": headers("A"),
+		"more than 1024 headers": marshal(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
+			Http: &authv3.AttributeContext_HttpRequest{HeaderMap: many}}}}),
+	}
+	for name, message := range tests {
+		var r authz.Request
+		if err := readCheckRequest(message, &r); err == nil {
+			t.Errorf("%s: read", name)
+		}
+	}
+}
+
+func TestReadAllocatesNothing(t *testing.T) {
+	m := envoyRequest()
+	for _, h := range m.Attributes.Request.Http.HeaderMap.Headers {
+		h.Key = lowerASCII(h.Key)
+	}
+	message := marshal(t, m)
+	var r authz.Request
+	if n := testing.AllocsPerRun(100, func() {
+		r.Reset()
+		if err := readCheckRequest(message, &r); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// FuzzCheckRequest holds the in-place reader to the generated decoder: where
+// that one reads a message, ours sees the same or refuses.
+func FuzzCheckRequest(f *testing.F) {
+	f.Add([]byte(marshal(f, envoyRequest())))
+	m := envoyRequest()
+	m.Attributes.Request.Http.HeaderMap = nil
+	m.Attributes.Request.Http.Headers = map[string]string{"a": "b", ":path": "/"}
+	f.Add([]byte(marshal(f, m)))
+	f.Add([]byte(marshal(f, m) + marshal(f, envoyRequest())))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		var oracle authv3.CheckRequest
+		if proto.Unmarshal(message, &oracle) != nil {
+			return
+		}
+		var r authz.Request
+		if readCheckRequest(string(message), &r) != nil {
+			return
+		}
+		http := oracle.GetAttributes().GetRequest().GetHttp()
+		if r.Method != http.GetMethod() || r.Target != http.GetPath() || r.Host != http.GetHost() || r.Scheme != http.GetScheme() ||
+			r.RequestID != http.GetId() || r.Peer != oracle.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress() ||
+			r.RouteName != oracle.GetAttributes().GetContextExtensions()[routeExtension] {
+			t.Fatalf("read %+v, want %v", r, &oracle)
+		}
+		if want := oracleHeaders(http); !slices.Equal(sortedUnless(r.Headers, http.GetHeaderMap() != nil), want) {
+			t.Fatalf("headers %q, want %q", r.Headers, want)
+		}
+	})
+}
+
+func oracleHeaders(http *authv3.AttributeContext_HttpRequest) []authz.Header {
+	var all []authz.Header
+	add := func(name, value string) {
+		if name != "" && name[0] != ':' {
+			all = append(all, authz.Header{Name: lowerASCII(name), Value: value})
+		}
+	}
+	if http.GetHeaderMap() != nil {
+		for _, h := range http.HeaderMap.GetHeaders() {
+			if len(h.GetRawValue()) > 0 {
+				add(h.GetKey(), string(h.GetRawValue()))
+			} else {
+				add(h.GetKey(), h.GetValue())
+			}
+		}
+		return all
+	}
+	for name, value := range http.GetHeaders() {
+		add(name, value)
+	}
+	return sortedUnless(all, false)
+}
+
+// sortedUnless sorts header lines by name, as a map has no order.
+func sortedUnless(headers []authz.Header, ordered bool) []authz.Header {
+	if ordered {
+		return headers
+	}
+	slices.SortFunc(headers, func(a, b authz.Header) int { return slices.Compare([]byte(a.Name), []byte(b.Name)) })
+	return headers
+}
+
+func BenchmarkReadCheckRequest(b *testing.B) {
+	message := marshal(b, envoyRequest())
+	var r authz.Request
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Reset()
+		if err := readCheckRequest(message, &r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+// Package extauthz is what proxies talk to: it reads what was asked off the
+// wire, asks the core, and says the decision in the proxy's terms. It knows
+// nothing of credentials, keys or rules.
+package extauthz
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"keyward/authz"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours stands before
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+)
+
+// Core is what a transport asks, and how it says a denial. Both come of one
+// configuration and are swapped together.
+type Core struct {
+	Checker   *authz.Checker
+	Challenge Challenge
+}
+
+// GRPC answers envoy.service.auth.v3.Authorization/Check.
+type GRPC struct {
+	core  func() *Core
+	calls sync.Pool
+}
+
+// ServiceName is the gRPC service's full name, in health checks too.
+const ServiceName = "envoy.service.auth.v3.Authorization"
+
+// NewGRPC returns the service. The function returns the core in force; a nil
+// core denies everything with UNAVAILABLE, which Envoy makes 503.
+func NewGRPC(core func() *Core) *GRPC {
+	return &GRPC{core: core, calls: sync.Pool{New: func() any { return new(call) }}}
+}
+
+// call is one CheckRequest on its way: what the codec fills and the handler reads.
+type call struct{ request authz.Request }
+
+// Register adds the service to a server that was made with ServerCodec.
+func (g *GRPC) Register(s grpc.ServiceRegistrar) {
+	s.RegisterService(&grpc.ServiceDesc{
+		ServiceName: ServiceName,
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: g.check}},
+		Metadata:    "envoy/service/auth/v3/external_auth.proto",
+	}, g)
+}
+
+// check answers one call. The response shares no memory with the pooled
+// request but immutable strings.
+func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (response any, err error) {
+	core := g.core()
+	if core == nil {
+		return nil, status.Error(codes.Unavailable, "not ready")
+	}
+	defer func() {
+		if recover() != nil { // the core has a recover of its own; this is the wire's
+			response, err = nil, status.Error(codes.Internal, "internal error")
+		}
+	}()
+	c := g.calls.Get().(*call)
+	defer func() {
+		c.request.Reset()
+		g.calls.Put(c)
+	}()
+	if err := decode(c); err != nil {
+		return nil, err
+	}
+	c.request.Transport = authz.TransportGRPC
+	d := core.Checker.Check(ctx, &c.request)
+	return core.Challenge.checkResponse(&c.request, &d), nil
+}
+
+// ServerCodec is the server option without which a call can't be read: it
+// decodes Check in place and leaves all other messages (health) to the usual codec.
+func ServerCodec() grpc.ServerOption {
+	return grpc.ForceServerCodecV2(inPlaceCodec{encoding.GetCodecV2("proto")})
+}
+
+type inPlaceCodec struct{ encoding.CodecV2 }
+
+// Unmarshal implements encoding.CodecV2.
+func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	call, ok := v.(*call)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	// The one copy of the message: the strings of the request are parts of it.
+	var message strings.Builder
+	message.Grow(data.Len())
+	for _, buffer := range data {
+		message.Write(buffer.ReadOnlyData())
+	}
+	return readCheckRequest(message.String(), &call.request)
+}

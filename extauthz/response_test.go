@@ -1,0 +1,139 @@
+package extauthz
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+)
+
+var challenge = Challenge{Realm: "api", Bearer: true}
+
+func TestOKResponseOverwritesAndRemoves(t *testing.T) {
+	d := authz.Decision{
+		Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"},
+		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: "api_key",
+	}
+	ok := challenge.checkResponse(&authz.Request{}, &d).GetOkResponse()
+	if ok == nil {
+		t.Fatal("no ok_response")
+	}
+	h := ok.GetHeaders()[0]
+	if h.GetAppend() == nil || h.GetAppend().GetValue() || h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+		t.Errorf("a header that appends: %v", h)
+	}
+	if h.GetHeader().GetValue() != "alice" || ok.GetHeadersToRemove()[0] != "authorization" || ok.GetQueryParametersToRemove()[0] != "api_key" {
+		t.Errorf("response %v", ok)
+	}
+}
+
+// TestEveryReasonIsAnswered: only the two allowing reasons make an OK, and every denial has a body that says its status.
+func TestEveryReasonIsAnswered(t *testing.T) {
+	for _, reason := range append(authz.Reasons(), authz.Reason(250)) {
+		d := authz.Decision{Reason: reason, ID: "decision", Route: &authz.Route{}}
+		response := challenge.checkResponse(&authz.Request{}, &d)
+		if response.GetHttpResponse() == nil {
+			t.Fatalf("%s: a response without an answer means OK to Envoy", reason)
+		}
+		if allows := response.GetOkResponse() != nil; allows != reason.Allows() || (response.GetStatus().GetCode() == 0) != allows {
+			t.Errorf("%s: allows %v, code %d", reason, allows, response.GetStatus().GetCode())
+		}
+		if reason.Allows() {
+			continue
+		}
+		denied := response.GetDeniedResponse()
+		var body struct {
+			Type, Title, Detail, Reason string
+			Status                      int
+			ID                          string `json:"decision_id"`
+		}
+		if err := json.Unmarshal([]byte(denied.GetBody()), &body); err != nil {
+			t.Fatalf("%s: %v", reason, err)
+		}
+		if body.Status != reason.Status() || int(denied.GetStatus().GetCode()) != reason.Status() || body.Title == "" ||
+			body.Type != "about:blank" || body.ID != "decision" || body.Reason != reason.String() || body.Detail == "" {
+			t.Errorf("%s: %+v", reason, body)
+		}
+		if header(denied.GetHeaders(), "cache-control") != "no-store" || header(denied.GetHeaders(), "x-keyward-decision-id") != "decision" ||
+			header(denied.GetHeaders(), "content-type") != "application/problem+json" {
+			t.Errorf("%s: headers %v", reason, denied.GetHeaders())
+		}
+		if has := header(denied.GetHeaders(), "www-authenticate") != ""; has != (reason.Status() == 401 || reason == authz.InsufficientScope) {
+			t.Errorf("%s: challenge %v", reason, has)
+		}
+	}
+	if r := challenge.checkResponse(&authz.Request{}, &authz.Decision{}); r.GetOkResponse() != nil || r.GetDeniedResponse().GetStatus().GetCode() != 503 {
+		t.Error("the zero Decision is not a 503")
+	}
+}
+
+func header(options []*corev3.HeaderValueOption, name string) string {
+	for _, o := range options {
+		if o.GetHeader().GetKey() == name {
+			return o.GetHeader().GetValue()
+		}
+	}
+	return ""
+}
+
+func TestChallenge(t *testing.T) {
+	scopes, err := authz.ParseScopes([]string{"write", "read"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := &authz.Route{Scopes: scopes}
+	tests := []struct {
+		c      Challenge
+		reason authz.Reason
+		want   string
+	}{
+		{challenge, authz.NoCredential, `Bearer realm="api"`},
+		{challenge, authz.UnsupportedCredential, `Bearer realm="api"`},
+		{challenge, authz.UnknownKey, `Bearer realm="api", error="invalid_token", error_description="The credential is not valid"`},
+		{challenge, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
+		{challenge, authz.PathNotAllowed, ``},
+		{challenge, authz.AmbiguousPath, ``},
+		{challenge, authz.Unavailable, ``},
+		{Challenge{None: true, Realm: "api", Bearer: true}, authz.NoCredential, ``},
+		{Challenge{Realm: "api", Basic: true}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
+		{Challenge{Realm: "api", Bearer: true, Basic: true}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
+	}
+	for _, test := range tests {
+		if got := test.c.value(&authz.Decision{Reason: test.reason, Route: route}); got != test.want {
+			t.Errorf("%s: %s, want %s", test.reason, got, test.want)
+		}
+	}
+}
+
+// TestClientsAreNotToldWhy: an unknown, a revoked and an expired key look alike but for the fixed reason, and a cause stays inside.
+func TestClientsAreNotToldWhy(t *testing.T) {
+	d := authz.Decision{Reason: authz.Unavailable, ID: "x", Cause: errors.New("keys.jsonl:7: secret thing")}
+	if denial := challenge.deny(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
+		t.Errorf("the cause is in the body: %s", denial.Body)
+	}
+}
+
+func TestGRPCCallers(t *testing.T) {
+	grpc := &authz.Request{Headers: []authz.Header{{Name: "content-type", Value: "application/grpc+proto"}}}
+	denial := challenge.deny(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
+	var status string
+	for _, h := range denial.Headers {
+		if h.Name == "grpc-status" {
+			status = h.Value
+		}
+	}
+	if status != "8" || strings.HasPrefix(string(denial.Body), "{") {
+		t.Errorf("grpc-status %q, body %s", status, denial.Body)
+	}
+	for value, want := range map[string]bool{
+		"application/grpc": true, "application/grpc-web": true, "application/grpc;x": true, "application/grpcx": false, "application/json": false, "": false,
+	} {
+		if got := isGRPC(&authz.Request{Headers: []authz.Header{{Name: "content-type", Value: value}}}); got != want {
+			t.Errorf("content-type %q is gRPC: %v", value, got)
+		}
+	}
+}
