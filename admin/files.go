@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// FileMetrics tells how following a file goes. It has the methods that
+// keystore's followers report to.
+type FileMetrics struct {
+	ok, failed  prometheus.Counter
+	badLines    prometheus.Counter
+	lastSuccess prometheus.Gauge
+	lag         prometheus.Observer
+}
+
+// NewFileMetrics registers the metrics of one file, named keyward_NAME_….
+func NewFileMetrics(registry prometheus.Registerer, name string) (*FileMetrics, error) {
+	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_" + name + "_reloads_total", Help: "Times the file was read anew as a whole, or could not be.",
+	}, []string{"result"})
+	badLines := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "keyward_" + name + "_bad_lines_total", Help: "Whole lines that did not parse and were stepped over.",
+	})
+	lastSuccess := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "keyward_" + name + "_last_success_timestamp_seconds", Help: "When the file was last seen to be good, in Unix time.",
+	})
+	if err := registerAll(registry, reloads, badLines, lastSuccess); err != nil {
+		return nil, err
+	}
+	return &FileMetrics{
+		ok: reloads.WithLabelValues("ok"), failed: reloads.WithLabelValues("error"),
+		badLines: badLines, lastSuccess: lastSuccess,
+	}, nil
+}
+
+// MeasureRevocations registers the histogram of the time from a revocation's
+// being written to its being in force here.
+func (m *FileMetrics) MeasureRevocations(registry prometheus.Registerer) error {
+	lag := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "keyward_revocation_lag_seconds",
+		Help:    "Time from the writing of a revocation to its being in force.",
+		Buckets: []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 30, 120},
+	})
+	m.lag = lag
+	return registry.Register(lag)
+}
+
+// Reloaded counts a look at the whole file.
+func (m *FileMetrics) Reloaded(err error) {
+	if err == nil {
+		m.ok.Inc()
+	} else {
+		m.failed.Inc()
+	}
+}
+
+// BadLine counts a whole line that did not parse.
+func (m *FileMetrics) BadLine() { m.badLines.Inc() }
+
+// Succeeded notes when the file was last found good.
+func (m *FileMetrics) Succeeded(at time.Time) { m.lastSuccess.Set(float64(at.UnixNano()) / 1e9) }
+
+// Revoked notes how long a revocation took to be in force.
+func (m *FileMetrics) Revoked(lag time.Duration) {
+	if m.lag != nil {
+		m.lag.Observe(max(lag, 0).Seconds())
+	}
+}
+
+func registerAll(registry prometheus.Registerer, collectors ...prometheus.Collector) error {
+	for _, c := range collectors {
+		if err := registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

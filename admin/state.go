@@ -1,0 +1,62 @@
+package admin
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// CacheState is what one cache says of itself.
+type CacheState struct {
+	Name         string // key, password, token or negative
+	Hits, Misses uint64
+	Entries      int
+}
+
+// KeyCounts is how many keys there are of each state; each key counts once.
+// Expiring are active ones that end within the next 14 days.
+type KeyCounts struct{ Active, Expiring, Expired, Revoked int }
+
+// State is what can be asked of the running server at any time.
+type State interface {
+	Caches() []CacheState
+	Keys() KeyCounts
+}
+
+// stateCollector asks when it is scraped, so that nothing is counted twice on the hot path.
+type stateCollector struct {
+	state                       State
+	hits, misses, entries, keys *prometheus.Desc
+}
+
+// CollectState registers the metrics that are read off the server's state.
+func CollectState(registry prometheus.Registerer, state State) error {
+	desc := func(name, help, label string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, []string{label}, nil)
+	}
+	return registry.Register(&stateCollector{
+		state:   state,
+		hits:    desc("keyward_cache_hits_total", "Look-ups that found an entry.", "cache"),
+		misses:  desc("keyward_cache_misses_total", "Look-ups that found none, or an expired one.", "cache"),
+		entries: desc("keyward_cache_entries", "Entries in the cache.", "cache"),
+		keys:    desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
+	for _, cache := range c.state.Caches() {
+		out <- prometheus.MustNewConstMetric(c.hits, prometheus.CounterValue, float64(cache.Hits), cache.Name)
+		out <- prometheus.MustNewConstMetric(c.misses, prometheus.CounterValue, float64(cache.Misses), cache.Name)
+		out <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(cache.Entries), cache.Name)
+	}
+	keys := c.state.Keys()
+	for state, n := range map[string]int{
+		"active": keys.Active, "expiring": keys.Expiring, "expired": keys.Expired, "revoked": keys.Revoked,
+	} {
+		out <- prometheus.MustNewConstMetric(c.keys, prometheus.GaugeValue, float64(n), state)
+	}
+}
