@@ -1,0 +1,288 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+)
+
+// noEnv is an environment without variables.
+func noEnv(string) (string, bool) { return "", false }
+
+func env(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { text, ok := vars[name]; return text, ok }
+}
+
+// TestBadFiles reads the files of testdata/bad. Each is named for its defect
+// and begins with the problems it must lead to, one in each line that begins with "#! ".
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for line := range strings.Lines(string(data)) {
+				if problem, ok := strings.CutPrefix(line, "#! "); ok {
+					want = append(want, strings.TrimSpace(problem))
+				}
+			}
+			cfg, err := Parse("file", data, noEnv)
+			var problems Problems
+			if cfg != nil || !errors.As(err, &problems) {
+				t.Fatalf("Parse: config %v, error %v; want no config and Problems", cfg, err)
+			}
+			if got := err.Error(); got != strings.Join(want, "\n") {
+				t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
+// TestDefaults holds the defaults to the listing in the documentation, which
+// is that of the contract: a file with all of it changes nothing.
+func TestDefaults(t *testing.T) {
+	want := Default()
+	want.File = "f"
+	for _, text := range []string{"{}", "listen: {}\n", contractDefaults} {
+		got, err := Parse("f", []byte(text), noEnv)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		got.Warnings = nil // listen.http was written down
+		if len(got.Routes) == 0 {
+			got.Routes = nil
+		}
+		if len(got.BasicKeyUsernames) == 0 {
+			got.BasicKeyUsernames = nil
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got\n%+v\nwant\n%+v", got, want)
+		}
+	}
+}
+
+const contractDefaults = `
+listen:
+  grpc: 127.0.0.1:9191
+  http: 127.0.0.1:9192
+  admin: 127.0.0.1:9193
+tls: {}
+keys:
+  file: keys.jsonl
+  prefixes: [kw_]
+  pepper_file: ""
+  max_age: ""
+users: {file: ""}
+credentials:
+  bearer: true
+  basic: false
+  basic_key_usernames: []
+  header: ""
+  query: ""
+  cookie: ""
+  reserved_query: [access_token, api_key]
+jwt: []
+introspection: []
+routes: []
+default: {auth: required}
+paths: {allow: []}
+errors: problem
+challenge: {realm: api}
+require_https: false
+identity_headers:
+  x-auth-subject: subject
+  x-auth-key-id: key_id
+  x-auth-scopes: scopes
+  x-auth-method: method
+forward_credentials: false
+client_address: {trusted_hops: 0}
+cache: {size: 100000, ttl: 5m, negative_ttl: 10s}
+revocations: {file: ""}
+usage: {file: "", flush: 10s}
+rate_limits: {store: memory}
+trusted_proxies: []
+log: {level: info, format: json, decisions: denied}
+`
+
+func TestEveryKeyArrives(t *testing.T) {
+	cfg, err := Load("testdata/everything.yaml", env(map[string]string{"RUN_DIR": "/run/keyward", "HOPS": "2", "KEY_PREFIX": "acme_"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Routes) != 3 {
+		t.Fatalf("%d routes, want 3", len(cfg.Routes))
+	}
+	read, err := authz.ParseScopes([]string{"read", "write"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRoute := authz.Route{
+		Name: "posts", Path: "/posts/a;b", Auth: authz.AuthOptional, Methods: []authz.Method{authz.MethodAPIKey},
+		Scopes: read, Project: "blog", Preflight: true, ForwardCredentials: false,
+	}
+	posts := cfg.Routes[0]
+	if !reflect.DeepEqual(posts.Route, wantRoute) || posts.Pattern.Path() != "/posts/a;b" ||
+		!reflect.DeepEqual(posts.Methods, []string{"GET", "POST"}) || !reflect.DeepEqual(posts.Hosts, []string{"api.example.com", "*.example.org"}) {
+		t.Errorf("route posts: %+v", posts)
+	}
+	if bare := cfg.Routes[1]; bare.Route.Auth != authz.AuthRequired || !bare.Route.ForwardCredentials || !bare.Pattern.Exact() {
+		t.Errorf("a route that says nothing must want a credential and have the global choices: %+v", bare)
+	}
+	if cfg.Default.Auth != authz.AuthDeny || !cfg.Default.ForwardCredentials {
+		t.Errorf("default: %+v", cfg.Default)
+	}
+	cfg.Routes, cfg.Default, cfg.Warnings = nil, authz.Route{}, nil
+	want := &Config{
+		File:              "testdata/everything.yaml",
+		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", Admin: "[::1]:0"},
+		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
+		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour},
+		Users:             Users{"u.jsonl"},
+		Sources:           authz.Sources{Basic: true, Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
+		BasicKeyUsernames: []string{"haplo"},
+		Paths: authz.PathRules{
+			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
+		},
+		Challenge:          Challenge{None: true, Realm: "api"},
+		RequireHTTPS:       true,
+		IdentityHeaders:    map[string]authz.Field{"X-User": authz.FieldSubject},
+		ForwardCredentials: true,
+		ClientAddress:      ClientAddress{2},
+		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
+		Log:                Log{slog.LevelDebug, LogText, LogAll},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"{}", ""},
+		{"listen: {http: ''}", ""},
+		{"listen:\n  http: 127.0.0.1:1", "f:2: listen.http: nothing listens there yet: this version listens on gRPC only"},
+		{"trusted_proxies:\n- 10.0.0.0/8", "f:2: trusted_proxies: of no effect yet: this version listens on gRPC only"},
+		{"listen: {grpc: ''}", "f:1: listen.grpc: empty, so that no proxy can ask: this version listens on gRPC only"},
+		{"listen: {admin: ''}\ntls: {admin: {cert_file: a, key_file: b}}", "f:2: tls.admin: of no effect: that listener is off"},
+		{"credentials: {bearer: false}", "f:1: credentials: every place is off, so that no credential is ever found"},
+	} {
+		cfg, err := Parse("f", []byte(c.text), noEnv)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+		} else if got := cfg.Warnings.Error(); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+// TestEnvironmentIsNotShown holds every message to naming the variable and not what it stands for.
+func TestEnvironmentIsNotShown(t *testing.T) {
+	secret := env(map[string]string{"S": "s3cret//v;alue\""})
+	for _, text := range []string{
+		"cache: {ttl: '${S}'}", "cache: {size: '${S}'}", "require_https: '${S}'", "log: {level: '${S}'}", "keys: {prefixes: ['${S}']}",
+		"routes: [{path: '/${S}'}]", "routes: [{path: /, scopes: ['${S}']}]", "routes: [{path: /, hosts: ['${S}']}]",
+		"routes: [{path: /, methods: ['${S}']}]", "identity_headers: {x-a: '${S}'}", "paths: {allow: ['${S}']}", "default: {auth: '${S}'}",
+		"default: {credentials: ['${S}']}", "errors: '${S}'", "challenge: '${S}'", "challenge: {realm: '${S}'}", "jwt: '${S}'",
+		"listen: {grpc: '${S}'}", "credentials: {header: '${S}'}", "keys: '${S}'", "routes: '${S}'",
+	} {
+		switch _, err := Parse("f", []byte(text), secret); {
+		case err == nil:
+			t.Errorf("%s: no error", text)
+		case strings.Contains(err.Error(), "s3cret"):
+			t.Errorf("%s: shows the value: %v", text, err)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	vars := env(map[string]string{"DIR": "/etc/keyward", "NAME": "keys", "EMPTY": "", "ON": "true", "WEEK": "7d"})
+	cfg, err := Parse("f", []byte(`
+keys: {file: "${DIR}/${NAME}$.jsonl", pepper_file: "${EMPTY}", max_age: "${WEEK}"}
+require_https: ${ON}
+`), vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Keys.File != "/etc/keyward/keys$.jsonl" || cfg.Keys.PepperFile != "" || !cfg.RequireHTTPS || cfg.Keys.MaxAge != 7*24*time.Hour {
+		t.Errorf("got %+v, require_https %v", cfg.Keys, cfg.RequireHTTPS)
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	cfg, err := Load(filepath.Join(t.TempDir(), "none.yaml"), noEnv)
+	if cfg != nil || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, %v", cfg, err)
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"90d": 90 * 24 * time.Hour, "1h30m": 90 * time.Minute, "0d": 0, "250ms": 250 * time.Millisecond,
+		"": -1, "90": -1, "1d12h": -1, "-1d": -1, "+1d": -1, "200000d": -1, "1.5d": -1, "d": -1, "999999999999d": -1,
+	} {
+		got, err := ParseDuration(text)
+		if err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"prefixes", "file", "pepper_file", "max_age", "negative_ttl", "ttl"}
+	for word, want := range map[string]string{
+		"prefix": "prefixes", "fiel": "file", "pepper-file": "pepper_file", "maxage": "max_age", "TTL": "ttl",
+		"": "", "zzz": "", "xy": "", strings.Repeat("file", 50): "",
+	} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.yaml", "testdata/bad/*.yaml"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Add([]byte(contractDefaults))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := Parse("f", data, noEnv)
+		if (cfg == nil) != (err != nil) {
+			t.Fatalf("config %v, error %v", cfg, err)
+		}
+		if err == nil {
+			return
+		}
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("error %v is not Problems", err)
+		}
+		for i, p := range problems {
+			if p.Line < 0 || p.Line > 1+strings.Count(string(data), "\n") || i > 0 && p.Line < problems[i-1].Line || p.Message == "" {
+				t.Fatalf("problem %v of %q", p, data)
+			}
+		}
+	})
+}

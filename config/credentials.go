@@ -1,0 +1,140 @@
+package config
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"keyward/authz"
+	"keyward/keystore"
+)
+
+// credentials reads where a credential may stand.
+func (r *reader) credentials(v value, cfg *Config) {
+	sources := &cfg.Sources
+	var basic, header value
+	r.mapping(v, fields{
+		{"bearer", r.boolean(&sources.Bearer)},
+		{"basic", func(v value) { basic = v; r.boolean(&sources.Basic)(v) }},
+		{"basic_key_usernames", r.list(&cfg.BasicKeyUsernames, validBasicUsername)},
+		{"header", func(v value) { header = v; r.checked(&sources.Header, validCarrier)(v) }},
+		{"query", r.checked(&sources.Query, validParameter)},
+		{"cookie", r.checked(&sources.Cookie, validCookie)},
+		{"reserved_query", r.list(&sources.Reserved, validReserved)},
+	})
+	sources.Header = strings.ToLower(sources.Header)
+	if _, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers()); err != nil && header.Node != nil {
+		r.refuse(header, err)
+	}
+	if sources.Basic {
+		r.problem(basic.Line, "%s: not in this version: this version %s", basic.name, onlyAPIKeys)
+		if cfg.Users.File == "" {
+			r.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
+		}
+	}
+	sources.Basic = sources.Basic || len(cfg.BasicKeyUsernames) > 0
+	if !sources.Bearer && !sources.Basic && sources.Header == "" && sources.Query == "" && sources.Cookie == "" {
+		r.warn(v.Line, "credentials: every place is off, so that no credential is ever found")
+	}
+}
+
+// identityHeaders reads which header tells which fact. The list given takes the default's place.
+func (r *reader) identityHeaders(v value, cfg *Config) {
+	if len(v.Content)/2 > maxIdentityHeaders {
+		r.problem(v.Line, "%s: more than %d headers", v.name, maxIdentityHeaders)
+		return
+	}
+	cfg.IdentityHeaders = map[string]authz.Field{}
+	words := map[string]authz.Field{}
+	for _, f := range authz.Fields() {
+		words[string(f)] = f
+	}
+	var known fields
+	for key := range pairs(v.Node) {
+		known = append(known, fields{{key.Value, func(v value) {
+			var f authz.Field
+			if choice(r, &f, words)(v); f != "" {
+				r.identityHeader(v, cfg, key.Value, f)
+			}
+		}}}...)
+	}
+	r.mapping(v, known)
+}
+
+// maxIdentityHeaders bounds what each allowed request gets more to carry.
+const maxIdentityHeaders = 64
+
+// identityHeader adds one header if the set is still good with it.
+func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.Field) {
+	if slices.Contains(connectionHeaders, strings.ToLower(name)) {
+		r.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
+		return
+	}
+	cfg.IdentityHeaders[name] = f
+	if _, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers()); err != nil {
+		r.problem(v.Line, "identity_headers: %v", err)
+		delete(cfg.IdentityHeaders, name)
+	}
+}
+
+// connectionHeaders are those that proxies act on themselves.
+var connectionHeaders = []string{
+	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}
+
+func validPrefix(prefix string) error { return keystore.ValidPrefix(prefix) }
+
+func validBasicUsername(name string) error {
+	if name == "" || len(name) > 255 || strings.Contains(name, ":") {
+		return errors.New("a username is 1 to 255 bytes without a colon")
+	}
+	return nil
+}
+
+func validCarrier(name string) error {
+	lower := strings.ToLower(name)
+	switch {
+	case name == "":
+		return nil
+	case !isWord(name, "!#$%&'*+-.^_`|~"):
+		return errors.New("this is no header name")
+	case lower == "authorization" || lower == "cookie" || slices.Contains(connectionHeaders, lower):
+		return errors.New("this header has a meaning of its own and can't carry a key")
+	}
+	return nil
+}
+
+func validCookie(name string) error {
+	if name != "" && !isWord(name, "!#$%&'*+-.^_`|~") {
+		return errors.New("this is no cookie name")
+	}
+	return nil
+}
+
+// validParameter takes names that nobody needs to encode: under another
+// spelling the proxy could not remove the parameter.
+func validParameter(name string) error {
+	if name != "" && !isWord(name, "-._~") {
+		return errors.New("a query parameter's name is of letters, digits and - . _ ~")
+	}
+	return nil
+}
+
+func validReserved(name string) error {
+	if name == "" {
+		return errors.New("a query parameter needs a name")
+	}
+	return validParameter(name)
+}
+
+// isWord tells whether s is of ASCII letters, digits and the others.
+func isWord(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// reader walks a document and gathers what is wrong with it.
+type reader struct {
+	file     string
+	lines    int
+	problems Problems
+	warnings Problems
+	// written is the text of values that environment variables stand in, as
+	// the file has it: what they stand for may be a secret and is never shown.
+	written map[*yaml.Node]string
+	// reported are nodes with which something is wrong before anyone reads
+	// them, as a variable that is not there; one problem is enough.
+	reported map[*yaml.Node]bool
+}
+
+// value is a node and the name it goes by in messages, as in cache.ttl.
+type value struct {
+	*yaml.Node
+	name string
+}
+
+// field reads one value into its place, or reports what is wrong with it.
+type field func(value)
+
+// fields says which keys a mapping may have, in the order in which they are
+// read, whatever order the file has them in: some depend on others.
+type fields []struct {
+	key  string
+	read field
+}
+
+func (f fields) keys() []string {
+	keys := make([]string, len(f))
+	for i := range f {
+		keys[i] = f[i].key
+	}
+	return keys
+}
+
+// problem notes what is wrong and in which line; the library counts one too
+// many for what is missing at the end.
+func (r *reader) problem(line int, format string, args ...any) {
+	r.problems = append(r.problems, Problem{r.file, min(line, r.lines), fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) warn(line int, format string, args ...any) {
+	r.warnings = append(r.warnings, Problem{r.file, line, fmt.Sprintf(format, args...)})
+}
+
+// wrong reports that v is not what is wanted.
+func (r *reader) wrong(v value, wanted string) {
+	if r.reported[v.Node] {
+		return
+	}
+	name := v.name
+	if name == "" {
+		name = "the file"
+	}
+	r.problem(v.Line, "%s: want %s, not %s", name, wanted, r.shown(v))
+}
+
+// refuse reports what another package said of v's value. Its words may hold
+// the value, so they are left out where that came from the environment.
+func (r *reader) refuse(v value, err error) {
+	if r.reported[v.Node] {
+		return
+	}
+	if written, ok := r.written[v.Node]; ok {
+		r.problem(v.Line, "%s: what `%s` stands for can't be used here", v.name, written)
+		return
+	}
+	r.problem(v.Line, "%s: %v", v.name, err)
+}
+
+// shown is v as a message may have it: a scalar as the file has it, of all else only the kind.
+func (r *reader) shown(v value) string {
+	if written, ok := r.written[v.Node]; ok {
+		return "what `" + written + "` stands for"
+	}
+	switch {
+	case v.Kind == yaml.MappingNode:
+		return "a mapping"
+	case v.Kind == yaml.SequenceNode:
+		return "a list"
+	case isNull(v.Node):
+		return "nothing"
+	case len(v.Value) > maxWord:
+		return "a text this long"
+	default:
+		return fmt.Sprintf("%q", v.Value)
+	}
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// mapping reads each of v's keys by its field.
+func (r *reader) mapping(v value, known fields) {
+	if v.Kind != yaml.MappingNode {
+		r.wrong(v, "a mapping ({} for an empty one)")
+		return
+	}
+	given := map[string]*yaml.Node{}
+	for key, node := range pairs(v.Node) {
+		if r.reported[key] {
+			continue
+		}
+		if given[key.Value] = node; !slices.Contains(known.keys(), key.Value) {
+			r.unknown(key, known.keys())
+		}
+	}
+	for _, f := range known {
+		if node := given[f.key]; node != nil {
+			f.read(value{node, v.nameOf(f.key)})
+		}
+	}
+}
+
+// nameOf is the name of the value under one of v's keys.
+func (v value) nameOf(key string) string {
+	if v.name == "" {
+		return key
+	}
+	return v.name + "." + key
+}
+
+func (r *reader) unknown(key *yaml.Node, known []string) {
+	if near := nearest(key.Value, known); near != "" {
+		r.problem(key.Line, "unknown key `%s`; did you mean `%s`?", clip(key.Value), near)
+		return
+	}
+	r.problem(key.Line, "unknown key `%s`", clip(key.Value))
+}
+
+func clip(s string) string {
+	if len(s) > maxWord {
+		return s[:maxWord] + "…"
+	}
+	return s
+}
+
+// section returns the field of a mapping with the given keys.
+func (r *reader) section(known fields) field {
+	return func(v value) { r.mapping(v, known) }
+}
+
+// each reads the elements of a list.
+func (r *reader) each(v value, read field) {
+	if v.Kind != yaml.SequenceNode {
+		r.wrong(v, "a list ([] for an empty one)")
+		return
+	}
+	for _, element := range v.Content {
+		read(value{element, v.name})
+	}
+}
+
+// pairs goes over a mapping's keys and values.
+func pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
+	return func(yield func(key, value *yaml.Node) bool) {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if !yield(n.Content[i], n.Content[i+1]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"keyward/authz"
+	"keyward/policy"
+)
+
+var authModes = map[string]authz.AuthMode{
+	"deny":     authz.AuthDeny,
+	"none":     authz.AuthNone,
+	"optional": authz.AuthOptional,
+	"required": authz.AuthRequired,
+}
+
+// routes reads the rules and lets policy say which of them contradict each other.
+func (r *reader) routes(v value, cfg *Config) {
+	var lines []int
+	r.each(v, func(element value) {
+		before := len(r.problems)
+		if rule := r.rule(element, cfg); len(r.problems) == before {
+			cfg.Routes = append(cfg.Routes, rule)
+			lines = append(lines, element.Line)
+		}
+	})
+	_, err := policy.New(cfg.Routes, cfg.Default)
+	for _, err := range unjoin(err) {
+		line := v.Line
+		var ruleErr *policy.RuleError
+		if errors.As(err, &ruleErr) {
+			line = lines[ruleErr.Rule]
+		}
+		r.problem(line, "routes: %v", err)
+	}
+}
+
+// unjoin takes apart what errors.Join put together.
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// rule reads one route. A route that says nothing of auth wants a credential.
+func (r *reader) rule(v value, cfg *Config) policy.Rule {
+	rule := policy.Rule{Route: authz.Route{
+		Auth: authz.AuthRequired, Errors: cfg.Errors, ForwardCredentials: cfg.ForwardCredentials,
+	}}
+	before := len(r.problems)
+	r.mapping(v, append(r.terms(&rule.Route), fields{
+		{"name", r.checked(&rule.Route.Name, validRouteName)},
+		{"path", r.pattern(&rule, cfg.Paths)},
+		{"methods", r.list(&rule.Methods, validMethod)},
+		{"hosts", r.list(&rule.Hosts, validHost)},
+	}...))
+	if len(r.problems) == before && rule.Route.Path == "" {
+		r.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
+	}
+	r.contradictions(v, &rule.Route)
+	return rule
+}
+
+// fallback reads the route of requests that match none.
+func (r *reader) fallback(v value, cfg *Config) {
+	r.mapping(v, r.terms(&cfg.Default))
+	r.contradictions(v, &cfg.Default)
+}
+
+// terms are the keys that say what a route asks of a request.
+func (r *reader) terms(route *authz.Route) fields {
+	var scopes []string
+	return fields{
+		{"auth", choice(r, &route.Auth, authModes)},
+		{"credentials", func(v value) { r.credentialKinds(v, route) }},
+		{"scopes", func(v value) {
+			r.list(&scopes, validScope)(v)
+			route.Scopes, _ = authz.ParseScopes(scopes)
+		}},
+		{"project", r.text(&route.Project)},
+		{"errors", r.errorStyle(&route.Errors)},
+		{"rate", r.notYet(noLimits)},
+		{"preflight", r.boolean(&route.Preflight)},
+		{"forward_credentials", r.boolean(&route.ForwardCredentials)},
+	}
+}
+
+func (r *reader) credentialKinds(v value, route *authz.Route) {
+	r.each(v, func(element value) {
+		var kind authz.Method
+		if r.credentialKind(&kind)(element); kind != authz.MethodNone {
+			route.Methods = append(route.Methods, kind)
+		}
+	})
+}
+
+// contradictions reports terms that a route without credentials can't hold anyone to.
+func (r *reader) contradictions(v value, route *authz.Route) {
+	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.Methods) > 0) {
+		r.problem(v.Line, "%s: with `auth: none` nobody is held to scopes, project or credentials", v.name)
+	}
+}
+
+func (r *reader) pattern(rule *policy.Rule, rules authz.PathRules) field {
+	return func(v value) {
+		text, ok := r.readText(v)
+		if !ok {
+			return
+		}
+		pattern, err := authz.ParsePattern(text, rules)
+		if err != nil {
+			r.refuse(v, err)
+			return
+		}
+		rule.Pattern, rule.Route.Path = pattern, text
+	}
+}
+
+func validScope(scope string) error {
+	_, err := authz.ParseScopes([]string{scope})
+	return err
+}
+
+func validRouteName(name string) error {
+	if len(name) > 255 {
+		return errors.New("a name is at most 255 bytes")
+	}
+	return nil
+}
+
+// validMethod holds a method to upper case: methods are case-sensitive (RFC
+// 9110 section 9.1), and a route for "get" would never be met.
+func validMethod(method string) error {
+	switch upper := strings.ToUpper(method); {
+	case !isWord(method, "-_"):
+		return fmt.Errorf("%q is no HTTP method", method)
+	case upper != method:
+		return fmt.Errorf("methods are in upper case: %s", upper)
+	}
+	return nil
+}
+
+// validHost takes a name, or "*." and a name; a port is no part of it.
+func validHost(host string) error {
+	name := strings.TrimPrefix(host, "*.")
+	literal := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
+	if !literal && !isWord(name, "-._") || literal && !isWord(host[1:len(host)-1], ":.") || len(host) > 255 {
+		return fmt.Errorf("%q is no host: want api.example.com or *.example.com, without port", host)
+	}
+	if strings.HasSuffix(host, ".") {
+		return errors.New("a host is written without a dot at its end")
+	}
+	return nil
+}
