@@ -1,0 +1,12 @@
+package server
+
+import "testing"
+
+func TestPercentFor(t *testing.T) {
+	const mib = 1 << 20
+	for live, want := range map[uint64]int{0: 100, 1 * mib: 800, 32 * mib: 112, 256 * mib: 25, 8192 * mib: 15} {
+		if got := percentFor(live); got != want {
+			t.Errorf("with %d MiB alive: %d %%, want %d %%", live/mib, got, want)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"keyward/admin"
+	"keyward/config"
+	"keyward/extauthz"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+)
+
+// listener is one open address and what answers there.
+type listener struct {
+	name string
+	net.Listener
+	serve    func(net.Listener) error
+	shutdown func(context.Context) // lets what is under way end, until the context does
+	ready    func(bool)            // told when readiness changes
+}
+
+// open opens every address that the configuration names.
+func (s *Server) open(cfg *config.Config) ([]*listener, error) {
+	var all []*listener
+	for _, each := range []struct {
+		name, address string
+		keys          config.KeyPair
+		make          func(*tls.Config) *listener
+		protocols     []string
+	}{
+		{"grpc", cfg.Listen.GRPC, cfg.TLS.GRPC, s.grpcListener, []string{"h2"}},
+		{"admin", cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
+	} {
+		if each.address == "" {
+			continue
+		}
+		var security *tls.Config
+		var err error
+		if each.keys.Enabled() {
+			if security, err = newTLS(each.keys, s.logger, time.Now, each.protocols...); err != nil {
+				return nil, errors.Join(err, closeAll(all))
+			}
+		}
+		l := each.make(security)
+		l.name = each.name
+		if l.Listener, err = listen(each.name, each.address); err != nil {
+			return nil, errors.Join(err, closeAll(all))
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func closeAll(all []*listener) error {
+	var errs []error
+	for _, l := range all {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// grpcListener answers Envoy.
+func (s *Server) grpcListener(security *tls.Config) *listener {
+	options := []grpc.ServerOption{
+		extauthz.ServerCodec(),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			// Ends connections so that load spreads over new replicas.
+			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: 10 * time.Second,
+			Time: time.Minute, Timeout: 10 * time.Second,
+		}),
+		// Lets Envoy's own pings pass.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxConcurrentStreams(4096),
+		grpc.MaxRecvMsgSize(1 << 20),
+	}
+	if security != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(security)))
+	}
+	server := grpc.NewServer(options...)
+	extauthz.NewGRPC(s.transportCore).Register(server)
+	states := health.NewServer()
+	healthpb.RegisterHealthServer(server, states)
+	return &listener{
+		serve: server.Serve,
+		shutdown: func(ctx context.Context) {
+			stop := context.AfterFunc(ctx, server.Stop)
+			defer stop()
+			server.GracefulStop()
+		},
+		ready: func(ready bool) {
+			state := healthpb.HealthCheckResponse_NOT_SERVING
+			if ready {
+				state = healthpb.HealthCheckResponse_SERVING
+			}
+			states.SetServingStatus("", state)
+			states.SetServingStatus(extauthz.ServiceName, state)
+		},
+	}
+}
+
+// adminListener answers Prometheus and the kubelet.
+func (s *Server) adminListener(security *tls.Config) *listener {
+	server := &http.Server{
+		Handler:           admin.Handler(s.registry, s.Ready),
+		TLSConfig:         security,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	return &listener{
+		serve: func(l net.Listener) error {
+			if security != nil {
+				l = tls.NewListener(l, security)
+			}
+			return server.Serve(l)
+		},
+		shutdown: func(ctx context.Context) {
+			if server.Shutdown(ctx) != nil {
+				_ = server.Close()
+			}
+		},
+		ready: func(bool) {},
+	}
+}
+
+// Run serves until ctx ends or a listener fails, then drains: it says that
+// it is going, waits a little, and lets calls under way end. A value on
+// reload has the configuration read again.
+func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
+	failed := make(chan error, len(s.listeners))
+	var serving sync.WaitGroup
+	for _, l := range s.listeners {
+		s.logger.Info("listening", "listener", l.name, "address", l.Addr().String())
+		l.ready(false)
+		serving.Go(func() {
+			if err := l.serve(l.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	err := s.watch(ctx, reload, failed)
+	s.drain(err == nil)
+	serving.Wait()
+	return errors.Join(err, s.core.Load().Close())
+}
+
+// watch waits for what ends the server and does meanwhile what happens now and then.
+func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-chan error) error {
+	const often = 100 * time.Millisecond
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	ready := s.announce(false)
+	config := stateOf(s.core.Load().cfg.File)
+	gc := newCollector()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-reload:
+			_ = s.Reload() // it has logged and counted an error
+		case <-tick.C:
+			ready = s.announce(ready)
+			if s.opts.TuneGC {
+				gc.tune()
+			}
+			if now := stateOf(s.core.Load().cfg.File); n%10 == 0 && now != config {
+				config = now
+				_ = s.Reload()
+			}
+		}
+	}
+}
+
+// announce tells the listeners when readiness has changed, and returns it.
+func (s *Server) announce(before bool) bool {
+	err := s.Ready()
+	if now := err == nil; now != before {
+		for _, l := range s.listeners {
+			l.ready(now)
+		}
+		if now {
+			s.logger.Info("ready")
+		} else {
+			s.logger.Warn("not ready", "error", err)
+		}
+	}
+	return err == nil
+}
+
+func (s *Server) drain(gently bool) {
+	s.draining.Store(true)
+	s.announce(true)
+	if gently {
+		time.Sleep(orDefault(s.opts.DrainDelay, time.Second))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), orDefault(s.opts.DrainTimeout, 5*time.Second))
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, l := range s.listeners {
+		stopping.Go(func() { l.shutdown(ctx) })
+	}
+	stopping.Wait()
+	s.logger.Info("stopped")
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

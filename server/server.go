@@ -1,0 +1,225 @@
+// Package server is what runs: it builds the parts from a configuration,
+// swaps them whole when that changes, watches, serves and drains. It decides nothing.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"keyward/admin"
+	"keyward/authz"
+	"keyward/config"
+	"keyward/extauthz"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Options are what a Server needs beside its configuration.
+type Options struct {
+	// Load returns the configuration as its file says now. Called at New and on each reload.
+	Load func() (*config.Config, error)
+	// Logger is where everything is logged; nil makes one as the configuration says, on standard output.
+	Logger *slog.Logger
+	// Version is shown in build_info.
+	Version string
+	// TuneGC has the server set the garbage collector's percentage by what it
+	// holds. For a process that is a server and nothing else.
+	TuneGC bool
+	// DrainDelay is how long the server answers on after it has said that it
+	// is going, so that no proxy picks it meanwhile. 0 is one second.
+	DrainDelay time.Duration
+	// DrainTimeout bounds the wait for calls under way. 0 is five seconds.
+	DrainTimeout time.Duration
+}
+
+// Server is a running Keyward.
+type Server struct {
+	opts     Options
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	metrics  *admin.Metrics
+	files    fileObservers
+	reloads  *prometheus.CounterVec
+
+	core     atomic.Pointer[Core]
+	draining atomic.Bool
+	counted  keyCounter
+
+	listeners []*listener
+}
+
+// New builds the server and opens its listeners; it serves once Run is
+// called. A key file that is no good is no error: the server is then not ready.
+func New(opts Options) (*Server, error) {
+	cfg, err := opts.Load()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opts: opts, logger: opts.Logger, registry: prometheus.NewRegistry()}
+	if s.logger == nil {
+		s.logger = NewLogger(cfg.Log)
+	}
+	if err := s.registerMetrics(); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	stores, err := openStores(storeConfigOf(cfg), &s.files, s.logger)
+	if err != nil {
+		return nil, err
+	}
+	core, err := buildCore(cfg, stores, s.observers(cfg), time.Now)
+	if err != nil {
+		return nil, errors.Join(err, stores.close())
+	}
+	s.core.Store(core)
+	if s.listeners, err = s.open(cfg); err != nil {
+		return nil, errors.Join(err, stores.close())
+	}
+	for _, warning := range cfg.Warnings {
+		s.logger.Warn("configuration", "warning", warning.String())
+	}
+	return s, nil
+}
+
+func (s *Server) registerMetrics() error {
+	var err error
+	if s.metrics, err = admin.NewMetrics(s.registry, authz.TransportGRPC); err != nil {
+		return err
+	}
+	if s.files.keys, err = admin.NewFileMetrics(s.registry, "key_file"); err != nil {
+		return err
+	}
+	if err := s.files.keys.MeasureRevocations(s.registry); err != nil {
+		return err
+	}
+	if s.files.users, err = admin.NewFileMetrics(s.registry, "users_file"); err != nil {
+		return err
+	}
+	s.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_config_reloads_total", Help: "Reloads of the configuration.",
+	}, []string{"result"})
+	s.reloads.WithLabelValues("ok")
+	s.reloads.WithLabelValues("error")
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "keyward_build_info", Help: "1, with the version.",
+		ConstLabels: prometheus.Labels{"version": s.opts.Version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	for _, c := range []prometheus.Collector{
+		s.reloads, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := s.registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return admin.CollectState(s.registry, s)
+}
+
+// observers are told of each decision.
+func (s *Server) observers(cfg *config.Config) []authz.Observer {
+	observers := []authz.Observer{s.metrics}
+	if cfg.Log.Decisions != config.LogNone {
+		hops := cfg.ClientAddress.TrustedHops
+		observers = append(observers, &authz.DecisionLog{
+			Logger:  s.logger,
+			Allowed: cfg.Log.Decisions == config.LogAll,
+			Client:  func(r *authz.Request) string { return authz.ClientAddress(r, hops) },
+		})
+	}
+	return observers
+}
+
+// Ready tells why requests can't be judged, or should not be sent here any more; nil is ready.
+func (s *Server) Ready() error {
+	if s.draining.Load() {
+		return errors.New("shutting down")
+	}
+	return s.core.Load().Ready()
+}
+
+// transportCore is what a transport asks; one load for checker and challenge alike.
+func (s *Server) transportCore() *extauthz.Core { return &s.core.Load().extauthz }
+
+// Caches implements admin.State.
+func (s *Server) Caches() []admin.CacheState { return s.core.Load().cacheStates() }
+
+// Keys implements admin.State.
+func (s *Server) Keys() admin.KeyCounts { return s.counted.of(s.core.Load().stores, time.Now()) }
+
+// keyCounter counts the keys at most every ten seconds, since it walks them all.
+type keyCounter struct {
+	mu    sync.Mutex
+	at    time.Time
+	last  admin.KeyCounts
+	store *stores
+}
+
+func (k *keyCounter) of(s *stores, now time.Time) admin.KeyCounts {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s != k.store || now.Sub(k.at) >= 10*time.Second {
+		k.last, k.at, k.store = s.counts(now), now, s
+	}
+	return k.last
+}
+
+// Reload reads the configuration again and puts it in force, or leaves all as
+// it is and says why. Listeners can't move while they serve.
+func (s *Server) Reload() (err error) {
+	defer func() {
+		if err != nil {
+			s.reloads.WithLabelValues("error").Inc()
+			s.logger.Error("configuration not reloaded; the last good one stays", "error", err)
+		} else {
+			s.reloads.WithLabelValues("ok").Inc()
+			s.logger.Info("configuration reloaded")
+		}
+	}()
+	cfg, err := s.opts.Load()
+	if err != nil {
+		return err
+	}
+	old := s.core.Load()
+	if cfg.Listen != old.cfg.Listen || cfg.TLS != old.cfg.TLS {
+		return errors.New("listen and tls change only by a restart")
+	}
+	stores, err := s.storesFor(cfg, old)
+	if err != nil {
+		return err
+	}
+	fresh, err := buildCore(cfg, stores, s.observers(cfg), time.Now)
+	if err != nil {
+		if stores != old.stores {
+			err = errors.Join(err, stores.close())
+		}
+		return err
+	}
+	s.core.Store(fresh)
+	if stores != old.stores {
+		return old.stores.close()
+	}
+	return nil
+}
+
+// storesFor returns the old stores where the new configuration names the same
+// files, and else new ones, which must be ready: a reload never makes a server less ready.
+func (s *Server) storesFor(cfg *config.Config, old *Core) (*stores, error) {
+	wanted := storeConfigOf(cfg)
+	if wanted == old.stores.cfg {
+		old.stores.reload()
+		return old.stores, nil
+	}
+	stores, err := openStores(wanted, &s.files, s.logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := stores.ready(); err != nil {
+		return nil, errors.Join(err, stores.close())
+	}
+	return stores, nil
+}

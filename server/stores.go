@@ -1,0 +1,127 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"keyward/admin"
+	"keyward/authz"
+	"keyward/config"
+	"keyward/keystore"
+)
+
+// storeConfig is the part of a configuration that stores are opened by.
+// Equal ones mean that a reload can keep them.
+type storeConfig struct {
+	keys, pepper, users string
+	keysMayBeMissing    bool
+}
+
+func storeConfigOf(cfg *config.Config) storeConfig {
+	return storeConfig{
+		keys: cfg.Keys.File, pepper: cfg.Keys.PepperFile, users: cfg.Users.File,
+		// Without a configuration file the default key file need not be there.
+		keysMayBeMissing: cfg.File == "",
+	}
+}
+
+// stores are the keys and users in force, each following its file.
+type stores struct {
+	cfg       storeConfig
+	hasher    *keystore.Hasher
+	keys      *keystore.Keys
+	users     *keystore.Users // nil without a users file
+	followers []*keystore.Follower
+}
+
+// fileObservers is told how following goes; nil where nobody asks.
+type fileObservers struct{ keys, users *admin.FileMetrics }
+
+// openStores reads the files. A file that is no good is no error here: the
+// stores are then not ready, and become so when the file does.
+func openStores(cfg storeConfig, observers *fileObservers, logger *slog.Logger) (*stores, error) {
+	s := &stores{cfg: cfg}
+	var pepper authz.Secret
+	if cfg.pepper != "" {
+		var err error
+		if pepper, err = keystore.ReadPepper(cfg.pepper); err != nil {
+			return nil, fmt.Errorf("keys.pepper_file: %w", err)
+		}
+	}
+	s.hasher = keystore.NewHasher(pepper)
+	s.keys = keystore.NewKeys(s.hasher)
+	follow := keystore.FollowConfig{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Log: logger}
+	if observers != nil {
+		follow.Observer = observers.keys
+	}
+	if err := s.follow(follow); err != nil {
+		return nil, err
+	}
+	if cfg.users == "" {
+		return s, nil
+	}
+	s.users = keystore.NewUsers()
+	follow = keystore.FollowConfig{Path: cfg.users, Into: s.users, Log: logger}
+	if observers != nil {
+		follow.Observer = observers.users
+	}
+	if err := s.follow(follow); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *stores) follow(cfg keystore.FollowConfig) error {
+	if cfg.Path == "" {
+		return nil
+	}
+	f, err := keystore.Follow(cfg)
+	if err != nil {
+		return err
+	}
+	s.followers = append(s.followers, f)
+	return nil
+}
+
+// keysReady tells why no request can be judged at all.
+func (s *stores) keysReady() error {
+	if s.cfg.keys == "" {
+		return nil
+	}
+	return s.keys.Ready()
+}
+
+// ready tells why some requests can't be judged.
+func (s *stores) ready() error {
+	if err := s.keysReady(); err != nil {
+		return fmt.Errorf("key file: %w", err)
+	}
+	if s.users != nil {
+		if err := s.users.Ready(); err != nil {
+			return fmt.Errorf("users file: %w", err)
+		}
+	}
+	return nil
+}
+
+// reload has the files read anew, as SIGHUP asks.
+func (s *stores) reload() {
+	for _, f := range s.followers {
+		f.Reload()
+	}
+}
+
+func (s *stores) counts(now time.Time) admin.KeyCounts {
+	const soon = 14 * 24 * time.Hour
+	return admin.KeyCounts(s.keys.Counts(now, soon))
+}
+
+func (s *stores) close() error {
+	var errs []error
+	for _, f := range s.followers {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

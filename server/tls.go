@@ -1,0 +1,92 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"keyward/config"
+)
+
+// certificates is one listener's TLS side. It looks at its files again when a
+// client connects, at most once a second, so that a renewed certificate is in
+// force without a restart; files that do not load leave the last good ones.
+type certificates struct {
+	files  config.KeyPair
+	logger *slog.Logger
+	now    func() time.Time
+
+	mu     sync.Mutex
+	looked time.Time
+	seen   [3]fileState
+	loaded *tls.Config
+}
+
+// newTLS returns a TLS configuration for the files. They must load now.
+func newTLS(files config.KeyPair, logger *slog.Logger, now func() time.Time, protocols ...string) (*tls.Config, error) {
+	c := &certificates{files: files, logger: logger, now: now, looked: now(), seen: files3(files)}
+	var err error
+	if c.loaded, err = loadTLS(files, protocols); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: protocols,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return c.current(protocols), nil
+		},
+	}, nil
+}
+
+func (c *certificates) current(protocols []string) *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.now(); now.Sub(c.looked) >= time.Second {
+		c.looked = now
+		if seen := files3(c.files); seen != c.seen {
+			c.seen = seen
+			c.reload(protocols)
+		}
+	}
+	return c.loaded
+}
+
+func (c *certificates) reload(protocols []string) {
+	fresh, err := loadTLS(c.files, protocols)
+	if err != nil {
+		c.logger.Error("certificate not reloaded; the last good one stays", "error", err)
+		return
+	}
+	c.loaded = fresh
+	c.logger.Info("certificate reloaded", "file", c.files.CertFile)
+}
+
+func loadTLS(files config.KeyPair, protocols []string) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("loading certificate %q: %w", files.CertFile, err)
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols, Certificates: []tls.Certificate{pair}}
+	if files.ClientCAFile == "" {
+		return cfg, nil
+	}
+	pem, err := os.ReadFile(files.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading client CA: %w", err)
+	}
+	cfg.ClientCAs = x509.NewCertPool()
+	if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New("client CA file " + files.ClientCAFile + " holds no certificate")
+	}
+	cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	return cfg, nil
+}
+
+func files3(files config.KeyPair) [3]fileState {
+	return [3]fileState{stateOf(files.CertFile), stateOf(files.KeyFile), stateOf(files.ClientCAFile)}
+}
