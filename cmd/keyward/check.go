@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"keyward/authz"
+	"keyward/server"
+)
+
+type checkCommand struct {
+	Config  string   `placeholder:"FILE" help:"Configuration (default: none, and the defaults)."`
+	Method  string   `default:"GET" help:"The request's method."`
+	Path    string   `placeholder:"TARGET" help:"The request's target: path and query, as sent."`
+	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"A header line. Repeatable."`
+	Host    string   `help:"The Host that the client sent."`
+	Scheme  string   `default:"http" help:"How the proxy says the client came: http or https."`
+	Peer    string   `default:"127.0.0.1" help:"The address of the proxy's peer."`
+	Route   string   `help:"The route that the proxy names, as by keyward.route."`
+	Request string   `placeholder:"-" help:"Read requests from standard input, a JSON object a line; answer each in a line of JSON."`
+	output
+}
+
+// Run judges the request, or those on standard input.
+func (c *checkCommand) Run(env *environment) error {
+	single, err := c.request()
+	if err != nil {
+		return err
+	}
+	cfg, err := loadConfig(c.Config, env)
+	if err != nil {
+		env.note("%v", err)
+		return exitCode(exitUnjudged)
+	}
+	core, err := server.NewCore(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		env.note("%v", err)
+		return exitCode(exitUnjudged)
+	}
+	defer core.Close() // nothing is written by it
+	if err := core.Ready(); err != nil {
+		env.note("not ready: %v", err)
+	}
+	if c.Request != "" {
+		return checkLines(env, core.Checker())
+	}
+	v := judge(env.ctx, core.Checker(), single)
+	if err := c.print(env, v, v.write); err != nil {
+		return err
+	}
+	return v.exit()
+}
+
+// request makes the request of the flags.
+func (c *checkCommand) request() (*authz.Request, error) {
+	switch {
+	case c.Request != "" && (c.Path != "" || len(c.Header) > 0):
+		return nil, usagef("--request and --path or --header don't go together")
+	case c.Request != "" && c.Request != "-":
+		return nil, usagef("--request: want -, for standard input")
+	case c.Request == "" && c.Path == "":
+		return nil, usagef("--path is missing; --path /x, or --request - for requests on standard input")
+	}
+	r := &authz.Request{
+		Transport: authz.TransportGRPC, Method: c.Method, Scheme: c.Scheme, Host: c.Host,
+		Target: c.Path, Peer: c.Peer, RouteName: c.Route,
+	}
+	for i, line := range c.Header {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" {
+			return nil, usagef("--header number %d: want 'Name: value'", i+1)
+		}
+		r.Headers = append(r.Headers, authz.Header{Name: strings.ToLower(name), Value: strings.Trim(value, " \t")})
+	}
+	return r, nil
+}
+
+// write prints a verdict for people.
+func (v *verdict) write(w io.Writer) {
+	table(w, func(row func(...any)) {
+		for _, s := range v.Steps {
+			row(s.Step, s.Outcome)
+		}
+		row("decision", fmt.Sprintf("%s, %d %s: %s", v.Decision, v.Status, http.StatusText(v.Status), v.Reason))
+		if v.Subject != "" {
+			row("subject", v.Subject)
+		}
+		for _, name := range v.setNames() {
+			row("set", name+": "+v.Set[name])
+		}
+		if len(v.Remove) > 0 {
+			row("remove", strings.Join(v.Remove, " "))
+		}
+		if v.RemoveQuery != "" {
+			row("remove query", v.RemoveQuery)
+		}
+	})
+}
+
+// exit is the exit code for a verdict, nil for an allow.
+func (v *verdict) exit() error {
+	switch v.Decision {
+	case "allow":
+		return nil
+	case "deny":
+		return exitCode(exitRefused)
+	default:
+		return exitCode(exitUnjudged)
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"keyward/authz"
+	"keyward/config"
+	"keyward/keystore"
+)
+
+// keyFile is the flags that say which key file is meant.
+type keyFile struct {
+	File       string `placeholder:"FILE" help:"Key file (default keys.jsonl, or what --config names)."`
+	Config     string `placeholder:"FILE" help:"Configuration that names the key file and the pepper."`
+	PepperFile string `placeholder:"FILE" help:"Pepper that the file's keys are hashed under."`
+}
+
+// keys is a key file with what its configuration says of it.
+type keys struct {
+	*keystore.Journal
+	path     string
+	prefixes []string // "" where any is fine
+	maxAge   time.Duration
+}
+
+func (f keyFile) open(env *environment) (*keys, error) {
+	cfg := config.Default()
+	k := &keys{}
+	if f.Config != "" {
+		var err error
+		if cfg, err = config.Load(f.Config, env.getenv); err != nil {
+			return nil, err
+		}
+		k.prefixes, k.maxAge = cfg.Keys.Prefixes, cfg.Keys.MaxAge
+	}
+	k.path = cfg.Keys.File
+	if f.File != "" {
+		k.path = f.File
+	}
+	if k.path == "" {
+		return nil, fmt.Errorf("%s names no key file: keys.file is empty", f.Config)
+	}
+	pepperFile := cfg.Keys.PepperFile
+	if f.PepperFile != "" {
+		pepperFile = f.PepperFile
+	}
+	var pepper authz.Secret
+	if pepperFile != "" {
+		var err error
+		if pepper, err = keystore.ReadPepper(pepperFile); err != nil {
+			return nil, err
+		}
+	}
+	k.Journal = keystore.NewJournal(keystore.JournalConfig{Path: k.path, Hasher: keystore.NewHasher(pepper), Now: env.now})
+	return k, nil
+}
+
+const idLen = len("k_") + 12
+
+// explain adds to an error what the command knows of its cause.
+func (k *keys) explain(err error, id string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, keystore.ErrPepper):
+		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
+	case errors.Is(err, keystore.ErrNotFound) && isMissing(k.path):
+		return fmt.Errorf("no key file %s", k.path)
+	case errors.Is(err, keystore.ErrNotFound) && len(id) > idLen:
+		// It may be a key, in which case nobody should see it again.
+		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` tells that of a key", k.path)
+	case errors.Is(err, keystore.ErrNotFound) && id != "":
+		return fmt.Errorf("no key %s in %s", id, k.path)
+	default:
+		return err
+	}
+}
+
+// asUsage makes what the keystore says of invalid arguments a wrong use.
+func asUsage(err error) error {
+	if errors.Is(err, keystore.ErrInvalid) {
+		return usageError{err}
+	}
+	return err
+}
+
+func isMissing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// userFile is the flags that say which users file is meant.
+type userFile struct {
+	File   string `placeholder:"FILE" help:"Users file (default users.jsonl, or what --config names)."`
+	Config string `placeholder:"FILE" help:"Configuration that names the users file."`
+}
+
+// users is a users file.
+type users struct {
+	*keystore.UserFile
+	path string
+}
+
+func (f userFile) open(env *environment) (*users, error) {
+	path := "users.jsonl"
+	if f.Config != "" {
+		cfg, err := config.Load(f.Config, env.getenv)
+		if err != nil {
+			return nil, err
+		}
+		path = cfg.Users.File
+	}
+	if f.File != "" {
+		path = f.File
+	}
+	if path == "" {
+		return nil, fmt.Errorf("%s names no users file: users.file is empty", f.Config)
+	}
+	return &users{keystore.NewUserFile(keystore.UserFileConfig{Path: path, Now: env.now}), path}, nil
+}
+
+func (u *users) explain(err error, name string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, keystore.ErrNotFound) && isMissing(u.path):
+		return fmt.Errorf("no users file %s", u.path)
+	case errors.Is(err, keystore.ErrNotFound) && name != "":
+		return fmt.Errorf("no user %q in %s", name, u.path)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"keyward/authz"
+)
+
+// maxSecret bounds a secret that is read from standard input, in bytes.
+const maxSecret = 64 << 10
+
+// readSecret reads a secret from standard input, to its end but for one end of
+// line. At a terminal it asks for it and does not show it.
+func (e *environment) readSecret(prompt string) (authz.Secret, error) {
+	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(e.stderr, prompt+": ")
+		text, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(e.stderr)
+		if err != nil {
+			return authz.Secret{}, fmt.Errorf("reading standard input: %w", err)
+		}
+		return authz.NewSecret(string(text)), nil
+	}
+	text, err := io.ReadAll(io.LimitReader(e.stdin, maxSecret+1))
+	switch {
+	case err != nil:
+		return authz.Secret{}, fmt.Errorf("reading standard input: %w", err)
+	case len(text) > maxSecret:
+		return authz.Secret{}, fmt.Errorf("standard input: longer than %d bytes", maxSecret)
+	}
+	line := strings.TrimSuffix(string(text), "\n")
+	return authz.NewSecret(strings.TrimSuffix(line, "\r")), nil
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"keyward/authz"
+	"keyward/config"
+	"keyward/keystore"
+)
+
+type keyCommands struct {
+	Create  keyCreate  `cmd:"" help:"Make a key and print it, once."`
+	List    keyList    `cmd:"" help:"List the keys."`
+	Show    keyShow    `cmd:"" help:"Show one key's record."`
+	Revoke  keyRevoke  `cmd:"" help:"End keys. Their records stay."`
+	Delete  keyDelete  `cmd:"" help:"End keys. The next compact erases their records."`
+	Rotate  keyRotate  `cmd:"" help:"Give a key a new secret and print it, once."`
+	Import  keyImport  `cmd:"" help:"Take over keys that others made, one a line on standard input."`
+	Verify  keyVerify  `cmd:"" help:"Read a key on standard input and print its record."`
+	Compact keyCompact `cmd:"" help:"Rewrite the key file without what no longer counts."`
+}
+
+// terms are the flags that say what a key may do.
+type terms struct {
+	User     string   `help:"The user that the key acts for."`
+	Project  string   `help:"The project that the key belongs to."`
+	Path     []string `sep:"none" placeholder:"PATH" help:"Where the key may go, and below; =PATH for that one only. Repeatable; none is anywhere."`
+	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"What the key may do. Repeatable; none is what its user may."`
+	NoScopes bool     `xor:"scopes" help:"The key has no scope, whatever its user has."`
+	Prefix   *string  `placeholder:"PREFIX" help:"What the key begins with (default kw_, or the configuration's first)."`
+	Expires  string   `placeholder:"WHEN" help:"When the key ends: in 90d, 12h, or at an RFC 3339 time."`
+	Rate     string   `placeholder:"N/UNIT" help:"How often the key may be used, as 1000/h."`
+}
+
+func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
+	p := keystore.Params{User: t.User, Project: t.Project, Paths: t.Path, Rate: t.Rate, Prefix: k.prefix()}
+	if t.Prefix != nil {
+		p.Prefix = *t.Prefix
+	}
+	if len(t.Scope) > 0 || t.NoScopes {
+		scopes := append([]string{}, t.Scope...) // not nil: that would be its user's
+		p.Scopes = &scopes
+	}
+	if t.Rate != "" {
+		if err := validRate(t.Rate); err != nil {
+			return p, usageError{err}
+		}
+		env.note("note: this version limits no rates; the key's rate is kept for one that does")
+	}
+	var err error
+	if p.Expires, err = expiry(t.Expires, env.now()); err != nil {
+		return p, usageError{err}
+	}
+	return p, nil
+}
+
+// prefix is what a new key begins with where nobody says otherwise: what the
+// server takes for a key.
+func (k *keys) prefix() string {
+	if len(k.prefixes) == 0 {
+		return config.Default().Keys.Prefixes[0]
+	}
+	for _, prefix := range k.prefixes {
+		if prefix != "" {
+			return prefix
+		}
+	}
+	return ""
+}
+
+// expiry reads a time to come: from now, or an RFC 3339 time. "" is never.
+func expiry(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		d, err := config.ParseDuration(text)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("--expires %q: want a time from now as 90d or 12h, or an RFC 3339 time as 2030-01-31T00:00:00Z", text)
+		}
+		at = now.Add(d)
+	}
+	if !at.After(now) {
+		return time.Time{}, fmt.Errorf("--expires %q: that is not in the future", text)
+	}
+	return at.UTC().Truncate(time.Second), nil
+}
+
+// validRate tells whether text is N/s, N/m, N/h or N/d, with N of 1 to 999999999.
+func validRate(text string) error {
+	count, unit, _ := strings.Cut(text, "/")
+	digits := len(count) > 0 && len(count) <= 9 && count[0] != '0' && strings.Trim(count, "0123456789") == ""
+	if !digits || !slices.Contains([]string{"s", "m", "h", "d"}, unit) {
+		return fmt.Errorf("--rate %q: want a number and a unit, as 10/s, 100/m, 1000/h or 5000/d", text)
+	}
+	return nil
+}
+
+type keyCreate struct {
+	Name string `required:"" help:"What the key is for."`
+	terms
+	Format string `enum:"keyward,hex" default:"keyward" help:"keyward, or hex: 44 hexadecimal characters without a prefix."`
+	keyFile
+	output
+}
+
+// Run makes the key.
+func (c *keyCreate) Run(env *environment) error {
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	p, err := c.params(env, k)
+	if err != nil {
+		return err
+	}
+	p.Name = c.Name
+	if p.Format = keystore.Format(c.Format); p.Format == keystore.FormatHex {
+		if c.Prefix != nil && *c.Prefix != "" {
+			return usagef("--prefix: a hex key has none")
+		}
+		p.Prefix = ""
+	}
+	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, p.Prefix) {
+		env.note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
+	}
+	r, secret, err := k.Create(p)
+	if err != nil {
+		return asUsage(k.explain(err, ""))
+	}
+	return c.handOut(env, k, &r, secret, "made")
+}
+
+// handOut prints a secret, for the one time that it can be.
+func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret authz.Secret, done string) error {
+	view := k.view(r, env.now())
+	view.Key = secret.Reveal()
+	err := o.print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
+	if err != nil {
+		return fmt.Errorf("key %s was %s but could not be printed, and can't be again: rotate or revoke it: %w", r.ID, done, err)
+	}
+	if !o.JSON {
+		env.note("%s was %s in %s; its key is not shown again", r.ID, done, k.path)
+	}
+	return nil
+}
+
+type keyRotate struct {
+	ID    string `arg:"" help:"The key's id, as k_…."`
+	Grace string `placeholder:"TIME" help:"How long the old secret lives on, as 24h (default none)."`
+	keyFile
+	output
+}
+
+// Run replaces the key's secret.
+func (c *keyRotate) Run(env *environment) error {
+	grace := time.Duration(0)
+	if c.Grace != "" && c.Grace != "0" {
+		var err error
+		if grace, err = config.ParseDuration(c.Grace); err != nil || grace < 0 {
+			return usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
+		}
+	}
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	r, secret, err := k.Rotate(c.ID, grace)
+	if errors.Is(err, keystore.ErrRevoked) {
+		return fmt.Errorf("key %s was revoked, which is for good; make another with `keyward key create`", c.ID)
+	}
+	if err != nil {
+		return k.explain(err, c.ID)
+	}
+	return c.handOut(env, k, &r, secret, "given a new secret")
+}
+
+type keyImport struct {
+	Name   string `help:"What the keys are for."`
+	Hashed bool   `help:"The lines are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
+	terms
+	keyFile
+	output
+}
+
+// Run takes over all the keys, or none.
+func (c *keyImport) Run(env *environment) error {
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	p, err := c.params(env, k)
+	if err != nil {
+		return err
+	}
+	p.Name = c.Name
+	importAll := k.Import
+	if c.Hashed {
+		importAll = k.ImportHashed
+	}
+	records, err := importAll(env.stdin, p)
+	if err != nil {
+		return k.explain(err, "")
+	}
+	ids := make([]string, len(records))
+	for i := range records {
+		ids[i] = records[i].ID
+	}
+	return c.print(env, ids, func(w io.Writer) {
+		for _, id := range ids {
+			fmt.Fprintln(w, id)
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/keystore"
+)
+
+// desk is a command line with a clock that stands where it is put.
+type desk struct {
+	t    *testing.T
+	now  time.Time
+	file string
+}
+
+func newDesk(t *testing.T) *desk {
+	return &desk{t, time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), filepath.Join(t.TempDir(), "keys.jsonl")}
+}
+
+func (d *desk) run(stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	env := &environment{
+		ctx: context.Background(), stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
+		getenv: func(string) (string, bool) { return "", false }, now: func() time.Time { return d.now },
+	}
+	code = env.run(append(args, "--file", d.file))
+	return code, out.String(), errs.String()
+}
+
+func (d *desk) must(stdin string, args ...string) string {
+	code, stdout, stderr := d.run(stdin, args...)
+	if code != exitDone {
+		d.t.Fatalf("%v: exit code %d, %s", args, code, stderr)
+	}
+	return stdout
+}
+
+func TestKeyExpires(t *testing.T) {
+	d := newDesk(t)
+	key := d.must("", "key", "create", "--name", "a", "--expires", "90d")
+	if !strings.Contains(d.must("", "key", "list"), "2030-04-02T03:04:05Z") {
+		t.Error("90d from now is not in the list")
+	}
+	d.now = d.now.Add(90*24*time.Hour - time.Second)
+	d.must(key, "key", "verify")
+	d.now = d.now.Add(time.Second)
+	code, stdout, stderr := d.run(key, "key", "verify")
+	if code != exitRefused || !strings.Contains(stdout, "expired") || !strings.HasPrefix(stderr, "keyward: expired: k_") {
+		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	if strings.Contains(stdout+stderr, strings.TrimSpace(key)) {
+		t.Error("verify shows the key")
+	}
+	if list := d.must("", "key", "list"); !strings.Contains(list, " expired ") {
+		t.Errorf("list: %s", list)
+	}
+}
+
+func TestGraceEnds(t *testing.T) {
+	d := newDesk(t)
+	key := d.must("", "key", "create", "--name", "a")
+	id := strings.Fields(d.must("", "key", "list"))[10] // after the heading
+	d.must("", "key", "rotate", id, "--grace", "24h")
+	d.now = d.now.Add(24*time.Hour - time.Second)
+	d.must(key, "key", "verify")
+	d.now = d.now.Add(time.Second)
+	if code, _, stderr := d.run(key, "key", "verify"); code != exitRefused || !strings.Contains(stderr, "another secret") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
+func TestOlderThan(t *testing.T) {
+	d := newDesk(t)
+	d.must("", "key", "create", "--name", "old-one")
+	d.now = d.now.Add(90*24*time.Hour + time.Second)
+	d.must("", "key", "create", "--name", "new-one")
+	list := d.must("", "key", "list", "--older-than", "90d")
+	if !strings.Contains(list, "old-one") || strings.Contains(list, "new-one") {
+		t.Errorf("list: %s", list)
+	}
+}
+
+func TestStateByMaxAge(t *testing.T) {
+	made := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	k := &keys{maxAge: time.Hour}
+	for age, want := range map[time.Duration]string{0: "active", time.Hour - 1: "active", time.Hour: "expired"} {
+		if got := k.state(&keystore.Record{Created: made}, made.Add(age)); got != want {
+			t.Errorf("%v old: %s, want %s", age, got, want)
+		}
+	}
+	if got := k.state(&keystore.Record{Created: made, Deleted: made}, made); got != "revoked" {
+		t.Errorf("deleted: %s", got)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestKeyNotPrinted holds create to failing, with the id, when the one chance to show the key is lost.
+func TestKeyNotPrinted(t *testing.T) {
+	var errs bytes.Buffer
+	env := &environment{
+		ctx: context.Background(), stdin: strings.NewReader(""), stdout: fullDisk{}, stderr: &errs,
+		getenv: func(string) (string, bool) { return "", false }, now: time.Now,
+	}
+	file := filepath.Join(t.TempDir(), "keys.jsonl")
+	for _, args := range [][]string{{"--name", "a"}, {"--name", "a", "--json"}} {
+		errs.Reset()
+		code := env.run(append([]string{"key", "create", "--file", file}, args...))
+		if code != exitRefused || !strings.Contains(errs.String(), "could not be printed") || strings.Contains(errs.String(), "kw_") {
+			t.Errorf("exit code %d, %q", code, errs.String())
+		}
+	}
+}
+
+func TestPrefixOfConfiguration(t *testing.T) {
+	for want, prefixes := range map[string][]string{"kw_": nil, "a_": {"", "a_", "b_"}, "": {""}} {
+		if got := (&keys{prefixes: prefixes}).prefix(); got != want {
+			t.Errorf("%q: prefix %q, want %q", prefixes, got, want)
+		}
+	}
+}
+
+func TestWithoutArguments(t *testing.T) {
+	key := "kw_abcdefghijklmnopqrstuvwxyz0123456789abcd"
+	for _, arg := range []string{key, "--name=" + key} {
+		if got := withoutArguments("unexpected argument "+arg, []string{"key", arg}); strings.Contains(got, key) {
+			t.Errorf("%s: %s", arg, got)
+		}
+	}
+	if got := withoutArguments("unexpected argument creat", []string{"creat"}); got != "unexpected argument creat" {
+		t.Error(got)
+	}
+}

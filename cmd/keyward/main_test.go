@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"keyward": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata",
+		RequireUniqueNames: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"field":  field,
+			"nokeys": noKeys,
+		},
+	})
+}
+
+// exits runs a command and holds it to an exit code: exits CODE COMMAND ARGS...
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS...")
+	}
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if want, err := strconv.Atoi(args[0]); err != nil || got != want {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	}
+}
+
+// field puts a member of the last command's JSON into a variable: field VAR MEMBER,
+// for an array that of its last element.
+func field(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: field VAR MEMBER")
+	}
+	text := []byte(ts.ReadFile("stdout"))
+	var all []map[string]any
+	if json.Unmarshal(text, &all) != nil {
+		all = make([]map[string]any, 1)
+		ts.Check(json.Unmarshal(text, &all[0]))
+	}
+	value, ok := all[len(all)-1][args[1]].(string)
+	if !ok {
+		ts.Fatalf("no text %q in %s", args[1], text)
+	}
+	ts.Setenv(args[0], value)
+}
+
+// noKeys holds files, or stdout and stderr, to having none of the keys in the variables KEY*.
+func noKeys(ts *testscript.TestScript, neg bool, args []string) {
+	for _, file := range args {
+		text := ts.ReadFile(file)
+		for _, name := range []string{"KEY", "KEY2", "KEY3"} {
+			if key := ts.Getenv(name); key != "" && strings.Contains(text, key) {
+				ts.Fatalf("%s holds the key %s", file, name)
+			}
+		}
+	}
+}

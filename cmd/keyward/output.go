@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// output is the flag of every command that prints.
+type output struct {
+	JSON bool `name:"json" help:"Print JSON: an object, for lists an array."`
+}
+
+// print prints v as JSON if that was asked for, and else what text prints. An
+// error means that not all of it got out.
+func (o output) print(env *environment, v any, text func(io.Writer)) error {
+	w := bufio.NewWriter(env.stdout)
+	if o.JSON {
+		if err := writeJSON(w, v); err != nil {
+			return err
+		}
+	} else {
+		text(w)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("printing: %w", err)
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+// table prints rows in columns that line up; the first row is the heading.
+func table(w io.Writer, rows func(row func(cells ...any))) {
+	columns := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	rows(func(cells ...any) {
+		for i, cell := range cells {
+			if i > 0 {
+				fmt.Fprint(columns, "\t")
+			}
+			fmt.Fprint(columns, cell)
+		}
+		fmt.Fprintln(columns)
+	})
+	_ = columns.Flush() // an error of w comes again at its own Flush
+}
+
+// instant is t as people read it; a dash for none.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// orDash is s, or a dash for none.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"keyward/config"
+	"keyward/server"
+)
+
+type serveCommand struct {
+	Config string `placeholder:"FILE" help:"Configuration (default: none, and the defaults)."`
+}
+
+// Run serves until the context ends. SIGHUP has configuration and keys read again.
+func (c *serveCommand) Run(env *environment) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before the keys are read: a signal meanwhile must not end the process
+	defer signal.Stop(hangup)
+
+	_, ownGOGC := env.getenv("GOGC") // who sets it knows why
+	s, err := server.New(server.Options{
+		Load:    func() (*config.Config, error) { return loadConfig(c.Config, env) },
+		Version: thisBuild().Version,
+		TuneGC:  !ownGOGC,
+	})
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := context.WithCancel(env.ctx)
+	reload := make(chan struct{})
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() { forward(ctx, hangup, reload) })
+	err = s.Run(env.ctx, reload)
+	stop()
+	forwarding.Wait()
+	return err
+}
+
+// forward turns signals into what the server waits for, until the context ends.
+func forward(ctx context.Context, signals <-chan os.Signal, reload chan<- struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case reload <- struct{}{}:
+		}
+	}
+}
+
+// loadConfig reads the file, or returns the defaults where none is named.
+func loadConfig(path string, env *environment) (*config.Config, error) {
+	if path == "" {
+		return config.Default(), nil
+	}
+	return config.Load(path, env.getenv)
+}

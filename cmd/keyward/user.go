@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"keyward/keystore"
+)
+
+type userCommands struct {
+	Set    userSet    `cmd:"" help:"Make a user, or change what is given of one."`
+	List   userList   `cmd:"" help:"List the users."`
+	Delete userDelete `cmd:"" help:"Delete users. Their keys are refused from then on."`
+	Import userImport `cmd:"" help:"Take over names and bcrypt passwords from an htpasswd file on standard input."`
+}
+
+// userView is what is shown of a user: the record without the password's hash.
+type userView struct {
+	Name     string    `json:"name"`
+	Disabled bool      `json:"disabled"`
+	Scopes   []string  `json:"scopes"`
+	Paths    []string  `json:"paths"`
+	Created  time.Time `json:"created"`
+}
+
+func viewUser(r *keystore.UserRecord) userView {
+	return userView{
+		Name: r.Name, Disabled: r.Disabled, Created: r.Created.UTC(),
+		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
+	}
+}
+
+func (v *userView) state() string {
+	if v.Disabled {
+		return "disabled"
+	}
+	return "enabled"
+}
+
+func writeUsers(w io.Writer, views []userView) {
+	table(w, func(row func(...any)) {
+		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
+		for i := range views {
+			v := &views[i]
+			row(v.Name, v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
+		}
+	})
+}
+
+type userSet struct {
+	Name     string   `arg:"" help:"The user's name."`
+	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"What the user may do, in place of what it might before. Repeatable."`
+	NoScopes bool     `xor:"scopes" help:"The user has no scope any more."`
+	Path     []string `sep:"none" xor:"paths" placeholder:"PATH" help:"Where the user may go, in place of where it might before. Repeatable."`
+	AnyPath  bool     `xor:"paths" help:"The user may go anywhere again."`
+	Disabled bool     `xor:"state" help:"Refuse the user's keys."`
+	Enabled  bool     `xor:"state" help:"Accept the user's keys again."`
+	userFile
+	output
+}
+
+// Run changes what is given, and the password if standard input has one.
+func (c *userSet) Run(env *environment) error {
+	u, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	var patch keystore.UserPatch
+	if len(c.Scope) > 0 || c.NoScopes {
+		patch.Scopes = &c.Scope
+	}
+	if len(c.Path) > 0 || c.AnyPath {
+		patch.Paths = &c.Path
+	}
+	if c.Disabled || c.Enabled {
+		patch.Disabled = &c.Disabled
+	}
+	password, err := env.readSecret("Password (empty leaves it)")
+	if err != nil {
+		return err
+	}
+	if !password.Empty() {
+		patch.Password = &password
+	}
+	r, err := u.SetUser(c.Name, patch)
+	if err != nil {
+		return asUsage(u.explain(err, c.Name))
+	}
+	view := viewUser(&r)
+	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
+}
+
+type userList struct {
+	userFile
+	output
+}
+
+// Run lists the users in the order in which they were made.
+func (c *userList) Run(env *environment) error {
+	u, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	records, err := u.ListUsers()
+	if err != nil {
+		return u.explain(err, "")
+	}
+	if len(records) == 0 && isMissing(u.path) {
+		env.note("note: there is no file %s", u.path)
+	}
+	return c.printAll(env, records)
+}
+
+func (o output) printAll(env *environment, records []keystore.UserRecord) error {
+	views := []userView{}
+	for i := range records {
+		views = append(views, viewUser(&records[i]))
+	}
+	return o.print(env, views, func(w io.Writer) { writeUsers(w, views) })
+}
+
+type userDelete struct {
+	Names []string `arg:"" name:"name" help:"The users' names."`
+	userFile
+	output
+}
+
+// Run deletes as many of the users as it can.
+func (c *userDelete) Run(env *environment) error {
+	u, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	deleted := []string{}
+	var failures []error
+	for _, name := range c.Names {
+		if err := u.DeleteUser(name); err != nil {
+			failures = append(failures, u.explain(err, name))
+			continue
+		}
+		deleted = append(deleted, name)
+	}
+	result := struct {
+		Deleted []string `json:"deleted"`
+	}{deleted}
+	err = c.print(env, result, func(w io.Writer) {
+		for _, name := range deleted {
+			fmt.Fprintln(w, "deleted", name)
+		}
+	})
+	return errors.Join(append(failures, err)...)
+}
+
+type userImport struct {
+	userFile
+	output
+}
+
+// Run takes over all the users, or none.
+func (c *userImport) Run(env *environment) error {
+	u, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	records, err := u.ImportHtpasswd(env.stdin)
+	if err != nil {
+		return u.explain(err, "")
+	}
+	return c.printAll(env, records)
+}
