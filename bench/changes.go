@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"keyward/keystore"
+)
+
+// changes measures, with many keys and under load, how soon a revocation and a
+// new key are in force, and what the changes do to the checks of other keys.
+func (b *bench) changes(span time.Duration) error {
+	c, err := startChild(b.binary, filepath.Join(b.dir, "d"), b.large, 2)
+	if err != nil {
+		return err
+	}
+	loaders, err := dial(c, 4)
+	if err != nil {
+		return err
+	}
+	defer loaders.close()
+	prober, err := dial(c, 1)
+	if err != nil {
+		return err
+	}
+	defer prober.close()
+	half := len(b.large.secrets) / 2
+	steady := load{workers: 32, rate: 2000, span: span, pick: anyOf(b.large.secrets[half:])}
+	if _, err := loaders.run(context.Background(), steady); err != nil { // warms up
+		return err
+	}
+	quiet, err := loaders.run(context.Background(), steady)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	lags := make(chan changeLags, 1)
+	go func() { lags <- b.change(ctx, prober, half) }()
+	busy, err := loaders.run(context.Background(), steady)
+	cancel()
+	l := <-lags
+	if err := errors.Join(err, l.err); err != nil {
+		return err
+	}
+	row("revoked, until refused: p50 of %d", len(l.revoked), at(l.revoked, 50))
+	row("revoked, until refused: p99", at(l.revoked, 99))
+	row("created, until accepted: p99 of %d", len(l.created), at(l.created, 99))
+	row("other keys' p99.9 at %d checks/s, no changes", steady.rate, quiet.percentile(99.9).Round(time.Microsecond))
+	row("other keys' p99.9, with changes", busy.percentile(99.9).Round(time.Microsecond))
+	row("ratio of the two", fmt.Sprintf("%.2f", float64(busy.percentile(99.9))/float64(quiet.percentile(99.9))))
+	return c.stop()
+}
+
+type changeLags struct {
+	revoked, created []time.Duration
+	err              error
+}
+
+func at(all []time.Duration, p float64) time.Duration {
+	o := outcome{latencies: slices.Sorted(slices.Values(all))}
+	return o.percentile(p).Round(10 * time.Microsecond)
+}
+
+// change revokes and creates keys in turn, ten of each a second, and waits
+// for each to be in force. Half of the revoked ones were checked, and so are cached.
+func (b *bench) change(ctx context.Context, prober *client, below int) (l changeLags) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; n < below; n++ {
+		select {
+		case <-ctx.Done():
+			return l
+		case <-tick.C:
+		}
+		var lag time.Duration
+		if n%2 == 0 {
+			lag, l.err = b.revokeOne(prober, n)
+			l.revoked = append(l.revoked, lag)
+		} else {
+			lag, l.err = b.createOne(prober)
+			l.created = append(l.created, lag)
+		}
+		if l.err != nil {
+			return l
+		}
+	}
+	return l
+}
+
+func (b *bench) revokeOne(prober *client, n int) (time.Duration, error) {
+	if n%4 == 0 {
+		if ok, err := prober.allowed(context.Background(), 0, b.large.secrets[n]); err != nil || !ok {
+			return 0, fmt.Errorf("key %d before it was revoked: %v, %w", n, ok, err)
+		}
+	}
+	began := time.Now()
+	if err := appendRevocation(b.large.path, b.large.records[n]); err != nil {
+		return 0, err
+	}
+	return awaitAnswer(prober, b.large.secrets[n], false, began)
+}
+
+func (b *bench) createOne(prober *client) (time.Duration, error) {
+	began := time.Now()
+	_, secret, err := b.large.journal.Create(keystore.Params{
+		Name: "made under load", Prefix: keyPrefix, Scopes: &[]string{"items:read", "items:write"},
+	})
+	if err != nil {
+		return 0, err
+	}
+	return awaitAnswer(prober, secret.Reveal(), true, began)
+}
+
+func awaitAnswer(prober *client, key string, want bool, began time.Time) (time.Duration, error) {
+	for time.Since(began) < 10*time.Second {
+		ok, err := prober.allowed(context.Background(), 0, key)
+		if err != nil {
+			return 0, err
+		}
+		if ok == want {
+			return time.Since(began), nil
+		}
+	}
+	return 0, errors.New("a change was not in force after ten seconds")
+}
+
+// appendRevocation does what `key revoke` does once it has found the record:
+// one line, under the lock, synced. Finding it reads the file, and would
+// measure the writer's processor time on the server's cores.
+func appendRevocation(path string, record keystore.Record) error {
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	record.At, record.Revoked = now, now
+	line, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append(line, '\n'))
+	return errors.Join(err, file.Sync(), file.Close())
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// child is a running bin/keyward that is measured from outside.
+type child struct {
+	cmd     *exec.Cmd
+	socket  string
+	admin   *http.Client
+	started time.Time
+	ready   time.Duration // from start to /readyz
+}
+
+const childConfig = `
+listen: {grpc: "unix://%[1]s/grpc.sock", http: "", admin: "unix://%[1]s/admin.sock"}
+keys: {file: %[2]s}
+routes: [{path: /api/v1, auth: required, scopes: ["items:read", "items:write"]}]
+log: {decisions: denied}
+`
+
+// startChild runs the binary on the key file, on one core where procs is 1.
+func startChild(binary, dir string, keys *keyFile, procs int) (*child, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "keyward.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, childConfig, dir, keys.path), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	c := &child{socket: filepath.Join(dir, "grpc.sock")}
+	c.admin = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
+	}}}
+	args := []string{binary, "serve", "--config", config}
+	if procs == 1 { // pinned, so that "one core" is one core for the runtime's own threads too
+		args = append([]string{"taskset", "-c", "0"}, args...)
+	}
+	c.cmd = exec.Command(args[0], args[1:]...)
+	c.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.started = time.Now()
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return c, c.awaitReady(filepath.Join(dir, "log"))
+}
+
+func (c *child) awaitReady(log string) error {
+	for time.Since(c.started) < time.Minute {
+		response, err := c.admin.Get("http://admin/readyz")
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				c.ready = time.Since(c.started)
+				return nil
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	text, _ := os.ReadFile(log)
+	return fmt.Errorf("keyward did not become ready:\n%s", text)
+}
+
+// stop ends the child and waits for it.
+func (c *child) stop() error {
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return c.cmd.Wait()
+}
+
+// resident is the child's resident memory in bytes.
+func (c *child) resident() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmRSS:" {
+			kib, err := strconv.ParseInt(fields[1], 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS in the status of process %d", c.cmd.Process.Pid)
+}
+
+// cpu is the processor time the child has used since it began.
+func (c *child) cpu() (time.Duration, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", c.cmd.Process.Pid))
+	if err != nil || len(tasks) == 0 {
+		return 0, fmt.Errorf("no tasks of process %d: %w", c.cmd.Process.Pid, err)
+	}
+	var sum time.Duration
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // a thread that ended since
+		}
+		first, _, _ := bytes.Cut(text, []byte(" "))
+		ns, err := strconv.ParseInt(string(first), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(ns)
+	}
+	return sum, nil
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+
+	"keyward/authz"
+	"keyward/keystore"
+)
+
+// keyFile is a key file made for a measurement, with the plain text of its keys.
+type keyFile struct {
+	path    string
+	journal *keystore.Journal
+	secrets []string
+	records []keystore.Record
+}
+
+const keyPrefix = "kw_"
+
+// makeKeys writes a file of n keys, each with a user, two scopes and a path, in one step.
+func makeKeys(dir string, n int) (*keyFile, error) {
+	f := &keyFile{path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}
+	f.journal = keystore.NewJournal(keystore.JournalConfig{Path: f.path, Hasher: keystore.NewHasher(authz.Secret{})})
+	var lines bytes.Buffer
+	for range n {
+		secret, err := keystore.Generate(rand.Reader, keyPrefix, keystore.FormatKeyward)
+		if err != nil {
+			return nil, err
+		}
+		f.secrets = append(f.secrets, secret.Reveal())
+		lines.WriteString(secret.Reveal() + "\n")
+	}
+	records, err := f.journal.Import(&lines, keystore.Params{
+		Name: "measured key", User: "load-test", Prefix: keyPrefix,
+		Scopes: &[]string{"items:read", "items:write"}, Paths: []string{"/api/v1"},
+	})
+	f.records = records
+	return f, err
+}
