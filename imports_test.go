@@ -1,0 +1,137 @@
+// Package keyward_test holds what is true of the module as a whole.
+package keyward_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "keyward"
+
+// allowed is ARCHITECTURE.md's table of packages: what each may import beside
+// the standard library. An entry that ends in "/" is everything below it.
+var allowed = map[string][]string{
+	"authz":    {},
+	"cache":    {"github.com/hashicorp/golang-lru/"},
+	"policy":   {"keyward/authz"},
+	"keystore": {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
+	"verifier": {"keyward/authz", "keyward/cache", "keyward/keystore", "github.com/golang-jwt/jwt/"},
+	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
+		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
+	"admin":  {"keyward/authz", "github.com/prometheus/client_golang/"},
+	"config": {"keyward/authz", "keyward/policy", "keyward/keystore", "go.yaml.in/yaml/", "github.com/goccy/go-yaml/"},
+	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore",
+		"keyward/policy", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+}
+
+// forbidden are packages of the standard library that would let one do what it refuses to.
+var forbidden = map[string][]string{
+	"authz":    {"net/http", "os", "net", "os/exec", "database/sql"},
+	"policy":   {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
+	"verifier": {"net/http", "os"},
+}
+
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	eachFile(t, func(dir, file string, imports []string) {
+		if strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		seen[dir] = true
+		for _, imported := range imports {
+			if complaint := judge(dir, imported); complaint != "" {
+				t.Errorf("%s/%s imports %s: %s", dir, file, imported, complaint)
+			}
+		}
+	})
+	for pkg := range allowed {
+		if !seen[pkg] {
+			t.Errorf("package %s of the table is not there", pkg)
+		}
+	}
+}
+
+func judge(dir, imported string) string {
+	top, _, _ := strings.Cut(dir, "/")
+	switch top {
+	case "cmd", "e2e", "bench", "internal", ".":
+		if strings.HasPrefix(imported, module+"/internal/") && top == "cmd" {
+			return "internal/ is for tests"
+		}
+		return ""
+	}
+	rules, known := allowed[dir]
+	if !known {
+		return "the package is not in the table"
+	}
+	if slices.Contains(forbidden[dir], imported) {
+		return "the package refuses to do what that one is for"
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") && first != module {
+		return "" // the standard library
+	}
+	for _, rule := range rules {
+		if imported == rule || strings.HasSuffix(rule, "/") && strings.HasPrefix(imported, rule) {
+			return ""
+		}
+	}
+	return "not in the package's row of the table"
+}
+
+func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if base := entry.Name(); name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || base == "bin") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		var imports []string
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports = append(imports, imported)
+		}
+		visit(path.Dir(filepath.ToSlash(name)), path.Base(name), imports)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestImportJudge: the table says no to what it is there for.
+func TestImportJudge(t *testing.T) {
+	for _, bad := range [][2]string{
+		{"authz", "keyward/policy"}, {"authz", "github.com/x/y"}, {"authz", "os"},
+		{"policy", "time"}, {"policy", "keyward/keystore"},
+		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keystore"}, {"cache", "keyward/authz"},
+		{"verifier", "keyward/extauthz"}, {"verifier", "google.golang.org/protobuf/proto"},
+		{"keystore", "keyward/config"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
+		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
+	} {
+		if judge(bad[0], bad[1]) == "" {
+			t.Errorf("%s may import %s", bad[0], bad[1])
+		}
+	}
+}
