@@ -11,8 +11,8 @@ func ClientAddress(r *Request, trustedHops int) string {
 	if trustedHops <= 0 {
 		return r.Peer
 	}
-	value, ok := r.header("x-forwarded-for")
-	if !ok {
+	value, lines := r.Header("x-forwarded-for")
+	if lines != 1 {
 		return r.Peer
 	}
 	for range trustedHops - 1 {

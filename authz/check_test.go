@@ -184,12 +184,12 @@ func TestDress(t *testing.T) {
 	r.Target = "/a?key="
 	r.Headers = append(r.Headers,
 		Header{"x-auth-subject", "root"}, Header{"x_auth_subject", "root"}, Header{"x.auth.subject", "root"},
-		Header{"x_api.key", "k"}, Header{"x-auth-subject2", "mine"}, Header{"cookie", "a=1; session=; b=2"})
+		Header{"x_api.key", "k"}, Header{"x~auth~subject", "root"}, Header{"x-auth-subject2", "mine"}, Header{"cookie", "a=1; session=; b=2"})
 	d := w.checker(t).Check(context.Background(), r)
 	if want := []Header{{"x-auth-subject", "alice"}, {"cookie", "a=1; b=2"}}; !slices.Equal(d.Set, want) {
 		t.Errorf("set %v, want %v", d.Set, want)
 	}
-	if want := []string{"x-auth-project", "x_auth_subject", "x.auth.subject", "x_api.key", "authorization", "x-api-key"}; !slices.Equal(d.Remove, want) {
+	if want := []string{"x-auth-project", "x_auth_subject", "x.auth.subject", "x_api.key", "x~auth~subject", "authorization", "x-api-key"}; !slices.Equal(d.Remove, want) {
 		t.Errorf("removed %v, want %v", d.Remove, want)
 	}
 	if d.RemoveQuery != "key" {
@@ -213,6 +213,7 @@ func TestIdentityRefusesConfusion(t *testing.T) {
 		{"x-auth-user": FieldSubject, "x_auth_user": FieldKeyID},
 		{"Authorization": FieldSubject},
 		{"x auth": FieldSubject},
+		{"": FieldSubject},
 		{"x-auth": "secret"},
 	} {
 		if _, err := NewIdentity(fields, []string{"authorization"}); err == nil {
@@ -262,6 +263,10 @@ func TestClientAddress(t *testing.T) {
 		{"9.9.9.9,", 1, "peer"},
 		{"", 1, "peer"},
 		{"a\x01b", 1, "peer"},
+		{"a\x7fb", 1, "peer"},
+		{strings.Repeat("1", 65), 1, "peer"},
+		{"1.2.3.4", -1, "peer"},
+		{"9.9.9.9 ,\t1.2.3.4 ", 2, "9.9.9.9"},
 	}
 	for _, test := range tests {
 		r := &Request{Peer: "peer", Headers: []Header{{"x-forwarded-for", test.header}}}

@@ -40,11 +40,11 @@ func parseAuthorization(value string) (Credential, Reason) {
 	if value == "" {
 		return Credential{}, NoCredential
 	}
-	scheme, rest, spaced := strings.Cut(value[:min(len(value), maxScheme+1)], " ")
+	scheme, _, spaced := strings.Cut(value[:min(len(value), maxScheme+1)], " ")
 	if !isToken(scheme) || len(scheme) > maxScheme {
 		return Credential{}, MalformedCredential
 	}
-	rest = strings.TrimLeft(value[len(scheme):], " ")
+	rest := strings.TrimLeft(value[len(scheme):], " ")
 	if len(rest) > maxCredential || !isPrintable(rest) {
 		return Credential{}, MalformedCredential
 	}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -53,6 +54,36 @@ func readAs(r *Request, reason Reason, expect string) string {
 	return map[CredentialKind]string{Bearer: "bearer", Basic: "basic", BareKey: "apikey"}[r.credential.Kind]
 }
 
+// TestCredentialText has a line for each rule of what the parts of a credential are of.
+func TestCredentialText(t *testing.T) {
+	basic := func(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
+	for value, want := range map[string]Reason{
+		basic("al:pw"): OK, basic("al:"): OK, basic("al:p:w"): OK, basic("a\u200db\u200c:p"): OK, basic("é:ü"): OK,
+		basic("al"): MalformedCredential, basic(":pw"): MalformedCredential, basic(strings.Repeat("a", 256) + ":p"): MalformedCredential,
+		basic("a\x1f:p"): MalformedCredential, basic("a\x7f:p"): MalformedCredential, basic("a\u0085:p"): MalformedCredential,
+		basic("a\u202e:p"): MalformedCredential, basic("a\u2028:p"): MalformedCredential, basic("a\u2029:p"): MalformedCredential, basic("a\xff:p"): MalformedCredential,
+		basic("a:p\x00"): MalformedCredential, basic("a:p\x7f"): MalformedCredential, basic("a:p\u2029"): MalformedCredential, basic("a:p\xff"): MalformedCredential,
+		"Basic YTpi; x": AmbiguousCredential, "Basic YTpi, x": AmbiguousCredential, "Basic Basic YTpi": AmbiguousCredential, "Basic bearer x": AmbiguousCredential,
+		"Digest x": UnsupportedCredential, "Digest x\x80": MalformedCredential, "Digest x\x01": MalformedCredential,
+	} {
+		if _, got := parseAuthorization(value); got != want {
+			t.Errorf("Authorization %.60q: %s, want %s", value, got, want)
+		}
+	}
+	long := strings.Repeat("k", maxCredential)
+	for value, want := range map[string]Reason{
+		long: OK, long + "k": MalformedCredential, "k=": OK, "=": MalformedCredential, "k\x80": MalformedCredential, "a b": MalformedCredential,
+		"a,b": AmbiguousCredential, "a;b": AmbiguousCredential,
+	} {
+		if _, got := parseKey(value); got != want {
+			t.Errorf("key %.20q: %s, want %s", value, got, want)
+		}
+		if _, got := parseCookie(value); got != want && value != "a b" { // two words in a cookie are two tokens
+			t.Errorf("cookie %.20q: %s, want %s", value, got, want)
+		}
+	}
+}
+
 func TestQuerySource(t *testing.T) {
 	sources := Sources{Bearer: true, Query: "api_key", Reserved: []string{"access_token", "api_key"}}
 	tests := []struct {
@@ -72,6 +103,8 @@ func TestQuerySource(t *testing.T) {
 		{"/?api%5fkey=k1", AmbiguousCredential},
 		{"/?%61pi_key=k1", AmbiguousCredential},
 		{"/?a=b;api_key=k1", AmbiguousCredential},
+		{"/?+api_key=k1", AmbiguousCredential},
+		{"/?%20api_key=k1", AmbiguousCredential},
 		{"/?api_key=k1;a=b", AmbiguousCredential},
 		{"/?api_key=a%20b", MalformedCredential},
 		{"/?api_key=a,b", AmbiguousCredential},
@@ -98,6 +131,13 @@ func TestDisabledSchemesAreUnsupported(t *testing.T) {
 			t.Errorf("%s with no scheme enabled: %s, want unsupported_credential", value, got)
 		}
 	}
+	nameless := Request{Target: "/?=k", Headers: []Header{{"cookie", "=k"}, {"", "k"}}}
+	if got := (&Sources{}).read(&nameless); got != NoCredential {
+		t.Errorf("nothing enabled, and values without names: %s, want no_credential", got)
+	}
+	if _, found := (&Sources{}).cutCookie(&nameless); found || (&Sources{}).inQuery(nameless.Target) {
+		t.Error("nothing enabled, and something to remove")
+	}
 	r := Request{Headers: []Header{{"cookie", "session=abc"}}}
 	if got := (&Sources{Cookie: "session"}).read(&r); got != OK {
 		t.Errorf("the cookie with bearer off: %s, want ok", got)
@@ -121,6 +161,13 @@ func TestCutCookie(t *testing.T) {
 		if rest != test.rest {
 			t.Errorf("%q: left %q, want %q", test.line, rest, test.rest)
 		}
+	}
+}
+
+func TestCutCookieOfSeveralLines(t *testing.T) {
+	r := Request{Headers: []Header{{"cookie", "a=1; session="}, {"x", "session=s"}, {"cookie", "session=s; b=2"}}}
+	if rest, found := vectorSources.cutCookie(&r); !found || rest != "a=1; b=2" {
+		t.Errorf("left %q, %v", rest, found)
 	}
 }
 

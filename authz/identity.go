@@ -81,26 +81,30 @@ func (id *Identity) apply(p *Principal, r *Request) {
 		}
 	}
 	for i := range r.Headers {
-		if name := r.Headers[i].Name; strings.ContainsAny(name, "_.") && id.protected[collapse(name)] {
+		if name := r.Headers[i].Name; strings.IndexFunc(name, isFolded) >= 0 && id.protected[collapse(name)] {
 			r.remove = append(r.remove, name)
 		}
 	}
 }
 
-// collapse maps names that CGI-like upstreams can't tell apart to one
+// collapse maps names that an upstream may not tell apart to one: CGI and its
+// heirs make every character that is no letter or digit an underscore
 // (CVE-2026-54763: "_" for "-"; CVE-2026-88011: "." too).
 func collapse(name string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
-		case c == '_' || c == '.':
-			return '-'
 		case 'A' <= c && c <= 'Z':
 			return c + 'a' - 'A'
+		case isFolded(c):
+			return '-'
 		default:
 			return c
 		}
 	}, name)
 }
+
+// isFolded tells whether collapse takes the character of a name in lower case for a hyphen.
+func isFolded(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' }
 
 // field returns the fact as a header value, "" where there is none.
 func (p *Principal) field(f Field) string {

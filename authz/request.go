@@ -18,7 +18,7 @@ type Header struct{ Name, Value string }
 type Request struct {
 	Transport Transport
 	Method    string
-	Scheme    string // as the proxy says the client came: http or https
+	Scheme    string // how the client came, in the proxy's words and not in its own: http or https
 	Host      string // with port, if the client sent one
 	Target    string // the raw request target: path and query, undecoded
 	Peer      string // address of the proxy's TCP peer, without port
@@ -47,19 +47,19 @@ func (r *Request) Reset() {
 	*r = Request{Headers: r.Headers[:0], set: r.set[:0], remove: r.remove[:0]}
 }
 
-// header returns the value of the only line of that name. Of a name that
-// stands on several lines it says that there is none: whoever asks can't tell which is meant.
-func (r *Request) header(name string) (value string, ok bool) {
+// Header returns the value of the only line of that name and the number of
+// such lines. Of several the value is "": whoever asks can't tell which is meant.
+func (r *Request) Header(name string) (value string, lines int) {
 	for i := range r.Headers {
-		if r.Headers[i].Name != name {
-			continue
+		if r.Headers[i].Name == name {
+			value = r.Headers[i].Value
+			lines++
 		}
-		if ok {
-			return "", false
-		}
-		value, ok = r.Headers[i].Value, true
 	}
-	return value, ok
+	if lines > 1 {
+		return "", lines
+	}
+	return value, lines
 }
 
 // isPreflight tells whether this is a CORS preflight request as the Fetch
@@ -68,9 +68,9 @@ func (r *Request) isPreflight() bool {
 	if r.Method != "OPTIONS" {
 		return false
 	}
-	_, origin := r.header("origin")
-	_, method := r.header("access-control-request-method")
-	return origin && method
+	_, origin := r.Header("origin")
+	_, method := r.Header("access-control-request-method")
+	return origin == 1 && method == 1
 }
 
 func (r *Request) trace(step, outcome string) {

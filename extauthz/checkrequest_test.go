@@ -8,6 +8,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -76,6 +77,13 @@ func TestHeadersMapIsReadWhereThereIsNoHeaderMap(t *testing.T) {
 	if err := readCheckRequest(both, &r); err != nil || len(r.Headers) != 4 {
 		t.Errorf("both: %v, %v: want header_map's alone", r.Headers, err)
 	}
+	// On the wire the map may come last; it must not be added to the lines then.
+	entry := protowire.AppendString(protowire.AppendTag(nil, mapKey, protowire.BytesType), "x-api-key")
+	last := nested([]protowire.Number{httpHeaderMap}, 1) + wrapped([]protowire.Number{httpHeaders}, entry)
+	r.Reset()
+	if err := readCheckRequest(wrapped([]protowire.Number{checkAttributes, attributesRequest, requestHTTP}, []byte(last)), &r); err != nil || len(r.Headers) != 0 {
+		t.Errorf("an empty header_map, then the map: %v, %v: want no headers", r.Headers, err)
+	}
 }
 
 func TestReadRefuses(t *testing.T) {
@@ -108,6 +116,60 @@ func TestReadRefuses(t *testing.T) {
 		if err := readCheckRequest(message, &r); err == nil {
 			t.Errorf("%s: read", name)
 		}
+	}
+}
+
+// TestReadRefusesRepetition: what can stand once only, by the numbers of the fields that lead to it.
+func TestReadRefusesRepetition(t *testing.T) {
+	for _, path := range [][]protowire.Number{
+		{1}, {1, 1}, {1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1, 2}, {1, 4}, {1, 4, 2},
+		{1, 4, 2, 1}, {1, 4, 2, 2}, {1, 4, 2, 4}, {1, 4, 2, 5}, {1, 4, 2, 6}, {1, 4, 2, 13},
+		{1, 4, 2, 3, 1}, {1, 4, 2, 3, 2}, {1, 4, 2, 13, 1, 1}, {1, 4, 2, 13, 1, 2}, {1, 4, 2, 13, 1, 3}, {1, 10, 1}, {1, 10, 2},
+	} {
+		for times, refused := range map[int]bool{1: false, 2: true} {
+			var r authz.Request
+			if err := readCheckRequest(nested(path, times), &r); (err != nil) != refused {
+				t.Errorf("field %v %d times: %v, want refused %v", path, times, err, refused)
+			}
+		}
+	}
+}
+
+// nested is a message in which the field at the end of the path stands so many times, empty.
+func nested(path []protowire.Number, times int) string {
+	var b []byte
+	for range times {
+		b = protowire.AppendBytes(protowire.AppendTag(b, path[len(path)-1], protowire.BytesType), nil)
+	}
+	return wrapped(path[:len(path)-1], b)
+}
+
+// wrapped is the content inside of the messages that the path leads through.
+func wrapped(path []protowire.Number, content []byte) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		content = protowire.AppendBytes(protowire.AppendTag(nil, path[i], protowire.BytesType), content)
+	}
+	return string(content)
+}
+
+// TestEnvoysWordCounts: over HTTP/2 without TLS a client chooses its :scheme.
+func TestEnvoysWordCounts(t *testing.T) {
+	proto := func(values ...string) *authz.Request {
+		r := &authz.Request{Scheme: "https", RequestID: "field", Headers: []authz.Header{{Name: "x-request-id", Value: "header"}}}
+		for _, v := range values {
+			r.Headers = append(r.Headers, authz.Header{Name: "x-forwarded-proto", Value: v})
+		}
+		preferEnvoysWord(r)
+		return r
+	}
+	if r := proto("http"); r.Scheme != "http" || r.RequestID != "header" {
+		t.Errorf("scheme %q, request id %q", r.Scheme, r.RequestID)
+	}
+	if r := proto("https", "https"); r.Scheme != "" {
+		t.Errorf("the header twice: scheme %q, want none", r.Scheme)
+	}
+	if r := proto(); r.Scheme != "https" {
+		t.Errorf("without the header: scheme %q", r.Scheme)
 	}
 }
 

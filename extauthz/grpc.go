@@ -74,8 +74,21 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		return nil, err
 	}
 	c.request.Transport = authz.TransportGRPC
+	preferEnvoysWord(&c.request)
 	d := core.Checker.Check(ctx, &c.request)
 	return core.Challenge.checkResponse(&c.request, &d), nil
+}
+
+// preferEnvoysWord takes scheme and request id from the headers that Envoy
+// overwrites. The fields of the message are no better than the client: over
+// HTTP/2 without TLS it may send ":scheme: https".
+func preferEnvoysWord(r *authz.Request) {
+	if proto, lines := r.Header("x-forwarded-proto"); lines > 0 {
+		r.Scheme = proto
+	}
+	if id, lines := r.Header("x-request-id"); lines > 0 {
+		r.RequestID = id
+	}
 }
 
 // ServerCodec is the server option without which a call can't be read: it

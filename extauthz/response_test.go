@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/grpc/codes"
 )
 
 var challenge = Challenge{Realm: "api", Bearer: true}
@@ -18,16 +19,22 @@ func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 		Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"},
 		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: "api_key",
 	}
-	ok := challenge.checkResponse(&authz.Request{}, &d).GetOkResponse()
+	response := challenge.checkResponse(&authz.Request{}, &d)
+	d.Remove[0], d.Set[0] = "reused", authz.Header{Name: "reused"} // by the next request of the pool
+	ok := response.GetOkResponse()
 	if ok == nil {
 		t.Fatal("no ok_response")
 	}
 	h := ok.GetHeaders()[0]
+	//lint:ignore SA1019 old Envoys look at the old field
 	if h.GetAppend() == nil || h.GetAppend().GetValue() || h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 		t.Errorf("a header that appends: %v", h)
 	}
 	if h.GetHeader().GetValue() != "alice" || ok.GetHeadersToRemove()[0] != "authorization" || ok.GetQueryParametersToRemove()[0] != "api_key" {
 		t.Errorf("response %v", ok)
+	}
+	if id := response.GetDynamicMetadata().GetFields()["key_id"].GetStringValue(); id != "k_1" {
+		t.Errorf("the metadata has the key %q", id)
 	}
 }
 
@@ -44,6 +51,12 @@ func TestEveryReasonIsAnswered(t *testing.T) {
 		}
 		if reason.Allows() {
 			continue
+		}
+		if id := response.GetDynamicMetadata().GetFields()["decision_id"].GetStringValue(); id != "decision" {
+			t.Errorf("%s: the metadata has the decision %q", reason, id)
+		}
+		if code := codes.Code(response.GetStatus().GetCode()); code != codeOf[reason.Status()] {
+			t.Errorf("%s: code %s", reason, code)
 		}
 		denied := response.GetDeniedResponse()
 		var body struct {
@@ -69,6 +82,10 @@ func TestEveryReasonIsAnswered(t *testing.T) {
 	if r := challenge.checkResponse(&authz.Request{}, &authz.Decision{}); r.GetOkResponse() != nil || r.GetDeniedResponse().GetStatus().GetCode() != 503 {
 		t.Error("the zero Decision is not a 503")
 	}
+}
+
+var codeOf = map[int]codes.Code{
+	400: codes.InvalidArgument, 401: codes.Unauthenticated, 403: codes.PermissionDenied, 429: codes.ResourceExhausted, 503: codes.Unavailable,
 }
 
 func header(options []*corev3.HeaderValueOption, name string) string {
@@ -101,6 +118,8 @@ func TestChallenge(t *testing.T) {
 		{Challenge{None: true, Realm: "api", Bearer: true}, authz.NoCredential, ``},
 		{Challenge{Realm: "api", Basic: true}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
 		{Challenge{Realm: "api", Bearer: true, Basic: true}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
+		{Challenge{Realm: "api", Bearer: true, Basic: true}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
+		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have one, keys in a header of their own or not
 	}
 	for _, test := range tests {
 		if got := test.c.value(&authz.Decision{Reason: test.reason, Route: route}); got != test.want {
@@ -128,6 +147,11 @@ func TestGRPCCallers(t *testing.T) {
 	}
 	if status != "8" || strings.HasPrefix(string(denial.Body), "{") {
 		t.Errorf("grpc-status %q, body %s", status, denial.Body)
+	}
+	for _, h := range challenge.deny(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
+		if h.Name == "grpc-status" || h.Name == "content-type" {
+			t.Errorf("a 401 to a gRPC client says %s: %s", h.Name, h.Value)
+		}
 	}
 	for value, want := range map[string]bool{
 		"application/grpc": true, "application/grpc-web": true, "application/grpc;x": true, "application/grpcx": false, "application/json": false, "": false,

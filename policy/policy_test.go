@@ -46,6 +46,7 @@ func TestWhichRoute(t *testing.T) {
 		"- *.deep.example.com /a deep-a",
 		"HEAD - /head head-only",
 		"GET - /head head-get",
+		"- [::1] /six six",
 	), authz.Route{Name: "fallback", Auth: authz.AuthRequired})
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +75,7 @@ func TestWhichRoute(t *testing.T) {
 		{"GET", "", "/dir", "root"},
 		{"GET", "", "/dir/", "below"},
 		{"GET", "", "/dir/x", "below"},
+		{"GET", "", "/~user/x", "tilde"},
 		{"GET", "", "/%7Euser", "ambiguous_path"},
 		{"GET", "", "/%7Eother", "root"},
 		{"DELETE", "api.example.com", "/a", "host-a"},
@@ -86,6 +88,8 @@ func TestWhichRoute(t *testing.T) {
 		{"POST", "example.com", "/a", "a-post"},
 		{"POST", ".example.com", "/a", "a-post"},
 		{"POST", "[::1]:80", "/a", "a-post"},
+		{"GET", "[::1]:80", "/six", "six"},
+		{"GET", "[::1]", "/six", "six"},
 	}
 	for _, test := range tests {
 		if got := which(t, p, &authz.Request{Method: test.method, Host: test.host, Target: test.target}); got != test.want {
@@ -182,6 +186,7 @@ func TestPermit(t *testing.T) {
 		{"a scope's beginning", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = scopes(t, "read:all") }, authz.InsufficientScope},
 		{"wrong project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "p2" }, authz.WrongProject},
 		{"no project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "" }, authz.WrongProject},
+		{"no project asked for", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Project = "" }, authz.OK},
 		{"wrong kind", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Methods = []authz.Method{authz.MethodJWT} }, authz.WrongKind},
 		{"nobody", "/a/b", func(p *authz.Principal, r *authz.Route) { *p, *r = authz.Principal{}, authz.Route{} }, authz.Internal},
 	}

@@ -53,7 +53,7 @@ func newBench(t *testing.T, o options) *bench {
 		cfg.Users = users
 	}
 	var err error
-	if cfg.Principals, err = cache.New[verifier.KnownKey](1000, time.Hour); err != nil {
+	if cfg.Principals, err = cache.New[verifier.KnownKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
 		t.Fatal(err)
 	}
 	if cfg.Unknown, err = cache.New[uint64](1000, time.Hour); err != nil {
@@ -175,20 +175,27 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 
 func TestExpiryAndAge(t *testing.T) {
 	b := newBench(t, options{maxAge: 90 * 24 * time.Hour})
-	_, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
+	b.now = b.now.Truncate(time.Second)
+	id, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
 	_, old := b.create(keystore.Params{})
+	_, oldToo := b.create(keystore.Params{Expires: b.now.Add(365 * 24 * time.Hour)})
 	b.becomes(key, authz.OK)
 	b.becomes(old, authz.OK)
-	b.now = b.now.Add(time.Hour + time.Second)
-	if _, got := b.bearer(key); got != authz.ExpiredKey {
-		t.Errorf("past its expiry, from the cache: %s", got)
+	b.becomes(oldToo, authz.OK)
+	b.now = b.now.Add(time.Hour)
+	if p, got := b.bearer(key); got != authz.ExpiredKey || p == nil || p.KeyID != id {
+		t.Errorf("at its expiry, from the cache: %s of %v", got, p)
 	}
+	b.now = b.now.Add(time.Second)
 	if _, got := b.bearer(old); got != authz.OK {
 		t.Errorf("an hour old: %s", got)
 	}
 	b.now = b.now.Add(90 * 24 * time.Hour)
 	if _, got := b.bearer(old); got != authz.ExpiredKey {
 		t.Errorf("older than max_age: %s", got)
+	}
+	if _, got := b.bearer(oldToo); got != authz.ExpiredKey {
+		t.Errorf("older than max_age, though its own expiry is to come: %s", got)
 	}
 }
 
@@ -251,7 +258,9 @@ func TestWhatIsAKey(t *testing.T) {
 	b := newBench(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
 	_, good := b.create(keystore.Params{})
+	_, longer := b.create(keystore.Params{Prefix: "kw_live_"})
 	b.becomes(good, authz.OK)
+	b.becomes(longer, authz.OK)
 	wrongSum := good[:len(good)-1] + string('0'+(good[len(good)-1]-'0'+1)%10)
 	tests := []struct {
 		name string
@@ -290,6 +299,68 @@ type brokenStore struct{ *keystore.Keys }
 
 func (brokenStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
 	return keystore.Key{}, errors.New("store away")
+}
+
+// scriptedStore answers each look-up with the next of its keys, the last one for ever; none are unknown.
+type scriptedStore struct {
+	keys  []keystore.Key
+	finds int
+	stale bool // what the first look-up found does not hold any more
+}
+
+func (s *scriptedStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
+	s.finds++
+	if len(s.keys) == 0 {
+		return keystore.Key{}, keystore.ErrUnknown
+	}
+	return s.keys[min(s.finds, len(s.keys))-1], nil
+}
+func (s *scriptedStore) Current(keystore.Stamp) bool { return !s.stale || s.finds > 1 }
+func (*scriptedStore) Irregular() bool               { return true }
+func (*scriptedStore) Changes() uint64               { return 7 }
+
+func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
+	t.Helper()
+	principals, err := cache.New[verifier.KnownKey](10, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := cache.New[uint64](10, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verifier.NewAPIKey(verifier.APIKeyConfig{
+		Keys: store, Users: users, Hasher: keystore.NewHasher(authz.Secret{}), Prefixes: []string{""}, Principals: principals, Unknown: unknown,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range times {
+		_, err = v.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("x")}, time.Now())
+	}
+	return err
+}
+
+// TestRevokedWhileItWasLookedUp: what a look-up brings is asked for again if it does not hold when it is there.
+func TestRevokedWhileItWasLookedUp(t *testing.T) {
+	store := &scriptedStore{stale: true, keys: []keystore.Key{{ID: "k_1", State: keystore.Active}, {ID: "k_1", State: keystore.Revoked}}}
+	if err := ask(t, store, nil, 1); err == nil || err.Error() != "revoked_key" {
+		t.Errorf("error %v, want revoked_key", err)
+	}
+}
+
+func TestUnknownKeysAreRemembered(t *testing.T) {
+	store := &scriptedStore{}
+	if err := ask(t, store, nil, 3); err == nil || err.Error() != "unknown_key" || store.finds != 1 {
+		t.Errorf("error %v after %d look-ups, want unknown_key after one", err, store.finds)
+	}
+}
+
+func TestUsersThatAreNotLoaded(t *testing.T) {
+	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
+	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
+		t.Errorf("error %v, want one that says nobody can tell", err)
+	}
 }
 
 func TestStoreThatCannotTell(t *testing.T) {
