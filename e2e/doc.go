@@ -1,0 +1,3 @@
+// Package e2e holds the tests with the real Envoy, run with the envoy.yaml that
+// is shipped, in front of the real keyward program.
+package e2e

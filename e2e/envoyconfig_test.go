@@ -1,0 +1,55 @@
+package e2e
+
+import (
+	"testing"
+
+	"keyward/e2e/stack"
+)
+
+type object = map[string]any
+
+// pickRoutes adds Envoy routes that name a route of Keyward's.
+func pickRoutes(_ *testing.T, c *stack.EnvoyConfig) {
+	all := c.Find("all")
+	routes := all["routes"].([]any)
+	for path, name := range map[string]string{"/p/picked": "picked", "/q/picked": "picked", "/p/unknown": "misspelt"} {
+		routes = append([]any{object{
+			"match": object{"path": path},
+			"route": object{"cluster": "upstream"},
+			"typed_per_filter_config": object{"envoy.filters.http.ext_authz": object{
+				"@type":          "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+				"check_settings": object{"context_extensions": object{"keyward.route": name}},
+			}},
+		}}, routes...)
+	}
+	all["routes"] = routes
+}
+
+// acceptUnderscores lets header names with underscores through to Keyward.
+func acceptUnderscores(_ *testing.T, c *stack.EnvoyConfig) {
+	manager := c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)
+	manager["common_http_protocol_options"].(object)["headers_with_underscores_action"] = "ALLOW"
+}
+
+// throughSocket has Envoy ask Keyward on a unix socket.
+func throughSocket(path string) func(*testing.T, *stack.EnvoyConfig) {
+	return func(_ *testing.T, c *stack.EnvoyConfig) {
+		endpoint(c, "keyward")["address"] = object{"pipe": object{"path": path}}
+	}
+}
+
+// speakHTTP2 has Envoy speak HTTP/2 with the upstream, as gRPC needs it.
+func speakHTTP2(_ *testing.T, c *stack.EnvoyConfig) {
+	c.Find("upstream")["typed_extension_protocol_options"] = object{
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+			"@type":                "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+			"explicit_http_config": object{"http2_protocol_options": object{}},
+		},
+	}
+}
+
+// endpoint is the one endpoint of a cluster.
+func endpoint(c *stack.EnvoyConfig, cluster string) object {
+	at := c.Find(cluster)["load_assignment"].(object)["endpoints"].([]any)[0].(object)
+	return at["lb_endpoints"].([]any)[0].(object)["endpoint"].(object)
+}

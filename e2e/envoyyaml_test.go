@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// complaint is a line of Envoy's log that an operator would have to look into.
+var complaint = regexp.MustCompile(`(?m)^.*(?:\[(?:warning|error|critical)\]|[Dd]eprecat).*$`)
+
+func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
+	needEnvoy(t)
+	file := filepath.Join(programs.root, "envoy.yaml")
+	out, err := exec.CommandContext(t.Context(), programs.envoy, "--mode", "validate", "-c", file).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "OK") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if lines := complaint.FindAllString(string(out), -1); len(lines) > 0 {
+		t.Errorf("when it reads the file:\n%s", strings.Join(lines, "\n"))
+	}
+	s := startSystem(t, options{shippedTimeout: true})
+	s.until("asked", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
+	if lines := complaint.FindAllString(s.Envoy.Log(), -1); len(lines) > 0 {
+		t.Errorf("when it runs:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
+// TestAccessLog holds that the log tells who was let in and why others were
+// not, and that it shows no query.
+func TestAccessLog(t *testing.T) {
+	s := newSystem(t, options{config: routesConfig})
+	key := s.key("--name", "k")
+	s.start()
+	id := s.get("/ok?api_key="+key, "X-Request-Id: mine").received(t).Headers["x-auth-key-id"][0]
+	denied := s.get("/denied?q=1")
+	s.get("/closed", bearer(key))
+	s.Stop() // flushes the log
+
+	log := s.Envoy.Log()
+	for _, want := range []string{
+		`"key_id":"` + id + `".*"path":"/ok","reason":"ok".*"status":200`,
+		`"decision_id":"` + denied.header.Get("X-Keyward-Decision-Id") + `".*"path":"/denied","reason":"no_credential".*"status":401`,
+		`"path":"/closed","reason":"route_denied".*"status":403`,
+	} {
+		if !regexp.MustCompile(want).MatchString(log) {
+			t.Errorf("no line like %s in\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, key) || strings.Contains(log, "q=1") {
+		t.Error("a query is in the log")
+	}
+	// Whoever could choose it could make two requests look like one.
+	if strings.Contains(log, "mine") {
+		t.Error("a client's own x-request-id is believed")
+	}
+}
+
+// TestBothLogsNameARequestAlike: what Envoy's log and the client call a request, Keyward's log does too.
+func TestBothLogsNameARequestAlike(t *testing.T) {
+	s := startSystem(t, options{config: routesConfig})
+	id := s.get("/denied").header.Get("X-Request-Id")
+	if id == "" || !strings.Contains(s.Keyward.Log(), `"request_id":"`+id+`"`) {
+		t.Errorf("the request is %q to the client and not to Keyward", id)
+	}
+}

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestDeadKeyward holds that without Keyward nobody gets in, and that everybody does again once it is back.
+func TestDeadKeyward(t *testing.T) {
+	s := newSystem(t, options{config: routesConfig})
+	key := s.key("--name", "k")
+	s.start()
+	if a := s.get("/any", bearer(key)); a.status != 200 {
+		t.Fatalf("before: %d", a.status)
+	}
+	s.Keyward.Kill()
+	s.nobodyGetsIn(key)
+	if err := s.StartKeyward(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+}
+
+// TestFrozenKeyward is about a Keyward that takes connections and never answers.
+func TestFrozenKeyward(t *testing.T) {
+	s := newSystem(t, options{config: routesConfig, shippedTimeout: true})
+	key := s.key("--name", "k")
+	s.start()
+	s.until("let in", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	if err := s.Keyward.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	// A thread of it may still answer after the signal was sent.
+	s.until("refused", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 503 })
+	asked := time.Now()
+	s.nobodyGetsIn(key)
+	// Five requests at a quarter of a second each, with room for a busy machine.
+	if took := time.Since(asked); took > 10*time.Second {
+		t.Errorf("to be told so took %s", took)
+	}
+	if err := s.Keyward.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+}
+
+// nobodyGetsIn wants 503 for all, also where no credential is needed.
+func (s *system) nobodyGetsIn(key string) {
+	s.t.Helper()
+	before := s.arrived()
+	for _, a := range []answer{
+		s.get("/any", bearer(key)), s.get("/any", bearer("kw_junk")), s.get("/any"), s.get("/public"),
+		s.request("HEAD", "/any", bearer(key)),
+	} {
+		if a.status != 503 {
+			s.t.Errorf("status %d, want 503", a.status)
+		}
+	}
+	if n := s.arrived() - before; n != 0 {
+		s.t.Errorf("%d requests came to the upstream", n)
+	}
+}
+
+// TestTerminatedKeyward holds that stopping in order fails no request that is answered, and that the process goes.
+func TestTerminatedKeyward(t *testing.T) {
+	s := newSystem(t, options{config: routesConfig})
+	key := s.key("--name", "k")
+	s.start()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.Keyward.Stop()
+	}()
+	for done := false; !done; {
+		select {
+		case <-stopped:
+			done = true
+		default:
+			if a := s.get("/any", bearer(key)); a.status != 200 && a.status != 503 {
+				t.Errorf("while stopping: %d %s", a.status, a.reason())
+			}
+		}
+	}
+	s.nobodyGetsIn(key)
+}

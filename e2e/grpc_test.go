@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"keyward/e2e/stack"
+)
+
+// TestGRPCClientGetsAGRPCStatus calls through Envoy with a real gRPC client.
+func TestGRPCClientGetsAGRPCStatus(t *testing.T) {
+	s := newSystem(t, options{config: routesConfig, envoy: speakHTTP2})
+	key := s.key("--name", "k", "--user", "alice", "--path", "/shop.Orders", "--path", "/reports")
+	s.start()
+	client, err := grpc.NewClient(stack.Address(s.Ports().Envoy), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	call := func(method, key string) *status.Status {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if key != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+		}
+		return status.Convert(client.Invoke(ctx, method, &emptypb.Empty{}, &emptypb.Empty{}))
+	}
+	for _, c := range []struct {
+		method, key string
+		want        codes.Code
+	}{
+		{"/shop.Orders/Get", "", codes.Unauthenticated},
+		{"/shop.Orders/Get", "kw_junk", codes.Unauthenticated},
+		{"/shop.Payments/Get", key, codes.PermissionDenied},
+		{"/reports/Get", key, codes.PermissionDenied},
+	} {
+		got := call(c.method, c.key)
+		if got.Code() != c.want {
+			t.Errorf("%s with key %v: %v, want %s", c.method, c.key != "", got, c.want)
+		}
+		if strings.HasPrefix(got.Message(), "{") || got.Message() == "" {
+			t.Errorf("%s: the message is %q, want a sentence", c.method, got.Message())
+		}
+	}
+	if n := s.arrived(); n != 0 {
+		t.Errorf("%d denied calls came to the upstream", n)
+	}
+	// The upstream speaks no gRPC; that the call came to it is what counts.
+	call("/shop.Orders/Get", key)
+	if s.arrived() != 1 || s.received[0].Headers["x-auth-subject"][0] != "alice" {
+		t.Errorf("the upstream got %v", s.received)
+	}
+	s.Keyward.Kill()
+	if got := call("/shop.Orders/Get", key); got.Code() != codes.Unavailable {
+		t.Errorf("without Keyward: %v, want %s", got, codes.Unavailable)
+	}
+}

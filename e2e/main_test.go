@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"keyward/e2e/envoybin"
+	"keyward/e2e/stack"
+)
+
+// programs are what the tests run.
+var programs struct {
+	root    string
+	keyward string
+	envoy   string
+	noEnvoy error // why there is no Envoy
+}
+
+func TestMain(m *testing.M) {
+	code, err := prepareAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func prepareAndRun(m *testing.M) (code int, err error) {
+	if programs.root, err = stack.Root(); err != nil {
+		return 0, err
+	}
+	dir, err := os.MkdirTemp("", "keyward-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	if programs.keyward, err = build(dir); err != nil {
+		return 0, err
+	}
+	cache := filepath.Join(programs.root, ".cache")
+	programs.envoy, programs.noEnvoy = envoybin.Path(context.Background(), cache, os.Stderr)
+	if programs.noEnvoy != nil && os.Getenv("CI") == "true" {
+		return 0, programs.noEnvoy
+	}
+	return m.Run(), nil
+}
+
+// build makes the program as `make build` does.
+func build(dir string) (string, error) {
+	binary := filepath.Join(dir, "keyward")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/keyward")
+	cmd.Dir = programs.root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building keyward: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// needEnvoy skips the test where Envoy can't be had.
+func needEnvoy(t *testing.T) {
+	t.Helper()
+	if programs.noEnvoy != nil {
+		t.Skip(programs.noEnvoy)
+	}
+}

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"keyward/e2e/stack"
+)
+
+var example = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
+
+// TestMakeRun pastes each line that `make run` prints into a shell, and then
+// kills make, which must leave nothing running.
+func TestMakeRun(t *testing.T) {
+	needEnvoy(t)
+	ports, err := stack.FreePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("make", "run")
+	cmd.Dir = programs.root
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env = slices.DeleteFunc(append(os.Environ(), portVariables(ports)...), func(v string) bool {
+		return strings.HasPrefix(v, "MAKE") // of the make that runs us
+	})
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := time.AfterFunc(3*time.Minute, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer stop.Stop()
+
+	seen := pasteExamples(t, out)
+	for _, status := range []string{"200", "401", "403"} {
+		if seen[status] == 0 {
+			t.Errorf("no example of a %s", status)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	waitUntilFree(t, ports)
+}
+
+// pasteExamples reads until `ready`, runs the examples and returns how many there were of each status.
+func pasteExamples(t *testing.T, out io.Reader) map[string]int {
+	t.Helper()
+	var examples [][]string
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "ready" {
+		if found := example.FindStringSubmatch(lines.Text()); found != nil {
+			examples = append(examples, found)
+		}
+	}
+	if lines.Text() != "ready" {
+		t.Fatal("make run ended before it was ready")
+	}
+	seen := map[string]int{}
+	for _, e := range examples {
+		command, status := e[1], e[2]
+		answer, err := exec.Command("sh", "-c", command).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 "+status+" ") {
+			t.Errorf("%s: want %s, got %s", command, status, answer)
+		}
+		if status == "200" && !strings.Contains(string(answer), `"x-auth-subject"`) {
+			t.Errorf("%s: the upstream does not show x-auth-subject: %s", command, answer)
+		}
+		seen[status]++
+	}
+	return seen
+}
+
+func portVariables(p stack.Ports) []string {
+	set := func(name string, port int) string { return name + "=" + strconv.Itoa(port) }
+	return []string{
+		set("ENVOY_PORT", p.Envoy), set("ENVOY_ADMIN_PORT", p.EnvoyAdmin), set("GRPC_PORT", p.GRPC),
+		set("HTTP_PORT", p.HTTP), set("ADMIN_PORT", p.Admin), set("UPSTREAM_PORT", p.Upstream),
+	}
+}
+
+func waitUntilFree(t *testing.T, ports stack.Ports) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.Admin, ports.Upstream} {
+		for {
+			conn, err := net.Dial("tcp", stack.Address(port))
+			if err != nil {
+				break
+			}
+			conn.Close()
+			select {
+			case <-deadline:
+				t.Fatalf("port %d is still served", port)
+			case <-tick.C:
+			}
+		}
+	}
+}

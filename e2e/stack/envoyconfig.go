@@ -1,0 +1,83 @@
+package stack
+
+import (
+	"fmt"
+	"os"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// EnvoyConfig is an Envoy configuration as YAML gives it, to be changed in places.
+type EnvoyConfig struct{ root map[string]any }
+
+// LoadEnvoyConfig reads the configuration we ship.
+func LoadEnvoyConfig(file string) (*EnvoyConfig, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	c := &EnvoyConfig{}
+	if err := yaml.Unmarshal(text, &c.root); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return c, nil
+}
+
+// SetPorts puts the ports in the place of the shipped ones, wherever those stand.
+func (c *EnvoyConfig) SetPorts(ports Ports) {
+	change := map[int]int{}
+	for i, p := range ports.named() {
+		change[*Shipped.named()[i].port] = *p.port
+	}
+	replacePorts(c.root, change)
+}
+
+func replacePorts(node any, change map[int]int) {
+	switch node := node.(type) {
+	case map[string]any:
+		for name, value := range node {
+			if port, ok := value.(int); ok && name == "port_value" && change[port] != 0 {
+				node[name] = change[port]
+			}
+			replacePorts(value, change)
+		}
+	case []any:
+		for _, value := range node {
+			replacePorts(value, change)
+		}
+	}
+}
+
+// Find returns the first object below the root whose `name` is the given one:
+// a listener, a cluster, a filter, a virtual host. It is nil where there is none.
+func (c *EnvoyConfig) Find(name string) map[string]any { return find(c.root, name) }
+
+func find(node any, name string) map[string]any {
+	switch node := node.(type) {
+	case map[string]any:
+		if node["name"] == name {
+			return node
+		}
+		for _, value := range node {
+			if found := find(value, name); found != nil {
+				return found
+			}
+		}
+	case []any:
+		for _, value := range node {
+			if found := find(value, name); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// Write writes the configuration to a file that Envoy reads.
+func (c *EnvoyConfig) Write(file string) error {
+	text, err := yaml.Marshal(c.root)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
+}

@@ -1,0 +1,157 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"keyward/e2e/stack"
+)
+
+// system is a stack under test, with what its upstream got.
+type system struct {
+	*stack.Stack
+	t    *testing.T
+	dir  string
+	opts options
+
+	mu       sync.Mutex
+	received []stack.Received
+}
+
+// options say how a system differs from the one that all tests share.
+type options struct {
+	// config is keyward.yaml without `keys.file` and, unless grpc is given, `listen`.
+	config string
+	grpc   string // listen.grpc; "" is a free port
+	// envoy changes the shipped configuration.
+	envoy func(*testing.T, *stack.EnvoyConfig)
+	// shippedTimeout keeps the quarter of a second that Keyward has to answer.
+	// Tests that are not about time give it more, so that a busy machine fails none.
+	shippedTimeout bool
+}
+
+// allSources turns on each place a credential may stand in.
+const allSources = `
+credentials: {header: X-API-Key, cookie: session, reserved_query: [access_token, api_key]}
+log: {level: debug, decisions: all}
+`
+
+// newSystem makes the folder of a system that is not started yet.
+func newSystem(t *testing.T, opts options) *system {
+	t.Helper()
+	needEnvoy(t)
+	if opts.config == "" {
+		opts.config = allSources
+	}
+	return &system{t: t, dir: t.TempDir(), opts: opts}
+}
+
+// startSystem starts one with a key file that has no keys in use.
+func startSystem(t *testing.T, opts options) *system {
+	t.Helper()
+	s := newSystem(t, opts)
+	s.key("--name", "first")
+	s.start()
+	return s
+}
+
+func (s *system) start() {
+	s.t.Helper()
+	ports, err := stack.FreePorts()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	envoyConfig, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !s.opts.shippedTimeout {
+		authzFilter(envoyConfig)["grpc_service"].(map[string]any)["timeout"] = "10s"
+	}
+	if s.opts.envoy != nil {
+		s.opts.envoy(s.t, envoyConfig)
+	}
+	s.Stack, err = stack.Start(s.t.Context(), stack.Config{
+		Dir: s.dir, Keyward: programs.keyward, Envoy: programs.envoy, Ports: ports,
+		KeywardConfig: s.writeConfig(ports), EnvoyConfig: envoyConfig, Observe: s.observe,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		s.Keyward.Kill() // it would drain for a second
+		s.Stop()
+		if s.t.Failed() {
+			s.t.Logf("keyward's log:\n%s", tail(s.Keyward.Log()))
+			s.t.Logf("Envoy's log:\n%s", tail(s.Envoy.Log()))
+		}
+	})
+}
+
+func (s *system) writeConfig(ports stack.Ports) string {
+	s.t.Helper()
+	grpc := s.opts.grpc
+	if grpc == "" {
+		grpc = stack.Address(ports.GRPC)
+	}
+	text := fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl}\n%s",
+		grpc, stack.Address(ports.HTTP), stack.Address(ports.Admin), s.opts.config)
+	file := filepath.Join(s.dir, "keyward.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+func (s *system) observe(r stack.Received) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.received = append(s.received, r)
+}
+
+// arrived is how many requests have come to the upstream.
+func (s *system) arrived() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.received)
+}
+
+// keyward runs a command in the system's folder and returns what it printed.
+func (s *system) keyward(args ...string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(context.Background(), programs.keyward, args...)
+	cmd.Dir = s.dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("keyward %s: %v: %s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// key creates a key and returns it.
+func (s *system) key(args ...string) string {
+	s.t.Helper()
+	return s.keyward(append([]string{"key", "create", "--file", "keys.jsonl"}, args...)...)
+}
+
+// authzFilter is the configuration of Envoy's filter that asks Keyward.
+func authzFilter(c *stack.EnvoyConfig) map[string]any {
+	return c.Find("envoy.filters.http.ext_authz")["typed_config"].(map[string]any)
+}
+
+func tail(text string) string {
+	const enough = 4000
+	if len(text) <= enough {
+		return text
+	}
+	return "…" + text[len(text)-enough:]
+}
