@@ -1,0 +1,57 @@
+# The targets are explained in README.md. They need Go; `run` and `test` also
+# need Python 3 with pip, out of whose packages Envoy comes, and `test` needs a
+# C compiler for the race detector.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 60s
+TOOLS     = $(CURDIR)/.cache/tools
+SHELL     = bash
+
+.PHONY: build run test lint fuzz bench
+.DEFAULT_GOAL = build
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/keyward ./cmd/keyward
+
+# exec, so that a signal to make reaches the program that has to stop the rest.
+run: build
+	@go build -o .cache/demo ./e2e/demo
+	@exec .cache/demo
+
+# The tests with the real Envoy go last and alone: Envoy gives Keyward a quarter
+# of a second to answer, which a machine busy with other tests can take.
+test:
+	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \
+	CGO_ENABLED=1 go test -race -timeout 15m ./e2e && exit $$others
+
+lint:
+	@unformatted="$$(gofmt -l .)"; \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@GOBIN=$(TOOLS) go install $(GOVULNCHECK)
+	@$(TOOLS)/govulncheck ./... || { code=$$?; \
+	if [ $$code -eq 3 ]; then exit 3; fi; \
+	echo 'govulncheck did not run to its end (see above): most likely its database can not be had from here. NOT checked.'; }
+
+# go test fuzzes one target at a time.
+fuzz:
+	@grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' --with-filename . | sed 's|^\./||; s|:func | |' | sort | \
+	while read -r file target; do \
+		echo "== $$target ($$(dirname "$$file"), $(FUZZTIME))"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
+	done
+
+# First the program from outside, then its parts.
+bench: build
+	@go run ./bench
+	@echo
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '^keyward/e2e$$') | \
+	awk '/^pkg:/ { pkg = $$2 } \
+	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
+	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
+	     /^(---|FAIL|panic)/'
