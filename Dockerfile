@@ -10,14 +10,13 @@ COPY . .
 ARG VERSION=unknown
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /keyward ./cmd/keyward
 
-# Nothing but the program and the certificates it trusts issuers by: no shell,
-# no package manager. It writes nothing unless keyward.yaml asks for it (usage.file).
+# Nothing but the program: no shell, no package manager. It writes nothing but
+# its log, so the root can be read-only.
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /keyward /keyward
 # A number, so that Kubernetes' runAsNonRoot can tell that it is not root.
 USER 65532:65532
 WORKDIR /etc/keyward
-EXPOSE 9191 9192 9193
+EXPOSE 9191 9193
 ENTRYPOINT ["/keyward"]
 CMD ["serve", "--config", "/etc/keyward/keyward.yaml"]
