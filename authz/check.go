@@ -87,6 +87,14 @@ func (c *Checker) Check(ctx context.Context, r *Request) Decision {
 	return d
 }
 
+// Refuse denies a request that could not be read whole, and lets the observers know.
+func (c *Checker) Refuse(r *Request, reason Reason, cause error) Decision {
+	d := c.deny(r, Decision{}, "read", reason, cause)
+	d.ID = c.cfg.NewID()
+	c.observe(r, &d, 0)
+	return d
+}
+
 // judge is the way a request takes. Each step denies or goes on; there is no way back up.
 func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decision) {
 	defer func() {

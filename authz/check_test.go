@@ -196,6 +196,12 @@ func TestDress(t *testing.T) {
 		t.Errorf("removed the query parameter %q", d.RemoveQuery)
 	}
 
+	r = request()
+	r.Headers = append(r.Headers, Header{"cookie", "session="})
+	if d := w.checker(t).Check(context.Background(), r); !slices.Contains(d.Remove, "cookie") {
+		t.Errorf("a cookie of nothing but the credential: removed %v", d.Remove)
+	}
+
 	w.route.Auth = AuthNone
 	r = request()
 	if d := w.checker(t).Check(context.Background(), r); len(d.Set) != 0 || !slices.Contains(d.Remove, "authorization") || !slices.Contains(d.Remove, "x-auth-subject") {
@@ -208,11 +214,57 @@ func TestDress(t *testing.T) {
 	}
 }
 
+func TestEveryFieldIsALegalValue(t *testing.T) {
+	fields := map[string]Field{}
+	for _, f := range Fields() {
+		fields["x-"+strings.ReplaceAll(string(f), "_", "-")] = f
+	}
+	id, err := NewIdentity(fields, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scopes, err := ParseScopes([]string{"write", "read"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Request{}
+	id.apply(&Principal{
+		Method: MethodAPIKey, User: "u\n", KeyID: "i\n", KeyName: "n\n", Project: "p\n", Issuer: "s\n",
+		Scopes: scopes, ExpiresAt: time.Unix(0, 0).In(time.FixedZone("", 3600)),
+	}, &r)
+	want := []Header{
+		{"x-expires-at", "1970-01-01T00:00:00Z"}, {"x-issuer", "s%0A"}, {"x-key-id", "i%0A"}, {"x-key-name", "n%0A"},
+		{"x-method", "api_key"}, {"x-project", "p%0A"}, {"x-scopes", "read write"}, {"x-subject", "u%0A"},
+	}
+	if !slices.Equal(r.set, want) || len(r.remove) != 0 {
+		t.Errorf("set %v, removed %v", r.set, r.remove)
+	}
+	r.Reset()
+	id.apply(&Principal{Method: MethodAPIKey, KeyID: "k_1"}, &r)
+	if want := []string{"x-expires-at", "x-issuer", "x-key-name", "x-project", "x-scopes"}; !slices.Equal(r.remove, want) {
+		t.Errorf("without values: removed %v, want %v", r.remove, want)
+	}
+}
+
+// TestWhoseCredentialItWas: a refusal's principal is there for the log, and the request stays refused.
+func TestWhoseCredentialItWas(t *testing.T) {
+	w := newWorld()
+	w.verify = func(*Credential) (*Principal, error) {
+		return nil, &Refusal{Reason: RevokedKey, Principal: alice()}
+	}
+	if d := w.checker(t).Check(context.Background(), request()); d.Reason != RevokedKey || d.Principal == nil || d.Principal.KeyID != "k_1" {
+		t.Errorf("%s of %v", d.Reason, d.Principal)
+	}
+}
+
 func TestIdentityRefusesConfusion(t *testing.T) {
 	for _, fields := range []map[string]Field{
 		{"x-auth-user": FieldSubject, "x_auth_user": FieldKeyID},
 		{"Authorization": FieldSubject},
 		{"x auth": FieldSubject},
+		{"x_auth_user": FieldSubject},
+		{"x.auth.user": FieldSubject},
+		{"": FieldSubject},
 		{"": FieldSubject},
 		{"x-auth": "secret"},
 	} {
@@ -222,9 +274,24 @@ func TestIdentityRefusesConfusion(t *testing.T) {
 	}
 }
 
+func TestCarriersHaveNoAliases(t *testing.T) {
+	if _, err := NewIdentity(nil, []string{"x_api_key"}); err == nil {
+		t.Error("a credential header that is an alias of another")
+	}
+}
+
+// TestRefuse: what could not be read is denied and observed like all else.
+func TestRefuse(t *testing.T) {
+	w := newWorld()
+	d := w.checker(t).Refuse(&Request{}, Internal, errors.New("torn"))
+	if d.Allowed() || d.ID == "" || len(w.observed) != 1 || w.observed[0].Cause == nil {
+		t.Errorf("decision %+v, observed %+v", d, w.observed)
+	}
+}
+
 func TestHeaderValuesAreLegal(t *testing.T) {
 	for in, want := range map[string]string{
-		"alice": "alice", "a b": "a%20b", "a\r\nb": "a%0D%0Ab", "é": "%C3%A9", "a,b": "a%2Cb", "50%": "50%25", "": "",
+		"alice": "alice", "a b": "a%20b", "a\r\nb": "a%0D%0Ab", "é": "%C3%A9", "a,b": "a%2Cb", "50%": "50%25", "a\x7f": "a%7F", "": "",
 	} {
 		if got := headerValue(in); got != want {
 			t.Errorf("headerValue(%q) = %q, want %q", in, got, want)
@@ -247,6 +314,29 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 		if strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) || !strings.Contains(text, "[secret]") {
 			t.Errorf("printed: %s", text)
 		}
+	}
+}
+
+// TestDecisionLogKeepsQuiet: no query, nothing without bound, and of allows only what was asked for.
+func TestDecisionLogKeepsQuiet(t *testing.T) {
+	var text strings.Builder
+	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Client: func(*Request) string { return "peer" }}
+	log.Observe(&Request{}, &Decision{Reason: OK}, 0)
+	if text.Len() != 0 {
+		t.Errorf("an allow: %s", text.String())
+	}
+	for _, target := range []string{"/a?api_key=hunter2", "/a#hunter2", "/" + strings.Repeat("a", maxLogged) + "hunter2"} {
+		text.Reset()
+		log.Observe(&Request{Method: "GET", Target: target, Headers: []Header{{"authorization", "hunter2"}}}, &Decision{}, 0)
+		if line := text.String(); !strings.Contains(line, `"path":"/a`) || strings.Contains(line, "hunter2") {
+			t.Errorf("%.20s: %s", target, line)
+		}
+	}
+	log.Allowed = true
+	text.Reset()
+	log.Observe(&Request{}, &Decision{Reason: OK}, 0)
+	if text.Len() == 0 {
+		t.Error("an allow is not logged though it was asked for")
 	}
 }
 

@@ -64,7 +64,7 @@ func TestCredentialText(t *testing.T) {
 		basic("a\u202e:p"): MalformedCredential, basic("a\u2028:p"): MalformedCredential, basic("a\u2029:p"): MalformedCredential, basic("a\xff:p"): MalformedCredential,
 		basic("a:p\x00"): MalformedCredential, basic("a:p\x7f"): MalformedCredential, basic("a:p\u2029"): MalformedCredential, basic("a:p\xff"): MalformedCredential,
 		"Basic YTpi; x": AmbiguousCredential, "Basic YTpi, x": AmbiguousCredential, "Basic Basic YTpi": AmbiguousCredential, "Basic bearer x": AmbiguousCredential,
-		"Digest x": UnsupportedCredential, "Digest x\x80": MalformedCredential, "Digest x\x01": MalformedCredential,
+		"Digest x": UnsupportedCredential, "Basicx YTpi": UnsupportedCredential, "Bearers x": UnsupportedCredential, "Digest x\x80": MalformedCredential, "Digest x\x01": MalformedCredential,
 	} {
 		if _, got := parseAuthorization(value); got != want {
 			t.Errorf("Authorization %.60q: %s, want %s", value, got, want)
@@ -107,6 +107,7 @@ func TestQuerySource(t *testing.T) {
 		{"/?%20api_key=k1", AmbiguousCredential},
 		{"/?api_key=k1;a=b", AmbiguousCredential},
 		{"/?api_key=a%20b", MalformedCredential},
+		{"/?access_token=x;api_key=k1", AmbiguousCredential},
 		{"/?api_key=a,b", AmbiguousCredential},
 	}
 	for _, test := range tests {
@@ -138,6 +139,10 @@ func TestDisabledSchemesAreUnsupported(t *testing.T) {
 	if _, found := (&Sources{}).cutCookie(&nameless); found || (&Sources{}).inQuery(nameless.Target) {
 		t.Error("nothing enabled, and something to remove")
 	}
+	beside := Request{Headers: []Header{{"cookie", "session="}, {"authorization", "Bearer abc"}}}
+	if got := (&Sources{Cookie: "session"}).read(&beside); got != UnsupportedCredential {
+		t.Errorf("a blank cookie beside a token, with bearer off: %s, want unsupported_credential", got)
+	}
 	r := Request{Headers: []Header{{"cookie", "session=abc"}}}
 	if got := (&Sources{Cookie: "session"}).read(&r); got != OK {
 		t.Errorf("the cookie with bearer off: %s, want ok", got)
@@ -149,6 +154,8 @@ func TestCutCookie(t *testing.T) {
 		{"session=s", ""},
 		{"a=1; session=s; b=2", "a=1; b=2"},
 		{"session=s;session=t; a=1", "a=1"},
+		{"session =s; a=1", "a=1"},
+		{"session=s; a=\xff; b=\x01; c=é", "c=é"},
 		{"xsession=s", "xsession=s"},
 		{"a=1;b=2", "a=1;b=2"},
 	}

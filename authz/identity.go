@@ -46,8 +46,8 @@ type identityHeader struct {
 func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) {
 	id := &Identity{protected: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !isToken(name) {
-			return nil, fmt.Errorf("%q is no header name", name)
+		if !isPlainName(name) {
+			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take it for another", name)
 		}
 		if !slices.Contains(Fields(), fields[name]) {
 			return nil, fmt.Errorf("header %s: %q is none of %v", name, fields[name], Fields())
@@ -60,6 +60,9 @@ func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) 
 		id.headers = append(id.headers, identityHeader{strings.ToLower(name), fields[name]})
 	}
 	for _, name := range carriers {
+		if !isPlainName(name) {
+			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take another for it", name)
+		}
 		if id.protected[collapse(name)] {
 			return nil, fmt.Errorf("header %s carries a credential and can't carry an identity", name)
 		}
@@ -101,6 +104,11 @@ func collapse(name string) string {
 			return c
 		}
 	}, name)
+}
+
+// isPlainName tells whether a header name, in any case, is the only one that collapses to it.
+func isPlainName(name string) bool {
+	return name != "" && strings.IndexFunc(strings.ToLower(name), isFolded) < 0
 }
 
 // isFolded tells whether collapse takes the character of a name in lower case for a hyphen.

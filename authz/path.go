@@ -207,6 +207,9 @@ func (p Path) readAsServersDo(rules PathRules) (Path, error) {
 		return Path{}, err
 	}
 	p.plain = mergeSlashes(cutParameters(plain))
+	if cutFirst, err := decodeAll(cutParameters(p.sent)); err != nil || mergeSlashes(cutParameters(cutFirst)) != p.plain {
+		return Path{}, pathError("another path to servers that cut parameters before they decode")
+	}
 	if err := scanSegments(p.plain, PathRules{}); err != nil {
 		return Path{}, err
 	}

@@ -86,12 +86,15 @@ func TestAllowedSpellings(t *testing.T) {
 		{"encoded-unreserved", "/a%2ejson", true},
 		{"encoded-unreserved", "/%2e%2e/b", false},
 		{"encoded-unreserved", "/.%2e/b", false},
+		{"semicolon encoded-slash", "/a/b;%2Fc/d", false},
+		{"semicolon encoded-slash", "/a/b;x%2Fc/d", false},
+		{"semicolon encoded-slash", "/a;v=1/b%2Fc", true},
 		{"empty-segment", "/a//b", true},
 		{"empty-segment", "//", true},
 		{"empty-segment", "/a//../b", false},
 	}
 	for _, test := range tests {
-		rules, err := authz.ParsePathRules([]string{test.allow})
+		rules, err := authz.ParsePathRules(strings.Fields(test.allow))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,6 +151,49 @@ func escape(s string) string {
 		b.Write([]byte{'%', hex[s[i]>>4], hex[s[i]&15]})
 	}
 	return b.String()
+}
+
+func TestPatterns(t *testing.T) {
+	for pattern, targets := range map[string]struct{ in, out string }{
+		"/":   {"/ /x /x/y /x/", ""},
+		"/a":  {"/a /a/ /a/b", "/ /ab /A /b/a"},
+		"/a/": {"/a/ /a/b /a/b/", "/a /ab /"},
+		"=/a": {"/a /a?b", "/a/ /ab /a/b /"},
+	} {
+		for _, target := range strings.Fields(targets.in) {
+			if got := judgePath(t, target, pattern); got != "allow" {
+				t.Errorf("%s under %s: %s, want allow", target, pattern, got)
+			}
+		}
+		for _, target := range strings.Fields(targets.out) {
+			if got := judgePath(t, target, pattern); got != "deny" {
+				t.Errorf("%s under %s: %s, want deny", target, pattern, got)
+			}
+		}
+	}
+	for _, bad := range []string{"", "=", "a", "=a", "/a?b", "=/a?b", "/a b", "/a/../b", "/a/%2e%2e", "/a#b", "/%zz", "==/a"} {
+		if _, err := authz.ParsePattern(bad, authz.PathRules{}); err == nil {
+			t.Errorf("ParsePattern(%q): accepted", bad)
+		}
+		if set, err := authz.ParsePathSet([]string{"/ok", bad}); err == nil || set.Contains(authz.Path{}) {
+			t.Errorf("ParsePathSet with %q: accepted", bad)
+		}
+	}
+	if set, err := authz.ParsePathSet(nil); err != nil || !set.Anywhere() {
+		t.Errorf("no patterns: anywhere %v, %v", set.Anywhere(), err)
+	}
+}
+
+func TestScopes(t *testing.T) {
+	for _, bad := range []string{"", "a b", "a\"b", `a\b`, "a\x7f", "a\x1f", "é", strings.Repeat("s", 256)} {
+		if _, err := authz.ParseScopes([]string{"ok", bad}); err == nil {
+			t.Errorf("the scope %.20q: accepted", bad)
+		}
+	}
+	scopes, err := authz.ParseScopes([]string{"b", "a", "b", "c:d/e,f%", strings.Repeat("s", 255)})
+	if err != nil || !strings.HasPrefix(scopes.String(), "a b c:d/e,f% ss") || len(scopes.Names()) != 4 {
+		t.Errorf("%s, %v", scopes, err)
+	}
 }
 
 func TestZeroPathsMatchNothing(t *testing.T) {

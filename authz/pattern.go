@@ -10,6 +10,7 @@ import (
 // "/" for all, "=/a" for that one path. The zero Pattern matches nothing.
 type Pattern struct {
 	path  string // canonical
+	plain string // see Path.Plain
 	exact bool
 }
 
@@ -24,7 +25,7 @@ func ParsePattern(text string, rules PathRules) (Pattern, error) {
 	if err != nil {
 		return Pattern{}, fmt.Errorf("path %q: %w", text, err)
 	}
-	return Pattern{path: path.canonical, exact: exact}, nil
+	return Pattern{path: path.canonical, plain: path.plain, exact: exact}, nil
 }
 
 // Matches tells whether the path is the pattern's or, for a prefix, below it.
@@ -43,6 +44,9 @@ func (p Pattern) Matches(path Path) bool {
 
 // Exact tells whether the pattern is for one path only.
 func (p Pattern) Exact() bool { return p.exact }
+
+// Plain is the pattern as the most eager server would read it, for paths read so too.
+func (p Pattern) Plain() Pattern { return Pattern{path: p.plain, plain: p.plain, exact: p.exact} }
 
 // Path is the pattern's canonical path, without the "=".
 func (p Pattern) Path() string { return p.path }

@@ -88,7 +88,7 @@ func (c *candidates) addCookies(line, name string) {
 
 func cookieValue(pair, name string) (string, bool) {
 	n, value, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-	return value, ok && n == name
+	return value, ok && strings.TrimRight(n, " \t") == name
 }
 
 func parseCookie(value string) (Credential, Reason) {
@@ -108,7 +108,7 @@ func (s *Sources) readQuery(query string, found *candidates) {
 		switch {
 		case s.Query != "" && name == s.Query && !strings.Contains(value, ";"):
 			found.add(value, parseKey)
-		case s.isReserved(name):
+		case s.isReserved(name) && !strings.Contains(value, ";"):
 			reserved++
 		case strings.ContainsAny(pair, "%+;"):
 			s.readDisguised(pair, found, &reserved)
@@ -152,7 +152,8 @@ func (s *Sources) carriers() []string {
 }
 
 // cutCookie returns the request's cookies without the credential's, and
-// whether it was there at all.
+// whether it was there at all. Pairs that no proxy could be told to set, since
+// they are no legal text, are cut too.
 func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
 	if s.Cookie == "" {
 		return "", false
@@ -165,7 +166,7 @@ func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
 		for pair := range strings.SplitSeq(r.Headers[i].Value, ";") {
 			if _, ours := cookieValue(pair, s.Cookie); ours {
 				found = true
-			} else if pair = strings.Trim(pair, " \t"); pair != "" {
+			} else if pair = strings.Trim(pair, " \t"); pair != "" && isPlainText(pair) {
 				kept = append(kept, pair)
 			}
 		}

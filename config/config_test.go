@@ -135,7 +135,7 @@ func TestEveryKeyArrives(t *testing.T) {
 	}
 	posts := cfg.Routes[0]
 	if !reflect.DeepEqual(posts.Route, wantRoute) || posts.Pattern.Path() != "/posts/a;b" ||
-		!reflect.DeepEqual(posts.Methods, []string{"GET", "POST"}) || !reflect.DeepEqual(posts.Hosts, []string{"api.example.com", "*.example.org"}) {
+		!reflect.DeepEqual(posts.Methods, []string{"GET", "OPTIONS"}) || !reflect.DeepEqual(posts.Hosts, []string{"api.example.com", "*.example.org"}) {
 		t.Errorf("route posts: %+v", posts)
 	}
 	if bare := cfg.Routes[1]; bare.Route.Auth != authz.AuthRequired || !bare.Route.ForwardCredentials || !bare.Pattern.Exact() {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"keyward/authz"
@@ -64,6 +65,9 @@ func (r *reader) rule(v value, cfg *Config) policy.Rule {
 		r.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
 	}
 	r.contradictions(v, &rule.Route)
+	if rule.Route.Preflight && len(rule.Methods) > 0 && !slices.Contains(rule.Methods, "OPTIONS") {
+		r.problem(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")
+	}
 	return rule
 }
 

@@ -21,6 +21,7 @@ type Rule struct {
 // Policy is a compiled set of rules. The zero Policy denies everything.
 type Policy struct {
 	table    routeTable
+	plain    routeTable // the same routes by what an eager upstream reads, see authz.Path.Plain
 	byName   map[string]*authz.Route
 	fallback *authz.Route
 }
@@ -39,7 +40,11 @@ func New(rules []Rule, fallback authz.Route) (*Policy, error) {
 			}
 			p.byName[name] = &rule.Route
 		}
-		if err := p.table.add(rule); err != nil {
+		err := p.table.add(rule.Pattern, rule)
+		if err == nil {
+			err = p.plain.add(rule.Pattern.Plain(), rule)
+		}
+		if err != nil {
 			problems = append(problems, &RuleError{i, err.Error()})
 		}
 	}
@@ -66,10 +71,14 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 		}
 		return p.fallback, authz.Unavailable
 	}
-	route, reason := p.match(r, path)
+	host, ok := p.table.host(r.Host)
+	if !ok {
+		return p.fallback, authz.RouteDenied
+	}
+	route, reason := p.match(&p.table, host, r.Method, path)
 	if path.HasTwoReadings() {
 		// An upstream that decodes must not see a path of another route.
-		if eager, _ := p.match(r, path.Plain()); eager != route {
+		if eager, _ := p.match(&p.plain, host, r.Method, path.Plain()); eager != route {
 			return p.fallback, authz.AmbiguousPath
 		}
 	}
@@ -78,12 +87,12 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 
 // match looks the route up. A path that has only routes of other methods is
 // refused and never falls through to a shorter path or to the fallback.
-func (p *Policy) match(r *authz.Request, path authz.Path) (*authz.Route, authz.Reason) {
-	group := p.table.find(r.Host, path)
+func (p *Policy) match(table *routeTable, host, method string, path authz.Path) (*authz.Route, authz.Reason) {
+	group := table.find(host, path)
 	if group == nil {
 		return p.fallback, authz.OK
 	}
-	if route := group.forMethod(r.Method); route != nil {
+	if route := group.forMethod(method); route != nil {
 		return route, authz.OK
 	}
 	return group.first, authz.MethodNotAllowed

@@ -34,13 +34,12 @@ type group struct {
 	first    *authz.Route // names the group's error style when no method fits
 }
 
-func (t *routeTable) add(rule *Rule) error {
-	hosts := rule.Hosts
-	if len(hosts) == 0 {
-		return t.anyHost.add(rule)
+func (t *routeTable) add(pattern authz.Pattern, rule *Rule) error {
+	if len(rule.Hosts) == 0 {
+		return t.anyHost.add(pattern, rule)
 	}
-	for _, host := range hosts {
-		if err := t.forHost(strings.ToLower(host)).add(rule); err != nil {
+	for _, host := range rule.Hosts {
+		if err := t.forHost(strings.ToLower(host)).add(pattern, rule); err != nil {
 			return fmt.Errorf("%w at host %s", err, host)
 		}
 	}
@@ -70,9 +69,9 @@ func (t *routeTable) forHost(host string) *pathTable {
 	return w.paths
 }
 
+// find returns the group of a host, as t.host returned it, and a path; nil where there is none.
 func (t *routeTable) find(host string, path authz.Path) *group {
-	if t.exactHost != nil || t.wildcards != nil {
-		host = bareHost(host)
+	if t.hasHosts() {
 		if paths := t.exactHost[host]; paths != nil {
 			if g := paths.find(path); g != nil {
 				return g
@@ -89,21 +88,37 @@ func (t *routeTable) find(host string, path authz.Path) *group {
 	return t.anyHost.find(path)
 }
 
-// bareHost is a Host value as rules name hosts: without port and final dot, in lower case.
-func bareHost(host string) string {
+func (t *routeTable) hasHosts() bool { return t.exactHost != nil || t.wildcards != nil }
+
+// host is a Host value as rules name hosts: without port and final dot, in
+// lower case. Where there are rules for hosts, one that is no host, and that an
+// upstream could take for one of theirs, is not ok.
+func (t *routeTable) host(value string) (host string, ok bool) {
+	if !t.hasHosts() {
+		return "", true
+	}
+	host = value
 	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		if strings.Trim(host[colon+1:], "0123456789") != "" {
+			return "", false
+		}
 		host = host[:colon]
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if strings.HasPrefix(host, "[") {
+		return host, strings.HasSuffix(host, "]") && strings.Trim(host[1:len(host)-1], "0123456789abcdef:.") == ""
+	}
+	return host, strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == "" &&
+		!strings.HasPrefix(host, ".") && !strings.HasSuffix(host, ".") && !strings.Contains(host, "..")
 }
 
-func (t *pathTable) add(rule *Rule) error {
+func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
 	if t.exact == nil {
 		t.exact, t.prefix = map[string]*group{}, map[string]*group{}
 	}
-	path := rule.Pattern.Path()
+	path := pattern.Path()
 	groups := t.prefix
-	if rule.Pattern.Exact() {
+	if pattern.Exact() {
 		groups = t.exact
 	} else {
 		t.longest = max(t.longest, len(path))
