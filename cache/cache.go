@@ -91,14 +91,6 @@ func (c *Cache[V]) Put(key *Key, value V, now time.Time) {
 	s.lru.Add(*key, entry[V]{value, now.Add(c.ttl).UnixNano()})
 }
 
-// Remove forgets the key.
-func (c *Cache[V]) Remove(key *Key) {
-	s := c.shard(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lru.Remove(*key)
-}
-
 // errAborted is what those who waited get when the computation panicked.
 var errAborted = errors.New("cache: computation aborted")
 

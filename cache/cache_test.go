@@ -36,11 +36,6 @@ func TestExpiry(t *testing.T) {
 	if _, ok := c.Get(key(1), start.Add(time.Minute)); ok {
 		t.Error("at its end it is still there")
 	}
-	c.Put(key(1), 8, start)
-	c.Remove(key(1))
-	if _, ok := c.Get(key(1), start); ok {
-		t.Error("removed, and still there")
-	}
 }
 
 func TestBounded(t *testing.T) {

@@ -64,6 +64,13 @@ type Keys struct {
 // file whose keys were hashed as hasher does.
 func NewKeys(hasher *Hasher) *Keys { return &Keys{header: keysHeader(hasher)} }
 
+// NoKeys makes a Keys that is ready and has none, for who follows no file.
+func NoKeys() *Keys {
+	k := &Keys{}
+	k.publish(k.begin())
+	return k
+}
+
 // Find is the key that has the secret with this digest. A revoked one is found
 // too; expiry is for who asks to look at.
 func (k *Keys) Find(d *Digest, now time.Time) (Key, error) {

@@ -62,7 +62,7 @@ type KnownKey struct {
 // APIKey verifies API keys, wherever in a request they stand.
 type APIKey struct {
 	cfg      APIKeyConfig
-	prefixes []string // longest first, without ""
+	prefixes []string // without ""
 	bare     bool     // bearer tokens without a prefix may be keys
 }
 
@@ -79,19 +79,20 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 			a.prefixes = append(a.prefixes, prefix)
 		}
 	}
-	slices.SortFunc(a.prefixes, func(x, y string) int { return len(y) - len(x) })
 	return a, nil
 }
 
 // Verify implements authz.Verifier.
 func (a *APIKey) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	key := c.Secret.Reveal()
-	prefix := a.prefixOf(key)
+	prefixed, wellFormed := a.looks(key)
 	switch {
-	case c.Kind == authz.Bearer && prefix == "" && !a.bare,
+	case c.Kind == authz.Bearer && !prefixed && !a.bare,
 		c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User):
 		return nil, authz.ErrNotMine
-	case !a.plausible(key, prefix):
+	case !wellFormed && !a.cfg.Keys.Irregular():
+		// Junk is refused before anything is hashed. Imported keys follow no
+		// format; where there are some, any text may be one.
 		return nil, errInvalidToken
 	}
 	digest := a.cfg.Hasher.Digest(key)
@@ -115,23 +116,18 @@ func (k *KnownKey) ended(now time.Time) bool {
 	return !end.IsZero() && !now.Before(end)
 }
 
-func (a *APIKey) prefixOf(key string) string {
+// looks tells whether the text begins as keys do, and whether it is a key by
+// its own checksum. One prefix may begin another, and then either may be meant.
+func (a *APIKey) looks(key string) (prefixed, wellFormed bool) {
 	for _, prefix := range a.prefixes {
 		if strings.HasPrefix(key, prefix) {
-			return prefix
+			prefixed = true
+			if keystore.WellFormed(key, prefix) {
+				return true, true
+			}
 		}
 	}
-	return ""
-}
-
-// plausible tells whether the text can be a key at all, so that junk is
-// refused before anything is hashed. Imported keys follow no format; where
-// there are some, any text may be one.
-func (a *APIKey) plausible(key, prefix string) bool {
-	if prefix != "" && keystore.WellFormed(key, prefix) || prefix == "" && keystore.IsHex(key) {
-		return true
-	}
-	return a.cfg.Keys.Irregular()
+	return prefixed, keystore.IsHex(key) || keystore.WellFormed(key, "")
 }
 
 // known returns the key of that digest from the cache, where it still holds, or else from the store.
@@ -145,13 +141,16 @@ func (a *APIKey) known(ctx context.Context, digest *keystore.Digest, now time.Ti
 	if seen, ok := a.cfg.Unknown.Get(id, now); ok && seen == changes {
 		return KnownKey{}, errUnknownKey
 	}
-	known, err := a.cfg.Principals.Compute(ctx, id, now, func() (KnownKey, error) { return a.load(digest, now) })
+	known, err := a.cfg.Principals.Compute(ctx, id, now, func() (KnownKey, error) {
+		known, err := a.load(digest, now)
+		if err == errUnknownKey {
+			a.cfg.Unknown.Put(id, changes, now)
+		}
+		return known, err
+	})
 	if err == nil && !a.holds(&known) {
 		// It was revoked or changed while we waited for somebody else's look-up.
 		known, err = a.load(digest, now)
-	}
-	if err == errUnknownKey {
-		a.cfg.Unknown.Put(id, changes, now)
 	}
 	return known, err
 }

@@ -254,6 +254,22 @@ func TestUsers(t *testing.T) {
 	b.becomes(inherits, authz.DisabledUser)
 }
 
+// TestPrefixesThatBeginOneAnother: a key of the shorter one may go on like the longer one.
+func TestPrefixesThatBeginOneAnother(t *testing.T) {
+	b := newBench(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
+	for range 200 { // three in sixty-two go on so
+		_, key := b.create(keystore.Params{Prefix: "kw"})
+		b.becomes(key, authz.OK)
+	}
+	record, secret, err := b.journal.Create(keystore.Params{Name: "without a prefix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := b.becomes(secret.Reveal(), authz.OK); p.KeyID != record.ID {
+		t.Errorf("principal %+v", p)
+	}
+}
+
 func TestWhatIsAKey(t *testing.T) {
 	b := newBench(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
