@@ -17,6 +17,8 @@ const (
 
 	peerAddress          = 1
 	addressSocketAddress = 1
+	addressPipe          = 2
+	addressEnvoyInternal = 3
 	socketAddressAddress = 2
 
 	requestHTTP = 2
@@ -121,6 +123,9 @@ func (c *checkReader) source(number uint64, value string) error {
 		return nil
 	}
 	return c.message(bitAddress, value, func(number uint64, value string) error {
+		if number == addressPipe || number == addressEnvoyInternal {
+			return c.once(bitSocketAddress) // a oneof: the last one would count
+		}
 		if number != addressSocketAddress {
 			return nil
 		}

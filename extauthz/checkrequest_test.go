@@ -2,12 +2,16 @@ package extauthz
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"keyward/authz"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -106,6 +110,12 @@ func TestReadRefuses(t *testing.T) {
 		"field number 0":      good + "\x02\x00",
 		"endless varint":      good + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
 		"length past the end": "\x0a\x7f",
+		"varint of 65 bits":   good + "\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+		"varint cut short":    good + "\x10\xff",
+		"64 bits cut short":   good + "\x11\x01\x02\x03\x04\x05\x06\x07",
+		"32 bits cut short":   good + "\x15\x01\x02\x03",
+		"field number 2^29":   good + "\x82\x80\x80\x80\x10\x00",
+		"route name twice":    wrapped([]protowire.Number{1}, []byte(strings.Repeat(routeEntry, 2))),
 		"empty route name":    route(""),
 		"names equal but for case in the headers map": headers("A"),
 		"more than 1024 headers": marshal(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
@@ -135,6 +145,62 @@ func TestReadRefusesRepetition(t *testing.T) {
 	}
 }
 
+// routeEntry is the context extension keyward.route with the value "x".
+const routeEntry = "\x52\x12\x0a\x0dkeyward.route\x12\x01x"
+
+// TestReadStepsOver: fields of other numbers, whatever they hold, and lines without a name.
+func TestReadStepsOver(t *testing.T) {
+	http := wrapped([]protowire.Number{4, 2, 2}, []byte("PUT"))
+	lines := marshal(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
+		Http: &authv3.AttributeContext_HttpRequest{HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Value: "nameless"}, {Key: "a", Value: "1"}}}}}}})
+	for name, message := range map[string]string{
+		"beside attributes": wrapped([]protowire.Number{2}, []byte(http)) + lines,
+		"beside request":    wrapped([]protowire.Number{1, 3, 2, 2}, []byte("PUT")),
+		"beside http":       wrapped([]protowire.Number{1, 4, 3, 2}, []byte("PUT")),
+		"beside address":    wrapped([]protowire.Number{1, 1, 2, 1, 2}, []byte("10.0.0.1")),
+		"beside a header":   wrapped([]protowire.Number{1, 4, 2, 13, 2, 1}, []byte("b")),
+		"in a header":       wrapped([]protowire.Number{1, 4, 2, 13, 1, 70}, []byte("b")),
+		"other wire types":  "\x08\x01\x11\x01\x02\x03\x04\x05\x06\x07\x08\x15\x01\x02\x03\x04" + lines,
+	} {
+		var r authz.Request
+		err := readCheckRequest(message, &r)
+		if err != nil || r.Method != "" || r.Peer != "" || len(r.Headers) > 1 || len(r.Headers) == 1 && r.Headers[0] != (authz.Header{Name: "a", Value: "1"}) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		if strings.HasSuffix(message, lines) && len(r.Headers) != 1 {
+			t.Errorf("%s: the header is lost", name)
+		}
+	}
+}
+
+// TestCallsThatCannotBeRead: none of them is judged, and no call sees what another one left.
+func TestCallsThatCannotBeRead(t *testing.T) {
+	read := func(v any) error {
+		r := &v.(*call).request
+		if r.Method != "" || r.Target != "" || len(r.Headers) != 0 {
+			t.Errorf("a call begins with %+v", r)
+		}
+		r.Method, r.Target, r.Headers = "GET", "/", append(r.Headers, authz.Header{Name: "authorization"})
+		return nil
+	}
+	for name, test := range map[string]struct {
+		core   *Core
+		decode func(any) error
+		want   codes.Code
+	}{
+		"no core yet": {nil, read, codes.Unavailable},
+		"a panic":     {&Core{}, read, codes.Internal},
+	} {
+		g := NewGRPC(func() *Core { return test.core })
+		for range 4 {
+			response, err := g.check(nil, t.Context(), test.decode, nil)
+			if response != nil || status.Code(err) != test.want {
+				t.Errorf("%s: %v, %v, want %s", name, response, err, test.want)
+			}
+		}
+	}
+}
+
 // nested is a message in which the field at the end of the path stands so many times, empty.
 func nested(path []protowire.Number, times int) string {
 	var b []byte
@@ -150,6 +216,37 @@ func wrapped(path []protowire.Number, content []byte) string {
 		content = protowire.AppendBytes(protowire.AppendTag(nil, path[i], protowire.BytesType), content)
 	}
 	return string(content)
+}
+
+// TestUnreadableMessageIsDenied: it is answered with a 503 like any other fault, and observed.
+func TestUnreadableMessageIsDenied(t *testing.T) {
+	var observed []authz.Reason
+	checker, err := authz.NewChecker(authz.Config{
+		Ready: func() error { return nil }, Policy: nobody{}, Verifier: nobody{}, Identity: &authz.Identity{},
+		Observers: []authz.Observer{observerFunc(func(d *authz.Decision) { observed = append(observed, d.Reason) })},
+		Now:       time.Now, NewID: func() string { return "id" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := NewGRPC(func() *Core { return &Core{Checker: checker} })
+	response, err := g.check(nil, t.Context(), func(any) error { return errWire }, nil)
+	if err != nil || response.(*authv3.CheckResponse).GetDeniedResponse().GetStatus().GetCode() != 503 {
+		t.Errorf("%v, %v", response, err)
+	}
+	if !slices.Equal(observed, []authz.Reason{authz.Internal}) {
+		t.Errorf("observed %v", observed)
+	}
+}
+
+type observerFunc func(*authz.Decision)
+
+func (f observerFunc) Observe(_ *authz.Request, d *authz.Decision, _ time.Duration) { f(d) }
+
+// nobody is a part that must not be asked.
+type nobody struct {
+	authz.Policy
+	authz.Verifier
 }
 
 // TestEnvoysWordCounts: over HTTP/2 without TLS a client chooses its :scheme.

@@ -67,9 +67,11 @@ func (c *Challenge) value(d *authz.Decision) string {
 func (c *Challenge) bearer(d *authz.Decision) string {
 	challenge := fmt.Sprintf(`Bearer realm="%s"`, c.Realm)
 	switch d.Reason {
-	case authz.NoCredential, authz.UnsupportedCredential:
+	case authz.NoCredential, authz.UnsupportedCredential, authz.WrongPassword:
 		// RFC 6750 section 3.1: who showed no token is told of no error.
 		return challenge
+	case authz.MalformedCredential, authz.AmbiguousCredential:
+		return challenge + fmt.Sprintf(`, error="invalid_request", error_description="%s"`, detail(d.Reason))
 	case authz.InsufficientScope:
 		return challenge + fmt.Sprintf(`, error="insufficient_scope", scope="%s"`, d.Route.Scopes)
 	default:

@@ -70,12 +70,14 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		c.request.Reset()
 		g.calls.Put(c)
 	}()
-	if err := decode(c); err != nil {
-		return nil, err
-	}
 	c.request.Transport = authz.TransportGRPC
-	preferEnvoysWord(&c.request)
-	d := core.Checker.Check(ctx, &c.request)
+	var d authz.Decision
+	if err := decode(c); err != nil {
+		d = core.Checker.Refuse(&c.request, authz.Internal, err)
+	} else {
+		preferEnvoysWord(&c.request)
+		d = core.Checker.Check(ctx, &c.request)
+	}
 	return core.Challenge.checkResponse(&c.request, &d), nil
 }
 

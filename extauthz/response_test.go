@@ -110,6 +110,8 @@ func TestChallenge(t *testing.T) {
 	}{
 		{challenge, authz.NoCredential, `Bearer realm="api"`},
 		{challenge, authz.UnsupportedCredential, `Bearer realm="api"`},
+		{challenge, authz.WrongPassword, `Bearer realm="api"`},
+		{challenge, authz.AmbiguousCredential, `Bearer realm="api", error="invalid_request", error_description="The request carries more than one credential"`},
 		{challenge, authz.UnknownKey, `Bearer realm="api", error="invalid_token", error_description="The credential is not valid"`},
 		{challenge, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
 		{challenge, authz.PathNotAllowed, ``},
