@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"keyward/admin"
@@ -115,13 +114,4 @@ func (c *Core) cacheStates() []admin.CacheState {
 		{Name: "key", Hits: known.Hits, Misses: known.Misses, Entries: known.Entries},
 		{Name: "negative", Hits: unknown.Hits, Misses: unknown.Misses, Entries: unknown.Entries},
 	}
-}
-
-// NewLogger makes the logger that a configuration asks for, on standard output.
-func NewLogger(cfg config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == config.LogText {
-		return slog.New(slog.NewTextHandler(os.Stdout, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stdout, options))
 }

@@ -24,3 +24,20 @@ func stateOf(path string) fileState {
 	}
 	return s
 }
+
+// settling tells when a file has changed and is no longer being written: two
+// looks in a row see the same new state. Half of a configuration can be a valid
+// one that denies less.
+type settling struct {
+	path string
+	last fileState
+}
+
+func newSettling(path string) *settling { return &settling{path: path} }
+
+// changedFrom is asked now and then, and compares with the state in force.
+func (s *settling) changedFrom(seen fileState) bool {
+	before := s.last
+	s.last = stateOf(s.path)
+	return s.path != "" && s.last != seen && s.last == before && s.last != (fileState{})
+}

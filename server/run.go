@@ -160,7 +160,7 @@ func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-cha
 	tick := time.NewTicker(often)
 	defer tick.Stop()
 	ready := s.announce(false)
-	config := stateOf(s.core.Load().cfg.File)
+	config := newSettling(s.opts.ConfigFile)
 	gc := newCollector()
 	for n := 1; ; n++ {
 		select {
@@ -169,15 +169,14 @@ func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-cha
 		case err := <-failed:
 			return err
 		case <-reload:
-			_ = s.Reload() // it has logged and counted an error
+			_ = s.reload() // it has logged and counted an error
 		case <-tick.C:
 			ready = s.announce(ready)
 			if s.opts.TuneGC {
 				gc.tune()
 			}
-			if now := stateOf(s.core.Load().cfg.File); n%10 == 0 && now != config {
-				config = now
-				_ = s.Reload()
+			if n%5 == 0 && config.changedFrom(s.seen) {
+				_ = s.reload()
 			}
 		}
 	}

@@ -24,6 +24,8 @@ import (
 type Options struct {
 	// Load returns the configuration as its file says now. Called at New and on each reload.
 	Load func() (*config.Config, error)
+	// ConfigFile is the file that is looked at for changes; "" is none.
+	ConfigFile string
 	// Logger is where everything is logged; nil makes one as the configuration says, on standard output.
 	Logger *slog.Logger
 	// Version is shown in build_info.
@@ -42,6 +44,8 @@ type Options struct {
 type Server struct {
 	opts     Options
 	logger   *slog.Logger
+	level    slog.LevelVar
+	seen     fileState // of the configuration file, before it was last loaded
 	registry *prometheus.Registry
 	metrics  *admin.Metrics
 	files    fileObservers
@@ -57,13 +61,14 @@ type Server struct {
 // New builds the server and opens its listeners; it serves once Run is
 // called. A key file that is no good is no error: the server is then not ready.
 func New(opts Options) (*Server, error) {
+	s := &Server{opts: opts, logger: opts.Logger, registry: prometheus.NewRegistry(), seen: stateOf(opts.ConfigFile)}
 	cfg, err := opts.Load()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, logger: opts.Logger, registry: prometheus.NewRegistry()}
+	s.level.Set(cfg.Log.Level)
 	if s.logger == nil {
-		s.logger = NewLogger(cfg.Log)
+		s.logger = newLogger(cfg.Log.Format, &s.level)
 	}
 	if err := s.registerMetrics(); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
@@ -168,9 +173,9 @@ func (k *keyCounter) of(s *stores, now time.Time) admin.KeyCounts {
 	return k.last
 }
 
-// Reload reads the configuration again and puts it in force, or leaves all as
+// reload reads the configuration again and puts it in force, or leaves all as
 // it is and says why. Listeners can't move while they serve.
-func (s *Server) Reload() (err error) {
+func (s *Server) reload() (err error) {
 	defer func() {
 		if err != nil {
 			s.reloads.WithLabelValues("error").Inc()
@@ -180,13 +185,14 @@ func (s *Server) Reload() (err error) {
 			s.logger.Info("configuration reloaded")
 		}
 	}()
+	s.seen = stateOf(s.opts.ConfigFile)
 	cfg, err := s.opts.Load()
 	if err != nil {
 		return err
 	}
 	old := s.core.Load()
-	if cfg.Listen != old.cfg.Listen || cfg.TLS != old.cfg.TLS {
-		return errors.New("listen and tls change only by a restart")
+	if cfg.Listen != old.cfg.Listen || cfg.TLS != old.cfg.TLS || cfg.Log.Format != old.cfg.Log.Format {
+		return errors.New("listen, tls and log.format change only by a restart")
 	}
 	stores, err := s.storesFor(cfg, old)
 	if err != nil {
@@ -200,6 +206,7 @@ func (s *Server) Reload() (err error) {
 		return err
 	}
 	s.core.Store(fresh)
+	s.level.Set(cfg.Log.Level)
 	if stores != old.stores {
 		return old.stores.close()
 	}

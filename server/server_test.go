@@ -68,14 +68,15 @@ log: {level: debug, decisions: all}
 // of the test's own. prepare may write files there first.
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
-	r := &running{t: t, dir: t.TempDir(), reload: make(chan struct{}), log: &syncBuffer{}}
+	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncBuffer{}}
 	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: keystore.NewHasher(authz.Secret{})})
 	r.configure(text)
 	prepare(r)
 	s, err := server.New(server.Options{
-		Load:   func() (*config.Config, error) { return config.Load(r.path("keyward.yaml"), os.LookupEnv) },
-		Logger: slog.New(slog.NewJSONHandler(r.log, nil)), Version: "test",
-		DrainDelay: time.Millisecond,
+		Load:       func() (*config.Config, error) { return config.Load(r.path("keyward.yaml"), os.LookupEnv) },
+		ConfigFile: r.path("keyward.yaml"),
+		Logger:     slog.New(slog.NewJSONHandler(r.log, nil)), Version: "test",
+		DrainDelay: 300 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,17 @@ func start(t *testing.T, text string, prepare func(r *running)) *running {
 	r.authz = authv3.NewAuthorizationClient(r.conn)
 	r.adminURL = &http.Client{Transport: &http.Transport{DialContext: dialUnix(r.path("admin.sock"))}}
 	return r
+}
+
+// socketDir is a folder whose path is short and plain enough for a socket's address.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "keyward-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func (r *running) path(name string) string { return filepath.Join(r.dir, name) }

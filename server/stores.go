@@ -52,6 +52,9 @@ func openStores(cfg storeConfig, observers *fileObservers, logger *slog.Logger) 
 	}
 	s.hasher = keystore.NewHasher(pepper)
 	s.keys = keystore.NewKeys(s.hasher)
+	if cfg.keys == "" {
+		s.keys = keystore.NoKeys()
+	}
 	follow := keystore.FollowConfig{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Log: logger}
 	if observers != nil {
 		follow.Observer = observers.keys
@@ -86,12 +89,7 @@ func (s *stores) follow(cfg keystore.FollowConfig) error {
 }
 
 // keysReady tells why no request can be judged at all.
-func (s *stores) keysReady() error {
-	if s.cfg.keys == "" {
-		return nil
-	}
-	return s.keys.Ready()
-}
+func (s *stores) keysReady() error { return s.keys.Ready() }
 
 // ready tells why some requests can't be judged.
 func (s *stores) ready() error {

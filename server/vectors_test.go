@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"keyward/internal/rawcheck"
 	"keyward/internal/vectors"
@@ -11,7 +12,9 @@ import (
 
 func (r *running) raw(request rawcheck.Request) rawcheck.Answer {
 	r.t.Helper()
-	answer, err := rawcheck.Ask(context.Background(), r.conn, request)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	answer, err := rawcheck.Ask(ctx, r.conn, request)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -23,9 +23,10 @@ func (c *serveCommand) Run(env *environment) error {
 
 	_, ownGOGC := env.getenv("GOGC") // who sets it knows why
 	s, err := server.New(server.Options{
-		Load:    func() (*config.Config, error) { return loadConfig(c.Config, env) },
-		Version: thisBuild().Version,
-		TuneGC:  !ownGOGC,
+		Load:       func() (*config.Config, error) { return loadConfig(c.Config, env) },
+		ConfigFile: c.Config,
+		Version:    thisBuild().Version,
+		TuneGC:     !ownGOGC,
 	})
 	if err != nil {
 		return err
