@@ -36,9 +36,9 @@ type entry[V any] struct {
 	expires int64 // Unix nanoseconds
 }
 
-// flight is one computation that others wait for.
+// flight is one computation that others may wait for.
 type flight[V any] struct {
-	done  chan struct{}
+	done  chan struct{} // closed at the end; made by the first who waits, under the shard's lock
 	value V
 	err   error
 }
@@ -102,10 +102,13 @@ func (c *Cache[V]) Compute(ctx context.Context, key *Key, now time.Time, compute
 	s := c.shard(key)
 	s.mu.Lock()
 	if other := s.inFlight[*key]; other != nil {
+		if other.done == nil {
+			other.done = make(chan struct{})
+		}
 		s.mu.Unlock()
 		return other.wait(ctx)
 	}
-	own := &flight[V]{done: make(chan struct{}), err: errAborted}
+	own := &flight[V]{err: errAborted}
 	s.inFlight[*key] = own
 	s.mu.Unlock()
 	defer func() {
@@ -114,8 +117,10 @@ func (c *Cache[V]) Compute(ctx context.Context, key *Key, now time.Time, compute
 		if own.err == nil {
 			s.lru.Add(*key, entry[V]{own.value, now.Add(c.ttl).UnixNano()})
 		}
+		if own.done != nil {
+			close(own.done)
+		}
 		s.mu.Unlock()
-		close(own.done)
 	}()
 	own.value, own.err = compute()
 	return own.value, own.err

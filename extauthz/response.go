@@ -45,6 +45,9 @@ func okResponse(d *authz.Decision) *authv3.OkHttpResponse {
 	return ok
 }
 
+// no is read by all responses and changed by none.
+var no = wrapperspb.Bool(false)
+
 // overwriting sets headers so that nothing of the client's survives. Envoy
 // 1.37.0 appended where `append` was unset (envoy issue 43310), so both the old
 // field and the new one say it.
@@ -54,7 +57,7 @@ func overwriting(headers []authz.Header) []*corev3.HeaderValueOption {
 		options[i] = &corev3.HeaderValueOption{
 			Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value},
 			//lint:ignore SA1019 see above
-			Append:       wrapperspb.Bool(false),
+			Append:       no,
 			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"math"
+	"strings"
 )
 
 // A row is a record as it is held in memory: flat bytes, written once and
@@ -130,10 +131,13 @@ type texts struct{ id, rest string }
 
 // texts copies the row's texts once; all that is read from it shares the copy.
 func (r row) texts() texts {
-	var room [512]byte
-	all := append(append(room[:0], idPrefix...), r.id()[:]...)
-	all = append(all, r[rowPast+r.past()*pastSize:]...)
-	text := string(all)
+	rest := r[rowPast+r.past()*pastSize:]
+	var all strings.Builder // a buffer on the stack would have a new goroutine's stack grow
+	all.Grow(len(idPrefix) + idLen + len(rest))
+	all.WriteString(idPrefix)
+	all.Write(r.id()[:])
+	all.Write(rest)
+	text := all.String()
 	return texts{id: text[:len(idPrefix)+idLen], rest: text[len(idPrefix)+idLen:]}
 }
 
