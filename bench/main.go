@@ -51,7 +51,7 @@ func run(binary string, few, many, rounds int, span time.Duration) error {
 	}
 	row("import of %s keys, with making them", count(many), time.Since(began).Round(time.Millisecond))
 	b := &bench{binary, dir, small, large}
-	return errors.Join(b.start(), b.compare(rounds, span), b.changes(20*span))
+	return errors.Join(b.start(), b.compare(rounds, span), b.changes(10*span))
 }
 
 type bench struct {
@@ -127,25 +127,48 @@ func (b *bench) compare(rounds int, span time.Duration) error {
 			return err
 		}
 	}
-	var costs [2][]float64
-	var ratios []float64
-	for range rounds {
-		for i := range files {
-			cost, err := perCheck(children[i], clients[i], load{workers: 128, span: span, pick: anyOf(files[i].secrets)})
-			if err != nil {
-				return err
-			}
-			costs[i] = append(costs[i], cost)
-		}
-		ratios = append(ratios, costs[1][len(costs[1])-1]/costs[0][len(costs[0])-1])
+	err := inTurn("server CPU a check at saturation", files, rounds, func(i int) (float64, error) {
+		return perCheck(children[i], clients[i], load{workers: 128, span: span, pick: anyOf(files[i].secrets)})
+	})
+	if err != nil {
+		return err
 	}
-	row("server CPU a check, %s keys, any of them (µs, median)", count(len(b.small.secrets)), fmt.Sprintf("%.2f", median(costs[0])))
-	row("server CPU a check, %s keys, any of them (µs, median)", count(len(b.large.secrets)), fmt.Sprintf("%.2f", median(costs[1])))
-	row("ratio of the two (median of %d rounds)", rounds, fmt.Sprintf("%.2f", median(ratios)))
+	err = inTurn("median time of a check at 2000 a second", files, rounds, func(i int) (float64, error) {
+		o, err := clients[i].run(context.Background(), load{workers: 32, rate: 2000, span: span, pick: anyOf(files[i].secrets)})
+		if err != nil {
+			return 0, err
+		}
+		return float64(o.percentile(50)) / 1e3, nil
+	})
+	if err != nil {
+		return err
+	}
 	for i := range clients {
 		clients[i].close()
 	}
 	return errors.Join(children[0].stop(), children[1].stop())
+}
+
+// inTurn measures with few and with many keys, over and over in turn, and
+// prints the medians in microseconds and that of the ratios.
+func inTurn(what string, files [2]*keyFile, rounds int, measure func(i int) (float64, error)) error {
+	var values [2][]float64
+	var ratios []float64
+	for n := range rounds {
+		for i := range files {
+			v, err := measure(i)
+			if err != nil {
+				return err
+			}
+			values[i] = append(values[i], v)
+		}
+		ratios = append(ratios, values[1][n]/values[0][n])
+	}
+	for i, keys := range files {
+		row("%s, %s keys (µs)", what, count(len(keys.secrets)), fmt.Sprintf("%.1f", median(values[i])))
+	}
+	row("ratio of the two (medians of %d rounds)", rounds, fmt.Sprintf("%.2f", median(ratios)))
+	return nil
 }
 
 // perCheck is the child's processor time a check, in microseconds.
