@@ -97,16 +97,9 @@ func (c *Checker) Refuse(r *Request, reason Reason, cause error) Decision {
 
 // judge is the way a request takes. Each step denies or goes on; there is no way back up.
 func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decision) {
-	defer func() {
-		if v := recover(); v != nil {
-			d = Decision{Reason: Internal, Route: d.Route, Cause: fmt.Errorf("panic: %v", v)}
-		}
-	}()
-	if err := c.cfg.Ready(); err != nil {
-		return c.deny(r, d, "ready", Unavailable, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return c.deny(r, d, "deadline", Overloaded, err)
+	defer denyPanic(&d)
+	if reason, err := c.canJudge(ctx); reason != OK {
+		return c.deny(r, d, "ready", reason, err)
 	}
 	path, err := ParsePath(r.Target, c.cfg.Paths)
 	if err != nil {
@@ -146,6 +139,25 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 		return c.deny(r, d, "policy", reason, nil)
 	}
 	return c.allow(r, d, OK, p)
+}
+
+// canJudge tells whether there is anything to judge by, and whether anybody
+// still waits for the answer: what has passed its deadline is dropped.
+func (c *Checker) canJudge(ctx context.Context) (Reason, error) {
+	if err := c.cfg.Ready(); err != nil {
+		return Unavailable, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Overloaded, err
+	}
+	return OK, nil
+}
+
+// denyPanic makes a denial of a panic in any step.
+func denyPanic(d *Decision) {
+	if v := recover(); v != nil {
+		*d = Decision{Reason: Internal, Route: d.Route, Cause: fmt.Errorf("panic: %v", v)}
+	}
 }
 
 // verify asks the verifier and turns its three outcomes into reasons.

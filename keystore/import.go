@@ -119,19 +119,28 @@ func readImport(in io.Reader, read func(line []byte) (imported, error)) ([]impor
 	return all, nil
 }
 
-// refuseKnown looks for the digests in one another and in the file, where the
-// last line about a key says which digests it has.
-func (j *Journal) refuseKnown(t *turn, all []imported) error {
+// inputLines says on which line of the input each digest stands; none may stand on two.
+func inputLines(all []imported) (map[Digest]int, error) {
 	number := make(map[Digest]int, len(all))
 	for _, one := range all {
 		if first, twice := number[one.digest]; twice {
-			return fmt.Errorf("input line %d: the key of line %d again: %w", one.number, first, ErrDuplicate)
+			return nil, fmt.Errorf("input line %d: the key of line %d again: %w", one.number, first, ErrDuplicate)
 		}
 		number[one.digest] = one.number
 	}
+	return number, nil
+}
+
+// refuseKnown looks for the digests in one another and in the file, where the
+// last line about a key says which digests it has.
+func (j *Journal) refuseKnown(t *turn, all []imported) error {
+	number, err := inputLines(all)
+	if err != nil {
+		return err
+	}
 	has := map[keyID][]Digest{}
 	var k keyLine
-	err := t.each(func(line []byte, _ int) error {
+	err = t.each(func(line []byte, _ int) error {
 		if err := k.read(line); err != nil {
 			return err
 		}
