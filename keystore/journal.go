@@ -248,7 +248,7 @@ func (j *Journal) latest(id string, each eachLine) (Record, error) {
 		}
 		// A line that cannot be read is stepped over, as servers do: it must
 		// not keep anyone from revoking a key.
-		if k.read(line) == nil && k.id == wanted {
+		if k.read(line) == nil && k.id == wanted && k.compiles() {
 			kept, any = append(kept[:0], line...), true
 		}
 		return nil

@@ -233,3 +233,9 @@ func encodeLine(v any) ([]byte, error) {
 	}
 	return buf.Bytes(), nil
 }
+
+// compiles tells whether the line's paths and scopes are some.
+func (k *keyLine) compiles() bool {
+	_, _, err := terms(stringsOf(k.paths), stringsOf(k.scopes))
+	return err == nil
+}

@@ -52,7 +52,7 @@ func (l *lines) next() ([]byte, error) {
 		if !ok {
 			return nil, errBatch
 		}
-		complete, err := hasLines(l.r, l.offset, n)
+		complete, err := batchDone(l.r, l.offset, n)
 		if err != nil {
 			return nil, err
 		}
@@ -133,20 +133,24 @@ func batchSize(line []byte) (int, bool) {
 	return n, ok && err == nil && n > 0 && n <= maxBatch && digits[0] != '+' && digits[0] != '0'
 }
 
-// hasLines tells whether n newlines follow from offset on.
-func hasLines(r io.ReaderAt, offset int64, n int) (bool, error) {
-	buf := make([]byte, min(readChunk, max(readFirst, n*64)))
-	for {
-		got, err := r.ReadAt(buf, offset)
-		n -= bytes.Count(buf[:got], []byte{'\n'})
+// batchDone tells whether the batch of n lines at offset has come to its end:
+// by the same mark by which a writer tells, so that no line is ever appended
+// behind what readers still wait for.
+func batchDone(r io.ReaderAt, offset int64, n int) (bool, error) {
+	l := lines{r: r, offset: offset}
+	for range n {
+		line, err := l.whole()
+		var bad lineError
 		switch {
-		case n <= 0:
-			return true, nil
 		case errors.Is(err, io.EOF):
 			return false, nil
+		case errors.As(err, &bad):
+			return true, nil
 		case err != nil:
 			return false, err
+		case !bytes.HasPrefix(line, leftMark):
+			return true, nil
 		}
-		offset += int64(got)
 	}
+	return true, nil
 }

@@ -117,6 +117,21 @@ func (osFS) SyncFolder(path string) error {
 }
 
 func (osFS) Lock(path string) (io.Closer, error) {
+	for {
+		f, err := lockOnce(path)
+		if err != nil {
+			return nil, err
+		}
+		mine, err := f.Stat()
+		named, errNamed := os.Lstat(path)
+		if err == nil && errNamed == nil && os.SameFile(mine, named) {
+			return f, nil
+		}
+		_ = f.Close() // removed while we waited: another has, or will make, the one that counts
+	}
+}
+
+func lockOnce(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ type reader struct {
 	fault   string      // the error that was last told, with what it was about
 	faulty  fs.FileInfo // a file whose content was at fault, not to be read again as it is
 	because error       // why it was
+	doubt   bool        // the file was rewritten in place since it was read
 	waiting time.Time   // since when a file is waited for to settle
 }
 
@@ -149,6 +150,7 @@ func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
 			r.waiting = time.Time{}
 			return r.readOn()
 		}
+		r.doubt = true
 	}
 	if unchanged(info, r.faulty) && !anew {
 		return false, r.because
@@ -168,7 +170,7 @@ func (r *reader) intact(info fs.FileInfo) (bool, error) {
 	if r.lines.offset == 0 {
 		return info.Size() == 0, nil // it was empty, and its header was never seen
 	}
-	if info.Size() < r.lines.offset {
+	if r.doubt || info.Size() < r.lines.offset {
 		return false, nil
 	}
 	now, err := r.before()

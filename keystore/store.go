@@ -32,13 +32,9 @@ const writeChunk = 64 << 10
 // create says so, else the error is ErrNotFound. What do has appended is on
 // disk when write returns nil, and gone again when it returns an error.
 func (s *store) write(create bool, do func(*turn) error) (err error) {
-	path, err := s.fs.Resolve(s.path)
+	path, lock, err := s.lock()
 	if err != nil {
-		return s.failed("finding", err)
-	}
-	lock, err := s.fs.Lock(path + ".lock")
-	if err != nil {
-		return s.failed("locking", err)
+		return err
 	}
 	defer lock.Close()
 
@@ -48,6 +44,28 @@ func (s *store) write(create bool, do func(*turn) error) (err error) {
 	}
 	defer t.file.Close() // what was written is synced, or was taken back
 	return do(t)
+}
+
+// lock waits for the lock of the file that the path leads to. A symbolic link
+// may be turned to another file meanwhile; then that one's lock is the right one.
+func (s *store) lock() (path string, lock io.Closer, err error) {
+	if path, err = s.fs.Resolve(s.path); err != nil {
+		return "", nil, s.failed("finding", err)
+	}
+	for {
+		if lock, err = s.fs.Lock(path + ".lock"); err != nil {
+			return "", nil, s.failed("locking", err)
+		}
+		now, err := s.fs.Resolve(s.path)
+		if err == nil && now == path {
+			return path, lock, nil
+		}
+		_ = lock.Close()
+		if err != nil {
+			return "", nil, s.failed("finding", err)
+		}
+		path = now
+	}
 }
 
 func (s *store) failed(doing string, err error) error {
@@ -61,6 +79,8 @@ func (t *turn) open(create bool) error {
 	switch {
 	case err != nil && !missing:
 		return t.store.failed("opening", err)
+	case !missing && !info.Mode().IsRegular():
+		return t.store.failed("opening", errors.New("not a regular file"))
 	case missing && !create:
 		return t.store.failed("opening", ErrNotFound)
 	case missing || info.Size() == 0:

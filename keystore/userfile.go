@@ -213,7 +213,11 @@ func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 	list := userList{at: map[string]int{}}
 	var u userLine
 	err := each(func(line []byte, _ int) error {
-		if err := u.read(line); err != nil {
+		err := u.read(line)
+		if err == nil {
+			_, _, err = terms(u.record.Paths, u.record.Scopes)
+		}
+		if err != nil {
 			if strict {
 				return err
 			}

@@ -17,6 +17,7 @@ func (r *reader) readAnew() error {
 		return errors.Join(err, file.Close())
 	}
 	next := *r
+	next.doubt = false
 	next.file, next.info, next.lines = file, info, &lines{r: file}
 	if err := next.readWhole(); err != nil {
 		var bad lineError
