@@ -9,19 +9,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
-	stop()
-	os.Exit(code)
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
 }
 
 // The exit codes.
@@ -76,6 +73,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func (e *environment) run(args []string) int {
+	if !utf8.ValidString(strings.Join(args, "")) {
+		e.note("an argument is no UTF-8") // it would be kept with other characters than it was given with
+		return exitUsage
+	}
 	exited := -1 // set when the help was printed, after which kong goes on parsing
 	parser, err := kong.New(&commands{},
 		kong.Name("keyward"),
@@ -119,16 +120,19 @@ func (e *environment) codeOf(err error) int {
 	}
 }
 
-// withoutArguments leaves long arguments out of a message: one that stands
-// where it does not belong may be a key.
+// withoutArguments keeps a message that repeats no argument, in any case and
+// with or without Go's quotes, but for short ones and flags' names: an argument
+// that stands where it does not belong may be a key or a password.
 func withoutArguments(message string, args []string) string {
-	const longest = 24
+	const short = 7
+	folded := strings.ToLower(message)
 	for _, arg := range args {
-		if name, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(name, "-") {
-			arg = value
+		if strings.HasPrefix(arg, "-") {
+			_, arg, _ = strings.Cut(arg, "=")
 		}
-		if len(arg) > longest {
-			message = strings.ReplaceAll(message, arg, "[…]")
+		quoted := strings.Trim(strconv.Quote(arg), `"`)
+		if len(arg) > short && (strings.Contains(folded, strings.ToLower(arg)) || strings.Contains(folded, strings.ToLower(quoted))) {
+			return "unexpected argument, not repeated here since it may be a secret"
 		}
 	}
 	return message

@@ -32,11 +32,11 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 
-	ctx, stop := context.WithCancel(env.ctx)
+	ctx, stop := signal.NotifyContext(env.ctx, os.Interrupt, syscall.SIGTERM)
 	reload := make(chan struct{})
 	var forwarding sync.WaitGroup
 	forwarding.Go(func() { forward(ctx, hangup, reload) })
-	err = s.Run(env.ctx, reload)
+	err = s.Run(ctx, reload)
 	stop()
 	forwarding.Wait()
 	return err
