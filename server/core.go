@@ -34,7 +34,7 @@ func NewCore(cfg *config.Config, logger *slog.Logger) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := buildCore(cfg, stores, nil, time.Now)
+	core, err := buildCore(cfg, stores, nil)
 	if err != nil {
 		return nil, errors.Join(err, stores.close())
 	}
@@ -51,7 +51,7 @@ func (c *Core) Ready() error { return c.stores.ready() }
 func (c *Core) Close() error { return c.stores.close() }
 
 // buildCore puts the parts together. Nothing of it is in force before the caller says so.
-func buildCore(cfg *config.Config, stores *stores, observers []authz.Observer, now func() time.Time) (*Core, error) {
+func buildCore(cfg *config.Config, stores *stores, observers []authz.Observer) (*Core, error) {
 	c := &Core{cfg: cfg, stores: stores}
 	rules, err := policy.New(cfg.Routes, cfg.Default)
 	if err != nil {
@@ -74,7 +74,7 @@ func buildCore(cfg *config.Config, stores *stores, observers []authz.Observer, n
 		Identity:     identity,
 		RequireHTTPS: cfg.RequireHTTPS,
 		Observers:    observers,
-		Now:          now,
+		Now:          time.Now,
 		NewID:        rand.Text,
 	})
 	if err != nil {

@@ -138,7 +138,7 @@ func (s *Server) adminListener(security *tls.Config) *listener {
 
 // Run serves until ctx ends or a listener fails, then drains: it says that
 // it is going, waits a little, and lets calls under way end. A value on
-// reload has the configuration read again.
+// reload has the configuration, and the files it names, read again.
 func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	failed := make(chan error, len(s.listeners))
 	var serving sync.WaitGroup
@@ -173,6 +173,9 @@ func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-cha
 			return err
 		case <-reload:
 			_ = s.reload() // it has logged and counted an error
+			// Asked for by hand, the keys are read anew as well; a changed
+			// configuration alone is no reason to read a million of them.
+			s.core.Load().stores.reload()
 		case <-tick.C:
 			ready = s.announce(ready)
 			if s.opts.TuneGC {

@@ -77,7 +77,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := buildCore(cfg, stores, s.observers(cfg), time.Now)
+	core, err := buildCore(cfg, stores, s.observers(cfg))
 	if err != nil {
 		return nil, errors.Join(err, stores.close())
 	}
@@ -198,7 +198,7 @@ func (s *Server) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	fresh, err := buildCore(cfg, stores, s.observers(cfg), time.Now)
+	fresh, err := buildCore(cfg, stores, s.observers(cfg))
 	if err != nil {
 		if stores != old.stores {
 			err = errors.Join(err, stores.close())
@@ -218,7 +218,6 @@ func (s *Server) reload() (err error) {
 func (s *Server) storesFor(cfg *config.Config, old *Core) (*stores, error) {
 	wanted := storeConfigOf(cfg)
 	if wanted == old.stores.cfg {
-		old.stores.reload()
 		return old.stores, nil
 	}
 	stores, err := openStores(wanted, &s.files, s.logger)

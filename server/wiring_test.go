@@ -174,6 +174,25 @@ func TestKeyFileOfAnotherConfiguration(t *testing.T) {
 	r.becomes("/", key, 401)
 }
 
+// TestWhatIsReadAgain: by SIGHUP the keys too, by a changed configuration that alone.
+func TestWhatIsReadAgain(t *testing.T) {
+	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	counts := func(configs, keys int) error {
+		_, metrics := r.get("/metrics")
+		for name, want := range map[string]int{"config": configs, "key_file": keys} {
+			if line := fmt.Sprintf(`keyward_%s_reloads_total{result="ok"} %d`, name, want); !strings.Contains(metrics, line+"\n") {
+				return fmt.Errorf("/metrics has no %s", line)
+			}
+		}
+		return nil
+	}
+	eventually(t, func() error { return counts(0, 1) })
+	r.configure(baseConfig + "# changed\n")
+	eventually(t, func() error { return counts(1, 1) })
+	r.reload <- struct{}{}
+	eventually(t, func() error { return counts(2, 2) })
+}
+
 func TestDrainingIsSaid(t *testing.T) {
 	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
 	eventually(t, func() error {
