@@ -22,11 +22,11 @@ var allowed = map[string][]string{
 	"cache":    {"github.com/hashicorp/golang-lru/"},
 	"policy":   {"keyward/authz"},
 	"keystore": {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
-	"verifier": {"keyward/authz", "keyward/cache", "keyward/keystore", "github.com/golang-jwt/jwt/"},
+	"verifier": {"keyward/authz", "keyward/cache", "keyward/keystore"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
 	"admin":  {"keyward/authz", "github.com/prometheus/client_golang/"},
-	"config": {"keyward/authz", "keyward/policy", "keyward/keystore", "go.yaml.in/yaml/", "github.com/goccy/go-yaml/"},
+	"config": {"keyward/authz", "keyward/policy", "keyward/keystore", "go.yaml.in/yaml/"},
 	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore",
 		"keyward/policy", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
