@@ -18,24 +18,26 @@ const module = "keyward"
 // allowed is ARCHITECTURE.md's table of packages: what each may import beside
 // the standard library. An entry that ends in "/" is everything below it.
 var allowed = map[string][]string{
-	"authz":    {},
-	"cache":    {"github.com/hashicorp/golang-lru/"},
-	"policy":   {"keyward/authz"},
-	"keystore": {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
-	"verifier": {"keyward/authz", "keyward/cache", "keyward/keystore"},
+	"authz":      {},
+	"cache":      {"github.com/hashicorp/golang-lru/"},
+	"policy":     {"keyward/authz"},
+	"keystore":   {"keyward/authz", "keyward/password", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
+	"strictjson": {},
+	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
 	"admin":  {"keyward/authz", "github.com/prometheus/client_golang/"},
 	"config": {"keyward/authz", "keyward/policy", "keyward/keystore", "go.yaml.in/yaml/"},
-	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore",
-		"keyward/policy", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/issuer", "keyward/keystore",
+		"keyward/password", "keyward/policy", "keyward/usage", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
 // forbidden are packages of the standard library that would let one do what it refuses to.
 var forbidden = map[string][]string{
-	"authz":    {"net/http", "os", "net", "os/exec", "database/sql"},
-	"policy":   {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
-	"verifier": {"net/http", "os"},
+	"authz":      {"net/http", "os", "net", "os/exec", "database/sql"},
+	"policy":     {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
+	"verifier":   {"net/http", "os"},
+	"strictjson": {"net/http", "os", "time", "io"},
 }
 
 func TestImports(t *testing.T) {

@@ -1,0 +1,136 @@
+package strictjson
+
+import (
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// string reads a string, whose quote is next. One without escapes is a part of
+// the text and is not copied.
+func (r *reader) string() (string, error) {
+	r.at++
+	start, ascii := r.at, true
+	for r.at < len(r.text) {
+		switch c := r.text[r.at]; {
+		case c == '"':
+			s := r.text[start:r.at]
+			r.at++
+			if !ascii && !utf8.ValidString(s) {
+				return "", errUTF8
+			}
+			return s, nil
+		case c == '\\':
+			return r.escaped(start)
+		case c < 0x20:
+			return "", errSyntax
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+		r.at++
+	}
+	return "", errSyntax
+}
+
+// escaped reads on from the first escape of a string that began at start.
+func (r *reader) escaped(start int) (string, error) {
+	s := append(make([]byte, 0, 2*(r.at-start)+16), r.text[start:r.at]...)
+	for r.at < len(r.text) {
+		switch c := r.text[r.at]; {
+		case c == '"':
+			r.at++
+			if !utf8.Valid(s) {
+				return "", errUTF8
+			}
+			return string(s), nil
+		case c == '\\':
+			decoded, err := r.escape()
+			if err != nil {
+				return "", err
+			}
+			s = utf8.AppendRune(s, decoded)
+		case c < 0x20:
+			return "", errSyntax
+		default:
+			s = append(s, c)
+			r.at++
+		}
+	}
+	return "", errSyntax
+}
+
+// escape reads one escape, whose backslash is next; a pair of surrogates is one.
+func (r *reader) escape() (rune, error) {
+	if len(r.text)-r.at < 2 {
+		return 0, errSyntax
+	}
+	c := r.text[r.at+1]
+	r.at += 2
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), nil
+	case 'b':
+		return '\b', nil
+	case 'f':
+		return '\f', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case 't':
+		return '\t', nil
+	case 'u':
+		return r.unicode()
+	default:
+		return 0, errSyntax
+	}
+}
+
+// unicode reads what follows a \u, and the other half of a surrogate pair.
+func (r *reader) unicode() (rune, error) {
+	first, err := r.hex4()
+	if err != nil || !utf16.IsSurrogate(first) {
+		return first, err
+	}
+	if !r.take('\\') || !r.take('u') {
+		return 0, errSurrogate
+	}
+	second, err := r.hex4()
+	if err != nil {
+		return 0, err
+	}
+	// DecodeRune gives U+FFFD for halves that do not fit, and no pair means that character.
+	if decoded := utf16.DecodeRune(first, second); decoded != utf8.RuneError {
+		return decoded, nil
+	}
+	return 0, errSurrogate
+}
+
+func (r *reader) hex4() (rune, error) {
+	if len(r.text)-r.at < 4 {
+		return 0, errSyntax
+	}
+	var v rune
+	for range 4 {
+		digit := hexDigit(r.text[r.at])
+		if digit < 0 {
+			return 0, errSyntax
+		}
+		v = v<<4 | digit
+		r.at++
+	}
+	return v, nil
+}
+
+// hexDigit is the digit's value, or -1.
+func hexDigit(c byte) rune {
+	switch {
+	case isDigit(c):
+		return rune(c - '0')
+	case 'a' <= c && c <= 'f':
+		return rune(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return rune(c-'A') + 10
+	default:
+		return -1
+	}
+}
