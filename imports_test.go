@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"policy":     {"keyward/authz"},
 	"keystore":   {"keyward/authz", "keyward/password", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
 	"strictjson": {},
+	"jwks":       {"keyward/authz", "keyward/strictjson"},
 	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
@@ -37,6 +38,7 @@ var forbidden = map[string][]string{
 	"authz":      {"net/http", "os", "net", "os/exec", "database/sql"},
 	"policy":     {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
 	"verifier":   {"net/http", "os"},
+	"jwks":       {"net/http", "os", "time"},
 	"strictjson": {"net/http", "os", "time", "io"},
 }
 

@@ -1,0 +1,106 @@
+package jwks
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// Key is a verification key with the algorithms it may be used with. It is never changed.
+type Key struct {
+	id         string
+	hasID      bool
+	algorithms []string
+	verify     any
+	thumbprint [sha256.Size]byte
+}
+
+// maxID bounds a key's id, in bytes.
+const maxID = 255
+
+// ID returns the key's id (kid), where it has one.
+func (k *Key) ID() (string, bool) { return k.id, k.hasID }
+
+// Verify returns what golang-jwt takes: an *rsa.PublicKey, an
+// *ecdsa.PublicKey, an ed25519.PublicKey, or a []byte for HMAC. It must not be changed.
+func (k *Key) Verify() any { return k.verify }
+
+// Serves tells whether the key may verify signatures of the algorithm (RFC 7518 section 3.1, RFC 8037).
+func (k *Key) Serves(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
+
+// parseKey returns the key that the JWK is, nil where it can't be used here.
+func parseKey(jwk map[string]any) *Key {
+	id, hasID, ok := text(jwk, "kid")
+	if !ok || hasID && (id == "" || len(id) > maxID) || !isForVerifying(jwk) {
+		return nil
+	}
+	m, ok := parseMaterial(jwk)
+	if !ok {
+		return nil
+	}
+	algorithms := m.algorithms
+	switch alg, pinned, ok := text(jwk, "alg"); {
+	case !ok || pinned && !slices.Contains(algorithms, alg):
+		return nil
+	case pinned:
+		algorithms = []string{strings.Clone(alg)}
+	}
+	return newKey(strings.Clone(id), hasID, algorithms, m)
+}
+
+// newKey also takes the thumbprint, over all that makes the key what it is here.
+func newKey(id string, hasID bool, algorithms []string, m material) *Key {
+	k := &Key{id: id, hasID: hasID, algorithms: algorithms, verify: m.verify}
+	var all []byte
+	part := func(text string) {
+		all = binary.BigEndian.AppendUint32(all, uint32(len(text)))
+		all = append(all, text...)
+	}
+	if hasID {
+		part("id")
+	}
+	part(id)
+	part(strings.Join(algorithms, " "))
+	part(m.kind)
+	for _, p := range m.parts {
+		part(string(p))
+	}
+	k.thumbprint = sha256.Sum256(all)
+	clear(all)
+	return k
+}
+
+// isForVerifying honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each
+// says that the key verifies signatures, or is not there.
+func isForVerifying(jwk map[string]any) bool {
+	if use, present, ok := text(jwk, "use"); !ok || present && use != "sig" {
+		return false
+	}
+	v, present := jwk["key_ops"]
+	if !present {
+		return true
+	}
+	ops, _ := v.([]any)
+	verifies := false
+	for i, op := range ops {
+		name, ok := op.(string)
+		if !ok || slices.Contains(ops[:i], op) {
+			return false
+		}
+		verifies = verifies || name == "verify"
+	}
+	return verifies
+}
+
+// octets decodes base64url as RFC 7515 section 2 means it: no padding, no
+// other character, no bits left over. Go's strict decoder still skips line breaks.
+func octets(jwk map[string]any, name string) ([]byte, bool) {
+	encoded, present, ok := text(jwk, name)
+	if !ok || !present || encoded == "" || strings.ContainsAny(encoded, "\r\n") {
+		return nil, false
+	}
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	return decoded, err == nil
+}
