@@ -1,11 +1,12 @@
-// Package keystore knows which keys and which users exist. It has the format
+// Package keystore knows which keys and which users exist, and which tokens are
+// revoked. It has the format
 // of a key, its hash, the files that both stand in, and what a server holds of
 // them in memory.
 //
 // A file is a journal: a header line, then one JSON object a line, of which a
-// later one about the same key replaces the earlier. [Journal] and [UserFile]
-// write such a file, for one command at a time and durably. [Follow] reads it
-// and keeps [Keys] or [Users] as the file says, within milliseconds.
+// later one about the same key replaces the earlier. [Journal], [UserFile] and
+// [RevocationFile] write such a file, for one command at a time and durably. [Follow]
+// reads it and keeps [Keys], [Users] or [Revocations] as the file says, within milliseconds.
 //
 // The package never stores, logs or returns the plain text of a key but the
 // one time it is made, and it takes no decision: whether an expired or revoked

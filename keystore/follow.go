@@ -9,7 +9,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Target is what a file is read into: [Keys] or [Users].
+// Target is what a file is read into: [Keys], [Users] or [Revocations].
 type Target interface {
 	// check tells why a file with this first line is not for the target.
 	check(first []byte) error

@@ -15,8 +15,9 @@ const formatVersion = 1
 
 // The kinds of file.
 const (
-	kindKeys  = "keys"
-	kindUsers = "users"
+	kindKeys        = "keys"
+	kindUsers       = "users"
+	kindRevocations = "revocations"
 )
 
 // header is a file's first line: what the file is, and how its keys are hashed.
@@ -32,6 +33,8 @@ func keysHeader(h *Hasher) header {
 }
 
 func usersHeader() header { return header{Kind: kindUsers, Version: formatVersion} }
+
+func revocationsHeader() header { return header{Kind: kindRevocations, Version: formatVersion} }
 
 // check tells why a file with this first line is not one that h would head.
 func (h header) check(line []byte) error {

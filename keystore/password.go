@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -35,35 +36,86 @@ const (
 	maxPassword = 72
 )
 
-var errBadPassword = errors.New("a password is 1 to 72 bytes")
+var (
+	errBadPassword  = errors.New("a password is 1 to 72 bytes")
+	errPasswordHash = errors.New("keystore: a stored password hash that can't be verified")
+)
 
 // HashPassword hashes a password with argon2id, as a PHC string.
 func HashPassword(rand io.Reader, password authz.Secret) (string, error) {
 	text := password.Reveal()
-	if text == "" || len(text) > maxPassword {
+	if !ValidPassword(password) {
 		return "", fmt.Errorf("%w: %w", ErrInvalid, errBadPassword)
 	}
 	salt := make([]byte, saltLen)
 	if _, err := io.ReadFull(rand, salt); err != nil {
 		return "", fmt.Errorf("drawing random bytes: %w", err)
 	}
-	sum := argon2.IDKey([]byte(text), salt, argonTime, argonMemory, argonThreads, argonLen)
+	return phc(salt, argon2.IDKey([]byte(text), salt, argonTime, argonMemory, argonThreads, argonLen)), nil
+}
+
+// DummyHash makes a hash of no password anybody knows, at the cost of one that
+// HashPassword makes: what to verify passwords of unknown users against, so
+// that the time does not tell them from known ones.
+func DummyHash(rand io.Reader) (authz.Secret, error) {
+	var random [saltLen + argonLen]byte
+	if _, err := io.ReadFull(rand, random[:]); err != nil {
+		return authz.Secret{}, fmt.Errorf("drawing random bytes: %w", err)
+	}
+	return authz.NewSecret(phc(random[:saltLen], random[saltLen:])), nil
+}
+
+func phc(salt, sum []byte) string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
-		argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(sum)), nil
+	return fmt.Sprintf("%sv=%d$m=%d,t=%d,p=%d$%s$%s", argonPrefix, argon2.Version,
+		argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(sum))
+}
+
+// VerifyPassword tells whether the hash, as a file has it, is of the password.
+// It computes nothing for a password that no hash can be of, nor for a hash
+// that is not valid or costs too much, which is an error.
+func VerifyPassword(hash, password authz.Secret) (bool, error) {
+	text := password.Reveal()
+	if !ValidPassword(password) {
+		return false, nil
+	}
+	if !strings.HasPrefix(hash.Reveal(), argonPrefix) {
+		if !validBcrypt(hash.Reveal()) {
+			return false, errPasswordHash
+		}
+		err := bcrypt.CompareHashAndPassword([]byte(hash.Reveal()), []byte(text))
+		if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	a, ok := parseArgon(hash.Reveal())
+	if !ok {
+		return false, errPasswordHash
+	}
+	sum := argon2.IDKey([]byte(text), a.salt, a.time, a.memory, a.threads, uint32(len(a.sum)))
+	return subtle.ConstantTimeCompare(sum, a.sum) == 1, nil
+}
+
+// ValidPassword tells whether a user may have the password: it is not empty,
+// and bcrypt looks at all of it.
+func ValidPassword(password authz.Secret) bool {
+	return !password.Empty() && len(password.Reveal()) <= maxPassword
 }
 
 // validPasswordHash tells whether hash is argon2id or bcrypt, at a cost that
 // one is ready to pay for any stranger.
 func validPasswordHash(hash string) bool {
-	if strings.HasPrefix(hash, "$argon2id$") {
-		return validArgon(hash)
+	if strings.HasPrefix(hash, argonPrefix) {
+		_, ok := parseArgon(hash)
+		return ok
 	}
 	return validBcrypt(hash)
 }
 
+// validBcrypt holds a hash to $2a$, $2b$ or $2y$, two digits, 22 characters of salt and 31 of sum.
 func validBcrypt(hash string) bool {
-	if len(hash) != 60 || !strings.HasPrefix(hash, "$2") || strings.IndexByte("aby", hash[2]) < 0 {
+	if len(hash) != 60 || !strings.HasPrefix(hash, "$2") || strings.IndexByte("aby", hash[2]) < 0 || hash[3] != '$' || hash[6] != '$' {
 		return false
 	}
 	for i := 7; i < len(hash); i++ {
@@ -71,34 +123,50 @@ func validBcrypt(hash string) bool {
 			return false
 		}
 	}
-	cost, err := bcrypt.Cost([]byte(hash))
-	return err == nil && hash[6] == '$' && cost <= maxBcryptCost
+	tens, ones := hash[4]-'0', hash[5]-'0'
+	cost := int(tens)*10 + int(ones)
+	return tens <= 9 && ones <= 9 && cost >= bcrypt.MinCost && cost <= maxBcryptCost
 }
 
-func validArgon(hash string) bool {
+// argon is a PHC string of argon2id taken apart.
+type argon struct {
+	memory, time uint32 // memory in KiB
+	threads      uint8
+	salt, sum    []byte
+}
+
+const argonPrefix = "$argon2id$"
+
+// parseArgon reads $argon2id$v=19$m=…,t=…,p=…$salt$sum.
+func parseArgon(hash string) (argon, bool) {
 	parts := strings.Split(hash, "$")
-	if len(parts) != 6 || parts[2] != "v="+strconv.Itoa(argon2.Version) {
-		return false
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(argon2.Version) {
+		return argon{}, false
 	}
 	costs := strings.Split(parts[3], ",")
 	if len(costs) != 3 {
-		return false
+		return argon{}, false
 	}
-	for i, limit := range []struct {
-		name string
-		max  int
-	}{{"m=", maxArgonMemory}, {"t=", maxArgonTime}, {"p=", maxArgonThreads}} {
-		digits, ok := strings.CutPrefix(costs[i], limit.name)
-		n, err := strconv.Atoi(digits)
-		if !ok || err != nil || n < 1 || n > limit.max || strconv.Itoa(n) != digits {
-			return false
-		}
+	memory, okMemory := cost(costs[0], "m=", maxArgonMemory)
+	time, okTime := cost(costs[1], "t=", maxArgonTime)
+	threads, okThreads := cost(costs[2], "p=", maxArgonThreads)
+	salt, okSalt := decoded(parts[4], 8)
+	sum, okSum := decoded(parts[5], 16)
+	if !okMemory || !okTime || !okThreads || !okSalt || !okSum || memory < 8*threads { // RFC 9106 section 3.1
+		return argon{}, false
 	}
-	for i, least := range []int{8, 16} {
-		raw, err := base64.RawStdEncoding.Strict().DecodeString(parts[4+i])
-		if err != nil || len(raw) < least || len(raw) > 64 {
-			return false
-		}
-	}
-	return true
+	return argon{memory, time, uint8(threads), salt, sum}, true
+}
+
+// cost reads a decimal from 1 to most, written as it would be written again.
+func cost(text, name string, most uint64) (uint32, bool) {
+	digits, found := strings.CutPrefix(text, name)
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), found && err == nil && n >= 1 && n <= most && strconv.FormatUint(n, 10) == digits
+}
+
+// decoded reads base 64 of least to 64 bytes.
+func decoded(text string, least int) ([]byte, bool) {
+	raw, err := base64.RawStdEncoding.Strict().DecodeString(text)
+	return raw, err == nil && len(raw) >= least && len(raw) <= 64 && !strings.ContainsAny(text, "\r\n")
 }
