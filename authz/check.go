@@ -57,6 +57,7 @@ type Config struct {
 	Verifier     Verifier
 	Identity     *Identity
 	RequireHTTPS bool
+	TrustedHops  int // of X-Forwarded-For, see ClientAddress
 	Observers    []Observer
 	Now          func() time.Time
 	NewID        func() string // names a decision
@@ -78,8 +79,19 @@ func NewChecker(cfg Config) (*Checker, error) {
 
 // Check judges one request and lets the observers know. Nothing passes it unobserved.
 func (c *Checker) Check(ctx context.Context, r *Request) Decision {
+	return c.observed(ctx, r, c.judge)
+}
+
+// Authenticate judges the request's credential alone, for a caller that asks
+// what its own is worth: no route, path, scope or rate has a say. An allow has
+// the principal and nothing to set or to remove.
+func (c *Checker) Authenticate(ctx context.Context, r *Request) Decision {
+	return c.observed(ctx, r, c.authenticate)
+}
+
+func (c *Checker) observed(ctx context.Context, r *Request, judge func(context.Context, *Request, time.Time) Decision) Decision {
 	start := c.cfg.Now()
-	d := c.judge(ctx, r, start)
+	d := judge(ctx, r, start)
 	if !d.Allowed() {
 		d.ID = c.cfg.NewID()
 	}
@@ -111,7 +123,7 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 		return c.deny(r, d, "route", d.Reason, nil)
 	}
 	r.trace("route", d.Route.String())
-	if c.cfg.RequireHTTPS && !equalASCIIFold(r.Scheme, "https") {
+	if !c.cameSafely(r) {
 		return c.deny(r, d, "https", HTTPSRequired, nil)
 	}
 	if d.Route.Auth == AuthDeny {
@@ -131,14 +143,35 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
-	if r.Trace != nil { // the text is made for who asks alone
-		r.Trace("credential", p.Method.String()+" of "+p.Subject())
-	}
-
 	if reason := c.cfg.Policy.Permit(p, path, d.Route); reason != OK {
 		return c.deny(r, d, "policy", reason, nil)
 	}
 	return c.allow(r, d, OK, p)
+}
+
+// authenticate is judge without what depends on the place.
+func (c *Checker) authenticate(ctx context.Context, r *Request, now time.Time) (d Decision) {
+	defer denyPanic(&d)
+	if reason, err := c.canJudge(ctx); reason != OK {
+		return c.deny(r, d, "ready", reason, err)
+	}
+	if !c.cameSafely(r) {
+		return c.deny(r, d, "https", HTTPSRequired, nil)
+	}
+	if reason := c.cfg.Sources.read(r); reason != OK {
+		return c.deny(r, d, "credential", reason, nil)
+	}
+	p, reason, err := c.verify(ctx, r, now)
+	if d.Principal = p; reason != OK {
+		return c.deny(r, d, "credential", reason, err)
+	}
+	d.Reason = OK
+	return d
+}
+
+// cameSafely tells whether the request may be looked at as it came.
+func (c *Checker) cameSafely(r *Request) bool {
+	return !c.cfg.RequireHTTPS || equalASCIIFold(r.Scheme, "https")
 }
 
 // canJudge tells whether there is anything to judge by, and whether anybody
@@ -162,9 +195,13 @@ func denyPanic(d *Decision) {
 
 // verify asks the verifier and turns its three outcomes into reasons.
 func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
+	r.credential.Client = ClientAddress(r, c.cfg.TrustedHops)
 	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
 	switch refusal, ok := errors.AsType[*Refusal](err); {
 	case err == nil && p != nil && p.Method != MethodNone:
+		if r.Trace != nil { // the text is made for who asks alone
+			r.Trace("credential", p.Method.String()+" of "+p.Subject())
+		}
 		return p, OK, nil
 	case err == nil:
 		return nil, Internal, errors.New("a verifier returned neither principal nor error")

@@ -23,6 +23,7 @@ type Credential struct {
 	Kind   CredentialKind
 	User   string // with Basic
 	Secret Secret // token, password or key
+	Client string // address of the client it came from, for limits on guessing
 }
 
 // Limits of a credential, in bytes.
@@ -58,6 +59,14 @@ func parseAuthorization(value string) (Credential, Reason) {
 	default:
 		return Credential{}, UnsupportedCredential
 	}
+}
+
+// ShowedPassword tells whether the request came with Basic credentials, well
+// formed or not: what is said of them is about a name and a password.
+func (r *Request) ShowedPassword() bool {
+	value, _ := r.Header("authorization")
+	scheme, _, _ := strings.Cut(strings.Trim(value, " \t"), " ")
+	return equalASCIIFold(scheme, "basic")
 }
 
 func parseBearer(token string) (Credential, Reason) {

@@ -21,13 +21,23 @@ type Decision struct {
 // Allowed tells whether the request may pass.
 func (d *Decision) Allowed() bool { return d.Reason.Allows() }
 
+// Status is the HTTP status the decision is answered with: the reason's,
+// unless the route's style has another. Halfred's clients know a key of another
+// project as one that failed to authenticate.
+func (d *Decision) Status() int {
+	if d.Reason == WrongProject && d.Route != nil && d.Route.Errors == StyleHalfred {
+		return 401
+	}
+	return d.Reason.Status()
+}
+
 // Outcome is the decision in one word, as metrics and logs have it: an error
 // is a denial that says something about us and nothing about the request.
 func (d *Decision) Outcome() string {
 	switch {
 	case d.Allowed():
 		return "allow"
-	case d.Reason.Status() == 503:
+	case d.Status() == 503:
 		return "error"
 	default:
 		return "deny"
@@ -48,9 +58,13 @@ const (
 // ErrorStyle picks the shape of a denial's body.
 type ErrorStyle uint8
 
-// The styles. The zero style is RFC 9457's.
+// The styles. The zero style is RFC 9457's; the others are those that the
+// clients of three APIs know.
 const (
 	StyleProblem ErrorStyle = iota
+	StyleGeneric
+	StyleHalo
+	StyleHalfred
 )
 
 // Route is what the operator said about a set of requests. The zero Route denies.

@@ -32,7 +32,7 @@ func (l *DecisionLog) Observe(r *Request, d *Decision, took time.Duration) {
 	attrs = append(attrs,
 		slog.String("decision", d.Outcome()),
 		slog.String("reason", d.Reason.String()),
-		slog.Int("status", d.Reason.Status()),
+		slog.Int("status", d.Status()),
 		slog.String("transport", string(r.Transport)),
 		slog.String("method", clip(r.Method)),
 		slog.String("host", clip(r.Host)),

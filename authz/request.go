@@ -5,7 +5,8 @@ type Transport string
 
 // The transports.
 const (
-	TransportGRPC Transport = "grpc"
+	TransportGRPC   Transport = "grpc"
+	TransportVerify Transport = "verify" // the caller itself asks what its credential is worth
 )
 
 // Header is one header line. Names are in lower case.
