@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"strictjson": {},
 	"jwks":       {"keyward/authz", "keyward/strictjson"},
 	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
+	"usage":      {"keyward/authz", "golang.org/x/sys/"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
 	"admin":  {"keyward/authz", "github.com/prometheus/client_golang/"},

@@ -1,0 +1,43 @@
+package usage
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyward/authz"
+)
+
+// BenchmarkObserve is what each check pays for the account, with callers on all
+// processors: all with one key, and each time with another of many.
+func BenchmarkObserve(b *testing.B) {
+	for _, keys := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
+			tracker := New(Config{File: b.TempDir() + "/usage.jsonl", Flush: time.Hour})
+			defer tracker.Close()
+			principals := make([]*authz.Principal, keys)
+			for i := range principals {
+				principals[i] = &authz.Principal{Method: authz.MethodAPIKey, KeyID: fmt.Sprintf("k_%012d", i)}
+			}
+			r := authz.Request{Method: "GET", Target: "/posts/12345/comments?page=2", Peer: "192.0.2.1"}
+			for range kept {
+				for _, p := range principals {
+					tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: p}, 0)
+				}
+			}
+			var callers atomic.Uint64
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				next := callers.Add(1) * 7919
+				for pb.Next() {
+					next++
+					d := authz.Decision{Reason: authz.OK, Principal: principals[next%uint64(keys)]}
+					tracker.Observe(&r, &d, 0)
+				}
+			})
+			b.StopTimer() // closing writes all that down
+		})
+	}
+}

@@ -1,0 +1,236 @@
+package usage
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// maxParts bounds how many files a compaction opens. Of a file of more than so
+// many parts each is larger.
+const maxParts = 256
+
+// recognize finds out whether the file is the one that was written last. One
+// that is not was compacted by another, or is met for the first time.
+func (t *Tracker) recognize(a *account) error {
+	info, err := a.Stat()
+	if err != nil {
+		return err
+	}
+	if t.file == nil {
+		t.baseline = 0 // nobody knows how much of it is old
+	} else if !os.SameFile(t.file, info) {
+		t.baseline = a.size
+	}
+	t.file = info
+	return nil
+}
+
+// compact puts a file with one line a key in place of the account's. The keys
+// are dealt out to several files first, so that however many there are, few are
+// in memory at once. The lock is kept all the while; what memory holds is still
+// brought to the old file, whose new lines are copied at the end.
+func (t *Tracker) compact(a *account) (err error) {
+	c := compaction{account: a, seed: maphash.MakeSeed(), end: a.size, between: func() error {
+		select {
+		case <-t.stop:
+			return errClosing
+		case <-t.wake:
+			return t.bring(a)
+		default:
+			return nil
+		}
+	}}
+	defer func() { err = errors.Join(err, c.discard()) }()
+	if err := c.deal(t.compactedPart); err != nil {
+		return fmt.Errorf("compacting: %w", err)
+	}
+	if err := c.fold(); err != nil {
+		return fmt.Errorf("compacting: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	info, size, err := c.replace()
+	if err != nil {
+		return fmt.Errorf("compacting: %w", err)
+	}
+	t.cfg.Log.Debug("usage compacted", "file", t.cfg.File, "from", a.size, "to", size)
+	if c.bad > 0 {
+		t.cfg.Log.Warn("bad lines of usage dropped", "file", t.cfg.File, "lines", c.bad)
+	}
+	t.file, t.baseline = info, size
+	return nil
+}
+
+// compaction is the work on one file.
+type compaction struct {
+	*account
+	seed    maphash.Seed
+	end     int64        // of what is added up
+	between func() error // called now and then; an error of it ends the work
+	bad     int          // lines that could not be read, and are gone afterwards
+	header  []byte
+	parts   []*os.File
+	temp    *os.File
+}
+
+// deal writes each line to the part that its key belongs to; a part has about
+// that size.
+func (c *compaction) deal(partSize int64) error {
+	n := int(min(c.end/partSize+1, maxParts))
+	writers := make([]*bufio.Writer, n)
+	for i := range writers {
+		f, err := createAnew(fmt.Sprintf("%s.part%d", c.path, i))
+		if err != nil {
+			return err
+		}
+		c.parts = append(c.parts, f)
+		writers[i] = bufio.NewWriterSize(f, 32<<10)
+	}
+	in := io.NewSectionReader(c.account, 0, c.end)
+	first, err := bufio.NewReader(in).ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	c.header = append(c.header, first...)
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	count := 0
+	_, err = eachLine(in, func(line []byte) error {
+		cut := cursor{text: line}
+		id := cut.readID()
+		if cut.bad {
+			c.bad++
+			return nil
+		}
+		if count++; count%1024 == 0 {
+			if err := c.between(); err != nil {
+				return err
+			}
+		}
+		w := writers[maphash.String(c.seed, id)%uint64(n)]
+		_, _ = w.Write(line) // an error comes again at the next call
+		return w.WriteByte('\n')
+	})
+	for _, w := range writers {
+		err = errors.Join(err, w.Flush())
+	}
+	return err
+}
+
+// createAnew makes an empty file in place of what another left there that died
+// at it; a link is not followed.
+func createAnew(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// fold writes a line for each key, part by part.
+func (c *compaction) fold() (err error) {
+	info, err := c.Stat()
+	if err != nil {
+		return err
+	}
+	if c.temp, err = createAnew(c.path + ".tmp"); err != nil {
+		return err
+	}
+	if err := c.temp.Chmod(info.Mode().Perm()); err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(c.temp, chunk)
+	if _, err := w.Write(c.header); err != nil {
+		return err
+	}
+	for _, part := range c.parts {
+		if err := c.foldPart(w, part); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+func (c *compaction) foldPart(w io.Writer, part *os.File) error {
+	if _, err := part.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	sums := map[string]*tally{}
+	var order []string
+	var one tally
+	in := bufio.NewReaderSize(part, maxLine)
+	count := 0
+	err := linesOf(in, func(line []byte) error {
+		if count++; count%1024 == 0 {
+			if err := c.between(); err != nil {
+				return err
+			}
+		}
+		id, err := parseLine(line, &one)
+		if err != nil {
+			c.bad++
+			return nil
+		}
+		sum := sums[id]
+		if sum == nil {
+			sum = &tally{}
+			sums[id] = sum
+			order = append(order, id)
+		}
+		sum.add(&one)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var line []byte
+	for _, id := range order {
+		line = appendLine(line[:0], id, sums[id])
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace copies what was appended meanwhile, makes the new file durable and
+// puts it in the old one's place.
+func (c *compaction) replace() (info os.FileInfo, size int64, err error) {
+	if _, err = io.Copy(c.temp, io.NewSectionReader(c.account, c.end, c.size-c.end)); err != nil {
+		return nil, 0, err
+	}
+	if err = c.temp.Sync(); err != nil {
+		return nil, 0, err
+	}
+	if info, err = c.temp.Stat(); err != nil {
+		return nil, 0, err
+	}
+	if err = os.Rename(c.temp.Name(), c.path); err != nil {
+		return nil, 0, err
+	}
+	folder, err := os.Open(filepath.Dir(c.path))
+	if err != nil {
+		return nil, 0, err
+	}
+	return info, info.Size(), errors.Join(folder.Sync(), folder.Close())
+}
+
+// discard removes what is not of use any more, the temporary file too where it
+// did not take the other's place.
+func (c *compaction) discard() error {
+	var errs []error
+	for _, part := range c.parts {
+		errs = append(errs, part.Close(), os.Remove(part.Name()))
+	}
+	if c.temp != nil {
+		_ = os.Remove(c.temp.Name()) // it has no such name any more if all went well
+		errs = append(errs, c.temp.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,157 @@
+package usage
+
+import (
+	"bytes"
+	"errors"
+	"time"
+)
+
+// chunk is about how much is written at once.
+const chunk = 256 << 10
+
+// errClosing stops a compaction that nobody waits for any more.
+var errClosing = errors.New("closing")
+
+func (t *Tracker) run() {
+	defer close(t.done)
+	ticker := time.NewTicker(t.cfg.Flush)
+	defer ticker.Stop()
+	for {
+		closing := false
+		select {
+		case <-ticker.C:
+		case <-t.wake:
+		case <-t.stop:
+			closing = true
+		}
+		t.tell(t.flush())
+		if closing {
+			return
+		}
+	}
+}
+
+// tell logs what is wrong, once a minute while it lasts, and the end of it.
+func (t *Tracker) tell(err error) {
+	const often = time.Minute
+	now := t.cfg.Now()
+	switch {
+	case err == nil && !t.trouble.IsZero():
+		t.cfg.Log.Info("usage is written again", "file", t.cfg.File)
+		t.trouble = time.Time{}
+	case err != nil && now.Sub(t.trouble) >= often:
+		t.cfg.Log.Error("usage cannot be written: it is kept in memory, as far as there is room", "file", t.cfg.File, "error", err)
+		t.trouble = now
+	}
+}
+
+// flush brings all that memory holds to the file, and compacts that where it
+// has grown enough.
+func (t *Tracker) flush() error {
+	if !t.begin() {
+		return nil
+	}
+	a, err := openAccount(t.cfg.File, t.patience, t.cfg.Now())
+	if err != nil {
+		return err
+	}
+	defer a.Close() // what was written is synced
+	if err := t.recognize(a); err != nil {
+		return err
+	}
+	if err := t.bring(a); err != nil {
+		return err
+	}
+	if err := a.Sync(); err != nil {
+		return err
+	}
+	if a.size < 2*t.baseline || a.size < t.compactAbove {
+		return nil
+	}
+	switch err := t.compact(a); {
+	case errors.Is(err, errClosing):
+		return nil
+	case err != nil:
+		t.baseline = a.size // not again for each flush, where it may fail each time
+		return err
+	}
+	return nil
+}
+
+// begin forgets the entries that are no longer of use and tells whether there
+// is anything to write.
+func (t *Tracker) begin() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.round++
+	lost, held := 0, len(t.pending)
+	for i := range t.memory.shards {
+		s := &t.memory.shards[i]
+		lost += s.forget(t.round)
+		held += s.heldNow()
+	}
+	if lost > 0 {
+		t.cfg.Log.Warn("usage lost: more keys in use than there is room for", "keys", lost, "room", t.cfg.MaxKeys)
+	}
+	return held > 0
+}
+
+// bring writes all that memory holds: each chunk in a single write of whole lines.
+func (t *Tracker) bring(a *account) error {
+	for i := range t.memory.shards {
+		s := &t.memory.shards[i]
+		// No more than there are now: those that are used meanwhile come next time.
+		for left := s.heldNow(); left > 0; {
+			var err error
+			if left, err = t.bringSome(a, s, left); err != nil {
+				return err
+			}
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.writePending(a)
+}
+
+// bringSome takes entries out of a shard until there are none or a chunk is full.
+func (t *Tracker) bringSome(a *account, s *shard, left int) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ; left > 0 && len(t.pending) < chunk; left-- {
+		var any bool
+		if t.pending, any = s.take(t.pending, t.round); !any {
+			return 0, nil
+		}
+	}
+	if len(t.pending) < chunk {
+		return left, nil
+	}
+	return left, t.writePending(a)
+}
+
+// writePending appends the pending lines to the file. Those that did not get
+// there whole stay pending; the next writer cuts off what is left of a part.
+func (t *Tracker) writePending(a *account) error {
+	if len(t.pending) == 0 {
+		return nil
+	}
+	n, err := t.write(a.File, t.pending)
+	if err != nil {
+		n = bytes.LastIndexByte(t.pending[:n], '\n') + 1
+	}
+	a.size += int64(n)
+	t.pending = append(t.pending[:0], t.pending[n:]...)
+	return err
+}
+
+// eachOf hands each line to visit, without its newline.
+func eachOf(lines []byte, visit func(line []byte) error) error {
+	for len(lines) > 0 {
+		line, rest, _ := bytes.Cut(lines, []byte("\n"))
+		if err := visit(line); err != nil {
+			return err
+		}
+		lines = rest
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package usage
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"keyward/authz"
+)
+
+// Bounds of what is kept of a request's strings, in bytes. All of them are
+// copied: they are parts of a message that would else be kept whole.
+const (
+	maxPath    = 256
+	maxMethod  = 32
+	maxAddress = 64
+)
+
+// memory holds what was observed of each key since it was last taken out, in
+// shards that are locked each for itself. It is bounded: of too many keys those
+// that were not used for longest are forgotten.
+type memory struct {
+	seed   maphash.Seed
+	shards []shard
+}
+
+const (
+	lull      = 1e6 // microseconds
+	maxShards = 64
+	perShard  = 16 // with fewer keys than that in each, fewer shards
+)
+
+func newMemory(maxKeys int) *memory {
+	n := 1
+	for n < maxShards && maxKeys >= 2*n*perShard {
+		n *= 2
+	}
+	m := &memory{seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	for i := range m.shards {
+		m.shards[i].init(maxKeys / n)
+	}
+	return m
+}
+
+func (m *memory) shardOf(id string) *shard {
+	return &m.shards[maphash.String(m.seed, id)&uint64(len(m.shards)-1)]
+}
+
+// shard holds the entries of some of the keys. Those that hold something are
+// in fresh, those that were emptied in idle; the last used comes first, give or
+// take a lull.
+type shard struct {
+	mu          sync.Mutex
+	entries     map[string]*entry
+	fresh, idle ring
+	held        int // entries in fresh
+	most        int // entries at all
+	lost        int // entries that were forgotten with something in them
+
+	_ [64]byte // the next shard's lock is in another cache line
+}
+
+func (s *shard) init(most int) {
+	s.entries, s.most = map[string]*entry{}, max(most, 1)
+	s.fresh.init()
+	s.idle.init()
+}
+
+// observe notes one decision. It tells whether this is the moment to write
+// things down: half of the entries there may be have something in them.
+func (s *shard) observe(id string, seen *sighting) (crowded bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil {
+		e = s.enter(id)
+	}
+	if e.total == 0 {
+		s.held++
+		crowded = s.held == (s.most+1)/2
+	}
+	// Not each time: the neighbours are seldom in the processor's cache.
+	if e.total == 0 || seen.at-e.moved >= lull {
+		e.unlink()
+		s.fresh.push(e)
+		e.moved = seen.at
+	}
+	e.note(seen)
+	return crowded
+}
+
+// enter makes room for a key and an empty entry of it.
+func (s *shard) enter(id string) *entry {
+	e := &entry{}
+	if len(s.entries) >= s.most {
+		if e = s.idle.last(); e == nil {
+			e = s.fresh.last()
+			s.held--
+			s.lost++
+		}
+		e.unlink()
+		e.empty()
+		delete(s.entries, e.id)
+	}
+	e.id = strings.Clone(id)
+	s.entries[e.id] = e
+	return e
+}
+
+// take appends the line of the entry that was not used for longest and empties
+// it; false when there is none. The entry stays for the next use of the key.
+func (s *shard) take(dst []byte, round int) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.fresh.last()
+	if e == nil {
+		return dst, false
+	}
+	dst = e.appendLine(dst)
+	e.empty()
+	e.round = round
+	e.unlink()
+	s.idle.push(e)
+	s.held--
+	return dst, true
+}
+
+// forget drops the entries that were not used since before that round, and
+// returns how many were lost since it was last called.
+func (s *shard) forget(round int) (lost int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := s.idle.last(); e != nil && e.round < round; e = s.idle.last() {
+		e.unlink()
+		delete(s.entries, e.id)
+	}
+	lost, s.lost = s.lost, 0
+	return lost
+}
+
+func (s *shard) heldNow() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held
+}
+
+// get appends the line of a key, if there is anything to say of it.
+func (s *shard) get(dst []byte, id string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[id]; e != nil && e.total > 0 {
+		return e.appendLine(dst)
+	}
+	return dst
+}
+
+// sighting is what an entry notes of a decision.
+type sighting struct {
+	at                    int64
+	reason                authz.Reason
+	status                int
+	method, path, address string // path: clipped
+}
+
+// entry is what was observed of one key. Its buffers are used over and over.
+type entry struct {
+	links
+	id          string
+	total       uint64
+	counts      []uint64 // by reason
+	first, last int64
+	address     []byte
+	marks       []mark // the newest is marks[(total-1)%kept]
+	moved       int64  // when it last came to the front of fresh
+	round       int    // in which it was last emptied
+}
+
+// mark is an outcome: method and path in one buffer.
+type mark struct {
+	at     int64
+	text   []byte
+	method uint8 // bytes of text
+	reason authz.Reason
+	status uint16
+}
+
+func (e *entry) note(seen *sighting) {
+	if int(seen.reason) >= len(e.counts) {
+		e.counts = append(e.counts, make([]uint64, int(seen.reason)+1-len(e.counts))...)
+	}
+	e.counts[seen.reason]++
+	if e.total == 0 {
+		e.first, e.last = seen.at, seen.at
+	}
+	e.first, e.last = min(e.first, seen.at), max(e.last, seen.at)
+	e.address = append(e.address[:0], clip(seen.address, maxAddress)...)
+	if len(e.marks) < kept && e.total == uint64(len(e.marks)) {
+		e.grow()
+	}
+	m := &e.marks[e.total%kept]
+	method := clip(seen.method, maxMethod)
+	m.at, m.reason, m.status, m.method = seen.at, seen.reason, uint16(seen.status), uint8(len(method))
+	m.text = append(append(m.text[:0], method...), seen.path...)
+	e.total++
+}
+
+// grow makes room for another mark, and for no more than are kept.
+func (e *entry) grow() {
+	if n := len(e.marks); n == cap(e.marks) {
+		bigger := make([]mark, n, min(max(2*n, 2), kept))
+		copy(bigger, e.marks)
+		e.marks = bigger
+	}
+	e.marks = e.marks[:len(e.marks)+1]
+}
+
+// empty makes the entry that of a key never used. Its buffers stay.
+func (e *entry) empty() {
+	clear(e.counts)
+	e.total, e.first, e.last, e.address = 0, 0, 0, e.address[:0]
+}
+
+func (e *entry) appendLine(dst []byte) []byte {
+	t := tally{first: e.first, last: e.last, address: string(e.address)}
+	for reason, n := range e.counts {
+		if n > 0 {
+			t.results = append(t.results, count{authz.Reason(reason).String(), n})
+		}
+	}
+	for i := e.total - min(e.total, kept); i < e.total; i++ {
+		m := &e.marks[i%kept]
+		t.outcomes = append(t.outcomes, outcome{
+			m.at, string(m.text[:m.method]), string(m.text[m.method:]), int(m.status), m.reason.String(),
+		})
+	}
+	return appendLine(dst, e.id, &t)
+}
+
+// clip cuts at a byte; half a character at the end becomes U+FFFD when it is written.
+func clip(s string, most int) string { return s[:min(len(s), most)] }
+
+// ring is a list of entries whose links are in them.
+type ring struct{ root entry }
+
+type links struct{ next, prev *entry }
+
+func (r *ring) init() { r.root.next, r.root.prev = &r.root, &r.root }
+
+func (r *ring) push(e *entry) {
+	e.prev, e.next = &r.root, r.root.next
+	e.prev.next, e.next.prev = e, e
+}
+
+// last is the entry that was pushed first, nil of an empty ring.
+func (r *ring) last() *entry {
+	if r.root.prev == &r.root {
+		return nil
+	}
+	return r.root.prev
+}
+
+func (e *entry) unlink() {
+	if e.next != nil {
+		e.prev.next, e.next.prev = e.next, e.prev
+		e.next, e.prev = nil, nil
+	}
+}

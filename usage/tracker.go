@@ -1,0 +1,147 @@
+package usage
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"keyward/authz"
+)
+
+// Config says what a Tracker keeps account of, and where.
+type Config struct {
+	// File is where the account is kept; "" is in memory only.
+	File string
+	// Flush is how often what is new is written to the file. Zero is 10 s. It
+	// is also how much a crash may lose.
+	Flush time.Duration
+	// MaxKeys bounds the keys held in memory, with a file those used since the
+	// last flush. Zero is 100,000, which take up to some 250 MB if all have 20
+	// outcomes with paths of usual length. Of more the least recently used are forgotten.
+	MaxKeys int
+
+	Client func(*authz.Request) string // the client's address; nil: the peer's
+	Log    *slog.Logger                // nil: nothing is logged
+	Now    func() time.Time            // nil: time.Now
+}
+
+// Tracker keeps account of the use of keys. It implements authz.Observer.
+type Tracker struct {
+	cfg    Config
+	memory *memory
+	wake   chan struct{}
+	stop   chan struct{}
+	done   chan struct{}
+	closed sync.Once
+
+	mu       sync.Mutex // held while something is on its way from memory to the file
+	pending  []byte     // lines taken out of memory that are not in the file yet
+	round    int        // counts flushes
+	trouble  time.Time  // when the last error was logged; zero: all is well
+	file     os.FileInfo
+	baseline int64 // size of that file when it was new or compacted
+
+	// What tests set otherwise.
+	write func(*os.File, []byte) (int, error)
+	// patience is how long to wait for the lock on the file. Then what there was
+	// to write is kept for the next time.
+	patience      time.Duration
+	compactAbove  int64 // size of a file below which it is left as it is
+	compactedPart int64 // how much of it is added up in memory at a time
+}
+
+// New starts a Tracker. The file is made when there is something to write.
+func New(cfg Config) *Tracker {
+	t := newTracker(cfg)
+	if cfg.File == "" {
+		close(t.done)
+		return t
+	}
+	go t.run()
+	return t
+}
+
+// newTracker makes a Tracker that nobody flushes.
+func newTracker(cfg Config) *Tracker {
+	if cfg.Flush <= 0 {
+		cfg.Flush = 10 * time.Second
+	}
+	if cfg.MaxKeys <= 0 {
+		cfg.MaxKeys = 100_000
+	}
+	if cfg.Client == nil {
+		cfg.Client = func(r *authz.Request) string { return r.Peer }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Tracker{
+		cfg: cfg, memory: newMemory(cfg.MaxKeys), write: (*os.File).Write, patience: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// Observe implements authz.Observer: it notes the decision, if a key was known
+// by then. It does not wait for the disk.
+func (t *Tracker) Observe(r *authz.Request, d *authz.Decision, _ time.Duration) {
+	if d.Principal == nil || d.Principal.KeyID == "" {
+		return
+	}
+	id := d.Principal.KeyID
+	seen := sighting{
+		at: t.cfg.Now().UnixMicro(), reason: d.Reason, status: d.Status(),
+		method: r.Method, path: withoutQuery(r.Target), address: t.cfg.Client(r),
+	}
+	if t.memory.shardOf(id).observe(id, &seen) {
+		select {
+		case t.wake <- struct{}{}:
+		default: // it is awake already, or there is no file
+		}
+	}
+}
+
+// withoutQuery is as much of a target's path as is kept.
+func withoutQuery(target string) string {
+	target = clip(target, maxPath)
+	for i := range len(target) {
+		if target[i] == '?' || target[i] == '#' {
+			return target[:i]
+		}
+	}
+	return target
+}
+
+// Get returns the account of a key: what is in the file and what is still in
+// memory. A key that was never used has the zero Usage. It reads the file.
+func (t *Tracker) Get(id string) (Usage, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var sum tally
+	add := sum.adder(id)
+	if t.cfg.File != "" {
+		if _, err := readFile(t.cfg.File, add); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Usage{}, err
+		}
+	}
+	held := t.memory.shardOf(id).get(nil, id)
+	for _, lines := range [][]byte{t.pending, held} {
+		if err := eachOf(lines, add); err != nil {
+			return Usage{}, err
+		}
+	}
+	return sum.usage(), nil
+}
+
+// Close writes what is new to the file and waits until that is done, or has
+// failed. What is observed later is forgotten.
+func (t *Tracker) Close() error {
+	t.closed.Do(func() { close(t.stop) })
+	<-t.done
+	return nil
+}

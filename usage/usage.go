@@ -1,0 +1,108 @@
+// Package usage keeps account of each API key: how often it was used and with
+// which results, when first and last, from where, and its last outcomes.
+//
+// A [Tracker] is told of each decision and holds what came since it last wrote
+// to its file, to which it appends a line for each key that was used. Several
+// processes may append to one file; whoever reads adds up the lines of a key.
+// The account never holds up a check or fails one, and holds neither a secret
+// nor a query. It is no evidence: where there is no room for it, in memory or
+// on disk, some of it is lost, and the log says so.
+package usage
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// kept is how many of a key's outcomes are kept.
+const kept = 20
+
+// Usage is the account of one key. The zero Usage is that of one never used.
+type Usage struct {
+	Total    uint64            `json:"total"`
+	Results  map[string]uint64 `json:"by_result"` // by the name of an authz.Reason
+	First    time.Time         `json:"first_use,omitzero"`
+	Last     time.Time         `json:"last_use,omitzero"`
+	Address  string            `json:"last_address"`  // of the client
+	Outcomes []Outcome         `json:"last_outcomes"` // the newest first, at most 20
+}
+
+// ByFrequency lists the results, the most frequent first.
+func (u *Usage) ByFrequency() []string {
+	return slices.SortedFunc(maps.Keys(u.Results), func(a, b string) int {
+		return cmp.Or(cmp.Compare(u.Results[b], u.Results[a]), cmp.Compare(a, b))
+	})
+}
+
+// Outcome is the decision about one request.
+type Outcome struct {
+	At     time.Time `json:"at"`
+	Method string    `json:"method"`
+	Path   string    `json:"path"` // without its query, at most 256 bytes of it
+	Status int       `json:"status"`
+	Result string    `json:"result"`
+}
+
+// tally is what one line says of a key, or several lines together. Times are
+// microseconds since 1970.
+type tally struct {
+	first, last int64
+	address     string
+	results     []count
+	outcomes    []outcome // the oldest first
+}
+
+type count struct {
+	result string
+	n      uint64
+}
+
+type outcome struct {
+	at           int64
+	method, path string
+	status       int
+	result       string
+}
+
+// add adds another account of the same key. It keeps nothing of other's slices.
+func (t *tally) add(other *tally) {
+	if t.first == 0 || other.first < t.first {
+		t.first = other.first
+	}
+	if other.last >= t.last {
+		t.last, t.address = other.last, other.address
+	}
+	for _, c := range other.results {
+		i := slices.IndexFunc(t.results, func(mine count) bool { return mine.result == c.result })
+		if i < 0 {
+			t.results = append(t.results, c)
+			continue
+		}
+		t.results[i].n += c.n
+	}
+	inOrder := len(t.outcomes) == 0 || len(other.outcomes) == 0 || other.outcomes[0].at >= t.outcomes[len(t.outcomes)-1].at
+	t.outcomes = append(t.outcomes, other.outcomes...)
+	if !inOrder {
+		slices.SortStableFunc(t.outcomes, func(a, b outcome) int { return cmp.Compare(a.at, b.at) })
+	}
+	if more := len(t.outcomes) - kept; more > 0 {
+		t.outcomes = slices.Delete(t.outcomes, 0, more)
+	}
+}
+
+func (t *tally) usage() Usage {
+	u := Usage{Results: map[string]uint64{}, Address: t.address, Outcomes: []Outcome{}}
+	if t.last != 0 {
+		u.First, u.Last = time.UnixMicro(t.first).UTC(), time.UnixMicro(t.last).UTC()
+	}
+	for _, c := range t.results {
+		u.Total += c.n
+		u.Results[c.result] += c.n
+	}
+	for _, o := range slices.Backward(t.outcomes) {
+		u.Outcomes = append(u.Outcomes, Outcome{time.UnixMicro(o.at).UTC(), o.method, o.path, o.status, o.result})
+	}
+	return u
+}

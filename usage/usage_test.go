@@ -1,0 +1,223 @@
+package usage
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"keyward/authz"
+)
+
+// clock moves by a millisecond with each look at it.
+type clock struct{ at atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.at.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixMilli())
+	return c
+}
+
+func (c *clock) now() time.Time { return time.UnixMilli(c.at.Add(1)).UTC() }
+
+// quiet makes a tracker that flushes only when a test says so.
+func quiet(file string, change func(*Config)) *Tracker {
+	cfg := Config{File: file, Now: newClock().now}
+	if change != nil {
+		change(&cfg)
+	}
+	return newTracker(cfg)
+}
+
+func start(t *testing.T, cfg Config) *Tracker {
+	t.Helper()
+	tracker := New(cfg)
+	t.Cleanup(func() { _ = tracker.Close() })
+	return tracker
+}
+
+func use(t *Tracker, id, target string, reason authz.Reason) {
+	r := authz.Request{Method: "GET", Target: target, Peer: "192.0.2.1"}
+	d := authz.Decision{Reason: reason, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: id}}
+	t.Observe(&r, &d, time.Microsecond)
+}
+
+func get(t *testing.T, tracker *Tracker, id string) Usage {
+	t.Helper()
+	u, err := tracker.Get(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func flush(t *testing.T, tracker *Tracker) {
+	t.Helper()
+	if err := tracker.flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tempFile(t *testing.T) string { return filepath.Join(t.TempDir(), "usage.jsonl") }
+
+// TestAccount: what is kept of a key, in memory and on file alike.
+func TestAccount(t *testing.T) {
+	for _, file := range []string{"", tempFile(t)} {
+		tracker := quiet(file, nil)
+		for i := range 25 {
+			use(tracker, "k_a", fmt.Sprintf("/posts/%d?page=2", i), authz.OK)
+			if i == 10 && file != "" {
+				flush(t, tracker)
+			}
+		}
+		use(tracker, "k_a", "/admin", authz.InsufficientScope)
+		use(tracker, "k_b", "/b", authz.RevokedKey)
+		u := get(t, tracker, "k_a")
+		if u.Total != 26 || u.Results["ok"] != 25 || u.Results["insufficient_scope"] != 1 || len(u.Results) != 2 {
+			t.Errorf("file %q: %+v", file, u)
+		}
+		if u.First.Format(time.RFC3339Nano) != "2026-01-02T03:04:05.001Z" || !u.Last.After(u.First) || u.Address != "192.0.2.1" {
+			t.Errorf("file %q: first %v, last %v, address %s", file, u.First, u.Last, u.Address)
+		}
+		if len(u.Outcomes) != 20 {
+			t.Fatalf("file %q: %d outcomes", file, len(u.Outcomes))
+		}
+		if want := (Outcome{u.Last, "GET", "/admin", 403, "insufficient_scope"}); u.Outcomes[0] != want {
+			t.Errorf("file %q: newest %+v", file, u.Outcomes[0])
+		}
+		if last := u.Outcomes[19]; last.Path != "/posts/6" || last.Status != 200 {
+			t.Errorf("file %q: oldest %+v", file, last)
+		}
+		if b := get(t, tracker, "k_b"); b.Total != 1 || b.Results["revoked_key"] != 1 || b.Outcomes[0].Status != 401 {
+			t.Errorf("file %q: %+v", file, b)
+		}
+		if none := get(t, tracker, "k_"); none.Total != 0 || !none.Last.IsZero() || none.Outcomes == nil {
+			t.Errorf("file %q: never used: %+v", file, none)
+		}
+	}
+}
+
+func TestOnlyKeysAreCounted(t *testing.T) {
+	tracker := quiet("", nil)
+	for _, p := range []*authz.Principal{nil, {}, {Method: authz.MethodJWT, User: "bob"}, {Method: authz.MethodAnonymous}} {
+		tracker.Observe(&authz.Request{Target: "/"}, &authz.Decision{Reason: authz.OK, Principal: p}, 0)
+	}
+	for i := range tracker.memory.shards {
+		if n := len(tracker.memory.shards[i].entries); n != 0 {
+			t.Errorf("%d entries", n)
+		}
+	}
+}
+
+// TestNothingSecretIsKept: no query, no fragment, no header, and no part of the
+// message that the request's strings are parts of.
+func TestNothingSecretIsKept(t *testing.T) {
+	file := tempFile(t)
+	tracker := quiet(file, func(cfg *Config) { cfg.Client = func(r *authz.Request) string { return r.Peer } })
+	for _, target := range []string{"/a?api_key=kw_secret", "/a#kw_secret", "?kw_secret", strings.Repeat("/", 256) + "kw_secret", "/%?kw_secret"} {
+		message := []byte("GET" + target + "192.0.2.1")
+		text := unsafe.String(&message[0], len(message))
+		id := []byte("k_a")
+		r := authz.Request{
+			Method: text[:3], Target: text[3 : 3+len(target)], Peer: text[3+len(target):], RequestID: "kw_secret",
+			Headers: []authz.Header{{Name: "authorization", Value: "Bearer kw_secret"}},
+		}
+		d := authz.Decision{
+			Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: unsafe.String(&id[0], len(id)), KeyName: "kw_secret", User: "kw_secret"},
+			Cause: errors.New("kw_secret"), ID: "kw_secret",
+		}
+		tracker.Observe(&r, &d, 0)
+		copy(message, bytes.Repeat([]byte("kw_secret"), 50))
+		copy(id, "k_s")
+	}
+	u := get(t, tracker, "k_a")
+	flush(t, tracker)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := fmt.Sprint(u) + string(text); strings.Contains(all, "secret") || strings.Contains(all, "kw_") {
+		t.Errorf("kept: %s", all)
+	}
+	if u.Outcomes[4].Path != "/a" || u.Outcomes[4].Method != "GET" || u.Address != "192.0.2.1" {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestOddTexts(t *testing.T) {
+	file := tempFile(t)
+	tracker := quiet(file, func(cfg *Config) {
+		cfg.Client = func(*authz.Request) string { return strings.Repeat("9", 100) + "\xff" }
+	})
+	r := authz.Request{Method: strings.Repeat("M", 100), Target: "/\xff\"\\\n<é>" + strings.Repeat("é", 300)}
+	d := authz.Decision{Reason: authz.Reason(200), Principal: &authz.Principal{KeyID: "k_\"é\n"}}
+	tracker.Observe(&r, &d, 0)
+	flush(t, tracker)
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Count(string(text), "\n") != 2 {
+		t.Fatalf("%q %v", text, err)
+	}
+	for _, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+		var any map[string]any
+		if err := json.Unmarshal(line, &any); err != nil {
+			t.Errorf("no JSON: %q: %v", line, err)
+		}
+	}
+	u, err := Read(file, d.Principal.KeyID)
+	if err != nil || u.Total != 1 || u.Results["internal"] != 1 {
+		t.Fatalf("%+v %v", u, err)
+	}
+	o := u.Outcomes[0]
+	if !strings.HasPrefix(o.Path, "/\ufffd\"\\\n<é>éé") || len(o.Path) > maxPath+4 || o.Method != strings.Repeat("M", 32) || len(u.Address) != 64 {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	file := tempFile(t)
+	clock := newClock()
+	for i := range 3 {
+		tracker := start(t, Config{File: file, Now: clock.now, Flush: time.Hour})
+		if u := get(t, tracker, "k_a"); u.Total != uint64(10*i) {
+			t.Errorf("start %d: %+v", i, u)
+		}
+		for range 10 {
+			use(tracker, "k_a", fmt.Sprintf("/%d", i), authz.OK)
+		}
+		if err := tracker.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u, err := Read(file, "k_a")
+	if err != nil || u.Total != 30 || len(u.Outcomes) != 20 || u.Outcomes[0].Path != "/2" || u.Outcomes[19].Path != "/1" {
+		t.Errorf("%+v %v", u, err)
+	}
+	last, since, err := LastUses(file)
+	if err != nil || len(last) != 1 || !last["k_a"].Equal(u.Last) || since.IsZero() || since.After(u.Last) {
+		t.Errorf("%v %v %v", last, since, err)
+	}
+	if _, err := Read(file+".none", "k_a"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestAllReasonsHaveNames(t *testing.T) {
+	tracker := quiet("", nil)
+	for _, reason := range authz.Reasons() {
+		use(tracker, "k_a", "/", reason)
+	}
+	u := get(t, tracker, "k_a")
+	for _, reason := range authz.Reasons() {
+		if u.Results[reason.String()] != 1 {
+			t.Errorf("%s: %d", reason, u.Results[reason.String()])
+		}
+	}
+}
