@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"authz":      {},
 	"cache":      {"github.com/hashicorp/golang-lru/"},
 	"policy":     {"keyward/authz"},
+	"password":   {"keyward/authz", "golang.org/x/crypto/", "golang.org/x/sys/"},
 	"keystore":   {"keyward/authz", "keyward/password", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
 	"strictjson": {},
 	"jwks":       {"keyward/authz", "keyward/strictjson"},
@@ -41,6 +42,7 @@ var forbidden = map[string][]string{
 	"verifier":   {"net/http", "os"},
 	"jwks":       {"net/http", "os", "time"},
 	"strictjson": {"net/http", "os", "time", "io"},
+	"password":   {"net/http", "os"},
 }
 
 func TestImports(t *testing.T) {
