@@ -32,6 +32,7 @@ type Authorization struct {
 
 	Credential     string // the token, where the line tells; "" where it does not
 	User, Password string // with basic
+	Bcrypt         string // the password's hash, where the line has one
 }
 
 // Paths returns the lines of paths.jsonl.
@@ -74,13 +75,14 @@ func parseAuthorization(line []byte) (Authorization, error) {
 		HeaderB64                     []byte `json:"header_b64"`
 		Headers                       [][2]string
 		Path, Expect, Why, Credential string
+		Bcrypt                        string
 		UserB64                       []byte `json:"user_b64"`
 		PassB64                       []byte `json:"pass_b64"`
 	}
 	if err := json.Unmarshal(line, &raw); err != nil {
 		return Authorization{}, err
 	}
-	a := Authorization{Target: raw.Path, Expect: raw.Expect, Why: raw.Why, Credential: raw.Credential}
+	a := Authorization{Target: raw.Path, Expect: raw.Expect, Why: raw.Why, Credential: raw.Credential, Bcrypt: raw.Bcrypt}
 	if a.Target == "" {
 		a.Target = "/"
 	}

@@ -1,0 +1,196 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"keyward/authz"
+	"keyward/cache"
+	"keyward/keystore"
+	"keyward/password"
+)
+
+// BasicConfig says what a Basic verifier is made of. All parts but VerifyHash are needed.
+type BasicConfig struct {
+	Users        UserStore
+	Fingerprints *Fingerprints
+	// Pool hashes. Whoever makes it raises GOMAXPROCS by its workers.
+	Pool     *password.Pool[KnownPassword]
+	Attempts *password.Attempts
+	// Dummy is verified against where there is no user, or none with a
+	// password, so that this takes as long; see keystore.DummyHash.
+	Dummy authz.Secret
+	// Principals holds passwords that are right, under their fingerprints.
+	Principals *cache.Cache[KnownPassword]
+	// Familiar holds fingerprints whose password was right before, true until it
+	// turns out wrong. It holds neither secrets nor verdicts, and should outlive Principals' ttl by far:
+	// what it knows goes first when there is much to hash, and is not refused for its address.
+	Familiar *cache.Cache[bool]
+	// VerifyHash tells whether a stored hash is of a password; nil is keystore.VerifyPassword.
+	VerifyHash func(hash, password authz.Secret) (bool, error)
+}
+
+// KnownPassword is a user whose password was right. It holds as long as the
+// user is not superseded, and beyond that while the hash stays the same.
+type KnownPassword struct {
+	principal *authz.Principal
+	user      *keystore.User
+}
+
+// Basic verifies users' passwords given with the Basic scheme (RFC 7617).
+type Basic struct{ cfg BasicConfig }
+
+// NewBasic returns a verifier of the given parts.
+func NewBasic(cfg BasicConfig) (*Basic, error) {
+	if cfg.Users == nil || cfg.Fingerprints == nil || cfg.Pool == nil || cfg.Attempts == nil ||
+		cfg.Dummy.Empty() || cfg.Principals == nil || cfg.Familiar == nil {
+		return nil, errors.New("verifier: a part is missing from BasicConfig")
+	}
+	if cfg.VerifyHash == nil {
+		cfg.VerifyHash = keystore.VerifyPassword
+	}
+	return &Basic{cfg}, nil
+}
+
+var (
+	errRateLimited = &authz.Refusal{Reason: authz.RateLimited}
+	errOverloaded  = &authz.Refusal{Reason: authz.Overloaded}
+)
+
+// Verify implements authz.Verifier.
+func (b *Basic) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+	if c.Kind != authz.Basic {
+		return nil, authz.ErrNotMine
+	}
+	if !keystore.ValidPassword(c.Secret) {
+		return nil, errWrongPassword
+	}
+	id := b.cfg.Fingerprints.Of("basic", c.User, c.Secret.Reveal())
+	if known, ok := b.remembered(&id, now); ok {
+		return known.answer()
+	}
+	return b.verify(ctx, c, id, now)
+}
+
+// verify is for what is not cached. What came out is asked for again if the
+// user has another hash by then.
+func (b *Basic) verify(ctx context.Context, c *authz.Credential, id cache.Key, now time.Time) (*authz.Principal, error) {
+	if err := b.cfg.Users.Ready(); err != nil {
+		return nil, fmt.Errorf("looking up a user: %w", err)
+	}
+	for range 2 {
+		known, err := b.compute(ctx, c, id, now)
+		if err != nil {
+			return nil, err
+		}
+		if known, ok := b.renewed(&id, known, now); ok {
+			return known.answer()
+		}
+	}
+	return nil, errors.New("the user's password changed while it was verified, twice")
+}
+
+// answer is where a disabled user is told so: only after the right password.
+func (k *KnownPassword) answer() (*authz.Principal, error) {
+	if k.user.Disabled {
+		return nil, &authz.Refusal{Reason: authz.DisabledUser, Principal: k.principal}
+	}
+	return k.principal, nil
+}
+
+// remembered returns what is cached, if it holds or can be made to.
+func (b *Basic) remembered(id *cache.Key, now time.Time) (KnownPassword, bool) {
+	known, ok := b.cfg.Principals.Get(id, now)
+	if !ok {
+		return KnownPassword{}, false
+	}
+	return b.renewed(id, known, now)
+}
+
+// renewed brings what is known to what the file says now. That is impossible
+// where the user is gone or has another hash, which has to be verified anew.
+func (b *Basic) renewed(id *cache.Key, known KnownPassword, now time.Time) (KnownPassword, bool) {
+	if !known.user.Superseded() {
+		return known, true
+	}
+	user, found := b.cfg.Users.Lookup(known.user.Name)
+	if !found || user.Password != known.user.Password {
+		return KnownPassword{}, false
+	}
+	known = passwordOf(user)
+	b.cfg.Principals.Put(id, known, now)
+	return known, true
+}
+
+func passwordOf(user *keystore.User) KnownPassword {
+	return KnownPassword{user: user, principal: &authz.Principal{
+		Method: authz.MethodBasic, User: user.Name,
+		Scopes: user.Scopes, Paths: authz.AnyPath(), UserPaths: user.Paths,
+	}}
+}
+
+// compute has the password hashed, or waits for who has the same one hashed.
+func (b *Basic) compute(ctx context.Context, c *authz.Credential, id cache.Key, now time.Time) (KnownPassword, error) {
+	known, err := b.cfg.Pool.Do(ctx, id, func() (password.Job[KnownPassword], error) { return b.admit(c, id, now) })
+	if errors.Is(err, password.ErrBusy) {
+		return KnownPassword{}, errOverloaded
+	}
+	return known, err
+}
+
+// admit counts the attempt against its address and makes a job of it. What was
+// right before is not held up by what others try from the same address. A user name
+// over its budget only waits longer: refusing it would let anybody lock out anybody.
+func (b *Basic) admit(c *authz.Credential, id cache.Key, now time.Time) (password.Job[KnownPassword], error) {
+	a := &attempt{Basic: b, id: id, user: c.User, password: c.Secret, now: now}
+	standing := password.Standing{Class: password.Familiar}
+	if a.familiar, _ = b.cfg.Familiar.Get(&id, now); !a.familiar {
+		var allowed bool
+		if a.charge, standing, allowed = b.cfg.Attempts.Charge(c.Client, c.User, now); !allowed {
+			return password.Job[KnownPassword]{}, errRateLimited
+		}
+	}
+	return password.Job[KnownPassword]{Standing: standing, Owner: c.User, Run: a.run}, nil
+}
+
+// attempt is a password on its way to being hashed.
+type attempt struct {
+	*Basic
+	id       cache.Key
+	user     string
+	password authz.Secret
+	familiar bool
+	charge   password.Charge
+	now      time.Time
+}
+
+// run verifies the password against the user as the file has it when the hash is computed.
+func (a *attempt) run() (KnownPassword, error) {
+	if known, ok := a.remembered(&a.id, a.now); ok {
+		a.charge.Return() // an equal one ended between our look and our job
+		return known, nil
+	}
+	user, found := a.cfg.Users.Lookup(a.user)
+	hash := a.cfg.Dummy
+	if found = found && !user.Password.Empty(); found {
+		hash = user.Password
+	}
+	right, err := a.cfg.VerifyHash(hash, a.password)
+	if err != nil {
+		return KnownPassword{}, fmt.Errorf("verifying a password: %w", err)
+	}
+	if !right || !found {
+		a.cfg.Attempts.Failed(a.user, a.now)
+		if a.familiar {
+			a.cfg.Familiar.Put(&a.id, false, a.now)
+		}
+		return KnownPassword{}, errWrongPassword
+	}
+	a.charge.Return()
+	known := passwordOf(user)
+	a.cfg.Familiar.Put(&a.id, true, a.now)
+	a.cfg.Principals.Put(&a.id, known, a.now)
+	return known, nil
+}

@@ -1,0 +1,458 @@
+package verifier_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"keyward/authz"
+	"keyward/cache"
+	"keyward/internal/vectors"
+	"keyward/keystore"
+	"keyward/password"
+	"keyward/verifier"
+)
+
+// door is a Basic verifier that a test knocks at.
+type door struct {
+	*verifier.Basic
+	t     testing.TB
+	users verifier.UserStore
+	file  *keystore.UserFile // nil where the users are of no file
+	pool  *password.Pool[verifier.KnownPassword]
+	dummy authz.Secret
+	ttl   time.Duration
+	now   time.Time
+
+	mu     sync.Mutex
+	hashed []authz.Secret // the stored hashes that passwords were verified against
+	verify func(hash, password authz.Secret) (bool, error)
+}
+
+// newDoor has no file; give it users or a file before open.
+func newDoor(t testing.TB) *door {
+	t.Helper()
+	dummy, err := keystore.DummyHash(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &door{t: t, dummy: dummy, ttl: time.Minute, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), verify: fakeVerify}
+}
+
+// fakeVerify is of stored hashes that are the password after a mark.
+func fakeVerify(hash, password authz.Secret) (bool, error) {
+	return hash.Reveal() == "hash of "+password.Reveal(), nil
+}
+
+// withFile gives the door a users file and real hashes.
+func (d *door) withFile() *door {
+	d.t.Helper()
+	path := filepath.Join(d.t.TempDir(), "users.jsonl")
+	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: path})
+	if _, err := d.file.SetUser("nobody", keystore.UserPatch{}); err != nil {
+		d.t.Fatal(err)
+	}
+	users := keystore.NewUsers()
+	follower, err := keystore.Follow(keystore.FollowConfig{Path: path, Into: users})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = follower.Close() })
+	d.users, d.verify = users, keystore.VerifyPassword
+	return d
+}
+
+func (d *door) config(pool password.Config) verifier.BasicConfig {
+	d.t.Helper()
+	principals, err := cache.New[verifier.KnownPassword](1000, d.ttl)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	familiar, err := cache.New[bool](1000, 1000*24*time.Hour)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.pool = password.NewPool[verifier.KnownPassword](pool)
+	return verifier.BasicConfig{
+		Users: d.users, Fingerprints: verifier.NewFingerprints(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
+		Dummy: d.dummy, Principals: principals, Familiar: familiar, VerifyHash: d.count,
+	}
+}
+
+// open makes the verifier; the pool is closed with the test. It lets nobody
+// wait for less than a minute, since a machine busy with other tests is slow.
+func (d *door) open() *door {
+	d.t.Helper()
+	d.openWith(password.Config{Workers: 1, MaxQueued: time.Minute, MaxWait: time.Minute})
+	d.t.Cleanup(d.pool.Close)
+	return d
+}
+
+func (d *door) openWith(pool password.Config) {
+	d.t.Helper()
+	var err error
+	if d.Basic, err = verifier.NewBasic(d.config(pool)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *door) count(hash, password authz.Secret) (bool, error) {
+	d.mu.Lock()
+	d.hashed = append(d.hashed, hash)
+	d.mu.Unlock()
+	return d.verify(hash, password)
+}
+
+// hashes is how many were computed since it was asked last.
+func (d *door) hashes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.hashed)
+	d.hashed = nil
+	return n
+}
+
+func (d *door) knock(user, password, client string) (*authz.Principal, authz.Reason) {
+	return d.knockWith(context.Background(), user, password, client)
+}
+
+func (d *door) knockWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
+	p, err := d.Verify(ctx, &authz.Credential{Kind: authz.Basic, User: user, Secret: authz.NewSecret(password), Client: client}, d.now)
+	refusal, refused := errors.AsType[*authz.Refusal](err)
+	switch {
+	case err == nil && p != nil:
+		return p, authz.OK
+	case refused && p == nil:
+		return refusal.Principal, refusal.Reason
+	default:
+		return nil, authz.Unavailable
+	}
+}
+
+// is asks from an address of no history, and holds the answer and its cost to what they must be.
+func (d *door) is(user, password string, want authz.Reason, hashes int) *authz.Principal {
+	d.t.Helper()
+	return d.from("", user, password, want, hashes)
+}
+
+func (d *door) from(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
+	d.t.Helper()
+	d.hashes()
+	p, got := d.knock(user, password, client)
+	if n := d.hashes(); got != want || n != hashes {
+		d.t.Errorf("%q with %q from %q: %s after %d hashes, want %s after %d", user, password, client, got, n, want, hashes)
+	}
+	if p == nil {
+		p = &authz.Principal{}
+	}
+	return p
+}
+
+// change waits until what is written about the user is in force.
+func (d *door) change(user string, write func() error) {
+	d.t.Helper()
+	before, _ := d.users.Lookup(user)
+	if err := write(); err != nil {
+		d.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if after, _ := d.users.Lookup(user); after != before && (before == nil || before.Superseded()) {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("the change of %s is not in force", user)
+		}
+	}
+}
+
+func (d *door) set(user string, patch keystore.UserPatch) {
+	d.t.Helper()
+	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
+}
+
+// password sets a cheap hash, as an htpasswd file could have it.
+func (d *door) password(user, text string) {
+	d.t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.change(user, func() error {
+		_, err := d.file.ImportHtpasswd(strings.NewReader(user + ":" + string(hash)))
+		return err
+	})
+}
+
+func TestPasswords(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.password("alice", "correct horse")
+	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+
+	p := d.is("alice", "correct horse", authz.OK, 1)
+	if p.Method != authz.MethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.Anywhere() || p.UserPaths.Anywhere() || !p.ExpiresAt.IsZero() {
+		t.Errorf("principal %+v", p)
+	}
+	if again := d.is("alice", "correct horse", authz.OK, 0); again != p {
+		t.Error("a cached one is another")
+	}
+	d.is("alice", "correct horsE", authz.WrongPassword, 1)
+	d.is("Alice", "correct horse", authz.WrongPassword, 1)
+	d.is("alice", "", authz.WrongPassword, 0)
+	d.is("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
+	d.is("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
+	d.now = d.now.Add(time.Minute) // the ttl is over
+	d.is("alice", "correct horse", authz.OK, 1)
+}
+
+// TestLongPasswords: what bcrypt would cut off is not let in by the part it looks at.
+func TestLongPasswords(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	long := strings.Repeat("x", 72)
+	d.password("alice", long)
+	d.is("alice", long+"y", authz.WrongPassword, 0)
+	d.is("alice", long, authz.OK, 1)
+	d.is("alice", long+"y", authz.WrongPassword, 0)
+}
+
+func TestOtherKindsAreNotBasics(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.password("alice", "x")
+	for _, kind := range []authz.CredentialKind{authz.NoForm, authz.Bearer, authz.BareKey} {
+		c := &authz.Credential{Kind: kind, User: "alice", Secret: authz.NewSecret("x")}
+		if p, err := d.Verify(t.Context(), c, d.now); p != nil || err != authz.ErrNotMine {
+			t.Errorf("kind %d: %v, %v", kind, p, err)
+		}
+	}
+}
+
+// TestNobodyCanTellWhoIsThere: an unknown user, one without a password and a
+// disabled one cost as many hashes as any, of what users here have, and get the same answer.
+func TestNobodyCanTellWhoIsThere(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	secret, yes := authz.NewSecret("correct horse"), true
+	d.set("alice", keystore.UserPatch{Password: &secret})
+	d.set("disabled", keystore.UserPatch{Password: &secret, Disabled: &yes})
+	d.set("passwordless", keystore.UserPatch{Scopes: &[]string{"read"}})
+	costs := map[string]bool{}
+	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
+		for range 2 {
+			if _, got := d.knock(user, "wrong", ""); got != authz.WrongPassword {
+				t.Errorf("%s: %s", user, got)
+			}
+			d.mu.Lock()
+			if len(d.hashed) != 1 {
+				t.Fatalf("%s: %d hashes", user, len(d.hashed))
+			}
+			costs[strings.Join(strings.Split(d.hashed[0].Reveal(), "$")[:4], "$")] = true
+			d.mu.Unlock()
+			d.hashes()
+		}
+	}
+	if len(costs) != 1 {
+		t.Errorf("hashes of several costs: %v", costs)
+	}
+}
+
+// TestTheDummyIsNobodysPassword: not even of who would find out what it is of.
+func TestTheDummyIsNobodysPassword(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
+	d.is("unknown", "x", authz.WrongPassword, 1)
+	d.is("nobody", "x", authz.WrongPassword, 1) // who has no password
+	d.is("nobody", "x", authz.WrongPassword, 1)
+}
+
+// TestChangesOfAUser are in force at once, and without a new hash where the password is the same.
+func TestChangesOfAUser(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	yes, no := true, false
+	d.password("alice", "old")
+	if p := d.is("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
+		t.Errorf("scopes %q", p.Scopes)
+	}
+	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	if p := d.is("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
+		t.Errorf("scopes after the change: %q", p.Scopes)
+	}
+	d.set("alice", keystore.UserPatch{Disabled: &yes})
+	if p := d.is("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
+		t.Errorf("the log would name %+v", p)
+	}
+	d.is("alice", "wrong", authz.WrongPassword, 1)
+	d.set("alice", keystore.UserPatch{Disabled: &no})
+	d.is("alice", "old", authz.OK, 0)
+
+	d.password("alice", "new")
+	d.is("alice", "old", authz.WrongPassword, 1)
+	d.is("alice", "new", authz.OK, 1)
+	d.password("alice", "old") // another hash of the same
+	d.is("alice", "old", authz.OK, 1)
+	d.is("alice", "new", authz.WrongPassword, 1)
+
+	d.change("alice", func() error { return d.file.DeleteUser("alice") })
+	d.is("alice", "old", authz.WrongPassword, 1)
+	d.set("alice", keystore.UserPatch{})
+	d.is("alice", "old", authz.WrongPassword, 1)
+}
+
+// TestDisabledFromTheStart: told so after the right password alone, and a right one is hashed once.
+func TestDisabledFromTheStart(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	yes := true
+	d.password("alice", "right")
+	d.set("alice", keystore.UserPatch{Disabled: &yes})
+	d.is("alice", "wrong", authz.WrongPassword, 1)
+	d.is("alice", "right", authz.DisabledUser, 1)
+	d.is("alice", "right", authz.DisabledUser, 0)
+}
+
+// TestChangedWhileItWasHashed: the outcome is held to what the file says when it is there.
+func TestChangedWhileItWasHashed(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.password("alice", "right")
+	meanwhile := func() {}
+	d.verify = func(hash, password authz.Secret) (bool, error) {
+		right, err := keystore.VerifyPassword(hash, password)
+		meanwhile()
+		meanwhile = func() {}
+		return right, err
+	}
+	meanwhile = func() { d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}}) }
+	if p := d.is("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
+		t.Errorf("scopes %q", p.Scopes)
+	}
+	d.now = d.now.Add(time.Hour)
+	meanwhile = func() { d.password("alice", "another") }
+	d.is("alice", "right", authz.WrongPassword, 2)
+	meanwhile = func() { d.change("alice", func() error { return d.file.DeleteUser("alice") }) }
+	d.is("alice", "another", authz.WrongPassword, 2)
+}
+
+func TestWhatCannotBeTold(t *testing.T) {
+	d := newDoor(t)
+	d.users = keystore.NewUsers()
+	d.open().is("alice", "x", authz.Unavailable, 0)
+
+	d = newDoor(t).withFile().open()
+	d.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
+	d.is("alice", "x", authz.Unavailable, 1)
+	d.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
+	d.is("alice", "x", authz.Unavailable, 1)
+	d.verify = fakeVerify
+	d.is("alice", "x", authz.WrongPassword, 1)
+}
+
+func TestPartsOfBasic(t *testing.T) {
+	d := newDoor(t).withFile()
+	whole := d.config(password.Config{})
+	defer d.pool.Close()
+	if _, err := verifier.NewBasic(whole); err != nil {
+		t.Fatal(err)
+	}
+	for n, without := range []func(*verifier.BasicConfig){
+		func(c *verifier.BasicConfig) { c.Users = nil },
+		func(c *verifier.BasicConfig) { c.Fingerprints = nil },
+		func(c *verifier.BasicConfig) { c.Pool = nil },
+		func(c *verifier.BasicConfig) { c.Attempts = nil },
+		func(c *verifier.BasicConfig) { c.Dummy = authz.Secret{} },
+		func(c *verifier.BasicConfig) { c.Principals = nil },
+		func(c *verifier.BasicConfig) { c.Familiar = nil },
+	} {
+		cfg := whole
+		without(&cfg)
+		if _, err := verifier.NewBasic(cfg); err == nil {
+			t.Errorf("without part %d", n)
+		}
+	}
+}
+
+// TestBasicVectors: each user and password of the vectors that a user may have gets in.
+func TestBasicVectors(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	for n, v := range vectors.Authorizations(t) {
+		if v.Expect != "basic" {
+			continue
+		}
+		if !keystore.ValidUserName(v.User) {
+			t.Errorf("line %d (%s): nobody can be called %q", n+1, v.Why, v.User)
+			continue
+		}
+		if v.Password == "" || len(v.Password) > 72 {
+			d.set(v.User, keystore.UserPatch{})
+			d.is(v.User, v.Password, authz.WrongPassword, 0)
+			continue
+		}
+		switch {
+		case v.Bcrypt != "":
+			d.change(v.User, func() error {
+				_, err := d.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
+				return err
+			})
+		case v.User[0] == ' ': // htpasswd lines are trimmed
+			secret := authz.NewSecret(v.Password)
+			d.set(v.User, keystore.UserPatch{Password: &secret})
+		default:
+			d.password(v.User, v.Password)
+		}
+		if p := d.is(v.User, v.Password, authz.OK, 1); p.User != v.User {
+			t.Errorf("line %d (%s): user %q", n+1, v.Why, p.User)
+		}
+		d.is(v.User, v.Password+"x", authz.WrongPassword, 1)
+	}
+}
+
+// BenchmarkBasicCached is to be held against BenchmarkAPIKeyCached.
+func BenchmarkBasicCached(b *testing.B) {
+	d := newDoor(b).withFile().open()
+	d.password("alice", "correct horse battery staple")
+	c := &authz.Credential{Kind: authz.Basic, User: "alice", Secret: authz.NewSecret("correct horse battery staple"), Client: "192.0.2.1"}
+	benchmarkCached(b, d.Basic, c, d.now)
+}
+
+func BenchmarkAPIKeyCached(b *testing.B) {
+	hasher := keystore.NewHasher(authz.NewSecret("a pepper for the tests"))
+	path := filepath.Join(b.TempDir(), "keys.jsonl")
+	_, secret, err := keystore.NewJournal(keystore.JournalConfig{Path: path, Hasher: hasher}).Create(keystore.Params{Name: "key", User: "alice", Prefix: "kw_"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys := keystore.NewKeys(hasher)
+	follower, err := keystore.Follow(keystore.FollowConfig{Path: path, Into: keys})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = follower.Close() }()
+	principals, err := cache.New[verifier.KnownKey](1000, time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	unknown, err := cache.New[uint64](1000, time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{"kw_"}, Principals: principals, Unknown: unknown})
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkCached(b, v, &authz.Credential{Kind: authz.Bearer, Secret: secret}, time.Now())
+}
+
+func benchmarkCached(b *testing.B, v authz.Verifier, c *authz.Credential, now time.Time) {
+	if _, err := v.Verify(b.Context(), c, now); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(b.Context(), c, now); err != nil {
+			b.Fatal(fmt.Errorf("a cached credential: %w", err))
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"keyward/authz"
+	"keyward/cache"
+)
+
+// IntrospectionSource is one authorization server.
+type IntrospectionSource struct {
+	Name         string // in errors
+	Introspector Introspector
+	CacheTTL     time.Duration // how long its word counts; 0: for the one request
+	Audiences    []string      // one of them must be in aud; empty: aud is not looked at
+}
+
+// IntrospectionConfig says what an Introspection verifier is made of.
+type IntrospectionConfig struct {
+	// Sources are asked in order, until one says that the token is active.
+	Sources []IntrospectionSource
+	// Timeout bounds the asking of all of them together; 0 is 200 ms, which
+	// leaves Envoy's 250 ms some room.
+	Timeout      time.Duration
+	Revocations  Revocations // nil: no token ends before its time
+	Fingerprints *Fingerprints
+
+	// Tokens holds what active tokens grant, no longer than CacheTTL and the
+	// token's own end whatever the cache's ttl is. Negative holds tokens that
+	// every source said are inactive.
+	Tokens   *cache.Cache[KnownGrant]
+	Negative *cache.Cache[struct{}]
+}
+
+// KnownGrant is what an active token grants, with what tells whether it still does.
+type KnownGrant struct {
+	principal *authz.Principal
+	notBefore time.Time
+	until     time.Time // the server is asked again from then on
+
+	jti      string
+	issuedAt time.Time
+	revoked  bool
+	changes  uint64 // Revocations.Changes from before revoked was found out
+}
+
+// Introspection verifies opaque bearer tokens by asking authorization servers
+// about them (RFC 7662). It takes any bearer token, so it comes last in a chain.
+type Introspection struct{ cfg IntrospectionConfig }
+
+// NewIntrospection returns a verifier of the given parts.
+func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
+	if len(cfg.Sources) == 0 || cfg.Fingerprints == nil || cfg.Tokens == nil || cfg.Negative == nil {
+		return nil, errors.New("verifier: a part is missing from IntrospectionConfig")
+	}
+	for _, source := range cfg.Sources {
+		if source.Introspector == nil {
+			return nil, fmt.Errorf("verifier: introspection %s has nobody to ask", source.Name)
+		}
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 200 * time.Millisecond
+	}
+	return &Introspection{cfg}, nil
+}
+
+// Verify implements authz.Verifier.
+func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+	if c.Kind != authz.Bearer {
+		return nil, authz.ErrNotMine
+	}
+	if v.cfg.Revocations != nil {
+		if err := v.cfg.Revocations.Ready(); err != nil {
+			return nil, fmt.Errorf("revocations: %w", err)
+		}
+	}
+	id := v.cfg.Fingerprints.Of("introspection", c.Secret.Reveal())
+	grant, ok := v.cfg.Tokens.Get(&id, now)
+	if ok && (now.Before(grant.until) || grant.ended(now)) {
+		return v.admit(&id, &grant, now)
+	}
+	if _, inactive := v.cfg.Negative.Get(&id, now); inactive {
+		return nil, errInvalidToken
+	}
+	grant, err := v.compute(ctx, id, c.Secret, now)
+	if err != nil {
+		return nil, err
+	}
+	return v.admit(&id, &grant, now)
+}
+
+// compute asks once for all who want to know at the same time. It is apart
+// from Verify so that a hit makes no closure.
+func (v *Introspection) compute(ctx context.Context, id cache.Key, token authz.Secret, now time.Time) (KnownGrant, error) {
+	return v.cfg.Tokens.Compute(ctx, &id, now, func() (KnownGrant, error) {
+		grant, err := v.ask(ctx, token, now)
+		if err == errInvalidToken {
+			v.cfg.Negative.Put(&id, struct{}{}, now)
+		}
+		return grant, err
+	})
+}
+
+// admit tells whether the grant is in force now. What the server said may be
+// some time ago, and more than one may have waited for it.
+func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (*authz.Principal, error) {
+	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.changes {
+		v.vet(grant)
+		v.cfg.Tokens.Put(id, *grant, now)
+	}
+	switch {
+	case grant.ended(now):
+		return nil, &authz.Refusal{Reason: authz.ExpiredToken, Principal: grant.principal}
+	case grant.revoked:
+		return nil, &authz.Refusal{Reason: authz.RevokedToken, Principal: grant.principal}
+	case now.Before(grant.notBefore):
+		return nil, &authz.Refusal{Reason: authz.InvalidToken, Principal: grant.principal}
+	default:
+		return grant.principal, nil
+	}
+}
+
+func (g *KnownGrant) ended(now time.Time) bool {
+	end := g.principal.ExpiresAt
+	return !end.IsZero() && !now.Before(end)
+}
+
+// vet finds out whether the token was revoked. The number is read first: what
+// is revoked meanwhile counts as a change.
+func (v *Introspection) vet(g *KnownGrant) {
+	g.changes = v.cfg.Revocations.Changes()
+	g.revoked = v.cfg.Revocations.Revoked(g.jti, g.principal.User, g.issuedAt)
+}
+
+// ask asks the sources. Others may wait for the answer, so it does not end
+// with the one who happened to ask first.
+func (v *Introspection) ask(ctx context.Context, token authz.Secret, now time.Time) (KnownGrant, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
+	defer cancel()
+	var errs []error
+	for i := range v.cfg.Sources {
+		source := &v.cfg.Sources[i]
+		switch info, err := source.Introspector.Introspect(ctx, token); {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("introspection %s: %w", source.Name, err))
+		case info.Active:
+			return v.grant(info, source, now)
+		}
+	}
+	if len(errs) > 0 {
+		return KnownGrant{}, errors.Join(errs...)
+	}
+	return KnownGrant{}, errInvalidToken
+}
+
+func (s *IntrospectionSource) isAudience(named []string) bool {
+	return len(s.Audiences) == 0 || slices.ContainsFunc(named, func(name string) bool { return slices.Contains(s.Audiences, name) })
+}
+
+// grant makes a grant of what a server says of an active token. The time to
+// keep it counts from before the server was asked.
+func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (KnownGrant, error) {
+	user := info.Subject
+	if user == "" {
+		user = info.Username
+	}
+	if user == "" {
+		user = info.ClientID
+	}
+	if user == "" || !info.bearer() || !source.isAudience(info.Audience) {
+		return KnownGrant{}, errInvalidToken
+	}
+	g := KnownGrant{
+		principal: &authz.Principal{
+			Method: authz.MethodOAuth, User: user, Issuer: info.Issuer, Scopes: info.Scopes,
+			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
+		},
+		notBefore: info.NotBefore, until: now.Add(source.CacheTTL), jti: info.JTI, issuedAt: info.IssuedAt,
+	}
+	if v.cfg.Revocations != nil {
+		v.vet(&g)
+	}
+	return g, nil
+}

@@ -1,0 +1,467 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keyward/authz"
+	"keyward/cache"
+	"keyward/verifier"
+)
+
+// server is an authorization server in a test's hands.
+type server struct {
+	mu    sync.Mutex
+	says  verifier.TokenInfo
+	fails error
+	takes time.Duration
+	asked atomic.Int64
+
+	audiences []string // that the operator wants one of
+}
+
+func (s *server) Introspect(ctx context.Context, _ authz.Secret) (*verifier.TokenInfo, error) {
+	s.asked.Add(1)
+	s.mu.Lock()
+	says, fails, takes := s.says, s.fails, s.takes
+	s.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(takes):
+	}
+	if fails != nil {
+		return nil, fails
+	}
+	return &says, nil
+}
+
+// turns changes what the server says from now on.
+func (s *server) turns(says verifier.TokenInfo, fails error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.says, s.fails = says, fails
+}
+
+// ended is verifier.Revocations: it names what a test says.
+type ended struct {
+	mu            sync.Mutex
+	unready       error
+	jti, subject  string
+	before        time.Time
+	number, looks uint64
+}
+
+func (e *ended) Ready() error { return e.unready }
+func (e *ended) Changes() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.number
+}
+func (e *ended) Revoked(jti, subject string, issuedAt time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.looks++
+	return jti != "" && jti == e.jti || subject == e.subject && issuedAt.Before(e.before)
+}
+func (e *ended) names(jti, subject string, before time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.jti, e.subject, e.before = jti, subject, before
+	e.number++
+}
+
+// grantBench is an Introspection verifier over such servers.
+type grantBench struct {
+	*verifier.Introspection
+	t   *testing.T
+	now time.Time
+}
+
+const cacheTTL, negativeTTL = 30 * time.Second, 10 * time.Second
+
+func newGrantBench(t *testing.T, revocations verifier.Revocations, servers ...*server) *grantBench {
+	t.Helper()
+	cfg := verifier.IntrospectionConfig{Revocations: revocations, Fingerprints: verifier.NewFingerprints()}
+	for i, s := range servers {
+		cfg.Sources = append(cfg.Sources, verifier.IntrospectionSource{Name: fmt.Sprint("server", i), Introspector: s, CacheTTL: cacheTTL, Audiences: s.audiences})
+	}
+	var err error
+	if cfg.Tokens, err = cache.New[verifier.KnownGrant](1000, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Negative, err = cache.New[struct{}](1000, negativeTTL); err != nil {
+		t.Fatal(err)
+	}
+	b := &grantBench{t: t, now: time.Now().UTC().Truncate(time.Second)}
+	if b.Introspection, err = verifier.NewIntrospection(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *grantBench) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
+	p, err := b.Verify(ctx, &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}, b.now)
+	refusal, refused := errors.AsType[*authz.Refusal](err)
+	switch {
+	case err == nil && p != nil:
+		return p, authz.OK
+	case refused:
+		return refusal.Principal, refusal.Reason
+	case err == nil || p != nil:
+		b.t.Errorf("principal %v with error %v", p, err)
+		return nil, authz.Internal
+	default:
+		return nil, authz.Unavailable
+	}
+}
+
+func (b *grantBench) is(token string, want authz.Reason) *authz.Principal {
+	b.t.Helper()
+	p, got := b.verify(context.Background(), token)
+	if got != want {
+		b.t.Errorf("token %s: %s, want %s", token, got, want)
+	}
+	return p
+}
+
+var errAway = errors.New("away")
+
+func TestIntrospectedPrincipal(t *testing.T) {
+	scopes, err := authz.ParseScopes([]string{"read", "write"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{}
+	b := newGrantBench(t, nil, s)
+	exp := b.now.Add(time.Hour)
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
+	p := b.is("t", authz.OK)
+	if p.Method != authz.MethodOAuth || p.User != "alice" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
+		!p.ExpiresAt.Equal(exp) || !p.Paths.Anywhere() || !p.UserPaths.Anywhere() || p.KeyID != "" || p.Project != "" {
+		t.Errorf("principal %+v", p)
+	}
+	for _, kind := range []authz.CredentialKind{authz.NoForm, authz.Basic, authz.BareKey} {
+		if _, err := b.Verify(context.Background(), &authz.Credential{Kind: kind, Secret: authz.NewSecret("t")}, b.now); err != authz.ErrNotMine {
+			t.Errorf("kind %d: %v", kind, err)
+		}
+	}
+}
+
+func TestIntrospectedAnswers(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Second)
+	for name, c := range map[string]struct {
+		says verifier.TokenInfo
+		want authz.Reason
+		user string
+	}{
+		"nothing said":        {verifier.TokenInfo{}, authz.InvalidToken, ""},
+		"inactive":            {verifier.TokenInfo{Subject: "alice"}, authz.InvalidToken, ""},
+		"subject":             {verifier.TokenInfo{Active: true, Subject: "alice"}, authz.OK, "alice"},
+		"user name":           {verifier.TokenInfo{Active: true, Username: "al", ClientID: "app"}, authz.OK, "al"},
+		"client":              {verifier.TokenInfo{Active: true, ClientID: "app"}, authz.OK, "app"},
+		"nobody's":            {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
+		"to expire":           {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(time.Second)}, authz.OK, "alice"},
+		"expires now":         {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now}, authz.ExpiredToken, "alice"},
+		"expired":             {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(-time.Hour)}, authz.ExpiredToken, "alice"},
+		"expired in 1970":     {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: time.Unix(0, 0)}, authz.ExpiredToken, "alice"},
+		"good from now":       {verifier.TokenInfo{Active: true, Subject: "alice", NotBefore: now}, authz.OK, "alice"},
+		"good later":          {verifier.TokenInfo{Active: true, Subject: "alice", NotBefore: now.Add(time.Second)}, authz.InvalidToken, "alice"},
+		"bearer":              {verifier.TokenInfo{Active: true, Subject: "alice", TokenType: "bearer"}, authz.OK, "alice"},
+		"BEARER":              {verifier.TokenInfo{Active: true, Subject: "alice", TokenType: "BEARER", Use: "access_token"}, authz.OK, "alice"},
+		"long s":              {verifier.TokenInfo{Active: true, Subject: "alice", Use: "acceſs"}, authz.InvalidToken, ""},
+		"DPoP":                {verifier.TokenInfo{Active: true, Subject: "alice", TokenType: "DPoP"}, authz.InvalidToken, ""},
+		"refresh token":       {verifier.TokenInfo{Active: true, Subject: "alice", TokenType: "refresh_token"}, authz.InvalidToken, ""},
+		"used as refresh":     {verifier.TokenInfo{Active: true, Subject: "alice", TokenType: "Bearer", Use: "refresh_token"}, authz.InvalidToken, ""},
+		"Refresh":             {verifier.TokenInfo{Active: true, Subject: "alice", Use: "Refresh"}, authz.InvalidToken, ""},
+		"ID token":            {verifier.TokenInfo{Active: true, Subject: "alice", Use: "ID"}, authz.InvalidToken, ""},
+		"bound to its sender": {verifier.TokenInfo{Active: true, Subject: "alice", Bound: true}, authz.InvalidToken, ""},
+	} {
+		b := newGrantBench(t, nil, &server{says: c.says})
+		b.now = now
+		for range 2 { // asked, and from the cache
+			p, got := b.verify(context.Background(), "t")
+			if user := ""; p != nil {
+				user = p.User
+				if user != c.user {
+					t.Errorf("%s: user %q, want %q", name, user, c.user)
+				}
+			}
+			if got != c.want {
+				t.Errorf("%s: %s, want %s", name, got, c.want)
+			}
+		}
+	}
+}
+
+// TestGrantsAreKept: until the source's time is over or the token's own, and not longer.
+func TestGrantsAreKept(t *testing.T) {
+	s := &server{}
+	b := newGrantBench(t, nil, s)
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	first := b.is("t", authz.OK)
+	b.is("other", authz.OK)
+	s.turns(verifier.TokenInfo{}, nil)
+	b.now = b.now.Add(cacheTTL - 1)
+	if again := b.is("t", authz.OK); again != first || s.asked.Load() != 2 {
+		t.Errorf("asked %d times, want once a token", s.asked.Load())
+	}
+	b.now = b.now.Add(1)
+	b.is("t", authz.InvalidToken)
+
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: b.now.Add(time.Second)}, nil)
+	b.is("short", authz.OK)
+	asked := s.asked.Load()
+	b.now = b.now.Add(time.Second)
+	if p := b.is("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.asked.Load() != asked {
+		t.Errorf("an expired token, from the cache: %v after %d more questions", p, s.asked.Load()-asked)
+	}
+	b.now = b.now.Add(cacheTTL)
+	if b.is("short", authz.ExpiredToken); s.asked.Load() != asked {
+		t.Error("the server was asked about a token known to be expired")
+	}
+}
+
+func TestInactiveTokensAreKept(t *testing.T) {
+	s := &server{}
+	b := newGrantBench(t, nil, s)
+	for range 3 {
+		b.is("t", authz.InvalidToken)
+	}
+	if n := s.asked.Load(); n != 1 {
+		t.Errorf("asked %d times about an inactive token, want once", n)
+	}
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.now = b.now.Add(negativeTTL)
+	b.is("t", authz.OK)
+}
+
+// TestServerAway: known tokens go on until their time is over, unknown ones
+// are nobody's word, and that is not remembered.
+func TestServerAway(t *testing.T) {
+	s := &server{}
+	b := newGrantBench(t, nil, s)
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.is("known", authz.OK)
+	s.turns(verifier.TokenInfo{}, errAway)
+	b.is("unknown", authz.Unavailable)
+	b.now = b.now.Add(cacheTTL - 1)
+	b.is("known", authz.OK)
+	b.now = b.now.Add(1)
+	b.is("known", authz.Unavailable)
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.is("known", authz.OK)
+	b.is("unknown", authz.OK)
+}
+
+func TestSeveralServers(t *testing.T) {
+	active, inactive := verifier.TokenInfo{Active: true, Subject: "alice"}, verifier.TokenInfo{}
+	for name, c := range map[string]struct {
+		first, second *server
+		want          authz.Reason
+		asked         int64 // of the second
+	}{
+		"the first knows":                {&server{says: active}, &server{fails: errAway}, authz.OK, 0},
+		"the second knows":               {&server{says: inactive}, &server{says: active}, authz.OK, 1},
+		"the first is away":              {&server{fails: errAway}, &server{says: active}, authz.OK, 1},
+		"nobody knows":                   {&server{says: inactive}, &server{says: inactive}, authz.InvalidToken, 1},
+		"one is away, the other no":      {&server{fails: errAway}, &server{says: inactive}, authz.Unavailable, 1},
+		"the first no, the other's away": {&server{says: inactive}, &server{fails: errAway}, authz.Unavailable, 1},
+		"all are away":                   {&server{fails: errAway}, &server{fails: errAway}, authz.Unavailable, 1},
+	} {
+		newGrantBench(t, nil, c.first, c.second).is("t", c.want)
+		if n := c.second.asked.Load(); n != c.asked {
+			t.Errorf("%s: the second was asked %d times", name, n)
+		}
+	}
+}
+
+// TestRevokedGrants: a revocation is in force at once, cached or not, and taken back at once.
+func TestRevokedGrants(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Second)
+	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
+	e := &ended{}
+	b := newGrantBench(t, e, s)
+	b.now = now
+	b.is("t", authz.OK)
+	e.names("j", "", time.Time{})
+	if p := b.is("t", authz.RevokedToken); p == nil || p.User != "alice" {
+		t.Error("the log is not told whose token it was")
+	}
+	b.is("new", authz.RevokedToken)
+	e.names("", "alice", now)
+	b.is("t", authz.RevokedToken)
+	e.names("", "alice", now.Add(-time.Minute)) // it was issued then, not before
+	b.is("t", authz.OK)
+	e.names("", "bob", now)
+	b.is("t", authz.OK)
+	looks := e.looks
+	for range 10 {
+		b.is("t", authz.OK)
+	}
+	if e.looks != looks || s.asked.Load() != 2 {
+		t.Errorf("%d look-ups with no change, %d questions for two tokens", e.looks-looks, s.asked.Load())
+	}
+	e.names("j", "", time.Time{})
+	for range 10 {
+		b.is("t", authz.RevokedToken)
+	}
+	if e.looks != looks+1 {
+		t.Errorf("%d look-ups for one change", e.looks-looks)
+	}
+	e.unready = errAway
+	b.is("t", authz.Unavailable)
+	b.is("unknown", authz.Unavailable)
+}
+
+// TestRevokedFromTheStart: what was revoked before anything changed counts.
+func TestRevokedFromTheStart(t *testing.T) {
+	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
+	newGrantBench(t, &ended{jti: "j"}, s).is("t", authz.RevokedToken)
+}
+
+// TestRevokedWhileAsked: a revocation that comes while the server thinks counts.
+func TestRevokedWhileAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &ended{}
+		b := newGrantBench(t, e, &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, takes: 100 * time.Millisecond})
+		go func() { time.Sleep(50 * time.Millisecond); e.names("j", "", time.Time{}) }()
+		b.is("t", authz.RevokedToken)
+	})
+}
+
+// TestCrowdSharesOneQuestion, whatever the answer is.
+func TestCrowdSharesOneQuestion(t *testing.T) {
+	for want, s := range map[authz.Reason]*server{
+		authz.OK:           {says: verifier.TokenInfo{Active: true, Subject: "alice"}},
+		authz.InvalidToken: {},
+		authz.Unavailable:  {fails: errAway},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s.takes = 100 * time.Millisecond
+			b := newGrantBench(t, nil, s)
+			var group sync.WaitGroup
+			for range 200 {
+				group.Go(func() { b.is("t", want) })
+			}
+			group.Wait()
+			if n := s.asked.Load(); n != 1 {
+				t.Errorf("%s: %d questions", want, n)
+			}
+		})
+	}
+}
+
+// TestFirstAskerGoesAway: the others get the answer all the same, and one who
+// may not wait as long does not.
+func TestFirstAskerGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newGrantBench(t, nil, &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}, takes: 100 * time.Millisecond})
+		first, cancel := context.WithCancel(context.Background())
+		go b.verify(first, "t")
+		synctest.Wait()
+		var group sync.WaitGroup
+		for range 20 {
+			group.Go(func() { b.is("t", authz.OK) })
+		}
+		group.Go(func() {
+			hasty, done := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer done()
+			began := time.Now()
+			if _, got := b.verify(hasty, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
+				t.Errorf("one in a hurry: %s after %s", got, time.Since(began))
+			}
+		})
+		synctest.Wait()
+		cancel()
+		group.Wait()
+	})
+}
+
+// TestSlowServersTogether: all the sources together take no longer than the bound.
+func TestSlowServersTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func() *server { return &server{takes: time.Hour} }
+		b := newGrantBench(t, nil, slow(), slow(), slow())
+		began := time.Now()
+		b.is("t", authz.Unavailable)
+		if took := time.Since(began); took != 200*time.Millisecond {
+			t.Errorf("three slow servers took %s", took)
+		}
+	})
+}
+
+func TestIntrospectionConfig(t *testing.T) {
+	tokens, err := cache.New[verifier.KnownGrant](1, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	negative, err := cache.New[struct{}](1, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := []verifier.IntrospectionSource{{Introspector: &server{}}}
+	prints := verifier.NewFingerprints()
+	for name, cfg := range map[string]verifier.IntrospectionConfig{
+		"no sources":      {Fingerprints: prints, Tokens: tokens, Negative: negative},
+		"nobody to ask":   {Sources: []verifier.IntrospectionSource{{Name: "x"}}, Fingerprints: prints, Tokens: tokens, Negative: negative},
+		"no fingerprints": {Sources: sources, Tokens: tokens, Negative: negative},
+		"no cache":        {Sources: sources, Fingerprints: prints, Negative: negative},
+		"no negative":     {Sources: sources, Fingerprints: prints, Tokens: tokens},
+	} {
+		if _, err := verifier.NewIntrospection(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func BenchmarkIntrospectionCached(b *testing.B) {
+	tokens, err := cache.New[verifier.KnownGrant](1000, time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	negative, err := cache.New[struct{}](1000, time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
+		Sources:     []verifier.IntrospectionSource{{Introspector: &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}, CacheTTL: time.Hour}},
+		Revocations: &ended{}, Fingerprints: verifier.NewFingerprints(), Tokens: tokens, Negative: negative,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("pWFzdGVyIHRoYW4geW91IHRoaW5rIGl0IGlz")}
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Verify(context.Background(), c, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestGrantsAreForUs(t *testing.T) {
+	for _, c := range []struct {
+		wanted, told []string
+		want         authz.Reason
+	}{
+		{nil, nil, authz.OK},
+		{nil, []string{"others"}, authz.OK},
+		{[]string{"api"}, []string{"others", "api"}, authz.OK},
+		{[]string{"api"}, []string{"others"}, authz.InvalidToken},
+		{[]string{"api"}, []string{"API", "api2"}, authz.InvalidToken},
+		{[]string{"api"}, nil, authz.InvalidToken},
+	} {
+		s := &server{audiences: c.wanted, says: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
+		if _, got := newGrantBench(t, nil, s).verify(context.Background(), "t"); got != c.want {
+			t.Errorf("wanted %q, told %q: %s, want %s", c.wanted, c.told, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"keyward/authz"
+	"keyward/jwks"
+)
+
+// JWTIssuer says whose tokens are accepted, and by what rules.
+type JWTIssuer struct {
+	Name       string       // in errors
+	Method     authz.Method // MethodJWT; MethodOAuth: an access token by RFC 9068, with all that it demands
+	Issuer     string       // iss, compared byte for byte
+	Audiences  []string     // one of them must be in aud; empty: any aud or none
+	Algorithms []string     // names of RFC 7518 and 8037; those with a secret (HS…) never beside others
+	Keys       KeySource
+
+	SubjectClaim string // "": sub. A member's name, or else a dotted path into nested objects
+	ScopeClaim   string // "": scope. The same
+
+	Leeway      time.Duration // for clocks that disagree; 0: none
+	MaxLifetime time.Duration // how far exp may be from now and from iat; must be positive
+	Users       bool          // subjects are users: they must be there and enabled, and their paths hold
+}
+
+// jwtIssuer is a JWTIssuer made ready.
+type jwtIssuer struct {
+	JWTIssuer
+	subject, scope claimPath
+	methods        map[string]jwt.SigningMethod // by algorithm
+	options        []jwt.ParserOption           // golang-jwt's rules for claims, but for the time
+}
+
+func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
+	switch {
+	case c.Method != authz.MethodJWT && c.Method != authz.MethodOAuth:
+		return nil, errors.New("its tokens must be JWTs or OAuth access tokens")
+	case c.Issuer == "" || c.Keys == nil || len(c.Algorithms) == 0:
+		return nil, errors.New("it needs an iss, keys and algorithms")
+	case c.Leeway < 0 || c.MaxLifetime <= 0:
+		return nil, errors.New("leeway must not be negative, and the maximum lifetime must be positive")
+	case slices.Contains(c.Audiences, ""):
+		return nil, errors.New("an audience must have a name")
+	}
+	i := &jwtIssuer{
+		JWTIssuer: c, subject: newClaimPath(c.SubjectClaim, "sub"), scope: newClaimPath(c.ScopeClaim, "scope"),
+		methods: map[string]jwt.SigningMethod{},
+		options: []jwt.ParserOption{
+			jwt.WithIssuer(c.Issuer), jwt.WithAudience(c.Audiences...), jwt.WithExpirationRequired(),
+			jwt.WithIssuedAt(), jwt.WithLeeway(c.Leeway),
+		},
+	}
+	secret := strings.HasPrefix(c.Algorithms[0], "HS")
+	for _, name := range c.Algorithms {
+		method := signingMethod(name)
+		if method == nil {
+			return nil, fmt.Errorf("%q is no signature algorithm that is known here", name)
+		}
+		if strings.HasPrefix(name, "HS") != secret {
+			return nil, errors.New("algorithms with a secret and with a public key are mixed")
+		}
+		i.methods[name] = method
+	}
+	return i, nil
+}
+
+// signingMethod is golang-jwt's, nil for an algorithm that it must not be used
+// for. It is never asked for by what a token says.
+func signingMethod(algorithm string) jwt.SigningMethod {
+	switch algorithm {
+	case "HS256":
+		return jwt.SigningMethodHS256
+	case "HS384":
+		return jwt.SigningMethodHS384
+	case "HS512":
+		return jwt.SigningMethodHS512
+	case "RS256":
+		return jwt.SigningMethodRS256
+	case "RS384":
+		return jwt.SigningMethodRS384
+	case "RS512":
+		return jwt.SigningMethodRS512
+	case "PS256":
+		return exactSalt(jwt.SigningMethodPS256)
+	case "PS384":
+		return exactSalt(jwt.SigningMethodPS384)
+	case "PS512":
+		return exactSalt(jwt.SigningMethodPS512)
+	case "ES256":
+		return jwt.SigningMethodES256
+	case "ES384":
+		return jwt.SigningMethodES384
+	case "ES512":
+		return jwt.SigningMethodES512
+	case "EdDSA":
+		return jwt.SigningMethodEdDSA
+	default:
+		return nil
+	}
+}
+
+// exactSalt wants a salt as long as the hash (RFC 7518 section 3.5), where
+// golang-jwt takes any when it verifies.
+func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
+	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options}
+}
+
+// takes tells whether the header is one that this issuer's tokens may have.
+// RFC 9068 section 4 demands the type of an access token, so that no ID token
+// of the same issuer is taken for one.
+func (i *jwtIssuer) takes(h *joseHeader) bool {
+	return i.methods[h.algorithm] != nil && (i.Method != authz.MethodOAuth || h.accessToken)
+}
+
+// verifySignature returns the key by which the signature is good. The
+// algorithm is one of the issuer's own, and one of the key's.
+func (i *jwtIssuer) verifySignature(ctx context.Context, s *signedToken, now time.Time) (*jwks.Key, error) {
+	key, err := i.Keys.Find(ctx, s.header.kid, s.header.hasKid, s.header.algorithm, now)
+	switch {
+	case errors.Is(err, jwks.ErrNoKey), errors.Is(err, jwks.ErrManyKeys):
+		return nil, errInvalidToken
+	case err != nil:
+		return nil, fmt.Errorf("keys of token issuer %q: %w", i.Name, err)
+	case !key.Serves(s.header.algorithm):
+		return nil, errInvalidToken
+	}
+	if err := i.methods[s.header.algorithm].Verify(s.input, s.signature, key.Verify()); err != nil {
+		return nil, errInvalidToken
+	}
+	return key, nil
+}
+
+// confirm has golang-jwt judge the claims too.
+func (i *jwtIssuer) confirm(members map[string]any, now time.Time) error {
+	clock := jwt.WithTimeFunc(func() time.Time { return now })
+	options := append(i.options[:len(i.options):len(i.options)], clock)
+	return jwt.NewValidator(options...).Validate(jwt.MapClaims(members))
+}

@@ -1,0 +1,72 @@
+//go:build !race
+
+package verifier_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"keyward/authz"
+	"keyward/verifier"
+)
+
+// What an uncached token costs is to be seen beside what its signature alone does.
+func BenchmarkVerifyRS256(b *testing.B) { benchmarkVerify(b, "RS256") }
+func BenchmarkVerifyES256(b *testing.B) { benchmarkVerify(b, "ES256") }
+func BenchmarkVerifyEdDSA(b *testing.B) { benchmarkVerify(b, "EdDSA") }
+
+func benchmarkVerify(b *testing.B, algorithm string) {
+	bench := newTokenBench(b, nil)
+	token := bench.mint(algorithm, map[string]any{"jti": "0123456789abcdef", "client_id": "web", "scope": "read write"})
+	b.Run("signature", func(b *testing.B) {
+		last := strings.LastIndexByte(token, '.')
+		signature, err := jwt.NewParser().DecodeSegment(token[last+1:])
+		if err != nil {
+			b.Fatal(err)
+		}
+		key, err := bench.keys.set.Load().Find(algorithm, true, algorithm)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := jwt.GetSigningMethod(algorithm).Verify(token[:last], signature, key.Verify()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("uncached", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := verifier.VerifyAnew(bench.JWT, token, bench.now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("cached", func(b *testing.B) {
+		c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := bench.Verify(context.Background(), c, bench.now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestCachedTokenAllocatesNothing(t *testing.T) {
+	b := newTokenBench(t, nil)
+	c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(b.mint("EdDSA", nil))}
+	verify := func() {
+		if _, err := b.Verify(t.Context(), c, b.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify()
+	if n := testing.AllocsPerRun(200, verify); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

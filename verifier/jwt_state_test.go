@@ -1,0 +1,285 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keyward/authz"
+	"keyward/keystore"
+	"keyward/verifier"
+)
+
+// revocationList is a Revocations that a test writes.
+type revocationList struct {
+	mu       sync.Mutex
+	jtis     map[string]bool
+	subjects map[string]time.Time // issued before
+	err      error
+	asked    int
+	changes  atomic.Uint64
+}
+
+func (r *revocationList) Ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+func (r *revocationList) Revoked(jti, subject string, issuedAt time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	before, named := r.subjects[subject]
+	return r.jtis[jti] || named && issuedAt.Before(before)
+}
+
+func (r *revocationList) Changes() uint64 { return r.changes.Load() }
+
+func (r *revocationList) change(f func()) {
+	r.mu.Lock()
+	f()
+	r.mu.Unlock()
+	r.changes.Add(1)
+}
+
+func TestJWTRevocations(t *testing.T) {
+	list := &revocationList{jtis: map[string]bool{}, subjects: map[string]time.Time{}}
+	b := newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	one, two := b.mint("EdDSA", map[string]any{"jti": "one"}), b.mint("EdDSA", map[string]any{"jti": "two", "sub": "bob"})
+	undated := b.mint("EdDSA", map[string]any{"sub": "bob", "iat": nil})
+	p := b.wants(one, authz.OK, "one")
+	b.wants(two, authz.OK, "two")
+	b.wants(undated, authz.OK, "without iat")
+	if list.asked != 3 {
+		t.Errorf("asked %d times about 3 tokens", list.asked)
+	}
+	list.change(func() { list.jtis["one"] = true })
+	if revoked := b.wants(one, authz.RevokedToken, "one by its jti"); revoked == nil || revoked.User != "alice" {
+		t.Error("the log is not told whose token it was")
+	}
+	b.wants(two, authz.OK, "two, not named")
+	list.change(func() { list.subjects["bob"] = tokenNow.Add(-time.Minute) }) // the tokens' iat
+	b.wants(two, authz.OK, "issued at that moment")
+	b.wants(undated, authz.RevokedToken, "issued nobody knows when")
+	list.change(func() { list.subjects["bob"] = tokenNow })
+	b.wants(two, authz.RevokedToken, "issued before")
+	b.now = tokenNow.Add(2 * time.Hour)
+	b.wants(one, authz.ExpiredToken, "revoked and expired")
+	b.now = tokenNow
+	list.change(func() { delete(list.jtis, "one") })
+	if again := b.wants(one, authz.OK, "revoked no more"); again == nil || again.User != p.User {
+		t.Error("another principal")
+	}
+	list.change(func() { list.err = errors.New("not loaded") })
+	b.wants(one, authz.Unavailable, "revocations that can't be believed, from the cache")
+	b.wants(b.mint("EdDSA", nil), authz.Unavailable, "revocations that can't be believed")
+}
+
+func TestJWTUsers(t *testing.T) {
+	dir := t.TempDir()
+	file := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+	set := func(name string, patch keystore.UserPatch) {
+		t.Helper()
+		if _, err := file.SetUser(name, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("alice", keystore.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
+	users := keystore.NewUsers()
+	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
+	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
+	none := b.mint("EdDSA", map[string]any{"scope": ""})
+	b.wants(own, authz.Unavailable, "users that are not loaded")
+	follower, err := keystore.Follow(keystore.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = follower.Close() })
+
+	if p := b.wants(own, authz.OK, "alice"); p != nil && (p.Scopes.String() != "read" || p.UserPaths.Anywhere() || !p.Paths.Anywhere()) {
+		t.Errorf("scopes of the token's own: %+v", p)
+	}
+	if p := b.wants(inherits, authz.OK, "alice"); p != nil && p.Scopes.String() != "hers" {
+		t.Errorf("no scopes in the token: %q", p.Scopes)
+	}
+	if p := b.wants(none, authz.OK, "alice"); p != nil && p.Scopes.String() != "" {
+		t.Errorf("an empty scope: %q", p.Scopes)
+	}
+	if p := b.wants(stranger, authz.DisabledUser, "bob"); p == nil || p.User != "bob" {
+		t.Error("the log is not told who it was")
+	}
+	yes, no := true, false
+	set("alice", keystore.UserPatch{Disabled: &yes})
+	b.becomes(own, authz.DisabledUser)
+	set("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	b.becomes(own, authz.OK)
+	if p := b.becomes(inherits, authz.OK); p != nil && p.Scopes.String() != "other" {
+		t.Errorf("after the user's change: %q", p.Scopes)
+	}
+	if err := file.DeleteUser("alice"); err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(inherits, authz.DisabledUser)
+}
+
+// becomes waits until the token is answered so; files are followed on another goroutine.
+func (b *tokenBench) becomes(token string, want authz.Reason) *authz.Principal {
+	b.t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		p, got := b.ask(token)
+		if got == want {
+			return p
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("the token is %s, and never became %s", got, want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestJWTCache: what is known is not verified again, and is judged anew all the same.
+func TestJWTCache(t *testing.T) {
+	b := newTokenBench(t, nil)
+	token := b.mint("ES256", map[string]any{"nbf": tokenNow.Unix() - 60})
+	first, _ := b.ask(token)
+	if again, _ := b.ask(token); first == nil || again != first || b.keys.finds.Load() != 1 {
+		t.Errorf("the second time did not come from the cache (%d look-ups)", b.keys.finds.Load())
+	}
+	b.now = tokenNow.Add(time.Hour + 29*time.Second)
+	b.wants(token, authz.OK, "in the leeway, from the cache")
+	b.now = tokenNow.Add(time.Hour + 30*time.Second)
+	if p := b.wants(token, authz.ExpiredToken, "expired, from the cache"); p == nil || p.User != "alice" {
+		t.Error("the log is not told whose token it was")
+	}
+	b.now = tokenNow.Add(-2 * time.Minute)
+	b.wants(token, authz.InvalidToken, "the clock was set back to before nbf")
+	b.now = tokenNow
+	b.wants(token, authz.OK, "and on again")
+
+	swapped := b.entries[1]["kid"]
+	b.keys.set.Store(keysOf(t, b.document(t, b.entries...)).set.Load())
+	if again, _ := b.ask(token); again == nil || again.User != "alice" {
+		t.Error("a refresh that brings the same keys ends tokens")
+	}
+	b.keys.set.Store(keysOf(t, b.document(t, b.entries[0], b.entries[2])).set.Load())
+	b.wants(token, authz.InvalidToken, "the key "+swapped+" is gone")
+	b.keys.set.Store(keysOf(t, newTokenIssuer(t).document(t)).set.Load())
+	b.wants(token, authz.InvalidToken, "another key has that id")
+}
+
+// TestRulesOfThoseWhoCached: a cache that outlives a verifier does not carry its verdicts to the next one.
+func TestRulesOfThoseWhoCached(t *testing.T) {
+	b := newTokenBench(t, nil)
+	token := b.mint("ES256", nil)
+	b.wants(token, authz.OK, "for api")
+	cfg := b.config
+	cfg.Issuers[0].Audiences = []string{"other"}
+	b.JWT = newJWT(t, cfg)
+	b.wants(token, authz.InvalidToken, "for another audience now")
+}
+
+// TestKeysThatCannotBeTold: 503, not 401; known tokens go on.
+func TestKeysThatCannotBeTold(t *testing.T) {
+	b := newTokenBench(t, nil)
+	known, other := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"sub": "bob"})
+	b.wants(known, authz.OK, "before")
+	b.keys.err = errors.New("the issuer is away")
+	b.wants(known, authz.OK, "known")
+	b.wants(other, authz.Unavailable, "unknown")
+	b.wants(b.mint("EdDSA", map[string]any{"aud": "x"}), authz.InvalidToken, "no good whatever the keys are")
+	finds := b.keys.finds.Load()
+	for range 10 {
+		b.wants("a.b.c", authz.InvalidToken, "junk")
+		b.wants(b.mint("EdDSA", map[string]any{"iss": "x"}), authz.InvalidToken, "an issuer that is none of ours")
+	}
+	if b.keys.finds.Load() != finds {
+		t.Error("junk asks for keys, and so could make them be fetched")
+	}
+	b.keys.err = nil
+	b.wants(other, authz.OK, "after")
+}
+
+// TestOneVerificationForEquals: who comes at the same time shares it, and is
+// not let in by it when meanwhile the key was withdrawn.
+func TestOneVerificationForEquals(t *testing.T) {
+	for _, withdrawn := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newTokenBench(t, nil)
+			token := b.mint("EdDSA", nil)
+			release := make(chan struct{})
+			b.keys.waits = func(context.Context) error { <-release; return nil }
+			reasons := make(chan authz.Reason, 10)
+			for range 10 {
+				go func() { _, r := b.ask(token); reasons <- r }()
+			}
+			synctest.Wait()
+			if n := b.keys.finds.Load(); n != 1 {
+				t.Errorf("%d verifications at the same time", n)
+			}
+			want := authz.OK
+			if withdrawn {
+				b.keys.set.Store(keysOf(t, b.document(t, b.entries[:2]...)).set.Load())
+				want = authz.InvalidToken
+			}
+			close(release)
+			for range 10 {
+				if got := <-reasons; got != want {
+					t.Errorf("%s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestRevokedWhileItIsVerified: a change between the question and the answer counts.
+func TestRevokedWhileItIsVerified(t *testing.T) {
+	list := &revocationList{jtis: map[string]bool{}}
+	b := newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = &revokedSoon{revocationList: list} })
+	if _, got := b.ask(b.mint("EdDSA", map[string]any{"jti": "one"})); got != authz.RevokedToken {
+		t.Errorf("%s: revoked between the question and the answer", got)
+	}
+}
+
+// revokedSoon revokes what it has just been asked about.
+type revokedSoon struct{ *revocationList }
+
+func (r *revokedSoon) Revoked(jti, subject string, issuedAt time.Time) bool {
+	revoked := r.revocationList.Revoked(jti, subject, issuedAt)
+	r.change(func() { r.jtis[jti] = true })
+	return revoked
+}
+
+// TestAnothersTimeOut: one who verified for others and ran out of time does not refuse them.
+func TestAnothersTimeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTokenBench(t, nil)
+		token := b.mint("EdDSA", nil)
+		first := true
+		b.keys.waits = func(ctx context.Context) error {
+			if first {
+				first = false
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		hurried, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		reasons := make(chan authz.Reason, 1)
+		go func() { _, r := askJWT(b.JWT, hurried, token, b.now); reasons <- r }()
+		synctest.Wait()
+		if _, got := askJWT(b.JWT, t.Context(), token, b.now); got != authz.OK {
+			t.Errorf("who had time: %s", got)
+		}
+		if got := <-reasons; got != authz.Unavailable {
+			t.Errorf("who had none: %s", got)
+		}
+	})
+}

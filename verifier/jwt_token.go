@@ -1,0 +1,109 @@
+package verifier
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"keyward/authz"
+	"keyward/jwks"
+	"keyward/keystore"
+)
+
+// jwtToken is a token whose signature and claims are right. But for the number
+// of the revocations it is never changed.
+type jwtToken struct {
+	by        *JWT // whose rules it was judged by; a cache may outlive them
+	issuer    *jwtIssuer
+	principal *authz.Principal
+	key       *jwks.Key
+	user      *keystore.User // nil where subjects are no users
+
+	inheritScopes bool // the token names no scopes: the user's hold
+
+	jti      string
+	issuedAt time.Time // zero: not told
+	from     time.Time // accepted from then on, leeway included
+	until    time.Time // and no longer than to then
+
+	// unrevoked is the Revocations' number, read before they were asked and said no.
+	unrevoked atomic.Uint64
+}
+
+// token makes one of claims that the key's signature is good for. It shares no
+// memory with the token's text, which the cache would keep alive.
+func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
+	t := &jwtToken{
+		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: c.issuedAt,
+		until: c.expires.Add(i.Leeway),
+		principal: &authz.Principal{
+			Method: i.Method, User: strings.Clone(c.subject), Issuer: i.Issuer, Scopes: c.scopes,
+			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: c.expires,
+		},
+	}
+	for _, begin := range [...]time.Time{c.notBefore, c.issuedAt} {
+		if !begin.IsZero() && t.from.Before(begin.Add(-i.Leeway)) {
+			t.from = begin.Add(-i.Leeway)
+		}
+	}
+	t.inheritScopes = i.Users && !c.hasScopes
+	return t
+}
+
+func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
+
+// holds tells whether a token found good earlier still is, but for its expiry.
+// That is judged by whoever asked, who can say it.
+func (j *JWT) holds(t *jwtToken, now time.Time) bool {
+	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Holds(t.key) &&
+		(t.user == nil || !t.user.Superseded()) && j.stillUnrevoked(t)
+}
+
+func (j *JWT) stillUnrevoked(t *jwtToken) bool {
+	r := j.cfg.Revocations
+	return r == nil || r.Changes() == t.unrevoked.Load() || j.checkRevoked(t) == nil
+}
+
+// checkRevoked asks the revocations. The number is read first: what is
+// revoked in between counts as a change.
+func (j *JWT) checkRevoked(t *jwtToken) error {
+	r := j.cfg.Revocations
+	if r == nil {
+		return nil
+	}
+	if err := r.Ready(); err != nil {
+		return fmt.Errorf("looking up a revoked token: %w", err)
+	}
+	changes := r.Changes()
+	if r.Revoked(t.jti, t.principal.User, t.issuedAt) {
+		return &authz.Refusal{Reason: authz.RevokedToken, Principal: t.principal}
+	}
+	t.unrevoked.Store(changes)
+	return nil
+}
+
+// admit asks of a token that is good in itself whether it and its user may
+// still be used, and gives the principal what is the user's. The token is
+// nobody else's yet.
+func (j *JWT) admit(t *jwtToken) error {
+	if err := j.checkRevoked(t); err != nil {
+		return err
+	}
+	if !t.issuer.Users {
+		return nil
+	}
+	if err := j.cfg.Users.Ready(); err != nil {
+		return fmt.Errorf("looking up the user of a token: %w", err)
+	}
+	user, ok := j.cfg.Users.Lookup(t.principal.User)
+	if !ok || user.Disabled {
+		return &authz.Refusal{Reason: authz.DisabledUser, Principal: t.principal}
+	}
+	t.user = user
+	t.principal.UserPaths = user.Paths
+	if t.inheritScopes {
+		t.principal.Scopes = user.Scopes
+	}
+	return nil
+}

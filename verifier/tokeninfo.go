@@ -1,0 +1,59 @@
+package verifier
+
+import (
+	"context"
+	"time"
+
+	"keyward/authz"
+)
+
+// TokenInfo is what an authorization server says of a token (RFC 7662 section
+// 2.2). Texts are at most 255 bytes and without control characters; "" and
+// the zero Time stand for what was not said. The zero TokenInfo is inactive.
+type TokenInfo struct {
+	Active bool
+
+	Subject, Username, ClientID string // section 2.2: sub, username, client_id
+	Issuer, JTI                 string
+	Audience                    []string
+	Scopes                      authz.Scopes
+
+	// TokenType is token_type; Use is token_use, or else typ, by which servers
+	// tell refresh and ID tokens from access tokens.
+	TokenType, Use string
+	// Bound tells that the token is good only with a proof that its sender has
+	// a key (RFC 7800: cnf).
+	Bound bool
+
+	ExpiresAt, IssuedAt, NotBefore time.Time
+}
+
+// bearer tells whether whoever shows the token may use it: an access token,
+// and none that wants a proof beside it. A server asked about a refresh token
+// says that it is active, too.
+func (i *TokenInfo) bearer() bool {
+	return !i.Bound && isAccess(i.TokenType) && isAccess(i.Use)
+}
+
+// isAccess knows the names that servers give to access tokens, in ASCII of either case.
+func isAccess(name string) bool {
+	lower := []byte(name)
+	for i, c := range lower {
+		if 'A' <= c && c <= 'Z' {
+			lower[i] = c + 'a' - 'A'
+		}
+	}
+	switch string(lower) {
+	case "", "bearer", "access", "access_token", "jwt", "at+jwt", "application/at+jwt":
+		return true
+	default:
+		return false
+	}
+}
+
+// Introspector asks an authorization server about a token.
+type Introspector interface {
+	// Introspect returns what the server says. Any error means that nobody can
+	// tell. It returns in bounded time, and soon after ctx ends.
+	Introspect(ctx context.Context, token authz.Secret) (*TokenInfo, error)
+}
