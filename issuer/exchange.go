@@ -1,0 +1,120 @@
+package issuer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// What can go wrong between us and a server. Nothing of what the server sent
+// is in an error: net/http's own would quote it.
+var (
+	errTimeout     = errors.New("no answer in time")
+	errGone        = errors.New("given up before there was an answer")
+	errRefused     = errors.New("connection refused")
+	errName        = errors.New("the host name cannot be resolved")
+	errCertificate = errors.New("its certificate is not trusted")
+	errRedirects   = errors.New("too many redirects")
+	errDowngrade   = errors.New("a redirect from https to http")
+	errTooLarge    = errors.New("the answer is too large")
+	errBroken      = errors.New("the answer broke off, or is no HTTP")
+)
+
+// statusError is an answer other than 200.
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+
+const maxRedirects = 3
+
+// newClient returns a client by the given one's transport (nil: our own), that
+// keeps no cookies and follows redirects only by our rule.
+func newClient(given *http.Client, redirect func(*http.Request, []*http.Request) error) *http.Client {
+	if given != nil && given.Transport != nil {
+		return &http.Client{Transport: given.Transport, CheckRedirect: redirect}
+	}
+	return &http.Client{Transport: newTransport(), CheckRedirect: redirect}
+}
+
+// newTransport returns one that gives up early. The whole exchange is bounded
+// by its context; these bounds say what was slow.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    3 * time.Second,
+		ResponseHeaderTimeout:  5 * time.Second,
+		IdleConnTimeout:        30 * time.Second,
+		MaxIdleConnsPerHost:    maxInFlight,
+		MaxResponseHeaderBytes: 32 << 10,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// keepSafe is the redirect rule for documents that anybody may read.
+func keepSafe(r *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return errRedirects
+	}
+	if via[len(via)-1].URL.Scheme == "https" && r.URL.Scheme != "https" {
+		return errDowngrade
+	}
+	return nil
+}
+
+// stay is the redirect rule for requests that carry secrets: the redirect is
+// the answer.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// exchange sends the request and returns the body of a 200 answer, at most limit bytes.
+func exchange(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, plain(r.Context(), err)
+	}
+	defer answer.Body.Close()
+	// What is not 200 is read too, or the connection could not be used again.
+	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, plain(r.Context(), err)
+	case answer.StatusCode != http.StatusOK:
+		return nil, statusError(answer.StatusCode)
+	case int64(len(body)) > limit:
+		return nil, errTooLarge
+	default:
+		return body, nil
+	}
+}
+
+// plain says what went wrong in words of ours.
+func plain(ctx context.Context, err error) error {
+	for _, own := range []error{errRedirects, errDowngrade} {
+		if errors.Is(err, own) {
+			return own
+		}
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errGone
+	}
+	if timed, ok := errors.AsType[net.Error](err); ok && timed.Timeout() || ctx.Err() != nil {
+		return errTimeout
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return errRefused
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return errName
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errCertificate
+	}
+	return errBroken
+}

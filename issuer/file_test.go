@@ -1,0 +1,111 @@
+package issuer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"keyward/issuer"
+	"keyward/jwks"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func findIn(f *issuer.File, kid, algorithm string) (*jwks.Key, error) {
+	return f.Find(context.Background(), kid, true, algorithm, time.Now())
+}
+
+func TestJWKSFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jwks.json")
+	var log bytes.Buffer
+	seen := &counter{}
+	f := issuer.NewJWKSFile(path, slog.New(slog.NewTextHandler(&log, nil)), seen)
+	if f.Path() != path || f.Ready() == nil || seen.failed.Load() != 1 {
+		t.Errorf("a missing file: path %s, ready %v, %d failures", f.Path(), f.Ready(), seen.failed.Load())
+	}
+	if _, err := findIn(f, "a", "EdDSA"); !cannotTell(err) {
+		t.Errorf("with no file: %v", err)
+	}
+	write(t, path, jwkSet(jwk(t, "a")))
+	f.Reload()
+	key, err := findIn(f, "a", "EdDSA")
+	if err != nil || !f.Holds(key) || f.Ready() != nil {
+		t.Fatalf("key %v, error %v, ready %v", key, err, f.Ready())
+	}
+	for name, text := range map[string]string{
+		"empty": "", "no JSON": "keyword-of-the-file", "no keys": jwkSet(), "private": jwkSet(strings.Replace(jwk(t, "b"), "{", `{"d":"AA",`, 1)),
+		"oversize": jwkSet(jwk(t, "b")) + strings.Repeat(" ", 512<<10),
+	} {
+		write(t, path, text)
+		failed := seen.failed.Load()
+		f.Reload()
+		if again, err := findIn(f, "a", "EdDSA"); err != nil || again != key || !f.Holds(key) || f.Ready() != nil || seen.failed.Load() != failed+1 {
+			t.Errorf("%s: the last good keys are not in force: %v, %v", name, again, err)
+		}
+	}
+	if strings.Contains(log.String(), "keyword-of-the-file") || !strings.Contains(log.String(), path) {
+		t.Errorf("log: %s", log.String())
+	}
+	write(t, path, jwkSet(jwk(t, "b")))
+	if f.Reload(); f.Holds(key) || seen.ok.Load() != 2 {
+		t.Errorf("a key that left the file is still held, or the observer was not told (%d)", seen.ok.Load())
+	}
+	if _, err := findIn(f, "a", "EdDSA"); !errors.Is(err, jwks.ErrNoKey) {
+		t.Errorf("a key that left the file: %v", err)
+	}
+}
+
+func TestSecretFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	write(t, path, "too short")
+	f := issuer.NewSecretFile(path, nil, nil)
+	if _, err := findIn(f, "", "HS256"); !cannotTell(err) || f.Ready() == nil || f.Holds(&jwks.Key{}) {
+		t.Errorf("a short secret: %v", err)
+	}
+	write(t, path, strings.Repeat("s", 64)+"\n")
+	f.Reload()
+	key, err := f.Find(context.Background(), "", false, "HS256", time.Now())
+	if err != nil || string(key.Verify().([]byte)) != strings.Repeat("s", 64) {
+		t.Errorf("key %v, error %v", key, err)
+	}
+	write(t, path, strings.Repeat("s", 5<<10))
+	if f.Reload(); !f.Holds(key) {
+		t.Error("an oversized file took the place of a good one")
+	}
+}
+
+// TestNoRegularFile: a pipe or a device would never end.
+func TestNoRegularFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, dir, os.DevNull} {
+		within(t, slack, "reading "+path, func() {
+			if issuer.NewSecretFile(path, nil, nil).Ready() == nil {
+				t.Errorf("%s was read", path)
+			}
+		})
+	}
+	link := filepath.Join(dir, "link") // as Kubernetes mounts files
+	write(t, filepath.Join(dir, "jwks.json"), jwkSet(jwk(t, "a")))
+	if err := os.Symlink("jwks.json", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := issuer.NewJWKSFile(link, nil, nil).Ready(); err != nil {
+		t.Errorf("a link: %v", err)
+	}
+}

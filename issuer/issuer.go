@@ -1,0 +1,51 @@
+// Package issuer hears what the issuers of tokens say: their keys, over the
+// network or from files, and what becomes of a single token (RFC 7662). It
+// believes nothing that is not wholly well formed, keeps the last good keys
+// whatever comes after them, and never lets a check wait for an issuer longer
+// than a bound. Whether a token is good it leaves to others.
+package issuer
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// Observer is told of each attempt to read an issuer's keys, err being nil
+// where what was read is now in force. It is called from one goroutine at a
+// time and must not wait.
+type Observer interface{ Refreshed(err error) }
+
+// unobserved is the Observer of who gave none.
+type unobserved struct{}
+
+func (unobserved) Refreshed(error) {}
+
+func observed(o Observer) Observer {
+	if o == nil {
+		return unobserved{}
+	}
+	return o
+}
+
+// checkURL holds what an operator wrote, or an issuer said, to a URL that can
+// be asked: absolute, http or https, with a host.
+func checkURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "" || u.Fragment != "":
+		return nil, errors.New("it must be an absolute URL without a fragment")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("its scheme must be https or http")
+	default:
+		return u, nil
+	}
+}
+
+func operatorURL(field, text string) (*url.URL, error) {
+	u, err := checkURL(text)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %s: %w", field, err)
+	}
+	return u, nil
+}

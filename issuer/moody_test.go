@@ -1,0 +1,180 @@
+package issuer_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// moody is a real HTTP server that misbehaves on cue.
+type moody struct {
+	t     *testing.T
+	addr  string
+	mood  atomic.Pointer[http.HandlerFunc]
+	hits  atomic.Int64
+	stop  context.Context // ends with the test, for those that hang
+	serve *http.Server
+}
+
+func newMoody(t *testing.T) *moody {
+	t.Helper()
+	stop, cancel := context.WithCancel(context.Background())
+	m := &moody{t: t, addr: "127.0.0.1:0", stop: stop}
+	m.be(says("{}"))
+	m.start()
+	t.Cleanup(func() { cancel(); m.die() })
+	return m
+}
+
+// start listens, at the same address again after die.
+func (m *moody) start() {
+	m.t.Helper()
+	listener, err := net.Listen("tcp", m.addr)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.addr = listener.Addr().String()
+	m.serve = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.hits.Add(1)
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
+		(*m.mood.Load())(w, r)
+	})}
+	go func(s *http.Server) { _ = s.Serve(listener) }(m.serve)
+}
+
+// die closes the listener and cuts every connection.
+func (m *moody) die() { _ = m.serve.Close() }
+
+func (m *moody) be(mood http.HandlerFunc) { m.mood.Store(&mood) }
+func (m *moody) url() string              { return "http://" + m.addr }
+
+func says(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+// refuses cuts the connection without a word.
+func refuses(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_ = conn.Close()
+	}
+}
+
+// babbles answers with what is no HTTP.
+func babbles(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_, _ = io.WriteString(conn, "550 secret-of-the-server\r\n")
+		_ = conn.Close()
+	}
+}
+
+// breaksOff promises more than it sends.
+func breaksOff(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)+10))
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func (m *moody) hangs(_ http.ResponseWriter, r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-m.stop.Done():
+	}
+}
+
+// drips sends a byte now and then, for ever.
+func (m *moody) drips(w http.ResponseWriter, r *http.Request) {
+	for {
+		if _, err := io.WriteString(w, " "); err != nil {
+			return
+		}
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-m.stop.Done():
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func redirects(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, "/again"+r.URL.Path, http.StatusTemporaryRedirect)
+}
+
+// moods are all the ways to go wrong, but for the server that is not there at all.
+func (m *moody) moods(good string) map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"refuses": refuses, "babbles": babbles, "hangs": m.hangs, "drips": m.drips, "redirects": redirects,
+		"500": status(500), "503": status(503), "404": status(404), "401": status(401), "204": status(204),
+		"500 with a good body": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, good) },
+		"HTML":                 says("<!doctype html><title>Sign in</title>"),
+		"empty":                says(""), "empty object": says("{}"), "null": says("null"), "array": says("[" + good + "]"),
+		"breaks off":      breaksOff(good),
+		"truncated":       says(good[:len(good)-1]),
+		"oversize":        says(good[:len(good)-1] + strings.Repeat(" ", 512<<10) + "}"),
+		"twice":           says(good + good),
+		"duplicate":       says(good[:len(good)-1] + "," + good[1:]),
+		"no UTF-8":        says(good[:len(good)-1] + ",\"x\":\"\xff\"}"),
+		"byte order mark": says("\ufeff" + good),
+	}
+}
+
+// jwk is a fresh public key of that id.
+func jwk(t *testing.T, kid string) string {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","kid":%q,"x":%q}`, kid, base64.RawURLEncoding.EncodeToString(public))
+}
+
+func jwkSet(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+
+// within runs what must not hang.
+func within(t *testing.T, limit time.Duration, what string, do func()) {
+	t.Helper()
+	began := time.Now()
+	do()
+	if took := time.Since(began); took > limit {
+		t.Errorf("%s took %s, more than %s", what, took, limit)
+	}
+}
+
+// soon waits until the condition holds.
+func soon(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 10 s", what)
+		}
+	}
+}
+
+// counter is an issuer.Observer.
+type counter struct{ ok, failed atomic.Int64 }
+
+func (c *counter) Refreshed(err error) {
+	if err == nil {
+		c.ok.Add(1)
+	} else {
+		c.failed.Add(1)
+	}
+}

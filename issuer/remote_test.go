@@ -1,0 +1,373 @@
+package issuer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/issuer"
+	"keyward/jwks"
+)
+
+const slack = 2 * time.Second // what a busy machine may add to a bound
+
+func newRemote(t *testing.T, cfg issuer.RemoteConfig) *issuer.Remote {
+	t.Helper()
+	if cfg.Name == "" {
+		cfg.Name = "test"
+	}
+	r, err := issuer.NewRemote(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func find(r *issuer.Remote, kid string) (*jwks.Key, error) {
+	return r.Find(context.Background(), kid, true, "EdDSA", time.Now())
+}
+
+// finds waits until the key is known.
+func finds(t *testing.T, r *issuer.Remote, kid string) *jwks.Key {
+	t.Helper()
+	var key *jwks.Key
+	soon(t, "key "+kid, func() (found bool) {
+		var err error
+		key, err = find(r, kid)
+		return err == nil
+	})
+	return key
+}
+
+// cannotTell holds an error to being neither nil nor a word about the token.
+func cannotTell(err error) bool {
+	return err != nil && !errors.Is(err, jwks.ErrNoKey) && !errors.Is(err, jwks.ErrManyKeys)
+}
+
+func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
+	m := newMoody(t)
+	m.be(says(jwkSet(jwk(t, "a"))))
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: slack})
+	key, err := find(r, "a")
+	if err != nil || !r.Holds(key) {
+		t.Fatalf("key %v, error %v", key, err)
+	}
+	if _, err := find(r, "b"); !errors.Is(err, jwks.ErrNoKey) {
+		t.Errorf("unknown key just after a refresh: %v, want %v", err, jwks.ErrNoKey)
+	}
+	if _, err := r.Find(context.Background(), "a", true, "RS256", time.Now()); !errors.Is(err, jwks.ErrNoKey) {
+		t.Errorf("a key of another algorithm: %v", err)
+	}
+	if n := m.hits.Load(); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+// TestMoods: whatever the issuer does, known keys are found at once, unknown
+// ones are nobody's word soon, and a new key is known once the issuer is well.
+func TestMoods(t *testing.T) {
+	m := newMoody(t)
+	first := jwk(t, "first")
+	good := jwkSet(first, jwk(t, "second"))
+	moods := m.moods(good)
+	private := strings.Replace(jwk(t, "x"), "{", `{"d":"AAAA",`, 1)
+	moods["private"] = says(jwkSet(first, private))
+	moods["no keys"] = says(jwkSet())
+	moods["dead"] = nil
+	for name, mood := range moods {
+		t.Run(name, func(t *testing.T) {
+			m.be(says(jwkSet(first)))
+			seen := &counter{}
+			const wait = 50 * time.Millisecond
+			r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: wait, Observer: seen})
+			known := finds(t, r, "first")
+			if m.be(mood); mood == nil {
+				m.be(says(good))
+				m.die()
+			}
+			for range 3 {
+				within(t, wait+slack, "an unknown key", func() {
+					if _, err := find(r, "second"); !cannotTell(err) {
+						t.Errorf("error %v, want one that says nobody can tell", err)
+					}
+				})
+			}
+			within(t, slack, "a known key", func() {
+				for range 1000 {
+					if key, err := find(r, "first"); err != nil || key != known || !r.Holds(key) {
+						t.Fatalf("known key: %v, %v", key, err)
+					}
+				}
+			})
+			if mood == nil {
+				m.start()
+			}
+			if name == "hangs" || name == "drips" {
+				return // nothing heals before the time-out; TestSlowIssuer has the time for it
+			}
+			m.be(says(good))
+			finds(t, r, "second")
+			if seen.failed.Load() == 0 || seen.ok.Load() < 2 {
+				t.Errorf("observed %d good and %d bad refreshes", seen.ok.Load(), seen.failed.Load())
+			}
+		})
+	}
+}
+
+// TestBadAtFirst: with nothing loaded every check is told that nobody can
+// tell, soon, and it heals without being asked.
+func TestBadAtFirst(t *testing.T) {
+	good := jwkSet(jwk(t, "a"))
+	var servers []*moody
+	var remotes []*issuer.Remote
+	for _, name := range []string{"refuses", "500", "HTML", "empty", "truncated", "oversize", "redirects"} {
+		m := newMoody(t)
+		m.be(m.moods(good)[name])
+		r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: 50 * time.Millisecond})
+		within(t, slack, name+": a check", func() {
+			if _, err := find(r, "a"); !cannotTell(err) {
+				t.Errorf("%s: error %v", name, err)
+			}
+		})
+		servers, remotes = append(servers, m), append(remotes, r)
+	}
+	for _, m := range servers {
+		m.be(says(good))
+	}
+	for _, r := range remotes {
+		finds(t, r, "a")
+	}
+}
+
+// TestHangsAtFirst: nobody waits for an issuer that does not answer, longer than the bound.
+func TestHangsAtFirst(t *testing.T) {
+	m := newMoody(t)
+	m.be(m.hangs)
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url()})
+	within(t, slack, "ten checks while the issuer hangs", func() {
+		for range 10 {
+			if _, err := find(r, "a"); !cannotTell(err) {
+				t.Errorf("error %v", err)
+			}
+		}
+	})
+	within(t, slack, "closing while the issuer hangs", func() { _ = r.Close() })
+	within(t, slack, "a check after the end", func() {
+		if _, err := find(r, "a"); !cannotTell(err) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestCrowdAsksOnce: many checks with keys that are not known make one request.
+func TestCrowdAsksOnce(t *testing.T) {
+	m := newMoody(t)
+	good := jwkSet(jwk(t, "a"))
+	m.be(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(20 * time.Millisecond)
+		says(good)(w, r)
+	})
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Hour, Wait: 5 * slack})
+	crowd(200, func(int) {
+		if _, err := find(r, "a"); err != nil {
+			t.Errorf("the key: %v", err)
+		}
+		if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
+			t.Errorf("junk: %v", err)
+		}
+	})
+	if n := m.hits.Load(); n != 1 {
+		t.Errorf("%d requests for 200 checks, want 1", n)
+	}
+}
+
+// crowd runs n at a time and waits for them.
+func crowd(n int, do func(i int)) {
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		group.Go(func() { <-start; do(i) })
+	}
+	close(start)
+	group.Wait()
+}
+
+func TestKeyThatLeaves(t *testing.T) {
+	m := newMoody(t)
+	a, b := jwk(t, "a"), jwk(t, "b")
+	m.be(says(jwkSet(a)))
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: slack})
+	key := finds(t, r, "a")
+	m.be(says(jwkSet(b)))
+	finds(t, r, "b")
+	if r.Holds(key) {
+		t.Error("a key that left the set is still held")
+	}
+	if _, err := find(r, "a"); !errors.Is(err, jwks.ErrNoKey) {
+		t.Errorf("a key that left the set: %v", err)
+	}
+	m.be(says(jwkSet(jwk(t, "a"))))
+	if finds(t, r, "a"); r.Holds(key) {
+		t.Error("another key of the same id is taken for the one that left")
+	}
+}
+
+func TestCheckThatGivesUp(t *testing.T) {
+	m := newMoody(t)
+	m.be(m.hangs)
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: time.Hour})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	within(t, slack, "a check with a deadline", func() {
+		if _, err := r.Find(ctx, "a", true, "EdDSA", time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestDiscovery(t *testing.T) {
+	m := newMoody(t)
+	keys := jwkSet(jwk(t, "a"))
+	route := func(path, metadata string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case path:
+				says(metadata)(w, r)
+			case "/keys":
+				says(keys)(w, r)
+			default:
+				http.NotFound(w, r)
+			}
+		}
+	}
+	issuerURL := m.url() + "/tenant/"
+	metadata := `{"issuer":"` + issuerURL + `","jwks_uri":"` + m.url() + `/keys"}`
+	m.be(route("/tenant/.well-known/openid-configuration", metadata))
+	r := newRemote(t, issuer.RemoteConfig{Issuer: issuerURL, MinInterval: time.Nanosecond, Wait: slack})
+	finds(t, r, "a")
+
+	// The issuer moves its keys: the old place fails once, and is asked for anew.
+	keys = jwkSet(jwk(t, "b"))
+	moved := strings.Replace(metadata, "/keys", "/moved", 1)
+	m.be(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			says(keys)(w, r)
+			return
+		}
+		status(404)(w, r)
+		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
+			t.Error("discovery was asked while a check waited")
+		}
+	})
+	if _, err := find(r, "b"); !cannotTell(err) {
+		t.Errorf("the keys are gone: %v", err)
+	}
+	m.be(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			says(keys)(w, r)
+			return
+		}
+		route("/tenant/.well-known/openid-configuration", moved)(w, r)
+	})
+	finds(t, r, "b")
+}
+
+// TestForeignMetadata: an issuer's metadata that names another is not believed.
+func TestForeignMetadata(t *testing.T) {
+	m := newMoody(t)
+	m.be(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			t.Error("the keys were asked for")
+		}
+		says(`{"issuer":"`+m.url()+`/other","jwks_uri":"`+m.url()+`/keys"}`)(w, r)
+	})
+	r := newRemote(t, issuer.RemoteConfig{Issuer: m.url(), Wait: slack})
+	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "another issuer") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestDowngrade: keys of an https issuer are not read over http, whoever says so.
+func TestDowngrade(t *testing.T) {
+	m := newMoody(t)
+	m.be(says(jwkSet(jwk(t, "a"))))
+	safe := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, m.url(), http.StatusFound)
+	}))
+	t.Cleanup(safe.Close)
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: safe.URL, Client: safe.Client(), Wait: slack})
+	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "from https to http") {
+		t.Errorf("error %v", err)
+	}
+	if m.hits.Load() != 0 {
+		t.Error("the http server was asked")
+	}
+}
+
+func TestUntrustedCertificate(t *testing.T) {
+	safe := httptest.NewUnstartedServer(says(jwkSet(jwk(t, "a"))))
+	safe.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	safe.StartTLS()
+	t.Cleanup(safe.Close)
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: safe.URL, Wait: slack})
+	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestGoodRedirectAndNoCookies(t *testing.T) {
+	m := newMoody(t)
+	keys := jwkSet(jwk(t, "a"))
+	m.be(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") != "" {
+			t.Error("a cookie came back")
+		}
+		http.SetCookie(w, &http.Cookie{Name: "track", Value: "me"})
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, "/there", http.StatusFound)
+			return
+		}
+		says(keys)(w, r)
+	})
+	finds(t, newRemote(t, issuer.RemoteConfig{JWKSURL: m.url() + "/"}), "a")
+}
+
+// TestErrorsQuoteNothing: neither errors nor the log repeat what a server sent.
+func TestErrorsQuoteNothing(t *testing.T) {
+	m := newMoody(t)
+	m.be(babbles)
+	var log bytes.Buffer
+	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	_, err := find(r, "a")
+	_ = r.Close()
+	if err == nil || strings.Contains(err.Error()+log.String(), "secret-of-the-server") || !strings.Contains(log.String(), "issuer=test") {
+		t.Errorf("error %v, log %s", err, log.String())
+	}
+}
+
+func TestRemoteConfig(t *testing.T) {
+	for name, cfg := range map[string]issuer.RemoteConfig{
+		"nothing":              {},
+		"no URL":               {JWKSURL: "keys.json"},
+		"other scheme":         {JWKSURL: "file:///keys.json"},
+		"no host":              {JWKSURL: "https:///keys"},
+		"no host but a port":   {JWKSURL: "https://:443/keys"},
+		"fragment":             {JWKSURL: "https://issuer.test/keys#a"},
+		"issuer is a name":     {Issuer: "me"},
+		"issuer with a query":  {Issuer: "https://issuer.test/?a=b"},
+		"issuer with a ? only": {Issuer: "https://issuer.test/?"},
+	} {
+		if r, err := issuer.NewRemote(cfg); err == nil {
+			_ = r.Close()
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

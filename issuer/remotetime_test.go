@@ -1,0 +1,269 @@
+package issuer_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keyward/issuer"
+	"keyward/jwks"
+)
+
+// scripted is a transport in a bubble of time: what it answers, after how long.
+type scripted struct {
+	mu    sync.Mutex
+	body  string // "": a connection that breaks
+	takes time.Duration
+	asked atomic.Int64
+}
+
+// turns changes the answer from now on.
+func (s *scripted) turns(body string, takes time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.body, s.takes = body, takes
+}
+
+func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.asked.Add(1)
+	s.mu.Lock()
+	body, takes := s.body, s.takes
+	s.mu.Unlock()
+	select {
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	case <-time.After(takes):
+	}
+	if body == "" {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+// bubble runs a Remote over the transport, in time that is not real.
+func bubble(t *testing.T, s *scripted, run func(t *testing.T, r *issuer.Remote)) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote(t, issuer.RemoteConfig{JWKSURL: "https://issuer.test/keys", Client: &http.Client{Transport: s}})
+		run(t, r)
+	})
+}
+
+// passes lets the time pass and returns how often the issuer was asked in it.
+func (s *scripted) passes(d time.Duration) int64 {
+	before := s.asked.Load()
+	time.Sleep(d)
+	synctest.Wait()
+	return s.asked.Load() - before
+}
+
+func TestRefreshesNowAndThen(t *testing.T) {
+	s := &scripted{body: jwkSet(jwk(t, "a"))}
+	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+		if n := s.passes(time.Minute); n != 1 {
+			t.Errorf("%d requests in the first minute, want 1", n)
+		}
+		if n := s.passes(time.Hour); n < 10 || n > 14 {
+			t.Errorf("%d requests in an hour, want about 12", n)
+		}
+	})
+}
+
+// TestBackoff: a failing issuer is asked after 1, 2, 4 … seconds, up to the refresh interval, and heals unasked.
+func TestBackoff(t *testing.T) {
+	s := &scripted{}
+	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+		if n := s.passes(20 * time.Second); n != 5 { // 0, 1, 3, 7, 15
+			t.Errorf("%d requests in 20 s, want 5", n)
+		}
+		s.passes(time.Hour)
+		if n := s.passes(time.Hour); n < 10 || n > 14 {
+			t.Errorf("%d requests in a later hour, want about 12", n)
+		}
+		s.turns(jwkSet(jwk(t, "a")), 0)
+		s.passes(6 * time.Minute)
+		if _, err := find(r, "a"); err != nil {
+			t.Errorf("after the issuer healed: %v", err)
+		}
+	})
+}
+
+// TestUnknownKeysAreRateLimited: one question each MinInterval whatever is
+// asked; in between the last answer counts.
+func TestUnknownKeysAreRateLimited(t *testing.T) {
+	s := &scripted{body: jwkSet(jwk(t, "a"))}
+	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+		s.passes(time.Second)
+		before := s.asked.Load()
+		for range 60 * 100 { // a minute of junk
+			if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
+				t.Fatalf("junk: %v", err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := s.asked.Load() - before; n < 5 || n > 7 {
+			t.Errorf("%d requests in a minute of junk, want about 6", n)
+		}
+		s.turns("", 0)
+		s.passes(10 * time.Second)
+		began := s.asked.Load()
+		for range 100 {
+			if _, err := find(r, "junk"); !cannotTell(err) {
+				t.Fatalf("junk while the issuer fails: %v", err)
+			}
+			if _, err := find(r, "a"); err != nil {
+				t.Fatalf("a known key while the issuer fails: %v", err)
+			}
+		}
+		if n := s.asked.Load() - began; n != 1 {
+			t.Errorf("%d requests for a crowd at a failing issuer, want 1", n)
+		}
+	})
+}
+
+// TestNewKeyInACrowd: one question brings a new key to all who wait for it.
+func TestNewKeyInACrowd(t *testing.T) {
+	old := jwk(t, "old")
+	s := &scripted{body: jwkSet(old)}
+	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+		s.passes(10 * time.Second)
+		s.turns(jwkSet(old, jwk(t, "new")), 100*time.Millisecond)
+		before := s.asked.Load()
+		crowd(200, func(int) {
+			if _, err := find(r, "new"); err != nil {
+				t.Errorf("the new key: %v", err)
+			}
+			if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
+				t.Errorf("junk: %v", err)
+			}
+		})
+		if n := s.asked.Load() - before; n != 1 {
+			t.Errorf("%d requests for 200 checks, want 1", n)
+		}
+	})
+}
+
+// moving is a transport to an issuer that moves its keys.
+type moving struct {
+	metadata, keys atomic.Int64 // requests
+	place          atomic.Value // where the keys are said to be
+	lost           atomic.Bool  // and are not
+	document       string
+}
+
+func (m *moving) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, place := http.StatusNotFound, m.place.Load().(string)
+	body := ""
+	switch r.URL.Path {
+	case "/.well-known/openid-configuration":
+		m.metadata.Add(1)
+		answer, body = http.StatusOK, `{"issuer":"https://issuer.test","jwks_uri":"https://issuer.test`+place+`"}`
+	case place:
+		m.keys.Add(1)
+		if !m.lost.Load() {
+			answer, body = http.StatusOK, m.document
+		}
+	}
+	return &http.Response{StatusCode: answer, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+// TestDiscoveryGoesOn: a stream of junk puts it off neither while all is well
+// nor while the issuer fails.
+func TestDiscoveryGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &moving{document: jwkSet(jwk(t, "a"))}
+		m.place.Store("/old")
+		r := newRemote(t, issuer.RemoteConfig{Issuer: "https://issuer.test", Client: &http.Client{Transport: m}})
+		junk := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				_, _ = find(r, "junk")
+			}
+		}
+		junk(time.Hour)
+		if n := m.metadata.Load(); n < 10 || n > 14 {
+			t.Errorf("%d discoveries in an hour of junk, want about 12", n)
+		}
+		if n := m.keys.Load(); n < 300 || n > 400 {
+			t.Errorf("%d requests for the keys in an hour of junk, want about 370", n)
+		}
+		m.lost.Store(true)
+		junk(time.Hour)
+		m.place.Store("/new")
+		m.lost.Store(false)
+		junk(12 * time.Second)
+		if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
+			t.Errorf("after the keys are at another place: %v", err)
+		}
+	})
+}
+
+// TestSlowIssuer: a check waits 150 ms after the refresh began and not longer;
+// who comes later than that does not wait at all. What came too late counts then.
+func TestSlowIssuer(t *testing.T) {
+	s := &scripted{body: jwkSet(jwk(t, "a")), takes: time.Second}
+	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+		for _, want := range []time.Duration{150 * time.Millisecond, 0, 0} {
+			began := time.Now()
+			if _, err := find(r, "a"); !cannotTell(err) {
+				t.Errorf("error %v", err)
+			}
+			if took := time.Since(began); took != want {
+				t.Errorf("a check waited %s, want %s", took, want)
+			}
+		}
+		time.Sleep(time.Second)
+		if _, err := find(r, "a"); err != nil {
+			t.Errorf("after the answer: %v", err)
+		}
+		s.turns("", time.Hour)
+		time.Sleep(10 * time.Second)
+		if _, err := find(r, "new"); !cannotTell(err) {
+			t.Errorf("error %v", err)
+		}
+		s.turns(jwkSet(jwk(t, "new")), 0)
+		if n := s.passes(12 * time.Second); n != 1 {
+			t.Errorf("%d further requests: a refresh that hangs is not given up and tried anew", n)
+		}
+		if _, err := find(r, "new"); err != nil {
+			t.Errorf("after the time-out: %v", err)
+		}
+	})
+}
+
+// TestMoreThanMayWait: of a flood of checks with unknown keys some wait, and the rest do not.
+func TestMoreThanMayWait(t *testing.T) {
+	s := &scripted{body: jwkSet(jwk(t, "a")), takes: 100 * time.Millisecond}
+	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+		var turned atomic.Int64
+		crowd(3000, func(int) {
+			began := time.Now()
+			if _, err := find(r, "a"); cannotTell(err) && time.Since(began) == 0 {
+				turned.Add(1)
+			} else if err != nil {
+				t.Errorf("a check that waited: %v", err)
+			}
+		})
+		if n := turned.Load(); n != 3000-1024 {
+			t.Errorf("%d of 3000 were turned away", n)
+		}
+	})
+}
+
+// TestCloseEndsChecks: a check that waits ends with the Remote.
+func TestCloseEndsChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{takes: time.Hour}
+		r := newRemote(t, issuer.RemoteConfig{JWKSURL: "https://issuer.test", Client: &http.Client{Transport: s}, Wait: time.Hour})
+		go func() { time.Sleep(time.Second); _ = r.Close() }()
+		began := time.Now()
+		if _, err := r.Find(context.Background(), "a", true, "EdDSA", began); !cannotTell(err) || time.Since(began) != time.Second {
+			t.Errorf("error %v after %s", err, time.Since(began))
+		}
+	})
+}

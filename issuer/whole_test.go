@@ -1,0 +1,142 @@
+package issuer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/cache"
+	"keyward/issuer"
+	"keyward/verifier"
+)
+
+var (
+	_ verifier.KeySource    = (*issuer.Remote)(nil)
+	_ verifier.KeySource    = (*issuer.File)(nil)
+	_ verifier.Introspector = (*issuer.Introspector)(nil)
+)
+
+// introspection is the whole way of an opaque token, to the server at the URL.
+func introspection(t *testing.T, url string, timeout time.Duration) *verifier.Introspection {
+	t.Helper()
+	tokens, err := cache.New[verifier.KnownGrant](1000, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	negative, err := cache.New[struct{}](1000, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
+		Sources: []verifier.IntrospectionSource{{Name: "test", CacheTTL: time.Hour,
+			Introspector: newIntrospector(t, issuer.IntrospectorConfig{URL: url, Timeout: timeout})}},
+		Timeout:      timeout,
+		Fingerprints: verifier.NewFingerprints(), Tokens: tokens, Negative: negative,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// answer is a token's answer in one word: a user's name, a reason, or "?" where nobody can tell.
+func answer(v *verifier.Introspection, token string) string {
+	p, err := v.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}, time.Now())
+	refusal, refused := errors.AsType[*authz.Refusal](err)
+	switch {
+	case refused:
+		return refusal.Reason.String()
+	case err != nil:
+		return "?"
+	default:
+		return p.User
+	}
+}
+
+// TestTokensWhileTheServerIsUnwell: known tokens go on at once, unknown ones
+// are nobody's word soon and with few questions asked, and it heals by itself.
+func TestTokensWhileTheServerIsUnwell(t *testing.T) {
+	moods := newMoody(t).moods(activeToken)
+	moods["dead"] = nil
+	for name, mood := range moods {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMoody(t)
+			m.be(says(activeToken))
+			v := introspection(t, m.url(), 100*time.Millisecond)
+			soon(t, "a known token", func() bool { return answer(v, "known") == "alice" })
+			switch {
+			case name == "hangs":
+				m.be(m.hangs)
+			case name == "drips":
+				m.be(m.drips)
+			case mood == nil:
+				m.die()
+			default:
+				m.be(mood)
+			}
+			if name == "oversize" {
+				m.be(says(activeToken + strings.Repeat(" ", 64<<10)))
+			}
+			before := m.hits.Load()
+			within(t, 100*time.Millisecond+slack, "two hundred checks", func() {
+				crowd(200, func(i int) {
+					if got := answer(v, fmt.Sprint("unknown", i%10)); got != "?" {
+						t.Errorf("an unknown token: %s", got)
+					}
+					if got := answer(v, "known"); got != "alice" {
+						t.Errorf("a known token: %s", got)
+					}
+				})
+			})
+			limit := int64(200) // a server that answers quickly, if senselessly, is asked
+			switch name {
+			case "refuses", "babbles", "hangs", "drips", "500", "500 with a good body", "503", "401", "breaks off", "dead":
+				limit = 40 // ten tokens at a time, until the breaker cuts in
+			}
+			if n := m.hits.Load() - before; n > limit {
+				t.Errorf("%d questions for 200 checks, want at most %d", n, limit)
+			}
+			if mood == nil {
+				m.start()
+			}
+			m.be(says(activeToken))
+			soon(t, "an unknown token", func() bool { return answer(v, "unknown1") == "alice" })
+		})
+	}
+}
+
+// TestHerdAtAWellServer: one question a token, however many ask.
+func TestHerdAtAWellServer(t *testing.T) {
+	m := newMoody(t)
+	m.be(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(20 * time.Millisecond)
+		if strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") {
+			says(activeToken)(w, r)
+		}
+	})
+	v := introspection(t, m.url(), 5*slack)
+	crowd(200, func(int) {
+		if got := answer(v, "t"); got != "alice" {
+			t.Errorf("answer %s", got)
+		}
+	})
+	if n := m.hits.Load(); n > 2 { // one may have looked just before the first answer, and asked just after it
+		t.Errorf("%d questions about one token", n)
+	}
+	m.be(says(`{"active":false}`))
+	before := m.hits.Load()
+	crowd(200, func(int) {
+		if got := answer(v, "junk"); got != "invalid_token" {
+			t.Errorf("answer %s", got)
+		}
+	})
+	if n := m.hits.Load() - before; n > 2 {
+		t.Errorf("%d questions about one inactive token", n)
+	}
+}
