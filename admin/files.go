@@ -16,7 +16,8 @@ type FileMetrics struct {
 }
 
 // NewFileMetrics registers the metrics of one file, named keyward_NAME_….
-func NewFileMetrics(registry prometheus.Registerer, name string) (*FileMetrics, error) {
+// Where revocations are measured into is shared between files.
+func NewFileMetrics(registry prometheus.Registerer, name string, lag prometheus.Observer) (*FileMetrics, error) {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_" + name + "_reloads_total", Help: "Times the file was read anew as a whole, or could not be.",
 	}, []string{"result"})
@@ -31,20 +32,19 @@ func NewFileMetrics(registry prometheus.Registerer, name string) (*FileMetrics, 
 	}
 	return &FileMetrics{
 		ok: reloads.WithLabelValues("ok"), failed: reloads.WithLabelValues("error"),
-		badLines: badLines, lastSuccess: lastSuccess,
+		badLines: badLines, lastSuccess: lastSuccess, lag: lag,
 	}, nil
 }
 
-// MeasureRevocations registers the histogram of the time from a revocation's
+// NewRevocationLag registers the histogram of the time from a revocation's
 // being written to its being in force here.
-func (m *FileMetrics) MeasureRevocations(registry prometheus.Registerer) error {
+func NewRevocationLag(registry prometheus.Registerer) (prometheus.Observer, error) {
 	lag := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "keyward_revocation_lag_seconds",
 		Help:    "Time from the writing of a revocation to its being in force.",
 		Buckets: []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 30, 120},
 	})
-	m.lag = lag
-	return registry.Register(lag)
+	return lag, registry.Register(lag)
 }
 
 // Reloaded counts a look at the whole file.
@@ -64,9 +64,7 @@ func (m *FileMetrics) Succeeded(at time.Time) { m.lastSuccess.Set(float64(at.Uni
 
 // Revoked notes how long a revocation took to be in force.
 func (m *FileMetrics) Revoked(lag time.Duration) {
-	if m.lag != nil {
-		m.lag.Observe(max(lag, 0).Seconds())
-	}
+	m.lag.Observe(max(lag, 0).Seconds())
 }
 
 func registerAll(registry prometheus.Registerer, collectors ...prometheus.Collector) error {

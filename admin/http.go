@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
@@ -13,8 +14,9 @@ import (
 )
 
 // Handler serves the admin listener. Ready returns why requests can't be
-// judged now, nil when they can.
-func Handler(gatherer prometheus.Gatherer, ready func() error) http.Handler {
+// judged now, nil when they can. Usage returns what is known of a key's use,
+// nil where it was never used; what it returns is said as JSON.
+func Handler(gatherer prometheus.Gatherer, ready func() error, usage func(keyID string) (any, error)) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -27,11 +29,28 @@ func Handler(gatherer prometheus.Gatherer, ready func() error) http.Handler {
 		}
 		say(w, http.StatusOK, "ready")
 	})
+	mux.HandleFunc("GET /usage/{key}", func(w http.ResponseWriter, r *http.Request) {
+		sayUsage(w, r.PathValue("key"), usage)
+	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	return mux
+}
+
+func sayUsage(w http.ResponseWriter, keyID string, usage func(string) (any, error)) {
+	found, err := usage(keyID)
+	switch {
+	case err != nil:
+		say(w, http.StatusInternalServerError, err.Error())
+	case found == nil:
+		say(w, http.StatusNotFound, "no use of such a key is known")
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(found)
+	}
 }
 
 func say(w http.ResponseWriter, status int, text string) {

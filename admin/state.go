@@ -17,12 +17,14 @@ type KeyCounts struct{ Active, Expiring, Expired, Revoked int }
 type State interface {
 	Caches() []CacheState
 	Keys() KeyCounts
+	PasswordHashes() int // being computed
 }
 
 // stateCollector asks when it is scraped, so that nothing is counted twice on the hot path.
 type stateCollector struct {
 	state                       State
 	hits, misses, entries, keys *prometheus.Desc
+	hashes                      *prometheus.Desc
 }
 
 // CollectState registers the metrics that are read off the server's state.
@@ -36,12 +38,13 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		misses:  desc("keyward_cache_misses_total", "Look-ups that found none, or an expired one.", "cache"),
 		entries: desc("keyward_cache_entries", "Entries in the cache.", "cache"),
 		keys:    desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
+		hashes:  prometheus.NewDesc("keyward_password_hashes_in_flight", "Password hashes being computed.", nil, nil),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes} {
 		out <- d
 	}
 }
@@ -53,6 +56,7 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(c.misses, prometheus.CounterValue, float64(cache.Misses), cache.Name)
 		out <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(cache.Entries), cache.Name)
 	}
+	out <- prometheus.MustNewConstMetric(c.hashes, prometheus.GaugeValue, float64(c.state.PasswordHashes()))
 	keys := c.state.Keys()
 	for state, n := range map[string]int{
 		"active": keys.Active, "expiring": keys.Expiring, "expired": keys.Expired, "revoked": keys.Revoked,

@@ -7,6 +7,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
@@ -26,7 +27,11 @@ type Config struct {
 	Keys              Keys
 	Users             Users
 	Sources           authz.Sources // where a request may carry a credential
+	Passwords         bool          // Basic credentials may be a user's password
 	BasicKeyUsernames []string      // with these as Basic username the password is an API key
+	JWT               []JWT
+	Introspection     []Introspection
+	Revocations       Revocations
 	Routes            []policy.Rule
 	Default           authz.Route // where no rule matches
 	Paths             authz.PathRules
@@ -38,8 +43,12 @@ type Config struct {
 	// Route has its own.
 	ForwardCredentials bool
 	ClientAddress      ClientAddress
-	Cache              Cache
-	Log                Log
+	// TrustedProxies are whose word on the HTTP listener counts; empty is
+	// loopback addresses and unix sockets.
+	TrustedProxies []netip.Prefix
+	Cache          Cache
+	Usage          Usage
+	Log            Log
 
 	// Warnings are what the operator should know about a file that is good.
 	Warnings Problems
@@ -52,7 +61,7 @@ type Listen struct {
 
 // TLS holds what each listener shows and asks for.
 type TLS struct {
-	GRPC, Admin KeyPair
+	GRPC, HTTP, Admin KeyPair
 }
 
 // KeyPair names the files of one listener. The zero KeyPair is no TLS.
@@ -74,6 +83,16 @@ type Keys struct {
 
 // Users names the users file; "" means that a key's user is only a name.
 type Users struct{ File string }
+
+// Revocations names the file of tokens that end before their time; "" is none.
+type Revocations struct{ File string }
+
+// Usage says where the account of each key's use is kept, and how often it is
+// written there; with no file it is lost at the end.
+type Usage struct {
+	File  string
+	Flush time.Duration
+}
 
 // Challenge says what WWW-Authenticate holds.
 type Challenge struct {
@@ -127,6 +146,7 @@ func Default() *Config {
 		Challenge:       Challenge{Realm: "api"},
 		IdentityHeaders: defaultIdentityHeaders(),
 		Cache:           Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
+		Usage:           Usage{Flush: 10 * time.Second},
 		Log:             Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied},
 	}
 }

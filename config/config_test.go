@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -130,7 +131,8 @@ func TestEveryKeyArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRoute := authz.Route{
-		Name: "posts", Path: "/posts/a;b", Auth: authz.AuthOptional, Methods: []authz.Method{authz.MethodAPIKey},
+		Name: "posts", Path: "/posts/a;b", Auth: authz.AuthOptional,
+		Methods: []authz.Method{authz.MethodAPIKey, authz.MethodBasic, authz.MethodJWT, authz.MethodOAuth}, Errors: authz.StyleHalfred,
 		Scopes: read, Project: "blog", Preflight: true, ForwardCredentials: false,
 	}
 	posts := cfg.Routes[0]
@@ -147,22 +149,35 @@ func TestEveryKeyArrives(t *testing.T) {
 	cfg.Routes, cfg.Default, cfg.Warnings = nil, authz.Route{}, nil
 	want := &Config{
 		File:              "testdata/everything.yaml",
-		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", Admin: "[::1]:0"},
-		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
+		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0"},
+		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
 		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour},
 		Users:             Users{"u.jsonl"},
 		Sources:           authz.Sources{Basic: true, Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
+		Passwords:         true,
 		BasicKeyUsernames: []string{"haplo"},
 		Paths: authz.PathRules{
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
 		},
+		Errors:             authz.StyleHalo,
 		Challenge:          Challenge{None: true, Realm: "api"},
 		RequireHTTPS:       true,
 		IdentityHeaders:    map[string]authz.Field{"X-User": authz.FieldSubject},
 		ForwardCredentials: true,
 		ClientAddress:      ClientAddress{2},
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
-		Log:                Log{slog.LevelDebug, LogText, LogAll},
+		Usage:              Usage{"usage.jsonl", time.Minute},
+		Revocations:        Revocations{"r.jsonl"},
+		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
+		JWT: []JWT{{
+			Name: "id", Kind: authz.MethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},
+			JWKSURL: "https://id.example.com/keys", SubjectClaim: "client_id", ScopeClaim: "scp", Leeway: time.Second, MaxLifetime: time.Hour, Users: true,
+		}, {
+			Name: "own", Kind: authz.MethodJWT, Issuer: "own", Algorithms: []string{"HS256"}, HMACSecretFile: "secret",
+			SubjectClaim: "sub", ScopeClaim: "scope", Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
+		}},
+		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
+		Log:           Log{slog.LevelDebug, LogText, LogAll},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
@@ -173,9 +188,11 @@ func TestWarnings(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"{}", ""},
 		{"listen: {http: ''}", ""},
-		{"listen:\n  http: 127.0.0.1:1", "f:2: listen.http: nothing listens there yet: this version listens on gRPC only"},
-		{"trusted_proxies:\n- 10.0.0.0/8", "f:2: trusted_proxies: of no effect yet: this version listens on gRPC only"},
-		{"listen: {grpc: ''}", "f:1: listen.grpc: empty, so that no proxy can ask: this version listens on gRPC only"},
+		{"listen: {grpc: ''}", "f:1: listen.grpc: empty, so that no proxy can ask: in this version they ask over gRPC only"},
+		{"jwt: [{issuer: 'http://id.example.com'}]", "f:1: jwt: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},
+		{"jwt: [{issuer: a, jwks_url: 'http://127.0.0.1:1/keys'}]", ""},
+		{"introspection:\n- {url: 'http://id.example.com', timeout: 250ms}", "f:2: introspection: a timeout of 250ms is no less than the 0.25 s that Envoy waits as envoy.yaml has it\n" +
+			"f:2: introspection: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},
 		{"listen: {admin: ''}\ntls: {admin: {cert_file: a, key_file: b}}", "f:2: tls.admin: of no effect: that listener is off"},
 		{"credentials: {bearer: false}", "f:1: credentials: every place is off, so that no credential is ever found"},
 	} {
@@ -196,6 +213,8 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		"routes: [{path: '/${S}'}]", "routes: [{path: /, scopes: ['${S}']}]", "routes: [{path: /, hosts: ['${S}']}]",
 		"routes: [{path: /, methods: ['${S}']}]", "identity_headers: {x-a: '${S}'}", "paths: {allow: ['${S}']}", "default: {auth: '${S}'}",
 		"default: {credentials: ['${S}']}", "errors: '${S}'", "challenge: '${S}'", "challenge: {realm: '${S}'}", "jwt: '${S}'",
+		"jwt: [{issuer: '${S}', jwks_file: a}, {name: other, issuer: '${S}', jwks_file: a}]", "jwt: [{jwks_url: '${S}'}]",
+		"introspection: [{url: '${S}'}]", "introspection: [{name: '${S}'}]", "trusted_proxies: ['${S}']",
 		"listen: {grpc: '${S}'}", "credentials: {header: '${S}'}", "keys: '${S}'", "routes: '${S}'",
 	} {
 		switch _, err := Parse("f", []byte(text), secret); {

@@ -26,13 +26,10 @@ func (r *reader) credentials(v value, cfg *Config) {
 	if _, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers()); err != nil && header.Node != nil {
 		r.refuse(header, err)
 	}
-	if sources.Basic {
-		r.problem(basic.Line, "%s: not in this version: this version %s", basic.name, onlyAPIKeys)
-		if cfg.Users.File == "" {
-			r.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
-		}
+	if cfg.Passwords = sources.Basic; cfg.Passwords && cfg.Users.File == "" {
+		r.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
 	}
-	sources.Basic = sources.Basic || len(cfg.BasicKeyUsernames) > 0
+	sources.Basic = cfg.Passwords || len(cfg.BasicKeyUsernames) > 0
 	if !sources.Bearer && !sources.Basic && sources.Header == "" && sources.Query == "" && sources.Cookie == "" {
 		r.warn(v.Line, "credentials: every place is off, so that no credential is ever found")
 	}

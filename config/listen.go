@@ -3,25 +3,29 @@ package config
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
 
 func (r *reader) listen(v value, l *Listen) {
-	var http value
 	r.mapping(v, fields{
 		{"grpc", r.checked(&l.GRPC, validAddress)},
-		{"http", func(v value) { http = v; r.checked(&l.HTTP, validAddress)(v) }},
+		{"http", r.checked(&l.HTTP, validAddress)},
 		{"admin", r.checked(&l.Admin, validAddress)},
 	})
-	if http.Node != nil && l.HTTP != "" {
-		r.warn(http.Line, "%s: nothing listens there yet: this version %s", http.name, noHTTP)
-	}
 	if l.GRPC == "" {
-		r.warn(v.Line, "listen.grpc: empty, so that no proxy can ask: this version %s", noHTTP)
+		r.warn(v.Line, "listen.grpc: empty, so that no proxy can ask: in this version they ask over gRPC only")
 	}
-	if l.GRPC != "" && l.GRPC == l.Admin && !strings.HasSuffix(l.GRPC, ":0") {
-		r.problem(v.Line, "listen.grpc and listen.admin can't be the same address")
+	named := map[string]string{}
+	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}} {
+		if each.address == "" || strings.HasSuffix(each.address, ":0") {
+			continue
+		}
+		if other := named[each.address]; other != "" {
+			r.problem(v.Line, "listen.%s and listen.%s can't be the same address", other, each.name)
+		}
+		named[each.address] = each.name
 	}
 }
 
@@ -49,7 +53,7 @@ func validAddress(address string) error {
 func (r *reader) tls(v value, cfg *Config) {
 	r.mapping(v, fields{
 		{"grpc", func(v value) { r.keyPair(v, &cfg.TLS.GRPC, cfg.Listen.GRPC) }},
-		{"http", r.notYet(noHTTP)},
+		{"http", func(v value) { r.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
 		{"admin", func(v value) { r.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
 	})
 }
@@ -68,4 +72,32 @@ func (r *reader) keyPair(v value, pair *KeyPair, address string) {
 	case pair.Enabled() && address == "":
 		r.warn(v.Line, "%s: of no effect: that listener is off", v.name)
 	}
+}
+
+// trustedProxies reads addresses and networks.
+func (r *reader) trustedProxies(v value, cfg *Config) {
+	r.each(v, func(element value) {
+		text, ok := r.readText(element)
+		if !ok {
+			return
+		}
+		prefix, err := parseNetwork(text)
+		if err != nil {
+			r.wrong(element, "an address or a network as 10.0.0.0/8")
+			return
+		}
+		cfg.TrustedProxies = append(cfg.TrustedProxies, prefix)
+	})
+}
+
+// parseNetwork takes an address too, as the network of it alone.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
+		return address.Unmap().Prefix(address.Unmap().BitLen())
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Masked() != prefix {
+		err = errors.New("an address with bits beyond its network")
+	}
+	return prefix, err
 }

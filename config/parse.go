@@ -42,10 +42,10 @@ func (r *reader) config(root value, cfg *Config) {
 		{"users", r.section(fields{{"file", r.text(&cfg.Users.File)}})},
 		{"identity_headers", func(v value) { r.identityHeaders(v, cfg) }},
 		{"credentials", func(v value) { r.credentials(v, cfg) }},
-		{"jwt", r.notYet(onlyAPIKeys)},
-		{"introspection", r.notYet(onlyAPIKeys)},
+		{"jwt", func(v value) { r.tokens(v, cfg) }},
+		{"introspection", func(v value) { r.introspection(v, cfg) }},
 		{"paths", func(v value) { r.pathRules(v, &cfg.Paths) }},
-		{"errors", func(v value) { r.errorStyle(&cfg.Errors)(v); cfg.Default.Errors = cfg.Errors }},
+		{"errors", func(v value) { choice(r, &cfg.Errors, errorStyles)(v); cfg.Default.Errors = cfg.Errors }},
 		{"forward_credentials", func(v value) {
 			r.boolean(&cfg.ForwardCredentials)(v)
 			cfg.Default.ForwardCredentials = cfg.ForwardCredentials
@@ -56,10 +56,10 @@ func (r *reader) config(root value, cfg *Config) {
 		{"require_https", r.boolean(&cfg.RequireHTTPS)},
 		{"client_address", r.section(fields{{"trusted_hops", r.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
 		{"cache", func(v value) { r.cache(v, &cfg.Cache) }},
-		{"revocations", r.section(fields{{"file", r.notYet(onlyAPIKeys)}})},
-		{"usage", r.section(fields{{"file", r.notYet(noUsage)}, {"flush", r.notYet(noUsage, "10s")}})},
+		{"revocations", r.section(fields{{"file", r.text(&cfg.Revocations.File)}})},
+		{"usage", r.section(fields{{"file", r.text(&cfg.Usage.File)}, {"flush", r.duration(&cfg.Usage.Flush, false)}})},
 		{"rate_limits", r.rateLimits()},
-		{"trusted_proxies", r.trustedProxies},
+		{"trusted_proxies", func(v value) { r.trustedProxies(v, cfg) }},
 		{"log", func(v value) { r.log(v, &cfg.Log) }},
 	})
 }

@@ -10,6 +10,21 @@ import (
 	"keyward/policy"
 )
 
+var (
+	errorStyles = map[string]authz.ErrorStyle{
+		"problem": authz.StyleProblem,
+		"generic": authz.StyleGeneric,
+		"halo":    authz.StyleHalo,
+		"halfred": authz.StyleHalfred,
+	}
+	credentialKinds = map[string]authz.Method{
+		"api_key": authz.MethodAPIKey,
+		"basic":   authz.MethodBasic,
+		"jwt":     authz.MethodJWT,
+		"oauth":   authz.MethodOAuth,
+	}
+)
+
 var authModes = map[string]authz.AuthMode{
 	"deny":     authz.AuthDeny,
 	"none":     authz.AuthNone,
@@ -88,7 +103,7 @@ func (r *reader) terms(route *authz.Route) fields {
 			route.Scopes, _ = authz.ParseScopes(scopes)
 		}},
 		{"project", r.text(&route.Project)},
-		{"errors", r.errorStyle(&route.Errors)},
+		{"errors", choice(r, &route.Errors, errorStyles)},
 		{"rate", r.notYet(noLimits)},
 		{"preflight", r.boolean(&route.Preflight)},
 		{"forward_credentials", r.boolean(&route.ForwardCredentials)},
@@ -98,7 +113,7 @@ func (r *reader) terms(route *authz.Route) fields {
 func (r *reader) credentialKinds(v value, route *authz.Route) {
 	r.each(v, func(element value) {
 		var kind authz.Method
-		if r.credentialKind(&kind)(element); kind != authz.MethodNone {
+		if choice(r, &kind, credentialKinds)(element); kind != authz.MethodNone {
 			route.Methods = append(route.Methods, kind)
 		}
 	})

@@ -21,8 +21,9 @@ import (
 // Core is what a transport asks, and how it says a denial. Both come of one
 // configuration and are swapped together.
 type Core struct {
-	Checker   *authz.Checker
-	Challenge Challenge
+	Checker *authz.Checker
+	Denials Denials
+	Trusted TrustedProxies // on the HTTP listener
 }
 
 // GRPC answers envoy.service.auth.v3.Authorization/Check.
@@ -78,7 +79,7 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		preferEnvoysWord(&c.request)
 		d = core.Checker.Check(ctx, &c.request)
 	}
-	return core.Challenge.checkResponse(&c.request, &d), nil
+	return core.Denials.checkResponse(&c.request, &d), nil
 }
 
 // preferEnvoysWord takes scheme and request id from the headers that Envoy

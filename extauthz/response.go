@@ -14,7 +14,7 @@ import (
 
 // checkResponse says a decision to Envoy. It is the one place that makes a
 // CheckResponse: an empty one would mean OK.
-func (c *Challenge) checkResponse(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
+func (n *Denials) checkResponse(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	if d.Allowed() {
 		return &authv3.CheckResponse{
 			Status:          &statuspb.Status{Code: int32(codes.OK)},
@@ -22,7 +22,7 @@ func (c *Challenge) checkResponse(r *authz.Request, d *authz.Decision) *authv3.C
 			DynamicMetadata: metadata(d),
 		}
 	}
-	denial := c.deny(r, d)
+	denial := n.of(r, d)
 	return &authv3.CheckResponse{
 		Status: &statuspb.Status{Code: int32(grpcCode(denial.Status))},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/authz"
 
@@ -12,14 +13,17 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-var challenge = Challenge{Realm: "api", Bearer: true}
+var (
+	challenge = Challenge{Realm: "api", Bearer: true}
+	denials   = Denials{Challenge: challenge, Now: time.Now}
+)
 
 func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 	d := authz.Decision{
 		Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"},
 		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: "api_key",
 	}
-	response := challenge.checkResponse(&authz.Request{}, &d)
+	response := denials.checkResponse(&authz.Request{}, &d)
 	d.Remove[0], d.Set[0] = "reused", authz.Header{Name: "reused"} // by the next request of the pool
 	ok := response.GetOkResponse()
 	if ok == nil {
@@ -42,7 +46,7 @@ func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 func TestEveryReasonIsAnswered(t *testing.T) {
 	for _, reason := range append(authz.Reasons(), authz.Reason(250)) {
 		d := authz.Decision{Reason: reason, ID: "decision", Route: &authz.Route{}}
-		response := challenge.checkResponse(&authz.Request{}, &d)
+		response := denials.checkResponse(&authz.Request{}, &d)
 		if response.GetHttpResponse() == nil {
 			t.Fatalf("%s: a response without an answer means OK to Envoy", reason)
 		}
@@ -79,7 +83,7 @@ func TestEveryReasonIsAnswered(t *testing.T) {
 			t.Errorf("%s: challenge %v", reason, has)
 		}
 	}
-	if r := challenge.checkResponse(&authz.Request{}, &authz.Decision{}); r.GetOkResponse() != nil || r.GetDeniedResponse().GetStatus().GetCode() != 503 {
+	if r := denials.checkResponse(&authz.Request{}, &authz.Decision{}); r.GetOkResponse() != nil || r.GetDeniedResponse().GetStatus().GetCode() != 503 {
 		t.Error("the zero Decision is not a 503")
 	}
 }
@@ -133,14 +137,14 @@ func TestChallenge(t *testing.T) {
 // TestClientsAreNotToldWhy: an unknown, a revoked and an expired key look alike but for the fixed reason, and a cause stays inside.
 func TestClientsAreNotToldWhy(t *testing.T) {
 	d := authz.Decision{Reason: authz.Unavailable, ID: "x", Cause: errors.New("keys.jsonl:7: secret thing")}
-	if denial := challenge.deny(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
+	if denial := denials.of(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
 		t.Errorf("the cause is in the body: %s", denial.Body)
 	}
 }
 
 func TestGRPCCallers(t *testing.T) {
 	grpc := &authz.Request{Headers: []authz.Header{{Name: "content-type", Value: "application/grpc+proto"}}}
-	denial := challenge.deny(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
+	denial := denials.of(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
 	var status string
 	for _, h := range denial.Headers {
 		if h.Name == "grpc-status" {
@@ -150,7 +154,7 @@ func TestGRPCCallers(t *testing.T) {
 	if status != "8" || strings.HasPrefix(string(denial.Body), "{") {
 		t.Errorf("grpc-status %q, body %s", status, denial.Body)
 	}
-	for _, h := range challenge.deny(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
+	for _, h := range denials.of(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
 		if h.Name == "grpc-status" || h.Name == "content-type" {
 			t.Errorf("a 401 to a gRPC client says %s: %s", h.Name, h.Value)
 		}

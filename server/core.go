@@ -7,36 +7,37 @@ import (
 	"log/slog"
 	"time"
 
-	"keyward/admin"
 	"keyward/authz"
-	"keyward/cache"
 	"keyward/config"
 	"keyward/extauthz"
+	"keyward/issuer"
 	"keyward/policy"
 	"keyward/verifier"
 )
 
 // Core is everything that judges by one configuration: made whole, swapped
-// whole. It shares its stores with the Core before it where their part of
+// whole. It shares its parts with the Core before it where their share of
 // the configuration is the same.
 type Core struct {
-	cfg        *config.Config
-	stores     *stores
-	principals *cache.Cache[verifier.KnownKey]
-	unknown    *cache.Cache[uint64]
-	extauthz   extauthz.Core
+	cfg       *config.Config
+	parts     parts
+	usage     *keyUsage  // nil where no server counts
+	passwords *passwords // nil without passwords
+	caches    []cacheStats
+	servers   []*issuer.Introspector
+	extauthz  extauthz.Core
 }
 
 // NewCore builds what judges by the configuration, for whoever wants verdicts
 // without a server. It follows the files that the configuration names until Close.
 func NewCore(cfg *config.Config, logger *slog.Logger) (*Core, error) {
-	stores, err := openStores(storeConfigOf(cfg), nil, logger)
+	parts, err := openParts(cfg, parts{}, partObservers{}, logger)
 	if err != nil {
 		return nil, err
 	}
-	core, err := buildCore(cfg, stores, nil)
+	core, err := buildCore(cfg, parts, nil, nil)
 	if err != nil {
-		return nil, errors.Join(err, stores.close())
+		return nil, errors.Join(err, parts.close())
 	}
 	return core, nil
 }
@@ -44,15 +45,31 @@ func NewCore(cfg *config.Config, logger *slog.Logger) (*Core, error) {
 // Checker returns what judges requests.
 func (c *Core) Checker() *authz.Checker { return c.extauthz.Checker }
 
-// Ready tells why requests can't be judged yet, nil when they can.
-func (c *Core) Ready() error { return c.stores.ready() }
+// Ready tells why some requests can't be judged yet, nil when all can.
+func (c *Core) Ready() error { return c.parts.ready() }
 
-// Close ends the following of files.
-func (c *Core) Close() error { return c.stores.close() }
+// Close ends the following of files and the asking of issuers.
+func (c *Core) Close() error {
+	err := errors.Join(c.parts.close(), c.hangUp())
+	if c.usage != nil {
+		err = errors.Join(err, c.usage.Close())
+	}
+	return err
+}
 
-// buildCore puts the parts together. Nothing of it is in force before the caller says so.
-func buildCore(cfg *config.Config, stores *stores, observers []authz.Observer) (*Core, error) {
-	c := &Core{cfg: cfg, stores: stores}
+// hangUp closes idle connections to introspection servers.
+func (c *Core) hangUp() error {
+	var errs []error
+	for _, server := range c.servers {
+		errs = append(errs, server.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// buildCore puts the parts together. Nothing of it is in force before the
+// caller says so. The old Core, which may be nil, is the one it takes over from.
+func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Observer) (*Core, error) {
+	c := &Core{cfg: cfg, parts: parts}
 	rules, err := policy.New(cfg.Routes, cfg.Default)
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
@@ -61,18 +78,19 @@ func buildCore(cfg *config.Config, stores *stores, observers []authz.Observer) (
 	if err != nil {
 		return nil, fmt.Errorf("identity_headers: %w", err)
 	}
-	keys, err := c.apiKeys()
+	chain, err := c.verifiers(old)
 	if err != nil {
 		return nil, err
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Ready:        stores.keysReady,
+		Ready:        parts.stores.keysReady,
 		Paths:        cfg.Paths,
 		Policy:       rules,
 		Sources:      cfg.Sources,
-		Verifier:     verifier.Chain{keys},
+		Verifier:     chain,
 		Identity:     identity,
 		RequireHTTPS: cfg.RequireHTTPS,
+		TrustedHops:  cfg.ClientAddress.TrustedHops,
 		Observers:    observers,
 		Now:          time.Now,
 		NewID:        rand.Text,
@@ -80,38 +98,47 @@ func buildCore(cfg *config.Config, stores *stores, observers []authz.Observer) (
 	if err != nil {
 		return nil, err
 	}
-	c.extauthz = extauthz.Core{Checker: checker, Challenge: extauthz.Challenge{
-		None: cfg.Challenge.None, Realm: cfg.Challenge.Realm,
-		Bearer: cfg.Sources.Bearer, Basic: cfg.Sources.Basic,
-	}}
+	c.extauthz = extauthz.Core{
+		Checker: checker,
+		Denials: extauthz.Denials{Errors: cfg.Errors, Now: time.Now, Challenge: extauthz.Challenge{
+			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm,
+			Bearer: cfg.Sources.Bearer, Basic: cfg.Sources.Basic,
+		}},
+		Trusted: cfg.TrustedProxies,
+	}
 	return c, nil
 }
 
-// apiKeys makes the verifier of API keys and its caches.
-func (c *Core) apiKeys() (authz.Verifier, error) {
-	var err error
-	if c.principals, err = cache.New[verifier.KnownKey](c.cfg.Cache.Size, c.cfg.Cache.TTL); err != nil {
+// verifiers makes the chain of credential kinds. Its order is the contract's:
+// what a prefix marks as a key is one; then who has three segments is a JWT;
+// then keys without a prefix; all else is for the authorization servers.
+func (c *Core) verifiers(old *Core) (verifier.Chain, error) {
+	keys, err := c.apiKeys()
+	if err != nil {
 		return nil, err
 	}
-	if c.unknown, err = cache.New[uint64](c.cfg.Cache.Size, c.cfg.Cache.NegativeTTL); err != nil {
-		return nil, err
+	chain := verifier.Chain{keys}
+	if c.cfg.Passwords {
+		if err := c.takePasswords(old); err != nil {
+			return nil, err
+		}
+		chain = append(chain, c.passwords.verifier)
 	}
-	cfg := verifier.APIKeyConfig{
-		Keys: c.stores.keys, Hasher: c.stores.hasher,
-		Prefixes: c.cfg.Keys.Prefixes, BasicUsers: c.cfg.BasicKeyUsernames, MaxAge: c.cfg.Keys.MaxAge,
-		Principals: c.principals, Unknown: c.unknown,
+	fingerprints := verifier.NewFingerprints()
+	if len(c.cfg.JWT) > 0 {
+		tokens, err := c.tokens(fingerprints)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, tokens)
 	}
-	if c.stores.users != nil {
-		cfg.Users = c.stores.users
+	chain = append(chain, keys.Unprefixed())
+	if len(c.cfg.Introspection) > 0 {
+		grants, err := c.grants(fingerprints)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, grants)
 	}
-	return verifier.NewAPIKey(cfg)
-}
-
-// cacheStates is what the metrics show of the caches.
-func (c *Core) cacheStates() []admin.CacheState {
-	known, unknown := c.principals.Stats(), c.unknown.Stats()
-	return []admin.CacheState{
-		{Name: "key", Hits: known.Hits, Misses: known.Misses, Entries: known.Entries},
-		{Name: "negative", Hits: unknown.Hits, Misses: unknown.Misses, Entries: unknown.Entries},
-	}
+	return chain, nil
 }

@@ -39,6 +39,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		protocols     []string
 	}{
 		{"grpc", cfg.Listen.GRPC, cfg.TLS.GRPC, s.grpcListener, []string{"h2"}},
+		{"http", cfg.Listen.HTTP, cfg.TLS.HTTP, s.callerListener, []string{"h2", "http/1.1"}},
 		{"admin", cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
 	} {
 		if each.address == "" {
@@ -111,19 +112,34 @@ func (s *Server) grpcListener(security *tls.Config) *listener {
 	}
 }
 
+// callerListener answers callers about their own credentials.
+func (s *Server) callerListener(security *tls.Config) *listener {
+	return httpListener(&http.Server{
+		Handler:           extauthz.NewHTTP(s.transportCore),
+		TLSConfig:         security,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	})
+}
+
 // adminListener answers Prometheus and the kubelet.
 func (s *Server) adminListener(security *tls.Config) *listener {
-	server := &http.Server{
-		Handler:           admin.Handler(s.registry, s.Ready),
+	return httpListener(&http.Server{
+		Handler:           admin.Handler(s.registry, s.Ready, s.usageOf),
 		TLSConfig:         security,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-	}
+	})
+}
+
+func httpListener(server *http.Server) *listener {
 	return &listener{
 		serve: func(l net.Listener) error {
-			if security != nil {
-				l = tls.NewListener(l, security)
+			if server.TLSConfig != nil {
+				l = tls.NewListener(l, server.TLSConfig)
 			}
 			return server.Serve(l)
 		},
@@ -175,14 +191,17 @@ func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-cha
 			_ = s.reload() // it has logged and counted an error
 			// Asked for by hand, the keys are read anew as well; a changed
 			// configuration alone is no reason to read a million of them.
-			s.core.Load().stores.reload()
+			s.core.Load().parts.reload()
 		case <-tick.C:
 			ready = s.announce(ready)
 			if s.opts.TuneGC {
 				gc.tune()
 			}
-			if n%5 == 0 && config.changedFrom(s.seen) {
-				_ = s.reload()
+			if n%5 == 0 {
+				s.core.Load().parts.look()
+				if config.changedFrom(s.seen) {
+					_ = s.reload()
+				}
 			}
 		}
 	}

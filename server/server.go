@@ -15,6 +15,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/extauthz"
+	"keyward/keystore"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -31,8 +32,9 @@ type Options struct {
 	// Version is shown in build_info.
 	Version string
 	// TuneGC has the server set the garbage collector's percentage by what it
-	// holds. For a process that is a server and nothing else.
-	TuneGC bool
+	// holds, and TuneThreads GOMAXPROCS by what it does. For a process that is a
+	// server and nothing else.
+	TuneGC, TuneThreads bool
 	// DrainDelay is how long the server answers on after it has said that it
 	// is going, so that no proxy picks it meanwhile. 0 is one second.
 	DrainDelay time.Duration
@@ -48,7 +50,7 @@ type Server struct {
 	seen     fileState // of the configuration file, before it was last loaded
 	registry *prometheus.Registry
 	metrics  *admin.Metrics
-	files    fileObservers
+	files    partObservers
 	reloads  *prometheus.CounterVec
 
 	core     atomic.Pointer[Core]
@@ -73,17 +75,19 @@ func New(opts Options) (*Server, error) {
 	if err := s.registerMetrics(); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	stores, err := openStores(storeConfigOf(cfg), &s.files, s.logger)
+	parts, err := openParts(cfg, parts{}, s.files, s.logger)
 	if err != nil {
 		return nil, err
 	}
-	core, err := buildCore(cfg, stores, s.observers(cfg))
+	account := s.usageFor(cfg, nil)
+	core, err := buildCore(cfg, parts, nil, s.observers(cfg, account))
 	if err != nil {
-		return nil, errors.Join(err, stores.close())
+		return nil, errors.Join(err, parts.close(), account.Close())
 	}
-	s.core.Store(core)
+	core.usage = account
+	s.put(core)
 	if s.listeners, err = s.open(cfg); err != nil {
-		return nil, errors.Join(err, stores.close())
+		return nil, errors.Join(err, core.Close())
 	}
 	for _, warning := range cfg.Warnings {
 		s.logger.Warn("configuration", "warning", warning.String())
@@ -93,16 +97,13 @@ func New(opts Options) (*Server, error) {
 
 func (s *Server) registerMetrics() error {
 	var err error
-	if s.metrics, err = admin.NewMetrics(s.registry, authz.TransportGRPC); err != nil {
+	if s.metrics, err = admin.NewMetrics(s.registry, authz.TransportGRPC, authz.TransportVerify); err != nil {
 		return err
 	}
-	if s.files.keys, err = admin.NewFileMetrics(s.registry, "key_file"); err != nil {
+	if err := s.registerFileMetrics(); err != nil {
 		return err
 	}
-	if err := s.files.keys.MeasureRevocations(s.registry); err != nil {
-		return err
-	}
-	if s.files.users, err = admin.NewFileMetrics(s.registry, "users_file"); err != nil {
+	if s.files.issuers, err = admin.NewIssuerMetrics(s.registry); err != nil {
 		return err
 	}
 	s.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -125,9 +126,43 @@ func (s *Server) registerMetrics() error {
 	return admin.CollectState(s.registry, s)
 }
 
+// put puts a Core in force.
+func (s *Server) put(fresh *Core) {
+	old := s.core.Swap(fresh)
+	if s.opts.TuneThreads && fresh.parts.hashes != nil && (old == nil || old.parts.hashes == nil) {
+		giveRoom(fresh.parts.hashes)
+	}
+}
+
+// PasswordHashes implements admin.State.
+func (s *Server) PasswordHashes() int {
+	if pool := s.core.Load().parts.hashes; pool != nil {
+		return pool.InFlight()
+	}
+	return 0
+}
+
+// registerFileMetrics makes those of the files that are followed. Revocations
+// of keys and of tokens are measured alike.
+func (s *Server) registerFileMetrics() error {
+	lag, err := admin.NewRevocationLag(s.registry)
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name string
+		to   *keystore.Observer
+	}{{"key_file", &s.files.keys}, {"users_file", &s.files.users}, {"revocations_file", &s.files.revocations}} {
+		if *file.to, err = admin.NewFileMetrics(s.registry, file.name, lag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // observers are told of each decision.
-func (s *Server) observers(cfg *config.Config) []authz.Observer {
-	observers := []authz.Observer{s.metrics}
+func (s *Server) observers(cfg *config.Config, account *keyUsage) []authz.Observer {
+	observers := []authz.Observer{s.metrics, account}
 	if cfg.Log.Decisions != config.LogNone {
 		hops := cfg.ClientAddress.TrustedHops
 		observers = append(observers, &authz.DecisionLog{
@@ -154,7 +189,7 @@ func (s *Server) transportCore() *extauthz.Core { return &s.core.Load().extauthz
 func (s *Server) Caches() []admin.CacheState { return s.core.Load().cacheStates() }
 
 // Keys implements admin.State.
-func (s *Server) Keys() admin.KeyCounts { return s.counted.of(s.core.Load().stores, time.Now()) }
+func (s *Server) Keys() admin.KeyCounts { return s.counted.of(s.core.Load().parts.stores, time.Now()) }
 
 // keyCounter counts the keys at most every ten seconds, since it walks them all.
 type keyCounter struct {
@@ -194,38 +229,29 @@ func (s *Server) reload() (err error) {
 	if cfg.Listen != old.cfg.Listen || cfg.TLS != old.cfg.TLS || cfg.Log.Format != old.cfg.Log.Format {
 		return errors.New("listen, tls and log.format change only by a restart")
 	}
-	stores, err := s.storesFor(cfg, old)
+	parts, err := openParts(cfg, old.parts, s.files, s.logger)
 	if err != nil {
 		return err
 	}
-	fresh, err := buildCore(cfg, stores, s.observers(cfg))
+	// A reload never makes a server less ready.
+	if err := parts.ready(); err != nil && old.Ready() == nil {
+		return errors.Join(err, parts.closeBut(old.parts))
+	}
+	account := s.usageFor(cfg, old)
+	fresh, err := buildCore(cfg, parts, old, s.observers(cfg, account))
 	if err != nil {
-		if stores != old.stores {
-			err = errors.Join(err, stores.close())
+		err = errors.Join(err, parts.closeBut(old.parts))
+		if account != old.usage {
+			err = errors.Join(err, account.Close())
 		}
 		return err
 	}
-	s.core.Store(fresh)
+	fresh.usage = account
+	s.put(fresh)
 	s.level.Set(cfg.Log.Level)
-	if stores != old.stores {
-		return old.stores.close()
+	err = errors.Join(old.parts.closeBut(parts), old.hangUp())
+	if account != old.usage {
+		err = errors.Join(err, old.usage.Close())
 	}
-	return nil
-}
-
-// storesFor returns the old stores where the new configuration names the same
-// files, and else new ones, which must be ready: a reload never makes a server less ready.
-func (s *Server) storesFor(cfg *config.Config, old *Core) (*stores, error) {
-	wanted := storeConfigOf(cfg)
-	if wanted == old.stores.cfg {
-		return old.stores, nil
-	}
-	stores, err := openStores(wanted, &s.files, s.logger)
-	if err != nil {
-		return nil, err
-	}
-	if err := stores.ready(); err != nil {
-		return nil, errors.Join(err, stores.close())
-	}
-	return stores, nil
+	return err
 }

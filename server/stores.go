@@ -10,38 +10,37 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
+	"keyward/verifier"
 )
 
 // storeConfig is the part of a configuration that stores are opened by.
 // Equal ones mean that a reload can keep them.
 type storeConfig struct {
-	keys, pepper, users string
-	keysMayBeMissing    bool
+	keys, pepper, users, revocations string
+	keysMayBeMissing                 bool
 }
 
 func storeConfigOf(cfg *config.Config) storeConfig {
 	return storeConfig{
-		keys: cfg.Keys.File, pepper: cfg.Keys.PepperFile, users: cfg.Users.File,
+		keys: cfg.Keys.File, pepper: cfg.Keys.PepperFile, users: cfg.Users.File, revocations: cfg.Revocations.File,
 		// Without a configuration file the default key file need not be there.
 		keysMayBeMissing: cfg.File == "",
 	}
 }
 
-// stores are the keys and users in force, each following its file.
+// stores are the keys, users and revocations in force, each following its file.
 type stores struct {
-	cfg       storeConfig
-	hasher    *keystore.Hasher
-	keys      *keystore.Keys
-	users     *keystore.Users // nil without a users file
-	followers []*keystore.Follower
+	cfg         storeConfig
+	hasher      *keystore.Hasher
+	keys        *keystore.Keys
+	users       *keystore.Users       // nil without a users file
+	revocations *keystore.Revocations // nil without a revocations file
+	followers   []*keystore.Follower
 }
-
-// fileObservers is told how following goes; nil where nobody asks.
-type fileObservers struct{ keys, users *admin.FileMetrics }
 
 // openStores reads the files. A file that is no good is no error here: the
 // stores are then not ready, and become so when the file does.
-func openStores(cfg storeConfig, observers *fileObservers, logger *slog.Logger) (*stores, error) {
+func openStores(cfg storeConfig, observers partObservers, logger *slog.Logger) (*stores, error) {
 	s := &stores{cfg: cfg}
 	var pepper authz.Secret
 	if cfg.pepper != "" {
@@ -55,23 +54,24 @@ func openStores(cfg storeConfig, observers *fileObservers, logger *slog.Logger) 
 	if cfg.keys == "" {
 		s.keys = keystore.NoKeys()
 	}
-	follow := keystore.FollowConfig{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Log: logger}
-	if observers != nil {
-		follow.Observer = observers.keys
+	files := []keystore.FollowConfig{{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Observer: observers.keys}}
+	if cfg.users != "" {
+		s.users = keystore.NewUsers()
+		files = append(files, keystore.FollowConfig{Path: cfg.users, Into: s.users, Observer: observers.users})
 	}
-	if err := s.follow(follow); err != nil {
-		return nil, err
+	if cfg.revocations != "" {
+		s.revocations = keystore.NewRevocations()
+		files = append(files, keystore.FollowConfig{
+			Path: cfg.revocations, Into: s.revocations, Observer: observers.revocations,
+			// The first revocation makes the file, and is in force as soon as any other.
+			MissingOK: true, Settle: 10 * time.Millisecond,
+		})
 	}
-	if cfg.users == "" {
-		return s, nil
-	}
-	s.users = keystore.NewUsers()
-	follow = keystore.FollowConfig{Path: cfg.users, Into: s.users, Log: logger}
-	if observers != nil {
-		follow.Observer = observers.users
-	}
-	if err := s.follow(follow); err != nil {
-		return nil, errors.Join(err, s.close())
+	for _, file := range files {
+		file.Log = logger
+		if err := s.follow(file); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
 	}
 	return s, nil
 }
@@ -101,7 +101,28 @@ func (s *stores) ready() error {
 			return fmt.Errorf("users file: %w", err)
 		}
 	}
+	if s.revocations != nil {
+		if err := s.revocations.Ready(); err != nil {
+			return fmt.Errorf("revocations file: %w", err)
+		}
+	}
 	return nil
+}
+
+// userStore is where users are looked up, nil where a user is only a name.
+func (s *stores) userStore() verifier.UserStore {
+	if s.users == nil {
+		return nil // and no interface around a nil pointer
+	}
+	return s.users
+}
+
+// revoked is where revoked tokens are looked up, nil where none are.
+func (s *stores) revoked() verifier.Revocations {
+	if s.revocations == nil {
+		return nil
+	}
+	return s.revocations
 }
 
 // reload has the files read anew, as SIGHUP asks.

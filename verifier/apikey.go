@@ -57,6 +57,7 @@ type KnownKey struct {
 	principal *authz.Principal
 	stamp     keystore.Stamp
 	user      *keystore.User // nil for a key without one, or without a users file
+	until     time.Time      // when it stops being accepted, which may be before its own expiry; zero: never
 }
 
 // APIKey verifies API keys, wherever in a request they stand.
@@ -82,15 +83,33 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 	return a, nil
 }
 
-// Verify implements authz.Verifier.
+// Verify implements authz.Verifier. A bearer token without one of the prefixes
+// is not its kind: see [APIKey.Unprefixed].
 func (a *APIKey) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	key := c.Secret.Reveal()
-	prefixed, wellFormed := a.looks(key)
-	switch {
-	case c.Kind == authz.Bearer && !prefixed && !a.bare,
-		c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User):
+	prefixed, wellFormed := a.looks(c.Secret.Reveal())
+	if c.Kind == authz.Bearer && !prefixed || c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User) {
 		return nil, authz.ErrNotMine
-	case !wellFormed && !a.cfg.Keys.Irregular():
+	}
+	return a.verify(ctx, c.Secret.Reveal(), wellFormed, now)
+}
+
+// Unprefixed returns the verifier of bearer tokens that no prefix marks as
+// keys, for a place in the chain behind the kinds that know their own.
+func (a *APIKey) Unprefixed() authz.Verifier { return unprefixed{a} }
+
+type unprefixed struct{ *APIKey }
+
+// Verify implements authz.Verifier.
+func (a unprefixed) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+	prefixed, wellFormed := a.looks(c.Secret.Reveal())
+	if c.Kind != authz.Bearer || prefixed || !a.bare {
+		return nil, authz.ErrNotMine
+	}
+	return a.verify(ctx, c.Secret.Reveal(), wellFormed, now)
+}
+
+func (a *APIKey) verify(ctx context.Context, key string, wellFormed bool, now time.Time) (*authz.Principal, error) {
+	if !wellFormed && !a.cfg.Keys.Irregular() {
 		// Junk is refused before anything is hashed. Imported keys follow no
 		// format; where there are some, any text may be one.
 		return nil, errInvalidToken
@@ -112,8 +131,7 @@ func (a *APIKey) Verify(ctx context.Context, c *authz.Credential, now time.Time)
 }
 
 func (k *KnownKey) ended(now time.Time) bool {
-	end := k.principal.ExpiresAt
-	return !end.IsZero() && !now.Before(end)
+	return !k.until.IsZero() && !now.Before(k.until)
 }
 
 // looks tells whether the text begins as keys do, and whether it is a key by
@@ -170,13 +188,13 @@ func (a *APIKey) load(digest *keystore.Digest, now time.Time) (KnownKey, error) 
 	}
 	p := &authz.Principal{
 		Method: authz.MethodAPIKey, User: key.User, KeyID: key.ID, KeyName: key.Name, Project: key.Project,
-		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: a.end(&key),
+		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: key.EndsAt,
 	}
 	if key.State != keystore.Active {
 		return KnownKey{}, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
 	}
 	if a.cfg.Users == nil || key.User == "" {
-		return KnownKey{principal: p, stamp: key.Stamp}, nil
+		return KnownKey{principal: p, stamp: key.Stamp, until: a.end(&key)}, nil
 	}
 	if err := a.cfg.Users.Ready(); err != nil {
 		return KnownKey{}, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
@@ -189,7 +207,7 @@ func (a *APIKey) load(digest *keystore.Digest, now time.Time) (KnownKey, error) 
 	if !key.HasScopes {
 		p.Scopes = user.Scopes
 	}
-	return KnownKey{principal: p, stamp: key.Stamp, user: user}, nil
+	return KnownKey{principal: p, stamp: key.Stamp, user: user, until: a.end(&key)}, nil
 }
 
 // end is when the key stops being accepted: the earliest of its own expiry,

@@ -71,10 +71,13 @@ func (c *configValidate) Run(env *environment) error {
 	return nil
 }
 
-// missingFiles looks for what the configuration names.
+// namedFile is a file that a configuration names, and where it does so.
+type namedFile struct{ key, path string }
+
+// missingFiles looks for what the configuration names and nobody makes on demand.
 func missingFiles(cfg *config.Config) config.Problems {
 	var found config.Problems
-	for _, file := range []struct{ key, path string }{
+	files := []namedFile{
 		{"keys.file", cfg.Keys.File},
 		{"users.file", cfg.Users.File},
 		{"tls.grpc.cert_file", cfg.TLS.GRPC.CertFile},
@@ -83,7 +86,18 @@ func missingFiles(cfg *config.Config) config.Problems {
 		{"tls.admin.cert_file", cfg.TLS.Admin.CertFile},
 		{"tls.admin.key_file", cfg.TLS.Admin.KeyFile},
 		{"tls.admin.client_ca_file", cfg.TLS.Admin.ClientCAFile},
-	} {
+		{"tls.http.cert_file", cfg.TLS.HTTP.CertFile},
+		{"tls.http.key_file", cfg.TLS.HTTP.KeyFile},
+		{"tls.http.client_ca_file", cfg.TLS.HTTP.ClientCAFile},
+	}
+	for _, issuer := range cfg.JWT {
+		files = append(files, namedFile{"jwt " + issuer.Name + ": jwks_file", issuer.JWKSFile},
+			namedFile{"jwt " + issuer.Name + ": hmac_secret_file", issuer.HMACSecretFile})
+	}
+	for _, server := range cfg.Introspection {
+		files = append(files, namedFile{"introspection " + server.Name + ": client_secret_file", server.ClientSecretFile})
+	}
+	for _, file := range files {
 		if file.path == "" {
 			continue
 		}

@@ -25,6 +25,7 @@ type keys struct {
 	path     string
 	prefixes []string // "" where any is fine
 	maxAge   time.Duration
+	usage    string // the account of their use; "" is none
 }
 
 func (f keyFile) open(env *environment) (*keys, error) {
@@ -35,7 +36,7 @@ func (f keyFile) open(env *environment) (*keys, error) {
 		if cfg, err = config.Load(f.Config, env.getenv); err != nil {
 			return nil, err
 		}
-		k.prefixes, k.maxAge = cfg.Keys.Prefixes, cfg.Keys.MaxAge
+		k.prefixes, k.maxAge, k.usage = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File
 	}
 	k.path = cfg.Keys.File
 	if f.File != "" {
@@ -134,4 +135,34 @@ func (u *users) explain(err error, name string) error {
 	default:
 		return err
 	}
+}
+
+// revocationsFile is the flags that say which revocations file is meant.
+type revocationsFile struct {
+	File   string `placeholder:"FILE" help:"Revocations file (default revocations.jsonl, or what --config names)."`
+	Config string `placeholder:"FILE" help:"Configuration that names the revocations file."`
+}
+
+// revocations is a revocations file.
+type revocations struct {
+	*keystore.RevocationFile
+	path string
+}
+
+func (f revocationsFile) open(env *environment) (*revocations, error) {
+	path := "revocations.jsonl"
+	if f.Config != "" {
+		cfg, err := config.Load(f.Config, env.getenv)
+		if err != nil {
+			return nil, err
+		}
+		path = cfg.Revocations.File
+	}
+	if f.File != "" {
+		path = f.File
+	}
+	if path == "" {
+		return nil, fmt.Errorf("%s names no revocations file: revocations.file is empty", f.Config)
+	}
+	return &revocations{keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: path, Now: env.now}), path}, nil
 }

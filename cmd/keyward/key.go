@@ -37,6 +37,30 @@ type terms struct {
 	Rate     string   `placeholder:"N/UNIT" help:"How often the key may be used, as 1000/h."`
 }
 
+// newKeys are the flags of what puts keys into a file.
+type newKeys struct {
+	terms
+	keyFile
+	output
+}
+
+// begin opens the file and reads what the new keys may do. A name that is
+// given is one.
+func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params, error) {
+	if name != nil && strings.TrimSpace(*name) == "" {
+		return nil, keystore.Params{}, usagef("--name: want a text that says what the key is for")
+	}
+	k, err := n.open(env)
+	if err != nil {
+		return nil, keystore.Params{}, err
+	}
+	p, err := n.params(env, k)
+	if name != nil {
+		p.Name = *name
+	}
+	return k, p, err
+}
+
 func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
 	p := keystore.Params{User: t.User, Project: t.Project, Paths: t.Path, Rate: t.Rate, Prefix: k.prefix()}
 	if t.Prefix != nil {
@@ -86,10 +110,11 @@ func expiry(text string, now time.Time) (time.Time, error) {
 		}
 		at = now.Add(d)
 	}
+	at = at.UTC().Truncate(time.Second)
 	if !at.After(now) {
 		return time.Time{}, fmt.Errorf("--expires %q: that is not in the future", text)
 	}
-	return at.UTC().Truncate(time.Second), nil
+	return at, nil
 }
 
 // validRate tells whether text is N/s, N/m, N/h or N/d, with N of 1 to 999999999.
@@ -103,24 +128,17 @@ func validRate(text string) error {
 }
 
 type keyCreate struct {
-	Name string `required:"" help:"What the key is for."`
-	terms
+	Name *string `required:"" help:"What the key is for."`
+	newKeys
 	Format string `enum:"keyward,hex" default:"keyward" help:"keyward, or hex: 44 hexadecimal characters without a prefix."`
-	keyFile
-	output
 }
 
 // Run makes the key.
 func (c *keyCreate) Run(env *environment) error {
-	k, err := c.open(env)
+	k, p, err := c.begin(env, c.Name)
 	if err != nil {
 		return err
 	}
-	p, err := c.params(env, k)
-	if err != nil {
-		return err
-	}
-	p.Name = c.Name
 	if p.Format = keystore.Format(c.Format); p.Format == keystore.FormatHex {
 		if c.Prefix != nil && *c.Prefix != "" {
 			return usagef("--prefix: a hex key has none")
@@ -182,27 +200,23 @@ func (c *keyRotate) Run(env *environment) error {
 }
 
 type keyImport struct {
-	Name   string `help:"What the keys are for."`
-	Hashed bool   `help:"The lines are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
-	terms
-	keyFile
-	output
+	Name   *string `help:"What the keys are for."`
+	Hashed bool    `help:"The lines are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
+	newKeys
 }
 
 // Run takes over all the keys, or none.
 func (c *keyImport) Run(env *environment) error {
-	k, err := c.open(env)
+	k, p, err := c.begin(env, c.Name)
 	if err != nil {
 		return err
 	}
-	p, err := c.params(env, k)
-	if err != nil {
-		return err
-	}
-	p.Name = c.Name
 	importAll := k.Import
 	if c.Hashed {
 		importAll = k.ImportHashed
+	}
+	if _, err := importAll(strings.NewReader(""), p); err != nil {
+		return asUsage(err) // without a line to blame, it is the flags
 	}
 	records, err := importAll(env.stdin, p)
 	if err != nil {

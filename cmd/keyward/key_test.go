@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"keyward/authz"
 	"keyward/keystore"
+	"keyward/usage"
 )
 
 // desk is a command line with a clock that stands where it is put.
@@ -41,6 +43,16 @@ func (d *desk) must(stdin string, args ...string) string {
 	return stdout
 }
 
+// listed are the names of the keys that key list shows.
+func (d *desk) listed(args ...string) string {
+	lines := strings.Split(strings.TrimSpace(d.must("", append([]string{"key", "list"}, args...)...)), "\n")
+	var names []string
+	for _, line := range lines[1:] {
+		names = append(names, strings.Fields(line)[3])
+	}
+	return strings.Join(names, " ")
+}
+
 func TestKeyExpires(t *testing.T) {
 	d := newDesk(t)
 	key := d.must("", "key", "create", "--name", "a", "--expires", "90d")
@@ -59,6 +71,19 @@ func TestKeyExpires(t *testing.T) {
 	}
 	if list := d.must("", "key", "list"); !strings.Contains(list, " expired ") {
 		t.Errorf("list: %s", list)
+	}
+}
+
+// TestBornExpired: a key's end is kept to the second, and must be to come all the same.
+func TestBornExpired(t *testing.T) {
+	d := newDesk(t)
+	d.now = d.now.Add(500 * time.Millisecond)
+	for expires, want := range map[string]int{"499ms": exitUsage, "500ms": exitDone, "2030-01-02T03:04:05.9Z": exitUsage} {
+		for _, args := range [][]string{{"key", "create", "--name", "a"}, {"key", "import"}} {
+			if code, _, stderr := d.run("a-key-of-old-"+expires, append(args, "--expires", expires)...); code != want {
+				t.Errorf("%v --expires %s: exit code %d, %s", args, expires, code, stderr)
+			}
+		}
 	}
 }
 
@@ -83,6 +108,79 @@ func TestOlderThan(t *testing.T) {
 	list := d.must("", "key", "list", "--older-than", "90d")
 	if !strings.Contains(list, "old-one") || strings.Contains(list, "new-one") {
 		t.Errorf("list: %s", list)
+	}
+}
+
+// TestExpiring: active, and at its end within the time; by keys.max_age too.
+func TestExpiring(t *testing.T) {
+	d := newDesk(t)
+	d.must("", "key", "create", "--name", "in-13d", "--expires", "13d")
+	d.must("", "key", "create", "--name", "in-14d", "--expires", "14d")
+	d.must("", "key", "create", "--name", "in-15d", "--expires", "15d")
+	d.must("", "key", "create", "--name", "in-1h", "--expires", "1h")
+	d.must("", "key", "create", "--name", "never")
+	revoked := d.must("", "key", "create", "--name", "revoked", "--expires", "13d", "--json")
+	d.must("", "key", "revoke", revoked[7:21])
+	if got := d.listed("--expiring", "14d"); got != "in-13d in-14d in-1h" {
+		t.Errorf("listed %s", got)
+	}
+	d.now = d.now.Add(2 * time.Hour)
+	if got := d.listed("--expiring", "14d"); got != "in-13d in-14d" {
+		t.Errorf("listed %s", got)
+	}
+	k := &keys{maxAge: 30 * 24 * time.Hour}
+	made := keystore.Record{Created: d.now}
+	wanted := selection{expiring: 14 * 24 * time.Hour}
+	for age, want := range map[int]bool{15: false, 16: true, 29: true, 30: false} {
+		if got := wanted.has(k, &made, d.now.Add(time.Duration(age)*24*time.Hour)); got != want {
+			t.Errorf("%d days old: %v", age, got)
+		}
+	}
+}
+
+// TestUnusedFor: made longer ago, and last used longer ago or never. Options combine.
+func TestUnusedFor(t *testing.T) {
+	d := newDesk(t)
+	account := filepath.Join(t.TempDir(), "usage.jsonl")
+	use := func(name string) {
+		id := ""
+		for _, line := range strings.Split(d.must("", "key", "list"), "\n") {
+			if strings.Contains(line, " "+name+" ") {
+				id = line[:14]
+			}
+		}
+		tracker := usage.New(usage.Config{File: account, Now: func() time.Time { return d.now }})
+		r := authz.Request{Method: "GET", Target: "/"}
+		tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: &authz.Principal{KeyID: id}}, 0)
+		if err := tracker.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const day = 24 * time.Hour
+	for _, name := range []string{"never", "once", "always"} {
+		d.must("", "key", "create", "--name", name, "--expires", "120d")
+	}
+	use("once")
+	use("always")
+	d.now = d.now.Add(30 * day)
+	d.must("", "key", "create", "--name", "young")
+	d.now = d.now.Add(60 * day)
+	use("always")
+	if got := d.listed("--unused-for", "90d", "--usage", account); got != "" {
+		t.Errorf("after 90 days: %s", got)
+	}
+	d.now = d.now.Add(time.Second)
+	if got := d.listed("--unused-for", "90d", "--usage", account); got != "never once" {
+		t.Errorf("a second later: %s", got)
+	}
+	if got := d.listed("--unused-for", "50d", "--usage", account); got != "never once young" {
+		t.Errorf("for 50 days: %s", got)
+	}
+	if got := d.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "40d", "--usage", account); got != "never once" {
+		t.Errorf("all three: %s", got)
+	}
+	if got := d.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "20d", "--usage", account); got != "" {
+		t.Errorf("all three, of which one holds of none: %s", got)
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"keyward/config"
 	"keyward/keystore"
+	"keyward/usage"
 )
 
 // keyView is what is shown of a key: its record without the hashes.
@@ -30,6 +30,7 @@ type keyView struct {
 	Revoked  time.Time       `json:"revoked,omitzero"`
 	Deleted  time.Time       `json:"deleted,omitzero"`
 	Previous []time.Time     `json:"previous_until,omitempty"` // ends of graces
+	Usage    *usage.Usage    `json:"usage,omitempty"`          // only where it was asked for
 }
 
 func (k *keys) view(r *keystore.Record, now time.Time) keyView {
@@ -51,11 +52,16 @@ func (k *keys) state(r *keystore.Record, now time.Time) string {
 	switch {
 	case r.Ended():
 		return "revoked"
-	case !r.Expires.IsZero() && !now.Before(r.Expires), k.maxAge > 0 && !now.Before(r.Created.Add(k.maxAge)):
+	case k.ends(r, now):
 		return "expired"
 	default:
 		return "active"
 	}
+}
+
+// ends tells whether the key, if nobody revokes it, is at its end by then.
+func (k *keys) ends(r *keystore.Record, by time.Time) bool {
+	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.maxAge > 0 && !by.Before(r.Created.Add(k.maxAge))
 }
 
 // write prints the view as lines of name and value.
@@ -75,6 +81,9 @@ func (v *keyView) write(w io.Writer) {
 		row("revoked", instant(v.Revoked))
 		for _, until := range v.Previous {
 			row("old secret until", instant(until))
+		}
+		if v.Usage != nil {
+			writeUsage(row, v.Usage)
 		}
 	})
 }
@@ -97,42 +106,6 @@ func (v *keyView) scopes() string {
 	}
 }
 
-type keyList struct {
-	OlderThan string `placeholder:"TIME" help:"Only keys made longer ago, as 90d."`
-	keyFile
-	output
-}
-
-// Run lists the keys in the order in which they were made.
-func (c *keyList) Run(env *environment) error {
-	age := time.Duration(0)
-	if c.OlderThan != "" {
-		var err error
-		if age, err = config.ParseDuration(c.OlderThan); err != nil || age < 0 {
-			return usagef("--older-than %q: want a time as 24h or 90d", c.OlderThan)
-		}
-	}
-	k, err := c.open(env)
-	if err != nil {
-		return err
-	}
-	records, err := k.List()
-	if err != nil {
-		return k.explain(err, "")
-	}
-	if len(records) == 0 && isMissing(k.path) {
-		env.note("note: there is no file %s", k.path)
-	}
-	now := env.now()
-	views := []keyView{}
-	for i := range records {
-		if age == 0 || now.Sub(records[i].Created) > age {
-			views = append(views, k.view(&records[i], now))
-		}
-	}
-	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
-}
-
 func writeKeys(w io.Writer, views []keyView) {
 	table(w, func(row func(...any)) {
 		row("ID", "KEY", "STATE", "NAME", "USER", "PROJECT", "SCOPES", "PATHS", "CREATED", "EXPIRES")
@@ -142,26 +115,6 @@ func writeKeys(w io.Writer, views []keyView) {
 				pathList(v.Paths), instant(v.Created), instant(v.Expires))
 		}
 	})
-}
-
-type keyShow struct {
-	ID string `arg:"" help:"The key's id, as k_…."`
-	keyFile
-	output
-}
-
-// Run shows one record.
-func (c *keyShow) Run(env *environment) error {
-	k, err := c.open(env)
-	if err != nil {
-		return err
-	}
-	r, err := k.Get(c.ID)
-	if err != nil {
-		return k.explain(err, c.ID)
-	}
-	view := k.view(&r, env.now())
-	return c.print(env, view, view.write)
 }
 
 type keyVerify struct {

@@ -34,6 +34,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Answer a proxy's checks until stopped."`
 	Key     keyCommands    `cmd:"" help:"Make, list, end and replace API keys."`
 	User    userCommands   `cmd:"" help:"Keep the users that keys act for."`
+	Token   tokenCommands  `cmd:"" help:"End tokens that others issued."`
 	Check   checkCommand   `cmd:"" help:"Judge a request as the server would, and say why."`
 	Config  configCommands `cmd:"" help:"Look at a configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -26,7 +26,7 @@ func (c *serveCommand) Run(env *environment) error {
 		Load:       func() (*config.Config, error) { return loadConfig(c.Config, env) },
 		ConfigFile: c.Config,
 		Version:    thisBuild().Version,
-		TuneGC:     !ownGOGC,
+		TuneGC:     !ownGOGC, TuneThreads: true,
 	})
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func judge(ctx context.Context, checker *authz.Checker, r *authz.Request) *verdi
 	v := &verdict{Steps: []step{}}
 	r.Trace = func(name, outcome string) { v.Steps = append(v.Steps, step{name, outcome}) }
 	d := checker.Check(ctx, r)
-	v.Decision, v.Reason, v.Status, v.RemoveQuery = d.Outcome(), d.Reason.String(), d.Reason.Status(), d.RemoveQuery
+	v.Decision, v.Reason, v.Status, v.RemoveQuery = d.Outcome(), d.Reason.String(), d.Status(), d.RemoveQuery
 	if d.Principal != nil {
 		v.Subject, v.KeyID = d.Principal.Subject(), d.Principal.KeyID
 	}

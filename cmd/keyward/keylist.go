@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+	"unicode"
+
+	"keyward/config"
+	"keyward/keystore"
+	"keyward/usage"
+)
+
+// usageFile is the flag that says which account of use is meant.
+type usageFile struct {
+	Usage string `placeholder:"FILE" help:"Usage file (default: what --config names, else none)."`
+}
+
+// of is the usage file that goes with the keys; "" is none.
+func (f usageFile) of(k *keys) string {
+	if f.Usage != "" {
+		return f.Usage
+	}
+	return k.usage
+}
+
+type keyList struct {
+	OlderThan string `placeholder:"TIME" help:"Only keys made longer ago, as 90d."`
+	UnusedFor string `placeholder:"TIME" help:"Only keys made and last used longer ago, as 90d. Needs a usage file."`
+	Expiring  string `placeholder:"TIME" help:"Only active keys that end within that time, as 14d."`
+	usageFile
+	keyFile
+	output
+}
+
+// Run lists the keys in the order in which they were made.
+func (c *keyList) Run(env *environment) error {
+	var wanted selection
+	var err error
+	wanted.olderThan, err = span("--older-than", c.OlderThan)
+	if err == nil {
+		wanted.unusedFor, err = span("--unused-for", c.UnusedFor)
+	}
+	if err == nil {
+		wanted.expiring, err = span("--expiring", c.Expiring)
+	}
+	if err != nil {
+		return err
+	}
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	if wanted.unusedFor > 0 {
+		if wanted.lastUse, err = lastUses(env, c.of(k), wanted.unusedFor); err != nil {
+			return err
+		}
+	}
+	records, err := k.List()
+	if err != nil {
+		return k.explain(err, "")
+	}
+	if len(records) == 0 && isMissing(k.path) {
+		env.note("note: there is no file %s", k.path)
+	}
+	now := env.now()
+	views := []keyView{}
+	for i := range records {
+		if wanted.has(k, &records[i], now) {
+			views = append(views, k.view(&records[i], now))
+		}
+	}
+	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
+}
+
+// span reads a time span that a flag has; "" is none.
+func span(flag, text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := config.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, usagef("%s %q: want a time as 24h or 90d, above zero", flag, text)
+	}
+	return d, nil
+}
+
+// selection says which keys to list: those of which all holds that is not zero.
+type selection struct {
+	olderThan, unusedFor, expiring time.Duration
+	lastUse                        map[string]time.Time
+}
+
+func (s *selection) has(k *keys, r *keystore.Record, now time.Time) bool {
+	switch {
+	case s.olderThan > 0 && now.Sub(r.Created) <= s.olderThan:
+		return false
+	// A key that is too young to have been unused for so long is none of them.
+	case s.unusedFor > 0 && (now.Sub(r.Created) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
+		return false
+	case s.expiring > 0 && (k.state(r, now) != "active" || !k.ends(r, now.Add(s.expiring))):
+		return false
+	}
+	return true
+}
+
+// lastUses reads when each key was last used. Without an account every key
+// would look unused, so there must be one.
+func lastUses(env *environment, file string, unusedFor time.Duration) (map[string]time.Time, error) {
+	if file == "" {
+		return nil, usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
+	}
+	last, since, err := usage.LastUses(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("no usage file %s", file)
+	case err != nil:
+		return nil, fmt.Errorf("reading usage: %w", err)
+	case env.now().Sub(since) < unusedFor:
+		env.note("note: %s knows of no use before %s", file, instant(since))
+	}
+	return last, nil
+}
+
+type keyShow struct {
+	ID string `arg:"" help:"The key's id, as k_…."`
+	usageFile
+	keyFile
+	output
+}
+
+// Run shows one record, and where there is an account, the key's use.
+func (c *keyShow) Run(env *environment) error {
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	r, err := k.Get(c.ID)
+	if err != nil {
+		return k.explain(err, c.ID)
+	}
+	view := k.view(&r, env.now())
+	failed := view.addUsage(env, c.of(k))
+	return errors.Join(c.print(env, view, view.write), failed)
+}
+
+// addUsage adds what the file knows of the key's use. A file that is not there
+// yet knows nothing.
+func (v *keyView) addUsage(env *environment, file string) error {
+	if file == "" {
+		return nil
+	}
+	used, err := usage.Read(file, v.ID)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		env.note("note: there is no usage file %s", file)
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading usage: %w", err)
+	}
+	v.Usage = &used
+	return nil
+}
+
+func writeUsage(row func(...any), u *usage.Usage) {
+	row("used", fmt.Sprint(u.Total, " times"))
+	results := make([]string, 0, len(u.Results))
+	for _, result := range u.ByFrequency() {
+		results = append(results, fmt.Sprint(printable(result), " ", u.Results[result]))
+	}
+	row("results", orDash(strings.Join(results, ", ")))
+	row("first use", instant(u.First))
+	row("last use", instant(u.Last))
+	row("last address", orDash(printable(u.Address)))
+	name := "last outcomes"
+	for _, o := range u.Outcomes {
+		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", printable(o.Result+" "+o.Method+" "+o.Path)))
+		name = ""
+	}
+}
+
+// printable keeps what a client sent from steering a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}

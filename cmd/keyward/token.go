@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"keyward/keystore"
+)
+
+type tokenCommands struct {
+	Revoke tokenRevoke `cmd:"" help:"End a token by its id, a subject's tokens, or all tokens issued before a time. For good."`
+}
+
+// tokenRevoke takes lists of which each may have one element: of a flag given
+// twice all but the last would be dropped in silence, and "" would be nobody.
+type tokenRevoke struct {
+	JTI          []string `name:"jti" sep:"none" placeholder:"ID" help:"The token of that id (claim jti)."`
+	Subject      []string `sep:"none" placeholder:"S" help:"Tokens of that subject (claim sub)."`
+	IssuedBefore []string `sep:"none" placeholder:"TIME" help:"Only, or without --subject all, that were issued before that RFC 3339 time (default: now)."`
+	revocationsFile
+	output
+}
+
+// Run appends one revocation.
+func (c *tokenRevoke) Run(env *environment) error {
+	jti, byID, err := only("--jti", c.JTI)
+	if err != nil {
+		return err
+	}
+	subject, bySubject, err := only("--subject", c.Subject)
+	if err != nil {
+		return err
+	}
+	text, byTime, err := only("--issued-before", c.IssuedBefore)
+	switch {
+	case err != nil:
+		return err
+	case !byID && !bySubject && !byTime:
+		return usagef("which tokens? Give --jti, --subject or --issued-before")
+	case byID && (bySubject || byTime):
+		return usagef("--jti names one token: --subject and --issued-before do not go with it")
+	}
+	before, err := issuedBefore(env, text)
+	if err != nil {
+		return err
+	}
+	file, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	var r keystore.Revocation
+	switch {
+	case byID:
+		r, err = file.RevokeToken(jti)
+	case bySubject:
+		r, err = file.RevokeSubject(subject, before)
+	default:
+		r, err = file.RevokeIssuedBefore(before)
+	}
+	if err != nil {
+		return asUsage(err)
+	}
+	return c.print(env, r, func(w io.Writer) { fmt.Fprintln(w, "revoked", tokensOf(&r)) })
+}
+
+// only is the value of a flag that may be given once, and must then have one.
+func only(flag string, values []string) (value string, given bool, err error) {
+	switch {
+	case len(values) == 0:
+		return "", false, nil
+	case len(values) > 1:
+		return "", false, usagef("%s: give it once", flag)
+	case values[0] == "":
+		return "", false, usagef("%s: want a value that is not empty", flag)
+	}
+	return values[0], true, nil
+}
+
+func issuedBefore(env *environment, text string) (time.Time, error) {
+	now := env.now()
+	if text == "" {
+		return now, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, usagef("--issued-before %q: want an RFC 3339 time as 2030-01-31T00:00:00Z", text)
+	}
+	if at.After(now) {
+		env.note("note: until %s, tokens that are yet to be issued are ended too", instant(at))
+	}
+	return at, nil
+}
+
+func tokensOf(r *keystore.Revocation) string {
+	switch {
+	case r.TokenID != "":
+		return fmt.Sprintf("the token %q", r.TokenID)
+	case r.Subject != "":
+		return fmt.Sprintf("tokens of %q issued before %s", r.Subject, instant(r.IssuedBefore))
+	default:
+		return "all tokens issued before " + instant(r.IssuedBefore)
+	}
+}

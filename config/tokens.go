@@ -1,0 +1,233 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"keyward/authz"
+)
+
+// JWT says which tokens of one issuer are believed.
+type JWT struct {
+	Name       string
+	Kind       authz.Method // JWT, or OAuth for access tokens by RFC 9068
+	Issuer     string       // the iss claim, to the letter
+	Audiences  []string     // one of them must be in aud; empty: aud is not looked at
+	Algorithms []string
+
+	// Where the issuer's keys are: one of these, or none for OIDC discovery.
+	JWKSURL, JWKSFile, HMACSecretFile string
+
+	SubjectClaim, ScopeClaim string
+	Leeway, MaxLifetime      time.Duration
+	Users                    bool // subjects are users of the users file
+}
+
+// Introspection says which server is asked about opaque tokens (RFC 7662).
+type Introspection struct {
+	Name                       string
+	URL                        string
+	Audiences                  []string // one of them must be in aud; empty: aud is not looked at
+	ClientID, ClientSecretFile string
+	CacheTTL, Timeout          time.Duration
+}
+
+// Discovered tells whether the issuer itself is asked where its keys are.
+func (t *JWT) Discovered() bool { return t.JWKSURL == "" && t.JWKSFile == "" && t.HMACSecretFile == "" }
+
+// maxIssuers bounds each of the two lists.
+const maxIssuers = 100
+
+var (
+	symmetric  = []string{"HS256", "HS384", "HS512"}
+	asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+
+// tokens reads the list of issuers.
+func (r *reader) tokens(v value, cfg *Config) {
+	lines := map[string]int{}
+	r.each(v, func(element value) {
+		t, ok := r.issuer(element, cfg)
+		if !ok {
+			return
+		}
+		r.unlikeOthers(element, lines, "name", t.Name)
+		r.unlikeOthers(element, lines, "issuer", t.Issuer)
+		cfg.JWT = append(cfg.JWT, t)
+	})
+	if len(cfg.JWT) > maxIssuers {
+		r.problem(v.Line, "%s: more than %d issuers", v.name, maxIssuers)
+	}
+}
+
+// unlikeOthers reports a second element that calls itself the same: nobody
+// could tell whose token or whose metric it is.
+func (r *reader) unlikeOthers(v value, lines map[string]int, what, text string) {
+	id := what + " " + text
+	if first, taken := lines[id]; taken {
+		r.problem(v.Line, "%s: the %s is that of line %d already", v.name, what, first)
+		return
+	}
+	lines[id] = v.Line
+}
+
+// issuer reads one element of jwt; what it leaves out is checked with it as a whole.
+func (r *reader) issuer(v value, cfg *Config) (JWT, bool) {
+	t := JWT{
+		Name: "jwt", Kind: authz.MethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", ScopeClaim: "scope",
+		Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
+	}
+	before := len(r.problems)
+	kinds := map[string]authz.Method{"jwt": authz.MethodJWT, "oauth": authz.MethodOAuth}
+	r.mapping(v, fields{
+		{"name", r.checked(&t.Name, validSourceName)},
+		{"kind", choice(r, &t.Kind, kinds)},
+		{"issuer", r.checked(&t.Issuer, validClaimText)},
+		{"audiences", r.list(&t.Audiences, validClaimText)},
+		{"algorithms", r.list(&t.Algorithms, validAlgorithm)},
+		{"jwks_url", r.checked(&t.JWKSURL, validURL)},
+		{"jwks_file", r.text(&t.JWKSFile)},
+		{"hmac_secret_file", r.text(&t.HMACSecretFile)},
+		{"subject_claim", r.checked(&t.SubjectClaim, validClaimText)},
+		{"scope_claim", r.checked(&t.ScopeClaim, validClaimText)},
+		{"leeway", func(v value) { r.atMost(&t.Leeway, 5*time.Minute)(v) }},
+		{"max_lifetime", r.duration(&t.MaxLifetime, false)},
+		{"users", r.boolean(&t.Users)},
+	})
+	if len(r.problems) > before {
+		return t, false
+	}
+	for _, complaint := range t.complaints(cfg) {
+		r.problem(v.Line, "%s: %s", v.name, complaint)
+	}
+	r.warnPlainHTTP(v, t.JWKSURL)
+	if t.Discovered() {
+		r.warnPlainHTTP(v, t.Issuer)
+	}
+	return t, len(r.problems) == before
+}
+
+// complaints are what is wrong with an issuer as a whole.
+func (t *JWT) complaints(cfg *Config) (all []string) {
+	complain := func(is bool, text string) {
+		if is {
+			all = append(all, text)
+		}
+	}
+	places := 0
+	for _, place := range []string{t.JWKSURL, t.JWKSFile, t.HMACSecretFile} {
+		if place != "" {
+			places++
+		}
+	}
+	isSymmetric := func(a string) bool { return slices.Contains(symmetric, a) }
+	complain(t.Issuer == "", "an issuer is needed: the iss claim of its tokens")
+	complain(places > 1, "jwks_url, jwks_file and hmac_secret_file exclude each other")
+	complain(len(t.Algorithms) == 0, "algorithms can't be empty")
+	complain(t.HMACSecretFile == "" && slices.ContainsFunc(t.Algorithms, isSymmetric),
+		"HS256, HS384 and HS512 need hmac_secret_file: a public key is no secret")
+	complain(t.HMACSecretFile != "" && !slices.ContainsFunc(t.Algorithms, isSymmetric),
+		"with hmac_secret_file the algorithms are among HS256, HS384 and HS512")
+	complain(t.HMACSecretFile != "" && slices.ContainsFunc(t.Algorithms, func(a string) bool { return !isSymmetric(a) }),
+		"with hmac_secret_file no algorithm but HS256, HS384 and HS512 can stand: a secret and a public key are never of one set")
+	complain(t.Issuer != "" && t.Discovered() && validURL(t.Issuer) != nil,
+		"with none of jwks_url, jwks_file and hmac_secret_file the issuer is asked for its keys and must be an http(s) URL")
+	complain(t.Kind == authz.MethodOAuth && len(t.Audiences) == 0, "kind oauth needs audiences (RFC 9068 section 4)")
+	complain(t.Users && cfg.Users.File == "", "users: true needs a users file; users.file names none")
+	return all
+}
+
+// introspection reads the list of servers.
+func (r *reader) introspection(v value, cfg *Config) {
+	lines := map[string]int{}
+	r.each(v, func(element value) {
+		i := Introspection{Name: "oauth", CacheTTL: 30 * time.Second, Timeout: 150 * time.Millisecond}
+		before := len(r.problems)
+		var kind authz.Method
+		r.mapping(element, fields{
+			{"name", r.checked(&i.Name, validSourceName)},
+			{"kind", choice(r, &kind, map[string]authz.Method{"oauth": authz.MethodOAuth})},
+			{"url", r.checked(&i.URL, validURL)},
+			{"audiences", r.list(&i.Audiences, validClaimText)},
+			{"client_id", r.text(&i.ClientID)},
+			{"client_secret_file", r.text(&i.ClientSecretFile)},
+			{"cache_ttl", r.duration(&i.CacheTTL, false)},
+			{"timeout", r.atMost(&i.Timeout, 10*time.Second)},
+		})
+		if len(r.problems) > before {
+			return
+		}
+		switch {
+		case i.URL == "":
+			r.problem(element.Line, "%s: a url is needed", element.name)
+		case (i.ClientID == "") != (i.ClientSecretFile == ""):
+			r.problem(element.Line, "%s: client_id and client_secret_file go together", element.name)
+		}
+		if i.Timeout >= 250*time.Millisecond {
+			r.warn(element.Line, "%s: a timeout of %s is no less than the 0.25 s that Envoy waits as envoy.yaml has it", element.name, i.Timeout)
+		}
+		r.warnPlainHTTP(element, i.URL)
+		r.unlikeOthers(element, lines, "name", i.Name)
+		cfg.Introspection = append(cfg.Introspection, i)
+	})
+	if len(cfg.Introspection) > maxIssuers {
+		r.problem(v.Line, "%s: more than %d servers", v.name, maxIssuers)
+	}
+}
+
+// warnPlainHTTP tells of a URL whose answers anyone on the way could have made.
+func (r *reader) warnPlainHTTP(v value, address string) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return
+	}
+	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		r.warn(v.Line, "%s: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed", v.name)
+	}
+}
+
+// atMost reads a duration above zero with a bound.
+func (r *reader) atMost(to *time.Duration, most time.Duration) field {
+	return func(v value) {
+		var d time.Duration
+		if r.duration(&d, false)(v); d > most {
+			r.wrong(v, "at most "+most.String())
+		} else if d > 0 {
+			*to = d
+		}
+	}
+}
+
+func validAlgorithm(name string) error {
+	if !slices.Contains(asymmetric, name) && !slices.Contains(symmetric, name) {
+		return errors.New("an algorithm is one of " + strings.Join(slices.Concat(asymmetric, symmetric), ", "))
+	}
+	return nil
+}
+
+// validSourceName keeps to what reads well as a metric's label.
+func validSourceName(name string) error {
+	if !isWord(name, "-._") || len(name) > 64 {
+		return errors.New("a name is 1 to 64 letters, digits and - . _")
+	}
+	return nil
+}
+
+func validClaimText(text string) error {
+	if text == "" || len(text) > 255 {
+		return errors.New("want 1 to 255 bytes")
+	}
+	return nil
+}
+
+func validURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		return errors.New("want an http or https URL with a host, without user and fragment")
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package extauthz
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"keyward/authz"
+)
+
+// stranger knows one token, and says whom it saw.
+type stranger struct {
+	client string
+	p      *authz.Principal
+}
+
+func (s *stranger) Verify(_ context.Context, c *authz.Credential, _ time.Time) (*authz.Principal, error) {
+	s.client = c.Client
+	if c.Secret.Reveal() != "good" {
+		return nil, &authz.Refusal{Reason: authz.UnknownKey}
+	}
+	return s.p, nil
+}
+
+// nowhere is a policy that lets nobody in anywhere.
+type nowhere struct{}
+
+func (nowhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
+	return nil, authz.RouteDenied
+}
+func (nowhere) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+	return authz.PathNotAllowed
+}
+
+func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *Core {
+	t.Helper()
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checker, err := authz.NewChecker(authz.Config{
+		Ready: func() error { return nil }, Policy: nowhere{}, Verifier: v, Identity: identity, RequireHTTPS: https,
+		Sources: authz.Sources{Bearer: true, Cookie: "token"}, TrustedHops: 1,
+		Now: time.Now, NewID: func() string { return "id" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Core{Checker: checker, Denials: Denials{Errors: authz.StyleGeneric, Challenge: challenge, Now: january}}
+	for _, network := range trusted {
+		c.Trusted = append(c.Trusted, netip.MustParsePrefix(network))
+	}
+	return c
+}
+
+func ask(core *Core, method, remote string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, VerifyPath, nil)
+	r.RemoteAddr = remote
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	NewHTTP(func() *Core { return core }).ServeHTTP(w, r)
+	return w
+}
+
+func TestVerify(t *testing.T) {
+	scopes, err := authz.ParseScopes([]string{"write", "read"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stranger{p: &authz.Principal{
+		Method: authz.MethodJWT, User: "12345", Scopes: scopes, ExpiresAt: time.Date(2025, 1, 1, 0, 59, 59, 7e8, time.FixedZone("", 3600)),
+	}}
+	core := verifying(t, s, false)
+	for _, test := range []struct {
+		name    string
+		method  string
+		headers []string
+		status  int
+		body    string
+	}{
+		{"good", "GET", []string{"Authorization", "Bearer good"}, 200,
+			`{"authenticated":true,"user_id":"12345","scopes":["read","write"],"expires_at":"2024-12-31T23:59:59Z"}`},
+		{"in the cookie", "GET", []string{"Cookie", "a=b; token=good"}, 200,
+			`{"authenticated":true,"user_id":"12345","scopes":["read","write"],"expires_at":"2024-12-31T23:59:59Z"}`},
+		{"bad", "GET", []string{"Authorization", "Bearer bad"}, 401,
+			`{"error":"invalid_token","message":"The provided token is invalid or has expired","code":401,"timestamp":"2024-01-15T10:30:00Z"}`},
+		{"two", "GET", []string{"Authorization", "Bearer good", "Authorization", "Bearer good"}, 401,
+			`{"error":"invalid_token","message":"The provided token is invalid or has expired","code":401,"timestamp":"2024-01-15T10:30:00Z"}`},
+		{"none", "GET", nil, 401,
+			`{"error":"invalid_token","message":"The provided token is invalid or has expired","code":401,"timestamp":"2024-01-15T10:30:00Z"}`},
+	} {
+		w := ask(core, test.method, "127.0.0.1:1", test.headers...)
+		if w.Code != test.status || w.Body.String() != test.body || w.Header().Get("Cache-Control") != "no-store" ||
+			w.Header().Get("Content-Type") != "application/json" || (w.Header().Get("WWW-Authenticate") != "") != (test.status == 401) {
+			t.Errorf("%s: %d %s %v", test.name, w.Code, w.Body, w.Header())
+		}
+	}
+	if w := ask(core, "POST", "127.0.0.1:1", "Authorization", "Bearer good"); w.Code != 405 {
+		t.Errorf("POST: %d", w.Code)
+	}
+	s.p = &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}
+	if w := ask(core, "GET", "127.0.0.1:1", "Authorization", "Bearer good"); w.Body.String() != `{"authenticated":true,"user_id":"k_1","scopes":[],"expires_at":null}` {
+		t.Errorf("a key without user, scopes and end: %s", w.Body)
+	}
+	if w := ask(nil, "GET", "127.0.0.1:1"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("without a core: %d", w.Code)
+	}
+}
+
+// TestWhoIsBelieved: only a trusted proxy has a say about the client's address and scheme.
+func TestWhoIsBelieved(t *testing.T) {
+	for _, test := range []struct {
+		remote  string
+		trusted []string
+		status  int
+		client  string
+	}{
+		{"127.0.0.1:1", nil, 200, "192.0.2.1"},
+		{"[::1]:1", nil, 200, "192.0.2.1"},
+		{"@", nil, 200, "192.0.2.1"},
+		{"10.0.0.1:1", nil, 403, ""},
+		{"10.0.0.1:1", []string{"10.0.0.0/8"}, 200, "192.0.2.1"},
+		{"[::ffff:10.0.0.1]:1", []string{"10.0.0.0/8"}, 200, "192.0.2.1"},
+		{"127.0.0.1:1", []string{"10.0.0.0/8"}, 403, ""},
+		{"nonsense:x", nil, 403, ""},
+	} {
+		s := &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}}
+		w := ask(verifying(t, s, true, test.trusted...), "GET", test.remote,
+			"Authorization", "Bearer good", "X-Forwarded-Proto", "https", "X-Forwarded-For", "192.0.2.1")
+		if w.Code != test.status || s.client != test.client {
+			t.Errorf("%s, trusted %v: %d, client %q", test.remote, test.trusted, w.Code, s.client)
+		}
+	}
+	s := &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}}
+	if ask(verifying(t, s, false), "GET", "10.0.0.1:1", "Authorization", "Bearer good", "X-Forwarded-For", "192.0.2.1"); s.client != "10.0.0.1" {
+		t.Errorf("a stranger's word about itself: client %q", s.client)
+	}
+}
+
+// TestClientBehindProxy: the last of X-Forwarded-For is whom the proxy saw, and counts as its peer does over gRPC.
+func TestClientBehindProxy(t *testing.T) {
+	for _, test := range []struct {
+		hops      int
+		forwarded string
+		want      string
+	}{
+		{0, "", "127.0.0.1"},
+		{0, "192.0.2.1", "192.0.2.1"},
+		{0, "203.0.113.9, 192.0.2.1", "192.0.2.1"},
+		{1, "203.0.113.9, 192.0.2.1", "203.0.113.9"},
+		{2, "198.51.100.7,203.0.113.9, 192.0.2.1", "198.51.100.7"},
+		{0, "192.0.2.1, unknown", "127.0.0.1"},
+	} {
+		core := verifying(t, &stranger{}, false)
+		hr := httptest.NewRequest("GET", VerifyPath, nil)
+		hr.RemoteAddr = "127.0.0.1:1"
+		if test.forwarded != "" {
+			hr.Header.Set("X-Forwarded-For", test.forwarded)
+		}
+		if got := authz.ClientAddress(core.request(hr), test.hops); got != test.want {
+			t.Errorf("%q, %d hops: %s, want %s", test.forwarded, test.hops, got, test.want)
+		}
+	}
+}

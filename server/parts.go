@@ -1,0 +1,76 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+
+	"keyward/admin"
+	"keyward/config"
+	"keyward/keystore"
+)
+
+// parts are what a Core rests on and does not make itself: what follows files
+// and asks issuers. A reload keeps those whose share of the configuration is the same.
+type parts struct {
+	stores  *stores
+	issuers *issuers
+	hashes  *hashPool // nil while no passwords were wanted yet
+	logger  *slog.Logger
+}
+
+// partObservers are told how the parts fare; nil where nobody asks.
+type partObservers struct {
+	keys, users, revocations keystore.Observer
+	issuers                  *admin.IssuerMetrics
+}
+
+// openParts opens what the configuration names and takes over from old what
+// stays. On an error what was opened is closed.
+func openParts(cfg *config.Config, old parts, observers partObservers, logger *slog.Logger) (parts, error) {
+	p := parts{stores: old.stores, logger: logger}
+	var err error
+	if wanted := storeConfigOf(cfg); old.stores == nil || wanted != old.stores.cfg {
+		if p.stores, err = openStores(wanted, observers, logger); err != nil {
+			return parts{}, err
+		}
+	}
+	if p.issuers, err = openIssuers(cfg, old.issuers, observers.issuers, logger); err != nil {
+		return parts{}, errors.Join(err, p.closeBut(old))
+	}
+	p.hashes = poolFor(cfg, old.hashes)
+	return p, nil
+}
+
+// ready tells why some requests can't be judged.
+func (p parts) ready() error {
+	if err := p.stores.ready(); err != nil {
+		return err
+	}
+	return p.issuers.ready()
+}
+
+// look notices files that nobody follows.
+func (p parts) look() { p.issuers.look() }
+
+// reload has all files read anew, as SIGHUP asks.
+func (p parts) reload() {
+	p.stores.reload()
+	p.issuers.reload()
+}
+
+// closeBut closes the parts that the other does not share.
+func (p parts) closeBut(other parts) error {
+	var errs []error
+	if p.stores != nil && p.stores != other.stores {
+		errs = append(errs, p.stores.close())
+	}
+	if p.issuers != nil {
+		errs = append(errs, p.issuers.closeBut(other.issuers))
+	}
+	if p.hashes != nil && p.hashes != other.hashes {
+		p.hashes.Close()
+	}
+	return errors.Join(errs...)
+}
+
+func (p parts) close() error { return p.closeBut(parts{}) }

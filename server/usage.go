@@ -1,0 +1,47 @@
+package server
+
+import (
+	"keyward/authz"
+	"keyward/config"
+	"keyward/usage"
+)
+
+// keyUsage is the account of each key's use, and what it is kept by. It
+// outlives a Core where a reload changes nothing of that.
+type keyUsage struct {
+	*usage.Tracker
+	cfg usageConfig
+}
+
+type usageConfig struct {
+	config.Usage
+	hops int
+}
+
+// maxInMemory bounds the keys of an account that has no file to go to.
+const maxInMemory = 10_000
+
+// usageFor returns the account that the configuration wants, the old one where it is the same.
+func (s *Server) usageFor(cfg *config.Config, old *Core) *keyUsage {
+	wanted := usageConfig{cfg.Usage, cfg.ClientAddress.TrustedHops}
+	if old != nil && old.usage.cfg == wanted {
+		return old.usage
+	}
+	c := usage.Config{
+		File: wanted.File, Flush: wanted.Flush, Log: s.logger,
+		Client: func(r *authz.Request) string { return authz.ClientAddress(r, wanted.hops) },
+	}
+	if wanted.File == "" {
+		c.MaxKeys = maxInMemory
+	}
+	return &keyUsage{usage.New(c), wanted}
+}
+
+// usageOf is what the admin listener tells of one key; nil where it was never used.
+func (s *Server) usageOf(keyID string) (any, error) {
+	found, err := s.core.Load().usage.Get(keyID)
+	if err != nil || found.Total == 0 {
+		return nil, err
+	}
+	return found, nil
+}
