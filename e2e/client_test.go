@@ -66,6 +66,11 @@ func (s *system) send(method, raw string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return exchange(conn, method, raw)
+}
+
+// exchange is send on a connection, which it closes.
+func exchange(conn net.Conn, method, raw string) (answer, error) {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return answer{}, err

@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"keyward/e2e/stack"
 )
 
 // TestDeadKeyward holds that without Keyward nobody gets in, and that everybody does again once it is back.
@@ -83,4 +87,28 @@ func TestTerminatedKeyward(t *testing.T) {
 		}
 	}
 	s.nobodyGetsIn(key)
+}
+
+// TestStackThatCannotStart has the last part fail, and then nothing may be left.
+func TestStackThatCannotStart(t *testing.T) {
+	s := newSystem(t, options{})
+	s.key("--name", "k")
+	ports, err := stack.FreePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", stack.Address(ports.Envoy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, err = stack.Start(t.Context(), stack.Config{
+		Dir: s.dir, Keyward: programs.keyward, Envoy: programs.envoy, Ports: ports,
+		KeywardConfig: s.writeConfig(ports), EnvoyConfig: s.envoyConfig(),
+	})
+	if err == nil || !strings.Contains(err.Error(), "already in use") {
+		t.Errorf("error %v", err)
+	}
+	ports.Envoy = ports.EnvoyAdmin // which would have been served too
+	waitUntilFree(t, ports)
 }

@@ -16,9 +16,16 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestGRPCClientGetsAGRPCStatus calls through Envoy with a real gRPC client.
+// TestGRPCClientGetsAGRPCStatus calls through Envoy with a real gRPC client,
+// who gets a status and a sentence whichever style others get.
 func TestGRPCClientGetsAGRPCStatus(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig, envoy: speakHTTP2})
+	for _, style := range []string{"problem", "halo"} {
+		t.Run(style, func(t *testing.T) { grpcClientGetsAGRPCStatus(t, style) })
+	}
+}
+
+func grpcClientGetsAGRPCStatus(t *testing.T, style string) {
+	s := newSystem(t, options{config: routesConfig + "errors: " + style + "\n", envoy: speakHTTP2})
 	key := s.key("--name", "k", "--user", "alice", "--path", "/shop.Orders", "--path", "/reports")
 	s.start()
 	client, err := grpc.NewClient(stack.Address(s.Ports().Envoy), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -18,6 +18,7 @@ var programs struct {
 	keyward string
 	envoy   string
 	noEnvoy error // why there is no Envoy
+	noCurl  error // why there is no curl
 }
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,10 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	if programs.noEnvoy != nil && os.Getenv("CI") == "true" {
 		return 0, programs.noEnvoy
 	}
+	_, programs.noCurl = exec.LookPath("curl")
+	if programs.noCurl != nil && os.Getenv("CI") == "true" {
+		return 0, programs.noCurl
+	}
 	return m.Run(), nil
 }
 
@@ -66,5 +71,13 @@ func needEnvoy(t *testing.T) {
 	t.Helper()
 	if programs.noEnvoy != nil {
 		t.Skip(programs.noEnvoy)
+	}
+}
+
+// needCurl skips the test where nobody can paste a command.
+func needCurl(t *testing.T) {
+	t.Helper()
+	if programs.noCurl != nil {
+		t.Skip(programs.noCurl)
 	}
 }

@@ -23,6 +23,7 @@ var example = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
 // kills make, which must leave nothing running.
 func TestMakeRun(t *testing.T) {
 	needEnvoy(t)
+	needCurl(t)
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +81,12 @@ func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 		if !strings.HasPrefix(string(answer), "HTTP/1.1 "+status+" ") {
 			t.Errorf("%s: want %s, got %s", command, status, answer)
 		}
-		if status == "200" && !strings.Contains(string(answer), `"x-auth-subject"`) {
-			t.Errorf("%s: the upstream does not show x-auth-subject: %s", command, answer)
+		shows := `"x-auth-subject"` // the upstream
+		if strings.HasSuffix(command, "/v1/auth/verify") {
+			shows = `"authenticated":true,"user_id":"alice"` // Keyward
+		}
+		if status == "200" && !strings.Contains(string(answer), shows) {
+			t.Errorf("%s: there is no %s in %s", command, shows, answer)
 		}
 		seen[status]++
 	}
@@ -101,7 +106,7 @@ func waitUntilFree(t *testing.T, ports stack.Ports) {
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.Admin, ports.Upstream} {
+	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.HTTP, ports.Admin, ports.Upstream} {
 		for {
 			conn, err := net.Dial("tcp", stack.Address(port))
 			if err != nil {

@@ -30,6 +30,9 @@ type options struct {
 	// config is keyward.yaml without `keys.file` and, unless grpc is given, `listen`.
 	config string
 	grpc   string // listen.grpc; "" is a free port
+	// example is a file of deploy/examples that stands in the system's folder
+	// already and takes the place of all that.
+	example string
 	// envoy changes the shipped configuration.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	// shippedTimeout keeps the quarter of a second that Keyward has to answer.
@@ -64,24 +67,21 @@ func startSystem(t *testing.T, opts options) *system {
 
 func (s *system) start() {
 	s.t.Helper()
-	ports, err := stack.FreePorts()
-	if err != nil {
-		s.t.Fatal(err)
+	var err error
+	for range 3 {
+		ports, failed := stack.FreePorts()
+		if failed != nil {
+			s.t.Fatal(failed)
+		}
+		s.Stack, err = stack.Start(s.t.Context(), stack.Config{
+			Dir: s.dir, Keyward: programs.keyward, Envoy: programs.envoy, Ports: ports,
+			KeywardConfig: s.writeConfig(ports), EnvoyConfig: s.envoyConfig(), Observe: s.observe,
+		})
+		// A port that was free may be another's by the time it is listened on.
+		if err == nil || !strings.Contains(err.Error(), "already in use") {
+			break
+		}
 	}
-	envoyConfig, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if !s.opts.shippedTimeout {
-		authzFilter(envoyConfig)["grpc_service"].(map[string]any)["timeout"] = "10s"
-	}
-	if s.opts.envoy != nil {
-		s.opts.envoy(s.t, envoyConfig)
-	}
-	s.Stack, err = stack.Start(s.t.Context(), stack.Config{
-		Dir: s.dir, Keyward: programs.keyward, Envoy: programs.envoy, Ports: ports,
-		KeywardConfig: s.writeConfig(ports), EnvoyConfig: envoyConfig, Observe: s.observe,
-	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -95,8 +95,27 @@ func (s *system) start() {
 	})
 }
 
+// envoyConfig is the shipped one as the options change it.
+func (s *system) envoyConfig() *stack.EnvoyConfig {
+	s.t.Helper()
+	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !s.opts.shippedTimeout {
+		authzFilter(config)["grpc_service"].(map[string]any)["timeout"] = "10s"
+	}
+	if s.opts.envoy != nil {
+		s.opts.envoy(s.t, config)
+	}
+	return config
+}
+
 func (s *system) writeConfig(ports stack.Ports) string {
 	s.t.Helper()
+	if s.opts.example != "" {
+		return s.listenOn(ports)
+	}
 	grpc := s.opts.grpc
 	if grpc == "" {
 		grpc = stack.Address(ports.GRPC)
@@ -108,6 +127,24 @@ func (s *system) writeConfig(ports stack.Ports) string {
 		s.t.Fatal(err)
 	}
 	return file
+}
+
+// listenOn gives an example, which listens where Keyward does by default, other ports.
+func (s *system) listenOn(ports stack.Ports) string {
+	s.t.Helper()
+	file := filepath.Join(s.dir, s.opts.example)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	const section = "\nlisten: "
+	shipped, _, _ := strings.Cut(string(text), section)
+	text = fmt.Appendf(nil, "%s%s{grpc: %q, http: %q, admin: %q}\n", shipped, section,
+		stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin))
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.opts.example
 }
 
 func (s *system) observe(r stack.Received) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"keyward/e2e/stack"
 )
@@ -19,6 +20,10 @@ const configText = `listen:
   admin: %s
 keys:
   file: keys.jsonl
+users:
+  file: users.jsonl
+credentials:
+  basic: true
 routes:
 - {name: reports, path: /reports, scopes: ["reports:read"]}
 log: {decisions: all}
@@ -33,36 +38,44 @@ func writeConfig(dir string, ports stack.Ports) (file string, err error) {
 // demoKeys are shown on the terminal, which is what they are for.
 type demoKeys struct{ alice, bob, stranger string }
 
+const alicesPassword = "looking-glass"
+
 func makeKeys(ctx context.Context, keyward, dir string) (keys demoKeys, err error) {
-	create := func(args ...string) string {
-		cmd := exec.CommandContext(ctx, keyward, append([]string{"key", "create"}, args...)...)
-		cmd.Dir = dir
+	run := func(stdin string, args ...string) string {
+		cmd := exec.CommandContext(ctx, keyward, args...)
+		cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, failed := cmd.Output()
 		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("keyward key create: %w: %s", failed, bytes.TrimSpace(stderr.Bytes())))
+			err = errors.Join(err, fmt.Errorf("keyward %s %s: %w: %s", args[0], args[1], failed, bytes.TrimSpace(stderr.Bytes())))
 		}
 		return string(bytes.TrimSpace(out))
 	}
-	keys.alice = create("--name", "demo-alice", "--user", "alice", "--path", "/hello", "--path", "/reports", "--scope", "reports:read")
-	keys.bob = create("--name", "demo-bob", "--user", "bob", "--path", "/hello", "--path", "/reports")
+	run(alicesPassword, "user", "set", "alice", "--scope", "reports:read")
+	run("", "user", "set", "bob")
+	keys.alice = run("", "key", "create", "--name", "demo-alice", "--user", "alice", "--path", "/hello", "--path", "/reports")
+	keys.bob = run("", "key", "create", "--name", "demo-bob", "--user", "bob", "--path", "/hello", "--path", "/reports")
 	// A key that is well formed and that this server has never heard of.
-	keys.stranger = create("--name", "stranger", "--file", "elsewhere.jsonl")
+	keys.stranger = run("", "key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")
 	return keys, err
 }
 
 // printExamples prints lines to paste into a shell, each with the status it gets.
 func printExamples(url string, keys demoKeys) {
 	with := func(key string) string { return "-H 'Authorization: Bearer " + key + "' " }
+	basic := func(password string) string { return "-u alice:" + password + " " }
 	for _, example := range []struct {
 		about, credential, path string
 		status                  int
 	}{
 		{"alice may; the upstream shows x-auth-subject and no key", with(keys.alice), "/hello", 200},
 		{"alice has the scope that /reports asks for", with(keys.alice), "/reports/2026", 200},
+		{"her password does as well", basic(alicesPassword), "/reports/2026", 200},
+		{"what her key is worth", with(keys.alice), "/v1/auth/verify", 200},
 		{"no key", "", "/hello", 401},
 		{"a key that nobody was given here", with(keys.stranger), "/hello", 401},
+		{"a wrong password", basic("wonderland"), "/hello", 401},
 		{"off the key's paths", with(keys.alice), "/admin", 403},
 		{"bob's key is without the scope", with(keys.bob), "/reports/2026", 403},
 	} {

@@ -34,23 +34,23 @@ type Stack struct {
 }
 
 // Start starts all parts and returns when they are ready. On an error nothing is left running.
-func Start(ctx context.Context, cfg Config) (s *Stack, err error) {
-	s = &Stack{cfg: cfg}
-	defer func() {
-		if err != nil {
-			s.Stop()
-		}
-	}()
-	if s.upstream, err = StartUpstream(Address(cfg.Ports.Upstream), cfg.Observe); err != nil {
-		return nil, err
-	}
-	if err := s.StartKeyward(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.startEnvoy(ctx); err != nil {
+func Start(ctx context.Context, cfg Config) (*Stack, error) {
+	s := &Stack{cfg: cfg}
+	if err := s.start(ctx); err != nil {
+		s.Stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context) (err error) {
+	if s.upstream, err = StartUpstream(Address(s.cfg.Ports.Upstream), s.cfg.Observe); err != nil {
+		return err
+	}
+	if err := s.StartKeyward(ctx); err != nil {
+		return err
+	}
+	return s.startEnvoy(ctx)
 }
 
 // StartKeyward starts Keyward, or starts it again after its Process was stopped.

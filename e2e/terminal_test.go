@@ -1,0 +1,277 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/e2e/stack"
+)
+
+// terminal is where a reader of a page pastes its commands: a shell in the
+// system's folder, with keyward and curl on its path, whose network leads to
+// our Envoy for the page's host.
+type terminal struct {
+	*system
+	hosts     []string          // of the page, as host:port
+	authority *authority        // nil: the page speaks plain http
+	keys      map[string]string // what the page shows in place of a key → the key
+	variables map[string]string
+	mediaType string // of denials
+	changed   time.Time
+}
+
+// inForce is how long an answer may still be the one from before a command.
+// That it takes no longer than 50 ms is measured elsewhere.
+const inForce = 5 * time.Second
+
+// run runs the steps, one after the other.
+func (c *terminal) run(t *testing.T, steps []*step) {
+	t.Helper()
+	c.writeCurlrc(t)
+	for _, s := range steps {
+		if s.status == "" {
+			c.change(t, s)
+			continue
+		}
+		err := c.try(s)
+		for err != nil && time.Since(c.changed) < inForce {
+			time.Sleep(20 * time.Millisecond)
+			err = c.try(s)
+		}
+		if err != nil {
+			t.Errorf("%s: %s\n%v", s.where, s.command, err)
+		}
+	}
+}
+
+// assignment is a command whose output is kept.
+var assignment = regexp.MustCompile(`(?s)^([A-Z_]+)=\$\((.*)\)$`)
+
+// change runs a command that is no request.
+func (c *terminal) change(t *testing.T, s *step) {
+	t.Helper()
+	command, name := s.command, ""
+	if found := assignment.FindStringSubmatch(command); found != nil {
+		name, command = found[1], found[2]
+	}
+	out, err := c.shell(command)
+	if err != nil {
+		t.Fatalf("%s: %s: %v", s.where, s.command, err)
+	}
+	if name != "" {
+		c.variables[name] = out
+	}
+	if want := c.expand(strings.Join(s.prints, "\n")); want != "" && !fits(oneSpace(want), oneSpace(out)) {
+		t.Errorf("%s: %s: printed\n%s\nwant\n%s", s.where, s.command, out, want)
+	}
+	c.changed = time.Now()
+}
+
+var spaces = regexp.MustCompile(` +`)
+
+// oneSpace undoes the columns of a table.
+func oneSpace(text string) string { return spaces.ReplaceAllString(text, " ") }
+
+// try runs a request once and compares all that came of it.
+func (c *terminal) try(s *step) error {
+	before := c.arrived()
+	out, err := c.shell(c.withKeys(s.command))
+	if err != nil {
+		return err
+	}
+	if strings.Contains(s.command, "--head ") {
+		out = "" // it is the head
+	}
+	answer, err := c.answered()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	arrived := slices.Clone(c.received[before:])
+	c.mu.Unlock()
+	switch want := c.expand(strings.Join(s.prints, "\n")); {
+	case answer.status != s.status:
+		return fmt.Errorf("status %s, want %s; printed: %s", answer.status, s.status, out)
+	case s.prints != nil && !fits(want, out):
+		return fmt.Errorf("printed: %s\nwant:    %s", out, want)
+	}
+	if err := c.compare("the answer", answer.header, s.answer); err != nil {
+		return err
+	}
+	if s.status[0] != '2' {
+		if err := c.isDenial(s.command, answer.header, out); err != nil {
+			return err
+		}
+	}
+	return c.compareArrived(s, arrived)
+}
+
+func (c *terminal) compareArrived(s *step, arrived []stack.Received) error {
+	wanted := 0
+	if s.request != "" {
+		wanted = 1
+	}
+	if len(arrived) != wanted {
+		return fmt.Errorf("%d requests came to the API, want %d", len(arrived), wanted)
+	}
+	if wanted == 0 {
+		return nil
+	}
+	got := arrived[0]
+	if line := got.Method + " " + got.Path; line != s.request {
+		return fmt.Errorf("%s came to the API, want %s", line, s.request)
+	}
+	if carried := got.Headers["authorization"]; carried != nil {
+		return fmt.Errorf("the API sees an Authorization header")
+	}
+	if where := findText(got, c.secrets()...); where != "" {
+		return fmt.Errorf("a credential came to the API in %s", where)
+	}
+	header := http.Header{}
+	for name, values := range got.Headers {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	return c.compare("the API's request", header, s.upstream)
+}
+
+// compare holds headers to lines of a transcript.
+func (c *terminal) compare(what string, got http.Header, want []headerLine) error {
+	for _, line := range want {
+		values := got.Values(line.name)
+		switch {
+		case line.value == "-" && len(values) > 0:
+			return fmt.Errorf("%s has %s %q, want none", what, line.name, values)
+		case line.value != "-" && (len(values) != 1 || !fits(c.expand(line.value), values[0])):
+			return fmt.Errorf("%s has %s %q, want %q", what, line.name, values, c.expand(line.value))
+		}
+	}
+	return nil
+}
+
+// isDenial holds what is true of every denial.
+func (c *terminal) isDenial(command string, header http.Header, body string) error {
+	id := header.Get("X-Keyward-Decision-Id")
+	want := []headerLine{{"cache-control", "no-store"}, {"x-keyward-decision-id", "…"}}
+	if !strings.Contains(command, "--head ") { // Envoy tells no type of a body that is not there
+		want = append(want, headerLine{"content-type", c.mediaType})
+	}
+	err := c.compare("the denial", header, want)
+	if err == nil && c.mediaType == "application/json" && strings.Contains(body, id) {
+		err = fmt.Errorf("the decision's id is in the body")
+	}
+	return err
+}
+
+// shell runs a command as pasted and returns what it prints.
+func (c *terminal) shell(command string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Dir = c.dir
+	cmd.Env = []string{
+		"PATH=" + filepath.Dir(programs.keyward) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"HOME=" + c.dir, "CURL_HOME=" + c.dir,
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.variables)) {
+		cmd.Env = append(cmd.Env, name+"="+c.variables[name])
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, stderr.Bytes())
+	}
+	return strings.TrimRight(string(out), "\n"), nil
+}
+
+const answerHead = "answer-head"
+
+// writeCurlrc has curl find the page's hosts at Envoy's address, trust its
+// certificate, and keep the head of each answer, with no word of that in the command.
+func (c *terminal) writeCurlrc(t *testing.T) {
+	t.Helper()
+	lines := []string{"silent", "show-error", "max-time = 25", `noproxy = "*"`, fmt.Sprintf("dump-header = %q", filepath.Join(c.dir, answerHead))}
+	for _, host := range c.hosts {
+		lines = append(lines, fmt.Sprintf("connect-to = \"%s:%s\"", host, stack.Address(c.Ports().Envoy)))
+	}
+	if c.authority != nil {
+		lines = append(lines, fmt.Sprintf("cacert = %q", c.authority.file))
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, ".curlrc"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type answerHeader struct {
+	status string
+	header http.Header
+}
+
+// answered reads the head of the last answer as curl kept it.
+func (c *terminal) answered() (answerHeader, error) {
+	text, err := os.ReadFile(filepath.Join(c.dir, answerHead))
+	if err != nil {
+		return answerHeader{}, err
+	}
+	reader := textproto.NewReader(bufio.NewReader(bytes.NewReader(text)))
+	line, err := reader.ReadLine()
+	if err != nil {
+		return answerHeader{}, err
+	}
+	_, rest, _ := strings.Cut(line, " ")
+	status, _, _ := strings.Cut(rest, " ")
+	header, err := reader.ReadMIMEHeader()
+	return answerHeader{status, http.Header(header)}, err
+}
+
+// withKeys puts keys into a command where the page shows something in their place.
+func (c *terminal) withKeys(command string) string {
+	for shown, key := range c.keys {
+		command = strings.ReplaceAll(command, shown, key)
+	}
+	return command
+}
+
+// secrets are the keys and tokens that were used; ids and times are shorter.
+func (c *terminal) secrets() []string {
+	all := slices.Collect(maps.Values(c.keys))
+	for _, value := range c.variables {
+		if len(value) > len("2030-01-02T03:04:05Z")+len("k_123456789012") {
+			all = append(all, value)
+		}
+	}
+	return all
+}
+
+// keepsSecrets fails the test where a log holds a key or a token.
+func (c *terminal) keepsSecrets(t *testing.T) {
+	t.Helper()
+	for name, log := range map[string]string{"Keyward's": c.Keyward.Log(), "Envoy's": c.Envoy.Log()} {
+		for _, secret := range c.secrets() {
+			if strings.Contains(log, secret) {
+				t.Errorf("%s log holds a credential", name)
+			}
+		}
+	}
+}
+
+// expand puts the values of variables into what must come.
+func (c *terminal) expand(text string) string {
+	for name, value := range c.variables {
+		text = strings.ReplaceAll(text, "${"+name+"}", value)
+	}
+	return text
+}
