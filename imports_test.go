@@ -21,8 +21,8 @@ var allowed = map[string][]string{
 	"authz":      {},
 	"cache":      {"github.com/hashicorp/golang-lru/"},
 	"policy":     {"keyward/authz"},
-	"password":   {"keyward/authz", "golang.org/x/crypto/", "golang.org/x/sys/"},
-	"keystore":   {"keyward/authz", "keyward/password", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
+	"password":   {"keyward/authz", "golang.org/x/sys/"},
+	"keystore":   {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
 	"strictjson": {},
 	"jwks":       {"keyward/authz", "keyward/strictjson"},
 	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
@@ -43,7 +43,7 @@ var forbidden = map[string][]string{
 	"verifier":   {"net/http", "os"},
 	"jwks":       {"net/http", "os", "time"},
 	"strictjson": {"net/http", "os", "time", "io"},
-	"password":   {"net/http", "os"},
+	"password":   {"net/http", "net"},
 }
 
 func TestImports(t *testing.T) {

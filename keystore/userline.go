@@ -153,6 +153,7 @@ func (s *userSet) apply(text []byte) (time.Time, error) {
 			Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled,
 			Password: authz.NewSecret(r.Password),
 		}
+		s.addDecoy(authz.NewSecret(r.Password))
 	} else {
 		delete(s.byName, r.Name)
 	}

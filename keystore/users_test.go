@@ -211,3 +211,36 @@ func FuzzUserLine(f *testing.F) {
 		}
 	})
 }
+
+// TestDecoy: unknown users cost what known ones do, in the proportion in which
+// the file has them, and each name the same each time.
+func TestDecoy(t *testing.T) {
+	users := NewUsers()
+	if !users.Decoy("x").Empty() {
+		t.Error("a decoy of no users")
+	}
+	set := &userSet{byName: map[string]*User{}}
+	users.publish(set)
+	if !users.Decoy("x").Empty() {
+		t.Error("a decoy where nobody has a password")
+	}
+	for i := range 2 * maxDecoys {
+		set.addDecoy(authz.Secret{})
+		set.addDecoy(authz.NewSecret(fmt.Sprint("old ", i)))
+	}
+	for i := range maxDecoys {
+		set.addDecoy(authz.NewSecret([]string{"argon", "bcrypt"}[i%2]))
+	}
+	seen := map[string]int{}
+	for i := range 1000 {
+		name := fmt.Sprint("user", i)
+		hash := users.Decoy(name)
+		if users.Decoy(name) != hash {
+			t.Fatal("another decoy for the same name")
+		}
+		seen[hash.Reveal()]++
+	}
+	if len(seen) != 2 || seen["argon"] < 300 || seen["bcrypt"] < 300 {
+		t.Errorf("decoys %v", seen)
+	}
+}

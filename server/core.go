@@ -31,7 +31,7 @@ type Core struct {
 // NewCore builds what judges by the configuration, for whoever wants verdicts
 // without a server. It follows the files that the configuration names until Close.
 func NewCore(cfg *config.Config, logger *slog.Logger) (*Core, error) {
-	parts, err := openParts(cfg, parts{}, partObservers{}, logger)
+	parts, err := openParts(cfg, parts{}, surroundings{}, logger)
 	if err != nil {
 		return nil, err
 	}

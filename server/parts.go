@@ -14,30 +14,33 @@ import (
 type parts struct {
 	stores  *stores
 	issuers *issuers
-	hashes  *hashPool // nil while no passwords were wanted yet
+	hashing *hashing // nil while no passwords were wanted yet
 	logger  *slog.Logger
 }
 
-// partObservers are told how the parts fare; nil where nobody asks.
-type partObservers struct {
-	keys, users, revocations keystore.Observer
+// surroundings are what parts have of the server they run in; the zero value is none.
+type surroundings struct {
+	keys, users, revocations keystore.Observer // told how following the files goes
 	issuers                  *admin.IssuerMetrics
+	hashCommand              []string
 }
 
 // openParts opens what the configuration names and takes over from old what
 // stays. On an error what was opened is closed.
-func openParts(cfg *config.Config, old parts, observers partObservers, logger *slog.Logger) (parts, error) {
+func openParts(cfg *config.Config, old parts, outside surroundings, logger *slog.Logger) (parts, error) {
 	p := parts{stores: old.stores, logger: logger}
 	var err error
 	if wanted := storeConfigOf(cfg); old.stores == nil || wanted != old.stores.cfg {
-		if p.stores, err = openStores(wanted, observers, logger); err != nil {
+		if p.stores, err = openStores(wanted, outside, logger); err != nil {
 			return parts{}, err
 		}
 	}
-	if p.issuers, err = openIssuers(cfg, old.issuers, observers.issuers, logger); err != nil {
+	if p.issuers, err = openIssuers(cfg, old.issuers, outside.issuers, logger); err != nil {
 		return parts{}, errors.Join(err, p.closeBut(old))
 	}
-	p.hashes = poolFor(cfg, old.hashes)
+	if p.hashing, err = hashingFor(cfg, old.hashing, outside.hashCommand, logger); err != nil {
+		return parts{}, errors.Join(err, p.closeBut(old))
+	}
 	return p, nil
 }
 
@@ -67,8 +70,8 @@ func (p parts) closeBut(other parts) error {
 	if p.issuers != nil {
 		errs = append(errs, p.issuers.closeBut(other.issuers))
 	}
-	if p.hashes != nil && p.hashes != other.hashes {
-		p.hashes.Close()
+	if p.hashing != nil && p.hashing != other.hashing {
+		p.hashing.close()
 	}
 	return errors.Join(errs...)
 }

@@ -3,9 +3,10 @@ package server
 import (
 	"crypto/rand"
 	"fmt"
-	"runtime"
+	"log/slog"
 	"time"
 
+	"keyward/authz"
 	"keyward/cache"
 	"keyward/config"
 	"keyward/keystore"
@@ -21,9 +22,6 @@ type passwords struct {
 	users    *keystore.Users
 	cache    config.Cache
 }
-
-// hashPool is where passwords are hashed.
-type hashPool = password.Pool[verifier.KnownPassword]
 
 // familiarFor is how long a password that was right is known to have been. It
 // says nothing about what it is now.
@@ -45,29 +43,62 @@ func (c *Core) takePasswords(old *Core) error {
 	if err != nil {
 		return err
 	}
-	dummy, err := keystore.DummyHash(rand.Reader)
+	decoy, err := decoys(c.parts.stores.users)
 	if err != nil {
-		return fmt.Errorf("making a hash for unknown users: %w", err)
+		return err
 	}
 	basic, err := verifier.NewBasic(verifier.BasicConfig{
-		Users: c.parts.stores.users, Fingerprints: verifier.NewFingerprints(), Pool: c.parts.hashes,
-		Attempts: password.NewAttempts(password.AttemptsConfig{}), Dummy: dummy,
+		Users: c.parts.stores.users, Fingerprints: verifier.NewFingerprints(), Attempts: password.NewAttempts(password.AttemptsConfig{}),
+		Pool: c.parts.hashing.Pool, VerifyHash: c.parts.hashing.verify, Decoy: decoy,
 		Principals: principals, Familiar: familiar,
 	})
 	c.passwords = &passwords{verifier: basic, caches: c.caches[len(c.caches)-1:], users: c.parts.stores.users, cache: c.cfg.Cache}
 	return err
 }
 
-// poolFor returns the pool that hashes passwords: the old one, or one made when passwords
-// are first wanted. It stays for good: the next reload may want it again.
-func poolFor(cfg *config.Config, old *hashPool) *hashPool {
-	if old == nil && cfg.Passwords {
-		return password.NewPool[verifier.KnownPassword](password.Config{})
+// decoys are hashes for unknown users: as the file's are, or as we make them where it has none.
+func decoys(users *keystore.Users) (func(string) authz.Secret, error) {
+	dummy, err := keystore.DummyHash(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a hash for unknown users: %w", err)
 	}
-	return old
+	return func(user string) authz.Secret {
+		if decoy := users.Decoy(user); !decoy.Empty() {
+			return decoy
+		}
+		return dummy
+	}, nil
 }
 
-// giveRoom has the scheduler run the pool's hashes beside everything else, and
-// the kernel share out the cores: with as many threads as cores, whatever comes
-// while a hash is computed would wait for it (see password.Pool).
-func giveRoom(pool *hashPool) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + pool.Workers()) }
+// hashing is where passwords are hashed: a pool that bounds how many at a time, and
+// the processes that do it; without them this one does.
+type hashing struct {
+	*password.Pool[verifier.KnownPassword]
+	processes *password.Processes
+	verify    func(hash, password authz.Secret) (bool, error)
+}
+
+// hashingFor returns what the configuration needs: the old one, or one made when passwords
+// are first wanted. It stays for good: the next reload may want it again.
+func hashingFor(cfg *config.Config, old *hashing, command []string, logger *slog.Logger) (*hashing, error) {
+	if old != nil || !cfg.Passwords {
+		return old, nil
+	}
+	h := &hashing{verify: keystore.VerifyPassword}
+	if command != nil {
+		var err error
+		if h.processes, err = password.NewProcesses(password.ProcessesConfig{Command: command, Log: logger}); err != nil {
+			return nil, err
+		}
+		h.verify = h.processes.Verify
+	}
+	h.Pool = password.NewPool[verifier.KnownPassword](password.Config{})
+	return h, nil
+}
+
+func (h *hashing) close() {
+	h.Pool.Close()
+	if h.processes != nil {
+		h.processes.Close()
+	}
+}

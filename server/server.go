@@ -32,9 +32,11 @@ type Options struct {
 	// Version is shown in build_info.
 	Version string
 	// TuneGC has the server set the garbage collector's percentage by what it
-	// holds, and TuneThreads GOMAXPROCS by what it does. For a process that is a
-	// server and nothing else.
-	TuneGC, TuneThreads bool
+	// holds. For a process that is a server and nothing else.
+	TuneGC bool
+	// HashCommand runs password.Serve, for passwords to be hashed in processes
+	// of their own. With none this process does it, and checks wait meanwhile.
+	HashCommand []string
 	// DrainDelay is how long the server answers on after it has said that it
 	// is going, so that no proxy picks it meanwhile. 0 is one second.
 	DrainDelay time.Duration
@@ -50,7 +52,7 @@ type Server struct {
 	seen     fileState // of the configuration file, before it was last loaded
 	registry *prometheus.Registry
 	metrics  *admin.Metrics
-	files    partObservers
+	outside  surroundings
 	reloads  *prometheus.CounterVec
 
 	core     atomic.Pointer[Core]
@@ -72,10 +74,11 @@ func New(opts Options) (*Server, error) {
 	if s.logger == nil {
 		s.logger = newLogger(cfg.Log.Format, &s.level)
 	}
+	s.outside.hashCommand = opts.HashCommand
 	if err := s.registerMetrics(); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	parts, err := openParts(cfg, parts{}, s.files, s.logger)
+	parts, err := openParts(cfg, parts{}, s.outside, s.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ func New(opts Options) (*Server, error) {
 		return nil, errors.Join(err, parts.close(), account.Close())
 	}
 	core.usage = account
-	s.put(core)
+	s.core.Store(core)
 	if s.listeners, err = s.open(cfg); err != nil {
 		return nil, errors.Join(err, core.Close())
 	}
@@ -103,7 +106,7 @@ func (s *Server) registerMetrics() error {
 	if err := s.registerFileMetrics(); err != nil {
 		return err
 	}
-	if s.files.issuers, err = admin.NewIssuerMetrics(s.registry); err != nil {
+	if s.outside.issuers, err = admin.NewIssuerMetrics(s.registry); err != nil {
 		return err
 	}
 	s.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -126,18 +129,10 @@ func (s *Server) registerMetrics() error {
 	return admin.CollectState(s.registry, s)
 }
 
-// put puts a Core in force.
-func (s *Server) put(fresh *Core) {
-	old := s.core.Swap(fresh)
-	if s.opts.TuneThreads && fresh.parts.hashes != nil && (old == nil || old.parts.hashes == nil) {
-		giveRoom(fresh.parts.hashes)
-	}
-}
-
 // PasswordHashes implements admin.State.
 func (s *Server) PasswordHashes() int {
-	if pool := s.core.Load().parts.hashes; pool != nil {
-		return pool.InFlight()
+	if hashing := s.core.Load().parts.hashing; hashing != nil {
+		return hashing.InFlight()
 	}
 	return 0
 }
@@ -152,7 +147,7 @@ func (s *Server) registerFileMetrics() error {
 	for _, file := range []struct {
 		name string
 		to   *keystore.Observer
-	}{{"key_file", &s.files.keys}, {"users_file", &s.files.users}, {"revocations_file", &s.files.revocations}} {
+	}{{"key_file", &s.outside.keys}, {"users_file", &s.outside.users}, {"revocations_file", &s.outside.revocations}} {
 		if *file.to, err = admin.NewFileMetrics(s.registry, file.name, lag); err != nil {
 			return err
 		}
@@ -229,7 +224,7 @@ func (s *Server) reload() (err error) {
 	if cfg.Listen != old.cfg.Listen || cfg.TLS != old.cfg.TLS || cfg.Log.Format != old.cfg.Log.Format {
 		return errors.New("listen, tls and log.format change only by a restart")
 	}
-	parts, err := openParts(cfg, old.parts, s.files, s.logger)
+	parts, err := openParts(cfg, old.parts, s.outside, s.logger)
 	if err != nil {
 		return err
 	}
@@ -247,7 +242,7 @@ func (s *Server) reload() (err error) {
 		return err
 	}
 	fresh.usage = account
-	s.put(fresh)
+	s.core.Store(fresh)
 	s.level.Set(cfg.Log.Level)
 	err = errors.Join(old.parts.closeBut(parts), old.hangUp())
 	if account != old.usage {

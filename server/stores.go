@@ -40,7 +40,7 @@ type stores struct {
 
 // openStores reads the files. A file that is no good is no error here: the
 // stores are then not ready, and become so when the file does.
-func openStores(cfg storeConfig, observers partObservers, logger *slog.Logger) (*stores, error) {
+func openStores(cfg storeConfig, outside surroundings, logger *slog.Logger) (*stores, error) {
 	s := &stores{cfg: cfg}
 	var pepper authz.Secret
 	if cfg.pepper != "" {
@@ -54,15 +54,15 @@ func openStores(cfg storeConfig, observers partObservers, logger *slog.Logger) (
 	if cfg.keys == "" {
 		s.keys = keystore.NoKeys()
 	}
-	files := []keystore.FollowConfig{{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Observer: observers.keys}}
+	files := []keystore.FollowConfig{{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Observer: outside.keys}}
 	if cfg.users != "" {
 		s.users = keystore.NewUsers()
-		files = append(files, keystore.FollowConfig{Path: cfg.users, Into: s.users, Observer: observers.users})
+		files = append(files, keystore.FollowConfig{Path: cfg.users, Into: s.users, Observer: outside.users})
 	}
 	if cfg.revocations != "" {
 		s.revocations = keystore.NewRevocations()
 		files = append(files, keystore.FollowConfig{
-			Path: cfg.revocations, Into: s.revocations, Observer: observers.revocations,
+			Path: cfg.revocations, Into: s.revocations, Observer: outside.revocations,
 			// The first revocation makes the file, and is in force as soon as any other.
 			MissingOK: true, Settle: 10 * time.Millisecond,
 		})

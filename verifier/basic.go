@@ -16,12 +16,11 @@ import (
 type BasicConfig struct {
 	Users        UserStore
 	Fingerprints *Fingerprints
-	// Pool hashes. Whoever makes it raises GOMAXPROCS by its workers.
-	Pool     *password.Pool[KnownPassword]
-	Attempts *password.Attempts
-	// Dummy is verified against where there is no user, or none with a
-	// password, so that this takes as long; see keystore.DummyHash.
-	Dummy authz.Secret
+	Pool         *password.Pool[KnownPassword]
+	Attempts     *password.Attempts
+	// Decoy returns a stored hash to verify the password against where there is
+	// no such user, or none with a password, so that this takes as long.
+	Decoy func(user string) authz.Secret
 	// Principals holds passwords that are right, under their fingerprints.
 	Principals *cache.Cache[KnownPassword]
 	// Familiar holds fingerprints whose password was right before, true until it
@@ -45,7 +44,7 @@ type Basic struct{ cfg BasicConfig }
 // NewBasic returns a verifier of the given parts.
 func NewBasic(cfg BasicConfig) (*Basic, error) {
 	if cfg.Users == nil || cfg.Fingerprints == nil || cfg.Pool == nil || cfg.Attempts == nil ||
-		cfg.Dummy.Empty() || cfg.Principals == nil || cfg.Familiar == nil {
+		cfg.Decoy == nil || cfg.Principals == nil || cfg.Familiar == nil {
 		return nil, errors.New("verifier: a part is missing from BasicConfig")
 	}
 	if cfg.VerifyHash == nil {
@@ -173,9 +172,11 @@ func (a *attempt) run() (KnownPassword, error) {
 		return known, nil
 	}
 	user, found := a.cfg.Users.Lookup(a.user)
-	hash := a.cfg.Dummy
+	var hash authz.Secret
 	if found = found && !user.Password.Empty(); found {
 		hash = user.Password
+	} else {
+		hash = a.cfg.Decoy(a.user)
 	}
 	right, err := a.cfg.VerifyHash(hash, a.password)
 	if err != nil {

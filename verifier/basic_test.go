@@ -83,7 +83,7 @@ func (d *door) config(pool password.Config) verifier.BasicConfig {
 	d.pool = password.NewPool[verifier.KnownPassword](pool)
 	return verifier.BasicConfig{
 		Users: d.users, Fingerprints: verifier.NewFingerprints(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
-		Dummy: d.dummy, Principals: principals, Familiar: familiar, VerifyHash: d.count,
+		Decoy: func(string) authz.Secret { return d.dummy }, Principals: principals, Familiar: familiar, VerifyHash: d.count,
 	}
 }
 
@@ -362,7 +362,7 @@ func TestPartsOfBasic(t *testing.T) {
 		func(c *verifier.BasicConfig) { c.Fingerprints = nil },
 		func(c *verifier.BasicConfig) { c.Pool = nil },
 		func(c *verifier.BasicConfig) { c.Attempts = nil },
-		func(c *verifier.BasicConfig) { c.Dummy = authz.Secret{} },
+		func(c *verifier.BasicConfig) { c.Decoy = nil },
 		func(c *verifier.BasicConfig) { c.Principals = nil },
 		func(c *verifier.BasicConfig) { c.Familiar = nil },
 	} {

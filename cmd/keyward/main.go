@@ -38,6 +38,8 @@ type commands struct {
 	Check   checkCommand   `cmd:"" help:"Judge a request as the server would, and say why."`
 	Config  configCommands `cmd:"" help:"Look at a configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	HashPasswords hashCommand `cmd:"" hidden:"" help:"Hash for a server, which starts this itself."`
 }
 
 // environment is what a command has of the world.

@@ -1,0 +1,226 @@
+package password
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"keyward/authz"
+)
+
+// ProcessesConfig says how passwords are hashed outside of this process.
+type ProcessesConfig struct {
+	// Command is a program and its arguments that run [Serve] on standard input and output.
+	Command []string
+	// Patience is how long one hash may take before its process is given up; 0
+	// is 10 s, several times what the most expensive hash takes.
+	Patience time.Duration
+	Log      *slog.Logger // nil: nothing is logged
+}
+
+// Processes verify passwords in child processes of low priority, as many as
+// verify at a time; who calls bounds that. A hash takes a core for tens of milliseconds and
+// leaves 19 MiB to the garbage collector, and neither is then in the way of
+// checks; see [Pool] for what was measured. A child sees the stored hash and the password it
+// is asked about, and nothing else: no keys, no environment.
+type Processes struct {
+	cfg ProcessesConfig
+
+	mu   sync.Mutex
+	idle []*process
+}
+
+const defaultPatience = 10 * time.Second
+
+// NewProcesses starts one child, so that a command that can't be run is an error now and not at the first password.
+func NewProcesses(cfg ProcessesConfig) (*Processes, error) {
+	if len(cfg.Command) == 0 {
+		return nil, errors.New("password: no command that hashes")
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Processes{cfg: cfg}
+	first, err := p.start()
+	if err != nil {
+		return nil, err
+	}
+	p.put(first)
+	return p, nil
+}
+
+// Verify tells whether the stored hash is of the password. An error means that
+// nobody can tell. A child that fails is replaced, and one that may have died of old age
+// is given no second chance: its question is put to another.
+func (p *Processes) Verify(hash, password authz.Secret) (bool, error) {
+	c, fresh, err := p.take()
+	for err == nil {
+		var right bool
+		if right, err = c.ask(hash, password, p.cfg.Patience); err == nil || errors.Is(err, errUnverifiable) {
+			p.put(c)
+			return right, err
+		}
+		c.kill()
+		p.cfg.Log.Warn("a process that hashes passwords failed", "error", err)
+		if fresh {
+			break
+		}
+		fresh = true
+		c, err = p.start()
+	}
+	return false, fmt.Errorf("hashing a password: %w", err)
+}
+
+// take returns a child that waits, or a fresh one.
+func (p *Processes) take() (c *process, fresh bool, err error) {
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		c, p.idle = p.idle[n-1], p.idle[:n-1]
+	}
+	p.mu.Unlock()
+	if c != nil {
+		return c, false, nil
+	}
+	c, err = p.start()
+	return c, true, err
+}
+
+func (p *Processes) put(c *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, c)
+}
+
+// Close ends all children. Nobody may be in Verify, nor come there later.
+func (p *Processes) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.idle {
+		c.kill()
+	}
+	p.idle = nil
+}
+
+// process is one child, with our ends of its standard input and output.
+type process struct {
+	cmd     *exec.Cmd
+	in, out *os.File
+}
+
+func (p *Processes) start() (*process, error) {
+	theirIn, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	out, theirOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, theirIn.Close(), in.Close())
+	}
+	c := &process{cmd: exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...), in: in, out: out}
+	c.cmd.Stdin, c.cmd.Stdout = theirIn, theirOut
+	c.cmd.SysProcAttr = childAttributes()
+	// One core; and a collector that gives back what one hash took before the next one takes as much.
+	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=20"}
+	err = c.cmd.Start()
+	_, _ = theirIn.Close(), theirOut.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("starting a process that hashes passwords: %w", err), in.Close(), out.Close())
+	}
+	return c, nil
+}
+
+// kill ends the child and waits for it. It has nothing to finish.
+func (c *process) kill() {
+	_ = c.cmd.Process.Kill()
+	_, _ = c.in.Close(), c.out.Close()
+	_ = c.cmd.Wait()
+}
+
+// The answers of a child, one byte each.
+const (
+	isRight        = 'y'
+	isWrong        = 'n'
+	isUnverifiable = 'e'
+)
+
+var errUnverifiable = errors.New("password: a stored hash that can't be verified")
+
+func (c *process) ask(hash, password authz.Secret, patience time.Duration) (bool, error) {
+	deadline := time.Now().Add(patience)
+	if err := errors.Join(c.in.SetDeadline(deadline), c.out.SetDeadline(deadline)); err != nil {
+		return false, err
+	}
+	question := appendText(appendText(nil, hash.Reveal()), password.Reveal())
+	defer clear(question)
+	if _, err := c.in.Write(question); err != nil {
+		return false, err
+	}
+	var answer [1]byte
+	if _, err := io.ReadFull(c.out, answer[:]); err != nil {
+		return false, err
+	}
+	switch answer[0] {
+	case isRight:
+		return true, nil
+	case isWrong:
+		return false, nil
+	case isUnverifiable:
+		return false, errUnverifiable
+	default:
+		return false, errors.New("an answer that is none")
+	}
+}
+
+// Serve is the child's life, after [LowerPriority]: it answers questions, each a
+// stored hash and a password with their lengths before them, until there are no more.
+func Serve(in io.Reader, out io.Writer, verify func(hash, password authz.Secret) (bool, error)) error {
+	questions := bufio.NewReader(in)
+	for {
+		hash, err := readText(questions)
+		if errors.Is(err, io.EOF) {
+			return nil // our parent has ended, or needs us no longer
+		}
+		if err != nil {
+			return err
+		}
+		password, err := readText(questions)
+		if err != nil {
+			return err
+		}
+		answer := byte(isWrong)
+		switch right, err := verify(authz.NewSecret(hash), authz.NewSecret(password)); {
+		case err != nil:
+			answer = isUnverifiable
+		case right:
+			answer = isRight
+		}
+		if _, err := out.Write([]byte{answer}); err != nil {
+			return err
+		}
+	}
+}
+
+// appendText writes a text of at most 64 KiB, far above what a hash or a password may have.
+func appendText(dst []byte, text string) []byte {
+	return append(binary.BigEndian.AppendUint16(dst, uint16(len(text))), text...)
+}
+
+func readText(r io.Reader) (string, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return "", err
+	}
+	text := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(r, text)
+	return string(text), err
+}

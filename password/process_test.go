@@ -1,0 +1,150 @@
+package password_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/password"
+)
+
+// TestMain makes a child of this binary where it is told to.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "hash-child" {
+		if err := password.Serve(os.Stdin, os.Stdout, moodily); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// moodily is a child's verification: the hash says what it does.
+func moodily(hash, pass authz.Secret) (bool, error) {
+	switch hash.Reveal() {
+	case "dies":
+		os.Exit(3)
+	case "hangs":
+		time.Sleep(time.Hour)
+	case "broken":
+		return false, errors.New("no hash")
+	case "environment":
+		return strings.Contains(strings.Join(os.Environ(), " "), "KEYWARD_TEST_SECRET"), nil
+	}
+	return hash.Reveal() == "of "+pass.Reveal(), nil
+}
+
+func newProcesses(t *testing.T, patience time.Duration) *password.Processes {
+	t.Helper()
+	p, err := password.NewProcesses(password.ProcessesConfig{Command: []string{os.Args[0], "hash-child"}, Patience: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func TestProcesses(t *testing.T) {
+	t.Setenv("KEYWARD_TEST_SECRET", "of the server's")
+	p := newProcesses(t, time.Minute)
+	long := strings.Repeat("x", 500)
+	for _, test := range []struct {
+		hash, pass string
+		right, err bool
+	}{
+		{"of a", "a", true, false},
+		{"of a", "b", false, false},
+		{"of ", "", true, false},
+		{"of \n\x00é", "\n\x00é", true, false},
+		{"of " + long, long, true, false},
+		{"broken", "a", false, true},
+		{"environment", "a", false, false},
+		{"dies", "a", false, true},
+		{"of a", "a", true, false}, // another child answers
+	} {
+		right, err := p.Verify(authz.NewSecret(test.hash), authz.NewSecret(test.pass))
+		if right != test.right || (err != nil) != test.err {
+			t.Errorf("%.20q, %.20q: %v, %v", test.hash, test.pass, right, err)
+		}
+		if err != nil && strings.Contains(err.Error(), test.hash) {
+			t.Errorf("the error shows the hash: %v", err)
+		}
+	}
+}
+
+func TestManyProcesses(t *testing.T) {
+	p := newProcesses(t, time.Minute)
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for n := range 50 {
+				pass := strings.Repeat("p", n+i)
+				if right, err := p.Verify(authz.NewSecret("of "+pass), authz.NewSecret(pass)); !right || err != nil {
+					t.Errorf("%v, %v", right, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestHangingProcess: it is given up, and with it nothing but its one question.
+func TestHangingProcess(t *testing.T) {
+	p := newProcesses(t, 300*time.Millisecond)
+	if right, err := p.Verify(authz.NewSecret("hangs"), authz.NewSecret("a")); right || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v, %v", right, err)
+	}
+	p = newProcesses(t, time.Minute)
+	if right, err := p.Verify(authz.NewSecret("of a"), authz.NewSecret("a")); !right || err != nil {
+		t.Errorf("%v, %v", right, err)
+	}
+}
+
+func TestProcessThatCannotStart(t *testing.T) {
+	for _, command := range [][]string{nil, {"/nowhere/keyward"}} {
+		if p, err := password.NewProcesses(password.ProcessesConfig{Command: command}); p != nil || err == nil {
+			t.Errorf("%q: %v, %v", command, p, err)
+		}
+	}
+}
+
+// TestServeEndsCleanly where the questions do, and not where one is cut off.
+func TestServeEndsCleanly(t *testing.T) {
+	for question, want := range map[string]string{
+		"":                          "",
+		"\x00\x04of a\x00\x01a":     "y",
+		"\x00\x04of a\x00\x01b":     "n",
+		"\x00\x06broken\x00\x01a":   "e",
+		"\x00\x04of a\x00\x01a\x00": "y!",
+		"\x00\x04of":                "!",
+		"\x00\x04of a":              "!",
+		"\x00\x04of a\x00\x02a":     "!",
+	} {
+		var out bytes.Buffer
+		if err := password.Serve(strings.NewReader(question), &out, moodily); err != nil {
+			out.WriteString("!")
+		}
+		if out.String() != want {
+			t.Errorf("%q: %q, want %q", question, &out, want)
+		}
+	}
+}
+
+// FuzzServe: whatever comes, it ends, and answers no more questions than there can be.
+func FuzzServe(f *testing.F) {
+	f.Add([]byte("\x00\x04of a\x00\x01a\x00\x04of a"))
+	f.Fuzz(func(t *testing.T, questions []byte) {
+		var out bytes.Buffer
+		_ = password.Serve(bytes.NewReader(questions), &out, func(hash, pass authz.Secret) (bool, error) {
+			return hash == pass, nil
+		})
+		if out.Len() > len(questions)/4 {
+			t.Errorf("%d answers to %d bytes", out.Len(), len(questions))
+		}
+	})
+}
