@@ -16,7 +16,7 @@ import (
 
 // changes measures, with many keys and under load, how soon a revocation and a
 // new key are in force, and what the changes do to the checks of other keys.
-func (b *bench) changes(span time.Duration) error {
+func (b *bench) changes() error {
 	c, err := startChild(b.binary, filepath.Join(b.dir, "d"), b.large, 2)
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (b *bench) changes(span time.Duration) error {
 	}
 	defer prober.close()
 	half := len(b.large.secrets) / 2
-	steady := load{workers: 32, rate: 2000, span: span, pick: anyOf(b.large.secrets[half:])}
+	steady := load{workers: 32, rate: 2000, span: 10 * b.span, pick: anyKey(b.large.secrets[half:])}
 	if _, err := loaders.run(context.Background(), steady); err != nil { // warms up
 		return err
 	}
@@ -109,7 +109,7 @@ func (b *bench) change(ctx context.Context, prober *client, from int, changing b
 
 func (b *bench) revokeOne(prober *client, n int) (time.Duration, error) {
 	if n%4 == 0 {
-		if ok, err := prober.allowed(context.Background(), 0, b.large.secrets[n]); err != nil || !ok {
+		if ok, err := prober.allowed(context.Background(), 0, bearer(b.large.secrets[n])); err != nil || !ok {
 			return 0, fmt.Errorf("key %d before it was revoked: %v, %w", n, ok, err)
 		}
 	}
@@ -132,7 +132,7 @@ func (b *bench) createOne(prober *client) (time.Duration, error) {
 // awaitAnswer returns the time from when the change was reported as done.
 func awaitAnswer(prober *client, key string, want bool, began time.Time) (time.Duration, error) {
 	for time.Since(began) < 10*time.Second {
-		ok, err := prober.allowed(context.Background(), 0, key)
+		ok, err := prober.allowed(context.Background(), 0, bearer(key))
 		if err != nil {
 			return 0, err
 		}

@@ -33,11 +33,16 @@ log: {decisions: denied}
 
 // startChild runs the binary on the key file, on one core where procs is 1.
 func startChild(binary, dir string, keys *keyFile, procs int) (*child, error) {
+	return startChildWith(binary, dir, keys, procs, "")
+}
+
+// startChildWith adds to the configuration.
+func startChildWith(binary, dir string, keys *keyFile, procs int, more string) (*child, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "keyward.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, childConfig, dir, keys.path), 0o600); err != nil {
+	if err := os.WriteFile(config, append(fmt.Appendf(nil, childConfig, dir, keys.path), more...), 0o600); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))

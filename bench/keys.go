@@ -20,6 +20,9 @@ type keyFile struct {
 
 const keyPrefix = "kw_"
 
+// bearer is the value of Authorization with a key.
+func bearer(key string) string { return "Bearer " + key }
+
 // makeKeys writes a file of n keys, each with a user, two scopes and a path, in one step.
 func makeKeys(dir string, n int) (*keyFile, error) {
 	f := &keyFile{path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}

@@ -38,8 +38,8 @@ func (c *client) close() {
 	}
 }
 
-// request is what Envoy sends of an ordinary call with the key.
-func request(key string) *authv3.CheckRequest {
+// request is what Envoy sends of an ordinary call with the value of Authorization.
+func request(authorization string) *authv3.CheckRequest {
 	line := func(name, value string) *corev3.HeaderValue {
 		return &corev3.HeaderValue{Key: name, RawValue: []byte(value)}
 	}
@@ -49,16 +49,16 @@ func request(key string) *authv3.CheckRequest {
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Id: "5577006791947779410", Method: "GET", Path: "/api/v1/items/4711?fields=name", Host: "api.example.com", Scheme: "https", Protocol: "HTTP/1.1",
 			HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
-				line("authorization", "Bearer "+key), line("user-agent", "curl/8.5.0"), line("accept", "*/*"),
+				line("authorization", authorization), line("user-agent", "curl/8.5.0"), line("accept", "*/*"),
 				line("x-request-id", "c5ad4f5e-8c3e-4b1c-9f0a-2d1f0f7f7a55"), line("x-forwarded-proto", "https"),
 			}},
 		}},
 	}}
 }
 
-// allowed asks once and tells whether the key gets in.
-func (c *client) allowed(ctx context.Context, worker int, key string) (bool, error) {
-	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, request(key))
+// allowed asks once and tells whether the credential gets in.
+func (c *client) allowed(ctx context.Context, worker int, authorization string) (bool, error) {
+	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, request(authorization))
 	if err != nil {
 		return false, err
 	}
@@ -70,7 +70,7 @@ type load struct {
 	workers int
 	rate    int // checks a second over all workers; 0 is as many as they can
 	span    time.Duration
-	pick    func() string
+	pick    func() string // the value of Authorization
 }
 
 // outcome is what came of a load.

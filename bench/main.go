@@ -1,6 +1,7 @@
 // Bench measures bin/keyward from outside: how fast it starts, what a key
 // costs in memory, what a check costs in processor time with a thousand and
-// with a million keys, and how soon a change of the key file is in force.
+// with a million keys and by kind of credential, how soon a change of the key
+// file is in force, and what a flood of wrong passwords does to key checks.
 // Ratios are of rounds that alternate in one run, since machines are noisy.
 package main
 
@@ -17,46 +18,78 @@ import (
 )
 
 func main() {
-	binary := flag.String("binary", "bin/keyward", "the program to measure")
-	few := flag.Int("few", 1_000, "keys in the small file")
-	many := flag.Int("many", 1_000_000, "keys in the large file")
-	rounds := flag.Int("rounds", 11, "alternating rounds of a comparison")
-	span := flag.Duration("span", time.Second, "length of a round")
+	b := &bench{}
+	flag.StringVar(&b.binary, "binary", "bin/keyward", "the program to measure")
+	flag.IntVar(&b.few, "few", 1_000, "keys in the small file")
+	flag.IntVar(&b.many, "many", 1_000_000, "keys in the large file")
+	flag.IntVar(&b.rounds, "rounds", 11, "alternating rounds of a comparison")
+	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
+	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
+	only := flag.String("only", "", "measure one part: start, compare, changes, credentials or passwords")
 	flag.Parse()
-	if err := run(*binary, *few, *many, *rounds, *span); err != nil {
+	if err := b.run(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(binary string, few, many, rounds int, span time.Duration) error {
-	binary, err := filepath.Abs(binary)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "keyward-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	fmt.Printf("%-58s %12s\n", "measured", "value")
-	small, err := makeKeys(dir, few)
-	if err != nil {
-		return fmt.Errorf("making %d keys: %w", few, err)
-	}
-	began := time.Now()
-	large, err := makeKeys(dir, many)
-	if err != nil {
-		return fmt.Errorf("making %d keys: %w", many, err)
-	}
-	row("import of %s keys, with making them", count(many), time.Since(began).Round(time.Millisecond))
-	b := &bench{binary, dir, small, large}
-	return errors.Join(b.start(), b.compare(rounds, span), b.changes(10*span))
+type bench struct {
+	binary          string
+	few, many       int
+	rounds, guesses int
+	span            time.Duration
+	dir             string
+	small, large    *keyFile
 }
 
-type bench struct {
-	binary, dir  string
-	small, large *keyFile
+// run measures all parts in turn, or the one of that name.
+func (b *bench) run(only string) (err error) {
+	if b.binary, err = filepath.Abs(b.binary); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "keyward-bench-"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(b.dir) }()
+	fmt.Printf("%-58s %12s\n", "measured", "value")
+	if b.small, err = makeKeys(b.dir, b.few); err != nil {
+		return fmt.Errorf("making %d keys: %w", b.few, err)
+	}
+	known := false
+	for _, part := range []struct {
+		name    string
+		large   bool // it needs many keys
+		measure func() error
+	}{
+		{"start", true, b.start}, {"compare", true, b.compare}, {"changes", true, b.changes},
+		{"credentials", false, b.credentials}, {"passwords", false, b.passwords},
+	} {
+		if only != "" && only != part.name {
+			continue
+		}
+		known = true
+		if part.large && b.large == nil {
+			if err := b.makeLarge(); err != nil {
+				return err
+			}
+		}
+		if err := part.measure(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	if !known {
+		return fmt.Errorf("no part is called %q", only)
+	}
+	return nil
+}
+
+func (b *bench) makeLarge() (err error) {
+	began := time.Now()
+	if b.large, err = makeKeys(b.dir, b.many); err != nil {
+		return fmt.Errorf("making %d keys: %w", b.many, err)
+	}
+	row("import of %s keys, with making them", count(b.many), time.Since(began).Round(time.Millisecond))
+	return nil
 }
 
 func row(format string, args ...any) {
@@ -101,7 +134,7 @@ func (b *bench) start() error {
 		return err
 	}
 	defer cl.close()
-	if _, err := cl.run(context.Background(), load{workers: 64, span: 10 * time.Second, pick: anyOf(b.large.secrets)}); err != nil {
+	if _, err := cl.run(context.Background(), load{workers: 64, span: 10 * time.Second, pick: anyKey(b.large.secrets)}); err != nil {
 		return err
 	}
 	used, err := c.resident()
@@ -109,12 +142,18 @@ func (b *bench) start() error {
 	return errors.Join(err, c.stop())
 }
 
-func anyOf(secrets []string) func() string {
-	return func() string { return secrets[rand.IntN(len(secrets))] }
+func anyOf(values []string) func() string {
+	return func() string { return values[rand.IntN(len(values))] }
+}
+
+// anyKey picks one as the value of Authorization.
+func anyKey(secrets []string) func() string {
+	pick := anyOf(secrets)
+	return func() string { return bearer(pick()) }
 }
 
 // compare measures a check's processor time in turn with few and many keys.
-func (b *bench) compare(rounds int, span time.Duration) error {
+func (b *bench) compare() error {
 	var children [2]*child
 	var clients [2]*client
 	files := [2]*keyFile{b.small, b.large}
@@ -127,14 +166,14 @@ func (b *bench) compare(rounds int, span time.Duration) error {
 			return err
 		}
 	}
-	err := inTurn("server CPU a check at saturation", files, rounds, func(i int) (float64, error) {
-		return perCheck(children[i], clients[i], load{workers: 128, span: span, pick: anyOf(files[i].secrets)})
+	err := inTurn("server CPU a check at saturation", files, b.rounds, func(i int) (float64, error) {
+		return perCheck(children[i], clients[i], load{workers: 128, span: b.span, pick: anyKey(files[i].secrets)})
 	})
 	if err != nil {
 		return err
 	}
-	err = inTurn("median time of a check, one after the other", files, rounds, func(i int) (float64, error) {
-		o, err := clients[i].run(context.Background(), load{workers: 1, span: span, pick: anyOf(files[i].secrets)})
+	err = inTurn("median time of a check, one after the other", files, b.rounds, func(i int) (float64, error) {
+		o, err := clients[i].run(context.Background(), load{workers: 1, span: b.span, pick: anyKey(files[i].secrets)})
 		if err != nil {
 			return 0, err
 		}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"keyward/authz"
+	"keyward/keystore"
+
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sys/unix"
+)
+
+const credentialsConfig = `
+users: {file: %[1]s/credential-users.jsonl}
+credentials: {basic: true}
+jwt: [{issuer: bench, algorithms: [RS256, ES256, EdDSA], jwks_file: %[1]s/jwks.json}]
+introspection: [{url: "%[2]s", cache_ttl: 1h, timeout: 5s}]
+`
+
+// forgetful has a server verify nearly every token anew: it remembers one in
+// each of the cache's 64 parts.
+const forgetful = "cache: {size: 1}\n"
+
+const (
+	tokensOfAKind  = 2000
+	knownPasswords = 20 // each has to be hashed once
+)
+
+// credentials compares the processor time of a check by kind of credential
+// with that by API key, and of a token never seen before with the bare
+// verification of its signature.
+func (b *bench) credentials() error {
+	signers, err := newSigners()
+	if err != nil {
+		return err
+	}
+	kinds, server, err := b.prepareCredentials(signers)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	more := fmt.Sprintf(credentialsConfig, b.dir, server.URL)
+	known, err := startPinned(b, "known", more)
+	if err != nil {
+		return err
+	}
+	defer known.close()
+	if err := known.warm(kinds); err != nil {
+		return err
+	}
+	anew, err := startPinned(b, "anew", more+forgetful)
+	if err != nil {
+		return err
+	}
+	defer anew.close()
+	for _, kind := range kinds[1:] {
+		if err := b.compareKinds(known, kind, kinds[0]); err != nil {
+			return err
+		}
+	}
+	for _, s := range signers {
+		if err := b.compareAnew(anew, known, s, kinds[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pinned is a server on one core with a client.
+type pinned struct {
+	*child
+	client *client
+}
+
+func startPinned(b *bench, name, more string) (*pinned, error) {
+	c, err := startChildWith(b.binary, filepath.Join(b.dir, name), b.small, 1, more)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := dial(c, 4)
+	return &pinned{c, cl}, err
+}
+
+func (p *pinned) close() {
+	p.client.close()
+	_ = p.stop()
+}
+
+// warm has every credential asked about once, and a password until its hash is there.
+func (p *pinned) warm(kinds []kindOfCredential) error {
+	for _, kind := range kinds {
+		for _, each := range kind.all {
+			for tries := 0; ; tries++ {
+				ok, err := p.client.allowed(context.Background(), 0, each)
+				if err != nil || !ok && tries == 100 {
+					return errors.Join(fmt.Errorf("%s is not let in", kind.name), err)
+				}
+				if ok {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	}
+	return nil
+}
+
+// kindOfCredential is a number of Authorization headers that are good.
+type kindOfCredential struct {
+	name string
+	all  []string
+}
+
+func (k *kindOfCredential) load(span time.Duration) load {
+	return load{workers: 128, span: span, pick: anyOf(k.all)}
+}
+
+// prepareCredentials makes credentials of each kind, API keys first, and what a server needs to know them.
+func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *httptest.Server, error) {
+	keys := kindOfCredential{name: "API key"}
+	for _, secret := range b.small.secrets {
+		keys.all = append(keys.all, "Bearer "+secret)
+	}
+	passwords := kindOfCredential{name: "password"}
+	users := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
+	for i := range knownPasswords {
+		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
+		if _, err := users.SetUser(name, keystore.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
+			return nil, nil, err
+		}
+		passwords.all = append(passwords.all, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
+	}
+	if _, err := users.SetUser("load-test", keystore.UserPatch{}); err != nil { // the keys' user
+		return nil, nil, err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), keySet(signers), 0o600); err != nil {
+		return nil, nil, err
+	}
+	opaque := kindOfCredential{name: "introspected token"}
+	for range tokensOfAKind {
+		opaque.all = append(opaque.all, "Bearer "+rand.Text()+rand.Text())
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"active":true,"sub":"load-test","scope":"items:read items:write"}`))
+	}))
+	jwts := kindOfCredential{"JWT", signers[1].tokens}
+	return []kindOfCredential{keys, passwords, jwts, opaque}, server, nil
+}
+
+// compareKinds measures two kinds of credential that are in the cache.
+func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
+	var ratios, costs []float64
+	for range b.rounds {
+		key, err := perCheck(p.child, p.client, keys.load(b.span))
+		if err != nil {
+			return err
+		}
+		other, err := perCheck(p.child, p.client, kind.load(b.span))
+		if err != nil {
+			return err
+		}
+		ratios, costs = append(ratios, other/key), append(costs, other)
+	}
+	row("server CPU a check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
+	row("ratio to an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
+	return nil
+}
+
+// compareAnew measures tokens that have to be verified, against the bare
+// verification of the same signatures and a check by API key.
+func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredential) error {
+	tokens := kindOfCredential{s.method.Alg(), s.tokens}
+	var ratios, costs, bare []float64
+	for range b.rounds {
+		key, err := perCheck(known.child, known.client, keys.load(b.span))
+		if err != nil {
+			return err
+		}
+		// The client keeps the other core busy, as it does while the server is measured.
+		var verification float64
+		measured := tokens.load(b.span)
+		done := make(chan error, 1)
+		go func() { v, err := s.bareVerification(b.span); verification = v; done <- err }()
+		if _, err := known.client.run(context.Background(), keys.load(b.span)); err != nil {
+			return err
+		}
+		if err := <-done; err != nil {
+			return err
+		}
+		check, err := perCheck(anew.child, anew.client, measured)
+		if err != nil {
+			return err
+		}
+		costs, bare = append(costs, check), append(bare, verification)
+		ratios = append(ratios, check/(verification+key))
+	}
+	row("server CPU a check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
+	row("bare verification of the signature (µs)", fmt.Sprintf("%.1f", median(bare)))
+	row("ratio to that and an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
+	return nil
+}
+
+// signer makes tokens of one algorithm.
+type signer struct {
+	method  jwt.SigningMethod
+	private crypto.Signer
+	jwk     map[string]string
+	tokens  []string // Authorization headers
+	digest  []byte   // of what one of them signs, and the signature as the standard library takes it
+	sig     []byte
+}
+
+func newSigners() ([]*signer, error) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	point, err := ecKey.PublicKey.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	signers := []*signer{
+		{method: jwt.SigningMethodRS256, private: rsaKey, jwk: map[string]string{
+			"kty": "RSA", "n": b64(rsaKey.N.Bytes()), "e": b64(big.NewInt(int64(rsaKey.E)).Bytes())}},
+		{method: jwt.SigningMethodES256, private: ecKey, jwk: map[string]string{
+			"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}},
+		{method: jwt.SigningMethodEdDSA, private: edKey, jwk: map[string]string{
+			"kty": "OKP", "crv": "Ed25519", "x": b64(edKey.Public().(ed25519.PublicKey))}},
+	}
+	for _, s := range signers {
+		if err := s.sign(); err != nil {
+			return nil, err
+		}
+	}
+	return signers, nil
+}
+
+// sign makes the tokens, of the size that issuers make them.
+func (s *signer) sign() error {
+	now := time.Now()
+	s.jwk["kid"] = s.method.Alg()
+	for i := range tokensOfAKind {
+		token := jwt.NewWithClaims(s.method, jwt.MapClaims{
+			"iss": "bench", "sub": fmt.Sprint("user", i), "aud": []string{"https://api.example.com", "https://other.example.com"},
+			"scope": "items:read items:write", "jti": rand.Text(), "client_id": "bench",
+			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		})
+		token.Header["kid"] = s.jwk["kid"]
+		text, err := token.SignedString(s.private)
+		if err != nil {
+			return err
+		}
+		s.tokens = append(s.tokens, "Bearer "+text)
+	}
+	text := s.tokens[0]
+	sum := sha256.Sum256([]byte(text)) // any text of a token's size; hashing it is part of verifying
+	s.digest = []byte(text)
+	var err error
+	if _, isEd := s.private.(ed25519.PrivateKey); isEd {
+		s.sig, err = s.private.Sign(rand.Reader, s.digest, crypto.Hash(0))
+	} else {
+		s.sig, err = s.private.Sign(rand.Reader, sum[:], crypto.SHA256)
+	}
+	return err
+}
+
+// bareVerification is the thread's processor time for one, hash included, in microseconds.
+func (s *signer) bareVerification(span time.Duration) (float64, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := threadTime()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for start := time.Now(); time.Since(start) < span; n++ {
+		sum := sha256.Sum256(s.digest)
+		good := false
+		switch public := s.private.Public().(type) {
+		case *rsa.PublicKey:
+			good = rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], s.sig) == nil
+		case *ecdsa.PublicKey:
+			good = ecdsa.VerifyASN1(public, sum[:], s.sig)
+		case ed25519.PublicKey:
+			good = ed25519.Verify(public, s.digest, s.sig)
+		}
+		if !good {
+			return 0, errors.New("a signature of our own is not good")
+		}
+	}
+	after, err := threadTime()
+	return float64(after-before) / 1e3 / float64(n), err
+}
+
+// threadTime is the processor time of this thread.
+func threadTime() (time.Duration, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano()), err
+}
+
+func keySet(signers []*signer) []byte {
+	set := map[string][]map[string]string{}
+	for _, s := range signers {
+		set["keys"] = append(set["keys"], s.jwk)
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return text
+}
