@@ -92,7 +92,7 @@ func parseBasic(token string) (Credential, Reason) {
 		return Credential{}, MalformedCredential
 	}
 	user, password, colon := strings.Cut(string(decoded), ":")
-	if !colon || user == "" || len(user) > maxUser || !isPlainText(user) || !isPlainText(password) {
+	if !colon || user == "" || len(user) > maxUser || !IsPlainText(user) || !IsPlainText(password) {
 		return Credential{}, MalformedCredential
 	}
 	return Credential{Kind: Basic, User: user, Secret: NewSecret(password)}, OK
@@ -146,10 +146,10 @@ func isPrintable(s string) bool {
 	return true
 }
 
-// isPlainText tells whether s is UTF-8 without control characters (RFC 7617
+// IsPlainText tells whether s is UTF-8 without control characters (RFC 7617
 // section 2) and without what only steers how text is shown: bidi overrides,
 // byte order marks, line separators. The two joiners are part of ordinary words.
-func isPlainText(s string) bool {
+func IsPlainText(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
 	}

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -317,26 +316,4 @@ func isAlphanumeric(c byte) bool {
 
 func isUnreserved(c byte) bool {
 	return isAlphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~'
-}
-
-// ParsePathRules reads the names that `paths.allow` takes.
-func ParsePathRules(names []string) (PathRules, error) {
-	var rules PathRules
-	for _, name := range names {
-		switch name {
-		case "semicolon":
-			rules.Semicolon = true
-		case "encoded-slash":
-			rules.EncodedSlash = true
-		case "encoded-percent":
-			rules.EncodedPercent = true
-		case "encoded-unreserved":
-			rules.EncodedUnreserved = true
-		case "empty-segment":
-			rules.EmptySegment = true
-		default:
-			return PathRules{}, fmt.Errorf("%q is none of semicolon, encoded-slash, encoded-percent, encoded-unreserved, empty-segment", name)
-		}
-	}
-	return rules, nil
 }

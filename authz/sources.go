@@ -166,7 +166,7 @@ func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
 		for pair := range strings.SplitSeq(r.Headers[i].Value, ";") {
 			if _, ours := cookieValue(pair, s.Cookie); ours {
 				found = true
-			} else if pair = strings.Trim(pair, " \t"); pair != "" && isPlainText(pair) {
+			} else if pair = strings.Trim(pair, " \t"); pair != "" && IsPlainText(pair) {
 				kept = append(kept, pair)
 			}
 		}

@@ -189,8 +189,10 @@ func TestWarnings(t *testing.T) {
 		{"{}", ""},
 		{"listen: {http: ''}", ""},
 		{"listen: {grpc: ''}", "f:1: listen.grpc: empty, so that no proxy can ask: in this version they ask over gRPC only"},
-		{"jwt: [{issuer: 'http://id.example.com'}]", "f:1: jwt: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},
-		{"jwt: [{issuer: a, jwks_url: 'http://127.0.0.1:1/keys'}]", ""},
+		{"jwt: [{issuer: a, jwks_file: f}]", "f:1: jwt: no audiences: tokens that were made for others are accepted too"},
+		{"jwt: [{issuer: a, hmac_secret_file: f, algorithms: [HS256]}]", ""},
+		{"jwt: [{issuer: 'http://id.example.com', audiences: [api]}]", "f:1: jwt: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},
+		{"jwt: [{issuer: a, jwks_url: 'http://127.0.0.1:1/keys', audiences: [api]}]", ""},
 		{"introspection:\n- {url: 'http://id.example.com', timeout: 250ms}", "f:2: introspection: a timeout of 250ms is no less than the 0.25 s that Envoy waits as envoy.yaml has it\n" +
 			"f:2: introspection: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},
 		{"listen: {admin: ''}\ntls: {admin: {cert_file: a, key_file: b}}", "f:2: tls.admin: of no effect: that listener is off"},

@@ -104,6 +104,9 @@ func (r *reader) issuer(v value, cfg *Config) (JWT, bool) {
 	for _, complaint := range t.complaints(cfg) {
 		r.problem(v.Line, "%s: %s", v.name, complaint)
 	}
+	if len(t.Audiences) == 0 && t.HMACSecretFile == "" { // other APIs' access tokens, and ID tokens
+		r.warn(v.Line, "%s: no audiences: tokens that were made for others are accepted too", v.name)
+	}
 	r.warnPlainHTTP(v, t.JWKSURL)
 	if t.Discovered() {
 		r.warnPlainHTTP(v, t.Issuer)

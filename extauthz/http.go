@@ -95,20 +95,13 @@ func (c *Core) request(hr *http.Request) *authz.Request {
 
 // seenByProxy makes the proxy's peer the request's: here the proxy itself is
 // ours, and over gRPC Envoy tells its own. It is what the proxy put at the end of
-// X-Forwarded-For; what stands before it is as the proxy got it.
+// X-Forwarded-For. The header stays whole, as Envoy sends it over gRPC, so that
+// trusted hops are counted from the same end there and here.
 func seenByProxy(r *authz.Request) {
-	for i := range r.Headers {
-		h := &r.Headers[i]
-		if h.Name != "x-forwarded-for" {
-			continue
-		}
-		rest, last := "", h.Value
-		if comma := strings.LastIndexByte(h.Value, ','); comma >= 0 {
-			rest, last = h.Value[:comma], h.Value[comma+1:]
-		}
-		if address, err := netip.ParseAddr(strings.Trim(last, " \t")); err == nil {
-			r.Peer, h.Value = address.String(), rest
-		}
+	value, _ := r.Header("x-forwarded-for")
+	last := value[strings.LastIndexByte(value, ',')+1:]
+	if address, err := netip.ParseAddr(strings.Trim(last, " \t")); err == nil {
+		r.Peer = address.String()
 	}
 }
 

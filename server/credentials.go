@@ -4,56 +4,90 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
-	"keyward/admin"
 	"keyward/authz"
-	"keyward/cache"
+	"keyward/config"
 	"keyward/issuer"
 	"keyward/verifier"
 )
 
-// cacheStats is one cache as the metrics name it; several may share a name.
-type cacheStats struct {
-	name  string
-	stats func() cache.Stats
+// The kinds of credential, as a Core names their verifiers.
+const (
+	kindAPIKey   = "API key"
+	kindPassword = "password"
+	kindToken    = "JWT"
+	kindGrant    = "opaque token"
+)
+
+// verifiers makes the chain of credential kinds. Its order is the contract's:
+// what a prefix marks as a key is one; then who has three segments is a JWT;
+// then keys without a prefix; all else is for the authorization servers.
+func (c *Core) verifiers(old *Core) (verifier.Chain, error) {
+	keys, err := c.kindOf(kindAPIKey, old, keyRules{c.cfg.Keys, c.cfg.BasicKeyUsernames}, c.apiKeys)
+	if err != nil {
+		return nil, err
+	}
+	chain := verifier.Chain{keys}
+	if c.cfg.Passwords {
+		passwords, err := c.kindOf(kindPassword, old, nil, c.passwords)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, passwords)
+	}
+	if len(c.cfg.JWT) > 0 {
+		tokens, err := c.kindOf(kindToken, old, c.cfg.JWT, c.tokens)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, tokens)
+	}
+	chain = append(chain, keys.Verifier.(*verifier.APIKey).Unprefixed())
+	if len(c.cfg.Introspection) > 0 {
+		rules, err := newGrantRules(c.cfg.Introspection)
+		if err != nil {
+			return nil, err
+		}
+		grants, err := c.kindOf(kindGrant, old, rules, func(r *remembered) error { return c.grants(r, rules) })
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, grants)
+	}
+	return chain, nil
 }
 
-// newCache makes a cache that the metrics show under the name.
-func newCache[V any](c *Core, name string, ttl time.Duration) (*cache.Cache[V], error) {
-	made, err := cache.New[V](c.cfg.Cache.Size, ttl)
-	if err != nil {
-		return nil, err
-	}
-	c.caches = append(c.caches, cacheStats{name, made.Stats})
-	return made, nil
+// keyRules are the verifier of API keys' part of the configuration.
+type keyRules struct {
+	config.Keys
+	basicUsers []string
 }
 
-// apiKeys makes the verifier of API keys.
-func (c *Core) apiKeys() (*verifier.APIKey, error) {
-	principals, err := newCache[verifier.KnownKey](c, "key", c.cfg.Cache.TTL)
+func (c *Core) apiKeys(r *remembered) error {
+	principals, err := newCache[verifier.KnownKey](r, "key", c.cfg.Cache.TTL)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	unknown, err := newCache[uint64](c, "negative", c.cfg.Cache.NegativeTTL)
+	unknown, err := newCache[uint64](r, "negative", c.cfg.Cache.NegativeTTL)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return verifier.NewAPIKey(verifier.APIKeyConfig{
+	r.Verifier, err = verifier.NewAPIKey(verifier.APIKeyConfig{
 		Keys: c.parts.stores.keys, Hasher: c.parts.stores.hasher, Users: c.parts.stores.userStore(),
 		Prefixes: c.cfg.Keys.Prefixes, BasicUsers: c.cfg.BasicKeyUsernames, MaxAge: c.cfg.Keys.MaxAge,
 		Principals: principals, Unknown: unknown,
 	})
+	return err
 }
 
 // tokens makes the verifier of JWTs.
-func (c *Core) tokens(fingerprints *verifier.Fingerprints) (authz.Verifier, error) {
-	known, err := newCache[verifier.KnownToken](c, "token", c.cfg.Cache.TTL)
+func (c *Core) tokens(r *remembered) error {
+	known, err := newCache[verifier.KnownToken](r, "token", c.cfg.Cache.TTL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cfg := verifier.JWTConfig{
-		Users: c.parts.stores.userStore(), Revocations: c.parts.stores.revoked(), Tokens: known, Fingerprints: fingerprints,
+		Users: c.parts.stores.userStore(), Revocations: c.parts.stores.revoked(), Tokens: known, Fingerprints: verifier.NewFingerprints(),
 	}
 	for i := range c.cfg.JWT {
 		t := &c.cfg.JWT[i]
@@ -63,63 +97,59 @@ func (c *Core) tokens(fingerprints *verifier.Fingerprints) (authz.Verifier, erro
 			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users,
 		})
 	}
-	return verifier.NewJWT(cfg)
+	r.Verifier, err = verifier.NewJWT(cfg)
+	return err
+}
+
+// grantRules are what introspection is made of: another secret in the same file is another rule.
+type grantRules struct {
+	servers []config.Introspection
+	secrets []authz.Secret
+}
+
+func newGrantRules(servers []config.Introspection) (grantRules, error) {
+	rules := grantRules{servers: servers, secrets: make([]authz.Secret, len(servers))}
+	for i, server := range servers {
+		if server.ClientSecretFile == "" {
+			continue
+		}
+		text, err := os.ReadFile(server.ClientSecretFile)
+		if err != nil {
+			return grantRules{}, fmt.Errorf("introspection %s: client_secret_file: %w", server.Name, err)
+		}
+		rules.secrets[i] = authz.NewSecret(strings.TrimRight(string(text), "\r\n"))
+	}
+	return rules, nil
 }
 
 // grants makes the verifier of opaque tokens.
-func (c *Core) grants(fingerprints *verifier.Fingerprints) (authz.Verifier, error) {
+func (c *Core) grants(r *remembered, rules grantRules) error {
 	ttl := c.cfg.Cache.TTL
-	for _, i := range c.cfg.Introspection {
+	for _, i := range rules.servers {
 		ttl = max(ttl, i.CacheTTL) // each grant has an end of its own
 	}
-	known, err := newCache[verifier.KnownGrant](c, "token", ttl)
+	known, err := newCache[verifier.KnownGrant](r, "token", ttl)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	inactive, err := newCache[struct{}](c, "negative", c.cfg.Cache.NegativeTTL)
+	inactive, err := newCache[struct{}](r, "negative", c.cfg.Cache.NegativeTTL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cfg := verifier.IntrospectionConfig{
-		Revocations: c.parts.stores.revoked(), Tokens: known, Negative: inactive, Fingerprints: fingerprints,
+		Revocations: c.parts.stores.revoked(), Tokens: known, Negative: inactive, Fingerprints: verifier.NewFingerprints(),
 	}
-	for _, i := range c.cfg.Introspection {
-		var secret authz.Secret
-		if i.ClientSecretFile != "" {
-			text, err := os.ReadFile(i.ClientSecretFile)
-			if err != nil {
-				return nil, fmt.Errorf("introspection %s: client_secret_file: %w", i.Name, err)
-			}
-			secret = authz.NewSecret(strings.TrimRight(string(text), "\r\n"))
-		}
+	for n, i := range rules.servers {
 		server, err := issuer.NewIntrospector(issuer.IntrospectorConfig{
-			Name: i.Name, URL: i.URL, ClientID: i.ClientID, ClientSecret: secret, Timeout: i.Timeout, Log: c.parts.logger,
+			Name: i.Name, URL: i.URL, ClientID: i.ClientID, ClientSecret: rules.secrets[n], Timeout: i.Timeout, Log: c.parts.logger,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("introspection %s: %w", i.Name, err)
+			return fmt.Errorf("introspection %s: %w", i.Name, err)
 		}
-		c.servers = append(c.servers, server)
+		r.servers = append(r.servers, server)
 		cfg.Sources = append(cfg.Sources, verifier.IntrospectionSource{Name: i.Name, Introspector: server, CacheTTL: i.CacheTTL, Audiences: i.Audiences})
 		cfg.Timeout += i.Timeout // they are asked one after the other
 	}
-	return verifier.NewIntrospection(cfg)
-}
-
-// cacheStates is what the metrics show of the caches.
-func (c *Core) cacheStates() []admin.CacheState {
-	var states []admin.CacheState
-	index := map[string]int{}
-	for _, each := range c.caches {
-		i, known := index[each.name]
-		if !known {
-			i = len(states)
-			index[each.name] = i
-			states = append(states, admin.CacheState{Name: each.name})
-		}
-		stats := each.stats()
-		states[i].Hits += stats.Hits
-		states[i].Misses += stats.Misses
-		states[i].Entries += stats.Entries
-	}
-	return states
+	r.Verifier, err = verifier.NewIntrospection(cfg)
+	return err
 }

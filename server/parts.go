@@ -14,7 +14,8 @@ import (
 type parts struct {
 	stores  *stores
 	issuers *issuers
-	hashing *hashing // nil while no passwords were wanted yet
+	hashing *hashing  // nil while no passwords were wanted yet
+	usage   *keyUsage // nil where no server counts
 	logger  *slog.Logger
 }
 
@@ -23,23 +24,25 @@ type surroundings struct {
 	keys, users, revocations keystore.Observer // told how following the files goes
 	issuers                  *admin.IssuerMetrics
 	hashCommand              []string
+	countsUsage              bool
 }
 
 // openParts opens what the configuration names and takes over from old what
 // stays. On an error what was opened is closed.
 func openParts(cfg *config.Config, old parts, outside surroundings, logger *slog.Logger) (parts, error) {
-	p := parts{stores: old.stores, logger: logger}
+	p := parts{logger: logger}
 	var err error
-	if wanted := storeConfigOf(cfg); old.stores == nil || wanted != old.stores.cfg {
-		if p.stores, err = openStores(wanted, outside, logger); err != nil {
-			return parts{}, err
-		}
+	if p.stores, err = openStores(storeConfigOf(cfg), old.stores, outside, logger); err != nil {
+		return parts{}, err
 	}
 	if p.issuers, err = openIssuers(cfg, old.issuers, outside.issuers, logger); err != nil {
 		return parts{}, errors.Join(err, p.closeBut(old))
 	}
 	if p.hashing, err = hashingFor(cfg, old.hashing, outside.hashCommand, logger); err != nil {
 		return parts{}, errors.Join(err, p.closeBut(old))
+	}
+	if outside.countsUsage {
+		p.usage = usageFor(cfg, old.usage, logger)
 	}
 	return p, nil
 }
@@ -64,14 +67,17 @@ func (p parts) reload() {
 // closeBut closes the parts that the other does not share.
 func (p parts) closeBut(other parts) error {
 	var errs []error
-	if p.stores != nil && p.stores != other.stores {
-		errs = append(errs, p.stores.close())
+	if p.stores != nil {
+		errs = append(errs, p.stores.closeBut(other.stores))
 	}
 	if p.issuers != nil {
 		errs = append(errs, p.issuers.closeBut(other.issuers))
 	}
 	if p.hashing != nil && p.hashing != other.hashing {
 		p.hashing.close()
+	}
+	if p.usage != nil && p.usage != other.usage {
+		errs = append(errs, p.usage.Close())
 	}
 	return errors.Join(errs...)
 }

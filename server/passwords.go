@@ -14,28 +14,13 @@ import (
 	"keyward/verifier"
 )
 
-// passwords is the verifier of passwords with all that it remembers. It
-// outlives a Core: after a reload a thousand clients must not have to be hashed anew.
-type passwords struct {
-	verifier *verifier.Basic
-	caches   []cacheStats
-	users    *keystore.Users
-	cache    config.Cache
-}
-
 // familiarFor is how long a password that was right is known to have been. It
 // says nothing about what it is now.
 const familiarFor = 30 * 24 * time.Hour
 
-// takePasswords takes the verifier of passwords over from the old Core, or
-// makes one where there was none, or one of other users.
-func (c *Core) takePasswords(old *Core) error {
-	if old != nil && old.passwords != nil && old.passwords.users == c.parts.stores.users && old.passwords.cache == c.cfg.Cache {
-		c.passwords = old.passwords
-		c.caches = append(c.caches, old.passwords.caches...)
-		return nil
-	}
-	principals, err := newCache[verifier.KnownPassword](c, "password", c.cfg.Cache.TTL)
+// passwords makes the verifier of passwords.
+func (c *Core) passwords(r *remembered) error {
+	principals, err := newCache[verifier.KnownPassword](r, "password", c.cfg.Cache.TTL)
 	if err != nil {
 		return err
 	}
@@ -47,12 +32,11 @@ func (c *Core) takePasswords(old *Core) error {
 	if err != nil {
 		return err
 	}
-	basic, err := verifier.NewBasic(verifier.BasicConfig{
+	r.Verifier, err = verifier.NewBasic(verifier.BasicConfig{
 		Users: c.parts.stores.users, Fingerprints: verifier.NewFingerprints(), Attempts: password.NewAttempts(password.AttemptsConfig{}),
 		Pool: c.parts.hashing.Pool, VerifyHash: c.parts.hashing.verify, Decoy: decoy,
 		Principals: principals, Familiar: familiar,
 	})
-	c.passwords = &passwords{verifier: basic, caches: c.caches[len(c.caches)-1:], users: c.parts.stores.users, cache: c.cfg.Cache}
 	return err
 }
 

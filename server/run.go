@@ -118,6 +118,7 @@ func (s *Server) callerListener(security *tls.Config) *listener {
 		Handler:           extauthz.NewHTTP(s.transportCore),
 		TLSConfig:         security,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of a body too, which nobody here wants
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -130,6 +131,7 @@ func (s *Server) adminListener(security *tls.Config) *listener {
 		Handler:           admin.Handler(s.registry, s.Ready, s.usageOf),
 		TLSConfig:         security,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	})

@@ -74,7 +74,7 @@ func New(opts Options) (*Server, error) {
 	if s.logger == nil {
 		s.logger = newLogger(cfg.Log.Format, &s.level)
 	}
-	s.outside.hashCommand = opts.HashCommand
+	s.outside.hashCommand, s.outside.countsUsage = opts.HashCommand, true
 	if err := s.registerMetrics(); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
@@ -82,12 +82,10 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	account := s.usageFor(cfg, nil)
-	core, err := buildCore(cfg, parts, nil, s.observers(cfg, account))
+	core, err := buildCore(cfg, parts, nil, s.observers(cfg, parts))
 	if err != nil {
-		return nil, errors.Join(err, parts.close(), account.Close())
+		return nil, errors.Join(err, parts.close())
 	}
-	core.usage = account
 	s.core.Store(core)
 	if s.listeners, err = s.open(cfg); err != nil {
 		return nil, errors.Join(err, core.Close())
@@ -156,8 +154,8 @@ func (s *Server) registerFileMetrics() error {
 }
 
 // observers are told of each decision.
-func (s *Server) observers(cfg *config.Config, account *keyUsage) []authz.Observer {
-	observers := []authz.Observer{s.metrics, account}
+func (s *Server) observers(cfg *config.Config, parts parts) []authz.Observer {
+	observers := []authz.Observer{s.metrics, parts.usage}
 	if cfg.Log.Decisions != config.LogNone {
 		hops := cfg.ClientAddress.TrustedHops
 		observers = append(observers, &authz.DecisionLog{
@@ -220,7 +218,11 @@ func (s *Server) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	old := s.core.Load()
+	return s.replace(s.core.Load(), cfg)
+}
+
+// replace puts a Core of the configuration in the old one's place.
+func (s *Server) replace(old *Core, cfg *config.Config) error {
 	if cfg.Listen != old.cfg.Listen || cfg.TLS != old.cfg.TLS || cfg.Log.Format != old.cfg.Log.Format {
 		return errors.New("listen, tls and log.format change only by a restart")
 	}
@@ -232,21 +234,11 @@ func (s *Server) reload() (err error) {
 	if err := parts.ready(); err != nil && old.Ready() == nil {
 		return errors.Join(err, parts.closeBut(old.parts))
 	}
-	account := s.usageFor(cfg, old)
-	fresh, err := buildCore(cfg, parts, old, s.observers(cfg, account))
+	fresh, err := buildCore(cfg, parts, old, s.observers(cfg, parts))
 	if err != nil {
-		err = errors.Join(err, parts.closeBut(old.parts))
-		if account != old.usage {
-			err = errors.Join(err, account.Close())
-		}
-		return err
+		return errors.Join(err, parts.closeBut(old.parts))
 	}
-	fresh.usage = account
 	s.core.Store(fresh)
 	s.level.Set(cfg.Log.Level)
-	err = errors.Join(old.parts.closeBut(parts), old.hangUp())
-	if account != old.usage {
-		err = errors.Join(err, old.usage.Close())
-	}
-	return err
+	return errors.Join(old.parts.closeBut(parts), old.forgetBut(fresh))
 }

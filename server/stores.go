@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"keyward/admin"
@@ -14,17 +15,22 @@ import (
 )
 
 // storeConfig is the part of a configuration that stores are opened by.
-// Equal ones mean that a reload can keep them.
+// Equal parts of it mean that a reload can keep what they name.
 type storeConfig struct {
-	keys, pepper, users, revocations string
-	keysMayBeMissing                 bool
+	keys               keyFileConfig
+	users, revocations string
+}
+
+type keyFileConfig struct {
+	file, pepper string
+	mayBeMissing bool
 }
 
 func storeConfigOf(cfg *config.Config) storeConfig {
 	return storeConfig{
-		keys: cfg.Keys.File, pepper: cfg.Keys.PepperFile, users: cfg.Users.File, revocations: cfg.Revocations.File,
 		// Without a configuration file the default key file need not be there.
-		keysMayBeMissing: cfg.File == "",
+		keys:  keyFileConfig{cfg.Keys.File, cfg.Keys.PepperFile, cfg.File == ""},
+		users: cfg.Users.File, revocations: cfg.Revocations.File,
 	}
 }
 
@@ -35,57 +41,79 @@ type stores struct {
 	keys        *keystore.Keys
 	users       *keystore.Users       // nil without a users file
 	revocations *keystore.Revocations // nil without a revocations file
-	followers   []*keystore.Follower
+
+	keysFile, usersFile, revocationsFile *keystore.Follower // nil without a file
 }
 
-// openStores reads the files. A file that is no good is no error here: the
-// stores are then not ready, and become so when the file does.
-func openStores(cfg storeConfig, outside surroundings, logger *slog.Logger) (*stores, error) {
+// openStores reads the files that old, which may be nil, does not have in force
+// already: what was read from a file that is gone since must outlive a change of
+// another's name. A file that is no good is no error here: the stores are
+// then not ready, and become so when the file does.
+func openStores(cfg storeConfig, old *stores, outside surroundings, logger *slog.Logger) (*stores, error) {
+	if old != nil && old.cfg == cfg {
+		return old, nil
+	}
 	s := &stores{cfg: cfg}
-	var pepper authz.Secret
-	if cfg.pepper != "" {
-		var err error
-		if pepper, err = keystore.ReadPepper(cfg.pepper); err != nil {
-			return nil, fmt.Errorf("keys.pepper_file: %w", err)
-		}
-	}
-	s.hasher = keystore.NewHasher(pepper)
-	s.keys = keystore.NewKeys(s.hasher)
-	if cfg.keys == "" {
-		s.keys = keystore.NoKeys()
-	}
-	files := []keystore.FollowConfig{{Path: cfg.keys, Into: s.keys, MissingOK: cfg.keysMayBeMissing, Observer: outside.keys}}
-	if cfg.users != "" {
-		s.users = keystore.NewUsers()
-		files = append(files, keystore.FollowConfig{Path: cfg.users, Into: s.users, Observer: outside.users})
-	}
-	if cfg.revocations != "" {
-		s.revocations = keystore.NewRevocations()
-		files = append(files, keystore.FollowConfig{
-			Path: cfg.revocations, Into: s.revocations, Observer: outside.revocations,
-			// The first revocation makes the file, and is in force as soon as any other.
-			MissingOK: true, Settle: 10 * time.Millisecond,
-		})
-	}
-	for _, file := range files {
-		file.Log = logger
-		if err := s.follow(file); err != nil {
-			return nil, errors.Join(err, s.close())
-		}
+	err := errors.Join(s.openKeys(old, outside, logger), s.openUsers(old, outside, logger), s.openRevocations(old, outside, logger))
+	if err != nil {
+		return nil, errors.Join(err, s.closeBut(old))
 	}
 	return s, nil
 }
 
-func (s *stores) follow(cfg keystore.FollowConfig) error {
-	if cfg.Path == "" {
+func (s *stores) openKeys(old *stores, outside surroundings, logger *slog.Logger) error {
+	if old != nil && old.cfg.keys == s.cfg.keys {
+		s.hasher, s.keys, s.keysFile = old.hasher, old.keys, old.keysFile
 		return nil
 	}
-	f, err := keystore.Follow(cfg)
-	if err != nil {
-		return err
+	var pepper authz.Secret
+	if s.cfg.keys.pepper != "" {
+		var err error
+		if pepper, err = keystore.ReadPepper(s.cfg.keys.pepper); err != nil {
+			return fmt.Errorf("keys.pepper_file: %w", err)
+		}
 	}
-	s.followers = append(s.followers, f)
-	return nil
+	s.hasher = keystore.NewHasher(pepper)
+	if s.cfg.keys.file == "" {
+		s.keys = keystore.NoKeys()
+		return nil
+	}
+	s.keys = keystore.NewKeys(s.hasher)
+	var err error
+	s.keysFile, err = keystore.Follow(keystore.FollowConfig{
+		Path: s.cfg.keys.file, Into: s.keys, MissingOK: s.cfg.keys.mayBeMissing, Observer: outside.keys, Log: logger,
+	})
+	return err
+}
+
+func (s *stores) openUsers(old *stores, outside surroundings, logger *slog.Logger) (err error) {
+	if old != nil && old.cfg.users == s.cfg.users {
+		s.users, s.usersFile = old.users, old.usersFile
+		return nil
+	}
+	if s.cfg.users == "" {
+		return nil
+	}
+	s.users = keystore.NewUsers()
+	s.usersFile, err = keystore.Follow(keystore.FollowConfig{Path: s.cfg.users, Into: s.users, Observer: outside.users, Log: logger})
+	return err
+}
+
+func (s *stores) openRevocations(old *stores, outside surroundings, logger *slog.Logger) (err error) {
+	if old != nil && old.cfg.revocations == s.cfg.revocations {
+		s.revocations, s.revocationsFile = old.revocations, old.revocationsFile
+		return nil
+	}
+	if s.cfg.revocations == "" {
+		return nil
+	}
+	s.revocations = keystore.NewRevocations()
+	s.revocationsFile, err = keystore.Follow(keystore.FollowConfig{
+		Path: s.cfg.revocations, Into: s.revocations, Observer: outside.revocations, Log: logger,
+		// The first revocation makes the file, and is in force as soon as any other.
+		MissingOK: true, Settle: 10 * time.Millisecond,
+	})
+	return err
 }
 
 // keysReady tells why no request can be judged at all.
@@ -125,9 +153,15 @@ func (s *stores) revoked() verifier.Revocations {
 	return s.revocations
 }
 
+// followers are those of the files that there are.
+func (s *stores) followers() []*keystore.Follower {
+	return slices.DeleteFunc([]*keystore.Follower{s.keysFile, s.usersFile, s.revocationsFile},
+		func(f *keystore.Follower) bool { return f == nil })
+}
+
 // reload has the files read anew, as SIGHUP asks.
 func (s *stores) reload() {
-	for _, f := range s.followers {
+	for _, f := range s.followers() {
 		f.Reload()
 	}
 }
@@ -137,10 +171,17 @@ func (s *stores) counts(now time.Time) admin.KeyCounts {
 	return admin.KeyCounts(s.keys.Counts(now, soon))
 }
 
-func (s *stores) close() error {
+// closeBut ends the following of files that the other, which may be nil, does not follow too.
+func (s *stores) closeBut(other *stores) error {
+	var kept []*keystore.Follower
+	if other != nil {
+		kept = other.followers()
+	}
 	var errs []error
-	for _, f := range s.followers {
-		errs = append(errs, f.Close())
+	for _, f := range s.followers() {
+		if !slices.Contains(kept, f) {
+			errs = append(errs, f.Close())
+		}
 	}
 	return errors.Join(errs...)
 }

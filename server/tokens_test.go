@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -242,6 +244,63 @@ func TestIssuerAway(t *testing.T) {
 	r.reload <- struct{}{}
 	if got := r.bearer(remote.token(t, "one", "away", "erin")); got != "200 ok" {
 		t.Errorf("after a reload: %s", got)
+	}
+	// And what was asked before it.
+	if got := r.bearer("opaque-good"); got != "200 ok" {
+		t.Errorf("a known opaque token after a reload: %s", got)
+	}
+}
+
+// TestRevocationsOutliveAReload: a file that is gone leaves what was read from
+// it in force, also when another file's name changes.
+func TestRevocationsOutliveAReload(t *testing.T) {
+	text := strings.ReplaceAll(tokensConfig, "URL", newAuthServer(t).URL)
+	r := start(t, text, func(r *running) {
+		r.create(keystore.Params{})
+		r.write("secret", hmacSecret)
+		r.write("jwks.json", newSigner(t, "one").set)
+		r.user("alice", keystore.UserPatch{})
+		keys, err := os.ReadFile(r.path("keys.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.write("others.jsonl", string(keys))
+	})
+	token := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
+	r.turns(token, "200 ok")
+	revocations := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	if _, err := revocations.RevokeToken("id-of-alice"); err != nil {
+		t.Fatal(err)
+	}
+	r.turns(token, "401 revoked_token")
+	if err := os.Remove(r.path("revocations.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	r.configure(strings.Replace(text, "DIR/keys.jsonl", "DIR/others.jsonl", 1))
+	r.reload <- struct{}{}
+	r.reload <- struct{}{}
+	if got := r.bearer(token); got != "401 revoked_token" {
+		t.Errorf("with another key file: %s", got)
+	}
+	if got := body(r.get("/metrics")); !strings.Contains(got, `keyward_config_reloads_total{result="ok"} 2`) {
+		t.Error("the configuration was not reloaded")
+	}
+}
+
+// TestBodyThatNeverComes: nobody here wants one, and nobody waits for it for long.
+func TestBodyThatNeverComes(t *testing.T) {
+	r := start(t, strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1), func(r *running) { r.create(keystore.Params{}) })
+	conn, err := net.Dial("unix", r.path("http.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, "GET /v1/auth/verify HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the connection is still open: %v", err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"log/slog"
+
 	"keyward/authz"
 	"keyward/config"
 	"keyward/usage"
@@ -22,13 +24,13 @@ type usageConfig struct {
 const maxInMemory = 10_000
 
 // usageFor returns the account that the configuration wants, the old one where it is the same.
-func (s *Server) usageFor(cfg *config.Config, old *Core) *keyUsage {
+func usageFor(cfg *config.Config, old *keyUsage, logger *slog.Logger) *keyUsage {
 	wanted := usageConfig{cfg.Usage, cfg.ClientAddress.TrustedHops}
-	if old != nil && old.usage.cfg == wanted {
-		return old.usage
+	if old != nil && old.cfg == wanted {
+		return old
 	}
 	c := usage.Config{
-		File: wanted.File, Flush: wanted.Flush, Log: s.logger,
+		File: wanted.File, Flush: wanted.Flush, Log: logger,
 		Client: func(r *authz.Request) string { return authz.ClientAddress(r, wanted.hops) },
 	}
 	if wanted.File == "" {
@@ -39,7 +41,7 @@ func (s *Server) usageFor(cfg *config.Config, old *Core) *keyUsage {
 
 // usageOf is what the admin listener tells of one key; nil where it was never used.
 func (s *Server) usageOf(keyID string) (any, error) {
-	found, err := s.core.Load().usage.Get(keyID)
+	found, err := s.core.Load().parts.usage.Get(keyID)
 	if err != nil || found.Total == 0 {
 		return nil, err
 	}

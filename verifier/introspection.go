@@ -50,7 +50,10 @@ type KnownGrant struct {
 
 // Introspection verifies opaque bearer tokens by asking authorization servers
 // about them (RFC 7662). It takes any bearer token, so it comes last in a chain.
-type Introspection struct{ cfg IntrospectionConfig }
+type Introspection struct {
+	cfg    IntrospectionConfig
+	asking shares
+}
 
 // NewIntrospection returns a verifier of the given parts.
 func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
@@ -65,7 +68,7 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 200 * time.Millisecond
 	}
-	return &Introspection{cfg}, nil
+	return &Introspection{cfg: cfg, asking: shares{most: maxAsking, taken: map[string]int{}}}, nil
 }
 
 // Verify implements authz.Verifier.
@@ -78,7 +81,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 			return nil, fmt.Errorf("revocations: %w", err)
 		}
 	}
-	id := v.cfg.Fingerprints.Of("introspection", c.Secret.Reveal())
+	id := v.cfg.Fingerprints.Of("opaque token", c.Secret.Reveal())
 	grant, ok := v.cfg.Tokens.Get(&id, now)
 	if ok && (now.Before(grant.until) || grant.ended(now)) {
 		return v.admit(&id, &grant, now)
@@ -86,6 +89,10 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	if _, inactive := v.cfg.Negative.Get(&id, now); inactive {
 		return nil, errInvalidToken
 	}
+	if !v.asking.enter(c.Client) {
+		return nil, errOverloaded
+	}
+	defer v.asking.leave(c.Client)
 	grant, err := v.compute(ctx, id, c.Secret, now)
 	if err != nil {
 		return nil, err
@@ -171,7 +178,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 	if user == "" {
 		user = info.ClientID
 	}
-	if user == "" || !info.bearer() || !source.isAudience(info.Audience) {
+	if !isClaimText(user) || info.JTI != "" && !isClaimText(info.JTI) || !info.bearer() || !source.isAudience(info.Audience) {
 		return KnownGrant{}, errInvalidToken
 	}
 	g := KnownGrant{

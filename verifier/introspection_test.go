@@ -166,6 +166,9 @@ func TestIntrospectedAnswers(t *testing.T) {
 		"subject":             {verifier.TokenInfo{Active: true, Subject: "alice"}, authz.OK, "alice"},
 		"user name":           {verifier.TokenInfo{Active: true, Username: "al", ClientID: "app"}, authz.OK, "al"},
 		"client":              {verifier.TokenInfo{Active: true, ClientID: "app"}, authz.OK, "app"},
+		"no plain text":       {verifier.TokenInfo{Active: true, Subject: "al\u202eice"}, authz.InvalidToken, ""},
+		"a space before it":   {verifier.TokenInfo{Active: true, Subject: " alice"}, authz.InvalidToken, ""},
+		"an odd id":           {verifier.TokenInfo{Active: true, Subject: "alice", JTI: "a\u2028"}, authz.InvalidToken, ""},
 		"nobody's":            {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
 		"to expire":           {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(time.Second)}, authz.OK, "alice"},
 		"expires now":         {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now}, authz.ExpiredToken, "alice"},
@@ -464,4 +467,46 @@ func TestGrantsAreForUs(t *testing.T) {
 			t.Errorf("wanted %q, told %q: %s, want %s", c.wanted, c.told, got, c.want)
 		}
 	}
+}
+
+// TestOneClientIsNotAll: whoever makes up tokens has its own share of the questions and no more.
+func TestOneClientIsNotAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{takes: 100 * time.Millisecond}
+		b := newGrantBench(t, nil, s)
+		ask := func(client, token string) error {
+			_, err := b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Client: client, Secret: authz.NewSecret(token)}, b.now)
+			return err
+		}
+		overloaded := func(err error) bool {
+			refusal, refused := errors.AsType[*authz.Refusal](err)
+			return refused && refusal.Reason == authz.Overloaded
+		}
+		var refused, nameless atomic.Int64
+		for i := range 50 {
+			go func() {
+				if overloaded(ask("192.0.2.1", fmt.Sprint("made up ", i))) {
+					refused.Add(1)
+				}
+			}()
+			go func() {
+				if overloaded(ask("", fmt.Sprint("nobody's ", i))) {
+					nameless.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		if got := refused.Load(); got != 50-16 {
+			t.Errorf("%d of 50 refused", got)
+		}
+		if err := ask("192.0.2.2", "another client's"); overloaded(err) {
+			t.Errorf("another client: %v", err)
+		}
+		if err := ask("192.0.2.1", "later"); overloaded(err) {
+			t.Errorf("the same client later: %v", err)
+		}
+		if nameless.Load() != 0 {
+			t.Error("clients without an address share a bound")
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"keyward/authz"
 	"keyward/strictjson"
@@ -157,6 +156,8 @@ func newClaimPath(name, usual string) claimPath {
 	return p
 }
 
+// in returns the claim, where it is there. What stands on the way to a nested
+// one and is no object is as wrong as a claim of the wrong type: nil.
 func (p claimPath) in(members map[string]any) (any, bool) {
 	v, there := members[p.name]
 	if there || p.nested == nil {
@@ -164,7 +165,10 @@ func (p claimPath) in(members map[string]any) (any, bool) {
 	}
 	v = members
 	for _, name := range p.nested {
-		object, _ := v.(map[string]any)
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil, true
+		}
 		if v, there = object[name]; !there {
 			return nil, false
 		}
@@ -173,16 +177,7 @@ func (p claimPath) in(members map[string]any) (any, bool) {
 }
 
 // isClaimText tells whether s can name somebody in a header or a log: 1 to 255
-// bytes, no control characters, nothing that only steers how text is shown,
-// no space at either end. The two joiners are part of ordinary words.
+// bytes of plain text, with no space at either end.
 func isClaimText(s string) bool {
-	if s == "" || len(s) > maxClaimText || strings.TrimSpace(s) != s {
-		return false
-	}
-	for _, r := range s {
-		if r != 0x200c && r != 0x200d && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return false
-		}
-	}
-	return true
+	return s != "" && len(s) <= maxClaimText && strings.TrimSpace(s) == s && authz.IsPlainText(s)
 }

@@ -242,9 +242,12 @@ func TestClaimPaths(t *testing.T) {
 	if p != nil && p.Scopes.String() != "own" {
 		t.Errorf("%q", p.Scopes)
 	}
-	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": "flat"}), authz.OK, "no such path: scope is another claim here")
+	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is another claim here")
 	if p != nil && p.Scopes.String() != "" {
 		t.Errorf("%q", p.Scopes)
+	}
+	for _, wrong := range []any{"flat", 5, []any{}, map[string]any{"access": "permissions"}} {
+		b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("on the way to the scopes no object but %v", wrong))
 	}
 	b.wants(b.mint("EdDSA", nil), authz.InvalidToken, "sub is not the subject here")
 	b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": 7}), authz.InvalidToken, "the subject is a number")

@@ -37,13 +37,7 @@ func (i *TokenInfo) bearer() bool {
 
 // isAccess knows the names that servers give to access tokens, in ASCII of either case.
 func isAccess(name string) bool {
-	lower := []byte(name)
-	for i, c := range lower {
-		if 'A' <= c && c <= 'Z' {
-			lower[i] = c + 'a' - 'A'
-		}
-	}
-	switch string(lower) {
+	switch lowerASCII(name) {
 	case "", "bearer", "access", "access_token", "jwt", "at+jwt", "application/at+jwt":
 		return true
 	default:

@@ -16,7 +16,7 @@ type tokenCommands struct {
 // twice all but the last would be dropped in silence, and "" would be nobody.
 type tokenRevoke struct {
 	JTI          []string `name:"jti" sep:"none" placeholder:"ID" help:"The token of that id (claim jti)."`
-	Subject      []string `sep:"none" placeholder:"S" help:"Tokens of that subject (claim sub)."`
+	Subject      []string `sep:"none" placeholder:"S" help:"Tokens of that subject: what x-auth-subject says."`
 	IssuedBefore []string `sep:"none" placeholder:"TIME" help:"Only, or without --subject all, that were issued before that RFC 3339 time (default: now)."`
 	revocationsFile
 	output

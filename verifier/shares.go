@@ -1,0 +1,41 @@
+package verifier
+
+import "sync"
+
+// maxAsking is how many unknown opaque tokens of one client are asked about at
+// a time. A server is asked some 64 questions at once (package issuer): one
+// client that makes up tokens must not take all of them.
+const maxAsking = 16
+
+// shares bounds what each client has under way. It holds those only that have something.
+type shares struct {
+	most  int
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+// enter tells whether the client may have one more; then leave gives it back.
+// Clients without an address can't be told apart and have no bound of their own.
+func (s *shares) enter(client string) bool {
+	if client == "" {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[client] == s.most {
+		return false
+	}
+	s.taken[client]++
+	return true
+}
+
+func (s *shares) leave(client string) {
+	if client == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[client]--; s.taken[client] == 0 {
+		delete(s.taken, client)
+	}
+}
