@@ -20,10 +20,12 @@ type client struct {
 	conns []*grpc.ClientConn
 }
 
-func dial(c *child, connections int) (*client, error) {
+func dial(c *child, connections int) (*client, error) { return dialSocket(c.socket, connections) }
+
+func dialSocket(socket string, connections int) (*client, error) {
 	cl := &client{}
 	for range connections {
-		conn, err := grpc.NewClient("unix://"+c.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return nil, err
 		}

@@ -26,8 +26,14 @@ func main() {
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
 	only := flag.String("only", "", "measure one part: start, compare, changes, credentials or passwords")
+	flood := flag.String("flood", "", "for bench itself: send wrong passwords to this socket")
+	tooLong := flag.Bool("too-long", false, "with -flood: such as are refused before anything is hashed")
 	flag.Parse()
-	if err := b.run(*only); err != nil {
+	measure := func() error { return b.run(*only) }
+	if *flood != "" {
+		measure = func() error { return runFlood(*flood, b.guesses, *tooLong) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -5,12 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -21,7 +18,7 @@ import (
 	"keyward/keystore"
 )
 
-// A cache that forgets soon has known passwords hashed anew during the flood.
+// A cache that forgets soon has the passwords of regular users, who come less often, hashed anew.
 const passwordConfig = `
 users: {file: %s}
 credentials: {basic: true}
@@ -29,79 +26,91 @@ client_address: {trusted_hops: 1}
 cache: {ttl: 1s}
 `
 
-const (
-	floodAddresses = 20_000 // the wrong passwords come from
-	floodWorkers   = 24
-	usersOfAKind   = 10
-)
-
 // passwords measures API-key checks while wrong passwords arrive as fast as
-// they can, on the two cores that server and client share, and whether right
-// ones get in meanwhile. A flood of passwords that are refused before anything
+// they can, and whether right ones get in meanwhile. A flood of passwords that are refused before anything
 // is hashed comes first, to tell what the hashing does from what the flood does.
 func (b *bench) passwords() error {
+	kinds := kindsOfVisitors()
 	users := filepath.Join(b.dir, "users.jsonl")
-	if err := makeUsers(users); err != nil {
+	if err := makeUsers(users, kinds); err != nil {
 		return err
 	}
 	c, err := startChildWith(b.binary, filepath.Join(b.dir, "e"), b.small, 2, fmt.Sprintf(passwordConfig, users))
 	if err != nil {
 		return err
 	}
-	var clients [3]*client
-	for i, connections := range []int{1, 1, 4} {
-		if clients[i], err = dial(c, connections); err != nil {
-			return err
-		}
-		defer clients[i].close()
-	}
-	keys, people, flood := clients[0], clients[1], clients[2]
-	steady := load{workers: 32, rate: 1000, span: 3 * time.Second, pick: anyKey(b.small.secrets)}
-	if err := logIn(people); err != nil {
+	keys, err := dial(c, 1)
+	if err != nil {
 		return err
 	}
+	defer keys.close()
+	people, err := dial(c, 1)
+	if err != nil {
+		return err
+	}
+	defer people.close()
+	if err := kinds[0].logIn(people); err != nil {
+		return err
+	}
+	steady := load{workers: 32, rate: 1000, span: 3 * time.Second, pick: anyKey(b.small.secrets)}
 	quiet, err := keys.run(context.Background(), steady)
 	if err != nil {
 		return err
 	}
 	printTail("key checks without a flood", quiet)
+	if err := b.floodTwice(c, keys, people, steady, kinds); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		kind.print()
+	}
+	return c.stop()
+}
+
+// floodTwice floods with what is not hashed and with what is, and has the visitors come during the latter.
+func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []*visitors) error {
 	before, err := c.resident()
 	if err != nil {
 		return err
 	}
-	tooLong, wrong := &passwordFlood{guesses: int64(b.guesses), tooLong: true}, &passwordFlood{guesses: int64(b.guesses)}
-	if err := tooLong.meanwhile(flood, keys, steady); err != nil {
+	tooLong, err := b.flooded(c, true, keys, steady)
+	if err != nil {
 		return err
 	}
 	tooLong.print("too long passwords")
-	regulars, newcomers := &visitors{kind: "regular", every: 100 * time.Millisecond}, &visitors{kind: "newcomer", every: time.Second}
-	if err := wrong.meanwhile(flood, keys, steady, regulars.visiting(people), newcomers.visiting(people)); err != nil {
+	var visits []func(stop <-chan struct{}) error
+	for _, kind := range kinds {
+		visits = append(visits, kind.visiting(people))
+	}
+	wrong, err := b.flooded(c, false, keys, steady, visits...)
+	if err != nil {
 		return err
 	}
 	wrong.print("wrong passwords")
 	after, err := c.resident()
-	if err != nil {
-		return err
-	}
 	row("resident MiB before the floods", before>>20)
 	row("resident MiB after the floods", after>>20)
-	regulars.print("right passwords known from before (ttl 1 s) let in")
-	newcomers.print("right passwords never seen before let in")
-	return c.stop()
+	return err
 }
 
-// meanwhile drives the flood, and the key checks and whatever else until it is over.
-func (f *passwordFlood) meanwhile(flood, keys *client, steady load, others ...func(stop <-chan struct{}) error) error {
+// flooded sends a flood, and the key checks and whatever else until it is over.
+func (b *bench) flooded(c *child, tooLong bool, keys *client, steady load, others ...func(stop <-chan struct{}) error) (*floodOutcome, error) {
 	stop := make(chan struct{})
 	errs := make([]error, len(others)+2)
+	var flood *floodOutcome
+	var checks *outcome
 	var wg sync.WaitGroup
-	wg.Go(func() { errs[0] = f.drive(flood); close(stop) })
-	wg.Go(func() { f.keys, errs[1] = keys.runUntil(context.Background(), steady, stop) })
+	wg.Go(func() { flood, errs[0] = startFlood(c.socket, b.guesses, tooLong); close(stop) })
+	wg.Go(func() { checks, errs[1] = keys.runUntil(context.Background(), steady, stop) })
 	for n, other := range others {
 		wg.Go(func() { errs[n+2] = other(stop) })
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	flood.checks = checks
+	return flood, nil
 }
 
 func printTail(what string, o *outcome) {
@@ -110,25 +119,23 @@ func printTail(what string, o *outcome) {
 	}
 }
 
-// makeUsers makes some whom the flood guesses at, some who were there before, and some who come during it.
-func makeUsers(path string) error {
+// makeUsers makes whom the keys act for, and the visitors.
+func makeUsers(path string, kinds []*visitors) error {
 	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path})
-	if _, err := file.SetUser("load-test", keystore.UserPatch{}); err != nil { // whom the keys act for
+	if _, err := file.SetUser("load-test", keystore.UserPatch{}); err != nil {
 		return err
 	}
 	scopes := []string{"items:read", "items:write"}
-	for _, kind := range []string{"target", "regular", "newcomer"} {
-		for n := range usersOfAKind {
-			secret := authz.NewSecret(passwordOf(kind, n))
-			if _, err := file.SetUser(fmt.Sprint(kind, n), keystore.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
+	for _, kind := range kinds {
+		for n := range kind.users {
+			secret := authz.NewSecret(kind.password(n))
+			if _, err := file.SetUser(kind.user(n), keystore.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
-
-func passwordOf(kind string, n int) string { return fmt.Sprint("correct horse of ", kind, " ", n) }
 
 // login is what Envoy sends of a call with a password, from that client.
 func login(user, password, client string) *authv3.CheckRequest {
@@ -145,8 +152,8 @@ func login(user, password, client string) *authv3.CheckRequest {
 }
 
 // status asks once; 200 is let in.
-func (c *client) status(worker int, r *authv3.CheckRequest) (int, error) {
-	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(context.Background(), r)
+func (c *client) status(ctx context.Context, worker int, r *authv3.CheckRequest) (int, error) {
+	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, r)
 	switch {
 	case err != nil:
 		return 0, err
@@ -154,135 +161,6 @@ func (c *client) status(worker int, r *authv3.CheckRequest) (int, error) {
 		return 200, nil
 	default:
 		return int(response.GetDeniedResponse().GetStatus().GetCode()), nil
-	}
-}
-
-// logIn has each regular user let in once.
-func logIn(people *client) error {
-	for n := range usersOfAKind {
-		for {
-			status, err := people.status(0, login(fmt.Sprint("regular", n), passwordOf("regular", n), "192.0.2.1"))
-			if err != nil {
-				return err
-			}
-			if status == 200 {
-				break
-			}
-			if status != 503 {
-				return fmt.Errorf("a right password got status %d", status)
-			}
-		}
-	}
-	return nil
-}
-
-// passwordFlood is wrong passwords, half of them at names that exist.
-type passwordFlood struct {
-	guesses int64
-	tooLong bool // for comparison: refused before anything is hashed
-	sent    atomic.Int64
-	answers [600]atomic.Int64 // by status
-	took    time.Duration
-	keys    *outcome // of the key checks meanwhile
-}
-
-func (f *passwordFlood) drive(c *client) error {
-	var mu sync.Mutex
-	var failed error
-	var wg sync.WaitGroup
-	start := time.Now()
-	for worker := range floodWorkers {
-		wg.Go(func() {
-			for f.sent.Add(1) <= f.guesses {
-				status, err := c.status(worker, f.guess())
-				if err == nil && status != 401 && status != 429 && status != 503 {
-					err = fmt.Errorf("a wrong password got status %d", status)
-				}
-				if err != nil {
-					mu.Lock()
-					failed = errors.Join(failed, err)
-					mu.Unlock()
-					return
-				}
-				f.answers[status].Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	f.took = time.Since(start)
-	return failed
-}
-
-func (f *passwordFlood) guess() *authv3.CheckRequest {
-	user := fmt.Sprint("target", rand.IntN(usersOfAKind))
-	if rand.IntN(2) == 0 {
-		user = fmt.Sprint("nobody", rand.Uint32())
-	}
-	a := rand.N(uint32(floodAddresses)) * 839 // spread over 10.0.0.0/8
-	guess := fmt.Sprint("guess ", rand.Uint64())
-	if f.tooLong {
-		guess = strings.Repeat("x", 73)
-	}
-	return login(user, guess, fmt.Sprintf("10.%d.%d.%d", a>>16&255, a>>8&255, a&255))
-}
-
-func (f *passwordFlood) print(what string) {
-	row("%s a second (%s from %s addresses)", what, count(int(f.guesses)), count(floodAddresses), int(float64(f.guesses)/f.took.Seconds()))
-	for _, status := range []int{401, 429, 503} {
-		row("%s answered %d", what, status, f.answers[status].Load())
-	}
-	printTail("key checks meanwhile", f.keys)
-}
-
-// visitors are users of one kind with right passwords, each trying every so often until the flood is over.
-type visitors struct {
-	kind       string
-	every      time.Duration
-	tries, let int
-	users      map[int]time.Duration // until one was first let in
-}
-
-func (v *visitors) visiting(c *client) func(stop <-chan struct{}) error {
-	return func(stop <-chan struct{}) error { return v.visit(c, stop) }
-}
-
-func (v *visitors) visit(c *client, stop <-chan struct{}) error {
-	v.users = map[int]time.Duration{}
-	start := time.Now()
-	tick := time.NewTicker(v.every / usersOfAKind)
-	defer tick.Stop()
-	for n := 0; ; n = (n + 1) % usersOfAKind {
-		select {
-		case <-stop:
-			return nil
-		case <-tick.C:
-		}
-		status, err := c.status(0, login(fmt.Sprint(v.kind, n), passwordOf(v.kind, n), fmt.Sprintf("192.0.2.%d", n+1)))
-		if err == nil && status == 401 {
-			err = errors.New("a right password is said to be wrong")
-		}
-		if err != nil {
-			return err
-		}
-		v.tries++
-		if status == 200 {
-			v.let++
-			if _, before := v.users[n]; !before {
-				v.users[n] = time.Since(start)
-			}
-		}
-	}
-}
-
-func (v *visitors) print(what string) {
-	row("%s, of %d tries", what, v.tries, v.let)
-	var waits []time.Duration
-	for _, wait := range v.users {
-		waits = append(waits, wait)
-	}
-	if len(waits) > 0 {
-		slices.Sort(waits)
-		row("their users let in, of %d; the last after %s", usersOfAKind, waits[len(waits)-1].Round(time.Millisecond), len(waits))
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Budget is how many failed attempts are let pass: Burst at once, and one more
-// each Every.
+// Budget is how many attempts are let pass: Burst at once, and one more each Every.
 type Budget struct {
 	Burst int
 	Every time.Duration
@@ -21,6 +20,12 @@ var (
 	DefaultUserBudget    = Budget{10, 10 * time.Second}
 )
 
+// Who asks more often than this goes behind others for some seconds, and is never refused for it.
+var (
+	addressAsks = Budget{50, 200 * time.Millisecond}
+	networkAsks = Budget{100, 100 * time.Millisecond}
+)
+
 func (b Budget) or(other Budget) Budget {
 	if b.Burst <= 0 || b.Every <= 0 {
 		return other
@@ -31,81 +36,100 @@ func (b Budget) or(other Budget) Budget {
 // full is how far a bucket that holds Burst attempts is ahead of the time.
 func (b Budget) full() time.Duration { return time.Duration(b.Burst) * b.Every }
 
-// AttemptsConfig has the budgets. The zero Budget is the default.
+// AttemptsConfig has the budgets of failed attempts. The zero Budget is the default.
 type AttemptsConfig struct {
 	Address Budget // of an IPv4 address or an IPv6 /64; over it an address is refused
 	Network Budget // of an IPv4 /16 or an IPv6 /32; over it a network is suspected
 	User    Budget // of a user name, known or not; over it attempts at it are suspected
 }
 
-// Attempts counts failed attempts in tables of a fixed size, without a lock.
+// Attempts counts attempts in tables of a fixed size, without a lock. Those
+// whose password was hashed and wrong may get an address refused. All others
+// only tell who goes first: if they counted for more, a flood of what nobody
+// has time to hash would lock out the right ones who come from the same address,
+// and fill the tables to everybody's cost.
 type Attempts struct {
 	seed                       maphash.Seed
-	addresses, networks, users buckets
+	addresses, networks, users buckets // failed attempts
+	addressAsks, networkAsks   buckets // all of them, for some seconds
 }
 
-// NewAttempts makes empty tables, of three MiB together.
+// NewAttempts makes empty tables, of five MiB together.
 func NewAttempts(cfg AttemptsConfig) *Attempts {
 	a := &Attempts{seed: maphash.MakeSeed()}
 	a.addresses.budget = cfg.Address.or(DefaultAddressBudget)
 	a.networks.budget = cfg.Network.or(DefaultNetworkBudget)
 	a.users.budget = cfg.User.or(DefaultUserBudget)
+	a.addressAsks.budget, a.networkAsks.budget = addressAsks, networkAsks
+	// As many as there are workers may be hashed at a time and all be wrong. What an address
+	// has failed beyond its budget like that it waits for, too.
+	a.addresses.debt = a.addresses.budget.full()
 	return a
 }
 
-// Charge is an attempt that was counted as failed in advance.
-type Charge struct {
-	attempts         *Attempts
-	address, network uint64
-	addressed        bool
+// Attempt is where one comes from and whom it is at. The zero Attempt is never allowed.
+type Attempt struct {
+	attempts               *Attempts
+	address, network, user uint64
+	addressed              bool
 }
 
-// Charge counts an attempt from the client's address as failed until Return,
-// and tells where it stands. An address over its budget is not allowed and
-// nothing is counted. Networks are wide, since nobody is refused for theirs: in a
-// flood from many addresses, who comes from elsewhere goes before all of them.
+// Attempt is one of the client's at the user, not counted yet.
 //
 // A client without an address, or with one that is none, is never refused,
 // since nothing tells it from the others of its kind: behind a unix socket
 // that would lock out everybody for one. All of them count as one network.
-func (a *Attempts) Charge(client, user string, now time.Time) (charge Charge, standing Standing, allowed bool) {
+func (a *Attempts) Attempt(client, user string) Attempt {
 	address, network, addressed := prefixesOf(client)
-	charge = Charge{a, maphash.Comparable(a.seed, address), maphash.Comparable(a.seed, network), addressed}
-	if addressed && a.addresses.over(charge.address, now) {
-		return Charge{}, Standing{}, false
+	return Attempt{a, maphash.Comparable(a.seed, address), maphash.Comparable(a.seed, network), maphash.String(a.seed, user), addressed}
+}
+
+// Allowed tells whether the address has not failed too often. Ask again when the hashing
+// begins: those before in the queue may have failed meanwhile.
+func (t Attempt) Allowed(now time.Time) bool {
+	return t.attempts != nil && !(t.addressed && t.attempts.addresses.over(t.address, now))
+}
+
+// Ask counts that the attempt is made, and tells where it stands among others.
+// Networks are wide, since nobody is refused for theirs: in a flood from many
+// addresses, who comes from elsewhere goes before all of them. Within a
+// network the addresses are told apart, by how often they failed and ask.
+func (t Attempt) Ask(now time.Time) Standing {
+	a := t.attempts
+	suspicion := a.networks.ahead(t.network, now) + a.networkAsks.ahead(t.network, now)
+	if t.addressed {
+		suspicion += a.addresses.ahead(t.address, now) + a.addressAsks.ahead(t.address, now)
+		a.addressAsks.add(t.address, now)
 	}
-	standing = Standing{Unsuspected, a.networks.ahead(charge.network, now)}
-	if a.networks.over(charge.network, now) || a.users.over(maphash.String(a.seed, user), now) {
+	standing := Standing{Unsuspected, suspicion.Truncate(suspicionStep)}
+	if a.networks.over(t.network, now) || a.networkAsks.over(t.network, now) || a.users.over(t.user, now) {
 		standing.Class = Suspected
 	}
-	if addressed {
-		a.addresses.add(charge.address, now)
-	}
-	a.networks.add(charge.network, now)
-	return charge, standing, true
+	a.networkAsks.add(t.network, now)
+	return standing
 }
 
-// Return takes the charge back: the password was right. The zero Charge is none.
-func (c Charge) Return() {
-	if c.attempts == nil {
-		return
+// suspicionStep makes equals of those between whom there is no difference to
+// speak of, such as one who asks twice in a second and one who asks once.
+const suspicionStep = time.Second
+
+// Failed counts that the password was hashed and wrong.
+func (t Attempt) Failed(now time.Time) {
+	if t.addressed {
+		t.attempts.addresses.add(t.address, now)
 	}
-	if c.addressed {
-		c.attempts.addresses.remove(c.address)
-	}
-	c.attempts.networks.remove(c.network)
+	t.attempts.networks.add(t.network, now)
+	t.attempts.users.add(t.user, now)
 }
 
-// Failed counts a failed attempt at a user. There is no need to do so in
-// advance: a user has one attempt under way at a time.
-func (a *Attempts) Failed(user string, now time.Time) {
-	a.users.add(maphash.String(a.seed, user), now)
-}
-
-// prefixesOf reads the client's address, which some proxies give with a port.
-// Where it is none the prefixes are zero.
+// prefixesOf reads the client's address, which some proxies give with a port, or
+// in brackets without one. Where it is none the prefixes are zero.
 func prefixesOf(client string) (address, network netip.Prefix, addressed bool) {
-	addr, err := netip.ParseAddr(client)
+	bare := client
+	if n := len(client); n > 2 && client[0] == '[' && client[n-1] == ']' {
+		bare = client[1 : n-1]
+	}
+	addr, err := netip.ParseAddr(bare)
 	if err != nil {
 		withPort, err := netip.ParseAddrPort(client)
 		if err != nil {
@@ -129,6 +153,7 @@ func prefixesOf(client string) (address, network netip.Prefix, addressed bool) {
 // (count-min). So a bucket may look fuller than it is, and never emptier.
 type buckets struct {
 	budget Budget
+	debt   time.Duration          // how much fuller than full it gets
 	rows   [2][cells]atomic.Int64 // when the cell will be empty, in Unix nanoseconds
 }
 
@@ -149,22 +174,17 @@ func (b *buckets) ahead(sum uint64, now time.Time) time.Duration {
 	return time.Duration(max(min(both[0].Load(), both[1].Load())-now.UnixNano(), 0))
 }
 
-// add puts an attempt into the bucket, which does not get fuller than full.
+// add puts an attempt into the bucket, which does not get fuller than full and its debt.
 func (b *buckets) add(sum uint64, now time.Time) {
 	at := now.UnixNano()
+	most := at + int64(b.budget.full()+b.debt)
 	for _, cell := range b.cells(sum) {
 		for {
 			old := cell.Load()
-			next := min(max(old, at)+int64(b.budget.Every), max(old, at+int64(b.budget.full())))
+			next := min(max(old, at)+int64(b.budget.Every), max(old, most))
 			if cell.CompareAndSwap(old, next) {
 				break
 			}
 		}
-	}
-}
-
-func (b *buckets) remove(sum uint64) {
-	for _, cell := range b.cells(sum) {
-		cell.Add(-int64(b.budget.Every))
 	}
 }

@@ -21,29 +21,30 @@ func newAttempts(t *testing.T) *attempts {
 	return &attempts{password.NewAttempts(password.AttemptsConfig{}), t, start}
 }
 
-func (a *attempts) is(client, user, want string) password.Charge {
+// is holds what an attempt is met with to what it must be.
+func (a *attempts) is(client, user, want string) password.Attempt {
 	a.t.Helper()
-	charge, standing, allowed := a.Charge(client, user, a.now)
-	got := map[password.Class]string{password.Unsuspected: "unsuspected", password.Suspected: "suspected"}[standing.Class]
-	if !allowed {
+	attempt := a.Attempt(client, user)
+	got := map[password.Class]string{password.Unsuspected: "unsuspected", password.Suspected: "suspected"}[attempt.Ask(a.now).Class]
+	if !attempt.Allowed(a.now) {
 		got = "refused"
 	}
 	if got != want {
 		a.t.Errorf("%q by %q at +%s: %s, want %s", user, client, a.now.Sub(start), got, want)
 	}
-	return charge
+	return attempt
 }
 
-func (a *attempts) spend(client string, times int) {
+func (a *attempts) fail(client string, times int) {
 	for range times {
-		a.Charge(client, "", a.now)
+		a.Attempt(client, "").Failed(a.now)
 	}
 }
 
 func TestAddressBudget(t *testing.T) {
 	a := newAttempts(t)
-	for range 10 {
-		a.is("192.0.2.1", "alice", "unsuspected")
+	for n := range 10 {
+		a.is("192.0.2.1", fmt.Sprint("user", n), "unsuspected").Failed(a.now)
 	}
 	a.is("192.0.2.1", "alice", "refused")
 	a.is("192.0.2.1", "bob", "refused")
@@ -51,21 +52,63 @@ func TestAddressBudget(t *testing.T) {
 	a.now = start.Add(10*time.Second - 1)
 	a.is("192.0.2.1", "alice", "refused")
 	a.now = start.Add(10 * time.Second) // refused attempts cost nothing
-	a.is("192.0.2.1", "alice", "unsuspected")
+	a.is("192.0.2.1", "alice", "unsuspected").Failed(a.now)
 	a.is("192.0.2.1", "alice", "refused")
 	a.now = start.Add(time.Hour) // no more than the burst is saved up
-	a.spend("192.0.2.1", 10)
+	a.fail("192.0.2.1", 10)
 	a.is("192.0.2.1", "alice", "refused")
+	if (password.Attempt{}).Allowed(start) {
+		t.Error("no attempt is allowed")
+	}
 }
 
-func TestRightPasswordsCostNothing(t *testing.T) {
+// TestFailedAtTheSameTime: what went over the budget since it was hashed at the
+// same time is waited for, up to as much again.
+func TestFailedAtTheSameTime(t *testing.T) {
 	a := newAttempts(t)
-	for range 100 {
-		a.is("192.0.2.1", "alice", "unsuspected").Return()
-		a.is("2001:db8::1", "alice", "unsuspected").Return()
-		a.is("", "alice", "unsuspected").Return()
+	a.fail("192.0.2.1", 14)
+	a.now = start.Add(50*time.Second - 1)
+	a.is("192.0.2.1", "alice", "refused")
+	a.now = start.Add(50 * time.Second)
+	a.is("192.0.2.1", "alice", "unsuspected")
+	a.fail("192.0.2.1", 1000)
+	a.now = a.now.Add(110 * time.Second)
+	a.is("192.0.2.1", "alice", "unsuspected")
+}
+
+// TestAskingRefusesNobody: only what was hashed and wrong counts against an address.
+func TestAskingRefusesNobody(t *testing.T) {
+	a := newAttempts(t)
+	for range 10_000 {
+		a.Attempt("192.0.2.1", "alice").Ask(a.now)
 	}
-	password.Charge{}.Return()
+	a.is("192.0.2.1", "alice", "suspected")
+	a.now = start.Add(10 * time.Second) // and is soon forgotten
+	a.is("192.0.2.1", "alice", "unsuspected")
+}
+
+// TestWhoAsksOnceGoesFirst, before whoever asks all the time.
+func TestWhoAsksOnceGoesFirst(t *testing.T) {
+	a := newAttempts(t)
+	for range 1000 {
+		for n := range 20 {
+			a.Attempt(fmt.Sprintf("2001:db8:%x::1", n), "alice").Ask(a.now)
+		}
+		a.now = a.now.Add(time.Millisecond)
+	}
+	for _, test := range []struct {
+		client string
+		want   password.Standing
+	}{
+		{"2001:db8:1::1", password.Standing{Class: password.Suspected, Suspicion: 19 * time.Second}},
+		{"2001:db8:ffff::1", password.Standing{Class: password.Suspected, Suspicion: 10 * time.Second}},
+		{"192.0.2.1", password.Standing{Class: password.Unsuspected}},
+		{"192.0.2.1", password.Standing{Class: password.Unsuspected}}, // nor does it matter that one asks twice
+	} {
+		if got := a.Attempt(test.client, "alice").Ask(a.now); got != test.want {
+			t.Errorf("%s: %+v, want %+v", test.client, got, test.want)
+		}
+	}
 }
 
 // TestWhatIsOneAddress: spellings of an address, and all of an IPv6 /64, share a budget.
@@ -82,12 +125,17 @@ func TestWhatIsOneAddress(t *testing.T) {
 		{"2001:db8::1", "2001:db8::2", "refused"},
 		{"2001:db8::1", "2001:db8:0:0:ffff:ffff:ffff:ffff", "refused"},
 		{"2001:db8::1", "[2001:db8::2]:443", "refused"},
+		{"2001:db8::1", "[2001:db8::2]", "refused"},
+		{"[2001:db8::1]", "2001:db8::2", "refused"},
+		{"[fe80::1%eth0]", "[fe80::1]:80", "refused"},
+		{"[::1]:80", "::1", "refused"},
+		{"[::ffff:192.0.2.1]", "192.0.2.1:567", "refused"},
 		{"fe80::1%eth0", "fe80::1%eth1", "refused"},
 		{"2001:db8::1", "2001:db8:0:1::1", "unsuspected"},
 	}
 	for _, test := range tests {
 		a := newAttempts(t)
-		a.spend(test.spent, 10)
+		a.fail(test.spent, 10)
 		a.is(test.asked, "alice", test.want)
 	}
 }
@@ -99,14 +147,17 @@ func TestNetworksAreSuspected(t *testing.T) {
 	} {
 		a := newAttempts(t)
 		for n := range 100 {
-			a.is(fmt.Sprintf(test.member, n+1), "nobody", "unsuspected")
+			a.Attempt(fmt.Sprintf(test.member, n+1), "nobody").Failed(a.now)
 		}
 		a.is(test.inside, "alice", "suspected")
-		a.is(test.outside, "alice", "unsuspected").Return()
+		a.is(test.outside, "alice", "unsuspected")
 		for client, want := range map[string]time.Duration{test.inside: 500 * time.Second, test.outside: 0} {
-			if _, standing, _ := a.Charge(client, "alice", a.now); standing.Suspicion != want {
+			if standing := a.Attempt(client, "alice").Ask(a.now); standing.Suspicion != want {
 				t.Errorf("%s is suspected for %s, want %s", client, standing.Suspicion, want)
 			}
+		}
+		if standing := a.Attempt(fmt.Sprintf(test.member, 1), "alice").Ask(a.now); standing.Suspicion != 510*time.Second {
+			t.Errorf("one that failed is suspected for %s", standing.Suspicion)
 		}
 		a.now = start.Add(5 * time.Second)
 		a.is(test.inside, "alice", "unsuspected")
@@ -117,13 +168,12 @@ func TestNetworksAreSuspected(t *testing.T) {
 func TestUsersAreSuspectedAndNotRefused(t *testing.T) {
 	a := newAttempts(t)
 	for range 10 {
-		a.is("192.0.2.1", "alice", "unsuspected").Return()
-		a.Failed("alice", a.now)
+		a.is("192.0.2.1", "alice", "unsuspected").Failed(a.now)
 	}
 	a.is("203.0.113.1", "alice", "suspected")
 	a.is("203.0.113.1", "Alice", "unsuspected")
 	for range 1000 {
-		a.Failed("alice", a.now)
+		a.Attempt("", "alice").Failed(a.now)
 	}
 	a.is("203.0.113.1", "alice", "suspected")
 	a.now = start.Add(10 * time.Second) // however often it was tried
@@ -132,14 +182,15 @@ func TestUsersAreSuspectedAndNotRefused(t *testing.T) {
 
 // TestClientsWithoutAddress are one network and have no address that could be refused.
 func TestClientsWithoutAddress(t *testing.T) {
-	for _, client := range []string{"", "@", "unknown", "192.0.2.1.5", "192.0.2.1:port", "[::1"} {
+	for _, client := range []string{"", "@", "unknown", "192.0.2.1.5", "192.0.2.1:port", "[::1", "[]", "[", "[[::1]]", "[::1]x"} {
 		a := newAttempts(t)
-		a.spend(client, 99)
+		a.fail(client, 99)
 		a.is(client, "alice", "unsuspected")
+		a.fail(client, 1)
 		a.is("", "alice", "suspected")
-		a.spend(client, 1000)
+		a.fail(client, 1000)
 		a.is(client, "alice", "suspected")
-		a.is("192.0.2.1", "alice", "unsuspected")
+		a.is("2001:db8::1", "alice", "unsuspected")
 	}
 }
 
@@ -149,40 +200,43 @@ func TestOwnBudgets(t *testing.T) {
 		Network: password.Budget{Burst: 2, Every: time.Minute},
 		User:    password.Budget{Burst: 1, Every: time.Minute},
 	}), t, start}
-	a.is("192.0.2.1", "alice", "unsuspected")
-	a.is("192.0.2.1", "alice", "refused")
-	a.is("192.0.2.2", "alice", "unsuspected")
-	a.is("192.0.2.3", "alice", "suspected")
-	a.Failed("bob", a.now)
-	a.is("203.0.113.1", "bob", "suspected")
+	a.is("192.0.2.1", "alice", "unsuspected").Failed(a.now)
+	a.is("192.0.2.1", "bob", "refused")
+	a.is("192.0.2.2", "alice", "suspected")
+	a.is("192.0.2.2", "bob", "unsuspected").Failed(a.now)
+	a.is("192.0.2.3", "carol", "suspected")
+	a.is("203.0.113.1", "carol", "unsuspected")
 }
 
 // TestManyAddresses: with a hundred thousand addresses at it, few that have done
 // nothing share both cells with busy ones, and the tables do not grow.
 func TestManyAddresses(t *testing.T) {
 	a := newAttempts(t)
-	attempt := func(n int) bool {
-		_, _, allowed := a.Charge(fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255), "", a.now)
-		return allowed
-	}
 	for n := range 100_000 {
-		if !attempt(n) {
+		attempt := a.Attempt(fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255), "")
+		if !attempt.Allowed(a.now) {
 			t.Fatalf("address %d was refused at its first attempt", n)
 		}
+		attempt.Failed(a.now)
 	}
 	for n := range 100 {
-		a.spend(fmt.Sprintf("172.16.%d.1", n), 20)
+		a.fail(fmt.Sprintf("172.16.%d.1", n), 20)
 	}
 	refused := 0
 	for n := range 1000 {
-		if _, _, allowed := a.Charge(fmt.Sprintf("192.168.%d.%d", n>>8, n&255), "", a.now); !allowed {
+		if !a.Attempt(fmt.Sprintf("192.168.%d.%d", n>>8, n&255), "").Allowed(a.now) {
 			refused++
 		}
 	}
 	if refused > 5 {
 		t.Errorf("%d of 1000 innocent addresses were refused", refused)
 	}
-	if allocs := testing.AllocsPerRun(100, func() { a.Charge("192.0.2.1", "alice", a.now) }); allocs > 0 {
+	allocs := testing.AllocsPerRun(100, func() {
+		attempt := a.Attempt("192.0.2.1", "alice")
+		attempt.Ask(a.now)
+		attempt.Failed(a.now)
+	})
+	if allocs > 0 {
 		t.Errorf("%g allocations", allocs)
 	}
 }

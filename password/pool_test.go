@@ -147,139 +147,31 @@ func TestACallerThatLeaves(t *testing.T) {
 	})
 }
 
-func TestOneJobAUser(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
-		running := p.start(t.Context(), "a", p.job(password.Unsuspected, "alice", "a"))
-		queued := p.start(t.Context(), "b", p.job(password.Suspected, "bob", "b"))
-		for _, owner := range []string{"alice", "bob"} {
-			for _, class := range []password.Class{password.Suspected, password.Unsuspected} {
-				if _, err := p.Do(t.Context(), keyOf("x"), p.job(class, owner, "x")); !errors.Is(err, password.ErrBusy) {
-					t.Errorf("second job of %s: %v", owner, err)
-				}
-			}
-		}
-		familiar := p.start(t.Context(), "c", p.job(password.Familiar, "bob", "c"))
-		for _, wait := range []func() (string, error){running, queued, familiar} {
-			if _, err := wait(); err != nil {
-				t.Error(err)
-			}
-		}
-		if value, err := p.Do(t.Context(), keyOf("d"), p.job(password.Suspected, "bob", "d")); value != "d" || err != nil {
-			t.Error("after the first had ended:", value, err)
-		}
-	})
-}
-
-func TestWhoGoesFirst(t *testing.T) {
-	inBubble(t, password.Config{MaxQueued: time.Second, MaxWait: time.Second}, func(t *testing.T, p *pool) {
-		waits := []func() (string, error){
-			p.start(t.Context(), "0", p.job(password.Unsuspected, "0", "running")),
-			p.start(t.Context(), "1", p.job(password.Suspected, "1", "suspected 1")),
-			p.start(t.Context(), "2", p.job(password.Suspected, "2", "suspected 2")),
-			p.start(t.Context(), "3", p.job(password.Unsuspected, "3", "unsuspected 1")),
-			p.start(t.Context(), "4", p.job(password.Familiar, "4", "familiar 1")),
-			p.start(t.Context(), "5", p.job(password.Unsuspected, "5", "unsuspected 2")),
-			p.start(t.Context(), "6", p.job(password.Familiar, "6", "familiar 2")),
-		}
-		for _, wait := range waits {
-			if _, err := wait(); err != nil {
-				t.Error(err)
-			}
-		}
-		want := []string{"running", "familiar 1", "familiar 2", "unsuspected 1", "unsuspected 2", "suspected 1", "suspected 2"}
-		if ran := p.order(); !slices.Equal(ran, want) {
-			t.Errorf("order %q", ran)
-		}
-	})
-}
-
-// TestLessSuspicion goes before more, and pushes it out where there is no room for both.
-func TestLessSuspicion(t *testing.T) {
-	inBubble(t, password.Config{Room: 3, MaxQueued: time.Second, MaxWait: time.Second}, func(t *testing.T, p *pool) {
-		job := func(name string, suspicion time.Duration) func() (string, error) {
-			return p.start(t.Context(), name, func() (password.Job[string], error) {
-				job, err := p.job(password.Unsuspected, name, name)()
-				job.Standing.Suspicion = suspicion
-				return job, err
-			})
-		}
-		answers := map[string]func() (string, error){
-			"running": job("running", time.Hour), "much": job("much", 2*time.Second), "some": job("some", time.Second),
-			"none": job("none", 0), "more": job("more", 2*time.Second), "same": job("same", time.Second),
-		}
-		for name, answer := range answers {
-			if _, err := answer(); (err == nil) != (name != "much" && name != "more") {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		if ran := p.order(); !slices.Equal(ran, []string{"running", "none", "some", "same"}) {
-			t.Errorf("order %q", ran)
-		}
-		if value, err := job("much", 0)(); value != "much" || err != nil {
-			t.Errorf("the name of who was pushed out: %v", err)
-		}
-	})
-}
-
-// TestRoom: a full queue refuses at once, and no class takes another's room.
-func TestRoom(t *testing.T) {
-	inBubble(t, password.Config{Room: 2}, func(t *testing.T, p *pool) {
-		waits := []func() (string, error){p.start(t.Context(), "running", p.job(password.Unsuspected, "running", "running"))}
-		for _, class := range []password.Class{password.Suspected, password.Unsuspected, password.Familiar} {
-			for n := range 2 {
-				name := fmt.Sprint(class, n)
-				waits = append(waits, p.start(t.Context(), name, p.slow(class, name, name, time.Millisecond)))
+// TestHowLongOneWaits: almost as long as the caller has, or 200 ms where it does not say.
+func TestHowLongOneWaits(t *testing.T) {
+	for _, test := range []struct{ deadline, want time.Duration }{
+		{0, 200 * time.Millisecond},
+		{250 * time.Millisecond, 230 * time.Millisecond},
+		{time.Second, 980 * time.Millisecond},
+		{time.Minute, 2 * time.Second},
+		{10 * time.Millisecond, 0},
+	} {
+		inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+			ctx := t.Context()
+			if test.deadline > 0 {
+				limited, cancel := context.WithTimeout(ctx, test.deadline)
+				defer cancel()
+				ctx = limited
 			}
 			began := time.Now()
-			if _, err := p.Do(t.Context(), keyOf("more"), p.job(class, "more", "more")); !errors.Is(err, password.ErrBusy) || time.Since(began) != 0 {
-				t.Errorf("class %d: %v after %s", class, err, time.Since(began))
-			}
-		}
-		if _, err := p.Do(t.Context(), keyOf("none"), p.job(password.Familiar+1, "none", "none")); !errors.Is(err, password.ErrBusy) {
-			t.Errorf("a class that is none: %v", err)
-		}
-		for _, wait := range waits {
-			if _, err := wait(); err != nil {
+			if _, err := p.Do(ctx, keyOf("a"), p.slow(password.Familiar, "a", "a", time.Minute)); !errors.Is(err, password.ErrBusy) {
 				t.Error(err)
 			}
-		}
-	})
-}
-
-// TestLateJobsAreDropped: what waited for too long is not computed any more and makes room.
-func TestLateJobsAreDropped(t *testing.T) {
-	inBubble(t, password.Config{Room: 1}, func(t *testing.T, p *pool) {
-		long := p.start(t.Context(), "long", p.slow(password.Unsuspected, "l", "long", time.Second))
-		late := p.start(t.Context(), "late", p.job(password.Unsuspected, "late", "late"))
-		time.Sleep(101 * time.Millisecond)
-		began := time.Now()
-		next := p.start(t.Context(), "next", p.job(password.Unsuspected, "late", "next")) // the name is free again, too
-		if _, err := late(); !errors.Is(err, password.ErrBusy) || time.Since(began) != 0 {
-			t.Errorf("late: %v after %s more", err, time.Since(began))
-		}
-		for _, wait := range []func() (string, error){long, next} {
-			began := time.Now()
-			if _, err := wait(); !errors.Is(err, password.ErrBusy) || time.Since(began) > 200*time.Millisecond {
-				t.Errorf("%v after %s", err, time.Since(began))
+			if waited := time.Since(began); waited != test.want {
+				t.Errorf("with %s: waited %s, want %s", test.deadline, waited, test.want)
 			}
-		}
-		time.Sleep(2 * time.Second)
-		if ran := p.order(); !slices.Equal(ran, []string{"long"}) {
-			t.Error("computed", ran)
-		}
-	})
-}
-
-func TestNobodyWaitsForLong(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
-		began := time.Now()
-		if _, err := p.Do(t.Context(), keyOf("a"), p.slow(password.Familiar, "a", "a", time.Minute)); !errors.Is(err, password.ErrBusy) {
-			t.Error(err)
-		}
-		if waited := time.Since(began); waited != 200*time.Millisecond {
-			t.Errorf("waited %s", waited)
-		}
-	})
+		})
+	}
 }
 
 func TestPanicIsAnError(t *testing.T) {

@@ -17,10 +17,12 @@ import (
 
 // ProcessesConfig says how passwords are hashed outside of this process.
 type ProcessesConfig struct {
-	// Command is a program and its arguments that run [Serve] on standard input and output.
+	// Command is a program and its arguments that run [Serve] on standard input
+	// and output. By the name it was itself called, os.Args[0], it is this very program,
+	// whatever another version has been put in its place since.
 	Command []string
 	// Patience is how long one hash may take before its process is given up; 0
-	// is 10 s, several times what the most expensive hash takes.
+	// is 3 s, more than twice what the most expensive hash takes.
 	Patience time.Duration
 	Log      *slog.Logger // nil: nothing is logged
 }
@@ -37,7 +39,7 @@ type Processes struct {
 	idle []*process
 }
 
-const defaultPatience = 10 * time.Second
+const defaultPatience = 3 * time.Second
 
 // NewProcesses starts one child, so that a command that can't be run is an error now and not at the first password.
 func NewProcesses(cfg ProcessesConfig) (*Processes, error) {
@@ -126,7 +128,7 @@ func (p *Processes) start() (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, theirIn.Close(), in.Close())
 	}
-	c := &process{cmd: exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...), in: in, out: out}
+	c := &process{cmd: p.command(), in: in, out: out}
 	c.cmd.Stdin, c.cmd.Stdout = theirIn, theirOut
 	c.cmd.SysProcAttr = childAttributes()
 	// One core; and a collector that gives back what one hash took before the next one takes as much.
@@ -137,6 +139,13 @@ func (p *Processes) start() (*process, error) {
 		return nil, errors.Join(fmt.Errorf("starting a process that hashes passwords: %w", err), in.Close(), out.Close())
 	}
 	return c, nil
+}
+
+func (p *Processes) command() *exec.Cmd {
+	if command := p.cfg.Command; command[0] == os.Args[0] {
+		return &exec.Cmd{Path: ownProgram(), Args: command} // many programs tell by that name what to be
+	}
+	return exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...)
 }
 
 // kill ends the child and waits for it. It has nothing to finish.

@@ -3,7 +3,11 @@ package password_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +21,13 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "hash-child" {
 		if err := password.Serve(os.Stdin, os.Stdout, moodily); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "replaced-parent" {
+		if err := replacedParent(); err != nil {
+			fmt.Println(err)
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -103,6 +114,48 @@ func TestHangingProcess(t *testing.T) {
 	if right, err := p.Verify(authz.NewSecret("of a"), authz.NewSecret("a")); !right || err != nil {
 		t.Errorf("%v, %v", right, err)
 	}
+}
+
+// TestProgramThatWasReplaced: a child that is started later is of this program all the same.
+func TestProgramThatWasReplaced(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // elsewhere there is no way to run what has no name
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(t.TempDir(), "keyward")
+	if err := os.WriteFile(own, text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(own, "replaced-parent")
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "true true\n" {
+		t.Errorf("%s, %v", out, err)
+	}
+}
+
+// replacedParent is the life of a process whose program is removed while it has a child, and whose child dies.
+func replacedParent() error {
+	p, err := password.NewProcesses(password.ProcessesConfig{Command: []string{os.Args[0], "hash-child"}})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := os.WriteFile(os.Args[0]+".new", []byte("#!/bin/false\n"), 0o700); err != nil {
+		return err
+	}
+	if err := os.Rename(os.Args[0]+".new", os.Args[0]); err != nil {
+		return err
+	}
+	_, died := p.Verify(authz.NewSecret("dies"), authz.NewSecret("a"))
+	right, err := p.Verify(authz.NewSecret("of a"), authz.NewSecret("a"))
+	fmt.Println(died != nil, right)
+	return err
 }
 
 func TestProcessThatCannotStart(t *testing.T) {

@@ -18,6 +18,13 @@ import (
 // says nothing about what it is now.
 const familiarFor = 30 * 24 * time.Hour
 
+// A password that turned out wrong is remembered for who tries again. There are no more of them
+// than can be hashed meanwhile.
+const (
+	wrongFor       = 10 * time.Second
+	wrongPasswords = 10_000
+)
+
 // passwords makes the verifier of passwords.
 func (c *Core) passwords(r *remembered) error {
 	principals, err := newCache[verifier.KnownPassword](r, "password", c.cfg.Cache.TTL)
@@ -28,6 +35,10 @@ func (c *Core) passwords(r *remembered) error {
 	if err != nil {
 		return err
 	}
+	wrong, err := cache.New[verifier.WrongPassword](wrongPasswords, wrongFor)
+	if err != nil {
+		return err
+	}
 	decoy, err := decoys(c.parts.stores.users)
 	if err != nil {
 		return err
@@ -35,7 +46,7 @@ func (c *Core) passwords(r *remembered) error {
 	r.Verifier, err = verifier.NewBasic(verifier.BasicConfig{
 		Users: c.parts.stores.users, Fingerprints: verifier.NewFingerprints(), Attempts: password.NewAttempts(password.AttemptsConfig{}),
 		Pool: c.parts.hashing.Pool, VerifyHash: c.parts.hashing.verify, Decoy: decoy,
-		Principals: principals, Familiar: familiar,
+		Principals: principals, RenewAfter: c.cfg.Cache.TTL / 2, Wrong: wrong, Familiar: familiar,
 	})
 	return err
 }

@@ -131,6 +131,7 @@ func TestFamiliarPasswords(t *testing.T) {
 		d.users.(someUsers)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
 		d.now = d.now.Add(d.ttl)
 		d.is("alice", "alice's", authz.WrongPassword, 1)
+		d.now = d.now.Add(wrongFor)
 		for n := range 10 {
 			d.knock(fmt.Sprint("user", n), "wrong", "192.0.2.1")
 		}
@@ -142,13 +143,13 @@ func TestFamiliarPasswords(t *testing.T) {
 func TestGuessesAtOneUser(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *door) {
 		for n := range 12 {
-			d.from(fmt.Sprintf("192.0.%d.1", n), "alice", "wrong", authz.WrongPassword, 1)
+			d.from(fmt.Sprintf("192.0.%d.1", n), "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
 		d.from("198.51.100.1", "alice", "alice's", authz.OK, 1)
 
 		d.now = d.now.Add(d.ttl)
 		for n := range 12 {
-			d.from(fmt.Sprintf("192.0.%d.1", n), "bob", "wrong", authz.WrongPassword, 1)
+			d.from(fmt.Sprintf("192.0.%d.1", n), "bob", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
 		d.hashes()
 		answers := []func() authz.Reason{
@@ -172,16 +173,19 @@ func TestGuessesAtOneUser(t *testing.T) {
 	})
 }
 
-// TestOneGuessAtATime: a flood on one name leaves room for the others.
-func TestOneGuessAtATime(t *testing.T) {
+// TestGuessesAtOneUserAtOnce leave room for the others: one is hashed and one waits, the latest.
+func TestGuessesAtOneUserAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *door) {
 		d.is("alice", "alice's", authz.OK, 1)
 		d.now = d.now.Add(d.ttl)
 		guess := d.start(t.Context(), "alice", "guess", "")
-		for n := range 100 {
-			if got := d.start(t.Context(), "alice", fmt.Sprint("guess ", n), "")(); got != authz.Overloaded {
-				t.Errorf("another guess meanwhile: %s", got)
+		last := d.start(t.Context(), "alice", "guess 0", "")
+		for n := range 6 {
+			next := d.start(t.Context(), "alice", fmt.Sprint("guess ", n+1), "")
+			if got := last(); got != authz.Overloaded {
+				t.Errorf("one that gave way: %s", got)
 			}
+			last = next
 		}
 		same := d.start(t.Context(), "alice", "guess", "")
 		right := d.start(t.Context(), "alice", "alice's", "")
@@ -189,29 +193,169 @@ func TestOneGuessAtATime(t *testing.T) {
 		for _, test := range []struct {
 			answer func() authz.Reason
 			want   authz.Reason
-		}{{guess, authz.WrongPassword}, {same, authz.WrongPassword}, {right, authz.OK}, {other, authz.OK}} {
+		}{{guess, authz.WrongPassword}, {same, authz.WrongPassword}, {right, authz.OK}, {other, authz.OK}, {last, authz.WrongPassword}} {
 			if got := test.answer(); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
 		}
-		if n := d.hashes(); n != 3 {
+		if n := d.hashes(); n != 4 {
 			t.Errorf("%d hashes", n)
 		}
 	})
 }
 
-// TestOverloadedAttemptsCount against their address.
-func TestOverloadedAttemptsCount(t *testing.T) {
+// TestWhatIsNotHashedCountsForNothing: however often an address was told to come back, it is not refused.
+func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *door) {
-		guess := d.start(t.Context(), "alice", "guess", "192.0.2.1")
-		for n := range 9 {
-			d.from("192.0.2.1", "alice", fmt.Sprint("guess ", n), authz.Overloaded, 0)
+		var answers []func() authz.Reason
+		for n := range 30 {
+			answers = append(answers, d.start(t.Context(), "alice", fmt.Sprint("guess ", n), "192.0.2.1"))
 		}
-		d.from("192.0.2.1", "alice", "one more", authz.RateLimited, 0)
-		if got := guess(); got != authz.WrongPassword {
-			t.Errorf("the first: %s", got)
+		for n, answer := range answers {
+			if got := answer(); got != authz.Overloaded && got != authz.WrongPassword {
+				t.Errorf("guess %d: %s", n, got)
+			}
 		}
-		d.is("alice", "alice's", authz.OK, 1)
+		if n := d.hashes(); n != 2 {
+			t.Errorf("%d hashes", n)
+		}
+		d.from("192.0.2.1", "bob", "bob's", authz.OK, 1)
+	})
+}
+
+// TestRefusedAddressesTakeNoRoom: they are refused at once, and who waits under the same name stays.
+func TestRefusedAddressesTakeNoRoom(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *door) {
+		for n := range 10 {
+			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+		}
+		running := d.start(t.Context(), "erin", "erin's", "198.51.100.1")
+		alice := d.start(t.Context(), "alice", "alice's", "192.0.2.2")
+		began := time.Now()
+		if _, got := d.knock("alice", "guess", "192.0.2.1"); got != authz.RateLimited || time.Since(began) != 0 {
+			t.Errorf("%s after %s", got, time.Since(began))
+		}
+		for _, answer := range []func() authz.Reason{running, alice} {
+			if got := answer(); got != authz.OK {
+				t.Error(got)
+			}
+		}
+	})
+}
+
+// TestFailedWhileItWaited: an address may have had its budget's worth of failures when it is its turn.
+func TestFailedWhileItWaited(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *door) {
+		for n := range 8 {
+			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+		}
+		var answers []func() authz.Reason
+		for n := range 4 {
+			answers = append(answers, d.start(t.Context(), fmt.Sprint("another", n), "wrong", "192.0.2.1"))
+		}
+		for n, want := range []authz.Reason{authz.WrongPassword, authz.WrongPassword, authz.RateLimited, authz.RateLimited} {
+			if got := answers[n](); got != want {
+				t.Errorf("guess %d: %s, want %s", n, got, want)
+			}
+		}
+		if n := d.hashes(); n != 2 {
+			t.Errorf("%d hashes", n)
+		}
+	})
+}
+
+// TestManyBehindOneAddress: a whole office comes at once, all right. Nobody is
+// refused for the others, and all are in after a few tries as Envoy has them.
+func TestManyBehindOneAddress(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *door) {
+		users := d.users.(someUsers)
+		for n := range 40 {
+			name := fmt.Sprint("user", n)
+			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
+		}
+		in, rounds := map[string]bool{}, 0
+		for ; len(in) < 40 && rounds < 10; rounds++ {
+			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+			answers := map[string]func() authz.Reason{}
+			for n := range 40 {
+				name := fmt.Sprint("user", n)
+				answers[name] = d.start(ctx, name, name+"'s", "192.0.2.1")
+			}
+			for name, answer := range answers {
+				switch got := answer(); got {
+				case authz.OK:
+					in[name] = true
+				case authz.Overloaded:
+				default:
+					t.Errorf("%s: %s", name, got)
+				}
+			}
+			cancel()
+			time.Sleep(time.Second)
+			d.now = d.now.Add(time.Second)
+		}
+		if len(in) != 40 || rounds > 4 {
+			t.Errorf("%d are in after %d rounds", len(in), rounds)
+		}
+		if n := d.hashes(); n != 40 {
+			t.Errorf("%d hashes", n)
+		}
+	})
+}
+
+// TestOneAmongGuesses: somebody guesses at alice as fast as can be, from ever new addresses. Alice, who
+// was not here before and comes from elsewhere, gets in at once, and bob does.
+func TestOneAmongGuesses(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *door) {
+		stop := make(chan struct{})
+		for n := range 4 {
+			go func() {
+				for try := 0; ; try++ {
+					d.knockWith(t.Context(), "alice", fmt.Sprint("guess ", n, try), fmt.Sprintf("2001:db8:%x:%x::1", n, try))
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Millisecond):
+					}
+				}
+			}()
+		}
+		time.Sleep(time.Second)
+		began := time.Now()
+		if _, got := d.knock("alice", "alice's", "192.0.2.1"); got != authz.OK {
+			t.Errorf("alice: %s", got)
+		}
+		if _, got := d.knock("bob", "bob's", "192.0.2.1"); got != authz.OK {
+			t.Errorf("bob: %s", got)
+		}
+		if waited := time.Since(began); waited > 200*time.Millisecond {
+			t.Errorf("they waited %s", waited)
+		}
+		close(stop)
+		time.Sleep(time.Second)
+	})
+}
+
+// TestSlowHashes: as bcrypt's of cost 12 and more. The outcome is there for who asks again, also that it is wrong.
+func TestSlowHashes(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *door) {
+		d.verify = func(hash, password authz.Secret) (bool, error) {
+			time.Sleep(400 * time.Millisecond)
+			return fakeVerify(hash, password)
+		}
+		for _, user := range []string{"alice", "nobody"} {
+			d.is(user, "wrong", authz.Overloaded, 1)
+			time.Sleep(time.Second)
+			d.is(user, "wrong", authz.WrongPassword, 0)
+		}
+		d.is("alice", "alice's", authz.Overloaded, 1)
+		time.Sleep(time.Second)
+		d.is("alice", "alice's", authz.OK, 0)
+		patient, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, got := d.knockWith(patient, "bob", "bob's", ""); got != authz.OK {
+			t.Errorf("who has the time: %s", got)
+		}
 	})
 }
 
@@ -232,10 +376,8 @@ func TestNobodyWaitsForAHashForLong(t *testing.T) {
 			t.Errorf("behind it: %s", got)
 		}
 		time.Sleep(2 * time.Second)
-		if n := d.hashes(); n != 0 {
-			t.Errorf("%d hashes of jobs that were late", n)
-		}
 		d.is("alice", "alice's", authz.OK, 0)
+		d.is("bob", "bob's", authz.OK, 0)
 	})
 }
 

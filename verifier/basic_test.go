@@ -37,6 +37,8 @@ type door struct {
 	verify func(hash, password authz.Secret) (bool, error)
 }
 
+const wrongFor = 10 * time.Second
+
 // newDoor has no file; give it users or a file before open.
 func newDoor(t testing.TB) *door {
 	t.Helper()
@@ -76,6 +78,10 @@ func (d *door) config(pool password.Config) verifier.BasicConfig {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	wrong, err := cache.New[verifier.WrongPassword](1000, wrongFor)
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	familiar, err := cache.New[bool](1000, 1000*24*time.Hour)
 	if err != nil {
 		d.t.Fatal(err)
@@ -83,7 +89,7 @@ func (d *door) config(pool password.Config) verifier.BasicConfig {
 	d.pool = password.NewPool[verifier.KnownPassword](pool)
 	return verifier.BasicConfig{
 		Users: d.users, Fingerprints: verifier.NewFingerprints(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
-		Decoy: func(string) authz.Secret { return d.dummy }, Principals: principals, Familiar: familiar, VerifyHash: d.count,
+		Decoy: func(string) authz.Secret { return d.dummy }, Principals: principals, RenewAfter: d.ttl / 2, Wrong: wrong, Familiar: familiar, VerifyHash: d.count,
 	}
 }
 
@@ -91,7 +97,7 @@ func (d *door) config(pool password.Config) verifier.BasicConfig {
 // wait for less than a minute, since a machine busy with other tests is slow.
 func (d *door) open() *door {
 	d.t.Helper()
-	d.openWith(password.Config{Workers: 1, MaxQueued: time.Minute, MaxWait: time.Minute})
+	d.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
 	d.t.Cleanup(d.pool.Close)
 	return d
 }
@@ -212,6 +218,51 @@ func TestPasswords(t *testing.T) {
 	d.is("alice", "correct horse", authz.OK, 1)
 }
 
+// TestPasswordInUse is hashed once; one that is not used is forgotten when the ttl is over.
+func TestPasswordInUse(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.password("alice", "right")
+	d.is("alice", "right", authz.OK, 1)
+	for range 10 {
+		d.now = d.now.Add(d.ttl * 3 / 4)
+		d.is("alice", "right", authz.OK, 0)
+	}
+	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	for range 3 {
+		if p := d.is("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
+			t.Errorf("scopes %q", p.Scopes)
+		}
+		d.now = d.now.Add(d.ttl * 3 / 4)
+	}
+	d.password("alice", "another")
+	d.is("alice", "right", authz.WrongPassword, 1)
+	d.is("alice", "another", authz.OK, 1)
+	d.now = d.now.Add(d.ttl)
+	d.is("alice", "another", authz.OK, 1)
+}
+
+// TestWrongAgain is not hashed again for some seconds, unless the user has another password by then.
+func TestWrongAgain(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.password("alice", "right")
+	for _, user := range []string{"alice", "unknown", "nobody"} { // nobody has no password
+		d.is(user, "wrong", authz.WrongPassword, 1)
+		for range 20 { // nor does it count as a guess
+			d.from("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
+		}
+		d.now = d.now.Add(wrongFor)
+		d.is(user, "wrong", authz.WrongPassword, 1)
+	}
+	d.from("192.0.2.1", "alice", "right", authz.OK, 1)
+	for _, user := range []string{"alice", "unknown", "nobody"} {
+		d.is(user, "later", authz.WrongPassword, 1)
+		d.password(user, "later")
+		d.is(user, "later", authz.OK, 1)
+	}
+	d.change("alice", func() error { return d.file.DeleteUser("alice") })
+	d.is("alice", "later", authz.WrongPassword, 1)
+}
+
 // TestLongPasswords: what bcrypt would cut off is not let in by the part it looks at.
 func TestLongPasswords(t *testing.T) {
 	d := newDoor(t).withFile().open()
@@ -243,8 +294,8 @@ func TestNobodyCanTellWhoIsThere(t *testing.T) {
 	d.set("passwordless", keystore.UserPatch{Scopes: &[]string{"read"}})
 	costs := map[string]bool{}
 	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
-		for range 2 {
-			if _, got := d.knock(user, "wrong", ""); got != authz.WrongPassword {
+		for n := range 2 {
+			if _, got := d.knock(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
 				t.Errorf("%s: %s", user, got)
 			}
 			d.mu.Lock()
@@ -267,7 +318,7 @@ func TestTheDummyIsNobodysPassword(t *testing.T) {
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
 	d.is("unknown", "x", authz.WrongPassword, 1)
 	d.is("nobody", "x", authz.WrongPassword, 1) // who has no password
-	d.is("nobody", "x", authz.WrongPassword, 1)
+	d.is("nobody", "y", authz.WrongPassword, 1)
 }
 
 // TestChangesOfAUser are in force at once, and without a new hash where the password is the same.
@@ -300,7 +351,8 @@ func TestChangesOfAUser(t *testing.T) {
 	d.change("alice", func() error { return d.file.DeleteUser("alice") })
 	d.is("alice", "old", authz.WrongPassword, 1)
 	d.set("alice", keystore.UserPatch{})
-	d.is("alice", "old", authz.WrongPassword, 1)
+	d.is("alice", "old", authz.WrongPassword, 0) // it has no more of a password than before
+	d.is("alice", "new", authz.WrongPassword, 1)
 }
 
 // TestDisabledFromTheStart: told so after the right password alone, and a right one is hashed once.
@@ -364,6 +416,7 @@ func TestPartsOfBasic(t *testing.T) {
 		func(c *verifier.BasicConfig) { c.Attempts = nil },
 		func(c *verifier.BasicConfig) { c.Decoy = nil },
 		func(c *verifier.BasicConfig) { c.Principals = nil },
+		func(c *verifier.BasicConfig) { c.Wrong = nil },
 		func(c *verifier.BasicConfig) { c.Familiar = nil },
 	} {
 		cfg := whole

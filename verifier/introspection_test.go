@@ -502,6 +502,8 @@ func TestOneClientIsNotAll(t *testing.T) {
 		if err := ask("192.0.2.2", "another client's"); overloaded(err) {
 			t.Errorf("another client: %v", err)
 		}
+		time.Sleep(time.Second)
+		synctest.Wait() // all have left
 		if err := ask("192.0.2.1", "later"); overloaded(err) {
 			t.Errorf("the same client later: %v", err)
 		}

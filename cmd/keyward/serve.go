@@ -21,16 +21,12 @@ func (c *serveCommand) Run(env *environment) error {
 	signal.Notify(hangup, syscall.SIGHUP) // before the keys are read: a signal meanwhile must not end the process
 	defer signal.Stop(hangup)
 
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	_, ownGOGC := env.getenv("GOGC") // who sets it knows why
 	s, err := server.New(server.Options{
 		Load:       func() (*config.Config, error) { return loadConfig(c.Config, env) },
 		ConfigFile: c.Config,
 		Version:    thisBuild().Version,
-		TuneGC:     !ownGOGC, HashCommand: []string{program, hashCommandName},
+		TuneGC:     !ownGOGC, HashCommand: []string{os.Args[0], hashCommandName},
 	})
 	if err != nil {
 		return err
