@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -129,6 +130,9 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 	if d.Route.Auth == AuthDeny {
 		return c.deny(r, d, "route", RouteDenied, nil)
 	}
+	if r.FixedTarget && !d.Route.ForwardCredentials && c.cfg.Sources.inQuery(r.Target) {
+		return c.deny(r, d, "credential", UnsupportedCredential, nil)
+	}
 	if d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight() {
 		return c.allow(r, d, Anonymous, anonymous)
 	}
@@ -248,6 +252,13 @@ func (c *Checker) dress(r *Request, d *Decision) {
 		}
 	}
 	d.Set, d.Remove = r.set, r.remove
+}
+
+// ShowsAlias tells whether the request has a header that an upstream could
+// take for one of ours. An allow has it removed; a proxy that can't be told to
+// remove what it does not know beforehand must not be told to allow.
+func (c *Checker) ShowsAlias(r *Request) bool {
+	return slices.ContainsFunc(r.Headers, func(h Header) bool { return c.cfg.Identity.isAlias(h.Name) })
 }
 
 func (c *Checker) observe(r *Request, d *Decision, took time.Duration) {

@@ -65,7 +65,28 @@ const (
 	StyleGeneric
 	StyleHalo
 	StyleHalfred
+
+	styleCount
 )
+
+var styleNames = [styleCount]string{StyleProblem: "problem", StyleGeneric: "generic", StyleHalo: "halo", StyleHalfred: "halfred"}
+
+// ErrorStyles lists them all.
+func ErrorStyles() []ErrorStyle {
+	all := make([]ErrorStyle, styleCount)
+	for i := range all {
+		all[i] = ErrorStyle(i)
+	}
+	return all
+}
+
+// String is the style's name in the configuration.
+func (s ErrorStyle) String() string {
+	if s >= styleCount {
+		s = StyleProblem
+	}
+	return styleNames[s]
+}
 
 // Route is what the operator said about a set of requests. The zero Route denies.
 type Route struct {

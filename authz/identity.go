@@ -84,10 +84,15 @@ func (id *Identity) apply(p *Principal, r *Request) {
 		}
 	}
 	for i := range r.Headers {
-		if name := r.Headers[i].Name; strings.IndexFunc(name, isFolded) >= 0 && id.protected[collapse(name)] {
+		if name := r.Headers[i].Name; id.isAlias(name) {
 			r.remove = append(r.remove, name)
 		}
 	}
+}
+
+// isAlias tells of a name, in lower case, that an upstream could take for one of ours.
+func (id *Identity) isAlias(name string) bool {
+	return strings.IndexFunc(name, isFolded) >= 0 && id.protected[collapse(name)]
 }
 
 // collapse maps names that an upstream may not tell apart to one: CGI and its

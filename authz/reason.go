@@ -1,5 +1,7 @@
 package authz
 
+import "slices"
+
 // Reason says why a request was allowed or denied. The set is closed: reasons
 // are metric labels and appear in logs and dynamic metadata. The zero Reason
 // denies.
@@ -12,6 +14,7 @@ const (
 	Anonymous // allowed without a credential
 
 	AmbiguousPath
+	AmbiguousHeader // one that an upstream could take for ours, where the proxy can't remove it
 	RouteDenied
 	MethodNotAllowed
 	HTTPSRequired
@@ -46,6 +49,7 @@ var reasonNames = [reasonCount]string{
 	OK:                    "ok",
 	Anonymous:             "anonymous",
 	AmbiguousPath:         "ambiguous_path",
+	AmbiguousHeader:       "ambiguous_header",
 	RouteDenied:           "route_denied",
 	MethodNotAllowed:      "method_not_allowed",
 	HTTPSRequired:         "https_required",
@@ -79,6 +83,14 @@ func Reasons() []Reason {
 	return all
 }
 
+// ParseReason is the reason of that name, Internal for one that is none.
+func ParseReason(name string) Reason {
+	if i := slices.Index(reasonNames[:], name); i >= 0 {
+		return Reason(i)
+	}
+	return Internal
+}
+
 // String is the reason's name in metrics, logs and metadata.
 func (r Reason) String() string {
 	if r >= reasonCount {
@@ -96,7 +108,7 @@ func (r Reason) Status() int {
 	switch r {
 	case OK, Anonymous:
 		return 200
-	case AmbiguousPath:
+	case AmbiguousPath, AmbiguousHeader:
 		return 400
 	case NoCredential, MalformedCredential, AmbiguousCredential, UnsupportedCredential,
 		InvalidToken, UnknownKey, RevokedKey, ExpiredKey, WrongPassword, DisabledUser,

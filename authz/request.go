@@ -5,8 +5,11 @@ type Transport string
 
 // The transports.
 const (
-	TransportGRPC   Transport = "grpc"
-	TransportVerify Transport = "verify" // the caller itself asks what its credential is worth
+	TransportGRPC      Transport = "grpc"       // Envoy
+	TransportNginx     Transport = "nginx"      // nginx and HAProxy
+	TransportForward   Transport = "forward"    // Caddy and Traefik
+	TransportEnvoyHTTP Transport = "envoy_http" // Envoy, over HTTP
+	TransportVerify    Transport = "verify"     // the caller itself asks what its credential is worth
 )
 
 // Header is one header line. Names are in lower case.
@@ -28,6 +31,10 @@ type Request struct {
 	// RouteName picks a route by name; set by the proxy's own configuration
 	// and never by the client.
 	RouteName string
+
+	// FixedTarget says that the proxy passes the target on as it is. Then no
+	// credential in the query can be kept from the upstream.
+	FixedTarget bool
 
 	// Headers are the header lines in the order received, one entry a line.
 	Headers []Header

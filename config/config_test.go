@@ -188,7 +188,8 @@ func TestWarnings(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"{}", ""},
 		{"listen: {http: ''}", ""},
-		{"listen: {grpc: ''}", "f:1: listen.grpc: empty, so that no proxy can ask: in this version they ask over gRPC only"},
+		{"listen: {grpc: ''}", ""},
+		{"listen: {grpc: '', http: ''}", "f:1: listen: neither grpc nor http, so that no proxy can ask"},
 		{"jwt: [{issuer: a, jwks_file: f}]", "f:1: jwt: no audiences: tokens that were made for others are accepted too"},
 		{"jwt: [{issuer: a, hmac_secret_file: f, algorithms: [HS256]}]", ""},
 		{"jwt: [{issuer: 'http://id.example.com', audiences: [api]}]", "f:1: jwt: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},

@@ -14,8 +14,8 @@ func (r *reader) listen(v value, l *Listen) {
 		{"http", r.checked(&l.HTTP, validAddress)},
 		{"admin", r.checked(&l.Admin, validAddress)},
 	})
-	if l.GRPC == "" {
-		r.warn(v.Line, "listen.grpc: empty, so that no proxy can ask: in this version they ask over gRPC only")
+	if l.GRPC == "" && l.HTTP == "" {
+		r.warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
 	}
 	named := map[string]string{}
 	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}} {

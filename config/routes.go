@@ -11,12 +11,7 @@ import (
 )
 
 var (
-	errorStyles = map[string]authz.ErrorStyle{
-		"problem": authz.StyleProblem,
-		"generic": authz.StyleGeneric,
-		"halo":    authz.StyleHalo,
-		"halfred": authz.StyleHalfred,
-	}
+	errorStyles     = stylesByName()
 	credentialKinds = map[string]authz.Method{
 		"api_key": authz.MethodAPIKey,
 		"basic":   authz.MethodBasic,
@@ -24,6 +19,14 @@ var (
 		"oauth":   authz.MethodOAuth,
 	}
 )
+
+func stylesByName() map[string]authz.ErrorStyle {
+	styles := map[string]authz.ErrorStyle{}
+	for _, style := range authz.ErrorStyles() {
+		styles[style.String()] = style
+	}
+	return styles
+}
 
 var authModes = map[string]authz.AuthMode{
 	"deny":     authz.AuthDeny,

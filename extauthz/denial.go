@@ -48,13 +48,17 @@ func (n *Denials) of(r *authz.Request, d *authz.Decision) Denial {
 	return denial
 }
 
+// style is that of the decision's route.
+func (n *Denials) style(d *authz.Decision) authz.ErrorStyle {
+	if d.Route != nil {
+		return d.Route.Errors
+	}
+	return n.Errors
+}
+
 // body is the denial in the style of its route.
 func (n *Denials) body(r *authz.Request, d *authz.Decision) (mediaType string, body []byte) {
-	style := n.Errors
-	if d.Route != nil {
-		style = d.Route.Errors
-	}
-	switch style {
+	switch n.style(d) {
 	case authz.StyleGeneric:
 		return "application/json", genericBody(d, n.Now())
 	case authz.StyleHalo:

@@ -24,6 +24,8 @@ type Core struct {
 	Checker *authz.Checker
 	Denials Denials
 	Trusted TrustedProxies // on the HTTP listener
+	// Carriers are the headers, in lower case, that a credential may stand in.
+	Carriers []string
 }
 
 // GRPC answers envoy.service.auth.v3.Authorization/Check.

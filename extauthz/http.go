@@ -1,96 +1,134 @@
 package extauthz
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
+	"sync"
 
 	"keyward/authz"
 )
 
-// VerifyPath is where a caller asks what its own credential is worth.
-const VerifyPath = "/v1/auth/verify"
+// The paths of the HTTP listener. Which one is asked says who asks, and with it
+// which headers tell what was asked about: a client's own can never be read.
+const (
+	nginxPath   = "/authz/nginx"
+	forwardPath = "/authz/forward"
+	envoyPath   = "/authz/envoy"
+	denialPath  = "/authz/denial"
+	verifyPath  = "/v1/auth/verify"
+)
+
+// HTTP answers proxies that ask over HTTP, and callers about themselves.
+type HTTP struct {
+	core  func() *Core
+	calls sync.Pool // of *authz.Request
+}
 
 // NewHTTP returns what answers on the HTTP listener. The function returns the
 // core in force; while it returns nil everything is 503.
-func NewHTTP(core func() *Core) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+VerifyPath, func(w http.ResponseWriter, r *http.Request) {
-		if c := core(); c != nil {
-			c.verify(w, r)
-			return
-		}
-		w.WriteHeader(http.StatusServiceUnavailable)
-	})
-	return mux
+func NewHTTP(core func() *Core) *HTTP {
+	return &HTTP{core: core, calls: sync.Pool{New: func() any { return new(authz.Request) }}}
 }
 
-// verify answers a caller about its own credential.
-func (c *Core) verify(w http.ResponseWriter, hr *http.Request) {
-	r := c.request(hr)
-	r.Transport = authz.TransportVerify
-	ctx, cancel := context.WithTimeout(hr.Context(), verifyTimeout)
-	defer cancel()
-	d := c.Checker.Authenticate(ctx, r)
-	if !d.Allowed() {
-		c.Denials.of(r, &d).write(w)
+// ServeHTTP implements http.Handler. It looks at the request target as it came:
+// http.ServeMux would clean the path that Envoy asks about, and redirect.
+func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	core := h.core()
+	if core == nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	var expires *string
-	if end := d.Principal.ExpiresAt; !end.IsZero() {
-		text := end.UTC().Format(time.RFC3339)
-		expires = &text
+	r := h.calls.Get().(*authz.Request)
+	defer func() {
+		r.Reset()
+		h.calls.Put(r)
+	}()
+	path, _, _ := strings.Cut(hr.RequestURI, "?")
+	switch {
+	case path == nginxPath:
+		core.ask(w, hr, r, &asNginx)
+	case path == forwardPath:
+		core.ask(w, hr, r, &asForward)
+	case strings.HasPrefix(path, envoyPath) && (path == envoyPath || path[len(envoyPath)] == '/'):
+		core.ask(w, hr, r, &asEnvoy)
+	case path == denialPath:
+		core.sayAgain(w, hr, r)
+	case path == verifyPath:
+		core.verify(w, hr, r)
+	default:
+		w.WriteHeader(http.StatusNotFound)
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(encode(struct {
-		Authenticated bool     `json:"authenticated"`
-		UserID        string   `json:"user_id"`
-		Scopes        []string `json:"scopes"`
-		ExpiresAt     *string  `json:"expires_at"`
-	}{true, d.Principal.Subject(), append([]string{}, d.Principal.Scopes.Names()...), expires}))
 }
 
-// verifyTimeout bounds the wait for a password's hash or an issuer's word.
-// Nobody's proxy waits behind this one, so it is longer than Envoy's.
-const verifyTimeout = 2 * time.Second
-
-// write says the denial over HTTP.
-func (denial Denial) write(w http.ResponseWriter) {
-	for _, h := range denial.Headers {
-		w.Header().Set(h.Name, h.Value)
-	}
-	w.WriteHeader(denial.Status)
-	_, _ = w.Write(denial.Body)
-}
-
-// request is what the core sees of a request that came to us directly. Only a
-// trusted proxy is believed when it says how and from where the client came.
-func (c *Core) request(hr *http.Request) *authz.Request {
-	r := &authz.Request{
-		Method: hr.Method, Scheme: "http", Host: hr.Host, Target: hr.RequestURI, Peer: hostOf(hr.RemoteAddr),
-	}
+// fill takes over what every kind of asker tells in the same way, and returns
+// whether the peer is one whose word counts.
+func (c *Core) fill(r *authz.Request, hr *http.Request) (trusted bool) {
+	r.Method, r.Scheme, r.Host, r.Target, r.Peer = hr.Method, "http", hr.Host, hr.RequestURI, hostOf(hr.RemoteAddr)
 	if hr.TLS != nil {
 		r.Scheme = "https"
 	}
-	trusted := c.Trusted.trust(hr.RemoteAddr)
+	trusted = c.Trusted.trust(hr.RemoteAddr)
 	for name, values := range hr.Header {
-		name = strings.ToLower(name)
-		if !trusted && (name == "x-forwarded-for" || name == "x-forwarded-proto" || name == "x-request-id") {
+		lower := lowerName(name)
+		if !trusted && isProxysWord(lower) {
 			continue
 		}
 		for _, value := range values {
-			r.Headers = append(r.Headers, authz.Header{Name: name, Value: value})
+			r.Headers = append(r.Headers, authz.Header{Name: lower, Value: value})
 		}
 	}
 	preferEnvoysWord(r)
 	if trusted {
 		seenByProxy(r)
 	}
-	return r
+	return trusted
+}
+
+// isProxysWord tells of headers by which a proxy tells of its client.
+func isProxysWord(name string) bool {
+	return name == "x-forwarded-for" || name == "x-forwarded-proto" || name == "x-request-id"
+}
+
+// lowerName is the name in lower case. Of those that come with nearly every request no copy is made.
+func lowerName(name string) string {
+	switch name {
+	case "Authorization":
+		return "authorization"
+	case "Cookie":
+		return "cookie"
+	case "X-Api-Key":
+		return "x-api-key"
+	case "Accept":
+		return "accept"
+	case "Accept-Encoding":
+		return "accept-encoding"
+	case "Accept-Language":
+		return "accept-language"
+	case "User-Agent":
+		return "user-agent"
+	case "Content-Type":
+		return "content-type"
+	case "X-Original-Uri":
+		return "x-original-uri"
+	case "X-Original-Method":
+		return "x-original-method"
+	case "X-Forwarded-For":
+		return "x-forwarded-for"
+	case "X-Forwarded-Proto":
+		return "x-forwarded-proto"
+	case "X-Forwarded-Host":
+		return "x-forwarded-host"
+	case "X-Forwarded-Uri":
+		return "x-forwarded-uri"
+	case "X-Forwarded-Method":
+		return "x-forwarded-method"
+	case "X-Request-Id":
+		return "x-request-id"
+	default:
+		return strings.ToLower(name)
+	}
 }
 
 // seenByProxy makes the proxy's peer the request's: here the proxy itself is

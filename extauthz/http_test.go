@@ -57,7 +57,7 @@ func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *C
 }
 
 func ask(core *Core, method, remote string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, VerifyPath, nil)
+	r := httptest.NewRequest(method, verifyPath, nil)
 	r.RemoteAddr = remote
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
@@ -157,12 +157,14 @@ func TestClientBehindProxy(t *testing.T) {
 		{0, "192.0.2.1, unknown", "127.0.0.1"},
 	} {
 		core := verifying(t, &stranger{}, false)
-		hr := httptest.NewRequest("GET", VerifyPath, nil)
+		hr := httptest.NewRequest("GET", verifyPath, nil)
 		hr.RemoteAddr = "127.0.0.1:1"
 		if test.forwarded != "" {
 			hr.Header.Set("X-Forwarded-For", test.forwarded)
 		}
-		if got := authz.ClientAddress(core.request(hr), test.hops); got != test.want {
+		r := &authz.Request{}
+		core.fill(r, hr)
+		if got := authz.ClientAddress(r, test.hops); got != test.want {
 			t.Errorf("%q, %d hops: %s, want %s", test.forwarded, test.hops, got, test.want)
 		}
 	}

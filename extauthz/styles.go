@@ -27,6 +27,8 @@ func detail(reason authz.Reason) string {
 	switch reason {
 	case authz.AmbiguousPath:
 		return "The path can be read in more than one way"
+	case authz.AmbiguousHeader:
+		return "A header's name can be read in more than one way"
 	case authz.NoCredential:
 		return "Authentication is required"
 	case authz.MalformedCredential:
@@ -83,7 +85,7 @@ func genericError(reason authz.Reason) (name, message string) {
 		return "insufficient_scope", "Token lacks required permissions"
 	case authz.RateLimited:
 		return "rate_limit_exceeded", "Too many requests"
-	case authz.AmbiguousPath:
+	case authz.AmbiguousPath, authz.AmbiguousHeader:
 		return "invalid_request", detail(reason)
 	case authz.RouteDenied, authz.MethodNotAllowed, authz.HTTPSRequired:
 		return "forbidden", detail(reason)

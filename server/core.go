@@ -84,7 +84,8 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm,
 			Bearer: cfg.Sources.Bearer, Basic: cfg.Sources.Basic,
 		}},
-		Trusted: cfg.TrustedProxies,
+		Trusted:  cfg.TrustedProxies,
+		Carriers: cfg.Carriers(),
 	}
 	return c, nil
 }

@@ -39,7 +39,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		protocols     []string
 	}{
 		{"grpc", cfg.Listen.GRPC, cfg.TLS.GRPC, s.grpcListener, []string{"h2"}},
-		{"http", cfg.Listen.HTTP, cfg.TLS.HTTP, s.callerListener, []string{"h2", "http/1.1"}},
+		{"http", cfg.Listen.HTTP, cfg.TLS.HTTP, s.httpListener, []string{"h2", "http/1.1"}},
 		{"admin", cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
 	} {
 		if each.address == "" {
@@ -112,10 +112,15 @@ func (s *Server) grpcListener(security *tls.Config) *listener {
 	}
 }
 
-// callerListener answers callers about their own credentials.
-func (s *Server) callerListener(security *tls.Config) *listener {
-	return httpListener(&http.Server{
+// httpListener answers proxies that ask over HTTP, and callers about their own credentials.
+func (s *Server) httpListener(security *tls.Config) *listener {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return listenerOf(&http.Server{
 		Handler:           extauthz.NewHTTP(s.transportCore),
+		Protocols:         protocols,
 		TLSConfig:         security,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second, // of a body too, which nobody here wants
@@ -127,7 +132,7 @@ func (s *Server) callerListener(security *tls.Config) *listener {
 
 // adminListener answers Prometheus and the kubelet.
 func (s *Server) adminListener(security *tls.Config) *listener {
-	return httpListener(&http.Server{
+	return listenerOf(&http.Server{
 		Handler:           admin.Handler(s.registry, s.Ready, s.usageOf),
 		TLSConfig:         security,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -137,7 +142,7 @@ func (s *Server) adminListener(security *tls.Config) *listener {
 	})
 }
 
-func httpListener(server *http.Server) *listener {
+func listenerOf(server *http.Server) *listener {
 	return &listener{
 		serve: func(l net.Listener) error {
 			if server.TLSConfig != nil {

@@ -1,0 +1,147 @@
+package extauthz
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"keyward/authz"
+)
+
+// asker is a kind of proxy that asks over HTTP: where it says what it asks
+// about, and how it wants to be answered.
+type asker struct {
+	transport authz.Transport
+	// read takes from the request, which fill has filled, what was asked about.
+	read func(r *authz.Request) error
+	// relays says that it knows no denials but 401 and 403, has them said again
+	// (relay.go), and so wants to be told of all others as 403.
+	relays bool
+	// fixedTarget says that it passes the target on as it came, and fixedHeaders
+	// that it removes no headers but those that its configuration names.
+	fixedTarget, fixedHeaders bool
+}
+
+var (
+	asNginx   = asker{transport: authz.TransportNginx, read: readOriginal, relays: true}
+	asForward = asker{transport: authz.TransportForward, read: readForwarded, fixedTarget: true, fixedHeaders: true}
+	asEnvoy   = asker{transport: authz.TransportEnvoyHTTP, read: readEnvoyTarget, fixedTarget: true}
+)
+
+var (
+	errUntrusted = errors.New("asked by a peer that is no trusted proxy")
+	errNoTarget  = errors.New("the proxy does not say, once, what it asks about")
+)
+
+// ask judges the request that a proxy asks about. The decision is the same as
+// over any other way; who may not ask, or does not say about what, is denied.
+func (c *Core) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as *asker) {
+	trusted := c.fill(r, hr)
+	r.Transport, r.FixedTarget = as.transport, as.fixedTarget
+	var d authz.Decision
+	if err := as.read(r); !trusted {
+		d = c.Checker.Refuse(r, authz.RouteDenied, errUntrusted)
+	} else if err != nil {
+		d = c.Checker.Refuse(r, authz.RouteDenied, err)
+	} else if as.fixedHeaders && c.Checker.ShowsAlias(r) {
+		d = c.Checker.Refuse(r, authz.AmbiguousHeader, nil)
+	} else {
+		d = c.Checker.Check(hr.Context(), r)
+	}
+	if d.Allowed() {
+		c.allow(w, r, &d)
+		return
+	}
+	denial := c.Denials.of(r, &d)
+	if as.relays {
+		denial = c.Denials.relayed(denial, &d)
+	}
+	denial.write(w)
+}
+
+// readOriginal reads what nginx's configuration has it send.
+func readOriginal(r *authz.Request) error {
+	return readTarget(r, "x-original-method", "x-original-uri", "")
+}
+
+// readForwarded reads what Caddy and Traefik send.
+func readForwarded(r *authz.Request) error {
+	return readTarget(r, "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host")
+}
+
+// readTarget takes method, target and host from headers; each must stand there
+// once. No name for the host leaves the request's own.
+func readTarget(r *authz.Request, methodName, targetName, hostName string) error {
+	method, methods := r.Header(methodName)
+	target, targets := r.Header(targetName)
+	if methods != 1 || targets != 1 || method == "" || target == "" {
+		return errNoTarget
+	}
+	r.Method, r.Target = method, target
+	if hostName == "" {
+		return nil
+	}
+	host, hosts := r.Header(hostName)
+	if hosts != 1 || host == "" {
+		return errNoTarget
+	}
+	r.Host = host
+	return nil
+}
+
+// readEnvoyTarget takes the rest of the path, byte for byte, with the query.
+func readEnvoyTarget(r *authz.Request) error {
+	r.Target = strings.TrimPrefix(r.Target, envoyPath)
+	if r.Target == "" || r.Target[0] != '/' {
+		return errNoTarget
+	}
+	return nil
+}
+
+// What an allow tells the proxy beside the headers for the upstream.
+const (
+	uriHeader    = "x-keyward-uri"                  // the target to pass on, without a credential in its query
+	removeHeader = "x-envoy-auth-headers-to-remove" // Envoy takes these away; so does our HAProxy
+)
+
+// allow says an allow. The answer has all that the upstream may have of what
+// we speak about: identity headers, Cookie, and the credential where a route
+// forwards it. A proxy puts them in the place of what the client sent under these
+// names; one that is not in the answer it removes.
+func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision) {
+	header := w.Header()
+	for i := range r.Headers {
+		h := &r.Headers[i]
+		if slices.Contains(c.Carriers, h.Name) && !slices.Contains(d.Remove, h.Name) {
+			header.Add(h.Name, h.Value)
+		}
+	}
+	for _, h := range d.Set {
+		header.Set(h.Name, h.Value)
+	}
+	header.Set(uriHeader, withoutParameter(r.Target, d.RemoveQuery))
+	if len(d.Remove) > 0 {
+		header.Set(removeHeader, strings.Join(d.Remove, ","))
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// withoutParameter returns the target without the query's parameters of that
+// name; all else stays byte for byte.
+func withoutParameter(target, name string) string {
+	path, query, found := strings.Cut(target, "?")
+	if name == "" || !found {
+		return target
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		if n, _, _ := strings.Cut(pair, "="); n != name {
+			kept = append(kept, pair)
+		}
+	}
+	if len(kept) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(kept, "&")
+}

@@ -1,0 +1,263 @@
+package extauthz
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+)
+
+// place is a policy that knows one path, and what it was asked about.
+type place struct {
+	route authz.Route
+	asked authz.Request
+}
+
+func (p *place) Route(r *authz.Request, _ authz.Path) (*authz.Route, authz.Reason) {
+	p.asked = authz.Request{Method: r.Method, Host: r.Host, Target: r.Target, Scheme: r.Scheme, Peer: r.Peer, Transport: r.Transport}
+	return &p.route, authz.OK
+}
+
+func (*place) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
+
+func askable(t testing.TB, p *place) *Core {
+	t.Helper()
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject, "x-auth-project": authz.FieldProject}, []string{"authorization", "x-api-key", "cookie"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checker, err := authz.NewChecker(authz.Config{
+		Ready: func() error { return nil }, Policy: p, Identity: identity,
+		Verifier: &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
+		Sources:  authz.Sources{Bearer: true, Header: "x-api-key", Cookie: "token", Query: "key"},
+		Now:      time.Now, NewID: func() string { return "id" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Core{
+		Checker: checker, Denials: Denials{Challenge: challenge, Now: january},
+		Trusted: TrustedProxies{netip.MustParsePrefix("127.0.0.1/32")}, Carriers: []string{"authorization", "x-api-key", "cookie"},
+	}
+}
+
+// askAt asks on the HTTP listener with the target as given.
+func askAt(core *Core, method, target, remote string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/", nil)
+	r.RequestURI, r.RemoteAddr, r.Host = target, remote, "proxy.internal"
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	NewHTTP(func() *Core { return core }).ServeHTTP(w, r)
+	return w
+}
+
+// TestAskers: each path believes its own headers and no others.
+func TestAskers(t *testing.T) {
+	original := []string{"X-Original-Method", "DELETE", "X-Original-URI", "/n//a?q=1"}
+	forwarded := []string{"X-Forwarded-Method", "PUT", "X-Forwarded-Uri", "/f?q=2", "X-Forwarded-Host", "f.example.com"}
+	const proxy = "127.0.0.1:1"
+	for _, test := range []struct {
+		name, at, remote string
+		headers          []string
+		status           int
+		want             authz.Request
+	}{
+		{"nginx", "/authz/nginx", proxy, original, 200, authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: "nginx"}},
+		{"nginx, a client's other headers", "/authz/nginx", proxy, append(original, forwarded...), 200,
+			authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: "nginx"}},
+		{"nginx, a query of its own", "/authz/nginx?x", proxy, original, 200, authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: "nginx"}},
+		{"Caddy", "/authz/forward", proxy, append(forwarded, original...), 200,
+			authz.Request{Method: "PUT", Target: "/f?q=2", Host: "f.example.com", Transport: "forward"}},
+		{"Envoy", "/authz/envoy/e//%61?q=3", proxy, append(forwarded, original...), 200,
+			authz.Request{Method: "GET", Target: "/e//%61?q=3", Host: "proxy.internal", Transport: "envoy_http"}},
+		{"not trusted", "/authz/nginx", "127.0.0.2:1", original, 403, authz.Request{}},
+		{"not trusted", "/authz/forward", "10.0.0.1:1", forwarded, 403, authz.Request{}},
+		{"not trusted", "/authz/envoy/", "[::1]:1", nil, 403, authz.Request{}},
+		{"no target", "/authz/nginx", proxy, forwarded, 403, authz.Request{}},
+		{"no target", "/authz/forward", proxy, original, 403, authz.Request{}},
+		{"no target", "/authz/envoy", proxy, nil, 403, authz.Request{}},
+		{"no target", "/authz/envoy?/x", proxy, nil, 403, authz.Request{}},
+		{"no method", "/authz/nginx", proxy, original[2:], 403, authz.Request{}},
+		{"no host", "/authz/forward", proxy, forwarded[:4], 403, authz.Request{}},
+		{"two targets", "/authz/nginx", proxy, append(original, "X-Original-URI", "/n"), 403, authz.Request{}},
+		{"two methods", "/authz/nginx", proxy, append(original, "X-Original-Method", "GET"), 403, authz.Request{}},
+		{"two hosts", "/authz/forward", proxy, append(forwarded, "X-Forwarded-Host", "a"), 403, authz.Request{}},
+		{"no such path", "/authz/envoyx/", proxy, nil, 404, authz.Request{}},
+		{"no such path", "/authz/", proxy, original, 404, authz.Request{}},
+		{"no such path", "/AUTHZ/nginx", proxy, original, 404, authz.Request{}},
+		{"no such path", "/x/../authz/nginx", proxy, original, 404, authz.Request{}},
+	} {
+		// Paths are the policy's business here, so that what was asked about shows.
+		p := &place{route: authz.Route{Auth: authz.AuthNone}}
+		core := askable(t, p)
+		core = permissive(t, core, p)
+		w := askAt(core, "GET", test.at, test.remote, test.headers...)
+		test.want.Scheme, test.want.Peer = "http", "127.0.0.1"
+		if test.status != 200 {
+			test.want = authz.Request{}
+		}
+		if got := p.asked; w.Code != test.status || got.Method != test.want.Method || got.Target != test.want.Target ||
+			got.Host != test.want.Host || got.Transport != test.want.Transport || got.Peer != test.want.Peer {
+			t.Errorf("%s: %d, asked about %s %s %s over %s by %s", test.name, w.Code, got.Method, got.Host, got.Target, got.Transport, got.Peer)
+		}
+	}
+}
+
+// permissive is the core with every spelling of paths allowed that can be.
+func permissive(t *testing.T, core *Core, p *place) *Core {
+	t.Helper()
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, core.Carriers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core.Checker, err = authz.NewChecker(authz.Config{
+		Ready: func() error { return nil }, Policy: p, Identity: identity, Verifier: &stranger{},
+		Paths: authz.PathRules{EncodedUnreserved: true, EmptySegment: true}, Now: time.Now, NewID: func() string { return "id" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return core
+}
+
+// TestAllowTellsWhatTheUpstreamMayHave: what the proxy is to put in the place of the client's headers.
+func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
+	nginx := []string{"X-Original-Method", "GET", "X-Original-Uri"}
+	for _, test := range []struct {
+		name    string
+		keep    bool
+		target  string
+		headers []string
+		want    map[string]string
+	}{
+		{"a key", false, "/a?b=1", []string{"Authorization", "Bearer good", "Cookie", "a=b", "X-Auth-Subject", "evil"},
+			map[string]string{"X-Auth-Subject": "alice", "X-Auth-Project": "", "Authorization": "", "Cookie": "a=b", "X-Keyward-Uri": "/a?b=1"}},
+		{"in the cookie", false, "/", []string{"Cookie", "a=b; token=good; c=d"},
+			map[string]string{"X-Auth-Subject": "alice", "Cookie": "a=b; c=d"}},
+		{"in the cookie alone", false, "/", []string{"Cookie", "token=good"}, map[string]string{"X-Auth-Subject": "alice", "Cookie": ""}},
+		{"in a header", false, "/", []string{"X-Api-Key", "good"}, map[string]string{"X-Auth-Subject": "alice", "X-Api-Key": ""}},
+		{"in the query", false, "/a?x=1&key=good&y=%2F", nil, map[string]string{"X-Auth-Subject": "alice", "X-Keyward-Uri": "/a?x=1&y=%2F"}},
+		{"in the query alone", false, "/a?key=good", nil, map[string]string{"X-Keyward-Uri": "/a"}},
+		{"an alias", false, "/", []string{"Authorization", "Bearer good", "X.auth.subject", "evil"},
+			map[string]string{"X-Envoy-Auth-Headers-To-Remove": "x-auth-project,x.auth.subject,authorization,x-api-key"}},
+		{"forwarded", true, "/a?key=", []string{"Authorization", "Bearer good", "Cookie", "token="},
+			map[string]string{"Authorization": "Bearer good", "Cookie": "token=", "X-Keyward-Uri": "/a?key="}},
+	} {
+		core := askable(t, &place{route: authz.Route{Auth: authz.AuthRequired, ForwardCredentials: test.keep}})
+		w := askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", append(append(append([]string{}, nginx...), test.target), test.headers...)...)
+		if w.Code != 200 {
+			t.Errorf("%s: %d %s", test.name, w.Code, w.Body)
+		}
+		for name, want := range test.want {
+			if got := strings.Join(w.Header().Values(name), ","); got != want {
+				t.Errorf("%s: %s is %q, want %q", test.name, name, got, want)
+			}
+		}
+	}
+}
+
+// TestWhatAProxyCannotDo is denied and not left undone.
+func TestWhatAProxyCannotDo(t *testing.T) {
+	forwarded := []string{"X-Forwarded-Method", "GET", "X-Forwarded-Host", "h", "X-Forwarded-Uri"}
+	for _, test := range []struct {
+		at      string
+		auth    authz.AuthMode
+		keep    bool
+		headers []string
+		status  int
+	}{
+		{"/authz/forward", authz.AuthRequired, false, append(forwarded, "/a?key=good"), 401},
+		{"/authz/forward", authz.AuthNone, false, append(forwarded, "/a?key=good"), 401},
+		{"/authz/forward", authz.AuthRequired, true, append(forwarded, "/a?key=good"), 200},
+		{"/authz/envoy/a?key=good", authz.AuthRequired, false, nil, 401},
+		{"/authz/forward", authz.AuthNone, false, append(forwarded, "/a", "X_auth_subject", "evil"), 400},
+		{"/authz/forward", authz.AuthNone, false, append(forwarded, "/a", "X_other", "fine"), 200},
+		{"/authz/envoy/a", authz.AuthNone, false, []string{"X_auth_subject", "evil"}, 200}, // it is told to remove it
+	} {
+		core := askable(t, &place{route: authz.Route{Auth: test.auth, ForwardCredentials: test.keep}})
+		if w := askAt(core, "GET", test.at, "127.0.0.1:1", test.headers...); w.Code != test.status {
+			t.Errorf("%s %q: %d, want %d", test.at, test.headers, w.Code, test.status)
+		}
+	}
+}
+
+// TestDenialSaidAgain: through nginx, which keeps two statuses and no body, a client is told what it would be told directly.
+func TestDenialSaidAgain(t *testing.T) {
+	core := askable(t, &place{})
+	r := &authz.Request{Method: "GET", Target: "/api/posts?q=1", Transport: authz.TransportNginx}
+	for _, style := range authz.ErrorStyles() {
+		for _, reason := range authz.Reasons() {
+			d := authz.Decision{Reason: reason, ID: "decision", Route: &authz.Route{Errors: style}}
+			if d.Allowed() {
+				continue
+			}
+			direct := core.Denials.of(r, &d)
+			relayed := core.Denials.relayed(core.Denials.of(r, &d), &d)
+			if relayed.Status != 401 && relayed.Status != 403 {
+				t.Errorf("%s: nginx would make 500 of %d", reason, relayed.Status)
+			}
+			// What nginx's configuration passes on.
+			headers := []string{"X-Original-Method", "GET", "X-Original-URI", r.Target}
+			for _, name := range []string{codeHeader, reasonHeader, styleHeader, challengeHeader, decisionHeader} {
+				if value := valueOf(relayed.Headers, name); value != "" {
+					headers = append(headers, name, value)
+				}
+			}
+			w := askAt(core, "GET", "/authz/denial", "127.0.0.1:1", headers...)
+			if w.Code != direct.Status || w.Body.String() != string(direct.Body) {
+				t.Errorf("style %s, %s: %d %s, directly %d %s", style, reason, w.Code, w.Body, direct.Status, direct.Body)
+			}
+			for _, h := range direct.Headers {
+				if got := w.Header().Get(h.Name); got != h.Value {
+					t.Errorf("style %s, %s: %s is %q, directly %q", style, reason, h.Name, got, h.Value)
+				}
+			}
+		}
+	}
+}
+
+// TestNothingToSayAgain: no reason, one that allows, or a stranger's wish.
+func TestNothingToSayAgain(t *testing.T) {
+	core := askable(t, &place{})
+	for _, test := range []struct {
+		remote  string
+		headers []string
+		status  int
+	}{
+		{"127.0.0.1:1", nil, 503},
+		{"127.0.0.1:1", []string{"X-Auth-Reason", "ok"}, 503},
+		{"127.0.0.1:1", []string{"X-Auth-Reason", "nonsense", "X-Auth-Code", "200"}, 503},
+		{"10.0.0.1:1", []string{"X-Auth-Reason", "no_credential", "X-Auth-Challenge", "Basic"}, 403},
+	} {
+		w := askAt(core, "GET", "/authz/denial", test.remote, test.headers...)
+		if w.Code != test.status || w.Header().Get("WWW-Authenticate") != "" && test.status == 403 {
+			t.Errorf("%s %q: %d %v", test.remote, test.headers, w.Code, w.Header())
+		}
+	}
+}
+
+// BenchmarkHTTP is a check over HTTP without the network.
+func BenchmarkHTTP(b *testing.B) {
+	core := askable(b, &place{route: authz.Route{Auth: authz.AuthRequired}})
+	h := NewHTTP(func() *Core { return core })
+	r := httptest.NewRequestWithContext(context.Background(), "GET", "/authz/nginx", nil)
+	r.RemoteAddr = "127.0.0.1:1"
+	r.Header = http.Header{
+		"X-Original-Method": {"GET"}, "X-Original-Uri": {"/api/v1/items"}, "Authorization": {"Bearer good"},
+		"User-Agent": {"curl"}, "Accept": {"*/*"}, "X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Proto": {"https"},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != 200 {
+			b.Fatal(w.Code)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package extauthz
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"keyward/authz"
+)
+
+// verifyTimeout bounds the wait for a password's hash or an issuer's word.
+// Nobody's proxy waits behind this one, so it is longer than Envoy's.
+const verifyTimeout = 2 * time.Second
+
+// verify answers a caller about its own credential. Anyone may ask; what a
+// proxy says of its client counts from a trusted one alone.
+func (c *Core) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
+	if hr.Method != http.MethodGet && hr.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	c.fill(r, hr)
+	r.Transport = authz.TransportVerify
+	ctx, cancel := context.WithTimeout(hr.Context(), verifyTimeout)
+	defer cancel()
+	d := c.Checker.Authenticate(ctx, r)
+	if !d.Allowed() {
+		c.Denials.of(r, &d).write(w)
+		return
+	}
+	var expires *string
+	if end := d.Principal.ExpiresAt; !end.IsZero() {
+		text := end.UTC().Format(time.RFC3339)
+		expires = &text
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(encode(struct {
+		Authenticated bool     `json:"authenticated"`
+		UserID        string   `json:"user_id"`
+		Scopes        []string `json:"scopes"`
+		ExpiresAt     *string  `json:"expires_at"`
+	}{true, d.Principal.Subject(), append([]string{}, d.Principal.Scopes.Names()...), expires}))
+}
+
+// write says the denial over HTTP.
+func (denial Denial) write(w http.ResponseWriter) {
+	for _, h := range denial.Headers {
+		w.Header().Set(h.Name, h.Value)
+	}
+	w.WriteHeader(denial.Status)
+	_, _ = w.Write(denial.Body)
+}
