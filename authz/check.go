@@ -173,9 +173,10 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, now time.Time) (
 	return d
 }
 
-// cameSafely tells whether the request may be looked at as it came.
+// cameSafely tells whether the request may be looked at as it came. Traefik
+// calls the scheme of a websocket over TLS wss.
 func (c *Checker) cameSafely(r *Request) bool {
-	return !c.cfg.RequireHTTPS || equalASCIIFold(r.Scheme, "https")
+	return !c.cfg.RequireHTTPS || equalASCIIFold(r.Scheme, "https") || equalASCIIFold(r.Scheme, "wss")
 }
 
 // canJudge tells whether there is anything to judge by, and whether anybody

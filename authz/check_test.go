@@ -81,6 +81,8 @@ func TestEveryStepDenies(t *testing.T) {
 		{"zero route", func(w *world, _ *Request) { w.route = Route{} }, RouteDenied},
 		{"http", func(w *world, _ *Request) { w.https = true }, HTTPSRequired},
 		{"https", func(w *world, r *Request) { w.https = true; r.Scheme = "HTTPS" }, OK},
+		{"websocket over TLS", func(w *world, r *Request) { w.https = true; r.Scheme = "wss" }, OK},
+		{"websocket", func(w *world, r *Request) { w.https = true; r.Scheme = "ws" }, HTTPSRequired},
 		{"no credential", func(_ *world, r *Request) { r.Headers = nil }, NoCredential},
 		{"no credential, optional", func(w *world, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, Anonymous},
 		{"bad credential, optional", func(w *world, r *Request) {

@@ -21,12 +21,15 @@ type asker struct {
 	// fixedTarget says that it passes the target on as it came, and fixedHeaders
 	// that it removes no headers but those that its configuration names.
 	fixedTarget, fixedHeaders bool
+	// listed says that it is to be told of all headers to remove, and not only of
+	// those that its configuration can't name.
+	listed bool
 }
 
 var (
 	asNginx   = asker{transport: authz.TransportNginx, read: readOriginal, relays: true}
 	asForward = asker{transport: authz.TransportForward, read: readForwarded, fixedTarget: true, fixedHeaders: true}
-	asEnvoy   = asker{transport: authz.TransportEnvoyHTTP, read: readEnvoyTarget, fixedTarget: true}
+	asEnvoy   = asker{transport: authz.TransportEnvoyHTTP, read: readEnvoyTarget, fixedTarget: true, listed: true}
 )
 
 var (
@@ -50,7 +53,7 @@ func (c *Core) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as
 		d = c.Checker.Check(hr.Context(), r)
 	}
 	if d.Allowed() {
-		c.allow(w, r, &d)
+		c.allow(w, r, &d, as)
 		return
 	}
 	denial := c.Denials.of(r, &d)
@@ -109,22 +112,70 @@ const (
 // we speak about: identity headers, Cookie, and the credential where a route
 // forwards it. A proxy puts them in the place of what the client sent under these
 // names; one that is not in the answer it removes.
-func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision) {
+func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, as *asker) {
 	header := w.Header()
 	for i := range r.Headers {
 		h := &r.Headers[i]
-		if slices.Contains(c.Carriers, h.Name) && !slices.Contains(d.Remove, h.Name) {
+		if !slices.Contains(c.Carriers, h.Name) || slices.Contains(d.Remove, h.Name) {
+			continue
+		}
+		if before := header.Get(h.Name); before != "" && h.Name == "cookie" {
+			// On one line, as RFC 9113 section 8.2.3 joins them: proxies keep one line, or join with a comma.
+			header.Set(h.Name, before+"; "+h.Value)
+		} else {
 			header.Add(h.Name, h.Value)
 		}
 	}
-	for _, h := range d.Set {
-		header.Set(h.Name, h.Value)
+	// One piece of memory for the values, as http.Header wants them.
+	values := make([]string, 0, len(d.Set)+2)
+	set := func(name, value string) {
+		values = append(values, value)
+		header[canonicalName(name)] = values[len(values)-1 : len(values) : len(values)]
 	}
-	header.Set(uriHeader, withoutParameter(r.Target, d.RemoveQuery))
-	if len(d.Remove) > 0 {
-		header.Set(removeHeader, strings.Join(d.Remove, ","))
+	for _, h := range d.Set {
+		set(h.Name, h.Value)
+	}
+	set(uriHeader, withoutParameter(r.Target, d.RemoveQuery))
+	if remove := as.remove(d.Remove); remove != "" {
+		set(removeHeader, remove)
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// remove is what the proxy is told to remove.
+func (as *asker) remove(names []string) string {
+	if as.listed {
+		return strings.Join(names, ",")
+	}
+	var odd string
+	for _, name := range names {
+		if strings.ContainsFunc(name, func(c rune) bool { return c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') }) {
+			odd += "," + name
+		}
+	}
+	return strings.TrimPrefix(odd, ",")
+}
+
+// canonicalName is http.CanonicalHeaderKey, without a copy for the names that come with nearly every allow.
+func canonicalName(name string) string {
+	switch name {
+	case "x-auth-subject":
+		return "X-Auth-Subject"
+	case "x-auth-key-id":
+		return "X-Auth-Key-Id"
+	case "x-auth-scopes":
+		return "X-Auth-Scopes"
+	case "x-auth-method":
+		return "X-Auth-Method"
+	case "cookie":
+		return "Cookie"
+	case uriHeader:
+		return "X-Keyward-Uri"
+	case removeHeader:
+		return "X-Envoy-Auth-Headers-To-Remove"
+	default:
+		return http.CanonicalHeaderKey(name)
+	}
 }
 
 // withoutParameter returns the target without the query's parameters of that

@@ -141,12 +141,13 @@ func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
 			map[string]string{"X-Auth-Subject": "alice", "X-Auth-Project": "", "Authorization": "", "Cookie": "a=b", "X-Keyward-Uri": "/a?b=1"}},
 		{"in the cookie", false, "/", []string{"Cookie", "a=b; token=good; c=d"},
 			map[string]string{"X-Auth-Subject": "alice", "Cookie": "a=b; c=d"}},
+		{"cookies on two lines", false, "/", []string{"Authorization", "Bearer good", "Cookie", "a=b", "Cookie", "c=d"}, map[string]string{"Cookie": "a=b; c=d"}},
 		{"in the cookie alone", false, "/", []string{"Cookie", "token=good"}, map[string]string{"X-Auth-Subject": "alice", "Cookie": ""}},
 		{"in a header", false, "/", []string{"X-Api-Key", "good"}, map[string]string{"X-Auth-Subject": "alice", "X-Api-Key": ""}},
 		{"in the query", false, "/a?x=1&key=good&y=%2F", nil, map[string]string{"X-Auth-Subject": "alice", "X-Keyward-Uri": "/a?x=1&y=%2F"}},
 		{"in the query alone", false, "/a?key=good", nil, map[string]string{"X-Keyward-Uri": "/a"}},
 		{"an alias", false, "/", []string{"Authorization", "Bearer good", "X.auth.subject", "evil"},
-			map[string]string{"X-Envoy-Auth-Headers-To-Remove": "x-auth-project,x.auth.subject,authorization,x-api-key"}},
+			map[string]string{"X-Envoy-Auth-Headers-To-Remove": "x.auth.subject"}},
 		{"forwarded", true, "/a?key=", []string{"Authorization", "Bearer good", "Cookie", "token="},
 			map[string]string{"Authorization": "Bearer good", "Cookie": "token=", "X-Keyward-Uri": "/a?key="}},
 	} {
@@ -160,6 +161,19 @@ func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", test.name, name, got, want)
 			}
 		}
+	}
+}
+
+// TestEnvoyIsToldAllToRemove: its configuration need name nothing.
+func TestEnvoyIsToldAllToRemove(t *testing.T) {
+	core := askable(t, &place{route: authz.Route{Auth: authz.AuthRequired}})
+	w := askAt(core, "GET", "/authz/envoy/", "127.0.0.1:1", "Authorization", "Bearer good", "X.auth.subject", "evil")
+	if got := w.Header().Get(removeHeader); got != "x-auth-project,x.auth.subject,authorization,x-api-key" {
+		t.Errorf("told to remove %q", got)
+	}
+	w = askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Uri", "/", "X-Original-Method", "GET")
+	if got := w.Header().Get(removeHeader); got != "" {
+		t.Errorf("nginx is told to remove %q, which its configuration replaces", got)
 	}
 }
 

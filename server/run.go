@@ -119,14 +119,14 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return listenerOf(&http.Server{
-		Handler:           extauthz.NewHTTP(s.transportCore),
-		Protocols:         protocols,
-		TLSConfig:         security,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second, // of a body too, which nobody here wants
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		Handler:   extauthz.NewHTTP(s.transportCore),
+		Protocols: protocols,
+		TLSConfig: security,
+		// Of the header and of a body, which nobody here wants. Each time-out more
+		// would be a timer set for each check, and an answer fits into the socket's buffer.
+		ReadTimeout:    5 * time.Second,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
 	})
 }
 
