@@ -22,8 +22,10 @@ log: {level: debug, decisions: all}
 `
 
 // TestDecisions reads as the policy it is: who gets what where.
-func TestDecisions(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig})
+func TestDecisions(t *testing.T) { throughProxies(t, decisions) }
+
+func decisions(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	alice := s.key("--name", "alice's", "--user", "alice", "--path", "/hello", "--path", "/reports", "--path", "=/one", "--scope", "reports:read")
 	bob := s.key("--name", "bob's", "--user", "bob")
 	stranger := s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")
@@ -79,7 +81,11 @@ func headerLines(lines ...string) []string {
 }
 
 func TestDenialTellsTheClientWhatItNeeds(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig})
+	throughProxies(t, denialTellsTheClientWhatItNeeds)
+}
+
+func denialTellsTheClientWhatItNeeds(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	key := s.key("--name", "k", "--path", "/hello", "--path", "/reports")
 	s.start()
 	for _, c := range []struct {
@@ -122,8 +128,10 @@ func TestDenialTellsTheClientWhatItNeeds(t *testing.T) {
 
 // TestPreflight: only what is a preflight by the Fetch standard passes without
 // a credential, and only where the route says so.
-func TestPreflight(t *testing.T) {
-	s := startSystem(t, options{config: routesConfig})
+func TestPreflight(t *testing.T) { throughProxies(t, preflight, "nginx-plain") }
+
+func preflight(t *testing.T, proxy string) {
+	s := startSystem(t, options{proxy: proxy, config: routesConfig})
 	const origin, method = "Origin: https://app.example.com", "Access-Control-Request-Method: PUT"
 	for _, c := range []struct {
 		verb, target string
@@ -142,8 +150,10 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-func TestHEADDenialHasNoBody(t *testing.T) {
-	s := startSystem(t, options{})
+func TestHEADDenialHasNoBody(t *testing.T) { throughProxies(t, headDenialHasNoBody) }
+
+func headDenialHasNoBody(t *testing.T, proxy string) {
+	s := startSystem(t, options{proxy: proxy})
 	raw := "HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n" +
 		"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 	// A body after the first answer would be read as the start of the second.
@@ -153,8 +163,10 @@ func TestHEADDenialHasNoBody(t *testing.T) {
 	}
 }
 
-func TestRevokedWhileRunning(t *testing.T) {
-	s := newSystem(t, options{})
+func TestRevokedWhileRunning(t *testing.T) { throughProxies(t, revokedWhileRunning) }
+
+func revokedWhileRunning(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy})
 	key := s.key("--name", "k")
 	s.start()
 	if a := s.get("/", bearer(key)); a.status != 200 {

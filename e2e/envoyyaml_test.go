@@ -23,7 +23,7 @@ func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
 	}
 	s := startSystem(t, options{shippedTimeout: true})
 	s.until("asked", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
-	if lines := complaint.FindAllString(s.Envoy.Log(), -1); len(lines) > 0 {
+	if lines := complaint.FindAllString(s.Front.Log(), -1); len(lines) > 0 {
 		t.Errorf("when it runs:\n%s", strings.Join(lines, "\n"))
 	}
 }
@@ -39,7 +39,7 @@ func TestAccessLog(t *testing.T) {
 	s.get("/closed", bearer(key))
 	s.Stop() // flushes the log
 
-	log := s.Envoy.Log()
+	log := s.Front.Log()
 	for _, want := range []string{
 		`"key_id":"` + id + `".*"path":"/ok","reason":"ok".*"status":200`,
 		`"decision_id":"` + denied.header.Get("X-Keyward-Decision-Id") + `".*"path":"/denied","reason":"no_credential".*"status":401`,

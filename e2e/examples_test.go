@@ -23,6 +23,7 @@ type exampleFile struct {
 	tls       string                   // the name that Envoy's certificate is for; "" is plain http
 	edit      func(text string) string // what whoever copies it has to change; nil is nothing
 	mediaType string
+	proxy     string // of those in proxies_test.go
 }
 
 // start copies the file, runs the commands in its head and returns a terminal
@@ -32,12 +33,12 @@ func (e exampleFile) start(t *testing.T) (_ *terminal, printed []string) {
 	needCurl(t)
 	file := e.name + ".yaml"
 	c := &terminal{hosts: e.hosts, keys: map[string]string{}, variables: map[string]string{}, mediaType: e.mediaType}
-	opts := options{example: file}
+	opts := options{example: file, proxy: e.proxy}
 	if e.tls != "" {
 		certs := t.TempDir()
 		a := newAuthority(t, certs, "edge")
 		c.authority = &a
-		opts.envoy = speakTLS(a.issue(t, certs, e.tls))
+		c.tlsPort = proxies[e.proxy].tls(t, &opts, a.issue(t, certs, e.tls))
 	}
 	c.system = newSystem(t, opts)
 	shipped, err := os.ReadFile(filepath.Join(programs.root, "deploy", "examples", file))
@@ -112,8 +113,10 @@ func speakTLS(p *pair) func(*testing.T, *stack.EnvoyConfig) {
 }
 
 // TestHalo runs the commands of Halo's page.
-func TestHalo(t *testing.T) {
-	c, printed := exampleFile{name: "halo", hosts: []string{"localhost:8091"}, mediaType: "application/json"}.start(t)
+func TestHalo(t *testing.T) { throughProxies(t, runHalo) }
+
+func runHalo(t *testing.T, proxy string) {
+	c, printed := exampleFile{name: "halo", hosts: []string{"localhost:8091"}, mediaType: "application/json", proxy: proxy}.start(t)
 	pat := printed[2]
 	jti := rand.Text()
 	c.keys["pat_1234567890abcdef"], c.keys["your-token"] = pat, pat
@@ -131,9 +134,11 @@ func TestHalo(t *testing.T) {
 }
 
 // TestHalfred runs the commands of Halfred's page.
-func TestHalfred(t *testing.T) {
+func TestHalfred(t *testing.T) { throughProxies(t, runHalfred) }
+
+func runHalfred(t *testing.T, proxy string) {
 	c, printed := exampleFile{
-		name: "halfred", hosts: []string{"api.halfred.ai:443"}, tls: "api.halfred.ai", mediaType: "application/json",
+		name: "halfred", hosts: []string{"api.halfred.ai:443"}, tls: "api.halfred.ai", mediaType: "application/json", proxy: proxy,
 	}.start(t)
 	key := printed[0]
 	c.keys["halfred_"+strings.Repeat("x", 28)] = key
@@ -149,9 +154,11 @@ func TestHalfred(t *testing.T) {
 }
 
 // TestHaplo runs the command of Haplo's page.
-func TestHaplo(t *testing.T) {
+func TestHaplo(t *testing.T) { throughProxies(t, runHaplo) }
+
+func runHaplo(t *testing.T, proxy string) {
 	c, printed := exampleFile{
-		name: "haplo", hosts: []string{"application.example.com:443"}, tls: "application.example.com", mediaType: "application/problem+json",
+		name: "haplo", hosts: []string{"application.example.com:443"}, tls: "application.example.com", mediaType: "application/problem+json", proxy: proxy,
 	}.start(t)
 	c.keys["0123456789ABCDEF0123456789ABCDEF0123456789AB"] = printed[1]
 	c.variables["ID"] = c.idOf(printed[1])
@@ -161,10 +168,12 @@ func TestHaplo(t *testing.T) {
 
 // TestGenericAPI runs the commands of the Generic API's page, with an
 // authorization server of our own, and then without one.
-func TestGenericAPI(t *testing.T) {
+func TestGenericAPI(t *testing.T) { throughProxies(t, runGenericAPI) }
+
+func runGenericAPI(t *testing.T, proxy string) {
 	server := startAuthorizationServer(t, "keyward:from your authorization server")
 	c, printed := exampleFile{
-		name: "generic-api", hosts: []string{"api.example.com:443", "api.example.com:80"}, tls: "api.example.com", mediaType: "application/json",
+		name: "generic-api", hosts: []string{"api.example.com:443", "api.example.com:80"}, tls: "api.example.com", mediaType: "application/json", proxy: proxy,
 		edit: func(text string) string { return strings.ReplaceAll(text, "https://auth.example.com", server.URL) },
 	}.start(t)
 	key := printed[2]

@@ -11,8 +11,10 @@ import (
 )
 
 // TestDeadKeyward holds that without Keyward nobody gets in, and that everybody does again once it is back.
-func TestDeadKeyward(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig})
+func TestDeadKeyward(t *testing.T) { throughProxies(t, deadKeyward) }
+
+func deadKeyward(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	key := s.key("--name", "k")
 	s.start()
 	if a := s.get("/any", bearer(key)); a.status != 200 {
@@ -27,8 +29,10 @@ func TestDeadKeyward(t *testing.T) {
 }
 
 // TestFrozenKeyward is about a Keyward that takes connections and never answers.
-func TestFrozenKeyward(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig, shippedTimeout: true})
+func TestFrozenKeyward(t *testing.T) { throughProxies(t, frozenKeyward) }
+
+func frozenKeyward(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig, shippedTimeout: true})
 	key := s.key("--name", "k")
 	s.start()
 	s.until("let in", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
@@ -103,8 +107,8 @@ func TestStackThatCannotStart(t *testing.T) {
 	}
 	defer taken.Close()
 	_, err = stack.Start(t.Context(), stack.Config{
-		Dir: s.dir, Keyward: programs.keyward, Envoy: programs.envoy, Ports: ports,
-		KeywardConfig: s.writeConfig(ports), EnvoyConfig: s.envoyConfig(),
+		Dir: s.dir, Keyward: programs.keyward, Ports: ports,
+		KeywardConfig: s.writeConfig(ports), Front: s.envoyFront(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("error %v", err)

@@ -12,7 +12,11 @@ import (
 // TestSpoofedIdentityNeverArrives sends what a client would send to pass for
 // somebody else, with a key, and on routes where none is needed.
 func TestSpoofedIdentityNeverArrives(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig})
+	throughProxies(t, spoofedIdentityNeverArrives, "nginx-plain")
+}
+
+func spoofedIdentityNeverArrives(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	key := s.key("--name", "k", "--user", "alice", "--scope", "b", "--scope", "a")
 	s.start()
 	for _, spoof := range [][]string{
@@ -82,7 +86,11 @@ func TestUnderscoresAreKeywardsToo(t *testing.T) {
 
 // TestCredentialsNeverArrive looks for the key in all that the upstream gets.
 func TestCredentialsNeverArrive(t *testing.T) {
-	s := newSystem(t, options{config: strings.Replace(routesConfig, "query:", "basic_key_usernames: [haplo], query:", 1)})
+	throughProxies(t, credentialsNeverArrive, "nginx-plain")
+}
+
+func credentialsNeverArrive(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: strings.Replace(routesConfig, "query:", "basic_key_usernames: [haplo], query:", 1)})
 	key := s.key("--name", "k")
 	s.start()
 	basic := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("haplo:"+key))
@@ -130,8 +138,10 @@ func findText(r stack.Received, texts ...string) string {
 }
 
 // TestTwoCredentialsAreRefused though each would do, and though they are the same.
-func TestTwoCredentialsAreRefused(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig})
+func TestTwoCredentialsAreRefused(t *testing.T) { throughProxies(t, twoCredentialsAreRefused) }
+
+func twoCredentialsAreRefused(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	one, two := s.key("--name", "one"), s.key("--name", "two")
 	s.start()
 	places := map[string]func(string) (line, query string){
@@ -147,6 +157,9 @@ func TestTwoCredentialsAreRefused(t *testing.T) {
 				line, query := put(one)
 				otherLine, otherQuery := putOther(other)
 				a := s.get("/any?"+query+"&"+otherQuery, headerLines(line, otherLine)...)
+				if proxy == "nginx" && first == "Authorization" && second == first && a.status == 400 && a.reason() == "" {
+					continue // it takes one Authorization line
+				}
 				if a.status != 401 || a.reason() != "ambiguous_credential" {
 					t.Errorf("%s and %s: %d %s", first, second, a.status, a.reason())
 				}

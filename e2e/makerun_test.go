@@ -22,13 +22,22 @@ var example = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
 // TestMakeRun pastes each line that `make run` prints into a shell, and then
 // kills make, which must leave nothing running.
 func TestMakeRun(t *testing.T) {
-	needEnvoy(t)
+	for name, proxy := range map[string]string{"": "", "PROXY=envoy": "", "PROXY=nginx": "nginx"} {
+		t.Run(name, func(t *testing.T) {
+			proxies[proxy].need(t)
+			makeRun(t, strings.Fields("run "+name)...)
+		})
+	}
+}
+
+func makeRun(t *testing.T, args ...string) {
+	t.Helper()
 	needCurl(t)
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("make", "run")
+	cmd := exec.Command("make", args...)
 	cmd.Dir = programs.root
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Env = slices.DeleteFunc(append(os.Environ(), portVariables(ports)...), func(v string) bool {

@@ -33,8 +33,11 @@ type options struct {
 	// example is a file of deploy/examples that stands in the system's folder
 	// already and takes the place of all that.
 	example string
-	// envoy changes the shipped configuration.
+	// proxy is the one in front, of those in proxies_test.go; "" is Envoy.
+	proxy string
+	// envoy changes Envoy's shipped configuration, and text that of the others.
 	envoy func(*testing.T, *stack.EnvoyConfig)
+	text  func(string) string
 	// shippedTimeout keeps the quarter of a second that Keyward has to answer.
 	// Tests that are not about time give it more, so that a busy machine fails none.
 	shippedTimeout bool
@@ -49,7 +52,7 @@ log: {level: debug, decisions: all}
 // newSystem makes the folder of a system that is not started yet.
 func newSystem(t *testing.T, opts options) *system {
 	t.Helper()
-	needEnvoy(t)
+	proxies[opts.proxy].need(t)
 	if opts.config == "" {
 		opts.config = allSources
 	}
@@ -74,11 +77,11 @@ func (s *system) start() {
 			s.t.Fatal(failed)
 		}
 		s.Stack, err = stack.Start(s.t.Context(), stack.Config{
-			Dir: s.dir, Keyward: programs.keyward, Envoy: programs.envoy, Ports: ports,
-			KeywardConfig: s.writeConfig(ports), EnvoyConfig: s.envoyConfig(), Observe: s.observe,
+			Dir: s.dir, Keyward: programs.keyward, Ports: ports,
+			KeywardConfig: s.writeConfig(ports), Front: proxies[s.opts.proxy].front(s), Observe: s.observe,
 		})
 		// A port that was free may be another's by the time it is listened on.
-		if err == nil || !strings.Contains(err.Error(), "already in use") {
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "already in use") {
 			break
 		}
 	}
@@ -90,25 +93,9 @@ func (s *system) start() {
 		s.Stop()
 		if s.t.Failed() {
 			s.t.Logf("keyward's log:\n%s", tail(s.Keyward.Log()))
-			s.t.Logf("Envoy's log:\n%s", tail(s.Envoy.Log()))
+			s.t.Logf("the proxy's log:\n%s", tail(s.Front.Log()))
 		}
 	})
-}
-
-// envoyConfig is the shipped one as the options change it.
-func (s *system) envoyConfig() *stack.EnvoyConfig {
-	s.t.Helper()
-	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if !s.opts.shippedTimeout {
-		authzFilter(config)["grpc_service"].(map[string]any)["timeout"] = "10s"
-	}
-	if s.opts.envoy != nil {
-		s.opts.envoy(s.t, config)
-	}
-	return config
 }
 
 func (s *system) writeConfig(ports stack.Ports) string {
@@ -178,11 +165,6 @@ func (s *system) keyward(args ...string) string {
 func (s *system) key(args ...string) string {
 	s.t.Helper()
 	return s.keyward(append([]string{"key", "create", "--file", "keys.jsonl"}, args...)...)
-}
-
-// authzFilter is the configuration of Envoy's filter that asks Keyward.
-func authzFilter(c *stack.EnvoyConfig) map[string]any {
-	return c.Find("envoy.filters.http.ext_authz")["typed_config"].(map[string]any)
 }
 
 func tail(text string) string {

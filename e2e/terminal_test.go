@@ -22,11 +22,12 @@ import (
 
 // terminal is where a reader of a page pastes its commands: a shell in the
 // system's folder, with keyward and curl on its path, whose network leads to
-// our Envoy for the page's host.
+// our proxy for the page's host.
 type terminal struct {
 	*system
 	hosts     []string          // of the page, as host:port
 	authority *authority        // nil: the page speaks plain http
+	tlsPort   int               // 0: Envoy tells TLS from plain text at one port
 	keys      map[string]string // what the page shows in place of a key → the key
 	variables map[string]string
 	mediaType string // of denials
@@ -199,13 +200,17 @@ func (c *terminal) shell(command string) (string, error) {
 
 const answerHead = "answer-head"
 
-// writeCurlrc has curl find the page's hosts at Envoy's address, trust its
+// writeCurlrc has curl find the page's hosts at the proxy's address, trust its
 // certificate, and keep the head of each answer, with no word of that in the command.
 func (c *terminal) writeCurlrc(t *testing.T) {
 	t.Helper()
 	lines := []string{"silent", "show-error", "max-time = 25", `noproxy = "*"`, fmt.Sprintf("dump-header = %q", filepath.Join(c.dir, answerHead))}
 	for _, host := range c.hosts {
-		lines = append(lines, fmt.Sprintf("connect-to = \"%s:%s\"", host, stack.Address(c.Ports().Envoy)))
+		port := c.Ports().Envoy
+		if strings.HasSuffix(host, ":443") && c.tlsPort != 0 {
+			port = c.tlsPort
+		}
+		lines = append(lines, fmt.Sprintf("connect-to = \"%s:%s\"", host, stack.Address(port)))
 	}
 	if c.authority != nil {
 		lines = append(lines, fmt.Sprintf("cacert = %q", c.authority.file))
@@ -259,7 +264,7 @@ func (c *terminal) secrets() []string {
 // keepsSecrets fails the test where a log holds a key or a token.
 func (c *terminal) keepsSecrets(t *testing.T) {
 	t.Helper()
-	for name, log := range map[string]string{"Keyward's": c.Keyward.Log(), "Envoy's": c.Envoy.Log()} {
+	for name, log := range map[string]string{"Keyward's": c.Keyward.Log(), "the proxy's": c.Front.Log()} {
 		for _, secret := range c.secrets() {
 			if strings.Contains(log, secret) {
 				t.Errorf("%s log holds a credential", name)

@@ -19,8 +19,10 @@ type verified struct {
 
 // TestVerify asks at /v1/auth/verify, by the route of the shipped envoy.yaml:
 // no rule about places has a say, and nothing comes to the upstream.
-func TestVerify(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig})
+func TestVerify(t *testing.T) { throughProxies(t, verify) }
+
+func verify(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	alice := s.key("--name", "a", "--user", "alice", "--path", "/hello", "--scope", "b", "--scope", "a")
 	bare := s.key("--name", "bare", "--expires", "2100-01-02T03:04:05Z")
 	stranger := s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")

@@ -1,5 +1,5 @@
 // Command demo is what `make run` runs: an upstream, Keyward and the real
-// Envoy, with a few keys to try out, until Ctrl-C. For looking at, not for production.
+// Envoy, or nginx, with a few keys to try out, until Ctrl-C. For looking at, not for production.
 package main
 
 import (
@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"keyward/e2e/envoybin"
 	"keyward/e2e/stack"
 )
 
@@ -41,7 +40,10 @@ func run(ctx context.Context) error {
 		return err
 	}
 	cache := filepath.Join(root, ".cache")
-	envoy, err := envoybin.Path(ctx, cache, os.Stderr)
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	front, name, err := pickFront(ctx, root, cache)
 	if err != nil {
 		return err
 	}
@@ -49,31 +51,24 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := serve(ctx, root, dir, envoy, ports); err != nil {
+	if err := serve(ctx, stack.Config{
+		Dir: dir, Keyward: filepath.Join(root, "bin", "keyward"), Ports: ports, Front: front,
+	}, name); err != nil {
 		return err // the folder stays: the error names logs in it
 	}
 	return os.RemoveAll(dir)
 }
 
-func serve(ctx context.Context, root, dir, envoy string, ports stack.Ports) error {
-	keyward := filepath.Join(root, "bin", "keyward")
-	keys, err := makeKeys(ctx, keyward, dir)
+func serve(ctx context.Context, cfg stack.Config, name string) error {
+	keys, err := makeKeys(ctx, cfg.Keyward, cfg.Dir)
 	if err != nil {
 		return err
 	}
-	config, err := writeConfig(dir, ports)
-	if err != nil {
-		return err
-	}
-	envoyConfig, err := stack.LoadEnvoyConfig(filepath.Join(root, "envoy.yaml"))
-	if err != nil {
+	if cfg.KeywardConfig, err = writeConfig(cfg.Dir, cfg.Ports); err != nil {
 		return err
 	}
 	started := time.Now()
-	running, err := stack.Start(ctx, stack.Config{
-		Dir: dir, Keyward: keyward, Envoy: envoy, Ports: ports,
-		KeywardConfig: config, EnvoyConfig: envoyConfig,
-	})
+	running, err := stack.Start(ctx, cfg)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil // Ctrl-C while starting
 	}
@@ -81,8 +76,8 @@ func serve(ctx context.Context, root, dir, envoy string, ports stack.Ports) erro
 		return err
 	}
 	defer running.Stop()
-	fmt.Printf("Envoy %s, Keyward and an upstream run (started in %s); logs and configuration are in %s\n\n",
-		envoybin.Version, time.Since(started).Round(time.Millisecond), dir)
+	fmt.Printf("%s, Keyward and an upstream run (started in %s); logs and configuration are in %s\n\n",
+		name, time.Since(started).Round(time.Millisecond), cfg.Dir)
 	printExamples(running.URL(), keys)
 	fmt.Println("\nCtrl-C stops it all.\nready")
 	return running.Wait(ctx)

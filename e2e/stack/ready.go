@@ -11,14 +11,14 @@ const (
 	pollEvery   = 20 * time.Millisecond
 )
 
-// waitReady asks the URL until it answers 200, the process has ended or time is up.
-func waitReady(ctx context.Context, p *Process, url string) error {
+// waitReady asks until the process is ready, has ended or time is up.
+func waitReady(ctx context.Context, p *Process, ready func(context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if answers(ctx, url) {
+		if ready(ctx) {
 			return nil
 		}
 		select {
@@ -31,6 +31,7 @@ func waitReady(ctx context.Context, p *Process, url string) error {
 	}
 }
 
+// answers tells whether the URL is answered with 200.
 func answers(ctx context.Context, url string) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

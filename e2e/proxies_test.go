@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"keyward/e2e/stack"
+)
+
+// proxy is a program that can stand in front of a system.
+type proxy struct {
+	need  func(*testing.T)          // skips the test where the program can't be had
+	front func(*system) stack.Front // with the shipped configuration, as the options change it
+	// tls changes the options so that it speaks TLS as well, and returns the
+	// port for that, 0 for the same as plain text's.
+	tls func(*testing.T, *options, *pair) (port int)
+}
+
+// proxies are those there are; "" is Envoy, which most tests are about.
+var proxies = map[string]proxy{
+	"":            {needEnvoy, (*system).envoyFront, envoyTLS},
+	"nginx":       {needNginx, nginxFront("nginx.conf"), nginxTLS},
+	"nginx-plain": {needNginx, nginxFront("nginx-plain.conf"), nil},
+	"envoy-http":  {needEnvoy, envoyHTTPFront, nil},
+	"haproxy":     {needHAProxy, haproxyFront, nil},
+	"caddy":       {needCaddy, caddyFront, nil},
+	"traefik":     {needTraefik, traefikFront, nil},
+}
+
+// throughProxies runs a test with Envoy, with each proxy by which denials reach
+// the client as Keyward says them, and with those that are named.
+func throughProxies(t *testing.T, test func(t *testing.T, proxy string), more ...string) {
+	t.Run("Envoy", func(t *testing.T) { test(t, "") })
+	for _, name := range append([]string{"nginx"}, more...) {
+		t.Run(name, func(t *testing.T) { test(t, name) })
+	}
+}
+
+func envoyTLS(_ *testing.T, o *options, p *pair) int {
+	o.envoy = speakTLS(p)
+	return 0
+}
+
+func (s *system) envoyFront() stack.Front {
+	s.t.Helper()
+	return stack.Envoy{Binary: programs.envoy, Config: s.envoyConfig()}
+}
+
+// envoyConfig is the shipped one as the options change it.
+func (s *system) envoyConfig() *stack.EnvoyConfig {
+	s.t.Helper()
+	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !s.opts.shippedTimeout {
+		authzFilter(config)["grpc_service"].(map[string]any)["timeout"] = "10s"
+	}
+	if s.opts.envoy != nil {
+		s.opts.envoy(s.t, config)
+	}
+	return config
+}
+
+// authzFilter is the configuration of Envoy's filter that asks Keyward.
+func authzFilter(c *stack.EnvoyConfig) map[string]any {
+	return c.Find("envoy.filters.http.ext_authz")["typed_config"].(map[string]any)
+}
+
+// shipped is the text of a file in deploy, as the options change it.
+func (s *system) shipped(file ...string) string {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(append([]string{programs.root, "deploy"}, file...)...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.opts.text != nil {
+		return s.opts.text(string(text))
+	}
+	return string(text)
+}
+
+// replaced replaces what must stand in the text.
+func (s *system) replaced(text, old, by string) string {
+	s.t.Helper()
+	if !strings.Contains(text, old) {
+		s.t.Fatalf("the shipped configuration has no %q", old)
+	}
+	return strings.ReplaceAll(text, old, by)
+}

@@ -1,0 +1,28 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"keyward/e2e/stack"
+)
+
+// envoyHTTPFront is Envoy with the configuration by which it asks over HTTP.
+func envoyHTTPFront(s *system) stack.Front {
+	s.t.Helper()
+	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-http", "envoy.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !s.opts.shippedTimeout {
+		authzFilter(config)["http_service"].(map[string]any)["server_uri"].(map[string]any)["timeout"] = "10s"
+	}
+	if s.opts.envoy != nil {
+		s.opts.envoy(s.t, config)
+	}
+	return stack.Envoy{Binary: programs.envoy, Config: config}
+}
+
+func TestEnvoyHTTP(t *testing.T) {
+	proxied{proxy: "envoy-http", dead: 503, garbage: 503, fixedTarget: true, anyOK: true, passesTargets: true}.test(t)
+}

@@ -1,0 +1,26 @@
+package e2e
+
+import (
+	"testing"
+
+	"keyward/e2e/stack"
+)
+
+// needTraefik skips the test where Traefik can't be had.
+func needTraefik(t *testing.T) {
+	t.Helper()
+	if programs.noTraefik != nil {
+		t.Skip(programs.noTraefik)
+	}
+}
+
+func traefikFront(s *system) stack.Front {
+	s.t.Helper()
+	return stack.Traefik{
+		Binary: programs.traefik, Static: s.shipped("traefik", "traefik.yaml"), Dynamic: s.shipped("traefik", "dynamic.yaml"),
+	}
+}
+
+func TestTraefik(t *testing.T) {
+	proxied{proxy: "traefik", dead: 500, garbage: 500, fixedTarget: true, anyOK: true, waitsLong: true}.test(t)
+}

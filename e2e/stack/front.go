@@ -1,0 +1,52 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"time"
+)
+
+// Front is the program that clients talk to: it asks Keyward about each request
+// and passes on what may pass. Each has a file here, and shipped configuration.
+type Front interface {
+	// Start starts it in the folder, with its configuration changed to these
+	// ports; clients find it at Ports.Envoy, whatever it is.
+	Start(dir string, ports Ports) (*Process, error)
+	// Ready tells whether it serves by now.
+	Ready(ctx context.Context, ports Ports) bool
+}
+
+// Envoy is the front that contract.md begins with.
+type Envoy struct {
+	Binary string
+	Config *EnvoyConfig
+}
+
+// Start implements Front.
+func (e Envoy) Start(dir string, ports Ports) (*Process, error) {
+	file := filepath.Join(dir, "envoy.yaml")
+	e.Config.SetPorts(ports)
+	if err := e.Config.Write(file); err != nil {
+		return nil, fmt.Errorf("writing Envoy's configuration: %w", err)
+	}
+	// Hot restart shares memory between Envoys of a machine, and a second stack could not start.
+	return startProcess("envoy", dir, e.Binary, "-c", file, "--disable-hot-restart", "--concurrency", "2")
+}
+
+// Ready implements Front.
+func (e Envoy) Ready(ctx context.Context, ports Ports) bool {
+	return answers(ctx, "http://"+Address(ports.EnvoyAdmin)+"/ready")
+}
+
+// isServed tells whether somebody takes connections at the port.
+func isServed(ctx context.Context, port int) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", Address(port))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
