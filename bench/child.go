@@ -25,7 +25,7 @@ type child struct {
 }
 
 const childConfig = `
-listen: {grpc: "unix://%[1]s/grpc.sock", http: "", admin: "unix://%[1]s/admin.sock"}
+listen: {grpc: "unix://%[1]s/grpc.sock", http: "unix://%[1]s/http.sock", admin: "unix://%[1]s/admin.sock"}
 keys: {file: %[2]s}
 routes: [{path: /api/v1, auth: required, scopes: ["items:read", "items:write"]}]
 log: {decisions: denied}
@@ -54,19 +54,24 @@ func startChildWith(binary, dir string, keys *keyFile, procs int, more string) (
 	c.admin = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
 	}}}
-	args := []string{binary, "serve", "--config", config}
-	if procs == 1 { // pinned, so that "one core" is one core for the runtime's own threads too
-		args = append([]string{"taskset", "-c", "0"}, args...)
-	}
-	c.cmd = exec.Command(args[0], args[1:]...)
-	c.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
+	c.cmd = command(procs, binary, "serve", "--config", config)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	c.started = time.Now()
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
 	return c, c.awaitReady(filepath.Join(dir, "log"))
+}
+
+// command is a program on so many cores that ends with this one.
+func command(procs int, args ...string) *exec.Cmd {
+	if procs == 1 { // pinned, so that "one core" is one core for the runtime's own threads too
+		args = append([]string{"taskset", "-c", "0"}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
 }
 
 func (c *child) awaitReady(log string) error {

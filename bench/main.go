@@ -25,11 +25,15 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 11, "alternating rounds of a comparison")
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
-	only := flag.String("only", "", "measure one part: start, compare, changes, credentials or passwords")
+	only := flag.String("only", "", "measure one part: start, compare, changes, credentials, http or passwords")
+	bare := flag.String("bare", "", "for bench itself: serve HTTP at this socket and look at nothing")
 	flood := flag.String("flood", "", "for bench itself: send wrong passwords to this socket")
 	tooLong := flag.Bool("too-long", false, "with -flood: such as are refused before anything is hashed")
 	flag.Parse()
 	measure := func() error { return b.run(*only) }
+	if *bare != "" {
+		measure = func() error { return runBare(*bare) }
+	}
 	if *flood != "" {
 		measure = func() error { return runFlood(*flood, b.guesses, *tooLong) }
 	}
@@ -68,7 +72,7 @@ func (b *bench) run(only string) (err error) {
 		measure func() error
 	}{
 		{"start", true, b.start}, {"compare", true, b.compare}, {"changes", true, b.changes},
-		{"credentials", false, b.credentials}, {"passwords", false, b.passwords},
+		{"credentials", false, b.credentials}, {"http", false, b.overHTTP}, {"passwords", false, b.passwords},
 	} {
 		if only != "" && only != part.name {
 			continue
