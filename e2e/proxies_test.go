@@ -23,11 +23,14 @@ var proxies = map[string]proxy{
 	"":            {needEnvoy, (*system).envoyFront, envoyTLS},
 	"nginx":       {needNginx, nginxFront("nginx.conf"), nginxTLS},
 	"nginx-plain": {needNginx, nginxFront("nginx-plain.conf"), nil},
-	"envoy-http":  {needEnvoy, envoyHTTPFront, nil},
-	"haproxy":     {needHAProxy, haproxyFront, nil},
+	"envoy-http":  {needEnvoy, envoyHTTPFront, envoyTLS},
+	"haproxy":     {needHAProxy, haproxyFront, haproxyTLS},
 	"caddy":       {needCaddy, caddyFront, nil},
-	"traefik":     {needTraefik, traefikFront, nil},
+	"traefik":     {needTraefik, traefikFront, traefikTLS},
 }
+
+// overHTTP are the proxies beside nginx that ask over HTTP.
+var overHTTP = []string{"envoy-http", "haproxy", "caddy", "traefik"}
 
 // throughProxies runs a test with Envoy, with each proxy by which denials reach
 // the client as Keyward says them, and with those that are named.
