@@ -22,7 +22,8 @@ run: build
 	@go build -o .cache/demo ./e2e/demo
 	@exec .cache/demo
 
-# The tests with the real Envoy go last and alone: Envoy gives Keyward a quarter
+# The tests with the real proxies go last and alone, and each time, since they are
+# about a program that go test does not know it depends on: Envoy gives Keyward a quarter
 # of a second to answer, which a machine busy with other tests can take. The race
 # detector's own memory would be in the way of measuring ours.
 test:
@@ -31,7 +32,7 @@ test:
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \
-	CGO_ENABLED=1 go test -race -timeout 15m ./e2e && \
+	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e && \
 	go test -run '^TestMemoryPerKey$$' ./keystore && exit $$others
 
 lint:

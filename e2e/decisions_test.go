@@ -16,6 +16,7 @@ routes:
 - {name: news, path: /news, auth: optional}
 - {name: reports, path: /reports, scopes: ["reports:read"]}
 - {name: closed, path: /closed, auth: deny}
+- {name: written, path: /written, methods: [POST], auth: none}
 - {name: shared, path: /shared, preflight: true}
 - {name: picked, path: =/nowhere, scopes: ["picked"]}
 log: {level: debug, decisions: all}
@@ -62,6 +63,7 @@ func decisions(t *testing.T, proxy string) {
 		{bearer(alice), "/news", 403, "path_not_allowed"},
 		{bearer(bob), "/reports/2026", 403, "insufficient_scope"},
 		{bearer(bob), "/closed", 403, "route_denied"},
+		{bearer(bob), "/written", 403, "method_not_allowed"},
 
 		{bearer(alice), "/hello;x=1", 400, "ambiguous_path"},
 	} {
