@@ -46,7 +46,7 @@ type identityHeader struct {
 func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) {
 	id := &Identity{protected: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !isPlainName(name) {
+		if !IsPlainName(name) {
 			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take it for another", name)
 		}
 		if !slices.Contains(Fields(), fields[name]) {
@@ -60,7 +60,7 @@ func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) 
 		id.headers = append(id.headers, identityHeader{strings.ToLower(name), fields[name]})
 	}
 	for _, name := range carriers {
-		if !isPlainName(name) {
+		if !IsPlainName(name) {
 			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take another for it", name)
 		}
 		if id.protected[collapse(name)] {
@@ -111,8 +111,8 @@ func collapse(name string) string {
 	}, name)
 }
 
-// isPlainName tells whether a header name, in any case, is the only one that collapses to it.
-func isPlainName(name string) bool {
+// IsPlainName tells whether a header name, in any case, is the only one that collapses to it.
+func IsPlainName(name string) bool {
 	return name != "" && strings.IndexFunc(strings.ToLower(name), isFolded) < 0
 }
 

@@ -36,7 +36,7 @@ func (l *DecisionLog) Observe(r *Request, d *Decision, took time.Duration) {
 		slog.String("transport", string(r.Transport)),
 		slog.String("method", clip(r.Method)),
 		slog.String("host", clip(r.Host)),
-		slog.String("path", clip(withoutQuery(r.Target))),
+		slog.String("path", clip(r.PathAsSent())),
 		slog.String("client", l.Client(r)),
 		slog.Int64("duration_us", took.Microseconds()),
 	)
@@ -64,13 +64,3 @@ func appendKnown(attrs []slog.Attr, name, value string) []slog.Attr {
 }
 
 func clip(s string) string { return s[:min(len(s), maxLogged)] }
-
-// withoutQuery is the path of a target that may be no path at all.
-func withoutQuery(target string) string {
-	for i := range len(target) {
-		if target[i] == '?' || target[i] == '#' {
-			return target[:i]
-		}
-	}
-	return target
-}

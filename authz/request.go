@@ -1,5 +1,7 @@
 package authz
 
+import "strings"
+
 // Transport is the way a request came to be asked about; a metric label.
 type Transport string
 
@@ -68,6 +70,15 @@ func (r *Request) Header(name string) (value string, lines int) {
 		return "", lines
 	}
 	return value, lines
+}
+
+// PathAsSent is the target without its query, which may hold a credential. The
+// target may be no path at all.
+func (r *Request) PathAsSent() string {
+	if end := strings.IndexAny(r.Target, "?#"); end >= 0 {
+		return r.Target[:end]
+	}
+	return r.Target
 }
 
 // isPreflight tells whether this is a CORS preflight request as the Fetch

@@ -149,7 +149,7 @@ func (as *asker) remove(names []string) string {
 	}
 	var odd string
 	for _, name := range names {
-		if strings.ContainsFunc(name, func(c rune) bool { return c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') }) {
+		if !authz.IsPlainName(name) {
 			odd += "," + name
 		}
 	}

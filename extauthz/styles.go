@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"keyward/authz"
@@ -96,16 +95,12 @@ func genericError(reason authz.Reason) (name, message string) {
 
 // haloBody is Halo's error (seeds/halo.txt).
 func haloBody(r *authz.Request, d *authz.Decision) []byte {
-	path := r.Target
-	if end := strings.IndexAny(path, "?#"); end >= 0 {
-		path = path[:end]
-	}
 	return encode(struct {
 		Status  int    `json:"status"`
 		Error   string `json:"error"`
 		Message string `json:"message"`
 		Path    string `json:"path"`
-	}{d.Status(), http.StatusText(d.Status()), haloMessage(r, d), path})
+	}{d.Status(), http.StatusText(d.Status()), haloMessage(r, d), r.PathAsSent()})
 }
 
 func haloMessage(r *authz.Request, d *authz.Decision) string {

@@ -96,7 +96,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision, _ time.Duration) 
 	id := d.Principal.KeyID
 	seen := sighting{
 		at: t.cfg.Now().UnixMicro(), reason: d.Reason, status: d.Status(),
-		method: r.Method, path: withoutQuery(r.Target), address: t.cfg.Client(r),
+		method: r.Method, path: clip(r.PathAsSent(), maxPath), address: t.cfg.Client(r),
 	}
 	if t.memory.shardOf(id).observe(id, &seen) {
 		select {
@@ -104,17 +104,6 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision, _ time.Duration) 
 		default: // it is awake already, or there is no file
 		}
 	}
-}
-
-// withoutQuery is as much of a target's path as is kept.
-func withoutQuery(target string) string {
-	target = clip(target, maxPath)
-	for i := range len(target) {
-		if target[i] == '?' || target[i] == '#' {
-			return target[:i]
-		}
-	}
-	return target
 }
 
 // Get returns the account of a key: what is in the file and what is still in
