@@ -16,16 +16,18 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestGRPCClientGetsAGRPCStatus calls through Envoy with a real gRPC client,
-// who gets a status and a sentence whichever style others get.
+// TestGRPCClientGetsAGRPCStatus calls with a real gRPC client, who gets a status
+// and a few words whichever style others get.
 func TestGRPCClientGetsAGRPCStatus(t *testing.T) {
 	for _, style := range []string{"problem", "halo"} {
-		t.Run(style, func(t *testing.T) { grpcClientGetsAGRPCStatus(t, style) })
+		t.Run(style, func(t *testing.T) {
+			throughProxies(t, func(t *testing.T, proxy string) { grpcClientGetsAGRPCStatus(t, proxy, style) })
+		})
 	}
 }
 
-func grpcClientGetsAGRPCStatus(t *testing.T, style string) {
-	s := newSystem(t, options{config: routesConfig + "errors: " + style + "\n", envoy: speakHTTP2})
+func grpcClientGetsAGRPCStatus(t *testing.T, proxy, style string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig + "errors: " + style + "\n", envoy: speakHTTP2, text: withGRPC(t)})
 	key := s.key("--name", "k", "--user", "alice", "--path", "/shop.Orders", "--path", "/reports")
 	s.start()
 	client, err := grpc.NewClient(stack.Address(s.Ports().Envoy), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -36,6 +38,7 @@ func grpcClientGetsAGRPCStatus(t *testing.T, style string) {
 	call := func(method, key string) *status.Status {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-auth-subject", "evil", "x-auth-scopes", "evil")
 		if key != "" {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
 		}
@@ -63,7 +66,7 @@ func grpcClientGetsAGRPCStatus(t *testing.T, style string) {
 	}
 	// The upstream speaks no gRPC; that the call came to it is what counts.
 	call("/shop.Orders/Get", key)
-	if s.arrived() != 1 || s.received[0].Headers["x-auth-subject"][0] != "alice" {
+	if s.arrived() != 1 || s.received[0].Headers["x-auth-subject"][0] != "alice" || findText(s.received[0], key, "evil") != "" {
 		t.Errorf("the upstream got %v", s.received)
 	}
 	s.Keyward.Kill()

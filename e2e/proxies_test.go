@@ -25,7 +25,7 @@ var proxies = map[string]proxy{
 	"nginx-plain": {needNginx, nginxFront("nginx-plain.conf"), nil},
 	"envoy-http":  {needEnvoy, envoyHTTPFront, envoyTLS},
 	"haproxy":     {needHAProxy, haproxyFront, haproxyTLS},
-	"caddy":       {needCaddy, caddyFront, nil},
+	"caddy":       {needCaddy, caddyFront, caddyTLS},
 	"traefik":     {needTraefik, traefikFront, traefikTLS},
 }
 

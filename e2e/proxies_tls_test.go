@@ -35,6 +35,17 @@ func haproxyTLS(t *testing.T, o *options, p *pair) int {
 	return port
 }
 
+// caddyTLS has two sites for one: Caddy takes no tls directive in a site of plain text.
+func caddyTLS(t *testing.T, o *options, p *pair) int {
+	t.Helper()
+	port := freePort(t)
+	o.text = func(text string) string {
+		return strings.Replace(text, "\nhttp://:10000 {\n", "\n(edge) {\n", 1) + fmt.Sprintf(
+			"\nhttp://:10000 {\n\timport edge\n}\n\nhttps://:%d {\n\timport edge\n\ttls %q %q\n}\n", port, p.cert, p.key)
+	}
+	return port
+}
+
 func traefikTLS(t *testing.T, o *options, p *pair) int {
 	t.Helper()
 	port := freePort(t)

@@ -27,9 +27,10 @@ type system struct {
 
 // options say how a system differs from the one that all tests share.
 type options struct {
-	// config is keyward.yaml without `keys.file` and, unless grpc is given, `listen`.
+	// config is keyward.yaml without `keys.file` and `listen`.
 	config string
 	grpc   string // listen.grpc; "" is a free port
+	http   string // listen.http, likewise
 	// example is a file of deploy/examples that stands in the system's folder
 	// already and takes the place of all that.
 	example string
@@ -107,8 +108,12 @@ func (s *system) writeConfig(ports stack.Ports) string {
 	if grpc == "" {
 		grpc = stack.Address(ports.GRPC)
 	}
+	http := s.opts.http
+	if http == "" {
+		http = stack.Address(ports.HTTP)
+	}
 	text := fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl}\n%s",
-		grpc, stack.Address(ports.HTTP), stack.Address(ports.Admin), s.opts.config)
+		grpc, http, stack.Address(ports.Admin), s.opts.config)
 	file := filepath.Join(s.dir, "keyward.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)

@@ -1,13 +1,11 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,17 +30,22 @@ type terminal struct {
 	variables map[string]string
 	mediaType string // of denials
 	changed   time.Time
+
+	transcript string // that is run
+	known      *differences
 }
 
 // inForce is how long an answer may still be the one from before a command.
 // That it takes no longer than 50 ms is measured elsewhere.
 const inForce = 5 * time.Second
 
-// run runs the steps, one after the other.
-func (c *terminal) run(t *testing.T, steps []*step) {
+// run runs the steps of a transcript, one after the other. What the proxy makes
+// different stands in testdata/differences.txt.
+func (c *terminal) run(t *testing.T, transcript string) {
 	t.Helper()
 	c.writeCurlrc(t)
-	for _, s := range steps {
+	c.transcript, c.known = transcript, readDifferences(t)
+	for _, s := range readTranscript(t, transcript) {
 		if s.status == "" {
 			c.change(t, s)
 			continue
@@ -56,6 +59,7 @@ func (c *terminal) run(t *testing.T, steps []*step) {
 			t.Errorf("%s: %s\n%v", s.where, s.command, err)
 		}
 	}
+	c.known.used(t, c.opts.proxy, transcript)
 }
 
 // assignment is a command whose output is kept.
@@ -103,6 +107,12 @@ func (c *terminal) try(s *step) error {
 	c.mu.Lock()
 	arrived := slices.Clone(c.received[before:])
 	c.mu.Unlock()
+	if got := answer.verdict(); strings.HasPrefix(got, "own ") && c.known.forced(difference{inTable(c.opts.proxy), c.transcript, s.status, got}) {
+		if len(arrived) != 0 {
+			return fmt.Errorf("refused by the proxy, and %d requests came to the API", len(arrived))
+		}
+		return nil
+	}
 	switch want := c.expand(strings.Join(s.prints, "\n")); {
 	case answer.status != s.status:
 		return fmt.Errorf("status %s, want %s; printed: %s", answer.status, s.status, out)
@@ -196,50 +206,6 @@ func (c *terminal) shell(command string) (string, error) {
 		return "", fmt.Errorf("%w: %s", err, stderr.Bytes())
 	}
 	return strings.TrimRight(string(out), "\n"), nil
-}
-
-const answerHead = "answer-head"
-
-// writeCurlrc has curl find the page's hosts at the proxy's address, trust its
-// certificate, and keep the head of each answer, with no word of that in the command.
-func (c *terminal) writeCurlrc(t *testing.T) {
-	t.Helper()
-	lines := []string{"silent", "show-error", "max-time = 25", `noproxy = "*"`, fmt.Sprintf("dump-header = %q", filepath.Join(c.dir, answerHead))}
-	for _, host := range c.hosts {
-		port := c.Ports().Envoy
-		if strings.HasSuffix(host, ":443") && c.tlsPort != 0 {
-			port = c.tlsPort
-		}
-		lines = append(lines, fmt.Sprintf("connect-to = \"%s:%s\"", host, stack.Address(port)))
-	}
-	if c.authority != nil {
-		lines = append(lines, fmt.Sprintf("cacert = %q", c.authority.file))
-	}
-	if err := os.WriteFile(filepath.Join(c.dir, ".curlrc"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-type answerHeader struct {
-	status string
-	header http.Header
-}
-
-// answered reads the head of the last answer as curl kept it.
-func (c *terminal) answered() (answerHeader, error) {
-	text, err := os.ReadFile(filepath.Join(c.dir, answerHead))
-	if err != nil {
-		return answerHeader{}, err
-	}
-	reader := textproto.NewReader(bufio.NewReader(bytes.NewReader(text)))
-	line, err := reader.ReadLine()
-	if err != nil {
-		return answerHeader{}, err
-	}
-	_, rest, _ := strings.Cut(line, " ")
-	status, _, _ := strings.Cut(rest, " ")
-	header, err := reader.ReadMIMEHeader()
-	return answerHeader{status, http.Header(header)}, err
 }
 
 // withKeys puts keys into a command where the page shows something in their place.

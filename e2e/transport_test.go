@@ -1,23 +1,33 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"keyward/e2e/stack"
 )
 
+// TestUnixSocket has Envoy and nginx ask on a socket.
 func TestUnixSocket(t *testing.T) {
-	// t.TempDir is too long a name for a socket.
-	dir, err := os.MkdirTemp("", "kw")
-	if err != nil {
-		t.Fatal(err)
+	socket := socketName(t)
+	for name, o := range map[string]options{
+		"Envoy": {grpc: "unix://" + socket, envoy: throughSocket(socket)},
+		"nginx": {proxy: "nginx", http: "unix://" + socket, text: func(text string) string {
+			return strings.Replace(text, "server 127.0.0.1:9192;", "server unix:"+socket+";", 1)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { answersOnSocket(t, o) })
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "grpc.sock")
-	s := newSystem(t, options{grpc: "unix://" + socket, envoy: throughSocket(socket)})
+}
+
+func answersOnSocket(t *testing.T, o options) {
+	s := newSystem(t, o)
 	s.allowsAndDenies()
 	s.Keyward.Kill() // leaves its socket behind
 	if a := s.get("/"); a.status != 503 {
@@ -29,24 +39,52 @@ func TestUnixSocket(t *testing.T) {
 	s.until("asked again", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
 }
 
+// socketName is one in a folder of its own.
+func socketName(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "kw") // t.TempDir is too long a name for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "keyward.sock")
+}
+
+// TestMutualTLS has Envoy and nginx ask over TLS, with certificates on both sides.
 func TestMutualTLS(t *testing.T) {
+	for name, proxy := range map[string]struct {
+		listener string
+		options  func(client *pair, trusted string) options
+	}{
+		"Envoy": {"grpc", func(client *pair, trusted string) options { return options{envoy: encrypted(client, trusted)} }},
+		"nginx": {"http", func(client *pair, trusted string) options {
+			return options{proxy: "nginx", text: nginxEncrypted(client, trusted)}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) { mutualTLS(t, proxy.listener, proxy.options) })
+	}
+}
+
+func mutualTLS(t *testing.T, listener string, opts func(client *pair, trusted string) options) {
 	certs := t.TempDir()
 	ours, theirs := newAuthority(t, certs, "ours"), newAuthority(t, certs, "theirs")
 	server := ours.issue(t, certs, "keyward.test")
-	config := fmt.Sprintf("tls: {grpc: {cert_file: %q, key_file: %q, client_ca_file: %q}}\n%s",
-		server.cert, server.key, ours.file, allSources)
+	config := fmt.Sprintf("tls: {%s: {cert_file: %q, key_file: %q, client_ca_file: %q}}\n%s",
+		listener, server.cert, server.key, ours.file, allSources)
 	for name, c := range map[string]struct {
 		client *pair // nil is none
 		trust  authority
 		works  bool
 	}{
-		"with our certificates":           {ours.issue(t, certs, "envoy.test"), ours, true},
-		"without a client certificate":    {nil, ours, false},
-		"with somebody else's":            {theirs.issue(t, certs, "evil.test"), ours, false},
-		"Keyward is not whom Envoy wants": {ours.issue(t, certs, "envoy2.test"), theirs, false},
+		"with our certificates":               {ours.issue(t, certs, "proxy.test"), ours, true},
+		"without a client certificate":        {nil, ours, false},
+		"with somebody else's":                {theirs.issue(t, certs, "evil.test"), ours, false},
+		"Keyward is not whom the proxy wants": {ours.issue(t, certs, "proxy2.test"), theirs, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSystem(t, options{config: config, envoy: encrypted(c.client, c.trust.file)})
+			o := opts(c.client, c.trust.file)
+			o.config = config
+			s := newSystem(t, o)
 			if c.works {
 				s.allowsAndDenies()
 				return
@@ -96,6 +134,66 @@ func encrypted(client *pair, trusted string) func(*testing.T, *stack.EnvoyConfig
 				"sni":                "keyward.test",
 				"common_tls_context": context,
 			},
+		}
+	}
+}
+
+// nginxEncrypted is encrypted for nginx.
+func nginxEncrypted(client *pair, trusted string) func(string) string {
+	settings := fmt.Sprintf("    proxy_ssl_verify on;\n    proxy_ssl_trusted_certificate %s;\n    proxy_ssl_name keyward.test;\n", trusted)
+	if client != nil {
+		settings += fmt.Sprintf("    proxy_ssl_certificate %s;\n    proxy_ssl_certificate_key %s;\n", client.cert, client.key)
+	}
+	return strings.NewReplacer("    server {\n", settings+"    server {\n", "proxy_pass http://keyward/", "proxy_pass https://keyward/").Replace
+}
+
+// TestHTTPListenerSpeaksHTTP2 asks over HTTP/2 in plain text and over TLS, and
+// over HTTP/1.1 as the proxies do, at one port.
+func TestHTTPListenerSpeaksHTTP2(t *testing.T) {
+	certs := t.TempDir()
+	ours := newAuthority(t, certs, "ours")
+	server := ours.issue(t, certs, "keyward.test")
+	authority, err := os.ReadFile(ours.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for scheme, config := range map[string]string{
+		"http":  allSources,
+		"https": fmt.Sprintf("tls: {http: {cert_file: %q, key_file: %q}}\n%s", server.cert, server.key, allSources),
+	} {
+		t.Run(scheme, func(t *testing.T) {
+			s := newSystem(t, options{config: config})
+			key := s.key("--name", "k")
+			s.start()
+			for major := 1; major <= 2; major++ {
+				s.askOver(scheme, major, authority, key)
+			}
+		})
+	}
+}
+
+// askOver asks as nginx does, over one version of HTTP alone.
+func (s *system) askOver(scheme string, major int, authority []byte, key string) {
+	s.t.Helper()
+	transport := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "keyward.test"}}
+	defer transport.CloseIdleConnections()
+	transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(authority)
+	transport.Protocols.SetHTTP1(major == 1)
+	transport.Protocols.SetHTTP2(major == 2)
+	transport.Protocols.SetUnencryptedHTTP2(major == 2)
+	for authorization, status := range map[string]int{"Bearer " + key: http.StatusOK, "": http.StatusUnauthorized} {
+		request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, scheme+"://"+stack.Address(s.Ports().HTTP)+"/authz/nginx", nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		request.Header = http.Header{"X-Original-Uri": {"/any"}, "X-Original-Method": {"GET"}, "Authorization": {authorization}}
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != status || response.ProtoMajor != major || (response.Header.Get("X-Keyward-Uri") == "/any") != (status == http.StatusOK) {
+			s.t.Errorf("%s: %d %v, want %d over HTTP/%d", response.Proto, response.StatusCode, response.Header, status, major)
 		}
 	}
 }

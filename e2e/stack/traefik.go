@@ -36,5 +36,6 @@ func (t Traefik) Ready(ctx context.Context, ports Ports) bool {
 		return false
 	}
 	response.Body.Close()
-	return response.StatusCode == http.StatusUnauthorized // by Keyward: nobody asked about nobody
+	// Nobody asked about nobody: what is not Traefik's own 404 is Keyward's, 401 or, where it wants TLS, 403.
+	return response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden
 }

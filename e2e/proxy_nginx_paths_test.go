@@ -17,64 +17,7 @@ import (
 
 	"keyward/authz"
 	"keyward/e2e/stack"
-	"keyward/internal/vectors"
 )
-
-// TestNginxPathVectors sends each target as it is. nginx passes on what it was
-// told, so a target that comes to the upstream comes there as sent, and a
-// refusal is Keyward's or nginx's own.
-func TestNginxPathVectors(t *testing.T) {
-	s := newSystem(t, options{proxy: "nginx", config: allSources})
-	keys := map[string]string{}
-	all := vectors.Paths(t)
-	for _, v := range all {
-		if keys[v.Prefix] == "" {
-			keys[v.Prefix] = s.key("--name", "path "+v.Prefix, "--path", v.Prefix)
-		}
-	}
-	s.start()
-	own := 0
-	for _, v := range all {
-		a, err := s.send("GET", "GET "+v.Target+" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n"+bearer(keys[v.Prefix])+"\r\n\r\n")
-		if err != nil && !strings.Contains(v.Target, "\r\n") { // a line that ends there is HTTP/0.9, answered without a head
-			t.Errorf("%q: %v", v.Target, err)
-			continue
-		}
-		if a.status != 200 && a.reason() == "" {
-			own++
-		}
-		checkNginxPath(t, v, a)
-	}
-	t.Logf("%d targets: %d came to the upstream, %d were refused by nginx itself", len(all), s.arrived(), own)
-	s.judgedAsPassed()
-}
-
-// nginxRefuses are the statuses of nginx's own refusals; 0 is a closed
-// connection, and 414 is for a line longer than its buffer.
-var nginxRefuses = []int{0, 400, 405, 414}
-
-func checkNginxPath(t *testing.T, v vectors.Path, a answer) {
-	t.Helper()
-	reason := a.reason()
-	ownRefusal := reason == "" && slices.Contains(nginxRefuses, a.status)
-	pathNotAllowed := a.status == 403 && reason == "path_not_allowed"
-	good := false
-	switch v.Expect {
-	case "allow":
-		good = a.status == 200 && a.received(t).Path == v.Target
-	case "deny":
-		good = pathNotAllowed
-	default:
-		good = ownRefusal || pathNotAllowed || a.status == 400 && reason == "ambiguous_path"
-		if a.status == 200 { // of https://host/path nginx takes the path, and a line ends where it ends
-			checkInside(t, v, a.received(t).Path)
-			good = strings.Contains(v.Target, "://") || strings.Contains(v.Target, " HTTP/1.1\r\n")
-		}
-	}
-	if !good {
-		t.Errorf("%q in %s: %d %s %s, want %s", v.Target, v.Prefix, a.status, reason, a.body, v.Expect)
-	}
-}
 
 // places are what keys are restricted to below; each is a location of nginx's too.
 var places = []string{"/a", "/b", "/a/b"}
@@ -131,6 +74,10 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 	t.Logf("of %d targets %d may pass; %d came to the upstream as they were sent, the rest are names of locations; of the others %d were sent too",
 		number, len(accepted), s.arrived(), len(refused))
 }
+
+// nginxRefuses are the statuses of nginx's own refusals; 0 is a closed
+// connection, and 414 is for a line longer than its buffer.
+var nginxRefuses = []int{0, 400, 405, 414}
 
 // isNginxs tells of an answer that nginx gives before it asks: to what it
 // refuses itself, and to what it takes for a location's name without the slash.

@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// withGRPC puts the settings of docs/proxies.md into nginx's configuration, and
+// has it speak HTTP/2.
+func withGRPC(t *testing.T) func(string) string {
+	t.Helper()
+	guide, err := os.ReadFile(filepath.Join(programs.root, "docs", "proxies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := regexp.MustCompile("(?s)\n```nginx\n(.*?)```\n").FindAllSubmatch(guide, -1)
+	if len(settings) != 2 {
+		t.Fatalf("docs/proxies.md has %d pieces of nginx's configuration, want one for http and one for server", len(settings))
+	}
+	inServer := strings.Replace(string(settings[1][1]), "location /shop. {", "location ~ ^/(shop|reports) {", 1)
+	return strings.NewReplacer(
+		"    server {\n", string(settings[0][1])+"    server {\n",
+		"        location / {\n", inServer+"        location / {\n",
+		"listen 127.0.0.1:10000;", "listen 127.0.0.1:10000 http2;",
+	).Replace
+}
+
+// TestNginxPassesTheSameOverGRPC holds the settings for grpc_pass to those for
+// proxy_pass: each header that the API gets from us, or not at all.
+func TestNginxPassesTheSameOverGRPC(t *testing.T) {
+	shipped, err := os.ReadFile(filepath.Join(programs.root, "deploy", "nginx", "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := func(text, directive string) (all []string) {
+		for _, found := range regexp.MustCompile(`(?m)^ +`+directive+` +(\S+) +(\S+);$`).FindAllStringSubmatch(text, -1) {
+			if found[1] != "Connection" { // HTTP/2 has none
+				all = append(all, found[1]+" "+found[2])
+			}
+		}
+		return all
+	}
+	_, server, _ := strings.Cut(string(shipped), "auth_request_set")
+	server, _, _ = strings.Cut(server, "location ")
+	want, got := headers(server, "proxy_set_header"), headers(withGRPC(t)(string(shipped)), "grpc_set_header")
+	if len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("to a gRPC API: %q\nto another: %q", got, want)
+	}
+}
+
+// TestNginxPassesGRPCOnlyAsJudged: grpc_pass passes on the target that was sent,
+// and the API is named only if Keyward said that very one.
+func TestNginxPassesGRPCOnlyAsJudged(t *testing.T) {
+	for name, asked := range map[string]string{
+		"a key in the query":  "proxy_pass http://keyward/authz/nginx;",
+		"a 200 from nobody's": "proxy_pass http://api;",
+	} {
+		text := func(text string) string {
+			return strings.Replace(withGRPC(t)(text), "proxy_pass http://keyward/authz/nginx;", asked, 1)
+		}
+		t.Run(name, func(t *testing.T) {
+			s := newSystem(t, options{proxy: "nginx", config: routesConfig, text: text})
+			key := s.key("--name", "k")
+			s.start()
+			a := s.getHTTP2(":path: /shop.Orders/Get?api_key="+key, "content-type: application/grpc")
+			if a.header.Get("Grpc-Status") != "14" || a.header.Get("Content-Type") != "application/grpc" {
+				t.Errorf("%d %v %s", a.status, a.header, a.body)
+			}
+			for _, r := range s.received {
+				if strings.HasPrefix(r.Path, "/shop.") {
+					t.Errorf("%s came to the API", r.Path)
+				}
+			}
+		})
+	}
+}
