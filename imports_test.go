@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"usage":      {"keyward/authz", "golang.org/x/sys/"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
-	"admin":  {"keyward/authz", "github.com/prometheus/client_golang/"},
+	"admin":  {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
 	"config": {"keyward/authz", "keyward/policy", "keyward/keystore", "go.yaml.in/yaml/"},
 	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/issuer", "keyward/keystore",
 		"keyward/password", "keyward/policy", "keyward/usage", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},

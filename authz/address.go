@@ -25,7 +25,7 @@ func ClientAddress(r *Request, trustedHops int) string {
 	if comma := strings.LastIndexByte(value, ','); comma >= 0 {
 		value = value[comma+1:]
 	}
-	if value = strings.Trim(value, " \t"); value == "" || len(value) > 64 || !isPrintable(value) {
+	if value = strings.Trim(value, " \t"); value == "" || len(value) > 64 || !printable.all(value) {
 		return r.Peer
 	}
 	return value

@@ -46,7 +46,7 @@ func (r *Refusal) Error() string { return r.Reason.String() }
 // Observer is told of each decision: metrics, log, usage. It must not keep the
 // request or the decision.
 type Observer interface {
-	Observe(r *Request, d *Decision, took time.Duration)
+	Observe(r *Request, d *Decision)
 }
 
 // Config is what a Checker is made of. All parts are needed.
@@ -61,7 +61,8 @@ type Config struct {
 	TrustedHops  int // of X-Forwarded-For, see ClientAddress
 	Observers    []Observer
 	Now          func() time.Time
-	NewID        func() string // names a decision
+	Since        func(time.Time) time.Duration // time.Since, which is cheaper than to ask Now again
+	NewID        func() string                 // names a decision
 }
 
 // Checker judges requests.
@@ -72,45 +73,56 @@ type Checker struct {
 
 // NewChecker returns a Checker of the given parts.
 func NewChecker(cfg Config) (*Checker, error) {
-	if cfg.Ready == nil || cfg.Policy == nil || cfg.Verifier == nil || cfg.Identity == nil || cfg.Now == nil || cfg.NewID == nil {
+	if cfg.Ready == nil || cfg.Policy == nil || cfg.Verifier == nil || cfg.Identity == nil || cfg.Now == nil || cfg.Since == nil || cfg.NewID == nil {
 		return nil, errors.New("authz: a part is missing from the Config")
 	}
 	return &Checker{cfg, cfg.Sources.carriers()}, nil
 }
 
-// Check judges one request and lets the observers know. Nothing passes it unobserved.
-func (c *Checker) Check(ctx context.Context, r *Request) Decision {
-	return c.observed(ctx, r, c.judge)
+// Check judges one request and lets the observers know. Nothing passes it
+// unobserved. The decision is good until the request is reset.
+func (c *Checker) Check(ctx context.Context, r *Request) *Decision {
+	d := c.begin(r)
+	d.Reason = c.judge(ctx, r, d)
+	return c.observed(r, d)
 }
 
 // Authenticate judges the request's credential alone, for a caller that asks
 // what its own is worth: no route, path, scope or rate has a say. An allow has
 // the principal and nothing to set or to remove.
-func (c *Checker) Authenticate(ctx context.Context, r *Request) Decision {
-	return c.observed(ctx, r, c.authenticate)
-}
-
-func (c *Checker) observed(ctx context.Context, r *Request, judge func(context.Context, *Request, time.Time) Decision) Decision {
-	start := c.cfg.Now()
-	d := judge(ctx, r, start)
-	if !d.Allowed() {
-		d.ID = c.cfg.NewID()
-	}
-	c.observe(r, &d, c.cfg.Now().Sub(start))
-	return d
+func (c *Checker) Authenticate(ctx context.Context, r *Request) *Decision {
+	d := c.begin(r)
+	d.Reason = c.authenticate(ctx, r, d)
+	return c.observed(r, d)
 }
 
 // Refuse denies a request that could not be read whole, and lets the observers know.
-func (c *Checker) Refuse(r *Request, reason Reason, cause error) Decision {
-	d := c.deny(r, Decision{}, "read", reason, cause)
-	d.ID = c.cfg.NewID()
-	c.observe(r, &d, 0)
+func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
+	d := c.begin(r)
+	d.Reason = c.deny(r, d, "read", reason, cause)
+	return c.observed(r, d)
+}
+
+// begin is a decision that denies.
+func (c *Checker) begin(r *Request) *Decision {
+	r.decision = Decision{At: c.cfg.Now()}
+	return &r.decision
+}
+
+func (c *Checker) observed(r *Request, d *Decision) *Decision {
+	if !d.Allowed() {
+		d.ID = c.cfg.NewID()
+	}
+	d.Took = c.cfg.Since(d.At)
+	for _, o := range c.cfg.Observers {
+		o.Observe(r, d)
+	}
 	return d
 }
 
 // judge is the way a request takes. Each step denies or goes on; there is no way back up.
-func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decision) {
-	defer denyPanic(&d)
+func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Reason) {
+	defer denyPanic(d, &reason)
 	if reason, err := c.canJudge(ctx); reason != OK {
 		return c.deny(r, d, "ready", reason, err)
 	}
@@ -120,8 +132,8 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 	}
 	r.trace("path", path.Canonical())
 
-	if d.Route, d.Reason = c.cfg.Policy.Route(r, path); d.Reason != OK {
-		return c.deny(r, d, "route", d.Reason, nil)
+	if d.Route, reason = c.cfg.Policy.Route(r, path); reason != OK {
+		return c.deny(r, d, "route", reason, nil)
 	}
 	r.trace("route", d.Route.String())
 	if !c.cameSafely(r) {
@@ -143,7 +155,7 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 	case reason != OK:
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.verify(ctx, r, now)
+	p, reason, err := c.verify(ctx, r, d.At)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
@@ -154,8 +166,8 @@ func (c *Checker) judge(ctx context.Context, r *Request, now time.Time) (d Decis
 }
 
 // authenticate is judge without what depends on the place.
-func (c *Checker) authenticate(ctx context.Context, r *Request, now time.Time) (d Decision) {
-	defer denyPanic(&d)
+func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (reason Reason) {
+	defer denyPanic(d, &reason)
 	if reason, err := c.canJudge(ctx); reason != OK {
 		return c.deny(r, d, "ready", reason, err)
 	}
@@ -165,12 +177,11 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, now time.Time) (
 	if reason := c.cfg.Sources.read(r); reason != OK {
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.verify(ctx, r, now)
+	p, reason, err := c.verify(ctx, r, d.At)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
-	d.Reason = OK
-	return d
+	return OK
 }
 
 // cameSafely tells whether the request may be looked at as it came. Traefik
@@ -192,9 +203,10 @@ func (c *Checker) canJudge(ctx context.Context) (Reason, error) {
 }
 
 // denyPanic makes a denial of a panic in any step.
-func denyPanic(d *Decision) {
+func denyPanic(d *Decision, reason *Reason) {
 	if v := recover(); v != nil {
-		*d = Decision{Reason: Internal, Route: d.Route, Cause: fmt.Errorf("panic: %v", v)}
+		*d = Decision{At: d.At, Route: d.Route, Cause: fmt.Errorf("panic: %v", v)}
+		*reason = Internal
 	}
 }
 
@@ -219,8 +231,8 @@ func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Princ
 	}
 }
 
-func (c *Checker) deny(r *Request, d Decision, step string, reason Reason, cause error) Decision {
-	d.Reason, d.Cause = reason, cause
+func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, cause error) Reason {
+	d.Cause = cause
 	if r.Trace != nil {
 		outcome := reason.String()
 		if cause != nil {
@@ -228,14 +240,14 @@ func (c *Checker) deny(r *Request, d Decision, step string, reason Reason, cause
 		}
 		r.Trace(step, outcome)
 	}
-	return d
+	return reason
 }
 
-func (c *Checker) allow(r *Request, d Decision, reason Reason, p *Principal) Decision {
-	d.Reason, d.Principal = reason, p
-	c.dress(r, &d)
+func (c *Checker) allow(r *Request, d *Decision, reason Reason, p *Principal) Reason {
+	d.Principal = p
+	c.dress(r, d)
 	r.trace("allow", reason.String())
-	return d
+	return reason
 }
 
 // dress fills in what the upstream is to see and what it must not.
@@ -260,10 +272,4 @@ func (c *Checker) dress(r *Request, d *Decision) {
 // remove what it does not know beforehand must not be told to allow.
 func (c *Checker) ShowsAlias(r *Request) bool {
 	return slices.ContainsFunc(r.Headers, func(h Header) bool { return c.cfg.Identity.isAlias(h.Name) })
-}
-
-func (c *Checker) observe(r *Request, d *Decision, took time.Duration) {
-	for _, o := range c.cfg.Observers {
-		o.Observe(r, d, took)
-	}
 }

@@ -37,7 +37,7 @@ func alice() *Principal {
 
 func (w *world) Route(*Request, Path) (*Route, Reason)  { return &w.route, w.reason }
 func (w *world) Permit(*Principal, Path, *Route) Reason { return w.permit }
-func (w *world) Observe(_ *Request, d *Decision, _ time.Duration) {
+func (w *world) Observe(_ *Request, d *Decision) {
 	w.observed = append(w.observed, *d)
 }
 func (w *world) Verify(_ context.Context, c *Credential, _ time.Time) (*Principal, error) {
@@ -53,7 +53,7 @@ func (w *world) checker(t testing.TB) *Checker {
 	c, err := NewChecker(Config{
 		Ready: func() error { return w.ready }, Policy: w, Verifier: w, Identity: identity, RequireHTTPS: w.https,
 		Sources:   Sources{Bearer: true, Header: "x-api-key", Cookie: "session", Query: "key"},
-		Observers: []Observer{w}, Now: time.Now, NewID: func() string { return "id" },
+		Observers: []Observer{w}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -323,20 +323,20 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 func TestDecisionLogKeepsQuiet(t *testing.T) {
 	var text strings.Builder
 	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Client: func(*Request) string { return "peer" }}
-	log.Observe(&Request{}, &Decision{Reason: OK}, 0)
+	log.Observe(&Request{}, &Decision{Reason: OK})
 	if text.Len() != 0 {
 		t.Errorf("an allow: %s", text.String())
 	}
 	for _, target := range []string{"/a?api_key=hunter2", "/a#hunter2", "/" + strings.Repeat("a", maxLogged) + "hunter2"} {
 		text.Reset()
-		log.Observe(&Request{Method: "GET", Target: target, Headers: []Header{{"authorization", "hunter2"}}}, &Decision{}, 0)
+		log.Observe(&Request{Method: "GET", Target: target, Headers: []Header{{"authorization", "hunter2"}}}, &Decision{})
 		if line := text.String(); !strings.Contains(line, `"path":"/a`) || strings.Contains(line, "hunter2") {
 			t.Errorf("%.20s: %s", target, line)
 		}
 	}
 	log.Allowed = true
 	text.Reset()
-	log.Observe(&Request{}, &Decision{Reason: OK}, 0)
+	log.Observe(&Request{}, &Decision{Reason: OK})
 	if text.Len() == 0 {
 		t.Error("an allow is not logged though it was asked for")
 	}

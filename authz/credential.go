@@ -46,7 +46,7 @@ func parseAuthorization(value string) (Credential, Reason) {
 		return Credential{}, MalformedCredential
 	}
 	rest := strings.TrimLeft(value[len(scheme):], " ")
-	if len(rest) > maxCredential || !isPrintable(rest) {
+	if len(rest) > maxCredential || !printable.all(rest) {
 		return Credential{}, MalformedCredential
 	}
 	switch {
@@ -70,13 +70,14 @@ func (r *Request) ShowedPassword() bool {
 }
 
 func parseBearer(token string) (Credential, Reason) {
-	if strings.ContainsAny(token, " ,;") {
+	switch {
+	case isToken68(token):
+		return Credential{Kind: Bearer, Secret: NewSecret(token)}, OK
+	case strings.ContainsAny(token, " ,;"):
 		return Credential{}, AmbiguousCredential
-	}
-	if !isToken68(token) {
+	default:
 		return Credential{}, MalformedCredential
 	}
-	return Credential{Kind: Bearer, Secret: NewSecret(token)}, OK
 }
 
 func parseBasic(token string) (Credential, Reason) {
@@ -104,46 +105,34 @@ func parseKey(value string) (Credential, Reason) {
 	switch {
 	case value == "":
 		return Credential{}, NoCredential
-	case len(value) > maxCredential || !isPrintable(value):
+	case len(value) > maxCredential || !printable.all(value):
 		return Credential{}, MalformedCredential
+	case isToken68(value):
+		return Credential{Kind: BareKey, Secret: NewSecret(value)}, OK
 	case strings.ContainsAny(value, ",;"):
 		return Credential{}, AmbiguousCredential
-	case strings.Contains(value, " ") || !isToken68(value):
-		return Credential{}, MalformedCredential
 	default:
-		return Credential{Kind: BareKey, Secret: NewSecret(value)}, OK
+		return Credential{}, MalformedCredential
 	}
 }
 
 // isToken68 holds s to the token68 rule of RFC 9110 section 11.2.
 func isToken68(s string) bool {
-	body := strings.TrimRight(s, "=")
-	for i := range len(body) {
-		if c := body[i]; !isAlphanumeric(c) && c != '-' && c != '.' && c != '_' && c != '~' && c != '+' && c != '/' {
-			return false
-		}
+	end := len(s)
+	for end > 0 && s[end-1] == '=' {
+		end--
 	}
-	return body != ""
+	return end > 0 && token68.all(s[:end])
 }
 
 // isToken holds s to the token rule of RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !isAlphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+		if c := s[i]; !alphanumeric.is(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
 			return false
 		}
 	}
 	return s != ""
-}
-
-// isPrintable tells whether s is of visible ASCII and spaces.
-func isPrintable(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }
 
 // IsPlainText tells whether s is UTF-8 without control characters (RFC 7617

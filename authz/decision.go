@@ -1,5 +1,7 @@
 package authz
 
+import "time"
+
 // Decision is the core's answer. The zero Decision denies. Its slices belong
 // to the Request and are good until that is reset.
 type Decision struct {
@@ -13,6 +15,9 @@ type Decision struct {
 	Set         []Header
 	Remove      []string
 	RemoveQuery string // query parameter to remove; "" is none
+
+	At   time.Time     // when it was asked for
+	Took time.Duration // from then until it was made, without the transport
 
 	// ID names this decision in the log and, on a denial, in the answer.
 	ID string

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Field is a fact about a principal that an identity header can carry.
@@ -92,7 +93,7 @@ func (id *Identity) apply(p *Principal, r *Request) {
 
 // isAlias tells of a name, in lower case, that an upstream could take for one of ours.
 func (id *Identity) isAlias(name string) bool {
-	return strings.IndexFunc(name, isFolded) >= 0 && id.protected[collapse(name)]
+	return folded.any(name) && id.protected[collapse(name)]
 }
 
 // collapse maps names that an upstream may not tell apart to one: CGI and its
@@ -103,7 +104,7 @@ func collapse(name string) string {
 		switch {
 		case 'A' <= c && c <= 'Z':
 			return c + 'a' - 'A'
-		case isFolded(c):
+		case c >= utf8.RuneSelf || folded.is(byte(c)):
 			return '-'
 		default:
 			return c
@@ -113,11 +114,8 @@ func collapse(name string) string {
 
 // IsPlainName tells whether a header name, in any case, is the only one that collapses to it.
 func IsPlainName(name string) bool {
-	return name != "" && strings.IndexFunc(strings.ToLower(name), isFolded) < 0
+	return name != "" && !folded.any(strings.ToLower(name))
 }
-
-// isFolded tells whether collapse takes the character of a name in lower case for a hyphen.
-func isFolded(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' }
 
 // field returns the fact as a header value, "" where there is none.
 func (p *Principal) field(f Field) string {
@@ -150,16 +148,12 @@ func (p *Principal) field(f Field) string {
 // joins values, and the percent sign, so that an upstream can decode it. A raw
 // control byte would make Envoy answer 500 and others split the header.
 func headerValue(s string) string {
-	clean := true
-	for i := range len(s) {
-		clean = clean && isHeaderSafe(s[i])
-	}
-	if clean {
+	if headerSafe.all(s) {
 		return s
 	}
 	var b strings.Builder
 	for i := range len(s) {
-		if isHeaderSafe(s[i]) {
+		if headerSafe.is(s[i]) {
 			b.WriteByte(s[i])
 		} else {
 			fmt.Fprintf(&b, "%%%02X", s[i])
@@ -167,5 +161,3 @@ func headerValue(s string) string {
 	}
 	return b.String()
 }
-
-func isHeaderSafe(c byte) bool { return c > 0x20 && c < 0x7f && c != ',' && c != '%' }

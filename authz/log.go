@@ -3,7 +3,6 @@ package authz
 import (
 	"context"
 	"log/slog"
-	"time"
 )
 
 // DecisionLog writes one line a decision. It implements Observer.
@@ -20,7 +19,7 @@ const maxLogged = 512
 
 // Observe implements Observer. The line holds no header and no query, since
 // either may hold a credential.
-func (l *DecisionLog) Observe(r *Request, d *Decision, took time.Duration) {
+func (l *DecisionLog) Observe(r *Request, d *Decision) {
 	if d.Allowed() && !l.Allowed {
 		return
 	}
@@ -33,12 +32,12 @@ func (l *DecisionLog) Observe(r *Request, d *Decision, took time.Duration) {
 		slog.String("decision", d.Outcome()),
 		slog.String("reason", d.Reason.String()),
 		slog.Int("status", d.Status()),
-		slog.String("transport", string(r.Transport)),
+		slog.String("transport", r.Transport.String()),
 		slog.String("method", clip(r.Method)),
 		slog.String("host", clip(r.Host)),
 		slog.String("path", clip(r.PathAsSent())),
 		slog.String("client", l.Client(r)),
-		slog.Int64("duration_us", took.Microseconds()),
+		slog.Int64("duration_us", d.Took.Microseconds()),
 	)
 	attrs = appendKnown(attrs, "id", d.ID)
 	attrs = appendKnown(attrs, "request_id", clip(r.RequestID))

@@ -43,10 +43,8 @@ type Path struct {
 // 3.2.1), or refuses it: what two programs could read differently is no path,
 // whatever it would resolve to. Nothing is normalised.
 func ParsePath(target string, rules PathRules) (Path, error) {
-	for i := range len(target) {
-		if c := target[i]; c <= 0x20 || c == '#' || c == 0x7f {
-			return Path{}, pathError("control byte, space or # in the target")
-		}
+	if targetBad.any(target) {
+		return Path{}, pathError("control byte, space or # in the target")
 	}
 	sent, _, _ := strings.Cut(target, "?")
 	if sent == "" || sent[0] != '/' {
@@ -54,6 +52,9 @@ func ParsePath(target string, rules PathRules) (Path, error) {
 	}
 	if len(sent) > maxPathBytes {
 		return Path{}, pathError("longer than 8192 bytes")
+	}
+	if rules == (PathRules{}) && isPlainPath(sent) {
+		return Path{sent: sent, canonical: sent, plain: sent}, nil
 	}
 	encoded, err := scanPath(sent, rules)
 	if err != nil {
@@ -67,6 +68,22 @@ func ParsePath(target string, rules PathRules) (Path, error) {
 		return p.readAsServersDo(rules)
 	}
 	return p, nil
+}
+
+// isPlainPath tells in one look of most paths that no rule has anything to
+// say about them. It may be wrong about what it does not take for plain.
+func isPlainPath(path string) bool {
+	segments := 0
+	for i := range len(path) {
+		if pathPlain.is(path[i]) {
+			continue
+		}
+		if path[i] != '/' || i > 0 && path[i-1] == '/' { // an empty segment is for scanSegments to judge
+			return false
+		}
+		segments++
+	}
+	return segments <= maxPathSegments
 }
 
 // String is the path as it was sent, without the query.
@@ -155,7 +172,7 @@ func judgeEscaped(c byte, rules PathRules) error {
 		return allowIf(rules.Semicolon, "encoded semicolon")
 	case c == '\\' || c == '?' || c == '#':
 		return pathError("encoded path character")
-	case c == '.' || c == '-' || c == '_' || isAlphanumeric(c):
+	case c == '.' || c == '-' || c == '_' || alphanumeric.is(c):
 		return allowIf(rules.EncodedUnreserved, "encoded unreserved character")
 	default:
 		return nil
@@ -310,10 +327,6 @@ func unhex(c byte) (byte, bool) {
 	}
 }
 
-func isAlphanumeric(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
-
 func isUnreserved(c byte) bool {
-	return isAlphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~'
+	return alphanumeric.is(c) || c == '-' || c == '.' || c == '_' || c == '~'
 }

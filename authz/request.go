@@ -3,16 +3,23 @@ package authz
 import "strings"
 
 // Transport is the way a request came to be asked about; a metric label.
-type Transport string
+type Transport uint8
 
 // The transports.
 const (
-	TransportGRPC      Transport = "grpc"       // Envoy
-	TransportNginx     Transport = "nginx"      // nginx and HAProxy
-	TransportForward   Transport = "forward"    // Caddy and Traefik
-	TransportEnvoyHTTP Transport = "envoy_http" // Envoy, over HTTP
-	TransportVerify    Transport = "verify"     // the caller itself asks what its credential is worth
+	TransportGRPC      Transport = iota // Envoy
+	TransportNginx                      // nginx and HAProxy
+	TransportForward                    // Caddy and Traefik
+	TransportEnvoyHTTP                  // Envoy, over HTTP
+	TransportVerify                     // the caller itself asks what its credential is worth
+
+	TransportCount
 )
+
+// String is the transport's name in metrics and logs.
+func (t Transport) String() string {
+	return [TransportCount]string{"grpc", "nginx", "forward", "envoy_http", "verify"}[t]
+}
 
 // Header is one header line. Names are in lower case.
 type Header struct{ Name, Value string }
@@ -45,6 +52,7 @@ type Request struct {
 	Trace func(step, outcome string)
 
 	credential Credential
+	decision   Decision
 	set        []Header
 	remove     []string
 }

@@ -92,7 +92,7 @@ func cookieValue(pair, name string) (string, bool) {
 }
 
 func parseCookie(value string) (Credential, Reason) {
-	if len(value) > maxCredential || !isPrintable(value) {
+	if len(value) > maxCredential || !printable.all(value) {
 		return Credential{}, MalformedCredential
 	}
 	return parseBearer(value)
@@ -103,14 +103,16 @@ func parseCookie(value string) (Credential, Reason) {
 // semicolon, could not be removed by the proxy: such a request is refused.
 func (s *Sources) readQuery(query string, found *candidates) {
 	reserved := 0
-	for pair := range strings.SplitSeq(query, "&") {
+	for more := true; more; {
+		var pair string
+		pair, query, more = strings.Cut(query, "&")
 		name, value, _ := strings.Cut(pair, "=")
 		switch {
 		case s.Query != "" && name == s.Query && !strings.Contains(value, ";"):
 			found.add(value, parseKey)
 		case s.isReserved(name) && !strings.Contains(value, ";"):
 			reserved++
-		case strings.ContainsAny(pair, "%+;"):
+		case disguise.any(pair):
 			s.readDisguised(pair, found, &reserved)
 		}
 	}

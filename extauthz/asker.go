@@ -42,7 +42,7 @@ var (
 func (c *Core) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as *asker) {
 	trusted := c.fill(r, hr)
 	r.Transport, r.FixedTarget = as.transport, as.fixedTarget
-	var d authz.Decision
+	var d *authz.Decision
 	if err := as.read(r); !trusted {
 		d = c.Checker.Refuse(r, authz.RouteDenied, errUntrusted)
 	} else if err != nil {
@@ -53,12 +53,12 @@ func (c *Core) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as
 		d = c.Checker.Check(hr.Context(), r)
 	}
 	if d.Allowed() {
-		c.allow(w, r, &d, as)
+		c.allow(w, r, d, as)
 		return
 	}
-	denial := c.Denials.of(r, &d)
+	denial := c.Denials.of(r, d)
 	if as.relays {
-		denial = c.Denials.relayed(denial, &d)
+		denial = c.Denials.relayed(denial, d)
 	}
 	denial.write(w)
 }

@@ -35,7 +35,7 @@ func askable(t testing.TB, p *place) *Core {
 		Ready: func() error { return nil }, Policy: p, Identity: identity,
 		Verifier: &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
 		Sources:  authz.Sources{Bearer: true, Header: "x-api-key", Cookie: "token", Query: "key"},
-		Now:      time.Now, NewID: func() string { return "id" },
+		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,14 +69,14 @@ func TestAskers(t *testing.T) {
 		status           int
 		want             authz.Request
 	}{
-		{"nginx", "/authz/nginx", proxy, original, 200, authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: "nginx"}},
+		{"nginx", "/authz/nginx", proxy, original, 200, authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: authz.TransportNginx}},
 		{"nginx, a client's other headers", "/authz/nginx", proxy, append(original, forwarded...), 200,
-			authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: "nginx"}},
-		{"nginx, a query of its own", "/authz/nginx?x", proxy, original, 200, authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: "nginx"}},
+			authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: authz.TransportNginx}},
+		{"nginx, a query of its own", "/authz/nginx?x", proxy, original, 200, authz.Request{Method: "DELETE", Target: "/n//a?q=1", Host: "proxy.internal", Transport: authz.TransportNginx}},
 		{"Caddy", "/authz/forward", proxy, append(forwarded, original...), 200,
-			authz.Request{Method: "PUT", Target: "/f?q=2", Host: "f.example.com", Transport: "forward"}},
+			authz.Request{Method: "PUT", Target: "/f?q=2", Host: "f.example.com", Transport: authz.TransportForward}},
 		{"Envoy", "/authz/envoy/e//%61?q=3", proxy, append(forwarded, original...), 200,
-			authz.Request{Method: "GET", Target: "/e//%61?q=3", Host: "proxy.internal", Transport: "envoy_http"}},
+			authz.Request{Method: "GET", Target: "/e//%61?q=3", Host: "proxy.internal", Transport: authz.TransportEnvoyHTTP}},
 		{"not trusted", "/authz/nginx", "127.0.0.2:1", original, 403, authz.Request{}},
 		{"not trusted", "/authz/forward", "10.0.0.1:1", forwarded, 403, authz.Request{}},
 		{"not trusted", "/authz/envoy/", "[::1]:1", nil, 403, authz.Request{}},
@@ -119,7 +119,7 @@ func permissive(t *testing.T, core *Core, p *place) *Core {
 	}
 	core.Checker, err = authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity, Verifier: &stranger{},
-		Paths: authz.PathRules{EncodedUnreserved: true, EmptySegment: true}, Now: time.Now, NewID: func() string { return "id" },
+		Paths: authz.PathRules{EncodedUnreserved: true, EmptySegment: true}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -224,7 +224,7 @@ func TestUnreadableMessageIsDenied(t *testing.T) {
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: nobody{}, Verifier: nobody{}, Identity: &authz.Identity{},
 		Observers: []authz.Observer{observerFunc(func(d *authz.Decision) { observed = append(observed, d.Reason) })},
-		Now:       time.Now, NewID: func() string { return "id" },
+		Now:       time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func TestUnreadableMessageIsDenied(t *testing.T) {
 
 type observerFunc func(*authz.Decision)
 
-func (f observerFunc) Observe(_ *authz.Request, d *authz.Decision, _ time.Duration) { f(d) }
+func (f observerFunc) Observe(_ *authz.Request, d *authz.Decision) { f(d) }
 
 // nobody is a part that must not be asked.
 type nobody struct {

@@ -74,14 +74,14 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		g.calls.Put(c)
 	}()
 	c.request.Transport = authz.TransportGRPC
-	var d authz.Decision
+	var d *authz.Decision
 	if err := decode(c); err != nil {
 		d = core.Checker.Refuse(&c.request, authz.Internal, err)
 	} else {
 		preferEnvoysWord(&c.request)
 		d = core.Checker.Check(ctx, &c.request)
 	}
-	return core.Denials.checkResponse(&c.request, &d), nil
+	return core.Denials.checkResponse(&c.request, d), nil
 }
 
 // preferEnvoysWord takes scheme and request id from the headers that Envoy

@@ -1,7 +1,6 @@
 package extauthz
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -65,11 +64,11 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 // fill takes over what every kind of asker tells in the same way, and returns
 // whether the peer is one whose word counts.
 func (c *Core) fill(r *authz.Request, hr *http.Request) (trusted bool) {
-	r.Method, r.Scheme, r.Host, r.Target, r.Peer = hr.Method, "http", hr.Host, hr.RequestURI, hostOf(hr.RemoteAddr)
+	r.Method, r.Scheme, r.Host, r.Target = hr.Method, "http", hr.Host, hr.RequestURI
 	if hr.TLS != nil {
 		r.Scheme = "https"
 	}
-	trusted = c.Trusted.trust(hr.RemoteAddr)
+	r.Peer, trusted = c.Trusted.peer(hr.RemoteAddr)
 	for name, values := range hr.Header {
 		lower := lowerName(name)
 		if !trusted && isProxysWord(lower) {
@@ -138,7 +137,13 @@ func lowerName(name string) string {
 func seenByProxy(r *authz.Request) {
 	value, _ := r.Header("x-forwarded-for")
 	last := value[strings.LastIndexByte(value, ',')+1:]
-	if address, err := netip.ParseAddr(strings.Trim(last, " \t")); err == nil {
+	last = strings.Trim(last, " \t")
+	address, err := netip.ParseAddr(last)
+	switch {
+	case err != nil:
+	case address.Is4(): // has one spelling only
+		r.Peer = last
+	default:
 		r.Peer = address.String()
 	}
 }
@@ -147,30 +152,26 @@ func seenByProxy(r *authz.Request) {
 // loopback addresses and unix sockets.
 type TrustedProxies []netip.Prefix
 
-// trust tells whether the peer, as net/http names it, is one of them. A unix
-// socket's peer has no address: whoever may open the socket was let in by the file system.
-func (t TrustedProxies) trust(remote string) bool {
+// peer is the address in what net/http names a peer by, without the port, and
+// whether it is one of them. A unix socket's peer has no address: whoever may
+// open the socket was let in by the file system.
+func (t TrustedProxies) peer(remote string) (host string, trusted bool) {
+	if strings.IndexByte(remote, ':') < 0 {
+		return "", true
+	}
 	address, err := netip.ParseAddrPort(remote)
 	if err != nil {
-		return !strings.Contains(remote, ":")
+		return "", false
 	}
+	host = strings.Trim(remote[:strings.LastIndexByte(remote, ':')], "[]")
 	ip := address.Addr().Unmap()
 	if len(t) == 0 {
-		return ip.IsLoopback()
+		return host, ip.IsLoopback()
 	}
 	for _, network := range t {
 		if network.Contains(ip) {
-			return true
+			return host, true
 		}
 	}
-	return false
-}
-
-// hostOf is the address without its port, "" for a unix socket.
-func hostOf(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return ""
-	}
-	return host
+	return host, false
 }

@@ -44,7 +44,7 @@ func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *C
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: nowhere{}, Verifier: v, Identity: identity, RequireHTTPS: https,
 		Sources: authz.Sources{Bearer: true, Cookie: "token"}, TrustedHops: 1,
-		Now: time.Now, NewID: func() string { return "id" },
+		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)

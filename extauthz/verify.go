@@ -26,7 +26,7 @@ func (c *Core) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request)
 	defer cancel()
 	d := c.Checker.Authenticate(ctx, r)
 	if !d.Allowed() {
-		c.Denials.of(r, &d).write(w)
+		c.Denials.of(r, d).write(w)
 		return
 	}
 	var expires *string

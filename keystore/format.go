@@ -3,7 +3,6 @@ package keystore
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"strings"
 
@@ -44,7 +43,7 @@ func ValidPrefix(prefix string) error {
 		return errPrefix
 	}
 	for i := range len(prefix) {
-		if c := prefix[i]; !isBase62(c) && c != '_' && c != '-' {
+		if c := prefix[i]; !inBase62[c] && c != '_' && c != '-' {
 			return errPrefix
 		}
 	}
@@ -103,7 +102,7 @@ func WellFormed(key, prefix string) bool {
 		return false
 	}
 	for i := len(prefix); i < len(key); i++ {
-		if !isBase62(key[i]) {
+		if !inBase62[key[i]] {
 			return false
 		}
 	}
@@ -152,11 +151,7 @@ func formatOf(key, prefix string) Format {
 
 // checksum is the CRC-32 (IEEE) of text in base 62, padded with '0'.
 func checksum(text string) [checksumLen]byte {
-	crc := ^uint32(0)
-	for i := range len(text) {
-		crc = crc32.IEEETable[byte(crc)^text[i]] ^ (crc >> 8)
-	}
-	crc = ^crc
+	crc := crc32IEEE(text)
 	var out [checksumLen]byte
 	for i := range out {
 		out[len(out)-1-i] = base62[crc%62]
@@ -165,6 +160,10 @@ func checksum(text string) [checksumLen]byte {
 	return out
 }
 
-func isBase62(c byte) bool {
-	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
-}
+// inBase62 has the characters of base62.
+var inBase62 = func() (table [256]bool) {
+	for _, c := range []byte(base62) {
+		table[c] = true
+	}
+	return table
+}()

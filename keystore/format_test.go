@@ -196,3 +196,13 @@ func FuzzWellFormed(f *testing.F) {
 		}
 	})
 }
+
+func TestCRC32(t *testing.T) {
+	for n := range 100 {
+		text := make([]byte, n)
+		_, _ = rand.Read(text)
+		if got, want := crc32IEEE(string(text)), crc32.ChecksumIEEE(text); got != want {
+			t.Errorf("%x: %08x, want %08x", text, got, want)
+		}
+	}
+}

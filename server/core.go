@@ -1,10 +1,10 @@
 package server
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"keyward/authz"
@@ -73,7 +73,8 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 		TrustedHops:  cfg.ClientAddress.TrustedHops,
 		Observers:    observers,
 		Now:          time.Now,
-		NewID:        rand.Text,
+		Since:        time.Since,
+		NewID:        newDecisionID,
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.forgetBut(old))
@@ -88,4 +89,19 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 		Carriers: cfg.Carriers(),
 	}
 	return c, nil
+}
+
+// newDecisionID names a decision, as crypto/rand.Text would: 26 characters of
+// base 32, which nobody has to be kept from guessing. The generator is the
+// runtime's ChaCha8; asking the system each time would be a tenth of a denial's cost.
+func newDecisionID() string {
+	const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	var id [26]byte
+	for i := 0; i < len(id); {
+		for bits, n := rand.Uint64(), 0; n < 12 && i < len(id); i, n = i+1, n+1 {
+			id[i] = base32[bits&31]
+			bits >>= 5
+		}
+	}
+	return string(id[:])
 }

@@ -64,7 +64,7 @@ type keyRules struct {
 }
 
 func (c *Core) apiKeys(r *remembered) error {
-	principals, err := newCache[verifier.KnownKey](r, "key", c.cfg.Cache.TTL)
+	principals, err := newCache[*verifier.KnownKey](r, "key", c.cfg.Cache.TTL)
 	if err != nil {
 		return err
 	}

@@ -98,8 +98,7 @@ func New(opts Options) (*Server, error) {
 
 func (s *Server) registerMetrics() error {
 	var err error
-	if s.metrics, err = admin.NewMetrics(s.registry, authz.TransportGRPC,
-		authz.TransportNginx, authz.TransportForward, authz.TransportEnvoyHTTP, authz.TransportVerify); err != nil {
+	if s.metrics, err = admin.NewMetrics(s.registry); err != nil {
 		return err
 	}
 	if err := s.registerFileMetrics(); err != nil {

@@ -23,7 +23,7 @@ func BenchmarkObserve(b *testing.B) {
 			r := authz.Request{Method: "GET", Target: "/posts/12345/comments?page=2", Peer: "192.0.2.1"}
 			for range kept {
 				for _, p := range principals {
-					tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: p}, 0)
+					tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: p, At: time.Now()})
 				}
 			}
 			var callers atomic.Uint64
@@ -33,8 +33,8 @@ func BenchmarkObserve(b *testing.B) {
 				next := callers.Add(1) * 7919
 				for pb.Next() {
 					next++
-					d := authz.Decision{Reason: authz.OK, Principal: principals[next%uint64(keys)]}
-					tracker.Observe(&r, &d, 0)
+					d := authz.Decision{Reason: authz.OK, Principal: principals[next%uint64(keys)], At: time.Now()}
+					tracker.Observe(&r, &d)
 				}
 			})
 			b.StopTimer() // closing writes all that down

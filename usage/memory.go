@@ -154,85 +154,62 @@ func (s *shard) get(dst []byte, id string) []byte {
 	return dst
 }
 
-// sighting is what an entry notes of a decision.
+// sighting is what is noted of a decision.
 type sighting struct {
-	at                    int64
+	at                    int64 // microseconds since 1970
 	reason                authz.Reason
 	status                int
-	method, path, address string // path: clipped
+	method, path, address string
 }
 
 // entry is what was observed of one key. Its buffers are used over and over.
 type entry struct {
 	links
 	id          string
-	total       uint64
-	counts      []uint64 // by reason
 	first, last int64
-	address     []byte
-	marks       []mark // the newest is marks[(total-1)%kept]
-	moved       int64  // when it last came to the front of fresh
-	round       int    // in which it was last emptied
-}
-
-// mark is an outcome: method and path in one buffer.
-type mark struct {
-	at     int64
-	text   []byte
-	method uint8 // bytes of text
-	reason authz.Reason
-	status uint16
+	moved       int64 // when it last came to the front of fresh
+	outcomes
+	allowed uint64   // with authz.OK, by far the most
+	others  []uint64 // by reason
+	round   int      // in which it was last emptied
 }
 
 func (e *entry) note(seen *sighting) {
-	if int(seen.reason) >= len(e.counts) {
-		e.counts = append(e.counts, make([]uint64, int(seen.reason)+1-len(e.counts))...)
+	if seen.reason == authz.OK {
+		e.allowed++
+	} else {
+		if int(seen.reason) >= len(e.others) {
+			e.others = append(e.others, make([]uint64, int(seen.reason)+1-len(e.others))...)
+		}
+		e.others[seen.reason]++
 	}
-	e.counts[seen.reason]++
 	if e.total == 0 {
 		e.first, e.last = seen.at, seen.at
 	}
 	e.first, e.last = min(e.first, seen.at), max(e.last, seen.at)
-	e.address = append(e.address[:0], clip(seen.address, maxAddress)...)
-	if len(e.marks) < kept && e.total == uint64(len(e.marks)) {
-		e.grow()
-	}
-	m := &e.marks[e.total%kept]
-	method := clip(seen.method, maxMethod)
-	m.at, m.reason, m.status, m.method = seen.at, seen.reason, uint16(seen.status), uint8(len(method))
-	m.text = append(append(m.text[:0], method...), seen.path...)
-	e.total++
-}
-
-// grow makes room for another mark, and for no more than are kept.
-func (e *entry) grow() {
-	if n := len(e.marks); n == cap(e.marks) {
-		bigger := make([]mark, n, min(max(2*n, 2), kept))
-		copy(bigger, e.marks)
-		e.marks = bigger
-	}
-	e.marks = e.marks[:len(e.marks)+1]
+	e.add(seen)
 }
 
 // empty makes the entry that of a key never used. Its buffers stay.
 func (e *entry) empty() {
-	clear(e.counts)
-	e.total, e.first, e.last, e.address = 0, 0, 0, e.address[:0]
+	clear(e.others)
+	e.total, e.allowed, e.first, e.last = 0, 0, 0, 0
 }
 
 func (e *entry) appendLine(dst []byte) []byte {
-	t := tally{first: e.first, last: e.last, address: string(e.address)}
-	for reason, n := range e.counts {
+	t := tally{first: e.first, last: e.last}
+	if e.allowed > 0 {
+		t.results = append(t.results, count{authz.OK.String(), e.allowed})
+	}
+	for reason, n := range e.others {
 		if n > 0 {
 			t.results = append(t.results, count{authz.Reason(reason).String(), n})
 		}
 	}
-	for i := e.total - min(e.total, kept); i < e.total; i++ {
-		m := &e.marks[i%kept]
-		t.outcomes = append(t.outcomes, outcome{
-			m.at, string(m.text[:m.method]), string(m.text[m.method:]), int(m.status), m.reason.String(),
-		})
-	}
+	e.each(func(seen *sighting) {
+		t.address = seen.address
+		t.outcomes = append(t.outcomes, outcome{seen.at, seen.method, seen.path, seen.status, seen.reason.String()})
+	})
 	return appendLine(dst, e.id, &t)
 }
 

@@ -89,14 +89,14 @@ func newTracker(cfg Config) *Tracker {
 
 // Observe implements authz.Observer: it notes the decision, if a key was known
 // by then. It does not wait for the disk.
-func (t *Tracker) Observe(r *authz.Request, d *authz.Decision, _ time.Duration) {
+func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	if d.Principal == nil || d.Principal.KeyID == "" {
 		return
 	}
 	id := d.Principal.KeyID
 	seen := sighting{
-		at: t.cfg.Now().UnixMicro(), reason: d.Reason, status: d.Status(),
-		method: r.Method, path: clip(r.PathAsSent(), maxPath), address: t.cfg.Client(r),
+		at: d.At.UnixMicro(), reason: d.Reason, status: d.Status(),
+		method: r.Method, path: r.PathAsSent(), address: t.cfg.Client(r),
 	}
 	if t.memory.shardOf(id).observe(id, &seen) {
 		select {

@@ -46,8 +46,8 @@ func start(t *testing.T, cfg Config) *Tracker {
 
 func use(t *Tracker, id, target string, reason authz.Reason) {
 	r := authz.Request{Method: "GET", Target: target, Peer: "192.0.2.1"}
-	d := authz.Decision{Reason: reason, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: id}}
-	t.Observe(&r, &d, time.Microsecond)
+	d := authz.Decision{Reason: reason, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: id}, At: t.cfg.Now()}
+	t.Observe(&r, &d)
 }
 
 func get(t *testing.T, tracker *Tracker, id string) Usage {
@@ -108,7 +108,7 @@ func TestAccount(t *testing.T) {
 func TestOnlyKeysAreCounted(t *testing.T) {
 	tracker := quiet("", nil)
 	for _, p := range []*authz.Principal{nil, {}, {Method: authz.MethodJWT, User: "bob"}, {Method: authz.MethodAnonymous}} {
-		tracker.Observe(&authz.Request{Target: "/"}, &authz.Decision{Reason: authz.OK, Principal: p}, 0)
+		tracker.Observe(&authz.Request{Target: "/"}, &authz.Decision{Reason: authz.OK, Principal: p, At: tracker.cfg.Now()})
 	}
 	for i := range tracker.memory.shards {
 		if n := len(tracker.memory.shards[i].entries); n != 0 {
@@ -132,9 +132,9 @@ func TestNothingSecretIsKept(t *testing.T) {
 		}
 		d := authz.Decision{
 			Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: unsafe.String(&id[0], len(id)), KeyName: "kw_secret", User: "kw_secret"},
-			Cause: errors.New("kw_secret"), ID: "kw_secret",
+			Cause: errors.New("kw_secret"), ID: "kw_secret", At: tracker.cfg.Now(),
 		}
-		tracker.Observe(&r, &d, 0)
+		tracker.Observe(&r, &d)
 		copy(message, bytes.Repeat([]byte("kw_secret"), 50))
 		copy(id, "k_s")
 	}
@@ -158,8 +158,8 @@ func TestOddTexts(t *testing.T) {
 		cfg.Client = func(*authz.Request) string { return strings.Repeat("9", 100) + "\xff" }
 	})
 	r := authz.Request{Method: strings.Repeat("M", 100), Target: "/\xff\"\\\n<é>" + strings.Repeat("é", 300)}
-	d := authz.Decision{Reason: authz.Reason(200), Principal: &authz.Principal{KeyID: "k_\"é\n"}}
-	tracker.Observe(&r, &d, 0)
+	d := authz.Decision{Reason: authz.Reason(200), Principal: &authz.Principal{KeyID: "k_\"é\n"}, At: tracker.cfg.Now()}
+	tracker.Observe(&r, &d)
 	flush(t, tracker)
 	text, err := os.ReadFile(file)
 	if err != nil || strings.Count(string(text), "\n") != 2 {

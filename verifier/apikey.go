@@ -48,7 +48,7 @@ type APIKeyConfig struct {
 	MaxAge time.Duration
 
 	// Principals holds known keys, Unknown digests that no key has.
-	Principals *cache.Cache[KnownKey]
+	Principals *cache.Cache[*KnownKey]
 	Unknown    *cache.Cache[uint64]
 }
 
@@ -115,6 +115,15 @@ func (a *APIKey) verify(ctx context.Context, key string, wellFormed bool, now ti
 		return nil, errInvalidToken
 	}
 	digest := a.cfg.Hasher.Digest(key)
+	if known, ok := a.cached(&digest, now); ok && !known.ended(now) {
+		return known.principal, nil
+	}
+	return a.lookUp(ctx, digest, now)
+}
+
+// lookUp verifies a key that is not in the cache, or has ended there. The
+// digest is a copy, since it will outlive the call.
+func (a *APIKey) lookUp(ctx context.Context, digest keystore.Digest, now time.Time) (*authz.Principal, error) {
 	known, err := a.known(ctx, &digest, now)
 	if err == nil && known.ended(now) {
 		// The store knows why: an expired key, or one whose grace is over.
@@ -148,25 +157,28 @@ func (a *APIKey) looks(key string) (prefixed, wellFormed bool) {
 	return prefixed, keystore.IsHex(key) || keystore.WellFormed(key, "")
 }
 
-// known returns the key of that digest from the cache, where it still holds, or else from the store.
-func (a *APIKey) known(ctx context.Context, digest *keystore.Digest, now time.Time) (KnownKey, error) {
+// cached returns the key of that digest from the cache, where it still holds.
+func (a *APIKey) cached(digest *keystore.Digest, now time.Time) (*KnownKey, bool) {
+	known, ok := a.cfg.Principals.Get((*cache.Key)(digest), now)
+	return known, ok && a.holds(known)
+}
+
+// known returns the key of that digest from the store.
+func (a *APIKey) known(ctx context.Context, digest *keystore.Digest, now time.Time) (*KnownKey, error) {
 	id := (*cache.Key)(digest)
-	if known, ok := a.cfg.Principals.Get(id, now); ok && a.holds(&known) {
-		return known, nil
-	}
 	// The number is read before the store is asked: a key made in between counts as a change.
 	changes := a.cfg.Keys.Changes()
 	if seen, ok := a.cfg.Unknown.Get(id, now); ok && seen == changes {
-		return KnownKey{}, errUnknownKey
+		return nil, errUnknownKey
 	}
-	known, err := a.cfg.Principals.Compute(ctx, id, now, func() (KnownKey, error) {
+	known, err := a.cfg.Principals.Compute(ctx, id, now, func() (*KnownKey, error) {
 		known, err := a.load(digest, now)
 		if err == errUnknownKey {
 			a.cfg.Unknown.Put(id, changes, now)
 		}
 		return known, err
 	})
-	if err == nil && !a.holds(&known) {
+	if err == nil && !a.holds(known) {
 		// It was revoked or changed while we waited for somebody else's look-up.
 		known, err = a.load(digest, now)
 	}
@@ -178,36 +190,36 @@ func (a *APIKey) holds(k *KnownKey) bool {
 }
 
 // load makes a principal of what the stores say now.
-func (a *APIKey) load(digest *keystore.Digest, now time.Time) (KnownKey, error) {
+func (a *APIKey) load(digest *keystore.Digest, now time.Time) (*KnownKey, error) {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keystore.ErrUnknown) {
-		return KnownKey{}, errUnknownKey
+		return nil, errUnknownKey
 	}
 	if err != nil {
-		return KnownKey{}, fmt.Errorf("looking up a key: %w", err)
+		return nil, fmt.Errorf("looking up a key: %w", err)
 	}
 	p := &authz.Principal{
 		Method: authz.MethodAPIKey, User: key.User, KeyID: key.ID, KeyName: key.Name, Project: key.Project,
 		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: key.EndsAt,
 	}
 	if key.State != keystore.Active {
-		return KnownKey{}, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
+		return nil, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
 	}
 	if a.cfg.Users == nil || key.User == "" {
-		return KnownKey{principal: p, stamp: key.Stamp, until: a.end(&key)}, nil
+		return &KnownKey{principal: p, stamp: key.Stamp, until: a.end(&key)}, nil
 	}
 	if err := a.cfg.Users.Ready(); err != nil {
-		return KnownKey{}, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
+		return nil, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return KnownKey{}, &authz.Refusal{Reason: authz.DisabledUser, Principal: p}
+		return nil, &authz.Refusal{Reason: authz.DisabledUser, Principal: p}
 	}
 	p.UserPaths = user.Paths
 	if !key.HasScopes {
 		p.Scopes = user.Scopes
 	}
-	return KnownKey{principal: p, stamp: key.Stamp, user: user, until: a.end(&key)}, nil
+	return &KnownKey{principal: p, stamp: key.Stamp, user: user, until: a.end(&key)}, nil
 }
 
 // end is when the key stops being accepted: the earliest of its own expiry,

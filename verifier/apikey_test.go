@@ -53,7 +53,7 @@ func newBench(t *testing.T, o options) *bench {
 		cfg.Users = users
 	}
 	var err error
-	if cfg.Principals, err = cache.New[verifier.KnownKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
+	if cfg.Principals, err = cache.New[*verifier.KnownKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
 		t.Fatal(err)
 	}
 	if cfg.Unknown, err = cache.New[uint64](1000, time.Hour); err != nil {
@@ -348,7 +348,7 @@ func (*scriptedStore) Changes() uint64               { return 7 }
 
 func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
 	t.Helper()
-	principals, err := cache.New[verifier.KnownKey](10, time.Hour)
+	principals, err := cache.New[*verifier.KnownKey](10, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func TestUsersThatAreNotLoaded(t *testing.T) {
 
 func TestStoreThatCannotTell(t *testing.T) {
 	hasher := keystore.NewHasher(authz.Secret{})
-	principals, err := cache.New[verifier.KnownKey](10, time.Hour)
+	principals, err := cache.New[*verifier.KnownKey](10, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

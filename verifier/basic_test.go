@@ -483,7 +483,7 @@ func BenchmarkAPIKeyCached(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = follower.Close() }()
-	principals, err := cache.New[verifier.KnownKey](1000, time.Hour)
+	principals, err := cache.New[*verifier.KnownKey](1000, time.Hour)
 	if err != nil {
 		b.Fatal(err)
 	}

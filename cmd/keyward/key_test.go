@@ -151,7 +151,7 @@ func TestUnusedFor(t *testing.T) {
 		}
 		tracker := usage.New(usage.Config{File: account, Now: func() time.Time { return d.now }})
 		r := authz.Request{Method: "GET", Target: "/"}
-		tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: &authz.Principal{KeyID: id}}, 0)
+		tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: &authz.Principal{KeyID: id}, At: d.now})
 		if err := tracker.Close(); err != nil {
 			t.Fatal(err)
 		}

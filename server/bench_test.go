@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+	"keyward/config"
+	"keyward/keystore"
+)
+
+// The configuration that the cost of a check is measured by: a route with a
+// path and two scopes, metrics, usage and a decision log of denials.
+const measuredConfig = `
+listen: {grpc: "unix://%[1]s/grpc.sock", http: "", admin: ""}
+keys: {file: %[1]s/keys.jsonl}
+routes: [{path: /api/v1, auth: required, scopes: ["items:read", "items:write"]}]
+log: {decisions: denied}
+`
+
+// measured is a server's core with its keys.
+func measured(b testing.TB, keys int) (*authz.Checker, []string) {
+	dir := b.TempDir()
+	journal := keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: keystore.NewHasher(authz.Secret{})})
+	secrets := make([]string, keys)
+	for i := range secrets {
+		secret, err := keystore.Generate(rand.Reader, "kw_", keystore.FormatKeyward)
+		if err != nil {
+			b.Fatal(err)
+		}
+		secrets[i] = secret.Reveal()
+	}
+	if _, err := journal.Import(strings.NewReader(strings.Join(secrets, "\n")+"\n"), keystore.Params{
+		Name: "measured key", User: "load-test", Prefix: "kw_", Scopes: &[]string{"items:read", "items:write"}, Paths: []string{"/api/v1"},
+	}); err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := config.Parse("measured", fmt.Appendf(nil, measuredConfig, dir), func(string) (string, bool) { return "", false })
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Options{Load: func() (*config.Config, error) { return cfg, nil }, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.core.Load().Close(); _ = closeAll(nil) })
+	for s.Ready() != nil {
+	}
+	return s.transportCore().Checker, secrets
+}
+
+const noSuchKey = "Bearer 00000000000000000000000000000000"
+
+// ask fills in what Envoy tells of an ordinary call.
+func ask(r *authz.Request, authorization string) {
+	r.Transport, r.Method, r.Scheme, r.Host = authz.TransportGRPC, "GET", "https", "api.example.com"
+	r.Target, r.Peer = "/api/v1/items/4711?fields=name", "10.1.2.3"
+	r.Headers = append(r.Headers, authz.Header{Name: "authorization", Value: authorization},
+		authz.Header{Name: "user-agent", Value: "curl/8.5.0"}, authz.Header{Name: "accept", Value: "*/*"},
+		authz.Header{Name: "x-request-id", Value: "c5ad4f5e-8c3e-4b1c-9f0a-2d1f0f7f7a55"}, authz.Header{Name: "x-forwarded-proto", Value: "https"})
+}
+
+// BenchmarkCheck is the core alone, from the request that a transport has
+// filled in to the decision, with all that observes it.
+func BenchmarkCheck(b *testing.B) {
+	checker, secrets := measured(b, 1000)
+	for i, s := range secrets {
+		secrets[i] = "Bearer " + s
+	}
+	for _, c := range []struct {
+		name string
+		pick func() string
+	}{
+		{"known", func() string { return secrets[mathrand.IntN(len(secrets))] }},
+		{"junk", func() string { return "Bearer kw_0123456789" }},
+		{"no such key", func() string { return noSuchKey }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var r authz.Request
+			for b.Loop() {
+				ask(&r, c.pick())
+				checker.Check(context.Background(), &r)
+				r.Reset()
+			}
+		})
+	}
+}

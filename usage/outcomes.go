@@ -1,0 +1,82 @@
+package usage
+
+import (
+	"encoding/binary"
+
+	"keyward/authz"
+)
+
+// outcomes are the last of a key's decisions, in one piece of memory. Keys are
+// many and come in any order: each further piece would be a further look at
+// memory that is in no cache, which is what the account costs a check.
+type outcomes struct {
+	slots []byte // of equal size, used in turn
+	size  int    // of a slot, in bytes
+	total uint64 // how many were added since it was emptied
+}
+
+// A slot begins with these, little endian; method, path and address follow.
+const (
+	slotAt      = 0  // 8 bytes: microseconds since 1970
+	slotStatus  = 8  // 2 bytes
+	slotReason  = 10 // 1 byte
+	slotMethod  = 11 // 1 byte: length
+	slotPath    = 12 // 2 bytes: length
+	slotAddress = 14 // 1 byte: length
+	slotText    = 15
+
+	slotStep = 16 // sizes are multiples of it
+)
+
+// add takes the outcome over, in place of the oldest if there are as many as are kept.
+func (o *outcomes) add(seen *sighting) {
+	method, path, address := clip(seen.method, maxMethod), clip(seen.path, maxPath), clip(seen.address, maxAddress)
+	need := slotText + len(method) + len(path) + len(address)
+	turn := int(o.total % kept)
+	if need > o.size || (turn+1)*o.size > len(o.slots) {
+		o.grow(need, turn+1)
+	}
+	slot := o.slots[turn*o.size:][:o.size]
+	binary.LittleEndian.PutUint64(slot[slotAt:], uint64(seen.at))
+	binary.LittleEndian.PutUint16(slot[slotStatus:], uint16(seen.status))
+	slot[slotReason], slot[slotMethod], slot[slotAddress] = byte(seen.reason), byte(len(method)), byte(len(address))
+	binary.LittleEndian.PutUint16(slot[slotPath:], uint16(len(path)))
+	n := slotText
+	n += copy(slot[n:], method)
+	n += copy(slot[n:], path)
+	copy(slot[n:], address)
+	o.total++
+}
+
+// grow makes room for outcomes of that size, and for that many: twice as many
+// as there were, up to those that are kept.
+func (o *outcomes) grow(size, count int) {
+	had := 0
+	if o.size > 0 {
+		had = len(o.slots) / o.size
+	}
+	if count > had {
+		had = min(max(2*had, 2), kept)
+	}
+	bigger := outcomes{size: max(o.size, (size+slotStep-1)/slotStep*slotStep), total: o.total}
+	bigger.slots = make([]byte, had*bigger.size)
+	for i := range len(o.slots) / max(o.size, 1) {
+		copy(bigger.slots[i*bigger.size:], o.slots[i*o.size:][:o.size])
+	}
+	*o = bigger
+}
+
+// each calls visit for what is kept, the oldest first.
+func (o *outcomes) each(visit func(seen *sighting)) {
+	for i := o.total - min(o.total, kept); i < o.total; i++ {
+		slot := o.slots[int(i%kept)*o.size:][:o.size]
+		text := string(slot[slotText:])
+		method, path := int(slot[slotMethod]), int(binary.LittleEndian.Uint16(slot[slotPath:]))
+		visit(&sighting{
+			at: int64(binary.LittleEndian.Uint64(slot[slotAt:])), reason: authz.Reason(slot[slotReason]),
+			status: int(binary.LittleEndian.Uint16(slot[slotStatus:])),
+			method: text[:method], path: text[method : method+path],
+			address: text[method+path : method+path+int(slot[slotAddress])],
+		})
+	}
+}
