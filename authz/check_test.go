@@ -342,6 +342,29 @@ func TestDecisionLogKeepsQuiet(t *testing.T) {
 	}
 }
 
+// TestDecisionLogIsBounded: of a flood there are so many lines a second, and the next second's first says how many there are not.
+func TestDecisionLogIsBounded(t *testing.T) {
+	var text strings.Builder
+	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Client: func(*Request) string { return "" }, DenialsPerSecond: 10, Allowed: true}
+	start := time.Unix(1000, 0)
+	for i := range 100 {
+		log.Observe(&Request{}, &Decision{At: start.Add(time.Duration(i) * 5 * time.Millisecond)})
+	}
+	if n := strings.Count(text.String(), "\n"); n != 10 || strings.Contains(text.String(), "unsaid") {
+		t.Errorf("%d lines of a hundred in half a second: %s", n, text.String())
+	}
+	log.Observe(&Request{}, &Decision{Reason: OK, At: start})
+	if n := strings.Count(text.String(), "\n"); n != 11 {
+		t.Error("an allow is not logged, since there were many denials")
+	}
+	text.Reset()
+	log.Observe(&Request{}, &Decision{At: start.Add(time.Second)})
+	log.Observe(&Request{}, &Decision{At: start.Add(time.Second)})
+	if lines := strings.Split(text.String(), "\n"); len(lines) != 3 || !strings.Contains(lines[0], `"unsaid":90`) || strings.Contains(lines[1], "unsaid") {
+		t.Errorf("a second later: %s", text.String())
+	}
+}
+
 func TestClientAddress(t *testing.T) {
 	tests := []struct {
 		header string

@@ -20,8 +20,11 @@ const shardCount = 64
 
 // Cache is safe for use by many goroutines. Shards keep them out of each other's way.
 type Cache[V any] struct {
-	ttl    time.Duration
-	shards [shardCount]shard[V]
+	ttl      time.Duration
+	perShard int // entries
+	shards   [shardCount]shard[V]
+
+	turnedAway *Doorkeeper // keys that were offered and not taken
 }
 
 type shard[V any] struct {
@@ -54,9 +57,9 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 	if size <= 0 || ttl <= 0 {
 		return nil, fmt.Errorf("cache: size %d and ttl %s must be positive", size, ttl)
 	}
-	c := &Cache[V]{ttl: ttl}
+	c := &Cache[V]{ttl: ttl, perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
 	for i := range c.shards {
-		lru, err := simplelru.NewLRU[Key, entry[V]]((size+shardCount-1)/shardCount, nil)
+		lru, err := simplelru.NewLRU[Key, entry[V]](c.perShard, nil)
 		if err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"sync"
@@ -150,4 +151,51 @@ func BenchmarkGet(b *testing.B) {
 			c.Get(key(i%1000), now)
 		}
 	})
+}
+
+// digest is a key as a cache has them, evenly spread.
+func digest(n int) *Key {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+	return &sum
+}
+
+// TestOffer: while there is room all are taken; then those that come again
+// before many others have, and an entry is renewed in any case.
+func TestOffer(t *testing.T) {
+	const size = 100 * shardCount
+	c := newCache(t, size, time.Minute)
+	now := time.Now()
+	held := func() (n int) {
+		for i := range size {
+			if _, ok := c.Get(digest(i), now); ok {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range size {
+		c.Offer(digest(i), i, now)
+	}
+	fit := held()
+	if fit < size*9/10 { // not all: some shards got more than others
+		t.Fatalf("%d of %d, though there was room", fit, size)
+	}
+	for i := range 10 * size {
+		c.Offer(digest(size+i), i, now)
+	}
+	if n := held(); n < fit*98/100 {
+		t.Errorf("%d of %d are left after many that came once", n, fit)
+	}
+	c.Offer(digest(-1), 1, now)
+	if _, ok := c.Get(digest(-1), now); ok {
+		t.Error("taken the first time")
+	}
+	c.Offer(digest(-1), 2, now)
+	if v, ok := c.Get(digest(-1), now); !ok || v != 2 {
+		t.Error("not taken when it came again")
+	}
+	c.Offer(digest(-1), 3, now.Add(time.Second))
+	if v, ok := c.Get(digest(-1), now.Add(time.Minute)); !ok || v != 3 {
+		t.Error("not renewed")
+	}
 }

@@ -115,6 +115,8 @@ type Log struct {
 	Level     slog.Level
 	Format    LogFormat
 	Decisions LoggedDecisions
+	// DenialsPerSecond are the most that have a line.
+	DenialsPerSecond int
 }
 
 // LogFormat is the shape of log lines.
@@ -147,7 +149,7 @@ func Default() *Config {
 		IdentityHeaders: defaultIdentityHeaders(),
 		Cache:           Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:           Usage{Flush: 10 * time.Second},
-		Log:             Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied},
+		Log:             Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied, DenialsPerSecond: 1000},
 	}
 }
 

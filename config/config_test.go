@@ -177,7 +177,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			SubjectClaim: "sub", ScopeClaim: "scope", Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
-		Log:           Log{slog.LevelDebug, LogText, LogAll},
+		Log:           Log{slog.LevelDebug, LogText, LogAll, 5},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)

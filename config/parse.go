@@ -120,6 +120,7 @@ func (r *reader) log(v value, l *Log) {
 		{"level", choice(r, &l.Level, levels)},
 		{"format", choice(r, &l.Format, map[string]LogFormat{"json": LogJSON, "text": LogText})},
 		{"decisions", choice(r, &l.Decisions, map[string]LoggedDecisions{"denied": LogDenied, "all": LogAll, "none": LogNone})},
+		{"denials_per_second", r.number(&l.DenialsPerSecond, 1, 1<<30)},
 	})
 }
 

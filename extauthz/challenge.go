@@ -1,9 +1,7 @@
 package extauthz
 
 import (
-	"fmt"
 	"net/http"
-	"strings"
 
 	"keyward/authz"
 )
@@ -23,31 +21,34 @@ func (c *Challenge) value(d *authz.Decision) string {
 	if c.None || status != http.StatusUnauthorized && d.Reason != authz.InsufficientScope {
 		return ""
 	}
-	var schemes []string
+	var bearer, basic string
 	if c.Bearer || !c.Basic {
-		schemes = append(schemes, c.bearer(d))
+		bearer = c.bearer(d)
 	}
 	if c.Basic && status == http.StatusUnauthorized {
-		schemes = append(schemes, fmt.Sprintf(`Basic realm="%s", charset="UTF-8"`, c.Realm))
+		basic = `Basic realm="` + c.Realm + `", charset="UTF-8"`
 	}
-	return strings.Join(schemes, ", ")
+	if bearer == "" || basic == "" {
+		return bearer + basic
+	}
+	return bearer + ", " + basic
 }
 
 func (c *Challenge) bearer(d *authz.Decision) string {
-	challenge := fmt.Sprintf(`Bearer realm="%s"`, c.Realm)
+	challenge := `Bearer realm="` + c.Realm + `"`
 	switch d.Reason {
 	case authz.NoCredential, authz.UnsupportedCredential, authz.WrongPassword:
 		// RFC 6750 section 3.1: who showed no token is told of no error.
 		return challenge
 	case authz.MalformedCredential, authz.AmbiguousCredential:
-		return challenge + fmt.Sprintf(`, error="invalid_request", error_description="%s"`, detail(d.Reason))
+		return challenge + `, error="invalid_request", error_description="` + detail(d.Reason) + `"`
 	case authz.InsufficientScope:
 		challenge += `, error="insufficient_scope"`
 		if d.Route != nil {
-			challenge += fmt.Sprintf(`, scope="%s"`, d.Route.Scopes)
+			challenge += `, scope="` + d.Route.Scopes.String() + `"`
 		}
 		return challenge
 	default:
-		return challenge + fmt.Sprintf(`, error="invalid_token", error_description="%s"`, detail(d.Reason))
+		return challenge + `, error="invalid_token", error_description="` + detail(d.Reason) + `"`
 	}
 }

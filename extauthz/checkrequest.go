@@ -53,7 +53,14 @@ const maxHeaders = 1024
 // to, or refuses: a field that can stand only once stands once.
 func readCheckRequest(message string, r *authz.Request) error {
 	c := checkReader{r: r}
-	return eachField(message, c.check)
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == checkAttributes {
+			c.once(bitAttributes)
+			c.attributes(f.value)
+		}
+	}
+	return c.check(&f)
 }
 
 // checkReader holds what is read of one message.
@@ -61,16 +68,7 @@ type checkReader struct {
 	r          *authz.Request
 	seen       uint32 // bits of the singular fields that were there
 	rawHeaders bool
-}
-
-// once refuses a singular field the second time. The generated decoder would
-// merge two messages or take the last string; a proxy sends neither.
-func (c *checkReader) once(bit uint) error {
-	if c.seen&(1<<bit) != 0 {
-		return errWire
-	}
-	c.seen |= 1 << bit
-	return nil
+	err        error
 }
 
 // Bits for once, one for each singular field.
@@ -91,166 +89,204 @@ const (
 	bitRoute
 )
 
-func (c *checkReader) check(number uint64, value string) error {
-	if number != checkAttributes {
-		return nil
+// once refuses a singular field the second time. The generated decoder would
+// merge two messages or take the last string; a proxy sends neither.
+func (c *checkReader) once(bit uint) {
+	if c.seen&(1<<bit) != 0 {
+		c.err = errWire
 	}
-	return c.message(bitAttributes, value, c.attributes)
+	c.seen |= 1 << bit
 }
 
-func (c *checkReader) message(bit uint, value string, visit func(uint64, string) error) error {
-	if err := c.once(bit); err != nil {
-		return err
+// check is what is wrong with the message, once its fields were read.
+func (c *checkReader) check(f *fields) error {
+	if c.err == nil {
+		c.err = f.err
 	}
-	return eachField(value, visit)
+	return c.err
 }
 
-func (c *checkReader) attributes(number uint64, value string) error {
-	switch number {
-	case attributesSource:
-		return c.message(bitSource, value, c.source)
-	case attributesRequest:
-		return c.message(bitRequest, value, c.request)
-	case attributesContextExtensions:
-		return c.contextExtension(value)
-	default:
-		return nil
-	}
-}
-
-func (c *checkReader) source(number uint64, value string) error {
-	if number != peerAddress {
-		return nil
-	}
-	return c.message(bitAddress, value, func(number uint64, value string) error {
-		if number == addressPipe || number == addressEnvoyInternal {
-			return c.once(bitSocketAddress) // a oneof: the last one would count
-		}
-		if number != addressSocketAddress {
-			return nil
-		}
-		return c.message(bitSocketAddress, value, func(number uint64, value string) error {
-			if number != socketAddressAddress {
-				return nil
-			}
-			return c.text(bitPeer, value, &c.r.Peer)
-		})
-	})
-}
-
-func (c *checkReader) text(bit uint, value string, field *string) error {
+func (c *checkReader) text(bit uint, value string, field *string) {
 	*field = value
-	return c.once(bit)
+	c.once(bit)
 }
 
-func (c *checkReader) request(number uint64, value string) error {
-	if number != requestHTTP {
-		return nil
-	}
-	return c.message(bitHTTP, value, c.http)
-}
-
-func (c *checkReader) http(number uint64, value string) error {
-	switch number {
-	case httpID:
-		return c.text(bitID, value, &c.r.RequestID)
-	case httpMethod:
-		return c.text(bitMethod, value, &c.r.Method)
-	case httpPath:
-		return c.text(bitPath, value, &c.r.Target)
-	case httpHost:
-		return c.text(bitHost, value, &c.r.Host)
-	case httpScheme:
-		return c.text(bitScheme, value, &c.r.Scheme)
-	case httpHeaders:
-		if c.rawHeaders {
-			return nil
+func (c *checkReader) attributes(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		switch f.number {
+		case attributesSource:
+			c.once(bitSource)
+			c.source(f.value)
+		case attributesRequest:
+			c.once(bitRequest)
+			c.request(f.value)
+		case attributesContextExtensions:
+			c.contextExtension(f.value)
 		}
-		return c.mapHeader(value)
-	case httpHeaderMap:
-		// With encode_raw_headers this one has every line as it came; the
-		// two are never mixed.
-		c.rawHeaders = true
-		c.r.Headers = c.r.Headers[:0]
-		return c.message(bitHeaderMap, value, c.rawHeader)
-	default:
-		return nil
 	}
+	_ = c.check(&f)
+}
+
+func (c *checkReader) source(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == peerAddress {
+			c.once(bitAddress)
+			c.address(f.value)
+		}
+	}
+	_ = c.check(&f)
+}
+
+func (c *checkReader) address(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		switch f.number {
+		case addressPipe, addressEnvoyInternal:
+			c.once(bitSocketAddress) // a oneof: the last one would count
+		case addressSocketAddress:
+			c.once(bitSocketAddress)
+			c.socketAddress(f.value)
+		}
+	}
+	_ = c.check(&f)
+}
+
+func (c *checkReader) socketAddress(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == socketAddressAddress {
+			c.text(bitPeer, f.value, &c.r.Peer)
+		}
+	}
+	_ = c.check(&f)
+}
+
+func (c *checkReader) request(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == requestHTTP {
+			c.once(bitHTTP)
+			c.http(f.value)
+		}
+	}
+	_ = c.check(&f)
+}
+
+func (c *checkReader) http(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		switch f.number {
+		case httpID:
+			c.text(bitID, f.value, &c.r.RequestID)
+		case httpMethod:
+			c.text(bitMethod, f.value, &c.r.Method)
+		case httpPath:
+			c.text(bitPath, f.value, &c.r.Target)
+		case httpHost:
+			c.text(bitHost, f.value, &c.r.Host)
+		case httpScheme:
+			c.text(bitScheme, f.value, &c.r.Scheme)
+		case httpHeaders:
+			if !c.rawHeaders {
+				c.mapHeader(f.value)
+			}
+		case httpHeaderMap:
+			// With encode_raw_headers this one has every line as it came; the
+			// two are never mixed.
+			c.rawHeaders = true
+			c.r.Headers = c.r.Headers[:0]
+			c.once(bitHeaderMap)
+			c.headerMap(f.value)
+		}
+	}
+	_ = c.check(&f)
+}
+
+func (c *checkReader) headerMap(message string) {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == headerMapHeaders {
+			c.rawHeader(f.value)
+		}
+	}
+	_ = c.check(&f)
 }
 
 // rawHeader reads one line of header_map.
-func (c *checkReader) rawHeader(number uint64, value string) error {
-	if number != headerMapHeaders {
-		return nil
-	}
+func (c *checkReader) rawHeader(message string) {
 	var line [headerRawValue + 1]string
-	if err := eachFieldOnce(value, line[:]); err != nil {
-		return err
+	c.texts(message, line[:])
+	value := line[headerRawValue]
+	if value == "" {
+		value = line[headerValue]
 	}
-	if line[headerRawValue] != "" {
-		return c.add(line[headerKey], line[headerRawValue])
-	}
-	return c.add(line[headerKey], line[headerValue])
+	c.add(lowerASCII(line[headerKey]), value)
 }
 
 // mapHeader reads one entry of the headers map. The generated decoder would
 // keep the last of two entries with one name; we refuse to choose.
-func (c *checkReader) mapHeader(entry string) error {
+func (c *checkReader) mapHeader(entry string) {
 	var line [mapValue + 1]string
-	if err := eachFieldOnce(entry, line[:]); err != nil {
-		return err
-	}
+	c.texts(entry, line[:])
 	name := lowerASCII(line[mapKey])
 	for i := range c.r.Headers {
 		if c.r.Headers[i].Name == name {
-			return errWire
+			c.err = errWire
 		}
 	}
-	return c.add(name, line[mapValue])
+	c.add(name, line[mapValue])
 }
 
-// add appends a header line. Pseudo-headers repeat what has fields of its own.
-func (c *checkReader) add(name, value string) error {
+// add appends a header line, its name in lower case. Pseudo-headers repeat what has fields of its own.
+func (c *checkReader) add(name, value string) {
 	if name == "" || name[0] == ':' {
-		return nil
+		return
 	}
 	if len(c.r.Headers) == maxHeaders {
-		return errWire
+		c.err = errWire
+		return
 	}
-	c.r.Headers = append(c.r.Headers, authz.Header{Name: lowerASCII(name), Value: value})
-	return nil
+	c.r.Headers = append(c.r.Headers, authz.Header{Name: name, Value: value})
 }
 
-func (c *checkReader) contextExtension(entry string) error {
+func (c *checkReader) contextExtension(entry string) {
 	var line [mapValue + 1]string
-	if err := eachFieldOnce(entry, line[:]); err != nil || line[mapKey] != routeExtension {
-		return err
+	c.texts(entry, line[:])
+	if line[mapKey] != routeExtension {
+		return
 	}
 	if line[mapValue] == "" {
-		return errWire // an empty name must not mean "by path"
+		c.err = errWire // an empty name must not mean "by path"
 	}
-	return c.text(bitRoute, line[mapValue], &c.r.RouteName)
+	c.text(bitRoute, line[mapValue], &c.r.RouteName)
 }
 
-// eachFieldOnce reads a message of strings into the slice, by field number.
-func eachFieldOnce(message string, fields []string) error {
+// texts reads a message of strings into the slice, by field number. None of them may stand twice.
+func (c *checkReader) texts(message string, all []string) {
 	seen := 0
-	return eachField(message, func(number uint64, value string) error {
-		if number >= uint64(len(fields)) {
-			return nil
+	f := fields{rest: message}
+	for f.next() {
+		if f.number >= uint64(len(all)) {
+			continue
 		}
-		if seen&(1<<number) != 0 {
-			return errWire
+		if seen&(1<<f.number) != 0 {
+			c.err = errWire
 		}
-		seen |= 1 << number
-		fields[number] = value
-		return nil
-	})
+		seen |= 1 << f.number
+		all[f.number] = f.value
+	}
+	_ = c.check(&f)
 }
 
 // lowerASCII is strings.ToLower without the letters outside ASCII that it turns into ASCII ones.
 func lowerASCII(s string) string {
-	if strings.IndexFunc(s, isUpperASCII) < 0 {
+	upper := false
+	for i := range len(s) {
+		upper = upper || isUpperASCII(rune(s[i]))
+	}
+	if !upper {
 		return s
 	}
 	return strings.Map(func(c rune) rune {

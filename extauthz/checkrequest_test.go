@@ -231,8 +231,12 @@ func TestUnreadableMessageIsDenied(t *testing.T) {
 	}
 	g := NewGRPC(func() *Core { return &Core{Checker: checker} })
 	response, err := g.check(nil, t.Context(), func(any) error { return errWire }, nil)
-	if err != nil || response.(*authv3.CheckResponse).GetDeniedResponse().GetStatus().GetCode() != 503 {
-		t.Errorf("%v, %v", response, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := new(authv3.CheckResponse)
+	if err := proto.Unmarshal(response.(*call).answer, said); err != nil || said.GetDeniedResponse().GetStatus().GetCode() != 503 {
+		t.Errorf("%v, %v", said, err)
 	}
 	if !slices.Equal(observed, []authz.Reason{authz.Internal}) {
 		t.Errorf("observed %v", observed)

@@ -29,10 +29,8 @@ const decisionIDHeader = "x-keyward-decision-id"
 func (n *Denials) of(r *authz.Request, d *authz.Decision) Denial {
 	denial := Denial{
 		Status: d.Status(),
-		Headers: []authz.Header{
-			{Name: "cache-control", Value: "no-store"},
-			{Name: decisionIDHeader, Value: d.ID},
-		},
+		Headers: append(make([]authz.Header, 0, 4),
+			authz.Header{Name: "cache-control", Value: "no-store"}, authz.Header{Name: decisionIDHeader, Value: d.ID}),
 	}
 	if challenge := n.Challenge.value(d); challenge != "" {
 		denial.Headers = append(denial.Headers, authz.Header{Name: "www-authenticate", Value: challenge})

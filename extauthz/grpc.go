@@ -5,16 +5,12 @@ package extauthz
 
 import (
 	"context"
-	"strings"
 	"sync"
 
 	"keyward/authz"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours stands before
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 )
 
@@ -31,7 +27,7 @@ type Core struct {
 // GRPC answers envoy.service.auth.v3.Authorization/Check.
 type GRPC struct {
 	core  func() *Core
-	calls sync.Pool
+	calls sync.Pool // of *call
 }
 
 // ServiceName is the gRPC service's full name, in health checks too.
@@ -40,11 +36,10 @@ const ServiceName = "envoy.service.auth.v3.Authorization"
 // NewGRPC returns the service. The function returns the core in force; a nil
 // core denies everything with UNAVAILABLE, which Envoy makes 503.
 func NewGRPC(core func() *Core) *GRPC {
-	return &GRPC{core: core, calls: sync.Pool{New: func() any { return new(call) }}}
+	g := &GRPC{core: core}
+	g.calls.New = func() any { return newCall(&g.calls) }
+	return g
 }
-
-// call is one CheckRequest on its way: what the codec fills and the handler reads.
-type call struct{ request authz.Request }
 
 // Register adds the service to a server that was made with ServerCodec.
 func (g *GRPC) Register(s grpc.ServiceRegistrar) {
@@ -56,23 +51,19 @@ func (g *GRPC) Register(s grpc.ServiceRegistrar) {
 	}, g)
 }
 
-// check answers one call. The response shares no memory with the pooled
-// request but immutable strings.
-func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (response any, err error) {
+// check answers one call: the codec reads the request into the call, and
+// writes the answer out of it once check has returned.
+func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (answer any, err error) {
 	core := g.core()
 	if core == nil {
 		return nil, status.Error(codes.Unavailable, "not ready")
 	}
 	defer func() {
 		if recover() != nil { // the core has a recover of its own; this is the wire's
-			response, err = nil, status.Error(codes.Internal, "internal error")
+			answer, err = nil, status.Error(codes.Internal, "internal error")
 		}
 	}()
 	c := g.calls.Get().(*call)
-	defer func() {
-		c.request.Reset()
-		g.calls.Put(c)
-	}()
 	c.request.Transport = authz.TransportGRPC
 	var d *authz.Decision
 	if err := decode(c); err != nil {
@@ -81,7 +72,8 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		preferEnvoysWord(&c.request)
 		d = core.Checker.Check(ctx, &c.request)
 	}
-	return core.Denials.checkResponse(&c.request, d), nil
+	c.answer = core.Denials.appendCheckResponse(c.answer[:0], &c.request, d)
+	return c, nil
 }
 
 // preferEnvoysWord takes scheme and request id from the headers that Envoy
@@ -94,27 +86,4 @@ func preferEnvoysWord(r *authz.Request) {
 	if id, lines := r.Header("x-request-id"); lines > 0 {
 		r.RequestID = id
 	}
-}
-
-// ServerCodec is the server option without which a call can't be read: it
-// decodes Check in place and leaves all other messages (health) to the usual codec.
-func ServerCodec() grpc.ServerOption {
-	return grpc.ForceServerCodecV2(inPlaceCodec{encoding.GetCodecV2("proto")})
-}
-
-type inPlaceCodec struct{ encoding.CodecV2 }
-
-// Unmarshal implements encoding.CodecV2.
-func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	call, ok := v.(*call)
-	if !ok {
-		return c.CodecV2.Unmarshal(data, v)
-	}
-	// The one copy of the message: the strings of the request are parts of it.
-	var message strings.Builder
-	message.Grow(data.Len())
-	for _, buffer := range data {
-		message.Write(buffer.ReadOnlyData())
-	}
-	return readCheckRequest(message.String(), &call.request)
 }

@@ -3,77 +3,109 @@ package extauthz
 import (
 	"keyward/authz"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/structpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// checkResponse says a decision to Envoy. It is the one place that makes a
-// CheckResponse: an empty one would mean OK.
-func (n *Denials) checkResponse(r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
+// Field numbers of envoy.service.auth.v3 (external_auth.proto), envoy.config.core.v3,
+// envoy.type.v3, google.rpc.Status and google.protobuf.Struct; those that we write.
+const (
+	responseStatus   = 1
+	responseDenied   = 2
+	responseOK       = 3
+	responseMetadata = 4
+
+	statusCode = 1
+
+	okHeaders          = 2
+	okHeadersToRemove  = 5
+	okQueryToRemove    = 8
+	deniedStatus       = 1
+	deniedHeaders      = 2
+	deniedBody         = 3
+	httpStatusCode     = 1
+	optionHeader       = 1
+	optionAppend       = 2
+	optionAppendAction = 3
+
+	structFields = 1
+	valueString  = 3
+
+	overwriteIfExistsOrAdd = 2 // of HeaderAppendAction
+)
+
+// appendCheckResponse says a decision to Envoy. It is the one place that makes
+// a CheckResponse: an empty one would mean OK.
+func (n *Denials) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
+	w := wireWriter{b}
 	if d.Allowed() {
-		return &authv3.CheckResponse{
-			Status:          &statuspb.Status{Code: int32(codes.OK)},
-			HttpResponse:    &authv3.CheckResponse_OkResponse{OkResponse: okResponse(d)},
-			DynamicMetadata: metadata(d),
+		w.end(w.begin(responseStatus)) // code OK is the one that is not written
+		ok := w.begin(responseOK)
+		w.overwriting(okHeaders, d.Set)
+		for _, name := range d.Remove {
+			w.text(okHeadersToRemove, name)
 		}
+		if d.RemoveQuery != "" {
+			w.text(okQueryToRemove, d.RemoveQuery)
+		}
+		w.end(ok)
+	} else {
+		n.appendDenied(&w, r, d)
 	}
+	w.metadata(d)
+	return w.bytes
+}
+
+func (n *Denials) appendDenied(w *wireWriter, r *authz.Request, d *authz.Decision) {
 	denial := n.of(r, d)
-	return &authv3.CheckResponse{
-		Status: &statuspb.Status{Code: int32(grpcCode(denial.Status))},
-		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
-			Headers: overwriting(denial.Headers),
-			Body:    string(denial.Body),
-		}},
-		DynamicMetadata: metadata(d),
-	}
+	status := w.begin(responseStatus)
+	w.number(statusCode, uint64(grpcCode(denial.Status)))
+	w.end(status)
+	denied := w.begin(responseDenied)
+	code := w.begin(deniedStatus)
+	w.number(httpStatusCode, uint64(denial.Status))
+	w.end(code)
+	w.overwriting(deniedHeaders, denial.Headers)
+	w.data(deniedBody, denial.Body)
+	w.end(denied)
 }
-
-func okResponse(d *authz.Decision) *authv3.OkHttpResponse {
-	ok := &authv3.OkHttpResponse{
-		Headers:         overwriting(d.Set),
-		HeadersToRemove: append([]string(nil), d.Remove...),
-	}
-	if d.RemoveQuery != "" {
-		ok.QueryParametersToRemove = []string{d.RemoveQuery}
-	}
-	return ok
-}
-
-// no is read by all responses and changed by none.
-var no = wrapperspb.Bool(false)
 
 // overwriting sets headers so that nothing of the client's survives. Envoy
 // 1.37.0 appended where `append` was unset (envoy issue 43310), so both the old
 // field and the new one say it.
-func overwriting(headers []authz.Header) []*corev3.HeaderValueOption {
-	options := make([]*corev3.HeaderValueOption, len(headers))
-	for i, h := range headers {
-		options[i] = &corev3.HeaderValueOption{
-			Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value},
-			//lint:ignore SA1019 see above
-			Append:       no,
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		}
+func (w *wireWriter) overwriting(field uint, headers []authz.Header) {
+	for i := range headers {
+		option := w.begin(field)
+		header := w.begin(optionHeader)
+		w.text(headerKey, headers[i].Name)
+		w.text(headerValue, headers[i].Value)
+		w.end(header)
+		w.end(w.begin(optionAppend)) // false is the value that is not written
+		w.number(optionAppendAction, overwriteIfExistsOrAdd)
+		w.end(option)
 	}
-	return options
 }
 
 // metadata is what Envoy's access log and later filters may know: never a credential.
-func metadata(d *authz.Decision) *structpb.Struct {
-	fields := map[string]*structpb.Value{"reason": structpb.NewStringValue(d.Reason.String())}
+func (w *wireWriter) metadata(d *authz.Decision) {
+	all := w.begin(responseMetadata)
+	w.fact("reason", d.Reason.String())
 	if d.Principal != nil && d.Principal.KeyID != "" {
-		fields["key_id"] = structpb.NewStringValue(d.Principal.KeyID)
+		w.fact("key_id", d.Principal.KeyID)
 	}
 	if d.ID != "" {
-		fields["decision_id"] = structpb.NewStringValue(d.ID)
+		w.fact("decision_id", d.ID)
 	}
-	return &structpb.Struct{Fields: fields}
+	w.end(all)
+}
+
+// fact is one field of a google.protobuf.Struct.
+func (w *wireWriter) fact(name, text string) {
+	entry := w.begin(structFields)
+	w.text(mapKey, name)
+	value := w.begin(mapValue)
+	w.text(valueString, text)
+	w.end(value)
+	w.end(entry)
 }
 
 // grpcCode is the code beside the HTTP status of a denial; Envoy only looks at whether it is OK.

@@ -10,7 +10,13 @@ import (
 	"keyward/authz"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 var (
@@ -18,12 +24,76 @@ var (
 	denials   = Denials{Challenge: challenge, Now: time.Now}
 )
 
+// checkResponse is what Envoy reads of the answer.
+func checkResponse(t *testing.T, r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
+	t.Helper()
+	response := new(authv3.CheckResponse)
+	if err := proto.Unmarshal(denials.appendCheckResponse(nil, r, d), response); err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+// TestResponseAsGenerated: the generated encoder would have written the same,
+// whatever length the parts have.
+func TestResponseAsGenerated(t *testing.T) {
+	for length := range 300 {
+		text := strings.Repeat("x", length)
+		d := &authz.Decision{
+			Reason: authz.OK, Principal: &authz.Principal{KeyID: "k_" + text}, Set: []authz.Header{{Name: "a", Value: text}, {Name: "b" + text, Value: ""}},
+			Remove: []string{"c", text}, RemoveQuery: text,
+		}
+		ok := &authv3.OkHttpResponse{Headers: overwriting(d.Set), HeadersToRemove: d.Remove}
+		if length > 0 {
+			ok.QueryParametersToRemove = []string{text}
+		}
+		want := &authv3.CheckResponse{
+			Status: &statuspb.Status{}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
+			DynamicMetadata: facts("reason", "ok", "key_id", d.Principal.KeyID),
+		}
+		if got := checkResponse(t, &authz.Request{}, d); !proto.Equal(got, want) {
+			t.Fatalf("%s\nwant\n%s", got, want)
+		}
+		d = &authz.Decision{Reason: authz.PathNotAllowed, ID: text + "id"}
+		denial := denials.of(&authz.Request{}, d)
+		want = &authv3.CheckResponse{
+			Status: &statuspb.Status{Code: int32(codes.PermissionDenied)},
+			HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
+				Status: &typev3.HttpStatus{Code: typev3.StatusCode_Forbidden}, Headers: overwriting(denial.Headers), Body: string(denial.Body),
+			}},
+			DynamicMetadata: facts("reason", "path_not_allowed", "decision_id", d.ID),
+		}
+		if got := checkResponse(t, &authz.Request{}, d); !proto.Equal(got, want) {
+			t.Fatalf("%s\nwant\n%s", got, want)
+		}
+	}
+}
+
+func overwriting(headers []authz.Header) (options []*corev3.HeaderValueOption) {
+	for _, h := range headers {
+		options = append(options, &corev3.HeaderValueOption{
+			Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value},
+			//lint:ignore SA1019 old Envoys look at the old field
+			Append: wrapperspb.Bool(false), AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
+	return options
+}
+
+func facts(pairs ...string) *structpb.Struct {
+	s := &structpb.Struct{Fields: map[string]*structpb.Value{}}
+	for i := 0; i < len(pairs); i += 2 {
+		s.Fields[pairs[i]] = structpb.NewStringValue(pairs[i+1])
+	}
+	return s
+}
+
 func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 	d := authz.Decision{
 		Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"},
 		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: "api_key",
 	}
-	response := denials.checkResponse(&authz.Request{}, &d)
+	response := checkResponse(t, &authz.Request{}, &d)
 	d.Remove[0], d.Set[0] = "reused", authz.Header{Name: "reused"} // by the next request of the pool
 	ok := response.GetOkResponse()
 	if ok == nil {
@@ -46,7 +116,7 @@ func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 func TestEveryReasonIsAnswered(t *testing.T) {
 	for _, reason := range append(authz.Reasons(), authz.Reason(250)) {
 		d := authz.Decision{Reason: reason, ID: "decision", Route: &authz.Route{}}
-		response := denials.checkResponse(&authz.Request{}, &d)
+		response := checkResponse(t, &authz.Request{}, &d)
 		if response.GetHttpResponse() == nil {
 			t.Fatalf("%s: a response without an answer means OK to Envoy", reason)
 		}
@@ -83,7 +153,7 @@ func TestEveryReasonIsAnswered(t *testing.T) {
 			t.Errorf("%s: challenge %v", reason, has)
 		}
 	}
-	if r := denials.checkResponse(&authz.Request{}, &authz.Decision{}); r.GetOkResponse() != nil || r.GetDeniedResponse().GetStatus().GetCode() != 503 {
+	if r := checkResponse(t, &authz.Request{}, &authz.Decision{}); r.GetOkResponse() != nil || r.GetDeniedResponse().GetStatus().GetCode() != 503 {
 		t.Error("the zero Decision is not a 503")
 	}
 }

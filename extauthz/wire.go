@@ -1,6 +1,9 @@
 package extauthz
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // errWire is the answer to a message that is not well formed, or that holds
 // what no proxy sends: groups, a field twice that can stand only once.
@@ -14,51 +17,66 @@ const (
 	wireFixed32 = 5
 )
 
-// eachField calls visit for every length-delimited field of a protobuf message
-// and steps over the others. It works on a string so that what visit is
-// given can be kept without a copy.
-func eachField(message string, visit func(number uint64, value string) error) error {
-	for message != "" {
-		tag, n := varint(message)
+// fields steps through the length-delimited fields of a protobuf message, over
+// all others. It works on a string so that values can be kept without a copy.
+//
+//	for f := (fields{rest: message}); f.next(); { … f.number, f.value … }
+//
+// err says afterwards whether the message was well formed as far as it was read.
+type fields struct {
+	rest   string
+	number uint64
+	value  string
+	err    error
+}
+
+func (f *fields) next() bool {
+	for f.rest != "" {
+		tag, n := varint(f.rest)
 		if n == 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
-			return errWire
+			return f.fail()
 		}
-		message = message[n:]
+		rest, size := f.rest[n:], uint64(0)
 		switch tag & 7 {
 		case wireBytes:
-			size, n := varint(message)
-			if n == 0 || size > uint64(len(message)-n) {
-				return errWire
+			length, n := varint(rest)
+			if n == 0 || length > uint64(len(rest)-n) {
+				return f.fail()
 			}
-			if err := visit(tag>>3, message[n:n+int(size)]); err != nil {
-				return err
-			}
-			message = message[n+int(size):]
+			f.number, f.value, f.rest = tag>>3, rest[n:n+int(length)], rest[n+int(length):]
+			return true
 		case wireVarint:
-			_, n := varint(message)
+			_, n := varint(rest)
 			if n == 0 {
-				return errWire
+				return f.fail()
 			}
-			message = message[n:]
+			size = uint64(n)
 		case wireFixed64:
-			if len(message) < 8 {
-				return errWire
-			}
-			message = message[8:]
+			size = 8
 		case wireFixed32:
-			if len(message) < 4 {
-				return errWire
-			}
-			message = message[4:]
+			size = 4
 		default:
-			return errWire
+			return f.fail()
 		}
+		if size > uint64(len(rest)) {
+			return f.fail()
+		}
+		f.rest = rest[size:]
 	}
-	return nil
+	return false
+}
+
+// fail ends the steps: what comes next can't be told.
+func (f *fields) fail() bool {
+	f.rest, f.err = "", errWire
+	return false
 }
 
 // varint returns the number that s starts with and its length, 0 if there is none.
 func varint(s string) (uint64, int) {
+	if s != "" && s[0] < 0x80 { // nearly all are so short
+		return uint64(s[0]), 1
+	}
 	var v uint64
 	for i := 0; i < len(s) && i < 10; i++ {
 		b := s[i]
@@ -71,4 +89,49 @@ func varint(s string) (uint64, int) {
 		}
 	}
 	return 0, 0
+}
+
+// wireWriter appends fields of a protobuf message.
+type wireWriter struct{ bytes []byte }
+
+func (w *wireWriter) tag(field uint, wireType uint64) {
+	w.bytes = binary.AppendUvarint(w.bytes, uint64(field)<<3|wireType)
+}
+
+func (w *wireWriter) number(field uint, value uint64) {
+	w.tag(field, wireVarint)
+	w.bytes = binary.AppendUvarint(w.bytes, value)
+}
+
+func (w *wireWriter) text(field uint, value string) {
+	w.tag(field, wireBytes)
+	w.bytes = binary.AppendUvarint(w.bytes, uint64(len(value)))
+	w.bytes = append(w.bytes, value...)
+}
+
+func (w *wireWriter) data(field uint, value []byte) {
+	w.tag(field, wireBytes)
+	w.bytes = binary.AppendUvarint(w.bytes, uint64(len(value)))
+	w.bytes = append(w.bytes, value...)
+}
+
+// begin opens a message within the message; end closes the one that begin
+// returned the place of.
+func (w *wireWriter) begin(field uint) (start int) {
+	w.tag(field, wireBytes)
+	w.bytes = append(w.bytes, 0) // where its length goes: few need more than a byte
+	return len(w.bytes)
+}
+
+func (w *wireWriter) end(start int) {
+	size := len(w.bytes) - start
+	if size < 0x80 {
+		w.bytes[start-1] = byte(size)
+		return
+	}
+	var length [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(length[:], uint64(size))
+	w.bytes = append(w.bytes, length[1:n]...) // room for what it needs more
+	copy(w.bytes[start-1+n:], w.bytes[start:start+size])
+	copy(w.bytes[start-1:], length[:n])
 }

@@ -53,11 +53,10 @@ type Stamp struct {
 // Keys holds the keys of one file for a server, which asks it on every request
 // while [Follow] keeps it up to date. No method of its readers ever waits.
 type Keys struct {
-	header  header
-	set     atomic.Pointer[keySet]
-	changes atomic.Uint64
-	reason  atomic.Pointer[error]
-	last    uint64 // generation; the follower's own
+	header header
+	set    atomic.Pointer[keySet]
+	reason atomic.Pointer[error]
+	last   uint64 // generation; the follower's own
 }
 
 // NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded, for a
@@ -127,10 +126,6 @@ func (k *Keys) Current(s Stamp) bool {
 	return set != nil && s.generation == set.generation && set.rows.word(s.slot).Load() == uint64(s.place)
 }
 
-// Changes counts what was put in force. An ErrUnknown is good for as long as
-// the count is what it was before Find was asked.
-func (k *Keys) Changes() uint64 { return k.changes.Load() }
-
 // Irregular tells whether there are keys of FormatRaw, which cannot be told
 // from junk by their looks.
 func (k *Keys) Irregular() bool {
@@ -189,9 +184,8 @@ func (k *Keys) begin() content {
 
 func (k *Keys) publish(c content) {
 	k.set.Store(c.(*keySet))
-	k.changes.Add(1)
 }
 
-func (k *Keys) applied() { k.changes.Add(1) }
+func (k *Keys) applied() {}
 
 func (k *Keys) notReady(reason error) { k.reason.Store(&reason) }

@@ -134,10 +134,9 @@ func TestStamps(t *testing.T) {
 	keys, set := keysOf(t, one, two)
 	first, _ := keys.Find(&one.Hash, startOfTime)
 	second, _ := keys.Find(&two.Hash, startOfTime)
-	changes := keys.Changes()
 	one.Revoked = startOfTime
 	apply(t, keys, set, one)
-	if keys.Current(first.Stamp) || !keys.Current(second.Stamp) || keys.Changes() == changes {
+	if keys.Current(first.Stamp) || !keys.Current(second.Stamp) {
 		t.Error("a change of one key is not a change of this key alone")
 	}
 	keys.publish(keys.begin())

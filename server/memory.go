@@ -17,8 +17,8 @@ type collector struct {
 const (
 	liveHeap    = "/gc/heap/live:bytes"
 	headroom    = 32 << 20 // bytes that may be allocated between two collections,
-	headroomOf  = 3        // and as much again as this part of what is alive
-	minPercent  = 40
+	headroomOf  = 2        // and as much again as this part of what is alive
+	minPercent  = 50
 	maxPercent  = 800
 	usualGOGC   = 100
 	worthChange = 10 // percent of the setting; less is not worth stopping the world

@@ -27,7 +27,7 @@ const (
 
 // passwords makes the verifier of passwords.
 func (c *Core) passwords(r *remembered) error {
-	principals, err := newCache[verifier.KnownPassword](r, "password", c.cfg.Cache.TTL)
+	principals, err := newCache[verifier.KnownPassword](r, "password", r.madeOf.cache.Size, c.cfg.Cache.TTL)
 	if err != nil {
 		return err
 	}

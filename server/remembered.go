@@ -59,8 +59,8 @@ func (c *Core) kindOf(kind string, old *Core, rules any, make func(*remembered) 
 }
 
 // newCache makes a cache that the metrics show under the name.
-func newCache[V any](r *remembered, name string, ttl time.Duration) (*cache.Cache[V], error) {
-	made, err := cache.New[V](r.madeOf.cache.Size, ttl)
+func newCache[V any](r *remembered, name string, size int, ttl time.Duration) (*cache.Cache[V], error) {
+	made, err := cache.New[V](size, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -90,17 +90,15 @@ func (c *Core) forgetBut(other *Core) error {
 
 // cacheStates is what the metrics show of the caches.
 func (c *Core) cacheStates() []admin.CacheState {
-	var states []admin.CacheState
+	// All of them, so that a series is there before its cache is.
+	states := []admin.CacheState{{Name: "key"}, {Name: "password"}, {Name: "token"}, {Name: "negative"}}
 	index := map[string]int{}
+	for i := range states {
+		index[states[i].Name] = i
+	}
 	for _, r := range c.kinds {
 		for _, each := range r.caches {
-			i, known := index[each.name]
-			if !known {
-				i = len(states)
-				index[each.name] = i
-				states = append(states, admin.CacheState{Name: each.name})
-			}
-			stats := each.stats()
+			i, stats := index[each.name], each.stats()
 			states[i].Hits += stats.Hits
 			states[i].Misses += stats.Misses
 			states[i].Entries += stats.Entries

@@ -86,6 +86,9 @@ func (s *Server) grpcListener(security *tls.Config) *listener {
 		// spends a sixth of the processor time on growing its own.
 		grpc.NumStreamWorkers(256),
 		grpc.MaxRecvMsgSize(1 << 20),
+		// Windows of a fixed size: else gRPC measures the connection with a ping for
+		// many a request, to find one for messages that are long.
+		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(1 << 20),
 	}
 	if security != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(security)))
@@ -177,7 +180,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	err := s.watch(ctx, reload, failed)
 	s.drain(err == nil)
 	serving.Wait()
-	return errors.Join(err, s.core.Load().Close())
+	return errors.Join(err, s.core.Load().Close(), s.closeLog())
 }
 
 // watch waits for what ends the server and does meanwhile what happens now and then.

@@ -48,6 +48,7 @@ type Options struct {
 type Server struct {
 	opts     Options
 	logger   *slog.Logger
+	log      *logBuffer // nil where the caller gave a logger
 	level    slog.LevelVar
 	seen     fileState // of the configuration file, before it was last loaded
 	registry *prometheus.Registry
@@ -72,28 +73,44 @@ func New(opts Options) (*Server, error) {
 	}
 	s.level.Set(cfg.Log.Level)
 	if s.logger == nil {
-		s.logger = newLogger(cfg.Log.Format, &s.level)
+		s.log = newLogs(cfg.Log.Format)
+		s.logger = newLogger(s.log, cfg.Log.Format, &s.level)
 	}
-	s.outside.hashCommand, s.outside.countsUsage = opts.HashCommand, true
+	if err := s.build(cfg); err != nil {
+		return nil, errors.Join(err, s.closeLog())
+	}
+	return s, nil
+}
+
+// build makes what serves by the configuration.
+func (s *Server) build(cfg *config.Config) error {
+	s.outside.hashCommand, s.outside.countsUsage = s.opts.HashCommand, true
 	if err := s.registerMetrics(); err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return fmt.Errorf("metrics: %w", err)
 	}
 	parts, err := openParts(cfg, parts{}, s.outside, s.logger)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	core, err := buildCore(cfg, parts, nil, s.observers(cfg, parts))
 	if err != nil {
-		return nil, errors.Join(err, parts.close())
+		return errors.Join(err, parts.close())
 	}
 	s.core.Store(core)
 	if s.listeners, err = s.open(cfg); err != nil {
-		return nil, errors.Join(err, core.Close())
+		return errors.Join(err, core.Close())
 	}
 	for _, warning := range cfg.Warnings {
 		s.logger.Warn("configuration", "warning", warning.String())
 	}
-	return s, nil
+	return nil
+}
+
+func (s *Server) closeLog() error {
+	if s.log == nil {
+		return nil
+	}
+	return s.log.Close()
 }
 
 func (s *Server) registerMetrics() error {
@@ -160,8 +177,8 @@ func (s *Server) observers(cfg *config.Config, parts parts) []authz.Observer {
 		hops := cfg.ClientAddress.TrustedHops
 		observers = append(observers, &authz.DecisionLog{
 			Logger:  s.logger,
-			Allowed: cfg.Log.Decisions == config.LogAll,
-			Client:  func(r *authz.Request) string { return authz.ClientAddress(r, hops) },
+			Allowed: cfg.Log.Decisions == config.LogAll, DenialsPerSecond: cfg.Log.DenialsPerSecond,
+			Client: func(r *authz.Request) string { return authz.ClientAddress(r, hops) },
 		})
 	}
 	return observers

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"keyward/authz"
+	"keyward/cache"
 )
 
 // Bounds of what is kept of a request's strings, in bytes. All of them are
@@ -22,6 +23,9 @@ const (
 type memory struct {
 	seed   maphash.Seed
 	shards []shard
+	// door, where there is one, keeps out what comes once in a long while: where
+	// memory is all there is, keys beyond the bound are forgotten anyway.
+	door *cache.Doorkeeper
 }
 
 const (
@@ -42,8 +46,25 @@ func newMemory(maxKeys int) *memory {
 	return m
 }
 
-func (m *memory) shardOf(id string) *shard {
-	return &m.shards[maphash.String(m.seed, id)&uint64(len(m.shards)-1)]
+func (m *memory) shardOf(id string) *shard { return m.shardAt(maphash.String(m.seed, id)) }
+
+func (m *memory) shardAt(hash uint64) *shard { return &m.shards[hash&uint64(len(m.shards)-1)] }
+
+// observe notes one decision about the key. It tells whether this is the moment to write
+// things down: half of the entries there may be in a shard have something in them.
+func (m *memory) observe(id string, seen *sighting) (crowded bool) {
+	hash := maphash.String(m.seed, id)
+	s := m.shardAt(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil {
+		if m.door != nil && len(s.entries) >= s.most && !m.door.Knows(hash) {
+			return false
+		}
+		e = s.enter(id)
+	}
+	return s.note(e, seen)
 }
 
 // shard holds the entries of some of the keys. Those that hold something are
@@ -66,15 +87,7 @@ func (s *shard) init(most int) {
 	s.idle.init()
 }
 
-// observe notes one decision. It tells whether this is the moment to write
-// things down: half of the entries there may be have something in them.
-func (s *shard) observe(id string, seen *sighting) (crowded bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entries[id]
-	if e == nil {
-		e = s.enter(id)
-	}
+func (s *shard) note(e *entry, seen *sighting) (crowded bool) {
 	if e.total == 0 {
 		s.held++
 		crowded = s.held == (s.most+1)/2

@@ -24,6 +24,10 @@ func TestBoundedMemory(t *testing.T) {
 	}
 	clock.at.Add(lull / 1000)
 	use(tracker, "k_0", "/", authz.OK)
+	use(tracker, "k_new", "/", authz.OK) // comes once, and none goes for it
+	if u := get(t, tracker, "k_new"); u.Total != 0 {
+		t.Errorf("a key that came once has taken another's place: %+v", u)
+	}
 	use(tracker, "k_new", "/", authz.OK)
 	for id, want := range map[string]uint64{"k_0": 2, "k_1": 0, "k_2": 1, "k_new": 1} {
 		if u := get(t, tracker, id); u.Total != want {

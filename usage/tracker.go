@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/cache"
 )
 
 // Config says what a Tracker keeps account of, and where.
@@ -81,8 +82,12 @@ func newTracker(cfg Config) *Tracker {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	memory := newMemory(cfg.MaxKeys)
+	if cfg.File == "" {
+		memory.door = cache.NewDoorkeeper(cfg.MaxKeys)
+	}
 	return &Tracker{
-		cfg: cfg, memory: newMemory(cfg.MaxKeys), write: (*os.File).Write, patience: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
+		cfg: cfg, memory: memory, write: (*os.File).Write, patience: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -98,7 +103,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 		at: d.At.UnixMicro(), reason: d.Reason, status: d.Status(),
 		method: r.Method, path: r.PathAsSent(), address: t.cfg.Client(r),
 	}
-	if t.memory.shardOf(id).observe(id, &seen) {
+	if t.memory.observe(id, &seen) {
 		select {
 		case t.wake <- struct{}{}:
 		default: // it is awake already, or there is no file

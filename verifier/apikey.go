@@ -22,8 +22,6 @@ type KeyStore interface {
 	Current(stamp keystore.Stamp) bool
 	// Irregular tells whether there are keys that follow no format of ours.
 	Irregular() bool
-	// Changes is a number that is another one after each change of the store.
-	Changes() uint64
 }
 
 // UserStore is where the users are looked up that keys act for.
@@ -47,14 +45,14 @@ type APIKeyConfig struct {
 	// MaxAge is how long after its making a key is accepted; 0 is for ever.
 	MaxAge time.Duration
 
-	// Principals holds known keys, Unknown digests that no key has.
+	// Principals holds known keys. Unknown ones are not remembered: the store is in
+	// memory, and knows of a digest that it has none sooner than any cache would.
 	Principals *cache.Cache[*KnownKey]
-	Unknown    *cache.Cache[uint64]
 }
 
 // KnownKey is a cached principal with what tells whether it still holds.
 type KnownKey struct {
-	principal *authz.Principal
+	principal authz.Principal
 	stamp     keystore.Stamp
 	user      *keystore.User // nil for a key without one, or without a users file
 	until     time.Time      // when it stops being accepted, which may be before its own expiry; zero: never
@@ -69,7 +67,7 @@ type APIKey struct {
 
 // NewAPIKey returns a verifier of the given parts.
 func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
-	if cfg.Keys == nil || cfg.Hasher == nil || cfg.Principals == nil || cfg.Unknown == nil {
+	if cfg.Keys == nil || cfg.Hasher == nil || cfg.Principals == nil {
 		return nil, errors.New("verifier: a part is missing from APIKeyConfig")
 	}
 	a := &APIKey{cfg: cfg}
@@ -85,12 +83,12 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 
 // Verify implements authz.Verifier. A bearer token without one of the prefixes
 // is not its kind: see [APIKey.Unprefixed].
-func (a *APIKey) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.looks(c.Secret.Reveal())
 	if c.Kind == authz.Bearer && !prefixed || c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User) {
 		return nil, authz.ErrNotMine
 	}
-	return a.verify(ctx, c.Secret.Reveal(), wellFormed, now)
+	return a.verify(c.Secret.Reveal(), wellFormed, now)
 }
 
 // Unprefixed returns the verifier of bearer tokens that no prefix marks as
@@ -100,43 +98,35 @@ func (a *APIKey) Unprefixed() authz.Verifier { return unprefixed{a} }
 type unprefixed struct{ *APIKey }
 
 // Verify implements authz.Verifier.
-func (a unprefixed) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.looks(c.Secret.Reveal())
 	if c.Kind != authz.Bearer || prefixed || !a.bare {
 		return nil, authz.ErrNotMine
 	}
-	return a.verify(ctx, c.Secret.Reveal(), wellFormed, now)
+	return a.verify(c.Secret.Reveal(), wellFormed, now)
 }
 
-func (a *APIKey) verify(ctx context.Context, key string, wellFormed bool, now time.Time) (*authz.Principal, error) {
+func (a *APIKey) verify(key string, wellFormed bool, now time.Time) (*authz.Principal, error) {
 	if !wellFormed && !a.cfg.Keys.Irregular() {
 		// Junk is refused before anything is hashed. Imported keys follow no
 		// format; where there are some, any text may be one.
 		return nil, errInvalidToken
 	}
 	digest := a.cfg.Hasher.Digest(key)
-	if known, ok := a.cached(&digest, now); ok && !known.ended(now) {
-		return known.principal, nil
+	id := (*cache.Key)(&digest)
+	known, ok := a.cfg.Principals.Get(id, now)
+	if !ok || !a.holds(known) || known.ended(now) {
+		asked := digest // a copy that goes to the heap, so that the other need not
+		var err error
+		if known, err = a.load(&asked, now); err != nil {
+			return nil, err
+		}
+		if known.ended(now) {
+			return nil, &authz.Refusal{Reason: authz.ExpiredKey, Principal: &known.principal}
+		}
+		a.cfg.Principals.Offer(id, known, now)
 	}
-	return a.lookUp(ctx, digest, now)
-}
-
-// lookUp verifies a key that is not in the cache, or has ended there. The
-// digest is a copy, since it will outlive the call.
-func (a *APIKey) lookUp(ctx context.Context, digest keystore.Digest, now time.Time) (*authz.Principal, error) {
-	known, err := a.known(ctx, &digest, now)
-	if err == nil && known.ended(now) {
-		// The store knows why: an expired key, or one whose grace is over.
-		known, err = a.load(&digest, now)
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case known.ended(now):
-		return nil, &authz.Refusal{Reason: authz.ExpiredKey, Principal: known.principal}
-	default:
-		return known.principal, nil
-	}
+	return &known.principal, nil
 }
 
 func (k *KnownKey) ended(now time.Time) bool {
@@ -157,34 +147,6 @@ func (a *APIKey) looks(key string) (prefixed, wellFormed bool) {
 	return prefixed, keystore.IsHex(key) || keystore.WellFormed(key, "")
 }
 
-// cached returns the key of that digest from the cache, where it still holds.
-func (a *APIKey) cached(digest *keystore.Digest, now time.Time) (*KnownKey, bool) {
-	known, ok := a.cfg.Principals.Get((*cache.Key)(digest), now)
-	return known, ok && a.holds(known)
-}
-
-// known returns the key of that digest from the store.
-func (a *APIKey) known(ctx context.Context, digest *keystore.Digest, now time.Time) (*KnownKey, error) {
-	id := (*cache.Key)(digest)
-	// The number is read before the store is asked: a key made in between counts as a change.
-	changes := a.cfg.Keys.Changes()
-	if seen, ok := a.cfg.Unknown.Get(id, now); ok && seen == changes {
-		return nil, errUnknownKey
-	}
-	known, err := a.cfg.Principals.Compute(ctx, id, now, func() (*KnownKey, error) {
-		known, err := a.load(digest, now)
-		if err == errUnknownKey {
-			a.cfg.Unknown.Put(id, changes, now)
-		}
-		return known, err
-	})
-	if err == nil && !a.holds(known) {
-		// It was revoked or changed while we waited for somebody else's look-up.
-		known, err = a.load(digest, now)
-	}
-	return known, err
-}
-
 func (a *APIKey) holds(k *KnownKey) bool {
 	return a.cfg.Keys.Current(k.stamp) && (k.user == nil || !k.user.Superseded())
 }
@@ -198,15 +160,16 @@ func (a *APIKey) load(digest *keystore.Digest, now time.Time) (*KnownKey, error)
 	if err != nil {
 		return nil, fmt.Errorf("looking up a key: %w", err)
 	}
-	p := &authz.Principal{
+	known := &KnownKey{stamp: key.Stamp, until: a.end(&key), principal: authz.Principal{
 		Method: authz.MethodAPIKey, User: key.User, KeyID: key.ID, KeyName: key.Name, Project: key.Project,
 		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: key.EndsAt,
-	}
+	}}
+	p := &known.principal
 	if key.State != keystore.Active {
 		return nil, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
 	}
 	if a.cfg.Users == nil || key.User == "" {
-		return &KnownKey{principal: p, stamp: key.Stamp, until: a.end(&key)}, nil
+		return known, nil
 	}
 	if err := a.cfg.Users.Ready(); err != nil {
 		return nil, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
@@ -219,7 +182,8 @@ func (a *APIKey) load(digest *keystore.Digest, now time.Time) (*KnownKey, error)
 	if !key.HasScopes {
 		p.Scopes = user.Scopes
 	}
-	return &KnownKey{principal: p, stamp: key.Stamp, user: user, until: a.end(&key)}, nil
+	known.user = user
+	return known, nil
 }
 
 // end is when the key stops being accepted: the earliest of its own expiry,

@@ -56,9 +56,6 @@ func newBench(t *testing.T, o options) *bench {
 	if cfg.Principals, err = cache.New[*verifier.KnownKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
 		t.Fatal(err)
 	}
-	if cfg.Unknown, err = cache.New[uint64](1000, time.Hour); err != nil {
-		t.Fatal(err)
-	}
 	if b.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +176,7 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 	if _, err := b.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(key, authz.OK) // the negative cache's hour is not waited for
+	b.becomes(key, authz.OK)
 }
 
 func TestExpiryAndAge(t *testing.T) {
@@ -332,7 +329,6 @@ func (brokenStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
 type scriptedStore struct {
 	keys  []keystore.Key
 	finds int
-	stale bool // what the first look-up found does not hold any more
 }
 
 func (s *scriptedStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
@@ -342,9 +338,8 @@ func (s *scriptedStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) 
 	}
 	return s.keys[min(s.finds, len(s.keys))-1], nil
 }
-func (s *scriptedStore) Current(keystore.Stamp) bool { return !s.stale || s.finds > 1 }
-func (*scriptedStore) Irregular() bool               { return true }
-func (*scriptedStore) Changes() uint64               { return 7 }
+func (*scriptedStore) Current(keystore.Stamp) bool { return true }
+func (*scriptedStore) Irregular() bool             { return true }
 
 func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
 	t.Helper()
@@ -352,12 +347,8 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 	if err != nil {
 		t.Fatal(err)
 	}
-	unknown, err := cache.New[uint64](10, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
 	v, err := verifier.NewAPIKey(verifier.APIKeyConfig{
-		Keys: store, Users: users, Hasher: keystore.NewHasher(authz.Secret{}), Prefixes: []string{""}, Principals: principals, Unknown: unknown,
+		Keys: store, Users: users, Hasher: keystore.NewHasher(authz.Secret{}), Prefixes: []string{""}, Principals: principals,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -366,21 +357,6 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 		_, err = v.Unprefixed().Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("x")}, time.Now())
 	}
 	return err
-}
-
-// TestRevokedWhileItWasLookedUp: what a look-up brings is asked for again if it does not hold when it is there.
-func TestRevokedWhileItWasLookedUp(t *testing.T) {
-	store := &scriptedStore{stale: true, keys: []keystore.Key{{ID: "k_1", State: keystore.Active}, {ID: "k_1", State: keystore.Revoked}}}
-	if err := ask(t, store, nil, 1); err == nil || err.Error() != "revoked_key" {
-		t.Errorf("error %v, want revoked_key", err)
-	}
-}
-
-func TestUnknownKeysAreRemembered(t *testing.T) {
-	store := &scriptedStore{}
-	if err := ask(t, store, nil, 3); err == nil || err.Error() != "unknown_key" || store.finds != 1 {
-		t.Errorf("error %v after %d look-ups, want unknown_key after one", err, store.finds)
-	}
 }
 
 func TestUsersThatAreNotLoaded(t *testing.T) {
@@ -396,12 +372,8 @@ func TestStoreThatCannotTell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unknown, err := cache.New[uint64](10, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys(hasher)}, "not loaded": keystore.NewKeys(hasher)} {
-		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals, Unknown: unknown})
+		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals})
 		if err != nil {
 			t.Fatal(err)
 		}

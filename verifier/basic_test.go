@@ -487,11 +487,7 @@ func BenchmarkAPIKeyCached(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	unknown, err := cache.New[uint64](1000, time.Hour)
-	if err != nil {
-		b.Fatal(err)
-	}
-	v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{"kw_"}, Principals: principals, Unknown: unknown})
+	v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{"kw_"}, Principals: principals})
 	if err != nil {
 		b.Fatal(err)
 	}

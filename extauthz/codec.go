@@ -1,0 +1,82 @@
+package extauthz
+
+import (
+	"strings"
+	"sync"
+
+	"keyward/authz"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours stands before
+	"google.golang.org/grpc/mem"
+)
+
+// What is used over and over on the way of a gRPC call is all in this file, by these rules:
+//
+//   - A call is taken out of its pool by check, filled in by Unmarshal, and put
+//     back by whoever frees the buffer that Marshal returned, which gRPC does once,
+//     after the answer is written. A call that gets no so far is left to the
+//     garbage collector: nothing is ever put back early, or twice.
+//   - Before it goes back the request is emptied, so that no call sees what
+//     another one left.
+//   - The strings of a request are parts of one copy of the message, which is
+//     never used again: they may be kept. Nothing here is unsafe.
+//   - The answer's bytes are the call's own, and gRPC's until it frees them. They
+//     are more than a kilobyte from the start, since gRPC does not say when it is
+//     done with less (mem.IsBelowBufferPoolingThreshold).
+
+// call is one CheckRequest on its way, and its answer.
+type call struct {
+	request authz.Request
+	answer  []byte // a CheckResponse
+	pool    *sync.Pool
+}
+
+const answerSize = 2 << 10 // bytes; a longer answer makes it grow
+
+func newCall(pool *sync.Pool) *call { return &call{pool: pool, answer: make([]byte, 0, answerSize)} }
+
+// Get implements mem.BufferPool; nobody asks a call for a buffer.
+func (c *call) Get(length int) *[]byte {
+	fresh := make([]byte, length)
+	return &fresh
+}
+
+// Put implements mem.BufferPool: the answer is written.
+func (c *call) Put(*[]byte) {
+	c.request.Reset()
+	c.pool.Put(c)
+}
+
+// ServerCodec is the server option without which a call can't be read: it
+// decodes and encodes Check in place and leaves all other messages (health) to the usual codec.
+func ServerCodec() grpc.ServerOption {
+	return grpc.ForceServerCodecV2(inPlaceCodec{encoding.GetCodecV2("proto")})
+}
+
+type inPlaceCodec struct{ encoding.CodecV2 }
+
+// Unmarshal implements encoding.CodecV2.
+func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	call, ok := v.(*call)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	// The one copy of the message.
+	var message strings.Builder
+	message.Grow(data.Len())
+	for _, buffer := range data {
+		message.Write(buffer.ReadOnlyData())
+	}
+	return readCheckRequest(message.String(), &call.request)
+}
+
+// Marshal implements encoding.CodecV2.
+func (c inPlaceCodec) Marshal(v any) (mem.BufferSlice, error) {
+	call, ok := v.(*call)
+	if !ok {
+		return c.CodecV2.Marshal(v)
+	}
+	return mem.BufferSlice{mem.NewBuffer(&call.answer, call)}, nil
+}
