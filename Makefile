@@ -11,7 +11,7 @@ FUZZTIME ?= 60s
 TOOLS     = $(CURDIR)/.cache/tools
 SHELL     = bash
 
-.PHONY: build run test lint fuzz bench
+.PHONY: build run test lint fuzz bench pgo
 .DEFAULT_GOAL = build
 
 build:
@@ -62,3 +62,7 @@ bench: build
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
 	     /^(---|FAIL|panic)/'
+
+# What the compiler optimises keyward by: worth making anew after a change of the hot path, or of Go.
+pgo: build
+	go run ./bench -profile cmd/keyward/default.pgo

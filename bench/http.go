@@ -25,7 +25,7 @@ func (b *bench) overHTTP() error {
 	if err != nil {
 		return err
 	}
-	bare, err := startBare(program, filepath.Join(b.dir, "bare.sock"))
+	bare, err := startBare(program, "-bare", filepath.Join(b.dir, "bare.sock"))
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func get(client *http.Client, r *http.Request) error {
 }
 
 // startBare runs the server that looks at nothing, on one core.
-func startBare(program, socket string) (*child, error) {
-	c := &child{socket: socket, cmd: command(1, program, "-bare", socket)}
+func startBare(program, as, socket string) (*child, error) {
+	c := &child{socket: socket, cmd: command(1, program, as, socket)}
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -25,14 +25,24 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 11, "alternating rounds of a comparison")
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
-	only := flag.String("only", "", "measure one part: start, compare, changes, credentials, http or passwords")
+	only := flag.String("only", "", "measure one part: checks, start, compare, changes, credentials, http or passwords")
+	flag.StringVar(&b.cases, "cases", "", "of checks: beside the baseline only those whose name holds this")
+	flag.StringVar(&b.against, "against", "", "of checks: other builds of the program to measure beside it, with commas between")
+	flag.StringVar(&b.profileTo, "profile", "", "make a profile for the compiler and write it to this file, and measure nothing")
 	bare := flag.String("bare", "", "for bench itself: serve HTTP at this socket and look at nothing")
+	baseline := flag.String("baseline", "", "for bench itself: serve gRPC at this socket and look at nothing")
 	flood := flag.String("flood", "", "for bench itself: send wrong passwords to this socket")
 	tooLong := flag.Bool("too-long", false, "with -flood: such as are refused before anything is hashed")
 	flag.Parse()
+	if b.profileTo != "" {
+		*only = "profile"
+	}
 	measure := func() error { return b.run(*only) }
 	if *bare != "" {
 		measure = func() error { return runBare(*bare) }
+	}
+	if *baseline != "" {
+		measure = func() error { return runBaseline(*baseline) }
 	}
 	if *flood != "" {
 		measure = func() error { return runFlood(*flood, b.guesses, *tooLong) }
@@ -48,6 +58,8 @@ type bench struct {
 	few, many       int
 	rounds, guesses int
 	span            time.Duration
+	cases, against  string
+	profileTo       string
 	dir             string
 	small, large    *keyFile
 }
@@ -71,10 +83,10 @@ func (b *bench) run(only string) (err error) {
 		large   bool // it needs many keys
 		measure func() error
 	}{
-		{"start", true, b.start}, {"compare", true, b.compare}, {"changes", true, b.changes},
+		{"profile", true, b.profile}, {"checks", true, b.checks}, {"start", true, b.start}, {"compare", true, b.compare}, {"changes", true, b.changes},
 		{"credentials", false, b.credentials}, {"http", false, b.overHTTP}, {"passwords", false, b.passwords},
 	} {
-		if only != "" && only != part.name {
+		if only != part.name && (only != "" || part.name == "profile") {
 			continue
 		}
 		known = true

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"net"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+)
+
+// allowAll is what Keyward is measured by: an ext_authz server as one gets it
+// with grpc-go and go-control-plane, which looks at nothing and answers OK.
+type allowAll struct {
+	authv3.UnimplementedAuthorizationServer
+}
+
+// Check implements authv3.AuthorizationServer.
+func (allowAll) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	return &authv3.CheckResponse{
+		Status:       &statuspb.Status{},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{}},
+	}, nil
+}
+
+// runBaseline is that server's life, with every option of gRPC as it is.
+func runBaseline(socket string) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	s := grpc.NewServer()
+	authv3.RegisterAuthorizationServer(s, allowAll{})
+	return s.Serve(l)
+}

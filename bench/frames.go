@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A driver asks over HTTP/2 at a small part of what a client library costs, so
+// that one core of client saturates one core of server. It writes frames that
+// were encoded beforehand, reads no more of an answer than what tells allow from
+// deny, and takes any other answer for a failure.
+type driver struct {
+	address string // host:port, or unix:///path
+	ask     func() question
+	grpc    bool // whether the verdict is a CheckResponse, and not a status
+	conns   int
+	streams int // in flight on each connection
+	rate    int // questions a second over all connections; 0 is as many as are answered
+	span    time.Duration
+}
+
+// question is one request.
+type question struct {
+	fields []hpack.HeaderField
+	body   []byte // nil: none
+	want   verdict
+}
+
+type verdict string
+
+const (
+	none  verdict = ""
+	allow verdict = "allow"
+	deny  verdict = "deny"
+)
+
+// answers are what came of a run.
+type answers struct {
+	count     int
+	took      time.Duration
+	latencies []time.Duration // sorted
+}
+
+func (a *answers) percentile(p float64) time.Duration {
+	return a.latencies[min(len(a.latencies)-1, int(float64(len(a.latencies))*p/100))]
+}
+
+func (d driver) run() (*answers, error) {
+	var mu sync.Mutex
+	var failed error
+	all := &answers{}
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range d.conns {
+		wg.Go(func() {
+			latencies, err := d.drive(start)
+			mu.Lock()
+			defer mu.Unlock()
+			failed = errors.Join(failed, err)
+			all.latencies = append(all.latencies, latencies...)
+		})
+	}
+	wg.Wait()
+	if failed != nil {
+		return nil, failed
+	}
+	all.took, all.count = time.Since(start), len(all.latencies)
+	slices.Sort(all.latencies)
+	return all, nil
+}
+
+// lane is one connection. Its stream with number n is at n/2 modulo the size of the ring.
+type lane struct {
+	driver
+	conn    net.Conn
+	out     *bufio.Writer
+	in      *bufio.Reader
+	frames  *http2.Framer
+	encoder *hpack.Encoder
+	block   []byte // what the encoder wrote
+	next    uint32 // stream
+	open    int
+	due     time.Time // of the next question at a given rate
+	ring    [ringSize]pending
+	credit  int // bytes read that the other side has not been told of
+	done    []time.Duration
+}
+
+type pending struct {
+	asked         time.Time
+	want, verdict verdict
+}
+
+const (
+	ringSize = 4096
+	window   = 1 << 30
+)
+
+// Write takes what the header encoder writes.
+func (l *lane) Write(p []byte) (int, error) {
+	l.block = append(l.block, p...)
+	return len(p), nil
+}
+
+func (d driver) drive(start time.Time) ([]time.Duration, error) {
+	l, err := d.connect()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.conn.Close() }()
+	l.due = start
+	end := start.Add(d.span)
+	for now := start; now.Before(end) || l.open > 0; now = time.Now() {
+		if err := l.askDue(now, end); err != nil {
+			return nil, err
+		}
+		if err := l.readOne(); err != nil {
+			return nil, err
+		}
+	}
+	return l.done, nil
+}
+
+func (d driver) connect() (*lane, error) {
+	conn, err := dialAddress(d.address)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{driver: d, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), in: bufio.NewReaderSize(conn, 64<<10), next: 1}
+	l.frames, l.encoder = http2.NewFramer(l.out, l.in), hpack.NewEncoder(l)
+	l.frames.SetReuseFrames()
+	_, _ = l.out.WriteString(http2.ClientPreface)
+	if err := errors.Join(
+		l.frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}, http2.Setting{ID: http2.SettingEnablePush, Val: 0}),
+		l.frames.WriteWindowUpdate(0, window), l.out.Flush()); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// askDue asks what is due: at a given rate whatever its time has come for, and
+// else as many as may be in flight.
+func (l *lane) askDue(now, end time.Time) error {
+	for l.open < l.streams && now.Before(end) {
+		asked := now
+		if l.rate > 0 {
+			if l.due.After(now) {
+				break
+			}
+			// Counted from when it was due, so that a stall is not hidden by the questions it held up.
+			asked = l.due
+			l.due = l.due.Add(time.Second * time.Duration(l.conns) / time.Duration(l.rate))
+		}
+		if err := l.write(l.ask(), asked); err != nil {
+			return err
+		}
+	}
+	if l.in.Buffered() == 0 {
+		return l.out.Flush()
+	}
+	return nil
+}
+
+func (l *lane) write(q question, asked time.Time) error {
+	l.block = l.block[:0]
+	for _, f := range q.fields {
+		if err := l.encoder.WriteField(f); err != nil {
+			return err
+		}
+	}
+	stream := l.next
+	l.next += 2
+	l.ring[stream/2%ringSize] = pending{asked: asked, want: q.want}
+	l.open++
+	err := l.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: l.block, EndHeaders: true, EndStream: q.body == nil})
+	if err == nil && q.body != nil {
+		err = l.frames.WriteData(stream, true, q.body)
+	}
+	return err
+}
+
+// readOne reads a frame. At a given rate it waits no longer than until the next question is due.
+func (l *lane) readOne() error {
+	if l.rate > 0 && l.in.Buffered() == 0 {
+		if err := l.conn.SetReadDeadline(time.Now().Add(min(max(time.Until(l.due), 50*time.Microsecond), time.Second))); err != nil {
+			return err
+		}
+		if _, err := l.in.Peek(1); errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err := l.conn.SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+	}
+	frame, err := l.frames.ReadFrame()
+	if err != nil {
+		return err
+	}
+	switch f := frame.(type) {
+	case *http2.HeadersFrame:
+		return l.headers(f)
+	case *http2.DataFrame:
+		return l.data(f)
+	case *http2.PingFrame:
+		if !f.IsAck() {
+			return l.frames.WritePing(true, f.Data)
+		}
+	case *http2.SettingsFrame:
+		if !f.IsAck() {
+			return l.frames.WriteSettingsAck()
+		}
+	case *http2.GoAwayFrame, *http2.RSTStreamFrame:
+		return fmt.Errorf("the server ended a connection or a stream: %v", f)
+	}
+	return nil
+}
+
+// headers takes the verdict of a proxy's answer, which is its status.
+func (l *lane) headers(f *http2.HeadersFrame) error {
+	p := &l.ring[f.StreamID/2%ringSize]
+	if block := f.HeaderBlockFragment(); !l.grpc && len(block) > 0 && p.verdict == none {
+		// :status comes first, and 200 has an entry of its own in HPACK's static table.
+		const indexedStatus200 = 0x88
+		p.verdict = deny
+		if block[0] == indexedStatus200 {
+			p.verdict = allow
+		}
+	}
+	if f.StreamEnded() {
+		return l.end(p)
+	}
+	return nil
+}
+
+// data takes the verdict of a CheckResponse: which of two fields there is.
+func (l *lane) data(f *http2.DataFrame) error {
+	l.credit += len(f.Data())
+	if l.credit > window/2 {
+		if err := l.frames.WriteWindowUpdate(0, uint32(l.credit)); err != nil {
+			return err
+		}
+		l.credit = 0
+	}
+	p := &l.ring[f.StreamID/2%ringSize]
+	const grpcPrefix = 5
+	if l.grpc && len(f.Data()) > grpcPrefix {
+		p.verdict = verdictOf(f.Data()[grpcPrefix:])
+	}
+	if f.StreamEnded() {
+		return l.end(p)
+	}
+	return nil
+}
+
+func verdictOf(response []byte) verdict {
+	const denied, ok = 2, 3
+	for len(response) > 0 {
+		number, _, n := protowire.ConsumeField(response)
+		if n < 0 {
+			return none
+		}
+		switch number {
+		case denied:
+			return deny
+		case ok:
+			return allow
+		}
+		response = response[n:]
+	}
+	return none
+}
+
+func (l *lane) end(p *pending) error {
+	if p.verdict != p.want {
+		return fmt.Errorf("an answer was %q and should have been %q", p.verdict, p.want)
+	}
+	l.done = append(l.done, time.Since(p.asked))
+	*p = pending{}
+	l.open--
+	return nil
+}
+
+func dialAddress(address string) (net.Conn, error) {
+	if path, ok := strings.CutPrefix(address, "unix://"); ok {
+		return net.Dial("unix", path)
+	}
+	return net.Dial("tcp", address)
+}

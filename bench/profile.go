@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// profile makes the profile that the compiler optimises keyward by
+// (cmd/keyward/default.pgo): known keys few and many, unknown ones and junk over
+// gRPC, and known ones over HTTP, each for the same time.
+func (b *bench) profile() error {
+	if b.profileTo == "" {
+		return nil
+	}
+	var files []string
+	for _, keys := range []*keyFile{b.small, b.large} {
+		c, err := startChild(b.binary, filepath.Join(b.dir, fmt.Sprint("profile", len(files))), keys, 1)
+		if err != nil {
+			return err
+		}
+		for _, s := range b.casesOf(keys, "") {
+			s.child = c
+			file, err := b.profiled(c, len(files), func(span time.Duration) error { return s.measure(span) })
+			if err != nil {
+				return err
+			}
+			files = append(files, file)
+		}
+		if keys == b.small {
+			ask := nginxCheck(keys.secrets)
+			file, err := b.profiled(c, len(files), func(span time.Duration) error {
+				_, err := perRequest(c, filepath.Join(filepath.Dir(c.socket), "http.sock"), span, ask)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			files = append(files, file)
+		}
+		if err := c.stop(); err != nil {
+			return err
+		}
+	}
+	merged, err := exec.Command("go", append([]string{"tool", "pprof", "-proto"}, files...)...).Output()
+	if err != nil {
+		return fmt.Errorf("merging: %w", err)
+	}
+	return b.save(merged)
+}
+
+// profiled takes a profile of the child while load runs.
+func (b *bench) profiled(c *child, n int, load func(time.Duration) error) (string, error) {
+	const seconds = 25
+	file := filepath.Join(b.dir, fmt.Sprintf("cpu%d.pprof", n))
+	done := make(chan error, 1)
+	go func() { done <- load((seconds + 2) * time.Second) }()
+	time.Sleep(time.Second)
+	response, err := c.admin.Get(fmt.Sprintf("http://admin/debug/pprof/profile?seconds=%d", seconds))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("profile: %s, %w", response.Status, err)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return "", err
+	}
+	return file, <-done
+}
+
+// save writes a profile without where its program lay on this machine.
+func (b *bench) save(compressed []byte) error {
+	in, err := gzip.NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return err
+	}
+	raw, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	out := gzip.NewWriter(&text)
+	const stringTable = 6 // in pprof's profile.proto
+	for len(raw) > 0 {
+		number, kind, n := protowire.ConsumeTag(raw)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		size := protowire.ConsumeFieldValue(number, kind, raw[n:])
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		field := raw[:n+size]
+		if number == stringTable {
+			if value, _ := protowire.ConsumeBytes(raw[n:]); string(value) == b.binary {
+				field = protowire.AppendString(protowire.AppendTag(nil, stringTable, protowire.BytesType), "keyward")
+			}
+		}
+		if _, err := out.Write(field); err != nil {
+			return err
+		}
+		raw = raw[n+size:]
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(b.profileTo, text.Bytes(), 0o644)
+}
