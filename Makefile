@@ -33,7 +33,7 @@ test:
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \
 	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e && \
-	go test -run '^TestMemoryPerKey$$' ./keystore && exit $$others
+	go test -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server && exit $$others
 
 lint:
 	@unformatted="$$(gofmt -l .)"; \

@@ -13,6 +13,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // client asks a child as Envoy does, over a few connections.
@@ -40,21 +41,32 @@ func (c *client) close() {
 	}
 }
 
-// request is what Envoy sends of an ordinary call with the value of Authorization.
+// request is what Envoy 1.40 sends of an ordinary call with the value of
+// Authorization, captured and made up again: without allowed_headers all headers
+// go along, the pseudo-headers too; one by one with encode_raw_headers, as envoy.yaml has it.
 func request(authorization string) *authv3.CheckRequest {
 	line := func(name, value string) *corev3.HeaderValue {
 		return &corev3.HeaderValue{Key: name, RawValue: []byte(value)}
 	}
+	peer := func(address string, port uint32) *authv3.AttributeContext_Peer {
+		return &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+			SocketAddress: &corev3.SocketAddress{Address: address, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}}}}
+	}
+	const target = "/api/v1/items/4711?fields=name"
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
-			SocketAddress: &corev3.SocketAddress{Address: "10.1.2.3"}}}},
-		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-			Id: "5577006791947779410", Method: "GET", Path: "/api/v1/items/4711?fields=name", Host: "api.example.com", Scheme: "https", Protocol: "HTTP/1.1",
-			HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
-				line("authorization", authorization), line("user-agent", "curl/8.5.0"), line("accept", "*/*"),
-				line("x-request-id", "c5ad4f5e-8c3e-4b1c-9f0a-2d1f0f7f7a55"), line("x-forwarded-proto", "https"),
-			}},
-		}},
+		Source: peer("10.1.2.3", 41234), Destination: peer("10.1.0.1", 443),
+		Request: &authv3.AttributeContext_Request{
+			Time: &timestamppb.Timestamp{Seconds: 1795366903, Nanos: 860214000},
+			Http: &authv3.AttributeContext_HttpRequest{
+				Id: "7385159230611111232", Method: "GET", Path: target, Host: "api.example.com", Scheme: "https", Protocol: "HTTP/2",
+				HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+					line(":method", "GET"), line(":scheme", "https"), line(":path", target), line(":authority", "api.example.com"),
+					line("user-agent", "curl/8.5.0"), line("accept", "*/*"), line("authorization", authorization),
+					line("x-forwarded-for", "10.1.2.3"), line("x-forwarded-proto", "https"), line("x-request-id", "7231c281-5092-41a5-a077-f6c146eabba5"),
+				}},
+			},
+		},
+		MetadataContext: &corev3.Metadata{}, RouteMetadataContext: &corev3.Metadata{},
 	}}
 }
 

@@ -25,7 +25,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 11, "alternating rounds of a comparison")
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
-	only := flag.String("only", "", "measure one part: checks, start, compare, changes, credentials, http or passwords")
+	only := flag.String("only", "", "measure one part: checks, envoy, start, compare, changes, credentials, http or passwords")
 	flag.StringVar(&b.cases, "cases", "", "of checks: beside the baseline only those whose name holds this")
 	flag.StringVar(&b.against, "against", "", "of checks: other builds of the program to measure beside it, with commas between")
 	flag.StringVar(&b.profileTo, "profile", "", "make a profile for the compiler and write it to this file, and measure nothing")
@@ -83,7 +83,7 @@ func (b *bench) run(only string) (err error) {
 		large   bool // it needs many keys
 		measure func() error
 	}{
-		{"profile", true, b.profile}, {"checks", true, b.checks}, {"start", true, b.start}, {"compare", true, b.compare}, {"changes", true, b.changes},
+		{"profile", true, b.profile}, {"checks", true, b.checks}, {"envoy", false, b.throughEnvoy}, {"start", true, b.start}, {"compare", true, b.compare}, {"changes", true, b.changes},
 		{"credentials", false, b.credentials}, {"http", false, b.overHTTP}, {"passwords", false, b.passwords},
 	} {
 		if only != part.name && (only != "" || part.name == "profile") {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"keyward/authz"
+	"keyward/internal/race"
 )
 
 func TestGenerate(t *testing.T) {
@@ -137,7 +138,7 @@ func TestHasher(t *testing.T) {
 		if c.h.Name() != c.name {
 			t.Errorf("name %s, want %s", c.h.Name(), c.name)
 		}
-		if n := testing.AllocsPerRun(1000, func() { c.h.Digest("kw_0123456789") }); n >= 1 && !raceDetector {
+		if n := testing.AllocsPerRun(1000, func() { c.h.Digest("kw_0123456789") }); n >= 1 && !race.Detector {
 			t.Errorf("%s: %v allocations", c.name, n)
 		}
 		if c.h.Digest("key") != d || c.h.Digest("kex") == d {

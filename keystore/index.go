@@ -94,6 +94,7 @@ func (x *index) grow(old []atomic.Uint64) []atomic.Uint64 {
 		size *= 2
 	}
 	cells := make([]atomic.Uint64, size)
+	hugePages(cells)
 	for i := range old {
 		if cell := old[i].Load(); cell != emptyCell && cell != graveCell {
 			put(cells, cell)

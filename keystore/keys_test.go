@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/race"
 )
 
 // keysOf puts records in force without a file.
@@ -189,7 +190,7 @@ func TestOwnTerms(t *testing.T) {
 func TestRotateIsAtomic(t *testing.T) {
 	const others = 300
 	rotations := 1500
-	if raceDetector {
+	if race.Detector {
 		rotations = 300
 	}
 	digests := make([]Digest, others+rotations+3)

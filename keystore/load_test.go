@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/race"
 )
 
 // writeKeys makes a file of n keys, the i-th of which has the digest digestAt(i).
@@ -72,7 +73,7 @@ func heapInUse() uint64 {
 }
 
 func TestMemoryPerKey(t *testing.T) {
-	if raceDetector {
+	if race.Detector {
 		t.Skip("the race detector's own memory is in the way")
 	}
 	const n, most = 200_000, 200

@@ -23,7 +23,9 @@ type rows struct {
 const (
 	slotChunkLen = 8192
 	firstSlab    = 16 << 10
-	slabSize     = 1 << 20
+	slabSize     = firstSlab << slabDoublings
+
+	slabDoublings = 9
 )
 
 type slotChunk [slotChunkLen]atomic.Uint64

@@ -12,6 +12,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/internal/race"
 	"keyward/keystore"
 )
 
@@ -49,7 +50,7 @@ func measured(b testing.TB, keys int) (*authz.Checker, []string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = s.core.Load().Close(); _ = closeAll(nil) })
+	b.Cleanup(func() { _ = s.core.Load().Close(); _ = closeAll(s.listeners) })
 	for s.Ready() != nil {
 	}
 	return s.transportCore().Checker, secrets
@@ -90,5 +91,28 @@ func BenchmarkCheck(b *testing.B) {
 				r.Reset()
 			}
 		})
+	}
+}
+
+// TestCheckAllocations: a known key's check makes no garbage, with all that observes it.
+func TestCheckAllocations(t *testing.T) {
+	if race.Detector {
+		t.Skip("sync.Pool forgets on purpose")
+	}
+	checker, secrets := measured(t, 10)
+	var r authz.Request
+	value := "Bearer " + secrets[0]
+	check := func() {
+		ask(&r, value)
+		if d := checker.Check(context.Background(), &r); !d.Allowed() {
+			t.Fatal(d.Reason)
+		}
+		r.Reset()
+	}
+	for range 100 { // until there is room for as many outcomes as are kept
+		check()
+	}
+	if n := testing.AllocsPerRun(1000, check); n > 0 {
+		t.Errorf("%v allocations a check, want none", n)
 	}
 }

