@@ -122,7 +122,7 @@ func denialTellsTheClientWhatItNeeds(t *testing.T, proxy string) {
 		if id == "" || problem.DecisionID != id {
 			t.Errorf("%s: decision %q in the header, %q in the body", c.target, id, problem.DecisionID)
 		}
-		if !strings.Contains(s.Keyward.Log(), id) {
+		if !strings.Contains(wholeLog(s.Keyward), id) {
 			t.Errorf("%s: decision %s is not in Keyward's log", c.target, id)
 		}
 	}

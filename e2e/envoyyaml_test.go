@@ -62,7 +62,7 @@ func TestAccessLog(t *testing.T) {
 func TestBothLogsNameARequestAlike(t *testing.T) {
 	s := startSystem(t, options{config: routesConfig})
 	id := s.get("/denied").header.Get("X-Request-Id")
-	if id == "" || !strings.Contains(s.Keyward.Log(), `"request_id":"`+id+`"`) {
+	if id == "" || !strings.Contains(wholeLog(s.Keyward), `"request_id":"`+id+`"`) {
 		t.Errorf("the request is %q to the client and not to Keyward", id)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"keyward/e2e/stack"
 )
@@ -178,4 +179,10 @@ func tail(text string) string {
 		return text
 	}
 	return "…" + text[len(text)-enough:]
+}
+
+// wholeLog is Keyward's log with the last lines, which it keeps for some milliseconds.
+func wholeLog(p *stack.Process) string {
+	time.Sleep(50 * time.Millisecond)
+	return p.Log()
 }
