@@ -11,7 +11,7 @@ FUZZTIME ?= 60s
 TOOLS     = $(CURDIR)/.cache/tools
 SHELL     = bash
 
-.PHONY: build run test lint fuzz bench pgo
+.PHONY: build run test lint fuzz bench soak pgo
 .DEFAULT_GOAL = build
 
 build:
@@ -53,15 +53,20 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
 	done
 
-# First the program from outside, then its parts.
+# First the program from outside, with its tables written to docs/, then its parts. h2load
+# (Debian, Ubuntu: apt-get install nghttp2-client) gives a second opinion where it is installed.
 bench: build
-	@go run ./bench
+	@go run ./bench -write docs
 	@echo
 	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '^keyward/e2e$$') | \
 	awk '/^pkg:/ { pkg = $$2 } \
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
 	     /^(---|FAIL|panic)/'
+
+# Ten minutes at saturation; fails if memory grows or the slowest answers are too slow.
+soak: build
+	@go run ./bench -only soak
 
 # What the compiler optimises keyward by: worth making anew after a change of the hot path, or of Go.
 pgo: build

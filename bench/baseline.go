@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"net"
+	"net/http"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 )
@@ -23,8 +27,18 @@ func (allowAll) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckRespo
 	}, nil
 }
 
+// adminSuffix makes of the baseline's socket the one at which it tells what it has allocated.
+const adminSuffix = ".admin"
+
 // runBaseline is that server's life, with every option of gRPC as it is.
 func runBaseline(socket string) error {
+	admin, err := net.Listen("unix", socket+adminSuffix)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector())
+	go func() { _ = http.Serve(admin, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})) }() // until the process is killed
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		return err

@@ -56,13 +56,13 @@ func (b *bench) changes() error {
 		busy = append(busy, o.percentile(99.9))
 		lags.revoked, lags.created = append(lags.revoked, l.revoked...), append(lags.created, l.created...)
 	}
-	row("revoked, until refused: p50 of %d", len(lags.revoked), at(lags.revoked, 50))
-	row("revoked, until refused: p99", at(lags.revoked, 99))
-	row("created, until accepted: p99 of %d", len(lags.created), at(lags.created, 99))
+	b.row("revoked, until refused: p50 of %d", len(lags.revoked), at(lags.revoked, 50))
+	b.row("revoked, until refused: p99", at(lags.revoked, 99))
+	b.row("created, until accepted: p99 of %d", len(lags.created), at(lags.created, 99))
 	calm, stirred := at(quiet, 50), at(busy, 50)
-	row("other keys' p99.9 at %d checks/s, no changes (median round)", steady.rate, calm)
-	row("other keys' p99.9, with 20 changes a second (median round)", stirred)
-	row("ratio of the two", fmt.Sprintf("%.2f", float64(stirred)/float64(calm)))
+	b.row("other keys' p99.9 at %d checks/s, no changes (median round)", steady.rate, calm)
+	b.row("other keys' p99.9, with 20 changes a second (median round)", stirred)
+	b.row("ratio of the two", fmt.Sprintf("%.2f", float64(stirred)/float64(calm)))
 	return c.stop()
 }
 
@@ -143,10 +143,21 @@ func awaitAnswer(prober *client, key string, want bool, began time.Time) (time.D
 	return 0, errors.New("a change was not in force after ten seconds")
 }
 
-// appendRevocation does what `key revoke` does once it has found the record:
-// one line, under the lock, synced. Finding it reads the file, and would
-// measure the writer's processor time on the server's cores.
+// appendRevocation does what `key revoke` does once it has found the record.
+// Finding it reads the file, and would measure the writer's processor time on the
+// server's cores.
 func appendRevocation(path string, record keystore.Record) error {
+	now := time.Now().UTC()
+	record.At, record.Revoked = now, now
+	line, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return appendLocked(path, append(line, '\n'))
+}
+
+// appendLocked writes lines as the commands do: at once, under the lock, synced.
+func appendLocked(path string, lines []byte) error {
 	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -155,16 +166,10 @@ func appendRevocation(path string, record keystore.Record) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	now := time.Now().UTC()
-	record.At, record.Revoked = now, now
-	line, err := json.Marshal(record)
-	if err != nil {
-		return err
-	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(line, '\n'))
+	_, err = file.Write(lines)
 	return errors.Join(err, file.Sync(), file.Close())
 }

@@ -1,24 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"golang.org/x/net/http2/hpack"
-	"google.golang.org/protobuf/proto"
-
-	"keyward/authz"
-	"keyward/keystore"
 )
 
 // checks compares the processor time of a check with that of a call to the
@@ -33,95 +22,89 @@ func (b *bench) checks() error {
 	if err != nil {
 		return err
 	}
-	if err := pin(1); err != nil {
+	baseline.admin = clientOf(baseline.socket + adminSuffix)
+	all, err := b.settings()
+	if err != nil {
 		return err
 	}
 	subjects := []*subject{{name: "baseline: grpc-go, looks at nothing", child: baseline, ask: asker(bearers(b.small.secrets), allow)}}
-	var children []*child
-	for i, binary := range append([]string{b.binary}, strings.FieldsFunc(b.against, func(r rune) bool { return r == ',' })...) {
-		build := ""
-		if i > 0 {
-			build = " (" + filepath.Base(binary) + ")"
+	for i, s := range all {
+		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
+			return err
 		}
-		for _, keys := range []*keyFile{b.large, b.small} {
-			cases := b.casesOf(keys, build)
-			if len(cases) == 0 {
-				continue
-			}
-			c, err := startChild(binary, filepath.Join(b.dir, fmt.Sprint("checks", len(children))), keys, 1)
-			if err != nil {
-				return err
-			}
-			children = append(children, c)
-			for _, s := range cases {
-				s.child = c
-				subjects = append(subjects, s)
-			}
-		}
+		subjects = append(subjects, s.cases...)
 	}
-	if err := b.alternate(subjects); err != nil {
+	if err := b.compareChecks(subjects, all); err != nil {
 		return err
 	}
 	_ = baseline.cmd.Process.Kill()
 	_ = baseline.cmd.Wait()
 	var stopped error
-	for _, c := range children {
-		stopped = errors.Join(stopped, c.stop())
+	for _, s := range all {
+		stopped = errors.Join(stopped, s.child.stop())
 	}
-	return errors.Join(stopped, unpin())
+	return stopped
 }
 
-// casesOf are the questions to a server with those keys, as far as they are asked for.
-func (b *bench) casesOf(keys *keyFile, build string) []*subject {
-	all := []*subject{{name: "known key of " + count(len(keys.secrets)) + build, ask: asker(bearers(keys.secrets), allow)}}
-	if keys == b.large {
-		all = append(all,
-			&subject{name: "unknown key, beside " + count(b.many) + build, ask: asker(unknownKeys(), deny)},
-			&subject{name: "junk, beside " + count(b.many) + build, ask: asker([]string{"Bearer kw_junk", "Bearer x"}, deny)})
+// compareChecks measures and reports, with this process away from the servers' core.
+func (b *bench) compareChecks(subjects []*subject, all []*setting) error {
+	if err := pin(1); err != nil {
+		return err
 	}
-	return slices.DeleteFunc(all, func(s *subject) bool { return !strings.Contains(s.name, b.cases) })
+	if err := b.alternate(subjects); err != nil {
+		return err
+	}
+	b.reportChecks(subjects)
+	b.report.begin("Two cores, and memory", "value")
+	b.reportTwoCores(subjects)
+	if err := b.reportMemory(all); err != nil {
+		return err
+	}
+	if err := b.secondOpinion(subjects); err != nil {
+		return err
+	}
+	return unpin()
 }
 
 // subject is what is measured in turn with others, and compared with the first of them.
 type subject struct {
-	name  string
-	child *child
-	ask   func() question
-	cpu   []float64 // microseconds a call, by round
-	ratio []float64 // to the first's, by round
-	rate  []float64 // calls a second
-	times [3][]float64
+	name           string
+	child          *child
+	ask            func() question
+	oneCore        *subject  // the same with GOMAXPROCS 1; nil: this is with 1
+	cpu            []float64 // microseconds a call, by round
+	ratio          []float64 // to the first's, by round
+	rate           []float64 // calls a second
+	bytes, objects []float64 // allocated a call
+	times          [3][]float64
 }
 
 // percentiles are those of the times between question and answer.
 var percentiles = [3]float64{50, 99, 99.9}
 
-// alternate measures all of them, round by round.
+// alternate measures all of them, round by round, after one that is to warm up.
 func (b *bench) alternate(subjects []*subject) error {
 	for round := range b.rounds + 1 {
 		for _, s := range subjects {
 			if err := s.measure(b.span); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			if round == 0 { // to warm up
-				s.cpu, s.rate, s.times = nil, nil, [3][]float64{}
+			if round == 0 {
+				s.cpu, s.rate, s.bytes, s.objects, s.times = nil, nil, nil, nil, [3][]float64{}
 				continue
 			}
 			s.ratio = append(s.ratio, s.cpu[round-1]/subjects[0].cpu[round-1])
 		}
 	}
-	fmt.Printf("%-40s %9s %7s %9s %9s %9s %9s\n", "at saturation, server on one core", "µs CPU", "ratio", "calls/s", "p50 µs", "p99 µs", "p99.9 µs")
-	for _, s := range subjects {
-		fmt.Printf("%-40s %9.2f %7.3f %9.0f", s.name, median(s.cpu), median(s.ratio), median(s.rate))
-		for _, times := range s.times {
-			fmt.Printf(" %9.0f", median(times))
-		}
-		fmt.Println()
-	}
 	return nil
 }
 
+// measure is one round. Reading the count of allocations allocates, too: a few bytes for each call of a long round.
 func (s *subject) measure(span time.Duration) error {
+	bytes, objects, err := s.child.allocated()
+	if err != nil {
+		return err
+	}
 	before, err := s.child.cpu()
 	if err != nil {
 		return err
@@ -131,93 +114,72 @@ func (s *subject) measure(span time.Duration) error {
 		return err
 	}
 	after, err := s.child.cpu()
-	s.cpu = append(s.cpu, float64(after-before)/1e3/float64(a.count))
-	s.rate = append(s.rate, float64(a.count)/a.took.Seconds())
+	if err != nil {
+		return err
+	}
+	moreBytes, moreObjects, err := s.child.allocated()
+	calls := float64(a.count)
+	s.cpu, s.rate = append(s.cpu, float64(after-before)/1e3/calls), append(s.rate, a.rate())
+	s.bytes, s.objects = append(s.bytes, (moreBytes-bytes)/calls), append(s.objects, (moreObjects-objects)/calls)
 	for i, p := range percentiles {
-		s.times[i] = append(s.times[i], float64(a.percentile(p))/1e3)
+		s.times[i] = append(s.times[i], micros(a.percentile(p)))
 	}
 	return err
 }
 
-// asker makes the question that Envoy asks of a request with one of the values of Authorization.
-func asker(values []string, want verdict) func() question {
-	fields := []hpack.HeaderField{
-		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/envoy.service.auth.v3.Authorization/Check"},
-		{Name: ":authority", Value: "keyward"}, {Name: "te", Value: "trailers"}, {Name: "grpc-timeout", Value: "250m"}, {Name: "content-type", Value: "application/grpc"},
-	}
-	templates := map[int]template{}
-	for _, value := range values {
-		if n := len(value); templates[n].body == nil {
-			templates[n] = newTemplate(n)
+func (b *bench) reportChecks(subjects []*subject) {
+	b.report.begin("At saturation", "µs CPU", "ratio", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "objects", "bytes")
+	for _, s := range subjects {
+		cells := []string{s.name, fmt.Sprintf("%.2f", median(s.cpu)), fmt.Sprintf("%.3f", median(s.ratio)), fmt.Sprintf("%.0f", median(s.rate))}
+		for _, times := range s.times {
+			cells = append(cells, fmt.Sprintf("%.0f", median(times)))
 		}
-	}
-	return func() question {
-		value := values[rand.IntN(len(values))]
-		return question{fields: fields, body: templates[len(value)].with(value), want: want}
+		b.report.row(append(cells, fmt.Sprintf("%.1f", median(s.objects)), fmt.Sprintf("%.0f", median(s.bytes)))...)
+		b.report.bars = append(b.report.bars, bar{s.name, median(s.cpu), median(s.ratio)})
 	}
 }
 
-// template is an encoded message, and where in it the value of Authorization stands.
-type template struct {
-	body []byte
-	at   int
+// reportTwoCores compares the processor time with two cores and with one.
+func (b *bench) reportTwoCores(subjects []*subject) {
+	for _, s := range subjects {
+		if s.oneCore == nil || len(s.oneCore.cpu) == 0 {
+			continue
+		}
+		var ratios []float64
+		for round, cpu := range s.cpu {
+			ratios = append(ratios, cpu/s.oneCore.cpu[round])
+		}
+		b.row("CPU of %s, to that with 1 (at most 1.15)", s.name, fmt.Sprintf("%.2f", median(ratios)))
+	}
 }
 
-func newTemplate(length int) template {
-	placeholder := strings.Repeat("\x01", length)
-	message, err := proto.Marshal(request(placeholder))
+// reportMemory says what a key takes in the processes that were measured, after all of it.
+func (b *bench) reportMemory(all []*setting) error {
+	base, err := b.withoutKeys()
 	if err != nil {
-		panic(err) // a message of our own
+		return err
 	}
-	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
-	body = append(body, message...)
-	return template{body, bytes.Index(body, []byte(placeholder))}
-}
-
-func (t template) with(value string) []byte {
-	body := bytes.Clone(t.body)
-	copy(body[t.at:], value)
-	return body
-}
-
-func bearers(secrets []string) []string {
-	values := make([]string, len(secrets))
-	for i, s := range secrets {
-		values[i] = bearer(s)
+	for _, s := range all {
+		if s.keys != b.large {
+			continue
+		}
+		resident, err := s.child.resident()
+		if err != nil {
+			return err
+		}
+		b.row("resident bytes a key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.secrets)))
 	}
-	return values
+	return nil
 }
 
-// unknownKeys are well formed, and nobody's; more of them than are remembered as unknown.
-func unknownKeys() []string {
-	values := make([]string, 300_000)
-	for i := range values {
-		values[i] = bearer(must(keystore.Generate(randomBytes{}, keyPrefix, keystore.FormatKeyward)).Reveal())
-	}
-	return values
-}
-
-// randomBytes are for keys that open nothing.
-type randomBytes struct{}
-
-func (randomBytes) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(rand.Uint32())
-	}
-	return len(p), nil
-}
-
-func must(secret authz.Secret, err error) authz.Secret {
-	if err != nil {
-		panic(err) // the source of randomness does not fail
-	}
-	return secret
-}
+func micros(d time.Duration) float64 { return float64(d) / 1e3 }
 
 // pin keeps this process to one core, away from the server's.
 func pin(core int) error { return taskset(strconv.Itoa(core)) }
 
-func unpin() error { return taskset("0-1") }
+const allCores = "0-1"
+
+func unpin() error { return taskset(allCores) }
 
 func taskset(cores string) error {
 	return exec.Command("taskset", "-a", "-p", "-c", cores, strconv.Itoa(os.Getpid())).Run()

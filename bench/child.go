@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -50,10 +51,7 @@ func startChildWith(binary, dir string, keys *keyFile, procs int, more string) (
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	c := &child{socket: filepath.Join(dir, "grpc.sock")}
-	c.admin = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
-	}}}
+	c := &child{socket: filepath.Join(dir, "grpc.sock"), admin: clientOf(filepath.Join(dir, "admin.sock"))}
 	c.cmd = command(procs, binary, "serve", "--config", config)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	c.started = time.Now()
@@ -63,12 +61,21 @@ func startChildWith(binary, dir string, keys *keyFile, procs int, more string) (
 	return c, c.awaitReady(filepath.Join(dir, "log"))
 }
 
+// clientOf speaks HTTP at a socket.
+func clientOf(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+}
+
 // command is a program on so many cores that ends with this one.
 func command(procs int, args ...string) *exec.Cmd {
-	if procs == 1 { // pinned, so that "one core" is one core for the runtime's own threads too
-		args = append([]string{"taskset", "-c", "0"}, args...)
+	cores := "0" // so that "one core" is one core for the runtime's own threads too
+	if procs > 1 {
+		cores = allCores // even where this program keeps to one
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	args = append([]string{"-c", cores}, args...)
+	cmd := exec.Command("taskset", args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
@@ -133,4 +140,33 @@ func (c *child) cpu() (time.Duration, error) {
 		sum += time.Duration(ns)
 	}
 	return sum, nil
+}
+
+// allocated is what the child's Go runtime has allocated since it began.
+func (c *child) allocated() (bytes, objects float64, err error) {
+	response, err := c.admin.Get("http://admin/metrics")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch name {
+		case "go_memstats_alloc_bytes_total":
+			bytes, err = strconv.ParseFloat(value, 64)
+		case "go_memstats_mallocs_total":
+			objects, err = strconv.ParseFloat(value, 64)
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if bytes == 0 || objects == 0 {
+		return 0, 0, fmt.Errorf("no count of allocations in the metrics, which came with status %s", response.Status)
+	}
+	return bytes, objects, nil
 }

@@ -127,16 +127,8 @@ func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *http
 	for _, secret := range b.small.secrets {
 		keys.all = append(keys.all, "Bearer "+secret)
 	}
-	passwords := kindOfCredential{name: "password"}
-	users := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
-	for i := range knownPasswords {
-		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
-		if _, err := users.SetUser(name, keystore.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
-			return nil, nil, err
-		}
-		passwords.all = append(passwords.all, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
-	}
-	if _, err := users.SetUser("load-test", keystore.UserPatch{}); err != nil { // the keys' user
+	passwords, err := b.makePasswords()
+	if err != nil {
 		return nil, nil, err
 	}
 	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), keySet(signers), 0o600); err != nil {
@@ -153,6 +145,21 @@ func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *http
 	return []kindOfCredential{keys, passwords, jwts, opaque}, server, nil
 }
 
+// makePasswords makes a users file with the passwords' users, and the keys'.
+func (b *bench) makePasswords() (kindOfCredential, error) {
+	passwords := kindOfCredential{name: "password"}
+	users := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
+	for i := range knownPasswords {
+		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
+		if _, err := users.SetUser(name, keystore.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
+			return passwords, err
+		}
+		passwords.all = append(passwords.all, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
+	}
+	_, err := users.SetUser("load-test", keystore.UserPatch{})
+	return passwords, err
+}
+
 // compareKinds measures two kinds of credential that are in the cache.
 func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
 	var ratios, costs []float64
@@ -167,8 +174,8 @@ func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
 		}
 		ratios, costs = append(ratios, other/key), append(costs, other)
 	}
-	row("server CPU a check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
-	row("ratio to an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
+	b.row("server CPU a check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("ratio to an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }
 
@@ -200,8 +207,8 @@ func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredentia
 		costs, bare = append(costs, check), append(bare, verification)
 		ratios = append(ratios, check/(verification+key))
 	}
-	row("server CPU a check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
-	row("bare verification of the signature (µs)", fmt.Sprintf("%.1f", median(bare)))
-	row("ratio to that and an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
+	b.row("server CPU a check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("bare verification of the signature (µs)", fmt.Sprintf("%.1f", median(bare)))
+	b.row("ratio to that and an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }

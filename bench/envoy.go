@@ -154,7 +154,7 @@ func (b *bench) compareEdges(edges []*edge) error {
 				return err
 			}
 			if round > 0 { // the first is to warm up
-				e.rate = append(e.rate, float64(a.count)/a.took.Seconds())
+				e.rate = append(e.rate, a.rate())
 			}
 		}
 	}
@@ -166,17 +166,18 @@ func (b *bench) compareEdges(edges []*edge) error {
 				return err
 			}
 			for i, p := range percentiles {
-				e.times[i] = append(e.times[i], float64(a.percentile(p))/1e3)
+				e.times[i] = append(e.times[i], micros(a.percentile(p)))
 			}
 		}
 	}
-	fmt.Printf("%-40s %11s   at %d a second: %9s %9s %9s\n", "through Envoy, one worker", "requests/s", rate, "p50 µs", "p99 µs", "p99.9 µs")
+	at := fmt.Sprintf(" µs at %d/s", rate)
+	b.report.begin("Through Envoy, one worker", "requests/s", "p50"+at, "p99"+at, "p99.9"+at)
 	for _, e := range edges {
-		fmt.Printf("%-40s %11.0f %23s", e.name, median(e.rate), "")
+		cells := []string{e.name, fmt.Sprintf("%.0f", median(e.rate))}
 		for _, times := range e.times {
-			fmt.Printf(" %9.0f", median(times))
+			cells = append(cells, fmt.Sprintf("%.0f", median(times)))
 		}
-		fmt.Println()
+		b.report.row(cells...)
 	}
 	return nil
 }

@@ -111,10 +111,10 @@ func (f *flood) guess() *authv3.CheckRequest {
 	return login(user, guess, fmt.Sprintf("10.%d.%d.%d", a>>16&255, a>>8&255, a&255))
 }
 
-func (o *floodOutcome) print(what string) {
-	row("%s a second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
+func (o *floodOutcome) print(b *bench, what string) {
+	b.row("%s a second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
 	for _, status := range []int{401, 429, 503} {
-		row("%s answered %d", what, status, o.Answers[status])
+		b.row("%s answered %d", what, status, o.Answers[status])
 	}
-	printTail("key checks meanwhile", o.checks)
+	b.printTail("key checks meanwhile", o.checks)
 }

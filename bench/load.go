@@ -144,3 +144,13 @@ func (c *client) work(ctx context.Context, worker int, l load, start time.Time) 
 	}
 	return latencies, nil
 }
+
+func anyOf(values []string) func() string {
+	return func() string { return values[rand.IntN(len(values))] }
+}
+
+// anyKey picks one as the value of Authorization.
+func anyKey(secrets []string) func() string {
+	pick := anyOf(secrets)
+	return func() string { return bearer(pick()) }
+}

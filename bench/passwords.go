@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc/codes"
 
@@ -57,12 +56,12 @@ func (b *bench) passwords() error {
 	if err != nil {
 		return err
 	}
-	printTail("key checks without a flood", quiet)
+	b.printTail("key checks without a flood", quiet)
 	if err := b.floodTwice(c, keys, people, steady, kinds); err != nil {
 		return err
 	}
 	for _, kind := range kinds {
-		kind.print()
+		kind.print(b)
 	}
 	return c.stop()
 }
@@ -77,7 +76,7 @@ func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []
 	if err != nil {
 		return err
 	}
-	tooLong.print("too long passwords")
+	tooLong.print(b, "too long passwords")
 	var visits []func(stop <-chan struct{}) error
 	for _, kind := range kinds {
 		visits = append(visits, kind.visiting(people))
@@ -86,10 +85,10 @@ func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []
 	if err != nil {
 		return err
 	}
-	wrong.print("wrong passwords")
+	wrong.print(b, "wrong passwords")
 	after, err := c.resident()
-	row("resident MiB before the floods", before>>20)
-	row("resident MiB after the floods", after>>20)
+	b.row("resident MiB before the floods", before>>20)
+	b.row("resident MiB after the floods", after>>20)
 	return err
 }
 
@@ -113,9 +112,9 @@ func (b *bench) flooded(c *child, tooLong bool, keys *client, steady load, other
 	return flood, nil
 }
 
-func printTail(what string, o *outcome) {
+func (b *bench) printTail(what string, o *outcome) {
 	for _, p := range []float64{50, 99, 99.9} {
-		row("%s: p%g", what, p, o.percentile(p).Round(10*time.Microsecond))
+		b.row("%s: p%g", what, p, o.percentile(p).Round(10*time.Microsecond))
 	}
 }
 
@@ -140,14 +139,15 @@ func makeUsers(path string, kinds []*visitors) error {
 // login is what Envoy sends of a call with a password, from that client.
 func login(user, password, client string) *authv3.CheckRequest {
 	r := request("")
-	headers := r.GetAttributes().GetRequest().GetHttp().GetHeaderMap()
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-	for _, h := range headers.GetHeaders() {
-		if h.GetKey() == "authorization" {
+	for _, h := range r.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
+		switch h.GetKey() {
+		case "authorization":
 			h.RawValue = []byte(basic)
+		case "x-forwarded-for":
+			h.RawValue = []byte(client)
 		}
 	}
-	headers.Headers = append(headers.GetHeaders(), &corev3.HeaderValue{Key: "x-forwarded-for", RawValue: []byte(client)})
 	return r
 }
 

@@ -30,8 +30,9 @@ type signer struct {
 	sig     []byte
 }
 
+// newSigners makes one of each algorithm, RS256 first.
 func newSigners() ([]*signer, error) {
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	rsaSigner, err := newRSASigner()
 	if err != nil {
 		return nil, err
 	}
@@ -48,20 +49,29 @@ func newSigners() ([]*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	signers := []*signer{
-		{method: jwt.SigningMethodRS256, private: rsaKey, jwk: map[string]string{
-			"kty": "RSA", "n": b64(rsaKey.N.Bytes()), "e": b64(big.NewInt(int64(rsaKey.E)).Bytes())}},
+	others := []*signer{
 		{method: jwt.SigningMethodES256, private: ecKey, jwk: map[string]string{
 			"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}},
 		{method: jwt.SigningMethodEdDSA, private: edKey, jwk: map[string]string{
 			"kty": "OKP", "crv": "Ed25519", "x": b64(edKey.Public().(ed25519.PublicKey))}},
 	}
-	for _, s := range signers {
+	for _, s := range others {
 		if err := s.sign(); err != nil {
 			return nil, err
 		}
 	}
-	return signers, nil
+	return append([]*signer{rsaSigner}, others...), nil
+}
+
+func newRSASigner() (*signer, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	s := &signer{method: jwt.SigningMethodRS256, private: key, jwk: map[string]string{
+		"kty": "RSA", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}
+	return s, s.sign()
 }
 
 // sign makes the tokens, of the size that issuers make them.

@@ -119,15 +119,15 @@ func (v *visitors) count(n int, in bool, after time.Duration) bool {
 	return in
 }
 
-func (v *visitors) print() {
-	row("%s: let in, of %d tries", v.what, v.tries, v.let)
+func (v *visitors) print(b *bench) {
+	b.row("%s: let in, of %d tries", v.what, v.tries, v.let)
 	var waits []time.Duration
 	for _, wait := range v.waits {
 		waits = append(waits, wait)
 	}
 	if len(waits) > 0 {
 		slices.Sort(waits)
-		row("  users let in, of %d; half after %s, the last after %s", v.users,
+		b.row("  users let in, of %d; half after %s, the last after %s", v.users,
 			waits[len(waits)/2].Round(time.Millisecond), waits[len(waits)-1].Round(time.Millisecond), len(waits))
 	}
 }

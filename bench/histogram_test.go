@@ -1,0 +1,45 @@
+package main
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestHistogramAgreesWithSorting(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var one, two histogram
+	var all []time.Duration
+	for i := range 100_000 {
+		d := time.Duration(r.ExpFloat64() * float64(time.Millisecond))
+		all = append(all, d)
+		if i%2 == 0 {
+			one.add(d)
+		} else {
+			two.add(d)
+		}
+	}
+	one.merge(&two)
+	slices.Sort(all)
+	for _, p := range []float64{0, 1, 50, 99, 99.9, 100} {
+		want := all[min(len(all)-1, int(float64(len(all))*p/100))]
+		if got := one.percentile(p); (got - want).Abs() > want/200+1 {
+			t.Errorf("p%g is %v, by sorting %v", p, got, want)
+		}
+	}
+}
+
+func TestHistogramEnds(t *testing.T) {
+	for _, d := range []time.Duration{-1, 0, 1, 127, 128, 255, 256, 257, time.Hour, 1<<63 - 1} {
+		var h histogram
+		h.add(d)
+		want := min(max(d, 0), 1<<longestBits)
+		if got := h.percentile(50); (got - want).Abs() > want/200+1 {
+			t.Errorf("%v is remembered as %v", d, got)
+		}
+	}
+	if got := (&histogram{}).percentile(99); got != 0 {
+		t.Errorf("p99 of nothing is %v", got)
+	}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"strings"
+
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"keyward/authz"
+	"keyward/keystore"
+)
+
+// question is one request.
+type question struct {
+	fields []hpack.HeaderField
+	body   []byte // nil: none
+	want   verdict
+}
+
+type verdict string
+
+const (
+	none  verdict = ""
+	allow verdict = "allow"
+	deny  verdict = "deny"
+)
+
+// verdictOf is the verdict of a CheckResponse: which of two fields there is.
+func verdictOf(response []byte) verdict {
+	const denied, ok = 2, 3
+	for len(response) > 0 {
+		number, _, n := protowire.ConsumeField(response)
+		if n < 0 {
+			return none
+		}
+		switch number {
+		case denied:
+			return deny
+		case ok:
+			return allow
+		}
+		response = response[n:]
+	}
+	return none
+}
+
+const checkPath = "/envoy.service.auth.v3.Authorization/Check"
+
+// asker makes the question that Envoy asks of a request with one of the values of Authorization.
+func asker(values []string, want verdict) func() question {
+	fields := []hpack.HeaderField{
+		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: checkPath},
+		{Name: ":authority", Value: "keyward"}, {Name: "te", Value: "trailers"}, {Name: "grpc-timeout", Value: "250m"}, {Name: "content-type", Value: "application/grpc"},
+	}
+	templates := map[int]template{}
+	for _, value := range values {
+		if n := len(value); templates[n].body == nil {
+			templates[n] = newTemplate(n)
+		}
+	}
+	return func() question {
+		value := values[rand.IntN(len(values))]
+		return question{fields: fields, body: templates[len(value)].with(value), want: want}
+	}
+}
+
+// template is an encoded message, and where in it the value of Authorization stands.
+type template struct {
+	body []byte
+	at   int
+}
+
+func newTemplate(length int) template {
+	placeholder := strings.Repeat("\x01", length)
+	message, err := proto.Marshal(request(placeholder))
+	if err != nil {
+		panic(err) // a message of our own
+	}
+	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
+	body = append(body, message...)
+	return template{body, bytes.Index(body, []byte(placeholder))}
+}
+
+func (t template) with(value string) []byte {
+	body := bytes.Clone(t.body)
+	copy(body[t.at:], value)
+	return body
+}
+
+// mixed asks a share of the rare questions among the others.
+func mixed(common, rare func() question, share float64) func() question {
+	return func() question {
+		if rand.Float64() < share {
+			return rare()
+		}
+		return common()
+	}
+}
+
+func bearers(secrets []string) []string {
+	values := make([]string, len(secrets))
+	for i, s := range secrets {
+		values[i] = bearer(s)
+	}
+	return values
+}
+
+// unknownKeys are well formed, and nobody's; more of them than are remembered as unknown.
+func unknownKeys() []string {
+	values := make([]string, 300_000)
+	for i := range values {
+		values[i] = bearer(must(keystore.Generate(randomBytes{}, keyPrefix, keystore.FormatKeyward)).Reveal())
+	}
+	return values
+}
+
+// junkKeys have the shape of keys, and a sum that is not right.
+func junkKeys() []string {
+	values := unknownKeys()
+	for i, v := range values {
+		last := byte('0')
+		if v[len(v)-1] == last {
+			last = '1'
+		}
+		values[i] = v[:len(v)-1] + string(last)
+	}
+	return values
+}
+
+// randomBytes are for keys that open nothing.
+type randomBytes struct{}
+
+func (randomBytes) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(rand.Uint32())
+	}
+	return len(p), nil
+}
+
+func must(secret authz.Secret, err error) authz.Secret {
+	if err != nil {
+		panic(err) // the source of randomness does not fail
+	}
+	return secret
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// setting is a build of Keyward with keys and a configuration, and what is asked of it.
+type setting struct {
+	binary, build string // build tells it from others by name; "" is the program itself
+	keys          *keyFile
+	procs         int
+	more          string             // of the configuration
+	warm          []kindOfCredential // to be in the cache before the measurement
+	cases         []*subject
+	child         *child
+}
+
+// settings are those with a case that is asked for.
+func (b *bench) settings() ([]*setting, error) {
+	var all []*setting
+	for i, binary := range append([]string{b.binary}, strings.FieldsFunc(b.against, func(r rune) bool { return r == ',' })...) {
+		build := ""
+		if i > 0 {
+			build = " (" + filepath.Base(binary) + ")"
+		}
+		many := b.casesOf(b.large, build)
+		all = append(all,
+			&setting{binary: binary, build: build, keys: b.large, procs: 1, cases: many},
+			&setting{binary: binary, build: build, keys: b.small, procs: 1, cases: b.casesOf(b.small, build)},
+			&setting{binary: binary, build: build, keys: b.large, procs: 2, cases: b.twoCoreCases(many, build)})
+		cached, err := b.cachedCredentials(build)
+		if err != nil {
+			return nil, err
+		}
+		cached.binary = binary
+		all = append(all, cached)
+	}
+	return slices.DeleteFunc(all, func(s *setting) bool { return len(s.cases) == 0 }), nil
+}
+
+// start runs the server and has its credentials be known.
+func (s *setting) start(dir string) (err error) {
+	if s.child, err = startChildWith(s.binary, dir, s.keys, s.procs, s.more); err != nil {
+		return err
+	}
+	for _, c := range s.cases {
+		c.child = s.child
+	}
+	if len(s.warm) == 0 {
+		return nil
+	}
+	cl, err := dial(s.child, 1)
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	return (&pinned{s.child, cl}).warm(s.warm)
+}
+
+// wanted leaves the cases that are asked for.
+func (b *bench) wanted(cases ...*subject) []*subject {
+	return slices.DeleteFunc(cases, func(s *subject) bool { return !strings.Contains(s.name, b.cases) })
+}
+
+// casesOf are the questions to a server with those keys.
+func (b *bench) casesOf(keys *keyFile, build string) []*subject {
+	known := &subject{name: "known key of " + count(len(keys.secrets)) + build, ask: asker(bearers(keys.secrets), allow)}
+	if keys != b.large {
+		return b.wanted(known)
+	}
+	return b.wanted(known,
+		&subject{name: "unknown key, beside " + count(b.many) + build, ask: asker(unknownKeys(), deny)},
+		&subject{name: "junk, beside " + count(b.many) + build, ask: asker([]string{"Bearer kw_junk", "Bearer x"}, deny)})
+}
+
+// twoCoreCases are the first of those cases again, for a server with two cores, one of which it shares with the client.
+func (b *bench) twoCoreCases(oneCore []*subject, build string) []*subject {
+	name := "known key of " + count(len(b.large.secrets))
+	for _, s := range oneCore {
+		if s.name == name+build {
+			return b.wanted(&subject{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, oneCore: s})
+		}
+	}
+	return nil
+}
+
+const cachedConfig = `
+users: {file: %[1]s/credential-users.jsonl}
+credentials: {basic: true}
+jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
+`
+
+// cachedCredentials is a server with few keys that takes tokens and passwords, all of them known to it.
+func (b *bench) cachedCredentials(build string) (*setting, error) {
+	beside := " in the cache, beside " + count(b.few) + build
+	token, password := &subject{name: "JWT (RS256)" + beside}, &subject{name: "password" + beside}
+	s := &setting{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.wanted(token, password)}
+	if len(s.cases) == 0 {
+		return s, nil // making them takes seconds
+	}
+	rs256, err := newRSASigner()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), keySet([]*signer{rs256}), 0o600); err != nil {
+		return nil, err
+	}
+	passwords, err := b.makePasswords()
+	if err != nil {
+		return nil, err
+	}
+	tokens := kindOfCredential{"JWT", rs256.tokens}
+	token.ask, password.ask = asker(tokens.all, allow), asker(passwords.all, allow)
+	s.warm = []kindOfCredential{tokens, passwords}
+	return s, nil
+}

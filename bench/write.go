@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const (
+	tablesFile = "benchmark.md"
+	chartFile  = "benchmark.svg"
+)
+
+// write puts the tables into a folder as Markdown and, where checks were measured, the chart.
+func (b *bench) write(folder string) error {
+	if len(b.report.bars) > 0 {
+		chart := drawChart(fmt.Sprintf("Server CPU a check at saturation, median of %d rounds, in µs", b.rounds), b.report.bars)
+		if err := os.WriteFile(filepath.Join(folder, chartFile), chart, 0o644); err != nil {
+			return err
+		}
+	}
+	var text bytes.Buffer
+	fmt.Fprintf(&text, `# Benchmark
+
+Written by %[1]sgo run ./bench -write docs%[1]s, which is part of %[1]smake bench%[1]s.
+
+%[2]s.
+
+What is compared is measured in turn, in %[3]d rounds of %[4]s each; figures are the medians, and ratios those of the ratios within a round. The baseline is an ext_authz
+server of stock grpc-go and go-control-plane (bench/baseline.go) that looks at nothing and answers OK. A server at saturation has one core, and the client the other, unless the
+line says GOMAXPROCS 2: then it has both, and shares one with the client. CPU is all that the server's threads used, those of the garbage collector too; objects and bytes are what
+it allocated for a call. Times are the client's, with 128 questions under way: mostly they are spent waiting in line.
+`, "`", machine(), b.rounds, b.span)
+	if len(b.report.bars) > 0 {
+		fmt.Fprintf(&text, "\n![Server CPU a check, beside the baseline's](%s)\n", chartFile)
+	}
+	for _, t := range b.report.tables {
+		if len(t.rows) > 0 {
+			t.markdown(&text)
+		}
+	}
+	return os.WriteFile(filepath.Join(folder, tablesFile), text.Bytes(), 0o644)
+}
+
+func (t *table) markdown(to *bytes.Buffer) {
+	fmt.Fprintf(to, "\n| %s | %s |\n| --- |%s\n", t.title, strings.Join(t.heads, " | "), strings.Repeat(" ---: |", len(t.heads)))
+	for _, cells := range t.rows {
+		fmt.Fprintf(to, "| %s |\n", strings.Join(cells, " | "))
+	}
+}
+
+// machine says what it was measured on, and when.
+func machine() string {
+	processor := "an unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo") // without it the line says that it is not known
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			processor = strings.TrimSpace(value)
+			break
+		}
+	}
+	return fmt.Sprintf("Measured on %s with %s (%s/%s) on %d cores of %s",
+		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor)
+}

@@ -1,0 +1,154 @@
+package extauthz
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"keyward/authz"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// messages is how many the test makes up; a long run is
+//
+//	KEYWARD_MESSAGES=10000000 go test -run TestReaderAgrees -timeout 1h ./extauthz
+const (
+	messages    = 50_000
+	messagesEnv = "KEYWARD_MESSAGES"
+)
+
+// TestReaderAgrees holds the reader to the generated decoder on messages whose
+// parts are out of order, missing, there twice, unknown, or broken. Coverage
+// does not lead it, as it does FuzzCheckRequest, and so it makes a hundred times as many.
+func TestReaderAgrees(t *testing.T) {
+	n := messages
+	if text := os.Getenv(messagesEnv); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seed := rand.Uint64()
+	m := mangler{rand.New(rand.NewPCG(seed, 0))}
+	read, r := 0, new(authz.Request)
+	for i := range n {
+		message := m.broken(m.message())
+		r.Reset()
+		both, complaint := disagreement(message, r)
+		if complaint != "" {
+			t.Fatalf("seed %d, message %d: %x: %s", seed, i, message, complaint)
+		}
+		if both {
+			read++
+		}
+	}
+	t.Logf("%d of %d messages were read by both", read, n)
+	if read < n/20 {
+		t.Errorf("of %d messages %d were read: that says little", n, read)
+	}
+}
+
+// disagreement says what ours reads otherwise than the generated decoder, if both read the message.
+func disagreement(message []byte, r *authz.Request) (both bool, complaint string) {
+	var oracle authv3.CheckRequest
+	if readCheckRequest(string(message), r) != nil || proto.Unmarshal(message, &oracle) != nil {
+		return false, ""
+	}
+	return true, differs(r, &oracle)
+}
+
+// mangler makes messages up.
+type mangler struct{ *rand.Rand }
+
+func (m *mangler) message() []byte {
+	http := func() []byte {
+		return m.mixed(
+			m.text(httpID), m.text(httpMethod), m.text(httpPath), m.text(httpHost), m.text(httpScheme), m.text(10), m.number(9),
+			m.nested(httpHeaders, m.pair), m.nested(httpHeaders, m.pair), m.nested(httpHeaders, m.pair),
+			m.sometimes(m.nested(httpHeaderMap, func() []byte {
+				return m.mixed(m.nested(headerMapHeaders, m.line), m.nested(headerMapHeaders, m.line), m.nested(headerMapHeaders, m.line))
+			})))
+	}
+	address := func() []byte {
+		return m.mixed(m.nested(addressSocketAddress, func() []byte { return m.mixed(m.text(socketAddressAddress), m.number(3)) }), m.sometimes(m.nested(addressPipe, m.pair)))
+	}
+	return m.mixed(m.nested(checkAttributes, func() []byte {
+		return m.mixed(
+			m.nested(attributesSource, func() []byte { return m.mixed(m.nested(peerAddress, address), m.text(2)) }),
+			m.nested(2, func() []byte { return m.mixed(m.nested(peerAddress, address)) }),
+			m.nested(attributesRequest, func() []byte { return m.mixed(m.nested(1, m.time), m.nested(requestHTTP, http)) }),
+			m.sometimes(m.nested(attributesContextExtensions, m.extension)), m.sometimes(m.nested(attributesContextExtensions, m.pair)))
+	}), m.sometimes(m.text(99)))
+}
+
+// mixed are parts in any order, seldom one of them missing or there twice.
+func (m *mangler) mixed(parts ...[]byte) (all []byte) {
+	m.Shuffle(len(parts), func(i, j int) {
+		if m.IntN(4) == 0 {
+			parts[i], parts[j] = parts[j], parts[i]
+		}
+	})
+	for _, part := range parts {
+		switch m.IntN(60) {
+		case 0:
+		case 1:
+			all = append(append(all, part...), part...)
+		default:
+			all = append(all, part...)
+		}
+	}
+	return all
+}
+
+func (m *mangler) sometimes(part []byte) []byte {
+	if m.IntN(2) == 0 {
+		return nil
+	}
+	return part
+}
+
+func (m *mangler) nested(number protowire.Number, content func() []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), content())
+}
+
+var words = []string{"", "a", ":path", "GET", "/a/b?c=d", "authorization", "Authorization", "x-api-key", "keyward.route", "admin", "10.0.0.7", "é", "x_y"}
+
+func (m *mangler) word() string { return words[m.IntN(len(words))] }
+
+func (m *mangler) text(number protowire.Number) []byte {
+	return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), m.word())
+}
+
+func (m *mangler) number(number protowire.Number) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), m.Uint64()>>m.IntN(64))
+}
+
+func (m *mangler) pair() []byte { return m.mixed(m.text(mapKey), m.text(mapValue)) }
+
+func (m *mangler) line() []byte {
+	return m.mixed(m.text(headerKey), m.sometimes(m.text(headerValue)), m.text(headerRawValue))
+}
+
+func (m *mangler) extension() []byte {
+	return m.mixed(protowire.AppendString(protowire.AppendTag(nil, mapKey, protowire.BytesType), routeExtension), m.text(mapValue))
+}
+
+func (m *mangler) time() []byte { return m.mixed(m.number(1), m.number(2)) }
+
+// broken has, in one of four messages, some bytes changed, or is cut short.
+func (m *mangler) broken(message []byte) []byte {
+	if len(message) == 0 || m.IntN(4) > 0 {
+		return message
+	}
+	for range 1 + m.IntN(3) {
+		message[m.IntN(len(message))] = byte(m.Uint32())
+	}
+	if m.IntN(4) == 0 {
+		message = message[:m.IntN(len(message)+1)]
+	}
+	return message
+}
