@@ -1,7 +1,7 @@
 # The targets are explained in README.md. They need Go; `run` and `test` also
 # need Python 3 with pip, out of whose packages Envoy comes, and `test` needs a
-# C compiler for the race detector, and curl, nginx and HAProxy, which it
-# installs if it may.
+# C compiler for the race detector, and curl, nginx, HAProxy and Redis, which
+# it installs if it may.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
@@ -28,7 +28,7 @@ run: build
 # detector's own memory would be in the way of measuring ours.
 test:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
-	@missing=; for program in curl nginx haproxy; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; for program in curl nginx haproxy redis-server; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \

@@ -1,9 +1,10 @@
 // Package admin answers whether Keyward is well: metrics, health, readiness
 // and profiles, on a listener of their own that no client of the API can
-// reach. It changes nothing.
+// reach. All it changes is a key's count of requests, when it is asked to.
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,10 +14,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Keys are what can be asked about a key, by its id, and done to it. Answers are
+// said as JSON; nil is that there is nothing to say.
+type Keys struct {
+	Usage func(id string) (any, error)
+	Limit func(ctx context.Context, id string) (any, error)
+	Reset func(ctx context.Context, id string) error // its limit
+}
+
 // Handler serves the admin listener. Ready returns why requests can't be
-// judged now, nil when they can. Usage returns what is known of a key's use,
-// nil where it was never used; what it returns is said as JSON.
-func Handler(gatherer prometheus.Gatherer, ready func() error, usage func(keyID string) (any, error)) http.Handler {
+// judged now, nil when they can.
+func Handler(gatherer prometheus.Gatherer, ready func() error, keys Keys) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -30,7 +38,19 @@ func Handler(gatherer prometheus.Gatherer, ready func() error, usage func(keyID 
 		say(w, http.StatusOK, "ready")
 	})
 	mux.HandleFunc("GET /usage/{key}", func(w http.ResponseWriter, r *http.Request) {
-		sayUsage(w, r.PathValue("key"), usage)
+		found, err := keys.Usage(r.PathValue("key"))
+		sayJSON(w, found, err, "no use of such a key is known")
+	})
+	mux.HandleFunc("GET /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
+		found, err := keys.Limit(r.Context(), r.PathValue("key"))
+		sayJSON(w, found, err, "no limit is set for such a key")
+	})
+	mux.HandleFunc("DELETE /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
+		if err := keys.Reset(r.Context(), r.PathValue("key")); err != nil {
+			say(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		say(w, http.StatusOK, "reset")
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -39,13 +59,12 @@ func Handler(gatherer prometheus.Gatherer, ready func() error, usage func(keyID 
 	return mux
 }
 
-func sayUsage(w http.ResponseWriter, keyID string, usage func(string) (any, error)) {
-	found, err := usage(keyID)
+func sayJSON(w http.ResponseWriter, found any, err error, none string) {
 	switch {
 	case err != nil:
 		say(w, http.StatusInternalServerError, err.Error())
 	case found == nil:
-		say(w, http.StatusNotFound, "no use of such a key is known")
+		say(w, http.StatusNotFound, none)
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")

@@ -11,7 +11,11 @@ import (
 type Metrics struct {
 	decisions [authz.TransportCount][reasonSlots]prometheus.Counter
 	durations *Durations
+	limited   [methods]prometheus.Counter
+	shadowed  *prometheus.CounterVec
 }
+
+const methods = int(authz.MethodOAuth) + 1
 
 const reasonSlots = 256 // of authz.Reason, a uint8
 
@@ -27,7 +31,22 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Metrics{durations: durations}
+	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_rate_limited_total", Help: "Requests refused since there were too many, by how they were authenticated.",
+	}, []string{"method"})
+	m := &Metrics{durations: durations, shadowed: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_rate_limit_shadowed_total", Help: "Requests that a shadow limit would have refused.",
+	}, []string{"limit"})}
+	if err := registerAll(registry, limited, m.shadowed); err != nil {
+		return nil, err
+	}
+	for method := range m.limited {
+		name := authz.Method(method).String()
+		if name == "" {
+			name = "none" // who showed too many that were no good
+		}
+		m.limited[method] = limited.WithLabelValues(name)
+	}
 	for transport := range authz.TransportCount {
 		for _, reason := range authz.Reasons() {
 			d := authz.Decision{Reason: reason}
@@ -41,4 +60,14 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 func (m *Metrics) Observe(r *authz.Request, d *authz.Decision) {
 	m.decisions[r.Transport][d.Reason].Inc()
 	m.durations.Observe(r.Transport, d.Took)
+	if d.Reason == authz.RateLimited {
+		method := authz.MethodNone
+		if d.Principal != nil {
+			method = d.Principal.Method
+		}
+		m.limited[method].Inc()
+	}
 }
+
+// Shadowed counts what a shadow limit of that name would have refused.
+func (m *Metrics) Shadowed(limit string) { m.shadowed.WithLabelValues(limit).Inc() }

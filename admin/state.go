@@ -13,11 +13,22 @@ type CacheState struct {
 // Expiring are active ones that end within the next 14 days.
 type KeyCounts struct{ Active, Expiring, Expired, Revoked int }
 
+// LimitState is what the counts of requests say of themselves.
+type LimitState struct {
+	Buckets   int    // in memory
+	Forgotten uint64 // for want of room
+	// Of a shared store: whether it can't be asked right now, how many times it
+	// gave no answer, and how many requests were decided without it.
+	Away              bool
+	Failures, Without uint64
+}
+
 // State is what can be asked of the running server at any time.
 type State interface {
 	Caches() []CacheState
 	Keys() KeyCounts
 	PasswordHashes() int // being computed
+	Limits() LimitState
 }
 
 // stateCollector asks when it is scraped, so that nothing is counted twice on the hot path.
@@ -25,6 +36,8 @@ type stateCollector struct {
 	state                       State
 	hits, misses, entries, keys *prometheus.Desc
 	hashes                      *prometheus.Desc
+
+	buckets, forgotten, away, failures, without *prometheus.Desc
 }
 
 // CollectState registers the metrics that are read off the server's state.
@@ -32,19 +45,26 @@ func CollectState(registry prometheus.Registerer, state State) error {
 	desc := func(name, help, label string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, []string{label}, nil)
 	}
+	plain := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return registry.Register(&stateCollector{
 		state:   state,
 		hits:    desc("keyward_cache_hits_total", "Look-ups that found an entry.", "cache"),
 		misses:  desc("keyward_cache_misses_total", "Look-ups that found none, or an expired one.", "cache"),
 		entries: desc("keyward_cache_entries", "Entries in the cache.", "cache"),
 		keys:    desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
-		hashes:  prometheus.NewDesc("keyward_password_hashes_in_flight", "Password hashes being computed.", nil, nil),
+		hashes:  plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
+
+		buckets:   plain("keyward_rate_limit_buckets", "Counts of requests in memory."),
+		forgotten: plain("keyward_rate_limit_forgotten_total", "Counts that were forgotten for want of room (rate_limits.max_buckets)."),
+		away:      plain("keyward_rate_limit_store_away", "1 while the shared store can't be asked, and on_store_failure holds."),
+		failures:  plain("keyward_rate_limit_store_failures_total", "Questions to the shared store without an answer."),
+		without:   plain("keyward_rate_limit_without_store_total", "Requests decided without the shared store."),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.buckets, c.forgotten, c.away, c.failures, c.without} {
 		out <- d
 	}
 }
@@ -57,6 +77,15 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(cache.Entries), cache.Name)
 	}
 	out <- prometheus.MustNewConstMetric(c.hashes, prometheus.GaugeValue, float64(c.state.PasswordHashes()))
+	limits, away := c.state.Limits(), 0.0
+	if limits.Away {
+		away = 1
+	}
+	out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(limits.Buckets))
+	out <- prometheus.MustNewConstMetric(c.forgotten, prometheus.CounterValue, float64(limits.Forgotten))
+	out <- prometheus.MustNewConstMetric(c.away, prometheus.GaugeValue, away)
+	out <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(limits.Failures))
+	out <- prometheus.MustNewConstMetric(c.without, prometheus.CounterValue, float64(limits.Without))
 	keys := c.state.Keys()
 	for state, n := range map[string]int{
 		"active": keys.Active, "expiring": keys.Expiring, "expired": keys.Expired, "revoked": keys.Revoked,

@@ -49,7 +49,7 @@ type Observer interface {
 	Observe(r *Request, d *Decision)
 }
 
-// Config is what a Checker is made of. All parts are needed.
+// Config is what a Checker is made of. All parts are needed but the Limiter.
 type Config struct {
 	Ready        func() error // an error while nothing can be judged yet; everything is then denied
 	Paths        PathRules
@@ -57,6 +57,7 @@ type Config struct {
 	Sources      Sources
 	Verifier     Verifier
 	Identity     *Identity
+	Limiter      Limiter // nil: nothing is counted
 	RequireHTTPS bool
 	TrustedHops  int // of X-Forwarded-For, see ClientAddress
 	Observers    []Observer
@@ -146,23 +147,23 @@ func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Re
 		return c.deny(r, d, "credential", UnsupportedCredential, nil)
 	}
 	if d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight() {
-		return c.allow(r, d, Anonymous, anonymous)
+		return c.admit(ctx, r, d, Anonymous, anonymous)
 	}
 
 	switch reason := c.cfg.Sources.read(r); {
 	case reason == NoCredential && d.Route.Auth == AuthOptional:
-		return c.allow(r, d, Anonymous, anonymous)
+		return c.admit(ctx, r, d, Anonymous, anonymous)
 	case reason != OK:
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.verify(ctx, r, d.At)
+	p, reason, err := c.try(ctx, r, d)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
 	if reason := c.cfg.Policy.Permit(p, path, d.Route); reason != OK {
 		return c.deny(r, d, "policy", reason, nil)
 	}
-	return c.allow(r, d, OK, p)
+	return c.admit(ctx, r, d, OK, p)
 }
 
 // authenticate is judge without what depends on the place.
@@ -177,7 +178,7 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (re
 	if reason := c.cfg.Sources.read(r); reason != OK {
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.verify(ctx, r, d.At)
+	p, reason, err := c.try(ctx, r, d)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
@@ -212,7 +213,6 @@ func denyPanic(d *Decision, reason *Reason) {
 
 // verify asks the verifier and turns its three outcomes into reasons.
 func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
-	r.credential.Client = ClientAddress(r, c.cfg.TrustedHops)
 	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
 	switch refusal, ok := errors.AsType[*Refusal](err); {
 	case err == nil && p != nil && p.Method != MethodNone:
@@ -243,8 +243,7 @@ func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, caus
 	return reason
 }
 
-func (c *Checker) allow(r *Request, d *Decision, reason Reason, p *Principal) Reason {
-	d.Principal = p
+func (c *Checker) allow(r *Request, d *Decision, reason Reason) Reason {
 	c.dress(r, d)
 	r.trace("allow", reason.String())
 	return reason

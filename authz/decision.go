@@ -16,6 +16,8 @@ type Decision struct {
 	Remove      []string
 	RemoveQuery string // query parameter to remove; "" is none
 
+	Quota Quota // of the limit that is tightest
+
 	At   time.Time     // when it was asked for
 	Took time.Duration // from then until it was made, without the transport
 
@@ -104,6 +106,8 @@ type Route struct {
 	Errors             ErrorStyle
 	Preflight          bool // CORS preflights pass without a credential
 	ForwardCredentials bool // the upstream gets them too
+	Rate               Rate // for each principal, or address, on this route; zero is none
+	RateShadow         bool // the rate is counted, and refuses nobody
 }
 
 // String is the route as a log or a trace names it.

@@ -48,6 +48,9 @@ type Principal struct {
 	Paths, UserPaths PathSet
 	Scopes           Scopes
 
+	// Rate is the credential's own, in place of that of its kind; zero is none.
+	Rate Rate
+
 	// ExpiresAt is when the credential ends; the zero Time is never.
 	ExpiresAt time.Time
 }

@@ -13,6 +13,7 @@ import (
 
 	"keyward/authz"
 	"keyward/policy"
+	"keyward/ratelimit"
 )
 
 // Config is what one keyward.yaml says. It was checked as far as that can be
@@ -48,6 +49,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Cache          Cache
 	Usage          Usage
+	RateLimits     RateLimits
 	Log            Log
 
 	// Warnings are what the operator should know about a file that is good.
@@ -149,7 +151,10 @@ func Default() *Config {
 		IdentityHeaders: defaultIdentityHeaders(),
 		Cache:           Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:           Usage{Flush: 10 * time.Second},
-		Log:             Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied, DenialsPerSecond: 1000},
+		RateLimits: RateLimits{
+			Kinds: map[authz.Method]ratelimit.Term{}, WhenAway: ratelimit.Local, Replicas: 1, Timeout: 50 * time.Millisecond, Buckets: 1_000_000,
+		},
+		Log: Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied, DenialsPerSecond: 1000},
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"keyward/authz"
+
+	"keyward/ratelimit"
 )
 
 // noEnv is an environment without variables.
@@ -177,7 +179,15 @@ func TestEveryKeyArrives(t *testing.T) {
 			SubjectClaim: "sub", ScopeClaim: "scope", Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
-		Log:           Log{slog.LevelDebug, LogText, LogAll, 5},
+		RateLimits: RateLimits{
+			Store: authz.NewSecret("redis://:secret@redis:6379/0"), WhenAway: ratelimit.Deny, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
+			Kinds: map[authz.Method]ratelimit.Term{
+				authz.MethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
+				authz.MethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},
+			},
+			Failed: ratelimit.Term{Rate: authz.Rate{Count: 20, Period: time.Minute}},
+		},
+		Log: Log{slog.LevelDebug, LogText, LogAll, 5},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)

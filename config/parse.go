@@ -58,7 +58,7 @@ func (r *reader) config(root value, cfg *Config) {
 		{"cache", func(v value) { r.cache(v, &cfg.Cache) }},
 		{"revocations", r.section(fields{{"file", r.text(&cfg.Revocations.File)}})},
 		{"usage", r.section(fields{{"file", r.text(&cfg.Usage.File)}, {"flush", r.duration(&cfg.Usage.Flush, false)}})},
-		{"rate_limits", r.rateLimits()},
+		{"rate_limits", func(v value) { r.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { r.trustedProxies(v, cfg) }},
 		{"log", func(v value) { r.log(v, &cfg.Log) }},
 	})

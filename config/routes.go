@@ -107,7 +107,7 @@ func (r *reader) terms(route *authz.Route) fields {
 		}},
 		{"project", r.text(&route.Project)},
 		{"errors", choice(r, &route.Errors, errorStyles)},
-		{"rate", r.notYet(noLimits)},
+		{"rate", r.term(&route.Rate, &route.RateShadow)},
 		{"preflight", r.boolean(&route.Preflight)},
 		{"forward_credentials", r.boolean(&route.ForwardCredentials)},
 	}

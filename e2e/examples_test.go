@@ -24,6 +24,7 @@ type exampleFile struct {
 	edit      func(text string) string // what whoever copies it has to change; nil is nothing
 	mediaType string
 	proxy     string // of those in proxies_test.go
+	keyward   string // in the place of the program that all systems run
 }
 
 // start copies the file, runs the commands in its head and returns a terminal
@@ -33,7 +34,7 @@ func (e exampleFile) start(t *testing.T) (_ *terminal, printed []string) {
 	needCurl(t)
 	file := e.name + ".yaml"
 	c := &terminal{hosts: e.hosts, keys: map[string]string{}, variables: map[string]string{}, mediaType: e.mediaType}
-	opts := options{example: file, proxy: e.proxy}
+	opts := options{example: file, proxy: e.proxy, keyward: e.keyward}
 	if e.tls != "" {
 		certs := t.TempDir()
 		a := newAuthority(t, certs, "edge")

@@ -23,6 +23,8 @@ var programs struct {
 	noCaddy, noTraefik, noHAProxy error
 	noEnvoy                       error // why there is no Envoy
 	noNginx                       error
+	redis                         string
+	noRedis                       error
 	noCurl                        error // why there is no curl
 }
 
@@ -61,6 +63,10 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	programs.nginx, programs.noNginx = stack.NginxBinary()
 	if programs.noNginx != nil && os.Getenv("CI") == "true" {
 		return 0, programs.noNginx
+	}
+	programs.redis, programs.noRedis = stack.RedisBinary()
+	if programs.noRedis != nil && os.Getenv("CI") == "true" {
+		return 0, programs.noRedis
 	}
 	_, programs.noCurl = exec.LookPath("curl")
 	if programs.noCurl != nil && os.Getenv("CI") == "true" {

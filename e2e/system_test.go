@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -40,6 +41,8 @@ type options struct {
 	// envoy changes Envoy's shipped configuration, and text that of the others.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	text  func(string) string
+	// keyward is the program in the place of the one that all systems run.
+	keyward string
 	// shippedTimeout keeps the quarter of a second that Keyward has to answer.
 	// Tests that are not about time give it more, so that a busy machine fails none.
 	shippedTimeout bool
@@ -79,7 +82,7 @@ func (s *system) start() {
 			s.t.Fatal(failed)
 		}
 		s.Stack, err = stack.Start(s.t.Context(), stack.Config{
-			Dir: s.dir, Keyward: programs.keyward, Ports: ports,
+			Dir: s.dir, Keyward: cmp.Or(s.opts.keyward, programs.keyward), Ports: ports,
 			KeywardConfig: s.writeConfig(ports), Front: proxies[s.opts.proxy].front(s), Observe: s.observe,
 		})
 		// A port that was free may be another's by the time it is listened on.
@@ -105,6 +108,15 @@ func (s *system) writeConfig(ports stack.Ports) string {
 	if s.opts.example != "" {
 		return s.listenOn(ports)
 	}
+	file := filepath.Join(s.dir, "keyward.yaml")
+	if err := os.WriteFile(file, []byte(s.configText(ports)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+// configText is the configuration of a Keyward that listens at these ports.
+func (s *system) configText(ports stack.Ports) string {
 	grpc := s.opts.grpc
 	if grpc == "" {
 		grpc = stack.Address(ports.GRPC)
@@ -113,13 +125,8 @@ func (s *system) writeConfig(ports stack.Ports) string {
 	if http == "" {
 		http = stack.Address(ports.HTTP)
 	}
-	text := fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl}\n%s",
+	return fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl}\n%s",
 		grpc, http, stack.Address(ports.Admin), s.opts.config)
-	file := filepath.Join(s.dir, "keyward.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	return file
 }
 
 // listenOn gives an example, which listens where Keyward does by default, other ports.

@@ -139,6 +139,11 @@ func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision,
 	if remove := as.remove(d.Remove); remove != "" {
 		set(removeHeader, remove)
 	}
+	if c.Denials.QuotaOnAllow {
+		for _, h := range quotaHeaders(nil, &d.Quota) {
+			header.Set(h.Name, h.Value)
+		}
+	}
 	w.WriteHeader(http.StatusOK)
 }
 

@@ -13,6 +13,8 @@ type Denials struct {
 	Errors    authz.ErrorStyle // where the decision has no route to say another
 	Challenge Challenge
 	Now       func() time.Time // for the styles that tell the time
+	// QuotaOnAllow has allows tell the client what is left of its limit too.
+	QuotaOnAllow bool
 }
 
 // Denial is how a decision to deny is said to the client, whichever the transport.
@@ -35,6 +37,7 @@ func (n *Denials) of(r *authz.Request, d *authz.Decision) Denial {
 	if challenge := n.Challenge.value(d); challenge != "" {
 		denial.Headers = append(denial.Headers, authz.Header{Name: "www-authenticate", Value: challenge})
 	}
+	denial.Headers = quotaHeaders(denial.Headers, &d.Quota)
 	if isGRPC(r) {
 		return denial.forGRPC(d)
 	}

@@ -18,6 +18,7 @@ const (
 
 	okHeaders          = 2
 	okHeadersToRemove  = 5
+	okResponseHeaders  = 6
 	okQueryToRemove    = 8
 	deniedStatus       = 1
 	deniedHeaders      = 2
@@ -43,6 +44,9 @@ func (n *Denials) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decis
 		w.overwriting(okHeaders, d.Set)
 		for _, name := range d.Remove {
 			w.text(okHeadersToRemove, name)
+		}
+		if n.QuotaOnAllow {
+			w.overwriting(okResponseHeaders, quotaHeaders(nil, &d.Quota))
 		}
 		if d.RemoveQuery != "" {
 			w.text(okQueryToRemove, d.RemoveQuery)

@@ -119,6 +119,25 @@ func (s *keySet) key(r row) (Key, error) {
 	return key, nil
 }
 
+// RateOf is the rate in the record of the key with that id, "" without one.
+func (k *Keys) RateOf(id string) string {
+	set := k.set.Load()
+	parsed, ok := parseID([]byte(id))
+	if set == nil || !ok {
+		return ""
+	}
+	slot, ok := set.slotOf(&parsed)
+	if !ok {
+		return ""
+	}
+	held, _ := set.rows.get(slot)
+	key, err := set.key(held)
+	if err != nil {
+		return ""
+	}
+	return key.Rate
+}
+
 // Current tells whether what was found under the stamp is still what the store
 // says. It is a few atomic loads.
 func (k *Keys) Current(s Stamp) bool {

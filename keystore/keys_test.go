@@ -302,3 +302,23 @@ func TestIndex(t *testing.T) {
 		t.Errorf("%d cells, then %d", size, now)
 	}
 }
+
+// TestRateOf: the rate of the record in force, by the key's id.
+func TestRateOf(t *testing.T) {
+	rated, plain := keyNumber(1, Digest{1}), keyNumber(2, Digest{2})
+	rated.Rate = "5/m"
+	keys, set := keysOf(t, rated, plain)
+	for id, want := range map[string]string{rated.ID: "5/m", plain.ID: "", "k_000000000009": "", "k_1": "", "": "", rated.ID + "0": ""} {
+		if got := keys.RateOf(id); got != want {
+			t.Errorf("%q: %q, want %q", id, got, want)
+		}
+	}
+	rated.Rate, rated.Hash = "7/d", Digest{3} // rotated, with another rate
+	apply(t, keys, set, rated)
+	if got := keys.RateOf(rated.ID); got != "7/d" {
+		t.Errorf("after a change: %q", got)
+	}
+	if got := NewKeys(NewHasher(authz.Secret{})).RateOf(rated.ID); got != "" {
+		t.Errorf("before the file was read: %q", got)
+	}
+}

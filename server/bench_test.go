@@ -25,8 +25,13 @@ routes: [{path: /api/v1, auth: required, scopes: ["items:read", "items:write"]}]
 log: {decisions: denied}
 `
 
-// measured is a server's core with its keys.
-func measured(b testing.TB, keys int) (*authz.Checker, []string) {
+// A limit that is counted and never reached.
+const measuredLimits = `
+rate_limits: {api_key: 999999999/s}
+`
+
+// measured is the core, with its keys, of a server by measuredConfig and what more of it is given.
+func measured(b testing.TB, keys int, more string) (*authz.Checker, []string) {
 	dir := b.TempDir()
 	journal := keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: keystore.NewHasher(authz.Secret{})})
 	secrets := make([]string, keys)
@@ -42,7 +47,7 @@ func measured(b testing.TB, keys int) (*authz.Checker, []string) {
 	}); err != nil {
 		b.Fatal(err)
 	}
-	cfg, err := config.Parse("measured", fmt.Appendf(nil, measuredConfig, dir), func(string) (string, bool) { return "", false })
+	cfg, err := config.Parse("measured", fmt.Appendf(nil, measuredConfig+more, dir), func(string) (string, bool) { return "", false })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -70,24 +75,30 @@ func ask(r *authz.Request, authorization string) {
 // BenchmarkCheck is the core alone, from the request that a transport has
 // filled in to the decision, with all that observes it.
 func BenchmarkCheck(b *testing.B) {
-	checker, secrets := measured(b, 1000)
-	for i, s := range secrets {
-		secrets[i] = "Bearer " + s
+	checker, secrets := measured(b, 1000, "")
+	limited, others := measured(b, 1000, measuredLimits)
+	known := func(secrets []string) func() string {
+		for i, s := range secrets {
+			secrets[i] = "Bearer " + s
+		}
+		return func() string { return secrets[mathrand.IntN(len(secrets))] }
 	}
 	for _, c := range []struct {
-		name string
-		pick func() string
+		name    string
+		checker *authz.Checker
+		pick    func() string
 	}{
-		{"known", func() string { return secrets[mathrand.IntN(len(secrets))] }},
-		{"junk", func() string { return "Bearer kw_0123456789" }},
-		{"no such key", func() string { return noSuchKey }},
+		{"known", checker, known(secrets)},
+		{"known and counted", limited, known(others)}, // at most 1.15 times known
+		{"junk", checker, func() string { return "Bearer kw_0123456789" }},
+		{"no such key", checker, func() string { return noSuchKey }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			var r authz.Request
 			for b.Loop() {
 				ask(&r, c.pick())
-				checker.Check(context.Background(), &r)
+				c.checker.Check(context.Background(), &r)
 				r.Reset()
 			}
 		})
@@ -99,7 +110,7 @@ func TestCheckAllocations(t *testing.T) {
 	if race.Detector {
 		t.Skip("sync.Pool forgets on purpose")
 	}
-	checker, secrets := measured(t, 10)
+	checker, secrets := measured(t, 10, "")
 	var r authz.Request
 	value := "Bearer " + secrets[0]
 	check := func() {

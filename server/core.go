@@ -11,6 +11,7 @@ import (
 	"keyward/config"
 	"keyward/extauthz"
 	"keyward/policy"
+	"keyward/ratelimit"
 )
 
 // Core is everything that judges by one configuration: made whole, swapped
@@ -20,7 +21,14 @@ type Core struct {
 	cfg      *config.Config
 	parts    parts
 	kinds    map[string]*remembered
+	limiter  *ratelimit.Limiter // nil where no server counts
 	extauthz extauthz.Core
+}
+
+// ears are told what a Core decides; the zero value is nobody.
+type ears struct {
+	observers []authz.Observer
+	shadowed  func(limit string)
 }
 
 // NewCore builds what judges by the configuration, for whoever wants verdicts
@@ -30,7 +38,7 @@ func NewCore(cfg *config.Config, logger *slog.Logger) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := buildCore(cfg, parts, nil, nil)
+	core, err := buildCore(cfg, parts, nil, ears{})
 	if err != nil {
 		return nil, errors.Join(err, parts.close())
 	}
@@ -48,7 +56,7 @@ func (c *Core) Close() error { return errors.Join(c.parts.close(), c.forgetBut(n
 
 // buildCore puts the parts together. Nothing of it is in force before the
 // caller says so. The old Core, which may be nil, is the one it takes over from.
-func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Observer) (*Core, error) {
+func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, error) {
 	c := &Core{cfg: cfg, parts: parts, kinds: map[string]*remembered{}}
 	rules, err := policy.New(cfg.Routes, cfg.Default)
 	if err != nil {
@@ -62,7 +70,12 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 	if err != nil {
 		return nil, errors.Join(err, c.forgetBut(old))
 	}
+	limiter, err := c.limits(told.shadowed)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("rate_limits: %w", err), c.forgetBut(old))
+	}
 	checker, err := authz.NewChecker(authz.Config{
+		Limiter:      limiter,
 		Ready:        parts.stores.keysReady,
 		Paths:        cfg.Paths,
 		Policy:       rules,
@@ -71,7 +84,7 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 		Identity:     identity,
 		RequireHTTPS: cfg.RequireHTTPS,
 		TrustedHops:  cfg.ClientAddress.TrustedHops,
-		Observers:    observers,
+		Observers:    told.observers,
 		Now:          time.Now,
 		Since:        time.Since,
 		NewID:        newDecisionID,
@@ -81,7 +94,7 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 	}
 	c.extauthz = extauthz.Core{
 		Checker: checker,
-		Denials: extauthz.Denials{Errors: cfg.Errors, Now: time.Now, Challenge: extauthz.Challenge{
+		Denials: extauthz.Denials{QuotaOnAllow: cfg.RateLimits.OnAllow, Errors: cfg.Errors, Now: time.Now, Challenge: extauthz.Challenge{
 			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm,
 			Bearer: cfg.Sources.Bearer, Basic: cfg.Sources.Basic,
 		}},
@@ -89,6 +102,16 @@ func buildCore(cfg *config.Config, parts parts, old *Core, observers []authz.Obs
 		Carriers: cfg.Carriers(),
 	}
 	return c, nil
+}
+
+// limits makes what counts requests: an interface without anything in it where nothing does.
+func (c *Core) limits(shadowed func(string)) (authz.Limiter, error) {
+	if c.parts.limits == nil {
+		return nil, nil
+	}
+	var err error
+	c.limiter, err = c.parts.limits.limiter(c.cfg, shadowed)
+	return c.limiter, err
 }
 
 // newDecisionID names a decision, as crypto/rand.Text would: 26 characters of

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"keyward/admin"
@@ -16,6 +17,7 @@ type parts struct {
 	issuers *issuers
 	hashing *hashing  // nil while no passwords were wanted yet
 	usage   *keyUsage // nil where no server counts
+	limits  *limits   // nil where no server counts
 	logger  *slog.Logger
 }
 
@@ -24,7 +26,7 @@ type surroundings struct {
 	keys, users, revocations keystore.Observer // told how following the files goes
 	issuers                  *admin.IssuerMetrics
 	hashCommand              []string
-	countsUsage              bool
+	counts                   bool // use of keys, and requests
 }
 
 // openParts opens what the configuration names and takes over from old what
@@ -41,9 +43,13 @@ func openParts(cfg *config.Config, old parts, outside surroundings, logger *slog
 	if p.hashing, err = hashingFor(cfg, old.hashing, outside.hashCommand, logger); err != nil {
 		return parts{}, errors.Join(err, p.closeBut(old))
 	}
-	if outside.countsUsage {
-		p.usage = usageFor(cfg, old.usage, logger)
+	if !outside.counts {
+		return p, nil
 	}
+	if p.limits, err = limitsFor(cfg, old.limits, logger); err != nil {
+		return parts{}, errors.Join(fmt.Errorf("rate_limits: %w", err), p.closeBut(old))
+	}
+	p.usage = usageFor(cfg, old.usage, logger)
 	return p, nil
 }
 
@@ -75,6 +81,9 @@ func (p parts) closeBut(other parts) error {
 	}
 	if p.hashing != nil && p.hashing != other.hashing {
 		p.hashing.close()
+	}
+	if p.limits != nil && p.limits != other.limits {
+		errs = append(errs, p.limits.close())
 	}
 	if p.usage != nil && p.usage != other.usage {
 		errs = append(errs, p.usage.Close())

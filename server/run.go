@@ -136,7 +136,7 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 // adminListener answers Prometheus and the kubelet.
 func (s *Server) adminListener(security *tls.Config) *listener {
 	return listenerOf(&http.Server{
-		Handler:           admin.Handler(s.registry, s.Ready, s.usageOf),
+		Handler:           admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.usageOf, Limit: s.limitOf, Reset: s.resetLimit}),
 		TLSConfig:         security,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,

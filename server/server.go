@@ -84,7 +84,7 @@ func New(opts Options) (*Server, error) {
 
 // build makes what serves by the configuration.
 func (s *Server) build(cfg *config.Config) error {
-	s.outside.hashCommand, s.outside.countsUsage = s.opts.HashCommand, true
+	s.outside.hashCommand, s.outside.counts = s.opts.HashCommand, true
 	if err := s.registerMetrics(); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -92,7 +92,7 @@ func (s *Server) build(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	core, err := buildCore(cfg, parts, nil, s.observers(cfg, parts))
+	core, err := buildCore(cfg, parts, nil, s.ears(cfg, parts))
 	if err != nil {
 		return errors.Join(err, parts.close())
 	}
@@ -168,6 +168,11 @@ func (s *Server) registerFileMetrics() error {
 		}
 	}
 	return nil
+}
+
+// ears are who is told of decisions and limits.
+func (s *Server) ears(cfg *config.Config, parts parts) ears {
+	return ears{s.observers(cfg, parts), s.metrics.Shadowed}
 }
 
 // observers are told of each decision.
@@ -251,7 +256,7 @@ func (s *Server) replace(old *Core, cfg *config.Config) error {
 	if err := parts.ready(); err != nil && old.Ready() == nil {
 		return errors.Join(err, parts.closeBut(old.parts))
 	}
-	fresh, err := buildCore(cfg, parts, old, s.observers(cfg, parts))
+	fresh, err := buildCore(cfg, parts, old, s.ears(cfg, parts))
 	if err != nil {
 		return errors.Join(err, parts.closeBut(old.parts))
 	}

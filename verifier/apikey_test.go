@@ -407,3 +407,24 @@ type verifierFunc func() (*authz.Principal, error)
 func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
 	return f()
 }
+
+// TestRateOfItsOwn: a key's rate is its principal's. One that can't be read is no
+// rate, nor that of all keys: nobody can tell what the key may do.
+func TestRateOfItsOwn(t *testing.T) {
+	b := newBench(t, options{})
+	_, key := b.create(keystore.Params{Rate: "1000/h"})
+	if p := b.becomes(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
+		t.Errorf("rate %s", p.Rate)
+	}
+	_, without := b.create(keystore.Params{})
+	if p := b.becomes(without, authz.OK); p.Rate != (authz.Rate{}) {
+		t.Errorf("without one: rate %s", p.Rate)
+	}
+	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
+	b.becomes(bad, authz.Unavailable)
+	_, err := b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(bad)}, b.now)
+	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
+		t.Errorf("the log is told: %v", err)
+	}
+	b.becomes(key, authz.OK)
+}

@@ -71,10 +71,9 @@ func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
 		p.Scopes = &scopes
 	}
 	if t.Rate != "" {
-		if err := validRate(t.Rate); err != nil {
-			return p, usageError{err}
+		if _, err := authz.ParseRate(t.Rate); err != nil {
+			return p, usagef("--rate %q: %v", t.Rate, err)
 		}
-		env.note("note: this version limits no rates; the key's rate is kept for one that does")
 	}
 	var err error
 	if p.Expires, err = expiry(t.Expires, env.now()); err != nil {
@@ -115,16 +114,6 @@ func expiry(text string, now time.Time) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("--expires %q: that is not in the future", text)
 	}
 	return at, nil
-}
-
-// validRate tells whether text is N/s, N/m, N/h or N/d, with N of 1 to 999999999.
-func validRate(text string) error {
-	count, unit, _ := strings.Cut(text, "/")
-	digits := len(count) > 0 && len(count) <= 9 && count[0] != '0' && strings.Trim(count, "0123456789") == ""
-	if !digits || !slices.Contains([]string{"s", "m", "h", "d"}, unit) {
-		return fmt.Errorf("--rate %q: want a number and a unit, as 10/s, 100/m, 1000/h or 5000/d", text)
-	}
-	return nil
 }
 
 type keyCreate struct {

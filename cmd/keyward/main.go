@@ -35,6 +35,7 @@ type commands struct {
 	Key     keyCommands    `cmd:"" help:"Make, list, end and replace API keys."`
 	User    userCommands   `cmd:"" help:"Keep the users that keys act for."`
 	Token   tokenCommands  `cmd:"" help:"End tokens that others issued."`
+	Limits  limitsCommands `cmd:"" help:"Look at what a running server counts of a key's requests."`
 	Check   checkCommand   `cmd:"" help:"Judge a request as the server would, and say why."`
 	Config  configCommands `cmd:"" help:"Look at a configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -32,6 +32,13 @@ local function isForTheClient(name)
     and name ~= "connection" and name ~= "keep-alive" and name ~= "date"
 end
 
+-- What an allow may tell the client of its limit (rate_limits.headers: always);
+-- haproxy.cfg has a line for each.
+local told = {
+  ["ratelimit"] = "txn.ratelimit", ["ratelimit-policy"] = "txn.ratelimit_policy",
+  ["x-ratelimit-limit"] = "txn.limit", ["x-ratelimit-remaining"] = "txn.remaining", ["x-ratelimit-reset"] = "txn.reset",
+}
+
 -- The header lines of a name, in order; HAProxy counts them from 0.
 local function lines(headers, name)
   local list, i = {}, 0
@@ -91,6 +98,10 @@ local function allow(txn, headers, answer, target)
     if isKeywards(name) then
       for _, value in ipairs(lines(answer, name)) do request:req_add_header(name, value) end
     end
+  end
+  for name, variable in pairs(told) do
+    local value = only(answer, name)
+    if value then txn:set_var(variable, value) end
   end
   -- The target as Keyward read it, without a credential in its query.
   request:req_set_uri(target)

@@ -53,12 +53,20 @@ func (s *Stack) start(ctx context.Context) (err error) {
 
 // StartKeyward starts Keyward, or starts it again after its Process was stopped.
 func (s *Stack) StartKeyward(ctx context.Context) (err error) {
-	s.Keyward, err = startProcess("keyward", s.cfg.Dir, s.cfg.Keyward, "serve", "--config", s.cfg.KeywardConfig)
+	s.Keyward, err = StartKeyward(ctx, "keyward", s.cfg)
+	return err
+}
+
+// StartKeyward starts a Keyward, a stack's own or one more, with its output in
+// NAME.log, and returns when it is ready. Of the configuration it takes no Front.
+// The Process is to be stopped with an error, too, unless it is nil.
+func StartKeyward(ctx context.Context, name string, cfg Config) (*Process, error) {
+	p, err := startProcess(name, cfg.Dir, cfg.Keyward, "serve", "--config", cfg.KeywardConfig)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return waitReady(ctx, s.Keyward, func(ctx context.Context) bool {
-		return answers(ctx, "http://"+Address(s.cfg.Ports.Admin)+"/readyz")
+	return p, waitReady(ctx, p, func(ctx context.Context) bool {
+		return answers(ctx, "http://"+Address(cfg.Ports.Admin)+"/readyz")
 	})
 }
 

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+type limitsCommands struct {
+	Show  limitsShow  `cmd:"" help:"Show what is left of a key's limit, as the running server counts it."`
+	Reset limitsReset `cmd:"" help:"Make a key's count that of one never used."`
+}
+
+type limitsShow struct {
+	ID string `arg:"" help:"The key's id, as k_…."`
+	adminListener
+	output
+}
+
+// limitView is what the server says of a key's limit. Times are in seconds from now.
+type limitView struct {
+	ID         string  `json:"id"`
+	Limit      string  `json:"limit"` // api_key, or key for a rate of the key's own
+	Rate       string  `json:"rate"`
+	Burst      int     `json:"burst"`
+	Remaining  int     `json:"remaining"`
+	ResetAfter float64 `json:"reset_seconds"`
+	RetryAfter float64 `json:"retry_after_seconds"`
+}
+
+// Run asks the server. That costs the key nothing.
+func (c *limitsShow) Run(env *environment) error {
+	answer, err := c.askOfLimit(env, http.MethodGet, c.ID)
+	if err != nil {
+		return err
+	}
+	view := limitView{ID: c.ID}
+	if err := json.Unmarshal(answer, &view); err != nil || view.Limit == "" {
+		return errors.New("what answers is no admin listener of Keyward's, or one of another version")
+	}
+	return c.print(env, view, view.write)
+}
+
+func (v *limitView) write(w io.Writer) {
+	table(w, func(row func(...any)) {
+		row("id", v.ID)
+		row("limit", printable(v.Limit))
+		row("rate", printable(v.Rate))
+		row("burst", v.Burst)
+		row("remaining", v.Remaining)
+		row("retry after", fromNow(v.RetryAfter))
+		row("reset after", fromNow(v.ResetAfter))
+	})
+}
+
+// fromNow is a time in seconds as people read it; a dash for none.
+func fromNow(seconds float64) string {
+	if seconds == 0 {
+		return "-"
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
+}
+
+type limitsReset struct {
+	ID string `arg:"" help:"The key's id, as k_…."`
+	adminListener
+	output
+}
+
+// Run has the server forget what the key used.
+func (c *limitsReset) Run(env *environment) error {
+	if _, err := c.askOfLimit(env, http.MethodDelete, c.ID); err != nil {
+		return err
+	}
+	result := struct {
+		ID    string `json:"id"`
+		Reset bool   `json:"reset"`
+	}{c.ID, true}
+	return c.print(env, result, func(w io.Writer) { fmt.Fprintln(w, "reset", c.ID) })
+}
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// askOfLimit asks the server of a key's limit. What can't be an id may be a
+// key, which is neither sent nor repeated.
+func (l *adminListener) askOfLimit(env *environment, method, id string) ([]byte, error) {
+	random, ok := strings.CutPrefix(id, "k_")
+	if !ok || len(id) != idLen || strings.Trim(random, base62) != "" {
+		return nil, errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` tells that of a key")
+	}
+	return l.ask(env, method, "/limits/"+id)
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/authz"
+	"keyward/ratelimit"
+)
+
+// RateLimits says what is counted, where, and what is told of it.
+type RateLimits struct {
+	Store    authz.Secret // a URL, which may hold a password; empty: this process's memory
+	WhenAway ratelimit.WhenAway
+	Replicas int           // that share the store
+	Timeout  time.Duration // for one answer of the store
+	Buckets  int           // that are kept in memory
+
+	Kinds   map[authz.Method]ratelimit.Term
+	Failed  ratelimit.Term // credentials of an address that were no good
+	OnAllow bool           // what is left is told on allows too
+}
+
+const memoryStore = "memory"
+
+var (
+	whenAway = map[string]ratelimit.WhenAway{"local": ratelimit.Local, "allow": ratelimit.Allow, "deny": ratelimit.Deny}
+	told     = map[string]bool{"denied": false, "always": true}
+)
+
+func (r *reader) rateLimits(v value, l *RateLimits) {
+	known := fields{
+		{"store", func(v value) { r.limitStore(v, l) }},
+		{"on_store_failure", choice(r, &l.WhenAway, whenAway)},
+		{"replicas", r.number(&l.Replicas, 1, 10_000)},
+		{"timeout", r.duration(&l.Timeout, false)},
+		{"max_buckets", r.number(&l.Buckets, 1, 1<<30)},
+		{"headers", choice(r, &l.OnAllow, told)},
+		{"failed", r.term(&l.Failed.Rate, &l.Failed.Shadow)},
+	}
+	for _, method := range []authz.Method{authz.MethodAPIKey, authz.MethodBasic, authz.MethodJWT, authz.MethodOAuth, authz.MethodAnonymous} {
+		known = append(known, fields{{method.String(), func(v value) {
+			var term ratelimit.Term
+			r.term(&term.Rate, &term.Shadow)(v)
+			if term.Rate != (ratelimit.Rate{}) {
+				l.Kinds[method] = term
+			}
+		}}}...)
+	}
+	r.mapping(v, known)
+}
+
+// limitStore reads the word memory, or where Redis is. It is checked when it is opened.
+func (r *reader) limitStore(v value, l *RateLimits) {
+	text, ok := r.readText(v)
+	switch {
+	case !ok || text == memoryStore:
+	case slices.ContainsFunc([]string{"redis", "rediss", "unix"}, func(scheme string) bool {
+		before, _, found := strings.Cut(text, "://")
+		before, _, _ = strings.Cut(before, "+")
+		return found && before == scheme
+	}):
+		l.Store = authz.NewSecret(text)
+	default:
+		r.problem(v.Line, "%s: want memory, or a URL that begins with redis://, rediss://, unix://, or with redis+cluster:// or redis+sentinel:// and their rediss", v.name)
+	}
+}
+
+// term reads a limit: a rate, or a mapping with one. An empty text is none.
+func (r *reader) term(rate *authz.Rate, shadow *bool) field {
+	return func(v value) {
+		if v.Kind != yaml.MappingNode {
+			r.rate(rate)(v)
+			return
+		}
+		var burst int
+		r.mapping(v, fields{
+			{"rate", r.rate(rate)},
+			{"burst", r.number(&burst, 1, authz.MaxRateCount)},
+			{"shadow", r.boolean(shadow)},
+		})
+		rate.Burst = burst
+		if err := rate.Valid(); err != nil {
+			r.problem(v.Line, "%s: want a rate, and a burst that takes no longer than a year to be there again", v.name)
+		}
+	}
+}
+
+func (r *reader) rate(to *authz.Rate) field {
+	return func(v value) {
+		text, ok := r.readText(v)
+		if !ok || text == "" {
+			return
+		}
+		rate, err := authz.ParseRate(text)
+		if err != nil {
+			r.refuse(v, err)
+			return
+		}
+		*to = rate
+	}
+}

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// clockSource is the clock of a Keyward that is built for a test of limits: the
+// time that stands in a file of its working folder, and until there is one the time of day.
+const clockSource = `package server
+
+import (
+	"os"
+	"strconv"
+	"time"
+)
+
+func testClock() time.Time {
+	text, err := os.ReadFile("clock")
+	if err != nil {
+		return time.Now()
+	}
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return time.Unix(0, n)
+}
+`
+
+// keywardWithClock builds keyward with one word of it changed: when a request is
+// judged is what testClock says. All else is what is shipped.
+func keywardWithClock(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	core := filepath.Join(programs.root, "server", "core.go")
+	text, err := os.ReadFile(core)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const word = "Now:          time.Now,"
+	if strings.Count(string(text), word) != 1 {
+		t.Fatalf("server/core.go does not say once: %s", word)
+	}
+	replaced := map[string]string{
+		core: writeFile(t, dir, "core.go", strings.Replace(string(text), word, "Now: testClock,", 1)),
+		filepath.Join(programs.root, "server", "testclock.go"): writeFile(t, dir, "clock.go", clockSource),
+	}
+	overlay, err := json.Marshal(object{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "keyward")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-overlay", writeFile(t, dir, "overlay.json", string(overlay)), "-o", binary, "./cmd/keyward")
+	cmd.Dir = programs.root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building keyward with a clock: %v\n%s", err, out)
+	}
+	return binary
+}
+
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// clock is that of one system's Keyward.
+type clock struct {
+	s  *system
+	at time.Time
+}
+
+// set stops the clock at that time.
+func (c *clock) set(at time.Time) {
+	c.s.t.Helper()
+	c.at = at
+	// In one step: a request may be judged in the meantime.
+	file := writeFile(c.s.t, c.s.dir, "clock.new", strconv.FormatInt(at.UnixNano(), 10))
+	if err := os.Rename(file, filepath.Join(c.s.dir, "clock")); err != nil {
+		c.s.t.Fatal(err)
+	}
+}
+
+func (c *clock) advance(by time.Duration) {
+	c.s.t.Helper()
+	c.set(c.at.Add(by))
+}

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"keyward/e2e/stack"
+)
+
+// TestTheGenericAPIsLimits holds the example to its page: 1000 requests an hour
+// for an API key, 5000 with OAuth, 2000 with a JWT; the next one of the hour is
+// refused. The hour is the test's.
+func TestTheGenericAPIsLimits(t *testing.T) {
+	program := keywardWithClock(t)
+	throughProxies(t, func(t *testing.T, proxy string) { theGenericAPIsLimits(t, proxy, program) })
+}
+
+func theGenericAPIsLimits(t *testing.T, proxy, program string) {
+	server := startAuthorizationServer(t, "keyward:from your authorization server")
+	c, printed := exampleFile{
+		name: "generic-api", hosts: []string{"api.example.com:443"}, tls: "api.example.com", mediaType: "application/json", proxy: proxy, keyward: program,
+		edit: func(text string) string { return strings.ReplaceAll(text, "https://auth.example.com", server.URL) },
+	}.start(t)
+	tokens := c.genericTokens(server)
+	client := c.manyRequests(t)
+	now := &clock{s: c.system}
+	now.set(time.Now())
+	for _, kind := range []struct {
+		name, credential string
+		limit            int
+	}{
+		{"api_key", printed[2], 1000},
+		{"oauth", tokens["ACCESS_RS256"], 5000},
+		{"jwt", tokens["JWT"], 2000},
+	} {
+		before := c.arrived()
+		each := time.Hour / time.Duration(kind.limit)
+		if n := client.allowed(t, kind.credential, kind.limit); n != kind.limit || c.arrived()-before != n {
+			t.Errorf("%s: of the hour's first %d requests %d are allowed, and %d came to the API", kind.name, kind.limit, n, c.arrived()-before)
+		}
+		refused := client.get(t, kind.credential)
+		isGenericRefusal(t, refused, kind.name, kind.limit)
+		now.advance(each - time.Microsecond)
+		if a := client.get(t, kind.credential); a.status != 429 {
+			t.Errorf("%s: a moment before the next one is due: %d", kind.name, a.status)
+		}
+		now.advance(time.Microsecond)
+		for i, status := range []int{200, 429} {
+			if a := client.get(t, kind.credential); a.status != status {
+				t.Errorf("%s: after %s, request %d: %d, want %d", kind.name, each, i+1, a.status, status)
+			}
+		}
+	}
+	// An hour later it is all there again.
+	now.advance(time.Hour)
+	if n := client.allowed(t, printed[2], 1001); n != 1000 {
+		t.Errorf("in the next hour %d of 1001 are allowed", n)
+	}
+}
+
+// isGenericRefusal is the page's error, and what a client may read off the headers.
+func isGenericRefusal(t *testing.T, a answer, name string, limit int) {
+	t.Helper()
+	var body struct {
+		Error, Message string
+		Code           int
+		Timestamp      time.Time
+	}
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || body.Error != "rate_limit_exceeded" || body.Message != "Too many requests" || body.Code != 429 {
+		t.Errorf("%s: body %s (%v)", name, a.body, err)
+	}
+	wait := (3600 + limit - 1) / limit // seconds, rounded up
+	want := quota{
+		fmt.Sprintf(`"%s";q=%d;w=3600`, name, limit), fmt.Sprintf(`"%s";r=0;t=3600`, name),
+		fmt.Sprint(limit), "0", "3600", fmt.Sprint(wait),
+	}
+	if got := quotaOf(t, a.header); a.status != 429 || got != want {
+		t.Errorf("%s: one more than %d: status %d, %+v; want 429, %+v", name, limit, a.status, got, want)
+	}
+}
+
+// manyRequests are those of a client that keeps its connections.
+type manyRequests struct {
+	http.Client
+	url string
+}
+
+// manyRequests are to the page that the terminal is about.
+func (c *terminal) manyRequests(t *testing.T) *manyRequests {
+	t.Helper()
+	authority, err := os.ReadFile(c.authority.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	port := c.tlsPort
+	if port == 0 {
+		port = c.Ports().Envoy
+	}
+	return newManyRequests(t, "https://"+stack.Address(port)+"/v1/users", &tls.Config{RootCAs: roots, ServerName: "api.example.com"})
+}
+
+func newManyRequests(t *testing.T, url string, security *tls.Config) *manyRequests {
+	transport := &http.Transport{TLSClientConfig: security, MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &manyRequests{http.Client{Transport: transport, Timeout: 20 * time.Second}, url}
+}
+
+func (c *manyRequests) get(t *testing.T, credential string) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url, nil)
+	if err != nil {
+		t.Error(err)
+		return answer{}
+	}
+	request.Host = "api.example.com"
+	request.Header.Set("Authorization", "Bearer "+credential)
+	response, err := c.Do(request)
+	if err != nil {
+		t.Error(err)
+		return answer{}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+// allowed sends so many requests, several at once, and returns how many are
+// allowed; the others must be refused as too many.
+func (c *manyRequests) allowed(t *testing.T, credential string, requests int) int {
+	t.Helper()
+	var left, allowed atomic.Int64
+	left.Store(int64(requests))
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for left.Add(-1) >= 0 {
+				switch a := c.get(t, credential); a.status {
+				case 200:
+					allowed.Add(1)
+				case 429:
+				default:
+					t.Errorf("status %d: %s", a.status, a.body)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	return int(allowed.Load())
+}

@@ -1,0 +1,221 @@
+package extauthz
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+var (
+	refused = authz.Quota{
+		Name: "api_key", Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}, Refused: true,
+		Limit: 50, RetryAfter: 1200 * time.Millisecond, ResetAfter: 179 * time.Second,
+	}
+	left = authz.Quota{
+		Name: "api_key", Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}, Limit: 50, Remaining: 49, ResetAfter: 3600 * time.Millisecond,
+	}
+)
+
+// quotaNames are the headers that tell of a limit, as Envoy and net/http name them.
+var quotaNames = []string{"ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after"}
+
+// said are those that get says, in that order, with a dash for none.
+func said(get func(name string) string) string {
+	var all []string
+	for _, name := range quotaNames {
+		value := get(name)
+		if value == "" {
+			value = "-"
+		}
+		all = append(all, value)
+	}
+	return strings.Join(all, " ")
+}
+
+const (
+	saidRefused = `"api_key";r=0;t=179 "api_key";q=1000;w=3600 50 0 179 2`
+	saidLeft    = `"api_key";r=49;t=4 "api_key";q=1000;w=3600 50 49 4 -`
+	saidNothing = "- - - - - -"
+)
+
+func optionIn(options []*corev3.HeaderValueOption) func(string) string {
+	return func(name string) string { return header(options, name) }
+}
+
+// TestQuotaHeaders: seconds are rounded up, and who is refused is never told to come back at once.
+func TestQuotaHeaders(t *testing.T) {
+	of := func(after, reset time.Duration) authz.Quota {
+		q := refused
+		q.RetryAfter, q.ResetAfter = after, reset
+		return q
+	}
+	for _, test := range []struct {
+		q             authz.Quota
+		retry, resets string
+	}{
+		{of(0, 0), "1", "0"},
+		{of(1, 1), "1", "1"},
+		{of(time.Second-1, time.Second), "1", "1"},
+		{of(time.Second, time.Second+1), "1", "2"},
+		{of(time.Second+1, time.Minute), "2", "60"},
+		{of(366*24*time.Hour, 366*24*time.Hour), "31622400", "31622400"},
+		{left, "", "4"},
+	} {
+		headers := quotaHeaders(nil, &test.q)
+		retry, reset := valueOf(headers, "retry-after"), valueOf(headers, "x-ratelimit-reset")
+		if retry != test.retry || reset != test.resets || !strings.HasSuffix(valueOf(headers, "ratelimit"), ";t="+test.resets) {
+			t.Errorf("%s and %s: %v", test.q.RetryAfter, test.q.ResetAfter, headers)
+		}
+	}
+	if headers := quotaHeaders(nil, &authz.Quota{Refused: true, RetryAfter: time.Minute}); len(headers) > 0 {
+		t.Errorf("of no limit: %v", headers)
+	}
+}
+
+// TestTooManyOverGRPC: every style tells of the limit, and what is not by a limit tells of none.
+func TestTooManyOverGRPC(t *testing.T) {
+	for _, style := range authz.ErrorStyles() {
+		d := &authz.Decision{Reason: authz.RateLimited, ID: "x", Route: &authz.Route{Errors: style}, Quota: refused}
+		response := checkResponse(t, &authz.Request{}, d).GetDeniedResponse()
+		if got := said(optionIn(response.GetHeaders())); response.GetStatus().GetCode() != 429 || got != saidRefused {
+			t.Errorf("style %s: %d %s", style, response.GetStatus().GetCode(), got)
+		}
+		d.Quota = authz.Quota{} // as when the password pool refuses
+		response = checkResponse(t, &authz.Request{}, d).GetDeniedResponse()
+		if got := said(optionIn(response.GetHeaders())); response.GetStatus().GetCode() != 429 || got != saidNothing {
+			t.Errorf("style %s, by no limit: %d %s", style, response.GetStatus().GetCode(), got)
+		}
+	}
+}
+
+// TestTooManyForGRPCClients: what their library looks at is there beside what people do.
+func TestTooManyForGRPCClients(t *testing.T) {
+	r := &authz.Request{Headers: []authz.Header{{Name: "content-type", Value: "application/grpc"}}}
+	d := &authz.Decision{Reason: authz.RateLimited, ID: "x", Route: &authz.Route{}, Quota: refused}
+	response := checkResponse(t, r, d).GetDeniedResponse()
+	if got := said(optionIn(response.GetHeaders())); got != saidRefused || header(response.GetHeaders(), "grpc-status") != "8" {
+		t.Errorf("%s, grpc-status %q", got, header(response.GetHeaders(), "grpc-status"))
+	}
+	d.Quota = authz.Quota{}
+	response = checkResponse(t, r, d).GetDeniedResponse()
+	if got := said(optionIn(response.GetHeaders())); got != saidNothing || header(response.GetHeaders(), "grpc-status") != "8" {
+		t.Errorf("by no limit: %s, grpc-status %q", got, header(response.GetHeaders(), "grpc-status"))
+	}
+}
+
+// TestAllowTellsWhatIsLeft: to the client, where the operator wants that; never to the upstream.
+func TestAllowTellsWhatIsLeft(t *testing.T) {
+	d := &authz.Decision{Reason: authz.OK, Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Quota: left}
+	for _, test := range []struct {
+		on   bool
+		q    authz.Quota
+		want string
+	}{{true, left, saidLeft}, {false, left, saidNothing}, {true, authz.Quota{}, saidNothing}} {
+		d.Quota = test.q
+		says := Denials{Challenge: challenge, Now: time.Now, QuotaOnAllow: test.on}
+		response := new(authv3.CheckResponse)
+		if err := proto.Unmarshal(says.appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
+			t.Fatal(err)
+		}
+		ok := response.GetOkResponse()
+		if got := said(optionIn(ok.GetResponseHeadersToAdd())); got != test.want {
+			t.Errorf("told %v: %s, want %s", test.on, got, test.want)
+		}
+		for _, h := range ok.GetResponseHeadersToAdd() {
+			if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+				t.Errorf("what an upstream says of a limit of its own stays beside ours: %v", h)
+			}
+		}
+		if got := said(optionIn(ok.GetHeaders())); got != saidNothing || header(ok.GetHeaders(), "x-auth-subject") != "alice" {
+			t.Errorf("the upstream is told: %s", got)
+		}
+	}
+}
+
+// meter is an authz.Limiter that answers with what it has.
+type meter struct{ admit, mayTry authz.Quota }
+
+func (m *meter) Admit(context.Context, *authz.Request, *authz.Decision) (authz.Quota, error) {
+	return m.admit, nil
+}
+func (m *meter) MayTry(context.Context, *authz.Request, time.Time) (authz.Quota, error) {
+	return m.mayTry, nil
+}
+func (m *meter) Failed(context.Context, *authz.Request, time.Time) {}
+
+// metered is a core that counts with the meter.
+func metered(t *testing.T, m *meter, onAllow bool) *Core {
+	t.Helper()
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := askable(t, &place{})
+	core.Denials.QuotaOnAllow = onAllow
+	core.Checker, err = authz.NewChecker(authz.Config{
+		Ready: func() error { return nil }, Policy: &place{route: authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Limiter: m,
+		Verifier: &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1"}}, Sources: authz.Sources{Bearer: true},
+		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return core
+}
+
+// TestLimitsOverHTTP: what each kind of proxy gets to pass on; nginx is told 403 for 429, and the rest beside.
+func TestLimitsOverHTTP(t *testing.T) {
+	for _, proxy := range []struct {
+		at      string
+		headers []string
+		tooMany int
+	}{
+		{"/authz/nginx", []string{"X-Original-Method", "GET", "X-Original-URI", "/"}, 403},
+		{"/authz/forward", []string{"X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/", "X-Forwarded-Host", "h"}, 429},
+		{"/authz/envoy/", nil, 429},
+	} {
+		headers := append(proxy.headers, "Authorization", "Bearer good")
+		for _, test := range []struct {
+			about  string
+			m      meter
+			on     bool
+			status int
+			want   string
+		}{
+			{"too many", meter{admit: refused}, false, proxy.tooMany, saidRefused},
+			{"failed too often", meter{mayTry: refused}, false, proxy.tooMany, saidRefused},
+			{"allowed", meter{admit: left}, false, 200, saidNothing},
+			{"allowed, and told", meter{admit: left}, true, 200, saidLeft},
+			{"allowed, and nothing to tell", meter{}, true, 200, saidNothing},
+		} {
+			w := askAt(metered(t, &test.m, test.on), "GET", proxy.at, "127.0.0.1:1", headers...)
+			if got := said(w.Header().Get); w.Code != test.status || got != test.want {
+				t.Errorf("%s, %s: %d %s; want %d %s", proxy.at, test.about, w.Code, got, test.status, test.want)
+			}
+			if code := w.Header().Get(codeHeader); w.Code == 403 && code != strconv.Itoa(http.StatusTooManyRequests) {
+				t.Errorf("%s, %s: %s %q", proxy.at, test.about, codeHeader, code)
+			}
+		}
+	}
+}
+
+// TestLimitsOfVerify: who asks what its credential is worth, too often with one that is no good, is told when to come back.
+func TestLimitsOfVerify(t *testing.T) {
+	w := ask(metered(t, &meter{mayTry: refused}, true), "GET", "127.0.0.1:1", "Authorization", "Bearer good")
+	if got := said(w.Header().Get); w.Code != 429 || got != saidRefused {
+		t.Errorf("failed too often: %d %s", w.Code, got)
+	}
+	w = ask(metered(t, &meter{admit: refused}, true), "GET", "127.0.0.1:1", "Authorization", "Bearer good")
+	if got := said(w.Header().Get); w.Code != 200 || got != saidNothing {
+		t.Errorf("too many elsewhere: %d %s", w.Code, got)
+	}
+}

@@ -1,0 +1,259 @@
+package ratelimit
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// WhenAway says what to do while the shared store can't be asked. The zero one denies.
+type WhenAway uint8
+
+// What may be done.
+const (
+	Deny  WhenAway = iota // ErrAway: nobody passes
+	Local                 // each replica counts for itself and lets its share pass
+	Allow                 // all pass
+)
+
+// ErrAway means that the shared store can't be asked and nothing may be done without it.
+var ErrAway = errors.New("ratelimit: the shared store is away")
+
+// FallbackConfig is what a Fallback is made of.
+type FallbackConfig struct {
+	Store Store // the shared one; must bound the time of each call
+	When  WhenAway
+	// Local counts while the store is away, and goes along before; needed for When Local.
+	Local *Memory
+	// Replicas is how many there are; each has one part in so many. 0 is 1.
+	Replicas int
+	// Holds is of how many buckets is remembered that they are used up, so that
+	// the store need not be asked; 0 is 65,536.
+	Holds int
+	// Every is the time between two looks whether the store is back; 0 is 250 ms.
+	Every time.Duration
+	// StallAfter is how long the store may bring no answer at all, while several
+	// wait, before others go on without it: half of what one waits. 0 is 5 ms.
+	StallAfter time.Duration
+	// Log gets a line when the store goes and one when it comes back; nil is none.
+	Log *slog.Logger
+}
+
+const (
+	defaultEvery = 250 * time.Millisecond
+	defaultStall = 5 * time.Millisecond
+	maxReplicas  = 10_000
+)
+
+// Fallback is a Store that asks a shared one, and goes on without it when that
+// is dead, slow, full or can't be written. A few requests find that out; then
+// none waits for it until it is back, which a goroutine looks for.
+type Fallback struct {
+	cfg     FallbackConfig
+	circuit circuit
+	holds   *holds
+	without atomic.Uint64
+
+	wake    chan struct{}
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+// NewFallback starts the goroutine that Close ends.
+func NewFallback(cfg FallbackConfig) (*Fallback, error) {
+	switch {
+	case cfg.Store == nil || cfg.When == Local && cfg.Local == nil:
+		return nil, errors.New("ratelimit: a part is missing from the FallbackConfig")
+	case cfg.When > Allow || cfg.Replicas < 0 || cfg.Replicas > maxReplicas || cfg.Holds < 0 || cfg.Every < 0 || cfg.StallAfter < 0:
+		return nil, fmt.Errorf("ratelimit: the FallbackConfig is out of bounds; replicas are at most %d", maxReplicas)
+	}
+	if cfg.Holds == 0 {
+		cfg.Holds = defaultHolds
+	}
+	if cfg.StallAfter == 0 {
+		cfg.StallAfter = defaultStall
+	}
+	if cfg.Every == 0 {
+		cfg.Every = defaultEvery
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	f := &Fallback{cfg: cfg, circuit: circuit{stallAfter: cfg.StallAfter}, holds: newHolds(cfg.Holds), wake: make(chan struct{}, 1), stop: stop}
+	f.stopped.Go(func() { f.watch(ctx) })
+	return f, nil
+}
+
+// Close ends the goroutine. The stores stay open.
+func (f *Fallback) Close() error {
+	f.stop()
+	f.stopped.Wait()
+	return nil
+}
+
+// Take implements Store.
+func (f *Fallback) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	return f.ask(ctx, now, limits, results, true)
+}
+
+// Peek implements Store.
+func (f *Fallback) Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	return f.ask(ctx, now, limits, results, false)
+}
+
+func (f *Fallback) ask(ctx context.Context, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+	if err := checkRoom(limits, results); err != nil {
+		return NotRefused, err
+	}
+	for i := range limits {
+		if err := limits[i].Rate.Valid(); err != nil {
+			return NotRefused, err
+		}
+	}
+	if len(limits) == 0 {
+		return NotRefused, nil
+	}
+	if refused := f.holds.refuse(now, limits, results); refused != NotRefused {
+		return refused, nil
+	}
+	if !f.circuit.enter() {
+		return f.alone(now, limits, results, charge)
+	}
+	refused, err := askStore(ctx, f.cfg.Store, now, limits, results, charge)
+	switch {
+	case err == nil:
+		f.circuit.leave(fine)
+		f.learn(now, limits, results, charge && refused == NotRefused)
+		return refused, nil
+	case ctx.Err() != nil: // nobody waits any more, which says nothing about the store
+		f.circuit.leave(nothing)
+		return NotRefused, err
+	}
+	if f.circuit.leave(failed) {
+		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
+		f.wake <- struct{}{}
+	}
+	return f.alone(now, limits, results, charge)
+}
+
+func askStore(ctx context.Context, s Store, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+	if charge {
+		return s.Take(ctx, now, limits, results)
+	}
+	return s.Peek(ctx, now, limits, results)
+}
+
+// learn keeps what an answer is good for beyond its request. What was charged is
+// charged here too, so that nobody has another burst when the store goes away.
+func (f *Fallback) learn(now time.Time, limits []Limit, results []Result, charged bool) {
+	f.holds.note(now, limits, results)
+	if charged && f.cfg.When == Local {
+		var shares [MaxLimits]Limit
+		f.cfg.Local.add(now, f.shares(shares[:0], limits))
+	}
+}
+
+// alone decides without the store.
+func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+	f.without.Add(1)
+	switch f.cfg.When {
+	case Local:
+		var shares [MaxLimits]Limit
+		return f.cfg.Local.ask(now, f.shares(shares[:0], limits), results, charge)
+	case Allow:
+		reportWhole(limits, results)
+		return NotRefused, nil
+	default:
+		return NotRefused, ErrAway
+	}
+}
+
+func (f *Fallback) shares(dst, limits []Limit) []Limit {
+	for i := range limits {
+		share := limits[i]
+		share.Rate = share.Rate.Share(f.cfg.Replicas)
+		dst = append(dst, share)
+	}
+	return dst
+}
+
+// Reset implements Store. What other replicas hold they ask for anew within a second.
+func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
+	err := f.cfg.Store.Reset(ctx, buckets...)
+	f.holds.reset(buckets)
+	if f.cfg.Local != nil {
+		err = errors.Join(err, f.cfg.Local.Reset(ctx, buckets...))
+	}
+	return err
+}
+
+// watch has the store asked for whenever it is away.
+func (f *Fallback) watch(ctx context.Context) {
+	for n := uint64(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wake:
+		}
+		since := time.Now()
+		if !f.await(ctx, &n) {
+			return
+		}
+		f.circuit.close()
+		f.cfg.Log.Info("rate limits: the shared store answers again", "away", time.Since(since).Round(time.Millisecond))
+	}
+}
+
+// await returns when the store answers; false when ctx ends before.
+func (f *Fallback) await(ctx context.Context, n *uint64) bool {
+	ticker := time.NewTicker(f.cfg.Every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+		if *n++; f.probe(ctx, *n) == nil {
+			return true
+		}
+	}
+}
+
+// probe charges buckets of nobody, so that a store which can be read and not be
+// written is still away. They are of several owners, others each time, and so
+// on most of the nodes of a cluster.
+func (f *Fallback) probe(ctx context.Context, n uint64) error {
+	var limits [MaxLimits]Limit
+	var results [MaxLimits]Result
+	for i := range limits {
+		limits[i] = Limit{Name: "probe", Rate: Rate{Count: 1000, Period: time.Second}, Shadow: true}
+		binary.BigEndian.PutUint64(limits[i].Bucket[:8], n*MaxLimits+uint64(i))
+	}
+	_, err := f.cfg.Store.Take(ctx, time.Now(), limits[:], results[:])
+	return err
+}
+
+// FallbackStats say how the store is. The counts are since the start.
+type FallbackStats struct {
+	Away     bool   // right now nobody asks the store
+	Opened   uint64 // times it went away
+	Failures uint64 // requests that asked it and got no answer
+	Without  uint64 // requests that were decided without it, with those that got no answer
+	Held     uint64 // requests that were refused without asking, by what it had said
+}
+
+// Stats returns them.
+func (f *Fallback) Stats() FallbackStats {
+	f.circuit.mu.Lock()
+	s := FallbackStats{Away: f.circuit.open, Opened: f.circuit.opened, Failures: f.circuit.failures}
+	f.circuit.mu.Unlock()
+	s.Without, s.Held = f.without.Load(), f.holds.refusals()
+	return s
+}

@@ -1,0 +1,341 @@
+package ratelimit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keyward/authz"
+)
+
+// faulty is a shared store that can be taken away.
+type faulty struct {
+	Store
+	fail  atomic.Pointer[error]
+	takes time.Duration
+	asked atomic.Int64
+}
+
+var errDown = errors.New("down")
+
+func (f *faulty) down(err error) {
+	if err == nil {
+		f.fail.Store(nil)
+		return
+	}
+	f.fail.Store(&err)
+}
+
+func (f *faulty) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	if limits[0].Name != "probe" {
+		f.asked.Add(1)
+	}
+	time.Sleep(f.takes)
+	if err := f.fail.Load(); err != nil {
+		return NotRefused, *err
+	}
+	return f.Store.Take(ctx, now, limits, results)
+}
+
+func newTestFallback(t *testing.T, when WhenAway, replicas int, log *bytes.Buffer) (*Fallback, *faulty) {
+	t.Helper()
+	shared := &faulty{Store: newTestMemory(t, 1000, start)}
+	cfg := FallbackConfig{Store: shared, When: when, Local: newTestMemory(t, 1000, start), Replicas: replicas}
+	if log != nil {
+		cfg.Log = slog.New(slog.NewTextHandler(log, nil))
+	}
+	f, err := NewFallback(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, shared
+}
+
+func TestGoesOnWithout(t *testing.T) {
+	for _, line := range []struct {
+		when     WhenAway
+		admitted int
+		err      error
+	}{{Deny, 0, ErrAway}, {Local, 25, nil}, {Allow, 200, nil}} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			f, shared := newTestFallback(t, line.when, 4, &log)
+			defer f.Close()
+			shared.down(errDown)
+			one := []Limit{{"key", numbered(1), Rate{Count: 100, Period: time.Hour}, false}}
+			admitted := 0
+			for range 200 {
+				refused, err := f.Take(t.Context(), start, one, make([]Result, 1))
+				if !errors.Is(err, line.err) {
+					t.Fatal(err)
+				}
+				if err == nil && refused == NotRefused {
+					admitted++
+				}
+			}
+			if admitted != line.admitted {
+				t.Errorf("%d: %d admitted", line.when, admitted)
+			}
+			if n := shared.asked.Load(); n != breaksAt/failure {
+				t.Errorf("%d requests asked a store that was away", n)
+			}
+			if s := f.Stats(); !s.Away || s.Opened != 1 || s.Failures != 5 || s.Without != 200 {
+				t.Errorf("%+v", s)
+			}
+			time.Sleep(10 * time.Second)
+			shared.down(nil)
+			time.Sleep(defaultEvery)
+			synctest.Wait()
+			if s := f.Stats(); s.Away {
+				t.Errorf("not healed: %+v", s)
+			}
+			if refused, err := f.Take(t.Context(), start, one, make([]Result, 1)); err != nil || refused != NotRefused || shared.asked.Load() != 6 {
+				t.Error("the shared store is not asked again:", refused, err)
+			}
+			if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 || strings.Count(text, "\n") != 2 {
+				t.Error(text)
+			}
+		})
+	}
+}
+
+// TestOnProbation: closed again, the first failure opens it.
+func TestOnProbation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, shared := newTestFallback(t, Allow, 1, nil)
+		defer f.Close()
+		one := []Limit{{"key", numbered(1), Rate{Count: 100, Period: time.Hour}, false}}
+		for _, want := range []int64{5, 1, 1} {
+			shared.down(errDown)
+			shared.asked.Store(0)
+			for range 20 {
+				_, _ = f.Take(t.Context(), start, one, make([]Result, 1))
+			}
+			if n := shared.asked.Load(); n != want {
+				t.Errorf("%d asked, want %d", n, want)
+			}
+			shared.down(nil)
+			time.Sleep(defaultEvery)
+			synctest.Wait()
+		}
+	})
+}
+
+// TestSomeFail: of a store that fails one time in three none waits for long; one that fails one time in a hundred goes on being asked.
+func TestSomeFail(t *testing.T) {
+	for _, line := range []struct {
+		every int
+		away  bool
+	}{{3, true}, {100, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			f, shared := newTestFallback(t, Allow, 1, nil)
+			defer f.Close()
+			for i := range 1000 {
+				shared.down(nil)
+				if i%line.every == 0 {
+					shared.down(errDown)
+				}
+				_, _ = f.Take(t.Context(), start, []Limit{{"key", numbered(1), Rate{Count: 100_000, Period: time.Hour}, false}}, make([]Result, 1))
+			}
+			if s := f.Stats(); s.Away != line.away {
+				t.Errorf("1 in %d: %+v", line.every, s)
+			}
+		})
+	}
+}
+
+// TestNobodyWaits: a caller who left says nothing about the store.
+func TestNobodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, shared := newTestFallback(t, Allow, 1, nil)
+		defer f.Close()
+		shared.down(context.Canceled)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 50 {
+			if _, err := f.Take(ctx, start, []Limit{{"key", numbered(1), Rate{Count: 100, Period: time.Hour}, false}}, make([]Result, 1)); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		if s := f.Stats(); s.Away || s.Failures != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestStall: where eight wait and nothing comes back, the ninth does not.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, shared := newTestFallback(t, Allow, 1, nil)
+		defer f.Close()
+		shared.takes = 100 * time.Millisecond
+		ask := func() {
+			_, _ = f.Take(t.Context(), start, []Limit{{"key", numbered(1), Rate{Count: 100, Period: time.Hour}, false}}, make([]Result, 1))
+		}
+		for range stallOf {
+			go ask()
+		}
+		time.Sleep(2 * defaultStall)
+		before := time.Now()
+		ask()
+		if waited := time.Since(before); waited > 0 {
+			t.Error("waited", waited)
+		}
+		time.Sleep(time.Second)
+		if n := shared.asked.Load(); n != stallOf {
+			t.Error(n)
+		}
+	})
+}
+
+// TestNoSecondBurst: what a replica let pass on the store's word it has not to give again when the store goes.
+func TestNoSecondBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, shared := newTestFallback(t, Local, 4, nil)
+		defer f.Close()
+		limit := Limit{"key", numbered(1), Rate{Count: 100, Period: time.Hour}, false}
+		for range 20 {
+			if refused, _ := ask(t, f, start, limit); refused != NotRefused {
+				t.Fatal(refused)
+			}
+		}
+		shared.down(errDown)
+		if n := admits(t, f, start, limit); n != 5 {
+			t.Errorf("%d more of a share of 25", n)
+		}
+	})
+}
+
+func TestHolds(t *testing.T) {
+	f, shared := newTestFallback(t, Deny, 1, nil)
+	defer f.Close()
+	limit := Limit{"key", numbered(1), Rate{Count: 2, Period: time.Second}, false}
+	other := Limit{"route", numbered(2), Rate{Count: 10, Period: time.Second}, false}
+	ask(t, f, start, other, limit)
+	if _, results := ask(t, f, start, other, limit); !results[1].Allowed || results[1].Remaining != 0 {
+		t.Fatal(results)
+	}
+	refused, results := ask(t, f, start.Add(100*time.Millisecond), other, limit)
+	want := Result{Limit: 2, RetryAfter: 400 * time.Millisecond, ResetAfter: 900 * time.Millisecond}
+	results[1].RetryAfter, results[1].ResetAfter = results[1].RetryAfter.Round(time.Millisecond), results[1].ResetAfter.Round(time.Millisecond)
+	if refused != 1 || results[1] != want || shared.asked.Load() != 2 || f.Stats().Held != 1 {
+		t.Error("refused by what the store said:", refused, results, shared.asked.Load())
+	}
+	if refused, _ := ask(t, f, start.Add(500*time.Millisecond), limit); refused != NotRefused || shared.asked.Load() != 3 {
+		t.Error("asked again when the store takes one:", refused)
+	}
+	if refused, _ := ask(t, f, start.Add(501*time.Millisecond), other); refused != NotRefused {
+		t.Error("another bucket:", refused)
+	}
+	changed := limit
+	changed.Rate.Count = 1000
+	if refused, _ := ask(t, f, start.Add(502*time.Millisecond), changed); refused != NotRefused {
+		t.Error("another rate:", refused)
+	}
+	if err := f.Reset(t.Context(), limit.Bucket); err != nil {
+		t.Fatal(err)
+	}
+	if refused, _ := ask(t, f, start.Add(503*time.Millisecond), limit); refused != NotRefused {
+		t.Error("reset:", refused)
+	}
+}
+
+// TestHoldsEnd: a hold of hours is asked again after a second, and a shadow limit is never held.
+func TestHoldsEnd(t *testing.T) {
+	f, shared := newTestFallback(t, Deny, 1, nil)
+	defer f.Close()
+	limit := Limit{"key", numbered(1), Rate{Count: 1, Period: time.Hour}, false}
+	ask(t, f, start, limit)
+	for i := range 3000 {
+		now := start.Add(time.Duration(i) * time.Millisecond)
+		refused, results := ask(t, f, now, limit)
+		if left := start.Add(time.Hour).Sub(now); refused != 0 || results[0].RetryAfter > left || results[0].RetryAfter < left-time.Millisecond {
+			t.Fatal(i, refused, results, left)
+		}
+	}
+	if n := shared.asked.Load(); n != 3 {
+		t.Errorf("asked %d times in 3 s", n)
+	}
+	if refused, _ := ask(t, f, start.Add(-time.Minute), limit); refused != 0 || shared.asked.Load() != 4 {
+		t.Error("a clock that went back ends a hold")
+	}
+	limit.Bucket, limit.Shadow = numbered(2), true
+	ask(t, f, start, limit)
+	for range 5 {
+		if refused, results := ask(t, f, start, limit); refused != NotRefused || results[0].Allowed {
+			t.Error(refused, results)
+		}
+	}
+	if _, held := f.holds.shard(&limit.Bucket).held[limit.Bucket]; held {
+		t.Error("a shadow limit takes the room of others")
+	}
+}
+
+// TestHoldsRefuseNoMore: with the holds before it a store admits what it admits without them.
+func TestHoldsRefuseNoMore(t *testing.T) {
+	f, _ := newTestFallback(t, Deny, 1, nil)
+	defer f.Close()
+	plain := newTestMemory(t, 100, start)
+	for _, rate := range someRates {
+		limit := Limit{"key", numbered(rate.Count), rate, false}
+		now := start
+		for i := range 2000 {
+			now = now.Add(time.Duration(i%7) * rate.Period / time.Duration(rate.Count) / 3)
+			got, _ := ask(t, f, now, limit)
+			if want, _ := ask(t, plain, now, limit); got != want {
+				t.Fatalf("%s, request %d: %d with holds, %d without", rate, i, got, want)
+			}
+		}
+	}
+	if f.Stats().Held == 0 {
+		t.Error("nothing was held")
+	}
+}
+
+func TestHoldsAreBounded(t *testing.T) {
+	h := newHolds(640)
+	rate := Rate{Count: 1, Period: time.Hour}
+	for i := range 100_000 {
+		h.put(numbered(i), hold{start, start.Add(time.Hour), rate}, start)
+	}
+	n := 0
+	for i := range h.shards {
+		n += len(h.shards[i].held)
+	}
+	if n != 640 {
+		t.Error(n)
+	}
+	later := start.Add(2 * time.Second)
+	h.put(numbered(100_000), hold{later, later.Add(time.Hour), rate}, later)
+	if h.wait(&Limit{Bucket: numbered(100_000), Rate: rate}, later) != time.Hour {
+		t.Error("no room after the others were over")
+	}
+}
+
+func TestFallbackConfig(t *testing.T) {
+	m := newTestMemory(t, 1, start)
+	for _, bad := range []FallbackConfig{
+		{}, {Store: m, When: Local}, {Store: m, When: Allow + 1}, {Store: m, Replicas: -1}, {Store: m, Replicas: maxReplicas + 1}, {Store: m, Holds: -1}, {Store: m, Every: -1},
+	} {
+		if _, err := NewFallback(bad); err == nil {
+			t.Errorf("%+v: no error", bad)
+		}
+	}
+	f, err := NewFallback(FallbackConfig{Store: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Take(t.Context(), start, make([]Limit, 1), make([]Result, 1)); !errors.Is(err, authz.ErrRate) {
+		t.Error(err)
+	}
+	if _, err := f.Peek(t.Context(), start, make([]Limit, 1), nil); !errors.Is(err, ErrLimits) {
+		t.Error(err)
+	}
+}

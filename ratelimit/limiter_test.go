@@ -1,0 +1,385 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+)
+
+// book is a Store that writes down what it is asked, and asks a Memory.
+type book struct {
+	*Memory
+	t    *testing.T
+	asks []Limit // of the last Take or Peek
+	took int
+	err  error
+}
+
+func newBook(t *testing.T) *book { return &book{Memory: newTestMemory(t, 0, start), t: t} }
+
+func (b *book) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	b.asks, b.took = slices.Clone(limits), b.took+1
+	if b.err != nil {
+		return NotRefused, b.err
+	}
+	return b.Memory.Take(ctx, now, limits, results)
+}
+
+func (b *book) Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	b.asks = slices.Clone(limits)
+	if b.err != nil {
+		return NotRefused, b.err
+	}
+	return b.Memory.Peek(ctx, now, limits, results)
+}
+
+// names are those of the limits that were asked about last, with their rates.
+func (b *book) names() string {
+	var names []string
+	for _, l := range b.asks {
+		names = append(names, l.Name+" "+l.Rate.String())
+	}
+	b.asks = nil
+	return strings.Join(names, ", ")
+}
+
+// gate is a Limiter with what it counts in.
+type gate struct {
+	*Limiter
+	t                *testing.T
+	store, addresses *book
+	shadowed         []string
+	now              time.Time
+	client           string
+}
+
+func perMinute(n int) Term { return Term{Rate: Rate{Count: n, Period: time.Minute}} }
+
+func shadow(t Term) Term { t.Shadow = true; return t }
+
+func newGate(t *testing.T, kinds map[authz.Method]Term, failed Term) *gate {
+	t.Helper()
+	g := &gate{t: t, store: newBook(t), addresses: newBook(t), now: start, client: "192.0.2.1"}
+	keyer, err := NewKeyer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Limiter, err = NewLimiter(LimiterConfig{
+		Kinds: kinds, Failed: failed, Store: g.store, Addresses: g.addresses, Keyer: keyer,
+		Client:   func(*authz.Request) string { return g.client },
+		Shadowed: func(limit string) { g.shadowed = append(g.shadowed, limit) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (g *gate) admit(p *authz.Principal, route *authz.Route) authz.Quota {
+	g.t.Helper()
+	q, err := g.Admit(g.t.Context(), &authz.Request{}, &authz.Decision{Principal: p, Route: route, At: g.now})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return q
+}
+
+// passes holds the limiter to n requests that pass, and one more that does not.
+func (g *gate) passes(n int, p *authz.Principal, route *authz.Route) {
+	g.t.Helper()
+	for i := range n {
+		if q := g.admit(p, route); q.Refused || q.Name == "" {
+			g.t.Fatalf("request %d of %d: %+v", i+1, n, q)
+		}
+	}
+	if q := g.admit(p, route); !q.Refused || q.RetryAfter <= 0 {
+		g.t.Fatalf("request %d: %+v", n+1, q)
+	}
+}
+
+var (
+	anybody = &authz.Principal{Method: authz.MethodAnonymous}
+	k1      = &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1", User: "alice"}
+	nowhere = &authz.Route{}
+)
+
+// TestWhichLimits: which of them are asked about, by what the principal and the route are, and where.
+func TestWhichLimits(t *testing.T) {
+	all := map[authz.Method]Term{
+		authz.MethodAPIKey: perMinute(10), authz.MethodJWT: perMinute(20), authz.MethodOAuth: perMinute(30),
+		authz.MethodBasic: perMinute(40), authz.MethodAnonymous: perMinute(50),
+	}
+	own, rated := *k1, &authz.Route{Name: "r", Rate: Rate{Count: 5, Period: time.Minute}}
+	own.Rate = Rate{Count: 7, Period: time.Hour}
+	user := func(m authz.Method) *authz.Principal { return &authz.Principal{Method: m, User: "alice"} }
+	for _, test := range []struct {
+		about                   string
+		kinds                   map[authz.Method]Term
+		p                       *authz.Principal
+		route                   *authz.Route
+		principals, ofAddresses string
+	}{
+		{"a key", all, k1, nowhere, "api_key 10/m", ""},
+		{"a JWT", all, user(authz.MethodJWT), nowhere, "jwt 20/m", ""},
+		{"a token", all, user(authz.MethodOAuth), nowhere, "oauth 30/m", ""},
+		{"a password", all, user(authz.MethodBasic), nowhere, "basic 40/m", ""},
+		{"nobody", all, anybody, nowhere, "", "anonymous 50/m"},
+		{"a key with a rate of its own", all, &own, nowhere, "key 7/h", ""},
+		{"a route with a rate", all, k1, rated, "api_key 10/m, route 5/m", ""},
+		{"both", all, &own, rated, "key 7/h, route 5/m", ""},
+		{"nobody on a route with a rate", all, anybody, rated, "", "anonymous 50/m, route 5/m"},
+		{"nothing but a route's", nil, k1, rated, "route 5/m", ""},
+		{"nothing but a key's own", nil, &own, nowhere, "key 7/h", ""},
+		{"no limit", nil, k1, nowhere, "", ""},
+		{"no limit, nobody", nil, anybody, nowhere, "", ""},
+	} {
+		g := newGate(t, test.kinds, perMinute(60))
+		q := g.admit(test.p, test.route)
+		if principals, addresses := g.store.names(), g.addresses.names(); principals != test.principals || addresses != test.ofAddresses {
+			t.Errorf("%s: principals %q, addresses %q; want %q and %q", test.about, principals, addresses, test.principals, test.ofAddresses)
+		}
+		if limited := test.principals+test.ofAddresses != ""; (q.Name != "") != limited {
+			t.Errorf("%s: quota %+v", test.about, q)
+		}
+	}
+}
+
+// TestWhoseCount: what shares a count, and what does not.
+func TestWhoseCount(t *testing.T) {
+	rate := perMinute(1)
+	kinds := map[authz.Method]Term{}
+	for m := authz.MethodAPIKey; m <= authz.MethodOAuth; m++ {
+		kinds[m] = rate
+	}
+	kinds[authz.MethodAnonymous] = rate
+	user := func(m authz.Method, issuer string) *authz.Principal {
+		return &authz.Principal{Method: m, User: "alice", Issuer: issuer}
+	}
+	basicKey := *k1
+	for _, test := range []struct {
+		about string
+		a, b  *authz.Principal
+		same  bool
+	}{
+		{"a key, shown twice", k1, &basicKey, true},
+		{"two keys of one user", k1, &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_2", User: "alice"}, false},
+		{"two tokens of one user", user(authz.MethodJWT, "i"), user(authz.MethodJWT, "i"), true},
+		{"one name at two issuers", user(authz.MethodJWT, "i"), user(authz.MethodJWT, "j"), false},
+		{"a JWT and a token of one user", user(authz.MethodJWT, "i"), user(authz.MethodOAuth, "i"), false},
+		{"a password and a JWT of one user", user(authz.MethodBasic, ""), user(authz.MethodJWT, ""), false},
+		{"a key and a user of its name", &authz.Principal{Method: authz.MethodAPIKey, KeyID: "alice"}, user(authz.MethodBasic, ""), false},
+	} {
+		g := newGate(t, kinds, Term{})
+		if g.admit(test.a, nowhere).Refused {
+			t.Fatalf("%s: the first is refused", test.about)
+		}
+		if refused := g.admit(test.b, nowhere).Refused; refused != test.same {
+			t.Errorf("%s: refused %v", test.about, refused)
+		}
+	}
+	g := newGate(t, kinds, Term{})
+	g.passes(1, anybody, nowhere)
+	g.client = "192.0.2.2"
+	g.passes(1, anybody, nowhere)
+	g.passes(1, k1, nowhere)
+}
+
+// TestRouteCounts: a route's limit is each principal's and each address's own, and each route's.
+func TestRouteCounts(t *testing.T) {
+	g := newGate(t, nil, Term{})
+	a, b := &authz.Route{Name: "a", Rate: Rate{Count: 2, Period: time.Minute}}, &authz.Route{Name: "b", Rate: Rate{Count: 3, Period: time.Minute}}
+	g.passes(2, k1, a)
+	g.passes(3, k1, b)
+	g.passes(2, &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_2"}, a)
+	g.passes(2, anybody, a)
+	g.client = "192.0.2.2"
+	g.passes(2, anybody, a)
+}
+
+// TestTightestAnswers: and what one limit refuses, the other is not charged for.
+func TestTightestAnswers(t *testing.T) {
+	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(5)}, Term{})
+	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}}
+	if q := g.admit(k1, route); q.Name != "route" || q.Limit != 2 || q.Remaining != 1 || q.Rate != route.Rate {
+		t.Errorf("%+v", q)
+	}
+	g.admit(k1, route)
+	for range 10 {
+		if q := g.admit(k1, route); !q.Refused || q.Name != "route" || q.RetryAfter != 30*time.Second || q.ResetAfter != time.Minute {
+			t.Fatalf("%+v", q)
+		}
+	}
+	if q := g.admit(k1, nowhere); q.Refused || q.Name != "api_key" || q.Remaining != 2 {
+		t.Errorf("elsewhere: %+v", q)
+	}
+}
+
+// TestShadow: it is counted, told of, and refuses nobody; nor does it answer.
+func TestShadow(t *testing.T) {
+	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: shadow(perMinute(1))}, shadow(perMinute(1)))
+	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}, RateShadow: true}
+	for range 3 {
+		if q := g.admit(k1, route); q != (authz.Quota{}) {
+			t.Errorf("%+v", q)
+		}
+	}
+	if got := strings.Join(g.shadowed, " "); got != "api_key api_key route" {
+		t.Errorf("shadowed: %s", got)
+	}
+	g.shadowed, route.RateShadow = nil, false
+	if q := g.admit(k1, route); !q.Refused || q.Name != "route" {
+		t.Errorf("beside a limit that is none: %+v", q)
+	}
+	g.shadowed = nil
+	for range 3 {
+		g.Failed(t.Context(), &authz.Request{}, g.now)
+		if q, err := g.MayTry(t.Context(), &authz.Request{}, g.now); err != nil || q != (authz.Quota{}) {
+			t.Errorf("failed: %+v, %v", q, err)
+		}
+	}
+	if got := strings.Join(g.shadowed, " "); got != "failed failed" {
+		t.Errorf("failed, shadowed: %s", got)
+	}
+}
+
+// TestFailures: an address that guessed so often may not try again for a while; others may.
+func TestFailures(t *testing.T) {
+	g := newGate(t, map[authz.Method]Term{authz.MethodAnonymous: perMinute(100)}, perMinute(3))
+	try := func() authz.Quota {
+		t.Helper()
+		q, err := g.MayTry(t.Context(), &authz.Request{}, g.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	for range 3 {
+		for range 5 { // to ask costs nothing
+			if q := try(); q.Refused {
+				t.Fatalf("%+v", q)
+			}
+		}
+		g.Failed(t.Context(), &authz.Request{}, g.now)
+	}
+	if q := try(); !q.Refused || q.Name != "failed" || q.RetryAfter != 20*time.Second || q.Limit != 3 {
+		t.Errorf("after three: %+v", q)
+	}
+	if q := g.admit(anybody, nowhere); q.Refused || q.Remaining != 99 {
+		t.Errorf("without a credential: %+v", q)
+	}
+	if g.client = "192.0.2.2"; try().Refused {
+		t.Error("another address is refused")
+	}
+	g.client, g.now = "192.0.2.1", g.now.Add(20*time.Second)
+	if q := try(); q.Refused {
+		t.Errorf("20 s later: %+v", q)
+	}
+	g = newGate(t, nil, Term{})
+	for range 3 {
+		g.Failed(t.Context(), &authz.Request{}, g.now)
+	}
+	if q, err := g.MayTry(t.Context(), &authz.Request{}, g.now); err != nil || q != (authz.Quota{}) || g.addresses.asks != nil {
+		t.Errorf("without such a limit: %+v, %v", q, err)
+	}
+}
+
+// TestAddressesStayHere: a stranger who makes up addresses reaches nothing that principals are counted in.
+func TestAddressesStayHere(t *testing.T) {
+	g := newGate(t, map[authz.Method]Term{authz.MethodAnonymous: perMinute(1)}, perMinute(1))
+	g.store.err = errors.New("asked about an address")
+	g.admit(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
+	g.Failed(t.Context(), &authz.Request{}, g.now)
+	if _, err := g.MayTry(t.Context(), &authz.Request{}, g.now); err != nil {
+		t.Error(err)
+	}
+	if g.store.asks != nil || g.addresses.took != 2 {
+		t.Errorf("asked about %v; %d counted with addresses", g.store.asks, g.addresses.took)
+	}
+}
+
+// TestStoreCannotTell: an error of either is handed on, and nobody is told of a quota.
+func TestStoreCannotTell(t *testing.T) {
+	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(1), authz.MethodAnonymous: perMinute(1)}, perMinute(1))
+	g.store.err, g.addresses.err = ErrAway, ErrAway
+	for _, p := range []*authz.Principal{k1, anybody} {
+		q, err := g.Admit(t.Context(), &authz.Request{}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
+		if !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+			t.Errorf("%s: %+v, %v", p.Method, q, err)
+		}
+	}
+	if q, err := g.MayTry(t.Context(), &authz.Request{}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+		t.Errorf("may try: %+v, %v", q, err)
+	}
+	if q, err := g.OfKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+		t.Errorf("of a key: %+v, %v", q, err)
+	}
+}
+
+// TestOfKey: the operator sees what the next request would meet, which costs nothing, and can make it whole.
+func TestOfKey(t *testing.T) {
+	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(3)}, Term{})
+	of := func(id string, own Rate) authz.Quota {
+		t.Helper()
+		q, err := g.OfKey(t.Context(), id, own, g.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	g.passes(3, k1, nowhere)
+	for range 2 {
+		if q := of("k_1", Rate{}); q.Name != "api_key" || q.Limit != 3 || q.Remaining != 0 || q.RetryAfter != 20*time.Second || q.ResetAfter != time.Minute {
+			t.Errorf("%+v", q)
+		}
+	}
+	if q := of("k_2", Rate{}); q.Remaining != 3 || q.ResetAfter != 0 {
+		t.Errorf("another key: %+v", q)
+	}
+	if q := of("k_1", Rate{Count: 30, Period: time.Minute}); q.Name != "key" || q.Limit != 30 || q.Remaining != 27 {
+		t.Errorf("with a rate of its own: %+v", q)
+	}
+	if err := g.ResetKey(t.Context(), "k_1"); err != nil {
+		t.Fatal(err)
+	}
+	if q := of("k_1", Rate{}); q.Remaining != 3 || q.RetryAfter != 0 {
+		t.Errorf("reset: %+v", q)
+	}
+	g.passes(3, k1, nowhere)
+	g = newGate(t, nil, Term{})
+	if q := of("k_1", Rate{}); q != (authz.Quota{}) || g.store.asks != nil {
+		t.Errorf("without a limit: %+v", q)
+	}
+}
+
+func TestLimiterIsWhole(t *testing.T) {
+	keyer, err := NewKeyer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newTestMemory(t, 0, start)
+	whole := LimiterConfig{Store: m, Addresses: m, Keyer: keyer, Client: func(*authz.Request) string { return "" }}
+	for about, spoil := range map[string]func(*LimiterConfig){
+		"no store":      func(c *LimiterConfig) { c.Store = nil },
+		"no addresses":  func(c *LimiterConfig) { c.Addresses = nil },
+		"no keyer":      func(c *LimiterConfig) { c.Keyer = nil },
+		"no client":     func(c *LimiterConfig) { c.Client = nil },
+		"a rate of 0":   func(c *LimiterConfig) { c.Kinds = map[authz.Method]Term{authz.MethodJWT: shadow(Term{})} },
+		"no such kind":  func(c *LimiterConfig) { c.Kinds = map[authz.Method]Term{200: perMinute(1)} },
+		"failed at all": func(c *LimiterConfig) { c.Failed = Term{Rate: Rate{Count: 1, Period: 1}} },
+	} {
+		cfg := whole
+		if spoil(&cfg); about != "" {
+			if _, err := NewLimiter(cfg); err == nil {
+				t.Errorf("%s: taken", about)
+			}
+		}
+	}
+	if _, err := NewLimiter(whole); err != nil {
+		t.Error(err)
+	}
+}

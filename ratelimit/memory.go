@@ -1,0 +1,246 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// MemoryConfig says how much a Memory keeps.
+type MemoryConfig struct {
+	// Buckets is how many are kept at least, give or take one in ten thousand; 0
+	// is a million. The room for them, 80 bytes each, is taken as it is needed.
+	Buckets int
+	// Start is what all times are measured from. From time.Now it makes the
+	// monotonic clock count, and who sets the clock changes nothing. The zero
+	// Start is 1970, and the wall clock counts.
+	Start time.Time
+}
+
+// Memory is the Store of one process. It counts exactly.
+//
+// Of more buckets than it keeps, those are forgotten that would be whole again
+// first, within the sixteen or so that share a place. Who makes up owners by
+// the million can so have others forgotten who used less of their limit than
+// each of his did, and nobody who is near his own: keep those apart from the
+// others that a stranger can make up, such as addresses.
+type Memory struct {
+	seed   maphash.Seed
+	start  time.Time
+	shards []shard
+	spread uint // bits of a hash that tell the shard
+}
+
+type shard struct {
+	mu    sync.Mutex
+	table table
+	_     [64]byte // the next shard's lock is in another cache line
+}
+
+const (
+	defaultBuckets = 1_000_000
+	maxSpread      = 8
+	perShard       = 256 // with fewer buckets than that in each, fewer shards
+)
+
+// NewMemory returns an empty store.
+func NewMemory(cfg MemoryConfig) (*Memory, error) {
+	if cfg.Buckets < 0 || cfg.Buckets > 1<<30 {
+		return nil, fmt.Errorf("ratelimit: %d buckets are out of bounds", cfg.Buckets)
+	}
+	if cfg.Buckets == 0 {
+		cfg.Buckets = defaultBuckets
+	}
+	if cfg.Start.IsZero() {
+		cfg.Start = time.Unix(0, 0)
+	}
+	m := &Memory{seed: maphash.MakeSeed(), start: cfg.Start}
+	for m.spread < maxSpread && cfg.Buckets > perShard<<m.spread {
+		m.spread++
+	}
+	m.shards = make([]shard, 1<<m.spread)
+	for i := range m.shards {
+		// Of sets that are filled to 2/5 on the average, hardly one runs over.
+		m.shards[i].table.most = (5*cfg.Buckets/2/len(m.shards) + ways) / ways
+	}
+	return m, nil
+}
+
+// micros is the time as the cells have it. It is positive, for decades before
+// the start as well: the zero cell is always over.
+func (m *Memory) micros(now time.Time) int64 { return 1<<50 + now.Sub(m.start).Microseconds() }
+
+// hash tells the shard by its lowest bits and the set by its highest. It has a
+// seed of its own, whoever knows the key of the buckets.
+func (m *Memory) hash(b *Bucket) uint64 { return maphash.Comparable(m.seed, *b) }
+
+func (m *Memory) index(hash uint64) int { return int(hash & (1<<m.spread - 1)) }
+
+// Take implements Store. It does not wait and allocates nothing, but when it grows.
+func (m *Memory) Take(_ context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	return m.ask(now, limits, results, true)
+}
+
+// Peek implements Store.
+func (m *Memory) Peek(_ context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+	return m.ask(now, limits, results, false)
+}
+
+// asked is one limit while its request is judged.
+type asked struct {
+	rule     Rule
+	hash     uint64
+	level    Level
+	admitted bool
+}
+
+func (m *Memory) ask(now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+	if err := checkRoom(limits, results); err != nil {
+		return NotRefused, err
+	}
+	var room [MaxLimits]asked
+	all := room[:len(limits)]
+	for i := range all {
+		if err := limits[i].Rate.Valid(); err != nil {
+			return NotRefused, err
+		}
+		all[i].rule.set(limits[i].Rate)
+		all[i].hash = m.hash(&limits[i].Bucket)
+	}
+	refuses := m.judge(m.micros(now), limits, all, charge)
+	for i := range all {
+		all[i].rule.Report(&results[i], all[i].level, all[i].admitted)
+	}
+	if refuses {
+		return Refused(limits, results), nil
+	}
+	return NotRefused, nil
+}
+
+// judge tests all, charges them unless one refuses, and leaves the levels.
+func (m *Memory) judge(now int64, limits []Limit, all []asked, charge bool) (refuses bool) {
+	held := m.lock(all)
+	for i := range all {
+		a := &all[i]
+		a.level = m.level(a, &limits[i].Bucket, now)
+		a.admitted = a.rule.Admits(a.level)
+		refuses = refuses || !a.admitted && !limits[i].Shadow
+	}
+	if charge && !refuses {
+		for i := range all {
+			if all[i].admitted {
+				m.charge(&all[i], &limits[i].Bucket, now)
+			}
+		}
+	}
+	m.unlock(&held)
+	return refuses
+}
+
+func (m *Memory) level(a *asked, b *Bucket, now int64) Level {
+	c := m.shards[m.index(a.hash)].table.find(b, a.hash)
+	if c == nil {
+		return Level{}
+	}
+	level, changed := a.rule.level(Level{c.at, int64(c.part)}, c.pace, now)
+	if changed {
+		*c = cell{now + level.Micros, uint32(level.Part), a.rule.Pace}
+	}
+	return level
+}
+
+func (m *Memory) charge(a *asked, b *Bucket, now int64) {
+	a.level = a.rule.Add(a.level)
+	t := &m.shards[m.index(a.hash)].table
+	c := t.find(b, a.hash) // again: to make room for another of the request's may have moved it
+	if c == nil {
+		c = t.enter(b, a.hash, now, m.hash)
+	}
+	*c = cell{now + a.level.Micros, uint32(a.level.Part), a.rule.Pace}
+}
+
+// add charges all that have room, also if others have none. The rates must be valid.
+func (m *Memory) add(now time.Time, limits []Limit) {
+	at := m.micros(now)
+	for i := range limits {
+		a := asked{hash: m.hash(&limits[i].Bucket)}
+		a.rule.set(limits[i].Rate)
+		s := &m.shards[m.index(a.hash)]
+		s.mu.Lock()
+		if a.level = m.level(&a, &limits[i].Bucket, at); a.rule.Admits(a.level) {
+			m.charge(&a, &limits[i].Bucket, at)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// shardSet are the shards that a request locks, each once and in order.
+type shardSet struct {
+	index [MaxLimits]uint8
+	n     int
+}
+
+func (m *Memory) lock(all []asked) (held shardSet) {
+	for i := range all {
+		held.insert(uint8(m.index(all[i].hash)))
+	}
+	for _, i := range held.index[:held.n] {
+		m.shards[i].mu.Lock()
+	}
+	return held
+}
+
+func (m *Memory) unlock(held *shardSet) {
+	for _, i := range held.index[:held.n] {
+		m.shards[i].mu.Unlock()
+	}
+}
+
+func (s *shardSet) insert(index uint8) {
+	i := s.n
+	for i > 0 && s.index[i-1] > index {
+		i--
+	}
+	if i > 0 && s.index[i-1] == index {
+		return
+	}
+	copy(s.index[i+1:], s.index[i:s.n])
+	s.index[i] = index
+	s.n++
+}
+
+// Reset implements Store.
+func (m *Memory) Reset(_ context.Context, buckets ...Bucket) error {
+	for i := range buckets {
+		hash := m.hash(&buckets[i])
+		s := &m.shards[m.index(hash)]
+		s.mu.Lock()
+		if c := s.table.find(&buckets[i], hash); c != nil {
+			*c = cell{}
+		}
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// MemoryStats are what a Memory holds. Evicted counts those that were forgotten
+// before they were whole, since the start: above 0 it is too small.
+type MemoryStats struct {
+	Buckets int
+	Evicted uint64
+}
+
+// Stats looks at each bucket, a shard at a time: some milliseconds for a million.
+func (m *Memory) Stats(now time.Time) (sum MemoryStats) {
+	at := m.micros(now)
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		sum.Buckets += s.table.used(at)
+		sum.Evicted += s.table.evicted
+		s.mu.Unlock()
+	}
+	return sum
+}

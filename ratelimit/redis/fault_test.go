@@ -1,0 +1,219 @@
+package redis
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"keyward/ratelimit"
+
+	"keyward/authz"
+)
+
+// load asks a Fallback without a pause, as some clients of a proxy do.
+type load struct {
+	f    *ratelimit.Fallback
+	stop chan struct{}
+	all  sync.WaitGroup
+
+	mu       sync.Mutex
+	took     []time.Duration
+	admitted int
+	err      error
+}
+
+var loaded = limit(numbered(1, 1), ratelimit.Rate{Count: 100, Period: time.Second})
+
+func startLoad(t *testing.T, url string, when ratelimit.WhenAway) *load {
+	t.Helper()
+	local, err := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, url, 0), When: when, Local: local, Replicas: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &load{f: f, stop: make(chan struct{})}
+	for i := range 4 {
+		l.all.Go(func() { l.ask(t, i) })
+	}
+	t.Cleanup(func() {
+		close(l.stop)
+		l.all.Wait()
+		_ = f.Close()
+	})
+	return l
+}
+
+// ask asks for a bucket that runs over and for one that does not, so that some requests get by the holds.
+func (l *load) ask(t *testing.T, i int) {
+	limits := [][]ratelimit.Limit{{loaded}, {limit(numbered(2, i), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}}
+	results := make([]ratelimit.Result, 1)
+	for n := 0; ; n++ {
+		select {
+		case <-l.stop:
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+		before := time.Now()
+		refused, err := l.f.Take(t.Context(), before, limits[n%2], results)
+		took := time.Since(before)
+		l.mu.Lock()
+		l.took = append(l.took, took)
+		if n%2 == 0 && err == nil && refused == ratelimit.NotRefused {
+			l.admitted++
+		}
+		if err != nil {
+			l.err = err
+		}
+		l.mu.Unlock()
+	}
+}
+
+// phase is what came in that time.
+func (l *load) phase(d time.Duration) (p99, most time.Duration, admitted int, err error) {
+	l.mu.Lock()
+	l.took, l.admitted, l.err = nil, 0, nil
+	l.mu.Unlock()
+	time.Sleep(d)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.Sort(l.took)
+	if len(l.took) == 0 {
+		return 0, 0, 0, fmt.Errorf("nothing was asked")
+	}
+	return l.took[len(l.took)*99/100], l.took[len(l.took)-1], l.admitted, l.err
+}
+
+// fault is one way to go away, and to come back from it.
+type fault struct {
+	name   string
+	begin  func(*server, *proxy)
+	finish func(*server, *proxy)
+}
+
+var faults = []fault{
+	{"killed", func(s *server, _ *proxy) { s.kill() }, func(s *server, _ *proxy) { s.start() }},
+	{"frozen", func(s *server, _ *proxy) { s.signal(syscall.SIGSTOP) }, func(s *server, _ *proxy) { s.signal(syscall.SIGCONT) }},
+	{"slow", func(_ *server, p *proxy) { p.set(100 * time.Millisecond) }, func(_ *server, p *proxy) { p.set(0) }},
+	{"full", func(s *server, _ *proxy) { s.must("CONFIG SET maxmemory 1") }, func(s *server, _ *proxy) { s.must("CONFIG SET maxmemory 0") }},
+	{"read only", func(s *server, _ *proxy) { s.must("REPLICAOF 127.0.0.1 1") }, func(s *server, _ *proxy) { s.must("REPLICAOF NO ONE") }},
+}
+
+// TestFaults: whatever happens to Redis under load, nobody waits long, nobody gets
+// an error, the share is kept to, and it heals within two seconds.
+func TestFaults(t *testing.T) {
+	for _, fault := range faults {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			at := startServer(t)
+			through := startProxy(t, at.addr)
+			l := startLoad(t, through.url(), ratelimit.Local)
+			if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 || l.f.Stats().Away {
+				t.Fatalf("before: %d admitted, %v, %+v", admitted, err, l.f.Stats())
+			}
+			before := l.f.Stats().Failures
+			fault.begin(at, through)
+			p99, most, admitted, err := l.phase(2 * time.Second)
+			stats := l.f.Stats()
+			t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no answer", p99, most, admitted, stats.Failures-before)
+			if err != nil || p99 > 25*time.Millisecond || !stats.Away || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
+				t.Errorf("%v %+v", err, stats)
+			}
+			fault.finish(at, through)
+			for end := time.Now().Add(2 * time.Second); l.f.Stats().Away; time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("not healed within 2 s")
+				}
+			}
+			if _, _, _, err := l.phase(500 * time.Millisecond); err != nil || l.f.Stats().Away {
+				t.Errorf("after: %v %+v", err, l.f.Stats())
+			}
+		})
+	}
+}
+
+// TestNotThereAtStart: a Redis that comes later is found.
+func TestNotThereAtStart(t *testing.T) {
+	at := startServer(t)
+	at.kill()
+	l := startLoad(t, at.url(), ratelimit.Deny)
+	if _, _, admitted, err := l.phase(300 * time.Millisecond); err == nil || admitted > 0 {
+		t.Error("admitted without a word from Redis:", admitted, err)
+	}
+	at.start()
+	time.Sleep(2 * time.Second)
+	if _, _, admitted, err := l.phase(500 * time.Millisecond); err != nil || admitted == 0 {
+		t.Error(admitted, err)
+	}
+}
+
+// TestFourReplicas: of ten owners, asked for more than they may by four replicas,
+// each gets what GCRA allows one process to admit, within 1 %; but for those
+// requests to which a busy machine gave no answer in time.
+func TestFourReplicas(t *testing.T) {
+	at := startServer(t)
+	rate := ratelimit.Rate{Count: 100, Period: time.Second}
+	var mu sync.Mutex
+	admitted := map[int]int{}
+	begun := time.Now()
+	var all sync.WaitGroup
+	var fallbacks []*ratelimit.Fallback
+	for range 4 {
+		local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: begun})
+		f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, at.url(), 0), When: ratelimit.Local, Local: local, Replicas: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		fallbacks = append(fallbacks, f)
+		all.Go(func() {
+			results := make([]ratelimit.Result, 1)
+			for time.Since(begun) < 3*time.Second {
+				for owner := range 10 {
+					refused, err := f.Take(t.Context(), time.Now(), []ratelimit.Limit{limit(numbered(owner, 1), rate)}, results)
+					if err != nil {
+						t.Error(err)
+					} else if refused == ratelimit.NotRefused {
+						mu.Lock()
+						admitted[owner]++
+						mu.Unlock()
+					}
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	all.Wait()
+	most := 100 + time.Since(begun).Seconds()*100
+	without := 0
+	for _, f := range fallbacks {
+		without += int(f.Stats().Without)
+	}
+	t.Logf("%.0f allowed, %d decided without Redis, admitted by owner: %v", most, without, admitted)
+	for owner := range 10 {
+		if n := float64(admitted[owner]); n > 1.01*most+float64(without) || n < 0.97*most {
+			t.Errorf("owner %d: %v admitted, GCRA allows %.0f", owner, n, most)
+		}
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	s := openStore(b, startServer(b).url(), patient)
+	limits := []ratelimit.Limit{limit(numbered(1, 1), ratelimit.Rate{Count: authz.MaxRateCount, Period: time.Second}), limit(numbered(1, 2), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}
+	for n := range limits {
+		b.Run(fmt.Sprint(n+1), func(b *testing.B) {
+			results := make([]ratelimit.Result, 2)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Take(b.Context(), time.Time{}, limits[:n+1], results); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
