@@ -99,6 +99,7 @@ func (s ErrorStyle) String() string {
 type Route struct {
 	Name               string
 	Path               string // its pattern as written; "" for the default
+	Identity           string // tells it from all others of a configuration, and is the same in the next; "" for the default
 	Auth               AuthMode
 	Methods            []Method // credential kinds accepted; empty is all
 	Scopes             Scopes   // all are needed

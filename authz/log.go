@@ -59,6 +59,9 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 		attrs = appendKnown(attrs, "subject", d.Principal.Subject())
 		attrs = appendKnown(attrs, "key_id", d.Principal.KeyID)
 	}
+	if d.Quota.Refused {
+		attrs = append(attrs, slog.String("limit", d.Quota.Name))
+	}
 	if d.Cause != nil {
 		attrs = append(attrs, slog.String("cause", d.Cause.Error()))
 	}

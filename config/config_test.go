@@ -136,6 +136,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		Name: "posts", Path: "/posts/a;b", Auth: authz.AuthOptional,
 		Methods: []authz.Method{authz.MethodAPIKey, authz.MethodBasic, authz.MethodJWT, authz.MethodOAuth}, Errors: authz.StyleHalfred,
 		Scopes: read, Project: "blog", Preflight: true, ForwardCredentials: false,
+		Identity: `/posts/a;b ["GET" "OPTIONS"] ["*.example.org" "api.example.com"]`,
 	}
 	posts := cfg.Routes[0]
 	if !reflect.DeepEqual(posts.Route, wantRoute) || posts.Pattern.Path() != "/posts/a;b" ||

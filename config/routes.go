@@ -82,6 +82,8 @@ func (r *reader) rule(v value, cfg *Config) policy.Rule {
 	if len(r.problems) == before && rule.Route.Path == "" {
 		r.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
 	}
+	// What two routes can't have in common, see policy.
+	rule.Route.Identity = fmt.Sprintf("%s %q %q", rule.Route.Path, slices.Sorted(slices.Values(rule.Methods)), slices.Sorted(slices.Values(rule.Hosts)))
 	r.contradictions(v, &rule.Route)
 	if rule.Route.Preflight && len(rule.Methods) > 0 && !slices.Contains(rule.Methods, "OPTIONS") {
 		r.problem(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")

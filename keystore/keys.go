@@ -119,23 +119,21 @@ func (s *keySet) key(r row) (Key, error) {
 	return key, nil
 }
 
-// RateOf is the rate in the record of the key with that id, "" without one.
-func (k *Keys) RateOf(id string) string {
+// RateOf is the rate in the record of the key with that id, "" without one; it
+// tells whether there is such a key.
+func (k *Keys) RateOf(id string) (rate string, known bool) {
 	set := k.set.Load()
 	parsed, ok := parseID([]byte(id))
 	if set == nil || !ok {
-		return ""
+		return "", false
 	}
 	slot, ok := set.slotOf(&parsed)
 	if !ok {
-		return ""
+		return "", false
 	}
 	held, _ := set.rows.get(slot)
 	key, err := set.key(held)
-	if err != nil {
-		return ""
-	}
-	return key.Rate
+	return key.Rate, err == nil && !held.flag(rowDeleted)
 }
 
 // Current tells whether what was found under the stamp is still what the store

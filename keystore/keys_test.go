@@ -309,16 +309,16 @@ func TestRateOf(t *testing.T) {
 	rated.Rate = "5/m"
 	keys, set := keysOf(t, rated, plain)
 	for id, want := range map[string]string{rated.ID: "5/m", plain.ID: "", "k_000000000009": "", "k_1": "", "": "", rated.ID + "0": ""} {
-		if got := keys.RateOf(id); got != want {
-			t.Errorf("%q: %q, want %q", id, got, want)
+		if got, known := keys.RateOf(id); got != want || known != (id == rated.ID || id == plain.ID) {
+			t.Errorf("%q: %q %t, want %q", id, got, known, want)
 		}
 	}
 	rated.Rate, rated.Hash = "7/d", Digest{3} // rotated, with another rate
 	apply(t, keys, set, rated)
-	if got := keys.RateOf(rated.ID); got != "7/d" {
+	if got, _ := keys.RateOf(rated.ID); got != "7/d" {
 		t.Errorf("after a change: %q", got)
 	}
-	if got := NewKeys(NewHasher(authz.Secret{})).RateOf(rated.ID); got != "" {
+	if got, known := NewKeys(NewHasher(authz.Secret{})).RateOf(rated.ID); got != "" || known {
 		t.Errorf("before the file was read: %q", got)
 	}
 }

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"keyward/authz"
@@ -35,7 +36,8 @@ type LimiterConfig struct {
 // Limiter counts requests by what is known of them. It implements authz.Limiter.
 type Limiter struct {
 	cfg   LimiterConfig
-	kinds [8]Term // by authz.Method
+	kinds [8]Term   // by authz.Method
+	asked sync.Pool // of *request: a Store would have each one made anew
 }
 
 // NewLimiter returns a limiter of the given parts.
@@ -43,7 +45,7 @@ func NewLimiter(cfg LimiterConfig) (*Limiter, error) {
 	if cfg.Store == nil || cfg.Addresses == nil || cfg.Keyer == nil || cfg.Client == nil {
 		return nil, errors.New("ratelimit: a part is missing from the LimiterConfig")
 	}
-	l := &Limiter{cfg: cfg}
+	l := &Limiter{cfg: cfg, asked: sync.Pool{New: func() any { return new(request) }}}
 	for method, term := range cfg.Kinds {
 		if int(method) >= len(l.kinds) || term.Rate.Valid() != nil {
 			return nil, errors.New("ratelimit: a limit of no kind, or out of bounds")
@@ -68,6 +70,12 @@ func (q *request) add(name string, bucket Bucket, term Term) {
 	q.n++
 }
 
+func (l *Limiter) begin() *request {
+	q := l.asked.Get().(*request)
+	q.n = 0
+	return q
+}
+
 // Admit implements authz.Limiter: it counts the request for its principal, or
 // its address where it has none, and on a route with a rate once more.
 func (l *Limiter) Admit(ctx context.Context, r *authz.Request, d *authz.Decision) (authz.Quota, error) {
@@ -80,14 +88,15 @@ func (l *Limiter) Admit(ctx context.Context, r *authz.Request, d *authz.Decision
 		return authz.Quota{}, nil
 	}
 	owner, store := l.owner(r, d.Principal)
-	var q request
+	q := l.begin()
+	defer l.asked.Put(q)
 	if term != (Term{}) {
 		q.add(name, l.cfg.Keyer.Bucket(owner, ofPrincipal), term)
 	}
 	if onRoute != (Term{}) {
-		q.add(routeLimit, l.cfg.Keyer.Bucket(owner, routeLimit, d.Route.String()), onRoute)
+		q.add(routeLimit, l.cfg.Keyer.Bucket(owner, routeLimit, d.Route.Identity), onRoute)
 	}
-	return l.take(ctx, store, d.At, &q)
+	return l.take(ctx, store, d.At, q)
 }
 
 // Names of limits that are not a kind's.
@@ -119,6 +128,7 @@ func (l *Limiter) MayTry(ctx context.Context, r *authz.Request, now time.Time) (
 		return authz.Quota{}, nil
 	}
 	q := l.failures(r)
+	defer l.asked.Put(q)
 	refused, err := l.cfg.Addresses.Peek(ctx, now, q.limits[:q.n], q.results[:q.n])
 	if err != nil || refused == NotRefused {
 		return authz.Quota{}, err
@@ -132,10 +142,12 @@ func (l *Limiter) Failed(ctx context.Context, r *authz.Request, now time.Time) {
 		return
 	}
 	q := l.failures(r)
-	_, _ = l.take(ctx, l.cfg.Addresses, now, &q)
+	defer l.asked.Put(q)
+	_, _ = l.take(ctx, l.cfg.Addresses, now, q)
 }
 
-func (l *Limiter) failures(r *authz.Request) (q request) {
+func (l *Limiter) failures(r *authz.Request) *request {
+	q := l.begin()
 	q.add(failedLimit, l.cfg.Keyer.Bucket(l.cfg.Keyer.Owner(ofAddress, l.cfg.Client(r)), failedLimit), l.cfg.Failed)
 	return q
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/race"
 )
 
 // book is a Store that writes down what it is asked, and asks a Memory.
@@ -192,7 +193,7 @@ func TestWhoseCount(t *testing.T) {
 // TestRouteCounts: a route's limit is each principal's and each address's own, and each route's.
 func TestRouteCounts(t *testing.T) {
 	g := newGate(t, nil, Term{})
-	a, b := &authz.Route{Name: "a", Rate: Rate{Count: 2, Period: time.Minute}}, &authz.Route{Name: "b", Rate: Rate{Count: 3, Period: time.Minute}}
+	a, b := &authz.Route{Identity: "a", Rate: Rate{Count: 2, Period: time.Minute}}, &authz.Route{Identity: "b", Rate: Rate{Count: 3, Period: time.Minute}}
 	g.passes(2, k1, a)
 	g.passes(3, k1, b)
 	g.passes(2, &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_2"}, a)
@@ -382,4 +383,33 @@ func TestLimiterIsWhole(t *testing.T) {
 	if _, err := NewLimiter(whole); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAdmitAllocations: to be counted in memory makes no garbage.
+func TestAdmitAllocations(t *testing.T) {
+	if race.Detector {
+		t.Skip("sync.Pool forgets on purpose")
+	}
+	m, keyer := newTestMemory(t, 0, start), must(NewKeyer(nil))
+	l := must(NewLimiter(LimiterConfig{
+		Kinds: map[authz.Method]Term{authz.MethodAPIKey: {Rate: Rate{Count: 999_999_999, Period: time.Second}}}, Failed: perMinute(10),
+		Store: m, Addresses: m, Keyer: keyer, Client: func(*authz.Request) string { return "192.0.2.1" },
+	}))
+	r, d := &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{Identity: "r", Rate: Rate{Count: 1, Period: time.Second}, RateShadow: true}, At: start}
+	if n := testing.AllocsPerRun(1000, func() {
+		_, errTry := l.MayTry(t.Context(), r, start)
+		_, errAdmit := l.Admit(t.Context(), r, d)
+		if errTry != nil || errAdmit != nil {
+			t.Fatal(errTry, errAdmit)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

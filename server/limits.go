@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -122,7 +123,18 @@ func (s *Server) Limits() admin.LimitState {
 // limitOf is what the admin listener tells of a key's limit; nil where there is none.
 func (s *Server) limitOf(ctx context.Context, keyID string) (any, error) {
 	core := s.core.Load()
-	quota, err := core.limiter.OfKey(ctx, keyID, ownRate(core.parts.stores.keys.RateOf(keyID)), time.Now())
+	text, known := core.parts.stores.keys.RateOf(keyID)
+	if !known {
+		return nil, nil
+	}
+	var own authz.Rate
+	if text != "" {
+		var err error
+		if own, err = authz.ParseRate(text); err != nil {
+			return nil, fmt.Errorf("the key's own rate, with which it lets nobody in: %w", err)
+		}
+	}
+	quota, err := core.limiter.OfKey(ctx, keyID, own, time.Now())
 	if err != nil || quota.Name == "" {
 		return nil, err
 	}
@@ -139,10 +151,4 @@ func (s *Server) limitOf(ctx context.Context, keyID string) (any, error) {
 // resetLimit makes a key's count that of one never used.
 func (s *Server) resetLimit(ctx context.Context, keyID string) error {
 	return s.core.Load().limiter.ResetKey(ctx, keyID)
-}
-
-// ownRate is a key's own rate; one that can't be read lets nobody in, and has none to show.
-func ownRate(text string) authz.Rate {
-	rate, _ := authz.ParseRate(text)
-	return rate
 }

@@ -165,13 +165,13 @@ func (a *APIKey) load(digest *keystore.Digest, now time.Time) (*KnownKey, error)
 		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: key.EndsAt,
 	}}
 	p := &known.principal
+	if key.State != keystore.Active {
+		return nil, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
+	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
 			return nil, fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
-	}
-	if key.State != keystore.Active {
-		return nil, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
 	}
 	if a.cfg.Users == nil || key.User == "" {
 		return known, nil
