@@ -72,7 +72,7 @@ func (q *request) add(name string, bucket Bucket, term Term) {
 
 func (l *Limiter) begin() *request {
 	q := l.asked.Get().(*request)
-	q.n = 0
+	*q = request{} // no result of another's: one that a store did not write refuses
 	return q
 }
 
@@ -133,10 +133,10 @@ func (l *Limiter) MayTry(ctx context.Context, r *authz.Request, now time.Time) (
 	if err != nil || refused == NotRefused {
 		return authz.Quota{}, err
 	}
-	return q.quota(refused), nil
+	return q.refusal(refused), nil
 }
 
-// Failed implements authz.Limiter. That it could not be counted is for the log of the store.
+// Failed implements authz.Limiter. The credential is refused whether or not it could be counted.
 func (l *Limiter) Failed(ctx context.Context, r *authz.Request, now time.Time) {
 	if l.cfg.Failed == (Term{}) {
 		return
@@ -154,7 +154,8 @@ func (l *Limiter) failures(r *authz.Request) *request {
 
 func (l *Limiter) take(ctx context.Context, store Store, now time.Time, q *request) (authz.Quota, error) {
 	limits, results := q.limits[:q.n], q.results[:q.n]
-	if _, err := store.Take(ctx, now, limits, results); err != nil {
+	refused, err := store.Take(ctx, now, limits, results)
+	if err != nil {
 		return authz.Quota{}, err
 	}
 	for i := range limits {
@@ -162,10 +163,20 @@ func (l *Limiter) take(ctx context.Context, store Store, now time.Time, q *reque
 			l.cfg.Shadowed(limits[i].Name)
 		}
 	}
+	if refused != NotRefused {
+		return q.refusal(refused), nil
+	}
 	if tightest := Tightest(limits, results); tightest >= 0 {
 		return q.quota(tightest), nil
 	}
 	return authz.Quota{}, nil
+}
+
+// refusal is that of a limit which the store says refuses.
+func (q *request) refusal(i int) authz.Quota {
+	quota := q.quota(i)
+	quota.Refused = true
+	return quota
 }
 
 func (q *request) quota(i int) authz.Quota {

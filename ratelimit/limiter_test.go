@@ -413,3 +413,38 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// silent is a store that writes no results.
+type silent struct {
+	Store
+	refused int
+}
+
+func (s silent) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
+	return s.refused, nil
+}
+func (s silent) Peek(context.Context, time.Time, []Limit, []Result) (int, error) {
+	return s.refused, nil
+}
+
+// TestStoreThatWritesNothing: no result of another request is taken for this one's, and the store's word counts.
+func TestStoreThatWritesNothing(t *testing.T) {
+	for _, refused := range []int{0, NotRefused} {
+		l, err := NewLimiter(LimiterConfig{
+			Kinds: map[authz.Method]Term{authz.MethodAPIKey: perMinute(10)}, Failed: perMinute(10), Keyer: must(NewKeyer(nil)),
+			Store: silent{refused: refused}, Addresses: silent{refused: refused}, Client: func(*authz.Request) string { return "" },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := &request{n: 1}
+		used.results[0].Allowed = true
+		l.asked.Put(used)
+		if q, err := l.Admit(t.Context(), &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{}}); err != nil || !q.Refused {
+			t.Errorf("the store says %d: %+v, %v", refused, q, err)
+		}
+		if q, err := l.MayTry(t.Context(), &authz.Request{}, start); err != nil || q.Refused != (refused == 0) {
+			t.Errorf("a credential, and the store says %d: %+v, %v", refused, q, err)
+		}
+	}
+}
