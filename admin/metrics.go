@@ -48,7 +48,8 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		m.limited[method] = limited.WithLabelValues(name)
 	}
 	for transport := range authz.TransportCount {
-		for _, reason := range authz.Reasons() {
+		for slot := range m.decisions[transport] { // a reason that is none counts as a fault of ours
+			reason := authz.Reason(slot)
 			d := authz.Decision{Reason: reason}
 			m.decisions[transport][reason] = decisions.WithLabelValues(transport.String(), d.Outcome(), reason.String())
 		}
