@@ -60,7 +60,8 @@ func readCheckRequest(message string, r *authz.Request) error {
 			c.attributes(f.value)
 		}
 	}
-	return c.check(&f)
+	c.done(&f)
+	return c.err
 }
 
 // checkReader holds what is read of one message.
@@ -98,12 +99,11 @@ func (c *checkReader) once(bit uint) {
 	c.seen |= 1 << bit
 }
 
-// check is what is wrong with the message, once its fields were read.
-func (c *checkReader) check(f *fields) error {
+// done notes what is wrong with a message whose fields were read.
+func (c *checkReader) done(f *fields) {
 	if c.err == nil {
 		c.err = f.err
 	}
-	return c.err
 }
 
 func (c *checkReader) text(bit uint, value string, field *string) {
@@ -125,7 +125,7 @@ func (c *checkReader) attributes(message string) {
 			c.contextExtension(f.value)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 func (c *checkReader) source(message string) {
@@ -136,7 +136,7 @@ func (c *checkReader) source(message string) {
 			c.address(f.value)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 func (c *checkReader) address(message string) {
@@ -150,7 +150,7 @@ func (c *checkReader) address(message string) {
 			c.socketAddress(f.value)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 func (c *checkReader) socketAddress(message string) {
@@ -160,7 +160,7 @@ func (c *checkReader) socketAddress(message string) {
 			c.text(bitPeer, f.value, &c.r.Peer)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 func (c *checkReader) request(message string) {
@@ -171,7 +171,7 @@ func (c *checkReader) request(message string) {
 			c.http(f.value)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 func (c *checkReader) http(message string) {
@@ -201,7 +201,7 @@ func (c *checkReader) http(message string) {
 			c.headerMap(f.value)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 func (c *checkReader) headerMap(message string) {
@@ -211,7 +211,7 @@ func (c *checkReader) headerMap(message string) {
 			c.rawHeader(f.value)
 		}
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 // rawHeader reads one line of header_map.
@@ -277,7 +277,7 @@ func (c *checkReader) texts(message string, all []string) {
 		seen |= 1 << f.number
 		all[f.number] = f.value
 	}
-	_ = c.check(&f)
+	c.done(&f)
 }
 
 // lowerASCII is strings.ToLower without the letters outside ASCII that it turns into ASCII ones.
