@@ -94,8 +94,8 @@ func (s PathSet) Contains(path Path) bool {
 	if s.anywhere {
 		return true
 	}
-	for _, p := range s.patterns {
-		if p.Matches(path) {
+	for i := range s.patterns {
+		if s.patterns[i].Matches(path) {
 			return true
 		}
 	}

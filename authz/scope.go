@@ -41,6 +41,9 @@ func validScope(name string) bool {
 
 // Contains tells whether every one of the wanted scopes is in the set.
 func (s Scopes) Contains(wanted Scopes) bool {
+	if s.joined == wanted.joined {
+		return true
+	}
 	for _, name := range wanted.names {
 		if _, found := slices.BinarySearch(s.names, name); !found {
 			return false

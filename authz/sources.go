@@ -67,7 +67,7 @@ type candidates struct {
 
 // add notes one more place with a credential. A blank value is none.
 func (c *candidates) add(value string, parse func(string) (Credential, Reason)) {
-	if strings.Trim(value, " \t") == "" {
+	if isBlank(value) {
 		return
 	}
 	c.count++
@@ -178,10 +178,10 @@ func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
 
 // inQuery tells whether the target has the credential's query parameter.
 func (s *Sources) inQuery(target string) bool {
-	_, query, ok := strings.Cut(target, "?")
-	if s.Query == "" || !ok {
+	if s.Query == "" {
 		return false
 	}
+	_, query, _ := strings.Cut(target, "?")
 	for pair := range strings.SplitSeq(query, "&") {
 		if name, _, _ := strings.Cut(pair, "="); name == s.Query {
 			return true

@@ -24,7 +24,8 @@ type wildcard struct {
 // pathTable holds the rules of one host.
 type pathTable struct {
 	exact, prefix map[string]*group
-	longest       int // bytes of the longest prefix, so that a long path costs no more
+	longest       int  // bytes of the longest prefix, so that a long path costs no more
+	slashed       bool // some prefix ends with a slash
 }
 
 // group is the rules of one host and path, told apart by method.
@@ -122,6 +123,7 @@ func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
 		groups = t.exact
 	} else {
 		t.longest = max(t.longest, len(path))
+		t.slashed = t.slashed || strings.HasSuffix(path, "/")
 	}
 	if groups[path] == nil {
 		groups[path] = &group{first: &rule.Route, byMethod: map[string]*authz.Route{}}
@@ -146,8 +148,10 @@ func (t *pathTable) find(path authz.Path) *group {
 		if slash < 0 {
 			break
 		}
-		if g := t.prefix[p[:slash+1]]; g != nil {
-			return g
+		if t.slashed {
+			if g := t.prefix[p[:slash+1]]; g != nil {
+				return g
+			}
 		}
 		if g := t.prefix[p[:slash]]; g != nil {
 			return g
