@@ -98,7 +98,9 @@ func (r *rows) write(encoded row) place {
 	last := len(slabs) - 1
 	if last < 0 || r.free+len(encoded) > len(slabs[last]) {
 		slabs = append([][]byte(nil), slabs...)
-		slabs = append(slabs, make([]byte, max(min(firstSlab<<min(len(slabs), 8), slabSize), len(encoded))))
+		slab := make([]byte, max(min(firstSlab<<min(len(slabs), slabDoublings), slabSize), len(encoded)))
+		hugePages(slab)
+		slabs = append(slabs, slab)
 		r.slabs.Store(&slabs)
 		r.live = append(r.live, 0)
 		r.free = 0
