@@ -67,7 +67,9 @@ type Follower struct {
 // Follow reads the file and follows it from then on. A file that cannot be
 // read is no error of Follow: the target says that it is not ready, and becomes
 // ready once the file can be read.
-func Follow(cfg FollowConfig) (*Follower, error) {
+func Follow(cfg FollowConfig) (*Follower, error) { return follow(cfg, fsnotify.NewWatcher) }
+
+func follow(cfg FollowConfig, newWatcher func() (*fsnotify.Watcher, error)) (*Follower, error) {
 	if cfg.Into == nil || cfg.Path == "" {
 		return nil, errors.New("following a file needs its path and where to read it into")
 	}
@@ -78,9 +80,11 @@ func Follow(cfg FollowConfig) (*Follower, error) {
 		reader: newReader(cfg), every: cfg.Every, watched: map[string]bool{},
 		reload: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	watch, err := fsnotify.NewWatcher()
+	watch, err := newWatcher()
 	if err != nil {
-		f.reader.log.Warn("no news of file changes: looking now and then only", "file", cfg.Path, "every", cfg.Every, "error", err)
+		// Nodes run out of inotify instances (128 a user), and a revoked key must die all the same.
+		f.every = min(f.every, time.Second)
+		f.reader.log.Warn("no news of file changes: looking now and then only", "file", cfg.Path, "every", f.every, "error", err)
 	} else {
 		f.watch = watch
 	}

@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"keyward/authz"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // followed is a key file, its writer, and a server's view of it.
@@ -106,7 +109,7 @@ func (f *followed) follow(change func(*FollowConfig)) {
 }
 
 func (f *followed) state(r Record) string {
-	key, err := f.keys.Find(&r.Hash, time.Now())
+	key, err := f.keys.Find(r.Hash, time.Now())
 	switch {
 	case err != nil:
 		return err.Error()
@@ -168,6 +171,26 @@ func pass(t *testing.T, d time.Duration) {
 	within(t, 2*d+time.Second, "time passes", func() bool { return time.Now().After(until) })
 }
 
+// TestWithoutNews: where the system has no watch to give, a change is in force
+// within two seconds all the same.
+func TestWithoutNews(t *testing.T) {
+	f, first := prepare(t)
+	f.keys = NewKeys(NewHasher(authz.Secret{}))
+	none := func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
+	follower, err := follow(FollowConfig{Path: f.path, Into: f.keys, Every: time.Hour, Observer: f.seen}, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = follower.Close() })
+	if f.state(first) != "active" {
+		t.Fatal(f.state(first))
+	}
+	if _, err := f.journal.Revoke(first.ID); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 2*time.Second, "revoked", func() bool { return f.state(first) == "revoked" })
+}
+
 func TestAppendsAreSeen(t *testing.T) {
 	f, first := prepare(t)
 	f.follow(nil)
@@ -178,7 +201,7 @@ func TestAppendsAreSeen(t *testing.T) {
 	for range 20 {
 		r := f.create("next")
 		worst = max(worst, within(t, 50*time.Millisecond, "created", func() bool { return f.state(r) == "active" }))
-		key, err := f.keys.Find(&r.Hash, time.Now())
+		key, err := f.keys.Find(r.Hash, time.Now())
 		if err != nil || !f.keys.Current(key.Stamp) {
 			t.Fatalf("just found and not current (%v)", err)
 		}
@@ -227,7 +250,7 @@ func TestCompactIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, time.Second, "deleted", func() bool { return f.state(second) == "revoked" })
-	key, _ := f.keys.Find(&first.Hash, time.Now())
+	key, _ := f.keys.Find(first.Hash, time.Now())
 	if gone, err := f.journal.Compact(); err != nil || gone != 2 {
 		t.Fatal(gone, err)
 	}
@@ -275,7 +298,7 @@ func TestStart(t *testing.T) {
 			if err := f.keys.Ready(); (err == nil) != c.ready {
 				t.Fatalf("Ready says %v", err)
 			}
-			if _, err := f.keys.Find(&first.Hash, time.Now()); c.ready != errors.Is(err, ErrUnknown) || c.ready == errors.Is(err, ErrNotLoaded) {
+			if _, err := f.keys.Find(first.Hash, time.Now()); c.ready != errors.Is(err, ErrUnknown) || c.ready == errors.Is(err, ErrNotLoaded) {
 				t.Errorf("Find says %v", err)
 			}
 			f.replace(good)
