@@ -5,10 +5,9 @@ import (
 	"runtime/metrics"
 )
 
-// collector keeps the garbage collector's headroom about constant. Most of
-// what a server with many keys holds is flat bytes that cost the collector
-// nothing, yet by the usual percentage they would double the memory in use; with
-// few keys the same percentage would have it run many times a second.
+// collector gives the garbage collector the headroom that it takes by itself, as
+// much again as what is alive, and a constant beside: with few keys the usual
+// percentage alone would have it run many times a second.
 type collector struct {
 	sample  []metrics.Sample
 	percent int
@@ -16,11 +15,9 @@ type collector struct {
 
 const (
 	liveHeap    = "/gc/heap/live:bytes"
-	headroom    = 32 << 20 // bytes that may be allocated between two collections,
-	headroomOf  = 2        // and as much again as this part of what is alive
-	minPercent  = 50
-	maxPercent  = 800
 	usualGOGC   = 100
+	headroom    = 32 << 20 // bytes, beside the usual
+	maxPercent  = 800
 	worthChange = 10 // percent of the setting; less is not worth stopping the world
 )
 
@@ -42,5 +39,5 @@ func percentFor(live uint64) int {
 	if live == 0 {
 		return usualGOGC
 	}
-	return int(min(max((headroom+live/headroomOf)*100/live, minPercent), maxPercent))
+	return int(min(usualGOGC+headroom*100/live, maxPercent))
 }
