@@ -24,6 +24,10 @@ type Credential struct {
 	User   string // with Basic
 	Secret Secret // token, password or key
 	Client string // address of the client it came from, for limits on guessing
+
+	// Room, where set, is where a verifier may put a principal that it has made
+	// for this request alone. It is good until the request is reset.
+	Room *Principal
 }
 
 // Limits of a credential, in bytes.
@@ -37,6 +41,10 @@ const (
 // ASCII, one or more spaces, and one token68 (RFC 9110 section 11.4). Its
 // answer is OK, NoCredential for a blank value, or the reason to refuse.
 func parseAuthorization(value string) (Credential, Reason) {
+	// Nearly all are spelled like this, and are then read in one pass.
+	if token, ok := strings.CutPrefix(value, "Bearer "); ok && len(token) <= maxCredential && isToken68(token) {
+		return Credential{Kind: Bearer, Secret: NewSecret(token)}, OK
+	}
 	value = strings.Trim(value, " \t")
 	if value == "" {
 		return Credential{}, NoCredential
@@ -114,6 +122,16 @@ func parseKey(value string) (Credential, Reason) {
 	default:
 		return Credential{}, MalformedCredential
 	}
+}
+
+// isBlank tells whether there is nothing but spaces and tabs.
+func isBlank(value string) bool {
+	for i := range len(value) {
+		if value[i] != ' ' && value[i] != '\t' {
+			return false
+		}
+	}
+	return true
 }
 
 // isToken68 holds s to the token68 rule of RFC 9110 section 11.2.

@@ -52,6 +52,7 @@ type Request struct {
 	Trace func(step, outcome string)
 
 	credential Credential
+	principal  Principal // the credential's Room
 	decision   Decision
 	set        []Header
 	remove     []string
@@ -83,10 +84,9 @@ func (r *Request) Header(name string) (value string, lines int) {
 // PathAsSent is the target without its query, which may hold a credential. The
 // target may be no path at all.
 func (r *Request) PathAsSent() string {
-	if end := strings.IndexAny(r.Target, "?#"); end >= 0 {
-		return r.Target[:end]
-	}
-	return r.Target
+	path, _, _ := strings.Cut(r.Target, "?")
+	path, _, _ = strings.Cut(path, "#")
+	return path
 }
 
 // isPreflight tells whether this is a CORS preflight request as the Fetch

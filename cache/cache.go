@@ -30,6 +30,7 @@ type Cache[V any] struct {
 type shard[V any] struct {
 	mu           sync.Mutex
 	lru          *simplelru.LRU[Key, entry[V]]
+	census       // of lru
 	inFlight     map[Key]*flight[V]
 	hits, misses uint64
 }
@@ -59,12 +60,12 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 	}
 	c := &Cache[V]{ttl: ttl, perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
 	for i := range c.shards {
-		lru, err := simplelru.NewLRU[Key, entry[V]](c.perShard, nil)
+		s := &c.shards[i]
+		lru, err := simplelru.NewLRU(c.perShard, func(key Key, _ entry[V]) { s.leave(&key) })
 		if err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
-		c.shards[i].lru = lru
-		c.shards[i].inFlight = map[Key]*flight[V]{}
+		s.lru, s.census, s.inFlight = lru, newCensus(c.perShard), map[Key]*flight[V]{}
 	}
 	return c, nil
 }
@@ -76,10 +77,11 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.lru.Get(*key)
-	if ok && now.UnixNano() < e.expires {
-		s.hits++
-		return e.value, true
+	if s.mayHold(key) {
+		if e, ok := s.lru.Get(*key); ok && now.UnixNano() < e.expires {
+			s.hits++
+			return e.value, true
+		}
 	}
 	s.misses++
 	var none V
@@ -91,7 +93,14 @@ func (c *Cache[V]) Put(key *Key, value V, now time.Time) {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lru.Add(*key, entry[V]{value, now.Add(c.ttl).UnixNano()})
+	s.put(key, entry[V]{value, now.Add(c.ttl).UnixNano()})
+}
+
+func (s *shard[V]) put(key *Key, e entry[V]) {
+	before := s.lru.Len()
+	if evicted := s.lru.Add(*key, e); evicted || s.lru.Len() > before {
+		s.enter(key)
+	}
 }
 
 // errAborted is what those who waited get when the computation panicked.
@@ -118,7 +127,7 @@ func (c *Cache[V]) Compute(ctx context.Context, key *Key, now time.Time, compute
 		s.mu.Lock()
 		delete(s.inFlight, *key)
 		if own.err == nil {
-			s.lru.Add(*key, entry[V]{own.value, now.Add(c.ttl).UnixNano()})
+			s.put(key, entry[V]{own.value, now.Add(c.ttl).UnixNano()})
 		}
 		if own.done != nil {
 			close(own.done)

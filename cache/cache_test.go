@@ -159,12 +159,17 @@ func digest(n int) *Key {
 	return &sum
 }
 
-// TestOffer: while there is room all are taken; then those that come again
+// TestWants: while there is room all are wanted; then those that come again
 // before many others have, and an entry is renewed in any case.
-func TestOffer(t *testing.T) {
+func TestWants(t *testing.T) {
 	const size = 100 * shardCount
 	c := newCache(t, size, time.Minute)
 	now := time.Now()
+	offer := func(key *Key, value int, now time.Time) {
+		if c.Wants(key) {
+			c.Put(key, value, now)
+		}
+	}
 	held := func() (n int) {
 		for i := range size {
 			if _, ok := c.Get(digest(i), now); ok {
@@ -174,28 +179,74 @@ func TestOffer(t *testing.T) {
 		return n
 	}
 	for i := range size {
-		c.Offer(digest(i), i, now)
+		offer(digest(i), i, now)
 	}
 	fit := held()
 	if fit < size*9/10 { // not all: some shards got more than others
 		t.Fatalf("%d of %d, though there was room", fit, size)
 	}
 	for i := range 10 * size {
-		c.Offer(digest(size+i), i, now)
+		offer(digest(size+i), i, now)
 	}
 	if n := held(); n < fit*98/100 {
 		t.Errorf("%d of %d are left after many that came once", n, fit)
 	}
-	c.Offer(digest(-1), 1, now)
+	offer(digest(-1), 1, now)
 	if _, ok := c.Get(digest(-1), now); ok {
 		t.Error("taken the first time")
 	}
-	c.Offer(digest(-1), 2, now)
+	offer(digest(-1), 2, now)
 	if v, ok := c.Get(digest(-1), now); !ok || v != 2 {
 		t.Error("not taken when it came again")
 	}
-	c.Offer(digest(-1), 3, now.Add(time.Second))
+	offer(digest(-1), 3, now.Add(time.Second))
 	if v, ok := c.Get(digest(-1), now.Add(time.Minute)); !ok || v != 3 {
 		t.Error("not renewed")
+	}
+}
+
+// TestCensus: what has an entry is always found, whatever came and went, and of
+// what has none the census takes few for what has.
+func TestCensus(t *testing.T) {
+	const size = 10 * shardCount
+	c := newCache(t, size, time.Minute)
+	now := time.Now()
+	for i := range 20 * size { // a count that did not go down again would be at its most by then
+		c.Put(digest(i), i, now)
+		if v, ok := c.Get(digest(i), now); !ok || v != i {
+			t.Fatalf("%d was put in and is not found", i)
+		}
+	}
+	held, maybe := 0, 0
+	for i := range 20 * size {
+		key := digest(i)
+		s := c.shard(key)
+		if !s.lru.Contains(*key) {
+			if s.mayHold(key) {
+				maybe++
+			}
+			continue
+		}
+		if held++; !s.mayHold(key) {
+			t.Errorf("%d has an entry and is not counted", i)
+		}
+	}
+	if held != c.Stats().Entries || maybe > 20*size*3/10 {
+		t.Errorf("%d entries, %d found; %d of %d others may have one", c.Stats().Entries, held, maybe, 20*size-held)
+	}
+}
+
+// TestCensusAtItsMost: a count that went past its most says maybe for ever, since
+// nobody knows how many there are.
+func TestCensusAtItsMost(t *testing.T) {
+	c := newCensus(1)
+	for range 300 {
+		c.enter(key(1))
+	}
+	for range 300 {
+		c.leave(key(1))
+	}
+	if !c.mayHold(key(1)) {
+		t.Error("says no")
 	}
 }

@@ -81,7 +81,7 @@ func stateOf(t *testing.T, files *memFS) []Record {
 		t.Fatalf("a server is not ready: %v", err)
 	}
 	for _, want := range all {
-		got, err := keys.Find(&want.Hash, startOfTime)
+		got, err := keys.Find(want.Hash, startOfTime)
 		if err != nil || got.ID != want.ID || (got.State == Revoked) != want.Ended() {
 			t.Fatalf("a server finds %s as %s (%v)", want.ID, got.ID, err)
 		}

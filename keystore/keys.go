@@ -72,12 +72,12 @@ func NoKeys() *Keys {
 
 // Find is the key that has the secret with this digest. A revoked one is found
 // too; expiry is for who asks to look at.
-func (k *Keys) Find(d *Digest, now time.Time) (Key, error) {
+func (k *Keys) Find(d Digest, now time.Time) (Key, error) {
 	set := k.set.Load()
 	if set == nil {
 		return Key{}, ErrNotLoaded
 	}
-	held, stamp, until, found := set.find(d)
+	held, stamp, until, found := set.find(&d)
 	if !found {
 		return Key{}, ErrUnknown
 	}

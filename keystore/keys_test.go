@@ -81,21 +81,21 @@ func TestFind(t *testing.T) {
 		{"a previous secret of a revoked key", 6, revoked.ID, Revoked, at(time.Hour)},
 		{"a deleted key", 7, deleted.ID, Revoked, time.Time{}},
 	} {
-		key, err := keys.Find(&Digest{c.digest}, now)
+		key, err := keys.Find(Digest{c.digest}, now)
 		if err != nil || key.ID != c.id || key.State != c.state || !key.EndsAt.Equal(c.ends) {
 			t.Errorf("%s: %+v, %v", c.what, key, err)
 		}
 	}
-	if _, err := keys.Find(&Digest{8}, now); err != ErrUnknown {
+	if _, err := keys.Find(Digest{8}, now); err != ErrUnknown {
 		t.Errorf("an unknown digest: %v", err)
 	}
-	key, _ := keys.Find(&Digest{1}, now)
+	key, _ := keys.Find(Digest{1}, now)
 	if key.Name != full.Name || key.User != "alice" || key.Project != "p1" || key.Rate != "5/m" ||
 		!key.HasScopes || key.Scopes.String() != "read write" || key.Paths.Anywhere() ||
 		!key.Created.Equal(startOfTime.Truncate(time.Microsecond)) || !key.Expires.Equal(expiry) {
 		t.Errorf("%+v", key)
 	}
-	key, _ = keys.Find(&Digest{5}, now)
+	key, _ = keys.Find(Digest{5}, now)
 	if key.HasScopes || key.Scopes.String() != "" || !key.Paths.Anywhere() {
 		t.Errorf("without lists: %+v", key)
 	}
@@ -112,7 +112,7 @@ func TestFind(t *testing.T) {
 
 func TestZeroValuesDeny(t *testing.T) {
 	keys := NewKeys(NewHasher(authz.Secret{}))
-	if _, err := keys.Find(&Digest{}, startOfTime); err != ErrNotLoaded {
+	if _, err := keys.Find(Digest{}, startOfTime); err != ErrNotLoaded {
 		t.Errorf("nothing loaded: %v", err)
 	}
 	if keys.Ready() == nil || keys.Current(Stamp{}) || keys.Irregular() {
@@ -125,7 +125,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	if (Key{}).State == Active {
 		t.Error("the zero key is active")
 	}
-	if _, err := keys.Find(&Digest{}, startOfTime); err != ErrUnknown {
+	if _, err := keys.Find(Digest{}, startOfTime); err != ErrUnknown {
 		t.Errorf("the zero digest: %v", err)
 	}
 }
@@ -133,8 +133,8 @@ func TestZeroValuesDeny(t *testing.T) {
 func TestStamps(t *testing.T) {
 	one, two := keyNumber(1, Digest{1}), keyNumber(2, Digest{2})
 	keys, set := keysOf(t, one, two)
-	first, _ := keys.Find(&one.Hash, startOfTime)
-	second, _ := keys.Find(&two.Hash, startOfTime)
+	first, _ := keys.Find(one.Hash, startOfTime)
+	second, _ := keys.Find(two.Hash, startOfTime)
 	one.Revoked = startOfTime
 	apply(t, keys, set, one)
 	if keys.Current(first.Stamp) || !keys.Current(second.Stamp) {
@@ -169,7 +169,7 @@ func TestOwnTerms(t *testing.T) {
 		apply(t, keys, set, r)
 	}
 	for _, i := range []int{0, maxShared - 1, maxShared, maxShared + 9} {
-		key, err := keys.Find(&Digest{byte(i), byte(i >> 8), 1}, startOfTime)
+		key, err := keys.Find(Digest{byte(i), byte(i >> 8), 1}, startOfTime)
 		if err != nil || key.ID != fmt.Sprintf("k_%012d", i) {
 			t.Fatal(key, err)
 		}
@@ -206,7 +206,7 @@ func TestRotateIsAtomic(t *testing.T) {
 	done := make(chan struct{})
 	active := func(i int) bool {
 		d := digest(i)
-		key, err := keys.Find(&d, startOfTime)
+		key, err := keys.Find(d, startOfTime)
 		return err == nil && key.State == Active
 	}
 	var begun, ended atomic.Int64 // rotations: secret i is there when ended is i
@@ -233,7 +233,7 @@ func TestRotateIsAtomic(t *testing.T) {
 				}
 				n := 1 + i%others
 				d := digest(-n)
-				if key, err := keys.Find(&d, startOfTime); err != nil || key.ID != fmt.Sprintf("k_%012d", n) {
+				if key, err := keys.Find(d, startOfTime); err != nil || key.ID != fmt.Sprintf("k_%012d", n) {
 					t.Errorf("another key is found as %s (%v)", key.ID, err)
 					return
 				}

@@ -215,7 +215,7 @@ func FuzzKeyFile(f *testing.F) {
 			t.Fatalf("a server reads it, the journal says %v", err)
 		}
 		for _, want := range all {
-			got, err := keys.Find(&want.Hash, time.Now())
+			got, err := keys.Find(want.Hash, time.Now())
 			if err != nil || got.ID != want.ID || got.Name != want.Name || got.State != Active && !want.Ended() {
 				t.Fatalf("the server has %+v (%v) for %+v", got, err, want)
 			}

@@ -87,7 +87,7 @@ func TestMemoryPerKey(t *testing.T) {
 		t.Errorf("%.0f bytes of live heap a key, want at most %d", each, most)
 	}
 	d := digestAt(n - 1)
-	if _, err := keys.Find(&d, time.Now()); err != nil {
+	if _, err := keys.Find(d, time.Now()); err != nil {
 		t.Error(err)
 	}
 }
@@ -122,7 +122,7 @@ func BenchmarkFind(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				key, err := keys.Find(&digests[i%len(digests)], now)
+				key, err := keys.Find(digests[i%len(digests)], now)
 				if err != nil || key.State != Active {
 					b.Fatal(err)
 				}
@@ -136,7 +136,7 @@ func BenchmarkCurrent(b *testing.B) {
 	writeKeys(b, path, 1000)
 	keys := loaded(b, path)
 	d := digestAt(7)
-	key, err := keys.Find(&d, time.Now())
+	key, err := keys.Find(d, time.Now())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 type KeyStore interface {
 	// Find returns the key, alive or revoked. keystore.ErrUnknown means that
 	// there is none; any other error that the store can't tell.
-	Find(digest *keystore.Digest, now time.Time) (keystore.Key, error)
+	Find(digest keystore.Digest, now time.Time) (keystore.Key, error)
 	// Current tells whether what was found under the stamp still holds.
 	Current(stamp keystore.Stamp) bool
 	// Irregular tells whether there are keys that follow no format of ours.
@@ -88,7 +88,7 @@ func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (
 	if c.Kind == authz.Bearer && !prefixed || c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User) {
 		return nil, authz.ErrNotMine
 	}
-	return a.verify(c.Secret.Reveal(), wellFormed, now)
+	return a.verify(c, wellFormed, now)
 }
 
 // Unprefixed returns the verifier of bearer tokens that no prefix marks as
@@ -103,30 +103,41 @@ func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time
 	if c.Kind != authz.Bearer || prefixed || !a.bare {
 		return nil, authz.ErrNotMine
 	}
-	return a.verify(c.Secret.Reveal(), wellFormed, now)
+	return a.verify(c, wellFormed, now)
 }
 
-func (a *APIKey) verify(key string, wellFormed bool, now time.Time) (*authz.Principal, error) {
+func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*authz.Principal, error) {
 	if !wellFormed && !a.cfg.Keys.Irregular() {
 		// Junk is refused before anything is hashed. Imported keys follow no
 		// format; where there are some, any text may be one.
 		return nil, errInvalidToken
 	}
-	digest := a.cfg.Hasher.Digest(key)
+	digest := a.cfg.Hasher.Digest(c.Secret.Reveal())
 	id := (*cache.Key)(&digest)
-	known, ok := a.cfg.Principals.Get(id, now)
-	if !ok || !a.holds(known) || known.ended(now) {
-		asked := digest // a copy that goes to the heap, so that the other need not
-		var err error
-		if known, err = a.load(&asked, now); err != nil {
-			return nil, err
-		}
-		if known.ended(now) {
-			return nil, &authz.Refusal{Reason: authz.ExpiredKey, Principal: &known.principal}
-		}
-		a.cfg.Principals.Offer(id, known, now)
+	if known, ok := a.cfg.Principals.Get(id, now); ok && a.holds(known) && !known.ended(now) {
+		return &known.principal, nil
 	}
-	return &known.principal, nil
+	known, err := a.load(digest, now)
+	if err == nil && known.ended(now) {
+		err = &authz.Refusal{Reason: authz.ExpiredKey, Principal: known.own()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if a.cfg.Principals.Wants(id) {
+		a.cfg.Principals.Put(id, &KnownKey{known.principal, known.stamp, known.user, known.until}, now)
+	}
+	if c.Room == nil {
+		return known.own(), nil
+	}
+	*c.Room = known.principal
+	return c.Room, nil
+}
+
+// own is a copy of the principal that nothing else has.
+func (k *KnownKey) own() *authz.Principal {
+	p := k.principal
+	return &p
 }
 
 func (k *KnownKey) ended(now time.Time) bool {
@@ -152,36 +163,36 @@ func (a *APIKey) holds(k *KnownKey) bool {
 }
 
 // load makes a principal of what the stores say now.
-func (a *APIKey) load(digest *keystore.Digest, now time.Time) (*KnownKey, error) {
+func (a *APIKey) load(digest keystore.Digest, now time.Time) (known KnownKey, err error) {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keystore.ErrUnknown) {
-		return nil, errUnknownKey
+		return known, errUnknownKey
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking up a key: %w", err)
+		return known, fmt.Errorf("looking up a key: %w", err)
 	}
-	known := &KnownKey{stamp: key.Stamp, until: a.end(&key), principal: authz.Principal{
+	known = KnownKey{stamp: key.Stamp, until: a.end(&key), principal: authz.Principal{
 		Method: authz.MethodAPIKey, User: key.User, KeyID: key.ID, KeyName: key.Name, Project: key.Project,
 		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: key.EndsAt,
 	}}
 	p := &known.principal
 	if key.State != keystore.Active {
-		return nil, &authz.Refusal{Reason: authz.RevokedKey, Principal: p}
+		return known, &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
-			return nil, fmt.Errorf("key %s: rate: %w", key.ID, err)
+			return known, fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
 	if a.cfg.Users == nil || key.User == "" {
 		return known, nil
 	}
 	if err := a.cfg.Users.Ready(); err != nil {
-		return nil, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
+		return known, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return nil, &authz.Refusal{Reason: authz.DisabledUser, Principal: p}
+		return known, &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
 	}
 	p.UserPaths = user.Paths
 	if !key.HasScopes {

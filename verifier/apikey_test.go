@@ -145,12 +145,13 @@ func TestKeyLife(t *testing.T) {
 	if p.Method != authz.MethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.Anywhere() {
 		t.Errorf("principal %+v", p)
 	}
-	if again := b.becomes(key, authz.OK); again != p {
-		t.Error("the second look-up did not come from the cache")
+	cached := b.becomes(key, authz.OK)
+	if again := b.becomes(key, authz.OK); again != cached {
+		t.Error("the look-ups after the first did not come from the cache")
 	}
 	_, other := b.create(keystore.Params{})
 	b.becomes(other, authz.OK)
-	if again := b.becomes(key, authz.OK); again != p {
+	if again := b.becomes(key, authz.OK); again != cached {
 		t.Error("another key's change threw this one out of the cache")
 	}
 	_, rotated, err := b.journal.Rotate(id, 0)
@@ -321,7 +322,7 @@ func TestWhatIsAKey(t *testing.T) {
 // brokenStore can't tell.
 type brokenStore struct{ *keystore.Keys }
 
-func (brokenStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
+func (brokenStore) Find(keystore.Digest, time.Time) (keystore.Key, error) {
 	return keystore.Key{}, errors.New("store away")
 }
 
@@ -331,7 +332,7 @@ type scriptedStore struct {
 	finds int
 }
 
-func (s *scriptedStore) Find(*keystore.Digest, time.Time) (keystore.Key, error) {
+func (s *scriptedStore) Find(keystore.Digest, time.Time) (keystore.Key, error) {
 	s.finds++
 	if len(s.keys) == 0 {
 		return keystore.Key{}, keystore.ErrUnknown
@@ -357,6 +358,29 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 		_, err = v.Unprefixed().Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("x")}, time.Now())
 	}
 	return err
+}
+
+// TestRoom: the principal of a key that is not in the cache is put where the
+// credential says; what is in the cache never is, since the room is used again.
+func TestRoom(t *testing.T) {
+	b := newBench(t, options{})
+	id, key := b.create(keystore.Params{})
+	var room authz.Principal
+	ask := func() (p *authz.Principal) {
+		p, _ = b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(key), Room: &room}, b.now)
+		return p
+	}
+	first := ask()
+	for deadline := time.Now().Add(5 * time.Second); first == nil && time.Now().Before(deadline); first = ask() {
+		time.Sleep(time.Millisecond) // the file is followed on another goroutine
+	}
+	if first != &room || room.KeyID != id {
+		t.Fatalf("first %+v, room %+v", first, room)
+	}
+	room = authz.Principal{}
+	if p := ask(); p == nil || p == &room || p.KeyID != id {
+		t.Errorf("from the cache: %+v", p)
+	}
 }
 
 func TestUsersThatAreNotLoaded(t *testing.T) {
