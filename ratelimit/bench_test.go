@@ -13,9 +13,9 @@ func benchLimits(n int) []Limit {
 	k, _ := NewKeyer(nil)
 	owner := k.Owner("api_key", "k_0123456789abcdef")
 	all := []Limit{
-		{"api_key", k.Bucket(owner, "api_key"), Rate{Count: 1_000_000, Period: time.Second}, false},
-		{"route", k.Bucket(owner, "route", "reports"), Rate{Count: 600_000, Period: time.Second}, false},
-		{"address", k.Bucket(k.Owner("address", "192.0.2.1"), "address"), Rate{Count: authz.MaxRateCount, Period: time.Hour}, false},
+		{Name: "api_key", Bucket: k.Bucket(owner, "api_key"), Rate: Rate{Count: 1_000_000, Period: time.Second}},
+		{Name: "route", Bucket: k.Bucket(owner, "route", "reports"), Rate: Rate{Count: 600_000, Period: time.Second}},
+		{Name: "address", Bucket: k.Bucket(k.Owner("address", "192.0.2.1"), "address"), Rate: Rate{Count: authz.MaxRateCount, Period: time.Hour}},
 	}
 	return all[:n]
 }
@@ -49,7 +49,7 @@ func BenchmarkMemoryMillion(b *testing.B) {
 	now := time.Now()
 	for i := range buckets {
 		fill(r, &buckets[i])
-		limits[0] = Limit{"key", buckets[i], Rate{Count: 1000, Period: time.Hour}, false}
+		limits[0] = Limit{Name: "key", Bucket: buckets[i], Rate: Rate{Count: 1000, Period: time.Hour}}
 		if _, err := m.Take(context.Background(), now, limits, results); err != nil {
 			b.Fatal(err)
 		}

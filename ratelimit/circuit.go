@@ -18,6 +18,9 @@ type circuit struct {
 	stallAfter time.Duration
 
 	failures, opened uint64
+
+	closed  bool
+	running sync.WaitGroup // calls, until they are settled
 }
 
 const (
@@ -27,13 +30,13 @@ const (
 	stallOf     = 8                  // where at least that many wait
 )
 
-// enter tells whether the store may be asked; then leave must be called.
+// enter tells whether the store may be asked; then leave must be called, and running is one more.
 func (c *circuit) enter() bool {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.open:
+	case c.open || c.closed:
 		return false
 	case c.inFlight == 0:
 		c.last = now
@@ -41,6 +44,7 @@ func (c *circuit) enter() bool {
 		return false
 	}
 	c.inFlight++
+	c.running.Add(1)
 	return true
 }
 
@@ -80,4 +84,11 @@ func (c *circuit) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open, c.score = false, onProbation
+}
+
+// end lets none through any more.
+func (c *circuit) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
 }

@@ -28,38 +28,44 @@ var ErrAway = errors.New("ratelimit: the shared store is away")
 type FallbackConfig struct {
 	Store Store // the shared one; must bound the time of each call
 	When  WhenAway
+	// Timeout is how long a request waits for the store; 0 is 20 ms. The store's
+	// own bound should be longer: what it says too late is then not lost.
+	Timeout time.Duration
 	// Local counts while the store is away, and goes along before; needed for When Local.
 	Local *Memory
 	// Replicas is how many there are; each has one part in so many. 0 is 1.
 	Replicas int
 	// Holds is of how many buckets is remembered that they are used up, so that
-	// the store need not be asked; 0 is 65,536.
+	// the store need not be asked, and of how many what it has still to be told; 0 is 65,536.
 	Holds int
 	// Every is the time between two looks whether the store is back; 0 is 250 ms.
 	Every time.Duration
-	// StallAfter is how long the store may bring no answer at all, while several
-	// wait, before others go on without it: half of what one waits. 0 is 5 ms.
-	StallAfter time.Duration
 	// Log gets a line when the store goes and one when it comes back; nil is none.
 	Log *slog.Logger
 }
 
 const (
-	defaultEvery = 250 * time.Millisecond
-	defaultStall = 5 * time.Millisecond
-	maxReplicas  = 10_000
+	defaultTimeout = 20 * time.Millisecond
+	defaultEvery   = 250 * time.Millisecond
+	maxReplicas    = 10_000
 )
 
 // Fallback is a Store that asks a shared one, and goes on without it when that
 // is dead, slow, full or can't be written. A few requests find that out; then
-// none waits for it until it is back, which a goroutine looks for.
+// none waits for it until it is back, which a goroutine looks for. What was let
+// in meanwhile is charged to it afterwards.
 type Fallback struct {
 	cfg     FallbackConfig
 	circuit circuit
 	holds   *holds
+	debts   *debts
+	calls   sync.Pool // of *call
 	without atomic.Uint64
+	// answered is the time of the last question that got an answer in time, in nanoseconds since 1970.
+	answered atomic.Int64
 
 	wake    chan struct{}
+	running context.Context // until Close
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
 }
@@ -69,14 +75,14 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	switch {
 	case cfg.Store == nil || cfg.When == Local && cfg.Local == nil:
 		return nil, errors.New("ratelimit: a part is missing from the FallbackConfig")
-	case cfg.When > Allow || cfg.Replicas < 0 || cfg.Replicas > maxReplicas || cfg.Holds < 0 || cfg.Every < 0 || cfg.StallAfter < 0:
+	case cfg.When > Allow || cfg.Replicas < 0 || cfg.Replicas > maxReplicas || cfg.Holds < 0 || cfg.Every < 0 || cfg.Timeout < 0:
 		return nil, fmt.Errorf("ratelimit: the FallbackConfig is out of bounds; replicas are at most %d", maxReplicas)
 	}
 	if cfg.Holds == 0 {
 		cfg.Holds = defaultHolds
 	}
-	if cfg.StallAfter == 0 {
-		cfg.StallAfter = defaultStall
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
 	}
 	if cfg.Every == 0 {
 		cfg.Every = defaultEvery
@@ -84,16 +90,22 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	f := &Fallback{cfg: cfg, circuit: circuit{stallAfter: cfg.StallAfter}, holds: newHolds(cfg.Holds), wake: make(chan struct{}, 1), stop: stop}
-	f.stopped.Go(func() { f.watch(ctx) })
+	f := &Fallback{
+		cfg: cfg, circuit: circuit{stallAfter: cfg.Timeout / 2}, holds: newHolds(cfg.Holds), debts: newDebts(cfg.Holds, cfg.Replicas),
+		calls: sync.Pool{New: newCall}, wake: make(chan struct{}, 1),
+	}
+	f.running, f.stop = context.WithCancel(context.Background())
+	f.stopped.Go(func() { f.watch(f.running) })
 	return f, nil
 }
 
-// Close ends the goroutine. The stores stay open.
+// Close ends the goroutines. Who asks later is told what is told while the store
+// is away. The stores stay open.
 func (f *Fallback) Close() error {
+	f.circuit.end()
 	f.stop()
 	f.stopped.Wait()
+	f.circuit.running.Wait()
 	return nil
 }
 
@@ -116,62 +128,92 @@ func (f *Fallback) ask(ctx context.Context, now time.Time, limits []Limit, resul
 			return NotRefused, err
 		}
 	}
-	if len(limits) == 0 {
-		return NotRefused, nil
+	if err := ctx.Err(); err != nil || len(limits) == 0 {
+		return NotRefused, err
 	}
 	if refused := f.holds.refuse(now, limits, results); refused != NotRefused {
 		return refused, nil
 	}
 	if !f.circuit.enter() {
-		return f.alone(now, limits, results, charge)
+		refused, let, err := f.alone(now, limits, results, charge)
+		for i := range limits {
+			f.owe(now, &limits[i], int(let>>i&1))
+		}
+		return refused, err
 	}
-	refused, err := askStore(ctx, f.cfg.Store, now, limits, results, charge)
-	switch {
-	case err == nil:
-		f.circuit.leave(fine)
-		f.learn(now, limits, results, charge && refused == NotRefused)
-		return refused, nil
-	case ctx.Err() != nil: // nobody waits any more, which says nothing about the store
+	c := f.begin(now, limits, charge)
+	select {
+	case <-c.done:
+		c.timer.Stop()
+		return f.inTime(c, limits, results)
+	case <-c.timer.C:
+		f.failed(errLate)
+		refused, let, err := f.alone(now, limits, results, charge)
+		f.settleLate(c, let)
+		return refused, err
+	case <-ctx.Done(): // nobody waits any more, which says nothing about the store
+		c.timer.Stop()
 		f.circuit.leave(nothing)
-		return NotRefused, err
+		f.settleLate(c, 0)
+		return NotRefused, ctx.Err()
 	}
+}
+
+// inTime is the answer of a call that came back.
+func (f *Fallback) inTime(c *call, limits []Limit, results []Result) (refused int, err error) {
+	let := admitted(0)
+	if c.err == nil {
+		f.circuit.leave(fine)
+		f.answered.Store(c.now.UnixNano())
+		refused = c.refused
+		copy(results, c.results[:c.n])
+		f.learn(c)
+	} else {
+		f.failed(c.err)
+		refused, let, err = f.alone(c.now, limits, results, c.charge)
+	}
+	f.settle(c, let)
+	return refused, err
+}
+
+func (f *Fallback) failed(err error) {
 	if f.circuit.leave(failed) {
 		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
 		f.wake <- struct{}{}
 	}
-	return f.alone(now, limits, results, charge)
 }
 
-func askStore(ctx context.Context, s Store, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
-	if charge {
-		return s.Take(ctx, now, limits, results)
-	}
-	return s.Peek(ctx, now, limits, results)
-}
-
-// learn keeps what an answer is good for beyond its request. What was charged is
-// charged here too, so that nobody has another burst when the store goes away.
-func (f *Fallback) learn(now time.Time, limits []Limit, results []Result, charged bool) {
-	f.holds.note(now, limits, results)
-	if charged && f.cfg.When == Local {
+// learn charges here too what was charged there, so that nobody has another
+// burst when the store goes away.
+func (f *Fallback) learn(c *call) {
+	if f.cfg.When == Local && c.charge && c.refused == NotRefused {
 		var shares [MaxLimits]Limit
-		f.cfg.Local.add(now, f.shares(shares[:0], limits))
+		f.cfg.Local.add(c.now, f.shares(shares[:0], c.limits[:c.n]))
 	}
 }
 
-// alone decides without the store.
-func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+// alone decides without the store, and tells what it has let in by that.
+func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge bool) (refused int, let admitted, err error) {
 	f.without.Add(1)
+	refused = NotRefused
 	switch f.cfg.When {
 	case Local:
 		var shares [MaxLimits]Limit
-		return f.cfg.Local.ask(now, f.shares(shares[:0], limits), results, charge)
+		refused, err = f.cfg.Local.ask(now, f.shares(shares[:0], limits), results, charge)
 	case Allow:
 		reportWhole(limits, results)
-		return NotRefused, nil
 	default:
-		return NotRefused, ErrAway
+		return NotRefused, 0, ErrAway
 	}
+	if err != nil || refused != NotRefused || !charge {
+		return refused, 0, err
+	}
+	for i := range limits {
+		if results[i].Allowed {
+			let |= 1 << i
+		}
+	}
+	return refused, let, nil
 }
 
 func (f *Fallback) shares(dst, limits []Limit) []Limit {
@@ -187,6 +229,7 @@ func (f *Fallback) shares(dst, limits []Limit) []Limit {
 func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
 	err := f.cfg.Store.Reset(ctx, buckets...)
 	f.holds.reset(buckets)
+	f.debts.reset(buckets)
 	if f.cfg.Local != nil {
 		err = errors.Join(err, f.cfg.Local.Reset(ctx, buckets...))
 	}
@@ -236,6 +279,8 @@ func (f *Fallback) probe(ctx context.Context, n uint64) error {
 		limits[i] = Limit{Name: "probe", Rate: Rate{Count: 1000, Period: time.Second}, Shadow: true}
 		binary.BigEndian.PutUint64(limits[i].Bucket[:8], n*MaxLimits+uint64(i))
 	}
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
 	_, err := f.cfg.Store.Take(ctx, time.Now(), limits[:], results[:])
 	return err
 }

@@ -17,6 +17,10 @@ type Limit struct {
 	Bucket Bucket // whose count it is
 	Rate   Rate
 	Shadow bool // counted, and refuses nobody
+	// Owed are requests that were let in elsewhere: Take charges them first,
+	// whether or not it refuses this one, as far as the bucket has room.
+	// They are MaxOwed at most.
+	Owed int
 }
 
 // Result is what came of one limit. The zero Result refuses.
@@ -24,6 +28,7 @@ type Result struct {
 	Allowed   bool // by this limit alone, and by a shadow limit if it were none
 	Limit     int  // how many a bucket that is whole takes: the burst
 	Remaining int  // how many more it takes now, without this one if that was charged
+	Paid      int  // how many of those Owed were charged
 	// RetryAfter is how long until it takes one more, where it was not allowed.
 	RetryAfter time.Duration
 	// ResetAfter is how long until it is whole, if nobody asks meanwhile.

@@ -93,6 +93,7 @@ type asked struct {
 	rule     Rule
 	hash     uint64
 	level    Level
+	paid     int
 	admitted bool
 }
 
@@ -112,6 +113,7 @@ func (m *Memory) ask(now time.Time, limits []Limit, results []Result, charge boo
 	refuses := m.judge(m.micros(now), limits, all, charge)
 	for i := range all {
 		all[i].rule.Report(&results[i], all[i].level, all[i].admitted)
+		results[i].Paid = all[i].paid
 	}
 	if refuses {
 		return Refused(limits, results), nil
@@ -125,6 +127,10 @@ func (m *Memory) judge(now int64, limits []Limit, all []asked, charge bool) (ref
 	for i := range all {
 		a := &all[i]
 		a.level = m.level(a, &limits[i].Bucket, now)
+		for charge && a.paid < limits[i].Owed && a.rule.Admits(a.level) {
+			m.charge(a, &limits[i].Bucket, now)
+			a.paid++
+		}
 		a.admitted = a.rule.Admits(a.level)
 		refuses = refuses || !a.admitted && !limits[i].Shadow
 	}

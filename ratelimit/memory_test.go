@@ -47,8 +47,8 @@ func ask(t *testing.T, s Store, now time.Time, limits ...Limit) (int, []Result) 
 
 func TestSeveralLimits(t *testing.T) {
 	m := newTestMemory(t, 0, start)
-	wide := Limit{"key", numbered(1), Rate{Count: 10, Period: time.Hour}, false}
-	narrow := Limit{"route", numbered(2), Rate{Count: 2, Period: time.Hour}, false}
+	wide := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
+	narrow := Limit{Name: "route", Bucket: numbered(2), Rate: Rate{Count: 2, Period: time.Hour}}
 	for range 2 {
 		if refused, _ := ask(t, m, start, wide, narrow); refused != NotRefused {
 			t.Fatal("refused", refused)
@@ -122,7 +122,7 @@ func TestWrongQuestions(t *testing.T) {
 func TestHalves(t *testing.T) {
 	m := newTestMemory(t, 1, start) // one set
 	for _, b := range []Bucket{{1}, {2}, {15: 1}, {15: 2}, {0: 1, 15: 1}, {0: 2, 15: 1}} {
-		if refused, _ := ask(t, m, start, Limit{"key", b, Rate{Count: 1, Period: time.Hour}, false}); refused != NotRefused {
+		if refused, _ := ask(t, m, start, Limit{Name: "key", Bucket: b, Rate: Rate{Count: 1, Period: time.Hour}}); refused != NotRefused {
 			t.Error(b)
 		}
 	}
@@ -130,7 +130,7 @@ func TestHalves(t *testing.T) {
 
 func TestReset(t *testing.T) {
 	m := newTestMemory(t, 0, start)
-	one := Limit{"key", numbered(1), Rate{Count: 1, Period: time.Hour}, false}
+	one := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 1, Period: time.Hour}}
 	ask(t, m, start, one)
 	if refused, _ := ask(t, m, start, one); refused != 0 {
 		t.Fatal("a second one passed")
@@ -146,7 +146,7 @@ func TestReset(t *testing.T) {
 // TestClock: a wall clock that goes back or leaps gives nobody more than its way
 // forward is worth, and locks nobody out for longer than the period.
 func TestClock(t *testing.T) {
-	limit := Limit{"key", numbered(1), Rate{Count: 10, Period: time.Hour}, false}
+	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
 	for _, back := range []time.Duration{time.Second, time.Hour, 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
 		m := newTestMemory(t, 0, time.Time{})
 		admits(t, m, start, limit)
@@ -220,14 +220,14 @@ func TestForgets(t *testing.T) {
 	heavy, light := Rate{Count: 10, Period: time.Hour}, Rate{Count: 1000, Period: time.Hour}
 	for i := range 100 {
 		for range 10 {
-			ask(t, m, start, Limit{"key", numbered(i), heavy, false})
+			ask(t, m, start, Limit{Name: "key", Bucket: numbered(i), Rate: heavy})
 		}
 	}
 	for i := 1000; i < 101_000; i++ {
-		ask(t, m, start, Limit{"address", numbered(i), light, false})
+		ask(t, m, start, Limit{Name: "address", Bucket: numbered(i), Rate: light})
 	}
 	for i := range 100 {
-		if refused, _ := ask(t, m, start, Limit{"key", numbered(i), heavy, false}); refused != 0 {
+		if refused, _ := ask(t, m, start, Limit{Name: "key", Bucket: numbered(i), Rate: heavy}); refused != 0 {
 			t.Fatalf("bucket %d, used up, was forgotten for others of which one request is known", i)
 		}
 	}
@@ -246,7 +246,7 @@ func TestKeepsItsNumber(t *testing.T) {
 	m := newTestMemory(t, n, start)
 	one := Rate{Count: 1, Period: time.Hour}
 	for i := range n {
-		ask(t, m, start, Limit{"key", numbered(i), one, false})
+		ask(t, m, start, Limit{Name: "key", Bucket: numbered(i), Rate: one})
 	}
 	if stats := m.Stats(start); stats.Evicted > n/1000 || stats.Buckets+int(stats.Evicted) != n {
 		t.Errorf("%+v", stats)
@@ -263,9 +263,9 @@ func TestManyAtOnce(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(g), 1))
 			results := make([]Result, MaxLimits)
 			for range 2000 {
-				limits := []Limit{{"key", numbered(7), rate, false}}
+				limits := []Limit{{Name: "key", Bucket: numbered(7), Rate: rate}}
 				for len(limits) < 1+r.IntN(MaxLimits) {
-					limits = append(limits, Limit{"route", numbered(1000 + r.IntN(5000)), Rate{Count: authz.MaxRateCount, Period: time.Hour}, false})
+					limits = append(limits, Limit{Name: "route", Bucket: numbered(1000 + r.IntN(5000)), Rate: Rate{Count: authz.MaxRateCount, Period: time.Hour}})
 				}
 				r.Shuffle(len(limits), func(i, j int) { limits[i], limits[j] = limits[j], limits[i] })
 				if refused, err := m.Take(t.Context(), start, limits, results); err != nil {
@@ -285,8 +285,8 @@ func TestManyAtOnce(t *testing.T) {
 func TestAllocatesNothing(t *testing.T) {
 	m := newTestMemory(t, 0, start)
 	limits := []Limit{
-		{"key", numbered(1), Rate{Count: 1000, Period: time.Hour}, false}, {"route", numbered(2), Rate{Count: 7, Period: time.Second, Burst: 20}, true},
-		{"address", numbered(3), Rate{Count: 60, Period: time.Minute}, false},
+		{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 1000, Period: time.Hour}}, {Name: "route", Bucket: numbered(2), Rate: Rate{Count: 7, Period: time.Second, Burst: 20}, Shadow: true},
+		{Name: "address", Bucket: numbered(3), Rate: Rate{Count: 60, Period: time.Minute}},
 	}
 	results := make([]Result, len(limits))
 	var s Store = m
@@ -305,7 +305,7 @@ func TestMillion(t *testing.T) {
 	limits, results := make([]Limit, 1), make([]Result, 1)
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 1_000_000 {
-		limits[0] = Limit{"key", Bucket{}, Rate{Count: 1, Period: time.Hour}, false}
+		limits[0] = Limit{Name: "key", Bucket: Bucket{}, Rate: Rate{Count: 1, Period: time.Hour}}
 		fill(r, &limits[0].Bucket)
 		if _, err := m.Take(t.Context(), start, limits, results); err != nil {
 			t.Fatal(err)

@@ -51,11 +51,11 @@ func limitsFor(cfg *config.Config, old *limits, logger *slog.Logger) (*limits, e
 		return l, nil
 	}
 	var err error
-	if l.shared, err = redis.New(redis.Config{URL: wanted.store, Timeout: wanted.timeout}); err != nil {
+	if l.shared, err = redis.New(redis.Config{URL: wanted.store}); err != nil {
 		return nil, err
 	}
 	l.fallback, err = ratelimit.NewFallback(ratelimit.FallbackConfig{
-		Store: l.shared, When: wanted.whenAway, Local: l.memory, Replicas: wanted.replicas, StallAfter: wanted.timeout / 2, Log: logger,
+		Store: l.shared, When: wanted.whenAway, Local: l.memory, Timeout: wanted.timeout, Replicas: wanted.replicas, Log: logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.shared.Close())

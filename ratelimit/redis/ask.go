@@ -74,7 +74,7 @@ func (s *Store) group(limits []ratelimit.Limit, rules []ratelimit.Rule, charge b
 		groups[g].at = append(groups[g].at, i)
 		groups[g].keys = append(groups[g].keys, s.key(&limits[i].Bucket))
 		groups[g].args = append(groups[g].args, r.Count, r.Step.Micros, r.Step.Part, r.Room.Micros, r.Room.Part,
-			paceText(r.Pace), flag(limits[i].Shadow))
+			paceText(r.Pace), flag(limits[i].Shadow), min(limits[i].Owed, ratelimit.MaxOwed))
 	}
 	return groups
 }
@@ -120,18 +120,20 @@ func (s *Store) run(ctx context.Context, groups []group) error {
 // read turns the script's answer into results.
 func (g *group) read(rules []ratelimit.Rule, results []ratelimit.Result) error {
 	answer, err := g.cmd.Int64Slice()
-	if err != nil || len(answer) != 1+3*len(g.at) {
+	if err != nil || len(answer) != 1+4*len(g.at) {
 		return errAnswer
 	}
 	g.charged = answer[0] == 1
 	for j, i := range g.at {
-		level := ratelimit.Level{Micros: answer[3*j+2], Part: answer[3*j+3]}
+		one := answer[4*j+1 : 4*j+5]
+		level, paid := ratelimit.Level{Micros: one[1], Part: one[2]}, one[3]
 		full := rules[i].Full()
 		if level.Micros < 0 || level.Part < 0 || level.Part >= rules[i].Count || level.Micros > full.Micros ||
-			level.Micros == full.Micros && level.Part > full.Part {
+			level.Micros == full.Micros && level.Part > full.Part || paid < 0 || paid > ratelimit.MaxOwed {
 			return errAnswer
 		}
-		rules[i].Report(&results[i], level, answer[3*j+1] == 1)
+		rules[i].Report(&results[i], level, one[0] == 1)
+		results[i].Paid = int(paid)
 	}
 	return nil
 }

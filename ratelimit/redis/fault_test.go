@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"keyward/ratelimit"
-
 	"keyward/authz"
+	"keyward/internal/slowlink"
+	"keyward/ratelimit"
 )
 
 // load asks a Fallback without a pause, as some clients of a proxy do.
@@ -92,16 +92,16 @@ func (l *load) phase(d time.Duration) (p99, most time.Duration, admitted int, er
 // fault is one way to go away, and to come back from it.
 type fault struct {
 	name   string
-	begin  func(*server, *proxy)
-	finish func(*server, *proxy)
+	begin  func(*server, *slowlink.Link)
+	finish func(*server, *slowlink.Link)
 }
 
 var faults = []fault{
-	{"killed", func(s *server, _ *proxy) { s.kill() }, func(s *server, _ *proxy) { s.start() }},
-	{"frozen", func(s *server, _ *proxy) { s.signal(syscall.SIGSTOP) }, func(s *server, _ *proxy) { s.signal(syscall.SIGCONT) }},
-	{"slow", func(_ *server, p *proxy) { p.set(100 * time.Millisecond) }, func(_ *server, p *proxy) { p.set(0) }},
-	{"full", func(s *server, _ *proxy) { s.must("CONFIG SET maxmemory 1") }, func(s *server, _ *proxy) { s.must("CONFIG SET maxmemory 0") }},
-	{"read only", func(s *server, _ *proxy) { s.must("REPLICAOF 127.0.0.1 1") }, func(s *server, _ *proxy) { s.must("REPLICAOF NO ONE") }},
+	{"killed", func(s *server, _ *slowlink.Link) { s.kill() }, func(s *server, _ *slowlink.Link) { s.start() }},
+	{"frozen", func(s *server, _ *slowlink.Link) { s.signal(syscall.SIGSTOP) }, func(s *server, _ *slowlink.Link) { s.signal(syscall.SIGCONT) }},
+	{"slow", func(_ *server, p *slowlink.Link) { p.Delay(100 * time.Millisecond) }, func(_ *server, p *slowlink.Link) { p.Delay(0) }},
+	{"full", func(s *server, _ *slowlink.Link) { s.must("CONFIG SET maxmemory 1") }, func(s *server, _ *slowlink.Link) { s.must("CONFIG SET maxmemory 0") }},
+	{"read only", func(s *server, _ *slowlink.Link) { s.must("REPLICAOF 127.0.0.1 1") }, func(s *server, _ *slowlink.Link) { s.must("REPLICAOF NO ONE") }},
 }
 
 // TestFaults: whatever happens to Redis under load, nobody waits long, nobody gets
@@ -111,8 +111,8 @@ func TestFaults(t *testing.T) {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
 			at := startServer(t)
-			through := startProxy(t, at.addr)
-			l := startLoad(t, through.url(), ratelimit.Local)
+			through := at.openLink()
+			l := startLoad(t, "redis://"+through.Address(), ratelimit.Local)
 			if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 || l.f.Stats().Away {
 				t.Fatalf("before: %d admitted, %v, %+v", admitted, err, l.f.Stats())
 			}
@@ -153,8 +153,8 @@ func TestNotThereAtStart(t *testing.T) {
 }
 
 // TestFourReplicas: of ten owners, asked for more than they may by four replicas,
-// each gets what GCRA allows one process to admit, within 1 %; but for those
-// requests to which a busy machine gave no answer in time.
+// each gets what GCRA allows one process to admit, within 1 %, though a busy
+// machine gives some requests no answer in time.
 func TestFourReplicas(t *testing.T) {
 	at := startServer(t)
 	rate := ratelimit.Rate{Count: 100, Period: time.Second}
@@ -196,7 +196,7 @@ func TestFourReplicas(t *testing.T) {
 	}
 	t.Logf("%.0f allowed, %d decided without Redis, admitted by owner: %v", most, without, admitted)
 	for owner := range 10 {
-		if n := float64(admitted[owner]); n > 1.01*most+float64(without) || n < 0.97*most {
+		if n := float64(admitted[owner]); n > 1.01*most || n < 0.97*most {
 			t.Errorf("owner %d: %v admitted, GCRA allows %.0f", owner, n, most)
 		}
 	}
@@ -205,6 +205,21 @@ func TestFourReplicas(t *testing.T) {
 func BenchmarkTake(b *testing.B) {
 	s := openStore(b, startServer(b).url(), patient)
 	limits := []ratelimit.Limit{limit(numbered(1, 1), ratelimit.Rate{Count: authz.MaxRateCount, Period: time.Second}), limit(numbered(1, 2), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}
+	local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
+	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: s, When: ratelimit.Local, Local: local})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	b.Run("behind a Fallback", func(b *testing.B) {
+		results := make([]ratelimit.Result, 1)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := f.Take(b.Context(), time.Now(), limits[:1], results); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	for n := range limits {
 		b.Run(fmt.Sprint(n+1), func(b *testing.B) {
 			results := make([]ratelimit.Result, 2)

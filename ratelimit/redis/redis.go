@@ -36,7 +36,9 @@ type Config struct {
 	Password authz.Secret
 	// TLS is for the secure schemes; nil trusts what the system does.
 	TLS *tls.Config
-	// Timeout bounds each call, with the wait for a connection; 0 is 10 ms.
+	// Timeout bounds each call, with the wait for a connection; 0 is one second. What
+	// the script has done in a call that took longer is not known: so it should be
+	// longer than who asks waits.
 	Timeout time.Duration
 	// Prefix begins the name of each key; "" is "keyward:".
 	Prefix string
@@ -45,11 +47,10 @@ type Config struct {
 }
 
 const (
-	defaultTimeout     = 10 * time.Millisecond
+	defaultTimeout     = time.Second
 	defaultPrefix      = "keyward:"
 	defaultConnections = 32
-	// dialTimeout is longer than a call waits: the connection is then for the next.
-	dialTimeout = 500 * time.Millisecond
+	dialTimeout        = 500 * time.Millisecond
 )
 
 // Store is a ratelimit.Store in Redis.

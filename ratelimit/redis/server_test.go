@@ -2,19 +2,18 @@ package redis
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/slowlink"
 )
 
 // server is a real Redis of the test's own.
@@ -132,80 +131,13 @@ func openStore(t testing.TB, url string, timeout time.Duration) *Store {
 	return s
 }
 
-// proxy stands before a server and delays what it says.
-type proxy struct {
-	listener net.Listener
-	to       string
-
-	mu    sync.Mutex
-	delay time.Duration
-	conns []net.Conn
-}
-
-func startProxy(t testing.TB, to string) *proxy {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// openLink stands before the server, so that it can be slow.
+func (s *server) openLink() *slowlink.Link {
+	s.t.Helper()
+	l, err := slowlink.Open(s.addr)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	p := &proxy{listener: l, to: to}
-	var all sync.WaitGroup
-	all.Go(func() { p.serve(&all) })
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		all.Wait()
-	})
-	return p
-}
-
-func (p *proxy) url() string { return fmt.Sprintf("redis://%s", p.listener.Addr()) }
-
-func (p *proxy) set(delay time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.delay = delay
-}
-
-func (p *proxy) serve(all *sync.WaitGroup) {
-	for {
-		near, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", p.to)
-		if err != nil {
-			_ = near.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, near, far)
-		p.mu.Unlock()
-		all.Go(func() { p.pass(far, near, false) })
-		all.Go(func() { p.pass(near, far, true) })
-	}
-}
-
-func (p *proxy) pass(to, from net.Conn, slowly bool) {
-	defer to.Close()
-	room := make([]byte, 4096)
-	for {
-		n, err := from.Read(room)
-		if err != nil {
-			return
-		}
-		if slowly {
-			p.mu.Lock()
-			delay := p.delay
-			p.mu.Unlock()
-			time.Sleep(delay)
-		}
-		if _, err := to.Write(room[:n]); err != nil {
-			return
-		}
-	}
+	s.t.Cleanup(func() { _ = l.Close() })
+	return l
 }

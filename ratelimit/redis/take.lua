@@ -2,23 +2,35 @@
 -- The arithmetic is that of keyward's ratelimit/gcra.go, on whole numbers below
 -- 2^53; a test holds the two to each other.
 --
--- ARGV[1]: 1 to charge, 0 to look. Then for each key seven values: count, the
--- step's micros and part, the room's micros and part, the pace, and 1 for a
--- shadow limit. A value kept is "EMPTY PART PACE": when the bucket will be empty
+-- ARGV[1]: 1 to charge, 0 to look. Then for each key eight values: count, the
+-- step's micros and part, the room's micros and part, the pace, 1 for a shadow
+-- limit, and how many requests are owed: charged before this one and whether or
+-- not it is refused, as far as there is room. A value kept is "EMPTY PART PACE": when the bucket will be empty
 -- in microseconds since 1970 and in 1/count of one, and the pace it was kept by.
 --
--- Returns 1 if all were charged, else 0; then for each key whether it admits, and the
--- level's micros and part, with the request in it if it was charged.
+-- Returns 1 if all were charged, else 0; then for each key whether it admits, the
+-- level's micros and part, with the request in it if it was charged, and how many of those owed were.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local buckets, refused = {}, false
+local charge, buckets, refused = ARGV[1] == '1', {}, false
+
+local function admits(b)
+  return b.level < b.room or b.level == b.room and b.part <= b.roomPart
+end
+
+local function add(b)
+  b.level, b.part, b.changed = b.level + b.step, b.part + b.stepPart, true
+  if b.part >= b.count then
+    b.level, b.part = b.level + 1, b.part - b.count
+  end
+end
 
 for i, key in ipairs(KEYS) do
-  local a = 7 * i - 5
+  local a = 8 * i - 6
   local b = {
     count = tonumber(ARGV[a]), step = tonumber(ARGV[a + 1]), stepPart = tonumber(ARGV[a + 2]),
     room = tonumber(ARGV[a + 3]), roomPart = tonumber(ARGV[a + 4]), pace = tonumber(ARGV[a + 5]),
-    level = 0, part = 0,
+    level = 0, part = 0, paid = 0,
   }
   local full, fullPart = b.room + b.step, b.roomPart + b.stepPart
   if fullPart >= b.count then
@@ -44,28 +56,32 @@ for i, key in ipairs(KEYS) do
       b.level, b.part, b.changed = full, fullPart, true
     end
   end
-  b.admits = b.level < b.room or b.level == b.room and b.part <= b.roomPart
+  if charge then
+    local owed = tonumber(ARGV[a + 7])
+    while b.paid < owed and admits(b) do
+      add(b)
+      b.paid = b.paid + 1
+    end
+  end
+  b.admits = admits(b)
   if not b.admits and ARGV[a + 6] ~= '1' then
     refused = true
   end
   buckets[i] = b
 end
 
-local charged = ARGV[1] == '1' and not refused
+local charged = charge and not refused
 local answer = { charged and 1 or 0 }
 for i, b in ipairs(buckets) do
-  local add = charged and b.admits
-  if add then
-    b.level, b.part = b.level + b.step, b.part + b.stepPart
-    if b.part >= b.count then
-      b.level, b.part = b.level + 1, b.part - b.count
-    end
+  if charged and b.admits then
+    add(b)
   end
-  if add or b.changed then
+  if b.changed then
     -- In a format of its own, since a number this large would be written as 1.7e+15.
-    local value = string.format('%.0f %.0f %s', now + b.level, b.part, ARGV[7 * i])
+    local value = string.format('%.0f %.0f %s', now + b.level, b.part, ARGV[8 * i - 1])
     redis.call('SET', KEYS[i], value, 'PX', string.format('%.0f', math.ceil((b.level + 1) / 1000)))
   end
-  answer[3 * i - 1], answer[3 * i], answer[3 * i + 1] = b.admits and 1 or 0, b.level, b.part
+  local at = 4 * i - 2
+  answer[at], answer[at + 1], answer[at + 2], answer[at + 3] = b.admits and 1 or 0, b.level, b.part, b.paid
 end
 return answer

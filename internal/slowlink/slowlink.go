@@ -1,0 +1,86 @@
+// Package slowlink stands before a server and delays what it says, for tests of
+// what becomes of those who wait.
+package slowlink
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Link passes connections on.
+type Link struct {
+	listener net.Listener
+	to       string
+	delay    atomic.Int64
+	passing  sync.WaitGroup
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// Open listens on a port of this machine's, for connections to that address.
+func Open(to string) (*Link, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{listener: listener, to: to}
+	l.passing.Go(l.serve)
+	return l, nil
+}
+
+// Close ends all connections.
+func (l *Link) Close() error {
+	err := l.listener.Close()
+	l.mu.Lock()
+	for _, conn := range l.conns {
+		_ = conn.Close()
+	}
+	l.mu.Unlock()
+	l.passing.Wait()
+	return err
+}
+
+// Address is where it listens.
+func (l *Link) Address() string { return l.listener.Addr().String() }
+
+// Delay is for each answer, from now on.
+func (l *Link) Delay(d time.Duration) { l.delay.Store(int64(d)) }
+
+func (l *Link) serve() {
+	for {
+		near, err := l.listener.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", l.to)
+		if err != nil {
+			_ = near.Close()
+			continue
+		}
+		l.mu.Lock()
+		l.conns = append(l.conns, near, far)
+		l.mu.Unlock()
+		l.passing.Go(func() { l.pass(far, near, false) })
+		l.passing.Go(func() { l.pass(near, far, true) })
+	}
+}
+
+func (l *Link) pass(to, from net.Conn, slowly bool) {
+	defer to.Close()
+	room := make([]byte, 4096)
+	for {
+		n, err := from.Read(room)
+		if err != nil {
+			return
+		}
+		if slowly {
+			time.Sleep(time.Duration(l.delay.Load()))
+		}
+		if _, err := to.Write(room[:n]); err != nil {
+			return
+		}
+	}
+}

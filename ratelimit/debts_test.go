@@ -1,0 +1,295 @@
+package ratelimit
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// left is what the shared store still lets in.
+func left(t *testing.T, shared *faulty, limit Limit) int {
+	t.Helper()
+	results := make([]Result, 1)
+	if _, err := shared.Peek(t.Context(), start, []Limit{limit}, results); err != nil {
+		t.Fatal(err)
+	}
+	return results[0].Remaining
+}
+
+// TestChargedAfterwards: a request that was let in without the store is charged
+// there once, whether the store was late, away, or refuses it.
+func TestChargedAfterwards(t *testing.T) {
+	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
+	route := Limit{Name: "route", Bucket: numbered(2), Rate: Rate{Count: 100, Period: time.Hour}}
+	const late = 2 * defaultTimeout
+	for _, line := range []struct {
+		name   string
+		before int // requests of another replica
+		takes  time.Duration
+		err    error
+		owed   bool // when all answers are there
+		// What is left after one more. One that is refused by what the store has said is not asked for.
+		after, onRoute int
+	}{
+		{"in time", 0, 0, nil, false, 8, 98},
+		{"late, and charged", 0, late, nil, false, 8, 98},
+		{"late, and refused", 10, late, nil, true, 0, 100},
+		{"failed", 0, 0, errDown, true, 8, 98},
+		{"late, and failed", 0, late, errDown, true, 8, 98},
+	} {
+		t.Run(line.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, shared := newTestFallback(t, Local, 1, nil)
+				defer f.Close()
+				for range line.before {
+					ask(t, shared, start, limit)
+				}
+				shared.takes = line.takes
+				shared.down(line.err)
+				begun := time.Now()
+				if refused, _ := ask(t, f, start, route, limit); refused != NotRefused || time.Since(begun) > defaultTimeout {
+					t.Error(refused, time.Since(begun))
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if owed := f.debts.some.Load() > 0; owed != line.owed {
+					t.Error("owed:", owed)
+				}
+				shared.takes = 0
+				shared.down(nil)
+				refused, _ := ask(t, f, start, route, limit)
+				if got := left(t, shared, limit); got != line.after || (refused != NotRefused) != (line.before > 0) {
+					t.Error("left:", got, refused)
+				}
+				if got := left(t, shared, route); got != line.onRoute {
+					t.Errorf("left of the route: %d, want %d", got, line.onRoute)
+				}
+			})
+		})
+	}
+}
+
+// TestLostWithItsDebts: debts that were sent with a question that failed are sent again.
+func TestLostWithItsDebts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, shared := newTestFallback(t, Local, 1, nil)
+		defer f.Close()
+		limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
+		shared.down(errDown)
+		for range 4 {
+			ask(t, f, start, limit)
+		}
+		shared.down(nil)
+		ask(t, f, start, limit)
+		if got := left(t, shared, limit); got != 5 {
+			t.Error(got)
+		}
+		// A question to a store that does not answer is no charge, and asks for nothing of what is owed.
+		shared.down(errDown)
+		ask(t, f, start, limit)
+		shared.down(nil)
+		if _, err := f.Peek(t.Context(), start, []Limit{limit}, make([]Result, 1)); err != nil || left(t, shared, limit) != 5 {
+			t.Error("Peek charges:", err, left(t, shared, limit))
+		}
+		if err := f.Reset(t.Context(), limit.Bucket); err != nil || f.debts.some.Load() != 0 {
+			t.Error("owed after Reset", err)
+		}
+	})
+}
+
+// TestDebtsGetSmaller: not before the bucket is empty in the store, and then at this replica's share of the rate.
+func TestDebtsGetSmaller(t *testing.T) {
+	d := newDebts(100, 4)
+	limit := Limit{Bucket: numbered(1), Rate: Rate{Count: 100, Period: 100 * time.Second, Burst: 50}}
+	for after, want := range map[time.Duration]int{
+		0: 20, 49 * time.Second: 20, 50 * time.Second: 20, 54 * time.Second: 19, 50*time.Second + 79*time.Second: 1, 130 * time.Second: 0, time.Hour: 0,
+	} {
+		d.add(start, start, &limit, 5)
+		d.add(start.Add(time.Second), start, &limit, 15)
+		if got := d.takeOne(start.Add(after), &limit); got != want {
+			t.Errorf("after %s: %d, want %d", after, got, want)
+		}
+	}
+	d.add(start, start.Add(-time.Hour), &limit, 20)
+	if got := d.takeOne(start.Add(4*time.Second), &limit); got != 19 {
+		t.Error("of a store that was away for long:", got)
+	}
+	d.add(start, start.Add(time.Hour), &limit, 1)
+	if got := d.takeOne(start.Add(-time.Hour), &limit); got != 1 {
+		t.Error("after the clock went back:", got)
+	}
+	if d.some.Load() != 0 {
+		t.Error(d.some.Load())
+	}
+}
+
+func TestDebtsAreBounded(t *testing.T) {
+	d := newDebts(640, 1)
+	hour := Rate{Count: 1, Period: time.Hour}
+	for i := range 10_000 {
+		d.add(start, start, &Limit{Bucket: numbered(i), Rate: hour}, 1)
+	}
+	if n := d.some.Load(); n != 640 {
+		t.Error(n)
+	}
+	later := start.Add(5 * time.Hour)
+	limit := Limit{Bucket: numbered(20_000), Rate: Rate{Count: 3000, Period: time.Hour}}
+	d.add(later, later, &limit, 10_000)
+	for _, want := range []int{MaxOwed, MaxOwed, MaxOwed, MaxOwed, MaxOwed, MaxOwed, 0} {
+		if got := d.takeOne(later, &limit); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
+	}
+	// The longest and the shortest that there are.
+	for _, rate := range []Rate{{Count: 1, Period: 366 * 24 * time.Hour}, {Count: 999_999_999, Period: time.Second}, {Count: 999_999_999, Period: 366 * 24 * time.Hour}} {
+		for _, replicas := range []int{1, maxReplicas} {
+			d := newDebts(1, replicas)
+			limit := Limit{Bucket: numbered(1), Rate: rate}
+			for range 3 {
+				d.add(start, start, &limit, rate.Count)
+			}
+			if got, want := d.takeOne(start, &limit), min(2*max(rate.Count/replicas, 1), MaxOwed); got != want {
+				t.Errorf("%s, %d replicas: %d, want %d", rate, replicas, got, want)
+			}
+		}
+	}
+}
+
+// weather has calls come late, fail, or fail after they were done.
+type weather struct {
+	Store
+	bad     atomic.Bool
+	down    atomic.Bool
+	pending atomic.Int64
+	mu      sync.Mutex
+	r       *rand.Rand
+}
+
+func (w *weather) draw(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.r.IntN(n)
+}
+
+// Take counts by its own clock, as Redis does.
+func (w *weather) Take(ctx context.Context, _ time.Time, limits []Limit, results []Result) (int, error) {
+	w.pending.Add(1)
+	defer w.pending.Add(-1)
+	if w.down.Load() {
+		time.Sleep(time.Duration(w.draw(2)) * 100 * time.Millisecond)
+		return NotRefused, errDown
+	}
+	kind, ms := 100, time.Millisecond
+	if w.bad.Load() {
+		kind = w.draw(100)
+	}
+	if kind == 0 { // lost on the way
+		time.Sleep(200 * ms)
+		return NotRefused, errDown
+	}
+	refused, err := w.Store.Take(ctx, time.Now(), limits, results)
+	switch {
+	case kind == 1: // lost on the way back
+		time.Sleep(200 * ms)
+		return NotRefused, errDown
+	case kind < 10:
+		time.Sleep(21*ms + time.Duration(w.draw(400))*ms)
+	default:
+		time.Sleep(ms)
+	}
+	return refused, err
+}
+
+// TestNeverMoreThanTheRate: whatever becomes of the questions of some replicas,
+// as soon as the store was told all they let in, in no window that ends then was
+// more let in than burst + rate × time. A client asks more often than it may.
+// After a store was away for longer than a bucket takes to be whole, what is owed
+// gets smaller until it is told, for as long as a replica may not know that the store is back.
+func TestNeverMoreThanTheRate(t *testing.T) {
+	const replicas = 4
+	rate := Rate{Count: 200, Period: time.Second, Burst: 1000} // whole after 5 s, longer than a replica alone has bad weather
+	limit := Limit{Name: "key", Bucket: numbered(1), Rate: rate}
+	for seed := range uint64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			w := &weather{Store: newTestMemory(t, 1000, start), r: rand.New(rand.NewPCG(seed, 0))}
+			var mu sync.Mutex
+			var let []time.Time
+			var all sync.WaitGroup
+			end := make(chan struct{})
+			var fallbacks []*Fallback
+			for i := range replicas {
+				f, err := NewFallback(FallbackConfig{Store: w, When: Local, Local: newTestMemory(t, 1000, start), Replicas: replicas})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				fallbacks = append(fallbacks, f)
+				for j := range 3 {
+					r := rand.New(rand.NewPCG(seed, uint64(10*i+j+1)))
+					all.Go(func() {
+						for {
+							select {
+							case <-end:
+								return
+							case <-time.After(time.Duration(r.IntN(40_000)) * time.Microsecond):
+							}
+							now := time.Now()
+							if refused, _ := ask(t, f, now, limit); refused == NotRefused {
+								mu.Lock()
+								let = append(let, now)
+								mu.Unlock()
+							}
+						}
+					})
+				}
+			}
+			begun, slack := time.Now(), 1.0
+			for round := range 12 {
+				if away := round%4 == 3; away { // for all, and for longer than that
+					w.down.Store(true)
+					slack = defaultEvery.Seconds() * float64(rate.Count)
+					time.Sleep(time.Duration(w.draw(15_000)) * time.Millisecond)
+				} else {
+					w.bad.Store(true)
+					w.down.Store(round%4 == 1)
+					time.Sleep(time.Duration(w.draw(3000)) * time.Millisecond)
+				}
+				w.bad.Store(false)
+				w.down.Store(false)
+				for ok := false; !ok; {
+					time.Sleep(500*time.Millisecond + time.Duration(w.draw(5000))*time.Microsecond)
+					ok = true
+					for _, f := range fallbacks {
+						ok = ok && f.debts.some.Load() == 0 && w.pending.Load() == 0
+					}
+				}
+				mu.Lock()
+				now := time.Now()
+				slices.SortFunc(let, time.Time.Compare)
+				for i, from := range let {
+					if n, most := len(let)-i, float64(rate.Burst)+now.Sub(from).Seconds()*float64(rate.Count); float64(n) > most+slack {
+						t.Errorf("seed %d, round %d: %d let in in the last %s, the rate allows %.1f", seed, round, n, now.Sub(from), most)
+						break
+					}
+				}
+				mu.Unlock()
+			}
+			close(end)
+			all.Wait()
+			without := uint64(0)
+			for _, f := range fallbacks {
+				without += f.Stats().Without
+			}
+			most := float64(rate.Burst) + time.Since(begun).Seconds()*float64(rate.Count)
+			t.Logf("seed %d: %d let in of %.0f, %d decided without the store", seed, len(let), most, without)
+			if float64(len(let)) < 0.9*most {
+				t.Errorf("seed %d: %d let in, the rate allows %.0f", seed, len(let), most)
+			}
+		})
+	}
+}
