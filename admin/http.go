@@ -43,7 +43,11 @@ func Handler(gatherer prometheus.Gatherer, ready func() error, keys Keys) http.H
 	})
 	mux.HandleFunc("GET /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
 		found, err := keys.Limit(r.Context(), r.PathValue("key"))
-		sayJSON(w, found, err, "no limit is set for such a key")
+		if err != nil {
+			say(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		sayJSON(w, found, nil, "no limit is set for such a key")
 	})
 	mux.HandleFunc("DELETE /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
 		if err := keys.Reset(r.Context(), r.PathValue("key")); err != nil {

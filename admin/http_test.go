@@ -51,7 +51,7 @@ func TestKeys(t *testing.T) {
 		{"GET", "/usage/k_3", 500, "store away"},
 		{"GET", "/limits/k_1", 200, `{"of":"limit"}`},
 		{"GET", "/limits/k_2", 404, "no limit is set for such a key"},
-		{"GET", "/limits/k_3", 500, "store away"},
+		{"GET", "/limits/k_3", 503, "store away"},
 		{"DELETE", "/limits/k_1", 200, "reset"},
 		{"DELETE", "/limits/k_3", 503, "store away"},
 		{"POST", "/limits/k_1", 405, "Method Not Allowed"},

@@ -3,9 +3,6 @@ package redis
 import (
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,37 +143,6 @@ func TestClusterNodeFrozen(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if l.f.Stats().Away {
 			t.Error("not healed within 2 s")
-		}
-	}
-}
-
-// TestSentinel: the master is found by asking for it.
-func TestSentinel(t *testing.T) {
-	t.Parallel()
-	at := startServer(t)
-	host, port, _ := net.SplitHostPort(at.addr)
-	sentinelPort := freePort(t)
-	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main %s %s 1\n", sentinelPort, host, port)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program(t), file, "--sentinel")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	s := openStore(t, "redis+sentinel://127.0.0.1:"+sentinelPort+"/main", patient)
-	one := []ratelimit.Limit{limit(numbered(1, 1), ratelimit.Rate{Count: 10, Period: time.Hour})}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		results := make([]ratelimit.Result, 1)
-		if _, err := s.Take(t.Context(), time.Now(), one, results); err == nil && results[0].Remaining == 9 {
-			return
-		} else if time.Now().After(end) {
-			t.Fatal(err, results)
 		}
 	}
 }

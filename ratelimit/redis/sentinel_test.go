@@ -1,0 +1,86 @@
+package redis
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/ratelimit"
+)
+
+// startSentinel watches a master, alone and impatiently.
+func startSentinel(t *testing.T, master *server) (url string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(master.addr)
+	at := freePort(t)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main %s %s 1\n"+
+		"sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n", at, host, port)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t), file, "--sentinel")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return "redis+sentinel://127.0.0.1:" + at + "/main"
+}
+
+// TestSentinel: the master is found by asking for it; when it is killed, each
+// request is decided all the same, and the replica that takes its place is asked, with the counts it has.
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	master := startServer(t)
+	host, port, _ := net.SplitHostPort(master.addr)
+	replica := startServer(t, "--replicaof", host+" "+port)
+	url := startSentinel(t, master)
+	s := openStore(t, url, 0)
+	hour := limit(numbered(1, 1), ratelimit.Rate{Count: 10, Period: time.Hour})
+	soon(t, "the master is asked", func() bool {
+		results := make([]ratelimit.Result, 1)
+		_, err := s.Take(t.Context(), time.Now(), []ratelimit.Limit{hour}, results)
+		return err == nil && results[0].Remaining == 9
+	})
+	soon(t, "the replica has the count, and the sentinel the replica", func() bool {
+		info, err := replica.say("EXISTS " + s.key(&hour.Bucket))
+		link, linkErr := replica.say("ROLE")
+		return err == nil && linkErr == nil && info == ":1" && link == "*5" && sentinelKnows(url)
+	})
+	l := startLoad(t, url, ratelimit.Local)
+	master.kill()
+	soon(t, "the master is missed", func() bool { return l.f.Stats().Away })
+	soon(t, "the replica is asked", func() bool { return !l.f.Stats().Away })
+	if _, _, _, err := l.phase(100 * time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	soon(t, "with its counts", func() bool {
+		results := make([]ratelimit.Result, 1)
+		_, err := s.Take(t.Context(), time.Now(), []ratelimit.Limit{hour}, results)
+		return err == nil && results[0].Remaining < 9
+	})
+}
+
+func sentinelKnows(url string) bool {
+	address, _, _ := strings.Cut(strings.TrimPrefix(url, "redis+sentinel://"), "/")
+	answer, err := (&server{addr: address}).say("SENTINEL REPLICAS main")
+	return err == nil && answer == "*1"
+}
+
+// soon waits for what a failover may take.
+func soon(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
