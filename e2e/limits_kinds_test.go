@@ -40,8 +40,21 @@ func (s *system) metric(name string) float64 {
 
 func metricAt(t *testing.T, port int, name string) float64 {
 	t.Helper()
+	return metricsAt(t, port).value(t, name)
+}
+
+// metricsPage are all metrics at one moment.
+type metricsPage string
+
+func metricsAt(t *testing.T, port int) metricsPage {
+	t.Helper()
 	_, text := adminAt(t, http.MethodGet, port, "/metrics")
-	for line := range strings.Lines(text) {
+	return metricsPage(text)
+}
+
+func (p metricsPage) value(t *testing.T, name string) float64 {
+	t.Helper()
+	for line := range strings.Lines(string(p)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			if err != nil {
