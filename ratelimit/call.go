@@ -88,7 +88,7 @@ func (f *Fallback) settle(c *call, alone admitted) {
 }
 
 func (f *Fallback) owe(now time.Time, limit *Limit, n int) {
-	if n == 0 {
+	if n <= 0 {
 		return
 	}
 	answered := now

@@ -19,7 +19,7 @@ type circuit struct {
 
 	failures, opened uint64
 
-	closed  bool
+	ended   bool
 	running sync.WaitGroup // calls, until they are settled
 }
 
@@ -36,7 +36,7 @@ func (c *circuit) enter() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.open || c.closed:
+	case c.open || c.ended:
 		return false
 	case c.inFlight == 0:
 		c.last = now
@@ -90,5 +90,5 @@ func (c *circuit) close() {
 func (c *circuit) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closed = true
+	c.ended = true
 }
