@@ -7,15 +7,21 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+IMAGE    ?= keyward
 FUZZTIME ?= 60s
 TOOLS     = $(CURDIR)/.cache/tools
 SHELL     = bash
 
-.PHONY: build run test lint fuzz bench soak pgo
+.PHONY: build image run test lint fuzz bench soak pgo
 .DEFAULT_GOAL = build
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/keyward ./cmd/keyward
+
+# Another name, as it is in your registry: IMAGE=registry.example.com/keyward; where the
+# source is published, for a label: SOURCE_URL=https://example.com/keyward.
+image:
+	@cd deploy/image && go run . -version '$(VERSION)' -name '$(IMAGE)' -url '$(SOURCE_URL)' -out '$(CURDIR)/bin/image'
 
 # exec, so that a signal to make reaches the program that has to stop the rest.
 run: build
@@ -25,7 +31,8 @@ run: build
 # The tests with the real proxies go last and alone, and each time, since they are
 # about a program that go test does not know it depends on: Envoy gives Keyward a quarter
 # of a second to answer, which a machine busy with other tests can take. The race
-# detector's own memory would be in the way of measuring ours.
+# detector's own memory would be in the way of measuring ours. The image is a module
+# of its own, whose tests build keyward as it is.
 test:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
 	@missing=; for program in curl nginx haproxy redis-server; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
@@ -33,13 +40,15 @@ test:
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \
 	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e && \
-	go test -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server && exit $$others
+	go test -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server && \
+	( cd deploy/image && CGO_ENABLED=1 go test -race -count=1 ./... ) && exit $$others
 
 lint:
 	@unformatted="$$(gofmt -l .)"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	cd deploy/image && go vet ./... && go run $(STATICCHECK) ./...
 	@GOBIN=$(TOOLS) go install $(GOVULNCHECK)
 	@$(TOOLS)/govulncheck ./... || { code=$$?; \
 	if [ $$code -eq 3 ]; then exit 3; fi; \

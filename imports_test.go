@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -104,6 +105,9 @@ func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
 		if entry.IsDir() {
 			if base := entry.Name(); name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || base == "bin") {
 				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); name != "." && err == nil {
+				return filepath.SkipDir // a module of its own
 			}
 			return nil
 		}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+)
+
+// program is keyward, compiled for one platform.
+type program struct {
+	OS, Arch string
+	Version  string // as `keyward version` tells it
+	Bytes    []byte
+	Info     *debug.BuildInfo
+}
+
+var platforms = []struct{ os, arch string }{{"linux", "amd64"}, {"linux", "arm64"}}
+
+// compile has the Go command build keyward, and reads back what it says of the result.
+func compile(o options, goos, goarch, dir string) (*program, error) {
+	file := filepath.Join(dir, "keyward-"+goos+"-"+goarch)
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=true", "-o", file, "-ldflags", "-s -w -X main.version="+o.Version, "./cmd/keyward")
+	build.Dir = o.Source
+	build.Stderr = os.Stderr
+	// Whatever of these somebody has set would be in the program, and so in the digest.
+	build.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0",
+		"GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("building keyward for %s/%s: %w", goos, goarch, err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p := &program{OS: goos, Arch: goarch, Version: o.Version, Bytes: content, Info: info}
+	if p.revision() == "" {
+		return nil, fmt.Errorf("%s is under no version control, and nobody could tell what the image was made of", o.Source)
+	}
+	return p, nil
+}
+
+func (p *program) setting(key string) string {
+	for _, s := range p.Info.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// revision is the commit, and whether the tree was another than the commit's.
+func (p *program) revision() string {
+	if p.setting("vcs.modified") == "true" {
+		return p.setting("vcs.revision") + "+modified"
+	}
+	return p.setting("vcs.revision")
+}
+
+func (p *program) committed() (time.Time, error) {
+	return time.Parse(time.RFC3339, p.setting("vcs.time"))
+}
+
+func (p *program) sha256() string {
+	sum := sha256.Sum256(p.Bytes)
+	return hex.EncodeToString(sum[:])
+}
