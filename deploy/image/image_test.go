@@ -141,7 +141,7 @@ func TestReproducible(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "another", "place")
 	fatal(t, execute("", nil, "git", "clone", "-q", built.tree, other))
 	out := filepath.Join(t.TempDir(), "out")
-	fatal(t, runTool(other, out, "077", "TZ=Pacific/Chatham", "GOFLAGS=-ldflags=-X=main.version=other", "GOAMD64=v3", "GOEXPERIMENT=nogreenteagc", "CGO_ENABLED=1"))
+	fatal(t, runTool(other, out, "077", "TZ=Pacific/Chatham", "GOFLAGS=-tags=other", "GOAMD64=v3", "GOEXPERIMENT=nogreenteagc", "CGO_ENABLED=1"))
 	for _, name := range []string{"keyward.tar", "keyward-linux-amd64.spdx.json", "keyward-linux-arm64.spdx.json", "oci/index.json"} {
 		one, err := os.ReadFile(filepath.Join(built.out, name))
 		fatal(t, err)
