@@ -37,6 +37,10 @@ type Request struct {
 	Peer      string // address of the proxy's TCP peer, without port
 	RequestID string // the proxy's x-request-id, for the log
 
+	// TraceParent is the W3C trace context of the call by which the proxy asks,
+	// where that has one beside the request's own header, and somebody traces.
+	TraceParent string
+
 	// RouteName picks a route by name; set by the proxy's own configuration
 	// and never by the client.
 	RouteName string

@@ -50,6 +50,7 @@ type Config struct {
 	Cache          Cache
 	Usage          Usage
 	RateLimits     RateLimits
+	Tracing        Tracing
 	Log            Log
 
 	// Warnings are what the operator should know about a file that is good.

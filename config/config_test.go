@@ -117,6 +117,7 @@ revocations: {file: ""}
 usage: {file: "", flush: 10s}
 rate_limits: {store: memory}
 trusted_proxies: []
+tracing: {endpoint: "", sample: 0}
 log: {level: info, format: json, decisions: denied}
 `
 
@@ -188,7 +189,8 @@ func TestEveryKeyArrives(t *testing.T) {
 			},
 			Failed: ratelimit.Term{Rate: authz.Rate{Count: 20, Period: time.Minute}},
 		},
-		Log: Log{slog.LevelDebug, LogText, LogAll, 5},
+		Tracing: Tracing{"https://collector:4317", 0.25},
+		Log:     Log{slog.LevelDebug, LogText, LogAll, 5},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
@@ -208,6 +210,7 @@ func TestWarnings(t *testing.T) {
 		{"introspection:\n- {url: 'http://id.example.com', timeout: 250ms}", "f:2: introspection: a timeout of 250ms is no less than the 0.25 s that Envoy waits as envoy.yaml has it\n" +
 			"f:2: introspection: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed"},
 		{"listen: {admin: ''}\ntls: {admin: {cert_file: a, key_file: b}}", "f:2: tls.admin: of no effect: that listener is off"},
+		{"tracing: {sample: 0.5}", "f:1: tracing: sample is of no effect without an endpoint"},
 		{"credentials: {bearer: false}", "f:1: credentials: every place is off, so that no credential is ever found"},
 	} {
 		cfg, err := Parse("f", []byte(c.text), noEnv)
@@ -230,6 +233,7 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		"jwt: [{issuer: '${S}', jwks_file: a}, {name: other, issuer: '${S}', jwks_file: a}]", "jwt: [{jwks_url: '${S}'}]",
 		"introspection: [{url: '${S}'}]", "introspection: [{name: '${S}'}]", "trusted_proxies: ['${S}']",
 		"listen: {grpc: '${S}'}", "credentials: {header: '${S}'}", "keys: '${S}'", "routes: '${S}'",
+		"tracing: {endpoint: '${S}'}", "tracing: {endpoint: 'http://u:${S}@h:1'}", "tracing: {sample: '${S}'}",
 	} {
 		switch _, err := Parse("f", []byte(text), secret); {
 		case err == nil:

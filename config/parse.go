@@ -60,6 +60,7 @@ func (r *reader) config(root value, cfg *Config) {
 		{"usage", r.section(fields{{"file", r.text(&cfg.Usage.File)}, {"flush", r.duration(&cfg.Usage.Flush, false)}})},
 		{"rate_limits", func(v value) { r.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { r.trustedProxies(v, cfg) }},
+		{"tracing", func(v value) { r.tracing(v, &cfg.Tracing) }},
 		{"log", func(v value) { r.log(v, &cfg.Log) }},
 	})
 }

@@ -22,6 +22,8 @@ type Core struct {
 	Trusted TrustedProxies // on the HTTP listener
 	// Carriers are the headers, in lower case, that a credential may stand in.
 	Carriers []string
+	// Traced has requests carry the trace context of the proxy's call.
+	Traced bool
 }
 
 // GRPC answers envoy.service.auth.v3.Authorization/Check.
@@ -65,6 +67,9 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 	}()
 	c := g.calls.Get().(*call)
 	c.request.Transport = authz.TransportGRPC
+	if core.Traced {
+		c.request.TraceParent = callersTraceParent(ctx)
+	}
 	var d *authz.Decision
 	if err := decode(c); err != nil {
 		d = core.Checker.Refuse(&c.request, authz.Internal, err)

@@ -12,6 +12,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/internal/otlpreceiver"
 	"keyward/internal/race"
 	"keyward/keystore"
 )
@@ -28,6 +29,11 @@ log: {decisions: denied}
 // A limit that is counted and never reached.
 const measuredLimits = `
 rate_limits: {api_key: 999999999/s}
+`
+
+// Tracing to a collector at an address, for checks within a trace that is recorded.
+const measuredTracing = `
+tracing: {endpoint: "http://%s"}
 `
 
 // measured is the core, with its keys, of a server by measuredConfig and what more of it is given.
@@ -51,14 +57,21 @@ func measured(b testing.TB, keys int, more string) (*authz.Checker, []string) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	s := serverOf(b, cfg)
+	for s.Ready() != nil {
+	}
+	return s.transportCore().Checker, secrets
+}
+
+// serverOf makes a server that is not run.
+func serverOf(b testing.TB, cfg *config.Config) *Server {
+	b.Helper()
 	s, err := New(Options{Load: func() (*config.Config, error) { return cfg, nil }, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.core.Load().Close(); _ = closeAll(s.listeners) })
-	for s.Ready() != nil {
-	}
-	return s.transportCore().Checker, secrets
+	return s
 }
 
 const noSuchKey = "Bearer 00000000000000000000000000000000"
@@ -77,6 +90,8 @@ func ask(r *authz.Request, authorization string) {
 func BenchmarkCheck(b *testing.B) {
 	checker, secrets := measured(b, 1000, "")
 	limited, others := measured(b, 1000, measuredLimits)
+	receiver := otlpreceiver.Start(b)
+	traced, traceds := measured(b, 1000, fmt.Sprintf(measuredTracing, receiver.Address))
 	known := func(secrets []string) func() string {
 		for i, s := range secrets {
 			secrets[i] = "Bearer " + s
@@ -87,17 +102,21 @@ func BenchmarkCheck(b *testing.B) {
 		name    string
 		checker *authz.Checker
 		pick    func() string
+		parent  string // of the call
 	}{
-		{"known", checker, known(secrets)},
-		{"known and counted", limited, known(others)}, // at most 1.15 times known
-		{"junk", checker, func() string { return "Bearer kw_0123456789" }},
-		{"no such key", checker, func() string { return noSuchKey }},
+		{"known", checker, known(secrets), ""},            // tracing is off, and nothing of it there
+		{"known and counted", limited, known(others), ""}, // at most 1.15 times known
+		{"known, tracing on, not sampled", traced, known(traceds), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"},
+		{"known and traced", traced, func() string { return traceds[mathrand.IntN(len(traceds))] }, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		{"junk", checker, func() string { return "Bearer kw_0123456789" }, ""},
+		{"no such key", checker, func() string { return noSuchKey }, ""},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			var r authz.Request
 			for b.Loop() {
 				ask(&r, c.pick())
+				r.TraceParent = c.parent
 				c.checker.Check(context.Background(), &r)
 				r.Reset()
 			}
@@ -125,5 +144,29 @@ func TestCheckAllocations(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, check); n > 0 {
 		t.Errorf("%v allocations a check, want none", n)
+	}
+}
+
+// TestTracingOffIsNotThere: without an endpoint nobody is told of a decision for
+// its sake, and no call's metadata is looked at.
+func TestTracingOffIsNotThere(t *testing.T) {
+	observers := map[bool]int{}
+	for text, on := range map[string]bool{"": false, "tracing: {endpoint: \"\"}": false, "tracing: {endpoint: \"http://127.0.0.1:1\"}": true} {
+		cfg, err := config.Parse("f", fmt.Appendf(nil, measuredConfig+text, t.TempDir()), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := serverOf(t, cfg)
+		if n := len(s.observers(cfg, s.core.Load().parts)); observers[on] != 0 && observers[on] != n {
+			t.Errorf("%q: %d observers", text, n)
+		} else {
+			observers[on] = n
+		}
+		if s.transportCore().Traced != on {
+			t.Errorf("%q: traced is %v", text, !on)
+		}
+	}
+	if observers[true] != observers[false]+1 {
+		t.Errorf("%d observers with tracing, %d without", observers[true], observers[false])
 	}
 }

@@ -100,6 +100,7 @@ func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, er
 		}},
 		Trusted:  cfg.TrustedProxies,
 		Carriers: cfg.Carriers(),
+		Traced:   parts.tracing != nil,
 	}
 	return c, nil
 }

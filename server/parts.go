@@ -18,6 +18,7 @@ type parts struct {
 	hashing *hashing  // nil while no passwords were wanted yet
 	usage   *keyUsage // nil where no server counts
 	limits  *limits   // nil where no server counts
+	tracing *tracer   // nil where nobody wants spans
 	logger  *slog.Logger
 }
 
@@ -25,7 +26,9 @@ type parts struct {
 type surroundings struct {
 	keys, users, revocations keystore.Observer // told how following the files goes
 	issuers                  *admin.IssuerMetrics
+	spans                    *admin.SpanMetrics
 	hashCommand              []string
+	version                  string
 	counts                   bool // use of keys, and requests
 }
 
@@ -48,6 +51,9 @@ func openParts(cfg *config.Config, old parts, outside surroundings, logger *slog
 	}
 	if p.limits, err = limitsFor(cfg, old.limits, logger); err != nil {
 		return parts{}, errors.Join(fmt.Errorf("rate_limits: %w", err), p.closeBut(old))
+	}
+	if p.tracing, err = tracerFor(cfg.Tracing, old.tracing, outside, logger); err != nil {
+		return parts{}, errors.Join(fmt.Errorf("tracing: %w", err), p.closeBut(old))
 	}
 	p.usage = usageFor(cfg, old.usage, logger)
 	return p, nil
@@ -87,6 +93,9 @@ func (p parts) closeBut(other parts) error {
 	}
 	if p.usage != nil && p.usage != other.usage {
 		errs = append(errs, p.usage.Close())
+	}
+	if p.tracing != nil && p.tracing != other.tracing {
+		errs = append(errs, p.tracing.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -84,7 +84,7 @@ func New(opts Options) (*Server, error) {
 
 // build makes what serves by the configuration.
 func (s *Server) build(cfg *config.Config) error {
-	s.outside.hashCommand, s.outside.counts = s.opts.HashCommand, true
+	s.outside.hashCommand, s.outside.version, s.outside.counts = s.opts.HashCommand, s.opts.Version, true
 	if err := s.registerMetrics(); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -122,6 +122,9 @@ func (s *Server) registerMetrics() error {
 		return err
 	}
 	if s.outside.issuers, err = admin.NewIssuerMetrics(s.registry); err != nil {
+		return err
+	}
+	if s.outside.spans, err = admin.NewSpanMetrics(s.registry); err != nil {
 		return err
 	}
 	s.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -185,6 +188,9 @@ func (s *Server) observers(cfg *config.Config, parts parts) []authz.Observer {
 			Allowed: cfg.Log.Decisions == config.LogAll, DenialsPerSecond: cfg.Log.DenialsPerSecond,
 			Client: func(r *authz.Request) string { return authz.ClientAddress(r, hops) },
 		})
+	}
+	if parts.tracing != nil {
+		observers = append(observers, parts.tracing)
 	}
 	return observers
 }

@@ -1,0 +1,57 @@
+package config
+
+import (
+	"errors"
+	"net/url"
+	"regexp"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Tracing says where spans of checks go, and which checks have one.
+type Tracing struct {
+	Endpoint string  // of a collector, http:// or https://; "" is no spans
+	Sample   float64 // share of 1 of the checks that come within no trace
+}
+
+// Enabled tells whether there are spans at all.
+func (t Tracing) Enabled() bool { return t.Endpoint != "" }
+
+func (r *reader) tracing(v value, t *Tracing) {
+	r.mapping(v, fields{
+		{"endpoint", r.checked(&t.Endpoint, validCollector)},
+		{"sample", r.share(&t.Sample)},
+	})
+	if t.Sample > 0 && !t.Enabled() {
+		r.warn(v.Line, "%s: sample is of no effect without an endpoint", v.name)
+	}
+}
+
+// validCollector takes a URL of scheme, host and port, and for no collector
+// nothing. A password has no place in it: headers come from the environment.
+func validCollector(endpoint string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" ||
+		endpoint != u.Scheme+"://"+u.Host {
+		return errors.New("a collector is http://host:port, or https://host:port for TLS, and nothing more")
+	}
+	return validAddress(u.Host)
+}
+
+var decimal = regexp.MustCompile(`^(0|0?\.[0-9]+|1|1\.0+)$`)
+
+// share reads a number from 0 to 1.
+func (r *reader) share(to *float64) field {
+	return func(v value) {
+		share, err := strconv.ParseFloat(v.Value, 64)
+		if v.Kind != yaml.ScalarNode || !r.isPlain(v) || err != nil || !decimal.MatchString(v.Value) {
+			r.wrong(v, "a number from 0 to 1, as 0.01")
+			return
+		}
+		*to = share
+	}
+}
