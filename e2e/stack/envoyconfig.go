@@ -73,6 +73,12 @@ func find(node any, name string) map[string]any {
 	return nil
 }
 
+// AddCluster adds a cluster to those that are there.
+func (c *EnvoyConfig) AddCluster(cluster map[string]any) {
+	resources := c.root["static_resources"].(map[string]any)
+	resources["clusters"] = append(resources["clusters"].([]any), cluster)
+}
+
 // Write writes the configuration to a file that Envoy reads.
 func (c *EnvoyConfig) Write(file string) error {
 	text, err := yaml.Marshal(c.root)

@@ -106,7 +106,7 @@ func (r *Receiver) Wait(t testing.TB, service string, n int) []Span {
 	}
 }
 
-// Bytes is all that came, as it came: for a test that looks for what must not be in it.
+// Bytes is all that came, encoded as it came: for a test that looks for what must not be in it.
 func (r *Receiver) Bytes(t testing.TB) []byte {
 	t.Helper()
 	r.mu.Lock()
