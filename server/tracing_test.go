@@ -38,13 +38,14 @@ func lineage(s otlpreceiver.Span) string {
 	return hex.EncodeToString(s.TraceId) + " " + hex.EncodeToString(s.ParentSpanId)
 }
 
-// traced asks about a request by a call that has the traceparent, "" for none, in its metadata.
+// traced asks about a request by a call that has the traceparent in its
+// metadata; none for "", and several with spaces between them.
 func (r *running) traced(call string, request rawcheck.Request) string {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if call != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", call)
+	for each := range strings.FieldsSeq(call) {
+		ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", each)
 	}
 	answer, err := rawcheck.Ask(ctx, r.conn, request)
 	if err != nil {
@@ -93,6 +94,7 @@ func TestTraced(t *testing.T) {
 		{"Envoy traces, and shows no header", envoys, nil, envoysSpan},
 		{"Envoy does not trace", "", [][2]string{{"traceparent", clients}}, clientsSpan},
 		{"Envoy does not record", unsampled, [][2]string{{"traceparent", clients}}, ""},
+		{"of two calls at once", envoys + " " + envoys, [][2]string{{"traceparent", clients}}, clientsSpan},
 		{"nobody traces", "", nil, ""},
 		{"malformed", "00-x", [][2]string{{"traceparent", clients + "-x"}}, ""},
 	} {
