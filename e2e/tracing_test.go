@@ -135,19 +135,61 @@ func ancestors(t *testing.T, receiver *otlpreceiver.Receiver, span otlpreceiver.
 		}
 		span = waitFor(t, receiver, span)
 		kind := strings.ToLower(strings.TrimPrefix(span.Kind.String(), "SPAN_KIND_"))
-		names = append(names, fmt.Sprintf("%s's %s span", span.Service, kind))
+		service := span.Service
+		if strings.HasPrefix(service, "unknown_service:caddy") {
+			service = "caddy"
+		}
+		names = append(names, fmt.Sprintf("%s's %s span", service, kind))
 	}
 }
 
-// waitFor returns the parent of a span, in the same trace, once Envoy has sent it.
+// waitFor returns the parent of a span, in the same trace, once it was sent.
 func waitFor(t *testing.T, receiver *otlpreceiver.Receiver, child otlpreceiver.Span) otlpreceiver.Span {
 	t.Helper()
 	for n := 1; ; n++ { // Wait fails the test where no further span comes
-		for _, s := range receiver.Wait(t, "envoy", n) {
+		for _, s := range receiver.Wait(t, "", n) {
 			if bytes.Equal(s.SpanId, child.ParentSpanId) && bytes.Equal(s.TraceId, child.TraceId) {
 				return s
 			}
 		}
+	}
+}
+
+// TestTraceThroughOthers: Traefik and Caddy, which trace by a setting of their
+// own, say their span where Keyward finds it.
+func TestTraceThroughOthers(t *testing.T) {
+	for proxy, c := range map[string]struct {
+		before, setting string // where it goes, and what
+		own             string // the proxy's spans, from Keyward's up
+	}{
+		"traefik": {"entryPoints:\n  edge:", "tracing: {serviceName: traefik, sampleRate: 1.0, otlp: {grpc: {endpoint: %q, insecure: true}}}\n", "traefik's client span, traefik's server span"},
+		"caddy":   {"\t\t# What a Connection header names", "\t\ttracing\n", "caddy's server span"},
+	} {
+		t.Run(proxy, func(t *testing.T) {
+			receiver := otlpreceiver.Start(t)
+			setting := c.setting
+			if proxy == "caddy" { // which has no other way to be told
+				t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+receiver.Address)
+				t.Setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
+			} else {
+				setting = fmt.Sprintf(setting, receiver.Address)
+			}
+			s := newSystem(t, options{proxy: proxy, config: tracedBy(receiver, allSources), text: func(text string) string {
+				return strings.Replace(text, c.before, setting+c.before, 1)
+			}})
+			key := s.key("--name", "k")
+			s.start()
+			if a := s.get("/any", bearer(key), recorded); a.status != 200 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+			span := receiver.Wait(t, "keyward", 1)[0]
+			for n := 2; hex.EncodeToString(span.TraceId) != clientsTrace; n++ { // a trace of what asked whether it is ready
+				span = receiver.Wait(t, "keyward", n)[n-1]
+			}
+			if got := ancestors(t, receiver, span); got != c.own+", the client's" {
+				t.Errorf("above Keyward's span are %s; want %s", got, c.own)
+			}
+		})
 	}
 }
 

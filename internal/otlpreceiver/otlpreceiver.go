@@ -13,6 +13,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // as collectors do
 	"google.golang.org/protobuf/proto"
 )
 
@@ -86,7 +87,7 @@ func (r *Receiver) Spans() []Span {
 	return all
 }
 
-// Wait returns the spans of a service once there are so many; it fails the test where they don't come.
+// Wait returns the spans of a service, "" for all, once there are so many; it fails the test where they don't come.
 func (r *Receiver) Wait(t testing.TB, service string, n int) []Span {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -94,7 +95,7 @@ func (r *Receiver) Wait(t testing.TB, service string, n int) []Span {
 		r.mu.Lock()
 		came := r.came
 		r.mu.Unlock()
-		spans := slices.DeleteFunc(r.Spans(), func(s Span) bool { return s.Service != service })
+		spans := slices.DeleteFunc(r.Spans(), func(s Span) bool { return service != "" && s.Service != service })
 		if len(spans) >= n {
 			return spans
 		}
