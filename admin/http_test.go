@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,9 +111,13 @@ func TestRateLimited(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]float64{"keyward_rate_limit_shadowed_total route": 2}
+	// Each limit that can be in the shadow has a series before its first event.
+	want := map[string]float64{"keyward_rate_limit_shadowed_total route": 2, "keyward_rate_limit_shadowed_total failed": 0}
 	for i, name := range []string{"none", "anonymous", "api_key", "basic", "jwt", "oauth"} {
 		want["keyward_rate_limited_total "+name] = float64(i + 1)
+		if name != "none" {
+			want["keyward_rate_limit_shadowed_total "+name] = 0
+		}
 	}
 	if len(got) != len(want) {
 		t.Errorf("%v", got)
@@ -124,19 +129,41 @@ func TestRateLimited(t *testing.T) {
 	}
 }
 
-// nearly is a State with nothing in it but what limits say.
-type nearly struct{ limits LimitState }
+// nearly is a State with nothing in it but what limits say, and why it is not ready.
+type nearly struct {
+	limits LimitState
+	fault  error
+}
 
 func (nearly) Caches() []CacheState { return nil }
 func (nearly) Keys() KeyCounts      { return KeyCounts{} }
 func (nearly) PasswordHashes() int  { return 0 }
 func (n nearly) Limits() LimitState { return n.limits }
+func (n nearly) Ready() error       { return n.fault }
+
+// TestReady: whether requests can be judged is a metric too.
+func TestReady(t *testing.T) {
+	for want, fault := range map[float64]error{1: nil, 0: errors.New("no keys yet")} {
+		registry := prometheus.NewRegistry()
+		if err := CollectState(registry, nearly{fault: fault}); err != nil {
+			t.Fatal(err)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "keyward_ready" })
+		if i < 0 || families[i].GetMetric()[0].GetGauge().GetValue() != want {
+			t.Errorf("%v: %v, want %v", fault, families, want)
+		}
+	}
+}
 
 // TestLimitState: each fact about the counts has its metric.
 func TestLimitState(t *testing.T) {
 	for _, away := range []bool{true, false} {
 		registry := prometheus.NewRegistry()
-		if err := CollectState(registry, nearly{LimitState{Buckets: 1, Forgotten: 2, Away: away, Failures: 3, Without: 4}}); err != nil {
+		if err := CollectState(registry, nearly{limits: LimitState{Buckets: 1, Forgotten: 2, Away: away, Failures: 3, Without: 4}}); err != nil {
 			t.Fatal(err)
 		}
 		families, err := registry.Gather()

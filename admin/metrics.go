@@ -46,6 +46,12 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			name = "none" // who showed too many that were no good
 		}
 		m.limited[method] = limited.WithLabelValues(name)
+		if method != int(authz.MethodNone) {
+			m.shadowed.WithLabelValues(name)
+		}
+	}
+	for _, limit := range [...]string{"route", "failed"} { // beside a kind's, those that can be in the shadow
+		m.shadowed.WithLabelValues(limit)
 	}
 	for transport := range authz.TransportCount {
 		for slot := range m.decisions[transport] { // a reason that is none counts as a fault of ours

@@ -29,13 +29,14 @@ type State interface {
 	Keys() KeyCounts
 	PasswordHashes() int // being computed
 	Limits() LimitState
+	Ready() error // why requests can't be judged now, nil when they can
 }
 
 // stateCollector asks when it is scraped, so that nothing is counted twice on the hot path.
 type stateCollector struct {
 	state                       State
 	hits, misses, entries, keys *prometheus.Desc
-	hashes                      *prometheus.Desc
+	hashes, ready               *prometheus.Desc
 
 	buckets, forgotten, away, failures, without *prometheus.Desc
 }
@@ -53,6 +54,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		entries: desc("keyward_cache_entries", "Entries in the cache.", "cache"),
 		keys:    desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
 		hashes:  plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
+		ready:   plain("keyward_ready", "1 while requests can be judged, as /readyz says; 0 while all are denied, and while shutting down."),
 
 		buckets:   plain("keyward_rate_limit_buckets", "Counts of requests in memory."),
 		forgotten: plain("keyward_rate_limit_forgotten_total", "Counts that were forgotten for want of room (rate_limits.max_buckets)."),
@@ -64,7 +66,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.buckets, c.forgotten, c.away, c.failures, c.without} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.ready, c.buckets, c.forgotten, c.away, c.failures, c.without} {
 		out <- d
 	}
 }
@@ -77,13 +79,11 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(cache.Entries), cache.Name)
 	}
 	out <- prometheus.MustNewConstMetric(c.hashes, prometheus.GaugeValue, float64(c.state.PasswordHashes()))
-	limits, away := c.state.Limits(), 0.0
-	if limits.Away {
-		away = 1
-	}
+	out <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, oneIf(c.state.Ready() == nil))
+	limits := c.state.Limits()
 	out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(limits.Buckets))
 	out <- prometheus.MustNewConstMetric(c.forgotten, prometheus.CounterValue, float64(limits.Forgotten))
-	out <- prometheus.MustNewConstMetric(c.away, prometheus.GaugeValue, away)
+	out <- prometheus.MustNewConstMetric(c.away, prometheus.GaugeValue, oneIf(limits.Away))
 	out <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(limits.Failures))
 	out <- prometheus.MustNewConstMetric(c.without, prometheus.CounterValue, float64(limits.Without))
 	keys := c.state.Keys()
@@ -92,4 +92,11 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	} {
 		out <- prometheus.MustNewConstMetric(c.keys, prometheus.GaugeValue, float64(n), state)
 	}
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
