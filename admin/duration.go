@@ -38,6 +38,11 @@ const (
 	firstIndex = -24 * perOctave
 	lastIndex  = 4 * perOctave
 	cellCount  = lastIndex - firstIndex + 1 + len(classic)
+
+	// Nothing is as short as this. That it is above zero tells that the histogram is
+	// native while nothing is in it, to Prometheus before 2.45 too, which takes the
+	// first transport's for all.
+	zeroThreshold = prometheus.DefNativeHistogramZeroThreshold
 )
 
 // classic are the fixed buckets' upper bounds, in seconds.
@@ -127,7 +132,7 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 		counts[i] = h.cells[i].Load()
 		total += counts[i]
 	}
-	label, value, sum, scale, threshold, zero := "transport", m.transport.String(), float64(h.sum.Load())/1e9, int32(schema), 0.0, uint64(0)
+	label, value, sum, scale, threshold, zero := "transport", m.transport.String(), float64(h.sum.Load())/1e9, int32(schema), zeroThreshold, uint64(0)
 	out.Label = []*dto.LabelPair{{Name: &label, Value: &value}}
 	out.Histogram = &dto.Histogram{
 		SampleCount: &total, SampleSum: &sum, Bucket: classicBuckets(counts[:]),
@@ -181,10 +186,6 @@ func spans(buckets [lastIndex - firstIndex + 1]uint64) (runs []*dto.BucketSpan, 
 		*runs[len(runs)-1].Length++
 		deltas = append(deltas, int64(n)-last)
 		next, last = i+1, int64(n)
-	}
-	if len(runs) == 0 { // which tells that the histogram is native though nothing is in it
-		offset, length := int32(0), uint32(0)
-		runs = append(runs, &dto.BucketSpan{Offset: &offset, Length: &length})
 	}
 	return runs, deltas
 }
