@@ -1,7 +1,7 @@
 # The targets are explained in README.md. They need Go; `run` and `test` also
 # need Python 3 with pip, out of whose packages Envoy comes, and `test` needs a
-# C compiler for the race detector, and curl, nginx, HAProxy and Redis, which
-# it installs if it may.
+# C compiler for the race detector, and curl, nginx, HAProxy, Redis and Prometheus,
+# which it installs if it may.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
@@ -33,11 +33,16 @@ run: build
 # of a second to answer, which a machine busy with other tests can take. The race
 # detector's own memory would be in the way of measuring ours. The image is a module
 # of its own, whose tests build keyward as it is.
+# detector's own memory would be in the way of measuring ours. Prometheus is unpacked,
+# not installed: the package would start a server.
 test:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
 	@missing=; for program in curl nginx haproxy redis-server; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
+	@command -v promtool >/dev/null || [ -x .cache/prometheus/usr/bin/promtool ] || \
+	{ mkdir -p .cache/prometheus && cd .cache/prometheus && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	dpkg-deb --extract prometheus_*.deb . && rm *.deb; } >/dev/null 2>&1 || echo "make test: missing, and so not tested with: prometheus" >&2
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \
 	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e && \
 	go test -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server && \

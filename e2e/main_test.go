@@ -25,6 +25,8 @@ var programs struct {
 	noNginx                       error
 	redis                         string
 	noRedis                       error
+	prometheus                    stack.Prometheus
+	noPrometheus                  error
 	noCurl                        error // why there is no curl
 }
 
@@ -67,6 +69,10 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	programs.redis, programs.noRedis = stack.RedisBinary()
 	if programs.noRedis != nil && os.Getenv("CI") == "true" {
 		return 0, programs.noRedis
+	}
+	programs.prometheus, programs.noPrometheus = stack.FindPrometheus(cache)
+	if programs.noPrometheus != nil && os.Getenv("CI") == "true" {
+		return 0, programs.noPrometheus
 	}
 	_, programs.noCurl = exec.LookPath("curl")
 	if programs.noCurl != nil && os.Getenv("CI") == "true" {

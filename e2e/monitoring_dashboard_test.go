@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dashboard is what we look at of Grafana's classic model.
+type dashboard struct {
+	Title, UID    string
+	SchemaVersion int
+	Templating    struct {
+		List []struct {
+			Name, Type, Definition string
+			Query                  any
+		}
+	}
+	Annotations struct{ List []struct{ Expr string } }
+	Panels      []panel
+}
+
+type panel struct {
+	ID          int
+	Type, Title string
+	Description string
+	GridPos     struct{ X, Y, W, H int }
+	Datasource  struct{ UID string }
+	FieldConfig struct{ Defaults struct{ Unit string } }
+	Targets     []struct {
+		Expr, RefID string
+		Datasource  struct{ UID string }
+	}
+}
+
+func loadDashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(programs.root, "deploy/grafana/keyward.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// withVariables is a query as Grafana would send it, all of the jobs and instances chosen.
+func withVariables(query string) string {
+	return strings.NewReplacer("$__rate_interval", "1m", "$job", ".*", "$instance", ".*").Replace(query)
+}
+
+// queries are those of all panels and annotations, by what asks.
+func (d *dashboard) queries() map[string]string {
+	all := map[string]string{}
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			all[fmt.Sprintf("panel %q %s", p.Title, target.RefID)] = withVariables(target.Expr)
+		}
+	}
+	return all
+}
+
+// TestDashboard: panels that Grafana can lay out, each with a title, a
+// description, a unit, and queries to the data source that is chosen.
+func TestDashboard(t *testing.T) {
+	d := loadDashboard(t)
+	var variables []string
+	for _, v := range d.Templating.List {
+		variables = append(variables, v.Name)
+	}
+	if d.UID != "keyward" || d.SchemaVersion < 39 || !slices.Equal(variables, []string{"datasource", "job", "instance"}) {
+		t.Errorf("%s, schema %d, with variables %s", d.UID, d.SchemaVersion, variables)
+	}
+	ids, taken := map[int]bool{}, map[[2]int]string{}
+	for _, p := range d.Panels {
+		if ids[p.ID] {
+			t.Errorf("two panels have the id %d", p.ID)
+		}
+		ids[p.ID] = true
+		if p.GridPos.W < 1 || p.GridPos.H < 1 || p.GridPos.X+p.GridPos.W > 24 {
+			t.Errorf("%q is at %+v", p.Title, p.GridPos)
+		}
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				if taken[at] != "" {
+					t.Fatalf("%q and %q are in the same place", p.Title, taken[at])
+				}
+				taken[at] = p.Title
+			}
+		}
+		if p.Type != "row" {
+			p.check(t)
+		}
+	}
+}
+
+func (p *panel) check(t *testing.T) {
+	t.Helper()
+	unit := p.FieldConfig.Defaults.Unit != "" || p.Type == "heatmap" // whose unit is its axis's
+	if p.Title == "" || p.Description == "" || !unit || len(p.Targets) == 0 {
+		t.Errorf("%q lacks a title, a description, a unit or a query", p.Title)
+	}
+	refs := map[string]bool{}
+	for _, target := range p.Targets {
+		if target.Datasource.UID != "${datasource}" || p.Datasource.UID != "${datasource}" || refs[target.RefID] {
+			t.Errorf("%q %s: two of that name, or asks %q", p.Title, target.RefID, target.Datasource.UID)
+		}
+		refs[target.RefID] = true
+		if strings.Contains(withVariables(target.Expr), "$") {
+			t.Errorf("%q asks with a variable that is not there: %s", p.Title, target.Expr)
+		}
+		if !strings.Contains(target.Expr, `job=~"$job"`) {
+			t.Errorf("%q asks about all jobs: %s", p.Title, target.Expr)
+		}
+	}
+}
+
+// TestMonitoringNamesMetricsThatExist compares what rules and dashboard ask for, and
+// what docs/metrics.md names, with what a Keyward tells that nobody has asked anything yet.
+func TestMonitoringNamesMetricsThatExist(t *testing.T) {
+	m := startMonitored(t)
+	there := map[string]bool{}
+	for series := range m.series() {
+		name, _, _ := strings.Cut(series, "{")
+		there[name] = true
+	}
+	recorded := map[string]bool{}
+	asked := map[string]string{}
+	for _, r := range slices.Concat(rulesOf(t, recordingRules), rulesOf(t, alertingRules)) {
+		recorded[r.Record] = true
+		asked[r.Record+r.Alert+r.Labels["long"]+r.Labels["file"]] = r.Expr
+	}
+	d := loadDashboard(t)
+	for who, query := range d.queries() {
+		asked[who] = query
+	}
+	for who, expr := range asked {
+		found := metricsIn(expr)
+		if len(found) == 0 && !strings.HasPrefix(expr, "up{") {
+			t.Errorf("%s asks for no metric: %s", who, expr)
+		}
+		for _, name := range found {
+			if !there[name] && !recorded[name] {
+				t.Errorf("%s asks for %s, which is not there", who, name)
+			}
+		}
+	}
+	documented(t, there)
+}
+
+// documented holds docs/metrics.md to the names of series that are there.
+func documented(t *testing.T, there map[string]bool) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(programs.root, "docs/metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := strings.NewReplacer("keyward_users_file_", "keyward_key_file_", "keyward_revocations_file_", "keyward_key_file_") // "the same three"
+	families := map[string]bool{}
+	for name := range there {
+		family := name
+		for _, part := range []string{"_bucket", "_sum", "_count"} {
+			family = strings.TrimSuffix(family, part)
+		}
+		families[family] = true
+		if strings.HasPrefix(name, "keyward_") && !bytes.Contains(text, []byte("`"+base.Replace(family)+"`")) {
+			t.Errorf("docs/metrics.md does not tell of %s", family)
+		}
+	}
+	for _, name := range metricsIn(string(text)) {
+		if !strings.HasSuffix(name, "_") && strings.HasPrefix(name, "keyward_") && !families[name] {
+			t.Errorf("docs/metrics.md tells of %s, which is not there", name)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	recordingRules = "deploy/prometheus/keyward.rules.yml"
+	alertingRules  = "deploy/prometheus/keyward.alerts.yml"
+)
+
+// rule is one of Prometheus's, of either kind.
+type rule struct {
+	Record, Alert, Expr string
+	For                 string
+	Labels, Annotations map[string]string
+}
+
+// rulesOf reads a file of rules.
+func rulesOf(t *testing.T, file string) (rules []rule) {
+	t.Helper()
+	var content struct{ Groups []struct{ Rules []rule } }
+	readYAML(t, filepath.Join(programs.root, file), &content)
+	for _, group := range content.Groups {
+		rules = append(rules, group.Rules...)
+	}
+	if len(rules) == 0 {
+		t.Fatalf("%s has no rules", file)
+	}
+	return rules
+}
+
+func readYAML(t *testing.T, file string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func needPrometheus(t *testing.T) {
+	t.Helper()
+	if programs.noPrometheus != nil {
+		t.Skip(programs.noPrometheus)
+	}
+}
+
+// promtool runs it at the root of the checkout, and fails the test if it complains.
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), programs.prometheus.Tool, args...)
+	cmd.Dir = programs.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// TestPrometheusRules has promtool check what is shipped, and run the rules' own tests.
+func TestPrometheusRules(t *testing.T) {
+	needPrometheus(t)
+	promtool(t, "check", "config", "deploy/prometheus/prometheus.yml")
+	promtool(t, append([]string{"test", "rules"}, ruleTests(t)...)...)
+}
+
+func ruleTests(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(programs.root, "deploy/prometheus/tests/*.yml"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no tests of rules", err)
+	}
+	return files
+}
+
+// TestEveryRuleIsTested: an alert has a case in which it fires and one in which it
+// does not, a recording rule one with its value.
+func TestEveryRuleIsTested(t *testing.T) {
+	type expected struct {
+		ExpLabels map[string]string `yaml:"exp_labels"`
+	}
+	fires, quiet, recorded := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, file := range ruleTests(t) {
+		var content struct {
+			Tests []struct {
+				Exprs []struct {
+					Expr    string
+					Samples []any `yaml:"exp_samples"`
+				} `yaml:"promql_expr_test"`
+				Alerts []struct {
+					Name     string     `yaml:"alertname"`
+					Expected []expected `yaml:"exp_alerts"`
+				} `yaml:"alert_rule_test"`
+			}
+		}
+		readYAML(t, file, &content)
+		for _, test := range content.Tests {
+			for _, e := range test.Exprs {
+				recorded[e.Expr] = recorded[e.Expr] || len(e.Samples) > 0
+			}
+			for _, a := range test.Alerts {
+				quiet[a.Name] = quiet[a.Name] || len(a.Expected) == 0
+				for _, e := range a.Expected {
+					fires[a.Name+e.ExpLabels["long"]] = true
+				}
+			}
+		}
+	}
+	for _, r := range slices.Concat(rulesOf(t, recordingRules), rulesOf(t, alertingRules)) {
+		switch {
+		case r.Record != "" && !recorded[r.Record]:
+			t.Errorf("no test has the value of %s", r.Record)
+		case r.Alert != "" && !fires[r.Alert+r.Labels["long"]]:
+			t.Errorf("in no test %s %s fires", r.Alert, r.Labels["long"])
+		case r.Alert != "" && !quiet[r.Alert]:
+			t.Errorf("in no test %s does not fire", r.Alert)
+		}
+	}
+}
+
+// TestEveryAlertHasARunbook, with what each is to say, and no runbook is of an alert that is gone.
+func TestEveryAlertHasARunbook(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(programs.root, "docs/runbooks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runbooks := map[string]string{}
+	for _, part := range strings.Split("\n"+string(text), "\n## ")[1:] {
+		name, body, _ := strings.Cut(part, "\n")
+		runbooks[name] = body
+	}
+	alerts := map[string]bool{}
+	for _, r := range rulesOf(t, alertingRules) {
+		alerts[r.Alert] = true
+		if url := r.Annotations["runbook_url"]; !strings.HasSuffix(url, "/runbooks.md#"+strings.ToLower(r.Alert)) {
+			t.Errorf("%s: its runbook is at %s", r.Alert, url)
+		}
+		if severity := r.Labels["severity"]; severity != "critical" && severity != "warning" {
+			t.Errorf("%s: severity %q", r.Alert, severity)
+		}
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("%s says nothing", r.Alert)
+		}
+		for _, section := range []string{"**Means.**", "**Callers**", "**Look.**", "**Do.**"} {
+			if !strings.Contains(runbooks[r.Alert], section) {
+				t.Errorf("the runbook of %s has no %s", r.Alert, section)
+			}
+		}
+	}
+	for name := range runbooks {
+		if !alerts[name] {
+			t.Errorf("the runbook %s is of no alert", name)
+		}
+	}
+}
+
+var (
+	inQuotes = regexp.MustCompile(`"[^"]*"`)
+	names    = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
+)
+
+// metricsIn are the names of metrics in an expression: ours, the process's and
+// Go's, and those that rules record.
+func metricsIn(expr string) (found []string) {
+	for _, name := range names.FindAllString(inQuotes.ReplaceAllString(expr, `""`), -1) {
+		for _, prefix := range []string{"keyward_", "process_", "go_"} {
+			if strings.HasPrefix(name, prefix) || strings.Contains(name, ":") {
+				found = append(found, name)
+				break
+			}
+		}
+	}
+	return found
+}
