@@ -85,46 +85,53 @@ func ruleTests(t *testing.T) []string {
 // TestEveryRuleIsTested: an alert has a case in which it fires and one in which it
 // does not, a recording rule one with its value.
 func TestEveryRuleIsTested(t *testing.T) {
-	type expected struct {
-		ExpLabels map[string]string `yaml:"exp_labels"`
-	}
-	fires, quiet, recorded := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, file := range ruleTests(t) {
-		var content struct {
-			Tests []struct {
-				Exprs []struct {
-					Expr    string
-					Samples []any `yaml:"exp_samples"`
-				} `yaml:"promql_expr_test"`
-				Alerts []struct {
-					Name     string     `yaml:"alertname"`
-					Expected []expected `yaml:"exp_alerts"`
-				} `yaml:"alert_rule_test"`
-			}
+	tested := testedRules(t)
+	for _, r := range slices.Concat(rulesOf(t, recordingRules), rulesOf(t, alertingRules)) {
+		switch {
+		case r.Record != "" && !tested["value of "+r.Record]:
+			t.Errorf("no test has the value of %s", r.Record)
+		case r.Alert != "" && !tested["firing "+r.Alert+r.Labels["long"]]:
+			t.Errorf("in no test %s %s fires", r.Alert, r.Labels["long"])
+		case r.Alert != "" && !tested["quiet "+r.Alert]:
+			t.Errorf("in no test %s does not fire", r.Alert)
 		}
+	}
+}
+
+// testedRules are what the unit tests expect: the value of a rule, an alert that is
+// firing, with its long window if it has one, and one that is quiet.
+func testedRules(t *testing.T) map[string]bool {
+	t.Helper()
+	tested := map[string]bool{}
+	for _, file := range ruleTests(t) {
+		var content struct{ Tests []ruleTest }
 		readYAML(t, file, &content)
 		for _, test := range content.Tests {
 			for _, e := range test.Exprs {
-				recorded[e.Expr] = recorded[e.Expr] || len(e.Samples) > 0
+				tested["value of "+e.Expr] = true
 			}
 			for _, a := range test.Alerts {
-				quiet[a.Name] = quiet[a.Name] || len(a.Expected) == 0
+				if len(a.Expected) == 0 {
+					tested["quiet "+a.Name] = true
+				}
 				for _, e := range a.Expected {
-					fires[a.Name+e.ExpLabels["long"]] = true
+					tested["firing "+a.Name+e.Labels["long"]] = true
 				}
 			}
 		}
 	}
-	for _, r := range slices.Concat(rulesOf(t, recordingRules), rulesOf(t, alertingRules)) {
-		switch {
-		case r.Record != "" && !recorded[r.Record]:
-			t.Errorf("no test has the value of %s", r.Record)
-		case r.Alert != "" && !fires[r.Alert+r.Labels["long"]]:
-			t.Errorf("in no test %s %s fires", r.Alert, r.Labels["long"])
-		case r.Alert != "" && !quiet[r.Alert]:
-			t.Errorf("in no test %s does not fire", r.Alert)
-		}
-	}
+	return tested
+}
+
+// ruleTest is what we look at of one of promtool's.
+type ruleTest struct {
+	Exprs  []struct{ Expr string } `yaml:"promql_expr_test"`
+	Alerts []struct {
+		Name     string `yaml:"alertname"`
+		Expected []struct {
+			Labels map[string]string `yaml:"exp_labels"`
+		} `yaml:"exp_alerts"`
+	} `yaml:"alert_rule_test"`
 }
 
 // TestEveryAlertHasARunbook, with what each is to say, and no runbook is of an alert that is gone.
