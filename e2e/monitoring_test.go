@@ -26,6 +26,8 @@ type monitored struct {
 	process *stack.Process
 	redis   *redis
 	issuer  *authorizationServer
+	// Keys from before the start; the load ends one of them.
+	known, ended string
 }
 
 const monitoredConfig = `
@@ -34,7 +36,7 @@ revocations: {file: revocations.jsonl}
 credentials: {basic: true}
 jwt: [{name: id, kind: oauth, issuer: %[1]q, audiences: [https://api.example.com], algorithms: [RS256], jwks_url: "%[1]s/.well-known/jwks.json"}]
 introspection: [{url: "%[1]s/oauth/introspect", client_id: keyward, client_secret_file: secret}]
-rate_limits: {%[2]s, api_key: 100000/h, oauth: {rate: 1/h, shadow: true}, anonymous: {rate: 1/h, shadow: true}, failed: 100/m}
+rate_limits: {%[2]s, api_key: 100000/h, oauth: {rate: 1/h, shadow: true}, anonymous: {rate: 1/h, shadow: true}, failed: 1000/m}
 routes:
 - {path: /limited, rate: 1/h}
 - {path: /optional, auth: optional}
@@ -44,7 +46,7 @@ func startMonitored(t *testing.T) *monitored {
 	t.Helper()
 	m := &monitored{system: newSystem(t, options{}), redis: startRedis(t), issuer: startAuthorizationServer(t, "keyward:pass")}
 	m.opts.config = fmt.Sprintf(monitoredConfig, m.issuer.URL, m.redis.config())
-	m.key("--name", "first")
+	m.known, m.ended = m.key("--name", "known"), m.key("--name", "ended")
 	m.user("bob", "correct horse")
 	m.keyward("token", "revoke", "--file", "revocations.jsonl", "--jti", "of-long-ago")
 	writeFile(t, m.dir, "secret", "pass")
@@ -91,8 +93,7 @@ func (m *monitored) load() (faults int) {
 		m.t.Fatal(err)
 	}
 	defer conn.Close()
-	key, ended := m.key("--name", "k"), m.key("--name", "ended")
-	m.keyward("key", "revoke", "--file", "keys.jsonl", m.idOf(ended))
+	m.keyward("key", "revoke", "--file", "keys.jsonl", m.idOf(m.ended))
 	token, opaque := m.issuer.accessToken(jwt.SigningMethodRS256, jwt.MapClaims{"sub": "bob"}), m.issuer.opaque(jwt.MapClaims{"sub": "bob"})
 	bob := "Basic " + base64.StdEncoding.EncodeToString([]byte("bob:correct horse"))
 	for _, ask := range []struct {
@@ -100,14 +101,14 @@ func (m *monitored) load() (faults int) {
 		path, value string
 		last        int // status of the last answer
 	}{
-		{1000, "/any", "Bearer " + key, 200}, {3, "/any", bob, 200}, {3, "/any", "Bearer " + token, 200}, {3, "/any", "Bearer " + opaque, 200},
-		{3, "/any", "Bearer unknown", 401}, {3, "/any", "Bearer " + ended, 401}, {3, "/optional", "", 200}, {3, "/limited", "Bearer " + key, 429},
+		{1000, "/any", "Bearer " + m.known, 200}, {3, "/any", bob, 200}, {3, "/any", "Bearer " + token, 200}, {3, "/any", "Bearer " + opaque, 200},
+		{3, "/any", "Bearer unknown", 401}, {3, "/any", "Bearer " + m.ended, 401}, {3, "/optional", "", 200}, {3, "/limited", "Bearer " + m.known, 429},
 	} {
 		request := rawcheck.Request{Method: "GET", Target: ask.path}
 		if ask.value != "" {
 			request.Headers = [][2]string{{"authorization", ask.value}}
 		}
-		m.until(fmt.Sprintf("%d for %s", ask.last, ask.value), func() (answer, bool) { // a key that was just made takes some milliseconds
+		m.until(fmt.Sprintf("%d for %s", ask.last, ask.value), func() (answer, bool) {
 			var got rawcheck.Answer
 			for range ask.times {
 				if got, err = rawcheck.Ask(m.t.Context(), conn, request); err != nil {
@@ -144,10 +145,9 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 // breakThings does what operators and machines do.
 func (m *monitored) breakThings() {
 	m.t.Helper()
-	key := m.key("--name", "another")
 	m.redis.Kill()
 	for range 50 { // five questions without an answer find that it is away
-		m.ask("Bearer " + key)
+		m.ask("Bearer " + m.known)
 	}
 	m.issuer.Close()
 	file, err := os.OpenFile(filepath.Join(m.dir, "keys.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
