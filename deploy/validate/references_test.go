@@ -1,0 +1,218 @@
+package validate
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	mesh "istio.io/api/mesh/v1alpha1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/yaml"
+)
+
+// release is what one overlay or mode makes, as far as its objects name each other.
+type release struct {
+	deployment appsv1.Deployment
+	services   map[string]corev1.Service // by host name
+	all        []*unstructured.Unstructured
+}
+
+func readRelease(t *testing.T, rendered []byte) *release {
+	t.Helper()
+	r := &release{services: map[string]corev1.Service{}, all: objects(t, rendered)}
+	for _, object := range r.all {
+		switch object.GetKind() {
+		case "Deployment":
+			into(t, object, &r.deployment)
+		case "Service":
+			var s corev1.Service
+			into(t, object, &s)
+			r.services[s.Name+"."+s.Namespace+".svc.cluster.local"] = s
+		}
+	}
+	return r
+}
+
+func into(t *testing.T, object *unstructured.Unstructured, typed any) {
+	t.Helper()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, typed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ports are the names of all the pod's ports.
+func (r *release) ports() (names []string) {
+	pod := r.deployment.Spec.Template.Spec
+	for _, c := range append(pod.InitContainers, pod.Containers...) {
+		for _, p := range c.Ports {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// selects tells whether match labels are those of the pod.
+func (r *release) selects(matchLabels map[string]string) bool {
+	return len(matchLabels) > 0 && labels.SelectorFromSet(matchLabels).Matches(labels.Set(r.deployment.Spec.Template.Labels))
+}
+
+// answers tells whether a Service of this name has the port.
+func (r *release) answers(host string, port int32) bool {
+	return slices.ContainsFunc(r.services[host].Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port })
+}
+
+// TestReferences: what one object says of another is so. No schema knows that.
+func TestReferences(t *testing.T) {
+	for overlay, mode := range overlays {
+		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, mode " + mode: helm(t, "--set", "mode="+mode)} {
+			t.Run(from, func(t *testing.T) {
+				r := readRelease(t, rendered)
+				for _, object := range r.all {
+					for _, wrong := range r.wrong(t, object) {
+						t.Errorf("%s: %s", nameOf(object), wrong)
+					}
+				}
+			})
+		}
+	}
+}
+
+func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (problems []string) {
+	complain := func(ok bool, text string, of ...any) {
+		if !ok {
+			problems = append(problems, fmt.Sprintf(text, of...))
+		}
+	}
+	at := func(path ...string) map[string]string {
+		found, _, _ := unstructured.NestedStringMap(object.Object, path...)
+		return found
+	}
+	switch object.GetKind() {
+	case "Service":
+		var s corev1.Service
+		into(t, object, &s)
+		complain(r.selects(s.Spec.Selector), "selects no pod")
+		for _, p := range s.Spec.Ports {
+			complain(p.TargetPort.Type == intstr.String && slices.Contains(r.ports(), p.TargetPort.StrVal), "no container has the port %s", &p.TargetPort)
+		}
+	case "PodDisruptionBudget":
+		complain(r.selects(at("spec", "selector", "matchLabels")), "selects no pod")
+	case "NetworkPolicy":
+		complain(r.selects(at("spec", "podSelector", "matchLabels")), "selects no pod")
+	case "PodMonitor":
+		complain(r.selects(at("spec", "selector", "matchLabels")), "selects no pod")
+		endpoints, _, _ := unstructured.NestedSlice(object.Object, "spec", "podMetricsEndpoints")
+		for _, e := range endpoints {
+			complain(slices.Contains(r.ports(), e.(map[string]any)["port"].(string)), "no container has the port of %v", e)
+		}
+	case "HorizontalPodAutoscaler":
+		var h autoscalingv2.HorizontalPodAutoscaler
+		into(t, object, &h)
+		complain(h.Spec.ScaleTargetRef.Name == r.deployment.Name, "scales %s", h.Spec.ScaleTargetRef.Name)
+		complain(r.deployment.Spec.Replicas == nil, "the Deployment has a number of replicas of its own")
+		scaled := h.Spec.Metrics[0].ContainerResource.Container
+		complain(slices.ContainsFunc(r.deployment.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == scaled }), "no container is called %s", scaled)
+	case "SecurityPolicy":
+		backends, _, _ := unstructured.NestedSlice(object.Object, "spec", "extAuth", "grpc", "backendRefs")
+		complain(len(backends) == 1, "asks %d services", len(backends))
+		for _, b := range backends {
+			b := b.(map[string]any)
+			complain(r.answers(fmt.Sprintf("%s.%s.svc.cluster.local", b["name"], object.GetNamespace()), int32(b["port"].(int64))), "asks %v, which is not there", b)
+		}
+	}
+	return problems
+}
+
+// TestMeshConfig: Istio is told of the Service that is there, by the name that the policy uses.
+func TestMeshConfig(t *testing.T) {
+	text, err := os.ReadFile("../kubernetes/overlays/istio/mesh-config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := meshConfig(t, text)
+	provider := config.ExtensionProviders[0]
+	r := readRelease(t, kustomize(t, "istio"))
+	grpc := provider.GetEnvoyExtAuthzGrpc()
+	if !r.answers(grpc.Service, int32(grpc.Port)) {
+		t.Errorf("Istio is told to ask %s:%d, which is not there", grpc.Service, grpc.Port)
+	}
+	if grpc.FailOpen || grpc.Timeout.AsDuration() != 250*time.Millisecond || grpc.StatusOnError != "503" || grpc.IncludeRequestBodyInCheck != nil {
+		t.Errorf("Istio is told to ask so: %v", grpc)
+	}
+	for _, object := range r.all {
+		if name, _, _ := unstructured.NestedString(object.Object, "spec", "provider", "name"); object.GetKind() == "AuthorizationPolicy" && name != provider.Name {
+			t.Errorf("the policy asks %q, and Istio knows %q", name, provider.Name)
+		}
+	}
+}
+
+// meshConfig reads the fragment as strictly as Istio's own types can.
+func meshConfig(t *testing.T, values []byte) *mesh.MeshConfig {
+	t.Helper()
+	var fragment struct{ MeshConfig any }
+	if err := yaml.UnmarshalStrict(values, &fragment); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(fragment.MeshConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &mesh.MeshConfig{}
+	if err := protojson.Unmarshal(text, config); err != nil { // unknown fields are errors
+		t.Fatal(err)
+	}
+	return config
+}
+
+// TestEnvoyAsksServiceOfOverlay: the Envoy configuration for the shared service names its pods.
+func TestEnvoyAsksServiceOfOverlay(t *testing.T) {
+	text, err := os.ReadFile("../kubernetes/overlays/shared/envoy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := readRelease(t, kustomize(t, "shared"))
+	for host, service := range r.services {
+		want := fmt.Sprintf("address: %s, port_value: %d", host, map[bool]int{true: 9191, false: 9192}[service.Spec.ClusterIP == "None"])
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("envoy.yaml has no %s", want)
+		}
+	}
+}
+
+// TestKeywardConfigs: Keyward takes every keyward.yaml that is shipped for a cluster.
+func TestKeywardConfigs(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "keyward")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/keyward")
+	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for overlay := range overlays {
+		for _, object := range objects(t, kustomize(t, overlay)) {
+			text, found, _ := unstructured.NestedString(object.Object, "data", "keyward.yaml")
+			if !found {
+				continue
+			}
+			file := filepath.Join(t.TempDir(), "keyward.yaml")
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, complaint, err := try(t, binary, "config", "validate", file); err != nil {
+				t.Errorf("overlay %s: %v %s", overlay, err, complaint)
+			}
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package validate
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+)
+
+// overlays are the overlays of deploy/kubernetes, each with the chart's mode that makes the same.
+var overlays = map[string]string{
+	"shared":        "shared",
+	"sidecar":       "sidecar",
+	"istio":         "istio",
+	"envoy-gateway": "envoyGateway",
+}
+
+const chart = "../helm/keyward"
+
+func kustomize(t *testing.T, overlay string) []byte {
+	t.Helper()
+	return run(t, tool(t, "kubectl"), "kustomize", "../kubernetes/overlays/"+overlay)
+}
+
+func helm(t *testing.T, args ...string) []byte {
+	t.Helper()
+	return run(t, tool(t, "helm"), helmArgs(args)...)
+}
+
+func helmArgs(args []string) []string {
+	return append([]string{"template", "keyward", chart, "--namespace", "keyward"}, args...)
+}
+
+// objects reads what was rendered as the API server would, but for knowing the kinds.
+func objects(t *testing.T, rendered []byte) []*unstructured.Unstructured {
+	t.Helper()
+	var all []*unstructured.Unstructured
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(rendered)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		object := &unstructured.Unstructured{}
+		text, err := yaml.YAMLToJSONStrict(document)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		if string(text) == "null" { // comments alone
+			continue
+		}
+		if err := object.UnmarshalJSON(text); err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		all = append(all, object)
+	}
+}
+
+// nameOf is how an object is named in complaints, and told from others.
+func nameOf(o *unstructured.Unstructured) string {
+	return o.GetKind() + " " + o.GetNamespace() + "/" + o.GetName()
+}

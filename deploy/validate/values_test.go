@@ -1,0 +1,59 @@
+package validate
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestValues: each value that an operator may set does something.
+func TestValues(t *testing.T) {
+	before := map[string]string{}
+	for _, mode := range overlays {
+		before[mode] = string(helm(t, "--set", "mode="+mode))
+	}
+	for _, c := range []struct{ mode, set, want string }{
+		{"shared", "image.digest=sha256:" + strings.Repeat("a", 64), "image: registry.example.com/keyward@sha256:aaaa"},
+		{"shared", "image.repository=example.org/k", "image: example.org/k:v0.0.0"},
+		{"shared", "imagePullSecrets[0].name=pull", "imagePullSecrets:\n      - name: pull"},
+		{"shared", "config=log: {level: debug}", "log: {level: debug}"},
+		{"shared", "keys.secretName=mine", "secretName: mine"},
+		{"shared", "keys.create=false", "!kind: Secret"},
+		{"shared", "resources.limits.memory=1Gi", "memory: 1Gi"},
+		{"shared", "autoscaling.minReplicas=5", "minReplicas: 5"},
+		{"shared", "autoscaling.targetCPUUtilization=50", "averageUtilization: 50"},
+		{"shared", "networkPolicy.enabled=false", "!kind: NetworkPolicy"},
+		{"shared", "networkPolicy.monitoringNamespace=prometheus", "kubernetes.io/metadata.name: prometheus"},
+		{"shared", "networkPolicy.clients[0].ipBlock.cidr=10.0.0.0/8", "cidr: 10.0.0.0/8"},
+		{"shared", "networkPolicy.egress[0].ports[0].port=53", "- ports:\n      - port: 53"},
+		{"shared", "podMonitor.enabled=false", "!kind: PodMonitor"},
+		{"sidecar", "sidecar.envoy.config=admin: {}", "admin: {}"},
+		{"sidecar", "sidecar.envoy.resources.limits.memory=1Gi", "memory: 1Gi"},
+		{"sidecar", "sidecar.containers[0].name=shop,sidecar.containers[0].image=shop:1", "container: shop"},
+		{"sidecar", "sidecar.volumes[0].name=scratch", "- name: scratch"},
+		{"istio", "istio.namespace=edge", "namespace: edge"},
+		{"istio", "istio.selector.istio=gw", "istio: gw"},
+		{"envoyGateway", "envoyGateway.gateway.create=false", "!kind: HTTPRoute"},
+		{"envoyGateway", "envoyGateway.gateway.name=front", "kind: Gateway, name: front"},
+		{"envoyGateway", "envoyGateway.gateway.className=eg", "gatewayClassName: eg"},
+		{"envoyGateway", "envoyGateway.backend.name=shop", "name: shop, port: 80"},
+		{"envoyGateway", "envoyGateway.proxyNamespace=proxies", "kubernetes.io/metadata.name: proxies"},
+	} {
+		rendered := string(helm(t, "--set", "mode="+c.mode, "--set", c.set))
+		want, absent := strings.CutPrefix(c.want, "!")
+		if strings.Contains(rendered, want) == absent {
+			t.Errorf("mode %s with %s: want %s", c.mode, c.set, c.want)
+		}
+		if strings.Contains(before[c.mode], want) != absent {
+			t.Errorf("mode %s has %q without %s too", c.mode, want, c.set)
+		}
+	}
+}
+
+// TestNoValues: what the schema does not know is refused.
+func TestNoValues(t *testing.T) {
+	for _, bad := range []string{"mode=central", "replicas=3", "image.digest=sha256:abc", "autoscaling.minReplicas=none", "podMonitor.enabled=maybe", "resources.limit.memory=1Gi"} {
+		if _, complaint, err := try(t, tool(t, "helm"), helmArgs([]string{"--set", bad})...); err == nil || !strings.Contains(complaint, "specifications of the schema") {
+			t.Errorf("%s: got %v, %s", bad, err, complaint)
+		}
+	}
+}
