@@ -10,9 +10,14 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 IMAGE    ?= keyward
 FUZZTIME ?= 60s
 TOOLS     = $(CURDIR)/.cache/tools
+
+# deploy/validate is a module of its own, with much of Kubernetes to compile: without
+# optimising it that takes half as long. vet needs the same flags to find it compiled.
+VALIDATE  = cd deploy/validate && go
+QUICKLY   = -gcflags='all=-N -l' -gcflags='std='
 SHELL     = bash
 
-.PHONY: build image run test lint fuzz bench soak pgo
+.PHONY: build image run test programs lint fuzz bench soak pgo
 .DEFAULT_GOAL = build
 
 build:
@@ -28,30 +33,35 @@ run: build
 	@go build -o .cache/demo ./e2e/demo
 	@exec .cache/demo
 
-# The tests with the real proxies go last and alone, and each time, since they are
-# about a program that go test does not know it depends on: Envoy gives Keyward a quarter
-# of a second to answer, which a machine busy with other tests can take. The race
-# detector's own memory would be in the way of measuring ours. The image is a module
-# of its own, whose tests build keyward as it is.
-# detector's own memory would be in the way of measuring ours. Prometheus is unpacked,
-# not installed: the package would start a server.
-test:
+# What the tests run is installed if it may be. Prometheus is unpacked: its package would start a server.
+PROGRAMS   = curl nginx haproxy redis-server
+PROMETHEUS = .cache/prometheus
+
+# The tests with the real programs go alone, and each time, since they are about
+# programs that go test does not know it depends on, and Envoy gives Keyward a quarter of
+# a second to answer. What is counted and weighed is compiled as what ships, without
+# the race detector. The image and the manifests are modules of their own.
+test: programs
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
+	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
+	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e
+	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server
+	cd deploy/image && CGO_ENABLED=1 go test -race -count=1 ./...
+
+programs:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
-	@missing=; for program in curl nginx haproxy redis-server; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; for program in $(PROGRAMS); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
-	@command -v promtool >/dev/null || [ -x .cache/prometheus/usr/bin/promtool ] || \
-	{ mkdir -p .cache/prometheus && cd .cache/prometheus && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \
+	{ mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
 	dpkg-deb --extract prometheus_*.deb . && rm *.deb; } >/dev/null 2>&1 || echo "make test: missing, and so not tested with: prometheus" >&2
-	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$'); others=$$?; \
-	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e && \
-	go test -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server && \
-	( cd deploy/image && CGO_ENABLED=1 go test -race -count=1 ./... ) && exit $$others
 
 lint:
 	@unformatted="$$(gofmt -l .)"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted" >&2; exit 1; fi
 	go vet ./...
+	$(VALIDATE) vet $(QUICKLY) ./...
 	go run $(STATICCHECK) ./...
 	cd deploy/image && go vet ./... && go run $(STATICCHECK) ./...
 	@GOBIN=$(TOOLS) go install $(GOVULNCHECK)
