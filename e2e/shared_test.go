@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/e2e/stack"
+)
+
+// member is one of several Keywards behind an Envoy.
+type member struct {
+	*stack.Process
+	name string
+	cfg  stack.Config
+}
+
+// start also starts it again, at the same address.
+func (m *member) start(t *testing.T) {
+	t.Helper()
+	p, err := stack.StartKeyward(t.Context(), m.name, m.cfg)
+	if p != nil {
+		m.Process = p
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sharedEnvoy puts the parts of deploy/envoy-shared into envoy.yaml, as its
+// first lines say, with a Keyward at this port beside the system's own.
+func sharedEnvoy(shippedTimeout bool, port int) func(*testing.T, *stack.EnvoyConfig) {
+	return func(t *testing.T, c *stack.EnvoyConfig) {
+		text, err := os.ReadFile(filepath.Join(programs.root, "deploy", "envoy-shared", "keyward.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parts struct {
+			Service object `yaml:"grpc_service"`
+			Cluster object
+		}
+		if err := yaml.Unmarshal(text, &parts); err != nil {
+			t.Fatal(err)
+		}
+		if !shippedTimeout {
+			plenty := authzFilter(c)["grpc_service"].(object)["timeout"]
+			parts.Service["timeout"] = plenty
+			parts.Service["retry_policy"].(object)["retry_back_off"].(object)["max_interval"] = plenty // of a try
+		}
+		authzFilter(c)["grpc_service"] = parts.Service
+		var all []any
+		for _, port := range []int{stack.Shipped.GRPC, port} {
+			all = append(all, object{"endpoint": object{"address": object{
+				"socket_address": object{"address": "127.0.0.1", "port_value": port},
+			}}})
+		}
+		parts.Cluster["load_assignment"].(object)["endpoints"].([]any)[0].(object)["lb_endpoints"] = all
+		cluster := c.Find("keyward")
+		clear(cluster)
+		maps.Copy(cluster, parts.Cluster)
+	}
+}
+
+// envoyCount is a counter of Envoy's, by its whole name.
+func (s *system) envoyCount(name string) int {
+	s.t.Helper()
+	_, text := adminAt(s.t, http.MethodGet, s.Ports().EnvoyAdmin, "/stats?filter=^"+strings.ReplaceAll(name, ".", "%5C.")+"$")
+	value, found := strings.CutPrefix(strings.TrimSpace(text), name+": ")
+	n, err := strconv.Atoi(value)
+	if !found || err != nil {
+		s.t.Fatalf("Envoy's %s is %q", name, text)
+	}
+	return n
+}
+
+// untilHealthy waits until Envoy takes the Keyward at the port to be well.
+func (s *system) untilHealthy(port int) {
+	s.t.Helper()
+	want := fmt.Sprintf("keyward::%s::health_flags::healthy\n", stack.Address(port))
+	s.until("healthy, says Envoy", func() (answer, bool) {
+		status, text := adminAt(s.t, http.MethodGet, s.Ports().EnvoyAdmin, "/clusters")
+		return answer{status: status}, strings.Contains(text, want)
+	})
+}
