@@ -4,13 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 
 	"keyward/e2e/stack"
 )
@@ -38,33 +35,27 @@ func (m *member) start(t *testing.T) {
 // first lines say, with a Keyward at this port beside the system's own.
 func sharedEnvoy(shippedTimeout bool, port int) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
-		text, err := os.ReadFile(filepath.Join(programs.root, "deploy", "envoy-shared", "keyward.yaml"))
+		shared, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-shared", "keyward.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		var parts struct {
-			Service object `yaml:"grpc_service"`
-			Cluster object
-		}
-		if err := yaml.Unmarshal(text, &parts); err != nil {
-			t.Fatal(err)
-		}
+		service := authzFilter(shared)["grpc_service"].(object)
 		if !shippedTimeout {
 			plenty := authzFilter(c)["grpc_service"].(object)["timeout"]
-			parts.Service["timeout"] = plenty
-			parts.Service["retry_policy"].(object)["retry_back_off"].(object)["max_interval"] = plenty // of a try
+			service["timeout"] = plenty
+			service["retry_policy"].(object)["retry_back_off"].(object)["max_interval"] = plenty // of a try
 		}
-		authzFilter(c)["grpc_service"] = parts.Service
+		authzFilter(c)["grpc_service"] = service
 		var all []any
 		for _, port := range []int{stack.Shipped.GRPC, port} {
 			all = append(all, object{"endpoint": object{"address": object{
 				"socket_address": object{"address": "127.0.0.1", "port_value": port},
 			}}})
 		}
-		parts.Cluster["load_assignment"].(object)["endpoints"].([]any)[0].(object)["lb_endpoints"] = all
 		cluster := c.Find("keyward")
 		clear(cluster)
-		maps.Copy(cluster, parts.Cluster)
+		maps.Copy(cluster, shared.Find("keyward"))
+		cluster["load_assignment"].(object)["endpoints"].([]any)[0].(object)["lb_endpoints"] = all
 	}
 }
 

@@ -50,3 +50,18 @@ func isServed(ctx context.Context, port int) bool {
 	conn.Close()
 	return true
 }
+
+// EnvoyWith is an Envoy whose arguments are another's, as is the file they name,
+// which names the ports.
+type EnvoyWith struct {
+	Binary string
+	Args   []string
+}
+
+// Start implements Front.
+func (e EnvoyWith) Start(dir string, _ Ports) (*Process, error) {
+	return startProcess("envoy", dir, append([]string{e.Binary}, e.Args...)...)
+}
+
+// Ready implements Front.
+func (e EnvoyWith) Ready(ctx context.Context, ports Ports) bool { return Envoy{}.Ready(ctx, ports) }
