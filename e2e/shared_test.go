@@ -31,20 +31,21 @@ func (m *member) start(t *testing.T) {
 	}
 }
 
+// patience is how long Envoy waits for an answer: for each try, and for all together. What
+// is shipped is a tenth of a second here and there too short for a machine that is busy.
+type patience struct{ each, all string }
+
 // sharedEnvoy puts the parts of deploy/envoy-shared into envoy.yaml, as its
 // first lines say, with a Keyward at this port beside the system's own.
-func sharedEnvoy(shippedTimeout bool, port int) func(*testing.T, *stack.EnvoyConfig) {
+func sharedEnvoy(times patience, port int) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
 		shared, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-shared", "keyward.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		service := authzFilter(shared)["grpc_service"].(object)
-		if !shippedTimeout {
-			plenty := authzFilter(c)["grpc_service"].(object)["timeout"]
-			service["timeout"] = plenty
-			service["retry_policy"].(object)["retry_back_off"].(object)["max_interval"] = plenty // of a try
-		}
+		service["timeout"] = times.all
+		service["retry_policy"].(object)["retry_back_off"].(object)["max_interval"] = times.each
 		authzFilter(c)["grpc_service"] = service
 		var all []any
 		for _, port := range []int{stack.Shipped.GRPC, port} {

@@ -42,6 +42,7 @@ const (
 // each answer that is not the right one.
 type steady struct {
 	end     chan struct{}
+	ended   sync.Once
 	clients sync.WaitGroup
 
 	mu    sync.Mutex
@@ -60,6 +61,7 @@ func (s *system) startSteady(questions []question) *steady {
 			l.ask(s.t, requests, questions, client)
 		})
 	}
+	s.t.Cleanup(func() { l.stop() })
 	return l
 }
 
@@ -102,7 +104,7 @@ func (l *steady) since() (wrong []string, right int) {
 
 // stop ends the load and returns for how long somebody has waited at most.
 func (l *steady) stop() time.Duration {
-	close(l.end)
+	l.ended.Do(func() { close(l.end) })
 	l.clients.Wait()
 	return l.worst
 }
