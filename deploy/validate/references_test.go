@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,15 +55,19 @@ func into(t *testing.T, object *unstructured.Unstructured, typed any) {
 	}
 }
 
-// ports are the names of all the pod's ports.
-func (r *release) ports() (names []string) {
+// containers are all of the pod's.
+func (r *release) containers() []corev1.Container {
 	pod := r.deployment.Spec.Template.Spec
-	for _, c := range append(pod.InitContainers, pod.Containers...) {
-		for _, p := range c.Ports {
-			names = append(names, p.Name)
-		}
-	}
-	return names
+	return slices.Concat(pod.InitContainers, pod.Containers)
+}
+
+// has tells whether one of the containers has a port of that name or number.
+func has(containers []corev1.Container, port intstr.IntOrString) bool {
+	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool {
+			return port == intstr.FromString(p.Name) || port == intstr.FromInt32(p.ContainerPort)
+		})
+	})
 }
 
 // selects tells whether match labels are those of the pod.
@@ -78,14 +84,45 @@ func (r *release) answers(host string, port int32) bool {
 func TestReferences(t *testing.T) {
 	for overlay, mode := range overlays {
 		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, mode " + mode: helm(t, "--set", "mode="+mode)} {
-			t.Run(from, func(t *testing.T) {
-				r := readRelease(t, rendered)
-				for _, object := range r.all {
-					for _, wrong := range r.wrong(t, object) {
-						t.Errorf("%s: %s", nameOf(object), wrong)
-					}
-				}
-			})
+			for _, wrong := range wrongReferences(t, rendered) {
+				t.Errorf("%s: %s", from, wrong)
+			}
+		}
+	}
+}
+
+func wrongReferences(t *testing.T, rendered []byte) (problems []string) {
+	t.Helper()
+	r := readRelease(t, rendered)
+	for _, object := range r.all {
+		for _, wrong := range r.wrong(t, object) {
+			problems = append(problems, nameOf(object)+": "+wrong)
+		}
+	}
+	return problems
+}
+
+// TestWrongReferences: each mistake is seen.
+func TestWrongReferences(t *testing.T) {
+	for _, c := range []struct{ overlay, old, new, want string }{
+		{"sidecar", "path: /readyz\n            port: 10000", "path: /readyz\n            port: http", "container api is probed at a port"},
+		{"sidecar", "targetPort: 10000", "targetPort: 8000", "no container has the port 8000"},
+		{"sidecar", "- port: 10000", "- port: 8000", "no container has the port 8000"},
+		{"sidecar", "  container: api", "  container: app", "no container is called app"},
+		{"sidecar", "  revisionHistoryLimit: 3", "  replicas: 3", "replicas of its own"},
+		{"shared", "  - interval: 15s\n    path: /metrics\n    port: admin", "  - port: metrics", "no container has the port of"},
+		{"shared", "    kind: Deployment\n    name: keyward", "    kind: Deployment\n    name: other", "scales other"},
+		{"shared", "      labels:\n        app.kubernetes.io/instance: keyward", "      labels:\n        app.kubernetes.io/instance: other", "selects no pod"},
+		{"envoy-gateway", "- name: keyward\n        port: 9191", "- name: keyward\n        port: 9999", "which is not there"},
+	} {
+		rendered := string(kustomize(t, c.overlay))
+		if !strings.Contains(rendered, c.old) {
+			t.Errorf("overlay %s has no %q any more", c.overlay, c.old)
+			continue
+		}
+		found := strings.Join(wrongReferences(t, []byte(strings.Replace(rendered, c.old, c.new, 1))), "\n")
+		if !strings.Contains(found, c.want) {
+			t.Errorf("with %q: got %q, want something with %q", c.new, found, c.want)
 		}
 	}
 }
@@ -101,22 +138,40 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 		return found
 	}
 	switch object.GetKind() {
+	case "Deployment":
+		for _, c := range r.containers() {
+			for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+				// The kubelet looks for a name in this container alone.
+				among := []corev1.Container{c}
+				if probe != nil && probe.HTTPGet.Port.Type == intstr.Int {
+					among = r.containers()
+				}
+				complain(probe == nil || has(among, probe.HTTPGet.Port), "container %s is probed at a port that it has not", c.Name)
+			}
+		}
 	case "Service":
 		var s corev1.Service
 		into(t, object, &s)
 		complain(r.selects(s.Spec.Selector), "selects no pod")
 		for _, p := range s.Spec.Ports {
-			complain(p.TargetPort.Type == intstr.String && slices.Contains(r.ports(), p.TargetPort.StrVal), "no container has the port %s", &p.TargetPort)
+			complain(has(r.containers(), p.TargetPort), "no container has the port %s", &p.TargetPort)
 		}
 	case "PodDisruptionBudget":
 		complain(r.selects(at("spec", "selector", "matchLabels")), "selects no pod")
 	case "NetworkPolicy":
 		complain(r.selects(at("spec", "podSelector", "matchLabels")), "selects no pod")
+		var n networkingv1.NetworkPolicy
+		into(t, object, &n)
+		for _, rule := range n.Spec.Ingress {
+			for _, p := range rule.Ports {
+				complain(p.Port.Type == intstr.Int && has(r.containers(), *p.Port), "no container has the port %s", p.Port)
+			}
+		}
 	case "PodMonitor":
 		complain(r.selects(at("spec", "selector", "matchLabels")), "selects no pod")
 		endpoints, _, _ := unstructured.NestedSlice(object.Object, "spec", "podMetricsEndpoints")
 		for _, e := range endpoints {
-			complain(slices.Contains(r.ports(), e.(map[string]any)["port"].(string)), "no container has the port of %v", e)
+			complain(has(r.containers(), intstr.FromString(e.(map[string]any)["port"].(string))), "no container has the port of %v", e)
 		}
 	case "HorizontalPodAutoscaler":
 		var h autoscalingv2.HorizontalPodAutoscaler

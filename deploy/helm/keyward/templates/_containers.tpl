@@ -117,9 +117,9 @@ volumeMounts:
 name: api
 image: ghcr.io/stefanprodan/podinfo:6.9.0
 command: [./podinfo, --host=127.0.0.1, --port=8000]
-# The kubelet can't reach 127.0.0.1, so it asks as a client would.
+# The kubelet can't reach 127.0.0.1, so it asks as a client would, at Envoy's port.
 readinessProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: /readyz, port: 10000}
   periodSeconds: 5
   timeoutSeconds: 2
 lifecycle:
