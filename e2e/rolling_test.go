@@ -107,7 +107,7 @@ func TestRollingRestartBehindNginx(t *testing.T) {
 }
 
 // startMembers starts the system with two Keywards behind an Envoy that is
-// configured as deploy/envoy-shared says, or an nginx as docs/operations.md says, and returns both.
+// configured as the overlay for a shared Keyward says, or an nginx as docs/operations.md says, and returns both.
 func startMembers(t *testing.T, s *system, times patience) [2]*member {
 	t.Helper()
 	ports, err := stack.FreePorts()

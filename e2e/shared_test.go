@@ -35,11 +35,11 @@ func (m *member) start(t *testing.T) {
 // is shipped is a tenth of a second here and there too short for a machine that is busy.
 type patience struct{ each, all string }
 
-// sharedEnvoy puts the parts of deploy/envoy-shared into envoy.yaml, as its
-// first lines say, with a Keyward at this port beside the system's own.
+// sharedEnvoy has Envoy ask as the overlay for a shared Keyward has it, with a
+// Keyward at this port beside the system's own.
 func sharedEnvoy(times patience, port int) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
-		shared, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-shared", "keyward.yaml"))
+		shared, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "kubernetes", "overlays", "shared", "envoy.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,14 +42,14 @@ func envoyTraces(receiver *otlpreceiver.Receiver) func(*testing.T, *stack.EnvoyC
 		if err != nil {
 			t.Fatal(err)
 		}
-		tracing := documented(t, "OpenTelemetryConfig", "value: 1.0", "value: 100.0")["tracing"]
+		tracing := documentedBlock(t, "OpenTelemetryConfig", "value: 1.0", "value: 100.0")["tracing"]
 		c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)["tracing"] = tracing
-		c.AddCluster(documented(t, "\nname: otel_collector", "port_value: 4317", "port_value: "+port))
+		c.AddCluster(documentedBlock(t, "\nname: otel_collector", "port_value: 4317", "port_value: "+port))
 	}
 }
 
 // documented is the block of docs/tracing.md that has the text, with a part of it replaced.
-func documented(t *testing.T, text, from, to string) object {
+func documentedBlock(t *testing.T, text, from, to string) object {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(programs.root, "docs", "tracing.md"))
 	if err != nil {

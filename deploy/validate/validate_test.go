@@ -81,7 +81,7 @@ func TestBrokenManifests(t *testing.T) {
 		{"kind in another version", "shared", "monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "nobody knows the kind"},
 		{"rule of the policy's own", "envoy-gateway", "backendRefs:\n      - name: keyward", "backendRefs:\n      - kind: Pod\n        name: keyward", "BackendRefs only supports Service"},
 		{"retry that there is not", "envoy-gateway", "- refused-stream", "- refused-steam", "Unsupported value"},
-		{"time that is none", "envoy-gateway", "timeout: 250ms", "timeout: 0.25s", "timeout"},
+		{"time that is none", "envoy-gateway", "timeout: 500ms", "timeout: 0.25s", "timeout"},
 	} {
 		rendered := string(kustomize(t, c.overlay))
 		if !strings.Contains(rendered, c.old) {
