@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // readAnew reads a whole file and puts it in force in place of what was.
@@ -64,9 +65,14 @@ func (r *reader) readWhole() error {
 }
 
 // fill applies a whole file's lines. At start each must be good; later a bad
-// one is stepped over, since it must not keep out a revocation further down.
+// one is stepped over, since it must not keep out a revocation further down, and
+// there are checks under way, which go first.
 func (r *reader) fill(c content) error {
+	rest := stints{now: time.Now, sleep: time.Sleep}
 	for bad := 0; ; {
+		if r.content != nil {
+			rest.line()
+		}
 		line, err := r.lines.next()
 		if errors.Is(err, io.EOF) {
 			return nil
