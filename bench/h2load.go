@@ -56,7 +56,7 @@ func (b *bench) secondOpinion(subjects []*subject) error {
 // firstKnown is the first case of Keyward's with questions that are allowed, on one core.
 func firstKnown(subjects []*subject) *subject {
 	for _, s := range subjects[1:] {
-		if s.oneCore == nil && s.ask().want == allow {
+		if s.than == nil && s.ask().want == allow {
 			return s
 		}
 	}

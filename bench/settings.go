@@ -27,11 +27,12 @@ func (b *bench) settings() ([]*setting, error) {
 		if i > 0 {
 			build = " (" + filepath.Base(binary) + ")"
 		}
-		many := b.casesOf(b.large, build)
+		many, few := b.casesOf(b.large, build), b.casesOf(b.small, build)
 		all = append(all,
 			&setting{binary: binary, build: build, keys: b.large, procs: 1, cases: many},
-			&setting{binary: binary, build: build, keys: b.small, procs: 1, cases: b.casesOf(b.small, build)},
+			&setting{binary: binary, build: build, keys: b.small, procs: 1, cases: few},
 			&setting{binary: binary, build: build, keys: b.large, procs: 2, cases: b.twoCoreCases(many, build)})
+		all = append(all, &setting{binary: binary, build: build, keys: b.small, procs: 1, more: limitedConfig, cases: b.limitedCases(few, build)})
 		cached, err := b.cachedCredentials(build)
 		if err != nil {
 			return nil, err
@@ -82,10 +83,24 @@ func (b *bench) twoCoreCases(oneCore []*subject, build string) []*subject {
 	name := "known key of " + count(len(b.large.secrets))
 	for _, s := range oneCore {
 		if s.name == name+build {
-			return b.wanted(&subject{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, oneCore: s})
+			return b.wanted(&subject{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, than: s})
 		}
 	}
 	return nil
+}
+
+// Limits that are counted and never reached: of each key, and of each on the route.
+const limitedConfig = `
+rate_limits: {store: memory, api_key: 900000000/h, failed: 900000000/h}
+`
+
+// limitedCases are known keys, few of them, that are counted.
+func (b *bench) limitedCases(unlimited []*subject, build string) []*subject {
+	limited := &subject{name: "known key of " + count(b.few) + ", rate limited" + build, ask: asker(bearers(b.small.secrets), allow)}
+	if len(unlimited) > 0 {
+		limited.than = unlimited[0]
+	}
+	return b.wanted(limited)
 }
 
 const cachedConfig = `
