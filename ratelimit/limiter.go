@@ -67,12 +67,13 @@ type request struct {
 
 func (q *request) add(name string, bucket Bucket, term Term) {
 	q.limits[q.n] = Limit{Name: name, Bucket: bucket, Rate: term.Rate, Shadow: term.Shadow}
+	q.results[q.n] = Result{} // no result of another's: one that a store did not write refuses
 	q.n++
 }
 
 func (l *Limiter) begin() *request {
 	q := l.asked.Get().(*request)
-	*q = request{} // no result of another's: one that a store did not write refuses
+	q.n = 0
 	return q
 }
 
