@@ -124,6 +124,24 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
+// BenchmarkCheckParallel is for a mutex profile (-cpu 2 -mutexprofile FILE):
+// nothing that all checks share should show in it.
+func BenchmarkCheckParallel(b *testing.B) {
+	checker, secrets := measured(b, 1000, measuredLimits)
+	for i, s := range secrets {
+		secrets[i] = "Bearer " + s
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		var r authz.Request
+		for pb.Next() {
+			ask(&r, secrets[mathrand.IntN(len(secrets))])
+			checker.Check(context.Background(), &r)
+			r.Reset()
+		}
+	})
+}
+
 // TestCheckAllocations: a known key's check makes no garbage, with all that observes it.
 func TestCheckAllocations(t *testing.T) {
 	if race.Detector {
