@@ -73,7 +73,7 @@ type subject struct {
 	ask            func() question
 	than           *subject  // whose processor time this one's is held against, beside the first's
 	cpu            []float64 // microseconds a call, by round
-	ratio          []float64 // to the first's, by round
+	ratio          []float64 // to the first's right before and after, by round
 	rate           []float64 // calls a second
 	bytes, objects []float64 // allocated a call
 	times          [3][]float64
@@ -83,20 +83,38 @@ type subject struct {
 var percentiles = [3]float64{50, 99, 99.9}
 
 // alternate measures all of them, round by round, after one that is to warm up.
+// The machine may be faster or slower a second later, so the first of them, with
+// which the others are compared, is measured before and after each.
 func (b *bench) alternate(subjects []*subject) error {
+	first := subjects[0]
 	for round := range b.rounds + 1 {
-		for _, s := range subjects {
-			if err := s.measure(b.span); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+		if err := first.measure(b.span); err != nil {
+			return fmt.Errorf("%s: %w", first.name, err)
+		}
+		for _, s := range subjects[1:] {
+			for _, measured := range []*subject{s, first} {
+				if err := measured.measure(b.span); err != nil {
+					return fmt.Errorf("%s: %w", measured.name, err)
+				}
 			}
-			if round == 0 {
-				s.cpu, s.rate, s.bytes, s.objects, s.times = nil, nil, nil, nil, [3][]float64{}
-				continue
-			}
-			s.ratio = append(s.ratio, s.cpu[round-1]/subjects[0].cpu[round-1])
+			beside := first.cpu[len(first.cpu)-2:]
+			s.ratio = append(s.ratio, s.cpu[round]/((beside[0]+beside[1])/2))
 		}
 	}
+	first.ratio = []float64{1}
+	for _, s := range subjects {
+		s.forgetFirst()
+	}
 	return nil
+}
+
+// forgetFirst drops the round that was to warm up.
+func (s *subject) forgetFirst() {
+	for _, figures := range []*[]float64{&s.cpu, &s.ratio, &s.rate, &s.bytes, &s.objects, &s.times[0], &s.times[1], &s.times[2]} {
+		if len(*figures) > 1 {
+			*figures = (*figures)[1:]
+		}
+	}
 }
 
 // measure is one round. Reading the count of allocations allocates, too: a few bytes for each call of a long round.
@@ -142,12 +160,12 @@ func (b *bench) reportChecks(subjects []*subject) {
 // reportAgainst compares processor time with that of another subject but the first.
 func (b *bench) reportAgainst(subjects []*subject) {
 	for _, s := range subjects {
-		if s.than == nil || len(s.than.cpu) == 0 {
+		if s.than == nil || len(s.than.ratio) == 0 {
 			continue
 		}
 		var ratios []float64
-		for round, cpu := range s.cpu {
-			ratios = append(ratios, cpu/s.than.cpu[round])
+		for round, ratio := range s.ratio {
+			ratios = append(ratios, ratio/s.than.ratio[round])
 		}
 		b.row("CPU of %s, to that of %s (at most 1.15)", s.name, s.than.name, fmt.Sprintf("%.2f", median(ratios)))
 	}

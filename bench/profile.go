@@ -15,38 +15,37 @@ import (
 )
 
 // profile makes the profile that the compiler optimises keyward by
-// (cmd/keyward/default.pgo): known keys few and many, unknown ones and junk over
-// gRPC, and known ones over HTTP, each for the same time.
+// (cmd/keyward/default.pgo): known keys few and many, unknown ones and junk, and
+// known ones that are counted, over gRPC, and known ones over HTTP, each for the same time.
 func (b *bench) profile() error {
 	if b.profileTo == "" {
 		return nil
 	}
+	few := b.casesOf(b.small, "")
+	settings := []*setting{
+		{keys: b.small, cases: few}, {keys: b.large, cases: b.casesOf(b.large, "")}, {keys: b.small, more: limitedConfig, cases: b.limitedCases(few, "")},
+	}
 	var files []string
-	for _, keys := range []*keyFile{b.small, b.large} {
-		c, err := startChild(b.binary, filepath.Join(b.dir, fmt.Sprint("profile", len(files))), keys, 1)
-		if err != nil {
+	for i, s := range settings {
+		s.binary, s.procs = b.binary, 1
+		if err := s.start(filepath.Join(b.dir, fmt.Sprint("profile", i))); err != nil {
 			return err
 		}
-		for _, s := range b.casesOf(keys, "") {
-			s.child = c
-			file, err := b.profiled(c, len(files), func(span time.Duration) error { return s.measure(span) })
+		loads := []func(time.Duration) error{}
+		for _, c := range s.cases {
+			loads = append(loads, c.measure)
+		}
+		if i == 0 {
+			loads = append(loads, s.overHTTP)
+		}
+		for _, load := range loads {
+			file, err := b.profiled(s.child, len(files), load)
 			if err != nil {
 				return err
 			}
 			files = append(files, file)
 		}
-		if keys == b.small {
-			ask := nginxCheck(keys.secrets)
-			file, err := b.profiled(c, len(files), func(span time.Duration) error {
-				_, err := perRequest(c, filepath.Join(filepath.Dir(c.socket), "http.sock"), span, ask)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			files = append(files, file)
-		}
-		if err := c.stop(); err != nil {
+		if err := s.child.stop(); err != nil {
 			return err
 		}
 	}
@@ -55,6 +54,12 @@ func (b *bench) profile() error {
 		return fmt.Errorf("merging: %w", err)
 	}
 	return b.save(merged)
+}
+
+// overHTTP asks about the setting's keys as nginx does.
+func (s *setting) overHTTP(span time.Duration) error {
+	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.socket), "http.sock"), span, nginxCheck(s.keys.secrets))
+	return err
 }
 
 // profiled takes a profile of the child while load runs.
