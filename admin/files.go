@@ -59,8 +59,14 @@ func (m *FileMetrics) Reloaded(err error) {
 // BadLine counts a whole line that did not parse.
 func (m *FileMetrics) BadLine() { m.badLines.Inc() }
 
-// Succeeded notes when the file was last found good.
-func (m *FileMetrics) Succeeded(at time.Time) { m.lastSuccess.Set(float64(at.UnixNano()) / 1e9) }
+// Succeeded notes when the file was last found good; never, where nobody follows it any more.
+func (m *FileMetrics) Succeeded(at time.Time) {
+	if at.IsZero() {
+		m.lastSuccess.Set(0)
+		return
+	}
+	m.lastSuccess.Set(float64(at.UnixNano()) / 1e9)
+}
 
 // Revoked notes how long a revocation took to be in force.
 func (m *FileMetrics) Revoked(lag time.Duration) {

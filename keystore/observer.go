@@ -11,7 +11,7 @@ type Observer interface {
 	// BadLine is called for each line that was stepped over.
 	BadLine()
 	// Succeeded is called when what is in force was last known to be what the
-	// file says.
+	// file says. The zero time says that there is no file any more.
 	Succeeded(at time.Time)
 	// Revoked is called with the time from a key's end being written to its
 	// being in force.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"keyward/admin"
 	"keyward/config"
@@ -30,6 +31,19 @@ type surroundings struct {
 	hashCommand              []string
 	version                  string
 	counts                   bool // use of keys, and requests
+}
+
+// leave says of the files that the configuration does not name that nobody
+// follows them: one that is not there can't be stale.
+func (s *surroundings) leave(cfg storeConfig) {
+	for _, file := range []struct {
+		name string
+		told keystore.Observer
+	}{{cfg.keys.file, s.keys}, {cfg.users, s.users}, {cfg.revocations, s.revocations}} {
+		if file.name == "" && file.told != nil {
+			file.told.Succeeded(time.Time{})
+		}
+	}
 }
 
 // openParts opens what the configuration names and takes over from old what

@@ -268,5 +268,7 @@ func (s *Server) replace(old *Core, cfg *config.Config) error {
 	}
 	s.core.Store(fresh)
 	s.level.Set(cfg.Log.Level)
-	return errors.Join(old.parts.closeBut(parts), old.forgetBut(fresh))
+	err = errors.Join(old.parts.closeBut(parts), old.forgetBut(fresh))
+	s.outside.leave(storeConfigOf(cfg))
+	return err
 }

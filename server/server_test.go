@@ -305,6 +305,27 @@ routes: [{path: /x, auth: required, scopes: [admin]}]
 	r.becomes("/y", key, 200)
 }
 
+// TestFileThatIsFollowedNoMore: what the configuration no longer names has no
+// time of success, or an alert would call it stale.
+func TestFileThatIsFollowedNoMore(t *testing.T) {
+	const never = "\nkeyward_users_file_last_success_timestamp_seconds 0\n"
+	r := start(t, baseConfig+"\nusers: {file: DIR/users.jsonl}\n", func(r *running) {
+		r.create(keystore.Params{})
+		r.user("alice", keystore.UserPatch{})
+	})
+	if _, metrics := r.get("/metrics"); strings.Contains(metrics, never) {
+		t.Fatal("the file was never read")
+	}
+	r.configure(baseConfig)
+	r.reload <- struct{}{}
+	eventually(t, func() error {
+		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, never) {
+			return fmt.Errorf("there is a time of success yet")
+		}
+		return nil
+	})
+}
+
 func TestDrain(t *testing.T) {
 	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
 	r.becomes("/", "", 401)
