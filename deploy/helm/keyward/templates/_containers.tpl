@@ -115,7 +115,7 @@ volumeMounts:
 
 {{- define "keyward.sampleAPI" -}}
 name: api
-image: ghcr.io/stefanprodan/podinfo:6.9.0
+image: stefanprodan/podinfo:6.9.0
 command: [./podinfo, --host=127.0.0.1, --port=8000]
 # The kubelet can't reach 127.0.0.1, so it asks as a client would, at Envoy's port.
 readinessProbe:
