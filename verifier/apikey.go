@@ -125,7 +125,8 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 		return nil, err
 	}
 	if a.cfg.Principals.Wants(id) {
-		a.cfg.Principals.Put(id, &KnownKey{known.principal, known.stamp, known.user, known.until}, now)
+		kept := known // the one that goes to the heap
+		a.cfg.Principals.Put(id, &kept, now)
 	}
 	if c.Room == nil {
 		return known.own(), nil
