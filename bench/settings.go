@@ -89,7 +89,7 @@ func (b *bench) twoCoreCases(oneCore []*subject, build string) []*subject {
 	return nil
 }
 
-// Limits that are counted and never reached: of each key, and of each on the route.
+// Limits that are counted and never reached: of each key, and of each address that fails.
 const limitedConfig = `
 rate_limits: {store: memory, api_key: 900000000/h, failed: 900000000/h}
 `
