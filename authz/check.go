@@ -131,6 +131,7 @@ func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Re
 	if err != nil {
 		return c.deny(r, d, "path", AmbiguousPath, err)
 	}
+	r.path = path.String()
 	r.trace("path", path.Canonical())
 
 	if d.Route, reason = c.cfg.Policy.Route(r, path); reason != OK {

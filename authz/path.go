@@ -43,18 +43,18 @@ type Path struct {
 // 3.2.1), or refuses it: what two programs could read differently is no path,
 // whatever it would resolve to. Nothing is normalised.
 func ParsePath(target string, rules PathRules) (Path, error) {
+	sent, query, _ := strings.Cut(target, "?")
+	if rules == (PathRules{}) && isPlainPath(sent) && !targetBad.any(query) {
+		return Path{sent: sent, canonical: sent, plain: sent}, nil
+	}
 	if targetBad.any(target) {
 		return Path{}, pathError("control byte, space or # in the target")
 	}
-	sent, _, _ := strings.Cut(target, "?")
 	if sent == "" || sent[0] != '/' {
 		return Path{}, pathError("does not start with /")
 	}
 	if len(sent) > maxPathBytes {
 		return Path{}, pathError("longer than 8192 bytes")
-	}
-	if rules == (PathRules{}) && isPlainPath(sent) {
-		return Path{sent: sent, canonical: sent, plain: sent}, nil
 	}
 	encoded, err := scanPath(sent, rules)
 	if err != nil {
@@ -73,6 +73,9 @@ func ParsePath(target string, rules PathRules) (Path, error) {
 // isPlainPath tells in one look of most paths that no rule has anything to
 // say about them. It may be wrong about what it does not take for plain.
 func isPlainPath(path string) bool {
+	if path == "" || path[0] != '/' || len(path) > maxPathBytes {
+		return false
+	}
 	segments := 0
 	for i := range len(path) {
 		if pathPlain.is(path[i]) {

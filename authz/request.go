@@ -55,6 +55,7 @@ type Request struct {
 	// Trace, where set, is told each step and its outcome.
 	Trace func(step, outcome string)
 
+	path       string // that of the target, once it was found to be one
 	credential Credential
 	principal  Principal // the credential's Room
 	decision   Decision
@@ -64,10 +65,12 @@ type Request struct {
 
 // Reset empties the request for its next use and keeps its memory.
 func (r *Request) Reset() {
-	clear(r.Headers)
-	clear(r.set)
-	clear(r.remove)
-	*r = Request{Headers: r.Headers[:0], set: r.set[:0], remove: r.remove[:0]}
+	headers, set, remove := r.Headers, r.set, r.remove
+	clear(headers)
+	clear(set)
+	clear(remove)
+	*r = Request{} // not a literal with the slices in it, which would be made elsewhere and copied
+	r.Headers, r.set, r.remove = headers[:0], set[:0], remove[:0]
 }
 
 // Header returns the value of the only line of that name and the number of
@@ -88,6 +91,9 @@ func (r *Request) Header(name string) (value string, lines int) {
 // PathAsSent is the target without its query, which may hold a credential. The
 // target may be no path at all.
 func (r *Request) PathAsSent() string {
+	if r.path != "" {
+		return r.path
+	}
 	path, _, _ := strings.Cut(r.Target, "?")
 	path, _, _ = strings.Cut(path, "#")
 	return path

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -30,15 +31,21 @@ type Cache[V any] struct {
 type shard[V any] struct {
 	mu           sync.Mutex
 	lru          *simplelru.LRU[Key, entry[V]]
-	census       // of lru
+	census                    // of lru
+	held         atomic.Int32 // entries of lru
 	inFlight     map[Key]*flight[V]
 	hits, misses uint64
 }
 
 type entry[V any] struct {
-	value   V
-	expires int64 // Unix nanoseconds
+	value          V
+	expires, moved int64 // Unix nanoseconds; moved is when it last came to the front
 }
+
+// lull is how long an entry that is asked for stays where it is in the order of
+// use, in nanoseconds. To move it each time is to wait for its neighbours, who are
+// seldom in the processor's cache.
+const lull = int64(time.Second)
 
 // flight is one computation that others may wait for.
 type flight[V any] struct {
@@ -74,13 +81,21 @@ func (c *Cache[V]) shard(key *Key) *shard[V] { return &c.shards[key[31]%shardCou
 
 // Get returns the value that was put under the key less than ttl ago.
 func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
-	s := c.shard(key)
+	s, at := c.shard(key), now.UnixNano()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mayHold(key) {
-		if e, ok := s.lru.Get(*key); ok && now.UnixNano() < e.expires {
+		switch e, ok := s.lru.Peek(*key); {
+		case ok && at < e.expires:
 			s.hits++
+			if at-e.moved >= lull {
+				e.moved = at
+				s.put(key, e)
+			}
 			return e.value, true
+		case ok:
+			s.lru.Remove(*key)
+			s.held.Store(int32(s.lru.Len()))
 		}
 	}
 	s.misses++
@@ -93,13 +108,19 @@ func (c *Cache[V]) Put(key *Key, value V, now time.Time) {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(key, entry[V]{value, now.Add(c.ttl).UnixNano()})
+	s.put(key, c.entry(value, now))
+}
+
+func (c *Cache[V]) entry(value V, now time.Time) entry[V] {
+	at := now.UnixNano()
+	return entry[V]{value, at + int64(c.ttl), at}
 }
 
 func (s *shard[V]) put(key *Key, e entry[V]) {
 	before := s.lru.Len()
 	if evicted := s.lru.Add(*key, e); evicted || s.lru.Len() > before {
 		s.enter(key)
+		s.held.Store(int32(s.lru.Len()))
 	}
 }
 
@@ -127,7 +148,7 @@ func (c *Cache[V]) Compute(ctx context.Context, key *Key, now time.Time, compute
 		s.mu.Lock()
 		delete(s.inFlight, *key)
 		if own.err == nil {
-			s.put(key, entry[V]{own.value, now.Add(c.ttl).UnixNano()})
+			s.put(key, c.entry(own.value, now))
 		}
 		if own.done != nil {
 			close(own.done)

@@ -159,8 +159,28 @@ func digest(n int) *Key {
 	return &sum
 }
 
-// TestWants: while there is room all are wanted; then those that come again
-// before many others have, and an entry is renewed in any case.
+// TestLeastRecentlyUsedGoes: what was used, a lull later than it came, stays in
+// place of what was not.
+func TestLeastRecentlyUsedGoes(t *testing.T) {
+	const perShard = 10
+	c := newCache(t, perShard*shardCount, time.Minute)
+	now := time.Now()
+	for i := range perShard {
+		c.Put(key(i*shardCount), i, now)
+	}
+	now = now.Add(time.Second)
+	c.Get(key(0), now)
+	c.Put(key(perShard*shardCount), perShard, now)
+	if _, ok := c.Get(key(0), now); !ok {
+		t.Error("the one that was used is gone")
+	}
+	if _, ok := c.Get(key(shardCount), now); ok {
+		t.Error("the one that was not is still there")
+	}
+}
+
+// TestWants: while there is room all are wanted, and then those that come again
+// before many others have.
 func TestWants(t *testing.T) {
 	const size = 100 * shardCount
 	c := newCache(t, size, time.Minute)
@@ -170,9 +190,13 @@ func TestWants(t *testing.T) {
 			c.Put(key, value, now)
 		}
 	}
+	has := func(key *Key) bool {
+		_, ok := c.Get(key, now)
+		return ok
+	}
 	held := func() (n int) {
 		for i := range size {
-			if _, ok := c.Get(digest(i), now); ok {
+			if has(digest(i)) {
 				n++
 			}
 		}
@@ -191,17 +215,20 @@ func TestWants(t *testing.T) {
 	if n := held(); n < fit*98/100 {
 		t.Errorf("%d of %d are left after many that came once", n, fit)
 	}
-	offer(digest(-1), 1, now)
-	if _, ok := c.Get(digest(-1), now); ok {
+	if offer(digest(-1), 1, now); has(digest(-1)) {
 		t.Error("taken the first time")
 	}
 	offer(digest(-1), 2, now)
 	if v, ok := c.Get(digest(-1), now); !ok || v != 2 {
 		t.Error("not taken when it came again")
 	}
-	offer(digest(-1), 3, now.Add(time.Second))
-	if v, ok := c.Get(digest(-1), now.Add(time.Minute)); !ok || v != 3 {
-		t.Error("not renewed")
+	if _, ok := c.Get(digest(-1), now.Add(time.Minute)); ok {
+		t.Error("still there when its time is over")
+	}
+	other := *digest(-2)
+	other[31] = digest(-1)[31] // of the same shard
+	if offer(&other, 3, now); !has(&other) {
+		t.Error("not taken in the place of what is gone")
 	}
 }
 

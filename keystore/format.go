@@ -43,7 +43,7 @@ func ValidPrefix(prefix string) error {
 		return errPrefix
 	}
 	for i := range len(prefix) {
-		if c := prefix[i]; !inBase62[c] && c != '_' && c != '-' {
+		if c := prefix[i]; !inBase62(c) && c != '_' && c != '-' {
 			return errPrefix
 		}
 	}
@@ -101,14 +101,17 @@ func WellFormed(key, prefix string) bool {
 	if len(key) != len(prefix)+bodyLen+checksumLen || !strings.HasPrefix(key, prefix) {
 		return false
 	}
-	for i := len(prefix); i < len(key); i++ {
-		if !inBase62[key[i]] {
-			return false
-		}
-	}
 	text, given := key[:len(key)-checksumLen], key[len(key)-checksumLen:]
-	sum := checksum(text)
-	return string(sum[:]) == given
+	all, sum := byte(0), uint64(0) // sum is the number that given writes, see checksum
+	for i := range text[len(prefix):] {
+		all |= valueBase62[text[len(prefix)+i]]
+	}
+	for i := range len(given) {
+		value := valueBase62[given[i]]
+		all |= value
+		sum = sum*62 + uint64(value)
+	}
+	return all < noBase62 && sum == uint64(crc32IEEE(text))
 }
 
 // IsHex tells whether key has the form of a hex key.
@@ -160,10 +163,18 @@ func checksum(text string) [checksumLen]byte {
 	return out
 }
 
-// inBase62 has the characters of base62.
-var inBase62 = func() (table [256]bool) {
-	for _, c := range []byte(base62) {
-		table[c] = true
+// inBase62 tells of the characters of base62.
+func inBase62(c byte) bool { return valueBase62[c] < noBase62 }
+
+// valueBase62 has each digit's value, and noBase62, a bit that no value has, for what is none.
+var valueBase62 = func() (table [256]byte) {
+	for i := range table {
+		table[i] = noBase62
+	}
+	for value, c := range []byte(base62) {
+		table[c] = byte(value)
 	}
 	return table
 }()
+
+const noBase62 = 1 << 6

@@ -119,7 +119,7 @@ func validBcrypt(hash string) bool {
 		return false
 	}
 	for i := 7; i < len(hash); i++ {
-		if c := hash[i]; !inBase62[c] && c != '.' && c != '/' {
+		if c := hash[i]; !inBase62(c) && c != '.' && c != '/' {
 			return false
 		}
 	}

@@ -73,7 +73,7 @@ func parseID(text []byte) (id keyID, ok bool) {
 		return id, false
 	}
 	for _, c := range text[len(idPrefix):] {
-		if !inBase62[c] {
+		if !inBase62(c) {
 			return id, false
 		}
 	}

@@ -114,17 +114,19 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	}
 	digest := a.cfg.Hasher.Digest(c.Secret.Reveal())
 	id := (*cache.Key)(&digest)
-	if known, ok := a.cfg.Principals.Get(id, now); ok && a.holds(known) && !known.ended(now) {
-		return &known.principal, nil
+	kept, found := a.cfg.Principals.Get(id, now)
+	if found && a.holds(kept) && !kept.ended(now) {
+		return &kept.principal, nil
 	}
-	known, err := a.load(digest, now)
+	known := KnownKey{}
+	err := a.load(digest, now, &known)
 	if err == nil && known.ended(now) {
 		err = &authz.Refusal{Reason: authz.ExpiredKey, Principal: known.own()}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if a.cfg.Principals.Wants(id) {
+	if found || a.cfg.Principals.Wants(id) {
 		kept := known // the one that goes to the heap
 		a.cfg.Principals.Put(id, &kept, now)
 	}
@@ -164,43 +166,42 @@ func (a *APIKey) holds(k *KnownKey) bool {
 }
 
 // load makes a principal of what the stores say now.
-func (a *APIKey) load(digest keystore.Digest, now time.Time) (known KnownKey, err error) {
+func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keystore.ErrUnknown) {
-		return known, errUnknownKey
+		return errUnknownKey
 	}
 	if err != nil {
-		return known, fmt.Errorf("looking up a key: %w", err)
+		return fmt.Errorf("looking up a key: %w", err)
 	}
-	known = KnownKey{stamp: key.Stamp, until: a.end(&key), principal: authz.Principal{
-		Method: authz.MethodAPIKey, User: key.User, KeyID: key.ID, KeyName: key.Name, Project: key.Project,
-		Paths: key.Paths, UserPaths: authz.AnyPath(), Scopes: key.Scopes, ExpiresAt: key.EndsAt,
-	}}
+	known.stamp, known.until = key.Stamp, a.end(&key)
 	p := &known.principal
+	p.Method, p.User, p.KeyID, p.KeyName, p.Project = authz.MethodAPIKey, key.User, key.ID, key.Name, key.Project
+	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
 	if key.State != keystore.Active {
-		return known, &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
+		return &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
-			return known, fmt.Errorf("key %s: rate: %w", key.ID, err)
+			return fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
 	if a.cfg.Users == nil || key.User == "" {
-		return known, nil
+		return nil
 	}
 	if err := a.cfg.Users.Ready(); err != nil {
-		return known, fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
+		return fmt.Errorf("looking up the user of key %s: %w", key.ID, err)
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return known, &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
+		return &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
 	}
 	p.UserPaths = user.Paths
 	if !key.HasScopes {
 		p.Scopes = user.Scopes
 	}
 	known.user = user
-	return known, nil
+	return nil
 }
 
 // end is when the key stops being accepted: the earliest of its own expiry,
