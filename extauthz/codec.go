@@ -3,6 +3,7 @@ package extauthz
 import (
 	"strings"
 	"sync"
+	"unsafe"
 
 	"keyward/authz"
 
@@ -20,8 +21,12 @@ import (
 //     garbage collector: nothing is ever put back early, or twice.
 //   - Before it goes back the request is emptied, so that no call sees what
 //     another one left.
-//   - The strings of a request are parts of one copy of the message, which is
-//     never used again: they may be kept. Nothing here is unsafe.
+//   - The strings of a request are parts of its message, whose memory nobody uses
+//     again: they may be kept. It is a copy of what gRPC has in memory that it uses
+//     over and over. Messages of up to a kilobyte gRPC reads into memory made for
+//     each (a mem.SliceBuffer, which can't be given back), and that is taken as it
+//     is: messageOf is what is unsafe here, and a test keeps strings of many
+//     messages and looks whether they stay as they were.
 //   - The answer's bytes are the call's own, and gRPC's until it frees them. They
 //     are more than a kilobyte from the start, since gRPC does not say when it is
 //     done with less (mem.IsBelowBufferPoolingThreshold).
@@ -63,13 +68,22 @@ func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	// The one copy of the message.
+	return readCheckRequest(messageOf(data), &call.request)
+}
+
+// messageOf is the message in one piece that nobody changes, see the rules above.
+func messageOf(data mem.BufferSlice) string {
+	if len(data) == 1 {
+		if small, ok := data[0].(mem.SliceBuffer); ok {
+			return unsafe.String(unsafe.SliceData(small), len(small))
+		}
+	}
 	var message strings.Builder
 	message.Grow(data.Len())
 	for _, buffer := range data {
 		message.Write(buffer.ReadOnlyData())
 	}
-	return readCheckRequest(message.String(), &call.request)
+	return message.String()
 }
 
 // Marshal implements encoding.CodecV2.

@@ -2,12 +2,20 @@ package extauthz
 
 import (
 	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"keyward/authz"
 	"keyward/internal/race"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 )
@@ -20,52 +28,134 @@ func (e *everywhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reas
 }
 func (*everywhere) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
 
-// TestAllocationsToTheWire: from a message's bytes to those of its answer there
-// are two allocations, one copy of the message and one slice of buffers. A test
-// and not a benchmark, since a third would be noticed by nobody.
-func TestAllocationsToTheWire(t *testing.T) {
-	if race.Detector {
-		t.Skip("sync.Pool forgets on purpose")
-	}
+// alice is who shows whatever credential.
+type alice struct{}
+
+var anAlice = &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1"}
+
+func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
+	return anAlice, nil
+}
+
+// admitting is a service that lets everybody in who shows a credential, and tells the observers.
+func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
+	t.Helper()
 	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.Sources{Bearer: true},
-		Verifier: &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1"}},
-		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
+		Verifier: alice{}, Observers: observers,
+		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	core := &Core{Checker: checker}
-	g := NewGRPC(func() *Core { return core })
+	return NewGRPC(func() *Core { return core })
+}
+
+// askedWith is a message with a credential and another header.
+func askedWith(note string) *authv3.CheckRequest {
 	m := envoyRequest()
 	m.Attributes.ContextExtensions = nil
-	m.Attributes.Request.Http.HeaderMap.Headers = m.Attributes.Request.Http.HeaderMap.Headers[:2]
-	m.Attributes.Request.Http.HeaderMap.Headers[1].Key = "authorization"
-	m.Attributes.Request.Http.HeaderMap.Headers[1].RawValue = []byte("Bearer good")
-	data := mem.BufferSlice{mem.SliceBuffer([]byte(marshal(t, m)))}
+	m.Attributes.Request.Http.HeaderMap.Headers = []*corev3.HeaderValue{
+		{Key: "authorization", RawValue: []byte("Bearer good")}, {Key: "x-note", RawValue: []byte(note)},
+	}
+	return m
+}
+
+// TestAllocationsToTheWire: from a message's bytes to those of its answer there
+// is one allocation, a slice of buffers, and where gRPC uses the message's memory
+// again a copy of it. A test and not a benchmark, since one more would be noticed by nobody.
+func TestAllocationsToTheWire(t *testing.T) {
+	if race.Detector {
+		t.Skip("sync.Pool forgets on purpose")
+	}
+	g := admitting(t)
 	codec := inPlaceCodec{encoding.GetCodecV2("proto")}
-	decode := func(v any) error { return codec.Unmarshal(data, v) }
-	call := func() mem.BufferSlice {
-		answer, err := g.check(nil, context.Background(), decode, nil)
-		if err != nil {
-			t.Fatal(err)
+	text := []byte(marshal(t, askedWith("")))
+	pooled := append(make([]byte, 0, 2<<10), text...)
+	for most, message := range map[float64]mem.Buffer{1: mem.SliceBuffer(text), 2: mem.NewBuffer(&pooled, mem.DefaultBufferPool())} {
+		data := mem.BufferSlice{message}
+		decode := func(v any) error { return codec.Unmarshal(data, v) }
+		call := func() mem.BufferSlice {
+			answer, err := g.check(nil, context.Background(), decode, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := codec.Marshal(answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
 		}
-		out, err := codec.Marshal(answer)
-		if err != nil {
-			t.Fatal(err)
+		if out := call(); verdictOf(out) != responseOK {
+			t.Fatalf("%x", out.Materialize())
 		}
-		return out
+		allocations := testing.AllocsPerRun(1000, func() { call().Free() })
+		if allocations > most {
+			t.Errorf("%T: %v allocations a call, want %v at most", message, allocations, most)
+		}
 	}
-	if out := call(); verdictOf(out) != responseOK {
-		t.Fatalf("%x", out.Materialize())
+}
+
+// keeper keeps strings of requests, and copies of them.
+type keeper struct {
+	mu           sync.Mutex
+	kept, copies []string
+}
+
+// Observe implements authz.Observer.
+func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, h := range r.Headers {
+		k.kept, k.copies = append(k.kept, h.Value), append(k.copies, strings.Clone(h.Value))
 	}
-	allocations := testing.AllocsPerRun(1000, func() { call().Free() })
-	if allocations > 2 {
-		t.Errorf("%v allocations a call, want 2 at most", allocations)
+}
+
+// TestStringsMayBeKept: gRPC uses the memory of no message again that strings are
+// left of: of short messages and long ones, on several connections, and at once.
+func TestStringsMayBeKept(t *testing.T) {
+	all := &keeper{}
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(ServerCodec(), grpc.NumStreamWorkers(4))
+	admitting(t, all).Register(server)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	const clients, each = 4, 300
+	var wg sync.WaitGroup
+	for n := range clients {
+		wg.Go(func() {
+			conn, err := grpc.NewClient("unix://"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			for i := range each {
+				note := strings.Repeat(string(rune('a'+(n+i)%26)), 1+(i*37)%3000)
+				answer, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), askedWith(note))
+				if err != nil || answer.GetOkResponse() == nil {
+					t.Errorf("%v, %v", answer, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(all.kept) != 2*clients*each {
+		t.Fatalf("%d headers were seen", len(all.kept))
+	}
+	for i, text := range all.kept {
+		if text != all.copies[i] {
+			t.Fatalf("%q was %q", text, all.copies[i])
+		}
 	}
 }
 
