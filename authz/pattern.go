@@ -59,14 +59,15 @@ func (p Pattern) String() string {
 	return p.path
 }
 
-// PathSet is where a principal may go. The zero PathSet is nowhere.
-type PathSet struct {
-	anywhere bool
-	patterns []Pattern
-}
+// PathSet is where a principal may go. The zero PathSet is nowhere. It is one
+// pointer, since each request copies some and a cache holds thousands.
+type PathSet struct{ patterns *[]Pattern }
+
+// anywhere is told from other sets by where it is.
+var anywhere []Pattern
 
 // AnyPath is the set of all paths.
-func AnyPath() PathSet { return PathSet{anywhere: true} }
+func AnyPath() PathSet { return PathSet{&anywhere} }
 
 // ParsePathSet makes the set that a record's list of patterns stands for. A
 // record without patterns restricts nothing.
@@ -74,7 +75,7 @@ func ParsePathSet(patterns []string) (PathSet, error) {
 	if len(patterns) == 0 {
 		return AnyPath(), nil
 	}
-	set := PathSet{patterns: make([]Pattern, 0, len(patterns))}
+	set := make([]Pattern, 0, len(patterns))
 	for _, text := range patterns {
 		// A record is written without knowing the server's rules; a pattern that
 		// only a lenient server can match is harmless on a strict one.
@@ -82,20 +83,23 @@ func ParsePathSet(patterns []string) (PathSet, error) {
 		if err != nil {
 			return PathSet{}, err
 		}
-		set.patterns = append(set.patterns, p)
+		set = append(set, p)
 	}
-	return set, nil
+	return PathSet{&set}, nil
 }
 
 var lenient = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true}
 
 // Contains tells whether the path is in the set.
 func (s PathSet) Contains(path Path) bool {
-	if s.anywhere {
+	if s.Anywhere() {
 		return true
 	}
-	for i := range s.patterns {
-		if s.patterns[i].Matches(path) {
+	if s.patterns == nil {
+		return false
+	}
+	for i := range *s.patterns {
+		if (*s.patterns)[i].Matches(path) {
 			return true
 		}
 	}
@@ -103,4 +107,4 @@ func (s PathSet) Contains(path Path) bool {
 }
 
 // Anywhere tells whether the set is that of all paths.
-func (s PathSet) Anywhere() bool { return s.anywhere }
+func (s PathSet) Anywhere() bool { return s.patterns == &anywhere }

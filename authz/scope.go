@@ -7,9 +7,12 @@ import (
 )
 
 // Scopes is a set of scope names, sorted. The zero value is the empty set: as
-// what a principal holds it grants nothing, as what a route asks for it is met by all.
-type Scopes struct {
-	names  []string
+// what a principal holds it grants nothing, as what a route asks for it is met by
+// all. It is one pointer, since each request copies some and a cache holds thousands.
+type Scopes struct{ set *scopeSet }
+
+type scopeSet struct {
+	names  []string // one at least
 	joined string
 }
 
@@ -24,7 +27,10 @@ func ParseScopes(names []string) (Scopes, error) {
 	sorted := slices.Clone(names)
 	slices.Sort(sorted)
 	sorted = slices.Compact(sorted)
-	return Scopes{names: sorted, joined: strings.Join(sorted, " ")}, nil
+	if len(sorted) == 0 {
+		return Scopes{}, nil
+	}
+	return Scopes{&scopeSet{names: sorted, joined: strings.Join(sorted, " ")}}, nil
 }
 
 func validScope(name string) bool {
@@ -41,11 +47,11 @@ func validScope(name string) bool {
 
 // Contains tells whether every one of the wanted scopes is in the set.
 func (s Scopes) Contains(wanted Scopes) bool {
-	if s.joined == wanted.joined {
+	if wanted.set == nil || s.String() == wanted.String() {
 		return true
 	}
-	for _, name := range wanted.names {
-		if _, found := slices.BinarySearch(s.names, name); !found {
+	for _, name := range wanted.set.names {
+		if _, found := slices.BinarySearch(s.Names(), name); !found {
 			return false
 		}
 	}
@@ -53,7 +59,17 @@ func (s Scopes) Contains(wanted Scopes) bool {
 }
 
 // Names returns the scopes in order. The slice must not be changed.
-func (s Scopes) Names() []string { return s.names }
+func (s Scopes) Names() []string {
+	if s.set == nil {
+		return nil
+	}
+	return s.set.names
+}
 
 // String is the set as OAuth writes it: sorted, separated by single spaces.
-func (s Scopes) String() string { return s.joined }
+func (s Scopes) String() string {
+	if s.set == nil {
+		return ""
+	}
+	return s.set.joined
+}
