@@ -53,15 +53,25 @@ func TestCollectorThatHangs(t *testing.T) {
 			if counted.failed+counted.dropped != checks+1 {
 				t.Errorf("%v after one more", counted)
 			}
-			var running bytes.Buffer
-			if err := pprof.Lookup("goroutine").WriteTo(&running, 2); err != nil {
-				t.Fatal(err)
+			running := goroutines(t)
+			for began = time.Now(); strings.Contains(running, "batchSpanProcessor") && time.Since(began) < time.Second; running = goroutines(t) {
+				time.Sleep(time.Millisecond) // Close may be heard of before the one that closed is gone
 			}
-			if strings.Contains(running.String(), "batchSpanProcessor") {
-				t.Errorf("after Close there runs\n%s", running.String())
+			if strings.Contains(running, "batchSpanProcessor") {
+				t.Errorf("after Close there runs\n%s", running)
 			}
 		})
 	}
+}
+
+// goroutines lists all of them with what they are at.
+func goroutines(t *testing.T) string {
+	t.Helper()
+	var all bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&all, 2); err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }
 
 // silent is a collector that takes calls and answers none.
