@@ -65,6 +65,7 @@ type bench struct {
 	report          *report
 	dir             string
 	small, large    *keyFile
+	cached          []kindOfCredential // tokens and passwords that a server is to have in its cache
 }
 
 // run measures all parts in turn, or the one of that name.
