@@ -1,5 +1,5 @@
 // Package cache remembers what was verified a moment ago: a sharded, bounded
-// LRU with expiry. It holds values under digests and never a credential, and
+// LRU with expiry; the order of use is kept to within a second. It holds values under digests and never a credential, and
 // it decides nothing: whoever takes a value out of it must ask whether it still holds.
 package cache
 
@@ -22,7 +22,8 @@ const shardCount = 64
 // Cache is safe for use by many goroutines. Shards keep them out of each other's way.
 type Cache[V any] struct {
 	ttl      time.Duration
-	perShard int // entries
+	lull     int64 // nanoseconds, see lullPart
+	perShard int   // entries
 	shards   [shardCount]shard[V]
 
 	turnedAway *Doorkeeper // keys that were offered and not taken
@@ -42,10 +43,10 @@ type entry[V any] struct {
 	expires, moved int64 // Unix nanoseconds; moved is when it last came to the front
 }
 
-// lull is how long an entry that is asked for stays where it is in the order of
-// use, in nanoseconds. To move it each time is to wait for its neighbours, who are
-// seldom in the processor's cache.
-const lull = int64(time.Second)
+// An entry that is asked for stays where it is in the order of use for a lull, of
+// at most a second and this part of the ttl. To move it each time is to wait for its
+// neighbours, who are seldom in the processor's cache.
+const lullPart = 16
 
 // flight is one computation that others may wait for.
 type flight[V any] struct {
@@ -65,7 +66,7 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 	if size <= 0 || ttl <= 0 {
 		return nil, fmt.Errorf("cache: size %d and ttl %s must be positive", size, ttl)
 	}
-	c := &Cache[V]{ttl: ttl, perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
+	c := &Cache[V]{ttl: ttl, lull: int64(min(time.Second, ttl/lullPart)), perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
 	for i := range c.shards {
 		s := &c.shards[i]
 		lru, err := simplelru.NewLRU(c.perShard, func(key Key, _ entry[V]) { s.leave(&key) })
@@ -79,7 +80,8 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 
 func (c *Cache[V]) shard(key *Key) *shard[V] { return &c.shards[key[31]%shardCount] }
 
-// Get returns the value that was put under the key less than ttl ago.
+// Get returns the value that was put under the key less than ttl ago, and
+// drops an older one.
 func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
 	s, at := c.shard(key), now.UnixNano()
 	s.mu.Lock()
@@ -88,7 +90,7 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
 		switch e, ok := s.lru.Peek(*key); {
 		case ok && at < e.expires:
 			s.hits++
-			if at-e.moved >= lull {
+			if at-e.moved >= c.lull {
 				e.moved = at
 				s.put(key, e)
 			}

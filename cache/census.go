@@ -5,7 +5,8 @@ import "encoding/binary"
 // census counts a shard's entries by a few bits of their keys. Of a million keys
 // in turn hardly one is in the cache, and to look for it there is to wait for
 // memory; the census is small enough to be at hand, and mostly says no. A count
-// that has come to its most stays, and says maybe ever after.
+// that has come to its most stays, and says maybe ever after. (It counts on golang-lru's
+// telling of evictions only when an entry goes, as it does since 2.0.7.)
 type census struct{ counts []uint8 } // a power of two of them
 
 // newCensus makes one for about so many entries: of the keys that have none it takes one in five for maybe one.

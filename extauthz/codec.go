@@ -23,10 +23,10 @@ import (
 //     another one left.
 //   - The strings of a request are parts of its message, whose memory nobody uses
 //     again: they may be kept. It is a copy of what gRPC has in memory that it uses
-//     over and over. Messages of up to a kilobyte gRPC reads into memory made for
-//     each (a mem.SliceBuffer, which can't be given back), and that is taken as it
-//     is: messageOf is what is unsafe here, and a test keeps strings of many
-//     messages and looks whether they stay as they were.
+//     over and over. A frame of up to a kilobyte gRPC reads into memory made for it
+//     (a mem.SliceBuffer, which can't be given back), and a message that is in one
+//     such piece is taken as it is: messageOf is what is unsafe here, and tests keep
+//     strings of many messages and look whether they stay as they were.
 //   - The answer's bytes are the call's own, and gRPC's until it frees them. They
 //     are more than a kilobyte from the start, since gRPC does not say when it is
 //     done with less (mem.IsBelowBufferPoolingThreshold).

@@ -1,7 +1,11 @@
 package extauthz
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -14,6 +18,8 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
@@ -116,23 +122,45 @@ func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
 	}
 }
 
-// TestStringsMayBeKept: gRPC uses the memory of no message again that strings are
-// left of: of short messages and long ones, on several connections, and at once.
-func TestStringsMayBeKept(t *testing.T) {
-	all := &keeper{}
+// check looks whether what was kept is as it was, of so many requests.
+func (k *keeper) check(t *testing.T, requests int) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.kept) != 2*requests {
+		t.Fatalf("%d headers were seen", len(k.kept))
+	}
+	for i, text := range k.kept {
+		if text != k.copies[i] {
+			t.Fatalf("%q was %q", text, k.copies[i])
+		}
+	}
+}
+
+// served is the address of a server that tells the keeper of what it is asked.
+func served(t *testing.T, k *keeper) net.Addr {
+	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(ServerCodec(), grpc.NumStreamWorkers(4))
-	admitting(t, all).Register(server)
+	admitting(t, k).Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
+	return listener.Addr()
+}
+
+// TestStringsMayBeKept: gRPC uses the memory of no message again that strings are
+// left of: of short messages and long ones, on several connections, and at once.
+func TestStringsMayBeKept(t *testing.T) {
+	all := &keeper{}
+	address := served(t, all)
 	const clients, each = 4, 300
 	var wg sync.WaitGroup
 	for n := range clients {
 		wg.Go(func() {
-			conn, err := grpc.NewClient("unix://"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+			conn, err := grpc.NewClient("unix://"+address.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 			if err != nil {
 				t.Error(err)
 				return
@@ -149,12 +177,76 @@ func TestStringsMayBeKept(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(all.kept) != 2*clients*each {
-		t.Fatalf("%d headers were seen", len(all.kept))
+	all.check(t, clients*each)
+}
+
+// TestMessagesInPieces: a message that comes padded, or in several frames, is
+// read as it is in one; two in one frame are none.
+func TestMessagesInPieces(t *testing.T) {
+	all := &keeper{}
+	conn, err := net.Dial("unix", served(t, all).String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i, text := range all.kept {
-		if text != all.copies[i] {
-			t.Fatalf("%q was %q", text, all.copies[i])
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	frames := http2.NewFramer(conn, conn)
+	frames.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	if err := frames.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	ways := []func(id uint32, message []byte) error{
+		func(id uint32, m []byte) error { return frames.WriteData(id, true, m) },
+		func(id uint32, m []byte) error { return frames.WriteDataPadded(id, true, m, make([]byte, 100)) },
+		func(id uint32, m []byte) error {
+			return errors.Join(frames.WriteData(id, false, m[:3]), frames.WriteData(id, false, m[3:9]), frames.WriteData(id, true, m[9:]))
+		},
+		func(id uint32, m []byte) error { return frames.WriteData(id, true, append(m, m...)) },
+	}
+	const times = 100
+	for i := range times * len(ways) {
+		id, way := uint32(2*i+1), i%len(ways)
+		block.Reset()
+		for _, h := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", "/" + ServiceName + "/Check"}, {":authority", "keyward"},
+			{"content-type", "application/grpc"}, {"te", "trailers"}} {
+			if err := encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text := marshal(t, askedWith(strings.Repeat(string(rune('a'+i%26)), 1+i%300)))
+		message := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(text))), text...)
+		if err := frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := ways[way](id, message); err != nil {
+			t.Fatal(err)
+		}
+		if answer := answerTo(t, frames, id); strings.Contains(answer, "alice") != (way < len(ways)-1) {
+			t.Fatalf("way %d: %q", way, answer)
+		}
+	}
+	all.check(t, times*len(ways)) // of two messages the first was read before the second came to light
+}
+
+// answerTo is the data of a stream, once the stream has ended.
+func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
+	t.Helper()
+	for {
+		frame, err := frames.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, ok := frame.(*http2.DataFrame); ok {
+			answer += string(data.Data())
+		}
+		headers, ok := frame.(*http2.MetaHeadersFrame)
+		if frame.Header().StreamID == id && (frame.Header().Type == http2.FrameRSTStream || ok && headers.StreamEnded()) {
+			return answer
 		}
 	}
 }
