@@ -106,7 +106,19 @@ func bearers(secrets []string) []string {
 	for i, s := range secrets {
 		values[i] = bearer(s)
 	}
-	return values
+	return packed(values)
+}
+
+// packed is the same texts in one piece of memory. A million pieces this process's
+// own collector takes a tenth of a second to mark, on the one core that the client
+// has, and its pauses would be taken for the server's.
+func packed(texts []string) []string {
+	all, from := strings.Join(texts, ""), 0
+	for i, text := range texts {
+		texts[i] = all[from : from+len(text)]
+		from += len(text)
+	}
+	return texts
 }
 
 // unknownKeys are well formed, and nobody's; more of them than are remembered as unknown.
@@ -115,7 +127,7 @@ func unknownKeys() []string {
 	for i := range values {
 		values[i] = bearer(must(keystore.Generate(randomBytes{}, keyPrefix, keystore.FormatKeyward)).Reveal())
 	}
-	return values
+	return packed(values)
 }
 
 // junkKeys have the shape of keys, and a sum that is not right.

@@ -155,7 +155,7 @@ func (c *churn) underChanges() (*answers, error) {
 // under the lock, synced. Every other line gives a key other scopes, and the rest,
 // the last among them, revoke one. It returns the last one's secret.
 func (c *churn) change(path string, lines int) (string, error) {
-	if c.next+lines > len(c.keys.records)/2 {
+	if c.next+lines > min(len(c.keys.records), len(c.keys.secrets)/2) {
 		return "", errors.New("no keys are left to change: fewer rounds, or shorter ones")
 	}
 	var batch bytes.Buffer
