@@ -17,7 +17,7 @@ VALIDATE  = cd deploy/validate && go
 QUICKLY   = -gcflags='all=-N -l' -gcflags='std='
 SHELL     = bash
 
-.PHONY: build image run test programs lint fuzz bench soak pgo
+.PHONY: build image run test programs lint prove fuzz bench soak pgo
 .DEFAULT_GOAL = build
 
 build:
@@ -69,6 +69,15 @@ lint:
 	@$(TOOLS)/govulncheck ./... || { code=$$?; \
 	if [ $$code -eq 3 ]; then exit 3; fi; \
 	echo 'govulncheck did not run to its end (see above): most likely its database can not be had from here. NOT checked.'; }
+
+# The full size of tests that `make test` runs in short. Each item is the arguments of one go test.
+ITEMS = shared-limits check-requests
+PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
+PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
+
+prove: programs
+	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)
+	KEYWARD_PROVE=1 go test -v -count=1 -timeout 80m $(PROVE_$(ITEM))
 
 # go test fuzzes one target at a time.
 fuzz:

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"keyward/e2e/stack"
+	"keyward/internal/prove"
 	"keyward/internal/rawcheck"
 )
 
@@ -114,26 +114,12 @@ func TestTwoKeywardsShareACount(t *testing.T) {
 	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 }
 
-// fourFor is how long the test asks; a long one is
-//
-//	KEYWARD_LIMITS_TEST=1m go test -run TestFourKeywards ./e2e
-const (
-	fourFor    = 8 * time.Second
-	fourForEnv = "KEYWARD_LIMITS_TEST"
-)
-
 // TestFourKeywardsLetInWhatTheRateSays has four processes asked about ten keys
 // of 6000 a minute, more often than each of these may ask. In a minute each may use its
 // burst of 6000, too; in a shorter test that is as much less.
 func TestFourKeywardsLetInWhatTheRateSays(t *testing.T) {
 	const processes, keys, perSecond = 4, 10, 100
-	lasts := fourFor
-	if text := os.Getenv(fourForEnv); text != "" {
-		var err error
-		if lasts, err = time.ParseDuration(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	lasts := prove.Size(8*time.Second, time.Minute)
 	burst := perSecond * lasts.Seconds()
 	r := startRedis(t)
 	s := newSystem(t, options{config: fmt.Sprintf("rate_limits: {%s, replicas: %d, api_key: {rate: 6000/m, burst: %.0f}}\nlog: {decisions: none}\n",

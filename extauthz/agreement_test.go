@@ -2,36 +2,21 @@ package extauthz
 
 import (
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 
 	"keyward/authz"
+	"keyward/internal/prove"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
-// messages is how many the test makes up; a long run is
-//
-//	KEYWARD_MESSAGES=10000000 go test -run TestReaderAgrees -timeout 1h ./extauthz
-const (
-	messages    = 50_000
-	messagesEnv = "KEYWARD_MESSAGES"
-)
-
 // TestReaderAgrees holds the reader to the generated decoder on messages whose
 // parts are out of order, missing, there twice, unknown, or broken. Coverage
 // does not lead it, as it does FuzzCheckRequest, and so it makes a hundred times as many.
 func TestReaderAgrees(t *testing.T) {
-	n := messages
-	if text := os.Getenv(messagesEnv); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n := prove.Size(50_000, 10_000_000)
 	seed := rand.Uint64()
 	m := mangler{rand.New(rand.NewPCG(seed, 0))}
 	read, r := 0, new(authz.Request)

@@ -1,0 +1,17 @@
+// Package prove selects the size of the tests that claim something of long
+// runs: each has a short version in `make test` and a full one behind
+// `make prove ITEM=…`. It is for tests alone.
+package prove
+
+import "os"
+
+// Variable is the environment variable that `make prove` sets.
+const Variable = "KEYWARD_PROVE"
+
+// Size returns full under `make prove`, and short otherwise.
+func Size[T any](short, full T) T {
+	if os.Getenv(Variable) != "" {
+		return full
+	}
+	return short
+}
