@@ -9,18 +9,27 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
 	"keyward/authz"
 )
 
-// ProcessesConfig says how passwords are hashed outside of this process.
-type ProcessesConfig struct {
-	// Command is a program and its arguments that run [Serve] on standard input
+// Command starts a child.
+type Command struct {
+	// Args are a program and its arguments that run [Serve] on standard input
 	// and output. By the name it was itself called, os.Args[0], it is this very program,
 	// whatever another version has been put in its place since.
-	Command []string
+	Args []string
+	// LowPriority are the further arguments of a child that calls
+	// [LowerPriority] first. None: all children have normal priority.
+	LowPriority []string
+}
+
+// ProcessesConfig says how passwords are hashed outside of this process.
+type ProcessesConfig struct {
+	Command Command
 	// Patience is how long one hash may take before its process is given up; 0
 	// is 3 s, more than twice what the most expensive hash takes.
 	Patience time.Duration
@@ -30,20 +39,31 @@ type ProcessesConfig struct {
 // Processes verify passwords in child processes of low priority, as many as
 // verify at a time; who calls bounds that. A hash takes a core for tens of milliseconds and
 // leaves 19 MiB to the garbage collector, and neither is then in the way of
-// checks; see [Pool] for what was measured. A child sees the stored hash and the password it
+// checks; see [Pool] for what was measured. The first hashes of a quiet time go
+// at normal priority: see prompt. A child sees the stored hash and the password it
 // is asked about, and nothing else: no keys, no environment.
 type Processes struct {
 	cfg ProcessesConfig
 
-	mu   sync.Mutex
-	idle []*process
+	mu     sync.Mutex
+	idle   [priorities][]*process
+	prompt prompt
 }
+
+// priority is how a child stands to the other work of the machine.
+type priority uint8
+
+const (
+	lowPriority priority = iota
+	normalPriority
+	priorities
+)
 
 const defaultPatience = 3 * time.Second
 
 // NewProcesses starts one child, so that a command that can't be run is an error now and not at the first password.
 func NewProcesses(cfg ProcessesConfig) (*Processes, error) {
-	if len(cfg.Command) == 0 {
+	if len(cfg.Command.Args) == 0 {
 		return nil, errors.New("password: no command that hashes")
 	}
 	if cfg.Patience <= 0 {
@@ -53,7 +73,7 @@ func NewProcesses(cfg ProcessesConfig) (*Processes, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Processes{cfg: cfg}
-	first, err := p.start()
+	first, err := p.start(normalPriority) // the one that the first hash needs
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +88,10 @@ func (p *Processes) Verify(hash, password authz.Secret) (bool, error) {
 	c, fresh, err := p.take()
 	for err == nil {
 		var right bool
-		if right, err = c.ask(hash, password, p.cfg.Patience); err == nil || errors.Is(err, errUnverifiable) {
+		began := time.Now()
+		right, err = c.ask(hash, password, p.cfg.Patience)
+		p.charge(c, began)
+		if err == nil || errors.Is(err, errUnverifiable) {
 			p.put(c)
 			return right, err
 		}
@@ -78,7 +101,7 @@ func (p *Processes) Verify(hash, password authz.Secret) (bool, error) {
 			break
 		}
 		fresh = true
-		c, err = p.start()
+		c, err = p.start(c.priority)
 	}
 	return false, fmt.Errorf("hashing a password: %w", err)
 }
@@ -86,40 +109,58 @@ func (p *Processes) Verify(hash, password authz.Secret) (bool, error) {
 // take returns a child that waits, or a fresh one.
 func (p *Processes) take() (c *process, fresh bool, err error) {
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		c, p.idle = p.idle[n-1], p.idle[:n-1]
+	of := lowPriority
+	if p.prompt.allows(time.Now()) {
+		of = normalPriority
+	}
+	if n := len(p.idle[of]); n > 0 {
+		c, p.idle[of] = p.idle[of][n-1], p.idle[of][:n-1]
 	}
 	p.mu.Unlock()
 	if c != nil {
 		return c, false, nil
 	}
-	c, err = p.start()
+	c, err = p.start(of)
 	return c, true, err
+}
+
+// charge counts the time that a child of normal priority took.
+func (p *Processes) charge(c *process, began time.Time) {
+	if c.priority != normalPriority {
+		return
+	}
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prompt.use(now.Sub(began), now)
 }
 
 func (p *Processes) put(c *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle = append(p.idle, c)
+	p.idle[c.priority] = append(p.idle[c.priority], c)
 }
 
 // Close ends all children. Nobody may be in Verify, nor come there later.
 func (p *Processes) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.idle {
-		c.kill()
+	for of, idle := range p.idle {
+		for _, c := range idle {
+			c.kill()
+		}
+		p.idle[of] = nil
 	}
-	p.idle = nil
 }
 
 // process is one child, with our ends of its standard input and output.
 type process struct {
-	cmd     *exec.Cmd
-	in, out *os.File
+	cmd      *exec.Cmd
+	in, out  *os.File
+	priority priority
 }
 
-func (p *Processes) start() (*process, error) {
+func (p *Processes) start(of priority) (*process, error) {
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -128,7 +169,7 @@ func (p *Processes) start() (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, theirIn.Close(), in.Close())
 	}
-	c := &process{cmd: p.command(), in: in, out: out}
+	c := &process{cmd: p.command(of), in: in, out: out, priority: of}
 	c.cmd.Stdin, c.cmd.Stdout = theirIn, theirOut
 	c.cmd.SysProcAttr = childAttributes()
 	// One core; and a collector that gives back what one hash took before the next one takes as much.
@@ -141,11 +182,15 @@ func (p *Processes) start() (*process, error) {
 	return c, nil
 }
 
-func (p *Processes) command() *exec.Cmd {
-	if command := p.cfg.Command; command[0] == os.Args[0] {
-		return &exec.Cmd{Path: ownProgram(), Args: command} // many programs tell by that name what to be
+func (p *Processes) command(of priority) *exec.Cmd {
+	args := p.cfg.Command.Args
+	if of == lowPriority {
+		args = slices.Concat(args, p.cfg.Command.LowPriority)
 	}
-	return exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...)
+	if args[0] == os.Args[0] {
+		return &exec.Cmd{Path: ownProgram(), Args: args} // many programs tell by that name what to be
+	}
+	return exec.Command(args[0], args[1:]...)
 }
 
 // kill ends the child and waits for it. It has nothing to finish.
@@ -190,7 +235,7 @@ func (c *process) ask(hash, password authz.Secret, patience time.Duration) (bool
 	}
 }
 
-// Serve is the child's life, after [LowerPriority]: it answers questions, each a
+// Serve is the child's life, after [LowerPriority] if it is to have that: it answers questions, each a
 // stored hash and a password with their lengths before them, until there are no more.
 func Serve(in io.Reader, out io.Writer, verify func(hash, password authz.Secret) (bool, error)) error {
 	questions := bufio.NewReader(in)

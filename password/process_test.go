@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,10 @@ func moodily(hash, pass authz.Secret) (bool, error) {
 		time.Sleep(time.Hour)
 	case "broken":
 		return false, errors.New("no hash")
+	case "low":
+		return slices.Contains(os.Args, "low-priority"), nil
+	case "takes long":
+		time.Sleep(500 * time.Millisecond)
 	case "environment":
 		return strings.Contains(strings.Join(os.Environ(), " "), "KEYWARD_TEST_SECRET"), nil
 	}
@@ -52,7 +57,7 @@ func moodily(hash, pass authz.Secret) (bool, error) {
 
 func newProcesses(t *testing.T, patience time.Duration) *password.Processes {
 	t.Helper()
-	p, err := password.NewProcesses(password.ProcessesConfig{Command: []string{os.Args[0], "hash-child"}, Patience: patience})
+	p, err := password.NewProcesses(password.ProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +146,7 @@ func TestProgramThatWasReplaced(t *testing.T) {
 
 // replacedParent is the life of a process whose program is removed while it has a child, and whose child dies.
 func replacedParent() error {
-	p, err := password.NewProcesses(password.ProcessesConfig{Command: []string{os.Args[0], "hash-child"}})
+	p, err := password.NewProcesses(password.ProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}})
 	if err != nil {
 		return err
 	}
@@ -158,9 +163,37 @@ func replacedParent() error {
 	return err
 }
 
+// TestPriority: a quiet time's hashes are not put behind the machine's other
+// work, and those of a flood are.
+func TestPriority(t *testing.T) {
+	p, err := password.NewProcesses(password.ProcessesConfig{
+		Command: password.Command{Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	low := func() bool {
+		low, err := p.Verify(authz.NewSecret("low"), authz.NewSecret("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return low
+	}
+	if low() {
+		t.Error("the first hash goes at low priority")
+	}
+	if _, err := p.Verify(authz.NewSecret("takes long"), authz.NewSecret("a")); err != nil {
+		t.Fatal(err)
+	}
+	if !low() {
+		t.Error("after more hashing than the prompt time allows a hash goes at normal priority")
+	}
+}
+
 func TestProcessThatCannotStart(t *testing.T) {
 	for _, command := range [][]string{nil, {"/nowhere/keyward"}} {
-		if p, err := password.NewProcesses(password.ProcessesConfig{Command: command}); p != nil || err == nil {
+		if p, err := password.NewProcesses(password.ProcessesConfig{Command: password.Command{Args: command}}); p != nil || err == nil {
 			t.Errorf("%q: %v, %v", command, p, err)
 		}
 	}

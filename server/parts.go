@@ -9,6 +9,7 @@ import (
 	"keyward/admin"
 	"keyward/config"
 	"keyward/keystore"
+	"keyward/password"
 )
 
 // parts are what a Core rests on and does not make itself: what follows files
@@ -28,7 +29,7 @@ type surroundings struct {
 	keys, users, revocations keystore.Observer // told how following the files goes
 	issuers                  *admin.IssuerMetrics
 	spans                    *admin.SpanMetrics
-	hashCommand              []string
+	hashCommand              password.Command
 	version                  string
 	counts                   bool // use of keys, and requests
 }

@@ -75,12 +75,12 @@ type hashing struct {
 
 // hashingFor returns what the configuration needs: the old one, or one made when passwords
 // are first wanted. It stays for good: the next reload may want it again.
-func hashingFor(cfg *config.Config, old *hashing, command []string, logger *slog.Logger) (*hashing, error) {
+func hashingFor(cfg *config.Config, old *hashing, command password.Command, logger *slog.Logger) (*hashing, error) {
 	if old != nil || !cfg.Passwords {
 		return old, nil
 	}
 	h := &hashing{verify: keystore.VerifyPassword}
-	if command != nil {
+	if len(command.Args) > 0 {
 		var err error
 		if h.processes, err = password.NewProcesses(password.ProcessesConfig{Command: command, Log: logger}); err != nil {
 			return nil, err

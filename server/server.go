@@ -16,6 +16,7 @@ import (
 	"keyward/config"
 	"keyward/extauthz"
 	"keyward/keystore"
+	"keyward/password"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -36,7 +37,7 @@ type Options struct {
 	TuneGC bool
 	// HashCommand runs password.Serve, for passwords to be hashed in processes
 	// of their own. With none this process does it, and checks wait meanwhile.
-	HashCommand []string
+	HashCommand password.Command
 	// DrainDelay is how long the server answers on after it has said that it
 	// is going, so that no proxy picks it meanwhile. 0 is one second.
 	DrainDelay time.Duration

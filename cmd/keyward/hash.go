@@ -6,12 +6,19 @@ import (
 )
 
 // hashCommand is what a server runs to have passwords hashed in another process.
-type hashCommand struct{}
+type hashCommand struct {
+	LowPriority bool `help:"Let all other work of the machine go first."`
+}
 
-const hashCommandName = "hash-passwords"
+const (
+	hashCommandName    = "hash-passwords"
+	hashLowPriorityArg = "--low-priority"
+)
 
 // Run answers questions until standard input ends.
-func (*hashCommand) Run(env *environment) error {
-	password.LowerPriority()
+func (c *hashCommand) Run(env *environment) error {
+	if c.LowPriority {
+		password.LowerPriority()
+	}
 	return password.Serve(env.stdin, env.stdout, keystore.VerifyPassword)
 }

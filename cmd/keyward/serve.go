@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"keyward/config"
+	"keyward/password"
 	"keyward/server"
 )
 
@@ -26,7 +27,10 @@ func (c *serveCommand) Run(env *environment) error {
 		Load:       func() (*config.Config, error) { return loadConfig(c.Config, env) },
 		ConfigFile: c.Config,
 		Version:    thisBuild().Version,
-		TuneGC:     !ownGOGC, HashCommand: []string{os.Args[0], hashCommandName},
+		TuneGC:     !ownGOGC,
+		HashCommand: password.Command{
+			Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},
+		},
 	})
 	if err != nil {
 		return err
