@@ -38,6 +38,9 @@ func (n *Denials) of(r *authz.Request, d *authz.Decision) Denial {
 		denial.Headers = append(denial.Headers, authz.Header{Name: "www-authenticate", Value: challenge})
 	}
 	denial.Headers = quotaHeaders(denial.Headers, &d.Quota)
+	if d.Reason == authz.Overloaded {
+		denial.Headers = append(denial.Headers, retryAfter(overloadPasses))
+	}
 	if isGRPC(r) {
 		return denial.forGRPC(d)
 	}

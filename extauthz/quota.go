@@ -22,9 +22,18 @@ func quotaHeaders(headers []authz.Header, q *authz.Quota) []authz.Header {
 		authz.Header{Name: "x-ratelimit-remaining", Value: strconv.Itoa(q.Remaining)},
 		authz.Header{Name: "x-ratelimit-reset", Value: reset})
 	if q.Refused {
-		headers = append(headers, authz.Header{Name: "retry-after", Value: seconds(max(q.RetryAfter, time.Second))})
+		headers = append(headers, retryAfter(q.RetryAfter))
 	}
 	return headers
+}
+
+// overloadPasses is how soon a client may retry what was refused for overload:
+// by then a password that was being hashed is, and its outcome is remembered.
+const overloadPasses = time.Second
+
+// retryAfter is RFC 9110 section 10.2.3, at least a second.
+func retryAfter(d time.Duration) authz.Header {
+	return authz.Header{Name: "retry-after", Value: seconds(max(d, time.Second))}
 }
 
 // seconds rounds up: who comes back a moment early is refused again.

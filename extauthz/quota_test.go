@@ -219,3 +219,21 @@ func TestLimitsOfVerify(t *testing.T) {
 		t.Errorf("too many elsewhere: %d %s", w.Code, got)
 	}
 }
+
+// TestOverloadMayBeRetried: the outcome of a password hash that came too late is
+// remembered, so a client that comes back gets its answer.
+func TestOverloadMayBeRetried(t *testing.T) {
+	for _, reason := range authz.Reasons() {
+		if reason.Allows() {
+			continue
+		}
+		want := ""
+		if reason == authz.Overloaded {
+			want = "1"
+		}
+		denial := denials.of(&authz.Request{}, &authz.Decision{Reason: reason})
+		if got := valueOf(denial.Headers, "retry-after"); got != want {
+			t.Errorf("%s: Retry-After %q, want %q", reason, got, want)
+		}
+	}
+}
