@@ -283,12 +283,14 @@ func guesserBehindABalancer(t *testing.T, proxy string) {
 func (s *system) getFrom(address, target string, lines ...string) answer {
 	s.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	conn, err := dialer.DialContext(s.t.Context(), "tcp", stack.Address(s.Ports().Envoy))
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	head := append([]string{"GET " + target + " HTTP/1.1", "Host: api.example.com", "Connection: close"}, lines...)
-	a, err := exchange(conn, "GET", strings.Join(head, "\r\n")+"\r\n\r\n")
+	a, err := patiently(lines, func() (answer, error) {
+		conn, err := dialer.DialContext(s.t.Context(), "tcp", stack.Address(s.Ports().Envoy))
+		if err != nil {
+			return answer{}, err
+		}
+		return exchange(conn, "GET", strings.Join(head, "\r\n")+"\r\n\r\n")
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}

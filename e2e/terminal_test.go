@@ -93,16 +93,12 @@ func oneSpace(text string) string { return spaces.ReplaceAllString(text, " ") }
 // try runs a request once and compares all that came of it.
 func (c *terminal) try(s *step) error {
 	before := c.arrived()
-	out, err := c.shell(c.withKeys(s.command))
+	answer, out, err := c.ask(s)
 	if err != nil {
 		return err
 	}
 	if strings.Contains(s.command, "--head ") {
 		out = "" // it is the head
-	}
-	answer, err := c.answered()
-	if err != nil {
-		return err
 	}
 	c.mu.Lock()
 	arrived := slices.Clone(c.received[before:])
@@ -184,6 +180,20 @@ func (c *terminal) isDenial(command string, header http.Header, body string) err
 		err = fmt.Errorf("the decision's id is in the body")
 	}
 	return err
+}
+
+// ask runs a request, again where a password was not hashed in time (see patiently).
+func (c *terminal) ask(s *step) (answer answerHeader, out string, err error) {
+	for range hashTries {
+		if out, err = c.shell(c.withKeys(s.command)); err != nil {
+			return answer, out, err
+		}
+		if answer, err = c.answered(); err != nil || answer.status != "503" {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	return answer, out, err
 }
 
 // shell runs a command as pasted and returns what it prints.
