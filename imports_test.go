@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"cache":      {"github.com/hashicorp/golang-lru/"},
 	"policy":     {"keyward/authz"},
 	"password":   {"keyward/authz", "golang.org/x/sys/"},
-	"keystore":   {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/"},
+	"keystore":   {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"strictjson": {},
 	"jwks":       {"keyward/authz", "keyward/strictjson"},
 	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},

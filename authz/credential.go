@@ -171,6 +171,15 @@ func IsPlainText(s string) bool {
 	return true
 }
 
+// maxClaim bounds what a token's claim names a person or a thing by, in bytes.
+const maxClaim = 255
+
+// IsClaimText reports whether s can be the subject or the id of a token that is
+// accepted, and so stand in a header or a log: plain text with no space at either end.
+func IsClaimText(s string) bool {
+	return s != "" && len(s) <= maxClaim && strings.TrimSpace(s) == s && IsPlainText(s)
+}
+
 // equalASCIIFold compares s with a word in lower case, ASCII letters in either
 // case. strings.EqualFold would take the long s of "Baſic" for an s.
 func equalASCIIFold(s, lower string) bool {

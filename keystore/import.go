@@ -100,7 +100,7 @@ func (j *Journal) importEach(in io.Reader, p Params, read func(line []byte) (imp
 // readImport reads the input; empty lines count but are no keys.
 func readImport(in io.Reader, read func(line []byte) (imported, error)) ([]imported, error) {
 	var all []imported
-	scan := bufio.NewScanner(in)
+	scan := bufio.NewScanner(withoutMark(in))
 	scan.Buffer(nil, 1<<20)
 	for number := 1; scan.Scan(); number++ {
 		if len(scan.Bytes()) == 0 {
@@ -118,6 +118,18 @@ func readImport(in io.Reader, read func(line []byte) (imported, error)) ([]impor
 	}
 	return all, nil
 }
+
+// withoutMark reads in without the byte order mark that some programs put in
+// front of UTF-8, which would else be part of the first line.
+func withoutMark(in io.Reader) io.Reader {
+	buffered := bufio.NewReader(in)
+	if first, _ := buffered.Peek(len(byteOrderMark)); string(first) == byteOrderMark {
+		_, _ = buffered.Discard(len(byteOrderMark))
+	}
+	return buffered
+}
+
+const byteOrderMark = "\ufeff"
 
 // inputLines says on which line of the input each digest stands; none may stand on two.
 func inputLines(all []imported) (map[Digest]int, error) {

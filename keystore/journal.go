@@ -3,6 +3,7 @@ package keystore
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -61,12 +62,9 @@ type Params struct {
 
 // check gives the reason in words fit for whoever gave the parameters.
 func (p *Params) check() error {
-	for _, field := range []struct{ name, text string }{
-		{"name", p.Name}, {"user", p.User}, {"project", p.Project}, {"rate", p.Rate},
-	} {
-		if !validText([]byte(field.text)) {
-			return fmt.Errorf("%w: a %s is at most %d bytes of UTF-8 without control characters", ErrInvalid, field.name, maxText)
-		}
+	err := errors.Join(checkName("name", p.Name), checkKeysUser(p.User), checkName("project", p.Project), checkName("rate", p.Rate))
+	if err != nil {
+		return err
 	}
 	if err := ValidPrefix(p.Prefix); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -37,7 +37,8 @@ func (v *Revocations) Ready() error {
 
 // Revoked tells whether a token is named: by its id, or by having been issued
 // before the time given for its subject or for all. No id and no subject ("")
-// are never named. A zero issuedAt counts as issued before any time.
+// are never named. A zero issuedAt counts as issued before any time. How an
+// accent is encoded, in the token or in the line, makes no difference.
 func (v *Revocations) Revoked(jti, subject string, issuedAt time.Time) bool {
 	set := v.set.Load()
 	return set == nil || set.names(jti, subject, issuedAt)
@@ -68,18 +69,18 @@ func (v *Revocations) notReady(reason error) { v.reason.Store(&reason) }
 // revocationSet is what one reading of a revocations file came to.
 type revocationSet struct {
 	mu       sync.RWMutex
-	tokens   map[string]struct{}
-	subjects map[string]time.Time // issued before
+	tokens   map[string]struct{}  // by sameText
+	subjects map[string]time.Time // issued before; by sameText
 	all      time.Time            // issued before; zero: nobody said so
 }
 
 func (s *revocationSet) names(jti, subject string, issuedAt time.Time) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, named := s.tokens[jti]
+	_, named := s.tokens[sameText(jti)]
 	// A zero issuedAt is before any time; nothing is before the zero time of
 	// what nobody has named.
-	return named || issuedAt.Before(s.subjects[subject]) || issuedAt.Before(s.all)
+	return named || issuedAt.Before(s.subjects[sameText(subject)]) || issuedAt.Before(s.all)
 }
 
 // apply puts a line in force. What it names is ended with it, unless that was so already.
@@ -100,15 +101,17 @@ func (s *revocationSet) apply(line []byte) (time.Time, error) {
 // line takes back what another ended.
 func (s *revocationSet) add(r *Revocation) bool {
 	if r.TokenID != "" {
-		_, known := s.tokens[r.TokenID]
-		s.tokens[r.TokenID] = struct{}{}
+		jti := sameText(r.TokenID)
+		_, known := s.tokens[jti]
+		s.tokens[jti] = struct{}{}
 		return !known
 	}
 	if r.Subject != "" {
-		if !r.IssuedBefore.After(s.subjects[r.Subject]) {
+		subject := sameText(r.Subject)
+		if !r.IssuedBefore.After(s.subjects[subject]) {
 			return false
 		}
-		s.subjects[r.Subject] = r.IssuedBefore
+		s.subjects[subject] = r.IssuedBefore
 		return true
 	}
 	if !r.IssuedBefore.After(s.all) {

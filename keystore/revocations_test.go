@@ -33,6 +33,8 @@ func TestRevoked(t *testing.T) {
 		token  = `{"jti":"t1",` + at
 		alice2 = `{"subject":"alice","issued_before":"2026-02-01T00:00:00Z",` + at
 		alice3 = `{"subject":"alice","issued_before":"2026-03-01T00:00:00Z",` + at
+		cafe   = `{"subject":"caf\u00e9","issued_before":"2026-02-01T00:00:00Z",` + at
+		cafe2  = `{"subject":"cafe\u0301","issued_before":"2026-02-01T00:00:00Z",` + at
 		all    = `{"issued_before":"2026-02-01T00:00:00Z",` + at
 	)
 	february := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
@@ -57,6 +59,11 @@ func TestRevoked(t *testing.T) {
 		{"another subject", []string{alice2}, "t2", "bob", before, false},
 		{"another subject, at no time", []string{alice2}, "t2", "bob", time.Time{}, false},
 		{"no subject", []string{alice2}, "t2", "", before, false},
+		{"the subject with its accent apart", []string{cafe}, "", "cafe\u0301", before, true},
+		{"the subject with its accent in the letter", []string{cafe2}, "", "caf\u00e9", before, true},
+		{"the subject as the line has it", []string{cafe2}, "", "cafe\u0301", before, true},
+		{"another subject than one with an accent", []string{cafe, cafe2}, "", "cafe", before, false},
+		{"the token's id with its accent apart", []string{`{"jti":"\u00e9",` + at}, "e\u0301", "", late, true},
 		{"a later time wins", []string{alice2, alice3}, "", "alice", after, true},
 		{"in either order", []string{alice3, alice2}, "", "alice", after, true},
 		{"everyone, before", []string{all}, "t2", "bob", before, true},
@@ -254,6 +261,10 @@ func TestRevocationsRefused(t *testing.T) {
 		"long id":          func() (Revocation, error) { return file.RevokeToken(strings.Repeat("x", 256)) },
 		"id of two lines":  func() (Revocation, error) { return file.RevokeToken("a\nb") },
 		"no UTF-8":         func() (Revocation, error) { return file.RevokeToken("\xff") },
+		"id with a space":  func() (Revocation, error) { return file.RevokeToken("a ") },
+		"hidden subject":   func() (Revocation, error) { return file.RevokeSubject("ali\u200bce", now) },
+		"marked subject":   func() (Revocation, error) { return file.RevokeSubject("\ufeffalice", now) },
+		"subject, spaced":  func() (Revocation, error) { return file.RevokeSubject(" alice", now) },
 		"empty subject":    func() (Revocation, error) { return file.RevokeSubject("", now) },
 		"subject, no time": func() (Revocation, error) { return file.RevokeSubject("alice", time.Time{}) },
 		"all, no time":     func() (Revocation, error) { return file.RevokeIssuedBefore(time.Time{}) },
@@ -264,6 +275,9 @@ func TestRevocationsRefused(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a refused revocation made the file: %v", err)
+	}
+	if _, err := file.RevokeSubject("می\u200cخواهم", now); err != nil {
+		t.Errorf("a subject with a joiner, as tokens may have: %v", err)
 	}
 	users := filepath.Join(t.TempDir(), "users.jsonl")
 	if _, err := NewUserFile(UserFileConfig{Path: users}).SetUser("alice", UserPatch{}); err != nil {

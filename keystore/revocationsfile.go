@@ -5,6 +5,8 @@ import (
 	"io"
 	"time"
 	"unicode/utf8"
+
+	"keyward/authz"
 )
 
 const errRevocation lineError = "not one of: a jti, a subject with issued_before, issued_before alone"
@@ -100,19 +102,22 @@ func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 	return f
 }
 
-// RevokeToken ends the token of that id (its jti claim): 1 to 255 bytes of UTF-8
-// without control characters, else ErrInvalid.
+// RevokeToken ends the token of that id (its jti claim). One that no token is
+// accepted with is ErrInvalid: nothing would be revoked.
 func (f *RevocationFile) RevokeToken(jti string) (Revocation, error) {
-	if jti == "" || !validText([]byte(jti)) {
-		return Revocation{}, fmt.Errorf("%w: a token's id is 1 to %d bytes of UTF-8 without control characters", ErrInvalid, maxText)
+	if !authz.IsClaimText(jti) {
+		return Revocation{}, fmt.Errorf("%w: a token's id is %s", ErrInvalid, claimText)
 	}
 	return f.append(Revocation{TokenID: jti})
 }
 
-// RevokeSubject ends the subject's tokens that were issued before that time.
+const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control and format characters"
+
+// RevokeSubject ends the subject's tokens that were issued before that time. A
+// subject that no token is accepted with is ErrInvalid.
 func (f *RevocationFile) RevokeSubject(subject string, before time.Time) (Revocation, error) {
-	if subject == "" || !validText([]byte(subject)) {
-		return Revocation{}, fmt.Errorf("%w: a subject is 1 to %d bytes of UTF-8 without control characters", ErrInvalid, maxText)
+	if !authz.IsClaimText(subject) {
+		return Revocation{}, fmt.Errorf("%w: a subject is %s", ErrInvalid, claimText)
 	}
 	return f.revokeBefore(subject, before)
 }

@@ -21,7 +21,9 @@ type UserFileConfig struct {
 	Now  func() time.Time // nil: time.Now
 }
 
-// UserFile writes a users file, with the guarantees of [Journal].
+// UserFile writes a users file, with the guarantees of [Journal]. What cleans
+// such a file must keep the last line about each user, deleted ones too: it says
+// since when the keys and tokens of the next user of that name count.
 type UserFile struct {
 	store store
 	rand  io.Reader
@@ -53,10 +55,11 @@ type UserPatch struct {
 }
 
 // SetUser makes a user, or changes what the patch gives of one. A new user has
-// no scopes, may go anywhere and has no password.
+// no scopes, may go anywhere and has no password; its name must pass
+// [CheckUserName]. Keys and tokens of a deleted user of that name are not the new one's.
 func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 	if !ValidUserName(name) {
-		return UserRecord{}, fmt.Errorf("%w: a user's name is 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, maxText)
+		return UserRecord{}, CheckUserName(name)
 	}
 	hash := ""
 	if patch.Password != nil {
@@ -72,7 +75,9 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 			return err
 		}
 		now := f.now().UTC()
-		r = all.get(name, now)
+		if r, err = all.get(name, now); err != nil {
+			return err
+		}
 		r.At = now
 		patch.apply(&r, hash)
 		return appendUsers(t, []UserRecord{r})
@@ -98,7 +103,9 @@ func (p *UserPatch) apply(r *UserRecord, hash string) {
 	}
 }
 
-// DeleteUser ends a user. One who is not there is ErrNotFound.
+// DeleteUser ends a user, and with it, in the same line, all keys made and all
+// tokens issued for the name until now: they stay ended when a user of that name
+// is made again. One who is not there is ErrNotFound.
 func (f *UserFile) DeleteUser(name string) error {
 	return f.store.write(false, func(t *turn) error {
 		all, err := f.all(t.each, false)
@@ -109,8 +116,9 @@ func (f *UserFile) DeleteUser(name string) error {
 		if !known || !all.records[i].Deleted.IsZero() {
 			return fmt.Errorf("user: %w", ErrNotFound)
 		}
-		now := f.now().UTC()
-		r := UserRecord{Name: name, Created: all.records[i].Created, Deleted: now, At: now}
+		now, old := f.now().UTC(), &all.records[i]
+		// A clock that went back must not leave out what the user had before.
+		r := UserRecord{Name: name, Created: old.Created, Deleted: latest(now, old.At, old.ValidSince), At: now}
 		return appendUsers(t, []UserRecord{r})
 	})
 }
@@ -132,9 +140,27 @@ func (f *UserFile) ListUsers() ([]UserRecord, error) {
 	return kept, nil
 }
 
+// EndedUsers are the names of which a user was deleted, also where there is
+// another one now, and until when keys made and tokens issued for them are ended.
+// A line that cannot be read is stepped over.
+func (f *UserFile) EndedUsers() (map[string]time.Time, error) {
+	all, err := f.all(f.store.read, false)
+	if err != nil {
+		return nil, err
+	}
+	ended := map[string]time.Time{}
+	for i := range all.records {
+		if at := all.records[i].endedAt(); !at.IsZero() {
+			ended[all.records[i].Name] = at
+		}
+	}
+	return ended, nil
+}
+
 // ImportHtpasswd takes over names and bcrypt hashes from an htpasswd file, in
 // one step. Of users who are there already the password changes and nothing
-// else. Other hashes than bcrypt are refused by line number.
+// else. Other hashes than bcrypt, and names that no new user can have, are
+// refused by line number. A byte order mark in front is left out.
 func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 	given, order, err := readHtpasswd(in)
 	if err != nil || len(order) == 0 {
@@ -147,9 +173,12 @@ func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 			return err
 		}
 		now := f.now().UTC()
-		for _, name := range order {
-			r := all.get(name, now)
-			r.Password, r.At = given[name], now
+		for _, user := range order {
+			r, err := all.get(user.name, now)
+			if err != nil {
+				return fmt.Errorf("input line %d: %w", user.line, err)
+			}
+			r.Password, r.At = given[user.name], now
 			records = append(records, r)
 		}
 		return appendUsers(t, records)
@@ -163,15 +192,21 @@ func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 	return records, nil
 }
 
-func readHtpasswd(in io.Reader) (given map[string]string, order []string, err error) {
+// namedOnLine is a user's name and the input line on which it stands.
+type namedOnLine struct {
+	name string
+	line int
+}
+
+func readHtpasswd(in io.Reader) (given map[string]string, order []namedOnLine, err error) {
 	given = map[string]string{}
-	scan := bufio.NewScanner(in)
+	scan := bufio.NewScanner(withoutMark(in))
 	for number := 1; scan.Scan(); number++ {
-		line := bytes.TrimSpace(scan.Bytes())
-		if len(line) == 0 || line[0] == '#' {
+		line := scan.Bytes()
+		if blank := bytes.TrimSpace(line); len(blank) == 0 || blank[0] == '#' {
 			continue
 		}
-		name, hash, found := strings.Cut(string(line), ":")
+		name, hash, found := strings.Cut(strings.TrimRight(string(line), " \t"), ":")
 		switch {
 		case !found || !ValidUserName(name):
 			return nil, nil, fmt.Errorf("input line %d: %w: not NAME:HASH", number, ErrInvalid)
@@ -182,7 +217,7 @@ func readHtpasswd(in io.Reader) (given map[string]string, order []string, err er
 			return nil, nil, fmt.Errorf("input line %d: this user: %w", number, ErrDuplicate)
 		}
 		given[name] = hash
-		order = append(order, name)
+		order = append(order, namedOnLine{name, number})
 	}
 	if err := scan.Err(); err != nil {
 		return nil, nil, fmt.Errorf("reading users: %w", err)
@@ -224,6 +259,7 @@ func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 			return nil
 		}
 		if i, known := list.at[u.record.Name]; known {
+			u.record.ValidSince = latest(u.record.ValidSince, list.records[i].ValidSince) // as in userSet.user
 			list.records[i] = u.record
 			return nil
 		}
@@ -234,10 +270,18 @@ func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 	return list, err
 }
 
-// get is the user as the file has it, or a new one.
-func (l userList) get(name string, now time.Time) UserRecord {
-	if i, known := l.at[name]; known && l.records[i].Deleted.IsZero() {
-		return l.records[i]
+// get is the user as the file has it, or a new one, if it can have that name.
+func (l userList) get(name string, now time.Time) (UserRecord, error) {
+	i, known := l.at[name]
+	if known && l.records[i].Deleted.IsZero() {
+		return l.records[i], nil
 	}
-	return UserRecord{Name: name, Created: now}
+	if err := CheckUserName(name); err != nil {
+		return UserRecord{}, err
+	}
+	r := UserRecord{Name: name, Created: now}
+	if known {
+		r.ValidSince = l.records[i].endedAt()
+	}
+	return r, nil
 }

@@ -1,7 +1,7 @@
 package keystore
 
 import (
-	"strings"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -22,14 +22,21 @@ type UserRecord struct {
 	Password string    `json:"password,omitempty"` // a hash
 	Created  time.Time `json:"created"`
 	Deleted  time.Time `json:"deleted,omitzero"`
-	At       time.Time `json:"at"`
+
+	// ValidSince is when an earlier user of that name was deleted: keys made and
+	// tokens issued until then are not this one's. Zero: there was none.
+	ValidSince time.Time `json:"valid_since,omitzero"`
+
+	At time.Time `json:"at"`
 }
 
-// ValidUserName tells whether name can be a user's: 1 to 255 bytes of UTF-8
-// without control characters and without the colon, which ends the name in
-// Basic credentials.
-func ValidUserName(name string) bool {
-	return name != "" && validText([]byte(name)) && !strings.Contains(name, ":")
+// endedAt is until when a user of that name was deleted, if one was: what the
+// next one's ValidSince is to be.
+func (r *UserRecord) endedAt() time.Time { return latest(r.ValidSince, r.Deleted) }
+
+// latest is the latest of some times, of which zero is the earliest.
+func latest(times ...time.Time) time.Time {
+	return slices.MaxFunc(times, time.Time.Compare)
 }
 
 // userLine is a user's line taken apart.
@@ -93,6 +100,8 @@ func (u *userLine) member(s *scanner, name string) error {
 		return s.time(&u.record.Created)
 	case "deleted":
 		return s.time(&u.record.Deleted)
+	case "valid_since":
+		return s.time(&u.record.ValidSince)
 	case "at":
 		return s.time(&u.record.At)
 	default:
@@ -135,25 +144,22 @@ func (r *UserRecord) line() ([]byte, error) {
 	return text, nil
 }
 
-// apply puts a line in force: the new user is found before the old one says
-// that it is old, so who asks again gets the new one.
+// apply puts a line in force: the new user is found before the old one reports
+// that it is superseded, so a caller that looks it up again gets the new one.
 func (s *userSet) apply(text []byte) (time.Time, error) {
 	if err := s.line.read(text); err != nil {
 		return time.Time{}, err
 	}
-	r := s.line.record
-	paths, scopes, err := terms(r.Paths, r.Scopes)
+	r := &s.line.record
+	user, err := s.user(r)
 	if err != nil {
-		return time.Time{}, errTerms
+		return time.Time{}, err
 	}
 	s.mu.Lock()
 	old := s.byName[r.Name]
-	if r.Deleted.IsZero() {
-		s.byName[r.Name] = &User{
-			Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled,
-			Password: authz.NewSecret(r.Password),
-		}
-		s.addDecoy(authz.NewSecret(r.Password))
+	if user != nil {
+		s.byName[r.Name] = user
+		s.addDecoy(user.Password)
 	} else {
 		delete(s.byName, r.Name)
 	}
@@ -162,8 +168,33 @@ func (s *userSet) apply(text []byte) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	old.superseded.Store(true)
-	if !old.Disabled && (r.Disabled || !r.Deleted.IsZero()) {
+	if !old.Disabled && (user == nil || user.Disabled) {
 		return r.At, nil
 	}
 	return time.Time{}, nil
+}
+
+// user makes the user that a line is about, nil for a deleted one. What ended
+// with a deleted user stays ended, also where a program that does not know
+// valid_since wrote the line.
+func (s *userSet) user(r *UserRecord) (*User, error) {
+	paths, scopes, err := terms(r.Paths, r.Scopes)
+	if err != nil {
+		return nil, errTerms
+	}
+	if since := latest(r.ValidSince, s.since[r.Name]); !since.IsZero() {
+		s.since[r.Name], r.ValidSince = since, since
+	}
+	if !r.Deleted.IsZero() {
+		return nil, nil
+	}
+	reserved := ReservedUserName(r.Name)
+	if reserved && s.byName[r.Name] == nil {
+		s.reserved++
+		s.named = append(s.named, r.Name)[:min(len(s.named)+1, maxTold)]
+	}
+	return &User{
+		Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled || reserved,
+		Password: authz.NewSecret(r.Password), validSince: r.ValidSince,
+	}, nil
 }

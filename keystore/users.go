@@ -3,8 +3,10 @@ package keystore
 import (
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"keyward/authz"
 )
@@ -15,10 +17,18 @@ type User struct {
 	Name     string
 	Paths    authz.PathSet
 	Scopes   authz.Scopes
-	Disabled bool
+	Disabled bool         // so is every user whose name is reserved: ReservedUserName
 	Password authz.Secret // the hash, in the form it has in the file; empty: none
 
+	validSince time.Time
 	superseded atomic.Bool
+}
+
+// Since reports whether what was made or issued for the name at that time is
+// this user's, and not that of a deleted user of the same name. A zero time is
+// before any user.
+func (u *User) Since(made time.Time) bool {
+	return u.validSince.IsZero() || made.After(u.validSince)
 }
 
 // Superseded tells whether the file says something else of this user now, or
@@ -27,13 +37,20 @@ func (u *User) Superseded() bool { return u.superseded.Load() }
 
 // Users holds the users of one file for a server; [Follow] keeps it up to date.
 type Users struct {
+	log    *slog.Logger
 	seed   maphash.Seed // of Decoy, so that nobody outside knows who gets which
 	set    atomic.Pointer[userSet]
 	reason atomic.Pointer[error]
 }
 
-// NewUsers makes a Users that knows nobody and is not ready.
-func NewUsers() *Users { return &Users{seed: maphash.MakeSeed()} }
+// NewUsers makes a Users that has none and is not ready. It logs which users of
+// a file are disabled for their names; a nil log is none.
+func NewUsers(log *slog.Logger) *Users {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Users{log: log, seed: maphash.MakeSeed()}
+}
 
 // Lookup finds a user, disabled ones too. Before Ready there are none.
 func (u *Users) Lookup(name string) (*User, bool) {
@@ -74,16 +91,29 @@ func (u *Users) Decoy(name string) authz.Secret {
 	return set.decoys[maphash.String(u.seed, name)%uint64(len(set.decoys))]
 }
 
-func (u *Users) begin() content { return &userSet{byName: map[string]*User{}} }
+func (u *Users) begin() content {
+	return &userSet{byName: map[string]*User{}, since: map[string]time.Time{}}
+}
 
 // publish lets the new ones be found before the old ones say that they are old.
 func (u *Users) publish(c content) {
-	if old := u.set.Swap(c.(*userSet)); old != nil {
+	set := c.(*userSet)
+	if old := u.set.Swap(set); old != nil {
 		old.supersede()
 	}
+	u.logReserved(set)
 }
 
-func (u *Users) applied() {}
+func (u *Users) applied() { u.logReserved(u.set.Load()) }
+
+// logReserved names the users that are disabled for their names, each once per load.
+func (u *Users) logReserved(set *userSet) {
+	if set.reserved > 0 {
+		u.log.Error("users disabled: a name that begins with k_ or c_ is taken for the id of a key or a client; make them again under other names",
+			"users", set.reserved, "first", set.named)
+		set.reserved, set.named = 0, nil
+	}
+}
 
 func (u *Users) notReady(reason error) { u.reason.Store(&reason) }
 
@@ -91,7 +121,12 @@ func (u *Users) notReady(reason error) { u.reason.Store(&reason) }
 type userSet struct {
 	mu     sync.RWMutex
 	byName map[string]*User
-	line   userLine
+
+	// The writer's own.
+	line     userLine
+	since    map[string]time.Time // User.validSince of those that have one, deleted ones too
+	reserved int                  // users with reserved names that are yet to be logged
+	named    []string             // the first of them
 
 	decoys []authz.Secret // hashes of the users that the latest lines are about
 	oldest int            // of the decoys, once there are enough

@@ -1,10 +1,12 @@
 package keystore
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,18 +54,135 @@ func TestSetUserChangesOnlyWhatIsGiven(t *testing.T) {
 	}
 }
 
-func TestUserNames(t *testing.T) {
-	file, _ := newUserFile(t)
-	for name, valid := range map[string]bool{
-		"alice": true, "a b": true, "ünï": true, strings.Repeat("x", 255): true,
-		"": false, "a:b": false, "a\nb": false, "a\x7fb": false, "\xff": false, strings.Repeat("x", 256): false,
-	} {
-		if _, err := file.SetUser(name, UserPatch{}); (err == nil) != valid || err != nil && !errors.Is(err, ErrInvalid) {
-			t.Errorf("%q: %v", name, err)
+// usersOf reads a users file's text as a server does at start.
+func usersOf(t *testing.T, text string, log *slog.Logger) *Users {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users.jsonl")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	users := NewUsers(log)
+	follower, err := Follow(FollowConfig{Path: path, Into: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = follower.Close() })
+	if err := users.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	return users
+}
+
+// TestDeletedUsersTimeStays: what a deleted user had stays ended, in a file of
+// which only the last lines are left, when the clock went back, and when a
+// program that does not know valid_since writes to the file.
+func TestDeletedUsersTimeStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.jsonl")
+	start := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	now := start
+	file := NewUserFile(UserFileConfig{Path: path, Now: func() time.Time { return now }})
+	step := func(by time.Duration, change func() error) {
+		t.Helper()
+		now = now.Add(by)
+		if err := change(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, err := file.SetUser("x", UserPatch{Scopes: &[]string{"a b"}}); !errors.Is(err, ErrInvalid) {
-		t.Errorf("a scope that is none: %v", err)
+	set := func() error { _, err := file.SetUser("alice", UserPatch{}); return err }
+	remove := func() error { return file.DeleteUser("alice") }
+	step(0, set)
+	step(time.Hour, set)
+	step(-time.Minute, remove) // and so the line before this one says what is latest
+	ended := start.Add(time.Hour)
+	step(time.Hour, set)
+	step(time.Hour, set)
+
+	wanted := func(users *Users) {
+		t.Helper()
+		alice, found := users.Lookup("alice")
+		if !found || alice.Since(ended) || alice.Since(time.Time{}) || !alice.Since(ended.Add(time.Microsecond)) {
+			t.Errorf("%+v", alice)
+		}
+	}
+	lines := func() []string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	all := lines()
+	wanted(usersOf(t, strings.Join(all, "")+"\n", nil))
+	wanted(usersOf(t, all[0]+all[len(all)-1]+"\n", nil))
+	older := `{"name":"alice","created":"2026-11-02T00:00:00Z","at":"2026-11-02T00:00:00Z"}` + "\n"
+	wanted(usersOf(t, strings.Join(all, "")+"\n"+older, nil))
+	appendTo(t, path, older)
+	step(0, set)
+	all = lines()
+	wanted(usersOf(t, all[0]+all[len(all)-1]+"\n", nil))
+	if got, err := file.EndedUsers(); err != nil || len(got) != 1 || !got["alice"].Equal(ended) {
+		t.Errorf("%v %v", got, err)
+	}
+
+	// The line that deletes has only what older versions read too: they must not step over it.
+	step(time.Hour, remove)
+	all = lines()
+	if last := all[len(all)-1]; strings.Contains(last, "valid_since") {
+		t.Errorf("older versions would step over the deletion: %s", last)
+	}
+	if got, err := file.EndedUsers(); err != nil || !got["alice"].Equal(now) {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
+// TestOlderUserFiles: without valid_since nothing that a user has is ended.
+func TestOlderUserFiles(t *testing.T) {
+	users := usersOf(t, `{"keyward":"users","version":1}
+{"name":"alice","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}
+{"name":"alice","created":"2026-01-01T00:00:00Z","deleted":"2026-01-02T00:00:00Z","at":"2026-01-02T00:00:00Z"}
+{"name":"alice","created":"2026-01-03T00:00:00Z","at":"2026-01-03T00:00:00Z"}
+{"name":"cafe\u0301 ","created":"2026-01-03T00:00:00Z","at":"2026-01-03T00:00:00Z"}
+`, nil)
+	if alice, found := users.Lookup("alice"); !found || !alice.Since(time.Time{}) || alice.Disabled {
+		t.Errorf("%+v", alice)
+	}
+	if odd, found := users.Lookup("cafe\u0301 "); !found || odd.Disabled {
+		t.Errorf("%+v", odd)
+	}
+}
+
+// TestReservedUsersAreDisabled: those that a file has are refused, and named in
+// the log once, as is one that an older program adds later.
+func TestReservedUsersAreDisabled(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(`{"keyward":"users","version":1}` + "\n")
+	line := func(name string) string {
+		return fmt.Sprintf(`{"name":%q,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`+"\n", name)
+	}
+	text.WriteString(line("alice") + line("k_alice") + line("k_alice"))
+	for i := range 20 {
+		text.WriteString(line(fmt.Sprint("c_", i)))
+	}
+	var log bytes.Buffer
+	users := usersOf(t, text.String(), slog.New(slog.NewTextHandler(&log, nil)))
+	for name, disabled := range map[string]bool{"alice": false, "k_alice": true, "c_7": true} {
+		if user, found := users.Lookup(name); !found || user.Disabled != disabled {
+			t.Errorf("%s: %+v", name, user)
+		}
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "users=21") || !strings.Contains(got, "k_alice") || strings.Contains(got, "c_19") {
+		t.Errorf("log: %s", got)
+	}
+	log.Reset()
+	set := users.set.Load()
+	for range 2 {
+		if _, err := set.apply([]byte(line("k_bob"))); err != nil {
+			t.Fatal(err)
+		}
+		users.applied()
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "k_bob") {
+		t.Errorf("log: %s", got)
 	}
 }
 
@@ -72,7 +191,7 @@ func TestUsersAreFollowed(t *testing.T) {
 	if _, err := file.SetUser("alice", UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
-	users := NewUsers()
+	users := NewUsers(nil)
 	if _, found := users.Lookup("alice"); found || users.Ready() == nil {
 		t.Error("known before it was read")
 	}
@@ -215,11 +334,11 @@ func FuzzUserLine(f *testing.F) {
 // TestDecoy: unknown users cost what known ones do, in the proportion in which
 // the file has them, and each name the same each time.
 func TestDecoy(t *testing.T) {
-	users := NewUsers()
+	users := NewUsers(nil)
 	if !users.Decoy("x").Empty() {
 		t.Error("a decoy of no users")
 	}
-	set := &userSet{byName: map[string]*User{}}
+	set := users.begin().(*userSet)
 	users.publish(set)
 	if !users.Decoy("x").Empty() {
 		t.Error("a decoy where nobody has a password")

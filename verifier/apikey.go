@@ -186,6 +186,9 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 			return fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
+	if keystore.ReservedUserName(key.User) {
+		return &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
+	}
 	if a.cfg.Users == nil || key.User == "" {
 		return nil
 	}
@@ -195,6 +198,9 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
 		return &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
+	}
+	if !user.Since(key.Created) { // the key of a deleted user, whose name another has now
+		return &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
 	}
 	p.UserPaths = user.Paths
 	if !key.HasScopes {

@@ -48,7 +48,7 @@ func newBench(t *testing.T, o options) *bench {
 	if o.withUsers {
 		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
-		users := keystore.NewUsers()
+		users := keystore.NewUsers(nil)
 		b.start(keystore.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
 		cfg.Users = users
 	}
@@ -319,6 +319,60 @@ func TestWhatIsAKey(t *testing.T) {
 	b.becomes("legacy", authz.NoCredential)
 }
 
+// TestKeysOfDeletedUser: a user made again has none of the keys that were made
+// before the deletion, cached ones and those with a new secret included, and all
+// that were made after it.
+func TestKeysOfDeletedUser(t *testing.T) {
+	b := newBench(t, options{withUsers: true})
+	_, old := b.create(keystore.Params{User: "alice"})
+	id, unused := b.create(keystore.Params{User: "alice"})
+	b.becomes(old, authz.OK)
+	for range 2 { // the second deletion is of the second alice
+		if err := b.users.DeleteUser("alice"); err != nil {
+			t.Fatal(err)
+		}
+		b.becomes(old, authz.DisabledUser)
+		_, next := b.create(keystore.Params{User: "alice"})
+		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
+		if p := b.becomes(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
+			t.Errorf("the log is not told whose key it was: %+v", p)
+		}
+		b.becomes(unused, authz.RevokedKey)
+		if p := b.becomes(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
+			t.Errorf("a key made after the deletion: %+v", p)
+		}
+		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // no change of a user moves the time
+		b.becomes(old, authz.RevokedKey)
+		b.becomes(next, authz.OK)
+		old = next
+	}
+	_, rotated, err := b.journal.Rotate(id, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(rotated.Reveal(), authz.RevokedKey)
+}
+
+// TestKeyBeforeItsUser: a key may be made before its user is.
+func TestKeyBeforeItsUser(t *testing.T) {
+	b := newBench(t, options{withUsers: true})
+	_, key := b.create(keystore.Params{User: "bob"})
+	b.becomes(key, authz.DisabledUser)
+	b.setUser("bob", keystore.UserPatch{})
+	b.becomes(key, authz.OK)
+}
+
+// TestKeyOfReservedUser: what upstreams would take for another key's id is
+// refused, with a users file and without one.
+func TestKeyOfReservedUser(t *testing.T) {
+	for _, user := range []string{"k_8ENbdXlcXqgH", "k_", "c_8ENbdXlcXqgH"} {
+		err := ask(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
+		if refusal, ok := errors.AsType[*authz.Refusal](err); !ok || refusal.Reason != authz.DisabledUser {
+			t.Errorf("user %s: %v", user, err)
+		}
+	}
+}
+
 // brokenStore can't tell.
 type brokenStore struct{ *keystore.Keys }
 
@@ -385,7 +439,7 @@ func TestRoom(t *testing.T) {
 
 func TestUsersThatAreNotLoaded(t *testing.T) {
 	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
-	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
+	if err := ask(t, store, keystore.NewUsers(nil), 1); !errors.Is(err, keystore.ErrNotLoaded) {
 		t.Errorf("error %v, want one that says nobody can tell", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type door struct {
 	t     testing.TB
 	users verifier.UserStore
 	file  *keystore.UserFile // nil where the users are of no file
+	path  string             // of the file
 	pool  *password.Pool[verifier.KnownPassword]
 	dummy authz.Secret
 	ttl   time.Duration
@@ -57,13 +59,13 @@ func fakeVerify(hash, password authz.Secret) (bool, error) {
 // withFile gives the door a users file and real hashes.
 func (d *door) withFile() *door {
 	d.t.Helper()
-	path := filepath.Join(d.t.TempDir(), "users.jsonl")
-	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: path})
+	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
+	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: d.path})
 	if _, err := d.file.SetUser("nobody", keystore.UserPatch{}); err != nil {
 		d.t.Fatal(err)
 	}
-	users := keystore.NewUsers()
-	follower, err := keystore.Follow(keystore.FollowConfig{Path: path, Into: users})
+	users := keystore.NewUsers(nil)
+	follower, err := keystore.Follow(keystore.FollowConfig{Path: d.path, Into: users})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -195,6 +197,36 @@ func (d *door) password(user, text string) {
 		_, err := d.file.ImportHtpasswd(strings.NewReader(user + ":" + string(hash)))
 		return err
 	})
+}
+
+// old adds a user by the line of an older version, which took any name.
+func (d *door) old(user, text string) {
+	d.t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.change(user, func() error {
+		line := fmt.Sprintf(`{"name":%q,"password":%q,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`+"\n", user, hash)
+		file, err := os.OpenFile(d.path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteString(line)
+		return errors.Join(err, file.Close())
+	})
+}
+
+// TestReservedUserNames: a user whose name is taken for a key's id is refused
+// like one that is disabled, which only the right password is told.
+func TestReservedUserNames(t *testing.T) {
+	d := newDoor(t).withFile().open()
+	d.old("k_8ENbdXlcXqgH", "right")
+	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
+	d.is("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
+	no := false
+	d.set("k_8ENbdXlcXqgH", keystore.UserPatch{Disabled: &no})
+	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
 }
 
 func TestPasswords(t *testing.T) {
@@ -390,7 +422,7 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 
 func TestWhatCannotBeTold(t *testing.T) {
 	d := newDoor(t)
-	d.users = keystore.NewUsers()
+	d.users = keystore.NewUsers(nil)
 	d.open().is("alice", "x", authz.Unavailable, 0)
 
 	d = newDoor(t).withFile().open()
@@ -449,9 +481,8 @@ func TestBasicVectors(t *testing.T) {
 				_, err := d.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
 				return err
 			})
-		case v.User[0] == ' ': // htpasswd lines are trimmed
-			secret := authz.NewSecret(v.Password)
-			d.set(v.User, keystore.UserPatch{Password: &secret})
+		case v.User[0] == ' ': // no new user is called so
+			d.old(v.User, v.Password)
 		default:
 			d.password(v.User, v.Password)
 		}

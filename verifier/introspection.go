@@ -36,6 +36,10 @@ type IntrospectionConfig struct {
 	Negative *cache.Cache[struct{}]
 }
 
+// serverLeeway is how far an authorization server's clock may be ahead of ours;
+// as jwt's leeway is where nothing else is configured.
+const serverLeeway = 30 * time.Second
+
 // KnownGrant is what an active token grants, with what tells whether it still does.
 type KnownGrant struct {
 	principal *authz.Principal
@@ -43,7 +47,7 @@ type KnownGrant struct {
 	until     time.Time // the server is asked again from then on
 
 	jti      string
-	issuedAt time.Time
+	issuedAt time.Time // the earliest that it may have been; zero: not told
 	revoked  bool
 	changes  uint64 // Revocations.Changes from before revoked was found out
 }
@@ -186,7 +190,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 			Method: authz.MethodOAuth, User: user, Issuer: info.Issuer, Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
-		notBefore: info.NotBefore, until: now.Add(source.CacheTTL), jti: info.JTI, issuedAt: info.IssuedAt,
+		notBefore: info.NotBefore, until: now.Add(source.CacheTTL), jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
 	}
 	if v.cfg.Revocations != nil {
 		v.vet(&g)

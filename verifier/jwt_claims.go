@@ -9,9 +9,6 @@ import (
 	"keyward/strictjson"
 )
 
-// maxClaimText bounds what a claim names somebody or something by, in bytes.
-const maxClaimText = 255
-
 // jwtClaims is what of a token's claims says who it stands for, and when.
 type jwtClaims struct {
 	subject             string
@@ -176,8 +173,4 @@ func (p claimPath) in(members map[string]any) (any, bool) {
 	return v, true
 }
 
-// isClaimText tells whether s can name somebody in a header or a log: 1 to 255
-// bytes of plain text, with no space at either end.
-func isClaimText(s string) bool {
-	return s != "" && len(s) <= maxClaimText && strings.TrimSpace(s) == s && authz.IsPlainText(s)
-}
+func isClaimText(s string) bool { return authz.IsClaimText(s) }

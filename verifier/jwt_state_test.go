@@ -3,6 +3,7 @@ package verifier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -64,8 +65,11 @@ func TestJWTRevocations(t *testing.T) {
 		t.Error("the log is not told whose token it was")
 	}
 	b.wants(two, authz.OK, "two, not named")
-	list.change(func() { list.subjects["bob"] = tokenNow.Add(-time.Minute) }) // the tokens' iat
-	b.wants(two, authz.OK, "issued at that moment")
+	issued := tokenNow.Add(-time.Minute) // the tokens' iat
+	list.change(func() { list.subjects["bob"] = issued.Add(-30 * time.Second) })
+	b.wants(two, authz.OK, "issued after that moment, however far its issuer's clock may be ahead")
+	list.change(func() { list.subjects["bob"] = issued.Add(-29 * time.Second) })
+	b.wants(two, authz.RevokedToken, "issued before that moment, if its issuer's clock is ahead")
 	b.wants(undated, authz.RevokedToken, "issued nobody knows when")
 	list.change(func() { list.subjects["bob"] = tokenNow })
 	b.wants(two, authz.RevokedToken, "issued before")
@@ -91,7 +95,7 @@ func TestJWTUsers(t *testing.T) {
 		}
 	}
 	set("alice", keystore.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
-	users := keystore.NewUsers()
+	users := keystore.NewUsers(nil)
 	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
@@ -126,6 +130,69 @@ func TestJWTUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.becomes(inherits, authz.DisabledUser)
+}
+
+// TestRevokedWhileIssuersClockIsAhead: all tokens that are accepted when a
+// subject is revoked are refused from then on, and those that are issued later
+// than the leeway after it are accepted.
+func TestRevokedWhileIssuersClockIsAhead(t *testing.T) {
+	list := &revocationList{subjects: map[string]time.Time{}}
+	b := newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	var accepted []string
+	for _, ahead := range []int64{0, 5, 15, 25, 29} {
+		token := b.mint("EdDSA", map[string]any{"iat": tokenNow.Unix() + ahead, "jti": fmt.Sprint(ahead)})
+		b.wants(token, authz.OK, "before the revocation")
+		accepted = append(accepted, token)
+	}
+	list.change(func() { list.subjects["alice"] = tokenNow.Add(time.Millisecond) })
+	for _, token := range accepted {
+		b.wants(token, authz.RevokedToken, "after the revocation")
+	}
+	b.now = tokenNow.Add(31 * time.Second)
+	b.wants(b.mint("EdDSA", map[string]any{"iat": b.now.Unix()}), authz.OK, "issued when the leeway is over")
+	for _, token := range accepted {
+		b.wants(token, authz.RevokedToken, "when the leeway is over")
+	}
+}
+
+// TestTokensOfDeletedUser: a user made again has none of the tokens that were
+// issued before, nor of those that may have been if the issuer's clock is ahead.
+func TestTokensOfDeletedUser(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.jsonl")
+	clock := tokenNow.Add(-time.Hour)
+	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, Now: func() time.Time { return clock }})
+	users := keystore.NewUsers(nil)
+	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
+	set := func() {
+		t.Helper()
+		if _, err := file.SetUser("alice", keystore.UserPatch{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set()
+	follower, err := keystore.Follow(keystore.FollowConfig{Path: path, Into: users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = follower.Close() })
+	issued := func(ago time.Duration) string {
+		return b.mint("EdDSA", map[string]any{"iat": tokenNow.Add(-ago).Unix()})
+	}
+	clock = tokenNow.Add(-2 * time.Minute) // when alice is deleted
+	for _, token := range []string{issued(3 * time.Minute), issued(2 * time.Minute), issued(91 * time.Second)} {
+		b.wants(token, authz.OK, "of the first alice")
+	}
+	if err := file.DeleteUser("alice"); err != nil {
+		t.Fatal(err)
+	}
+	b.becomes(issued(3*time.Minute), authz.DisabledUser)
+	clock = tokenNow
+	set()
+	b.becomes(issued(3*time.Minute), authz.RevokedToken)
+	b.wants(issued(2*time.Minute), authz.RevokedToken, "of that moment")
+	b.wants(issued(91*time.Second), authz.RevokedToken, "by a clock that may be ahead")
+	b.wants(b.mint("EdDSA", map[string]any{"iat": nil}), authz.RevokedToken, "of an unknown time")
+	b.wants(issued(89*time.Second), authz.OK, "of the second alice")
 }
 
 // becomes waits until the token is answered so; files are followed on another goroutine.

@@ -23,7 +23,7 @@ type jwtToken struct {
 	inheritScopes bool // the token names no scopes: the user's hold
 
 	jti      string
-	issuedAt time.Time // zero: not told
+	issuedAt time.Time // the earliest that it may have been, see earliestIssue; zero: not told
 	from     time.Time // accepted from then on, leeway included
 	until    time.Time // and no longer than to then
 
@@ -35,7 +35,7 @@ type jwtToken struct {
 // memory with the token's text, which the cache would keep alive.
 func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
 	t := &jwtToken{
-		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: c.issuedAt,
+		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
 		until: c.expires.Add(i.Leeway),
 		principal: &authz.Principal{
 			Method: i.Method, User: strings.Clone(c.subject), Issuer: i.Issuer, Scopes: c.scopes,
@@ -49,6 +49,16 @@ func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
 	}
 	t.inheritScopes = i.Users && !c.hasScopes
 	return t
+}
+
+// earliestIssue is when a token may have been issued by our clock, if its
+// issuer's is ahead by as much as is allowed: a token that is accepted with an
+// iat still to come is one of those that were issued before now. Zero stays zero.
+func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
+	if issuedAt.IsZero() {
+		return issuedAt
+	}
+	return issuedAt.Add(-leeway)
 }
 
 func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
@@ -99,6 +109,9 @@ func (j *JWT) admit(t *jwtToken) error {
 	user, ok := j.cfg.Users.Lookup(t.principal.User)
 	if !ok || user.Disabled {
 		return &authz.Refusal{Reason: authz.DisabledUser, Principal: t.principal}
+	}
+	if !user.Since(t.issuedAt) { // a token of a deleted user, whose name another has now
+		return &authz.Refusal{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.user = user
 	t.principal.UserPaths = user.Paths
