@@ -1,13 +1,11 @@
 package keystore
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"keyward/authz"
@@ -58,9 +56,7 @@ type UserPatch struct {
 // no scopes, may go anywhere and has no password; its name must pass
 // [CheckUserName]. Keys and tokens of a deleted user of that name are not the new one's.
 func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
-	if !ValidUserName(name) {
-		return UserRecord{}, CheckUserName(name)
-	}
+	unfit := CheckUserName(name) // as a new user's
 	hash := ""
 	if patch.Password != nil {
 		var err error // before the lock: it takes a while
@@ -69,7 +65,7 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 		}
 	}
 	var r UserRecord
-	err := f.store.write(true, func(t *turn) error {
+	err := f.store.write(unfit == nil, func(t *turn) error {
 		all, err := f.all(t.each, false)
 		if err != nil {
 			return err
@@ -82,6 +78,9 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 		patch.apply(&r, hash)
 		return appendUsers(t, []UserRecord{r})
 	})
+	if unfit != nil && errors.Is(err, ErrNotFound) { // there is no file, and none is made
+		err = unfit
+	}
 	if err != nil {
 		return UserRecord{}, err
 	}
@@ -140,89 +139,33 @@ func (f *UserFile) ListUsers() ([]UserRecord, error) {
 	return kept, nil
 }
 
-// EndedUsers are the names of which a user was deleted, also where there is
-// another one now, and until when keys made and tokens issued for them are ended.
-// A line that cannot be read is stepped over.
-func (f *UserFile) EndedUsers() (map[string]time.Time, error) {
+// EndedUsers says of the names of which a user was deleted, also where there is
+// another one now, when that was.
+type EndedUsers map[string]time.Time
+
+// Of returns when the user was deleted whose key was made at that time, zero
+// where that user is there still, or never was.
+func (e EndedUsers) Of(name string, made time.Time) time.Time {
+	if at := e[name]; !made.Truncate(time.Microsecond).After(at) { // as an instant is
+		return at
+	}
+	return time.Time{}
+}
+
+// EndedUsers reads which users were deleted. A line that cannot be read is
+// stepped over, as servers do.
+func (f *UserFile) EndedUsers() (EndedUsers, error) {
 	all, err := f.all(f.store.read, false)
 	if err != nil {
 		return nil, err
 	}
-	ended := map[string]time.Time{}
+	ended := EndedUsers{}
 	for i := range all.records {
 		if at := all.records[i].endedAt(); !at.IsZero() {
 			ended[all.records[i].Name] = at
 		}
 	}
 	return ended, nil
-}
-
-// ImportHtpasswd takes over names and bcrypt hashes from an htpasswd file, in
-// one step. Of users who are there already the password changes and nothing
-// else. Other hashes than bcrypt, and names that no new user can have, are
-// refused by line number. A byte order mark in front is left out.
-func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
-	given, order, err := readHtpasswd(in)
-	if err != nil || len(order) == 0 {
-		return nil, err
-	}
-	var records []UserRecord
-	err = f.store.write(true, func(t *turn) error {
-		all, err := f.all(t.each, false)
-		if err != nil {
-			return err
-		}
-		now := f.now().UTC()
-		for _, user := range order {
-			r, err := all.get(user.name, now)
-			if err != nil {
-				return fmt.Errorf("input line %d: %w", user.line, err)
-			}
-			r.Password, r.At = given[user.name], now
-			records = append(records, r)
-		}
-		return appendUsers(t, records)
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range records {
-		records[i].Password = ""
-	}
-	return records, nil
-}
-
-// namedOnLine is a user's name and the input line on which it stands.
-type namedOnLine struct {
-	name string
-	line int
-}
-
-func readHtpasswd(in io.Reader) (given map[string]string, order []namedOnLine, err error) {
-	given = map[string]string{}
-	scan := bufio.NewScanner(withoutMark(in))
-	for number := 1; scan.Scan(); number++ {
-		line := scan.Bytes()
-		if blank := bytes.TrimSpace(line); len(blank) == 0 || blank[0] == '#' {
-			continue
-		}
-		name, hash, found := strings.Cut(strings.TrimRight(string(line), " \t"), ":")
-		switch {
-		case !found || !ValidUserName(name):
-			return nil, nil, fmt.Errorf("input line %d: %w: not NAME:HASH", number, ErrInvalid)
-		case !validBcrypt(hash):
-			return nil, nil, fmt.Errorf("input line %d: %w: only bcrypt hashes of a cost up to %d are taken over", number, ErrInvalid, maxBcryptCost)
-		}
-		if _, twice := given[name]; twice {
-			return nil, nil, fmt.Errorf("input line %d: this user: %w", number, ErrDuplicate)
-		}
-		given[name] = hash
-		order = append(order, namedOnLine{name, number})
-	}
-	if err := scan.Err(); err != nil {
-		return nil, nil, fmt.Errorf("reading users: %w", err)
-	}
-	return given, order, nil
 }
 
 func appendUsers(t *turn, records []UserRecord) error {

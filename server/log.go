@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 
+	"keyward/authz"
 	"keyward/config"
 )
 
@@ -22,11 +23,25 @@ func newLogs(format config.LogFormat) *logBuffer {
 	return newLogBuffer(os.Stdout, lostJSON)
 }
 
-// newLogger writes to out. The level can change while it is in use.
+// newLogger writes to out. The level can change while it is in use. Characters
+// that do not show, or steer a terminal, are escaped in both formats: names and
+// requests have some.
 func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
+	out = shownLines{out}
 	options := &slog.HandlerOptions{Level: level}
 	if format == config.LogText {
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(slog.NewJSONHandler(out, options))
+}
+
+// shownLines escapes hidden characters in what it hands on.
+type shownLines struct{ out io.Writer }
+
+// Write implements io.Writer.
+func (w shownLines) Write(line []byte) (int, error) {
+	if _, err := w.out.Write(authz.EscapeHidden(line)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"keyward/authz"
+	"keyward/keystore"
 	"keyward/server"
 )
 
@@ -82,11 +83,11 @@ func (c *checkCommand) request() (*authz.Request, error) {
 func (v *verdict) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
-			row(s.Step, s.Outcome)
+			row(s.Step, keystore.Shown(s.Outcome))
 		}
 		row("decision", fmt.Sprintf("%s, %d %s: %s", v.Decision, v.Status, http.StatusText(v.Status), v.Reason))
 		if v.Subject != "" {
-			row("subject", v.Subject)
+			row("subject", keystore.Shown(v.Subject))
 		}
 		for _, name := range v.setNames() {
 			row("set", name+": "+v.Set[name])

@@ -26,6 +26,8 @@ type keys struct {
 	prefixes []string // "" where any is fine
 	maxAge   time.Duration
 	usage    string // the account of their use; "" is none
+	users    string // the users file; "" is none
+	ended    keystore.EndedUsers
 }
 
 func (f keyFile) open(env *environment) (*keys, error) {
@@ -36,7 +38,7 @@ func (f keyFile) open(env *environment) (*keys, error) {
 		if cfg, err = config.Load(f.Config, env.getenv); err != nil {
 			return nil, err
 		}
-		k.prefixes, k.maxAge, k.usage = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File
+		k.prefixes, k.maxAge, k.usage, k.users = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File, cfg.Users.File
 	}
 	k.path = cfg.Keys.File
 	if f.File != "" {
@@ -57,6 +59,19 @@ func (f keyFile) open(env *environment) (*keys, error) {
 		}
 	}
 	k.Journal = keystore.NewJournal(keystore.JournalConfig{Path: k.path, Hasher: keystore.NewHasher(pepper), Now: env.now})
+	return k, nil
+}
+
+// openWithUsers is open for commands that show states: a key ends with its user.
+func (f keyFile) openWithUsers(env *environment) (*keys, error) {
+	k, err := f.open(env)
+	if err != nil || k.users == "" {
+		return k, err
+	}
+	file := keystore.NewUserFile(keystore.UserFileConfig{Path: k.users, Now: env.now})
+	if k.ended, err = file.EndedUsers(); err != nil {
+		env.note("note: keys that ended with their users are not known: %v", err)
+	}
 	return k, nil
 }
 
@@ -131,7 +146,7 @@ func (u *users) explain(err error, name string) error {
 	case errors.Is(err, keystore.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
 	case errors.Is(err, keystore.ErrNotFound) && name != "":
-		return fmt.Errorf("no user %q in %s", name, u.path)
+		return fmt.Errorf("no user %s in %s", quoted(name), u.path)
 	default:
 		return err
 	}

@@ -141,7 +141,15 @@ func (c *keyCreate) Run(env *environment) error {
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
+	env.warnOfKey(&p)
 	return c.handOut(env, k, &r, secret, "made")
+}
+
+// warnOfKey notes which names of a new key may be taken for others.
+func (e *environment) warnOfKey(p *keystore.Params) {
+	e.warnOfScripts("--name", p.Name)
+	e.warnOfScripts("--user", p.User)
+	e.warnOfScripts("--project", p.Project)
 }
 
 // handOut prints a secret, for the one time that it can be.

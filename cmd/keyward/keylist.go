@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"strings"
 	"time"
-	"unicode"
 
 	"keyward/config"
 	"keyward/keystore"
@@ -50,7 +49,7 @@ func (c *keyList) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.open(env)
+	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
@@ -134,7 +133,7 @@ type keyShow struct {
 
 // Run shows one record, and where there is an account, the key's use.
 func (c *keyShow) Run(env *environment) error {
-	k, err := c.open(env)
+	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
@@ -169,25 +168,15 @@ func writeUsage(row func(...any), u *usage.Usage) {
 	row("used", fmt.Sprint(u.Total, " times"))
 	results := make([]string, 0, len(u.Results))
 	for _, result := range u.ByFrequency() {
-		results = append(results, fmt.Sprint(printable(result), " ", u.Results[result]))
+		results = append(results, fmt.Sprint(keystore.Shown(result), " ", u.Results[result]))
 	}
 	row("results", orDash(strings.Join(results, ", ")))
 	row("first use", instant(u.First))
 	row("last use", instant(u.Last))
-	row("last address", orDash(printable(u.Address)))
+	row("last address", orDash(u.Address))
 	name := "last outcomes"
 	for _, o := range u.Outcomes {
-		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", printable(o.Result+" "+o.Method+" "+o.Path)))
+		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{keystore.Shown(o.Result), keystore.Shown(o.Method), keystore.Shown(o.Path)}, " ")))
 		name = ""
 	}
-}
-
-// printable keeps what a client sent from steering a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
 }

@@ -29,6 +29,7 @@ type keyView struct {
 	Expires  time.Time       `json:"expires,omitzero"`
 	Revoked  time.Time       `json:"revoked,omitzero"`
 	Deleted  time.Time       `json:"deleted,omitzero"`
+	UserGone time.Time       `json:"user_deleted,omitzero"`    // when its user was deleted, and the key ended with it
 	Previous []time.Time     `json:"previous_until,omitempty"` // ends of graces
 	Usage    *usage.Usage    `json:"usage,omitempty"`          // only where it was asked for
 }
@@ -38,6 +39,7 @@ func (k *keys) view(r *keystore.Record, now time.Time) keyView {
 		ID: r.ID, Name: r.Name, State: k.state(r, now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
 		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
 		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
+		UserGone: k.ended.Of(r.User, r.Created).UTC(),
 	}
 	for _, p := range r.Previous {
 		if p.Until.After(now) {
@@ -50,7 +52,7 @@ func (k *keys) view(r *keystore.Record, now time.Time) keyView {
 // state is what a server by the same configuration makes of the key.
 func (k *keys) state(r *keystore.Record, now time.Time) string {
 	switch {
-	case r.Ended():
+	case r.Ended() || !k.ended.Of(r.User, r.Created).IsZero():
 		return "revoked"
 	case k.ends(r, now):
 		return "expired"
@@ -79,6 +81,9 @@ func (v *keyView) write(w io.Writer) {
 		row("created", instant(v.Created))
 		row("expires", instant(v.Expires))
 		row("revoked", instant(v.Revoked))
+		if !v.UserGone.IsZero() {
+			row("user deleted", instant(v.UserGone))
+		}
 		for _, until := range v.Previous {
 			row("old secret until", instant(until))
 		}
@@ -92,7 +97,11 @@ func pathList(paths []string) string {
 	if len(paths) == 0 {
 		return "anywhere"
 	}
-	return strings.Join(paths, " ")
+	shown := make([]string, len(paths))
+	for i, path := range paths {
+		shown[i] = keystore.Shown(path)
+	}
+	return strings.Join(shown, " ")
 }
 
 func (v *keyView) scopes() string {
@@ -124,7 +133,7 @@ type keyVerify struct {
 
 // Run looks up whose key stands on standard input.
 func (c *keyVerify) Run(env *environment) error {
-	k, err := c.open(env)
+	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"keyward/keystore"
 )
 
 type limitsCommands struct {
@@ -48,8 +50,8 @@ func (c *limitsShow) Run(env *environment) error {
 func (v *limitView) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		row("id", v.ID)
-		row("limit", printable(v.Limit))
-		row("rate", printable(v.Rate))
+		row("limit", keystore.Shown(v.Limit))
+		row("rate", keystore.Shown(v.Rate))
 		row("burst", v.Burst)
 		row("remaining", v.Remaining)
 		row("retry after", fromNow(v.RetryAfter))

@@ -2,11 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+
+	"keyward/authz"
+	"keyward/keystore"
 )
 
 // output is the flag of every command that prints.
@@ -32,9 +38,14 @@ func (o output) print(env *environment, v any, text func(io.Writer)) error {
 }
 
 func writeJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(authz.EscapeHidden(text.Bytes()))
+	return err
 }
 
 // table prints rows in columns that line up; the first row is the heading.
@@ -60,10 +71,26 @@ func instant(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// orDash is s, or a dash for none.
+// orDash is s as it is shown, or a dash for none.
 func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return s
+	return keystore.Shown(s)
+}
+
+// quoted is s in quotes, and in ASCII where it does not show what it is.
+func quoted(s string) string {
+	if shown := keystore.Shown(s); shown != s {
+		return shown
+	}
+	return strconv.Quote(s)
+}
+
+// warnOfScripts notes that a new name has letters of several scripts, among
+// which one may look like another's. No name at all is none of them.
+func (e *environment) warnOfScripts(what, name string) {
+	if scripts := keystore.MixedScripts(name); scripts != nil {
+		e.note("note: %s %s has letters of %s, some of which look alike: it is %s", what, quoted(name), strings.Join(scripts, " and "), strconv.QuoteToASCII(name))
+	}
 }

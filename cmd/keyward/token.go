@@ -95,9 +95,9 @@ func issuedBefore(env *environment, text string) (time.Time, error) {
 func tokensOf(r *keystore.Revocation) string {
 	switch {
 	case r.TokenID != "":
-		return fmt.Sprintf("the token %q", r.TokenID)
+		return "the token " + quoted(r.TokenID)
 	case r.Subject != "":
-		return fmt.Sprintf("tokens of %q issued before %s", r.Subject, instant(r.IssuedBefore))
+		return fmt.Sprintf("tokens of %s issued before %s", quoted(r.Subject), instant(r.IssuedBefore))
 	default:
 		return "all tokens issued before " + instant(r.IssuedBefore)
 	}

@@ -13,7 +13,7 @@ import (
 type userCommands struct {
 	Set    userSet    `cmd:"" help:"Make a user, or change what is given of one."`
 	List   userList   `cmd:"" help:"List the users."`
-	Delete userDelete `cmd:"" help:"Delete users. Their keys are refused from then on."`
+	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens end, also for a user of that name who is made later."`
 	Import userImport `cmd:"" help:"Take over names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
@@ -28,7 +28,7 @@ type userView struct {
 
 func viewUser(r *keystore.UserRecord) userView {
 	return userView{
-		Name: r.Name, Disabled: r.Disabled, Created: r.Created.UTC(),
+		Name: r.Name, Disabled: r.Disabled || keystore.ReservedUserName(r.Name), Created: r.Created.UTC(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }
@@ -45,7 +45,7 @@ func writeUsers(w io.Writer, views []userView) {
 		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(v.Name, v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
+			row(keystore.Shown(v.Name), v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
 		}
 	})
 }
@@ -89,6 +89,7 @@ func (c *userSet) Run(env *environment) error {
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
+	env.warnOfUsers([]keystore.UserRecord{r})
 	view := viewUser(&r)
 	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
 }
@@ -112,6 +113,16 @@ func (c *userList) Run(env *environment) error {
 		env.note("note: there is no file %s", u.path)
 	}
 	return c.printAll(env, records)
+}
+
+// warnOfUsers notes which of the users were just made under a name that may be
+// taken for another.
+func (e *environment) warnOfUsers(records []keystore.UserRecord) {
+	for i := range records {
+		if r := &records[i]; r.Created.Equal(r.At) {
+			e.warnOfScripts("user", r.Name)
+		}
+	}
 }
 
 func (o output) printAll(env *environment, records []keystore.UserRecord) error {
@@ -148,7 +159,7 @@ func (c *userDelete) Run(env *environment) error {
 	}{deleted}
 	err = c.print(env, result, func(w io.Writer) {
 		for _, name := range deleted {
-			fmt.Fprintln(w, "deleted", name)
+			fmt.Fprintln(w, "deleted", keystore.Shown(name))
 		}
 	})
 	return errors.Join(append(failures, err)...)
@@ -169,5 +180,6 @@ func (c *userImport) Run(env *environment) error {
 	if err != nil {
 		return u.explain(err, "")
 	}
+	env.warnOfUsers(records)
 	return c.printAll(env, records)
 }
