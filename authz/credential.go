@@ -2,6 +2,8 @@ package authz
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -121,6 +123,31 @@ func parseKey(value string) (Credential, Reason) {
 		return Credential{}, AmbiguousCredential
 	default:
 		return Credential{}, MalformedCredential
+	}
+}
+
+// CheckKey returns why no request can carry the text as an API key, whichever
+// of the places it stands in; inBasic says that it may be a password of Basic
+// credentials too, which may have other characters. The error holds nothing of the text.
+func CheckKey(key string, inBasic bool) error {
+	const user = "k:" // the shortest that stands before a password
+	switch {
+	case key == "":
+		return errors.New("it is empty")
+	case len(key) > maxCredential || inBasic && !isToken68(key) && base64.StdEncoding.EncodedLen(len(user)+len(key)) > maxCredential:
+		return fmt.Errorf("it is longer than a request can carry: %d bytes", maxCredential)
+	case isToken68(key) || inBasic && IsPlainText(key):
+		return nil
+	case strings.ContainsAny(key, " \t"):
+		return errors.New("it has a space or a tab")
+	case strings.ContainsFunc(key, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+		return errors.New("it has a control character")
+	case !printable.all(key):
+		return errors.New("it has a character that is not ASCII")
+	case strings.ContainsAny(key, ",;"):
+		return errors.New("it has a comma or a semicolon, as a row of a table has")
+	default:
+		return errors.New("it has a character other than A-Z, a-z, 0-9, - . _ ~ + / and = at the end (RFC 9110 token68)")
 	}
 }
 

@@ -234,3 +234,31 @@ func FuzzSources(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCheckKey: what CheckKey lets into a key file is what the places of a
+// request can carry, and nothing else is.
+func FuzzCheckKey(f *testing.F) {
+	for _, key := range []string{"kw_abc", "7|AbC", "a b", "a\tb", "é", "\x00", "a,b", "a;b", "=", "ab==", "a=b", "", "\xff", "a\u200db", strings.Repeat("x", 8192), strings.Repeat("x", 8193), strings.Repeat("|", 6142), strings.Repeat("|", 6143)} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		_, bearer := parseAuthorization("Bearer " + key)
+		_, header := parseKey(key)
+		_, cookie := parseCookie(key)
+		c, basic := parseAuthorization("Basic " + base64.StdEncoding.EncodeToString([]byte("k:"+key)))
+		carried := func(c Credential, r Reason) bool { return r == OK && c.Secret.Reveal() == key }
+		for place, reason := range map[string]Reason{"Bearer": bearer, "header": header, "cookie": cookie} {
+			if fit := CheckKey(key, false) == nil; fit && reason != OK {
+				t.Errorf("%q can't be carried in %s: %s", key, place, reason)
+			} else if c, again := parseKey(key); !fit && carried(c, again) {
+				t.Errorf("%q is carried", key)
+			}
+		}
+		if fit := CheckKey(key, true) == nil; key != "" && fit != (carried(c, basic) || CheckKey(key, false) == nil) {
+			t.Errorf("%q in Basic: %v, %s", key, fit, basic)
+		}
+		if err := CheckKey(key, false); err != nil && len(key) > 20 && strings.Contains(err.Error(), key) {
+			t.Errorf("the error repeats the key: %v", err)
+		}
+	})
+}

@@ -3,74 +3,106 @@ package keystore
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
+
+	"keyward/authz"
 )
 
-// maxKey bounds an imported key.
-const maxKey = 4096
+// Import says what an import's input is. The zero Import is one key per line.
+type Import struct {
+	Hashed  bool // in place of keys there is sha256:HEX or hmac-sha256:HEX; the hash must be this file's, made under its pepper
+	InBasic bool // keys may stand in Basic credentials too: see authz.CheckKey
+	// Columns are those of a table in CSV that has a header row; nil: there is no table.
+	Columns []Column
+	// Expires reads a time of a table; nil: RFC 3339.
+	Expires func(text string) (time.Time, error)
+}
 
-// imported is one line of an import's input.
+// imported is one key of an import's input.
 type imported struct {
 	number       int // of the input line
 	digest       Digest
 	format       Format
 	prefix, hint string
+	params       *Params
 }
 
 // Import takes over keys that others made, one a line, all with the same
 // parameters, in one durable step: either all are there afterwards or none. A
-// key twice in the input, or in the file already, is ErrDuplicate.
+// key twice in the input, or in the file already, is ErrDuplicate; one that no
+// request can carry is ErrInvalid.
 func (j *Journal) Import(in io.Reader, p Params) ([]Record, error) {
-	return j.importEach(in, p, func(line []byte) (imported, error) {
-		if len(line) > maxKey {
-			return imported{}, fmt.Errorf("%w: a key of more than %d bytes", ErrInvalid, maxKey)
+	return j.ImportAs(in, p, Import{})
+}
+
+// ImportHashed is Import for lines of sha256:HEX or hmac-sha256:HEX.
+func (j *Journal) ImportHashed(in io.Reader, p Params) ([]Record, error) {
+	return j.ImportAs(in, p, Import{Hashed: true})
+}
+
+// ImportAs is Import for any kind of input. What a row of a table has takes
+// the parameters' place.
+func (j *Journal) ImportAs(in io.Reader, p Params, what Import) ([]Record, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	read := j.readKey(what.InBasic)
+	if what.Hashed {
+		read = j.readHashed
+	}
+	var all []imported
+	var err error
+	if what.Columns != nil {
+		all, err = what.readTable(in, &p, read)
+	} else {
+		all, err = readLines(in, &p, read)
+	}
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return j.importAll(all)
+}
+
+// keyReader reads a key or its hash, for whose record the parameters are.
+type keyReader func(text []byte, p *Params) (imported, error)
+
+func (j *Journal) readKey(inBasic bool) keyReader {
+	return func(text []byte, p *Params) (imported, error) {
+		key := string(text)
+		if err := authz.CheckKey(key, inBasic); err != nil {
+			return imported{}, fmt.Errorf("%w: no request can carry this key: %w", ErrInvalid, err)
 		}
-		for _, c := range line {
-			if c <= 0x20 || c >= 0x7f {
-				return imported{}, fmt.Errorf("%w: a key is visible ASCII", ErrInvalid)
-			}
-		}
-		key := string(line)
-		one := imported{digest: j.hasher.Digest(key), format: formatOf(key, p.Prefix)}
+		one := imported{digest: j.hasher.Digest(key), format: formatOf(key, p.Prefix), params: p}
 		if one.format != FormatHex && strings.HasPrefix(key, p.Prefix) {
 			one.prefix = p.Prefix
 		}
 		one.hint = Hint(key, one.prefix)
 		return one, nil
-	})
+	}
 }
 
-// ImportHashed is Import for lines of sha256:HEX or hmac-sha256:HEX; the hash
-// must be this file's, made under its pepper.
-func (j *Journal) ImportHashed(in io.Reader, p Params) ([]Record, error) {
-	return j.importEach(in, p, func(line []byte) (imported, error) {
-		name, digits, found := bytes.Cut(line, []byte(":"))
-		if !found || string(name) != hashPlain && string(name) != hashPeppered {
-			return imported{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", ErrInvalid)
-		}
-		if string(name) != j.hasher.Name() {
-			return imported{}, fmt.Errorf("%w: this file's keys are hashed with %s", ErrInvalid, j.hasher.Name())
-		}
-		one := imported{format: FormatRaw, prefix: p.Prefix, hint: p.Prefix}
-		if !parseDigest(&one.digest, bytes.ToLower(digits)) {
-			return imported{}, fmt.Errorf("%w: %w", ErrInvalid, errHash)
-		}
-		return one, nil
-	})
+func (j *Journal) readHashed(text []byte, p *Params) (imported, error) {
+	name, digits, found := bytes.Cut(text, []byte(":"))
+	if !found || string(name) != hashPlain && string(name) != hashPeppered {
+		return imported{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", ErrInvalid)
+	}
+	if string(name) != j.hasher.Name() {
+		return imported{}, fmt.Errorf("%w: this file's keys are hashed with %s", ErrInvalid, j.hasher.Name())
+	}
+	one := imported{format: FormatRaw, prefix: p.Prefix, hint: p.Prefix, params: p}
+	if !parseDigest(&one.digest, bytes.ToLower(digits)) {
+		return imported{}, fmt.Errorf("%w: %w", ErrInvalid, errHash)
+	}
+	return one, nil
 }
 
-func (j *Journal) importEach(in io.Reader, p Params, read func(line []byte) (imported, error)) ([]Record, error) {
-	if err := p.check(); err != nil {
-		return nil, err
-	}
-	all, err := readImport(in, read)
-	if err != nil || len(all) == 0 {
-		return nil, err
-	}
+func (j *Journal) importAll(all []imported) ([]Record, error) {
 	var records []Record
-	err = j.store.write(true, func(t *turn) error {
+	err := j.store.write(true, func(t *turn) error {
 		if err := j.refuseKnown(t, all); err != nil {
 			return err
 		}
@@ -78,7 +110,7 @@ func (j *Journal) importEach(in io.Reader, p Params, read func(line []byte) (imp
 		records = make([]Record, 0, len(all))
 		return t.appendLines(len(all), func(i int) ([]byte, error) {
 			one := all[i]
-			r, err := j.record(&p, now)
+			r, err := j.record(one.params, now)
 			if err != nil {
 				return nil, err
 			}
@@ -97,26 +129,54 @@ func (j *Journal) importEach(in io.Reader, p Params, read func(line []byte) (imp
 	return records, nil
 }
 
-// readImport reads the input; empty lines count but are no keys.
-func readImport(in io.Reader, read func(line []byte) (imported, error)) ([]imported, error) {
+// readLines reads the input; empty lines count but are no keys.
+func readLines(in io.Reader, p *Params, read keyReader) ([]imported, error) {
 	var all []imported
+	var refused refusals
 	scan := bufio.NewScanner(withoutMark(in))
 	scan.Buffer(nil, 1<<20)
-	for number := 1; scan.Scan(); number++ {
+	number := 1
+	for ; scan.Scan(); number++ {
 		if len(scan.Bytes()) == 0 {
 			continue
 		}
-		one, err := read(scan.Bytes())
-		if err != nil {
-			return nil, fmt.Errorf("input line %d: %w", number, err)
-		}
+		one, err := read(scan.Bytes(), p)
 		one.number = number
 		all = append(all, one)
+		refused.add(number, err)
 	}
-	if err := scan.Err(); err != nil {
+	switch err := scan.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		refused.add(number, fmt.Errorf("%w: longer than 1 MiB", ErrInvalid))
+	case err != nil:
 		return nil, fmt.Errorf("reading keys: %w", err)
 	}
-	return all, nil
+	return all, refused.err()
+}
+
+// refusals gathers what is wrong with an input, so that all of it can be put
+// right at once.
+type refusals struct {
+	errs []error
+	more int // beyond maxTold
+}
+
+// add notes what is wrong with a line, nil for nothing.
+func (r *refusals) add(line int, err error) {
+	switch {
+	case err == nil:
+	case len(r.errs) < maxTold:
+		r.errs = append(r.errs, fmt.Errorf("input line %d: %w", line, err))
+	default:
+		r.more++
+	}
+}
+
+func (r *refusals) err() error {
+	if r.more > 0 {
+		return errors.Join(append(r.errs, fmt.Errorf("and %d more lines", r.more))...)
+	}
+	return errors.Join(r.errs...)
 }
 
 // withoutMark reads in without the byte order mark that some programs put in

@@ -71,7 +71,7 @@ func looksLikeAnother(name string) string {
 	case unicode.Is(unicode.M, first):
 		return "does not begin with a combining mark"
 	case !norm.NFC.IsNormalString(name):
-		return fmt.Sprintf("is in Unicode's composed form (NFC), which is %s here", strconv.QuoteToASCII(norm.NFC.String(name)))
+		return "is in Unicode's composed form (NFC): a letter and its accent are one character where there is one"
 	}
 	return ""
 }

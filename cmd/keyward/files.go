@@ -27,6 +27,7 @@ type keys struct {
 	maxAge   time.Duration
 	usage    string // the account of their use; "" is none
 	users    string // the users file; "" is none
+	inBasic  bool   // keys may stand in Basic credentials
 	ended    keystore.EndedUsers
 }
 
@@ -39,6 +40,7 @@ func (f keyFile) open(env *environment) (*keys, error) {
 			return nil, err
 		}
 		k.prefixes, k.maxAge, k.usage, k.users = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File, cfg.Users.File
+		k.inBasic = len(cfg.BasicKeyUsernames) > 0
 	}
 	k.path = cfg.Keys.File
 	if f.File != "" {

@@ -141,15 +141,8 @@ func (c *keyCreate) Run(env *environment) error {
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
-	env.warnOfKey(&p)
+	env.warnOfKeys([]keystore.Record{r})
 	return c.handOut(env, k, &r, secret, "made")
-}
-
-// warnOfKey notes which names of a new key may be taken for others.
-func (e *environment) warnOfKey(p *keystore.Params) {
-	e.warnOfScripts("--name", p.Name)
-	e.warnOfScripts("--user", p.User)
-	e.warnOfScripts("--project", p.Project)
 }
 
 // handOut prints a secret, for the one time that it can be.
@@ -196,36 +189,3 @@ func (c *keyRotate) Run(env *environment) error {
 	return c.handOut(env, k, &r, secret, "given a new secret")
 }
 
-type keyImport struct {
-	Name   *string `help:"What the keys are for."`
-	Hashed bool    `help:"The lines are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
-	newKeys
-}
-
-// Run takes over all the keys, or none.
-func (c *keyImport) Run(env *environment) error {
-	k, p, err := c.begin(env, c.Name)
-	if err != nil {
-		return err
-	}
-	importAll := k.Import
-	if c.Hashed {
-		importAll = k.ImportHashed
-	}
-	if _, err := importAll(strings.NewReader(""), p); err != nil {
-		return asUsage(err) // without a line to blame, it is the flags
-	}
-	records, err := importAll(env.stdin, p)
-	if err != nil {
-		return k.explain(err, "")
-	}
-	ids := make([]string, len(records))
-	for i := range records {
-		ids[i] = records[i].ID
-	}
-	return c.print(env, ids, func(w io.Writer) {
-		for _, id := range ids {
-			fmt.Fprintln(w, id)
-		}
-	})
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"keyward/authz"
 	"keyward/keystore"
 	"keyward/usage"
 )
@@ -143,6 +144,9 @@ func (c *keyVerify) Run(env *environment) error {
 	}
 	if secret.Empty() {
 		return usagef("no key on standard input")
+	}
+	if err := authz.CheckKey(secret.Reveal(), k.inBasic); err != nil {
+		return fmt.Errorf("unknown: no request can carry this key: %w", err)
 	}
 	r, err := k.FindBySecret(secret)
 	rotated := errors.Is(err, keystore.ErrRevoked)

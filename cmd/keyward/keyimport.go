@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"keyward/keystore"
+)
+
+type keyImport struct {
+	Name   *string `help:"What the keys are for."`
+	Hashed bool    `help:"In place of keys there are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
+	CSV    string  `name:"csv" placeholder:"COLUMN,…" help:"The input is a table in CSV whose first row names its columns. Take these: key, name, user, project, scopes, expires; key=Token where the table calls it otherwise."`
+	newKeys
+}
+
+// Run takes over all the keys, or none.
+func (c *keyImport) Run(env *environment) error {
+	k, p, err := c.begin(env, c.Name)
+	if err != nil {
+		return err
+	}
+	what, err := c.input(env, k)
+	if err != nil {
+		return usageError{err}
+	}
+	if _, err := k.ImportAs(strings.NewReader(""), p, what); err != nil {
+		return asUsage(err) // without a line to blame, it is the flags
+	}
+	records, err := k.ImportAs(env.stdin, p, what)
+	if err != nil {
+		return k.explain(err, "")
+	}
+	env.warnOfKeys(records)
+	ids := make([]string, len(records))
+	for i := range records {
+		ids[i] = records[i].ID
+	}
+	return c.print(env, ids, func(w io.Writer) {
+		for _, id := range ids {
+			fmt.Fprintln(w, id)
+		}
+	})
+}
+
+func (c *keyImport) input(env *environment, k *keys) (keystore.Import, error) {
+	what := keystore.Import{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
+		return expiry(text, env.now())
+	}}
+	if c.CSV == "" {
+		return what, nil
+	}
+	var err error
+	if what.Columns, err = keystore.ParseColumns(c.CSV); err != nil {
+		return what, fmt.Errorf("--csv: %w", err)
+	}
+	return what, nil
+}
+
+// warnOfKeys notes which names of new keys may be taken for others, each once.
+func (e *environment) warnOfKeys(records []keystore.Record) {
+	told := map[string]bool{}
+	for i := range records {
+		r := &records[i]
+		for _, named := range [...]struct{ what, name string }{{"name", r.Name}, {"user", r.User}, {"project", r.Project}} {
+			if !told[named.name] {
+				told[named.name] = true
+				e.warnOfScripts(named.what, named.name)
+			}
+		}
+	}
+}
