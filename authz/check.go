@@ -148,6 +148,9 @@ func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Re
 		return c.deny(r, d, "credential", UnsupportedCredential, nil)
 	}
 	if d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight() {
+		if !d.Route.ForwardCredentials && c.cfg.Sources.disguisedInQuery(r.Target) {
+			return c.deny(r, d, "credential", AmbiguousCredential, nil)
+		}
 		return c.admit(ctx, r, d, Anonymous, anonymous)
 	}
 

@@ -65,6 +65,44 @@ func request() *Request {
 	return &Request{Method: "GET", Scheme: "http", Target: "/a", Headers: []Header{{"authorization", "Bearer tok"}}}
 }
 
+// TestDisguisedQueryCredential: what no proxy could be told to remove reaches
+// the upstream on no route, public ones included, unless it is to have it.
+func TestDisguisedQueryCredential(t *testing.T) {
+	preflight := []Header{{"origin", "https://a.example"}, {"access-control-request-method", "GET"}}
+	for _, c := range []struct {
+		target string
+		want   Reason
+		remove string
+	}{
+		{"/a?k%65y=secret", AmbiguousCredential, ""},
+		{"/a?b=c&%6bey=secret&d", AmbiguousCredential, ""},
+		{"/a?b=c;key=secret", AmbiguousCredential, ""},
+		{"/a?key=secret;b=c", AmbiguousCredential, ""},
+		{"/a?+key=secret", AmbiguousCredential, ""},
+		{"/a?key=secret", Anonymous, "key"},
+		{"/a?k%65ys=no+secret;keys=%20", Anonymous, ""},
+		{"/a", Anonymous, ""},
+	} {
+		for name, set := range map[string]func(*world, *Request){
+			"none":      func(w *world, r *Request) { w.route.Auth, r.Headers = AuthNone, nil },
+			"preflight": func(w *world, r *Request) { w.route.Preflight, r.Method, r.Headers = true, "OPTIONS", slices.Clone(preflight) },
+		} {
+			w, r := newWorld(), request()
+			set(w, r)
+			r.Target = c.target
+			if d := w.checker(t).Check(t.Context(), r); d.Reason != c.want || d.RemoveQuery != c.remove {
+				t.Errorf("%s, %s: %s, remove %q", c.target, name, d.Reason, d.RemoveQuery)
+			}
+			r.Reset()
+			set(w, r)
+			r.Target, w.route.ForwardCredentials = c.target, true
+			if d := w.checker(t).Check(t.Context(), r); d.Reason != Anonymous {
+				t.Errorf("%s, %s, credentials are forwarded: %s", c.target, name, d.Reason)
+			}
+		}
+	}
+}
+
 // TestEveryStepDenies takes each step's "no" in turn; the rest says yes.
 func TestEveryStepDenies(t *testing.T) {
 	tests := []struct {

@@ -135,6 +135,18 @@ func (s *Sources) readDisguised(pair string, found *candidates, reserved *int) {
 	}
 }
 
+// disguisedInQuery reports whether the target has the credential's query
+// parameter under a name that no proxy could be told to remove.
+func (s *Sources) disguisedInQuery(target string) bool {
+	_, query, _ := strings.Cut(target, "?")
+	if s.Query == "" || !disguise.any(query) {
+		return false
+	}
+	var found candidates
+	s.readQuery(query, &found)
+	return found.ambiguous
+}
+
 func (s *Sources) isReserved(name string) bool {
 	for _, r := range s.Reserved {
 		if name == r && name != s.Query {
