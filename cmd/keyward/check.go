@@ -16,7 +16,7 @@ type checkCommand struct {
 	Config  string   `placeholder:"FILE" help:"Configuration (default: none, and the defaults)."`
 	Method  string   `default:"GET" help:"The request's method."`
 	Path    string   `placeholder:"TARGET" help:"The request's target: path and query, as sent."`
-	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"A header line. Repeatable."`
+	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"A header line, or @FILE for a file of such lines, @- for standard input: there no other process sees a key. Repeatable."`
 	Host    string   `help:"The Host that the client sent."`
 	Scheme  string   `default:"http" help:"How the proxy says the client came: http or https."`
 	Peer    string   `default:"127.0.0.1" help:"The address of the proxy's peer."`
@@ -27,7 +27,7 @@ type checkCommand struct {
 
 // Run judges the request, or those on standard input.
 func (c *checkCommand) Run(env *environment) error {
-	single, err := c.request()
+	single, err := c.request(env)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *checkCommand) Run(env *environment) error {
 }
 
 // request makes the request of the flags.
-func (c *checkCommand) request() (*authz.Request, error) {
+func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	switch {
 	case c.Request != "" && (c.Path != "" || len(c.Header) > 0):
 		return nil, usagef("--request and --path or --header don't go together")
@@ -69,10 +69,14 @@ func (c *checkCommand) request() (*authz.Request, error) {
 		Transport: authz.TransportGRPC, Method: c.Method, Scheme: c.Scheme, Host: c.Host,
 		Target: c.Path, Peer: c.Peer, RouteName: c.Route,
 	}
-	for i, line := range c.Header {
-		name, value, ok := strings.Cut(line, ":")
+	lines, err := headerLinesOf(env, c.Header)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line.text, ":")
 		if !ok || name == "" {
-			return nil, usagef("--header number %d: want 'Name: value'", i+1)
+			return nil, usagef("%s: want 'Name: value'", line.from)
 		}
 		r.Headers = append(r.Headers, authz.Header{Name: strings.ToLower(name), Value: strings.Trim(value, " \t")})
 	}

@@ -188,4 +188,3 @@ func (c *keyRotate) Run(env *environment) error {
 	}
 	return c.handOut(env, k, &r, secret, "given a new secret")
 }
-

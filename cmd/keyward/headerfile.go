@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// headerLine is a header line as it was given, and where.
+type headerLine struct{ from, text string }
+
+// headerLinesOf takes the values of --header, of which @FILE and @- stand for
+// the lines of a file and of standard input, as curl has it. An argument is seen
+// by every process of the machine, so a credential is better given so.
+func headerLinesOf(env *environment, values []string) ([]headerLine, error) {
+	var lines []headerLine
+	fromStdin := false
+	for i, value := range values {
+		file, isFile := strings.CutPrefix(value, "@")
+		if !isFile {
+			lines = append(lines, headerLine{fmt.Sprintf("--header number %d", i+1), value})
+			continue
+		}
+		if file == "-" && fromStdin {
+			return nil, usagef("--header @-: give it once")
+		}
+		fromStdin = fromStdin || file == "-"
+		text, err := readHeaders(env, file)
+		if err != nil {
+			return nil, err
+		}
+		number := 0
+		for line := range strings.Lines(text) {
+			if number++; strings.TrimSpace(line) != "" {
+				lines = append(lines, headerLine{fmt.Sprintf("--header @%s, line %d", file, number), strings.TrimRight(line, "\r\n")})
+			}
+		}
+	}
+	return lines, nil
+}
+
+func readHeaders(env *environment, file string) (string, error) {
+	in := env.stdin
+	if file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return "", usagef("--header: %w", err)
+		}
+		defer opened.Close()
+		in = opened
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxLine+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("--header @%s: %w", file, err)
+	case len(text) > maxLine:
+		return "", usagef("--header @%s: longer than %d bytes", file, maxLine)
+	}
+	return string(text), nil
+}
