@@ -84,8 +84,10 @@ func TestDisguisedQueryCredential(t *testing.T) {
 		{"/a", Anonymous, ""},
 	} {
 		for name, set := range map[string]func(*world, *Request){
-			"none":      func(w *world, r *Request) { w.route.Auth, r.Headers = AuthNone, nil },
-			"preflight": func(w *world, r *Request) { w.route.Preflight, r.Method, r.Headers = true, "OPTIONS", slices.Clone(preflight) },
+			"none": func(w *world, r *Request) { w.route.Auth, r.Headers = AuthNone, nil },
+			"preflight": func(w *world, r *Request) {
+				w.route.Preflight, r.Method, r.Headers = true, "OPTIONS", slices.Clone(preflight)
+			},
 		} {
 			w, r := newWorld(), request()
 			set(w, r)
@@ -269,11 +271,11 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 	}
 	r := Request{}
 	id.apply(&Principal{
-		Method: MethodAPIKey, User: "u\n", KeyID: "i\n", KeyName: "n\n", Project: "p\n", Issuer: "s\n",
+		Method: MethodAPIKey, User: "u\n", ClientID: "c\n", KeyID: "i\n", KeyName: "n\n", Project: "p\n", Issuer: "s\n",
 		Scopes: scopes, ExpiresAt: time.Unix(0, 0).In(time.FixedZone("", 3600)),
 	}, &r)
 	want := []Header{
-		{"x-expires-at", "1970-01-01T00:00:00Z"}, {"x-issuer", "s%0A"}, {"x-key-id", "i%0A"}, {"x-key-name", "n%0A"},
+		{"x-client-id", "c%0A"}, {"x-expires-at", "1970-01-01T00:00:00Z"}, {"x-issuer", "s%0A"}, {"x-key-id", "i%0A"}, {"x-key-name", "n%0A"},
 		{"x-method", "api_key"}, {"x-project", "p%0A"}, {"x-scopes", "read write"}, {"x-subject", "u%0A"},
 	}
 	if !slices.Equal(r.set, want) || len(r.remove) != 0 {
@@ -281,7 +283,7 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 	}
 	r.Reset()
 	id.apply(&Principal{Method: MethodAPIKey, KeyID: "k_1"}, &r)
-	if want := []string{"x-expires-at", "x-issuer", "x-key-name", "x-project", "x-scopes"}; !slices.Equal(r.remove, want) {
+	if want := []string{"x-client-id", "x-expires-at", "x-issuer", "x-key-name", "x-project", "x-scopes"}; !slices.Equal(r.remove, want) {
 		t.Errorf("without values: removed %v, want %v", r.remove, want)
 	}
 }

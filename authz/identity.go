@@ -15,6 +15,7 @@ type Field string
 // The fields.
 const (
 	FieldSubject   Field = "subject"
+	FieldClientID  Field = "client_id"
 	FieldKeyID     Field = "key_id"
 	FieldKeyName   Field = "key_name"
 	FieldProject   Field = "project"
@@ -26,7 +27,7 @@ const (
 
 // Fields lists them all.
 func Fields() []Field {
-	return []Field{FieldSubject, FieldKeyID, FieldKeyName, FieldProject, FieldScopes, FieldMethod, FieldIssuer, FieldExpiresAt}
+	return []Field{FieldSubject, FieldClientID, FieldKeyID, FieldKeyName, FieldProject, FieldScopes, FieldMethod, FieldIssuer, FieldExpiresAt}
 }
 
 // Identity is the set of headers that tell the upstream who asks. What a
@@ -122,6 +123,8 @@ func (p *Principal) field(f Field) string {
 	switch f {
 	case FieldSubject:
 		return headerValue(p.Subject())
+	case FieldClientID:
+		return headerValue(p.ClientID)
 	case FieldKeyID:
 		return headerValue(p.KeyID)
 	case FieldKeyName:

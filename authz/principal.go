@@ -36,12 +36,15 @@ func (m Method) String() string {
 // Principal is who asks, once a verifier has vouched for it. It is shared
 // between requests by the cache, so nobody changes one after it was made.
 type Principal struct {
-	Method  Method
-	User    string // "" for a credential that acts for no user
-	KeyID   string
-	KeyName string
-	Project string
-	Issuer  string
+	Method Method
+	User   string // "" for a credential that acts for no user
+	// ClientID is the OAuth client a token was issued to, "" where it names
+	// none. It is never a user: clients and users are named by different people.
+	ClientID string
+	KeyID    string
+	KeyName  string
+	Project  string
+	Issuer   string
 
 	// Paths are where the credential may go, UserPaths where its user may;
 	// a path must be in both. The zero PathSet is nowhere.

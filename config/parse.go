@@ -21,6 +21,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 	cfg.File = file
 	if root := r.document(data, getenv); root != nil {
 		r.config(value{root, ""}, cfg)
+		r.warnOfSubjects(value{root, ""}, cfg)
 	}
 	if len(r.problems) > 0 {
 		r.problems.sort()

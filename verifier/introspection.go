@@ -13,7 +13,7 @@ import (
 
 // IntrospectionSource is one authorization server.
 type IntrospectionSource struct {
-	Name         string // in errors
+	Name         string // in errors; the issuer where the server names none
 	Introspector Introspector
 	CacheTTL     time.Duration // how long its word counts; 0: for the one request
 	Audiences    []string      // one of them must be in aud; empty: aud is not looked at
@@ -172,6 +172,15 @@ func (s *IntrospectionSource) isAudience(named []string) bool {
 	return len(s.Audiences) == 0 || slices.ContainsFunc(named, func(name string) bool { return slices.Contains(s.Audiences, name) })
 }
 
+// issuer is what the server calls the token's issuer, or else the source's
+// name: a subject belongs to one of them.
+func (s *IntrospectionSource) issuer(info *TokenInfo) string {
+	if info.Issuer == "" {
+		return s.Name
+	}
+	return info.Issuer
+}
+
 // grant makes a grant of what a server says of an active token. The time to
 // keep it counts from before the server was asked.
 func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (KnownGrant, error) {
@@ -187,7 +196,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 	}
 	g := KnownGrant{
 		principal: &authz.Principal{
-			Method: authz.MethodOAuth, User: user, Issuer: info.Issuer, Scopes: info.Scopes,
+			Method: authz.MethodOAuth, User: user, ClientID: info.ClientID, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
 		notBefore: info.NotBefore, until: now.Add(source.CacheTTL), jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),

@@ -143,7 +143,7 @@ func TestIntrospectedPrincipal(t *testing.T) {
 	exp := b.now.Add(time.Hour)
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
 	p := b.is("t", authz.OK)
-	if p.Method != authz.MethodOAuth || p.User != "alice" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
+	if p.Method != authz.MethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
 		!p.ExpiresAt.Equal(exp) || !p.Paths.Anywhere() || !p.UserPaths.Anywhere() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
 	}
@@ -360,6 +360,20 @@ func TestCrowdSharesOneQuestion(t *testing.T) {
 				t.Errorf("%s: %d questions", want, n)
 			}
 		})
+	}
+}
+
+// TestIntrospectedIssuer: subjects of two servers can be told apart, also where
+// the servers do not name themselves.
+func TestIntrospectedIssuer(t *testing.T) {
+	first, second := &server{}, &server{}
+	b := newGrantBench(t, nil, first, second)
+	for i, s := range []*server{first, second} {
+		first.turns(verifier.TokenInfo{}, nil)
+		s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+		if p := b.is(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
+			t.Errorf("issuer %q", p.Issuer)
+		}
 	}
 }
 

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/authz"
+)
+
+// subjects are a source of subjects: one that names them without asking the others.
+type subjects struct {
+	name   string
+	method string // as x-auth-method says it
+}
+
+// warnOfSubjects warns where the upstream cannot tell the subjects of one
+// source from those of another: OpenID Connect Core makes them unique within
+// their issuer only, so the client who can be alice at the weakest is alice.
+func (r *reader) warnOfSubjects(root value, cfg *Config) {
+	has := func(f authz.Field) bool {
+		for _, field := range cfg.IdentityHeaders {
+			if field == f {
+				return true
+			}
+		}
+		return false
+	}
+	if !has(authz.FieldSubject) || has(authz.FieldIssuer) {
+		return
+	}
+	alike := alikeTo(sourcesOfSubjects(cfg), has(authz.FieldMethod))
+	if len(alike) < 2 {
+		return
+	}
+	r.warn(lineOf(root.Node, "introspection", "jwt"), "no identity header tells subjects of %s apart: who is alice at one of them is alice to the upstream; "+
+		"add x-auth-issuer: issuer to identity_headers, and have the upstream look at it", strings.Join(alike, ", "))
+}
+
+// sourcesOfSubjects are those of a configuration. Keys and passwords are of the same users.
+func sourcesOfSubjects(cfg *Config) []subjects {
+	var all []subjects
+	if cfg.Keys.File != "" || cfg.Users.File != "" {
+		all = append(all, subjects{name: "keys and users"})
+	}
+	for i := range cfg.JWT {
+		all = append(all, subjects{fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].Kind.String()})
+	}
+	for i := range cfg.Introspection {
+		all = append(all, subjects{fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.MethodOAuth.String()})
+	}
+	return all
+}
+
+// alikeTo are the names of the sources that another one cannot be told from,
+// where the method tells or where nothing does.
+func alikeTo(all []subjects, byMethod bool) []string {
+	var names []string
+	for i, one := range all {
+		if slices.ContainsFunc(slices.Concat(all[:i], all[i+1:]), func(other subjects) bool {
+			return !byMethod || other.method == one.method
+		}) {
+			names = append(names, one.name)
+		}
+	}
+	return names
+}
+
+// lineOf is the line of the first of the keys that the mapping has.
+func lineOf(n *yaml.Node, keys ...string) int {
+	for _, wanted := range keys {
+		for key := range pairs(n) {
+			if key.Value == wanted {
+				return key.Line
+			}
+		}
+	}
+	return 0
+}

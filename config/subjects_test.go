@@ -1,0 +1,49 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestWarnOfSubjects: a warning where the upstream cannot tell whose alice it
+// is, and none where it can.
+func TestWarnOfSubjects(t *testing.T) {
+	const (
+		one    = "jwt:\n- {name: one, issuer: https://one.example, audiences: [a]}\n"
+		two    = one + "- {name: two, issuer: https://two.example, audiences: [a]}\n"
+		access = "jwt:\n- {name: one, kind: oauth, issuer: https://one.example, audiences: [a]}\n"
+		opaque = "introspection:\n- {name: three, url: https://three.example}\n"
+		server = opaque + "- {name: four, url: https://four.example}\n"
+	)
+	for text, want := range map[string]string{
+		"{}":            "",
+		one:             "", // x-auth-method tells its subjects from those of keys
+		one + opaque:    "",
+		two:             `f:1: no identity header tells subjects of jwt "one", jwt "two" apart: who is alice at one of them is alice to the upstream; add x-auth-issuer: issuer to identity_headers, and have the upstream look at it`,
+		access + opaque: `f:3: no identity header tells subjects of jwt "one", introspection "three" apart`,
+		one + server:    `f:3: no identity header tells subjects of introspection "three", introspection "four" apart`,
+
+		one + "identity_headers: {x-user: subject}\n":                             `f:1: no identity header tells subjects of keys and users, jwt "one" apart`,
+		"keys: {file: ''}\n" + one + "identity_headers: {x-user: subject}\n":      "",
+		two + "identity_headers: {x-user: subject, x-issuer: issuer}\n":           "",
+		one + opaque + "identity_headers: {x-user: subject, x-issuer: issuer}\n":  "",
+		two + "identity_headers: {}\n":                                            "",
+		two + "identity_headers: {x-user: subject, x-client: client_id}\n":        `f:1: no identity header tells subjects of`,
+		"identity_headers: {x-user: subject}\nusers: {file: u}\nkeys: {file: ''}": "",
+	} {
+		cfg, err := Parse("f", []byte(text), noEnv)
+		if err != nil {
+			t.Errorf("%s%v", text, err)
+			continue
+		}
+		got := ""
+		for _, warning := range cfg.Warnings {
+			if strings.Contains(warning.Message, "subjects of") {
+				got += warning.String()
+			}
+		}
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%sgot  %s\nwant %s", text, got, want)
+		}
+	}
+}
