@@ -55,6 +55,8 @@ type Config struct {
 
 	// Warnings are what the operator should know about a file that is good.
 	Warnings Problems
+
+	env []envValue // what came from the environment, see HideEnv
 }
 
 // Listen holds the addresses: host:port or unix:///path, "" for none.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -150,7 +151,7 @@ func TestEveryKeyArrives(t *testing.T) {
 	if cfg.Default.Auth != authz.AuthDeny || !cfg.Default.ForwardCredentials {
 		t.Errorf("default: %+v", cfg.Default)
 	}
-	cfg.Routes, cfg.Default, cfg.Warnings = nil, authz.Route{}, nil
+	cfg.Routes, cfg.Default, cfg.Warnings, cfg.env = nil, authz.Route{}, nil, nil
 	want := &Config{
 		File:              "testdata/everything.yaml",
 		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0"},
@@ -233,6 +234,7 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		"jwt: [{issuer: '${S}', jwks_file: a}, {name: other, issuer: '${S}', jwks_file: a}]", "jwt: [{jwks_url: '${S}'}]",
 		"introspection: [{url: '${S}'}]", "introspection: [{name: '${S}'}]", "trusted_proxies: ['${S}']",
 		"listen: {grpc: '${S}'}", "credentials: {header: '${S}'}", "keys: '${S}'", "routes: '${S}'",
+		"routes: [{name: '${S}', path: /a}, {name: '${S}', path: /b}]",
 		"tracing: {endpoint: '${S}'}", "tracing: {endpoint: 'http://u:${S}@h:1'}", "tracing: {sample: '${S}'}",
 	} {
 		switch _, err := Parse("f", []byte(text), secret); {
@@ -241,6 +243,33 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		case strings.Contains(err.Error(), "s3cret"):
 			t.Errorf("%s: shows the value: %v", text, err)
 		}
+	}
+}
+
+// TestHideEnv: an error about a file says which variable names it, and its cause.
+func TestHideEnv(t *testing.T) {
+	vars := env(map[string]string{"PEPPER": `s3cret//v;al"ue\`, "DIR": "/etc/keyward", "SHORT": "keys"})
+	cfg, err := Parse("f", []byte("keys: {file: '${SHORT}', pepper_file: '${PEPPER}'}\nusers: {file: '${DIR}/${PEPPER}'}\nrevocations: {file: plain-file}"), vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, missing := os.Open(cfg.Keys.PepperFile)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{missing, "open ${PEPPER}: no such file or directory"},
+		{fmt.Errorf("pepper file %q: short", cfg.Keys.PepperFile), "pepper file `${PEPPER}`: short"},
+		{fmt.Errorf("locking %q: no", cfg.Users.File+".lock"), `locking "${DIR}/${PEPPER}.lock": no`},
+		{errors.New("keys are in keys and plain-file"), "keys are in keys and plain-file"},
+	} {
+		got := cfg.HideEnv(c.err)
+		if got.Error() != c.want || !errors.Is(got, c.err) {
+			t.Errorf("got %v, want %s", got, c.want)
+		}
+	}
+	if cfg.HideEnv(nil) != nil {
+		t.Error("an error of none")
 	}
 }
 

@@ -23,12 +23,11 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 		r.config(value{root, ""}, cfg)
 		r.warnOfSubjects(value{root, ""}, cfg)
 	}
+	cfg.env = envValues(r.written)
 	if len(r.problems) > 0 {
-		r.problems.sort()
-		return nil, r.problems
+		return nil, r.problems.told(cfg.env)
 	}
-	r.warnings.sort()
-	cfg.Warnings = r.warnings
+	cfg.Warnings = r.warnings.told(cfg.env)
 	return cfg, nil
 }
 

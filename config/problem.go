@@ -34,7 +34,12 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts the problems in the file's order; those of one line stay as they were found.
-func (p Problems) sort() {
+// told puts the problems in the file's order, in which those of one line stay as
+// they were found, and takes out of them what came from the environment.
+func (p Problems) told(values []envValue) Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return a.Line - b.Line })
+	for i := range p {
+		p[i].Message = hideValues(p[i].Message, values)
+	}
+	return p
 }

@@ -12,7 +12,8 @@ import (
 
 // subjects are a source of subjects: one that names them without asking the others.
 type subjects struct {
-	name   string
+	name   string // an issuer and an introspection server of one name are one source
+	shown  string
 	method string // as x-auth-method says it
 }
 
@@ -43,13 +44,13 @@ func (r *reader) warnOfSubjects(root value, cfg *Config) {
 func sourcesOfSubjects(cfg *Config) []subjects {
 	var all []subjects
 	if cfg.Keys.File != "" || cfg.Users.File != "" {
-		all = append(all, subjects{name: "keys and users"})
+		all = append(all, subjects{shown: "keys and users"})
 	}
 	for i := range cfg.JWT {
-		all = append(all, subjects{fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].Kind.String()})
+		all = append(all, subjects{cfg.JWT[i].Name, fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].Kind.String()})
 	}
 	for i := range cfg.Introspection {
-		all = append(all, subjects{fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.MethodOAuth.String()})
+		all = append(all, subjects{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.MethodOAuth.String()})
 	}
 	return all
 }
@@ -58,11 +59,11 @@ func sourcesOfSubjects(cfg *Config) []subjects {
 // where the method tells or where nothing does.
 func alikeTo(all []subjects, byMethod bool) []string {
 	var names []string
-	for i, one := range all {
-		if slices.ContainsFunc(slices.Concat(all[:i], all[i+1:]), func(other subjects) bool {
-			return !byMethod || other.method == one.method
+	for _, one := range all {
+		if slices.ContainsFunc(all, func(other subjects) bool {
+			return other.name != one.name && (!byMethod || other.method == one.method)
 		}) {
-			names = append(names, one.name)
+			names = append(names, one.shown)
 		}
 	}
 	return names

@@ -16,10 +16,11 @@ func TestWarnOfSubjects(t *testing.T) {
 		server = opaque + "- {name: four, url: https://four.example}\n"
 	)
 	for text, want := range map[string]string{
-		"{}":            "",
-		one:             "", // x-auth-method tells its subjects from those of keys
-		one + opaque:    "",
-		two:             `f:1: no identity header tells subjects of jwt "one", jwt "two" apart: who is alice at one of them is alice to the upstream; add x-auth-issuer: issuer to identity_headers, and have the upstream look at it`,
+		"{}":         "",
+		one:          "", // x-auth-method tells its subjects from those of keys
+		one + opaque: "",
+		two:          `f:1: no identity header tells subjects of jwt "one", jwt "two" apart: who is alice at one of them is alice to the upstream; add x-auth-issuer: issuer to identity_headers, and have the upstream look at it`,
+		access + strings.Replace(opaque, "three", "one", 1): "", // one server, asked in two ways
 		access + opaque: `f:3: no identity header tells subjects of jwt "one", introspection "three" apart`,
 		one + server:    `f:3: no identity header tells subjects of introspection "three", introspection "four" apart`,
 

@@ -36,11 +36,11 @@ type ears struct {
 func NewCore(cfg *config.Config, logger *slog.Logger) (*Core, error) {
 	parts, err := openParts(cfg, parts{}, surroundings{}, logger)
 	if err != nil {
-		return nil, err
+		return nil, cfg.HideEnv(err)
 	}
 	core, err := buildCore(cfg, parts, nil, ears{})
 	if err != nil {
-		return nil, errors.Join(err, parts.close())
+		return nil, errors.Join(cfg.HideEnv(err), parts.close())
 	}
 	return core, nil
 }

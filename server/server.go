@@ -78,7 +78,7 @@ func New(opts Options) (*Server, error) {
 		s.logger = newLogger(s.log, cfg.Log.Format, &s.level)
 	}
 	if err := s.build(cfg); err != nil {
-		return nil, errors.Join(err, s.closeLog())
+		return nil, errors.Join(cfg.HideEnv(err), s.closeLog())
 	}
 	return s, nil
 }
@@ -247,7 +247,7 @@ func (s *Server) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	return s.replace(s.core.Load(), cfg)
+	return cfg.HideEnv(s.replace(s.core.Load(), cfg))
 }
 
 // replace puts a Core of the configuration in the old one's place.

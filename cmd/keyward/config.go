@@ -102,12 +102,12 @@ func missingFiles(cfg *config.Config) config.Problems {
 			continue
 		}
 		if err := readable(file.path); err != nil {
-			found = append(found, config.Problem{File: cfg.File, Message: fmt.Sprintf("%s: %v", file.key, err)})
+			found = append(found, config.Problem{File: cfg.File, Message: fmt.Sprintf("%s: %v", file.key, cfg.HideEnv(err))})
 		}
 	}
 	if cfg.Keys.PepperFile != "" {
 		if _, err := keystore.ReadPepper(cfg.Keys.PepperFile); err != nil {
-			found = append(found, config.Problem{File: cfg.File, Message: fmt.Sprintf("keys.pepper_file: %v", err)})
+			found = append(found, config.Problem{File: cfg.File, Message: fmt.Sprintf("keys.pepper_file: %v", cfg.HideEnv(err))})
 		}
 	}
 	return found

@@ -57,7 +57,7 @@ func (f keyFile) open(env *environment) (*keys, error) {
 	if pepperFile != "" {
 		var err error
 		if pepper, err = keystore.ReadPepper(pepperFile); err != nil {
-			return nil, err
+			return nil, cfg.HideEnv(err)
 		}
 	}
 	k.Journal = keystore.NewJournal(keystore.JournalConfig{Path: k.path, Hasher: keystore.NewHasher(pepper), Now: env.now})
