@@ -195,6 +195,6 @@ func (s *userSet) user(r *UserRecord) (*User, error) {
 	}
 	return &User{
 		Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled || reserved,
-		Password: authz.NewSecret(r.Password), validSince: r.ValidSince,
+		Password: authz.NewSecret(r.Password), validSince: instantOf(r.ValidSince),
 	}, nil
 }

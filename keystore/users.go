@@ -20,7 +20,7 @@ type User struct {
 	Disabled bool         // so is every user whose name is reserved: ReservedUserName
 	Password authz.Secret // the hash, in the form it has in the file; empty: none
 
-	validSince time.Time
+	validSince instant
 	superseded atomic.Bool
 }
 
@@ -28,7 +28,7 @@ type User struct {
 // this user's, and not that of a deleted user of the same name. A zero time is
 // before any user.
 func (u *User) Since(made time.Time) bool {
-	return u.validSince.IsZero() || made.After(u.validSince)
+	return u.validSince == 0 || instantOf(made) > u.validSince
 }
 
 // Superseded tells whether the file says something else of this user now, or
