@@ -94,10 +94,10 @@ func (v *verdict) write(w io.Writer) {
 			row("subject", keystore.Shown(v.Subject))
 		}
 		for _, name := range v.setNames() {
-			row("set", name+": "+v.Set[name])
+			row("set", name+": "+keystore.Shown(v.Set[name]))
 		}
 		if len(v.Remove) > 0 {
-			row("remove", strings.Join(v.Remove, " "))
+			row("remove", keystore.Shown(strings.Join(v.Remove, " ")))
 		}
 		if v.RemoveQuery != "" {
 			row("remove query", v.RemoveQuery)
