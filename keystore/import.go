@@ -151,7 +151,7 @@ func readLines(in io.Reader, p *Params, read keyReader) ([]imported, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading keys: %w", err)
 	}
-	return all, refused.err()
+	return refused.orElse(all)
 }
 
 // refusals gathers what is wrong with an input, so that all of it can be put
@@ -170,6 +170,14 @@ func (r *refusals) add(line int, err error) {
 	default:
 		r.more++
 	}
+}
+
+// orElse returns all where nothing was wrong.
+func (r *refusals) orElse(all []imported) ([]imported, error) {
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 func (r *refusals) err() error {

@@ -61,7 +61,7 @@ func (w *Import) readTable(in io.Reader, p *Params, read keyReader) ([]imported,
 	for {
 		cells, err := table.Read()
 		if errors.Is(err, io.EOF) {
-			return all, refused.err()
+			return refused.orElse(all)
 		}
 		var wrong *csv.ParseError
 		if errors.As(err, &wrong) {

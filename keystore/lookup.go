@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"time"
 
 	"keyward/authz"
 )
@@ -49,6 +50,26 @@ func (j *Journal) List() ([]Record, error) {
 		}
 	}
 	return kept, nil
+}
+
+// LatestKeys says when the latest key of each of the users was made. A line
+// that cannot be read is stepped over, as servers do.
+func (j *Journal) LatestKeys(users []string) (map[string]time.Time, error) {
+	made := make(map[string]time.Time, len(users))
+	for _, name := range users {
+		made[name] = time.Time{}
+	}
+	var k keyLine
+	err := j.store.read(func(line []byte, _ int) error {
+		if k.read(line) != nil {
+			return nil
+		}
+		if last, wanted := made[string(k.user)]; wanted && k.created.After(last) {
+			made[string(k.user)] = k.created
+		}
+		return nil
+	})
+	return made, err
 }
 
 // FindBySecret is the record of the key whose secret this is. A secret that

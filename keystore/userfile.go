@@ -105,7 +105,11 @@ func (p *UserPatch) apply(r *UserRecord, hash string) {
 // DeleteUser ends a user, and with it, in the same line, all keys made and all
 // tokens issued for the name until now: they stay ended when a user of that name
 // is made again. One who is not there is ErrNotFound.
-func (f *UserFile) DeleteUser(name string) error {
+func (f *UserFile) DeleteUser(name string) error { return f.DeleteUserWith(name, time.Time{}) }
+
+// DeleteUserWith is DeleteUser for a user whose latest key is known, which may
+// have been made by a clock that is ahead of this one.
+func (f *UserFile) DeleteUserWith(name string, latestKey time.Time) error {
 	return f.store.write(false, func(t *turn) error {
 		all, err := f.all(t.each, false)
 		if err != nil {
@@ -117,7 +121,8 @@ func (f *UserFile) DeleteUser(name string) error {
 		}
 		now, old := f.now().UTC(), &all.records[i]
 		// A clock that went back must not leave out what the user had before.
-		r := UserRecord{Name: name, Created: old.Created, Deleted: latest(now, old.At, old.ValidSince), At: now}
+		ended := latest(now, old.At, old.ValidSince, latestKey.UTC())
+		r := UserRecord{Name: name, Created: old.Created, Deleted: ended, At: now}
 		return appendUsers(t, []UserRecord{r})
 	})
 }

@@ -135,6 +135,34 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 	}
 }
 
+// TestDeletedUserWithKeyFromAFastClock: what ends with the user is at least all that is known to be its.
+func TestDeletedUserWithKeyFromAFastClock(t *testing.T) {
+	file, _ := newUserFile(t)
+	journal := NewJournal(JournalConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: NewHasher(authz.Secret{}), Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	if _, err := file.SetUser("alice", UserPatch{}); err != nil {
+		t.Fatal(err)
+	}
+	first, _, err := journal.Create(Params{User: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _, err := journal.Create(Params{User: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := journal.LatestKeys([]string{"alice", "bob"})
+	if err != nil || !made["alice"].Equal(second.Created) || !made["bob"].IsZero() {
+		t.Fatal(made, err)
+	}
+	if err := file.DeleteUserWith("alice", made["alice"]); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := file.EndedUsers()
+	if err != nil || ended.Of("alice", first.Created).IsZero() || ended.Of("alice", second.Created).IsZero() || !ended.Of("alice", second.Created.Add(time.Second)).IsZero() {
+		t.Error(ended, err)
+	}
+}
+
 // TestOlderUserFiles: without valid_since nothing that a user has is ended.
 func TestOlderUserFiles(t *testing.T) {
 	users := usersOf(t, `{"keyward":"users","version":1}

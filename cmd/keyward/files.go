@@ -31,6 +31,8 @@ type keys struct {
 	ended    keystore.EndedUsers
 }
 
+var errNoKeyFile = errors.New("names no key file: keys.file is empty")
+
 func (f keyFile) open(env *environment) (*keys, error) {
 	cfg := config.Default()
 	k := &keys{}
@@ -47,7 +49,7 @@ func (f keyFile) open(env *environment) (*keys, error) {
 		k.path = f.File
 	}
 	if k.path == "" {
-		return nil, fmt.Errorf("%s names no key file: keys.file is empty", f.Config)
+		return nil, fmt.Errorf("%s %w", f.Config, errNoKeyFile)
 	}
 	pepperFile := cfg.Keys.PepperFile
 	if f.PepperFile != "" {

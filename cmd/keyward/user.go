@@ -147,8 +147,9 @@ func (c *userDelete) Run(env *environment) error {
 	}
 	deleted := []string{}
 	var failures []error
+	made := c.latestKeys(env)
 	for _, name := range c.Names {
-		if err := u.DeleteUser(name); err != nil {
+		if err := u.DeleteUserWith(name, made[name]); err != nil {
 			failures = append(failures, u.explain(err, name))
 			continue
 		}
@@ -163,6 +164,29 @@ func (c *userDelete) Run(env *environment) error {
 		}
 	})
 	return errors.Join(append(failures, err)...)
+}
+
+// latestKeys says when the latest keys of the users were made, as far as the
+// configuration's key file can be read. One that is to come was made by a clock
+// that is ahead of this one, and must end with the others.
+func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
+	if c.Config == "" {
+		return nil
+	}
+	k, err := keyFile{Config: c.Config}.open(env)
+	var made map[string]time.Time
+	if err == nil {
+		made, err = k.LatestKeys(c.Names)
+	}
+	if err != nil && !errors.Is(err, errNoKeyFile) {
+		env.note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
+	}
+	for name, at := range made {
+		if at.After(env.now()) {
+			env.note("note: a key of %s was made at %s, which is to come: keys made for that name until then are ended too", quoted(name), instant(at))
+		}
+	}
+	return made
 }
 
 type userImport struct {
