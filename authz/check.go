@@ -59,7 +59,7 @@ type Config struct {
 	Identity     *Identity
 	Limiter      Limiter // nil: nothing is counted
 	RequireHTTPS bool
-	TrustedHops  int // of X-Forwarded-For, see ClientAddress
+	TrustedHops  int // of X-Forwarded-For, see Request.Client
 	Observers    []Observer
 	Now          func() time.Time
 	Since        func(time.Time) time.Duration // time.Since, which is cheaper than to ask Now again
@@ -106,7 +106,7 @@ func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
 
 // begin is a decision that denies.
 func (c *Checker) begin(r *Request) *Decision {
-	r.decision = Decision{At: c.cfg.Now()}
+	r.decision, r.trustedHops = Decision{At: c.cfg.Now()}, c.cfg.TrustedHops
 	return &r.decision
 }
 

@@ -363,7 +363,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 // TestDecisionLogKeepsQuiet: no query, nothing without bound, and of allows only what was asked for.
 func TestDecisionLogKeepsQuiet(t *testing.T) {
 	var text strings.Builder
-	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Client: func(*Request) string { return "peer" }}
+	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil))}
 	log.Observe(&Request{}, &Decision{Reason: OK})
 	if text.Len() != 0 {
 		t.Errorf("an allow: %s", text.String())
@@ -386,7 +386,7 @@ func TestDecisionLogKeepsQuiet(t *testing.T) {
 // TestDecisionLogIsBounded: of a flood there are so many lines a second, and the next second's first says how many there are not.
 func TestDecisionLogIsBounded(t *testing.T) {
 	var text strings.Builder
-	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Client: func(*Request) string { return "" }, DenialsPerSecond: 10, Allowed: true}
+	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), DenialsPerSecond: 10, Allowed: true}
 	start := time.Unix(1000, 0)
 	for i := range 100 {
 		log.Observe(&Request{}, &Decision{At: start.Add(time.Duration(i) * 5 * time.Millisecond)})
@@ -403,36 +403,6 @@ func TestDecisionLogIsBounded(t *testing.T) {
 	log.Observe(&Request{}, &Decision{At: start.Add(time.Second)})
 	if lines := strings.Split(text.String(), "\n"); len(lines) != 3 || !strings.Contains(lines[0], `"unsaid":90`) || strings.Contains(lines[1], "unsaid") {
 		t.Errorf("a second later: %s", text.String())
-	}
-}
-
-func TestClientAddress(t *testing.T) {
-	tests := []struct {
-		header string
-		hops   int
-		want   string
-	}{
-		{"9.9.9.9, 1.2.3.4", 0, "peer"},
-		{"9.9.9.9, 1.2.3.4", 1, "1.2.3.4"},
-		{"9.9.9.9, 1.2.3.4", 2, "9.9.9.9"},
-		{"9.9.9.9, 1.2.3.4", 3, "peer"},
-		{"9.9.9.9,", 1, "peer"},
-		{"", 1, "peer"},
-		{"a\x01b", 1, "peer"},
-		{"a\x7fb", 1, "peer"},
-		{strings.Repeat("1", 65), 1, "peer"},
-		{"1.2.3.4", -1, "peer"},
-		{"9.9.9.9 ,\t1.2.3.4 ", 2, "9.9.9.9"},
-	}
-	for _, test := range tests {
-		r := &Request{Peer: "peer", Headers: []Header{{"x-forwarded-for", test.header}}}
-		if got := ClientAddress(r, test.hops); got != test.want {
-			t.Errorf("%q with %d hops: %s, want %s", test.header, test.hops, got, test.want)
-		}
-	}
-	twice := &Request{Peer: "peer", Headers: []Header{{"x-forwarded-for", "1.1.1.1"}, {"x-forwarded-for", "2.2.2.2"}}}
-	if got := ClientAddress(twice, 1); got != "peer" {
-		t.Errorf("the header twice: %s, want the peer", got)
 	}
 }
 

@@ -23,9 +23,9 @@ const (
 // Credential is what a request shows to be let in, parsed but not yet believed.
 type Credential struct {
 	Kind   CredentialKind
-	User   string // with Basic
-	Secret Secret // token, password or key
-	Client string // address of the client it came from, for limits on guessing
+	User   string     // with Basic
+	Secret Secret     // token, password or key
+	Client RawAddress // where it came from, for limits on guessing
 
 	// Room, where set, is where a verifier may put a principal that it has made
 	// for this request alone. It is good until the request is reset.

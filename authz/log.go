@@ -14,8 +14,6 @@ type DecisionLog struct {
 	// DenialsPerSecond bounds the lines of denials, so that nobody fills a disk by
 	// being denied. How many went unsaid the next second's first tells. 0 is no bound.
 	DenialsPerSecond int
-	// Client returns the client's address, which depends on the proxies in front.
-	Client func(*Request) string
 
 	second, denials atomic.Int64 // denials in that second, in seconds since 1970
 }
@@ -46,7 +44,7 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 		slog.String("method", clip(r.Method)),
 		slog.String("host", clip(r.Host)),
 		slog.String("path", clip(r.PathAsSent())),
-		slog.String("client", l.Client(r)),
+		slog.String("client", r.Client().Address().String()),
 		slog.Int64("duration_us", d.Took.Microseconds()),
 	)
 	attrs = appendKnown(attrs, "id", d.ID)

@@ -190,16 +190,3 @@ func TestAuthenticateIsNotCounted(t *testing.T) {
 		}
 	}
 }
-
-// TestWhoseGuess: the verifier and the limiter are told one address, the one that trusted hops say.
-func TestWhoseGuess(t *testing.T) {
-	w, r := newWorld(), request()
-	r.Peer, r.Headers = "10.0.0.1", append(r.Headers, Header{"x-forwarded-for", "9.9.9.9, 1.2.3.4"})
-	var seen string
-	w.verify = func(c *Credential) (*Principal, error) { seen = c.Client; return alice(), nil }
-	c := w.limited(t, &tally{})
-	c.cfg.TrustedHops = 1
-	if d := c.Check(context.Background(), r); d.Reason != OK || seen != "1.2.3.4" {
-		t.Errorf("%s, the verifier is told of %q", d.Reason, seen)
-	}
-}

@@ -34,7 +34,7 @@ type Request struct {
 	Scheme    string // how the client came, in the proxy's words and not in its own: http or https
 	Host      string // with port, if the client sent one
 	Target    string // the raw request target: path and query, undecoded
-	Peer      string // address of the proxy's TCP peer, without port
+	Peer      string // address of the proxy's TCP peer, as the proxy writes it
 	RequestID string // the proxy's x-request-id, for the log
 
 	// TraceParent is the W3C trace context of the call by which the proxy asks,
@@ -54,6 +54,8 @@ type Request struct {
 
 	// Trace, where set, is told each step and its outcome.
 	Trace func(step, outcome string)
+
+	trustedHops int // see Client
 
 	path       string // that of the target, once it was found to be one
 	credential Credential

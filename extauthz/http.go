@@ -132,19 +132,12 @@ func lowerName(name string) string {
 
 // seenByProxy makes the proxy's peer the request's: here the proxy itself is
 // ours, and over gRPC Envoy tells its own. It is what the proxy put at the end of
-// X-Forwarded-For. The header stays whole, as Envoy sends it over gRPC, so that
-// trusted hops are counted from the same end there and here.
+// X-Forwarded-For, address or not: ours is that of all its clients. The header
+// stays as it is, as Envoy sends it over gRPC, so that trusted hops are counted
+// from the same end there and here.
 func seenByProxy(r *authz.Request) {
-	value, _ := r.Header("x-forwarded-for")
-	last := value[strings.LastIndexByte(value, ',')+1:]
-	last = strings.Trim(last, " \t")
-	address, err := netip.ParseAddr(last)
-	switch {
-	case err != nil:
-	case address.Is4(): // has one spelling only
-		r.Peer = last
-	default:
-		r.Peer = address.String()
+	if last, found := r.ForwardedFor(1); found {
+		r.Peer = string(last)
 	}
 }
 

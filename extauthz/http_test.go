@@ -18,7 +18,7 @@ type stranger struct {
 }
 
 func (s *stranger) Verify(_ context.Context, c *authz.Credential, _ time.Time) (*authz.Principal, error) {
-	s.client = c.Client
+	s.client = c.Client.Address().String()
 	if c.Secret.Reveal() != "good" {
 		return nil, &authz.Refusal{Reason: authz.UnknownKey}
 	}
@@ -37,13 +37,18 @@ func (nowhere) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
 
 func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *Core {
 	t.Helper()
+	return verifyingBehind(t, 1, v, https, trusted...)
+}
+
+func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trusted ...string) *Core {
+	t.Helper()
 	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: nowhere{}, Verifier: v, Identity: identity, RequireHTTPS: https,
-		Sources: authz.Sources{Bearer: true, Cookie: "token"}, TrustedHops: 1,
+		Sources: authz.Sources{Bearer: true, Cookie: "token"}, TrustedHops: hops,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
@@ -146,26 +151,27 @@ func TestWhoIsBelieved(t *testing.T) {
 func TestClientBehindProxy(t *testing.T) {
 	for _, test := range []struct {
 		hops      int
-		forwarded string
+		forwarded []string
 		want      string
 	}{
-		{0, "", "127.0.0.1"},
-		{0, "192.0.2.1", "192.0.2.1"},
-		{0, "203.0.113.9, 192.0.2.1", "192.0.2.1"}, // the client's own word does not count
-		{1, "203.0.113.9, 192.0.2.1", "192.0.2.1"},
-		{2, "198.51.100.7,203.0.113.9, 192.0.2.1", "203.0.113.9"},
-		{0, "192.0.2.1, unknown", "127.0.0.1"},
+		{0, nil, "127.0.0.1"},
+		{0, []string{"192.0.2.1"}, "192.0.2.1"},
+		{0, []string{"192.0.2.1:1024"}, "192.0.2.1"},
+		{0, []string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"}, // the client's own word does not count
+		{0, []string{"203.0.113.9", "192.0.2.1"}, "192.0.2.1"},
+		{1, []string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"},
+		{2, []string{"198.51.100.7,203.0.113.9, 192.0.2.1"}, "203.0.113.9"},
+		{2, []string{"198.51.100.7", "203.0.113.9, 192.0.2.1"}, "203.0.113.9"},
+		{0, []string{"192.0.2.1, unknown"}, ""}, // not the proxy's own address, which is that of all
+		{2, []string{"unknown, 192.0.2.1"}, ""},
 	} {
-		core := verifying(t, &stranger{}, false)
-		hr := httptest.NewRequest("GET", verifyPath, nil)
-		hr.RemoteAddr = "127.0.0.1:1"
-		if test.forwarded != "" {
-			hr.Header.Set("X-Forwarded-For", test.forwarded)
+		s := &stranger{}
+		headers := []string{"Authorization", "Bearer bad"}
+		for _, line := range test.forwarded {
+			headers = append(headers, "X-Forwarded-For", line)
 		}
-		r := &authz.Request{}
-		core.fill(r, hr)
-		if got := authz.ClientAddress(r, test.hops); got != test.want {
-			t.Errorf("%q, %d hops: %s, want %s", test.forwarded, test.hops, got, test.want)
+		if ask(verifyingBehind(t, test.hops, s, false), "GET", "127.0.0.1:1", headers...); s.client != test.want {
+			t.Errorf("%q, %d hops: %q, want %q", test.forwarded, test.hops, s.client, test.want)
 		}
 	}
 }

@@ -2,9 +2,10 @@ package password
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"keyward/authz"
 )
 
 // Budget is how many attempts are let pass: Burst at once, and one more each Every.
@@ -76,12 +77,14 @@ type Attempt struct {
 
 // Attempt is one of the client's at the user, not counted yet.
 //
-// A client without an address, or with one that is none, is never refused,
-// since nothing tells it from the others of its kind: behind a unix socket
-// that would lock out everybody for one. All of them count as one network.
-func (a *Attempts) Attempt(client, user string) Attempt {
-	address, network, addressed := prefixesOf(client)
-	return Attempt{a, maphash.Comparable(a.seed, address), maphash.Comparable(a.seed, network), maphash.String(a.seed, user), addressed}
+// A client whose address is unknown is never refused, since nothing tells it
+// from the others of its kind: behind a unix socket that would lock out everybody
+// for one. All of them count as one network.
+func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
+	return Attempt{
+		attempts: a, address: maphash.Comparable(a.seed, client.Client()), network: maphash.Comparable(a.seed, client.Network()),
+		user: maphash.String(a.seed, user), addressed: client.Known(),
+	}
 }
 
 // Allowed tells whether the address has not failed too often. Ask again when the hashing
@@ -120,32 +123,6 @@ func (t Attempt) Failed(now time.Time) {
 	}
 	t.attempts.networks.add(t.network, now)
 	t.attempts.users.add(t.user, now)
-}
-
-// prefixesOf reads the client's address, which some proxies give with a port, or
-// in brackets without one. Where it is none the prefixes are zero.
-func prefixesOf(client string) (address, network netip.Prefix, addressed bool) {
-	bare := client
-	if n := len(client); n > 2 && client[0] == '[' && client[n-1] == ']' {
-		bare = client[1 : n-1]
-	}
-	addr, err := netip.ParseAddr(bare)
-	if err != nil {
-		withPort, err := netip.ParseAddrPort(client)
-		if err != nil {
-			return netip.Prefix{}, netip.Prefix{}, false
-		}
-		addr = withPort.Addr()
-	}
-	addr = addr.Unmap()
-	narrow, wide := 64, 32
-	if addr.Is4() {
-		narrow, wide = 32, 16
-	}
-	// The number of bits fits the kind of address, so there is no error; a zone is dropped.
-	address, _ = addr.Prefix(narrow)
-	network, _ = addr.Prefix(wide)
-	return address, network, true
 }
 
 // buckets are leaky buckets (GCRA). Each is two cells, found by a hash under a seed

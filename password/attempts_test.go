@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/authz"
 	"keyward/password"
 )
 
@@ -19,6 +20,11 @@ type attempts struct {
 
 func newAttempts(t *testing.T) *attempts {
 	return &attempts{password.NewAttempts(password.AttemptsConfig{}), t, start}
+}
+
+// Attempt takes the client's address as a proxy writes it.
+func (a *attempts) Attempt(client, user string) password.Attempt {
+	return a.Attempts.Attempt(authz.ParseAddress(client), user)
 }
 
 // is holds what an attempt is met with to what it must be.

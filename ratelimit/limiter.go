@@ -28,7 +28,6 @@ type LimiterConfig struct {
 	// Addresses are counted here: who makes up addresses can't have principals forgotten.
 	Addresses Store
 	Keyer     *Keyer
-	Client    func(*authz.Request) string // the client's address
 	// Shadowed is told the name of each shadow limit that would have refused; nil is nobody.
 	Shadowed func(limit string)
 }
@@ -42,7 +41,7 @@ type Limiter struct {
 
 // NewLimiter returns a limiter of the given parts.
 func NewLimiter(cfg LimiterConfig) (*Limiter, error) {
-	if cfg.Store == nil || cfg.Addresses == nil || cfg.Keyer == nil || cfg.Client == nil {
+	if cfg.Store == nil || cfg.Addresses == nil || cfg.Keyer == nil {
 		return nil, errors.New("ratelimit: a part is missing from the LimiterConfig")
 	}
 	l := &Limiter{cfg: cfg, asked: sync.Pool{New: func() any { return new(request) }}}
@@ -115,7 +114,7 @@ const (
 func (l *Limiter) owner(r *authz.Request, p *authz.Principal) (Owner, Store) {
 	switch {
 	case p.Method == authz.MethodAnonymous:
-		return l.cfg.Keyer.Owner(ofAddress, l.cfg.Client(r)), l.cfg.Addresses
+		return l.client(r.Client().Address()), l.cfg.Addresses
 	case p.KeyID != "":
 		return l.cfg.Keyer.Owner(keyLimit, p.KeyID), l.cfg.Store
 	default:
@@ -123,12 +122,20 @@ func (l *Limiter) owner(r *authz.Request, p *authz.Principal) (Owner, Store) {
 	}
 }
 
-// MayTry implements authz.Limiter. It charges nothing.
+// client is the owner of what is counted for an address. Clients whose address
+// is unknown have one count: a limit for each would bound nothing.
+func (l *Limiter) client(address authz.Address) Owner {
+	var room [64]byte
+	return l.cfg.Keyer.Owner(ofAddress, string(address.Client().AppendTo(room[:0])))
+}
+
+// MayTry implements authz.Limiter. It charges nothing. Clients whose address
+// is unknown may always try, as one that fails would lock out all the others.
 func (l *Limiter) MayTry(ctx context.Context, r *authz.Request, now time.Time) (authz.Quota, error) {
-	if l.cfg.Failed == (Term{}) {
+	q := l.failures(r)
+	if q == nil {
 		return authz.Quota{}, nil
 	}
-	q := l.failures(r)
 	defer l.asked.Put(q)
 	refused, err := l.cfg.Addresses.Peek(ctx, now, q.limits[:q.n], q.results[:q.n])
 	if err != nil || refused == NotRefused {
@@ -139,17 +146,25 @@ func (l *Limiter) MayTry(ctx context.Context, r *authz.Request, now time.Time) (
 
 // Failed implements authz.Limiter. The credential is refused whether or not it could be counted.
 func (l *Limiter) Failed(ctx context.Context, r *authz.Request, now time.Time) {
-	if l.cfg.Failed == (Term{}) {
+	q := l.failures(r)
+	if q == nil {
 		return
 	}
-	q := l.failures(r)
 	defer l.asked.Put(q)
 	_, _ = l.take(ctx, l.cfg.Addresses, now, q)
 }
 
+// failures is what the client's failed attempts are counted in, nil where they are not counted.
 func (l *Limiter) failures(r *authz.Request) *request {
+	if l.cfg.Failed == (Term{}) {
+		return nil
+	}
+	address := r.Client().Address()
+	if !address.Known() {
+		return nil
+	}
 	q := l.begin()
-	q.add(failedLimit, l.cfg.Keyer.Bucket(l.cfg.Keyer.Owner(ofAddress, l.cfg.Client(r)), failedLimit), l.cfg.Failed)
+	q.add(failedLimit, l.cfg.Keyer.Bucket(l.client(address), failedLimit), l.cfg.Failed)
 	return q
 }
 

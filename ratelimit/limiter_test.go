@@ -72,7 +72,6 @@ func newGate(t *testing.T, kinds map[authz.Method]Term, failed Term) *gate {
 	}
 	g.Limiter, err = NewLimiter(LimiterConfig{
 		Kinds: kinds, Failed: failed, Store: g.store, Addresses: g.addresses, Keyer: keyer,
-		Client:   func(*authz.Request) string { return g.client },
 		Shadowed: func(limit string) { g.shadowed = append(g.shadowed, limit) },
 	})
 	if err != nil {
@@ -83,7 +82,7 @@ func newGate(t *testing.T, kinds map[authz.Method]Term, failed Term) *gate {
 
 func (g *gate) admit(p *authz.Principal, route *authz.Route) authz.Quota {
 	g.t.Helper()
-	q, err := g.Admit(g.t.Context(), &authz.Request{}, &authz.Decision{Principal: p, Route: route, At: g.now})
+	q, err := g.Admit(g.t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: route, At: g.now})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -238,8 +237,8 @@ func TestShadow(t *testing.T) {
 	}
 	g.shadowed = nil
 	for range 3 {
-		g.Failed(t.Context(), &authz.Request{}, g.now)
-		if q, err := g.MayTry(t.Context(), &authz.Request{}, g.now); err != nil || q != (authz.Quota{}) {
+		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
+		if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil || q != (authz.Quota{}) {
 			t.Errorf("failed: %+v, %v", q, err)
 		}
 	}
@@ -253,7 +252,7 @@ func TestFailures(t *testing.T) {
 	g := newGate(t, map[authz.Method]Term{authz.MethodAnonymous: perMinute(100)}, perMinute(3))
 	try := func() authz.Quota {
 		t.Helper()
-		q, err := g.MayTry(t.Context(), &authz.Request{}, g.now)
+		q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +264,7 @@ func TestFailures(t *testing.T) {
 				t.Fatalf("%+v", q)
 			}
 		}
-		g.Failed(t.Context(), &authz.Request{}, g.now)
+		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
 	if q := try(); !q.Refused || q.Name != "failed" || q.RetryAfter != 20*time.Second || q.Limit != 3 {
 		t.Errorf("after three: %+v", q)
@@ -280,11 +279,18 @@ func TestFailures(t *testing.T) {
 	if q := try(); q.Refused {
 		t.Errorf("20 s later: %+v", q)
 	}
+	g.client = "unknown" // as are others
+	for range 5 {
+		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
+	}
+	if q := try(); q != (authz.Quota{}) {
+		t.Errorf("a client whose address is unknown: %+v", q)
+	}
 	g = newGate(t, nil, Term{})
 	for range 3 {
-		g.Failed(t.Context(), &authz.Request{}, g.now)
+		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
-	if q, err := g.MayTry(t.Context(), &authz.Request{}, g.now); err != nil || q != (authz.Quota{}) || g.addresses.asks != nil {
+	if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil || q != (authz.Quota{}) || g.addresses.asks != nil {
 		t.Errorf("without such a limit: %+v, %v", q, err)
 	}
 }
@@ -294,8 +300,8 @@ func TestAddressesStayHere(t *testing.T) {
 	g := newGate(t, map[authz.Method]Term{authz.MethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err = errors.New("asked about an address")
 	g.admit(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
-	g.Failed(t.Context(), &authz.Request{}, g.now)
-	if _, err := g.MayTry(t.Context(), &authz.Request{}, g.now); err != nil {
+	g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
+	if _, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil {
 		t.Error(err)
 	}
 	if g.store.asks != nil || g.addresses.took != 2 {
@@ -308,12 +314,12 @@ func TestStoreCannotTell(t *testing.T) {
 	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(1), authz.MethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err, g.addresses.err = ErrAway, ErrAway
 	for _, p := range []*authz.Principal{k1, anybody} {
-		q, err := g.Admit(t.Context(), &authz.Request{}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
+		q, err := g.Admit(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
 		if !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
 			t.Errorf("%s: %+v, %v", p.Method, q, err)
 		}
 	}
-	if q, err := g.MayTry(t.Context(), &authz.Request{}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+	if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
 		t.Errorf("may try: %+v, %v", q, err)
 	}
 	if q, err := g.OfKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
@@ -363,12 +369,11 @@ func TestLimiterIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newTestMemory(t, 0, start)
-	whole := LimiterConfig{Store: m, Addresses: m, Keyer: keyer, Client: func(*authz.Request) string { return "" }}
+	whole := LimiterConfig{Store: m, Addresses: m, Keyer: keyer}
 	for about, spoil := range map[string]func(*LimiterConfig){
 		"no store":      func(c *LimiterConfig) { c.Store = nil },
 		"no addresses":  func(c *LimiterConfig) { c.Addresses = nil },
 		"no keyer":      func(c *LimiterConfig) { c.Keyer = nil },
-		"no client":     func(c *LimiterConfig) { c.Client = nil },
 		"a rate of 0":   func(c *LimiterConfig) { c.Kinds = map[authz.Method]Term{authz.MethodJWT: shadow(Term{})} },
 		"no such kind":  func(c *LimiterConfig) { c.Kinds = map[authz.Method]Term{200: perMinute(1)} },
 		"failed at all": func(c *LimiterConfig) { c.Failed = Term{Rate: Rate{Count: 1, Period: 1}} },
@@ -393,9 +398,9 @@ func TestAdmitAllocations(t *testing.T) {
 	m, keyer := newTestMemory(t, 0, start), must(NewKeyer(nil))
 	l := must(NewLimiter(LimiterConfig{
 		Kinds: map[authz.Method]Term{authz.MethodAPIKey: {Rate: Rate{Count: 999_999_999, Period: time.Second}}}, Failed: perMinute(10),
-		Store: m, Addresses: m, Keyer: keyer, Client: func(*authz.Request) string { return "192.0.2.1" },
+		Store: m, Addresses: m, Keyer: keyer,
 	}))
-	r, d := &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{Identity: "r", Rate: Rate{Count: 1, Period: time.Second}, RateShadow: true}, At: start}
+	r, d := &authz.Request{Peer: "2001:db8::1"}, &authz.Decision{Principal: k1, Route: &authz.Route{Identity: "r", Rate: Rate{Count: 1, Period: time.Second}, RateShadow: true}, At: start}
 	if n := testing.AllocsPerRun(1000, func() {
 		_, errTry := l.MayTry(t.Context(), r, start)
 		_, errAdmit := l.Admit(t.Context(), r, d)
@@ -432,7 +437,7 @@ func TestStoreThatWritesNothing(t *testing.T) {
 	for _, refused := range []int{0, NotRefused} {
 		l, err := NewLimiter(LimiterConfig{
 			Kinds: map[authz.Method]Term{authz.MethodAPIKey: perMinute(10)}, Failed: perMinute(10), Keyer: must(NewKeyer(nil)),
-			Store: silent{refused: refused}, Addresses: silent{refused: refused}, Client: func(*authz.Request) string { return "" },
+			Store: silent{refused: refused}, Addresses: silent{refused: refused},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -443,7 +448,7 @@ func TestStoreThatWritesNothing(t *testing.T) {
 		if q, err := l.Admit(t.Context(), &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{}}); err != nil || !q.Refused {
 			t.Errorf("the store says %d: %+v, %v", refused, q, err)
 		}
-		if q, err := l.MayTry(t.Context(), &authz.Request{}, start); err != nil || q.Refused != (refused == 0) {
+		if q, err := l.MayTry(t.Context(), &authz.Request{Peer: "192.0.2.1"}, start); err != nil || q.Refused != (refused == 0) {
 			t.Errorf("a credential, and the store says %d: %+v, %v", refused, q, err)
 		}
 	}

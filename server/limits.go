@@ -100,10 +100,9 @@ func (l *limits) close() error {
 
 // limiter is what counts by the rules of the configuration.
 func (l *limits) limiter(cfg *config.Config, shadowed func(string)) (*ratelimit.Limiter, error) {
-	hops := cfg.ClientAddress.TrustedHops
 	return ratelimit.NewLimiter(ratelimit.LimiterConfig{
 		Kinds: cfg.RateLimits.Kinds, Failed: cfg.RateLimits.Failed, Store: l.store(), Addresses: l.addresses, Keyer: l.keyer,
-		Client: func(r *authz.Request) string { return authz.ClientAddress(r, hops) }, Shadowed: shadowed,
+		Shadowed: shadowed,
 	})
 }
 

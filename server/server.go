@@ -183,11 +183,9 @@ func (s *Server) ears(cfg *config.Config, parts parts) ears {
 func (s *Server) observers(cfg *config.Config, parts parts) []authz.Observer {
 	observers := []authz.Observer{s.metrics, parts.usage}
 	if cfg.Log.Decisions != config.LogNone {
-		hops := cfg.ClientAddress.TrustedHops
 		observers = append(observers, &authz.DecisionLog{
 			Logger:  s.logger,
 			Allowed: cfg.Log.Decisions == config.LogAll, DenialsPerSecond: cfg.Log.DenialsPerSecond,
-			Client: func(r *authz.Request) string { return authz.ClientAddress(r, hops) },
 		})
 	}
 	if parts.tracing != nil {

@@ -136,14 +136,27 @@ func (r *running) create(p keystore.Params) string {
 // ask returns the HTTP status and the reason of a check.
 func (r *running) ask(target, key string) (int, string) {
 	r.t.Helper()
+	return r.askFrom("192.0.2.1", target, key)
+}
+
+// askFrom is ask about a request of that peer, with these lines of X-Forwarded-For.
+func (r *running) askFrom(peer, target, key string, forwarded ...string) (int, string) {
+	r.t.Helper()
 	http := &authv3.AttributeContext_HttpRequest{Method: "GET", Path: target, Scheme: "http", HeaderMap: &corev3.HeaderMap{}}
-	if key != "" {
-		http.HeaderMap.Headers = []*corev3.HeaderValue{{Key: "authorization", RawValue: []byte("Bearer " + key)}}
+	add := func(name, value string) {
+		http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
 	}
+	if key != "" {
+		add("authorization", "Bearer "+key)
+	}
+	for _, line := range forwarded {
+		add("x-forwarded-for", line)
+	}
+	source := &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: peer}}}}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	response, err := r.authz.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Request: &authv3.AttributeContext_Request{Http: http}}}, grpc.WaitForReady(true))
+		Source: source, Request: &authv3.AttributeContext_Request{Http: http}}}, grpc.WaitForReady(true))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package server
 import (
 	"log/slog"
 
-	"keyward/authz"
 	"keyward/config"
 	"keyward/usage"
 )
@@ -12,12 +11,7 @@ import (
 // outlives a Core where a reload changes nothing of that.
 type keyUsage struct {
 	*usage.Tracker
-	cfg usageConfig
-}
-
-type usageConfig struct {
-	config.Usage
-	hops int
+	cfg config.Usage
 }
 
 // maxInMemory bounds the keys of an account that has no file to go to.
@@ -25,18 +19,14 @@ const maxInMemory = 10_000
 
 // usageFor returns the account that the configuration wants, the old one where it is the same.
 func usageFor(cfg *config.Config, old *keyUsage, logger *slog.Logger) *keyUsage {
-	wanted := usageConfig{cfg.Usage, cfg.ClientAddress.TrustedHops}
-	if old != nil && old.cfg == wanted {
+	if old != nil && old.cfg == cfg.Usage {
 		return old
 	}
-	c := usage.Config{
-		File: wanted.File, Flush: wanted.Flush, Log: logger,
-		Client: func(r *authz.Request) string { return authz.ClientAddress(r, wanted.hops) },
-	}
-	if wanted.File == "" {
+	c := usage.Config{File: cfg.Usage.File, Flush: cfg.Usage.Flush, Log: logger}
+	if c.File == "" {
 		c.MaxKeys = maxInMemory
 	}
-	return &keyUsage{usage.New(c), wanted}
+	return &keyUsage{usage.New(c), cfg.Usage}
 }
 
 // usageOf is what the admin listener tells of one key; nil where it was never used.

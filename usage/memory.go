@@ -14,7 +14,7 @@ import (
 const (
 	maxPath    = 256
 	maxMethod  = 32
-	maxAddress = 64
+	maxAddress = authz.MaxRawAddress
 )
 
 // memory holds what was observed of each key since it was last taken out, in
@@ -169,10 +169,11 @@ func (s *shard) get(dst []byte, id string) []byte {
 
 // sighting is what is noted of a decision.
 type sighting struct {
-	at                    int64 // microseconds since 1970
-	reason                authz.Reason
-	status                int
-	method, path, address string
+	at           int64 // microseconds since 1970
+	reason       authz.Reason
+	status       int
+	method, path string
+	address      authz.RawAddress
 }
 
 // entry is what was observed of one key. Its buffers are used over and over.
@@ -219,10 +220,12 @@ func (e *entry) appendLine(dst []byte) []byte {
 			t.results = append(t.results, count{authz.Reason(reason).String(), n})
 		}
 	}
+	var last authz.RawAddress
 	e.each(func(seen *sighting) {
-		t.address = seen.address
+		last = seen.address
 		t.outcomes = append(t.outcomes, outcome{seen.at, seen.method, seen.path, seen.status, seen.reason.String()})
 	})
+	t.address = last.Address().String()
 	return appendLine(dst, e.id, &t)
 }
 

@@ -30,7 +30,7 @@ const (
 
 // add takes the outcome over, in place of the oldest if there are as many as are kept.
 func (o *outcomes) add(seen *sighting) {
-	method, path, address := clip(seen.method, maxMethod), clip(seen.path, maxPath), clip(seen.address, maxAddress)
+	method, path, address := clip(seen.method, maxMethod), clip(seen.path, maxPath), clip(string(seen.address), maxAddress)
 	need := slotText + len(method) + len(path) + len(address)
 	turn := int(o.total % kept)
 	if need > o.size || (turn+1)*o.size > len(o.slots) {
@@ -76,7 +76,7 @@ func (o *outcomes) each(visit func(seen *sighting)) {
 			at: int64(binary.LittleEndian.Uint64(slot[slotAt:])), reason: authz.Reason(slot[slotReason]),
 			status: int(binary.LittleEndian.Uint16(slot[slotStatus:])),
 			method: text[:method], path: text[method : method+path],
-			address: text[method+path : method+path+int(slot[slotAddress])],
+			address: authz.RawAddress(text[method+path : method+path+int(slot[slotAddress])]),
 		})
 	}
 }

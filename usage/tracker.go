@@ -24,9 +24,8 @@ type Config struct {
 	// outcomes with paths of usual length. Of more the least recently used are forgotten.
 	MaxKeys int
 
-	Client func(*authz.Request) string // the client's address; nil: the peer's
-	Log    *slog.Logger                // nil: nothing is logged
-	Now    func() time.Time            // nil: time.Now
+	Log *slog.Logger     // nil: nothing is logged
+	Now func() time.Time // nil: time.Now
 }
 
 // Tracker keeps account of the use of keys. It implements authz.Observer.
@@ -73,9 +72,6 @@ func newTracker(cfg Config) *Tracker {
 	if cfg.MaxKeys <= 0 {
 		cfg.MaxKeys = 100_000
 	}
-	if cfg.Client == nil {
-		cfg.Client = func(r *authz.Request) string { return r.Peer }
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -101,7 +97,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	id := d.Principal.KeyID
 	seen := sighting{
 		at: d.At.UnixMicro(), reason: d.Reason, status: d.Status(),
-		method: r.Method, path: r.PathAsSent(), address: t.cfg.Client(r),
+		method: r.Method, path: r.PathAsSent(), address: r.Client(),
 	}
 	if t.memory.observe(id, &seen) {
 		select {

@@ -177,7 +177,7 @@ func (b *Basic) compute(ctx context.Context, c *authz.Credential, id cache.Key, 
 // right before is not held up by what others try from the same address. A user name
 // over its budget only waits longer: refusing it would let anybody lock out anybody.
 func (b *Basic) admit(c *authz.Credential, id cache.Key, now time.Time) (password.Job[KnownPassword], error) {
-	a := &attempt{Basic: b, id: id, user: c.User, password: c.Secret, now: now, Attempt: b.cfg.Attempts.Attempt(c.Client, c.User)}
+	a := &attempt{Basic: b, id: id, user: c.User, password: c.Secret, now: now, Attempt: b.cfg.Attempts.Attempt(c.Client.Address(), c.User)}
 	standing := password.Standing{Class: password.Familiar}
 	if a.familiar, _ = b.cfg.Familiar.Get(&id, now); !a.familiar {
 		standing = a.Ask(now)

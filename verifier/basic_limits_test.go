@@ -116,6 +116,32 @@ func TestGuessesFromOneAddress(t *testing.T) {
 	})
 }
 
+// oneClient are the ways in which one client shows itself, by number.
+var oneClient = map[string]func(n int) string{
+	"one /64":        func(n int) string { return fmt.Sprintf("2001:db8:1:2:%d::1", n+1) },
+	"changing ports": func(n int) string { return fmt.Sprintf("198.51.100.7:%d", 1024+n) },
+	"five spellings": func(n int) string {
+		return []string{"2001:db8::1", "2001:DB8::1", "2001:0db8:0:0:0:0:0:1", "[2001:db8::1]:443", "2001:db8::1%eth0"}[n%5]
+	},
+}
+
+// TestGuessesOfOneClient: however it is shown, its guesses are counted together.
+func TestGuessesOfOneClient(t *testing.T) {
+	for kind, shows := range oneClient {
+		t.Run(kind, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, d *door) {
+				for n := range 10 {
+					d.from(shows(n), fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+				}
+				for n := range 5 {
+					d.from(shows(n), "bob", "bob's", authz.RateLimited, 0)
+				}
+				d.from("2001:db8:1:3::1", "bob", "bob's", authz.OK, 1)
+			})
+		})
+	}
+}
+
 // TestFamiliarPasswords are not refused for what others behind their address do, also after the cache forgot them.
 func TestFamiliarPasswords(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *door) {

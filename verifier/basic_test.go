@@ -133,7 +133,7 @@ func (d *door) knock(user, password, client string) (*authz.Principal, authz.Rea
 }
 
 func (d *door) knockWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
-	p, err := d.Verify(ctx, &authz.Credential{Kind: authz.Basic, User: user, Secret: authz.NewSecret(password), Client: client}, d.now)
+	p, err := d.Verify(ctx, &authz.Credential{Kind: authz.Basic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, d.now)
 	refusal, refused := errors.AsType[*authz.Refusal](err)
 	switch {
 	case err == nil && p != nil:

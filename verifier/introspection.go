@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -72,7 +73,7 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 200 * time.Millisecond
 	}
-	return &Introspection{cfg: cfg, asking: shares{most: maxAsking, taken: map[string]int{}}}, nil
+	return &Introspection{cfg: cfg, asking: shares{most: maxAsking, taken: map[netip.Prefix]int{}}}, nil
 }
 
 // Verify implements authz.Verifier.
@@ -93,10 +94,11 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	if _, inactive := v.cfg.Negative.Get(&id, now); inactive {
 		return nil, errInvalidToken
 	}
-	if !v.asking.enter(c.Client) {
+	client := c.Client.Address()
+	if !v.asking.enter(client) {
 		return nil, errOverloaded
 	}
-	defer v.asking.leave(c.Client)
+	defer v.asking.leave(client)
 	grant, err := v.compute(ctx, id, c.Secret, now)
 	if err != nil {
 		return nil, err

@@ -485,13 +485,37 @@ func TestGrantsAreForUs(t *testing.T) {
 	}
 }
 
+// TestSharesOfOneClient: however it is shown, it has one share of the questions.
+func TestSharesOfOneClient(t *testing.T) {
+	for kind, shows := range oneClient {
+		synctest.Test(t, func(t *testing.T) {
+			b := newGrantBench(t, nil, &server{takes: 100 * time.Millisecond})
+			var refused atomic.Int64
+			for n := range 50 {
+				go func() {
+					c := &authz.Credential{Kind: authz.Bearer, Client: authz.RawAddress(shows(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
+					_, err := b.Verify(context.Background(), c, b.now)
+					if refusal, ok := errors.AsType[*authz.Refusal](err); ok && refusal.Reason == authz.Overloaded {
+						refused.Add(1)
+					}
+				}()
+			}
+			synctest.Wait()
+			if got := refused.Load(); got != 50-16 {
+				t.Errorf("%s: %d of 50 refused", kind, got)
+			}
+			time.Sleep(time.Second)
+		})
+	}
+}
+
 // TestOneClientIsNotAll: whoever makes up tokens has its own share of the questions and no more.
 func TestOneClientIsNotAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{takes: 100 * time.Millisecond}
 		b := newGrantBench(t, nil, s)
 		ask := func(client, token string) error {
-			_, err := b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Client: client, Secret: authz.NewSecret(token)}, b.now)
+			_, err := b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
 			return err
 		}
 		overloaded := func(err error) bool {

@@ -1,6 +1,11 @@
 package verifier
 
-import "sync"
+import (
+	"net/netip"
+	"sync"
+
+	"keyward/authz"
+)
 
 // maxAsking is how many unknown opaque tokens of one client are asked about at
 // a time. A server is asked some 64 questions at once (package issuer): one
@@ -11,15 +16,16 @@ const maxAsking = 16
 type shares struct {
 	most  int
 	mu    sync.Mutex
-	taken map[string]int
+	taken map[netip.Prefix]int
 }
 
 // enter tells whether the client may have one more; then leave gives it back.
 // Clients without an address can't be told apart and have no bound of their own.
-func (s *shares) enter(client string) bool {
-	if client == "" {
+func (s *shares) enter(address authz.Address) bool {
+	if !address.Known() {
 		return true
 	}
+	client := address.Client()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[client] == s.most {
@@ -29,10 +35,11 @@ func (s *shares) enter(client string) bool {
 	return true
 }
 
-func (s *shares) leave(client string) {
-	if client == "" {
+func (s *shares) leave(address authz.Address) {
+	if !address.Known() {
 		return
 	}
+	client := address.Client()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[client]--; s.taken[client] == 0 {

@@ -1,0 +1,165 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// TestParseAddress: each spelling of an address is the one address, and what
+// is not an address is not one.
+func TestParseAddress(t *testing.T) {
+	for want, spellings := range map[string][]string{
+		"192.0.2.1": {
+			"192.0.2.1", "192.0.2.1:1024", "192.0.2.1:", "[192.0.2.1]", "[192.0.2.1]:443", " 192.0.2.1\t", "::ffff:192.0.2.1", "::FFFF:c000:201",
+			"[::ffff:192.0.2.1]:1024", "0:0:0:0:0:ffff:192.0.2.1", "::ffff:192.0.2.1%eth0",
+		},
+		"2001:db8::1": {
+			"2001:db8::1", "2001:DB8::1", "2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8:0:0:0:0:0:1", "2001:db8:0::1",
+			"[2001:db8::1]", "[2001:db8::1]:443", "2001:db8::1%eth0", "[2001:db8::1%25eth0]:443", "2001:db8::0.0.0.1",
+		},
+		"": {
+			"", " ", "unknown", "_hidden", "unix:", "-", "@", "example.com", "192.0.2.1.5", "192.0.2.1:port", "192.0.2.1:123456", "192.000.002.001",
+			"[::1", "::1]", "[]", "[", "[[::1]]", "[::1]x", "[::1]443", "192.0.2.1%eth0", "%eth0", "192.0.2.1, 192.0.2.2", "192.0.2.1\x00",
+			"::ffff:192.0.2.1:80:80", "1:2:3:4:5:6:7:8:80", strings.Repeat("1", MaxRawAddress+1), "::1%" + strings.Repeat("z", MaxRawAddress),
+		},
+	} {
+		for _, text := range spellings {
+			a := ParseAddress(text)
+			if a.String() != want || a.Known() != (want != "") || a != ParseAddress(want) || a.Client() != ParseAddress(want).Client() {
+				t.Errorf("%q is %q of %v, want %q", text, a, a.Client(), want)
+			}
+		}
+	}
+}
+
+// TestAddressRanges: what counts as one client, and as one network.
+func TestAddressRanges(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"192.0.2.1":           {"192.0.2.1/32", "192.0.0.0/16"},
+		"2001:db8:1:2:3::4":   {"2001:db8:1:2::/64", "2001:db8::/32"},
+		"64:ff9b::192.0.2.1":  {"64:ff9b::c000:201/128", "64:ff9b::/32"},
+		"64:ff9b:0:0:0:1:2:3": {"64:ff9b::/64", "64:ff9b::/32"},
+		"unknown":             {netip.Prefix{}.String(), netip.Prefix{}.String()},
+	} {
+		a := ParseAddress(text)
+		if got := [2]string{a.Client().String(), a.Network().String()}; got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// TestClientOfRequest: which entry of X-Forwarded-For is believed.
+func TestClientOfRequest(t *testing.T) {
+	for _, test := range []struct {
+		lines []string
+		hops  int
+		want  string
+	}{
+		{[]string{"9.9.9.9, 1.2.3.4"}, 0, "10.0.0.1"},
+		{[]string{"9.9.9.9, 1.2.3.4"}, -1, "10.0.0.1"},
+		{[]string{"9.9.9.9, 1.2.3.4"}, 1, "1.2.3.4"},
+		{[]string{"9.9.9.9, 1.2.3.4"}, 2, "9.9.9.9"},
+		{[]string{"9.9.9.9 ,\t1.2.3.4 "}, 2, "9.9.9.9"},
+		{[]string{"9.9.9.9:80,1.2.3.4:4711"}, 1, "1.2.3.4"},
+		{[]string{"[2001:DB8::1]:80, 1.2.3.4"}, 2, "2001:db8::1"},
+		// A client that came past the outermost proxy.
+		{[]string{"9.9.9.9, 1.2.3.4"}, 3, "9.9.9.9"},
+		{nil, 1, "10.0.0.1"},
+		{[]string{""}, 1, "10.0.0.1"},
+		{[]string{" , ,"}, 1, "10.0.0.1"},
+		// Lines are one list, and empty entries none.
+		{[]string{"8.8.8.8", "9.9.9.9, 1.2.3.4"}, 1, "1.2.3.4"},
+		{[]string{"8.8.8.8", "9.9.9.9, 1.2.3.4"}, 2, "9.9.9.9"},
+		{[]string{"8.8.8.8", "9.9.9.9, 1.2.3.4"}, 3, "8.8.8.8"},
+		{[]string{"8.8.8.8", "", "1.2.3.4"}, 2, "8.8.8.8"},
+		{[]string{"9.9.9.9,, 1.2.3.4,"}, 1, "1.2.3.4"},
+		// No other client's address, and not the proxy's, stands in for one that cannot be read.
+		{[]string{"9.9.9.9, unknown"}, 1, ""},
+		{[]string{"9.9.9.9, a\x01b"}, 1, ""},
+		{[]string{"9.9.9.9", "unix:"}, 1, ""},
+		{[]string{"9.9.9.9", "unix:"}, 2, "9.9.9.9"},
+	} {
+		r := &Request{Peer: "10.0.0.1", trustedHops: test.hops, Headers: []Header{{"accept", "1.1.1.1"}}}
+		for _, line := range test.lines {
+			r.Headers = append(r.Headers, Header{"x-forwarded-for", line})
+		}
+		if got := r.Client().Address().String(); got != test.want {
+			t.Errorf("%q with %d hops: %q, want %q", test.lines, test.hops, got, test.want)
+		}
+	}
+}
+
+// FuzzAddress: an address has one text, however it was written, and no text but
+// that of an address is one.
+func FuzzAddress(f *testing.F) {
+	for _, seed := range []string{
+		"192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:443", "2001:DB8:0:0::1%eth0", "::ffff:1.2.3.4", "64:ff9b::1.2.3.4", "[", "1:", "%", "unknown", "::%",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a := ParseAddress(text)
+		canonical := a.String()
+		if ParseAddress(canonical) != a {
+			t.Fatalf("%q: the canonical %q is another address", text, canonical)
+		}
+		if !a.Known() {
+			if canonical != "" || a != (Address{}) {
+				t.Fatalf("%q: unknown, and yet %q", text, canonical)
+			}
+			return
+		}
+		ip := netip.MustParseAddr(canonical)
+		if ip.Is4In6() || ip.Zone() != "" || ip.String() != canonical || !a.Client().Contains(ip) || !a.Network().Contains(ip) {
+			t.Fatalf("%q: %q is not canonical, or not within %v and %v", text, canonical, a.Client(), a.Network())
+		}
+		spellings := []string{"[%s]", "[%s]:80", " %s\t"}
+		if ip.Is4() {
+			spellings = append(spellings, "%s:4711", "%s:", "::ffff:%s", "[::ffff:%s]:80")
+		} else {
+			spellings = append(spellings, "%s%%eth0", "[%s%%1]:80")
+			if got := ParseAddress(strings.ToUpper(ip.StringExpanded())); got != a {
+				t.Fatalf("%q: %q spelled out is %q", text, canonical, got)
+			}
+		}
+		for _, spelling := range spellings {
+			if got := ParseAddress(fmt.Sprintf(spelling, canonical)); got != a {
+				t.Fatalf("%q: %s of %q is %q", text, spelling, canonical, got)
+			}
+		}
+	})
+}
+
+// TestAddressAllocations: to find, parse and count by an address makes no garbage.
+func TestAddressAllocations(t *testing.T) {
+	r := &Request{Peer: "10.0.0.1", trustedHops: 2, Headers: []Header{{"x-forwarded-for", "9.9.9.9"}, {"x-forwarded-for", "[2001:DB8::1%eth0]:80, 10.0.0.2"}}}
+	want := netip.MustParsePrefix("2001:db8::/64")
+	if allocs := testing.AllocsPerRun(1000, func() {
+		if r.Client().Address().Client() != want {
+			t.Fatal(r.Client())
+		}
+	}); allocs > 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// TestClientIsOne: the limiter, the verifier and the log of one check are told
+// the same address, by the checker's number of hops, and not the one before.
+func TestClientIsOne(t *testing.T) {
+	w, r := newWorld(), request()
+	var seen Address
+	w.verify = func(c *Credential) (*Principal, error) { seen = c.Client.Address(); return alice(), nil }
+	c := w.limited(t, &tally{})
+	for hops, want := range map[int]string{0: "10.0.0.1", 1: "2001:db8::1", 2: "9.9.9.9"} {
+		r.Reset()
+		*r = *request()
+		r.Peer, r.Headers = "10.0.0.1:99", append(r.Headers, Header{"x-forwarded-for", "9.9.9.9:1, [2001:DB8:0::1]:2"})
+		c.cfg.TrustedHops = hops
+		if d := c.Check(context.Background(), r); d.Reason != OK || seen.String() != want || r.Client().Address() != seen {
+			t.Errorf("%d hops: %s, the verifier is told of %s, others of %s; want %s", hops, d.Reason, seen, r.Client().Address(), want)
+		}
+	}
+}
