@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"strictjson": {},
 	"jwks":       {"keyward/authz", "keyward/strictjson"},
 	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
-	"issuer":     {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier", "github.com/sony/gobreaker/v2"},
+	"issuer":     {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
 	"usage":      {"keyward/authz", "keyward/cache", "golang.org/x/sys/"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},

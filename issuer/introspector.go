@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 
 	"keyward/authz"
 	"keyward/verifier"
@@ -28,14 +28,13 @@ type IntrospectorConfig struct {
 	// Client is where the transport is taken from; nil is one of our own, with
 	// the proxy that the environment names.
 	Client *http.Client
-	Log    *slog.Logger // nil: none
+	Log    *slog.Logger     // nil: none
+	Now    func() time.Time // nil: time.Now
 }
 
 const (
 	maxAnswer     = 64 << 10
 	maxInFlight   = 64          // questions to one server at a time; a further one is an error at once
-	failuresToCut = 5           // in a row, after which the server is left alone
-	cutFor        = time.Second // and then asked one question, to see whether it is well
 	complainEvery = time.Minute // that the server refuses our credentials
 )
 
@@ -44,9 +43,9 @@ const (
 type Introspector struct {
 	cfg       IntrospectorConfig
 	client    *http.Client
-	breaker   *gobreaker.CircuitBreaker[*verifier.TokenInfo]
+	breaker   *breaker
 	slots     chan struct{}
-	complaint atomic.Int64 // when it was last logged that we are refused, in Unix nanoseconds
+	complaint complaint
 }
 
 // NewIntrospector returns one that asks as the client given (RFC 6749 section 2.3.1).
@@ -60,15 +59,23 @@ func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Introspector{cfg: cfg, client: newClient(cfg.Client, stay), slots: make(chan struct{}, maxInFlight)}
-	i.breaker = gobreaker.NewCircuitBreaker[*verifier.TokenInfo](gobreaker.Settings{
-		Name: cfg.Name, MaxRequests: 1, Timeout: cutFor,
-		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failuresToCut },
-		OnStateChange: i.changed,
-		IsSuccessful:  func(err error) bool { return !away(err) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errGone) },
-	})
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	i := &Introspector{cfg: cfg, client: newQuestioner(cfg.Client), slots: make(chan struct{}, maxInFlight)}
+	i.breaker = newBreaker(cfg.Now, i.changed)
 	return i, nil
+}
+
+// newQuestioner returns a client whose questions have a connection each while
+// they are under way. On one of HTTP/2, which all share, an answer that is not
+// HTTP would end the questions of others.
+func newQuestioner(given *http.Client) *http.Client {
+	client := newClient(given, stay)
+	if own, ok := client.Transport.(*http.Transport); ok && (given == nil || given.Transport == nil) {
+		own.ForceAttemptHTTP2 = false
+	}
+	return client
 }
 
 // Close drops the connections that are kept for the next question.
@@ -77,17 +84,28 @@ func (i *Introspector) Close() error {
 	return nil
 }
 
-var errBusy = errors.New("too many questions are under way")
+// What keeps a question from being asked.
+var (
+	errBusy = fmt.Errorf("%w: too many questions are under way", verifier.ErrNotAsked)
+	errAway = fmt.Errorf("%w: the last questions got no answer", verifier.ErrNotAsked)
+)
 
 // Introspect implements verifier.Introspector.
-func (i *Introspector) Introspect(ctx context.Context, token authz.Secret) (*verifier.TokenInfo, error) {
+func (i *Introspector) Introspect(ctx context.Context, client authz.Address, token authz.Secret) (*verifier.TokenInfo, error) {
 	select {
 	case i.slots <- struct{}{}:
 		defer func() { <-i.slots }()
 	default:
 		return nil, errBusy
 	}
-	return i.breaker.Execute(func() (*verifier.TokenInfo, error) { return i.ask(ctx, token) })
+	if !i.breaker.enter(client) {
+		return nil, errAway
+	}
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	info, err := i.ask(httptrace.WithClientTrace(ctx, trace), token)
+	i.breaker.leave(client, outcomeOf(err, connected.Load()))
+	return info, err
 }
 
 func (i *Introspector) ask(ctx context.Context, token authz.Secret) (*verifier.TokenInfo, error) {
@@ -121,18 +139,21 @@ func (i *Introspector) ask(ctx context.Context, token authz.Secret) (*verifier.T
 // errNonsense is an answer that cannot be believed.
 var errNonsense = errors.New("the answer makes no sense")
 
-// away tells whether the error is about the server as a whole. What it cannot
-// say about one token, or says in a way that we don't believe, must not cut
-// off others: whoever holds such a token could do that at will.
-func away(err error) bool {
-	status, answered := errors.AsType[statusError](err)
+// outcomeOf is what the end of a question says about the server. What it cannot
+// say about one token, or says in a way that we don't believe, says that it is there.
+func outcomeOf(err error, connected bool) outcome {
+	status, isStatus := errors.AsType[statusError](err)
 	switch {
 	case err == nil, errors.Is(err, errNonsense), errors.Is(err, errTooLarge):
-		return false
-	case answered:
-		return refusesUs(status) || status == http.StatusTooManyRequests || status >= 500
+		return answered
+	case isStatus && !refusesUs(status) && status != http.StatusTooManyRequests && status < 500:
+		return answered
+	case errors.Is(err, errGone):
+		return abandoned
+	case !connected:
+		return unreachable
 	default:
-		return true
+		return failed
 	}
 }
 
@@ -147,17 +168,32 @@ func (i *Introspector) complain(err error) {
 	if !answered || !refusesUs(status) {
 		return
 	}
-	now, last := time.Now().UnixNano(), i.complaint.Load()
-	if now-last >= int64(complainEvery) && i.complaint.CompareAndSwap(last, now) {
+	if i.complaint.due(i.cfg.Now()) {
 		i.cfg.Log.Error("the introspection server refuses our client credentials", "introspection", i.cfg.Name, "status", int(status))
 	}
 }
 
-func (i *Introspector) changed(_ string, from, to gobreaker.State) {
-	switch {
-	case from == gobreaker.StateClosed:
-		i.cfg.Log.Warn("an introspection server is away; tokens that are not known are answered with 503", "introspection", i.cfg.Name)
-	case to == gobreaker.StateClosed:
-		i.cfg.Log.Info("an introspection server is back", "introspection", i.cfg.Name)
+// complaint is something that is logged once in complainEvery.
+type complaint struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+// due reports whether it is time to complain, and notes that it was done.
+func (c *complaint) due(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if within(now, c.last, complainEvery) {
+		return false
 	}
+	c.last = now
+	return true
+}
+
+func (i *Introspector) changed(open bool) {
+	if open {
+		i.cfg.Log.Warn("an introspection server does not answer; tokens that are not known are answered with 503", "introspection", i.cfg.Name)
+		return
+	}
+	i.cfg.Log.Info("an introspection server answers again", "introspection", i.cfg.Name)
 }

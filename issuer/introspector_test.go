@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,7 +41,11 @@ func newIntrospector(t *testing.T, cfg issuer.IntrospectorConfig) *issuer.Intros
 }
 
 func introspect(i *issuer.Introspector, token string) (*verifier.TokenInfo, error) {
-	return i.Introspect(context.Background(), authz.NewSecret(token))
+	return introspectFor(i, "192.0.2.1", token)
+}
+
+func introspectFor(i *issuer.Introspector, client, token string) (*verifier.TokenInfo, error) {
+	return i.Introspect(context.Background(), authz.ParseAddress(client), authz.NewSecret(token))
 }
 
 func TestQuestion(t *testing.T) {
@@ -162,33 +168,167 @@ func TestCrowdAtAwayServer(t *testing.T) {
 	}
 }
 
-// TestOneTokenDoesNotCutOffOthers: answers that are about one token say nothing about the server.
-func TestOneTokenDoesNotCutOffOthers(t *testing.T) {
+// TestOneClientDoesNotCutOffOthers: whatever a client's tokens make the server
+// do, it answers others' questions as before; also when it was away meanwhile.
+func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 	m := newMoody(t)
-	m.be(func(w http.ResponseWriter, r *http.Request) { status(500)(w, r) })
-	var odd http.HandlerFunc
+	var mood atomic.Pointer[http.HandlerFunc] // for odd tokens
 	m.serve.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.PostFormValue("token") == "odd" {
-			odd(w, r)
+		if strings.HasPrefix(r.PostFormValue("token"), "odd") {
+			(*mood.Load())(w, r)
 			return
 		}
 		says(activeToken)(w, r)
 	})
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack})
-	for name, mood := range map[string]http.HandlerFunc{
-		"400": status(400), "414": status(414), "control characters": says(`{"active":true,"sub":"a\u0007"}`),
-		"oversize": says(`{"active":true,"sub":"a"` + strings.Repeat(" ", 65<<10) + "}"), "no JSON": says("what?"),
-	} {
-		odd = mood
-		for range 20 {
-			if _, err := introspect(i, "odd"); err == nil {
-				t.Errorf("%s: no error", name)
+	moods := m.moods(activeToken)
+	moods["429"], moods["403"], moods["400"], moods["414"] = status(429), status(403), status(400), status(414)
+	moods["control characters"] = says(`{"active":true,"sub":"a\u0007"}`)
+	for name, handler := range moods {
+		t.Run(name, func(t *testing.T) {
+			mood.Store(&handler)
+			i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: 2 * time.Second})
+			odd := func(n int) {
+				client := "192.0.2.66"
+				if n%2 == 1 {
+					client = fmt.Sprintf("2001:db8:6:6:%x::1", n) // one /64
+				}
+				if _, err := introspectFor(i, client, fmt.Sprint("odd", n)); err == nil {
+					t.Errorf("%s: no error", name)
+				}
 			}
+			stop := make(chan struct{})
+			var attack sync.WaitGroup
+			for worker := range 6 {
+				attack.Go(func() {
+					for n := worker; ; n += 6 {
+						select {
+						case <-stop:
+							return
+						default:
+							odd(n)
+							time.Sleep(time.Millisecond)
+						}
+					}
+				})
+			}
+			defer attack.Wait()
+			defer close(stop)
+			for n := range 40 { // in the networks of the two, too
+				time.Sleep(2 * time.Millisecond)
+				for _, client := range []string{fmt.Sprintf("192.0.2.%d", n), fmt.Sprintf("2001:db8:%d::1", n+100), ""} {
+					if _, err := introspectFor(i, client, "good"); err != nil {
+						t.Fatalf("another client, %q: %v", client, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestOddTokenAfterAnOutage: a client whose token fails does not keep a server
+// that is well again from being found so.
+func TestOddTokenAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{takes: time.Hour}
+		i := newIntrospector(t, issuer.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: oddTokens{s}}})
+		for n := range 20 {
+			_, _ = introspectFor(i, fmt.Sprintf("198.51.%d.1", n), "t")
 		}
-		if _, err := introspect(i, "good"); err != nil {
-			t.Errorf("%s: another token: %v", name, err)
+		before := s.asked.Load()
+		for n := range 100 {
+			_, _ = introspectFor(i, fmt.Sprintf("198.18.%d.1", n), "t")
+		}
+		if n := s.asked.Load() - before; n > 8 {
+			t.Errorf("%d questions to a server that cannot be reached", n)
+		}
+		s.turns(activeToken, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		var attack sync.WaitGroup
+		attack.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				_, _ = introspectFor(i, "203.0.113.66", fmt.Sprint("odd", n))
+				time.Sleep(time.Millisecond)
+			}
+		})
+		time.Sleep(2503 * time.Millisecond)
+		healed := time.Now()
+		for time.Since(healed) < time.Minute {
+			if _, err := introspectFor(i, "203.0.113.1", "good"); err == nil {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(healed); took > time.Second {
+			t.Errorf("another client of that network is answered after %s", took)
+		}
+		cancel()
+		attack.Wait()
+	})
+}
+
+// oddTokens fails at tokens that begin with "odd", over a connection that it got.
+type oddTokens struct{ *scripted }
+
+func (o oddTokens) RoundTrip(r *http.Request) (*http.Response, error) {
+	if body, err := io.ReadAll(r.Body); err != nil || !strings.Contains(string(body), "token=odd") {
+		return o.scripted.RoundTrip(r)
+	}
+	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+	return &http.Response{StatusCode: 500, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+}
+
+// TestAwayForSeveralNetworks: failures that a token can bring about hold back all clients' questions once they come from everywhere.
+func TestAwayForSeveralNetworks(t *testing.T) {
+	m := newMoody(t)
+	m.be(status(500))
+	var log bytes.Buffer
+	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for n := range 100 {
+		_, _ = introspectFor(i, fmt.Sprintf("10.0.%d.1", n), "t")
+	}
+	if n := m.hits.Load(); n != 100 {
+		t.Errorf("%d questions of 100 clients of one network", n)
+	}
+	for n := range 100 {
+		_, _ = introspectFor(i, fmt.Sprintf("10.%d.0.1", n+1), "t")
+	}
+	if n := m.hits.Load() - 100; n > 30 { // two until it is known, and eight a second
+		t.Errorf("%d questions to a server that answers nobody", n)
+	}
+	m.be(says(activeToken))
+	soon(t, "the server is asked again", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
+	if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 {
+		t.Errorf("log: %s", text)
+	}
+}
+
+// TestFailingClientIsHeldBack: its questions are asked once a second until one is answered.
+func TestFailingClientIsHeldBack(t *testing.T) {
+	m := newMoody(t)
+	m.be(status(429))
+	clock := newSetClock()
+	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now})
+	asks := func(client string, want int64) {
+		t.Helper()
+		before := m.hits.Load()
+		for range 10 {
+			_, _ = introspectFor(i, client, "t")
+		}
+		if n := m.hits.Load() - before; n != want {
+			t.Errorf("%s: %d questions of 10, want %d", client, n, want)
 		}
 	}
+	asks("2001:db8::1", 5)
+	asks("2001:db8::2", 0) // the same /64
+	asks("2001:db8:0:1::1", 5)
+	asks("", 10) // clients without an address are not one
+	clock.add(time.Second)
+	asks("2001:db8::1", 1)
+	clock.add(-5 * time.Hour) // a clock that goes back holds back none
+	asks("2001:db8::1", 1)
+	m.be(says(activeToken))
+	clock.add(time.Second)
+	asks("2001:db8::1", 10)
 }
 
 // TestCheckThatGoesAway: askers that give up say nothing about the server.
@@ -199,7 +339,7 @@ func TestCheckThatGoesAway(t *testing.T) {
 		for range 20 {
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { time.Sleep(time.Millisecond); cancel() }()
-			if _, err := i.Introspect(ctx, authz.NewSecret("t")); err == nil {
+			if _, err := i.Introspect(ctx, authz.ParseAddress("192.0.2.1"), authz.NewSecret("t")); err == nil {
 				t.Error("no error")
 			}
 		}
@@ -214,14 +354,25 @@ func TestRefusedCredentials(t *testing.T) {
 	m := newMoody(t)
 	m.be(status(401))
 	var log bytes.Buffer
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	clock := newSetClock()
+	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	var all []error
-	for range 4 {
-		_, err := introspect(i, "secret-token")
-		all = append(all, err)
+	told := func(want int) {
+		t.Helper()
+		for n := range 4 {
+			_, err := introspectFor(i, fmt.Sprintf("192.0.2.%d", n), "secret-token")
+			all = append(all, err)
+		}
+		if got := strings.Count(log.String(), "client credentials"); got != want {
+			t.Errorf("told %d times, want %d", got, want)
+		}
 	}
-	text := log.String() + errors.Join(all...).Error()
-	if strings.Count(text, "client credentials") != 1 || strings.Contains(text, "hush-hush") || strings.Contains(text, "secret-token") {
+	told(1)
+	clock.add(time.Minute)
+	told(2)
+	clock.add(-5 * time.Hour) // a clock that goes back silences no one
+	told(3)
+	if text := log.String() + errors.Join(all...).Error(); strings.Contains(text, "hush-hush") || strings.Contains(text, "secret-token") {
 		t.Errorf("log and errors: %s", text)
 	}
 }
@@ -258,6 +409,26 @@ func TestRestartedServer(t *testing.T) {
 	}
 }
 
+// setClock is a clock that a test sets; it has no monotonic reading.
+type setClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newSetClock() *setClock { return &setClock{at: time.Unix(1_800_000_000, 0)} }
+
+func (c *setClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *setClock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
 func TestIntrospectorConfig(t *testing.T) {
 	for name, cfg := range map[string]issuer.IntrospectorConfig{
 		"no URL": {ClientID: "a"}, "other scheme": {URL: "ftp://server.test", ClientID: "a"},
@@ -281,7 +452,7 @@ func TestIntrospectionWithoutClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = i.Close() }()
-	if info, err := i.Introspect(t.Context(), authz.NewSecret("t")); err != nil || !info.Active || header.Load() != "" {
+	if info, err := i.Introspect(t.Context(), authz.Address{}, authz.NewSecret("t")); err != nil || !info.Active || header.Load() != "" {
 		t.Errorf("%+v, %v, Authorization %q", info, err, header.Load())
 	}
 }

@@ -58,7 +58,15 @@ type KnownGrant struct {
 type Introspection struct {
 	cfg    IntrospectionConfig
 	asking shares
+	failed *cache.Cache[error] // of tokens at which a server failed a moment ago
 }
+
+// A token's error counts for a while, so that one that makes its server fail
+// reaches it seldom, however often it is shown.
+const (
+	failedFor = time.Second
+	maxFailed = 4096
+)
 
 // NewIntrospection returns a verifier of the given parts.
 func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
@@ -73,7 +81,11 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 200 * time.Millisecond
 	}
-	return &Introspection{cfg: cfg, asking: shares{most: maxAsking, taken: map[netip.Prefix]int{}}}, nil
+	failed, err := cache.New[error](maxFailed, failedFor)
+	if err != nil {
+		return nil, fmt.Errorf("verifier: %w", err)
+	}
+	return &Introspection{cfg: cfg, asking: shares{most: maxAsking, taken: map[netip.Prefix]int{}}, failed: failed}, nil
 }
 
 // Verify implements authz.Verifier.
@@ -94,12 +106,15 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	if _, inactive := v.cfg.Negative.Get(&id, now); inactive {
 		return nil, errInvalidToken
 	}
+	if err, failed := v.failed.Get(&id, now); failed {
+		return nil, err
+	}
 	client := c.Client.Address()
 	if !v.asking.enter(client) {
 		return nil, errOverloaded
 	}
 	defer v.asking.leave(client)
-	grant, err := v.compute(ctx, id, c.Secret, now)
+	grant, err := v.compute(ctx, id, client, c.Secret, now)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +123,14 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 
 // compute asks once for all who want to know at the same time. It is apart
 // from Verify so that a hit makes no closure.
-func (v *Introspection) compute(ctx context.Context, id cache.Key, token authz.Secret, now time.Time) (KnownGrant, error) {
+func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (KnownGrant, error) {
 	return v.cfg.Tokens.Compute(ctx, &id, now, func() (KnownGrant, error) {
-		grant, err := v.ask(ctx, token, now)
-		if err == errInvalidToken {
+		grant, err := v.ask(ctx, client, token, now)
+		switch {
+		case err == errInvalidToken:
 			v.cfg.Negative.Put(&id, struct{}{}, now)
+		case err != nil && !errors.Is(err, ErrNotAsked):
+			v.failed.Put(&id, err, now)
 		}
 		return grant, err
 	})
@@ -151,13 +169,13 @@ func (v *Introspection) vet(g *KnownGrant) {
 
 // ask asks the sources. Others may wait for the answer, so it does not end
 // with the one who happened to ask first.
-func (v *Introspection) ask(ctx context.Context, token authz.Secret, now time.Time) (KnownGrant, error) {
+func (v *Introspection) ask(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (KnownGrant, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 	defer cancel()
 	var errs []error
 	for i := range v.cfg.Sources {
 		source := &v.cfg.Sources[i]
-		switch info, err := source.Introspector.Introspect(ctx, token); {
+		switch info, err := source.Introspector.Introspect(ctx, client, token); {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("introspection %s: %w", source.Name, err))
 		case info.Active:

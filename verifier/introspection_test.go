@@ -26,7 +26,7 @@ type server struct {
 	audiences []string // that the operator wants one of
 }
 
-func (s *server) Introspect(ctx context.Context, _ authz.Secret) (*verifier.TokenInfo, error) {
+func (s *server) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret) (*verifier.TokenInfo, error) {
 	s.asked.Add(1)
 	s.mu.Lock()
 	says, fails, takes := s.says, s.fails, s.takes
@@ -245,8 +245,8 @@ func TestInactiveTokensAreKept(t *testing.T) {
 	b.is("t", authz.OK)
 }
 
-// TestServerAway: known tokens go on until their time is over, unknown ones
-// are nobody's word, and that is not remembered.
+// TestServerAway: known tokens go on until their time is over; for unknown ones
+// there is no answer, which is remembered for a second.
 func TestServerAway(t *testing.T) {
 	s := &server{}
 	b := newGrantBench(t, nil, s)
@@ -259,8 +259,32 @@ func TestServerAway(t *testing.T) {
 	b.now = b.now.Add(1)
 	b.is("known", authz.Unavailable)
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("known", authz.OK)
 	b.is("unknown", authz.OK)
+	b.now = b.now.Add(time.Second)
+	b.is("known", authz.OK)
+}
+
+// TestFailureIsRemembered: a token at which its server fails is asked about once
+// a second, whoever shows it; a question that was never asked is not its failure.
+func TestFailureIsRemembered(t *testing.T) {
+	s := &server{fails: errAway}
+	b := newGrantBench(t, nil, s)
+	for range 100 {
+		b.is("odd", authz.Unavailable)
+	}
+	if n := s.asked.Load(); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.is("another", authz.OK)
+	b.is("odd", authz.Unavailable)
+	b.now = b.now.Add(time.Second)
+	b.is("odd", authz.OK)
+
+	s.turns(verifier.TokenInfo{}, fmt.Errorf("%w: too many", verifier.ErrNotAsked))
+	b.is("held back", authz.Unavailable)
+	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.is("held back", authz.OK)
 }
 
 func TestSeveralServers(t *testing.T) {

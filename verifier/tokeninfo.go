@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"keyward/authz"
@@ -47,7 +48,12 @@ func isAccess(name string) bool {
 
 // Introspector asks an authorization server about a token.
 type Introspector interface {
-	// Introspect returns what the server says. Any error means that nobody can
-	// tell. It returns in bounded time, and soon after ctx ends.
-	Introspect(ctx context.Context, token authz.Secret) (*TokenInfo, error)
+	// Introspect returns what the server says of a token that the client shows.
+	// On any error it is not known whether the token is active; ErrNotAsked
+	// means that the server was not asked. It returns in bounded time, and soon
+	// after ctx ends.
+	Introspect(ctx context.Context, client authz.Address, token authz.Secret) (*TokenInfo, error)
 }
+
+// ErrNotAsked is an Introspector's error that has nothing to do with the token.
+var ErrNotAsked = errors.New("the server was not asked")
