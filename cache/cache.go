@@ -22,8 +22,9 @@ const shardCount = 64
 // Cache is safe for use by many goroutines. Shards keep them out of each other's way.
 type Cache[V any] struct {
 	ttl      time.Duration
-	lull     int64 // nanoseconds, see lullPart
-	perShard int   // entries
+	born     time.Time // see at
+	lull     int64     // nanoseconds, see lullPart
+	perShard int       // entries
 	shards   [shardCount]shard[V]
 
 	turnedAway *Doorkeeper // keys that were offered and not taken
@@ -40,7 +41,19 @@ type shard[V any] struct {
 
 type entry[V any] struct {
 	value          V
-	expires, moved int64 // Unix nanoseconds; moved is when it last came to the front
+	expires, moved int64 // nanoseconds, see at; moved is when it last came to the front
+}
+
+// at is the time in nanoseconds since the cache was made. Between the times of
+// a running clock that is monotonic, so a wall clock that is set changes nothing.
+func (c *Cache[V]) at(now time.Time) int64 { return int64(now.Sub(c.born)) }
+
+// holds reports whether the entry is good at that time. One that expires later
+// than any entry can is from before a clock without a monotonic reading went
+// back. It may be a ttl too far ahead, since requests put what they were told a moment ago.
+func (c *Cache[V]) holds(e *entry[V], at int64) bool {
+	left := e.expires - at
+	return left > 0 && left-int64(c.ttl) <= int64(c.ttl)
 }
 
 // An entry that is asked for stays where it is in the order of use for a lull, of
@@ -66,7 +79,7 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 	if size <= 0 || ttl <= 0 {
 		return nil, fmt.Errorf("cache: size %d and ttl %s must be positive", size, ttl)
 	}
-	c := &Cache[V]{ttl: ttl, lull: int64(min(time.Second, ttl/lullPart)), perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
+	c := &Cache[V]{ttl: ttl, born: time.Now(), lull: int64(min(time.Second, ttl/lullPart)), perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
 	for i := range c.shards {
 		s := &c.shards[i]
 		lru, err := simplelru.NewLRU(c.perShard, func(key Key, _ entry[V]) { s.leave(&key) })
@@ -83,12 +96,12 @@ func (c *Cache[V]) shard(key *Key) *shard[V] { return &c.shards[key[31]%shardCou
 // Get returns the value that was put under the key less than ttl ago, and
 // drops an older one.
 func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
-	s, at := c.shard(key), now.UnixNano()
+	s, at := c.shard(key), c.at(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mayHold(key) {
 		switch e, ok := s.lru.Peek(*key); {
-		case ok && at < e.expires:
+		case ok && c.holds(&e, at):
 			s.hits++
 			if at-e.moved >= c.lull {
 				e.moved = at
@@ -114,7 +127,7 @@ func (c *Cache[V]) Put(key *Key, value V, now time.Time) {
 }
 
 func (c *Cache[V]) entry(value V, now time.Time) entry[V] {
-	at := now.UnixNano()
+	at := c.at(now)
 	return entry[V]{value, at + int64(c.ttl), at}
 }
 

@@ -39,6 +39,30 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// TestClockGoesBack: an entry is held no longer than twice its ttl, and by as
+// much longer at most as the clock went back.
+func TestClockGoesBack(t *testing.T) {
+	const ttl = 10 * time.Second
+	start := time.Unix(1_800_000_000, 0)
+	for _, step := range []time.Duration{0, time.Second, ttl, time.Minute, 5 * time.Hour, 48 * time.Hour} {
+		c := newCache(t, 100, ttl)
+		c.Put(key(1), 7, start)
+		held := time.Duration(0)
+		for now := start.Add(-step); held < 100*time.Hour; held += time.Second {
+			if _, ok := c.Get(key(1), now.Add(held)); !ok {
+				break
+			}
+		}
+		if held > min(step+ttl, 2*ttl) {
+			t.Errorf("back by %s: held for %s", step, held)
+		}
+		c.Put(key(1), 8, start.Add(-step))
+		if v, ok := c.Get(key(1), start.Add(ttl-step-1)); !ok || v != 8 {
+			t.Errorf("back by %s: what is put in then is not held", step)
+		}
+	}
+}
+
 func TestBounded(t *testing.T) {
 	c := newCache(t, 1000, time.Minute)
 	now := time.Now()

@@ -51,13 +51,14 @@ type AttemptsConfig struct {
 // and fill the tables to everybody's cost.
 type Attempts struct {
 	seed                       maphash.Seed
-	addresses, networks, users buckets // failed attempts
-	addressAsks, networkAsks   buckets // all of them, for some seconds
+	born                       time.Time // see at
+	addresses, networks, users buckets   // failed attempts
+	addressAsks, networkAsks   buckets   // all of them, for some seconds
 }
 
 // NewAttempts makes empty tables, of five MiB together.
 func NewAttempts(cfg AttemptsConfig) *Attempts {
-	a := &Attempts{seed: maphash.MakeSeed()}
+	a := &Attempts{seed: maphash.MakeSeed(), born: time.Now()}
 	a.addresses.budget = cfg.Address.or(DefaultAddressBudget)
 	a.networks.budget = cfg.Network.or(DefaultNetworkBudget)
 	a.users.budget = cfg.User.or(DefaultUserBudget)
@@ -67,6 +68,10 @@ func NewAttempts(cfg AttemptsConfig) *Attempts {
 	a.addresses.debt = a.addresses.budget.full()
 	return a
 }
+
+// at is the time since the tables were made. Between the times of a running
+// clock that is monotonic, so a wall clock that is set changes nothing.
+func (a *Attempts) at(now time.Time) time.Duration { return now.Sub(a.born) }
 
 // Attempt is where one comes from and whom it is at. The zero Attempt is never allowed.
 type Attempt struct {
@@ -90,7 +95,7 @@ func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 // Allowed tells whether the address has not failed too often. Ask again when the hashing
 // begins: those before in the queue may have failed meanwhile.
 func (t Attempt) Allowed(now time.Time) bool {
-	return t.attempts != nil && !(t.addressed && t.attempts.addresses.over(t.address, now))
+	return t.attempts != nil && !(t.addressed && t.attempts.addresses.over(t.address, t.attempts.at(now)))
 }
 
 // Ask counts that the attempt is made, and tells where it stands among others.
@@ -98,17 +103,17 @@ func (t Attempt) Allowed(now time.Time) bool {
 // addresses, who comes from elsewhere goes before all of them. Within a
 // network the addresses are told apart, by how often they failed and ask.
 func (t Attempt) Ask(now time.Time) Standing {
-	a := t.attempts
-	suspicion := a.networks.ahead(t.network, now) + a.networkAsks.ahead(t.network, now)
+	a, at := t.attempts, t.attempts.at(now)
+	suspicion := a.networks.ahead(t.network, at) + a.networkAsks.ahead(t.network, at)
 	if t.addressed {
-		suspicion += a.addresses.ahead(t.address, now) + a.addressAsks.ahead(t.address, now)
-		a.addressAsks.add(t.address, now)
+		suspicion += a.addresses.ahead(t.address, at) + a.addressAsks.ahead(t.address, at)
+		a.addressAsks.add(t.address, at)
 	}
 	standing := Standing{Unsuspected, suspicion.Truncate(suspicionStep)}
-	if a.networks.over(t.network, now) || a.networkAsks.over(t.network, now) || a.users.over(t.user, now) {
+	if a.networks.over(t.network, at) || a.networkAsks.over(t.network, at) || a.users.over(t.user, at) {
 		standing.Class = Suspected
 	}
-	a.networkAsks.add(t.network, now)
+	a.networkAsks.add(t.network, at)
 	return standing
 }
 
@@ -118,11 +123,12 @@ const suspicionStep = time.Second
 
 // Failed counts that the password was hashed and wrong.
 func (t Attempt) Failed(now time.Time) {
+	a, at := t.attempts, t.attempts.at(now)
 	if t.addressed {
-		t.attempts.addresses.add(t.address, now)
+		a.addresses.add(t.address, at)
 	}
-	t.attempts.networks.add(t.network, now)
-	t.attempts.users.add(t.user, now)
+	a.networks.add(t.network, at)
+	a.users.add(t.user, at)
 }
 
 // buckets are leaky buckets (GCRA). Each is two cells, found by a hash under a seed
@@ -131,7 +137,7 @@ func (t Attempt) Failed(now time.Time) {
 type buckets struct {
 	budget Budget
 	debt   time.Duration          // how much fuller than full it gets
-	rows   [2][cells]atomic.Int64 // when the cell will be empty, in Unix nanoseconds
+	rows   [2][cells]atomic.Int64 // when the cell will be empty, in nanoseconds, see Attempts.at
 }
 
 const cells = 1 << 16
@@ -141,25 +147,39 @@ func (b *buckets) cells(sum uint64) [2]*atomic.Int64 {
 }
 
 // over tells whether one more attempt would overfill the bucket.
-func (b *buckets) over(sum uint64, now time.Time) bool {
-	return b.ahead(sum, now)+b.budget.Every > b.budget.full()
+func (b *buckets) over(sum uint64, at time.Duration) bool {
+	return b.ahead(sum, at)+b.budget.Every > b.budget.full()
 }
 
 // ahead is how long the bucket takes to be empty.
-func (b *buckets) ahead(sum uint64, now time.Time) time.Duration {
+func (b *buckets) ahead(sum uint64, at time.Duration) time.Duration {
 	both := b.cells(sum)
-	return time.Duration(max(min(both[0].Load(), both[1].Load())-now.UnixNano(), 0))
+	return min(b.left(both[0].Load(), at), b.left(both[1].Load(), at))
+}
+
+// lateness is how much earlier the time of a request may be than that of others
+// that were counted before it: it is taken when the request comes.
+const lateness = time.Minute
+
+// left is how long a cell takes to be empty. One that takes longer than any can
+// is from before a clock without a monotonic reading went back, and is empty.
+func (b *buckets) left(cell int64, at time.Duration) time.Duration {
+	left := time.Duration(cell) - at
+	if left < 0 || left > b.budget.full()+b.debt+lateness {
+		return 0
+	}
+	return left
 }
 
 // add puts an attempt into the bucket, which does not get fuller than full and its debt.
-func (b *buckets) add(sum uint64, now time.Time) {
-	at := now.UnixNano()
-	most := at + int64(b.budget.full()+b.debt)
+func (b *buckets) add(sum uint64, at time.Duration) {
+	most := b.budget.full() + b.debt
 	for _, cell := range b.cells(sum) {
 		for {
 			old := cell.Load()
-			next := min(max(old, at)+int64(b.budget.Every), max(old, most))
-			if cell.CompareAndSwap(old, next) {
+			left := b.left(old, at)
+			next := at + min(left+b.budget.Every, max(left, most))
+			if cell.CompareAndSwap(old, int64(next)) {
 				break
 			}
 		}

@@ -170,6 +170,46 @@ func TestNetworksAreSuspected(t *testing.T) {
 	}
 }
 
+// TestClockGoesBack: an address is refused, and its network and the user's name
+// are suspected, for no longer than they would be and the step besides; after a
+// large step none is, and what fails then counts as ever.
+func TestClockGoesBack(t *testing.T) {
+	for _, failures := range []int{1, 10, 20, 200} {
+		for _, step := range []time.Duration{time.Second, 40 * time.Second, 2 * time.Minute, time.Hour, 5 * time.Hour} {
+			still, back := newAttempts(t), newAttempts(t)
+			for _, a := range []*attempts{still, back} {
+				for range failures {
+					a.Attempt("192.0.2.1", "alice").Failed(start)
+				}
+			}
+			back.now = start.Add(-step)
+			without, with := still.freeAfter(), back.freeAfter()
+			if with > without+step || step >= time.Hour && with > 0 {
+				t.Errorf("%d failures, back by %s: not free for %s, and for %s otherwise", failures, step, with, without)
+			}
+			back.now = start.Add(-step).Add(30 * time.Minute)
+			for range 10 {
+				back.is("192.0.2.1", "bob", "unsuspected").Failed(back.now)
+			}
+			back.is("192.0.2.1", "carol", "refused")
+		}
+	}
+}
+
+// freeAfter is how long it takes until the address, its network and the user are as if nothing had failed.
+func (a *attempts) freeAfter() (d time.Duration) {
+	a.t.Helper()
+	for ; d < 6*time.Hour; d += time.Second {
+		now := a.now.Add(d)
+		elsewhere := a.Attempt("203.0.113.1", "alice").Ask(now)
+		neighbour := a.Attempt("192.0.200.1", fmt.Sprint("user", d)).Ask(now)
+		if a.Attempt("192.0.2.1", fmt.Sprint("other", d)).Allowed(now) && elsewhere.Class == password.Unsuspected && neighbour.Class == password.Unsuspected {
+			return d
+		}
+	}
+	return d
+}
+
 // TestUsersAreSuspectedAndNotRefused: nobody can lock out another by guessing at the name.
 func TestUsersAreSuspectedAndNotRefused(t *testing.T) {
 	a := newAttempts(t)

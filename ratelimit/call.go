@@ -93,7 +93,7 @@ func (f *Fallback) owe(now time.Time, limit *Limit, n int) {
 	}
 	answered := now
 	if nanos := f.answered.Load(); nanos != 0 {
-		answered = time.Unix(0, nanos)
+		answered = f.born.Add(time.Duration(nanos))
 	}
 	f.debts.add(now, answered, limit, n)
 }

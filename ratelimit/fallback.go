@@ -61,7 +61,9 @@ type Fallback struct {
 	debts   *debts
 	calls   sync.Pool // of *call
 	without atomic.Uint64
-	// answered is the time of the last question that got an answer in time, in nanoseconds since 1970.
+	// answered is the time of the last question that got an answer in time, in
+	// nanoseconds since born; 0: none did. Between the times of a running clock that is monotonic.
+	born     time.Time
 	answered atomic.Int64
 
 	wake    chan struct{}
@@ -92,7 +94,7 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	}
 	f := &Fallback{
 		cfg: cfg, circuit: circuit{stallAfter: cfg.Timeout / 2}, holds: newHolds(cfg.Holds), debts: newDebts(cfg.Holds, cfg.Replicas),
-		calls: sync.Pool{New: newCall}, wake: make(chan struct{}, 1),
+		calls: sync.Pool{New: newCall}, wake: make(chan struct{}, 1), born: time.Now(),
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
 	f.stopped.Go(func() { f.watch(f.running) })
@@ -164,7 +166,7 @@ func (f *Fallback) inTime(c *call, limits []Limit, results []Result) (refused in
 	let := admitted(0)
 	if c.err == nil {
 		f.circuit.leave(fine)
-		f.answered.Store(c.now.UnixNano())
+		f.answered.Store(int64(c.now.Sub(f.born)))
 		refused = c.refused
 		copy(results, c.results[:c.n])
 		f.learn(c)

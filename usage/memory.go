@@ -93,7 +93,7 @@ func (s *shard) note(e *entry, seen *sighting) (crowded bool) {
 		crowded = s.held == (s.most+1)/2
 	}
 	// Not each time: the neighbours are seldom in the processor's cache.
-	if e.total == 0 || seen.at-e.moved >= lull {
+	if since := seen.at - e.moved; e.total == 0 || since >= lull || since < 0 { // a clock that went back
 		e.unlink()
 		s.fresh.push(e)
 		e.moved = seen.at

@@ -51,6 +51,23 @@ func TestBoundedMemory(t *testing.T) {
 	}
 }
 
+// TestClockGoesBack: a key that is used since is not the one to be forgotten.
+func TestClockGoesBack(t *testing.T) {
+	clock := newClock()
+	tracker := quiet("", func(cfg *Config) { cfg.MaxKeys, cfg.Now = 2, clock.now })
+	use(tracker, "k_first", "/", authz.OK)
+	use(tracker, "k_second", "/", authz.OK)
+	clock.at.Add(-5 * time.Hour.Milliseconds())
+	use(tracker, "k_first", "/", authz.OK)
+	use(tracker, "k_new", "/", authz.OK)
+	use(tracker, "k_new", "/", authz.OK)
+	for id, want := range map[string]uint64{"k_first": 2, "k_second": 0, "k_new": 1} {
+		if u := get(t, tracker, id); u.Total != want {
+			t.Errorf("%s: %d, want %d", id, u.Total, want)
+		}
+	}
+}
+
 // TestBoundedWithAFile: with a file, more keys than there is room for are
 // written in time; while it can't be written, memory stays bounded and the
 // loss is told; and what is not used leaves memory.

@@ -125,6 +125,20 @@ var oneClient = map[string]func(n int) string{
 	},
 }
 
+// TestPasswordClockGoesBack: what was wrong in what is now the future is not wrong for as long, and its address may try again.
+func TestPasswordClockGoesBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, d *door) {
+		for n := range 10 {
+			d.from("192.0.2.1", "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+		}
+		d.from("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		d.now = d.now.Add(-5 * time.Hour)
+		d.from("192.0.2.1", "bob", "bob's", authz.OK, 1)
+		d.from("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 1)
+		d.from("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 0)
+	})
+}
+
 // TestGuessesOfOneClient: however it is shown, its guesses are counted together.
 func TestGuessesOfOneClient(t *testing.T) {
 	for kind, shows := range oneClient {

@@ -45,7 +45,8 @@ const serverLeeway = 30 * time.Second
 type KnownGrant struct {
 	principal *authz.Principal
 	notBefore time.Time
-	until     time.Time // the server is asked again from then on
+	asked     time.Time
+	keep      time.Duration // from then on the server is not asked again
 
 	jti      string
 	issuedAt time.Time // the earliest that it may have been; zero: not told
@@ -100,7 +101,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	}
 	id := v.cfg.Fingerprints.Of("opaque token", c.Secret.Reveal())
 	grant, ok := v.cfg.Tokens.Get(&id, now)
-	if ok && (now.Before(grant.until) || grant.ended(now)) {
+	if ok && (grant.fresh(now) || grant.ended(now)) {
 		return v.admit(&id, &grant, now)
 	}
 	if _, inactive := v.cfg.Negative.Get(&id, now); inactive {
@@ -153,6 +154,13 @@ func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (
 	default:
 		return grant.principal, nil
 	}
+}
+
+// fresh reports whether the server's word still counts. It does not in what was
+// the future before a clock went back.
+func (g *KnownGrant) fresh(now time.Time) bool {
+	age := now.Sub(g.asked)
+	return -g.keep < age && age < g.keep
 }
 
 func (g *KnownGrant) ended(now time.Time) bool {
@@ -219,7 +227,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 			Method: authz.MethodOAuth, User: user, ClientID: info.ClientID, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
-		notBefore: info.NotBefore, until: now.Add(source.CacheTTL), jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
+		notBefore: info.NotBefore, asked: now, keep: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
 	}
 	if v.cfg.Revocations != nil {
 		v.vet(&g)

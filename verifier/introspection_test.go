@@ -264,6 +264,24 @@ func TestServerAway(t *testing.T) {
 	b.is("known", authz.OK)
 }
 
+// TestIntrospectionClockGoesBack: no word of a server counts for as long as the clock went back.
+func TestIntrospectionClockGoesBack(t *testing.T) {
+	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}
+	b := newGrantBench(t, nil, s)
+	b.is("active", authz.OK)
+	s.turns(verifier.TokenInfo{}, nil)
+	b.is("inactive", authz.InvalidToken)
+	s.turns(verifier.TokenInfo{}, errAway)
+	b.is("odd", authz.Unavailable)
+	s.turns(verifier.TokenInfo{Active: true, Subject: "bob"}, nil)
+	b.now = b.now.Add(-5 * time.Hour)
+	for _, token := range []string{"active", "inactive", "odd"} {
+		if p := b.is(token, authz.OK); p == nil || p.User != "bob" {
+			t.Errorf("%s: it is %v still", token, p)
+		}
+	}
+}
+
 // TestFailureIsRemembered: a token at which its server fails is asked about once
 // a second, whoever shows it; a question that was never asked is not its failure.
 func TestFailureIsRemembered(t *testing.T) {
