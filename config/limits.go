@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +65,29 @@ func (r *reader) limitStore(v value, l *RateLimits) {
 		return found && before == scheme
 	}):
 		l.Store = authz.NewSecret(text)
+		r.warnPlainRedis(v, text)
 	default:
 		r.problem(v.Line, "%s: want memory, or a URL that begins with redis://, rediss://, unix://, or with redis+cluster:// or redis+sentinel:// and their rediss", v.name)
+	}
+}
+
+// warnPlainRedis tells of a store whose answers anyone on the way could have made.
+func (r *reader) warnPlainRedis(v value, text string) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	if transport, _, _ := strings.Cut(scheme, "+"); transport != "redis" {
+		return
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	hosts := authority[strings.LastIndexByte(authority, '@')+1:]
+	for address := range strings.SplitSeq(hosts, ",") {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil { // no port
+			host = strings.Trim(address, "[]")
+		}
+		if !isLoopback(host) {
+			r.warn(v.Line, "%s: what goes over plain redis can be changed on its way: whoever stands there sets every limit; rediss:// has TLS", v.name)
+			return
+		}
 	}
 }
 

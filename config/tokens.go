@@ -188,10 +188,13 @@ func (r *reader) warnPlainHTTP(v value, address string) {
 	if err != nil || u.Scheme != "http" {
 		return
 	}
-	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() {
+	if !isLoopback(u.Hostname()) {
 		r.warn(v.Line, "%s: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed", v.name)
 	}
 }
+
+// isLoopback reports whether what goes to the host stays on this machine.
+func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 // atMost reads a duration above zero with a bound.
 func (r *reader) atMost(to *time.Duration, most time.Duration) field {

@@ -93,13 +93,22 @@ func New(cfg Config) (*Store, error) {
 		s.prefix = defaultPrefix
 	}
 	o := s.options(&at, cfg)
-	if at.kind != cluster {
-		s.client = redis.NewUniversalClient(o)
-		return s, nil
+	switch at.kind {
+	case cluster:
+		c := o.Cluster()
+		c.DisableRoutingPolicies = true // they begin with a question for the list of all commands
+		c.MinIdleConns = 0              // to each of as many servers as an answer names
+		c.Dialer = newGuard(c.TLSConfig, ofCluster).open
+		s.client = redis.NewClusterClient(c)
+	case sentinel:
+		c := o.Simple()
+		c.Dialer = (&sentinels{addresses: at.addresses, master: at.master, guard: newGuard(c.TLSConfig, ofServer)}).open
+		s.client = redis.NewClient(c)
+	default:
+		c := o.Simple()
+		c.Dialer = newGuard(c.TLSConfig, ofServer).open
+		s.client = redis.NewClient(c)
 	}
-	c := o.Cluster()
-	c.DisableRoutingPolicies = true // they begin with a question for the list of all commands
-	s.client = redis.NewClusterClient(c)
 	return s, nil
 }
 

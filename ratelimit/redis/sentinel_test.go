@@ -69,6 +69,38 @@ func TestSentinel(t *testing.T) {
 	})
 }
 
+// TestSentinelFailover: a master that is demoted and lives on is left for the one that took its place.
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	master := startServer(t)
+	host, port, _ := net.SplitHostPort(master.addr)
+	replica := startServer(t, "--replicaof", host+" "+port)
+	url := startSentinel(t, master)
+	s := openStore(t, url, patient)
+	takes := func(n int) bool {
+		_, err := s.Take(t.Context(), time.Now(), []ratelimit.Limit{limit(numbered(1, n), ratelimit.Rate{Count: 10, Period: time.Hour})}, make([]ratelimit.Result, 1))
+		return err == nil
+	}
+	soon(t, "the master is asked", func() bool { return takes(1) })
+	sentinelAt, _, _ := strings.Cut(strings.TrimPrefix(url, "redis+sentinel://"), "/")
+	soon(t, "the failover begins", func() bool {
+		answer, err := (&server{addr: sentinelAt}).say("SENTINEL FAILOVER main")
+		return err == nil && answer == "+OK"
+	})
+	soon(t, "the replica is the master", func() bool { role, err := replica.say("ROLE"); return err == nil && role == "*3" })
+	next := 2
+	soon(t, "the replica is asked", func() bool {
+		next++
+		b := numbered(1, next)
+		if !takes(next) {
+			return false
+		}
+		there, err := replica.say("EXISTS " + s.key(&b))
+		old, oldErr := master.say("ROLE")
+		return err == nil && oldErr == nil && there == ":1" && old == "*5"
+	})
+}
+
 func sentinelKnows(url string) bool {
 	address, _, _ := strings.Cut(strings.TrimPrefix(url, "redis+sentinel://"), "/")
 	answer, err := (&server{addr: address}).say("SENTINEL REPLICAS main")
