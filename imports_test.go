@@ -2,6 +2,7 @@
 package keyward_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -99,6 +100,22 @@ func judge(dir, imported string) string {
 
 func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
 	t.Helper()
+	eachSource(t, parser.ImportsOnly, func(dir, file string, parsed *ast.File) {
+		var imports []string
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			imports = append(imports, imported)
+		}
+		visit(dir, file, imports)
+	})
+}
+
+// eachSource parses each Go file of the module, those of modules within it left out.
+func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, parsed *ast.File)) {
+	t.Helper()
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -115,19 +132,11 @@ func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
 		if !strings.HasSuffix(name, ".go") {
 			return nil
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, mode)
 		if err != nil {
 			return err
 		}
-		var imports []string
-		for _, spec := range parsed.Imports {
-			imported, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
-			imports = append(imports, imported)
-		}
-		visit(path.Dir(filepath.ToSlash(name)), path.Base(name), imports)
+		visit(path.Dir(filepath.ToSlash(name)), path.Base(name), parsed)
 		return nil
 	})
 	if err != nil {

@@ -206,21 +206,3 @@ const maxClaim = 255
 func IsClaimText(s string) bool {
 	return s != "" && len(s) <= maxClaim && strings.TrimSpace(s) == s && IsPlainText(s)
 }
-
-// equalASCIIFold compares s with a word in lower case, ASCII letters in either
-// case. strings.EqualFold would take the long s of "Baſic" for an s.
-func equalASCIIFold(s, lower string) bool {
-	if len(s) != len(lower) {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}

@@ -59,7 +59,7 @@ func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) 
 			return nil, fmt.Errorf("header %s: an upstream could take it for another one of the list", name)
 		}
 		id.protected[collapsed] = true
-		id.headers = append(id.headers, identityHeader{strings.ToLower(name), fields[name]})
+		id.headers = append(id.headers, identityHeader{LowerASCII(name), fields[name]})
 	}
 	for _, name := range carriers {
 		if !IsPlainName(name) {
@@ -115,7 +115,7 @@ func collapse(name string) string {
 
 // IsPlainName tells whether a header name, in any case, is the only one that collapses to it.
 func IsPlainName(name string) bool {
-	return name != "" && !folded.any(strings.ToLower(name))
+	return name != "" && !folded.any(LowerASCII(name))
 }
 
 // field returns the fact as a header value, "" where there is none.

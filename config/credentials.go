@@ -22,7 +22,7 @@ func (r *reader) credentials(v value, cfg *Config) {
 		{"cookie", r.checked(&sources.Cookie, validCookie)},
 		{"reserved_query", r.list(&sources.Reserved, validReserved)},
 	})
-	sources.Header = strings.ToLower(sources.Header)
+	sources.Header = authz.LowerASCII(sources.Header)
 	if _, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers()); err != nil && header.Node != nil {
 		r.refuse(header, err)
 	}
@@ -63,7 +63,7 @@ const maxIdentityHeaders = 64
 
 // identityHeader adds one header if the set is still good with it.
 func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.Field) {
-	if slices.Contains(connectionHeaders, strings.ToLower(name)) {
+	if slices.Contains(connectionHeaders, authz.LowerASCII(name)) {
 		r.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
 		return
 	}
@@ -89,7 +89,7 @@ func validBasicUsername(name string) error {
 }
 
 func validCarrier(name string) error {
-	lower := strings.ToLower(name)
+	lower := authz.LowerASCII(name)
 	switch {
 	case name == "":
 		return nil

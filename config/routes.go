@@ -170,15 +170,7 @@ func validMethod(method string) error {
 	return nil
 }
 
-// validHost takes a name, or "*." and a name; a port is no part of it.
 func validHost(host string) error {
-	name := strings.TrimPrefix(host, "*.")
-	literal := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
-	if !literal && !isWord(name, "-._") || literal && !isWord(host[1:len(host)-1], ":.") || len(host) > 255 {
-		return fmt.Errorf("%q is no host: want api.example.com or *.example.com, without port", host)
-	}
-	if strings.HasSuffix(host, ".") {
-		return errors.New("a host is written without a dot at its end")
-	}
-	return nil
+	_, err := policy.ParseHost(host)
+	return err
 }

@@ -1,10 +1,6 @@
 package extauthz
 
-import (
-	"strings"
-
-	"keyward/authz"
-)
+import "keyward/authz"
 
 // Field numbers of envoy.service.auth.v3 (external_auth.proto,
 // attribute_context.proto) and envoy.config.core.v3; those that we read.
@@ -222,7 +218,7 @@ func (c *checkReader) rawHeader(message string) {
 	if value == "" {
 		value = line[headerValue]
 	}
-	c.add(lowerASCII(line[headerKey]), value)
+	c.add(authz.LowerASCII(line[headerKey]), value)
 }
 
 // mapHeader reads one entry of the headers map. The generated decoder would
@@ -230,7 +226,7 @@ func (c *checkReader) rawHeader(message string) {
 func (c *checkReader) mapHeader(entry string) {
 	var line [mapValue + 1]string
 	c.texts(entry, line[:])
-	name := lowerASCII(line[mapKey])
+	name := authz.LowerASCII(line[mapKey])
 	for i := range c.r.Headers {
 		if c.r.Headers[i].Name == name {
 			c.err = errWire
@@ -279,22 +275,3 @@ func (c *checkReader) texts(message string, all []string) {
 	}
 	c.done(&f)
 }
-
-// lowerASCII is strings.ToLower without the letters outside ASCII that it turns into ASCII ones.
-func lowerASCII(s string) string {
-	upper := false
-	for i := range len(s) {
-		upper = upper || isUpperASCII(rune(s[i]))
-	}
-	if !upper {
-		return s
-	}
-	return strings.Map(func(c rune) rune {
-		if isUpperASCII(c) {
-			c += 'a' - 'A'
-		}
-		return c
-	}, s)
-}
-
-func isUpperASCII(c rune) bool { return 'A' <= c && c <= 'Z' }

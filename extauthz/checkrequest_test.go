@@ -278,7 +278,7 @@ func TestEnvoysWordCounts(t *testing.T) {
 func TestReadAllocatesNothing(t *testing.T) {
 	m := envoyRequest()
 	for _, h := range m.Attributes.Request.Http.HeaderMap.Headers {
-		h.Key = lowerASCII(h.Key)
+		h.Key = authz.LowerASCII(h.Key)
 	}
 	message := marshal(t, m)
 	var r authz.Request
@@ -326,7 +326,7 @@ func oracleHeaders(http *authv3.AttributeContext_HttpRequest) []authz.Header {
 	var all []authz.Header
 	add := func(name, value string) {
 		if name != "" && name[0] != ':' {
-			all = append(all, authz.Header{Name: lowerASCII(name), Value: value})
+			all = append(all, authz.Header{Name: authz.LowerASCII(name), Value: value})
 		}
 	}
 	if http.GetHeaderMap() != nil {

@@ -126,7 +126,7 @@ func lowerName(name string) string {
 	case "X-Request-Id":
 		return "x-request-id"
 	default:
-		return strings.ToLower(name)
+		return authz.LowerASCII(name)
 	}
 }
 

@@ -28,7 +28,7 @@ type pathTable struct {
 	slashed       bool // some prefix ends with a slash
 }
 
-// group is the rules of one host and path, told apart by method.
+// group is the rules of one host and path, or the one rule of a name, told apart by method.
 type group struct {
 	byMethod map[string]*authz.Route
 	all      *authz.Route
@@ -39,15 +39,19 @@ func (t *routeTable) add(pattern authz.Pattern, rule *Rule) error {
 	if len(rule.Hosts) == 0 {
 		return t.anyHost.add(pattern, rule)
 	}
-	for _, host := range rule.Hosts {
-		if err := t.forHost(strings.ToLower(host)).add(pattern, rule); err != nil {
-			return fmt.Errorf("%w at host %s", err, host)
+	for _, text := range rule.Hosts {
+		host, err := ParseHost(text)
+		if err != nil {
+			return err
+		}
+		if err := t.forHost(host).add(pattern, rule); err != nil {
+			return fmt.Errorf("%w at host %s", err, text)
 		}
 	}
 	return nil
 }
 
-// forHost returns the table of a host as a rule names it, made where there is none yet.
+// forHost returns the table of a host as ParseHost returned it, made where there is none yet.
 func (t *routeTable) forHost(host string) *pathTable {
 	suffix, isWildcard := strings.CutPrefix(host, "*")
 	if !isWildcard {
@@ -91,26 +95,13 @@ func (t *routeTable) find(host string, path authz.Path) *group {
 
 func (t *routeTable) hasHosts() bool { return t.exactHost != nil || t.wildcards != nil }
 
-// host is a Host value as rules name hosts: without port and final dot, in
-// lower case. Where there are rules for hosts, one that is no host, and that an
-// upstream could take for one of theirs, is not ok.
+// host returns the host that the rules are looked up by. Where no rule names
+// one it is not looked at. ok is false as parseHost says.
 func (t *routeTable) host(value string) (host string, ok bool) {
 	if !t.hasHosts() {
 		return "", true
 	}
-	host = value
-	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
-		if strings.Trim(host[colon+1:], "0123456789") != "" {
-			return "", false
-		}
-		host = host[:colon]
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if strings.HasPrefix(host, "[") {
-		return host, strings.HasSuffix(host, "]") && strings.Trim(host[1:len(host)-1], "0123456789abcdef:.") == ""
-	}
-	return host, strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == "" &&
-		!strings.HasPrefix(host, ".") && !strings.HasSuffix(host, ".") && !strings.Contains(host, "..")
+	return parseHost(value)
 }
 
 func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
@@ -126,7 +117,7 @@ func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
 		t.slashed = t.slashed || strings.HasSuffix(path, "/")
 	}
 	if groups[path] == nil {
-		groups[path] = &group{first: &rule.Route, byMethod: map[string]*authz.Route{}}
+		groups[path] = newGroup(rule)
 	}
 	return groups[path].add(rule)
 }
@@ -161,6 +152,10 @@ func (t *pathTable) find(path authz.Path) *group {
 	return nil
 }
 
+func newGroup(rule *Rule) *group {
+	return &group{first: &rule.Route, byMethod: map[string]*authz.Route{}}
+}
+
 func (g *group) add(rule *Rule) error {
 	if len(rule.Methods) == 0 {
 		if g.all != nil {
@@ -175,6 +170,14 @@ func (g *group) add(rule *Rule) error {
 		g.byMethod[method] = &rule.Route
 	}
 	return nil
+}
+
+// route returns the group's route for the method, or refuses the method.
+func (g *group) route(method string) (*authz.Route, authz.Reason) {
+	if route := g.forMethod(method); route != nil {
+		return route, authz.OK
+	}
+	return g.first, authz.MethodNotAllowed
 }
 
 // forMethod returns the route for the method, nil where there is none. Whoever

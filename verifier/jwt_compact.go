@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"keyward/authz"
 	"keyward/strictjson"
 )
 
@@ -81,7 +82,7 @@ func parseHeader(data []byte) (joseHeader, bool) {
 	}
 	if typ, set := members["typ"]; set {
 		name, _ := typ.(string)
-		switch lowerASCII(name) {
+		switch authz.LowerASCII(name) {
 		case "jwt":
 		case "at+jwt", "application/at+jwt":
 			h.accessToken = true
@@ -103,17 +104,5 @@ func parseHeader(data []byte) (joseHeader, bool) {
 func nests(members map[string]any) bool {
 	cty, set := members["cty"]
 	name, isText := cty.(string)
-	return set && (!isText || strings.Contains(lowerASCII(name), "jwt"))
-}
-
-// lowerASCII leaves all but the letters A to Z alone: media types and the like
-// are compared as ASCII, and strings.ToLower makes a k of the Kelvin sign.
-func lowerASCII(s string) string {
-	lower := []byte(s)
-	for i, c := range lower {
-		if 'A' <= c && c <= 'Z' {
-			lower[i] = c + 'a' - 'A'
-		}
-	}
-	return string(lower)
+	return set && (!isText || strings.Contains(authz.LowerASCII(name), "jwt"))
 }

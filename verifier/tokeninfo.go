@@ -38,7 +38,7 @@ func (i *TokenInfo) bearer() bool {
 
 // isAccess knows the names that servers give to access tokens, in ASCII of either case.
 func isAccess(name string) bool {
-	switch lowerASCII(name) {
+	switch authz.LowerASCII(name) {
 	case "", "bearer", "access", "access_token", "jwt", "at+jwt", "application/at+jwt":
 		return true
 	default:

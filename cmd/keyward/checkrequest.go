@@ -141,6 +141,6 @@ func (h *headerLines) add(name string, value json.RawMessage) error {
 		}
 		text = string(*encoded.B64)
 	}
-	*h = append(*h, authz.Header{Name: strings.ToLower(name), Value: text})
+	*h = append(*h, authz.Header{Name: authz.LowerASCII(name), Value: text})
 	return nil
 }

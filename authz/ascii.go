@@ -1,0 +1,47 @@
+package authz
+
+import "strings"
+
+// LowerASCII returns s with the letters A to Z in lower case and every other
+// byte as it is. strings.ToLower turns two characters outside ASCII into ASCII
+// letters (U+212A into k, U+0130 into i), so that a check made afterwards
+// accepts what a client never wrote. It allocates only where a letter changes.
+func LowerASCII(s string) string {
+	first := 0
+	for first < len(s) && !isUpperASCII(s[first]) {
+		first++
+	}
+	if first == len(s) {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	b.WriteString(s[:first])
+	for i := first; i < len(s); i++ {
+		b.WriteByte(lowerASCII(s[i]))
+	}
+	return b.String()
+}
+
+// equalASCIIFold compares s with a word in lower case, the letters A to Z in
+// either case. strings.EqualFold would take the long s of "Baſic" for an s.
+func equalASCIIFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		if lowerASCII(s[i]) != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func isUpperASCII(c byte) bool { return 'A' <= c && c <= 'Z' }
+
+func lowerASCII(c byte) byte {
+	if isUpperASCII(c) {
+		return c + 'a' - 'A'
+	}
+	return c
+}

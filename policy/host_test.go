@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestParseHostValue: a host outside ASCII is refused before its letters are
+// folded, since folding makes a k of U+212A and an i of U+0130.
+func TestParseHostValue(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "api.example.com": "api.example.com", "API.Example.COM": "api.example.com", "api.example.com.:8080": "api.example.com",
+		"my_service": "my_service", "[::1]": "[::1]", "[0:0:0:0:0:0:0:1]:80": "[::1]", "[2001:DB8::A]": "[2001:db8::a]", "[::ffff:192.0.2.1]": "[::ffff:192.0.2.1]",
+	} {
+		if got, ok := parseHost(value); !ok || got != want {
+			t.Errorf("%q: %q %v, want %q", value, got, ok, want)
+		}
+	}
+	for _, value := range []string{
+		"\u212aiosk.example.com", "k\u0130osk.example.com", "\uff4biosk.example.com", "ki\u017fk", "xn\u2010a", "kiosk\u3002example", "\x80",
+		".", ":80", ".a", "a..b", "a..", "a b", "a/b", "a,b", "a%2eb", "u@a", "a:b", "a:1:2", "*", "*.a",
+		"[", "[]", "[zz]", "[::1", "[::1]x", "[192.0.2.1]", "[fe80::1%25eth0]", "[fe80::1%eth0]", "[v1.a]", "[\u212a::1]", "[::1].",
+	} {
+		if got, ok := parseHost(value); ok {
+			t.Errorf("%q is taken for the host %q", value, got)
+		}
+	}
+}
+
+func TestParseHostPattern(t *testing.T) {
+	for text, want := range map[string]string{
+		"API.example.com": "api.example.com", "*.Example.com": "*.example.com", "[0:0:0:0:0:0:0:1]": "[::1]", "my_service": "my_service", "*.com": "*.com",
+	} {
+		if got, err := ParseHost(text); err != nil || got != want {
+			t.Errorf("%q: %q %v, want %q", text, got, err, want)
+		}
+	}
+	for text, says := range map[string]string{
+		".example.com": `write "example.com" and "*.example.com"`, "*example.com": `write "*.example.com"`, "b\u00fccher.example": "in ASCII",
+		"\u212aiosk.example.com": "in ASCII", "example.com.": "without a dot", "a..b": "not a host", "*..com": "not a host", "[zz]": "not a host",
+		"*.[::1]": "not a host", "[::1]:80": "not a host", "a:80": "not a host", "": "not a host", "*": "not a host", "*.": "without a dot", ".": "without a dot",
+		"..a": "not a host", "http://a": "not a host", "a.*.b": "not a host", strings.Repeat("a", 256): "at most 255",
+	} {
+		if got, err := ParseHost(text); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %q %v, want an error that says %q", text, got, err, says)
+		}
+	}
+}
+
+// FuzzHost: a Host value is refused, or read as a host in lower-case ASCII that
+// is read as itself, that the value spells, and that a rule can name.
+func FuzzHost(f *testing.F) {
+	for _, value := range []string{"", "A.b:80", "a.b.", "[::1]:80", "[2001:DB8::0]", "\u212aiosk", "k\u0130osk", "a..b", ".a", "[zz]", "u@a", "*.a"} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		host, ok := parseHost(value)
+		if !ok {
+			if host != "" {
+				t.Fatalf("%q is refused, and yet is %q", value, host)
+			}
+			return
+		}
+		if again, ok := parseHost(host); !ok || again != host {
+			t.Fatalf("%q is %q, which is %q %v", value, host, again, ok)
+		}
+		for i := range len(host) {
+			if c := host[i]; c >= 0x80 || 'A' <= c && c <= 'Z' {
+				t.Fatalf("%q is %q", value, host)
+			}
+		}
+		if !strings.HasPrefix(host, "[") && (len(host) > len(value) || !sameLetters(value[:len(host)], host)) {
+			t.Fatalf("%q is %q, which it does not spell", value, host)
+		}
+		if pattern, err := ParseHost(host); host != "" && len(host) <= maxHost && (err != nil || pattern != host) {
+			t.Fatalf("%q is %q, which no rule can name: %q %v", value, host, pattern, err)
+		}
+	})
+}
+
+// sameLetters compares byte by byte, ASCII letters in either case.
+func sameLetters(a, b string) bool {
+	for i := range len(a) {
+		if x, y := a[i], b[i]; x != y && (x|0x20 != y || x|0x20 < 'a' || x|0x20 > 'z') {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
