@@ -22,7 +22,7 @@ type Rule struct {
 type Policy struct {
 	table    routeTable
 	plain    routeTable // the same routes by what an eager upstream reads, see authz.Path.Plain
-	byName   map[string]*authz.Route
+	byName   map[string]*group
 	fallback *authz.Route
 }
 
@@ -30,7 +30,7 @@ type Policy struct {
 // none. All mistakes are reported at once, joined: two rules that cannot be told
 // apart, and names used twice.
 func New(rules []Rule, fallback authz.Route) (*Policy, error) {
-	p := &Policy{byName: map[string]*authz.Route{}, fallback: &fallback}
+	p := &Policy{byName: map[string]*group{}, fallback: &fallback}
 	var problems []error
 	for i := range rules {
 		rule := &rules[i]
@@ -38,7 +38,8 @@ func New(rules []Rule, fallback authz.Route) (*Policy, error) {
 			if p.byName[name] != nil {
 				problems = append(problems, &RuleError{i, fmt.Sprintf("the name %q is taken by another route", name)})
 			}
-			p.byName[name] = &rule.Route
+			p.byName[name] = newGroup(rule)
+			_ = p.byName[name].add(rule) // fails as in the table, which is reported
 		}
 		err := p.table.add(rule.Pattern, rule)
 		if err == nil {
@@ -60,14 +61,15 @@ type RuleError struct {
 // Error implements error.
 func (e *RuleError) Error() string { return e.Problem }
 
-// Route implements authz.Policy: by name where the proxy gave one, else by host, path and method.
+// Route implements authz.Policy: by name and method where the proxy gave a
+// name, else by host, path and method.
 func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.Reason) {
 	if p.fallback == nil {
 		return nil, authz.RouteDenied
 	}
 	if r.RouteName != "" {
-		if route := p.byName[r.RouteName]; route != nil {
-			return route, authz.OK
+		if named := p.byName[r.RouteName]; named != nil {
+			return named.route(r.Method)
 		}
 		return p.fallback, authz.Unavailable
 	}
@@ -92,10 +94,7 @@ func (p *Policy) match(table *routeTable, host, method string, path authz.Path) 
 	if group == nil {
 		return p.fallback, authz.OK
 	}
-	if route := group.forMethod(method); route != nil {
-		return route, authz.OK
-	}
-	return group.first, authz.MethodNotAllowed
+	return group.route(method)
 }
 
 // Permit implements authz.Policy. It holds for a principal from a cache as for a fresh one.

@@ -114,6 +114,31 @@ func TestWhichRoute(t *testing.T) {
 	}
 }
 
+// TestRouteByName: the proxy matched the path and the host, and not the method.
+func TestRouteByName(t *testing.T) {
+	p, err := policy.New(rules(t, "- - / root", "GET api.example.com /a a-get", "GET,POST - /b b-change"), authz.Route{Name: "fallback", Auth: authz.AuthRequired})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ method, name, want string }{
+		{"GET", "a-get", "a-get"},
+		{"HEAD", "a-get", "a-get"},
+		{"POST", "a-get", "method_not_allowed"},
+		{"DELETE", "a-get", "method_not_allowed"},
+		{"get", "a-get", "method_not_allowed"},
+		{"", "a-get", "method_not_allowed"},
+		{"POST", "b-change", "b-change"},
+		{"PUT", "b-change", "method_not_allowed"},
+		{"DELETE", "root", "root"},
+		{"GET", "nowhere", "unavailable"},
+	} {
+		r := &authz.Request{Method: test.method, Host: "other.example.com", Target: "/elsewhere", RouteName: test.name}
+		if got := which(t, p, r); got != test.want {
+			t.Errorf("%s by the name %s: %s, want %s", test.method, test.name, got, test.want)
+		}
+	}
+}
+
 func which(t *testing.T, p *policy.Policy, r *authz.Request) string {
 	t.Helper()
 	path, err := authz.ParsePath(r.Target, authz.PathRules{})
