@@ -71,10 +71,11 @@ lint:
 	echo 'govulncheck did not run to its end (see above): most likely its database can not be had from here. NOT checked.'; }
 
 # The full size of tests that `make test` runs in short. Each item is the arguments of one go test.
-ITEMS = shared-limits check-requests poisoned-tokens
+ITEMS = shared-limits check-requests poisoned-tokens path-readings
 PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
 PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
+PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)

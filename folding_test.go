@@ -18,8 +18,10 @@ var foldsUnicode = map[string][]string{
 	"unicode": {"ToLower", "ToUpper", "ToTitle", "To", "SimpleFold"},
 }
 
-// mayFold are the uses that no client's text reaches, and why each is right.
+// mayFold are the uses by which no client's text passes for another, and why.
 var mayFold = map[string]string{
+	"authz/pathcase.go unicode.ToLower":   "what an upstream may read of a path; it is compared, and never passed on",
+	"authz/pathcase.go unicode.ToUpper":   "likewise",
 	"cmd/keyward/main.go strings.ToLower": "compares a message with the operator's arguments, to leave secrets out",
 	"config/nearest.go strings.ToLower":   "suggests a word for the one in the operator's file",
 	"config/routes.go strings.ToUpper":    "suggests a method for the one in the operator's file, which is ASCII",

@@ -11,7 +11,7 @@ const (
 	printable          // visible ASCII and space
 	headerSafe         // may stand in a header value as it is, see headerValue
 	folded             // in a lower-case name, see collapse
-	pathPlain          // means itself in a path, to everybody: no separator, dot, escape or parameter
+	pathPlain          // means itself in a path, to every server: no separator, dot, escape, parameter or capital letter
 	targetBad          // can stand nowhere in a request target
 	disguise           // makes another name of a query parameter to some servers
 )
@@ -32,7 +32,7 @@ var classes = func() (table [256]class) {
 		set(printable, 0x20 <= c && c <= 0x7e)
 		set(headerSafe, 0x20 < c && c < 0x7f && c != ',' && c != '%')
 		set(folded, !lower && !digit && c != '-')
-		set(pathPlain, 0x20 < c && c < 0x7f && c != '/' && c != '.' && c != '%' && c != ';' && c != '\\' && c != '?' && c != '#')
+		set(pathPlain, 0x20 < c && c < 0x7f && !upper && c != '/' && c != '.' && c != '%' && c != ';' && c != '\\' && c != '?' && c != '#')
 		set(targetBad, c <= 0x20 || c == '#' || c == 0x7f)
 		set(disguise, c == '%' || c == '+' || c == ';')
 	}

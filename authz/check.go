@@ -135,7 +135,7 @@ func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Re
 	r.trace("path", path.Canonical())
 
 	if d.Route, reason = c.cfg.Policy.Route(r, path); reason != OK {
-		return c.deny(r, d, "route", reason, nil)
+		return c.deny(r, d, "route", reason, whyNotRouted(reason))
 	}
 	r.trace("route", d.Route.String())
 	if !c.cameSafely(r) {

@@ -21,10 +21,23 @@ type PathRules struct {
 	EncodedPercent    bool // %25
 	EncodedUnreserved bool // %61 and its like
 	EmptySegment      bool // "//"
+	LookAlike         bool // characters that are not ASCII and that servers may take for ASCII ones
+	Case              PathCase
 }
 
 // ErrAmbiguousPath is matched by every error ParsePath returns.
 var ErrAmbiguousPath = errors.New("ambiguous path")
+
+// errOtherRoute is why a path is ambiguous that is unambiguous by itself.
+const errOtherRoute = pathError("an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would find it on another route")
+
+// whyNotRouted is the cause that a policy's reason has for the operator.
+func whyNotRouted(reason Reason) error {
+	if reason == AmbiguousPath {
+		return errOtherRoute
+	}
+	return nil
+}
 
 type pathError string
 
@@ -37,6 +50,7 @@ type Path struct {
 	sent      string
 	canonical string
 	plain     string
+	anyCase   bool // canonical is in folded case, and patterns are compared in theirs
 }
 
 // ParsePath takes the path out of a raw request target (RFC 9112 section
@@ -44,8 +58,9 @@ type Path struct {
 // whatever it would resolve to. Nothing is normalised.
 func ParsePath(target string, rules PathRules) (Path, error) {
 	sent, query, _ := strings.Cut(target, "?")
-	if rules == (PathRules{}) && isPlainPath(sent) && !targetBad.any(query) {
-		return Path{sent: sent, canonical: sent, plain: sent}, nil
+	p := Path{sent: sent, canonical: sent, plain: sent, anyCase: rules.Case == CaseInsensitive}
+	if isPlainPath(sent) && !targetBad.any(query) {
+		return p, nil
 	}
 	if targetBad.any(target) {
 		return Path{}, pathError("control byte, space or # in the target")
@@ -56,22 +71,21 @@ func ParsePath(target string, rules PathRules) (Path, error) {
 	if len(sent) > maxPathBytes {
 		return Path{}, pathError("longer than 8192 bytes")
 	}
-	encoded, err := scanPath(sent, rules)
-	if err != nil {
+	if err := scanPath(sent, rules); err != nil {
 		return Path{}, err
 	}
 	if err := scanSegments(sent, rules); err != nil {
 		return Path{}, err
 	}
-	p := Path{sent: sent, canonical: sent, plain: sent}
-	if encoded || rules != (PathRules{}) {
-		return p.readAsServersDo(rules)
+	if err := p.readAsServersDo(rules); err != nil {
+		return Path{}, err
 	}
 	return p, nil
 }
 
-// isPlainPath tells in one look of most paths that no rule has anything to
-// say about them. It may be wrong about what it does not take for plain.
+// isPlainPath reports of most paths, in one pass, that no rule has anything to
+// say about them and that every server reads them alike. False means only that
+// the path has to be scanned.
 func isPlainPath(path string) bool {
 	if path == "" || path[0] != '/' || len(path) > maxPathBytes {
 		return false
@@ -93,37 +107,37 @@ func isPlainPath(path string) bool {
 func (p Path) String() string { return p.sent }
 
 // Plain is the path as the most eager server would read it: everything
-// decoded, parameters cut off, slashes merged. It equals the canonical path
-// for a path without escapes. Routes are looked up by both, see policy.
+// decoded, parameters cut off, slashes merged, the ends of segments trimmed and,
+// unless case counts, in folded case. It equals the canonical path where
+// nothing of that changes it. Routes are looked up by both, see policy.
 func (p Path) Plain() Path { return Path{sent: p.sent, canonical: p.plain, plain: p.plain} }
 
-// HasTwoReadings tells whether an eager server would read another path than the one that is judged.
+// HasTwoReadings reports whether an eager server would read another path than the one that is judged.
 func (p Path) HasTwoReadings() bool { return p.plain != p.canonical }
 
 // Canonical is the path that patterns are compared with: as sent, with the hex
-// digits of its escapes in upper case.
+// digits of its escapes in upper case, and in folded case where case does not count.
 func (p Path) Canonical() string { return p.canonical }
 
-// scanPath judges each byte and each escape; it tells whether there are escapes.
-func scanPath(sent string, rules PathRules) (encoded bool, err error) {
+// scanPath judges each byte and each escape.
+func scanPath(sent string, rules PathRules) error {
 	for i := 0; i < len(sent); i++ {
 		switch c := sent[i]; {
 		case c >= 0x80:
-			return false, pathError("raw byte outside ASCII")
+			return pathError("raw byte outside ASCII")
 		case c == '\\':
-			return false, pathError("backslash")
+			return pathError("backslash")
 		case c == ';' && !rules.Semicolon:
-			return false, pathError("semicolon")
+			return pathError("semicolon")
 		case c == '%':
-			encoded = true
 			n, err := scanEscapes(sent[i:], rules)
 			if err != nil {
-				return false, err
+				return err
 			}
 			i += n - 1
 		}
 	}
-	return encoded, nil
+	return nil
 }
 
 // scanEscapes judges the character that the escapes at the start of s spell,
@@ -137,18 +151,7 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 		return 3, judgeEscaped(c, rules)
 	}
 	var char [utf8.UTFMax]byte
-	n := 0
-	for n < len(char) && len(s) >= 3*n+3 {
-		b, ok := unescape(s[3*n:])
-		if !ok || b < utf8.RuneSelf {
-			break
-		}
-		char[n] = b
-		n++
-		if utf8.FullRune(char[:n]) {
-			break
-		}
-	}
+	n := escapedBytes(s, &char)
 	r, size := utf8.DecodeRune(char[:n])
 	if r == utf8.RuneError && size <= 1 {
 		return 0, pathError("escapes that are no UTF-8")
@@ -156,10 +159,28 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 	if r < 0xa0 {
 		return 0, pathError("encoded control character")
 	}
-	if looksLikePathCharacter(r) {
+	if !rules.LookAlike && looksLikePathCharacter(r) {
 		return 0, pathError("look-alike of a path character")
 	}
+	if !rules.LookAlike && looksLikeLetter(r) {
+		return 0, pathError("look-alike of an ASCII letter or digit")
+	}
 	return 3 * size, nil
+}
+
+// escapedBytes decodes the escapes at the start of s into char, up to the end of
+// the first character, and returns how many bytes there are. An escape below
+// 0x80 is not part of it.
+func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
+	for n < len(char) && !utf8.FullRune(char[:n]) {
+		b, ok := unescape(s[min(3*n, len(s)):])
+		if !ok || b < utf8.RuneSelf {
+			break
+		}
+		char[n] = b
+		n++
+	}
+	return n
 }
 
 // judgeEscaped says whether an ASCII character may be sent encoded.
@@ -189,7 +210,8 @@ func allowIf(allowed bool, what string) error {
 	return pathError(what)
 }
 
-// scanSegments judges the segments of a path: none empty but a last one, none of dots alone.
+// scanSegments judges the segments of a path: none empty but a last one, none
+// of dots alone, or of what is nothing but dots to a server that trims spaces.
 func scanSegments(path string, rules PathRules) error {
 	segments := 0
 	for rest, more := path[1:], true; more; segments++ {
@@ -198,113 +220,16 @@ func scanSegments(path string, rules PathRules) error {
 		switch {
 		case segment == "" && more && !rules.EmptySegment:
 			return pathError("empty segment")
-		case onlyDots(segment):
+		case segment != "" && strings.Trim(segment, ".") == "":
 			return pathError("segment of dots")
+		case segment != "" && trimSegment(segment) == "":
+			return pathError("segment of dots and spaces")
 		}
 	}
 	if segments > maxPathSegments {
 		return pathError("more than 256 segments")
 	}
 	return nil
-}
-
-func onlyDots(segment string) bool {
-	for i := range len(segment) {
-		if segment[i] != '.' {
-			return false
-		}
-	}
-	return segment != ""
-}
-
-// readAsServersDo fills in the path's two readings, and refuses one whose
-// eager reading climbs: an allowed spelling must not smuggle a dot segment.
-func (p Path) readAsServersDo(rules PathRules) (Path, error) {
-	p.canonical = foldEscapes(p.sent, rules)
-	plain, err := decodeAll(p.sent)
-	if err != nil {
-		return Path{}, err
-	}
-	p.plain = mergeSlashes(cutParameters(plain))
-	if cutFirst, err := decodeAll(cutParameters(p.sent)); err != nil || mergeSlashes(cutParameters(cutFirst)) != p.plain {
-		return Path{}, pathError("another path to servers that cut parameters before they decode")
-	}
-	if err := scanSegments(p.plain, PathRules{}); err != nil {
-		return Path{}, err
-	}
-	return p, nil
-}
-
-// foldEscapes writes the hex digits of escapes in upper case; where the
-// operator allows encoded unreserved characters it decodes those, since by RFC
-// 3986 section 6.2.2.2 they are the same path.
-func foldEscapes(s string, rules PathRules) string {
-	var b strings.Builder
-	b.Grow(len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b.WriteByte(s[i])
-			continue
-		}
-		c, _ := unescape(s[i:])
-		if rules.EncodedUnreserved && isUnreserved(c) {
-			b.WriteByte(c)
-		} else {
-			const hex = "0123456789ABCDEF"
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
-		}
-		i += 2
-	}
-	return b.String()
-}
-
-// decodeAll decodes until nothing is left to decode, as a chain of servers
-// that each decode once would. It gives up, and refuses, after four rounds.
-func decodeAll(s string) (string, error) {
-	for range 4 {
-		if !strings.Contains(s, "%") {
-			return s, nil
-		}
-		decoded := decodeOnce(s)
-		if decoded == s {
-			return s, nil
-		}
-		s = decoded
-	}
-	return "", pathError("encoded more than four times")
-}
-
-func decodeOnce(s string) string {
-	var b strings.Builder
-	b.Grow(len(s))
-	for i := 0; i < len(s); i++ {
-		c, ok := unescape(s[i:])
-		if s[i] != '%' || !ok {
-			b.WriteByte(s[i])
-			continue
-		}
-		b.WriteByte(c)
-		i += 2
-	}
-	return b.String()
-}
-
-func cutParameters(path string) string {
-	if !strings.Contains(path, ";") {
-		return path
-	}
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		segments[i], _, _ = strings.Cut(segment, ";")
-	}
-	return strings.Join(segments, "/")
-}
-
-func mergeSlashes(path string) string {
-	for strings.Contains(path, "//") {
-		path = strings.ReplaceAll(path, "//", "/")
-	}
-	return path
 }
 
 // unescape decodes the %XX that s starts with.

@@ -9,9 +9,10 @@ import (
 // path and all below it by whole segments, "/a/" for what is below it only,
 // "/" for all, "=/a" for that one path. The zero Pattern matches nothing.
 type Pattern struct {
-	path  string // canonical
-	plain string // see Path.Plain
-	exact bool
+	path   string // canonical
+	folded string // the same in folded case, for paths in which case does not count
+	plain  string // see Path.Plain
+	exact  bool
 }
 
 // ParsePattern reads a pattern. Its path is held to the same rules as a
@@ -25,20 +26,24 @@ func ParsePattern(text string, rules PathRules) (Pattern, error) {
 	if err != nil {
 		return Pattern{}, fmt.Errorf("path %q: %w", text, err)
 	}
-	return Pattern{path: path.canonical, plain: path.plain, exact: exact}, nil
+	return Pattern{path: path.canonical, folded: foldEscapedCase(path.canonical), plain: path.plain, exact: exact}, nil
 }
 
-// Matches tells whether the path is the pattern's or, for a prefix, below it.
+// Matches reports whether the path is the pattern's or, for a prefix, below it.
 func (p Pattern) Matches(path Path) bool {
+	own := p.path
+	if path.anyCase {
+		own = p.folded
+	}
 	switch {
-	case p.path == "" || path.canonical == "":
+	case own == "" || path.canonical == "":
 		return false
 	case p.exact:
-		return path.canonical == p.path
-	case !strings.HasPrefix(path.canonical, p.path):
+		return path.canonical == own
+	case !strings.HasPrefix(path.canonical, own):
 		return false
 	default:
-		return p.path[len(p.path)-1] == '/' || len(path.canonical) == len(p.path) || path.canonical[len(p.path)] == '/'
+		return own[len(own)-1] == '/' || len(path.canonical) == len(own) || path.canonical[len(own)] == '/'
 	}
 }
 
@@ -46,7 +51,12 @@ func (p Pattern) Matches(path Path) bool {
 func (p Pattern) Exact() bool { return p.exact }
 
 // Plain is the pattern as the most eager server would read it, for paths read so too.
-func (p Pattern) Plain() Pattern { return Pattern{path: p.plain, plain: p.plain, exact: p.exact} }
+func (p Pattern) Plain() Pattern {
+	return Pattern{path: p.plain, folded: p.plain, plain: p.plain, exact: p.exact}
+}
+
+// HasTwoReadings reports whether an eager server would read the pattern as another one.
+func (p Pattern) HasTwoReadings() bool { return p.plain != p.path }
 
 // Path is the pattern's canonical path, without the "=".
 func (p Pattern) Path() string { return p.path }
@@ -88,7 +98,7 @@ func ParsePathSet(patterns []string) (PathSet, error) {
 	return PathSet{&set}, nil
 }
 
-var lenient = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true}
+var lenient = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true, LookAlike: true}
 
 // Contains tells whether the path is in the set.
 func (s PathSet) Contains(path Path) bool {

@@ -163,6 +163,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		BasicKeyUsernames: []string{"haplo"},
 		Paths: authz.PathRules{
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
+			Case: authz.CaseInsensitive,
 		},
 		Errors:             authz.StyleHalo,
 		Challenge:          Challenge{None: true, Realm: "api"},

@@ -75,9 +75,14 @@ func (r *reader) keys(v value, keys *Keys) {
 }
 
 func (r *reader) pathRules(v value, rules *authz.PathRules) {
-	r.mapping(v, fields{{"allow", func(list value) {
-		r.each(list, func(element value) { r.pathRule(element, rules) })
-	}}})
+	r.mapping(v, fields{
+		{"allow", func(list value) { r.each(list, func(element value) { r.pathRule(element, rules) }) }},
+		{"case", choice(r, &rules.Case, pathCases)},
+	})
+}
+
+var pathCases = map[string]authz.PathCase{
+	"refuse": authz.CaseRefuse, "sensitive": authz.CaseSensitive, "insensitive": authz.CaseInsensitive,
 }
 
 func (r *reader) pathRule(v value, rules *authz.PathRules) {

@@ -22,6 +22,7 @@ type Rule struct {
 type Policy struct {
 	table    routeTable
 	plain    routeTable // the same routes by what an eager upstream reads, see authz.Path.Plain
+	eager    bool       // some route has another pattern in plain than in table
 	byName   map[string]*group
 	fallback *authz.Route
 }
@@ -41,15 +42,23 @@ func New(rules []Rule, fallback authz.Route) (*Policy, error) {
 			p.byName[name] = newGroup(rule)
 			_ = p.byName[name].add(rule) // fails as in the table, which is reported
 		}
-		err := p.table.add(rule.Pattern, rule)
-		if err == nil {
-			err = p.plain.add(rule.Pattern.Plain(), rule)
-		}
-		if err != nil {
+		if err := p.add(rule); err != nil {
 			problems = append(problems, &RuleError{i, err.Error()})
 		}
 	}
 	return p, errors.Join(problems...)
+}
+
+// add puts the rule into both tables.
+func (p *Policy) add(rule *Rule) error {
+	if err := p.table.add(rule.Pattern, rule); err != nil {
+		return err
+	}
+	p.eager = p.eager || rule.Pattern.HasTwoReadings()
+	if err := p.plain.add(rule.Pattern.Plain(), rule); err != nil {
+		return fmt.Errorf("%w by an upstream that ignores the case of letters (see paths.case), decodes escapes or trims segments", err)
+	}
+	return nil
 }
 
 // RuleError says what is wrong with one rule, given by its index.
@@ -78,8 +87,8 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 		return p.fallback, authz.RouteDenied
 	}
 	route, reason := p.match(&p.table, host, r.Method, path)
-	if path.HasTwoReadings() {
-		// An upstream that decodes must not see a path of another route.
+	if path.HasTwoReadings() || p.eager {
+		// An upstream that decodes, trims or ignores case must not see a path of another route.
 		if eager, _ := p.match(&p.plain, host, r.Method, path.Plain()); eager != route {
 			return p.fallback, authz.AmbiguousPath
 		}

@@ -114,6 +114,55 @@ func TestWhichRoute(t *testing.T) {
 	}
 }
 
+// TestCaseOfPaths has the same requests by each choice of paths.case.
+func TestCaseOfPaths(t *testing.T) {
+	lines := []string{"- - /admin admin", "- - /userProfiles profiles", "- - /v1. dotted", "- - /caf%C3%A9 cafe"}
+	for _, test := range []struct{ target, refuse, sensitive, insensitive string }{
+		{"/admin/users", "admin", "admin", "admin"},
+		{"/ADMIN/users", "ambiguous_path", "fallback", "admin"},
+		{"/admin/Users", "admin", "admin", "admin"},
+		{"/Other", "fallback", "fallback", "fallback"},
+		{"/userProfiles/1", "profiles", "profiles", "profiles"},
+		{"/userprofiles/1", "ambiguous_path", "fallback", "profiles"}, // in lower case, and the route is not
+		{"/userprofile", "fallback", "fallback", "fallback"},
+		{"/caf%C3%89", "ambiguous_path", "fallback", "cafe"},
+		{"/adm%C4%B1n", "ambiguous_path", "fallback", "ambiguous_path"},
+		{"/admin.", "ambiguous_path", "ambiguous_path", "ambiguous_path"},
+		{"/admin%20/x", "ambiguous_path", "ambiguous_path", "ambiguous_path"},
+		{"/%20admin", "ambiguous_path", "ambiguous_path", "ambiguous_path"},
+		{"/wiki/Foo_Inc.", "fallback", "fallback", "fallback"},
+		{"/admin/Foo_Inc.", "admin", "admin", "admin"},
+		{"/v1./x", "dotted", "dotted", "dotted"},
+		{"/v1/x", "ambiguous_path", "ambiguous_path", "ambiguous_path"},
+	} {
+		for pathCase, want := range map[authz.PathCase]string{
+			authz.CaseRefuse: test.refuse, authz.CaseSensitive: test.sensitive, authz.CaseInsensitive: test.insensitive,
+		} {
+			pathRules := authz.PathRules{Case: pathCase}
+			all := rules(t, lines...)
+			for i := range all {
+				pattern, err := authz.ParsePattern(all[i].Route.Path, pathRules)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all[i].Pattern = pattern
+			}
+			p, err := policy.New(all, authz.Route{Name: "fallback", Auth: authz.AuthRequired})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path, err := authz.ParsePath(test.target, pathRules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			route, reason := p.Route(&authz.Request{Method: "GET", Target: test.target}, path)
+			if got := reason.String(); reason != authz.OK && got != want || reason == authz.OK && route.Name != want {
+				t.Errorf("%s by %d: %s by route %s, want %s", test.target, pathCase, got, route, want)
+			}
+		}
+	}
+}
+
 // TestRouteByName: the proxy matched the path and the host, and not the method.
 func TestRouteByName(t *testing.T) {
 	p, err := policy.New(rules(t, "- - / root", "GET api.example.com /a a-get", "GET,POST - /b b-change"), authz.Route{Name: "fallback", Auth: authz.AuthRequired})
@@ -178,6 +227,8 @@ func TestRulesThatCannotBeToldApart(t *testing.T) {
 		{"- - /~a x", "- - /%7Ea y"},
 		{"- [::1] /a x", "- [0:0:0:0:0:0:0:1] /a y"},
 		{"- - /a x", "- a..b /b y"},
+		{"- - /a x", "- - /A y"},
+		{"- - /a x", "- - /a.%20 y"},
 	} {
 		_, err := policy.New(rules(t, lines...), authz.Route{})
 		var rule *policy.RuleError

@@ -28,6 +28,11 @@ func TestConfigurationArrives(t *testing.T) {
 	}{
 		{"require_https: true", "/", bearer, "200 ok", "403 https_required"},
 		{"paths: {allow: [semicolon]}", "/a;b", bearer, "400 ambiguous_path", "200 ok"},
+		{"routes: [{path: /admin, scopes: [admin]}]", "/ADMIN/users", bearer, "200 ok", "400 ambiguous_path"},
+		{"routes: [{path: /admin, scopes: [admin]}]\npaths: {case: insensitive}", "/ADMIN/users", bearer, "200 ok", "403 insufficient_scope"},
+		{"paths: {case: insensitive}", "/docs/x", func(r *running) [][2]string {
+			return [][2]string{{"authorization", "Bearer " + r.create(keystore.Params{Paths: []string{"/Docs"}})}}
+		}, "403 path_not_allowed", "200 ok"},
 		{"default: {auth: deny}", "/", bearer, "200 ok", "403 route_denied"},
 		{"routes: [{path: /, auth: none}]", "/", func(*running) [][2]string { return nil }, "401 no_credential", "200 anonymous"},
 		{"users: {file: DIR/users.jsonl}", "/", bearer, "200 ok", "401 disabled_user"},

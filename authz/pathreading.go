@@ -1,0 +1,172 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// readAsServersDo fills in the path's two readings, canonical and plain. It
+// refuses a path whose plain reading climbs: what an operator allows must not
+// smuggle in a dot segment.
+func (p *Path) readAsServersDo(rules PathRules) error {
+	p.canonical = foldEscapes(p.sent, rules)
+	plain, err := resolve(p.sent)
+	if err != nil {
+		return err
+	}
+	if err := scanSegments(plain, PathRules{}); err != nil {
+		return err
+	}
+	p.plain = trimSegments(plain)
+	switch rules.Case {
+	case CaseRefuse:
+		p.plain = foldCase(p.plain)
+	case CaseInsensitive:
+		p.canonical, p.plain = foldEscapedCase(p.canonical), foldCase(p.plain)
+	}
+	return nil
+}
+
+// maxReadings bounds the paths that resolve looks at. A path that is encoded
+// once, with parameters and with slashes to merge, has eight.
+const maxReadings = 16
+
+// resolve returns the path that is left when servers have decoded it, cut its
+// parameters off and merged its slashes. Each server does so in an order of its
+// own, and a chain of servers does it again; resolve tries all orders and
+// refuses a path for which two of them end differently.
+func resolve(sent string) (string, error) {
+	all := make([]string, 1, maxReadings)
+	all[0] = sent
+	end := ""
+	for i := 0; i < len(all); i++ {
+		changed := false
+		for _, step := range [...]func(string) string{decodeOnce, cutParameters, mergeSlashes} {
+			next := step(all[i])
+			if next == all[i] {
+				continue
+			}
+			changed = true
+			if slices.Contains(all, next) {
+				continue
+			}
+			if len(all) == maxReadings {
+				return "", pathError("encoded too often")
+			}
+			all = append(all, next)
+		}
+		if changed {
+			continue
+		}
+		if end != "" {
+			return "", pathError("another path to servers that decode, cut parameters and merge slashes in another order")
+		}
+		end = all[i]
+	}
+	return end, nil
+}
+
+// foldEscapes writes the hex digits of escapes in upper case; where the
+// operator allows encoded unreserved characters it decodes those, since by RFC
+// 3986 section 6.2.2.2 they are the same path.
+func foldEscapes(s string, rules PathRules) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
+		}
+		c, _ := unescape(s[i:])
+		if rules.EncodedUnreserved && isUnreserved(c) {
+			b.WriteByte(c)
+		} else {
+			writeEscape(&b, c)
+		}
+		i += 2
+	}
+	return b.String()
+}
+
+func writeEscape(b *strings.Builder, c byte) {
+	const hex = "0123456789ABCDEF"
+	b.WriteByte('%')
+	b.WriteByte(hex[c>>4])
+	b.WriteByte(hex[c&15])
+}
+
+func decodeOnce(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		c, ok := unescape(s[i:])
+		if !ok {
+			b.WriteByte(s[i])
+			continue
+		}
+		b.WriteByte(c)
+		i += 2
+	}
+	return b.String()
+}
+
+// cutParameters takes from each segment what follows a ";".
+func cutParameters(path string) string {
+	if !strings.Contains(path, ";") {
+		return path
+	}
+	return mapSegments(path, func(segment string) string {
+		segment, _, _ = strings.Cut(segment, ";")
+		return segment
+	})
+}
+
+func mergeSlashes(path string) string {
+	if !strings.Contains(path, "//") {
+		return path
+	}
+	var b strings.Builder
+	b.Grow(len(path))
+	for i := range len(path) {
+		if path[i] != '/' || i == 0 || path[i-1] != '/' {
+			b.WriteByte(path[i])
+		}
+	}
+	return b.String()
+}
+
+// trimSegments trims each segment as file systems and frameworks do: Windows
+// takes dots and spaces off a name's end.
+func trimSegments(path string) string {
+	if strings.IndexFunc(path, isTrimmed) < 0 {
+		return path
+	}
+	return mapSegments(path, trimSegment)
+}
+
+func trimSegment(segment string) string {
+	return strings.TrimRightFunc(strings.TrimLeftFunc(segment, unicode.IsSpace), isTrimmed)
+}
+
+func isTrimmed(c rune) bool { return c == '.' || unicode.IsSpace(c) }
+
+func mapSegments(path string, change func(string) string) string {
+	var b strings.Builder
+	b.Grow(len(path))
+	for rest, more := path, true; more; {
+		var segment string
+		segment, rest, more = strings.Cut(rest, "/")
+		b.WriteString(change(segment))
+		if more {
+			b.WriteByte('/')
+		}
+	}
+	return b.String()
+}
