@@ -24,14 +24,14 @@ func (s *Sources) read(r *Request) Reason {
 	for i := range r.Headers {
 		switch h := &r.Headers[i]; h.Name {
 		case "authorization":
-			found.add(h.Value, parseAuthorization)
+			found.add(inAuthorization, h.Value, parseAuthorization)
 		case "cookie":
 			if s.Cookie != "" {
 				found.addCookies(h.Value, s.Cookie)
 			}
 		default:
 			if h.Name == s.Header && s.Header != "" {
-				found.add(h.Value, parseKey)
+				found.add(inHeader, h.Value, parseKey)
 			}
 		}
 	}
@@ -39,9 +39,11 @@ func (s *Sources) read(r *Request) Reason {
 		s.readQuery(query, &found)
 	}
 	switch {
+	case found.count > 1 || found.ambiguous:
+		return AmbiguousCredential
 	case found.count == 0:
 		return NoCredential
-	case found.count > 1 || found.ambiguous || found.reserved > 0:
+	case found.reserved > 0:
 		return AmbiguousCredential
 	}
 	c, reason := found.parse(found.value)
@@ -55,8 +57,20 @@ func (s *Sources) read(r *Request) Reason {
 	return OK
 }
 
+// place is where a credential may stand.
+type place uint8
+
+const (
+	inAuthorization place = iota
+	inHeader
+	inCookie
+	inQuery
+	placeCount
+)
+
 // candidates counts what looks like a credential, before any of it is parsed.
 type candidates struct {
+	seen      [placeCount]bool
 	count     int
 	value     string
 	parse     func(string) (Credential, Reason)
@@ -65,8 +79,12 @@ type candidates struct {
 	ambiguous bool
 }
 
-// add notes one more place with a credential. A blank value is none.
-func (c *candidates) add(value string, parse func(string) (Credential, Reason)) {
+// add notes a value that stands where a credential may. A blank one is none, but
+// beside another of the same place it makes two: upstreams and proxies differ
+// in which of the two they take, or join them.
+func (c *candidates) add(in place, value string, parse func(string) (Credential, Reason)) {
+	c.ambiguous = c.ambiguous || c.seen[in]
+	c.seen[in] = true
 	if isBlank(value) {
 		return
 	}
@@ -77,12 +95,10 @@ func (c *candidates) add(value string, parse func(string) (Credential, Reason)) 
 // addCookies notes the pairs of a Cookie line (RFC 6265 section 4.2.1) that have the name.
 func (c *candidates) addCookies(line, name string) {
 	for pair := range strings.SplitSeq(line, ";") {
-		value, ok := cookieValue(pair, name)
-		if !ok || value == "" {
-			continue
+		if value, ok := cookieValue(pair, name); ok {
+			c.add(inCookie, value, parseCookie)
+			c.cookie = c.cookie || value != ""
 		}
-		c.add(value, parseCookie)
-		c.cookie = true
 	}
 }
 
@@ -109,7 +125,7 @@ func (s *Sources) readQuery(query string, found *candidates) {
 		name, value, _ := strings.Cut(pair, "=")
 		switch {
 		case s.Query != "" && name == s.Query && !strings.Contains(value, ";"):
-			found.add(value, parseKey)
+			found.add(inQuery, value, parseKey)
 		case s.isReserved(name) && !strings.Contains(value, ";"):
 			reserved++
 		case disguise.any(pair):
