@@ -57,7 +57,8 @@ type Config struct {
 	Sources      Sources
 	Verifier     Verifier
 	Identity     *Identity
-	Limiter      Limiter // nil: nothing is counted
+	Overrides    []string // headers that every allow has removed, see UpstreamOverrides
+	Limiter      Limiter  // nil: nothing is counted
 	RequireHTTPS bool
 	TrustedHops  int // of X-Forwarded-For, see Request.Client
 	Observers    []Observer
@@ -87,6 +88,10 @@ func (c *Checker) Check(ctx context.Context, r *Request) *Decision {
 	d.Reason = c.judge(ctx, r, d)
 	return c.observed(r, d)
 }
+
+// Overrides returns the headers that every allow has removed beside those that
+// the Decision names. They are the same each time, so a transport encodes them once.
+func (c *Checker) Overrides() []string { return c.cfg.Overrides }
 
 // Authenticate judges the request's credential alone, for a caller that asks
 // what its own is worth: no route, path, scope or rate has a say. An allow has

@@ -46,7 +46,7 @@ func (w *world) Verify(_ context.Context, c *Credential, _ time.Time) (*Principa
 
 func (w *world) checker(t testing.TB) *Checker {
 	t.Helper()
-	identity, err := NewIdentity(map[string]Field{"X-Auth-Subject": FieldSubject, "x-auth-project": FieldProject}, []string{"authorization", "x-api-key"})
+	identity, err := NewIdentity(map[string]Field{"X-Auth-Subject": FieldSubject, "x-auth-project": FieldProject}, []string{"authorization", "x-api-key"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 	for _, f := range Fields() {
 		fields["x-"+strings.ReplaceAll(string(f), "_", "-")] = f
 	}
-	id, err := NewIdentity(fields, nil)
+	id, err := NewIdentity(fields, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,14 +310,14 @@ func TestIdentityRefusesConfusion(t *testing.T) {
 		{"": FieldSubject},
 		{"x-auth": "secret"},
 	} {
-		if _, err := NewIdentity(fields, []string{"authorization"}); err == nil {
+		if _, err := NewIdentity(fields, []string{"authorization"}, nil); err == nil {
 			t.Errorf("%v: accepted", fields)
 		}
 	}
 }
 
 func TestCarriersHaveNoAliases(t *testing.T) {
-	if _, err := NewIdentity(nil, []string{"x_api_key"}); err == nil {
+	if _, err := NewIdentity(nil, []string{"x_api_key"}, nil); err == nil {
 		t.Error("a credential header that is an alias of another")
 	}
 }

@@ -11,7 +11,7 @@ type Decision struct {
 	Cause     error      // what an operator should know; never said to the client
 
 	// On an allow: what the proxy sets on, and removes from, the request it
-	// passes on. No name is in both.
+	// passes on. No name is in both. The Checker's Overrides are removed too.
 	Set         []Header
 	Remove      []string
 	RemoveQuery string // query parameter to remove; "" is none

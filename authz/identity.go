@@ -35,7 +35,7 @@ func Fields() []Field {
 // take for it, never gets through.
 type Identity struct {
 	headers   []identityHeader
-	protected map[string]bool // collapsed names of identity headers and credential carriers
+	protected map[string]bool // collapsed names of identity headers, credential carriers and overrides
 }
 
 type identityHeader struct {
@@ -44,8 +44,8 @@ type identityHeader struct {
 }
 
 // NewIdentity takes the names, in any case, and what each carries. The
-// carriers are headers whose aliases must not get through either.
-func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) {
+// carriers and the overrides are headers whose aliases must not get through either.
+func NewIdentity(fields map[string]Field, carriers, overrides []string) (*Identity, error) {
 	id := &Identity{protected: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !IsPlainName(name) {
@@ -70,6 +70,14 @@ func NewIdentity(fields map[string]Field, carriers []string) (*Identity, error) 
 		}
 	}
 	for _, name := range carriers {
+		id.protected[collapse(name)] = true
+	}
+	for _, name := range overrides {
+		if id.protected[collapse(name)] {
+			return nil, fmt.Errorf("header %s can carry neither credential nor identity: upstreams take a request's method or target from it (see upstream_overrides)", name)
+		}
+	}
+	for _, name := range overrides {
 		id.protected[collapse(name)] = true
 	}
 	return id, nil

@@ -40,6 +40,8 @@ type Config struct {
 	Challenge         Challenge
 	RequireHTTPS      bool
 	IdentityHeaders   map[string]authz.Field
+	// UpstreamOverrides are the headers, in lower case, that every allow has removed.
+	UpstreamOverrides []string
 	// ForwardCredentials is what routes that say nothing about it have; each
 	// Route has its own.
 	ForwardCredentials bool
@@ -152,8 +154,10 @@ func Default() *Config {
 		Default:         authz.Route{Auth: authz.AuthRequired},
 		Challenge:       Challenge{Realm: "api"},
 		IdentityHeaders: defaultIdentityHeaders(),
-		Cache:           Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
-		Usage:           Usage{Flush: 10 * time.Second},
+
+		UpstreamOverrides: authz.UpstreamOverrides(),
+		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
+		Usage:             Usage{Flush: 10 * time.Second},
 		RateLimits: RateLimits{
 			Kinds: map[authz.Method]ratelimit.Term{}, WhenAway: ratelimit.Local, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},
@@ -170,13 +174,17 @@ func defaultIdentityHeaders() map[string]authz.Field {
 	}
 }
 
-// Carriers are the headers that may carry a credential and so can't carry an
-// identity; what [authz.NewIdentity] wants to know.
+// Carriers are the headers that may carry a credential and so can't carry an identity.
 func (c *Config) Carriers() []string {
 	if c.Sources.Header == "" {
 		return []string{"authorization", "cookie"}
 	}
 	return []string{"authorization", "cookie", c.Sources.Header}
+}
+
+// Identity makes what tells the upstream about the principal.
+func (c *Config) Identity() (*authz.Identity, error) {
+	return authz.NewIdentity(c.IdentityHeaders, c.Carriers(), c.UpstreamOverrides)
 }
 
 // maxFile bounds a file in bytes; nobody writes more by hand.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,10 +166,12 @@ func TestEveryKeyArrives(t *testing.T) {
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
 			Case: authz.CaseInsensitive,
 		},
-		Errors:             authz.StyleHalo,
-		Challenge:          Challenge{None: true, Realm: "api"},
-		RequireHTTPS:       true,
-		IdentityHeaders:    map[string]authz.Field{"X-User": authz.FieldSubject},
+		Errors:            authz.StyleHalo,
+		Challenge:         Challenge{None: true, Realm: "api"},
+		RequireHTTPS:      true,
+		IdentityHeaders:   map[string]authz.Field{"X-User": authz.FieldSubject},
+		UpstreamOverrides: slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool { return name == "x-forwarded-host" }),
+
 		ForwardCredentials: true,
 		ClientAddress:      ClientAddress{2},
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},

@@ -23,7 +23,7 @@ func (r *reader) credentials(v value, cfg *Config) {
 		{"reserved_query", r.list(&sources.Reserved, validReserved)},
 	})
 	sources.Header = authz.LowerASCII(sources.Header)
-	if _, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers()); err != nil && header.Node != nil {
+	if _, err := cfg.Identity(); err != nil && header.Node != nil {
 		r.refuse(header, err)
 	}
 	if cfg.Passwords = sources.Basic; cfg.Passwords && cfg.Users.File == "" {
@@ -68,7 +68,7 @@ func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.Field
 		return
 	}
 	cfg.IdentityHeaders[name] = f
-	if _, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers()); err != nil {
+	if _, err := cfg.Identity(); err != nil {
 		r.problem(v.Line, "identity_headers: %v", err)
 		delete(cfg.IdentityHeaders, name)
 	}

@@ -32,7 +32,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 }
 
 // config reads the document. The order matters where one section depends on
-// another: TLS on listeners, credentials on identity headers, and the routes on
+// another: TLS on listeners, credentials on identity headers and both on overrides, and the routes on
 // the rules for paths and on what is said for all of them.
 func (r *reader) config(root value, cfg *Config) {
 	r.mapping(root, fields{
@@ -40,6 +40,7 @@ func (r *reader) config(root value, cfg *Config) {
 		{"tls", func(v value) { r.tls(v, cfg) }},
 		{"keys", func(v value) { r.keys(v, &cfg.Keys) }},
 		{"users", r.section(fields{{"file", r.text(&cfg.Users.File)}})},
+		{"upstream_overrides", func(v value) { r.upstreamOverrides(v, cfg) }},
 		{"identity_headers", func(v value) { r.identityHeaders(v, cfg) }},
 		{"credentials", func(v value) { r.credentials(v, cfg) }},
 		{"jwt", func(v value) { r.tokens(v, cfg) }},

@@ -136,7 +136,7 @@ func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision,
 		set(h.Name, h.Value)
 	}
 	set(uriHeader, withoutParameter(r.Target, d.RemoveQuery))
-	if remove := as.remove(d.Remove); remove != "" {
+	if remove := as.remove(d.Remove, &c.Overrides); remove != "" {
 		set(removeHeader, remove)
 	}
 	if c.Denials.QuotaOnAllow {
@@ -148,8 +148,11 @@ func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision,
 }
 
 // remove is what the proxy is told to remove.
-func (as *asker) remove(names []string) string {
+func (as *asker) remove(names []string, always *Overrides) string {
 	if as.listed {
+		if always.list != "" {
+			names = append(names, always.list)
+		}
 		return strings.Join(names, ",")
 	}
 	var odd string

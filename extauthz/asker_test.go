@@ -27,7 +27,7 @@ func (*place) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason { 
 
 func askable(t testing.TB, p *place) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject, "x-auth-project": authz.FieldProject}, []string{"authorization", "x-api-key", "cookie"})
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject, "x-auth-project": authz.FieldProject}, []string{"authorization", "x-api-key", "cookie"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestAskers(t *testing.T) {
 // permissive is the core with every spelling of paths allowed that can be.
 func permissive(t *testing.T, core *Core, p *place) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, core.Carriers)
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, core.Carriers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

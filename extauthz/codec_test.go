@@ -46,7 +46,7 @@ func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Princ
 // admitting is a service that lets everybody in who shows a credential, and tells the observers.
 func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

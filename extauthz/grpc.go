@@ -22,6 +22,8 @@ type Core struct {
 	Trusted TrustedProxies // on the HTTP listener
 	// Carriers are the headers, in lower case, that a credential may stand in.
 	Carriers []string
+	// Overrides are removed by every allow.
+	Overrides Overrides
 	// Traced has requests carry the trace context of the proxy's call.
 	Traced bool
 }
@@ -77,7 +79,7 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		preferEnvoysWord(&c.request)
 		d = core.Checker.Check(ctx, &c.request)
 	}
-	c.answer = core.Denials.appendCheckResponse(c.answer[:0], &c.request, d)
+	c.answer = core.appendCheckResponse(c.answer[:0], &c.request, d)
 	return c, nil
 }
 

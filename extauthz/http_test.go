@@ -42,7 +42,7 @@ func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *C
 
 func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trusted ...string) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

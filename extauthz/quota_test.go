@@ -123,7 +123,7 @@ func TestAllowTellsWhatIsLeft(t *testing.T) {
 		d.Quota = test.q
 		says := Denials{Challenge: challenge, Now: time.Now, QuotaOnAllow: test.on}
 		response := new(authv3.CheckResponse)
-		if err := proto.Unmarshal(says.appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
+		if err := proto.Unmarshal((&Core{Denials: says}).appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
 			t.Fatal(err)
 		}
 		ok := response.GetOkResponse()
@@ -155,7 +155,7 @@ func (m *meter) Failed(context.Context, *authz.Request, time.Time) {}
 // metered is a core that counts with the meter.
 func metered(t *testing.T, m *meter, onAllow bool) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"})
+	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ const (
 
 // appendCheckResponse says a decision to Envoy. It is the one place that makes
 // a CheckResponse: an empty one would mean OK.
-func (n *Denials) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
+func (c *Core) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
 	w := wireWriter{b}
 	if d.Allowed() {
 		w.end(w.begin(responseStatus)) // code OK is the one that is not written
@@ -45,7 +45,8 @@ func (n *Denials) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decis
 		for _, name := range d.Remove {
 			w.text(okHeadersToRemove, name)
 		}
-		if n.QuotaOnAllow {
+		w.bytes = append(w.bytes, c.Overrides.wire...)
+		if c.Denials.QuotaOnAllow {
 			w.overwriting(okResponseHeaders, quotaHeaders(nil, &d.Quota))
 		}
 		if d.RemoveQuery != "" {
@@ -53,7 +54,7 @@ func (n *Denials) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decis
 		}
 		w.end(ok)
 	} else {
-		n.appendDenied(&w, r, d)
+		c.Denials.appendDenied(&w, r, d)
 	}
 	w.metadata(d)
 	return w.bytes

@@ -28,7 +28,7 @@ var (
 func checkResponse(t *testing.T, r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	t.Helper()
 	response := new(authv3.CheckResponse)
-	if err := proto.Unmarshal(denials.appendCheckResponse(nil, r, d), response); err != nil {
+	if err := proto.Unmarshal((&Core{Denials: denials}).appendCheckResponse(nil, r, d), response); err != nil {
 		t.Fatal(err)
 	}
 	return response

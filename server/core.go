@@ -62,7 +62,7 @@ func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, er
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	identity, err := authz.NewIdentity(cfg.IdentityHeaders, cfg.Carriers())
+	identity, err := cfg.Identity()
 	if err != nil {
 		return nil, fmt.Errorf("identity_headers: %w", err)
 	}
@@ -82,6 +82,7 @@ func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, er
 		Sources:      cfg.Sources,
 		Verifier:     chain,
 		Identity:     identity,
+		Overrides:    cfg.UpstreamOverrides,
 		RequireHTTPS: cfg.RequireHTTPS,
 		TrustedHops:  cfg.ClientAddress.TrustedHops,
 		Observers:    told.observers,
@@ -98,9 +99,10 @@ func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, er
 			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm,
 			Bearer: cfg.Sources.Bearer, Basic: cfg.Sources.Basic,
 		}},
-		Trusted:  cfg.TrustedProxies,
-		Carriers: cfg.Carriers(),
-		Traced:   parts.tracing != nil,
+		Trusted:   cfg.TrustedProxies,
+		Carriers:  cfg.Carriers(),
+		Overrides: extauthz.NewOverrides(checker.Overrides()),
+		Traced:    parts.tracing != nil,
 	}
 	return c, nil
 }

@@ -3,10 +3,12 @@ package server_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"keyward/authz"
 	"keyward/internal/rawcheck"
 	"keyward/keystore"
 
@@ -81,8 +83,27 @@ func TestIdentityAndRemovalsArrive(t *testing.T) {
 	if len(ok.GetHeaders()) != 1 || ok.GetHeaders()[0].GetHeader().GetKey() != "x-who" || ok.GetHeaders()[0].GetHeader().GetValue() != "alice" {
 		t.Errorf("set %v", ok.GetHeaders())
 	}
-	if got := fmt.Sprint(ok.GetHeadersToRemove()); got != "[x_who authorization x-key]" {
-		t.Errorf("removed %s", got)
+	if got, want := ok.GetHeadersToRemove(), append([]string{"x_who", "authorization", "x-key"}, authz.UpstreamOverrides()...); !slices.Equal(got, want) {
+		t.Errorf("removed %q, want %q", got, want)
+	}
+}
+
+// TestUpstreamOverridesArrive: by default all are removed of every allow, and a
+// setting keeps some or all.
+func TestUpstreamOverridesArrive(t *testing.T) {
+	for line, kept := range map[string][]string{
+		"": {}, "upstream_overrides: remove": {}, "upstream_overrides: pass": authz.UpstreamOverrides(),
+		"upstream_overrides: {keep: [X-Forwarded-Host, x-forwarded-prefix]}": {"x-forwarded-host", "x-forwarded-prefix"},
+	} {
+		r := start(t, baseConfig+"\nroutes: [{path: /open, auth: none}, {path: /own, auth: none, forward_credentials: true}]\n"+line, func(r *running) { r.create(keystore.Params{}) })
+		for _, target := range []string{"/open", "/own"} {
+			removed := r.raw(rawcheck.Request{Method: "POST", Target: target}).Response.GetOkResponse().GetHeadersToRemove()
+			for _, name := range authz.UpstreamOverrides() {
+				if slices.Contains(removed, name) == slices.Contains(kept, name) {
+					t.Errorf("%s %s: removed %q", line, target, removed)
+				}
+			}
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func judge(ctx context.Context, checker *authz.Checker, r *authz.Request) *verdi
 		for _, h := range d.Set {
 			v.Set[h.Name] = h.Value
 		}
-		v.Remove = append([]string{}, d.Remove...)
+		v.Remove = slices.Concat(d.Remove, checker.Overrides())
 	}
 	return v
 }

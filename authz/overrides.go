@@ -1,0 +1,49 @@
+package authz
+
+import "slices"
+
+// UpstreamOverrides returns the request headers, in lower case, from which some
+// upstreams take another method, path or host than the request line and Host
+// have. They are a second spelling that was not judged, so every allow has them
+// removed, and so have the shipped configurations of the proxies, which a test
+// compares with this list. What tells the client's address and scheme
+// (X-Forwarded-For, -Proto, -Port) is not among them: proxies say that, and
+// nothing is judged by it that an upstream could read otherwise.
+func UpstreamOverrides() []string {
+	return slices.Concat(methodOverrides, pathOverrides, hostOverrides)
+}
+
+var (
+	methodOverrides = []string{
+		"x-http-method-override", // Rack, Rails, Symfony, Laravel, Yii, ASP.NET Core, Slim, Plack
+		"x-http-method",          // OData, Express
+		"x-method-override",      // Express
+		"x-original-method",
+		"x-forwarded-method",
+	}
+	pathOverrides = []string{
+		"x-original-url", // IIS, Symfony, Zend, Yii
+		"x-rewrite-url",  // likewise
+		"x-original-uri",
+		"x-original-path",
+		"x-forwarded-uri",
+		"x-forwarded-url",
+		"x-forwarded-path",
+		"x-forwarded-prefix", // Spring, ASP.NET Core, Symfony, Werkzeug
+		"x-forwarded-script-name",
+		"x-script-name", // mod_wsgi, Flask
+		"script-name",   // Gunicorn
+		"path-info",     // likewise
+		"x-envoy-original-path",
+		"x-waws-unencoded-url", // Azure App Service
+		"x-ms-original-url",    // Azure Functions
+	}
+	hostOverrides = []string{
+		"forwarded", // RFC 7239
+		"x-forwarded-host",
+		"x-forwarded-server", // Jetty
+		"x-original-host",
+		"x-host", // mod_wsgi
+		"x-http-host-override",
+	}
+)

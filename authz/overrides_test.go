@@ -1,0 +1,51 @@
+package authz
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestUpstreamOverrides: each name stands once, in the form in which names are
+// compared, and none is one that proxies set for the upstream.
+func TestUpstreamOverrides(t *testing.T) {
+	names := UpstreamOverrides()
+	for i, name := range names {
+		if name != LowerASCII(name) || !IsPlainName(name) || slices.Contains(names[:i], name) {
+			t.Errorf("%q", name)
+		}
+	}
+	for _, kept := range []string{"host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-real-ip", "x-request-id", "authorization", "cookie"} {
+		if slices.Contains(names, kept) {
+			t.Errorf("%s is removed", kept)
+		}
+	}
+}
+
+// TestAliasesOfOverrides: a name that an upstream could take for an override is
+// removed like one that it could take for an identity header.
+func TestAliasesOfOverrides(t *testing.T) {
+	id, err := NewIdentity(map[string]Field{"x-auth-subject": FieldSubject}, []string{"authorization"}, UpstreamOverrides())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := []string{"x_http_method_override", "x.original.url", "script_name", "path_info", "x-http-method-override", "x_request_id", "x_forwarded_for"}
+	r := Request{}
+	for _, name := range sent {
+		r.Headers = append(r.Headers, Header{name, "DELETE"})
+	}
+	id.apply(&Principal{}, &r)
+	if want := append([]string{"x-auth-subject"}, sent[:4]...); !slices.Equal(r.remove, want) {
+		t.Errorf("removed %q, want %q", r.remove, want)
+	}
+	for _, field := range []map[string]Field{{"X-Forwarded-Host": FieldSubject}, {"x-http-method": FieldMethod}} {
+		if _, err := NewIdentity(field, nil, UpstreamOverrides()); err == nil {
+			t.Errorf("%v: set and removed", field)
+		}
+	}
+	if _, err := NewIdentity(nil, []string{"x-original-url"}, UpstreamOverrides()); err == nil {
+		t.Error("x-original-url carries a credential and is removed unseen")
+	}
+	if _, err := NewIdentity(map[string]Field{"x-forwarded-host": FieldSubject}, nil, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,36 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/authz"
+)
+
+// upstreamOverrides reads which headers an allow has removed: the word remove
+// or pass, or a mapping with those that are kept.
+func (r *reader) upstreamOverrides(v value, cfg *Config) {
+	if v.Kind == yaml.ScalarNode {
+		choice(r, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
+		return
+	}
+	var kept []string
+	r.mapping(v, fields{{"keep", r.list(&kept, validOverride)}})
+	cfg.UpstreamOverrides = slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool {
+		return slices.ContainsFunc(kept, func(keep string) bool { return authz.LowerASCII(keep) == name })
+	})
+}
+
+// validOverride takes the names of the list alone: another one would be kept anyway.
+func validOverride(name string) error {
+	known := authz.UpstreamOverrides()
+	if slices.Contains(known, authz.LowerASCII(name)) {
+		return nil
+	}
+	if near := nearest(name, known); near != "" {
+		return fmt.Errorf("%q is not removed anyway; did you mean `%s`?", name, near)
+	}
+	return fmt.Errorf("%q is not removed anyway", name)
+}

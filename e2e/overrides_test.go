@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+	"keyward/e2e/stack"
+)
+
+// evil is what a client says in each header that overrides a method or a target.
+const evil = "evil.example"
+
+// overridesConfig has each kind of allow.
+const overridesConfig = `
+credentials: {header: X-API-Key}
+routes:
+- {path: /public, auth: none}
+- {path: /open, auth: optional}
+- {path: /own, auth: none, forward_credentials: true}
+- {path: /forwarded, forward_credentials: true}
+`
+
+// TestUpstreamOverrides: no upstream is told of another method or target than
+// was judged, by whatever proxy and kind of allow.
+func TestUpstreamOverrides(t *testing.T) {
+	everyProxy(t, func(t *testing.T, proxy string) {
+		s := newSystem(t, options{proxy: proxy, config: overridesConfig})
+		key := s.key("--name", "k")
+		s.start()
+		for target, lines := range map[string][]string{"/public": nil, "/open": nil, "/own": nil, "/any": {bearer(key)}, "/forwarded": {"X-API-Key: " + key}} {
+			for _, name := range authz.UpstreamOverrides() {
+				lines = append(lines, name+": "+evil)
+			}
+			got := s.request("POST", target, append(lines, "Content-Length: 0")...).received(t)
+			if got.Method != "POST" || got.Path != target {
+				t.Errorf("%s: the upstream got %s %s", target, got.Method, got.Path)
+			}
+			wantNoOverride(t, target, got)
+		}
+		overrideAliases(t, s, bearer(key))
+	})
+}
+
+// overrideAliases sends names that an upstream could take for those of the list.
+func overrideAliases(t *testing.T, s *system, credential string) {
+	t.Helper()
+	for _, name := range authz.UpstreamOverrides() {
+		for _, other := range []string{"_", "."} {
+			line := strings.ReplaceAll(name, "-", other) + ": " + evil
+			before := s.arrived()
+			if a := s.get("/any", credential, line); a.status == 200 {
+				wantNoOverride(t, line, a.received(t))
+			} else if a.status != 400 || s.arrived() != before {
+				t.Errorf("%s: %d", line, a.status)
+			}
+		}
+	}
+}
+
+// wantNoOverride looks for what the client said. A proxy may say the same
+// header for itself.
+func wantNoOverride(t *testing.T, sent string, got stack.Received) {
+	t.Helper()
+	for name, values := range got.Headers {
+		name = strings.NewReplacer("_", "-", ".", "-").Replace(name)
+		if slices.Contains(authz.UpstreamOverrides(), name) && strings.Contains(fmt.Sprint(values), evil) {
+			t.Errorf("%s: the upstream got %s %q", sent, name, values)
+		}
+	}
+}
+
+// TestUpstreamOverridesKept: what the setting keeps comes through Envoy, over
+// gRPC and over HTTP, but for a header of Envoy's own.
+func TestUpstreamOverridesKept(t *testing.T) {
+	for _, proxy := range []string{"", "envoy-http"} {
+		for setting, kept := range map[string][]string{"pass": authz.UpstreamOverrides(), "{keep: [X-Forwarded-Host]}": {"x-forwarded-host"}} {
+			s := startSystem(t, options{proxy: proxy, config: overridesConfig + "upstream_overrides: " + setting + "\n"})
+			var lines []string
+			for _, name := range authz.UpstreamOverrides() {
+				lines = append(lines, name+": "+evil)
+			}
+			got := s.get("/public", lines...).received(t)
+			for _, name := range authz.UpstreamOverrides() {
+				if arrived := got.Headers[name] != nil; arrived != slices.Contains(kept, name) && name != "x-envoy-original-path" {
+					t.Errorf("%s, through %q: that the upstream got %s is %v", setting, proxy, name, arrived)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package extauthz
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// TestOverridesOverGRPC: every allow has them removed, and a denial, which goes
+// nowhere, none.
+func TestOverridesOverGRPC(t *testing.T) {
+	core := &Core{Denials: denials, Overrides: NewOverrides(authz.UpstreamOverrides())}
+	for _, d := range []*authz.Decision{
+		{Reason: authz.OK, Remove: []string{"x_auth_subject", "authorization"}},
+		{Reason: authz.OK},
+		{Reason: authz.Anonymous},
+		{Reason: authz.RouteDenied},
+	} {
+		response := new(authv3.CheckResponse)
+		if err := proto.Unmarshal(core.appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if d.Allowed() {
+			want = slices.Concat(d.Remove, authz.UpstreamOverrides())
+		}
+		if got := response.GetOkResponse().GetHeadersToRemove(); !slices.Equal(got, want) {
+			t.Errorf("%s: removed %q, want %q", d.Reason, got, want)
+		}
+	}
+}
+
+// TestOverridesOverHTTP: Envoy is told of them all. The configurations of the
+// other proxies have them, and those are told what they cannot know beforehand.
+func TestOverridesOverHTTP(t *testing.T) {
+	for _, auth := range []authz.AuthMode{authz.AuthNone, authz.AuthRequired} {
+		core := askable(t, &place{route: authz.Route{Auth: auth, ForwardCredentials: true}})
+		core.Overrides = NewOverrides(authz.UpstreamOverrides())
+		w := askAt(core, "POST", "/authz/envoy/x", "127.0.0.1:1", "Authorization", "Bearer good")
+		removed := strings.Split(w.Header().Get("X-Envoy-Auth-Headers-To-Remove"), ",")
+		for _, name := range append(authz.UpstreamOverrides(), "x-auth-project") {
+			if !slices.Contains(removed, name) {
+				t.Errorf("%d: %s is not removed", w.Code, name)
+			}
+		}
+		if slices.Contains(removed, "") || slices.Contains(removed, "authorization") {
+			t.Errorf("removed %q", removed)
+		}
+		w = askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Method", "POST", "X-Original-URI", "/x")
+		if got := w.Header().Get("X-Envoy-Auth-Headers-To-Remove"); w.Code != 200 || got != "" {
+			t.Errorf("nginx: %d, told to remove %q", w.Code, got)
+		}
+	}
+}
