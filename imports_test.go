@@ -20,16 +20,17 @@ const module = "keyward"
 // allowed is ARCHITECTURE.md's table of packages: what each may import beside
 // the standard library. An entry that ends in "/" is everything below it.
 var allowed = map[string][]string{
-	"authz":      {},
-	"cache":      {"github.com/hashicorp/golang-lru/"},
-	"policy":     {"keyward/authz"},
-	"password":   {"keyward/authz", "golang.org/x/sys/"},
-	"keystore":   {"keyward/authz", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
-	"strictjson": {},
-	"jwks":       {"keyward/authz", "keyward/strictjson"},
-	"verifier":   {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
-	"issuer":     {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
-	"usage":      {"keyward/authz", "keyward/cache", "golang.org/x/sys/"},
+	"authz":         {},
+	"cache":         {"github.com/hashicorp/golang-lru/"},
+	"policy":        {"keyward/authz"},
+	"password":      {"keyward/authz", "golang.org/x/sys/"},
+	"keystore":      {"keyward/authz", "keyward/store/journal", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
+	"store/journal": {"golang.org/x/sys/"},
+	"strictjson":    {},
+	"jwks":          {"keyward/authz", "keyward/strictjson"},
+	"verifier":      {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
+	"issuer":        {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
+	"usage":         {"keyward/authz", "keyward/cache", "golang.org/x/sys/"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
 	"admin":           {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
@@ -151,7 +152,7 @@ func TestImportJudge(t *testing.T) {
 		{"policy", "time"}, {"policy", "keyward/keystore"},
 		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keystore"}, {"cache", "keyward/authz"},
 		{"verifier", "keyward/extauthz"}, {"verifier", "google.golang.org/protobuf/proto"},
-		{"keystore", "keyward/config"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
+		{"keystore", "keyward/config"}, {"store/journal", "keyward/authz"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
 		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
 	} {
 		if judge(bad[0], bad[1]) == "" {

@@ -11,6 +11,7 @@ import (
 type FileMetrics struct {
 	ok, failed  prometheus.Counter
 	badLines    prometheus.Counter
+	rollbacks   prometheus.Counter
 	lastSuccess prometheus.Gauge
 	lag         prometheus.Observer
 }
@@ -24,15 +25,18 @@ func NewFileMetrics(registry prometheus.Registerer, name string, lag prometheus.
 	badLines := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "keyward_" + name + "_bad_lines_total", Help: "Whole lines that did not parse and were stepped over.",
 	})
+	rollbacks := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "keyward_" + name + "_rollbacks_total", Help: "Replacements of the file that undid what was in force, and were taken over.",
+	})
 	lastSuccess := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "keyward_" + name + "_last_success_timestamp_seconds", Help: "When the file was last seen to be good, in Unix time.",
 	})
-	if err := registerAll(registry, reloads, badLines, lastSuccess); err != nil {
+	if err := registerAll(registry, reloads, badLines, rollbacks, lastSuccess); err != nil {
 		return nil, err
 	}
 	return &FileMetrics{
 		ok: reloads.WithLabelValues("ok"), failed: reloads.WithLabelValues("error"),
-		badLines: badLines, lastSuccess: lastSuccess, lag: lag,
+		badLines: badLines, rollbacks: rollbacks, lastSuccess: lastSuccess, lag: lag,
 	}, nil
 }
 
@@ -58,6 +62,9 @@ func (m *FileMetrics) Reloaded(err error) {
 
 // BadLine counts a whole line that did not parse.
 func (m *FileMetrics) BadLine() { m.badLines.Inc() }
+
+// RolledBack counts a replacement that undid what was in force.
+func (m *FileMetrics) RolledBack() { m.rollbacks.Inc() }
 
 // Succeeded notes when the file was last found good; never, where nobody follows it any more.
 func (m *FileMetrics) Succeeded(at time.Time) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 const memPath = "/etc/keyward/keys.jsonl"
@@ -20,7 +21,7 @@ var startOfTime = time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC)
 
 // journalOn writes with the same random bytes and the same clock every time,
 // so that two runs of the same commands come to the same file.
-func journalOn(files FS, seed uint64) *Journal {
+func journalOn(files journal.FS, seed uint64) *Journal {
 	now := startOfTime
 	return NewJournal(JournalConfig{
 		Path: memPath, Hasher: NewHasher(authz.NewSecret("a pepper of sixteen")), FS: files,

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"keyward/store/journal"
+
 	"github.com/fsnotify/fsnotify"
 )
 
@@ -16,6 +18,9 @@ type Target interface {
 	// begin makes an empty content, which publish puts in force as a whole.
 	begin() content
 	publish(content)
+	// undone returns what a content would undo of what is in force: a
+	// revocation, or all there is. It is nil before anything is in force.
+	undone(next content, now time.Time) error
 	// applied is called after a line was applied to what is in force.
 	applied()
 	// notReady says why nothing is in force yet.
@@ -43,7 +48,7 @@ type FollowConfig struct {
 	// put off for four times as long at most. Zero is 50 ms.
 	Settle time.Duration
 
-	FS       FS               // nil: the operating system's
+	FS       journal.FS       // nil: the operating system's
 	Log      *slog.Logger     // nil: nothing is logged
 	Observer Observer         // nil: nobody is told
 	Now      func() time.Time // nil: time.Now

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/store/journal"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -33,6 +34,7 @@ type followed struct {
 type seen struct {
 	mu                       sync.Mutex
 	ok, failed, bad, revoked int
+	rolledBack               int
 	lag                      time.Duration
 }
 
@@ -46,6 +48,7 @@ func (s *seen) Reloaded(err error) {
 	}
 }
 func (s *seen) BadLine()                { s.mu.Lock(); s.bad++; s.mu.Unlock() }
+func (s *seen) RolledBack()             { s.mu.Lock(); s.rolledBack++; s.mu.Unlock() }
 func (s *seen) Succeeded(time.Time)     {}
 func (s *seen) Revoked(d time.Duration) { s.mu.Lock(); s.revoked++; s.lag = d; s.mu.Unlock() }
 
@@ -269,9 +272,11 @@ func TestStart(t *testing.T) {
 		text      string
 		missing   bool
 		missingOK bool
+		lock      bool // stays, and remembers that the file had content
 		ready     bool
 	}{
 		"empty":            {text: "", ready: true},
+		"emptied":          {text: "", lock: true},
 		"header alone":     {text: head, ready: true},
 		"a key":            {text: head + goodLine + "\n", ready: true},
 		"torn last line":   {text: head + goodLine + "\n" + goodLine[:50], ready: true},
@@ -283,6 +288,8 @@ func TestStart(t *testing.T) {
 		"newer version":    {text: `{"keyward":"keys","version":2,"hash":"sha256"}` + "\n"},
 		"missing":          {missing: true},
 		"missing, allowed": {missing: true, missingOK: true, ready: true},
+		"lost":             {missing: true, lock: true},
+		"lost, allowed":    {missing: true, missingOK: true, lock: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, first := prepare(t)
@@ -293,6 +300,11 @@ func TestStart(t *testing.T) {
 				}
 			} else {
 				f.replace([]byte(c.text))
+			}
+			if !c.lock {
+				if err := os.Remove(f.path + ".lock"); err != nil {
+					t.Fatal(err)
+				}
 			}
 			f.follow(func(cfg *FollowConfig) { cfg.MissingOK = c.missingOK })
 			if err := f.keys.Ready(); (err == nil) != c.ready {
@@ -358,14 +370,14 @@ func TestBadFileLeavesLastGoodSet(t *testing.T) {
 // failingFS cannot open files while it is told to fail: permissions do not
 // stop root, who may be running this.
 type failingFS struct {
-	FS
+	journal.FS
 	mu  sync.Mutex
 	err error
 }
 
 func (f *failingFS) set(err error) { f.mu.Lock(); f.err = err; f.mu.Unlock() }
 
-func (f *failingFS) Open(path string) (File, error) {
+func (f *failingFS) Open(path string) (journal.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -377,7 +389,7 @@ func (f *failingFS) Open(path string) (File, error) {
 func TestUnreadable(t *testing.T) {
 	for _, atStart := range []bool{true, false} {
 		f, first := prepare(t)
-		files := &failingFS{FS: OS()}
+		files := &failingFS{FS: journal.OS()}
 		if atStart {
 			files.set(os.ErrPermission)
 		}

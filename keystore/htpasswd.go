@@ -26,6 +26,7 @@ func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 			return err
 		}
 		now := f.now().UTC()
+		records = nil // of a try that went to a file which was replaced
 		for _, user := range order {
 			r, err := all.get(user.name, now)
 			if err != nil {

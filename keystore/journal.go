@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // JournalConfig says which key file a Journal writes, and with what.
 type JournalConfig struct {
-	Path   string
-	Hasher *Hasher
-	FS     FS               // nil: the operating system's
-	Rand   io.Reader        // nil: crypto/rand.Reader
-	Now    func() time.Time // nil: time.Now
+	Path      string
+	Hasher    *Hasher
+	StartOver bool             // begin a new file in place of a damaged one
+	FS        journal.FS       // nil: the operating system's
+	Rand      io.Reader        // nil: crypto/rand.Reader
+	Now       func() time.Time // nil: time.Now
 }
 
 // Journal writes a key file. Every method is one durable step: when it returns
@@ -25,7 +27,8 @@ type JournalConfig struct {
 // what it said before. Any number of processes may write one file.
 //
 // Every method may return ErrPepper or ErrForeign for a file that is not to be
-// written with this Hasher or by this program.
+// written with this Hasher or by this program, ErrDamaged for one that has lost
+// its content, and journal.ErrReplaced where others keep replacing the file.
 type Journal struct {
 	store  store
 	hasher *Hasher
@@ -36,10 +39,7 @@ type Journal struct {
 // NewJournal touches nothing; the file is made by the first Create or Import.
 func NewJournal(cfg JournalConfig) *Journal {
 	j := &Journal{hasher: cfg.Hasher, rand: cfg.Rand, now: cfg.Now}
-	j.store = store{fs: cfg.FS, path: cfg.Path, header: keysHeader(cfg.Hasher)}
-	if j.store.fs == nil {
-		j.store.fs = OS()
-	}
+	j.store = store{journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, keysHeader(cfg.Hasher)}
 	if j.rand == nil {
 		j.rand = rand.Reader
 	}
@@ -154,9 +154,9 @@ func (j *Journal) Delete(id string) (Record, error) {
 	})
 }
 
-// Rotate gives a key a new secret. The old one lives on for the grace; with
-// none it ends in the same step in which the new one begins. A key that was
-// revoked is ErrRevoked.
+// Rotate gives a key a new secret. The old one lives on for the grace, and
+// earlier ones for what is left of theirs; with none, all of them end in the
+// same step in which the new one begins. A key that was revoked is ErrRevoked.
 func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, error) {
 	if grace < 0 {
 		return Record{}, authz.Secret{}, fmt.Errorf("%w: a grace before now", ErrInvalid)
@@ -174,13 +174,10 @@ func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, 
 		if secret, err = Generate(j.rand, r.Prefix, format); err != nil {
 			return false, err
 		}
-		replaced := Previous{Hash: r.Hash}
-		if grace > 0 {
-			replaced.Until = now.Add(grace)
-		}
-		r.Previous = append(living(r.Previous, now), replaced)
-		if grace == 0 && len(r.Previous) == 1 { // else the key has secrets of both formats
-			r.Format = format
+		r.Previous = append(living(r.Previous, now), Previous{Hash: r.Hash, Until: now.Add(grace)})
+		if grace == 0 {
+			end(r.Previous)
+			r.Format = format // with a grace the key has secrets of both formats
 		}
 		j.bind(r, secret, r.Prefix)
 		return true, nil
@@ -200,6 +197,13 @@ func living(all []Previous, now time.Time) []Previous {
 		}
 	}
 	return kept
+}
+
+// end ends all of the previous secrets, so that no clock has a say in it.
+func end(all []Previous) {
+	for i := range all {
+		all[i].Until = time.Time{}
+	}
 }
 
 // change appends what edit makes of the key's record, if it tells that it changed it.

@@ -134,11 +134,10 @@ func (j *Journal) Compact() (gone int, err error) {
 		if err != nil {
 			return err
 		}
-		like, err := t.file.Stat()
-		if err != nil {
-			return j.store.failed("reading", err)
+		if t.File() == nil {
+			return nil
 		}
-		err = t.rewrite(like, func(w io.Writer) error {
+		err = t.rewrite(func(w io.Writer) error {
 			return t.each(func(line []byte, number int) error {
 				if err := k.read(line); err != nil {
 					return err

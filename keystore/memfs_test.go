@@ -10,38 +10,41 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"keyward/store/journal"
 )
 
 // memFS is a file system that forgets. It keeps apart what a program sees and
 // what a power cut leaves: of a file what was there at its last Sync, of a
-// folder what was there at its last SyncFolder. It counts its calls, and fails
+// folder what was there at its last SyncDir. It counts its calls, and fails
 // one of them or, after a cut, all that follow.
 type memFS struct {
 	mu      sync.Mutex
 	entries map[string]*memNode // as seen
 	durable map[string]*memNode // as of the folder's last sync
-	locks   map[string]*sync.Mutex
-
-	calls  int
-	failAt int   // the call to fail, 0 for none
-	fault  error // what it fails with
-	short  bool  // a failing Write writes half
-	cutAt  int   // the last call to work, 0 for no cut
+	calls   int
+	failAt  int   // the call to fail, 0 for none
+	fault   error // what it fails with
+	short   bool  // a failing Write writes half
+	cutAt   int   // the last call to work, 0 for no cut
 }
 
-type memNode struct{ data, synced []byte }
+type memNode struct {
+	data, synced []byte
+	lock         sync.Mutex
+}
 
 var errCut = errors.New("power is cut")
 
 func newMemFS() *memFS {
-	return &memFS{entries: map[string]*memNode{}, durable: map[string]*memNode{}, locks: map[string]*sync.Mutex{}}
+	return &memFS{entries: map[string]*memNode{}, durable: map[string]*memNode{}}
 }
 
 // clone is the same file system with nothing unsynced and no fault set.
 func (m *memFS) clone() *memFS {
 	c := newMemFS()
 	for name, n := range m.entries {
-		node := &memNode{append([]byte(nil), n.data...), append([]byte(nil), n.data...)}
+		node := &memNode{data: append([]byte(nil), n.data...), synced: append([]byte(nil), n.data...)}
 		c.entries[name], c.durable[name] = node, node
 	}
 	return c
@@ -60,7 +63,7 @@ func (m *memFS) afterCut(kind bool, rnd *rand.Rand) *memFS {
 		if kind && len(n.data) > len(n.synced) && string(n.data[:len(n.synced)]) == string(n.synced) {
 			data = append(data, n.data[len(n.synced):][:rnd.IntN(len(n.data)-len(n.synced)+1)]...)
 		}
-		node := &memNode{data, append([]byte(nil), data...)}
+		node := &memNode{data: data, synced: append([]byte(nil), data...)}
 		c.entries[name], c.durable[name] = node, node
 	}
 	return c
@@ -94,10 +97,10 @@ func (m *memFS) Stat(path string) (fs.FileInfo, error) {
 	if n == nil {
 		return nil, fs.ErrNotExist
 	}
-	return memInfo{path, int64(len(n.data))}, nil
+	return memInfo{path, n, int64(len(n.data))}, nil
 }
 
-func (m *memFS) Open(path string) (File, error) {
+func (m *memFS) Open(path string) (journal.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.step(); err != nil {
@@ -110,9 +113,9 @@ func (m *memFS) Open(path string) (File, error) {
 	return &memFile{m, path, n}, nil
 }
 
-func (m *memFS) OpenAppend(path string) (File, error) { return m.Open(path) }
+func (m *memFS) OpenAppend(path string) (journal.File, error) { return m.Open(path) }
 
-func (m *memFS) Create(path string, _ fs.FileInfo) (File, error) {
+func (m *memFS) Create(path string, _ fs.FileInfo) (journal.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.step(); err != nil {
@@ -121,6 +124,31 @@ func (m *memFS) Create(path string, _ fs.FileInfo) (File, error) {
 	n := &memNode{}
 	m.entries[path] = n
 	return &memFile{m, path, n}, nil
+}
+
+func (m *memFS) SameFile(a, b fs.FileInfo) bool { return a.(memInfo).node == b.(memInfo).node }
+
+func (m *memFS) RenameNew(from, to string) error {
+	m.mu.Lock()
+	_, taken := m.entries[to]
+	m.mu.Unlock()
+	if taken {
+		return fs.ErrExist
+	}
+	return m.Rename(from, to)
+}
+
+func (m *memFS) Exchange(a, b string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.step(); err != nil {
+		return err
+	}
+	if m.entries[a] == nil || m.entries[b] == nil {
+		return fs.ErrNotExist
+	}
+	m.entries[a], m.entries[b] = m.entries[b], m.entries[a]
+	return nil
 }
 
 func (m *memFS) Rename(from, to string) error {
@@ -144,7 +172,7 @@ func (m *memFS) Remove(path string) error {
 	return nil
 }
 
-func (m *memFS) SyncFolder(path string) error {
+func (m *memFS) SyncDir(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.step(); err != nil {
@@ -159,25 +187,29 @@ func (m *memFS) SyncFolder(path string) error {
 	return nil
 }
 
-func (m *memFS) Lock(path string) (io.Closer, error) {
+func (m *memFS) Lock(path string, _ fs.FileInfo, _ time.Duration) (journal.File, error) {
 	m.mu.Lock()
 	if err := m.step(); err != nil {
 		m.mu.Unlock()
 		return nil, err
 	}
-	lock := m.locks[path]
-	if lock == nil {
-		lock = &sync.Mutex{}
-		m.locks[path] = lock
+	n := m.entries[path]
+	if n == nil {
+		n = &memNode{}
+		m.entries[path] = n
 	}
 	m.mu.Unlock()
-	lock.Lock()
-	return closerFunc(func() error { lock.Unlock(); return nil }), nil
+	n.lock.Lock()
+	return &memLock{memFile{m, path, n}}, nil
 }
 
-type closerFunc func() error
+// memLock is an open lock file. Closing it releases the lock.
+type memLock struct{ memFile }
 
-func (f closerFunc) Close() error { return f() }
+func (l *memLock) Close() error {
+	l.node.lock.Unlock()
+	return nil
+}
 
 type memFile struct {
 	fs   *memFS
@@ -219,7 +251,7 @@ func (f *memFile) Write(p []byte) (int, error) {
 func (f *memFile) Stat() (fs.FileInfo, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	return memInfo{f.name, int64(len(f.node.data))}, f.fs.step()
+	return memInfo{f.name, f.node, int64(len(f.node.data))}, f.fs.step()
 }
 
 func (f *memFile) Sync() error {
@@ -250,6 +282,7 @@ func (f *memFile) Close() error {
 
 type memInfo struct {
 	name string
+	node *memNode
 	size int64
 }
 

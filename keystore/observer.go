@@ -10,6 +10,10 @@ type Observer interface {
 	Reloaded(err error)
 	// BadLine is called for each line that was stepped over.
 	BadLine()
+	// RolledBack is called when a file that undoes what is in force takes the
+	// place of the one before: a revocation is missing, a revoked key is active
+	// again, or nothing of what was in force is left.
+	RolledBack()
 	// Succeeded is called when what is in force was last known to be what the
 	// file says. The zero time says that there is no file any more.
 	Succeeded(at time.Time)
@@ -23,5 +27,6 @@ type unobserved struct{}
 
 func (unobserved) Reloaded(error)        {}
 func (unobserved) BadLine()              {}
+func (unobserved) RolledBack()           {}
 func (unobserved) Succeeded(time.Time)   {}
 func (unobserved) Revoked(time.Duration) {}

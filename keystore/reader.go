@@ -1,15 +1,16 @@
 package keystore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
+
+	"keyward/store/journal"
 )
 
 var (
@@ -20,20 +21,21 @@ var (
 // reader reads a file into its target, as a whole or from where it stopped.
 type reader struct {
 	cfg      FollowConfig
-	fs       FS
+	fs       journal.FS
 	log      *slog.Logger
 	observer Observer
 	now      func() time.Time
+	seed     maphash.Seed // of digests
 
 	// What is in force: nil before anything is, and of no file before
 	// something was read.
 	content content
 	// The file it was read from, held open so that its number in the file
 	// system is not given to another; nil if none was.
-	file  File
+	file  journal.File
 	info  fs.FileInfo
 	lines *lines
-	tail  []byte // what stood right before lines.offset
+	tail  digest // of what stood right before lines.offset
 
 	fault   string      // the error that was last told, with what it was about
 	faulty  fs.FileInfo // a file whose content was at fault, not to be read again as it is
@@ -43,10 +45,7 @@ type reader struct {
 }
 
 func newReader(cfg FollowConfig) reader {
-	r := reader{cfg: cfg, fs: cfg.FS, log: cfg.Log, observer: cfg.Observer, now: cfg.Now}
-	if r.fs == nil {
-		r.fs = OS()
-	}
+	r := reader{cfg: cfg, fs: orOS(cfg.FS), log: cfg.Log, observer: cfg.Observer, now: cfg.Now, seed: maphash.MakeSeed()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,15 +107,14 @@ func (r *reader) find() (fs.FileInfo, error) {
 
 // fail tells of an error once, for as long as it and the file stay the same.
 func (r *reader) fail(info fs.FileInfo, err error) {
+	if errors.Is(err, fs.ErrNotExist) && r.cfg.MissingOK && r.file == nil {
+		if err = r.refuseDamaged(); err == nil {
+			r.goWithout()
+			return
+		}
+	}
 	if r.content == nil {
 		r.cfg.Into.notReady(err)
-	}
-	if errors.Is(err, fs.ErrNotExist) && r.cfg.MissingOK && r.file == nil {
-		if r.content == nil {
-			r.log.Warn("no file: going on without", "file", r.cfg.Path)
-			r.put(r.cfg.Into.begin())
-		}
-		return
 	}
 	fault := err.Error()
 	if info != nil {
@@ -134,6 +132,24 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 	r.log.Error(what, "file", r.cfg.Path, "error", err)
 }
 
+// goWithout is for a file that need not be there.
+func (r *reader) goWithout() {
+	if r.content == nil {
+		r.log.Warn("no file: going on without", "file", r.cfg.Path)
+		r.put(r.cfg.Into.begin())
+	}
+}
+
+// refuseDamaged returns ErrDamaged if the file, which is empty or missing, had
+// content before.
+func (r *reader) refuseDamaged() error {
+	had, err := journal.HadContent(r.fs, r.cfg.Path)
+	if err == nil && had {
+		err = ErrDamaged
+	}
+	return err
+}
+
 func (r *reader) put(c content) {
 	r.content = c
 	r.cfg.Into.publish(c)
@@ -141,18 +157,17 @@ func (r *reader) put(c content) {
 
 // read reads what is new in the file that info is about.
 func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
-	if r.file != nil && os.SameFile(info, r.info) && !anew {
+	if r.file != nil && r.fs.SameFile(info, r.info) && !anew {
 		intact, err := r.intact(info)
 		if err != nil {
 			return false, err
 		}
 		if intact {
-			r.waiting = time.Time{}
+			r.waiting, r.info = time.Time{}, info
 			return r.readOn()
 		}
-		r.doubt = true
 	}
-	if unchanged(info, r.faulty) && !anew {
+	if r.unchanged(info, r.faulty) && !anew {
 		return false, r.because
 	}
 	if r.content != nil && !anew && !r.settled(info) {
@@ -165,28 +180,39 @@ func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
 	return true, nil
 }
 
-// intact tells whether what was read of the file still stands there.
+// intact reports whether what was read of the file still stands there. A file
+// that was written and is no longer than before was not appended to. It may
+// still be about to be: the time of a write shows before what it wrote, so that
+// this alone is no reason for doubt until the file has settled.
 func (r *reader) intact(info fs.FileInfo) (bool, error) {
-	if r.lines.offset == 0 {
+	switch {
+	case r.lines.offset == 0:
 		return info.Size() == 0, nil // it was empty, and its header was never seen
-	}
-	if r.doubt || info.Size() < r.lines.offset {
+	case r.doubt || info.Size() < r.lines.offset:
+		r.doubt = true
+		return false, nil
+	case info.Size() == r.info.Size() && !info.ModTime().Equal(r.info.ModTime()):
 		return false, nil
 	}
 	now, err := r.before()
-	return bytes.Equal(now, r.tail), err
+	r.doubt = err == nil && now != r.tail
+	return !r.doubt, err
+}
+
+// digest stands for a part of a file, from which it tells any other.
+type digest struct {
+	sum    uint64
+	length int64
 }
 
 // before is what stands right before the place that was read to.
-func (r *reader) before() ([]byte, error) {
-	const look = 64
+func (r *reader) before() (digest, error) {
+	const look = 256 << 10
 	from := max(r.lines.offset-look, 0)
-	text := make([]byte, r.lines.offset-from)
-	n, err := r.file.ReadAt(text, from)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return text[:n], err
+	var sum maphash.Hash
+	sum.SetSeed(r.seed)
+	n, err := io.Copy(&sum, io.NewSectionReader(r.file, from, r.lines.offset-from))
+	return digest{sum.Sum64(), n}, err
 }
 
 // settled tells whether a file has been left alone for long enough to be read.
@@ -199,8 +225,8 @@ func (r *reader) settled(info fs.FileInfo) bool {
 	return age < 0 || age >= r.cfg.Settle || now.Sub(r.waiting) >= 4*r.cfg.Settle
 }
 
-func unchanged(info, old fs.FileInfo) bool {
-	return old != nil && os.SameFile(info, old) && info.Size() == old.Size() && info.ModTime().Equal(old.ModTime())
+func (r *reader) unchanged(info, old fs.FileInfo) bool {
+	return old != nil && r.fs.SameFile(info, old) && info.Size() == old.Size() && info.ModTime().Equal(old.ModTime())
 }
 
 // readOn applies what was appended.

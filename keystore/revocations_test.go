@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"keyward/store/journal"
 )
 
 const revocationsHead = `{"keyward":"revocations","version":1}` + "\n"
@@ -290,7 +292,7 @@ func TestRevocationsRefused(t *testing.T) {
 
 // TestRevocationsOnAFailingDisk: a revocation that was acknowledged is there, one that was not leaves no trace.
 func TestRevocationsOnAFailingDisk(t *testing.T) {
-	on := func(files FS) *RevocationFile {
+	on := func(files journal.FS) *RevocationFile {
 		return NewRevocationFile(RevocationFileConfig{Path: memPath, FS: files, Now: func() time.Time { return startOfTime }})
 	}
 	revoked := func(files *memFS, jti string) bool {
@@ -308,7 +310,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 	}
 	failed := 0
 	for _, fault := range faults {
-		for n := 1; n <= 12; n++ {
+		for n := 1; n <= 24; n++ {
 			files := initial.clone()
 			files.failAt, files.fault, files.short = n, fault.err, fault.short
 			_, err := on(files).RevokeToken("second")

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 const errRevocation lineError = "not one of: a jti, a subject with issued_before, issued_before alone"
@@ -77,9 +78,10 @@ func (r *Revocation) line() ([]byte, error) {
 
 // RevocationFileConfig says which revocations file a RevocationFile writes, and with what.
 type RevocationFileConfig struct {
-	Path string
-	FS   FS               // nil: the operating system's
-	Now  func() time.Time // nil: time.Now
+	Path      string
+	StartOver bool             // begin a new file in place of a damaged one
+	FS        journal.FS       // nil: the operating system's
+	Now       func() time.Time // nil: time.Now
 }
 
 // RevocationFile writes a revocations file, with the guarantees of [Journal].
@@ -92,10 +94,7 @@ type RevocationFile struct {
 // NewRevocationFile touches nothing; the file is made by the first revocation.
 func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 	f := &RevocationFile{now: cfg.Now}
-	f.store = store{fs: cfg.FS, path: cfg.Path, header: revocationsHeader()}
-	if f.store.fs == nil {
-		f.store.fs = OS()
-	}
+	f.store = store{journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, revocationsHeader()}
 	if f.now == nil {
 		f.now = time.Now
 	}

@@ -1,113 +1,59 @@
 package keystore
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
+
+	"keyward/store/journal"
 )
 
-// store is a journal on disk, of keys or of users: what is common to both.
+// ErrDamaged is a file that is empty or missing and had content before.
+var ErrDamaged = journal.ErrDamaged
+
+// store is a journal on disk, of keys, users or revocations: what is common to
+// them.
 type store struct {
-	fs     FS
-	path   string
+	journal.Writer
 	header header
 }
 
 // turn is one writer's turn at a file: the lock is held, a torn tail is gone.
 type turn struct {
+	*journal.Transaction
 	store *store
-	path  string // with symbolic links followed
-	file  File
-	end   int64
 }
 
-// writeChunk is more than any line a command makes, but for long lists of paths.
-const writeChunk = 64 << 10
-
-// write waits for the lock and calls do. Where there is no file one is made if
-// create says so, else the error is ErrNotFound. What do has appended is on
-// disk when write returns nil, and gone again when it returns an error.
-func (s *store) write(create bool, do func(*turn) error) (err error) {
-	path, lock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-
-	t := &turn{store: s, path: path}
-	if err := t.open(create); err != nil {
-		return err
-	}
-	defer t.file.Close() // what was written is synced, or was taken back
-	return do(t)
-}
-
-// lock waits for the lock of the file that the path leads to. A symbolic link
-// may be turned to another file meanwhile; then that one's lock is the right one.
-func (s *store) lock() (path string, lock io.Closer, err error) {
-	if path, err = s.fs.Resolve(s.path); err != nil {
-		return "", nil, s.failed("finding", err)
-	}
-	for {
-		if lock, err = s.fs.Lock(path + ".lock"); err != nil {
-			return "", nil, s.failed("locking", err)
+// write waits for the lock and calls do, again where others replace the file
+// meanwhile. Where there is no file one is made if create says so, else the
+// error is ErrNotFound. What do has appended is on disk, in the file that the
+// path names, when write returns nil, and gone again when it returns an error.
+func (s *store) write(create bool, do func(*turn) error) error {
+	return s.Update(func(tx *journal.Transaction) error {
+		t := &turn{tx, s}
+		if !create && !t.Exists() {
+			return s.failed("opening", ErrNotFound)
 		}
-		now, err := s.fs.Resolve(s.path)
-		if err == nil && now == path {
-			return path, lock, nil
+		if err := t.mend(); err != nil {
+			return s.failed("opening", err)
 		}
-		_ = lock.Close()
-		if err != nil {
-			return "", nil, s.failed("finding", err)
-		}
-		path = now
-	}
+		return do(t)
+	})
 }
 
 func (s *store) failed(doing string, err error) error {
-	return fmt.Errorf("%s %q: %w", doing, s.path, err)
-}
-
-// open opens the file, makes sure that it is ours and cuts a torn tail off.
-func (t *turn) open(create bool) error {
-	info, err := t.store.fs.Stat(t.path)
-	missing := errors.Is(err, fs.ErrNotExist)
-	switch {
-	case err != nil && !missing:
-		return t.store.failed("opening", err)
-	case !missing && !info.Mode().IsRegular():
-		return t.store.failed("opening", errors.New("not a regular file"))
-	case missing && !create:
-		return t.store.failed("opening", ErrNotFound)
-	case missing || info.Size() == 0:
-		if err := t.rewrite(info, func(io.Writer) error { return nil }); err != nil {
-			return err
-		}
-	}
-	t.file, err = t.store.fs.OpenAppend(t.path)
-	if err != nil {
-		return t.store.failed("opening", err)
-	}
-	if err := t.mend(); err != nil {
-		_ = t.file.Close()
-		return t.store.failed("opening", err)
-	}
-	return nil
+	return fmt.Errorf("%s %q: %w", doing, s.Path, err)
 }
 
 // mend checks the header and cuts a torn tail off: what a writer left behind
 // that died, and never reported as done.
 func (t *turn) mend() error {
-	info, err := t.file.Stat()
-	if err != nil {
-		return err
+	if t.File() == nil {
+		return nil
 	}
-	t.end = info.Size()
-	l := &lines{r: t.file}
+	l := &lines{r: t.File()}
 	first, err := l.next()
 	if err != nil {
 		return orForeign(err)
@@ -128,11 +74,7 @@ func (t *turn) mend() error {
 			return err
 		}
 	}
-	if err := t.file.Truncate(l.offset); err != nil {
-		return err
-	}
-	t.end = l.offset
-	return nil
+	return t.Truncate(l.offset)
 }
 
 // orForeign makes "no first line" and "no sensible first line" ErrForeign.
@@ -148,9 +90,9 @@ func orForeign(err error) error {
 // file. The lines of a batch say how many of it are still to come.
 func (t *turn) torn() (bool, error) {
 	const look = 4 << 10
-	from := max(t.end-look, 0)
-	tail := make([]byte, t.end-from)
-	if n, err := t.file.ReadAt(tail, from); n < len(tail) {
+	from := max(t.Size()-look, 0)
+	tail := make([]byte, t.Size()-from)
+	if n, err := t.File().ReadAt(tail, from); n < len(tail) {
 		return false, err
 	}
 	whole, ok := bytes.CutSuffix(tail, []byte("\n"))
@@ -166,26 +108,27 @@ func (t *turn) torn() (bool, error) {
 }
 
 // append writes what body writes at the end of the file and makes it durable.
-// When that fails it takes it back.
-// A single line goes out in a single write.
+// The first lines of a file come into being with its header.
 func (t *turn) append(body func(io.Writer) error) error {
-	w := bufio.NewWriterSize(t.file, writeChunk)
-	err := body(w)
-	if err == nil {
-		err = w.Flush()
+	if t.File() == nil {
+		return t.rewrite(body)
 	}
-	if err == nil {
-		err = t.file.Sync()
-	}
+	return t.Append(body)
+}
+
+// rewrite puts a file with our header and what body writes in place of the one
+// that stands there, whose mode and owner it keeps.
+func (t *turn) rewrite(body func(io.Writer) error) error {
+	first, err := encodeLine(t.store.header)
 	if err != nil {
-		// The sync of the truncation keeps a crash from bringing back what
-		// is about to be reported as failed.
-		if back := t.file.Truncate(t.end); back == nil {
-			_ = t.file.Sync()
-		}
-		return t.store.failed("appending to", err)
+		return err
 	}
-	return nil
+	return t.Rewrite(func(w io.Writer) error {
+		if _, err := w.Write(first); err != nil {
+			return err
+		}
+		return body(w)
+	})
 }
 
 // appendLines appends n lines, each with its newline, which line makes in turn;
@@ -216,48 +159,6 @@ func (t *turn) appendLines(n int, line func(i int) ([]byte, error)) error {
 	})
 }
 
-// rewrite puts a file with our header and what body writes in place of the one
-// that stands there, whose mode and owner it keeps; like is nil if none does.
-func (t *turn) rewrite(like fs.FileInfo, body func(io.Writer) error) error {
-	s := t.store
-	temp := t.path + ".tmp"
-	file, err := s.fs.Create(temp, like)
-	if err != nil {
-		return s.failed("writing", err)
-	}
-	err = t.fill(file, body)
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = s.fs.Rename(temp, t.path)
-	}
-	if err != nil {
-		_ = s.fs.Remove(temp)
-		return s.failed("writing", err)
-	}
-	if err := s.fs.SyncFolder(filepath.Dir(t.path)); err != nil {
-		return s.failed("writing", err)
-	}
-	return nil
-}
-
-func (t *turn) fill(file File, body func(io.Writer) error) error {
-	w := bufio.NewWriterSize(file, writeChunk)
-	first, err := encodeLine(t.store.header)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(first); err != nil {
-		return err
-	}
-	if err := body(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return file.Sync()
-}
-
 // each hands every line of the file but the header to visit, with its number
 // in the file; nil in place of a line that is too long to be one.
 func (s *store) each(r io.ReaderAt, visit func(line []byte, number int) error) error {
@@ -279,17 +180,17 @@ func (s *store) each(r io.ReaderAt, visit func(line []byte, number int) error) e
 			err = visit(line, l.number)
 		}
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", s.path, l.number, err)
+			return fmt.Errorf("%s:%d: %w", s.Path, l.number, err)
 		}
 	}
 }
 
-// read hands each line to visit, of a file that nobody has locked. One that is
-// not there, or empty, has none.
+// read hands each line to visit, of a file that is not locked. One that is not
+// there, or empty, has none, unless it had content before.
 func (s *store) read(visit func(line []byte, number int) error) error {
-	file, err := s.fs.Open(s.path)
+	file, err := s.files().Open(s.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return s.readEmpty()
 	}
 	if err != nil {
 		return s.failed("reading", err)
@@ -300,12 +201,36 @@ func (s *store) read(visit func(line []byte, number int) error) error {
 		return s.failed("reading", err)
 	}
 	if info.Size() == 0 {
-		return nil
+		return s.readEmpty()
 	}
 	return s.each(file, visit)
 }
 
+func (s *store) readEmpty() error {
+	had, err := journal.HadContent(s.files(), s.Path)
+	if err == nil && had {
+		err = ErrDamaged
+	}
+	if err != nil {
+		return s.failed("reading", err)
+	}
+	return nil
+}
+
+func (s *store) files() journal.FS { return orOS(s.FS) }
+
+// orOS is the file system, or the operating system's where none is given.
+func orOS(given journal.FS) journal.FS {
+	if given == nil {
+		return journal.OS()
+	}
+	return given
+}
+
 // each is store.each of the file whose turn it is.
 func (t *turn) each(visit func(line []byte, number int) error) error {
-	return t.store.each(t.file, visit)
+	if t.File() == nil {
+		return nil
+	}
+	return t.store.each(t.File(), visit)
 }

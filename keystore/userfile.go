@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // UserFileConfig says which users file a UserFile writes, and with what.
 type UserFileConfig struct {
-	Path string
-	FS   FS               // nil: the operating system's
-	Rand io.Reader        // nil: crypto/rand.Reader
-	Now  func() time.Time // nil: time.Now
+	Path      string
+	StartOver bool             // begin a new file in place of a damaged one
+	FS        journal.FS       // nil: the operating system's
+	Rand      io.Reader        // nil: crypto/rand.Reader
+	Now       func() time.Time // nil: time.Now
 }
 
 // UserFile writes a users file, with the guarantees of [Journal]. What cleans
@@ -31,10 +33,7 @@ type UserFile struct {
 // NewUserFile touches nothing; the file is made when the first user is.
 func NewUserFile(cfg UserFileConfig) *UserFile {
 	f := &UserFile{rand: cfg.Rand, now: cfg.Now}
-	f.store = store{fs: cfg.FS, path: cfg.Path, header: usersHeader()}
-	if f.store.fs == nil {
-		f.store.fs = OS()
-	}
+	f.store = store{journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, usersHeader()}
 	if f.rand == nil {
 		f.rand = rand.Reader
 	}

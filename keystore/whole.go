@@ -38,8 +38,11 @@ func (r *reader) readAnew() error {
 func (r *reader) readWhole() error {
 	c := r.cfg.Into.begin()
 	if r.info.Size() == 0 {
-		if r.content != nil && len(r.tail) > 0 {
+		if r.content != nil && r.tail.length > 0 {
 			return errEmpty
+		}
+		if err := r.refuseDamaged(); err != nil {
+			return err
 		}
 		r.put(c)
 		return nil
@@ -59,6 +62,10 @@ func (r *reader) readWhole() error {
 	}
 	if r.tail, err = r.before(); err != nil {
 		return err
+	}
+	if err := r.cfg.Into.undone(c, r.now()); err != nil {
+		r.log.Error("replacement file undoes what is in force", "file", r.cfg.Path, "error", err)
+		r.observer.RolledBack()
 	}
 	r.put(c)
 	return nil

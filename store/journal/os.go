@@ -1,11 +1,10 @@
 //go:build unix
 
-package keystore
+package journal
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,11 +20,11 @@ const maxLinks = 40 // as the kernel has it
 
 func (osFS) Resolve(path string) (string, error) {
 	for range maxLinks {
-		folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 		if err != nil {
 			return "", err
 		}
-		path = filepath.Join(folder, filepath.Base(path))
+		path = filepath.Join(dir, filepath.Base(path))
 		info, err := os.Lstat(path)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {
 			return path, nil
@@ -38,14 +37,15 @@ func (osFS) Resolve(path string) (string, error) {
 			return "", err
 		}
 		if !filepath.IsAbs(target) {
-			target = filepath.Join(folder, target)
+			target = filepath.Join(dir, target)
 		}
 		path = target
 	}
 	return "", &fs.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP}
 }
 
-func (osFS) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
+func (osFS) Stat(path string) (fs.FileInfo, error) { return os.Lstat(path) }
+func (osFS) SameFile(a, b fs.FileInfo) bool        { return os.SameFile(a, b) }
 func (osFS) Rename(from, to string) error          { return os.Rename(from, to) }
 func (osFS) Remove(path string) error              { return os.Remove(path) }
 
@@ -55,10 +55,12 @@ func (osFS) Open(path string) (File, error) {
 }
 
 func (osFS) OpenAppend(path string) (File, error) {
-	return opened(os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK, 0))
+	return opened(os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0))
 }
 
-// opened refuses what is no regular file, and keeps a nil *os.File from
+var errNotRegular = errors.New("not a regular file")
+
+// opened refuses anything but a regular file, and keeps a nil *os.File from
 // becoming a File that is not nil.
 func opened(f *os.File, err error) (File, error) {
 	if err != nil {
@@ -66,7 +68,7 @@ func opened(f *os.File, err error) (File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("not a regular file")}
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errNotRegular}
 	}
 	if err != nil {
 		_ = f.Close()
@@ -79,6 +81,15 @@ func (osFS) Create(path string, like fs.FileInfo) (File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	f, err := create(path, like)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// create makes a file where there is none, with the mode and owner of like.
+func create(path string, like fs.FileInfo) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -108,43 +119,19 @@ func resemble(f *os.File, like fs.FileInfo) error {
 	return f.Chmod(like.Mode().Perm())
 }
 
-func (osFS) SyncFolder(path string) error {
-	folder, err := os.Open(path)
+func (osFS) SyncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
-func (osFS) Lock(path string) (io.Closer, error) {
-	for {
-		f, err := lockOnce(path)
-		if err != nil {
-			return nil, err
-		}
-		mine, err := f.Stat()
-		named, errNamed := os.Lstat(path)
-		if err == nil && errNamed == nil && os.SameFile(mine, named) {
-			return f, nil
-		}
-		_ = f.Close() // removed while we waited: another has, or will make, the one that counts
+// linkNew is RenameNew where the system has no rename that spares what is there.
+func linkNew(from, to string) error {
+	if err := os.Link(from, to); err != nil {
+		return err
 	}
-}
-
-func lockOnce(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return f, nil
+	_ = os.Remove(from) // a second name of the file, which the next Create takes away
+	return nil
 }

@@ -1,0 +1,107 @@
+package keystore
+
+import (
+	"fmt"
+	"time"
+)
+
+// undone returns an error if keys that ended are alive in next, or secrets that
+// were rotated away, or if next has none of the keys that are alive now. Keys
+// that are left out are ended by that, which is how other programs end keys.
+func (k *Keys) undone(c content, now time.Time) error {
+	old, next := k.set.Load(), c.(*keySet)
+	if old == nil {
+		return nil
+	}
+	at := instantOf(now)
+	alive, kept, revived := 0, false, 0
+	rest := stints{now: time.Now, sleep: time.Sleep}
+	old.rows.each(func(r row) {
+		rest.line()
+		if r.flag(rowRevoked | rowDeleted) {
+			if next.alive(r.id()) || next.accepts(r.digest(), at) {
+				revived++
+			}
+			return
+		}
+		alive++
+		if !kept {
+			_, kept = next.slotOf(r.id())
+		}
+		for i := range r.past() {
+			if r.pastUntil(i) <= at && next.accepts(r.pastDigest(i), at) {
+				revived++
+			}
+		}
+	})
+	switch {
+	case revived > 0:
+		return fmt.Errorf("%d revoked keys or secrets are active again", revived)
+	case alive > 0 && !kept:
+		return fmt.Errorf("none of the %d keys in force is left", alive)
+	}
+	return nil
+}
+
+// alive reports whether the set has the key, and it did not end.
+func (s *keySet) alive(id *keyID) bool {
+	slot, known := s.slotOf(id)
+	if !known {
+		return false
+	}
+	held, _ := s.rows.get(slot)
+	return !held.flag(rowRevoked | rowDeleted)
+}
+
+// accepts reports whether the secret with this digest is one of a key that did not end.
+func (s *keySet) accepts(d *Digest, at instant) bool {
+	held, _, until, found := s.find(d)
+	return found && until > at && !held.flag(rowRevoked|rowDeleted)
+}
+
+// undone returns an error if next has none of the users.
+func (u *Users) undone(c content, _ time.Time) error {
+	old, next := u.set.Load(), c.(*userSet)
+	if old == nil {
+		return nil
+	}
+	old.mu.RLock()
+	defer old.mu.RUnlock()
+	for name := range old.byName {
+		if _, kept := next.byName[name]; kept {
+			return nil
+		}
+	}
+	if len(old.byName) == 0 {
+		return nil
+	}
+	return fmt.Errorf("none of the %d users in force is left", len(old.byName))
+}
+
+// undone returns an error if next lacks a revocation.
+func (v *Revocations) undone(c content, _ time.Time) error {
+	old, next := v.set.Load(), c.(*revocationSet)
+	if old == nil {
+		return nil
+	}
+	old.mu.RLock()
+	defer old.mu.RUnlock()
+	missing := 0
+	for jti := range old.tokens {
+		if _, kept := next.tokens[jti]; !kept {
+			missing++
+		}
+	}
+	for subject, before := range old.subjects {
+		if before.After(next.subjects[subject]) && before.After(next.all) {
+			missing++
+		}
+	}
+	if old.all.After(next.all) {
+		missing++
+	}
+	if missing == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d revocations in force are missing", missing)
+}

@@ -1,0 +1,116 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+var (
+	// ErrDamaged is a file that is empty or missing and had content before.
+	ErrDamaged = errors.New("the file is empty or missing, and it had content before")
+	// ErrReplaced is a file that others replaced during the transaction.
+	ErrReplaced = errors.New("others replaced the file during the transaction")
+	// ErrBadLock is a lock file that cannot be trusted.
+	ErrBadLock = errors.New("not a lock file that can be trusted")
+	// ErrBusy is a lock that another process holds.
+	ErrBusy = errors.New("another process holds the lock")
+)
+
+const (
+	lockSuffix  = ".lock"
+	tempSuffix  = ".tmp"
+	maxAttempts = 10
+)
+
+// Writer writes the file at a path. Any number of processes may write one file.
+type Writer struct {
+	Path string
+	FS   FS // nil: the operating system's
+	// StartOver begins a new file where the old one is damaged. False refuses
+	// with ErrDamaged.
+	StartOver bool
+	// Wait is how long to wait for the lock. Zero is without a bound.
+	Wait time.Duration
+}
+
+func (w *Writer) files() FS {
+	if w.FS == nil {
+		return OS()
+	}
+	return w.FS
+}
+
+// Update calls do with a transaction. Where others replace the file meanwhile
+// it calls do again, with the file that the path names then; what do appended
+// to the other file is taken back. Nil means that what do wrote is durable, and
+// that the path named the file that has it.
+func (w *Writer) Update(do func(*Transaction) error) error {
+	for range maxAttempts {
+		if err := w.try(do); !errors.Is(err, ErrReplaced) {
+			return err
+		}
+	}
+	return fmt.Errorf("writing %q: %w, %d times in a row", w.Path, ErrReplaced, maxAttempts)
+}
+
+func (w *Writer) try(do func(*Transaction) error) error {
+	t, err := w.begin()
+	if err != nil {
+		return err
+	}
+	defer t.Close() // what was written is synced, or was taken back
+	err = do(t)
+	if t.wrote {
+		return err
+	}
+	// What do found out, it found out of this file.
+	if confirmed := t.confirm(t.info); confirmed != nil && (err == nil || errors.Is(confirmed, ErrReplaced)) {
+		return w.failed("writing", confirmed)
+	}
+	return err
+}
+
+// Begin begins a transaction that the caller closes. Its methods return
+// ErrReplaced where others replace the file; then another one is to be begun.
+func (w *Writer) Begin() (*Transaction, error) {
+	var t *Transaction
+	var err error
+	for range maxAttempts {
+		if t, err = w.begin(); !errors.Is(err, ErrReplaced) {
+			break
+		}
+	}
+	return t, err
+}
+
+func (w *Writer) begin() (*Transaction, error) {
+	t := &Transaction{w: w}
+	if err := t.acquire(); err != nil {
+		return nil, w.failed("locking", err)
+	}
+	if err := t.open(); err != nil {
+		t.Close()
+		return nil, w.failed("opening", err)
+	}
+	return t, nil
+}
+
+func (w *Writer) failed(doing string, err error) error {
+	return fmt.Errorf("%s %q: %w", doing, w.Path, err)
+}
+
+// stat describes the file that path names; nil where it names none.
+func (w *Writer) stat(path string) (fs.FileInfo, error) {
+	info, err := w.files().Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return info, err
+}
+
+// same reports whether both describe one file; nil is a missing file.
+func (w *Writer) same(a, b fs.FileInfo) bool {
+	return a == nil && b == nil || a != nil && b != nil && w.files().SameFile(a, b)
+}
