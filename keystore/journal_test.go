@@ -154,8 +154,16 @@ func TestRotate(t *testing.T) {
 	if found, err := c.FindBySecret(second); !errors.Is(err, ErrRevoked) || found.ID != r.ID {
 		t.Errorf("after the grace: %v", err)
 	}
-	if got, _, err = c.Rotate(r.ID, 0); err != nil || len(got.Previous) != 2 || !got.Previous[1].Until.IsZero() {
+	if found, err := c.FindBySecret(first); err != nil || found.ID != r.ID {
+		t.Errorf("a grace of an hour is over early: %v", err)
+	}
+	if got, _, err = c.Rotate(r.ID, 0); err != nil || len(got.Previous) != 2 || !got.Previous[0].Until.IsZero() || !got.Previous[1].Until.IsZero() {
 		t.Errorf("%+v %v", got, err)
+	}
+	for i, secret := range []authz.Secret{first, third} {
+		if found, err := c.FindBySecret(secret); !errors.Is(err, ErrRevoked) || found.ID != r.ID {
+			t.Errorf("after a rotation without a grace, earlier secret %d: %v", i, err)
+		}
 	}
 	if _, _, err := c.Rotate(r.ID, -time.Second); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a negative grace: %v", err)
@@ -173,6 +181,9 @@ func TestRotateImported(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	if r, secret, err := c.Rotate(all[1].ID, time.Hour); err != nil || r.Format != FormatRaw || !WellFormed(secret.Reveal(), "") {
+		t.Errorf("%+v %v", r, err)
+	}
+	if r, _, err := c.Rotate(all[1].ID, 0); err != nil || r.Format != FormatKeyward {
 		t.Errorf("%+v %v", r, err)
 	}
 }

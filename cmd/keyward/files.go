@@ -33,7 +33,24 @@ type keys struct {
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")
 
-func (f keyFile) open(env *environment) (*keys, error) {
+// startOver is the flag of every command that writes a file.
+type startOver struct {
+	StartOver bool `help:"Begin a new file where the old one is empty or missing and had content before."`
+}
+
+// writtenKeyFile is a key file that the command writes.
+type writtenKeyFile struct {
+	keyFile
+	startOver
+}
+
+func (f writtenKeyFile) open(env *environment) (*keys, error) {
+	return f.keyFile.openWith(env, f.startOver)
+}
+
+func (f keyFile) open(env *environment) (*keys, error) { return f.openWith(env, startOver{}) }
+
+func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 	cfg := config.Default()
 	k := &keys{}
 	if f.Config != "" {
@@ -62,7 +79,9 @@ func (f keyFile) open(env *environment) (*keys, error) {
 			return nil, cfg.HideEnv(err)
 		}
 	}
-	k.Journal = keystore.NewJournal(keystore.JournalConfig{Path: k.path, Hasher: keystore.NewHasher(pepper), Now: env.now})
+	k.Journal = keystore.NewJournal(keystore.JournalConfig{
+		Path: k.path, Hasher: keystore.NewHasher(pepper), StartOver: begin.StartOver, Now: env.now,
+	})
 	return k, nil
 }
 
@@ -86,6 +105,8 @@ func (k *keys) explain(err error, id string) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, keystore.ErrDamaged):
+		return explainDamaged(err)
 	case errors.Is(err, keystore.ErrPepper):
 		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
 	case errors.Is(err, keystore.ErrNotFound) && isMissing(k.path):
@@ -98,6 +119,11 @@ func (k *keys) explain(err error, id string) error {
 	default:
 		return err
 	}
+}
+
+// explainDamaged says how to go on with a file that lost its content.
+func explainDamaged(err error) error {
+	return fmt.Errorf("%w; put it back from a copy, or begin a new one by writing it with --start-over", err)
 }
 
 // asUsage makes what the keystore says of invalid arguments a wrong use.
@@ -125,7 +151,19 @@ type users struct {
 	path string
 }
 
-func (f userFile) open(env *environment) (*users, error) {
+// writtenUserFile is a users file that the command writes.
+type writtenUserFile struct {
+	userFile
+	startOver
+}
+
+func (f writtenUserFile) open(env *environment) (*users, error) {
+	return f.userFile.openWith(env, f.startOver)
+}
+
+func (f userFile) open(env *environment) (*users, error) { return f.openWith(env, startOver{}) }
+
+func (f userFile) openWith(env *environment, begin startOver) (*users, error) {
 	path := "users.jsonl"
 	if f.Config != "" {
 		cfg, err := config.Load(f.Config, env.getenv)
@@ -140,13 +178,16 @@ func (f userFile) open(env *environment) (*users, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s names no users file: users.file is empty", f.Config)
 	}
-	return &users{keystore.NewUserFile(keystore.UserFileConfig{Path: path, Now: env.now}), path}, nil
+	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
+	return &users{file, path}, nil
 }
 
 func (u *users) explain(err error, name string) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, keystore.ErrDamaged):
+		return explainDamaged(err)
 	case errors.Is(err, keystore.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
 	case errors.Is(err, keystore.ErrNotFound) && name != "":
@@ -160,6 +201,7 @@ func (u *users) explain(err error, name string) error {
 type revocationsFile struct {
 	File   string `placeholder:"FILE" help:"Revocations file (default revocations.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the revocations file."`
+	startOver
 }
 
 // revocations is a revocations file.
@@ -183,5 +225,6 @@ func (f revocationsFile) open(env *environment) (*revocations, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s names no revocations file: revocations.file is empty", f.Config)
 	}
-	return &revocations{keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: path, Now: env.now}), path}, nil
+	file := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
+	return &revocations{file, path}, nil
 }

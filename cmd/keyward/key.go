@@ -40,7 +40,7 @@ type terms struct {
 // newKeys are the flags of what puts keys into a file.
 type newKeys struct {
 	terms
-	keyFile
+	writtenKeyFile
 	output
 }
 
@@ -161,8 +161,8 @@ func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret au
 
 type keyRotate struct {
 	ID    string `arg:"" help:"The key's id, as k_…."`
-	Grace string `placeholder:"TIME" help:"How long the old secret lives on, as 24h (default none)."`
-	keyFile
+	Grace string `placeholder:"TIME" help:"How long the old secret lives on, as 24h. Without it every earlier secret ends at once."`
+	writtenKeyFile
 	output
 }
 
@@ -185,6 +185,10 @@ func (c *keyRotate) Run(env *environment) error {
 	}
 	if err != nil {
 		return k.explain(err, c.ID)
+	}
+	if earlier := k.view(&r, env.now()).Previous; len(earlier) > 1 {
+		last := slices.MaxFunc(earlier, time.Time.Compare)
+		env.note("note: earlier secrets are good for what is left of their grace, the last until %s; rotating without --grace ends them", instant(last))
 	}
 	return c.handOut(env, k, &r, secret, "given a new secret")
 }

@@ -9,7 +9,7 @@ import (
 
 type keyRevoke struct {
 	IDs []string `arg:"" name:"id" help:"The keys' ids, as k_…."`
-	keyFile
+	writtenKeyFile
 	output
 }
 
@@ -24,7 +24,7 @@ func (c *keyRevoke) Run(env *environment) error {
 
 type keyDelete struct {
 	IDs []string `arg:"" name:"id" help:"The keys' ids, as k_…."`
-	keyFile
+	writtenKeyFile
 	output
 }
 
@@ -72,7 +72,7 @@ func (o output) endEach(env *environment, k *keys, ids []string, end func(string
 }
 
 type keyCompact struct {
-	keyFile
+	writtenKeyFile
 	output
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -57,6 +58,9 @@ func (c *tokenRevoke) Run(env *environment) error {
 		r, err = file.RevokeSubject(subject, before)
 	default:
 		r, err = file.RevokeIssuedBefore(before)
+	}
+	if errors.Is(err, keystore.ErrDamaged) {
+		return explainDamaged(err)
 	}
 	if err != nil {
 		return asUsage(err)

@@ -58,7 +58,7 @@ type userSet struct {
 	AnyPath  bool     `xor:"paths" help:"The user may go anywhere again."`
 	Disabled bool     `xor:"state" help:"Refuse the user's keys."`
 	Enabled  bool     `xor:"state" help:"Accept the user's keys again."`
-	userFile
+	writtenUserFile
 	output
 }
 
@@ -135,7 +135,7 @@ func (o output) printAll(env *environment, records []keystore.UserRecord) error 
 
 type userDelete struct {
 	Names []string `arg:"" name:"name" help:"The users' names."`
-	userFile
+	writtenUserFile
 	output
 }
 
@@ -190,7 +190,7 @@ func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 }
 
 type userImport struct {
-	userFile
+	writtenUserFile
 	output
 }
 
