@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"jwks":          {"keyward/authz", "keyward/strictjson"},
 	"verifier":      {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"issuer":        {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
-	"usage":         {"keyward/authz", "keyward/cache", "golang.org/x/sys/"},
+	"usage":         {"keyward/authz", "keyward/cache", "keyward/store/journal"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
 	"admin":           {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},

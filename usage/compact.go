@@ -8,7 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"keyward/store/journal"
 )
 
 // maxParts bounds how many files a compaction opens. Of a file of more than so
@@ -17,18 +18,13 @@ const maxParts = 256
 
 // recognize finds out whether the file is the one that was written last. One
 // that is not was compacted by another, or is met for the first time.
-func (t *Tracker) recognize(a *account) error {
-	info, err := a.Stat()
-	if err != nil {
-		return err
-	}
+func (t *Tracker) recognize(a *account) {
 	if t.file == nil {
 		t.baseline = 0 // nobody knows how much of it is old
-	} else if !os.SameFile(t.file, info) {
-		t.baseline = a.size
+	} else if !os.SameFile(t.file, a.Info()) {
+		t.baseline = a.Size()
 	}
-	t.file = info
-	return nil
+	t.file = a.Info()
 }
 
 // compact puts a file with one line a key in place of the account's. The keys
@@ -36,7 +32,7 @@ func (t *Tracker) recognize(a *account) error {
 // in memory at once. The lock is kept all the while; what memory holds is still
 // brought to the old file, whose new lines are copied at the end.
 func (t *Tracker) compact(a *account) (err error) {
-	c := compaction{account: a, seed: maphash.MakeSeed(), end: a.size, between: func() error {
+	c := compaction{account: a, seed: maphash.MakeSeed(), end: a.Size(), between: func() error {
 		select {
 		case <-t.stop:
 			return errClosing
@@ -55,15 +51,15 @@ func (t *Tracker) compact(a *account) (err error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	info, size, err := c.replace()
-	if err != nil {
+	before := a.Size()
+	if err := c.replace(); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
-	t.cfg.Log.Debug("usage compacted", "file", t.cfg.File, "from", a.size, "to", size)
+	t.cfg.Log.Debug("usage compacted", "file", t.cfg.File, "from", before, "to", a.Size())
 	if c.bad > 0 {
 		t.cfg.Log.Warn("bad lines of usage dropped", "file", t.cfg.File, "lines", c.bad)
 	}
-	t.file, t.baseline = info, size
+	t.file, t.baseline = a.Info(), a.Size()
 	return nil
 }
 
@@ -76,7 +72,7 @@ type compaction struct {
 	bad     int          // lines that could not be read, and are gone afterwards
 	header  []byte
 	parts   []*os.File
-	temp    *os.File
+	draft   *journal.Draft // nil until it is begun
 }
 
 // deal writes each line to the part that its key belongs to; a part has about
@@ -85,14 +81,14 @@ func (c *compaction) deal(partSize int64) error {
 	n := int(min(c.end/partSize+1, maxParts))
 	writers := make([]*bufio.Writer, n)
 	for i := range writers {
-		f, err := createAnew(fmt.Sprintf("%s.part%d", c.path, i))
+		f, err := createAnew(fmt.Sprintf("%s.part%d", c.Path(), i))
 		if err != nil {
 			return err
 		}
 		c.parts = append(c.parts, f)
 		writers[i] = bufio.NewWriterSize(f, 32<<10)
 	}
-	in := io.NewSectionReader(c.account, 0, c.end)
+	in := io.NewSectionReader(c.File(), 0, c.end)
 	first, err := bufio.NewReader(in).ReadSlice('\n')
 	if err != nil {
 		return err
@@ -135,17 +131,10 @@ func createAnew(path string) (*os.File, error) {
 
 // fold writes a line for each key, part by part.
 func (c *compaction) fold() (err error) {
-	info, err := c.Stat()
-	if err != nil {
+	if c.draft, err = c.Draft(); err != nil {
 		return err
 	}
-	if c.temp, err = createAnew(c.path + ".tmp"); err != nil {
-		return err
-	}
-	if err := c.temp.Chmod(info.Mode().Perm()); err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(c.temp, chunk)
+	w := bufio.NewWriterSize(c.draft, chunk)
 	if _, err := w.Write(c.header); err != nil {
 		return err
 	}
@@ -201,24 +190,11 @@ func (c *compaction) foldPart(w io.Writer, part *os.File) error {
 
 // replace copies what was appended meanwhile, makes the new file durable and
 // puts it in the old one's place.
-func (c *compaction) replace() (info os.FileInfo, size int64, err error) {
-	if _, err = io.Copy(c.temp, io.NewSectionReader(c.account, c.end, c.size-c.end)); err != nil {
-		return nil, 0, err
+func (c *compaction) replace() error {
+	if _, err := io.Copy(c.draft, io.NewSectionReader(c.File(), c.end, c.Size()-c.end)); err != nil {
+		return err
 	}
-	if err = c.temp.Sync(); err != nil {
-		return nil, 0, err
-	}
-	if info, err = c.temp.Stat(); err != nil {
-		return nil, 0, err
-	}
-	if err = os.Rename(c.temp.Name(), c.path); err != nil {
-		return nil, 0, err
-	}
-	folder, err := os.Open(filepath.Dir(c.path))
-	if err != nil {
-		return nil, 0, err
-	}
-	return info, info.Size(), errors.Join(folder.Sync(), folder.Close())
+	return c.draft.Publish()
 }
 
 // discard removes what is not of use any more, the temporary file too where it
@@ -228,9 +204,8 @@ func (c *compaction) discard() error {
 	for _, part := range c.parts {
 		errs = append(errs, part.Close(), os.Remove(part.Name()))
 	}
-	if c.temp != nil {
-		_ = os.Remove(c.temp.Name()) // it has no such name any more if all went well
-		errs = append(errs, c.temp.Close())
+	if c.draft != nil {
+		c.draft.Discard()
 	}
 	return errors.Join(errs...)
 }

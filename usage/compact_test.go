@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -39,7 +40,7 @@ func TestCompact(t *testing.T) {
 		tracker.compactAbove, tracker.compactedPart, tracker.baseline = 1, part, 0
 		tracker.wake <- struct{}{} // flush within the compaction
 		wrote := 0
-		tracker.write = func(f *os.File, p []byte) (int, error) {
+		tracker.write = func(f io.Writer, p []byte) (int, error) {
 			if wrote++; wrote == 1 {
 				use(tracker, "k_late", "/", authz.OK)
 			}
@@ -83,12 +84,12 @@ func TestCompactionFails(t *testing.T) {
 		"disk full within": func(_ string, tracker *Tracker) error {
 			tracker.wake <- struct{}{}
 			writes := 0
-			tracker.write = func(f *os.File, p []byte) (int, error) {
+			tracker.write = func(f io.Writer, p []byte) (int, error) {
 				if writes++; writes == 1 {
 					use(tracker, "k_1", "/", authz.OK)
 					return f.Write(p)
 				}
-				tracker.write = (*os.File).Write
+				tracker.write = io.Writer.Write
 				return 0, errors.New("full")
 			}
 			return nil
@@ -97,7 +98,7 @@ func TestCompactionFails(t *testing.T) {
 		"closing within": func(_ string, tracker *Tracker) error {
 			tracker.wake <- struct{}{}
 			writes := 0
-			tracker.write = func(f *os.File, p []byte) (int, error) {
+			tracker.write = func(f io.Writer, p []byte) (int, error) {
 				if writes++; writes == 1 {
 					use(tracker, "k_1", "/", authz.OK)
 				} else if writes == 2 {

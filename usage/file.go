@@ -1,5 +1,3 @@
-//go:build unix
-
 package usage
 
 import (
@@ -9,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
 	"time"
+
+	"keyward/store/journal"
 )
 
 // The first line of a file tells what it is, and since when it has been kept:
@@ -25,92 +21,52 @@ const headerMark = `{"keyward":"usage","version":1,`
 // know. It is neither read nor written.
 var ErrForeign = errors.New("not a usage file, or of a version we do not know")
 
-var errBusy = errors.New("another process keeps the lock")
-
 // account is a usage file whose lock is ours, opened for appending.
-type account struct {
-	*os.File
-	path string // with symbolic links followed
-	lock *os.File
-	size int64
-}
+type account struct{ *journal.Transaction }
 
 // openAccount waits for the lock, for so long at most, opens the file or makes it, and cuts off what
 // a writer left that died at it.
 func openAccount(path string, patience time.Duration, now time.Time) (*account, error) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	lock, err := lockFile(path+".lock", patience)
+	// An account may be begun again at any time, by removing it: it is no evidence.
+	w := journal.Writer{Path: path, Wait: patience, StartOver: true}
+	tx, err := w.Begin()
 	if err != nil {
 		return nil, err
 	}
-	a := &account{path: path, lock: lock}
-	// NONBLOCK: a named pipe has nobody at its other end.
-	if a.File, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
+	a := &account{tx}
 	if err := a.mend(now); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), a.Close())
+		a.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return a, nil
 }
 
-// Close closes the file and gives the lock back.
-func (a *account) Close() error { return errors.Join(a.File.Close(), a.lock.Close()) }
-
-func lockFile(path string, patience time.Duration) (*os.File, error) {
-	for until := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			mine, err := f.Stat()
-			named, errNamed := os.Lstat(path)
-			if err == nil && errNamed == nil && os.SameFile(mine, named) {
-				return f, nil
-			}
-		}
-		_ = f.Close() // taken, or no longer the one of that name
-		switch {
-		case err != nil && !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
-			return nil, fmt.Errorf("locking %s: %w", path, err)
-		case time.Now().After(until):
-			return nil, fmt.Errorf("locking %s: %w", path, errBusy)
-		}
-	}
-}
-
 // mend makes sure that the file is ours and ends with a whole line.
 func (a *account) mend(now time.Time) error {
-	info, err := a.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
-	}
-	if a.size, err = a.wholeLines(info.Size()); err != nil {
-		return err
-	}
-	if a.size < info.Size() {
-		if err := a.Truncate(a.size); err != nil {
+	size := int64(0)
+	if a.File() != nil {
+		var err error
+		if size, err = a.wholeLines(a.Size()); err != nil {
 			return err
 		}
+		if size < a.Size() {
+			if err := a.Truncate(size); err != nil {
+				return err
+			}
+		}
 	}
-	if a.size > 0 {
-		_, err := readHeader(bufio.NewReader(io.NewSectionReader(a, 0, a.size)))
+	if size > 0 {
+		_, err := readHeader(bufio.NewReader(io.NewSectionReader(a.File(), 0, size)))
 		return err
 	}
 	since, err := now.UTC().Truncate(time.Second).MarshalJSON()
 	if err != nil {
 		return err
 	}
-	n, err := a.Write(fmt.Appendf(nil, "%s\"since\":%s}\n", headerMark, since))
-	a.size += int64(n)
-	return err
+	return a.Append(func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s\"since\":%s}\n", headerMark, since)
+		return err
+	})
 }
 
 // wholeLines is the size of the file up to its last end of line. Without one it
@@ -119,7 +75,7 @@ func (a *account) wholeLines(size int64) (int64, error) {
 	chunk := make([]byte, maxLine)
 	for end := size; end > 0; {
 		part := chunk[:min(int64(len(chunk)), end)]
-		if _, err := a.ReadAt(part, end-int64(len(part))); err != nil {
+		if _, err := a.File().ReadAt(part, end-int64(len(part))); err != nil {
 			return 0, err
 		}
 		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
@@ -193,19 +149,16 @@ func linesOf(in *bufio.Reader, visit func(line []byte) error) error {
 // readFile is eachLine of a file that nobody has locked. One that is not there
 // is fs.ErrNotExist.
 func readFile(path string, visit func(line []byte) error) (time.Time, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := journal.OS().Open(path)
 	if err != nil {
 		return time.Time{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
-	}
 	if err != nil {
 		return time.Time{}, err
 	}
-	since, err := eachLine(f, visit)
+	since, err := eachLine(io.NewSectionReader(f, 0, info.Size()), visit)
 	if err != nil {
 		return since, fmt.Errorf("%s: %w", path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -69,7 +70,7 @@ func TestDiskFull(t *testing.T) {
 			use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
 		}
 		total++
-		tracker.write = func(f *os.File, p []byte) (int, error) {
+		tracker.write = func(f io.Writer, p []byte) (int, error) {
 			n, err := f.Write(p[:min(room, len(p))])
 			return n, errors.Join(err, full)
 		}
@@ -89,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	clock.at.Add(60_000)
 	tracker.tell(full)
-	tracker.write = (*os.File).Write
+	tracker.write = io.Writer.Write
 	err := tracker.flush()
 	tracker.tell(err)
 	if err != nil || strings.Count(log.String(), "level=ERROR") != 2 || !strings.Contains(log.String(), "written again") {

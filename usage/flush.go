@@ -3,11 +3,18 @@ package usage
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"time"
+
+	"keyward/store/journal"
 )
 
 // chunk is about how much is written at once.
 const chunk = 256 << 10
+
+// maxReplacements bounds how often a flush begins again where others replace the file.
+const maxReplacements = 10
 
 // errClosing stops a compaction that nobody waits for any more.
 var errClosing = errors.New("closing")
@@ -51,28 +58,33 @@ func (t *Tracker) flush() error {
 	if !t.begin() {
 		return nil
 	}
+	for range maxReplacements {
+		if err := t.flushOnce(); !errors.Is(err, journal.ErrReplaced) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w, %d times in a row", journal.ErrReplaced, maxReplacements)
+}
+
+// flushOnce is flush, of the file that the path names now.
+func (t *Tracker) flushOnce() error {
 	a, err := openAccount(t.cfg.File, t.patience, t.cfg.Now())
 	if err != nil {
 		return err
 	}
 	defer a.Close() // what was written is synced
-	if err := t.recognize(a); err != nil {
-		return err
-	}
+	t.recognize(a)
 	if err := t.bring(a); err != nil {
 		return err
 	}
-	if err := a.Sync(); err != nil {
-		return err
-	}
-	if a.size < 2*t.baseline || a.size < t.compactAbove {
+	if a.Size() < 2*t.baseline || a.Size() < t.compactAbove {
 		return nil
 	}
 	switch err := t.compact(a); {
 	case errors.Is(err, errClosing):
 		return nil
 	case err != nil:
-		t.baseline = a.size // not again for each flush, where it may fail each time
+		t.baseline = a.Size() // not again for each flush, where it may fail each time
 		return err
 	}
 	return nil
@@ -129,18 +141,19 @@ func (t *Tracker) bringSome(a *account, s *shard, left int) (int, error) {
 	return left, t.writePending(a)
 }
 
-// writePending appends the pending lines to the file. Those that did not get
-// there whole stay pending; the next writer cuts off what is left of a part.
+// writePending appends the pending lines to the file. On an error all of them
+// stay pending: what was written of them is taken back.
 func (t *Tracker) writePending(a *account) error {
 	if len(t.pending) == 0 {
 		return nil
 	}
-	n, err := t.write(a.File, t.pending)
-	if err != nil {
-		n = bytes.LastIndexByte(t.pending[:n], '\n') + 1
+	err := a.Append(func(w io.Writer) error {
+		_, err := t.write(w, t.pending)
+		return err
+	})
+	if err == nil {
+		t.pending = t.pending[:0]
 	}
-	a.size += int64(n)
-	t.pending = append(t.pending[:0], t.pending[n:]...)
 	return err
 }
 

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -78,7 +78,7 @@ func TestBoundedWithAFile(t *testing.T) {
 		cfg.MaxKeys, cfg.Log = 1000, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	full := errors.New("full")
-	tracker.write = func(*os.File, []byte) (int, error) { return 0, full }
+	tracker.write = func(io.Writer, []byte) (int, error) { return 0, full }
 	entries := func() (n int) {
 		for i := range tracker.memory.shards {
 			n += len(tracker.memory.shards[i].entries)
@@ -99,7 +99,7 @@ func TestBoundedWithAFile(t *testing.T) {
 	if !strings.Contains(log.String(), "usage lost") {
 		t.Errorf("logged: %s", log.String())
 	}
-	tracker.write = (*os.File).Write
+	tracker.write = io.Writer.Write
 	flush(t, tracker)
 	if n := entries(); n == 0 {
 		t.Error("buffers are not kept for the next use")

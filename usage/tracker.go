@@ -2,6 +2,7 @@ package usage
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -45,7 +46,7 @@ type Tracker struct {
 	baseline int64 // size of that file when it was new or compacted
 
 	// What tests set otherwise.
-	write func(*os.File, []byte) (int, error)
+	write func(io.Writer, []byte) (int, error)
 	// patience is how long to wait for the lock on the file. Then what there was
 	// to write is kept for the next time.
 	patience      time.Duration
@@ -83,7 +84,7 @@ func newTracker(cfg Config) *Tracker {
 		memory.door = cache.NewDoorkeeper(cfg.MaxKeys)
 	}
 	return &Tracker{
-		cfg: cfg, memory: memory, write: (*os.File).Write, patience: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
+		cfg: cfg, memory: memory, write: io.Writer.Write, patience: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 }

@@ -104,6 +104,9 @@ func (t *Transaction) openEmpty(known memory) error {
 // Exists reports whether the path names a file, be it an empty one.
 func (t *Transaction) Exists() bool { return t.info != nil }
 
+// Path is the file's path, with symbolic links followed.
+func (t *Transaction) Path() string { return t.path }
+
 // File is the file's content; nil where there is none. It is not to be written
 // or closed.
 func (t *Transaction) File() File { return t.file }

@@ -1,0 +1,116 @@
+package usage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/store/journal"
+)
+
+// TestReplacedDuringAFlush: others put a copy in place while a flush or a
+// compaction is under way. What is flushed is in the file that the path names
+// then, once.
+func TestReplacedDuringAFlush(t *testing.T) {
+	for name, compacting := range map[string]bool{"flush": false, "compaction": true} {
+		t.Run(name, func(t *testing.T) {
+			file := tempFile(t)
+			tracker := quiet(file, nil)
+			const keys = 2000
+			for i := range keys {
+				use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
+			}
+			flush(t, tracker)
+			mark := []byte(`{"replaced":true}` + "\n") // a bad line, which is stepped over
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			replace := func() {
+				err := errors.Join(os.WriteFile(file+".new", append(text, mark...), 0o600), os.Rename(file+".new", file))
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			at := 1
+			if compacting {
+				tracker.compactAbove, tracker.compactedPart, tracker.baseline = 1, 1<<20, 0
+				tracker.wake <- struct{}{} // flush within the compaction
+				at = 2
+			}
+			writes := 0
+			tracker.write = func(w io.Writer, p []byte) (int, error) {
+				writes++
+				if writes == at {
+					replace()
+				} else if compacting && writes == 1 {
+					if text, err = os.ReadFile(file); err != nil {
+						t.Fatal(err)
+					}
+					text = append(text, p...) // what is about to be written is in the copy
+					use(tracker, "k_late", "/", authz.OK)
+				}
+				return w.Write(p)
+			}
+			use(tracker, "k_7", "/", authz.OK)
+			flush(t, tracker)
+			if last, _, err := LastUses(file); err != nil || len(last) < keys || writes <= at {
+				t.Errorf("%d keys after %d writes, %v", len(last), writes, err)
+			}
+			if u, err := Read(file, "k_7"); err != nil || u.Total != 2 {
+				t.Errorf("%d uses, want 2, %v", u.Total, err)
+			}
+			if compacting {
+				if u, err := Read(file, "k_late"); err != nil || u.Total != 1 {
+					t.Errorf("used while compacting: %d uses, want 1, %v", u.Total, err)
+				}
+			}
+			if left, _ := filepath.Glob(file + ".*"); len(left) != 1 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+// TestLockIsALink: it is refused at once, and nothing comes into being through it.
+func TestLockIsALink(t *testing.T) {
+	file := tempFile(t)
+	elsewhere := filepath.Join(filepath.Dir(file), "elsewhere")
+	if err := os.Symlink(elsewhere, file+".lock"); err != nil {
+		t.Fatal(err)
+	}
+	tracker := quiet(file, nil)
+	tracker.patience = time.Hour
+	use(tracker, "k_a", "/", authz.OK)
+	if err := tracker.flush(); !errors.Is(err, journal.ErrBadLock) {
+		t.Errorf("flush says %v", err)
+	}
+	if _, err := os.Lstat(elsewhere); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the link's target: %v", err)
+	}
+	if u := get(t, tracker, "k_a"); u.Total != 1 {
+		t.Errorf("%d uses, want 1", u.Total)
+	}
+}
+
+// TestRemovedAccountBeginsAgain, and what is in memory comes into it.
+func TestRemovedAccountBeginsAgain(t *testing.T) {
+	file := tempFile(t)
+	tracker := quiet(file, nil)
+	use(tracker, "k_a", "/", authz.OK)
+	flush(t, tracker)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	use(tracker, "k_a", "/", authz.OK)
+	flush(t, tracker)
+	if u, err := Read(file, "k_a"); err != nil || u.Total != 1 {
+		t.Errorf("%d uses, want 1, %v", u.Total, err)
+	}
+}
