@@ -71,8 +71,9 @@ lint:
 	echo 'govulncheck did not run to its end (see above): most likely its database can not be had from here. NOT checked.'; }
 
 # The full size of tests that `make test` runs in short. Each item is the arguments of one go test.
-ITEMS = shared-limits check-requests poisoned-tokens path-readings
+ITEMS = $(sort $(patsubst PROVE_%,%,$(filter PROVE_%,$(.VARIABLES))))
 PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
+PROVE_revocations    = -run '^TestReplacing$$' ./keystore
 PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy

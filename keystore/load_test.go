@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,11 +30,9 @@ func writeKeys(t testing.TB, path string, n int) {
 	}
 	w.Write(first)
 	for i := range n {
-		d := digestAt(i)
-		fmt.Fprintf(w, `{"id":"k_%012d","name":"service key %d","user":"user-%d","project":"project-%d","paths":["/v1/data","/v1/%d"],`+
-			`"scopes":["read","write"],"prefix":"kw_","hint":"kw_ab12","format":"keyward","hash":"%x",`+
-			`"created":"2026-01-02T03:04:05.123456789Z","expires":"2027-01-02T03:04:05Z","at":"2026-01-02T03:04:05.123456789Z"}`+"\n",
-			i, i, i%1000, i%50, i%100, d[:])
+		if err := writeKey(w, i, false); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
@@ -41,6 +40,20 @@ func writeKeys(t testing.TB, path string, n int) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// writeKey writes the line of the i-th key.
+func writeKey(w io.Writer, i int, revoked bool) error {
+	end := ""
+	if revoked {
+		end = `"revoked":"2026-01-03T00:00:00Z",`
+	}
+	d := digestAt(i)
+	_, err := fmt.Fprintf(w, `{"id":"k_%012d","name":"service key %d","user":"user-%d","project":"project-%d","paths":["/v1/data","/v1/%d"],`+
+		`"scopes":["read","write"],"prefix":"kw_","hint":"kw_ab12","format":"keyward","hash":"%x",`+
+		`"created":"2026-01-02T03:04:05.123456789Z","expires":"2027-01-02T03:04:05Z",%s"at":"2026-01-02T03:04:05.123456789Z"}`+"\n",
+		i, i, i%1000, i%50, i%100, d[:], end)
+	return err
 }
 
 func digestAt(i int) Digest {

@@ -157,6 +157,7 @@ func (r *reader) put(c content) {
 
 // read reads what is new in the file that info is about.
 func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
+	settle := r.cfg.Settle
 	if r.file != nil && r.fs.SameFile(info, r.info) && !anew {
 		intact, err := r.intact(info)
 		if err != nil {
@@ -166,11 +167,14 @@ func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
 			r.waiting, r.info = time.Time{}, info
 			return r.readOn()
 		}
+		if !r.doubt {
+			settle = max(settle, writeTime)
+		}
 	}
 	if r.unchanged(info, r.faulty) && !anew {
 		return false, r.because
 	}
-	if r.content != nil && !anew && !r.settled(info) {
+	if r.content != nil && !anew && !r.settled(info, settle) {
 		return false, errUnsettled
 	}
 	r.waiting = time.Time{}
@@ -182,7 +186,7 @@ func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
 
 // intact reports whether what was read of the file still stands there. A file
 // that was written and is no longer than before was not appended to. It may
-// still be about to be: the time of a write shows before what it wrote, so that
+// still be about to be, since the time of a write shows before what it wrote:
 // this alone is no reason for doubt until the file has settled.
 func (r *reader) intact(info fs.FileInfo) (bool, error) {
 	switch {
@@ -215,14 +219,18 @@ func (r *reader) before() (digest, error) {
 	return digest{sum.Sum64(), n}, err
 }
 
-// settled tells whether a file has been left alone for long enough to be read.
-func (r *reader) settled(info fs.FileInfo) bool {
+// writeTime is how long a single write may take on a busy machine, from the
+// moment that the file's time shows it until its size does.
+const writeTime = 250 * time.Millisecond
+
+// settled reports whether a file has been left alone for long enough to be read.
+func (r *reader) settled(info fs.FileInfo, settle time.Duration) bool {
 	now := r.now()
 	if r.waiting.IsZero() {
 		r.waiting = now
 	}
 	age := now.Sub(info.ModTime())
-	return age < 0 || age >= r.cfg.Settle || now.Sub(r.waiting) >= 4*r.cfg.Settle
+	return age < 0 || age >= settle || now.Sub(r.waiting) >= 4*settle
 }
 
 func (r *reader) unchanged(info, old fs.FileInfo) bool {

@@ -1,0 +1,345 @@
+package keystore
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/internal/prove"
+	"keyward/store/journal"
+)
+
+const (
+	replacedFile   = "KEYWARD_TEST_REPLACED"
+	replacedClass  = "KEYWARD_TEST_CLASS"
+	replacedKeys   = "KEYWARD_TEST_KEYS"
+	writerCount    = 3
+	replacingClass = writerCount // the keys that are revoked by replacing the file
+	classes        = writerCount + 1
+)
+
+// change is what one command reported as done.
+type change struct {
+	key    int
+	hash   string // the new secret's, in hexadecimal; "" is a revocation
+	synced int64  // when the file had it, in Unix nanoseconds
+	named  bool   // the path named a file that had it when the command had returned
+	looked int64  // when that was looked at
+}
+
+// replacement is one mv.
+type replacement struct {
+	copied, renaming, renamed int64 // when the lock for copying was held, and around the rename
+	key                       int   // revoked by it
+}
+
+// syncClock notes when the last sync of a file, or exchange of files, was over.
+type syncClock struct {
+	journal.FS
+	at    int64
+	turns int // how often the lock was taken
+}
+
+func (s *syncClock) Lock(path string, like os.FileInfo, wait time.Duration) (journal.File, error) {
+	s.turns++
+	return s.FS.Lock(path, like, wait)
+}
+
+func (s *syncClock) OpenAppend(path string) (journal.File, error) {
+	f, err := s.FS.OpenAppend(path)
+	if err != nil {
+		return nil, err
+	}
+	return &clockedFile{f, s}, nil
+}
+
+type clockedFile struct {
+	journal.File
+	clock *syncClock
+}
+
+func (f *clockedFile) Sync() error {
+	err := f.File.Sync()
+	f.clock.at = time.Now().UnixNano()
+	return err
+}
+
+// TestReplacedWriterChild is no test: it is one of the writers of TestReplacing.
+// It changes the keys of its class at random and says what was done.
+func TestReplacedWriterChild(t *testing.T) {
+	path := os.Getenv(replacedFile)
+	if path == "" {
+		t.Skip("run by TestReplacing")
+	}
+	var class, keys int
+	if _, err := fmt.Sscan(os.Getenv(replacedClass)+" "+os.Getenv(replacedKeys), &class, &keys); err != nil {
+		t.Fatal(err)
+	}
+	clock := &syncClock{FS: journal.OS()}
+	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{}), FS: clock})
+	input := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(input) }() // closed by the parent to end us
+	for {
+		select {
+		case <-input:
+			return
+		case <-time.After(time.Duration(rand.IntN(50)) * time.Millisecond):
+		}
+		key := rand.IntN(keys/classes)*classes + class
+		clock.turns, clock.at = 0, 0
+		var hash string
+		var err error
+		switch n := rand.IntN(20); {
+		case n == 0:
+			if _, err = j.Compact(); err == nil {
+				fmt.Println("compacted", clock.turns)
+				continue
+			}
+		case n < 12:
+			_, err = j.Revoke(idOf(key))
+			hash = "-"
+		default:
+			var r Record
+			r, _, err = j.Rotate(idOf(key), 0)
+			hash = hex.EncodeToString(r.Hash[:])
+		}
+		if errors.Is(err, ErrRevoked) || err == nil && clock.at == 0 {
+			continue // it was revoked already
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		synced, named := clock.at, fileSays(t, j, key, hash)
+		fmt.Println("changed", key, hash, synced, named, time.Now().UnixNano(), clock.turns)
+	}
+}
+
+func idOf(key int) string { return fmt.Sprintf("k_%012d", key) }
+
+// fileSays reports whether the file that the path names has the change.
+func fileSays(t *testing.T, j *Journal, key int, hash string) bool {
+	r, err := j.Get(idOf(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash == "-" && r.Ended() || hash == hex.EncodeToString(r.Hash[:])
+}
+
+// writer is one of the child processes.
+type writer struct {
+	cmd     *exec.Cmd
+	stdin   io.Closer
+	done    chan error
+	changes []change
+
+	compactions, again int // again: transactions begun again
+}
+
+func startWriter(t *testing.T, path string, class, keys int) *writer {
+	t.Helper()
+	w := &writer{cmd: exec.Command(os.Args[0], "-test.run=^TestReplacedWriterChild$"), done: make(chan error, 1)}
+	w.cmd.Env = append(os.Environ(), replacedFile+"="+path, fmt.Sprint(replacedClass, "=", class), fmt.Sprint(replacedKeys, "=", keys))
+	w.cmd.Stderr = os.Stderr
+	stdin, err := w.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := w.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.stdin = stdin
+	go func() { w.done <- errors.Join(w.read(stdout), w.cmd.Wait()) }()
+	return w
+}
+
+func (w *writer) read(from io.Reader) error {
+	for lines := bufio.NewScanner(from); lines.Scan(); {
+		var c change
+		var turns int
+		if n, _ := fmt.Sscan(lines.Text(), new(string), &turns); n == 2 && bytes.HasPrefix(lines.Bytes(), []byte("compacted")) {
+			w.compactions++
+			w.again += turns - 1
+			continue
+		}
+		n, _ := fmt.Sscanf(lines.Text(), "changed %d %s %d %t %d %d", &c.key, &c.hash, &c.synced, &c.named, &c.looked, &turns)
+		if n == 6 {
+			w.changes = append(w.changes, c)
+			w.again += turns - 1
+		} else if text := lines.Text(); text != "PASS" {
+			return fmt.Errorf("a writer says: %s", text)
+		}
+	}
+	return nil
+}
+
+func (w *writer) end() error {
+	_ = w.stdin.Close()
+	return <-w.done
+}
+
+// replaceOnce is what docs/commands.md tells other programs to do, but for the
+// lock, which is released before the rename.
+func replaceOnce(t *testing.T, path string, key int, wait time.Duration) replacement {
+	t.Helper()
+	files := journal.OS()
+	lock, err := files.Lock(path+".lock", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := replacement{key: key, copied: time.Now().UnixNano()}
+	err = errors.Join(copyAndRevoke(path, key), lock.Close())
+	time.Sleep(wait)
+	r.renaming = time.Now().UnixNano()
+	err = errors.Join(err, os.Rename(path+".new", path))
+	r.renamed = time.Now().UnixNano()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func copyAndRevoke(path string, key int) error {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.Create(path + ".new")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err == nil {
+		err = writeKey(to, key, true)
+	}
+	return errors.Join(err, to.Close())
+}
+
+// TestReplacing: three processes change keys while others replace the file at
+// random moments, without the lock. What a command reported as done is in the
+// file that the path names; no revoked key comes back. What is in neither is
+// what was written between the copying of a file and the renaming of the copy.
+func TestReplacing(t *testing.T) {
+	keys, rounds := prove.Size(4000, 400_000), prove.Size(50, 1000)
+	path := filepath.Join(t.TempDir(), "keys.jsonl")
+	writeKeys(t, path, keys)
+	began := time.Now()
+	var writers []*writer
+	for class := range writerCount {
+		writers = append(writers, startWriter(t, path, class, keys))
+	}
+	var moves []replacement
+	for n := range rounds {
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+		wait := time.Duration(0)
+		if n%2 == 1 { // at another moment of the transaction that follows
+			wait = time.Duration(rand.IntN(prove.Size(20, 400))) * time.Millisecond
+		}
+		moves = append(moves, replaceOnce(t, path, n*classes+replacingClass, wait))
+	}
+	var ends sync.WaitGroup
+	for _, w := range writers {
+		ends.Go(func() {
+			if err := w.end(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ends.Wait()
+	v := &verdict{t: t, moves: moves}
+	for _, w := range writers {
+		v.judge(w)
+	}
+	v.compare(path)
+	t.Logf("%d keys, %d replacements, %d changes, %d of them undone by a replacement with an older copy, %d compactions, %d transactions begun again, %v",
+		keys, rounds, v.changes, v.undone, v.compactions, v.again, time.Since(began).Round(time.Second))
+	if v.changes < rounds || v.undone > v.changes/2 || v.again == 0 || v.compactions == 0 {
+		t.Error("too little happened")
+	}
+}
+
+// verdict is what must be in the file at the end.
+type verdict struct {
+	t     *testing.T
+	moves []replacement
+	hash  map[int]string // of keys whose last change must be there; "-" is revoked
+	open  map[int]bool   // keys of which nothing can be said
+
+	changes, undone, compactions, again int
+}
+
+// judge holds each change to its having been in the named file, and notes
+// which must still be there.
+func (v *verdict) judge(w *writer) {
+	v.compactions, v.again = v.compactions+w.compactions, v.again+w.again
+	if v.hash == nil {
+		v.hash, v.open = map[int]string{}, map[int]bool{}
+	}
+	for _, c := range w.changes {
+		v.changes++
+		excused, undone := false, false
+		for _, m := range v.moves {
+			after := m.renamed >= c.synced // in that very instant, or later
+			excused = excused || after && m.renaming <= c.looked
+			undone = undone || after && m.copied <= c.synced
+			if after && m.renaming <= c.synced {
+				v.open[c.key] = true // who was first?
+			}
+		}
+		if !c.named && !excused {
+			v.t.Errorf("key %d: reported as done, and not in the file that the path names", c.key)
+		}
+		if undone {
+			v.undone++
+			continue
+		}
+		v.hash[c.key] = c.hash
+	}
+}
+
+// compare compares the file with what must be in it.
+func (v *verdict) compare(path string) {
+	all, err := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})}).List()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	byID := make(map[string]*Record, len(all))
+	for i := range all {
+		byID[all[i].ID] = &all[i]
+	}
+	for _, m := range v.moves {
+		v.hash[m.key] = "-"
+	}
+	served := loaded(v.t, path)
+	for key, hash := range v.hash {
+		r := byID[idOf(key)]
+		if v.open[key] || r == nil {
+			continue
+		}
+		key, err := served.Find(r.Hash, time.Now())
+		switch {
+		case hash == "-" && (!r.Ended() || err != nil || key.State != Revoked):
+			v.t.Errorf("%s was revoked and is active", r.ID)
+		case hash != "-" && hex.EncodeToString(r.Hash[:]) != hash:
+			v.t.Errorf("%s has lost the secret that it was given", r.ID)
+		}
+	}
+	if len(all) == 0 {
+		v.t.Error("no keys are left")
+	}
+}
