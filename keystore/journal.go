@@ -111,13 +111,14 @@ func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
 	if err := p.check(); err != nil {
 		return Record{}, authz.Secret{}, err
 	}
-	secret, err := Generate(j.rand, p.Prefix, p.Format)
-	if err != nil {
-		return Record{}, authz.Secret{}, err
-	}
 	var r Record
-	err = j.store.write(true, func(t *turn) error {
+	var secret authz.Secret
+	err := j.store.write(true, func(t *turn) error {
 		var err error
+		// Another one for each attempt: no two lines may have one secret.
+		if secret, err = Generate(j.rand, p.Prefix, p.Format); err != nil {
+			return err
+		}
 		if r, err = j.record(&p, j.now().UTC()); err != nil {
 			return err
 		}

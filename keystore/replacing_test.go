@@ -245,7 +245,7 @@ func TestReplacing(t *testing.T) {
 	}
 	var moves []replacement
 	for n := range rounds {
-		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(prove.Size(100, 1000))) * time.Millisecond)
 		wait := time.Duration(0)
 		if n%2 == 1 { // at another moment of the transaction that follows
 			wait = time.Duration(rand.IntN(prove.Size(20, 400))) * time.Millisecond

@@ -36,9 +36,9 @@ func (k *Keys) undone(c content, now time.Time) error {
 	})
 	switch {
 	case revived > 0:
-		return fmt.Errorf("%d revoked keys or secrets are active again", revived)
+		return fmt.Errorf("revoked keys or secrets are active again: %d", revived)
 	case alive > 0 && !kept:
-		return fmt.Errorf("none of the %d keys in force is left", alive)
+		return fmt.Errorf("none of the keys in force is left, of %d", alive)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (u *Users) undone(c content, _ time.Time) error {
 	if len(old.byName) == 0 {
 		return nil
 	}
-	return fmt.Errorf("none of the %d users in force is left", len(old.byName))
+	return fmt.Errorf("none of the users in force is left, of %d", len(old.byName))
 }
 
 // undone returns an error if next lacks a revocation.
@@ -103,5 +103,5 @@ func (v *Revocations) undone(c content, _ time.Time) error {
 	if missing == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d revocations in force are missing", missing)
+	return fmt.Errorf("revocations in force are missing: %d", missing)
 }

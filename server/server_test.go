@@ -239,7 +239,8 @@ func TestServes(t *testing.T) {
 		`keyward_decisions_total{decision="error",reason="unavailable",transport="grpc"} 0`,
 		`keyward_check_duration_seconds_count{transport="grpc"} 5`,
 		`keyward_keys{state="active"} 1`, `keyward_cache_hits_total{cache="key"} 1`, `keyward_cache_entries{cache="negative"} 0`,
-		`keyward_key_file_reloads_total{result="ok"} 1`, `keyward_key_file_bad_lines_total 0`, `keyward_key_file_last_success_timestamp_seconds`,
+		`keyward_key_file_reloads_total{result="ok"} 1`, `keyward_key_file_bad_lines_total 0`, `keyward_key_file_rollbacks_total 0`,
+		`keyward_users_file_rollbacks_total 0`, `keyward_revocations_file_rollbacks_total 0`, `keyward_key_file_last_success_timestamp_seconds`,
 		`keyward_revocation_lag_seconds_count 0`, `keyward_build_info{`,
 	} {
 		if status != 200 || !strings.Contains(metrics, want) {
