@@ -128,10 +128,16 @@ func (osFS) SyncDir(path string) error {
 }
 
 // linkNew is RenameNew where the system has no rename that spares what is there.
+// Where it has no second names either, a plain rename is all that is left.
 func linkNew(from, to string) error {
-	if err := os.Link(from, to); err != nil {
+	err := os.Link(from, to)
+	switch {
+	case err == nil:
+		_ = os.Remove(from) // a second name of the file, which the next Create takes away
+		return nil
+	case errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist):
 		return err
+	default:
+		return os.Rename(from, to)
 	}
-	_ = os.Remove(from) // a second name of the file, which the next Create takes away
-	return nil
 }
