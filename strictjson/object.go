@@ -36,10 +36,14 @@ var (
 // Strings may share memory with each other: who keeps one for long and not the
 // rest should clone it.
 func Object(data []byte, limits Limits) (map[string]any, error) {
+	return parse(data, limits, false)
+}
+
+func parse(data []byte, limits Limits, outline bool) (map[string]any, error) {
 	if limits.Depth <= 0 || limits.Members <= 0 {
 		return nil, errLimits
 	}
-	r := reader{text: string(data), depth: limits.Depth}
+	r := reader{text: string(data), depth: limits.Depth, outline: outline}
 	r.space()
 	if r.peek() != '{' {
 		return nil, errNotObject
@@ -56,9 +60,10 @@ func Object(data []byte, limits Limits) (map[string]any, error) {
 
 // reader goes over the text once, from left to right.
 type reader struct {
-	text  string
-	at    int
-	depth int // how many more levels may open
+	text    string
+	at      int
+	depth   int  // how many more levels may open
+	outline bool // values that are objects and arrays are stepped over
 }
 
 // peek returns the next byte, 0 at the end; a NUL begins nothing in JSON either.
@@ -93,6 +98,8 @@ func (r *reader) value() (any, error) {
 	switch c := r.peek(); {
 	case c == '"':
 		return r.string()
+	case r.outline && (c == '{' || c == '['):
+		return Nested{}, r.skip()
 	case c == '{':
 		return r.object(len(r.text))
 	case c == '[':

@@ -1,0 +1,227 @@
+// Package admission bounds the work that credentials of unknown worth cause:
+// how much is done at a time, how much may be spent on those that turn out bad,
+// and whose turn comes first. It knows no credential, and it never decides
+// whether one is good.
+package admission
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// The errors of Do. The work was not begun.
+var (
+	// ErrBusy means that the work could not begin in time.
+	ErrBusy = errors.New("admission: too much to verify")
+	// ErrExhausted means that the client has used up its own budget of failures.
+	ErrExhausted = errors.New("admission: the client has failed too often")
+)
+
+// Config says how much a Gate lets through.
+type Config struct {
+	// Slots is how much is verified at a time; 0 is half of GOMAXPROCS and at least one.
+	Slots int
+	// FailedWork is how many processors verifications that fail may keep busy,
+	// averaged over time; 0 is a quarter of GOMAXPROCS. One client gets a quarter of it.
+	FailedWork float64
+	// Room is how many callers may wait; 0 is 512.
+	Room int
+	// MaxWait is how long a caller without a deadline waits; 0 is 200 ms. One
+	// that has a deadline waits until shortly before it, at most 2 s.
+	MaxWait time.Duration
+}
+
+const (
+	defaultRoom    = 512
+	defaultMaxWait = 200 * time.Millisecond
+	longestWait    = 2 * time.Second
+	// timeToAnswer is what is left of a caller's deadline: Envoy's is 250 ms.
+	timeToAnswer = 20 * time.Millisecond
+
+	// Failures may run ahead of the budgets by this much time.
+	totalBurst  = time.Second
+	clientBurst = 2 * time.Second
+	// clientPart of FailedWork is for one client.
+	clientPart = 4
+
+	// longestWork bounds what one verification is charged. It is measured by
+	// the clock, and a busy machine makes it look longer than it was.
+	longestWork = 20 * time.Millisecond
+)
+
+// Gate admits verifications. Each takes a slot for as long as it runs. Those
+// that fail are charged to two budgets, their client's and that of all clients
+// together. While the latter is used up, a client whose last credential was good
+// still gets in; all others wait, those with the fewest recent failures first.
+// So a client that nothing is known of goes before those that forged tokens
+// came from, and the processors are left to other requests meanwhile.
+type Gate struct {
+	slots   int
+	room    int
+	maxWait time.Duration
+	// price is how much time pays for one unit of failed work.
+	totalPrice, clientPrice float64
+	began                   time.Time
+
+	mu       sync.Mutex
+	running  int
+	failed   debt // of all clients together
+	clients  ledger
+	waiting  []*waiter   // the next one first
+	reopen   *time.Timer // when failed has room again; nil before it was needed
+	refusals uint64
+}
+
+// New returns a Gate.
+func New(cfg Config) *Gate {
+	procs := runtime.GOMAXPROCS(0)
+	if cfg.Slots <= 0 {
+		cfg.Slots = max(1, procs/2)
+	}
+	if cfg.FailedWork <= 0 {
+		cfg.FailedWork = float64(procs) / 4
+	}
+	if cfg.Room <= 0 {
+		cfg.Room = defaultRoom
+	}
+	if cfg.MaxWait <= 0 {
+		cfg.MaxWait = defaultMaxWait
+	}
+	return &Gate{
+		slots: cfg.Slots, room: cfg.Room, maxWait: cfg.MaxWait, began: time.Now(),
+		totalPrice: 1 / cfg.FailedWork, clientPrice: clientPart / cfg.FailedWork,
+	}
+}
+
+// Do runs the work once it is admitted. Work returns whether the credential is
+// good; one that panics is not. The error is ErrBusy or ErrExhausted.
+func (g *Gate) Do(ctx context.Context, c Client, work func() (good bool)) error {
+	if err := g.enter(ctx, c); err != nil {
+		return err
+	}
+	good, start := false, g.now()
+	defer func() { g.leave(c, min(g.now()-start, longestWork), good) }()
+	good = work()
+	return nil
+}
+
+// Stats are how many verifications run now, and how many were refused since the start.
+type Stats struct {
+	InFlight int
+	Refused  uint64
+}
+
+// Stats returns what the gate has counted.
+func (g *Gate) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Stats{g.running, g.refusals}
+}
+
+// now is the time since the gate was made, by the monotonic clock: a wall clock
+// that is set back must not prolong anything.
+func (g *Gate) now() time.Duration { return time.Since(g.began) }
+
+// enter takes a slot, or waits for one.
+func (g *Gate) enter(ctx context.Context, c Client) error {
+	w, err := g.join(c)
+	if w == nil {
+		return err
+	}
+	wait := g.maxWait
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(time.Until(deadline)-timeToAnswer, longestWait)
+	}
+	patience := time.NewTimer(wait)
+	defer patience.Stop()
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+	case <-patience.C:
+	}
+	return g.settle(w)
+}
+
+// join takes a slot where one is free for this client, and else a place among
+// those that wait: the waiter is nil in the first case.
+func (g *Gate) join(c Client) (*waiter, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	standing := g.clients.standing(c, now)
+	if standing.owes > clientBurst {
+		g.refusals++
+		return nil, ErrExhausted
+	}
+	w := &waiter{client: c, familiar: standing.familiar, rank: g.rank(c, standing)}
+	if g.isOpen(w, now) && (len(g.waiting) == 0 || w.before(g.waiting[0])) {
+		g.running++
+		return nil, nil
+	}
+	w.done = make(chan struct{})
+	g.push(w)
+	g.admit(now)
+	return w, nil
+}
+
+// settle is the end of a wait, whatever ended it.
+func (g *Gate) settle(w *waiter) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.admitted {
+		return nil
+	}
+	g.remove(w)
+	g.refusals++
+	return ErrBusy
+}
+
+// leave gives the slot back and charges what failed.
+func (g *Gate) leave(c Client, work time.Duration, good bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	g.running--
+	if good {
+		g.clients.succeeded(c, now)
+	} else {
+		g.failed.add(now, work, g.totalPrice)
+		g.clients.failed(c, now, work, g.clientPrice)
+	}
+	g.admit(now)
+}
+
+// isOpen reports whether the waiter may take a slot now.
+func (g *Gate) isOpen(w *waiter, now time.Duration) bool {
+	return g.running < g.slots && (w.familiar || g.failed.left(now) <= totalBurst)
+}
+
+// admit gives free slots to those that wait, and sees to it that it is called
+// again when there is room in the budget.
+func (g *Gate) admit(now time.Duration) {
+	for len(g.waiting) > 0 && g.isOpen(g.waiting[0], now) {
+		w := g.waiting[0]
+		g.remove(w)
+		g.running++
+		w.admitted = true
+		close(w.done)
+	}
+	if len(g.waiting) == 0 || g.running == g.slots {
+		return // there is nothing to do before the next join or leave
+	}
+	wait := g.failed.left(now) - totalBurst
+	if g.reopen == nil {
+		g.reopen = time.AfterFunc(wait, g.open)
+	} else {
+		g.reopen.Reset(wait)
+	}
+}
+
+func (g *Gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.admit(g.now())
+}

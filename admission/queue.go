@@ -1,0 +1,60 @@
+package admission
+
+import (
+	"slices"
+	"time"
+)
+
+// waiter is one caller that waits for a slot. All but done is under the gate's lock.
+type waiter struct {
+	client   Client
+	familiar bool
+	rank     time.Duration // less goes first
+	done     chan struct{} // closed when it was admitted, or pushed out
+	admitted bool
+}
+
+// rankStep makes equals of clients between which there is no difference to speak of.
+const rankStep = time.Second
+
+// rank is by what is held against the client, and then by how many of its
+// credentials wait already, so that one client's burst stands behind single
+// requests of others. A familiar client goes before those that are not.
+func (g *Gate) rank(c Client, s standing) time.Duration {
+	rank := s.suspicion.Truncate(rankStep)
+	for _, w := range g.waiting {
+		if w.client == c {
+			rank += rankStep
+		}
+	}
+	if s.familiar {
+		rank -= longestMemory
+	}
+	return rank
+}
+
+func (w *waiter) before(other *waiter) bool { return w.rank < other.rank }
+
+// push puts the waiter in its place: equals in the order they came. Where there
+// is no room the last one is pushed out, which may be the new one.
+func (g *Gate) push(w *waiter) {
+	at, _ := slices.BinarySearchFunc(g.waiting, w, func(waiting, w *waiter) int {
+		if w.before(waiting) {
+			return 1
+		}
+		return -1
+	})
+	g.waiting = slices.Insert(g.waiting, at, w)
+	if len(g.waiting) > g.room {
+		last := g.waiting[g.room]
+		g.remove(last)
+		close(last.done)
+	}
+}
+
+// remove takes the waiter out, where it still waits.
+func (g *Gate) remove(w *waiter) {
+	if at := slices.Index(g.waiting, w); at >= 0 {
+		g.waiting = slices.Delete(g.waiting, at, at+1)
+	}
+}
