@@ -21,6 +21,7 @@ const module = "keyward"
 // the standard library. An entry that ends in "/" is everything below it.
 var allowed = map[string][]string{
 	"authz":         {},
+	"admission":     {},
 	"cache":         {"github.com/hashicorp/golang-lru/"},
 	"policy":        {"keyward/authz"},
 	"password":      {"keyward/authz", "golang.org/x/sys/"},
@@ -28,7 +29,7 @@ var allowed = map[string][]string{
 	"store/journal": {"golang.org/x/sys/"},
 	"strictjson":    {},
 	"jwks":          {"keyward/authz", "keyward/strictjson"},
-	"verifier":      {"keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
+	"verifier":      {"keyward/admission", "keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"issuer":        {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
 	"usage":         {"keyward/authz", "keyward/cache", "keyward/store/journal"},
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
@@ -38,7 +39,7 @@ var allowed = map[string][]string{
 	"config":          {"keyward/authz", "keyward/policy", "keyward/keystore", "keyward/ratelimit", "go.yaml.in/yaml/"},
 	"ratelimit":       {"keyward/authz"},
 	"ratelimit/redis": {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
-	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/issuer", "keyward/keystore",
+	"server": {"keyward/authz", "keyward/admin", "keyward/admission", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/issuer", "keyward/keystore",
 		"keyward/password", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/redis", "keyward/tracing", "keyward/usage", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
@@ -49,6 +50,7 @@ var forbidden = map[string][]string{
 	"verifier":   {"net/http", "os"},
 	"jwks":       {"net/http", "os", "time"},
 	"strictjson": {"net/http", "os", "time", "io"},
+	"admission":  {"net/http", "os", "net"},
 	"password":   {"net/http", "net"},
 }
 

@@ -138,8 +138,32 @@ type nearly struct {
 func (nearly) Caches() []CacheState { return nil }
 func (nearly) Keys() KeyCounts      { return KeyCounts{} }
 func (nearly) PasswordHashes() int  { return 0 }
-func (n nearly) Limits() LimitState { return n.limits }
-func (n nearly) Ready() error       { return n.fault }
+
+func (nearly) Signatures() SignatureState { return SignatureState{InFlight: 1, Refused: 7} }
+func (n nearly) Limits() LimitState       { return n.limits }
+func (n nearly) Ready() error             { return n.fault }
+
+// TestSignatureState: what runs and what was refused are metrics.
+func TestSignatureState(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	if err := CollectState(registry, nearly{}); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]*dto.Metric{}
+	for _, family := range families {
+		got[family.GetName()] = family.GetMetric()[0]
+	}
+	if g := got["keyward_signature_verifications_in_flight"].GetGauge(); g.GetValue() != 1 {
+		t.Errorf("in flight: %v", g)
+	}
+	if c := got["keyward_signature_verifications_refused_total"].GetCounter(); c.GetValue() != 7 {
+		t.Errorf("refused: %v", c)
+	}
+}
 
 // TestReady: whether requests can be judged is a metric too.
 func TestReady(t *testing.T) {

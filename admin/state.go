@@ -23,11 +23,18 @@ type LimitState struct {
 	Failures, Without uint64
 }
 
+// SignatureState is what the verification of tokens' signatures says of itself.
+type SignatureState struct {
+	InFlight int
+	Refused  uint64 // tokens that were not verified, since there were too many or their client had failed too often
+}
+
 // State is what can be asked of the running server at any time.
 type State interface {
 	Caches() []CacheState
 	Keys() KeyCounts
 	PasswordHashes() int // being computed
+	Signatures() SignatureState
 	Limits() LimitState
 	Ready() error // why requests can't be judged now, nil when they can
 }
@@ -37,6 +44,7 @@ type stateCollector struct {
 	state                       State
 	hits, misses, entries, keys *prometheus.Desc
 	hashes, ready               *prometheus.Desc
+	verifying, unverified       *prometheus.Desc
 
 	buckets, forgotten, away, failures, without *prometheus.Desc
 }
@@ -48,13 +56,15 @@ func CollectState(registry prometheus.Registerer, state State) error {
 	}
 	plain := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return registry.Register(&stateCollector{
-		state:   state,
-		hits:    desc("keyward_cache_hits_total", "Look-ups that found an entry.", "cache"),
-		misses:  desc("keyward_cache_misses_total", "Look-ups that found none, or an expired one.", "cache"),
-		entries: desc("keyward_cache_entries", "Entries in the cache.", "cache"),
-		keys:    desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
-		hashes:  plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
-		ready:   plain("keyward_ready", "1 while requests can be judged, as /readyz says; 0 while all are denied, and while shutting down."),
+		state:      state,
+		hits:       desc("keyward_cache_hits_total", "Look-ups that found an entry.", "cache"),
+		misses:     desc("keyward_cache_misses_total", "Look-ups that found none, or an expired one.", "cache"),
+		entries:    desc("keyward_cache_entries", "Entries in the cache.", "cache"),
+		keys:       desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
+		hashes:     plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
+		verifying:  plain("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
+		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, since too many were no good."),
+		ready:      plain("keyward_ready", "1 while requests can be judged, as /readyz says; 0 while all are denied, and while shutting down."),
 
 		buckets:   plain("keyward_rate_limit_buckets", "Counts of requests in memory."),
 		forgotten: plain("keyward_rate_limit_forgotten_total", "Counts that were forgotten for want of room (rate_limits.max_buckets)."),
@@ -66,7 +76,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.ready, c.buckets, c.forgotten, c.away, c.failures, c.without} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.ready, c.buckets, c.forgotten, c.away, c.failures, c.without} {
 		out <- d
 	}
 }
@@ -79,6 +89,9 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(cache.Entries), cache.Name)
 	}
 	out <- prometheus.MustNewConstMetric(c.hashes, prometheus.GaugeValue, float64(c.state.PasswordHashes()))
+	signatures := c.state.Signatures()
+	out <- prometheus.MustNewConstMetric(c.verifying, prometheus.GaugeValue, float64(signatures.InFlight))
+	out <- prometheus.MustNewConstMetric(c.unverified, prometheus.CounterValue, float64(signatures.Refused))
 	out <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, oneIf(c.state.Ready() == nil))
 	limits := c.state.Limits()
 	out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(limits.Buckets))

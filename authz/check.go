@@ -38,6 +38,8 @@ type Refusal struct {
 	Reason Reason
 	// Principal is whose credential it was, where that is known (an expired or revoked key). For the log.
 	Principal *Principal
+	// Cause says which rule the credential breaks, where the reason alone does not. For the log.
+	Cause error
 }
 
 // Error implements error.
@@ -232,7 +234,7 @@ func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Princ
 	case err == nil:
 		return nil, Internal, errors.New("a verifier returned neither principal nor error")
 	case ok && !refusal.Reason.Allows():
-		return refusal.Principal, refusal.Reason, nil
+		return refusal.Principal, refusal.Reason, refusal.Cause
 	case errors.Is(err, ErrNotMine):
 		return nil, InvalidToken, nil
 	default:

@@ -92,6 +92,7 @@ func (c *Core) tokens(r *remembered) error {
 	}
 	cfg := verifier.JWTConfig{
 		Users: c.parts.stores.userStore(), Revocations: c.parts.stores.revoked(), Tokens: known, Fingerprints: verifier.NewFingerprints(),
+		Gate: c.parts.gate,
 	}
 	for i := range c.cfg.JWT {
 		t := &c.cfg.JWT[i]

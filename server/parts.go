@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/admin"
+	"keyward/admission"
 	"keyward/config"
 	"keyward/keystore"
 	"keyward/password"
@@ -17,10 +18,11 @@ import (
 type parts struct {
 	stores  *stores
 	issuers *issuers
-	hashing *hashing  // nil while no passwords were wanted yet
-	usage   *keyUsage // nil where no server counts
-	limits  *limits   // nil where no server counts
-	tracing *tracer   // nil where nobody wants spans
+	hashing *hashing        // nil while no passwords were wanted yet
+	gate    *admission.Gate // of tokens' signatures; a reload forgets no client's failures
+	usage   *keyUsage       // nil where no server counts
+	limits  *limits         // nil where no server counts
+	tracing *tracer         // nil where nobody wants spans
 	logger  *slog.Logger
 }
 
@@ -50,7 +52,10 @@ func (s *surroundings) leave(cfg storeConfig) {
 // openParts opens what the configuration names and takes over from old what
 // stays. On an error what was opened is closed.
 func openParts(cfg *config.Config, old parts, outside surroundings, logger *slog.Logger) (parts, error) {
-	p := parts{logger: logger}
+	p := parts{logger: logger, gate: old.gate}
+	if p.gate == nil {
+		p.gate = admission.New(admission.Config{})
+	}
 	var err error
 	if p.stores, err = openStores(storeConfigOf(cfg), old.stores, outside, logger); err != nil {
 		return parts{}, err

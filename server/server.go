@@ -156,6 +156,12 @@ func (s *Server) PasswordHashes() int {
 	return 0
 }
 
+// Signatures implements admin.State.
+func (s *Server) Signatures() admin.SignatureState {
+	stats := s.core.Load().parts.gate.Stats()
+	return admin.SignatureState{InFlight: stats.InFlight, Refused: stats.Refused}
+}
+
 // registerFileMetrics makes those of the files that are followed. Revocations
 // of keys and of tokens are measured alike.
 func (s *Server) registerFileMetrics() error {

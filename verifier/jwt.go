@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"keyward/admission"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/jwks"
@@ -41,6 +44,7 @@ type JWTConfig struct {
 	Revocations  Revocations // nil: no token ends before its time
 	Tokens       *cache.Cache[KnownToken]
 	Fingerprints *Fingerprints
+	Gate         *admission.Gate // bounds the signatures that are verified
 }
 
 // KnownToken is a cached token that was found good, with what tells whether it still is.
@@ -50,11 +54,13 @@ type KnownToken struct{ *jwtToken }
 type JWT struct {
 	cfg     JWTConfig
 	issuers map[string]*jwtIssuer // by iss
+
+	wantIssuer string // what a Cause says is wanted
 }
 
 // NewJWT returns a verifier of the given parts.
 func NewJWT(cfg JWTConfig) (*JWT, error) {
-	if cfg.Tokens == nil || cfg.Fingerprints == nil || len(cfg.Issuers) == 0 {
+	if cfg.Tokens == nil || cfg.Fingerprints == nil || cfg.Gate == nil || len(cfg.Issuers) == 0 {
 		return nil, errors.New("verifier: a part is missing from JWTConfig")
 	}
 	j := &JWT{cfg: cfg, issuers: make(map[string]*jwtIssuer, len(cfg.Issuers))}
@@ -70,6 +76,7 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 		}
 		j.issuers[c.Issuer] = issuer
 	}
+	j.wantIssuer = oneOf(slices.Sorted(maps.Keys(j.issuers))) + " (issuer)"
 	return j, nil
 }
 
@@ -80,9 +87,9 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 		return nil, authz.ErrNotMine
 	}
 	if len(text) > maxJWT {
-		return nil, errInvalidToken
+		return nil, invalid(causeForm)
 	}
-	token, err := j.known(ctx, text, now)
+	token, err := j.known(ctx, c, text, now)
 	if err != nil {
 		return nil, err
 	}
@@ -93,64 +100,94 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 }
 
 // known returns the token from the cache, where it still holds, or else verifies it.
-func (j *JWT) known(ctx context.Context, text string, now time.Time) (*jwtToken, error) {
+func (j *JWT) known(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
 	id := j.cfg.Fingerprints.Of("jwt", text)
 	if known, ok := j.cfg.Tokens.Get(&id, now); ok && j.holds(known.jwtToken, now) {
 		return known.jwtToken, nil
 	}
-	known, err := j.compute(ctx, id, text, now)
-	if isContextError(err) && ctx.Err() == nil {
-		// Somebody else verified for both of us and ran out of time; we did not.
-		return j.verify(ctx, text, now)
+	known, own, err := j.compute(ctx, id, c, text, now)
+	switch {
+	case err == nil && !j.holds(known.jwtToken, now): // something changed meanwhile
+	case err != nil && !own && isAnothers(err) && ctx.Err() == nil: // another request verified for both
+	default:
+		return known.jwtToken, err
 	}
-	if err == nil && !j.holds(known.jwtToken, now) {
-		// A key, a user or a revocation changed while we waited for somebody else.
-		return j.verify(ctx, text, now)
-	}
-	return known.jwtToken, err
+	return j.verify(ctx, c, text, now)
 }
 
-// compute is apart from known so that a hit makes no closure.
-func (j *JWT) compute(ctx context.Context, id cache.Key, text string, now time.Time) (KnownToken, error) {
-	return j.cfg.Tokens.Compute(ctx, &id, now, func() (KnownToken, error) {
-		token, err := j.verify(ctx, text, now)
+// compute is apart from known so that a hit makes no closure. It also reports
+// whether this request did the work, and not another one with the same token.
+func (j *JWT) compute(ctx context.Context, id cache.Key, c *authz.Credential, text string, now time.Time) (known KnownToken, own bool, err error) {
+	known, err = j.cfg.Tokens.Compute(ctx, &id, now, func() (KnownToken, error) {
+		own = true
+		token, err := j.verify(ctx, c, text, now)
 		return KnownToken{token}, err
 	})
+	return known, own, err
 }
 
-func isContextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+// isAnothers reports whether the error is about the request that did the work and not about the token.
+func isAnothers(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err == errOverloaded || err == errRateLimited
 }
 
-// verify finds out what the token is worth, asking everybody anew. What is
-// wrong with the token itself is found before its issuer's keys are asked for,
-// and expiry is told only of a token that is otherwise genuine. An expired
-// token is no more looked up among the revoked: entries about it may be gone.
-func (j *JWT) verify(ctx context.Context, text string, now time.Time) (*jwtToken, error) {
-	signed, ok := parseCompact(text)
-	if !ok {
-		return nil, errInvalidToken
+// verify finds out what the token is worth, remembering nothing. What is cheap
+// to tell comes first, then the signature, and last what is only of interest
+// in a token that the issuer made. Until then the token costs no more than its
+// outline, and from then on what [admission.Gate] allows.
+func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
+	signed, cause := parseCompact(text)
+	if cause != nil {
+		return nil, invalid(cause)
 	}
-	members, ok := parseClaims(signed.payload)
-	if !ok {
-		return nil, errInvalidToken
+	issuer, cause := j.issuerOf(signed.claims)
+	if cause == nil {
+		cause = issuer.takes(&signed.header)
 	}
-	issuer := j.issuerOf(members)
-	if issuer == nil || !issuer.takes(&signed.header) {
-		return nil, errInvalidToken
+	if cause == nil {
+		cause = issuer.screen(signed.claims, new(jwtClaims), now)
 	}
-	claims, ok := issuer.read(members, now)
-	if !ok {
-		return nil, errInvalidToken
+	if cause != nil {
+		return nil, invalid(cause)
 	}
-	key, err := issuer.verifySignature(ctx, &signed, now)
+	key, err := issuer.find(ctx, &signed.header, now)
 	if err != nil {
 		return nil, err
+	}
+	var token *jwtToken
+	refused := j.cfg.Gate.Do(ctx, clientOf(c.Client.Address()), func() bool {
+		token, err = j.examine(issuer, &signed, key, now)
+		return err == nil
+	})
+	switch {
+	case errors.Is(refused, admission.ErrExhausted):
+		return nil, errRateLimited
+	case refused != nil:
+		return nil, errOverloaded
+	default:
+		return token, err
+	}
+}
+
+// examine verifies the signature, then judges the claims. Expiry is told only
+// of a token that is otherwise genuine. An expired token is no more looked up
+// among the revoked: entries about it may be gone.
+func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now time.Time) (*jwtToken, error) {
+	if !issuer.signed(signed, key) {
+		return nil, invalid(&Cause{RuleSignature, "one made by the key that the header names", "another one"})
+	}
+	members, cause := signed.strict()
+	if cause != nil {
+		return nil, invalid(cause)
+	}
+	claims, cause := issuer.read(members, now)
+	if cause != nil {
+		return nil, invalid(cause)
 	}
 	token := issuer.token(&claims, key)
 	token.by = j
 	if err := issuer.confirm(members, now); err != nil && !token.expired(now) {
-		return nil, errInvalidToken
+		return nil, invalid(&Cause{Rule: RulePayload, Want: "claims that golang-jwt finds valid too"})
 	}
 	if token.expired(now) {
 		return nil, &authz.Refusal{Reason: authz.ExpiredToken, Principal: token.principal}
@@ -158,8 +195,11 @@ func (j *JWT) verify(ctx context.Context, text string, now time.Time) (*jwtToken
 	return token, j.admit(token)
 }
 
-// issuerOf returns the issuer that the token names, nil where it is none of ours.
-func (j *JWT) issuerOf(members map[string]any) *jwtIssuer {
+// issuerOf returns the issuer that the token names.
+func (j *JWT) issuerOf(members map[string]any) (*jwtIssuer, *Cause) {
 	iss, _ := members["iss"].(string)
-	return j.issuers[iss]
+	if issuer := j.issuers[iss]; issuer != nil {
+		return issuer, nil
+	}
+	return nil, &Cause{RuleIss, j.wantIssuer, kindOf(members, "iss")}
 }

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/keystore"
 	"keyward/strictjson"
 )
 
 // jwtClaims is what of a token's claims says who it stands for, and when.
 type jwtClaims struct {
-	subject             string
+	subject             string // "": the token stands for a client and no user
+	client              string // "": not told
 	jti                 string // "": none
 	scopes              authz.Scopes
 	hasScopes           bool
@@ -19,50 +21,98 @@ type jwtClaims struct {
 	notBefore, issuedAt time.Time // zero: not told
 }
 
-// parseClaims reads the payload of a token.
-func parseClaims(payload []byte) (map[string]any, bool) {
-	members, err := strictjson.Object(payload, strictjson.Limits{Depth: maxDepth, Members: maxMembers})
-	return members, err == nil
+// screen holds the claims, in outline or whole, to what is cheap to tell. What
+// fails here need not have its signature verified. A claim that is there must
+// be of its type: null is not absent.
+func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) *Cause {
+	if _, bound := members["cnf"]; bound { // RFC 7800; RFC 9449 and RFC 8705 for DPoP and TLS
+		return &Cause{RuleCnf, "a bearer token", "one that is bound to a key of its sender"}
+	}
+	if i.Method == authz.MethodOAuth {
+		if cause := lacking(members); cause != nil {
+			return cause
+		}
+	}
+	if cause := i.readTimes(c, members, now); cause != nil {
+		return cause
+	}
+	if !i.isAudience(members) {
+		return &Cause{RuleAud, i.wantAudience, kindOf(members, "aud")}
+	}
+	if !optionalText(members, "sub", new(string)) {
+		return &Cause{RuleSubject, wantText + " in sub", kindOf(members, "sub")}
+	}
+	if !optionalText(members, "jti", &c.jti) {
+		return &Cause{RuleJti, wantText + ", or none", kindOf(members, "jti")}
+	}
+	return nil
 }
 
-// read takes from the members what is needed and holds them to the rules, all
-// but the expiry. A claim that is there must be of its type: null is not absent.
-func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, bool) {
+const wantText = "a plain text of 1 to 255 bytes"
+
+// read takes from the whole claims what is needed and holds them to the rules, all but the expiry.
+func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cause) {
 	var c jwtClaims
-	if i.Method == authz.MethodOAuth && !hasAccessTokenClaims(members) {
-		return jwtClaims{}, false
+	if cause := i.screen(members, &c, now); cause != nil {
+		return jwtClaims{}, cause
 	}
-	if !c.readTimes(members) || !i.timely(&c, now) || !i.isAudience(members) {
-		return jwtClaims{}, false
-	}
-	if !optionalText(members, "sub", new(string)) || !optionalText(members, "jti", &c.jti) {
-		return jwtClaims{}, false
-	}
-	subject, _ := i.subject.in(members)
-	c.subject, _ = subject.(string)
-	if !isClaimText(c.subject) {
-		return jwtClaims{}, false
+	if cause := i.readSubject(&c, members); cause != nil {
+		return jwtClaims{}, cause
 	}
 	var scope any
 	if scope, c.hasScopes = i.scope.in(members); c.hasScopes {
 		var ok bool
 		if c.scopes, ok = parseScopeClaim(scope); !ok {
-			return jwtClaims{}, false
+			return jwtClaims{}, &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + i.scope.name, kindOfValue(scope)}
 		}
 	}
-	return c, true
+	return c, nil
 }
 
-// hasAccessTokenClaims tells whether the claims are there that RFC 9068
-// section 2.2 requires. The types of the others are looked at by whoever reads them.
-func hasAccessTokenClaims(members map[string]any) bool {
+// readSubject finds out who the token stands for. One that has a client and no
+// subject, or the client as its subject, is the client's own: clients choose
+// their ids, and one that is called like a user must not become that user (RFC
+// 9068 section 5). It has no subject then, unless the operator has named the
+// claim that is to be one.
+func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
+	if !optionalText(members, "client_id", &c.client) {
+		c.client = "" // of another type: it names no client
+	}
+	subject, there := i.subject.in(members)
+	wrong := func(want string) *Cause {
+		if !there {
+			return &Cause{RuleSubject, want, "none"}
+		}
+		return &Cause{RuleSubject, want, kindOfValue(subject)}
+	}
+	c.subject, _ = subject.(string)
+	if (there || c.client == "") && !isClaimText(c.subject) {
+		return wrong(wantText + " in " + i.subject.name)
+	}
+	if keystore.ReservedUserName(c.subject) {
+		return wrong("a subject that does not look like one of Keyward's own ids, k_ or c_")
+	}
+	if i.subject.name == "sub" && c.subject == c.client {
+		c.subject = ""
+	}
+	if i.Users && c.subject == "" {
+		return wrong("a user in " + i.subject.name + ", as users: true says")
+	}
+	return nil
+}
+
+// lacking holds an access token to the claims that RFC 9068 section 2.2 requires.
+// The types of the others are judged where they are read.
+func lacking(members map[string]any) *Cause {
 	for _, name := range [...]string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		if _, there := members[name]; !there {
-			return false
+			return &Cause{RuleRequired, "the claims of an access token (RFC 9068 section 2.2)", "no " + name}
 		}
 	}
-	var client string
-	return optionalText(members, "client_id", &client)
+	if !optionalText(members, "client_id", new(string)) {
+		return &Cause{RuleClientID, wantText, kindOf(members, "client_id")}
+	}
+	return nil
 }
 
 // optionalText reads a claim that is text fit to name something, where it is there at all.
@@ -75,31 +125,45 @@ func optionalText(members map[string]any, name string, into *string) bool {
 	return isClaimText(*into)
 }
 
-func (c *jwtClaims) readTimes(members map[string]any) bool {
+// readTimes reads the times and holds them to the clock and to the longest
+// life a token may have.
+func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Time) *Cause {
 	exp, ok := numericDate(members["exp"])
 	if !ok {
-		return false
+		return &Cause{RuleExp, wantTime, kindOf(members, "exp")}
 	}
 	// golang-jwt cuts fractions off too, and a cached token must end when it would.
 	c.expires = exp.Truncate(time.Second)
-	return optionalDate(members, "nbf", &c.notBefore) && optionalDate(members, "iat", &c.issuedAt)
-}
-
-// timely holds the times to the clock and to the longest life a token may have.
-func (i *jwtIssuer) timely(c *jwtClaims, now time.Time) bool {
 	latest := now.Add(i.Leeway)
-	if c.notBefore.After(latest) || c.issuedAt.After(latest) || c.expires.After(now.Add(i.MaxLifetime)) {
-		return false
+	switch {
+	case !optionalDate(members, "nbf", &c.notBefore):
+		return &Cause{RuleNbf, wantTime + ", or none", kindOf(members, "nbf")}
+	case !optionalDate(members, "iat", &c.issuedAt):
+		return &Cause{RuleIat, wantTime + ", or none", kindOf(members, "iat")}
+	case c.notBefore.After(latest):
+		return &Cause{RuleNbf, "a time that has come, within leeway", "a later one"}
+	case c.issuedAt.After(latest):
+		return &Cause{RuleIat, "a time that has come, within leeway", "a later one"}
+	case c.expires.After(now.Add(i.MaxLifetime)):
+		return &Cause{RuleExp, i.wantLifetime + " from now", "a later one"}
+	case !c.issuedAt.IsZero() && c.expires.After(c.issuedAt.Add(i.MaxLifetime)):
+		return &Cause{RuleExp, i.wantLifetime + " from iat", "a later one"}
+	default:
+		return nil
 	}
-	return c.issuedAt.IsZero() || !c.expires.After(c.issuedAt.Add(i.MaxLifetime))
 }
 
-// isAudience tells whether the token is for us: aud is a string or a list of
+const wantTime = "a time in seconds since 1970"
+
+// isAudience reports whether the token is for us: aud is a string or a list of
 // strings and nothing else, with one of our names among them where we have any.
+// A list that is known in outline only may be.
 func (i *jwtIssuer) isAudience(members map[string]any) bool {
 	aud, there := members["aud"]
 	found := len(i.Audiences) == 0
 	switch aud := aud.(type) {
+	case strictjson.Nested:
+		return true
 	case string:
 		return found || slices.Contains(i.Audiences, aud)
 	case []any:

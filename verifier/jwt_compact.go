@@ -17,12 +17,18 @@ const (
 	maxKeyID   = 255
 )
 
-// signedToken is a token in the compact serialization (RFC 7515 section 7.1), read but not believed.
+var tokenLimits = strictjson.Limits{Depth: maxDepth, Members: maxMembers}
+
+// signedToken is a token in the compact serialization (RFC 7515 section 7.1),
+// read in outline and not believed. What is nested in its header and its
+// claims is read once the signature is good: see strict.
 type signedToken struct {
 	header    joseHeader
-	input     string // what was signed
-	payload   []byte
+	claims    map[string]any // the payload in outline
+	input     string         // what was signed
 	signature []byte
+
+	rawHeader, rawPayload []byte
 }
 
 // joseHeader is what of a header says how to verify the token. jku, x5u, jwk
@@ -34,15 +40,34 @@ type joseHeader struct {
 	accessToken bool // typ says at+jwt (RFC 9068 section 2.1)
 }
 
-// parseCompact reads three segments of base64url and the header in the first.
+var causeForm = &Cause{RuleForm, "three segments of base64url without padding, at most 8192 bytes, the header at most 4096", "another form"}
+
+func causeJSON(rule Rule, err error) *Cause {
+	return &Cause{Rule: rule, Want: "strict JSON: " + err.Error()}
+}
+
+// parseCompact reads a token in outline.
+func parseCompact(text string) (signedToken, *Cause) {
+	s, cause := parseSegments(text)
+	if cause != nil {
+		return signedToken{}, cause
+	}
+	var err error
+	if s.claims, err = strictjson.Outline(s.rawPayload, tokenLimits); err != nil {
+		return signedToken{}, causeJSON(RulePayload, err)
+	}
+	return s, nil
+}
+
+// parseSegments reads three segments of base64url, and the header in the first.
 // golang-jwt's parser is not used for it: it would take line breaks in a
-// segment, members named twice and text that is no UTF-8.
-func parseCompact(text string) (signedToken, bool) {
+// segment, members named twice and text that is not UTF-8.
+func parseSegments(text string) (signedToken, *Cause) {
 	header, rest, _ := strings.Cut(text, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
 	// Go's strict decoder refuses all that is foreign but line breaks, and a third dot with it.
-	if header == "" || payload == "" || signature == "" || strings.ContainsAny(text, "\r\n") {
-		return signedToken{}, false
+	if len(text) > maxJWT || header == "" || payload == "" || signature == "" || strings.ContainsAny(text, "\r\n") {
+		return signedToken{}, causeForm
 	}
 	encoding := base64.RawURLEncoding.Strict()
 	decoded := make([]byte, 0, encoding.DecodedLen(len(text)))
@@ -50,35 +75,48 @@ func parseCompact(text string) (signedToken, bool) {
 	for i, segment := range [...]string{header, payload, signature} {
 		var err error
 		if decoded, err = encoding.AppendDecode(decoded, []byte(segment)); err != nil {
-			return signedToken{}, false
+			return signedToken{}, causeForm
 		}
 		ends[i] = len(decoded)
 	}
 	if ends[0] > maxHeader {
-		return signedToken{}, false
+		return signedToken{}, causeForm
 	}
-	parsed, ok := parseHeader(decoded[:ends[0]])
-	return signedToken{
-		header: parsed, input: text[:len(header)+1+len(payload)],
-		payload: decoded[ends[0]:ends[1]], signature: decoded[ends[1]:],
-	}, ok
+	s := signedToken{
+		input: text[:len(header)+1+len(payload)], signature: decoded[ends[1]:],
+		rawHeader: decoded[:ends[0]], rawPayload: decoded[ends[0]:ends[1]],
+	}
+	var cause *Cause
+	s.header, cause = parseHeader(s.rawHeader)
+	return s, cause
+}
+
+// strict reads the whole claims, and all of the header too: what is nested
+// in either must not mean different things to different readers.
+func (s *signedToken) strict() (map[string]any, *Cause) {
+	if _, err := strictjson.Object(s.rawHeader, tokenLimits); err != nil {
+		return nil, causeJSON(RuleHeader, err)
+	}
+	members, err := strictjson.Object(s.rawPayload, tokenLimits)
+	if err != nil {
+		return nil, causeJSON(RulePayload, err)
+	}
+	return members, nil
 }
 
 // parseHeader reads a header and refuses what would change the meaning of the
 // rest: extensions, another encoding, compression, nesting, another type.
-func parseHeader(data []byte) (joseHeader, bool) {
-	members, err := strictjson.Object(data, strictjson.Limits{Depth: maxDepth, Members: maxMembers})
+func parseHeader(data []byte) (joseHeader, *Cause) {
+	members, err := strictjson.Outline(data, tokenLimits)
 	if err != nil {
-		return joseHeader{}, false
+		return joseHeader{}, causeJSON(RuleHeader, err)
 	}
-	_, crit := members["crit"] // no extension is understood here (RFC 7515 section 4.1.11)
-	_, zip := members["zip"]
-	if b64, set := members["b64"]; crit || zip || set && b64 != true || nests(members) {
-		return joseHeader{}, false
+	if cause := extended(members); cause != nil {
+		return joseHeader{}, cause
 	}
 	var h joseHeader
 	if h.algorithm, _ = members["alg"].(string); h.algorithm == "" {
-		return joseHeader{}, false
+		return joseHeader{}, &Cause{RuleAlg, "the name of an algorithm", kindOf(members, "alg")}
 	}
 	if typ, set := members["typ"]; set {
 		name, _ := typ.(string)
@@ -86,23 +124,35 @@ func parseHeader(data []byte) (joseHeader, bool) {
 		case "jwt":
 		case "at+jwt", "application/at+jwt":
 			h.accessToken = true
-		default:
-			return joseHeader{}, false // made for another purpose (RFC 8725 section 3.11)
+		default: // made for another purpose (RFC 8725 section 3.11)
+			return joseHeader{}, &Cause{RuleTyp, "JWT, at+jwt, or none", kindOf(members, "typ")}
 		}
 	}
-	var kid any
-	if kid, h.hasKid = members["kid"]; h.hasKid {
-		h.kid, _ = kid.(string)
+	if _, h.hasKid = members["kid"]; h.hasKid {
+		h.kid, _ = members["kid"].(string)
 		if h.kid == "" || len(h.kid) > maxKeyID {
-			return joseHeader{}, false
+			return joseHeader{}, &Cause{RuleKid, "a text of 1 to 255 bytes", kindOf(members, "kid")}
 		}
 	}
-	return h, true
+	return h, nil
 }
 
-// nests tells whether cty says that the payload is a token itself (RFC 7519 section 5.2).
-func nests(members map[string]any) bool {
+// extended refuses a header that says that the token is no plain JWS: no
+// extension is understood here (RFC 7515 section 4.1.11), the payload is
+// base64url, as it is, and not a token itself (RFC 7519 section 5.2).
+func extended(members map[string]any) *Cause {
+	if _, set := members["crit"]; set {
+		return &Cause{RuleCrit, "none", kindOf(members, "crit")}
+	}
+	if _, set := members["zip"]; set {
+		return &Cause{RuleZip, "none", kindOf(members, "zip")}
+	}
+	if b64, set := members["b64"]; set && b64 != true {
+		return &Cause{RuleB64, "none, or true", kindOf(members, "b64")}
+	}
 	cty, set := members["cty"]
-	name, isText := cty.(string)
-	return set && (!isText || strings.Contains(authz.LowerASCII(name), "jwt"))
+	if name, isText := cty.(string); set && (!isText || strings.Contains(authz.LowerASCII(name), "jwt")) {
+		return &Cause{RuleCty, "none, or a type that is not a token", kindOf(members, "cty")}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"keyward/admission"
 	"keyward/authz"
 	"keyward/jwks"
 )
@@ -14,18 +15,18 @@ func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 	if err != nil {
 		return false
 	}
-	signed, ok := parseCompact(token)
-	if !ok || !i.takes(&signed.header) {
+	signed, cause := parseSegments(token)
+	if cause != nil || i.takes(&signed.header) != nil {
 		return false
 	}
-	_, err = i.verifySignature(context.Background(), &signed, time.Time{})
-	return err == nil
+	key, err := i.find(context.Background(), &signed.header, time.Time{})
+	return err == nil && i.signed(&signed, key)
 }
 
 // VerifyAnew verifies a token as though it had never been seen.
 func VerifyAnew(j *JWT, token string, now time.Time) error {
 	id := j.cfg.Fingerprints.Of("jwt", token)
-	_, err := j.compute(context.Background(), id, token, now)
+	_, _, err := j.compute(context.Background(), id, &authz.Credential{}, token, now)
 	return err
 }
 
@@ -33,3 +34,6 @@ func VerifyAnew(j *JWT, token string, now time.Time) error {
 func RawSignatureGood(key *jwks.Key, algorithm, text string, signature []byte) bool {
 	return key.Serves(algorithm) && signingMethod(algorithm).Verify(text, signature, key.Verify()) == nil
 }
+
+// ClientOf is the client at an address.
+func ClientOf(address string) admission.Client { return clientOf(authz.ParseAddress(address)) }

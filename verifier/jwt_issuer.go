@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type jwtIssuer struct {
 	subject, scope claimPath
 	methods        map[string]jwt.SigningMethod // by algorithm
 	options        []jwt.ParserOption           // golang-jwt's rules for claims, but for the time
+
+	wantAudience, wantAlgorithm, wantLifetime string // what a Cause says is wanted
 }
 
 func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
@@ -58,6 +61,12 @@ func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
 			jwt.WithIssuedAt(), jwt.WithLeeway(c.Leeway),
 		},
 	}
+	i.wantAudience = "a text or a list of texts"
+	if len(c.Audiences) > 0 {
+		i.wantAudience = oneOf(c.Audiences) + " (audiences)"
+	}
+	i.wantAlgorithm = oneOf(c.Algorithms) + " (algorithms)"
+	i.wantLifetime = "a time at most " + c.MaxLifetime.String() + " (max_lifetime)"
 	secret := strings.HasPrefix(c.Algorithms[0], "HS")
 	for _, name := range c.Algorithms {
 		method := signingMethod(name)
@@ -113,29 +122,52 @@ func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options}
 }
 
-// takes tells whether the header is one that this issuer's tokens may have.
-// RFC 9068 section 4 demands the type of an access token, so that no ID token
-// of the same issuer is taken for one.
-func (i *jwtIssuer) takes(h *joseHeader) bool {
-	return i.methods[h.algorithm] != nil && (i.Method != authz.MethodOAuth || h.accessToken)
+// takes holds a header to what this issuer's tokens may have. RFC 9068 section
+// 4 demands the type of an access token, so that no ID token of the same
+// issuer is taken for one.
+func (i *jwtIssuer) takes(h *joseHeader) *Cause {
+	switch {
+	case i.methods[h.algorithm] == nil:
+		return &Cause{RuleAlg, i.wantAlgorithm, "another algorithm"}
+	case i.Method == authz.MethodOAuth && !h.accessToken:
+		return &Cause{RuleTyp, "at+jwt (RFC 9068 section 4)", "another type, or none"}
+	default:
+		return nil
+	}
 }
 
-// verifySignature returns the key by which the signature is good. The
-// algorithm is one of the issuer's own, and one of the key's.
-func (i *jwtIssuer) verifySignature(ctx context.Context, s *signedToken, now time.Time) (*jwks.Key, error) {
-	key, err := i.Keys.Find(ctx, s.header.kid, s.header.hasKid, s.header.algorithm, now)
+// find returns the key that the header names. The algorithm is one of the
+// issuer's own, and one of the key's.
+func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jwks.Key, error) {
+	key, err := i.Keys.Find(ctx, h.kid, h.hasKid, h.algorithm, now)
 	switch {
-	case errors.Is(err, jwks.ErrNoKey), errors.Is(err, jwks.ErrManyKeys):
-		return nil, errInvalidToken
+	case errors.Is(err, jwks.ErrManyKeys):
+		return nil, invalid(&Cause{RuleKid, "the id of one of the issuer's keys for " + h.algorithm, "none, and several keys fit"})
+	case errors.Is(err, jwks.ErrNoKey) && !h.hasKid:
+		return nil, invalid(&Cause{RuleKid, "a key of the issuer for " + h.algorithm, "none"})
+	case errors.Is(err, jwks.ErrNoKey):
+		return nil, invalid(&Cause{RuleKid, "the id of one of the issuer's keys for " + h.algorithm, "another one"})
 	case err != nil:
 		return nil, fmt.Errorf("keys of token issuer %q: %w", i.Name, err)
-	case !key.Serves(s.header.algorithm):
-		return nil, errInvalidToken
+	case !key.Serves(h.algorithm):
+		return nil, invalid(&Cause{RuleAlg, "an algorithm of the key", "another one"})
+	default:
+		return key, nil
 	}
-	if err := i.methods[s.header.algorithm].Verify(s.input, s.signature, key.Verify()); err != nil {
-		return nil, errInvalidToken
+}
+
+// signed reports whether the key made the signature.
+func (i *jwtIssuer) signed(s *signedToken, key *jwks.Key) bool {
+	return i.methods[s.header.algorithm].Verify(s.input, s.signature, key.Verify()) == nil
+}
+
+// oneOf names the operator's own values.
+func oneOf(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = strconv.Quote(v)
 	}
-	return key, nil
+	return strings.Join(quoted, " or ")
 }
 
 // confirm has golang-jwt judge the claims too.

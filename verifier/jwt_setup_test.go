@@ -19,6 +19,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"keyward/admission"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/internal/vectors"
@@ -174,6 +175,7 @@ func newTokenBench(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTI
 	entry := profileIssuer(vectors.Profile(t), b.keys)
 	b.config.Tokens = newTokenCache(t)
 	b.config.Fingerprints = verifier.NewFingerprints()
+	b.config.Gate = admission.New(admission.Config{})
 	if change != nil {
 		change(&b.config, &entry)
 	}

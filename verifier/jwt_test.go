@@ -16,6 +16,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"keyward/admission"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/jwks"
@@ -381,7 +382,7 @@ func TestJWTConfigErrors(t *testing.T) {
 	keys := keysOf(t, newTokenIssuer(t).document(t))
 	good := verifier.JWTIssuer{Method: authz.MethodJWT, Issuer: "i", Algorithms: []string{"RS256"}, Keys: keys, MaxLifetime: time.Hour}
 	make1 := func(change func(*verifier.JWTConfig, *verifier.JWTIssuer)) error {
-		cfg := verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints()}
+		cfg := verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{})}
 		issuer := good
 		change(&cfg, &issuer)
 		cfg.Issuers = append(cfg.Issuers, issuer)
@@ -416,7 +417,7 @@ func TestJWTConfigErrors(t *testing.T) {
 			t.Errorf("%s: accepted", why)
 		}
 	}
-	if _, err := verifier.NewJWT(verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints()}); err == nil {
+	if _, err := verifier.NewJWT(verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{})}); err == nil {
 		t.Error("no issuers: accepted")
 	}
 }

@@ -38,7 +38,7 @@ func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
 		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
 		until: c.expires.Add(i.Leeway),
 		principal: &authz.Principal{
-			Method: i.Method, User: strings.Clone(c.subject), Issuer: i.Issuer, Scopes: c.scopes,
+			Method: i.Method, User: strings.Clone(c.subject), ClientID: strings.Clone(c.client), Issuer: i.Issuer, Scopes: c.scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: c.expires,
 		},
 	}
@@ -86,11 +86,20 @@ func (j *JWT) checkRevoked(t *jwtToken) error {
 		return fmt.Errorf("looking up a revoked token: %w", err)
 	}
 	changes := r.Changes()
-	if r.Revoked(t.jti, t.principal.User, t.issuedAt) {
+	if r.Revoked(t.jti, revocable(t.principal), t.issuedAt) {
 		return &authz.Refusal{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.unrevoked.Store(changes)
 	return nil
+}
+
+// revocable is the name by which all tokens of a principal are revoked: its
+// subject, or else its client's id.
+func revocable(p *authz.Principal) string {
+	if p.User == "" {
+		return p.ClientID
+	}
+	return p.User
 }
 
 // admit asks of a token that is good in itself whether it and its user may

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/admission"
 	"keyward/authz"
 	"keyward/internal/vectors"
 	"keyward/jwks"
@@ -27,7 +28,7 @@ func chainOf(t *testing.T, document []byte) (authz.Verifier, error) {
 	keys.set.Store(set)
 	v := newJWT(t, verifier.JWTConfig{
 		Issuers: []verifier.JWTIssuer{profileIssuer(vectors.Profile(t), keys)},
-		Tokens:  newTokenCache(t), Fingerprints: verifier.NewFingerprints(),
+		Tokens:  newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{}),
 	})
 	return verifier.Chain{v}, nil
 }

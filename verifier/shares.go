@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"keyward/admission"
 	"keyward/authz"
 )
 
@@ -45,4 +46,9 @@ func (s *shares) leave(address authz.Address) {
 	if s.taken[client]--; s.taken[client] == 0 {
 		delete(s.taken, client)
 	}
+}
+
+// clientOf is the client at an address, as work for it is counted.
+func clientOf(address authz.Address) admission.Client {
+	return admission.Client{Address: address.Client(), Network: address.Network()}
 }

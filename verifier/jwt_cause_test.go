@@ -1,0 +1,127 @@
+package verifier_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"keyward/authz"
+	"keyward/verifier"
+)
+
+const nothingSecret = "5ecret-of-the-token"
+
+// badTokens are tokens that each break one rule. Wherever a claim may hold any
+// text it holds a secret, which no cause may show.
+func badTokens(b *tokenBench) map[string]string {
+	type change = map[string]any
+	header := func(h string) string { return b.sign(b.t, "EdDSA", h, claims(change{"sub": nothingSecret})) }
+	payload := func(p string) string { return b.sign(b.t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, p) }
+	mint := func(c change) string { return b.mint("EdDSA", c) }
+	good := mint(nil)
+	return map[string]string{
+		"form: want three segments of base64url without padding, at most 8192 bytes, the header at most 4096, got another form": "a.b=.c",
+		"header: want strict JSON: not a JSON object":                                              header(`[]`),
+		"crit: want none, got a list or an object":                                                 header(`{"alg":"EdDSA","kid":"EdDSA","crit":["` + nothingSecret + `"]}`),
+		"zip: want none, got another text":                                                         header(`{"alg":"EdDSA","kid":"EdDSA","zip":"DEF"}`),
+		"b64: want none, or true, got a boolean":                                                   header(`{"alg":"EdDSA","kid":"EdDSA","b64":false}`),
+		"cty: want none, or a type that is not a token":                                            header(`{"alg":"EdDSA","kid":"EdDSA","cty":"JWT"}`),
+		`alg: want "RS256" or "ES256" or "EdDSA" (algorithms), got`:                                header(`{"alg":"PS256","kid":"EdDSA"}`),
+		"alg: want the name of an algorithm, got none":                                             header(`{"kid":"EdDSA"}`),
+		"typ: want JWT, at+jwt, or none, got another text":                                         header(`{"alg":"EdDSA","kid":"EdDSA","typ":"` + nothingSecret + `"}`),
+		"kid: want a text of 1 to 255 bytes, got another number":                                   header(`{"alg":"EdDSA","kid":5}`),
+		"kid: want the id of one of the issuer's keys for EdDSA, got another one":                  header(`{"alg":"EdDSA","kid":"` + nothingSecret + `"}`),
+		"payload: want strict JSON: a member occurs twice":                                         payload(`{"iss":"x","iss":"` + nothingSecret + `"}`),
+		`iss: want "https://issuer.example" (issuer), got another text`:                            mint(change{"iss": nothingSecret}),
+		"cnf: want a bearer token, got one that is bound":                                          mint(change{"cnf": change{"jkt": nothingSecret}}),
+		"exp: want a time in seconds since 1970, got none":                                         mint(change{"exp": nil}),
+		"exp: want a time in seconds since 1970, got another text":                                 mint(change{"exp": nothingSecret}),
+		"exp: want a time at most 24h0m0s (max_lifetime) from now":                                 mint(change{"exp": tokenNow.Unix() + 100_000}),
+		"exp: want a time at most 24h0m0s (max_lifetime) from iat":                                 mint(change{"exp": tokenNow.Unix() + 86_300, "iat": tokenNow.Unix() - 86_300}),
+		"nbf: want a time that has come":                                                           mint(change{"nbf": tokenNow.Unix() + 3600}),
+		"nbf: want a time in seconds since 1970, or none, got null":                                payload(strings.Replace(claims(nil), "{", `{"nbf":null,`, 1)),
+		"iat: want a time that has come":                                                           mint(change{"iat": tokenNow.Unix() + 3600}),
+		"iat: want a time in seconds since 1970, or none":                                          mint(change{"iat": nothingSecret}),
+		`aud: want "api" (audiences), got another text`:                                            mint(change{"aud": nothingSecret}),
+		`aud: want "api" (audiences), got another list`:                                            mint(change{"aud": []string{nothingSecret}}),
+		"subject: want a plain text of 1 to 255 bytes in sub, got none":                            mint(change{"sub": nil}),
+		"subject: want a plain text of 1 to 255 bytes in sub, got another number":                  mint(change{"sub": 42}),
+		"subject: want a subject that does not look like one of Keyward's own ids":                 mint(change{"sub": "k_" + nothingSecret}),
+		"jti: want a plain text of 1 to 255 bytes, or none, got another number":                    mint(change{"jti": 42}),
+		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got null":         payload(strings.Replace(claims(change{"scope": nil}), "{", `{"scope":null,`, 1)),
+		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got another list": mint(change{"scope": []string{"read", nothingSecret + " Site Manager"}}),
+		"signature: want one made by the key that the header names":                                good[:len(good)-4] + "AAAA",
+	}
+}
+
+// badAccessTokens break a rule that only access tokens (RFC 9068) have.
+func badAccessTokens(b *tokenBench) map[string]string {
+	access := func(header, payload string) string { return b.sign(b.t, "EdDSA", header, payload) }
+	const typed = `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`
+	return map[string]string{
+		"typ: want at+jwt (RFC 9068 section 4)":                                                 access(`{"alg":"EdDSA","kid":"EdDSA"}`, claims(nil)),
+		"required: want the claims of an access token (RFC 9068 section 2.2), got no client_id": access(typed, claims(nil)),
+		"client_id: want a plain text of 1 to 255 bytes, got another number":                    access(typed, claims(map[string]any{"client_id": 5, "jti": "j"})),
+	}
+}
+
+// TestCauses: for each rule the cause says what is wanted and what kind of thing came, and shows nothing of the token.
+func TestCauses(t *testing.T) {
+	plain := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
+	access := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Method = authz.MethodOAuth })
+	seen := map[verifier.Rule]bool{verifier.RuleUse: true, verifier.RuleActive: true} // see TestIntrospectionCauses
+	for _, kind := range []struct {
+		*tokenBench
+		tokens map[string]string
+	}{{plain, badTokens(plain)}, {access, badAccessTokens(access)}} {
+		for want, token := range kind.tokens {
+			seen[wantsCause(t, kind.JWT, token, want)] = true
+		}
+	}
+	for _, rule := range verifier.Rules() {
+		if !seen[rule] {
+			t.Errorf("no token breaks the rule %s", rule)
+		}
+	}
+}
+
+// wantsCause holds a refusal to its cause, and returns the rule.
+func wantsCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rule {
+	t.Helper()
+	c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}
+	_, err := v.Verify(t.Context(), c, tokenNow)
+	refusal, refused := errors.AsType[*authz.Refusal](err)
+	if !refused || refusal.Reason != authz.InvalidToken {
+		t.Errorf("%s: %v", want, err)
+		return ""
+	}
+	cause, told := errors.AsType[*verifier.Cause](refusal.Cause)
+	if !told || !strings.HasPrefix(cause.Error(), want) {
+		t.Errorf("%v, want %s", refusal.Cause, want)
+		return ""
+	}
+	if strings.Contains(fmt.Sprintf("%+v", *cause), nothingSecret) {
+		t.Errorf("the cause shows text of the token: %s", cause)
+	}
+	return cause.Rule
+}
+
+// TestCausesAreDocumented: docs/reasons.md lists the rules, and no others.
+func TestCausesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Causes of invalid_token\n")
+	var documented []verifier.Rule
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(section, -1) {
+		documented = append(documented, verifier.Rule(row[1]))
+	}
+	if !slices.Equal(documented, verifier.Rules()) {
+		t.Errorf("docs/reasons.md lists %v, want %v", documented, verifier.Rules())
+	}
+}

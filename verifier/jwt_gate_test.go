@@ -1,0 +1,155 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keyward/admission"
+	"keyward/authz"
+	"keyward/verifier"
+)
+
+// strict gates let through one failure, of a client and of all together.
+func strictGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
+	c.Gate = admission.New(admission.Config{Slots: 1, FailedWork: 1e-9, MaxWait: time.Millisecond})
+}
+
+// from asks with a token of a client's.
+func (b *tokenBench) from(client, token string) authz.Reason {
+	b.t.Helper()
+	_, err := b.Verify(b.t.Context(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
+	refusal, refused := errors.AsType[*authz.Refusal](err)
+	switch {
+	case err == nil:
+		return authz.OK
+	case refused:
+		return refusal.Reason
+	default:
+		b.t.Error(err)
+		return authz.Internal
+	}
+}
+
+// TestFailuresAreCharged: what its issuer's key has to be used for and is no
+// good counts against its client and against all that nothing is known of. It
+// keeps nobody out whose tokens were good, and costs no known token anything.
+func TestFailuresAreCharged(t *testing.T) {
+	for name, c := range map[string]struct {
+		claims map[string]any
+		forge  bool
+		want   authz.Reason
+	}{
+		"forged":                {nil, true, authz.InvalidToken},
+		"expired":               {map[string]any{"exp": tokenNow.Unix() - 3600, "iat": nil}, false, authz.ExpiredToken},
+		"of another audience":   {map[string]any{"aud": []string{"another"}}, false, authz.InvalidToken},
+		"with unfit scopes":     {map[string]any{"scope": []any{"", 5}}, false, authz.InvalidToken},
+		"with twice the member": {map[string]any{"nested": 1}, true, authz.InvalidToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newTokenBench(t, strictGate)
+			known := b.mint("EdDSA", map[string]any{"jti": "known"})
+			if got := b.from("192.0.2.1", known); got != authz.OK {
+				t.Fatal(got)
+			}
+			bad := func(n int) string {
+				changes := map[string]any{"n": n}
+				for name, v := range c.claims {
+					changes[name] = v
+				}
+				token := b.mint("EdDSA", changes)
+				if c.forge {
+					token = token[:len(token)-8] + "AAAAAAAA"
+				}
+				return token
+			}
+			for n, want := range []authz.Reason{c.want, authz.RateLimited, authz.RateLimited} {
+				if got := b.from("198.51.100.1", bad(n)); got != want {
+					t.Errorf("number %d: %s, want %s", n, got, want)
+				}
+			}
+			for client, want := range map[string]authz.Reason{
+				"198.51.100.1": authz.RateLimited, "203.0.113.1": authz.Overloaded, "192.0.2.1": authz.OK,
+			} {
+				if got := b.from(client, b.mint("EdDSA", map[string]any{"jti": client})); got != want {
+					t.Errorf("a good token of %s: %s, want %s", client, got, want)
+				}
+				if got := b.from(client, known); got != authz.OK {
+					t.Errorf("a known token, shown by %s: %s", client, got)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatNeedsNoKeyIsFree: a token that is refused before its signature is charged to nobody.
+func TestWhatNeedsNoKeyIsFree(t *testing.T) {
+	b := newTokenBench(t, strictGate)
+	for _, token := range []string{
+		"a.b.c", b.mint("EdDSA", map[string]any{"iss": "another"}), b.mint("EdDSA", map[string]any{"aud": "another"}),
+		b.mint("EdDSA", map[string]any{"cnf": map[string]any{"jkt": "x"}}), b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"another"}`, claims(nil)),
+	} {
+		for range 3 {
+			if got := b.from("198.51.100.1", token); got != authz.InvalidToken {
+				t.Error(got)
+			}
+		}
+	}
+	if got := b.from("198.51.100.1", b.mint("EdDSA", nil)); got != authz.OK {
+		t.Error(got)
+	}
+}
+
+// TestAnothersBudget: one who showed the token first and has failed too often does not refuse the others.
+func TestAnothersBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTokenBench(t, strictGate)
+		token := b.mint("EdDSA", nil)
+		if got := b.from("192.0.2.1", b.mint("EdDSA", map[string]any{"jti": "familiar"})); got != authz.OK {
+			t.Error(got)
+		}
+		_ = b.config.Gate.Do(t.Context(), verifier.ClientOf("198.51.100.1"), func() bool { time.Sleep(time.Millisecond); return false })
+		release := make(chan struct{})
+		b.keys.waits = func(context.Context) error { <-release; return nil }
+		reasons := map[string]chan authz.Reason{"198.51.100.1": make(chan authz.Reason, 1), "192.0.2.1": make(chan authz.Reason, 1)}
+		for _, client := range []string{"198.51.100.1", "192.0.2.1"} {
+			go func() { reasons[client] <- b.from(client, token) }()
+			synctest.Wait()
+		}
+		close(release)
+		if got := <-reasons["198.51.100.1"]; got != authz.RateLimited {
+			t.Errorf("the one that had failed: %s", got)
+		}
+		if got := <-reasons["192.0.2.1"]; got != authz.OK {
+			t.Errorf("the other: %s", got)
+		}
+	})
+}
+
+// TestForgedTokenIsNotRead: before the signature the claims are read in outline only.
+func TestForgedTokenIsNotRead(t *testing.T) {
+	b := newTokenBench(t, nil)
+	var list []string
+	for n := range 1000 {
+		list = append(list, fmt.Sprintf("%02x", n%256))
+	}
+	for name, scope := range map[string]any{"a list": list, "a text": strings.Join(list, " ")} {
+		token := b.mint("EdDSA", map[string]any{"scope": scope})
+		forged := token[:len(token)-8] + "AAAAAAAA"
+		small := b.mint("EdDSA", nil)
+		smallForged := small[:len(small)-8] + "AAAAAAAA"
+		allocations := func(token string) float64 {
+			return testing.AllocsPerRun(10, func() { b.ask(token) })
+		}
+		if few, many := allocations(smallForged), allocations(forged); many > few+10 {
+			t.Errorf("scopes in %s: %v allocations, and %v for a short token", name, many, few)
+		}
+		if _, got := b.ask(token); got != authz.OK {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
