@@ -77,6 +77,7 @@ PROVE_revocations    = -run '^TestReplacing$$' ./keystore
 PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
+PROVE_signatures     = -run '^TestForgedSignatures' ./e2e
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)

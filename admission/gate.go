@@ -25,7 +25,7 @@ type Config struct {
 	// Slots is how much is verified at a time; 0 is half of GOMAXPROCS and at least one.
 	Slots int
 	// FailedWork is how many processors verifications that fail may keep busy,
-	// averaged over time; 0 is a quarter of GOMAXPROCS. One client gets a quarter of it.
+	// averaged over time; 0 is an eighth of GOMAXPROCS. One client gets a quarter of it.
 	FailedWork float64
 	// Room is how many callers may wait; 0 is 512.
 	Room int
@@ -42,7 +42,7 @@ const (
 	timeToAnswer = 20 * time.Millisecond
 
 	// Failures may run ahead of the budgets by this much time.
-	totalBurst  = time.Second
+	totalBurst  = 2 * time.Second
 	clientBurst = 2 * time.Second
 	// clientPart of FailedWork is for one client.
 	clientPart = 4
@@ -82,7 +82,7 @@ func New(cfg Config) *Gate {
 		cfg.Slots = max(1, procs/2)
 	}
 	if cfg.FailedWork <= 0 {
-		cfg.FailedWork = float64(procs) / 4
+		cfg.FailedWork = float64(procs) / 8
 	}
 	if cfg.Room <= 0 {
 		cfg.Room = defaultRoom

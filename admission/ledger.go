@@ -22,8 +22,8 @@ func (d *debt) add(now, work time.Duration, price float64) {
 }
 
 // Suspicion lasts long, so that a client that sends one forged token every few
-// seconds is still known by the next: at these prices the failures of 10,000
-// addresses that keep half a processor busy are remembered. A network has
+// seconds is still known by the next: at these prices the failures of 5,000
+// addresses that keep a quarter of a processor busy are remembered. A network has
 // many clients, and what one of them did says less of the others.
 const (
 	addressPrice = 20_000

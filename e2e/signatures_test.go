@@ -1,0 +1,314 @@
+package e2e
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"keyward/e2e/stack"
+	"keyward/internal/prove"
+	"keyward/internal/rawcheck"
+)
+
+const signaturesConfig = `
+jwt: [{name: api, issuer: api, audiences: [api], algorithms: [ES512, RS512], jwks_file: jwks.json}]
+client_address: {trusted_hops: 1}
+log: {decisions: none}
+`
+
+// forgers are an issuer's two most expensive keys, and genuine tokens of them to be forged.
+type forgers struct {
+	test *testing.T
+	ec   *ecdsa.PrivateKey
+	rsa  *rsa.PrivateKey
+}
+
+func newForgers(t *testing.T) *forgers {
+	t.Helper()
+	ec, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := rsa.GenerateKey(rand.Reader, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &forgers{t, ec, rs}
+}
+
+func (f *forgers) keySet() string {
+	point, err := f.ec.PublicKey.Bytes()
+	if err != nil {
+		f.test.Fatal(err)
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	text, err := json.Marshal(object{"keys": []object{
+		{"kty": "EC", "crv": "P-521", "kid": "ES512", "x": b64(point[1:67]), "y": b64(point[67:])},
+		{"kty": "RSA", "kid": "RS512", "n": b64(f.rsa.N.Bytes()), "e": b64(big.NewInt(int64(f.rsa.E)).Bytes())},
+	}})
+	if err != nil {
+		f.test.Fatal(err)
+	}
+	return string(text)
+}
+
+// genuine is a token of its own each time.
+func (f *forgers) genuine(algorithm, scope string) string {
+	var key crypto.Signer = f.ec
+	if algorithm == "RS512" {
+		key = f.rsa
+	}
+	token := jwt.NewWithClaims(jwt.GetSigningMethod(algorithm), jwt.MapClaims{
+		"iss": "api", "aud": "api", "sub": "alice", "jti": rand.Text(), "scope": scope, "exp": time.Now().Add(time.Hour).Unix(),
+	})
+	token.Header["kid"] = algorithm
+	text, err := token.SignedString(key)
+	if err != nil {
+		f.test.Fatal(err)
+	}
+	return text
+}
+
+// forged makes another token of a genuine one, whose signature must be computed to be found bad.
+func forged(genuine string) string {
+	var last [8]byte
+	_, _ = rand.Read(last[:])
+	return genuine[:len(genuine)-12] + base64.RawURLEncoding.EncodeToString(last[:])[:10] + "AA"
+}
+
+// signatures is a Keyward without a proxy in front, asked over gRPC.
+type signatures struct {
+	*system
+	*forgers
+	conns []*grpc.ClientConn
+	key   string
+	admin int
+}
+
+func startSignatures(t *testing.T) *signatures {
+	t.Helper()
+	t.Setenv("GOMAXPROCS", "2") // the budget is a part of it
+	s := &signatures{system: newSystem(t, options{config: signaturesConfig}), forgers: newForgers(t)}
+	writeFile(t, s.dir, "jwks.json", s.keySet())
+	s.key = s.system.key("--name", "k")
+	ports, err := stack.FreePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.replica("keyward", ports)
+	s.admin = ports.Admin
+	for range 3 { // for the flood, the keys and the tokens, as from three Envoys
+		conn, err := grpc.NewClient(stack.Address(ports.GRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		s.conns = append(s.conns, conn)
+	}
+	return s
+}
+
+// ask shows a credential from an address, as long as Envoy waits or as long as the test allows.
+func (s *signatures) ask(ctx context.Context, conn int, credential, address string) (rawcheck.Answer, error) {
+	return rawcheck.Ask(ctx, s.conns[conn], rawcheck.Request{Method: "GET", Target: "/any", Headers: [][2]string{
+		{"authorization", "Bearer " + credential}, {"x-forwarded-for", address}}})
+}
+
+// flood sends as many forged tokens a second, from that many addresses in turn,
+// until ctx ends. It returns how many it sent; any that is allowed is an error.
+func (s *signatures) flood(ctx context.Context, genuine string, rate, addresses int) int {
+	var sent sync.WaitGroup
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	n := 0
+	for ; ctx.Err() == nil; n++ {
+		address := fmt.Sprintf("198.%d.%d.%d", 18+n%addresses%2, n%addresses/250, 1+n%addresses%250)
+		sent.Go(func() {
+			patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			switch a, err := s.ask(patience, 0, forged(genuine), address); {
+			case err != nil:
+				s.t.Errorf("a forged token: %v", err)
+			case a.Status != 401 && a.Status != 429 && a.Status != 503:
+				s.t.Errorf("a forged token: %s", a)
+			}
+		})
+		<-tick.C
+	}
+	sent.Wait()
+	return n
+}
+
+// steadyKeys shows a good key, so often a second, and returns how long the answers took, sorted.
+func (s *signatures) steadyKeys(rate int, span time.Duration) []time.Duration {
+	var mu sync.Mutex
+	var took []time.Duration
+	var sent sync.WaitGroup
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for begun := time.Now(); time.Since(begun) < span; {
+		sent.Go(func() {
+			start := time.Now()
+			a, err := s.ask(s.t.Context(), 1, s.key, "203.0.113.1")
+			if err != nil || a.Status != 200 {
+				s.t.Errorf("a good key: %s, %v", a, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, time.Since(start))
+		})
+		<-tick.C
+	}
+	sent.Wait()
+	slices.Sort(took)
+	return took
+}
+
+func percentile(sorted []time.Duration, p float64) time.Duration {
+	return sorted[min(len(sorted)-1, int(float64(len(sorted))*p/100))]
+}
+
+// newcomers show a good token each, from addresses that nothing is known of, every so
+// often until ctx ends. They wait as long as Envoy does, and do not ask twice.
+func (s *signatures) newcomers(ctx context.Context, algorithm string, every time.Duration) (in, all int) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 250*time.Millisecond)
+		a, err := s.ask(patience, 2, s.genuine(algorithm, "read"), fmt.Sprintf("203.0.%d.%d", mathrand.IntN(256), mathrand.IntN(256)))
+		cancel()
+		if all++; err == nil && a.Status == 200 {
+			in++
+		}
+		<-tick.C
+	}
+	return in, all
+}
+
+// attacks are what a stranger can send without any key.
+func (s *signatures) attacks() []struct{ name, algorithm, genuine string } {
+	return []struct{ name, algorithm, genuine string }{
+		{"ES512", "ES512", s.genuine("ES512", "read")},
+		{"RS512 of 4096 bits", "RS512", s.genuine("RS512", "read")},
+		{"2,500 scopes", "RS512", s.genuine("RS512", strings.Repeat("a b c d e ", 500))},
+	}
+}
+
+// TestForgedSignatures: forged tokens that would keep a processor and a half
+// busy take a quarter of one, and half a second beforehand, from one address
+// and from a thousand. Good tokens of other addresses get in.
+func TestForgedSignatures(t *testing.T) {
+	s := startSignatures(t)
+	genuine := s.genuine("ES512", "read")
+	verify := s.costOfES512(genuine)
+	for _, addresses := range []int{1, 1000} {
+		refused := metricAt(t, s.admin, "keyward_signature_verifications_refused_total")
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		sent := s.flood(ctx, genuine, int(1500*time.Millisecond/verify), addresses)
+		cancel()
+		refused = metricAt(t, s.admin, "keyward_signature_verifications_refused_total") - refused
+		work := time.Duration(float64(sent)-refused) * verify
+		bound := 500*time.Millisecond + time.Since(start)/4
+		t.Logf("of %d forged tokens from %d addresses %v were not verified; the others took %s, at most %s", sent, addresses, refused, work, bound)
+		if work > bound*3/2 { // as the clock measures it one may take longer than the fastest did
+			t.Errorf("forged tokens from %d addresses: %s of work, want at most %s", addresses, work, bound)
+		}
+		s.getsIn("ES512", fmt.Sprintf("203.0.113.%d", addresses%100))
+	}
+}
+
+// costOfES512 is what one takes here, as measured by the clock when nothing is in the way: the least of many.
+func (s *signatures) costOfES512(token string) time.Duration {
+	least := time.Hour
+	last := strings.LastIndexByte(token, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(token[last+1:])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for range 20 {
+		start := time.Now()
+		if err := jwt.SigningMethodES512.Verify(token[:last], signature, &s.ec.PublicKey); err != nil {
+			s.t.Fatal(err)
+		}
+		least = min(least, time.Since(start))
+	}
+	return least
+}
+
+// getsIn shows a good token until it is let in; a client may have to come again.
+func (s *signatures) getsIn(algorithm, address string) {
+	s.t.Helper()
+	token := s.genuine(algorithm, "read")
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		a, err := s.ask(s.t.Context(), 2, token, address)
+		if err == nil && a.Status == 200 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Errorf("a good token of %s: %s, %v", address, a, err)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestForgedSignaturesAndKeys measures how long good keys take while forged
+// tokens arrive, and which good tokens get in. It needs the machine for itself.
+func TestForgedSignaturesAndKeys(t *testing.T) {
+	span := prove.Size(0, 10*time.Second)
+	if span == 0 {
+		t.Skip("make prove ITEM=signatures measures it; TestForgedSignatures is the short one")
+	}
+	s := startSignatures(t)
+	s.steadyKeys(200, 2*time.Second)
+	idle := s.idle(span)
+	for _, attack := range s.attacks() {
+		for _, addresses := range []int{1, 1000} {
+			ctx, cancel := context.WithCancel(t.Context())
+			var others sync.WaitGroup
+			var sent, in, all int
+			others.Go(func() { sent = s.flood(ctx, attack.genuine, 600, addresses) })
+			others.Go(func() { in, all = s.newcomers(ctx, attack.algorithm, 200*time.Millisecond) })
+			took := s.steadyKeys(200, span)
+			cancel()
+			others.Wait()
+			p99, before := percentile(took, 99), idle
+			idle = s.idle(span)
+			quiet := max(before, idle) // the machine may do other things as well
+			t.Logf("%s, %d addresses: %d forged; keys p50 %s, p99 %s (%.1f times), most %s; %d of %d good tokens got in", attack.name, addresses,
+				sent, percentile(took, 50), p99, float64(p99)/float64(quiet), took[len(took)-1], in, all)
+			if p99 > 3*quiet {
+				t.Errorf("%s, %d addresses: the p99 of good keys is %s, idle %s", attack.name, addresses, p99, quiet)
+			}
+			if in < all*95/100 {
+				t.Errorf("%s, %d addresses: %d of %d good tokens got in", attack.name, addresses, in, all)
+			}
+		}
+	}
+}
+
+// idle is the p99 of good keys while nothing else is asked.
+func (s *signatures) idle(span time.Duration) time.Duration {
+	took := s.steadyKeys(200, span)
+	s.t.Logf("idle: p50 %s, p99 %s, most %s", percentile(took, 50), percentile(took, 99), took[len(took)-1])
+	return percentile(took, 99)
+}
