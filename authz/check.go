@@ -228,7 +228,7 @@ func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Princ
 	switch refusal, ok := errors.AsType[*Refusal](err); {
 	case err == nil && p != nil && p.Method != MethodNone:
 		if r.Trace != nil { // the text is made for who asks alone
-			r.Trace("credential", p.Method.String()+" of "+p.Subject())
+			r.Trace("credential", p.Method.String()+" of "+p.shown())
 		}
 		return p, OK, nil
 	case err == nil:

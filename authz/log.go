@@ -55,6 +55,7 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 	if d.Principal != nil {
 		attrs = append(attrs, slog.String("auth_method", d.Principal.Method.String()))
 		attrs = appendKnown(attrs, "subject", d.Principal.Subject())
+		attrs = appendKnown(attrs, "client_id", d.Principal.ClientID)
 		attrs = appendKnown(attrs, "key_id", d.Principal.KeyID)
 	}
 	if d.Quota.Refused {

@@ -58,12 +58,21 @@ type Principal struct {
 	ExpiresAt time.Time
 }
 
-// Subject is the user, else the key's id; never the key's name.
+// Subject is the user, else the key's id; never the key's name, nor a client's
+// id. It is "" for a token that stands for a client.
 func (p *Principal) Subject() string {
 	if p.User != "" {
 		return p.User
 	}
 	return p.KeyID
+}
+
+// shown names the principal for people.
+func (p *Principal) shown() string {
+	if subject := p.Subject(); subject != "" {
+		return subject
+	}
+	return "client " + p.ClientID
 }
 
 // anonymous is the principal of every request that passed without a credential.

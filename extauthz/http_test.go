@@ -108,6 +108,10 @@ func TestVerify(t *testing.T) {
 	if w := ask(core, "POST", "127.0.0.1:1", "Authorization", "Bearer good"); w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
 	}
+	s.p = &authz.Principal{Method: authz.MethodOAuth, ClientID: "app"}
+	if w := ask(core, "GET", "127.0.0.1:1", "Authorization", "Bearer good"); w.Body.String() != `{"authenticated":true,"user_id":null,"client_id":"app","scopes":[],"expires_at":null}` {
+		t.Errorf("a client's token: %s", w.Body)
+	}
 	s.p = &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}
 	if w := ask(core, "GET", "127.0.0.1:1", "Authorization", "Bearer good"); w.Body.String() != `{"authenticated":true,"user_id":"k_1","scopes":[],"expires_at":null}` {
 		t.Errorf("a key without user, scopes and end: %s", w.Body)

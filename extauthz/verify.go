@@ -36,12 +36,17 @@ func (c *Core) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
+	var user *string // null for a token that stands for a client
+	if subject := d.Principal.Subject(); subject != "" {
+		user = &subject
+	}
 	_, _ = w.Write(encode(struct {
 		Authenticated bool     `json:"authenticated"`
-		UserID        string   `json:"user_id"`
+		UserID        *string  `json:"user_id"`
+		ClientID      string   `json:"client_id,omitempty"`
 		Scopes        []string `json:"scopes"`
 		ExpiresAt     *string  `json:"expires_at"`
-	}{true, d.Principal.Subject(), append([]string{}, d.Principal.Scopes.Names()...), expires}))
+	}{true, user, d.Principal.ClientID, append([]string{}, d.Principal.Scopes.Names()...), expires}))
 }
 
 // write says the denial over HTTP.

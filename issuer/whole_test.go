@@ -28,7 +28,7 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 	if err != nil {
 		t.Fatal(err)
 	}
-	negative, err := cache.New[struct{}](1000, time.Hour)
+	negative, err := cache.New[*authz.Refusal](1000, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

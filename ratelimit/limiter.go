@@ -107,6 +107,7 @@ const (
 
 	ofPrincipal = "principal"
 	ofAddress   = "address"
+	ofClient    = "client"
 )
 
 // owner is whose count a request is in. A key that was rotated, and a user's
@@ -117,6 +118,8 @@ func (l *Limiter) owner(r *authz.Request, p *authz.Principal) (Owner, Store) {
 		return l.client(r.Client().Address()), l.cfg.Addresses
 	case p.KeyID != "":
 		return l.cfg.Keyer.Owner(keyLimit, p.KeyID), l.cfg.Store
+	case p.User == "":
+		return l.cfg.Keyer.Owner(ofClient, p.Method.String(), p.Issuer, p.ClientID), l.cfg.Store
 	default:
 		return l.cfg.Keyer.Owner(p.Method.String(), p.Issuer, p.Subject()), l.cfg.Store
 	}

@@ -160,6 +160,9 @@ func TestWhoseCount(t *testing.T) {
 	user := func(m authz.Method, issuer string) *authz.Principal {
 		return &authz.Principal{Method: m, User: "alice", Issuer: issuer}
 	}
+	client := func(issuer, id string) *authz.Principal {
+		return &authz.Principal{Method: authz.MethodOAuth, ClientID: id, Issuer: issuer}
+	}
 	basicKey := *k1
 	for _, test := range []struct {
 		about string
@@ -172,6 +175,10 @@ func TestWhoseCount(t *testing.T) {
 		{"one name at two issuers", user(authz.MethodJWT, "i"), user(authz.MethodJWT, "j"), false},
 		{"a JWT and a token of one user", user(authz.MethodJWT, "i"), user(authz.MethodOAuth, "i"), false},
 		{"a password and a JWT of one user", user(authz.MethodBasic, ""), user(authz.MethodJWT, ""), false},
+		{"two tokens of one client", client("i", "app"), client("i", "app"), true},
+		{"two clients of one issuer", client("i", "app"), client("i", "other"), false},
+		{"one client at two issuers", client("i", "app"), client("j", "app"), false},
+		{"a client and a user of its name", client("i", "alice"), user(authz.MethodOAuth, "i"), false},
 		{"a key and a user of its name", &authz.Principal{Method: authz.MethodAPIKey, KeyID: "alice"}, user(authz.MethodBasic, ""), false},
 	} {
 		g := newGate(t, kinds, Term{})

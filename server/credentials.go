@@ -137,7 +137,7 @@ func (c *Core) grants(r *remembered, rules grantRules) error {
 	if err != nil {
 		return err
 	}
-	inactive, err := newCache[struct{}](r, "negative", r.madeOf.cache.Size, c.cfg.Cache.NegativeTTL)
+	inactive, err := newCache[*authz.Refusal](r, "negative", r.madeOf.cache.Size, c.cfg.Cache.NegativeTTL)
 	if err != nil {
 		return err
 	}

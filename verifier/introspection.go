@@ -10,6 +10,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/keystore"
 )
 
 // IntrospectionSource is one authorization server.
@@ -31,10 +32,10 @@ type IntrospectionConfig struct {
 	Fingerprints *Fingerprints
 
 	// Tokens holds what active tokens grant, no longer than CacheTTL and the
-	// token's own end whatever the cache's ttl is. Negative holds tokens that
-	// every source said are inactive.
+	// token's own end whatever the cache's ttl is. Negative holds why tokens are
+	// refused that every source said are inactive, or that are not to be accepted.
 	Tokens   *cache.Cache[KnownGrant]
-	Negative *cache.Cache[struct{}]
+	Negative *cache.Cache[*authz.Refusal]
 }
 
 // serverLeeway is how far an authorization server's clock may be ahead of ours;
@@ -104,8 +105,8 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	if ok && (grant.fresh(now) || grant.ended(now)) {
 		return v.admit(&id, &grant, now)
 	}
-	if _, inactive := v.cfg.Negative.Get(&id, now); inactive {
-		return nil, errInvalidToken
+	if refusal, refused := v.cfg.Negative.Get(&id, now); refused {
+		return nil, refusal
 	}
 	if err, failed := v.failed.Get(&id, now); failed {
 		return nil, err
@@ -127,9 +128,10 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (KnownGrant, error) {
 	return v.cfg.Tokens.Compute(ctx, &id, now, func() (KnownGrant, error) {
 		grant, err := v.ask(ctx, client, token, now)
+		refusal, refused := errors.AsType[*authz.Refusal](err)
 		switch {
-		case err == errInvalidToken:
-			v.cfg.Negative.Put(&id, struct{}{}, now)
+		case refused:
+			v.cfg.Negative.Put(&id, refusal, now)
 		case err != nil && !errors.Is(err, ErrNotAsked):
 			v.failed.Put(&id, err, now)
 		}
@@ -150,7 +152,7 @@ func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (
 	case grant.revoked:
 		return nil, &authz.Refusal{Reason: authz.RevokedToken, Principal: grant.principal}
 	case now.Before(grant.notBefore):
-		return nil, &authz.Refusal{Reason: authz.InvalidToken, Principal: grant.principal}
+		return nil, &authz.Refusal{Reason: authz.InvalidToken, Principal: grant.principal, Cause: &Cause{RuleNbf, "a time that has come", "a later one"}}
 	default:
 		return grant.principal, nil
 	}
@@ -172,7 +174,7 @@ func (g *KnownGrant) ended(now time.Time) bool {
 // is revoked meanwhile counts as a change.
 func (v *Introspection) vet(g *KnownGrant) {
 	g.changes = v.cfg.Revocations.Changes()
-	g.revoked = v.cfg.Revocations.Revoked(g.jti, g.principal.User, g.issuedAt)
+	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocable(g.principal), g.issuedAt)
 }
 
 // ask asks the sources. Others may wait for the answer, so it does not end
@@ -193,8 +195,10 @@ func (v *Introspection) ask(ctx context.Context, client authz.Address, token aut
 	if len(errs) > 0 {
 		return KnownGrant{}, errors.Join(errs...)
 	}
-	return KnownGrant{}, errInvalidToken
+	return KnownGrant{}, errInactive
 }
+
+var errInactive = invalid(&Cause{RuleActive, "an active token", "one that its server calls inactive"})
 
 func (s *IntrospectionSource) isAudience(named []string) bool {
 	return len(s.Audiences) == 0 || slices.ContainsFunc(named, func(name string) bool { return slices.Contains(s.Audiences, name) })
@@ -209,22 +213,58 @@ func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	return info.Issuer
 }
 
+// screen holds what a server says of an active token to what a bearer token of ours is.
+func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
+	switch {
+	case info.Bound:
+		return causeBound
+	case !isAccess(info.TokenType) || !isAccess(info.Use):
+		return &Cause{RuleUse, "an access token", "a token for another use"}
+	case !s.isAudience(info.Audience):
+		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
+	case info.JTI != "" && !isClaimText(info.JTI):
+		return &Cause{RuleJti, wantText + ", or none", "another text"}
+	default:
+		return nil
+	}
+}
+
+// subjectOf finds out who an active token stands for, as readSubject does for a
+// JWT: a client's id is never a user.
+func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
+	if user = info.Subject; user == "" {
+		user = info.Username
+	}
+	if isClaimText(info.ClientID) {
+		client = info.ClientID
+	}
+	switch {
+	case user == "" && client == "":
+		return "", "", &Cause{RuleSubject, "a sub, a username or a client_id", "none"}
+	case user != "" && !isClaimText(user):
+		return "", "", &Cause{RuleSubject, wantText, "another text"}
+	case keystore.ReservedUserName(user):
+		return "", "", causeReserved
+	case user == client:
+		return "", client, nil
+	default:
+		return user, client, nil
+	}
+}
+
 // grant makes a grant of what a server says of an active token. The time to
 // keep it counts from before the server was asked.
 func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (KnownGrant, error) {
-	user := info.Subject
-	if user == "" {
-		user = info.Username
+	user, client, cause := subjectOf(info)
+	if cause == nil {
+		cause = source.screen(info)
 	}
-	if user == "" {
-		user = info.ClientID
-	}
-	if !isClaimText(user) || info.JTI != "" && !isClaimText(info.JTI) || !info.bearer() || !source.isAudience(info.Audience) {
-		return KnownGrant{}, errInvalidToken
+	if cause != nil {
+		return KnownGrant{}, invalid(cause)
 	}
 	g := KnownGrant{
 		principal: &authz.Principal{
-			Method: authz.MethodOAuth, User: user, ClientID: info.ClientID, Issuer: source.issuer(info), Scopes: info.Scopes,
+			Method: authz.MethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
 		notBefore: info.NotBefore, asked: now, keep: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),

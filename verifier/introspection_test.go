@@ -96,7 +96,7 @@ func newGrantBench(t *testing.T, revocations verifier.Revocations, servers ...*s
 	if cfg.Tokens, err = cache.New[verifier.KnownGrant](1000, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Negative, err = cache.New[struct{}](1000, negativeTTL); err != nil {
+	if cfg.Negative, err = cache.New[*authz.Refusal](1000, negativeTTL); err != nil {
 		t.Fatal(err)
 	}
 	b := &grantBench{t: t, now: time.Now().UTC().Truncate(time.Second)}
@@ -159,13 +159,19 @@ func TestIntrospectedAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		says verifier.TokenInfo
 		want authz.Reason
-		user string
+		user string // "": the client's own token, where it is accepted
 	}{
 		"nothing said":        {verifier.TokenInfo{}, authz.InvalidToken, ""},
 		"inactive":            {verifier.TokenInfo{Subject: "alice"}, authz.InvalidToken, ""},
 		"subject":             {verifier.TokenInfo{Active: true, Subject: "alice"}, authz.OK, "alice"},
 		"user name":           {verifier.TokenInfo{Active: true, Username: "al", ClientID: "app"}, authz.OK, "al"},
-		"client":              {verifier.TokenInfo{Active: true, ClientID: "app"}, authz.OK, "app"},
+		"client":              {verifier.TokenInfo{Active: true, ClientID: "app"}, authz.OK, ""},
+		"client of itself":    {verifier.TokenInfo{Active: true, Subject: "app", ClientID: "app"}, authz.OK, ""},
+		"client as user":      {verifier.TokenInfo{Active: true, Username: "app", ClientID: "app"}, authz.OK, ""},
+		"like a key":          {verifier.TokenInfo{Active: true, Subject: "k_8ENbdXlcXqgH", ClientID: "app"}, authz.InvalidToken, ""},
+		"like a client":       {verifier.TokenInfo{Active: true, Username: "c_8ENbdXlcXqgH"}, authz.InvalidToken, ""},
+		"client like a key":   {verifier.TokenInfo{Active: true, ClientID: "k_8ENbdXlcXqgH"}, authz.OK, ""},
+		"client's odd name":   {verifier.TokenInfo{Active: true, ClientID: " app"}, authz.InvalidToken, ""},
 		"no plain text":       {verifier.TokenInfo{Active: true, Subject: "al\u202eice"}, authz.InvalidToken, ""},
 		"a space before it":   {verifier.TokenInfo{Active: true, Subject: " alice"}, authz.InvalidToken, ""},
 		"an odd id":           {verifier.TokenInfo{Active: true, Subject: "alice", JTI: "a\u2028"}, authz.InvalidToken, ""},
@@ -194,6 +200,9 @@ func TestIntrospectedAnswers(t *testing.T) {
 				user = p.User
 				if user != c.user {
 					t.Errorf("%s: user %q, want %q", name, user, c.user)
+				}
+				if c.says.ClientID != p.ClientID || p.Subject() != c.user {
+					t.Errorf("%s: client %q, subject %q", name, p.ClientID, p.Subject())
 				}
 			}
 			if got != c.want {
@@ -463,7 +472,7 @@ func TestIntrospectionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	negative, err := cache.New[struct{}](1, time.Hour)
+	negative, err := cache.New[*authz.Refusal](1, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -487,7 +496,7 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	negative, err := cache.New[struct{}](1000, time.Hour)
+	negative, err := cache.New[*authz.Refusal](1000, time.Hour)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -593,4 +602,31 @@ func TestOneClientIsNotAll(t *testing.T) {
 			t.Error("clients without an address share a bound")
 		}
 	})
+}
+
+// TestIntrospectionCauses: the log says which rule a server's answer breaks, the first time and from the cache.
+func TestIntrospectionCauses(t *testing.T) {
+	for want, says := range map[string]verifier.TokenInfo{
+		"active: want an active token, got one that its server calls inactive": {},
+		"cnf: want a bearer token":                       {Active: true, Subject: "alice", Bound: true},
+		"use: want an access token":                      {Active: true, Subject: "alice", Use: "refresh"},
+		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{nothingSecret}},
+		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + nothingSecret},
+		"subject: want a plain text":                     {Active: true, Subject: " " + nothingSecret},
+		"subject: want a sub, a username or a client_id": {Active: true},
+		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + nothingSecret},
+		"nbf: want a time that has come":                 {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
+	} {
+		b := newGrantBench(t, nil, &server{says: says, audiences: []string{"api"}})
+		for range 2 {
+			wantsCause(t, b.Introspection, "t", want)
+		}
+	}
+}
+
+// TestRevokedClient: a client's own tokens are revoked by the client's id.
+func TestRevokedClient(t *testing.T) {
+	list := &revocationList{subjects: map[string]time.Time{"app": tokenNow}}
+	b := newGrantBench(t, list, &server{says: verifier.TokenInfo{Active: true, ClientID: "app"}})
+	b.is("t", authz.RevokedToken)
 }

@@ -50,7 +50,7 @@ func badTokens(b *tokenBench) map[string]string {
 		`aud: want "api" (audiences), got another list`:                                            mint(change{"aud": []string{nothingSecret}}),
 		"subject: want a plain text of 1 to 255 bytes in sub, got none":                            mint(change{"sub": nil}),
 		"subject: want a plain text of 1 to 255 bytes in sub, got another number":                  mint(change{"sub": 42}),
-		"subject: want a subject that does not look like one of Keyward's own ids":                 mint(change{"sub": "k_" + nothingSecret}),
+		"subject: want a subject that does not begin with k_ or c_":                                mint(change{"sub": "k_" + nothingSecret}),
 		"jti: want a plain text of 1 to 255 bytes, or none, got another number":                    mint(change{"jti": 42}),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got null":         payload(strings.Replace(claims(change{"scope": nil}), "{", `{"scope":null,`, 1)),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got another list": mint(change{"scope": []string{"read", nothingSecret + " Site Manager"}}),

@@ -26,7 +26,7 @@ type jwtClaims struct {
 // be of its type: null is not absent.
 func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) *Cause {
 	if _, bound := members["cnf"]; bound { // RFC 7800; RFC 9449 and RFC 8705 for DPoP and TLS
-		return &Cause{RuleCnf, "a bearer token", "one that is bound to a key of its sender"}
+		return causeBound
 	}
 	if i.Method == authz.MethodOAuth {
 		if cause := lacking(members); cause != nil {
@@ -47,6 +47,11 @@ func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) 
 	}
 	return nil
 }
+
+var (
+	causeBound    = &Cause{RuleCnf, "a bearer token", "one that is bound to a key of its sender"}
+	causeReserved = &Cause{RuleSubject, "a subject that does not begin with k_ or c_, as Keyward's own ids do", "one that does"}
+)
 
 const wantText = "a plain text of 1 to 255 bytes"
 
@@ -90,7 +95,7 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 		return wrong(wantText + " in " + i.subject.name)
 	}
 	if keystore.ReservedUserName(c.subject) {
-		return wrong("a subject that does not look like one of Keyward's own ids, k_ or c_")
+		return causeReserved
 	}
 	if i.subject.name == "sub" && c.subject == c.client {
 		c.subject = ""

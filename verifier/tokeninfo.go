@@ -29,14 +29,8 @@ type TokenInfo struct {
 	ExpiresAt, IssuedAt, NotBefore time.Time
 }
 
-// bearer tells whether whoever shows the token may use it: an access token,
-// and none that wants a proof beside it. A server asked about a refresh token
-// says that it is active, too.
-func (i *TokenInfo) bearer() bool {
-	return !i.Bound && isAccess(i.TokenType) && isAccess(i.Use)
-}
-
-// isAccess knows the names that servers give to access tokens, in ASCII of either case.
+// isAccess knows the names that servers give to access tokens, in ASCII of
+// either case. A server asked about a refresh token says that it is active, too.
 func isAccess(name string) bool {
 	switch authz.LowerASCII(name) {
 	case "", "bearer", "access", "access_token", "jwt", "at+jwt", "application/at+jwt":

@@ -93,6 +93,9 @@ func (v *verdict) write(w io.Writer) {
 		if v.Subject != "" {
 			row("subject", keystore.Shown(v.Subject))
 		}
+		if v.ClientID != "" {
+			row("client", v.ClientID)
+		}
 		for _, name := range v.setNames() {
 			row("set", name+": "+keystore.Shown(v.Set[name]))
 		}

@@ -17,6 +17,7 @@ type verdict struct {
 	Reason      string            `json:"reason"`
 	Status      int               `json:"status"`
 	Subject     string            `json:"subject,omitempty"`
+	ClientID    string            `json:"client_id,omitempty"`
 	KeyID       string            `json:"key_id,omitempty"`
 	Route       string            `json:"route,omitempty"`
 	Steps       []step            `json:"steps"`
@@ -36,7 +37,7 @@ func judge(ctx context.Context, checker *authz.Checker, r *authz.Request) *verdi
 	d := checker.Check(ctx, r)
 	v.Decision, v.Reason, v.Status, v.RemoveQuery = d.Outcome(), d.Reason.String(), d.Status(), d.RemoveQuery
 	if d.Principal != nil {
-		v.Subject, v.KeyID = d.Principal.Subject(), d.Principal.KeyID
+		v.Subject, v.ClientID, v.KeyID = d.Principal.Subject(), d.Principal.ClientID, d.Principal.KeyID
 	}
 	if d.Route != nil {
 		v.Route = d.Route.String()

@@ -1,0 +1,65 @@
+package verifier_test
+
+import (
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/verifier"
+)
+
+// TestWhoATokenStandsFor: a client's id is never a user, and no subject looks like an id of ours.
+func TestWhoATokenStandsFor(t *testing.T) {
+	type change = map[string]any
+	access := func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Method = authz.MethodOAuth }
+	byClaim := func(name string) func(*verifier.JWTConfig, *verifier.JWTIssuer) {
+		return func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.SubjectClaim = name }
+	}
+	for name, c := range map[string]struct {
+		rules        func(*verifier.JWTConfig, *verifier.JWTIssuer)
+		claims       change
+		want         authz.Reason
+		user, client string
+	}{
+		"a user":                          {nil, change{}, authz.OK, "alice", ""},
+		"a user by a client":              {nil, change{"client_id": "app"}, authz.OK, "alice", "app"},
+		"a client that is called so":      {nil, change{"client_id": "alice"}, authz.OK, "", "alice"},
+		"a client and no subject":         {nil, change{"sub": nil, "client_id": "alice"}, authz.OK, "", "alice"},
+		"neither":                         {nil, change{"sub": nil}, authz.InvalidToken, "", ""},
+		"no subject, and an unfit client": {nil, change{"sub": nil, "client_id": " app"}, authz.InvalidToken, "", ""},
+		"an unfit subject":                {nil, change{"sub": " alice", "client_id": "app"}, authz.InvalidToken, "", ""},
+		"an unfit client":                 {nil, change{"client_id": 5}, authz.OK, "alice", ""},
+		"a key's id":                      {nil, change{"sub": "k_8ENbdXlcXqgH"}, authz.InvalidToken, "", ""},
+		"a client's id of ours":           {nil, change{"sub": "c_8ENbdXlcXqgH"}, authz.InvalidToken, "", ""},
+		"a foreign client's id":           {nil, change{"sub": nil, "client_id": "k_8ENbdXlcXqgH"}, authz.OK, "", "k_8ENbdXlcXqgH"},
+		"another claim":                   {byClaim("email"), change{"email": "a@example.com", "sub": "app", "client_id": "app"}, authz.OK, "a@example.com", "app"},
+		"another claim, of a key's id":    {byClaim("email"), change{"email": "k_1"}, authz.InvalidToken, "", ""},
+		"another claim, absent":           {byClaim("email"), change{"client_id": "app"}, authz.OK, "", "app"},
+		"the client by configuration":     {byClaim("client_id"), change{"client_id": "app"}, authz.OK, "app", "app"},
+		"an access token of a client":     {access, change{"sub": "app", "client_id": "app", "jti": "j"}, authz.OK, "", "app"},
+		"an access token of a user":       {access, change{"client_id": "app", "jti": "j"}, authz.OK, "alice", "app"},
+	} {
+		b := newTokenBench(t, c.rules)
+		p := b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
+		if p != nil && (p.User != c.user || p.ClientID != c.client || p.Subject() != c.user) {
+			t.Errorf("%s: user %q, client %q", name, p.User, p.ClientID)
+		}
+	}
+}
+
+// TestClientIsNoUser: where subjects are users a client's token is none's, and
+// a client's tokens are revoked by the client's id.
+func TestClientIsNoUser(t *testing.T) {
+	list := &revocationList{}
+	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+		c.Users, i.Users = someUsers{"alice": {Name: "alice"}}, true
+	})
+	b.wants(b.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client called like a user")
+	b.wants(b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
+
+	b = newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	token := b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
+	b.wants(token, authz.OK, "not revoked")
+	list.change(func() { list.subjects = map[string]time.Time{"app": tokenNow} })
+	b.wants(token, authz.RevokedToken, "revoked")
+}
