@@ -19,20 +19,29 @@ type keyDocument struct {
 	issuer   string // "" where the place is configured
 	metadata string // URL of the issuer's metadata
 	url      string // of the key set; "" before it was discovered
+	reach    *reach
 }
 
 // newKeyDocument takes the place of the keys from the configuration, or that
 // of the document that names it (OpenID Connect Discovery 1.0 section 4.1).
 func newKeyDocument(issuer, jwksURL string) (keyDocument, error) {
 	if jwksURL != "" {
-		_, err := operatorURL("jwks_url", jwksURL)
-		return keyDocument{url: jwksURL}, err
+		u, err := operatorURL("jwks_url", jwksURL)
+		if err != nil {
+			return keyDocument{}, err
+		}
+		return keyDocument{url: jwksURL, reach: reachOf(u, true)}, nil
 	}
 	u, err := operatorURL("issuer", issuer)
 	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
 		err = errors.New("issuer: an issuer whose keys are to be discovered has no query (OpenID Connect Discovery 1.0 section 3)")
 	}
-	return keyDocument{issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"}, err
+	if err != nil {
+		return keyDocument{}, err
+	}
+	return keyDocument{
+		issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration", reach: reachOf(u, false),
+	}, nil
 }
 
 // load reads the keys. Discovery is done anew from time to time and after a
@@ -63,8 +72,19 @@ func (d *keyDocument) discover(ctx context.Context, client *http.Client) error {
 	if err != nil {
 		return err
 	}
-	d.url, err = parseMetadata(document, d.issuer)
-	return err
+	place, err := parseMetadata(document, d.issuer)
+	if err != nil {
+		return err
+	}
+	u, err := checkURL(place)
+	if err == nil {
+		err = d.reach.check(u)
+	}
+	if err != nil {
+		return fmt.Errorf("jwks_uri: %w", err)
+	}
+	d.url = place
+	return nil
 }
 
 // parseMetadata returns where an issuer's metadata (RFC 8414 section 2) says

@@ -47,7 +47,7 @@ func newClient(given *http.Client, redirect func(*http.Request, []*http.Request)
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:            newDialer().DialContext,
 		TLSHandshakeTimeout:    3 * time.Second,
 		ResponseHeaderTimeout:  5 * time.Second,
 		IdleConnTimeout:        30 * time.Second,
@@ -56,6 +56,10 @@ func newTransport() *http.Transport {
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
 	}
+}
+
+func newDialer() *net.Dialer {
+	return &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
 }
 
 // keepSafe is the redirect rule for documents that anybody may read.
@@ -96,7 +100,7 @@ func exchange(client *http.Client, r *http.Request, limit int64) ([]byte, error)
 
 // plain says what went wrong in words of ours.
 func plain(ctx context.Context, err error) error {
-	for _, own := range []error{errRedirects, errDowngrade} {
+	for _, own := range []error{errRedirects, errDowngrade, errReach} {
 		if errors.Is(err, own) {
 			return own
 		}

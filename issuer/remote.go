@@ -84,7 +84,7 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		cfg.Wait = 150 * time.Millisecond
 	}
 	r := &Remote{
-		cfg: cfg, client: newClient(cfg.Client, keepSafe), source: source,
+		cfg: cfg, client: newDocumentClient(cfg.Client, source.reach), source: source,
 		asked: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())

@@ -1,0 +1,179 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestNearness(t *testing.T) {
+	for text, want := range map[string]nearness{
+		"192.0.2.1": far, "10.0.0.1": far, "172.16.0.1": far, "192.168.1.1": far, "2001:db8::1": far, "fd00::1": far, "100.64.0.1": far,
+		"127.0.0.1": thisMachine, "127.8.9.10": thisMachine, "::1": thisMachine, "0.0.0.0": thisMachine, "0.1.2.3": thisMachine, "::": thisMachine,
+		"::ffff:127.0.0.1": thisMachine, "64:ff9b::127.0.0.1": thisMachine,
+		"169.254.169.254": thisLink, "::ffff:169.254.169.254": thisLink, "64:ff9b::a9fe:a9fe": thisLink, "fe80::1": thisLink, "fe80::1%eth0": thisLink,
+		"224.0.0.1": thisLink, "ff02::1": thisLink,
+		"fd00:ec2::254": metadata, "168.63.129.16": metadata, "100.100.100.200": metadata,
+	} {
+		if got := nearnessOf(netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+		if got := nearnessOfHost(text); got != want {
+			t.Errorf("host %s: %d, want %d", text, got, want)
+		}
+	}
+	for host, want := range map[string]nearness{
+		"localhost": thisMachine, "LOCALHOST.": thisMachine, "id.localhost": thisMachine, "localhost.example.com": far, "id.example.com": far, "": far,
+	} {
+		if got := nearnessOfHost(host); got != want {
+			t.Errorf("host %q: %d, want %d", host, got, want)
+		}
+	}
+}
+
+// farAway is an issuer called id.test, which is elsewhere, and a service of this machine's.
+type farAway struct {
+	t       *testing.T
+	issuer  *httptest.Server
+	answer  atomic.Pointer[http.HandlerFunc]
+	private *httptest.Server
+	asked   atomic.Int64 // how often the service was asked
+}
+
+func newFarAway(t *testing.T) *farAway {
+	f := &farAway{t: t}
+	f.issuer = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*f.answer.Load())(w, r) }))
+	f.private = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { f.asked.Add(1) }))
+	t.Cleanup(f.issuer.Close)
+	t.Cleanup(f.private.Close)
+	return f
+}
+
+// load fetches the keys, with id.test leading to the issuer's server.
+func (f *farAway) load(issuer, jwksURL string) error {
+	f.t.Helper()
+	source, err := newKeyDocument(issuer, jwksURL)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	client := newDocumentClient(nil, source.reach)
+	defer client.CloseIdleConnections()
+	transport := client.Transport.(*http.Transport)
+	own := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "id.test:80" {
+			return net.Dial("tcp", f.issuer.Listener.Addr().String())
+		}
+		return own(ctx, network, address)
+	}
+	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = source.load(ctx, client, true)
+	return err
+}
+
+// places lead to the service by each spelling that works here.
+func (f *farAway) places() []string {
+	port := f.private.Listener.Addr().(*net.TCPAddr).Port
+	places := []string{}
+	for _, host := range []string{"127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "127.1", "2130706433", "\u24dbocalhost", "169.254.169.254", "[fd00:ec2::254]"} {
+		places = append(places, fmt.Sprintf("http://%s:%d/latest/meta-data", host, port))
+	}
+	return places
+}
+
+// TestIssuerLeadsNowhereNear: neither its metadata nor a redirect of any document leads to this machine or its link.
+func TestIssuerLeadsNowhereNear(t *testing.T) {
+	f := newFarAway(t)
+	for _, place := range f.places() {
+		metadata := func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"issuer":"http://id.test","jwks_uri":%q}`, place)
+		}
+		redirect := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", place)
+			w.WriteHeader(http.StatusFound)
+		}
+		keysRedirect := func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/.well-known/") {
+				_, _ = fmt.Fprint(w, `{"issuer":"http://id.test","jwks_uri":"http://id.test/keys"}`)
+				return
+			}
+			redirect(w, r)
+		}
+		for what, handler := range map[string]http.HandlerFunc{"jwks_uri": metadata, "redirect of the metadata": redirect, "redirect of the keys": keysRedirect} {
+			f.answer.Store(&handler)
+			if err := f.load("http://id.test", ""); err == nil {
+				t.Errorf("%s to %s: no error", what, place)
+			}
+		}
+		handler := http.HandlerFunc(redirect)
+		f.answer.Store(&handler)
+		if err := f.load("", "http://id.test/keys"); err == nil {
+			t.Errorf("redirect of jwks_url to %s: no error", place)
+		}
+	}
+	if n := f.asked.Load(); n != 0 {
+		t.Errorf("the service of this machine was asked %d times", n)
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"issuer":"http://id.test","jwks_uri":%q}`, f.private.URL)
+	})
+	f.answer.Store(&handler)
+	if err := f.load("http://id.test", ""); !errors.Is(err, errReach) {
+		t.Errorf("it is not said why: %v", err)
+	}
+}
+
+// TestOperatorsOwnPlace: what the operator names is asked wherever it is, and
+// an issuer of this machine may lead to others of its places.
+func TestOperatorsOwnPlace(t *testing.T) {
+	f := newFarAway(t)
+	here := strings.Replace(f.issuer.URL, "127.0.0.1", "localhost", 1)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, here, f.private.URL)
+	})
+	f.answer.Store(&handler)
+	if err := f.load(here, ""); err == nil || errors.Is(err, errReach) || f.asked.Load() != 1 {
+		t.Errorf("an issuer on localhost: %v, asked %d times", err, f.asked.Load())
+	}
+	if err := f.load("", f.private.URL); err == nil || errors.Is(err, errReach) || f.asked.Load() != 2 {
+		t.Errorf("jwks_url: %v, asked %d times", err, f.asked.Load())
+	}
+	u, err := url.Parse("http://keys.internal/jwks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reachOf(u, true)
+	if _, err := r.dial(t.Context(), "tcp", "keys.internal:1"); errors.Is(err, errReach) {
+		t.Errorf("the host of jwks_url: %v", err)
+	}
+}
+
+// TestOperatorsProxy: a proxy of the environment's may be on this machine.
+func TestOperatorsProxy(t *testing.T) {
+	f := newFarAway(t)
+	u, err := url.Parse("https://id.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := reachOf(u, false)
+	address := f.private.Listener.Addr().String()
+	if _, err := r.dial(t.Context(), "tcp", address); !errors.Is(err, errReach) {
+		t.Errorf("no proxy: %v", err)
+	}
+	r.proxies[address] = true
+	conn, err := r.dial(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+}
