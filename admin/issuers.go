@@ -2,25 +2,40 @@ package admin
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// IssuerMetrics counts the readings of issuers' keys.
-type IssuerMetrics struct{ refreshes *prometheus.CounterVec }
+// IssuerMetrics counts the readings of issuers' keys, and the keys that are left out.
+type IssuerMetrics struct {
+	refreshes *prometheus.CounterVec
+	ignored   *prometheus.GaugeVec
+}
 
 // NewIssuerMetrics registers them.
 func NewIssuerMetrics(registry prometheus.Registerer) (*IssuerMetrics, error) {
-	m := &IssuerMetrics{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_jwks_refreshes_total", Help: "Readings of an issuer's keys, by the issuer's name in the configuration.",
-	}, []string{"issuer", "result"})}
-	return m, registry.Register(m.refreshes)
+	m := &IssuerMetrics{
+		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyward_jwks_refreshes_total", Help: "Readings of an issuer's keys, by the issuer's name in the configuration.",
+		}, []string{"issuer", "result"}),
+		ignored: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keyward_jwks_keys_ignored", Help: "Keys of an issuer's key set in force that cannot be used and are left out.",
+		}, []string{"issuer"}),
+	}
+	return m, registerAll(registry, m.refreshes, m.ignored)
 }
 
-// Of returns what is to be told of the readings of one issuer's keys. Both
+// Of returns what is to be told of the readings of one issuer's keys. Its
 // series exist from then on.
 func (m *IssuerMetrics) Of(issuer string) *RefreshCounter {
-	return &RefreshCounter{ok: m.refreshes.WithLabelValues(issuer, "ok"), failed: m.refreshes.WithLabelValues(issuer, "error")}
+	return &RefreshCounter{ok: m.refreshes.WithLabelValues(issuer, "ok"), failed: m.refreshes.WithLabelValues(issuer, "error"),
+		ignored: m.ignored.WithLabelValues(issuer)}
 }
 
 // RefreshCounter counts the readings of one issuer's keys.
-type RefreshCounter struct{ ok, failed prometheus.Counter }
+type RefreshCounter struct {
+	ok, failed prometheus.Counter
+	ignored    prometheus.Gauge
+}
+
+// Ignored sets how many keys are left out.
+func (c *RefreshCounter) Ignored(keys int) { c.ignored.Set(float64(keys)) }
 
 // Refreshed counts one; err is nil where what was read is in force.
 func (c *RefreshCounter) Refreshed(err error) {

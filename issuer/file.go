@@ -28,6 +28,7 @@ type File struct {
 	observer Observer
 
 	reading sync.Mutex
+	ignored ignoredKeys
 	keys    atomic.Pointer[jwks.Set] // nil before any were read
 }
 
@@ -49,6 +50,7 @@ func newFile(path string, limit int64, parse func([]byte) (*jwks.Set, error), lo
 		log = slog.New(slog.DiscardHandler)
 	}
 	f := &File{path: path, limit: limit, parse: parse, log: log, observer: observed(observer)}
+	f.ignored = ignoredKeys{log: log.With("file", path), observer: f.observer}
 	f.Reload()
 	return f
 }
@@ -71,6 +73,7 @@ func (f *File) Reload() {
 	keys, err := f.read()
 	if err == nil {
 		f.keys.Store(keys)
+		f.ignored.read(keys)
 	} else {
 		f.log.Warn("reading an issuer's keys", "file", f.path, "loaded", f.keys.Load() != nil, "error", err)
 	}

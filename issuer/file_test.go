@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -65,6 +66,57 @@ func TestJWKSFile(t *testing.T) {
 	if _, err := findIn(f, "a", "EdDSA"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the file: %v", err)
 	}
+}
+
+// TestIgnoredKeysAreLogged: a line for each key that is left out, when they change, from a file and over the network.
+func TestIgnoredKeysAreLogged(t *testing.T) {
+	const odd = `{"kty":"OKP","crv":"Ed448","kid":"odd","x":"AA"}`
+	path, m := filepath.Join(t.TempDir(), "jwks.json"), newMoody(t)
+	sets := func(text string) { write(t, path, text); m.be(says(text)) }
+	sets(jwkSet(jwk(t, "a"), odd))
+	var fileLog, remoteLog lockedBuffer
+	seenFile, seenRemote := &counter{}, &counter{}
+	f := issuer.NewJWKSFile(path, slog.New(slog.NewTextHandler(&fileLog, nil)), seenFile)
+	newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Refresh: time.Millisecond, Observer: seenRemote, Log: slog.New(slog.NewTextHandler(&remoteLog, nil))})
+	told := func(lines, ignored int64) {
+		t.Helper()
+		refreshed := seenRemote.ok.Load() + 2
+		f.Reload()
+		soon(t, "two refreshes", func() bool { return seenRemote.ok.Load() >= refreshed })
+		for name, log := range map[string]*lockedBuffer{"file": &fileLog, "remote": &remoteLog} {
+			if got := strings.Count(log.String(), "left out"); got != int(lines) || !strings.Contains(log.String(), `kid=odd why="crv is not Ed25519"`) {
+				t.Errorf("%s: %d lines, want %d: %s", name, got, lines, log.String())
+			}
+		}
+		if seenFile.ignored.Load() != ignored || seenRemote.ignored.Load() != ignored {
+			t.Errorf("%d and %d are counted, want %d", seenFile.ignored.Load(), seenRemote.ignored.Load(), ignored)
+		}
+	}
+	told(1, 1)
+	sets(jwkSet(jwk(t, "a"), odd, strings.Replace(odd, "odd", "another", 1)))
+	soon(t, "the change", func() bool { return seenRemote.ignored.Load() == 2 })
+	told(3, 2)
+	sets(jwkSet(jwk(t, "a")))
+	soon(t, "the change", func() bool { return seenRemote.ignored.Load() == 0 })
+	told(4, 0) // the fourth says that none is
+}
+
+// lockedBuffer is written by one goroutine and read by another.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(text)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
 }
 
 func TestSecretFile(t *testing.T) {

@@ -11,15 +11,20 @@ import (
 	"net/url"
 )
 
-// Observer is told of each attempt to read an issuer's keys, err being nil
-// where what was read is now in force. It is called from one goroutine at a
-// time and must not wait.
-type Observer interface{ Refreshed(err error) }
+// Observer is told of each attempt to read an issuer's keys. It is called from
+// one goroutine at a time and must not wait.
+type Observer interface {
+	// Refreshed counts an attempt, err being nil where what was read is now in force.
+	Refreshed(err error)
+	// Ignored tells how many keys of the set in force are left out.
+	Ignored(keys int)
+}
 
 // unobserved is the Observer of who gave none.
 type unobserved struct{}
 
 func (unobserved) Refreshed(error) {}
+func (unobserved) Ignored(int)     {}
 
 func observed(o Observer) Observer {
 	if o == nil {

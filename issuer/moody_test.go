@@ -169,7 +169,9 @@ func soon(t *testing.T, what string, holds func() bool) {
 }
 
 // counter is an issuer.Observer.
-type counter struct{ ok, failed atomic.Int64 }
+type counter struct{ ok, failed, ignored atomic.Int64 }
+
+func (c *counter) Ignored(keys int) { c.ignored.Store(int64(keys)) }
 
 func (c *counter) Refreshed(err error) {
 	if err == nil {

@@ -40,10 +40,11 @@ const (
 // Remote keeps the keys of an issuer that publishes them at a URL. The last
 // good ones stay in force whatever the issuer says or does not say later.
 type Remote struct {
-	cfg    RemoteConfig
-	client *http.Client
-	source keyDocument
-	keys   atomic.Pointer[jwks.Set] // nil before any were loaded
+	cfg     RemoteConfig
+	client  *http.Client
+	source  keyDocument
+	ignored ignoredKeys              // run's own
+	keys    atomic.Pointer[jwks.Set] // nil before any were loaded
 
 	mu       sync.Mutex
 	underWay *refresh  // nil when there is none
@@ -87,6 +88,7 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		cfg: cfg, client: newDocumentClient(cfg.Client, source.reach), source: source,
 		asked: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	r.ignored = ignoredKeys{log: cfg.Log.With("issuer", cfg.Name), observer: cfg.Observer}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.begin() // so that the first check waits for what the clock begins, and begins no other
 	go r.run()
@@ -216,6 +218,9 @@ func (r *Remote) refresh(scheduled bool) error {
 // goroutine alone changes failure, so it may read it.
 func (r *Remote) report(keys *jwks.Set, err error) {
 	r.cfg.Observer.Refreshed(err)
+	if err == nil {
+		r.ignored.read(keys)
+	}
 	switch {
 	case err != nil:
 		r.cfg.Log.Warn("reading an issuer's keys", "issuer", r.cfg.Name, "loaded", r.keys.Load() != nil, "error", err)

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -30,24 +32,28 @@ func (k *Key) Verify() any { return k.verify }
 // Serves tells whether the key may verify signatures of the algorithm (RFC 7518 section 3.1, RFC 8037).
 func (k *Key) Serves(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
 
-// parseKey returns the key that the JWK is, nil where it can't be used here.
-func parseKey(jwk map[string]any) *Key {
+// parseKey returns the key that the JWK is. The error says why it can't be used
+// here, in words of ours alone.
+func parseKey(jwk map[string]any) (*Key, error) {
 	id, hasID, ok := text(jwk, "kid")
-	if !ok || hasID && (id == "" || len(id) > maxID) || !isForVerifying(jwk) {
-		return nil
+	if !ok || hasID && (id == "" || len(id) > maxID) {
+		return nil, fmt.Errorf("kid is not a text of 1 to %d bytes", maxID)
 	}
-	m, ok := parseMaterial(jwk)
-	if !ok {
-		return nil
+	if err := forVerifying(jwk); err != nil {
+		return nil, err
+	}
+	m, err := parseMaterial(jwk)
+	if err != nil {
+		return nil, err
 	}
 	algorithms := m.algorithms
 	switch alg, pinned, ok := text(jwk, "alg"); {
 	case !ok || pinned && !slices.Contains(algorithms, alg):
-		return nil
+		return nil, fmt.Errorf("alg is none that a %s key can have here: %s", m.kind, strings.Join(algorithms, ", "))
 	case pinned:
 		algorithms = []string{strings.Clone(alg)}
 	}
-	return newKey(strings.Clone(id), hasID, algorithms, m)
+	return newKey(strings.Clone(id), hasID, algorithms, m), nil
 }
 
 // newKey also takes the thumbprint, over all that makes the key what it is here.
@@ -72,35 +78,46 @@ func newKey(id string, hasID bool, algorithms []string, m material) *Key {
 	return k
 }
 
-// isForVerifying honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each
+var (
+	errUse    = errors.New("use is not sig: the key is for something other than signatures")
+	errKeyOps = errors.New("key_ops is not a list with verify and without repetitions")
+)
+
+// forVerifying honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each
 // says that the key verifies signatures, or is not there.
-func isForVerifying(jwk map[string]any) bool {
+func forVerifying(jwk map[string]any) error {
 	if use, present, ok := text(jwk, "use"); !ok || present && use != "sig" {
-		return false
+		return errUse
 	}
 	v, present := jwk["key_ops"]
 	if !present {
-		return true
+		return nil
 	}
 	ops, _ := v.([]any)
 	verifies := false
 	for i, op := range ops {
 		name, ok := op.(string)
 		if !ok || slices.Contains(ops[:i], op) {
-			return false
+			return errKeyOps
 		}
 		verifies = verifies || name == "verify"
 	}
-	return verifies
+	if !verifies {
+		return errKeyOps
+	}
+	return nil
 }
 
 // octets decodes base64url as RFC 7515 section 2 means it: no padding, no
 // other character, no bits left over. Go's strict decoder still skips line breaks.
-func octets(jwk map[string]any, name string) ([]byte, bool) {
+func octets(jwk map[string]any, name string) ([]byte, error) {
 	encoded, present, ok := text(jwk, name)
-	if !ok || !present || encoded == "" || strings.ContainsAny(encoded, "\r\n") {
-		return nil, false
+	if !ok || !present || encoded == "" {
+		return nil, fmt.Errorf("%s is not a text", name)
 	}
 	decoded, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	return decoded, err == nil
+	if err != nil || strings.ContainsAny(encoded, "\r\n") {
+		return nil, fmt.Errorf("%s is not base64url without padding", name)
+	}
+	return decoded, nil
 }

@@ -6,6 +6,7 @@ package jwks
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"keyward/strictjson"
 )
@@ -30,7 +31,27 @@ type Set struct {
 	byID map[string]*Key
 	// anyID is true of a secret: it has no id, so one that a token names says nothing about it.
 	anyID bool
+	// ignored are the keys that were left out.
+	ignored []Ignored
 }
+
+// Ignored is a key of a document that is not in the set.
+type Ignored struct {
+	Index int    // in the document's list, from 0
+	ID    string // its kid as it can be shown: escaped and cut short; "" is none
+	Why   string // in words of ours
+}
+
+// String is one line about it.
+func (i Ignored) String() string {
+	if i.ID == "" {
+		return fmt.Sprintf("key %d: %s", i.Index, i.Why)
+	}
+	return fmt.Sprintf("key %d (kid %s): %s", i.Index, i.ID, i.Why)
+}
+
+// Ignored lists the keys that were left out. The slice must not be changed.
+func (s *Set) Ignored() []Ignored { return s.ignored }
 
 // Parse reads a JWKS document.
 //
@@ -66,14 +87,42 @@ func Parse(data []byte) (*Set, error) {
 			}
 			ids[id] = true
 		}
-		if key := parseKey(jwk); key != nil {
+		if key, err := parseKey(jwk); err == nil {
 			set.add(key)
+		} else {
+			id, _ := jwk["kid"].(string)
+			set.ignored = append(set.ignored, Ignored{i, shown(id), err.Error()})
 		}
 	}
 	if len(set.keys) == 0 {
-		return nil, errors.New("jwks: no usable key")
+		return nil, noneOf(set.ignored)
 	}
 	return set, nil
+}
+
+// noneOf is the error about a document without a key that can be used. It says
+// why of the first few.
+func noneOf(ignored []Ignored) error {
+	const most = 3
+	text := "jwks: no usable key"
+	for _, each := range ignored[:min(len(ignored), most)] {
+		text += fmt.Sprintf("; key %d: %s", each.Index, each.Why)
+	}
+	if len(ignored) > most {
+		text += fmt.Sprintf("; and %d more", len(ignored)-most)
+	}
+	return errors.New(text)
+}
+
+// shown is an id as a log can have it: visible ASCII, at most 64 bytes of it.
+func shown(id string) string {
+	const most = 64
+	quoted := strconv.QuoteToASCII(id)
+	quoted = quoted[1 : len(quoted)-1]
+	if len(quoted) > most {
+		return quoted[:most] + "…"
+	}
+	return quoted
 }
 
 // list returns what stands in the document's keys, some but not too many.

@@ -104,7 +104,7 @@ func TestUnfitKeys(t *testing.T) {
 		"modulus padded":               rsaKey.with("n", rsaKey["n"].(string)+"="),
 		"modulus with a line break":    rsaKey.with("n", rsaKey["n"].(string)+"\n"),
 		"modulus in other base64":      rsaKey.with("n", strings.ReplaceAll(rsaKey["n"].(string), "-", "+")),
-		"modulus with a leading zero":  rsaKey.with("n", "AA"+modulus(t, 2052)),
+		"modulus with a leading zero":  rsaKey.with("n", "AAAA"+modulus(t, 2056)),
 		"2047 bits":                    rsaKey.with("n", modulus(t, 2047)),
 		"1024 bits":                    rsaKey.with("n", modulus(t, 1024)),
 		"factored by CVE-2017-15361":   rsaKey.with("n", rocaModulus),
@@ -141,6 +141,8 @@ func TestUnfitKeys(t *testing.T) {
 		set, err := jwks.Parse(document(t, key, other))
 		if err != nil || set.Len() != 1 {
 			t.Errorf("%s: takes the other key down or is used: %v", why, err)
+		} else if left := set.Ignored(); len(left) != 1 || left[0].Index != 0 || left[0].Why == "" {
+			t.Errorf("%s: left out without a word: %v", why, left)
 		} else if _, err := set.Find("other", true, "EdDSA"); err != nil {
 			t.Errorf("%s: the other key: %v", why, err)
 		}
@@ -167,6 +169,37 @@ func fromHex(t testing.TB, text string) string {
 
 // TestSmallOrderPoints: the eight points of small order and every other
 // spelling of them, and y that belong to no point.
+// TestIgnoredIsTold: which keys are left out, and why, with nothing of theirs but the id.
+func TestIgnoredIsTold(t *testing.T) {
+	rsaKey, ecKey, edKey := theKeys(t)
+	odd := "a\u202e\n" + strings.Repeat("x", 100)
+	n, err := base64.RawURLEncoding.DecodeString(rsaKey["n"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := jwks.Parse(document(t, edKey, rsaKey.with("n", b64(append([]byte{0}, n...))), ecKey.with("kid", nil).with("crv", "secp256k1"), rsaKey.with("kid", odd).with("use", "enc")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"key 1 (kid " + rsaKey["kid"].(string) + "): n begins with a zero byte",
+		"key 2: crv is none of P-256, P-384 and P-521",
+		`key 3 (kid a\u202e\n` + strings.Repeat("x", 55) + "…): use is not sig: the key is for something other than signatures",
+	}
+	if got := set.Ignored(); len(got) != len(want) {
+		t.Fatalf("%v", got)
+	}
+	for i, each := range set.Ignored() {
+		if each.String() != want[i] {
+			t.Errorf("%s, want %s", each, want[i])
+		}
+	}
+	_, err = jwks.Parse(document(t, rsaKey.with("n", rsaKey["n"].(string)+"="), edKey.with("crv", "secret-curve")))
+	if err == nil || err.Error() != "jwks: no usable key; key 0: n is not base64url without padding; key 1: crv is not Ed25519" {
+		t.Error(err)
+	}
+}
+
 func TestSmallOrderPoints(t *testing.T) {
 	_, _, edKey := theKeys(t)
 	for _, y := range []string{
