@@ -55,6 +55,8 @@ type Config struct {
 	Tracing        Tracing
 	Log            Log
 
+	// Files are all files that are named, the key file's default included.
+	Files []File
 	// Warnings are what the operator should know about a file that is good.
 	Warnings Problems
 

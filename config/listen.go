@@ -60,9 +60,9 @@ func (r *reader) tls(v value, cfg *Config) {
 
 func (r *reader) keyPair(v value, pair *KeyPair, address string) {
 	r.mapping(v, fields{
-		{"cert_file", r.text(&pair.CertFile)},
-		{"key_file", r.text(&pair.KeyFile)},
-		{"client_ca_file", r.text(&pair.ClientCAFile)},
+		{"cert_file", r.filename(&pair.CertFile)},
+		{"key_file", r.filename(&pair.KeyFile)},
+		{"client_ca_file", r.filename(&pair.ClientCAFile)},
 	})
 	switch {
 	case (pair.CertFile == "") != (pair.KeyFile == ""):

@@ -27,7 +27,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 	if len(r.problems) > 0 {
 		return nil, r.problems.told(cfg.env)
 	}
-	cfg.Warnings = r.warnings.told(cfg.env)
+	cfg.Warnings, cfg.Files = r.warnings.told(cfg.env), r.named(cfg)
 	return cfg, nil
 }
 
@@ -39,7 +39,7 @@ func (r *reader) config(root value, cfg *Config) {
 		{"listen", func(v value) { r.listen(v, &cfg.Listen) }},
 		{"tls", func(v value) { r.tls(v, cfg) }},
 		{"keys", func(v value) { r.keys(v, &cfg.Keys) }},
-		{"users", r.section(fields{{"file", r.text(&cfg.Users.File)}})},
+		{"users", r.section(fields{{"file", r.filename(&cfg.Users.File)}})},
 		{"upstream_overrides", func(v value) { r.upstreamOverrides(v, cfg) }},
 		{"identity_headers", func(v value) { r.identityHeaders(v, cfg) }},
 		{"credentials", func(v value) { r.credentials(v, cfg) }},
@@ -57,8 +57,8 @@ func (r *reader) config(root value, cfg *Config) {
 		{"require_https", r.boolean(&cfg.RequireHTTPS)},
 		{"client_address", r.section(fields{{"trusted_hops", r.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
 		{"cache", func(v value) { r.cache(v, &cfg.Cache) }},
-		{"revocations", r.section(fields{{"file", r.text(&cfg.Revocations.File)}})},
-		{"usage", r.section(fields{{"file", r.text(&cfg.Usage.File)}, {"flush", r.duration(&cfg.Usage.Flush, false)}})},
+		{"revocations", r.section(fields{{"file", r.filename(&cfg.Revocations.File)}})},
+		{"usage", r.section(fields{{"file", r.filename(&cfg.Usage.File)}, {"flush", r.duration(&cfg.Usage.Flush, false)}})},
 		{"rate_limits", func(v value) { r.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { r.trustedProxies(v, cfg) }},
 		{"tracing", func(v value) { r.tracing(v, &cfg.Tracing) }},
@@ -68,9 +68,9 @@ func (r *reader) config(root value, cfg *Config) {
 
 func (r *reader) keys(v value, keys *Keys) {
 	r.mapping(v, fields{
-		{"file", r.text(&keys.File)},
+		{"file", r.filename(&keys.File)},
 		{"prefixes", r.list(&keys.Prefixes, validPrefix)},
-		{"pepper_file", r.text(&keys.PepperFile)},
+		{"pepper_file", r.filename(&keys.PepperFile)},
 		{"max_age", r.duration(&keys.MaxAge, true)},
 	})
 }

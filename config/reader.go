@@ -13,6 +13,7 @@ type reader struct {
 	lines    int
 	problems Problems
 	warnings Problems
+	files    []File // as they were read
 	// written is the text of values that environment variables stand in, as
 	// the file has it: what they stand for may be a secret and is never shown.
 	written map[*yaml.Node]string

@@ -30,6 +30,7 @@ type File struct {
 	reading sync.Mutex
 	ignored ignoredKeys
 	keys    atomic.Pointer[jwks.Set] // nil before any were read
+	failure atomic.Pointer[error]    // of the last reading; nil if it did not fail
 }
 
 // NewJWKSFile reads a key set (RFC 7517 section 5). A nil logger or observer
@@ -61,6 +62,9 @@ func (f *File) Path() string { return f.path }
 // Ready tells why there are no keys, nil when there are some.
 func (f *File) Ready() error {
 	if f.keys.Load() == nil {
+		if failure := f.failure.Load(); failure != nil {
+			return fmt.Errorf("no keys were read from %q yet: %w", f.path, *failure)
+		}
 		return fmt.Errorf("no keys were read from %q yet", f.path)
 	}
 	return nil
@@ -73,8 +77,10 @@ func (f *File) Reload() {
 	keys, err := f.read()
 	if err == nil {
 		f.keys.Store(keys)
+		f.failure.Store(nil)
 		f.ignored.read(keys)
 	} else {
+		f.failure.Store(&err)
 		f.log.Warn("reading an issuer's keys", "file", f.path, "loaded", f.keys.Load() != nil, "error", err)
 	}
 	f.observer.Refreshed(err)

@@ -66,6 +66,12 @@ func (c *certificates) reload(protocols []string) {
 	c.logger.Info("certificate reloaded", "file", c.files.CertFile)
 }
 
+// CheckTLS returns what is wrong with a listener's files.
+func CheckTLS(files config.KeyPair) error {
+	_, err := loadTLS(files, nil)
+	return err
+}
+
 func loadTLS(files config.KeyPair, protocols []string) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
 	if err != nil {

@@ -223,7 +223,7 @@ func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	case !s.isAudience(info.Audience):
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
 	case info.JTI != "" && !isClaimText(info.JTI):
-		return &Cause{RuleJti, wantText + ", or none", "another text"}
+		return &Cause{RuleJti, wantText + ", or none", "one that is not"}
 	default:
 		return nil
 	}
@@ -242,7 +242,7 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	case user == "" && client == "":
 		return "", "", &Cause{RuleSubject, "a sub, a username or a client_id", "none"}
 	case user != "" && !isClaimText(user):
-		return "", "", &Cause{RuleSubject, wantText, "another text"}
+		return "", "", &Cause{RuleSubject, wantText, "one that is not"}
 	case keystore.ReservedUserName(user):
 		return "", "", causeReserved
 	case user == client:

@@ -79,13 +79,13 @@ func kindOfValue(v any) string {
 	case nil:
 		return "null"
 	case string:
-		return "another text"
+		return "a text"
 	case bool:
 		return "a boolean"
 	case json.Number:
-		return "another number"
+		return "a number"
 	case []any:
-		return "another list"
+		return "a list"
 	case map[string]any:
 		return "an object"
 	case strictjson.Nested:

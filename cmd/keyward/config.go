@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"keyward/config"
-	"keyward/keystore"
 )
 
 type configCommands struct {
@@ -15,7 +13,8 @@ type configCommands struct {
 }
 
 type configValidate struct {
-	File string `arg:"" help:"The configuration."`
+	File  string `arg:"" help:"The configuration."`
+	Files bool   `help:"Open the files that it names, and tell all that is wrong with them."`
 	output
 }
 
@@ -40,8 +39,9 @@ func findings(problems config.Problems) []finding {
 	return found
 }
 
-// Run validates the file. What it names and what is not there on this machine
-// is a warning only: it may be there where the server runs.
+// Run validates the file. A file that it names and that cannot be opened here is
+// a warning only, since it may be there where the server runs; with --files
+// all that is wrong with such a file is a problem.
 func (c *configValidate) Run(env *environment) error {
 	cfg, err := config.Load(c.File, env.getenv)
 	var problems config.Problems
@@ -49,7 +49,11 @@ func (c *configValidate) Run(env *environment) error {
 		return err
 	}
 	var warnings config.Problems
-	if cfg != nil {
+	switch {
+	case cfg != nil && c.Files:
+		found := checkFiles(cfg)
+		problems, warnings = found.problems, append(cfg.Warnings, found.warnings...)
+	case cfg != nil:
 		warnings = append(cfg.Warnings, missingFiles(cfg)...)
 	}
 	for _, warning := range warnings {
@@ -69,54 +73,4 @@ func (c *configValidate) Run(env *environment) error {
 		return exitCode(exitRefused)
 	}
 	return nil
-}
-
-// namedFile is a file that a configuration names, and where it does so.
-type namedFile struct{ key, path string }
-
-// missingFiles looks for what the configuration names and nobody makes on demand.
-func missingFiles(cfg *config.Config) config.Problems {
-	var found config.Problems
-	files := []namedFile{
-		{"keys.file", cfg.Keys.File},
-		{"users.file", cfg.Users.File},
-		{"tls.grpc.cert_file", cfg.TLS.GRPC.CertFile},
-		{"tls.grpc.key_file", cfg.TLS.GRPC.KeyFile},
-		{"tls.grpc.client_ca_file", cfg.TLS.GRPC.ClientCAFile},
-		{"tls.admin.cert_file", cfg.TLS.Admin.CertFile},
-		{"tls.admin.key_file", cfg.TLS.Admin.KeyFile},
-		{"tls.admin.client_ca_file", cfg.TLS.Admin.ClientCAFile},
-		{"tls.http.cert_file", cfg.TLS.HTTP.CertFile},
-		{"tls.http.key_file", cfg.TLS.HTTP.KeyFile},
-		{"tls.http.client_ca_file", cfg.TLS.HTTP.ClientCAFile},
-	}
-	for _, issuer := range cfg.JWT {
-		files = append(files, namedFile{"jwt " + issuer.Name + ": jwks_file", issuer.JWKSFile},
-			namedFile{"jwt " + issuer.Name + ": hmac_secret_file", issuer.HMACSecretFile})
-	}
-	for _, server := range cfg.Introspection {
-		files = append(files, namedFile{"introspection " + server.Name + ": client_secret_file", server.ClientSecretFile})
-	}
-	for _, file := range files {
-		if file.path == "" {
-			continue
-		}
-		if err := readable(file.path); err != nil {
-			found = append(found, config.Problem{File: cfg.File, Message: fmt.Sprintf("%s: %v", file.key, cfg.HideEnv(err))})
-		}
-	}
-	if cfg.Keys.PepperFile != "" {
-		if _, err := keystore.ReadPepper(cfg.Keys.PepperFile); err != nil {
-			found = append(found, config.Problem{File: cfg.File, Message: fmt.Sprintf("keys.pepper_file: %v", cfg.HideEnv(err))})
-		}
-	}
-	return found
-}
-
-func readable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }

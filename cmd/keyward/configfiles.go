@@ -1,0 +1,185 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"keyward/authz"
+	"keyward/config"
+	"keyward/jwks"
+	"keyward/keystore"
+	"keyward/server"
+)
+
+// missingFiles opens what the configuration names and nobody makes on demand.
+func missingFiles(cfg *config.Config) (found config.Problems) {
+	for _, file := range cfg.Files {
+		var err error
+		switch file.Key {
+		case "usage.file", "revocations.file":
+		case "keys.pepper_file":
+			_, err = keystore.ReadPepper(file.Path)
+		default:
+			err = readable(file.Path)
+		}
+		if err != nil {
+			found = append(found, file.Problem(cfg.File, err))
+		}
+	}
+	return found
+}
+
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// fileCheck reads the files of a configuration as a server would at its start.
+type fileCheck struct {
+	cfg                *config.Config
+	problems, warnings config.Problems
+}
+
+func checkFiles(cfg *config.Config) *fileCheck {
+	c := &fileCheck{cfg: cfg}
+	for _, file := range cfg.Files {
+		if err := c.check(file); err != nil {
+			c.problems = append(c.problems, file.Problem(cfg.File, err))
+		}
+	}
+	return c
+}
+
+func (c *fileCheck) warn(file config.File, format string, args ...any) {
+	c.warnings = append(c.warnings, file.Problem(c.cfg.File, fmt.Errorf(format, args...)))
+}
+
+// check returns what keeps the file from being used.
+func (c *fileCheck) check(file config.File) error {
+	switch file.Key {
+	case "keys.file":
+		return c.keys(file)
+	case "keys.pepper_file":
+		_, err := keystore.ReadPepper(file.Path)
+		return err
+	case "users.file":
+		users := keystore.NewUsers(nil)
+		return c.journal(file, users, users.Ready)
+	case "revocations.file":
+		revocations := keystore.NewRevocations()
+		return c.journal(file, revocations, revocations.Ready)
+	case "usage.file":
+		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	case "jwt.jwks_file":
+		return c.keySet(file)
+	case "jwt.hmac_secret_file":
+		return c.secret(file)
+	case "introspection.client_secret_file":
+		text, err := os.ReadFile(file.Path)
+		if err == nil && strings.TrimRight(string(text), "\r\n") == "" {
+			err = errors.New("the file is empty")
+		}
+		return err
+	default:
+		return c.certificate(file)
+	}
+}
+
+// keys reads the key file under the pepper, whose own faults are told at its line.
+func (c *fileCheck) keys(file config.File) error {
+	var pepper authz.Secret
+	if c.cfg.Keys.PepperFile != "" {
+		var err error
+		if pepper, err = keystore.ReadPepper(c.cfg.Keys.PepperFile); err != nil {
+			return readable(file.Path)
+		}
+	}
+	keys := keystore.NewKeys(keystore.NewHasher(pepper))
+	return c.journal(file, keys, keys.Ready)
+}
+
+// journal reads a file of records. Nothing makes a key or users file on demand,
+// and the first revocation makes its own.
+func (c *fileCheck) journal(file config.File, into keystore.Target, ready func() error) error {
+	follower, err := keystore.Follow(keystore.FollowConfig{Path: file.Path, Into: into, MissingOK: file.Key == "revocations.file"})
+	if err != nil {
+		return err
+	}
+	return errors.Join(ready(), follower.Close())
+}
+
+// keySet holds a JWKS to what the issuers that name it need.
+func (c *fileCheck) keySet(file config.File) error {
+	text, err := os.ReadFile(file.Path)
+	if err != nil {
+		return err
+	}
+	set, err := jwks.Parse(text)
+	if err != nil {
+		return err
+	}
+	for _, ignored := range set.Ignored() {
+		c.warn(file, "left out: %s", ignored)
+	}
+	return c.serves(set, func(t *config.JWT) bool { return t.JWKSFile == file.Path }, false)
+}
+
+// secret holds an HMAC secret to the algorithms that are to be used with it.
+func (c *fileCheck) secret(file config.File) error {
+	text, err := os.ReadFile(file.Path)
+	if err != nil {
+		return err
+	}
+	set, err := jwks.ParseSecret(authz.NewSecret(string(text)))
+	if err != nil {
+		return err
+	}
+	return c.serves(set, func(t *config.JWT) bool { return t.HMACSecretFile == file.Path }, true)
+}
+
+// serves looks for a key of each algorithm (all), or of one of them at least.
+func (c *fileCheck) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) error {
+	for i := range c.cfg.JWT {
+		t := &c.cfg.JWT[i]
+		if !named(t) {
+			continue
+		}
+		var without []string
+		for _, algorithm := range t.Algorithms {
+			if _, err := set.Find("", false, algorithm); errors.Is(err, jwks.ErrNoKey) {
+				without = append(without, algorithm)
+			}
+		}
+		if len(without) == len(t.Algorithms) || all && len(without) > 0 {
+			return fmt.Errorf("no key in it can be used with %s", strings.Join(without, ", "))
+		}
+	}
+	return nil
+}
+
+// certificate reads a listener's files, once for all of them.
+func (c *fileCheck) certificate(file config.File) error {
+	listener, which, _ := strings.Cut(strings.TrimPrefix(file.Key, "tls."), ".")
+	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin}[listener]
+	switch which {
+	case "cert_file":
+		pair.ClientCAFile = ""
+		return server.CheckTLS(pair)
+	case "client_ca_file":
+		if err := server.CheckTLS(config.KeyPair{CertFile: pair.CertFile, KeyFile: pair.KeyFile}); err != nil {
+			return readable(file.Path) // the other fault is told at its own line
+		}
+		return server.CheckTLS(pair)
+	default:
+		return readable(file.Path)
+	}
+}
