@@ -299,6 +299,23 @@ func TestWhoseCredentialItWas(t *testing.T) {
 	}
 }
 
+// TestCauseOfARefusal: it is told to the observers and in a trace, as the decision's cause.
+func TestCauseOfARefusal(t *testing.T) {
+	w := newWorld()
+	w.verify = func(*Credential) (*Principal, error) {
+		return nil, &Refusal{Reason: InvalidToken, Cause: errors.New("aud: want another")}
+	}
+	r, traced := request(), ""
+	r.Trace = func(step, outcome string) { traced += step + " " + outcome + "\n" }
+	d := w.checker(t).Check(context.Background(), r)
+	if d.Reason != InvalidToken || d.Cause == nil || d.Cause.Error() != "aud: want another" || w.observed[0].Cause != d.Cause {
+		t.Errorf("%s (%v), observed %+v", d.Reason, d.Cause, w.observed)
+	}
+	if !strings.Contains(traced, "credential invalid_token (aud: want another)\n") {
+		t.Errorf("traced %s", traced)
+	}
+}
+
 func TestIdentityRefusesConfusion(t *testing.T) {
 	for _, fields := range []map[string]Field{
 		{"x-auth-user": FieldSubject, "x_auth_user": FieldKeyID},

@@ -186,6 +186,25 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestCauseIsInTheLogAlone: an operator reads which rule a token breaks, and its client does not.
+func TestCauseIsInTheLogAlone(t *testing.T) {
+	onFile := newSigner(t, "one")
+	r := start(t, baseConfig+`jwt: [{name: file, issuer: file, algorithms: [EdDSA], jwks_file: DIR/jwks.json, audiences: [wanted]}]`, func(r *running) {
+		r.create(keystore.Params{})
+		r.write("jwks.json", onFile.set)
+	})
+	answer := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"authorization", "Bearer " + onFile.token(t, "one", "file", "bob")}}})
+	if answer.String() != "401 invalid_token" {
+		t.Fatal(answer)
+	}
+	if text := answer.Response.String(); strings.Contains(text, "aud") || strings.Contains(text, "wanted") {
+		t.Errorf("the client is told the cause: %s", text)
+	}
+	if log := r.log.String(); !strings.Contains(log, `"cause":"aud: want \"wanted\" (audiences), got a text"`) || strings.Contains(log, "bob") {
+		t.Errorf("log: %s", log)
+	}
+}
+
 // testEnds ends alice's token in every way there is, each time while it is cached.
 func (r *running) testEnds(token string) {
 	t, yes, no := r.t, true, false
