@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,7 +61,20 @@ func TestHTTP2(t *testing.T) {
 // :scheme and :authority are added where they are not among them.
 func (s *system) getHTTP2(fields ...string) answer {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", stack.Address(s.Ports().Envoy))
+	return s.sendHTTP2(s.Ports().Envoy, http2Request{fields: fields})
+}
+
+// http2Request is a request as it goes over HTTP/2, frame by frame.
+type http2Request struct {
+	fields   []string // of the first HEADERS frame, with pseudo-header fields where others than the usual are wanted
+	data     []string // a DATA frame each
+	trailers []string // of a HEADERS frame after the body; nil sends none
+}
+
+// sendHTTP2 sends a request in plain text and with prior knowledge.
+func (s *system) sendHTTP2(port int, r http2Request) answer {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", stack.Address(port))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -68,52 +82,86 @@ func (s *system) getHTTP2(fields ...string) answer {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		s.t.Fatal(err)
 	}
-	framer := http2.NewFramer(conn, conn)
+	// All of it in one write: a proxy that refuses the beginning closes at once.
+	var out bytes.Buffer
+	out.WriteString(http2.ClientPreface)
+	framer := http2.NewFramer(&out, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	_, err = conn.Write([]byte(http2.ClientPreface))
-	if err == nil {
-		err = framer.WriteSettings()
+	if err := r.write(framer); err != nil {
+		s.t.Fatal(err)
 	}
-	if err == nil {
-		err = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: encodeFields(fields), EndStream: true, EndHeaders: true})
-	}
-	if err != nil {
+	if _, err := out.WriteTo(conn); err != nil {
 		s.t.Fatal(err)
 	}
 	return s.readHTTP2(framer)
 }
 
-func encodeFields(fields []string) []byte {
-	var block bytes.Buffer
-	encoder := hpack.NewEncoder(&block)
-	pseudo := map[string]string{":method": "GET", ":scheme": "http", ":authority": "api.example.com"}
-	var rest []hpack.HeaderField
+// write writes the frames of the request, on the first stream.
+func (r http2Request) write(framer *http2.Framer) error {
+	const stream = 1
+	encoder := newFieldEncoder()
+	last := len(r.data) == 0 && r.trailers == nil
+	err := errors.Join(framer.WriteSettings(), framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: stream, BlockFragment: encoder.encode(withPseudoFields(r.fields)), EndStream: last, EndHeaders: true,
+	}))
+	for i, data := range r.data {
+		err = errors.Join(err, framer.WriteData(stream, i == len(r.data)-1 && r.trailers == nil, []byte(data)))
+	}
+	if r.trailers != nil {
+		err = errors.Join(err, framer.WriteHeaders(http2.HeadersFrameParam{
+			StreamID: stream, BlockFragment: encoder.encode(r.trailers), EndStream: true, EndHeaders: true,
+		}))
+	}
+	return err
+}
+
+// fieldEncoder encodes the field sections of one connection, which share a table.
+type fieldEncoder struct {
+	block   bytes.Buffer
+	encoder *hpack.Encoder
+}
+
+func newFieldEncoder() *fieldEncoder {
+	e := &fieldEncoder{}
+	e.encoder = hpack.NewEncoder(&e.block)
+	return e
+}
+
+// encode encodes fields written as "name: value", the names in lower case.
+func (e *fieldEncoder) encode(fields []string) []byte {
+	e.block.Reset()
 	for _, f := range fields {
 		at := strings.LastIndex(f, ": ")
-		name, value := strings.ToLower(f[:at]), f[at+2:]
-		if strings.HasPrefix(name, ":") {
-			pseudo[name] = value
+		_ = e.encoder.WriteField(hpack.HeaderField{Name: strings.ToLower(f[:at]), Value: f[at+2:]}) // to memory
+	}
+	return bytes.Clone(e.block.Bytes())
+}
+
+// withPseudoFields puts the pseudo-header fields first, and adds those that are missing.
+func withPseudoFields(fields []string) (all []string) {
+	pseudo := map[string]string{":method": "GET", ":scheme": "http", ":authority": "api.example.com"}
+	for _, f := range fields {
+		if strings.HasPrefix(f, ":") {
+			at := strings.LastIndex(f, ": ")
+			pseudo[f[:at]] = f[at+2:]
 		} else {
-			rest = append(rest, hpack.HeaderField{Name: name, Value: value})
+			all = append(all, f)
 		}
 	}
 	for name, value := range pseudo {
-		_ = encoder.WriteField(hpack.HeaderField{Name: name, Value: value}) // to memory
+		all = slices.Insert(all, 0, name+": "+value)
 	}
-	for _, f := range rest {
-		_ = encoder.WriteField(f)
-	}
-	return block.Bytes()
+	return all
 }
 
 // readHTTP2 reads the answer on the first stream; a reset or a closed connection
-// gives the zero answer.
+// gives what there is of the answer.
 func (s *system) readHTTP2(framer *http2.Framer) answer {
 	s.t.Helper()
 	a := answer{header: http.Header{}}
 	for {
 		frame, err := framer.ReadFrame()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 			return a
 		}
 		if err != nil {

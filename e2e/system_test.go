@@ -41,6 +41,8 @@ type options struct {
 	// envoy changes Envoy's shipped configuration, and text that of the others.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	text  func(string) string
+	// upstream takes the place of the API that echoes what it received.
+	upstream func(address string) (stop func(), err error)
 	// keyward is the program in the place of the one that all systems run.
 	keyward string
 	// shippedTimeout keeps the quarter of a second that Keyward has to answer.
@@ -83,7 +85,7 @@ func (s *system) start() {
 		}
 		s.Stack, err = stack.Start(s.t.Context(), stack.Config{
 			Dir: s.dir, Keyward: cmp.Or(s.opts.keyward, programs.keyward), Ports: ports,
-			KeywardConfig: s.writeConfig(ports), Front: proxies[s.opts.proxy].front(s), Observe: s.observe,
+			KeywardConfig: s.writeConfig(ports), Front: proxies[s.opts.proxy].front(s), Observe: s.observe, Upstream: s.opts.upstream,
 		})
 		// A port that was free may be another's by the time it is listened on.
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "already in use") {

@@ -20,15 +20,18 @@ type Config struct {
 	Front         Front
 	Ports         Ports
 	Observe       func(Received) // told of each request the upstream gets; nil is nobody
+	// Upstream listens at the address in the place of the API that answers with the
+	// request it received, and returns what stops it; nil is that API.
+	Upstream func(address string) (stop func(), err error)
 }
 
 // Stack is a running one.
 type Stack struct {
-	cfg      Config
-	upstream *Upstream
-	Keyward  *Process
-	Front    *Process
-	stop     sync.Once
+	cfg          Config
+	stopUpstream func() // nil until it runs
+	Keyward      *Process
+	Front        *Process
+	stop         sync.Once
 }
 
 // Start starts all parts and returns when they are ready. On an error nothing is left running.
@@ -42,13 +45,25 @@ func Start(ctx context.Context, cfg Config) (*Stack, error) {
 }
 
 func (s *Stack) start(ctx context.Context) (err error) {
-	if s.upstream, err = StartUpstream(Address(s.cfg.Ports.Upstream), s.cfg.Observe); err != nil {
+	if s.stopUpstream, err = s.cfg.startUpstream(); err != nil {
 		return err
 	}
 	if err := s.StartKeyward(ctx); err != nil {
 		return err
 	}
 	return s.startFront(ctx)
+}
+
+func (c Config) startUpstream() (stop func(), err error) {
+	address := Address(c.Ports.Upstream)
+	if c.Upstream != nil {
+		return c.Upstream(address)
+	}
+	upstream, err := StartUpstream(address, c.Observe)
+	if err != nil {
+		return nil, err
+	}
+	return upstream.Stop, nil
 }
 
 // StartKeyward starts Keyward, or starts it again after its Process was stopped.
@@ -98,8 +113,8 @@ func (s *Stack) Stop() {
 		if s.Keyward != nil {
 			s.Keyward.Stop()
 		}
-		if s.upstream != nil {
-			s.upstream.Stop()
+		if s.stopUpstream != nil {
+			s.stopUpstream()
 		}
 	})
 }
