@@ -17,11 +17,14 @@ func needHAProxy(t *testing.T) {
 
 func haproxyFront(s *system) stack.Front {
 	s.t.Helper()
-	lua := s.shipped("haproxy", "keyward.lua")
-	if !s.opts.shippedTimeout {
-		lua = s.replaced(lua, "local timeout = 250\n", "local timeout = 10000\n")
+	files := map[string]string{}
+	for _, name := range []string{"haproxy.cfg", "keyward.lua", "trailers.lua"} {
+		files[name] = s.shipped("haproxy", name)
 	}
-	return stack.HAProxy{Binary: programs.haproxy, Config: s.shipped("haproxy", "haproxy.cfg"), Lua: lua}
+	if !s.opts.shippedTimeout {
+		files["keyward.lua"] = s.replaced(files["keyward.lua"], "local timeout = 250\n", "local timeout = 10000\n")
+	}
+	return stack.HAProxy{Binary: programs.haproxy, Files: files}
 }
 
 func TestHAProxy(t *testing.T) {

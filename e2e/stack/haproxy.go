@@ -11,8 +11,8 @@ import (
 
 // HAProxy is HAProxy with the configuration of deploy/haproxy.
 type HAProxy struct {
-	Binary      string
-	Config, Lua string // the texts of haproxy.cfg and keyward.lua
+	Binary string
+	Files  map[string]string // the texts of haproxy.cfg and of the Lua beside it, by file name
 }
 
 // HAProxyBinary is where HAProxy is on this machine.
@@ -28,7 +28,7 @@ func HAProxyBinary() (string, error) {
 
 // Start implements Front.
 func (h HAProxy) Start(dir string, ports Ports) (*Process, error) {
-	for name, text := range map[string]string{"haproxy.cfg": h.Config, "keyward.lua": h.Lua} {
+	for name, text := range h.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(portsInText(text, ports)), 0o600); err != nil {
 			return nil, fmt.Errorf("writing HAProxy's configuration: %w", err)
 		}
