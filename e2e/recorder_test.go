@@ -105,7 +105,7 @@ func (r *recorder) serve(conn net.Conn) {
 		return
 	}
 	for {
-		request, err := readHTTP1(in)
+		request, err := readHTTP1(in, conn)
 		if isEnd(err) {
 			err = nil // the proxy gave up on the request, or needs the connection no more
 		}
@@ -125,9 +125,14 @@ func isEnd(err error) bool {
 }
 
 // readHTTP1 reads a request line by line. What came before an error is returned with it.
-func readHTTP1(in *bufio.Reader) (r arrival, err error) {
+func readHTTP1(in *bufio.Reader, out io.Writer) (r arrival, err error) {
 	if r.head, err = readFields(in); err != nil {
 		return r, err
+	}
+	if header(r.head, "expect") != "" {
+		if err := write(out, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+			return r, err
+		}
 	}
 	if chunked := header(r.head, "transfer-encoding"); chunked != "" {
 		err = r.readChunks(in)
