@@ -82,7 +82,7 @@ func moduleDir(t *testing.T, module, sum string) string {
 }
 
 // needed are the groups that we use kinds of: to prepare the rules of all others takes its time.
-var needed = []string{"security.istio.io", "gateway.networking.k8s.io", "gateway.envoyproxy.io", "monitoring.coreos.com"}
+var needed = []string{"security.istio.io", "networking.istio.io", "gateway.networking.k8s.io", "gateway.envoyproxy.io", "monitoring.coreos.com"}
 
 func (k custom) define(t *testing.T, file string, document []byte) {
 	t.Helper()
