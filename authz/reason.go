@@ -40,6 +40,7 @@ const (
 	RateLimited
 	Unavailable // we cannot tell: a store or an issuer is away, or nothing is loaded yet
 	Overloaded
+	RequestTooLarge // the proxy sends more of a request than we read: its body, most likely
 
 	reasonCount
 )
@@ -72,6 +73,7 @@ var reasonNames = [reasonCount]string{
 	RateLimited:           "rate_limited",
 	Unavailable:           "unavailable",
 	Overloaded:            "overloaded",
+	RequestTooLarge:       "request_too_large",
 }
 
 // Reasons lists the whole set, for whoever makes one metric or one error text of each.
@@ -119,7 +121,7 @@ func (r Reason) Status() int {
 		return 403
 	case RateLimited:
 		return 429
-	case Internal, Unavailable, Overloaded:
+	case Internal, Unavailable, Overloaded, RequestTooLarge:
 		return 503
 	default:
 		return 503

@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"unsafe"
@@ -34,6 +35,7 @@ import (
 // call is one CheckRequest on its way, and its answer.
 type call struct {
 	request authz.Request
+	unread  error  // why the request could not be read
 	answer  []byte // a CheckResponse
 	pool    *sync.Pool
 }
@@ -62,13 +64,35 @@ func ServerCodec() grpc.ServerOption {
 
 type inPlaceCodec struct{ encoding.CodecV2 }
 
+// MaxMessage is the length of the longest CheckRequest that is judged, in bytes.
+// It is that of the headers and of as much of the body as Envoy is told to send
+// along (with_request_body).
+const MaxMessage = 16 << 20
+
+// MaxReadable is the length of the longest one that is received: of those in
+// between the log can say which request it was, and the client gets our denial.
+// It is for grpc.MaxRecvMsgSize.
+const MaxReadable = 2 * MaxMessage
+
+// tooLarge is a message that is longer than MaxMessage.
+type tooLarge int
+
+// Error implements error.
+func (n tooLarge) Error() string {
+	return fmt.Sprintf("the CheckRequest is %d bytes long, the most is %d: see Envoy's with_request_body.max_request_bytes", int(n), MaxMessage)
+}
+
 // Unmarshal implements encoding.CodecV2.
 func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	call, ok := v.(*call)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	return readCheckRequest(messageOf(data), &call.request)
+	call.unread = readCheckRequest(messageOf(data), &call.request)
+	if length := data.Len(); length > MaxMessage {
+		call.unread = tooLarge(length)
+	}
+	return nil // of an error gRPC would make a status, in place of our denial
 }
 
 // messageOf is the message in one piece that nobody changes, see the rules above.

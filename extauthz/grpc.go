@@ -5,6 +5,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"keyward/authz"
@@ -73,14 +74,30 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		c.request.TraceParent = callersTraceParent(ctx)
 	}
 	var d *authz.Decision
-	if err := decode(c); err != nil {
-		d = core.Checker.Refuse(&c.request, authz.Internal, err)
+	if err = decode(c); err == nil {
+		err = c.unread
+	}
+	if err != nil {
+		d = core.Checker.Refuse(&c.request, reasonUnread(err), err)
 	} else {
 		preferEnvoysWord(&c.request)
 		d = core.Checker.Check(ctx, &c.request)
 	}
 	c.answer = core.appendCheckResponse(c.answer[:0], &c.request, d)
-	return c, nil
+	return c, nil // whatever err says, the decision says it
+}
+
+// reasonUnread is the reason of a call whose message could not be read.
+func reasonUnread(err error) authz.Reason {
+	_, known := errors.AsType[tooLarge](err)
+	switch code := status.Code(err); {
+	case known, code == codes.ResourceExhausted: // longer than MaxReadable
+		return authz.RequestTooLarge
+	case code == codes.DeadlineExceeded, code == codes.Canceled: // the message was not complete in time
+		return authz.Overloaded
+	default:
+		return authz.Internal
+	}
 }
 
 // preferEnvoysWord takes scheme and request id from the headers that Envoy

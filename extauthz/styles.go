@@ -62,7 +62,7 @@ func detail(reason authz.Reason) string {
 		return "The credential lacks a scope that this resource asks for"
 	case authz.RateLimited:
 		return "Too many requests"
-	case authz.Unavailable, authz.Overloaded, authz.Internal:
+	case authz.Unavailable, authz.Overloaded, authz.Internal, authz.RequestTooLarge:
 		return "The request could not be authenticated at this time"
 	default:
 		return "The request was denied"

@@ -87,7 +87,7 @@ func (s *Server) grpcListener(security *tls.Config) *listener {
 		// and so all of their stacks are in use: with 256 these are too many for a
 		// processor's cache, which costs a tenth.
 		grpc.NumStreamWorkers(128),
-		grpc.MaxRecvMsgSize(1 << 20),
+		grpc.MaxRecvMsgSize(extauthz.MaxReadable),
 		// Windows of a fixed size: else gRPC measures the connection with a ping for
 		// many a request, to find one for messages that are long.
 		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(1 << 20),

@@ -1,0 +1,138 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/authz"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// witness keeps what the log would say of the last decision.
+type witness struct {
+	mu   sync.Mutex
+	last string
+}
+
+// Observe implements authz.Observer.
+func (w *witness) Observe(r *authz.Request, d *authz.Decision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = fmt.Sprintf("%s %s %s%s", d.Reason, r.Method, r.Host, r.Target)
+	if d.Cause != nil {
+		w.last += ": " + d.Cause.Error()
+	}
+}
+
+func (w *witness) said() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// askServed returns a connection to a server that reports to the witness.
+func askServed(t *testing.T, w *witness) *grpc.ClientConn {
+	t.Helper()
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(ServerCodec(), grpc.MaxRecvMsgSize(MaxReadable))
+	admitting(t, w).Register(server)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient("unix://"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// ofLength is a good request with a body that makes it so long.
+func ofLength(length int) *authv3.CheckRequest {
+	m := askedWith("")
+	for proto.Size(m) != length {
+		body := len(m.Attributes.Request.Http.RawBody) + length - proto.Size(m)
+		m.Attributes.Request.Http.RawBody = make([]byte, body)
+	}
+	return m
+}
+
+// TestRequestTooLarge: a message is judged up to a length, and refused beyond it
+// by a reason of its own. Its log line has what the message allows.
+func TestRequestTooLarge(t *testing.T) {
+	w := &witness{}
+	client := authv3.NewAuthorizationClient(askServed(t, w))
+	const request = "GET api.example.com:8080/a/b?c=d"
+	for _, test := range []struct {
+		length int
+		code   codes.Code
+		status int // 0 is an allow
+		said   string
+	}{
+		{1 << 10, codes.OK, 0, "ok " + request},
+		{MaxMessage, codes.OK, 0, "ok " + request},
+		{MaxMessage + 1, codes.OK, 503, "request_too_large " + request + ": the CheckRequest is 16777217 bytes long"},
+		{MaxReadable, codes.OK, 503, "request_too_large " + request + ": the CheckRequest is 33554432 bytes long"},
+		{MaxReadable + 1, codes.ResourceExhausted, 0, "request_too_large  : rpc error: code = ResourceExhausted desc = grpc: received message larger than max (33554433 "},
+		{1 << 10, codes.OK, 0, "ok " + request},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		answer, err := client.Check(ctx, ofLength(test.length))
+		cancel()
+		if status.Code(err) != test.code {
+			t.Fatalf("%d bytes: %v, want code %s", test.length, err, test.code)
+		}
+		denied := answer.GetDeniedResponse()
+		if got := int(denied.GetStatus().GetCode()); got != test.status || err == nil && test.status == 0 && answer.GetOkResponse() == nil {
+			t.Errorf("%d bytes: %v", test.length, answer)
+		}
+		if test.status != 0 && !strings.Contains(denied.GetBody(), `"reason":"request_too_large"`) {
+			t.Errorf("%d bytes: body %s", test.length, denied.GetBody())
+		}
+		if said := w.said(); !strings.HasPrefix(said, test.said) {
+			t.Errorf("%d bytes: the log has %q, want %q", test.length, said, test.said)
+		}
+	}
+}
+
+// TestUnreadableGetsADenial: what is not a CheckRequest gets a denial with an id,
+// as all else, and not a gRPC status that says nothing.
+func TestUnreadableGetsADenial(t *testing.T) {
+	w := &witness{}
+	conn := askServed(t, w)
+	var answer authv3.CheckResponse
+	// As a CheckRequest its text is a field that ends beyond the message.
+	err := conn.Invoke(t.Context(), "/"+ServiceName+"/Check", &healthpb.HealthCheckRequest{Service: "zzz"}, &answer)
+	if err != nil || answer.GetDeniedResponse().GetStatus().GetCode() != 503 || !strings.Contains(answer.GetDeniedResponse().GetBody(), `"decision_id":"id"`) {
+		t.Errorf("%v, %v", &answer, err)
+	}
+	if said := w.said(); !strings.HasPrefix(said, "internal ") || !strings.HasSuffix(said, errWire.Error()) {
+		t.Errorf("the log has %q", said)
+	}
+}
+
+// TestMessageThatNeverEnds: a call that ends before its message does is one that was given up.
+func TestMessageThatNeverEnds(t *testing.T) {
+	for code, want := range map[codes.Code]authz.Reason{
+		codes.DeadlineExceeded: authz.Overloaded, codes.Canceled: authz.Overloaded, codes.Internal: authz.Internal, codes.ResourceExhausted: authz.RequestTooLarge,
+	} {
+		if got := reasonUnread(status.Error(code, "")); got != want {
+			t.Errorf("%s: %s, want %s", code, got, want)
+		}
+	}
+}
