@@ -35,12 +35,12 @@ var allowed = map[string][]string{
 	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
 		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
 	"admin":           {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
-	"tracing":         {"keyward/authz", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff"},
+	"tracing":         {"keyward/authz", "github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff"},
 	"config":          {"keyward/authz", "keyward/policy", "keyward/keystore", "keyward/ratelimit", "go.yaml.in/yaml/"},
 	"ratelimit":       {"keyward/authz"},
 	"ratelimit/redis": {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
 	"server": {"keyward/authz", "keyward/admin", "keyward/admission", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/issuer", "keyward/keystore",
-		"keyward/password", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/redis", "keyward/tracing", "keyward/usage", "keyward/verifier", "github.com/prometheus/client_golang/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+		"keyward/password", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/redis", "keyward/tracing", "keyward/usage", "keyward/verifier", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
 // forbidden are packages of the standard library that would let one do what it refuses to.

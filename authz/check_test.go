@@ -403,7 +403,7 @@ func TestDecisionLogKeepsQuiet(t *testing.T) {
 // TestDecisionLogIsBounded: of a flood there are so many lines a second, and the next second's first says how many there are not.
 func TestDecisionLogIsBounded(t *testing.T) {
 	var text strings.Builder
-	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), DenialsPerSecond: 10, Allowed: true}
+	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Denials: LineLimit{PerSecond: 10}, Allowed: true}
 	start := time.Unix(1000, 0)
 	for i := range 100 {
 		log.Observe(&Request{}, &Decision{At: start.Add(time.Duration(i) * 5 * time.Millisecond)})

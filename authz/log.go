@@ -3,7 +3,6 @@ package authz
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 )
 
 // DecisionLog writes one line a decision. It implements Observer.
@@ -11,11 +10,9 @@ type DecisionLog struct {
 	Logger *slog.Logger
 	// Allowed logs allows too; denials and errors always are.
 	Allowed bool
-	// DenialsPerSecond bounds the lines of denials, so that nobody fills a disk by
-	// being denied. How many went unsaid the next second's first tells. 0 is no bound.
-	DenialsPerSecond int
-
-	second, denials atomic.Int64 // denials in that second, in seconds since 1970
+	// Denials bounds the lines of denials. How many were suppressed, the next
+	// second's first line says.
+	Denials LineLimit
 }
 
 // maxLogged bounds what a client can make us write of one of its strings.
@@ -27,9 +24,12 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 	if d.Allowed() && !l.Allowed {
 		return
 	}
-	room, unsaid := l.room(d)
-	if !room {
-		return
+	var unsaid int64
+	if !d.Allowed() {
+		var ok bool
+		if ok, unsaid = l.Denials.Allow(d.At); !ok {
+			return
+		}
 	}
 	level := slog.LevelInfo
 	if d.Outcome() == "error" {
@@ -68,18 +68,6 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 		attrs = append(attrs, slog.Int64("unsaid", unsaid))
 	}
 	l.Logger.LogAttrs(context.Background(), level, "decision", attrs...)
-}
-
-// room tells whether the second has room for another denial, and with its
-// first how many there was none for in the second before.
-func (l *DecisionLog) room(d *Decision) (ok bool, unsaid int64) {
-	if d.Allowed() || l.DenialsPerSecond == 0 {
-		return true, 0
-	}
-	if now, second := d.At.Unix(), l.second.Load(); now != second && l.second.CompareAndSwap(second, now) {
-		return true, max(0, l.denials.Swap(1)-int64(l.DenialsPerSecond))
-	}
-	return l.denials.Add(1) <= int64(l.DenialsPerSecond), 0
 }
 
 func appendKnown(attrs []slog.Attr, name, value string) []slog.Attr {

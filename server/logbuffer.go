@@ -1,37 +1,47 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// logBuffer writes lines some at a time, on a goroutine of its own: a line's
-// write would else be the largest part of a denial, and a log collector that has
-// stopped reading would stop every check that has something to say. Lines that
-// there is no room for are dropped, and counted in a line of their own.
+// logBuffer writes lines in batches on a goroutine of its own. A check never
+// waits for the output: a write would be the largest part of a denial, and a log
+// collector that has stopped reading would stop every check that logs.
+//
+// An output that blocks or fails (an unread pipe, a full disk) loses no line
+// while there is room for it. Lines beyond that are dropped, counted, and
+// reported in a line of their own once the output accepts lines again. A line of
+// which a part was written is completed first, so none is torn.
 type logBuffer struct {
 	out   io.Writer
-	lost  string        // how to say that lines were dropped, with %d for how many
+	lost  string        // the line that reports dropped lines, with %d for how many
 	pause time.Duration // between writes; a line waits so long at most
 	most  int           // bytes that wait
 
 	mu      sync.Mutex
 	lines   []byte
-	dropped int
+	dropped int // since the last report
+
+	total atomic.Int64 // dropped since the start
 
 	wake chan struct{}
 	stop chan struct{}
 	done chan struct{}
 	once sync.Once
+	err  error // why the last lines are not written; to be read after done
 }
 
 const (
-	logPause = 5 * time.Millisecond
-	logMost  = 4 << 20
-	logWait  = time.Second // for an output that takes nothing, at the end
+	logPause    = 5 * time.Millisecond
+	logMost     = 4 << 20
+	logWait     = time.Second // for an output that accepts nothing, at the end
+	logMaxRetry = time.Second // between attempts at an output that fails
 )
 
 func newLogBuffer(out io.Writer, lost string) *logBuffer {
@@ -40,12 +50,13 @@ func newLogBuffer(out io.Writer, lost string) *logBuffer {
 	return b
 }
 
-// Write implements io.Writer for whole lines. It never waits for the output.
+// Write implements io.Writer for complete lines. It never waits for the output.
 func (b *logBuffer) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	first := len(b.lines) == 0
 	if len(b.lines)+len(line) > b.most {
 		b.dropped++
+		b.total.Add(1)
 	} else {
 		b.lines = append(b.lines, line...)
 	}
@@ -59,15 +70,22 @@ func (b *logBuffer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Close writes what waits. It waits until that is done, or does not get done.
+// Dropped returns how many lines were dropped since the start.
+func (b *logBuffer) Dropped() int64 { return b.total.Load() }
+
+// Close writes what waits, and gives up after a second on an output that does
+// not accept it. Lines are then lost, and the error says so.
 func (b *logBuffer) Close() error {
 	b.once.Do(func() { close(b.stop) })
 	select {
 	case <-b.done:
-		return nil
 	case <-time.After(logWait):
-		return errors.New("the log's output takes nothing; its last lines are lost")
+		return errors.New("the log's output accepts nothing; its last lines are lost")
 	}
+	if b.err != nil {
+		return fmt.Errorf("the log's last lines are lost: %w", b.err)
+	}
+	return nil
 }
 
 func (b *logBuffer) run() {
@@ -77,20 +95,19 @@ func (b *logBuffer) run() {
 		select {
 		case <-b.wake:
 		case <-b.stop:
-			b.flush(nil)
+			b.deliver(b.take(nil))
 			return
 		}
-		select {
-		case <-time.After(b.pause):
-		case <-b.stop:
+		b.sleep(b.pause)
+		spare = b.take(spare)
+		if !b.deliver(spare) {
+			return // to go on with other lines would tear this one
 		}
-		spare = b.flush(spare)
 	}
 }
 
-// flush writes what there is and puts the other buffer in its place. Whether
-// the output takes it is not ours to mend: there is nowhere to say so.
-func (b *logBuffer) flush(other []byte) []byte {
+// take returns the lines that wait and puts the other buffer in their place.
+func (b *logBuffer) take(other []byte) []byte {
 	b.mu.Lock()
 	lines, dropped := b.lines, b.dropped
 	b.lines, b.dropped = other[:0], 0
@@ -98,8 +115,35 @@ func (b *logBuffer) flush(other []byte) []byte {
 	if dropped > 0 {
 		lines = fmt.Appendf(lines, b.lost, dropped)
 	}
-	if len(lines) > 0 {
-		_, _ = b.out.Write(lines)
-	}
 	return lines
+}
+
+// deliver writes the lines, and tries again what the output did not accept. It
+// reports whether all is written: once the buffer is closed it tries once more.
+func (b *logBuffer) deliver(lines []byte) bool {
+	retry := b.pause
+	for open := true; len(lines) > 0; {
+		n, err := b.out.Write(lines)
+		if n > 0 {
+			lines, retry = lines[n:], b.pause
+			continue
+		}
+		if !open {
+			b.err = cmp.Or(err, io.ErrShortWrite)
+			return false
+		}
+		open = b.sleep(retry)
+		retry = min(2*retry, logMaxRetry)
+	}
+	return true
+}
+
+// sleep reports whether the buffer is still open after the time.
+func (b *logBuffer) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-b.stop:
+		return false
+	}
 }

@@ -2,9 +2,13 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,7 +47,7 @@ func TestLinesAreWrittenInOrderAndSoon(t *testing.T) {
 	})
 }
 
-// TestStuckOutput: who logs does not wait, memory is bounded, and the loss is told.
+// TestStuckOutput: a caller that logs does not wait, memory is bounded, and the loss is reported.
 func TestStuckOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stuck{release: make(chan struct{})}
@@ -55,6 +59,9 @@ func TestStuckOutput(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
+		if got := b.Dropped(); got != logMost/1024 {
+			t.Errorf("%d lines counted as dropped", got)
+		}
 		if b.Close() == nil {
 			t.Error("Close waited for what will not end")
 		}
@@ -63,6 +70,87 @@ func TestStuckOutput(t *testing.T) {
 		text := out.text.String()
 		if kept := strings.Count(text, line); kept != 2*logMost/1024 || !strings.Contains(text, fmt.Sprintf(`"count":%d}`, logMost/1024)) {
 			t.Errorf("%d lines kept, ends with %q", kept, text[len(text)-100:])
+		}
+	})
+}
+
+// fullDisk accepts what there is room for, and fails otherwise.
+type fullDisk struct {
+	room atomic.Int64
+	text bytes.Buffer
+}
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	n := int(min(d.room.Load(), int64(len(p))))
+	d.room.Add(-int64(n))
+	d.text.Write(p[:n])
+	if n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// TestFullDisk: lines wait for room, the line that was cut off is completed, and
+// nothing is written twice.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &fullDisk{}
+		out.room.Store(int64(len("first") + 3))
+		b := newLogBuffer(out, lostJSON)
+		b.most = 12
+		fmt.Fprintln(b, "first")
+		fmt.Fprintln(b, "other")
+		time.Sleep(time.Minute)
+		fmt.Fprintln(b, "third")
+		fmt.Fprintln(b, "fourth, for which there is no room")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		out.room.Store(1 << 20)
+		time.Sleep(logMaxRetry)
+		synctest.Wait()
+		want := "first\nother\nthird\n" + fmt.Sprintf(lostJSON, 1)
+		if err := b.Close(); err != nil || out.text.String() != want {
+			t.Errorf("%q, want %q; %v", out.text.String(), want, err)
+		}
+	})
+}
+
+// scripted accepts so many bytes of each write.
+type scripted struct {
+	accepts []int
+	text    bytes.Buffer
+}
+
+func (s *scripted) Write(p []byte) (int, error) {
+	n := min(s.accepts[0], len(p))
+	s.accepts = s.accepts[1:]
+	s.text.Write(p[:n])
+	return n, nil
+}
+
+// TestNothingFollowsATornLine: a line whose rest the output did not accept to the end is the last.
+func TestNothingFollowsATornLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &scripted{accepts: []int{3, 0, 0, 100, 100}}
+		b := newLogBuffer(out, lostJSON)
+		fmt.Fprintln(b, "first")
+		time.Sleep(logPause)
+		synctest.Wait()
+		fmt.Fprintln(b, "other")
+		if err := b.Close(); !errors.Is(err, io.ErrShortWrite) || out.text.String() != "fir" {
+			t.Errorf("%q, %v", out.text.String(), err)
+		}
+	})
+}
+
+// TestCloseOnFullDisk: the end does not wait for room.
+func TestCloseOnFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newLogBuffer(&fullDisk{}, lostJSON)
+		fmt.Fprintln(b, "line")
+		time.Sleep(time.Minute)
+		if err := b.Close(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("closing: %v", err)
 		}
 	})
 }

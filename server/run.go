@@ -11,13 +11,13 @@ import (
 
 	"keyward/admin"
 	"keyward/config"
-	"keyward/extauthz"
+)
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
+// The listeners, as the configuration, the log and the metrics name them.
+const (
+	listenerGRPC  = "grpc"
+	listenerHTTP  = "http"
+	listenerAdmin = "admin"
 )
 
 // listener is one open address and what answers there.
@@ -38,9 +38,9 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		make          func(*tls.Config) *listener
 		protocols     []string
 	}{
-		{"grpc", cfg.Listen.GRPC, cfg.TLS.GRPC, s.grpcListener, []string{"h2"}},
-		{"http", cfg.Listen.HTTP, cfg.TLS.HTTP, s.httpListener, []string{"h2", "http/1.1"}},
-		{"admin", cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
+		{listenerGRPC, cfg.Listen.GRPC, cfg.TLS.GRPC, s.grpcListener, []string{"h2"}},
+		{listenerHTTP, cfg.Listen.HTTP, cfg.TLS.HTTP, s.httpListener, []string{"h2", "http/1.1"}},
+		{listenerAdmin, cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
 	} {
 		if each.address == "" {
 			continue
@@ -54,9 +54,11 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		}
 		l := each.make(security)
 		l.name = each.name
-		if l.Listener, err = listen(each.name, each.address); err != nil {
+		opened, err := listen(each.name, each.address)
+		if err != nil {
 			return nil, errors.Join(err, closeAll(all))
 		}
+		l.Listener = &boundedListener{Listener: opened, most: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit)}
 		all = append(all, l)
 	}
 	return all, nil
@@ -68,100 +70,6 @@ func closeAll(all []*listener) error {
 		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// grpcListener answers Envoy.
-func (s *Server) grpcListener(security *tls.Config) *listener {
-	options := []grpc.ServerOption{
-		extauthz.ServerCodec(),
-		grpc.KeepaliveParams(keepalive.ServerParameters{
-			// Ends connections so that load spreads over new replicas.
-			MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: 10 * time.Second,
-			Time: time.Minute, Timeout: 10 * time.Second,
-		}),
-		// Lets Envoy's own pings pass.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.MaxConcurrentStreams(4096),
-		// Goroutines that stay, with stacks that have grown; a new one a call
-		// spends a sixth of the processor time on growing its own. They take turns,
-		// and so all of their stacks are in use: with 256 these are too many for a
-		// processor's cache, which costs a tenth.
-		grpc.NumStreamWorkers(128),
-		grpc.MaxRecvMsgSize(extauthz.MaxReadable),
-		// Windows of a fixed size: else gRPC measures the connection with a ping for
-		// many a request, to find one for messages that are long.
-		grpc.InitialWindowSize(1 << 20), grpc.InitialConnWindowSize(1 << 20),
-	}
-	if security != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(security)))
-	}
-	server := grpc.NewServer(options...)
-	extauthz.NewGRPC(s.transportCore).Register(server)
-	states := health.NewServer()
-	healthpb.RegisterHealthServer(server, states)
-	return &listener{
-		serve: server.Serve,
-		shutdown: func(ctx context.Context) {
-			stop := context.AfterFunc(ctx, server.Stop)
-			defer stop()
-			server.GracefulStop()
-		},
-		ready: func(ready bool) {
-			state := healthpb.HealthCheckResponse_NOT_SERVING
-			if ready {
-				state = healthpb.HealthCheckResponse_SERVING
-			}
-			states.SetServingStatus("", state)
-			states.SetServingStatus(extauthz.ServiceName, state)
-		},
-	}
-}
-
-// httpListener answers proxies that ask over HTTP, and callers about their own credentials.
-func (s *Server) httpListener(security *tls.Config) *listener {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return listenerOf(&http.Server{
-		Handler:   extauthz.NewHTTP(s.transportCore),
-		Protocols: protocols,
-		TLSConfig: security,
-		// Of the header and of a body, which nobody here wants. Each time-out more
-		// would be a timer set for each check, and an answer fits into the socket's buffer.
-		ReadTimeout:    5 * time.Second,
-		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-	})
-}
-
-// adminListener answers Prometheus and the kubelet.
-func (s *Server) adminListener(security *tls.Config) *listener {
-	return listenerOf(&http.Server{
-		Handler:           admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.usageOf, Limit: s.limitOf, Reset: s.resetLimit}),
-		TLSConfig:         security,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	})
-}
-
-func listenerOf(server *http.Server) *listener {
-	return &listener{
-		serve: func(l net.Listener) error {
-			if server.TLSConfig != nil {
-				l = tls.NewListener(l, server.TLSConfig)
-			}
-			return server.Serve(l)
-		},
-		shutdown: func(ctx context.Context) {
-			if server.Shutdown(ctx) != nil {
-				_ = server.Close()
-			}
-		},
-		ready: func(bool) {},
-	}
 }
 
 // Run serves until ctx ends or a listener fails, then drains: it says that
@@ -182,7 +90,9 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	err := s.watch(ctx, reload, failed)
 	s.drain(err == nil)
 	serving.Wait()
-	return errors.Join(err, s.core.Load().Close(), s.closeLog())
+	err = errors.Join(err, s.core.Load().Close())
+	_ = s.closeLog() // lost lines are no failure of the server's, and there is nowhere left to report them
+	return err
 }
 
 // watch waits for what ends the server and does meanwhile what happens now and then.

@@ -32,6 +32,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is shown in build_info.
 	Version string
+	// LibraryLogs has what libraries log, which is standard error's otherwise, go
+	// to the server's log. For a process that is a server and nothing else.
+	LibraryLogs bool
 	// TuneGC has the server set the garbage collector's percentage by what it
 	// holds. For a process that is a server and nothing else.
 	TuneGC bool
@@ -56,6 +59,7 @@ type Server struct {
 	metrics  *admin.Metrics
 	outside  surroundings
 	reloads  *prometheus.CounterVec
+	clients  *admin.ListenerMetrics
 
 	core     atomic.Pointer[Core]
 	draining atomic.Bool
@@ -76,6 +80,9 @@ func New(opts Options) (*Server, error) {
 	if s.logger == nil {
 		s.log = newLogs(cfg.Log.Format)
 		s.logger = newLogger(s.log, cfg.Log.Format, &s.level)
+	}
+	if opts.LibraryLogs {
+		adoptLibraryLogs(s.logger)
 	}
 	if err := s.build(cfg); err != nil {
 		return nil, errors.Join(cfg.HideEnv(err), s.closeLog())
@@ -114,6 +121,14 @@ func (s *Server) closeLog() error {
 	return s.log.Close()
 }
 
+// droppedLines is how many lines the log has dropped.
+func (s *Server) droppedLines() int64 {
+	if s.log == nil {
+		return 0
+	}
+	return s.log.Dropped()
+}
+
 func (s *Server) registerMetrics() error {
 	var err error
 	if s.metrics, err = admin.NewMetrics(s.registry); err != nil {
@@ -126,6 +141,12 @@ func (s *Server) registerMetrics() error {
 		return err
 	}
 	if s.outside.spans, err = admin.NewSpanMetrics(s.registry); err != nil {
+		return err
+	}
+	if s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin); err != nil {
+		return err
+	}
+	if err := admin.CollectLog(s.registry, s.droppedLines); err != nil {
 		return err
 	}
 	s.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -191,7 +212,7 @@ func (s *Server) observers(cfg *config.Config, parts parts) []authz.Observer {
 	if cfg.Log.Decisions != config.LogNone {
 		observers = append(observers, &authz.DecisionLog{
 			Logger:  s.logger,
-			Allowed: cfg.Log.Decisions == config.LogAll, DenialsPerSecond: cfg.Log.DenialsPerSecond,
+			Allowed: cfg.Log.Decisions == config.LogAll, Denials: authz.LineLimit{PerSecond: cfg.Log.DenialsPerSecond},
 		})
 	}
 	if parts.tracing != nil {

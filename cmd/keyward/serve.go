@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"keyward/config"
 	"keyward/password"
@@ -21,13 +24,18 @@ func (c *serveCommand) Run(env *environment) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // before the keys are read: a signal meanwhile must not end the process
 	defer signal.Stop(hangup)
+	// By default these end the process: of a write to standard output or error
+	// whose reader has gone, or that would exceed a file's largest size.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
+	env.stderr = impatientWriter{env.stderr}
 
 	_, ownGOGC := env.getenv("GOGC") // who sets it knows why
 	s, err := server.New(server.Options{
-		Load:       func() (*config.Config, error) { return loadConfig(c.Config, env) },
-		ConfigFile: c.Config,
-		Version:    thisBuild().Version,
-		TuneGC:     !ownGOGC,
+		Load:        func() (*config.Config, error) { return loadConfig(c.Config, env) },
+		ConfigFile:  c.Config,
+		Version:     thisBuild().Version,
+		TuneGC:      !ownGOGC,
+		LibraryLogs: true,
 		HashCommand: password.Command{
 			Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},
 		},
@@ -44,6 +52,23 @@ func (c *serveCommand) Run(env *environment) error {
 	stop()
 	forwarding.Wait()
 	return err
+}
+
+// impatientWriter gives up on an output that accepts nothing for a second, as
+// a pipe does that nobody reads: the process must end even so.
+type impatientWriter struct{ out io.Writer }
+
+// Write implements io.Writer.
+func (w impatientWriter) Write(p []byte) (int, error) {
+	done := make(chan error, 1)
+	text := bytes.Clone(p)
+	go func() { _, err := w.out.Write(text); done <- err }()
+	select {
+	case err := <-done:
+		return len(p), err
+	case <-time.After(time.Second):
+		return 0, os.ErrDeadlineExceeded
+	}
 }
 
 // forward turns signals into what the server waits for, until the context ends.

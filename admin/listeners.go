@@ -1,0 +1,47 @@
+package admin
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Why a connection is rejected.
+const (
+	RejectedLimit  = "limit"  // the listener has as many as it may
+	RejectedMemory = "memory" // it held most of the messages that were not complete
+)
+
+// ListenerMetrics counts what became of connections that were of no use.
+type ListenerMetrics struct{ handshakes, rejected *prometheus.CounterVec }
+
+// NewListenerMetrics registers them, with each series of the listeners named.
+func NewListenerMetrics(registry prometheus.Registerer, listeners ...string) (*ListenerMetrics, error) {
+	m := &ListenerMetrics{
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyward_tls_handshake_failures_total", Help: "TLS handshakes that failed.",
+		}, []string{"listener"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyward_connections_rejected_total", Help: "Connections closed since there were too many, or since they held too much memory.",
+		}, []string{"listener", "cause"}),
+	}
+	for _, listener := range listeners {
+		m.handshakes.WithLabelValues(listener)
+		m.rejected.WithLabelValues(listener, RejectedLimit)
+		m.rejected.WithLabelValues(listener, RejectedMemory)
+	}
+	return m, registerAll(registry, m.handshakes, m.rejected)
+}
+
+// HandshakeFailed counts a TLS handshake that failed.
+func (m *ListenerMetrics) HandshakeFailed(listener string) {
+	m.handshakes.WithLabelValues(listener).Inc()
+}
+
+// Rejected counts a connection that was closed for the cause.
+func (m *ListenerMetrics) Rejected(listener, cause string) {
+	m.rejected.WithLabelValues(listener, cause).Inc()
+}
+
+// CollectLog registers the count of lines that the log has dropped.
+func CollectLog(registry prometheus.Registerer, dropped func() int64) error {
+	return registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "keyward_log_dropped_lines_total", Help: "Log lines dropped since the output did not accept them.",
+	}, func() float64 { return float64(dropped()) }))
+}

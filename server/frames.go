@@ -1,0 +1,62 @@
+package server
+
+import "encoding/binary"
+
+// Frame types and flags of HTTP/2 (RFC 9113 section 6); those that matter here.
+const (
+	frameData      = 0x0
+	frameHeaders   = 0x1
+	frameRSTStream = 0x3
+
+	flagEndStream = 0x1
+
+	frameHeaderSize = 9
+	prefaceSize     = 24 // of the client's connection preface, section 3.4
+)
+
+// frame is the header of an HTTP/2 frame.
+type frame struct {
+	length      int
+	kind, flags byte
+	stream      uint32
+}
+
+func (f *frame) endsStream() bool { return f.flags&flagEndStream != 0 }
+
+// frameScanner finds the frames in what a connection reads or writes, which may
+// be cut anywhere.
+type frameScanner struct {
+	skip    int // bytes to step over: the rest of a frame, or the preface
+	partial [frameHeaderSize]byte
+	have    int // of partial
+}
+
+// scan calls found for each header that ends in p.
+func (s *frameScanner) scan(p []byte, found func(frame)) {
+	for {
+		n := min(s.skip, len(p))
+		s.skip -= n
+		p = p[n:]
+		if len(p) == 0 {
+			return
+		}
+		header := p
+		if s.have > 0 || len(p) < frameHeaderSize {
+			n = copy(s.partial[s.have:], p)
+			if s.have += n; s.have < frameHeaderSize {
+				return
+			}
+			header, s.have = s.partial[:], 0
+		} else {
+			n = frameHeaderSize
+		}
+		p = p[n:]
+		f := frame{
+			length: int(header[0])<<16 | int(header[1])<<8 | int(header[2]),
+			kind:   header[3], flags: header[4],
+			stream: binary.BigEndian.Uint32(header[5:]) &^ (1 << 31),
+		}
+		s.skip = f.length
+		found(f)
+	}
+}

@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"strings"
+	"time"
+
+	"keyward/authz"
+)
+
+// limitedHandler suppresses lines beyond a number per second. What it is for is
+// what others have logged: a client may be able to cause as many as it likes.
+type limitedHandler struct {
+	slog.Handler
+	limit *authz.LineLimit
+}
+
+// limited returns a logger of that many lines a second, for what the library has to say.
+func limited(logger *slog.Logger, library string, perSecond int) *slog.Logger {
+	return slog.New(limitedHandler{logger.Handler(), &authz.LineLimit{PerSecond: perSecond}}).With("library", library)
+}
+
+// Handle implements slog.Handler.
+func (h limitedHandler) Handle(ctx context.Context, record slog.Record) error {
+	ok, suppressed := h.limit.Allow(time.Now())
+	if !ok {
+		return nil
+	}
+	if suppressed > 0 {
+		record.AddAttrs(slog.Int64("unsaid", suppressed))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+// WithAttrs implements slog.Handler.
+func (h limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return limitedHandler{h.Handler.WithAttrs(attrs), h.limit}
+}
+
+// WithGroup implements slog.Handler.
+func (h limitedHandler) WithGroup(name string) slog.Handler {
+	return limitedHandler{h.Handler.WithGroup(name), h.limit}
+}
+
+// lineWriter is the output of a log.Logger: one call of Write, one line.
+type lineWriter func(text string)
+
+// maxLibraryLine bounds one line, in bytes: enough for the top of a stack trace.
+const maxLibraryLine = 2 << 10
+
+// Write implements io.Writer.
+func (w lineWriter) Write(p []byte) (int, error) {
+	text := strings.TrimSpace(string(p))
+	w(text[:min(len(text), maxLibraryLine)])
+	return len(p), nil
+}
+
+// oldLogger is a logger of package log that writes to w.
+func oldLogger(w lineWriter) *log.Logger { return log.New(w, "", 0) }

@@ -1,0 +1,241 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// maxUnfinished bounds the bytes of the messages that gRPC clients have begun
+// and that are not answered, on all connections together.
+const maxUnfinished = 64 << 20
+
+// unfinishedBudget bounds what clients may have us hold of calls that they do
+// not finish. gRPC has no such bound: it takes as much of each message as the
+// message says that it has, on each stream of each connection.
+//
+// Only a message that comes in several frames counts, one with a large body: a
+// check is one frame, and is answered at once. At the bound the connection that
+// holds most is closed. It is not the one that has asked for more, or a client
+// that holds all would keep every other out.
+type unfinishedBudget struct {
+	most     int64
+	rejected func(net.Conn)
+
+	held  atomic.Int64
+	mu    sync.Mutex
+	conns map[*meteredConn]struct{}
+}
+
+// meter returns an HTTP/2 connection of which the messages are counted. raw is
+// what it is closed by, below TLS.
+func (b *unfinishedBudget) meter(conn, raw net.Conn) net.Conn {
+	m := &meteredConn{Conn: conn, raw: raw, budget: b, streams: map[uint32]*unfinished{}}
+	m.in.skip = prefaceSize
+	m.received, m.sent = m.onReceived, m.onSent
+	return m
+}
+
+// list makes the connection one that may be closed. It was not before, since
+// gRPC closes one of which it cannot read the preface by its raw side alone.
+func (b *unfinishedBudget) list(m *meteredConn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conns == nil {
+		b.conns = map[*meteredConn]struct{}{}
+	}
+	if !m.closed {
+		b.conns[m] = struct{}{}
+	}
+}
+
+// unlist has the connection hold nothing, now and later. b.mu is held.
+func (b *unfinishedBudget) unlist(m *meteredConn) {
+	m.closed = true
+	delete(b.conns, m)
+	m.forget()
+}
+
+// shed closes the connections that hold most until the bound is kept.
+func (b *unfinishedBudget) shed() {
+	for {
+		largest := b.takeLargest()
+		if largest == nil {
+			return
+		}
+		b.rejected(largest)
+		_ = largest.raw.Close()
+	}
+}
+
+// takeLargest has the largest connection hold nothing more, and returns it. It
+// returns nil while the bound is kept.
+func (b *unfinishedBudget) takeLargest() *meteredConn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held.Load() <= b.most {
+		return nil
+	}
+	var largest *meteredConn
+	for m := range b.conns {
+		if largest == nil || m.held.Load() > largest.held.Load() {
+			largest = m
+		}
+	}
+	if largest == nil || largest.held.Load() == 0 {
+		return nil // what was counted is gone already
+	}
+	b.unlist(largest)
+	return largest
+}
+
+// meteredConn counts the messages of one connection, by the frames that are read and written.
+type meteredConn struct {
+	net.Conn
+	raw    net.Conn
+	budget *unfinishedBudget
+	held   atomic.Int64 // bytes
+	closed bool         // guarded by budget.mu
+
+	in, out        frameScanner
+	received, sent func(frame)
+
+	tracked atomic.Int32 // is len(streams), for calls of which nothing is to be looked up
+	mu      sync.Mutex
+	streams map[uint32]*unfinished // nil once the connection is closed
+}
+
+// unfinished is a call whose message came in several frames.
+type unfinished struct {
+	bytes    int64
+	complete bool // the client has sent all
+	answered bool // and we hold nothing more of it
+}
+
+// maxAnswered bounds the calls that are remembered since their client may still be sending.
+const maxAnswered = 4 * maxStreams
+
+// Read implements net.Conn.
+func (m *meteredConn) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	m.in.scan(p[:max(n, 0)], m.received)
+	return n, err
+}
+
+// Write implements net.Conn.
+func (m *meteredConn) Write(p []byte) (int, error) {
+	m.out.scan(p, m.sent)
+	return m.Conn.Write(p)
+}
+
+// Close implements net.Conn.
+func (m *meteredConn) Close() error {
+	m.budget.mu.Lock()
+	m.budget.unlist(m)
+	m.budget.mu.Unlock()
+	return m.Conn.Close()
+}
+
+func (m *meteredConn) onReceived(f frame) {
+	switch {
+	case f.kind == frameData && (!f.endsStream() || m.tracked.Load() > 0):
+		m.add(f)
+	case f.kind == frameRSTStream && m.tracked.Load() > 0:
+		m.finish(f.stream, true)
+	}
+}
+
+func (m *meteredConn) onSent(f frame) {
+	if (f.kind == frameRSTStream || f.kind == frameHeaders && f.endsStream()) && m.tracked.Load() > 0 {
+		m.finish(f.stream, false)
+	}
+}
+
+// add counts a part of a message.
+func (m *meteredConn) add(f frame) {
+	m.mu.Lock()
+	call := m.streams[f.stream]
+	if m.streams == nil || call == nil && f.endsStream() {
+		m.mu.Unlock()
+		return
+	}
+	first := call == nil
+	if first {
+		call = &unfinished{}
+		m.track(f.stream, call)
+	}
+	if call.complete = f.endsStream(); call.answered {
+		if call.complete {
+			m.untrack(f.stream)
+		}
+		m.mu.Unlock()
+		return
+	}
+	size := sizeInMemory(f.length)
+	call.bytes += size
+	m.held.Add(size)
+	m.mu.Unlock()
+	if first {
+		m.budget.list(m)
+	}
+	if m.budget.held.Add(size) > m.budget.most {
+		m.budget.shed()
+	}
+}
+
+// finish ends a call, by an answer or by its client's will. After an answer the
+// client may still be sending, of which gRPC keeps nothing.
+func (m *meteredConn) finish(stream uint32, byClient bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	call := m.streams[stream]
+	if call == nil {
+		return
+	}
+	m.held.Add(-call.bytes)
+	m.budget.held.Add(-call.bytes)
+	call.bytes, call.answered = 0, true
+	if byClient || call.complete {
+		m.untrack(stream)
+	}
+}
+
+func (m *meteredConn) track(stream uint32, call *unfinished) {
+	if len(m.streams) >= maxAnswered {
+		for id, old := range m.streams {
+			if old.answered {
+				delete(m.streams, id)
+			}
+		}
+	}
+	m.streams[stream] = call
+	m.tracked.Store(int32(len(m.streams)))
+}
+
+func (m *meteredConn) untrack(stream uint32) {
+	delete(m.streams, stream)
+	m.tracked.Store(int32(len(m.streams)))
+}
+
+// forget counts nothing more.
+func (m *meteredConn) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.budget.held.Add(-m.held.Swap(0))
+	m.streams = nil
+	m.tracked.Store(0)
+}
+
+// sizeInMemory is what gRPC takes for a frame of data: its pool has buffers of
+// a few sizes, and each frame has a few words beside.
+func sizeInMemory(length int) int64 {
+	const beside = 64
+	switch {
+	case length <= 1<<10:
+		return int64(length) + beside
+	case length <= 4<<10:
+		return 4<<10 + beside
+	default:
+		return 16<<10 + beside
+	}
+}
