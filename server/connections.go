@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // A listener's connections. A proxy keeps a few for each of its threads: this is
@@ -13,6 +14,9 @@ const (
 	maxConnections      = 10_000
 	maxAdminConnections = 256
 )
+
+// userTimeout is how long a TCP client may leave unread what was sent to it.
+const userTimeout = 20 * time.Second
 
 // connectionsOf returns how many connections the listener may have: fewer than
 // it would have otherwise where the process may not open as many files. All
@@ -61,6 +65,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			_ = conn.Close()
 			continue
 		}
+		setUserTimeout(conn)
 		return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(client) })}, nil
 	}
 }

@@ -43,7 +43,7 @@ func (s *Server) onceASecond(listener string) *slog.Logger {
 func (s *Server) errorLog(listener string) *log.Logger {
 	handshakeFailed := s.handshakes(listener)
 	other := limited(s.logger, "net/http", libraryLines).With("listener", listener)
-	return oldLogger(func(text string) {
+	return stdLogger(func(text string) {
 		if what, ok := strings.CutPrefix(text, "http: TLS handshake error from "); ok {
 			handshakeFailed(what)
 			return

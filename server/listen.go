@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,11 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 )
-
-// userTimeout is how long a TCP client may leave unread what was sent to it.
-const userTimeout = 20 * time.Second
 
 // listen opens the address that a listen.* key names: host:port or
 // unix:///path. A socket that a killed process left behind is taken over; one
@@ -21,8 +16,7 @@ const userTimeout = 20 * time.Second
 func listen(key, address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix://")
 	if !isUnix {
-		config := net.ListenConfig{Control: setUserTimeout}
-		l, err := config.Listen(context.Background(), "tcp", address)
+		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, fmt.Errorf("listen.%s: %w", key, err)
 		}

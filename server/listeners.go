@@ -116,7 +116,7 @@ func (s *Server) adminListener(security *tls.Config) *listener {
 }
 
 // limitStream bounds how long an answer over HTTP/2 waits for a client that
-// opens no window for it. Over HTTP/1 the kernel does that, see listen.
+// opens no window for it. Over HTTP/1 the kernel does that, see userTimeout.
 func limitStream(h http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {

@@ -5,26 +5,25 @@ import (
 	"log"
 	"log/slog"
 	"strings"
-	"time"
 
 	"keyward/authz"
 )
 
-// limitedHandler suppresses lines beyond a number per second. What it is for is
-// what others have logged: a client may be able to cause as many as it likes.
+// limitedHandler suppresses lines beyond a number per second. It is for lines
+// that a client can cause, who could fill a disk with them.
 type limitedHandler struct {
 	slog.Handler
 	limit *authz.LineLimit
 }
 
-// limited returns a logger of that many lines a second, for what the library has to say.
+// limited returns a logger of that many lines a second for a library.
 func limited(logger *slog.Logger, library string, perSecond int) *slog.Logger {
 	return slog.New(limitedHandler{logger.Handler(), &authz.LineLimit{PerSecond: perSecond}}).With("library", library)
 }
 
 // Handle implements slog.Handler.
 func (h limitedHandler) Handle(ctx context.Context, record slog.Record) error {
-	ok, suppressed := h.limit.Allow(time.Now())
+	ok, suppressed := h.limit.Allow(record.Time)
 	if !ok {
 		return nil
 	}
@@ -57,5 +56,5 @@ func (w lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// oldLogger is a logger of package log that writes to w.
-func oldLogger(w lineWriter) *log.Logger { return log.New(w, "", 0) }
+// stdLogger is a logger of package log that writes to w.
+func stdLogger(w lineWriter) *log.Logger { return log.New(w, "", 0) }

@@ -2,7 +2,7 @@
 
 package server
 
-import "syscall"
+import "net"
 
 // setUserTimeout has nothing to set: only Linux has the option.
-func setUserTimeout(string, string, syscall.RawConn) error { return nil }
+func setUserTimeout(net.Conn) {}
