@@ -151,13 +151,11 @@ func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Re
 	if d.Route.Auth == AuthDeny {
 		return c.deny(r, d, "route", RouteDenied, nil)
 	}
-	if r.FixedTarget && !d.Route.ForwardCredentials && c.cfg.Sources.inQuery(r.Target) {
-		return c.deny(r, d, "credential", UnsupportedCredential, nil)
+	public := d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight()
+	if reason := c.canHideQuery(r, d.Route, public); reason != OK {
+		return c.deny(r, d, "credential", reason, nil)
 	}
-	if d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight() {
-		if !d.Route.ForwardCredentials && c.cfg.Sources.disguisedInQuery(r.Target) {
-			return c.deny(r, d, "credential", AmbiguousCredential, nil)
-		}
+	if public {
 		return c.admit(ctx, r, d, Anonymous, anonymous)
 	}
 
@@ -194,6 +192,22 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (re
 		return c.deny(r, d, "credential", reason, err)
 	}
 	return OK
+}
+
+// canHideQuery refuses a request whose query credential the proxy cannot remove
+// before the upstream sees it. On routes that are not public a disguised one is
+// found when credentials are read.
+func (c *Checker) canHideQuery(r *Request, route *Route, public bool) Reason {
+	switch {
+	case route.ForwardCredentials:
+		return OK
+	case r.FixedTarget && c.cfg.Sources.inQuery(r.Target):
+		return UnsupportedCredential
+	case public && c.cfg.Sources.disguisedInQuery(r.Target):
+		return AmbiguousCredential
+	default:
+		return OK
+	}
 }
 
 // cameSafely tells whether the request may be looked at as it came. Traefik

@@ -186,6 +186,11 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 			return fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
+	return a.loadUser(&key, known)
+}
+
+// loadUser adds what the user says that the key acts for, if it acts for one.
+func (a *APIKey) loadUser(key *keystore.Key, known *KnownKey) error {
 	if keystore.ReservedUserName(key.User) {
 		return &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
 	}
@@ -202,9 +207,9 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 	if !user.Since(key.Created) { // the key of a deleted user, whose name another has now
 		return &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
 	}
-	p.UserPaths = user.Paths
+	known.principal.UserPaths = user.Paths
 	if !key.HasScopes {
-		p.Scopes = user.Scopes
+		known.principal.Scopes = user.Scopes
 	}
 	known.user = user
 	return nil
