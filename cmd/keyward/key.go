@@ -153,6 +153,9 @@ func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret au
 	if err != nil {
 		return fmt.Errorf("key %s was %s but could not be printed, and can't be again: rotate or revoke it: %w", r.ID, done, err)
 	}
+	if !view.UserGone.IsZero() {
+		env.note("note: %s ended when its user was deleted, and is refused with any secret; make another key", r.ID)
+	}
 	if !o.JSON {
 		env.note("%s was %s in %s; its key is not shown again", r.ID, done, k.path)
 	}
@@ -175,7 +178,7 @@ func (c *keyRotate) Run(env *environment) error {
 			return usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
 		}
 	}
-	k, err := c.open(env)
+	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,12 @@ type userView struct {
 	Scopes   []string  `json:"scopes"`
 	Paths    []string  `json:"paths"`
 	Created  time.Time `json:"created"`
+	Since    time.Time `json:"valid_since,omitzero"` // keys and tokens from before are a deleted user's of that name
 }
 
 func viewUser(r *keystore.UserRecord) userView {
 	return userView{
-		Name: r.Name, Disabled: r.Disabled || keystore.ReservedUserName(r.Name), Created: r.Created.UTC(),
+		Name: r.Name, Disabled: r.Disabled || keystore.ReservedUserName(r.Name), Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }
