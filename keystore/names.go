@@ -40,12 +40,6 @@ func checkKeysUser(name string) error {
 	return checkName("user's name", name)
 }
 
-// ReservedUserName reports whether upstreams could take a user of that name
-// for a key or a client, whose ids are subjects too. A user so named is disabled.
-func ReservedUserName(name string) bool {
-	return strings.HasPrefix(name, idPrefix) || strings.HasPrefix(name, "c_")
-}
-
 // checkName returns why a new record cannot have the name, which is called
 // what in the error. The empty name is one.
 func checkName(what, name string) error {

@@ -145,10 +145,10 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 		old, now string
 		rollback bool
 	}{
-		"a user left out":             {into: NewUsers(nil), head: usersHead, old: alice + bob, now: bob},
-		"no user left":                {into: NewUsers(nil), head: usersHead, old: alice + bob, now: "", rollback: true},
-		"all other users":             {into: NewUsers(nil), head: usersHead, old: alice, now: bob, rollback: true},
-		"only deleted users":          {into: NewUsers(nil), head: usersHead, old: alice + deleted, now: bob},
+		"a user left out":             {into: NewUsers(), head: usersHead, old: alice + bob, now: bob},
+		"no user left":                {into: NewUsers(), head: usersHead, old: alice + bob, now: "", rollback: true},
+		"all other users":             {into: NewUsers(), head: usersHead, old: alice, now: bob, rollback: true},
+		"only deleted users":          {into: NewUsers(), head: usersHead, old: alice + deleted, now: bob},
 		"the same revocations":        {into: NewRevocations(), head: revocationsHead, old: one + late + all, now: all + late + one},
 		"more revocations":            {into: NewRevocations(), head: revocationsHead, old: one, now: two + one},
 		"a token missing":             {into: NewRevocations(), head: revocationsHead, old: one + two, now: one, rollback: true},

@@ -43,14 +43,14 @@ type Users struct {
 	reason atomic.Pointer[error]
 }
 
-// NewUsers makes a Users that has none and is not ready. It logs which users of
-// a file are disabled for their names; a nil log is none.
-func NewUsers(log *slog.Logger) *Users {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &Users{log: log, seed: maphash.MakeSeed()}
+// NewUsers makes a Users that has none and is not ready.
+func NewUsers() *Users {
+	return &Users{log: slog.New(slog.DiscardHandler), seed: maphash.MakeSeed()}
 }
+
+// LogTo has it logged which users of a file are disabled for their names. It is
+// called before Follow.
+func (u *Users) LogTo(log *slog.Logger) { u.log = log }
 
 // Lookup finds a user, disabled ones too. Before Ready there are none.
 func (u *Users) Lookup(name string) (*User, bool) {

@@ -61,7 +61,10 @@ func usersOf(t *testing.T, text string, log *slog.Logger) *Users {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	users := NewUsers(log)
+	users := NewUsers()
+	if log != nil {
+		users.LogTo(log)
+	}
 	follower, err := Follow(FollowConfig{Path: path, Into: users})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +222,7 @@ func TestUsersAreFollowed(t *testing.T) {
 	if _, err := file.SetUser("alice", UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
-	users := NewUsers(nil)
+	users := NewUsers()
 	if _, found := users.Lookup("alice"); found || users.Ready() == nil {
 		t.Error("known before it was read")
 	}
@@ -362,7 +365,7 @@ func FuzzUserLine(f *testing.F) {
 // TestDecoy: unknown users cost what known ones do, in the proportion in which
 // the file has them, and each name the same each time.
 func TestDecoy(t *testing.T) {
-	users := NewUsers(nil)
+	users := NewUsers()
 	if !users.Decoy("x").Empty() {
 		t.Error("a decoy of no users")
 	}

@@ -94,7 +94,8 @@ func (s *stores) openUsers(old *stores, outside surroundings, logger *slog.Logge
 	if s.cfg.users == "" {
 		return nil
 	}
-	s.users = keystore.NewUsers(logger)
+	s.users = keystore.NewUsers()
+	s.users.LogTo(logger)
 	s.usersFile, err = keystore.Follow(keystore.FollowConfig{Path: s.cfg.users, Into: s.users, Observer: outside.users, Log: logger})
 	return err
 }

@@ -48,7 +48,7 @@ func newBench(t *testing.T, o options) *bench {
 	if o.withUsers {
 		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
-		users := keystore.NewUsers(nil)
+		users := keystore.NewUsers()
 		b.start(keystore.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
 		cfg.Users = users
 	}
@@ -439,7 +439,7 @@ func TestRoom(t *testing.T) {
 
 func TestUsersThatAreNotLoaded(t *testing.T) {
 	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
-	if err := ask(t, store, keystore.NewUsers(nil), 1); !errors.Is(err, keystore.ErrNotLoaded) {
+	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
 		t.Errorf("error %v, want one that says nobody can tell", err)
 	}
 }

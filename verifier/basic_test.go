@@ -64,7 +64,7 @@ func (d *door) withFile() *door {
 	if _, err := d.file.SetUser("nobody", keystore.UserPatch{}); err != nil {
 		d.t.Fatal(err)
 	}
-	users := keystore.NewUsers(nil)
+	users := keystore.NewUsers()
 	follower, err := keystore.Follow(keystore.FollowConfig{Path: d.path, Into: users})
 	if err != nil {
 		d.t.Fatal(err)
@@ -422,7 +422,7 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 
 func TestWhatCannotBeTold(t *testing.T) {
 	d := newDoor(t)
-	d.users = keystore.NewUsers(nil)
+	d.users = keystore.NewUsers()
 	d.open().is("alice", "x", authz.Unavailable, 0)
 
 	d = newDoor(t).withFile().open()

@@ -95,7 +95,7 @@ func TestJWTUsers(t *testing.T) {
 		}
 	}
 	set("alice", keystore.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
-	users := keystore.NewUsers(nil)
+	users := keystore.NewUsers()
 	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
@@ -161,7 +161,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	clock := tokenNow.Add(-time.Hour)
 	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, Now: func() time.Time { return clock }})
-	users := keystore.NewUsers(nil)
+	users := keystore.NewUsers()
 	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	set := func() {
 		t.Helper()

@@ -69,7 +69,7 @@ func (c *fileCheck) check(file config.File) error {
 		_, err := keystore.ReadPepper(file.Path)
 		return err
 	case "users.file":
-		users := keystore.NewUsers(nil)
+		users := keystore.NewUsers()
 		return c.journal(file, users, users.Ready)
 	case "revocations.file":
 		revocations := keystore.NewRevocations()
