@@ -18,7 +18,7 @@ routes:
 - {name: closed, path: /closed, auth: deny}
 - {name: written, path: /written, methods: [POST], auth: none}
 - {name: shared, path: /shared, preflight: true}
-- {name: picked, path: =/nowhere, scopes: ["picked"]}
+- {name: picked, path: =/nowhere, methods: [GET], scopes: ["picked"]}
 log: {level: debug, decisions: all}
 `
 
@@ -206,5 +206,18 @@ func TestRoutePickedByEnvoy(t *testing.T) {
 		if a := s.get(c.target, bearer(c.key)); a.status != c.status || a.reason() != c.reason {
 			t.Errorf("%s: %d %s, want %d %s", c.target, a.status, a.reason(), c.status, c.reason)
 		}
+	}
+	// Envoy has matched the path, and not the method.
+	if a := s.request("HEAD", "/p/picked", bearer(scoped)); a.status != 200 {
+		t.Errorf("HEAD: %d", a.status)
+	}
+	before := s.arrived()
+	for _, method := range []string{"POST", "DELETE"} {
+		if a := s.request(method, "/p/picked", bearer(scoped), "Content-Length: 0"); a.status != 403 || a.reason() != "method_not_allowed" {
+			t.Errorf("%s: %d %s", method, a.status, a.reason())
+		}
+	}
+	if n := s.arrived() - before; n != 0 {
+		t.Errorf("%d requests came to the upstream", n)
 	}
 }

@@ -78,6 +78,12 @@ func (s *system) sendHTTP2(port int, r http2Request) answer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.sendHTTP2On(conn, r)
+}
+
+// sendHTTP2On sends a request on a connection, which it closes.
+func (s *system) sendHTTP2On(conn net.Conn, r http2Request) answer {
+	s.t.Helper()
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		s.t.Fatal(err)

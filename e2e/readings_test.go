@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"maps"
 	"slices"
 	"testing"
+
+	"keyward/e2e/stack"
 )
 
 // everyProxy runs a test with each proxy and each shipped file.
@@ -43,6 +46,90 @@ func TestCarrierGivenTwice(t *testing.T) {
 		}
 		if n := s.arrived() - before; n != 0 {
 			t.Errorf("%d requests came to the upstream", n)
+		}
+	})
+}
+
+// hostsConfig has an open host whose name has letters that Unicode folds others to.
+const hostsConfig = `
+routes:
+- {name: open, path: /, hosts: [kiosk.example.com, "*.kiosk.example.com"], auth: none}
+default: {auth: required}
+`
+
+// likeKiosk are hosts outside ASCII that strings.ToLower, or NFKC, makes kiosk.example.com of.
+var likeKiosk = []string{"\u212aiosk.example.com", "k\u0130osk.example.com", "\uff4biosk.example.com", "kio\u017fk.example.com", "a.\u212aiosk.example.com"}
+
+// TestHostsOutsideASCII: no such host is the one of a route, whether it is the
+// proxy that refuses it or Keyward.
+func TestHostsOutsideASCII(t *testing.T) {
+	everyProxy(t, func(t *testing.T, proxy string) {
+		s := startSystem(t, options{proxy: proxy, config: hostsConfig})
+		for _, host := range likeKiosk {
+			a, err := s.send("GET", "GET /x HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+			if err != nil || a.status == 200 {
+				t.Errorf("%s: %d (%v)", host, a.status, err)
+			}
+		}
+		if n := s.arrived(); n != 0 {
+			t.Errorf("%d requests came to the upstream", n)
+		}
+		if a, err := s.send("GET", "GET /x HTTP/1.1\r\nHost: KIOSK.example.com:80\r\nConnection: close\r\n\r\n"); err != nil || a.status != 200 {
+			t.Errorf("the host itself: %d (%v)", a.status, err)
+		}
+	})
+}
+
+// TestAuthorityOutsideASCII is the same over HTTP/2, where Traefik passes any
+// authority on to Keyward, and another one to the upstream.
+func TestAuthorityOutsideASCII(t *testing.T) {
+	dir := t.TempDir()
+	a := newAuthority(t, dir, "edge")
+	opts := options{proxy: "traefik", config: hostsConfig}
+	port := proxies[opts.proxy].tls(t, &opts, a.issue(t, dir, "kiosk.example.com"))
+	s := startSystem(t, opts)
+	get := func(authority string) answer {
+		conn, err := tls.Dial("tcp", stack.Address(port), &tls.Config{InsecureSkipVerify: true, ServerName: "kiosk.example.com", NextProtos: []string{"h2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.sendHTTP2On(conn, http2Request{fields: []string{":scheme: https", ":path: /x", ":authority: " + authority}})
+	}
+	for _, authority := range likeKiosk {
+		if a := get(authority); a.status == 200 {
+			t.Errorf("%s: %d", authority, a.status)
+		}
+	}
+	if n := s.arrived(); n != 0 {
+		t.Errorf("%d requests came to the upstream", n)
+	}
+	if a := get("kiosk.example.com"); a.status != 200 {
+		t.Errorf("the host itself: %d", a.status)
+	}
+}
+
+// TestOtherSpellingsOfARoute: a path that Express or IIS would take for one of
+// another route is refused, whatever a proxy makes of it first.
+func TestOtherSpellingsOfARoute(t *testing.T) {
+	everyProxy(t, func(t *testing.T, proxy string) {
+		s := newSystem(t, options{proxy: proxy, config: "routes: [{path: /admin, scopes: [admin]}, {path: /public, auth: none}]\n"})
+		key := s.key("--name", "k")
+		s.start()
+		for _, target := range []string{
+			"/ADMIN/users", "/Admin", "/admin.", "/admin%20", "/admin%20/users", "/admin..%20/users", "/%20admin", "/adm%C4%B1n", "/%EF%BD%81dmin", "/%E2%93%90dmin",
+			"/public/..%20", "/public/..%20/admin", "/PUBLIC/x",
+		} {
+			if a := s.get(target, bearer(key)); a.status == 200 {
+				t.Errorf("%s: %d", target, a.status)
+			}
+		}
+		if n := s.arrived(); n != 0 {
+			t.Errorf("%d requests came to the upstream", n)
+		}
+		for _, target := range []string{"/wiki/Foo_Inc.", "/Wiki", "/public/Foo%20Bar."} {
+			if a := s.get(target, bearer(key)); a.status != 200 {
+				t.Errorf("%s: %d %s", target, a.status, a.reason())
+			}
 		}
 	})
 }
