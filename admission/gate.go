@@ -156,12 +156,13 @@ func (g *Gate) join(c Client) (*waiter, error) {
 		g.refusals++
 		return nil, ErrExhausted
 	}
-	w := &waiter{client: c, familiar: standing.familiar, rank: g.rank(c, standing)}
+	w := &waiter{familiar: standing.familiar, rank: standing.rank()}
 	if g.isOpen(w, now) && (len(g.waiting) == 0 || w.before(g.waiting[0])) {
 		g.running++
 		return nil, nil
 	}
 	w.done = make(chan struct{})
+	g.clients.waited(c, now)
 	g.push(w)
 	g.admit(now)
 	return w, nil

@@ -118,6 +118,35 @@ func TestForgedTokensAreBounded(t *testing.T) {
 	}
 }
 
+// TestNewcomersBesideAFlood: single clients get in from the same network as a
+// thousand that forge tokens, all but some of those that come in its first two seconds, before
+// anything is known of the others.
+func TestNewcomersBesideAFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.25})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var flood sync.WaitGroup
+		flood.Go(func() { g.flood(ctx, 600, spread(1000, "198.18.%d.%d")) })
+		start, early, in, all := time.Now(), 0, 0, 0
+		for ; ctx.Err() == nil; all++ {
+			newcomer := at(fmt.Sprintf("198.18.%d.%d", 100+all/250, all%250))
+			if err := g.verify(t.Context(), newcomer, costly, true); err == nil {
+				in++
+			} else if time.Since(start) > 3*time.Second {
+				t.Errorf("after %s: %v", time.Since(start), err)
+			} else {
+				early++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if in < all*9/10 {
+			t.Errorf("%d of %d got in, %d of them not, early", in, all, early)
+		}
+		flood.Wait()
+	})
+}
+
 // TestBudgetIsPaidOff: after a flood the client is as any other, and soon.
 func TestBudgetIsPaidOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -178,7 +207,7 @@ func TestOrder(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		want := "[familiar burst unknown burst burst neighbour failed]"
+		want := "[familiar burst unknown burst neighbour burst failed]"
 		if got := fmt.Sprint(order); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}

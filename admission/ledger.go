@@ -30,6 +30,10 @@ const (
 	networkPrice = 200
 )
 
+// waitPrice is what it adds to a client's suspicion that it had to wait, so that in
+// a flood those that come again and again go behind those that come once.
+const waitPrice = 3 * time.Second
+
 // familiarFor is how long a good credential speaks for its client.
 const familiarFor = 10 * time.Minute
 
@@ -37,7 +41,7 @@ const familiarFor = 10 * time.Minute
 // one that nothing is known of.
 type account struct {
 	budget    debt          // failed work, of which a client may do so much
-	suspicion debt          // failed work too, remembered longer; it orders those that wait
+	suspicion debt          // failed work too, remembered longer, and waits; it orders those that wait
 	familiar  time.Duration // until then the last credential, which was good, counts
 }
 
@@ -90,6 +94,12 @@ func (l *ledger) failed(c Client, now, work time.Duration, clientPrice float64) 
 	network.suspicion.add(now, work, networkPrice)
 	l.put(c.Network, network)
 	l.put(c.Address, address) // the last: for the zero client both are one account
+}
+
+func (l *ledger) waited(c Client, now time.Duration) {
+	address := l.get(c.Address)
+	address.suspicion.add(now, waitPrice, 1)
+	l.put(c.Address, address)
 }
 
 func (l *ledger) succeeded(c Client, now time.Duration) {

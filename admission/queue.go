@@ -7,7 +7,6 @@ import (
 
 // waiter is one caller that waits for a slot. All but done is under the gate's lock.
 type waiter struct {
-	client   Client
 	familiar bool
 	rank     time.Duration // less goes first
 	done     chan struct{} // closed when it was admitted, or pushed out
@@ -17,16 +16,11 @@ type waiter struct {
 // rankStep makes equals of clients between which there is no difference to speak of.
 const rankStep = time.Second
 
-// rank is by what is held against the client, and then by how many of its
-// credentials wait already, so that one client's burst stands behind single
-// requests of others. A familiar client goes before those that are not.
-func (g *Gate) rank(c Client, s standing) time.Duration {
+// rank is by what is held against the client; that it had to wait before is part
+// of it, so that one client's burst stands behind single requests of others. A
+// familiar client goes before those that are not.
+func (s standing) rank() time.Duration {
 	rank := s.suspicion.Truncate(rankStep)
-	for _, w := range g.waiting {
-		if w.client == c {
-			rank += rankStep
-		}
-	}
 	if s.familiar {
 		rank -= longestMemory
 	}

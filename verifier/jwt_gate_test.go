@@ -37,7 +37,7 @@ func (b *tokenBench) from(client, token string) authz.Reason {
 
 // TestFailuresAreCharged: what its issuer's key has to be used for and is no
 // good counts against its client and against all that nothing is known of. It
-// keeps nobody out whose tokens were good, and costs no known token anything.
+// keeps no client out whose tokens were good, and costs no known token anything.
 func TestFailuresAreCharged(t *testing.T) {
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -86,7 +86,7 @@ func TestFailuresAreCharged(t *testing.T) {
 	}
 }
 
-// TestWhatNeedsNoKeyIsFree: a token that is refused before its signature is charged to nobody.
+// TestWhatNeedsNoKeyIsFree: a token that is refused before its signature is charged to no client.
 func TestWhatNeedsNoKeyIsFree(t *testing.T) {
 	b := newTokenBench(t, strictGate)
 	for _, token := range []string{

@@ -14,7 +14,7 @@ import (
 	"keyward/server"
 )
 
-// missingFiles opens what the configuration names and nobody makes on demand.
+// missingFiles opens the named files that are not made on demand.
 func missingFiles(cfg *config.Config) (found config.Problems) {
 	for _, file := range cfg.Files {
 		var err error
