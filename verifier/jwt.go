@@ -157,7 +157,8 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	var token *jwtToken
 	refused := j.cfg.Gate.Do(ctx, clientOf(c.Client.Address()), func() bool {
 		token, err = j.examine(issuer, &signed, key, now)
-		return err == nil
+		_, bad := errors.AsType[*authz.Refusal](err)
+		return !bad // what cannot be looked up is not the client's fault
 	})
 	switch {
 	case errors.Is(refused, admission.ErrExhausted):

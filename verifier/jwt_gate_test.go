@@ -104,6 +104,22 @@ func TestWhatNeedsNoKeyIsFree(t *testing.T) {
 	}
 }
 
+// TestOurFaultIsNotCharged: while revocations cannot be looked up a genuine token counts against no client.
+func TestOurFaultIsNotCharged(t *testing.T) {
+	list := &revocationList{err: errors.New("not loaded")}
+	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { strictGate(c, i); c.Revocations = list })
+	token := b.mint("EdDSA", nil)
+	for range 3 {
+		if _, got := b.ask(token); got != authz.Unavailable {
+			t.Error(got)
+		}
+	}
+	list.err = nil
+	if _, got := b.ask(token); got != authz.OK {
+		t.Error(got)
+	}
+}
+
 // TestAnothersBudget: one who showed the token first and has failed too often does not refuse the others.
 func TestAnothersBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
