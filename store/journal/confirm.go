@@ -1,8 +1,6 @@
 package journal
 
-import (
-	"io/fs"
-)
+import "io/fs"
 
 // confirmAppended returns ErrReplaced unless the path names our file, with what
 // was read of it and so many bytes behind that.
@@ -32,42 +30,25 @@ func (t *Transaction) unchanged(a, b fs.FileInfo) bool {
 	return t.w.same(a, b) && (a == nil || a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()))
 }
 
-// named makes sure of the lock, and describes the file that the path names now.
+// named describes the file that the path names now. It returns ErrReplaced
+// where the lock file is another than ours by now: then there may be another
+// writer.
 func (t *Transaction) named() (fs.FileInfo, error) {
-	if err := t.keepLock(); err != nil {
+	mine, err := t.lock.Stat()
+	if err != nil {
 		return nil, err
+	}
+	lock, err := t.w.stat(t.path + lockSuffix)
+	if err != nil {
+		return nil, err
+	}
+	if !t.w.same(mine, lock) {
+		return nil, ErrReplaced
 	}
 	if err := t.resolved(); err != nil {
 		return nil, err
 	}
 	return t.w.stat(t.path)
-}
-
-// keepLock takes the lock again where the lock file was removed or replaced.
-// What other writers did in between shows in the file, at which the caller
-// looks next.
-func (t *Transaction) keepLock() error {
-	mine, err := t.lock.Stat()
-	if err != nil {
-		return err
-	}
-	named, err := t.w.stat(t.path + lockSuffix)
-	if err != nil {
-		return err
-	}
-	if t.w.same(mine, named) {
-		return nil
-	}
-	lock, err := t.w.files().Lock(t.path+lockSuffix, t.info, t.w.Wait)
-	if err != nil {
-		return err
-	}
-	_ = t.lock.Close()
-	t.lock = lock
-	if t.file == nil {
-		return nil
-	}
-	return t.remember()
 }
 
 // remember has the lock file say that there is content.

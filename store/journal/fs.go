@@ -17,7 +17,8 @@ type FS interface {
 	SameFile(a, b fs.FileInfo) bool
 	// Open opens for reading.
 	Open(path string) (File, error)
-	// OpenAppend opens for reading, and for writing at the end.
+	// OpenAppend opens for reading, and for writing at the end. It waits until
+	// no other has the file open in this way, if the system can tell.
 	OpenAppend(path string) (File, error)
 	// Create makes an empty file in place of any that stands there, with mode
 	// 0600, or with the mode and owner of like where that is not nil.

@@ -51,18 +51,32 @@ func (osFS) Remove(path string) error              { return os.Remove(path) }
 
 // Open does not wait for a writer where the path is a named pipe.
 func (osFS) Open(path string) (File, error) {
-	return opened(os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0))
+	f, err := regular(os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0))
+	if err != nil {
+		return nil, err // and no File around a nil pointer
+	}
+	return f, nil
 }
 
 func (osFS) OpenAppend(path string) (File, error) {
-	return opened(os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0))
+	f, err := openAppend(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := guard(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func openAppend(path string) (*os.File, error) {
+	return regular(os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0))
 }
 
 var errNotRegular = errors.New("not a regular file")
 
-// opened refuses anything but a regular file, and keeps a nil *os.File from
-// becoming a File that is not nil.
-func opened(f *os.File, err error) (File, error) {
+// regular refuses anything but a regular file.
+func regular(f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,9 @@ import (
 var (
 	// ErrDamaged is a file that is empty or missing and had content before.
 	ErrDamaged = errors.New("the file is empty or missing, and it had content before")
-	// ErrReplaced is a file that others replaced during the transaction.
-	ErrReplaced = errors.New("others replaced the file during the transaction")
+	// ErrReplaced is a file that others replaced during the transaction, or
+	// whose lock file they replaced.
+	ErrReplaced = errors.New("others replaced the file or its lock file during the transaction")
 	// ErrBadLock is a lock file that cannot be trusted.
 	ErrBadLock = errors.New("not a lock file that can be trusted")
 	// ErrBusy is a lock that another process holds.
@@ -42,9 +43,9 @@ func (w *Writer) files() FS {
 	return w.FS
 }
 
-// Update calls do with a transaction. Where others replace the file meanwhile
-// it calls do again, with the file that the path names then; what do appended
-// to the other file is taken back. Nil means that what do wrote is durable, and
+// Update calls do with a transaction. Where others replace the file or its lock
+// file meanwhile it calls do again, with the file that the path names then; what
+// do appended before is taken back. Nil means that what do wrote is durable, and
 // that the path named the file that has it.
 func (w *Writer) Update(do func(*Transaction) error) error {
 	for range maxAttempts {
