@@ -190,7 +190,7 @@ func TestRemovedLockKeepsWritersApart(t *testing.T) {
 			go func() { other <- (&Writer{Path: f.path}).Update(appendLine("other\n")) }()
 			select {
 			case err := <-other:
-				t.Errorf("two writers at a time: %v", err)
+				t.Fatalf("two writers at a time: %v", err)
 			case <-time.After(100 * time.Millisecond):
 			}
 			_, err2 := io.WriteString(w, "end\n")
