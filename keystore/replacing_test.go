@@ -32,7 +32,7 @@ const (
 // change is what one command reported as done.
 type change struct {
 	key    int
-	hash   string // the new secret's, in hexadecimal; "" is a revocation
+	hash   string // the new secret's, in hexadecimal; "-" is a revocation
 	synced int64  // when the file had it, in Unix nanoseconds
 	named  bool   // the path named a file that had it when the command had returned
 	looked int64  // when that was looked at
@@ -96,33 +96,37 @@ func TestReplacedWriterChild(t *testing.T) {
 			return
 		case <-time.After(time.Duration(rand.IntN(50)) * time.Millisecond):
 		}
-		key := rand.IntN(keys/classes)*classes + class
-		clock.turns, clock.at = 0, 0
-		var hash string
-		var err error
-		switch n := rand.IntN(20); {
-		case n == 0:
-			if _, err = j.Compact(); err == nil {
-				fmt.Println("compacted", clock.turns)
-				continue
-			}
-		case n < 12:
-			_, err = j.Revoke(idOf(key))
-			hash = "-"
-		default:
-			var r Record
-			r, _, err = j.Rotate(idOf(key), 0)
-			hash = hex.EncodeToString(r.Hash[:])
-		}
-		if errors.Is(err, ErrRevoked) || err == nil && clock.at == 0 {
-			continue // it was revoked already
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		synced, named := clock.at, fileSays(t, j, key, hash)
-		fmt.Println("changed", key, hash, synced, named, time.Now().UnixNano(), clock.turns)
+		changeOne(t, j, clock, rand.IntN(keys/classes)*classes+class)
 	}
+}
+
+// changeOne runs one command and says what it did.
+func changeOne(t *testing.T, j *Journal, clock *syncClock, key int) {
+	clock.turns, clock.at = 0, 0
+	var hash string
+	var err error
+	switch n := rand.IntN(20); {
+	case n == 0:
+		if _, err = j.Compact(); err == nil {
+			fmt.Println("compacted", clock.turns)
+			return
+		}
+	case n < 12:
+		_, err = j.Revoke(idOf(key))
+		hash = "-"
+	default:
+		var r Record
+		r, _, err = j.Rotate(idOf(key), 0)
+		hash = hex.EncodeToString(r.Hash[:])
+	}
+	if errors.Is(err, ErrRevoked) || err == nil && clock.at == 0 {
+		return // it was revoked already
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	synced, named := clock.at, fileSays(t, j, key, hash)
+	fmt.Println("changed", key, hash, synced, named, time.Now().UnixNano(), clock.turns)
 }
 
 func idOf(key int) string { return fmt.Sprintf("k_%012d", key) }
@@ -270,76 +274,5 @@ func TestReplacing(t *testing.T) {
 		keys, rounds, v.changes, v.undone, v.compactions, v.again, time.Since(began).Round(time.Second))
 	if v.changes < rounds || v.undone > v.changes/2 || v.again == 0 || v.compactions == 0 {
 		t.Error("too little happened")
-	}
-}
-
-// verdict is what must be in the file at the end.
-type verdict struct {
-	t     *testing.T
-	moves []replacement
-	hash  map[int]string // of keys whose last change must be there; "-" is revoked
-	open  map[int]bool   // keys of which nothing can be said
-
-	changes, undone, compactions, again int
-}
-
-// judge holds each change to its having been in the named file, and notes
-// which must still be there.
-func (v *verdict) judge(w *writer) {
-	v.compactions, v.again = v.compactions+w.compactions, v.again+w.again
-	if v.hash == nil {
-		v.hash, v.open = map[int]string{}, map[int]bool{}
-	}
-	for _, c := range w.changes {
-		v.changes++
-		excused, undone := false, false
-		for _, m := range v.moves {
-			after := m.renamed >= c.synced // in that very instant, or later
-			excused = excused || after && m.renaming <= c.looked
-			undone = undone || after && m.copied <= c.synced
-			if after && m.renaming <= c.synced {
-				v.open[c.key] = true // who was first?
-			}
-		}
-		if !c.named && !excused {
-			v.t.Errorf("key %d: reported as done, and not in the file that the path names", c.key)
-		}
-		if undone {
-			v.undone++
-			continue
-		}
-		v.hash[c.key] = c.hash
-	}
-}
-
-// compare compares the file with what must be in it.
-func (v *verdict) compare(path string) {
-	all, err := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})}).List()
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	byID := make(map[string]*Record, len(all))
-	for i := range all {
-		byID[all[i].ID] = &all[i]
-	}
-	for _, m := range v.moves {
-		v.hash[m.key] = "-"
-	}
-	served := loaded(v.t, path)
-	for key, hash := range v.hash {
-		r := byID[idOf(key)]
-		if v.open[key] || r == nil {
-			continue
-		}
-		key, err := served.Find(r.Hash, time.Now())
-		switch {
-		case hash == "-" && (!r.Ended() || err != nil || key.State != Revoked):
-			v.t.Errorf("%s was revoked and is active", r.ID)
-		case hash != "-" && hex.EncodeToString(r.Hash[:]) != hash:
-			v.t.Errorf("%s has lost the secret that it was given", r.ID)
-		}
-	}
-	if len(all) == 0 {
-		v.t.Error("no keys are left")
 	}
 }
