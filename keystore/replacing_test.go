@@ -11,7 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,7 +147,7 @@ type writer struct {
 	done    chan error
 	changes []change
 
-	compactions, again int // again: transactions begun again
+	changed, compactions, again atomic.Int64 // again: transactions begun again
 }
 
 func startWriter(t *testing.T, path string, class, keys int) *writer {
@@ -174,16 +174,17 @@ func startWriter(t *testing.T, path string, class, keys int) *writer {
 func (w *writer) read(from io.Reader) error {
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		var c change
-		var turns int
+		var turns int64
 		if n, _ := fmt.Sscan(lines.Text(), new(string), &turns); n == 2 && bytes.HasPrefix(lines.Bytes(), []byte("compacted")) {
-			w.compactions++
-			w.again += turns - 1
+			w.compactions.Add(1)
+			w.again.Add(turns - 1)
 			continue
 		}
 		n, _ := fmt.Sscanf(lines.Text(), "changed %d %s %d %t %d %d", &c.key, &c.hash, &c.synced, &c.named, &c.looked, &turns)
 		if n == 6 {
 			w.changes = append(w.changes, c)
-			w.again += turns - 1
+			w.changed.Add(1)
+			w.again.Add(turns - 1)
 		} else if text := lines.Text(); text != "PASS" {
 			return fmt.Errorf("a writer says: %s", text)
 		}
@@ -248,7 +249,7 @@ func TestReplacing(t *testing.T) {
 		writers = append(writers, startWriter(t, path, class, keys))
 	}
 	var moves []replacement
-	for n := range rounds {
+	for n := 0; n < rounds || n < keys/classes && !enough(writers, rounds); n++ {
 		time.Sleep(time.Duration(rand.IntN(prove.Size(100, 1000))) * time.Millisecond)
 		wait := time.Duration(0)
 		if n%2 == 1 { // at another moment of the transaction that follows
@@ -256,23 +257,26 @@ func TestReplacing(t *testing.T) {
 		}
 		moves = append(moves, replaceOnce(t, path, n*classes+replacingClass, wait))
 	}
-	var ends sync.WaitGroup
+	v := &verdict{t: t, moves: moves, hash: map[int]string{}, open: map[int]bool{}}
 	for _, w := range writers {
-		ends.Go(func() {
-			if err := w.end(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	ends.Wait()
-	v := &verdict{t: t, moves: moves}
-	for _, w := range writers {
+		if err := w.end(); err != nil {
+			t.Error(err)
+		}
 		v.judge(w)
 	}
 	v.compare(path)
 	t.Logf("%d keys, %d replacements, %d changes, %d of them undone by a replacement with an older copy, %d compactions, %d transactions begun again, %v",
-		keys, rounds, v.changes, v.undone, v.compactions, v.again, time.Since(began).Round(time.Second))
-	if v.changes < rounds || v.undone > v.changes/2 || v.again == 0 || v.compactions == 0 {
+		keys, len(moves), v.changes, v.undone, v.compactions, v.again, time.Since(began).Round(time.Second))
+	if !enough(writers, rounds) || v.changes-v.undone < rounds/2 {
 		t.Error("too little happened")
 	}
+}
+
+// enough reports whether the replacements met what they are to meet.
+func enough(writers []*writer, changes int) bool {
+	var changed, compactions, again int64
+	for _, w := range writers {
+		changed, compactions, again = changed+w.changed.Load(), compactions+w.compactions.Load(), again+w.again.Load()
+	}
+	return changed >= int64(changes) && compactions > 0 && again > 0
 }

@@ -15,16 +15,14 @@ type verdict struct {
 	hash  map[int]string // of keys whose last change must be there; "-" is revoked
 	open  map[int]bool   // keys of which nothing can be said
 
-	changes, undone, compactions, again int
+	changes, undone    int
+	compactions, again int64
 }
 
 // judge holds each change to its having been in the named file, and notes
 // which must still be there.
 func (v *verdict) judge(w *writer) {
-	v.compactions, v.again = v.compactions+w.compactions, v.again+w.again
-	if v.hash == nil {
-		v.hash, v.open = map[int]string{}, map[int]bool{}
-	}
+	v.compactions, v.again = v.compactions+w.compactions.Load(), v.again+w.again.Load()
 	for _, c := range w.changes {
 		v.changes++
 		excused, undone := false, false
