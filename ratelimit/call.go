@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -20,9 +21,10 @@ type call struct {
 	err     error
 	done    chan struct{} // gets one
 	timer   *time.Timer   // of who waits
+	began   time.Time     // by our clock, when the timer was set
 }
 
-var errLate = errors.New("ratelimit: no answer in time")
+var errTimeout = errors.New("ratelimit: no answer in time")
 
 // begin asks. Then someone must settle the call.
 func (f *Fallback) begin(now time.Time, limits []Limit, charge bool) *call {
@@ -37,6 +39,7 @@ func (f *Fallback) begin(now time.Time, limits []Limit, charge bool) *call {
 	} else {
 		c.timer.Reset(f.cfg.Timeout)
 	}
+	c.began = f.cfg.Now()
 	go func() {
 		c.refused, c.err = askStore(f.running, f.cfg.Store, now, c.limits[:c.n], c.results[:c.n], charge)
 		c.done <- struct{}{}
@@ -46,19 +49,102 @@ func (f *Fallback) begin(now time.Time, limits []Limit, charge bool) *call {
 
 func newCall() any { return &call{done: make(chan struct{}, 1)} }
 
-func askStore(ctx context.Context, s Store, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+// askStore asks, and makes an error of a store's panic: it must not end the process.
+func askStore(ctx context.Context, s Store, now time.Time, limits []Limit, results []Result, charge bool) (refused int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			refused, err = NotRefused, fmt.Errorf("ratelimit: the store panicked: %v", v)
+		}
+	}()
 	if charge {
 		return s.Take(ctx, now, limits, results)
 	}
 	return s.Peek(ctx, now, limits, results)
 }
 
-// settleLate waits for the answer that nobody waits for any more.
-func (f *Fallback) settleLate(c *call, alone admitted) {
+// waited is how the waiting for an answer ended.
+type waited uint8
+
+const (
+	answered  waited = iota
+	abandoned        // the caller left
+	timedOut         // the store was late
+	undecided        // there was no answer, and we were late ourselves
+	unheard          // there was no answer, and it is not known yet why
+)
+
+// lateRounds is how often a request waits for the store while we are late ourselves.
+const lateRounds = 3
+
+// wait waits for the answer. While we are late ourselves the store has some more
+// time, unless this replica can decide as well.
+func (f *Fallback) wait(ctx context.Context, c *call) waited {
+	for round := 1; ; round++ {
+		select {
+		case <-c.done:
+			c.timer.Stop()
+			return answered
+		case <-ctx.Done():
+			c.timer.Stop()
+			return abandoned
+		case <-c.timer.C:
+		}
+		if f.cfg.When == Local {
+			return unheard
+		}
+		switch how := f.blame(c); {
+		case how == answered:
+			<-c.done
+			return answered
+		case how == timedOut || round == lateRounds:
+			return how
+		}
+		c.began = f.cfg.Now()
+		c.timer.Reset(f.cfg.Timeout)
+	}
+}
+
+// blame finds out why there was no answer in time: it is there by now, the store
+// was late, or, as far as can be told, we were late ourselves.
+func (f *Fallback) blame(c *call) waited {
+	f.late.note(c.began.Add(f.cfg.Timeout))
+	switch {
+	case len(c.done) > 0:
+		return answered
+	case f.late.since(c.began):
+		return undecided
+	default:
+		return timedOut
+	}
+}
+
+// settleLate waits for the answer that nobody waits for any more. It tells of
+// the store what could not be told before; the store has a bound of its own.
+func (f *Fallback) settleLate(c *call, alone admitted, how waited) {
 	go func() {
+		if how == unheard {
+			how = f.blame(c)
+			if how == timedOut {
+				f.failed(errTimeout)
+			} else {
+				f.circuit.leave(nothing)
+			}
+		}
 		<-c.done
+		if how == undecided || how == answered {
+			f.judge(c.err)
+		}
 		f.settle(c, alone)
 	}()
+}
+
+func (f *Fallback) judge(err error) {
+	switch {
+	case err == nil:
+		f.circuit.note(fine)
+	case f.running.Err() == nil:
+		f.away(err, f.circuit.note(failed))
+	}
 }
 
 // admitted are the limits, a bit for each, under which a request was let in without the store.

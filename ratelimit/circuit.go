@@ -14,7 +14,7 @@ type circuit struct {
 	inFlight int
 	last     time.Time // when one last came back, or the first went off
 	// stallAfter is how long nothing may come back until the next ones need not
-	// find out for themselves that nothing will.
+	// find out for themselves that nothing will; 0 is for ever.
 	stallAfter time.Duration
 
 	failures, opened uint64
@@ -40,7 +40,7 @@ func (c *circuit) enter() bool {
 		return false
 	case c.inFlight == 0:
 		c.last = now
-	case c.inFlight >= stallOf && now.Sub(c.last) > c.stallAfter:
+	case c.stallAfter > 0 && c.inFlight >= stallOf && now.Sub(c.last) > c.stallAfter:
 		return false
 	}
 	c.inFlight++
@@ -52,7 +52,7 @@ func (c *circuit) enter() bool {
 type outcome uint8
 
 const (
-	nothing outcome = iota // a mistake of the caller's, or he left
+	nothing outcome = iota // a mistake of the caller's, or he left, or we were late ourselves
 	fine
 	failed
 )
@@ -64,6 +64,17 @@ func (c *circuit) leave(o outcome) (opened bool) {
 	defer c.mu.Unlock()
 	c.inFlight--
 	c.last = now
+	return c.judge(o)
+}
+
+// note notes what came of a call that was left before that was known.
+func (c *circuit) note(o outcome) (opened bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.judge(o)
+}
+
+func (c *circuit) judge(o outcome) (opened bool) {
 	switch o {
 	case fine:
 		c.score = max(c.score-1, 0)

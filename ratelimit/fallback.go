@@ -21,8 +21,14 @@ const (
 	Allow                 // all pass
 )
 
-// ErrAway means that the shared store can't be asked and nothing may be done without it.
-var ErrAway = errors.New("ratelimit: the shared store is away")
+// Why nothing may be done without the shared store.
+var (
+	// ErrAway means that it can't be asked.
+	ErrAway = errors.New("ratelimit: the shared store is away")
+	// ErrLate means that this process is too busy to hear its answer. Allow does
+	// not hold then: whoever keeps the process busy would have all pass.
+	ErrLate = errors.New("ratelimit: too busy to hear the shared store")
+)
 
 // FallbackConfig is what a Fallback is made of.
 type FallbackConfig struct {
@@ -40,6 +46,8 @@ type FallbackConfig struct {
 	Holds int
 	// Every is the time between two looks whether the store is back; 0 is 250 ms.
 	Every time.Duration
+	// Now is the clock that tells how late we are ourselves; nil is time.Now.
+	Now func() time.Time
 	// Log gets a line when the store goes and one when it comes back; nil is none.
 	Log *slog.Logger
 }
@@ -60,6 +68,7 @@ type Fallback struct {
 	holds   *holds
 	debts   *debts
 	calls   sync.Pool // of *call
+	late    lateness
 	without atomic.Uint64
 	// answered is the time of the last question that got an answer in time, in
 	// nanoseconds since born; 0: none did. Between the times of a running clock that is monotonic.
@@ -92,9 +101,16 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	f := &Fallback{
-		cfg: cfg, circuit: circuit{stallAfter: cfg.Timeout / 2}, holds: newHolds(cfg.Holds), debts: newDebts(cfg.Holds, cfg.Replicas),
+		cfg: cfg, holds: newHolds(cfg.Holds), debts: newDebts(cfg.Holds, cfg.Replicas),
 		calls: sync.Pool{New: newCall}, wake: make(chan struct{}, 1), born: time.Now(),
+		late: newLateness(cfg.Now, cfg.Timeout),
+	}
+	if cfg.When != Allow { // which wants to be sure
+		f.circuit.stallAfter = cfg.Timeout / 2
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
 	f.stopped.Go(func() { f.watch(f.running) })
@@ -137,28 +153,30 @@ func (f *Fallback) ask(ctx context.Context, now time.Time, limits []Limit, resul
 		return refused, nil
 	}
 	if !f.circuit.enter() {
-		refused, let, err := f.alone(now, limits, results, charge)
+		refused, let, err := f.alone(now, limits, results, charge, true)
 		for i := range limits {
 			f.owe(now, &limits[i], int(let>>i&1))
 		}
 		return refused, err
 	}
 	c := f.begin(now, limits, charge)
-	select {
-	case <-c.done:
-		c.timer.Stop()
+	how := f.wait(ctx, c)
+	switch how {
+	case answered:
 		return f.inTime(c, limits, results)
-	case <-c.timer.C:
-		f.failed(errLate)
-		refused, let, err := f.alone(now, limits, results, charge)
-		f.settleLate(c, let)
-		return refused, err
-	case <-ctx.Done(): // nobody waits any more, which says nothing about the store
-		c.timer.Stop()
+	case abandoned: // which says nothing about the store
 		f.circuit.leave(nothing)
-		f.settleLate(c, 0)
+		f.settleLate(c, 0, how)
 		return NotRefused, ctx.Err()
+	case timedOut:
+		f.failed(errTimeout)
+	case undecided:
+		f.circuit.leave(nothing)
+	case unheard: // settleLate finds out
 	}
+	refused, let, err := f.alone(now, limits, results, charge, how == timedOut)
+	f.settleLate(c, let, how)
+	return refused, err
 }
 
 // inTime is the answer of a call that came back.
@@ -172,14 +190,17 @@ func (f *Fallback) inTime(c *call, limits []Limit, results []Result) (refused in
 		f.learn(c)
 	} else {
 		f.failed(c.err)
-		refused, let, err = f.alone(c.now, limits, results, c.charge)
+		refused, let, err = f.alone(c.now, limits, results, c.charge, true)
 	}
 	f.settle(c, let)
 	return refused, err
 }
 
-func (f *Fallback) failed(err error) {
-	if f.circuit.leave(failed) {
+func (f *Fallback) failed(err error) { f.away(err, f.circuit.leave(failed)) }
+
+// away has the store looked for that is away from now on.
+func (f *Fallback) away(err error, opened bool) {
+	if opened {
 		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
 		f.wake <- struct{}{}
 	}
@@ -194,8 +215,9 @@ func (f *Fallback) learn(c *call) {
 	}
 }
 
-// alone decides without the store, and tells what it has let in by that.
-func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge bool) (refused int, let admitted, err error) {
+// alone decides without the store, and tells what it has let in by that. Where it
+// is not sure that the store is to blame, not all pass.
+func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge, sure bool) (refused int, let admitted, err error) {
 	f.without.Add(1)
 	refused = NotRefused
 	switch f.cfg.When {
@@ -203,6 +225,9 @@ func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge
 		var shares [MaxLimits]Limit
 		refused, err = f.cfg.Local.ask(now, f.shares(shares[:0], limits), results, charge)
 	case Allow:
+		if !sure {
+			return NotRefused, 0, ErrLate
+		}
 		reportWhole(limits, results)
 	default:
 		return NotRefused, 0, ErrAway
@@ -281,9 +306,15 @@ func (f *Fallback) probe(ctx context.Context, n uint64) error {
 		limits[i] = Limit{Name: "probe", Rate: Rate{Count: 1000, Period: time.Second}, Shadow: true}
 		binary.BigEndian.PutUint64(limits[i].Bucket[:8], n*MaxLimits+uint64(i))
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, lateRounds*f.cfg.Timeout)
 	defer cancel()
-	_, err := f.cfg.Store.Take(ctx, time.Now(), limits[:], results[:])
+	began := f.cfg.Now()
+	_, err := askStore(ctx, f.cfg.Store, time.Now(), limits[:], results[:], true)
+	if now := f.cfg.Now(); err == nil && now.Sub(began) > f.cfg.Timeout {
+		if f.late.note(now); !f.late.since(began) {
+			return errTimeout
+		}
+	}
 	return err
 }
 

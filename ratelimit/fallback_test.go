@@ -170,27 +170,168 @@ func TestNobodyWaits(t *testing.T) {
 	})
 }
 
-// TestStall: where eight wait and nothing comes back, the ninth does not.
+// TestStall: where eight wait and nothing comes back, the ninth does not, unless all would pass by that.
 func TestStall(t *testing.T) {
+	for when, want := range map[WhenAway]time.Duration{Deny: 0, Local: 0, Allow: defaultTimeout} {
+		synctest.Test(t, func(t *testing.T) {
+			f, shared := newTestFallback(t, when, 1, nil)
+			defer f.Close()
+			shared.takes = 100 * time.Millisecond
+			ask := func() {
+				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
+			}
+			for range stallOf {
+				go ask()
+			}
+			time.Sleep(defaultTimeout/2 + time.Millisecond)
+			before := time.Now()
+			ask()
+			if waited := time.Since(before); waited != want {
+				t.Errorf("%d: waited %s, want %s", when, waited, want)
+			}
+			time.Sleep(time.Second)
+			asked := int64(stallOf)
+			if want > 0 {
+				asked++
+			}
+			if n := shared.asked.Load(); n != asked {
+				t.Error(n)
+			}
+		})
+	}
+}
+
+// lateClock is the clock of a process that waits for processors: it is late by a step with each look at it.
+type lateClock struct{ step, late atomic.Int64 }
+
+func (c *lateClock) now() time.Time {
+	return time.Now().Add(time.Duration(c.late.Add(c.step.Load())))
+}
+
+func (c *lateClock) sticks(step time.Duration) { c.step.Store(int64(step)) }
+
+// TestLateOurselves: while the process waits for processors no time-out is the
+// store's: none is counted, and Allow lets in none. The store's own error is.
+func TestLateOurselves(t *testing.T) {
+	for when, want := range map[WhenAway]error{Deny: ErrAway, Local: nil, Allow: ErrLate} {
+		synctest.Test(t, func(t *testing.T) {
+			var clock lateClock
+			shared := &faulty{Store: newTestMemory(t, 1000, start), takes: time.Second}
+			f, err := NewFallback(FallbackConfig{Store: shared, When: when, Local: newTestMemory(t, 1000, start), Replicas: 50, Now: clock.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			one := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}
+			clock.sticks(10 * time.Millisecond)
+			admitted := 0
+			for range 5 {
+				refused, err := f.Take(t.Context(), start, []Limit{one}, make([]Result, 1))
+				if !errors.Is(err, want) {
+					t.Errorf("%d: %v, want %v", when, err, want)
+				}
+				if err == nil && refused == NotRefused {
+					admitted++
+				}
+			}
+			if s := f.Stats(); admitted > 2 || s.Failures != 0 || s.Away {
+				t.Errorf("%d: %d admitted, %+v", when, admitted, s)
+			}
+			shared.down(errDown)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if s := f.Stats(); !s.Away || s.Failures != 5 {
+				t.Errorf("%d: the store has failed by its own word: %+v", when, s)
+			}
+		})
+	}
+}
+
+// TestAnswerThatIsThere: what came while we were late is the answer, with some more time for it where that is needed.
+func TestAnswerThatIsThere(t *testing.T) {
+	for _, line := range []struct {
+		takes time.Duration
+		late  time.Duration
+		err   error
+		left  int
+	}{
+		{takes: 30 * time.Millisecond, late: 40 * time.Millisecond, left: 9},
+		{takes: 59 * time.Millisecond, late: 40 * time.Millisecond, left: 9},
+		{takes: 61 * time.Millisecond, late: 40 * time.Millisecond, err: ErrLate},
+		{takes: 30 * time.Millisecond, left: 10}, // the store was late, and all pass
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var clock lateClock
+			shared := &faulty{Store: newTestMemory(t, 1000, start), takes: line.takes}
+			f, err := NewFallback(FallbackConfig{Store: shared, When: Allow, Now: clock.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			clock.sticks(line.late)
+			results := make([]Result, 1)
+			_, err = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}}, results)
+			if !errors.Is(err, line.err) || err == nil && results[0].Remaining != line.left {
+				t.Errorf("%+v: %+v, %v", line, results, err)
+			}
+			time.Sleep(time.Second)
+		})
+	}
+}
+
+// TestProbeWhileLate: a store that is back is found so, though the process waits for processors; a slow one is not.
+func TestProbeWhileLate(t *testing.T) {
+	for late, away := range map[time.Duration]bool{0: true, 10 * time.Millisecond: false} {
+		synctest.Test(t, func(t *testing.T) {
+			var clock lateClock
+			shared := &faulty{Store: newTestMemory(t, 1000, start)}
+			f, err := NewFallback(FallbackConfig{Store: shared, When: Allow, Now: clock.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			shared.down(errDown)
+			for range 5 {
+				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
+			}
+			if !f.Stats().Away {
+				t.Fatal("not away")
+			}
+			shared.down(nil)
+			shared.takes = 30 * time.Millisecond
+			clock.sticks(late)
+			time.Sleep(2 * defaultEvery)
+			synctest.Wait()
+			if f.Stats().Away != away {
+				t.Errorf("late by %s: away %v", late, !away)
+			}
+		})
+	}
+}
+
+// panicking is a store whose answers end goroutines.
+type panicking struct{ Store }
+
+func (panicking) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
+	panic("len out of range")
+}
+
+// TestStoreThatPanics: that is one failure more.
+func TestStoreThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, Allow, 1, nil)
+		f, err := NewFallback(FallbackConfig{Store: panicking{}, When: Deny})
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer f.Close()
-		shared.takes = 100 * time.Millisecond
-		ask := func() {
-			_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
+		for range 10 {
+			if _, err := f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1)); !errors.Is(err, ErrAway) {
+				t.Error(err)
+			}
 		}
-		for range stallOf {
-			go ask()
-		}
-		time.Sleep(defaultTimeout/2 + time.Millisecond)
-		before := time.Now()
-		ask()
-		if waited := time.Since(before); waited > 0 {
-			t.Error("waited", waited)
-		}
-		time.Sleep(time.Second)
-		if n := shared.asked.Load(); n != stallOf {
-			t.Error(n)
+		time.Sleep(time.Second) // it is looked for
+		if s := f.Stats(); !s.Away || s.Failures != 5 {
+			t.Errorf("%+v", s)
 		}
 	})
 }

@@ -2,8 +2,10 @@ package redis
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -134,6 +136,67 @@ func TestFaults(t *testing.T) {
 				t.Errorf("after: %v %+v", err, l.f.Stats())
 			}
 		})
+	}
+}
+
+// TestBusyProcess: who keeps the process busy, as junk signatures do, does not
+// have Allow let in what a Redis that is well would refuse.
+func TestBusyProcess(t *testing.T) {
+	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, startServer(t).url(), 0), When: ratelimit.Allow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	one := limit(numbered(1, 1), ratelimit.Rate{Count: 10, Period: 24 * time.Hour})
+	if _, err := f.Take(t.Context(), time.Now(), []ratelimit.Limit{one}, make([]ratelimit.Result, 1)); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for range 20 * runtime.GOMAXPROCS(0) {
+		all.Go(func() { keepBusy(stop) })
+	}
+	var admitted, refused, unheard atomic.Int64
+	for range 24 {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				which, err := f.Take(t.Context(), time.Now(), []ratelimit.Limit{one}, make([]ratelimit.Result, 1))
+				switch {
+				case err != nil:
+					unheard.Add(1)
+				case which == ratelimit.NotRefused:
+					admitted.Add(1)
+				default:
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	time.Sleep(3 * time.Second)
+	close(stop)
+	all.Wait()
+	t.Logf("%d admitted, %d refused, %d not heard of, %+v", admitted.Load(), refused.Load(), unheard.Load(), f.Stats())
+	if admitted.Load() > 9 {
+		t.Errorf("%d admitted where nine were due", admitted.Load())
+	}
+}
+
+// keepBusy takes a processor for three milliseconds at a time, as the verification of a signature does.
+func keepBusy(stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		for end := time.Now().Add(3 * time.Millisecond); time.Now().Before(end); {
+		}
+		runtime.Gosched()
 	}
 }
 
