@@ -219,7 +219,7 @@ func TestMountedFilesThatAreNoGood(t *testing.T) {
 	if err := os.Remove(filepath.Join(m.dir, "made.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	otherID, other := m.key("--name", "under another pepper")
+	otherID, other := m.key("--name", "under another pepper", "--start-over")
 	repeppered := maps.Clone(m.beside)
 	repeppered["keys.jsonl"] = m.header + m.lines[otherID]
 	for _, bad := range []struct {
