@@ -59,7 +59,8 @@ func (s *keySet) accepts(d *Digest, at instant) bool {
 	return found && until > at && !held.flag(rowRevoked|rowDeleted)
 }
 
-// undone returns an error if next has none of the users.
+// undone returns an error if keys and tokens that ended with a deleted user
+// count for a user of that name in next, or if next has none of the users.
 func (u *Users) undone(c content, _ time.Time) error {
 	old, next := u.set.Load(), c.(*userSet)
 	if old == nil {
@@ -67,15 +68,29 @@ func (u *Users) undone(c content, _ time.Time) error {
 	}
 	old.mu.RLock()
 	defer old.mu.RUnlock()
-	for name := range old.byName {
+	revived := 0
+	for name, since := range old.since {
+		if _, there := next.byName[name]; there && since.After(next.since[name]) {
+			revived++
+		}
+	}
+	if revived > 0 {
+		return fmt.Errorf("users without the time since which their keys count: %d", revived)
+	}
+	return old.noneKept(next)
+}
+
+// noneKept returns an error if next has none of the users.
+func (s *userSet) noneKept(next *userSet) error {
+	for name := range s.byName {
 		if _, kept := next.byName[name]; kept {
 			return nil
 		}
 	}
-	if len(old.byName) == 0 {
+	if len(s.byName) == 0 {
 		return nil
 	}
-	return fmt.Errorf("none of the users in force is left, of %d", len(old.byName))
+	return fmt.Errorf("none of the users in force is left, of %d", len(s.byName))
 }
 
 // undone returns an error if next lacks a revocation.

@@ -134,6 +134,7 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 	alice := `{"name":"alice","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}` + "\n"
 	bob := strings.ReplaceAll(alice, "alice", "bob")
 	deleted := strings.Replace(alice, `"at"`, `"deleted":"2026-01-01T00:00:00Z","at"`, 1)
+	again := strings.Replace(alice, `"at"`, `"valid_since":"2026-01-01T00:00:00Z","at"`, 1)
 	revocation := func(members string) string { return `{` + members + `,"at":"2026-01-01T00:00:00Z"}` + "\n" }
 	one, two := revocation(`"jti":"one"`), revocation(`"jti":"two"`)
 	early := revocation(`"subject":"s","issued_before":"2026-01-01T00:00:00Z"`)
@@ -149,6 +150,10 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 		"no user left":                {into: NewUsers(), head: usersHead, old: alice + bob, now: "", rollback: true},
 		"all other users":             {into: NewUsers(), head: usersHead, old: alice, now: bob, rollback: true},
 		"only deleted users":          {into: NewUsers(), head: usersHead, old: alice + deleted, now: bob},
+		"a user made again":           {into: NewUsers(), head: usersHead, old: deleted, now: again},
+		"a deletion forgotten":        {into: NewUsers(), head: usersHead, old: deleted + bob, now: alice + bob, rollback: true},
+		"an end forgotten":            {into: NewUsers(), head: usersHead, old: deleted + again + bob, now: alice + bob, rollback: true},
+		"a deleted user left out":     {into: NewUsers(), head: usersHead, old: deleted + bob, now: bob},
 		"the same revocations":        {into: NewRevocations(), head: revocationsHead, old: one + late + all, now: all + late + one},
 		"more revocations":            {into: NewRevocations(), head: revocationsHead, old: one, now: two + one},
 		"a token missing":             {into: NewRevocations(), head: revocationsHead, old: one + two, now: one, rollback: true},

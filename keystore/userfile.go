@@ -206,7 +206,7 @@ func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 			return nil
 		}
 		if i, known := list.at[u.record.Name]; known {
-			u.record.ValidSince = latest(u.record.ValidSince, list.records[i].ValidSince) // as in userSet.user
+			u.record.ValidSince = latest(u.record.ValidSince, list.records[i].endedAt()) // as in userSet.user
 			list.records[i] = u.record
 			return nil
 		}

@@ -182,7 +182,7 @@ func (s *userSet) user(r *UserRecord) (*User, error) {
 	if err != nil {
 		return nil, errTerms
 	}
-	if since := latest(r.ValidSince, s.since[r.Name]); !since.IsZero() {
+	if since := latest(r.endedAt(), s.since[r.Name]); !since.IsZero() {
 		s.since[r.Name], r.ValidSince = since, since
 	}
 	if !r.Deleted.IsZero() {

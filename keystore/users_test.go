@@ -166,7 +166,8 @@ func TestDeletedUserWithKeyFromAFastClock(t *testing.T) {
 	}
 }
 
-// TestOlderUserFiles: without valid_since nothing that a user has is ended.
+// TestOlderUserFiles: a deletion that an older version wrote counts as well, and
+// so does the one before a record that lacks valid_since.
 func TestOlderUserFiles(t *testing.T) {
 	users := usersOf(t, `{"keyward":"users","version":1}
 {"name":"alice","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}
@@ -174,7 +175,8 @@ func TestOlderUserFiles(t *testing.T) {
 {"name":"alice","created":"2026-01-03T00:00:00Z","at":"2026-01-03T00:00:00Z"}
 {"name":"cafe\u0301 ","created":"2026-01-03T00:00:00Z","at":"2026-01-03T00:00:00Z"}
 `, nil)
-	if alice, found := users.Lookup("alice"); !found || !alice.Since(time.Time{}) || alice.Disabled {
+	deleted := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	if alice, found := users.Lookup("alice"); !found || alice.Since(deleted) || !alice.Since(deleted.Add(time.Second)) || alice.Disabled {
 		t.Errorf("%+v", alice)
 	}
 	if odd, found := users.Lookup("cafe\u0301 "); !found || odd.Disabled {
