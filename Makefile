@@ -79,6 +79,7 @@ PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
 PROVE_signatures     = -run '^TestForgedSignatures' ./e2e
 PROVE_log            = -race -run '^TestLogOutput$$' ./e2e
+PROVE_trailers       = -race -run '^TestRandomTrailers$$' ./e2e
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)

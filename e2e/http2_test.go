@@ -84,41 +84,48 @@ func (s *system) sendHTTP2(port int, r http2Request) answer {
 // sendHTTP2On sends a request on a connection, which it closes.
 func (s *system) sendHTTP2On(conn net.Conn, r http2Request) answer {
 	s.t.Helper()
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	a, err := exchangeHTTP2(conn, r.frames(), 20*time.Second)
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	// All of it in one write: a proxy that refuses the beginning closes at once.
-	var out bytes.Buffer
-	out.WriteString(http2.ClientPreface)
-	framer := http2.NewFramer(&out, conn)
-	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	if err := r.write(framer); err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := out.WriteTo(conn); err != nil {
-		s.t.Fatal(err)
-	}
-	return s.readHTTP2(framer)
+	return a
 }
 
-// write writes the frames of the request, on the first stream.
-func (r http2Request) write(framer *http2.Framer) error {
+// exchangeHTTP2 sends frames, those of a request on stream 1 among them, waits so long for
+// the answer and closes the connection. The frames go out together: a proxy that refuses
+// the first ones closes at once.
+func exchangeHTTP2(conn net.Conn, frames []byte, patience time.Duration) (answer, error) {
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return answer{}, err
+	}
+	if _, err := conn.Write(append([]byte(http2.ClientPreface), frames...)); err != nil {
+		return answer{}, err
+	}
+	framer := http2.NewFramer(nil, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	return readHTTP2(framer)
+}
+
+// frames are those of the request, on the first stream.
+func (r http2Request) frames() []byte {
 	const stream = 1
+	var out bytes.Buffer
+	framer := http2.NewFramer(&out, nil) // to memory: it has no errors
 	encoder := newFieldEncoder()
-	last := len(r.data) == 0 && r.trailers == nil
-	err := errors.Join(framer.WriteSettings(), framer.WriteHeaders(http2.HeadersFrameParam{
-		StreamID: stream, BlockFragment: encoder.encode(withPseudoFields(r.fields)), EndStream: last, EndHeaders: true,
-	}))
+	_ = framer.WriteSettings()
+	_ = framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: stream, BlockFragment: encoder.encode(withPseudoFields(r.fields)), EndStream: len(r.data) == 0 && r.trailers == nil, EndHeaders: true,
+	})
 	for i, data := range r.data {
-		err = errors.Join(err, framer.WriteData(stream, i == len(r.data)-1 && r.trailers == nil, []byte(data)))
+		_ = framer.WriteData(stream, i == len(r.data)-1 && r.trailers == nil, []byte(data))
 	}
 	if r.trailers != nil {
-		err = errors.Join(err, framer.WriteHeaders(http2.HeadersFrameParam{
+		_ = framer.WriteHeaders(http2.HeadersFrameParam{
 			StreamID: stream, BlockFragment: encoder.encode(r.trailers), EndStream: true, EndHeaders: true,
-		}))
+		})
 	}
-	return err
+	return out.Bytes()
 }
 
 // fieldEncoder encodes the field sections of one connection, which share a table.
@@ -162,16 +169,15 @@ func withPseudoFields(fields []string) (all []string) {
 
 // readHTTP2 reads the answer on the first stream; a reset or a closed connection
 // gives what there is of the answer.
-func (s *system) readHTTP2(framer *http2.Framer) answer {
-	s.t.Helper()
+func readHTTP2(framer *http2.Framer) (answer, error) {
 	a := answer{header: http.Header{}}
 	for {
 		frame, err := framer.ReadFrame()
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-			return a
+			return a, nil
 		}
 		if err != nil {
-			s.t.Fatal(err)
+			return a, err
 		}
 		ended := false
 		switch f := frame.(type) {
@@ -188,7 +194,7 @@ func (s *system) readHTTP2(framer *http2.Framer) answer {
 			ended = true
 		}
 		if ended {
-			return a
+			return a, nil
 		}
 	}
 }

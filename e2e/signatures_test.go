@@ -86,8 +86,8 @@ func (f *forgers) genuine(algorithm, scope string) string {
 	return text
 }
 
-// forged makes another token of a genuine one, whose signature must be computed to be found bad.
-func forged(genuine string) string {
+// forgedOf makes another token of a genuine one, whose signature must be computed to be found bad.
+func forgedOf(genuine string) string {
 	var last [8]byte
 	_, _ = rand.Read(last[:])
 	return genuine[:len(genuine)-12] + base64.RawURLEncoding.EncodeToString(last[:])[:10] + "AA"
@@ -143,7 +143,7 @@ func (s *signatures) flood(ctx context.Context, genuine string, rate, addresses 
 		sent.Go(func() {
 			patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			switch a, err := s.ask(patience, 0, forged(genuine), address); {
+			switch a, err := s.ask(patience, 0, forgedOf(genuine), address); {
 			case err != nil:
 				s.t.Errorf("a forged token: %v", err)
 			case a.Status != 401 && a.Status != 429 && a.Status != 503:

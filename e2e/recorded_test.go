@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/e2e/stack"
+)
+
+// recordedPath is a way through a proxy to an upstream that records.
+type recordedPath struct {
+	name, proxy string
+	http2       bool // the upstream's protocol
+	// refused reports of a request with trailers in this form that it is refused;
+	// else the trailers are dropped and the request passes.
+	refused func(form) bool
+	// change returns the ports for clients of HTTP/1 and HTTP/2; 0 is none.
+	change func(*testing.T, *options) (clients, http2Clients int)
+}
+
+// recordedPaths are each of the proxies with each protocol it can speak with an upstream.
+var recordedPaths = []recordedPath{
+	{name: "Envoy", refused: never, change: unchanged},
+	{name: "Envoy to HTTP2", refused: never, http2: true, change: envoyToHTTP2},
+	{name: "Envoy over HTTP", proxy: "envoy-http", refused: never, change: unchanged},
+	{name: "Envoy over HTTP to HTTP2", proxy: "envoy-http", http2: true, refused: never, change: envoyToHTTP2},
+	{name: "Envoy Gateway's Lua to HTTP2", http2: true, refused: never, change: envoyGatewayToHTTP2},
+	{name: "nginx", proxy: "nginx", refused: overHTTP2, change: nginxForHTTP2},
+	{name: "nginx-plain", proxy: "nginx-plain", refused: overHTTP2, change: nginxForHTTP2},
+	{name: "nginx to gRPC", proxy: "nginx", http2: true, refused: always, change: nginxToGRPC},
+	{name: "HAProxy", proxy: "haproxy", refused: always, change: unchanged},
+	{name: "HAProxy to HTTP2", proxy: "haproxy", http2: true, refused: always, change: replaceText("127.0.0.1:8000 maxconn", "127.0.0.1:8000 proto h2 maxconn")},
+	{name: "Caddy", proxy: "caddy", refused: announcedOverHTTP2, change: replaceText(caddyHTTP2...)},
+	// What reads the body before it is passed on knows the trailers before that: Traefik
+	// before 3.7.13 passed them on then.
+	{name: "Caddy with a buffer", proxy: "caddy", refused: announcedOverHTTP2, change: replaceText(append(slices.Clone(caddyHTTP2),
+		"reverse_proxy 127.0.0.1:8000 {\n", "reverse_proxy 127.0.0.1:8000 {\n\t\t\trequest_buffers 1MiB\n")...)},
+	{name: "Caddy to HTTP2", proxy: "caddy", http2: true, refused: announcedOverHTTP2, change: replaceText(append(slices.Clone(caddyHTTP2),
+		"reverse_proxy 127.0.0.1:8000", "reverse_proxy h2c://127.0.0.1:8000")...)},
+	{name: "Traefik", proxy: "traefik", refused: announcedOverHTTP2, change: unchanged},
+	{name: "Traefik with a buffer", proxy: "traefik", refused: announcedOverHTTP2, change: replaceText(
+		"middlewares: [target, keyward]", "middlewares: [target, keyward, buffer]", "\n  middlewares:\n", "\n  middlewares:\n    buffer: {buffering: {maxRequestBodyBytes: 1000000}}\n")},
+	{name: "Traefik to HTTP2", proxy: "traefik", http2: true, refused: announcedOverHTTP2, change: replaceText("http://127.0.0.1:8000", "h2c://127.0.0.1:8000")},
+}
+
+// caddyHTTP2 has Caddy speak HTTP/2 without TLS.
+var caddyHTTP2 = []string{"\tservers {\n", "\tservers {\n\t\tprotocols h1 h2 h2c\n"}
+
+// usualPort is the one that clients have without a change.
+const usualPort = -1
+
+func unchanged(*testing.T, *options) (int, int) { return usualPort, usualPort }
+
+func envoyToHTTP2(_ *testing.T, o *options) (int, int) {
+	o.envoy = speakHTTP2
+	return usualPort, usualPort
+}
+
+// envoyGatewayToHTTP2 has the Lua of the overlay for Envoy Gateway do what header_mutation does.
+func envoyGatewayToHTTP2(t *testing.T, o *options) (int, int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(programs.root, "deploy", "kubernetes", "overlays", "envoy-gateway", "envoyextensionpolicy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policy struct {
+		Spec struct{ Lua []struct{ Inline string } }
+	}
+	if err := yaml.Unmarshal(text, &policy); err != nil || len(policy.Spec.Lua) != 1 {
+		t.Fatalf("%d pieces of Lua, %v", len(policy.Spec.Lua), err)
+	}
+	o.envoy = func(t *testing.T, c *stack.EnvoyConfig) {
+		speakHTTP2(t, c)
+		filter := c.Find("envoy.filters.http.header_mutation")
+		filter["name"] = "envoy.filters.http.lua"
+		filter["typed_config"] = object{
+			"@type":               "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+			"default_source_code": object{"inline_string": policy.Spec.Lua[0].Inline},
+		}
+	}
+	return usualPort, usualPort
+}
+
+// replaceText replaces texts of the shipped configuration, given in pairs of old and
+// new, each of which must be in one of its files.
+func replaceText(oldnew ...string) func(*testing.T, *options) (int, int) {
+	return func(t *testing.T, o *options) (int, int) {
+		found := map[string]bool{}
+		t.Cleanup(func() {
+			for i := 0; i < len(oldnew); i += 2 {
+				if !found[oldnew[i]] {
+					t.Errorf("the shipped configuration has no %q", oldnew[i])
+				}
+			}
+		})
+		o.text = func(text string) string {
+			for i := 0; i < len(oldnew); i += 2 {
+				found[oldnew[i]] = found[oldnew[i]] || strings.Contains(text, oldnew[i])
+			}
+			return strings.NewReplacer(oldnew...).Replace(text)
+		}
+		return usualPort, usualPort
+	}
+}
+
+// nginxForHTTP2 has nginx listen for HTTP/2 too: without TLS it speaks one protocol at a port.
+func nginxForHTTP2(t *testing.T, o *options) (int, int) {
+	t.Helper()
+	port := freePort(t)
+	const usual = "listen 127.0.0.1:10000;\n"
+	o.text = strings.NewReplacer(usual, fmt.Sprintf("%s    listen %s http2;\n", usual, stack.Address(port))).Replace
+	return usualPort, port
+}
+
+// nginxToGRPC is the settings for grpc_pass, for the paths of these tests.
+func nginxToGRPC(t *testing.T, o *options) (int, int) {
+	t.Helper()
+	withGRPC := withGRPC(t)
+	o.text = func(text string) string {
+		return strings.Replace(withGRPC(text), "location ~ ^/(shop|reports) {", "location ~ ^/(public|news|any) {", 1)
+	}
+	return 0, usualPort
+}
+
+// recordedSystem is a system whose upstream records.
+type recordedSystem struct {
+	*system
+	path                  recordedPath
+	upstream              *recorder
+	key                   string // of alice
+	clients, http2Clients int    // ports
+}
+
+func startRecorded(t *testing.T, path recordedPath) *recordedSystem {
+	t.Helper()
+	r := &recordedSystem{path: path, upstream: &recorder{}}
+	o := options{proxy: path.proxy, config: routesConfig, upstream: r.upstream.start}
+	r.clients, r.http2Clients = path.change(t, &o)
+	r.system = newSystem(t, o)
+	r.key = r.system.key("--name", "k", "--user", "alice")
+	r.start()
+	for _, port := range []*int{&r.clients, &r.http2Clients} {
+		if *port == usualPort {
+			*port = r.Ports().Envoy
+		}
+	}
+	return r
+}
+
+// arrivals stops the proxy, so that nothing is under way, and returns what came.
+func (r *recordedSystem) arrivals() []arrival {
+	r.t.Helper()
+	r.Stop()
+	if err := r.upstream.problems(); err != nil {
+		r.t.Error(err)
+	}
+	return r.upstream.requests()
+}
