@@ -78,7 +78,7 @@ PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
 PROVE_signatures     = -run '^TestForgedSignatures' ./e2e
-PROVE_log            = -race -run '^TestLogOutput$$' ./e2e
+PROVE_log            = -race -parallel 6 -run '^TestLogOutput$$' ./e2e
 PROVE_trailers       = -race -run '^TestRandomTrailers$$' ./e2e
 
 prove: programs
