@@ -61,7 +61,9 @@ func trailersNeverArrive(t *testing.T, path recordedPath) {
 			t.Errorf("that the upstream was spoken to by HTTP/2 is %v", a.http2)
 		}
 	}
-	if whole != passed || passed == 0 {
+	// More may come than pass: HAProxy ends the stream of a request that it refuses when
+	// its body is under way, and over HTTP/2 that looks like its end.
+	if whole < passed || passed == 0 {
 		t.Errorf("%d requests passed, and %d came to the upstream", passed, whole)
 	}
 }

@@ -2,7 +2,8 @@
 -- judged them when they come, HAProxy would pass them on, and some servers merge
 -- them with the header: x-auth-subject there would forge what keyward.lua removed.
 -- HAProxy 2.6 to 3.1 has no option against them. Bodies of whatever length pass
--- unbuffered; when the trailers come the upstream has the body without its end.
+-- unbuffered. When the trailers come, the upstream may have the body already: without
+-- its end, or over HTTP/2 as if it were all. The trailers it never has.
 
 local Trailers = { id = "trailers", flags = filter.FLT_CFG_FL_HTX }
 Trailers.__index = Trailers
