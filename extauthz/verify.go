@@ -36,9 +36,12 @@ func (c *Core) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
-	var user *string // null for a token that stands for a client
+	var user *string
+	client := "" // named where a token stands for a client and no user
 	if subject := d.Principal.Subject(); subject != "" {
 		user = &subject
+	} else {
+		client = d.Principal.ClientID
 	}
 	_, _ = w.Write(encode(struct {
 		Authenticated bool     `json:"authenticated"`
@@ -46,7 +49,7 @@ func (c *Core) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request)
 		ClientID      string   `json:"client_id,omitempty"`
 		Scopes        []string `json:"scopes"`
 		ExpiresAt     *string  `json:"expires_at"`
-	}{true, user, d.Principal.ClientID, append([]string{}, d.Principal.Scopes.Names()...), expires}))
+	}{true, user, client, append([]string{}, d.Principal.Scopes.Names()...), expires}))
 }
 
 // write says the denial over HTTP.
