@@ -27,8 +27,9 @@ func TestShippedSettings(t *testing.T) {
 			"typed_config.common_http_protocol_options.headers_with_underscores_action": "REJECT_REQUEST",
 			"typed_config.internal_address_config.cidr_ranges.0.address_prefix":         "255.255.255.255",
 			"typed_config.strip_trailing_host_dot":                                      "true",
-			// ext_authz is the last filter but the one that forwards.
-			"typed_config.http_filters.-2.name": "envoy.filters.http.ext_authz",
+			// After ext_authz come only the removal of trailers and the router.
+			"typed_config.http_filters.-3.name": "envoy.filters.http.ext_authz",
+			"typed_config.http_filters.-2.name": "envoy.filters.http.header_mutation",
 		},
 		"envoy.filters.http.ext_authz": {
 			"typed_config.transport_api_version":                                 "V3",
