@@ -85,7 +85,7 @@ func (r *reader) warnPlainRedis(v value, text string) {
 			host = strings.Trim(address, "[]")
 		}
 		if !isLoopback(host) {
-			r.warn(v.Line, "%s: what goes over plain redis can be changed on its way: anyone on the way can set every limit; rediss:// has TLS", v.name)
+			r.warn(v.Line, "%s: plain redis:// is not protected: an attacker on the network can set every limit; use rediss:// for TLS", v.name)
 			return
 		}
 	}

@@ -30,7 +30,7 @@ func validOverride(name string) error {
 		return nil
 	}
 	if near := nearest(name, known); near != "" {
-		return fmt.Errorf("%q is not removed anyway; did you mean `%s`?", name, near)
+		return fmt.Errorf("%q is not one of the headers that are removed; did you mean `%s`?", name, near)
 	}
-	return fmt.Errorf("%q is not removed anyway", name)
+	return fmt.Errorf("%q is not one of the headers that are removed", name)
 }

@@ -36,8 +36,8 @@ func (r *reader) warnOfSubjects(root value, cfg *Config) {
 	if len(alike) < 2 {
 		return
 	}
-	r.warn(lineOf(root.Node, "introspection", "jwt"), "no identity header tells subjects of %s apart: who is alice at one of them is alice to the upstream; "+
-		"add x-auth-issuer: issuer to identity_headers, and have the upstream look at it", strings.Join(alike, ", "))
+	r.warn(lineOf(root.Node, "introspection", "jwt"), "no identity header distinguishes the subjects of %s: the upstream takes alice of one for alice of another; "+
+		"add x-auth-issuer: issuer to identity_headers, and have the upstream check it", strings.Join(alike, ", "))
 }
 
 // sourcesOfSubjects are those of a configuration. Keys and passwords are of the same users.

@@ -19,17 +19,17 @@ func TestWarnOfSubjects(t *testing.T) {
 		"{}":         "",
 		one:          "", // x-auth-method tells its subjects from those of keys
 		one + opaque: "",
-		two:          `f:1: no identity header tells subjects of jwt "one", jwt "two" apart: who is alice at one of them is alice to the upstream; add x-auth-issuer: issuer to identity_headers, and have the upstream look at it`,
+		two:          `f:1: no identity header distinguishes the subjects of jwt "one", jwt "two": the upstream takes alice of one for alice of another; add x-auth-issuer: issuer to identity_headers, and have the upstream check it`,
 		access + strings.Replace(opaque, "three", "one", 1): "", // one server, asked in two ways
-		access + opaque: `f:3: no identity header tells subjects of jwt "one", introspection "three" apart`,
-		one + server:    `f:3: no identity header tells subjects of introspection "three", introspection "four" apart`,
+		access + opaque: `f:3: no identity header distinguishes the subjects of jwt "one", introspection "three"`,
+		one + server:    `f:3: no identity header distinguishes the subjects of introspection "three", introspection "four"`,
 
-		one + "identity_headers: {x-user: subject}\n":                             `f:1: no identity header tells subjects of keys and users, jwt "one" apart`,
+		one + "identity_headers: {x-user: subject}\n":                             `f:1: no identity header distinguishes the subjects of keys and users, jwt "one"`,
 		"keys: {file: ''}\n" + one + "identity_headers: {x-user: subject}\n":      "",
 		two + "identity_headers: {x-user: subject, x-issuer: issuer}\n":           "",
 		one + opaque + "identity_headers: {x-user: subject, x-issuer: issuer}\n":  "",
 		two + "identity_headers: {}\n":                                            "",
-		two + "identity_headers: {x-user: subject, x-client: client_id}\n":        `f:1: no identity header tells subjects of`,
+		two + "identity_headers: {x-user: subject, x-client: client_id}\n":        `f:1: no identity header distinguishes the subjects of`,
 		"identity_headers: {x-user: subject}\nusers: {file: u}\nkeys: {file: ''}": "",
 	} {
 		cfg, err := Parse("f", []byte(text), noEnv)

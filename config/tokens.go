@@ -189,7 +189,7 @@ func (r *reader) warnPlainHTTP(v value, address string) {
 		return
 	}
 	if !isLoopback(u.Hostname()) {
-		r.warn(v.Line, "%s: what goes over plain http can be changed on its way: whoever stands there makes tokens that are believed", v.name)
+		r.warn(v.Line, "%s: plain http is not protected: an attacker on the network can have any token accepted; use https", v.name)
 	}
 }
 
