@@ -92,19 +92,19 @@ func TestImportTableRefused(t *testing.T) {
 	columns := []Column{{"key", "key"}, {"name", "name"}, {"user", "user"}, {"scopes", "scopes"}, {"expires", "expires"}}
 	const head = "key,name,user,scopes,expires\nfine-secret-1,n,u,,\n"
 	for in, want := range map[string]string{
-		"secret-1,n,u,,\n": "input line 1: invalid: the first row names the columns, and must name key once",
-		"key,name,user,scopes,expires,key\na,b,c,d,e,f\n": "input line 1: invalid: the first row names the columns",
+		"secret-1,n,u,,\n": "input line 1: invalid: the first row must name the column key once",
+		"key,name,user,scopes,expires,key\na,b,c,d,e,f\n": "input line 1: invalid: the first row must name the column",
 		head + "secret-2,n,u\n":                           "input line 3: invalid: wrong number of fields",
 		head + "secret-2,n,u,,,\nsecret 3,n,u,,\n":        "input line 4: invalid: no request can carry this key: it has a space",
 		head + "sec\"ret-2,n,u,,\n":                       "input line 3: invalid: bare",
 		head + "\"secret-2,n,u,,\n":                       "input line 3: invalid: ",
 		head + ",n,u,,\n":                                 "input line 3: invalid: no request can carry this key: it is empty",
-		head + "\"se\ncret-2\",n,u,,\nsecret-3,n,k_u,,\n": "input line 5: invalid: a user's name does not begin with",
-		head + "secret-2,n,se\u200bcret,,\n":              "input line 3: invalid: a user's name has no characters that do not show",
-		head + "secret-2,n,se\u0301cret,,\n":              "input line 3: invalid: a user's name is in Unicode's composed form",
+		head + "\"se\ncret-2\",n,u,,\nsecret-3,n,k_u,,\n": "input line 5: invalid: a user's name must not begin with",
+		head + "secret-2,n,se\u200bcret,,\n":              "input line 3: invalid: a user's name must not have hidden characters",
+		head + "secret-2,n,se\u0301cret,,\n":              "input line 3: invalid: a user's name must be in Unicode's composed form",
 		head + "secret-2,n,u,sec\"ret,\n":                 "input line 3: invalid: ",
-		head + "secret-2,n,u,\"sec\"\"ret\",\n":           "input line 3: invalid: a scope that is none",
-		head + "secret-2,n,u,,secret\n":                   "input line 3: invalid: expires is not a time to come",
+		head + "secret-2,n,u,\"sec\"\"ret\",\n":           "input line 3: invalid: not a scope",
+		head + "secret-2,n,u,,secret\n":                   "input line 3: invalid: expires is not a future time",
 		head + "\nfine-secret-1,n,u,,\n":                  "input line 4: the key of line 2 again",
 	} {
 		_, err := c.ImportAs(strings.NewReader(in), Params{}, Import{Columns: columns})

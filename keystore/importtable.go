@@ -30,9 +30,9 @@ func ParseColumns(list string) ([]Column, error) {
 		}
 		switch {
 		case !slices.Contains(columnFields, field) || header == "":
-			return nil, fmt.Errorf("%w: a column is one of %s, or one of them and what the table calls it, as in key=Token", ErrInvalid, strings.Join(columnFields, ", "))
+			return nil, fmt.Errorf("%w: a column is one of %s; where the table has another name for it, FIELD=NAME, as in key=Token", ErrInvalid, strings.Join(columnFields, ", "))
 		case slices.ContainsFunc(columns, func(c Column) bool { return c.Field == field || c.Header == header }):
-			return nil, fmt.Errorf("%w: the column %s stands there twice", ErrInvalid, text)
+			return nil, fmt.Errorf("%w: the column %s is given twice", ErrInvalid, text)
 		}
 		columns = append(columns, Column{field, header})
 	}
@@ -91,7 +91,7 @@ func (w *Import) places(header []string, err error) ([]int, error) {
 	for i, column := range w.Columns {
 		places[i] = slices.Index(header, column.Header)
 		if places[i] < 0 || slices.Contains(header[places[i]+1:], column.Header) {
-			return nil, fmt.Errorf("%w: the first row names the columns, and must name %s once", ErrInvalid, column.Header)
+			return nil, fmt.Errorf("%w: the first row must name the column %s once", ErrInvalid, column.Header)
 		}
 	}
 	return places, nil
@@ -116,7 +116,7 @@ func (w *Import) readRow(cells []string, places []int, defaults *Params, read ke
 		case "scopes":
 			scopes := strings.Fields(cell)
 			if _, err := authz.ParseScopes(scopes); err != nil { // which says what it stumbled over
-				return imported{}, fmt.Errorf("%w: a scope that is none", ErrInvalid)
+				return imported{}, fmt.Errorf("%w: not a scope", ErrInvalid)
 			}
 			p.Scopes = &scopes
 		case "expires":
@@ -140,7 +140,7 @@ func (w *Import) expiry(text string) (at time.Time, err error) {
 		at, err = time.Parse(time.RFC3339, text)
 	}
 	if err != nil {
-		return at, fmt.Errorf("%w: expires is not a time to come, as 90d or 2030-01-31T00:00:00Z", ErrInvalid)
+		return at, fmt.Errorf("%w: expires is not a future time, as 90d or 2030-01-31T00:00:00Z", ErrInvalid)
 	}
 	return at.UTC(), nil
 }

@@ -28,7 +28,7 @@ type JournalConfig struct {
 //
 // Every method may return ErrPepper or ErrForeign for a file that is not to be
 // written with this Hasher or by this program, ErrDamaged for one that has lost
-// its content, and journal.ErrReplaced where others keep replacing the file.
+// its content, and journal.ErrReplaced where other programs keep replacing the file.
 type Journal struct {
 	store  store
 	hasher *Hasher

@@ -26,7 +26,7 @@ func ValidUserName(name string) bool {
 // CheckUserName returns why no user can be made with the name; the error is ErrInvalid.
 func CheckUserName(name string) error {
 	if !ValidUserName(name) {
-		return fmt.Errorf("%w: a user's name is 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, maxText)
+		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, maxText)
 	}
 	return checkKeysUser(name)
 }
@@ -35,7 +35,7 @@ func CheckUserName(name string) error {
 // which need not be in a users file.
 func checkKeysUser(name string) error {
 	if ReservedUserName(name) {
-		return fmt.Errorf("%w: a user's name does not begin with k_ or c_: upstreams take those for the ids of keys and clients", ErrInvalid)
+		return fmt.Errorf("%w: a user's name must not begin with k_ or c_: upstreams take those for the ids of keys and clients", ErrInvalid)
 	}
 	return checkName("user's name", name)
 }
@@ -44,7 +44,7 @@ func checkKeysUser(name string) error {
 // what in the error. The empty name is one.
 func checkName(what, name string) error {
 	if !validText([]byte(name)) {
-		return fmt.Errorf("%w: a %s is at most %d bytes of UTF-8 without control characters", ErrInvalid, what, maxText)
+		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control characters", ErrInvalid, what, maxText)
 	}
 	if problem := looksLikeAnother(name); problem != "" {
 		return fmt.Errorf("%w: a %s %s", ErrInvalid, what, problem)
@@ -56,16 +56,16 @@ func checkName(what, name string) error {
 func looksLikeAnother(name string) string {
 	if i := strings.IndexFunc(name, authz.Hidden); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(name[i:])
-		return fmt.Sprintf("has no characters that do not show, as %U", r)
+		return fmt.Sprintf("must not have hidden characters such as %U", r)
 	}
 	first, _ := utf8.DecodeRuneInString(name)
 	switch {
 	case strings.HasPrefix(name, " ") || strings.HasSuffix(name, " ") || strings.Contains(name, "  "):
-		return "has no space at either end and no two in a row"
+		return "must not begin or end with a space, or have two spaces in a row"
 	case unicode.Is(unicode.M, first):
-		return "does not begin with a combining mark"
+		return "must not begin with a combining mark"
 	case !norm.NFC.IsNormalString(name):
-		return "is in Unicode's composed form (NFC): a letter and its accent are one character where there is one"
+		return "must be in Unicode's composed form (NFC): a letter and its accent are one character where there is one"
 	}
 	return ""
 }

@@ -38,7 +38,7 @@ func (k *Keys) undone(c content, now time.Time) error {
 	case revived > 0:
 		return fmt.Errorf("revoked keys or secrets are active again: %d", revived)
 	case alive > 0 && !kept:
-		return fmt.Errorf("none of the keys in force is left, of %d", alive)
+		return fmt.Errorf("none of the %d keys in force is left", alive)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (u *Users) undone(c content, _ time.Time) error {
 		}
 	}
 	if revived > 0 {
-		return fmt.Errorf("users without the time since which their keys count: %d", revived)
+		return fmt.Errorf("users without their valid_since: %d", revived)
 	}
 	return old.noneKept(next)
 }
@@ -90,7 +90,7 @@ func (s *userSet) noneKept(next *userSet) error {
 	if len(s.byName) == 0 {
 		return nil
 	}
-	return fmt.Errorf("none of the users in force is left, of %d", len(s.byName))
+	return fmt.Errorf("none of the %d users in force is left", len(s.byName))
 }
 
 // undone returns an error if next lacks a revocation.

@@ -16,7 +16,7 @@ type checkCommand struct {
 	Config  string   `placeholder:"FILE" help:"Configuration (default: none, and the defaults)."`
 	Method  string   `default:"GET" help:"The request's method."`
 	Path    string   `placeholder:"TARGET" help:"The request's target: path and query, as sent."`
-	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"A header line, or @FILE for a file of such lines, @- for standard input: there no other process sees a key. Repeatable."`
+	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"A header line, or @FILE for a file of such lines, @- for standard input: other processes cannot see a key there. Repeatable."`
 	Host    string   `help:"The Host that the client sent."`
 	Scheme  string   `default:"http" help:"How the proxy says the client came: http or https."`
 	Peer    string   `default:"127.0.0.1" help:"The address of the proxy's peer."`

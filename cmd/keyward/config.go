@@ -14,7 +14,7 @@ type configCommands struct {
 
 type configValidate struct {
 	File  string `arg:"" help:"The configuration."`
-	Files bool   `help:"Open the files that it names, and tell all that is wrong with them."`
+	Files bool   `help:"Open the files that it names, and report every problem in them."`
 	output
 }
 

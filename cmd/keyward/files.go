@@ -93,7 +93,7 @@ func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 	}
 	file := keystore.NewUserFile(keystore.UserFileConfig{Path: k.users, Now: env.now})
 	if k.ended, err = file.EndedUsers(); err != nil {
-		env.note("note: keys that ended with their users are not known: %v", err)
+		env.note("note: cannot tell which keys ended with their users: %v", err)
 	}
 	return k, nil
 }

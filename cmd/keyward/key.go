@@ -191,7 +191,7 @@ func (c *keyRotate) Run(env *environment) error {
 	}
 	if earlier := k.view(&r, env.now()).Previous; len(earlier) > 1 {
 		last := slices.MaxFunc(earlier, time.Time.Compare)
-		env.note("note: earlier secrets are good for what is left of their grace, the last until %s; rotating without --grace ends them", instant(last))
+		env.note("note: earlier secrets stay valid until their grace ends, the last until %s; rotate without --grace to end them", instant(last))
 	}
 	return c.handOut(env, k, &r, secret, "given a new secret")
 }

@@ -12,7 +12,7 @@ import (
 type keyImport struct {
 	Name   *string `help:"What the keys are for."`
 	Hashed bool    `help:"In place of keys there are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
-	CSV    string  `name:"csv" placeholder:"COLUMN,…" help:"The input is a table in CSV whose first row names its columns. Take these: key, name, user, project, scopes, expires; key=Token where the table calls it otherwise."`
+	CSV    string  `name:"csv" placeholder:"COLUMN,…" help:"The input is a table in CSV whose first row names its columns. Take these: key, name, user, project, scopes, expires; key=Token where the table has another name for it."`
 	newKeys
 }
 

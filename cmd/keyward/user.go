@@ -13,7 +13,7 @@ import (
 type userCommands struct {
 	Set    userSet    `cmd:"" help:"Make a user, or change what is given of one."`
 	List   userList   `cmd:"" help:"List the users."`
-	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens end, also for a user of that name who is made later."`
+	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens end, even if a user of that name is made later."`
 	Import userImport `cmd:"" help:"Take over names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
@@ -184,7 +184,7 @@ func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 	}
 	for name, at := range made {
 		if at.After(env.now()) {
-			env.note("note: a key of %s was made at %s, which is to come: keys made for that name until then are ended too", quoted(name), instant(at))
+			env.note("note: a key of %s was made at %s, which is in the future: keys made for that name until then end too", quoted(name), instant(at))
 		}
 	}
 	return made
