@@ -29,7 +29,7 @@ type reach struct {
 	proxies map[string]bool // host:port of the operator's proxies that were used
 }
 
-var errReach = errors.New("an address of this machine, of its link or of a metadata service, where no issuer is")
+var errReach = errors.New("a loopback, link-local or metadata service address, which cannot be an issuer's")
 
 // reachOf is that of the URL that the operator wrote; of the document itself, where chosen.
 func reachOf(u *url.URL, chosen bool) *reach {

@@ -49,7 +49,7 @@ func parseKey(jwk map[string]any) (*Key, error) {
 	algorithms := m.algorithms
 	switch alg, pinned, ok := text(jwk, "alg"); {
 	case !ok || pinned && !slices.Contains(algorithms, alg):
-		return nil, fmt.Errorf("alg is none that a %s key can have here: %s", m.kind, strings.Join(algorithms, ", "))
+		return nil, fmt.Errorf("alg is not one that a %s key can have here: %s", m.kind, strings.Join(algorithms, ", "))
 	case pinned:
 		algorithms = []string{strings.Clone(alg)}
 	}

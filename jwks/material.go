@@ -34,7 +34,7 @@ func parseMaterial(jwk map[string]any) (material, error) {
 	case "OKP":
 		return parseOKP(jwk)
 	default:
-		return material{}, errors.New("kty is none of RSA, EC and OKP")
+		return material{}, errors.New("kty is not RSA, EC or OKP")
 	}
 }
 
@@ -99,7 +99,7 @@ func parseEC(jwk map[string]any) (material, error) {
 	case "P-521":
 		curve, algorithm = elliptic.P521(), "ES512"
 	default:
-		return material{}, errors.New("crv is none of P-256, P-384 and P-521")
+		return material{}, errors.New("crv is not P-256, P-384 or P-521")
 	}
 	x, err := octets(jwk, "x")
 	if err != nil {

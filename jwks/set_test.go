@@ -183,7 +183,7 @@ func TestIgnoredIsTold(t *testing.T) {
 	}
 	want := []string{
 		"key 1 (kid " + rsaKey["kid"].(string) + "): n begins with a zero byte",
-		"key 2: crv is none of P-256, P-384 and P-521",
+		"key 2: crv is not P-256, P-384 or P-521",
 		`key 3 (kid a\u202e\n` + strings.Repeat("x", 55) + "…): use is not sig: the key is for something other than signatures",
 	}
 	if got := set.Ignored(); len(got) != len(want) {

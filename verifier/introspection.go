@@ -152,7 +152,7 @@ func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (
 	case grant.revoked:
 		return nil, &authz.Refusal{Reason: authz.RevokedToken, Principal: grant.principal}
 	case now.Before(grant.notBefore):
-		return nil, &authz.Refusal{Reason: authz.InvalidToken, Principal: grant.principal, Cause: &Cause{RuleNbf, "a time that has come", "a later one"}}
+		return nil, &authz.Refusal{Reason: authz.InvalidToken, Principal: grant.principal, Cause: &Cause{RuleNbf, "a time that is not in the future", "a later one"}}
 	default:
 		return grant.principal, nil
 	}

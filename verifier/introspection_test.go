@@ -615,7 +615,7 @@ func TestIntrospectionCauses(t *testing.T) {
 		"subject: want a plain text":                     {Active: true, Subject: " " + nothingSecret},
 		"subject: want a sub, a username or a client_id": {Active: true},
 		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + nothingSecret},
-		"nbf: want a time that has come":                 {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
+		"nbf: want a time that is not in the future":     {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
 	} {
 		b := newGrantBench(t, nil, &server{says: says, audiences: []string{"api"}})
 		for range 2 {

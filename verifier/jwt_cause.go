@@ -25,8 +25,8 @@ const (
 	RulePayload   Rule = "payload"   // strict JSON
 	RuleIss       Rule = "iss"       // one of the configured issuers
 	RuleExp       Rule = "exp"       // there, a time, and within max_lifetime
-	RuleNbf       Rule = "nbf"       // a time that has come
-	RuleIat       Rule = "iat"       // a time that has come
+	RuleNbf       Rule = "nbf"       // a time that is not in the future
+	RuleIat       Rule = "iat"       // a time that is not in the future
 	RuleAud       Rule = "aud"       // names one of the audiences
 	RuleSubject   Rule = "subject"   // names a user, or the token has a client_id
 	RuleJti       Rule = "jti"       // a text

@@ -146,9 +146,9 @@ func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Tim
 	case !optionalDate(members, "iat", &c.issuedAt):
 		return &Cause{RuleIat, wantTime + ", or none", kindOf(members, "iat")}
 	case c.notBefore.After(latest):
-		return &Cause{RuleNbf, "a time that has come, within leeway", "a later one"}
+		return &Cause{RuleNbf, "a time that is not in the future, within leeway", "a later one"}
 	case c.issuedAt.After(latest):
-		return &Cause{RuleIat, "a time that has come, within leeway", "a later one"}
+		return &Cause{RuleIat, "a time that is not in the future, within leeway", "a later one"}
 	case c.expires.After(now.Add(i.MaxLifetime)):
 		return &Cause{RuleExp, i.wantLifetime + " from now", "a later one"}
 	case !c.issuedAt.IsZero() && c.expires.After(c.issuedAt.Add(i.MaxLifetime)):
