@@ -18,7 +18,7 @@ func NewListenerMetrics(registry prometheus.Registerer, listeners ...string) (*L
 			Name: "keyward_tls_handshake_failures_total", Help: "TLS handshakes that failed.",
 		}, []string{"listener"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyward_connections_rejected_total", Help: "Connections closed since there were too many, or since they held too much memory.",
+			Name: "keyward_connections_rejected_total", Help: "Connections closed because there were too many, or because they held too much memory.",
 		}, []string{"listener", "cause"}),
 	}
 	for _, listener := range listeners {
@@ -42,6 +42,6 @@ func (m *ListenerMetrics) Rejected(listener, cause string) {
 // CollectLog registers the count of lines that the log has dropped.
 func CollectLog(registry prometheus.Registerer, dropped func() int64) error {
 	return registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "keyward_log_dropped_lines_total", Help: "Log lines dropped since the output did not accept them.",
+		Name: "keyward_log_dropped_lines_total", Help: "Log lines dropped because the output did not accept them.",
 	}, func() float64 { return float64(dropped()) }))
 }

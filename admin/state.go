@@ -63,7 +63,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		keys:       desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
 		hashes:     plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
 		verifying:  plain("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
-		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, since too many forged ones came."),
+		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because too many forged ones came."),
 		ready:      plain("keyward_ready", "1 while requests can be judged, as /readyz says; 0 while all are denied, and while shutting down."),
 
 		buckets:   plain("keyward_rate_limit_buckets", "Counts of requests in memory."),

@@ -29,7 +29,7 @@ type PathRules struct {
 var ErrAmbiguousPath = errors.New("ambiguous path")
 
 // errOtherRoute is why a path is ambiguous that is unambiguous by itself.
-const errOtherRoute = pathError("an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would find it on another route")
+const errOtherRoute = pathError("an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route")
 
 // whyNotRouted is the cause that a policy's reason has for the operator.
 func whyNotRouted(reason Reason) error {

@@ -79,7 +79,7 @@ type tooLarge int
 
 // Error implements error.
 func (n tooLarge) Error() string {
-	return fmt.Sprintf("the CheckRequest is %d bytes long, the most is %d: see Envoy's with_request_body.max_request_bytes", int(n), MaxMessage)
+	return fmt.Sprintf("the CheckRequest is %d bytes long, the maximum is %d: see Envoy's with_request_body.max_request_bytes", int(n), MaxMessage)
 }
 
 // Unmarshal implements encoding.CodecV2.

@@ -24,10 +24,10 @@ const (
 // Why nothing may be done without the shared store.
 var (
 	// ErrAway means that it can't be asked.
-	ErrAway = errors.New("ratelimit: the shared store is away")
+	ErrAway = errors.New("ratelimit: the shared store is unavailable")
 	// ErrLate means that this process is too busy to hear its answer. Allow does
 	// not hold then: whoever keeps the process busy would have all pass.
-	ErrLate = errors.New("ratelimit: too busy to hear the shared store")
+	ErrLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
 )
 
 // FallbackConfig is what a Fallback is made of.

@@ -76,9 +76,9 @@ func (l *boundedListener) enter(client netip.Addr) string {
 	defer l.mu.Unlock()
 	switch {
 	case l.open >= l.most:
-		return "the listener has as many connections as it may"
+		return "the listener has its maximum number of connections"
 	case client.IsValid() && l.of[client] >= (l.most+1)/2:
-		return "the address has half of the connections that the listener may have"
+		return "the address has its maximum, half of the listener's connections"
 	}
 	l.open++
 	if client.IsValid() {

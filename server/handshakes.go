@@ -61,7 +61,7 @@ func (s *Server) grpcCredentials(security *tls.Config) credentials.TransportCred
 	}
 	rejected := s.rejections(listenerGRPC, admin.RejectedMemory)
 	budget := &unfinishedBudget{most: maxUnfinished, rejected: func(conn net.Conn) {
-		rejected(conn, "it held more than others of the messages that are not complete")
+		rejected(conn, "it held more memory than others for incomplete messages")
 	}}
 	return watchedCredentials{inner, s.handshakes(listenerGRPC), budget}
 }

@@ -8,7 +8,7 @@ import (
 
 // errForeign is an answer that no command of ours has: not RESP2, or more than
 // it can be. What the server sent is not in the error.
-var errForeign = errors.New("redis: an answer that no server gives")
+var errForeign = errors.New("redis: not an answer that Redis gives, or too large")
 
 // bounds are how large the answers of a kind of server can be. The library
 // makes room for what an answer announces, or for as much as comes, and ends

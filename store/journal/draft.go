@@ -152,12 +152,12 @@ func (d *Draft) putBack(out, draft fs.FileInfo) error {
 		}
 		placed, out = out, next
 	}
-	return d.abandon(errors.New("others keep replacing the file"))
+	return d.abandon(errors.New("other programs keep replacing the file"))
 }
 
 // abandon leaves the draft's path alone: what stands there may be a file of others.
 func (d *Draft) abandon(cause error) error {
 	path := d.path
 	d.path = ""
-	return fmt.Errorf("a file that others put in place may now be %s: %w", path, errors.Join(cause, d.File.Close()))
+	return fmt.Errorf("a file that another program put in place may now be %s: %w", path, errors.Join(cause, d.File.Close()))
 }

@@ -12,7 +12,7 @@ var (
 	ErrDamaged = errors.New("the file is empty or missing, and it had content before")
 	// ErrReplaced is a file that others replaced during the transaction, or
 	// whose lock file they replaced.
-	ErrReplaced = errors.New("others replaced the file or its lock file during the transaction")
+	ErrReplaced = errors.New("another program replaced the file or its lock file during the transaction")
 	// ErrBadLock is a lock file that cannot be trusted.
 	ErrBadLock = errors.New("not a lock file that can be trusted")
 	// ErrBusy is a lock that another process holds.
