@@ -21,8 +21,8 @@ func NewIssuerMetrics(registry prometheus.Registerer) (*IssuerMetrics, error) {
 	return m, registerAll(registry, m.refreshes, m.ignored)
 }
 
-// Of returns what is to be told of the readings of one issuer's keys. Its
-// series exist from then on.
+// Of returns the counter of one issuer's key set readings. Its series exist from
+// then on.
 func (m *IssuerMetrics) Of(issuer string) *RefreshCounter {
 	return &RefreshCounter{ok: m.refreshes.WithLabelValues(issuer, "ok"), failed: m.refreshes.WithLabelValues(issuer, "error"),
 		ignored: m.ignored.WithLabelValues(issuer)}

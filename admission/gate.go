@@ -1,7 +1,6 @@
-// Package admission bounds the work that credentials of unknown worth cause:
-// how much is done at a time, how much may be spent on those that turn out bad,
-// and whose turn comes first. It knows no credential, and it never decides
-// whether one is good.
+// Package admission bounds the work of verifying credentials: how much is done at
+// a time, how much may be spent on bad ones, and which caller goes first. It sees
+// no credential, and never decides whether one is good.
 package admission
 
 import (
@@ -56,8 +55,8 @@ const (
 // that fail are charged to two budgets, their client's and that of all clients
 // together. While the latter is used up, a client whose last credential was good
 // still gets in; all others wait, those with the fewest recent failures first.
-// So a client that nothing is known of goes before those that forged tokens
-// came from, and the processors are left to other requests meanwhile.
+// So an unknown client goes before those that sent forged tokens, and the
+// processors are free for other requests meanwhile.
 type Gate struct {
 	slots   int
 	room    int

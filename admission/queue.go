@@ -13,12 +13,12 @@ type waiter struct {
 	admitted bool
 }
 
-// rankStep makes equals of clients between which there is no difference to speak of.
+// rankStep is the difference below which two clients have the same rank.
 const rankStep = time.Second
 
-// rank is by what is held against the client; that it had to wait before is part
-// of it, so that one client's burst stands behind single requests of others. A
-// familiar client goes before those that are not.
+// rank grows with the client's suspicion, to which earlier waits add: so the
+// burst of one client stands behind single requests of others. A familiar client
+// goes before all that are not.
 func (s standing) rank() time.Duration {
 	rank := s.suspicion.Truncate(rankStep)
 	if s.familiar {
@@ -29,8 +29,8 @@ func (s standing) rank() time.Duration {
 
 func (w *waiter) before(other *waiter) bool { return w.rank < other.rank }
 
-// push puts the waiter in its place: equals in the order they came. Where there
-// is no room the last one is pushed out, which may be the new one.
+// push inserts the waiter by its rank; equals keep the order in which they came.
+// If the queue is full, the last waiter is pushed out, which may be the new one.
 func (g *Gate) push(w *waiter) {
 	at, _ := slices.BinarySearchFunc(g.waiting, w, func(waiting, w *waiter) int {
 		if w.before(waiting) {
@@ -46,7 +46,7 @@ func (g *Gate) push(w *waiter) {
 	}
 }
 
-// remove takes the waiter out, where it still waits.
+// remove takes the waiter out of the queue, if it still waits.
 func (g *Gate) remove(w *waiter) {
 	if at := slices.Index(g.waiting, w); at >= 0 {
 		g.waiting = slices.Delete(g.waiting, at, at+1)

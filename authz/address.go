@@ -96,14 +96,13 @@ func (a Address) prefix(bits4, bits6 int) netip.Prefix {
 
 // Client returns where the request comes from, as the proxies in front wrote
 // it: with N trusted hops the Nth entry of X-Forwarded-For from the right,
-// which the outermost of our own proxies wrote. What stands further left the
-// client may have made up. It is only found here; it is parsed where it is
-// asked for its Address.
+// which the outermost trusted proxy wrote. The client may have made up what
+// stands further left. The entry is only found here; Address parses it.
 //
-// Where there are fewer entries the request came past the outermost proxies,
-// and the leftmost entry is what the first of ours saw; without any entry it
-// is the peer. An entry that is there and is not an address makes the client
-// unknown: the proxy's own address in its place would be that of all clients.
+// With fewer entries, the request bypassed the outermost proxies, and the
+// leftmost entry is what the first trusted one saw; without any entry the client
+// is the peer. An entry that is not an address makes the client unknown: with the
+// proxy's own address in its place all clients would be one.
 func (r *Request) Client() RawAddress {
 	if r.trustedHops <= 0 {
 		return RawAddress(r.Peer)

@@ -8,7 +8,7 @@ import (
 // LineLimit bounds the log lines of one kind per second, so that a client that
 // can cause them cannot fill a disk. Safe for concurrent use.
 type LineLimit struct {
-	PerSecond int // 0 is no bound
+	PerSecond int // 0: no limit
 
 	second, lines atomic.Int64 // lines in that second, in seconds since 1970
 }

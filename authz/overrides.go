@@ -4,11 +4,10 @@ import "slices"
 
 // UpstreamOverrides returns the request headers, in lower case, from which some
 // upstreams take another method, path or host than the request line and Host
-// have. They are a second spelling that was not judged, so every allow has them
-// removed, and so have the shipped configurations of the proxies, which a test
-// compares with this list. What tells the client's address and scheme
-// (X-Forwarded-For, -Proto, -Port) is not among them: proxies say that, and
-// nothing is judged by it that an upstream could read otherwise.
+// have. Nothing judged these, so every allow removes them. The shipped proxy
+// configurations remove them too; a test compares those with this list. The
+// headers of the client's address and scheme (X-Forwarded-For, -Proto, -Port) are
+// not among them: proxies set them, and they do not change what was judged.
 func UpstreamOverrides() []string {
 	return slices.Concat(methodOverrides, pathOverrides, hostOverrides)
 }
@@ -23,7 +22,7 @@ var (
 	}
 	pathOverrides = []string{
 		"x-original-url", // IIS, Symfony, Zend, Yii
-		"x-rewrite-url",  // likewise
+		"x-rewrite-url",  // IIS, Symfony, Zend, Yii
 		"x-original-uri",
 		"x-original-path",
 		"x-forwarded-uri",
@@ -33,7 +32,7 @@ var (
 		"x-forwarded-script-name",
 		"x-script-name", // mod_wsgi, Flask
 		"script-name",   // Gunicorn
-		"path-info",     // likewise
+		"path-info",     // Gunicorn
 		"x-envoy-original-path",
 		"x-waws-unencoded-url", // Azure App Service
 		"x-ms-original-url",    // Azure Functions

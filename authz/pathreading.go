@@ -28,7 +28,7 @@ func (p *Path) readAsServersDo(rules PathRules) error {
 	return nil
 }
 
-// maxReadings bounds the paths that resolve looks at. A path that is encoded
+// maxReadings bounds the paths that resolve tries. A path that is encoded
 // once, with parameters and with slashes to merge, has eight.
 const maxReadings = 16
 

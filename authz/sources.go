@@ -152,7 +152,7 @@ func (s *Sources) readDisguised(pair string, found *candidates, reserved *int) {
 }
 
 // disguisedInQuery reports whether the target has the credential's query
-// parameter under a name that no proxy could be told to remove.
+// parameter under a spelling that no proxy can remove.
 func (s *Sources) disguisedInQuery(target string) bool {
 	_, query, _ := strings.Cut(target, "?")
 	if s.Query == "" || !disguise.any(query) {

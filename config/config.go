@@ -184,7 +184,7 @@ func (c *Config) Carriers() []string {
 	return []string{"authorization", "cookie", c.Sources.Header}
 }
 
-// Identity makes what tells the upstream about the principal.
+// Identity makes the headers by which the upstream learns of the principal.
 func (c *Config) Identity() (*authz.Identity, error) {
 	return authz.NewIdentity(c.IdentityHeaders, c.Carriers(), c.UpstreamOverrides)
 }

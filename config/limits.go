@@ -71,7 +71,7 @@ func (r *reader) limitStore(v value, l *RateLimits) {
 	}
 }
 
-// warnPlainRedis tells of a store whose answers anyone on the way could have made.
+// warnPlainRedis warns of a store whose answers an attacker on the network can forge.
 func (r *reader) warnPlainRedis(v value, text string) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	if transport, _, _ := strings.Cut(scheme, "+"); transport != "redis" {

@@ -17,9 +17,9 @@ type subjects struct {
 	method string // as x-auth-method says it
 }
 
-// warnOfSubjects warns where the upstream cannot tell the subjects of one
-// source from those of another: OpenID Connect Core makes them unique within
-// their issuer only, so the client who can be alice at the weakest is alice.
+// warnOfSubjects warns if the upstream cannot distinguish the subjects of two
+// sources: OpenID Connect Core makes them unique within their issuer only, so
+// alice of the weakest issuer would be alice of all.
 func (r *reader) warnOfSubjects(root value, cfg *Config) {
 	has := func(f authz.Field) bool {
 		for _, field := range cfg.IdentityHeaders {
@@ -55,8 +55,8 @@ func sourcesOfSubjects(cfg *Config) []subjects {
 	return all
 }
 
-// alikeTo are the names of the sources that another one cannot be told from,
-// where the method tells or where nothing does.
+// alikeTo returns the names of the sources whose subjects cannot be distinguished,
+// by the method if byMethod, else by nothing.
 func alikeTo(all []subjects, byMethod bool) []string {
 	var names []string
 	for _, one := range all {

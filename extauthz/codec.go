@@ -65,13 +65,13 @@ func ServerCodec() grpc.ServerOption {
 type inPlaceCodec struct{ encoding.CodecV2 }
 
 // MaxMessage is the length of the longest CheckRequest that is judged, in bytes.
-// It is that of the headers and of as much of the body as Envoy is told to send
-// along (with_request_body).
+// The headers count, and as much of the body as Envoy sends along
+// (with_request_body).
 const MaxMessage = 16 << 20
 
-// MaxReadable is the length of the longest one that is received: of those in
-// between the log can say which request it was, and the client gets our denial.
-// It is for grpc.MaxRecvMsgSize.
+// MaxReadable is the length of the longest one that is received. For a length
+// between the two, the log names the request, and the client gets Keyward's
+// denial. It is for grpc.MaxRecvMsgSize.
 const MaxReadable = 2 * MaxMessage
 
 // tooLarge is a message that is longer than MaxMessage.

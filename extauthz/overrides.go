@@ -2,9 +2,8 @@ package extauthz
 
 import "strings"
 
-// Overrides are the headers that every allow has the proxy remove, in the forms
-// in which proxies are told. They are the same each time, and encoded once. The
-// zero Overrides are none.
+// Overrides are the headers that the proxy removes on every allow, encoded once
+// in the forms that answers to proxies have. The zero Overrides are none.
 type Overrides struct {
 	wire []byte // headers_to_remove of an OkHttpResponse
 	list string // separated by commas

@@ -14,13 +14,13 @@ type outcome uint8
 const (
 	abandoned   outcome = iota // nothing: the caller gave up
 	answered                   // it is there, whatever it answered
-	failed                     // no good answer, which may be the token's doing
-	unreachable                // no connection, which no token can bring about
+	failed                     // an error, which the token may have caused
+	unreachable                // no connection, which a token cannot cause
 )
 
 const (
 	failuresToCut = 5           // in a row, after which questions are held back
-	networksToCut = 3           // from which failures must come, if a token can bring them about
+	networksToCut = 3           // from which failures must come, if a token can cause them
 	cutFor        = time.Second // until the next question of a client finds out whether the server is well
 	maxProbes     = 8           // of all clients, in each cutFor
 	networkProbes = 4           // of the clients of one network

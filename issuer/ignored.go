@@ -7,16 +7,16 @@ import (
 	"keyward/jwks"
 )
 
-// ignoredKeys tells of the keys that a key set has and that are left out:
-// tokens of theirs are refused, which nothing else would explain. It is for one
-// goroutine at a time.
+// ignoredKeys reports the keys that are left out of a key set: their tokens are
+// refused, and nothing else would explain why. It is for one goroutine at a time.
 type ignoredKeys struct {
-	log      *slog.Logger // with what says whose keys they are
+	log      *slog.Logger // names the owner of the keys
 	observer Observer
 	last     []jwks.Ignored
 }
 
-// read is told of each set that comes into force. It logs a line per key when they change.
+// read is called with each set that comes into force. It logs a line per ignored key
+// when those change.
 func (i *ignoredKeys) read(set *jwks.Set) {
 	ignored := set.Ignored()
 	i.observer.Ignored(len(ignored))

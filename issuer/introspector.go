@@ -139,8 +139,8 @@ func (i *Introspector) ask(ctx context.Context, token authz.Secret) (*verifier.T
 // errNonsense is an answer that cannot be believed.
 var errNonsense = errors.New("the answer makes no sense")
 
-// outcomeOf is what the end of a question says about the server. What it cannot
-// say about one token, or says in a way that we don't believe, says that it is there.
+// outcomeOf is what the end of a question says about the server. An answer that
+// cannot be used still shows that the server is there.
 func outcomeOf(err error, connected bool) outcome {
 	status, isStatus := errors.AsType[statusError](err)
 	switch {

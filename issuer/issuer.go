@@ -11,12 +11,12 @@ import (
 	"net/url"
 )
 
-// Observer is told of each attempt to read an issuer's keys. It is called from
+// Observer is called for each attempt to read an issuer's keys. It is called from
 // one goroutine at a time and must not wait.
 type Observer interface {
 	// Refreshed counts an attempt, err being nil where what was read is now in force.
 	Refreshed(err error)
-	// Ignored tells how many keys of the set in force are left out.
+	// Ignored sets how many keys of the set in force are left out.
 	Ignored(keys int)
 }
 

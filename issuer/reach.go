@@ -14,12 +14,11 @@ import (
 	"keyward/authz"
 )
 
-// reach is where the documents of one issuer may be fetched from. What an
-// issuer says, in a jwks_uri or by a redirect, must not lead to this machine,
-// to its link or to a cloud's metadata service (server-side request forgery),
-// unless the operator's own URL names such a place.
-// Addresses are judged when they are dialled, so that a host name does not hide
-// one. Private networks are open: issuers are often there.
+// reach says where the documents of one issuer may be fetched from. An issuer's
+// jwks_uri or redirect must not lead to this machine, to its link or to a cloud's
+// metadata service (server-side request forgery), unless the operator's own URL
+// names such an address. Addresses are checked when they are dialled, so that a
+// host name cannot hide one. Private networks are allowed: issuers are often there.
 type reach struct {
 	host   string // of the operator's URL
 	near   nearness
@@ -31,12 +30,12 @@ type reach struct {
 
 var errReach = errors.New("a loopback, link-local or metadata service address, which cannot be an issuer's")
 
-// reachOf is that of the URL that the operator wrote; of the document itself, where chosen.
+// reachOf returns the reach of the operator's URL; chosen says that it is the document's own.
 func reachOf(u *url.URL, chosen bool) *reach {
 	return &reach{host: u.Hostname(), near: nearnessOfHost(u.Hostname()), chosen: chosen, proxies: map[string]bool{}}
 }
 
-// nearness is how near an address is to this machine. Only far is for all issuers.
+// nearness is how near an address is to this machine. Any issuer may be far.
 type nearness int
 
 const (
@@ -101,7 +100,7 @@ func (r *reach) check(u *url.URL) error {
 	return errReach
 }
 
-// redirect is the rule for redirects of documents that anybody may read.
+// redirect is the rule for redirects of public documents.
 func (r *reach) redirect(next *http.Request, via []*http.Request) error {
 	if err := keepSafe(next, via); err != nil {
 		return err

@@ -32,8 +32,8 @@ func (k *Key) Verify() any { return k.verify }
 // Serves tells whether the key may verify signatures of the algorithm (RFC 7518 section 3.1, RFC 8037).
 func (k *Key) Serves(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
 
-// parseKey returns the key that the JWK is. The error says why it can't be used
-// here, in words of ours alone.
+// parseKey returns the key of a JWK. The error says why it can't be used here, and
+// quotes nothing of it.
 func parseKey(jwk map[string]any) (*Key, error) {
 	id, hasID, ok := text(jwk, "kid")
 	if !ok || hasID && (id == "" || len(id) > maxID) {

@@ -39,7 +39,7 @@ type Set struct {
 type Ignored struct {
 	Index int    // in the document's list, from 0
 	ID    string // its kid as it can be shown: escaped and cut short; "" is none
-	Why   string // in words of ours
+	Why   string // quotes nothing of the document
 }
 
 // String is one line about it.

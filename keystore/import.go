@@ -16,7 +16,7 @@ import (
 type Import struct {
 	Hashed  bool // in place of keys there is sha256:HEX or hmac-sha256:HEX; the hash must be this file's, made under its pepper
 	InBasic bool // keys may stand in Basic credentials too: see authz.CheckKey
-	// Columns are those of a table in CSV that has a header row; nil: there is no table.
+	// Columns are those of a table in CSV that has a header row; nil: one key per line.
 	Columns []Column
 	// Expires reads a time of a table; nil: RFC 3339.
 	Expires func(text string) (time.Time, error)
@@ -129,7 +129,7 @@ func (j *Journal) importAll(all []imported) ([]Record, error) {
 	return records, nil
 }
 
-// readLines reads the input; empty lines count but are no keys.
+// readLines reads the input. Empty lines are skipped, but counted in line numbers.
 func readLines(in io.Reader, p *Params, read keyReader) ([]imported, error) {
 	var all []imported
 	var refused refusals
@@ -161,7 +161,7 @@ type refusals struct {
 	more int // beyond maxTold
 }
 
-// add notes what is wrong with a line, nil for nothing.
+// add notes the error of a line, if it is not nil.
 func (r *refusals) add(line int, err error) {
 	switch {
 	case err == nil:
@@ -172,7 +172,7 @@ func (r *refusals) add(line int, err error) {
 	}
 }
 
-// orElse returns all where nothing was wrong.
+// orElse returns all if there was no error.
 func (r *refusals) orElse(all []imported) ([]imported, error) {
 	if err := r.err(); err != nil {
 		return nil, err

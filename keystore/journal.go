@@ -200,7 +200,7 @@ func living(all []Previous, now time.Time) []Previous {
 	return kept
 }
 
-// end ends all of the previous secrets, so that no clock has a say in it.
+// end ends all of the previous secrets, independent of any clock.
 func end(all []Previous) {
 	for i := range all {
 		all[i].Until = time.Time{}

@@ -184,10 +184,10 @@ func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
 	return true, nil
 }
 
-// intact reports whether what was read of the file still stands there. A file
-// that was written and is no longer than before was not appended to. It may
-// still be about to be, since the time of a write shows before what it wrote:
-// this alone is no reason for doubt until the file has settled.
+// intact reports whether the content that was read is still in the file. A file
+// that was written without getting longer was not appended to. But the time of
+// a write shows before its content, so an append may still be under way: this
+// alone raises a doubt only once the file has settled.
 func (r *reader) intact(info fs.FileInfo) (bool, error) {
 	switch {
 	case r.lines.offset == 0:
@@ -203,7 +203,7 @@ func (r *reader) intact(info fs.FileInfo) (bool, error) {
 	return !r.doubt, err
 }
 
-// digest stands for a part of a file, from which it tells any other.
+// digest identifies a part of a file by its content.
 type digest struct {
 	sum    uint64
 	length int64

@@ -77,7 +77,7 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 		patch.apply(&r, hash)
 		return appendUsers(t, []UserRecord{r})
 	})
-	if unfit != nil && errors.Is(err, ErrNotFound) { // there is no file, and none is made
+	if unfit != nil && errors.Is(err, ErrNotFound) { // a missing file is not created
 		err = unfit
 	}
 	if err != nil {

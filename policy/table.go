@@ -96,7 +96,7 @@ func (t *routeTable) find(host string, path authz.Path) *group {
 func (t *routeTable) hasHosts() bool { return t.exactHost != nil || t.wildcards != nil }
 
 // host returns the host that the rules are looked up by. Where no rule names
-// one it is not looked at. ok is false as parseHost says.
+// one it is ignored. ok is false as parseHost says.
 func (t *routeTable) host(value string) (host string, ok bool) {
 	if !t.hasHosts() {
 		return "", true

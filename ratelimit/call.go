@@ -69,15 +69,15 @@ const (
 	answered  waited = iota
 	abandoned        // the caller left
 	timedOut         // the store was late
-	undecided        // there was no answer, and we were late ourselves
-	unheard          // there was no answer, and it is not known yet why
+	undecided        // no answer, and this process was late itself
+	unheard          // no answer, and the cause is not known yet
 )
 
-// lateRounds is how often a request waits for the store while we are late ourselves.
+// lateRounds is how often a request waits for the store while this process is late itself.
 const lateRounds = 3
 
-// wait waits for the answer. While we are late ourselves the store has some more
-// time, unless this replica can decide as well.
+// wait waits for the answer. While this process is late itself, the store gets
+// more time, unless this replica can decide instead.
 func (f *Fallback) wait(ctx context.Context, c *call) waited {
 	for round := 1; ; round++ {
 		select {
@@ -104,8 +104,8 @@ func (f *Fallback) wait(ctx context.Context, c *call) waited {
 	}
 }
 
-// blame finds out why there was no answer in time: it is there by now, the store
-// was late, or, as far as can be told, we were late ourselves.
+// blame finds out why there was no answer in time: it has come by now, the store
+// was late, or this process probably was.
 func (f *Fallback) blame(c *call) waited {
 	f.late.note(c.began.Add(f.cfg.Timeout))
 	switch {
@@ -118,8 +118,8 @@ func (f *Fallback) blame(c *call) waited {
 	}
 }
 
-// settleLate waits for the answer that nobody waits for any more. It tells of
-// the store what could not be told before; the store has a bound of its own.
+// settleLate waits for an answer whose request has gone on without it, and
+// notes what it says of the store. The store bounds the wait.
 func (f *Fallback) settleLate(c *call, alone admitted, how waited) {
 	go func() {
 		if how == unheard {

@@ -52,7 +52,7 @@ func (c *circuit) enter() bool {
 type outcome uint8
 
 const (
-	nothing outcome = iota // a mistake of the caller's, or he left, or we were late ourselves
+	nothing outcome = iota // the caller was wrong or left, or this process was late
 	fine
 	failed
 )

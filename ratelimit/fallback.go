@@ -25,8 +25,8 @@ const (
 var (
 	// ErrAway means that it can't be asked.
 	ErrAway = errors.New("ratelimit: the shared store is unavailable")
-	// ErrLate means that this process is too busy to hear its answer. Allow does
-	// not hold then: whoever keeps the process busy would have all pass.
+	// ErrLate means that this process is too busy to read its answer. Allow does
+	// not apply then: a client that keeps the process busy would let all pass.
 	ErrLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
 )
 
@@ -46,7 +46,7 @@ type FallbackConfig struct {
 	Holds int
 	// Every is the time between two looks whether the store is back; 0 is 250 ms.
 	Every time.Duration
-	// Now is the clock that tells how late we are ourselves; nil is time.Now.
+	// Now is the clock that shows how late this process is; nil is time.Now.
 	Now func() time.Time
 	// Log gets a line when the store goes and one when it comes back; nil is none.
 	Log *slog.Logger
@@ -198,7 +198,8 @@ func (f *Fallback) inTime(c *call, limits []Limit, results []Result) (refused in
 
 func (f *Fallback) failed(err error) { f.away(err, f.circuit.leave(failed)) }
 
-// away has the store looked for that is away from now on.
+// away notes an error of the store. If it opened the circuit, a goroutine looks
+// for the store until it is back.
 func (f *Fallback) away(err error, opened bool) {
 	if opened {
 		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
@@ -215,8 +216,9 @@ func (f *Fallback) learn(c *call) {
 	}
 }
 
-// alone decides without the store, and tells what it has let in by that. Where it
-// is not sure that the store is to blame, not all pass.
+// alone decides without the store, and returns which limits let the request in
+// only because of that. Unless sure that the store is to blame, it does not let
+// all pass.
 func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge, sure bool) (refused int, let admitted, err error) {
 	f.without.Add(1)
 	refused = NotRefused

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// lateness tells time-outs of the store's from those of our own making. Where
-// goroutines wait for a processor, so does the one that reads the store's
-// answer, and the time in which no answer came says nothing about the store.
-// What is noted is when a goroutine ran much later than it could have.
+// lateness distinguishes time-outs of the store from those of this process. While
+// goroutines wait for a processor, so does the one that reads the store's answer,
+// and a time-out says nothing about the store. It records when a goroutine last
+// ran much later than it could have.
 type lateness struct {
 	clock  func() time.Time
 	born   time.Time
-	slack  time.Duration // that much is usual
+	slack  time.Duration // delays up to this are usual
 	latest atomic.Int64  // in nanoseconds since born; 0: never
 }
 
@@ -24,10 +24,10 @@ func newLateness(clock func() time.Time, timeout time.Duration) lateness {
 	return lateness{clock: clock, born: clock(), slack: timeout / slackPart}
 }
 
-// note notes how late the caller is, which could have run at due, and lets all
-// run that wait for a processor. Among them is what has an answer to read: the
-// scheduler puts it into the same queue. It is much longer than the wait for a
-// timer, whose goroutine goes before others.
+// note records how late the caller is, which could have run at due, and yields to
+// all goroutines that wait for a processor. The one with an answer to read is
+// among them: the scheduler has it in the same queue. That wait is much longer
+// than the one for a timer, whose goroutine goes before others.
 func (l *lateness) note(due time.Time) {
 	now := l.clock()
 	runtime.Gosched()

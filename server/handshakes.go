@@ -26,7 +26,7 @@ func (s *Server) handshakes(listener string) func(what string) {
 }
 
 // rejections returns what is to be called for each connection that is closed
-// for the cause, likewise.
+// for the cause. All are counted, and one a second is logged.
 func (s *Server) rejections(listener, cause string) func(conn net.Conn, why string) {
 	log := s.onceASecond(listener)
 	return func(conn net.Conn, why string) {

@@ -22,7 +22,7 @@ type parts struct {
 	gate    *admission.Gate // of tokens' signatures; a reload forgets no client's failures
 	usage   *keyUsage       // nil where no server counts
 	limits  *limits         // nil where no server counts
-	tracing *tracer         // nil where nobody wants spans
+	tracing *tracer         // nil if tracing is off
 	logger  *slog.Logger
 }
 

@@ -91,7 +91,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	s.drain(err == nil)
 	serving.Wait()
 	err = errors.Join(err, s.core.Load().Close())
-	_ = s.closeLog() // lost lines are no failure of the server's, and there is nowhere left to report them
+	_ = s.closeLog() // lost lines are not the server's failure, and there is nowhere left to report them
 	return err
 }
 

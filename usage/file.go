@@ -27,7 +27,7 @@ type account struct{ *journal.Transaction }
 // openAccount waits for the lock, for so long at most, opens the file or makes it, and cuts off what
 // a writer left that died at it.
 func openAccount(path string, patience time.Duration, now time.Time) (*account, error) {
-	// An account may be begun again at any time, by removing it: it is no evidence.
+	// Removing the file begins a new account, at any time: it is not evidence.
 	w := journal.Writer{Path: path, Wait: patience, StartOver: true}
 	tx, err := w.Begin()
 	if err != nil {

@@ -38,8 +38,8 @@ type IntrospectionConfig struct {
 	Negative *cache.Cache[*authz.Refusal]
 }
 
-// serverLeeway is how far an authorization server's clock may be ahead of ours;
-// as jwt's leeway is where nothing else is configured.
+// serverLeeway is how far an authorization server's clock may be ahead, like the
+// default of jwt's leeway.
 const serverLeeway = 30 * time.Second
 
 // KnownGrant is what an active token grants, with what tells whether it still does.
@@ -213,7 +213,8 @@ func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	return info.Issuer
 }
 
-// screen holds what a server says of an active token to what a bearer token of ours is.
+// screen checks what a server says of an active token against what a bearer token
+// must be.
 func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	switch {
 	case info.Bound:
@@ -229,8 +230,8 @@ func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	}
 }
 
-// subjectOf finds out who an active token stands for, as readSubject does for a
-// JWT: a client's id is never a user.
+// subjectOf returns the user or the client of an active token, as readSubject does
+// for a JWT: a client's id is never a user.
 func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	if user = info.Subject; user == "" {
 		user = info.Username

@@ -131,10 +131,10 @@ func isAnothers(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err == errOverloaded || err == errRateLimited
 }
 
-// verify finds out what the token is worth, remembering nothing. What is cheap
-// to tell comes first, then the signature, and last what is only of interest
-// in a token that the issuer made. Until then the token costs no more than its
-// outline, and from then on what [admission.Gate] allows.
+// verify verifies the token without the cache. Cheap checks come first, then the
+// signature, and last the checks that matter only for a token that the issuer
+// made. Before the signature only the outline is parsed; [admission.Gate] bounds
+// the rest.
 func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
 	signed, cause := parseCompact(text)
 	if cause != nil {
@@ -170,9 +170,9 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	}
 }
 
-// examine verifies the signature, then judges the claims. Expiry is told only
-// of a token that is otherwise genuine. An expired token is no more looked up
-// among the revoked: entries about it may be gone.
+// examine verifies the signature, then the claims. A token is called expired only
+// if it is otherwise genuine. An expired one is not looked up among the revoked:
+// entries about it may be gone.
 func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now time.Time) (*jwtToken, error) {
 	if !issuer.signed(signed, key) {
 		return nil, invalid(&Cause{RuleSignature, "one made by the key that the header names", "another one"})

@@ -94,7 +94,7 @@ func (c *fileCheck) check(file config.File) error {
 	}
 }
 
-// keys reads the key file under the pepper, whose own faults are told at its line.
+// keys reads the key file under the pepper, whose own faults are reported at its line.
 func (c *fileCheck) keys(file config.File) error {
 	var pepper authz.Secret
 	if c.cfg.Keys.PepperFile != "" {
@@ -176,7 +176,7 @@ func (c *fileCheck) certificate(file config.File) error {
 		return server.CheckTLS(pair)
 	case "client_ca_file":
 		if err := server.CheckTLS(config.KeyPair{CertFile: pair.CertFile, KeyFile: pair.KeyFile}); err != nil {
-			return readable(file.Path) // the other fault is told at its own line
+			return readable(file.Path) // its other fault is reported at its own line
 		}
 		return server.CheckTLS(pair)
 	default:

@@ -54,8 +54,8 @@ func (c *serveCommand) Run(env *environment) error {
 	return err
 }
 
-// impatientWriter gives up on an output that accepts nothing for a second, as
-// a pipe does that nobody reads: the process must end even so.
+// impatientWriter gives up on an output that accepts nothing for a second, such as
+// an unread pipe: the process must be able to exit.
 type impatientWriter struct{ out io.Writer }
 
 // Write implements io.Writer.

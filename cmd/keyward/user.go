@@ -168,7 +168,7 @@ func (c *userDelete) Run(env *environment) error {
 }
 
 // latestKeys says when the latest keys of the users were made, as far as the
-// configuration's key file can be read. One that is to come was made by a clock
+// configuration's key file can be read. A time in the future was set by a clock
 // that is ahead of this one, and must end with the others.
 func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 	if c.Config == "" {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// errForeign is an answer that no command of ours has: not RESP2, or more than
-// it can be. What the server sent is not in the error.
+// errForeign is an answer that no command used here can have: not RESP2, or too
+// large. The error does not have what the server sent.
 var errForeign = errors.New("redis: not an answer that Redis gives, or too large")
 
 // bounds are how large the answers of a kind of server can be. The library
@@ -42,8 +42,8 @@ type answers struct {
 	length int // bytes of the line so far, of which line holds the first
 	last   byte
 
-	// redirected is told the address that a cluster's server sends us to. It
-	// returns an error if we must not go there.
+	// redirected is called with the address in a cluster's redirection. It
+	// returns an error if the client must not follow it.
 	redirected func(address string) error
 }
 

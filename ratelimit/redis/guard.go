@@ -152,8 +152,8 @@ func (c *guarded) Close() error {
 	return c.Conn.Close()
 }
 
-// redirections bounds the servers of a cluster that we let ourselves be sent
-// to: the library keeps what it needs for each.
+// redirections bounds the servers of a cluster that redirections lead to: the
+// library keeps state for each.
 type redirections struct {
 	mu    sync.Mutex
 	seen  map[string]struct{}

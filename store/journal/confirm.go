@@ -2,8 +2,8 @@ package journal
 
 import "io/fs"
 
-// confirmAppended returns ErrReplaced unless the path names our file, with what
-// was read of it and so many bytes behind that.
+// confirmAppended returns ErrReplaced unless the path names the transaction's file,
+// as it was read and with written more bytes at its end.
 func (t *Transaction) confirmAppended(written int64) error {
 	info, err := t.named()
 	if err != nil {
@@ -30,9 +30,8 @@ func (t *Transaction) unchanged(a, b fs.FileInfo) bool {
 	return t.w.same(a, b) && (a == nil || a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()))
 }
 
-// named describes the file that the path names now. It returns ErrReplaced
-// where the lock file is another than ours by now: then there may be another
-// writer.
+// named describes the file that the path names now. It returns ErrReplaced if the
+// lock file was replaced: then there may be another writer.
 func (t *Transaction) named() (fs.FileInfo, error) {
 	mine, err := t.lock.Stat()
 	if err != nil {

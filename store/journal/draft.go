@@ -53,8 +53,8 @@ func (d *Draft) Discard() {
 	d.path = ""
 }
 
-// Publish makes the draft durable and puts it in place of the file that the
-// transaction read, and of no other: a file that others put there meanwhile
+// Publish makes the draft durable and replaces the file that the transaction read,
+// and no other: a file that another program put there meanwhile
 // stays, and the error is ErrReplaced. Afterwards the draft is the
 // transaction's file.
 func (d *Draft) Publish() error {
@@ -81,8 +81,8 @@ func (d *Draft) Publish() error {
 	}
 	_ = t.w.files().Remove(left) // the old file, or nothing any more
 	if first {
-		// The content is durable, so this is done. What the lock file fails to
-		// remember now, it is told by the next writer.
+		// The content is durable, so the write is done. If the lock file cannot be
+		// written now, the next writer does it.
 		_ = t.remember()
 	}
 	return nil

@@ -30,7 +30,7 @@ const (
 	maxMemory     = 64 << 10
 )
 
-// readMemory reads what the lock file says. Anything but a line of ours says
+// readMemory reads what the lock file says. Any other content says
 // nothing: it is neither trusted nor overwritten.
 func readMemory(lock File) (memory, error) {
 	info, err := lock.Stat()

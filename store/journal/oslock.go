@@ -38,7 +38,7 @@ func (osFS) Lock(path string, like fs.FileInfo, wait time.Duration) (File, error
 		if err == nil && errNamed == nil && os.SameFile(mine, named) {
 			return f, nil
 		}
-		_ = f.Close() // removed while we waited: the lock is another file by now
+		_ = f.Close() // removed during the wait: the path names another file now
 	}
 	return nil, fmt.Errorf("locking %s: %w: it was removed %d times meanwhile", path, ErrBadLock, maxRemovals)
 }

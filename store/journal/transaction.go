@@ -101,7 +101,7 @@ func (t *Transaction) openEmpty(known memory) error {
 	return err
 }
 
-// Exists reports whether the path names a file, be it an empty one.
+// Exists reports whether the path names a file, which may be empty.
 func (t *Transaction) Exists() bool { return t.info != nil }
 
 // Path is the file's path, with symbolic links followed.
