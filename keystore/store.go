@@ -26,10 +26,10 @@ type turn struct {
 	store *store
 }
 
-// write waits for the lock and calls do, again where others replace the file
-// meanwhile. Where there is no file one is made if create says so, else the
-// error is ErrNotFound. What do has appended is on disk, in the file that the
-// path names, when write returns nil, and gone again when it returns an error.
+// write waits for the lock and calls do, and calls it again if another program
+// replaces the file meanwhile. A missing file is created if create is set, else
+// the error is ErrNotFound. When write returns nil, what do appended is on disk,
+// in the file that the path names; when it returns an error, that is removed.
 func (s *store) write(create bool, do func(*turn) error) error {
 	return s.Update(func(tx *journal.Transaction) error {
 		t := &turn{tx, s}

@@ -83,7 +83,8 @@ type Attempt struct {
 // Attempt is one of the client's at the user, not counted yet.
 //
 // A client whose address is unknown is never refused, because all such clients
-// look the same: behind a unix socket one of them would lock out all. All of them count as one network.
+// look the same: behind a unix socket one of them would lock out all.
+// All of them count as one network.
 func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 	return Attempt{
 		attempts: a, address: maphash.Comparable(a.seed, client.Client()), network: maphash.Comparable(a.seed, client.Network()),

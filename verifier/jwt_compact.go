@@ -137,9 +137,9 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 	return h, nil
 }
 
-// extended refuses a header of anything but a plain JWS: no
-// extension is understood here (RFC 7515 section 4.1.11), the payload is
-// base64url, as it is, and not a token itself (RFC 7519 section 5.2).
+// extended refuses a header of anything but a plain JWS: no extension is
+// understood here (RFC 7515 section 4.1.11), and the payload is base64url,
+// uncompressed, and not a token itself (RFC 7519 section 5.2).
 func extended(members map[string]any) *Cause {
 	if _, set := members["crit"]; set {
 		return &Cause{RuleCrit, "none", kindOf(members, "crit")}

@@ -53,10 +53,9 @@ func (d *Draft) Discard() {
 	d.path = ""
 }
 
-// Publish makes the draft durable and replaces the file that the transaction read,
-// and no other: a file that another program put there meanwhile
-// stays, and the error is ErrReplaced. Afterwards the draft is the
-// transaction's file.
+// Publish makes the draft durable and replaces the file that the transaction
+// read, and no other: a file that another program put there meanwhile stays, and
+// the error is ErrReplaced. Afterwards the draft is the transaction's file.
 func (d *Draft) Publish() error {
 	t := d.t
 	defer d.Discard()
