@@ -135,7 +135,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 // goWithout is for a file that need not be there.
 func (r *reader) goWithout() {
 	if r.content == nil {
-		r.log.Warn("no file: going on without", "file", r.cfg.Path)
+		r.log.Warn("file not found: continuing without it", "file", r.cfg.Path)
 		r.put(r.cfg.Into.begin())
 	}
 }

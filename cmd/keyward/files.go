@@ -123,7 +123,7 @@ func (k *keys) explain(err error, id string) error {
 
 // explainDamaged says how to go on with a file that lost its content.
 func explainDamaged(err error) error {
-	return fmt.Errorf("%w; put it back from a copy, or begin a new one by writing it with --start-over", err)
+	return fmt.Errorf("%w; restore it from a copy, or run a command that writes it with --start-over to begin a new one", err)
 }
 
 // asUsage makes what the keystore says of invalid arguments a wrong use.
