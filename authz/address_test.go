@@ -146,8 +146,8 @@ func TestAddressAllocations(t *testing.T) {
 	}
 }
 
-// TestClientIsOne: the limiter, the verifier and the log of one check are told
-// the same address, by the checker's number of hops, and not the one before.
+// TestClientIsOne: the limiter, the verifier and the log of one check get the same
+// address, by this checker's number of hops and not by an earlier one's.
 func TestClientIsOne(t *testing.T) {
 	w, r := newWorld(), request()
 	var seen Address

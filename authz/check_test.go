@@ -299,7 +299,7 @@ func TestWhoseCredentialItWas(t *testing.T) {
 	}
 }
 
-// TestCauseOfARefusal: it is told to the observers and in a trace, as the decision's cause.
+// TestCauseOfARefusal: observers and traces get it as the decision's cause.
 func TestCauseOfARefusal(t *testing.T) {
 	w := newWorld()
 	w.verify = func(*Credential) (*Principal, error) {

@@ -17,7 +17,7 @@ func TestWarnOfSubjects(t *testing.T) {
 	)
 	for text, want := range map[string]string{
 		"{}":         "",
-		one:          "", // x-auth-method tells its subjects from those of keys
+		one:          "", // x-auth-method distinguishes its subjects from those of keys
 		one + opaque: "",
 		two:          `f:1: no identity header distinguishes the subjects of jwt "one", jwt "two": the upstream takes alice of one for alice of another; add x-auth-issuer: issuer to identity_headers, and have the upstream check it`,
 		access + strings.Replace(opaque, "three", "one", 1): "", // one server, asked in two ways

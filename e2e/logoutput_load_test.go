@@ -124,7 +124,7 @@ func (l *logLoad) get(port int, path string) error {
 	return nil
 }
 
-// failHandshake connects without TLS, and waits until it is told to go.
+// failHandshake connects without TLS, and waits until the server closes the connection.
 func failHandshake(port int, made *atomic.Int64) error {
 	conn, err := net.Dial("tcp", stack.Address(port))
 	if err != nil {

@@ -23,8 +23,8 @@ routes:
 - {path: /forwarded, forward_credentials: true}
 `
 
-// TestUpstreamOverrides: no upstream is told of another method or target than
-// was judged, by whatever proxy and kind of allow.
+// TestUpstreamOverrides: no upstream gets another method or target than was judged,
+// through any proxy and by any kind of allow.
 func TestUpstreamOverrides(t *testing.T) {
 	everyProxy(t, func(t *testing.T, proxy string) {
 		s := newSystem(t, options{proxy: proxy, config: overridesConfig})

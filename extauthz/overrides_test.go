@@ -35,8 +35,8 @@ func TestOverridesOverGRPC(t *testing.T) {
 	}
 }
 
-// TestOverridesOverHTTP: Envoy is told of them all. The configurations of the
-// other proxies have them, and those are told what they cannot know beforehand.
+// TestOverridesOverHTTP: an answer to Envoy names them all. An answer to nginx names
+// none, because its configuration has them.
 func TestOverridesOverHTTP(t *testing.T) {
 	for _, auth := range []authz.AuthMode{authz.AuthNone, authz.AuthRequired} {
 		core := askable(t, &place{route: authz.Route{Auth: auth, ForwardCredentials: true}})

@@ -12,8 +12,8 @@ import (
 	"keyward/authz"
 )
 
-// TestImportTells: all lines that are refused are told by number and with the
-// reason, without what stands in them, and nothing is imported.
+// TestImportTells: the error names all refused lines by number and reason,
+// without their content, and nothing is imported.
 func TestImportTells(t *testing.T) {
 	c := newClockwork(t)
 	c.create(Params{})

@@ -75,7 +75,7 @@ func (f *clockedFile) Sync() error {
 	return err
 }
 
-// TestReplacedWriterChild is no test: it is one of the writers of TestReplacing.
+// TestReplacedWriterChild is not a test: it is one of the writers of TestReplacing.
 // It changes the keys of its class at random and says what was done.
 func TestReplacedWriterChild(t *testing.T) {
 	path := os.Getenv(replacedFile)
@@ -197,8 +197,8 @@ func (w *writer) end() error {
 	return <-w.done
 }
 
-// replaceOnce is what docs/commands.md tells other programs to do, but for the
-// lock, which is released before the rename.
+// replaceOnce does what docs/commands.md asks of other programs, except that it
+// releases the lock before the rename.
 func replaceOnce(t *testing.T, path string, key int, wait time.Duration) replacement {
 	t.Helper()
 	files := journal.OS()

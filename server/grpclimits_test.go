@@ -78,7 +78,7 @@ func serveOn(l *listener, at *pipes) (stop func()) {
 	}
 }
 
-// rawClient is the client's side of a HTTP/2 connection that does as it is told.
+// rawClient is the client's side of an HTTP/2 connection, one frame at a time.
 type rawClient struct {
 	t      *testing.T
 	conn   net.Conn

@@ -13,7 +13,7 @@ import (
 )
 
 // TestSubjectsOfIssuers: alice of one issuer is not alice of another to an
-// upstream that is told the issuer.
+// upstream that gets the issuer.
 func TestSubjectsOfIssuers(t *testing.T) {
 	issuer, onFile, remote := newAuthServer(t), newSigner(t, "one"), newSigner(t, "one")
 	issuer.keys.Store(&remote.set)

@@ -11,7 +11,7 @@ import (
 )
 
 // TestEmptiedRevocations: revocations stay in force when their file is emptied,
-// no command makes a good file of it, and a new file is told of.
+// no command makes a good file of it, and a new file is reported.
 func TestEmptiedRevocations(t *testing.T) {
 	r := start(t, baseConfig+"\nrevocations: {file: DIR/revocations.jsonl}\n", func(r *running) {
 		r.create(keystore.Params{})

@@ -218,7 +218,7 @@ func (d *door) old(user, text string) {
 }
 
 // TestReservedUserNames: a user whose name is taken for a key's id is refused
-// like one that is disabled, which only the right password is told.
+// like a disabled one; only with the right password the reason says so.
 func TestReservedUserNames(t *testing.T) {
 	d := newDoor(t).withFile().open()
 	d.old("k_8ENbdXlcXqgH", "right")

@@ -292,7 +292,7 @@ func TestIntrospectionClockGoesBack(t *testing.T) {
 }
 
 // TestFailureIsRemembered: a token at which its server fails is asked about once
-// a second, whoever shows it; a question that was never asked is not its failure.
+// a second, whichever client sends it; a question that was never asked is not its failure.
 func TestFailureIsRemembered(t *testing.T) {
 	s := &server{fails: errAway}
 	b := newGrantBench(t, nil, s)

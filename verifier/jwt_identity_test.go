@@ -8,7 +8,7 @@ import (
 	"keyward/verifier"
 )
 
-// TestWhoATokenStandsFor: a client's id is never a user, and no subject looks like an id of ours.
+// TestWhoATokenStandsFor: a client's id is never a user, and no subject looks like one of Keyward's ids.
 func TestWhoATokenStandsFor(t *testing.T) {
 	type change = map[string]any
 	access := func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Method = authz.MethodOAuth }

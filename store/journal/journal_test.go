@@ -160,7 +160,7 @@ func TestReplacedAllTheTime(t *testing.T) {
 	f.want("new\n")
 }
 
-// TestLinkTurned: a symbolic link that leads to another file by now.
+// TestLinkTurned: a symbolic link that leads to another file than before.
 func TestLinkTurned(t *testing.T) {
 	f := newFixture(t, "")
 	dir := filepath.Dir(f.path)
