@@ -46,7 +46,8 @@ type account struct {
 }
 
 // Client is where a credential came from: the range that counts as one client,
-// and the network around it. Clients without an address are all the zero Client.
+// and the network around it. Clients without an address are all the zero
+// Client. It has no budget of its own: one of them would lock out the others.
 type Client struct{ Address, Network netip.Prefix }
 
 // standing is how a client stands among others.
@@ -88,7 +89,9 @@ func (l *ledger) standing(c Client, now time.Duration) standing {
 
 func (l *ledger) failed(c Client, now, work time.Duration, clientPrice float64) {
 	address, network := l.get(c.Address), l.get(c.Network)
-	address.budget.add(now, work, clientPrice)
+	if c.Address.IsValid() {
+		address.budget.add(now, work, clientPrice)
+	}
 	address.suspicion.add(now, work, addressPrice)
 	address.familiar = 0
 	network.suspicion.add(now, work, networkPrice)
