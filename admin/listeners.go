@@ -2,7 +2,7 @@ package admin
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Why a connection is rejected.
+// Why a connection is closed, or calls of it are ended.
 const (
 	RejectedLimit  = "limit"  // the listener has as many as it may
 	RejectedMemory = "memory" // it held most of the messages that were not complete
@@ -18,7 +18,7 @@ func NewListenerMetrics(registry prometheus.Registerer, listeners ...string) (*L
 			Name: "keyward_tls_handshake_failures_total", Help: "TLS handshakes that failed.",
 		}, []string{"listener"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyward_connections_rejected_total", Help: "Connections closed because there were too many, or because they held too much memory.",
+			Name: "keyward_connections_rejected_total", Help: "Connections closed because there were too many (limit), or whose largest calls were ended because they held too much memory (memory).",
 		}, []string{"listener", "cause"}),
 	}
 	for _, listener := range listeners {
@@ -34,7 +34,7 @@ func (m *ListenerMetrics) HandshakeFailed(listener string) {
 	m.handshakes.WithLabelValues(listener).Inc()
 }
 
-// Rejected counts a connection that was closed for the cause.
+// Rejected counts a connection that was closed, or of which calls were ended, for the cause.
 func (m *ListenerMetrics) Rejected(listener, cause string) {
 	m.rejected.WithLabelValues(listener, cause).Inc()
 }

@@ -4,11 +4,13 @@ import "encoding/binary"
 
 // Frame types and flags of HTTP/2 (RFC 9113 section 6); those that matter here.
 const (
-	frameData      = 0x0
-	frameHeaders   = 0x1
-	frameRSTStream = 0x3
+	frameData         = 0x0
+	frameHeaders      = 0x1
+	frameRSTStream    = 0x3
+	frameContinuation = 0x9
 
-	flagEndStream = 0x1
+	flagEndStream  = 0x1
+	flagEndHeaders = 0x4
 
 	frameHeaderSize = 9
 	prefaceSize     = 24 // of the client's connection preface, section 3.4
@@ -28,7 +30,21 @@ func (f *frame) endsStream() bool { return f.flags&flagEndStream != 0 }
 type frameScanner struct {
 	skip    int // bytes to step over: the rest of a frame, or the preface
 	partial [frameHeaderSize]byte
-	have    int // of partial
+	have    int  // of partial
+	inBlock bool // header fields go on in the next frame
+}
+
+// toBoundary returns how many bytes may be read without going beyond the next
+// place where any frame may stand; 0 is that it is here.
+func (s *frameScanner) toBoundary() int {
+	switch {
+	case s.skip > 0:
+		return s.skip
+	case s.have > 0 || s.inBlock:
+		return frameHeaderSize - s.have
+	default:
+		return 0
+	}
 }
 
 // scan calls found for each header that ends in p.
@@ -57,6 +73,9 @@ func (s *frameScanner) scan(p []byte, found func(frame)) {
 			stream: binary.BigEndian.Uint32(header[5:]) &^ (1 << 31),
 		}
 		s.skip = f.length
+		if f.kind == frameHeaders || f.kind == frameContinuation {
+			s.inBlock = f.flags&flagEndHeaders == 0
+		}
 		found(f)
 	}
 }

@@ -59,3 +59,26 @@ func FuzzFrameScanner(f *testing.F) {
 		}
 	})
 }
+
+// TestFrameBoundary: where a frame may be put in, and how far it is to there.
+func TestFrameBoundary(t *testing.T) {
+	var s frameScanner
+	for _, step := range []struct {
+		read string
+		want int
+	}{
+		{"", 0},
+		{"\x00\x00\x02\x00", 5},
+		{"\x00\x00\x00\x00\x01", 2},
+		{"x", 1},
+		{"x", 0},
+		{"\x00\x00\x00\x01\x01\x00\x00\x00\x03", frameHeaderSize}, // HEADERS, to be continued
+		{"\x00\x00\x00\x09\x00\x00\x00\x00\x03", frameHeaderSize},
+		{"\x00\x00\x01\x09\x04\x00\x00\x00\x03", 1},
+		{"x", 0},
+	} {
+		if s.scan([]byte(step.read), func(frame) {}); s.toBoundary() != step.want {
+			t.Errorf("after %q it is %d bytes to there, want %d", step.read, s.toBoundary(), step.want)
+		}
+	}
+}

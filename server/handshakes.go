@@ -25,13 +25,13 @@ func (s *Server) handshakes(listener string) func(what string) {
 	}
 }
 
-// rejections returns what is to be called for each connection that is closed
-// for the cause. All are counted, and one a second is logged.
-func (s *Server) rejections(listener, cause string) func(conn net.Conn, why string) {
+// rejections returns what is to be called for each connection that something is
+// done to for the cause. All are counted, and one a second is logged.
+func (s *Server) rejections(listener, cause, done string) func(conn net.Conn, why string) {
 	log := s.onceASecond(listener)
 	return func(conn net.Conn, why string) {
 		s.clients.Rejected(listener, cause)
-		log.Warn("connection closed", "client", conn.RemoteAddr().String(), "error", why)
+		log.Warn(done, "client", conn.RemoteAddr().String(), "error", why)
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *Server) grpcCredentials(security *tls.Config) credentials.TransportCred
 	if security != nil {
 		inner = credentials.NewTLS(security)
 	}
-	rejected := s.rejections(listenerGRPC, admin.RejectedMemory)
+	rejected := s.rejections(listenerGRPC, admin.RejectedMemory, "calls of a connection ended")
 	budget := &unfinishedBudget{most: maxUnfinished, rejected: func(conn net.Conn) {
 		rejected(conn, "it held more memory than others for incomplete messages")
 	}}

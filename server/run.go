@@ -58,7 +58,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeAll(all))
 		}
-		l.Listener = &boundedListener{Listener: opened, most: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit)}
+		l.Listener = &boundedListener{Listener: opened, most: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
 		all = append(all, l)
 	}
 	return all, nil

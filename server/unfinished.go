@@ -15,12 +15,13 @@ const maxUnfinished = 64 << 20
 // message says that it has, on each stream of each connection.
 //
 // Only a message that comes in several frames counts, one with a large body: a
-// check is one frame, and is answered at once. At the bound the connection that
-// holds most is closed. It is not the one that has asked for more, or a client
-// that holds all would keep every other out.
+// check is one frame, and is answered at once. At the bound the largest calls of
+// the connection that holds most are ended. It is not the one that has asked for
+// more, or a client that holds all would keep every other out. And it is not
+// closed: Envoy's has the checks of all its clients, of whom one may upload much.
 type unfinishedBudget struct {
 	most     int64
-	rejected func(net.Conn)
+	rejected func(net.Conn) // is told the connection of which calls are ended
 
 	held  atomic.Int64
 	mu    sync.Mutex
@@ -36,7 +37,7 @@ func (b *unfinishedBudget) meter(conn, raw net.Conn) net.Conn {
 	return m
 }
 
-// list makes the connection one that may be closed. It was not before, since
+// list makes the connection one of which calls may be ended. It was not before, since
 // gRPC closes one of which it cannot read the preface by its raw side alone.
 func (b *unfinishedBudget) list(m *meteredConn) {
 	b.mu.Lock()
@@ -56,36 +57,29 @@ func (b *unfinishedBudget) unlist(m *meteredConn) {
 	m.forget()
 }
 
-// shed closes the connections that hold most until the bound is kept.
+// shed ends calls until the bound is kept.
 func (b *unfinishedBudget) shed() {
-	for {
-		largest := b.takeLargest()
+	for b.held.Load() > b.most {
+		largest := b.largest()
 		if largest == nil {
-			return
+			return // what was counted is gone already
 		}
 		b.rejected(largest)
-		_ = largest.raw.Close()
+		largest.endLargest()
 	}
 }
 
-// takeLargest has the largest connection hold nothing more, and returns it. It
-// returns nil while the bound is kept.
-func (b *unfinishedBudget) takeLargest() *meteredConn {
+// largest returns the connection that holds most; nil is that none holds anything.
+func (b *unfinishedBudget) largest() *meteredConn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.held.Load() <= b.most {
-		return nil
-	}
 	var largest *meteredConn
+	most := int64(0)
 	for m := range b.conns {
-		if largest == nil || m.held.Load() > largest.held.Load() {
-			largest = m
+		if held := m.held.Load(); held > most {
+			largest, most = m, held
 		}
 	}
-	if largest == nil || largest.held.Load() == 0 {
-		return nil // what was counted is gone already
-	}
-	b.unlist(largest)
 	return largest
 }
 
@@ -99,10 +93,12 @@ type meteredConn struct {
 
 	in, out        frameScanner
 	received, sent func(frame)
+	ends           atomic.Bool // there are frames in ending
 
 	tracked atomic.Int32 // is len(streams), for calls of which nothing is to be looked up
 	mu      sync.Mutex
 	streams map[uint32]*unfinished // nil once the connection is closed
+	ending  endings
 }
 
 // unfinished is a call whose message came in several frames.
@@ -117,9 +113,22 @@ const maxAnswered = 4 * maxStreams
 
 // Read implements net.Conn.
 func (m *meteredConn) Read(p []byte) (int, error) {
-	n, err := m.Conn.Read(p)
-	m.in.scan(p[:max(n, 0)], m.received)
-	return n, err
+	for {
+		part := p
+		if m.ends.Load() {
+			if n := m.takeEndings(p); n > 0 {
+				return n, nil
+			}
+			if left := m.in.toBoundary(); left > 0 {
+				part = p[:min(len(p), left)]
+			}
+		}
+		n, err := m.Conn.Read(part)
+		m.in.scan(part[:max(n, 0)], m.received)
+		if n > 0 || !m.wasWoken(err) {
+			return n, err
+		}
+	}
 }
 
 // Write implements net.Conn.
@@ -192,12 +201,17 @@ func (m *meteredConn) finish(stream uint32, byClient bool) {
 	if call == nil {
 		return
 	}
-	m.held.Add(-call.bytes)
-	m.budget.held.Add(-call.bytes)
-	call.bytes, call.answered = 0, true
+	m.release(call)
 	if byClient || call.complete {
 		m.untrack(stream)
 	}
+}
+
+// release counts nothing more of a call. m.mu is held.
+func (m *meteredConn) release(call *unfinished) {
+	m.held.Add(-call.bytes)
+	m.budget.held.Add(-call.bytes)
+	call.bytes, call.answered = 0, true
 }
 
 func (m *meteredConn) track(stream uint32, call *unfinished) {

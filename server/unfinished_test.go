@@ -1,7 +1,9 @@
 package server
 
 import (
+	"io"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,47 +75,123 @@ func TestUnfinishedBytes(t *testing.T) {
 	}
 }
 
-// TestLargestIsShed: the connection that holds most is closed, which need not
-// be the one that has brought all of them to the bound.
+// TestLargestIsShed: the largest calls of the connection that holds most are
+// ended, which need not be the one that has brought all of them to the bound.
 func TestLargestIsShed(t *testing.T) {
-	b, rejected := newBudget(10 * (16<<10 + 64))
+	const large = 16<<10 + 64
+	b, rejected := newBudget(10 * large)
 	hoarder, other := b.open(), b.open()
-	for stream := range uint32(9) {
+	for stream := range uint32(8) {
 		hoarder.onReceived(data(2*stream+1, 16<<10, 0))
 	}
+	hoarder.onReceived(data(3, 16<<10, 0))
 	other.onReceived(data(1, 16<<10, 0))
 	if len(*rejected) != 0 {
-		t.Fatal("closed at the bound")
+		t.Fatal("ended at the bound")
 	}
 	other.onReceived(data(1, 16<<10, 0))
-	if len(*rejected) != 1 || (*rejected)[0] != net.Conn(hoarder) || b.held.Load() != 2*(16<<10+64) {
-		t.Errorf("%d were closed, %d bytes are held", len(*rejected), b.held.Load())
+	if len(*rejected) != 1 || (*rejected)[0] != net.Conn(hoarder) || b.held.Load() != 6*large || hoarder.held.Load() != 4*large {
+		t.Errorf("%d connections, %d bytes are held", len(*rejected), b.held.Load())
 	}
-	if hoarder.raw.SetDeadline(time.Now()) == nil {
-		t.Error("the connection is open")
+	frames := make([]byte, 1<<10)
+	hoarder.in.skip = 0
+	n := hoarder.takeEndings(frames)
+	const size = frameHeaderSize + 4
+	if n != 4*size || string(frames[:size]) != "\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x08" {
+		t.Errorf("%d bytes: %x", n, frames[:n])
+	}
+	hoarder.onReceived(data(3, 16<<10, 0))
+	if hoarder.held.Load() != 4*large {
+		t.Error("what comes for a call that is ended counts")
 	}
 }
 
-// TestHoarder: whatever a client sends of messages that it does not finish, what
-// is held of them stays within the bound, and its connection ends.
+// TestHoarder: of what a client sends of messages that it does not finish no
+// more is kept than the bound, also when nothing more comes, and its other calls go on.
 func TestHoarder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		connect := grpcOnPipes(t)
-		hoarder := newRawClient(t, connect())
-		polite := newRawClient(t, connect())
-		began := time.Now()
-		sent := 0
-		for stream := uint32(1); sent <= 4*maxUnfinished && hoarder.begin(stream, 1<<20, 1<<20-1-4096) == nil; stream += 2 {
-			sent += 1 << 20
-		}
-		if sent > maxUnfinished+2<<20 || time.Since(began) >= callTimeout {
-			t.Errorf("%d bytes were taken, in %s", sent, time.Since(began))
-		}
-		if err := polite.begin(1, 1000, 10); err != nil {
+	connect := grpcOnPipes(t)
+	hoarder := newRawClient(t, connect())
+	held := func() uint64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := held()
+	const message = 1 << 20
+	for stream := range uint32(4 * maxUnfinished / message) {
+		if err := hoarder.begin(2*stream+1, message, message-1-4096); err != nil {
 			t.Fatal(err)
 		}
-		if event, ok := <-polite.events; !ok || event.stream != 1 {
+	}
+	for began := time.Now(); held() > before+maxUnfinished*3/2; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > callTimeout*3/4 {
+			t.Fatalf("%d MiB are kept", (held()-before)>>20)
+		}
+	}
+	last := uint32(8*maxUnfinished/message + 1)
+	if err := hoarder.request(last, "/nothing"); err != nil {
+		t.Fatal(err)
+	}
+	for event := range hoarder.events {
+		if event.stream == last {
+			return
+		}
+	}
+	t.Error("the connection ended")
+}
+
+// hoardOnPipes has a client hold almost what may be held, and another one more
+// than the rest after last was sent, and waits for what becomes of the first.
+func hoardOnPipes(t *testing.T, last string) (hoarder *rawClient) {
+	t.Helper()
+	connect := grpcOnPipes(t)
+	hoarder, other := newRawClient(t, connect()), newRawClient(t, connect())
+	for stream := range uint32(maxUnfinished>>20 - 1) {
+		if err := hoarder.begin(2*stream+1, 2<<20, 1<<20-5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.WriteString(hoarder.conn, last); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	if err := other.begin(1, 2<<20, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if event, ok := <-other.events; !ok || event.stream != 1 {
 			t.Error("another client's connection ended")
+		}
+	})
+	return hoarder
+}
+
+// TestHoarderThatWaits: the calls of a connection on which nothing comes in are
+// ended too, and the connection is of use.
+func TestHoarderThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hoarder := hoardOnPipes(t, "")
+		time.Sleep(2 * endWithin)
+		const next = 1001
+		if err := hoarder.request(next, "/nothing"); err != nil {
+			t.Fatal(err)
+		}
+		if event, ok := <-hoarder.events; !ok || event.stream != next {
+			t.Errorf("%+v, %v", event, ok)
+		}
+	})
+}
+
+// TestHoarderWithinAFrame: a connection that stops where no call can be ended is closed.
+func TestHoarderWithinAFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hoarder := hoardOnPipes(t, "\x00\x40\x00\x00\x00\x00\x00\x00\x01of 16 KiB")
+		began := time.Now()
+		for range hoarder.events {
+		}
+		if took := time.Since(began); took != endWithin {
+			t.Errorf("the connection ended after %s, want %s", took, endWithin)
 		}
 	})
 }
