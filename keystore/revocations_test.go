@@ -356,3 +356,24 @@ func FuzzRevocationLine(f *testing.F) {
 		}
 	})
 }
+
+// TestLostRevocationsAndALockThatIsNotToBeRead: where the lock file may not be
+// read, which remembers whether there were revocations, a missing file is not one without.
+func TestLostRevocationsAndALockThatIsNotToBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.jsonl")
+	if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken("one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	files, tokens := &failingFS{FS: journal.OS(), err: os.ErrPermission}, NewRevocations()
+	follower, err := Follow(FollowConfig{Path: path, Into: tokens, FS: files, MissingOK: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer follower.Close()
+	if err := tokens.Ready(); !errors.Is(err, os.ErrPermission) {
+		t.Error(err)
+	}
+}

@@ -84,7 +84,8 @@ func (m memory) remember(lock File) error {
 }
 
 // HadContent reports whether the lock file beside path remembers that the file
-// had content. It takes no lock. What it may not read says nothing.
+// had content. It takes no lock. A lock file that may not be read is an error: it
+// could say so.
 func HadContent(files FS, path string) (bool, error) {
 	path, err := files.Resolve(path)
 	if err != nil {
@@ -92,11 +93,11 @@ func HadContent(files FS, path string) (bool, error) {
 	}
 	info, err := files.Stat(path + lockSuffix)
 	if err != nil || !info.Mode().IsRegular() {
-		return false, unlessUnreadable(err)
+		return false, unlessMissing(err)
 	}
 	lock, err := files.Open(path + lockSuffix)
 	if err != nil {
-		return false, unlessUnreadable(err)
+		return false, unlessMissing(err)
 	}
 	m, err := readMemory(lock)
 	if errors.Is(err, io.EOF) {
@@ -105,8 +106,8 @@ func HadContent(files FS, path string) (bool, error) {
 	return m.written, errors.Join(err, lock.Close())
 }
 
-func unlessUnreadable(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+func unlessMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
