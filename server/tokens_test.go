@@ -50,7 +50,7 @@ func newAuthServer(t *testing.T) *authServer {
 	a := &authServer{}
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case a.down.Load():
+		case a.down.Load() || r.URL.Path == "/keys" && a.keys.Load() == nil:
 			w.WriteHeader(http.StatusBadGateway)
 		case r.URL.Path == "/keys":
 			a.fetches.Add(1)

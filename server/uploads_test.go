@@ -34,7 +34,7 @@ func TestUploadsAtOnce(t *testing.T) {
 			}
 		})
 	}
-	ended := func() bool { return strings.Contains(r.log.String(), "not complete") }
+	ended := func() bool { return strings.Contains(r.log.String(), "incomplete messages") }
 	for began := time.Now(); time.Since(began) < time.Second || !ended(); {
 		if status, reason := r.ask("/", key); status != 200 {
 			t.Fatalf("%d %s", status, reason)
