@@ -75,7 +75,7 @@ func (s *Server) grpcLimits(security *tls.Config) []grpc.ServerOption {
 		}),
 		// Lets Envoy's own pings pass.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.InTapHandle(limitCall),
+		grpc.InTapHandle(newCallLimit().limit),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(32 << 10),
 		grpc.MaxRecvMsgSize(extauthz.MaxReadable),
