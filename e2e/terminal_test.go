@@ -188,7 +188,7 @@ func (c *terminal) ask(s *step) (answer answerHeader, out string, err error) {
 		if out, err = c.shell(c.withKeys(s.command)); err != nil {
 			return answer, out, err
 		}
-		if answer, err = c.answered(); err != nil || answer.status != "503" {
+		if answer, err = c.answered(); err != nil || answer.status != "503" || s.status == "503" {
 			break
 		}
 		time.Sleep(time.Second)
