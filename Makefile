@@ -45,7 +45,7 @@ PROMETHEUS = .cache/prometheus
 test: programs
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	CGO_ENABLED=1 go test -race -count=1 -timeout 15m ./e2e
+	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
 	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server
 	cd deploy/image && go test -count=1 ./...
 
