@@ -68,18 +68,15 @@ const hashTries = 8
 // patiently is a client that retries a 503 to a password, as docs/configuration.md
 // tells clients to: on a busy machine the first hash of a password may take longer
 // than a proxy waits. A 503 to anything else is the answer.
-func patiently(headers []string, send func() (answer, error)) (a answer, err error) {
-	tries := 1
-	if slices.ContainsFunc(headers, func(line string) bool { return strings.HasPrefix(line, "Authorization: Basic ") }) {
-		tries = hashTries
-	}
-	for range tries {
-		if a, err = send(); err != nil || a.status != http.StatusServiceUnavailable {
-			break
+func patiently(headers []string, send func() (answer, error)) (answer, error) {
+	basic := slices.ContainsFunc(headers, func(line string) bool { return strings.HasPrefix(line, "Authorization: Basic ") })
+	for try := 1; ; try++ {
+		a, err := send()
+		if err != nil || a.status != http.StatusServiceUnavailable || !basic || try == hashTries {
+			return a, err
 		}
 		time.Sleep(time.Second)
 	}
-	return a, err
 }
 
 // send writes the bytes to Envoy and reads one answer. A connection that is
