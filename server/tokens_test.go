@@ -295,14 +295,9 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	if err := os.Remove(r.path("revocations.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	r.configure(strings.Replace(text, "DIR/keys.jsonl", "DIR/others.jsonl", 1))
-	r.reload <- struct{}{}
-	r.reload <- struct{}{}
+	r.reloaded(strings.Replace(text, "DIR/keys.jsonl", "DIR/others.jsonl", 1))
 	if got := r.bearer(token); got != "401 revoked_token" {
 		t.Errorf("with another key file: %s", got)
-	}
-	if got := body(r.get("/metrics")); !strings.Contains(got, `keyward_config_reloads_total{result="ok"} 2`) {
-		t.Error("the configuration was not reloaded")
 	}
 }
 
