@@ -223,7 +223,7 @@ func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 		return &Cause{RuleUse, "an access token", "a token for another use"}
 	case !s.isAudience(info.Audience):
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
-	case info.JTI != "" && !isClaimText(info.JTI):
+	case info.JTI != "" && !authz.IsClaimText(info.JTI):
 		return &Cause{RuleJti, wantText + ", or none", "one that is not"}
 	default:
 		return nil
@@ -236,13 +236,13 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	if user = info.Subject; user == "" {
 		user = info.Username
 	}
-	if isClaimText(info.ClientID) {
+	if authz.IsClaimText(info.ClientID) {
 		client = info.ClientID
 	}
 	switch {
 	case user == "" && client == "":
 		return "", "", &Cause{RuleSubject, "a sub, a username or a client_id", "none"}
-	case user != "" && !isClaimText(user):
+	case user != "" && !authz.IsClaimText(user):
 		return "", "", &Cause{RuleSubject, wantText, "one that is not"}
 	case keystore.ReservedUserName(user):
 		return "", "", causeReserved

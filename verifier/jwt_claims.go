@@ -91,7 +91,7 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 		return &Cause{RuleSubject, want, kindOfValue(subject)}
 	}
 	c.subject, _ = subject.(string)
-	if (there || c.client == "") && !isClaimText(c.subject) {
+	if (there || c.client == "") && !authz.IsClaimText(c.subject) {
 		return wrong(wantText + " in " + i.subject.name)
 	}
 	if keystore.ReservedUserName(c.subject) {
@@ -127,7 +127,7 @@ func optionalText(members map[string]any, name string, into *string) bool {
 		return true
 	}
 	*into, _ = v.(string)
-	return isClaimText(*into)
+	return authz.IsClaimText(*into)
 }
 
 // readTimes reads the times and holds them to the clock and to the longest
@@ -241,5 +241,3 @@ func (p claimPath) in(members map[string]any) (any, bool) {
 	}
 	return v, true
 }
-
-func isClaimText(s string) bool { return authz.IsClaimText(s) }
