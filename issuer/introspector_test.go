@@ -293,7 +293,7 @@ func TestAwayForSeveralNetworks(t *testing.T) {
 		_, _ = introspectFor(i, fmt.Sprintf("10.%d.0.1", n+1), "t")
 	}
 	if n := m.hits.Load() - 100; n > 30 { // two until it is known, and eight a second
-		t.Errorf("%d questions to a server that answers nobody", n)
+		t.Errorf("%d questions to a server that answers no client", n)
 	}
 	m.be(says(activeToken))
 	soon(t, "the server is asked again", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
