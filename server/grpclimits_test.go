@@ -90,11 +90,15 @@ type rawClient struct {
 func newRawClient(t *testing.T, conn net.Conn, settings ...http2.Setting) *rawClient {
 	t.Helper()
 	c := &rawClient{t: t, conn: conn, frames: http2.NewFramer(conn, conn), events: make(chan frame, 10_000)}
-	go c.read()
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		t.Fatal(err)
+	// The server's settings come at once, and no acknowledgement may go before ours.
+	greet := func(f *http2.Framer) error {
+		go c.read()
+		if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+			return err
+		}
+		return f.WriteSettings(settings...)
 	}
-	if err := c.write(func(f *http2.Framer) error { return f.WriteSettings(settings...) }); err != nil {
+	if err := c.write(greet); err != nil {
 		t.Fatal(err)
 	}
 	return c
