@@ -136,7 +136,7 @@ func TestClusterNodeFrozen(t *testing.T) {
 		node.signal(syscall.SIGSTOP)
 		p99, most, _, err := l.phase(time.Second)
 		t.Logf("p99 %s, longest %s, %+v", p99, most, l.f.Stats())
-		if err != nil || p99 > 25*time.Millisecond {
+		if err != nil || p99 > l.limitOfP99() {
 			t.Error(p99, err)
 		}
 		node.signal(syscall.SIGCONT)

@@ -23,6 +23,7 @@ type load struct {
 
 	mu       sync.Mutex
 	took     []time.Duration
+	late     []time.Duration // how late the machine woke a goroutine, see oversleep
 	admitted int
 	err      error
 }
@@ -43,6 +44,7 @@ func startLoad(t *testing.T, url string, when ratelimit.WhenAway) *load {
 	for i := range 4 {
 		l.all.Go(func() { l.ask(t, i) })
 	}
+	l.all.Go(l.oversleep)
 	t.Cleanup(func() {
 		close(l.stop)
 		l.all.Wait()
@@ -76,16 +78,42 @@ func (l *load) ask(t *testing.T, i int) {
 	}
 }
 
+// oversleep records by how much the machine wakes a goroutine late that asks
+// nothing: a request can be as late, whatever Redis does.
+func (l *load) oversleep() {
+	const nap = 2 * time.Millisecond
+	for {
+		before := time.Now()
+		select {
+		case <-l.stop:
+			return
+		case <-time.After(nap):
+		}
+		l.mu.Lock()
+		l.late = append(l.late, time.Since(before)-nap)
+		l.mu.Unlock()
+	}
+}
+
+// limitOfP99 is what a request may take in the phase that ended: 25 ms, and what
+// the machine itself was late by. l.mu is not held.
+func (l *load) limitOfP99() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.Sort(l.late)
+	return 25*time.Millisecond + l.late[len(l.late)*99/100]
+}
+
 // phase is what came in that time.
 func (l *load) phase(d time.Duration) (p99, most time.Duration, admitted int, err error) {
 	l.mu.Lock()
-	l.took, l.admitted, l.err = nil, 0, nil
+	l.took, l.late, l.admitted, l.err = nil, nil, 0, nil
 	l.mu.Unlock()
 	time.Sleep(d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	slices.Sort(l.took)
-	if len(l.took) == 0 {
+	if len(l.took) == 0 || len(l.late) == 0 {
 		return 0, 0, 0, fmt.Errorf("nothing was asked")
 	}
 	return l.took[len(l.took)*99/100], l.took[len(l.took)-1], l.admitted, l.err
@@ -123,7 +151,7 @@ func TestFaults(t *testing.T) {
 			p99, most, admitted, err := l.phase(2 * time.Second)
 			stats := l.f.Stats()
 			t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no answer", p99, most, admitted, stats.Failures-before)
-			if err != nil || p99 > 25*time.Millisecond || !stats.Away || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
+			if err != nil || p99 > l.limitOfP99() || !stats.Away || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
 				t.Errorf("%v %+v", err, stats)
 			}
 			fault.finish(at, through)
@@ -209,9 +237,13 @@ func TestNotThereAtStart(t *testing.T) {
 		t.Error("admitted without a word from Redis:", admitted, err)
 	}
 	at.start()
-	time.Sleep(2 * time.Second)
-	if _, _, admitted, err := l.phase(500 * time.Millisecond); err != nil || admitted == 0 {
-		t.Error(admitted, err)
+	for end := time.Now().Add(2 * time.Second); ; {
+		switch _, _, admitted, err := l.phase(100 * time.Millisecond); {
+		case err == nil && admitted > 0:
+			return
+		case time.Now().After(end):
+			t.Fatal("not found within 2 s:", admitted, err)
+		}
 	}
 }
 
