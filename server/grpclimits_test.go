@@ -90,7 +90,8 @@ type rawClient struct {
 func newRawClient(t *testing.T, conn net.Conn, settings ...http2.Setting) *rawClient {
 	t.Helper()
 	c := &rawClient{t: t, conn: conn, frames: http2.NewFramer(conn, conn), events: make(chan frame, 10_000)}
-	// The server's settings come at once, and no acknowledgement may go before ours.
+	// The server sends its settings at once. The acknowledgement of them must not
+	// be written before this client's preface and settings.
 	greet := func(f *http2.Framer) error {
 		go c.read()
 		if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
