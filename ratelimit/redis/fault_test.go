@@ -96,12 +96,14 @@ func (l *load) oversleep() {
 }
 
 // limitOfP99 is what a request may take in the phase that ended: 25 ms, and what
-// the machine itself was late by. l.mu is not held.
+// the machine was late by. The latter counts up to 25 ms only, since a Fallback
+// that keeps the processors busy makes the machine late as well. l.mu is not held.
 func (l *load) limitOfP99() time.Duration {
+	const limit = 25 * time.Millisecond
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	slices.Sort(l.late)
-	return 25*time.Millisecond + l.late[len(l.late)*99/100]
+	return limit + min(limit, l.late[len(l.late)*99/100])
 }
 
 // phase is what came in that time.
@@ -238,7 +240,7 @@ func TestNotThereAtStart(t *testing.T) {
 	}
 	at.start()
 	for end := time.Now().Add(2 * time.Second); ; {
-		switch _, _, admitted, err := l.phase(100 * time.Millisecond); {
+		switch _, _, admitted, err := l.phase(500 * time.Millisecond); {
 		case err == nil && admitted > 0:
 			return
 		case time.Now().After(end):
