@@ -40,6 +40,13 @@ func (m *meteredConn) end(stream uint32) {
 	e.frames = binary.BigEndian.AppendUint32(e.frames, cancel)
 }
 
+// endCall has gRPC end a call.
+func (m *meteredConn) endCall(stream uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.end(stream)
+}
+
 // takeEndings puts frames that end calls into p, if one may stand here.
 func (m *meteredConn) takeEndings(p []byte) int {
 	m.mu.Lock()

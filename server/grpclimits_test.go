@@ -164,27 +164,6 @@ func (c *rawClient) begin(stream uint32, length, sent int) error {
 	return err
 }
 
-// TestCallThatNeverEnds: a call whose message does not come ends by itself, and
-// with its client gone silent so does the connection.
-func TestCallThatNeverEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newRawClient(t, grpcOnPipes(t)())
-		began := time.Now()
-		if err := c.begin(1, 1000, 10); err != nil {
-			t.Fatal(err)
-		}
-		event, ok := <-c.events
-		if took := time.Since(began); !ok || event.stream != 1 || took != callTimeout {
-			t.Errorf("stream %d ended after %s, want %s", event.stream, took, callTimeout)
-		}
-		for range c.events {
-		}
-		if took := time.Since(began); took < idleTimeout || took > idleTimeout+callTimeout+time.Minute {
-			t.Errorf("the connection ended after %s, want %s", took, idleTimeout)
-		}
-	})
-}
-
 // TestClientThatSaysNothing: a connection without HTTP/2's preface is closed soon.
 func TestClientThatSaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // How long a client may take. Each is far more than a proxy needs.
 const (
 	handshakeTimeout  = 5 * time.Second  // for TLS, HTTP/2's preface, and the header of a request
-	callTimeout       = 10 * time.Second // for a call: its message, our answer, and the client's reading of it
+	callTimeout       = 10 * time.Second // for a call: its message over gRPC, the reading of our answer over HTTP
 	idleTimeout       = 5 * time.Minute  // for a connection without a call
 	connectionAge     = 30 * time.Minute // ends connections so that load spreads over new replicas
 	connectionGrace   = 10 * time.Second
@@ -75,7 +75,6 @@ func (s *Server) grpcLimits(security *tls.Config) []grpc.ServerOption {
 		}),
 		// Lets Envoy's own pings pass.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.InTapHandle(newCallLimit().limit),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(32 << 10),
 		grpc.MaxRecvMsgSize(extauthz.MaxReadable),

@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // maxUnfinished bounds the bytes of the messages that gRPC clients have begun
@@ -34,6 +35,7 @@ func (b *unfinishedBudget) meter(conn, raw net.Conn) net.Conn {
 	m := &meteredConn{Conn: conn, raw: raw, budget: b, streams: map[uint32]*unfinished{}}
 	m.in.skip = prefaceSize
 	m.received, m.sent = m.onReceived, m.onSent
+	m.incomplete.end, m.incomplete.began = m.endCall, time.Now()
 	return m
 }
 
@@ -94,6 +96,7 @@ type meteredConn struct {
 	in, out        frameScanner
 	received, sent func(frame)
 	ends           atomic.Bool // there are frames in ending
+	incomplete     messageTimeout
 
 	tracked atomic.Int32 // is len(streams), for calls of which nothing is to be looked up
 	mu      sync.Mutex
@@ -124,7 +127,7 @@ func (m *meteredConn) Read(p []byte) (int, error) {
 			}
 		}
 		n, err := m.Conn.Read(part)
-		m.in.scan(part[:max(n, 0)], m.received)
+		m.incomplete.scan(&m.in, part[:max(n, 0)], m.received)
 		if n > 0 || !m.wasWoken(err) {
 			return n, err
 		}
@@ -139,6 +142,7 @@ func (m *meteredConn) Write(p []byte) (int, error) {
 
 // Close implements net.Conn.
 func (m *meteredConn) Close() error {
+	m.incomplete.stop()
 	m.budget.mu.Lock()
 	m.budget.unlist(m)
 	m.budget.mu.Unlock()
@@ -146,6 +150,7 @@ func (m *meteredConn) Close() error {
 }
 
 func (m *meteredConn) onReceived(f frame) {
+	m.incomplete.received(f)
 	switch {
 	case f.kind == frameData && (!f.endsStream() || m.tracked.Load() > 0):
 		m.add(f)

@@ -160,8 +160,12 @@ func hoardOnPipes(t *testing.T, last string) (hoarder *rawClient) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if event, ok := <-other.events; !ok || event.stream != 1 {
-			t.Error("another client's connection ended")
+		const next = 3
+		if err := other.request(next, "/nothing"); err != nil {
+			t.Fatal(err)
+		}
+		if event, ok := <-other.events; !ok || event.stream != next {
+			t.Errorf("another client: %+v, %v", event, ok)
 		}
 	})
 	return hoarder
