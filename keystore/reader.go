@@ -108,7 +108,7 @@ func (r *reader) find() (fs.FileInfo, error) {
 // fail tells of an error once, for as long as it and the file stay the same.
 func (r *reader) fail(info fs.FileInfo, err error) {
 	if errors.Is(err, fs.ErrNotExist) && r.cfg.MissingOK && r.file == nil {
-		if err = r.refuseDamaged(); err == nil {
+		if err = refuseDamaged(r.fs, r.cfg.Path); err == nil {
 			r.goWithout()
 			return
 		}
@@ -140,11 +140,11 @@ func (r *reader) goWithout() {
 	}
 }
 
-// refuseDamaged returns ErrDamaged if the file, which is empty or missing, had
-// content before.
-func (r *reader) refuseDamaged() error {
-	had, err := journal.HadContent(r.fs, r.cfg.Path)
-	if err == nil && had {
+// refuseDamaged returns ErrDamaged if the file, which was empty or missing when
+// it was looked at, still is and had content before.
+func refuseDamaged(files journal.FS, path string) error {
+	damaged, err := journal.Damaged(files, path)
+	if err == nil && damaged {
 		err = ErrDamaged
 	}
 	return err

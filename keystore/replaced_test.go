@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,5 +250,68 @@ func TestRefusedCommandWritesNothing(t *testing.T) {
 		if errors.Is(err, os.ErrNotExist) != (content == "-") || content != "-" && string(after) != content {
 			t.Errorf("%q has become %q, %v", content, after, err)
 		}
+	}
+}
+
+// arrivingFS has a file's first content arrive after the file was looked for,
+// and before its lock file is.
+type arrivingFS struct {
+	journal.FS
+	lock   string
+	arrive func()
+}
+
+func (a *arrivingFS) Stat(path string) (fs.FileInfo, error) {
+	if arrive := a.arrive; arrive != nil && path == a.lock {
+		a.arrive = nil
+		arrive()
+	}
+	return a.FS.Stat(path)
+}
+
+// TestFirstContentArrives: a file that has its first content while it is looked
+// for is not damaged.
+func TestFirstContentArrives(t *testing.T) {
+	for name, prepare := range map[string]func(path string) error{
+		"missing": func(string) error { return nil },
+		"empty":   func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			arriving := func(write func(path string) error) (string, *arrivingFS) {
+				path := filepath.Join(t.TempDir(), "file.jsonl")
+				if err := prepare(path); err != nil {
+					t.Fatal(err)
+				}
+				return path, &arrivingFS{FS: journal.OS(), lock: path + ".lock", arrive: func() {
+					if err := write(path); err != nil {
+						t.Error(err)
+					}
+				}}
+			}
+			keys := func(path string, files journal.FS) *Journal {
+				return NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{}), FS: files})
+			}
+			path, files := arriving(func(path string) error {
+				_, _, err := keys(path, nil).Create(Params{Name: "one", Prefix: "kw_"})
+				return err
+			})
+			if _, err := keys(path, files).List(); err != nil {
+				t.Errorf("a command: %v", err)
+			}
+			path, files = arriving(func(path string) error {
+				_, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken("t")
+				return err
+			})
+			tokens, seen := NewRevocations(), &seen{}
+			f, err := Follow(FollowConfig{Path: path, Into: tokens, MissingOK: true, Settle: time.Millisecond, FS: files, Observer: seen})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			within(t, 10*time.Second, "in force", func() bool { return tokens.Revoked("t", "", time.Now()) })
+			if _, failed, _ := seen.get(); failed != 0 {
+				t.Errorf("the observer was told of %d errors", failed)
+			}
+		})
 	}
 }

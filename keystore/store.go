@@ -207,11 +207,7 @@ func (s *store) read(visit func(line []byte, number int) error) error {
 }
 
 func (s *store) readEmpty() error {
-	had, err := journal.HadContent(s.files(), s.Path)
-	if err == nil && had {
-		err = ErrDamaged
-	}
-	if err != nil {
+	if err := refuseDamaged(s.files(), s.Path); err != nil {
 		return s.failed("reading", err)
 	}
 	return nil

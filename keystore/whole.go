@@ -41,7 +41,7 @@ func (r *reader) readWhole() error {
 		if r.content != nil && r.tail.length > 0 {
 			return errEmpty
 		}
-		if err := r.refuseDamaged(); err != nil {
+		if err := refuseDamaged(r.fs, r.cfg.Path); err != nil {
 			return err
 		}
 		r.put(c)

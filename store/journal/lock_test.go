@@ -118,7 +118,7 @@ func TestLockRemoved(t *testing.T) {
 				t.Errorf("%v after %d calls", err, calls)
 			}
 			f.want(map[string]string{"append": "old\nmine\n", "rewrite": "OLD\n"}[name])
-			if had, err := HadContent(OS(), f.path); !had || err != nil {
+			if had, err := hadContent(OS(), f.path+lockSuffix); !had || err != nil {
 				t.Errorf("the new lock file remembers %v, %v", had, err)
 			}
 		})

@@ -83,19 +83,32 @@ func (m memory) remember(lock File) error {
 	return lock.Sync()
 }
 
-// HadContent reports whether the lock file beside path remembers that the file
-// had content. It takes no lock. A lock file that may not be read is an error: it
-// could say so.
-func HadContent(files FS, path string) (bool, error) {
+// Damaged reports whether the file is empty or missing although the lock file
+// beside it remembers that it had content. It takes no lock, so it reads the lock
+// file first: a file has its first content before the lock file says so. A lock
+// file that may not be read is an error: it could say so.
+func Damaged(files FS, path string) (bool, error) {
 	path, err := files.Resolve(path)
 	if err != nil {
 		return false, err
 	}
-	info, err := files.Stat(path + lockSuffix)
+	had, err := hadContent(files, path+lockSuffix)
+	if err != nil || !had {
+		return false, err
+	}
+	info, err := files.Stat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist), unlessMissing(err)
+	}
+	return info.Mode().IsRegular() && info.Size() == 0, nil
+}
+
+func hadContent(files FS, lockPath string) (bool, error) {
+	info, err := files.Stat(lockPath)
 	if err != nil || !info.Mode().IsRegular() {
 		return false, unlessMissing(err)
 	}
-	lock, err := files.Open(path + lockSuffix)
+	lock, err := files.Open(lockPath)
 	if err != nil {
 		return false, unlessMissing(err)
 	}

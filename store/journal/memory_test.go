@@ -64,7 +64,7 @@ func TestNewFiles(t *testing.T) {
 		if err := f.w.Update(func(*Transaction) error { return refused }); !errors.Is(err, refused) {
 			t.Fatal(err)
 		}
-		if had, err := HadContent(OS(), f.path); had || err != nil || f.memory() != "" {
+		if had, err := hadContent(OS(), f.path+lockSuffix); had || err != nil || f.memory() != "" {
 			t.Errorf("remembers %v, %v: %q", had, err, f.memory())
 		}
 	}
@@ -112,8 +112,8 @@ func TestMemoryOfOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "")
 			f.write(f.path+lockSuffix, c.text)
-			if had, err := HadContent(OS(), f.path); had != c.written || err != nil {
-				t.Errorf("remembers %v, %v", had, err)
+			if damaged, err := Damaged(OS(), f.path); damaged != c.written || err != nil {
+				t.Errorf("an empty file is damaged: %v, %v", damaged, err)
 			}
 			if err := f.w.Update(appendLine("mine\n")); errors.Is(err, ErrDamaged) != c.written {
 				t.Fatal(err)
@@ -121,7 +121,7 @@ func TestMemoryOfOthers(t *testing.T) {
 			if c.written {
 				return
 			}
-			if had, err := HadContent(OS(), f.path); !had || err != nil || !strings.Contains(f.memory(), c.keeps) {
+			if had, err := hadContent(OS(), f.path+lockSuffix); !had || err != nil || !strings.Contains(f.memory(), c.keeps) {
 				t.Errorf("then it remembers %v, %v: %q", had, err, f.memory())
 			}
 		})
