@@ -116,13 +116,18 @@ func (s *system) lag(conn *grpc.ClientConn, c change, try int) time.Duration {
 	for begun := time.Now(); ; {
 		asked := time.Now()
 		a := ask()
-		if a.Status != 200 {
+		// On a busy machine a hash may take longer than the request waits. That is
+		// not an allow, and the client would try again.
+		if hashing := c.kind == "basic" && a.Reason == "overloaded"; a.Status != 200 && !hashing {
 			if a.Reason != c.reason {
 				s.t.Errorf("%s: refused as %s, want %s", c.name, a.Reason, c.reason)
 			}
 			break
 		}
-		if last = asked; last.Sub(begun) > 10*time.Second {
+		if a.Status == 200 {
+			last = asked
+		}
+		if asked.Sub(begun) > 10*time.Second {
 			s.t.Fatalf("%s: not in force at all; %s", c.name, <-ended)
 		}
 		<-tick.C
