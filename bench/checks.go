@@ -23,11 +23,11 @@ func (b *bench) checks() error {
 		return err
 	}
 	baseline.admin = clientOf(baseline.socket + adminSuffix)
-	all, err := b.settings()
+	all, err := b.scenarios()
 	if err != nil {
 		return err
 	}
-	subjects := []*subject{{name: "baseline: grpc-go, looks at nothing", child: baseline, ask: asker(bearers(b.small.secrets), allow)}}
+	subjects := []*target{{name: "baseline: grpc-go, looks at nothing", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
 	for i, s := range all {
 		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
 			return err
@@ -47,7 +47,7 @@ func (b *bench) checks() error {
 }
 
 // compareChecks measures and reports, with this process away from the servers' core.
-func (b *bench) compareChecks(subjects []*subject, all []*setting) error {
+func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
 	if err := pin(1); err != nil {
 		return err
 	}
@@ -66,12 +66,12 @@ func (b *bench) compareChecks(subjects []*subject, all []*setting) error {
 	return unpin()
 }
 
-// subject is what is measured in turn with others, and compared with the first of them.
-type subject struct {
+// target is what is measured in turn with others, and compared with the first of them.
+type target struct {
 	name           string
 	child          *child
-	ask            func() question
-	than           *subject  // whose processor time this one's is held against, beside the first's
+	ask            func() checkRequest
+	than           *target   // whose processor time this one's is held against, beside the first's
 	cpu            []float64 // microseconds a call, by round
 	ratio          []float64 // to the first's right before and after, by round
 	rate           []float64 // calls a second
@@ -79,20 +79,20 @@ type subject struct {
 	times          [3][]float64
 }
 
-// percentiles are those of the times between question and answer.
+// percentiles are those of the times between request and response.
 var percentiles = [3]float64{50, 99, 99.9}
 
 // alternate measures all of them, round by round, after one that is to warm up.
 // The machine may be faster or slower a second later, so the first of them, with
 // which the others are compared, is measured before and after each.
-func (b *bench) alternate(subjects []*subject) error {
+func (b *bench) alternate(subjects []*target) error {
 	first := subjects[0]
 	for round := range b.rounds + 1 {
 		if err := first.measure(b.span); err != nil {
 			return fmt.Errorf("%s: %w", first.name, err)
 		}
 		for _, s := range subjects[1:] {
-			for _, measured := range []*subject{s, first} {
+			for _, measured := range []*target{s, first} {
 				if err := measured.measure(b.span); err != nil {
 					return fmt.Errorf("%s: %w", measured.name, err)
 				}
@@ -109,7 +109,7 @@ func (b *bench) alternate(subjects []*subject) error {
 }
 
 // forgetFirst drops the round that was to warm up.
-func (s *subject) forgetFirst() {
+func (s *target) forgetFirst() {
 	for _, figures := range []*[]float64{&s.cpu, &s.ratio, &s.rate, &s.bytes, &s.objects, &s.times[0], &s.times[1], &s.times[2]} {
 		if len(*figures) > 1 {
 			*figures = (*figures)[1:]
@@ -118,7 +118,7 @@ func (s *subject) forgetFirst() {
 }
 
 // measure is one round. Reading the count of allocations allocates, too: a few bytes for each call of a long round.
-func (s *subject) measure(span time.Duration) error {
+func (s *target) measure(span time.Duration) error {
 	bytes, objects, err := s.child.allocated()
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (s *subject) measure(span time.Duration) error {
 	return err
 }
 
-func (b *bench) reportChecks(subjects []*subject) {
+func (b *bench) reportChecks(subjects []*target) {
 	b.report.begin("At saturation", "µs CPU", "ratio", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "objects", "bytes")
 	for _, s := range subjects {
 		cells := []string{s.name, fmt.Sprintf("%.2f", median(s.cpu)), fmt.Sprintf("%.3f", median(s.ratio)), fmt.Sprintf("%.0f", median(s.rate))}
@@ -158,7 +158,7 @@ func (b *bench) reportChecks(subjects []*subject) {
 }
 
 // reportAgainst compares processor time with that of another subject but the first.
-func (b *bench) reportAgainst(subjects []*subject) {
+func (b *bench) reportAgainst(subjects []*target) {
 	for _, s := range subjects {
 		if s.than == nil || len(s.than.ratio) == 0 {
 			continue
@@ -172,7 +172,7 @@ func (b *bench) reportAgainst(subjects []*subject) {
 }
 
 // reportMemory says what a key takes in the processes that were measured, after all of it.
-func (b *bench) reportMemory(all []*setting) error {
+func (b *bench) reportMemory(all []*scenario) error {
 	base, err := b.withoutKeys()
 	if err != nil {
 		return err

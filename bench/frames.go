@@ -20,11 +20,11 @@ import (
 // deny, and takes any other answer than the one that is wanted for a failure.
 type driver struct {
 	address string // host:port, or unix:///path
-	ask     func() question
+	ask     func() checkRequest
 	grpc    bool // whether the verdict is a CheckResponse, and not a status
 	conns   int
 	streams int // in flight on each connection
-	rate    int // questions a second over all connections; 0 is as many as are answered
+	rate    int // requests per second over all connections; 0 is as many as are answered
 	span    time.Duration
 	stop    <-chan struct{} // closed to end before the span does; nil: never
 	lenient bool            // count what fails, and go on, where it would otherwise end the run
@@ -65,8 +65,8 @@ func (d driver) run() (*answers, error) {
 	return all, nil
 }
 
-// lane is one connection. Its stream with number n is at n/2 modulo the size of the ring.
-type lane struct {
+// h2Conn is one connection. Its stream with number n is at n/2 modulo the size of the ring.
+type h2Conn struct {
 	driver
 	conn    net.Conn
 	out     *bufio.Writer
@@ -76,7 +76,7 @@ type lane struct {
 	block   []byte // what the encoder wrote
 	next    uint32 // stream
 	open    int
-	due     time.Time // of the next question at a given rate
+	due     time.Time // of the next request at a given rate
 	ring    [ringSize]pending
 	credit  int // bytes read that the other side has not been told of
 	done    histogram
@@ -94,13 +94,13 @@ const (
 )
 
 // Write takes what the header encoder writes.
-func (l *lane) Write(p []byte) (int, error) {
+func (l *h2Conn) Write(p []byte) (int, error) {
 	l.block = append(l.block, p...)
 	return len(p), nil
 }
 
 // drive is one connection's run.
-func (d driver) drive(start time.Time) (*lane, error) {
+func (d driver) drive(start time.Time) (*h2Conn, error) {
 	l, err := d.connect()
 	if err != nil {
 		return nil, err
@@ -122,12 +122,12 @@ func (d driver) drive(start time.Time) (*lane, error) {
 	return l, nil
 }
 
-func (d driver) connect() (*lane, error) {
+func (d driver) connect() (*h2Conn, error) {
 	conn, err := dialAddress(d.address)
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{driver: d, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), in: bufio.NewReaderSize(conn, 64<<10), next: 1}
+	l := &h2Conn{driver: d, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), in: bufio.NewReaderSize(conn, 64<<10), next: 1}
 	l.frames, l.encoder = http2.NewFramer(l.out, l.in), hpack.NewEncoder(l)
 	l.frames.SetReuseFrames()
 	_, _ = l.out.WriteString(http2.ClientPreface)
@@ -141,14 +141,14 @@ func (d driver) connect() (*lane, error) {
 
 // askDue asks what is due: at a given rate whatever its time has come for, and
 // else as many as may be in flight.
-func (l *lane) askDue(now, end time.Time) error {
+func (l *h2Conn) askDue(now, end time.Time) error {
 	for l.open < l.streams && now.Before(end) {
 		asked := now
 		if l.rate > 0 {
 			if l.due.After(now) {
 				break
 			}
-			// Counted from when it was due, so that a stall is not hidden by the questions it held up.
+			// Counted from when it was due, so that a stall is not hidden by the requests that it held up.
 			asked = l.due
 			l.due = l.due.Add(time.Second * time.Duration(l.conns) / time.Duration(l.rate))
 		}
@@ -162,7 +162,7 @@ func (l *lane) askDue(now, end time.Time) error {
 	return nil
 }
 
-func (l *lane) write(q question, asked time.Time) error {
+func (l *h2Conn) write(q checkRequest, asked time.Time) error {
 	l.block = l.block[:0]
 	for _, f := range q.fields {
 		if err := l.encoder.WriteField(f); err != nil {
@@ -180,8 +180,8 @@ func (l *lane) write(q question, asked time.Time) error {
 	return err
 }
 
-// readOne reads a frame. At a given rate it waits no longer than until the next question is due.
-func (l *lane) readOne() error {
+// readOne reads a frame. At a given rate it waits no longer than until the next request is due.
+func (l *h2Conn) readOne() error {
 	if l.rate > 0 && l.in.Buffered() == 0 {
 		if err := l.conn.SetReadDeadline(time.Now().Add(min(max(time.Until(l.due), 50*time.Microsecond), time.Second))); err != nil {
 			return err
@@ -219,7 +219,7 @@ func (l *lane) readOne() error {
 }
 
 // headers takes the verdict of a proxy's answer, which is its status.
-func (l *lane) headers(f *http2.HeadersFrame) error {
+func (l *h2Conn) headers(f *http2.HeadersFrame) error {
 	p := &l.ring[f.StreamID/2%ringSize]
 	if block := f.HeaderBlockFragment(); !l.grpc && len(block) > 0 && p.verdict == none {
 		// :status comes first, and 200 has an entry of its own in HPACK's static table.
@@ -236,7 +236,7 @@ func (l *lane) headers(f *http2.HeadersFrame) error {
 }
 
 // data takes the verdict of a CheckResponse.
-func (l *lane) data(f *http2.DataFrame) error {
+func (l *h2Conn) data(f *http2.DataFrame) error {
 	l.credit += len(f.Data())
 	if l.credit > window/2 {
 		if err := l.frames.WriteWindowUpdate(0, uint32(l.credit)); err != nil {
@@ -255,7 +255,7 @@ func (l *lane) data(f *http2.DataFrame) error {
 	return nil
 }
 
-func (l *lane) end(p *pending) error {
+func (l *h2Conn) end(p *pending) error {
 	switch {
 	case p.asked.IsZero(): // it has ended before
 		return nil

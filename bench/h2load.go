@@ -13,7 +13,7 @@ import (
 
 // secondOpinion has h2load, which is nobody's of ours, ask about one key, where
 // it is installed (Debian, Ubuntu: apt-get install nghttp2-client).
-func (b *bench) secondOpinion(subjects []*subject) error {
+func (b *bench) secondOpinion(subjects []*target) error {
 	baseline, keyward := subjects[0], firstKnown(subjects)
 	if keyward == nil {
 		return nil
@@ -30,7 +30,7 @@ func (b *bench) secondOpinion(subjects []*subject) error {
 		return err
 	}
 	// h2load does not look at what an answer says.
-	good := driver{address: "unix://" + keyward.child.socket, ask: func() question { return q }, grpc: true, conns: 1, streams: 1, span: b.span / 10}
+	good := driver{address: "unix://" + keyward.child.socket, ask: func() checkRequest { return q }, grpc: true, conns: 1, streams: 1, span: b.span / 10}
 	if _, err := good.run(); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (b *bench) secondOpinion(subjects []*subject) error {
 	var ratios []float64
 	for round := range b.rounds + 1 {
 		var now [2]float64
-		for i, s := range []*subject{baseline, keyward} {
+		for i, s := range []*target{baseline, keyward} {
 			if now[i], err = b.h2load(program, s.child, file); err != nil {
 				return fmt.Errorf("h2load: %w", err)
 			}
@@ -53,8 +53,8 @@ func (b *bench) secondOpinion(subjects []*subject) error {
 	return nil
 }
 
-// firstKnown is the first case of Keyward's with questions that are allowed, on one core.
-func firstKnown(subjects []*subject) *subject {
+// firstKnown is the first case of Keyward's with requests that are allowed, on one core.
+func firstKnown(subjects []*target) *target {
 	for _, s := range subjects[1:] {
 		if s.than == nil && s.ask().want == allow {
 			return s

@@ -29,7 +29,7 @@ cache: {ttl: 1s}
 // they can, and whether right ones get in meanwhile. A flood of passwords that are refused before anything
 // is hashed comes first, to tell what the hashing does from what the flood does.
 func (b *bench) passwords() error {
-	kinds := kindsOfVisitors()
+	kinds := legitUserKinds()
 	users := filepath.Join(b.dir, "users.jsonl")
 	if err := makeUsers(users, kinds); err != nil {
 		return err
@@ -66,8 +66,8 @@ func (b *bench) passwords() error {
 	return c.stop()
 }
 
-// floodTwice floods with what is not hashed and with what is, and has the visitors come during the latter.
-func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []*visitors) error {
+// floodTwice floods with what is not hashed and with what is, and has the legitUsers come during the latter.
+func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []*legitUsers) error {
 	before, err := c.resident()
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []
 	tooLong.print(b, "too long passwords")
 	var visits []func(stop <-chan struct{}) error
 	for _, kind := range kinds {
-		visits = append(visits, kind.visiting(people))
+		visits = append(visits, kind.start(people))
 	}
 	wrong, err := b.flooded(c, false, keys, steady, visits...)
 	if err != nil {
@@ -118,8 +118,8 @@ func (b *bench) printTail(what string, o *outcome) {
 	}
 }
 
-// makeUsers makes whom the keys act for, and the visitors.
-func makeUsers(path string, kinds []*visitors) error {
+// makeUsers makes whom the keys act for, and the legitUsers.
+func makeUsers(path string, kinds []*legitUsers) error {
 	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path})
 	if _, err := file.SetUser("load-test", keystore.UserPatch{}); err != nil {
 		return err

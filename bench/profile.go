@@ -22,7 +22,7 @@ func (b *bench) profile() error {
 		return nil
 	}
 	few := b.casesOf(b.small, "")
-	settings := []*setting{
+	settings := []*scenario{
 		{keys: b.small, cases: few}, {keys: b.large, cases: b.casesOf(b.large, "")}, {keys: b.small, more: limitedConfig, cases: b.limitedCases(few, "")},
 	}
 	var files []string
@@ -57,7 +57,7 @@ func (b *bench) profile() error {
 }
 
 // overHTTP asks about the setting's keys as nginx does.
-func (s *setting) overHTTP(span time.Duration) error {
+func (s *scenario) overHTTP(span time.Duration) error {
 	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.socket), "http.sock"), span, nginxCheck(s.keys.secrets))
 	return err
 }

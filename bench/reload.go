@@ -70,7 +70,7 @@ func (b *bench) startChurn() (c *churn, err error) {
 		return nil, err
 	}
 	stay := c.keys.secrets[len(c.keys.secrets)/2:]
-	c.steady = driver{address: "unix://" + c.socket, ask: asker(bearers(stay), allow), grpc: true, conns: 4, streams: 32, span: 2 * b.span}
+	c.steady = driver{address: "unix://" + c.socket, ask: requestSource(bearers(stay), allow), grpc: true, conns: 4, streams: 32, span: 2 * b.span}
 	if _, err := c.steady.run(); err != nil { // warms up
 		return nil, err
 	}

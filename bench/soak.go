@@ -10,7 +10,7 @@ import (
 
 const (
 	soakParts  = 10   // of a soak shorter than ten minutes; a longer one is cut by the minute
-	soakJunk   = 0.2  // of the questions
+	soakJunk   = 0.2  // of the requests
 	soakGrowth = 1.05 // resident memory, to that after the first minute
 	soakTail   = 10   // p99.9 to p50
 )
@@ -29,7 +29,7 @@ func (b *bench) soak() error {
 	each := min(time.Minute, b.soakFor/soakParts)
 	d := driver{
 		address: "unix://" + c.socket, grpc: true, conns: 4, streams: 32, span: each,
-		ask: mixed(asker(bearers(b.large.secrets), allow), asker(junkKeys(), deny), soakJunk),
+		ask: mixed(requestSource(bearers(b.large.secrets), allow), requestSource(junkKeys(), deny), soakJunk),
 	}
 	b.report.begin(fmt.Sprintf("Soak, %s keys, %.0f %% junk", count(b.many), 100*soakJunk), "MiB", "µs CPU", "calls/s", "p50 µs", "p99 µs", "p99.9 µs")
 	var w soakWatch

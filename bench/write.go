@@ -33,7 +33,7 @@ Written by %[1]sgo run ./bench -write docs%[1]s, which is part of %[1]smake benc
 What is compared is measured in turn, in %[3]d rounds of %[4]s each; figures are the medians, and ratios those of the ratios to the baseline right before and after. The baseline is an ext_authz
 server of stock grpc-go and go-control-plane (bench/baseline.go) that looks at nothing and answers OK. A server at saturation has one core, and the client the other, unless the
 line says GOMAXPROCS 2: then it has both, and shares one with the client. CPU is all that the server's threads used, those of the garbage collector too; objects and bytes are what
-it allocated for a call. Times are the client's, with 128 questions under way: mostly they are spent waiting in line.
+it allocated for a call. Times are the client's, with 128 requests in flight: most of it is spent in queues.
 `, "`", machine(), b.rounds, b.span)
 	if len(b.report.bars) > 0 {
 		fmt.Fprintf(&text, "\n![Server CPU a check, beside the baseline's](%s)\n", chartFile)

@@ -53,7 +53,7 @@ func (s *system) get(target string, headers ...string) answer {
 func (s *system) request(method, target string, headers ...string) answer {
 	s.t.Helper()
 	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: api.example.com", "Connection: close"}, headers...)
-	a, err := patiently(headers, func() (answer, error) {
+	a, err := retryHashing(headers, func() (answer, error) {
 		return s.send(method, strings.Join(lines, "\r\n")+"\r\n\r\n")
 	})
 	if err != nil {
@@ -62,17 +62,17 @@ func (s *system) request(method, target string, headers ...string) answer {
 	return a
 }
 
-// hashTries is how often a client comes back that showed a password.
-const hashTries = 8
+// maxHashTries is how often a client comes back that showed a password.
+const maxHashTries = 8
 
-// patiently is a client that retries a 503 to a password, as docs/configuration.md
+// retryHashing is a client that retries a 503 to a password, as docs/configuration.md
 // tells clients to: on a busy machine the first hash of a password may take longer
 // than a proxy waits. A 503 to anything else is the answer.
-func patiently(headers []string, send func() (answer, error)) (answer, error) {
+func retryHashing(headers []string, send func() (answer, error)) (answer, error) {
 	basic := slices.ContainsFunc(headers, func(line string) bool { return strings.HasPrefix(line, "Authorization: Basic ") })
 	for try := 1; ; try++ {
 		a, err := send()
-		if err != nil || a.status != http.StatusServiceUnavailable || !basic || try == hashTries {
+		if err != nil || a.status != http.StatusServiceUnavailable || !basic || try == maxHashTries {
 			return a, err
 		}
 		time.Sleep(time.Second)

@@ -55,7 +55,7 @@ func (c *corpus) paths() {
 		a, got := c.verdict(what, "GET "+v.Target+" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n"+bearer(c.keys[v.Prefix])+"\r\n\r\n")
 		if got == "200" {
 			target := a.received(c.t).Path
-			if got = passedOn(v.Target, target); got != "200" {
+			if got = upstreamVerdict(v.Target, target); got != "200" {
 				c.inside(v, target)
 			}
 		}
@@ -76,9 +76,9 @@ func (c *corpus) inside(v vectors.Path, target string) {
 	}
 }
 
-// passedOn is the verdict on a target that came to the upstream, by what the
+// upstreamVerdict is the verdict on a target that came to the upstream, by what the
 // proxy has made of it on the way; each kind may have in it those before.
-func passedOn(sent, got string) string {
+func upstreamVerdict(sent, got string) string {
 	if sent == got {
 		return "200"
 	}
@@ -128,7 +128,7 @@ func (c *corpus) authorizations(key string) {
 			c.verdict(what, raw+"\r\n0\r\n\r\n")
 			continue
 		}
-		want := wanted(v.Expect, real)
+		want := expectedVerdict(v.Expect, real)
 		_, got := c.verdict(what, raw+"\r\n")
 		if want == "401 unknown" && slices.Contains([]string{"401 invalid_token", "401 unknown_key", "401 wrong_password"}, got) {
 			got = want
@@ -156,7 +156,7 @@ func withRealKey(v vectors.Authorization, key string) (_ vectors.Authorization, 
 	return v, real
 }
 
-func wanted(expect string, real bool) string {
+func expectedVerdict(expect string, real bool) string {
 	switch expect {
 	case "none":
 		return "401 no_credential"

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// complaint is a line of Envoy's log that an operator would have to look into.
-var complaint = regexp.MustCompile(`(?m)^.*(?:\[(?:warning|error|critical)\]|[Dd]eprecat).*$`)
+// warningLine is a line of Envoy's log that an operator would have to look into.
+var warningLine = regexp.MustCompile(`(?m)^.*(?:\[(?:warning|error|critical)\]|[Dd]eprecat).*$`)
 
 func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
 	needEnvoy(t)
@@ -18,12 +18,12 @@ func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "OK") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if lines := complaint.FindAllString(string(out), -1); len(lines) > 0 {
+	if lines := warningLine.FindAllString(string(out), -1); len(lines) > 0 {
 		t.Errorf("when it reads the file:\n%s", strings.Join(lines, "\n"))
 	}
 	s := startSystem(t, options{shippedTimeout: true})
 	s.until("asked", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
-	if lines := complaint.FindAllString(s.Front.Log(), -1); len(lines) > 0 {
+	if lines := warningLine.FindAllString(s.Proxy.Log(), -1); len(lines) > 0 {
 		t.Errorf("when it runs:\n%s", strings.Join(lines, "\n"))
 	}
 }
@@ -39,7 +39,7 @@ func TestAccessLog(t *testing.T) {
 	s.get("/closed", bearer(key))
 	s.Stop() // flushes the log
 
-	log := s.Front.Log()
+	log := s.Proxy.Log()
 	for _, want := range []string{
 		`"key_id":"` + id + `".*"path":"/ok","reason":"ok".*"status":200`,
 		`"decision_id":"` + denied.header.Get("X-Keyward-Decision-Id") + `".*"path":"/denied","reason":"no_credential".*"status":401`,

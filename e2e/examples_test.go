@@ -122,7 +122,7 @@ func runHalo(t *testing.T, proxy string) {
 	jti := rand.Text()
 	c.keys["pat_1234567890abcdef"], c.keys["your-token"] = pat, pat
 	c.variables = map[string]string{
-		"ID": c.idOf(pat), "PAT_ENDS": c.endOf(pat), "MISTYPED": mistyped(pat), "JTI": jti,
+		"ID": c.idOf(pat), "PAT_ENDS": c.endOf(pat), "MISTYPED": misconfigured(pat), "JTI": jti,
 		"JWT":                c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "jti": jti}),
 		"JWT_WITHOUT_SCOPES": c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "scope": ""}),
 		"JWT_OF_NOBODY":      c.login(jwt.MapClaims{"iss": "halo", "sub": "nobody"}),
@@ -145,7 +145,7 @@ func runHalfred(t *testing.T, proxy string) {
 	c.keys["halfred_"+strings.Repeat("x", 28)] = key
 	c.variables = map[string]string{
 		"ID": c.idOf(key), "HINT": key[len("halfred_") : len("halfred_")+4],
-		"WITHOUT_PREFIX": strings.TrimPrefix(key, "halfred_"), "MISTYPED": mistyped(key),
+		"WITHOUT_PREFIX": strings.TrimPrefix(key, "halfred_"), "MISTYPED": misconfigured(key),
 	}
 	c.run(t, "halfred")
 	c.Keyward.Stop()
@@ -179,7 +179,7 @@ func runGenericAPI(t *testing.T, proxy string) {
 	}.start(t)
 	key := printed[2]
 	c.variables = c.genericTokens(server)
-	c.variables["ID"], c.variables["KEY_ENDS"], c.variables["MISTYPED"] = c.idOf(key), c.endOf(key), mistyped(key)
+	c.variables["ID"], c.variables["KEY_ENDS"], c.variables["MISTYPED"] = c.idOf(key), c.endOf(key), misconfigured(key)
 	c.keys["YOUR_API_KEY"], c.keys["your_api_key_here"] = key, key
 	c.keys["YOUR_JWT_TOKEN"] = c.variables["JWT"]
 	c.keys["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."] = c.variables["JWT"]
@@ -231,8 +231,8 @@ func (s *system) endOf(key string) string {
 	return view.Expires
 }
 
-// mistyped is the key with another character in the place of its last.
-func mistyped(key string) string {
+// misconfigured is the key with another character in the place of its last.
+func misconfigured(key string) string {
 	last := "0"
 	if strings.HasSuffix(key, last) {
 		last = "1"

@@ -108,7 +108,7 @@ func TestStackThatCannotStart(t *testing.T) {
 	defer taken.Close()
 	_, err = stack.Start(t.Context(), stack.Config{
 		Dir: s.dir, Keyward: programs.keyward, Ports: ports,
-		KeywardConfig: s.writeConfig(ports), Front: s.envoyFront(),
+		KeywardConfig: s.writeConfig(ports), Proxy: s.envoyProxy(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("error %v", err)

@@ -16,7 +16,7 @@ func TestEnvoyLoadsTheOverlaysFiles(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), "OK") {
 			t.Errorf("%s: %v\n%s", file, err, out)
 		}
-		if lines := complaint.FindAllString(string(out), -1); len(lines) > 0 {
+		if lines := warningLine.FindAllString(string(out), -1); len(lines) > 0 {
 			t.Errorf("when it reads %s:\n%s", file, strings.Join(lines, "\n"))
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"keyward/e2e/stack"
-	"keyward/internal/slowlink"
+	"keyward/internal/latencyproxy"
 )
 
 // healsWithin is how long a store may seem away after it is back.
@@ -20,14 +20,14 @@ const healsWithin = 2 * time.Second
 // fault is a way for Redis to be no use, and to be back.
 type fault struct {
 	name    string
-	off, on func(*redis, *slowlink.Link) error
+	off, on func(*redis, *latencyproxy.Proxy) error
 }
 
 var faults = []fault{
-	{"frozen", func(r *redis, _ *slowlink.Link) error { return r.Signal(syscall.SIGSTOP) }, func(r *redis, _ *slowlink.Link) error { return r.Signal(syscall.SIGCONT) }},
-	{"killed", func(r *redis, _ *slowlink.Link) error { r.Kill(); return nil }, func(r *redis, _ *slowlink.Link) error { r.start(); return nil }},
-	{"full", func(r *redis, _ *slowlink.Link) error { return r.set("maxmemory", "1") }, func(r *redis, _ *slowlink.Link) error { return r.set("maxmemory", "0") }},
-	{"slow", func(_ *redis, l *slowlink.Link) error { l.Delay(100 * time.Millisecond); return nil }, func(_ *redis, l *slowlink.Link) error { l.Delay(0); return nil }},
+	{"frozen", func(r *redis, _ *latencyproxy.Proxy) error { return r.Signal(syscall.SIGSTOP) }, func(r *redis, _ *latencyproxy.Proxy) error { return r.Signal(syscall.SIGCONT) }},
+	{"killed", func(r *redis, _ *latencyproxy.Proxy) error { r.Kill(); return nil }, func(r *redis, _ *latencyproxy.Proxy) error { r.start(); return nil }},
+	{"full", func(r *redis, _ *latencyproxy.Proxy) error { return r.set("maxmemory", "1") }, func(r *redis, _ *latencyproxy.Proxy) error { return r.set("maxmemory", "0") }},
+	{"slow", func(_ *redis, l *latencyproxy.Proxy) error { l.Delay(100 * time.Millisecond); return nil }, func(_ *redis, l *latencyproxy.Proxy) error { l.Delay(0); return nil }},
 }
 
 // TestRedisGoesAndComesBack freezes it, kills and restarts it, fills it and slows
@@ -50,7 +50,7 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 
 func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 	r := startRedis(t)
-	link, err := slowlink.Open(stack.Address(r.port))
+	link, err := latencyproxy.Open(stack.Address(r.port))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,10 +22,10 @@ import (
 // refused. The hour is the test's.
 func TestTheGenericAPIsLimits(t *testing.T) {
 	program := keywardWithClock(t)
-	throughProxies(t, func(t *testing.T, proxy string) { theGenericAPIsLimits(t, proxy, program) })
+	throughProxies(t, func(t *testing.T, proxy string) { genericAPILimits(t, proxy, program) })
 }
 
-func theGenericAPIsLimits(t *testing.T, proxy, program string) {
+func genericAPILimits(t *testing.T, proxy, program string) {
 	server := startAuthorizationServer(t, "keyward:from your authorization server")
 	c, printed := exampleFile{
 		name: "generic-api", hosts: []string{"api.example.com:443"}, tls: "api.example.com", mediaType: "application/json", proxy: proxy, keyward: program,

@@ -216,7 +216,7 @@ routes: [{name: public, path: /public, auth: none}]
 	s.user("alice", "correct horse")
 	s.start()
 	const guesser, other = "127.0.0.2", "127.0.0.3"
-	for i, credential := range []string{bearer("kw_junk"), bearer(mistyped(key)), "Authorization: Basic YWxpY2U6Z3Vlc3M=", bearer("kw_junk"), bearer("a.b.c")} {
+	for i, credential := range []string{bearer("kw_junk"), bearer(misconfigured(key)), "Authorization: Basic YWxpY2U6Z3Vlc3M=", bearer("kw_junk"), bearer("a.b.c")} {
 		if a := s.getFrom(guesser, "/any", credential); a.status != 401 {
 			t.Errorf("guess %d: %d %s", i+1, a.status, a.body)
 		}
@@ -284,7 +284,7 @@ func (s *system) getFrom(address, target string, lines ...string) answer {
 	s.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	head := append([]string{"GET " + target + " HTTP/1.1", "Host: api.example.com", "Connection: close"}, lines...)
-	a, err := patiently(lines, func() (answer, error) {
+	a, err := retryHashing(lines, func() (answer, error) {
 		conn, err := dialer.DialContext(s.t.Context(), "tcp", stack.Address(s.Ports().Envoy))
 		if err != nil {
 			return answer{}, err

@@ -131,9 +131,9 @@ func TestFourKeywardsLetInWhatTheRateSays(t *testing.T) {
 	}
 	admins, conns := s.startFour(processes)
 	var all sync.WaitGroup
-	results := make([]asked, keys)
+	results := make([]tally, keys)
 	for i := range results {
-		all.Go(func() { results[i] = askInTurn(t, conns, requests[i], lasts) })
+		all.Go(func() { results[i] = checkRoundRobin(t, conns, requests[i], lasts) })
 	}
 	all.Wait()
 	for i, got := range results {
@@ -176,14 +176,14 @@ func (s *system) startFour(processes int) (admins []int, conns []*grpc.ClientCon
 	return admins, conns
 }
 
-// asked is what came of one key's requests.
-type asked struct {
+// tally is what came of one key's requests.
+type tally struct {
 	allowed, refused int
 	took             time.Duration // from before the first to after the last
 }
 
-// askInTurn asks each server in turn, with a few requests at a time.
-func askInTurn(t *testing.T, conns []*grpc.ClientConn, r rawcheck.Request, lasts time.Duration) (total asked) {
+// checkRoundRobin asks each server in turn, with a few requests at a time.
+func checkRoundRobin(t *testing.T, conns []*grpc.ClientConn, r rawcheck.Request, lasts time.Duration) (total tally) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	begun := time.Now()

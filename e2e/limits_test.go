@@ -82,10 +82,10 @@ func tooManyIsA429(t *testing.T, proxy string) {
 // proxies that can tell a client more than the API does; with the others the
 // API does not get to see it either.
 func TestWhatIsLeftIsToldOnAllows(t *testing.T) {
-	throughProxies(t, whatIsLeftIsToldOnAllows, overHTTP...)
+	throughProxies(t, rateLimitHeadersOnAllows, overHTTP...)
 }
 
-func whatIsLeftIsToldOnAllows(t *testing.T, proxy string) {
+func rateLimitHeadersOnAllows(t *testing.T, proxy string) {
 	const config = allSources + `
 rate_limits: {api_key: 10/h, headers: always}
 routes:

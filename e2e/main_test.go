@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"keyward/e2e/stack"
-	"keyward/e2e/wheels"
+	"keyward/e2e/testbin"
 )
 
 // programs are what the tests run.
@@ -52,12 +52,12 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	cache := filepath.Join(programs.root, ".cache")
-	programs.envoy, programs.noEnvoy = wheels.Envoy().Path(context.Background(), cache, os.Stderr)
+	programs.envoy, programs.noEnvoy = testbin.Envoy().Path(context.Background(), cache, os.Stderr)
 	if programs.noEnvoy != nil && os.Getenv("CI") == "true" {
 		return 0, programs.noEnvoy
 	}
-	programs.caddy, programs.noCaddy = wheels.Caddy().Path(context.Background(), cache, os.Stderr)
-	programs.traefik, programs.noTraefik = wheels.Traefik().Path(context.Background(), cache, os.Stderr)
+	programs.caddy, programs.noCaddy = testbin.Caddy().Path(context.Background(), cache, os.Stderr)
+	programs.traefik, programs.noTraefik = testbin.Traefik().Path(context.Background(), cache, os.Stderr)
 	programs.haproxy, programs.noHAProxy = stack.HAProxyBinary()
 	if err := errors.Join(programs.noCaddy, programs.noTraefik, programs.noHAProxy); err != nil && os.Getenv("CI") == "true" {
 		return 0, err

@@ -103,7 +103,7 @@ func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 // not hashed in time (see patiently).
 func paste(t *testing.T, command string) (answer string) {
 	t.Helper()
-	for range hashTries {
+	for range maxHashTries {
 		out, err := exec.Command("sh", "-c", command).Output()
 		if err != nil {
 			t.Fatalf("%s: %v", command, err)

@@ -26,8 +26,8 @@ type prometheus struct {
 	url string
 }
 
-// hurried has in seconds what is shipped for hours.
-var hurried = strings.NewReplacer(
+// shortIntervals has in seconds what is shipped for hours.
+var shortIntervals = strings.NewReplacer(
 	"scrape_interval: 15s", "scrape_interval: 500ms", "evaluation_interval: 15s", "evaluation_interval: 500ms", "  interval: 3m", "  interval: 500ms",
 	"offset 30m", "offset 1s", "store_away[5m]", "store_away[2s]",
 )
@@ -41,7 +41,7 @@ func (m *monitored) scraped(change func(string) string, flags ...string) *promet
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, dir, name, change(strings.ReplaceAll(hurried.Replace(string(text)), "127.0.0.1:9193", stack.Address(m.ports.Admin))))
+		writeFile(t, dir, name, change(strings.ReplaceAll(shortIntervals.Replace(string(text)), "127.0.0.1:9193", stack.Address(m.ports.Admin))))
 	}
 	port := freePort(t)
 	process, err := programs.prometheus.Start(t.Context(), dir, filepath.Join(dir, "prometheus.yml"), port, flags...)
@@ -120,7 +120,7 @@ var (
 // holds or not; with absent(x), what is there.
 func compared(expr string) (parts []string) {
 	for _, part := range operand.Split(expr, -1) {
-		part = strings.ReplaceAll(hurried.Replace(part), "absent(", "count(")
+		part = strings.ReplaceAll(shortIntervals.Replace(part), "absent(", "count(")
 		parts = append(parts, comparison.ReplaceAllString(part, "$1$2 bool "))
 	}
 	return parts

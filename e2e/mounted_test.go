@@ -104,8 +104,8 @@ func (m *mounted) inForce(what string, swapped time.Time, target, credential str
 	}
 }
 
-// turn is what a file says of a credential in even versions, and in odd ones.
-type turn struct {
+// alternation is what a file says of a credential in even versions, and in odd ones.
+type alternation struct {
 	name, target, credential string
 	status                   [2]int
 	files                    [2]string // "" is one that says so by itself
@@ -134,7 +134,7 @@ func TestMountedFilesAreSwappedUnderLoad(t *testing.T) {
 	rare[1].files[0] = m.read("config/keyward.yaml") // with the ports
 	rare[1].files[1] = strings.Replace(rare[1].files[0], "auth: deny", "auth: none", 1)
 
-	load := m.startSteady([]question{
+	load := m.startSteadyLoad([]probe{
 		{"a good key", good, 200, goodID},
 		{"a key without the scope", narrow, 403, "insufficient_scope"},
 		{"a key that never was", never, 401, "unknown_key"},
@@ -166,7 +166,7 @@ func TestMountedFilesAreSwappedUnderLoad(t *testing.T) {
 }
 
 // turns are what changes with each version of the Secret, and what is to change seldom.
-func (m *mounted) turns(doras string) (often, rare []turn) {
+func (m *mounted) turns(doras string) (often, rare []alternation) {
 	m.t.Helper()
 	m.run("", "user", "set", "dora", "--file", "even-users.jsonl", "--enabled")
 	m.run("", "user", "set", "dora", "--file", "odd-users.jsonl", "--disabled")
@@ -175,12 +175,12 @@ func (m *mounted) turns(doras string) (often, rare []turn) {
 	token := func(secret string, c jwt.MapClaims) string {
 		return sign(m.t, jwt.SigningMethodHS256, []byte(m.beside[secret]), "", "JWT", claims(c))
 	}
-	often = []turn{
+	often = []alternation{
 		{"a user is disabled", "/any", doras, [2]int{200, 401}, [2]string{m.read("even-users.jsonl"), m.read("odd-users.jsonl")}, "users.jsonl"},
 		{"a token is revoked", "/any", token("our-secret", jwt.MapClaims{"iss": "us", "sub": "erin", "jti": "ended"}), [2]int{200, 401},
 			[2]string{m.read("even-revocations.jsonl"), m.read("odd-revocations.jsonl")}, "revocations.jsonl"},
 	}
-	rare = []turn{
+	rare = []alternation{
 		{"a shared secret is another", "/any", token("their-secret", jwt.MapClaims{"iss": "them", "sub": "frank"}), [2]int{200, 401},
 			[2]string{m.beside["their-secret"], strings.Repeat("T", 48)}, "their-secret"},
 		{"the configuration is another", "/switched", doras, [2]int{403, 200}, [2]string{}, ""},
@@ -190,7 +190,7 @@ func (m *mounted) turns(doras string) (often, rare []turn) {
 
 // turnTo has the files say what they say in that version: the configuration
 // now, the Secret's with the next publish.
-func (m *mounted) turnTo(turns []turn, version int) {
+func (m *mounted) turnTo(turns []alternation, version int) {
 	m.t.Helper()
 	for _, turn := range turns {
 		text := turn.files[version%2]

@@ -10,8 +10,8 @@ import (
 	"keyward/e2e/stack"
 )
 
-// evil is what a client says in each header that overrides a method or a target.
-const evil = "evil.example"
+// evilHeaders is what a client says in each header that overrides a method or a target.
+const evilHeaders = "evil.example"
 
 // overridesConfig has each kind of allow.
 const overridesConfig = `
@@ -32,7 +32,7 @@ func TestUpstreamOverrides(t *testing.T) {
 		s.start()
 		for target, lines := range map[string][]string{"/public": nil, "/open": nil, "/own": nil, "/any": {bearer(key)}, "/forwarded": {"X-API-Key: " + key}} {
 			for _, name := range authz.UpstreamOverrides() {
-				lines = append(lines, name+": "+evil)
+				lines = append(lines, name+": "+evilHeaders)
 			}
 			got := s.request("POST", target, append(lines, "Content-Length: 0")...).received(t)
 			if got.Method != "POST" || got.Path != target {
@@ -49,7 +49,7 @@ func overrideAliases(t *testing.T, s *system, credential string) {
 	t.Helper()
 	for _, name := range authz.UpstreamOverrides() {
 		for _, other := range []string{"_", "."} {
-			line := strings.ReplaceAll(name, "-", other) + ": " + evil
+			line := strings.ReplaceAll(name, "-", other) + ": " + evilHeaders
 			before := s.arrived()
 			if a := s.get("/any", credential, line); a.status == 200 {
 				wantNoOverride(t, line, a.received(t))
@@ -66,7 +66,7 @@ func wantNoOverride(t *testing.T, sent string, got stack.Received) {
 	t.Helper()
 	for name, values := range got.Headers {
 		name = strings.NewReplacer("_", "-", ".", "-").Replace(name)
-		if slices.Contains(authz.UpstreamOverrides(), name) && strings.Contains(fmt.Sprint(values), evil) {
+		if slices.Contains(authz.UpstreamOverrides(), name) && strings.Contains(fmt.Sprint(values), evilHeaders) {
 			t.Errorf("%s: the upstream got %s %q", sent, name, values)
 		}
 	}
@@ -80,7 +80,7 @@ func TestUpstreamOverridesKept(t *testing.T) {
 			s := startSystem(t, options{proxy: proxy, config: overridesConfig + "upstream_overrides: " + setting + "\n"})
 			var lines []string
 			for _, name := range authz.UpstreamOverrides() {
-				lines = append(lines, name+": "+evil)
+				lines = append(lines, name+": "+evilHeaders)
 			}
 			got := s.get("/public", lines...).received(t)
 			for _, name := range authz.UpstreamOverrides() {

@@ -96,7 +96,7 @@ func (p proxied) withAnotherInKeywardsPlace(t *testing.T) {
 	s.start()
 	s.Keyward.Kill()
 	answers := make(chan string, 1)
-	nonsenseAt(t, s.Ports().HTTP, answers)
+	garbageServer(t, s.Ports().HTTP, answers)
 	nonsense := []string{"garbage\r\n\r\n", "HTTP/1.1 200", "\r\n\r\n", "\x16\x03\x01\x00\x05", ""}
 	if !p.anyOK {
 		nonsense = append(nonsense, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n")
@@ -113,9 +113,9 @@ func (p proxied) withAnotherInKeywardsPlace(t *testing.T) {
 	}
 }
 
-// nonsenseAt listens at the port and answers each request with the text that
+// garbageServer listens at the port and answers each request with the text that
 // came last, the next one from there on.
-func nonsenseAt(t *testing.T, port int, texts <-chan string) {
+func garbageServer(t *testing.T, port int, texts <-chan string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", stack.Address(port))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // proxy is a program that can stand in front of a system.
 type proxy struct {
 	need  func(*testing.T)          // skips the test where the program can't be had
-	front func(*system) stack.Front // with the shipped configuration, as the options change it
+	build func(*system) stack.Proxy // with the shipped configuration, as the options change it
 	// tls changes the options so that it speaks TLS as well, and returns the
 	// port for that, 0 for the same as plain text's.
 	tls func(*testing.T, *options, *pair) (port int)
@@ -20,13 +20,13 @@ type proxy struct {
 
 // proxies are those there are; "" is Envoy, which most tests are about.
 var proxies = map[string]proxy{
-	"":            {needEnvoy, (*system).envoyFront, envoyTLS},
-	"nginx":       {needNginx, nginxFront("nginx.conf"), nginxTLS},
-	"nginx-plain": {needNginx, nginxFront("nginx-plain.conf"), nil},
-	"envoy-http":  {needEnvoy, envoyHTTPFront, envoyTLS},
-	"haproxy":     {needHAProxy, haproxyFront, haproxyTLS},
-	"caddy":       {needCaddy, caddyFront, caddyTLS},
-	"traefik":     {needTraefik, traefikFront, traefikTLS},
+	"":            {needEnvoy, (*system).envoyProxy, envoyTLS},
+	"nginx":       {needNginx, nginxProxy("nginx.conf"), nginxTLS},
+	"nginx-plain": {needNginx, nginxProxy("nginx-plain.conf"), nil},
+	"envoy-http":  {needEnvoy, envoyHTTPProxy, envoyTLS},
+	"haproxy":     {needHAProxy, haproxyProxy, haproxyTLS},
+	"caddy":       {needCaddy, caddyProxy, caddyTLS},
+	"traefik":     {needTraefik, traefikProxy, traefikTLS},
 }
 
 // overHTTP are the proxies beside nginx that ask over HTTP.
@@ -46,7 +46,7 @@ func envoyTLS(_ *testing.T, o *options, p *pair) int {
 	return 0
 }
 
-func (s *system) envoyFront() stack.Front {
+func (s *system) envoyProxy() stack.Proxy {
 	s.t.Helper()
 	return stack.Envoy{Binary: programs.envoy, Config: s.envoyConfig()}
 }

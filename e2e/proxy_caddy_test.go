@@ -15,7 +15,7 @@ func needCaddy(t *testing.T) {
 	}
 }
 
-func caddyFront(s *system) stack.Front {
+func caddyProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	text := s.shipped("caddy", "Caddyfile")
 	if !s.opts.shippedTimeout {
@@ -52,7 +52,7 @@ func TestCaddyKeepsKeysOutOfItsLog(t *testing.T) {
 	if a := s.get("/any?api_key=" + key); a.status != 401 {
 		t.Errorf("in the query: %d", a.status)
 	}
-	log := s.Front.Log()
+	log := s.Proxy.Log()
 	if n := strings.Count(log, `"handled request"`); n != 4 || !strings.Contains(log, `"/any?"`) {
 		t.Errorf("Caddy has logged %d requests", n)
 	}

@@ -7,8 +7,8 @@ import (
 	"keyward/e2e/stack"
 )
 
-// envoyHTTPFront is Envoy with the configuration by which it asks over HTTP.
-func envoyHTTPFront(s *system) stack.Front {
+// envoyHTTPProxy is Envoy with the configuration by which it asks over HTTP.
+func envoyHTTPProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-http", "envoy.yaml"))
 	if err != nil {

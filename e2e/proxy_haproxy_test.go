@@ -15,7 +15,7 @@ func needHAProxy(t *testing.T) {
 	}
 }
 
-func haproxyFront(s *system) stack.Front {
+func haproxyProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	files := map[string]string{}
 	for _, name := range []string{"haproxy.cfg", "keyward.lua", "trailers.lua"} {

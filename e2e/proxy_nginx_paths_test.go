@@ -19,13 +19,13 @@ import (
 	"keyward/e2e/stack"
 )
 
-// places are what keys are restricted to below; each is a location of nginx's too.
-var places = []string{"/a", "/b", "/a/b"}
+// nginxLocations are what keys are restricted to below; each is a location of nginx's too.
+var nginxLocations = []string{"/a", "/b", "/a/b"}
 
-// withPlaces gives nginx a location for each, which names itself to the upstream.
-func withPlaces(text string) string {
+// withLocations gives nginx a location for each, which names itself to the upstream.
+func withLocations(text string) string {
 	locations := "proxy_set_header X-Location $here;\n"
-	for _, place := range places {
+	for _, place := range nginxLocations {
 		locations += fmt.Sprintf("location %s/ { set $here %s; proxy_pass http://api$target; }\n", place, place)
 	}
 	// Not a set of the server's, which the request that asks Keyward would run once more.
@@ -47,9 +47,9 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 	if testing.Short() {
 		number = 10_000
 	}
-	s := newSystem(t, options{proxy: "nginx", config: "log: {decisions: none}\n", text: withPlaces})
+	s := newSystem(t, options{proxy: "nginx", config: "log: {decisions: none}\n", text: withLocations})
 	keys := map[string]string{}
-	for _, place := range places {
+	for _, place := range nginxLocations {
 		keys[place] = s.key("--name", place, "--path", place)
 	}
 	s.start()
@@ -67,7 +67,7 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 		switch {
 		case passed[i] != (statuses[i] == 200):
 			t.Errorf("%q in %s: status %d, at the upstream: %v", g.target, g.place, statuses[i], passed[i])
-		case statuses[i] != g.status && !isNginxs(g, statuses[i]):
+		case statuses[i] != g.status && !isNginxAnswer(g, statuses[i]):
 			t.Errorf("%q in %s: %d, want %d", g.target, g.place, statuses[i], g.status)
 		}
 	}
@@ -79,12 +79,12 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 // connection, and 414 is for a line longer than its buffer.
 var nginxRefuses = []int{0, 400, 405, 414}
 
-// isNginxs tells of an answer that nginx gives before it asks: to what it
+// isNginxAnswer tells of an answer that nginx gives before it asks: to what it
 // refuses itself, and to what it takes for a location's name without the slash.
-func isNginxs(g generated, status int) bool {
+func isNginxAnswer(g generated, status int) bool {
 	path, _, _ := strings.Cut(g.target, "?")
 	return g.status == 400 && slices.Contains(nginxRefuses, status) ||
-		status == 301 && (g.status == 400 || slices.Contains(places, path))
+		status == 301 && (g.status == 400 || slices.Contains(nginxLocations, path))
 }
 
 // generateTargets makes targets and judges them by our own reading.
@@ -92,7 +92,7 @@ func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(5, 3))
 	patterns := map[string]authz.Pattern{}
-	for _, place := range places {
+	for _, place := range nginxLocations {
 		pattern, err := authz.ParsePattern(place, authz.PathRules{})
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 		patterns[place] = pattern
 	}
 	for range number {
-		g := generated{place: places[random.IntN(len(places))], status: 403}
+		g := generated{place: nginxLocations[random.IntN(len(nginxLocations))], status: 403}
 		g.target = generateTarget(random, g.place)
 		path, err := authz.ParsePath(g.target, authz.PathRules{})
 		if err != nil {
@@ -134,7 +134,7 @@ func generateTarget(random *rand.Rand, place string) string {
 	pick := func(from []string) string { return from[random.IntN(len(from))] }
 	var target strings.Builder
 	if random.IntN(4) == 0 {
-		place = pick(places)
+		place = pick(nginxLocations)
 	}
 	target.WriteString(place)
 	if random.IntN(4) > 0 {

@@ -23,9 +23,9 @@ func needNginx(t *testing.T) {
 	}
 }
 
-// nginxFront is nginx with a file of deploy/nginx.
-func nginxFront(file string) func(*system) stack.Front {
-	return func(s *system) stack.Front {
+// nginxProxy is nginx with a file of deploy/nginx.
+func nginxProxy(file string) func(*system) stack.Proxy {
+	return func(s *system) stack.Proxy {
 		s.t.Helper()
 		text := s.shipped("nginx", file)
 		if !s.opts.shippedTimeout {
@@ -77,7 +77,7 @@ func TestNginxLoadsTheShippedFilesWithoutComplaint(t *testing.T) {
 	for _, proxy := range []string{"nginx", "nginx-plain"} {
 		s := startSystem(t, options{proxy: proxy, shippedTimeout: true})
 		s.until("asked", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
-		if log := s.Front.Log(); strings.Contains(log, "[") && regexp.MustCompile(`\[(warn|error|crit|alert|emerg)\]`).MatchString(log) {
+		if log := s.Proxy.Log(); strings.Contains(log, "[") && regexp.MustCompile(`\[(warn|error|crit|alert|emerg)\]`).MatchString(log) {
 			t.Errorf("%s:\n%s", proxy, log)
 		}
 	}
@@ -95,7 +95,7 @@ func TestNginxAccessLog(t *testing.T) {
 	s.get("/dead?api_key=" + key)
 	s.Stop()
 
-	log := s.Front.Log()
+	log := s.Proxy.Log()
 	for _, want := range []string{
 		`"path":"/ok","status":200,.*"key_id":"` + id + `"`,
 		`"path":"/denied","status":401,.*"reason":"no_credential","decision_id":"` + denied.header.Get("X-Keyward-Decision-Id") + `"`,

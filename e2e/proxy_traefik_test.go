@@ -14,7 +14,7 @@ func needTraefik(t *testing.T) {
 	}
 }
 
-func traefikFront(s *system) stack.Front {
+func traefikProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	return stack.Traefik{
 		Binary: programs.traefik, Static: s.shipped("traefik", "traefik.yaml"), Dynamic: s.shipped("traefik", "dynamic.yaml"),

@@ -57,15 +57,15 @@ routes:
 default: {auth: required}
 `
 
-// likeKiosk are hosts outside ASCII that strings.ToLower, or NFKC, makes kiosk.example.com of.
-var likeKiosk = []string{"\u212aiosk.example.com", "k\u0130osk.example.com", "\uff4biosk.example.com", "kio\u017fk.example.com", "a.\u212aiosk.example.com"}
+// kioskLookalikes are hosts outside ASCII that strings.ToLower, or NFKC, makes kiosk.example.com of.
+var kioskLookalikes = []string{"\u212aiosk.example.com", "k\u0130osk.example.com", "\uff4biosk.example.com", "kio\u017fk.example.com", "a.\u212aiosk.example.com"}
 
 // TestHostsOutsideASCII: no such host is the one of a route, whether it is the
 // proxy that refuses it or Keyward.
 func TestHostsOutsideASCII(t *testing.T) {
 	everyProxy(t, func(t *testing.T, proxy string) {
 		s := startSystem(t, options{proxy: proxy, config: hostsConfig})
-		for _, host := range likeKiosk {
+		for _, host := range kioskLookalikes {
 			a, err := s.send("GET", "GET /x HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
 			if err != nil || a.status == 200 {
 				t.Errorf("%s: %d (%v)", host, a.status, err)
@@ -95,7 +95,7 @@ func TestAuthorityOutsideASCII(t *testing.T) {
 		}
 		return s.sendHTTP2On(conn, http2Request{fields: []string{":scheme: https", ":path: /x", ":authority: " + authority}})
 	}
-	for _, authority := range likeKiosk {
+	for _, authority := range kioskLookalikes {
 		if a := get(authority); a.status == 200 {
 			t.Errorf("%s: %d", authority, a.status)
 		}

@@ -52,14 +52,14 @@ var recordedPaths = []recordedPath{
 // caddyHTTP2 has Caddy speak HTTP/2 without TLS.
 var caddyHTTP2 = []string{"\tservers {\n", "\tservers {\n\t\tprotocols h1 h2 h2c\n"}
 
-// usualPort is the one that clients have without a change.
-const usualPort = -1
+// defaultPort is the one that clients have without a change.
+const defaultPort = -1
 
-func unchanged(*testing.T, *options) (int, int) { return usualPort, usualPort }
+func unchanged(*testing.T, *options) (int, int) { return defaultPort, defaultPort }
 
 func envoyToHTTP2(_ *testing.T, o *options) (int, int) {
 	o.envoy = speakHTTP2
-	return usualPort, usualPort
+	return defaultPort, defaultPort
 }
 
 // envoyGatewayToHTTP2 has the Lua of the overlay for Envoy Gateway do what header_mutation does.
@@ -84,7 +84,7 @@ func envoyGatewayToHTTP2(t *testing.T, o *options) (int, int) {
 			"default_source_code": object{"inline_string": policy.Spec.Lua[0].Inline},
 		}
 	}
-	return usualPort, usualPort
+	return defaultPort, defaultPort
 }
 
 // replaceText replaces texts of the shipped configuration, given in pairs of old and
@@ -105,7 +105,7 @@ func replaceText(oldnew ...string) func(*testing.T, *options) (int, int) {
 			}
 			return strings.NewReplacer(oldnew...).Replace(text)
 		}
-		return usualPort, usualPort
+		return defaultPort, defaultPort
 	}
 }
 
@@ -115,7 +115,7 @@ func nginxForHTTP2(t *testing.T, o *options) (int, int) {
 	port := freePort(t)
 	const usual = "listen 127.0.0.1:10000;\n"
 	o.text = strings.NewReplacer(usual, fmt.Sprintf("%s    listen %s http2;\n", usual, stack.Address(port))).Replace
-	return usualPort, port
+	return defaultPort, port
 }
 
 // nginxToGRPC is the settings for grpc_pass, for the paths of these tests.
@@ -125,7 +125,7 @@ func nginxToGRPC(t *testing.T, o *options) (int, int) {
 	o.text = func(text string) string {
 		return strings.Replace(withGRPC(text), "location ~ ^/(shop|reports) {", "location ~ ^/(public|news|any) {", 1)
 	}
-	return 0, usualPort
+	return 0, defaultPort
 }
 
 // recordedSystem is a system whose upstream records.
@@ -146,7 +146,7 @@ func startRecorded(t *testing.T, path recordedPath) *recordedSystem {
 	r.key = r.system.key("--name", "k", "--user", "alice")
 	r.start()
 	for _, port := range []*int{&r.clients, &r.http2Clients} {
-		if *port == usualPort {
+		if *port == defaultPort {
 			*port = r.Ports().Envoy
 		}
 	}

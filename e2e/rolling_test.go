@@ -9,15 +9,15 @@ import (
 	"keyward/e2e/stack"
 )
 
-// farewell is how a Keyward goes.
-type farewell struct {
+// shutdownScenario is how a Keyward goes.
+type shutdownScenario struct {
 	name    string
 	inOrder bool
 	goes    func(*member)
 }
 
-// farewells come in turn, each for one and then for the other.
-var farewells = []farewell{
+// shutdownScenarios come in turn, each for one and then for the other.
+var shutdownScenarios = []shutdownScenario{
 	{"terminated", true, func(m *member) { m.Stop() }},
 	{"killed", false, func(m *member) { m.Kill() }},
 	{"terminated", true, func(m *member) { m.Stop() }},
@@ -34,12 +34,12 @@ var farewells = []farewell{
 func TestRollingRestart(t *testing.T) {
 	const replacements = 20
 	s := newSystem(t, options{config: routesConfig})
-	questions := s.questions()
-	members := startMembers(t, s, patience{"10s", "10s"})
-	load := s.startSteady(questions)
+	probes := s.probes()
+	members := startMembers(t, s, timeouts{"10s", "10s"})
+	load := s.startSteadyLoad(probes)
 	again := map[bool]int{} // requests that Envoy has asked again, by whether in order
 	for n := range replacements {
-		how, m := farewells[n/2%len(farewells)], members[n%2]
+		how, m := shutdownScenarios[n/2%len(shutdownScenarios)], members[n%2]
 		before := s.envoyCount("cluster.keyward.upstream_rq_retry")
 		time.Sleep(100 * time.Millisecond)
 		how.goes(m)
@@ -62,9 +62,9 @@ func TestRollingRestart(t *testing.T) {
 // asks the other instead before the client's time is over, and soon the other alone.
 func TestOneOfTwoFrozen(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
-	questions := s.questions()
-	members := startMembers(t, s, patience{"0.8s", "2s"})
-	load := s.startSteady(questions)
+	probes := s.probes()
+	members := startMembers(t, s, timeouts{"0.8s", "2s"})
+	load := s.startSteadyLoad(probes)
 	time.Sleep(200 * time.Millisecond)
 	if err := members[0].Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -91,11 +91,11 @@ func TestOneOfTwoFrozen(t *testing.T) {
 func TestRollingRestartBehindNginx(t *testing.T) {
 	const replacements = 8
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig})
-	questions := s.questions()
-	members := startMembers(t, s, patience{})
-	load := s.startSteady(questions)
+	probes := s.probes()
+	members := startMembers(t, s, timeouts{})
+	load := s.startSteadyLoad(probes)
 	for n := range replacements {
-		how, m := farewells[n/2%len(farewells)], members[n%2]
+		how, m := shutdownScenarios[n/2%len(shutdownScenarios)], members[n%2]
 		time.Sleep(100 * time.Millisecond)
 		how.goes(m)
 		m.start(t)
@@ -108,7 +108,7 @@ func TestRollingRestartBehindNginx(t *testing.T) {
 
 // startMembers starts the system with two Keywards behind an Envoy that is
 // configured as the overlay for a shared Keyward says, or an nginx as docs/operations.md says, and returns both.
-func startMembers(t *testing.T, s *system, times patience) [2]*member {
+func startMembers(t *testing.T, s *system, times timeouts) [2]*member {
 	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {

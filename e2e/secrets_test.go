@@ -25,15 +25,15 @@ func TestNoKeyInPlainText(t *testing.T) {
 	const requests = 10_000
 	s := newSystem(t, options{config: strings.Replace(routesConfig, "query:", "basic_key_usernames: [haplo], query:", 1)})
 	keys, ids := s.assortedKeys()
-	needles := newNeedles(keys)
+	secrets := newSecretsToFind(keys)
 	s.start()
 	s.keyward("key", "revoke", "--file", "keys.jsonl", ids[0])
 
 	answers := s.fire(requests, keys)
-	needles.search(t, "the answers to clients", answers)
+	secrets.search(t, "the answers to clients", answers)
 	s.mu.Lock()
 	for _, r := range s.received {
-		needles.search(t, "a request at the upstream", fmt.Appendf(nil, "%v", r))
+		secrets.search(t, "a request at the upstream", fmt.Appendf(nil, "%v", r))
 	}
 	t.Logf("%d requests, %d came to the upstream", requests, len(s.received))
 	if len(s.received) < requests/10 || len(s.received) > requests*9/10 {
@@ -41,17 +41,17 @@ func TestNoKeyInPlainText(t *testing.T) {
 	}
 	s.mu.Unlock()
 	for name, output := range s.commandOutputs(keys) {
-		needles.search(t, name, output)
+		secrets.search(t, name, output)
 	}
 	for _, url := range []string{
 		stack.Address(s.Ports().Admin) + "/metrics",
 		stack.Address(s.Ports().EnvoyAdmin) + "/stats",
 		stack.Address(s.Ports().EnvoyAdmin) + "/config_dump",
 	} {
-		needles.search(t, url, fetch(t, "http://"+url))
+		secrets.search(t, url, fetch(t, "http://"+url))
 	}
 	s.Stop() // so that all is written
-	s.searchFiles(needles)
+	s.searchFiles(secrets)
 }
 
 // assortedKeys makes keys in use, one to be revoked, a rotated one's both
@@ -175,14 +175,14 @@ func (s *system) randomRequest(random *rand.Rand, keys []string) *http.Request {
 }
 
 // searchFiles looks through all that the system has written.
-func (s *system) searchFiles(needles needles) {
+func (s *system) searchFiles(secrets secretsToFind) {
 	s.t.Helper()
 	err := filepath.WalkDir(s.dir, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		text, err := os.ReadFile(file)
-		needles.search(s.t, file, text)
+		secrets.search(s.t, file, text)
 		return err
 	})
 	if err != nil {
@@ -204,18 +204,18 @@ func fetch(t *testing.T, url string) []byte {
 	return body
 }
 
-// needles are the pieces of keys that must not be found anywhere: any twelve
+// secretsToFind are the pieces of keys that must not be found anywhere: any twelve
 // characters in a row, plain or in base64 as Basic has them.
-type needles map[string]int // piece → index of its key
+type secretsToFind map[string]int // piece → index of its key
 
-const needleLength = 12
+const fragmentLength = 12
 
-func newNeedles(keys []string) needles {
-	n := needles{}
+func newSecretsToFind(keys []string) secretsToFind {
+	n := secretsToFind{}
 	for i, key := range keys {
 		for _, text := range []string{key, base64.StdEncoding.EncodeToString([]byte("haplo:" + key))[8:]} {
-			for at := 0; at+needleLength <= len(text); at++ {
-				n[text[at:at+needleLength]] = i
+			for at := 0; at+fragmentLength <= len(text); at++ {
+				n[text[at:at+fragmentLength]] = i
 			}
 		}
 	}
@@ -223,10 +223,10 @@ func newNeedles(keys []string) needles {
 }
 
 // search fails the test, without saying the key, where the text holds a piece of one.
-func (n needles) search(t *testing.T, where string, text []byte) {
+func (n secretsToFind) search(t *testing.T, where string, text []byte) {
 	t.Helper()
-	for at := 0; at+needleLength <= len(text); at++ {
-		if key, found := n[string(text[at:at+needleLength])]; found {
+	for at := 0; at+fragmentLength <= len(text); at++ {
+		if key, found := n[string(text[at:at+fragmentLength])]; found {
 			t.Errorf("a piece of key %d is in %s, after %q", key, where, text[max(0, at-80):at])
 			return
 		}

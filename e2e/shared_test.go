@@ -31,13 +31,13 @@ func (m *member) start(t *testing.T) {
 	}
 }
 
-// patience is how long Envoy waits for an answer: for each try, and for all together. What
+// timeouts is how long Envoy waits for an answer: for each try, and for all together. What
 // is shipped is a tenth of a second here and there too short for a machine that is busy.
-type patience struct{ each, all string }
+type timeouts struct{ each, all string }
 
 // sharedEnvoy has Envoy ask as the overlay for a shared Keyward has it, with a
 // Keyward at this port beside the system's own.
-func sharedEnvoy(times patience, port int) func(*testing.T, *stack.EnvoyConfig) {
+func sharedEnvoy(times timeouts, port int) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
 		shared, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "kubernetes", "overlays", "shared", "envoy.yaml"))
 		if err != nil {

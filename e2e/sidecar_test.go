@@ -32,7 +32,7 @@ func startSidecars(t *testing.T, s *system, p *pod) (probed int) {
 	if !slices.Equal(envoy.Command, []string{"envoy"}) {
 		t.Fatalf("Envoy's command is %q", envoy.Command)
 	}
-	front := stack.EnvoyWith{Binary: programs.envoy}
+	proxy := stack.EnvoyArgs{Binary: programs.envoy}
 	for i, arg := range envoy.Args {
 		if i > 0 && envoy.Args[i-1] == "--config-path" {
 			arg = p.file("envoy", arg, func(text string) string {
@@ -42,10 +42,10 @@ func startSidecars(t *testing.T, s *system, p *pod) (probed int) {
 				return text
 			})
 		}
-		front.Args = append(front.Args, arg)
+		proxy.Args = append(proxy.Args, arg)
 	}
 	s.Stack, err = stack.Start(t.Context(), stack.Config{
-		Dir: s.dir, Keyward: programs.keyward, KeywardConfig: keyward, Front: front, Ports: ports, Observe: s.observe,
+		Dir: s.dir, Keyward: programs.keyward, KeywardConfig: keyward, Proxy: proxy, Ports: ports, Observe: s.observe,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -33,14 +33,14 @@ client_address: {trusted_hops: 1}
 log: {decisions: none}
 `
 
-// forgers are an issuer's two most expensive keys, and genuine tokens of them to be forged.
-type forgers struct {
+// forgedTokens are an issuer's two most expensive keys, and genuine tokens of them to be forged.
+type forgedTokens struct {
 	test *testing.T
 	ec   *ecdsa.PrivateKey
 	rsa  *rsa.PrivateKey
 }
 
-func newForgers(t *testing.T) *forgers {
+func newForgedTokens(t *testing.T) *forgedTokens {
 	t.Helper()
 	ec, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
@@ -50,10 +50,10 @@ func newForgers(t *testing.T) *forgers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &forgers{t, ec, rs}
+	return &forgedTokens{t, ec, rs}
 }
 
-func (f *forgers) keySet() string {
+func (f *forgedTokens) keySet() string {
 	point, err := f.ec.PublicKey.Bytes()
 	if err != nil {
 		f.test.Fatal(err)
@@ -70,7 +70,7 @@ func (f *forgers) keySet() string {
 }
 
 // genuine is a token of its own each time.
-func (f *forgers) genuine(algorithm, scope string) string {
+func (f *forgedTokens) genuine(algorithm, scope string) string {
 	var key crypto.Signer = f.ec
 	if algorithm == "RS512" {
 		key = f.rsa
@@ -96,7 +96,7 @@ func forgedOf(genuine string) string {
 // signatures is a Keyward without a proxy in front, asked over gRPC.
 type signatures struct {
 	*system
-	*forgers
+	*forgedTokens
 	conns []*grpc.ClientConn
 	key   string
 	admin int
@@ -105,7 +105,7 @@ type signatures struct {
 func startSignatures(t *testing.T) *signatures {
 	t.Helper()
 	t.Setenv("GOMAXPROCS", "2") // the budget is a part of it
-	s := &signatures{system: newSystem(t, options{config: signaturesConfig}), forgers: newForgers(t)}
+	s := &signatures{system: newSystem(t, options{config: signaturesConfig}), forgedTokens: newForgedTokens(t)}
 	writeFile(t, s.dir, "jwks.json", s.keySet())
 	s.key = s.system.key("--name", "k")
 	ports, err := stack.FreePorts()

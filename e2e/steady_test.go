@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// question is what a client asks all the time, and the only answer to it.
-type question struct {
+// probe is a request that a client repeats, and the one right response to it.
+type probe struct {
 	name, credential string
 	status           int
 	says             string // in the answer's body: whose key it is, or why it is denied
 }
 
-// questions are of each kind that could be answered wrongly by a Keyward that
-// comes or goes: good keys, and such as never were, or are no more. They are
-// about /reports of routesConfig.
-func (s *system) questions() []question {
+// probes cover each kind of key that a Keyward could answer wrongly while it
+// starts or stops: good, unknown and revoked keys. They ask for /reports of
+// routesConfig.
+func (s *system) probes() []probe {
 	s.t.Helper()
 	good, narrow, gone := s.key("--name", "good", "--scope", "reports:read"), s.key("--name", "narrow"), s.key("--name", "gone")
 	s.keyward("key", "revoke", s.idOf(gone), "--file", "keys.jsonl")
-	return []question{
+	return []probe{
 		{"a good key", good, 200, s.idOf(good)},
 		{"a key without the scope", narrow, 403, "insufficient_scope"},
 		{"a key that never was", s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl"), 401, "unknown_key"},
@@ -32,15 +32,15 @@ func (s *system) questions() []question {
 	}
 }
 
-// steadyClients ask at any time, each some eighty times a second.
+// Each of the steadyClients sends some eighty requests a second.
 const (
 	steadyClients = 8
 	steadyEvery   = 12 * time.Millisecond
 )
 
-// steady is clients that ask the questions in turn, at a steady rate, and count
-// each answer that is not the right one.
-type steady struct {
+// steadyLoad is a number of clients that send the probes in turn, at a steady
+// rate, and count each wrong response.
+type steadyLoad struct {
 	end     chan struct{}
 	ended   sync.Once
 	clients sync.WaitGroup
@@ -48,24 +48,24 @@ type steady struct {
 	mu    sync.Mutex
 	right int
 	wrong map[string]int
-	worst time.Duration // for which somebody has waited
+	worst time.Duration // that a client waited for a response
 }
 
-func (s *system) startSteady(questions []question) *steady {
+func (s *system) startSteadyLoad(probes []probe) *steadyLoad {
 	s.t.Helper()
-	l := &steady{end: make(chan struct{}), wrong: map[string]int{}}
+	l := &steadyLoad{end: make(chan struct{}), wrong: map[string]int{}}
 	requests := newManyRequests(s.t, s.URL()+"/reports", nil)
 	for client := range steadyClients {
 		l.clients.Go(func() {
 			time.Sleep(time.Duration(client) * steadyEvery / steadyClients)
-			l.ask(s.t, requests, questions, client)
+			l.ask(s.t, requests, probes, client)
 		})
 	}
 	s.t.Cleanup(func() { l.stop() })
 	return l
 }
 
-func (l *steady) ask(t *testing.T, requests *manyRequests, questions []question, first int) {
+func (l *steadyLoad) ask(t *testing.T, requests *manyRequests, probes []probe, first int) {
 	tick := time.NewTicker(steadyEvery)
 	defer tick.Stop()
 	for n := first; ; n++ {
@@ -74,12 +74,12 @@ func (l *steady) ask(t *testing.T, requests *manyRequests, questions []question,
 			return
 		case <-tick.C:
 		}
-		q, asked := questions[n%len(questions)], time.Now()
+		q, asked := probes[n%len(probes)], time.Now()
 		l.count(q, requests.get(t, q.credential), time.Since(asked))
 	}
 }
 
-func (l *steady) count(q question, a answer, took time.Duration) {
+func (l *steadyLoad) count(q probe, a answer, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.worst = max(l.worst, took)
@@ -91,7 +91,7 @@ func (l *steady) count(q question, a answer, took time.Duration) {
 }
 
 // since returns what was wrong, and how many answers were right, since it was last asked.
-func (l *steady) since() (wrong []string, right int) {
+func (l *steadyLoad) since() (wrong []string, right int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, what := range slices.Sorted(maps.Keys(l.wrong)) {
@@ -103,7 +103,7 @@ func (l *steady) since() (wrong []string, right int) {
 }
 
 // stop ends the load and returns for how long somebody has waited at most.
-func (l *steady) stop() time.Duration {
+func (l *steadyLoad) stop() time.Duration {
 	l.ended.Do(func() { close(l.end) })
 	l.clients.Wait()
 	return l.worst

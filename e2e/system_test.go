@@ -85,7 +85,7 @@ func (s *system) start() {
 		}
 		s.Stack, err = stack.Start(s.t.Context(), stack.Config{
 			Dir: s.dir, Keyward: cmp.Or(s.opts.keyward, programs.keyward), Ports: ports,
-			KeywardConfig: s.writeConfig(ports), Front: proxies[s.opts.proxy].front(s), Observe: s.observe, Upstream: s.opts.upstream,
+			KeywardConfig: s.writeConfig(ports), Proxy: proxies[s.opts.proxy].build(s), Observe: s.observe, Upstream: s.opts.upstream,
 		})
 		// A port that was free may be another's by the time it is listened on.
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "already in use") {
@@ -100,7 +100,7 @@ func (s *system) start() {
 		s.Stop()
 		if s.t.Failed() {
 			s.t.Logf("keyward's log:\n%s", tail(s.Keyward.Log()))
-			s.t.Logf("the proxy's log:\n%s", tail(s.Front.Log()))
+			s.t.Logf("the proxy's log:\n%s", tail(s.Proxy.Log()))
 		}
 	})
 }

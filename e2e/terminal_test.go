@@ -79,7 +79,7 @@ func (c *terminal) change(t *testing.T, s *step) {
 	if name != "" {
 		c.variables[name] = out
 	}
-	if want := c.expand(strings.Join(s.prints, "\n")); want != "" && !fits(oneSpace(want), oneSpace(out)) {
+	if want := c.expand(strings.Join(s.prints, "\n")); want != "" && !matchesTemplate(oneSpace(want), oneSpace(out)) {
 		t.Errorf("%s: %s: printed\n%s\nwant\n%s", s.where, s.command, out, want)
 	}
 	c.changed = time.Now()
@@ -112,7 +112,7 @@ func (c *terminal) try(s *step) error {
 	switch want := c.expand(strings.Join(s.prints, "\n")); {
 	case answer.status != s.status:
 		return fmt.Errorf("status %s, want %s; printed: %s", answer.status, s.status, out)
-	case s.prints != nil && !fits(want, out):
+	case s.prints != nil && !matchesTemplate(want, out):
 		return fmt.Errorf("printed: %s\nwant:    %s", out, want)
 	}
 	if err := c.compare("the answer", answer.header, s.answer); err != nil {
@@ -161,7 +161,7 @@ func (c *terminal) compare(what string, got http.Header, want []headerLine) erro
 		switch {
 		case line.value == "-" && len(values) > 0:
 			return fmt.Errorf("%s has %s %q, want none", what, line.name, values)
-		case line.value != "-" && (len(values) != 1 || !fits(c.expand(line.value), values[0])):
+		case line.value != "-" && (len(values) != 1 || !matchesTemplate(c.expand(line.value), values[0])):
 			return fmt.Errorf("%s has %s %q, want %q", what, line.name, values, c.expand(line.value))
 		}
 	}
@@ -184,7 +184,7 @@ func (c *terminal) isDenial(command string, header http.Header, body string) err
 
 // ask runs a request, again where a password was not hashed in time (see patiently).
 func (c *terminal) ask(s *step) (answer answerHeader, out string, err error) {
-	for range hashTries {
+	for range maxHashTries {
 		if out, err = c.shell(c.withKeys(s.command)); err != nil {
 			return answer, out, err
 		}
@@ -240,7 +240,7 @@ func (c *terminal) secrets() []string {
 // keepsSecrets fails the test where a log holds a key or a token.
 func (c *terminal) keepsSecrets(t *testing.T) {
 	t.Helper()
-	for name, log := range map[string]string{"Keyward's": wholeLog(c.Keyward), "the proxy's": c.Front.Log()} {
+	for name, log := range map[string]string{"Keyward's": wholeLog(c.Keyward), "the proxy's": c.Proxy.Log()} {
 		for _, secret := range c.secrets() {
 			if strings.Contains(log, secret) {
 				t.Errorf("%s log holds a credential", name)

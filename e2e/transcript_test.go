@@ -108,8 +108,8 @@ func (s *step) expect(mark, line string) bool {
 	return isHeader
 }
 
-// fits tells whether a text is as a template of a transcript wants it.
-func fits(template, text string) bool {
+// matchesTemplate tells whether a text is as a template of a transcript wants it.
+func matchesTemplate(template, text string) bool {
 	const instant = `(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`
 	pattern := regexp.QuoteMeta(template)
 	pattern = strings.ReplaceAll(pattern, "…", ".*")
@@ -151,7 +151,7 @@ func TestTranscriptsAreRead(t *testing.T) {
 		{`(now)`, "2024-01-15T10:30:00Z", false},
 		{`a`, "a\nb", false},
 	} {
-		if fits(c.template, c.text) != c.want {
+		if matchesTemplate(c.template, c.text) != c.want {
 			t.Errorf("%s fits %s: %v", c.text, c.template, !c.want)
 		}
 	}

@@ -43,7 +43,7 @@ func run(ctx context.Context) error {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return err
 	}
-	front, name, err := pickFront(ctx, root, cache)
+	proxy, name, err := pickProxy(ctx, root, cache)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if err := serve(ctx, stack.Config{
-		Dir: dir, Keyward: filepath.Join(root, "bin", "keyward"), Ports: ports, Front: front,
+		Dir: dir, Keyward: filepath.Join(root, "bin", "keyward"), Ports: ports, Proxy: proxy,
 	}, name); err != nil {
 		return err // the folder stays: the error names logs in it
 	}

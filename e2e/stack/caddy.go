@@ -15,7 +15,7 @@ type Caddy struct {
 	Config string // the text of the Caddyfile
 }
 
-// Start implements Front.
+// Start implements Proxy.
 func (c Caddy) Start(dir string, ports Ports) (*Process, error) {
 	text := c.Config
 	for _, place := range [][2]string{
@@ -36,5 +36,5 @@ func (c Caddy) Start(dir string, ports Ports) (*Process, error) {
 	return startProcess("caddy", dir, c.Binary, "run", "--config", file, "--adapter", "caddyfile")
 }
 
-// Ready implements Front.
+// Ready implements Proxy.
 func (c Caddy) Ready(ctx context.Context, ports Ports) bool { return isServed(ctx, ports.Envoy) }

@@ -26,7 +26,7 @@ func HAProxyBinary() (string, error) {
 	return "", errors.New("there is no HAProxy (on Debian and Ubuntu: apt-get install haproxy)")
 }
 
-// Start implements Front.
+// Start implements Proxy.
 func (h HAProxy) Start(dir string, ports Ports) (*Process, error) {
 	for name, text := range h.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(portsInText(text, ports)), 0o600); err != nil {
@@ -36,5 +36,5 @@ func (h HAProxy) Start(dir string, ports Ports) (*Process, error) {
 	return startProcess("haproxy", dir, h.Binary, "-db", "-f", "haproxy.cfg")
 }
 
-// Ready implements Front.
+// Ready implements Proxy.
 func (h HAProxy) Ready(ctx context.Context, ports Ports) bool { return isServed(ctx, ports.Envoy) }

@@ -29,7 +29,7 @@ type Nginx struct {
 	Config string // the text of the file
 }
 
-// Start implements Front.
+// Start implements Proxy.
 func (n Nginx) Start(dir string, ports Ports) (*Process, error) {
 	text, err := nginxIn(dir, n.Config)
 	if err != nil {
@@ -43,7 +43,7 @@ func (n Nginx) Start(dir string, ports Ports) (*Process, error) {
 	return startProcess("nginx", dir, n.Binary, "-p", dir, "-c", file, "-e", "stderr", "-g", "daemon off; master_process off;")
 }
 
-// Ready implements Front.
+// Ready implements Proxy.
 func (n Nginx) Ready(ctx context.Context, ports Ports) bool { return isServed(ctx, ports.Envoy) }
 
 // nginxIn has nginx write into the folder, and its logs to its output, where the

@@ -14,10 +14,10 @@ import (
 
 // Config says what a stack is made of.
 type Config struct {
-	Dir           string // where logs and the front's configuration go; Keyward's working folder
+	Dir           string // where logs and the proxy's configuration go; Keyward's working directory
 	Keyward       string // binary
 	KeywardConfig string // file; it has to name the ports below
-	Front         Front
+	Proxy         Proxy
 	Ports         Ports
 	Observe       func(Received) // told of each request the upstream gets; nil is nobody
 	// Upstream listens at the address in the place of the API that answers with the
@@ -30,7 +30,7 @@ type Stack struct {
 	cfg          Config
 	stopUpstream func() // nil until it runs
 	Keyward      *Process
-	Front        *Process
+	Proxy        *Process
 	stop         sync.Once
 }
 
@@ -51,7 +51,7 @@ func (s *Stack) start(ctx context.Context) (err error) {
 	if err := s.StartKeyward(ctx); err != nil {
 		return err
 	}
-	return s.startFront(ctx)
+	return s.startProxy(ctx)
 }
 
 func (c Config) startUpstream() (stop func(), err error) {
@@ -73,7 +73,7 @@ func (s *Stack) StartKeyward(ctx context.Context) (err error) {
 }
 
 // StartKeyward starts a Keyward, a stack's own or one more, with its output in
-// NAME.log, and returns when it is ready. Of the configuration it takes no Front.
+// NAME.log, and returns when it is ready. It does not use the configuration's Proxy.
 // The Process is to be stopped with an error, too, unless it is nil.
 func StartKeyward(ctx context.Context, name string, cfg Config) (*Process, error) {
 	p, err := startProcess(name, cfg.Dir, cfg.Keyward, "serve", "--config", cfg.KeywardConfig)
@@ -85,11 +85,11 @@ func StartKeyward(ctx context.Context, name string, cfg Config) (*Process, error
 	})
 }
 
-func (s *Stack) startFront(ctx context.Context) (err error) {
-	if s.Front, err = s.cfg.Front.Start(s.cfg.Dir, s.cfg.Ports); err != nil {
+func (s *Stack) startProxy(ctx context.Context) (err error) {
+	if s.Proxy, err = s.cfg.Proxy.Start(s.cfg.Dir, s.cfg.Ports); err != nil {
 		return err
 	}
-	return waitReady(ctx, s.Front, func(ctx context.Context) bool { return s.cfg.Front.Ready(ctx, s.cfg.Ports) })
+	return waitReady(ctx, s.Proxy, func(ctx context.Context) bool { return s.cfg.Proxy.Ready(ctx, s.cfg.Ports) })
 }
 
 // Wait returns when the context is done, or with an error when a part has died.
@@ -99,16 +99,16 @@ func (s *Stack) Wait(ctx context.Context) error {
 		return nil
 	case <-s.Keyward.exited:
 		return s.Keyward.fault("died")
-	case <-s.Front.exited:
-		return s.Front.fault("died")
+	case <-s.Proxy.exited:
+		return s.Proxy.fault("died")
 	}
 }
 
 // Stop ends all parts and waits for them, the one that clients talk to first.
 func (s *Stack) Stop() {
 	s.stop.Do(func() {
-		if s.Front != nil {
-			s.Front.Stop()
+		if s.Proxy != nil {
+			s.Proxy.Stop()
 		}
 		if s.Keyward != nil {
 			s.Keyward.Stop()

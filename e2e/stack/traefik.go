@@ -14,7 +14,7 @@ type Traefik struct {
 	Static, Dynamic string // the texts of traefik.yaml and dynamic.yaml
 }
 
-// Start implements Front.
+// Start implements Proxy.
 func (t Traefik) Start(dir string, ports Ports) (*Process, error) {
 	for name, text := range map[string]string{"traefik.yaml": t.Static, "dynamic.yaml": t.Dynamic} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(portsInText(text, ports)), 0o600); err != nil {
@@ -24,7 +24,7 @@ func (t Traefik) Start(dir string, ports Ports) (*Process, error) {
 	return startProcess("traefik", dir, t.Binary, "--configFile=traefik.yaml")
 }
 
-// Ready implements Front. Traefik listens before it has read its routes, and
+// Ready implements Proxy. Traefik listens before it has read its routes, and
 // until then has none.
 func (t Traefik) Ready(ctx context.Context, ports Ports) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Address(ports.Envoy)+"/v1/auth/verify", nil)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/internal/slowlink"
+	"keyward/internal/latencyproxy"
 	"keyward/ratelimit"
 )
 
@@ -145,16 +145,16 @@ func (l *load) phase(d time.Duration) (p99, most time.Duration, admitted int, er
 // fault is one way to go away, and to come back from it.
 type fault struct {
 	name   string
-	begin  func(*server, *slowlink.Link)
-	finish func(*server, *slowlink.Link)
+	begin  func(*server, *latencyproxy.Proxy)
+	finish func(*server, *latencyproxy.Proxy)
 }
 
 var faults = []fault{
-	{"killed", func(s *server, _ *slowlink.Link) { s.kill() }, func(s *server, _ *slowlink.Link) { s.start() }},
-	{"frozen", func(s *server, _ *slowlink.Link) { s.signal(syscall.SIGSTOP) }, func(s *server, _ *slowlink.Link) { s.signal(syscall.SIGCONT) }},
-	{"slow", func(_ *server, p *slowlink.Link) { p.Delay(100 * time.Millisecond) }, func(_ *server, p *slowlink.Link) { p.Delay(0) }},
-	{"full", func(s *server, _ *slowlink.Link) { s.must("CONFIG SET maxmemory 1") }, func(s *server, _ *slowlink.Link) { s.must("CONFIG SET maxmemory 0") }},
-	{"read only", func(s *server, _ *slowlink.Link) { s.must("REPLICAOF 127.0.0.1 1") }, func(s *server, _ *slowlink.Link) { s.must("REPLICAOF NO ONE") }},
+	{"killed", func(s *server, _ *latencyproxy.Proxy) { s.kill() }, func(s *server, _ *latencyproxy.Proxy) { s.start() }},
+	{"frozen", func(s *server, _ *latencyproxy.Proxy) { s.signal(syscall.SIGSTOP) }, func(s *server, _ *latencyproxy.Proxy) { s.signal(syscall.SIGCONT) }},
+	{"slow", func(_ *server, p *latencyproxy.Proxy) { p.Delay(100 * time.Millisecond) }, func(_ *server, p *latencyproxy.Proxy) { p.Delay(0) }},
+	{"full", func(s *server, _ *latencyproxy.Proxy) { s.must("CONFIG SET maxmemory 1") }, func(s *server, _ *latencyproxy.Proxy) { s.must("CONFIG SET maxmemory 0") }},
+	{"read only", func(s *server, _ *latencyproxy.Proxy) { s.must("REPLICAOF 127.0.0.1 1") }, func(s *server, _ *latencyproxy.Proxy) { s.must("REPLICAOF NO ONE") }},
 }
 
 // TestFaults: whatever happens to Redis under load, nobody waits long, nobody gets

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/internal/slowlink"
+	"keyward/internal/latencyproxy"
 )
 
 // server is a real Redis of the test's own.
@@ -132,9 +132,9 @@ func openStore(t testing.TB, url string, timeout time.Duration) *Store {
 }
 
 // openLink stands before the server, so that it can be slow.
-func (s *server) openLink() *slowlink.Link {
+func (s *server) openLink() *latencyproxy.Proxy {
 	s.t.Helper()
-	l, err := slowlink.Open(s.addr)
+	l, err := latencyproxy.Open(s.addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}

