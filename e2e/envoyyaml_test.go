@@ -12,7 +12,7 @@ import (
 var warningLine = regexp.MustCompile(`(?m)^.*(?:\[(?:warning|error|critical)\]|[Dd]eprecat).*$`)
 
 func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
-	needEnvoy(t)
+	need(t, "Envoy")
 	file := filepath.Join(programs.root, "envoy.yaml")
 	out, err := exec.CommandContext(t.Context(), programs.envoy, "--mode", "validate", "-c", file).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "OK") {

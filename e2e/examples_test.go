@@ -31,7 +31,7 @@ type exampleFile struct {
 // with what they printed, in order.
 func (e exampleFile) start(t *testing.T) (_ *terminal, printed []string) {
 	t.Helper()
-	needCurl(t)
+	need(t, "curl")
 	file := e.name + ".yaml"
 	c := &terminal{hosts: e.hosts, keys: map[string]string{}, variables: map[string]string{}, mediaType: e.mediaType}
 	opts := options{example: file, proxy: e.proxy, keyward: e.keyward}

@@ -9,7 +9,7 @@ import (
 
 // TestEnvoyLoadsTheOverlaysFiles: those of deploy/kubernetes, without a complaint.
 func TestEnvoyLoadsTheOverlaysFiles(t *testing.T) {
-	needEnvoy(t)
+	need(t, "Envoy")
 	for _, overlay := range []string{"sidecar", "shared"} {
 		file := filepath.Join(programs.root, "deploy/kubernetes/overlays", overlay, "envoy.yaml")
 		out, err := exec.CommandContext(t.Context(), programs.envoy, "--mode", "validate", "-c", file).CombinedOutput()

@@ -25,9 +25,7 @@ type redis struct {
 
 func startRedis(t *testing.T) *redis {
 	t.Helper()
-	if programs.noRedis != nil {
-		t.Skip(programs.noRedis)
-	}
+	need(t, "Redis")
 	r := &redis{t: t, dir: t.TempDir(), port: freePort(t)}
 	r.start()
 	t.Cleanup(func() { r.Kill() })

@@ -15,19 +15,11 @@ import (
 
 // programs are what the tests run.
 var programs struct {
-	root                          string
-	keyward                       string
-	envoy                         string
-	nginx                         string
-	caddy, traefik, haproxy       string
-	noCaddy, noTraefik, noHAProxy error
-	noEnvoy                       error // why there is no Envoy
-	noNginx                       error
-	redis                         string
-	noRedis                       error
-	prometheus                    stack.Prometheus
-	noPrometheus                  error
-	noCurl                        error // why there is no curl
+	root, keyward         string
+	envoy, caddy, traefik string
+	haproxy, nginx, redis string
+	prometheus            stack.Prometheus
+	missing               map[string]error // why a program cannot be had here, by its name
 }
 
 func TestMain(m *testing.M) {
@@ -51,34 +43,42 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	if programs.keyward, err = build(dir); err != nil {
 		return 0, err
 	}
-	cache := filepath.Join(programs.root, ".cache")
-	programs.envoy, programs.noEnvoy = testbin.Envoy().Path(context.Background(), cache, os.Stderr)
-	if programs.noEnvoy != nil && os.Getenv("CI") == "true" {
-		return 0, programs.noEnvoy
-	}
-	programs.caddy, programs.noCaddy = testbin.Caddy().Path(context.Background(), cache, os.Stderr)
-	programs.traefik, programs.noTraefik = testbin.Traefik().Path(context.Background(), cache, os.Stderr)
-	programs.haproxy, programs.noHAProxy = stack.HAProxyBinary()
-	if err := errors.Join(programs.noCaddy, programs.noTraefik, programs.noHAProxy); err != nil && os.Getenv("CI") == "true" {
+	if err := findPrograms(); err != nil && os.Getenv("CI") == "true" {
 		return 0, err
 	}
-	programs.nginx, programs.noNginx = stack.NginxBinary()
-	if programs.noNginx != nil && os.Getenv("CI") == "true" {
-		return 0, programs.noNginx
-	}
-	programs.redis, programs.noRedis = stack.RedisBinary()
-	if programs.noRedis != nil && os.Getenv("CI") == "true" {
-		return 0, programs.noRedis
-	}
-	programs.prometheus, programs.noPrometheus = stack.FindPrometheus(cache)
-	if programs.noPrometheus != nil && os.Getenv("CI") == "true" {
-		return 0, programs.noPrometheus
-	}
-	_, programs.noCurl = exec.LookPath("curl")
-	if programs.noCurl != nil && os.Getenv("CI") == "true" {
-		return 0, programs.noCurl
-	}
 	return m.Run(), nil
+}
+
+// findPrograms fetches the programs that come as Python packages, and looks for
+// those that the system has.
+func findPrograms() error {
+	ctx, cache := context.Background(), filepath.Join(programs.root, ".cache")
+	programs.missing = map[string]error{}
+	var all []error
+	for name, find := range map[string]func() error{
+		"Envoy":      func() (err error) { programs.envoy, err = testbin.Envoy().Path(ctx, cache, os.Stderr); return err },
+		"Caddy":      func() (err error) { programs.caddy, err = testbin.Caddy().Path(ctx, cache, os.Stderr); return err },
+		"Traefik":    func() (err error) { programs.traefik, err = testbin.Traefik().Path(ctx, cache, os.Stderr); return err },
+		"HAProxy":    func() (err error) { programs.haproxy, err = stack.HAProxyBinary(); return err },
+		"nginx":      func() (err error) { programs.nginx, err = stack.NginxBinary(); return err },
+		"Redis":      func() (err error) { programs.redis, err = stack.RedisBinary(); return err },
+		"Prometheus": func() (err error) { programs.prometheus, err = stack.FindPrometheus(cache); return err },
+		"curl":       func() error { _, err := exec.LookPath("curl"); return err },
+	} {
+		if err := find(); err != nil {
+			programs.missing[name] = err
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// need skips the test where the program cannot be had.
+func need(t *testing.T, program string) {
+	t.Helper()
+	if err := programs.missing[program]; err != nil {
+		t.Skip(err)
+	}
 }
 
 // build makes the program as `make build` does.
@@ -91,20 +91,4 @@ func build(dir string) (string, error) {
 		return "", fmt.Errorf("building keyward: %w\n%s", err, out)
 	}
 	return binary, nil
-}
-
-// needEnvoy skips the test where Envoy can't be had.
-func needEnvoy(t *testing.T) {
-	t.Helper()
-	if programs.noEnvoy != nil {
-		t.Skip(programs.noEnvoy)
-	}
-}
-
-// needCurl skips the test where nobody can paste a command.
-func needCurl(t *testing.T) {
-	t.Helper()
-	if programs.noCurl != nil {
-		t.Skip(programs.noCurl)
-	}
 }

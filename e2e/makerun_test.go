@@ -24,7 +24,7 @@ var example = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
 func TestMakeRun(t *testing.T) {
 	for name, proxy := range map[string]string{"": "", "PROXY=envoy": "", "PROXY=nginx": "nginx"} {
 		t.Run(name, func(t *testing.T) {
-			proxies[proxy].need(t)
+			need(t, proxies[proxy].program)
 			makeRun(t, strings.Fields("run "+name)...)
 		})
 	}
@@ -32,7 +32,7 @@ func TestMakeRun(t *testing.T) {
 
 func makeRun(t *testing.T, args ...string) {
 	t.Helper()
-	needCurl(t)
+	need(t, "curl")
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)

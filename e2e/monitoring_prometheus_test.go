@@ -130,7 +130,7 @@ func compared(expr string) (parts []string) {
 // query, every recording rule and both sides of every alert have data. While Keyward
 // is well no alert is on its way, and what is then broken is found.
 func TestPrometheusHasData(t *testing.T) {
-	needPrometheus(t)
+	need(t, "Prometheus")
 	m := startMonitored(t)
 	p := m.scraped(func(text string) string { return text })
 	p.waitFor(map[string]string{"scraping": "keyward_ready == 1"})
@@ -183,7 +183,7 @@ func (p *prometheus) alerts() (found []string) {
 
 // TestNativeHistogram has Prometheus store it, and find the same as in the fixed buckets.
 func TestNativeHistogram(t *testing.T) {
-	needPrometheus(t)
+	need(t, "Prometheus")
 	m := startMonitored(t)
 	m.load()
 	change, flags := nativeHistograms(t)

@@ -49,13 +49,6 @@ func readYAML(t *testing.T, file string, to any) {
 	}
 }
 
-func needPrometheus(t *testing.T) {
-	t.Helper()
-	if programs.noPrometheus != nil {
-		t.Skip(programs.noPrometheus)
-	}
-}
-
 // promtool runs it at the root of the checkout, and fails the test if it complains.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
@@ -68,7 +61,7 @@ func promtool(t *testing.T, args ...string) {
 
 // TestPrometheusRules has promtool check what is shipped, and run the rules' own tests.
 func TestPrometheusRules(t *testing.T) {
-	needPrometheus(t)
+	need(t, "Prometheus")
 	promtool(t, "check", "config", "deploy/prometheus/prometheus.yml")
 	promtool(t, append([]string{"test", "rules"}, ruleTests(t)...)...)
 }

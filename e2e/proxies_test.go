@@ -11,8 +11,8 @@ import (
 
 // proxy is a program that can stand in front of a system.
 type proxy struct {
-	need  func(*testing.T)          // skips the test where the program can't be had
-	build func(*system) stack.Proxy // with the shipped configuration, as the options change it
+	program string
+	build   func(*system) stack.Proxy // with the shipped configuration, as the options change it
 	// tls changes the options so that it speaks TLS as well, and returns the
 	// port for that, 0 for the same as plain text's.
 	tls func(*testing.T, *options, *pair) (port int)
@@ -20,13 +20,13 @@ type proxy struct {
 
 // proxies are those there are; "" is Envoy, which most tests are about.
 var proxies = map[string]proxy{
-	"":            {needEnvoy, (*system).envoyProxy, envoyTLS},
-	"nginx":       {needNginx, nginxProxy("nginx.conf"), nginxTLS},
-	"nginx-plain": {needNginx, nginxProxy("nginx-plain.conf"), nil},
-	"envoy-http":  {needEnvoy, envoyHTTPProxy, envoyTLS},
-	"haproxy":     {needHAProxy, haproxyProxy, haproxyTLS},
-	"caddy":       {needCaddy, caddyProxy, caddyTLS},
-	"traefik":     {needTraefik, traefikProxy, traefikTLS},
+	"":            {"Envoy", (*system).envoyProxy, envoyTLS},
+	"nginx":       {"nginx", nginxProxy("nginx.conf"), nginxTLS},
+	"nginx-plain": {"nginx", nginxProxy("nginx-plain.conf"), nil},
+	"envoy-http":  {"Envoy", envoyHTTPProxy, envoyTLS},
+	"haproxy":     {"HAProxy", haproxyProxy, haproxyTLS},
+	"caddy":       {"Caddy", caddyProxy, caddyTLS},
+	"traefik":     {"Traefik", traefikProxy, traefikTLS},
 }
 
 // overHTTP are the proxies beside nginx that ask over HTTP.

@@ -7,14 +7,6 @@ import (
 	"keyward/e2e/stack"
 )
 
-// needCaddy skips the test where Caddy can't be had.
-func needCaddy(t *testing.T) {
-	t.Helper()
-	if programs.noCaddy != nil {
-		t.Skip(programs.noCaddy)
-	}
-}
-
 func caddyProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	text := s.shipped("caddy", "Caddyfile")

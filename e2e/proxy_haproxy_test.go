@@ -7,14 +7,6 @@ import (
 	"keyward/e2e/stack"
 )
 
-// needHAProxy skips the test where HAProxy can't be had.
-func needHAProxy(t *testing.T) {
-	t.Helper()
-	if programs.noHAProxy != nil {
-		t.Skip(programs.noHAProxy)
-	}
-}
-
 func haproxyProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	files := map[string]string{}

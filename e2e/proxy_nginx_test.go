@@ -15,14 +15,6 @@ import (
 	"keyward/e2e/stack"
 )
 
-// needNginx skips the test where nginx can't be had.
-func needNginx(t *testing.T) {
-	t.Helper()
-	if programs.noNginx != nil {
-		t.Skip(programs.noNginx)
-	}
-}
-
 // nginxProxy is nginx with a file of deploy/nginx.
 func nginxProxy(file string) func(*system) stack.Proxy {
 	return func(s *system) stack.Proxy {

@@ -6,14 +6,6 @@ import (
 	"keyward/e2e/stack"
 )
 
-// needTraefik skips the test where Traefik can't be had.
-func needTraefik(t *testing.T) {
-	t.Helper()
-	if programs.noTraefik != nil {
-		t.Skip(programs.noTraefik)
-	}
-}
-
 func traefikProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	return stack.Traefik{

@@ -16,7 +16,7 @@ func sendBody(_ *testing.T, c *stack.EnvoyConfig) {
 // TestRequestBody: a check with a body of megabytes is judged, and one that is
 // too large is refused by a reason that says so. The log says which request it was.
 func TestRequestBody(t *testing.T) {
-	needEnvoy(t)
+	need(t, "Envoy")
 	s := newSystem(t, options{envoy: sendBody})
 	key := s.key("--name", "k")
 	s.start()

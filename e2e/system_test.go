@@ -59,7 +59,7 @@ log: {level: debug, decisions: all}
 // newSystem makes the folder of a system that is not started yet.
 func newSystem(t *testing.T, opts options) *system {
 	t.Helper()
-	proxies[opts.proxy].need(t)
+	need(t, proxies[opts.proxy].program)
 	if opts.config == "" {
 		opts.config = allSources
 	}
