@@ -198,17 +198,17 @@ func TestLimitState(t *testing.T) {
 		for _, family := range families {
 			got[family.GetName()] = family.GetMetric()[0]
 		}
-		is := 0.0
+		up := 1.0
 		if away {
-			is = 1
+			up = 0
 		}
 		if g := got["keyward_rate_limit_buckets"].GetGauge(); g.GetValue() != 1 {
 			t.Errorf("buckets: %v", g)
 		}
-		if g := got["keyward_rate_limit_store_away"].GetGauge(); g == nil || g.GetValue() != is {
-			t.Errorf("away: %v, want %v", g, is)
+		if g := got["keyward_rate_limit_store_up"].GetGauge(); g == nil || g.GetValue() != up {
+			t.Errorf("up: %v, want %v", g, up)
 		}
-		for name, want := range map[string]float64{"forgotten": 2, "store_failures": 3, "without_store": 4} {
+		for name, want := range map[string]float64{"evictions": 2, "store_failures": 3, "local_decisions": 4} {
 			if c := got["keyward_rate_limit_"+name+"_total"].GetCounter(); c.GetValue() != want {
 				t.Errorf("%s: %v, want %v", name, c, want)
 			}

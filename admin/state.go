@@ -66,11 +66,11 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because too many forged ones came."),
 		ready:      plain("keyward_ready", "1 while requests can be judged, as /readyz says; 0 while all are denied, and while shutting down."),
 
-		buckets:   plain("keyward_rate_limit_buckets", "Counts of requests in memory."),
-		forgotten: plain("keyward_rate_limit_forgotten_total", "Counts that were forgotten for want of room (rate_limits.max_buckets)."),
-		away:      plain("keyward_rate_limit_store_away", "1 while the shared store can't be asked, and on_store_failure holds."),
-		failures:  plain("keyward_rate_limit_store_failures_total", "Questions to the shared store without an answer."),
-		without:   plain("keyward_rate_limit_without_store_total", "Requests decided without the shared store."),
+		buckets:   plain("keyward_rate_limit_buckets", "Rate-limit buckets in memory."),
+		forgotten: plain("keyward_rate_limit_evictions_total", "Buckets evicted because rate_limits.max_buckets was reached."),
+		away:      plain("keyward_rate_limit_store_up", "1 while the store of the rate limits answers; 0 while rate_limits.on_store_failure applies. The memory store always answers."),
+		failures:  plain("keyward_rate_limit_store_failures_total", "Requests to the shared store that failed."),
+		without:   plain("keyward_rate_limit_local_decisions_total", "Requests that a replica decided locally, without the shared store."),
 	})
 }
 
@@ -96,7 +96,7 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	limits := c.state.Limits()
 	out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(limits.Buckets))
 	out <- prometheus.MustNewConstMetric(c.forgotten, prometheus.CounterValue, float64(limits.Forgotten))
-	out <- prometheus.MustNewConstMetric(c.away, prometheus.GaugeValue, oneIf(limits.Away))
+	out <- prometheus.MustNewConstMetric(c.away, prometheus.GaugeValue, oneIf(!limits.Away))
 	out <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(limits.Failures))
 	out <- prometheus.MustNewConstMetric(c.without, prometheus.CounterValue, float64(limits.Without))
 	keys := c.state.Keys()

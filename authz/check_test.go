@@ -408,7 +408,7 @@ func TestDecisionLogIsBounded(t *testing.T) {
 	for i := range 100 {
 		log.Observe(&Request{}, &Decision{At: start.Add(time.Duration(i) * 5 * time.Millisecond)})
 	}
-	if n := strings.Count(text.String(), "\n"); n != 10 || strings.Contains(text.String(), "unsaid") {
+	if n := strings.Count(text.String(), "\n"); n != 10 || strings.Contains(text.String(), "suppressed") {
 		t.Errorf("%d lines of a hundred in half a second: %s", n, text.String())
 	}
 	log.Observe(&Request{}, &Decision{Reason: OK, At: start})
@@ -418,7 +418,7 @@ func TestDecisionLogIsBounded(t *testing.T) {
 	text.Reset()
 	log.Observe(&Request{}, &Decision{At: start.Add(time.Second)})
 	log.Observe(&Request{}, &Decision{At: start.Add(time.Second)})
-	if lines := strings.Split(text.String(), "\n"); len(lines) != 3 || !strings.Contains(lines[0], `"unsaid":90`) || strings.Contains(lines[1], "unsaid") {
+	if lines := strings.Split(text.String(), "\n"); len(lines) != 3 || !strings.Contains(lines[0], `"suppressed":90`) || strings.Contains(lines[1], "suppressed") {
 		t.Errorf("a second later: %s", text.String())
 	}
 }

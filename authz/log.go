@@ -65,7 +65,7 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 		attrs = append(attrs, slog.String("cause", d.Cause.Error()))
 	}
 	if unsaid > 0 {
-		attrs = append(attrs, slog.Int64("unsaid", unsaid))
+		attrs = append(attrs, slog.Int64("suppressed", unsaid))
 	}
 	l.Logger.LogAttrs(context.Background(), level, "decision", attrs...)
 }

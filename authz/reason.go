@@ -66,7 +66,7 @@ var reasonNames = [reasonCount]string{
 	DisabledUser:          "disabled_user",
 	ExpiredToken:          "expired_token",
 	RevokedToken:          "revoked_token",
-	WrongKind:             "wrong_kind",
+	WrongKind:             "credential_type_not_allowed",
 	PathNotAllowed:        "path_not_allowed",
 	InsufficientScope:     "insufficient_scope",
 	WrongProject:          "wrong_project",

@@ -72,7 +72,7 @@ func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 			t.Fatal(err)
 		}
 		for _, port := range admins {
-			waitForAway(t, port, 1, 5*time.Second)
+			waitForStore(t, port, 0, 5*time.Second)
 		}
 		if n := s.letIn(60, small[i], status); n != let {
 			t.Errorf("%s: of a key for 10 a day %d requests were let in by two replicas, want %d", f.name, n, let)
@@ -83,7 +83,7 @@ func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 		}
 		back := time.Now()
 		for _, port := range admins {
-			waitForAway(t, port, 0, healsWithin)
+			waitForStore(t, port, 1, healsWithin)
 		}
 		t.Logf("%s: asked again by both after %s", f.name, time.Since(back).Round(10*time.Millisecond))
 	}
@@ -147,11 +147,11 @@ func (r *redis) set(name, value string) error {
 	return err
 }
 
-func waitForAway(t *testing.T, port int, want float64, within time.Duration) {
+func waitForStore(t *testing.T, port int, want float64, within time.Duration) {
 	t.Helper()
-	for end := time.Now().Add(within); metricAt(t, port, "keyward_rate_limit_store_away") != want; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(within); metricAt(t, port, "keyward_rate_limit_store_up") != want; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("keyward_rate_limit_store_away is not %v after %s", want, within)
+			t.Fatalf("keyward_rate_limit_store_up is not %v after %s", want, within)
 		}
 	}
 }

@@ -127,8 +127,11 @@ func TestWhoIsCountedForWhat(t *testing.T) {
 	if n := s.metric("keyward_rate_limit_buckets"); n != 5+1+1 {
 		t.Errorf("%v counts are kept, want 7", n)
 	}
-	if n := s.metric("keyward_rate_limit_store_away") + s.metric("keyward_rate_limit_without_store_total") + s.metric("keyward_rate_limit_forgotten_total"); n != 0 {
-		t.Error("the memory is away, or forgets")
+	if up := s.metric("keyward_rate_limit_store_up"); up != 1 {
+		t.Errorf("the memory store is up: %v, want 1", up)
+	}
+	if n := s.metric("keyward_rate_limit_local_decisions_total") + s.metric("keyward_rate_limit_evictions_total"); n != 0 {
+		t.Errorf("%v local decisions and evictions, want 0", n)
 	}
 }
 

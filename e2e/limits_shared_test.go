@@ -98,7 +98,7 @@ func TestTwoKeywardsShareACount(t *testing.T) {
 		if n := metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`); n == 0 {
 			t.Errorf("Keyward %d has let nobody in", i+1)
 		}
-		if n := metricAt(t, port, "keyward_rate_limit_without_store_total"); n != 0 {
+		if n := metricAt(t, port, "keyward_rate_limit_local_decisions_total"); n != 0 {
 			t.Errorf("Keyward %d has counted %v requests by itself", i+1, n)
 		}
 		if status, text := adminAt(t, "GET", port, "/limits/"+s.idOf(key)); status != 200 || !strings.Contains(text, `"remaining":0,`) {
@@ -148,7 +148,7 @@ func TestFourKeywardsLetInWhatTheRateSays(t *testing.T) {
 	}
 	for i, port := range admins {
 		t.Logf("Keyward %d has let in %v, and decided %v without Redis", i, metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`),
-			metricAt(t, port, "keyward_rate_limit_without_store_total"))
+			metricAt(t, port, "keyward_rate_limit_local_decisions_total"))
 		if n := metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`); n < burst {
 			t.Errorf("Keyward %d has let in %v", i, n)
 		}

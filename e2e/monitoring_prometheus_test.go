@@ -152,7 +152,7 @@ func TestPrometheusHasData(t *testing.T) {
 		t.Errorf("all is well, and there are alerts: %v", got)
 	}
 	m.breakThings()
-	for _, name := range []string{"KeywardRateLimitStoreAway", "KeywardFileReloadFailing", "KeywardFileBadLines", "KeywardConfigReloadFailing", "KeywardJWKSFailing"} {
+	for _, name := range []string{"KeywardRateLimitStoreDown", "KeywardFileReloadFailing", "KeywardFileBadLines", "KeywardConfigReloadFailing", "KeywardJWKSFailing"} {
 		p.waitFor(map[string]string{name: fmt.Sprintf("ALERTS{alertname=%q}", name)})
 	}
 	m.process.Kill()

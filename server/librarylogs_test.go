@@ -70,7 +70,7 @@ func TestLibraryLinesAreLimited(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		logger.Warn("later")
-		if lines := strings.Count(text.String(), "\n"); lines != 4 || !strings.Contains(text.String(), `"msg":"later","library":"chatty","more":"attributes","unsaid":7`) {
+		if lines := strings.Count(text.String(), "\n"); lines != 4 || !strings.Contains(text.String(), `"msg":"later","library":"chatty","more":"attributes","suppressed":7`) {
 			t.Errorf("%d lines: %s", lines, &text)
 		}
 	})

@@ -124,7 +124,7 @@ routes: [{path: /public, auth: none}, {path: /narrow, rate: 2/h}, {path: /watche
 	_, metrics := r.get("/metrics")
 	for _, want := range []string{
 		`keyward_rate_limited_total{method="api_key"} 8`, `keyward_rate_limited_total{method="anonymous"} 1`, `keyward_rate_limited_total{method="none"} 2`,
-		`keyward_rate_limit_shadowed_total{limit="route"} 2`, "keyward_rate_limit_buckets 7", "keyward_rate_limit_forgotten_total 0", "keyward_rate_limit_store_away 0",
+		`keyward_rate_limit_shadowed_total{limit="route"} 2`, "keyward_rate_limit_buckets 7", "keyward_rate_limit_evictions_total 0", "keyward_rate_limit_store_up 1",
 	} {
 		if !strings.Contains(metrics, want+"\n") {
 			t.Errorf("/metrics has no %s", want)
@@ -200,15 +200,15 @@ func TestReloadElsewhere(t *testing.T) {
 	r.reloaded(limits(away))
 	r.use(1, "/", key, 200)
 	r.use(1, "/", key, 429)
-	if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_rate_limit_without_store_total 2\n") {
+	if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_rate_limit_local_decisions_total 2\n") {
 		t.Error("what was decided without the store is not counted")
 	}
 	r.reloaded(limits(away + ", on_store_failure: deny"))
 	r.use(1, "/", key, 503)
 	eventually(t, func() error {
 		r.use(1, "/", key, 503)
-		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_rate_limit_store_away 1\n") {
-			return fmt.Errorf("nobody says that the store is away")
+		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_rate_limit_store_up 0\n") {
+			return fmt.Errorf("the store is up")
 		}
 		return nil
 	})

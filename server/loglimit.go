@@ -28,7 +28,7 @@ func (h limitedHandler) Handle(ctx context.Context, record slog.Record) error {
 		return nil
 	}
 	if suppressed > 0 {
-		record.AddAttrs(slog.Int64("unsaid", suppressed))
+		record.AddAttrs(slog.Int64("suppressed", suppressed))
 	}
 	return h.Handler.Handle(ctx, record)
 }
