@@ -21,10 +21,10 @@ import (
 
 // adminListener is the flags that say which running server is asked, and how.
 type adminListener struct {
-	Config string `placeholder:"FILE" help:"The server's configuration: where its admin listener is, and whether it speaks TLS."`
+	Config string `placeholder:"FILE" help:"Configuration of the server, for the address and TLS settings of its admin listener."`
 	Admin  string `placeholder:"ADDRESS" help:"host:port or unix:///path of the admin listener (default 127.0.0.1:9193, or the configuration's listen.admin)."`
-	Cert   string `and:"cert" placeholder:"FILE" help:"Certificate to show, where tls.admin.client_ca_file asks for one."`
-	Key    string `and:"cert" placeholder:"FILE" help:"The certificate's key."`
+	Cert   string `and:"cert" placeholder:"FILE" help:"Client certificate, required if tls.admin.client_ca_file is set."`
+	Key    string `and:"cert" placeholder:"FILE" help:"Private key of the client certificate."`
 }
 
 const (

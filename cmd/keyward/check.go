@@ -13,15 +13,15 @@ import (
 )
 
 type checkCommand struct {
-	Config  string   `placeholder:"FILE" help:"Configuration (default: none, and the defaults)."`
-	Method  string   `default:"GET" help:"The request's method."`
-	Path    string   `placeholder:"TARGET" help:"The request's target: path and query, as sent."`
-	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"A header line, or @FILE for a file of such lines, @- for standard input: other processes cannot see a key there. Repeatable."`
-	Host    string   `help:"The Host that the client sent."`
-	Scheme  string   `default:"http" help:"How the proxy says the client came: http or https."`
-	Peer    string   `default:"127.0.0.1" help:"The address of the proxy's peer."`
-	Route   string   `help:"The route that the proxy names, as by keyward.route."`
-	Request string   `placeholder:"-" help:"Read requests from standard input, a JSON object a line; answer each in a line of JSON."`
+	Config  string   `placeholder:"FILE" help:"Configuration file (default: built-in defaults)."`
+	Method  string   `default:"GET" help:"HTTP method of the request."`
+	Path    string   `placeholder:"TARGET" help:"Target of the request: path and query, as sent."`
+	Header  []string `sep:"none" placeholder:"NAME: VALUE" help:"Header line, or @FILE to read header lines from a file and @- from standard input, where other processes cannot see a key. Repeatable."`
+	Host    string   `help:"Host header of the request."`
+	Scheme  string   `default:"http" help:"Scheme that the client used, as the proxy reports it: http or https."`
+	Peer    string   `default:"127.0.0.1" help:"Address of the proxy's peer."`
+	Route   string   `help:"Route that the proxy selects, as with keyward.route."`
+	Request string   `placeholder:"-" help:"Read requests from standard input, one JSON object per line, and print one JSON line for each."`
 	output
 }
 

@@ -9,12 +9,12 @@ import (
 )
 
 type configCommands struct {
-	Validate configValidate `cmd:"" help:"Tell all that is wrong with a configuration."`
+	Validate configValidate `cmd:"" help:"Report all problems in a configuration file."`
 }
 
 type configValidate struct {
-	File  string `arg:"" help:"The configuration."`
-	Files bool   `help:"Open the files that it names, and report every problem in them."`
+	File  string `arg:"" help:"Configuration file."`
+	Files bool   `help:"Also open the files that it names, and report all problems in them."`
 	output
 }
 

@@ -16,7 +16,7 @@ import (
 type keyFile struct {
 	File       string `placeholder:"FILE" help:"Key file (default keys.jsonl, or what --config names)."`
 	Config     string `placeholder:"FILE" help:"Configuration that names the key file and the pepper."`
-	PepperFile string `placeholder:"FILE" help:"Pepper that the file's keys are hashed under."`
+	PepperFile string `placeholder:"FILE" help:"Pepper with which the keys in the file are hashed."`
 }
 
 // keys is a key file with what its configuration says of it.
@@ -35,7 +35,7 @@ var errNoKeyFile = errors.New("names no key file: keys.file is empty")
 
 // startOver is the flag of every command that writes a file.
 type startOver struct {
-	StartOver bool `help:"Begin a new file where the old one is empty or missing and had content before."`
+	StartOver bool `help:"Start a new file if the old one is empty or missing but had content before."`
 }
 
 // writtenKeyFile is a key file that the command writes.

@@ -7,7 +7,7 @@ import (
 
 // hashCommand is what a server runs to have passwords hashed in another process.
 type hashCommand struct {
-	LowPriority bool `help:"Let all other work of the machine go first."`
+	LowPriority bool `help:"Run at low CPU priority."`
 }
 
 const (

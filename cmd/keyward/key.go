@@ -14,27 +14,27 @@ import (
 )
 
 type keyCommands struct {
-	Create  keyCreate  `cmd:"" help:"Make a key and print it, once."`
+	Create  keyCreate  `cmd:"" help:"Create a key and print it once."`
 	List    keyList    `cmd:"" help:"List the keys."`
-	Show    keyShow    `cmd:"" help:"Show one key's record."`
-	Revoke  keyRevoke  `cmd:"" help:"End keys. Their records stay."`
-	Delete  keyDelete  `cmd:"" help:"End keys. The next compact erases their records."`
-	Rotate  keyRotate  `cmd:"" help:"Give a key a new secret and print it, once."`
-	Import  keyImport  `cmd:"" help:"Take over keys that others made, one a line on standard input."`
-	Verify  keyVerify  `cmd:"" help:"Read a key on standard input and print its record."`
-	Compact keyCompact `cmd:"" help:"Rewrite the key file without what no longer counts."`
+	Show    keyShow    `cmd:"" help:"Show the record of a key."`
+	Revoke  keyRevoke  `cmd:"" help:"Revoke keys. Records are kept."`
+	Delete  keyDelete  `cmd:"" help:"Revoke keys and erase their records at the next compact."`
+	Rotate  keyRotate  `cmd:"" help:"Give a key a new secret and print it once."`
+	Import  keyImport  `cmd:"" help:"Import existing keys, one per line on standard input."`
+	Verify  keyVerify  `cmd:"" help:"Read a key from standard input and print its record."`
+	Compact keyCompact `cmd:"" help:"Rewrite the key file without superseded and deleted records."`
 }
 
 // terms are the flags that say what a key may do.
 type terms struct {
-	User     string   `help:"The user that the key acts for."`
-	Project  string   `help:"The project that the key belongs to."`
-	Path     []string `sep:"none" placeholder:"PATH" help:"Where the key may go, and below; =PATH for that one only. Repeatable; none is anywhere."`
-	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"What the key may do. Repeatable; none is what its user may."`
-	NoScopes bool     `xor:"scopes" help:"The key has no scope, whatever its user has."`
-	Prefix   *string  `placeholder:"PREFIX" help:"What the key begins with (default kw_, or the configuration's first)."`
-	Expires  string   `placeholder:"WHEN" help:"When the key ends: in 90d, 12h, or at an RFC 3339 time."`
-	Rate     string   `placeholder:"N/UNIT" help:"How often the key may be used, as 1000/h."`
+	User     string   `help:"User that the key acts for."`
+	Project  string   `help:"Project that the key belongs to."`
+	Path     []string `sep:"none" placeholder:"PATH" help:"Path that the key may access, with all below it; =PATH for that path alone. Repeatable; default: any path."`
+	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"Scope of the key. Repeatable; default: the scopes of its user."`
+	NoScopes bool     `xor:"scopes" help:"Give the key no scopes, regardless of its user's."`
+	Prefix   *string  `placeholder:"PREFIX" help:"Prefix of the key (default kw_, or the first in the configuration)."`
+	Expires  string   `placeholder:"WHEN" help:"When the key expires: after 90d or 12h, or at an RFC 3339 time."`
+	Rate     string   `placeholder:"N/UNIT" help:"Rate limit of the key, such as 1000/h."`
 }
 
 // newKeys are the flags of what puts keys into a file.
@@ -117,7 +117,7 @@ func expiry(text string, now time.Time) (time.Time, error) {
 }
 
 type keyCreate struct {
-	Name *string `required:"" help:"What the key is for."`
+	Name *string `required:"" help:"Name of the key, such as what it is for."`
 	newKeys
 	Format string `enum:"keyward,hex" default:"keyward" help:"keyward, or hex: 44 hexadecimal characters without a prefix."`
 }
@@ -163,8 +163,8 @@ func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret au
 }
 
 type keyRotate struct {
-	ID    string `arg:"" help:"The key's id, as k_…."`
-	Grace string `placeholder:"TIME" help:"How long the old secret lives on, as 24h. Without it every earlier secret ends at once."`
+	ID    string `arg:"" help:"Key id (k_…)."`
+	Grace string `placeholder:"TIME" help:"How long the old secret stays valid, such as 24h. Without it every earlier secret is revoked at once."`
 	writtenKeyFile
 	output
 }

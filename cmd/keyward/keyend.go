@@ -8,7 +8,7 @@ import (
 )
 
 type keyRevoke struct {
-	IDs []string `arg:"" name:"id" help:"The keys' ids, as k_…."`
+	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
 	writtenKeyFile
 	output
 }
@@ -23,7 +23,7 @@ func (c *keyRevoke) Run(env *environment) error {
 }
 
 type keyDelete struct {
-	IDs []string `arg:"" name:"id" help:"The keys' ids, as k_…."`
+	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
 	writtenKeyFile
 	output
 }

@@ -10,9 +10,9 @@ import (
 )
 
 type keyImport struct {
-	Name   *string `help:"What the keys are for."`
-	Hashed bool    `help:"In place of keys there are hashes: sha256:HEX, or hmac-sha256:HEX made under the pepper."`
-	CSV    string  `name:"csv" placeholder:"COLUMN,…" help:"The input is a table in CSV whose first row names its columns. Take these: key, name, user, project, scopes, expires; key=Token where the table has another name for it."`
+	Name   *string `help:"Name of the keys, such as what they are for."`
+	Hashed bool    `help:"The input has hashes instead of keys: sha256:HEX, or hmac-sha256:HEX with the pepper."`
+	CSV    string  `name:"csv" placeholder:"COLUMN,…" help:"The input is CSV with a header row. Import these columns: key, name, user, project, scopes, expires; write key=Token if the column has another name."`
 	newKeys
 }
 

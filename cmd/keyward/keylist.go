@@ -15,7 +15,7 @@ import (
 
 // usageFile is the flag that says which account of use is meant.
 type usageFile struct {
-	Usage string `placeholder:"FILE" help:"Usage file (default: what --config names, else none)."`
+	Usage string `placeholder:"FILE" help:"Usage file (default: the one that --config names, if any)."`
 }
 
 // of is the usage file that goes with the keys; "" is none.
@@ -27,9 +27,9 @@ func (f usageFile) of(k *keys) string {
 }
 
 type keyList struct {
-	OlderThan string `placeholder:"TIME" help:"Only keys made longer ago, as 90d."`
-	UnusedFor string `placeholder:"TIME" help:"Only keys made and last used longer ago, as 90d. Needs a usage file."`
-	Expiring  string `placeholder:"TIME" help:"Only active keys that end within that time, as 14d."`
+	OlderThan string `placeholder:"TIME" help:"Only keys created longer ago than this, such as 90d."`
+	UnusedFor string `placeholder:"TIME" help:"Only keys created and last used longer ago than this, such as 90d. Needs a usage file."`
+	Expiring  string `placeholder:"TIME" help:"Only active keys that expire within this time, such as 14d."`
 	usageFile
 	keyFile
 	output
@@ -125,7 +125,7 @@ func lastUses(env *environment, file string, unusedFor time.Duration) (map[strin
 }
 
 type keyShow struct {
-	ID string `arg:"" help:"The key's id, as k_…."`
+	ID string `arg:"" help:"Key id (k_…)."`
 	usageFile
 	keyFile
 	output

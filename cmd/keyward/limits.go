@@ -13,12 +13,12 @@ import (
 )
 
 type limitsCommands struct {
-	Show  limitsShow  `cmd:"" help:"Show what is left of a key's limit, as the running server counts it."`
-	Reset limitsReset `cmd:"" help:"Make a key's count that of one never used."`
+	Show  limitsShow  `cmd:"" help:"Show what remains of a key's rate limit on a running server."`
+	Reset limitsReset `cmd:"" help:"Reset the rate limit of a key, as if it had never been used."`
 }
 
 type limitsShow struct {
-	ID string `arg:"" help:"The key's id, as k_…."`
+	ID string `arg:"" help:"Key id (k_…)."`
 	adminListener
 	output
 }
@@ -68,7 +68,7 @@ func fromNow(seconds float64) string {
 }
 
 type limitsReset struct {
-	ID string `arg:"" help:"The key's id, as k_…."`
+	ID string `arg:"" help:"Key id (k_…)."`
 	adminListener
 	output
 }

@@ -31,16 +31,16 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Answer a proxy's checks until stopped."`
-	Key     keyCommands    `cmd:"" help:"Make, list, end and replace API keys."`
-	User    userCommands   `cmd:"" help:"Keep the users that keys act for."`
-	Token   tokenCommands  `cmd:"" help:"End tokens that others issued."`
-	Limits  limitsCommands `cmd:"" help:"Look at what a running server counts of a key's requests."`
-	Check   checkCommand   `cmd:"" help:"Judge a request as the server would, and say why."`
-	Config  configCommands `cmd:"" help:"Look at a configuration."`
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Key     keyCommands    `cmd:"" help:"Create, list, revoke and rotate API keys."`
+	User    userCommands   `cmd:"" help:"Manage users."`
+	Token   tokenCommands  `cmd:"" help:"Revoke tokens."`
+	Limits  limitsCommands `cmd:"" help:"Show or reset a key's rate limit on a running server."`
+	Check   checkCommand   `cmd:"" help:"Decide a request as the server would, and explain the decision."`
+	Config  configCommands `cmd:"" help:"Validate a configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
-	HashPasswords hashCommand `cmd:"" hidden:"" help:"Hash for a server, which starts this itself."`
+	HashPasswords hashCommand `cmd:"" hidden:"" help:"Hash passwords for a server, which starts this command itself."`
 }
 
 // environment is what a command has of the world.

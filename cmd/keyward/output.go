@@ -17,7 +17,7 @@ import (
 
 // output is the flag of every command that prints.
 type output struct {
-	JSON bool `name:"json" help:"Print JSON: an object, for lists an array."`
+	JSON bool `name:"json" help:"Print JSON: an object, or an array for lists."`
 }
 
 // print prints v as JSON if that was asked for, and else what text prints. An

@@ -16,7 +16,7 @@ import (
 )
 
 type serveCommand struct {
-	Config string `placeholder:"FILE" help:"Configuration (default: none, and the defaults)."`
+	Config string `placeholder:"FILE" help:"Configuration file (default: built-in defaults)."`
 }
 
 // Run serves until the context ends. SIGHUP has configuration and keys read again.

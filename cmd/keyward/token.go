@@ -10,15 +10,15 @@ import (
 )
 
 type tokenCommands struct {
-	Revoke tokenRevoke `cmd:"" help:"End a token by its id, a subject's tokens, or all tokens issued before a time. For good."`
+	Revoke tokenRevoke `cmd:"" help:"Revoke a token by its id, the tokens of a subject, or all tokens issued before a time. This cannot be undone."`
 }
 
 // tokenRevoke takes lists of which each may have one element: of a flag given
 // twice all but the last would be dropped in silence, and "" would be nobody.
 type tokenRevoke struct {
-	JTI          []string `name:"jti" sep:"none" placeholder:"ID" help:"The token of that id (claim jti)."`
-	Subject      []string `sep:"none" placeholder:"S" help:"Tokens of that subject: what x-auth-subject says."`
-	IssuedBefore []string `sep:"none" placeholder:"TIME" help:"Only, or without --subject all, that were issued before that RFC 3339 time (default: now)."`
+	JTI          []string `name:"jti" sep:"none" placeholder:"ID" help:"Id of the token (claim jti)."`
+	Subject      []string `sep:"none" placeholder:"S" help:"Subject whose tokens are revoked, as in x-auth-subject."`
+	IssuedBefore []string `sep:"none" placeholder:"TIME" help:"Revoke only tokens issued before this RFC 3339 time (default: now); without --subject those of all subjects."`
 	revocationsFile
 	output
 }

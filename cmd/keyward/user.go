@@ -11,10 +11,10 @@ import (
 )
 
 type userCommands struct {
-	Set    userSet    `cmd:"" help:"Make a user, or change what is given of one."`
+	Set    userSet    `cmd:"" help:"Create a user, or change the given settings of one."`
 	List   userList   `cmd:"" help:"List the users."`
-	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens end, even if a user of that name is made later."`
-	Import userImport `cmd:"" help:"Take over names and bcrypt passwords from an htpasswd file on standard input."`
+	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens are revoked, even if a user of the same name is created later."`
+	Import userImport `cmd:"" help:"Import names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
 // userView is what is shown of a user: the record without the password's hash.
@@ -52,13 +52,13 @@ func writeUsers(w io.Writer, views []userView) {
 }
 
 type userSet struct {
-	Name     string   `arg:"" help:"The user's name."`
-	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"What the user may do, in place of what it might before. Repeatable."`
-	NoScopes bool     `xor:"scopes" help:"The user has no scope any more."`
-	Path     []string `sep:"none" xor:"paths" placeholder:"PATH" help:"Where the user may go, in place of where it might before. Repeatable."`
-	AnyPath  bool     `xor:"paths" help:"The user may go anywhere again."`
-	Disabled bool     `xor:"state" help:"Refuse the user's keys."`
-	Enabled  bool     `xor:"state" help:"Accept the user's keys again."`
+	Name     string   `arg:"" help:"Name of the user."`
+	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"Scope of the user; replaces the earlier scopes. Repeatable."`
+	NoScopes bool     `xor:"scopes" help:"Remove all scopes of the user."`
+	Path     []string `sep:"none" xor:"paths" placeholder:"PATH" help:"Path that the user may access; replaces the earlier paths. Repeatable."`
+	AnyPath  bool     `xor:"paths" help:"Allow the user every path again."`
+	Disabled bool     `xor:"state" help:"Disable the user and its keys."`
+	Enabled  bool     `xor:"state" help:"Enable the user and its keys again."`
 	writtenUserFile
 	output
 }
@@ -135,7 +135,7 @@ func (o output) printAll(env *environment, records []keystore.UserRecord) error 
 }
 
 type userDelete struct {
-	Names []string `arg:"" name:"name" help:"The users' names."`
+	Names []string `arg:"" name:"name" help:"Names of the users."`
 	writtenUserFile
 	output
 }
