@@ -20,16 +20,16 @@ type FileMetrics struct {
 // Where revocations are measured into is shared between files.
 func NewFileMetrics(registry prometheus.Registerer, name string, lag prometheus.Observer) (*FileMetrics, error) {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_" + name + "_reloads_total", Help: "Times the file was read anew as a whole, or could not be.",
+		Name: "keyward_" + name + "_reloads_total", Help: "Full reads of the file, by result.",
 	}, []string{"result"})
 	badLines := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "keyward_" + name + "_bad_lines_total", Help: "Whole lines that did not parse and were stepped over.",
+		Name: "keyward_" + name + "_bad_lines_total", Help: "Lines that did not parse and were skipped.",
 	})
 	rollbacks := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "keyward_" + name + "_rollbacks_total", Help: "Replacements of the file that undid what was in force, and were taken over.",
+		Name: "keyward_" + name + "_rollbacks_total", Help: "Loaded replacements of the file that lack a revocation or other change that was in force.",
 	})
 	lastSuccess := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "keyward_" + name + "_last_success_timestamp_seconds", Help: "When the file was last seen to be good, in Unix time.",
+		Name: "keyward_" + name + "_last_success_timestamp_seconds", Help: "Unix time at which the file was last known to be loaded.",
 	})
 	if err := registerAll(registry, reloads, badLines, rollbacks, lastSuccess); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func NewFileMetrics(registry prometheus.Registerer, name string, lag prometheus.
 func NewRevocationLag(registry prometheus.Registerer) (prometheus.Observer, error) {
 	lag := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "keyward_revocation_lag_seconds",
-		Help:    "Time from the writing of a revocation to its being in force.",
+		Help:    "Time from writing a revocation until it is in force.",
 		Buckets: []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 30, 120},
 	})
 	return lag, registry.Register(lag)

@@ -12,10 +12,10 @@ type IssuerMetrics struct {
 func NewIssuerMetrics(registry prometheus.Registerer) (*IssuerMetrics, error) {
 	m := &IssuerMetrics{
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyward_jwks_refreshes_total", Help: "Readings of an issuer's keys, by the issuer's name in the configuration.",
+			Name: "keyward_jwks_refreshes_total", Help: "Refreshes of an issuer's keys, by result.",
 		}, []string{"issuer", "result"}),
 		ignored: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "keyward_jwks_keys_ignored", Help: "Keys of an issuer's key set in force that cannot be used and are left out.",
+			Name: "keyward_jwks_keys_ignored", Help: "Keys of an issuer's current key set that are unusable and ignored.",
 		}, []string{"issuer"}),
 	}
 	return m, registerAll(registry, m.refreshes, m.ignored)

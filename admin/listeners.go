@@ -18,7 +18,7 @@ func NewListenerMetrics(registry prometheus.Registerer, listeners ...string) (*L
 			Name: "keyward_tls_handshake_failures_total", Help: "TLS handshakes that failed.",
 		}, []string{"listener"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyward_connections_rejected_total", Help: "Connections closed because there were too many (limit), or whose largest calls were ended because they held too much memory (memory).",
+			Name: "keyward_connections_rejected_total", Help: "Connections closed at the connection limit (limit), or whose largest calls were ended to bound memory (memory).",
 		}, []string{"listener", "cause"}),
 	}
 	for _, listener := range listeners {

@@ -22,7 +22,7 @@ const reasonSlots = 256 // of authz.Reason, a uint8
 // NewMetrics registers the decision metrics.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_decisions_total", Help: "Requests judged, by transport, decision and reason.",
+		Name: "keyward_decisions_total", Help: "Decisions, by transport, decision and reason.",
 	}, []string{"transport", "decision", "reason"})
 	if err := registry.Register(decisions); err != nil {
 		return nil, err
@@ -32,10 +32,10 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		return nil, err
 	}
 	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_rate_limited_total", Help: "Requests refused since there were too many, by how they were authenticated.",
+		Name: "keyward_rate_limited_total", Help: "Requests denied by a rate limit, by how they were authenticated.",
 	}, []string{"method"})
 	m := &Metrics{durations: durations, shadowed: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_rate_limit_shadowed_total", Help: "Requests that a shadow limit would have refused.",
+		Name: "keyward_rate_limit_shadowed_total", Help: "Requests that a shadow limit would have denied.",
 	}, []string{"limit"})}
 	if err := registerAll(registry, limited, m.shadowed); err != nil {
 		return nil, err

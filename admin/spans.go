@@ -8,7 +8,7 @@ type SpanMetrics struct{ sent, failed, dropped prometheus.Counter }
 // NewSpanMetrics registers them.
 func NewSpanMetrics(registry prometheus.Registerer) (*SpanMetrics, error) {
 	spans := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_spans_total", Help: "Spans of checks: sent to the collector, failed to be, or dropped since too many waited.",
+		Name: "keyward_spans_total", Help: "Spans of checks: exported, failed, or dropped because the queue was full.",
 	}, []string{"result"})
 	return &SpanMetrics{spans.WithLabelValues("sent"), spans.WithLabelValues("failed"), spans.WithLabelValues("dropped")}, registry.Register(spans)
 }

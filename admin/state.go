@@ -57,14 +57,14 @@ func CollectState(registry prometheus.Registerer, state State) error {
 	plain := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return registry.Register(&stateCollector{
 		state:      state,
-		hits:       desc("keyward_cache_hits_total", "Look-ups that found an entry.", "cache"),
-		misses:     desc("keyward_cache_misses_total", "Look-ups that found none, or an expired one.", "cache"),
+		hits:       desc("keyward_cache_hits_total", "Lookups that found an entry.", "cache"),
+		misses:     desc("keyward_cache_misses_total", "Lookups that found no entry, or an expired one.", "cache"),
 		entries:    desc("keyward_cache_entries", "Entries in the cache.", "cache"),
-		keys:       desc("keyward_keys", "API keys by state; expiring ones end within 14 days.", "state"),
+		keys:       desc("keyward_keys", "API keys by state; those in state expiring expire within 14 days.", "state"),
 		hashes:     plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
 		verifying:  plain("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
-		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because too many forged ones came."),
-		ready:      plain("keyward_ready", "1 while requests can be judged, as /readyz says; 0 while all are denied, and while shutting down."),
+		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because there were too many forged ones."),
+		ready:      plain("keyward_ready", "1 while the server is ready, as /readyz reports; 0 while it denies all requests or shuts down."),
 
 		buckets:   plain("keyward_rate_limit_buckets", "Rate-limit buckets in memory."),
 		forgotten: plain("keyward_rate_limit_evictions_total", "Buckets evicted because rate_limits.max_buckets was reached."),

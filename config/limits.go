@@ -106,7 +106,7 @@ func (r *reader) term(rate *authz.Rate, shadow *bool) field {
 		})
 		rate.Burst = burst
 		if err := rate.Valid(); err != nil {
-			r.problem(v.Line, "%s: want a rate, and a burst that takes no longer than a year to be there again", v.name)
+			r.problem(v.Line, "%s: want a rate whose burst refills within one year", v.name)
 		}
 	}
 }

@@ -122,14 +122,14 @@ func (l *adminListener) security(pair config.KeyPair) (*tls.Config, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("%s holds no certificate", pair.CertFile)
+		return nil, fmt.Errorf("%s has no certificate", pair.CertFile)
 	}
 	security := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection looks instead
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 || !bytes.Equal(state.PeerCertificates[0].Raw, block.Bytes) {
-				return fmt.Errorf("it shows another certificate than %s", pair.CertFile)
+				return fmt.Errorf("its certificate is not the one in %s", pair.CertFile)
 			}
 			return nil
 		},

@@ -113,7 +113,7 @@ func (k *keys) explain(err error, id string) error {
 		return fmt.Errorf("no key file %s", k.path)
 	case errors.Is(err, keystore.ErrNotFound) && len(id) > idLen:
 		// It may be a key, in which case nobody should see it again.
-		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` tells that of a key", k.path)
+		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` prints the id of a key", k.path)
 	case errors.Is(err, keystore.ErrNotFound) && id != "":
 		return fmt.Errorf("no key %s in %s", id, k.path)
 	default:

@@ -142,7 +142,7 @@ func (c *keyCreate) Run(env *environment) error {
 		return asUsage(k.explain(err, ""))
 	}
 	env.warnOfKeys([]keystore.Record{r})
-	return c.handOut(env, k, &r, secret, "made")
+	return c.handOut(env, k, &r, secret, "created")
 }
 
 // handOut prints a secret, for the one time that it can be.
@@ -151,13 +151,13 @@ func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret au
 	view.Key = secret.Reveal()
 	err := o.print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
 	if err != nil {
-		return fmt.Errorf("key %s was %s but could not be printed, and can't be again: rotate or revoke it: %w", r.ID, done, err)
+		return fmt.Errorf("%s key %s, but could not print its secret, which cannot be shown again; rotate or revoke the key: %w", done, r.ID, err)
 	}
 	if !view.UserGone.IsZero() {
-		env.note("note: %s ended when its user was deleted, and is refused with any secret; make another key", r.ID)
+		env.note("note: %s ended when its user was deleted and is denied with any secret; create another key", r.ID)
 	}
 	if !o.JSON {
-		env.note("%s was %s in %s; its key is not shown again", r.ID, done, k.path)
+		env.note("%s key %s in %s; the secret will not be shown again", done, r.ID, k.path)
 	}
 	return nil
 }
@@ -184,7 +184,7 @@ func (c *keyRotate) Run(env *environment) error {
 	}
 	r, secret, err := k.Rotate(c.ID, grace)
 	if errors.Is(err, keystore.ErrRevoked) {
-		return fmt.Errorf("key %s was revoked, which is for good; make another with `keyward key create`", c.ID)
+		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	}
 	if err != nil {
 		return k.explain(err, c.ID)
@@ -193,5 +193,5 @@ func (c *keyRotate) Run(env *environment) error {
 		last := slices.MaxFunc(earlier, time.Time.Compare)
 		env.note("note: earlier secrets stay valid until their grace ends, the last until %s; rotate without --grace to end them", instant(last))
 	}
-	return c.handOut(env, k, &r, secret, "given a new secret")
+	return c.handOut(env, k, &r, secret, "rotated")
 }

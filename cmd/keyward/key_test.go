@@ -95,7 +95,7 @@ func TestGraceEnds(t *testing.T) {
 	d.now = d.now.Add(24*time.Hour - time.Second)
 	d.must(key, "key", "verify")
 	d.now = d.now.Add(time.Second)
-	if code, _, stderr := d.run(key, "key", "verify"); code != exitRefused || !strings.Contains(stderr, "another secret") {
+	if code, _, stderr := d.run(key, "key", "verify"); code != exitRefused || !strings.Contains(stderr, "has a new secret") {
 		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }
@@ -212,7 +212,7 @@ func TestKeyNotPrinted(t *testing.T) {
 	for _, args := range [][]string{{"--name", "a"}, {"--name", "a", "--json"}} {
 		errs.Reset()
 		code := env.run(append([]string{"key", "create", "--file", file}, args...))
-		if code != exitRefused || !strings.Contains(errs.String(), "could not be printed") || strings.Contains(errs.String(), "kw_") {
+		if code != exitRefused || !strings.Contains(errs.String(), "could not print its secret") || strings.Contains(errs.String(), "kw_") {
 			t.Errorf("exit code %d, %q", code, errs.String())
 		}
 	}

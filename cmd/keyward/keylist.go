@@ -119,7 +119,7 @@ func lastUses(env *environment, file string, unusedFor time.Duration) (map[strin
 	case err != nil:
 		return nil, fmt.Errorf("reading usage: %w", err)
 	case env.now().Sub(since) < unusedFor:
-		env.note("note: %s knows of no use before %s", file, instant(since))
+		env.note("note: %s has no record of uses before %s", file, instant(since))
 	}
 	return last, nil
 }

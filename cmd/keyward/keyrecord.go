@@ -165,9 +165,9 @@ func (c *keyVerify) Run(env *environment) error {
 	}
 	switch {
 	case rotated:
-		return fmt.Errorf("revoked: %s has another secret now", r.ID)
+		return fmt.Errorf("revoked: %s has a new secret", r.ID)
 	case view.State != "active":
-		return fmt.Errorf("%s: %s may not be used any more", view.State, r.ID)
+		return fmt.Errorf("%s: %s is no longer valid", view.State, r.ID)
 	default:
 		return nil
 	}

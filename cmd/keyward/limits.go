@@ -42,7 +42,7 @@ func (c *limitsShow) Run(env *environment) error {
 	}
 	view := limitView{ID: c.ID}
 	if err := json.Unmarshal(answer, &view); err != nil || view.Limit == "" {
-		return errors.New("what answers is no admin listener of Keyward's, or one of another version")
+		return errors.New("unexpected response: not a Keyward admin listener, or an incompatible version")
 	}
 	return c.print(env, view, view.write)
 }
@@ -92,7 +92,7 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 func (l *adminListener) askOfLimit(env *environment, method, id string) ([]byte, error) {
 	random, ok := strings.CutPrefix(id, "k_")
 	if !ok || len(id) != idLen || strings.Trim(random, base62) != "" {
-		return nil, errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` tells that of a key")
+		return nil, errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` prints the id of a key")
 	}
 	return l.ask(env, method, "/limits/"+id)
 }

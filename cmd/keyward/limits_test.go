@@ -134,7 +134,7 @@ func TestNoKeywardThere(t *testing.T) {
 	for _, body := range []string{"ok", "[]", "{}", `{"limit":1}`, ""} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
 		code, stdout, stderr := limits("show", someID, "--admin", s.Listener.Addr().String())
-		if s.Close(); code != exitRefused || stdout != "" || !strings.Contains(stderr, "no admin listener of Keyward's") {
+		if s.Close(); code != exitRefused || stdout != "" || !strings.Contains(stderr, "not a Keyward admin listener") {
 			t.Errorf("%s: %d %s%s", body, code, stdout, stderr)
 		}
 	}
@@ -177,8 +177,8 @@ func TestLimitsOverTLS(t *testing.T) {
 		{"asked under another name", cert, []string{"--admin", strings.Replace(a.address(), "127.0.0.1", "localhost", 1)}, exitDone, ""},
 		{"without TLS", "", []string{"--admin", a.address()}, exitRefused, "HTTP request to an HTTPS server"},
 		{"none of one's own", cert, []string{"--cert", "nowhere", "--key", "nowhere"}, exitRefused, `loading certificate "nowhere"`},
-		{"another certificate", other, nil, exitRefused, "it shows another certificate than " + other},
-		{"no certificate", keyFile, nil, exitRefused, keyFile + " holds no certificate"},
+		{"another certificate", other, nil, exitRefused, "its certificate is not the one in " + other},
+		{"no certificate", keyFile, nil, exitRefused, keyFile + " has no certificate"},
 	} {
 		args := append([]string{"show", someID}, test.args...)
 		if test.certFile != "" {

@@ -100,7 +100,7 @@ func (e *environment) run(args []string) int {
 		return exited
 	case err != nil:
 		e.note("%s", withoutArguments(err.Error(), args))
-		e.note("--help tells how it is used")
+		e.note("run with --help for usage")
 		return exitUsage
 	}
 	return e.codeOf(command.Run())
