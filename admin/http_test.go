@@ -82,14 +82,14 @@ func TestRateLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observe := func(reason authz.Reason, method authz.Method) {
+	observe := func(reason authz.Reason, method authz.AuthMethod) {
 		d := &authz.Decision{Reason: reason}
-		if method != authz.MethodNone {
-			d.Principal = &authz.Principal{Method: method}
+		if method != authz.AuthMethodNone {
+			d.Principal = &authz.Principal{AuthMethod: method}
 		}
 		m.Observe(&authz.Request{}, d)
 	}
-	all := []authz.Method{authz.MethodNone, authz.MethodAnonymous, authz.MethodAPIKey, authz.MethodBasic, authz.MethodJWT, authz.MethodOAuth}
+	all := []authz.AuthMethod{authz.AuthMethodNone, authz.AuthMethodAnonymous, authz.AuthMethodAPIKey, authz.AuthMethodBasic, authz.AuthMethodJWT, authz.AuthMethodOAuth}
 	for i, method := range all {
 		for range i + 1 {
 			observe(authz.RateLimited, method)

@@ -11,11 +11,9 @@ import (
 type Metrics struct {
 	decisions [authz.TransportCount][reasonSlots]prometheus.Counter
 	durations *Durations
-	limited   [methods]prometheus.Counter
+	limited   [authz.AuthMethodCount]prometheus.Counter
 	shadowed  *prometheus.CounterVec
 }
-
-const methods = int(authz.MethodOAuth) + 1
 
 const reasonSlots = 256 // of authz.Reason, a uint8
 
@@ -40,15 +38,10 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	if err := registerAll(registry, limited, m.shadowed); err != nil {
 		return nil, err
 	}
-	for method := range m.limited {
-		name := authz.Method(method).String()
-		if name == "" {
-			name = "none" // who showed too many that were no good
-		}
-		m.limited[method] = limited.WithLabelValues(name)
-		if method != int(authz.MethodNone) {
-			m.shadowed.WithLabelValues(name)
-		}
+	m.limited[authz.AuthMethodNone] = limited.WithLabelValues("none") // an address with too many failed attempts
+	for _, kind := range authz.AuthMethods() {
+		m.limited[kind.Method] = limited.WithLabelValues(kind.Name)
+		m.shadowed.WithLabelValues(kind.Name)
 	}
 	for _, limit := range [...]string{"route", "failed"} { // beside a kind's, those that can be in the shadow
 		m.shadowed.WithLabelValues(limit)
@@ -68,9 +61,9 @@ func (m *Metrics) Observe(r *authz.Request, d *authz.Decision) {
 	m.decisions[r.Transport][d.Reason].Inc()
 	m.durations.Observe(r.Transport, d.Took)
 	if d.Reason == authz.RateLimited {
-		method := authz.MethodNone
+		method := authz.AuthMethodNone
 		if d.Principal != nil {
-			method = d.Principal.Method
+			method = d.Principal.AuthMethod
 		}
 		m.limited[method].Inc()
 	}

@@ -25,7 +25,7 @@ type Policy interface {
 type Verifier interface {
 	// Verify returns the principal that the credential stands for. An error is
 	// ErrNotMine, where the verifier does not check such a credential; a
-	// *Refusal, where the credential is no good; anything else means that it
+	// *CredentialError, where the credential is no good; anything else means that it
 	// could not tell. It must not keep the credential.
 	Verify(ctx context.Context, c *Credential, now time.Time) (*Principal, error)
 }
@@ -33,8 +33,8 @@ type Verifier interface {
 // ErrNotMine is a verifier's word that a credential is not of its kind.
 var ErrNotMine = errors.New("credential of another kind")
 
-// Refusal is a verifier's word that a credential is no good, and why.
-type Refusal struct {
+// CredentialError is a verifier's word that a credential is no good, and why.
+type CredentialError struct {
 	Reason Reason
 	// Principal is whose credential it was, where that is known (an expired or revoked key). For the log.
 	Principal *Principal
@@ -43,7 +43,7 @@ type Refusal struct {
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.Reason.String() }
+func (r *CredentialError) Error() string { return r.Reason.String() }
 
 // Observer is told of each decision: metrics, log, usage. It must not keep the
 // request or the decision.
@@ -239,10 +239,10 @@ func denyPanic(d *Decision, reason *Reason) {
 // verify asks the verifier and turns its three outcomes into reasons.
 func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
 	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
-	switch refusal, ok := errors.AsType[*Refusal](err); {
-	case err == nil && p != nil && p.Method != MethodNone:
+	switch refusal, ok := errors.AsType[*CredentialError](err); {
+	case err == nil && p != nil && p.AuthMethod != AuthMethodNone:
 		if r.Trace != nil { // the text is made for who asks alone
-			r.Trace("credential", p.Method.String()+" of "+p.shown())
+			r.Trace("credential", p.AuthMethod.String()+" of "+p.shown())
 		}
 		return p, OK, nil
 	case err == nil:

@@ -32,7 +32,7 @@ func newWorld() *world {
 }
 
 func alice() *Principal {
-	return &Principal{Method: MethodAPIKey, User: "alice", KeyID: "k_1", Paths: AnyPath(), UserPaths: AnyPath()}
+	return &Principal{AuthMethod: AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: AnyPath(), UserPaths: AnyPath()}
 }
 
 func (w *world) Route(*Request, Path) (*Route, Reason)  { return &w.route, w.reason }
@@ -52,7 +52,7 @@ func (w *world) checker(t testing.TB) *Checker {
 	}
 	c, err := NewChecker(Config{
 		Ready: func() error { return w.ready }, Policy: w, Verifier: w, Identity: identity, RequireHTTPS: w.https,
-		Sources:   Sources{Bearer: true, Header: "x-api-key", Cookie: "session", Query: "key"},
+		Sources:   Sources{Schemes: NewSchemeSet(SchemeBearer), Header: "x-api-key", Cookie: "session", Query: "key"},
 		Observers: []Observer{w}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func TestEveryStepDenies(t *testing.T) {
 		{"no credential, optional", func(w *world, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, Anonymous},
 		{"bad credential, optional", func(w *world, r *Request) {
 			w.route.Auth = AuthOptional
-			w.verify = func(*Credential) (*Principal, error) { return nil, &Refusal{Reason: UnknownKey} }
+			w.verify = func(*Credential) (*Principal, error) { return nil, &CredentialError{Reason: UnknownKey} }
 		}, UnknownKey},
 		{"malformed credential, optional", func(w *world, r *Request) {
 			w.route.Auth = AuthOptional
@@ -151,7 +151,7 @@ func TestEveryStepDenies(t *testing.T) {
 			w.verify = func(*Credential) (*Principal, error) { return &Principal{}, nil }
 		}, Internal},
 		{"refusal that would allow", func(w *world, _ *Request) {
-			w.verify = func(*Credential) (*Principal, error) { return alice(), &Refusal{Reason: OK} }
+			w.verify = func(*Credential) (*Principal, error) { return alice(), &CredentialError{Reason: OK} }
 		}, Unavailable},
 		{"panic", func(w *world, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { panic("boom") }
@@ -271,7 +271,7 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 	}
 	r := Request{}
 	id.apply(&Principal{
-		Method: MethodAPIKey, User: "u\n", ClientID: "c\n", KeyID: "i\n", KeyName: "n\n", Project: "p\n", Issuer: "s\n",
+		AuthMethod: AuthMethodAPIKey, User: "u\n", ClientID: "c\n", KeyID: "i\n", KeyName: "n\n", Project: "p\n", Issuer: "s\n",
 		Scopes: scopes, ExpiresAt: time.Unix(0, 0).In(time.FixedZone("", 3600)),
 	}, &r)
 	want := []Header{
@@ -282,7 +282,7 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 		t.Errorf("set %v, removed %v", r.set, r.remove)
 	}
 	r.Reset()
-	id.apply(&Principal{Method: MethodAPIKey, KeyID: "k_1"}, &r)
+	id.apply(&Principal{AuthMethod: AuthMethodAPIKey, KeyID: "k_1"}, &r)
 	if want := []string{"x-client-id", "x-expires-at", "x-issuer", "x-key-name", "x-project", "x-scopes"}; !slices.Equal(r.remove, want) {
 		t.Errorf("without values: removed %v, want %v", r.remove, want)
 	}
@@ -292,7 +292,7 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 func TestWhoseCredentialItWas(t *testing.T) {
 	w := newWorld()
 	w.verify = func(*Credential) (*Principal, error) {
-		return nil, &Refusal{Reason: RevokedKey, Principal: alice()}
+		return nil, &CredentialError{Reason: RevokedKey, Principal: alice()}
 	}
 	if d := w.checker(t).Check(context.Background(), request()); d.Reason != RevokedKey || d.Principal == nil || d.Principal.KeyID != "k_1" {
 		t.Errorf("%s of %v", d.Reason, d.Principal)
@@ -303,7 +303,7 @@ func TestWhoseCredentialItWas(t *testing.T) {
 func TestCauseOfARefusal(t *testing.T) {
 	w := newWorld()
 	w.verify = func(*Credential) (*Principal, error) {
-		return nil, &Refusal{Reason: InvalidToken, Cause: errors.New("aud: want another")}
+		return nil, &CredentialError{Reason: InvalidToken, Cause: errors.New("aud: want another")}
 	}
 	r, traced := request(), ""
 	r.Trace = func(step, outcome string) { traced += step + " " + outcome + "\n" }

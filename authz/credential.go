@@ -9,27 +9,38 @@ import (
 	"unicode/utf8"
 )
 
-// CredentialKind says in which form a credential was given. The zero kind is none at all.
-type CredentialKind uint8
-
-// The forms of a credential.
-const (
-	NoForm  CredentialKind = iota
-	Bearer                 // RFC 6750: Authorization, or the cookie
-	Basic                  // RFC 7617: user and password
-	BareKey                // an API key as such: its own header, or the query
-)
-
-// Credential is what a request shows to be let in, parsed but not yet believed.
+// Credential is what a request presents to be let in, parsed but not verified.
 type Credential struct {
-	Kind   CredentialKind
-	User   string     // with Basic
+	Scheme CredentialScheme
+	User   string     // with SchemeBasic
 	Secret Secret     // token, password or key
 	Client RawAddress // where it came from, for limits on guessing
 
 	// Room, where set, is where a verifier may put a principal that it has made
 	// for this request alone. It is good until the request is reset.
 	Room *Principal
+
+	request *Request // see Target
+}
+
+// Target is what a request is for: the method, and the target URI (RFC 9110
+// section 7.1) without its query. A sender-constrained credential is bound to
+// both (RFC 9449: htm and htu).
+type Target struct{ Method, Scheme, Host, Path string }
+
+// Bind ties the credential to the request that presents it.
+func (c *Credential) Bind(r *Request) {
+	c.request, c.Client, c.Room = r, r.Client(), &r.principal
+}
+
+// Target returns what the credential was presented for, the zero Target before
+// Bind.
+func (c *Credential) Target() Target {
+	r := c.request
+	if r == nil {
+		return Target{}
+	}
+	return Target{r.Method, r.Scheme, r.Host, r.PathAsSent()}
 }
 
 // Limits of a credential, in bytes.
@@ -45,7 +56,7 @@ const (
 func parseAuthorization(value string) (Credential, Reason) {
 	// Nearly all are spelled like this, and are then read in one pass.
 	if token, ok := strings.CutPrefix(value, "Bearer "); ok && len(token) <= maxCredential && isToken68(token) {
-		return Credential{Kind: Bearer, Secret: NewSecret(token)}, OK
+		return Credential{Scheme: SchemeBearer, Secret: NewSecret(token)}, OK
 	}
 	value = strings.Trim(value, " \t")
 	if value == "" {
@@ -59,16 +70,18 @@ func parseAuthorization(value string) (Credential, Reason) {
 	if len(rest) > maxCredential || !printable.all(rest) {
 		return Credential{}, MalformedCredential
 	}
+	row := authScheme(scheme)
 	switch {
 	case !spaced || rest == "":
 		return Credential{}, MalformedCredential
-	case equalASCIIFold(scheme, "bearer"):
-		return parseBearer(rest)
-	case equalASCIIFold(scheme, "basic"):
-		return parseBasic(rest)
-	default:
+	case row == nil:
 		return Credential{}, UnsupportedCredential
 	}
+	c, reason := row.parse(rest)
+	if word, _, _ := strings.Cut(rest, " "); reason != OK && authScheme(word) != nil {
+		return Credential{}, AmbiguousCredential // two credentials in one value
+	}
+	return c, reason
 }
 
 // ShowedPassword tells whether the request came with Basic credentials, well
@@ -82,7 +95,7 @@ func (r *Request) ShowedPassword() bool {
 func parseBearer(token string) (Credential, Reason) {
 	switch {
 	case isToken68(token):
-		return Credential{Kind: Bearer, Secret: NewSecret(token)}, OK
+		return Credential{Scheme: SchemeBearer, Secret: NewSecret(token)}, OK
 	case strings.ContainsAny(token, " ,;"):
 		return Credential{}, AmbiguousCredential
 	default:
@@ -91,9 +104,7 @@ func parseBearer(token string) (Credential, Reason) {
 }
 
 func parseBasic(token string) (Credential, Reason) {
-	word, _, _ := strings.Cut(token, " ")
-	if strings.Contains(token, ",") || strings.Contains(token, ";") ||
-		equalASCIIFold(word, "bearer") || equalASCIIFold(word, "basic") {
+	if strings.ContainsAny(token, ",;") {
 		return Credential{}, AmbiguousCredential
 	}
 	// Strict refuses non-zero trailing bits; CR and LF, which Go's decoder
@@ -106,7 +117,7 @@ func parseBasic(token string) (Credential, Reason) {
 	if !colon || user == "" || len(user) > maxUser || !IsPlainText(user) || !IsPlainText(password) {
 		return Credential{}, MalformedCredential
 	}
-	return Credential{Kind: Basic, User: user, Secret: NewSecret(password)}, OK
+	return Credential{Scheme: SchemeBasic, User: user, Secret: NewSecret(password)}, OK
 }
 
 // parseKey reads the value of an API key header or parameter.
@@ -118,7 +129,7 @@ func parseKey(value string) (Credential, Reason) {
 	case len(value) > maxCredential || !printable.all(value):
 		return Credential{}, MalformedCredential
 	case isToken68(value):
-		return Credential{Kind: BareKey, Secret: NewSecret(value)}, OK
+		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(value)}, OK
 	case strings.ContainsAny(value, ",;"):
 		return Credential{}, AmbiguousCredential
 	default:

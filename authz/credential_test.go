@@ -11,7 +11,7 @@ import (
 
 // vectorSources are those that authorization.jsonl is written for.
 var vectorSources = Sources{
-	Bearer: true, Basic: true, Header: "x-api-key", Cookie: "session",
+	Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session",
 	Reserved: []string{"access_token", "api_key"},
 }
 
@@ -51,7 +51,7 @@ func readAs(r *Request, reason Reason, expect string) string {
 	case NoCredential:
 		return "none"
 	}
-	return map[CredentialKind]string{Bearer: "bearer", Basic: "basic", BareKey: "apikey"}[r.credential.Kind]
+	return map[CredentialScheme]string{SchemeBearer: "bearer", SchemeBasic: "basic", SchemeAPIKey: "apikey"}[r.credential.Scheme]
 }
 
 // TestCredentialText has a line for each rule of what the parts of a credential are of.
@@ -85,7 +85,7 @@ func TestCredentialText(t *testing.T) {
 }
 
 func TestQuerySource(t *testing.T) {
-	sources := Sources{Bearer: true, Query: "api_key", Reserved: []string{"access_token", "api_key"}}
+	sources := Sources{Schemes: NewSchemeSet(SchemeBearer), Query: "api_key", Reserved: []string{"access_token", "api_key"}}
 	tests := []struct {
 		target string
 		want   Reason
@@ -117,7 +117,7 @@ func TestQuerySource(t *testing.T) {
 		}
 	}
 	for _, target := range []string{"/?api%5fkey=k1", "/?a=b;api_key=k1"} {
-		off := Sources{Bearer: true, Reserved: []string{"api_key"}}
+		off := Sources{Schemes: NewSchemeSet(SchemeBearer), Reserved: []string{"api_key"}}
 		r := Request{Target: target, Headers: []Header{{"authorization", "Bearer t"}}}
 		if got := off.read(&r); got != AmbiguousCredential {
 			t.Errorf("query off, token and %s: %s, want ambiguous_credential", target, got)
@@ -194,20 +194,20 @@ func FuzzAuthorization(f *testing.F) {
 			return
 		}
 		secret := c.Secret.Reveal()
-		switch c.Kind {
-		case Bearer:
+		switch c.Scheme {
+		case SchemeBearer:
 			if !isToken68(secret) || len(secret) > maxCredential {
 				t.Fatalf("accepted a token outside of token68")
 			}
 			if again, reason := parseAuthorization("Bearer " + secret); reason != OK || again != c {
 				t.Fatalf("the token reads otherwise the second time: %s", reason)
 			}
-		case Basic:
+		case SchemeBasic:
 			if c.User == "" || strings.Contains(c.User, ":") || !utf8.ValidString(c.User) || len(c.User) > maxUser {
 				t.Fatalf("accepted the user %q", c.User)
 			}
 		default:
-			t.Fatalf("accepted a credential of kind %d", c.Kind)
+			t.Fatalf("accepted a credential of kind %d", c.Scheme)
 		}
 	})
 }
@@ -216,7 +216,7 @@ func FuzzAuthorization(f *testing.F) {
 func FuzzSources(f *testing.F) {
 	f.Add("Bearer a", "", "session=b", "/?api_key=c")
 	f.Add("", "k1", "", "/")
-	sources := Sources{Bearer: true, Basic: true, Header: "x-api-key", Cookie: "session", Query: "api_key"}
+	sources := Sources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "api_key"}
 	f.Fuzz(func(t *testing.T, authorization, key, cookie, target string) {
 		r := Request{Target: target, Headers: []Header{{"authorization", authorization}, {"x-api-key", key}, {"cookie", cookie}}}
 		reason := sources.read(&r)
@@ -229,7 +229,7 @@ func FuzzSources(f *testing.F) {
 		if present > 1 && reason != AmbiguousCredential {
 			t.Fatalf("two credentials: %s", reason)
 		}
-		if reason == OK && r.credential.Kind == NoForm {
+		if reason == OK && r.credential.Scheme == SchemeNone {
 			t.Fatal("ok without a credential")
 		}
 	})
@@ -261,4 +261,38 @@ func FuzzCheckKey(f *testing.F) {
 			t.Errorf("the error repeats the key: %v", err)
 		}
 	})
+}
+
+// TestTarget: a credential knows what it was presented for, at no cost.
+func TestTarget(t *testing.T) {
+	if got := new(Credential).Target(); got != (Target{}) {
+		t.Errorf("without a request: %+v", got)
+	}
+	r := Request{Method: "POST", Scheme: "https", Host: "api.example.com:8443", Target: "/a%2Fb?api_key=k", Peer: "192.0.2.1:4711"}
+	c := &r.credential
+	c.Bind(&r)
+	if got, want := c.Target(), (Target{"POST", "https", "api.example.com:8443", "/a%2Fb"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if c.Client != "192.0.2.1:4711" || c.Room != &r.principal {
+		t.Errorf("client %q, room %p", c.Client, c.Room)
+	}
+	w := newWorld()
+	w.verify = func(c *Credential) (*Principal, error) {
+		if got, want := c.Target(), (Target{"GET", "https", "api.example.com", "/a"}); got != want {
+			t.Errorf("a verifier is told of %+v, want %+v", got, want)
+		}
+		return alice(), nil
+	}
+	checked := &Request{Method: "GET", Scheme: "https", Host: "api.example.com", Target: "/a?q=1", Headers: []Header{{"authorization", "Bearer t"}}}
+	if d := w.checker(t).Check(t.Context(), checked); d.Reason != OK {
+		t.Error(d.Reason)
+	}
+	if n := testing.AllocsPerRun(10, func() { c.Bind(&r); _ = c.Target() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	r.Reset()
+	if got := c.Target(); got != (Target{}) {
+		t.Errorf("after Reset: %+v", got)
+	}
 }

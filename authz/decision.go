@@ -101,9 +101,9 @@ type Route struct {
 	Path               string // its pattern as written; "" for the default
 	Identity           string // tells it from all others of a configuration, and is the same in the next; "" for the default
 	Auth               AuthMode
-	Methods            []Method // credential kinds accepted; empty is all
-	Scopes             Scopes   // all are needed
-	Project            string   // "" is any
+	AcceptAuth         []AuthMethod // kinds of credential that are accepted; empty is all
+	Scopes             Scopes       // all are needed
+	Project            string       // "" is any
 	Errors             ErrorStyle
 	Preflight          bool // CORS preflights pass without a credential
 	ForwardCredentials bool // the upstream gets them too

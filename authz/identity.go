@@ -142,7 +142,7 @@ func (p *Principal) field(f Field) string {
 	case FieldScopes:
 		return p.Scopes.String()
 	case FieldMethod:
-		return p.Method.String()
+		return p.AuthMethod.String()
 	case FieldIssuer:
 		return headerValue(p.Issuer)
 	case FieldExpiresAt:

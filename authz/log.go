@@ -53,7 +53,7 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 		attrs = append(attrs, slog.String("route", d.Route.String()))
 	}
 	if d.Principal != nil {
-		attrs = append(attrs, slog.String("auth_method", d.Principal.Method.String()))
+		attrs = append(attrs, slog.String("auth_method", d.Principal.AuthMethod.String()))
 		attrs = appendKnown(attrs, "subject", d.Principal.Subject())
 		attrs = appendKnown(attrs, "client_id", d.Principal.ClientID)
 		attrs = appendKnown(attrs, "key_id", d.Principal.KeyID)

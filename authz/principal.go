@@ -2,42 +2,11 @@ package authz
 
 import "time"
 
-// Method says how a principal was authenticated. The zero Method is nobody.
-type Method uint8
-
-// The methods, named in metrics, the x-auth-method header and a route's `credentials`.
-const (
-	MethodNone Method = iota
-	MethodAnonymous
-	MethodAPIKey
-	MethodBasic
-	MethodJWT
-	MethodOAuth
-)
-
-// String is the method's name on the outside.
-func (m Method) String() string {
-	switch m {
-	case MethodAnonymous:
-		return "anonymous"
-	case MethodAPIKey:
-		return "api_key"
-	case MethodBasic:
-		return "basic"
-	case MethodJWT:
-		return "jwt"
-	case MethodOAuth:
-		return "oauth"
-	default:
-		return ""
-	}
-}
-
 // Principal is who asks, once a verifier has vouched for it. It is shared
 // between requests by the cache, so nobody changes one after it was made.
 type Principal struct {
-	Method Method
-	User   string // "" for a credential that acts for no user
+	AuthMethod AuthMethod
+	User       string // "" for a credential that acts for no user
 	// ClientID is the OAuth client a token was issued to, "" where it names
 	// none. It is never a user: clients and users are named by different people.
 	ClientID string
@@ -76,4 +45,4 @@ func (p *Principal) shown() string {
 }
 
 // anonymous is the principal of every request that passed without a credential.
-var anonymous = &Principal{Method: MethodAnonymous, Paths: AnyPath(), UserPaths: AnyPath()}
+var anonymous = &Principal{AuthMethod: AuthMethodAnonymous, Paths: AnyPath(), UserPaths: AnyPath()}

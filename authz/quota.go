@@ -46,7 +46,7 @@ func (c *Checker) admit(ctx context.Context, r *Request, d *Decision, reason Rea
 
 // try is verify for who has not failed too often.
 func (c *Checker) try(ctx context.Context, r *Request, d *Decision) (*Principal, Reason, error) {
-	r.credential.Client, r.credential.Room = r.Client(), &r.principal
+	r.credential.Bind(r)
 	if c.cfg.Limiter == nil {
 		return c.verify(ctx, r, d.At)
 	}

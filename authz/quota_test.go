@@ -18,7 +18,7 @@ type tally struct {
 }
 
 func (l *tally) Admit(_ context.Context, _ *Request, d *Decision) (Quota, error) {
-	l.calls = append(l.calls, fmt.Sprintf("admit %s on %s", d.Principal.Method, d.Route))
+	l.calls = append(l.calls, fmt.Sprintf("admit %s on %s", d.Principal.AuthMethod, d.Route))
 	return l.admit, l.admitErr
 }
 
@@ -44,7 +44,7 @@ func (w *world) limited(t testing.TB, l Limiter) *Checker {
 // TestWhatIsCounted: each way through a check, with all that the limiter is asked and told.
 func TestWhatIsCounted(t *testing.T) {
 	refuse := func(reason Reason) func(*Credential) (*Principal, error) {
-		return func(*Credential) (*Principal, error) { return nil, &Refusal{Reason: reason} }
+		return func(*Credential) (*Principal, error) { return nil, &CredentialError{Reason: reason} }
 	}
 	fail := func(err error) func(*Credential) (*Principal, error) {
 		return func(*Credential) (*Principal, error) { return nil, err }
@@ -100,11 +100,11 @@ func TestTooMany(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		set    func(*world, *Request)
-		method Method
+		method AuthMethod
 	}{
-		{"a key", func(*world, *Request) {}, MethodAPIKey},
-		{"anonymous, optional", func(w *world, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, MethodAnonymous},
-		{"auth none", func(w *world, _ *Request) { w.route.Auth = AuthNone }, MethodAnonymous},
+		{"a key", func(*world, *Request) {}, AuthMethodAPIKey},
+		{"anonymous, optional", func(w *world, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, AuthMethodAnonymous},
+		{"auth none", func(w *world, _ *Request) { w.route.Auth = AuthNone }, AuthMethodAnonymous},
 	} {
 		w, r := newWorld(), request()
 		test.set(w, r)
@@ -112,7 +112,7 @@ func TestTooMany(t *testing.T) {
 		if d.Reason != RateLimited || d.Status() != 429 || d.Quota != full || len(d.Set)+len(d.Remove) > 0 {
 			t.Errorf("%s: %s with %+v", test.name, d.Reason, d.Quota)
 		}
-		if len(w.observed) != 1 || w.observed[0].Principal == nil || w.observed[0].Principal.Method != test.method || w.observed[0].Reason != RateLimited {
+		if len(w.observed) != 1 || w.observed[0].Principal == nil || w.observed[0].Principal.AuthMethod != test.method || w.observed[0].Reason != RateLimited {
 			t.Errorf("%s: observed %+v", test.name, w.observed)
 		}
 	}
@@ -182,7 +182,7 @@ func TestAuthenticateIsNotCounted(t *testing.T) {
 	for reason, want := range map[Reason]string{OK: "may try", UnknownKey: "may try, failed", Unavailable: "may try"} {
 		w, l := newWorld(), &tally{admit: Quota{Name: "api_key", Refused: true}}
 		if reason != OK {
-			w.verify = func(*Credential) (*Principal, error) { return nil, &Refusal{Reason: reason} }
+			w.verify = func(*Credential) (*Principal, error) { return nil, &CredentialError{Reason: reason} }
 		}
 		d := w.limited(t, l).Authenticate(context.Background(), request())
 		if calls := strings.Join(l.calls, ", "); d.Reason != reason || calls != want {

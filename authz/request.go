@@ -2,25 +2,6 @@ package authz
 
 import "strings"
 
-// Transport is the way a request came to be asked about; a metric label.
-type Transport uint8
-
-// The transports.
-const (
-	TransportGRPC      Transport = iota // Envoy
-	TransportNginx                      // nginx and HAProxy
-	TransportForward                    // Caddy and Traefik
-	TransportEnvoyHTTP                  // Envoy, over HTTP
-	TransportVerify                     // the caller itself asks what its credential is worth
-
-	TransportCount
-)
-
-// String is the transport's name in metrics and logs.
-func (t Transport) String() string {
-	return [TransportCount]string{"grpc", "nginx", "forward", "envoy_http", "verify"}[t]
-}
-
 // Header is one header line. Names are in lower case.
 type Header struct{ Name, Value string }
 

@@ -5,11 +5,10 @@ import "strings"
 // Sources says where in a request a credential may stand. The zero Sources
 // looks at Authorization alone and takes no scheme.
 type Sources struct {
-	Bearer bool   // Authorization: Bearer, RFC 6750
-	Basic  bool   // Authorization: Basic, RFC 7617
-	Header string // name of the API key header, lower case; "" is none
-	Cookie string // name of the cookie that carries what Bearer may; "" is none
-	Query  string // name of the query parameter; "" is none
+	Schemes SchemeSet // that Authorization may carry
+	Header  string    // name of the API key header, lower case; "" is none
+	Cookie  string    // name of the cookie that carries what Bearer may; "" is none
+	Query   string    // name of the query parameter; "" is none
 
 	// Reserved are query parameters that are no credential, but with one
 	// beside them, or twice, nobody can tell which one the upstream would take.
@@ -50,7 +49,7 @@ func (s *Sources) read(r *Request) Reason {
 	if reason != OK {
 		return reason
 	}
-	if c.Kind == Bearer && !s.Bearer && !found.cookie || c.Kind == Basic && !s.Basic {
+	if found.in == inAuthorization && !s.Schemes.Contains(c.Scheme) {
 		return UnsupportedCredential
 	}
 	r.credential = c
@@ -74,7 +73,7 @@ type candidates struct {
 	count     int
 	value     string
 	parse     func(string) (Credential, Reason)
-	cookie    bool
+	in        place // where value stands
 	reserved  int
 	ambiguous bool
 }
@@ -89,7 +88,7 @@ func (c *candidates) add(in place, value string, parse func(string) (Credential,
 		return
 	}
 	c.count++
-	c.value, c.parse = value, parse
+	c.value, c.parse, c.in = value, parse, in
 }
 
 // addCookies notes the pairs of a Cookie line (RFC 6265 section 4.2.1) that have the name.
@@ -97,7 +96,6 @@ func (c *candidates) addCookies(line, name string) {
 	for pair := range strings.SplitSeq(line, ";") {
 		if value, ok := cookieValue(pair, name); ok {
 			c.add(inCookie, value, parseCookie)
-			c.cookie = c.cookie || value != ""
 		}
 	}
 }

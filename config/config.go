@@ -152,7 +152,7 @@ func Default() *Config {
 	return &Config{
 		Listen:          Listen{GRPC: "127.0.0.1:9191", HTTP: "127.0.0.1:9192", Admin: "127.0.0.1:9193"},
 		Keys:            Keys{File: "keys.jsonl", Prefixes: []string{"kw_"}},
-		Sources:         authz.Sources{Bearer: true, Reserved: []string{"access_token", "api_key"}},
+		Sources:         authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Reserved: []string{"access_token", "api_key"}},
 		Default:         authz.Route{Auth: authz.AuthRequired},
 		Challenge:       Challenge{Realm: "api"},
 		IdentityHeaders: defaultIdentityHeaders(),
@@ -161,7 +161,7 @@ func Default() *Config {
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
 		RateLimits: RateLimits{
-			Kinds: map[authz.Method]ratelimit.Term{}, WhenAway: ratelimit.Local, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
+			Kinds: map[authz.AuthMethod]ratelimit.Term{}, WhenAway: ratelimit.Local, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied, DenialsPerSecond: 1000},
 	}

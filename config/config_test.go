@@ -137,7 +137,7 @@ func TestEveryKeyArrives(t *testing.T) {
 	}
 	wantRoute := authz.Route{
 		Name: "posts", Path: "/posts/a;b", Auth: authz.AuthOptional,
-		Methods: []authz.Method{authz.MethodAPIKey, authz.MethodBasic, authz.MethodJWT, authz.MethodOAuth}, Errors: authz.StyleHalfred,
+		AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey, authz.AuthMethodBasic, authz.AuthMethodJWT, authz.AuthMethodOAuth}, Errors: authz.StyleHalfred,
 		Scopes: read, Project: "blog", Preflight: true, ForwardCredentials: false,
 		Identity: `/posts/a;b ["GET" "OPTIONS"] ["*.example.org" "api.example.com"]`,
 	}
@@ -159,7 +159,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
 		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour},
 		Users:             Users{"u.jsonl"},
-		Sources:           authz.Sources{Basic: true, Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
+		Sources:           authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
 		Passwords:         true,
 		BasicKeyUsernames: []string{"haplo"},
 		Paths: authz.PathRules{
@@ -179,18 +179,18 @@ func TestEveryKeyArrives(t *testing.T) {
 		Revocations:        Revocations{"r.jsonl"},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{
-			Name: "id", Kind: authz.MethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},
+			Name: "id", AuthMethod: authz.AuthMethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},
 			JWKSURL: "https://id.example.com/keys", SubjectClaim: "client_id", ScopeClaim: "scp", Leeway: time.Second, MaxLifetime: time.Hour, Users: true,
 		}, {
-			Name: "own", Kind: authz.MethodJWT, Issuer: "own", Algorithms: []string{"HS256"}, HMACSecretFile: "secret",
+			Name: "own", AuthMethod: authz.AuthMethodJWT, Issuer: "own", Algorithms: []string{"HS256"}, HMACSecretFile: "secret",
 			SubjectClaim: "sub", ScopeClaim: "scope", Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
 		RateLimits: RateLimits{
 			Store: authz.NewSecret("redis://:secret@redis:6379/0"), WhenAway: ratelimit.Deny, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
-			Kinds: map[authz.Method]ratelimit.Term{
-				authz.MethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
-				authz.MethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},
+			Kinds: map[authz.AuthMethod]ratelimit.Term{
+				authz.AuthMethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
+				authz.AuthMethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},
 			},
 			Failed: ratelimit.Term{Rate: authz.Rate{Count: 20, Period: time.Minute}},
 		},

@@ -13,24 +13,36 @@ import (
 func (r *reader) credentials(v value, cfg *Config) {
 	sources := &cfg.Sources
 	var basic, header value
-	r.mapping(v, fields{
-		{"bearer", r.boolean(&sources.Bearer)},
-		{"basic", func(v value) { basic = v; r.boolean(&sources.Basic)(v) }},
+	var known fields
+	for _, scheme := range authz.CredentialSchemes() {
+		if scheme.AuthScheme == "" {
+			continue
+		}
+		known = append(known, fields{{scheme.AuthScheme, func(v value) {
+			if scheme.Scheme == authz.SchemeBasic {
+				basic = v
+			}
+			enabled := sources.Schemes.Contains(scheme.Scheme)
+			r.boolean(&enabled)(v)
+			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
+		}}}...)
+	}
+	r.mapping(v, append(known, fields{
 		{"basic_key_usernames", r.list(&cfg.BasicKeyUsernames, validBasicUsername)},
 		{"header", func(v value) { header = v; r.checked(&sources.Header, validCarrier)(v) }},
 		{"query", r.checked(&sources.Query, validParameter)},
 		{"cookie", r.checked(&sources.Cookie, validCookie)},
 		{"reserved_query", r.list(&sources.Reserved, validReserved)},
-	})
+	}...))
 	sources.Header = authz.LowerASCII(sources.Header)
 	if _, err := cfg.Identity(); err != nil && header.Node != nil {
 		r.refuse(header, err)
 	}
-	if cfg.Passwords = sources.Basic; cfg.Passwords && cfg.Users.File == "" {
+	if cfg.Passwords = sources.Schemes.Contains(authz.SchemeBasic); cfg.Passwords && cfg.Users.File == "" {
 		r.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
 	}
-	sources.Basic = cfg.Passwords || len(cfg.BasicKeyUsernames) > 0
-	if !sources.Bearer && !sources.Basic && sources.Header == "" && sources.Query == "" && sources.Cookie == "" {
+	sources.Schemes = sources.Schemes.With(authz.SchemeBasic, cfg.Passwords || len(cfg.BasicKeyUsernames) > 0)
+	if sources.Schemes == 0 && sources.Header == "" && sources.Query == "" && sources.Cookie == "" {
 		r.warn(v.Line, "credentials: every place is off, so that no credential is ever found")
 	}
 }

@@ -20,7 +20,7 @@ type RateLimits struct {
 	Timeout  time.Duration // for one answer of the store
 	Buckets  int           // that are kept in memory
 
-	Kinds   map[authz.Method]ratelimit.Term
+	Kinds   map[authz.AuthMethod]ratelimit.Term
 	Failed  ratelimit.Term // credentials of an address that were no good
 	OnAllow bool           // what is left is told on allows too
 }
@@ -42,12 +42,12 @@ func (r *reader) rateLimits(v value, l *RateLimits) {
 		{"headers", choice(r, &l.OnAllow, told)},
 		{"failed", r.term(&l.Failed.Rate, &l.Failed.Shadow)},
 	}
-	for _, method := range []authz.Method{authz.MethodAPIKey, authz.MethodBasic, authz.MethodJWT, authz.MethodOAuth, authz.MethodAnonymous} {
-		known = append(known, fields{{method.String(), func(v value) {
+	for _, kind := range authz.AuthMethods() {
+		known = append(known, fields{{kind.Name, func(v value) {
 			var term ratelimit.Term
 			r.term(&term.Rate, &term.Shadow)(v)
 			if term.Rate != (ratelimit.Rate{}) {
-				l.Kinds[method] = term
+				l.Kinds[kind.Method] = term
 			}
 		}}}...)
 	}

@@ -11,14 +11,20 @@ import (
 )
 
 var (
-	errorStyles     = stylesByName()
-	credentialKinds = map[string]authz.Method{
-		"api_key": authz.MethodAPIKey,
-		"basic":   authz.MethodBasic,
-		"jwt":     authz.MethodJWT,
-		"oauth":   authz.MethodOAuth,
-	}
+	errorStyles = stylesByName()
+	authMethods = authMethodsByName(func(m authz.AuthMethodInfo) bool { return len(m.Schemes) > 0 })
 )
+
+// authMethodsByName returns the kinds of credential that are wanted.
+func authMethodsByName(wanted func(authz.AuthMethodInfo) bool) map[string]authz.AuthMethod {
+	methods := map[string]authz.AuthMethod{}
+	for _, m := range authz.AuthMethods() {
+		if wanted(m) {
+			methods[m.Name] = m.Method
+		}
+	}
+	return methods
+}
 
 func stylesByName() map[string]authz.ErrorStyle {
 	styles := map[string]authz.ErrorStyle{}
@@ -117,16 +123,16 @@ func (r *reader) terms(route *authz.Route) fields {
 
 func (r *reader) credentialKinds(v value, route *authz.Route) {
 	r.each(v, func(element value) {
-		var kind authz.Method
-		if choice(r, &kind, credentialKinds)(element); kind != authz.MethodNone {
-			route.Methods = append(route.Methods, kind)
+		var kind authz.AuthMethod
+		if choice(r, &kind, authMethods)(element); kind != authz.AuthMethodNone {
+			route.AcceptAuth = append(route.AcceptAuth, kind)
 		}
 	})
 }
 
 // contradictions reports terms that a route without credentials can't hold anyone to.
 func (r *reader) contradictions(v value, route *authz.Route) {
-	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.Methods) > 0) {
+	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
 		r.problem(v.Line, "%s: with `auth: none` nobody is held to scopes, project or credentials", v.name)
 	}
 }

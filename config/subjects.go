@@ -47,10 +47,10 @@ func sourcesOfSubjects(cfg *Config) []subjects {
 		all = append(all, subjects{shown: "keys and users"})
 	}
 	for i := range cfg.JWT {
-		all = append(all, subjects{cfg.JWT[i].Name, fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].Kind.String()})
+		all = append(all, subjects{cfg.JWT[i].Name, fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].AuthMethod.String()})
 	}
 	for i := range cfg.Introspection {
-		all = append(all, subjects{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.MethodOAuth.String()})
+		all = append(all, subjects{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.AuthMethodOAuth.String()})
 	}
 	return all
 }

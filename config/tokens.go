@@ -14,9 +14,9 @@ import (
 // JWT says which tokens of one issuer are believed.
 type JWT struct {
 	Name       string
-	Kind       authz.Method // JWT, or OAuth for access tokens by RFC 9068
-	Issuer     string       // the iss claim, to the letter
-	Audiences  []string     // one of them must be in aud; empty: aud is not looked at
+	AuthMethod authz.AuthMethod // JWT, or OAuth for access tokens by RFC 9068
+	Issuer     string           // the iss claim, to the letter
+	Audiences  []string         // one of them must be in aud; empty: aud is not looked at
 	Algorithms []string
 
 	// Where the issuer's keys are: one of these, or none for OIDC discovery.
@@ -78,14 +78,16 @@ func (r *reader) unlikeOthers(v value, lines map[string]int, what, text string) 
 // issuer reads one element of jwt; what it leaves out is checked with it as a whole.
 func (r *reader) issuer(v value, cfg *Config) (JWT, bool) {
 	t := JWT{
-		Name: "jwt", Kind: authz.MethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", ScopeClaim: "scope",
+		Name: "jwt", AuthMethod: authz.AuthMethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", ScopeClaim: "scope",
 		Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
 	}
 	before := len(r.problems)
-	kinds := map[string]authz.Method{"jwt": authz.MethodJWT, "oauth": authz.MethodOAuth}
+	kinds := authMethodsByName(func(m authz.AuthMethodInfo) bool {
+		return m.Method == authz.AuthMethodJWT || m.Method == authz.AuthMethodOAuth
+	})
 	r.mapping(v, fields{
 		{"name", r.checked(&t.Name, validSourceName)},
-		{"kind", choice(r, &t.Kind, kinds)},
+		{"kind", choice(r, &t.AuthMethod, kinds)},
 		{"issuer", r.checked(&t.Issuer, validClaimText)},
 		{"audiences", r.list(&t.Audiences, validClaimText)},
 		{"algorithms", r.list(&t.Algorithms, validAlgorithm)},
@@ -139,7 +141,7 @@ func (t *JWT) complaints(cfg *Config) (all []string) {
 		"with hmac_secret_file no algorithm but HS256, HS384 and HS512 can stand: a secret and a public key are never of one set")
 	complain(t.Issuer != "" && t.Discovered() && validURL(t.Issuer) != nil,
 		"with none of jwks_url, jwks_file and hmac_secret_file the issuer is asked for its keys and must be an http(s) URL")
-	complain(t.Kind == authz.MethodOAuth && len(t.Audiences) == 0, "kind oauth needs audiences (RFC 9068 section 4)")
+	complain(t.AuthMethod == authz.AuthMethodOAuth && len(t.Audiences) == 0, "kind oauth needs audiences (RFC 9068 section 4)")
 	complain(t.Users && cfg.Users.File == "", "users: true needs a users file; users.file names none")
 	return all
 }
@@ -150,10 +152,10 @@ func (r *reader) introspection(v value, cfg *Config) {
 	r.each(v, func(element value) {
 		i := Introspection{Name: "oauth", CacheTTL: 30 * time.Second, Timeout: 150 * time.Millisecond}
 		before := len(r.problems)
-		var kind authz.Method
+		var kind authz.AuthMethod
 		r.mapping(element, fields{
 			{"name", r.checked(&i.Name, validSourceName)},
-			{"kind", choice(r, &kind, map[string]authz.Method{"oauth": authz.MethodOAuth})},
+			{"kind", choice(r, &kind, map[string]authz.AuthMethod{authz.AuthMethodOAuth.String(): authz.AuthMethodOAuth})},
 			{"url", r.checked(&i.URL, validURL)},
 			{"audiences", r.list(&i.Audiences, validClaimText)},
 			{"client_id", r.text(&i.ClientID)},

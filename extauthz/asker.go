@@ -13,6 +13,9 @@ import (
 // about, and how it wants to be answered.
 type asker struct {
 	transport authz.Transport
+	// path is where it asks; with below, everything below the path as well.
+	path  string
+	below bool
 	// read takes from the request, which fill has filled, what was asked about.
 	read func(r *authz.Request) error
 	// relays says that it knows no denials but 401 and 403, has them said again
@@ -26,11 +29,23 @@ type asker struct {
 	listed bool
 }
 
-var (
-	asNginx   = asker{transport: authz.TransportNginx, read: readOriginal, relays: true}
-	asForward = asker{transport: authz.TransportForward, read: readForwarded, fixedTarget: true, fixedHeaders: true}
-	asEnvoy   = asker{transport: authz.TransportEnvoyHTTP, read: readEnvoyTarget, fixedTarget: true, listed: true}
-)
+// askers are the kinds of proxy that ask over HTTP. None is served at a path of another.
+var askers = [...]asker{
+	{transport: authz.TransportNginx, path: nginxPath, read: readOriginal, relays: true},
+	{transport: authz.TransportForward, path: forwardPath, read: readForwarded, fixedTarget: true, fixedHeaders: true},
+	{transport: authz.TransportEnvoyHTTP, path: envoyPath, below: true, read: readEnvoyTarget, fixedTarget: true, listed: true},
+}
+
+// askerAt returns the kind of proxy that asks at the path, nil for none.
+func askerAt(path string) *asker {
+	for i := range askers {
+		as := &askers[i]
+		if rest, ok := strings.CutPrefix(path, as.path); ok && (rest == "" || as.below && rest[0] == '/') {
+			return as
+		}
+	}
+	return nil
+}
 
 var (
 	errUntrusted = errors.New("asked by a peer that is no trusted proxy")

@@ -33,8 +33,8 @@ func askable(t testing.TB, p *place) *Core {
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity,
-		Verifier: &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
-		Sources:  authz.Sources{Bearer: true, Header: "x-api-key", Cookie: "token", Query: "key"},
+		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
+		Sources:  authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Header: "x-api-key", Cookie: "token", Query: "key"},
 		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {

@@ -8,10 +8,16 @@ import (
 
 // Challenge says what WWW-Authenticate a denial carries (RFC 9110 section 11.6.1).
 type Challenge struct {
-	None   bool   // no header at all
-	Realm  string // visible ASCII without quote and backslash
-	Bearer bool   // the schemes that are enabled
-	Basic  bool
+	None    bool            // no header at all
+	Realm   string          // visible ASCII without quote and backslash
+	Schemes authz.SchemeSet // that are enabled
+}
+
+// challenges has the challenge of each scheme that Authorization carries. One
+// returns "" where the scheme has nothing to say of the denial.
+var challenges = [authz.CredentialSchemeCount]func(*Challenge, *authz.Decision) string{
+	authz.SchemeBearer: (*Challenge).bearer,
+	authz.SchemeBasic:  (*Challenge).basic,
 }
 
 // value is the challenge of a 401, and of a 403 that more scopes would lift
@@ -21,17 +27,30 @@ func (c *Challenge) value(d *authz.Decision) string {
 	if c.None || status != http.StatusUnauthorized && d.Reason != authz.InsufficientScope {
 		return ""
 	}
-	var bearer, basic string
-	if c.Bearer || !c.Basic {
-		bearer = c.bearer(d)
+	schemes := c.Schemes
+	if schemes == 0 { // a 401 must have a challenge
+		schemes = authz.NewSchemeSet(authz.SchemeBearer)
 	}
-	if c.Basic && status == http.StatusUnauthorized {
-		basic = `Basic realm="` + c.Realm + `", charset="UTF-8"`
+	value := ""
+	for scheme, challenge := range challenges {
+		if challenge == nil || !schemes.Contains(authz.CredentialScheme(scheme)) {
+			continue
+		}
+		switch one := challenge(c, d); {
+		case value == "":
+			value = one
+		case one != "":
+			value += ", " + one
+		}
 	}
-	if bearer == "" || basic == "" {
-		return bearer + basic
+	return value
+}
+
+func (c *Challenge) basic(d *authz.Decision) string {
+	if d.Status() != http.StatusUnauthorized {
+		return ""
 	}
-	return bearer + ", " + basic
+	return `Basic realm="` + c.Realm + `", charset="UTF-8"`
 }
 
 func (c *Challenge) bearer(d *authz.Decision) string {

@@ -37,7 +37,7 @@ func (*everywhere) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reas
 // alice is who shows whatever credential.
 type alice struct{}
 
-var anAlice = &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1"}
+var anAlice = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}
 
 func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
 	return anAlice, nil
@@ -51,7 +51,7 @@ func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.Sources{Bearer: true},
+		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
 		Verifier: alice{}, Observers: observers,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})

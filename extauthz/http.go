@@ -45,13 +45,10 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		h.calls.Put(r)
 	}()
 	path, _, _ := strings.Cut(hr.RequestURI, "?")
+	as := askerAt(path)
 	switch {
-	case path == nginxPath:
-		core.ask(w, hr, r, &asNginx)
-	case path == forwardPath:
-		core.ask(w, hr, r, &asForward)
-	case strings.HasPrefix(path, envoyPath) && (path == envoyPath || path[len(envoyPath)] == '/'):
-		core.ask(w, hr, r, &asEnvoy)
+	case as != nil:
+		core.ask(w, hr, r, as)
 	case path == denialPath:
 		core.sayAgain(w, hr, r)
 	case path == verifyPath:

@@ -20,7 +20,7 @@ type stranger struct {
 func (s *stranger) Verify(_ context.Context, c *authz.Credential, _ time.Time) (*authz.Principal, error) {
 	s.client = c.Client.Address().String()
 	if c.Secret.Reveal() != "good" {
-		return nil, &authz.Refusal{Reason: authz.UnknownKey}
+		return nil, &authz.CredentialError{Reason: authz.UnknownKey}
 	}
 	return s.p, nil
 }
@@ -48,7 +48,7 @@ func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trust
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: nowhere{}, Verifier: v, Identity: identity, RequireHTTPS: https,
-		Sources: authz.Sources{Bearer: true, Cookie: "token"}, TrustedHops: hops,
+		Sources: authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Cookie: "token"}, TrustedHops: hops,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
@@ -78,7 +78,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &stranger{p: &authz.Principal{
-		Method: authz.MethodJWT, User: "12345", Scopes: scopes, ExpiresAt: time.Date(2025, 1, 1, 0, 59, 59, 7e8, time.FixedZone("", 3600)),
+		AuthMethod: authz.AuthMethodJWT, User: "12345", Scopes: scopes, ExpiresAt: time.Date(2025, 1, 1, 0, 59, 59, 7e8, time.FixedZone("", 3600)),
 	}}
 	core := verifying(t, s, false)
 	for _, test := range []struct {
@@ -108,11 +108,11 @@ func TestVerify(t *testing.T) {
 	if w := ask(core, "POST", "127.0.0.1:1", "Authorization", "Bearer good"); w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
 	}
-	s.p = &authz.Principal{Method: authz.MethodOAuth, ClientID: "app"}
+	s.p = &authz.Principal{AuthMethod: authz.AuthMethodOAuth, ClientID: "app"}
 	if w := ask(core, "GET", "127.0.0.1:1", "Authorization", "Bearer good"); w.Body.String() != `{"authenticated":true,"user_id":null,"client_id":"app","scopes":[],"expires_at":null}` {
 		t.Errorf("a client's token: %s", w.Body)
 	}
-	s.p = &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}
+	s.p = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"}
 	if w := ask(core, "GET", "127.0.0.1:1", "Authorization", "Bearer good"); w.Body.String() != `{"authenticated":true,"user_id":"k_1","scopes":[],"expires_at":null}` {
 		t.Errorf("a key without user, scopes and end: %s", w.Body)
 	}
@@ -138,14 +138,14 @@ func TestWhoIsBelieved(t *testing.T) {
 		{"127.0.0.1:1", []string{"10.0.0.0/8"}, 403, ""},
 		{"nonsense:x", nil, 403, ""},
 	} {
-		s := &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}}
+		s := &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"}}
 		w := ask(verifying(t, s, true, test.trusted...), "GET", test.remote,
 			"Authorization", "Bearer good", "X-Forwarded-Proto", "https", "X-Forwarded-For", "192.0.2.1")
 		if w.Code != test.status || s.client != test.client {
 			t.Errorf("%s, trusted %v: %d, client %q", test.remote, test.trusted, w.Code, s.client)
 		}
 	}
-	s := &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"}}
+	s := &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"}}
 	if ask(verifying(t, s, false), "GET", "10.0.0.1:1", "Authorization", "Bearer good", "X-Forwarded-For", "192.0.2.1"); s.client != "10.0.0.1" {
 		t.Errorf("a stranger's word about itself: client %q", s.client)
 	}

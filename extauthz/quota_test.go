@@ -163,7 +163,7 @@ func metered(t *testing.T, m *meter, onAllow bool) *Core {
 	core.Denials.QuotaOnAllow = onAllow
 	core.Checker, err = authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: &place{route: authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Limiter: m,
-		Verifier: &stranger{p: &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1"}}, Sources: authz.Sources{Bearer: true},
+		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}}, Sources: authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	challenge = Challenge{Realm: "api", Bearer: true}
+	challenge = Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}
 	denials   = Denials{Challenge: challenge, Now: time.Now}
 )
 
@@ -90,7 +90,7 @@ func facts(pairs ...string) *structpb.Struct {
 
 func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 	d := authz.Decision{
-		Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1"},
+		Reason: authz.OK, Principal: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"},
 		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: "api_key",
 	}
 	response := checkResponse(t, &authz.Request{}, &d)
@@ -191,10 +191,10 @@ func TestChallenge(t *testing.T) {
 		{challenge, authz.PathNotAllowed, ``},
 		{challenge, authz.AmbiguousPath, ``},
 		{challenge, authz.Unavailable, ``},
-		{Challenge{None: true, Realm: "api", Bearer: true}, authz.NoCredential, ``},
-		{Challenge{Realm: "api", Basic: true}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
-		{Challenge{Realm: "api", Bearer: true, Basic: true}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
-		{Challenge{Realm: "api", Bearer: true, Basic: true}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
+		{Challenge{None: true, Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}, authz.NoCredential, ``},
+		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBasic)}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
+		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
+		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
 		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have one, keys in a header of their own or not
 	}
 	for _, test := range tests {

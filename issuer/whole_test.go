@@ -28,7 +28,7 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 	if err != nil {
 		t.Fatal(err)
 	}
-	negative, err := cache.New[*authz.Refusal](1000, time.Hour)
+	negative, err := cache.New[*authz.CredentialError](1000, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +46,8 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 
 // answer is a token's answer in one word: a user's name, a reason, or "?" where nobody can tell.
 func answer(v *verifier.Introspection, token string) string {
-	p, err := v.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}, time.Now())
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	p, err := v.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, time.Now())
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case refused:
 		return refusal.Reason.String()

@@ -109,9 +109,9 @@ func (p *Policy) match(table *routeTable, host, method string, path authz.Path) 
 // Permit implements authz.Policy. It holds for a principal from a cache as for a fresh one.
 func (p *Policy) Permit(who *authz.Principal, path authz.Path, route *authz.Route) authz.Reason {
 	switch {
-	case who == nil || who.Method == authz.MethodNone:
+	case who == nil || who.AuthMethod == authz.AuthMethodNone:
 		return authz.Internal
-	case !accepts(route.Methods, who.Method):
+	case !accepts(route.AcceptAuth, who.AuthMethod):
 		return authz.WrongKind
 	case !who.Paths.Contains(path) || !who.UserPaths.Contains(path):
 		return authz.PathNotAllowed
@@ -124,11 +124,11 @@ func (p *Policy) Permit(who *authz.Principal, path authz.Path, route *authz.Rout
 	}
 }
 
-func accepts(methods []authz.Method, m authz.Method) bool {
-	for _, accepted := range methods {
+func accepts(accepted []authz.AuthMethod, m authz.AuthMethod) bool {
+	for _, accepted := range accepted {
 		if accepted == m {
 			return true
 		}
 	}
-	return len(methods) == 0
+	return len(accepted) == 0
 }

@@ -255,10 +255,10 @@ func TestPermit(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := func() *authz.Principal {
-		return &authz.Principal{Method: authz.MethodAPIKey, Project: "p1", Paths: paths(t, "/a"), UserPaths: paths(t, "/a/b"), Scopes: scopes(t, "read", "write")}
+		return &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, Project: "p1", Paths: paths(t, "/a"), UserPaths: paths(t, "/a/b"), Scopes: scopes(t, "read", "write")}
 	}
 	asks := func() *authz.Route {
-		return &authz.Route{Auth: authz.AuthRequired, Methods: []authz.Method{authz.MethodAPIKey}, Scopes: scopes(t, "read"), Project: "p1"}
+		return &authz.Route{Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey}, Scopes: scopes(t, "read"), Project: "p1"}
 	}
 	tests := []struct {
 		name string
@@ -277,8 +277,8 @@ func TestPermit(t *testing.T) {
 		{"wrong project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "p2" }, authz.WrongProject},
 		{"no project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "" }, authz.WrongProject},
 		{"no project asked for", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Project = "" }, authz.OK},
-		{"no kind asked for", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Methods = nil }, authz.OK},
-		{"wrong kind", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Methods = []authz.Method{authz.MethodJWT} }, authz.WrongKind},
+		{"no kind asked for", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.AcceptAuth = nil }, authz.OK},
+		{"wrong kind", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.AcceptAuth = []authz.AuthMethod{authz.AuthMethodJWT} }, authz.WrongKind},
 		{"nobody", "/a/b", func(p *authz.Principal, r *authz.Route) { *p, *r = authz.Principal{}, authz.Route{} }, authz.Internal},
 	}
 	for _, test := range tests {

@@ -18,9 +18,9 @@ type Term struct {
 // LimiterConfig says what is counted, and where.
 type LimiterConfig struct {
 	// Kinds are the limits of each principal by the way it was authenticated;
-	// that of MethodAnonymous is an address's, for requests without a credential.
+	// that of AuthMethodAnonymous is an address's, for requests without a credential.
 	// A credential's own rate takes the place of its kind's.
-	Kinds map[authz.Method]Term
+	Kinds map[authz.AuthMethod]Term
 	// Failed is an address's limit of credentials that were no good.
 	Failed Term
 
@@ -35,7 +35,7 @@ type LimiterConfig struct {
 // Limiter counts requests by what is known of them. It implements authz.Limiter.
 type Limiter struct {
 	cfg   LimiterConfig
-	kinds [8]Term   // by authz.Method
+	kinds [authz.AuthMethodCount]Term
 	asked sync.Pool // of *request: a Store would have each one made anew
 }
 
@@ -79,7 +79,7 @@ func (l *Limiter) begin() *request {
 // Admit implements authz.Limiter: it counts the request for its principal, or
 // its address where it has none, and on a route with a rate once more.
 func (l *Limiter) Admit(ctx context.Context, r *authz.Request, d *authz.Decision) (authz.Quota, error) {
-	term, name := l.kinds[d.Principal.Method], d.Principal.Method.String()
+	term, name := l.kinds[d.Principal.AuthMethod], d.Principal.AuthMethod.String()
 	if d.Principal.Rate != (Rate{}) {
 		term, name = Term{Rate: d.Principal.Rate}, keyLimit
 	}
@@ -114,14 +114,14 @@ const (
 // tokens and passwords of one kind, have one count.
 func (l *Limiter) owner(r *authz.Request, p *authz.Principal) (Owner, Store) {
 	switch {
-	case p.Method == authz.MethodAnonymous:
+	case p.AuthMethod == authz.AuthMethodAnonymous:
 		return l.client(r.Client().Address()), l.cfg.Addresses
 	case p.KeyID != "":
 		return l.cfg.Keyer.Owner(keyLimit, p.KeyID), l.cfg.Store
 	case p.User == "":
-		return l.cfg.Keyer.Owner(ofClient, p.Method.String(), p.Issuer, p.ClientID), l.cfg.Store
+		return l.cfg.Keyer.Owner(ofClient, p.AuthMethod.String(), p.Issuer, p.ClientID), l.cfg.Store
 	default:
-		return l.cfg.Keyer.Owner(p.Method.String(), p.Issuer, p.Subject()), l.cfg.Store
+		return l.cfg.Keyer.Owner(p.AuthMethod.String(), p.Issuer, p.Subject()), l.cfg.Store
 	}
 }
 
@@ -208,7 +208,7 @@ func (q *request) quota(i int) authz.Quota {
 
 // OfKey is a key's limit as it stands, without being counted.
 func (l *Limiter) OfKey(ctx context.Context, id string, own Rate, now time.Time) (authz.Quota, error) {
-	term, name := l.kinds[authz.MethodAPIKey], authz.MethodAPIKey.String()
+	term, name := l.kinds[authz.AuthMethodAPIKey], authz.AuthMethodAPIKey.String()
 	if own != (Rate{}) {
 		term, name = Term{Rate: own}, keyLimit
 	}

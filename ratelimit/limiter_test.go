@@ -63,7 +63,7 @@ func perMinute(n int) Term { return Term{Rate: Rate{Count: n, Period: time.Minut
 
 func shadow(t Term) Term { t.Shadow = true; return t }
 
-func newGate(t *testing.T, kinds map[authz.Method]Term, failed Term) *gate {
+func newGate(t *testing.T, kinds map[authz.AuthMethod]Term, failed Term) *gate {
 	t.Helper()
 	g := &gate{t: t, store: newBook(t), addresses: newBook(t), now: start, client: "192.0.2.1"}
 	keyer, err := NewKeyer(nil)
@@ -103,31 +103,31 @@ func (g *gate) passes(n int, p *authz.Principal, route *authz.Route) {
 }
 
 var (
-	anybody = &authz.Principal{Method: authz.MethodAnonymous}
-	k1      = &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_1", User: "alice"}
+	anybody = &authz.Principal{AuthMethod: authz.AuthMethodAnonymous}
+	k1      = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1", User: "alice"}
 	nowhere = &authz.Route{}
 )
 
 // TestWhichLimits: which of them are asked about, by what the principal and the route are, and where.
 func TestWhichLimits(t *testing.T) {
-	all := map[authz.Method]Term{
-		authz.MethodAPIKey: perMinute(10), authz.MethodJWT: perMinute(20), authz.MethodOAuth: perMinute(30),
-		authz.MethodBasic: perMinute(40), authz.MethodAnonymous: perMinute(50),
+	all := map[authz.AuthMethod]Term{
+		authz.AuthMethodAPIKey: perMinute(10), authz.AuthMethodJWT: perMinute(20), authz.AuthMethodOAuth: perMinute(30),
+		authz.AuthMethodBasic: perMinute(40), authz.AuthMethodAnonymous: perMinute(50),
 	}
 	own, rated := *k1, &authz.Route{Name: "r", Rate: Rate{Count: 5, Period: time.Minute}}
 	own.Rate = Rate{Count: 7, Period: time.Hour}
-	user := func(m authz.Method) *authz.Principal { return &authz.Principal{Method: m, User: "alice"} }
+	user := func(m authz.AuthMethod) *authz.Principal { return &authz.Principal{AuthMethod: m, User: "alice"} }
 	for _, test := range []struct {
 		about                   string
-		kinds                   map[authz.Method]Term
+		kinds                   map[authz.AuthMethod]Term
 		p                       *authz.Principal
 		route                   *authz.Route
 		principals, ofAddresses string
 	}{
 		{"a key", all, k1, nowhere, "api_key 10/m", ""},
-		{"a JWT", all, user(authz.MethodJWT), nowhere, "jwt 20/m", ""},
-		{"a token", all, user(authz.MethodOAuth), nowhere, "oauth 30/m", ""},
-		{"a password", all, user(authz.MethodBasic), nowhere, "basic 40/m", ""},
+		{"a JWT", all, user(authz.AuthMethodJWT), nowhere, "jwt 20/m", ""},
+		{"a token", all, user(authz.AuthMethodOAuth), nowhere, "oauth 30/m", ""},
+		{"a password", all, user(authz.AuthMethodBasic), nowhere, "basic 40/m", ""},
 		{"nobody", all, anybody, nowhere, "", "anonymous 50/m"},
 		{"a key with a rate of its own", all, &own, nowhere, "key 7/h", ""},
 		{"a route with a rate", all, k1, rated, "api_key 10/m, route 5/m", ""},
@@ -152,16 +152,15 @@ func TestWhichLimits(t *testing.T) {
 // TestWhoseCount: what shares a count, and what does not.
 func TestWhoseCount(t *testing.T) {
 	rate := perMinute(1)
-	kinds := map[authz.Method]Term{}
-	for m := authz.MethodAPIKey; m <= authz.MethodOAuth; m++ {
-		kinds[m] = rate
+	kinds := map[authz.AuthMethod]Term{}
+	for _, m := range authz.AuthMethods() {
+		kinds[m.Method] = rate
 	}
-	kinds[authz.MethodAnonymous] = rate
-	user := func(m authz.Method, issuer string) *authz.Principal {
-		return &authz.Principal{Method: m, User: "alice", Issuer: issuer}
+	user := func(m authz.AuthMethod, issuer string) *authz.Principal {
+		return &authz.Principal{AuthMethod: m, User: "alice", Issuer: issuer}
 	}
 	client := func(issuer, id string) *authz.Principal {
-		return &authz.Principal{Method: authz.MethodOAuth, ClientID: id, Issuer: issuer}
+		return &authz.Principal{AuthMethod: authz.AuthMethodOAuth, ClientID: id, Issuer: issuer}
 	}
 	basicKey := *k1
 	for _, test := range []struct {
@@ -170,16 +169,16 @@ func TestWhoseCount(t *testing.T) {
 		same  bool
 	}{
 		{"a key, shown twice", k1, &basicKey, true},
-		{"two keys of one user", k1, &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_2", User: "alice"}, false},
-		{"two tokens of one user", user(authz.MethodJWT, "i"), user(authz.MethodJWT, "i"), true},
-		{"one name at two issuers", user(authz.MethodJWT, "i"), user(authz.MethodJWT, "j"), false},
-		{"a JWT and a token of one user", user(authz.MethodJWT, "i"), user(authz.MethodOAuth, "i"), false},
-		{"a password and a JWT of one user", user(authz.MethodBasic, ""), user(authz.MethodJWT, ""), false},
+		{"two keys of one user", k1, &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_2", User: "alice"}, false},
+		{"two tokens of one user", user(authz.AuthMethodJWT, "i"), user(authz.AuthMethodJWT, "i"), true},
+		{"one name at two issuers", user(authz.AuthMethodJWT, "i"), user(authz.AuthMethodJWT, "j"), false},
+		{"a JWT and a token of one user", user(authz.AuthMethodJWT, "i"), user(authz.AuthMethodOAuth, "i"), false},
+		{"a password and a JWT of one user", user(authz.AuthMethodBasic, ""), user(authz.AuthMethodJWT, ""), false},
 		{"two tokens of one client", client("i", "app"), client("i", "app"), true},
 		{"two clients of one issuer", client("i", "app"), client("i", "other"), false},
 		{"one client at two issuers", client("i", "app"), client("j", "app"), false},
-		{"a client and a user of its name", client("i", "alice"), user(authz.MethodOAuth, "i"), false},
-		{"a key and a user of its name", &authz.Principal{Method: authz.MethodAPIKey, KeyID: "alice"}, user(authz.MethodBasic, ""), false},
+		{"a client and a user of its name", client("i", "alice"), user(authz.AuthMethodOAuth, "i"), false},
+		{"a key and a user of its name", &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "alice"}, user(authz.AuthMethodBasic, ""), false},
 	} {
 		g := newGate(t, kinds, Term{})
 		if g.admit(test.a, nowhere).Refused {
@@ -202,7 +201,7 @@ func TestRouteCounts(t *testing.T) {
 	a, b := &authz.Route{Identity: "a", Rate: Rate{Count: 2, Period: time.Minute}}, &authz.Route{Identity: "b", Rate: Rate{Count: 3, Period: time.Minute}}
 	g.passes(2, k1, a)
 	g.passes(3, k1, b)
-	g.passes(2, &authz.Principal{Method: authz.MethodAPIKey, KeyID: "k_2"}, a)
+	g.passes(2, &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_2"}, a)
 	g.passes(2, anybody, a)
 	g.client = "192.0.2.2"
 	g.passes(2, anybody, a)
@@ -210,7 +209,7 @@ func TestRouteCounts(t *testing.T) {
 
 // TestTightestAnswers: and what one limit refuses, the other is not charged for.
 func TestTightestAnswers(t *testing.T) {
-	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(5)}, Term{})
+	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(5)}, Term{})
 	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}}
 	if q := g.admit(k1, route); q.Name != "route" || q.Limit != 2 || q.Remaining != 1 || q.Rate != route.Rate {
 		t.Errorf("%+v", q)
@@ -228,7 +227,7 @@ func TestTightestAnswers(t *testing.T) {
 
 // TestShadow: it is counted, told of, and refuses nobody; nor does it answer.
 func TestShadow(t *testing.T) {
-	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: shadow(perMinute(1))}, shadow(perMinute(1)))
+	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: shadow(perMinute(1))}, shadow(perMinute(1)))
 	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}, RateShadow: true}
 	for range 3 {
 		if q := g.admit(k1, route); q != (authz.Quota{}) {
@@ -256,7 +255,7 @@ func TestShadow(t *testing.T) {
 
 // TestFailures: an address that guessed so often may not try again for a while; others may.
 func TestFailures(t *testing.T) {
-	g := newGate(t, map[authz.Method]Term{authz.MethodAnonymous: perMinute(100)}, perMinute(3))
+	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAnonymous: perMinute(100)}, perMinute(3))
 	try := func() authz.Quota {
 		t.Helper()
 		q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now)
@@ -304,7 +303,7 @@ func TestFailures(t *testing.T) {
 
 // TestAddressesStayHere: a stranger who makes up addresses reaches nothing that principals are counted in.
 func TestAddressesStayHere(t *testing.T) {
-	g := newGate(t, map[authz.Method]Term{authz.MethodAnonymous: perMinute(1)}, perMinute(1))
+	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err = errors.New("asked about an address")
 	g.admit(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
 	g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
@@ -318,12 +317,12 @@ func TestAddressesStayHere(t *testing.T) {
 
 // TestStoreCannotTell: an error of either is handed on, and nobody is told of a quota.
 func TestStoreCannotTell(t *testing.T) {
-	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(1), authz.MethodAnonymous: perMinute(1)}, perMinute(1))
+	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(1), authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err, g.addresses.err = ErrAway, ErrAway
 	for _, p := range []*authz.Principal{k1, anybody} {
 		q, err := g.Admit(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
 		if !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
-			t.Errorf("%s: %+v, %v", p.Method, q, err)
+			t.Errorf("%s: %+v, %v", p.AuthMethod, q, err)
 		}
 	}
 	if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
@@ -336,7 +335,7 @@ func TestStoreCannotTell(t *testing.T) {
 
 // TestOfKey: the operator sees what the next request would meet, which costs nothing, and can make it whole.
 func TestOfKey(t *testing.T) {
-	g := newGate(t, map[authz.Method]Term{authz.MethodAPIKey: perMinute(3)}, Term{})
+	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(3)}, Term{})
 	of := func(id string, own Rate) authz.Quota {
 		t.Helper()
 		q, err := g.OfKey(t.Context(), id, own, g.now)
@@ -381,8 +380,8 @@ func TestLimiterIsWhole(t *testing.T) {
 		"no store":      func(c *LimiterConfig) { c.Store = nil },
 		"no addresses":  func(c *LimiterConfig) { c.Addresses = nil },
 		"no keyer":      func(c *LimiterConfig) { c.Keyer = nil },
-		"a rate of 0":   func(c *LimiterConfig) { c.Kinds = map[authz.Method]Term{authz.MethodJWT: shadow(Term{})} },
-		"no such kind":  func(c *LimiterConfig) { c.Kinds = map[authz.Method]Term{200: perMinute(1)} },
+		"a rate of 0":   func(c *LimiterConfig) { c.Kinds = map[authz.AuthMethod]Term{authz.AuthMethodJWT: shadow(Term{})} },
+		"no such kind":  func(c *LimiterConfig) { c.Kinds = map[authz.AuthMethod]Term{200: perMinute(1)} },
 		"failed at all": func(c *LimiterConfig) { c.Failed = Term{Rate: Rate{Count: 1, Period: 1}} },
 	} {
 		cfg := whole
@@ -404,7 +403,7 @@ func TestAdmitAllocations(t *testing.T) {
 	}
 	m, keyer := newTestMemory(t, 0, start), must(NewKeyer(nil))
 	l := must(NewLimiter(LimiterConfig{
-		Kinds: map[authz.Method]Term{authz.MethodAPIKey: {Rate: Rate{Count: 999_999_999, Period: time.Second}}}, Failed: perMinute(10),
+		Kinds: map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: {Rate: Rate{Count: 999_999_999, Period: time.Second}}}, Failed: perMinute(10),
 		Store: m, Addresses: m, Keyer: keyer,
 	}))
 	r, d := &authz.Request{Peer: "2001:db8::1"}, &authz.Decision{Principal: k1, Route: &authz.Route{Identity: "r", Rate: Rate{Count: 1, Period: time.Second}, RateShadow: true}, At: start}
@@ -443,7 +442,7 @@ func (s silent) Peek(context.Context, time.Time, []Limit, []Result) (int, error)
 func TestStoreThatWritesNothing(t *testing.T) {
 	for _, refused := range []int{0, NotRefused} {
 		l, err := NewLimiter(LimiterConfig{
-			Kinds: map[authz.Method]Term{authz.MethodAPIKey: perMinute(10)}, Failed: perMinute(10), Keyer: must(NewKeyer(nil)),
+			Kinds: map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(10)}, Failed: perMinute(10), Keyer: must(NewKeyer(nil)),
 			Store: silent{refused: refused}, Addresses: silent{refused: refused},
 		})
 		if err != nil {

@@ -96,8 +96,7 @@ func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, er
 	c.extauthz = extauthz.Core{
 		Checker: checker,
 		Denials: extauthz.Denials{QuotaOnAllow: cfg.RateLimits.OnAllow, Errors: cfg.Errors, Now: time.Now, Challenge: extauthz.Challenge{
-			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm,
-			Bearer: cfg.Sources.Bearer, Basic: cfg.Sources.Basic,
+			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes,
 		}},
 		Trusted:   cfg.TrustedProxies,
 		Carriers:  cfg.Carriers(),

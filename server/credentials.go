@@ -97,7 +97,7 @@ func (c *Core) tokens(r *remembered) error {
 	for i := range c.cfg.JWT {
 		t := &c.cfg.JWT[i]
 		cfg.Issuers = append(cfg.Issuers, verifier.JWTIssuer{
-			Name: t.Name, Method: t.Kind, Issuer: t.Issuer, Audiences: t.Audiences, Algorithms: t.Algorithms,
+			Name: t.Name, AuthMethod: t.AuthMethod, Issuer: t.Issuer, Audiences: t.Audiences, Algorithms: t.Algorithms,
 			Keys: c.parts.issuers.places[keyPlaceOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaim: t.ScopeClaim,
 			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users,
 		})
@@ -137,7 +137,7 @@ func (c *Core) grants(r *remembered, rules grantRules) error {
 	if err != nil {
 		return err
 	}
-	inactive, err := newCache[*authz.Refusal](r, "negative", r.madeOf.cache.Size, c.cfg.Cache.NegativeTTL)
+	inactive, err := newCache[*authz.CredentialError](r, "negative", r.madeOf.cache.Size, c.cfg.Cache.NegativeTTL)
 	if err != nil {
 		return err
 	}

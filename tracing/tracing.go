@@ -106,7 +106,7 @@ func (t *Tracer) Observe(r *authz.Request, d *authz.Decision) {
 		t.cfg.Counter.Dropped(1)
 		return
 	}
-	_, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), spanName(r.Transport),
+	_, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), parent), spanNames[r.Transport],
 		trace.WithTimestamp(d.At), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes(r, d)...))
 	if d.Outcome() == "error" {
 		span.SetStatus(codes.Error, d.Reason.String())
@@ -123,12 +123,13 @@ func (t *Tracer) chosen(parent trace.SpanContext) bool {
 	return t.cfg.Sample > 0 && rand.Float64() < t.cfg.Sample
 }
 
-func spanName(transport authz.Transport) string {
-	if transport == authz.TransportVerify {
-		return "keyward.verify"
+// spanNames has the name of each transport's spans.
+var spanNames = func() (names [authz.TransportCount]string) {
+	for _, t := range authz.Transports() {
+		names[t.Transport] = "keyward." + t.Operation
 	}
-	return "keyward.check"
-}
+	return names
+}()
 
 // attributes are all that a span tells: words of closed sets, names that the
 // operator gave, and ids that we made.
@@ -147,7 +148,7 @@ func attributes(r *authz.Request, d *authz.Decision) []attribute.KeyValue {
 		attrs = append(attrs, attribute.String("keyward.route", d.Route.String()))
 	}
 	if d.Principal != nil {
-		attrs = append(attrs, attribute.String("keyward.auth_method", d.Principal.Method.String()))
+		attrs = append(attrs, attribute.String("keyward.auth_method", d.Principal.AuthMethod.String()))
 		if d.Principal.KeyID != "" {
 			attrs = append(attrs, attribute.String("keyward.key_id", d.Principal.KeyID))
 		}

@@ -152,7 +152,7 @@ func TestSample(t *testing.T) {
 // TestSpan: what a span tells of a decision, and nothing else.
 func TestSpan(t *testing.T) {
 	route := &authz.Route{Name: "items", Path: "/api"}
-	key := &authz.Principal{Method: authz.MethodAPIKey, User: "alice", KeyID: "k_1", KeyName: "alice's laptop", Project: "p"}
+	key := &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", KeyName: "alice's laptop", Project: "p"}
 	for name, c := range map[string]struct {
 		request  authz.Request
 		decision authz.Decision
@@ -171,7 +171,7 @@ func TestSpan(t *testing.T) {
 		},
 		"error": {
 			authz.Request{Method: "get", Transport: authz.TransportVerify},
-			authz.Decision{Reason: authz.Unavailable, ID: "ABC", Cause: errors.New("why"), Principal: &authz.Principal{Method: authz.MethodJWT, User: "bob"}}, "keyward.verify",
+			authz.Decision{Reason: authz.Unavailable, ID: "ABC", Cause: errors.New("why"), Principal: &authz.Principal{AuthMethod: authz.AuthMethodJWT, User: "bob"}}, "keyward.verify",
 			map[string]string{"http.request.method": "_OTHER", "keyward.transport": "verify", "keyward.decision": "error", "keyward.reason": "unavailable",
 				"keyward.auth_method": "jwt", "keyward.decision_id": "ABC", "error.type": "unavailable"},
 		},
@@ -213,7 +213,7 @@ func TestNothingOfTheRequest(t *testing.T) {
 			{Name: "authorization", Value: "Bearer " + secret}, {Name: "cookie", Value: "a=" + secret}, {Name: secret, Value: secret},
 		},
 	}
-	principal := &authz.Principal{Method: authz.MethodBasic, User: secret, KeyName: secret, Project: secret, Issuer: secret}
+	principal := &authz.Principal{AuthMethod: authz.AuthMethodBasic, User: secret, KeyName: secret, Project: secret, Issuer: secret}
 	for _, reason := range authz.Reasons() {
 		tracer.Observe(r, &authz.Decision{Reason: reason, At: at(), Principal: principal, Cause: errors.New(secret), Set: r.Headers, RemoveQuery: secret})
 	}

@@ -18,7 +18,7 @@ func BenchmarkObserve(b *testing.B) {
 			defer tracker.Close()
 			principals := make([]*authz.Principal, keys)
 			for i := range principals {
-				principals[i] = &authz.Principal{Method: authz.MethodAPIKey, KeyID: fmt.Sprintf("k_%012d", i)}
+				principals[i] = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: fmt.Sprintf("k_%012d", i)}
 			}
 			r := authz.Request{Method: "GET", Target: "/posts/12345/comments?page=2", Peer: "192.0.2.1"}
 			for range kept {

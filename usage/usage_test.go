@@ -46,7 +46,7 @@ func start(t *testing.T, cfg Config) *Tracker {
 
 func use(t *Tracker, id, target string, reason authz.Reason) {
 	r := authz.Request{Method: "GET", Target: target, Peer: "192.0.2.1"}
-	d := authz.Decision{Reason: reason, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: id}, At: t.cfg.Now()}
+	d := authz.Decision{Reason: reason, Principal: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: id}, At: t.cfg.Now()}
 	t.Observe(&r, &d)
 }
 
@@ -107,7 +107,7 @@ func TestAccount(t *testing.T) {
 
 func TestOnlyKeysAreCounted(t *testing.T) {
 	tracker := quiet("", nil)
-	for _, p := range []*authz.Principal{nil, {}, {Method: authz.MethodJWT, User: "bob"}, {Method: authz.MethodAnonymous}} {
+	for _, p := range []*authz.Principal{nil, {}, {AuthMethod: authz.AuthMethodJWT, User: "bob"}, {AuthMethod: authz.AuthMethodAnonymous}} {
 		tracker.Observe(&authz.Request{Target: "/"}, &authz.Decision{Reason: authz.OK, Principal: p, At: tracker.cfg.Now()})
 	}
 	for i := range tracker.memory.shards {
@@ -131,7 +131,7 @@ func TestNothingSecretIsKept(t *testing.T) {
 			Headers: []authz.Header{{Name: "authorization", Value: "Bearer kw_secret"}},
 		}
 		d := authz.Decision{
-			Reason: authz.OK, Principal: &authz.Principal{Method: authz.MethodAPIKey, KeyID: unsafe.String(&id[0], len(id)), KeyName: "kw_secret", User: "kw_secret"},
+			Reason: authz.OK, Principal: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: unsafe.String(&id[0], len(id)), KeyName: "kw_secret", User: "kw_secret"},
 			Cause: errors.New("kw_secret"), ID: "kw_secret", At: tracker.cfg.Now(),
 		}
 		tracker.Observe(&r, &d)

@@ -85,7 +85,7 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 // is not its kind: see [APIKey.Unprefixed].
 func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.looks(c.Secret.Reveal())
-	if c.Kind == authz.Bearer && !prefixed || c.Kind == authz.Basic && !slices.Contains(a.cfg.BasicUsers, c.User) {
+	if c.Scheme == authz.SchemeBearer && !prefixed || c.Scheme == authz.SchemeBasic && !slices.Contains(a.cfg.BasicUsers, c.User) {
 		return nil, authz.ErrNotMine
 	}
 	return a.verify(c, wellFormed, now)
@@ -100,7 +100,7 @@ type unprefixed struct{ *APIKey }
 // Verify implements authz.Verifier.
 func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.looks(c.Secret.Reveal())
-	if c.Kind != authz.Bearer || prefixed || !a.bare {
+	if c.Scheme != authz.SchemeBearer || prefixed || !a.bare {
 		return nil, authz.ErrNotMine
 	}
 	return a.verify(c, wellFormed, now)
@@ -121,7 +121,7 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	known := KnownKey{}
 	err := a.load(digest, now, &known)
 	if err == nil && known.ended(now) {
-		err = &authz.Refusal{Reason: authz.ExpiredKey, Principal: known.own()}
+		err = &authz.CredentialError{Reason: authz.ExpiredKey, Principal: known.own()}
 	}
 	if err != nil {
 		return nil, err
@@ -176,10 +176,10 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 	}
 	known.stamp, known.until = key.Stamp, a.end(&key)
 	p := &known.principal
-	p.Method, p.User, p.KeyID, p.KeyName, p.Project = authz.MethodAPIKey, key.User, key.ID, key.Name, key.Project
+	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
 	if key.State != keystore.Active {
-		return &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.own()}
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
@@ -192,7 +192,7 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 // loadUser adds what the user says that the key acts for, if it acts for one.
 func (a *APIKey) loadUser(key *keystore.Key, known *KnownKey) error {
 	if keystore.ReservedUserName(key.User) {
-		return &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.own()}
 	}
 	if a.cfg.Users == nil || key.User == "" {
 		return nil
@@ -202,10 +202,10 @@ func (a *APIKey) loadUser(key *keystore.Key, known *KnownKey) error {
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return &authz.Refusal{Reason: authz.DisabledUser, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.own()}
 	}
 	if !user.Since(key.Created) { // the key of a deleted user, whose name another has now
-		return &authz.Refusal{Reason: authz.RevokedKey, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.own()}
 	}
 	known.principal.UserPaths = user.Paths
 	if !key.HasScopes {

@@ -3,6 +3,7 @@ package verifier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,13 +104,13 @@ func (b *bench) setUser(name string, patch keystore.UserPatch) {
 }
 
 func (b *bench) bearer(key string) (*authz.Principal, authz.Reason) {
-	return b.verify(authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(key)})
+	return b.verify(authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)})
 }
 
 func (b *bench) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
 	b.t.Helper()
 	p, err := b.Verify(context.Background(), &c, b.now)
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
 		return p, authz.OK
@@ -142,7 +143,7 @@ func TestKeyLife(t *testing.T) {
 	b := newBench(t, options{})
 	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
 	p := b.becomes(key, authz.OK)
-	if p.Method != authz.MethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.Anywhere() {
+	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.Anywhere() {
 		t.Errorf("principal %+v", p)
 	}
 	cached := b.becomes(key, authz.OK)
@@ -292,17 +293,17 @@ func TestWhatIsAKey(t *testing.T) {
 		c    authz.Credential
 		want authz.Reason
 	}{
-		{"another prefix", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("abc")}, authz.NoCredential},
-		{"no prefix in Bearer", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(hex)}, authz.NoCredential},
-		{"wrong checksum", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(wrongSum)}, authz.InvalidToken},
-		{"too short", authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("kw_abc")}, authz.InvalidToken},
-		{"junk in the key header", authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret("junk")}, authz.InvalidToken},
-		{"hex in the key header", authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret(hex)}, authz.UnknownKey},
-		{"good one in the key header", authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret(good)}, authz.OK},
-		{"good one with the Basic user", authz.Credential{Kind: authz.Basic, User: "haplo", Secret: authz.NewSecret(good)}, authz.OK},
-		{"good one with another Basic user", authz.Credential{Kind: authz.Basic, User: "Haplo", Secret: authz.NewSecret(good)}, authz.NoCredential},
-		{"hex with the Basic user", authz.Credential{Kind: authz.Basic, User: "haplo", Secret: authz.NewSecret(hex)}, authz.UnknownKey},
-		{"empty password", authz.Credential{Kind: authz.Basic, User: "haplo"}, authz.InvalidToken},
+		{"another prefix", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret("abc")}, authz.NoCredential},
+		{"no prefix in Bearer", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(hex)}, authz.NoCredential},
+		{"wrong checksum", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(wrongSum)}, authz.InvalidToken},
+		{"too short", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret("kw_abc")}, authz.InvalidToken},
+		{"junk in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("junk")}, authz.InvalidToken},
+		{"hex in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(hex)}, authz.UnknownKey},
+		{"good one in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(good)}, authz.OK},
+		{"good one with the Basic user", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(good)}, authz.OK},
+		{"good one with another Basic user", authz.Credential{Scheme: authz.SchemeBasic, User: "Haplo", Secret: authz.NewSecret(good)}, authz.NoCredential},
+		{"hex with the Basic user", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(hex)}, authz.UnknownKey},
+		{"empty password", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo"}, authz.InvalidToken},
 	}
 	for _, test := range tests {
 		if _, got := b.verify(test.c); got != test.want {
@@ -313,7 +314,7 @@ func TestWhatIsAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.becomes("kw_oldstyle", authz.OK)
-	if _, got := b.verify(authz.Credential{Kind: authz.BareKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
+	if _, got := b.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
 		t.Errorf("an imported key without a format: %s", got)
 	}
 	b.becomes("legacy", authz.NoCredential)
@@ -367,7 +368,7 @@ func TestKeyBeforeItsUser(t *testing.T) {
 func TestKeyOfReservedUser(t *testing.T) {
 	for _, user := range []string{"k_8ENbdXlcXqgH", "k_", "c_8ENbdXlcXqgH"} {
 		err := ask(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
-		if refusal, ok := errors.AsType[*authz.Refusal](err); !ok || refusal.Reason != authz.DisabledUser {
+		if refusal, ok := errors.AsType[*authz.CredentialError](err); !ok || refusal.Reason != authz.DisabledUser {
 			t.Errorf("user %s: %v", user, err)
 		}
 	}
@@ -409,7 +410,7 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 		t.Fatal(err)
 	}
 	for range times {
-		_, err = v.Unprefixed().Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("x")}, time.Now())
+		_, err = v.Unprefixed().Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret("x")}, time.Now())
 	}
 	return err
 }
@@ -421,7 +422,7 @@ func TestRoom(t *testing.T) {
 	id, key := b.create(keystore.Params{})
 	var room authz.Principal
 	ask := func() (p *authz.Principal) {
-		p, _ = b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(key), Room: &room}, b.now)
+		p, _ = b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key), Room: &room}, b.now)
 		return p
 	}
 	first := ask()
@@ -455,9 +456,9 @@ func TestStoreThatCannotTell(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(strings.Repeat("AB", 22))}
+		c := authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(strings.Repeat("AB", 22))}
 		p, err := v.Unprefixed().Verify(context.Background(), &c, time.Now())
-		if _, refused := errors.AsType[*authz.Refusal](err); p != nil || err == nil || refused || errors.Is(err, authz.ErrNotMine) {
+		if _, refused := errors.AsType[*authz.CredentialError](err); p != nil || err == nil || refused || errors.Is(err, authz.ErrNotMine) {
 			t.Errorf("store %s: %v, %v; want an error that says nobody can tell", name, p, err)
 		}
 	}
@@ -466,15 +467,16 @@ func TestStoreThatCannotTell(t *testing.T) {
 func TestChain(t *testing.T) {
 	never := verifierFunc(func() (*authz.Principal, error) { t.Error("asked after another had answered"); return nil, nil })
 	notMine := verifierFunc(func() (*authz.Principal, error) { return nil, authz.ErrNotMine })
-	refused := verifierFunc(func() (*authz.Principal, error) { return nil, &authz.Refusal{Reason: authz.RevokedKey} })
-	c := &authz.Credential{Kind: authz.Bearer}
-	if _, err := (verifier.Chain{notMine, refused, never}).Verify(context.Background(), c, time.Now()); err.Error() != "revoked_key" {
+	notMineEither := verifierFunc(func() (*authz.Principal, error) { return nil, fmt.Errorf("with a detail: %w", authz.ErrNotMine) })
+	refused := verifierFunc(func() (*authz.Principal, error) { return nil, &authz.CredentialError{Reason: authz.RevokedKey} })
+	c := &authz.Credential{Scheme: authz.SchemeBearer}
+	if _, err := (verifier.Chain{notMine, notMineEither, refused, never}).Verify(context.Background(), c, time.Now()); err.Error() != "revoked_key" {
 		t.Errorf("error %v", err)
 	}
 	if _, err := (verifier.Chain{notMine}).Verify(context.Background(), c, time.Now()); err.Error() != "invalid_token" {
 		t.Errorf("nobody's: %v", err)
 	}
-	c.Kind = authz.Basic
+	c.Scheme = authz.SchemeBasic
 	if _, err := (verifier.Chain{}).Verify(context.Background(), c, time.Now()); err.Error() != "wrong_password" {
 		t.Errorf("nobody's Basic: %v", err)
 	}
@@ -500,7 +502,7 @@ func TestRateOfItsOwn(t *testing.T) {
 	}
 	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
 	b.becomes(bad, authz.Unavailable)
-	_, err := b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(bad)}, b.now)
+	_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, b.now)
 	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
 		t.Errorf("the log is told: %v", err)
 	}

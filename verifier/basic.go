@@ -68,13 +68,13 @@ func NewBasic(cfg BasicConfig) (*Basic, error) {
 }
 
 var (
-	errRateLimited = &authz.Refusal{Reason: authz.RateLimited}
-	errOverloaded  = &authz.Refusal{Reason: authz.Overloaded}
+	errRateLimited = &authz.CredentialError{Reason: authz.RateLimited}
+	errOverloaded  = &authz.CredentialError{Reason: authz.Overloaded}
 )
 
 // Verify implements authz.Verifier.
 func (b *Basic) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	if c.Kind != authz.Basic {
+	if c.Scheme != authz.SchemeBasic {
 		return nil, authz.ErrNotMine
 	}
 	if !keystore.ValidPassword(c.Secret) {
@@ -111,7 +111,7 @@ func (b *Basic) verify(ctx context.Context, c *authz.Credential, id cache.Key, n
 // answer is where a disabled user is told so: only after the right password.
 func (k *KnownPassword) answer() (*authz.Principal, error) {
 	if k.user.Disabled {
-		return nil, &authz.Refusal{Reason: authz.DisabledUser, Principal: k.principal}
+		return nil, &authz.CredentialError{Reason: authz.DisabledUser, Principal: k.principal}
 	}
 	return k.principal, nil
 }
@@ -159,7 +159,7 @@ func (b *Basic) knownWrong(id *cache.Key, name string, now time.Time) bool {
 
 func passwordOf(user *keystore.User, now time.Time) KnownPassword {
 	return KnownPassword{user: user, since: now, principal: &authz.Principal{
-		Method: authz.MethodBasic, User: user.Name,
+		AuthMethod: authz.AuthMethodBasic, User: user.Name,
 		Scopes: user.Scopes, Paths: authz.AnyPath(), UserPaths: user.Paths,
 	}}
 }

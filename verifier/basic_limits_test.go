@@ -425,16 +425,16 @@ func TestNobodyWaitsForAHashForLong(t *testing.T) {
 func TestCredentialIsNotKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *door) {
 		ctx, cancel := context.WithCancel(t.Context())
-		c := &authz.Credential{Kind: authz.Basic, User: "alice", Secret: authz.NewSecret("alice's")}
+		c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("alice's")}
 		failed := make(chan error)
 		go func() {
 			_, err := d.Verify(ctx, c, d.now)
-			*c = authz.Credential{Kind: authz.Basic, User: "bob", Secret: authz.NewSecret("x")}
+			*c = authz.Credential{Scheme: authz.SchemeBasic, User: "bob", Secret: authz.NewSecret("x")}
 			failed <- err
 		}()
 		synctest.Wait()
 		cancel()
-		if refusal, ok := errors.AsType[*authz.Refusal](<-failed); !ok || refusal.Reason != authz.Overloaded {
+		if refusal, ok := errors.AsType[*authz.CredentialError](<-failed); !ok || refusal.Reason != authz.Overloaded {
 			t.Errorf("who left: %v", refusal)
 		}
 		time.Sleep(hashTime)

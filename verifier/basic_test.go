@@ -133,8 +133,8 @@ func (d *door) knock(user, password, client string) (*authz.Principal, authz.Rea
 }
 
 func (d *door) knockWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
-	p, err := d.Verify(ctx, &authz.Credential{Kind: authz.Basic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, d.now)
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	p, err := d.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBasic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, d.now)
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
 		return p, authz.OK
@@ -235,7 +235,7 @@ func TestPasswords(t *testing.T) {
 	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
 	p := d.is("alice", "correct horse", authz.OK, 1)
-	if p.Method != authz.MethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.Anywhere() || p.UserPaths.Anywhere() || !p.ExpiresAt.IsZero() {
+	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.Anywhere() || p.UserPaths.Anywhere() || !p.ExpiresAt.IsZero() {
 		t.Errorf("principal %+v", p)
 	}
 	if again := d.is("alice", "correct horse", authz.OK, 0); again != p {
@@ -308,8 +308,8 @@ func TestLongPasswords(t *testing.T) {
 func TestOtherKindsAreNotBasics(t *testing.T) {
 	d := newDoor(t).withFile().open()
 	d.password("alice", "x")
-	for _, kind := range []authz.CredentialKind{authz.NoForm, authz.Bearer, authz.BareKey} {
-		c := &authz.Credential{Kind: kind, User: "alice", Secret: authz.NewSecret("x")}
+	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeAPIKey} {
+		c := &authz.Credential{Scheme: kind, User: "alice", Secret: authz.NewSecret("x")}
 		if p, err := d.Verify(t.Context(), c, d.now); p != nil || err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v, %v", kind, p, err)
 		}
@@ -497,7 +497,7 @@ func TestBasicVectors(t *testing.T) {
 func BenchmarkBasicCached(b *testing.B) {
 	d := newDoor(b).withFile().open()
 	d.password("alice", "correct horse battery staple")
-	c := &authz.Credential{Kind: authz.Basic, User: "alice", Secret: authz.NewSecret("correct horse battery staple"), Client: "192.0.2.1"}
+	c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("correct horse battery staple"), Client: "192.0.2.1"}
 	benchmarkCached(b, d.Basic, c, d.now)
 }
 
@@ -522,7 +522,7 @@ func BenchmarkAPIKeyCached(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	benchmarkCached(b, v, &authz.Credential{Kind: authz.Bearer, Secret: secret}, time.Now())
+	benchmarkCached(b, v, &authz.Credential{Scheme: authz.SchemeBearer, Secret: secret}, time.Now())
 }
 
 func benchmarkCached(b *testing.B, v authz.Verifier, c *authz.Credential, now time.Time) {

@@ -6,6 +6,7 @@ package verifier
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"keyward/authz"
@@ -17,11 +18,11 @@ type Chain []authz.Verifier
 // Verify implements authz.Verifier. A credential that is nobody's kind is refused.
 func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time) (*authz.Principal, error) {
 	for _, v := range c {
-		if p, err := v.Verify(ctx, cred, now); err != authz.ErrNotMine {
+		if p, err := v.Verify(ctx, cred, now); err == nil || !errors.Is(err, authz.ErrNotMine) {
 			return p, err
 		}
 	}
-	if cred.Kind == authz.Basic {
+	if cred.Scheme == authz.SchemeBasic {
 		return nil, errWrongPassword
 	}
 	return nil, errInvalidToken
@@ -29,7 +30,7 @@ func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time
 
 // The refusals that say nothing but their reason, made once.
 var (
-	errInvalidToken  = &authz.Refusal{Reason: authz.InvalidToken}
-	errWrongPassword = &authz.Refusal{Reason: authz.WrongPassword}
-	errUnknownKey    = &authz.Refusal{Reason: authz.UnknownKey}
+	errInvalidToken  = &authz.CredentialError{Reason: authz.InvalidToken}
+	errWrongPassword = &authz.CredentialError{Reason: authz.WrongPassword}
+	errUnknownKey    = &authz.CredentialError{Reason: authz.UnknownKey}
 )

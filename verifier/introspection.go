@@ -35,7 +35,7 @@ type IntrospectionConfig struct {
 	// token's own end whatever the cache's ttl is. Negative holds why tokens are
 	// refused that every source said are inactive, or that are not to be accepted.
 	Tokens   *cache.Cache[KnownGrant]
-	Negative *cache.Cache[*authz.Refusal]
+	Negative *cache.Cache[*authz.CredentialError]
 }
 
 // serverLeeway is how far an authorization server's clock may be ahead, like the
@@ -92,7 +92,7 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 
 // Verify implements authz.Verifier.
 func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	if c.Kind != authz.Bearer {
+	if c.Scheme != authz.SchemeBearer {
 		return nil, authz.ErrNotMine
 	}
 	if v.cfg.Revocations != nil {
@@ -128,7 +128,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (KnownGrant, error) {
 	return v.cfg.Tokens.Compute(ctx, &id, now, func() (KnownGrant, error) {
 		grant, err := v.ask(ctx, client, token, now)
-		refusal, refused := errors.AsType[*authz.Refusal](err)
+		refusal, refused := errors.AsType[*authz.CredentialError](err)
 		switch {
 		case refused:
 			v.cfg.Negative.Put(&id, refusal, now)
@@ -148,11 +148,11 @@ func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (
 	}
 	switch {
 	case grant.ended(now):
-		return nil, &authz.Refusal{Reason: authz.ExpiredToken, Principal: grant.principal}
+		return nil, &authz.CredentialError{Reason: authz.ExpiredToken, Principal: grant.principal}
 	case grant.revoked:
-		return nil, &authz.Refusal{Reason: authz.RevokedToken, Principal: grant.principal}
+		return nil, &authz.CredentialError{Reason: authz.RevokedToken, Principal: grant.principal}
 	case now.Before(grant.notBefore):
-		return nil, &authz.Refusal{Reason: authz.InvalidToken, Principal: grant.principal, Cause: &Cause{RuleNbf, "a time that is not in the future", "a later one"}}
+		return nil, &authz.CredentialError{Reason: authz.InvalidToken, Principal: grant.principal, Cause: &Cause{RuleNbf, "a time that is not in the future", "a later one"}}
 	default:
 		return grant.principal, nil
 	}
@@ -265,7 +265,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 	}
 	g := KnownGrant{
 		principal: &authz.Principal{
-			Method: authz.MethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
+			AuthMethod: authz.AuthMethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
 		notBefore: info.NotBefore, asked: now, keep: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),

@@ -96,7 +96,7 @@ func newGrantBench(t *testing.T, revocations verifier.Revocations, servers ...*s
 	if cfg.Tokens, err = cache.New[verifier.KnownGrant](1000, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Negative, err = cache.New[*authz.Refusal](1000, negativeTTL); err != nil {
+	if cfg.Negative, err = cache.New[*authz.CredentialError](1000, negativeTTL); err != nil {
 		t.Fatal(err)
 	}
 	b := &grantBench{t: t, now: time.Now().UTC().Truncate(time.Second)}
@@ -107,8 +107,8 @@ func newGrantBench(t *testing.T, revocations verifier.Revocations, servers ...*s
 }
 
 func (b *grantBench) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
-	p, err := b.Verify(ctx, &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}, b.now)
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	p, err := b.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, b.now)
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
 		return p, authz.OK
@@ -143,12 +143,12 @@ func TestIntrospectedPrincipal(t *testing.T) {
 	exp := b.now.Add(time.Hour)
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
 	p := b.is("t", authz.OK)
-	if p.Method != authz.MethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
+	if p.AuthMethod != authz.AuthMethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
 		!p.ExpiresAt.Equal(exp) || !p.Paths.Anywhere() || !p.UserPaths.Anywhere() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
 	}
-	for _, kind := range []authz.CredentialKind{authz.NoForm, authz.Basic, authz.BareKey} {
-		if _, err := b.Verify(context.Background(), &authz.Credential{Kind: kind, Secret: authz.NewSecret("t")}, b.now); err != authz.ErrNotMine {
+	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
+		if _, err := b.Verify(context.Background(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret("t")}, b.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}
 	}
@@ -472,7 +472,7 @@ func TestIntrospectionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	negative, err := cache.New[*authz.Refusal](1, time.Hour)
+	negative, err := cache.New[*authz.CredentialError](1, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -496,7 +496,7 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	negative, err := cache.New[*authz.Refusal](1000, time.Hour)
+	negative, err := cache.New[*authz.CredentialError](1000, time.Hour)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -507,7 +507,7 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret("pWFzdGVyIHRoYW4geW91IHRoaW5rIGl0IGlz")}
+	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret("pWFzdGVyIHRoYW4geW91IHRoaW5rIGl0IGlz")}
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -544,9 +544,9 @@ func TestSharesOfOneClient(t *testing.T) {
 			var refused atomic.Int64
 			for n := range 50 {
 				go func() {
-					c := &authz.Credential{Kind: authz.Bearer, Client: authz.RawAddress(shows(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
+					c := &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(shows(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
 					_, err := b.Verify(context.Background(), c, b.now)
-					if refusal, ok := errors.AsType[*authz.Refusal](err); ok && refusal.Reason == authz.Overloaded {
+					if refusal, ok := errors.AsType[*authz.CredentialError](err); ok && refusal.Reason == authz.Overloaded {
 						refused.Add(1)
 					}
 				}()
@@ -566,11 +566,11 @@ func TestOneClientIsNotAll(t *testing.T) {
 		s := &server{takes: 100 * time.Millisecond}
 		b := newGrantBench(t, nil, s)
 		ask := func(client, token string) error {
-			_, err := b.Verify(context.Background(), &authz.Credential{Kind: authz.Bearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
+			_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
 			return err
 		}
 		overloaded := func(err error) bool {
-			refusal, refused := errors.AsType[*authz.Refusal](err)
+			refusal, refused := errors.AsType[*authz.CredentialError](err)
 			return refused && refusal.Reason == authz.Overloaded
 		}
 		var refused, nameless atomic.Int64

@@ -83,7 +83,7 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 // Verify implements authz.Verifier. A bearer token of three segments is a JWT, whoever issued it.
 func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	text := c.Secret.Reveal()
-	if c.Kind != authz.Bearer || strings.Count(text, ".") != 2 {
+	if c.Scheme != authz.SchemeBearer || strings.Count(text, ".") != 2 {
 		return nil, authz.ErrNotMine
 	}
 	if len(text) > maxJWT {
@@ -94,7 +94,7 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 		return nil, err
 	}
 	if token.expired(now) {
-		return nil, &authz.Refusal{Reason: authz.ExpiredToken, Principal: token.principal}
+		return nil, &authz.CredentialError{Reason: authz.ExpiredToken, Principal: token.principal}
 	}
 	return token.principal, nil
 }
@@ -157,7 +157,7 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	var token *jwtToken
 	refused := j.cfg.Gate.Do(ctx, clientOf(c.Client.Address()), func() bool {
 		token, err = j.examine(issuer, &signed, key, now)
-		_, bad := errors.AsType[*authz.Refusal](err)
+		_, bad := errors.AsType[*authz.CredentialError](err)
 		return !bad // what cannot be looked up is not the client's fault
 	})
 	switch {
@@ -191,7 +191,7 @@ func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now
 		return nil, invalid(&Cause{Rule: RulePayload, Want: "claims that golang-jwt finds valid too"})
 	}
 	if token.expired(now) {
-		return nil, &authz.Refusal{Reason: authz.ExpiredToken, Principal: token.principal}
+		return nil, &authz.CredentialError{Reason: authz.ExpiredToken, Principal: token.principal}
 	}
 	return token, j.admit(token)
 }

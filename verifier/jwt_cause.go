@@ -63,7 +63,9 @@ func (c *Cause) Error() string {
 }
 
 // invalid refuses a token for that cause.
-func invalid(c *Cause) *authz.Refusal { return &authz.Refusal{Reason: authz.InvalidToken, Cause: c} }
+func invalid(c *Cause) *authz.CredentialError {
+	return &authz.CredentialError{Reason: authz.InvalidToken, Cause: c}
+}
 
 // kindOf says what kind of thing a member is, as parsed by package strictjson.
 func kindOf(members map[string]any, name string) string {

@@ -72,7 +72,7 @@ func badAccessTokens(b *tokenBench) map[string]string {
 // TestCauses: for each rule the cause says what is wanted and what kind of thing came, and shows nothing of the token.
 func TestCauses(t *testing.T) {
 	plain := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
-	access := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Method = authz.MethodOAuth })
+	access := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
 	seen := map[verifier.Rule]bool{verifier.RuleUse: true, verifier.RuleActive: true} // see TestIntrospectionCauses
 	for _, kind := range []struct {
 		*tokenBench
@@ -92,9 +92,9 @@ func TestCauses(t *testing.T) {
 // wantsCause holds a refusal to its cause, and returns the rule.
 func wantsCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rule {
 	t.Helper()
-	c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}
+	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}
 	_, err := v.Verify(t.Context(), c, tokenNow)
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	if !refused || refusal.Reason != authz.InvalidToken {
 		t.Errorf("%s: %v", want, err)
 		return ""

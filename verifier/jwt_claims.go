@@ -28,7 +28,7 @@ func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) 
 	if _, bound := members["cnf"]; bound { // RFC 7800; RFC 9449 and RFC 8705 for DPoP and TLS
 		return causeBound
 	}
-	if i.Method == authz.MethodOAuth {
+	if i.AuthMethod == authz.AuthMethodOAuth {
 		if cause := lacking(members); cause != nil {
 			return cause
 		}

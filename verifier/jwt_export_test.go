@@ -11,7 +11,7 @@ import (
 
 // SignatureGood tells whether a token's header and signature are good, whatever its payload is.
 func SignatureGood(token string, algorithms []string, keys KeySource) bool {
-	i, err := newJWTIssuer(JWTIssuer{Method: authz.MethodJWT, Issuer: "any", Algorithms: algorithms, Keys: keys, MaxLifetime: time.Hour})
+	i, err := newJWTIssuer(JWTIssuer{AuthMethod: authz.AuthMethodJWT, Issuer: "any", Algorithms: algorithms, Keys: keys, MaxLifetime: time.Hour})
 	if err != nil {
 		return false
 	}

@@ -22,8 +22,8 @@ func strictGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
 // from asks with a token of a client's.
 func (b *tokenBench) from(client, token string) authz.Reason {
 	b.t.Helper()
-	_, err := b.Verify(b.t.Context(), &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	_, err := b.Verify(b.t.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil:
 		return authz.OK

@@ -11,7 +11,7 @@ import (
 // TestWhoATokenStandsFor: a client's id is never a user, and no subject looks like one of Keyward's ids.
 func TestWhoATokenStandsFor(t *testing.T) {
 	type change = map[string]any
-	access := func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Method = authz.MethodOAuth }
+	access := func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth }
 	byClaim := func(name string) func(*verifier.JWTConfig, *verifier.JWTIssuer) {
 		return func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.SubjectClaim = name }
 	}

@@ -17,11 +17,11 @@ import (
 
 // JWTIssuer says whose tokens are accepted, and by what rules.
 type JWTIssuer struct {
-	Name       string       // in errors
-	Method     authz.Method // MethodJWT; MethodOAuth: an access token by RFC 9068, with all that it demands
-	Issuer     string       // iss, compared byte for byte
-	Audiences  []string     // one of them must be in aud; empty: any aud or none
-	Algorithms []string     // names of RFC 7518 and 8037; those with a secret (HS…) never beside others
+	Name       string           // in errors
+	AuthMethod authz.AuthMethod // AuthMethodJWT; AuthMethodOAuth: an access token by RFC 9068, with all that it demands
+	Issuer     string           // iss, compared byte for byte
+	Audiences  []string         // one of them must be in aud; empty: any aud or none
+	Algorithms []string         // names of RFC 7518 and 8037; those with a secret (HS…) never beside others
 	Keys       KeySource
 
 	SubjectClaim string // "": sub. A member's name, or else a dotted path into nested objects
@@ -44,7 +44,7 @@ type jwtIssuer struct {
 
 func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
 	switch {
-	case c.Method != authz.MethodJWT && c.Method != authz.MethodOAuth:
+	case c.AuthMethod != authz.AuthMethodJWT && c.AuthMethod != authz.AuthMethodOAuth:
 		return nil, errors.New("its tokens must be JWTs or OAuth access tokens")
 	case c.Issuer == "" || c.Keys == nil || len(c.Algorithms) == 0:
 		return nil, errors.New("it needs an iss, keys and algorithms")
@@ -129,7 +129,7 @@ func (i *jwtIssuer) takes(h *joseHeader) *Cause {
 	switch {
 	case i.methods[h.algorithm] == nil:
 		return &Cause{RuleAlg, i.wantAlgorithm, "another algorithm"}
-	case i.Method == authz.MethodOAuth && !h.accessToken:
+	case i.AuthMethod == authz.AuthMethodOAuth && !h.accessToken:
 		return &Cause{RuleTyp, "at+jwt (RFC 9068 section 4)", "another type, or none"}
 	default:
 		return nil

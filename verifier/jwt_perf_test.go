@@ -47,7 +47,7 @@ func benchmarkVerify(b *testing.B, algorithm string) {
 		}
 	})
 	b.Run("cached", func(b *testing.B) {
-		c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}
+		c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := bench.Verify(context.Background(), c, bench.now); err != nil {
@@ -59,7 +59,7 @@ func benchmarkVerify(b *testing.B, algorithm string) {
 
 func TestCachedTokenAllocatesNothing(t *testing.T) {
 	b := newTokenBench(t, nil)
-	c := &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(b.mint("EdDSA", nil))}
+	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(b.mint("EdDSA", nil))}
 	verify := func() {
 		if _, err := b.Verify(t.Context(), c, b.now); err != nil {
 			t.Fatal(err)

@@ -204,7 +204,7 @@ func newTokenCache(t testing.TB) *cache.Cache[verifier.KnownToken] {
 
 func profileIssuer(p vectors.TokenProfile, keys verifier.KeySource) verifier.JWTIssuer {
 	return verifier.JWTIssuer{
-		Name: "test", Method: authz.MethodJWT, Issuer: p.Issuer, Audiences: []string{p.Audience}, Algorithms: p.Algorithms,
+		Name: "test", AuthMethod: authz.AuthMethodJWT, Issuer: p.Issuer, Audiences: []string{p.Audience}, Algorithms: p.Algorithms,
 		Keys: keys, Leeway: p.Leeway, MaxLifetime: p.MaxLifetime,
 	}
 }
@@ -234,8 +234,8 @@ func (b *tokenBench) wants(token string, want authz.Reason, why string) *authz.P
 }
 
 func askJWT(v authz.Verifier, ctx context.Context, token string, now time.Time) (*authz.Principal, authz.Reason) {
-	p, err := v.Verify(ctx, &authz.Credential{Kind: authz.Bearer, Secret: authz.NewSecret(token)}, now)
-	refusal, refused := errors.AsType[*authz.Refusal](err)
+	p, err := v.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, now)
+	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
 		return p, authz.OK

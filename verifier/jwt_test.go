@@ -30,7 +30,7 @@ func TestJWTPrincipal(t *testing.T) {
 		if p == nil {
 			continue
 		}
-		if p.Method != authz.MethodJWT || p.User != "alice" || p.Issuer != "https://issuer.example" || p.Scopes.String() != "read write" ||
+		if p.AuthMethod != authz.AuthMethodJWT || p.User != "alice" || p.Issuer != "https://issuer.example" || p.Scopes.String() != "read write" ||
 			!p.Paths.Anywhere() || !p.UserPaths.Anywhere() || !p.ExpiresAt.Equal(tokenNow.Add(time.Hour)) || p.KeyID != "" {
 			t.Errorf("%s: %+v", algorithm, p)
 		}
@@ -54,8 +54,8 @@ func TestJWTKinds(t *testing.T) {
 	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // of base64, over 8192 bytes with the rest
 		b.wants(b.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
 	}
-	for _, kind := range []authz.CredentialKind{authz.NoForm, authz.Basic, authz.BareKey} {
-		if _, err := b.Verify(t.Context(), &authz.Credential{Kind: kind, Secret: authz.NewSecret(good)}, b.now); err != authz.ErrNotMine {
+	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
+		if _, err := b.Verify(t.Context(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret(good)}, b.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}
 	}
@@ -257,12 +257,12 @@ func TestClaimPaths(t *testing.T) {
 }
 
 func TestAccessTokens(t *testing.T) {
-	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Method = authz.MethodOAuth })
+	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
 	all := map[string]any{"jti": "j", "client_id": "web"}
 	mint := func(typ string, changes map[string]any) string {
 		return b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
 	}
-	if p := b.wants(mint(`,"typ":"at+jwt"`, all), authz.OK, "all there"); p != nil && p.Method != authz.MethodOAuth {
+	if p := b.wants(mint(`,"typ":"at+jwt"`, all), authz.OK, "all there"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
 		t.Errorf("%+v", p)
 	}
 	b.wants(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "all there")
@@ -380,7 +380,7 @@ func TestPSSSaltLength(t *testing.T) {
 
 func TestJWTConfigErrors(t *testing.T) {
 	keys := keysOf(t, newTokenIssuer(t).document(t))
-	good := verifier.JWTIssuer{Method: authz.MethodJWT, Issuer: "i", Algorithms: []string{"RS256"}, Keys: keys, MaxLifetime: time.Hour}
+	good := verifier.JWTIssuer{AuthMethod: authz.AuthMethodJWT, Issuer: "i", Algorithms: []string{"RS256"}, Keys: keys, MaxLifetime: time.Hour}
 	make1 := func(change func(*verifier.JWTConfig, *verifier.JWTIssuer)) error {
 		cfg := verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{})}
 		issuer := good
@@ -399,8 +399,8 @@ func TestJWTConfigErrors(t *testing.T) {
 		"no fingerprints":        func(c *config, _ *issuer) { c.Fingerprints = nil },
 		"the same iss twice":     func(c *config, i *issuer) { c.Issuers = append(c.Issuers, *i) },
 		"users that are not":     func(_ *config, i *issuer) { i.Users = true },
-		"no method":              func(_ *config, i *issuer) { i.Method = authz.MethodNone },
-		"another method":         func(_ *config, i *issuer) { i.Method = authz.MethodAPIKey },
+		"no method":              func(_ *config, i *issuer) { i.AuthMethod = authz.AuthMethodNone },
+		"another method":         func(_ *config, i *issuer) { i.AuthMethod = authz.AuthMethodAPIKey },
 		"no iss":                 func(_ *config, i *issuer) { i.Issuer = "" },
 		"no keys":                func(_ *config, i *issuer) { i.Keys = nil },
 		"no algorithms":          func(_ *config, i *issuer) { i.Algorithms = nil },

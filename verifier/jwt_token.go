@@ -38,7 +38,7 @@ func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
 		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
 		until: c.expires.Add(i.Leeway),
 		principal: &authz.Principal{
-			Method: i.Method, User: strings.Clone(c.subject), ClientID: strings.Clone(c.client), Issuer: i.Issuer, Scopes: c.scopes,
+			AuthMethod: i.AuthMethod, User: strings.Clone(c.subject), ClientID: strings.Clone(c.client), Issuer: i.Issuer, Scopes: c.scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: c.expires,
 		},
 	}
@@ -87,7 +87,7 @@ func (j *JWT) checkRevoked(t *jwtToken) error {
 	}
 	changes := r.Changes()
 	if r.Revoked(t.jti, revocable(t.principal), t.issuedAt) {
-		return &authz.Refusal{Reason: authz.RevokedToken, Principal: t.principal}
+		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.unrevoked.Store(changes)
 	return nil
@@ -117,10 +117,10 @@ func (j *JWT) admit(t *jwtToken) error {
 	}
 	user, ok := j.cfg.Users.Lookup(t.principal.User)
 	if !ok || user.Disabled {
-		return &authz.Refusal{Reason: authz.DisabledUser, Principal: t.principal}
+		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: t.principal}
 	}
 	if !user.Since(t.issuedAt) { // a token of a deleted user, whose name another has now
-		return &authz.Refusal{Reason: authz.RevokedToken, Principal: t.principal}
+		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.user = user
 	t.principal.UserPaths = user.Paths

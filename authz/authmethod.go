@@ -1,0 +1,49 @@
+package authz
+
+// AuthMethod is a kind of credential, by which a principal was authenticated.
+// The zero AuthMethod is none: a Principal with it is not authenticated.
+type AuthMethod uint8
+
+// The kinds. A new one is a constant here, a row in authMethods and a verifier;
+// configuration, limits and metrics walk the table.
+const (
+	AuthMethodNone AuthMethod = iota
+	AuthMethodAPIKey
+	AuthMethodBasic
+	AuthMethodJWT
+	AuthMethodOAuth
+	AuthMethodAnonymous // the request needed no credential
+
+	AuthMethodCount
+)
+
+// AuthMethodInfo is a row of the table of kinds.
+type AuthMethodInfo struct {
+	Method AuthMethod
+	// Name is the kind in the configuration, metrics, logs and the x-auth-method
+	// header.
+	Name string
+	// Schemes are those in which credentials of the kind are sent; none for a
+	// kind without a credential.
+	Schemes []CredentialScheme
+}
+
+var authMethods = [AuthMethodCount]AuthMethodInfo{
+	AuthMethodAPIKey:    {AuthMethodAPIKey, "api_key", []CredentialScheme{SchemeAPIKey, SchemeBearer, SchemeBasic}},
+	AuthMethodBasic:     {AuthMethodBasic, "basic", []CredentialScheme{SchemeBasic}},
+	AuthMethodJWT:       {AuthMethodJWT, "jwt", []CredentialScheme{SchemeBearer}},
+	AuthMethodOAuth:     {AuthMethodOAuth, "oauth", []CredentialScheme{SchemeBearer}},
+	AuthMethodAnonymous: {AuthMethodAnonymous, "anonymous", nil},
+}
+
+// AuthMethods returns the table, without a row for AuthMethodNone. It must not
+// be changed.
+func AuthMethods() []AuthMethodInfo { return authMethods[AuthMethodNone+1:] }
+
+// String is the kind's name, "" for none.
+func (m AuthMethod) String() string {
+	if m >= AuthMethodCount {
+		return ""
+	}
+	return authMethods[m].Name
+}

@@ -1,0 +1,71 @@
+package authz
+
+// CredentialScheme is the form in which a credential was sent. The zero scheme
+// is none.
+type CredentialScheme uint8
+
+// The schemes. A new one is a constant here and a row in credentialSchemes;
+// extauthz/challenge.go has the challenge of each scheme that Authorization
+// carries.
+const (
+	SchemeNone   CredentialScheme = iota
+	SchemeBearer                  // RFC 6750: Authorization, or the cookie
+	SchemeBasic                   // RFC 7617: user and password
+	SchemeAPIKey                  // an API key as such: its own header, or the query
+
+	CredentialSchemeCount
+)
+
+// CredentialSchemeInfo is a row of the table of schemes.
+type CredentialSchemeInfo struct {
+	Scheme CredentialScheme
+	// AuthScheme is the scheme's name in Authorization (RFC 9110 section 11.1),
+	// in lower case; its switch under `credentials` has the same name. It is ""
+	// for a scheme that Authorization does not carry.
+	AuthScheme string
+	// parse reads what follows the name in Authorization.
+	parse func(rest string) (Credential, Reason)
+}
+
+var credentialSchemes = [CredentialSchemeCount]CredentialSchemeInfo{
+	SchemeBearer: {SchemeBearer, "bearer", parseBearer},
+	SchemeBasic:  {SchemeBasic, "basic", parseBasic},
+	SchemeAPIKey: {Scheme: SchemeAPIKey},
+}
+
+// CredentialSchemes returns the table, without a row for SchemeNone. It must
+// not be changed.
+func CredentialSchemes() []CredentialSchemeInfo { return credentialSchemes[SchemeNone+1:] }
+
+// authScheme returns the row of the scheme that Authorization names, in any
+// case, and nil for an unknown one.
+func authScheme(name string) *CredentialSchemeInfo {
+	for i := range credentialSchemes {
+		if s := &credentialSchemes[i]; s.parse != nil && equalASCIIFold(name, s.AuthScheme) {
+			return s
+		}
+	}
+	return nil
+}
+
+// SchemeSet is a set of schemes. The zero SchemeSet is empty.
+type SchemeSet uint8
+
+// NewSchemeSet returns the set of the schemes.
+func NewSchemeSet(schemes ...CredentialScheme) (set SchemeSet) {
+	for _, s := range schemes {
+		set |= 1 << s
+	}
+	return set
+}
+
+// With returns the set with the scheme, or without it.
+func (set SchemeSet) With(s CredentialScheme, in bool) SchemeSet {
+	if in {
+		return set | 1<<s
+	}
+	return set &^ (1 << s)
+}
+
+// Contains reports whether the scheme is in the set.
+func (set SchemeSet) Contains(s CredentialScheme) bool { return set&(1<<s) != 0 }

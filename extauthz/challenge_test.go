@@ -1,0 +1,22 @@
+package extauthz
+
+import (
+	"strings"
+	"testing"
+
+	"keyward/authz"
+)
+
+// TestEachSchemeHasAChallenge: a client that may use a scheme is told of it.
+func TestEachSchemeHasAChallenge(t *testing.T) {
+	for _, scheme := range authz.CredentialSchemes() {
+		if scheme.AuthScheme == "" {
+			continue
+		}
+		c := Challenge{Realm: "api", Schemes: authz.NewSchemeSet(scheme.Scheme)}
+		got := c.value(&authz.Decision{Reason: authz.NoCredential})
+		if name, _, _ := strings.Cut(got, " "); authz.LowerASCII(name) != scheme.AuthScheme {
+			t.Errorf("%s: %q; add its challenge to extauthz/challenge.go", scheme.AuthScheme, got)
+		}
+	}
+}
