@@ -59,7 +59,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 // Observe implements authz.Observer.
 func (m *Metrics) Observe(r *authz.Request, d *authz.Decision) {
 	m.decisions[r.Transport][d.Reason].Inc()
-	m.durations.Observe(r.Transport, d.Took)
+	m.durations.Observe(r.Transport, d.Duration)
 	if d.Reason == authz.RateLimited {
 		method := authz.AuthMethodNone
 		if d.Principal != nil {

@@ -149,10 +149,10 @@ func TestAddressAllocations(t *testing.T) {
 // TestClientIsOne: the limiter, the verifier and the log of one check get the same
 // address, by this checker's number of hops and not by an earlier one's.
 func TestClientIsOne(t *testing.T) {
-	w, r := newWorld(), request()
+	w, r := newFakeDeps(), request()
 	var seen Address
 	w.verify = func(c *Credential) (*Principal, error) { seen = c.Client.Address(); return alice(), nil }
-	c := w.limited(t, &tally{})
+	c := w.limited(t, &fakeLimiter{})
 	for hops, want := range map[int]string{0: "10.0.0.1", 1: "2001:db8::1", 2: "9.9.9.9"} {
 		r.Reset()
 		*r = *request()

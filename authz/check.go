@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -17,23 +16,23 @@ type Policy interface {
 	// Route returns the route that is in force for the request. Any reason but
 	// OK refuses it; the route, where there is one, then gives the error style.
 	Route(r *Request, path Path) (*Route, Reason)
-	// Permit tells whether the principal may come to the path by the route.
-	Permit(p *Principal, path Path, route *Route) Reason
+	// Authorize reports whether the principal may come to the path by the route.
+	Authorize(p *Principal, path Path, route *Route) Reason
 }
 
 // Verifier knows credentials.
 type Verifier interface {
 	// Verify returns the principal that the credential stands for. An error is
 	// ErrNotMine, where the verifier does not check such a credential; a
-	// *CredentialError, where the credential is no good; anything else means that it
-	// could not tell. It must not keep the credential.
+	// *CredentialError, where the credential is not valid; anything else means that
+	// it could not find out. It must not keep the credential.
 	Verify(ctx context.Context, c *Credential, now time.Time) (*Principal, error)
 }
 
-// ErrNotMine is a verifier's word that a credential is not of its kind.
+// ErrNotMine is returned for a credential that is not of the verifier's kind.
 var ErrNotMine = errors.New("credential of another kind")
 
-// CredentialError is a verifier's word that a credential is no good, and why.
+// CredentialError is returned for a credential that is not valid, and says why.
 type CredentialError struct {
 	Reason Reason
 	// Principal is whose credential it was, where that is known (an expired or revoked key). For the log.
@@ -43,7 +42,7 @@ type CredentialError struct {
 }
 
 // Error implements error.
-func (r *CredentialError) Error() string { return r.Reason.String() }
+func (e *CredentialError) Error() string { return e.Reason.String() }
 
 // Observer is told of each decision: metrics, log, usage. It must not keep the
 // request or the decision.
@@ -56,9 +55,9 @@ type Config struct {
 	Ready        func() error // an error while nothing can be judged yet; everything is then denied
 	Paths        PathRules
 	Policy       Policy
-	Sources      Sources
+	Sources      CredentialSources
 	Verifier     Verifier
-	Identity     *Identity
+	Identity     *IdentityHeaders
 	Overrides    []string // headers that every allow has removed, see UpstreamOverrides
 	Limiter      Limiter  // nil: nothing is counted
 	RequireHTTPS bool
@@ -71,8 +70,8 @@ type Config struct {
 
 // Checker judges requests.
 type Checker struct {
-	cfg      Config
-	carriers []string
+	cfg               Config
+	credentialHeaders []string
 }
 
 // NewChecker returns a Checker of the given parts.
@@ -80,58 +79,56 @@ func NewChecker(cfg Config) (*Checker, error) {
 	if cfg.Ready == nil || cfg.Policy == nil || cfg.Verifier == nil || cfg.Identity == nil || cfg.Now == nil || cfg.Since == nil || cfg.NewID == nil {
 		return nil, errors.New("authz: a part is missing from the Config")
 	}
-	return &Checker{cfg, cfg.Sources.carriers()}, nil
+	return &Checker{cfg, cfg.Sources.credentialHeaders()}, nil
 }
 
 // Check judges one request and lets the observers know. Nothing passes it
 // unobserved. The decision is good until the request is reset.
 func (c *Checker) Check(ctx context.Context, r *Request) *Decision {
-	d := c.begin(r)
-	d.Reason = c.judge(ctx, r, d)
-	return c.observed(r, d)
+	d := c.newDecision(r)
+	d.Reason = c.evaluate(ctx, r, d)
+	return c.finish(r, d)
 }
-
-// Overrides returns the headers that every allow has removed beside those that
-// the Decision names. They are the same each time, so a transport encodes them once.
-func (c *Checker) Overrides() []string { return c.cfg.Overrides }
 
 // Authenticate judges the request's credential alone, for a caller that asks
 // what its own is worth: no route, path, scope or rate has a say. An allow has
 // the principal and nothing to set or to remove.
 func (c *Checker) Authenticate(ctx context.Context, r *Request) *Decision {
-	d := c.begin(r)
+	d := c.newDecision(r)
 	d.Reason = c.authenticate(ctx, r, d)
-	return c.observed(r, d)
+	return c.finish(r, d)
 }
 
 // Refuse denies a request that could not be read whole, and lets the observers know.
 func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
-	d := c.begin(r)
+	d := c.newDecision(r)
 	d.Reason = c.deny(r, d, "read", reason, cause)
-	return c.observed(r, d)
+	return c.finish(r, d)
 }
 
-// begin is a decision that denies.
-func (c *Checker) begin(r *Request) *Decision {
+// newDecision returns a decision that denies.
+func (c *Checker) newDecision(r *Request) *Decision {
 	r.decision, r.trustedHops = Decision{At: c.cfg.Now()}, c.cfg.TrustedHops
 	return &r.decision
 }
 
-func (c *Checker) observed(r *Request, d *Decision) *Decision {
+// finish completes the decision and hands it to the observers.
+func (c *Checker) finish(r *Request, d *Decision) *Decision {
 	if !d.Allowed() {
 		d.ID = c.cfg.NewID()
 	}
-	d.Took = c.cfg.Since(d.At)
+	d.Duration = c.cfg.Since(d.At)
 	for _, o := range c.cfg.Observers {
 		o.Observe(r, d)
 	}
 	return d
 }
 
-// judge is the way a request takes. Each step denies or goes on; there is no way back up.
-func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Reason) {
-	defer denyPanic(d, &reason)
-	if reason, err := c.canJudge(ctx); reason != OK {
+// evaluate runs the checks in order. Each step denies or continues; none can
+// undo what an earlier one has decided.
+func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason Reason) {
+	defer recoverToDenial(d, &reason)
+	if reason, err := c.checkReady(ctx); reason != OK {
 		return c.deny(r, d, "ready", reason, err)
 	}
 	path, err := ParsePath(r.Target, c.cfg.Paths)
@@ -142,83 +139,83 @@ func (c *Checker) judge(ctx context.Context, r *Request, d *Decision) (reason Re
 	r.trace("path", path.Canonical())
 
 	if d.Route, reason = c.cfg.Policy.Route(r, path); reason != OK {
-		return c.deny(r, d, "route", reason, whyNotRouted(reason))
+		return c.deny(r, d, "route", reason, routingError(reason))
 	}
 	r.trace("route", d.Route.String())
-	if !c.cameSafely(r) {
+	if !c.schemeAllowed(r) {
 		return c.deny(r, d, "https", HTTPSRequired, nil)
 	}
 	if d.Route.Auth == AuthDeny {
 		return c.deny(r, d, "route", RouteDenied, nil)
 	}
 	public := d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight()
-	if reason := c.canHideQuery(r, d.Route, public); reason != OK {
+	if reason := c.checkQueryRemovable(r, d.Route, public); reason != OK {
 		return c.deny(r, d, "credential", reason, nil)
 	}
 	if public {
-		return c.admit(ctx, r, d, Anonymous, anonymous)
+		return c.allow(ctx, r, d, Anonymous, anonymous)
 	}
 
 	switch reason := c.cfg.Sources.read(r); {
 	case reason == NoCredential && d.Route.Auth == AuthOptional:
-		return c.admit(ctx, r, d, Anonymous, anonymous)
+		return c.allow(ctx, r, d, Anonymous, anonymous)
 	case reason != OK:
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.try(ctx, r, d)
+	p, reason, err := c.verify(ctx, r, d)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
-	if reason := c.cfg.Policy.Permit(p, path, d.Route); reason != OK {
+	if reason := c.cfg.Policy.Authorize(p, path, d.Route); reason != OK {
 		return c.deny(r, d, "policy", reason, nil)
 	}
-	return c.admit(ctx, r, d, OK, p)
+	return c.allow(ctx, r, d, OK, p)
 }
 
-// authenticate is judge without what depends on the place.
+// authenticate is evaluate without what depends on the route.
 func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (reason Reason) {
-	defer denyPanic(d, &reason)
-	if reason, err := c.canJudge(ctx); reason != OK {
+	defer recoverToDenial(d, &reason)
+	if reason, err := c.checkReady(ctx); reason != OK {
 		return c.deny(r, d, "ready", reason, err)
 	}
-	if !c.cameSafely(r) {
+	if !c.schemeAllowed(r) {
 		return c.deny(r, d, "https", HTTPSRequired, nil)
 	}
 	if reason := c.cfg.Sources.read(r); reason != OK {
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.try(ctx, r, d)
+	p, reason, err := c.verify(ctx, r, d)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
 	return OK
 }
 
-// canHideQuery refuses a request whose query credential the proxy cannot remove
-// before the upstream sees it. On routes that are not public a disguised one is
-// found when credentials are read.
-func (c *Checker) canHideQuery(r *Request, route *Route, public bool) Reason {
+// checkQueryRemovable refuses a request whose query credential the proxy cannot
+// remove before the upstream sees it. On a route that is not public, an encoded
+// parameter is found when credentials are read.
+func (c *Checker) checkQueryRemovable(r *Request, route *Route, public bool) Reason {
 	switch {
 	case route.ForwardCredentials:
 		return OK
 	case r.FixedTarget && c.cfg.Sources.inQuery(r.Target):
 		return UnsupportedCredential
-	case public && c.cfg.Sources.disguisedInQuery(r.Target):
+	case public && c.cfg.Sources.encodedInQuery(r.Target):
 		return AmbiguousCredential
 	default:
 		return OK
 	}
 }
 
-// cameSafely tells whether the request may be looked at as it came. Traefik
-// calls the scheme of a websocket over TLS wss.
-func (c *Checker) cameSafely(r *Request) bool {
+// schemeAllowed reports whether the client's connection was secure enough.
+// Traefik calls the scheme of a websocket over TLS wss.
+func (c *Checker) schemeAllowed(r *Request) bool {
 	return !c.cfg.RequireHTTPS || equalASCIIFold(r.Scheme, "https") || equalASCIIFold(r.Scheme, "wss")
 }
 
-// canJudge tells whether there is anything to judge by, and whether anybody
-// still waits for the answer: what has passed its deadline is dropped.
-func (c *Checker) canJudge(ctx context.Context) (Reason, error) {
+// checkReady returns OK if keys are loaded and the caller still waits: a request
+// past its deadline is dropped.
+func (c *Checker) checkReady(ctx context.Context) (Reason, error) {
 	if err := c.cfg.Ready(); err != nil {
 		return Unavailable, err
 	}
@@ -228,32 +225,71 @@ func (c *Checker) canJudge(ctx context.Context) (Reason, error) {
 	return OK, nil
 }
 
-// denyPanic makes a denial of a panic in any step.
-func denyPanic(d *Decision, reason *Reason) {
+// recoverToDenial turns a panic in any step into a denial.
+func recoverToDenial(d *Decision, reason *Reason) {
 	if v := recover(); v != nil {
 		*d = Decision{At: d.At, Route: d.Route, Cause: fmt.Errorf("panic: %v", v)}
 		*reason = Internal
 	}
 }
 
-// verify asks the verifier and turns its three outcomes into reasons.
-func (c *Checker) verify(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
+// verify asks the verifier whose credential it is, unless the client has failed
+// too often. It counts a credential that is not valid.
+func (c *Checker) verify(ctx context.Context, r *Request, d *Decision) (*Principal, Reason, error) {
+	r.credential.Bind(r)
+	if c.cfg.Limiter == nil {
+		return c.callVerifier(ctx, r, d.At)
+	}
+	quota, err := c.cfg.Limiter.AllowAttempt(ctx, r, d.At)
+	if err != nil {
+		return nil, Unavailable, err
+	}
+	if quota.Refused {
+		d.Quota = quota
+		return nil, RateLimited, nil
+	}
+	p, reason, err := c.callVerifier(ctx, r, d.At)
+	if reason.Status() == 401 {
+		c.cfg.Limiter.RecordFailure(ctx, r, d.At)
+	}
+	return p, reason, err
+}
+
+// callVerifier turns the verifier's three outcomes into reasons.
+func (c *Checker) callVerifier(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
 	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
-	switch refusal, ok := errors.AsType[*CredentialError](err); {
+	switch invalid, ok := errors.AsType[*CredentialError](err); {
 	case err == nil && p != nil && p.AuthMethod != AuthMethodNone:
-		if r.Trace != nil { // the text is made for who asks alone
-			r.Trace("credential", p.AuthMethod.String()+" of "+p.shown())
+		if r.Trace != nil { // most requests do not pay for the text
+			r.Trace("credential", p.AuthMethod.String()+" of "+p.displayName())
 		}
 		return p, OK, nil
 	case err == nil:
 		return nil, Internal, errors.New("a verifier returned neither principal nor error")
-	case ok && !refusal.Reason.Allows():
-		return refusal.Principal, refusal.Reason, refusal.Cause
+	case ok && !invalid.Reason.Allows():
+		return invalid.Principal, invalid.Reason, invalid.Cause
 	case errors.Is(err, ErrNotMine):
 		return nil, InvalidToken, nil
 	default:
 		return nil, Unavailable, err
 	}
+}
+
+// allow is the last step: it counts the request, and denies one over a limit.
+func (c *Checker) allow(ctx context.Context, r *Request, d *Decision, reason Reason, p *Principal) Reason {
+	d.Principal = p
+	if c.cfg.Limiter != nil {
+		var err error
+		if d.Quota, err = c.cfg.Limiter.Allow(ctx, r, d); err != nil {
+			return c.deny(r, d, "rate", Unavailable, err)
+		}
+		if d.Quota.Refused {
+			return c.deny(r, d, "rate", RateLimited, nil)
+		}
+	}
+	c.prepareUpstream(r, d)
+	r.trace("allow", reason.String())
+	return reason
 }
 
 func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, cause error) Reason {
@@ -266,34 +302,4 @@ func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, caus
 		r.Trace(step, outcome)
 	}
 	return reason
-}
-
-func (c *Checker) allow(r *Request, d *Decision, reason Reason) Reason {
-	c.dress(r, d)
-	r.trace("allow", reason.String())
-	return reason
-}
-
-// dress fills in what the upstream is to see and what it must not.
-func (c *Checker) dress(r *Request, d *Decision) {
-	c.cfg.Identity.apply(d.Principal, r)
-	if !d.Route.ForwardCredentials {
-		r.remove = append(r.remove, c.carriers...)
-		if rest, found := c.cfg.Sources.cutCookie(r); found && rest != "" {
-			r.set = append(r.set, Header{"cookie", rest})
-		} else if found {
-			r.remove = append(r.remove, "cookie")
-		}
-		if c.cfg.Sources.inQuery(r.Target) {
-			d.RemoveQuery = c.cfg.Sources.Query
-		}
-	}
-	d.Set, d.Remove = r.set, r.remove
-}
-
-// ShowsAlias tells whether the request has a header that an upstream could
-// take for one of ours. An allow has it removed; a proxy that can't be told to
-// remove what it does not know beforehand must not be told to allow.
-func (c *Checker) ShowsAlias(r *Request) bool {
-	return slices.ContainsFunc(r.Headers, func(h Header) bool { return c.cfg.Identity.isAlias(h.Name) })
 }

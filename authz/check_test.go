@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// world is a Checker with parts a test can set.
-type world struct {
-	ready    error
-	route    Route
-	reason   Reason
-	verify   func(*Credential) (*Principal, error)
-	permit   Reason
-	https    bool
-	observed []Decision
+// fakeDeps is a Checker with parts a test can set.
+type fakeDeps struct {
+	ready     error
+	route     Route
+	reason    Reason
+	verify    func(*Credential) (*Principal, error)
+	authorize Reason
+	https     bool
+	observed  []Decision
 }
 
-func newWorld() *world {
-	return &world{
+func newFakeDeps() *fakeDeps {
+	return &fakeDeps{
 		route:  Route{Auth: AuthRequired},
-		reason: OK, permit: OK,
+		reason: OK, authorize: OK,
 		verify: func(*Credential) (*Principal, error) { return alice(), nil },
 	}
 }
@@ -35,24 +35,24 @@ func alice() *Principal {
 	return &Principal{AuthMethod: AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: AnyPath(), UserPaths: AnyPath()}
 }
 
-func (w *world) Route(*Request, Path) (*Route, Reason)  { return &w.route, w.reason }
-func (w *world) Permit(*Principal, Path, *Route) Reason { return w.permit }
-func (w *world) Observe(_ *Request, d *Decision) {
+func (w *fakeDeps) Route(*Request, Path) (*Route, Reason)     { return &w.route, w.reason }
+func (w *fakeDeps) Authorize(*Principal, Path, *Route) Reason { return w.authorize }
+func (w *fakeDeps) Observe(_ *Request, d *Decision) {
 	w.observed = append(w.observed, *d)
 }
-func (w *world) Verify(_ context.Context, c *Credential, _ time.Time) (*Principal, error) {
+func (w *fakeDeps) Verify(_ context.Context, c *Credential, _ time.Time) (*Principal, error) {
 	return w.verify(c)
 }
 
-func (w *world) checker(t testing.TB) *Checker {
+func (w *fakeDeps) checker(t testing.TB) *Checker {
 	t.Helper()
-	identity, err := NewIdentity(map[string]Field{"X-Auth-Subject": FieldSubject, "x-auth-project": FieldProject}, []string{"authorization", "x-api-key"}, nil)
+	identity, err := NewIdentityHeaders(map[string]IdentityAttribute{"X-Auth-Subject": AttributeSubject, "x-auth-project": AttributeProject}, []string{"authorization", "x-api-key"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := NewChecker(Config{
 		Ready: func() error { return w.ready }, Policy: w, Verifier: w, Identity: identity, RequireHTTPS: w.https,
-		Sources:   Sources{Schemes: NewSchemeSet(SchemeBearer), Header: "x-api-key", Cookie: "session", Query: "key"},
+		Sources:   CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Header: "x-api-key", Cookie: "session", Query: "key"},
 		Observers: []Observer{w}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
@@ -83,13 +83,13 @@ func TestDisguisedQueryCredential(t *testing.T) {
 		{"/a?k%65ys=no+secret;keys=%20", Anonymous, ""},
 		{"/a", Anonymous, ""},
 	} {
-		for name, set := range map[string]func(*world, *Request){
-			"none": func(w *world, r *Request) { w.route.Auth, r.Headers = AuthNone, nil },
-			"preflight": func(w *world, r *Request) {
+		for name, set := range map[string]func(*fakeDeps, *Request){
+			"none": func(w *fakeDeps, r *Request) { w.route.Auth, r.Headers = AuthNone, nil },
+			"preflight": func(w *fakeDeps, r *Request) {
 				w.route.Preflight, r.Method, r.Headers = true, "OPTIONS", slices.Clone(preflight)
 			},
 		} {
-			w, r := newWorld(), request()
+			w, r := newFakeDeps(), request()
 			set(w, r)
 			r.Target = c.target
 			if d := w.checker(t).Check(t.Context(), r); d.Reason != c.want || d.RemoveQuery != c.remove {
@@ -109,74 +109,74 @@ func TestDisguisedQueryCredential(t *testing.T) {
 func TestEveryStepDenies(t *testing.T) {
 	tests := []struct {
 		name string
-		set  func(*world, *Request)
+		set  func(*fakeDeps, *Request)
 		want Reason
 	}{
-		{"all is well", func(*world, *Request) {}, OK},
-		{"not ready", func(w *world, _ *Request) { w.ready = errors.New("no keys") }, Unavailable},
-		{"ambiguous path", func(_ *world, r *Request) { r.Target = "/a/../b" }, AmbiguousPath},
-		{"no path (CONNECT)", func(_ *world, r *Request) { r.Target = "" }, AmbiguousPath},
-		{"method", func(w *world, _ *Request) { w.reason = MethodNotAllowed }, MethodNotAllowed},
-		{"route denies", func(w *world, _ *Request) { w.route.Auth = AuthDeny }, RouteDenied},
-		{"zero route", func(w *world, _ *Request) { w.route = Route{} }, RouteDenied},
-		{"http", func(w *world, _ *Request) { w.https = true }, HTTPSRequired},
-		{"https", func(w *world, r *Request) { w.https = true; r.Scheme = "HTTPS" }, OK},
-		{"websocket over TLS", func(w *world, r *Request) { w.https = true; r.Scheme = "wss" }, OK},
-		{"websocket", func(w *world, r *Request) { w.https = true; r.Scheme = "ws" }, HTTPSRequired},
-		{"no credential", func(_ *world, r *Request) { r.Headers = nil }, NoCredential},
-		{"no credential, optional", func(w *world, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, Anonymous},
-		{"bad credential, optional", func(w *world, r *Request) {
+		{"all is well", func(*fakeDeps, *Request) {}, OK},
+		{"not ready", func(w *fakeDeps, _ *Request) { w.ready = errors.New("no keys") }, Unavailable},
+		{"ambiguous path", func(_ *fakeDeps, r *Request) { r.Target = "/a/../b" }, AmbiguousPath},
+		{"no path (CONNECT)", func(_ *fakeDeps, r *Request) { r.Target = "" }, AmbiguousPath},
+		{"method", func(w *fakeDeps, _ *Request) { w.reason = MethodNotAllowed }, MethodNotAllowed},
+		{"route denies", func(w *fakeDeps, _ *Request) { w.route.Auth = AuthDeny }, RouteDenied},
+		{"zero route", func(w *fakeDeps, _ *Request) { w.route = Route{} }, RouteDenied},
+		{"http", func(w *fakeDeps, _ *Request) { w.https = true }, HTTPSRequired},
+		{"https", func(w *fakeDeps, r *Request) { w.https = true; r.Scheme = "HTTPS" }, OK},
+		{"websocket over TLS", func(w *fakeDeps, r *Request) { w.https = true; r.Scheme = "wss" }, OK},
+		{"websocket", func(w *fakeDeps, r *Request) { w.https = true; r.Scheme = "ws" }, HTTPSRequired},
+		{"no credential", func(_ *fakeDeps, r *Request) { r.Headers = nil }, NoCredential},
+		{"no credential, optional", func(w *fakeDeps, r *Request) { r.Headers = nil; w.route.Auth = AuthOptional }, Anonymous},
+		{"bad credential, optional", func(w *fakeDeps, r *Request) {
 			w.route.Auth = AuthOptional
 			w.verify = func(*Credential) (*Principal, error) { return nil, &CredentialError{Reason: UnknownKey} }
 		}, UnknownKey},
-		{"malformed credential, optional", func(w *world, r *Request) {
+		{"malformed credential, optional", func(w *fakeDeps, r *Request) {
 			w.route.Auth = AuthOptional
 			r.Headers[0].Value = "Bearer"
 		}, MalformedCredential},
-		{"bad credential, none", func(w *world, r *Request) { w.route.Auth = AuthNone; r.Headers[0].Value = "Bearer" }, Anonymous},
-		{"nobody's kind", func(w *world, _ *Request) {
+		{"bad credential, none", func(w *fakeDeps, r *Request) { w.route.Auth = AuthNone; r.Headers[0].Value = "Bearer" }, Anonymous},
+		{"nobody's kind", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return nil, ErrNotMine }
 		}, InvalidToken},
-		{"can't tell", func(w *world, _ *Request) {
+		{"can't tell", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return nil, errors.New("store away") }
 		}, Unavailable},
-		{"can't tell, optional", func(w *world, _ *Request) {
+		{"can't tell, optional", func(w *fakeDeps, _ *Request) {
 			w.route.Auth = AuthOptional
 			w.verify = func(*Credential) (*Principal, error) { return nil, context.DeadlineExceeded }
 		}, Unavailable},
-		{"neither principal nor error", func(w *world, _ *Request) {
+		{"neither principal nor error", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return nil, nil }
 		}, Internal},
-		{"zero principal", func(w *world, _ *Request) {
+		{"zero principal", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return &Principal{}, nil }
 		}, Internal},
-		{"refusal that would allow", func(w *world, _ *Request) {
+		{"refusal that would allow", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return alice(), &CredentialError{Reason: OK} }
 		}, Unavailable},
-		{"panic", func(w *world, _ *Request) {
+		{"panic", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { panic("boom") }
 		}, Internal},
-		{"policy", func(w *world, _ *Request) { w.permit = InsufficientScope }, InsufficientScope},
-		{"zero permit", func(w *world, _ *Request) { w.permit = 0 }, Internal},
-		{"preflight where the route says so", func(w *world, r *Request) {
+		{"policy", func(w *fakeDeps, _ *Request) { w.authorize = InsufficientScope }, InsufficientScope},
+		{"zero permit", func(w *fakeDeps, _ *Request) { w.authorize = 0 }, Internal},
+		{"preflight where the route says so", func(w *fakeDeps, r *Request) {
 			w.route.Preflight = true
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
 		}, Anonymous},
-		{"preflight elsewhere", func(_ *world, r *Request) {
+		{"preflight elsewhere", func(_ *fakeDeps, r *Request) {
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
 		}, NoCredential},
-		{"OPTIONS that is no preflight", func(w *world, r *Request) {
+		{"OPTIONS that is no preflight", func(w *fakeDeps, r *Request) {
 			w.route.Preflight = true
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}}
 		}, NoCredential},
-		{"GET that looks like a preflight", func(w *world, r *Request) {
+		{"GET that looks like a preflight", func(w *fakeDeps, r *Request) {
 			w.route.Preflight = true
 			r.Headers = []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
 		}, NoCredential},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w, r := newWorld(), request()
+			w, r := newFakeDeps(), request()
 			test.set(w, r)
 			d := w.checker(t).Check(context.Background(), r)
 			if d.Reason != test.want {
@@ -195,7 +195,7 @@ func TestEveryStepDenies(t *testing.T) {
 func TestLateRequestIsNotJudged(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	w := newWorld()
+	w := newFakeDeps()
 	if d := w.checker(t).Check(ctx, request()); d.Reason != Overloaded {
 		t.Errorf("%s, want overloaded", d.Reason)
 	}
@@ -222,7 +222,7 @@ func TestZeroValuesDeny(t *testing.T) {
 }
 
 func TestDress(t *testing.T) {
-	w, r := newWorld(), request()
+	w, r := newFakeDeps(), request()
 	r.Target = "/a?key="
 	r.Headers = append(r.Headers,
 		Header{"x-auth-subject", "root"}, Header{"x_auth_subject", "root"}, Header{"x.auth.subject", "root"},
@@ -257,11 +257,11 @@ func TestDress(t *testing.T) {
 }
 
 func TestEveryFieldIsALegalValue(t *testing.T) {
-	fields := map[string]Field{}
-	for _, f := range Fields() {
+	fields := map[string]IdentityAttribute{}
+	for _, f := range IdentityAttributes() {
 		fields["x-"+strings.ReplaceAll(string(f), "_", "-")] = f
 	}
-	id, err := NewIdentity(fields, nil, nil)
+	id, err := NewIdentityHeaders(fields, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 
 // TestWhoseCredentialItWas: a refusal's principal is there for the log, and the request stays refused.
 func TestWhoseCredentialItWas(t *testing.T) {
-	w := newWorld()
+	w := newFakeDeps()
 	w.verify = func(*Credential) (*Principal, error) {
 		return nil, &CredentialError{Reason: RevokedKey, Principal: alice()}
 	}
@@ -301,7 +301,7 @@ func TestWhoseCredentialItWas(t *testing.T) {
 
 // TestCauseOfARefusal: observers and traces get it as the decision's cause.
 func TestCauseOfARefusal(t *testing.T) {
-	w := newWorld()
+	w := newFakeDeps()
 	w.verify = func(*Credential) (*Principal, error) {
 		return nil, &CredentialError{Reason: InvalidToken, Cause: errors.New("aud: want another")}
 	}
@@ -317,31 +317,31 @@ func TestCauseOfARefusal(t *testing.T) {
 }
 
 func TestIdentityRefusesConfusion(t *testing.T) {
-	for _, fields := range []map[string]Field{
-		{"x-auth-user": FieldSubject, "x_auth_user": FieldKeyID},
-		{"Authorization": FieldSubject},
-		{"x auth": FieldSubject},
-		{"x_auth_user": FieldSubject},
-		{"x.auth.user": FieldSubject},
-		{"": FieldSubject},
-		{"": FieldSubject},
+	for _, fields := range []map[string]IdentityAttribute{
+		{"x-auth-user": AttributeSubject, "x_auth_user": AttributeKeyID},
+		{"Authorization": AttributeSubject},
+		{"x auth": AttributeSubject},
+		{"x_auth_user": AttributeSubject},
+		{"x.auth.user": AttributeSubject},
+		{"": AttributeSubject},
+		{"": AttributeSubject},
 		{"x-auth": "secret"},
 	} {
-		if _, err := NewIdentity(fields, []string{"authorization"}, nil); err == nil {
+		if _, err := NewIdentityHeaders(fields, []string{"authorization"}, nil); err == nil {
 			t.Errorf("%v: accepted", fields)
 		}
 	}
 }
 
 func TestCarriersHaveNoAliases(t *testing.T) {
-	if _, err := NewIdentity(nil, []string{"x_api_key"}, nil); err == nil {
+	if _, err := NewIdentityHeaders(nil, []string{"x_api_key"}, nil); err == nil {
 		t.Error("a credential header that is an alias of another")
 	}
 }
 
 // TestRefuse: what could not be read is denied and observed like all else.
 func TestRefuse(t *testing.T) {
-	w := newWorld()
+	w := newFakeDeps()
 	d := w.checker(t).Refuse(&Request{}, Internal, errors.New("torn"))
 	if d.Allowed() || d.ID == "" || len(w.observed) != 1 || w.observed[0].Cause == nil {
 		t.Errorf("decision %+v, observed %+v", d, w.observed)
@@ -424,7 +424,7 @@ func TestDecisionLogIsBounded(t *testing.T) {
 }
 
 func TestCheckAllocations(t *testing.T) {
-	w := newWorld()
+	w := newFakeDeps()
 	p := alice()
 	w.verify = func(*Credential) (*Principal, error) { return p, nil }
 	c := w.checker(t)

@@ -16,9 +16,9 @@ type Credential struct {
 	Secret Secret     // token, password or key
 	Client RawAddress // where it came from, for limits on guessing
 
-	// Room, where set, is where a verifier may put a principal that it has made
+	// Scratch, where set, is where a verifier may put a principal that it has made
 	// for this request alone. It is good until the request is reset.
-	Room *Principal
+	Scratch *Principal
 
 	request *Request // see Target
 }
@@ -30,7 +30,7 @@ type Target struct{ Method, Scheme, Host, Path string }
 
 // Bind ties the credential to the request that presents it.
 func (c *Credential) Bind(r *Request) {
-	c.request, c.Client, c.Room = r, r.Client(), &r.principal
+	c.request, c.Client, c.Scratch = r, r.Client(), &r.principal
 }
 
 // Target returns what the credential was presented for, the zero Target before
@@ -84,9 +84,9 @@ func parseAuthorization(value string) (Credential, Reason) {
 	return c, reason
 }
 
-// ShowedPassword tells whether the request came with Basic credentials, well
+// UsesBasicAuth reports whether the request came with Basic credentials, well
 // formed or not: what is said of them is about a name and a password.
-func (r *Request) ShowedPassword() bool {
+func (r *Request) UsesBasicAuth() bool {
 	value, _ := r.Header("authorization")
 	scheme, _, _ := strings.Cut(strings.Trim(value, " \t"), " ")
 	return equalASCIIFold(scheme, "basic")
@@ -162,7 +162,7 @@ func CheckKey(key string, inBasic bool) error {
 	}
 }
 
-// isBlank tells whether there is nothing but spaces and tabs.
+// isBlank reports whether there is nothing but spaces and tabs.
 func isBlank(value string) bool {
 	for i := range len(value) {
 		if value[i] != ' ' && value[i] != '\t' {
@@ -191,7 +191,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// IsPlainText tells whether s is UTF-8 without control characters (RFC 7617
+// IsPlainText reports whether s is UTF-8 without control characters (RFC 7617
 // section 2) and without what only steers how text is shown: bidi overrides,
 // byte order marks, line separators. The two joiners are part of ordinary words.
 func IsPlainText(s string) bool {

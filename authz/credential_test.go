@@ -10,7 +10,7 @@ import (
 )
 
 // vectorSources are those that authorization.jsonl is written for.
-var vectorSources = Sources{
+var vectorSources = CredentialSources{
 	Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session",
 	Reserved: []string{"access_token", "api_key"},
 }
@@ -85,7 +85,7 @@ func TestCredentialText(t *testing.T) {
 }
 
 func TestQuerySource(t *testing.T) {
-	sources := Sources{Schemes: NewSchemeSet(SchemeBearer), Query: "api_key", Reserved: []string{"access_token", "api_key"}}
+	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Query: "api_key", Reserved: []string{"access_token", "api_key"}}
 	tests := []struct {
 		target string
 		want   Reason
@@ -117,7 +117,7 @@ func TestQuerySource(t *testing.T) {
 		}
 	}
 	for _, target := range []string{"/?api%5fkey=k1", "/?a=b;api_key=k1"} {
-		off := Sources{Schemes: NewSchemeSet(SchemeBearer), Reserved: []string{"api_key"}}
+		off := CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Reserved: []string{"api_key"}}
 		r := Request{Target: target, Headers: []Header{{"authorization", "Bearer t"}}}
 		if got := off.read(&r); got != AmbiguousCredential {
 			t.Errorf("query off, token and %s: %s, want ambiguous_credential", target, got)
@@ -128,23 +128,23 @@ func TestQuerySource(t *testing.T) {
 func TestDisabledSchemesAreUnsupported(t *testing.T) {
 	for _, value := range []string{"Bearer abc", "Basic YTpi"} {
 		r := Request{Headers: []Header{{"authorization", value}}}
-		if got := (&Sources{}).read(&r); got != UnsupportedCredential {
+		if got := (&CredentialSources{}).read(&r); got != UnsupportedCredential {
 			t.Errorf("%s with no scheme enabled: %s, want unsupported_credential", value, got)
 		}
 	}
 	nameless := Request{Target: "/?=k", Headers: []Header{{"cookie", "=k"}, {"", "k"}}}
-	if got := (&Sources{}).read(&nameless); got != NoCredential {
+	if got := (&CredentialSources{}).read(&nameless); got != NoCredential {
 		t.Errorf("nothing enabled, and values without names: %s, want no_credential", got)
 	}
-	if _, found := (&Sources{}).cutCookie(&nameless); found || (&Sources{}).inQuery(nameless.Target) {
+	if _, found := (&CredentialSources{}).cutCookie(&nameless); found || (&CredentialSources{}).inQuery(nameless.Target) {
 		t.Error("nothing enabled, and something to remove")
 	}
 	beside := Request{Headers: []Header{{"cookie", "session="}, {"authorization", "Bearer abc"}}}
-	if got := (&Sources{Cookie: "session"}).read(&beside); got != UnsupportedCredential {
+	if got := (&CredentialSources{Cookie: "session"}).read(&beside); got != UnsupportedCredential {
 		t.Errorf("a blank cookie beside a token, with bearer off: %s, want unsupported_credential", got)
 	}
 	r := Request{Headers: []Header{{"cookie", "session=abc"}}}
-	if got := (&Sources{Cookie: "session"}).read(&r); got != OK {
+	if got := (&CredentialSources{Cookie: "session"}).read(&r); got != OK {
 		t.Errorf("the cookie with bearer off: %s, want ok", got)
 	}
 }
@@ -216,7 +216,7 @@ func FuzzAuthorization(f *testing.F) {
 func FuzzSources(f *testing.F) {
 	f.Add("Bearer a", "", "session=b", "/?api_key=c")
 	f.Add("", "k1", "", "/")
-	sources := Sources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "api_key"}
+	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "api_key"}
 	f.Fuzz(func(t *testing.T, authorization, key, cookie, target string) {
 		r := Request{Target: target, Headers: []Header{{"authorization", authorization}, {"x-api-key", key}, {"cookie", cookie}}}
 		reason := sources.read(&r)
@@ -274,10 +274,10 @@ func TestTarget(t *testing.T) {
 	if got, want := c.Target(), (Target{"POST", "https", "api.example.com:8443", "/a%2Fb"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if c.Client != "192.0.2.1:4711" || c.Room != &r.principal {
-		t.Errorf("client %q, room %p", c.Client, c.Room)
+	if c.Client != "192.0.2.1:4711" || c.Scratch != &r.principal {
+		t.Errorf("client %q, room %p", c.Client, c.Scratch)
 	}
-	w := newWorld()
+	w := newFakeDeps()
 	w.verify = func(c *Credential) (*Principal, error) {
 		if got, want := c.Target(), (Target{"GET", "https", "api.example.com", "/a"}); got != want {
 			t.Errorf("a verifier is told of %+v, want %+v", got, want)

@@ -18,14 +18,14 @@ type Decision struct {
 
 	Quota Quota // of the limit that is tightest
 
-	At   time.Time     // when it was asked for
-	Took time.Duration // from then until it was made, without the transport
+	At       time.Time     // when it was asked for
+	Duration time.Duration // from then until it was made, without the transport
 
 	// ID names this decision in the log and, on a denial, in the answer.
 	ID string
 }
 
-// Allowed tells whether the request may pass.
+// Allowed reports whether the request may pass.
 func (d *Decision) Allowed() bool { return d.Reason.Allows() }
 
 // Status is the HTTP status the decision is answered with: the reason's,

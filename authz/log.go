@@ -24,10 +24,10 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 	if d.Allowed() && !l.Allowed {
 		return
 	}
-	var unsaid int64
+	var suppressed int64
 	if !d.Allowed() {
 		var ok bool
-		if ok, unsaid = l.Denials.Allow(d.At); !ok {
+		if ok, suppressed = l.Denials.Allow(d.At); !ok {
 			return
 		}
 	}
@@ -41,22 +41,22 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 		slog.String("reason", d.Reason.String()),
 		slog.Int("status", d.Status()),
 		slog.String("transport", r.Transport.String()),
-		slog.String("method", clip(r.Method)),
-		slog.String("host", clip(r.Host)),
-		slog.String("path", clip(r.PathAsSent())),
+		slog.String("method", truncate(r.Method)),
+		slog.String("host", truncate(r.Host)),
+		slog.String("path", truncate(r.PathAsSent())),
 		slog.String("client", r.Client().Address().String()),
-		slog.Int64("duration_us", d.Took.Microseconds()),
+		slog.Int64("duration_us", d.Duration.Microseconds()),
 	)
-	attrs = appendKnown(attrs, "id", d.ID)
-	attrs = appendKnown(attrs, "request_id", clip(r.RequestID))
+	attrs = appendNonEmpty(attrs, "id", d.ID)
+	attrs = appendNonEmpty(attrs, "request_id", truncate(r.RequestID))
 	if d.Route != nil {
 		attrs = append(attrs, slog.String("route", d.Route.String()))
 	}
 	if d.Principal != nil {
 		attrs = append(attrs, slog.String("auth_method", d.Principal.AuthMethod.String()))
-		attrs = appendKnown(attrs, "subject", d.Principal.Subject())
-		attrs = appendKnown(attrs, "client_id", d.Principal.ClientID)
-		attrs = appendKnown(attrs, "key_id", d.Principal.KeyID)
+		attrs = appendNonEmpty(attrs, "subject", d.Principal.Subject())
+		attrs = appendNonEmpty(attrs, "client_id", d.Principal.ClientID)
+		attrs = appendNonEmpty(attrs, "key_id", d.Principal.KeyID)
 	}
 	if d.Quota.Refused {
 		attrs = append(attrs, slog.String("limit", d.Quota.Name))
@@ -64,17 +64,17 @@ func (l *DecisionLog) Observe(r *Request, d *Decision) {
 	if d.Cause != nil {
 		attrs = append(attrs, slog.String("cause", d.Cause.Error()))
 	}
-	if unsaid > 0 {
-		attrs = append(attrs, slog.Int64("suppressed", unsaid))
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Int64("suppressed", suppressed))
 	}
 	l.Logger.LogAttrs(context.Background(), level, "decision", attrs...)
 }
 
-func appendKnown(attrs []slog.Attr, name, value string) []slog.Attr {
+func appendNonEmpty(attrs []slog.Attr, name, value string) []slog.Attr {
 	if value == "" {
 		return attrs
 	}
 	return append(attrs, slog.String(name, value))
 }
 
-func clip(s string) string { return s[:min(len(s), maxLogged)] }
+func truncate(s string) string { return s[:min(len(s), maxLogged)] }

@@ -10,7 +10,7 @@ import (
 func TestUpstreamOverrides(t *testing.T) {
 	names := UpstreamOverrides()
 	for i, name := range names {
-		if name != LowerASCII(name) || !IsPlainName(name) || slices.Contains(names[:i], name) {
+		if name != LowerASCII(name) || !IsUnambiguousName(name) || slices.Contains(names[:i], name) {
 			t.Errorf("%q", name)
 		}
 	}
@@ -24,7 +24,7 @@ func TestUpstreamOverrides(t *testing.T) {
 // TestAliasesOfOverrides: a name that an upstream could take for an override is
 // removed like one that it could take for an identity header.
 func TestAliasesOfOverrides(t *testing.T) {
-	id, err := NewIdentity(map[string]Field{"x-auth-subject": FieldSubject}, []string{"authorization"}, UpstreamOverrides())
+	id, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-auth-subject": AttributeSubject}, []string{"authorization"}, UpstreamOverrides())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,15 +37,15 @@ func TestAliasesOfOverrides(t *testing.T) {
 	if want := append([]string{"x-auth-subject"}, sent[:4]...); !slices.Equal(r.remove, want) {
 		t.Errorf("removed %q, want %q", r.remove, want)
 	}
-	for _, field := range []map[string]Field{{"X-Forwarded-Host": FieldSubject}, {"x-http-method": FieldMethod}} {
-		if _, err := NewIdentity(field, nil, UpstreamOverrides()); err == nil {
+	for _, field := range []map[string]IdentityAttribute{{"X-Forwarded-Host": AttributeSubject}, {"x-http-method": AttributeAuthMethod}} {
+		if _, err := NewIdentityHeaders(field, nil, UpstreamOverrides()); err == nil {
 			t.Errorf("%v: set and removed", field)
 		}
 	}
-	if _, err := NewIdentity(nil, []string{"x-original-url"}, UpstreamOverrides()); err == nil {
+	if _, err := NewIdentityHeaders(nil, []string{"x-original-url"}, UpstreamOverrides()); err == nil {
 		t.Error("x-original-url carries a credential and is removed unseen")
 	}
-	if _, err := NewIdentity(map[string]Field{"x-forwarded-host": FieldSubject}, nil, nil); err != nil {
+	if _, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-forwarded-host": AttributeSubject}, nil, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -31,8 +31,8 @@ var ErrAmbiguousPath = errors.New("ambiguous path")
 // errOtherRoute is why a path is ambiguous that is unambiguous by itself.
 const errOtherRoute = pathError("an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route")
 
-// whyNotRouted is the cause that a policy's reason has for the operator.
-func whyNotRouted(reason Reason) error {
+// routingError is the cause that a policy's reason has for the operator.
+func routingError(reason Reason) error {
 	if reason == AmbiguousPath {
 		return errOtherRoute
 	}
@@ -49,7 +49,7 @@ func (e pathError) Is(target error) bool { return target == ErrAmbiguousPath }
 type Path struct {
 	sent      string
 	canonical string
-	plain     string
+	decoded   string
 	anyCase   bool // canonical is in folded case, and patterns are compared in theirs
 }
 
@@ -58,11 +58,11 @@ type Path struct {
 // whatever it would resolve to. Nothing is normalised.
 func ParsePath(target string, rules PathRules) (Path, error) {
 	sent, query, _ := strings.Cut(target, "?")
-	p := Path{sent: sent, canonical: sent, plain: sent, anyCase: rules.Case == CaseInsensitive}
-	if isPlainPath(sent) && !targetBad.any(query) {
+	p := Path{sent: sent, canonical: sent, decoded: sent, anyCase: rules.Case == CaseInsensitive}
+	if isLiteralPath(sent) && !invalidTargetBytes.any(query) {
 		return p, nil
 	}
-	if targetBad.any(target) {
+	if invalidTargetBytes.any(target) {
 		return Path{}, pathError("control byte, space or # in the target")
 	}
 	if sent == "" || sent[0] != '/' {
@@ -77,22 +77,22 @@ func ParsePath(target string, rules PathRules) (Path, error) {
 	if err := scanSegments(sent, rules); err != nil {
 		return Path{}, err
 	}
-	if err := p.readAsServersDo(rules); err != nil {
+	if err := p.computeReadings(rules); err != nil {
 		return Path{}, err
 	}
 	return p, nil
 }
 
-// isPlainPath reports of most paths, in one pass, that no rule has anything to
+// isLiteralPath reports of most paths, in one pass, that no rule has anything to
 // say about them and that every server reads them alike. False means only that
 // the path has to be scanned.
-func isPlainPath(path string) bool {
+func isLiteralPath(path string) bool {
 	if path == "" || path[0] != '/' || len(path) > maxPathBytes {
 		return false
 	}
 	segments := 0
 	for i := range len(path) {
-		if pathPlain.is(path[i]) {
+		if pathLiteral.is(path[i]) {
 			continue
 		}
 		if path[i] != '/' || i > 0 && path[i-1] == '/' { // an empty segment is for scanSegments to judge
@@ -106,14 +106,14 @@ func isPlainPath(path string) bool {
 // String is the path as it was sent, without the query.
 func (p Path) String() string { return p.sent }
 
-// Plain is the path as the most eager server would read it: everything
+// Decoded is the path as the most eager server would read it: everything
 // decoded, parameters cut off, slashes merged, the ends of segments trimmed and,
 // unless case counts, in folded case. It equals the canonical path where
 // nothing of that changes it. Routes are looked up by both, see policy.
-func (p Path) Plain() Path { return Path{sent: p.sent, canonical: p.plain, plain: p.plain} }
+func (p Path) Decoded() Path { return Path{sent: p.sent, canonical: p.decoded, decoded: p.decoded} }
 
-// HasTwoReadings reports whether an eager server would read another path than the one that is judged.
-func (p Path) HasTwoReadings() bool { return p.plain != p.canonical }
+// IsAmbiguous reports whether an eager server would read another path than the one that is judged.
+func (p Path) IsAmbiguous() bool { return p.decoded != p.canonical }
 
 // Canonical is the path that patterns are compared with: as sent, with the hex
 // digits of its escapes in upper case, and in folded case where case does not count.
@@ -148,7 +148,7 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 		return 0, pathError("malformed percent escape")
 	}
 	if c < utf8.RuneSelf {
-		return 3, judgeEscaped(c, rules)
+		return 3, checkEscaped(c, rules)
 	}
 	var char [utf8.UTFMax]byte
 	n := escapedBytes(s, &char)
@@ -159,10 +159,10 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 	if r < 0xa0 {
 		return 0, pathError("encoded control character")
 	}
-	if !rules.LookAlike && looksLikePathCharacter(r) {
+	if !rules.LookAlike && isConfusableWithPathChar(r) {
 		return 0, pathError("look-alike of a path character")
 	}
-	if !rules.LookAlike && looksLikeLetter(r) {
+	if !rules.LookAlike && isConfusableWithLetter(r) {
 		return 0, pathError("look-alike of an ASCII letter or digit")
 	}
 	return 3 * size, nil
@@ -183,8 +183,8 @@ func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
 	return n
 }
 
-// judgeEscaped says whether an ASCII character may be sent encoded.
-func judgeEscaped(c byte, rules PathRules) error {
+// checkEscaped says whether an ASCII character may be sent encoded.
+func checkEscaped(c byte, rules PathRules) error {
 	switch {
 	case c < 0x20 || c == 0x7f:
 		return pathError("encoded control byte")

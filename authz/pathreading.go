@@ -6,24 +6,24 @@ import (
 	"unicode"
 )
 
-// readAsServersDo fills in the path's two readings, canonical and plain. It
-// refuses a path whose plain reading climbs: what an operator allows must not
+// computeReadings fills in the path's two readings, canonical and decoded. It
+// refuses a path whose decoded reading climbs: what an operator allows must not
 // smuggle in a dot segment.
-func (p *Path) readAsServersDo(rules PathRules) error {
+func (p *Path) computeReadings(rules PathRules) error {
 	p.canonical = foldEscapes(p.sent, rules)
-	plain, err := resolve(p.sent)
+	decoded, err := resolve(p.sent)
 	if err != nil {
 		return err
 	}
-	if err := scanSegments(plain, PathRules{}); err != nil {
+	if err := scanSegments(decoded, PathRules{}); err != nil {
 		return err
 	}
-	p.plain = trimSegments(plain)
+	p.decoded = trimSegments(decoded)
 	switch rules.Case {
 	case CaseRefuse:
-		p.plain = foldCase(p.plain)
+		p.decoded = foldCase(p.decoded)
 	case CaseInsensitive:
-		p.canonical, p.plain = foldEscapedCase(p.canonical), foldCase(p.plain)
+		p.canonical, p.decoded = foldEscapedCase(p.canonical), foldCase(p.decoded)
 	}
 	return nil
 }

@@ -9,10 +9,10 @@ import (
 // path and all below it by whole segments, "/a/" for what is below it only,
 // "/" for all, "=/a" for that one path. The zero Pattern matches nothing.
 type Pattern struct {
-	path   string // canonical
-	folded string // the same in folded case, for paths in which case does not count
-	plain  string // see Path.Plain
-	exact  bool
+	path    string // canonical
+	folded  string // the same in folded case, for paths in which case does not count
+	decoded string // see Path.Decoded
+	exact   bool
 }
 
 // ParsePattern reads a pattern. Its path is held to the same rules as a
@@ -26,7 +26,7 @@ func ParsePattern(text string, rules PathRules) (Pattern, error) {
 	if err != nil {
 		return Pattern{}, fmt.Errorf("path %q: %w", text, err)
 	}
-	return Pattern{path: path.canonical, folded: foldEscapedCase(path.canonical), plain: path.plain, exact: exact}, nil
+	return Pattern{path: path.canonical, folded: foldEscapedCase(path.canonical), decoded: path.decoded, exact: exact}, nil
 }
 
 // Matches reports whether the path is the pattern's or, for a prefix, below it.
@@ -47,16 +47,16 @@ func (p Pattern) Matches(path Path) bool {
 	}
 }
 
-// Exact tells whether the pattern is for one path only.
+// Exact reports whether the pattern is for one path only.
 func (p Pattern) Exact() bool { return p.exact }
 
-// Plain is the pattern as the most eager server would read it, for paths read so too.
-func (p Pattern) Plain() Pattern {
-	return Pattern{path: p.plain, folded: p.plain, plain: p.plain, exact: p.exact}
+// Decoded is the pattern as the most eager server would read it, for paths read so too.
+func (p Pattern) Decoded() Pattern {
+	return Pattern{path: p.decoded, folded: p.decoded, decoded: p.decoded, exact: p.exact}
 }
 
-// HasTwoReadings reports whether an eager server would read the pattern as another one.
-func (p Pattern) HasTwoReadings() bool { return p.plain != p.path }
+// IsAmbiguous reports whether an eager server would read the pattern as another one.
+func (p Pattern) IsAmbiguous() bool { return p.decoded != p.path }
 
 // Path is the pattern's canonical path, without the "=".
 func (p Pattern) Path() string { return p.path }
@@ -73,11 +73,11 @@ func (p Pattern) String() string {
 // pointer, since each request copies some and a cache holds thousands.
 type PathSet struct{ patterns *[]Pattern }
 
-// anywhere is told from other sets by where it is.
-var anywhere []Pattern
+// anyPathPatterns stands for all paths; it is compared by address.
+var anyPathPatterns []Pattern
 
 // AnyPath is the set of all paths.
-func AnyPath() PathSet { return PathSet{&anywhere} }
+func AnyPath() PathSet { return PathSet{&anyPathPatterns} }
 
 // ParsePathSet makes the set that a record's list of patterns stands for. A
 // record without patterns restricts nothing.
@@ -88,8 +88,8 @@ func ParsePathSet(patterns []string) (PathSet, error) {
 	set := make([]Pattern, 0, len(patterns))
 	for _, text := range patterns {
 		// A record is written without knowing the server's rules; a pattern that
-		// only a lenient server can match is harmless on a strict one.
-		p, err := ParsePattern(text, lenient)
+		// only a permissive server can match is harmless on a strict one.
+		p, err := ParsePattern(text, permissiveRules)
 		if err != nil {
 			return PathSet{}, err
 		}
@@ -98,11 +98,11 @@ func ParsePathSet(patterns []string) (PathSet, error) {
 	return PathSet{&set}, nil
 }
 
-var lenient = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true, LookAlike: true}
+var permissiveRules = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true, LookAlike: true}
 
-// Contains tells whether the path is in the set.
+// Contains reports whether the path is in the set.
 func (s PathSet) Contains(path Path) bool {
-	if s.Anywhere() {
+	if s.IsAnyPath() {
 		return true
 	}
 	if s.patterns == nil {
@@ -116,5 +116,5 @@ func (s PathSet) Contains(path Path) bool {
 	return false
 }
 
-// Anywhere tells whether the set is that of all paths.
-func (s PathSet) Anywhere() bool { return s.patterns == &anywhere }
+// IsAnyPath reports whether the set is that of all paths.
+func (s PathSet) IsAnyPath() bool { return s.patterns == &anyPathPatterns }

@@ -36,8 +36,8 @@ func (p *Principal) Subject() string {
 	return p.KeyID
 }
 
-// shown names the principal for people.
-func (p *Principal) shown() string {
+// displayName names the principal for people.
+func (p *Principal) displayName() string {
 	if subject := p.Subject(); subject != "" {
 		return subject
 	}

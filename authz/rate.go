@@ -22,8 +22,8 @@ const (
 	MaxRateCount = 999_999_999
 	minPeriod    = time.Millisecond
 	maxPeriod    = 30 * 366 * 24 * time.Hour
-	// MaxRecovery is the most that a bucket takes to be whole again.
-	MaxRecovery = 366 * 24 * time.Hour // of a bucket that was used up
+	// MaxRefill is the most that a bucket takes to be whole again.
+	MaxRefill = 366 * 24 * time.Hour // of a bucket that was used up
 )
 
 // What a rate can be refused for.
@@ -68,26 +68,26 @@ func (r Rate) String() string {
 	return strconv.Itoa(r.Count) + "/" + unit
 }
 
-// Valid returns ErrRate for a rate that is out of bounds: those of the fields,
+// Validate returns ErrRate for a rate that is out of bounds: those of the fields,
 // or one whose bucket, used up, takes more than 366 days to be whole again.
-func (r Rate) Valid() error {
+func (r Rate) Validate() error {
 	inBounds := uint(r.Count-1) < MaxRateCount && r.Period >= minPeriod && r.Period <= maxPeriod && r.Period%time.Microsecond == 0
 	switch {
 	case !inBounds || r.Burst < 0 || r.Burst > MaxRateCount:
 		return ErrRate
-	case r.Burst == 0 && r.Period <= MaxRecovery:
+	case r.Burst == 0 && r.Period <= MaxRefill:
 		return nil
 	}
 	// burst × period ÷ count, which is more than 64 bits hold.
-	high, low := bits.Mul64(uint64(r.Most()), uint64(r.Period))
-	if mostHigh, mostLow := bits.Mul64(uint64(r.Count), uint64(MaxRecovery)); high > mostHigh || high == mostHigh && low > mostLow {
+	high, low := bits.Mul64(uint64(r.EffectiveBurst()), uint64(r.Period))
+	if mostHigh, mostLow := bits.Mul64(uint64(r.Count), uint64(MaxRefill)); high > mostHigh || high == mostHigh && low > mostLow {
 		return ErrRate
 	}
 	return nil
 }
 
-// Most is how many may be done at once.
-func (r Rate) Most() int {
+// EffectiveBurst is how many may be done at once.
+func (r Rate) EffectiveBurst() int {
 	if r.Burst != 0 {
 		return r.Burst
 	}
@@ -103,8 +103,8 @@ func (r Rate) Share(n int) Rate {
 	case n <= 1:
 		return r
 	case n >= r.Count:
-		return Rate{Count: min(r.Count, 1), Period: r.Period, Burst: max(r.Most()/n, 1)}
+		return Rate{Count: min(r.Count, 1), Period: r.Period, Burst: max(r.EffectiveBurst()/n, 1)}
 	default:
-		return Rate{Count: r.Count, Period: r.Period * time.Duration(n), Burst: max(r.Most()/n, 1)}
+		return Rate{Count: r.Count, Period: r.Period * time.Duration(n), Burst: max(r.EffectiveBurst()/n, 1)}
 	}
 }

@@ -17,7 +17,7 @@ func TestParseRate(t *testing.T) {
 		"999999999/s": {Count: MaxRateCount, Period: time.Second},
 	} {
 		got, err := ParseRate(text)
-		if err != nil || got != want || got.String() != text || got.Valid() != nil {
+		if err != nil || got != want || got.String() != text || got.Validate() != nil {
 			t.Errorf("%s: %+v %v, written %s", text, got, err, got)
 		}
 	}
@@ -43,8 +43,8 @@ func FuzzParseRate(f *testing.F) {
 			}
 			return
 		}
-		if r.String() != text || r.Valid() != nil {
-			t.Fatalf("%q: written %q, %v", text, r, r.Valid())
+		if r.String() != text || r.Validate() != nil {
+			t.Fatalf("%q: written %q, %v", text, r, r.Validate())
 		}
 	})
 }
@@ -55,7 +55,7 @@ func TestRateBounds(t *testing.T) {
 		{1, time.Millisecond, 0}, {MaxRateCount, time.Millisecond, MaxRateCount}, {1, 366 * day, 0}, {MaxRateCount, maxPeriod, 1},
 		{1, day, 366}, {1, time.Second, 366 * 86400}, {10, 15 * time.Minute, 1},
 	} {
-		if err := good.Valid(); err != nil {
+		if err := good.Validate(); err != nil {
 			t.Errorf("%+v: %v", good, err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestRateBounds(t *testing.T) {
 		{1, time.Microsecond, 0}, {1, time.Second + 1, 0}, {1, time.Second, -1}, {1, time.Second, MaxRateCount + 1},
 		{1, day, 367}, {1, 367 * day, 0}, {1, time.Second, 366*86400 + 1}, {1, math.MaxInt64, 0}, {math.MaxInt, time.Hour, 0}, {math.MinInt, time.Hour, 0},
 	} {
-		if err := bad.Valid(); !errors.Is(err, ErrRate) {
+		if err := bad.Validate(); !errors.Is(err, ErrRate) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
@@ -85,8 +85,8 @@ func TestShare(t *testing.T) {
 		{Rate{1, time.Hour, 100}, 50, Rate{1, time.Hour, 2}},
 		{Rate{MaxRateCount, 24 * time.Hour, 0}, 10_000, Rate{MaxRateCount, 10_000 * 24 * time.Hour, 99_999}},
 	} {
-		if got := line.rate.Share(line.n); got != line.want || got.Valid() != nil {
-			t.Errorf("%+v over %d: %+v %v, want %+v", line.rate, line.n, got, got.Valid(), line.want)
+		if got := line.rate.Share(line.n); got != line.want || got.Validate() != nil {
+			t.Errorf("%+v over %d: %+v %v, want %+v", line.rate, line.n, got, got.Validate(), line.want)
 		}
 	}
 }

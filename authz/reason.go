@@ -101,7 +101,7 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
-// Allows tells whether a decision with this reason lets the request through.
+// Allows reports whether a decision with this reason lets the request through.
 func (r Reason) Allows() bool { return r == OK || r == Anonymous }
 
 // Status is the HTTP status that a decision with this reason is answered

@@ -40,7 +40,7 @@ type Request struct {
 
 	path       string // that of the target, once it was found to be one
 	credential Credential
-	principal  Principal // the credential's Room
+	principal  Principal // the credential's Scratch
 	decision   Decision
 	set        []Header
 	remove     []string
@@ -82,7 +82,7 @@ func (r *Request) PathAsSent() string {
 	return path
 }
 
-// isPreflight tells whether this is a CORS preflight request as the Fetch
+// isPreflight reports whether this is a CORS preflight request as the Fetch
 // standard defines it; any other OPTIONS is a request like all others.
 func (r *Request) isPreflight() bool {
 	if r.Method != "OPTIONS" {

@@ -45,7 +45,7 @@ func validScope(name string) bool {
 	return true
 }
 
-// Contains tells whether every one of the wanted scopes is in the set.
+// Contains reports whether every one of the wanted scopes is in the set.
 func (s Scopes) Contains(wanted Scopes) bool {
 	if wanted.set == nil || s.String() == wanted.String() {
 		return true

@@ -19,7 +19,7 @@ func NewSecret(text string) Secret { return Secret{text} }
 // or, once, to the person a key is handed to.
 func (s Secret) Reveal() string { return s.text }
 
-// Empty tells whether there is no secret at all.
+// Empty reports whether there is no secret at all.
 func (s Secret) Empty() bool { return s.text == "" }
 
 // String implements fmt.Stringer.

@@ -2,9 +2,9 @@ package authz
 
 import "strings"
 
-// Sources says where in a request a credential may stand. The zero Sources
+// CredentialSources says where in a request a credential may stand. The zero Sources
 // looks at Authorization alone and takes no scheme.
-type Sources struct {
+type CredentialSources struct {
 	Schemes SchemeSet // that Authorization may carry
 	Header  string    // name of the API key header, lower case; "" is none
 	Cookie  string    // name of the cookie that carries what Bearer may; "" is none
@@ -18,7 +18,7 @@ type Sources struct {
 // read finds the request's credential and parses it into r. It refuses a
 // request that shows more than one, whether or not they are good or equal
 // (RFC 6750 section 2: one method only).
-func (s *Sources) read(r *Request) Reason {
+func (s *CredentialSources) read(r *Request) Reason {
 	found := candidates{}
 	for i := range r.Headers {
 		switch h := &r.Headers[i]; h.Name {
@@ -115,7 +115,7 @@ func parseCookie(value string) (Credential, Reason) {
 // readQuery notes credential and reserved parameters. A name that only some
 // servers would read as one of ours, because it is encoded or set off by a
 // semicolon, could not be removed by the proxy: such a request is refused.
-func (s *Sources) readQuery(query string, found *candidates) {
+func (s *CredentialSources) readQuery(query string, found *candidates) {
 	reserved := 0
 	for more := true; more; {
 		var pair string
@@ -126,8 +126,8 @@ func (s *Sources) readQuery(query string, found *candidates) {
 			found.add(inQuery, value, parseKey)
 		case s.isReserved(name) && !strings.Contains(value, ";"):
 			reserved++
-		case disguise.any(pair):
-			s.readDisguised(pair, found, &reserved)
+		case encodedForms.any(pair):
+			s.readEncodedParams(pair, found, &reserved)
 		}
 	}
 	if reserved > 1 {
@@ -136,7 +136,7 @@ func (s *Sources) readQuery(query string, found *candidates) {
 	found.reserved = reserved
 }
 
-func (s *Sources) readDisguised(pair string, found *candidates, reserved *int) {
+func (s *CredentialSources) readEncodedParams(pair string, found *candidates, reserved *int) {
 	for part := range strings.SplitSeq(pair, ";") {
 		name, _, _ := strings.Cut(part, "=")
 		name = strings.Trim(decodeOnce(name), " +")
@@ -149,11 +149,11 @@ func (s *Sources) readDisguised(pair string, found *candidates, reserved *int) {
 	}
 }
 
-// disguisedInQuery reports whether the target has the credential's query
+// encodedInQuery reports whether the target has the credential's query
 // parameter under a spelling that no proxy can remove.
-func (s *Sources) disguisedInQuery(target string) bool {
+func (s *CredentialSources) encodedInQuery(target string) bool {
 	_, query, _ := strings.Cut(target, "?")
-	if s.Query == "" || !disguise.any(query) {
+	if s.Query == "" || !encodedForms.any(query) {
 		return false
 	}
 	var found candidates
@@ -161,7 +161,7 @@ func (s *Sources) disguisedInQuery(target string) bool {
 	return found.ambiguous
 }
 
-func (s *Sources) isReserved(name string) bool {
+func (s *CredentialSources) isReserved(name string) bool {
 	for _, r := range s.Reserved {
 		if name == r && name != s.Query {
 			return true
@@ -170,9 +170,9 @@ func (s *Sources) isReserved(name string) bool {
 	return false
 }
 
-// carriers are the headers that may hold a credential; the cookie is not
+// credentialHeaders are the headers that may hold a credential; the cookie is not
 // among them, since only one pair of it is ours.
-func (s *Sources) carriers() []string {
+func (s *CredentialSources) credentialHeaders() []string {
 	if s.Header != "" {
 		return []string{"authorization", s.Header}
 	}
@@ -182,7 +182,7 @@ func (s *Sources) carriers() []string {
 // cutCookie returns the request's cookies without the credential's, and
 // whether it was there at all. Pairs that no proxy could be told to set, since
 // they are no legal text, are cut too.
-func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
+func (s *CredentialSources) cutCookie(r *Request) (rest string, found bool) {
 	if s.Cookie == "" {
 		return "", false
 	}
@@ -202,8 +202,8 @@ func (s *Sources) cutCookie(r *Request) (rest string, found bool) {
 	return strings.Join(kept, "; "), found
 }
 
-// inQuery tells whether the target has the credential's query parameter.
-func (s *Sources) inQuery(target string) bool {
+// inQuery reports whether the target has the credential's query parameter.
+func (s *CredentialSources) inQuery(target string) bool {
 	if s.Query == "" {
 		return false
 	}

@@ -5,7 +5,7 @@ import "testing"
 // TestCarrierGivenTwice: two lines, pairs or parameters are two, whether or not
 // there is anything in them and whether or not they are equal.
 func TestCarrierGivenTwice(t *testing.T) {
-	sources := Sources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "key"}
+	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "key"}
 	for _, test := range []struct {
 		target  string
 		headers []Header

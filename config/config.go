@@ -27,9 +27,9 @@ type Config struct {
 	TLS               TLS
 	Keys              Keys
 	Users             Users
-	Sources           authz.Sources // where a request may carry a credential
-	Passwords         bool          // Basic credentials may be a user's password
-	BasicKeyUsernames []string      // with these as Basic username the password is an API key
+	Sources           authz.CredentialSources // where a request may carry a credential
+	Passwords         bool                    // Basic credentials may be a user's password
+	BasicKeyUsernames []string                // with these as Basic username the password is an API key
 	JWT               []JWT
 	Introspection     []Introspection
 	Revocations       Revocations
@@ -39,7 +39,7 @@ type Config struct {
 	Errors            authz.ErrorStyle // of denials before there is a route
 	Challenge         Challenge
 	RequireHTTPS      bool
-	IdentityHeaders   map[string]authz.Field
+	IdentityHeaders   map[string]authz.IdentityAttribute
 	// UpstreamOverrides are the headers, in lower case, that every allow has removed.
 	UpstreamOverrides []string
 	// ForwardCredentials is what routes that say nothing about it have; each
@@ -152,7 +152,7 @@ func Default() *Config {
 	return &Config{
 		Listen:          Listen{GRPC: "127.0.0.1:9191", HTTP: "127.0.0.1:9192", Admin: "127.0.0.1:9193"},
 		Keys:            Keys{File: "keys.jsonl", Prefixes: []string{"kw_"}},
-		Sources:         authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Reserved: []string{"access_token", "api_key"}},
+		Sources:         authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Reserved: []string{"access_token", "api_key"}},
 		Default:         authz.Route{Auth: authz.AuthRequired},
 		Challenge:       Challenge{Realm: "api"},
 		IdentityHeaders: defaultIdentityHeaders(),
@@ -167,12 +167,12 @@ func Default() *Config {
 	}
 }
 
-func defaultIdentityHeaders() map[string]authz.Field {
-	return map[string]authz.Field{
-		"x-auth-subject": authz.FieldSubject,
-		"x-auth-key-id":  authz.FieldKeyID,
-		"x-auth-scopes":  authz.FieldScopes,
-		"x-auth-method":  authz.FieldMethod,
+func defaultIdentityHeaders() map[string]authz.IdentityAttribute {
+	return map[string]authz.IdentityAttribute{
+		"x-auth-subject": authz.AttributeSubject,
+		"x-auth-key-id":  authz.AttributeKeyID,
+		"x-auth-scopes":  authz.AttributeScopes,
+		"x-auth-method":  authz.AttributeAuthMethod,
 	}
 }
 
@@ -185,8 +185,8 @@ func (c *Config) Carriers() []string {
 }
 
 // Identity makes the headers by which the upstream learns of the principal.
-func (c *Config) Identity() (*authz.Identity, error) {
-	return authz.NewIdentity(c.IdentityHeaders, c.Carriers(), c.UpstreamOverrides)
+func (c *Config) Identity() (*authz.IdentityHeaders, error) {
+	return authz.NewIdentityHeaders(c.IdentityHeaders, c.Carriers(), c.UpstreamOverrides)
 }
 
 // maxFile bounds a file in bytes; nobody writes more by hand.

@@ -159,7 +159,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
 		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour},
 		Users:             Users{"u.jsonl"},
-		Sources:           authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
+		Sources:           authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
 		Passwords:         true,
 		BasicKeyUsernames: []string{"haplo"},
 		Paths: authz.PathRules{
@@ -169,7 +169,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		Errors:            authz.StyleHalo,
 		Challenge:         Challenge{None: true, Realm: "api"},
 		RequireHTTPS:      true,
-		IdentityHeaders:   map[string]authz.Field{"X-User": authz.FieldSubject},
+		IdentityHeaders:   map[string]authz.IdentityAttribute{"X-User": authz.AttributeSubject},
 		UpstreamOverrides: slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool { return name == "x-forwarded-host" }),
 
 		ForwardCredentials: true,

@@ -53,15 +53,15 @@ func (r *reader) identityHeaders(v value, cfg *Config) {
 		r.problem(v.Line, "%s: more than %d headers", v.name, maxIdentityHeaders)
 		return
 	}
-	cfg.IdentityHeaders = map[string]authz.Field{}
-	words := map[string]authz.Field{}
-	for _, f := range authz.Fields() {
+	cfg.IdentityHeaders = map[string]authz.IdentityAttribute{}
+	words := map[string]authz.IdentityAttribute{}
+	for _, f := range authz.IdentityAttributes() {
 		words[string(f)] = f
 	}
 	var known fields
 	for key := range pairs(v.Node) {
 		known = append(known, fields{{key.Value, func(v value) {
-			var f authz.Field
+			var f authz.IdentityAttribute
 			if choice(r, &f, words)(v); f != "" {
 				r.identityHeader(v, cfg, key.Value, f)
 			}
@@ -74,7 +74,7 @@ func (r *reader) identityHeaders(v value, cfg *Config) {
 const maxIdentityHeaders = 64
 
 // identityHeader adds one header if the set is still good with it.
-func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.Field) {
+func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.IdentityAttribute) {
 	if slices.Contains(connectionHeaders, authz.LowerASCII(name)) {
 		r.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
 		return

@@ -105,7 +105,7 @@ func (r *reader) term(rate *authz.Rate, shadow *bool) field {
 			{"shadow", r.boolean(shadow)},
 		})
 		rate.Burst = burst
-		if err := rate.Valid(); err != nil {
+		if err := rate.Validate(); err != nil {
 			r.problem(v.Line, "%s: want a rate whose burst refills within one year", v.name)
 		}
 	}

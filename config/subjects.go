@@ -21,7 +21,7 @@ type subjects struct {
 // sources: OpenID Connect Core makes them unique within their issuer only, so
 // alice of the weakest issuer would be alice of all.
 func (r *reader) warnOfSubjects(root value, cfg *Config) {
-	has := func(f authz.Field) bool {
+	has := func(f authz.IdentityAttribute) bool {
 		for _, field := range cfg.IdentityHeaders {
 			if field == f {
 				return true
@@ -29,10 +29,10 @@ func (r *reader) warnOfSubjects(root value, cfg *Config) {
 		}
 		return false
 	}
-	if !has(authz.FieldSubject) || has(authz.FieldIssuer) {
+	if !has(authz.AttributeSubject) || has(authz.AttributeIssuer) {
 		return
 	}
-	alike := alikeTo(sourcesOfSubjects(cfg), has(authz.FieldMethod))
+	alike := alikeTo(sourcesOfSubjects(cfg), has(authz.AttributeAuthMethod))
 	if len(alike) < 2 {
 		return
 	}

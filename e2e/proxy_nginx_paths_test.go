@@ -105,7 +105,7 @@ func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 		path, err := authz.ParsePath(g.target, authz.PathRules{})
 		if err != nil {
 			g.status = 400
-		} else if pattern := patterns[g.place]; pattern.Matches(path) && pattern.Matches(path.Plain()) {
+		} else if pattern := patterns[g.place]; pattern.Matches(path) && pattern.Matches(path.Decoded()) {
 			g.status = 200
 			accepted = append(accepted, g)
 			continue

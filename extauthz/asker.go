@@ -62,7 +62,7 @@ func (c *Core) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as
 		d = c.Checker.Refuse(r, authz.RouteDenied, errUntrusted)
 	} else if err != nil {
 		d = c.Checker.Refuse(r, authz.RouteDenied, err)
-	} else if as.fixedHeaders && c.Checker.ShowsAlias(r) {
+	} else if as.fixedHeaders && c.Checker.HasAliasedHeader(r) {
 		d = c.Checker.Refuse(r, authz.AmbiguousHeader, nil)
 	} else {
 		d = c.Checker.Check(hr.Context(), r)
@@ -172,7 +172,7 @@ func (as *asker) remove(names []string, always *Overrides) string {
 	}
 	var odd string
 	for _, name := range names {
-		if !authz.IsPlainName(name) {
+		if !authz.IsUnambiguousName(name) {
 			odd += "," + name
 		}
 	}

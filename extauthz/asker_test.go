@@ -23,18 +23,18 @@ func (p *place) Route(r *authz.Request, _ authz.Path) (*authz.Route, authz.Reaso
 	return &p.route, authz.OK
 }
 
-func (*place) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
+func (*place) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
 
 func askable(t testing.TB, p *place) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject, "x-auth-project": authz.FieldProject}, []string{"authorization", "x-api-key", "cookie"}, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject, "x-auth-project": authz.AttributeProject}, []string{"authorization", "x-api-key", "cookie"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity,
 		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
-		Sources:  authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Header: "x-api-key", Cookie: "token", Query: "key"},
+		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Header: "x-api-key", Cookie: "token", Query: "key"},
 		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func TestAskers(t *testing.T) {
 // permissive is the core with every spelling of paths allowed that can be.
 func permissive(t *testing.T, core *Core, p *place) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, core.Carriers, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, core.Carriers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,7 +223,7 @@ func wrapped(path []protowire.Number, content []byte) string {
 func TestUnreadableMessageIsDenied(t *testing.T) {
 	var observed []authz.Reason
 	checker, err := authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: nobody{}, Verifier: nobody{}, Identity: &authz.Identity{},
+		Ready: func() error { return nil }, Policy: nobody{}, Verifier: nobody{}, Identity: &authz.IdentityHeaders{},
 		Observers: []authz.Observer{observerFunc(func(d *authz.Decision) { observed = append(observed, d.Reason) })},
 		Now:       time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})

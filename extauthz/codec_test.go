@@ -32,7 +32,9 @@ type everywhere struct{ route authz.Route }
 func (e *everywhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
 	return &e.route, authz.OK
 }
-func (*everywhere) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
+func (*everywhere) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+	return authz.OK
+}
 
 // alice is who shows whatever credential.
 type alice struct{}
@@ -46,12 +48,12 @@ func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Princ
 // admitting is a service that lets everybody in who shows a credential, and tells the observers.
 func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"}, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
+		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
 		Verifier: alice{}, Observers: observers,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})

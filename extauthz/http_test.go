@@ -31,7 +31,7 @@ type nowhere struct{}
 func (nowhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
 	return nil, authz.RouteDenied
 }
-func (nowhere) Permit(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+func (nowhere) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
 	return authz.PathNotAllowed
 }
 
@@ -42,13 +42,13 @@ func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *C
 
 func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trusted ...string) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"}, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: nowhere{}, Verifier: v, Identity: identity, RequireHTTPS: https,
-		Sources: authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Cookie: "token"}, TrustedHops: hops,
+		Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Cookie: "token"}, TrustedHops: hops,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {

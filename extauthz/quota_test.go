@@ -144,18 +144,18 @@ func TestAllowTellsWhatIsLeft(t *testing.T) {
 // meter is an authz.Limiter that answers with what it has.
 type meter struct{ admit, mayTry authz.Quota }
 
-func (m *meter) Admit(context.Context, *authz.Request, *authz.Decision) (authz.Quota, error) {
+func (m *meter) Allow(context.Context, *authz.Request, *authz.Decision) (authz.Quota, error) {
 	return m.admit, nil
 }
-func (m *meter) MayTry(context.Context, *authz.Request, time.Time) (authz.Quota, error) {
+func (m *meter) AllowAttempt(context.Context, *authz.Request, time.Time) (authz.Quota, error) {
 	return m.mayTry, nil
 }
-func (m *meter) Failed(context.Context, *authz.Request, time.Time) {}
+func (m *meter) RecordFailure(context.Context, *authz.Request, time.Time) {}
 
 // metered is a core that counts with the meter.
 func metered(t *testing.T, m *meter, onAllow bool) *Core {
 	t.Helper()
-	identity, err := authz.NewIdentity(map[string]authz.Field{"x-auth-subject": authz.FieldSubject}, []string{"authorization"}, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func metered(t *testing.T, m *meter, onAllow bool) *Core {
 	core.Denials.QuotaOnAllow = onAllow
 	core.Checker, err = authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: &place{route: authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Limiter: m,
-		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}}, Sources: authz.Sources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
+		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}}, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {

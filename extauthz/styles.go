@@ -120,7 +120,7 @@ func haloMessage(r *authz.Request, d *authz.Decision) string {
 		switch {
 		case d.Reason == authz.NoCredential:
 			return "Authentication required"
-		case r.ShowedPassword():
+		case r.UsesBasicAuth():
 			return "Invalid username or password"
 		default:
 			return "Invalid or expired token"

@@ -91,12 +91,12 @@ func TestFind(t *testing.T) {
 	}
 	key, _ := keys.Find(Digest{1}, now)
 	if key.Name != full.Name || key.User != "alice" || key.Project != "p1" || key.Rate != "5/m" ||
-		!key.HasScopes || key.Scopes.String() != "read write" || key.Paths.Anywhere() ||
+		!key.HasScopes || key.Scopes.String() != "read write" || key.Paths.IsAnyPath() ||
 		!key.Created.Equal(startOfTime.Truncate(time.Microsecond)) || !key.Expires.Equal(expiry) {
 		t.Errorf("%+v", key)
 	}
 	key, _ = keys.Find(Digest{5}, now)
-	if key.HasScopes || key.Scopes.String() != "" || !key.Paths.Anywhere() {
+	if key.HasScopes || key.Scopes.String() != "" || !key.Paths.IsAnyPath() {
 		t.Errorf("without lists: %+v", key)
 	}
 	if got := keys.Counts(now, time.Hour); got != (Counts{Expiring: 1, Revoked: 1}) {

@@ -234,7 +234,7 @@ func TestUsersAreFollowed(t *testing.T) {
 	}
 	defer follower.Close()
 	alice, found := users.Lookup("alice")
-	if !found || alice.Scopes.String() != "read" || !alice.Paths.Anywhere() || alice.Superseded() {
+	if !found || alice.Scopes.String() != "read" || !alice.Paths.IsAnyPath() || alice.Superseded() {
 		t.Fatalf("%+v", alice)
 	}
 	yes := true

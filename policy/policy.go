@@ -21,7 +21,7 @@ type Rule struct {
 // Policy is a compiled set of rules. The zero Policy denies everything.
 type Policy struct {
 	table    routeTable
-	plain    routeTable // the same routes by what an eager upstream reads, see authz.Path.Plain
+	plain    routeTable // the same routes by what an eager upstream reads, see authz.Path.Decoded
 	eager    bool       // some route has another pattern in plain than in table
 	byName   map[string]*group
 	fallback *authz.Route
@@ -54,8 +54,8 @@ func (p *Policy) add(rule *Rule) error {
 	if err := p.table.add(rule.Pattern, rule); err != nil {
 		return err
 	}
-	p.eager = p.eager || rule.Pattern.HasTwoReadings()
-	if err := p.plain.add(rule.Pattern.Plain(), rule); err != nil {
+	p.eager = p.eager || rule.Pattern.IsAmbiguous()
+	if err := p.plain.add(rule.Pattern.Decoded(), rule); err != nil {
 		return fmt.Errorf("%w by an upstream that ignores the case of letters (see paths.case), decodes escapes or trims segments", err)
 	}
 	return nil
@@ -87,9 +87,9 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 		return p.fallback, authz.RouteDenied
 	}
 	route, reason := p.match(&p.table, host, r.Method, path)
-	if path.HasTwoReadings() || p.eager {
+	if path.IsAmbiguous() || p.eager {
 		// An upstream that decodes, trims or ignores case must not see a path of another route.
-		if eager, _ := p.match(&p.plain, host, r.Method, path.Plain()); eager != route {
+		if eager, _ := p.match(&p.plain, host, r.Method, path.Decoded()); eager != route {
 			return p.fallback, authz.AmbiguousPath
 		}
 	}
@@ -106,8 +106,8 @@ func (p *Policy) match(table *routeTable, host, method string, path authz.Path) 
 	return group.route(method)
 }
 
-// Permit implements authz.Policy. It holds for a principal from a cache as for a fresh one.
-func (p *Policy) Permit(who *authz.Principal, path authz.Path, route *authz.Route) authz.Reason {
+// Authorize implements authz.Policy. It holds for a principal from a cache as for a fresh one.
+func (p *Policy) Authorize(who *authz.Principal, path authz.Path, route *authz.Route) authz.Reason {
 	switch {
 	case who == nil || who.AuthMethod == authz.AuthMethodNone:
 		return authz.Internal

@@ -284,11 +284,11 @@ func TestPermit(t *testing.T) {
 	for _, test := range tests {
 		who, route := good(), asks()
 		test.edit(who, route)
-		if got := p.Permit(who, mustPath(t, test.path), route); got != test.want {
+		if got := p.Authorize(who, mustPath(t, test.path), route); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
-	if got := p.Permit(nil, mustPath(t, "/"), asks()); got.Allows() {
+	if got := p.Authorize(nil, mustPath(t, "/"), asks()); got.Allows() {
 		t.Error("a nil principal is permitted")
 	}
 }

@@ -68,7 +68,7 @@ func (d *debts) add(now, answered time.Time, limit *Limit, n int) {
 		d.some.Add(1)
 	}
 	share, left := limit.Rate.Share(d.replicas), d.left(&one, limit.Rate, now)
-	begins := answered.Add(spanOf(limit.Rate, limit.Rate.Most())) // to get smaller
+	begins := answered.Add(spanOf(limit.Rate, limit.Rate.EffectiveBurst())) // to get smaller
 	switch {
 	case begins.After(now):
 		one.over = begins.Add(spanOf(share, left))
@@ -77,7 +77,7 @@ func (d *debts) add(now, answered time.Time, limit *Limit, n int) {
 	}
 	one.requests = left + n
 	one.over = one.over.Add(spanOf(share, n))
-	if most := maxDebt * share.Most(); one.requests > most {
+	if most := maxDebt * share.EffectiveBurst(); one.requests > most {
 		one.over = one.over.Add(-spanOf(share, one.requests-most))
 		one.requests = most
 	}
@@ -120,7 +120,7 @@ func (d *debts) left(one *debt, rate Rate, now time.Time) int {
 
 // spanOf is how long it takes until so many more requests go into a bucket.
 func spanOf(rate Rate, n int) time.Duration {
-	const most = float64(2 * maxDebt * authz.MaxRecovery)
+	const most = float64(2 * maxDebt * authz.MaxRefill)
 	return time.Duration(min(float64(rate.Period)/float64(rate.Count)*float64(n), most))
 }
 

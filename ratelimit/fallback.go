@@ -142,7 +142,7 @@ func (f *Fallback) ask(ctx context.Context, now time.Time, limits []Limit, resul
 		return NotRefused, err
 	}
 	for i := range limits {
-		if err := limits[i].Rate.Valid(); err != nil {
+		if err := limits[i].Rate.Validate(); err != nil {
 			return NotRefused, err
 		}
 	}

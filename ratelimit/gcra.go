@@ -44,7 +44,7 @@ type Rule struct {
 // RuleOf returns authz.ErrRate for a rate that is not valid.
 func RuleOf(r Rate) (Rule, error) {
 	var rule Rule
-	if err := r.Valid(); err != nil {
+	if err := r.Validate(); err != nil {
 		return rule, err
 	}
 	rule.set(r)
@@ -53,7 +53,7 @@ func RuleOf(r Rate) (Rule, error) {
 
 // set makes the rule that of a valid rate.
 func (r *Rule) set(rate Rate) {
-	count, burst, period := int64(rate.Count), int64(rate.Most()), int64(rate.Period/time.Microsecond)
+	count, burst, period := int64(rate.Count), int64(rate.EffectiveBurst()), int64(rate.Period/time.Microsecond)
 	r.Count, r.Burst, r.period = count, burst, period
 	r.Pace = float32(float64(period) / float64(count))
 	r.Step.Micros = period / count

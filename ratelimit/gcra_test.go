@@ -18,7 +18,7 @@ func (o *oracle) take(rate Rate, now int64) bool {
 		o.empty = big.NewRat(now, 1)
 	}
 	next := new(big.Rat).Add(o.empty, step)
-	full := new(big.Rat).Mul(step, big.NewRat(int64(rate.Most()), 1))
+	full := new(big.Rat).Mul(step, big.NewRat(int64(rate.EffectiveBurst()), 1))
 	if new(big.Rat).Sub(next, big.NewRat(now, 1)).Cmp(full) > 0 {
 		return false
 	}
@@ -42,7 +42,7 @@ func TestExactly(t *testing.T) {
 			var want oracle
 			var admitted []int64
 			now := int64(1_700_000_000_000_000_000)
-			pause := int64(rate.Period) / int64(rate.Count) * 2 * int64(rate.Most()) / 100
+			pause := int64(rate.Period) / int64(rate.Count) * 2 * int64(rate.EffectiveBurst()) / 100
 			for i := range 800 {
 				switch { // a rush, about the rate, or a rest
 				case i%200 < 60:
@@ -81,7 +81,7 @@ func checkWindows(t *testing.T, rate Rate, admitted []int64) {
 		for j := i; j < len(admitted); j += 1 + (j-i)/20 {
 			most := big.NewInt(admitted[j] - admitted[i])
 			most.Mul(most, big.NewInt(int64(rate.Count))).Div(most, big.NewInt(int64(rate.Period)))
-			if n := int64(j - i + 1); n > most.Int64()+int64(rate.Most()) {
+			if n := int64(j - i + 1); n > most.Int64()+int64(rate.EffectiveBurst()) {
 				t.Fatalf("%s: %d admitted within %s", rate, n, time.Duration(admitted[j]-admitted[i]))
 			}
 		}
@@ -91,14 +91,14 @@ func checkWindows(t *testing.T, rate Rate, admitted []int64) {
 // TestWhatIsSaid: Remaining, RetryAfter and ResetAfter are true, tried out.
 func TestWhatIsSaid(t *testing.T) {
 	for _, rate := range someRates {
-		if rate.Most() > 5000 {
+		if rate.EffectiveBurst() > 5000 {
 			continue
 		}
 		m := newTestMemory(t, 100, time.Time{})
 		limits, results := []Limit{{Name: "key", Rate: rate}}, make([]Result, 1)
 		now := time.Unix(1_700_000_000, 0)
-		for i := rate.Most() - 1; i >= 0; i-- {
-			if _, _ = m.Take(t.Context(), now, limits, results); !results[0].Allowed || results[0].Remaining != i || results[0].Limit != rate.Most() {
+		for i := rate.EffectiveBurst() - 1; i >= 0; i-- {
+			if _, _ = m.Take(t.Context(), now, limits, results); !results[0].Allowed || results[0].Remaining != i || results[0].Limit != rate.EffectiveBurst() {
 				t.Fatalf("%s: %+v, want %d remaining", rate, results[0], i)
 			}
 		}
@@ -116,7 +116,7 @@ func TestWhatIsSaid(t *testing.T) {
 		if _, _ = m.Peek(t.Context(), now.Add(reset-time.Microsecond), limits, results); results[0].ResetAfter <= 0 {
 			t.Errorf("%s: whole before ResetAfter", rate)
 		}
-		if _, _ = m.Peek(t.Context(), now.Add(reset), limits, results); results[0].ResetAfter != 0 || results[0].Remaining != rate.Most() {
+		if _, _ = m.Peek(t.Context(), now.Add(reset), limits, results); results[0].ResetAfter != 0 || results[0].Remaining != rate.EffectiveBurst() {
 			t.Errorf("%s: not whole at ResetAfter: %+v", rate, results[0])
 		}
 	}

@@ -46,12 +46,12 @@ func NewLimiter(cfg LimiterConfig) (*Limiter, error) {
 	}
 	l := &Limiter{cfg: cfg, asked: sync.Pool{New: func() any { return new(request) }}}
 	for method, term := range cfg.Kinds {
-		if int(method) >= len(l.kinds) || term.Rate.Valid() != nil {
+		if int(method) >= len(l.kinds) || term.Rate.Validate() != nil {
 			return nil, errors.New("ratelimit: a limit of no kind, or out of bounds")
 		}
 		l.kinds[method] = term
 	}
-	if cfg.Failed != (Term{}) && cfg.Failed.Rate.Valid() != nil {
+	if cfg.Failed != (Term{}) && cfg.Failed.Rate.Validate() != nil {
 		return nil, authz.ErrRate
 	}
 	return l, nil
@@ -76,9 +76,9 @@ func (l *Limiter) begin() *request {
 	return q
 }
 
-// Admit implements authz.Limiter: it counts the request for its principal, or
+// Allow implements authz.Limiter: it counts the request for its principal, or
 // its address where it has none, and on a route with a rate once more.
-func (l *Limiter) Admit(ctx context.Context, r *authz.Request, d *authz.Decision) (authz.Quota, error) {
+func (l *Limiter) Allow(ctx context.Context, r *authz.Request, d *authz.Decision) (authz.Quota, error) {
 	term, name := l.kinds[d.Principal.AuthMethod], d.Principal.AuthMethod.String()
 	if d.Principal.Rate != (Rate{}) {
 		term, name = Term{Rate: d.Principal.Rate}, keyLimit
@@ -132,9 +132,9 @@ func (l *Limiter) client(address authz.Address) Owner {
 	return l.cfg.Keyer.Owner(ofAddress, string(address.Client().AppendTo(room[:0])))
 }
 
-// MayTry implements authz.Limiter. It charges nothing. Clients whose address
+// AllowAttempt implements authz.Limiter. It charges nothing. Clients whose address
 // is unknown may always try, as one that fails would lock out all the others.
-func (l *Limiter) MayTry(ctx context.Context, r *authz.Request, now time.Time) (authz.Quota, error) {
+func (l *Limiter) AllowAttempt(ctx context.Context, r *authz.Request, now time.Time) (authz.Quota, error) {
 	q := l.failures(r)
 	if q == nil {
 		return authz.Quota{}, nil
@@ -147,8 +147,8 @@ func (l *Limiter) MayTry(ctx context.Context, r *authz.Request, now time.Time) (
 	return q.refusal(refused), nil
 }
 
-// Failed implements authz.Limiter. The credential is refused whether or not it could be counted.
-func (l *Limiter) Failed(ctx context.Context, r *authz.Request, now time.Time) {
+// RecordFailure implements authz.Limiter. The credential is refused whether or not it could be counted.
+func (l *Limiter) RecordFailure(ctx context.Context, r *authz.Request, now time.Time) {
 	q := l.failures(r)
 	if q == nil {
 		return

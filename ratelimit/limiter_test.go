@@ -82,7 +82,7 @@ func newGate(t *testing.T, kinds map[authz.AuthMethod]Term, failed Term) *gate {
 
 func (g *gate) admit(p *authz.Principal, route *authz.Route) authz.Quota {
 	g.t.Helper()
-	q, err := g.Admit(g.t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: route, At: g.now})
+	q, err := g.Allow(g.t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: route, At: g.now})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -243,8 +243,8 @@ func TestShadow(t *testing.T) {
 	}
 	g.shadowed = nil
 	for range 3 {
-		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
-		if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil || q != (authz.Quota{}) {
+		g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
+		if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil || q != (authz.Quota{}) {
 			t.Errorf("failed: %+v, %v", q, err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestFailures(t *testing.T) {
 	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAnonymous: perMinute(100)}, perMinute(3))
 	try := func() authz.Quota {
 		t.Helper()
-		q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now)
+		q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +270,7 @@ func TestFailures(t *testing.T) {
 				t.Fatalf("%+v", q)
 			}
 		}
-		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
+		g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
 	if q := try(); !q.Refused || q.Name != "failed" || q.RetryAfter != 20*time.Second || q.Limit != 3 {
 		t.Errorf("after three: %+v", q)
@@ -287,16 +287,16 @@ func TestFailures(t *testing.T) {
 	}
 	g.client = "unknown" // as are others
 	for range 5 {
-		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
+		g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
 	if q := try(); q != (authz.Quota{}) {
 		t.Errorf("a client whose address is unknown: %+v", q)
 	}
 	g = newGate(t, nil, Term{})
 	for range 3 {
-		g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
+		g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
-	if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil || q != (authz.Quota{}) || g.addresses.asks != nil {
+	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil || q != (authz.Quota{}) || g.addresses.asks != nil {
 		t.Errorf("without such a limit: %+v, %v", q, err)
 	}
 }
@@ -306,8 +306,8 @@ func TestAddressesStayHere(t *testing.T) {
 	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err = errors.New("asked about an address")
 	g.admit(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
-	g.Failed(t.Context(), &authz.Request{Peer: g.client}, g.now)
-	if _, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil {
+	g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
+	if _, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil {
 		t.Error(err)
 	}
 	if g.store.asks != nil || g.addresses.took != 2 {
@@ -320,12 +320,12 @@ func TestStoreCannotTell(t *testing.T) {
 	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(1), authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err, g.addresses.err = ErrAway, ErrAway
 	for _, p := range []*authz.Principal{k1, anybody} {
-		q, err := g.Admit(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
+		q, err := g.Allow(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
 		if !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
 			t.Errorf("%s: %+v, %v", p.AuthMethod, q, err)
 		}
 	}
-	if q, err := g.MayTry(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
 		t.Errorf("may try: %+v, %v", q, err)
 	}
 	if q, err := g.OfKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
@@ -408,8 +408,8 @@ func TestAdmitAllocations(t *testing.T) {
 	}))
 	r, d := &authz.Request{Peer: "2001:db8::1"}, &authz.Decision{Principal: k1, Route: &authz.Route{Identity: "r", Rate: Rate{Count: 1, Period: time.Second}, RateShadow: true}, At: start}
 	if n := testing.AllocsPerRun(1000, func() {
-		_, errTry := l.MayTry(t.Context(), r, start)
-		_, errAdmit := l.Admit(t.Context(), r, d)
+		_, errTry := l.AllowAttempt(t.Context(), r, start)
+		_, errAdmit := l.Allow(t.Context(), r, d)
 		if errTry != nil || errAdmit != nil {
 			t.Fatal(errTry, errAdmit)
 		}
@@ -451,10 +451,10 @@ func TestStoreThatWritesNothing(t *testing.T) {
 		used := &request{n: 1}
 		used.results[0].Allowed = true
 		l.asked.Put(used)
-		if q, err := l.Admit(t.Context(), &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{}}); err != nil || !q.Refused {
+		if q, err := l.Allow(t.Context(), &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{}}); err != nil || !q.Refused {
 			t.Errorf("the store says %d: %+v, %v", refused, q, err)
 		}
-		if q, err := l.MayTry(t.Context(), &authz.Request{Peer: "192.0.2.1"}, start); err != nil || q.Refused != (refused == 0) {
+		if q, err := l.AllowAttempt(t.Context(), &authz.Request{Peer: "192.0.2.1"}, start); err != nil || q.Refused != (refused == 0) {
 			t.Errorf("a credential, and the store says %d: %+v, %v", refused, q, err)
 		}
 	}

@@ -104,7 +104,7 @@ func (m *Memory) ask(now time.Time, limits []Limit, results []Result, charge boo
 	var room [MaxLimits]asked
 	all := room[:len(limits)]
 	for i := range all {
-		if err := limits[i].Rate.Valid(); err != nil {
+		if err := limits[i].Rate.Validate(); err != nil {
 			return NotRefused, err
 		}
 		all[i].rule.set(limits[i].Rate)

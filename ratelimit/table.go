@@ -35,7 +35,7 @@ type cell struct {
 // over tells whether the cell says nothing any more. One further ahead than a
 // bucket can be is from before the clock went back.
 func (c *cell) over(now int64) bool {
-	return uint64(c.at-now)-1 >= uint64(authz.MaxRecovery.Microseconds())
+	return uint64(c.at-now)-1 >= uint64(authz.MaxRefill.Microseconds())
 }
 
 func halves(b *Bucket) (first, second uint64) {

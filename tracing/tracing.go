@@ -111,7 +111,7 @@ func (t *Tracer) Observe(r *authz.Request, d *authz.Decision) {
 	if d.Outcome() == "error" {
 		span.SetStatus(codes.Error, d.Reason.String())
 	}
-	span.End(trace.WithTimestamp(d.At.Add(d.Took)))
+	span.End(trace.WithTimestamp(d.At.Add(d.Duration)))
 }
 
 // chosen tells whether the check gets a span: as its trace says, and without

@@ -179,7 +179,7 @@ func TestSpan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			receiver := otlpreceiver.Start(t)
 			tracer, _ := newTracer(t, tracing.Config{Endpoint: receiver.Address, Sample: 1, Version: "1.2.3"})
-			c.decision.At, c.decision.Took = at(), 1234*time.Nanosecond
+			c.decision.At, c.decision.Duration = at(), 1234*time.Nanosecond
 			tracer.Observe(&c.request, &c.decision)
 			closeTracer(t, tracer)
 			span := receiver.Wait(t, "keyward", 1)[0]

@@ -130,11 +130,11 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 		kept := known // the one that goes to the heap
 		a.cfg.Principals.Put(id, &kept, now)
 	}
-	if c.Room == nil {
+	if c.Scratch == nil {
 		return known.own(), nil
 	}
-	*c.Room = known.principal
-	return c.Room, nil
+	*c.Scratch = known.principal
+	return c.Scratch, nil
 }
 
 // own is a copy of the principal that nothing else has.

@@ -143,7 +143,7 @@ func TestKeyLife(t *testing.T) {
 	b := newBench(t, options{})
 	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
 	p := b.becomes(key, authz.OK)
-	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.Anywhere() {
+	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.IsAnyPath() {
 		t.Errorf("principal %+v", p)
 	}
 	cached := b.becomes(key, authz.OK)
@@ -237,13 +237,13 @@ func TestUsers(t *testing.T) {
 	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
 	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
 	_, stray := b.create(keystore.Params{User: "nobody"})
-	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.Anywhere() || !p.Paths.Anywhere() {
+	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
 		t.Errorf("a key without scopes and paths of its own: %+v", p)
 	}
 	if p := b.becomes(none, authz.OK); p.Scopes.String() != "" {
 		t.Errorf("an empty scope list is %q", p.Scopes)
 	}
-	if p := b.becomes(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.Anywhere() || p.Paths.Anywhere() {
+	if p := b.becomes(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
 		t.Errorf("a key with scopes and paths of its own: %+v", p)
 	}
 	b.becomes(userless, authz.OK)
@@ -422,7 +422,7 @@ func TestRoom(t *testing.T) {
 	id, key := b.create(keystore.Params{})
 	var room authz.Principal
 	ask := func() (p *authz.Principal) {
-		p, _ = b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key), Room: &room}, b.now)
+		p, _ = b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key), Scratch: &room}, b.now)
 		return p
 	}
 	first := ask()

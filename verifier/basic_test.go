@@ -235,7 +235,7 @@ func TestPasswords(t *testing.T) {
 	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
 	p := d.is("alice", "correct horse", authz.OK, 1)
-	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.Anywhere() || p.UserPaths.Anywhere() || !p.ExpiresAt.IsZero() {
+	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.IsAnyPath() || p.UserPaths.IsAnyPath() || !p.ExpiresAt.IsZero() {
 		t.Errorf("principal %+v", p)
 	}
 	if again := d.is("alice", "correct horse", authz.OK, 0); again != p {

@@ -144,7 +144,7 @@ func TestIntrospectedPrincipal(t *testing.T) {
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
 	p := b.is("t", authz.OK)
 	if p.AuthMethod != authz.AuthMethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
-		!p.ExpiresAt.Equal(exp) || !p.Paths.Anywhere() || !p.UserPaths.Anywhere() || p.KeyID != "" || p.Project != "" {
+		!p.ExpiresAt.Equal(exp) || !p.Paths.IsAnyPath() || !p.UserPaths.IsAnyPath() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
 	}
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {

@@ -106,7 +106,7 @@ func TestJWTUsers(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = follower.Close() })
 
-	if p := b.wants(own, authz.OK, "alice"); p != nil && (p.Scopes.String() != "read" || p.UserPaths.Anywhere() || !p.Paths.Anywhere()) {
+	if p := b.wants(own, authz.OK, "alice"); p != nil && (p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath()) {
 		t.Errorf("scopes of the token's own: %+v", p)
 	}
 	if p := b.wants(inherits, authz.OK, "alice"); p != nil && p.Scopes.String() != "hers" {

@@ -31,7 +31,7 @@ func TestJWTPrincipal(t *testing.T) {
 			continue
 		}
 		if p.AuthMethod != authz.AuthMethodJWT || p.User != "alice" || p.Issuer != "https://issuer.example" || p.Scopes.String() != "read write" ||
-			!p.Paths.Anywhere() || !p.UserPaths.Anywhere() || !p.ExpiresAt.Equal(tokenNow.Add(time.Hour)) || p.KeyID != "" {
+			!p.Paths.IsAnyPath() || !p.UserPaths.IsAnyPath() || !p.ExpiresAt.Equal(tokenNow.Add(time.Hour)) || p.KeyID != "" {
 			t.Errorf("%s: %+v", algorithm, p)
 		}
 	}

@@ -2,10 +2,10 @@ package authz
 
 import "unicode"
 
-// looksLikeLetter reports whether a server that folds Unicode (NFKC) takes r
+// isConfusableWithLetter reports whether a server that folds Unicode (NFKC) takes r
 // for ASCII letters or digits, a hyphen or an underscore: to such a server the
 // full-width ａdmin is another spelling of admin, as %61dmin is.
-func looksLikeLetter(r rune) bool { return unicode.Is(foldsToLetter, r) }
+func isConfusableWithLetter(r rune) bool { return unicode.Is(foldsToLetter, r) }
 
 // foldsToLetter holds every rune whose NFKC form (Unicode Annex 15) is in ASCII
 // and has a letter, a digit, a hyphen or an underscore. A test compares it with

@@ -9,67 +9,68 @@ import (
 	"unicode/utf8"
 )
 
-// Field is a fact about a principal that an identity header can carry.
-type Field string
+// IdentityAttribute is a fact about a principal that an identity header can carry.
+type IdentityAttribute string
 
-// The fields.
+// The attributes.
 const (
-	FieldSubject   Field = "subject"
-	FieldClientID  Field = "client_id"
-	FieldKeyID     Field = "key_id"
-	FieldKeyName   Field = "key_name"
-	FieldProject   Field = "project"
-	FieldScopes    Field = "scopes"
-	FieldMethod    Field = "method"
-	FieldIssuer    Field = "issuer"
-	FieldExpiresAt Field = "expires_at"
+	AttributeSubject    IdentityAttribute = "subject"
+	AttributeClientID   IdentityAttribute = "client_id"
+	AttributeKeyID      IdentityAttribute = "key_id"
+	AttributeKeyName    IdentityAttribute = "key_name"
+	AttributeProject    IdentityAttribute = "project"
+	AttributeScopes     IdentityAttribute = "scopes"
+	AttributeAuthMethod IdentityAttribute = "method"
+	AttributeIssuer     IdentityAttribute = "issuer"
+	AttributeExpiresAt  IdentityAttribute = "expires_at"
 )
 
-// Fields lists them all.
-func Fields() []Field {
-	return []Field{FieldSubject, FieldClientID, FieldKeyID, FieldKeyName, FieldProject, FieldScopes, FieldMethod, FieldIssuer, FieldExpiresAt}
+// IdentityAttributes lists them all.
+func IdentityAttributes() []IdentityAttribute {
+	return []IdentityAttribute{AttributeSubject, AttributeClientID, AttributeKeyID, AttributeKeyName, AttributeProject, AttributeScopes, AttributeAuthMethod, AttributeIssuer, AttributeExpiresAt}
 }
 
-// Identity is the set of headers that tell the upstream who asks. What a
+// IdentityHeaders is the set of headers that tell the upstream who asks. What a
 // client sends under one of these names, or under one that an upstream could
 // take for it, never gets through.
-type Identity struct {
+type IdentityHeaders struct {
 	headers   []identityHeader
-	protected map[string]bool // collapsed names of identity headers, credential carriers and overrides
+	protected map[string]bool // collapsed names of identity headers, credential headers and overrides
 }
 
 type identityHeader struct {
-	name  string
-	field Field
+	name      string
+	attribute IdentityAttribute
 }
 
-// NewIdentity takes the names, in any case, and what each carries. The
-// carriers and the overrides are headers whose aliases must not get through either.
-func NewIdentity(fields map[string]Field, carriers, overrides []string) (*Identity, error) {
-	id := &Identity{protected: map[string]bool{}}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !IsPlainName(name) {
+// NewIdentityHeaders takes the names, in any case, and what each carries. The
+// credential headers and the overrides are headers whose aliases must not get
+// through either.
+func NewIdentityHeaders(attributes map[string]IdentityAttribute, credentialHeaders, overrides []string) (*IdentityHeaders, error) {
+	id := &IdentityHeaders{protected: map[string]bool{}}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		if !IsUnambiguousName(name) {
 			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take it for another", name)
 		}
-		if !slices.Contains(Fields(), fields[name]) {
-			return nil, fmt.Errorf("header %s: %q is none of %v", name, fields[name], Fields())
+		if !slices.Contains(IdentityAttributes(), attributes[name]) {
+			return nil, fmt.Errorf("header %s: %q is none of %v", name, attributes[name], IdentityAttributes())
 		}
 		collapsed := collapse(name)
 		if id.protected[collapsed] {
 			return nil, fmt.Errorf("header %s: an upstream could take it for another one of the list", name)
 		}
 		id.protected[collapsed] = true
-		id.headers = append(id.headers, identityHeader{LowerASCII(name), fields[name]})
+		id.headers = append(id.headers, identityHeader{LowerASCII(name), attributes[name]})
 	}
-	for _, name := range carriers {
-		if !IsPlainName(name) {
+	for _, name := range credentialHeaders {
+		if !IsUnambiguousName(name) {
 			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take another for it", name)
 		}
 		if id.protected[collapse(name)] {
 			return nil, fmt.Errorf("header %s carries a credential and can't carry an identity", name)
 		}
 	}
-	for _, name := range carriers {
+	for _, name := range credentialHeaders {
 		id.protected[collapse(name)] = true
 	}
 	for _, name := range overrides {
@@ -85,9 +86,9 @@ func NewIdentity(fields map[string]Field, carriers, overrides []string) (*Identi
 
 // apply fills in what to set for the principal and what to remove: every
 // identity header it has no value for, and every alias the client sent.
-func (id *Identity) apply(p *Principal, r *Request) {
+func (id *IdentityHeaders) apply(p *Principal, r *Request) {
 	for _, h := range id.headers {
-		if value := p.field(h.field); value != "" {
+		if value := p.attribute(h.attribute); value != "" {
 			r.set = append(r.set, Header{h.name, value})
 		} else {
 			r.remove = append(r.remove, h.name)
@@ -101,8 +102,8 @@ func (id *Identity) apply(p *Principal, r *Request) {
 }
 
 // isAlias tells of a name, in lower case, that an upstream could take for one of ours.
-func (id *Identity) isAlias(name string) bool {
-	return folded.any(name) && id.protected[collapse(name)]
+func (id *IdentityHeaders) isAlias(name string) bool {
+	return aliasChars.any(name) && id.protected[collapse(name)]
 }
 
 // collapse maps names that an upstream may not tell apart to one: CGI and its
@@ -113,7 +114,7 @@ func collapse(name string) string {
 		switch {
 		case 'A' <= c && c <= 'Z':
 			return c + 'a' - 'A'
-		case c >= utf8.RuneSelf || folded.is(byte(c)):
+		case c >= utf8.RuneSelf || aliasChars.is(byte(c)):
 			return '-'
 		default:
 			return c
@@ -121,31 +122,31 @@ func collapse(name string) string {
 	}, name)
 }
 
-// IsPlainName tells whether a header name, in any case, is the only one that collapses to it.
-func IsPlainName(name string) bool {
-	return name != "" && !folded.any(LowerASCII(name))
+// IsUnambiguousName reports whether a header name, in any case, is the only one that collapses to it.
+func IsUnambiguousName(name string) bool {
+	return name != "" && !aliasChars.any(LowerASCII(name))
 }
 
-// field returns the fact as a header value, "" where there is none.
-func (p *Principal) field(f Field) string {
+// attribute returns the fact as a header value, "" where there is none.
+func (p *Principal) attribute(f IdentityAttribute) string {
 	switch f {
-	case FieldSubject:
+	case AttributeSubject:
 		return headerValue(p.Subject())
-	case FieldClientID:
+	case AttributeClientID:
 		return headerValue(p.ClientID)
-	case FieldKeyID:
+	case AttributeKeyID:
 		return headerValue(p.KeyID)
-	case FieldKeyName:
+	case AttributeKeyName:
 		return headerValue(p.KeyName)
-	case FieldProject:
+	case AttributeProject:
 		return headerValue(p.Project)
-	case FieldScopes:
+	case AttributeScopes:
 		return p.Scopes.String()
-	case FieldMethod:
+	case AttributeAuthMethod:
 		return p.AuthMethod.String()
-	case FieldIssuer:
+	case AttributeIssuer:
 		return headerValue(p.Issuer)
-	case FieldExpiresAt:
+	case AttributeExpiresAt:
 		if p.ExpiresAt.IsZero() {
 			return ""
 		}

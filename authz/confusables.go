@@ -2,10 +2,10 @@ package authz
 
 import "unicode"
 
-// looksLikePathCharacter tells whether a server that folds Unicode (NFKC, or
+// isConfusableWithPathChar reports whether a server that folds Unicode (NFKC, or
 // the "best fit" tables of Windows) could take r for one of / \ . % ; ? #.
-func looksLikePathCharacter(r rune) bool {
-	return r >= 0x37e && (unicode.Is(foldsToPathCharacter, r) || unicode.Is(drawnLikeSlash, r))
+func isConfusableWithPathChar(r rune) bool {
+	return r >= 0x37e && (unicode.Is(foldsToPathCharacter, r) || unicode.Is(confusableWithSlash, r))
 }
 
 // foldsToPathCharacter holds every rune whose NFKC form (Unicode Annex 15)
@@ -41,10 +41,10 @@ var foldsToPathCharacter = &unicode.RangeTable{
 	R32: []unicode.Range32{{Lo: 0x1f100, Hi: 0x1f100, Stride: 1}}, // 0.
 }
 
-// drawnLikeSlash holds the runes that Unicode Technical Standard 39 lists as
+// confusableWithSlash holds the runes that Unicode Technical Standard 39 lists as
 // confusable with / \ or %, less the letters of living scripts (the Katakana
 // no, for one), which stand in honest paths.
-var drawnLikeSlash = &unicode.RangeTable{
+var confusableWithSlash = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x066a, Hi: 0x066a, Stride: 1}, // Arabic percent sign
 		{Lo: 0x1735, Hi: 0x1735, Stride: 1}, // Philippine single punctuation
