@@ -23,16 +23,16 @@ type wildcard struct {
 
 // pathTable holds the rules of one host.
 type pathTable struct {
-	exact, prefix map[string]*group
+	exact, prefix map[string]*methodSet
 	longest       int  // bytes of the longest prefix, so that a long path costs no more
-	slashed       bool // some prefix ends with a slash
+	hasDirPrefix  bool // some prefix ends with a slash
 }
 
-// group is the rules of one host and path, or the one rule of a name, told apart by method.
-type group struct {
+// methodSet has the routes of one host and path, or of one name, by method.
+type methodSet struct {
 	byMethod map[string]*authz.Route
 	all      *authz.Route
-	first    *authz.Route // names the group's error style when no method fits
+	first    *authz.Route // has the error style when no method fits
 }
 
 func (t *routeTable) add(pattern authz.Pattern, rule *Rule) error {
@@ -74,8 +74,9 @@ func (t *routeTable) forHost(host string) *pathTable {
 	return w.paths
 }
 
-// find returns the group of a host, as t.host returned it, and a path; nil where there is none.
-func (t *routeTable) find(host string, path authz.Path) *group {
+// find returns the methods of a host, as t.host returned it, and a path; nil
+// where there is none.
+func (t *routeTable) find(host string, path authz.Path) *methodSet {
 	if t.hasHosts() {
 		if paths := t.exactHost[host]; paths != nil {
 			if g := paths.find(path); g != nil {
@@ -106,25 +107,25 @@ func (t *routeTable) host(value string) (host string, ok bool) {
 
 func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
 	if t.exact == nil {
-		t.exact, t.prefix = map[string]*group{}, map[string]*group{}
+		t.exact, t.prefix = map[string]*methodSet{}, map[string]*methodSet{}
 	}
 	path := pattern.Path()
-	groups := t.prefix
+	methods := t.prefix
 	if pattern.Exact() {
-		groups = t.exact
+		methods = t.exact
 	} else {
 		t.longest = max(t.longest, len(path))
-		t.slashed = t.slashed || strings.HasSuffix(path, "/")
+		t.hasDirPrefix = t.hasDirPrefix || strings.HasSuffix(path, "/")
 	}
-	if groups[path] == nil {
-		groups[path] = newGroup(rule)
+	if methods[path] == nil {
+		methods[path] = newMethodSet(rule)
 	}
-	return groups[path].add(rule)
+	return methods[path].add(rule)
 }
 
-// find returns the group of the exact path, else of the longest prefix that
+// find returns the methods of the exact path, else of the longest prefix that
 // ends where a segment ends, else nil.
-func (t *pathTable) find(path authz.Path) *group {
+func (t *pathTable) find(path authz.Path) *methodSet {
 	p := path.Canonical()
 	if g := t.exact[p]; g != nil {
 		return g
@@ -139,7 +140,7 @@ func (t *pathTable) find(path authz.Path) *group {
 		if slash < 0 {
 			break
 		}
-		if t.slashed {
+		if t.hasDirPrefix {
 			if g := t.prefix[p[:slash+1]]; g != nil {
 				return g
 			}
@@ -152,42 +153,42 @@ func (t *pathTable) find(path authz.Path) *group {
 	return nil
 }
 
-func newGroup(rule *Rule) *group {
-	return &group{first: &rule.Route, byMethod: map[string]*authz.Route{}}
+func newMethodSet(rule *Rule) *methodSet {
+	return &methodSet{first: &rule.Route, byMethod: map[string]*authz.Route{}}
 }
 
-func (g *group) add(rule *Rule) error {
+func (m *methodSet) add(rule *Rule) error {
 	if len(rule.Methods) == 0 {
-		if g.all != nil {
-			return fmt.Errorf("cannot be told apart from route %s", g.all)
+		if m.all != nil {
+			return fmt.Errorf("cannot be told apart from route %s", m.all)
 		}
-		g.all = &rule.Route
+		m.all = &rule.Route
 	}
 	for _, method := range rule.Methods {
-		if other := g.byMethod[method]; other != nil {
+		if other := m.byMethod[method]; other != nil {
 			return fmt.Errorf("cannot be told apart from route %s for method %s", other, method)
 		}
-		g.byMethod[method] = &rule.Route
+		m.byMethod[method] = &rule.Route
 	}
 	return nil
 }
 
-// route returns the group's route for the method, or refuses the method.
-func (g *group) route(method string) (*authz.Route, authz.Reason) {
-	if route := g.forMethod(method); route != nil {
+// route returns the route for the method, or refuses the method.
+func (m *methodSet) route(method string) (*authz.Route, authz.Reason) {
+	if route := m.forMethod(method); route != nil {
 		return route, authz.OK
 	}
-	return g.first, authz.MethodNotAllowed
+	return m.first, authz.MethodNotAllowed
 }
 
 // forMethod returns the route for the method, nil where there is none. Whoever
 // may GET may HEAD (RFC 9110 section 9.3.2).
-func (g *group) forMethod(method string) *authz.Route {
-	if route := g.byMethod[method]; route != nil {
+func (m *methodSet) forMethod(method string) *authz.Route {
+	if route := m.byMethod[method]; route != nil {
 		return route
 	}
-	if route := g.byMethod["GET"]; route != nil && method == "HEAD" {
+	if route := m.byMethod["GET"]; route != nil && method == "HEAD" {
 		return route
 	}
-	return g.all
+	return m.all
 }
