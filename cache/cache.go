@@ -21,45 +21,45 @@ const shardCount = 64
 
 // Cache is safe for use by many goroutines. Shards keep them out of each other's way.
 type Cache[V any] struct {
-	ttl      time.Duration
-	born     time.Time // see at
-	lull     int64     // nanoseconds, see lullPart
-	perShard int       // entries
-	shards   [shardCount]shard[V]
+	ttl             time.Duration
+	createdAt       time.Time // see at
+	promoteInterval int64     // nanoseconds, see promoteFraction
+	perShard        int       // entries
+	shards          [shardCount]shard[V]
 
-	turnedAway *Doorkeeper // keys that were offered and not taken
+	doorkeeper *Doorkeeper // of keys that were not admitted
 }
 
 type shard[V any] struct {
 	mu           sync.Mutex
 	lru          *simplelru.LRU[Key, entry[V]]
-	census                    // of lru
-	held         atomic.Int32 // entries of lru
+	filter       countingFilter // of lru
+	size         atomic.Int32   // entries of lru
 	inFlight     map[Key]*flight[V]
 	hits, misses uint64
 }
 
 type entry[V any] struct {
-	value          V
-	expires, moved int64 // nanoseconds, see at; moved is when it last came to the front
+	value               V
+	expires, promotedAt int64 // nanoseconds, see at; promotedAt is when it last came to the front
 }
 
 // at is the time in nanoseconds since the cache was made. Between the times of
 // a running clock that is monotonic, so a wall clock that is set changes nothing.
-func (c *Cache[V]) at(now time.Time) int64 { return int64(now.Sub(c.born)) }
+func (c *Cache[V]) at(now time.Time) int64 { return int64(now.Sub(c.createdAt)) }
 
-// holds reports whether the entry is good at that time. One that expires later
+// isValid reports whether the entry is good at that time. One that expires later
 // than any entry can is from before a clock without a monotonic reading went
 // back. It may be a ttl too far ahead, since requests put what they were told a moment ago.
-func (c *Cache[V]) holds(e *entry[V], at int64) bool {
+func (c *Cache[V]) isValid(e *entry[V], at int64) bool {
 	left := e.expires - at
 	return left > 0 && left-int64(c.ttl) <= int64(c.ttl)
 }
 
-// An entry that is asked for stays where it is in the order of use for a lull, of
-// at most a second and this part of the ttl. To move it each time is to wait for its
-// neighbours, who are seldom in the processor's cache.
-const lullPart = 16
+// An entry that is hit moves to the front of the order of use once in
+// promoteInterval: a second, or this part of the ttl where that is less. A move at
+// each hit would wait for its neighbours, which are seldom in the processor's cache.
+const promoteFraction = 16
 
 // flight is one computation that others may wait for.
 type flight[V any] struct {
@@ -79,14 +79,14 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 	if size <= 0 || ttl <= 0 {
 		return nil, fmt.Errorf("cache: size %d and ttl %s must be positive", size, ttl)
 	}
-	c := &Cache[V]{ttl: ttl, born: time.Now(), lull: int64(min(time.Second, ttl/lullPart)), perShard: (size + shardCount - 1) / shardCount, turnedAway: NewDoorkeeper(size)}
+	c := &Cache[V]{ttl: ttl, createdAt: time.Now(), promoteInterval: int64(min(time.Second, ttl/promoteFraction)), perShard: (size + shardCount - 1) / shardCount, doorkeeper: NewDoorkeeper(size)}
 	for i := range c.shards {
 		s := &c.shards[i]
-		lru, err := simplelru.NewLRU(c.perShard, func(key Key, _ entry[V]) { s.leave(&key) })
+		lru, err := simplelru.NewLRU(c.perShard, func(key Key, _ entry[V]) { s.filter.remove(&key) })
 		if err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
 		}
-		s.lru, s.census, s.inFlight = lru, newCensus(c.perShard), map[Key]*flight[V]{}
+		s.lru, s.filter, s.inFlight = lru, newCountingFilter(c.perShard), map[Key]*flight[V]{}
 	}
 	return c, nil
 }
@@ -99,18 +99,18 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
 	s, at := c.shard(key), c.at(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mayHold(key) {
+	if s.filter.mightContain(key) {
 		switch e, ok := s.lru.Peek(*key); {
-		case ok && c.holds(&e, at):
+		case ok && c.isValid(&e, at):
 			s.hits++
-			if at-e.moved >= c.lull {
-				e.moved = at
+			if at-e.promotedAt >= c.promoteInterval {
+				e.promotedAt = at
 				s.put(key, e)
 			}
 			return e.value, true
 		case ok:
 			s.lru.Remove(*key)
-			s.held.Store(int32(s.lru.Len()))
+			s.size.Store(int32(s.lru.Len()))
 		}
 	}
 	s.misses++
@@ -134,8 +134,8 @@ func (c *Cache[V]) entry(value V, now time.Time) entry[V] {
 func (s *shard[V]) put(key *Key, e entry[V]) {
 	before := s.lru.Len()
 	if evicted := s.lru.Add(*key, e); evicted || s.lru.Len() > before {
-		s.enter(key)
-		s.held.Store(int32(s.lru.Len()))
+		s.filter.add(key)
+		s.size.Store(int32(s.lru.Len()))
 	}
 }
 

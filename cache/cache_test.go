@@ -203,14 +203,14 @@ func TestLeastRecentlyUsedGoes(t *testing.T) {
 	}
 }
 
-// TestWants: while there is room all are wanted, and then those that come again
-// before many others have.
-func TestWants(t *testing.T) {
+// TestShouldAdmit: while there is space all are admitted, and then those that
+// come again before many others have.
+func TestShouldAdmit(t *testing.T) {
 	const size = 100 * shardCount
 	c := newCache(t, size, time.Minute)
 	now := time.Now()
 	offer := func(key *Key, value int, now time.Time) {
-		if c.Wants(key) {
+		if c.ShouldAdmit(key) {
 			c.Put(key, value, now)
 		}
 	}
@@ -256,9 +256,9 @@ func TestWants(t *testing.T) {
 	}
 }
 
-// TestCensus: what has an entry is always found, whatever came and went, and of
-// what has none the census takes few for what has.
-func TestCensus(t *testing.T) {
+// TestCountingFilter: a key that has an entry is always found, whatever was added
+// and removed, and few of the keys without an entry are taken for one with.
+func TestCountingFilter(t *testing.T) {
 	const size = 10 * shardCount
 	c := newCache(t, size, time.Minute)
 	now := time.Now()
@@ -273,12 +273,12 @@ func TestCensus(t *testing.T) {
 		key := digest(i)
 		s := c.shard(key)
 		if !s.lru.Contains(*key) {
-			if s.mayHold(key) {
+			if s.filter.mightContain(key) {
 				maybe++
 			}
 			continue
 		}
-		if held++; !s.mayHold(key) {
+		if held++; !s.filter.mightContain(key) {
 			t.Errorf("%d has an entry and is not counted", i)
 		}
 	}
@@ -287,17 +287,16 @@ func TestCensus(t *testing.T) {
 	}
 }
 
-// TestCensusAtItsMost: a count that went past its most says maybe for ever, since
-// nobody knows how many there are.
-func TestCensusAtItsMost(t *testing.T) {
-	c := newCensus(1)
+// TestSaturatedCounter: a counter that has reached its maximum never says no again.
+func TestSaturatedCounter(t *testing.T) {
+	c := newCountingFilter(1)
 	for range 300 {
-		c.enter(key(1))
+		c.add(key(1))
 	}
 	for range 300 {
-		c.leave(key(1))
+		c.remove(key(1))
 	}
-	if !c.mayHold(key(1)) {
+	if !c.mightContain(key(1)) {
 		t.Error("says no")
 	}
 }

@@ -59,7 +59,7 @@ func (m *memory) observe(id string, seen *sighting) (crowded bool) {
 	defer s.mu.Unlock()
 	e := s.entries[id]
 	if e == nil {
-		if m.door != nil && len(s.entries) >= s.most && !m.door.Knows(hash) {
+		if m.door != nil && len(s.entries) >= s.most && !m.door.SeenRecently(hash) {
 			return false
 		}
 		e = s.enter(id)

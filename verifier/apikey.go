@@ -126,7 +126,7 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	if err != nil {
 		return nil, err
 	}
-	if found || a.cfg.Principals.Wants(id) {
+	if found || a.cfg.Principals.ShouldAdmit(id) {
 		kept := known // the one that goes to the heap
 		a.cfg.Principals.Put(id, &kept, now)
 	}
