@@ -59,7 +59,7 @@ type Tracer struct {
 	cfg      Config
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
-	delivery *delivery
+	exporter *exporter
 	waiting  atomic.Int64 // spans that were made and neither delivered nor given up
 	closed   atomic.Bool
 }
@@ -82,14 +82,14 @@ func New(cfg Config) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	if t.delivery, err = newDelivery(cfg, &t.waiting); err != nil {
+	if t.exporter, err = newExporter(cfg, &t.waiting); err != nil {
 		return nil, err
 	}
 	t.provider = sdk.NewTracerProvider(
 		sdk.WithResource(about),
 		sdk.WithSampler(sdk.AlwaysSample()), // Observe has chosen already
 		// Nothing is lost in this queue: Observe makes no more spans than it holds.
-		sdk.WithBatcher(t.delivery, sdk.WithMaxQueueSize(cfg.Queue), sdk.WithMaxExportBatchSize(min(batchSize, cfg.Queue)),
+		sdk.WithBatcher(t.exporter, sdk.WithMaxQueueSize(cfg.Queue), sdk.WithMaxExportBatchSize(min(batchSize, cfg.Queue)),
 			sdk.WithBatchTimeout(batchDelay), sdk.WithExportTimeout(exportTimeout)))
 	t.tracer = t.provider.Tracer("keyward/tracing", trace.WithInstrumentationVersion(cfg.Version))
 	return t, nil
@@ -98,7 +98,7 @@ func New(cfg Config) (*Tracer, error) {
 // Observe implements authz.Observer. It keeps nothing of the request.
 func (t *Tracer) Observe(r *authz.Request, d *authz.Decision) {
 	parent := parentOf(r)
-	if !t.chosen(parent) {
+	if !t.sampled(parent) {
 		return
 	}
 	if t.waiting.Add(1) > int64(t.cfg.Queue) || t.closed.Load() {
@@ -114,9 +114,9 @@ func (t *Tracer) Observe(r *authz.Request, d *authz.Decision) {
 	span.End(trace.WithTimestamp(d.At.Add(d.Duration)))
 }
 
-// chosen tells whether the check gets a span: as its trace says, and without
+// sampled reports whether the check gets a span: as its trace says, and without
 // one by lot. The SDK's samplers would say the same for the price of a span.
-func (t *Tracer) chosen(parent trace.SpanContext) bool {
+func (t *Tracer) sampled(parent trace.SpanContext) bool {
 	if parent.IsValid() {
 		return parent.IsSampled()
 	}
@@ -177,7 +177,7 @@ func (t *Tracer) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), t.cfg.CloseTimeout)
 	defer cancel()
 	err := t.provider.Shutdown(ctx)
-	t.delivery.abandon()
+	t.exporter.stop()
 	if left := t.waiting.Swap(0); left > 0 { // came in while we closed
 		t.cfg.Counter.Dropped(int(left))
 	}

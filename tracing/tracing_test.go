@@ -20,23 +20,23 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// account implements tracing.Counter.
-type account struct {
+// recordingCounter implements tracing.Counter.
+type recordingCounter struct {
 	mu                    sync.Mutex
 	sent, failed, dropped int
 }
 
-func (a *account) Sent(n int)    { a.add(&a.sent, n) }
-func (a *account) Failed(n int)  { a.add(&a.failed, n) }
-func (a *account) Dropped(n int) { a.add(&a.dropped, n) }
+func (a *recordingCounter) Sent(n int)    { a.add(&a.sent, n) }
+func (a *recordingCounter) Failed(n int)  { a.add(&a.failed, n) }
+func (a *recordingCounter) Dropped(n int) { a.add(&a.dropped, n) }
 
-func (a *account) add(to *int, n int) {
+func (a *recordingCounter) add(to *int, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	*to += n
 }
 
-func (a *account) String() string {
+func (a *recordingCounter) String() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return fmt.Sprintf("sent %d, failed %d, dropped %d", a.sent, a.failed, a.dropped)
@@ -44,9 +44,9 @@ func (a *account) String() string {
 
 // newTracer makes a Tracer of the Config, whose Endpoint is a host and a port,
 // and what it counts into.
-func newTracer(t testing.TB, cfg tracing.Config) (*tracing.Tracer, *account) {
+func newTracer(t testing.TB, cfg tracing.Config) (*tracing.Tracer, *recordingCounter) {
 	t.Helper()
-	counted := &account{}
+	counted := &recordingCounter{}
 	cfg.Endpoint, cfg.Counter = "http://"+cfg.Endpoint, counted
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -17,23 +17,23 @@ import (
 // exportTimeout bounds the attempts to deliver one batch. After it the batch is given up.
 const exportTimeout = 10 * time.Second
 
-// delivery gives batches to the collector, and accounts for each span that it
+// exporter gives batches to the collector, and accounts for each span that it
 // was given. It is the sdk.SpanExporter of one batching processor, which calls
 // ExportSpans one call at a time, and Shutdown after the last.
-type delivery struct {
+type exporter struct {
 	collector *otlptrace.Exporter
 	waiting   *atomic.Int64
 	counter   Counter
 	log       *slog.Logger
 
-	giveUp  context.Context // done once nothing more is to be tried
-	abort   context.CancelFunc
-	done    chan struct{} // closed when Shutdown has returned
-	failing bool          // the last batch was given up, and that was logged
+	shutdownCtx    context.Context // done once no further attempt is to be made
+	cancelShutdown context.CancelFunc
+	done           chan struct{} // closed when Shutdown has returned
+	failing        bool          // the last batch was given up, and that was logged
 }
 
-// newDelivery connects in the background and again whenever the connection is lost.
-func newDelivery(cfg Config, waiting *atomic.Int64) (*delivery, error) {
+// newExporter connects in the background and again whenever the connection is lost.
+func newExporter(cfg Config, waiting *atomic.Int64) (*exporter, error) {
 	collector, err := otlptracegrpc.New(context.Background(),
 		otlptracegrpc.WithEndpointURL(cfg.Endpoint),
 		otlptracegrpc.WithTimeout(exportTimeout),
@@ -46,48 +46,48 @@ func newDelivery(cfg Config, waiting *atomic.Int64) (*delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the collector: %w", err)
 	}
-	d := &delivery{collector: collector, waiting: waiting, counter: cfg.Counter, log: cfg.Log, done: make(chan struct{})}
-	d.giveUp, d.abort = context.WithCancel(context.Background())
-	return d, nil
+	e := &exporter{collector: collector, waiting: waiting, counter: cfg.Counter, log: cfg.Log, done: make(chan struct{})}
+	e.shutdownCtx, e.cancelShutdown = context.WithCancel(context.Background())
+	return e, nil
 }
 
 // ExportSpans implements sdk.SpanExporter. What goes wrong is counted and
 // logged here; the SDK would write it to standard error.
-func (d *delivery) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	defer d.waiting.Add(-int64(len(spans)))
+func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	defer e.waiting.Add(-int64(len(spans)))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(d.giveUp, cancel)()
-	err := d.collector.ExportSpans(ctx, spans)
+	defer context.AfterFunc(e.shutdownCtx, cancel)()
+	err := e.collector.ExportSpans(ctx, spans)
 	switch {
 	case err == nil:
-		d.counter.Sent(len(spans))
+		e.counter.Sent(len(spans))
 	default:
-		d.counter.Failed(len(spans))
+		e.counter.Failed(len(spans))
 	}
-	d.report(err)
+	e.report(err)
 	return nil
 }
 
 // report logs the first failure and the first success after it, not each batch.
-func (d *delivery) report(err error) {
+func (e *exporter) report(err error) {
 	switch failed := err != nil; {
-	case failed && !d.failing:
-		d.log.Warn("traces can't be delivered", "error", err)
-	case !failed && d.failing:
-		d.log.Info("traces are delivered again")
+	case failed && !e.failing:
+		e.log.Warn("traces can't be delivered", "error", err)
+	case !failed && e.failing:
+		e.log.Info("traces are delivered again")
 	}
-	d.failing = err != nil
+	e.failing = err != nil
 }
 
 // Shutdown implements sdk.SpanExporter.
-func (d *delivery) Shutdown(ctx context.Context) error {
-	defer close(d.done)
-	return d.collector.Shutdown(ctx)
+func (e *exporter) Shutdown(ctx context.Context) error {
+	defer close(e.done)
+	return e.collector.Shutdown(ctx)
 }
 
-// abandon ends what is still being tried, and returns when the processor has done its last.
-func (d *delivery) abandon() {
-	d.abort()
-	<-d.done
+// stop ends an attempt under way, and returns after the processor has called Shutdown.
+func (e *exporter) stop() {
+	e.cancelShutdown()
+	<-e.done
 }

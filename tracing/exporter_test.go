@@ -102,14 +102,14 @@ func TestCollectorComesLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := &gate{Listener: listener, refused: make(chan struct{}, 1)}
-	receiver := otlpreceiver.StartOn(t, gate)
+	late := &refusingListener{Listener: listener, refused: make(chan struct{}, 1)}
+	receiver := otlpreceiver.StartOn(t, late)
 	tracer, counted := newTracer(t, tracing.Config{Endpoint: receiver.Address, Sample: 1, CloseTimeout: 10 * time.Second})
 	for range 100 {
 		tracer.Observe(&authz.Request{}, &authz.Decision{Reason: authz.OK, At: at()})
 	}
-	<-gate.refused
-	gate.open.Store(true)
+	<-late.refused
+	late.open.Store(true)
 	receiver.Wait(t, "keyward", 100)
 	closeTracer(t, tracer)
 	if got := counted.String(); got != "sent 100, failed 0, dropped 0" {
@@ -117,22 +117,22 @@ func TestCollectorComesLate(t *testing.T) {
 	}
 }
 
-// gate closes each connection until it is open.
-type gate struct {
+// refusingListener closes each connection until it is open.
+type refusingListener struct {
 	net.Listener
 	open    atomic.Bool
 	refused chan struct{} // holds one once a connection was closed
 }
 
-func (g *gate) Accept() (net.Conn, error) {
+func (l *refusingListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := g.Listener.Accept()
-		if err != nil || g.open.Load() {
+		conn, err := l.Listener.Accept()
+		if err != nil || l.open.Load() {
 			return conn, err
 		}
 		_ = conn.Close()
 		select {
-		case g.refused <- struct{}{}:
+		case l.refused <- struct{}{}:
 		default:
 		}
 	}
