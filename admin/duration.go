@@ -20,9 +20,9 @@ import (
 // atomic additions; client_golang's native histogram costs five times that, a
 // twelfth of a whole check.
 type Durations struct {
-	desc *prometheus.Desc
-	born time.Time
-	by   [authz.TransportCount]durations
+	desc      *prometheus.Desc
+	createdAt time.Time
+	by        [authz.TransportCount]durations
 }
 
 type durations struct {
@@ -93,7 +93,7 @@ func cellOf(ns int64) int {
 
 // NewDurations registers the histogram under the name.
 func NewDurations(registry prometheus.Registerer, name, help string) (*Durations, error) {
-	d := &Durations{desc: prometheus.NewDesc(name, help, []string{"transport"}, nil), born: time.Now()}
+	d := &Durations{desc: prometheus.NewDesc(name, help, []string{"transport"}, nil), createdAt: time.Now()}
 	return d, registry.Register(d)
 }
 
@@ -136,7 +136,7 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	out.Label = []*dto.LabelPair{{Name: &label, Value: &value}}
 	out.Histogram = &dto.Histogram{
 		SampleCount: &total, SampleSum: &sum, Bucket: classicBuckets(counts[:]),
-		Schema: &scale, ZeroThreshold: &threshold, ZeroCount: &zero, CreatedTimestamp: timestamppb.New(m.born),
+		Schema: &scale, ZeroThreshold: &threshold, ZeroCount: &zero, CreatedTimestamp: timestamppb.New(m.createdAt),
 	}
 	out.Histogram.PositiveSpan, out.Histogram.PositiveDelta = spans(nativeBuckets(counts[:]))
 	return nil

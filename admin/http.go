@@ -28,33 +28,33 @@ func Handler(gatherer prometheus.Gatherer, ready func() error, keys Keys) http.H
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		say(w, http.StatusOK, "ok")
+		writeText(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {
-			say(w, http.StatusServiceUnavailable, err.Error())
+			writeText(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		say(w, http.StatusOK, "ready")
+		writeText(w, http.StatusOK, "ready")
 	})
 	mux.HandleFunc("GET /usage/{key}", func(w http.ResponseWriter, r *http.Request) {
 		found, err := keys.Usage(r.PathValue("key"))
-		sayJSON(w, found, err, "no use of such a key is known")
+		writeJSON(w, found, err, "no use of such a key is known")
 	})
 	mux.HandleFunc("GET /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
 		found, err := keys.Limit(r.Context(), r.PathValue("key"))
 		if err != nil {
-			say(w, http.StatusServiceUnavailable, err.Error())
+			writeText(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		sayJSON(w, found, nil, "no limit is set for such a key")
+		writeJSON(w, found, nil, "no limit is set for such a key")
 	})
 	mux.HandleFunc("DELETE /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
 		if err := keys.Reset(r.Context(), r.PathValue("key")); err != nil {
-			say(w, http.StatusServiceUnavailable, err.Error())
+			writeText(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		say(w, http.StatusOK, "reset")
+		writeText(w, http.StatusOK, "reset")
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -63,12 +63,12 @@ func Handler(gatherer prometheus.Gatherer, ready func() error, keys Keys) http.H
 	return mux
 }
 
-func sayJSON(w http.ResponseWriter, found any, err error, none string) {
+func writeJSON(w http.ResponseWriter, found any, err error, none string) {
 	switch {
 	case err != nil:
-		say(w, http.StatusInternalServerError, err.Error())
+		writeText(w, http.StatusInternalServerError, err.Error())
 	case found == nil:
-		say(w, http.StatusNotFound, none)
+		writeText(w, http.StatusNotFound, none)
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
@@ -76,7 +76,7 @@ func sayJSON(w http.ResponseWriter, found any, err error, none string) {
 	}
 }
 
-func say(w http.ResponseWriter, status int, text string) {
+func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

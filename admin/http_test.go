@@ -187,7 +187,7 @@ func TestReady(t *testing.T) {
 func TestLimitState(t *testing.T) {
 	for _, away := range []bool{true, false} {
 		registry := prometheus.NewRegistry()
-		if err := CollectState(registry, nearly{limits: LimitState{Buckets: 1, Forgotten: 2, Away: away, Failures: 3, Without: 4}}); err != nil {
+		if err := CollectState(registry, nearly{limits: LimitState{Buckets: 1, Evicted: 2, StoreUnavailable: away, StoreFailures: 3, LocalDecisions: 4}}); err != nil {
 			t.Fatal(err)
 		}
 		families, err := registry.Gather()

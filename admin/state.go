@@ -15,12 +15,12 @@ type KeyCounts struct{ Active, Expiring, Expired, Revoked int }
 
 // LimitState is what the counts of requests say of themselves.
 type LimitState struct {
-	Buckets   int    // in memory
-	Forgotten uint64 // for want of room
-	// Of a shared store: whether it can't be asked right now, how many times it
-	// gave no answer, and how many requests were decided without it.
-	Away              bool
-	Failures, Without uint64
+	Buckets int    // in memory
+	Evicted uint64 // since max_buckets was reached
+	// Of a shared store: whether it is unavailable right now, how many requests it
+	// did not answer, and how many were decided without it.
+	StoreUnavailable              bool
+	StoreFailures, LocalDecisions uint64
 }
 
 // SignatureState is what the verification of tokens' signatures says of itself.
@@ -46,7 +46,7 @@ type stateCollector struct {
 	hashes, ready               *prometheus.Desc
 	verifying, unverified       *prometheus.Desc
 
-	buckets, forgotten, away, failures, without *prometheus.Desc
+	buckets, evicted, storeUp, storeFailures, localDecisions *prometheus.Desc
 }
 
 // CollectState registers the metrics that are read off the server's state.
@@ -54,29 +54,29 @@ func CollectState(registry prometheus.Registerer, state State) error {
 	desc := func(name, help, label string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, []string{label}, nil)
 	}
-	plain := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+	unlabelled := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return registry.Register(&stateCollector{
 		state:      state,
 		hits:       desc("keyward_cache_hits_total", "Lookups that found an entry.", "cache"),
 		misses:     desc("keyward_cache_misses_total", "Lookups that found no entry, or an expired one.", "cache"),
 		entries:    desc("keyward_cache_entries", "Entries in the cache.", "cache"),
 		keys:       desc("keyward_keys", "API keys by state; those in state expiring expire within 14 days.", "state"),
-		hashes:     plain("keyward_password_hashes_in_flight", "Password hashes being computed."),
-		verifying:  plain("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
-		unverified: plain("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because there were too many forged ones."),
-		ready:      plain("keyward_ready", "1 while the server is ready, as /readyz reports; 0 while it denies all requests or shuts down."),
+		hashes:     unlabelled("keyward_password_hashes_in_flight", "Password hashes being computed."),
+		verifying:  unlabelled("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
+		unverified: unlabelled("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because there were too many forged ones."),
+		ready:      unlabelled("keyward_ready", "1 while the server is ready, as /readyz reports; 0 while it denies all requests or shuts down."),
 
-		buckets:   plain("keyward_rate_limit_buckets", "Rate-limit buckets in memory."),
-		forgotten: plain("keyward_rate_limit_evictions_total", "Buckets evicted because rate_limits.max_buckets was reached."),
-		away:      plain("keyward_rate_limit_store_up", "1 while the store of the rate limits answers; 0 while rate_limits.on_store_failure applies. The memory store always answers."),
-		failures:  plain("keyward_rate_limit_store_failures_total", "Requests to the shared store that failed."),
-		without:   plain("keyward_rate_limit_local_decisions_total", "Requests that a replica decided locally, without the shared store."),
+		buckets:        unlabelled("keyward_rate_limit_buckets", "Rate-limit buckets in memory."),
+		evicted:        unlabelled("keyward_rate_limit_evictions_total", "Buckets evicted because rate_limits.max_buckets was reached."),
+		storeUp:        unlabelled("keyward_rate_limit_store_up", "1 while the store of the rate limits answers; 0 while rate_limits.on_store_failure applies. The memory store always answers."),
+		storeFailures:  unlabelled("keyward_rate_limit_store_failures_total", "Requests to the shared store that failed."),
+		localDecisions: unlabelled("keyward_rate_limit_local_decisions_total", "Requests that a replica decided locally, without the shared store."),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.ready, c.buckets, c.forgotten, c.away, c.failures, c.without} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.ready, c.buckets, c.evicted, c.storeUp, c.storeFailures, c.localDecisions} {
 		out <- d
 	}
 }
@@ -92,13 +92,13 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	signatures := c.state.Signatures()
 	out <- prometheus.MustNewConstMetric(c.verifying, prometheus.GaugeValue, float64(signatures.InFlight))
 	out <- prometheus.MustNewConstMetric(c.unverified, prometheus.CounterValue, float64(signatures.Refused))
-	out <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, oneIf(c.state.Ready() == nil))
+	out <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, boolToFloat(c.state.Ready() == nil))
 	limits := c.state.Limits()
 	out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(limits.Buckets))
-	out <- prometheus.MustNewConstMetric(c.forgotten, prometheus.CounterValue, float64(limits.Forgotten))
-	out <- prometheus.MustNewConstMetric(c.away, prometheus.GaugeValue, oneIf(!limits.Away))
-	out <- prometheus.MustNewConstMetric(c.failures, prometheus.CounterValue, float64(limits.Failures))
-	out <- prometheus.MustNewConstMetric(c.without, prometheus.CounterValue, float64(limits.Without))
+	out <- prometheus.MustNewConstMetric(c.evicted, prometheus.CounterValue, float64(limits.Evicted))
+	out <- prometheus.MustNewConstMetric(c.storeUp, prometheus.GaugeValue, boolToFloat(!limits.StoreUnavailable))
+	out <- prometheus.MustNewConstMetric(c.storeFailures, prometheus.CounterValue, float64(limits.StoreFailures))
+	out <- prometheus.MustNewConstMetric(c.localDecisions, prometheus.CounterValue, float64(limits.LocalDecisions))
 	keys := c.state.Keys()
 	for state, n := range map[string]int{
 		"active": keys.Active, "expiring": keys.Expiring, "expired": keys.Expired, "revoked": keys.Revoked,
@@ -107,7 +107,7 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func oneIf(is bool) float64 {
+func boolToFloat(is bool) float64 {
 	if is {
 		return 1
 	}

@@ -111,10 +111,10 @@ func (s *Server) Limits() admin.LimitState {
 	l := s.core.Load().parts.limits
 	now := time.Now()
 	principals, addresses := l.memory.Stats(now), l.addresses.Stats(now)
-	state := admin.LimitState{Buckets: principals.Buckets + addresses.Buckets, Forgotten: principals.Evicted + addresses.Evicted}
+	state := admin.LimitState{Buckets: principals.Buckets + addresses.Buckets, Evicted: principals.Evicted + addresses.Evicted}
 	if l.fallback != nil {
 		stats := l.fallback.Stats()
-		state.Away, state.Failures, state.Without = stats.Away, stats.Failures, stats.Without
+		state.StoreUnavailable, state.StoreFailures, state.LocalDecisions = stats.Away, stats.Failures, stats.Without
 	}
 	return state
 }
