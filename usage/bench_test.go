@@ -21,7 +21,7 @@ func BenchmarkObserve(b *testing.B) {
 				principals[i] = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: fmt.Sprintf("k_%012d", i)}
 			}
 			r := authz.Request{Method: "GET", Target: "/posts/12345/comments?page=2", Peer: "192.0.2.1"}
-			for range kept {
+			for range maxOutcomes {
 				for _, p := range principals {
 					tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: p, At: time.Now()})
 				}

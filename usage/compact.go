@@ -16,9 +16,9 @@ import (
 // many parts each is larger.
 const maxParts = 256
 
-// recognize finds out whether the file is the one that was written last. One
+// detectReplacement finds out whether the file is the one that was written last. One
 // that is not was compacted by another, or is met for the first time.
-func (t *Tracker) recognize(a *account) {
+func (t *Tracker) detectReplacement(a *usageFile) {
 	if t.file == nil {
 		t.baseline = 0 // nobody knows how much of it is old
 	} else if !os.SameFile(t.file, a.Info()) {
@@ -27,26 +27,25 @@ func (t *Tracker) recognize(a *account) {
 	t.file = a.Info()
 }
 
-// compact puts a file with one line a key in place of the account's. The keys
-// are dealt out to several files first, so that however many there are, few are
-// in memory at once. The lock is kept all the while; what memory holds is still
-// brought to the old file, whose new lines are copied at the end.
-func (t *Tracker) compact(a *account) (err error) {
-	c := compaction{account: a, seed: maphash.MakeSeed(), end: a.Size(), between: func() error {
+// compact replaces the usage file with one line per key. Keys are first
+// partitioned into temporary files to bound memory. The lock is held throughout;
+// events flushed meanwhile go to the old file and are copied at the end.
+func (t *Tracker) compact(a *usageFile) (err error) {
+	c := compaction{usageFile: a, seed: maphash.MakeSeed(), end: a.Size(), checkpoint: func() error {
 		select {
 		case <-t.stop:
 			return errClosing
 		case <-t.wake:
-			return t.bring(a)
+			return t.drain(a)
 		default:
 			return nil
 		}
 	}}
 	defer func() { err = errors.Join(err, c.discard()) }()
-	if err := c.deal(t.compactedPart); err != nil {
+	if err := c.partition(t.compactedPart); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
-	if err := c.fold(); err != nil {
+	if err := c.merge(); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
 	t.mu.Lock()
@@ -65,23 +64,23 @@ func (t *Tracker) compact(a *account) (err error) {
 
 // compaction is the work on one file.
 type compaction struct {
-	*account
-	seed    maphash.Seed
-	end     int64        // of what is added up
-	between func() error // called now and then; an error of it ends the work
-	bad     int          // lines that could not be read, and are gone afterwards
-	header  []byte
-	parts   []*os.File
-	draft   *journal.Draft // nil until it is begun
+	*usageFile
+	seed       maphash.Seed
+	end        int64        // of what is added up
+	checkpoint func() error // called now and then; an error of it ends the work
+	bad        int          // lines that could not be read, and are gone afterwards
+	header     []byte
+	parts      []*os.File
+	draft      *journal.Draft // nil until it is begun
 }
 
-// deal writes each line to the part that its key belongs to; a part has about
-// that size.
-func (c *compaction) deal(partSize int64) error {
+// partition writes each line to the temporary file that its key belongs to; each
+// has about that size.
+func (c *compaction) partition(partSize int64) error {
 	n := int(min(c.end/partSize+1, maxParts))
 	writers := make([]*bufio.Writer, n)
 	for i := range writers {
-		f, err := createAnew(fmt.Sprintf("%s.part%d", c.Path(), i))
+		f, err := createPart(fmt.Sprintf("%s.part%d", c.Path(), i))
 		if err != nil {
 			return err
 		}
@@ -106,7 +105,7 @@ func (c *compaction) deal(partSize int64) error {
 			return nil
 		}
 		if count++; count%1024 == 0 {
-			if err := c.between(); err != nil {
+			if err := c.checkpoint(); err != nil {
 				return err
 			}
 		}
@@ -120,17 +119,17 @@ func (c *compaction) deal(partSize int64) error {
 	return err
 }
 
-// createAnew makes an empty file in place of what another left there that died
+// createPart makes an empty file in place of what another left there that died
 // at it; a link is not followed.
-func createAnew(path string) (*os.File, error) {
+func createPart(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// fold writes a line for each key, part by part.
-func (c *compaction) fold() (err error) {
+// merge writes one line per key, partition by partition.
+func (c *compaction) merge() (err error) {
 	if c.draft, err = c.Draft(); err != nil {
 		return err
 	}
@@ -139,25 +138,25 @@ func (c *compaction) fold() (err error) {
 		return err
 	}
 	for _, part := range c.parts {
-		if err := c.foldPart(w, part); err != nil {
+		if err := c.mergePart(w, part); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
 }
 
-func (c *compaction) foldPart(w io.Writer, part *os.File) error {
+func (c *compaction) mergePart(w io.Writer, part *os.File) error {
 	if _, err := part.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	sums := map[string]*tally{}
+	sums := map[string]*aggregate{}
 	var order []string
-	var one tally
+	var one aggregate
 	in := bufio.NewReaderSize(part, maxLine)
 	count := 0
-	err := linesOf(in, func(line []byte) error {
+	err := eachLineFrom(in, func(line []byte) error {
 		if count++; count%1024 == 0 {
-			if err := c.between(); err != nil {
+			if err := c.checkpoint(); err != nil {
 				return err
 			}
 		}
@@ -168,7 +167,7 @@ func (c *compaction) foldPart(w io.Writer, part *os.File) error {
 		}
 		sum := sums[id]
 		if sum == nil {
-			sum = &tally{}
+			sum = &aggregate{}
 			sums[id] = sum
 			order = append(order, id)
 		}

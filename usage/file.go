@@ -17,36 +17,36 @@ import (
 //	{"keyward":"usage","version":1,"since":"2026-11-22T10:19:47Z"}
 const headerMark = `{"keyward":"usage","version":1,`
 
-// ErrForeign is a file that is not one of usage, or of a version we do not
+// ErrWrongFile is a file that is not one of usage, or of a version we do not
 // know. It is neither read nor written.
-var ErrForeign = errors.New("not a usage file, or of a version we do not know")
+var ErrWrongFile = errors.New("not a usage file, or of a version we do not know")
 
-// account is a usage file whose lock is ours, opened for appending.
-type account struct{ *journal.Transaction }
+// usageFile is a usage file that this process has locked and opened for appending.
+type usageFile struct{ *journal.Transaction }
 
-// openAccount waits for the lock, for so long at most, opens the file or makes it, and cuts off what
+// openUsageFile waits for the lock, for so long at most, opens the file or makes it, and cuts off what
 // a writer left that died at it.
-func openAccount(path string, patience time.Duration, now time.Time) (*account, error) {
+func openUsageFile(path string, lockTimeout time.Duration, now time.Time) (*usageFile, error) {
 	// Removing the file begins a new account, at any time: it is not evidence.
-	w := journal.Writer{Path: path, Wait: patience, StartOver: true}
+	w := journal.Writer{Path: path, Wait: lockTimeout, StartOver: true}
 	tx, err := w.Begin()
 	if err != nil {
 		return nil, err
 	}
-	a := &account{tx}
-	if err := a.mend(now); err != nil {
+	a := &usageFile{tx}
+	if err := a.recoverTail(now); err != nil {
 		a.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return a, nil
 }
 
-// mend makes sure that the file is ours and ends with a whole line.
-func (a *account) mend(now time.Time) error {
+// recoverTail makes sure that the file is ours and ends with a whole line.
+func (a *usageFile) recoverTail(now time.Time) error {
 	size := int64(0)
 	if a.File() != nil {
 		var err error
-		if size, err = a.wholeLines(a.Size()); err != nil {
+		if size, err = a.completeLines(a.Size()); err != nil {
 			return err
 		}
 		if size < a.Size() {
@@ -69,9 +69,9 @@ func (a *account) mend(now time.Time) error {
 	})
 }
 
-// wholeLines is the size of the file up to its last end of line. Without one it
+// completeLines is the size of the file up to its last end of line. Without one it
 // is nothing at all, or a header that was not written to its end.
-func (a *account) wholeLines(size int64) (int64, error) {
+func (a *usageFile) completeLines(size int64) (int64, error) {
 	chunk := make([]byte, maxLine)
 	for end := size; end > 0; {
 		part := chunk[:min(int64(len(chunk)), end)]
@@ -82,13 +82,13 @@ func (a *account) wholeLines(size int64) (int64, error) {
 			return end - int64(len(part)) + int64(i) + 1, nil
 		}
 		if end -= int64(len(part)); end == 0 && !beginsHeader(part) {
-			return 0, ErrForeign
+			return 0, ErrWrongFile
 		}
 	}
 	return 0, nil
 }
 
-// beginsHeader tells whether text, with more behind it, may be a header.
+// beginsHeader reports whether text, with more behind it, may be a header.
 func beginsHeader(text []byte) bool {
 	common := min(len(text), len(headerMark))
 	return string(text[:common]) == headerMark[:common]
@@ -107,7 +107,7 @@ func readHeader(r *bufio.Reader) (since time.Time, err error) {
 		Since   time.Time `json:"since"`
 	}
 	if err != nil || !bytes.HasPrefix(line, []byte(headerMark)) || json.Unmarshal(line, &header) != nil {
-		return since, ErrForeign
+		return since, ErrWrongFile
 	}
 	return header.Since, nil
 }
@@ -120,12 +120,12 @@ func eachLine(r io.Reader, visit func(line []byte) error) (since time.Time, err 
 	if since, err = readHeader(in); err != nil {
 		return since, err
 	}
-	return since, linesOf(in, visit)
+	return since, eachLineFrom(in, visit)
 }
 
-// linesOf is eachLine of a file without a header, or from behind it on. The
+// eachLineFrom is eachLine of a file without a header, or from behind it on. The
 // reader's buffer is the longest that a line can be.
-func linesOf(in *bufio.Reader, visit func(line []byte) error) error {
+func eachLineFrom(in *bufio.Reader, visit func(line []byte) error) error {
 	for skipping := false; ; {
 		line, err := in.ReadSlice('\n')
 		switch {
@@ -168,15 +168,15 @@ func readFile(path string, visit func(line []byte) error) (time.Time, error) {
 // Read returns the account that the file has of a key. Of a key it does not
 // know that is the zero Usage; a file that is not there is fs.ErrNotExist.
 func Read(path, id string) (Usage, error) {
-	var sum tally
+	var sum aggregate
 	_, err := readFile(path, sum.adder(id))
 	return sum.usage(), err
 }
 
 // adder adds the lines of one key up, and steps over those that it can't read.
-func (t *tally) adder(id string) func(line []byte) error {
+func (t *aggregate) adder(id string) func(line []byte) error {
 	begin := appendText([]byte(`{"id":`), id)
-	var one tally
+	var one aggregate
 	return func(line []byte) error {
 		if !bytes.HasPrefix(line, begin) {
 			return nil

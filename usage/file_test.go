@@ -78,7 +78,7 @@ func TestDiskFull(t *testing.T) {
 		if !errors.Is(err, full) {
 			t.Fatalf("flush says %v", err)
 		}
-		tracker.tell(err)
+		tracker.logStatus(err)
 		for i := range 3 {
 			if u := get(t, tracker, fmt.Sprint("k_", i)); u.Total != total {
 				t.Fatalf("room for %d bytes: k_%d was used %d times, not %d", room, i, u.Total, total)
@@ -89,10 +89,10 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("told %d times within a minute: %s", n, log.String())
 	}
 	clock.at.Add(60_000)
-	tracker.tell(full)
+	tracker.logStatus(full)
 	tracker.write = io.Writer.Write
 	err := tracker.flush()
-	tracker.tell(err)
+	tracker.logStatus(err)
 	if err != nil || strings.Count(log.String(), "level=ERROR") != 2 || !strings.Contains(log.String(), "written again") {
 		t.Errorf("%v, %s", err, log.String())
 	}
@@ -135,10 +135,10 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		}
 	}
 	for _, file := range []string{foreign, torn, newer} {
-		if _, err := Read(file, "k_a"); !errors.Is(err, ErrForeign) {
+		if _, err := Read(file, "k_a"); !errors.Is(err, ErrWrongFile) {
 			t.Errorf("%s: %v", file, err)
 		}
-		if _, _, err := LastUses(file); !errors.Is(err, ErrForeign) {
+		if _, _, err := LastUses(file); !errors.Is(err, ErrWrongFile) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
@@ -226,13 +226,13 @@ func TestBadLinesAreSteppedOver(t *testing.T) {
 // TestCloseDoesNotHang: another process keeps the lock and does not let go.
 func TestCloseDoesNotHang(t *testing.T) {
 	file := tempFile(t)
-	a, err := openAccount(file, time.Second, time.Now())
+	a, err := openUsageFile(file, time.Second, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
 	tracker := newTracker(Config{File: file, Flush: time.Hour})
-	tracker.patience = 50 * time.Millisecond
+	tracker.lockTimeout = 50 * time.Millisecond
 	go tracker.run()
 	use(tracker, "k_a", "/", authz.OK)
 	if err := tracker.Close(); err != nil {

@@ -31,31 +31,31 @@ func (t *Tracker) run() {
 		case <-t.stop:
 			closing = true
 		}
-		t.tell(t.flush())
+		t.logStatus(t.flush())
 		if closing {
 			return
 		}
 	}
 }
 
-// tell logs what is wrong, once a minute while it lasts, and the end of it.
-func (t *Tracker) tell(err error) {
+// logStatus logs an error once a minute while it lasts, and the end of it.
+func (t *Tracker) logStatus(err error) {
 	const often = time.Minute
 	now := t.cfg.Now()
 	switch {
-	case err == nil && !t.trouble.IsZero():
+	case err == nil && !t.failingSince.IsZero():
 		t.cfg.Log.Info("usage is written again", "file", t.cfg.File)
-		t.trouble = time.Time{}
-	case err != nil && now.Sub(t.trouble) >= often:
+		t.failingSince = time.Time{}
+	case err != nil && now.Sub(t.failingSince) >= often:
 		t.cfg.Log.Error("usage cannot be written: it is kept in memory, as far as there is room", "file", t.cfg.File, "error", err)
-		t.trouble = now
+		t.failingSince = now
 	}
 }
 
 // flush brings all that memory holds to the file, and compacts that where it
 // has grown enough.
 func (t *Tracker) flush() error {
-	if !t.begin() {
+	if !t.prepareFlush() {
 		return nil
 	}
 	for range maxReplacements {
@@ -68,13 +68,13 @@ func (t *Tracker) flush() error {
 
 // flushOnce is flush, of the file that the path names now.
 func (t *Tracker) flushOnce() error {
-	a, err := openAccount(t.cfg.File, t.patience, t.cfg.Now())
+	a, err := openUsageFile(t.cfg.File, t.lockTimeout, t.cfg.Now())
 	if err != nil {
 		return err
 	}
 	defer a.Close() // what was written is synced
-	t.recognize(a)
-	if err := t.bring(a); err != nil {
+	t.detectReplacement(a)
+	if err := t.drain(a); err != nil {
 		return err
 	}
 	if a.Size() < 2*t.baseline || a.Size() < t.compactAbove {
@@ -90,17 +90,16 @@ func (t *Tracker) flushOnce() error {
 	return nil
 }
 
-// begin forgets the entries that are no longer of use and tells whether there
-// is anything to write.
-func (t *Tracker) begin() bool {
+// prepareFlush evicts idle entries and reports whether there is anything to write.
+func (t *Tracker) prepareFlush() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.round++
 	lost, held := 0, len(t.pending)
 	for i := range t.memory.shards {
 		s := &t.memory.shards[i]
-		lost += s.forget(t.round)
-		held += s.heldNow()
+		lost += s.evictIdle(t.round)
+		held += s.unflushedCount()
 	}
 	if lost > 0 {
 		t.cfg.Log.Warn("usage lost: more keys in use than there is room for", "keys", lost, "room", t.cfg.MaxKeys)
@@ -108,14 +107,15 @@ func (t *Tracker) begin() bool {
 	return held > 0
 }
 
-// bring writes all that memory holds: each chunk in a single write of whole lines.
-func (t *Tracker) bring(a *account) error {
+// drain writes everything that memory holds: each chunk in a single write of
+// complete lines.
+func (t *Tracker) drain(a *usageFile) error {
 	for i := range t.memory.shards {
 		s := &t.memory.shards[i]
 		// No more than there are now: those that are used meanwhile come next time.
-		for left := s.heldNow(); left > 0; {
+		for left := s.unflushedCount(); left > 0; {
 			var err error
-			if left, err = t.bringSome(a, s, left); err != nil {
+			if left, err = t.drainShard(a, s, left); err != nil {
 				return err
 			}
 		}
@@ -125,13 +125,13 @@ func (t *Tracker) bring(a *account) error {
 	return t.writePending(a)
 }
 
-// bringSome takes entries out of a shard until there are none or a chunk is full.
-func (t *Tracker) bringSome(a *account, s *shard, left int) (int, error) {
+// drainShard takes entries out of a shard until there are none or a chunk is full.
+func (t *Tracker) drainShard(a *usageFile, s *shard, left int) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for ; left > 0 && len(t.pending) < chunk; left-- {
 		var any bool
-		if t.pending, any = s.take(t.pending, t.round); !any {
+		if t.pending, any = s.drainOldest(t.pending, t.round); !any {
 			return 0, nil
 		}
 	}
@@ -143,7 +143,7 @@ func (t *Tracker) bringSome(a *account, s *shard, left int) (int, error) {
 
 // writePending appends the pending lines to the file. On an error all of them
 // stay pending: what was written of them is taken back.
-func (t *Tracker) writePending(a *account) error {
+func (t *Tracker) writePending(a *usageFile) error {
 	if len(t.pending) == 0 {
 		return nil
 	}
@@ -157,8 +157,8 @@ func (t *Tracker) writePending(a *account) error {
 	return err
 }
 
-// eachOf hands each line to visit, without its newline.
-func eachOf(lines []byte, visit func(line []byte) error) error {
+// eachPendingLine hands each line to visit, without its newline.
+func eachPendingLine(lines []byte, visit func(line []byte) error) error {
 	for len(lines) > 0 {
 		line, rest, _ := bytes.Cut(lines, []byte("\n"))
 		if err := visit(line); err != nil {

@@ -24,7 +24,7 @@ const maxResults = 256
 var errLine = errors.New("not a line as this package writes them")
 
 // appendLine appends the line that says t of the key, newline included.
-func appendLine(dst []byte, id string, t *tally) []byte {
+func appendLine(dst []byte, id string, t *aggregate) []byte {
 	dst = appendText(append(dst, `{"id":`...), id)
 	dst = strconv.AppendInt(append(dst, `,"first":`...), t.first, 10)
 	dst = strconv.AppendInt(append(dst, `,"last":`...), t.last, 10)
@@ -169,9 +169,9 @@ func (c *cursor) readTimes() (first, last int64) {
 }
 
 // parseLine reads a line without its newline into t, whose slices it uses again.
-func parseLine(line []byte, t *tally) (id string, err error) {
+func parseLine(line []byte, t *aggregate) (id string, err error) {
 	c := cursor{text: line}
-	*t = tally{results: t.results[:0], outcomes: t.outcomes[:0]}
+	*t = aggregate{results: t.results[:0], outcomes: t.outcomes[:0]}
 	id = c.readID()
 	t.first, t.last = c.readTimes()
 	c.must(`,"address":`)
@@ -192,7 +192,7 @@ func parseLine(line []byte, t *tally) (id string, err error) {
 			c.must(",")
 		}
 		t.outcomes = append(t.outcomes, c.readOutcome())
-		c.bad = c.bad || len(t.outcomes) > kept
+		c.bad = c.bad || len(t.outcomes) > maxOutcomes
 	}
 	c.must("}")
 	if c.bad || len(c.text) > 0 || id == "" {

@@ -9,9 +9,9 @@ import (
 const goodLine = `{"id":"k_a","first":1,"last":2,"address":"192.0.2.1","results":{"ok":12,"revoked_key":1},"outcomes":[[1,"GET","/a",200,"ok"],[2,"BREW","/\u00e9",401,"revoked_key"]]}`
 
 func TestLine(t *testing.T) {
-	var got tally
+	var got aggregate
 	id, err := parseLine([]byte(goodLine), &got)
-	want := tally{
+	want := aggregate{
 		first: 1, last: 2, address: "192.0.2.1", results: []count{{"ok", 12}, {"revoked_key", 1}},
 		outcomes: []outcome{{1, "GET", "/a", 200, "ok"}, {2, "BREW", "/é", 401, "revoked_key"}},
 	}
@@ -42,7 +42,7 @@ func TestLinesRefused(t *testing.T) {
 		"many results":        {`"ok":12`, `"ok":12` + strings.Repeat(`,"ok":12`, 300)},
 	} {
 		line := strings.Replace(goodLine, change[0], change[1], 1)
-		var got tally
+		var got aggregate
 		if id, err := parseLine([]byte(line), &got); err == nil || line == goodLine || id != "" {
 			t.Errorf("%s: %s", name, line)
 		}
@@ -51,10 +51,10 @@ func TestLinesRefused(t *testing.T) {
 
 // TestAdd: lines of several writers, in any order.
 func TestAdd(t *testing.T) {
-	early := tally{first: 1, last: 5, address: "a", results: []count{{"ok", 2}}, outcomes: []outcome{{at: 1}, {at: 5}}}
-	late := tally{first: 3, last: 9, address: "b", results: []count{{"ok", 1}, {"expired_key", 1}}, outcomes: []outcome{{at: 3}, {at: 9}}}
-	for _, order := range [][]*tally{{&early, &late}, {&late, &early}} {
-		var sum tally
+	early := aggregate{first: 1, last: 5, address: "a", results: []count{{"ok", 2}}, outcomes: []outcome{{at: 1}, {at: 5}}}
+	late := aggregate{first: 3, last: 9, address: "b", results: []count{{"ok", 1}, {"expired_key", 1}}, outcomes: []outcome{{at: 3}, {at: 9}}}
+	for _, order := range [][]*aggregate{{&early, &late}, {&late, &early}} {
+		var sum aggregate
 		for _, one := range order {
 			sum.add(one)
 		}
@@ -75,7 +75,7 @@ func FuzzLine(f *testing.F) {
 	f.Add([]byte(`{"id":"\ud800\"","first":0,"last":0,"address":"","results":{},"outcomes":[]}`))
 	f.Add([]byte("{\"id\":\"\xff\",\"first\":0,\"last\":0,\"address\":\"\\\\\",\"results\":{},\"outcomes\":[]}"))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		var first, second tally
+		var first, second aggregate
 		id, err := parseLine(line, &first)
 		if err != nil {
 			return
@@ -89,7 +89,7 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-func equal(a, b *tally) bool {
+func equal(a, b *aggregate) bool {
 	if len(a.results)+len(a.outcomes)+len(b.results)+len(b.outcomes) == 0 {
 		return a.first == b.first && a.last == b.last && a.address == b.address
 	}

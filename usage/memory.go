@@ -23,15 +23,15 @@ const (
 type memory struct {
 	seed   maphash.Seed
 	shards []shard
-	// door, where there is one, keeps out what comes once in a long while: where
+	// doorkeeper, where there is one, keeps out what comes once in a long while: where
 	// memory is all there is, keys beyond the bound are forgotten anyway.
-	door *cache.Doorkeeper
+	doorkeeper *cache.Doorkeeper
 }
 
 const (
-	lull      = 1e6 // microseconds
-	maxShards = 64
-	perShard  = 16 // with fewer keys than that in each, fewer shards
+	promoteInterval = 1e6 // microseconds
+	maxShards       = 64
+	perShard        = 16 // with fewer keys than that in each, fewer shards
 )
 
 func newMemory(maxKeys int) *memory {
@@ -50,31 +50,31 @@ func (m *memory) shardOf(id string) *shard { return m.shardAt(maphash.String(m.s
 
 func (m *memory) shardAt(hash uint64) *shard { return &m.shards[hash&uint64(len(m.shards)-1)] }
 
-// observe notes one decision about the key. It tells whether this is the moment to write
+// observe notes one decision about the key. It reports whether this is the moment to write
 // things down: half of the entries there may be in a shard have something in them.
-func (m *memory) observe(id string, seen *sighting) (crowded bool) {
+func (m *memory) observe(id string, seen *event) (crowded bool) {
 	hash := maphash.String(m.seed, id)
 	s := m.shardAt(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries[id]
 	if e == nil {
-		if m.door != nil && len(s.entries) >= s.most && !m.door.SeenRecently(hash) {
+		if m.doorkeeper != nil && len(s.entries) >= s.most && !m.doorkeeper.SeenRecently(hash) {
 			return false
 		}
-		e = s.enter(id)
+		e = s.add(id)
 	}
-	return s.note(e, seen)
+	return s.record(e, seen)
 }
 
 // shard holds the entries of some of the keys. Those that hold something are
 // in fresh, those that were emptied in idle; the last used comes first, give or
-// take a lull.
+// take a promoteInterval.
 type shard struct {
 	mu          sync.Mutex
 	entries     map[string]*entry
 	fresh, idle ring
-	held        int // entries in fresh
+	unflushed   int // entries in fresh
 	most        int // entries at all
 	lost        int // entries that were forgotten with something in them
 
@@ -87,32 +87,32 @@ func (s *shard) init(most int) {
 	s.idle.init()
 }
 
-func (s *shard) note(e *entry, seen *sighting) (crowded bool) {
+func (s *shard) record(e *entry, seen *event) (shouldFlush bool) {
 	if e.total == 0 {
-		s.held++
-		crowded = s.held == (s.most+1)/2
+		s.unflushed++
+		shouldFlush = s.unflushed == (s.most+1)/2
 	}
 	// Not each time: the neighbours are seldom in the processor's cache.
-	if since := seen.at - e.moved; e.total == 0 || since >= lull || since < 0 { // a clock that went back
+	if since := seen.at - e.promotedAt; e.total == 0 || since >= promoteInterval || since < 0 { // a clock that went back
 		e.unlink()
 		s.fresh.push(e)
-		e.moved = seen.at
+		e.promotedAt = seen.at
 	}
-	e.note(seen)
-	return crowded
+	e.record(seen)
+	return shouldFlush
 }
 
-// enter makes room for a key and an empty entry of it.
-func (s *shard) enter(id string) *entry {
+// add makes room for a key and an empty entry of it.
+func (s *shard) add(id string) *entry {
 	e := &entry{}
 	if len(s.entries) >= s.most {
 		if e = s.idle.last(); e == nil {
 			e = s.fresh.last()
-			s.held--
+			s.unflushed--
 			s.lost++
 		}
 		e.unlink()
-		e.empty()
+		e.reset()
 		delete(s.entries, e.id)
 	}
 	e.id = strings.Clone(id)
@@ -120,9 +120,9 @@ func (s *shard) enter(id string) *entry {
 	return e
 }
 
-// take appends the line of the entry that was not used for longest and empties
+// drainOldest appends the line of the entry that was not used for longest and empties
 // it; false when there is none. The entry stays for the next use of the key.
-func (s *shard) take(dst []byte, round int) ([]byte, bool) {
+func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.fresh.last()
@@ -130,17 +130,17 @@ func (s *shard) take(dst []byte, round int) ([]byte, bool) {
 		return dst, false
 	}
 	dst = e.appendLine(dst)
-	e.empty()
+	e.reset()
 	e.round = round
 	e.unlink()
 	s.idle.push(e)
-	s.held--
+	s.unflushed--
 	return dst, true
 }
 
-// forget drops the entries that were not used since before that round, and
+// evictIdle drops the entries that were not used since before that round, and
 // returns how many were lost since it was last called.
-func (s *shard) forget(round int) (lost int) {
+func (s *shard) evictIdle(round int) (lost int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.idle.last(); e != nil && e.round < round; e = s.idle.last() {
@@ -151,10 +151,10 @@ func (s *shard) forget(round int) (lost int) {
 	return lost
 }
 
-func (s *shard) heldNow() int {
+func (s *shard) unflushedCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held
+	return s.unflushed
 }
 
 // get appends the line of a key, if there is anything to say of it.
@@ -167,8 +167,8 @@ func (s *shard) get(dst []byte, id string) []byte {
 	return dst
 }
 
-// sighting is what is noted of a decision.
-type sighting struct {
+// event is what is recorded of a decision.
+type event struct {
 	at           int64 // microseconds since 1970
 	reason       authz.Reason
 	status       int
@@ -181,14 +181,14 @@ type entry struct {
 	links
 	id          string
 	first, last int64
-	moved       int64 // when it last came to the front of fresh
+	promotedAt  int64 // when it last came to the front of fresh
 	outcomes
 	allowed uint64   // with authz.OK, by far the most
 	others  []uint64 // by reason
 	round   int      // in which it was last emptied
 }
 
-func (e *entry) note(seen *sighting) {
+func (e *entry) record(seen *event) {
 	if seen.reason == authz.OK {
 		e.allowed++
 	} else {
@@ -204,14 +204,14 @@ func (e *entry) note(seen *sighting) {
 	e.add(seen)
 }
 
-// empty makes the entry that of a key never used. Its buffers stay.
-func (e *entry) empty() {
+// reset makes the entry that of a key never used. Its buffers stay.
+func (e *entry) reset() {
 	clear(e.others)
 	e.total, e.allowed, e.first, e.last = 0, 0, 0, 0
 }
 
 func (e *entry) appendLine(dst []byte) []byte {
-	t := tally{first: e.first, last: e.last}
+	t := aggregate{first: e.first, last: e.last}
 	if e.allowed > 0 {
 		t.results = append(t.results, count{authz.OK.String(), e.allowed})
 	}
@@ -221,7 +221,7 @@ func (e *entry) appendLine(dst []byte) []byte {
 		}
 	}
 	var last authz.RawAddress
-	e.each(func(seen *sighting) {
+	e.each(func(seen *event) {
 		last = seen.address
 		t.outcomes = append(t.outcomes, outcome{seen.at, seen.method, seen.path, seen.status, seen.reason.String()})
 	})
@@ -229,8 +229,8 @@ func (e *entry) appendLine(dst []byte) []byte {
 	return appendLine(dst, e.id, &t)
 }
 
-// clip cuts at a byte; half a character at the end becomes U+FFFD when it is written.
-func clip(s string, most int) string { return s[:min(len(s), most)] }
+// truncate cuts at a byte; half a character at the end becomes U+FFFD when it is written.
+func truncate(s string, most int) string { return s[:min(len(s), most)] }
 
 // ring is a list of entries whose links are in them.
 type ring struct{ root entry }

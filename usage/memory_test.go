@@ -22,7 +22,7 @@ func TestBoundedMemory(t *testing.T) {
 	for i := range 20 {
 		use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
 	}
-	clock.at.Add(lull / 1000)
+	clock.at.Add(promoteInterval / 1000)
 	use(tracker, "k_0", "/", authz.OK)
 	use(tracker, "k_new", "/", authz.OK) // comes once, and none goes for it
 	if u := get(t, tracker, "k_new"); u.Total != 0 {
@@ -42,8 +42,8 @@ func TestBoundedMemory(t *testing.T) {
 	for i := range tracker.memory.shards {
 		s := &tracker.memory.shards[i]
 		entries += len(s.entries)
-		if s.held != len(s.entries) {
-			t.Errorf("%d held of %d", s.held, len(s.entries))
+		if s.unflushed != len(s.entries) {
+			t.Errorf("%d held of %d", s.unflushed, len(s.entries))
 		}
 	}
 	if entries > 10_000 || entries < 9_000 {

@@ -29,10 +29,10 @@ const (
 )
 
 // add takes the outcome over, in place of the oldest if there are as many as are kept.
-func (o *outcomes) add(seen *sighting) {
-	method, path, address := clip(seen.method, maxMethod), clip(seen.path, maxPath), clip(string(seen.address), maxAddress)
+func (o *outcomes) add(seen *event) {
+	method, path, address := truncate(seen.method, maxMethod), truncate(seen.path, maxPath), truncate(string(seen.address), maxAddress)
 	need := slotText + len(method) + len(path) + len(address)
-	turn := int(o.total % kept)
+	turn := int(o.total % maxOutcomes)
 	if need > o.size || (turn+1)*o.size > len(o.slots) {
 		o.grow(need, turn+1)
 	}
@@ -56,7 +56,7 @@ func (o *outcomes) grow(size, count int) {
 		had = len(o.slots) / o.size
 	}
 	if count > had {
-		had = min(max(2*had, 2), kept)
+		had = min(max(2*had, 2), maxOutcomes)
 	}
 	bigger := outcomes{size: max(o.size, (size+slotStep-1)/slotStep*slotStep), total: o.total}
 	bigger.slots = make([]byte, had*bigger.size)
@@ -67,12 +67,12 @@ func (o *outcomes) grow(size, count int) {
 }
 
 // each calls visit for what is kept, the oldest first.
-func (o *outcomes) each(visit func(seen *sighting)) {
-	for i := o.total - min(o.total, kept); i < o.total; i++ {
-		slot := o.slots[int(i%kept)*o.size:][:o.size]
+func (o *outcomes) each(visit func(seen *event)) {
+	for i := o.total - min(o.total, maxOutcomes); i < o.total; i++ {
+		slot := o.slots[int(i%maxOutcomes)*o.size:][:o.size]
 		text := string(slot[slotText:])
 		method, path := int(slot[slotMethod]), int(binary.LittleEndian.Uint16(slot[slotPath:]))
-		visit(&sighting{
+		visit(&event{
 			at: int64(binary.LittleEndian.Uint64(slot[slotAt:])), reason: authz.Reason(slot[slotReason]),
 			status: int(binary.LittleEndian.Uint16(slot[slotStatus:])),
 			method: text[:method], path: text[method : method+path],

@@ -86,7 +86,7 @@ func TestLockIsALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	tracker := quiet(file, nil)
-	tracker.patience = time.Hour
+	tracker.lockTimeout = time.Hour
 	use(tracker, "k_a", "/", authz.OK)
 	if err := tracker.flush(); !errors.Is(err, journal.ErrBadLock) {
 		t.Errorf("flush says %v", err)

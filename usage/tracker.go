@@ -38,18 +38,18 @@ type Tracker struct {
 	done   chan struct{}
 	closed sync.Once
 
-	mu       sync.Mutex // held while something is on its way from memory to the file
-	pending  []byte     // lines taken out of memory that are not in the file yet
-	round    int        // counts flushes
-	trouble  time.Time  // when the last error was logged; zero: all is well
-	file     os.FileInfo
-	baseline int64 // size of that file when it was new or compacted
+	mu           sync.Mutex // held while something is on its way from memory to the file
+	pending      []byte     // lines taken out of memory that are not in the file yet
+	round        int        // counts flushes
+	failingSince time.Time  // when the last error was logged; zero: all is well
+	file         os.FileInfo
+	baseline     int64 // size of that file when it was new or compacted
 
 	// What tests set otherwise.
 	write func(io.Writer, []byte) (int, error)
-	// patience is how long to wait for the lock on the file. Then what there was
+	// lockTimeout is how long to wait for the lock on the file. Then what there was
 	// to write is kept for the next time.
-	patience      time.Duration
+	lockTimeout   time.Duration
 	compactAbove  int64 // size of a file below which it is left as it is
 	compactedPart int64 // how much of it is added up in memory at a time
 }
@@ -65,7 +65,7 @@ func New(cfg Config) *Tracker {
 	return t
 }
 
-// newTracker makes a Tracker that nobody flushes.
+// newTracker returns a Tracker that does not flush by itself.
 func newTracker(cfg Config) *Tracker {
 	if cfg.Flush <= 0 {
 		cfg.Flush = 10 * time.Second
@@ -81,10 +81,10 @@ func newTracker(cfg Config) *Tracker {
 	}
 	memory := newMemory(cfg.MaxKeys)
 	if cfg.File == "" {
-		memory.door = cache.NewDoorkeeper(cfg.MaxKeys)
+		memory.doorkeeper = cache.NewDoorkeeper(cfg.MaxKeys)
 	}
 	return &Tracker{
-		cfg: cfg, memory: memory, write: io.Writer.Write, patience: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
+		cfg: cfg, memory: memory, write: io.Writer.Write, lockTimeout: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -96,7 +96,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 		return
 	}
 	id := d.Principal.KeyID
-	seen := sighting{
+	seen := event{
 		at: d.At.UnixMicro(), reason: d.Reason, status: d.Status(),
 		method: r.Method, path: r.PathAsSent(), address: r.Client(),
 	}
@@ -113,7 +113,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 func (t *Tracker) Get(id string) (Usage, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var sum tally
+	var sum aggregate
 	add := sum.adder(id)
 	if t.cfg.File != "" {
 		if _, err := readFile(t.cfg.File, add); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -122,7 +122,7 @@ func (t *Tracker) Get(id string) (Usage, error) {
 	}
 	held := t.memory.shardOf(id).get(nil, id)
 	for _, lines := range [][]byte{t.pending, held} {
-		if err := eachOf(lines, add); err != nil {
+		if err := eachPendingLine(lines, add); err != nil {
 			return Usage{}, err
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// kept is how many of a key's outcomes are kept.
-const kept = 20
+// maxOutcomes is how many outcomes are kept per key.
+const maxOutcomes = 20
 
 // Usage is the account of one key. The zero Usage is that of one never used.
 type Usage struct {
@@ -45,9 +45,9 @@ type Outcome struct {
 	Result string    `json:"result"`
 }
 
-// tally is what one line says of a key, or several lines together. Times are
+// aggregate is what one line says of a key, or several lines together. Times are
 // microseconds since 1970.
-type tally struct {
+type aggregate struct {
 	first, last int64
 	address     string
 	results     []count
@@ -67,7 +67,7 @@ type outcome struct {
 }
 
 // add adds another account of the same key. It keeps nothing of other's slices.
-func (t *tally) add(other *tally) {
+func (t *aggregate) add(other *aggregate) {
 	if t.first == 0 || other.first < t.first {
 		t.first = other.first
 	}
@@ -87,12 +87,12 @@ func (t *tally) add(other *tally) {
 	if !inOrder {
 		slices.SortStableFunc(t.outcomes, func(a, b outcome) int { return cmp.Compare(a.at, b.at) })
 	}
-	if more := len(t.outcomes) - kept; more > 0 {
+	if more := len(t.outcomes) - maxOutcomes; more > 0 {
 		t.outcomes = slices.Delete(t.outcomes, 0, more)
 	}
 }
 
-func (t *tally) usage() Usage {
+func (t *aggregate) usage() Usage {
 	u := Usage{Results: map[string]uint64{}, Address: t.address, Outcomes: []Outcome{}}
 	if t.last != 0 {
 		u.First, u.Last = time.UnixMicro(t.first).UTC(), time.UnixMicro(t.last).UTC()
