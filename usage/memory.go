@@ -52,7 +52,7 @@ func (m *memory) shardAt(hash uint64) *shard { return &m.shards[hash&uint64(len(
 
 // observe notes one decision about the key. It reports whether this is the moment to write
 // things down: half of the entries there may be in a shard have something in them.
-func (m *memory) observe(id string, seen *event) (crowded bool) {
+func (m *memory) observe(id string, seen *event) (shouldFlush bool) {
 	hash := maphash.String(m.seed, id)
 	s := m.shardAt(hash)
 	s.mu.Lock()
