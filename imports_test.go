@@ -20,20 +20,19 @@ const module = "keyward"
 // allowed is ARCHITECTURE.md's table of packages: what each may import beside
 // the standard library. An entry that ends in "/" is everything below it.
 var allowed = map[string][]string{
-	"authz":         {},
-	"admission":     {},
-	"cache":         {"github.com/hashicorp/golang-lru/"},
-	"policy":        {"keyward/authz"},
-	"password":      {"keyward/authz", "golang.org/x/sys/"},
-	"keystore":      {"keyward/authz", "keyward/store/journal", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
-	"store/journal": {"golang.org/x/sys/"},
-	"strictjson":    {},
-	"jwks":          {"keyward/authz", "keyward/strictjson"},
-	"verifier":      {"keyward/admission", "keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
-	"issuer":        {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
-	"usage":         {"keyward/authz", "keyward/cache", "keyward/store/journal"},
-	"extauthz": {"keyward/authz", "github.com/envoyproxy/go-control-plane/", "google.golang.org/grpc", "google.golang.org/grpc/",
-		"google.golang.org/protobuf/", "google.golang.org/genproto/"},
+	"authz":           {},
+	"admission":       {},
+	"cache":           {"github.com/hashicorp/golang-lru/"},
+	"policy":          {"keyward/authz"},
+	"password":        {"keyward/authz", "golang.org/x/sys/"},
+	"keystore":        {"keyward/authz", "keyward/store/journal", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
+	"store/journal":   {"golang.org/x/sys/"},
+	"strictjson":      {},
+	"jwks":            {"keyward/authz", "keyward/strictjson"},
+	"verifier":        {"keyward/admission", "keyward/authz", "keyward/cache", "keyward/jwks", "keyward/keystore", "keyward/password", "keyward/strictjson", "github.com/golang-jwt/jwt/v5"},
+	"issuer":          {"keyward/authz", "keyward/jwks", "keyward/strictjson", "keyward/verifier"},
+	"usage":           {"keyward/authz", "keyward/cache", "keyward/store/journal"},
+	"extauthz":        {"keyward/authz", "google.golang.org/grpc", "google.golang.org/grpc/"},
 	"admin":           {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
 	"tracing":         {"keyward/authz", "github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff"},
 	"config":          {"keyward/authz", "keyward/policy", "keyward/keystore", "keyward/ratelimit", "go.yaml.in/yaml/"},
@@ -54,24 +53,90 @@ var forbidden = map[string][]string{
 	"password":   {"net/http", "net"},
 }
 
+// TestImports holds the imports and the table to each other: a package imports
+// nothing that its row lacks, and its row names nothing that it does not import.
 func TestImports(t *testing.T) {
-	seen := map[string]bool{}
+	used := map[string]map[string]bool{}
 	eachFile(t, func(dir, file string, imports []string) {
 		if strings.HasSuffix(file, "_test.go") {
 			return
 		}
-		seen[dir] = true
+		if used[dir] == nil {
+			used[dir] = map[string]bool{}
+		}
 		for _, imported := range imports {
 			if complaint := judge(dir, imported); complaint != "" {
 				t.Errorf("%s/%s imports %s: %s", dir, file, imported, complaint)
 			}
+			for _, rule := range allowed[dir] {
+				used[dir][rule] = used[dir][rule] || covers(rule, imported)
+			}
 		}
 	})
-	for pkg := range allowed {
-		if !seen[pkg] {
-			t.Errorf("package %s of the table is not there", pkg)
+	for pkg, rules := range allowed {
+		if used[pkg] == nil {
+			t.Errorf("package %s of the table does not exist", pkg)
+			continue
+		}
+		for _, rule := range rules {
+			if !used[pkg][rule] {
+				t.Errorf("the row of %s names %s, which the package does not import", pkg, rule)
+			}
 		}
 	}
+}
+
+// TestArchitectureTable compares ARCHITECTURE.md's table with the one above:
+// the packages, and what each imports of this module.
+func TestArchitectureTable(t *testing.T) {
+	page, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := architectureTable(string(page))
+	if len(shown) != len(allowed) {
+		t.Errorf("ARCHITECTURE.md has %d packages, the test %d", len(shown), len(allowed))
+	}
+	for pkg, rules := range allowed {
+		var want []string
+		for _, rule := range rules {
+			if own, ok := strings.CutPrefix(rule, module+"/"); ok {
+				want = append(want, own)
+			}
+		}
+		slices.Sort(want)
+		if got, ok := shown[pkg]; !ok {
+			t.Errorf("ARCHITECTURE.md lacks package %s", pkg)
+		} else if !slices.Equal(got, want) {
+			t.Errorf("ARCHITECTURE.md: %s imports %q, want %q", pkg, got, want)
+		}
+	}
+}
+
+// architectureTable returns each package of the page's table with the packages
+// of this module that it imports. The rows of commands have "all" and are left out.
+func architectureTable(page string) map[string][]string {
+	table := map[string][]string{}
+	var above []string
+	for line := range strings.Lines(page) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 {
+			continue
+		}
+		pkg, imports := strings.Trim(cells[1], " `"), strings.TrimSpace(cells[3])
+		if !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") || imports == "all" {
+			continue
+		}
+		own := slices.DeleteFunc(strings.FieldsFunc(imports, func(c rune) bool { return strings.ContainsRune("`, ", c) }),
+			func(word string) bool { return word == "none" })
+		if except, ok := strings.CutPrefix(imports, "all above"); ok {
+			own = slices.DeleteFunc(slices.Clone(above), func(name string) bool { return strings.Contains(except, "`"+name+"`") })
+		}
+		slices.Sort(own)
+		table[pkg] = own
+		above = append(above, pkg)
+	}
+	return table
 }
 
 func judge(dir, imported string) string {
@@ -94,11 +159,16 @@ func judge(dir, imported string) string {
 		return "" // the standard library
 	}
 	for _, rule := range rules {
-		if imported == rule || strings.HasSuffix(rule, "/") && strings.HasPrefix(imported, rule) {
+		if covers(rule, imported) {
 			return ""
 		}
 	}
 	return "not in the package's row of the table"
+}
+
+// covers reports whether an entry of the table allows the import.
+func covers(rule, imported string) bool {
+	return imported == rule || strings.HasSuffix(rule, "/") && strings.HasPrefix(imported, rule)
 }
 
 func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
