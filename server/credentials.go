@@ -7,8 +7,8 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
-	"keyward/issuer"
 	"keyward/verifier"
+	"keyward/verifier/tokensource"
 )
 
 // The kinds of credential, as a Core names their verifiers.
@@ -145,7 +145,7 @@ func (c *Core) grants(r *remembered, rules grantRules) error {
 		Revocations: c.parts.stores.revoked(), Tokens: known, Negative: inactive, Fingerprints: verifier.NewFingerprints(),
 	}
 	for n, i := range rules.servers {
-		server, err := issuer.NewIntrospector(issuer.IntrospectorConfig{
+		server, err := tokensource.NewIntrospector(tokensource.IntrospectorConfig{
 			Name: i.Name, URL: i.URL, ClientID: i.ClientID, ClientSecret: rules.secrets[n], Timeout: i.Timeout, Log: c.parts.logger,
 		})
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 
 	"keyward/admin"
 	"keyward/config"
-	"keyward/issuer"
 	"keyward/verifier"
+	"keyward/verifier/tokensource"
 )
 
 // issuers are the places where the keys of tokens are found. They outlive a
@@ -31,8 +31,8 @@ func keyPlaceOf(t *config.JWT) keyPlace {
 // keySource is one place: a file or something to be asked over the network.
 type keySource struct {
 	verifier.KeySource
-	file     *issuer.File // nil where it is none
-	remote   *issuer.Remote
+	file     *tokensource.File // nil where it is none
+	remote   *tokensource.Remote
 	settling *settling
 	seen     fileState // of the file, before it was last read
 }
@@ -57,22 +57,22 @@ func openIssuers(cfg *config.Config, old *issuers, metrics *admin.IssuerMetrics,
 }
 
 func openKeys(place keyPlace, metrics *admin.IssuerMetrics, logger *slog.Logger) (*keySource, error) {
-	var observer issuer.Observer
+	var observer tokensource.Observer
 	if metrics != nil {
 		observer = metrics.Of(place.name)
 	}
 	path := place.jwks + place.secret // one of them is empty
 	if path == "" {
-		remote, err := issuer.NewRemote(issuer.RemoteConfig{
+		remote, err := tokensource.NewRemote(tokensource.RemoteConfig{
 			Name: place.name, Issuer: place.issuer, JWKSURL: place.url, Log: logger, Observer: observer,
 		})
 		return &keySource{KeySource: remote, remote: remote}, err
 	}
 	s := &keySource{settling: newSettling(path), seen: stateOf(path)}
 	if place.secret != "" {
-		s.file = issuer.NewSecretFile(path, logger, observer)
+		s.file = tokensource.NewSecretFile(path, logger, observer)
 	} else {
-		s.file = issuer.NewJWKSFile(path, logger, observer)
+		s.file = tokensource.NewJWKSFile(path, logger, observer)
 	}
 	s.KeySource = s.file
 	return s, nil

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"keyward/admin"
-	"keyward/admission"
 	"keyward/config"
 	"keyward/keystore"
-	"keyward/password"
+	"keyward/verifier/admission"
+	"keyward/verifier/password"
 )
 
 // parts are what a Core rests on and does not make itself: what follows files

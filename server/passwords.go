@@ -10,8 +10,8 @@ import (
 	"keyward/cache"
 	"keyward/config"
 	"keyward/keystore"
-	"keyward/password"
 	"keyward/verifier"
+	"keyward/verifier/password"
 )
 
 // familiarFor is how long a password that was right is known to have been. It

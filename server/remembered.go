@@ -9,8 +9,8 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/config"
-	"keyward/issuer"
 	"keyward/keystore"
+	"keyward/verifier/tokensource"
 )
 
 // remembered is the verifier of one kind of credential with all that it
@@ -20,7 +20,7 @@ import (
 type remembered struct {
 	authz.Verifier
 	caches  []cacheStats
-	servers []*issuer.Introspector
+	servers []*tokensource.Introspector
 	madeOf  origin
 }
 

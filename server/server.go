@@ -16,7 +16,7 @@ import (
 	"keyward/config"
 	"keyward/extauthz"
 	"keyward/keystore"
-	"keyward/password"
+	"keyward/verifier/password"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"

@@ -9,7 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/keystore"
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 // BasicConfig says what a Basic verifier is made of. All parts but RenewAfter and VerifyHash are needed.

@@ -11,7 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/keystore"
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 // someUsers is a store of users that stay as they are.

@@ -18,8 +18,8 @@ import (
 	"keyward/cache"
 	"keyward/internal/vectors"
 	"keyward/keystore"
-	"keyward/password"
 	"keyward/verifier"
+	"keyward/verifier/password"
 )
 
 // door is a Basic verifier that a test knocks at.

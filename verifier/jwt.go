@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"keyward/admission"
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/jwks"
+	"keyward/verifier/admission"
+	"keyward/verifier/jwks"
 )
 
 // KeySource is where an issuer's keys are.

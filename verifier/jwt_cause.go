@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"keyward/authz"
-	"keyward/strictjson"
+	"keyward/verifier/strictjson"
 )
 
 // Rule is what a token can break. The set is closed; docs/reasons.md lists it.

@@ -7,7 +7,7 @@ import (
 
 	"keyward/authz"
 	"keyward/keystore"
-	"keyward/strictjson"
+	"keyward/verifier/strictjson"
 )
 
 // jwtClaims is what of a token's claims says who it stands for, and when.

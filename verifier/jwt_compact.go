@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"keyward/authz"
-	"keyward/strictjson"
+	"keyward/verifier/strictjson"
 )
 
 // Limits of a token, in bytes and members.

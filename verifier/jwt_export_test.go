@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"keyward/admission"
 	"keyward/authz"
-	"keyward/jwks"
+	"keyward/verifier/admission"
+	"keyward/verifier/jwks"
 )
 
 // SignatureGood tells whether a token's header and signature are good, whatever its payload is.

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"keyward/admission"
 	"keyward/authz"
 	"keyward/verifier"
+	"keyward/verifier/admission"
 )
 
 // strict gates let through one failure, of a client and of all together.

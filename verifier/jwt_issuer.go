@@ -12,7 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/authz"
-	"keyward/jwks"
+	"keyward/verifier/jwks"
 )
 
 // JWTIssuer says whose tokens are accepted, and by what rules.

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"keyward/internal/vectors"
-	"keyward/jwks"
 	"keyward/verifier"
+	"keyward/verifier/jwks"
 )
 
 // TestWycheproofRawSignatures: signatures over messages that are no tokens,

@@ -19,12 +19,12 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"keyward/admission"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/internal/vectors"
-	"keyward/jwks"
 	"keyward/verifier"
+	"keyward/verifier/admission"
+	"keyward/verifier/jwks"
 )
 
 // issuerKeys is a KeySource whose set a test changes. err is what it answers in place of keys.

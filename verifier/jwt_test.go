@@ -16,11 +16,11 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"keyward/admission"
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/jwks"
 	"keyward/verifier"
+	"keyward/verifier/admission"
+	"keyward/verifier/jwks"
 )
 
 func TestJWTPrincipal(t *testing.T) {

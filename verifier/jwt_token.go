@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/jwks"
 	"keyward/keystore"
+	"keyward/verifier/jwks"
 )
 
 // jwtToken is a token whose signature and claims are right. But for the number

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"keyward/admission"
 	"keyward/authz"
 	"keyward/internal/vectors"
-	"keyward/jwks"
 	"keyward/verifier"
+	"keyward/verifier/admission"
+	"keyward/verifier/jwks"
 )
 
 // chainOf is what a bearer token meets: whoever is not a JWT is nobody's.

@@ -4,12 +4,12 @@ import (
 	"net/netip"
 	"sync"
 
-	"keyward/admission"
 	"keyward/authz"
+	"keyward/verifier/admission"
 )
 
 // maxAsking is how many unknown opaque tokens of one client are asked about at
-// a time. A server is asked some 64 questions at once (package issuer): one
+// a time. A server is asked some 64 questions at once (package tokensource): one
 // client that makes up tokens must not take all of them.
 const maxAsking = 16
 

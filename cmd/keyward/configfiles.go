@@ -9,9 +9,9 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
-	"keyward/jwks"
 	"keyward/keystore"
 	"keyward/server"
+	"keyward/verifier/jwks"
 )
 
 // missingFiles opens the named files that are not made on demand.

@@ -2,7 +2,7 @@ package main
 
 import (
 	"keyward/keystore"
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 // hashCommand is what a server runs to have passwords hashed in another process.

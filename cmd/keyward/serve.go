@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/password"
 	"keyward/server"
+	"keyward/verifier/password"
 )
 
 type serveCommand struct {

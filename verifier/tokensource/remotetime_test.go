@@ -1,4 +1,4 @@
-package issuer_test
+package tokensource_test
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"keyward/issuer"
-	"keyward/jwks"
+	"keyward/verifier/jwks"
+	"keyward/verifier/tokensource"
 )
 
 // scripted is a transport in a bubble of time: what it answers, after how long.
@@ -50,9 +50,9 @@ func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // bubble runs a Remote over the transport, in time that is not real.
-func bubble(t *testing.T, s *scripted, run func(t *testing.T, r *issuer.Remote)) {
+func bubble(t *testing.T, s *scripted, run func(t *testing.T, r *tokensource.Remote)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRemote(t, issuer.RemoteConfig{JWKSURL: "https://issuer.test/keys", Client: &http.Client{Transport: s}})
+		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: "https://issuer.test/keys", Client: &http.Client{Transport: s}})
 		run(t, r)
 	})
 }
@@ -70,7 +70,7 @@ func (s *scripted) passes(d time.Duration) int64 {
 
 func TestRefreshesNowAndThen(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a"))}
-	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		if n := s.passes(time.Minute); n != 1 {
 			t.Errorf("%d requests in the first minute, want 1", n)
 		}
@@ -83,7 +83,7 @@ func TestRefreshesNowAndThen(t *testing.T) {
 // TestBackoff: a failing issuer is asked after 1, 2, 4 … seconds, up to the refresh interval, and heals unasked.
 func TestBackoff(t *testing.T) {
 	s := &scripted{}
-	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		if n := s.passes(20 * time.Second); n != 5 { // 0, 1, 3, 7, 15
 			t.Errorf("%d requests in 20 s, want 5", n)
 		}
@@ -103,7 +103,7 @@ func TestBackoff(t *testing.T) {
 // asked; in between the last answer counts.
 func TestUnknownKeysAreRateLimited(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a"))}
-	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		s.passes(time.Second)
 		before := s.asked.Load()
 		for range 60 * 100 { // a minute of junk
@@ -136,7 +136,7 @@ func TestUnknownKeysAreRateLimited(t *testing.T) {
 func TestNewKeyInACrowd(t *testing.T) {
 	old := jwk(t, "old")
 	s := &scripted{body: jwkSet(old)}
-	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		s.passes(10 * time.Second)
 		s.turns(jwkSet(old, jwk(t, "new")), 100*time.Millisecond)
 		before := s.asked.Load()
@@ -184,7 +184,7 @@ func TestDiscoveryGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &moving{document: jwkSet(jwk(t, "a"))}
 		m.place.Store("/old")
-		r := newRemote(t, issuer.RemoteConfig{Issuer: "https://issuer.test", Client: &http.Client{Transport: m}})
+		r := newRemote(t, tokensource.RemoteConfig{Issuer: "https://issuer.test", Client: &http.Client{Transport: m}})
 		junk := func(d time.Duration) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 				_, _ = find(r, "junk")
@@ -212,7 +212,7 @@ func TestDiscoveryGoesOn(t *testing.T) {
 // who comes later than that does not wait at all. What came too late counts then.
 func TestSlowIssuer(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a")), takes: time.Second}
-	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		for _, want := range []time.Duration{150 * time.Millisecond, 0, 0} {
 			began := time.Now()
 			if _, err := find(r, "a"); !cannotTell(err) {
@@ -246,7 +246,7 @@ func TestSlowIssuer(t *testing.T) {
 // TestMoreThanMayWait: of a flood of checks with unknown keys some wait, and the rest do not.
 func TestMoreThanMayWait(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a")), takes: 100 * time.Millisecond}
-	bubble(t, s, func(t *testing.T, r *issuer.Remote) {
+	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		var turned atomic.Int64
 		crowd(3000, func(int) {
 			began := time.Now()
@@ -266,7 +266,7 @@ func TestMoreThanMayWait(t *testing.T) {
 func TestCloseEndsChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{takes: time.Hour}
-		r := newRemote(t, issuer.RemoteConfig{JWKSURL: "https://issuer.test", Client: &http.Client{Transport: s}, Wait: time.Hour})
+		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: "https://issuer.test", Client: &http.Client{Transport: s}, Wait: time.Hour})
 		go func() { time.Sleep(time.Second); _ = r.Close() }()
 		began := time.Now()
 		if _, err := r.Find(context.Background(), "a", true, "EdDSA", began); !cannotTell(err) || time.Since(began) != time.Second {

@@ -18,7 +18,7 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/vectors"
-	"keyward/jwks"
+	"keyward/verifier/jwks"
 )
 
 type jwk map[string]any

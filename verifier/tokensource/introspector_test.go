@@ -1,4 +1,4 @@
-package issuer_test
+package tokensource_test
 
 import (
 	"bytes"
@@ -20,19 +20,19 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/issuer"
 	"keyward/verifier"
+	"keyward/verifier/tokensource"
 )
 
 const activeToken = `{"active":true,"sub":"alice","scope":"read write","client_id":"app","exp":4102444800}`
 
-func newIntrospector(t *testing.T, cfg issuer.IntrospectorConfig) *issuer.Introspector {
+func newIntrospector(t *testing.T, cfg tokensource.IntrospectorConfig) *tokensource.Introspector {
 	t.Helper()
 	cfg.Name = "test"
 	if cfg.ClientID == "" {
 		cfg.ClientID, cfg.ClientSecret = "keyward", authz.NewSecret("hush-hush")
 	}
-	i, err := issuer.NewIntrospector(cfg)
+	i, err := tokensource.NewIntrospector(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +40,11 @@ func newIntrospector(t *testing.T, cfg issuer.IntrospectorConfig) *issuer.Intros
 	return i
 }
 
-func introspect(i *issuer.Introspector, token string) (*verifier.TokenInfo, error) {
+func introspect(i *tokensource.Introspector, token string) (*verifier.TokenInfo, error) {
 	return introspectFor(i, "192.0.2.1", token)
 }
 
-func introspectFor(i *issuer.Introspector, client, token string) (*verifier.TokenInfo, error) {
+func introspectFor(i *tokensource.Introspector, client, token string) (*verifier.TokenInfo, error) {
 	return i.Introspect(context.Background(), authz.ParseAddress(client), authz.NewSecret(token))
 }
 
@@ -57,7 +57,7 @@ func TestQuestion(t *testing.T) {
 		questions <- r
 		says(activeToken)(w, r)
 	})
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url() + "/introspect", ClientID: "key ward:1", ClientSecret: authz.NewSecret("p&ss:ü"), Timeout: slack})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url() + "/introspect", ClientID: "key ward:1", ClientSecret: authz.NewSecret("p&ss:ü"), Timeout: slack})
 	info, err := introspect(i, "a+b/c=")
 	if err != nil || !info.Active || info.Subject != "alice" || info.ClientID != "app" || info.Scopes.String() != "read write" || info.ExpiresAt.Year() != 2100 {
 		t.Errorf("%+v, %v", info, err)
@@ -93,7 +93,7 @@ func TestIntrospectionMoods(t *testing.T) {
 			} else {
 				m.be(mood)
 			}
-			i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: 50 * time.Millisecond})
+			i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 50 * time.Millisecond})
 			within(t, 10*50*time.Millisecond+slack, "ten questions", func() {
 				for range 10 {
 					if info, err := introspect(i, "t"); err == nil || info != nil {
@@ -110,7 +110,7 @@ func TestIntrospectionMoods(t *testing.T) {
 func TestAwayCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{takes: time.Hour}
-		i := newIntrospector(t, issuer.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: s}})
+		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: s}})
 		ask := func() time.Duration {
 			began := time.Now()
 			if _, err := introspect(i, "t"); err == nil {
@@ -148,7 +148,7 @@ func TestAwayCostsNothing(t *testing.T) {
 func TestCrowdAtAwayServer(t *testing.T) {
 	m := newMoody(t)
 	m.be(m.hangs)
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: 100 * time.Millisecond})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 100 * time.Millisecond})
 	within(t, 100*time.Millisecond+slack, "a crowd at a server that hangs", func() {
 		crowd(200, func(n int) {
 			if _, err := introspect(i, fmt.Sprint(n)); err == nil {
@@ -186,7 +186,7 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 	for name, handler := range moods {
 		t.Run(name, func(t *testing.T) {
 			mood.Store(&handler)
-			i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: 2 * time.Second})
+			i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 2 * time.Second})
 			odd := func(n int) {
 				client := "192.0.2.66"
 				if n%2 == 1 {
@@ -230,7 +230,7 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 func TestOddTokenAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{takes: time.Hour}
-		i := newIntrospector(t, issuer.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: oddTokens{s}}})
+		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: oddTokens{s}}})
 		for n := range 20 {
 			_, _ = introspectFor(i, fmt.Sprintf("198.51.%d.1", n), "t")
 		}
@@ -282,7 +282,7 @@ func TestAwayForSeveralNetworks(t *testing.T) {
 	m := newMoody(t)
 	m.be(status(500))
 	var log bytes.Buffer
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for n := range 100 {
 		_, _ = introspectFor(i, fmt.Sprintf("10.0.%d.1", n), "t")
 	}
@@ -307,7 +307,7 @@ func TestFailingClientIsHeldBack(t *testing.T) {
 	m := newMoody(t)
 	m.be(status(429))
 	clock := newSetClock()
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now})
 	asks := func(client string, want int64) {
 		t.Helper()
 		before := m.hits.Load()
@@ -335,7 +335,7 @@ func TestFailingClientIsHeldBack(t *testing.T) {
 func TestCheckThatGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{body: activeToken, takes: 100 * time.Millisecond}
-		i := newIntrospector(t, issuer.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: s}})
+		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: s}})
 		for range 20 {
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { time.Sleep(time.Millisecond); cancel() }()
@@ -355,7 +355,7 @@ func TestRefusedCredentials(t *testing.T) {
 	m.be(status(401))
 	var log bytes.Buffer
 	clock := newSetClock()
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	var all []error
 	told := func(want int) {
 		t.Helper()
@@ -385,7 +385,7 @@ func TestRedirectGetsNoToken(t *testing.T) {
 	m.be(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, thief.url(), http.StatusTemporaryRedirect)
 	})
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
 	if _, err := introspect(i, "t"); err == nil || thief.hits.Load() != 0 {
 		t.Errorf("error %v, %d questions to the redirect's target", err, thief.hits.Load())
 	}
@@ -395,7 +395,7 @@ func TestRedirectGetsNoToken(t *testing.T) {
 func TestRestartedServer(t *testing.T) {
 	m := newMoody(t)
 	m.be(says(activeToken))
-	i := newIntrospector(t, issuer.IntrospectorConfig{URL: m.url(), Timeout: slack})
+	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
 	var failed atomic.Int64
 	for range 20 {
 		if _, err := introspect(i, "t"); err != nil {
@@ -430,10 +430,10 @@ func (c *setClock) add(d time.Duration) {
 }
 
 func TestIntrospectorConfig(t *testing.T) {
-	for name, cfg := range map[string]issuer.IntrospectorConfig{
+	for name, cfg := range map[string]tokensource.IntrospectorConfig{
 		"no URL": {ClientID: "a"}, "other scheme": {URL: "ftp://server.test", ClientID: "a"},
 	} {
-		if _, err := issuer.NewIntrospector(cfg); err == nil {
+		if _, err := tokensource.NewIntrospector(cfg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -447,7 +447,7 @@ func TestIntrospectionWithoutClient(t *testing.T) {
 		_, _ = io.WriteString(w, activeToken)
 	}))
 	defer server.Close()
-	i, err := issuer.NewIntrospector(issuer.IntrospectorConfig{Name: "test", URL: server.URL, Timeout: 5 * time.Second})
+	i, err := tokensource.NewIntrospector(tokensource.IntrospectorConfig{Name: "test", URL: server.URL, Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"keyward/strictjson"
+	"keyward/verifier/strictjson"
 )
 
 // Limits of a key set.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 // standing gives a job a standing of its own.

@@ -1,4 +1,4 @@
-package issuer
+package tokensource
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/jwks"
+	"keyward/verifier/jwks"
 )
 
 // maxSecret is the most bytes of a file with an HMAC secret.

@@ -1,4 +1,4 @@
-package issuer
+package tokensource
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strings"
 
-	"keyward/jwks"
-	"keyward/strictjson"
+	"keyward/verifier/jwks"
+	"keyward/verifier/strictjson"
 )
 
 // maxDocument is the most bytes of a key set or of an issuer's metadata.

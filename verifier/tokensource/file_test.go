@@ -1,4 +1,4 @@
-package issuer_test
+package tokensource_test
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"keyward/issuer"
-	"keyward/jwks"
+	"keyward/verifier/jwks"
+	"keyward/verifier/tokensource"
 )
 
 func write(t *testing.T, path, text string) {
@@ -24,7 +24,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func findIn(f *issuer.File, kid, algorithm string) (*jwks.Key, error) {
+func findIn(f *tokensource.File, kid, algorithm string) (*jwks.Key, error) {
 	return f.Find(context.Background(), kid, true, algorithm, time.Now())
 }
 
@@ -32,7 +32,7 @@ func TestJWKSFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jwks.json")
 	var log bytes.Buffer
 	seen := &counter{}
-	f := issuer.NewJWKSFile(path, slog.New(slog.NewTextHandler(&log, nil)), seen)
+	f := tokensource.NewJWKSFile(path, slog.New(slog.NewTextHandler(&log, nil)), seen)
 	if f.Path() != path || f.Ready() == nil || seen.failed.Load() != 1 {
 		t.Errorf("a missing file: path %s, ready %v, %d failures", f.Path(), f.Ready(), seen.failed.Load())
 	}
@@ -76,8 +76,8 @@ func TestIgnoredKeysAreLogged(t *testing.T) {
 	sets(jwkSet(jwk(t, "a"), odd))
 	var fileLog, remoteLog lockedBuffer
 	seenFile, seenRemote := &counter{}, &counter{}
-	f := issuer.NewJWKSFile(path, slog.New(slog.NewTextHandler(&fileLog, nil)), seenFile)
-	newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Refresh: time.Millisecond, Observer: seenRemote, Log: slog.New(slog.NewTextHandler(&remoteLog, nil))})
+	f := tokensource.NewJWKSFile(path, slog.New(slog.NewTextHandler(&fileLog, nil)), seenFile)
+	newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Refresh: time.Millisecond, Observer: seenRemote, Log: slog.New(slog.NewTextHandler(&remoteLog, nil))})
 	told := func(lines, ignored int64) {
 		t.Helper()
 		refreshed := seenRemote.ok.Load() + 2
@@ -122,7 +122,7 @@ func (b *lockedBuffer) String() string {
 func TestSecretFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write(t, path, "too short")
-	f := issuer.NewSecretFile(path, nil, nil)
+	f := tokensource.NewSecretFile(path, nil, nil)
 	if _, err := findIn(f, "", "HS256"); !cannotTell(err) || f.Ready() == nil || f.Holds(&jwks.Key{}) {
 		t.Errorf("a short secret: %v", err)
 	}
@@ -147,7 +147,7 @@ func TestNoRegularFile(t *testing.T) {
 	}
 	for _, path := range []string{pipe, dir, os.DevNull} {
 		within(t, slack, "reading "+path, func() {
-			if issuer.NewSecretFile(path, nil, nil).Ready() == nil {
+			if tokensource.NewSecretFile(path, nil, nil).Ready() == nil {
 				t.Errorf("%s was read", path)
 			}
 		})
@@ -157,7 +157,7 @@ func TestNoRegularFile(t *testing.T) {
 	if err := os.Symlink("jwks.json", link); err != nil {
 		t.Fatal(err)
 	}
-	if err := issuer.NewJWKSFile(link, nil, nil).Ready(); err != nil {
+	if err := tokensource.NewJWKSFile(link, nil, nil).Ready(); err != nil {
 		t.Errorf("a link: %v", err)
 	}
 }

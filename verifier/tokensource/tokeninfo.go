@@ -1,4 +1,4 @@
-package issuer
+package tokensource
 
 import (
 	"encoding/json"
@@ -9,8 +9,8 @@ import (
 	"unicode"
 
 	"keyward/authz"
-	"keyward/strictjson"
 	"keyward/verifier"
+	"keyward/verifier/strictjson"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 func TestWhoGoesFirst(t *testing.T) {

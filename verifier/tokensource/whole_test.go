@@ -1,4 +1,4 @@
-package issuer_test
+package tokensource_test
 
 import (
 	"context"
@@ -11,14 +11,14 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/issuer"
 	"keyward/verifier"
+	"keyward/verifier/tokensource"
 )
 
 var (
-	_ verifier.KeySource    = (*issuer.Remote)(nil)
-	_ verifier.KeySource    = (*issuer.File)(nil)
-	_ verifier.Introspector = (*issuer.Introspector)(nil)
+	_ verifier.KeySource    = (*tokensource.Remote)(nil)
+	_ verifier.KeySource    = (*tokensource.File)(nil)
+	_ verifier.Introspector = (*tokensource.Introspector)(nil)
 )
 
 // introspection is the whole way of an opaque token, to the server at the URL.
@@ -34,7 +34,7 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 	}
 	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
 		Sources: []verifier.IntrospectionSource{{Name: "test", CacheTTL: time.Hour,
-			Introspector: newIntrospector(t, issuer.IntrospectorConfig{URL: url, Timeout: timeout})}},
+			Introspector: newIntrospector(t, tokensource.IntrospectorConfig{URL: url, Timeout: timeout})}},
 		Timeout:      timeout,
 		Fingerprints: verifier.NewFingerprints(), Tokens: tokens, Negative: negative,
 	})

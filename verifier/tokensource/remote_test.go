@@ -1,4 +1,4 @@
-package issuer_test
+package tokensource_test
 
 import (
 	"bytes"
@@ -12,18 +12,18 @@ import (
 	"testing"
 	"time"
 
-	"keyward/issuer"
-	"keyward/jwks"
+	"keyward/verifier/jwks"
+	"keyward/verifier/tokensource"
 )
 
 const slack = 2 * time.Second // what a busy machine may add to a bound
 
-func newRemote(t *testing.T, cfg issuer.RemoteConfig) *issuer.Remote {
+func newRemote(t *testing.T, cfg tokensource.RemoteConfig) *tokensource.Remote {
 	t.Helper()
 	if cfg.Name == "" {
 		cfg.Name = "test"
 	}
-	r, err := issuer.NewRemote(cfg)
+	r, err := tokensource.NewRemote(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,12 +31,12 @@ func newRemote(t *testing.T, cfg issuer.RemoteConfig) *issuer.Remote {
 	return r
 }
 
-func find(r *issuer.Remote, kid string) (*jwks.Key, error) {
+func find(r *tokensource.Remote, kid string) (*jwks.Key, error) {
 	return r.Find(context.Background(), kid, true, "EdDSA", time.Now())
 }
 
 // finds waits until the key is known.
-func finds(t *testing.T, r *issuer.Remote, kid string) *jwks.Key {
+func finds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	t.Helper()
 	var key *jwks.Key
 	soon(t, "key "+kid, func() (found bool) {
@@ -55,7 +55,7 @@ func cannotTell(err error) bool {
 func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 	m := newMoody(t)
 	m.be(says(jwkSet(jwk(t, "a"))))
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: slack})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack})
 	key, err := find(r, "a")
 	if err != nil || !r.Holds(key) {
 		t.Fatalf("key %v, error %v", key, err)
@@ -87,7 +87,7 @@ func TestMoods(t *testing.T) {
 			m.be(says(jwkSet(first)))
 			seen := &counter{}
 			const wait = 50 * time.Millisecond
-			r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: wait, Observer: seen})
+			r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: wait, Observer: seen})
 			known := finds(t, r, "first")
 			if m.be(mood); mood == nil {
 				m.be(says(good))
@@ -127,11 +127,11 @@ func TestMoods(t *testing.T) {
 func TestBadAtFirst(t *testing.T) {
 	good := jwkSet(jwk(t, "a"))
 	var servers []*moody
-	var remotes []*issuer.Remote
+	var remotes []*tokensource.Remote
 	for _, name := range []string{"refuses", "500", "HTML", "empty", "truncated", "oversize", "redirects"} {
 		m := newMoody(t)
 		m.be(m.moods(good)[name])
-		r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: 50 * time.Millisecond})
+		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: 50 * time.Millisecond})
 		within(t, slack, name+": a check", func() {
 			if _, err := find(r, "a"); !cannotTell(err) {
 				t.Errorf("%s: error %v", name, err)
@@ -151,7 +151,7 @@ func TestBadAtFirst(t *testing.T) {
 func TestHangsAtFirst(t *testing.T) {
 	m := newMoody(t)
 	m.be(m.hangs)
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url()})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url()})
 	within(t, slack, "ten checks while the issuer hangs", func() {
 		for range 10 {
 			if _, err := find(r, "a"); !cannotTell(err) {
@@ -175,7 +175,7 @@ func TestCrowdAsksOnce(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		says(good)(w, r)
 	})
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Hour, Wait: 5 * slack})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Hour, Wait: 5 * slack})
 	crowd(200, func(int) {
 		if _, err := find(r, "a"); err != nil {
 			t.Errorf("the key: %v", err)
@@ -204,7 +204,7 @@ func TestKeyThatLeaves(t *testing.T) {
 	m := newMoody(t)
 	a, b := jwk(t, "a"), jwk(t, "b")
 	m.be(says(jwkSet(a)))
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: slack})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: slack})
 	key := finds(t, r, "a")
 	m.be(says(jwkSet(b)))
 	finds(t, r, "b")
@@ -223,7 +223,7 @@ func TestKeyThatLeaves(t *testing.T) {
 func TestCheckThatGivesUp(t *testing.T) {
 	m := newMoody(t)
 	m.be(m.hangs)
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: time.Hour})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: time.Hour})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	within(t, slack, "a check with a deadline", func() {
@@ -251,7 +251,7 @@ func TestDiscovery(t *testing.T) {
 	issuerURL := m.url() + "/tenant/"
 	metadata := `{"issuer":"` + issuerURL + `","jwks_uri":"` + m.url() + `/keys"}`
 	m.be(route("/tenant/.well-known/openid-configuration", metadata))
-	r := newRemote(t, issuer.RemoteConfig{Issuer: issuerURL, MinInterval: time.Nanosecond, Wait: slack})
+	r := newRemote(t, tokensource.RemoteConfig{Issuer: issuerURL, MinInterval: time.Nanosecond, Wait: slack})
 	finds(t, r, "a")
 
 	// The issuer moves its keys: the old place fails once, and is asked for anew.
@@ -289,7 +289,7 @@ func TestForeignMetadata(t *testing.T) {
 		}
 		says(`{"issuer":"`+m.url()+`/other","jwks_uri":"`+m.url()+`/keys"}`)(w, r)
 	})
-	r := newRemote(t, issuer.RemoteConfig{Issuer: m.url(), Wait: slack})
+	r := newRemote(t, tokensource.RemoteConfig{Issuer: m.url(), Wait: slack})
 	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "another issuer") {
 		t.Errorf("error %v", err)
 	}
@@ -303,7 +303,7 @@ func TestDowngrade(t *testing.T) {
 		http.Redirect(w, r, m.url(), http.StatusFound)
 	}))
 	t.Cleanup(safe.Close)
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: safe.URL, Client: safe.Client(), Wait: slack})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: safe.URL, Client: safe.Client(), Wait: slack})
 	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "from https to http") {
 		t.Errorf("error %v", err)
 	}
@@ -317,7 +317,7 @@ func TestUntrustedCertificate(t *testing.T) {
 	safe.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	safe.StartTLS()
 	t.Cleanup(safe.Close)
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: safe.URL, Wait: slack})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: safe.URL, Wait: slack})
 	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("error %v", err)
 	}
@@ -337,7 +337,7 @@ func TestGoodRedirectAndNoCookies(t *testing.T) {
 		}
 		says(keys)(w, r)
 	})
-	finds(t, newRemote(t, issuer.RemoteConfig{JWKSURL: m.url() + "/"}), "a")
+	finds(t, newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url() + "/"}), "a")
 }
 
 // TestErrorsQuoteNothing: neither errors nor the log repeat what a server sent.
@@ -345,7 +345,7 @@ func TestErrorsQuoteNothing(t *testing.T) {
 	m := newMoody(t)
 	m.be(babbles)
 	var log bytes.Buffer
-	r := newRemote(t, issuer.RemoteConfig{JWKSURL: m.url(), Wait: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	_, err := find(r, "a")
 	_ = r.Close()
 	if err == nil || strings.Contains(err.Error()+log.String(), "secret-of-the-server") || !strings.Contains(log.String(), "issuer=test") {
@@ -354,7 +354,7 @@ func TestErrorsQuoteNothing(t *testing.T) {
 }
 
 func TestRemoteConfig(t *testing.T) {
-	for name, cfg := range map[string]issuer.RemoteConfig{
+	for name, cfg := range map[string]tokensource.RemoteConfig{
 		"nothing":              {},
 		"no URL":               {JWKSURL: "keys.json"},
 		"other scheme":         {JWKSURL: "file:///keys.json"},
@@ -365,7 +365,7 @@ func TestRemoteConfig(t *testing.T) {
 		"issuer with a query":  {Issuer: "https://issuer.test/?a=b"},
 		"issuer with a ? only": {Issuer: "https://issuer.test/?"},
 	} {
-		if r, err := issuer.NewRemote(cfg); err == nil {
+		if r, err := tokensource.NewRemote(cfg); err == nil {
 			_ = r.Close()
 			t.Errorf("%s: no error", name)
 		}

@@ -1,9 +1,9 @@
-// Package issuer hears what the issuers of tokens say: their keys, over the
-// network or from files, and what becomes of a single token (RFC 7662). It
-// believes nothing that is not wholly well formed, keeps the last good keys
-// whatever comes after them, and never lets a check wait for an issuer longer
-// than a bound. Whether a token is good it leaves to others.
-package issuer
+// Package tokensource reads what the issuers of tokens say: their keys, over the
+// network or from files, and whether one token is active (RFC 7662). It accepts
+// only answers that are entirely well formed, keeps the last good keys whatever
+// follows them, and bounds how long a check waits for an issuer. Whether a token
+// is valid is decided in package verifier.
+package tokensource
 
 import (
 	"errors"

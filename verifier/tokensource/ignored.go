@@ -1,10 +1,10 @@
-package issuer
+package tokensource
 
 import (
 	"log/slog"
 	"slices"
 
-	"keyward/jwks"
+	"keyward/verifier/jwks"
 )
 
 // ignoredKeys reports the keys that are left out of a key set: their tokens are

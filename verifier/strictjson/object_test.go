@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"keyward/strictjson"
+	"keyward/verifier/strictjson"
 )
 
 var limits = strictjson.Limits{Depth: 4, Members: 3}

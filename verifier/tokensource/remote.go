@@ -1,4 +1,4 @@
-package issuer
+package tokensource
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"keyward/jwks"
+	"keyward/verifier/jwks"
 )
 
 // RemoteConfig says whose keys a Remote keeps.

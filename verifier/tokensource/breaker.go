@@ -1,4 +1,4 @@
-package issuer
+package tokensource
 
 import (
 	"net/netip"

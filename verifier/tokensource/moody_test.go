@@ -1,4 +1,4 @@
-package issuer_test
+package tokensource_test
 
 import (
 	"context"
@@ -168,7 +168,7 @@ func soon(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// counter is an issuer.Observer.
+// counter is an tokensource.Observer.
 type counter struct{ ok, failed, ignored atomic.Int64 }
 
 func (c *counter) Ignored(keys int) { c.ignored.Store(int64(keys)) }

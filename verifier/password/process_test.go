@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 // TestMain makes a child of this binary where it is told to.

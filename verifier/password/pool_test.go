@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"keyward/password"
+	"keyward/verifier/password"
 )
 
 const hashTime = 30 * time.Millisecond
