@@ -22,7 +22,7 @@ type KeySource interface {
 	// it can't be told. It may wait for one refresh, no longer than ctx and a bound well below Envoy's.
 	Find(ctx context.Context, kid string, hasKid bool, algorithm string, now time.Time) (*jwks.Key, error)
 	// Holds tells whether a key found earlier is still one of the issuer's. A few atomic loads.
-	Holds(*jwks.Key) bool
+	Contains(*jwks.Key) bool
 }
 
 // Revocations is where tokens are named that end before their time.

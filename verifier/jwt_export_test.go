@@ -32,7 +32,7 @@ func VerifyAnew(j *JWT, token string, now time.Time) error {
 
 // RawSignatureGood tells whether a signature over any text is good, as verifySignature asks it.
 func RawSignatureGood(key *jwks.Key, algorithm, text string, signature []byte) bool {
-	return key.Serves(algorithm) && signingMethod(algorithm).Verify(text, signature, key.Verify()) == nil
+	return key.SupportsAlgorithm(algorithm) && signingMethod(algorithm).Verify(text, signature, key.VerificationKey()) == nil
 }
 
 // ClientOf is the client at an address.

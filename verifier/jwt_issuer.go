@@ -149,7 +149,7 @@ func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jw
 		return nil, invalid(&Cause{RuleKid, "the id of one of the issuer's keys for " + h.algorithm, "another one"})
 	case err != nil:
 		return nil, fmt.Errorf("keys of token issuer %q: %w", i.Name, err)
-	case !key.Serves(h.algorithm):
+	case !key.SupportsAlgorithm(h.algorithm):
 		return nil, invalid(&Cause{RuleAlg, "an algorithm of the key", "another one"})
 	default:
 		return key, nil
@@ -158,7 +158,7 @@ func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jw
 
 // signed reports whether the key made the signature.
 func (i *jwtIssuer) signed(s *signedToken, key *jwks.Key) bool {
-	return i.methods[s.header.algorithm].Verify(s.input, s.signature, key.Verify()) == nil
+	return i.methods[s.header.algorithm].Verify(s.input, s.signature, key.VerificationKey()) == nil
 }
 
 // oneOf names the operator's own values.

@@ -49,7 +49,7 @@ func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorith
 	return k.set.Load().Find(kid, hasKid, algorithm)
 }
 
-func (k *issuerKeys) Holds(key *jwks.Key) bool { return k.set.Load().Has(key) }
+func (k *issuerKeys) Contains(key *jwks.Key) bool { return k.set.Load().Contains(key) }
 
 func keysOf(t testing.TB, document []byte) *issuerKeys {
 	t.Helper()

@@ -66,7 +66,7 @@ func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
 // holds tells whether a token found good earlier still is, but for its expiry.
 // That is judged by whoever asked, who can say it.
 func (j *JWT) holds(t *jwtToken, now time.Time) bool {
-	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Holds(t.key) &&
+	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
 		(t.user == nil || !t.user.Superseded()) && j.stillUnrevoked(t)
 }
 

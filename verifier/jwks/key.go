@@ -10,39 +10,42 @@ import (
 	"strings"
 )
 
-// Key is a verification key with the algorithms it may be used with. It is never changed.
+// Key is a verification key with the algorithms it may be used with. It is immutable.
 type Key struct {
 	id         string
 	hasID      bool
 	algorithms []string
-	verify     any
+	key        any
 	thumbprint [sha256.Size]byte
 }
 
 // maxID bounds a key's id, in bytes.
 const maxID = 255
 
-// ID returns the key's id (kid), where it has one.
+// ID returns the key's id (kid), if it has one.
 func (k *Key) ID() (string, bool) { return k.id, k.hasID }
 
-// Verify returns what golang-jwt takes: an *rsa.PublicKey, an
+// VerificationKey returns what golang-jwt takes: an *rsa.PublicKey, an
 // *ecdsa.PublicKey, an ed25519.PublicKey, or a []byte for HMAC. It must not be changed.
-func (k *Key) Verify() any { return k.verify }
+func (k *Key) VerificationKey() any { return k.key }
 
-// Serves tells whether the key may verify signatures of the algorithm (RFC 7518 section 3.1, RFC 8037).
-func (k *Key) Serves(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
+// SupportsAlgorithm reports whether the key may verify signatures of the algorithm
+// (RFC 7518 section 3.1, RFC 8037).
+func (k *Key) SupportsAlgorithm(algorithm string) bool {
+	return slices.Contains(k.algorithms, algorithm)
+}
 
-// parseKey returns the key of a JWK. The error says why it can't be used here, and
+// parseKey returns the key of a JWK. The error says why it cannot be used here, and
 // quotes nothing of it.
 func parseKey(jwk map[string]any) (*Key, error) {
 	id, hasID, ok := text(jwk, "kid")
 	if !ok || hasID && (id == "" || len(id) > maxID) {
 		return nil, fmt.Errorf("kid is not a text of 1 to %d bytes", maxID)
 	}
-	if err := forVerifying(jwk); err != nil {
+	if err := checkUse(jwk); err != nil {
 		return nil, err
 	}
-	m, err := parseMaterial(jwk)
+	m, err := parsePublicKey(jwk)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +59,9 @@ func parseKey(jwk map[string]any) (*Key, error) {
 	return newKey(strings.Clone(id), hasID, algorithms, m), nil
 }
 
-// newKey also takes the thumbprint, over all that makes the key what it is here.
-func newKey(id string, hasID bool, algorithms []string, m material) *Key {
-	k := &Key{id: id, hasID: hasID, algorithms: algorithms, verify: m.verify}
+// newKey also computes the thumbprint, over everything that distinguishes the key.
+func newKey(id string, hasID bool, algorithms []string, m publicKeyParams) *Key {
+	k := &Key{id: id, hasID: hasID, algorithms: algorithms, key: m.key}
 	var all []byte
 	part := func(text string) {
 		all = binary.BigEndian.AppendUint32(all, uint32(len(text)))
@@ -83,9 +86,9 @@ var (
 	errKeyOps = errors.New("key_ops is not a list with verify and without repetitions")
 )
 
-// forVerifying honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each
-// says that the key verifies signatures, or is not there.
-func forVerifying(jwk map[string]any) error {
+// checkUse honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each must allow
+// verifying signatures, or be absent.
+func checkUse(jwk map[string]any) error {
 	if use, present, ok := text(jwk, "use"); !ok || present && use != "sig" {
 		return errUse
 	}
@@ -108,9 +111,9 @@ func forVerifying(jwk map[string]any) error {
 	return nil
 }
 
-// octets decodes base64url as RFC 7515 section 2 means it: no padding, no
-// other character, no bits left over. Go's strict decoder still skips line breaks.
-func octets(jwk map[string]any, name string) ([]byte, error) {
+// decodeBase64URL decodes base64url as RFC 7515 section 2 defines it: no padding, no
+// other characters, no trailing bits. Go's strict decoder still skips line breaks.
+func decodeBase64URL(jwk map[string]any, name string) ([]byte, error) {
 	encoded, present, ok := text(jwk, name)
 	if !ok || !present || encoded == "" {
 		return nil, fmt.Errorf("%s is not a text", name)

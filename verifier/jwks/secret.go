@@ -10,11 +10,10 @@ import (
 	"keyward/authz"
 )
 
-// ParseSecret makes a set of one HMAC key, the text of a file whose one
-// trailing line break, where there is one, is not part of it. It serves
-// the algorithms whose hash is no longer than the key (RFC 7518 section 3.2
-// demands that much), so it must have 32 bytes. The key has no id: the set
-// answers with it whatever id a token names.
+// ParseSecret makes a set of one HMAC key, the text of a file without one trailing
+// line break. It supports the algorithms whose hash is no longer than the key, as
+// RFC 7518 section 3.2 demands, so it must have at least 32 bytes. The key has no
+// id: the set returns it for any id that a token names.
 func ParseSecret(secret authz.Secret) (*Set, error) {
 	key := []byte(strings.TrimSuffix(secret.Reveal(), "\n"))
 	if len(key) < sha256.Size {
@@ -23,7 +22,7 @@ func ParseSecret(secret authz.Secret) (*Set, error) {
 	if len(key) > maxSize {
 		return nil, errors.New("jwks: the secret is too large")
 	}
-	m := material{kind: "oct", verify: key, parts: [][]byte{key}}
+	m := publicKeyParams{kind: "oct", key: key, parts: [][]byte{key}}
 	m.algorithms = append(m.algorithms, "HS256")
 	if len(key) >= sha512.Size384 {
 		m.algorithms = append(m.algorithms, "HS384")
@@ -31,5 +30,5 @@ func ParseSecret(secret authz.Secret) (*Set, error) {
 	if len(key) >= sha512.Size {
 		m.algorithms = append(m.algorithms, "HS512")
 	}
-	return &Set{keys: []*Key{newKey("", false, m.algorithms, m)}, anyID: true}, nil
+	return &Set{keys: []*Key{newKey("", false, m.algorithms, m)}, ignoreKeyID: true}, nil
 }

@@ -1,6 +1,6 @@
-// Package jwks says which keys may verify what: it reads a JSON Web Key Set
-// (RFC 7517) and holds each key to the algorithms, the use and the size that
-// are right for it. It verifies nothing and fetches nothing.
+// Package jwks reads a JSON Web Key Set (RFC 7517) and decides which keys may verify
+// which tokens: it checks the algorithms, the use and the size of each key. It
+// verifies no signature and fetches nothing.
 package jwks
 
 import (
@@ -15,22 +15,22 @@ import (
 const (
 	maxSize    = 512 << 10 // bytes
 	maxKeys    = 100
-	maxMembers = 128 // beside "keys"; others must be ignored (RFC 7517 section 5)
+	maxMembers = 128 // besides "keys"; unknown ones must be ignored (RFC 7517 section 5)
 	maxDepth   = 16
 )
 
-// What Find answers when there is no one key.
+// The errors of Find.
 var (
 	ErrNoKey    = errors.New("jwks: no key of that id and algorithm")
 	ErrManyKeys = errors.New("jwks: several keys fit and none is named")
 )
 
-// Set is a key set. It is never changed. The zero Set has no keys.
+// Set is an immutable key set. The zero Set has no keys.
 type Set struct {
 	keys []*Key
 	byID map[string]*Key
-	// anyID is true of a secret: it has no id, so one that a token names says nothing about it.
-	anyID bool
+	// ignoreKeyID is true for a secret: it has no id, so a token's kid says nothing about it.
+	ignoreKeyID bool
 	// ignored are the keys that were left out.
 	ignored []Ignored
 }
@@ -38,7 +38,7 @@ type Set struct {
 // Ignored is a key of a document that is not in the set.
 type Ignored struct {
 	Index int    // in the document's list, from 0
-	ID    string // its kid as it can be shown: escaped and cut short; "" is none
+	ID    string // its kid, escaped and truncated; "" is none
 	Why   string // quotes nothing of the document
 }
 
@@ -50,24 +50,24 @@ func (i Ignored) String() string {
 	return fmt.Sprintf("key %d (kid %s): %s", i.Index, i.ID, i.Why)
 }
 
-// Ignored lists the keys that were left out. The slice must not be changed.
+// Ignored returns the keys that were left out. The slice must not be modified.
 func (s *Set) Ignored() []Ignored { return s.ignored }
 
 // Parse reads a JWKS document.
 //
-// The whole set is refused where it is no strict JSON or too large, where a
-// key shows a private or symmetric part (whoever publishes one has lost it, and
-// a symmetric key from a set would let its readers sign), where two keys have
-// one id (then "which key?" depends on the reader), and where no usable key is left.
+// The entire set is refused if it is not strict JSON or too large, if a key has a
+// private or symmetric member (a published one is compromised, and a symmetric key
+// in a set would let its readers sign), if two keys have the same id (which one is
+// meant depends on the reader), and if no usable key is left.
 //
-// A key that can't or must not be used here is left out and the others serve:
+// A key that cannot or must not be used here is left out, and the others are used:
 // an unknown kty or curve, another use or algorithm (RFC 7517 section 5 asks for
-// that), and an unfit one too: a weak or oversized modulus, an exponent of one, a
-// coordinate of the wrong length, a point off the curve or of small order. Leaving it out denies all that
-// it could have signed, while refusing the set for it would let one odd key
-// turn away everybody else's tokens.
+// that), and also a weak or oversized modulus, an exponent of one, a coordinate of
+// the wrong length, a point off the curve or of small order. Leaving it out denies
+// every token that it could have signed, while refusing the set would deny the
+// tokens of all other keys.
 func Parse(data []byte) (*Set, error) {
-	listed, err := list(data)
+	listed, err := keyList(data)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func Parse(data []byte) (*Set, error) {
 		if !ok {
 			return nil, fmt.Errorf("jwks: key %d is not an object", i)
 		}
-		if showsPrivate(jwk) {
+		if hasPrivateMembers(jwk) {
 			return nil, fmt.Errorf("jwks: key %d shows a private or symmetric part", i)
 		}
 		if id, named := jwk["kid"].(string); named {
@@ -91,18 +91,18 @@ func Parse(data []byte) (*Set, error) {
 			set.add(key)
 		} else {
 			id, _ := jwk["kid"].(string)
-			set.ignored = append(set.ignored, Ignored{i, shown(id), err.Error()})
+			set.ignored = append(set.ignored, Ignored{i, printableID(id), err.Error()})
 		}
 	}
 	if len(set.keys) == 0 {
-		return nil, noneOf(set.ignored)
+		return nil, noUsableKey(set.ignored)
 	}
 	return set, nil
 }
 
-// noneOf is the error about a document without a key that can be used. It says
-// why of the first few.
-func noneOf(ignored []Ignored) error {
+// noUsableKey returns the error for a document without a usable key. It gives the
+// reasons for the first few.
+func noUsableKey(ignored []Ignored) error {
 	const most = 3
 	text := "jwks: no usable key"
 	for _, each := range ignored[:min(len(ignored), most)] {
@@ -114,8 +114,8 @@ func noneOf(ignored []Ignored) error {
 	return errors.New(text)
 }
 
-// shown is an id as a log can have it: visible ASCII, at most 64 bytes of it.
-func shown(id string) string {
+// printableID returns an id for the log: visible ASCII, at most 64 bytes.
+func printableID(id string) string {
 	const most = 64
 	quoted := strconv.QuoteToASCII(id)
 	quoted = quoted[1 : len(quoted)-1]
@@ -125,8 +125,8 @@ func shown(id string) string {
 	return quoted
 }
 
-// list returns what stands in the document's keys, some but not too many.
-func list(data []byte) ([]any, error) {
+// keyList returns the document's keys member.
+func keyList(data []byte) ([]any, error) {
 	if len(data) > maxSize {
 		return nil, fmt.Errorf("jwks: over %d bytes", maxSize)
 	}
@@ -144,10 +144,10 @@ func list(data []byte) ([]any, error) {
 	return keys, nil
 }
 
-// privateMembers are the names of RFC 7518 section 6 and RFC 9964 (priv) for what must stay with its owner.
+// privateMembers are the names of RFC 7518 section 6 and RFC 9964 (priv) for private key parameters.
 var privateMembers = [...]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-func showsPrivate(jwk map[string]any) bool {
+func hasPrivateMembers(jwk map[string]any) bool {
 	for _, name := range privateMembers {
 		if _, shown := jwk[name]; shown {
 			return true
@@ -164,18 +164,18 @@ func (s *Set) add(k *Key) {
 }
 
 // Find returns the key that the id and the algorithm name. Without an id it is
-// the one key that serves the algorithm. ErrNoKey means that none fits,
-// ErrManyKeys that more than one does and no id tells which.
+// the one key that supports the algorithm. ErrNoKey means that no key matches,
+// ErrManyKeys that several match and no id selects one.
 func (s *Set) Find(kid string, hasKid bool, algorithm string) (*Key, error) {
-	if hasKid && !s.anyID {
-		if k := s.byID[kid]; k != nil && k.Serves(algorithm) {
+	if hasKid && !s.ignoreKeyID {
+		if k := s.byID[kid]; k != nil && k.SupportsAlgorithm(algorithm) {
 			return k, nil
 		}
 		return nil, ErrNoKey
 	}
 	var found *Key
 	for _, k := range s.keys {
-		if !k.Serves(algorithm) {
+		if !k.SupportsAlgorithm(algorithm) {
 			continue
 		}
 		if found != nil {
@@ -189,9 +189,9 @@ func (s *Set) Find(kid string, hasKid bool, algorithm string) (*Key, error) {
 	return found, nil
 }
 
-// Has tells whether this very key is in the set: the same key, id and
-// algorithms, be it from an earlier reading.
-func (s *Set) Has(k *Key) bool {
+// Contains reports whether the set has this key: the same key, id and algorithms,
+// even if k is from an earlier document.
+func (s *Set) Contains(k *Key) bool {
 	for _, own := range s.keys {
 		if own == k || own.thumbprint == k.thumbprint {
 			return true
@@ -200,10 +200,10 @@ func (s *Set) Has(k *Key) bool {
 	return false
 }
 
-// Len is the number of usable keys.
+// Len returns the number of usable keys.
 func (s *Set) Len() int { return len(s.keys) }
 
-// text returns a member that must be a string where it is there.
+// text returns a member that must be a string if it is present.
 func text(jwk map[string]any, name string) (value string, present, ok bool) {
 	v, present := jwk[name]
 	if !present {

@@ -367,7 +367,7 @@ func TestHas(t *testing.T) {
 		"the id of another key":  {parse(edKey.with("kid", "rsa1")), false},
 		"beside one with its id": {parse(rsaKey, edKey), true},
 	} {
-		if c.set.Has(key) != c.want {
+		if c.set.Contains(key) != c.want {
 			t.Errorf("%s: %v", why, !c.want)
 		}
 	}
@@ -407,10 +407,10 @@ func TestSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes, ok := key.Verify().([]byte); !ok || len(bytes) != 40 {
+	if bytes, ok := key.VerificationKey().([]byte); !ok || len(bytes) != 40 {
 		t.Error("the line break belongs to the secret")
 	}
-	if !secret(40, "").Has(key) || secret(41, "").Has(key) || secret(40, "\n\n").Has(key) {
+	if !secret(40, "").Contains(key) || secret(41, "").Contains(key) || secret(40, "\n\n").Contains(key) {
 		t.Error("the same secret is not the same key, or another one is")
 	}
 }
@@ -441,7 +441,7 @@ func FuzzParse(f *testing.F) {
 				continue
 			}
 			checkKey(t, key, algorithm)
-			if !again.Has(key) {
+			if !again.Contains(key) {
 				t.Fatal("read again it is another key")
 			}
 		}
@@ -451,7 +451,7 @@ func FuzzParse(f *testing.F) {
 func checkKey(t *testing.T, key *jwks.Key, algorithm string) {
 	t.Helper()
 	ok := false
-	switch k := key.Verify().(type) {
+	switch k := key.VerificationKey().(type) {
 	case *rsa.PublicKey:
 		ok = (algorithm[:2] == "RS" || algorithm[:2] == "PS") && k.N.BitLen() >= 2048 && k.N.BitLen() <= 4096 && k.N.Bit(0) == 1 && k.E >= 3 && k.E&1 == 1
 	case *ecdsa.PublicKey:
@@ -461,6 +461,6 @@ func checkKey(t *testing.T, key *jwks.Key, algorithm string) {
 		ok = algorithm == "EdDSA" && len(k) == 32
 	}
 	if !ok {
-		t.Fatalf("%T serves %q", key.Verify(), algorithm)
+		t.Fatalf("%T serves %q", key.VerificationKey(), algorithm)
 	}
 }

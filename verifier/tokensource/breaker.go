@@ -8,68 +8,68 @@ import (
 	"keyward/authz"
 )
 
-// outcome is what the attempt to ask a server says about the server.
+// outcome is what a request says about the server it was sent to.
 type outcome uint8
 
 const (
-	abandoned   outcome = iota // nothing: the caller gave up
-	answered                   // it is there, whatever it answered
-	failed                     // an error, which the token may have caused
+	canceled    outcome = iota // nothing: the caller left
+	answered                   // it is up, whatever it answered
+	failed                     // an error that the token may have caused
 	unreachable                // no connection, which a token cannot cause
 )
 
 const (
-	failuresToCut = 5           // in a row, after which questions are held back
-	networksToCut = 3           // from which failures must come, if a token can cause them
-	cutFor        = time.Second // until the next question of a client finds out whether the server is well
-	maxProbes     = 8           // of all clients, in each cutFor
-	networkProbes = 4           // of the clients of one network
-	maxFailing    = 4096        // clients of which it is remembered that their questions fail
+	breakerThreshold = 5           // consecutive failures after which requests are rejected
+	breakerNetworks  = 3           // that failures must come from, if a token can cause them
+	breakerOpenFor   = time.Second // until the next request of a client probes the server
+	maxProbes        = 8           // of all clients, per breakerOpenFor
+	networkProbes    = 4           // of one network's clients, per breakerOpenFor
+	maxFailing       = 4096        // clients whose failures are counted one by one
 )
 
-// breaker holds back questions to a server that does not answer, so that the
-// callers get their 503 at once.
+// breaker is a circuit breaker in front of a server: while it is open, callers
+// get their 503 at once.
 //
-// A client may hold a token that makes the server fail. So failures in a row
-// hold back the questions of that client alone. All clients' are held back
-// where the server cannot be reached, or where failures come from several
-// networks without an answer in between: within its network a host can pose as
-// many clients. Then several clients find out whether the server is well again:
-// if one did so for all, a token that fails would keep the others out.
+// A client may hold a token that makes the server fail, so consecutive failures
+// open the breaker for that client alone. It opens for all clients if the server
+// cannot be reached, or if failures come from several networks without an answer
+// in between: within its network a host can pose as many clients. Several clients
+// then probe the server. If one client probed for all, a token that fails would
+// keep the others out.
 type breaker struct {
 	now     func() time.Time
 	changed func(open bool) // called with the lock held
 
 	mu          sync.Mutex
 	open        bool
-	unreachable int // attempts in a row
-	failures    int // attempts in a row, of whatever kind
+	unreachable int // consecutive requests
+	failures    int // consecutive requests, of either kind of failure
 	networks    map[netip.Prefix]struct{}
 	probes      map[netip.Prefix]int // by network
-	probed      time.Time            // when the first of the probes was let through
+	probed      time.Time            // when the first of the probes was sent
 	failing     map[netip.Prefix]*failing
 }
 
-// failing is a client whose last questions failed.
+// failing is a client whose last requests failed.
 type failing struct {
 	failures int
-	asked    time.Time // when the last question was let through
+	asked    time.Time // when its last request was sent
 }
 
 func newBreaker(now func() time.Time, changed func(open bool)) *breaker {
 	return &breaker{now: now, changed: changed, networks: map[netip.Prefix]struct{}{}, probes: map[netip.Prefix]int{}, failing: map[netip.Prefix]*failing{}}
 }
 
-// enter reports whether a client may ask. Then leave says what came of it.
-func (b *breaker) enter(address authz.Address) bool {
+// allow reports whether a client may send a request. If it may, done must follow.
+func (b *breaker) allow(address authz.Address) bool {
 	now, client := b.now(), address.Client()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f := b.failing[client]
-	if !b.open && (f == nil || f.failures < failuresToCut) {
+	if !b.open && (f == nil || f.failures < breakerThreshold) {
 		return true
 	}
-	if f != nil && within(now, f.asked, cutFor) || b.open && !b.mayProbe(address.Network(), now) {
+	if f != nil && within(now, f.asked, breakerOpenFor) || b.open && !b.mayProbe(address.Network(), now) {
 		return false
 	}
 	if f != nil {
@@ -80,9 +80,9 @@ func (b *breaker) enter(address authz.Address) bool {
 	return true
 }
 
-// mayProbe reports whether one more client of the network may find out whether the server is well.
+// mayProbe reports whether one more client of the network may probe the server.
 func (b *breaker) mayProbe(network netip.Prefix, now time.Time) bool {
-	if !within(now, b.probed, cutFor) {
+	if !within(now, b.probed, breakerOpenFor) {
 		clear(b.probes)
 		b.probed = now
 	}
@@ -97,21 +97,21 @@ func (b *breaker) mayProbe(network netip.Prefix, now time.Time) bool {
 	return true
 }
 
-// within reports whether less than d has passed since then. A clock that went
-// back ends it.
+// within reports whether less than d has passed since then. It is false once the
+// clock has been set back.
 func within(now, then time.Time, d time.Duration) bool {
 	since := now.Sub(then)
 	return since >= 0 && since < d
 }
 
-// leave notes what came of a question of that client. Clients whose address is
-// unknown are not held back one by one.
-func (b *breaker) leave(address authz.Address, o outcome) {
+// done records the outcome of a client's request. Failures of clients whose
+// address is unknown are not counted per client.
+func (b *breaker) done(address authz.Address, o outcome) {
 	now, client := b.now(), address.Client()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch o {
-	case abandoned:
+	case canceled:
 		return
 	case answered:
 		delete(b.failing, client)
@@ -125,16 +125,16 @@ func (b *breaker) leave(address authz.Address, o outcome) {
 		b.unreachable = 0
 	}
 	b.failures++
-	if len(b.networks) < networksToCut {
+	if len(b.networks) < breakerNetworks {
 		b.networks[address.Network()] = struct{}{}
 	}
-	b.blame(client, now)
-	if b.unreachable >= failuresToCut || b.failures >= failuresToCut && len(b.networks) >= networksToCut {
+	b.recordFailure(client, now)
+	if b.unreachable >= breakerThreshold || b.failures >= breakerThreshold && len(b.networks) >= breakerNetworks {
 		b.set(true)
 	}
 }
 
-func (b *breaker) blame(client netip.Prefix, now time.Time) {
+func (b *breaker) recordFailure(client netip.Prefix, now time.Time) {
 	if !client.IsValid() {
 		return
 	}
@@ -146,7 +146,8 @@ func (b *breaker) blame(client netip.Prefix, now time.Time) {
 	b.remember(client, &failing{failures: 1, asked: now})
 }
 
-// remember makes room by forgetting any other client: it has to fail some times more.
+// remember evicts an arbitrary client if the table is full: that client has to fail
+// some more times.
 func (b *breaker) remember(client netip.Prefix, f *failing) {
 	if len(b.failing) >= maxFailing {
 		for other := range b.failing {

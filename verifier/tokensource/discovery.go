@@ -11,43 +11,44 @@ import (
 	"keyward/verifier/strictjson"
 )
 
-// maxDocument is the most bytes of a key set or of an issuer's metadata.
+// maxDocument bounds a key set and an issuer's metadata, in bytes.
 const maxDocument = 512 << 10
 
-// keyDocument is where an issuer publishes its keys.
-type keyDocument struct {
-	issuer   string // "" where the place is configured
+// jwksLocation is where an issuer publishes its keys.
+type jwksLocation struct {
+	issuer   string // "" if the URL is configured
 	metadata string // URL of the issuer's metadata
-	url      string // of the key set; "" before it was discovered
+	url      string // of the key set; "" until it is discovered
 	reach    *reach
 }
 
-// newKeyDocument takes the place of the keys from the configuration, or that
-// of the document that names it (OpenID Connect Discovery 1.0 section 4.1).
-func newKeyDocument(issuer, jwksURL string) (keyDocument, error) {
+// newJWKSLocation takes the key set's URL from the configuration, or else the URL
+// of the metadata that names it (OpenID Connect Discovery 1.0 section 4.1).
+func newJWKSLocation(issuer, jwksURL string) (jwksLocation, error) {
 	if jwksURL != "" {
 		u, err := operatorURL("jwks_url", jwksURL)
 		if err != nil {
-			return keyDocument{}, err
+			return jwksLocation{}, err
 		}
-		return keyDocument{url: jwksURL, reach: reachOf(u, true)}, nil
+		return jwksLocation{url: jwksURL, reach: reachOf(u, true)}, nil
 	}
 	u, err := operatorURL("issuer", issuer)
 	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
 		err = errors.New("issuer: an issuer whose keys are to be discovered has no query (OpenID Connect Discovery 1.0 section 3)")
 	}
 	if err != nil {
-		return keyDocument{}, err
+		return jwksLocation{}, err
 	}
-	return keyDocument{
+	return jwksLocation{
 		issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration", reach: reachOf(u, false),
 	}, nil
 }
 
-// load reads the keys. Discovery is done anew from time to time and after a
-// failure, as the issuer may move them. A check that waits is mostly spared it.
-func (d *keyDocument) load(ctx context.Context, client *http.Client, anew bool) (*jwks.Set, error) {
-	if d.issuer != "" && (anew || d.url == "") {
+// load reads the keys. Discovery is repeated on scheduled refreshes and after a
+// failure, since the issuer may move them. A refresh that a check waits for mostly
+// skips it.
+func (d *jwksLocation) load(ctx context.Context, client *http.Client, rediscover bool) (*jwks.Set, error) {
+	if d.issuer != "" && (rediscover || d.url == "") {
 		if err := d.discover(ctx, client); err != nil {
 			return nil, fmt.Errorf("discovery: %w", err)
 		}
@@ -67,7 +68,7 @@ func readKeys(ctx context.Context, client *http.Client, url string) (*jwks.Set, 
 	return jwks.Parse(document)
 }
 
-func (d *keyDocument) discover(ctx context.Context, client *http.Client) error {
+func (d *jwksLocation) discover(ctx context.Context, client *http.Client) error {
 	document, err := get(ctx, client, d.metadata, "application/json")
 	if err != nil {
 		return err
@@ -87,8 +88,7 @@ func (d *keyDocument) discover(ctx context.Context, client *http.Client) error {
 	return nil
 }
 
-// parseMetadata returns where an issuer's metadata (RFC 8414 section 2) says
-// that its keys are. The metadata must be about that very issuer (section
+// parseMetadata returns the jwks_uri of an issuer's metadata (RFC 8414 section 2). The metadata must be about that issuer (section
 // 3.3), or one issuer could hand out another's keys, and an issuer on https
 // must not have its keys read over http.
 func parseMetadata(document []byte, issuer string) (string, error) {
@@ -112,7 +112,7 @@ func parseMetadata(document []byte, issuer string) (string, error) {
 	case u.Scheme == "http" && strings.HasPrefix(strings.ToLower(issuer), "https:"):
 		return "", errors.New("jwks_uri: the keys of an issuer on https must be there too")
 	}
-	return strings.Clone(text), nil // or the whole document stayed in memory with it
+	return strings.Clone(text), nil // or the entire document would stay in memory with it
 }
 
 func get(ctx context.Context, client *http.Client, url, accept string) ([]byte, error) {
@@ -121,5 +121,5 @@ func get(ctx context.Context, client *http.Client, url, accept string) ([]byte, 
 		return nil, errors.New("its URL cannot be asked")
 	}
 	r.Header.Set("Accept", accept)
-	return exchange(client, r, maxDocument)
+	return fetch(client, r, maxDocument)
 }

@@ -15,11 +15,11 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// maxSecret is the most bytes of a file with an HMAC secret.
+// maxSecret bounds a file with an HMAC secret, in bytes.
 const maxSecret = 4 << 10
 
-// File keeps the keys of an issuer that a file holds. What was last read well
-// stays in force whatever becomes of the file.
+// File keeps the keys of an issuer that a file holds. The last good version stays
+// in force if the file becomes unreadable or invalid.
 type File struct {
 	path     string
 	limit    int64
@@ -29,13 +29,13 @@ type File struct {
 
 	reading sync.Mutex
 	ignored ignoredKeys
-	keys    atomic.Pointer[jwks.Set] // nil before any were read
-	failure atomic.Pointer[error]    // of the last reading; nil if it did not fail
+	keys    atomic.Pointer[jwks.Set] // nil until some were read
+	failure atomic.Pointer[error]    // of the last read; nil if it succeeded
 }
 
 // NewJWKSFile reads a key set (RFC 7517 section 5). A nil logger or observer
-// is none. A file that is no good is no error here: File is then not ready,
-// and becomes so with a Reload that succeeds.
+// discards. An invalid file is not an error here: the File is not ready until a
+// Reload succeeds.
 func NewJWKSFile(path string, log *slog.Logger, observer Observer) *File {
 	return newFile(path, maxDocument, jwks.Parse, log, observer)
 }
@@ -50,16 +50,16 @@ func newFile(path string, limit int64, parse func([]byte) (*jwks.Set, error), lo
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	f := &File{path: path, limit: limit, parse: parse, log: log, observer: observed(observer)}
+	f := &File{path: path, limit: limit, parse: parse, log: log, observer: orDiscard(observer)}
 	f.ignored = ignoredKeys{log: log.With("file", path), observer: f.observer}
 	f.Reload()
 	return f
 }
 
-// Path is the file's, as it was given.
+// Path returns the path that the File was made with.
 func (f *File) Path() string { return f.path }
 
-// Ready tells why there are no keys, nil when there are some.
+// Ready returns why there are no keys, nil if there are some.
 func (f *File) Ready() error {
 	if f.keys.Load() == nil {
 		if failure := f.failure.Load(); failure != nil {
@@ -70,7 +70,7 @@ func (f *File) Ready() error {
 	return nil
 }
 
-// Reload reads the file anew. Log and observer are told what came of it.
+// Reload reads the file again and reports the result to the log and the observer.
 func (f *File) Reload() {
 	f.reading.Lock()
 	defer f.reading.Unlock()
@@ -78,7 +78,7 @@ func (f *File) Reload() {
 	if err == nil {
 		f.keys.Store(keys)
 		f.failure.Store(nil)
-		f.ignored.read(keys)
+		f.ignored.report(keys)
 	} else {
 		f.failure.Store(&err)
 		f.log.Warn("reading an issuer's keys", "file", f.path, "loaded", f.keys.Load() != nil, "error", err)
@@ -86,7 +86,7 @@ func (f *File) Reload() {
 	f.observer.Refreshed(err)
 }
 
-// read refuses what is no regular file, since reading a pipe might never end.
+// read refuses a file that is not regular, since reading a pipe might never end.
 func (f *File) read() (*jwks.Set, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
@@ -111,8 +111,8 @@ func (f *File) read() (*jwks.Set, error) {
 }
 
 // Find returns the key that the id and the algorithm name: jwks.ErrNoKey or
-// jwks.ErrManyKeys where the file does not have it, another error while
-// nothing was read.
+// jwks.ErrManyKeys if the file does not have it, another error until a file
+// was read.
 func (f *File) Find(_ context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
 	keys := f.keys.Load()
 	if keys == nil {
@@ -121,8 +121,8 @@ func (f *File) Find(_ context.Context, kid string, hasKid bool, algorithm string
 	return keys.Find(kid, hasKid, algorithm)
 }
 
-// Holds tells whether a key found earlier is still in the file.
-func (f *File) Holds(key *jwks.Key) bool {
+// Contains reports whether a key found earlier is still in the file.
+func (f *File) Contains(key *jwks.Key) bool {
 	keys := f.keys.Load()
-	return keys != nil && keys.Has(key)
+	return keys != nil && keys.Contains(key)
 }

@@ -42,7 +42,7 @@ func TestJWKSFile(t *testing.T) {
 	write(t, path, jwkSet(jwk(t, "a")))
 	f.Reload()
 	key, err := findIn(f, "a", "EdDSA")
-	if err != nil || !f.Holds(key) || f.Ready() != nil {
+	if err != nil || !f.Contains(key) || f.Ready() != nil {
 		t.Fatalf("key %v, error %v, ready %v", key, err, f.Ready())
 	}
 	for name, text := range map[string]string{
@@ -52,7 +52,7 @@ func TestJWKSFile(t *testing.T) {
 		write(t, path, text)
 		failed := seen.failed.Load()
 		f.Reload()
-		if again, err := findIn(f, "a", "EdDSA"); err != nil || again != key || !f.Holds(key) || f.Ready() != nil || seen.failed.Load() != failed+1 {
+		if again, err := findIn(f, "a", "EdDSA"); err != nil || again != key || !f.Contains(key) || f.Ready() != nil || seen.failed.Load() != failed+1 {
 			t.Errorf("%s: the last good keys are not in force: %v, %v", name, again, err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestJWKSFile(t *testing.T) {
 		t.Errorf("log: %s", log.String())
 	}
 	write(t, path, jwkSet(jwk(t, "b")))
-	if f.Reload(); f.Holds(key) || seen.ok.Load() != 2 {
+	if f.Reload(); f.Contains(key) || seen.ok.Load() != 2 {
 		t.Errorf("a key that left the file is still held, or the observer was not told (%d)", seen.ok.Load())
 	}
 	if _, err := findIn(f, "a", "EdDSA"); !errors.Is(err, jwks.ErrNoKey) {
@@ -123,17 +123,17 @@ func TestSecretFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write(t, path, "too short")
 	f := tokensource.NewSecretFile(path, nil, nil)
-	if _, err := findIn(f, "", "HS256"); !cannotTell(err) || f.Ready() == nil || f.Holds(&jwks.Key{}) {
+	if _, err := findIn(f, "", "HS256"); !cannotTell(err) || f.Ready() == nil || f.Contains(&jwks.Key{}) {
 		t.Errorf("a short secret: %v", err)
 	}
 	write(t, path, strings.Repeat("s", 64)+"\n")
 	f.Reload()
 	key, err := f.Find(context.Background(), "", false, "HS256", time.Now())
-	if err != nil || string(key.Verify().([]byte)) != strings.Repeat("s", 64) {
+	if err != nil || string(key.VerificationKey().([]byte)) != strings.Repeat("s", 64) {
 		t.Errorf("key %v, error %v", key, err)
 	}
 	write(t, path, strings.Repeat("s", 5<<10))
-	if f.Reload(); !f.Holds(key) {
+	if f.Reload(); !f.Contains(key) {
 		t.Error("an oversized file took the place of a good one")
 	}
 }

@@ -8,22 +8,22 @@ import (
 )
 
 // ignoredKeys reports the keys that are left out of a key set: their tokens are
-// refused, and nothing else would explain why. It is for one goroutine at a time.
+// refused, and nothing else would explain why. It is not safe for concurrent use.
 type ignoredKeys struct {
 	log      *slog.Logger // names the owner of the keys
 	observer Observer
-	last     []jwks.Ignored
+	reported []jwks.Ignored
 }
 
-// read is called with each set that comes into force. It logs a line per ignored key
-// when those change.
-func (i *ignoredKeys) read(set *jwks.Set) {
+// report takes each set that comes into force. It logs a line per ignored key when
+// these change.
+func (i *ignoredKeys) report(set *jwks.Set) {
 	ignored := set.Ignored()
 	i.observer.Ignored(len(ignored))
-	if slices.Equal(i.last, ignored) {
+	if slices.Equal(i.reported, ignored) {
 		return
 	}
-	i.last = ignored
+	i.reported = ignored
 	for _, key := range ignored {
 		i.log.Warn("a key of an issuer's key set is left out", "key", key.Index, "kid", key.ID, "why", key.Why)
 	}

@@ -17,38 +17,39 @@ import (
 	"keyward/verifier"
 )
 
-// IntrospectorConfig says which authorization server is asked, and as whom.
+// IntrospectorConfig names an authorization server and the client's credentials there.
 type IntrospectorConfig struct {
 	Name         string // in the log
 	URL          string
-	ClientID     string // "": we say nothing about who asks; the server knows by other means
+	ClientID     string // "": no client authentication by HTTP; the server knows the client by other means
 	ClientSecret authz.Secret
-	Timeout      time.Duration // of one question, all in all; 0 is 150 ms
+	Timeout      time.Duration // of one request in total; 0 is 150 ms
 
-	// Client is where the transport is taken from; nil is one of our own, with
-	// the proxy that the environment names.
+	// Client provides the transport; nil is newTransport's, with the proxy that
+	// the environment names.
 	Client *http.Client
 	Log    *slog.Logger     // nil: none
 	Now    func() time.Time // nil: time.Now
 }
 
 const (
-	maxAnswer     = 64 << 10
-	maxInFlight   = 64          // questions to one server at a time; a further one is an error at once
-	complainEvery = time.Minute // that the server refuses our credentials
+	maxResponse          = 64 << 10
+	maxInFlight          = 64 // concurrent requests to one server; a further one fails at once
+	rejectionLogInterval = time.Minute
 )
 
-// Introspector asks an authorization server about tokens (RFC 7662). A server
-// that is away or slow costs each check nothing, soon after it became so.
+// Introspector asks an authorization server about tokens (RFC 7662). Soon after a
+// server becomes unavailable or slow, checks no longer wait for it.
 type Introspector struct {
 	cfg       IntrospectorConfig
 	client    *http.Client
 	breaker   *breaker
 	slots     chan struct{}
-	complaint complaint
+	rejection logThrottle
 }
 
-// NewIntrospector returns one that asks as the client given (RFC 6749 section 2.3.1).
+// NewIntrospector returns an Introspector that authenticates as the given client
+// (RFC 6749 section 2.3.1).
 func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
 	if _, err := operatorURL("introspection url", cfg.URL); err != nil {
 		return nil, err
@@ -62,32 +63,31 @@ func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	i := &Introspector{cfg: cfg, client: newQuestioner(cfg.Client), slots: make(chan struct{}, maxInFlight)}
+	i := &Introspector{cfg: cfg, client: newIntrospectionClient(cfg.Client), slots: make(chan struct{}, maxInFlight)}
 	i.breaker = newBreaker(cfg.Now, i.changed)
 	return i, nil
 }
 
-// newQuestioner returns a client whose questions have a connection each while
-// they are under way. On one of HTTP/2, which all share, an answer that is not
-// HTTP would end the questions of others.
-func newQuestioner(given *http.Client) *http.Client {
-	client := newClient(given, stay)
+// newIntrospectionClient returns a client that uses one connection per request. On
+// a shared HTTP/2 connection, a response that is not HTTP would end other requests.
+func newIntrospectionClient(given *http.Client) *http.Client {
+	client := newClient(given, noRedirects)
 	if own, ok := client.Transport.(*http.Transport); ok && (given == nil || given.Transport == nil) {
 		own.ForceAttemptHTTP2 = false
 	}
 	return client
 }
 
-// Close drops the connections that are kept for the next question.
+// Close closes idle connections.
 func (i *Introspector) Close() error {
 	i.client.CloseIdleConnections()
 	return nil
 }
 
-// What keeps a question from being asked.
+// Why a request is not sent.
 var (
-	errBusy = fmt.Errorf("%w: too many questions are under way", verifier.ErrNotAsked)
-	errAway = fmt.Errorf("%w: the last questions got no answer", verifier.ErrNotAsked)
+	errBusy        = fmt.Errorf("%w: too many questions are under way", verifier.ErrNotAsked)
+	errUnavailable = fmt.Errorf("%w: the last questions got no answer", verifier.ErrNotAsked)
 )
 
 // Introspect implements verifier.Introspector.
@@ -98,21 +98,21 @@ func (i *Introspector) Introspect(ctx context.Context, client authz.Address, tok
 	default:
 		return nil, errBusy
 	}
-	if !i.breaker.enter(client) {
-		return nil, errAway
+	if !i.breaker.allow(client) {
+		return nil, errUnavailable
 	}
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
-	info, err := i.ask(httptrace.WithClientTrace(ctx, trace), token)
-	i.breaker.leave(client, outcomeOf(err, connected.Load()))
+	info, err := i.request(httptrace.WithClientTrace(ctx, trace), token)
+	i.breaker.done(client, outcomeOf(err, connected.Load()))
 	return info, err
 }
 
-func (i *Introspector) ask(ctx context.Context, token authz.Secret) (*verifier.TokenInfo, error) {
+func (i *Introspector) request(ctx context.Context, token authz.Secret) (*verifier.TokenInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
-	question := url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}}.Encode()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, i.cfg.URL, strings.NewReader(question))
+	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}}.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, i.cfg.URL, strings.NewReader(form))
 	if err != nil {
 		return nil, errors.New("its URL cannot be asked")
 	}
@@ -121,35 +121,35 @@ func (i *Introspector) ask(ctx context.Context, token authz.Secret) (*verifier.T
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	// Asking twice does no harm. Said in this way it stays between us and
-	// net/http, which then asks again where a kept connection turns out dead.
+	// The request is idempotent. This value makes net/http retry on a dead idle
+	// connection, and is not sent.
 	r.Header["Idempotency-Key"] = nil
-	body, err := exchange(i.client, r, maxAnswer)
+	body, err := fetch(i.client, r, maxResponse)
 	if err != nil {
-		i.complain(err)
+		i.logRejectedCredentials(err)
 		return nil, err
 	}
 	info, err := parseTokenInfo(body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNonsense, err)
+		return nil, fmt.Errorf("%w: %w", errInvalidResponse, err)
 	}
 	return info, nil
 }
 
-// errNonsense is an answer that cannot be believed.
-var errNonsense = errors.New("the answer makes no sense")
+// errInvalidResponse is a response that is not valid by RFC 7662.
+var errInvalidResponse = errors.New("the answer makes no sense")
 
-// outcomeOf is what the end of a question says about the server. An answer that
-// cannot be used still shows that the server is there.
+// outcomeOf returns what the result of a request says about the server. A response
+// that cannot be used still shows that the server is up.
 func outcomeOf(err error, connected bool) outcome {
 	status, isStatus := errors.AsType[statusError](err)
 	switch {
-	case err == nil, errors.Is(err, errNonsense), errors.Is(err, errTooLarge):
+	case err == nil, errors.Is(err, errInvalidResponse), errors.Is(err, errTooLarge):
 		return answered
-	case isStatus && !refusesUs(status) && status != http.StatusTooManyRequests && status < 500:
+	case isStatus && !rejectsCredentials(status) && status != http.StatusTooManyRequests && status < 500:
 		return answered
-	case errors.Is(err, errGone):
-		return abandoned
+	case errors.Is(err, errCanceled):
+		return canceled
 	case !connected:
 		return unreachable
 	default:
@@ -157,33 +157,35 @@ func outcomeOf(err error, connected bool) outcome {
 	}
 }
 
-// refusesUs tells whether the status is about our credentials and not about the token's.
-func refusesUs(status statusError) bool {
+// rejectsCredentials reports whether the status is about the client's credentials
+// and not about the token.
+func rejectsCredentials(status statusError) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// complain logs, now and then, that the server does not accept our credentials.
-func (i *Introspector) complain(err error) {
+// logRejectedCredentials logs, at most once in rejectionLogInterval, that the server
+// does not accept the client's credentials.
+func (i *Introspector) logRejectedCredentials(err error) {
 	status, answered := errors.AsType[statusError](err)
-	if !answered || !refusesUs(status) {
+	if !answered || !rejectsCredentials(status) {
 		return
 	}
-	if i.complaint.due(i.cfg.Now()) {
+	if i.rejection.allow(i.cfg.Now()) {
 		i.cfg.Log.Error("the introspection server refuses our client credentials", "introspection", i.cfg.Name, "status", int(status))
 	}
 }
 
-// complaint is something that is logged once in complainEvery.
-type complaint struct {
+// logThrottle allows one log line per rejectionLogInterval.
+type logThrottle struct {
 	mu   sync.Mutex
 	last time.Time
 }
 
-// due reports whether it is time to complain, and notes that it was done.
-func (c *complaint) due(now time.Time) bool {
+// allow reports whether a line may be logged now, and counts it.
+func (c *logThrottle) allow(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if within(now, c.last, complainEvery) {
+	if within(now, c.last, rejectionLogInterval) {
 		return false
 	}
 	c.last = now

@@ -76,8 +76,8 @@ func nearnessOf(ip netip.Addr) nearness {
 	}
 }
 
-// nearnessOfHost is that of an address, or of a name that always means this
-// machine (RFC 6761 section 6.3). Of another name it is not known yet: far.
+// nearnessOfHost returns that of an address, or of a name that always means this
+// machine (RFC 6761 section 6.3). Another name is not resolved yet: far.
 func nearnessOfHost(host string) nearness {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return nearnessOf(ip)
@@ -92,7 +92,7 @@ func nearnessOfHost(host string) nearness {
 // permits reports whether a document may be fetched from an address that near.
 func (r *reach) permits(near nearness) bool { return near == far || near == r.near }
 
-// check judges a URL by what it says itself; dial judges the addresses that its name stands for.
+// check judges a URL by its host; dial judges the addresses that its name resolves to.
 func (r *reach) check(u *url.URL) error {
 	if r.chosen && u.Hostname() == r.host || r.permits(nearnessOfHost(u.Hostname())) {
 		return nil
@@ -102,13 +102,13 @@ func (r *reach) check(u *url.URL) error {
 
 // redirect is the rule for redirects of public documents.
 func (r *reach) redirect(next *http.Request, via []*http.Request) error {
-	if err := keepSafe(next, via); err != nil {
+	if err := allowSafeRedirects(next, via); err != nil {
 		return err
 	}
 	return r.check(next.URL)
 }
 
-// proxy is what the environment names. Its address is the operator's choice.
+// proxy returns the proxy that the environment names. Its address is the operator's choice.
 func (r *reach) proxy(request *http.Request) (*url.URL, error) {
 	u, err := http.ProxyFromEnvironment(request)
 	if u != nil {
@@ -142,7 +142,7 @@ func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, er
 	return dialer.DialContext(ctx, network, address)
 }
 
-// control is asked with each address before it is connected to.
+// control is called with each address before the connection is made.
 func (r *reach) control(_, address string, _ syscall.RawConn) error {
 	ip, err := netip.ParseAddrPort(address)
 	if err != nil || !r.permits(nearnessOf(ip.Addr())) {
@@ -151,7 +151,7 @@ func (r *reach) control(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// newDocumentClient returns a client that goes no further than reach.
+// newDocumentClient returns a client that connects only where r permits.
 func newDocumentClient(given *http.Client, r *reach) *http.Client {
 	if given != nil && given.Transport != nil {
 		return newClient(given, r.redirect)

@@ -61,7 +61,7 @@ func newFarAway(t *testing.T) *farAway {
 // load fetches the keys, with id.test leading to the issuer's server.
 func (f *farAway) load(issuer, jwksURL string) error {
 	f.t.Helper()
-	source, err := newKeyDocument(issuer, jwksURL)
+	source, err := newJWKSLocation(issuer, jwksURL)
 	if err != nil {
 		f.t.Fatal(err)
 	}

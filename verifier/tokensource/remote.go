@@ -14,67 +14,67 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// RemoteConfig says whose keys a Remote keeps.
+// RemoteConfig names an issuer and how often its keys are read.
 type RemoteConfig struct {
 	Name    string // in errors and in the log
-	Issuer  string // needed where JWKSURL is ""
-	JWKSURL string // "": the issuer is asked for it (OpenID Connect Discovery 1.0)
+	Issuer  string // needed if JWKSURL is ""
+	JWKSURL string // "": it is discovered (OpenID Connect Discovery 1.0)
 
-	// Client is where the transport is taken from; nil is one of our own, with
-	// the proxy that the environment names.
+	// Client provides the transport; nil is newTransport's, with the proxy that
+	// the environment names.
 	Client   *http.Client
 	Log      *slog.Logger // nil: none
-	Observer Observer     // nil: nobody
+	Observer Observer     // nil: none
 
-	Refresh     time.Duration // between refreshes while all is well, ±10 %; 0 is 5 minutes
+	Refresh     time.Duration // between successful refreshes, ±10 %; 0 is 5 minutes
 	MinInterval time.Duration // from the end of a refresh until a token may ask for another; 0 is 10 s
-	Wait        time.Duration // how long after a refresh began checks wait for it; 0 is 150 ms
+	Wait        time.Duration // how long checks wait for a refresh, from its start; 0 is 150 ms
 }
 
 const (
-	refreshTimeout = 10 * time.Second // of one refresh, discovery and all
+	refreshTimeout = 10 * time.Second // of one refresh, including discovery
 	firstRetry     = time.Second
-	maxWaiting     = 1024 // checks that wait for one refresh; more are told at once that nobody can tell
+	maxWaiting     = 1024 // checks that wait for one refresh; further ones fail at once
 )
 
-// Remote keeps the keys of an issuer that publishes them at a URL. The last
-// good ones stay in force whatever the issuer says or does not say later.
+// Remote keeps the keys of an issuer that publishes them at a URL. The last good
+// set stays in force if later reads fail.
 type Remote struct {
-	cfg     RemoteConfig
-	client  *http.Client
-	source  keyDocument
-	ignored ignoredKeys              // run's own
-	keys    atomic.Pointer[jwks.Set] // nil before any were loaded
+	cfg      RemoteConfig
+	client   *http.Client
+	location jwksLocation
+	ignored  ignoredKeys              // used by run only
+	keys     atomic.Pointer[jwks.Set] // nil until some were loaded
 
 	mu       sync.Mutex
-	underWay *refresh  // nil when there is none
+	inFlight *refresh  // nil if there is none
 	ended    time.Time // when the last refresh ended
-	failure  error     // why it failed, nil if it did not
+	lastErr  error     // why it failed, nil if it succeeded
 
-	asked  chan struct{} // a check has begun a refresh
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   chan struct{}
+	requested chan struct{} // a check has started a refresh
+	ctx       context.Context
+	cancel    context.CancelFunc
+	done      chan struct{}
 }
 
 // refresh is one attempt that checks may wait for.
 type refresh struct {
 	began   time.Time
-	waiting int           // checks that came to wait, under Remote's lock
+	waiting int           // checks that wait, under Remote's lock
 	done    chan struct{} // closed at the end
-	err     error         // good after done
+	err     error         // valid after done
 }
 
-// NewRemote begins to load the keys, and keeps them fresh until Close.
+// NewRemote starts to load the keys, and refreshes them until Close.
 func NewRemote(cfg RemoteConfig) (*Remote, error) {
-	source, err := newKeyDocument(cfg.Issuer, cfg.JWKSURL)
+	source, err := newJWKSLocation(cfg.Issuer, cfg.JWKSURL)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	cfg.Observer = observed(cfg.Observer)
+	cfg.Observer = orDiscard(cfg.Observer)
 	if cfg.Refresh <= 0 {
 		cfg.Refresh = 5 * time.Minute
 	}
@@ -85,17 +85,17 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		cfg.Wait = 150 * time.Millisecond
 	}
 	r := &Remote{
-		cfg: cfg, client: newDocumentClient(cfg.Client, source.reach), source: source,
-		asked: make(chan struct{}, 1), done: make(chan struct{}),
+		cfg: cfg, client: newDocumentClient(cfg.Client, source.reach), location: source,
+		requested: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	r.ignored = ignoredKeys{log: cfg.Log.With("issuer", cfg.Name), observer: cfg.Observer}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.begin() // so that the first check waits for what the clock begins, and begins no other
+	r.startRefresh() // so that the first check waits for the scheduled refresh and starts no other
 	go r.run()
 	return r, nil
 }
 
-// Close ends a refresh under way and waits until nothing runs any more. The keys stay.
+// Close cancels a refresh in flight and waits for its goroutine. The keys stay.
 func (r *Remote) Close() error {
 	r.cancel()
 	<-r.done
@@ -103,17 +103,17 @@ func (r *Remote) Close() error {
 	return nil
 }
 
-// Holds tells whether a key found earlier is still one of the issuer's.
-func (r *Remote) Holds(key *jwks.Key) bool {
+// Contains reports whether a key found earlier is still one of the issuer's.
+func (r *Remote) Contains(key *jwks.Key) bool {
 	keys := r.keys.Load()
-	return keys != nil && keys.Has(key)
+	return keys != nil && keys.Contains(key)
 }
 
 // Find returns the key that the id and the algorithm name. A known one comes
-// from memory. For an unknown one the issuer is asked again, once for all who
-// ask and not more often than MinInterval. The error is jwks.ErrNoKey where a
-// recent answer of the issuer does not have the key, jwks.ErrManyKeys where the
-// token says too little; any other means that nobody can tell.
+// from memory. An unknown one causes one refresh, shared by all callers and
+// not more often than MinInterval. The error is jwks.ErrNoKey if a recent key set
+// does not have the key, jwks.ErrManyKeys if the token names none of several; any
+// other error means that the key set is not known.
 func (r *Remote) Find(ctx context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
 	keys := r.keys.Load()
 	if keys != nil {
@@ -121,37 +121,37 @@ func (r *Remote) Find(ctx context.Context, kid string, hasKid bool, algorithm st
 			return key, err
 		}
 	}
-	if err := r.await(ctx); err != nil {
+	if err := r.waitForRefresh(ctx); err != nil {
 		return nil, fmt.Errorf("keys of issuer %s: %w", r.cfg.Name, err)
 	}
 	return r.keys.Load().Find(kid, hasKid, algorithm)
 }
 
 var (
-	errSlow    = errors.New("no answer yet")
-	errCrowded = errors.New("too many checks wait for it")
+	errSlow           = errors.New("no answer yet")
+	errTooManyWaiting = errors.New("too many checks wait for it")
 )
 
-// await returns nil once the issuer has answered lately, whoever asked it. It
-// begins a refresh if that may be, and waits for the one under way.
-func (r *Remote) await(ctx context.Context) error {
+// waitForRefresh returns nil once a recent refresh has succeeded. It starts one if
+// MinInterval allows, and waits for the one in flight.
+func (r *Remote) waitForRefresh(ctx context.Context) error {
 	r.mu.Lock()
-	if r.underWay == nil {
+	if r.inFlight == nil {
 		if time.Since(r.ended) < r.cfg.MinInterval {
 			defer r.mu.Unlock()
-			return r.failure
+			return r.lastErr
 		}
-		r.begin()
-		r.asked <- struct{}{}
+		r.startRefresh()
+		r.requested <- struct{}{}
 	}
-	current := r.underWay
+	current := r.inFlight
 	current.waiting++
 	crowded := current.waiting > maxWaiting
 	r.mu.Unlock()
 	if crowded {
-		return errCrowded
+		return errTooManyWaiting
 	}
-	timer := time.NewTimer(r.cfg.Wait - time.Since(current.began)) // at once where that is over
+	timer := time.NewTimer(r.cfg.Wait - time.Since(current.began)) // fires at once if that has passed
 	defer timer.Stop()
 	select {
 	case <-current.done:
@@ -163,9 +163,10 @@ func (r *Remote) await(ctx context.Context) error {
 	}
 }
 
-// begin notes that a refresh begins. The lock must be held, or nobody else know r.
-func (r *Remote) begin() {
-	r.underWay = &refresh{began: time.Now(), done: make(chan struct{})}
+// startRefresh records that a refresh starts. The lock must be held, unless r is not
+// shared yet.
+func (r *Remote) startRefresh() {
+	r.inFlight = &refresh{began: time.Now(), done: make(chan struct{})}
 }
 
 func (r *Remote) run() {
@@ -179,76 +180,76 @@ func (r *Remote) run() {
 			return
 		case <-timer.C:
 			scheduled = true
-		case <-r.asked:
+		case <-r.requested:
 		}
 		if err := r.refresh(scheduled); err != nil {
 			failures++
 		} else {
 			failures = 0
 		}
-		// What checks ask for must not put off what is due by the clock, or
-		// who keeps asking would keep discovery from ever being done anew.
+		// A refresh that a check started must not delay the scheduled one, or
+		// a client could prevent rediscovery by causing refreshes.
 		if scheduled || failures == 1 {
-			timer.Reset(r.rest(failures))
+			timer.Reset(r.nextDelay(failures))
 		}
 	}
 }
 
-// refresh reads the keys anew and puts them in force if they are good.
+// refresh reads the keys and puts them in force if they are valid.
 func (r *Remote) refresh(scheduled bool) error {
-	current := r.takeUp()
+	current := r.claimRefresh()
 	ctx, cancel := context.WithTimeout(r.ctx, refreshTimeout)
 	defer cancel()
-	keys, err := r.source.load(ctx, r.client, scheduled)
+	keys, err := r.location.load(ctx, r.client, scheduled)
 	if err == nil {
 		r.keys.Store(keys)
 	}
-	if r.ctx.Err() == nil { // or it was closed, which says nothing about the issuer
+	if r.ctx.Err() == nil { // otherwise it was closed, which says nothing about the issuer
 		r.report(keys, err)
 	}
 	r.mu.Lock()
-	r.underWay, r.ended, r.failure = nil, time.Now(), err
+	r.inFlight, r.ended, r.lastErr = nil, time.Now(), err
 	current.err = err
 	close(current.done)
 	r.mu.Unlock()
 	return err
 }
 
-// report lets the observer and the log know, the lock not being held: run's
-// goroutine alone changes failure, so it may read it.
+// report tells the observer and the log. It reads lastErr without the lock: only
+// run's goroutine, which calls it, writes that.
 func (r *Remote) report(keys *jwks.Set, err error) {
 	r.cfg.Observer.Refreshed(err)
 	if err == nil {
-		r.ignored.read(keys)
+		r.ignored.report(keys)
 	}
 	switch {
 	case err != nil:
 		r.cfg.Log.Warn("reading an issuer's keys", "issuer", r.cfg.Name, "loaded", r.keys.Load() != nil, "error", err)
-	case r.failure != nil:
+	case r.lastErr != nil:
 		r.cfg.Log.Info("an issuer's keys can be read again", "issuer", r.cfg.Name, "keys", keys.Len())
 	}
 }
 
-// takeUp returns the refresh that a check has begun, or begins one.
-func (r *Remote) takeUp() *refresh {
+// claimRefresh returns the refresh that a check has started, or starts one.
+func (r *Remote) claimRefresh() *refresh {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.underWay == nil {
-		r.begin()
+	if r.inFlight == nil {
+		r.startRefresh()
 	}
 	select {
-	case <-r.asked: // the timer came first
+	case <-r.requested: // the timer came first
 	default:
 	}
-	return r.underWay
+	return r.inFlight
 }
 
-// rest is how long to leave the issuer alone after so many failures in a row.
-// Many of us may have failed at the same moment, and spread out again.
-func (r *Remote) rest(failures int) time.Duration {
-	rest := r.cfg.Refresh
+// nextDelay returns the time until the next refresh, with exponential backoff after
+// consecutive failures. Jitter spreads out replicas that failed at the same moment.
+func (r *Remote) nextDelay(failures int) time.Duration {
+	delay := r.cfg.Refresh
 	if failures > 0 {
-		rest = min(firstRetry<<min(failures-1, 16), r.cfg.Refresh)
+		delay = min(firstRetry<<min(failures-1, 16), r.cfg.Refresh)
 	}
-	return rest - rest/10 + rand.N(rest/5+1)
+	return delay - delay/10 + rand.N(delay/5+1)
 }

@@ -57,7 +57,7 @@ func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 	m.be(says(jwkSet(jwk(t, "a"))))
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack})
 	key, err := find(r, "a")
-	if err != nil || !r.Holds(key) {
+	if err != nil || !r.Contains(key) {
 		t.Fatalf("key %v, error %v", key, err)
 	}
 	if _, err := find(r, "b"); !errors.Is(err, jwks.ErrNoKey) {
@@ -102,7 +102,7 @@ func TestMoods(t *testing.T) {
 			}
 			within(t, slack, "a known key", func() {
 				for range 1000 {
-					if key, err := find(r, "first"); err != nil || key != known || !r.Holds(key) {
+					if key, err := find(r, "first"); err != nil || key != known || !r.Contains(key) {
 						t.Fatalf("known key: %v, %v", key, err)
 					}
 				}
@@ -208,14 +208,14 @@ func TestKeyThatLeaves(t *testing.T) {
 	key := finds(t, r, "a")
 	m.be(says(jwkSet(b)))
 	finds(t, r, "b")
-	if r.Holds(key) {
+	if r.Contains(key) {
 		t.Error("a key that left the set is still held")
 	}
 	if _, err := find(r, "a"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the set: %v", err)
 	}
 	m.be(says(jwkSet(jwk(t, "a"))))
-	if finds(t, r, "a"); r.Holds(key) {
+	if finds(t, r, "a"); r.Contains(key) {
 		t.Error("another key of the same id is taken for the one that left")
 	}
 }

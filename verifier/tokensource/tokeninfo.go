@@ -19,9 +19,9 @@ const (
 	endOfTime = 253402300800 // 10000-01-01T00:00:00Z, as Unix time
 )
 
-// parseTokenInfo reads an introspection response (RFC 7662 section 2.2). It
-// is believed whole or not at all: a known member of the wrong type makes an
-// error of it. Of an inactive token nothing else is looked at.
+// parseTokenInfo reads an introspection response (RFC 7662 section 2.2). A known
+// member of the wrong type makes the entire response an error. If the token is
+// inactive, no other member is read.
 func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	members, err := strictjson.Object(body, strictjson.Limits{Depth: 16, Members: 512})
 	if err != nil {
@@ -53,8 +53,8 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	return info, nil
 }
 
-// claims reads members by type and keeps the first error. A member that is
-// not there is "", nil or the zero Time.
+// claims reads members by type and keeps the first error. An absent member is "",
+// nil or the zero Time.
 type claims struct {
 	members map[string]any
 	err     error
@@ -78,7 +78,7 @@ func (c *claims) text(name string) string {
 		c.wrong(name, wantText)
 		return ""
 	}
-	return strings.Clone(text) // or the whole answer stayed in memory with it
+	return strings.Clone(text) // or the entire response would stay in memory with it
 }
 
 func isClaim(text string) bool {
@@ -110,12 +110,12 @@ func (c *claims) texts(name string) []string {
 	return texts
 }
 
-// scopes reads scopes separated by spaces (RFC 6749 section 3.3), or an array
-// of scopes, as some servers have it.
+// scopes reads scopes separated by spaces (RFC 6749 section 3.3), or an array of
+// scopes, as some servers send.
 func (c *claims) scopes(name string) authz.Scopes {
 	var names []string
 	switch value := c.members[name].(type) {
-	case string: // longer than a claim may be: each of the scopes is held to the limit
+	case string: // longer than a claim may be: the limit applies to each scope
 		names = strings.FieldsFunc(strings.Clone(value), func(r rune) bool { return r == ' ' })
 	default:
 		names = c.texts(name)

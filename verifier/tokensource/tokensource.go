@@ -11,30 +11,30 @@ import (
 	"net/url"
 )
 
-// Observer is called for each attempt to read an issuer's keys. It is called from
-// one goroutine at a time and must not wait.
+// Observer is notified of each attempt to read an issuer's keys. It is called from
+// one goroutine at a time and must not block.
 type Observer interface {
-	// Refreshed counts an attempt, err being nil where what was read is now in force.
+	// Refreshed counts an attempt; err is nil if the keys are now in force.
 	Refreshed(err error)
 	// Ignored sets how many keys of the set in force are left out.
 	Ignored(keys int)
 }
 
-// unobserved is the Observer of who gave none.
-type unobserved struct{}
+// discardObserver is the Observer of a source without one.
+type discardObserver struct{}
 
-func (unobserved) Refreshed(error) {}
-func (unobserved) Ignored(int)     {}
+func (discardObserver) Refreshed(error) {}
+func (discardObserver) Ignored(int)     {}
 
-func observed(o Observer) Observer {
+func orDiscard(o Observer) Observer {
 	if o == nil {
-		return unobserved{}
+		return discardObserver{}
 	}
 	return o
 }
 
-// checkURL holds what an operator wrote, or an issuer said, to a URL that can
-// be asked: absolute, http or https, with a host.
+// checkURL parses a URL of the operator or of an issuer. It must be absolute, http
+// or https, with a host.
 func checkURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {

@@ -10,22 +10,23 @@ import (
 	"math/big"
 )
 
-// material is a public key as such: fit to be used, and with what.
-type material struct {
+// publicKeyParams are the checked key of a JWK and what it may be used with.
+type publicKeyParams struct {
 	kind       string // key type and curve, for the thumbprint
 	algorithms []string
-	verify     any
-	parts      [][]byte // the bytes that make the key
+	key        any
+	parts      [][]byte // the encoded parameters, for the thumbprint
 }
 
-// Sizes of an RSA modulus: below it can be factored, above it costs too much to ask.
+// Sizes of an RSA modulus: below, it can be factored; above, verifying costs too much.
 const (
 	minRSABits = 2048
 	maxRSABits = 4096
 )
 
-// parseMaterial reads the members that make the key. The error says why they make none that is fit.
-func parseMaterial(jwk map[string]any) (material, error) {
+// parsePublicKey reads the key parameters of a JWK. The error says why they are not
+// accepted.
+func parsePublicKey(jwk map[string]any) (publicKeyParams, error) {
 	switch jwk["kty"] {
 	case "RSA":
 		return parseRSA(jwk)
@@ -34,35 +35,35 @@ func parseMaterial(jwk map[string]any) (material, error) {
 	case "OKP":
 		return parseOKP(jwk)
 	default:
-		return material{}, errors.New("kty is not RSA, EC or OKP")
+		return publicKeyParams{}, errors.New("kty is not RSA, EC or OKP")
 	}
 }
 
-func parseRSA(jwk map[string]any) (material, error) {
+func parseRSA(jwk map[string]any) (publicKeyParams, error) {
 	n, err := integer(jwk, "n")
 	if err != nil {
-		return material{}, err
+		return publicKeyParams{}, err
 	}
 	e, err := integer(jwk, "e")
 	if err != nil {
-		return material{}, err
+		return publicKeyParams{}, err
 	}
-	if err := fitModulus(n); err != nil {
-		return material{}, err
+	if err := checkModulus(n); err != nil {
+		return publicKeyParams{}, err
 	}
 	exponent := new(big.Int).SetBytes(e[:min(len(e), 8)]).Int64()
 	if len(e) > 4 || exponent < 3 || exponent%2 == 0 || exponent > 1<<31-1 { // crypto/rsa takes 31 bits
-		return material{}, errors.New("e is not an odd number of at least 3 and at most 31 bits")
+		return publicKeyParams{}, errors.New("e is not an odd number of at least 3 and at most 31 bits")
 	}
-	return material{
+	return publicKeyParams{
 		kind:       "RSA",
 		algorithms: []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"},
-		verify:     &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)},
+		key:        &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)},
 		parts:      [][]byte{n, e},
 	}, nil
 }
 
-func fitModulus(n []byte) error {
+func checkModulus(n []byte) error {
 	if len(n) > maxRSABits/8 {
 		return fmt.Errorf("n has more than %d bits", maxRSABits)
 	}
@@ -81,14 +82,14 @@ func fitModulus(n []byte) error {
 
 // integer reads a Base64urlUInt, which has no leading zero byte (RFC 7518 section 2).
 func integer(jwk map[string]any, name string) ([]byte, error) {
-	b, err := octets(jwk, name)
+	b, err := decodeBase64URL(jwk, name)
 	if err == nil && b[0] == 0 {
 		err = fmt.Errorf("%s begins with a zero byte", name)
 	}
 	return b, err
 }
 
-func parseEC(jwk map[string]any) (material, error) {
+func parseEC(jwk map[string]any) (publicKeyParams, error) {
 	var curve elliptic.Curve
 	var algorithm string
 	switch jwk["crv"] {
@@ -99,39 +100,39 @@ func parseEC(jwk map[string]any) (material, error) {
 	case "P-521":
 		curve, algorithm = elliptic.P521(), "ES512"
 	default:
-		return material{}, errors.New("crv is not P-256, P-384 or P-521")
+		return publicKeyParams{}, errors.New("crv is not P-256, P-384 or P-521")
 	}
-	x, err := octets(jwk, "x")
+	x, err := decodeBase64URL(jwk, "x")
 	if err != nil {
-		return material{}, err
+		return publicKeyParams{}, err
 	}
-	y, err := octets(jwk, "y")
+	y, err := decodeBase64URL(jwk, "y")
 	if err != nil {
-		return material{}, err
+		return publicKeyParams{}, err
 	}
 	// RFC 7518 section 6.2.1.2: as many bytes as the field's, leading zeros included.
 	size := (curve.Params().BitSize + 7) / 8
 	if len(x) != size || len(y) != size {
-		return material{}, fmt.Errorf("x and y do not have %d bytes each", size)
+		return publicKeyParams{}, fmt.Errorf("x and y do not have %d bytes each", size)
 	}
 	point := append(append([]byte{4}, x...), y...) // SEC 1 section 2.3.3, uncompressed
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
 	if err != nil {
-		return material{}, errors.New("x and y are not a point on the curve")
+		return publicKeyParams{}, errors.New("x and y are not a point on the curve")
 	}
-	return material{kind: curve.Params().Name, algorithms: []string{algorithm}, verify: key, parts: [][]byte{x, y}}, nil
+	return publicKeyParams{kind: curve.Params().Name, algorithms: []string{algorithm}, key: key, parts: [][]byte{x, y}}, nil
 }
 
-func parseOKP(jwk map[string]any) (material, error) {
+func parseOKP(jwk map[string]any) (publicKeyParams, error) {
 	if jwk["crv"] != "Ed25519" {
-		return material{}, errors.New("crv is not Ed25519")
+		return publicKeyParams{}, errors.New("crv is not Ed25519")
 	}
-	x, err := octets(jwk, "x")
+	x, err := decodeBase64URL(jwk, "x")
 	if err != nil {
-		return material{}, err
+		return publicKeyParams{}, err
 	}
 	if !isEd25519Point(x) {
-		return material{}, errors.New("x is not a point that can be a key")
+		return publicKeyParams{}, errors.New("x is not a point that can be a key")
 	}
-	return material{kind: "Ed25519", algorithms: []string{"EdDSA"}, verify: ed25519.PublicKey(x), parts: [][]byte{x}}, nil
+	return publicKeyParams{kind: "Ed25519", algorithms: []string{"EdDSA"}, key: ed25519.PublicKey(x), parts: [][]byte{x}}, nil
 }

@@ -14,7 +14,7 @@ func TestQuestionsShareNoConnection(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
-	for want, client := range map[string]*http.Client{"HTTP/1.1": newQuestioner(nil), "HTTP/2.0": newClient(nil, stay)} {
+	for want, client := range map[string]*http.Client{"HTTP/1.1": newIntrospectionClient(nil), "HTTP/2.0": newClient(nil, noRedirects)} {
 		transport := client.Transport.(*http.Transport)
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		transport.TLSClientConfig.RootCAs.AddCert(s.Certificate())

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// What can go wrong between us and a server. Nothing of what the server sent
-// is in an error: net/http's own would quote it.
+// The errors of a request. None quotes what the server sent; those of net/http
+// would.
 var (
 	errTimeout     = errors.New("no answer in time")
-	errGone        = errors.New("given up before there was an answer")
+	errCanceled    = errors.New("given up before there was an answer")
 	errRefused     = errors.New("connection refused")
 	errName        = errors.New("the host name cannot be resolved")
 	errCertificate = errors.New("its certificate is not trusted")
@@ -33,8 +33,8 @@ func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
 
 const maxRedirects = 3
 
-// newClient returns a client by the given one's transport (nil: our own), that
-// keeps no cookies and follows redirects only by our rule.
+// newClient returns a client with the given one's transport (nil: newTransport's)
+// that keeps no cookies and follows redirects by the given rule.
 func newClient(given *http.Client, redirect func(*http.Request, []*http.Request) error) *http.Client {
 	if given != nil && given.Transport != nil {
 		return &http.Client{Transport: given.Transport, CheckRedirect: redirect}
@@ -42,8 +42,8 @@ func newClient(given *http.Client, redirect func(*http.Request, []*http.Request)
 	return &http.Client{Transport: newTransport(), CheckRedirect: redirect}
 }
 
-// newTransport returns one that gives up early. The whole exchange is bounded
-// by its context; these bounds say what was slow.
+// newTransport returns a transport with short timeouts. The context bounds the
+// request as a whole; these bounds show which phase was slow.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -62,8 +62,8 @@ func newDialer() *net.Dialer {
 	return &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
 }
 
-// keepSafe is the redirect rule for documents that anybody may read.
-func keepSafe(r *http.Request, via []*http.Request) error {
+// allowSafeRedirects is the redirect rule for public documents.
+func allowSafeRedirects(r *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
 	}
@@ -73,22 +73,22 @@ func keepSafe(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// stay is the redirect rule for requests that carry secrets: the redirect is
-// the answer.
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+// noRedirects is the redirect rule for requests that carry secrets: the redirect
+// itself is the response.
+func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// exchange sends the request and returns the body of a 200 answer, at most limit bytes.
-func exchange(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
+// fetch sends the request and returns the body of a 200 response, at most limit bytes.
+func fetch(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
 	answer, err := client.Do(r)
 	if err != nil {
-		return nil, plain(r.Context(), err)
+		return nil, sanitizeError(r.Context(), err)
 	}
 	defer answer.Body.Close()
-	// What is not 200 is read too, or the connection could not be used again.
+	// Other responses are read too, or the connection could not be reused.
 	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
 	switch {
 	case err != nil:
-		return nil, plain(r.Context(), err)
+		return nil, sanitizeError(r.Context(), err)
 	case answer.StatusCode != http.StatusOK:
 		return nil, statusError(answer.StatusCode)
 	case int64(len(body)) > limit:
@@ -98,15 +98,15 @@ func exchange(client *http.Client, r *http.Request, limit int64) ([]byte, error)
 	}
 }
 
-// plain says what went wrong in words of ours.
-func plain(ctx context.Context, err error) error {
+// sanitizeError maps an error of net/http to one that quotes nothing.
+func sanitizeError(ctx context.Context, err error) error {
 	for _, own := range []error{errRedirects, errDowngrade, errReach} {
 		if errors.Is(err, own) {
 			return own
 		}
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return errGone
+		return errCanceled
 	}
 	if timed, ok := errors.AsType[net.Error](err); ok && timed.Timeout() || ctx.Err() != nil {
 		return errTimeout
