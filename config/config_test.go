@@ -187,12 +187,12 @@ func TestEveryKeyArrives(t *testing.T) {
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
 		RateLimits: RateLimits{
-			Store: authz.NewSecret("redis://:secret@redis:6379/0"), WhenAway: ratelimit.Deny, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
-			Kinds: map[authz.AuthMethod]ratelimit.Term{
+			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: ratelimit.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
+			ByMethod: map[authz.AuthMethod]ratelimit.Spec{
 				authz.AuthMethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
 				authz.AuthMethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},
 			},
-			Failed: ratelimit.Term{Rate: authz.Rate{Count: 20, Period: time.Minute}},
+			Failed: ratelimit.Spec{Rate: authz.Rate{Count: 20, Period: time.Minute}},
 		},
 		Tracing: Tracing{"https://collector:4317", 0.25},
 		Log:     Log{slog.LevelDebug, LogText, LogAll, 5},

@@ -14,40 +14,40 @@ import (
 
 // RateLimits says what is counted, where, and what is told of it.
 type RateLimits struct {
-	Store    authz.Secret // a URL, which may hold a password; empty: this process's memory
-	WhenAway ratelimit.WhenAway
-	Replicas int           // that share the store
-	Timeout  time.Duration // for one answer of the store
-	Buckets  int           // that are kept in memory
+	Store          authz.Secret // a URL, which may hold a password; empty: this process's memory
+	OnStoreFailure ratelimit.OnStoreFailure
+	Replicas       int           // that share the store
+	Timeout        time.Duration // for one answer of the store
+	Buckets        int           // that are kept in memory
 
-	Kinds   map[authz.AuthMethod]ratelimit.Term
-	Failed  ratelimit.Term // credentials of an address that were no good
-	OnAllow bool           // what is left is told on allows too
+	ByMethod map[authz.AuthMethod]ratelimit.Spec
+	Failed   ratelimit.Spec // credentials of an address that were no good
+	OnAllow  bool           // what is left is told on allows too
 }
 
 const memoryStore = "memory"
 
 var (
-	whenAway = map[string]ratelimit.WhenAway{"local": ratelimit.Local, "allow": ratelimit.Allow, "deny": ratelimit.Deny}
-	told     = map[string]bool{"denied": false, "always": true}
+	onStoreFailure = map[string]ratelimit.OnStoreFailure{"local": ratelimit.FailLocal, "allow": ratelimit.FailOpen, "deny": ratelimit.FailClosed}
+	told           = map[string]bool{"denied": false, "always": true}
 )
 
 func (r *reader) rateLimits(v value, l *RateLimits) {
 	known := fields{
 		{"store", func(v value) { r.limitStore(v, l) }},
-		{"on_store_failure", choice(r, &l.WhenAway, whenAway)},
+		{"on_store_failure", choice(r, &l.OnStoreFailure, onStoreFailure)},
 		{"replicas", r.number(&l.Replicas, 1, 10_000)},
 		{"timeout", r.duration(&l.Timeout, false)},
 		{"max_buckets", r.number(&l.Buckets, 1, 1<<30)},
 		{"headers", choice(r, &l.OnAllow, told)},
-		{"failed", r.term(&l.Failed.Rate, &l.Failed.Shadow)},
+		{"failed", r.limitSpec(&l.Failed.Rate, &l.Failed.Shadow)},
 	}
 	for _, kind := range authz.AuthMethods() {
 		known = append(known, fields{{kind.Name, func(v value) {
-			var term ratelimit.Term
-			r.term(&term.Rate, &term.Shadow)(v)
-			if term.Rate != (ratelimit.Rate{}) {
-				l.Kinds[kind.Method] = term
+			var spec ratelimit.Spec
+			r.limitSpec(&spec.Rate, &spec.Shadow)(v)
+			if spec.Rate != (ratelimit.Rate{}) {
+				l.ByMethod[kind.Method] = spec
 			}
 		}}}...)
 	}
@@ -91,8 +91,8 @@ func (r *reader) warnPlainRedis(v value, text string) {
 	}
 }
 
-// term reads a limit: a rate, or a mapping with one. An empty text is none.
-func (r *reader) term(rate *authz.Rate, shadow *bool) field {
+// limitSpec reads a limit: a rate, or a mapping with one. An empty text is none.
+func (r *reader) limitSpec(rate *authz.Rate, shadow *bool) field {
 	return func(v value) {
 		if v.Kind != yaml.MappingNode {
 			r.rate(rate)(v)

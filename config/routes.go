@@ -115,7 +115,7 @@ func (r *reader) terms(route *authz.Route) fields {
 		}},
 		{"project", r.text(&route.Project)},
 		{"errors", choice(r, &route.Errors, errorStyles)},
-		{"rate", r.term(&route.Rate, &route.RateShadow)},
+		{"rate", r.limitSpec(&route.Rate, &route.RateShadow)},
 		{"preflight", r.boolean(&route.Preflight)},
 		{"forward_credentials", r.boolean(&route.ForwardCredentials)},
 	}

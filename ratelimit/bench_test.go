@@ -10,12 +10,12 @@ import (
 )
 
 func benchLimits(n int) []Limit {
-	k, _ := NewKeyer(nil)
-	owner := k.Owner("api_key", "k_0123456789abcdef")
+	k, _ := NewBucketKeyer(nil)
+	subject := k.Subject("api_key", "k_0123456789abcdef")
 	all := []Limit{
-		{Name: "api_key", Bucket: k.Bucket(owner, "api_key"), Rate: Rate{Count: 1_000_000, Period: time.Second}},
-		{Name: "route", Bucket: k.Bucket(owner, "route", "reports"), Rate: Rate{Count: 600_000, Period: time.Second}},
-		{Name: "address", Bucket: k.Bucket(k.Owner("address", "192.0.2.1"), "address"), Rate: Rate{Count: authz.MaxRateCount, Period: time.Hour}},
+		{Name: "api_key", Bucket: k.Bucket(subject, "api_key"), Rate: Rate{Count: 1_000_000, Period: time.Second}},
+		{Name: "route", Bucket: k.Bucket(subject, "route", "reports"), Rate: Rate{Count: 600_000, Period: time.Second}},
+		{Name: "address", Bucket: k.Bucket(k.Subject("address", "192.0.2.1"), "address"), Rate: Rate{Count: authz.MaxRateCount, Period: time.Hour}},
 	}
 	return all[:n]
 }
@@ -69,10 +69,10 @@ func BenchmarkBucket(b *testing.B) {
 			if mode == "key" {
 				key = make([]byte, 32)
 			}
-			k, _ := NewKeyer(key)
+			k, _ := NewBucketKeyer(key)
 			b.ReportAllocs()
 			for b.Loop() {
-				k.Bucket(k.Owner("api_key", "k_0123456789abcdef"), "api_key")
+				k.Bucket(k.Subject("api_key", "k_0123456789abcdef"), "api_key")
 			}
 		})
 	}

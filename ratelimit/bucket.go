@@ -8,29 +8,30 @@ import (
 )
 
 // Bucket names a count. It is a keyed hash, so nobody can tell from it whose
-// count it is. Its first half is the same for all buckets of an owner, which
+// count it is. Its first half is the same for all buckets of a subject, which
 // puts them on one node of a Redis cluster.
 type Bucket [16]byte
 
-// Owner is who has buckets: a principal, a route, an address.
-type Owner struct{ first, second uint64 }
+// Subject identifies what is counted: a principal or an address.
+type Subject struct{ first, second uint64 }
 
-// Keyer makes buckets.
-type Keyer struct {
+// BucketKeyer derives the buckets of subjects.
+type BucketKeyer struct {
 	seeds [2]maphash.Seed
 	key   []byte // nil: the seeds
 }
 
 const minKey = 16
 
-// NewKeyer returns one whose buckets are the same wherever the key is; it takes
-// 16 bytes at least, random ones. Without a key they are this Keyer's alone, and
-// cheaper: enough for counts that no other process shares.
-func NewKeyer(key []byte) (*Keyer, error) {
+// NewBucketKeyer returns a BucketKeyer whose buckets are the same in every process
+// that has the key: at least 16 random bytes. Without a key the buckets are those
+// of this BucketKeyer alone, and cheaper, which is enough for counts that no other
+// process shares.
+func NewBucketKeyer(key []byte) (*BucketKeyer, error) {
 	if key != nil && len(key) < minKey {
 		return nil, errors.New("ratelimit: the key for buckets must have 16 bytes or more")
 	}
-	k := &Keyer{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	k := &BucketKeyer{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	if key != nil {
 		sum := sha256.Sum256(append([]byte("keyward rate limits\x00"), key...))
 		k.key = sum[:]
@@ -38,24 +39,25 @@ func NewKeyer(key []byte) (*Keyer, error) {
 	return k, nil
 }
 
-// Owner is who is meant by the parts, of which the first should say of what
-// kind the others are. A key is owned by its id, so rotating it changes nothing.
-func (k *Keyer) Owner(parts ...string) Owner {
+// Subject returns the subject that the parts identify; the first part should say
+// of what kind the others are. A key is identified by its id, so that rotating it
+// changes nothing.
+func (k *BucketKeyer) Subject(parts ...string) Subject {
 	if k.key != nil {
-		first, second := k.digest(Owner{}, parts)
-		return Owner{first, second}
+		first, second := k.digest(Subject{}, parts)
+		return Subject{first, second}
 	}
-	return Owner{chain(k.seeds[0], 0, parts), chain(k.seeds[1], 0, parts)}
+	return Subject{chain(k.seeds[0], 0, parts), chain(k.seeds[1], 0, parts)}
 }
 
-// Bucket is the owner's under that limit.
-func (k *Keyer) Bucket(owner Owner, limit ...string) (b Bucket) {
-	binary.BigEndian.PutUint64(b[:8], owner.first)
+// Bucket returns the subject's bucket under that limit.
+func (k *BucketKeyer) Bucket(subject Subject, limit ...string) (b Bucket) {
+	binary.BigEndian.PutUint64(b[:8], subject.first)
 	second := uint64(0)
 	if k.key != nil {
-		second, _ = k.digest(owner, limit)
+		second, _ = k.digest(subject, limit)
 	} else {
-		second = chain(k.seeds[1], owner.second, limit)
+		second = chain(k.seeds[1], subject.second, limit)
 	}
 	binary.BigEndian.PutUint64(b[8:], second)
 	return b
@@ -74,11 +76,11 @@ func chain(seed maphash.Seed, sum uint64, parts []string) uint64 {
 
 // digest is SHA-256 under the key: of a block without the end that would let
 // anybody go on from it.
-func (k *Keyer) digest(owner Owner, parts []string) (first, second uint64) {
+func (k *BucketKeyer) digest(subject Subject, parts []string) (first, second uint64) {
 	var room [256]byte
 	text := append(room[:0], k.key...)
-	text = binary.BigEndian.AppendUint64(text, owner.first)
-	text = binary.BigEndian.AppendUint64(text, owner.second)
+	text = binary.BigEndian.AppendUint64(text, subject.first)
+	text = binary.BigEndian.AppendUint64(text, subject.second)
 	for _, part := range parts {
 		text = binary.BigEndian.AppendUint32(text, uint32(len(part)))
 		text = append(text, part...)

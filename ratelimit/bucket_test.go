@@ -8,21 +8,21 @@ import (
 func TestBuckets(t *testing.T) {
 	key := bytes.Repeat([]byte{7}, 32)
 	for _, keys := range [][2][]byte{{nil, nil}, {key, key}, {key, bytes.Repeat([]byte{8}, 32)}} {
-		a, err := NewKeyer(keys[0])
-		b, err2 := NewKeyer(keys[1])
+		a, err := NewBucketKeyer(keys[0])
+		b, err2 := NewBucketKeyer(keys[1])
 		if err != nil || err2 != nil {
 			t.Fatal(err, err2)
 		}
-		owner := a.Owner("api_key", "k_1")
-		if a.Bucket(owner, "key") != a.Bucket(a.Owner("api_key", "k_1"), "key") {
+		subject := a.Subject("api_key", "k_1")
+		if a.Bucket(subject, "key") != a.Bucket(a.Subject("api_key", "k_1"), "key") {
 			t.Error("not the same twice")
 		}
-		agree := a.Bucket(owner, "key") == b.Bucket(b.Owner("api_key", "k_1"), "key")
+		agree := a.Bucket(subject, "key") == b.Bucket(b.Subject("api_key", "k_1"), "key")
 		if want := keys[0] != nil && bytes.Equal(keys[0], keys[1]); agree != want {
 			t.Errorf("two keyers agree: %v", agree)
 		}
 		seen := map[Bucket]bool{}
-		for _, o := range []Owner{owner, a.Owner("api_key", "k_2"), a.Owner("api_keyk", "_1"), a.Owner("jwt", "k_1"), a.Owner("api_key", "k_1", ""), a.Owner()} {
+		for _, o := range []Subject{subject, a.Subject("api_key", "k_2"), a.Subject("api_keyk", "_1"), a.Subject("jwt", "k_1"), a.Subject("api_key", "k_1", ""), a.Subject()} {
 			for _, limit := range [][]string{{"key"}, {"route", "a"}, {"route", "b"}, {"routea"}, {"route", "a", ""}, {}} {
 				bucket := a.Bucket(o, limit...)
 				if seen[bucket] {
@@ -35,10 +35,10 @@ func TestBuckets(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewKeyer(make([]byte, 15)); err == nil {
+	if _, err := NewBucketKeyer(make([]byte, 15)); err == nil {
 		t.Error("a short key was taken")
 	}
-	if _, err := NewKeyer([]byte{}); err == nil {
+	if _, err := NewBucketKeyer([]byte{}); err == nil {
 		t.Error("an empty key was taken for none")
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// circuit tells whether to ask a store that may be away. It opens when more
-// fail than one in ten or so; who closes it has asked by itself.
+// circuit is the circuit breaker of a store. It opens when more than about one in
+// ten calls fail, and is closed by a probe that has succeeded.
 type circuit struct {
 	mu       sync.Mutex
 	open     bool
@@ -20,18 +20,19 @@ type circuit struct {
 	failures, opened uint64
 
 	ended   bool
-	running sync.WaitGroup // calls, until they are settled
+	running sync.WaitGroup // calls, until they are reconciled
 }
 
 const (
-	failure     = 10
-	breaksAt    = 5 * failure
-	onProbation = breaksAt - failure // closed again: the next failure opens it
-	stallOf     = 8                  // where at least that many wait
+	failure       = 10
+	openAt        = 5 * failure
+	halfOpen      = openAt - failure // closed again: the next failure opens it
+	stallInFlight = 8                // where at least that many wait
 )
 
-// enter tells whether the store may be asked; then leave must be called, and running is one more.
-func (c *circuit) enter() bool {
+// allow reports whether the store may be asked. If so, done must be called, and
+// running is one more.
+func (c *circuit) allow() bool {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,7 +41,7 @@ func (c *circuit) enter() bool {
 		return false
 	case c.inFlight == 0:
 		c.last = now
-	case c.stallAfter > 0 && c.inFlight >= stallOf && now.Sub(c.last) > c.stallAfter:
+	case c.stallAfter > 0 && c.inFlight >= stallInFlight && now.Sub(c.last) > c.stallAfter:
 		return false
 	}
 	c.inFlight++
@@ -52,36 +53,36 @@ func (c *circuit) enter() bool {
 type outcome uint8
 
 const (
-	nothing outcome = iota // the caller was wrong or left, or this process was late
-	fine
+	inconclusive outcome = iota // the caller was wrong or left, or this process was late
+	succeeded
 	failed
 )
 
-// leave notes what came of a call, and tells whether the circuit opened by that.
-func (c *circuit) leave(o outcome) (opened bool) {
+// done notes what came of a call, and reports whether the circuit opened by that.
+func (c *circuit) done(o outcome) (opened bool) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inFlight--
 	c.last = now
-	return c.judge(o)
+	return c.apply(o)
 }
 
-// note notes what came of a call that was left before that was known.
-func (c *circuit) note(o outcome) (opened bool) {
+// record notes what came of a call that was left before that was known.
+func (c *circuit) record(o outcome) (opened bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.judge(o)
+	return c.apply(o)
 }
 
-func (c *circuit) judge(o outcome) (opened bool) {
+func (c *circuit) apply(o outcome) (opened bool) {
 	switch o {
-	case fine:
+	case succeeded:
 		c.score = max(c.score-1, 0)
 	case failed:
 		c.failures++
 		c.score += failure
-		if c.score >= breaksAt && !c.open {
+		if c.score >= openAt && !c.open {
 			c.open = true
 			c.opened++
 			return true
@@ -94,7 +95,7 @@ func (c *circuit) judge(o outcome) (opened bool) {
 func (c *circuit) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open, c.score = false, onProbation
+	c.open, c.score = false, halfOpen
 }
 
 // end lets none through any more.

@@ -11,41 +11,42 @@ import (
 	"time"
 )
 
-// WhenAway says what to do while the shared store can't be asked. The zero one denies.
-type WhenAway uint8
+// OnStoreFailure says what to do while the shared store is unavailable. The zero
+// value denies.
+type OnStoreFailure uint8
 
 // What may be done.
 const (
-	Deny  WhenAway = iota // ErrAway: nobody passes
-	Local                 // each replica counts for itself and lets its share pass
-	Allow                 // all pass
+	FailClosed OnStoreFailure = iota // ErrStoreUnavailable: every request is denied
+	FailLocal                        // each replica counts for itself and lets its share pass
+	FailOpen                         // all pass
 )
 
 // Why nothing may be done without the shared store.
 var (
-	// ErrAway means that it can't be asked.
-	ErrAway = errors.New("ratelimit: the shared store is unavailable")
-	// ErrLate means that this process is too busy to read its answer. Allow does
+	// ErrStoreUnavailable means that it can't be asked.
+	ErrStoreUnavailable = errors.New("ratelimit: the shared store is unavailable")
+	// ErrProcessLate means that this process is too busy to read its answer. Allow does
 	// not apply then: a client that keeps the process busy would let all pass.
-	ErrLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
+	ErrProcessLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
 )
 
 // FallbackConfig is what a Fallback is made of.
 type FallbackConfig struct {
-	Store Store // the shared one; must bound the time of each call
-	When  WhenAway
+	Store          Store // the shared one; must bound the time of each call
+	OnStoreFailure OnStoreFailure
 	// Timeout is how long a request waits for the store; 0 is 20 ms. The store's
 	// own bound should be longer: what it says too late is then not lost.
 	Timeout time.Duration
-	// Local counts while the store is away, and goes along before; needed for When Local.
+	// Local counts while the store is unavailable, and mirrors it before; needed for FailLocal.
 	Local *Memory
 	// Replicas is how many there are; each has one part in so many. 0 is 1.
 	Replicas int
-	// Holds is of how many buckets is remembered that they are used up, so that
+	// MaxDenials is of how many buckets is remembered that they are used up, so that
 	// the store need not be asked, and of how many what it has still to be told; 0 is 65,536.
-	Holds int
-	// Every is the time between two looks whether the store is back; 0 is 250 ms.
-	Every time.Duration
+	MaxDenials int
+	// ProbeInterval is the time between two looks whether the store is back; 0 is 250 ms.
+	ProbeInterval time.Duration
 	// Now is the clock that shows how late this process is; nil is time.Now.
 	Now func() time.Time
 	// Log gets a line when the store goes and one when it comes back; nil is none.
@@ -63,17 +64,17 @@ const (
 // none waits for it until it is back, which a goroutine looks for. What was let
 // in meanwhile is charged to it afterwards.
 type Fallback struct {
-	cfg     FallbackConfig
-	circuit circuit
-	holds   *holds
-	debts   *debts
-	calls   sync.Pool // of *call
-	late    lateness
-	without atomic.Uint64
+	cfg            FallbackConfig
+	circuit        circuit
+	denials        *denialCache
+	pending        *pendingCharges
+	calls          sync.Pool // of *call
+	lateness       lateness
+	localDecisions atomic.Uint64
 	// answered is the time of the last question that got an answer in time, in
 	// nanoseconds since born; 0: none did. Between the times of a running clock that is monotonic.
-	born     time.Time
-	answered atomic.Int64
+	createdAt  time.Time
+	answeredAt atomic.Int64
 
 	wake    chan struct{}
 	running context.Context // until Close
@@ -84,19 +85,19 @@ type Fallback struct {
 // NewFallback starts the goroutine that Close ends.
 func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	switch {
-	case cfg.Store == nil || cfg.When == Local && cfg.Local == nil:
+	case cfg.Store == nil || cfg.OnStoreFailure == FailLocal && cfg.Local == nil:
 		return nil, errors.New("ratelimit: a part is missing from the FallbackConfig")
-	case cfg.When > Allow || cfg.Replicas < 0 || cfg.Replicas > maxReplicas || cfg.Holds < 0 || cfg.Every < 0 || cfg.Timeout < 0:
+	case cfg.OnStoreFailure > FailOpen || cfg.Replicas < 0 || cfg.Replicas > maxReplicas || cfg.MaxDenials < 0 || cfg.ProbeInterval < 0 || cfg.Timeout < 0:
 		return nil, fmt.Errorf("ratelimit: the FallbackConfig is out of bounds; replicas are at most %d", maxReplicas)
 	}
-	if cfg.Holds == 0 {
-		cfg.Holds = defaultHolds
+	if cfg.MaxDenials == 0 {
+		cfg.MaxDenials = defaultDenials
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	if cfg.Every == 0 {
-		cfg.Every = defaultEvery
+	if cfg.ProbeInterval == 0 {
+		cfg.ProbeInterval = defaultEvery
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -105,11 +106,11 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 		cfg.Now = time.Now
 	}
 	f := &Fallback{
-		cfg: cfg, holds: newHolds(cfg.Holds), debts: newDebts(cfg.Holds, cfg.Replicas),
-		calls: sync.Pool{New: newCall}, wake: make(chan struct{}, 1), born: time.Now(),
-		late: newLateness(cfg.Now, cfg.Timeout),
+		cfg: cfg, denials: newDenialCache(cfg.MaxDenials), pending: newPendingCharges(cfg.MaxDenials, cfg.Replicas),
+		calls: sync.Pool{New: newStoreCall}, wake: make(chan struct{}, 1), createdAt: time.Now(),
+		lateness: newLateness(cfg.Now, cfg.Timeout),
 	}
-	if cfg.When != Allow { // which wants to be sure
+	if cfg.OnStoreFailure != FailOpen { // which wants to be sure
 		f.circuit.stallAfter = cfg.Timeout / 2
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
@@ -129,16 +130,16 @@ func (f *Fallback) Close() error {
 
 // Take implements Store.
 func (f *Fallback) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
-	return f.ask(ctx, now, limits, results, true)
+	return f.take(ctx, now, limits, results, true)
 }
 
 // Peek implements Store.
 func (f *Fallback) Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
-	return f.ask(ctx, now, limits, results, false)
+	return f.take(ctx, now, limits, results, false)
 }
 
-func (f *Fallback) ask(ctx context.Context, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
-	if err := checkRoom(limits, results); err != nil {
+func (f *Fallback) take(ctx context.Context, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+	if err := CheckLimits(limits, results); err != nil {
 		return NotRefused, err
 	}
 	for i := range limits {
@@ -149,90 +150,90 @@ func (f *Fallback) ask(ctx context.Context, now time.Time, limits []Limit, resul
 	if err := ctx.Err(); err != nil || len(limits) == 0 {
 		return NotRefused, err
 	}
-	if refused := f.holds.refuse(now, limits, results); refused != NotRefused {
+	if refused := f.denials.deny(now, limits, results); refused != NotRefused {
 		return refused, nil
 	}
-	if !f.circuit.enter() {
-		refused, let, err := f.alone(now, limits, results, charge, true)
+	if !f.circuit.allow() {
+		refused, let, err := f.decideLocally(now, limits, results, charge, true)
 		for i := range limits {
-			f.owe(now, &limits[i], int(let>>i&1))
+			f.deferCharge(now, &limits[i], int(let>>i&1))
 		}
 		return refused, err
 	}
-	c := f.begin(now, limits, charge)
+	c := f.startCall(now, limits, charge)
 	how := f.wait(ctx, c)
 	switch how {
 	case answered:
-		return f.inTime(c, limits, results)
-	case abandoned: // which says nothing about the store
-		f.circuit.leave(nothing)
-		f.settleLate(c, 0, how)
+		return f.useAnswer(c, limits, results)
+	case callerLeft: // which says nothing about the store
+		f.circuit.done(inconclusive)
+		f.reconcileLate(c, 0, how)
 		return NotRefused, ctx.Err()
 	case timedOut:
 		f.failed(errTimeout)
 	case undecided:
-		f.circuit.leave(nothing)
-	case unheard: // settleLate finds out
+		f.circuit.done(inconclusive)
+	case causeUnknown: // reconcileLate finds out
 	}
-	refused, let, err := f.alone(now, limits, results, charge, how == timedOut)
-	f.settleLate(c, let, how)
+	refused, let, err := f.decideLocally(now, limits, results, charge, how == timedOut)
+	f.reconcileLate(c, let, how)
 	return refused, err
 }
 
-// inTime is the answer of a call that came back.
-func (f *Fallback) inTime(c *call, limits []Limit, results []Result) (refused int, err error) {
-	let := admitted(0)
+// useAnswer is the answer of a call that came back.
+func (f *Fallback) useAnswer(c *storeCall, limits []Limit, results []Result) (refused int, err error) {
+	let := limitSet(0)
 	if c.err == nil {
-		f.circuit.leave(fine)
-		f.answered.Store(int64(c.now.Sub(f.born)))
+		f.circuit.done(succeeded)
+		f.answeredAt.Store(int64(c.now.Sub(f.createdAt)))
 		refused = c.refused
 		copy(results, c.results[:c.n])
-		f.learn(c)
+		f.mirrorLocally(c)
 	} else {
 		f.failed(c.err)
-		refused, let, err = f.alone(c.now, limits, results, c.charge, true)
+		refused, let, err = f.decideLocally(c.now, limits, results, c.charge, true)
 	}
-	f.settle(c, let)
+	f.reconcile(c, let)
 	return refused, err
 }
 
-func (f *Fallback) failed(err error) { f.away(err, f.circuit.leave(failed)) }
+func (f *Fallback) failed(err error) { f.reportError(err, f.circuit.done(failed)) }
 
-// away notes an error of the store. If it opened the circuit, a goroutine looks
+// reportError notes an error of the store. If it opened the circuit, a goroutine looks
 // for the store until it is back.
-func (f *Fallback) away(err error, opened bool) {
+func (f *Fallback) reportError(err error, opened bool) {
 	if opened {
 		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
 		f.wake <- struct{}{}
 	}
 }
 
-// learn charges here too what was charged there, so that nobody has another
-// burst when the store goes away.
-func (f *Fallback) learn(c *call) {
-	if f.cfg.When == Local && c.charge && c.refused == NotRefused {
+// mirrorLocally charges here too what was charged there, so that no client has
+// another burst when the store becomes unavailable.
+func (f *Fallback) mirrorLocally(c *storeCall) {
+	if f.cfg.OnStoreFailure == FailLocal && c.charge && c.refused == NotRefused {
 		var shares [MaxLimits]Limit
-		f.cfg.Local.add(c.now, f.shares(shares[:0], c.limits[:c.n]))
+		f.cfg.Local.Charge(c.now, f.shares(shares[:0], c.limits[:c.n]))
 	}
 }
 
-// alone decides without the store, and returns which limits let the request in
+// decideLocally decides without the store, and returns which limits let the request in
 // only because of that. Unless sure that the store is to blame, it does not let
 // all pass.
-func (f *Fallback) alone(now time.Time, limits []Limit, results []Result, charge, sure bool) (refused int, let admitted, err error) {
-	f.without.Add(1)
+func (f *Fallback) decideLocally(now time.Time, limits []Limit, results []Result, charge, sure bool) (refused int, let limitSet, err error) {
+	f.localDecisions.Add(1)
 	refused = NotRefused
-	switch f.cfg.When {
-	case Local:
+	switch f.cfg.OnStoreFailure {
+	case FailLocal:
 		var shares [MaxLimits]Limit
-		refused, err = f.cfg.Local.ask(now, f.shares(shares[:0], limits), results, charge)
-	case Allow:
+		refused, err = f.cfg.Local.take(now, f.shares(shares[:0], limits), results, charge)
+	case FailOpen:
 		if !sure {
-			return NotRefused, 0, ErrLate
+			return NotRefused, 0, ErrProcessLate
 		}
-		reportWhole(limits, results)
+		reportFull(limits, results)
 	default:
-		return NotRefused, 0, ErrAway
+		return NotRefused, 0, ErrStoreUnavailable
 	}
 	if err != nil || refused != NotRefused || !charge {
 		return refused, 0, err
@@ -257,8 +258,8 @@ func (f *Fallback) shares(dst, limits []Limit) []Limit {
 // Reset implements Store. What other replicas hold they ask for anew within a second.
 func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
 	err := f.cfg.Store.Reset(ctx, buckets...)
-	f.holds.reset(buckets)
-	f.debts.reset(buckets)
+	f.denials.reset(buckets)
+	f.pending.reset(buckets)
 	if f.cfg.Local != nil {
 		err = errors.Join(err, f.cfg.Local.Reset(ctx, buckets...))
 	}
@@ -274,7 +275,7 @@ func (f *Fallback) watch(ctx context.Context) {
 		case <-f.wake:
 		}
 		since := time.Now()
-		if !f.await(ctx, &n) {
+		if !f.waitForStore(ctx, &n) {
 			return
 		}
 		f.circuit.close()
@@ -282,9 +283,9 @@ func (f *Fallback) watch(ctx context.Context) {
 	}
 }
 
-// await returns when the store answers; false when ctx ends before.
-func (f *Fallback) await(ctx context.Context, n *uint64) bool {
-	ticker := time.NewTicker(f.cfg.Every)
+// waitForStore returns when the store answers; false when ctx ends before.
+func (f *Fallback) waitForStore(ctx context.Context, n *uint64) bool {
+	ticker := time.NewTicker(f.cfg.ProbeInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -299,7 +300,7 @@ func (f *Fallback) await(ctx context.Context, n *uint64) bool {
 }
 
 // probe charges buckets of nobody, so that a store which can be read and not be
-// written is still away. They are of several owners, others each time, and so
+// written is still away. They are of several subjects, others each time, and so
 // on most of the nodes of a cluster.
 func (f *Fallback) probe(ctx context.Context, n uint64) error {
 	var limits [MaxLimits]Limit
@@ -311,9 +312,9 @@ func (f *Fallback) probe(ctx context.Context, n uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, lateRounds*f.cfg.Timeout)
 	defer cancel()
 	began := f.cfg.Now()
-	_, err := askStore(ctx, f.cfg.Store, time.Now(), limits[:], results[:], true)
+	_, err := callStore(ctx, f.cfg.Store, time.Now(), limits[:], results[:], true)
 	if now := f.cfg.Now(); err == nil && now.Sub(began) > f.cfg.Timeout {
-		if f.late.note(now); !f.late.since(began) {
+		if f.lateness.note(now); !f.lateness.since(began) {
 			return errTimeout
 		}
 	}
@@ -322,18 +323,18 @@ func (f *Fallback) probe(ctx context.Context, n uint64) error {
 
 // FallbackStats say how the store is. The counts are since the start.
 type FallbackStats struct {
-	Away     bool   // right now nobody asks the store
-	Opened   uint64 // times it went away
-	Failures uint64 // requests that asked it and got no answer
-	Without  uint64 // requests that were decided without it, with those that got no answer
-	Held     uint64 // requests that were refused without asking, by what it had said
+	Unavailable    bool   // the store is not asked right now
+	Opened         uint64 // times it went away
+	Failures       uint64 // requests that asked it and got no answer
+	LocalDecisions uint64 // requests that were decided without it, with those that got no answer
+	CachedDenials  uint64 // requests that were refused without asking, by what it had said
 }
 
 // Stats returns them.
 func (f *Fallback) Stats() FallbackStats {
 	f.circuit.mu.Lock()
-	s := FallbackStats{Away: f.circuit.open, Opened: f.circuit.opened, Failures: f.circuit.failures}
+	s := FallbackStats{Unavailable: f.circuit.open, Opened: f.circuit.opened, Failures: f.circuit.failures}
 	f.circuit.mu.Unlock()
-	s.Without, s.Held = f.without.Load(), f.holds.refusals()
+	s.LocalDecisions, s.CachedDenials = f.localDecisions.Load(), f.denials.denied()
 	return s
 }

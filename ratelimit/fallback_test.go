@@ -14,8 +14,8 @@ import (
 	"keyward/authz"
 )
 
-// faulty is a shared store that can be taken away.
-type faulty struct {
+// faultyStore is a shared store that can be taken away.
+type faultyStore struct {
 	Store
 	fail  atomic.Pointer[error]
 	takes time.Duration
@@ -24,7 +24,7 @@ type faulty struct {
 
 var errDown = errors.New("down")
 
-func (f *faulty) down(err error) {
+func (f *faultyStore) down(err error) {
 	if err == nil {
 		f.fail.Store(nil)
 		return
@@ -32,7 +32,7 @@ func (f *faulty) down(err error) {
 	f.fail.Store(&err)
 }
 
-func (f *faulty) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+func (f *faultyStore) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
 	if limits[0].Name != "probe" {
 		f.asked.Add(1)
 	}
@@ -43,10 +43,10 @@ func (f *faulty) Take(ctx context.Context, now time.Time, limits []Limit, result
 	return f.Store.Take(ctx, now, limits, results)
 }
 
-func newTestFallback(t *testing.T, when WhenAway, replicas int, log *bytes.Buffer) (*Fallback, *faulty) {
+func newTestFallback(t *testing.T, onStoreFailure OnStoreFailure, replicas int, log *bytes.Buffer) (*Fallback, *faultyStore) {
 	t.Helper()
-	shared := &faulty{Store: newTestMemory(t, 1000, start)}
-	cfg := FallbackConfig{Store: shared, When: when, Local: newTestMemory(t, 1000, start), Replicas: replicas}
+	shared := &faultyStore{Store: newTestMemory(t, 1000, start)}
+	cfg := FallbackConfig{Store: shared, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start), Replicas: replicas}
 	if log != nil {
 		cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 	}
@@ -59,14 +59,14 @@ func newTestFallback(t *testing.T, when WhenAway, replicas int, log *bytes.Buffe
 
 func TestGoesOnWithout(t *testing.T) {
 	for _, line := range []struct {
-		when     WhenAway
-		admitted int
-		err      error
-		left     int // when it is back and was asked once
-	}{{Deny, 0, ErrAway, 99}, {Local, 25, nil, 74}, {Allow, 200, nil, 49}} {
+		onStoreFailure OnStoreFailure
+		admitted       int
+		err            error
+		left           int // when it is back and was asked once
+	}{{FailClosed, 0, ErrStoreUnavailable, 99}, {FailLocal, 25, nil, 74}, {FailOpen, 200, nil, 49}} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
-			f, shared := newTestFallback(t, line.when, 4, &log)
+			f, shared := newTestFallback(t, line.onStoreFailure, 4, &log)
 			defer f.Close()
 			shared.down(errDown)
 			one := []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}
@@ -81,19 +81,19 @@ func TestGoesOnWithout(t *testing.T) {
 				}
 			}
 			if admitted != line.admitted {
-				t.Errorf("%d: %d admitted", line.when, admitted)
+				t.Errorf("%d: %d admitted", line.onStoreFailure, admitted)
 			}
-			if n := shared.asked.Load(); n != breaksAt/failure {
+			if n := shared.asked.Load(); n != openAt/failure {
 				t.Errorf("%d requests asked a store that was away", n)
 			}
-			if s := f.Stats(); !s.Away || s.Opened != 1 || s.Failures != 5 || s.Without != 200 {
+			if s := f.Stats(); !s.Unavailable || s.Opened != 1 || s.Failures != 5 || s.LocalDecisions != 200 {
 				t.Errorf("%+v", s)
 			}
 			time.Sleep(10 * time.Second)
 			shared.down(nil)
 			time.Sleep(defaultEvery)
 			synctest.Wait()
-			if s := f.Stats(); s.Away {
+			if s := f.Stats(); s.Unavailable {
 				t.Errorf("not healed: %+v", s)
 			}
 			if refused, results := ask(t, f, start, one[0]); refused != NotRefused || results[0].Remaining != line.left || shared.asked.Load() != 6 {
@@ -109,7 +109,7 @@ func TestGoesOnWithout(t *testing.T) {
 // TestOnProbation: closed again, the first failure opens it.
 func TestOnProbation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, Allow, 1, nil)
+		f, shared := newTestFallback(t, FailOpen, 1, nil)
 		defer f.Close()
 		one := []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}
 		for _, want := range []int64{5, 1, 1} {
@@ -135,7 +135,7 @@ func TestSomeFail(t *testing.T) {
 		away  bool
 	}{{3, true}, {100, false}} {
 		synctest.Test(t, func(t *testing.T) {
-			f, shared := newTestFallback(t, Allow, 1, nil)
+			f, shared := newTestFallback(t, FailOpen, 1, nil)
 			defer f.Close()
 			for i := range 1000 {
 				shared.down(nil)
@@ -144,7 +144,7 @@ func TestSomeFail(t *testing.T) {
 				}
 				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100_000, Period: time.Hour}}}, make([]Result, 1))
 			}
-			if s := f.Stats(); s.Away != line.away {
+			if s := f.Stats(); s.Unavailable != line.away {
 				t.Errorf("1 in %d: %+v", line.every, s)
 			}
 		})
@@ -154,7 +154,7 @@ func TestSomeFail(t *testing.T) {
 // TestNobodyWaits: a caller who left says nothing about the store.
 func TestNobodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, Allow, 1, nil)
+		f, shared := newTestFallback(t, FailOpen, 1, nil)
 		defer f.Close()
 		shared.takes = 20 * time.Millisecond
 		for range 50 {
@@ -164,7 +164,7 @@ func TestNobodyWaits(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if s := f.Stats(); s.Away || s.Failures != 0 {
+		if s := f.Stats(); s.Unavailable || s.Failures != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -172,25 +172,25 @@ func TestNobodyWaits(t *testing.T) {
 
 // TestStall: where eight wait and nothing comes back, the ninth does not, unless all would pass by that.
 func TestStall(t *testing.T) {
-	for when, want := range map[WhenAway]time.Duration{Deny: 0, Local: 0, Allow: defaultTimeout} {
+	for onStoreFailure, want := range map[OnStoreFailure]time.Duration{FailClosed: 0, FailLocal: 0, FailOpen: defaultTimeout} {
 		synctest.Test(t, func(t *testing.T) {
-			f, shared := newTestFallback(t, when, 1, nil)
+			f, shared := newTestFallback(t, onStoreFailure, 1, nil)
 			defer f.Close()
 			shared.takes = 100 * time.Millisecond
 			ask := func() {
 				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
 			}
-			for range stallOf {
+			for range stallInFlight {
 				go ask()
 			}
 			time.Sleep(defaultTimeout/2 + time.Millisecond)
 			before := time.Now()
 			ask()
 			if waited := time.Since(before); waited != want {
-				t.Errorf("%d: waited %s, want %s", when, waited, want)
+				t.Errorf("%d: waited %s, want %s", onStoreFailure, waited, want)
 			}
 			time.Sleep(time.Second)
-			asked := int64(stallOf)
+			asked := int64(stallInFlight)
 			if want > 0 {
 				asked++
 			}
@@ -213,11 +213,11 @@ func (c *lateClock) sticks(step time.Duration) { c.step.Store(int64(step)) }
 // TestLateOurselves: while the process waits for processors no time-out is the
 // store's: none is counted, and Allow lets in none. The store's own error is.
 func TestLateOurselves(t *testing.T) {
-	for when, want := range map[WhenAway]error{Deny: ErrAway, Local: nil, Allow: ErrLate} {
+	for onStoreFailure, want := range map[OnStoreFailure]error{FailClosed: ErrStoreUnavailable, FailLocal: nil, FailOpen: ErrProcessLate} {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
-			shared := &faulty{Store: newTestMemory(t, 1000, start), takes: time.Second}
-			f, err := NewFallback(FallbackConfig{Store: shared, When: when, Local: newTestMemory(t, 1000, start), Replicas: 50, Now: clock.now})
+			shared := &faultyStore{Store: newTestMemory(t, 1000, start), takes: time.Second}
+			f, err := NewFallback(FallbackConfig{Store: shared, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start), Replicas: 50, Now: clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,20 +228,20 @@ func TestLateOurselves(t *testing.T) {
 			for range 5 {
 				refused, err := f.Take(t.Context(), start, []Limit{one}, make([]Result, 1))
 				if !errors.Is(err, want) {
-					t.Errorf("%d: %v, want %v", when, err, want)
+					t.Errorf("%d: %v, want %v", onStoreFailure, err, want)
 				}
 				if err == nil && refused == NotRefused {
 					admitted++
 				}
 			}
-			if s := f.Stats(); admitted > 2 || s.Failures != 0 || s.Away {
-				t.Errorf("%d: %d admitted, %+v", when, admitted, s)
+			if s := f.Stats(); admitted > 2 || s.Failures != 0 || s.Unavailable {
+				t.Errorf("%d: %d admitted, %+v", onStoreFailure, admitted, s)
 			}
 			shared.down(errDown)
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			if s := f.Stats(); !s.Away || s.Failures != 5 {
-				t.Errorf("%d: the store has failed by its own word: %+v", when, s)
+			if s := f.Stats(); !s.Unavailable || s.Failures != 5 {
+				t.Errorf("%d: the store has failed by its own word: %+v", onStoreFailure, s)
 			}
 		})
 	}
@@ -257,13 +257,13 @@ func TestAnswerThatIsThere(t *testing.T) {
 	}{
 		{takes: 30 * time.Millisecond, late: 40 * time.Millisecond, left: 9},
 		{takes: 59 * time.Millisecond, late: 40 * time.Millisecond, left: 9},
-		{takes: 61 * time.Millisecond, late: 40 * time.Millisecond, err: ErrLate},
+		{takes: 61 * time.Millisecond, late: 40 * time.Millisecond, err: ErrProcessLate},
 		{takes: 30 * time.Millisecond, left: 10}, // the store was late, and all pass
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
-			shared := &faulty{Store: newTestMemory(t, 1000, start), takes: line.takes}
-			f, err := NewFallback(FallbackConfig{Store: shared, When: Allow, Now: clock.now})
+			shared := &faultyStore{Store: newTestMemory(t, 1000, start), takes: line.takes}
+			f, err := NewFallback(FallbackConfig{Store: shared, OnStoreFailure: FailOpen, Now: clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -284,8 +284,8 @@ func TestProbeWhileLate(t *testing.T) {
 	for late, away := range map[time.Duration]bool{0: true, 10 * time.Millisecond: false} {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
-			shared := &faulty{Store: newTestMemory(t, 1000, start)}
-			f, err := NewFallback(FallbackConfig{Store: shared, When: Allow, Now: clock.now})
+			shared := &faultyStore{Store: newTestMemory(t, 1000, start)}
+			f, err := NewFallback(FallbackConfig{Store: shared, OnStoreFailure: FailOpen, Now: clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -294,7 +294,7 @@ func TestProbeWhileLate(t *testing.T) {
 			for range 5 {
 				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
 			}
-			if !f.Stats().Away {
+			if !f.Stats().Unavailable {
 				t.Fatal("not away")
 			}
 			shared.down(nil)
@@ -302,35 +302,35 @@ func TestProbeWhileLate(t *testing.T) {
 			clock.sticks(late)
 			time.Sleep(2 * defaultEvery)
 			synctest.Wait()
-			if f.Stats().Away != away {
+			if f.Stats().Unavailable != away {
 				t.Errorf("late by %s: away %v", late, !away)
 			}
 		})
 	}
 }
 
-// panicking is a store whose answers end goroutines.
-type panicking struct{ Store }
+// panickingStore is a store whose answers end goroutines.
+type panickingStore struct{ Store }
 
-func (panicking) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
+func (panickingStore) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
 	panic("len out of range")
 }
 
 // TestStoreThatPanics: that is one failure more.
 func TestStoreThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, err := NewFallback(FallbackConfig{Store: panicking{}, When: Deny})
+		f, err := NewFallback(FallbackConfig{Store: panickingStore{}, OnStoreFailure: FailClosed})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
 		for range 10 {
-			if _, err := f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1)); !errors.Is(err, ErrAway) {
+			if _, err := f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1)); !errors.Is(err, ErrStoreUnavailable) {
 				t.Error(err)
 			}
 		}
 		time.Sleep(time.Second) // it is looked for
-		if s := f.Stats(); !s.Away || s.Failures != 5 {
+		if s := f.Stats(); !s.Unavailable || s.Failures != 5 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -339,7 +339,7 @@ func TestStoreThatPanics(t *testing.T) {
 // TestNoSecondBurst: what a replica let pass on the store's word it has not to give again when the store goes.
 func TestNoSecondBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, Local, 4, nil)
+		f, shared := newTestFallback(t, FailLocal, 4, nil)
 		defer f.Close()
 		limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}
 		for range 20 {
@@ -357,7 +357,7 @@ func TestNoSecondBurst(t *testing.T) {
 func TestHolds(t *testing.T) { synctest.Test(t, testHolds) }
 
 func testHolds(t *testing.T) {
-	f, shared := newTestFallback(t, Deny, 1, nil)
+	f, shared := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 2, Period: time.Second}}
 	other := Limit{Name: "route", Bucket: numbered(2), Rate: Rate{Count: 10, Period: time.Second}}
@@ -368,7 +368,7 @@ func testHolds(t *testing.T) {
 	refused, results := ask(t, f, start.Add(100*time.Millisecond), other, limit)
 	want := Result{Limit: 2, RetryAfter: 400 * time.Millisecond, ResetAfter: 900 * time.Millisecond}
 	results[1].RetryAfter, results[1].ResetAfter = results[1].RetryAfter.Round(time.Millisecond), results[1].ResetAfter.Round(time.Millisecond)
-	if refused != 1 || results[1] != want || shared.asked.Load() != 2 || f.Stats().Held != 1 {
+	if refused != 1 || results[1] != want || shared.asked.Load() != 2 || f.Stats().CachedDenials != 1 {
 		t.Error("refused by what the store said:", refused, results, shared.asked.Load())
 	}
 	if refused, _ := ask(t, f, start.Add(500*time.Millisecond), limit); refused != NotRefused || shared.asked.Load() != 3 {
@@ -394,7 +394,7 @@ func testHolds(t *testing.T) {
 func TestHoldsEnd(t *testing.T) { synctest.Test(t, testHoldsEnd) }
 
 func testHoldsEnd(t *testing.T) {
-	f, shared := newTestFallback(t, Deny, 1, nil)
+	f, shared := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 1, Period: time.Hour}}
 	ask(t, f, start, limit)
@@ -418,7 +418,7 @@ func testHoldsEnd(t *testing.T) {
 			t.Error(refused, results)
 		}
 	}
-	if _, held := f.holds.shard(&limit.Bucket).held[limit.Bucket]; held {
+	if _, held := f.denials.shard(&limit.Bucket).denials[limit.Bucket]; held {
 		t.Error("a shadow limit takes the room of others")
 	}
 }
@@ -427,7 +427,7 @@ func testHoldsEnd(t *testing.T) {
 func TestHoldsRefuseNoMore(t *testing.T) { synctest.Test(t, testHoldsRefuseNoMore) }
 
 func testHoldsRefuseNoMore(t *testing.T) {
-	f, _ := newTestFallback(t, Deny, 1, nil)
+	f, _ := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
 	plain := newTestMemory(t, 100, start)
 	for _, rate := range someRates {
@@ -441,26 +441,26 @@ func testHoldsRefuseNoMore(t *testing.T) {
 			}
 		}
 	}
-	if f.Stats().Held == 0 {
+	if f.Stats().CachedDenials == 0 {
 		t.Error("nothing was held")
 	}
 }
 
 func TestHoldsAreBounded(t *testing.T) {
-	h := newHolds(640)
+	h := newDenialCache(640)
 	rate := Rate{Count: 1, Period: time.Hour}
 	for i := range 100_000 {
-		h.put(numbered(i), hold{start, start.Add(time.Hour), rate}, start)
+		h.put(numbered(i), denial{start, start.Add(time.Hour), rate}, start)
 	}
 	n := 0
 	for i := range h.shards {
-		n += len(h.shards[i].held)
+		n += len(h.shards[i].denials)
 	}
 	if n != 640 {
 		t.Error(n)
 	}
 	later := start.Add(2 * time.Second)
-	h.put(numbered(100_000), hold{later, later.Add(time.Hour), rate}, later)
+	h.put(numbered(100_000), denial{later, later.Add(time.Hour), rate}, later)
 	if h.wait(&Limit{Bucket: numbered(100_000), Rate: rate}, later) != time.Hour {
 		t.Error("no room after the others were over")
 	}
@@ -469,7 +469,7 @@ func TestHoldsAreBounded(t *testing.T) {
 func TestFallbackConfig(t *testing.T) {
 	m := newTestMemory(t, 1, start)
 	for _, bad := range []FallbackConfig{
-		{}, {Store: m, When: Local}, {Store: m, When: Allow + 1}, {Store: m, Replicas: -1}, {Store: m, Replicas: maxReplicas + 1}, {Store: m, Holds: -1}, {Store: m, Every: -1},
+		{}, {Store: m, OnStoreFailure: FailLocal}, {Store: m, OnStoreFailure: FailOpen + 1}, {Store: m, Replicas: -1}, {Store: m, Replicas: maxReplicas + 1}, {Store: m, MaxDenials: -1}, {Store: m, ProbeInterval: -1},
 	} {
 		if _, err := NewFallback(bad); err == nil {
 			t.Errorf("%+v: no error", bad)

@@ -11,17 +11,17 @@ import (
 // and a time-out says nothing about the store. It records when a goroutine last
 // ran much later than it could have.
 type lateness struct {
-	clock  func() time.Time
-	born   time.Time
-	slack  time.Duration // delays up to this are usual
-	latest atomic.Int64  // in nanoseconds since born; 0: never
+	clock     func() time.Time
+	createdAt time.Time
+	slack     time.Duration // delays up to this are usual
+	latest    atomic.Int64  // in nanoseconds since born; 0: never
 }
 
 // slackPart is the part of the time that a request waits for the store by which a goroutine may be late.
 const slackPart = 4
 
 func newLateness(clock func() time.Time, timeout time.Duration) lateness {
-	return lateness{clock: clock, born: clock(), slack: timeout / slackPart}
+	return lateness{clock: clock, createdAt: clock(), slack: timeout / slackPart}
 }
 
 // note records how late the caller is, which could have run at due, and yields to
@@ -32,12 +32,12 @@ func (l *lateness) note(due time.Time) {
 	now := l.clock()
 	runtime.Gosched()
 	if then := l.clock(); now.Sub(due) > l.slack || then.Sub(now) > l.slack {
-		l.latest.Store(int64(max(then.Sub(l.born), 1)))
+		l.latest.Store(int64(max(then.Sub(l.createdAt), 1)))
 	}
 }
 
 // since reports whether a goroutine was late after that time.
 func (l *lateness) since(t time.Time) bool {
 	latest := l.latest.Load()
-	return latest != 0 && latest >= int64(t.Sub(l.born))
+	return latest != 0 && latest >= int64(t.Sub(l.createdAt))
 }

@@ -12,8 +12,8 @@ import (
 	"keyward/internal/race"
 )
 
-// book is a Store that writes down what it is asked, and asks a Memory.
-type book struct {
+// recordingStore is a Store that writes down what it is asked, and asks a Memory.
+type recordingStore struct {
 	*Memory
 	t    *testing.T
 	asks []Limit // of the last Take or Peek
@@ -21,9 +21,11 @@ type book struct {
 	err  error
 }
 
-func newBook(t *testing.T) *book { return &book{Memory: newTestMemory(t, 0, start), t: t} }
+func newRecordingStore(t *testing.T) *recordingStore {
+	return &recordingStore{Memory: newTestMemory(t, 0, start), t: t}
+}
 
-func (b *book) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+func (b *recordingStore) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
 	b.asks, b.took = slices.Clone(limits), b.took+1
 	if b.err != nil {
 		return NotRefused, b.err
@@ -31,7 +33,7 @@ func (b *book) Take(ctx context.Context, now time.Time, limits []Limit, results 
 	return b.Memory.Take(ctx, now, limits, results)
 }
 
-func (b *book) Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+func (b *recordingStore) Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
 	b.asks = slices.Clone(limits)
 	if b.err != nil {
 		return NotRefused, b.err
@@ -40,7 +42,7 @@ func (b *book) Peek(ctx context.Context, now time.Time, limits []Limit, results 
 }
 
 // names are those of the limits that were asked about last, with their rates.
-func (b *book) names() string {
+func (b *recordingStore) names() string {
 	var names []string
 	for _, l := range b.asks {
 		names = append(names, l.Name+" "+l.Rate.String())
@@ -49,29 +51,29 @@ func (b *book) names() string {
 	return strings.Join(names, ", ")
 }
 
-// gate is a Limiter with what it counts in.
-type gate struct {
+// limiterFixture is a Limiter with what it counts in.
+type limiterFixture struct {
 	*Limiter
 	t                *testing.T
-	store, addresses *book
+	store, addresses *recordingStore
 	shadowed         []string
 	now              time.Time
 	client           string
 }
 
-func perMinute(n int) Term { return Term{Rate: Rate{Count: n, Period: time.Minute}} }
+func perMinute(n int) Spec { return Spec{Rate: Rate{Count: n, Period: time.Minute}} }
 
-func shadow(t Term) Term { t.Shadow = true; return t }
+func shadow(spec Spec) Spec { spec.Shadow = true; return spec }
 
-func newGate(t *testing.T, kinds map[authz.AuthMethod]Term, failed Term) *gate {
+func newLimiterFixture(t *testing.T, kinds map[authz.AuthMethod]Spec, failed Spec) *limiterFixture {
 	t.Helper()
-	g := &gate{t: t, store: newBook(t), addresses: newBook(t), now: start, client: "192.0.2.1"}
-	keyer, err := NewKeyer(nil)
+	g := &limiterFixture{t: t, store: newRecordingStore(t), addresses: newRecordingStore(t), now: start, client: "192.0.2.1"}
+	keyer, err := NewBucketKeyer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Limiter, err = NewLimiter(LimiterConfig{
-		Kinds: kinds, Failed: failed, Store: g.store, Addresses: g.addresses, Keyer: keyer,
+		ByMethod: kinds, Failed: failed, Store: g.store, Addresses: g.addresses, Keyer: keyer,
 		Shadowed: func(limit string) { g.shadowed = append(g.shadowed, limit) },
 	})
 	if err != nil {
@@ -80,7 +82,7 @@ func newGate(t *testing.T, kinds map[authz.AuthMethod]Term, failed Term) *gate {
 	return g
 }
 
-func (g *gate) admit(p *authz.Principal, route *authz.Route) authz.Quota {
+func (g *limiterFixture) allow(p *authz.Principal, route *authz.Route) authz.Quota {
 	g.t.Helper()
 	q, err := g.Allow(g.t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: route, At: g.now})
 	if err != nil {
@@ -90,14 +92,14 @@ func (g *gate) admit(p *authz.Principal, route *authz.Route) authz.Quota {
 }
 
 // passes holds the limiter to n requests that pass, and one more that does not.
-func (g *gate) passes(n int, p *authz.Principal, route *authz.Route) {
+func (g *limiterFixture) passes(n int, p *authz.Principal, route *authz.Route) {
 	g.t.Helper()
 	for i := range n {
-		if q := g.admit(p, route); q.Refused || q.Name == "" {
+		if q := g.allow(p, route); q.Refused || q.Name == "" {
 			g.t.Fatalf("request %d of %d: %+v", i+1, n, q)
 		}
 	}
-	if q := g.admit(p, route); !q.Refused || q.RetryAfter <= 0 {
+	if q := g.allow(p, route); !q.Refused || q.RetryAfter <= 0 {
 		g.t.Fatalf("request %d: %+v", n+1, q)
 	}
 }
@@ -105,12 +107,12 @@ func (g *gate) passes(n int, p *authz.Principal, route *authz.Route) {
 var (
 	anybody = &authz.Principal{AuthMethod: authz.AuthMethodAnonymous}
 	k1      = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1", User: "alice"}
-	nowhere = &authz.Route{}
+	noRoute = &authz.Route{}
 )
 
 // TestWhichLimits: which of them are asked about, by what the principal and the route are, and where.
 func TestWhichLimits(t *testing.T) {
-	all := map[authz.AuthMethod]Term{
+	all := map[authz.AuthMethod]Spec{
 		authz.AuthMethodAPIKey: perMinute(10), authz.AuthMethodJWT: perMinute(20), authz.AuthMethodOAuth: perMinute(30),
 		authz.AuthMethodBasic: perMinute(40), authz.AuthMethodAnonymous: perMinute(50),
 	}
@@ -119,27 +121,27 @@ func TestWhichLimits(t *testing.T) {
 	user := func(m authz.AuthMethod) *authz.Principal { return &authz.Principal{AuthMethod: m, User: "alice"} }
 	for _, test := range []struct {
 		about                   string
-		kinds                   map[authz.AuthMethod]Term
+		kinds                   map[authz.AuthMethod]Spec
 		p                       *authz.Principal
 		route                   *authz.Route
 		principals, ofAddresses string
 	}{
-		{"a key", all, k1, nowhere, "api_key 10/m", ""},
-		{"a JWT", all, user(authz.AuthMethodJWT), nowhere, "jwt 20/m", ""},
-		{"a token", all, user(authz.AuthMethodOAuth), nowhere, "oauth 30/m", ""},
-		{"a password", all, user(authz.AuthMethodBasic), nowhere, "basic 40/m", ""},
-		{"nobody", all, anybody, nowhere, "", "anonymous 50/m"},
-		{"a key with a rate of its own", all, &own, nowhere, "key 7/h", ""},
+		{"a key", all, k1, noRoute, "api_key 10/m", ""},
+		{"a JWT", all, user(authz.AuthMethodJWT), noRoute, "jwt 20/m", ""},
+		{"a token", all, user(authz.AuthMethodOAuth), noRoute, "oauth 30/m", ""},
+		{"a password", all, user(authz.AuthMethodBasic), noRoute, "basic 40/m", ""},
+		{"nobody", all, anybody, noRoute, "", "anonymous 50/m"},
+		{"a key with a rate of its own", all, &own, noRoute, "key 7/h", ""},
 		{"a route with a rate", all, k1, rated, "api_key 10/m, route 5/m", ""},
 		{"both", all, &own, rated, "key 7/h, route 5/m", ""},
 		{"nobody on a route with a rate", all, anybody, rated, "", "anonymous 50/m, route 5/m"},
 		{"nothing but a route's", nil, k1, rated, "route 5/m", ""},
-		{"nothing but a key's own", nil, &own, nowhere, "key 7/h", ""},
-		{"no limit", nil, k1, nowhere, "", ""},
-		{"no limit, nobody", nil, anybody, nowhere, "", ""},
+		{"nothing but a key's own", nil, &own, noRoute, "key 7/h", ""},
+		{"no limit", nil, k1, noRoute, "", ""},
+		{"no limit, nobody", nil, anybody, noRoute, "", ""},
 	} {
-		g := newGate(t, test.kinds, perMinute(60))
-		q := g.admit(test.p, test.route)
+		g := newLimiterFixture(t, test.kinds, perMinute(60))
+		q := g.allow(test.p, test.route)
 		if principals, addresses := g.store.names(), g.addresses.names(); principals != test.principals || addresses != test.ofAddresses {
 			t.Errorf("%s: principals %q, addresses %q; want %q and %q", test.about, principals, addresses, test.principals, test.ofAddresses)
 		}
@@ -152,7 +154,7 @@ func TestWhichLimits(t *testing.T) {
 // TestWhoseCount: what shares a count, and what does not.
 func TestWhoseCount(t *testing.T) {
 	rate := perMinute(1)
-	kinds := map[authz.AuthMethod]Term{}
+	kinds := map[authz.AuthMethod]Spec{}
 	for _, m := range authz.AuthMethods() {
 		kinds[m.Method] = rate
 	}
@@ -180,24 +182,24 @@ func TestWhoseCount(t *testing.T) {
 		{"a client and a user of its name", client("i", "alice"), user(authz.AuthMethodOAuth, "i"), false},
 		{"a key and a user of its name", &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "alice"}, user(authz.AuthMethodBasic, ""), false},
 	} {
-		g := newGate(t, kinds, Term{})
-		if g.admit(test.a, nowhere).Refused {
+		g := newLimiterFixture(t, kinds, Spec{})
+		if g.allow(test.a, noRoute).Refused {
 			t.Fatalf("%s: the first is refused", test.about)
 		}
-		if refused := g.admit(test.b, nowhere).Refused; refused != test.same {
+		if refused := g.allow(test.b, noRoute).Refused; refused != test.same {
 			t.Errorf("%s: refused %v", test.about, refused)
 		}
 	}
-	g := newGate(t, kinds, Term{})
-	g.passes(1, anybody, nowhere)
+	g := newLimiterFixture(t, kinds, Spec{})
+	g.passes(1, anybody, noRoute)
 	g.client = "192.0.2.2"
-	g.passes(1, anybody, nowhere)
-	g.passes(1, k1, nowhere)
+	g.passes(1, anybody, noRoute)
+	g.passes(1, k1, noRoute)
 }
 
 // TestRouteCounts: a route's limit is each principal's and each address's own, and each route's.
 func TestRouteCounts(t *testing.T) {
-	g := newGate(t, nil, Term{})
+	g := newLimiterFixture(t, nil, Spec{})
 	a, b := &authz.Route{Identity: "a", Rate: Rate{Count: 2, Period: time.Minute}}, &authz.Route{Identity: "b", Rate: Rate{Count: 3, Period: time.Minute}}
 	g.passes(2, k1, a)
 	g.passes(3, k1, b)
@@ -209,28 +211,28 @@ func TestRouteCounts(t *testing.T) {
 
 // TestTightestAnswers: and what one limit refuses, the other is not charged for.
 func TestTightestAnswers(t *testing.T) {
-	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(5)}, Term{})
+	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(5)}, Spec{})
 	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}}
-	if q := g.admit(k1, route); q.Name != "route" || q.Limit != 2 || q.Remaining != 1 || q.Rate != route.Rate {
+	if q := g.allow(k1, route); q.Name != "route" || q.Limit != 2 || q.Remaining != 1 || q.Rate != route.Rate {
 		t.Errorf("%+v", q)
 	}
-	g.admit(k1, route)
+	g.allow(k1, route)
 	for range 10 {
-		if q := g.admit(k1, route); !q.Refused || q.Name != "route" || q.RetryAfter != 30*time.Second || q.ResetAfter != time.Minute {
+		if q := g.allow(k1, route); !q.Refused || q.Name != "route" || q.RetryAfter != 30*time.Second || q.ResetAfter != time.Minute {
 			t.Fatalf("%+v", q)
 		}
 	}
-	if q := g.admit(k1, nowhere); q.Refused || q.Name != "api_key" || q.Remaining != 2 {
+	if q := g.allow(k1, noRoute); q.Refused || q.Name != "api_key" || q.Remaining != 2 {
 		t.Errorf("elsewhere: %+v", q)
 	}
 }
 
 // TestShadow: it is counted, told of, and refuses nobody; nor does it answer.
 func TestShadow(t *testing.T) {
-	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: shadow(perMinute(1))}, shadow(perMinute(1)))
+	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: shadow(perMinute(1))}, shadow(perMinute(1)))
 	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}, RateShadow: true}
 	for range 3 {
-		if q := g.admit(k1, route); q != (authz.Quota{}) {
+		if q := g.allow(k1, route); q != (authz.Quota{}) {
 			t.Errorf("%+v", q)
 		}
 	}
@@ -238,7 +240,7 @@ func TestShadow(t *testing.T) {
 		t.Errorf("shadowed: %s", got)
 	}
 	g.shadowed, route.RateShadow = nil, false
-	if q := g.admit(k1, route); !q.Refused || q.Name != "route" {
+	if q := g.allow(k1, route); !q.Refused || q.Name != "route" {
 		t.Errorf("beside a limit that is none: %+v", q)
 	}
 	g.shadowed = nil
@@ -255,7 +257,7 @@ func TestShadow(t *testing.T) {
 
 // TestFailures: an address that guessed so often may not try again for a while; others may.
 func TestFailures(t *testing.T) {
-	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAnonymous: perMinute(100)}, perMinute(3))
+	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAnonymous: perMinute(100)}, perMinute(3))
 	try := func() authz.Quota {
 		t.Helper()
 		q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now)
@@ -275,7 +277,7 @@ func TestFailures(t *testing.T) {
 	if q := try(); !q.Refused || q.Name != "failed" || q.RetryAfter != 20*time.Second || q.Limit != 3 {
 		t.Errorf("after three: %+v", q)
 	}
-	if q := g.admit(anybody, nowhere); q.Refused || q.Remaining != 99 {
+	if q := g.allow(anybody, noRoute); q.Refused || q.Remaining != 99 {
 		t.Errorf("without a credential: %+v", q)
 	}
 	if g.client = "192.0.2.2"; try().Refused {
@@ -292,7 +294,7 @@ func TestFailures(t *testing.T) {
 	if q := try(); q != (authz.Quota{}) {
 		t.Errorf("a client whose address is unknown: %+v", q)
 	}
-	g = newGate(t, nil, Term{})
+	g = newLimiterFixture(t, nil, Spec{})
 	for range 3 {
 		g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
@@ -303,9 +305,9 @@ func TestFailures(t *testing.T) {
 
 // TestAddressesStayHere: a stranger who makes up addresses reaches nothing that principals are counted in.
 func TestAddressesStayHere(t *testing.T) {
-	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
+	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err = errors.New("asked about an address")
-	g.admit(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
+	g.allow(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
 	g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	if _, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil {
 		t.Error(err)
@@ -317,34 +319,34 @@ func TestAddressesStayHere(t *testing.T) {
 
 // TestStoreCannotTell: an error of either is handed on, and nobody is told of a quota.
 func TestStoreCannotTell(t *testing.T) {
-	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(1), authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
-	g.store.err, g.addresses.err = ErrAway, ErrAway
+	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(1), authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
+	g.store.err, g.addresses.err = ErrStoreUnavailable, ErrStoreUnavailable
 	for _, p := range []*authz.Principal{k1, anybody} {
-		q, err := g.Allow(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: nowhere, At: g.now})
-		if !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+		q, err := g.Allow(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: noRoute, At: g.now})
+		if !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
 			t.Errorf("%s: %+v, %v", p.AuthMethod, q, err)
 		}
 	}
-	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
 		t.Errorf("may try: %+v, %v", q, err)
 	}
-	if q, err := g.OfKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrAway) || q != (authz.Quota{}) {
+	if q, err := g.PeekKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
 		t.Errorf("of a key: %+v, %v", q, err)
 	}
 }
 
 // TestOfKey: the operator sees what the next request would meet, which costs nothing, and can make it whole.
 func TestOfKey(t *testing.T) {
-	g := newGate(t, map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(3)}, Term{})
+	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(3)}, Spec{})
 	of := func(id string, own Rate) authz.Quota {
 		t.Helper()
-		q, err := g.OfKey(t.Context(), id, own, g.now)
+		q, err := g.PeekKey(t.Context(), id, own, g.now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return q
 	}
-	g.passes(3, k1, nowhere)
+	g.passes(3, k1, noRoute)
 	for range 2 {
 		if q := of("k_1", Rate{}); q.Name != "api_key" || q.Limit != 3 || q.Remaining != 0 || q.RetryAfter != 20*time.Second || q.ResetAfter != time.Minute {
 			t.Errorf("%+v", q)
@@ -362,15 +364,15 @@ func TestOfKey(t *testing.T) {
 	if q := of("k_1", Rate{}); q.Remaining != 3 || q.RetryAfter != 0 {
 		t.Errorf("reset: %+v", q)
 	}
-	g.passes(3, k1, nowhere)
-	g = newGate(t, nil, Term{})
+	g.passes(3, k1, noRoute)
+	g = newLimiterFixture(t, nil, Spec{})
 	if q := of("k_1", Rate{}); q != (authz.Quota{}) || g.store.asks != nil {
 		t.Errorf("without a limit: %+v", q)
 	}
 }
 
 func TestLimiterIsWhole(t *testing.T) {
-	keyer, err := NewKeyer(nil)
+	keyer, err := NewBucketKeyer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,9 +382,9 @@ func TestLimiterIsWhole(t *testing.T) {
 		"no store":      func(c *LimiterConfig) { c.Store = nil },
 		"no addresses":  func(c *LimiterConfig) { c.Addresses = nil },
 		"no keyer":      func(c *LimiterConfig) { c.Keyer = nil },
-		"a rate of 0":   func(c *LimiterConfig) { c.Kinds = map[authz.AuthMethod]Term{authz.AuthMethodJWT: shadow(Term{})} },
-		"no such kind":  func(c *LimiterConfig) { c.Kinds = map[authz.AuthMethod]Term{200: perMinute(1)} },
-		"failed at all": func(c *LimiterConfig) { c.Failed = Term{Rate: Rate{Count: 1, Period: 1}} },
+		"a rate of 0":   func(c *LimiterConfig) { c.ByMethod = map[authz.AuthMethod]Spec{authz.AuthMethodJWT: shadow(Spec{})} },
+		"no such kind":  func(c *LimiterConfig) { c.ByMethod = map[authz.AuthMethod]Spec{200: perMinute(1)} },
+		"failed at all": func(c *LimiterConfig) { c.Failed = Spec{Rate: Rate{Count: 1, Period: 1}} },
 	} {
 		cfg := whole
 		if spoil(&cfg); about != "" {
@@ -401,9 +403,9 @@ func TestAdmitAllocations(t *testing.T) {
 	if race.Detector {
 		t.Skip("sync.Pool forgets on purpose")
 	}
-	m, keyer := newTestMemory(t, 0, start), must(NewKeyer(nil))
+	m, keyer := newTestMemory(t, 0, start), must(NewBucketKeyer(nil))
 	l := must(NewLimiter(LimiterConfig{
-		Kinds: map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: {Rate: Rate{Count: 999_999_999, Period: time.Second}}}, Failed: perMinute(10),
+		ByMethod: map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: {Rate: Rate{Count: 999_999_999, Period: time.Second}}}, Failed: perMinute(10),
 		Store: m, Addresses: m, Keyer: keyer,
 	}))
 	r, d := &authz.Request{Peer: "2001:db8::1"}, &authz.Decision{Principal: k1, Route: &authz.Route{Identity: "r", Rate: Rate{Count: 1, Period: time.Second}, RateShadow: true}, At: start}
@@ -425,16 +427,16 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// silent is a store that writes no results.
-type silent struct {
+// discardStore is a store that writes no results.
+type discardStore struct {
 	Store
 	refused int
 }
 
-func (s silent) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
+func (s discardStore) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
 	return s.refused, nil
 }
-func (s silent) Peek(context.Context, time.Time, []Limit, []Result) (int, error) {
+func (s discardStore) Peek(context.Context, time.Time, []Limit, []Result) (int, error) {
 	return s.refused, nil
 }
 
@@ -442,15 +444,15 @@ func (s silent) Peek(context.Context, time.Time, []Limit, []Result) (int, error)
 func TestStoreThatWritesNothing(t *testing.T) {
 	for _, refused := range []int{0, NotRefused} {
 		l, err := NewLimiter(LimiterConfig{
-			Kinds: map[authz.AuthMethod]Term{authz.AuthMethodAPIKey: perMinute(10)}, Failed: perMinute(10), Keyer: must(NewKeyer(nil)),
-			Store: silent{refused: refused}, Addresses: silent{refused: refused},
+			ByMethod: map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(10)}, Failed: perMinute(10), Keyer: must(NewBucketKeyer(nil)),
+			Store: discardStore{refused: refused}, Addresses: discardStore{refused: refused},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		used := &request{n: 1}
 		used.results[0].Allowed = true
-		l.asked.Put(used)
+		l.requests.Put(used)
 		if q, err := l.Allow(t.Context(), &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{}}); err != nil || !q.Refused {
 			t.Errorf("the store says %d: %+v, %v", refused, q, err)
 		}

@@ -21,11 +21,11 @@ type MemoryConfig struct {
 
 // Memory is the Store of one process. It counts exactly.
 //
-// Of more buckets than it keeps, those are forgotten that would be whole again
-// first, within the sixteen or so that share a place. Who makes up owners by
-// the million can so have others forgotten who used less of their limit than
-// each of his did, and nobody who is near his own: keep those apart from the
-// others that a stranger can make up, such as addresses.
+// When the table is full, it evicts the bucket that would refill first, of the set
+// of sixteen that the new one belongs to. An attacker who invents subjects by the
+// million can so evict only subjects that used less of their limit than his did,
+// never one near its limit: keep subjects that a client can make up, such as
+// addresses, in a Memory of their own.
 type Memory struct {
 	seed   maphash.Seed
 	start  time.Time
@@ -63,13 +63,13 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	m.shards = make([]shard, 1<<m.spread)
 	for i := range m.shards {
 		// Of sets that are filled to 2/5 on the average, hardly one runs over.
-		m.shards[i].table.most = (5*cfg.Buckets/2/len(m.shards) + ways) / ways
+		m.shards[i].table.maxSets = (5*cfg.Buckets/2/len(m.shards) + ways) / ways
 	}
 	return m, nil
 }
 
 // micros is the time as the cells have it. It is positive, for decades before
-// the start as well: the zero cell is always over.
+// the start as well: the zero cell has always expired.
 func (m *Memory) micros(now time.Time) int64 { return 1<<50 + now.Sub(m.start).Microseconds() }
 
 // hash tells the shard by its lowest bits and the set by its highest. It has a
@@ -80,40 +80,40 @@ func (m *Memory) index(hash uint64) int { return int(hash & (1<<m.spread - 1)) }
 
 // Take implements Store. It does not wait and allocates nothing, but when it grows.
 func (m *Memory) Take(_ context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
-	return m.ask(now, limits, results, true)
+	return m.take(now, limits, results, true)
 }
 
 // Peek implements Store.
 func (m *Memory) Peek(_ context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
-	return m.ask(now, limits, results, false)
+	return m.take(now, limits, results, false)
 }
 
-// asked is one limit while its request is judged.
-type asked struct {
-	rule     Rule
+// candidate is one limit while its request is decided.
+type candidate struct {
+	params   Params
 	hash     uint64
-	level    Level
-	paid     int
+	tat      Interval
+	applied  int
 	admitted bool
 }
 
-func (m *Memory) ask(now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
-	if err := checkRoom(limits, results); err != nil {
+func (m *Memory) take(now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
+	if err := CheckLimits(limits, results); err != nil {
 		return NotRefused, err
 	}
-	var room [MaxLimits]asked
+	var room [MaxLimits]candidate
 	all := room[:len(limits)]
 	for i := range all {
 		if err := limits[i].Rate.Validate(); err != nil {
 			return NotRefused, err
 		}
-		all[i].rule.set(limits[i].Rate)
+		all[i].params.set(limits[i].Rate)
 		all[i].hash = m.hash(&limits[i].Bucket)
 	}
-	refuses := m.judge(m.micros(now), limits, all, charge)
+	refuses := m.decide(m.micros(now), limits, all, charge)
 	for i := range all {
-		all[i].rule.Report(&results[i], all[i].level, all[i].admitted)
-		results[i].Paid = all[i].paid
+		all[i].params.Report(&results[i], all[i].tat, all[i].admitted)
+		results[i].Applied = all[i].applied
 	}
 	if refuses {
 		return Refused(limits, results), nil
@@ -121,17 +121,17 @@ func (m *Memory) ask(now time.Time, limits []Limit, results []Result, charge boo
 	return NotRefused, nil
 }
 
-// judge tests all, charges them unless one refuses, and leaves the levels.
-func (m *Memory) judge(now int64, limits []Limit, all []asked, charge bool) (refuses bool) {
+// decide tests all limits, charges them unless one refuses, and leaves the TATs.
+func (m *Memory) decide(now int64, limits []Limit, all []candidate, charge bool) (refuses bool) {
 	held := m.lock(all)
 	for i := range all {
 		a := &all[i]
-		a.level = m.level(a, &limits[i].Bucket, now)
-		for charge && a.paid < limits[i].Owed && a.rule.Admits(a.level) {
+		a.tat = m.tat(a, &limits[i].Bucket, now)
+		for charge && a.applied < limits[i].Deferred && a.params.Allows(a.tat) {
 			m.charge(a, &limits[i].Bucket, now)
-			a.paid++
+			a.applied++
 		}
-		a.admitted = a.rule.Admits(a.level)
+		a.admitted = a.params.Allows(a.tat)
 		refuses = refuses || !a.admitted && !limits[i].Shadow
 	}
 	if charge && !refuses {
@@ -145,37 +145,37 @@ func (m *Memory) judge(now int64, limits []Limit, all []asked, charge bool) (ref
 	return refuses
 }
 
-func (m *Memory) level(a *asked, b *Bucket, now int64) Level {
+func (m *Memory) tat(a *candidate, b *Bucket, now int64) Interval {
 	c := m.shards[m.index(a.hash)].table.find(b, a.hash)
 	if c == nil {
-		return Level{}
+		return Interval{}
 	}
-	level, changed := a.rule.level(Level{c.at, int64(c.part)}, c.pace, now)
+	tat, changed := a.params.tat(Interval{c.tat, int64(c.part)}, c.interval, now)
 	if changed {
-		*c = cell{now + level.Micros, uint32(level.Part), a.rule.Pace}
+		*c = cell{now + tat.Micros, uint32(tat.Part), a.params.IntervalMicros}
 	}
-	return level
+	return tat
 }
 
-func (m *Memory) charge(a *asked, b *Bucket, now int64) {
-	a.level = a.rule.Add(a.level)
+func (m *Memory) charge(a *candidate, b *Bucket, now int64) {
+	a.tat = a.params.Charge(a.tat)
 	t := &m.shards[m.index(a.hash)].table
-	c := t.find(b, a.hash) // again: to make room for another of the request's may have moved it
+	c := t.find(b, a.hash) // again: adding another of the request's buckets may have moved it
 	if c == nil {
-		c = t.enter(b, a.hash, now, m.hash)
+		c = t.add(b, a.hash, now, m.hash)
 	}
-	*c = cell{now + a.level.Micros, uint32(a.level.Part), a.rule.Pace}
+	*c = cell{now + a.tat.Micros, uint32(a.tat.Part), a.params.IntervalMicros}
 }
 
-// add charges all that have room, also if others have none. The rates must be valid.
-func (m *Memory) add(now time.Time, limits []Limit) {
+// Charge charges each limit that has space, whether or not others have. The rates must be valid.
+func (m *Memory) Charge(now time.Time, limits []Limit) {
 	at := m.micros(now)
 	for i := range limits {
-		a := asked{hash: m.hash(&limits[i].Bucket)}
-		a.rule.set(limits[i].Rate)
+		a := candidate{hash: m.hash(&limits[i].Bucket)}
+		a.params.set(limits[i].Rate)
 		s := &m.shards[m.index(a.hash)]
 		s.mu.Lock()
-		if a.level = m.level(&a, &limits[i].Bucket, at); a.rule.Admits(a.level) {
+		if a.tat = m.tat(&a, &limits[i].Bucket, at); a.params.Allows(a.tat) {
 			m.charge(&a, &limits[i].Bucket, at)
 		}
 		s.mu.Unlock()
@@ -188,7 +188,7 @@ type shardSet struct {
 	n     int
 }
 
-func (m *Memory) lock(all []asked) (held shardSet) {
+func (m *Memory) lock(all []candidate) (held shardSet) {
 	for i := range all {
 		held.insert(uint8(m.index(all[i].hash)))
 	}
@@ -232,7 +232,7 @@ func (m *Memory) Reset(_ context.Context, buckets ...Bucket) error {
 }
 
 // MemoryStats are what a Memory holds. Evicted counts those that were forgotten
-// before they were whole, since the start: above 0 it is too small.
+// before they were full, since the start: above 0 it is too small.
 type MemoryStats struct {
 	Buckets int
 	Evicted uint64

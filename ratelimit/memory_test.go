@@ -69,7 +69,7 @@ func TestSeveralLimits(t *testing.T) {
 	if _, results = ask(t, m, start, wide, narrow); results[1].Remaining != 0 || results[1].ResetAfter != time.Hour {
 		t.Fatal("a shadow limit gets full and no fuller:", results)
 	}
-	if got := Tightest([]Limit{wide, narrow}, results); got != 0 {
+	if got := MostRestrictive([]Limit{wide, narrow}, results); got != 0 {
 		t.Fatal("a shadow limit does not answer:", got)
 	}
 }
@@ -85,11 +85,11 @@ func TestTightest(t *testing.T) {
 		{[]Result{{RetryAfter: 1}, {RetryAfter: 3}, {RetryAfter: 2}}, 1},
 		{[]Result{{Allowed: true, ResetAfter: 1}, {Allowed: true, ResetAfter: 2}, {Allowed: true, ResetAfter: 2}}, 1},
 	} {
-		if got := Tightest(limits, line.results); got != line.want {
+		if got := MostRestrictive(limits, line.results); got != line.want {
 			t.Errorf("%+v: %d", line.results, got)
 		}
 	}
-	if Tightest(nil, nil) != -1 || Refused(nil, nil) != NotRefused {
+	if MostRestrictive(nil, nil) != -1 || Refused(nil, nil) != NotRefused {
 		t.Error("of none there is none")
 	}
 	if Refused(limits[:1], []Result{{}}) != 0 {

@@ -13,7 +13,7 @@ import (
 // look into it.
 type table struct {
 	sets    []set
-	most    int // sets
+	maxSets int // sets
 	evicted uint64
 }
 
@@ -27,15 +27,15 @@ type set struct {
 // cell is what is kept of a bucket. One whose time has come is as good as none,
 // and gives way to the next that needs it; so nobody has to tidy up.
 type cell struct {
-	at   int64 // microseconds, in which the bucket is empty
-	part uint32
-	pace float32
+	tat      int64 // microseconds: when the bucket is full again
+	part     uint32
+	interval float32
 }
 
-// over tells whether the cell says nothing any more. One further ahead than a
+// expired reports whether the cell is of no use any more. One further ahead than a
 // bucket can be is from before the clock went back.
-func (c *cell) over(now int64) bool {
-	return uint64(c.at-now)-1 >= uint64(authz.MaxRefill.Microseconds())
+func (c *cell) expired(now int64) bool {
+	return uint64(c.tat-now)-1 >= uint64(authz.MaxRefill.Microseconds())
 }
 
 func halves(b *Bucket) (first, second uint64) {
@@ -62,11 +62,11 @@ func (t *table) find(b *Bucket, hash uint64) *cell {
 	return nil
 }
 
-// enter returns a cell for a bucket that has none. Where its set is full the
-// table grows, and where it can't, the bucket that would have been whole first
-// is forgotten. A cell found before is good no longer.
-func (t *table) enter(b *Bucket, hash uint64, now int64, rehash func(*Bucket) uint64) *cell {
-	for len(t.sets) == 0 || !t.set(hash).hasRoom(now) {
+// add returns a cell for a bucket that has none. Where its set is full the
+// table grows, and where it can't, the bucket that would have
+// been full first is evicted. A cell found before is good no longer.
+func (t *table) add(b *Bucket, hash uint64, now int64, rehash func(*Bucket) uint64) *cell {
+	for len(t.sets) == 0 || !t.set(hash).hasSpace(now) {
 		if !t.grow(now, rehash) {
 			break
 		}
@@ -74,28 +74,28 @@ func (t *table) enter(b *Bucket, hash uint64, now int64, rehash func(*Bucket) ui
 	return t.put(b, hash, now)
 }
 
-func (s *set) hasRoom(now int64) bool {
+func (s *set) hasSpace(now int64) bool {
 	for i := range s.cells {
-		if s.cells[i].over(now) {
+		if s.cells[i].expired(now) {
 			return true
 		}
 	}
 	return false
 }
 
-// put overwrites a cell of the bucket's set that is over, else the one that will be first.
+// put overwrites an expired cell of the bucket's set, else the one that expires first.
 func (t *table) put(b *Bucket, hash uint64, now int64) *cell {
 	s, best := t.set(hash), 0
 	for i := range s.cells {
-		if s.cells[i].over(now) {
+		if s.cells[i].expired(now) {
 			best = i
 			break
 		}
-		if s.cells[i].at < s.cells[best].at {
+		if s.cells[i].tat < s.cells[best].tat {
 			best = i
 		}
 	}
-	if !s.cells[best].over(now) {
+	if !s.cells[best].expired(now) {
 		t.evicted++
 	}
 	s.first[best], s.second[best] = halves(b)
@@ -103,12 +103,12 @@ func (t *table) put(b *Bucket, hash uint64, now int64) *cell {
 	return &s.cells[best]
 }
 
-// grow doubles the table and leaves behind what is over; false at its most.
+// grow doubles the table and drops what has expired; false at its maximum.
 func (t *table) grow(now int64, rehash func(*Bucket) uint64) bool {
-	if len(t.sets) == t.most {
+	if len(t.sets) == t.maxSets {
 		return false
 	}
-	n := t.most
+	n := t.maxSets
 	for n > 2*len(t.sets)+1 { // so that the last step is a doubling, too
 		n = (n + 1) / 2
 	}
@@ -116,7 +116,7 @@ func (t *table) grow(now int64, rehash func(*Bucket) uint64) bool {
 	t.sets = make([]set, n)
 	for i := range old {
 		for j := range old[i].cells {
-			if c := &old[i].cells[j]; !c.over(now) {
+			if c := &old[i].cells[j]; !c.expired(now) {
 				var b Bucket
 				binary.LittleEndian.PutUint64(b[:8], old[i].first[j])
 				binary.LittleEndian.PutUint64(b[8:], old[i].second[j])
@@ -131,7 +131,7 @@ func (t *table) grow(now int64, rehash func(*Bucket) uint64) bool {
 func (t *table) used(now int64) (n int) {
 	for i := range t.sets {
 		for j := range t.sets[i].cells {
-			if !t.sets[i].cells[j].over(now) {
+			if !t.sets[i].cells[j].expired(now) {
 				n++
 			}
 		}

@@ -18,7 +18,7 @@ import (
 // changes nothing of that: what was used stays used, under the rates of the day.
 type limits struct {
 	cfg       limitsConfig
-	keyer     *ratelimit.Keyer
+	keyer     *ratelimit.BucketKeyer
 	memory    *ratelimit.Memory // of principals
 	addresses *ratelimit.Memory
 	shared    *redis.Store        // nil: there is only the memory
@@ -27,7 +27,7 @@ type limits struct {
 
 type limitsConfig struct {
 	store    authz.Secret
-	whenAway ratelimit.WhenAway
+	whenAway ratelimit.OnStoreFailure
 	replicas int
 	timeout  time.Duration
 	buckets  int
@@ -39,7 +39,7 @@ const bucketNames = "keyward rate limit buckets"
 
 // limitsFor returns the place that the configuration wants, the old one where it is the same.
 func limitsFor(cfg *config.Config, old *limits, logger *slog.Logger) (*limits, error) {
-	wanted := limitsConfig{cfg.RateLimits.Store, cfg.RateLimits.WhenAway, cfg.RateLimits.Replicas, cfg.RateLimits.Timeout, cfg.RateLimits.Buckets}
+	wanted := limitsConfig{cfg.RateLimits.Store, cfg.RateLimits.OnStoreFailure, cfg.RateLimits.Replicas, cfg.RateLimits.Timeout, cfg.RateLimits.Buckets}
 	if old != nil && old.cfg == wanted {
 		return old, nil
 	}
@@ -55,7 +55,7 @@ func limitsFor(cfg *config.Config, old *limits, logger *slog.Logger) (*limits, e
 		return nil, err
 	}
 	l.fallback, err = ratelimit.NewFallback(ratelimit.FallbackConfig{
-		Store: l.shared, When: wanted.whenAway, Local: l.memory, Timeout: wanted.timeout, Replicas: wanted.replicas, Log: logger,
+		Store: l.shared, OnStoreFailure: wanted.whenAway, Local: l.memory, Timeout: wanted.timeout, Replicas: wanted.replicas, Log: logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.shared.Close())
@@ -76,7 +76,7 @@ func (l *limits) remember(old *limits) error {
 	}
 	memory := ratelimit.MemoryConfig{Buckets: l.cfg.buckets, Start: time.Now()}
 	var errs [3]error
-	l.keyer, errs[0] = ratelimit.NewKeyer(name)
+	l.keyer, errs[0] = ratelimit.NewBucketKeyer(name)
 	l.memory, errs[1] = ratelimit.NewMemory(memory)
 	l.addresses, errs[2] = ratelimit.NewMemory(memory)
 	return errors.Join(errs[:]...)
@@ -101,7 +101,7 @@ func (l *limits) close() error {
 // limiter is what counts by the rules of the configuration.
 func (l *limits) limiter(cfg *config.Config, shadowed func(string)) (*ratelimit.Limiter, error) {
 	return ratelimit.NewLimiter(ratelimit.LimiterConfig{
-		Kinds: cfg.RateLimits.Kinds, Failed: cfg.RateLimits.Failed, Store: l.store(), Addresses: l.addresses, Keyer: l.keyer,
+		ByMethod: cfg.RateLimits.ByMethod, Failed: cfg.RateLimits.Failed, Store: l.store(), Addresses: l.addresses, Keyer: l.keyer,
 		Shadowed: shadowed,
 	})
 }
@@ -114,7 +114,7 @@ func (s *Server) Limits() admin.LimitState {
 	state := admin.LimitState{Buckets: principals.Buckets + addresses.Buckets, Evicted: principals.Evicted + addresses.Evicted}
 	if l.fallback != nil {
 		stats := l.fallback.Stats()
-		state.StoreUnavailable, state.StoreFailures, state.LocalDecisions = stats.Away, stats.Failures, stats.Without
+		state.StoreUnavailable, state.StoreFailures, state.LocalDecisions = stats.Unavailable, stats.Failures, stats.LocalDecisions
 	}
 	return state
 }
@@ -133,7 +133,7 @@ func (s *Server) limitOf(ctx context.Context, keyID string) (any, error) {
 			return nil, fmt.Errorf("the key's own rate, with which it lets nobody in: %w", err)
 		}
 	}
-	quota, err := core.limiter.OfKey(ctx, keyID, own, time.Now())
+	quota, err := core.limiter.PeekKey(ctx, keyID, own, time.Now())
 	if err != nil || quota.Name == "" {
 		return nil, err
 	}

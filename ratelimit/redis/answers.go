@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// errForeign is an answer that no command used here can have: not RESP2, or too
+// errNotRESP is an answer that no command used here can have: not RESP2, or too
 // large. The error does not have what the server sent.
-var errForeign = errors.New("redis: not an answer that Redis gives, or too large")
+var errNotRESP = errors.New("redis: not an answer that Redis gives, or too large")
 
 // bounds are how large the answers of a kind of server can be. The library
 // makes room for what an answer announces, or for as much as comes, and ends
@@ -31,9 +31,9 @@ var (
 	ofCluster = bounds{reply: 512 << 10, bulk: 4 << 10, elements: 16384, depth: 8}
 )
 
-// answers follows the answers on one connection (RESP2) as they come in, and
+// replyReader follows the answers on one connection (RESP2) as they come in, and
 // refuses what is out of bounds before anything else reads it.
-type answers struct {
+type replyReader struct {
 	bounds bounds
 	size   int   // bytes of the answer so far
 	open   []int // elements that are still to come of each open array
@@ -51,14 +51,14 @@ type answers struct {
 const lineStart = 300
 
 // read follows what came in.
-func (a *answers) read(data []byte) error {
+func (a *replyReader) read(data []byte) error {
 	for len(data) > 0 {
 		n, err := a.step(data)
 		if err != nil {
 			return err
 		}
 		if a.size += n; a.size > a.bounds.reply {
-			return errForeign
+			return errNotRESP
 		}
 		if data = data[n:]; a.bulk == 0 && len(a.open) == 0 && a.length == 0 {
 			a.size = 0
@@ -68,7 +68,7 @@ func (a *answers) read(data []byte) error {
 }
 
 // step follows the next part of a string or of a line.
-func (a *answers) step(data []byte) (n int, err error) {
+func (a *replyReader) step(data []byte) (n int, err error) {
 	if a.bulk > 0 {
 		n = min(a.bulk, len(data))
 		if a.bulk -= n; a.bulk == 0 {
@@ -83,7 +83,7 @@ func (a *answers) step(data []byte) (n int, err error) {
 	}
 	a.line = append(a.line, part[:min(len(part), lineStart-len(a.line))]...)
 	if a.length += len(part); a.length > maxLine {
-		return 0, errForeign
+		return 0, errNotRESP
 	}
 	if end < 0 {
 		a.last = part[len(part)-1]
@@ -93,7 +93,7 @@ func (a *answers) step(data []byte) (n int, err error) {
 		a.last = part[end-1]
 	}
 	if a.last != '\r' || a.length < len("+\r\n") {
-		return 0, errForeign
+		return 0, errNotRESP
 	}
 	err = a.element(a.length <= lineStart)
 	a.line, a.length, a.last = a.line[:0], 0, 0
@@ -101,7 +101,7 @@ func (a *answers) step(data []byte) (n int, err error) {
 }
 
 // element reads the line that begins an element, or is one.
-func (a *answers) element(whole bool) error {
+func (a *replyReader) element(whole bool) error {
 	switch kind := a.line[0]; kind {
 	case '+':
 		a.ended()
@@ -110,25 +110,25 @@ func (a *answers) element(whole bool) error {
 		return a.follows(whole)
 	case ':':
 		if _, err := strconv.ParseInt(string(a.text()), 10, 64); err != nil || !whole {
-			return errForeign
+			return errNotRESP
 		}
 		a.ended()
 	case '$', '*':
 		n, err := strconv.ParseInt(string(a.text()), 10, 32)
 		if err != nil || !whole || n < -1 {
-			return errForeign
+			return errNotRESP
 		}
 		return a.announced(kind, int(n))
 	default: // of RESP3, which we did not ask for, or of nothing
-		return errForeign
+		return errNotRESP
 	}
 	return nil
 }
 
 // text is the line without its kind and its end.
-func (a *answers) text() []byte { return a.line[1 : len(a.line)-len("\r\n")] }
+func (a *replyReader) text() []byte { return a.line[1 : len(a.line)-len("\r\n")] }
 
-func (a *answers) announced(kind byte, n int) error {
+func (a *replyReader) announced(kind byte, n int) error {
 	switch {
 	case n == -1, kind == '*' && n == 0:
 		a.ended()
@@ -137,13 +137,13 @@ func (a *answers) announced(kind byte, n int) error {
 	case kind == '*' && n <= a.bounds.elements && len(a.open) < a.bounds.depth:
 		a.open = append(a.open, n)
 	default:
-		return errForeign
+		return errNotRESP
 	}
 	return nil
 }
 
 // ended notes that an element has come, and with it the arrays it is the last of.
-func (a *answers) ended() {
+func (a *replyReader) ended() {
 	for len(a.open) > 0 {
 		inner := &a.open[len(a.open)-1]
 		if *inner--; *inner > 0 {
@@ -154,13 +154,13 @@ func (a *answers) ended() {
 }
 
 // follows looks for a redirection in an error: MOVED or ASK, a slot, an address.
-func (a *answers) follows(whole bool) error {
+func (a *replyReader) follows(whole bool) error {
 	fields := bytes.Fields(a.text())
 	if a.redirected == nil || len(fields) == 0 || string(fields[0]) != "MOVED" && string(fields[0]) != "ASK" {
 		return nil
 	}
 	if !whole || len(fields) < 3 {
-		return errForeign
+		return errNotRESP
 	}
 	return a.redirected(string(fields[2]))
 }

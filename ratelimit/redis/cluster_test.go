@@ -58,7 +58,7 @@ func TestCluster(t *testing.T) {
 
 	t.Run("one owner, one script", func(t *testing.T) {
 		wide, narrow := limit(numbered(1, 1), hour(10)), limit(numbered(1, 2), hour(2))
-		if groups := s.group([]ratelimit.Limit{wide, narrow}, make([]ratelimit.Rule, 2), true); len(groups) != 1 {
+		if groups := s.group([]ratelimit.Limit{wide, narrow}, make([]ratelimit.Params, 2), true); len(groups) != 1 {
 			t.Fatal(len(groups))
 		}
 		for range 2 {
@@ -128,7 +128,7 @@ func TestCluster(t *testing.T) {
 func TestClusterNodeFrozen(t *testing.T) {
 	t.Parallel()
 	nodes, url := startCluster(t)
-	l := startLoad(t, url, ratelimit.Local)
+	l := startLoad(t, url, ratelimit.FailLocal)
 	if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 {
 		t.Fatal(admitted, err)
 	}
@@ -141,7 +141,7 @@ func TestClusterNodeFrozen(t *testing.T) {
 		}
 		node.signal(syscall.SIGCONT)
 		time.Sleep(2 * time.Second)
-		if l.f.Stats().Away {
+		if l.f.Stats().Unavailable {
 			t.Error("not healed within 2 s")
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"keyward/ratelimit"
 )
 
-// load asks a Fallback without a pause, as some clients of a proxy do.
-type load struct {
+// loadFixture asks a Fallback without a pause, as some clients of a proxy do.
+type loadFixture struct {
 	f    *ratelimit.Fallback
 	stop chan struct{}
 	all  sync.WaitGroup
@@ -30,17 +30,17 @@ type load struct {
 
 var loaded = limit(numbered(1, 1), ratelimit.Rate{Count: 100, Period: time.Second})
 
-func startLoad(t *testing.T, url string, when ratelimit.WhenAway) *load {
+func startLoad(t *testing.T, url string, when ratelimit.OnStoreFailure) *loadFixture {
 	t.Helper()
 	local, err := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, url, 0), When: when, Local: local, Replicas: 2})
+	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, url, 0), OnStoreFailure: when, Local: local, Replicas: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &load{f: f, stop: make(chan struct{})}
+	l := &loadFixture{f: f, stop: make(chan struct{})}
 	for i := range 4 {
 		l.all.Go(func() { l.ask(t, i) })
 	}
@@ -54,7 +54,7 @@ func startLoad(t *testing.T, url string, when ratelimit.WhenAway) *load {
 }
 
 // ask asks for a bucket that runs over and for one that does not, so that some requests get by the holds.
-func (l *load) ask(t *testing.T, i int) {
+func (l *loadFixture) ask(t *testing.T, i int) {
 	limits := [][]ratelimit.Limit{{loaded}, {limit(numbered(2, i), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}}
 	results := make([]ratelimit.Result, 1)
 	for n := 0; ; n++ {
@@ -80,7 +80,7 @@ func (l *load) ask(t *testing.T, i int) {
 
 // oversleep records by how much the machine wakes a goroutine late that asks
 // nothing: a request can be as late, whatever Redis does.
-func (l *load) oversleep() {
+func (l *loadFixture) oversleep() {
 	const nap = 2 * time.Millisecond
 	for {
 		before := time.Now()
@@ -98,7 +98,7 @@ func (l *load) oversleep() {
 // limitOfP99 is what a request may take in the phase that ended: 25 ms, and what
 // the machine was late by. The latter counts up to 25 ms only, since a Fallback
 // that keeps the processors busy makes the machine late as well. l.mu is not held.
-func (l *load) limitOfP99() time.Duration {
+func (l *loadFixture) limitOfP99() time.Duration {
 	const limit = 25 * time.Millisecond
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,13 +109,13 @@ func (l *load) limitOfP99() time.Duration {
 // staysUp returns an error if the store is taken for unavailable within that
 // time. A machine that wakes goroutines as late as a call to the store may take
 // makes calls time out by itself: then it tries again, up to ten times.
-func (l *load) staysUp(d time.Duration) error {
+func (l *loadFixture) staysUp(d time.Duration) error {
 	const timeout = 20 * time.Millisecond // FallbackConfig.Timeout's default
 	for try := 1; ; try++ {
 		if _, _, _, err := l.phase(d); err != nil {
 			return err
 		}
-		if !l.f.Stats().Away {
+		if !l.f.Stats().Unavailable {
 			return nil
 		}
 		l.mu.Lock()
@@ -128,7 +128,7 @@ func (l *load) staysUp(d time.Duration) error {
 }
 
 // phase is what came in that time.
-func (l *load) phase(d time.Duration) (p99, most time.Duration, admitted int, err error) {
+func (l *loadFixture) phase(d time.Duration) (p99, most time.Duration, admitted int, err error) {
 	l.mu.Lock()
 	l.took, l.late, l.admitted, l.err = nil, nil, 0, nil
 	l.mu.Unlock()
@@ -165,8 +165,8 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			at := startServer(t)
 			through := at.openLink()
-			l := startLoad(t, "redis://"+through.Address(), ratelimit.Local)
-			if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 || l.f.Stats().Away {
+			l := startLoad(t, "redis://"+through.Address(), ratelimit.FailLocal)
+			if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 || l.f.Stats().Unavailable {
 				t.Fatalf("before: %d admitted, %v, %+v", admitted, err, l.f.Stats())
 			}
 			before := l.f.Stats().Failures
@@ -174,11 +174,11 @@ func TestFaults(t *testing.T) {
 			p99, most, admitted, err := l.phase(2 * time.Second)
 			stats := l.f.Stats()
 			t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no answer", p99, most, admitted, stats.Failures-before)
-			if err != nil || p99 > l.limitOfP99() || !stats.Away || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
+			if err != nil || p99 > l.limitOfP99() || !stats.Unavailable || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
 				t.Errorf("%v %+v", err, stats)
 			}
 			fault.finish(at, through)
-			for end := time.Now().Add(2 * time.Second); l.f.Stats().Away; time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(2 * time.Second); l.f.Stats().Unavailable; time.Sleep(5 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("not healed within 2 s")
 				}
@@ -193,7 +193,7 @@ func TestFaults(t *testing.T) {
 // TestBusyProcess: who keeps the process busy, as junk signatures do, does not
 // have Allow let in what a Redis that is well would refuse.
 func TestBusyProcess(t *testing.T) {
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, startServer(t).url(), 0), When: ratelimit.Allow})
+	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, startServer(t).url(), 0), OnStoreFailure: ratelimit.FailOpen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func keepBusy(stop chan struct{}) {
 func TestNotThereAtStart(t *testing.T) {
 	at := startServer(t)
 	at.kill()
-	l := startLoad(t, at.url(), ratelimit.Deny)
+	l := startLoad(t, at.url(), ratelimit.FailClosed)
 	if _, _, admitted, err := l.phase(300 * time.Millisecond); err == nil || admitted > 0 {
 		t.Error("admitted without a word from Redis:", admitted, err)
 	}
@@ -283,7 +283,7 @@ func TestFourReplicas(t *testing.T) {
 	var fallbacks []*ratelimit.Fallback
 	for range 4 {
 		local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: begun})
-		f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, at.url(), 0), When: ratelimit.Local, Local: local, Replicas: 4})
+		f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, at.url(), 0), OnStoreFailure: ratelimit.FailLocal, Local: local, Replicas: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +310,7 @@ func TestFourReplicas(t *testing.T) {
 	most := 100 + time.Since(begun).Seconds()*100
 	without := 0
 	for _, f := range fallbacks {
-		without += int(f.Stats().Without)
+		without += int(f.Stats().LocalDecisions)
 	}
 	t.Logf("%.0f allowed, %d decided without Redis, admitted by owner: %v", most, without, admitted)
 	for owner := range 10 {
@@ -324,7 +324,7 @@ func BenchmarkTake(b *testing.B) {
 	s := openStore(b, startServer(b).url(), patient)
 	limits := []ratelimit.Limit{limit(numbered(1, 1), ratelimit.Rate{Count: authz.MaxRateCount, Period: time.Second}), limit(numbered(1, 2), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}
 	local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: s, When: ratelimit.Local, Local: local})
+	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: s, OnStoreFailure: ratelimit.FailLocal, Local: local})
 	if err != nil {
 		b.Fatal(err)
 	}

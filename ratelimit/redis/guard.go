@@ -46,7 +46,7 @@ func (g *guard) open(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	c := &guarded{Conn: conn, guard: g, answers: answers{bounds: g.bounds, redirected: g.hops.redirected}}
+	c := &guarded{Conn: conn, guard: g, answers: replyReader{bounds: g.bounds, redirected: g.hops.redirected}}
 	if raw, ok := conn.(syscall.Conn); ok {
 		return &guardedSocket{c, raw}, nil
 	}
@@ -57,7 +57,7 @@ func (g *guard) open(ctx context.Context, network, address string) (net.Conn, er
 type guarded struct {
 	net.Conn
 	guard   *guard
-	answers answers
+	answers replyReader
 
 	mu     sync.Mutex // of what Close shares with Read
 	large  bool       // it holds guard.large
@@ -173,7 +173,7 @@ func (r *redirections) redirected(address string) error {
 		r.seen, r.since = map[string]struct{}{}, now
 	}
 	if _, known := r.seen[address]; !known && len(r.seen) >= maxRedirections {
-		return errForeign
+		return errNotRESP
 	}
 	r.seen[address] = struct{}{}
 	return nil

@@ -19,21 +19,21 @@ import (
 	"keyward/ratelimit"
 )
 
-// liar is a server that answers all commands, or those after a beginning as it should be, with a lie.
-type liar struct {
+// fakeServer is a server that answers all commands, or those after a beginning as it should be, with a lie.
+type fakeServer struct {
 	net.Listener
 	lie    func(w io.Writer)
 	polite int // how many of the steps of a beginning it takes
 	lied   atomic.Int64
 }
 
-func startLiar(t testing.TB, polite int, lie func(w io.Writer)) *liar {
+func startLiar(t testing.TB, polite int, lie func(w io.Writer)) *fakeServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &liar{Listener: listener, lie: lie, polite: polite}
+	l := &fakeServer{Listener: listener, lie: lie, polite: polite}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -50,7 +50,7 @@ func startLiar(t testing.TB, polite int, lie func(w io.Writer)) *liar {
 var commandName = regexp.MustCompile(`\*\d+\r\n\$\d+\r\n([a-zA-Z]+)\r\n`)
 
 // serve answers each command once. None is so long that it comes in two parts.
-func (l *liar) serve(conn net.Conn) {
+func (l *fakeServer) serve(conn net.Conn) {
 	defer conn.Close()
 	buffer := make([]byte, 64<<10)
 	for {
@@ -68,7 +68,7 @@ func (l *liar) serve(conn net.Conn) {
 	}
 }
 
-func (l *liar) answer(command string, w io.Writer) {
+func (l *fakeServer) answer(command string, w io.Writer) {
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	switch {
 	case l.polite >= 1 && command == "hello":
@@ -236,7 +236,7 @@ func TestOneLargeAnswer(t *testing.T) {
 	half := large[:len(large)/2+1000]
 	open := func() (*guarded, net.Conn) {
 		here, there := net.Pipe()
-		return &guarded{Conn: here, guard: g, answers: answers{bounds: g.bounds}}, there
+		return &guarded{Conn: here, guard: g, answers: replyReader{bounds: g.bounds}}, there
 	}
 	reads := func(c *guarded, there net.Conn, text string) error {
 		go func() { _, _ = io.WriteString(there, text) }()
@@ -340,7 +340,7 @@ func FuzzAnswers(f *testing.F) {
 		for whole := true; want && whole && len(rest) > 0; {
 			rest, whole, want = naive(rest, ofServer, 0)
 		}
-		a, r := answers{bounds: ofServer}, rand.New(rand.NewPCG(seed, 1))
+		a, r := replyReader{bounds: ofServer}, rand.New(rand.NewPCG(seed, 1))
 		var err error
 		for left := text; err == nil && len(left) > 0; {
 			n := 1 + r.IntN(len(left))

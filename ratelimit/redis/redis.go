@@ -61,12 +61,12 @@ const (
 // moment between, others may see a count one too high: so at worst a
 // request too few is let in, never one too many.
 type Store struct {
-	client  redis.UniversalClient
-	split   bool // keys of one script must have one owner
-	timeout time.Duration
-	prefix  string
-	take    *redis.Script
-	refund  *redis.Script
+	client       redis.UniversalClient
+	split        bool // keys of one script must have one owner
+	timeout      time.Duration
+	prefix       string
+	take         *redis.Script
+	refundScript *redis.Script
 }
 
 // New returns a store and does not wait for its server. An error does not quote the URL.
@@ -84,7 +84,7 @@ func New(cfg Config) (*Store, error) {
 	logging.Disable() // the library's own, to standard error: of what we return as errors
 	s := &Store{
 		split: at.kind == cluster, timeout: cfg.Timeout, prefix: cfg.Prefix,
-		take: redis.NewScript(takeScript), refund: redis.NewScript(refundScript),
+		take: redis.NewScript(takeScript), refundScript: redis.NewScript(refundScript),
 	}
 	if s.timeout == 0 {
 		s.timeout = defaultTimeout
@@ -114,7 +114,7 @@ func New(cfg Config) (*Store, error) {
 
 // options leave out all that would take longer than a decision may, or that
 // decides for itself to ask again.
-func (s *Store) options(at *place, cfg Config) *redis.UniversalOptions {
+func (s *Store) options(at *endpoint, cfg Config) *redis.UniversalOptions {
 	o := at.options(cfg.TLS)
 	o.Protocol = 2 // nothing of version 3 is needed, and without it a new connection asks nothing first
 	o.DisableIdentity = true
@@ -137,12 +137,12 @@ func (s *Store) Close() error { return s.client.Close() }
 
 // Take implements ratelimit.Store. The time is the server's.
 func (s *Store) Take(ctx context.Context, _ time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
-	return s.ask(ctx, limits, results, true)
+	return s.eval(ctx, limits, results, true)
 }
 
 // Peek implements ratelimit.Store.
 func (s *Store) Peek(ctx context.Context, _ time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
-	return s.ask(ctx, limits, results, false)
+	return s.eval(ctx, limits, results, false)
 }
 
 // Reset implements ratelimit.Store.

@@ -111,7 +111,7 @@ func someLimits(r *rand.Rand, round int, rates []ratelimit.Rate) (limits []ratel
 		l := limit(numbered(round, i), rates[i])
 		l.Shadow = r.IntN(6) == 0
 		if r.IntN(4) == 0 {
-			l.Owed = r.IntN(20)
+			l.Deferred = r.IntN(20)
 		}
 		limits = append(limits, l)
 	}
@@ -122,14 +122,14 @@ func someLimits(r *rand.Rand, round int, rates []ratelimit.Rate) (limits []ratel
 func TestOwed(t *testing.T) {
 	s := openStore(t, startServer(t).url(), patient)
 	one := limit(numbered(1, 1), ratelimit.Rate{Count: 5000, Period: time.Hour})
-	one.Owed = 4000
-	if refused, results := take(t, s, one); refused != ratelimit.NotRefused || results[0].Paid != ratelimit.MaxOwed || results[0].Remaining != 3999 {
+	one.Deferred = 4000
+	if refused, results := take(t, s, one); refused != ratelimit.NotRefused || results[0].Applied != ratelimit.MaxDeferred || results[0].Remaining != 3999 {
 		t.Error(refused, results)
 	}
 	if _, err := s.Peek(t.Context(), time.Now(), []ratelimit.Limit{one}, make([]ratelimit.Result, 1)); err != nil {
 		t.Fatal(err)
 	}
-	one.Owed = 0
+	one.Deferred = 0
 	if _, results := take(t, s, one); results[0].Remaining != 3998 {
 		t.Error("Peek charges:", results)
 	}

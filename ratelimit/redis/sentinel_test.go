@@ -55,10 +55,10 @@ func TestSentinel(t *testing.T) {
 		link, linkErr := replica.say("ROLE")
 		return err == nil && linkErr == nil && info == ":1" && link == "*5" && sentinelKnows(url)
 	})
-	l := startLoad(t, url, ratelimit.Local)
+	l := startLoad(t, url, ratelimit.FailLocal)
 	master.kill()
-	soon(t, "the master is missed", func() bool { return l.f.Stats().Away })
-	soon(t, "the replica is asked", func() bool { return !l.f.Stats().Away })
+	soon(t, "the master is missed", func() bool { return l.f.Stats().Unavailable })
+	soon(t, "the replica is asked", func() bool { return !l.f.Stats().Unavailable })
 	if _, _, _, err := l.phase(100 * time.Millisecond); err != nil {
 		t.Error(err)
 	}

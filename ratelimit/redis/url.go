@@ -25,8 +25,8 @@ const (
 	sentinel
 )
 
-// place is where the servers are, as a URL says it.
-type place struct {
+// endpoint is where the servers are, as a URL says it.
+type endpoint struct {
 	kind               kind
 	secure             bool
 	addresses          []string
@@ -35,18 +35,18 @@ type place struct {
 	db                 int
 }
 
-var schemes = map[string]place{
+var schemes = map[string]endpoint{
 	"redis": {}, "rediss": {secure: true}, "unix": {},
 	"redis+cluster": {kind: cluster}, "rediss+cluster": {kind: cluster, secure: true},
 	"redis+sentinel": {kind: sentinel}, "rediss+sentinel": {kind: sentinel, secure: true},
 }
 
 // parseURL reads a URL. net/url does not know lists of hosts, and its errors quote.
-func parseURL(text string) (place, error) {
+func parseURL(text string) (endpoint, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	p, known := schemes[scheme]
 	if !known || strings.ContainsAny(text, "#\x00\n\r\t ") {
-		return place{}, ErrURL
+		return endpoint{}, ErrURL
 	}
 	rest, query, asked := strings.Cut(rest, "?")
 	authority, path := rest, ""
@@ -57,7 +57,7 @@ func parseURL(text string) (place, error) {
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		hosts = authority[at+1:]
 		if !p.readUser(authority[:at]) {
-			return place{}, ErrURL
+			return endpoint{}, ErrURL
 		}
 	}
 	ok := false
@@ -68,12 +68,12 @@ func parseURL(text string) (place, error) {
 		ok = p.readHosts(hosts) && p.readPath(path)
 	}
 	if !ok {
-		return place{}, ErrURL
+		return endpoint{}, ErrURL
 	}
 	return p, nil
 }
 
-func (p *place) readUser(text string) bool {
+func (p *endpoint) readUser(text string) bool {
 	name, password, _ := strings.Cut(text, ":")
 	var err, err2 error
 	p.username, err = url.PathUnescape(name)
@@ -81,7 +81,7 @@ func (p *place) readUser(text string) bool {
 	return err == nil && err2 == nil
 }
 
-func (p *place) readSocket(path, query string, asked bool) bool {
+func (p *endpoint) readSocket(path, query string, asked bool) bool {
 	file, err := url.PathUnescape(path)
 	if err != nil || file == "" || strings.IndexByte(file, 0) >= 0 {
 		return false
@@ -91,7 +91,7 @@ func (p *place) readSocket(path, query string, asked bool) bool {
 	return !asked || isDB && p.readDB(number)
 }
 
-func (p *place) readHosts(list string) bool {
+func (p *endpoint) readHosts(list string) bool {
 	for address := range strings.SplitSeq(list, ",") {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil { // no port, unless it is an address of version 6 without brackets
@@ -109,14 +109,14 @@ func (p *place) readHosts(list string) bool {
 	return p.kind != single || len(p.addresses) == 1
 }
 
-func (p *place) port() string {
+func (p *endpoint) port() string {
 	if p.kind == sentinel {
 		return "26379"
 	}
 	return "6379"
 }
 
-func (p *place) readPath(path string) bool {
+func (p *endpoint) readPath(path string) bool {
 	db := path
 	if p.kind == sentinel {
 		p.master, db, _ = strings.Cut(path, "/")
@@ -127,14 +127,14 @@ func (p *place) readPath(path string) bool {
 	return db == "" || p.kind != cluster && p.readDB(db)
 }
 
-func (p *place) readDB(text string) bool {
+func (p *endpoint) readDB(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	p.db = int(n)
 	return err == nil
 }
 
 // options are those of the place alone.
-func (p *place) options(trust *tls.Config) *redis.UniversalOptions {
+func (p *endpoint) options(trust *tls.Config) *redis.UniversalOptions {
 	o := &redis.UniversalOptions{
 		Addrs: slices.Clone(p.addresses), Username: p.username, Password: p.password, DB: p.db,
 		MasterName: p.master, IsClusterMode: p.kind == cluster,

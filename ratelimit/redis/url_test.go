@@ -8,7 +8,7 @@ import (
 )
 
 func TestURL(t *testing.T) {
-	for text, want := range map[string]place{
+	for text, want := range map[string]endpoint{
 		"redis://h":                       {addresses: []string{"h:6379"}},
 		"redis://h:1/":                    {addresses: []string{"h:1"}},
 		"redis://h:1/3":                   {addresses: []string{"h:1"}, db: 3},
@@ -34,7 +34,7 @@ func TestURL(t *testing.T) {
 		"redis://h/0/", "redis://u:%zz@h", "redis+cluster://a/1", "redis+cluster://a,,b", "redis+cluster://", "redis+sentinel://a", "redis+sentinel://a/",
 		"redis+sentinel://a/m/x", "unix://", "unix:///", "unix://h/s", "unix:///s?x=1", "unix:///s?db=", "redis://h\n", "redis://h h",
 	} {
-		if got, err := parseURL(text); err != ErrURL || fmt.Sprint(got) != fmt.Sprint(place{}) {
+		if got, err := parseURL(text); err != ErrURL || fmt.Sprint(got) != fmt.Sprint(endpoint{}) {
 			t.Errorf("%q: %+v %v", text, got, err)
 		}
 	}

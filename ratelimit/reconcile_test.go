@@ -12,7 +12,7 @@ import (
 )
 
 // left is what the shared store still lets in.
-func left(t *testing.T, shared *faulty, limit Limit) int {
+func left(t *testing.T, shared *faultyStore, limit Limit) int {
 	t.Helper()
 	results := make([]Result, 1)
 	if _, err := shared.Peek(t.Context(), start, []Limit{limit}, results); err != nil {
@@ -44,7 +44,7 @@ func TestChargedAfterwards(t *testing.T) {
 	} {
 		t.Run(line.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, shared := newTestFallback(t, Local, 1, nil)
+				f, shared := newTestFallback(t, FailLocal, 1, nil)
 				defer f.Close()
 				for range line.before {
 					ask(t, shared, start, limit)
@@ -57,7 +57,7 @@ func TestChargedAfterwards(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if owed := f.debts.some.Load() > 0; owed != line.owed {
+				if owed := f.pending.buckets.Load() > 0; owed != line.owed {
 					t.Error("owed:", owed)
 				}
 				shared.takes = 0
@@ -77,7 +77,7 @@ func TestChargedAfterwards(t *testing.T) {
 // TestLostWithItsDebts: debts that were sent with a question that failed are sent again.
 func TestLostWithItsDebts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, Local, 1, nil)
+		f, shared := newTestFallback(t, FailLocal, 1, nil)
 		defer f.Close()
 		limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
 		shared.down(errDown)
@@ -96,7 +96,7 @@ func TestLostWithItsDebts(t *testing.T) {
 		if _, err := f.Peek(t.Context(), start, []Limit{limit}, make([]Result, 1)); err != nil || left(t, shared, limit) != 5 {
 			t.Error("Peek charges:", err, left(t, shared, limit))
 		}
-		if err := f.Reset(t.Context(), limit.Bucket); err != nil || f.debts.some.Load() != 0 {
+		if err := f.Reset(t.Context(), limit.Bucket); err != nil || f.pending.buckets.Load() != 0 {
 			t.Error("owed after Reset", err)
 		}
 	})
@@ -104,7 +104,7 @@ func TestLostWithItsDebts(t *testing.T) {
 
 // TestDebtsGetSmaller: not before the bucket is empty in the store, and then at this replica's share of the rate.
 func TestDebtsGetSmaller(t *testing.T) {
-	d := newDebts(100, 4)
+	d := newPendingCharges(100, 4)
 	limit := Limit{Bucket: numbered(1), Rate: Rate{Count: 100, Period: 100 * time.Second, Burst: 50}}
 	for after, want := range map[time.Duration]int{
 		0: 20, 49 * time.Second: 20, 50 * time.Second: 20, 54 * time.Second: 19, 50*time.Second + 79*time.Second: 1, 130 * time.Second: 0, time.Hour: 0,
@@ -123,24 +123,24 @@ func TestDebtsGetSmaller(t *testing.T) {
 	if got := d.takeOne(start.Add(-time.Hour), &limit); got != 1 {
 		t.Error("after the clock went back:", got)
 	}
-	if d.some.Load() != 0 {
-		t.Error(d.some.Load())
+	if d.buckets.Load() != 0 {
+		t.Error(d.buckets.Load())
 	}
 }
 
 func TestDebtsAreBounded(t *testing.T) {
-	d := newDebts(640, 1)
+	d := newPendingCharges(640, 1)
 	hour := Rate{Count: 1, Period: time.Hour}
 	for i := range 10_000 {
 		d.add(start, start, &Limit{Bucket: numbered(i), Rate: hour}, 1)
 	}
-	if n := d.some.Load(); n != 640 {
+	if n := d.buckets.Load(); n != 640 {
 		t.Error(n)
 	}
 	later := start.Add(5 * time.Hour)
 	limit := Limit{Bucket: numbered(20_000), Rate: Rate{Count: 3000, Period: time.Hour}}
 	d.add(later, later, &limit, 10_000)
-	for _, want := range []int{MaxOwed, MaxOwed, MaxOwed, MaxOwed, MaxOwed, MaxOwed, 0} {
+	for _, want := range []int{MaxDeferred, MaxDeferred, MaxDeferred, MaxDeferred, MaxDeferred, MaxDeferred, 0} {
 		if got := d.takeOne(later, &limit); got != want {
 			t.Errorf("%d, want %d", got, want)
 		}
@@ -148,20 +148,20 @@ func TestDebtsAreBounded(t *testing.T) {
 	// The longest and the shortest that there are.
 	for _, rate := range []Rate{{Count: 1, Period: 366 * 24 * time.Hour}, {Count: 999_999_999, Period: time.Second}, {Count: 999_999_999, Period: 366 * 24 * time.Hour}} {
 		for _, replicas := range []int{1, maxReplicas} {
-			d := newDebts(1, replicas)
+			d := newPendingCharges(1, replicas)
 			limit := Limit{Bucket: numbered(1), Rate: rate}
 			for range 3 {
 				d.add(start, start, &limit, rate.Count)
 			}
-			if got, want := d.takeOne(start, &limit), min(2*max(rate.Count/replicas, 1), MaxOwed); got != want {
+			if got, want := d.takeOne(start, &limit), min(2*max(rate.Count/replicas, 1), MaxDeferred); got != want {
 				t.Errorf("%s, %d replicas: %d, want %d", rate, replicas, got, want)
 			}
 		}
 	}
 }
 
-// weather has calls come late, fail, or fail after they were done.
-type weather struct {
+// storeScript has calls come late, fail, or fail after they were done.
+type storeScript struct {
 	Store
 	bad     atomic.Bool
 	down    atomic.Bool
@@ -170,14 +170,14 @@ type weather struct {
 	r       *rand.Rand
 }
 
-func (w *weather) draw(n int) int {
+func (w *storeScript) draw(n int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.r.IntN(n)
 }
 
 // Take counts by its own clock, as Redis does.
-func (w *weather) Take(ctx context.Context, _ time.Time, limits []Limit, results []Result) (int, error) {
+func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []Limit, results []Result) (int, error) {
 	w.pending.Add(1)
 	defer w.pending.Add(-1)
 	if w.down.Load() {
@@ -216,14 +216,14 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: rate}
 	for seed := range uint64(2) {
 		synctest.Test(t, func(t *testing.T) {
-			w := &weather{Store: newTestMemory(t, 1000, start), r: rand.New(rand.NewPCG(seed, 0))}
+			w := &storeScript{Store: newTestMemory(t, 1000, start), r: rand.New(rand.NewPCG(seed, 0))}
 			var mu sync.Mutex
 			var let []time.Time
 			var all sync.WaitGroup
 			end := make(chan struct{})
 			var fallbacks []*Fallback
 			for i := range replicas {
-				f, err := NewFallback(FallbackConfig{Store: w, When: Local, Local: newTestMemory(t, 1000, start), Replicas: replicas})
+				f, err := NewFallback(FallbackConfig{Store: w, OnStoreFailure: FailLocal, Local: newTestMemory(t, 1000, start), Replicas: replicas})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -265,7 +265,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 					time.Sleep(500*time.Millisecond + time.Duration(w.draw(5000))*time.Microsecond)
 					ok = true
 					for _, f := range fallbacks {
-						ok = ok && f.debts.some.Load() == 0 && w.pending.Load() == 0
+						ok = ok && f.pending.buckets.Load() == 0 && w.pending.Load() == 0
 					}
 				}
 				mu.Lock()
@@ -283,7 +283,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 			all.Wait()
 			without := uint64(0)
 			for _, f := range fallbacks {
-				without += f.Stats().Without
+				without += f.Stats().LocalDecisions
 			}
 			most := float64(rate.Burst) + time.Since(begun).Seconds()*float64(rate.Count)
 			t.Logf("seed %d: %d let in of %.0f, %d decided without the store", seed, len(let), most, without)

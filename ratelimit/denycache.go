@@ -1,0 +1,178 @@
+package ratelimit
+
+import (
+	"sync"
+	"time"
+)
+
+// denialCache remembers, per bucket, until when the shared store denies requests.
+// A bucket only gets emptier when other requests are allowed, so the store need not
+// be asked before.
+//
+// Only a Reset by another process changes that: so the store is asked at least
+// once in maxDenial.
+type denialCache struct {
+	shards     [denialShards]denialShard
+	maxBuckets int // in each
+}
+
+type denialShard struct {
+	mu      sync.Mutex
+	denials map[Bucket]denial
+	swept   time.Time
+	denied  uint64 // of refusals
+}
+
+type denial struct {
+	asked, until time.Time
+	rate         Rate
+}
+
+const (
+	denialShards   = 64
+	defaultDenials = 1 << 16
+	maxDenial      = time.Second
+	minDenial      = time.Millisecond // less is not worth a note
+)
+
+func newDenialCache(most int) *denialCache {
+	h := &denialCache{maxBuckets: max(most/denialShards, 1)}
+	for i := range h.shards {
+		h.shards[i].denials = map[Bucket]denial{}
+	}
+	return h
+}
+
+// shard is chosen by the half of a bucket that differs within a subject.
+func (h *denialCache) shard(b *Bucket) *denialShard { return &h.shards[b[15]%denialShards] }
+
+// expired reports whether the denial has ended at that time. A clock that went back
+// ends it: it was asked for in what is now the future.
+func (h *denial) expired(now time.Time) bool {
+	age := now.Sub(h.asked)
+	return age < 0 || age >= maxDenial || !now.Before(h.until)
+}
+
+// deny fills in the results and returns the limit that refuses, if one is
+// cached. Of the other limits nothing is known; they are reported as full.
+func (h *denialCache) deny(now time.Time, limits []Limit, results []Result) int {
+	found := false
+	for i := range limits {
+		if limits[i].Shadow {
+			continue
+		}
+		if wait := h.wait(&limits[i], now); wait > 0 {
+			if !found {
+				reportFull(limits, results)
+			}
+			found = true
+			results[i] = denialResult(limits[i].Rate, wait)
+		}
+	}
+	if !found {
+		return NotRefused
+	}
+	return Refused(limits, results)
+}
+
+func (h *denialCache) wait(limit *Limit, now time.Time) time.Duration {
+	s := h.shard(&limit.Bucket)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.denials[limit.Bucket]
+	switch {
+	case !ok || held.rate != limit.Rate:
+		return 0
+	case held.expired(now):
+		delete(s.denials, limit.Bucket)
+		return 0
+	}
+	s.denied++
+	return held.until.Sub(now)
+}
+
+func denialResult(rate Rate, wait time.Duration) (result Result) {
+	var params Params
+	params.set(rate)
+	tat := params.BurstTolerance
+	tat.Micros += int64((wait + time.Microsecond - 1) / time.Microsecond)
+	if maxTAT := params.MaxTAT(); !tat.AtMost(maxTAT) {
+		tat = maxTAT
+	}
+	params.Report(&result, tat, false)
+	return result
+}
+
+// reportFull reports every bucket as full.
+func reportFull(limits []Limit, results []Result) {
+	for i := range limits {
+		var params Params
+		params.set(limits[i].Rate)
+		params.Report(&results[i], Interval{}, true)
+	}
+}
+
+// record keeps what the store said to a question of that time. The question was
+// on its way for a moment, so the denial ends here before it ends in the store.
+func (h *denialCache) record(now time.Time, limits []Limit, results []Result) {
+	for i := range limits {
+		wait := results[i].RetryAfter
+		if results[i].Allowed && results[i].Remaining == 0 {
+			wait = untilAllowed(limits[i].Rate, results[i].ResetAfter)
+		}
+		if wait >= minDenial && !limits[i].Shadow {
+			h.put(limits[i].Bucket, denial{now, now.Add(wait), limits[i].Rate}, now)
+		}
+	}
+}
+
+// untilAllowed is when a bucket that takes so long to refill allows one more.
+func untilAllowed(rate Rate, reset time.Duration) time.Duration {
+	var params Params
+	params.set(rate)
+	return reset - time.Duration(params.BurstTolerance.Ceil()+1)*time.Microsecond
+}
+
+// put drops the denial when there are too many: the store is then asked.
+func (h *denialCache) put(b Bucket, held denial, now time.Time) {
+	s := h.shard(&b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.denials) >= h.maxBuckets {
+		s.sweep(now)
+	}
+	if _, there := s.denials[b]; there || len(s.denials) < h.maxBuckets {
+		s.denials[b] = held
+	}
+}
+
+func (s *denialShard) sweep(now time.Time) {
+	if since := now.Sub(s.swept); since >= 0 && since < maxDenial/10 {
+		return
+	}
+	s.swept = now
+	for b, held := range s.denials {
+		if held.expired(now) {
+			delete(s.denials, b)
+		}
+	}
+}
+
+func (h *denialCache) reset(buckets []Bucket) {
+	for i := range buckets {
+		s := h.shard(&buckets[i])
+		s.mu.Lock()
+		delete(s.denials, buckets[i])
+		s.mu.Unlock()
+	}
+}
+
+// denied is how many there were since the start.
+func (h *denialCache) denied() (sum uint64) {
+	for i := range h.shards {
+		h.shards[i].mu.Lock()
+		sum += h.shards[i].denied
+		h.shards[i].mu.Unlock()
+	}
+	return sum
+}
