@@ -354,9 +354,9 @@ func TestNoSecondBurst(t *testing.T) {
 	})
 }
 
-func TestHolds(t *testing.T) { synctest.Test(t, testHolds) }
+func TestDenyCache(t *testing.T) { synctest.Test(t, testDenyCache) }
 
-func testHolds(t *testing.T) {
+func testDenyCache(t *testing.T) {
 	f, shared := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 2, Period: time.Second}}
@@ -390,10 +390,10 @@ func testHolds(t *testing.T) {
 	}
 }
 
-// TestHoldsEnd: a hold of hours is asked again after a second, and a shadow limit is never held.
-func TestHoldsEnd(t *testing.T) { synctest.Test(t, testHoldsEnd) }
+// TestDenyCacheEnd: a hold of hours is asked again after a second, and a shadow limit is never held.
+func TestDenyCacheEnd(t *testing.T) { synctest.Test(t, testDenyCacheEnd) }
 
-func testHoldsEnd(t *testing.T) {
+func testDenyCacheEnd(t *testing.T) {
 	f, shared := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 1, Period: time.Hour}}
@@ -423,10 +423,10 @@ func testHoldsEnd(t *testing.T) {
 	}
 }
 
-// TestHoldsRefuseNoMore: with the holds before it a store admits what it admits without them.
-func TestHoldsRefuseNoMore(t *testing.T) { synctest.Test(t, testHoldsRefuseNoMore) }
+// TestDenyCacheRefuseNoMore: with the holds before it a store admits what it admits without them.
+func TestDenyCacheRefuseNoMore(t *testing.T) { synctest.Test(t, testDenyCacheRefuseNoMore) }
 
-func testHoldsRefuseNoMore(t *testing.T) {
+func testDenyCacheRefuseNoMore(t *testing.T) {
 	f, _ := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
 	plain := newTestMemory(t, 100, start)
@@ -446,7 +446,7 @@ func testHoldsRefuseNoMore(t *testing.T) {
 	}
 }
 
-func TestHoldsAreBounded(t *testing.T) {
+func TestDenyCacheAreBounded(t *testing.T) {
 	h := newDenialCache(640)
 	rate := Rate{Count: 1, Period: time.Hour}
 	for i := range 100_000 {

@@ -102,8 +102,8 @@ func TestLostWithItsDebts(t *testing.T) {
 	})
 }
 
-// TestDebtsGetSmaller: not before the bucket is empty in the store, and then at this replica's share of the rate.
-func TestDebtsGetSmaller(t *testing.T) {
+// TestPendingChargesGetSmaller: not before the bucket is empty in the store, and then at this replica's share of the rate.
+func TestPendingChargesGetSmaller(t *testing.T) {
 	d := newPendingCharges(100, 4)
 	limit := Limit{Bucket: numbered(1), Rate: Rate{Count: 100, Period: 100 * time.Second, Burst: 50}}
 	for after, want := range map[time.Duration]int{
@@ -128,7 +128,7 @@ func TestDebtsGetSmaller(t *testing.T) {
 	}
 }
 
-func TestDebtsAreBounded(t *testing.T) {
+func TestPendingChargesAreBounded(t *testing.T) {
 	d := newPendingCharges(640, 1)
 	hour := Rate{Count: 1, Period: time.Hour}
 	for i := range 10_000 {

@@ -159,15 +159,15 @@ func (f *Fallback) reconcile(c *storeCall, alone limitSet) {
 	}
 	for i := range c.limits[:c.n] {
 		limit, result := &c.limits[i], &c.results[i]
-		owed, charged := limit.Deferred, false
+		deferred, charged := limit.Deferred, false
 		if c.err == nil {
-			owed -= result.Applied
+			deferred -= result.Applied
 			charged = c.charge && c.refused == NotRefused && result.Allowed
 		}
 		if alone&(1<<i) != 0 && !charged {
-			owed++
+			deferred++
 		}
-		f.deferCharge(c.now, limit, owed)
+		f.deferCharge(c.now, limit, deferred)
 	}
 	f.calls.Put(c)
 	f.circuit.running.Done()

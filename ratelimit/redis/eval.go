@@ -87,7 +87,9 @@ func flag(set bool) int {
 }
 
 // formatInterval reads back as the same number wherever it is read in double precision.
-func formatInterval(pace float32) string { return strconv.FormatFloat(float64(pace), 'g', 17, 64) }
+func formatInterval(interval float32) string {
+	return strconv.FormatFloat(float64(interval), 'g', 17, 64)
+}
 
 // run runs the groups' scripts. A server that does not have the script yet,
 // since it was restarted, gets it with the question.
@@ -139,7 +141,7 @@ func (g *group) read(params []ratelimit.Params, results []ratelimit.Result) erro
 }
 
 // refund undoes the charges of a request that another group refused. What can't
-// be paid back is lost to its owner: one request.
+// be paid back is lost to its subject: one request.
 func (s *Store) refund(ctx context.Context, groups []group, params []ratelimit.Params, results []ratelimit.Result) {
 	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range groups {
