@@ -16,11 +16,9 @@ type Credential struct {
 	Secret Secret     // token, password or key
 	Client RawAddress // where it came from, for limits on guessing
 
-	// Scratch, where set, is where a verifier may put a principal that it has made
-	// for this request alone. It is good until the request is reset.
-	Scratch *Principal
-
-	request *Request // see Target
+	// request is set by Bind. A Credential and a Reason are returned in nine
+	// registers, which is all there are: another word costs every check.
+	request *Request
 }
 
 // Target is what a request is for: the method, and the target URI (RFC 9110
@@ -30,7 +28,16 @@ type Target struct{ Method, Scheme, Host, Path string }
 
 // Bind ties the credential to the request that presents it.
 func (c *Credential) Bind(r *Request) {
-	c.request, c.Client, c.Scratch = r, r.Client(), &r.principal
+	c.request, c.Client = r, r.Client()
+}
+
+// Scratch returns where a verifier may put a principal that it has made for this
+// request alone, nil before Bind. It is good until the request is reset.
+func (c *Credential) Scratch() *Principal {
+	if c.request == nil {
+		return nil
+	}
+	return &c.request.principal
 }
 
 // Target returns what the credential was presented for, the zero Target before

@@ -265,8 +265,8 @@ func FuzzCheckKey(f *testing.F) {
 
 // TestTarget: a credential knows what it was presented for, at no cost.
 func TestTarget(t *testing.T) {
-	if got := new(Credential).Target(); got != (Target{}) {
-		t.Errorf("without a request: %+v", got)
+	if c := new(Credential); c.Target() != (Target{}) || c.Scratch() != nil {
+		t.Errorf("without a request: %+v, %p", c.Target(), c.Scratch())
 	}
 	r := Request{Method: "POST", Scheme: "https", Host: "api.example.com:8443", Target: "/a%2Fb?api_key=k", Peer: "192.0.2.1:4711"}
 	c := &r.credential
@@ -274,8 +274,8 @@ func TestTarget(t *testing.T) {
 	if got, want := c.Target(), (Target{"POST", "https", "api.example.com:8443", "/a%2Fb"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if c.Client != "192.0.2.1:4711" || c.Scratch != &r.principal {
-		t.Errorf("client %q, room %p", c.Client, c.Scratch)
+	if c.Client != "192.0.2.1:4711" || c.Scratch() != &r.principal {
+		t.Errorf("client %q, room %p", c.Client, c.Scratch())
 	}
 	w := newFakeDeps()
 	w.verify = func(c *Credential) (*Principal, error) {

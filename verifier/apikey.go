@@ -130,11 +130,12 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 		kept := known // the one that goes to the heap
 		a.cfg.Principals.Put(id, &kept, now)
 	}
-	if c.Scratch == nil {
+	scratch := c.Scratch()
+	if scratch == nil {
 		return known.own(), nil
 	}
-	*c.Scratch = known.principal
-	return c.Scratch, nil
+	*scratch = known.principal
+	return scratch, nil
 }
 
 // own is a copy of the principal that nothing else has.

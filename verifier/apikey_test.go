@@ -416,24 +416,26 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 }
 
 // TestRoom: the principal of a key that is not in the cache is put where the
-// credential says; what is in the cache never is, since the room is used again.
-func TestRoom(t *testing.T) {
+// credential says; what is in the cache never is, since the scratch space is used again.
+func TestScratch(t *testing.T) {
 	b := newBench(t, options{})
 	id, key := b.create(keystore.Params{})
-	var room authz.Principal
+	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)}
+	c.Bind(new(authz.Request))
+	scratch := c.Scratch()
 	ask := func() (p *authz.Principal) {
-		p, _ = b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key), Scratch: &room}, b.now)
+		p, _ = b.Verify(context.Background(), c, b.now)
 		return p
 	}
 	first := ask()
 	for deadline := time.Now().Add(5 * time.Second); first == nil && time.Now().Before(deadline); first = ask() {
 		time.Sleep(time.Millisecond) // the file is followed on another goroutine
 	}
-	if first != &room || room.KeyID != id {
-		t.Fatalf("first %+v, room %+v", first, room)
+	if first != scratch || scratch.KeyID != id {
+		t.Fatalf("first %+v, scratch %+v", first, scratch)
 	}
-	room = authz.Principal{}
-	if p := ask(); p == nil || p == &room || p.KeyID != id {
+	*scratch = authz.Principal{}
+	if p := ask(); p == nil || p == scratch || p.KeyID != id {
 		t.Errorf("from the cache: %+v", p)
 	}
 }
