@@ -25,11 +25,13 @@ var allowed = map[string][]string{
 	"policy":        {"keyward/authz"},
 	"keystore":      {"keyward/authz", "keyward/store/journal", "github.com/fsnotify/fsnotify", "golang.org/x/crypto/", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"store/journal": {"golang.org/x/sys/"},
-	"verifier": {"keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/admission", "keyward/verifier/jwks", "keyward/verifier/password",
-		"keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
+	"verifier": {"keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
+		"keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":   {},
+	"verifier/fingerprint": {"keyward/cache"},
+	"verifier/login":       {"keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/fingerprint", "keyward/verifier/password"},
 	"verifier/jwks":        {"keyward/authz", "keyward/verifier/strictjson"},
-	"verifier/password":    {"keyward/authz", "golang.org/x/sys/"},
+	"verifier/password":    {"keyward/authz", "keyward/verifier/admission", "golang.org/x/sys/"},
 	"verifier/strictjson":  {},
 	"verifier/tokensource": {"keyward/authz", "keyward/verifier", "keyward/verifier/jwks", "keyward/verifier/strictjson"},
 	"usage":                {"keyward/authz", "keyward/cache", "keyward/store/journal"},
@@ -41,7 +43,7 @@ var allowed = map[string][]string{
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
 	"server": {"keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore", "keyward/policy",
 		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
-		"keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
 // forbidden are packages of the standard library that would let one do what it refuses to.

@@ -114,14 +114,19 @@ func constantsOf(t *testing.T, file, typ string) (names []string) {
 	return names
 }
 
-// authzNames returns the names of authz that the package's files, without its
-// tests, refer to.
+// authzNames returns the names of authz that the files in the directory and
+// directly below it, without tests, refer to.
 func authzNames(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	below, err := filepath.Glob(filepath.Join(dir, "*", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, below...)
 	names := map[string]bool{}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {

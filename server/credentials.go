@@ -8,6 +8,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/verifier"
+	"keyward/verifier/fingerprint"
 	"keyward/verifier/tokensource"
 )
 
@@ -91,7 +92,7 @@ func (c *Core) tokens(r *remembered) error {
 		return err
 	}
 	cfg := verifier.JWTConfig{
-		Users: c.parts.stores.userStore(), Revocations: c.parts.stores.revoked(), Tokens: known, Fingerprints: verifier.NewFingerprints(),
+		Users: c.parts.stores.userStore(), Revocations: c.parts.stores.revoked(), Tokens: known, Fingerprints: fingerprint.NewHasher(),
 		Gate: c.parts.gate,
 	}
 	for i := range c.cfg.JWT {
@@ -142,7 +143,7 @@ func (c *Core) grants(r *remembered, rules grantRules) error {
 		return err
 	}
 	cfg := verifier.IntrospectionConfig{
-		Revocations: c.parts.stores.revoked(), Tokens: known, Negative: inactive, Fingerprints: verifier.NewFingerprints(),
+		Revocations: c.parts.stores.revoked(), Tokens: known, Negative: inactive, Fingerprints: fingerprint.NewHasher(),
 	}
 	for n, i := range rules.servers {
 		server, err := tokensource.NewIntrospector(tokensource.IntrospectorConfig{

@@ -11,12 +11,14 @@ import (
 	"keyward/config"
 	"keyward/keystore"
 	"keyward/verifier"
+	"keyward/verifier/fingerprint"
+	"keyward/verifier/login"
 	"keyward/verifier/password"
 )
 
-// familiarFor is how long a password that was right is known to have been. It
+// trustedFor is how long a password that was right is known to have been. It
 // says nothing about what it is now.
-const familiarFor = 30 * 24 * time.Hour
+const trustedFor = 30 * 24 * time.Hour
 
 // A password that turned out wrong is remembered for who tries again. There are no more of them
 // than can be hashed meanwhile.
@@ -27,32 +29,37 @@ const (
 
 // passwords makes the verifier of passwords.
 func (c *Core) passwords(r *remembered) error {
-	principals, err := newCache[verifier.KnownPassword](r, "password", r.madeOf.cache.Size, c.cfg.Cache.TTL)
+	accounts, err := newCache[login.CachedAccount](r, "password", r.madeOf.cache.Size, c.cfg.Cache.TTL)
 	if err != nil {
 		return err
 	}
-	familiar, err := cache.New[bool](c.cfg.Cache.Size, familiarFor)
+	trusted, err := cache.New[bool](c.cfg.Cache.Size, trustedFor)
 	if err != nil {
 		return err
 	}
-	wrong, err := cache.New[verifier.WrongPassword](wrongPasswords, wrongFor)
+	wrong, err := cache.New[login.WrongPassword](wrongPasswords, wrongFor)
 	if err != nil {
 		return err
 	}
-	decoy, err := decoys(c.parts.stores.users)
+	dummyHash, err := dummyHashes(c.parts.stores.users)
 	if err != nil {
 		return err
 	}
-	r.Verifier, err = verifier.NewBasic(verifier.BasicConfig{
-		Users: c.parts.stores.users, Fingerprints: verifier.NewFingerprints(), Attempts: password.NewAttempts(password.AttemptsConfig{}),
-		Pool: c.parts.hashing.Pool, VerifyHash: c.parts.hashing.verify, Decoy: decoy,
-		Principals: principals, RenewAfter: c.cfg.Cache.TTL / 2, Wrong: wrong, Familiar: familiar,
+	users, err := login.New(login.Config{
+		Users: c.parts.stores.users, Fingerprints: fingerprint.NewHasher(), Attempts: password.NewAttempts(password.AttemptsConfig{}),
+		Pool: c.parts.hashing.Pool, VerifyHash: c.parts.hashing.verify, DummyHash: dummyHash,
+		Accounts: accounts, RenewAfter: c.cfg.Cache.TTL / 2, Wrong: wrong, Trusted: trusted,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	r.Verifier = verifier.NewBasic(users)
+	return nil
 }
 
-// decoys are hashes for unknown users: as the file's are, or as we make them where it has none.
-func decoys(users *keystore.Users) (func(string) authz.Secret, error) {
+// dummyHashes returns hashes for unknown users: with the parameters of the file's, or
+// else with our own.
+func dummyHashes(users *keystore.Users) (func(string) authz.Secret, error) {
 	dummy, err := keystore.DummyHash(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a hash for unknown users: %w", err)
@@ -68,8 +75,8 @@ func decoys(users *keystore.Users) (func(string) authz.Secret, error) {
 // hashing is where passwords are hashed: a pool that bounds how many at a time, and
 // the processes that do it; without them this one does.
 type hashing struct {
-	*password.Pool[verifier.KnownPassword]
-	processes *password.Processes
+	*password.Pool
+	processes *password.WorkerProcesses
 	verify    func(hash, password authz.Secret) (bool, error)
 }
 
@@ -82,12 +89,12 @@ func hashingFor(cfg *config.Config, old *hashing, command password.Command, logg
 	h := &hashing{verify: keystore.VerifyPassword}
 	if len(command.Args) > 0 {
 		var err error
-		if h.processes, err = password.NewProcesses(password.ProcessesConfig{Command: command, Log: logger}); err != nil {
+		if h.processes, err = password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: command, Log: logger}); err != nil {
 			return nil, err
 		}
 		h.verify = h.processes.Verify
 	}
-	h.Pool = password.NewPool[verifier.KnownPassword](password.Config{})
+	h.Pool = password.NewPool(password.Config{})
 	return h, nil
 }
 

@@ -19,6 +19,8 @@ import (
 	"keyward/internal/vectors"
 	"keyward/keystore"
 	"keyward/verifier"
+	"keyward/verifier/fingerprint"
+	"keyward/verifier/login"
 	"keyward/verifier/password"
 )
 
@@ -29,7 +31,7 @@ type door struct {
 	users verifier.UserStore
 	file  *keystore.UserFile // nil where the users are of no file
 	path  string             // of the file
-	pool  *password.Pool[verifier.KnownPassword]
+	pool  *password.Pool
 	dummy authz.Secret
 	ttl   time.Duration
 	now   time.Time
@@ -74,24 +76,24 @@ func (d *door) withFile() *door {
 	return d
 }
 
-func (d *door) config(pool password.Config) verifier.BasicConfig {
+func (d *door) config(pool password.Config) login.Config {
 	d.t.Helper()
-	principals, err := cache.New[verifier.KnownPassword](1000, d.ttl)
+	accounts, err := cache.New[login.CachedAccount](1000, d.ttl)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	wrong, err := cache.New[verifier.WrongPassword](1000, wrongFor)
+	wrong, err := cache.New[login.WrongPassword](1000, wrongFor)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	familiar, err := cache.New[bool](1000, 1000*24*time.Hour)
+	trusted, err := cache.New[bool](1000, 1000*24*time.Hour)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.pool = password.NewPool[verifier.KnownPassword](pool)
-	return verifier.BasicConfig{
-		Users: d.users, Fingerprints: verifier.NewFingerprints(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
-		Decoy: func(string) authz.Secret { return d.dummy }, Principals: principals, RenewAfter: d.ttl / 2, Wrong: wrong, Familiar: familiar, VerifyHash: d.count,
+	d.pool = password.NewPool(pool)
+	return login.Config{
+		Users: d.users, Fingerprints: fingerprint.NewHasher(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
+		DummyHash: func(string) authz.Secret { return d.dummy }, Accounts: accounts, RenewAfter: d.ttl / 2, Wrong: wrong, Trusted: trusted, VerifyHash: d.count,
 	}
 }
 
@@ -106,10 +108,11 @@ func (d *door) open() *door {
 
 func (d *door) openWith(pool password.Config) {
 	d.t.Helper()
-	var err error
-	if d.Basic, err = verifier.NewBasic(d.config(pool)); err != nil {
+	users, err := login.New(d.config(pool))
+	if err != nil {
 		d.t.Fatal(err)
 	}
+	d.Basic = verifier.NewBasic(users)
 }
 
 func (d *door) count(hash, password authz.Secret) (bool, error) {
@@ -438,22 +441,22 @@ func TestPartsOfBasic(t *testing.T) {
 	d := newDoor(t).withFile()
 	whole := d.config(password.Config{})
 	defer d.pool.Close()
-	if _, err := verifier.NewBasic(whole); err != nil {
+	if _, err := login.New(whole); err != nil {
 		t.Fatal(err)
 	}
-	for n, without := range []func(*verifier.BasicConfig){
-		func(c *verifier.BasicConfig) { c.Users = nil },
-		func(c *verifier.BasicConfig) { c.Fingerprints = nil },
-		func(c *verifier.BasicConfig) { c.Pool = nil },
-		func(c *verifier.BasicConfig) { c.Attempts = nil },
-		func(c *verifier.BasicConfig) { c.Decoy = nil },
-		func(c *verifier.BasicConfig) { c.Principals = nil },
-		func(c *verifier.BasicConfig) { c.Wrong = nil },
-		func(c *verifier.BasicConfig) { c.Familiar = nil },
+	for n, without := range []func(*login.Config){
+		func(c *login.Config) { c.Users = nil },
+		func(c *login.Config) { c.Fingerprints = nil },
+		func(c *login.Config) { c.Pool = nil },
+		func(c *login.Config) { c.Attempts = nil },
+		func(c *login.Config) { c.DummyHash = nil },
+		func(c *login.Config) { c.Accounts = nil },
+		func(c *login.Config) { c.Wrong = nil },
+		func(c *login.Config) { c.Trusted = nil },
 	} {
 		cfg := whole
 		without(&cfg)
-		if _, err := verifier.NewBasic(cfg); err == nil {
+		if _, err := login.New(cfg); err == nil {
 			t.Errorf("without part %d", n)
 		}
 	}

@@ -33,4 +33,6 @@ var (
 	errInvalidToken  = &authz.CredentialError{Reason: authz.InvalidToken}
 	errWrongPassword = &authz.CredentialError{Reason: authz.WrongPassword}
 	errUnknownKey    = &authz.CredentialError{Reason: authz.UnknownKey}
+	errRateLimited   = &authz.CredentialError{Reason: authz.RateLimited}
+	errOverloaded    = &authz.CredentialError{Reason: authz.Overloaded}
 )

@@ -11,6 +11,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/keystore"
+	"keyward/verifier/fingerprint"
 )
 
 // IntrospectionSource is one authorization server.
@@ -29,7 +30,7 @@ type IntrospectionConfig struct {
 	// leaves Envoy's 250 ms some room.
 	Timeout      time.Duration
 	Revocations  Revocations // nil: no token ends before its time
-	Fingerprints *Fingerprints
+	Fingerprints *fingerprint.Hasher
 
 	// Tokens holds what active tokens grant, no longer than CacheTTL and the
 	// token's own end whatever the cache's ttl is. Negative holds why tokens are
@@ -100,7 +101,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 			return nil, fmt.Errorf("revocations: %w", err)
 		}
 	}
-	id := v.cfg.Fingerprints.Of("opaque token", c.Secret.Reveal())
+	id := v.cfg.Fingerprints.Sum("opaque token", c.Secret.Reveal())
 	grant, ok := v.cfg.Tokens.Get(&id, now)
 	if ok && (grant.fresh(now) || grant.ended(now)) {
 		return v.admit(&id, &grant, now)

@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/verifier"
+	"keyward/verifier/fingerprint"
 )
 
 // server is an authorization server in a test's hands.
@@ -88,7 +89,7 @@ const cacheTTL, negativeTTL = 30 * time.Second, 10 * time.Second
 
 func newGrantBench(t *testing.T, revocations verifier.Revocations, servers ...*server) *grantBench {
 	t.Helper()
-	cfg := verifier.IntrospectionConfig{Revocations: revocations, Fingerprints: verifier.NewFingerprints()}
+	cfg := verifier.IntrospectionConfig{Revocations: revocations, Fingerprints: fingerprint.NewHasher()}
 	for i, s := range servers {
 		cfg.Sources = append(cfg.Sources, verifier.IntrospectionSource{Name: fmt.Sprint("server", i), Introspector: s, CacheTTL: cacheTTL, Audiences: s.audiences})
 	}
@@ -477,7 +478,7 @@ func TestIntrospectionConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	sources := []verifier.IntrospectionSource{{Introspector: &server{}}}
-	prints := verifier.NewFingerprints()
+	prints := fingerprint.NewHasher()
 	for name, cfg := range map[string]verifier.IntrospectionConfig{
 		"no sources":      {Fingerprints: prints, Tokens: tokens, Negative: negative},
 		"nobody to ask":   {Sources: []verifier.IntrospectionSource{{Name: "x"}}, Fingerprints: prints, Tokens: tokens, Negative: negative},
@@ -502,7 +503,7 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 	}
 	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
 		Sources:     []verifier.IntrospectionSource{{Introspector: &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}, CacheTTL: time.Hour}},
-		Revocations: &ended{}, Fingerprints: verifier.NewFingerprints(), Tokens: tokens, Negative: negative,
+		Revocations: &ended{}, Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/verifier/admission"
+	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
 )
 
@@ -43,7 +44,7 @@ type JWTConfig struct {
 	Users        UserStore   // needed where an issuer's subjects are users
 	Revocations  Revocations // nil: no token ends before its time
 	Tokens       *cache.Cache[KnownToken]
-	Fingerprints *Fingerprints
+	Fingerprints *fingerprint.Hasher
 	Gate         *admission.Gate // bounds the signatures that are verified
 }
 
@@ -101,7 +102,7 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 
 // known returns the token from the cache, where it still holds, or else verifies it.
 func (j *JWT) known(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
-	id := j.cfg.Fingerprints.Of("jwt", text)
+	id := j.cfg.Fingerprints.Sum("jwt", text)
 	if known, ok := j.cfg.Tokens.Get(&id, now); ok && j.holds(known.jwtToken, now) {
 		return known.jwtToken, nil
 	}

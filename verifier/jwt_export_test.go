@@ -25,7 +25,7 @@ func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 
 // VerifyAnew verifies a token as though it had never been seen.
 func VerifyAnew(j *JWT, token string, now time.Time) error {
-	id := j.cfg.Fingerprints.Of("jwt", token)
+	id := j.cfg.Fingerprints.Sum("jwt", token)
 	_, _, err := j.compute(context.Background(), id, &authz.Credential{}, token, now)
 	return err
 }

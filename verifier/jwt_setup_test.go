@@ -24,6 +24,7 @@ import (
 	"keyward/internal/vectors"
 	"keyward/verifier"
 	"keyward/verifier/admission"
+	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
 )
 
@@ -174,7 +175,7 @@ func newTokenBench(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTI
 	b := &tokenBench{tokenIssuer: issuer, t: t, keys: keysOf(t, issuer.document(t)), now: tokenNow}
 	entry := profileIssuer(vectors.Profile(t), b.keys)
 	b.config.Tokens = newTokenCache(t)
-	b.config.Fingerprints = verifier.NewFingerprints()
+	b.config.Fingerprints = fingerprint.NewHasher()
 	b.config.Gate = admission.New(admission.Config{})
 	if change != nil {
 		change(&b.config, &entry)

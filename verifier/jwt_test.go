@@ -20,6 +20,7 @@ import (
 	"keyward/cache"
 	"keyward/verifier"
 	"keyward/verifier/admission"
+	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
 )
 
@@ -382,7 +383,7 @@ func TestJWTConfigErrors(t *testing.T) {
 	keys := keysOf(t, newTokenIssuer(t).document(t))
 	good := verifier.JWTIssuer{AuthMethod: authz.AuthMethodJWT, Issuer: "i", Algorithms: []string{"RS256"}, Keys: keys, MaxLifetime: time.Hour}
 	make1 := func(change func(*verifier.JWTConfig, *verifier.JWTIssuer)) error {
-		cfg := verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{})}
+		cfg := verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: fingerprint.NewHasher(), Gate: admission.New(admission.Config{})}
 		issuer := good
 		change(&cfg, &issuer)
 		cfg.Issuers = append(cfg.Issuers, issuer)
@@ -417,7 +418,7 @@ func TestJWTConfigErrors(t *testing.T) {
 			t.Errorf("%s: accepted", why)
 		}
 	}
-	if _, err := verifier.NewJWT(verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{})}); err == nil {
+	if _, err := verifier.NewJWT(verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: fingerprint.NewHasher(), Gate: admission.New(admission.Config{})}); err == nil {
 		t.Error("no issuers: accepted")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"keyward/internal/vectors"
 	"keyward/verifier"
 	"keyward/verifier/admission"
+	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
 )
 
@@ -28,7 +29,7 @@ func chainOf(t *testing.T, document []byte) (authz.Verifier, error) {
 	keys.set.Store(set)
 	v := newJWT(t, verifier.JWTConfig{
 		Issuers: []verifier.JWTIssuer{profileIssuer(vectors.Profile(t), keys)},
-		Tokens:  newTokenCache(t), Fingerprints: verifier.NewFingerprints(), Gate: admission.New(admission.Config{}),
+		Tokens:  newTokenCache(t), Fingerprints: fingerprint.NewHasher(), Gate: admission.New(admission.Config{}),
 	})
 	return verifier.Chain{v}, nil
 }

@@ -28,17 +28,13 @@ type Config struct {
 	FailedWork float64
 	// Room is how many callers may wait; 0 is 512.
 	Room int
-	// MaxWait is how long a caller without a deadline waits; 0 is 200 ms. One
-	// that has a deadline waits until shortly before it, at most 2 s.
+	// MaxWait is how long a caller without a deadline waits; 0 is DefaultMaxWait.
+	// See QueueTimeout for the others.
 	MaxWait time.Duration
 }
 
 const (
-	defaultRoom    = 512
-	defaultMaxWait = 200 * time.Millisecond
-	longestWait    = 2 * time.Second
-	// timeToAnswer is what is left of a caller's deadline: Envoy's is 250 ms.
-	timeToAnswer = 20 * time.Millisecond
+	defaultRoom = 512
 
 	// Failures may run ahead of the budgets by this much time.
 	totalBurst  = 2 * time.Second
@@ -87,7 +83,7 @@ func New(cfg Config) *Gate {
 		cfg.Room = defaultRoom
 	}
 	if cfg.MaxWait <= 0 {
-		cfg.MaxWait = defaultMaxWait
+		cfg.MaxWait = DefaultMaxWait
 	}
 	return &Gate{
 		slots: cfg.Slots, room: cfg.Room, maxWait: cfg.MaxWait, began: time.Now(),
@@ -130,16 +126,12 @@ func (g *Gate) enter(ctx context.Context, c Client) error {
 	if w == nil {
 		return err
 	}
-	wait := g.maxWait
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(time.Until(deadline)-timeToAnswer, longestWait)
-	}
-	patience := time.NewTimer(wait)
-	defer patience.Stop()
+	timeout := time.NewTimer(QueueTimeout(ctx, g.maxWait))
+	defer timeout.Stop()
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-	case <-patience.C:
+	case <-timeout.C:
 	}
 	return g.settle(w)
 }

@@ -23,8 +23,8 @@ var (
 
 // Who asks more often than this goes behind others for some seconds, and is never refused for it.
 var (
-	addressAsks = Budget{50, 200 * time.Millisecond}
-	networkAsks = Budget{100, 100 * time.Millisecond}
+	addressRate = Budget{50, 200 * time.Millisecond}
+	networkRate = Budget{100, 100 * time.Millisecond}
 )
 
 func (b Budget) or(other Budget) Budget {
@@ -35,7 +35,7 @@ func (b Budget) or(other Budget) Budget {
 }
 
 // full is how far a bucket that holds Burst attempts is ahead of the time.
-func (b Budget) full() time.Duration { return time.Duration(b.Burst) * b.Every }
+func (b Budget) capacity() time.Duration { return time.Duration(b.Burst) * b.Every }
 
 // AttemptsConfig has the budgets of failed attempts. The zero Budget is the default.
 type AttemptsConfig struct {
@@ -50,28 +50,28 @@ type AttemptsConfig struct {
 // has time to hash would lock out the right ones who come from the same address,
 // and fill the tables to everybody's cost.
 type Attempts struct {
-	seed                       maphash.Seed
-	born                       time.Time // see at
-	addresses, networks, users buckets   // failed attempts
-	addressAsks, networkAsks   buckets   // all of them, for some seconds
+	seed                             maphash.Seed
+	createdAt                        time.Time // see at
+	addresses, networks, users       buckets   // failed attempts
+	addressAttempts, networkAttempts buckets   // all of them, for some seconds
 }
 
 // NewAttempts makes empty tables, of five MiB together.
 func NewAttempts(cfg AttemptsConfig) *Attempts {
-	a := &Attempts{seed: maphash.MakeSeed(), born: time.Now()}
+	a := &Attempts{seed: maphash.MakeSeed(), createdAt: time.Now()}
 	a.addresses.budget = cfg.Address.or(DefaultAddressBudget)
 	a.networks.budget = cfg.Network.or(DefaultNetworkBudget)
 	a.users.budget = cfg.User.or(DefaultUserBudget)
-	a.addressAsks.budget, a.networkAsks.budget = addressAsks, networkAsks
+	a.addressAttempts.budget, a.networkAttempts.budget = addressRate, networkRate
 	// As many as there are workers may be hashed at a time and all be wrong. What an address
 	// has failed beyond its budget like that it waits for, too.
-	a.addresses.debt = a.addresses.budget.full()
+	a.addresses.overdraft = a.addresses.budget.capacity()
 	return a
 }
 
 // at is the time since the tables were made. Between the times of a running
 // clock that is monotonic, so a wall clock that is set changes nothing.
-func (a *Attempts) at(now time.Time) time.Duration { return now.Sub(a.born) }
+func (a *Attempts) at(now time.Time) time.Duration { return now.Sub(a.createdAt) }
 
 // Attempt is where one comes from and whom it is at. The zero Attempt is never allowed.
 type Attempt struct {
@@ -95,31 +95,31 @@ func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 // Allowed tells whether the address has not failed too often. Ask again when the hashing
 // begins: those before in the queue may have failed meanwhile.
 func (t Attempt) Allowed(now time.Time) bool {
-	return t.attempts != nil && !(t.addressed && t.attempts.addresses.over(t.address, t.attempts.at(now)))
+	return t.attempts != nil && !(t.addressed && t.attempts.addresses.exceeded(t.address, t.attempts.at(now)))
 }
 
 // Ask counts that the attempt is made, and tells where it stands among others.
 // Networks are wide, since nobody is refused for theirs: in a flood from many
 // addresses, who comes from elsewhere goes before all of them. Within a
 // network the addresses are told apart, by how often they failed and ask.
-func (t Attempt) Ask(now time.Time) Standing {
+func (t Attempt) Record(now time.Time) Priority {
 	a, at := t.attempts, t.attempts.at(now)
-	suspicion := a.networks.ahead(t.network, at) + a.networkAsks.ahead(t.network, at)
+	suspicion := a.networks.backlog(t.network, at) + a.networkAttempts.backlog(t.network, at)
 	if t.addressed {
-		suspicion += a.addresses.ahead(t.address, at) + a.addressAsks.ahead(t.address, at)
-		a.addressAsks.add(t.address, at)
+		suspicion += a.addresses.backlog(t.address, at) + a.addressAttempts.backlog(t.address, at)
+		a.addressAttempts.add(t.address, at)
 	}
-	standing := Standing{Unsuspected, suspicion.Truncate(suspicionStep)}
-	if a.networks.over(t.network, at) || a.networkAsks.over(t.network, at) || a.users.over(t.user, at) {
-		standing.Class = Suspected
+	standing := Priority{Unknown, suspicion.Truncate(penaltyStep)}
+	if a.networks.exceeded(t.network, at) || a.networkAttempts.exceeded(t.network, at) || a.users.exceeded(t.user, at) {
+		standing.Class = Suspect
 	}
-	a.networkAsks.add(t.network, at)
+	a.networkAttempts.add(t.network, at)
 	return standing
 }
 
 // suspicionStep makes equals of those between whom there is no difference to
 // speak of, such as one who asks twice in a second and one who asks once.
-const suspicionStep = time.Second
+const penaltyStep = time.Second
 
 // Failed counts that the password was hashed and wrong.
 func (t Attempt) Failed(now time.Time) {
@@ -135,9 +135,9 @@ func (t Attempt) Failed(now time.Time) {
 // that nobody outside knows and shared with other buckets; the emptier one counts
 // (count-min). So a bucket may look fuller than it is, and never emptier.
 type buckets struct {
-	budget Budget
-	debt   time.Duration          // how much fuller than full it gets
-	rows   [2][cells]atomic.Int64 // when the cell will be empty, in nanoseconds, see Attempts.at
+	budget    Budget
+	overdraft time.Duration          // how much fuller than full it gets
+	rows      [2][cells]atomic.Int64 // when the cell will be empty, in nanoseconds, see Attempts.at
 }
 
 const cells = 1 << 16
@@ -147,12 +147,12 @@ func (b *buckets) cells(sum uint64) [2]*atomic.Int64 {
 }
 
 // over tells whether one more attempt would overfill the bucket.
-func (b *buckets) over(sum uint64, at time.Duration) bool {
-	return b.ahead(sum, at)+b.budget.Every > b.budget.full()
+func (b *buckets) exceeded(sum uint64, at time.Duration) bool {
+	return b.backlog(sum, at)+b.budget.Every > b.budget.capacity()
 }
 
 // ahead is how long the bucket takes to be empty.
-func (b *buckets) ahead(sum uint64, at time.Duration) time.Duration {
+func (b *buckets) backlog(sum uint64, at time.Duration) time.Duration {
 	both := b.cells(sum)
 	return min(b.left(both[0].Load(), at), b.left(both[1].Load(), at))
 }
@@ -165,7 +165,7 @@ const lateness = time.Minute
 // is from before a clock without a monotonic reading went back, and is empty.
 func (b *buckets) left(cell int64, at time.Duration) time.Duration {
 	left := time.Duration(cell) - at
-	if left < 0 || left > b.budget.full()+b.debt+lateness {
+	if left < 0 || left > b.budget.capacity()+b.overdraft+lateness {
 		return 0
 	}
 	return left
@@ -173,7 +173,7 @@ func (b *buckets) left(cell int64, at time.Duration) time.Duration {
 
 // add puts an attempt into the bucket, which does not get fuller than full and its debt.
 func (b *buckets) add(sum uint64, at time.Duration) {
-	most := b.budget.full() + b.debt
+	most := b.budget.capacity() + b.overdraft
 	for _, cell := range b.cells(sum) {
 		for {
 			old := cell.Load()

@@ -31,7 +31,7 @@ func (a *attempts) Attempt(client, user string) password.Attempt {
 func (a *attempts) is(client, user, want string) password.Attempt {
 	a.t.Helper()
 	attempt := a.Attempt(client, user)
-	got := map[password.Class]string{password.Unsuspected: "unsuspected", password.Suspected: "suspected"}[attempt.Ask(a.now).Class]
+	got := map[password.Class]string{password.Unknown: "unsuspected", password.Suspect: "suspected"}[attempt.Record(a.now).Class]
 	if !attempt.Allowed(a.now) {
 		got = "refused"
 	}
@@ -86,7 +86,7 @@ func TestFailedAtTheSameTime(t *testing.T) {
 func TestAskingRefusesNobody(t *testing.T) {
 	a := newAttempts(t)
 	for range 10_000 {
-		a.Attempt("192.0.2.1", "alice").Ask(a.now)
+		a.Attempt("192.0.2.1", "alice").Record(a.now)
 	}
 	a.is("192.0.2.1", "alice", "suspected")
 	a.now = start.Add(10 * time.Second) // and is soon forgotten
@@ -98,20 +98,20 @@ func TestWhoAsksOnceGoesFirst(t *testing.T) {
 	a := newAttempts(t)
 	for range 1000 {
 		for n := range 20 {
-			a.Attempt(fmt.Sprintf("2001:db8:%x::1", n), "alice").Ask(a.now)
+			a.Attempt(fmt.Sprintf("2001:db8:%x::1", n), "alice").Record(a.now)
 		}
 		a.now = a.now.Add(time.Millisecond)
 	}
 	for _, test := range []struct {
 		client string
-		want   password.Standing
+		want   password.Priority
 	}{
-		{"2001:db8:1::1", password.Standing{Class: password.Suspected, Suspicion: 19 * time.Second}},
-		{"2001:db8:ffff::1", password.Standing{Class: password.Suspected, Suspicion: 10 * time.Second}},
-		{"192.0.2.1", password.Standing{Class: password.Unsuspected}},
-		{"192.0.2.1", password.Standing{Class: password.Unsuspected}}, // nor does it matter that one asks twice
+		{"2001:db8:1::1", password.Priority{Class: password.Suspect, Penalty: 19 * time.Second}},
+		{"2001:db8:ffff::1", password.Priority{Class: password.Suspect, Penalty: 10 * time.Second}},
+		{"192.0.2.1", password.Priority{Class: password.Unknown}},
+		{"192.0.2.1", password.Priority{Class: password.Unknown}}, // nor does it matter that one asks twice
 	} {
-		if got := a.Attempt(test.client, "alice").Ask(a.now); got != test.want {
+		if got := a.Attempt(test.client, "alice").Record(a.now); got != test.want {
 			t.Errorf("%s: %+v, want %+v", test.client, got, test.want)
 		}
 	}
@@ -158,12 +158,12 @@ func TestNetworksAreSuspected(t *testing.T) {
 		a.is(test.inside, "alice", "suspected")
 		a.is(test.outside, "alice", "unsuspected")
 		for client, want := range map[string]time.Duration{test.inside: 500 * time.Second, test.outside: 0} {
-			if standing := a.Attempt(client, "alice").Ask(a.now); standing.Suspicion != want {
-				t.Errorf("%s is suspected for %s, want %s", client, standing.Suspicion, want)
+			if standing := a.Attempt(client, "alice").Record(a.now); standing.Penalty != want {
+				t.Errorf("%s is suspected for %s, want %s", client, standing.Penalty, want)
 			}
 		}
-		if standing := a.Attempt(fmt.Sprintf(test.member, 1), "alice").Ask(a.now); standing.Suspicion != 510*time.Second {
-			t.Errorf("one that failed is suspected for %s", standing.Suspicion)
+		if standing := a.Attempt(fmt.Sprintf(test.member, 1), "alice").Record(a.now); standing.Penalty != 510*time.Second {
+			t.Errorf("one that failed is suspected for %s", standing.Penalty)
 		}
 		a.now = start.Add(5 * time.Second)
 		a.is(test.inside, "alice", "unsuspected")
@@ -201,9 +201,9 @@ func (a *attempts) freeAfter() (d time.Duration) {
 	a.t.Helper()
 	for ; d < 6*time.Hour; d += time.Second {
 		now := a.now.Add(d)
-		elsewhere := a.Attempt("203.0.113.1", "alice").Ask(now)
-		neighbour := a.Attempt("192.0.200.1", fmt.Sprint("user", d)).Ask(now)
-		if a.Attempt("192.0.2.1", fmt.Sprint("other", d)).Allowed(now) && elsewhere.Class == password.Unsuspected && neighbour.Class == password.Unsuspected {
+		elsewhere := a.Attempt("203.0.113.1", "alice").Record(now)
+		neighbour := a.Attempt("192.0.200.1", fmt.Sprint("user", d)).Record(now)
+		if a.Attempt("192.0.2.1", fmt.Sprint("other", d)).Allowed(now) && elsewhere.Class == password.Unknown && neighbour.Class == password.Unknown {
 			return d
 		}
 	}
@@ -279,7 +279,7 @@ func TestManyAddresses(t *testing.T) {
 	}
 	allocs := testing.AllocsPerRun(100, func() {
 		attempt := a.Attempt("192.0.2.1", "alice")
-		attempt.Ask(a.now)
+		attempt.Record(a.now)
 		attempt.Failed(a.now)
 	})
 	if allocs > 0 {

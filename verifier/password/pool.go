@@ -7,107 +7,106 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keyward/authz"
+	"keyward/verifier/admission"
 )
 
-// Key names a computation: a keyed hash of whatever it is made from.
+// Key identifies a computation: a keyed hash of its inputs.
 type Key = [32]byte
 
-// ErrBusy says that nothing was computed, or not soon enough: the queue is
-// full, others go before this one, or the wait was too long.
+// ErrBusy means that nothing was computed, or not in time: the queue is full, tasks
+// of higher priority go first, or the wait was too long.
 var ErrBusy = errors.New("password: no room to hash")
 
-// errPanicked leaves out what the panic said, which may quote a password.
+// errPanicked omits the panic's value, which may quote a password.
 var errPanicked = errors.New("password: hashing panicked")
 
-// Config says how much a Pool does at a time.
+// Config has the limits of a Pool.
 type Config struct {
-	// Workers hash at the same time; 0 is half of GOMAXPROCS and at least one.
+	// Workers is how many hashes are computed at a time; 0 is half of GOMAXPROCS, at least one.
 	Workers int
 	// Room is how many jobs of each class may wait; 0 is sixteen a worker.
-	Room int
-	// MaxLate is how long a job may wait to be begun after the last of its callers
-	// has left; 0 is 2 s. What is computed then, while there is nothing else
-	// to do, is there for the one who asks again.
-	MaxLate time.Duration
-	// MaxWait is how long a caller without a deadline waits; 0 is 200 ms. One
-	// that has a deadline waits almost until then, at most 2 s.
+	QueueSize int
+	// Linger is how long a task may stay queued after its last caller has left; 0
+	// is 2 s. A result computed then, by an idle worker, serves the retry.
+	Linger time.Duration
+	// MaxWait is how long a caller without a deadline waits; 0 is
+	// [admission.DefaultMaxWait]. See [admission.QueueTimeout] for the others.
 	MaxWait time.Duration
 }
 
 const (
-	roomOfWorker   = 16
-	defaultMaxLate = 2 * time.Second
-	defaultMaxWait = 200 * time.Millisecond
-	longestWait    = 2 * time.Second
-	// timeToAnswer is what is left of a caller's deadline: Envoy's is 250 ms.
-	timeToAnswer = 20 * time.Millisecond
+	queuePerWorker = 16
+	defaultLinger  = 2 * time.Second
 	// timeToHash is what callers must have left for a hash to be of use to
-	// them; where cores are busy one takes several times its 30 ms.
+	// them; on busy cores one takes several times its 30 ms.
 	timeToHash = 100 * time.Millisecond
 )
 
-// Job is a computation that is to be done on the pool.
-type Job[V any] struct {
-	Standing Standing
-	// Owner is the user whose password it is. But for familiar ones, an owner has one job
-	// running and one waiting, so that guesses at one name do not fill the queue. The
-	// one that waits gives way to a newcomer unless it has the better standing:
-	// among many who guess at a name, the one who knows the password gets its turn.
-	Owner string
-	// Run computes. It goes on when the callers have left.
-	Run func() (V, error)
+// Job is the verification of one password.
+type Job struct {
+	Priority Priority
+	// User is the user whose password it is. Except for trusted tasks, a user has one
+	// task running and one waiting, so that guesses at one name do not fill the queue.
+	// The waiting one gives way to a newcomer unless its priority is higher: among many
+	// clients that guess at a name, the one that knows the password gets its turn.
+	User string
+	// Verify hashes the password and returns the stored hash that it matches. It goes
+	// on after the callers have left.
+	Verify func() (stored authz.Secret, err error)
 }
 
-// Pool bounds how many password hashes are computed at a time, and how long
-// anybody waits for one. What it runs should do the hashing elsewhere, as
-// [Processes] does: in this process it would be in the way of everything else.
+// Pool bounds how many password hashes are computed at a time, and how long a
+// caller waits for one. Its jobs should hash in other processes, as
+// [WorkerProcesses] does: in this process hashing would delay everything else.
 // Measured on two cores that a flood kept busy, p99 of key checks meanwhile: 6
 // to 11 ms in a flood that has nothing hashed, 9 to 21 ms with the hashing in
 // this process, and no more than the flood's own with it in another of lower priority.
 //
-// Threads of low priority are no way out: argon2.IDKey computes on goroutines
-// of its own, which no thread of ours holds; and a thread of nice 19 that the
-// kernel has put aside still holds its P, so that every stop of the world
-// waits for it (51 to 169 ms with two more programs on the cores). The 19 MiB
+// Threads of low priority do not help: argon2.IDKey computes on its own goroutines,
+// which cannot be bound to a thread; and a thread of nice 19 that the kernel has
+// preempted still holds its P, so that every stop of the world waits for it
+// (51 to 169 ms with two more programs on the cores). The 19 MiB
 // that each argon2.IDKey leaves to the collector cost several milliseconds more.
-type Pool[V any] struct {
+type Pool struct {
 	cfg     Config
 	running atomic.Int64
 	workers sync.WaitGroup
 
-	mu      sync.Mutex
-	wake    *sync.Cond // a job came, or the end
-	closed  bool
-	queue   queue[V]
-	flights map[Key]*flight[V]
-	owners  map[string]owned[V]
+	mu     sync.Mutex
+	wake   *sync.Cond // a task was queued, or the pool closed
+	closed bool
+	queue  queue
+	tasks  map[Key]*task
+	users  map[string]userSlots
 }
 
-// flight is a job under way, and what came of it once done is closed.
-type flight[V any] struct {
-	job   Job[V]
-	key   Key
-	until time.Time // the last of the callers waits
-	done  chan struct{}
-	value V
-	err   error
+// task is a queued or running job, and its result once done is closed.
+type task struct {
+	job      Job
+	key      Key
+	deadline time.Time // until then the last of the callers waits
+	done     chan struct{}
+	stored   authz.Secret
+	err      error
 }
 
 // NewPool starts the workers. Close ends them.
-func NewPool[V any](cfg Config) *Pool[V] {
+func NewPool(cfg Config) *Pool {
 	if cfg.Workers <= 0 {
 		cfg.Workers = max(1, runtime.GOMAXPROCS(0)/2)
 	}
-	if cfg.Room <= 0 {
-		cfg.Room = roomOfWorker * cfg.Workers
+	if cfg.QueueSize <= 0 {
+		cfg.QueueSize = queuePerWorker * cfg.Workers
 	}
-	if cfg.MaxLate <= 0 {
-		cfg.MaxLate = defaultMaxLate
+	if cfg.Linger <= 0 {
+		cfg.Linger = defaultLinger
 	}
 	if cfg.MaxWait <= 0 {
-		cfg.MaxWait = defaultMaxWait
+		cfg.MaxWait = admission.DefaultMaxWait
 	}
-	p := &Pool[V]{cfg: cfg, flights: map[Key]*flight[V]{}, owners: map[string]owned[V]{}}
+	p := &Pool{cfg: cfg, tasks: map[Key]*task{}, users: map[string]userSlots{}}
 	p.wake = sync.NewCond(&p.mu)
 	for range cfg.Workers {
 		p.workers.Go(p.work)
@@ -115,127 +114,123 @@ func NewPool[V any](cfg Config) *Pool[V] {
 	return p
 }
 
-// Workers is how many hashes may be computed at a time.
-func (p *Pool[V]) Workers() int { return p.cfg.Workers }
+// Workers returns how many hashes may be computed at a time.
+func (p *Pool) Workers() int { return p.cfg.Workers }
 
-// InFlight is how many hashes are being computed now.
-func (p *Pool[V]) InFlight() int { return int(p.running.Load()) }
+// InFlight returns how many hashes are being computed now.
+func (p *Pool) InFlight() int { return int(p.running.Load()) }
 
-// Close lets the hashes that are being computed end and drops those that wait.
-func (p *Pool[V]) Close() {
+// Close drops the queued tasks and waits for the running ones.
+func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
-	all := func(*flight[V]) bool { return true }
-	for f := p.queue.pop(all); f != nil; f = p.queue.pop(all) {
-		p.land(f, ErrBusy)
+	all := func(*task) bool { return true }
+	for t := p.queue.pop(all); t != nil; t = p.queue.pop(all) {
+		p.finish(t, ErrBusy)
 	}
 	p.wake.Broadcast()
 	p.mu.Unlock()
 	p.workers.Wait()
 }
 
-// Do returns what the computation of that key comes to. Callers of the same
-// key at the same time share one: only the first of them has admit called,
-// which tells what is to be computed, or why it must not. admit is called under the
-// pool's lock and must be quick. The error is admit's, the job's, or ErrBusy
-// where the caller has to be told something before there is an outcome; the
-// computation may then go on without it.
-func (p *Pool[V]) Do(ctx context.Context, key Key, admit func() (Job[V], error)) (V, error) {
-	var none V
+// Do returns the stored hash that the password of that key matches. Concurrent
+// callers with the same key share one computation: admit is called for the first
+// of them only, and returns the job, or why there must be none. It is called under
+// the pool's lock and must be quick. The error is admit's, the job's, or ErrBusy if
+// the caller has to be answered before there is a result; the computation may then
+// go on without the caller.
+func (p *Pool) Do(ctx context.Context, key Key, admit func() (Job, error)) (stored authz.Secret, err error) {
 	if ctx.Err() != nil {
-		return none, ErrBusy
+		return authz.Secret{}, ErrBusy
 	}
-	wait := p.cfg.MaxWait
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = min(time.Until(deadline)-timeToAnswer, longestWait)
-	}
-	f, err := p.join(key, wait, admit)
+	wait := admission.QueueTimeout(ctx, p.cfg.MaxWait)
+	t, err := p.join(key, wait, admit)
 	if err != nil {
-		return none, err
+		return authz.Secret{}, err
 	}
-	patience := time.NewTimer(wait)
-	defer patience.Stop()
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
 	select {
-	case <-f.done:
-		return f.value, f.err
+	case <-t.done:
+		return t.stored, t.err
 	case <-ctx.Done():
-		return none, ErrBusy
-	case <-patience.C:
-		return none, ErrBusy
+		return authz.Secret{}, ErrBusy
+	case <-timeout.C:
+		return authz.Secret{}, ErrBusy
 	}
 }
 
-// join returns the computation of that key that is under way, or begins one.
-func (p *Pool[V]) join(key Key, wait time.Duration, admit func() (Job[V], error)) (*flight[V], error) {
+// join returns the task of that key, or queues one.
+func (p *Pool) join(key Key, wait time.Duration, admit func() (Job, error)) (*task, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.expire(now)
-	until := now.Add(wait)
-	if f := p.flights[key]; f != nil {
-		if f.until.Before(until) {
-			f.until = until
+	deadline := now.Add(wait)
+	if t := p.tasks[key]; t != nil {
+		if t.deadline.Before(deadline) {
+			t.deadline = deadline
 		}
-		return f, nil
+		return t, nil
 	}
 	job, err := admit()
 	if err != nil {
 		return nil, err
 	}
-	f := &flight[V]{job: job, key: key, until: until, done: make(chan struct{})}
-	if p.closed || !p.claim(f, now) {
+	t := &task{job: job, key: key, deadline: deadline, done: make(chan struct{})}
+	if p.closed || !p.reserve(t, now) {
 		return nil, ErrBusy
 	}
-	p.flights[key] = f
-	if left := p.queue.push(f, p.cfg.Room, now); left != nil {
-		p.land(left, ErrBusy)
+	p.tasks[key] = t
+	if dropped := p.queue.push(t, p.cfg.QueueSize, now); dropped != nil {
+		p.finish(dropped, ErrBusy)
 	}
 	p.wake.Signal()
-	return f, nil
+	return t, nil
 }
 
-func (f *flight[V]) familiar() bool { return f.job.Standing.Class == Familiar }
+func (t *task) trusted() bool { return t.job.Priority.Class == Trusted }
 
-// timely tells whether a caller would still be there when the hash is.
-func (f *flight[V]) timely(now time.Time) bool { return now.Add(timeToHash).Before(f.until) }
+// meetsDeadline reports whether a caller would still wait when the hash is computed.
+func (t *task) meetsDeadline(now time.Time) bool { return now.Add(timeToHash).Before(t.deadline) }
 
-// expire drops what nobody has waited for in a while.
-func (p *Pool[V]) expire(now time.Time) {
-	before := now.Add(-p.cfg.MaxLate)
-	for f := p.queue.expired(before); f != nil; f = p.queue.expired(before) {
-		p.land(f, ErrBusy)
+// expire drops the tasks whose callers have left longer than Linger ago.
+func (p *Pool) expire(now time.Time) {
+	before := now.Add(-p.cfg.Linger)
+	for t := p.queue.expired(before); t != nil; t = p.queue.expired(before) {
+		p.finish(t, ErrBusy)
 	}
 }
 
-// land ends a flight. It is called under the lock.
-func (p *Pool[V]) land(f *flight[V], err error) {
-	f.err = err
-	delete(p.flights, f.key)
-	p.release(f)
-	close(f.done)
+// finish ends a task. The lock must be held.
+func (p *Pool) finish(t *task, err error) {
+	t.err = err
+	delete(p.tasks, t.key)
+	p.release(t)
+	close(t.done)
 }
 
-// next takes the next job out of the queue: first those that somebody waits
-// for, and familiar ones, which are as good as right and will be asked for again.
-func (p *Pool[V]) next(now time.Time) *flight[V] {
-	soon := func(f *flight[V]) bool {
-		return p.mayBegin(f) && (f.familiar() || f.timely(now))
+// next takes the next task out of the queue: first those with a waiting caller, and
+// trusted ones, which are almost certainly right and will be retried.
+func (p *Pool) next(now time.Time) *task {
+	useful := func(t *task) bool {
+		return p.mayStart(t) && (t.trusted() || t.meetsDeadline(now))
 	}
-	if f := p.queue.pop(soon); f != nil {
-		return f
+	if t := p.queue.pop(useful); t != nil {
+		return t
 	}
-	return p.queue.pop(p.mayBegin)
+	return p.queue.pop(p.mayStart)
 }
 
-// work is a worker's life.
-func (p *Pool[V]) work() {
+// work is the loop of one worker.
+func (p *Pool) work() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
 		now := time.Now()
 		p.expire(now)
-		if f := p.next(now); f != nil {
-			p.fly(f)
+		if t := p.next(now); t != nil {
+			p.run(t)
 		} else if p.closed {
 			return
 		} else {
@@ -244,25 +239,24 @@ func (p *Pool[V]) work() {
 	}
 }
 
-// fly computes one job, without the lock, which it is called under.
-func (p *Pool[V]) fly(f *flight[V]) {
-	p.begin(f)
+// run computes one task. It is called under the lock and releases it meanwhile.
+func (p *Pool) run(t *task) {
+	p.start(t)
 	p.mu.Unlock()
 	p.running.Add(1)
-	value, err := f.run()
+	stored, err := t.call()
 	p.running.Add(-1)
 	p.mu.Lock()
-	f.value = value
-	p.land(f, err)
+	t.stored = stored
+	p.finish(t, err)
 }
 
-// run makes an error of a panic.
-func (f *flight[V]) run() (value V, err error) {
+// call turns a panic into an error.
+func (t *task) call() (stored authz.Secret, err error) {
 	defer func() {
 		if recover() != nil {
-			var none V
-			value, err = none, errPanicked
+			stored, err = authz.Secret{}, errPanicked
 		}
 	}()
-	return f.job.Run()
+	return t.job.Verify()
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"keyward/authz"
 	"keyward/verifier/password"
 )
 
@@ -19,7 +20,7 @@ const hashTime = 30 * time.Millisecond
 // pool is a Pool whose hashes take hashTime of the bubble's clock, or until
 // they are let go.
 type pool struct {
-	*password.Pool[string]
+	*password.Pool
 	mu  sync.Mutex
 	ran []string
 }
@@ -29,7 +30,7 @@ func inBubble(t *testing.T, cfg password.Config, test func(t *testing.T, p *pool
 		if cfg.Workers == 0 {
 			cfg.Workers = 1
 		}
-		p := &pool{Pool: password.NewPool[string](cfg)}
+		p := &pool{Pool: password.NewPool(cfg)}
 		defer p.Close()
 		test(t, p)
 	})
@@ -41,30 +42,36 @@ func keyOf(name string) (key password.Key) {
 }
 
 // job is one that says its name when it is done.
-func (p *pool) job(class password.Class, owner, name string) func() (password.Job[string], error) {
+func (p *pool) job(class password.Class, owner, name string) func() (password.Job, error) {
 	return p.slow(class, owner, name, hashTime)
 }
 
-func (p *pool) slow(class password.Class, owner, name string, takes time.Duration) func() (password.Job[string], error) {
-	return func() (password.Job[string], error) {
-		return password.Job[string]{Standing: password.Standing{Class: class}, Owner: owner, Run: func() (string, error) {
+func (p *pool) slow(class password.Class, owner, name string, takes time.Duration) func() (password.Job, error) {
+	return func() (password.Job, error) {
+		return password.Job{Priority: password.Priority{Class: class}, User: owner, Verify: func() (authz.Secret, error) {
 			p.mu.Lock()
 			p.ran = append(p.ran, name)
 			p.mu.Unlock()
 			time.Sleep(takes)
-			return name, nil
+			return authz.NewSecret(name), nil
 		}}, nil
 	}
 }
 
+// do is Do with the text of the stored hash.
+func (p *pool) do(ctx context.Context, key password.Key, admit func() (password.Job, error)) (string, error) {
+	stored, err := p.Do(ctx, key, admit)
+	return stored.Reveal(), err
+}
+
 // start calls Do on a goroutine of its own and waits until it has come as far as it can.
-func (p *pool) start(ctx context.Context, name string, admit func() (password.Job[string], error)) func() (string, error) {
+func (p *pool) start(ctx context.Context, name string, admit func() (password.Job, error)) func() (string, error) {
 	var value string
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		value, err = p.Do(ctx, keyOf(name), admit)
+		value, err = p.do(ctx, keyOf(name), admit)
 	}()
 	synctest.Wait()
 	return func() (string, error) { <-done; return value, err }
@@ -80,7 +87,7 @@ func TestEqualsShareOneComputation(t *testing.T) {
 	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
 		var waits []func() (string, error)
 		for range 50 {
-			waits = append(waits, p.start(t.Context(), "a", p.job(password.Unsuspected, "alice", "a")))
+			waits = append(waits, p.start(t.Context(), "a", p.job(password.Unknown, "alice", "a")))
 		}
 		if p.InFlight() != 1 {
 			t.Errorf("%d in flight", p.InFlight())
@@ -102,15 +109,15 @@ func TestEqualsShareOneComputation(t *testing.T) {
 
 func TestOnlyTheFirstIsAdmitted(t *testing.T) {
 	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
-		first := p.start(t.Context(), "a", p.job(password.Unsuspected, "alice", "a"))
-		refuse := func() (password.Job[string], error) { return password.Job[string]{}, errors.New("refused") }
+		first := p.start(t.Context(), "a", p.job(password.Unknown, "alice", "a"))
+		refuse := func() (password.Job, error) { return password.Job{}, errors.New("refused") }
 		second := p.start(t.Context(), "a", refuse)
 		for _, wait := range []func() (string, error){first, second} {
 			if value, err := wait(); value != "a" || err != nil {
 				t.Error(value, err)
 			}
 		}
-		if value, err := p.Do(t.Context(), keyOf("b"), refuse); value != "" || err == nil || err.Error() != "refused" {
+		if value, err := p.do(t.Context(), keyOf("b"), refuse); value != "" || err == nil || err.Error() != "refused" {
 			t.Error(value, err)
 		}
 	})
@@ -120,9 +127,9 @@ func TestOnlyTheFirstIsAdmitted(t *testing.T) {
 func TestACallerThatLeaves(t *testing.T) {
 	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
 		ctx, cancel := context.WithCancel(t.Context())
-		first := p.start(ctx, "a", p.job(password.Unsuspected, "alice", "a"))
-		second := p.start(t.Context(), "a", p.job(password.Unsuspected, "alice", "a"))
-		third := p.start(ctx, "b", p.job(password.Unsuspected, "bob", "b"))
+		first := p.start(ctx, "a", p.job(password.Unknown, "alice", "a"))
+		second := p.start(t.Context(), "a", p.job(password.Unknown, "alice", "a"))
+		third := p.start(ctx, "b", p.job(password.Unknown, "bob", "b"))
 		cancel()
 		if _, err := first(); !errors.Is(err, password.ErrBusy) {
 			t.Error("who left:", err)
@@ -137,7 +144,7 @@ func TestACallerThatLeaves(t *testing.T) {
 		if ran := p.order(); !slices.Equal(ran, []string{"a", "b"}) {
 			t.Error("computed", ran)
 		}
-		if _, err := p.Do(ctx, keyOf("c"), p.job(password.Familiar, "carol", "c")); !errors.Is(err, password.ErrBusy) {
+		if _, err := p.Do(ctx, keyOf("c"), p.job(password.Trusted, "carol", "c")); !errors.Is(err, password.ErrBusy) {
 			t.Error("one that has left already:", err)
 		}
 		synctest.Wait()
@@ -164,7 +171,7 @@ func TestHowLongOneWaits(t *testing.T) {
 				ctx = limited
 			}
 			began := time.Now()
-			if _, err := p.Do(ctx, keyOf("a"), p.slow(password.Familiar, "a", "a", time.Minute)); !errors.Is(err, password.ErrBusy) {
+			if _, err := p.Do(ctx, keyOf("a"), p.slow(password.Trusted, "a", "a", time.Minute)); !errors.Is(err, password.ErrBusy) {
 				t.Error(err)
 			}
 			if waited := time.Since(began); waited != test.want {
@@ -177,14 +184,14 @@ func TestHowLongOneWaits(t *testing.T) {
 func TestPanicIsAnError(t *testing.T) {
 	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
 		for range 2 {
-			_, err := p.Do(t.Context(), keyOf("a"), func() (password.Job[string], error) {
-				return password.Job[string]{Owner: "alice", Run: func() (string, error) { panic("hunter2") }}, nil
+			_, err := p.Do(t.Context(), keyOf("a"), func() (password.Job, error) {
+				return password.Job{User: "alice", Verify: func() (authz.Secret, error) { panic("hunter2") }}, nil
 			})
 			if err == nil || errors.Is(err, password.ErrBusy) || err.Error() != "password: hashing panicked" {
 				t.Errorf("error %v", err)
 			}
 		}
-		if value, err := p.Do(t.Context(), keyOf("a"), p.job(password.Suspected, "alice", "a")); value != "a" || err != nil {
+		if value, err := p.do(t.Context(), keyOf("a"), p.job(password.Suspect, "alice", "a")); value != "a" || err != nil {
 			t.Error("after a panic:", value, err)
 		}
 	})
@@ -192,8 +199,8 @@ func TestPanicIsAnError(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
-		running := p.start(t.Context(), "a", p.job(password.Unsuspected, "a", "a"))
-		queued := p.start(t.Context(), "b", p.job(password.Familiar, "b", "b"))
+		running := p.start(t.Context(), "a", p.job(password.Unknown, "a", "a"))
+		queued := p.start(t.Context(), "b", p.job(password.Trusted, "b", "b"))
 		began := time.Now()
 		p.Close()
 		if waited := time.Since(began); waited != hashTime {
@@ -206,7 +213,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 		began = time.Now()
-		if _, err := p.Do(t.Context(), keyOf("c"), p.job(password.Familiar, "c", "c")); !errors.Is(err, password.ErrBusy) || time.Since(began) != 0 {
+		if _, err := p.Do(t.Context(), keyOf("c"), p.job(password.Trusted, "c", "c")); !errors.Is(err, password.ErrBusy) || time.Since(began) != 0 {
 			t.Errorf("after the end: %v after %s", err, time.Since(began))
 		}
 		if ran := p.order(); !slices.Equal(ran, []string{"a"}) {
@@ -220,7 +227,7 @@ func TestWorkers(t *testing.T) {
 		var waits []func() (string, error)
 		for n := range 5 {
 			name := fmt.Sprint(n)
-			waits = append(waits, p.start(t.Context(), name, p.job(password.Unsuspected, name, name)))
+			waits = append(waits, p.start(t.Context(), name, p.job(password.Unknown, name, name)))
 		}
 		if p.InFlight() != 3 || p.Workers() != 3 {
 			t.Errorf("%d of %d in flight", p.InFlight(), p.Workers())
@@ -231,7 +238,7 @@ func TestWorkers(t *testing.T) {
 			}
 		}
 	})
-	p := password.NewPool[string](password.Config{})
+	p := password.NewPool(password.Config{})
 	defer p.Close()
 	if want := max(1, runtime.GOMAXPROCS(0)/2); p.Workers() != want {
 		t.Errorf("%d workers, want %d", p.Workers(), want)

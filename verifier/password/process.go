@@ -28,12 +28,12 @@ type Command struct {
 }
 
 // ProcessesConfig says how passwords are hashed outside of this process.
-type ProcessesConfig struct {
+type WorkerProcessesConfig struct {
 	Command Command
 	// Patience is how long one hash may take before its process is given up; 0
 	// is 3 s, more than twice what the most expensive hash takes.
-	Patience time.Duration
-	Log      *slog.Logger // nil: nothing is logged
+	Timeout time.Duration
+	Log     *slog.Logger // nil: nothing is logged
 }
 
 // Processes verify passwords in child processes of low priority, as many as
@@ -42,8 +42,8 @@ type ProcessesConfig struct {
 // checks; see [Pool] for what was measured. The first hashes of a quiet time go
 // at normal priority: see prompt. A child sees the stored hash and the password it
 // is asked about, and nothing else: no keys, no environment.
-type Processes struct {
-	cfg ProcessesConfig
+type WorkerProcesses struct {
+	cfg WorkerProcessesConfig
 
 	mu     sync.Mutex
 	idle   [priorities][]*process
@@ -51,28 +51,28 @@ type Processes struct {
 }
 
 // priority is how a child stands to the other work of the machine.
-type priority uint8
+type schedPriority uint8
 
 const (
-	lowPriority priority = iota
+	lowPriority schedPriority = iota
 	normalPriority
 	priorities
 )
 
-const defaultPatience = 3 * time.Second
+const defaultTimeout = 3 * time.Second
 
 // NewProcesses starts one child, so that a command that can't be run is an error now and not at the first password.
-func NewProcesses(cfg ProcessesConfig) (*Processes, error) {
+func NewWorkerProcesses(cfg WorkerProcessesConfig) (*WorkerProcesses, error) {
 	if len(cfg.Command.Args) == 0 {
 		return nil, errors.New("password: no command that hashes")
 	}
-	if cfg.Patience <= 0 {
-		cfg.Patience = defaultPatience
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultTimeout
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Processes{cfg: cfg}
+	p := &WorkerProcesses{cfg: cfg}
 	first, err := p.start(normalPriority) // the one that the first hash needs
 	if err != nil {
 		return nil, err
@@ -84,12 +84,12 @@ func NewProcesses(cfg ProcessesConfig) (*Processes, error) {
 // Verify tells whether the stored hash is of the password. An error means that
 // nobody can tell. A child that fails is replaced, and one that may have died of old age
 // is given no second chance: its question is put to another.
-func (p *Processes) Verify(hash, password authz.Secret) (bool, error) {
+func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
 	c, fresh, err := p.take()
 	for err == nil {
 		var right bool
 		began := time.Now()
-		right, err = c.ask(hash, password, p.cfg.Patience)
+		right, err = c.verify(hash, password, p.cfg.Timeout)
 		p.charge(c, began)
 		if err == nil || errors.Is(err, errUnverifiable) {
 			p.put(c)
@@ -107,7 +107,7 @@ func (p *Processes) Verify(hash, password authz.Secret) (bool, error) {
 }
 
 // take returns a child that waits, or a fresh one.
-func (p *Processes) take() (c *process, fresh bool, err error) {
+func (p *WorkerProcesses) take() (c *process, fresh bool, err error) {
 	p.mu.Lock()
 	of := lowPriority
 	if p.prompt.allows(time.Now()) {
@@ -125,7 +125,7 @@ func (p *Processes) take() (c *process, fresh bool, err error) {
 }
 
 // charge counts the time that a child of normal priority took.
-func (p *Processes) charge(c *process, began time.Time) {
+func (p *WorkerProcesses) charge(c *process, began time.Time) {
 	if c.priority != normalPriority {
 		return
 	}
@@ -135,14 +135,14 @@ func (p *Processes) charge(c *process, began time.Time) {
 	p.prompt.use(now.Sub(began), now)
 }
 
-func (p *Processes) put(c *process) {
+func (p *WorkerProcesses) put(c *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle[c.priority] = append(p.idle[c.priority], c)
 }
 
 // Close ends all children. Nobody may be in Verify, nor come there later.
-func (p *Processes) Close() {
+func (p *WorkerProcesses) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for of, idle := range p.idle {
@@ -157,10 +157,10 @@ func (p *Processes) Close() {
 type process struct {
 	cmd      *exec.Cmd
 	in, out  *os.File
-	priority priority
+	priority schedPriority
 }
 
-func (p *Processes) start(of priority) (*process, error) {
+func (p *WorkerProcesses) start(of schedPriority) (*process, error) {
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -182,13 +182,13 @@ func (p *Processes) start(of priority) (*process, error) {
 	return c, nil
 }
 
-func (p *Processes) command(of priority) *exec.Cmd {
+func (p *WorkerProcesses) command(of schedPriority) *exec.Cmd {
 	args := p.cfg.Command.Args
 	if of == lowPriority {
 		args = slices.Concat(args, p.cfg.Command.LowPriority)
 	}
 	if args[0] == os.Args[0] {
-		return &exec.Cmd{Path: ownProgram(), Args: args} // many programs tell by that name what to be
+		return &exec.Cmd{Path: selfExecutable(), Args: args} // many programs tell by that name what to be
 	}
 	return exec.Command(args[0], args[1:]...)
 }
@@ -209,7 +209,7 @@ const (
 
 var errUnverifiable = errors.New("password: a stored hash that can't be verified")
 
-func (c *process) ask(hash, password authz.Secret, patience time.Duration) (bool, error) {
+func (c *process) verify(hash, password authz.Secret, patience time.Duration) (bool, error) {
 	deadline := time.Now().Add(patience)
 	if err := errors.Join(c.in.SetDeadline(deadline), c.out.SetDeadline(deadline)); err != nil {
 		return false, err

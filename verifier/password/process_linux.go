@@ -12,8 +12,8 @@ import (
 // to hash until the server has drained.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// ownProgram is what this process runs, also where that has no name any more.
-func ownProgram() string { return "/proc/self/exe" }
+// selfExecutable is what this process runs, also where that has no name any more.
+func selfExecutable() string { return "/proc/self/exe" }
 
 // niceness lets checks go first and hashing go on. Measured on two cores with other work on them, with
 // 6,000 wrong passwords a second from a botnet (bench -only passwords; each of two or

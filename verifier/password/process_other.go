@@ -12,8 +12,8 @@ func childAttributes() *syscall.SysProcAttr { return nil }
 // LowerPriority is known for Linux alone.
 func LowerPriority() {}
 
-// ownProgram is the file this process was started from.
-func ownProgram() string {
+// selfExecutable is the file this process was started from.
+func selfExecutable() string {
 	path, err := os.Executable()
 	if err != nil {
 		return os.Args[0]

@@ -55,9 +55,9 @@ func moodily(hash, pass authz.Secret) (bool, error) {
 	return hash.Reveal() == "of "+pass.Reveal(), nil
 }
 
-func newProcesses(t *testing.T, patience time.Duration) *password.Processes {
+func newProcesses(t *testing.T, patience time.Duration) *password.WorkerProcesses {
 	t.Helper()
-	p, err := password.NewProcesses(password.ProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}, Patience: patience})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestProgramThatWasReplaced(t *testing.T) {
 
 // replacedParent is the life of a process whose program is removed while it has a child, and whose child dies.
 func replacedParent() error {
-	p, err := password.NewProcesses(password.ProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}})
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func replacedParent() error {
 // TestPriority: a quiet time's hashes are not put behind the machine's other
 // work, and those of a flood are.
 func TestPriority(t *testing.T) {
-	p, err := password.NewProcesses(password.ProcessesConfig{
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{
 		Command: password.Command{Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
 	})
 	if err != nil {
@@ -193,7 +193,7 @@ func TestPriority(t *testing.T) {
 
 func TestProcessThatCannotStart(t *testing.T) {
 	for _, command := range [][]string{nil, {"/nowhere/keyward"}} {
-		if p, err := password.NewProcesses(password.ProcessesConfig{Command: password.Command{Args: command}}); p != nil || err == nil {
+		if p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: command}}); p != nil || err == nil {
 			t.Errorf("%q: %v, %v", command, p, err)
 		}
 	}

@@ -5,74 +5,73 @@ import (
 	"time"
 )
 
-// Class says who goes first when there is more to hash than time. A job of
-// one class takes no room from those of another.
+// Class orders tasks when more is to be hashed than time allows. Each class has its
+// own queue space.
 type Class uint8
 
-// The classes, last served first: the zero Class is the one that waits for all others.
+// The classes, lowest first: the zero Class waits for all others.
 const (
-	Suspected   Class = iota // the user or the network has had many failures lately
-	Unsuspected              // nothing is known
-	Familiar                 // these very words were right before
+	Suspect Class = iota // the user or the network has had many failures lately
+	Unknown              // nothing is known
+	Trusted              // this password was right for this user before
 
 	classCount
 )
 
-// Standing is a job's place among others: by class, then by how little there
-// is against where it comes from, then by who came first.
-type Standing struct {
-	Class     Class
-	Suspicion time.Duration // until what is against it is forgotten
+// Priority orders tasks: by class, then by penalty, then by arrival.
+type Priority struct {
+	Class   Class
+	Penalty time.Duration // until the recent attempts of its origin are forgotten
 }
 
-// before tells whether the standing is better than another.
-func (s Standing) before(other Standing) bool {
-	return s.Class > other.Class || s.Class == other.Class && s.Suspicion < other.Suspicion
+// higher reports whether p goes before other.
+func (p Priority) higher(other Priority) bool {
+	return p.Class > other.Class || p.Class == other.Class && p.Penalty < other.Penalty
 }
 
-// queue holds the jobs that wait, of each class the first to be served first.
-type queue[V any] struct {
-	classes [classCount][]*flight[V]
-	passed  int // how often in a row a lower class was passed over
+// queue holds the waiting tasks, those of each class in the order of service.
+type queue struct {
+	classes [classCount][]*task
+	skips   int // consecutive times that a lower class was passed over
 
-	fromTheEnd bool // who was passed over and served last
+	newestNext bool // whether the oldest starved task was served last
 }
 
-// push puts the flight into its place, and returns the one that has no room
-// then: one of its class whose callers have left, or else the last, which may
-// be the flight itself; nil is none.
-func (q *queue[V]) push(f *flight[V], room int, now time.Time) (left *flight[V]) {
-	standing := f.job.Standing
-	if standing.Class >= classCount {
-		return f
+// push inserts the task, and returns the one that the queue has no space for then:
+// one of its class whose callers have left, or else the last of the class, which may
+// be t itself; nil is none.
+func (q *queue) push(t *task, size int, now time.Time) (dropped *task) {
+	priority := t.job.Priority
+	if priority.Class >= classCount {
+		return t
 	}
-	waiting := q.classes[standing.Class]
+	waiting := q.classes[priority.Class]
 	at := len(waiting)
-	for at > 0 && standing.before(waiting[at-1].job.Standing) {
+	for at > 0 && priority.higher(waiting[at-1].job.Priority) {
 		at--
 	}
-	waiting = slices.Insert(waiting, at, f)
-	q.classes[standing.Class] = waiting
-	if len(waiting) <= room {
+	waiting = slices.Insert(waiting, at, t)
+	q.classes[priority.Class] = waiting
+	if len(waiting) <= size {
 		return nil
 	}
-	late := slices.IndexFunc(waiting, func(f *flight[V]) bool { return !f.timely(now) })
+	late := slices.IndexFunc(waiting, func(t *task) bool { return !t.meetsDeadline(now) })
 	if late < 0 {
 		late = len(waiting) - 1
 	}
-	return q.take(int(standing.Class), late)
+	return q.take(int(priority.Class), late)
 }
 
-// mostPassed is how often in a row higher classes may go first, so that a flood which nothing
-// is known against yet does not keep out whoever has a name that others guess
-// at, or is one of many behind one address.
-const mostPassed = 3
+// maxSkips is how many times in a row higher classes may go first, so that a flood of
+// clients without a history does not keep out a user whose name others guess at, or
+// one of many clients behind one address.
+const maxSkips = 3
 
-// pop takes out the next to be served of those that may be; nil is none.
-func (q *queue[V]) pop(may func(*flight[V]) bool) *flight[V] {
+// pop takes out the next runnable task; nil is none.
+func (q *queue) pop(runnable func(*task) bool) *task {
 	first, last, at := -1, -1, [classCount]int{}
 	for class := range at {
-		if at[class] = slices.IndexFunc(q.classes[class], may); at[class] >= 0 {
+		if at[class] = slices.IndexFunc(q.classes[class], runnable); at[class] >= 0 {
 			if last < 0 {
 				last = class
 			}
@@ -83,51 +82,51 @@ func (q *queue[V]) pop(may func(*flight[V]) bool) *flight[V] {
 	case first < 0:
 		return nil
 	case first == last:
-		q.passed = 0
+		q.skips = 0
 		return q.take(first, at[first])
-	case q.passed == mostPassed:
-		q.passed = 0
-		return q.take(last, q.passedOver(last, at[last], may))
+	case q.skips == maxSkips:
+		q.skips = 0
+		return q.take(last, q.nextStarved(last, at[last], runnable))
 	default:
-		q.passed++
+		q.skips++
 		return q.take(first, at[first])
 	}
 }
 
-// passedOver is in turns the first and the last of the class that may be served: else the last, however
-// long there are others, would never be.
-func (q *queue[V]) passedOver(class, first int, may func(*flight[V]) bool) int {
-	if q.fromTheEnd = !q.fromTheEnd; q.fromTheEnd {
+// nextStarved alternates between the first and the last runnable task of the class,
+// so that neither end can starve.
+func (q *queue) nextStarved(class, first int, runnable func(*task) bool) int {
+	if q.newestNext = !q.newestNext; q.newestNext {
 		return first
 	}
 	for at := len(q.classes[class]) - 1; at > first; at-- {
-		if may(q.classes[class][at]) {
+		if runnable(q.classes[class][at]) {
 			return at
 		}
 	}
 	return first
 }
 
-// expired takes out one whose last caller left before the time; nil is none.
-func (q *queue[V]) expired(before time.Time) *flight[V] {
+// expired takes out a task whose deadline is before the given time; nil is none.
+func (q *queue) expired(before time.Time) *task {
 	for class, waiting := range q.classes {
-		if at := slices.IndexFunc(waiting, func(f *flight[V]) bool { return f.until.Before(before) }); at >= 0 {
+		if at := slices.IndexFunc(waiting, func(t *task) bool { return t.deadline.Before(before) }); at >= 0 {
 			return q.take(class, at)
 		}
 	}
 	return nil
 }
 
-// remove takes out that one.
-func (q *queue[V]) remove(f *flight[V]) {
-	class := int(f.job.Standing.Class)
-	if at := slices.Index(q.classes[class], f); at >= 0 {
+// remove takes t out, if it is queued.
+func (q *queue) remove(t *task) {
+	class := int(t.job.Priority.Class)
+	if at := slices.Index(q.classes[class], t); at >= 0 {
 		q.take(class, at)
 	}
 }
 
-func (q *queue[V]) take(class, at int) *flight[V] {
-	f := q.classes[class][at]
+func (q *queue) take(class, at int) *task {
+	t := q.classes[class][at]
 	q.classes[class] = slices.Delete(q.classes[class], at, at+1) // clears what it leaves behind
-	return f
+	return t
 }

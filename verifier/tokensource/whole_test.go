@@ -12,6 +12,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/verifier"
+	"keyward/verifier/fingerprint"
 	"keyward/verifier/tokensource"
 )
 
@@ -36,7 +37,7 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 		Sources: []verifier.IntrospectionSource{{Name: "test", CacheTTL: time.Hour,
 			Introspector: newIntrospector(t, tokensource.IntrospectorConfig{URL: url, Timeout: timeout})}},
 		Timeout:      timeout,
-		Fingerprints: verifier.NewFingerprints(), Tokens: tokens, Negative: negative,
+		Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,
 	})
 	if err != nil {
 		t.Fatal(err)

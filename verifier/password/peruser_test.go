@@ -10,10 +10,10 @@ import (
 )
 
 // standing gives a job a standing of its own.
-func standing(s password.Standing, admit func() (password.Job[string], error)) func() (password.Job[string], error) {
-	return func() (password.Job[string], error) {
+func standing(s password.Priority, admit func() (password.Job, error)) func() (password.Job, error) {
+	return func() (password.Job, error) {
 		job, err := admit()
-		job.Standing = s
+		job.Priority = s
 		return job, err
 	}
 }
@@ -23,23 +23,23 @@ func TestTwoJobsAUser(t *testing.T) {
 	const second = time.Second
 	for _, test := range []struct {
 		name              string
-		waiting, newcomer password.Standing
+		waiting, newcomer password.Priority
 		in                bool
 	}{
-		{"less suspicion", password.Standing{Class: password.Suspected, Suspicion: 2 * second}, password.Standing{Class: password.Suspected, Suspicion: second}, true},
-		{"the same suspicion", password.Standing{Class: password.Suspected, Suspicion: second}, password.Standing{Class: password.Suspected, Suspicion: second}, true},
-		{"more suspicion", password.Standing{Class: password.Suspected, Suspicion: second}, password.Standing{Class: password.Suspected, Suspicion: 2 * second}, false},
-		{"a better class", password.Standing{Class: password.Suspected}, password.Standing{Class: password.Unsuspected, Suspicion: second}, true},
-		{"a worse class", password.Standing{Class: password.Unsuspected, Suspicion: second}, password.Standing{Class: password.Suspected}, false},
+		{"less suspicion", password.Priority{Class: password.Suspect, Penalty: 2 * second}, password.Priority{Class: password.Suspect, Penalty: second}, true},
+		{"the same suspicion", password.Priority{Class: password.Suspect, Penalty: second}, password.Priority{Class: password.Suspect, Penalty: second}, true},
+		{"more suspicion", password.Priority{Class: password.Suspect, Penalty: second}, password.Priority{Class: password.Suspect, Penalty: 2 * second}, false},
+		{"a better class", password.Priority{Class: password.Suspect}, password.Priority{Class: password.Unknown, Penalty: second}, true},
+		{"a worse class", password.Priority{Class: password.Unknown, Penalty: second}, password.Priority{Class: password.Suspect}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, password.Config{Workers: 3}, func(t *testing.T, p *pool) {
-				running := p.start(t.Context(), "running", p.job(password.Unsuspected, "alice", "running"))
+				running := p.start(t.Context(), "running", p.job(password.Unknown, "alice", "running"))
 				waiting := p.start(t.Context(), "waiting", standing(test.waiting, p.job(0, "alice", "waiting")))
 				began := time.Now()
 				newcomer := p.start(t.Context(), "newcomer", standing(test.newcomer, p.job(0, "alice", "newcomer")))
-				bob := p.start(t.Context(), "bob", p.job(password.Unsuspected, "bob", "bob"))
-				familiar := p.start(t.Context(), "familiar", p.job(password.Familiar, "alice", "familiar"))
+				bob := p.start(t.Context(), "bob", p.job(password.Unknown, "bob", "bob"))
+				familiar := p.start(t.Context(), "familiar", p.job(password.Trusted, "alice", "familiar"))
 				if p.InFlight() != 3 {
 					t.Errorf("%d in flight, want alice's one, bob's and the familiar one", p.InFlight())
 				}
@@ -55,7 +55,7 @@ func TestTwoJobsAUser(t *testing.T) {
 						t.Error(n, err)
 					}
 				}
-				if value, err := p.Do(t.Context(), keyOf("later"), p.job(password.Suspected, "alice", "later")); value != "later" || err != nil {
+				if value, err := p.do(t.Context(), keyOf("later"), p.job(password.Suspect, "alice", "later")); value != "later" || err != nil {
 					t.Error("after all had ended:", value, err)
 				}
 			})
@@ -72,7 +72,7 @@ func TestOneAmongGuessers(t *testing.T) {
 			go func() {
 				for try := 0; ; try++ {
 					name := fmt.Sprint("guess ", n, try)
-					_, _ = p.Do(t.Context(), keyOf(name), p.job(password.Suspected, "alice", name))
+					_, _ = p.Do(t.Context(), keyOf(name), p.job(password.Suspect, "alice", name))
 					select {
 					case <-stop:
 						return
@@ -83,7 +83,7 @@ func TestOneAmongGuessers(t *testing.T) {
 		}
 		began := time.Now()
 		for try := 0; ; try++ {
-			value, err := p.Do(t.Context(), keyOf("right"), p.job(password.Suspected, "alice", "right"))
+			value, err := p.do(t.Context(), keyOf("right"), p.job(password.Suspect, "alice", "right"))
 			if value == "right" && err == nil {
 				break
 			}
