@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"verifier/admission":   {},
 	"verifier/fingerprint": {"keyward/cache"},
 	"verifier/login":       {"keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/fingerprint", "keyward/verifier/password"},
-	"verifier/jwks":        {"keyward/authz", "keyward/verifier/strictjson"},
+	"verifier/jwks":        {"keyward/authz", "keyward/verifier/strictjson", "filippo.io/edwards25519"},
 	"verifier/password":    {"keyward/authz", "keyward/verifier/admission", "golang.org/x/sys/"},
 	"verifier/strictjson":  {},
 	"verifier/tokensource": {"keyward/authz", "keyward/verifier", "keyward/verifier/jwks", "keyward/verifier/strictjson"},
