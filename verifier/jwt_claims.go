@@ -133,7 +133,7 @@ func optionalText(members map[string]any, name string, into *string) bool {
 // readTimes reads the times and holds them to the clock and to the longest
 // life a token may have.
 func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Time) *Cause {
-	exp, ok := numericDate(members["exp"])
+	exp, ok := ParseNumericDate(members["exp"])
 	if !ok {
 		return &Cause{RuleExp, wantTime, kindOf(members, "exp")}
 	}

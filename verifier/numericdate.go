@@ -2,54 +2,85 @@ package verifier
 
 import (
 	"encoding/json"
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// afterDates is the first second of the year 10000; a NumericDate is below it.
-const afterDates = 253402300800
+// maxNumericDate is the first second of the year 10000; a NumericDate is below it.
+const maxNumericDate = 253402300800
 
-// maxDateText bounds the text of a number that may be a date, and
-// maxDateExponent its exponent: either could make exact reading expensive.
+// maxDateLength bounds the text of a NumericDate, and maxDateExponentDigits its
+// exponent: no issuer needs more.
 const (
-	maxDateText     = 64
-	maxDateExponent = 2 // digits
+	maxDateLength         = 64
+	maxDateExponentDigits = 2
 )
 
-// optionalDate reads a date, where it is there at all.
+// optionalDate reads a date, if it is present.
 func optionalDate(members map[string]any, name string, into *time.Time) bool {
 	v, there := members[name]
 	if !there {
 		return true
 	}
 	var ok bool
-	*into, ok = numericDate(v)
+	*into, ok = ParseNumericDate(v)
 	return ok
 }
 
-// numericDate reads a NumericDate (RFC 7519 section 2): seconds since 1970 as a
-// number, of which fractions and exponents are legal. It is read exactly; a
-// float would overflow or round.
-func numericDate(v any) (time.Time, bool) {
+// ParseNumericDate reads a NumericDate (RFC 7519 section 2), as package strictjson
+// parses it: seconds since 1970 as a number, which may have a fraction and an exponent.
+// It is read exactly and truncated to nanoseconds; a float would overflow or round.
+func ParseNumericDate(v any) (date time.Time, ok bool) {
 	number, ok := v.(json.Number)
-	if !ok || len(number) > maxDateText {
+	if !ok || len(number) > maxDateLength {
 		return time.Time{}, false
 	}
 	text := string(number)
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.Unix(seconds, 0).UTC(), 0 <= seconds && seconds < afterDates
+		return time.Unix(seconds, 0).UTC(), 0 <= seconds && seconds < maxNumericDate
 	}
-	if at := strings.IndexAny(text, "eE"); at >= 0 && len(strings.TrimLeft(text[at+1:], "+-")) > maxDateExponent {
+	digits, point, ok := decimal(text)
+	if !ok {
 		return time.Time{}, false
 	}
-	exact, ok := new(big.Rat).SetString(text)
-	if !ok || exact.Sign() < 0 || exact.Cmp(big.NewRat(afterDates, 1)) >= 0 {
-		return time.Time{}, false
+	var seconds, nanoseconds int64
+	for at := range point {
+		if seconds = seconds*10 + digitAt(digits, at); seconds >= maxNumericDate {
+			return time.Time{}, false
+		}
 	}
-	nanoseconds := new(big.Int).Mul(exact.Num(), big.NewInt(int64(time.Second)))
-	nanoseconds.Quo(nanoseconds, exact.Denom())
-	seconds, rest := nanoseconds.QuoRem(nanoseconds, big.NewInt(int64(time.Second)), new(big.Int))
-	return time.Unix(seconds.Int64(), rest.Int64()).UTC(), true
+	for at := point; at < point+9; at++ {
+		nanoseconds = nanoseconds*10 + digitAt(digits, at)
+	}
+	return time.Unix(seconds, nanoseconds).UTC(), true
+}
+
+// decimal splits a number that is not negative into its digits and the position of its
+// decimal point among them, which may be before the first or behind the last.
+func decimal(text string) (digits string, point int, ok bool) {
+	mantissa, exponent := text, 0
+	if at := strings.IndexAny(text, "eE"); at >= 0 {
+		mantissa = text[:at]
+		var err error
+		exponent, err = strconv.Atoi(text[at+1:])
+		if err != nil || len(strings.TrimLeft(text[at+1:], "+-")) > maxDateExponentDigits {
+			return "", 0, false
+		}
+	}
+	mantissa, negative := strings.CutPrefix(mantissa, "-")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits = whole + fraction
+	if strings.Trim(digits, "0123456789") != "" || negative && strings.Trim(digits, "0") != "" {
+		return "", 0, false
+	}
+	return digits, len(whole) + exponent, true
+}
+
+// digitAt returns the value of a digit, 0 for those before and behind the text.
+func digitAt(digits string, at int) int64 {
+	if at < 0 || at >= len(digits) {
+		return 0
+	}
+	return int64(digits[at] - '0')
 }

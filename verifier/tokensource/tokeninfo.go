@@ -1,7 +1,6 @@
 package tokensource
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,9 +13,8 @@ import (
 )
 
 const (
-	maxClaim  = 255          // bytes of one text
-	maxValues = 1000         // of an array
-	endOfTime = 253402300800 // 10000-01-01T00:00:00Z, as Unix time
+	maxClaim  = 255  // bytes of one text
+	maxValues = 1000 // of an array
 )
 
 // parseTokenInfo reads an introspection response (RFC 7662 section 2.2). A known
@@ -137,11 +135,10 @@ func (c *claims) time(name string) time.Time {
 	if !there {
 		return time.Time{}
 	}
-	number, _ := value.(json.Number)
-	seconds, err := number.Float64()
-	if err != nil || !(seconds >= 0 && seconds < endOfTime) {
+	date, ok := verifier.ParseNumericDate(value)
+	if !ok {
 		c.wrong(name, "a time in seconds")
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(seconds * 1000)).UTC()
+	return date
 }
