@@ -73,7 +73,7 @@ type keyRules struct {
 const keyCachePart = 32
 
 func (c *Core) apiKeys(r *remembered) error {
-	principals, err := newCache[*verifier.KnownKey](r, "key", max(1, r.madeOf.cache.Size/keyCachePart), c.cfg.Cache.TTL)
+	principals, err := newCache[*verifier.CachedKey](r, "key", max(1, r.madeOf.cache.Size/keyCachePart), c.cfg.Cache.TTL)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (c *Core) apiKeys(r *remembered) error {
 
 // tokens makes the verifier of JWTs.
 func (c *Core) tokens(r *remembered) error {
-	known, err := newCache[verifier.KnownToken](r, "token", r.madeOf.cache.Size, c.cfg.Cache.TTL)
+	known, err := newCache[verifier.CachedToken](r, "token", r.madeOf.cache.Size, c.cfg.Cache.TTL)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (c *Core) grants(r *remembered, rules grantRules) error {
 	for _, i := range rules.servers {
 		ttl = max(ttl, i.CacheTTL) // each grant has an end of its own
 	}
-	known, err := newCache[verifier.KnownGrant](r, "token", r.madeOf.cache.Size, ttl)
+	known, err := newCache[verifier.CachedGrant](r, "token", r.madeOf.cache.Size, ttl)
 	if err != nil {
 		return err
 	}

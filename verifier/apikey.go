@@ -47,11 +47,11 @@ type APIKeyConfig struct {
 
 	// Principals holds known keys. Unknown ones are not remembered: the store is in
 	// memory, and knows of a digest that it has none sooner than any cache would.
-	Principals *cache.Cache[*KnownKey]
+	Principals *cache.Cache[*CachedKey]
 }
 
-// KnownKey is a cached principal with what tells whether it still holds.
-type KnownKey struct {
+// CachedKey is a cached principal with what determines whether it is still valid.
+type CachedKey struct {
 	principal authz.Principal
 	stamp     keystore.Stamp
 	user      *keystore.User // nil for a key without one, or without a users file
@@ -84,7 +84,7 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 // Verify implements authz.Verifier. A bearer token without one of the prefixes
 // is not its kind: see [APIKey.Unprefixed].
 func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	prefixed, wellFormed := a.looks(c.Secret.Reveal())
+	prefixed, wellFormed := a.classify(c.Secret.Reveal())
 	if c.Scheme == authz.SchemeBearer && !prefixed || c.Scheme == authz.SchemeBasic && !slices.Contains(a.cfg.BasicUsers, c.User) {
 		return nil, authz.ErrNotMine
 	}
@@ -99,7 +99,7 @@ type unprefixed struct{ *APIKey }
 
 // Verify implements authz.Verifier.
 func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	prefixed, wellFormed := a.looks(c.Secret.Reveal())
+	prefixed, wellFormed := a.classify(c.Secret.Reveal())
 	if c.Scheme != authz.SchemeBearer || prefixed || !a.bare {
 		return nil, authz.ErrNotMine
 	}
@@ -115,13 +115,13 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	digest := a.cfg.Hasher.Digest(c.Secret.Reveal())
 	id := (*cache.Key)(&digest)
 	kept, found := a.cfg.Principals.Get(id, now)
-	if found && a.holds(kept) && !kept.ended(now) {
+	if found && a.stillValid(kept) && !kept.expired(now) {
 		return &kept.principal, nil
 	}
-	known := KnownKey{}
+	known := CachedKey{}
 	err := a.load(digest, now, &known)
-	if err == nil && known.ended(now) {
-		err = &authz.CredentialError{Reason: authz.ExpiredKey, Principal: known.own()}
+	if err == nil && known.expired(now) {
+		err = &authz.CredentialError{Reason: authz.ExpiredKey, Principal: known.clone()}
 	}
 	if err != nil {
 		return nil, err
@@ -132,25 +132,25 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	}
 	scratch := c.Scratch()
 	if scratch == nil {
-		return known.own(), nil
+		return known.clone(), nil
 	}
 	*scratch = known.principal
 	return scratch, nil
 }
 
-// own is a copy of the principal that nothing else has.
-func (k *KnownKey) own() *authz.Principal {
+// clone returns a copy of the principal that is not shared.
+func (k *CachedKey) clone() *authz.Principal {
 	p := k.principal
 	return &p
 }
 
-func (k *KnownKey) ended(now time.Time) bool {
+func (k *CachedKey) expired(now time.Time) bool {
 	return !k.until.IsZero() && !now.Before(k.until)
 }
 
-// looks tells whether the text begins as keys do, and whether it is a key by
-// its own checksum. One prefix may begin another, and then either may be meant.
-func (a *APIKey) looks(key string) (prefixed, wellFormed bool) {
+// classify reports whether the text begins with a prefix of keys, and whether it is a
+// key by its checksum. One prefix may begin another; then either may be meant.
+func (a *APIKey) classify(key string) (prefixed, wellFormed bool) {
 	for _, prefix := range a.prefixes {
 		if strings.HasPrefix(key, prefix) {
 			prefixed = true
@@ -162,12 +162,12 @@ func (a *APIKey) looks(key string) (prefixed, wellFormed bool) {
 	return prefixed, keystore.IsHex(key) || keystore.WellFormed(key, "")
 }
 
-func (a *APIKey) holds(k *KnownKey) bool {
+func (a *APIKey) stillValid(k *CachedKey) bool {
 	return a.cfg.Keys.Current(k.stamp) && (k.user == nil || !k.user.Superseded())
 }
 
 // load makes a principal of what the stores say now.
-func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) error {
+func (a *APIKey) load(digest keystore.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keystore.ErrUnknown) {
 		return errUnknownKey
@@ -180,7 +180,7 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
 	if key.State != keystore.Active {
-		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
@@ -191,9 +191,9 @@ func (a *APIKey) load(digest keystore.Digest, now time.Time, known *KnownKey) er
 }
 
 // loadUser adds what the user says that the key acts for, if it acts for one.
-func (a *APIKey) loadUser(key *keystore.Key, known *KnownKey) error {
+func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
 	if keystore.ReservedUserName(key.User) {
-		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
 	}
 	if a.cfg.Users == nil || key.User == "" {
 		return nil
@@ -203,10 +203,10 @@ func (a *APIKey) loadUser(key *keystore.Key, known *KnownKey) error {
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
 	}
 	if !user.Since(key.Created) { // the key of a deleted user, whose name another has now
-		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.own()}
+		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
 	known.principal.UserPaths = user.Paths
 	if !key.HasScopes {

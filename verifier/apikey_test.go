@@ -15,8 +15,8 @@ import (
 	"keyward/verifier"
 )
 
-// bench is an APIKey verifier over real files that the test writes.
-type bench struct {
+// apiKeyFixture is an APIKey verifier over real files that the test writes.
+type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
 	journal *keystore.Journal
@@ -31,14 +31,14 @@ type options struct {
 	maxAge               time.Duration
 }
 
-func newBench(t *testing.T, o options) *bench {
+func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	t.Helper()
 	if o.prefixes == nil {
 		o.prefixes = []string{"kw_"}
 	}
 	dir := t.TempDir()
 	hasher := keystore.NewHasher(authz.NewSecret("a pepper for the tests"))
-	b := &bench{t: t, now: time.Now().UTC()}
+	b := &apiKeyFixture{t: t, now: time.Now().UTC()}
 	b.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
 	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func newBench(t *testing.T, o options) *bench {
 		cfg.Users = users
 	}
 	var err error
-	if cfg.Principals, err = cache.New[*verifier.KnownKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
+	if cfg.Principals, err = cache.New[*verifier.CachedKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
 		t.Fatal(err)
 	}
 	if b.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
@@ -64,7 +64,7 @@ func newBench(t *testing.T, o options) *bench {
 }
 
 // Verify asks as the chain does, with unmarked tokens last.
-func (b *bench) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	p, err := b.APIKey.Verify(ctx, c, now)
 	if err == authz.ErrNotMine {
 		p, err = b.Unprefixed().Verify(ctx, c, now)
@@ -72,7 +72,7 @@ func (b *bench) Verify(ctx context.Context, c *authz.Credential, now time.Time) 
 	return p, err
 }
 
-func (b *bench) start(cfg keystore.FollowConfig) {
+func (b *apiKeyFixture) start(cfg keystore.FollowConfig) {
 	f, err := keystore.Follow(cfg)
 	if err != nil {
 		b.t.Fatal(err)
@@ -81,7 +81,7 @@ func (b *bench) start(cfg keystore.FollowConfig) {
 	b.follow = append(b.follow, f)
 }
 
-func (b *bench) create(p keystore.Params) (string, string) {
+func (b *apiKeyFixture) create(p keystore.Params) (string, string) {
 	b.t.Helper()
 	if p.Name == "" {
 		p.Name = "test"
@@ -96,18 +96,18 @@ func (b *bench) create(p keystore.Params) (string, string) {
 	return record.ID, secret.Reveal()
 }
 
-func (b *bench) setUser(name string, patch keystore.UserPatch) {
+func (b *apiKeyFixture) setUser(name string, patch keystore.UserPatch) {
 	b.t.Helper()
 	if _, err := b.users.SetUser(name, patch); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-func (b *bench) bearer(key string) (*authz.Principal, authz.Reason) {
+func (b *apiKeyFixture) bearer(key string) (*authz.Principal, authz.Reason) {
 	return b.verify(authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)})
 }
 
-func (b *bench) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
+func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
 	b.t.Helper()
 	p, err := b.Verify(context.Background(), &c, b.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
@@ -124,7 +124,7 @@ func (b *bench) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
 }
 
 // becomes waits until the key is answered so; files are followed on another goroutine.
-func (b *bench) becomes(key string, want authz.Reason) *authz.Principal {
+func (b *apiKeyFixture) becomes(key string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
@@ -140,7 +140,7 @@ func (b *bench) becomes(key string, want authz.Reason) *authz.Principal {
 }
 
 func TestKeyLife(t *testing.T) {
-	b := newBench(t, options{})
+	b := newAPIKeyFixture(t, options{})
 	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
 	p := b.becomes(key, authz.OK)
 	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.IsAnyPath() {
@@ -170,7 +170,7 @@ func TestKeyLife(t *testing.T) {
 }
 
 func TestUnknownKeyThatIsMadeLater(t *testing.T) {
-	b := newBench(t, options{prefixes: []string{"kw_", ""}})
+	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", ""}})
 	key := strings.Repeat("0A", 22)
 	if _, got := b.bearer(key); got != authz.UnknownKey {
 		t.Fatalf("%s, want unknown_key", got)
@@ -182,7 +182,7 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 }
 
 func TestExpiryAndAge(t *testing.T) {
-	b := newBench(t, options{maxAge: 90 * 24 * time.Hour})
+	b := newAPIKeyFixture(t, options{maxAge: 90 * 24 * time.Hour})
 	b.now = b.now.Truncate(time.Second)
 	id, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
 	_, old := b.create(keystore.Params{})
@@ -210,7 +210,7 @@ func TestExpiryAndAge(t *testing.T) {
 }
 
 func TestGrace(t *testing.T) {
-	b := newBench(t, options{})
+	b := newAPIKeyFixture(t, options{})
 	id, old := b.create(keystore.Params{})
 	b.becomes(old, authz.OK)
 	_, fresh, err := b.journal.Rotate(id, time.Hour)
@@ -231,7 +231,7 @@ func TestGrace(t *testing.T) {
 }
 
 func TestUsers(t *testing.T) {
-	b := newBench(t, options{withUsers: true})
+	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, inherits := b.create(keystore.Params{User: "alice"})
 	_, none := b.create(keystore.Params{User: "alice", Scopes: &[]string{}})
 	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
@@ -266,7 +266,7 @@ func TestUsers(t *testing.T) {
 
 // TestPrefixesThatBeginOneAnother: a key of the shorter one may go on like the longer one.
 func TestPrefixesThatBeginOneAnother(t *testing.T) {
-	b := newBench(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
+	b := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
 	for range 200 { // three in sixty-two go on so
 		_, key := b.create(keystore.Params{Prefix: "kw"})
 		b.becomes(key, authz.OK)
@@ -281,7 +281,7 @@ func TestPrefixesThatBeginOneAnother(t *testing.T) {
 }
 
 func TestWhatIsAKey(t *testing.T) {
-	b := newBench(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
+	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
 	_, good := b.create(keystore.Params{})
 	_, longer := b.create(keystore.Params{Prefix: "kw_live_"})
@@ -324,7 +324,7 @@ func TestWhatIsAKey(t *testing.T) {
 // before the deletion, cached ones and those with a new secret included, and all
 // that were made after it.
 func TestKeysOfDeletedUser(t *testing.T) {
-	b := newBench(t, options{withUsers: true})
+	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, old := b.create(keystore.Params{User: "alice"})
 	id, unused := b.create(keystore.Params{User: "alice"})
 	b.becomes(old, authz.OK)
@@ -356,7 +356,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 
 // TestKeyBeforeItsUser: a key may be made before its user is.
 func TestKeyBeforeItsUser(t *testing.T) {
-	b := newBench(t, options{withUsers: true})
+	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, key := b.create(keystore.Params{User: "bob"})
 	b.becomes(key, authz.DisabledUser)
 	b.setUser("bob", keystore.UserPatch{})
@@ -399,7 +399,7 @@ func (*scriptedStore) Irregular() bool             { return true }
 
 func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
 	t.Helper()
-	principals, err := cache.New[*verifier.KnownKey](10, time.Hour)
+	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,9 +416,9 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 }
 
 // TestRoom: the principal of a key that is not in the cache is put where the
-// credential says; what is in the cache never is, since the scratch space is used again.
-func TestScratch(t *testing.T) {
-	b := newBench(t, options{})
+// credential says; what is in the cache never is, since the room is used again.
+func TestRoom(t *testing.T) {
+	b := newAPIKeyFixture(t, options{})
 	id, key := b.create(keystore.Params{})
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)}
 	c.Bind(new(authz.Request))
@@ -449,7 +449,7 @@ func TestUsersThatAreNotLoaded(t *testing.T) {
 
 func TestStoreThatCannotTell(t *testing.T) {
 	hasher := keystore.NewHasher(authz.Secret{})
-	principals, err := cache.New[*verifier.KnownKey](10, time.Hour)
+	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +493,7 @@ func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*au
 // TestRateOfItsOwn: a key's rate is its principal's. One that can't be read is no
 // rate, nor that of all keys: nobody can tell what the key may do.
 func TestRateOfItsOwn(t *testing.T) {
-	b := newBench(t, options{})
+	b := newAPIKeyFixture(t, options{})
 	_, key := b.create(keystore.Params{Rate: "1000/h"})
 	if p := b.becomes(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
 		t.Errorf("rate %s", p.Rate)

@@ -27,9 +27,9 @@ const hashTime = 30 * time.Millisecond
 
 // inBubble has users alice to erin, whose password is their name's, and one
 // worker, whose hashes take hashTime.
-func inBubble(t *testing.T, test func(t *testing.T, d *door)) {
+func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDoor(t)
+		d := newBasicFixture(t)
 		users := someUsers{}
 		for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
 			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
@@ -46,10 +46,10 @@ func inBubble(t *testing.T, test func(t *testing.T, d *door)) {
 }
 
 // start knocks on a goroutine of its own and waits until that has come as far as it can.
-func (d *door) start(ctx context.Context, user, password, client string) func() authz.Reason {
+func (d *basicFixture) start(ctx context.Context, user, password, client string) func() authz.Reason {
 	answer := make(chan authz.Reason, 1)
 	go func() {
-		_, reason := d.knockWith(ctx, user, password, client)
+		_, reason := d.loginWith(ctx, user, password, client)
 		answer <- reason
 	}()
 	synctest.Wait()
@@ -57,7 +57,7 @@ func (d *door) start(ctx context.Context, user, password, client string) func() 
 }
 
 func TestEqualPasswordsAreHashedOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		var answers []func() authz.Reason
 		for range 50 { // from one address, whose budget is ten
 			answers = append(answers, d.start(t.Context(), "alice", "alice's", "192.0.2.1"))
@@ -75,7 +75,7 @@ func TestEqualPasswordsAreHashedOnce(t *testing.T) {
 
 // TestWhoLeavesTakesNothingAlong: the others get their answer, and the retry gets it from the cache.
 func TestWhoLeavesTakesNothingAlong(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		first := d.start(ctx, "alice", "alice's", "")
 		second := d.start(t.Context(), "alice", "alice's", "")
@@ -96,7 +96,7 @@ func TestWhoLeavesTakesNothingAlong(t *testing.T) {
 }
 
 func TestGuessesFromOneAddress(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.from("192.0.2.9", "alice", "alice's", authz.OK, 1)
 		for n := range 10 {
 			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
@@ -127,7 +127,7 @@ var oneClient = map[string]func(n int) string{
 
 // TestPasswordClockGoesBack: what was wrong in what is now the future is not wrong for as long, and its address may try again.
 func TestPasswordClockGoesBack(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 10 {
 			d.from("192.0.2.1", "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
@@ -143,7 +143,7 @@ func TestPasswordClockGoesBack(t *testing.T) {
 func TestGuessesOfOneClient(t *testing.T) {
 	for kind, shows := range oneClient {
 		t.Run(kind, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, d *door) {
+			inBubble(t, func(t *testing.T, d *basicFixture) {
 				for n := range 10 {
 					d.from(shows(n), fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 				}
@@ -158,7 +158,7 @@ func TestGuessesOfOneClient(t *testing.T) {
 
 // TestFamiliarPasswords are not refused for what others behind their address do, also after the cache forgot them.
 func TestFamiliarPasswords(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.from("192.0.2.1", "alice", "alice's", authz.OK, 1)
 		d.now = d.now.Add(d.ttl)
 		for n := range 10 {
@@ -173,7 +173,7 @@ func TestFamiliarPasswords(t *testing.T) {
 		d.is("alice", "alice's", authz.WrongPassword, 1)
 		d.now = d.now.Add(wrongFor)
 		for n := range 10 {
-			d.knock(fmt.Sprint("user", n), "wrong", "192.0.2.1")
+			d.login(fmt.Sprint("user", n), "wrong", "192.0.2.1")
 		}
 		d.from("192.0.2.1", "alice", "alice's", authz.RateLimited, 0)
 	})
@@ -181,7 +181,7 @@ func TestFamiliarPasswords(t *testing.T) {
 
 // TestGuessesAtOneUser keep nobody out who knows the password, but go behind others.
 func TestGuessesAtOneUser(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 12 {
 			d.from(fmt.Sprintf("192.0.%d.1", n), "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
@@ -215,7 +215,7 @@ func TestGuessesAtOneUser(t *testing.T) {
 
 // TestGuessesAtOneUserAtOnce leave room for the others: one is hashed and one waits, the latest.
 func TestGuessesAtOneUserAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.is("alice", "alice's", authz.OK, 1)
 		d.now = d.now.Add(d.ttl)
 		guess := d.start(t.Context(), "alice", "guess", "")
@@ -246,7 +246,7 @@ func TestGuessesAtOneUserAtOnce(t *testing.T) {
 
 // TestWhatIsNotHashedCountsForNothing: however often an address was told to come back, it is not refused.
 func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		var answers []func() authz.Reason
 		for n := range 30 {
 			answers = append(answers, d.start(t.Context(), "alice", fmt.Sprint("guess ", n), "192.0.2.1"))
@@ -265,14 +265,14 @@ func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
 
 // TestRefusedAddressesTakeNoRoom: they are refused at once, and who waits under the same name stays.
 func TestRefusedAddressesTakeNoRoom(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 10 {
 			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
 		running := d.start(t.Context(), "erin", "erin's", "198.51.100.1")
 		alice := d.start(t.Context(), "alice", "alice's", "192.0.2.2")
 		began := time.Now()
-		if _, got := d.knock("alice", "guess", "192.0.2.1"); got != authz.RateLimited || time.Since(began) != 0 {
+		if _, got := d.login("alice", "guess", "192.0.2.1"); got != authz.RateLimited || time.Since(began) != 0 {
 			t.Errorf("%s after %s", got, time.Since(began))
 		}
 		for _, answer := range []func() authz.Reason{running, alice} {
@@ -285,7 +285,7 @@ func TestRefusedAddressesTakeNoRoom(t *testing.T) {
 
 // TestFailedWhileItWaited: an address may have had its budget's worth of failures when it is its turn.
 func TestFailedWhileItWaited(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 8 {
 			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
@@ -307,7 +307,7 @@ func TestFailedWhileItWaited(t *testing.T) {
 // TestManyBehindOneAddress: a whole office comes at once, all right. Nobody is
 // refused for the others, and all are in after a few tries as Envoy has them.
 func TestManyBehindOneAddress(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		users := d.users.(someUsers)
 		for n := range 40 {
 			name := fmt.Sprint("user", n)
@@ -346,12 +346,12 @@ func TestManyBehindOneAddress(t *testing.T) {
 // TestOneAmongGuesses: somebody guesses at alice as fast as can be, from ever new addresses. Alice, who
 // was not here before and comes from elsewhere, gets in at once, and bob does.
 func TestOneAmongGuesses(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		stop := make(chan struct{})
 		for n := range 4 {
 			go func() {
 				for try := 0; ; try++ {
-					d.knockWith(t.Context(), "alice", fmt.Sprint("guess ", n, try), fmt.Sprintf("2001:db8:%x:%x::1", n, try))
+					d.loginWith(t.Context(), "alice", fmt.Sprint("guess ", n, try), fmt.Sprintf("2001:db8:%x:%x::1", n, try))
 					select {
 					case <-stop:
 						return
@@ -362,10 +362,10 @@ func TestOneAmongGuesses(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		began := time.Now()
-		if _, got := d.knock("alice", "alice's", "192.0.2.1"); got != authz.OK {
+		if _, got := d.login("alice", "alice's", "192.0.2.1"); got != authz.OK {
 			t.Errorf("alice: %s", got)
 		}
-		if _, got := d.knock("bob", "bob's", "192.0.2.1"); got != authz.OK {
+		if _, got := d.login("bob", "bob's", "192.0.2.1"); got != authz.OK {
 			t.Errorf("bob: %s", got)
 		}
 		if waited := time.Since(began); waited > 200*time.Millisecond {
@@ -378,7 +378,7 @@ func TestOneAmongGuesses(t *testing.T) {
 
 // TestSlowHashes: as bcrypt's of cost 12 and more. The outcome is there for who asks again, also that it is wrong.
 func TestSlowHashes(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.verify = func(hash, password authz.Secret) (bool, error) {
 			time.Sleep(400 * time.Millisecond)
 			return fakeVerify(hash, password)
@@ -393,7 +393,7 @@ func TestSlowHashes(t *testing.T) {
 		d.is("alice", "alice's", authz.OK, 0)
 		patient, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		if _, got := d.knockWith(patient, "bob", "bob's", ""); got != authz.OK {
+		if _, got := d.loginWith(patient, "bob", "bob's", ""); got != authz.OK {
 			t.Errorf("who has the time: %s", got)
 		}
 	})
@@ -401,7 +401,7 @@ func TestSlowHashes(t *testing.T) {
 
 // TestNobodyWaitsForAHashForLong: shorter than Envoy does, and the retry finds what was computed.
 func TestNobodyWaitsForAHashForLong(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.verify = func(hash, password authz.Secret) (bool, error) {
 			time.Sleep(time.Second)
 			return fakeVerify(hash, password)
@@ -423,7 +423,7 @@ func TestNobodyWaitsForAHashForLong(t *testing.T) {
 
 // TestCredentialIsNotKept: what goes on after the caller left does not touch the caller's request.
 func TestCredentialIsNotKept(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *door) {
+	inBubble(t, func(t *testing.T, d *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("alice's")}
 		failed := make(chan error)

@@ -24,8 +24,8 @@ import (
 	"keyward/verifier/password"
 )
 
-// door is a Basic verifier that a test knocks at.
-type door struct {
+// basicFixture is a Basic verifier and its parts.
+type basicFixture struct {
 	*verifier.Basic
 	t     testing.TB
 	users verifier.UserStore
@@ -43,14 +43,14 @@ type door struct {
 
 const wrongFor = 10 * time.Second
 
-// newDoor has no file; give it users or a file before open.
-func newDoor(t testing.TB) *door {
+// newBasicFixture has no file; give it users or a file before open.
+func newBasicFixture(t testing.TB) *basicFixture {
 	t.Helper()
 	dummy, err := keystore.DummyHash(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &door{t: t, dummy: dummy, ttl: time.Minute, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), verify: fakeVerify}
+	return &basicFixture{t: t, dummy: dummy, ttl: time.Minute, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), verify: fakeVerify}
 }
 
 // fakeVerify is of stored hashes that are the password after a mark.
@@ -58,8 +58,8 @@ func fakeVerify(hash, password authz.Secret) (bool, error) {
 	return hash.Reveal() == "hash of "+password.Reveal(), nil
 }
 
-// withFile gives the door a users file and real hashes.
-func (d *door) withFile() *door {
+// withFile gives the fixture a users file and real hashes.
+func (d *basicFixture) withFile() *basicFixture {
 	d.t.Helper()
 	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
 	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: d.path})
@@ -76,7 +76,7 @@ func (d *door) withFile() *door {
 	return d
 }
 
-func (d *door) config(pool password.Config) login.Config {
+func (d *basicFixture) config(pool password.Config) login.Config {
 	d.t.Helper()
 	accounts, err := cache.New[login.CachedAccount](1000, d.ttl)
 	if err != nil {
@@ -99,14 +99,14 @@ func (d *door) config(pool password.Config) login.Config {
 
 // open makes the verifier; the pool is closed with the test. It lets nobody
 // wait for less than a minute, since a machine busy with other tests is slow.
-func (d *door) open() *door {
+func (d *basicFixture) open() *basicFixture {
 	d.t.Helper()
 	d.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
 	d.t.Cleanup(d.pool.Close)
 	return d
 }
 
-func (d *door) openWith(pool password.Config) {
+func (d *basicFixture) openWith(pool password.Config) {
 	d.t.Helper()
 	users, err := login.New(d.config(pool))
 	if err != nil {
@@ -115,7 +115,7 @@ func (d *door) openWith(pool password.Config) {
 	d.Basic = verifier.NewBasic(users)
 }
 
-func (d *door) count(hash, password authz.Secret) (bool, error) {
+func (d *basicFixture) count(hash, password authz.Secret) (bool, error) {
 	d.mu.Lock()
 	d.hashed = append(d.hashed, hash)
 	d.mu.Unlock()
@@ -123,7 +123,7 @@ func (d *door) count(hash, password authz.Secret) (bool, error) {
 }
 
 // hashes is how many were computed since it was asked last.
-func (d *door) hashes() int {
+func (d *basicFixture) hashes() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := len(d.hashed)
@@ -131,11 +131,11 @@ func (d *door) hashes() int {
 	return n
 }
 
-func (d *door) knock(user, password, client string) (*authz.Principal, authz.Reason) {
-	return d.knockWith(context.Background(), user, password, client)
+func (d *basicFixture) login(user, password, client string) (*authz.Principal, authz.Reason) {
+	return d.loginWith(context.Background(), user, password, client)
 }
 
-func (d *door) knockWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
+func (d *basicFixture) loginWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
 	p, err := d.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBasic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, d.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
@@ -149,15 +149,15 @@ func (d *door) knockWith(ctx context.Context, user, password, client string) (*a
 }
 
 // is asks from an address of no history, and holds the answer and its cost to what they must be.
-func (d *door) is(user, password string, want authz.Reason, hashes int) *authz.Principal {
+func (d *basicFixture) is(user, password string, want authz.Reason, hashes int) *authz.Principal {
 	d.t.Helper()
 	return d.from("", user, password, want, hashes)
 }
 
-func (d *door) from(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
+func (d *basicFixture) from(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
 	d.t.Helper()
 	d.hashes()
-	p, got := d.knock(user, password, client)
+	p, got := d.login(user, password, client)
 	if n := d.hashes(); got != want || n != hashes {
 		d.t.Errorf("%q with %q from %q: %s after %d hashes, want %s after %d", user, password, client, got, n, want, hashes)
 	}
@@ -168,7 +168,7 @@ func (d *door) from(client, user, password string, want authz.Reason, hashes int
 }
 
 // change waits until what is written about the user is in force.
-func (d *door) change(user string, write func() error) {
+func (d *basicFixture) change(user string, write func() error) {
 	d.t.Helper()
 	before, _ := d.users.Lookup(user)
 	if err := write(); err != nil {
@@ -184,13 +184,13 @@ func (d *door) change(user string, write func() error) {
 	}
 }
 
-func (d *door) set(user string, patch keystore.UserPatch) {
+func (d *basicFixture) set(user string, patch keystore.UserPatch) {
 	d.t.Helper()
 	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
 }
 
 // password sets a cheap hash, as an htpasswd file could have it.
-func (d *door) password(user, text string) {
+func (d *basicFixture) password(user, text string) {
 	d.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
@@ -203,7 +203,7 @@ func (d *door) password(user, text string) {
 }
 
 // old adds a user by the line of an older version, which took any name.
-func (d *door) old(user, text string) {
+func (d *basicFixture) old(user, text string) {
 	d.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
@@ -223,7 +223,7 @@ func (d *door) old(user, text string) {
 // TestReservedUserNames: a user whose name is taken for a key's id is refused
 // like a disabled one; only with the right password the reason says so.
 func TestReservedUserNames(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.old("k_8ENbdXlcXqgH", "right")
 	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
 	d.is("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
@@ -233,7 +233,7 @@ func TestReservedUserNames(t *testing.T) {
 }
 
 func TestPasswords(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "correct horse")
 	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
@@ -255,7 +255,7 @@ func TestPasswords(t *testing.T) {
 
 // TestPasswordInUse is hashed once; one that is not used is forgotten when the ttl is over.
 func TestPasswordInUse(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
 	d.is("alice", "right", authz.OK, 1)
 	for range 10 {
@@ -278,7 +278,7 @@ func TestPasswordInUse(t *testing.T) {
 
 // TestWrongAgain is not hashed again for some seconds, unless the user has another password by then.
 func TestWrongAgain(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
 	for _, user := range []string{"alice", "unknown", "nobody"} { // nobody has no password
 		d.is(user, "wrong", authz.WrongPassword, 1)
@@ -300,7 +300,7 @@ func TestWrongAgain(t *testing.T) {
 
 // TestLongPasswords: what bcrypt would cut off is not let in by the part it looks at.
 func TestLongPasswords(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	long := strings.Repeat("x", 72)
 	d.password("alice", long)
 	d.is("alice", long+"y", authz.WrongPassword, 0)
@@ -309,7 +309,7 @@ func TestLongPasswords(t *testing.T) {
 }
 
 func TestOtherKindsAreNotBasics(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "x")
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeAPIKey} {
 		c := &authz.Credential{Scheme: kind, User: "alice", Secret: authz.NewSecret("x")}
@@ -322,7 +322,7 @@ func TestOtherKindsAreNotBasics(t *testing.T) {
 // TestNobodyCanTellWhoIsThere: an unknown user, one without a password and a
 // disabled one cost as many hashes as any, of what users here have, and get the same answer.
 func TestNobodyCanTellWhoIsThere(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
 	d.set("alice", keystore.UserPatch{Password: &secret})
 	d.set("disabled", keystore.UserPatch{Password: &secret, Disabled: &yes})
@@ -330,7 +330,7 @@ func TestNobodyCanTellWhoIsThere(t *testing.T) {
 	costs := map[string]bool{}
 	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
 		for n := range 2 {
-			if _, got := d.knock(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
+			if _, got := d.login(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
 				t.Errorf("%s: %s", user, got)
 			}
 			d.mu.Lock()
@@ -349,7 +349,7 @@ func TestNobodyCanTellWhoIsThere(t *testing.T) {
 
 // TestTheDummyIsNobodysPassword: not even of who would find out what it is of.
 func TestTheDummyIsNobodysPassword(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
 	d.is("unknown", "x", authz.WrongPassword, 1)
 	d.is("nobody", "x", authz.WrongPassword, 1) // who has no password
@@ -358,7 +358,7 @@ func TestTheDummyIsNobodysPassword(t *testing.T) {
 
 // TestChangesOfAUser are in force at once, and without a new hash where the password is the same.
 func TestChangesOfAUser(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	yes, no := true, false
 	d.password("alice", "old")
 	if p := d.is("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
@@ -392,7 +392,7 @@ func TestChangesOfAUser(t *testing.T) {
 
 // TestDisabledFromTheStart: told so after the right password alone, and a right one is hashed once.
 func TestDisabledFromTheStart(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	yes := true
 	d.password("alice", "right")
 	d.set("alice", keystore.UserPatch{Disabled: &yes})
@@ -403,7 +403,7 @@ func TestDisabledFromTheStart(t *testing.T) {
 
 // TestChangedWhileItWasHashed: the outcome is held to what the file says when it is there.
 func TestChangedWhileItWasHashed(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
 	meanwhile := func() {}
 	d.verify = func(hash, password authz.Secret) (bool, error) {
@@ -424,11 +424,11 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 }
 
 func TestWhatCannotBeTold(t *testing.T) {
-	d := newDoor(t)
+	d := newBasicFixture(t)
 	d.users = keystore.NewUsers()
 	d.open().is("alice", "x", authz.Unavailable, 0)
 
-	d = newDoor(t).withFile().open()
+	d = newBasicFixture(t).withFile().open()
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
 	d.is("alice", "x", authz.Unavailable, 1)
 	d.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
@@ -438,7 +438,7 @@ func TestWhatCannotBeTold(t *testing.T) {
 }
 
 func TestPartsOfBasic(t *testing.T) {
-	d := newDoor(t).withFile()
+	d := newBasicFixture(t).withFile()
 	whole := d.config(password.Config{})
 	defer d.pool.Close()
 	if _, err := login.New(whole); err != nil {
@@ -464,7 +464,7 @@ func TestPartsOfBasic(t *testing.T) {
 
 // TestBasicVectors: each user and password of the vectors that a user may have gets in.
 func TestBasicVectors(t *testing.T) {
-	d := newDoor(t).withFile().open()
+	d := newBasicFixture(t).withFile().open()
 	for n, v := range vectors.Authorizations(t) {
 		if v.Expect != "basic" {
 			continue
@@ -498,7 +498,7 @@ func TestBasicVectors(t *testing.T) {
 
 // BenchmarkBasicCached is to be held against BenchmarkAPIKeyCached.
 func BenchmarkBasicCached(b *testing.B) {
-	d := newDoor(b).withFile().open()
+	d := newBasicFixture(b).withFile().open()
 	d.password("alice", "correct horse battery staple")
 	c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("correct horse battery staple"), Client: "192.0.2.1"}
 	benchmarkCached(b, d.Basic, c, d.now)
@@ -517,7 +517,7 @@ func BenchmarkAPIKeyCached(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = follower.Close() }()
-	principals, err := cache.New[*verifier.KnownKey](1000, time.Hour)
+	principals, err := cache.New[*verifier.CachedKey](1000, time.Hour)
 	if err != nil {
 		b.Fatal(err)
 	}

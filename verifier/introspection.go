@@ -35,7 +35,7 @@ type IntrospectionConfig struct {
 	// Tokens holds what active tokens grant, no longer than CacheTTL and the
 	// token's own end whatever the cache's ttl is. Negative holds why tokens are
 	// refused that every source said are inactive, or that are not to be accepted.
-	Tokens   *cache.Cache[KnownGrant]
+	Tokens   *cache.Cache[CachedGrant]
 	Negative *cache.Cache[*authz.CredentialError]
 }
 
@@ -43,8 +43,8 @@ type IntrospectionConfig struct {
 // default of jwt's leeway.
 const serverLeeway = 30 * time.Second
 
-// KnownGrant is what an active token grants, with what tells whether it still does.
-type KnownGrant struct {
+// CachedGrant is what an active token grants, with what determines whether it still does.
+type CachedGrant struct {
 	principal *authz.Principal
 	notBefore time.Time
 	asked     time.Time
@@ -59,9 +59,9 @@ type KnownGrant struct {
 // Introspection verifies opaque bearer tokens by asking authorization servers
 // about them (RFC 7662). It takes any bearer token, so it comes last in a chain.
 type Introspection struct {
-	cfg    IntrospectionConfig
-	asking shares
-	failed *cache.Cache[error] // of tokens at which a server failed a moment ago
+	cfg     IntrospectionConfig
+	limiter clientLimiter
+	failed  *cache.Cache[error] // of tokens at which a server failed a moment ago
 }
 
 // A token's error counts for a while, so that one that makes its server fail
@@ -88,7 +88,7 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
-	return &Introspection{cfg: cfg, asking: shares{most: maxAsking, taken: map[netip.Prefix]int{}}, failed: failed}, nil
+	return &Introspection{cfg: cfg, limiter: clientLimiter{maxPerClient: maxConcurrentPerClient, taken: map[netip.Prefix]int{}}, failed: failed}, nil
 }
 
 // Verify implements authz.Verifier.
@@ -103,7 +103,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	}
 	id := v.cfg.Fingerprints.Sum("opaque token", c.Secret.Reveal())
 	grant, ok := v.cfg.Tokens.Get(&id, now)
-	if ok && (grant.fresh(now) || grant.ended(now)) {
+	if ok && (grant.fresh(now) || grant.expired(now)) {
 		return v.admit(&id, &grant, now)
 	}
 	if refusal, refused := v.cfg.Negative.Get(&id, now); refused {
@@ -113,10 +113,10 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 		return nil, err
 	}
 	client := c.Client.Address()
-	if !v.asking.enter(client) {
+	if !v.limiter.acquire(client) {
 		return nil, errOverloaded
 	}
-	defer v.asking.leave(client)
+	defer v.limiter.release(client)
 	grant, err := v.compute(ctx, id, client, c.Secret, now)
 	if err != nil {
 		return nil, err
@@ -126,8 +126,8 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 
 // compute asks once for all who want to know at the same time. It is apart
 // from Verify so that a hit makes no closure.
-func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (KnownGrant, error) {
-	return v.cfg.Tokens.Compute(ctx, &id, now, func() (KnownGrant, error) {
+func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
+	return v.cfg.Tokens.Compute(ctx, &id, now, func() (CachedGrant, error) {
 		grant, err := v.ask(ctx, client, token, now)
 		refusal, refused := errors.AsType[*authz.CredentialError](err)
 		switch {
@@ -142,13 +142,13 @@ func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.
 
 // admit tells whether the grant is in force now. What the server said may be
 // some time ago, and more than one may have waited for it.
-func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (*authz.Principal, error) {
+func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) (*authz.Principal, error) {
 	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.changes {
-		v.vet(grant)
+		v.checkRevocation(grant)
 		v.cfg.Tokens.Put(id, *grant, now)
 	}
 	switch {
-	case grant.ended(now):
+	case grant.expired(now):
 		return nil, &authz.CredentialError{Reason: authz.ExpiredToken, Principal: grant.principal}
 	case grant.revoked:
 		return nil, &authz.CredentialError{Reason: authz.RevokedToken, Principal: grant.principal}
@@ -161,26 +161,26 @@ func (v *Introspection) admit(id *cache.Key, grant *KnownGrant, now time.Time) (
 
 // fresh reports whether the server's word still counts. It does not in what was
 // the future before a clock went back.
-func (g *KnownGrant) fresh(now time.Time) bool {
+func (g *CachedGrant) fresh(now time.Time) bool {
 	age := now.Sub(g.asked)
 	return -g.keep < age && age < g.keep
 }
 
-func (g *KnownGrant) ended(now time.Time) bool {
+func (g *CachedGrant) expired(now time.Time) bool {
 	end := g.principal.ExpiresAt
 	return !end.IsZero() && !now.Before(end)
 }
 
-// vet finds out whether the token was revoked. The number is read first: what
-// is revoked meanwhile counts as a change.
-func (v *Introspection) vet(g *KnownGrant) {
+// checkRevocation looks up whether the token was revoked. The number of changes is read
+// first, so that a concurrent revocation counts as a change.
+func (v *Introspection) checkRevocation(g *CachedGrant) {
 	g.changes = v.cfg.Revocations.Changes()
 	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocable(g.principal), g.issuedAt)
 }
 
 // ask asks the sources. Others may wait for the answer, so it does not end
 // with the one who happened to ask first.
-func (v *Introspection) ask(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (KnownGrant, error) {
+func (v *Introspection) ask(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 	defer cancel()
 	var errs []error
@@ -194,9 +194,9 @@ func (v *Introspection) ask(ctx context.Context, client authz.Address, token aut
 		}
 	}
 	if len(errs) > 0 {
-		return KnownGrant{}, errors.Join(errs...)
+		return CachedGrant{}, errors.Join(errs...)
 	}
-	return KnownGrant{}, errInactive
+	return CachedGrant{}, errInactive
 }
 
 var errInactive = invalid(&Cause{RuleActive, "an active token", "one that its server calls inactive"})
@@ -218,8 +218,8 @@ func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 // must be.
 func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	switch {
-	case info.Bound:
-		return causeBound
+	case info.SenderConstrained:
+		return causeSenderConstrained
 	case !isAccess(info.TokenType) || !isAccess(info.Use):
 		return &Cause{RuleUse, "an access token", "a token for another use"}
 	case !s.isAudience(info.Audience):
@@ -256,15 +256,15 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 
 // grant makes a grant of what a server says of an active token. The time to
 // keep it counts from before the server was asked.
-func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (KnownGrant, error) {
+func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (CachedGrant, error) {
 	user, client, cause := subjectOf(info)
 	if cause == nil {
 		cause = source.screen(info)
 	}
 	if cause != nil {
-		return KnownGrant{}, invalid(cause)
+		return CachedGrant{}, invalid(cause)
 	}
-	g := KnownGrant{
+	g := CachedGrant{
 		principal: &authz.Principal{
 			AuthMethod: authz.AuthMethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
@@ -272,7 +272,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 		notBefore: info.NotBefore, asked: now, keep: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
 	}
 	if v.cfg.Revocations != nil {
-		v.vet(&g)
+		v.checkRevocation(&g)
 	}
 	return g, nil
 }

@@ -79,7 +79,7 @@ func (e *ended) names(jti, subject string, before time.Time) {
 }
 
 // grantBench is an Introspection verifier over such servers.
-type grantBench struct {
+type introspectionFixture struct {
 	*verifier.Introspection
 	t   *testing.T
 	now time.Time
@@ -87,27 +87,27 @@ type grantBench struct {
 
 const cacheTTL, negativeTTL = 30 * time.Second, 10 * time.Second
 
-func newGrantBench(t *testing.T, revocations verifier.Revocations, servers ...*server) *grantBench {
+func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, servers ...*server) *introspectionFixture {
 	t.Helper()
 	cfg := verifier.IntrospectionConfig{Revocations: revocations, Fingerprints: fingerprint.NewHasher()}
 	for i, s := range servers {
 		cfg.Sources = append(cfg.Sources, verifier.IntrospectionSource{Name: fmt.Sprint("server", i), Introspector: s, CacheTTL: cacheTTL, Audiences: s.audiences})
 	}
 	var err error
-	if cfg.Tokens, err = cache.New[verifier.KnownGrant](1000, time.Hour); err != nil {
+	if cfg.Tokens, err = cache.New[verifier.CachedGrant](1000, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if cfg.Negative, err = cache.New[*authz.CredentialError](1000, negativeTTL); err != nil {
 		t.Fatal(err)
 	}
-	b := &grantBench{t: t, now: time.Now().UTC().Truncate(time.Second)}
+	b := &introspectionFixture{t: t, now: time.Now().UTC().Truncate(time.Second)}
 	if b.Introspection, err = verifier.NewIntrospection(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func (b *grantBench) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
+func (b *introspectionFixture) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
 	p, err := b.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, b.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
@@ -123,7 +123,7 @@ func (b *grantBench) verify(ctx context.Context, token string) (*authz.Principal
 	}
 }
 
-func (b *grantBench) is(token string, want authz.Reason) *authz.Principal {
+func (b *introspectionFixture) is(token string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	p, got := b.verify(context.Background(), token)
 	if got != want {
@@ -140,7 +140,7 @@ func TestIntrospectedPrincipal(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &server{}
-	b := newGrantBench(t, nil, s)
+	b := newIntrospectionFixture(t, nil, s)
 	exp := b.now.Add(time.Hour)
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
 	p := b.is("t", authz.OK)
@@ -191,9 +191,9 @@ func TestIntrospectedAnswers(t *testing.T) {
 		"used as refresh":     {verifier.TokenInfo{Active: true, Subject: "alice", TokenType: "Bearer", Use: "refresh_token"}, authz.InvalidToken, ""},
 		"Refresh":             {verifier.TokenInfo{Active: true, Subject: "alice", Use: "Refresh"}, authz.InvalidToken, ""},
 		"ID token":            {verifier.TokenInfo{Active: true, Subject: "alice", Use: "ID"}, authz.InvalidToken, ""},
-		"bound to its sender": {verifier.TokenInfo{Active: true, Subject: "alice", Bound: true}, authz.InvalidToken, ""},
+		"bound to its sender": {verifier.TokenInfo{Active: true, Subject: "alice", SenderConstrained: true}, authz.InvalidToken, ""},
 	} {
-		b := newGrantBench(t, nil, &server{says: c.says})
+		b := newIntrospectionFixture(t, nil, &server{says: c.says})
 		b.now = now
 		for range 2 { // asked, and from the cache
 			p, got := b.verify(context.Background(), "t")
@@ -216,7 +216,7 @@ func TestIntrospectedAnswers(t *testing.T) {
 // TestGrantsAreKept: until the source's time is over or the token's own, and not longer.
 func TestGrantsAreKept(t *testing.T) {
 	s := &server{}
-	b := newGrantBench(t, nil, s)
+	b := newIntrospectionFixture(t, nil, s)
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
 	first := b.is("t", authz.OK)
 	b.is("other", authz.OK)
@@ -243,7 +243,7 @@ func TestGrantsAreKept(t *testing.T) {
 
 func TestInactiveTokensAreKept(t *testing.T) {
 	s := &server{}
-	b := newGrantBench(t, nil, s)
+	b := newIntrospectionFixture(t, nil, s)
 	for range 3 {
 		b.is("t", authz.InvalidToken)
 	}
@@ -259,7 +259,7 @@ func TestInactiveTokensAreKept(t *testing.T) {
 // there is no answer, which is remembered for a second.
 func TestServerAway(t *testing.T) {
 	s := &server{}
-	b := newGrantBench(t, nil, s)
+	b := newIntrospectionFixture(t, nil, s)
 	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
 	b.is("known", authz.OK)
 	s.turns(verifier.TokenInfo{}, errAway)
@@ -277,7 +277,7 @@ func TestServerAway(t *testing.T) {
 // TestIntrospectionClockGoesBack: no word of a server counts for as long as the clock went back.
 func TestIntrospectionClockGoesBack(t *testing.T) {
 	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}
-	b := newGrantBench(t, nil, s)
+	b := newIntrospectionFixture(t, nil, s)
 	b.is("active", authz.OK)
 	s.turns(verifier.TokenInfo{}, nil)
 	b.is("inactive", authz.InvalidToken)
@@ -296,7 +296,7 @@ func TestIntrospectionClockGoesBack(t *testing.T) {
 // a second, whichever client sends it; a question that was never asked is not its failure.
 func TestFailureIsRemembered(t *testing.T) {
 	s := &server{fails: errAway}
-	b := newGrantBench(t, nil, s)
+	b := newIntrospectionFixture(t, nil, s)
 	for range 100 {
 		b.is("odd", authz.Unavailable)
 	}
@@ -330,7 +330,7 @@ func TestSeveralServers(t *testing.T) {
 		"the first no, the other's away": {&server{says: inactive}, &server{fails: errAway}, authz.Unavailable, 1},
 		"all are away":                   {&server{fails: errAway}, &server{fails: errAway}, authz.Unavailable, 1},
 	} {
-		newGrantBench(t, nil, c.first, c.second).is("t", c.want)
+		newIntrospectionFixture(t, nil, c.first, c.second).is("t", c.want)
 		if n := c.second.asked.Load(); n != c.asked {
 			t.Errorf("%s: the second was asked %d times", name, n)
 		}
@@ -342,7 +342,7 @@ func TestRevokedGrants(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
 	e := &ended{}
-	b := newGrantBench(t, e, s)
+	b := newIntrospectionFixture(t, e, s)
 	b.now = now
 	b.is("t", authz.OK)
 	e.names("j", "", time.Time{})
@@ -380,14 +380,14 @@ func TestRevokedGrants(t *testing.T) {
 // TestRevokedFromTheStart: what was revoked before anything changed counts.
 func TestRevokedFromTheStart(t *testing.T) {
 	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
-	newGrantBench(t, &ended{jti: "j"}, s).is("t", authz.RevokedToken)
+	newIntrospectionFixture(t, &ended{jti: "j"}, s).is("t", authz.RevokedToken)
 }
 
 // TestRevokedWhileAsked: a revocation that comes while the server thinks counts.
 func TestRevokedWhileAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &ended{}
-		b := newGrantBench(t, e, &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, takes: 100 * time.Millisecond})
+		b := newIntrospectionFixture(t, e, &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, takes: 100 * time.Millisecond})
 		go func() { time.Sleep(50 * time.Millisecond); e.names("j", "", time.Time{}) }()
 		b.is("t", authz.RevokedToken)
 	})
@@ -402,7 +402,7 @@ func TestCrowdSharesOneQuestion(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s.takes = 100 * time.Millisecond
-			b := newGrantBench(t, nil, s)
+			b := newIntrospectionFixture(t, nil, s)
 			var group sync.WaitGroup
 			for range 200 {
 				group.Go(func() { b.is("t", want) })
@@ -419,7 +419,7 @@ func TestCrowdSharesOneQuestion(t *testing.T) {
 // the servers do not name themselves.
 func TestIntrospectedIssuer(t *testing.T) {
 	first, second := &server{}, &server{}
-	b := newGrantBench(t, nil, first, second)
+	b := newIntrospectionFixture(t, nil, first, second)
 	for i, s := range []*server{first, second} {
 		first.turns(verifier.TokenInfo{}, nil)
 		s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
@@ -433,7 +433,7 @@ func TestIntrospectedIssuer(t *testing.T) {
 // may not wait as long does not.
 func TestFirstAskerGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newGrantBench(t, nil, &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}, takes: 100 * time.Millisecond})
+		b := newIntrospectionFixture(t, nil, &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}, takes: 100 * time.Millisecond})
 		first, cancel := context.WithCancel(context.Background())
 		go b.verify(first, "t")
 		synctest.Wait()
@@ -459,7 +459,7 @@ func TestFirstAskerGoesAway(t *testing.T) {
 func TestSlowServersTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func() *server { return &server{takes: time.Hour} }
-		b := newGrantBench(t, nil, slow(), slow(), slow())
+		b := newIntrospectionFixture(t, nil, slow(), slow(), slow())
 		began := time.Now()
 		b.is("t", authz.Unavailable)
 		if took := time.Since(began); took != 200*time.Millisecond {
@@ -469,7 +469,7 @@ func TestSlowServersTogether(t *testing.T) {
 }
 
 func TestIntrospectionConfig(t *testing.T) {
-	tokens, err := cache.New[verifier.KnownGrant](1, time.Hour)
+	tokens, err := cache.New[verifier.CachedGrant](1, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +493,7 @@ func TestIntrospectionConfig(t *testing.T) {
 }
 
 func BenchmarkIntrospectionCached(b *testing.B) {
-	tokens, err := cache.New[verifier.KnownGrant](1000, time.Hour)
+	tokens, err := cache.New[verifier.CachedGrant](1000, time.Hour)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -531,7 +531,7 @@ func TestGrantsAreForUs(t *testing.T) {
 		{[]string{"api"}, nil, authz.InvalidToken},
 	} {
 		s := &server{audiences: c.wanted, says: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
-		if _, got := newGrantBench(t, nil, s).verify(context.Background(), "t"); got != c.want {
+		if _, got := newIntrospectionFixture(t, nil, s).verify(context.Background(), "t"); got != c.want {
 			t.Errorf("wanted %q, told %q: %s, want %s", c.wanted, c.told, got, c.want)
 		}
 	}
@@ -541,7 +541,7 @@ func TestGrantsAreForUs(t *testing.T) {
 func TestSharesOfOneClient(t *testing.T) {
 	for kind, shows := range oneClient {
 		synctest.Test(t, func(t *testing.T) {
-			b := newGrantBench(t, nil, &server{takes: 100 * time.Millisecond})
+			b := newIntrospectionFixture(t, nil, &server{takes: 100 * time.Millisecond})
 			var refused atomic.Int64
 			for n := range 50 {
 				go func() {
@@ -565,7 +565,7 @@ func TestSharesOfOneClient(t *testing.T) {
 func TestOneClientIsNotAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{takes: 100 * time.Millisecond}
-		b := newGrantBench(t, nil, s)
+		b := newIntrospectionFixture(t, nil, s)
 		ask := func(client, token string) error {
 			_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
 			return err
@@ -609,7 +609,7 @@ func TestOneClientIsNotAll(t *testing.T) {
 func TestIntrospectionCauses(t *testing.T) {
 	for want, says := range map[string]verifier.TokenInfo{
 		"active: want an active token, got one that its server calls inactive": {},
-		"cnf: want a bearer token":                       {Active: true, Subject: "alice", Bound: true},
+		"cnf: want a bearer token":                       {Active: true, Subject: "alice", SenderConstrained: true},
 		"use: want an access token":                      {Active: true, Subject: "alice", Use: "refresh"},
 		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{nothingSecret}},
 		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + nothingSecret},
@@ -618,7 +618,7 @@ func TestIntrospectionCauses(t *testing.T) {
 		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + nothingSecret},
 		"nbf: want a time that is not in the future":     {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
 	} {
-		b := newGrantBench(t, nil, &server{says: says, audiences: []string{"api"}})
+		b := newIntrospectionFixture(t, nil, &server{says: says, audiences: []string{"api"}})
 		for range 2 {
 			wantsCause(t, b.Introspection, "t", want)
 		}
@@ -628,6 +628,6 @@ func TestIntrospectionCauses(t *testing.T) {
 // TestRevokedClient: a client's own tokens are revoked by the client's id.
 func TestRevokedClient(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{"app": tokenNow}}
-	b := newGrantBench(t, list, &server{says: verifier.TokenInfo{Active: true, ClientID: "app"}})
+	b := newIntrospectionFixture(t, list, &server{says: verifier.TokenInfo{Active: true, ClientID: "app"}})
 	b.is("t", authz.RevokedToken)
 }

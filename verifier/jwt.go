@@ -22,7 +22,8 @@ type KeySource interface {
 	// jwks.ErrManyKeys mean that the issuer has no such key; any other error that
 	// it can't be told. It may wait for one refresh, no longer than ctx and a bound well below Envoy's.
 	Find(ctx context.Context, kid string, hasKid bool, algorithm string, now time.Time) (*jwks.Key, error)
-	// Holds tells whether a key found earlier is still one of the issuer's. A few atomic loads.
+	// Contains reports whether a key found earlier is still one of the issuer's. It costs
+	// a few atomic loads.
 	Contains(*jwks.Key) bool
 }
 
@@ -43,13 +44,13 @@ type JWTConfig struct {
 	Issuers      []JWTIssuer // at least one, no two with the same iss
 	Users        UserStore   // needed where an issuer's subjects are users
 	Revocations  Revocations // nil: no token ends before its time
-	Tokens       *cache.Cache[KnownToken]
+	Tokens       *cache.Cache[CachedToken]
 	Fingerprints *fingerprint.Hasher
 	Gate         *admission.Gate // bounds the signatures that are verified
 }
 
-// KnownToken is a cached token that was found good, with what tells whether it still is.
-type KnownToken struct{ *jwtToken }
+// CachedToken is a cached token that was valid, with what determines whether it still is.
+type CachedToken struct{ *jwtToken }
 
 // JWT verifies bearer tokens that are JSON Web Tokens (RFC 7519, and RFC 9068 for access tokens).
 type JWT struct {
@@ -90,7 +91,7 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 	if len(text) > maxJWT {
 		return nil, invalid(causeForm)
 	}
-	token, err := j.known(ctx, c, text, now)
+	token, err := j.cached(ctx, c, text, now)
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +101,15 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 	return token.principal, nil
 }
 
-// known returns the token from the cache, where it still holds, or else verifies it.
-func (j *JWT) known(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
+// cached returns the token from the cache if it is still valid, and else verifies it.
+func (j *JWT) cached(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
 	id := j.cfg.Fingerprints.Sum("jwt", text)
-	if known, ok := j.cfg.Tokens.Get(&id, now); ok && j.holds(known.jwtToken, now) {
+	if known, ok := j.cfg.Tokens.Get(&id, now); ok && j.stillValid(known.jwtToken, now) {
 		return known.jwtToken, nil
 	}
 	known, own, err := j.compute(ctx, id, c, text, now)
 	switch {
-	case err == nil && !j.holds(known.jwtToken, now): // something changed meanwhile
+	case err == nil && !j.stillValid(known.jwtToken, now): // something changed meanwhile
 	case err != nil && !own && isAnothers(err) && ctx.Err() == nil: // another request verified for both
 	default:
 		return known.jwtToken, err
@@ -116,13 +117,13 @@ func (j *JWT) known(ctx context.Context, c *authz.Credential, text string, now t
 	return j.verify(ctx, c, text, now)
 }
 
-// compute is apart from known so that a hit makes no closure. It also reports
+// compute is separate from cached so that a hit makes no closure. It also reports
 // whether this request did the work, and not another one with the same token.
-func (j *JWT) compute(ctx context.Context, id cache.Key, c *authz.Credential, text string, now time.Time) (known KnownToken, own bool, err error) {
-	known, err = j.cfg.Tokens.Compute(ctx, &id, now, func() (KnownToken, error) {
+func (j *JWT) compute(ctx context.Context, id cache.Key, c *authz.Credential, text string, now time.Time) (known CachedToken, own bool, err error) {
+	known, err = j.cfg.Tokens.Compute(ctx, &id, now, func() (CachedToken, error) {
 		own = true
 		token, err := j.verify(ctx, c, text, now)
-		return KnownToken{token}, err
+		return CachedToken{token}, err
 	})
 	return known, own, err
 }
@@ -143,7 +144,7 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	}
 	issuer, cause := j.issuerOf(signed.claims)
 	if cause == nil {
-		cause = issuer.takes(&signed.header)
+		cause = issuer.accepts(&signed.header)
 	}
 	if cause == nil {
 		cause = issuer.screen(signed.claims, new(jwtClaims), now)
@@ -188,7 +189,7 @@ func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now
 	}
 	token := issuer.token(&claims, key)
 	token.by = j
-	if err := issuer.confirm(members, now); err != nil && !token.expired(now) {
+	if err := issuer.validateClaims(members, now); err != nil && !token.expired(now) {
 		return nil, invalid(&Cause{Rule: RulePayload, Want: "claims that golang-jwt finds valid too"})
 	}
 	if token.expired(now) {

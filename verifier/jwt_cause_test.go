@@ -17,7 +17,7 @@ const nothingSecret = "5ecret-of-the-token"
 
 // badTokens are tokens that each break one rule. Wherever a claim may hold any
 // text it holds a secret, which no cause may show.
-func badTokens(b *tokenBench) map[string]string {
+func badTokens(b *jwtFixture) map[string]string {
 	type change = map[string]any
 	header := func(h string) string { return b.sign(b.t, "EdDSA", h, claims(change{"sub": nothingSecret})) }
 	payload := func(p string) string { return b.sign(b.t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, p) }
@@ -59,7 +59,7 @@ func badTokens(b *tokenBench) map[string]string {
 }
 
 // badAccessTokens break a rule that only access tokens (RFC 9068) have.
-func badAccessTokens(b *tokenBench) map[string]string {
+func badAccessTokens(b *jwtFixture) map[string]string {
 	access := func(header, payload string) string { return b.sign(b.t, "EdDSA", header, payload) }
 	const typed = `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`
 	return map[string]string{
@@ -71,11 +71,11 @@ func badAccessTokens(b *tokenBench) map[string]string {
 
 // TestCauses: for each rule the cause says what is wanted and what kind of thing came, and shows nothing of the token.
 func TestCauses(t *testing.T) {
-	plain := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
-	access := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
+	plain := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
+	access := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
 	seen := map[verifier.Rule]bool{verifier.RuleUse: true, verifier.RuleActive: true} // see TestIntrospectionCauses
 	for _, kind := range []struct {
-		*tokenBench
+		*jwtFixture
 		tokens map[string]string
 	}{{plain, badTokens(plain)}, {access, badAccessTokens(access)}} {
 		for want, token := range kind.tokens {

@@ -26,7 +26,7 @@ type jwtClaims struct {
 // be of its type: null is not absent.
 func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) *Cause {
 	if _, bound := members["cnf"]; bound { // RFC 7800; RFC 9449 and RFC 8705 for DPoP and TLS
-		return causeBound
+		return causeSenderConstrained
 	}
 	if i.AuthMethod == authz.AuthMethodOAuth {
 		if cause := lacking(members); cause != nil {
@@ -49,8 +49,8 @@ func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) 
 }
 
 var (
-	causeBound    = &Cause{RuleCnf, "a bearer token", "one that is bound to a key of its sender"}
-	causeReserved = &Cause{RuleSubject, "a subject that does not begin with k_ or c_, as Keyward's own ids do", "one that does"}
+	causeSenderConstrained = &Cause{RuleCnf, "a bearer token", "one that is bound to a key of its sender"}
+	causeReserved          = &Cause{RuleSubject, "a subject that does not begin with k_ or c_, as Keyward's own ids do", "one that does"}
 )
 
 const wantText = "a plain text of 1 to 255 bytes"

@@ -16,15 +16,15 @@ func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 		return false
 	}
 	signed, cause := parseSegments(token)
-	if cause != nil || i.takes(&signed.header) != nil {
+	if cause != nil || i.accepts(&signed.header) != nil {
 		return false
 	}
 	key, err := i.find(context.Background(), &signed.header, time.Time{})
 	return err == nil && i.signed(&signed, key)
 }
 
-// VerifyAnew verifies a token as though it had never been seen.
-func VerifyAnew(j *JWT, token string, now time.Time) error {
+// VerifyUncached verifies a token as though it had never been seen.
+func VerifyUncached(j *JWT, token string, now time.Time) error {
 	id := j.cfg.Fingerprints.Sum("jwt", token)
 	_, _, err := j.compute(context.Background(), id, &authz.Credential{}, token, now)
 	return err

@@ -34,7 +34,7 @@ func FuzzTokenAgainstGolangJWT(f *testing.F) {
 			f.Add([]byte(header), []byte(claims(changes)), "", uint8(i))
 		}
 	}
-	b := newTokenBench(f, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = append(i.Algorithms, "PS256") })
+	b := newJWTFixture(f, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = append(i.Algorithms, "PS256") })
 	judge := newGolangJWT(b)
 	f.Fuzz(func(t *testing.T, header, payload []byte, signature string, algorithm uint8) {
 		if len(header)+len(payload) > 1<<14 {
@@ -52,7 +52,7 @@ func FuzzTokenAgainstGolangJWT(f *testing.F) {
 // golangJWT is golang-jwt alone, with all its useful options.
 type golangJWT struct{ parsers map[string]*jwt.Parser }
 
-func newGolangJWT(b *tokenBench) golangJWT {
+func newGolangJWT(b *jwtFixture) golangJWT {
 	g := golangJWT{map[string]*jwt.Parser{}}
 	for _, algorithm := range b.config.Issuers[0].Algorithms {
 		g.parsers[algorithm] = jwt.NewParser(jwt.WithValidMethods([]string{algorithm}), jwt.WithIssuer("https://issuer.example"), jwt.WithAudience("api"),
@@ -62,7 +62,7 @@ func newGolangJWT(b *tokenBench) golangJWT {
 	return g
 }
 
-func (g golangJWT) parse(b *tokenBench, token string) (*jwt.Token, error) {
+func (g golangJWT) parse(b *jwtFixture, token string) (*jwt.Token, error) {
 	unverified, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (g golangJWT) parse(b *tokenBench, token string) (*jwt.Token, error) {
 	})
 }
 
-func (g golangJWT) compare(t *testing.T, b *tokenBench, token string) {
+func (g golangJWT) compare(t *testing.T, b *jwtFixture, token string) {
 	t.Helper()
 	p, reason := b.ask(token)
 	if reason != authz.OK {

@@ -20,7 +20,7 @@ func strictGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
 }
 
 // from asks with a token of a client's.
-func (b *tokenBench) from(client, token string) authz.Reason {
+func (b *jwtFixture) from(client, token string) authz.Reason {
 	b.t.Helper()
 	_, err := b.Verify(b.t.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
@@ -51,7 +51,7 @@ func TestFailuresAreCharged(t *testing.T) {
 		"with twice the member": {map[string]any{"nested": 1}, true, authz.InvalidToken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newTokenBench(t, strictGate)
+			b := newJWTFixture(t, strictGate)
 			known := b.mint("EdDSA", map[string]any{"jti": "known"})
 			if got := b.from("192.0.2.1", known); got != authz.OK {
 				t.Fatal(got)
@@ -88,7 +88,7 @@ func TestFailuresAreCharged(t *testing.T) {
 
 // TestWhatNeedsNoKeyIsFree: a token that is refused before its signature is charged to no client.
 func TestWhatNeedsNoKeyIsFree(t *testing.T) {
-	b := newTokenBench(t, strictGate)
+	b := newJWTFixture(t, strictGate)
 	for _, token := range []string{
 		"a.b.c", b.mint("EdDSA", map[string]any{"iss": "another"}), b.mint("EdDSA", map[string]any{"aud": "another"}),
 		b.mint("EdDSA", map[string]any{"cnf": map[string]any{"jkt": "x"}}), b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"another"}`, claims(nil)),
@@ -107,7 +107,7 @@ func TestWhatNeedsNoKeyIsFree(t *testing.T) {
 // TestOurFaultIsNotCharged: while revocations cannot be looked up a genuine token counts against no client.
 func TestOurFaultIsNotCharged(t *testing.T) {
 	list := &revocationList{err: errors.New("not loaded")}
-	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { strictGate(c, i); c.Revocations = list })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { strictGate(c, i); c.Revocations = list })
 	token := b.mint("EdDSA", nil)
 	for range 3 {
 		if _, got := b.ask(token); got != authz.Unavailable {
@@ -123,7 +123,7 @@ func TestOurFaultIsNotCharged(t *testing.T) {
 // TestAnothersBudget: one who showed the token first and has failed too often does not refuse the others.
 func TestAnothersBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTokenBench(t, strictGate)
+		b := newJWTFixture(t, strictGate)
 		token := b.mint("EdDSA", nil)
 		if got := b.from("192.0.2.1", b.mint("EdDSA", map[string]any{"jti": "familiar"})); got != authz.OK {
 			t.Error(got)
@@ -148,7 +148,7 @@ func TestAnothersBudget(t *testing.T) {
 
 // TestForgedTokenIsNotRead: before the signature the claims are read in outline only.
 func TestForgedTokenIsNotRead(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	var list []string
 	for n := range 1000 {
 		list = append(list, fmt.Sprintf("%02x", n%256))

@@ -39,7 +39,7 @@ func TestWhoATokenStandsFor(t *testing.T) {
 		"an access token of a client":     {access, change{"sub": "app", "client_id": "app", "jti": "j"}, authz.OK, "", "app"},
 		"an access token of a user":       {access, change{"client_id": "app", "jti": "j"}, authz.OK, "alice", "app"},
 	} {
-		b := newTokenBench(t, c.rules)
+		b := newJWTFixture(t, c.rules)
 		p := b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
 		if p != nil && (p.User != c.user || p.ClientID != c.client || p.Subject() != c.user) {
 			t.Errorf("%s: user %q, client %q", name, p.User, p.ClientID)
@@ -51,13 +51,13 @@ func TestWhoATokenStandsFor(t *testing.T) {
 // a client's tokens are revoked by the client's id.
 func TestClientIsNoUser(t *testing.T) {
 	list := &revocationList{}
-	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		c.Users, i.Users = someUsers{"alice": {Name: "alice"}}, true
 	})
 	b.wants(b.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client called like a user")
 	b.wants(b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
 
-	b = newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	b = newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
 	token := b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
 	b.wants(token, authz.OK, "not revoked")
 	list.change(func() { list.subjects = map[string]time.Time{"app": tokenNow} })

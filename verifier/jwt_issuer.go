@@ -122,10 +122,10 @@ func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options}
 }
 
-// takes holds a header to what this issuer's tokens may have. RFC 9068 section
+// accepts checks a header against what this issuer's tokens may have. RFC 9068 section
 // 4 demands the type of an access token, so that no ID token of the same
 // issuer is taken for one.
-func (i *jwtIssuer) takes(h *joseHeader) *Cause {
+func (i *jwtIssuer) accepts(h *joseHeader) *Cause {
 	switch {
 	case i.methods[h.algorithm] == nil:
 		return &Cause{RuleAlg, i.wantAlgorithm, "another algorithm"}
@@ -170,8 +170,8 @@ func oneOf(values []string) string {
 	return strings.Join(quoted, " or ")
 }
 
-// confirm has golang-jwt judge the claims too.
-func (i *jwtIssuer) confirm(members map[string]any, now time.Time) error {
+// validateClaims has golang-jwt validate the claims too.
+func (i *jwtIssuer) validateClaims(members map[string]any, now time.Time) error {
 	clock := jwt.WithTimeFunc(func() time.Time { return now })
 	options := append(i.options[:len(i.options):len(i.options)], clock)
 	return jwt.NewValidator(options...).Validate(jwt.MapClaims(members))

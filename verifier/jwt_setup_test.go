@@ -160,7 +160,7 @@ func claims(changes map[string]any) string {
 var tokenNow = time.Unix(1767225600, 0).UTC()
 
 // tokenBench is a JWT verifier over keys, users and revocations that a test changes.
-type tokenBench struct {
+type jwtFixture struct {
 	*verifier.JWT
 	*tokenIssuer
 	t      testing.TB
@@ -169,10 +169,10 @@ type tokenBench struct {
 	now    time.Time
 }
 
-func newTokenBench(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *tokenBench {
+func newJWTFixture(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *jwtFixture {
 	t.Helper()
 	issuer := newTokenIssuer(t)
-	b := &tokenBench{tokenIssuer: issuer, t: t, keys: keysOf(t, issuer.document(t)), now: tokenNow}
+	b := &jwtFixture{tokenIssuer: issuer, t: t, keys: keysOf(t, issuer.document(t)), now: tokenNow}
 	entry := profileIssuer(vectors.Profile(t), b.keys)
 	b.config.Tokens = newTokenCache(t)
 	b.config.Fingerprints = fingerprint.NewHasher()
@@ -194,9 +194,9 @@ func newJWT(t testing.TB, cfg verifier.JWTConfig) *verifier.JWT {
 	return v
 }
 
-func newTokenCache(t testing.TB) *cache.Cache[verifier.KnownToken] {
+func newTokenCache(t testing.TB) *cache.Cache[verifier.CachedToken] {
 	t.Helper()
-	tokens, err := cache.New[verifier.KnownToken](1000, 1000*24*time.Hour) // outlives the times in the tests
+	tokens, err := cache.New[verifier.CachedToken](1000, 1000*24*time.Hour) // outlives the times in the tests
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,18 +211,18 @@ func profileIssuer(p vectors.TokenProfile, keys verifier.KeySource) verifier.JWT
 }
 
 // ask is the verdict on a bearer token, cached or not.
-func (b *tokenBench) ask(token string) (*authz.Principal, authz.Reason) {
+func (b *jwtFixture) ask(token string) (*authz.Principal, authz.Reason) {
 	return askJWT(b.JWT, context.Background(), token, b.now)
 }
 
 // mint signs claims with a plain header.
-func (b *tokenBench) mint(algorithm string, changes map[string]any) string {
+func (b *jwtFixture) mint(algorithm string, changes map[string]any) string {
 	b.t.Helper()
 	return b.sign(b.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
 }
 
 // wants says how the token must be answered, the first time and again.
-func (b *tokenBench) wants(token string, want authz.Reason, why string) *authz.Principal {
+func (b *jwtFixture) wants(token string, want authz.Reason, why string) *authz.Principal {
 	b.t.Helper()
 	var p *authz.Principal
 	for range 2 {

@@ -51,7 +51,7 @@ func (r *revocationList) change(f func()) {
 
 func TestJWTRevocations(t *testing.T) {
 	list := &revocationList{jtis: map[string]bool{}, subjects: map[string]time.Time{}}
-	b := newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
 	one, two := b.mint("EdDSA", map[string]any{"jti": "one"}), b.mint("EdDSA", map[string]any{"jti": "two", "sub": "bob"})
 	undated := b.mint("EdDSA", map[string]any{"sub": "bob", "iat": nil})
 	p := b.wants(one, authz.OK, "one")
@@ -96,7 +96,7 @@ func TestJWTUsers(t *testing.T) {
 	}
 	set("alice", keystore.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
 	users := keystore.NewUsers()
-	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
 	b.wants(own, authz.Unavailable, "users that are not loaded")
@@ -137,7 +137,7 @@ func TestJWTUsers(t *testing.T) {
 // than the leeway after it are accepted.
 func TestRevokedWhileIssuersClockIsAhead(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{}}
-	b := newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
 	var accepted []string
 	for _, ahead := range []int64{0, 5, 15, 25, 29} {
 		token := b.mint("EdDSA", map[string]any{"iat": tokenNow.Unix() + ahead, "jti": fmt.Sprint(ahead)})
@@ -162,7 +162,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 	clock := tokenNow.Add(-time.Hour)
 	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, Now: func() time.Time { return clock }})
 	users := keystore.NewUsers()
-	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	set := func() {
 		t.Helper()
 		if _, err := file.SetUser("alice", keystore.UserPatch{}); err != nil {
@@ -196,7 +196,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 }
 
 // becomes waits until the token is answered so; files are followed on another goroutine.
-func (b *tokenBench) becomes(token string, want authz.Reason) *authz.Principal {
+func (b *jwtFixture) becomes(token string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
@@ -213,7 +213,7 @@ func (b *tokenBench) becomes(token string, want authz.Reason) *authz.Principal {
 
 // TestJWTCache: what is known is not verified again, and is judged anew all the same.
 func TestJWTCache(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	token := b.mint("ES256", map[string]any{"nbf": tokenNow.Unix() - 60})
 	first, _ := b.ask(token)
 	if again, _ := b.ask(token); first == nil || again != first || b.keys.finds.Load() != 1 {
@@ -243,7 +243,7 @@ func TestJWTCache(t *testing.T) {
 
 // TestRulesOfThoseWhoCached: a cache that outlives a verifier does not carry its verdicts to the next one.
 func TestRulesOfThoseWhoCached(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	token := b.mint("ES256", nil)
 	b.wants(token, authz.OK, "for api")
 	cfg := b.config
@@ -254,7 +254,7 @@ func TestRulesOfThoseWhoCached(t *testing.T) {
 
 // TestKeysThatCannotBeTold: 503, not 401; known tokens go on.
 func TestKeysThatCannotBeTold(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	known, other := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	b.wants(known, authz.OK, "before")
 	b.keys.err = errors.New("the issuer is away")
@@ -278,7 +278,7 @@ func TestKeysThatCannotBeTold(t *testing.T) {
 func TestOneVerificationForEquals(t *testing.T) {
 	for _, withdrawn := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newTokenBench(t, nil)
+			b := newJWTFixture(t, nil)
 			token := b.mint("EdDSA", nil)
 			release := make(chan struct{})
 			b.keys.waits = func(context.Context) error { <-release; return nil }
@@ -308,7 +308,7 @@ func TestOneVerificationForEquals(t *testing.T) {
 // TestRevokedWhileItIsVerified: a change between the question and the answer counts.
 func TestRevokedWhileItIsVerified(t *testing.T) {
 	list := &revocationList{jtis: map[string]bool{}}
-	b := newTokenBench(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = &revokedSoon{revocationList: list} })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = &revokedSoon{revocationList: list} })
 	if _, got := b.ask(b.mint("EdDSA", map[string]any{"jti": "one"})); got != authz.RevokedToken {
 		t.Errorf("%s: revoked between the question and the answer", got)
 	}
@@ -326,7 +326,7 @@ func (r *revokedSoon) Revoked(jti, subject string, issuedAt time.Time) bool {
 // TestAnothersTimeOut: one who verified for others and ran out of time does not refuse them.
 func TestAnothersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newTokenBench(t, nil)
+		b := newJWTFixture(t, nil)
 		token := b.mint("EdDSA", nil)
 		first := true
 		b.keys.waits = func(ctx context.Context) error {

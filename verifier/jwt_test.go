@@ -25,7 +25,7 @@ import (
 )
 
 func TestJWTPrincipal(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
 		p := b.wants(b.mint(algorithm, map[string]any{"scope": "write read read"}), authz.OK, algorithm)
 		if p == nil {
@@ -40,7 +40,7 @@ func TestJWTPrincipal(t *testing.T) {
 
 // TestJWTKinds: what is not three segments of a bearer token is somebody else's.
 func TestJWTKinds(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	good := b.mint("ES256", nil)
 	b.wants(good, authz.OK, "good")
 	for text, want := range map[string]authz.Reason{
@@ -63,7 +63,7 @@ func TestJWTKinds(t *testing.T) {
 }
 
 func TestJWTHeaderRules(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	for why, c := range map[string]struct {
 		header string
 		want   authz.Reason
@@ -118,7 +118,7 @@ func padded(size int) string {
 }
 
 func TestJWTClaimRules(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	now := tokenNow.Unix()
 	long := strings.Repeat("a", 256)
 	for _, c := range []struct {
@@ -217,7 +217,7 @@ func TestJWTClaimRules(t *testing.T) {
 
 // TestExpiryIsTheLastWord: a token is called expired only where nothing else is wrong.
 func TestExpiryIsTheLastWord(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	old := map[string]any{"exp": tokenNow.Unix() - 3600, "iat": tokenNow.Unix() - 7200}
 	token := b.mint("EdDSA", old)
 	if p := b.wants(token, authz.ExpiredToken, "expired"); p == nil || p.User != "alice" {
@@ -232,7 +232,7 @@ func TestExpiryIsTheLastWord(t *testing.T) {
 }
 
 func TestClaimPaths(t *testing.T) {
-	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.SubjectClaim, i.ScopeClaim = "https://x.example/user", "realm.access.permissions"
 	})
 	nested := func(v any) map[string]any { return map[string]any{"access": map[string]any{"permissions": v}} }
@@ -258,7 +258,7 @@ func TestClaimPaths(t *testing.T) {
 }
 
 func TestAccessTokens(t *testing.T) {
-	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
+	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
 	all := map[string]any{"jti": "j", "client_id": "web"}
 	mint := func(typ string, changes map[string]any) string {
 		return b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
@@ -279,7 +279,7 @@ func TestAccessTokens(t *testing.T) {
 
 // TestAlgorithmConfusion: an HMAC under the text of a public key, and no signature at all.
 func TestAlgorithmConfusion(t *testing.T) {
-	b := newTokenBench(t, nil)
+	b := newJWTFixture(t, nil)
 	der, err := x509.MarshalPKIXPublicKey(b.tokenIssuer.keys["RS256"].Public())
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +309,7 @@ func TestSecretIssuer(t *testing.T) {
 	}
 	keys := &issuerKeys{}
 	keys.set.Store(set)
-	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms, i.Keys = []string{"HS256", "HS512"}, keys
 	})
 	sign := func(method jwt.SigningMethod, header, key string) string {
@@ -333,7 +333,7 @@ func TestSecretIssuer(t *testing.T) {
 func TestSeveralIssuers(t *testing.T) {
 	other := newTokenIssuer(t)
 	otherKeys := keysOf(t, other.document(t))
-	b := newTokenBench(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		second := *i
 		second.Name, second.Issuer, second.Keys, second.Audiences = "second", "https://second.example", otherKeys, nil
 		c.Issuers = append(c.Issuers, second)
@@ -352,9 +352,9 @@ func TestSeveralIssuers(t *testing.T) {
 
 // TestKeyOfAnotherAlgorithm: a source that hands out a key for what it is not meant for is not believed.
 func TestKeyOfAnotherAlgorithm(t *testing.T) {
-	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms = []string{"RS256", "PS256"}
-		i.Keys = careless{i.Keys}
+		i.Keys = wrongKeySource{i.Keys}
 	})
 	pinned := maps.Clone(b.entries[0])
 	pinned["alg"] = "RS256"
@@ -363,15 +363,15 @@ func TestKeyOfAnotherAlgorithm(t *testing.T) {
 	b.wants(b.sign(t, "PS256", `{"alg":"PS256","kid":"RS256"}`, claims(nil)), authz.InvalidToken, "another")
 }
 
-// careless looks at no algorithm.
-type careless struct{ verifier.KeySource }
+// wrongKeySource returns a key whatever the algorithm.
+type wrongKeySource struct{ verifier.KeySource }
 
-func (c careless) Find(ctx context.Context, kid string, hasKid bool, _ string, now time.Time) (*jwks.Key, error) {
+func (c wrongKeySource) Find(ctx context.Context, kid string, hasKid bool, _ string, now time.Time) (*jwks.Key, error) {
 	return c.KeySource.Find(ctx, kid, hasKid, "RS256", now)
 }
 
 func TestPSSSaltLength(t *testing.T) {
-	b := newTokenBench(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"PS256"} })
+	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"PS256"} })
 	header := `{"alg":"PS256","kid":"RS256"}`
 	b.wants(b.sign(t, "PS256", header, claims(nil)), authz.OK, "a salt as long as the hash")
 	for _, salt := range []int{0, 20, 31, 33, 64} {
@@ -396,7 +396,7 @@ func TestJWTConfigErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for why, change := range map[string]func(*config, *issuer){
-		"no cache":               func(c *config, _ *issuer) { c.Tokens = (*cache.Cache[verifier.KnownToken])(nil) },
+		"no cache":               func(c *config, _ *issuer) { c.Tokens = (*cache.Cache[verifier.CachedToken])(nil) },
 		"no fingerprints":        func(c *config, _ *issuer) { c.Fingerprints = nil },
 		"the same iss twice":     func(c *config, i *issuer) { c.Issuers = append(c.Issuers, *i) },
 		"users that are not":     func(_ *config, i *issuer) { i.Users = true },

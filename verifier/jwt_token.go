@@ -27,8 +27,8 @@ type jwtToken struct {
 	from     time.Time // accepted from then on, leeway included
 	until    time.Time // and no longer than to then
 
-	// unrevoked is the Revocations' number, read before they were asked and said no.
-	unrevoked atomic.Uint64
+	// revocationVersion is Revocations.Changes, read before the token was found not revoked.
+	revocationVersion atomic.Uint64
 }
 
 // token makes one of claims that the key's signature is good for. It shares no
@@ -63,16 +63,16 @@ func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
 
 func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
 
-// holds tells whether a token found good earlier still is, but for its expiry.
-// That is judged by whoever asked, who can say it.
-func (j *JWT) holds(t *jwtToken, now time.Time) bool {
+// stillValid reports whether a token that was valid still is, except for its expiry,
+// which the caller checks and reports.
+func (j *JWT) stillValid(t *jwtToken, now time.Time) bool {
 	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
 		(t.user == nil || !t.user.Superseded()) && j.stillUnrevoked(t)
 }
 
 func (j *JWT) stillUnrevoked(t *jwtToken) bool {
 	r := j.cfg.Revocations
-	return r == nil || r.Changes() == t.unrevoked.Load() || j.checkRevoked(t) == nil
+	return r == nil || r.Changes() == t.revocationVersion.Load() || j.checkRevoked(t) == nil
 }
 
 // checkRevoked asks the revocations. The number is read first: what is
@@ -89,7 +89,7 @@ func (j *JWT) checkRevoked(t *jwtToken) error {
 	if r.Revoked(t.jti, revocable(t.principal), t.issuedAt) {
 		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
-	t.unrevoked.Store(changes)
+	t.revocationVersion.Store(changes)
 	return nil
 }
 

@@ -22,9 +22,9 @@ type TokenInfo struct {
 	// TokenType is token_type; Use is token_use, or else typ, by which servers
 	// tell refresh and ID tokens from access tokens.
 	TokenType, Use string
-	// Bound tells that the token is good only with a proof that its sender has
-	// a key (RFC 7800: cnf).
-	Bound bool
+	// SenderConstrained is true if the token is valid only with a proof that its
+	// sender has a key (RFC 7800: cnf).
+	SenderConstrained bool
 
 	ExpiresAt, IssuedAt, NotBefore time.Time
 }

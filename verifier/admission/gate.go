@@ -27,14 +27,14 @@ type Config struct {
 	// averaged over time; 0 is an eighth of GOMAXPROCS. One client gets a quarter of it.
 	FailedWork float64
 	// Room is how many callers may wait; 0 is 512.
-	Room int
+	QueueSize int
 	// MaxWait is how long a caller without a deadline waits; 0 is DefaultMaxWait.
 	// See QueueTimeout for the others.
 	MaxWait time.Duration
 }
 
 const (
-	defaultRoom = 512
+	defaultQueueSize = 512
 
 	// Failures may run ahead of the budgets by this much time.
 	totalBurst  = 2 * time.Second
@@ -54,9 +54,9 @@ const (
 // So an unknown client goes before those that sent forged tokens, and the
 // processors are free for other requests meanwhile.
 type Gate struct {
-	slots   int
-	room    int
-	maxWait time.Duration
+	slots     int
+	queueSize int
+	maxWait   time.Duration
 	// price is how much time pays for one unit of failed work.
 	totalPrice, clientPrice float64
 	began                   time.Time
@@ -79,14 +79,14 @@ func New(cfg Config) *Gate {
 	if cfg.FailedWork <= 0 {
 		cfg.FailedWork = float64(procs) / 8
 	}
-	if cfg.Room <= 0 {
-		cfg.Room = defaultRoom
+	if cfg.QueueSize <= 0 {
+		cfg.QueueSize = defaultQueueSize
 	}
 	if cfg.MaxWait <= 0 {
 		cfg.MaxWait = DefaultMaxWait
 	}
 	return &Gate{
-		slots: cfg.Slots, room: cfg.Room, maxWait: cfg.MaxWait, began: time.Now(),
+		slots: cfg.Slots, queueSize: cfg.QueueSize, maxWait: cfg.MaxWait, began: time.Now(),
 		totalPrice: 1 / cfg.FailedWork, clientPrice: clientPart / cfg.FailedWork,
 	}
 }

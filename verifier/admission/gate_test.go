@@ -255,7 +255,7 @@ func TestWaits(t *testing.T) {
 // TestRoom: where too many wait the last in line is pushed out, at once.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1, Room: 2})
+		g := newGateTest(t, Config{Slots: 1, QueueSize: 2})
 		_ = g.verify(t.Context(), at("10.0.0.9"), costly, false)
 		results := map[string]error{}
 		var mu sync.Mutex

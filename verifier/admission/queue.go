@@ -39,8 +39,8 @@ func (g *Gate) push(w *waiter) {
 		return -1
 	})
 	g.waiting = slices.Insert(g.waiting, at, w)
-	if len(g.waiting) > g.room {
-		last := g.waiting[g.room]
+	if len(g.waiting) > g.queueSize {
+		last := g.waiting[g.queueSize]
 		g.remove(last)
 		close(last.done)
 	}

@@ -21,7 +21,7 @@ import (
 // TestMain makes a child of this binary where it is told to.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "hash-child" {
-		if err := password.Serve(os.Stdin, os.Stdout, moodily); err != nil {
+		if err := password.Serve(os.Stdin, os.Stdout, fakeVerify); err != nil {
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// moodily is a child's verification: the hash says what it does.
-func moodily(hash, pass authz.Secret) (bool, error) {
+// fakeVerify is a child's verification: the hash says what it does.
+func fakeVerify(hash, pass authz.Secret) (bool, error) {
 	switch hash.Reveal() {
 	case "dies":
 		os.Exit(3)
@@ -212,7 +212,7 @@ func TestServeEndsCleanly(t *testing.T) {
 		"\x00\x04of a\x00\x02a":     "!",
 	} {
 		var out bytes.Buffer
-		if err := password.Serve(strings.NewReader(question), &out, moodily); err != nil {
+		if err := password.Serve(strings.NewReader(question), &out, fakeVerify); err != nil {
 			out.WriteString("!")
 		}
 		if out.String() != want {

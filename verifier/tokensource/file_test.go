@@ -71,8 +71,8 @@ func TestJWKSFile(t *testing.T) {
 // TestIgnoredKeysAreLogged: a line for each key that is left out, when they change, from a file and over the network.
 func TestIgnoredKeysAreLogged(t *testing.T) {
 	const odd = `{"kty":"OKP","crv":"Ed448","kid":"odd","x":"AA"}`
-	path, m := filepath.Join(t.TempDir(), "jwks.json"), newMoody(t)
-	sets := func(text string) { write(t, path, text); m.be(says(text)) }
+	path, m := filepath.Join(t.TempDir(), "jwks.json"), newFaultServer(t)
+	sets := func(text string) { write(t, path, text); m.set(says(text)) }
 	sets(jwkSet(jwk(t, "a"), odd))
 	var fileLog, remoteLog lockedBuffer
 	seenFile, seenRemote := &counter{}, &counter{}

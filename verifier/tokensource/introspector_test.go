@@ -49,8 +49,8 @@ func introspectFor(i *tokensource.Introspector, client, token string) (*verifier
 }
 
 func TestQuestion(t *testing.T) {
-	m := newMoody(t)
-	m.be(func(w http.ResponseWriter, r *http.Request) { status(500)(w, r) })
+	m := newFaultServer(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) { status(500)(w, r) })
 	questions := make(chan *http.Request, 1)
 	m.serve.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -79,8 +79,8 @@ func TestQuestion(t *testing.T) {
 // TestIntrospectionMoods: whatever the server does, nobody can tell, and soon.
 // That it heals is seen in TestTokensWhileTheServerIsUnwell.
 func TestIntrospectionMoods(t *testing.T) {
-	m := newMoody(t)
-	moods := m.moods(activeToken)
+	m := newFaultServer(t)
+	moods := m.faults(activeToken)
 	moods["oversize"] = says(activeToken[:len(activeToken)-1] + strings.Repeat(" ", 64<<10) + "}")
 	moods["dead"] = nil
 	moods["400"], moods["403"] = status(400), status(403)
@@ -88,10 +88,10 @@ func TestIntrospectionMoods(t *testing.T) {
 	for name, mood := range moods {
 		t.Run(name, func(t *testing.T) {
 			if mood == nil {
-				m.die()
+				m.close()
 				defer m.start()
 			} else {
-				m.be(mood)
+				m.set(mood)
 			}
 			i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 50 * time.Millisecond})
 			within(t, 10*50*time.Millisecond+slack, "ten questions", func() {
@@ -146,8 +146,8 @@ func TestAwayCostsNothing(t *testing.T) {
 
 // TestCrowdAtAwayServer: a crowd meets the bound of questions in flight, then the breaker.
 func TestCrowdAtAwayServer(t *testing.T) {
-	m := newMoody(t)
-	m.be(m.hangs)
+	m := newFaultServer(t)
+	m.set(m.hangs)
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 100 * time.Millisecond})
 	within(t, 100*time.Millisecond+slack, "a crowd at a server that hangs", func() {
 		crowd(200, func(n int) {
@@ -171,7 +171,7 @@ func TestCrowdAtAwayServer(t *testing.T) {
 // TestOneClientDoesNotCutOffOthers: whatever a client's tokens make the server
 // do, it answers others' questions as before; also when it was away meanwhile.
 func TestOneClientDoesNotCutOffOthers(t *testing.T) {
-	m := newMoody(t)
+	m := newFaultServer(t)
 	var mood atomic.Pointer[http.HandlerFunc] // for odd tokens
 	m.serve.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.PostFormValue("token"), "odd") {
@@ -180,7 +180,7 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 		}
 		says(activeToken)(w, r)
 	})
-	moods := m.moods(activeToken)
+	moods := m.faults(activeToken)
 	moods["429"], moods["403"], moods["400"], moods["414"] = status(429), status(403), status(400), status(414)
 	moods["control characters"] = says(`{"active":true,"sub":"a\u0007"}`)
 	for name, handler := range moods {
@@ -279,8 +279,8 @@ func (o oddTokens) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestAwayForSeveralNetworks: failures that a token can bring about hold back all clients' questions once they come from everywhere.
 func TestAwayForSeveralNetworks(t *testing.T) {
-	m := newMoody(t)
-	m.be(status(500))
+	m := newFaultServer(t)
+	m.set(status(500))
 	var log bytes.Buffer
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for n := range 100 {
@@ -295,7 +295,7 @@ func TestAwayForSeveralNetworks(t *testing.T) {
 	if n := m.hits.Load() - 100; n > 30 { // two until it is known, and eight a second
 		t.Errorf("%d questions to a server that answers no client", n)
 	}
-	m.be(says(activeToken))
+	m.set(says(activeToken))
 	soon(t, "the server is asked again", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
 	if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 {
 		t.Errorf("log: %s", text)
@@ -304,8 +304,8 @@ func TestAwayForSeveralNetworks(t *testing.T) {
 
 // TestFailingClientIsHeldBack: its questions are asked once a second until one is answered.
 func TestFailingClientIsHeldBack(t *testing.T) {
-	m := newMoody(t)
-	m.be(status(429))
+	m := newFaultServer(t)
+	m.set(status(429))
 	clock := newSetClock()
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now})
 	asks := func(client string, want int64) {
@@ -326,7 +326,7 @@ func TestFailingClientIsHeldBack(t *testing.T) {
 	asks("2001:db8::1", 1)
 	clock.add(-5 * time.Hour) // a clock that goes back holds back none
 	asks("2001:db8::1", 1)
-	m.be(says(activeToken))
+	m.set(says(activeToken))
 	clock.add(time.Second)
 	asks("2001:db8::1", 10)
 }
@@ -351,8 +351,8 @@ func TestCheckThatGoesAway(t *testing.T) {
 
 // TestRefusedCredentials: the operator is told, now and then, and without the secret.
 func TestRefusedCredentials(t *testing.T) {
-	m := newMoody(t)
-	m.be(status(401))
+	m := newFaultServer(t)
+	m.set(status(401))
 	var log bytes.Buffer
 	clock := newSetClock()
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now, Log: slog.New(slog.NewTextHandler(&log, nil))})
@@ -379,10 +379,10 @@ func TestRefusedCredentials(t *testing.T) {
 
 // TestRedirectGetsNoToken: a redirect is no answer, and nobody else hears the token.
 func TestRedirectGetsNoToken(t *testing.T) {
-	thief := newMoody(t)
-	thief.be(says(activeToken))
-	m := newMoody(t)
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	thief := newFaultServer(t)
+	thief.set(says(activeToken))
+	m := newFaultServer(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, thief.url(), http.StatusTemporaryRedirect)
 	})
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
@@ -393,15 +393,15 @@ func TestRedirectGetsNoToken(t *testing.T) {
 
 // TestRestartedServer: connections kept from before are no reason to fail.
 func TestRestartedServer(t *testing.T) {
-	m := newMoody(t)
-	m.be(says(activeToken))
+	m := newFaultServer(t)
+	m.set(says(activeToken))
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
 	var failed atomic.Int64
 	for range 20 {
 		if _, err := introspect(i, "t"); err != nil {
 			failed.Add(1)
 		}
-		m.die()
+		m.close()
 		m.start()
 	}
 	if n := failed.Load(); n != 0 {

@@ -35,7 +35,7 @@ func TestTokenInfo(t *testing.T) {
 		`{"active":true,"exp":253402300799}`:             {Active: true, ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)},
 		`{"active":true,"token_use":"x","typ":"y"}`:      {Active: true, Use: "x"},
 		`{"active":true,"typ":"Refresh"}`:                {Active: true, Use: "Refresh"},
-		`{"active":true,"cnf":{"jkt":"x"}}`:              {Active: true, Bound: true},
+		`{"active":true,"cnf":{"jkt":"x"}}`:              {Active: true, SenderConstrained: true},
 		`{"active":true,"Sub":"a","other":{"sub":"b"}}`:  {Active: true}, // names are case-sensitive and at the top
 		`{"active":true,"sub":"` + long(255) + `"}`:      {Active: true, Subject: long(255)},
 		`{"active":true,"scope":"` + long(255) + ` a" }`: {Active: true, Scopes: scopes(long(255), "a")},

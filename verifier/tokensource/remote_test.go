@@ -53,8 +53,8 @@ func cannotTell(err error) bool {
 }
 
 func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
-	m := newMoody(t)
-	m.be(says(jwkSet(jwk(t, "a"))))
+	m := newFaultServer(t)
+	m.set(says(jwkSet(jwk(t, "a"))))
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack})
 	key, err := find(r, "a")
 	if err != nil || !r.Contains(key) {
@@ -74,24 +74,24 @@ func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 // TestMoods: whatever the issuer does, known keys are found at once, unknown
 // ones are nobody's word soon, and a new key is known once the issuer is well.
 func TestMoods(t *testing.T) {
-	m := newMoody(t)
+	m := newFaultServer(t)
 	first := jwk(t, "first")
 	good := jwkSet(first, jwk(t, "second"))
-	moods := m.moods(good)
+	moods := m.faults(good)
 	private := strings.Replace(jwk(t, "x"), "{", `{"d":"AAAA",`, 1)
 	moods["private"] = says(jwkSet(first, private))
 	moods["no keys"] = says(jwkSet())
 	moods["dead"] = nil
 	for name, mood := range moods {
 		t.Run(name, func(t *testing.T) {
-			m.be(says(jwkSet(first)))
+			m.set(says(jwkSet(first)))
 			seen := &counter{}
 			const wait = 50 * time.Millisecond
 			r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: wait, Observer: seen})
 			known := finds(t, r, "first")
-			if m.be(mood); mood == nil {
-				m.be(says(good))
-				m.die()
+			if m.set(mood); mood == nil {
+				m.set(says(good))
+				m.close()
 			}
 			for range 3 {
 				within(t, wait+slack, "an unknown key", func() {
@@ -113,7 +113,7 @@ func TestMoods(t *testing.T) {
 			if name == "hangs" || name == "drips" {
 				return // nothing heals before the time-out; TestSlowIssuer has the time for it
 			}
-			m.be(says(good))
+			m.set(says(good))
 			finds(t, r, "second")
 			if seen.failed.Load() == 0 || seen.ok.Load() < 2 {
 				t.Errorf("observed %d good and %d bad refreshes", seen.ok.Load(), seen.failed.Load())
@@ -126,11 +126,11 @@ func TestMoods(t *testing.T) {
 // tell, soon, and it heals without being asked.
 func TestBadAtFirst(t *testing.T) {
 	good := jwkSet(jwk(t, "a"))
-	var servers []*moody
+	var servers []*faultServer
 	var remotes []*tokensource.Remote
 	for _, name := range []string{"refuses", "500", "HTML", "empty", "truncated", "oversize", "redirects"} {
-		m := newMoody(t)
-		m.be(m.moods(good)[name])
+		m := newFaultServer(t)
+		m.set(m.faults(good)[name])
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: 50 * time.Millisecond})
 		within(t, slack, name+": a check", func() {
 			if _, err := find(r, "a"); !cannotTell(err) {
@@ -140,7 +140,7 @@ func TestBadAtFirst(t *testing.T) {
 		servers, remotes = append(servers, m), append(remotes, r)
 	}
 	for _, m := range servers {
-		m.be(says(good))
+		m.set(says(good))
 	}
 	for _, r := range remotes {
 		finds(t, r, "a")
@@ -149,8 +149,8 @@ func TestBadAtFirst(t *testing.T) {
 
 // TestHangsAtFirst: nobody waits for an issuer that does not answer, longer than the bound.
 func TestHangsAtFirst(t *testing.T) {
-	m := newMoody(t)
-	m.be(m.hangs)
+	m := newFaultServer(t)
+	m.set(m.hangs)
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url()})
 	within(t, slack, "ten checks while the issuer hangs", func() {
 		for range 10 {
@@ -169,9 +169,9 @@ func TestHangsAtFirst(t *testing.T) {
 
 // TestCrowdAsksOnce: many checks with keys that are not known make one request.
 func TestCrowdAsksOnce(t *testing.T) {
-	m := newMoody(t)
+	m := newFaultServer(t)
 	good := jwkSet(jwk(t, "a"))
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(20 * time.Millisecond)
 		says(good)(w, r)
 	})
@@ -201,12 +201,12 @@ func crowd(n int, do func(i int)) {
 }
 
 func TestKeyThatLeaves(t *testing.T) {
-	m := newMoody(t)
+	m := newFaultServer(t)
 	a, b := jwk(t, "a"), jwk(t, "b")
-	m.be(says(jwkSet(a)))
+	m.set(says(jwkSet(a)))
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: slack})
 	key := finds(t, r, "a")
-	m.be(says(jwkSet(b)))
+	m.set(says(jwkSet(b)))
 	finds(t, r, "b")
 	if r.Contains(key) {
 		t.Error("a key that left the set is still held")
@@ -214,15 +214,15 @@ func TestKeyThatLeaves(t *testing.T) {
 	if _, err := find(r, "a"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the set: %v", err)
 	}
-	m.be(says(jwkSet(jwk(t, "a"))))
+	m.set(says(jwkSet(jwk(t, "a"))))
 	if finds(t, r, "a"); r.Contains(key) {
 		t.Error("another key of the same id is taken for the one that left")
 	}
 }
 
 func TestCheckThatGivesUp(t *testing.T) {
-	m := newMoody(t)
-	m.be(m.hangs)
+	m := newFaultServer(t)
+	m.set(m.hangs)
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: time.Hour})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
@@ -234,7 +234,7 @@ func TestCheckThatGivesUp(t *testing.T) {
 }
 
 func TestDiscovery(t *testing.T) {
-	m := newMoody(t)
+	m := newFaultServer(t)
 	keys := jwkSet(jwk(t, "a"))
 	route := func(path, metadata string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -250,14 +250,14 @@ func TestDiscovery(t *testing.T) {
 	}
 	issuerURL := m.url() + "/tenant/"
 	metadata := `{"issuer":"` + issuerURL + `","jwks_uri":"` + m.url() + `/keys"}`
-	m.be(route("/tenant/.well-known/openid-configuration", metadata))
+	m.set(route("/tenant/.well-known/openid-configuration", metadata))
 	r := newRemote(t, tokensource.RemoteConfig{Issuer: issuerURL, MinInterval: time.Nanosecond, Wait: slack})
 	finds(t, r, "a")
 
 	// The issuer moves its keys: the old place fails once, and is asked for anew.
 	keys = jwkSet(jwk(t, "b"))
 	moved := strings.Replace(metadata, "/keys", "/moved", 1)
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/moved" {
 			says(keys)(w, r)
 			return
@@ -270,7 +270,7 @@ func TestDiscovery(t *testing.T) {
 	if _, err := find(r, "b"); !cannotTell(err) {
 		t.Errorf("the keys are gone: %v", err)
 	}
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/moved" {
 			says(keys)(w, r)
 			return
@@ -282,8 +282,8 @@ func TestDiscovery(t *testing.T) {
 
 // TestForeignMetadata: an issuer's metadata that names another is not believed.
 func TestForeignMetadata(t *testing.T) {
-	m := newMoody(t)
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	m := newFaultServer(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/keys" {
 			t.Error("the keys were asked for")
 		}
@@ -297,8 +297,8 @@ func TestForeignMetadata(t *testing.T) {
 
 // TestDowngrade: keys of an https issuer are not read over http, whoever says so.
 func TestDowngrade(t *testing.T) {
-	m := newMoody(t)
-	m.be(says(jwkSet(jwk(t, "a"))))
+	m := newFaultServer(t)
+	m.set(says(jwkSet(jwk(t, "a"))))
 	safe := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, m.url(), http.StatusFound)
 	}))
@@ -324,9 +324,9 @@ func TestUntrustedCertificate(t *testing.T) {
 }
 
 func TestGoodRedirectAndNoCookies(t *testing.T) {
-	m := newMoody(t)
+	m := newFaultServer(t)
 	keys := jwkSet(jwk(t, "a"))
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != "" {
 			t.Error("a cookie came back")
 		}
@@ -342,8 +342,8 @@ func TestGoodRedirectAndNoCookies(t *testing.T) {
 
 // TestErrorsQuoteNothing: neither errors nor the log repeat what a server sent.
 func TestErrorsQuoteNothing(t *testing.T) {
-	m := newMoody(t)
-	m.be(babbles)
+	m := newFaultServer(t)
+	m.set(babbles)
 	var log bytes.Buffer
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	_, err := find(r, "a")

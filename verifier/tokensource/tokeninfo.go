@@ -44,7 +44,7 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	if info.Use == "" {
 		info.Use = c.text("typ")
 	}
-	_, info.Bound = members["cnf"]
+	_, info.SenderConstrained = members["cnf"]
 	if c.err != nil {
 		return nil, c.err
 	}

@@ -25,7 +25,7 @@ var (
 // introspection is the whole way of an opaque token, to the server at the URL.
 func introspection(t *testing.T, url string, timeout time.Duration) *verifier.Introspection {
 	t.Helper()
-	tokens, err := cache.New[verifier.KnownGrant](1000, time.Hour)
+	tokens, err := cache.New[verifier.CachedGrant](1000, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,27 +62,27 @@ func answer(v *verifier.Introspection, token string) string {
 // TestTokensWhileTheServerIsUnwell: known tokens go on at once, unknown ones
 // are nobody's word soon and with few questions asked, and it heals by itself.
 func TestTokensWhileTheServerIsUnwell(t *testing.T) {
-	moods := newMoody(t).moods(activeToken)
+	moods := newFaultServer(t).faults(activeToken)
 	moods["dead"] = nil
 	for name, mood := range moods {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newMoody(t)
-			m.be(says(activeToken))
+			m := newFaultServer(t)
+			m.set(says(activeToken))
 			v := introspection(t, m.url(), 100*time.Millisecond)
 			soon(t, "a known token", func() bool { return answer(v, "known") == "alice" })
 			switch {
 			case name == "hangs":
-				m.be(m.hangs)
+				m.set(m.hangs)
 			case name == "drips":
-				m.be(m.drips)
+				m.set(m.drips)
 			case mood == nil:
-				m.die()
+				m.close()
 			default:
-				m.be(mood)
+				m.set(mood)
 			}
 			if name == "oversize" {
-				m.be(says(activeToken + strings.Repeat(" ", 64<<10)))
+				m.set(says(activeToken + strings.Repeat(" ", 64<<10)))
 			}
 			before := m.hits.Load()
 			within(t, 100*time.Millisecond+slack, "two hundred checks", func() {
@@ -106,7 +106,7 @@ func TestTokensWhileTheServerIsUnwell(t *testing.T) {
 			if mood == nil {
 				m.start()
 			}
-			m.be(says(activeToken))
+			m.set(says(activeToken))
 			soon(t, "an unknown token", func() bool { return answer(v, "unknown1") == "alice" })
 		})
 	}
@@ -114,8 +114,8 @@ func TestTokensWhileTheServerIsUnwell(t *testing.T) {
 
 // TestHerdAtAWellServer: one question a token, however many ask.
 func TestHerdAtAWellServer(t *testing.T) {
-	m := newMoody(t)
-	m.be(func(w http.ResponseWriter, r *http.Request) {
+	m := newFaultServer(t)
+	m.set(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(20 * time.Millisecond)
 		if strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") {
 			says(activeToken)(w, r)
@@ -130,7 +130,7 @@ func TestHerdAtAWellServer(t *testing.T) {
 	if n := m.hits.Load(); n > 2 { // one may have looked just before the first answer, and asked just after it
 		t.Errorf("%d questions about one token", n)
 	}
-	m.be(says(`{"active":false}`))
+	m.set(says(`{"active":false}`))
 	before := m.hits.Load()
 	crowd(200, func(int) {
 		if got := answer(v, "junk"); got != "invalid_token" {

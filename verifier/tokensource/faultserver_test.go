@@ -15,28 +15,28 @@ import (
 	"time"
 )
 
-// moody is a real HTTP server that misbehaves on cue.
-type moody struct {
+// faultServer is a real HTTP server with faults that the test sets.
+type faultServer struct {
 	t     *testing.T
 	addr  string
-	mood  atomic.Pointer[http.HandlerFunc]
+	fault atomic.Pointer[http.HandlerFunc]
 	hits  atomic.Int64
 	stop  context.Context // ends with the test, for those that hang
 	serve *http.Server
 }
 
-func newMoody(t *testing.T) *moody {
+func newFaultServer(t *testing.T) *faultServer {
 	t.Helper()
 	stop, cancel := context.WithCancel(context.Background())
-	m := &moody{t: t, addr: "127.0.0.1:0", stop: stop}
-	m.be(says("{}"))
+	m := &faultServer{t: t, addr: "127.0.0.1:0", stop: stop}
+	m.set(says("{}"))
 	m.start()
-	t.Cleanup(func() { cancel(); m.die() })
+	t.Cleanup(func() { cancel(); m.close() })
 	return m
 }
 
 // start listens, at the same address again after die.
-func (m *moody) start() {
+func (m *faultServer) start() {
 	m.t.Helper()
 	listener, err := net.Listen("tcp", m.addr)
 	if err != nil {
@@ -46,16 +46,16 @@ func (m *moody) start() {
 	m.serve = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.hits.Add(1)
 		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
-		(*m.mood.Load())(w, r)
+		(*m.fault.Load())(w, r)
 	})}
 	go func(s *http.Server) { _ = s.Serve(listener) }(m.serve)
 }
 
 // die closes the listener and cuts every connection.
-func (m *moody) die() { _ = m.serve.Close() }
+func (m *faultServer) close() { _ = m.serve.Close() }
 
-func (m *moody) be(mood http.HandlerFunc) { m.mood.Store(&mood) }
-func (m *moody) url() string              { return "http://" + m.addr }
+func (m *faultServer) set(mood http.HandlerFunc) { m.fault.Store(&mood) }
+func (m *faultServer) url() string               { return "http://" + m.addr }
 
 func says(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
@@ -90,7 +90,7 @@ func breaksOff(body string) http.HandlerFunc {
 	}
 }
 
-func (m *moody) hangs(_ http.ResponseWriter, r *http.Request) {
+func (m *faultServer) hangs(_ http.ResponseWriter, r *http.Request) {
 	select {
 	case <-r.Context().Done():
 	case <-m.stop.Done():
@@ -98,7 +98,7 @@ func (m *moody) hangs(_ http.ResponseWriter, r *http.Request) {
 }
 
 // drips sends a byte now and then, for ever.
-func (m *moody) drips(w http.ResponseWriter, r *http.Request) {
+func (m *faultServer) drips(w http.ResponseWriter, r *http.Request) {
 	for {
 		if _, err := io.WriteString(w, " "); err != nil {
 			return
@@ -119,7 +119,7 @@ func redirects(w http.ResponseWriter, r *http.Request) {
 }
 
 // moods are all the ways to go wrong, but for the server that is not there at all.
-func (m *moody) moods(good string) map[string]http.HandlerFunc {
+func (m *faultServer) faults(good string) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"refuses": refuses, "babbles": babbles, "hangs": m.hangs, "drips": m.drips, "redirects": redirects,
 		"500": status(500), "503": status(503), "404": status(404), "401": status(401), "204": status(204),
