@@ -8,20 +8,21 @@ import (
 	"keyward/authz"
 )
 
-// Budget is how many attempts are let pass: Burst at once, and one more each Every.
+// Budget is how many attempts are allowed: Burst at once, and one more per Every.
 type Budget struct {
 	Burst int
 	Every time.Duration
 }
 
-// The budgets where none are given.
+// The default budgets.
 var (
 	DefaultAddressBudget = Budget{10, 10 * time.Second}
 	DefaultNetworkBudget = Budget{100, 5 * time.Second}
 	DefaultUserBudget    = Budget{10, 10 * time.Second}
 )
 
-// Who asks more often than this goes behind others for some seconds, and is never refused for it.
+// An origin with more attempts than this goes behind others for some seconds. It is
+// never refused for that.
 var (
 	addressRate = Budget{50, 200 * time.Millisecond}
 	networkRate = Budget{100, 100 * time.Millisecond}
@@ -34,21 +35,20 @@ func (b Budget) or(other Budget) Budget {
 	return b
 }
 
-// full is how far a bucket that holds Burst attempts is ahead of the time.
+// capacity is how long a full bucket takes to drain.
 func (b Budget) capacity() time.Duration { return time.Duration(b.Burst) * b.Every }
 
 // AttemptsConfig has the budgets of failed attempts. The zero Budget is the default.
 type AttemptsConfig struct {
 	Address Budget // of an IPv4 address or an IPv6 /64; over it an address is refused
-	Network Budget // of an IPv4 /16 or an IPv6 /32; over it a network is suspected
-	User    Budget // of a user name, known or not; over it attempts at it are suspected
+	Network Budget // of an IPv4 /16 or an IPv6 /32; over it a network is suspect
+	User    Budget // of a user name, known or not; over it its attempts are suspect
 }
 
-// Attempts counts attempts in tables of a fixed size, without a lock. Those
-// whose password was hashed and wrong may get an address refused. All others
-// only tell who goes first: if they counted for more, a flood of what nobody
-// has time to hash would lock out the right ones who come from the same address,
-// and fill the tables to everybody's cost.
+// Attempts counts attempts in tables of a fixed size, without a lock. Only verified
+// failures can block an address. Unverified attempts affect priority alone; otherwise
+// a flood that exceeds hashing capacity would lock out legitimate users behind the same
+// address, and fill the tables at the expense of all others.
 type Attempts struct {
 	seed                             maphash.Seed
 	createdAt                        time.Time // see at
@@ -63,28 +63,28 @@ func NewAttempts(cfg AttemptsConfig) *Attempts {
 	a.networks.budget = cfg.Network.or(DefaultNetworkBudget)
 	a.users.budget = cfg.User.or(DefaultUserBudget)
 	a.addressAttempts.budget, a.networkAttempts.budget = addressRate, networkRate
-	// As many as there are workers may be hashed at a time and all be wrong. What an address
-	// has failed beyond its budget like that it waits for, too.
+	// As many passwords as there are workers may be hashed at a time and all be wrong. An
+	// address that exceeds its budget that way waits for the excess too.
 	a.addresses.overdraft = a.addresses.budget.capacity()
 	return a
 }
 
-// at is the time since the tables were made. Between the times of a running
-// clock that is monotonic, so a wall clock that is set changes nothing.
+// at returns the time since the tables were made, by the monotonic clock: setting the
+// wall clock changes nothing.
 func (a *Attempts) at(now time.Time) time.Duration { return now.Sub(a.createdAt) }
 
-// Attempt is where one comes from and whom it is at. The zero Attempt is never allowed.
+// Attempt is the origin and the user of an attempt. The zero Attempt is never allowed.
 type Attempt struct {
 	attempts               *Attempts
 	address, network, user uint64
 	addressed              bool
 }
 
-// Attempt is one of the client's at the user, not counted yet.
+// Attempt returns an attempt of the client to log in as the user. It is not counted yet.
 //
-// A client whose address is unknown is never refused, because all such clients
-// look the same: behind a unix socket one of them would lock out all.
-// All of them count as one network.
+// A client whose address is unknown is never refused, because such clients cannot be
+// distinguished: behind a unix socket one of them would lock out all. All of them
+// count as one network.
 func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 	return Attempt{
 		attempts: a, address: maphash.Comparable(a.seed, client.Client()), network: maphash.Comparable(a.seed, client.Network()),
@@ -92,36 +92,36 @@ func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 	}
 }
 
-// Allowed tells whether the address has not failed too often. Ask again when the hashing
-// begins: those before in the queue may have failed meanwhile.
+// Allowed reports whether the address has not failed too often. Check again when the
+// hashing begins: attempts that were queued earlier may have failed meanwhile.
 func (t Attempt) Allowed(now time.Time) bool {
 	return t.attempts != nil && !(t.addressed && t.attempts.addresses.exceeded(t.address, t.attempts.at(now)))
 }
 
-// Ask counts that the attempt is made, and tells where it stands among others.
-// Networks are wide, since nobody is refused for theirs: in a flood from many
-// addresses, who comes from elsewhere goes before all of them. Within a
-// network the addresses are told apart, by how often they failed and ask.
+// Record counts the attempt and returns its priority. Networks are wide, since no client
+// is refused for its network: in a flood from many addresses, clients of other networks
+// go before all of them. Within a network, addresses are ordered by their failures and
+// attempts.
 func (t Attempt) Record(now time.Time) Priority {
 	a, at := t.attempts, t.attempts.at(now)
-	suspicion := a.networks.backlog(t.network, at) + a.networkAttempts.backlog(t.network, at)
+	penalty := a.networks.backlog(t.network, at) + a.networkAttempts.backlog(t.network, at)
 	if t.addressed {
-		suspicion += a.addresses.backlog(t.address, at) + a.addressAttempts.backlog(t.address, at)
+		penalty += a.addresses.backlog(t.address, at) + a.addressAttempts.backlog(t.address, at)
 		a.addressAttempts.add(t.address, at)
 	}
-	standing := Priority{Unknown, suspicion.Truncate(penaltyStep)}
+	priority := Priority{Unknown, penalty.Truncate(penaltyStep)}
 	if a.networks.exceeded(t.network, at) || a.networkAttempts.exceeded(t.network, at) || a.users.exceeded(t.user, at) {
-		standing.Class = Suspect
+		priority.Class = Suspect
 	}
 	a.networkAttempts.add(t.network, at)
-	return standing
+	return priority
 }
 
-// suspicionStep makes equals of those between whom there is no difference to
-// speak of, such as one who asks twice in a second and one who asks once.
+// penaltyStep is the difference below which penalties are equal, such as those of a
+// client with two attempts in a second and a client with one.
 const penaltyStep = time.Second
 
-// Failed counts that the password was hashed and wrong.
+// Failed counts that the password was hashed and is wrong.
 func (t Attempt) Failed(now time.Time) {
 	a, at := t.attempts, t.attempts.at(now)
 	if t.addressed {
@@ -131,12 +131,12 @@ func (t Attempt) Failed(now time.Time) {
 	a.users.add(t.user, at)
 }
 
-// buckets are leaky buckets (GCRA). Each is two cells, found by a hash under a seed
-// that nobody outside knows and shared with other buckets; the emptier one counts
-// (count-min). So a bucket may look fuller than it is, and never emptier.
+// buckets are leaky buckets (GCRA). Each is two cells, found by a hash under a
+// random seed and shared with other buckets; the emptier one counts (count-min sketch).
+// So a bucket may look fuller than it is, and never emptier.
 type buckets struct {
 	budget    Budget
-	overdraft time.Duration          // how much fuller than full it gets
+	overdraft time.Duration          // how far it may exceed its capacity
 	rows      [2][cells]atomic.Int64 // when the cell will be empty, in nanoseconds, see Attempts.at
 }
 
@@ -146,23 +146,23 @@ func (b *buckets) cells(sum uint64) [2]*atomic.Int64 {
 	return [2]*atomic.Int64{&b.rows[0][uint32(sum)%cells], &b.rows[1][uint32(sum>>32)%cells]}
 }
 
-// over tells whether one more attempt would overfill the bucket.
+// exceeded reports whether one more attempt would overflow the bucket.
 func (b *buckets) exceeded(sum uint64, at time.Duration) bool {
 	return b.backlog(sum, at)+b.budget.Every > b.budget.capacity()
 }
 
-// ahead is how long the bucket takes to be empty.
+// backlog returns how long the bucket takes to drain.
 func (b *buckets) backlog(sum uint64, at time.Duration) time.Duration {
 	both := b.cells(sum)
 	return min(b.left(both[0].Load(), at), b.left(both[1].Load(), at))
 }
 
-// lateness is how much earlier the time of a request may be than that of others
-// that were counted before it: it is taken when the request comes.
+// lateness is how much earlier the time of a request may be than that of requests that
+// were counted before it: the time is taken on arrival.
 const lateness = time.Minute
 
-// left is how long a cell takes to be empty. One that takes longer than any can
-// is from before a clock without a monotonic reading went back, and is empty.
+// left returns how long a cell takes to drain. A value above the maximum is from before
+// a clock without a monotonic reading was set back, and counts as empty.
 func (b *buckets) left(cell int64, at time.Duration) time.Duration {
 	left := time.Duration(cell) - at
 	if left < 0 || left > b.budget.capacity()+b.overdraft+lateness {
@@ -171,14 +171,14 @@ func (b *buckets) left(cell int64, at time.Duration) time.Duration {
 	return left
 }
 
-// add puts an attempt into the bucket, which does not get fuller than full and its debt.
+// add puts an attempt into the bucket, up to its capacity and overdraft.
 func (b *buckets) add(sum uint64, at time.Duration) {
-	most := b.budget.capacity() + b.overdraft
+	limit := b.budget.capacity() + b.overdraft
 	for _, cell := range b.cells(sum) {
 		for {
 			old := cell.Load()
 			left := b.left(old, at)
-			next := at + min(left+b.budget.Every, max(left, most))
+			next := at + min(left+b.budget.Every, max(left, limit))
 			if cell.CompareAndSwap(old, int64(next)) {
 				break
 			}

@@ -18,30 +18,30 @@ import (
 
 // Command starts a child.
 type Command struct {
-	// Args are a program and its arguments that run [Serve] on standard input
-	// and output. By the name it was itself called, os.Args[0], it is this very program,
-	// whatever another version has been put in its place since.
+	// Args are a program and its arguments that run [Serve] on standard input and
+	// output. os.Args[0] stands for the running executable, even if the file has been
+	// replaced since.
 	Args []string
 	// LowPriority are the further arguments of a child that calls
 	// [LowerPriority] first. None: all children have normal priority.
 	LowPriority []string
 }
 
-// ProcessesConfig says how passwords are hashed outside of this process.
+// WorkerProcessesConfig says how passwords are hashed outside of this process.
 type WorkerProcessesConfig struct {
 	Command Command
-	// Patience is how long one hash may take before its process is given up; 0
-	// is 3 s, more than twice what the most expensive hash takes.
+	// Timeout is how long one hash may take before its process is killed; 0 is 3 s,
+	// more than twice what the most expensive hash takes.
 	Timeout time.Duration
 	Log     *slog.Logger // nil: nothing is logged
 }
 
-// Processes verify passwords in child processes of low priority, as many as
-// verify at a time; who calls bounds that. A hash takes a core for tens of milliseconds and
-// leaves 19 MiB to the garbage collector, and neither is then in the way of
-// checks; see [Pool] for what was measured. The first hashes of a quiet time go
-// at normal priority: see prompt. A child sees the stored hash and the password it
-// is asked about, and nothing else: no keys, no environment.
+// WorkerProcesses verify passwords in child processes of low priority, one per
+// concurrent call of Verify; the caller bounds these. A hash occupies a core for tens of
+// milliseconds and leaves 19 MiB to the garbage collector, and in a child neither delays
+// checks; see [Pool] for the measurements. The first hashes after a quiet time run at
+// normal priority: see prompt. A child receives the stored hash and the password, and
+// nothing else: no keys, no environment.
 type WorkerProcesses struct {
 	cfg WorkerProcessesConfig
 
@@ -50,7 +50,7 @@ type WorkerProcesses struct {
 	prompt prompt
 }
 
-// priority is how a child stands to the other work of the machine.
+// schedPriority is a child's scheduling priority.
 type schedPriority uint8
 
 const (
@@ -61,7 +61,8 @@ const (
 
 const defaultTimeout = 3 * time.Second
 
-// NewProcesses starts one child, so that a command that can't be run is an error now and not at the first password.
+// NewWorkerProcesses starts one child, so that a command that cannot be run is an error
+// now and not at the first password.
 func NewWorkerProcesses(cfg WorkerProcessesConfig) (*WorkerProcesses, error) {
 	if len(cfg.Command.Args) == 0 {
 		return nil, errors.New("password: no command that hashes")
@@ -81,9 +82,9 @@ func NewWorkerProcesses(cfg WorkerProcessesConfig) (*WorkerProcesses, error) {
 	return p, nil
 }
 
-// Verify tells whether the stored hash is of the password. An error means that
-// nobody can tell. A child that fails is replaced, and one that may have died of old age
-// is given no second chance: its question is put to another.
+// Verify reports whether the stored hash is of the password. An error means that this
+// could not be determined. A child that fails is replaced. If it was an idle one, which
+// may have died earlier, the request is repeated with a new child.
 func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
 	c, fresh, err := p.take()
 	for err == nil {
@@ -106,7 +107,7 @@ func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
 	return false, fmt.Errorf("hashing a password: %w", err)
 }
 
-// take returns a child that waits, or a fresh one.
+// take returns an idle child, or a new one.
 func (p *WorkerProcesses) take() (c *process, fresh bool, err error) {
 	p.mu.Lock()
 	of := lowPriority
@@ -124,7 +125,7 @@ func (p *WorkerProcesses) take() (c *process, fresh bool, err error) {
 	return c, true, err
 }
 
-// charge counts the time that a child of normal priority took.
+// charge counts the time that a child of normal priority used.
 func (p *WorkerProcesses) charge(c *process, began time.Time) {
 	if c.priority != normalPriority {
 		return
@@ -141,7 +142,7 @@ func (p *WorkerProcesses) put(c *process) {
 	p.idle[c.priority] = append(p.idle[c.priority], c)
 }
 
-// Close ends all children. Nobody may be in Verify, nor come there later.
+// Close ends all children. Verify must not be running, and must not be called later.
 func (p *WorkerProcesses) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,7 +154,7 @@ func (p *WorkerProcesses) Close() {
 	}
 }
 
-// process is one child, with our ends of its standard input and output.
+// process is one child, with this process's ends of its standard input and output.
 type process struct {
 	cmd      *exec.Cmd
 	in, out  *os.File
@@ -172,7 +173,7 @@ func (p *WorkerProcesses) start(of schedPriority) (*process, error) {
 	c := &process{cmd: p.command(of), in: in, out: out, priority: of}
 	c.cmd.Stdin, c.cmd.Stdout = theirIn, theirOut
 	c.cmd.SysProcAttr = childAttributes()
-	// One core; and a collector that gives back what one hash took before the next one takes as much.
+	// One core; and a collector that frees the memory of one hash before the next one.
 	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=20"}
 	err = c.cmd.Start()
 	_, _ = theirIn.Close(), theirOut.Close()
@@ -188,19 +189,19 @@ func (p *WorkerProcesses) command(of schedPriority) *exec.Cmd {
 		args = slices.Concat(args, p.cfg.Command.LowPriority)
 	}
 	if args[0] == os.Args[0] {
-		return &exec.Cmd{Path: selfExecutable(), Args: args} // many programs tell by that name what to be
+		return &exec.Cmd{Path: selfExecutable(), Args: args} // multi-call binaries choose their role by that name
 	}
 	return exec.Command(args[0], args[1:]...)
 }
 
-// kill ends the child and waits for it. It has nothing to finish.
+// kill ends the child, which has nothing to clean up, and waits for it.
 func (c *process) kill() {
 	_ = c.cmd.Process.Kill()
 	_, _ = c.in.Close(), c.out.Close()
 	_ = c.cmd.Wait()
 }
 
-// The answers of a child, one byte each.
+// The responses of a child, one byte each.
 const (
 	isRight        = 'y'
 	isWrong        = 'n'
@@ -209,8 +210,8 @@ const (
 
 var errUnverifiable = errors.New("password: a stored hash that can't be verified")
 
-func (c *process) verify(hash, password authz.Secret, patience time.Duration) (bool, error) {
-	deadline := time.Now().Add(patience)
+func (c *process) verify(hash, password authz.Secret, timeout time.Duration) (bool, error) {
+	deadline := time.Now().Add(timeout)
 	if err := errors.Join(c.in.SetDeadline(deadline), c.out.SetDeadline(deadline)); err != nil {
 		return false, err
 	}
@@ -235,14 +236,15 @@ func (c *process) verify(hash, password authz.Secret, patience time.Duration) (b
 	}
 }
 
-// Serve is the child's life, after [LowerPriority] if it is to have that: it answers questions, each a
-// stored hash and a password with their lengths before them, until there are no more.
+// Serve is the loop of a child, after [LowerPriority] if it is to have that. It answers
+// requests, each a stored hash and a password with their lengths before them, until
+// the input ends.
 func Serve(in io.Reader, out io.Writer, verify func(hash, password authz.Secret) (bool, error)) error {
 	questions := bufio.NewReader(in)
 	for {
 		hash, err := readText(questions)
 		if errors.Is(err, io.EOF) {
-			return nil // our parent has ended, or needs us no longer
+			return nil // the parent has ended or closed the pipe
 		}
 		if err != nil {
 			return err
@@ -264,7 +266,7 @@ func Serve(in io.Reader, out io.Writer, verify func(hash, password authz.Secret)
 	}
 }
 
-// appendText writes a text of at most 64 KiB, far above what a hash or a password may have.
+// appendText writes a text of at most 64 KiB, far more than a hash or a password has.
 func appendText(dst []byte, text string) []byte {
 	return append(binary.BigEndian.AppendUint16(dst, uint16(len(text))), text...)
 }

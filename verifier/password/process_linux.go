@@ -12,7 +12,7 @@ import (
 // to hash until the server has drained.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// selfExecutable is what this process runs, also where that has no name any more.
+// selfExecutable returns the file that this process runs, even if it was unlinked.
 func selfExecutable() string { return "/proc/self/exe" }
 
 // niceness lets checks go first and hashing go on. Measured on two cores with other work on them, with
@@ -24,12 +24,12 @@ func selfExecutable() string { return "/proc/self/exe" }
 //	nice 10          8.6 to 9.6 ms    a few of the known ones too late
 //	nice 19          19 to 30 ms      half of the known ones and a third of the new ones too late
 //
-// A batch thread that wakes up does not push aside who runs.
+// A batch thread that wakes up does not preempt a running one.
 const niceness = 5
 
-// LowerPriority has the rest of the machine go first. It is for each thread, since Linux keeps it by thread; those that
-// are to come have that of the one that makes them. Where it is not allowed
-// hashing goes on as it is.
+// LowerPriority lowers the scheduling priority of the process. Linux keeps it per
+// thread, so it is set for each; new threads inherit it. If that is not permitted,
+// hashing goes on at normal priority.
 func LowerPriority() {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
