@@ -54,6 +54,7 @@ var forbidden = map[string][]string{
 	"verifier/jwks":       {"net/http", "os", "time"},
 	"verifier/strictjson": {"net/http", "os", "time", "io"},
 	"verifier/admission":  {"net/http", "os", "net"},
+	"verifier/login":      {"net/http", "net", "os"},
 	"verifier/password":   {"net/http", "net"},
 }
 

@@ -18,9 +18,9 @@ type KeyStore interface {
 	// Find returns the key, alive or revoked. keystore.ErrUnknown means that
 	// there is none; any other error that the store can't tell.
 	Find(digest keystore.Digest, now time.Time) (keystore.Key, error)
-	// Current tells whether what was found under the stamp still holds.
+	// Current reports whether what was found under the stamp is still valid.
 	Current(stamp keystore.Stamp) bool
-	// Irregular tells whether there are keys that follow no format of ours.
+	// Irregular reports whether there are keys that do not follow the key format.
 	Irregular() bool
 }
 

@@ -15,7 +15,7 @@ import (
 // Chain asks its verifiers in order until one knows the kind of credential.
 type Chain []authz.Verifier
 
-// Verify implements authz.Verifier. A credential that is nobody's kind is refused.
+// Verify implements authz.Verifier. A credential of an unknown kind is refused.
 func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time) (*authz.Principal, error) {
 	for _, v := range c {
 		if p, err := v.Verify(ctx, cred, now); err == nil || !errors.Is(err, authz.ErrNotMine) {

@@ -140,7 +140,7 @@ func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.
 	})
 }
 
-// admit tells whether the grant is in force now. What the server said may be
+// admit returns the principal if the grant is in force now. What the server said may be
 // some time ago, and more than one may have waited for it.
 func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) (*authz.Principal, error) {
 	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.changes {

@@ -31,7 +31,7 @@ type KeySource interface {
 type Revocations interface {
 	// Ready tells why Revoked can't be believed yet, nil when it can.
 	Ready() error
-	// Revoked tells whether the token is named: by its jti, or by its subject
+	// Revoked reports whether the token is named: by its jti, or by its subject
 	// or its issuer's clock being too early. A zero issuedAt counts as issued before any time.
 	Revoked(jti, subject string, issuedAt time.Time) bool
 	// Changes is another number after each change, and it changes after Revoked
@@ -82,7 +82,7 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 	return j, nil
 }
 
-// Verify implements authz.Verifier. A bearer token of three segments is a JWT, whoever issued it.
+// Verify implements authz.Verifier. A bearer token of three segments is a JWT, whatever its issuer.
 func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	text := c.Secret.Reveal()
 	if c.Scheme != authz.SchemeBearer || strings.Count(text, ".") != 2 {

@@ -104,7 +104,7 @@ func revocable(p *authz.Principal) string {
 
 // admit asks of a token that is good in itself whether it and its user may
 // still be used, and gives the principal what is the user's. The token is
-// nobody else's yet.
+// not shared yet.
 func (j *JWT) admit(t *jwtToken) error {
 	if err := j.checkRevoked(t); err != nil {
 		return err
