@@ -20,6 +20,23 @@ type reader struct {
 	// reported are nodes with which something is wrong before anyone reads
 	// them, as a variable that is not there; one problem is enough.
 	reported map[*yaml.Node]bool
+	// expected, if not nil, is told which keys or words a value may have. A test
+	// compares them with the published schema.
+	expected func(name string, as expectation, words []string)
+}
+
+// expectation says what the words of a value are.
+type expectation string
+
+const (
+	expectKeys  expectation = "properties"
+	expectWords expectation = "enum"
+)
+
+func (r *reader) expect(v value, as expectation, words []string) {
+	if r.expected != nil {
+		r.expected(v.name, as, words)
+	}
 }
 
 // value is a node and the name it goes by in messages, as in cache.ttl.
@@ -104,6 +121,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 
 // mapping reads each of v's keys by its field.
 func (r *reader) mapping(v value, known fields) {
+	r.expect(v, expectKeys, known.keys())
 	if v.Kind != yaml.MappingNode {
 		r.wrong(v, "a mapping ({} for an empty one)")
 		return

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,16 +136,14 @@ func ParseDuration(text string) (time.Duration, error) {
 
 // choice reads one of the words, by way of what each stands for.
 func choice[T any](r *reader, to *T, words map[string]T) field {
+	names := slices.Sorted(maps.Keys(words))
 	return func(v value) {
+		r.expect(v, expectWords, names)
 		if v.Kind == yaml.ScalarNode {
 			if chosen, ok := words[v.Value]; ok {
 				*to = chosen
 				return
 			}
-		}
-		names := make([]string, 0, len(words))
-		for name := range words {
-			names = append(names, name)
 		}
 		r.noneOf(v, names)
 	}
@@ -152,7 +151,6 @@ func choice[T any](r *reader, to *T, words map[string]T) field {
 
 // noneOf reports that v is none of the words, and which it may have been meant to be.
 func (r *reader) noneOf(v value, words []string) {
-	slices.Sort(words)
 	wanted := "one of " + strings.Join(words, ", ")
 	if _, fromEnv := r.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {
 		if near := nearest(v.Value, words); near != "" {

@@ -1,0 +1,180 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// schemaNode is a part of docs/keyward.schema.json, as far as the tests read it.
+type schemaNode struct {
+	Ref         string                 `json:"$ref"`
+	AllOf       []*schemaNode          `json:"allOf"`
+	AnyOf       []*schemaNode          `json:"anyOf"`
+	Items       *schemaNode            `json:"items"`
+	Properties  map[string]*schemaNode `json:"properties"`
+	Additional  json.RawMessage        `json:"additionalProperties"`
+	Enum        []string               `json:"enum"`
+	Default     any                    `json:"default"`
+	Definitions map[string]*schemaNode `json:"definitions"`
+}
+
+func loadSchema(t *testing.T) *schemaNode {
+	t.Helper()
+	data, err := os.ReadFile("../docs/keyward.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root schemaNode
+	if err := json.Unmarshal(data, &root); err != nil {
+		t.Fatal(err)
+	}
+	return &root
+}
+
+// variants are what a node stands for: itself, and what its references and alternatives are.
+func (root *schemaNode) variants(n *schemaNode) []*schemaNode {
+	all := []*schemaNode{n}
+	if name, ok := strings.CutPrefix(n.Ref, "#/definitions/"); ok {
+		all = append(all, root.variants(root.Definitions[name])...)
+	}
+	for _, alternative := range slices.Concat(n.AllOf, n.AnyOf) {
+		all = append(all, root.variants(alternative)...)
+	}
+	if n.Items != nil {
+		all = append(all, root.variants(n.Items)...)
+	}
+	return all
+}
+
+// find returns the variants of the value with a name as messages have it.
+func (root *schemaNode) find(name string) []*schemaNode {
+	found := root.variants(root)
+	if name == "" {
+		return found
+	}
+	for part := range strings.SplitSeq(name, ".") {
+		var next []*schemaNode
+		for _, n := range found {
+			var other schemaNode
+			if child := n.Properties[part]; child != nil {
+				next = append(next, root.variants(child)...)
+			} else if json.Unmarshal(n.Additional, &other) == nil {
+				next = append(next, root.variants(&other)...)
+			}
+		}
+		found = next
+	}
+	return found
+}
+
+// words returns the keys, or the words, that a value may have by the schema.
+func (root *schemaNode) words(name string, as expectation) []string {
+	words := map[string]bool{}
+	for _, n := range root.find(name) {
+		for _, word := range n.Enum {
+			words[word] = words[word] || as == expectWords
+		}
+		for key := range n.Properties {
+			words[key] = words[key] || as == expectKeys
+		}
+	}
+	maps.DeleteFunc(words, func(_ string, wanted bool) bool { return !wanted })
+	return slices.Sorted(maps.Keys(words))
+}
+
+// visits are documents that lead the reader, together, to each mapping and each choice.
+func visits(t *testing.T) []string {
+	t.Helper()
+	everything, err := os.ReadFile("testdata/everything.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{
+		string(everything),
+		"challenge: {realm: a}\nupstream_overrides: remove\n",
+		"routes: [{path: /, rate: {rate: 1/s}}]\ndefault: {auth: none, credentials: [api_key], errors: halo, rate: {rate: 1/s}}\n",
+		"rate_limits: {api_key: {rate: 1/s}, basic: {rate: 1/s}, jwt: {rate: 1/s}, oauth: {rate: 1/s}, anonymous: {rate: 1/s}, failed: {rate: 1/s}}\n",
+	}
+}
+
+// TestSchema compares the published schema with what the reader expects: the
+// keys of each mapping, and the words of each choice.
+func TestSchema(t *testing.T) {
+	root := loadSchema(t)
+	mappings := map[string]bool{}
+	for _, document := range visits(t) {
+		r := &reader{written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
+		r.expected = func(name string, as expectation, words []string) {
+			if as == expectKeys {
+				mappings[name] = true
+			}
+			if name == "identity_headers" {
+				return // the operator names the headers
+			}
+			if got, want := root.words(name, as), slices.Sorted(slices.Values(words)); !slices.Equal(got, want) {
+				t.Errorf("docs/keyward.schema.json: %s of %q are %q, want %q", as, name, got, want)
+			}
+		}
+		if node := r.document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
+			r.config(value{node, ""}, Default())
+		}
+	}
+	root.eachMapping("", func(name string) {
+		if !mappings[name] {
+			t.Errorf("no document of the test leads to %q", name)
+		}
+	})
+	algorithms := slices.Sorted(slices.Values(slices.Concat(symmetric, asymmetric)))
+	if got := root.words("jwt.algorithms", expectWords); !slices.Equal(got, algorithms) {
+		t.Errorf("docs/keyward.schema.json: algorithms are %q, want %q", got, algorithms)
+	}
+}
+
+// eachMapping visits the names of the values that have keys.
+func (root *schemaNode) eachMapping(name string, visit func(string)) {
+	keys := root.words(name, expectKeys)
+	if len(keys) > 0 {
+		visit(name)
+	}
+	for _, key := range keys {
+		root.eachMapping(strings.TrimPrefix(name+"."+key, "."), visit)
+	}
+}
+
+// TestSchemaDefaults compares the schema's defaults with those of the documentation,
+// which TestDefaults holds to the code.
+func TestSchemaDefaults(t *testing.T) {
+	root := loadSchema(t)
+	var defaults map[string]any
+	if err := yaml.Unmarshal([]byte(contractDefaults), &defaults); err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	var compare func(name string, want any)
+	compare = func(name string, want any) {
+		if section, ok := want.(map[string]any); ok && len(root.words(name, expectKeys)) > 0 {
+			for key, value := range section {
+				compare(strings.TrimPrefix(name+"."+key, "."), value)
+			}
+			return
+		}
+		compared++
+		if n, ok := want.(int); ok {
+			want = float64(n)
+		}
+		if got := root.find(name)[0].Default; !reflect.DeepEqual(got, want) {
+			t.Errorf("docs/keyward.schema.json: the default of %s is %v, want %v", name, got, want)
+		}
+	}
+	compare("", defaults)
+	if compared < 30 {
+		t.Errorf("compared only %d defaults", compared)
+	}
+}

@@ -1,0 +1,87 @@
+package validate
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"sigs.k8s.io/yaml"
+)
+
+// publishedSchema is the published one, as an editor reads it: the library also holds it to its draft.
+func publishedSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	compiled, err := jsonschema.NewCompiler().Compile("../../docs/keyward.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compiled
+}
+
+// problem returns what the schema says about a configuration.
+func problem(t *testing.T, schema *jsonschema.Schema, configuration []byte) error {
+	t.Helper()
+	data, err := yaml.YAMLToJSONStrict(configuration)
+	if err != nil {
+		return err
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema.Validate(value)
+}
+
+// TestConfigurationsMatchSchema: an editor underlines nothing in a configuration that is shipped or documented.
+func TestConfigurationsMatchSchema(t *testing.T) {
+	compiled := publishedSchema(t)
+	configurations := map[string]string{}
+	for _, pattern := range []string{"../examples/*.yaml", "../kubernetes/base/keyward.yaml", "../../config/testdata/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: no files, %v", pattern, err)
+		}
+		for _, file := range files {
+			configurations[file] = readFile(t, file)
+		}
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(readFile(t, "../../docs/configuration.md"), -1)
+	for _, block := range blocks {
+		if strings.HasPrefix(block[1], "#") {
+			continue // a comment alone, for the editor
+		}
+		configurations["docs/configuration.md: "+block[1]] = block[1]
+	}
+	if len(configurations) < 25 {
+		t.Errorf("found only %d configurations", len(configurations))
+	}
+	for name, configuration := range configurations {
+		if err := problem(t, compiled, []byte(configuration)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSchemaRefuses: an editor underlines these defects. Keyward's own tests
+// say which of the others only `keyward config validate` finds.
+func TestSchemaRefuses(t *testing.T) {
+	compiled := publishedSchema(t)
+	for _, defect := range []string{"unknown_key", "unknown_top_level_key", "unknown_style_and_kind", "wrong_enum", "wrong_types", "out_of_range",
+		"no_value", "realm_empty", "rate_limits", "path_case", "tls_pair", "upstream_overrides_word", "too_many_identity_headers", "duplicate_key"} {
+		if problem(t, compiled, []byte(readFile(t, "../../config/testdata/bad/"+defect+".yaml"))) == nil {
+			t.Errorf("%s: the schema accepts it", defect)
+		}
+	}
+}
+
+func readFile(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
