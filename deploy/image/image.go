@@ -74,14 +74,10 @@ type untyped struct{ v1.Image }
 func (untyped) ArtifactType() (string, error) { return "", nil }
 
 func newPlatformImage(o options, p *program) (platformImage, error) {
-	created := o.Created
-	if created.IsZero() {
-		var err error
-		if created, err = p.committed(); err != nil {
-			return platformImage{}, fmt.Errorf("time of the commit: %w", err)
-		}
+	created, err := p.created(o)
+	if err != nil {
+		return platformImage{}, err
 	}
-	created = created.UTC()
 	image, size, err := assemble(p, created, config(o, p, created))
 	if err != nil {
 		return platformImage{}, err

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -25,6 +26,8 @@ type options struct {
 	Version string    // is the image's tag too
 	URL     string    // where the source is published, for a label; empty is no label
 	Created time.Time // of the image and the files in it; zero is the time of the commit
+
+	Root, Arch string // a directory that the image's files for one architecture are written to, in place of an image
 }
 
 func main() {
@@ -34,6 +37,8 @@ func main() {
 	flag.StringVar(&o.Name, "name", "keyward", "the image's name")
 	flag.StringVar(&o.Version, "version", "", "the version, and the image's tag")
 	flag.StringVar(&o.URL, "url", "", "where the source is published")
+	flag.StringVar(&o.Root, "root", "", "write what is in the image to this `directory`, and no image")
+	flag.StringVar(&o.Arch, "arch", runtime.GOARCH, "the architecture, with -root")
 	flag.Parse()
 	if err := run(o, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
 		fmt.Fprintf(os.Stderr, "image: %v\n", err)
@@ -48,6 +53,9 @@ func run(o options, epoch string) error {
 			return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
 		}
 		o.Created = time.Unix(seconds, 0)
+	}
+	if o.Root != "" {
+		return writeRoot(o)
 	}
 	made, err := makeImage(o)
 	if err != nil {

@@ -66,8 +66,16 @@ func (p *program) revision() string {
 	return p.setting("vcs.revision")
 }
 
-func (p *program) committed() (time.Time, error) {
-	return time.Parse(time.RFC3339, p.setting("vcs.time"))
+// created is the time of the image and of all files in it: the commit's, unless the options have another.
+func (p *program) created(o options) (time.Time, error) {
+	if !o.Created.IsZero() {
+		return o.Created.UTC(), nil
+	}
+	committed, err := time.Parse(time.RFC3339, p.setting("vcs.time"))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time of the commit: %w", err)
+	}
+	return committed.UTC(), nil
 }
 
 func (p *program) sha256() string {

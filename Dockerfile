@@ -1,0 +1,34 @@
+# The same image as `make image` makes, for pipelines that build a Dockerfile. A test
+# compares the two; docs/image.md has the command and says in what they differ.
+#
+# The build needs the repository with its .git: the revision and all times come out of it.
+ARG GO_IMAGE=golang:1.26-bookworm
+
+FROM ${GO_IMAGE} AS build
+ARG VERSION
+ARG TARGETARCH
+ARG SOURCE_DATE_EPOCH
+WORKDIR /src
+COPY . .
+# git refuses a repository of another user's, and the context may be one.
+RUN git config --global --add safe.directory /src && \
+    cd deploy/image && \
+    go run . -version "${VERSION:?give --build-arg VERSION=v1.2.3}" -arch "${TARGETARCH}" -root /out
+
+FROM scratch
+ARG VERSION
+ARG REVISION
+ARG CREATED
+COPY --from=build /out/ /
+LABEL org.opencontainers.image.title="keyward" \
+      org.opencontainers.image.description="Authentication for an API, beside the proxy that carries its traffic" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"
+# Numbers, so that Kubernetes' runAsNonRoot can verify that it is not root.
+USER 65532:65532
+WORKDIR /etc/keyward
+EXPOSE 9191/tcp 9192/tcp 9193/tcp
+ENTRYPOINT ["/keyward"]
+CMD ["serve", "--config", "/etc/keyward/keyward.yaml"]
