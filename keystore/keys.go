@@ -21,6 +21,7 @@ var (
 // clock says. The zero State is of no use to anyone.
 type State uint8
 
+// The states.
 const (
 	// Revoked is also a deleted key, and a secret rotated away whose grace is over.
 	Revoked State = iota
