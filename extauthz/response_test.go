@@ -73,7 +73,7 @@ func overwriting(headers []authz.Header) (options []*corev3.HeaderValueOption) {
 	for _, h := range headers {
 		options = append(options, &corev3.HeaderValueOption{
 			Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value},
-			//lint:ignore SA1019 old Envoys look at the old field
+			//nolint:staticcheck // SA1019: old Envoys read the old field
 			Append: wrapperspb.Bool(false), AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		})
 	}
@@ -100,7 +100,7 @@ func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 		t.Fatal("no ok_response")
 	}
 	h := ok.GetHeaders()[0]
-	//lint:ignore SA1019 old Envoys look at the old field
+	//nolint:staticcheck // SA1019: old Envoys read the old field
 	if h.GetAppend() == nil || h.GetAppend().GetValue() || h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 		t.Errorf("a header that appends: %v", h)
 	}
