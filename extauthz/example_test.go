@@ -1,0 +1,30 @@
+package extauthz_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"google.golang.org/grpc"
+
+	"keyward/extauthz"
+)
+
+// Until there is a core, both transports deny: the gRPC service with
+// UNAVAILABLE, the HTTP handler with 503.
+func Example() {
+	core := func() *extauthz.Core { return nil } // the server returns the one in force
+
+	server := grpc.NewServer(extauthz.ServerCodec())
+	extauthz.NewGRPC(core).Register(server)
+	for name := range server.GetServiceInfo() {
+		fmt.Println(name)
+	}
+
+	answer := httptest.NewRecorder()
+	extauthz.NewHTTP(core).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/authz/nginx", nil))
+	fmt.Println(answer.Code)
+	// Output:
+	// envoy.service.auth.v3.Authorization
+	// 503
+}

@@ -1,0 +1,45 @@
+package policy_test
+
+import (
+	"fmt"
+
+	"keyward/authz"
+	"keyward/policy"
+)
+
+// The most specific rule counts: here a public page below a path that needs a scope.
+// Route finds the rule of a request, and Authorize judges a principal by it.
+func ExamplePolicy() {
+	scopes, err := authz.ParseScopes([]string{"items:write"})
+	if err != nil {
+		panic(err)
+	}
+	items, err := authz.ParsePattern("/items", authz.PathRules{})
+	if err != nil {
+		panic(err)
+	}
+	help, err := authz.ParsePattern("=/items/help", authz.PathRules{})
+	if err != nil {
+		panic(err)
+	}
+	rules, err := policy.New([]policy.Rule{
+		{Pattern: items, Route: authz.Route{Name: "items", Auth: authz.AuthRequired, Scopes: scopes}},
+		{Pattern: help, Route: authz.Route{Name: "help", Auth: authz.AuthNone}},
+	}, authz.Route{}) // for all other requests: the zero Route denies
+	if err != nil {
+		panic(err)
+	}
+
+	alice := &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}
+	for _, target := range []string{"/items/7", "/items/help"} {
+		path, err := authz.ParsePath(target, authz.PathRules{})
+		if err != nil {
+			panic(err)
+		}
+		route, reason := rules.Route(&authz.Request{Method: "GET", Target: target}, path)
+		fmt.Println(target, route.Name, reason, rules.Authorize(alice, path, route))
+	}
+	// Output:
+	// /items/7 items ok insufficient_scope
+	// /items/help help ok ok
+}
