@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/keystore"
 )
@@ -30,10 +31,10 @@ func bearer(key string) string { return "Bearer " + key }
 // makeKeys writes a file of n keys, each with a user, two scopes and a path, in one step.
 func makeKeys(dir string, n int) (*keyFile, error) {
 	f := &keyFile{path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}
-	f.journal = keystore.NewJournal(keystore.JournalConfig{Path: f.path, Hasher: keystore.NewHasher(authz.Secret{})})
+	f.journal = keystore.NewJournal(keystore.JournalConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
 	var lines bytes.Buffer
 	for range n {
-		secret, err := keystore.Generate(rand.Reader, keyPrefix, keystore.FormatKeyward)
+		secret, err := apikey.Generate(rand.Reader, keyPrefix, apikey.FormatKeyward)
 		if err != nil {
 			return nil, err
 		}

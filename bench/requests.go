@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"keyward/apikey"
 	"keyward/authz"
-	"keyward/keystore"
 )
 
 // checkRequest is one request.
@@ -125,7 +125,7 @@ func packed(texts []string) []string {
 func unknownKeys() []string {
 	values := make([]string, 300_000)
 	for i := range values {
-		values[i] = bearer(must(keystore.Generate(randomBytes{}, keyPrefix, keystore.FormatKeyward)).Reveal())
+		values[i] = bearer(must(apikey.Generate(randomBytes{}, keyPrefix, apikey.FormatKeyward)).Reveal())
 	}
 	return packed(values)
 }

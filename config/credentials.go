@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"keyward/apikey"
 	"keyward/authz"
-	"keyward/keystore"
 )
 
 // credentials reads where a credential may stand.
@@ -91,7 +91,7 @@ var connectionHeaders = []string{
 	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
 
-func validPrefix(prefix string) error { return keystore.ValidPrefix(prefix) }
+func validPrefix(prefix string) error { return apikey.ValidatePrefix(prefix) }
 
 func validBasicUsername(name string) error {
 	if name == "" || len(name) > 255 || strings.Contains(name, ":") {

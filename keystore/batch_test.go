@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -15,7 +16,7 @@ import (
 // what is appended behind it counts, now and after the next writer.
 func TestLinesBehindAMaimedBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.NewSecret("a pepper of some length"))})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
 	victim, _, err := j.Create(Params{Name: "victim"})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.NewSecret("a pepper of some length"))})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
 	if _, _, err := j.Create(Params{Name: "n"}); err == nil {
 		t.Error("a key was made in a pipe")
 	}
@@ -75,7 +76,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 // paths are none, is stepped over by writers too.
 func TestUnservedLineDoesNotHoldUpARevocation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.NewSecret("a pepper of some length"))})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
 	r, _, err := j.Create(Params{Name: "n", Paths: []string{"/a"}})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 // Package keystore knows which keys and which users exist, and which tokens are
-// revoked. It has the format
-// of a key, its hash, the files that both stand in, and what a server holds of
-// them in memory.
+// revoked. It has the files that they stand in, and what a server holds of them
+// in memory.
 //
 // A file is a journal: a header line, then one JSON object a line, of which a
 // later one about the same key replaces the earlier. [Journal], [UserFile] and

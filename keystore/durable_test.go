@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store/journal"
 )
@@ -24,7 +25,7 @@ var startOfTime = time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC)
 func journalOn(files journal.FS, seed uint64) *Journal {
 	now := startOfTime
 	return NewJournal(JournalConfig{
-		Path: memPath, Hasher: NewHasher(authz.NewSecret("a pepper of sixteen")), FS: files,
+		Path: memPath, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of sixteen")), FS: files,
 		Rand: rand.NewChaCha8([32]byte{byte(seed)}),
 		Now:  func() time.Time { now = now.Add(time.Second); return now },
 	})
@@ -75,7 +76,7 @@ func stateOf(t *testing.T, files *memFS) []Record {
 	if err != nil {
 		t.Fatalf("the file does not parse: %v", err)
 	}
-	keys := NewKeys(NewHasher(authz.NewSecret("a pepper of sixteen")))
+	keys := NewKeys(apikey.NewHasher(authz.NewSecret("a pepper of sixteen")))
 	r := newReader(FollowConfig{Path: memPath, Into: keys, FS: files, MissingOK: true})
 	r.look(false)
 	if err := keys.Ready(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store/journal"
 
@@ -79,7 +80,7 @@ func (b *safeBuffer) String() string {
 func prepare(t *testing.T) (*followed, Record) {
 	t.Helper()
 	f := &followed{t: t, path: filepath.Join(t.TempDir(), "keys.jsonl"), seen: &seen{}, log: &safeBuffer{}}
-	f.journal = NewJournal(JournalConfig{Path: f.path, Hasher: NewHasher(authz.Secret{})})
+	f.journal = NewJournal(JournalConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
 	return f, f.create("first")
 }
 
@@ -96,7 +97,7 @@ func (f *followed) create(name string) Record {
 // a test sees, it sees because it was told, unless it asks for more.
 func (f *followed) follow(change func(*FollowConfig)) {
 	f.t.Helper()
-	f.keys = NewKeys(NewHasher(authz.Secret{}))
+	f.keys = NewKeys(apikey.NewHasher(authz.Secret{}))
 	cfg := FollowConfig{
 		Path: f.path, Into: f.keys, Every: time.Hour, Settle: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Observer: f.seen,
@@ -178,7 +179,7 @@ func pass(t *testing.T, d time.Duration) {
 // within two seconds all the same.
 func TestWithoutNews(t *testing.T) {
 	f, first := prepare(t)
-	f.keys = NewKeys(NewHasher(authz.Secret{}))
+	f.keys = NewKeys(apikey.NewHasher(authz.Secret{}))
 	none := func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
 	follower, err := follow(FollowConfig{Path: f.path, Into: f.keys, Every: time.Hour, Observer: f.seen}, none)
 	if err != nil {
@@ -448,7 +449,7 @@ func TestTornAppendIsWaitedFor(t *testing.T) {
 	f, _ := prepare(t)
 	f.follow(nil)
 	var r Record
-	r.ID, r.Hash = "k_0123456789ab", Digest{31: 0xff}
+	r.ID, r.Hash = "k_0123456789ab", apikey.Digest{31: 0xff}
 	f.append(`{"batch":1}` + "\n" + goodLine[:40])
 	f.follower.Reload()
 	within(t, time.Second, "read anew", func() bool { return strings.Contains(f.log.String(), "torn") })
@@ -473,7 +474,7 @@ func TestRewrittenInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, 2*time.Second, "the new content", func() bool { return f.state(first) == ErrUnknown.Error() })
-	if got := f.state(Record{ID: "k_aaaaaaaaaaaa", Hash: Digest{31: 0xff}}); got != "active" {
+	if got := f.state(Record{ID: "k_aaaaaaaaaaaa", Hash: apikey.Digest{31: 0xff}}); got != "active" {
 		t.Error(got)
 	}
 }
@@ -484,7 +485,7 @@ func TestMountedSecretSwap(t *testing.T) {
 	dir := t.TempDir()
 	publish := func(n int) Record {
 		folder := filepath.Join(dir, fmt.Sprintf("..2026_%d", n))
-		j := NewJournal(JournalConfig{Path: filepath.Join(folder, "keys.jsonl"), Hasher: NewHasher(authz.Secret{})})
+		j := NewJournal(JournalConfig{Path: filepath.Join(folder, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			t.Fatal(err)
 		}

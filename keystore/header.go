@@ -3,6 +3,7 @@ package keystore
 import (
 	"errors"
 	"fmt"
+	"keyward/apikey"
 )
 
 // Why a whole file is refused; each is matched by errors.Is.
@@ -28,7 +29,7 @@ type header struct {
 	Pepper  string `json:"pepper,omitempty"`
 }
 
-func keysHeader(h *Hasher) header {
+func keysHeader(h *apikey.Hasher) header {
 	return header{Kind: kindKeys, Version: formatVersion, Hash: h.Name(), Pepper: h.PepperID()}
 }
 
@@ -77,14 +78,11 @@ func readHeader(line []byte) (header, error) {
 		case "hash":
 			text, ok = s.str()
 			h.Hash = string(text)
-			ok = ok && (h.Hash == hashPlain || h.Hash == hashPeppered)
+			ok = ok && (h.Hash == apikey.HashSHA256 || h.Hash == apikey.HashHMACSHA256)
 		case "pepper":
 			text, ok = s.str()
 			h.Pepper = string(text)
-			ok = ok && len(text) == pepperIDLen
-			for _, c := range text {
-				ok = ok && hexDigits[c] < 16
-			}
+			ok = ok && apikey.ValidPepperID(text)
 		}
 		return unless(ok, errMember)
 	})

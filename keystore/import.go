@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -25,8 +26,8 @@ type Import struct {
 // imported is one key of an import's input.
 type imported struct {
 	number       int // of the input line
-	digest       Digest
-	format       Format
+	digest       apikey.Digest
+	format       apikey.Format
 	prefix, hint string
 	params       *Params
 }
@@ -76,26 +77,26 @@ func (j *Journal) readKey(inBasic bool) keyReader {
 		if err := authz.CheckKey(key, inBasic); err != nil {
 			return imported{}, fmt.Errorf("%w: no request can carry this key: %w", ErrInvalid, err)
 		}
-		one := imported{digest: j.hasher.Digest(key), format: formatOf(key, p.Prefix), params: p}
-		if one.format != FormatHex && strings.HasPrefix(key, p.Prefix) {
+		one := imported{digest: j.hasher.Digest(key), format: apikey.DetectFormat(key, p.Prefix), params: p}
+		if one.format != apikey.FormatHex && strings.HasPrefix(key, p.Prefix) {
 			one.prefix = p.Prefix
 		}
-		one.hint = Hint(key, one.prefix)
+		one.hint = apikey.Hint(key, one.prefix)
 		return one, nil
 	}
 }
 
 func (j *Journal) readHashed(text []byte, p *Params) (imported, error) {
 	name, digits, found := bytes.Cut(text, []byte(":"))
-	if !found || string(name) != hashPlain && string(name) != hashPeppered {
+	if !found || string(name) != apikey.HashSHA256 && string(name) != apikey.HashHMACSHA256 {
 		return imported{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", ErrInvalid)
 	}
 	if string(name) != j.hasher.Name() {
 		return imported{}, fmt.Errorf("%w: this file's keys are hashed with %s", ErrInvalid, j.hasher.Name())
 	}
-	one := imported{format: FormatRaw, prefix: p.Prefix, hint: p.Prefix, params: p}
-	if !parseDigest(&one.digest, bytes.ToLower(digits)) {
-		return imported{}, fmt.Errorf("%w: %w", ErrInvalid, errHash)
+	one := imported{format: apikey.FormatRaw, prefix: p.Prefix, hint: p.Prefix, params: p}
+	if !apikey.ParseDigest(&one.digest, bytes.ToLower(digits)) {
+		return imported{}, fmt.Errorf("%w: %w", ErrInvalid, apikey.ErrDigest)
 	}
 	return one, nil
 }
@@ -200,8 +201,8 @@ func withoutMark(in io.Reader) io.Reader {
 const byteOrderMark = "\ufeff"
 
 // inputLines says on which line of the input each digest stands; none may stand on two.
-func inputLines(all []imported) (map[Digest]int, error) {
-	number := make(map[Digest]int, len(all))
+func inputLines(all []imported) (map[apikey.Digest]int, error) {
+	number := make(map[apikey.Digest]int, len(all))
 	for _, one := range all {
 		if first, twice := number[one.digest]; twice {
 			return nil, fmt.Errorf("input line %d: the key of line %d again: %w", one.number, first, ErrDuplicate)
@@ -218,7 +219,7 @@ func (j *Journal) refuseKnown(t *turn, all []imported) error {
 	if err != nil {
 		return err
 	}
-	has := map[keyID][]Digest{}
+	has := map[apikey.ID][]apikey.Digest{}
 	var k keyLine
 	err = t.each(func(line []byte, _ int) error {
 		if err := k.read(line); err != nil {
@@ -243,14 +244,14 @@ func (j *Journal) refuseKnown(t *turn, all []imported) error {
 	if err != nil {
 		return err
 	}
-	first, owner := 0, keyID{}
+	first, owner := 0, apikey.ID{}
 	for id, held := range has {
 		if n := number[held[0]]; first == 0 || n < first {
 			first, owner = n, id
 		}
 	}
 	if first > 0 {
-		return fmt.Errorf("input line %d: key %s%s: %w", first, idPrefix, owner[:], ErrDuplicate)
+		return fmt.Errorf("input line %d: key %s: %w", first, owner, ErrDuplicate)
 	}
 	return nil
 }

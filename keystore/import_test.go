@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -126,7 +127,7 @@ func FuzzImportTable(f *testing.F) {
 	f.Add("\ufeffname,key\r\n\"a\nb\",secret-key-1\r\n")
 	f.Add("key,name\nsecret key,n\nsecret-key-1\n\"")
 	columns := []Column{{"key", "key"}, {"name", "name"}}
-	journal := NewJournal(JournalConfig{Hasher: NewHasher(authz.Secret{})})
+	journal := NewJournal(JournalConfig{Hasher: apikey.NewHasher(authz.Secret{})})
 	f.Fuzz(func(t *testing.T, text string) {
 		what := Import{Columns: columns}
 		all, err := what.readTable(strings.NewReader(text), &Params{}, journal.readKey(false))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store/journal"
 )
@@ -15,7 +16,7 @@ import (
 // JournalConfig says which key file a Journal writes, and with what.
 type JournalConfig struct {
 	Path      string
-	Hasher    *Hasher
+	Hasher    *apikey.Hasher
 	StartOver bool             // begin a new file in place of a damaged one
 	FS        journal.FS       // nil: the operating system's
 	Rand      io.Reader        // nil: crypto/rand.Reader
@@ -31,7 +32,7 @@ type JournalConfig struct {
 // its content, and journal.ErrReplaced where other programs keep replacing the file.
 type Journal struct {
 	store  store
-	hasher *Hasher
+	hasher *apikey.Hasher
 	rand   io.Reader
 	now    func() time.Time
 }
@@ -56,8 +57,8 @@ type Params struct {
 	Scopes              *[]string // nil: its user's; empty: none
 	Rate                string
 	Prefix              string
-	Format              Format    // "": FormatKeyward
-	Expires             time.Time // zero: never
+	Format              apikey.Format // "": FormatKeyward
+	Expires             time.Time     // zero: never
 }
 
 // check gives the reason in words fit for whoever gave the parameters.
@@ -66,7 +67,7 @@ func (p *Params) check() error {
 	if err != nil {
 		return err
 	}
-	if err := ValidPrefix(p.Prefix); err != nil {
+	if err := apikey.ValidatePrefix(p.Prefix); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	var scopes []string
@@ -81,12 +82,12 @@ func (p *Params) check() error {
 
 // record is a new key's record, but for what follows from its secret.
 func (j *Journal) record(p *Params, now time.Time) (Record, error) {
-	id, err := randomText(j.rand, base62, idLen)
+	id, err := apikey.NewID(j.rand)
 	if err != nil {
 		return Record{}, err
 	}
 	r := Record{
-		ID: idPrefix + id, Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
+		ID: id.String(), Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
 		Rate: p.Rate, Format: p.Format, Created: now, Expires: p.Expires, At: now,
 	}
 	if !r.Expires.IsZero() {
@@ -97,16 +98,16 @@ func (j *Journal) record(p *Params, now time.Time) (Record, error) {
 
 // bind makes secret the record's.
 func (j *Journal) bind(r *Record, secret authz.Secret, prefix string) {
-	if r.Format == FormatHex {
+	if r.Format == apikey.FormatHex {
 		prefix = ""
 	}
-	r.Prefix, r.Hint, r.Hash = prefix, Hint(secret.Reveal(), prefix), j.hasher.Digest(secret.Reveal())
+	r.Prefix, r.Hint, r.Hash = prefix, apikey.Hint(secret.Reveal(), prefix), j.hasher.Digest(secret.Reveal())
 }
 
 // Create makes a key. The secret is nowhere but in what is returned.
 func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
 	if p.Format == "" {
-		p.Format = FormatKeyward
+		p.Format = apikey.FormatKeyward
 	}
 	if err := p.check(); err != nil {
 		return Record{}, authz.Secret{}, err
@@ -116,7 +117,7 @@ func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
 	err := j.store.write(true, func(t *turn) error {
 		var err error
 		// Another one for each attempt: no two lines may have one secret.
-		if secret, err = Generate(j.rand, p.Prefix, p.Format); err != nil {
+		if secret, err = apikey.Generate(j.rand, p.Prefix, p.Format); err != nil {
 			return err
 		}
 		if r, err = j.record(&p, j.now().UTC()); err != nil {
@@ -168,11 +169,11 @@ func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, 
 			return false, ErrRevoked
 		}
 		format := r.Format
-		if format == FormatRaw {
-			format = FormatKeyward
+		if format == apikey.FormatRaw {
+			format = apikey.FormatKeyward
 		}
 		var err error
-		if secret, err = Generate(j.rand, r.Prefix, format); err != nil {
+		if secret, err = apikey.Generate(j.rand, r.Prefix, format); err != nil {
 			return false, err
 		}
 		r.Previous = append(living(r.Previous, now), Previous{Hash: r.Hash, Until: now.Add(grace)})
@@ -237,7 +238,7 @@ type eachLine func(visit func(line []byte, number int) error) error
 
 // latest is what the last line about id says.
 func (j *Journal) latest(id string, each eachLine) (Record, error) {
-	wanted, ok := parseID([]byte(id))
+	wanted, ok := apikey.ParseID([]byte(id))
 	if !ok {
 		return Record{}, fmt.Errorf("%w: a key's id is k_ and 12 characters", ErrNotFound)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -26,7 +27,7 @@ type clockwork struct {
 func newClockwork(t *testing.T) *clockwork {
 	c := &clockwork{t: t, path: filepath.Join(t.TempDir(), "keys.jsonl"), now: startOfTime}
 	c.Journal = NewJournal(JournalConfig{
-		Path: c.path, Hasher: NewHasher(authz.NewSecret("a pepper of sixteen")), Now: func() time.Time { return c.now },
+		Path: c.path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of sixteen")), Now: func() time.Time { return c.now },
 	})
 	return c
 }
@@ -53,7 +54,7 @@ func TestCreate(t *testing.T) {
 	c := newClockwork(t)
 	scopes := []string{"read"}
 	r, secret := c.create(Params{Name: "n", User: "u", Project: "p", Paths: []string{"/a"}, Scopes: &scopes, Rate: "1/s", Prefix: "kw_", Expires: c.now.Add(time.Hour)})
-	if !WellFormed(secret.Reveal(), "kw_") || r.Hint != secret.Reveal()[:7] || r.Hash != c.hasher.Digest(secret.Reveal()) {
+	if !apikey.WellFormed(secret.Reveal(), "kw_") || r.Hint != secret.Reveal()[:7] || r.Hash != c.hasher.Digest(secret.Reveal()) {
 		t.Errorf("%+v", r)
 	}
 	scopes[0] = "changed"
@@ -70,13 +71,13 @@ func TestCreate(t *testing.T) {
 			t.Errorf("%s: %v %v", path, info.Mode(), err)
 		}
 	}
-	hexed, secret := c.create(Params{Prefix: "kw_", Format: FormatHex})
-	if !IsHex(secret.Reveal()) || hexed.Prefix != "" {
+	hexed, secret := c.create(Params{Prefix: "kw_", Format: apikey.FormatHex})
+	if !apikey.IsHex(secret.Reveal()) || hexed.Prefix != "" {
 		t.Errorf("%+v", hexed)
 	}
 	for name, p := range map[string]Params{
 		"bad prefix": {Prefix: "a b"}, "bad name": {Name: "a\nb"}, "bad path": {Paths: []string{"a"}},
-		"bad scope": {Scopes: &[]string{"a b"}}, "raw": {Format: FormatRaw}, "year 10000": {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"bad scope": {Scopes: &[]string{"a b"}}, "raw": {Format: apikey.FormatRaw}, "year 10000": {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		if _, _, err := c.Create(p); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -139,7 +140,7 @@ func TestRotate(t *testing.T) {
 	}
 	c.now = c.now.Add(30 * time.Minute)
 	got, third, err := c.Rotate(r.ID, time.Minute)
-	if err != nil || got.ID != r.ID || got.Name != "n" || !WellFormed(third.Reveal(), "kw_") || !got.Created.Equal(r.Created) {
+	if err != nil || got.ID != r.ID || got.Name != "n" || !apikey.WellFormed(third.Reveal(), "kw_") || !got.Created.Equal(r.Created) {
 		t.Fatal(got, err)
 	}
 	if len(got.Previous) != 2 || c.lines() != 4 {
@@ -177,13 +178,13 @@ func TestRotateImported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, _, err := c.Rotate(all[0].ID, 0); err != nil || r.Format != FormatKeyward {
+	if r, _, err := c.Rotate(all[0].ID, 0); err != nil || r.Format != apikey.FormatKeyward {
 		t.Errorf("%+v %v", r, err)
 	}
-	if r, secret, err := c.Rotate(all[1].ID, time.Hour); err != nil || r.Format != FormatRaw || !WellFormed(secret.Reveal(), "") {
+	if r, secret, err := c.Rotate(all[1].ID, time.Hour); err != nil || r.Format != apikey.FormatRaw || !apikey.WellFormed(secret.Reveal(), "") {
 		t.Errorf("%+v %v", r, err)
 	}
-	if r, _, err := c.Rotate(all[1].ID, 0); err != nil || r.Format != FormatKeyward {
+	if r, _, err := c.Rotate(all[1].ID, 0); err != nil || r.Format != apikey.FormatKeyward {
 		t.Errorf("%+v %v", r, err)
 	}
 }
@@ -198,9 +199,9 @@ func TestImport(t *testing.T) {
 	}
 	for i, want := range []struct {
 		key    string
-		format Format
+		format apikey.Format
 		prefix string
-	}{{"old-key-1", FormatRaw, ""}, {hexKey, FormatHex, ""}, {"kw_rawraw", FormatRaw, "kw_"}} {
+	}{{"old-key-1", apikey.FormatRaw, ""}, {hexKey, apikey.FormatHex, ""}, {"kw_rawraw", apikey.FormatRaw, "kw_"}} {
 		r, err := c.FindBySecret(authz.NewSecret(want.key))
 		if err != nil || r.ID != all[i].ID || r.Format != want.format || r.Prefix != want.prefix || r.Name != "n" {
 			t.Errorf("%s: %+v %v", want.key, r, err)
@@ -238,7 +239,7 @@ func TestImportHashed(t *testing.T) {
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
-	if r, err := c.FindBySecret(authz.NewSecret("some key")); err != nil || r.ID != all[0].ID || r.Format != FormatRaw {
+	if r, err := c.FindBySecret(authz.NewSecret("some key")); err != nil || r.ID != all[0].ID || r.Format != apikey.FormatRaw {
 		t.Errorf("%+v %v", r, err)
 	}
 	for _, in := range []string{"sha256:" + strings.Repeat("0", 64), "md5:00", strings.Repeat("0", 64), "hmac-sha256:00"} {

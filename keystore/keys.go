@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -62,7 +63,7 @@ type Keys struct {
 
 // NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded, for a
 // file whose keys were hashed as hasher does.
-func NewKeys(hasher *Hasher) *Keys { return &Keys{header: keysHeader(hasher)} }
+func NewKeys(hasher *apikey.Hasher) *Keys { return &Keys{header: keysHeader(hasher)} }
 
 // NoKeys makes a Keys that is ready and has none, for who follows no file.
 func NoKeys() *Keys {
@@ -73,7 +74,7 @@ func NoKeys() *Keys {
 
 // Find is the key that has the secret with this digest. A revoked one is found
 // too; expiry is for who asks to look at.
-func (k *Keys) Find(d Digest, now time.Time) (key Key, err error) {
+func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 	set := k.set.Load()
 	if set == nil {
 		return key, ErrNotLoaded
@@ -126,7 +127,7 @@ func (k *Key) read(set *keySet, r row) error {
 // tells whether there is such a key.
 func (k *Keys) RateOf(id string) (rate string, known bool) {
 	set := k.set.Load()
-	parsed, ok := parseID([]byte(id))
+	parsed, ok := apikey.ParseID([]byte(id))
 	if set == nil || !ok {
 		return "", false
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/internal/race"
 )
@@ -15,7 +16,7 @@ import (
 // keysOf puts records in force without a file.
 func keysOf(t testing.TB, records ...Record) (*Keys, *keySet) {
 	t.Helper()
-	keys := NewKeys(NewHasher(authz.Secret{}))
+	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
 	set := keys.begin().(*keySet)
 	keys.publish(set)
 	for _, r := range records {
@@ -41,9 +42,9 @@ func apply(t testing.TB, keys *Keys, set *keySet, r Record) {
 	keys.applied()
 }
 
-func keyNumber(i int, digest Digest) Record {
+func keyNumber(i int, digest apikey.Digest) Record {
 	return Record{
-		ID: fmt.Sprintf("k_%012d", i), Name: fmt.Sprint("key ", i), Format: FormatKeyward, Hash: digest,
+		ID: fmt.Sprintf("k_%012d", i), Name: fmt.Sprint("key ", i), Format: apikey.FormatKeyward, Hash: digest,
 		Created: startOfTime, At: startOfTime,
 	}
 }
@@ -53,16 +54,16 @@ func TestFind(t *testing.T) {
 	at := func(d time.Duration) time.Time { return now.Add(d).Truncate(time.Microsecond) }
 	expiry := at(30 * time.Minute)
 	scopes := []string{"write", "read"}
-	full := keyNumber(1, Digest{1})
+	full := keyNumber(1, apikey.Digest{1})
 	full.User, full.Project, full.Rate = "alice", "p1", "5/m"
 	full.Paths, full.Scopes, full.Expires = []string{"/a", "/b"}, &scopes, expiry
 	full.Previous = []Previous{
-		{Hash: Digest{2}, Until: at(time.Minute)}, {Hash: Digest{3}, Until: at(0)}, {Hash: Digest{4}, Until: at(time.Hour)},
+		{Hash: apikey.Digest{2}, Until: at(time.Minute)}, {Hash: apikey.Digest{3}, Until: at(0)}, {Hash: apikey.Digest{4}, Until: at(time.Hour)},
 	}
-	revoked := keyNumber(2, Digest{5})
+	revoked := keyNumber(2, apikey.Digest{5})
 	revoked.Revoked = startOfTime
-	revoked.Previous = []Previous{{Hash: Digest{6}, Until: at(time.Hour)}}
-	deleted := keyNumber(3, Digest{7})
+	revoked.Previous = []Previous{{Hash: apikey.Digest{6}, Until: at(time.Hour)}}
+	deleted := keyNumber(3, apikey.Digest{7})
 	deleted.Deleted = startOfTime
 	keys, _ := keysOf(t, full, revoked, deleted)
 
@@ -81,21 +82,21 @@ func TestFind(t *testing.T) {
 		{"a previous secret of a revoked key", 6, revoked.ID, Revoked, at(time.Hour)},
 		{"a deleted key", 7, deleted.ID, Revoked, time.Time{}},
 	} {
-		key, err := keys.Find(Digest{c.digest}, now)
+		key, err := keys.Find(apikey.Digest{c.digest}, now)
 		if err != nil || key.ID != c.id || key.State != c.state || !key.EndsAt.Equal(c.ends) {
 			t.Errorf("%s: %+v, %v", c.what, key, err)
 		}
 	}
-	if _, err := keys.Find(Digest{8}, now); err != ErrUnknown {
+	if _, err := keys.Find(apikey.Digest{8}, now); err != ErrUnknown {
 		t.Errorf("an unknown digest: %v", err)
 	}
-	key, _ := keys.Find(Digest{1}, now)
+	key, _ := keys.Find(apikey.Digest{1}, now)
 	if key.Name != full.Name || key.User != "alice" || key.Project != "p1" || key.Rate != "5/m" ||
 		!key.HasScopes || key.Scopes.String() != "read write" || key.Paths.IsAnyPath() ||
 		!key.Created.Equal(startOfTime.Truncate(time.Microsecond)) || !key.Expires.Equal(expiry) {
 		t.Errorf("%+v", key)
 	}
-	key, _ = keys.Find(Digest{5}, now)
+	key, _ = keys.Find(apikey.Digest{5}, now)
 	if key.HasScopes || key.Scopes.String() != "" || !key.Paths.IsAnyPath() {
 		t.Errorf("without lists: %+v", key)
 	}
@@ -111,27 +112,27 @@ func TestFind(t *testing.T) {
 }
 
 func TestZeroValuesDeny(t *testing.T) {
-	keys := NewKeys(NewHasher(authz.Secret{}))
-	if _, err := keys.Find(Digest{}, startOfTime); err != ErrNotLoaded {
+	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
+	if _, err := keys.Find(apikey.Digest{}, startOfTime); err != ErrNotLoaded {
 		t.Errorf("nothing loaded: %v", err)
 	}
 	if keys.Ready() == nil || keys.Current(Stamp{}) || keys.Irregular() {
 		t.Error("nothing loaded, and yet something is known")
 	}
-	keys, _ = keysOf(t, keyNumber(1, Digest{1}))
+	keys, _ = keysOf(t, keyNumber(1, apikey.Digest{1}))
 	if keys.Current(Stamp{}) {
 		t.Error("the zero stamp is current")
 	}
 	if (Key{}).State == Active {
 		t.Error("the zero key is active")
 	}
-	if _, err := keys.Find(Digest{}, startOfTime); err != ErrUnknown {
+	if _, err := keys.Find(apikey.Digest{}, startOfTime); err != ErrUnknown {
 		t.Errorf("the zero digest: %v", err)
 	}
 }
 
 func TestStamps(t *testing.T) {
-	one, two := keyNumber(1, Digest{1}), keyNumber(2, Digest{2})
+	one, two := keyNumber(1, apikey.Digest{1}), keyNumber(2, apikey.Digest{2})
 	keys, set := keysOf(t, one, two)
 	first, _ := keys.Find(one.Hash, startOfTime)
 	second, _ := keys.Find(two.Hash, startOfTime)
@@ -147,9 +148,9 @@ func TestStamps(t *testing.T) {
 }
 
 func TestIrregular(t *testing.T) {
-	raw := keyNumber(1, Digest{1})
-	raw.Format = FormatRaw
-	keys, set := keysOf(t, raw, keyNumber(2, Digest{2}))
+	raw := keyNumber(1, apikey.Digest{1})
+	raw.Format = apikey.FormatRaw
+	keys, set := keysOf(t, raw, keyNumber(2, apikey.Digest{2}))
 	if !keys.Irregular() {
 		t.Error("a raw key is not seen")
 	}
@@ -164,12 +165,12 @@ func TestIrregular(t *testing.T) {
 func TestOwnTerms(t *testing.T) {
 	keys, set := keysOf(t)
 	for i := range maxShared + 10 {
-		r := keyNumber(i, Digest{byte(i), byte(i >> 8), 1})
+		r := keyNumber(i, apikey.Digest{byte(i), byte(i >> 8), 1})
 		r.Paths = []string{fmt.Sprint("/p", i)}
 		apply(t, keys, set, r)
 	}
 	for _, i := range []int{0, maxShared - 1, maxShared, maxShared + 9} {
-		key, err := keys.Find(Digest{byte(i), byte(i >> 8), 1}, startOfTime)
+		key, err := keys.Find(apikey.Digest{byte(i), byte(i >> 8), 1}, startOfTime)
 		if err != nil || key.ID != fmt.Sprintf("k_%012d", i) {
 			t.Fatal(key, err)
 		}
@@ -193,11 +194,11 @@ func TestRotateIsAtomic(t *testing.T) {
 	if race.Detector {
 		rotations = 300
 	}
-	digests := make([]Digest, others+rotations+3)
+	digests := make([]apikey.Digest, others+rotations+3)
 	for i := range digests {
 		digests[i] = digestAt(i)
 	}
-	digest := func(i int) Digest { return digests[others+i] }
+	digest := func(i int) apikey.Digest { return digests[others+i] }
 	keys, set := keysOf(t, keyNumber(0, digest(0)))
 	for i := 1; i <= others; i++ {
 		apply(t, keys, set, keyNumber(i, digest(-i)))
@@ -246,7 +247,7 @@ func TestRotateIsAtomic(t *testing.T) {
 			r.Previous = []Previous{{Hash: digest(i - 1), Until: startOfTime}}
 		}
 		for n := range 20 { // the more the index has to change, the longer the moment in between
-			r.Previous = append(r.Previous, Previous{Hash: Digest{byte(n), byte(i % 2), 7}, Until: startOfTime})
+			r.Previous = append(r.Previous, Previous{Hash: apikey.Digest{byte(n), byte(i % 2), 7}, Until: startOfTime})
 		}
 		begun.Store(int64(i))
 		apply(t, keys, set, r)
@@ -305,7 +306,7 @@ func TestIndex(t *testing.T) {
 
 // TestRateOf: the rate of the record in force, by the key's id.
 func TestRateOf(t *testing.T) {
-	rated, plain := keyNumber(1, Digest{1}), keyNumber(2, Digest{2})
+	rated, plain := keyNumber(1, apikey.Digest{1}), keyNumber(2, apikey.Digest{2})
 	rated.Rate = "5/m"
 	keys, set := keysOf(t, rated, plain)
 	for id, want := range map[string]string{rated.ID: "5/m", plain.ID: "", "k_000000000009": "", "k_1": "", "": "", rated.ID + "0": ""} {
@@ -313,12 +314,12 @@ func TestRateOf(t *testing.T) {
 			t.Errorf("%q: %q %t, want %q", id, got, known, want)
 		}
 	}
-	rated.Rate, rated.Hash = "7/d", Digest{3} // rotated, with another rate
+	rated.Rate, rated.Hash = "7/d", apikey.Digest{3} // rotated, with another rate
 	apply(t, keys, set, rated)
 	if got, _ := keys.RateOf(rated.ID); got != "7/d" {
 		t.Errorf("after a change: %q", got)
 	}
-	if got, known := NewKeys(NewHasher(authz.Secret{})).RateOf(rated.ID); got != "" || known {
+	if got, known := NewKeys(apikey.NewHasher(authz.Secret{})).RateOf(rated.ID); got != "" || known {
 		t.Errorf("before the file was read: %q", got)
 	}
 }

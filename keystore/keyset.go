@@ -3,6 +3,7 @@ package keystore
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"keyward/apikey"
 	"sync/atomic"
 	"time"
 )
@@ -36,12 +37,12 @@ func newKeySet(generation uint64) *keySet {
 }
 
 // A digest is as random as a hash can be.
-func digestHash(d *Digest) uint32 { return binary.LittleEndian.Uint32(d[:]) }
+func digestHash(d *apikey.Digest) uint32 { return binary.LittleEndian.Uint32(d[:]) }
 
-func (s *keySet) idHash(id *keyID) uint32 { return uint32(maphash.Bytes(s.seed, id[:])) }
+func (s *keySet) idHash(id *apikey.ID) uint32 { return uint32(maphash.Bytes(s.seed, id[:])) }
 
 // slotOf is the slot of the key with this id.
-func (s *keySet) slotOf(id *keyID) (uint32, bool) {
+func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 	search := s.ids.search(s.idHash(id))
 	for {
 		slot, ok := search.next()
@@ -55,7 +56,7 @@ func (s *keySet) slotOf(id *keyID) (uint32, bool) {
 }
 
 // find is the row that has d among its secrets, and until when that secret lives.
-func (s *keySet) find(d *Digest) (row, Stamp, instant, bool) {
+func (s *keySet) find(d *apikey.Digest) (row, Stamp, instant, bool) {
 	search := s.digests.search(digestHash(d))
 	for {
 		slot, ok := search.next()
@@ -110,7 +111,7 @@ func (s *keySet) apply(text []byte) (ended time.Time, err error) {
 
 // indexSecrets calls change for each secret of one row that the other lacks.
 func (s *keySet) indexSecrets(of, without row, change func(hash, slot uint32)) {
-	lacks := func(d *Digest) bool {
+	lacks := func(d *apikey.Digest) bool {
 		if without == nil {
 			return true
 		}
@@ -129,7 +130,7 @@ func (s *keySet) indexSecrets(of, without row, change func(hash, slot uint32)) {
 
 // free tells whether no other key has one of the line's secrets.
 func (s *keySet) free(k *keyLine, slot uint32, known bool) bool {
-	owned := func(d *Digest) bool {
+	owned := func(d *apikey.Digest) bool {
 		_, stamp, _, found := s.find(d)
 		return found && (!known || stamp.slot != slot)
 	}

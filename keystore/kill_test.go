@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -25,7 +26,7 @@ func TestWriterChild(t *testing.T) {
 	if path == "" {
 		t.Skip("run by TestKill")
 	}
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 	var mine []string
 	for {
 		switch n := rand.IntN(10); {
@@ -89,7 +90,7 @@ func TestKill(t *testing.T) {
 	close(stop)
 	others := <-second
 
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 	if _, _, err := j.Create(Params{Name: "last"}); err != nil { // cuts the last torn tail
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func writeAndKill(t *testing.T, path string, a *acked) {
 
 // createUntil is the second writer.
 func createUntil(t *testing.T, path string, stop chan struct{}) int {
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 	for n := 0; ; n++ {
 		select {
 		case <-stop:

@@ -3,6 +3,7 @@ package keystore
 import (
 	"bytes"
 	"encoding/json"
+	"keyward/apikey"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -24,13 +25,13 @@ const (
 // a million lines are read without a million allocations.
 type keyLine struct {
 	seen                      uint32
-	id                        keyID
+	id                        apikey.ID
 	name, user, project, rate []byte
 	paths, scopes             [][]byte
 	hasScopes                 bool
 	prefix, hint              []byte
-	format                    Format
-	hash                      Digest
+	format                    apikey.Format
+	hash                      apikey.Digest
 	created, expires          time.Time
 	revoked, deleted, at      time.Time
 	previous                  []Previous
@@ -119,7 +120,7 @@ func (k *keyLine) timeOf(m uint32) *time.Time {
 func (k *keyLine) readID(s *scanner) error {
 	text, ok := s.str()
 	if ok {
-		k.id, ok = parseID(text)
+		k.id, ok = apikey.ParseID(text)
 		ok = ok && s.plain(text)
 	}
 	return unless(ok, errNoID)
@@ -130,7 +131,7 @@ func (k *keyLine) readFormat(s *scanner) error {
 	if !ok {
 		return errType
 	}
-	for _, f := range [...]Format{FormatKeyward, FormatHex, FormatRaw} {
+	for _, f := range [...]apikey.Format{apikey.FormatKeyward, apikey.FormatHex, apikey.FormatRaw} {
 		if string(text) == string(f) {
 			k.format = f
 			return nil
@@ -179,9 +180,9 @@ func (k *keyLine) complete() error {
 		return errNoTime
 	case k.seen&memberPaths != 0 && len(k.paths) == 0:
 		return errList
-	case len(k.hint) > maxHint || len(k.rate) > maxPrefix:
+	case len(k.hint) > maxHint || len(k.rate) > apikey.MaxPrefix:
 		return errText
-	case ValidPrefix(string(k.prefix)) != nil:
+	case apikey.ValidatePrefix(string(k.prefix)) != nil:
 		return errBadPrefix
 	}
 	return nil
@@ -190,7 +191,7 @@ func (k *keyLine) complete() error {
 // record makes a Record that shares nothing with the line.
 func (k *keyLine) record() Record {
 	r := Record{
-		ID: idPrefix + string(k.id[:]), Name: string(k.name), User: string(k.user), Project: string(k.project),
+		ID: k.id.String(), Name: string(k.name), User: string(k.user), Project: string(k.project),
 		Rate: string(k.rate), Prefix: string(k.prefix), Hint: string(k.hint), Format: k.format, Hash: k.hash,
 		Created: k.created, Expires: k.expires, Revoked: k.revoked, Deleted: k.deleted, At: k.at,
 		Previous: slices.Clone(k.previous),

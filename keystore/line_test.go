@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -20,9 +21,9 @@ func sampleRecord() Record {
 	return Record{
 		ID: "k_0123456789ab", Name: "näme \"quoted\" <&> \\ 🙂", User: "alice", Project: "p1",
 		Paths: []string{"/a", "/b/c"}, Scopes: &[]string{"read", "write"}, Rate: "1000/h",
-		Prefix: "kw_", Hint: "kw_ABCD", Format: FormatKeyward, Hash: Digest{1, 2, 3, 0xff},
+		Prefix: "kw_", Hint: "kw_ABCD", Format: apikey.FormatKeyward, Hash: apikey.Digest{1, 2, 3, 0xff},
 		Created: at, Expires: at.AddDate(1, 0, 0), Revoked: at.Add(time.Second), Deleted: at.Add(time.Minute),
-		Previous: []Previous{{Hash: Digest{9}, Until: at}, {Hash: Digest{8}, Until: at.Add(1)}}, At: at,
+		Previous: []Previous{{Hash: apikey.Digest{9}, Until: at}, {Hash: apikey.Digest{8}, Until: at.Add(1)}}, At: at,
 	}
 }
 
@@ -31,8 +32,8 @@ func TestRecordRoundTrip(t *testing.T) {
 	none := []string{}
 	for name, r := range map[string]Record{
 		"all members": full,
-		"few members": {ID: full.ID, Format: FormatRaw, Created: full.Created, At: full.At},
-		"no scopes":   {ID: full.ID, Format: FormatHex, Created: full.Created, At: full.At, Scopes: &none},
+		"few members": {ID: full.ID, Format: apikey.FormatRaw, Created: full.Created, At: full.At},
+		"no scopes":   {ID: full.ID, Format: apikey.FormatHex, Created: full.Created, At: full.At, Scopes: &none},
 	} {
 		line, err := r.line()
 		if err != nil {
@@ -202,7 +203,7 @@ func FuzzKeyFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		files := newMemFS()
 		files.entries[memPath] = &memNode{data: text}
-		hasher := NewHasher(authz.Secret{})
+		hasher := apikey.NewHasher(authz.Secret{})
 		keys := NewKeys(hasher)
 		r := newReader(FollowConfig{Path: memPath, Into: keys, FS: files})
 		r.look(false)
@@ -231,12 +232,12 @@ func FuzzKeyFile(f *testing.F) {
 }
 
 func TestHeaderTellsFilesApart(t *testing.T) {
-	one, two := NewHasher(authz.NewSecret("pepper number one")), NewHasher(authz.NewSecret("pepper number two"))
+	one, two := apikey.NewHasher(authz.NewSecret("pepper number one")), apikey.NewHasher(authz.NewSecret("pepper number two"))
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	if _, _, err := NewJournal(JournalConfig{Path: path, Hasher: one}).Create(Params{}); err != nil {
 		t.Fatal(err)
 	}
-	for name, h := range map[string]*Hasher{"another pepper": two, "no pepper": NewHasher(authz.Secret{})} {
+	for name, h := range map[string]*apikey.Hasher{"another pepper": two, "no pepper": apikey.NewHasher(authz.Secret{})} {
 		j := NewJournal(JournalConfig{Path: path, Hasher: h})
 		if _, err := j.List(); !errors.Is(err, ErrPepper) {
 			t.Errorf("%s: List says %v", name, err)

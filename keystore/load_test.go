@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/internal/race"
 )
@@ -24,7 +25,7 @@ func writeKeys(t testing.TB, path string, n int) {
 		t.Fatal(err)
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	first, err := encodeLine(keysHeader(NewHasher(authz.Secret{})))
+	first, err := encodeLine(keysHeader(apikey.NewHasher(authz.Secret{})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func writeKey(w io.Writer, i int, revoked bool) error {
 	return err
 }
 
-func digestAt(i int) Digest {
+func digestAt(i int) apikey.Digest {
 	var n [8]byte
 	binary.LittleEndian.PutUint64(n[:], uint64(i))
 	return sha256.Sum256(n[:])
@@ -65,7 +66,7 @@ func digestAt(i int) Digest {
 // loaded follows a file of n keys.
 func loaded(t testing.TB, path string) *Keys {
 	t.Helper()
-	keys := NewKeys(NewHasher(authz.Secret{}))
+	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
 	f, err := Follow(FollowConfig{Path: path, Into: keys})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +129,7 @@ func BenchmarkFind(b *testing.B) {
 			writeKeys(b, path, n)
 			keys := loaded(b, path)
 			now := time.Now()
-			digests := make([]Digest, 1<<16)
+			digests := make([]apikey.Digest, 1<<16)
 			for i := range digests {
 				digests[i] = digestAt(i * 7919 % n)
 			}
@@ -157,17 +158,5 @@ func BenchmarkCurrent(b *testing.B) {
 		if !keys.Current(key.Stamp) {
 			b.Fatal("not current")
 		}
-	}
-}
-
-func BenchmarkDigest(b *testing.B) {
-	for _, pepper := range []string{"", "a pepper of sixteen bytes"} {
-		h := NewHasher(authz.NewSecret(pepper))
-		b.Run(h.Name(), func(b *testing.B) {
-			b.ReportAllocs()
-			for range b.N {
-				h.Digest("kw_0123456789abcdefghijklmnopqrstuv123456")
-			}
-		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -26,7 +27,7 @@ func (j *Journal) Get(id string) (Record, error) {
 // order in which they were made. No file is no keys.
 func (j *Journal) List() ([]Record, error) {
 	var all []Record
-	at := map[keyID]int{}
+	at := map[apikey.ID]int{}
 	var k keyLine
 	err := j.store.read(func(line []byte, _ int) error {
 		if err := k.read(line); err != nil {
@@ -80,7 +81,7 @@ func (j *Journal) FindBySecret(secret authz.Secret) (Record, error) {
 	digest := j.hasher.Digest(secret.Reveal())
 	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
 	var k keyLine
-	var ids []keyID
+	var ids []apikey.ID
 	err := j.store.read(func(line []byte, _ int) error {
 		if !bytes.Contains(line, text) {
 			return nil
@@ -95,7 +96,7 @@ func (j *Journal) FindBySecret(secret authz.Secret) (Record, error) {
 		return Record{}, err
 	}
 	for i := len(ids) - 1; i >= 0; i-- {
-		r, err := j.Get(idPrefix + string(ids[i][:]))
+		r, err := j.Get(ids[i].String())
 		if err != nil {
 			return Record{}, err
 		}
@@ -120,7 +121,7 @@ func (j *Journal) FindBySecret(secret authz.Secret) (Record, error) {
 // file with a line that cannot be read is left as it is.
 func (j *Journal) Compact() (gone int, err error) {
 	err = j.store.write(false, func(t *turn) error {
-		last := map[keyID]int{} // the number of the latest line
+		last := map[apikey.ID]int{} // the number of the latest line
 		var k keyLine
 		before, after := 0, 0
 		err := t.each(func(line []byte, number int) error {

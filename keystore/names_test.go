@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -30,7 +31,7 @@ var newNames = map[string]bool{
 
 func TestNewNames(t *testing.T) {
 	file, _ := newUserFile(t)
-	journal := NewJournal(JournalConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: NewHasher(authz.Secret{})})
+	journal := NewJournal(JournalConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	for name, valid := range newNames {
 		for what, err := range map[string]error{
 			"user":      second(file.SetUser(name, UserPatch{})),

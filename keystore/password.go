@@ -37,7 +37,8 @@ const (
 )
 
 var (
-	errBadPassword  = errors.New("a password is 1 to 72 bytes")
+	// ErrPassword is a password that [ValidPassword] refuses.
+	ErrPassword     = errors.New("a password is 1 to 72 bytes")
 	errPasswordHash = errors.New("keystore: a stored password hash that can't be verified")
 )
 
@@ -45,7 +46,7 @@ var (
 func HashPassword(rand io.Reader, password authz.Secret) (string, error) {
 	text := password.Reveal()
 	if !ValidPassword(password) {
-		return "", fmt.Errorf("%w: %w", ErrInvalid, errBadPassword)
+		return "", ErrPassword
 	}
 	salt := make([]byte, saltLen)
 	if _, err := io.ReadFull(rand, salt); err != nil {
@@ -119,7 +120,7 @@ func validBcrypt(hash string) bool {
 		return false
 	}
 	for i := 7; i < len(hash); i++ {
-		if c := hash[i]; !inBase62(c) && c != '.' && c != '/' {
+		if c := hash[i]; (c < '.' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') { // '.', '/' and digits are one range
 			return false
 		}
 	}

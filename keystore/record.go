@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"errors"
+	"keyward/apikey"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -28,10 +29,10 @@ type Record struct {
 	Scopes *[]string `json:"scopes,omitempty"`
 	Rate   string    `json:"rate,omitempty"` // as in 1000/h; "" is the default of its kind
 
-	Prefix string `json:"prefix,omitempty"`
-	Hint   string `json:"hint,omitempty"` // the prefix and 4 characters
-	Format Format `json:"format"`
-	Hash   Digest `json:"hash"`
+	Prefix string        `json:"prefix,omitempty"`
+	Hint   string        `json:"hint,omitempty"` // the prefix and 4 characters
+	Format apikey.Format `json:"format"`
+	Hash   apikey.Digest `json:"hash"`
 
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"`
@@ -47,7 +48,7 @@ type Record struct {
 
 // Previous is a secret that was replaced.
 type Previous struct {
-	Hash Digest `json:"hash"`
+	Hash apikey.Digest `json:"hash"`
 	// Until is the end of its grace. Zero is a secret without one, which ended
 	// when it was replaced: no clock, and so no difference of clocks, has a say in that.
 	Until time.Time `json:"until,omitzero"`
@@ -57,28 +58,11 @@ type Previous struct {
 func (r *Record) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
 
 const (
-	idPrefix  = "k_"
-	idLen     = 12 // behind the prefix
 	maxText   = 255
-	maxHint   = maxPrefix + hintLen
+	maxHint   = apikey.MaxPrefix + apikey.HintLen
 	maxList   = 1000
 	maxBefore = 100 // previous secrets
 )
-
-// keyID is a key's id without its prefix.
-type keyID [idLen]byte
-
-func parseID(text []byte) (id keyID, ok bool) {
-	if len(text) != len(idPrefix)+idLen || string(text[:len(idPrefix)]) != idPrefix {
-		return id, false
-	}
-	for _, c := range text[len(idPrefix):] {
-		if !inBase62(c) {
-			return id, false
-		}
-	}
-	return keyID(text[len(idPrefix):]), true
-}
 
 // validText tells whether text can be a name: at most 255 bytes of UTF-8
 // without control characters, which could forge lines in a log or a header.

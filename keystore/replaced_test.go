@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store/journal"
 )
@@ -52,8 +53,8 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 		t.Run(command.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keys.jsonl")
 			files := &replacingFS{FS: journal.OS()}
-			j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{}), FS: files})
-			others := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})})
+			j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
+			others := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 			one, _, err := others.Create(Params{Name: "one", Prefix: "kw_"})
 			if err != nil {
 				t.Fatal(err)
@@ -156,7 +157,7 @@ func TestRevocationsFileReplacedDuringACommand(t *testing.T) {
 func TestDamagedFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	hasher := NewHasher(authz.Secret{})
+	hasher := apikey.NewHasher(authz.Secret{})
 	j := NewJournal(JournalConfig{Path: path("keys"), Hasher: hasher})
 	u := NewUserFile(UserFileConfig{Path: path("users")})
 	v := NewRevocationFile(RevocationFileConfig{Path: path("revocations")})
@@ -240,7 +241,7 @@ func TestRefusedCommandWritesNothing(t *testing.T) {
 		if content != "-" {
 			mv(t, []byte(content), path)
 		}
-		j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})})
+		j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 		_, err := j.Revoke("k_000000000000")
 		_, _, err2 := j.Rotate("k_000000000000", time.Hour)
 		if !errors.Is(err, ErrNotFound) || !errors.Is(err2, ErrNotFound) {
@@ -289,7 +290,7 @@ func TestFirstContentArrives(t *testing.T) {
 				}}
 			}
 			keys := func(path string, files journal.FS) *Journal {
-				return NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{}), FS: files})
+				return NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
 			}
 			path, files := arriving(func(path string) error {
 				_, _, err := keys(path, nil).Create(Params{Name: "one", Prefix: "kw_"})

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/internal/prove"
 	"keyward/store/journal"
@@ -87,7 +88,7 @@ func TestReplacedWriterChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := &syncClock{FS: journal.OS()}
-	j := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{}), FS: clock})
+	j := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: clock})
 	input := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(input) }() // closed by the parent to end us
 	for {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -47,7 +48,7 @@ func (v *verdict) judge(w *writer) {
 
 // compare compares the file with what must be in it.
 func (v *verdict) compare(path string) {
-	all, err := NewJournal(JournalConfig{Path: path, Hasher: NewHasher(authz.Secret{})}).List()
+	all, err := NewJournal(JournalConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})}).List()
 	if err != nil {
 		v.t.Fatal(err)
 	}

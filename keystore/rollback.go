@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"fmt"
+	"keyward/apikey"
 	"time"
 )
 
@@ -44,7 +45,7 @@ func (k *Keys) undone(c content, now time.Time) error {
 }
 
 // alive reports whether the set has the key, and it did not end.
-func (s *keySet) alive(id *keyID) bool {
+func (s *keySet) alive(id *apikey.ID) bool {
 	slot, known := s.slotOf(id)
 	if !known {
 		return false
@@ -54,7 +55,7 @@ func (s *keySet) alive(id *keyID) bool {
 }
 
 // accepts reports whether the secret with this digest is one of a key that did not end.
-func (s *keySet) accepts(d *Digest, at instant) bool {
+func (s *keySet) accepts(d *apikey.Digest, at instant) bool {
 	held, _, until, found := s.find(d)
 	return found && until > at && !held.flag(rowRevoked|rowDeleted)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -278,7 +279,7 @@ func overwrite(t *testing.T, path string, at int64, text string) {
 func BenchmarkUndone(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
 	writeKeys(b, path, 1_000_000)
-	old, next := NewKeys(NewHasher(authz.Secret{})), NewKeys(NewHasher(authz.Secret{}))
+	old, next := NewKeys(apikey.NewHasher(authz.Secret{})), NewKeys(apikey.NewHasher(authz.Secret{}))
 	for _, into := range []*Keys{old, next} {
 		r := newReader(FollowConfig{Path: path, Into: into})
 		r.look(false)

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math"
 	"strings"
+
+	"keyward/apikey"
 )
 
 // A row is a record as it is held in memory: flat bytes, written once and
@@ -24,7 +26,7 @@ const (
 	rowOld     = rowFlags + 1
 	rowTerms   = rowOld + 1
 	rowID      = rowTerms + 2
-	rowPast    = rowID + idLen
+	rowPast    = rowID + len(apikey.ID{})
 
 	pastSize = 32 + 8
 )
@@ -69,7 +71,7 @@ func rowFlagsOf(k *keyLine) byte {
 		bit byte
 	}{
 		{!k.revoked.IsZero(), rowRevoked}, {!k.deleted.IsZero(), rowDeleted},
-		{k.hasScopes, rowHasScopes}, {k.format == FormatRaw, rowRaw},
+		{k.hasScopes, rowHasScopes}, {k.format == apikey.FormatRaw, rowRaw},
 	} {
 		if f.on {
 			flags |= f.bit
@@ -94,16 +96,16 @@ func appendTexts(to []byte, all [][]byte) []byte {
 	return to
 }
 
-func (r row) slot() uint32             { return binary.LittleEndian.Uint32(r[rowSlot:]) }
-func (r row) digest() *Digest          { return (*Digest)(r[rowDigest:]) }
-func (r row) created() instant         { return r.instant(rowCreated) }
-func (r row) expires() instant         { return r.instant(rowExpires) }
-func (r row) flag(bit byte) bool       { return r[rowFlags]&bit != 0 }
-func (r row) id() *keyID               { return (*keyID)(r[rowID:]) }
-func (r row) terms() uint16            { return binary.LittleEndian.Uint16(r[rowTerms:]) }
-func (r row) past() int                { return int(r[rowOld]) }
-func (r row) pastDigest(i int) *Digest { return (*Digest)(r[rowPast+i*pastSize:]) }
-func (r row) pastUntil(i int) instant  { return r.instant(rowPast + i*pastSize + 32) }
+func (r row) slot() uint32                    { return binary.LittleEndian.Uint32(r[rowSlot:]) }
+func (r row) digest() *apikey.Digest          { return (*apikey.Digest)(r[rowDigest:]) }
+func (r row) created() instant                { return r.instant(rowCreated) }
+func (r row) expires() instant                { return r.instant(rowExpires) }
+func (r row) flag(bit byte) bool              { return r[rowFlags]&bit != 0 }
+func (r row) id() *apikey.ID                  { return (*apikey.ID)(r[rowID:]) }
+func (r row) terms() uint16                   { return binary.LittleEndian.Uint16(r[rowTerms:]) }
+func (r row) past() int                       { return int(r[rowOld]) }
+func (r row) pastDigest(i int) *apikey.Digest { return (*apikey.Digest)(r[rowPast+i*pastSize:]) }
+func (r row) pastUntil(i int) instant         { return r.instant(rowPast + i*pastSize + 32) }
 
 func (r row) instant(at int) instant {
 	return instant(binary.LittleEndian.Uint64(r[at:]))
@@ -114,7 +116,7 @@ const forever = instant(math.MaxInt64)
 
 // holds tells whether d is one of the row's secrets, and until when that one
 // lives. Digests are compared in constant time.
-func (r row) holds(d *Digest) (until instant, ok bool) {
+func (r row) holds(d *apikey.Digest) (until instant, ok bool) {
 	if subtle.ConstantTimeCompare(r.digest()[:], d[:]) == 1 {
 		return forever, true
 	}
@@ -133,12 +135,12 @@ type texts struct{ id, rest string }
 func (r row) texts() texts {
 	rest := r[rowPast+r.past()*pastSize:]
 	var all strings.Builder // a buffer on the stack would have a new goroutine's stack grow
-	all.Grow(len(idPrefix) + idLen + len(rest))
-	all.WriteString(idPrefix)
+	all.Grow(len(apikey.IDPrefix) + len(apikey.ID{}) + len(rest))
+	all.WriteString(apikey.IDPrefix)
 	all.Write(r.id()[:])
 	all.Write(rest)
 	text := all.String()
-	return texts{id: text[:len(idPrefix)+idLen], rest: text[len(idPrefix)+idLen:]}
+	return texts{id: text[:len(apikey.IDPrefix)+len(apikey.ID{})], rest: text[len(apikey.IDPrefix)+len(apikey.ID{}):]}
 }
 
 func (t *texts) count() int {

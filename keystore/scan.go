@@ -221,14 +221,14 @@ func (s *scanner) hex4() (rune, bool) {
 	}
 	r := rune(0)
 	for _, c := range s.text[s.at : s.at+4] {
-		if 'A' <= c && c <= 'F' {
-			c += 'a' - 'A'
-		}
-		d := hexDigits[c]
-		if d > 15 {
+		switch {
+		case '0' <= c && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
 			return 0, false
 		}
-		r = r<<4 | rune(d)
 	}
 	s.at += 4
 	return r, true

@@ -58,6 +58,9 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 	unfit := CheckUserName(name) // as a new user's
 	hash := ""
 	if patch.Password != nil {
+		if !ValidPassword(*patch.Password) {
+			return UserRecord{}, fmt.Errorf("%w: %w", ErrInvalid, ErrPassword)
+		}
 		var err error // before the lock: it takes a while
 		if hash, err = HashPassword(f.rand, *patch.Password); err != nil {
 			return UserRecord{}, err

@@ -2,8 +2,6 @@ package keystore
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -141,7 +139,7 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 // TestDeletedUserWithKeyFromAFastClock: what ends with the user is at least all that is known to be its.
 func TestDeletedUserWithKeyFromAFastClock(t *testing.T) {
 	file, _ := newUserFile(t)
-	journal := NewJournal(JournalConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: NewHasher(authz.Secret{}), Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	journal := NewJournal(JournalConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{}), Now: func() time.Time { return time.Now().Add(time.Hour) }})
 	if _, err := file.SetUser("alice", UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
@@ -297,45 +295,13 @@ func TestImportHtpasswd(t *testing.T) {
 	}
 }
 
-func TestPasswordHashes(t *testing.T) {
-	hash, err := HashPassword(rand.Reader, authz.NewSecret("correct horse"))
-	if err != nil || !validPasswordHash(hash) {
-		t.Fatal(hash, err)
-	}
-	parts := strings.Split(hash, "$")
-	salt, sum := make([]byte, 16), make([]byte, 32)
-	if n, err := base64.RawStdEncoding.Decode(salt, []byte(parts[4])); err != nil || n != 16 {
-		t.Fatal(n, err)
-	}
-	if n, err := base64.RawStdEncoding.Decode(sum, []byte(parts[5])); err != nil || n != 32 {
-		t.Fatal(n, err)
-	}
-	if got := argon2.IDKey([]byte("correct horse"), salt, 2, 19*1024, 1, 32); string(got) != string(sum) {
-		t.Error("not the hash of the password")
-	}
-	for _, password := range []string{"", strings.Repeat("x", 73)} {
-		if _, err := HashPassword(rand.Reader, authz.NewSecret(password)); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%d bytes: %v", len(password), err)
-		}
-	}
-	for name, bad := range map[string]string{
-		"plain":         "secret",
-		"argon2i":       strings.Replace(hash, "argon2id", "argon2i", 1),
-		"old version":   strings.Replace(hash, "v=19", "v=16", 1),
-		"much memory":   strings.Replace(hash, "m=19456", "m=65537", 1),
-		"no memory":     strings.Replace(hash, "m=19456", "m=0", 1),
-		"much time":     strings.Replace(hash, "t=2", "t=11", 1),
-		"plus sign":     strings.Replace(hash, "t=2", "t=+2", 1),
-		"many threads":  strings.Replace(hash, "p=1", "p=5", 1),
-		"no salt":       strings.Replace(hash, parts[4], "", 1),
-		"no hash":       strings.Replace(hash, parts[5], "", 1),
-		"more":          hash + "$x",
-		"bcrypt cost":   "$2b$15$" + strings.Repeat("a", 53),
-		"bcrypt length": "$2b$10$" + strings.Repeat("a", 52),
-		"bcrypt kind":   "$2x$10$" + strings.Repeat("a", 53),
-	} {
-		if validPasswordHash(bad) {
-			t.Errorf("%s: accepted", name)
+// TestSetUserRefusesPasswords: a password that no hash can be of is invalid.
+func TestSetUserRefusesPasswords(t *testing.T) {
+	file := NewUserFile(UserFileConfig{Path: filepath.Join(t.TempDir(), "users.jsonl")})
+	for _, text := range []string{"", strings.Repeat("x", 73)} {
+		password := authz.NewSecret(text)
+		if _, err := file.SetUser("alice", UserPatch{Password: &password}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%d bytes: %v", len(text), err)
 		}
 	}
 }

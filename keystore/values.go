@@ -1,6 +1,9 @@
 package keystore
 
-import "time"
+import (
+	"keyward/apikey"
+	"time"
+)
 
 // What stands in our lines, read from a scanner and checked.
 
@@ -33,9 +36,9 @@ func (s *scanner) list(into *[][]byte) error {
 // that searching a file for the bytes finds it. Only for texts without quotes.
 func (s *scanner) plain(text []byte) bool { return s.text[s.at-2-len(text)] == '"' }
 
-func (s *scanner) digest(into *Digest) error {
+func (s *scanner) digest(into *apikey.Digest) error {
 	text, ok := s.str()
-	return unless(ok && parseDigest(into, text) && s.plain(text), errNoHash)
+	return unless(ok && apikey.ParseDigest(into, text) && s.plain(text), errNoHash)
 }
 
 func (s *scanner) time(into *time.Time) error {

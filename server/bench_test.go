@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/internal/otlpreceiver"
@@ -61,10 +62,10 @@ func unobserved(b testing.TB, keys int) (*authz.Checker, []string) {
 // measuredBy is measuredConfig and more of it, and the keys of its file.
 func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) {
 	dir := b.TempDir()
-	journal := keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: keystore.NewHasher(authz.Secret{})})
+	journal := keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	secrets := make([]string, keys)
 	for i := range secrets {
-		secret, err := keystore.Generate(rand.Reader, "kw_", keystore.FormatKeyward)
+		secret, err := apikey.Generate(rand.Reader, "kw_", apikey.FormatKeyward)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
@@ -232,7 +233,7 @@ func TestCheckCountsNothing(t *testing.T) {
 	dir := t.TempDir()
 	text := "keys: {file: " + dir + "/keys.jsonl}\nrate_limits: {anonymous: 1/d, failed: 1/d}\nroutes: [{path: /public, auth: none, rate: 1/d}]\n"
 	r := &running{t: t, dir: dir}
-	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: keystore.NewHasher(authz.Secret{})})
+	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.create(keystore.Params{})
 	cfg, err := config.Parse("keyward.yaml", []byte(text), os.LookupEnv)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
@@ -69,7 +70,7 @@ log: {level: debug, decisions: all}
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
 	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncBuffer{}}
-	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: keystore.NewHasher(authz.Secret{})})
+	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	prepare(r)
 	s, err := server.New(server.Options{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyward/admin"
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
@@ -37,7 +38,7 @@ func storeConfigOf(cfg *config.Config) storeConfig {
 // stores are the keys, users and revocations in force, each following its file.
 type stores struct {
 	cfg         storeConfig
-	hasher      *keystore.Hasher
+	hasher      *apikey.Hasher
 	keys        *keystore.Keys
 	users       *keystore.Users       // nil without a users file
 	revocations *keystore.Revocations // nil without a revocations file
@@ -69,11 +70,11 @@ func (s *stores) openKeys(old *stores, outside surroundings, logger *slog.Logger
 	var pepper authz.Secret
 	if s.cfg.keys.pepper != "" {
 		var err error
-		if pepper, err = keystore.ReadPepper(s.cfg.keys.pepper); err != nil {
+		if pepper, err = apikey.ReadPepper(s.cfg.keys.pepper); err != nil {
 			return fmt.Errorf("keys.pepper_file: %w", err)
 		}
 	}
-	s.hasher = keystore.NewHasher(pepper)
+	s.hasher = apikey.NewHasher(pepper)
 	if s.cfg.keys.file == "" {
 		s.keys = keystore.NoKeys()
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/keystore"
@@ -17,7 +18,7 @@ import (
 type KeyStore interface {
 	// Find returns the key, alive or revoked. keystore.ErrUnknown means that
 	// there is none; any other error that the store can't tell.
-	Find(digest keystore.Digest, now time.Time) (keystore.Key, error)
+	Find(digest apikey.Digest, now time.Time) (keystore.Key, error)
 	// Current reports whether what was found under the stamp is still valid.
 	Current(stamp keystore.Stamp) bool
 	// Irregular reports whether there are keys that do not follow the key format.
@@ -36,7 +37,7 @@ type UserStore interface {
 type APIKeyConfig struct {
 	Keys   KeyStore
 	Users  UserStore // nil: a key's user is a name and nothing more
-	Hasher *keystore.Hasher
+	Hasher *apikey.Hasher
 
 	// Prefixes of bearer tokens that are API keys; "" takes keys without one.
 	Prefixes []string
@@ -154,12 +155,12 @@ func (a *APIKey) classify(key string) (prefixed, wellFormed bool) {
 	for _, prefix := range a.prefixes {
 		if strings.HasPrefix(key, prefix) {
 			prefixed = true
-			if keystore.WellFormed(key, prefix) {
+			if apikey.WellFormed(key, prefix) {
 				return true, true
 			}
 		}
 	}
-	return prefixed, keystore.IsHex(key) || keystore.WellFormed(key, "")
+	return prefixed, apikey.IsHex(key) || apikey.WellFormed(key, "")
 }
 
 func (a *APIKey) stillValid(k *CachedKey) bool {
@@ -167,7 +168,7 @@ func (a *APIKey) stillValid(k *CachedKey) bool {
 }
 
 // load makes a principal of what the stores say now.
-func (a *APIKey) load(digest keystore.Digest, now time.Time, known *CachedKey) error {
+func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keystore.ErrUnknown) {
 		return errUnknownKey

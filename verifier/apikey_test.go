@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/keystore"
@@ -37,7 +38,7 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 		o.prefixes = []string{"kw_"}
 	}
 	dir := t.TempDir()
-	hasher := keystore.NewHasher(authz.NewSecret("a pepper for the tests"))
+	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	b := &apiKeyFixture{t: t, now: time.Now().UTC()}
 	b.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
 	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
@@ -377,7 +378,7 @@ func TestKeyOfReservedUser(t *testing.T) {
 // brokenStore can't tell.
 type brokenStore struct{ *keystore.Keys }
 
-func (brokenStore) Find(keystore.Digest, time.Time) (keystore.Key, error) {
+func (brokenStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
 	return keystore.Key{}, errors.New("store away")
 }
 
@@ -387,7 +388,7 @@ type scriptedStore struct {
 	finds int
 }
 
-func (s *scriptedStore) Find(keystore.Digest, time.Time) (keystore.Key, error) {
+func (s *scriptedStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
 	s.finds++
 	if len(s.keys) == 0 {
 		return keystore.Key{}, keystore.ErrUnknown
@@ -404,7 +405,7 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 		t.Fatal(err)
 	}
 	v, err := verifier.NewAPIKey(verifier.APIKeyConfig{
-		Keys: store, Users: users, Hasher: keystore.NewHasher(authz.Secret{}), Prefixes: []string{""}, Principals: principals,
+		Keys: store, Users: users, Hasher: apikey.NewHasher(authz.Secret{}), Prefixes: []string{""}, Principals: principals,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -448,7 +449,7 @@ func TestUsersThatAreNotLoaded(t *testing.T) {
 }
 
 func TestStoreThatCannotTell(t *testing.T) {
-	hasher := keystore.NewHasher(authz.Secret{})
+	hasher := apikey.NewHasher(authz.Secret{})
 	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/internal/vectors"
@@ -505,7 +506,7 @@ func BenchmarkBasicCached(b *testing.B) {
 }
 
 func BenchmarkAPIKeyCached(b *testing.B) {
-	hasher := keystore.NewHasher(authz.NewSecret("a pepper for the tests"))
+	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
 	_, secret, err := keystore.NewJournal(keystore.JournalConfig{Path: path, Hasher: hasher}).Create(keystore.Params{Name: "key", User: "alice", Prefix: "kw_"})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
@@ -21,7 +22,7 @@ func missingFiles(cfg *config.Config) (found config.Problems) {
 		switch file.Key {
 		case "usage.file", "revocations.file":
 		case "keys.pepper_file":
-			_, err = keystore.ReadPepper(file.Path)
+			_, err = apikey.ReadPepper(file.Path)
 		default:
 			err = readable(file.Path)
 		}
@@ -66,7 +67,7 @@ func (c *fileCheck) check(file config.File) error {
 	case "keys.file":
 		return c.keys(file)
 	case "keys.pepper_file":
-		_, err := keystore.ReadPepper(file.Path)
+		_, err := apikey.ReadPepper(file.Path)
 		return err
 	case "users.file":
 		users := keystore.NewUsers()
@@ -99,11 +100,11 @@ func (c *fileCheck) keys(file config.File) error {
 	var pepper authz.Secret
 	if c.cfg.Keys.PepperFile != "" {
 		var err error
-		if pepper, err = keystore.ReadPepper(c.cfg.Keys.PepperFile); err != nil {
+		if pepper, err = apikey.ReadPepper(c.cfg.Keys.PepperFile); err != nil {
 			return readable(file.Path)
 		}
 	}
-	keys := keystore.NewKeys(keystore.NewHasher(pepper))
+	keys := keystore.NewKeys(apikey.NewHasher(pepper))
 	return c.journal(file, keys, keys.Ready)
 }
 

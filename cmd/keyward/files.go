@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
@@ -75,12 +76,12 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 	var pepper authz.Secret
 	if pepperFile != "" {
 		var err error
-		if pepper, err = keystore.ReadPepper(pepperFile); err != nil {
+		if pepper, err = apikey.ReadPepper(pepperFile); err != nil {
 			return nil, cfg.HideEnv(err)
 		}
 	}
 	k.Journal = keystore.NewJournal(keystore.JournalConfig{
-		Path: k.path, Hasher: keystore.NewHasher(pepper), StartOver: begin.StartOver, Now: env.now,
+		Path: k.path, Hasher: apikey.NewHasher(pepper), StartOver: begin.StartOver, Now: env.now,
 	})
 	return k, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
@@ -128,7 +129,7 @@ func (c *keyCreate) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	if p.Format = keystore.Format(c.Format); p.Format == keystore.FormatHex {
+	if p.Format = apikey.Format(c.Format); p.Format == apikey.FormatHex {
 		if c.Prefix != nil && *c.Prefix != "" {
 			return usagef("--prefix: a hex key has none")
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/keystore"
 	"keyward/usage"
@@ -14,25 +15,25 @@ import (
 
 // keyView is what is shown of a key: its record without the hashes.
 type keyView struct {
-	ID       string          `json:"id"`
-	Key      string          `json:"key,omitempty"` // only where it is handed out
-	Name     string          `json:"name,omitempty"`
-	State    string          `json:"state"` // active, expired or revoked
-	User     string          `json:"user,omitempty"`
-	Project  string          `json:"project,omitempty"`
-	Paths    []string        `json:"paths,omitempty"`
-	Scopes   *[]string       `json:"scopes,omitempty"`
-	Rate     string          `json:"rate,omitempty"`
-	Prefix   string          `json:"prefix"`
-	Hint     string          `json:"hint"`
-	Format   keystore.Format `json:"format"`
-	Created  time.Time       `json:"created"`
-	Expires  time.Time       `json:"expires,omitzero"`
-	Revoked  time.Time       `json:"revoked,omitzero"`
-	Deleted  time.Time       `json:"deleted,omitzero"`
-	UserGone time.Time       `json:"user_deleted,omitzero"`    // when its user was deleted, and the key ended with it
-	Previous []time.Time     `json:"previous_until,omitempty"` // ends of graces
-	Usage    *usage.Usage    `json:"usage,omitempty"`          // only where it was asked for
+	ID       string        `json:"id"`
+	Key      string        `json:"key,omitempty"` // only where it is handed out
+	Name     string        `json:"name,omitempty"`
+	State    string        `json:"state"` // active, expired or revoked
+	User     string        `json:"user,omitempty"`
+	Project  string        `json:"project,omitempty"`
+	Paths    []string      `json:"paths,omitempty"`
+	Scopes   *[]string     `json:"scopes,omitempty"`
+	Rate     string        `json:"rate,omitempty"`
+	Prefix   string        `json:"prefix"`
+	Hint     string        `json:"hint"`
+	Format   apikey.Format `json:"format"`
+	Created  time.Time     `json:"created"`
+	Expires  time.Time     `json:"expires,omitzero"`
+	Revoked  time.Time     `json:"revoked,omitzero"`
+	Deleted  time.Time     `json:"deleted,omitzero"`
+	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, and the key ended with it
+	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
+	Usage    *usage.Usage  `json:"usage,omitempty"`          // only where it was asked for
 }
 
 func (k *keys) view(r *keystore.Record, now time.Time) keyView {

@@ -1,17 +1,11 @@
-package keystore
+package apikey
 
 import (
 	"bytes"
 	"crypto/rand"
-	"fmt"
 	"hash/crc32"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"keyward/authz"
-	"keyward/internal/race"
 )
 
 func TestGenerate(t *testing.T) {
@@ -33,7 +27,7 @@ func TestGenerate(t *testing.T) {
 		if key[len(key)-6:] != want {
 			t.Errorf("checksum %s, want %s", key[len(key)-6:], want)
 		}
-		if formatOf(key, prefix) != FormatKeyward {
+		if DetectFormat(key, prefix) != FormatKeyward {
 			t.Errorf("prefix %q: an import would not know the format", prefix)
 		}
 	}
@@ -41,7 +35,7 @@ func TestGenerate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key := secret.Reveal(); !IsHex(key) || len(key) != 44 || WellFormed(key, "") || formatOf(key, "kw_") != FormatHex {
+	if key := secret.Reveal(); !IsHex(key) || len(key) != 44 || WellFormed(key, "") || DetectFormat(key, "kw_") != FormatHex {
 		t.Error("a hex key that is none")
 	}
 	if _, err := Generate(rand.Reader, "", FormatRaw); err == nil {
@@ -96,12 +90,12 @@ func TestWellFormedRefuses(t *testing.T) {
 	}
 }
 
-func TestValidPrefix(t *testing.T) {
+func TestValidatePrefix(t *testing.T) {
 	for prefix, valid := range map[string]bool{
 		"": true, "kw_": true, "live-key_": true, "A9": true, strings.Repeat("x", 32): true,
 		strings.Repeat("x", 33): false, "kw ": false, "kw.": false, "kw\n": false, "ké": false, "k:": false,
 	} {
-		if err := ValidPrefix(prefix); (err == nil) != valid {
+		if err := ValidatePrefix(prefix); (err == nil) != valid {
 			t.Errorf("%q: %v", prefix, err)
 		}
 	}
@@ -117,66 +111,6 @@ func TestHint(t *testing.T) {
 		if got := Hint(c.key, c.prefix); got != c.want {
 			t.Errorf("Hint(%q, %q) = %q, want %q", c.key, c.prefix, got, c.want)
 		}
-	}
-}
-
-func TestHasher(t *testing.T) {
-	plain, peppered := NewHasher(authz.Secret{}), NewHasher(authz.NewSecret("0123456789abcdef"))
-	// From sha256sum and openssl dgst -hmac.
-	for _, c := range []struct {
-		h    *Hasher
-		name string
-		want string
-	}{
-		{plain, "sha256", "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"},
-		{peppered, "hmac-sha256", "20a9171a03070f7952cd455b7cfec78cca1f46534443f8e79ce7a1d66deefc49"},
-	} {
-		d := c.h.Digest("key")
-		if got := fmt.Sprintf("%x", d[:]); got != c.want {
-			t.Errorf("%s: %s", c.name, got)
-		}
-		if c.h.Name() != c.name {
-			t.Errorf("name %s, want %s", c.h.Name(), c.name)
-		}
-		if n := testing.AllocsPerRun(1000, func() { c.h.Digest("kw_0123456789") }); n >= 1 && !race.Detector {
-			t.Errorf("%s: %v allocations", c.name, n)
-		}
-		if c.h.Digest("key") != d || c.h.Digest("kex") == d {
-			t.Errorf("%s: not a function of the key", c.name)
-		}
-	}
-	other := NewHasher(authz.NewSecret("0123456789abcdeg"))
-	if plain.PepperID() != "" || len(peppered.PepperID()) != 8 || peppered.PepperID() == other.PepperID() {
-		t.Errorf("pepper ids %q, %q and %q", plain.PepperID(), peppered.PepperID(), other.PepperID())
-	}
-	if peppered.Digest("key") == other.Digest("key") || peppered.Digest("key") == plain.Digest("key") {
-		t.Error("the pepper makes no difference")
-	}
-}
-
-func TestReadPepper(t *testing.T) {
-	for text, want := range map[string]string{
-		"0123456789abcdef":       "0123456789abcdef",
-		"0123456789abcdef\n":     "0123456789abcdef",
-		"0123456789abcdef\n\n":   "0123456789abcdef\n",
-		"0123456789abcde\n":      "",
-		"":                       "",
-		"\x00123456789abcdef \n": "\x00123456789abcdef ",
-	} {
-		path := filepath.Join(t.TempDir(), "pepper")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := ReadPepper(path)
-		if (err != nil) != (want == "") || got.Reveal() != want {
-			t.Errorf("%q: %q, %v", text, got.Reveal(), err)
-		}
-		if err != nil && text != "" && strings.Contains(err.Error(), strings.TrimSpace(text)) {
-			t.Errorf("the error shows the pepper: %v", err)
-		}
-	}
-	if _, err := ReadPepper(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a missing pepper is no error")
 	}
 }
 
@@ -204,6 +138,17 @@ func TestCRC32(t *testing.T) {
 		_, _ = rand.Read(text)
 		if got, want := crc32IEEE(string(text)), crc32.ChecksumIEEE(text); got != want {
 			t.Errorf("%x: %08x, want %08x", text, got, want)
+		}
+	}
+}
+
+func BenchmarkWellFormed(b *testing.B) {
+	secret, _ := Generate(rand.Reader, "kw_", FormatKeyward)
+	key := secret.Reveal()
+	b.ReportAllocs()
+	for b.Loop() {
+		if !WellFormed(key, "kw_") {
+			b.Fatal("not well formed")
 		}
 	}
 }

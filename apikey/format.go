@@ -1,0 +1,137 @@
+package apikey
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"keyward/authz"
+)
+
+// Format is the rule that the text of a key follows.
+type Format string
+
+const (
+	// FormatKeyward is a prefix, 32 random base62 characters and a checksum of 6.
+	FormatKeyward Format = "keyward"
+	// FormatHex is 44 upper-case hexadecimal characters with neither prefix nor checksum.
+	FormatHex Format = "hex"
+	// FormatRaw is an imported key that follows no rule, or of which only the hash is known.
+	FormatRaw Format = "raw"
+)
+
+// MaxPrefix is the length of the longest prefix, HintLen how many characters
+// behind the prefix a hint shows.
+const (
+	MaxPrefix = 32
+	HintLen   = 4
+)
+
+const (
+	upperHex = "0123456789ABCDEF"
+	bodyLen  = 32
+	hexLen   = 44
+
+	// minHinted is how long the part behind the prefix must be before four of its
+	// characters may be shown: of a shorter key they would give away too much.
+	minHinted = 20
+)
+
+var errPrefix = errors.New("a key prefix is at most 32 characters of A-Z, a-z, 0-9, '_' and '-'")
+
+// ValidatePrefix returns why prefix cannot be the prefix of a key. The empty one can.
+func ValidatePrefix(prefix string) error {
+	if len(prefix) > MaxPrefix {
+		return errPrefix
+	}
+	for i := range len(prefix) {
+		if c := prefix[i]; !inBase62(c) && c != '_' && c != '-' {
+			return errPrefix
+		}
+	}
+	return nil
+}
+
+// Generate makes a key of 190 bits (176 in hex) from the random source, which
+// outside of tests is crypto/rand.Reader. A hex key has no prefix.
+func Generate(rand io.Reader, prefix string, f Format) (authz.Secret, error) {
+	switch f {
+	case FormatKeyward:
+		if err := ValidatePrefix(prefix); err != nil {
+			return authz.Secret{}, err
+		}
+		body, err := randomText(rand, base62, bodyLen)
+		if err != nil {
+			return authz.Secret{}, err
+		}
+		text := prefix + body
+		sum := checksum(text)
+		return authz.NewSecret(text + string(sum[:])), nil
+	case FormatHex:
+		text, err := randomText(rand, upperHex, hexLen)
+		if err != nil {
+			return authz.Secret{}, err
+		}
+		return authz.NewSecret(text), nil
+	default:
+		return authz.Secret{}, fmt.Errorf("no key is made in format %q", f)
+	}
+}
+
+// WellFormed reports whether key can be a Keyward key with the prefix: it has
+// the length, the alphabet and the checksum. It does not allocate, so junk costs nothing.
+func WellFormed(key, prefix string) bool {
+	if len(key) != len(prefix)+bodyLen+checksumLen || !strings.HasPrefix(key, prefix) {
+		return false
+	}
+	text, given := key[:len(key)-checksumLen], key[len(key)-checksumLen:]
+	all, sum := byte(0), uint64(0) // sum is the number that given encodes, see checksum
+	for i := range text[len(prefix):] {
+		all |= valueBase62[text[len(prefix)+i]]
+	}
+	for i := range len(given) {
+		value := valueBase62[given[i]]
+		all |= value
+		sum = sum*62 + uint64(value)
+	}
+	return all < noBase62 && sum == uint64(crc32IEEE(text))
+}
+
+// IsHex reports whether key has the form of a hex key.
+func IsHex(key string) bool {
+	if len(key) != hexLen {
+		return false
+	}
+	for i := range len(key) {
+		if c := key[i]; (c < '0' || c > '9') && (c < 'A' || c > 'F') {
+			return false
+		}
+	}
+	return true
+}
+
+// Hint is what may be shown of a key after it was handed out: its prefix and
+// four characters, and of a short imported key only the prefix.
+func Hint(key, prefix string) string {
+	rest, found := strings.CutPrefix(key, prefix)
+	if !found {
+		prefix, rest = "", key
+	}
+	if len(rest) < minHinted {
+		return prefix
+	}
+	return prefix + rest[:HintLen]
+}
+
+// DetectFormat is the rule that an imported key follows.
+func DetectFormat(key, prefix string) Format {
+	switch {
+	case WellFormed(key, prefix):
+		return FormatKeyward
+	case IsHex(key):
+		return FormatHex
+	default:
+		return FormatRaw
+	}
+}
