@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"keyward/passwordhash"
 )
 
 // ImportHtpasswd takes over names and bcrypt hashes from an htpasswd file, in
@@ -79,8 +81,8 @@ func readHtpasswd(in io.Reader) (given map[string]string, order []namedOnLine, e
 		switch {
 		case !found || !ValidUserName(name):
 			return nil, nil, fmt.Errorf("input line %d: %w: not NAME:HASH", number, ErrInvalid)
-		case !validBcrypt(hash):
-			return nil, nil, fmt.Errorf("input line %d: %w: only bcrypt hashes of a cost up to %d are taken over", number, ErrInvalid, maxBcryptCost)
+		case !passwordhash.ValidBcrypt(hash):
+			return nil, nil, fmt.Errorf("input line %d: %w: only bcrypt hashes of a cost up to %d are taken over", number, ErrInvalid, passwordhash.MaxBcryptCost)
 		}
 		if _, twice := given[name]; twice {
 			return nil, nil, fmt.Errorf("input line %d: this user: %w", number, ErrDuplicate)

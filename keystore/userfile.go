@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/passwordhash"
 	"keyward/store/journal"
 )
 
@@ -58,11 +59,11 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 	unfit := CheckUserName(name) // as a new user's
 	hash := ""
 	if patch.Password != nil {
-		if !ValidPassword(*patch.Password) {
-			return UserRecord{}, fmt.Errorf("%w: %w", ErrInvalid, ErrPassword)
+		if !passwordhash.ValidPassword(*patch.Password) {
+			return UserRecord{}, fmt.Errorf("%w: %w", ErrInvalid, passwordhash.ErrPassword)
 		}
 		var err error // before the lock: it takes a while
-		if hash, err = HashPassword(f.rand, *patch.Password); err != nil {
+		if hash, err = passwordhash.Hash(f.rand, *patch.Password); err != nil {
 			return UserRecord{}, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"keyward/authz"
+	"keyward/passwordhash"
 )
 
 const (
@@ -72,7 +73,7 @@ func (u *userLine) read(line []byte) error {
 		return errNoTime
 	case seen["paths"] && len(u.paths) == 0:
 		return errList
-	case u.record.Password != "" && !validPasswordHash(u.record.Password):
+	case u.record.Password != "" && !passwordhash.Valid(u.record.Password):
 		return errPassword
 	}
 	u.record.Paths, u.record.Scopes = stringsOf(u.paths), stringsOf(u.scopes)

@@ -10,6 +10,7 @@ import (
 	"keyward/cache"
 	"keyward/config"
 	"keyward/keystore"
+	"keyward/passwordhash"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/login"
@@ -60,7 +61,7 @@ func (c *Core) passwords(r *remembered) error {
 // dummyHashes returns hashes for unknown users: with the parameters of the file's, or
 // else with our own.
 func dummyHashes(users *keystore.Users) (func(string) authz.Secret, error) {
-	dummy, err := keystore.DummyHash(rand.Reader)
+	dummy, err := passwordhash.DummyHash(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a hash for unknown users: %w", err)
 	}
@@ -86,7 +87,7 @@ func hashingFor(cfg *config.Config, old *hashing, command password.Command, logg
 	if old != nil || !cfg.Passwords {
 		return old, nil
 	}
-	h := &hashing{verify: keystore.VerifyPassword}
+	h := &hashing{verify: passwordhash.Verify}
 	if len(command.Args) > 0 {
 		var err error
 		if h.processes, err = password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: command, Log: logger}); err != nil {

@@ -19,6 +19,7 @@ import (
 	"keyward/cache"
 	"keyward/internal/vectors"
 	"keyward/keystore"
+	"keyward/passwordhash"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/login"
@@ -47,7 +48,7 @@ const wrongFor = 10 * time.Second
 // newBasicFixture has no file; give it users or a file before open.
 func newBasicFixture(t testing.TB) *basicFixture {
 	t.Helper()
-	dummy, err := keystore.DummyHash(rand.Reader)
+	dummy, err := passwordhash.DummyHash(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func (d *basicFixture) withFile() *basicFixture {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { _ = follower.Close() })
-	d.users, d.verify = users, keystore.VerifyPassword
+	d.users, d.verify = users, passwordhash.Verify
 	return d
 }
 
@@ -408,7 +409,7 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 	d.password("alice", "right")
 	meanwhile := func() {}
 	d.verify = func(hash, password authz.Secret) (bool, error) {
-		right, err := keystore.VerifyPassword(hash, password)
+		right, err := passwordhash.Verify(hash, password)
 		meanwhile()
 		meanwhile = func() {}
 		return right, err

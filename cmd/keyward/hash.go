@@ -1,7 +1,7 @@
 package main
 
 import (
-	"keyward/keystore"
+	"keyward/passwordhash"
 	"keyward/verifier/password"
 )
 
@@ -20,5 +20,5 @@ func (c *hashCommand) Run(env *environment) error {
 	if c.LowPriority {
 		password.LowerPriority()
 	}
-	return password.Serve(env.stdin, env.stdout, keystore.VerifyPassword)
+	return password.Serve(env.stdin, env.stdout, passwordhash.Verify)
 }

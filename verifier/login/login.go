@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/keystore"
+	"keyward/passwordhash"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/password"
 )
@@ -49,7 +50,7 @@ type Config struct {
 	// entries by far: a trusted password is hashed first, and is not refused for the
 	// failures of its address.
 	Trusted *cache.Cache[bool]
-	// VerifyHash reports whether a stored hash is of a password; nil is keystore.VerifyPassword.
+	// VerifyHash reports whether a stored hash is of a password; nil is passwordhash.Verify.
 	VerifyHash func(hash, password authz.Secret) (bool, error)
 }
 
@@ -63,7 +64,7 @@ func New(cfg Config) (*Authenticator, error) {
 		return nil, errors.New("login: a part is missing from Config")
 	}
 	if cfg.VerifyHash == nil {
-		cfg.VerifyHash = keystore.VerifyPassword
+		cfg.VerifyHash = passwordhash.Verify
 	}
 	return &Authenticator{cfg}, nil
 }
@@ -91,7 +92,7 @@ var (
 // is an [authz.CredentialError] if it is not, if the user is disabled, or if it was not
 // verified because of a limit; any other error means that it cannot be determined.
 func (a *Authenticator) Authenticate(ctx context.Context, in Attempt, now time.Time) (Account, error) {
-	if !keystore.ValidPassword(in.Password) {
+	if !passwordhash.ValidPassword(in.Password) {
 		return Account{}, errWrongPassword
 	}
 	id := a.cfg.Fingerprints.Sum("basic", in.User, in.Password.Reveal())

@@ -1,4 +1,10 @@
-package keystore
+// Package passwordhash hashes passwords with argon2id and verifies them against
+// stored hashes of argon2id and bcrypt.
+//
+// It refuses a stored hash that costs more than any client's attempt may cost, and a
+// password longer than bcrypt reads. How many attempts there may be is for
+// package password to bound.
+package passwordhash
 
 import (
 	"crypto/subtle"
@@ -24,26 +30,26 @@ const (
 	argonLen     = 32
 )
 
-// What a hash in a file may cost at most, since whoever asks for a password to
-// be checked need not know it.
+// What a stored hash may cost at most, since a client may have a password checked
+// without knowing it.
 const (
 	maxArgonMemory  = 64 * 1024 // KiB
 	maxArgonTime    = 10
 	maxArgonThreads = 4
-	maxBcryptCost   = 14
+	MaxBcryptCost   = 14
 
-	// maxPassword is also what keeps bcrypt, which looks at 72 bytes, honest.
-	maxPassword = 72
+	// MaxPassword bytes are also as many as bcrypt reads.
+	MaxPassword = 72
 )
 
 var (
 	// ErrPassword is a password that [ValidPassword] refuses.
-	ErrPassword     = errors.New("a password is 1 to 72 bytes")
-	errPasswordHash = errors.New("keystore: a stored password hash that can't be verified")
+	ErrPassword = errors.New("a password is 1 to 72 bytes")
+	errHash     = errors.New("a stored password hash that cannot be verified")
 )
 
-// HashPassword hashes a password with argon2id, as a PHC string.
-func HashPassword(rand io.Reader, password authz.Secret) (string, error) {
+// Hash hashes a password with argon2id, as a PHC string.
+func Hash(rand io.Reader, password authz.Secret) (string, error) {
 	text := password.Reveal()
 	if !ValidPassword(password) {
 		return "", ErrPassword
@@ -55,9 +61,9 @@ func HashPassword(rand io.Reader, password authz.Secret) (string, error) {
 	return phc(salt, argon2.IDKey([]byte(text), salt, argonTime, argonMemory, argonThreads, argonLen)), nil
 }
 
-// DummyHash makes a hash of no password anybody knows, at the cost of one that
-// HashPassword makes: what to verify passwords of unknown users against, so
-// that the time does not tell them from known ones.
+// DummyHash makes a hash of no known password, at the cost of one that
+// Hash makes. Passwords of unknown users are verified against it, so that the time
+// does not distinguish them from known users.
 func DummyHash(rand io.Reader) (authz.Secret, error) {
 	var random [saltLen + argonLen]byte
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
@@ -72,17 +78,17 @@ func phc(salt, sum []byte) string {
 		argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(sum))
 }
 
-// VerifyPassword tells whether the hash, as a file has it, is of the password.
-// It computes nothing for a password that no hash can be of, nor for a hash
+// Verify reports whether the stored hash is of the password.
+// It computes nothing for a password that no hash can be of, or for a hash
 // that is not valid or costs too much, which is an error.
-func VerifyPassword(hash, password authz.Secret) (bool, error) {
+func Verify(hash, password authz.Secret) (bool, error) {
 	text := password.Reveal()
 	if !ValidPassword(password) {
 		return false, nil
 	}
 	if !strings.HasPrefix(hash.Reveal(), argonPrefix) {
-		if !validBcrypt(hash.Reveal()) {
-			return false, errPasswordHash
+		if !ValidBcrypt(hash.Reveal()) {
+			return false, errHash
 		}
 		err := bcrypt.CompareHashAndPassword([]byte(hash.Reveal()), []byte(text))
 		if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
@@ -92,30 +98,31 @@ func VerifyPassword(hash, password authz.Secret) (bool, error) {
 	}
 	a, ok := parseArgon(hash.Reveal())
 	if !ok {
-		return false, errPasswordHash
+		return false, errHash
 	}
 	sum := argon2.IDKey([]byte(text), a.salt, a.time, a.memory, a.threads, uint32(len(a.sum)))
 	return subtle.ConstantTimeCompare(sum, a.sum) == 1, nil
 }
 
-// ValidPassword tells whether a user may have the password: it is not empty,
-// and bcrypt looks at all of it.
+// ValidPassword reports whether a user may have the password: it is not empty, and
+// bcrypt reads all of it.
 func ValidPassword(password authz.Secret) bool {
-	return !password.Empty() && len(password.Reveal()) <= maxPassword
+	return !password.Empty() && len(password.Reveal()) <= MaxPassword
 }
 
-// validPasswordHash tells whether hash is argon2id or bcrypt, at a cost that
-// one is ready to pay for any stranger.
-func validPasswordHash(hash string) bool {
+// Valid reports whether hash is argon2id or bcrypt, at a cost that any client may
+// cause.
+func Valid(hash string) bool {
 	if strings.HasPrefix(hash, argonPrefix) {
 		_, ok := parseArgon(hash)
 		return ok
 	}
-	return validBcrypt(hash)
+	return ValidBcrypt(hash)
 }
 
-// validBcrypt holds a hash to $2a$, $2b$ or $2y$, two digits, 22 characters of salt and 31 of sum.
-func validBcrypt(hash string) bool {
+// ValidBcrypt reports whether hash is bcrypt: $2a$, $2b$ or $2y$, two digits, 22 characters of salt and 31 of
+// the sum, at a cost of at most MaxBcryptCost.
+func ValidBcrypt(hash string) bool {
 	if len(hash) != 60 || !strings.HasPrefix(hash, "$2") || strings.IndexByte("aby", hash[2]) < 0 || hash[3] != '$' || hash[6] != '$' {
 		return false
 	}
@@ -126,10 +133,10 @@ func validBcrypt(hash string) bool {
 	}
 	tens, ones := hash[4]-'0', hash[5]-'0'
 	cost := int(tens)*10 + int(ones)
-	return tens <= 9 && ones <= 9 && cost >= bcrypt.MinCost && cost <= maxBcryptCost
+	return tens <= 9 && ones <= 9 && cost >= bcrypt.MinCost && cost <= MaxBcryptCost
 }
 
-// argon is a PHC string of argon2id taken apart.
+// argon is a parsed PHC string of argon2id.
 type argon struct {
 	memory, time uint32 // memory in KiB
 	threads      uint8
@@ -166,7 +173,7 @@ func cost(text, name string, most uint64) (uint32, bool) {
 	return uint32(n), found && err == nil && n >= 1 && n <= most && strconv.FormatUint(n, 10) == digits
 }
 
-// decoded reads base 64 of least to 64 bytes.
+// decoded reads base64 of least to 64 bytes.
 func decoded(text string, least int) ([]byte, bool) {
 	raw, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	return raw, err == nil && len(raw) >= least && len(raw) <= 64 && !strings.ContainsAny(text, "\r\n")

@@ -1,4 +1,4 @@
-package keystore
+package passwordhash
 
 import (
 	"crypto/rand"
@@ -20,12 +20,12 @@ const (
 )
 
 func TestVerifyPassword(t *testing.T) {
-	made, err := HashPassword(rand.Reader, authz.NewSecret("correct horse"))
+	made, err := Hash(rand.Reader, authz.NewSecret("correct horse"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("é", 36)
-	longest, err := HashPassword(rand.Reader, authz.NewSecret(long))
+	longest, err := Hash(rand.Reader, authz.NewSecret(long))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +37,11 @@ func TestVerifyPassword(t *testing.T) {
 		{made, "correct horse"}, {argonOfPassword, "password"}, {longest, long}, {string(longBcrypt), long},
 		{"$2a$" + bcryptOfUU, "U*U"}, {"$2b$" + bcryptOfUU, "U*U"}, {"$2y$" + bcryptOfUU, "U*U"},
 	} {
-		if ok, err := VerifyPassword(authz.NewSecret(test.hash), authz.NewSecret(test.right)); !ok || err != nil {
+		if ok, err := Verify(authz.NewSecret(test.hash), authz.NewSecret(test.right)); !ok || err != nil {
 			t.Errorf("%s of %q: %t, %v", test.hash, test.right, ok, err)
 		}
 		for _, wrong := range []string{"", "x", test.right + "x", test.right[1:], strings.ToUpper(test.right + "q"), test.right + "\x00"} {
-			if ok, err := VerifyPassword(authz.NewSecret(test.hash), authz.NewSecret(wrong)); ok || err != nil {
+			if ok, err := Verify(authz.NewSecret(test.hash), authz.NewSecret(wrong)); ok || err != nil {
 				t.Errorf("%s of %q: %t, %v", test.hash, wrong, ok, err)
 			}
 		}
@@ -50,7 +50,7 @@ func TestVerifyPassword(t *testing.T) {
 
 func TestVerifyComputesOnlyWhatIsValid(t *testing.T) {
 	for _, bad := range []string{"", "secret", "$argon2id$", argonOfPassword + "$", strings.Replace(argonOfPassword, "t=2", "t=4294967295", 1), "$2b$31$" + bcryptOfUU[3:]} {
-		if ok, err := VerifyPassword(authz.NewSecret(bad), authz.NewSecret("password")); ok || err == nil || strings.Contains(err.Error(), "$") {
+		if ok, err := Verify(authz.NewSecret(bad), authz.NewSecret("password")); ok || err == nil || strings.Contains(err.Error(), "$") {
 			t.Errorf("%s: %t, %v", bad, ok, err)
 		}
 	}
@@ -98,15 +98,15 @@ func TestStoredHashes(t *testing.T) {
 		"$2b$" + bcryptOfUU[:52] + "\n": false,
 		"$3b$" + bcryptOfUU:             false,
 	} {
-		if validPasswordHash(hash) != valid {
+		if Valid(hash) != valid {
 			t.Errorf("%q: valid must be %t", hash, valid)
 		}
 	}
 }
 
 func TestPasswordHashes(t *testing.T) {
-	hash, err := HashPassword(rand.Reader, authz.NewSecret("correct horse"))
-	if err != nil || !validPasswordHash(hash) {
+	hash, err := Hash(rand.Reader, authz.NewSecret("correct horse"))
+	if err != nil || !Valid(hash) {
 		t.Fatal(hash, err)
 	}
 	parts := strings.Split(hash, "$")
@@ -121,7 +121,7 @@ func TestPasswordHashes(t *testing.T) {
 		t.Error("not the hash of the password")
 	}
 	for _, password := range []string{"", strings.Repeat("x", 73)} {
-		if _, err := HashPassword(rand.Reader, authz.NewSecret(password)); !errors.Is(err, ErrPassword) {
+		if _, err := Hash(rand.Reader, authz.NewSecret(password)); !errors.Is(err, ErrPassword) {
 			t.Errorf("%d bytes: %v", len(password), err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestPasswordHashes(t *testing.T) {
 		"bcrypt length": "$2b$10$" + strings.Repeat("a", 52),
 		"bcrypt kind":   "$2x$10$" + strings.Repeat("a", 53),
 	} {
-		if validPasswordHash(bad) {
+		if Valid(bad) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -152,7 +152,7 @@ func TestDummyHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := HashPassword(rand.Reader, authz.NewSecret("x"))
+	made, err := Hash(rand.Reader, authz.NewSecret("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestDummyHash(t *testing.T) {
 	if cost(dummy.Reveal()) != cost(made) || len(dummy.Reveal()) != len(made) {
 		t.Errorf("the dummy costs %s, a hash made here %s", cost(dummy.Reveal()), cost(made))
 	}
-	if ok, err := VerifyPassword(dummy, authz.NewSecret("x")); ok || err != nil {
+	if ok, err := Verify(dummy, authz.NewSecret("x")); ok || err != nil {
 		t.Error(ok, err)
 	}
 	if another, err := DummyHash(rand.Reader); err != nil || another == dummy {
@@ -183,12 +183,12 @@ func FuzzPasswordHash(f *testing.F) {
 		f.Add(seed, "password")
 	}
 	f.Fuzz(func(t *testing.T, hash, password string) {
-		valid := validPasswordHash(hash)
+		valid := Valid(hash)
 		if valid && tooSlowToFuzz(t, hash) {
 			return
 		}
-		ok, err := VerifyPassword(authz.NewSecret(hash), authz.NewSecret(password))
-		possible := password != "" && len(password) <= maxPassword
+		ok, err := Verify(authz.NewSecret(hash), authz.NewSecret(password))
+		possible := password != "" && len(password) <= MaxPassword
 		if ok && !possible || (err == nil) != (valid || !possible) {
 			t.Fatalf("%q of %q: valid %t, right %t, %v", hash, password, valid, ok, err)
 		}
@@ -204,7 +204,7 @@ func tooSlowToFuzz(t *testing.T, hash string) bool {
 		return a.memory*a.time > 1024
 	}
 	cost, err := bcrypt.Cost([]byte(hash))
-	if err != nil || cost > maxBcryptCost {
+	if err != nil || cost > MaxBcryptCost {
 		t.Fatalf("%q costs %d, %v", hash, cost, err)
 	}
 	return cost > 5
