@@ -25,8 +25,8 @@ var allowed = map[string][]string{
 	"policy":        {"keyward/authz"},
 	"apikey":        {"keyward/authz"},
 	"passwordhash":  {"keyward/authz", "golang.org/x/crypto/"},
-	"keystore":      {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store/journal", "github.com/fsnotify/fsnotify", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
-	"store/journal": {"golang.org/x/sys/"},
+	"keystore":      {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store/journal", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
+	"store/journal": {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
 	"verifier": {"keyward/apikey", "keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
 		"keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":   {},
@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"ratelimit":            {"keyward/authz"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
 	"server": {"keyward/apikey", "keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore", "keyward/passwordhash", "keyward/policy",
-		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
+		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 

@@ -4,7 +4,7 @@
 //
 // A file is a journal: a header line, then one JSON object a line, of which a
 // later one about the same key replaces the earlier. [Journal], [UserFile] and
-// [RevocationFile] write such a file, for one command at a time and durably. [Follow]
+// [RevocationFile] write such a file, for one command at a time and durably. [journal.Follow]
 // reads it and keeps [Keys], [Users] or [Revocations] as the file says, within milliseconds.
 //
 // The package never stores, logs or returns the plain text of a key but the

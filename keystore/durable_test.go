@@ -77,8 +77,7 @@ func stateOf(t *testing.T, files *memFS) []Record {
 		t.Fatalf("the file does not parse: %v", err)
 	}
 	keys := NewKeys(apikey.NewHasher(authz.NewSecret("a pepper of sixteen")))
-	r := newReader(FollowConfig{Path: memPath, Into: keys, FS: files, MissingOK: true})
-	r.look(false)
+	readOnce(t, journal.FollowConfig{Path: memPath, Into: keys, FS: files, MissingOK: true})
 	if err := keys.Ready(); err != nil {
 		t.Fatalf("a server is not ready: %v", err)
 	}

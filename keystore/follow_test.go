@@ -26,7 +26,7 @@ type followed struct {
 	path     string
 	journal  *Journal
 	keys     *Keys
-	follower *Follower
+	follower *journal.Follower
 	seen     *seen
 	log      *safeBuffer
 }
@@ -95,10 +95,10 @@ func (f *followed) create(name string) Record {
 
 // follow starts following. Looking without news is put off for an hour: what
 // a test sees, it sees because it was told, unless it asks for more.
-func (f *followed) follow(change func(*FollowConfig)) {
+func (f *followed) follow(change func(*journal.FollowConfig)) {
 	f.t.Helper()
 	f.keys = NewKeys(apikey.NewHasher(authz.Secret{}))
-	cfg := FollowConfig{
+	cfg := journal.FollowConfig{
 		Path: f.path, Into: f.keys, Every: time.Hour, Settle: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Observer: f.seen,
 	}
@@ -106,7 +106,7 @@ func (f *followed) follow(change func(*FollowConfig)) {
 		change(&cfg)
 	}
 	var err error
-	if f.follower, err = Follow(cfg); err != nil {
+	if f.follower, err = journal.Follow(cfg); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = f.follower.Close() })
@@ -175,13 +175,28 @@ func pass(t *testing.T, d time.Duration) {
 	within(t, 2*d+time.Second, "time passes", func() bool { return time.Now().After(until) })
 }
 
+// noWatcher is of a system that has no watch to give.
+func noWatcher() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
+
+// readOnce reads the file into the sink, and does not follow it.
+func readOnce(t testing.TB, cfg journal.FollowConfig) {
+	t.Helper()
+	cfg.NewWatcher = noWatcher
+	follower, err := journal.Follow(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follower.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestWithoutNews: where the system has no watch to give, a change is in force
 // within two seconds all the same.
 func TestWithoutNews(t *testing.T) {
 	f, first := prepare(t)
 	f.keys = NewKeys(apikey.NewHasher(authz.Secret{}))
-	none := func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
-	follower, err := follow(FollowConfig{Path: f.path, Into: f.keys, Every: time.Hour, Observer: f.seen}, none)
+	follower, err := journal.Follow(journal.FollowConfig{Path: f.path, Into: f.keys, Every: time.Hour, Observer: f.seen, NewWatcher: noWatcher})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +322,7 @@ func TestStart(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			f.follow(func(cfg *FollowConfig) { cfg.MissingOK = c.missingOK })
+			f.follow(func(cfg *journal.FollowConfig) { cfg.MissingOK = c.missingOK })
 			if err := f.keys.Ready(); (err == nil) != c.ready {
 				t.Fatalf("Ready says %v", err)
 			}
@@ -339,7 +354,7 @@ func TestBadFileLeavesLastGoodSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, first := prepare(t)
-			f.follow(func(cfg *FollowConfig) { cfg.Every = 20 * time.Millisecond })
+			f.follow(func(cfg *journal.FollowConfig) { cfg.Every = 20 * time.Millisecond })
 			good := f.read()
 			if err := spoil(f); err != nil {
 				t.Fatal(err)
@@ -394,7 +409,7 @@ func TestUnreadable(t *testing.T) {
 		if atStart {
 			files.set(os.ErrPermission)
 		}
-		f.follow(func(cfg *FollowConfig) { cfg.FS, cfg.Every = files, 20*time.Millisecond })
+		f.follow(func(cfg *journal.FollowConfig) { cfg.FS, cfg.Every = files, 20*time.Millisecond })
 		if (f.keys.Ready() == nil) == atStart {
 			t.Errorf("at start %v: Ready says %v", atStart, f.keys.Ready())
 		}
@@ -413,7 +428,7 @@ func TestUnreadable(t *testing.T) {
 func TestBadLineIsSteppedOver(t *testing.T) {
 	f, first := prepare(t)
 	f.follow(nil)
-	f.append("{\"id\":\"secretcontent\"}\n" + strings.Repeat("x", maxLine+5) + "\n" + `{"batch":0}` + "\n")
+	f.append("{\"id\":\"secretcontent\"}\n" + strings.Repeat("x", journal.MaxLine+5) + "\n" + `{"batch":0}` + "\n")
 	if _, err := f.journal.Revoke(first.ID); err != nil {
 		t.Fatalf("bad lines are in the way of a revocation: %v", err)
 	}

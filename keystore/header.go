@@ -3,14 +3,13 @@ package keystore
 import (
 	"errors"
 	"fmt"
+
 	"keyward/apikey"
+	"keyward/store/journal"
 )
 
-// Why a whole file is refused; each is matched by errors.Is.
-var (
-	ErrForeign = errors.New("not a file of ours, or of a version we do not know")
-	ErrPepper  = errors.New("made with another pepper")
-)
+// ErrPepper is a file whose keys were hashed with another pepper.
+var ErrPepper = errors.New("made with another pepper")
 
 const formatVersion = 1
 
@@ -37,14 +36,23 @@ func usersHeader() header { return header{Kind: kindUsers, Version: formatVersio
 
 func revocationsHeader() header { return header{Kind: kindRevocations, Version: formatVersion} }
 
+// of is what files with this first line begin with.
+func (h header) of() journal.Header {
+	line, err := encodeLine(h)
+	if err != nil {
+		panic(err) // strings and a number
+	}
+	return journal.Header{Line: line, Check: h.check}
+}
+
 // check tells why a file with this first line is not one that h would head.
 func (h header) check(line []byte) error {
 	got, err := readHeader(line)
 	switch {
 	case err != nil:
-		return ErrForeign
+		return journal.ErrWrongFile
 	case got.Kind != h.Kind || got.Version != h.Version:
-		return ErrForeign
+		return journal.ErrWrongFile
 	case got.Hash != h.Hash || got.Pepper != h.Pepper:
 		return fmt.Errorf("%w: the file's hash is %s, ours is %s", ErrPepper, got.hashing(), h.hashing())
 	}
@@ -60,34 +68,34 @@ func (h header) hashing() string {
 
 func readHeader(line []byte) (header, error) {
 	var h header
-	s := scanner{text: line}
+	s := journal.NewScanner(line)
 	seen := map[string]bool{}
-	err := s.object(func(name []byte) error {
+	err := s.Object(func(name []byte) error {
 		if seen[string(name)] {
-			return errTwice
+			return journal.ErrTwice
 		}
 		seen[string(name)] = true
 		var ok bool
 		var text []byte
 		switch string(name) {
 		case "keyward":
-			text, ok = s.str()
+			text, ok = s.ReadString()
 			h.Kind = string(text)
 		case "version":
-			h.Version, ok = s.number()
+			h.Version, ok = s.ReadNumber()
 		case "hash":
-			text, ok = s.str()
+			text, ok = s.ReadString()
 			h.Hash = string(text)
 			ok = ok && (h.Hash == apikey.HashSHA256 || h.Hash == apikey.HashHMACSHA256)
 		case "pepper":
-			text, ok = s.str()
+			text, ok = s.ReadString()
 			h.Pepper = string(text)
 			ok = ok && apikey.ValidPepperID(text)
 		}
-		return unless(ok, errMember)
+		return journal.ErrUnknownMember.Unless(ok)
 	})
-	if err == nil && !s.end() {
-		err = errSyntax
+	if err == nil && !s.End() {
+		err = journal.ErrSyntax
 	}
 	return h, err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"keyward/passwordhash"
+	"keyward/store/journal"
 )
 
 // ImportHtpasswd takes over names and bcrypt hashes from an htpasswd file, in
@@ -22,8 +23,12 @@ func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 	}
 	var records []UserRecord
 	unfit := firstUnfit(order)
-	err = f.store.write(unfit == nil, func(t *turn) error {
-		all, err := f.all(t.each, false)
+	var missing error
+	if unfit != nil { // a missing file is not created
+		missing = ErrNotFound
+	}
+	err = f.store.Write(missing, func(t *journal.LineTransaction) error {
+		all, err := f.all(t.Read, false)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // Import says what an import's input is. The zero Import is one key per line.
@@ -103,13 +104,13 @@ func (j *Journal) readHashed(text []byte, p *Params) (imported, error) {
 
 func (j *Journal) importAll(all []imported) ([]Record, error) {
 	var records []Record
-	err := j.store.write(true, func(t *turn) error {
+	err := j.store.Write(nil, func(t *journal.LineTransaction) error {
 		if err := j.refuseKnown(t, all); err != nil {
 			return err
 		}
 		now := j.now().UTC()
 		records = make([]Record, 0, len(all))
-		return t.appendLines(len(all), func(i int) ([]byte, error) {
+		return t.AppendBatch(len(all), func(i int) ([]byte, error) {
 			one := all[i]
 			r, err := j.record(one.params, now)
 			if err != nil {
@@ -154,6 +155,9 @@ func readLines(in io.Reader, p *Params, read keyReader) ([]imported, error) {
 	}
 	return refused.orElse(all)
 }
+
+// maxTold bounds how many problems are named; all are counted.
+const maxTold = 10
 
 // refusals gathers what is wrong with an input, so that all of it can be put
 // right at once.
@@ -214,14 +218,14 @@ func inputLines(all []imported) (map[apikey.Digest]int, error) {
 
 // refuseKnown looks for the digests in one another and in the file, where the
 // last line about a key says which digests it has.
-func (j *Journal) refuseKnown(t *turn, all []imported) error {
+func (j *Journal) refuseKnown(t *journal.LineTransaction, all []imported) error {
 	number, err := inputLines(all)
 	if err != nil {
 		return err
 	}
 	has := map[apikey.ID][]apikey.Digest{}
 	var k keyLine
-	err = t.each(func(line []byte, _ int) error {
+	err = t.Read(func(line []byte, _ int) error {
 		if err := k.read(line); err != nil {
 			return err
 		}

@@ -27,11 +27,11 @@ type JournalConfig struct {
 // nil what it did survives a power cut, when it returns an error the file says
 // what it said before. Any number of processes may write one file.
 //
-// Every method may return ErrPepper or ErrForeign for a file that is not to be
-// written with this Hasher or by this program, ErrDamaged for one that has lost
+// Every method may return ErrPepper or journal.ErrWrongFile for a file that is not to be
+// written with this Hasher or by this program, journal.ErrDamaged for one that has lost
 // its content, and journal.ErrReplaced where other programs keep replacing the file.
 type Journal struct {
-	store  store
+	store  journal.Lines
 	hasher *apikey.Hasher
 	rand   io.Reader
 	now    func() time.Time
@@ -40,7 +40,7 @@ type Journal struct {
 // NewJournal touches nothing; the file is made by the first Create or Import.
 func NewJournal(cfg JournalConfig) *Journal {
 	j := &Journal{hasher: cfg.Hasher, rand: cfg.Rand, now: cfg.Now}
-	j.store = store{journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, keysHeader(cfg.Hasher)}
+	j.store = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: keysHeader(cfg.Hasher).of()}
 	if j.rand == nil {
 		j.rand = rand.Reader
 	}
@@ -114,7 +114,7 @@ func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
 	}
 	var r Record
 	var secret authz.Secret
-	err := j.store.write(true, func(t *turn) error {
+	err := j.store.Write(nil, func(t *journal.LineTransaction) error {
 		var err error
 		// Another one for each attempt: no two lines may have one secret.
 		if secret, err = apikey.Generate(j.rand, p.Prefix, p.Format); err != nil {
@@ -211,9 +211,9 @@ func end(all []Previous) {
 // change appends what edit makes of the key's record, if it tells that it changed it.
 func (j *Journal) change(id string, edit func(r *Record, now time.Time) (bool, error)) (Record, error) {
 	var r Record
-	err := j.store.write(false, func(t *turn) error {
+	err := j.store.Write(ErrNotFound, func(t *journal.LineTransaction) error {
 		var err error
-		if r, err = j.latest(id, t.each); err != nil {
+		if r, err = j.latest(id, t.Read); err != nil {
 			return err
 		}
 		now := j.now().UTC()
@@ -233,7 +233,7 @@ func (j *Journal) change(id string, edit func(r *Record, now time.Time) (bool, e
 	return r, nil
 }
 
-// eachLine is store.read, or turn.each under the lock.
+// eachLine is Lines.Read, or LineTransaction.Read under the lock.
 type eachLine func(visit func(line []byte, number int) error) error
 
 // latest is what the last line about id says.
@@ -269,10 +269,10 @@ func (j *Journal) latest(id string, each eachLine) (Record, error) {
 	return found.record(), nil
 }
 
-func appendRecord(t *turn, r *Record) error {
+func appendRecord(t *journal.LineTransaction, r *Record) error {
 	line, err := r.line()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return t.appendLines(1, func(int) ([]byte, error) { return line, nil })
+	return t.AppendBatch(1, func(int) ([]byte, error) { return line, nil })
 }

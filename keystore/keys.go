@@ -8,6 +8,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // What Keys answers for a digest it has no key for; matched by errors.Is.
@@ -53,7 +54,7 @@ type Stamp struct {
 }
 
 // Keys holds the keys of one file for a server, which asks it on every request
-// while [Follow] keeps it up to date. No method of its readers ever waits.
+// while [journal.Follow] keeps it up to date. No method of its readers ever waits.
 type Keys struct {
 	header header
 	set    atomic.Pointer[keySet]
@@ -68,7 +69,7 @@ func NewKeys(hasher *apikey.Hasher) *Keys { return &Keys{header: keysHeader(hash
 // NoKeys makes a Keys that is ready and has none, for who follows no file.
 func NoKeys() *Keys {
 	k := &Keys{}
-	k.publish(k.begin())
+	k.Commit(k.Begin())
 	return k
 }
 
@@ -197,17 +198,17 @@ func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 
 // What the follower calls.
 
-func (k *Keys) check(first []byte) error { return k.header.check(first) }
+func (k *Keys) CheckHeader(first []byte) error { return k.header.check(first) }
 
-func (k *Keys) begin() content {
+func (k *Keys) Begin() journal.Generation {
 	k.last++
 	return newKeySet(k.last)
 }
 
-func (k *Keys) publish(c content) {
+func (k *Keys) Commit(c journal.Generation) {
 	k.set.Store(c.(*keySet))
 }
 
-func (k *Keys) applied() {}
+func (k *Keys) Applied() {}
 
-func (k *Keys) notReady(reason error) { k.reason.Store(&reason) }
+func (k *Keys) NotReady(reason error) { k.reason.Store(&reason) }

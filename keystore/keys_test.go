@@ -17,8 +17,8 @@ import (
 func keysOf(t testing.TB, records ...Record) (*Keys, *keySet) {
 	t.Helper()
 	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
-	set := keys.begin().(*keySet)
-	keys.publish(set)
+	set := keys.Begin().(*keySet)
+	keys.Commit(set)
 	for _, r := range records {
 		apply(t, keys, set, r)
 	}
@@ -36,10 +36,10 @@ func lineOf(t testing.TB, r *Record) []byte {
 
 func apply(t testing.TB, keys *Keys, set *keySet, r Record) {
 	t.Helper()
-	if _, err := set.apply(lineOf(t, &r)); err != nil {
+	if _, err := set.Apply(lineOf(t, &r)); err != nil {
 		t.Fatal(err)
 	}
-	keys.applied()
+	keys.Applied()
 }
 
 func keyNumber(i int, digest apikey.Digest) Record {
@@ -141,7 +141,7 @@ func TestStamps(t *testing.T) {
 	if keys.Current(first.Stamp) || !keys.Current(second.Stamp) {
 		t.Error("a change of one key is not a change of this key alone")
 	}
-	keys.publish(keys.begin())
+	keys.Commit(keys.Begin())
 	if keys.Current(second.Stamp) {
 		t.Error("another file, and the old one's key is current")
 	}

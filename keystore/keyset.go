@@ -3,14 +3,16 @@ package keystore
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"keyward/apikey"
 	"sync/atomic"
 	"time"
+
+	"keyward/apikey"
+	"keyward/store/journal"
 )
 
 const (
-	errOwned lineError = "a hash that another key has"
-	errFull  lineError = "more keys than can be held"
+	errOwned journal.LineError = "a hash that another key has"
+	errFull  journal.LineError = "more keys than can be held"
 )
 
 // keySet is what one reading of a key file came to, kept up to date by the
@@ -70,10 +72,10 @@ func (s *keySet) find(d *apikey.Digest) (row, Stamp, instant, bool) {
 	}
 }
 
-// apply puts a line in force. The moment at which the row takes the old one's
+// Apply puts a line in force. The moment at which the row takes the old one's
 // place is the moment of the whole change: a secret that the index knows is
 // none until its row says so, and one that the row no longer has is none any more.
-func (s *keySet) apply(text []byte) (ended time.Time, err error) {
+func (s *keySet) Apply(text []byte) (ended time.Time, err error) {
 	k := &s.line
 	if err := k.read(text); err != nil {
 		return time.Time{}, err

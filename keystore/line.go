@@ -3,22 +3,21 @@ package keystore
 import (
 	"bytes"
 	"encoding/json"
-	"keyward/apikey"
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"keyward/apikey"
+	"keyward/store/journal"
 )
 
 const (
-	errNoID      lineError = "no id, or not k_ and 12 characters of 0-9A-Za-z"
-	errNoHash    lineError = "no hash, or not 64 lower-case hexadecimal digits"
-	errNoTime    lineError = "no created or no at"
-	errTime      lineError = "a time that is not RFC 3339 in UTC"
-	errText      lineError = "a text that is too long or has control characters"
-	errList      lineError = "an empty path list, or more than 1000 elements"
-	errTerms     lineError = "a path or a scope that is none"
-	errNoFormat  lineError = "an unknown key format"
-	errBadPrefix lineError = "a prefix that is none"
+	errNoID      journal.LineError = "no id, or not k_ and 12 characters of 0-9A-Za-z"
+	errNoHash    journal.LineError = "no hash, or not 64 lower-case hexadecimal digits"
+	errNoTime    journal.LineError = "no created or no at"
+	errTerms     journal.LineError = "a path or a scope that is none"
+	errNoFormat  journal.LineError = "an unknown key format"
+	errBadPrefix journal.LineError = "a prefix that is none"
 )
 
 // keyLine is a key's line taken apart. Its texts point into the line, so that
@@ -42,17 +41,17 @@ type keyLine struct {
 // for another line before; its room is used again.
 func (k *keyLine) read(line []byte) error {
 	if !utf8.Valid(line) {
-		return errUTF8
+		return journal.ErrUTF8
 	}
 	*k = keyLine{paths: k.paths[:0], scopes: k.scopes[:0], previous: k.previous[:0]}
-	s := scanner{text: line}
-	err := s.object(func(name []byte) error {
+	s := journal.NewScanner(line)
+	err := s.Object(func(name []byte) error {
 		m := keyMember(name)
 		switch {
 		case m == 0:
-			return errMember
+			return journal.ErrUnknownMember
 		case k.seen&m != 0:
-			return errTwice
+			return journal.ErrTwice
 		}
 		k.seen |= m
 		return k.member(&s, m)
@@ -60,45 +59,45 @@ func (k *keyLine) read(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if !s.end() {
-		return errSyntax
+	if !s.End() {
+		return journal.ErrSyntax
 	}
 	return k.complete()
 }
 
-func (k *keyLine) member(s *scanner, m uint32) error {
+func (k *keyLine) member(s *journal.Scanner, m uint32) error {
 	switch m {
 	case memberLeft:
-		n, ok := s.number()
+		n, ok := s.ReadNumber()
 		k.left = n
-		return unless(ok, errType)
+		return journal.ErrType.Unless(ok)
 	case memberID:
 		return k.readID(s)
 	case memberName:
-		return s.line(&k.name)
+		return s.ReadText(&k.name)
 	case memberUser:
-		return s.line(&k.user)
+		return s.ReadText(&k.user)
 	case memberProject:
-		return s.line(&k.project)
+		return s.ReadText(&k.project)
 	case memberRate:
-		return s.line(&k.rate)
+		return s.ReadText(&k.rate)
 	case memberPrefix:
-		return s.line(&k.prefix)
+		return s.ReadText(&k.prefix)
 	case memberHint:
-		return s.line(&k.hint)
+		return s.ReadText(&k.hint)
 	case memberPaths:
-		return s.list(&k.paths)
+		return s.ReadTexts(&k.paths)
 	case memberScopes:
 		k.hasScopes = true
-		return s.list(&k.scopes)
+		return s.ReadTexts(&k.scopes)
 	case memberFormat:
 		return k.readFormat(s)
 	case memberHash:
-		return s.digest(&k.hash)
+		return readDigest(s, &k.hash)
 	case memberPrevious:
 		return k.readPrevious(s)
 	default:
-		return s.time(k.timeOf(m))
+		return s.ReadTime(k.timeOf(m))
 	}
 }
 
@@ -117,19 +116,24 @@ func (k *keyLine) timeOf(m uint32) *time.Time {
 	}
 }
 
-func (k *keyLine) readID(s *scanner) error {
-	text, ok := s.str()
+func (k *keyLine) readID(s *journal.Scanner) error {
+	text, ok := s.ReadString()
 	if ok {
 		k.id, ok = apikey.ParseID(text)
-		ok = ok && s.plain(text)
+		ok = ok && s.Unescaped(text)
 	}
-	return unless(ok, errNoID)
+	return errNoID.Unless(ok)
 }
 
-func (k *keyLine) readFormat(s *scanner) error {
-	text, ok := s.str()
+func readDigest(s *journal.Scanner, into *apikey.Digest) error {
+	text, ok := s.ReadString()
+	return errNoHash.Unless(ok && apikey.ParseDigest(into, text) && s.Unescaped(text))
+}
+
+func (k *keyLine) readFormat(s *journal.Scanner) error {
+	text, ok := s.ReadString()
 	if !ok {
-		return errType
+		return journal.ErrType
 	}
 	for _, f := range [...]apikey.Format{apikey.FormatKeyward, apikey.FormatHex, apikey.FormatRaw} {
 		if string(text) == string(f) {
@@ -140,23 +144,23 @@ func (k *keyLine) readFormat(s *scanner) error {
 	return errNoFormat
 }
 
-func (k *keyLine) readPrevious(s *scanner) error {
-	return s.array(func() error {
+func (k *keyLine) readPrevious(s *journal.Scanner) error {
+	return s.Array(func() error {
 		if len(k.previous) == maxBefore {
-			return errList
+			return journal.ErrList
 		}
 		var p Previous
 		var hash, until bool
-		err := s.object(func(name []byte) error {
+		err := s.Object(func(name []byte) error {
 			switch {
 			case string(name) == "hash" && !hash:
 				hash = true
-				return s.digest(&p.Hash)
+				return readDigest(s, &p.Hash)
 			case string(name) == "until" && !until:
 				until = true
-				return s.time(&p.Until)
+				return s.ReadTime(&p.Until)
 			default:
-				return errMember
+				return journal.ErrUnknownMember
 			}
 		})
 		if err == nil && !hash {
@@ -179,9 +183,9 @@ func (k *keyLine) complete() error {
 	case k.seen&memberCreated == 0 || k.seen&memberAt == 0:
 		return errNoTime
 	case k.seen&memberPaths != 0 && len(k.paths) == 0:
-		return errList
+		return journal.ErrList
 	case len(k.hint) > maxHint || len(k.rate) > apikey.MaxPrefix:
-		return errText
+		return journal.ErrText
 	case apikey.ValidatePrefix(string(k.prefix)) != nil:
 		return errBadPrefix
 	}

@@ -14,6 +14,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 func sampleRecord() Record {
@@ -106,28 +107,9 @@ func TestLinesRefused(t *testing.T) {
 		"no at":                 swap(`,"at":"2026-01-01T00:00:00Z"`, ""),
 	} {
 		err := k.read([]byte(line))
-		var bad lineError
+		var bad journal.LineError
 		if !errors.As(err, &bad) {
-			t.Errorf("%s: %v, want a lineError", name, err)
-		}
-	}
-}
-
-func TestParseTime(t *testing.T) {
-	for day := time.Date(1971, 1, 1, 3, 4, 5, 0, time.UTC); day.Year() < 2410; day = day.AddDate(0, 0, 1) {
-		if got, ok := parseTime([]byte(day.Format(time.RFC3339))); !ok || !got.Equal(day) {
-			t.Fatalf("%v is read as %v", day, got)
-		}
-	}
-	for text, nano := range map[string]int{"": 0, ".1": 100_000_000, ".000000001": 1, ".123456789": 123456789} {
-		got, ok := parseTime([]byte("2026-01-02T03:04:05" + text + "Z"))
-		if !ok || got.Nanosecond() != nano {
-			t.Errorf("%q: %v %v", text, got, ok)
-		}
-	}
-	for _, text := range []string{".", ".1234567890", ".1x", "x"} {
-		if _, ok := parseTime([]byte("2026-01-02T03:04:05" + text + "Z")); ok {
-			t.Errorf("%q accepted", text)
+			t.Errorf("%s: %v, want a journal.LineError", name, err)
 		}
 	}
 }
@@ -205,8 +187,7 @@ func FuzzKeyFile(f *testing.F) {
 		files.entries[memPath] = &memNode{data: text}
 		hasher := apikey.NewHasher(authz.Secret{})
 		keys := NewKeys(hasher)
-		r := newReader(FollowConfig{Path: memPath, Into: keys, FS: files})
-		r.look(false)
+		readOnce(t, journal.FollowConfig{Path: memPath, Into: keys, FS: files})
 		j := NewJournal(JournalConfig{Path: memPath, Hasher: hasher, FS: files})
 		all, err := j.List()
 		if keys.Ready() != nil {
@@ -246,7 +227,7 @@ func TestHeaderTellsFilesApart(t *testing.T) {
 			t.Errorf("%s: Create says %v", name, err)
 		}
 		keys := NewKeys(h)
-		follower, err := Follow(FollowConfig{Path: path, Into: keys})
+		follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +242,7 @@ func TestHeaderTellsFilesApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, err := NewJournal(JournalConfig{Path: other, Hasher: one}).Create(Params{})
-		if !errors.Is(err, ErrForeign) || strings.Contains(fmt.Sprint(err), "hello") {
+		if !errors.Is(err, journal.ErrWrongFile) || strings.Contains(fmt.Sprint(err), "hello") {
 			t.Errorf("%q: %v", text, err)
 		}
 		if now, _ := os.ReadFile(other); string(now) != text {

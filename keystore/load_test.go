@@ -15,6 +15,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/internal/race"
+	"keyward/store/journal"
 )
 
 // writeKeys makes a file of n keys, the i-th of which has the digest digestAt(i).
@@ -67,7 +68,7 @@ func digestAt(i int) apikey.Digest {
 func loaded(t testing.TB, path string) *Keys {
 	t.Helper()
 	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
-	f, err := Follow(FollowConfig{Path: path, Into: keys})
+	f, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,11 +9,12 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // Get is what the file says about a key. A deleted one is ErrNotFound.
 func (j *Journal) Get(id string) (Record, error) {
-	r, err := j.latest(id, j.store.read)
+	r, err := j.latest(id, j.store.Read)
 	if err == nil && !r.Deleted.IsZero() {
 		err = fmt.Errorf("key %s: %w", id, ErrNotFound)
 	}
@@ -29,7 +30,7 @@ func (j *Journal) List() ([]Record, error) {
 	var all []Record
 	at := map[apikey.ID]int{}
 	var k keyLine
-	err := j.store.read(func(line []byte, _ int) error {
+	err := j.store.Read(func(line []byte, _ int) error {
 		if err := k.read(line); err != nil {
 			return err
 		}
@@ -61,7 +62,7 @@ func (j *Journal) LatestKeys(users []string) (map[string]time.Time, error) {
 		made[name] = time.Time{}
 	}
 	var k keyLine
-	err := j.store.read(func(line []byte, _ int) error {
+	err := j.store.Read(func(line []byte, _ int) error {
 		if k.read(line) != nil {
 			return nil
 		}
@@ -82,7 +83,7 @@ func (j *Journal) FindBySecret(secret authz.Secret) (Record, error) {
 	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
 	var k keyLine
 	var ids []apikey.ID
-	err := j.store.read(func(line []byte, _ int) error {
+	err := j.store.Read(func(line []byte, _ int) error {
 		if !bytes.Contains(line, text) {
 			return nil
 		}
@@ -120,11 +121,11 @@ func (j *Journal) FindBySecret(secret authz.Secret) (Record, error) {
 // without secrets whose grace is over. It returns how many lines are gone. A
 // file with a line that cannot be read is left as it is.
 func (j *Journal) Compact() (gone int, err error) {
-	err = j.store.write(false, func(t *turn) error {
+	err = j.store.Write(ErrNotFound, func(t *journal.LineTransaction) error {
 		last := map[apikey.ID]int{} // the number of the latest line
 		var k keyLine
 		before, after := 0, 0
-		err := t.each(func(line []byte, number int) error {
+		err := t.Read(func(line []byte, number int) error {
 			before++
 			if err := k.read(line); err != nil {
 				return err
@@ -138,8 +139,8 @@ func (j *Journal) Compact() (gone int, err error) {
 		if t.File() == nil {
 			return nil
 		}
-		err = t.rewrite(func(w io.Writer) error {
-			return t.each(func(line []byte, number int) error {
+		err = t.Rewrite(func(w io.Writer) error {
+			return t.Read(func(line []byte, number int) error {
 				if err := k.read(line); err != nil {
 					return err
 				}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // Names that a file holds already are read as they are. A new name must be one
@@ -20,13 +21,13 @@ import (
 // of UTF-8 without control characters and without the colon, which ends the
 // name in Basic credentials. A new user's name must be more: [CheckUserName].
 func ValidUserName(name string) bool {
-	return name != "" && validText([]byte(name)) && !strings.Contains(name, ":")
+	return name != "" && journal.ValidText([]byte(name)) && !strings.Contains(name, ":")
 }
 
 // CheckUserName returns why no user can be made with the name; the error is ErrInvalid.
 func CheckUserName(name string) error {
 	if !ValidUserName(name) {
-		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, maxText)
+		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, journal.MaxText)
 	}
 	return checkKeysUser(name)
 }
@@ -43,8 +44,8 @@ func checkKeysUser(name string) error {
 // checkName returns why a new record cannot have the name, which is called
 // what in the error. The empty name is one.
 func checkName(what, name string) error {
-	if !validText([]byte(name)) {
-		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control characters", ErrInvalid, what, maxText)
+	if !journal.ValidText([]byte(name)) {
+		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control characters", ErrInvalid, what, journal.MaxText)
 	}
 	if problem := looksLikeAnother(name); problem != "" {
 		return fmt.Errorf("%w: a %s %s", ErrInvalid, what, problem)

@@ -2,10 +2,10 @@ package keystore
 
 import (
 	"errors"
-	"keyward/apikey"
 	"slices"
 	"time"
-	"unicode/utf8"
+
+	"keyward/apikey"
 )
 
 // What a command can be refused for; each is matched by errors.Is.
@@ -58,37 +58,9 @@ type Previous struct {
 func (r *Record) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
 
 const (
-	maxText   = 255
 	maxHint   = apikey.MaxPrefix + apikey.HintLen
-	maxList   = 1000
 	maxBefore = 100 // previous secrets
 )
-
-// validText tells whether text can be a name: at most 255 bytes of UTF-8
-// without control characters, which could forge lines in a log or a header.
-func validText(text []byte) bool {
-	if len(text) > maxText {
-		return false
-	}
-	for _, c := range text {
-		if c < 0x20 || c >= 0x7f {
-			return validRunes(text)
-		}
-	}
-	return true
-}
-
-func validRunes(text []byte) bool {
-	if !utf8.Valid(text) {
-		return false
-	}
-	for _, r := range string(text) {
-		if r < 0x20 || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return false
-		}
-	}
-	return true
-}
 
 // clone makes a record that shares nothing with r.
 func (r *Record) clone() Record {

@@ -186,7 +186,7 @@ func TestDamagedFiles(t *testing.T) {
 			}
 		}
 		for name, command := range run {
-			if err := command(); !errors.Is(err, ErrDamaged) {
+			if err := command(); !errors.Is(err, journal.ErrDamaged) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -304,7 +304,7 @@ func TestFirstContentArrives(t *testing.T) {
 				return err
 			})
 			tokens, seen := NewRevocations(), &seen{}
-			f, err := Follow(FollowConfig{Path: path, Into: tokens, MissingOK: true, Settle: time.Millisecond, FS: files, Observer: seen})
+			f, err := journal.Follow(journal.FollowConfig{Path: path, Into: tokens, MissingOK: true, Settle: time.Millisecond, FS: files, Observer: seen})
 			if err != nil {
 				t.Fatal(err)
 			}

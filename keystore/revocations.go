@@ -5,14 +5,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keyward/store/journal"
 )
 
-// Revocations are the tokens of one file that end before their time; [Follow]
-// keeps them up to date. An entry has no end of its own: it counts for as long
+// Revocations are the tokens of one file that end before their time;
+// [journal.Follow] keeps them up to date. An entry has no end of its own: it counts for as long
 // as it stands in the file. An id is an id of whatever issuer.
 //
 // The file is made by the first revocation, so who follows it wants
-// FollowConfig.MissingOK, and a Settle of some 10 ms if that first one, too, is
+// journal.FollowConfig.MissingOK, and a Settle of some 10 ms if that first one, too, is
 // to be in force within 50 ms.
 type Revocations struct {
 	set     atomic.Pointer[revocationSet]
@@ -49,22 +51,22 @@ func (v *Revocations) Revoked(jti, subject string, issuedAt time.Time) bool {
 // longer the same. It is one atomic load.
 func (v *Revocations) Changes() uint64 { return v.changes.Load() }
 
-func (v *Revocations) check(first []byte) error { return revocationsHeader().check(first) }
+func (v *Revocations) CheckHeader(first []byte) error { return revocationsHeader().check(first) }
 
-func (v *Revocations) begin() content {
+func (v *Revocations) Begin() journal.Generation {
 	return &revocationSet{tokens: map[string]struct{}{}, subjects: map[string]time.Time{}}
 }
 
-// publish counts the change when what is new can be found, as applied does:
+// Commit counts the change when what is new can be found, as Applied does:
 // the other way round an old answer could be kept under the new number.
-func (v *Revocations) publish(c content) {
+func (v *Revocations) Commit(c journal.Generation) {
 	v.set.Store(c.(*revocationSet))
 	v.changes.Add(1)
 }
 
-func (v *Revocations) applied() { v.changes.Add(1) }
+func (v *Revocations) Applied() { v.changes.Add(1) }
 
-func (v *Revocations) notReady(reason error) { v.reason.Store(&reason) }
+func (v *Revocations) NotReady(reason error) { v.reason.Store(&reason) }
 
 // revocationSet is what one reading of a revocations file came to.
 type revocationSet struct {
@@ -83,8 +85,8 @@ func (s *revocationSet) names(jti, subject string, issuedAt time.Time) bool {
 	return named || issuedAt.Before(s.subjects[sameText(subject)]) || issuedAt.Before(s.all)
 }
 
-// apply puts a line in force. What it names is ended with it, unless that was so already.
-func (s *revocationSet) apply(line []byte) (time.Time, error) {
+// Apply puts a line in force. What it names is ended with it, unless that was so already.
+func (s *revocationSet) Apply(line []byte) (time.Time, error) {
 	var r Revocation
 	if err := r.read(line); err != nil {
 		return time.Time{}, err

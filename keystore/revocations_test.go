@@ -18,13 +18,13 @@ const revocationsHead = `{"keyward":"revocations","version":1}` + "\n"
 func setOf(t *testing.T, lines ...string) *Revocations {
 	t.Helper()
 	v := NewRevocations()
-	set := v.begin()
+	set := v.Begin()
 	for _, line := range lines {
-		if _, err := set.apply([]byte(line)); err != nil {
+		if _, err := set.Apply([]byte(line)); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
 	}
-	v.publish(set)
+	v.Commit(set)
 	return v
 }
 
@@ -106,7 +106,7 @@ func TestRevocationLinesRefused(t *testing.T) {
 		"no UTF-8":          `{"jti":"` + "\xff" + `",` + at + `}`,
 	} {
 		var r Revocation
-		var bad lineError
+		var bad journal.LineError
 		if err := r.read([]byte(line)); !errors.As(err, &bad) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -118,7 +118,7 @@ type revoking struct {
 	path     string
 	file     *RevocationFile
 	tokens   *Revocations
-	follower *Follower
+	follower *journal.Follower
 	seen     *seen
 }
 
@@ -130,7 +130,7 @@ func followRevocations(t *testing.T, prepare func(path string)) *revoking {
 		prepare(r.path)
 	}
 	var err error
-	r.follower, err = Follow(FollowConfig{
+	r.follower, err = journal.Follow(journal.FollowConfig{
 		Path: r.path, Into: r.tokens, MissingOK: true, Every: time.Hour, Settle: 10 * time.Millisecond, Observer: r.seen,
 	})
 	if err != nil {
@@ -285,7 +285,7 @@ func TestRevocationsRefused(t *testing.T) {
 	if _, err := NewUserFile(UserFileConfig{Path: users}).SetUser("alice", UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRevocationFile(RevocationFileConfig{Path: users}).RevokeToken("t"); !errors.Is(err, ErrForeign) {
+	if _, err := NewRevocationFile(RevocationFileConfig{Path: users}).RevokeToken("t"); !errors.Is(err, journal.ErrWrongFile) {
 		t.Errorf("written to a users file: %v", err)
 	}
 }
@@ -297,8 +297,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 	}
 	revoked := func(files *memFS, jti string) bool {
 		tokens := NewRevocations()
-		r := newReader(FollowConfig{Path: memPath, Into: tokens, FS: files, MissingOK: true})
-		r.look(false)
+		readOnce(t, journal.FollowConfig{Path: memPath, Into: tokens, FS: files, MissingOK: true})
 		if err := tokens.Ready(); err != nil {
 			t.Fatal(err)
 		}
@@ -368,7 +367,7 @@ func TestLostRevocationsAndALockThatIsNotToBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, tokens := &failingFS{FS: journal.OS(), err: os.ErrPermission}, NewRevocations()
-	follower, err := Follow(FollowConfig{Path: path, Into: tokens, FS: files, MissingOK: true})
+	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: tokens, FS: files, MissingOK: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"keyward/store/journal"
 )
 
-const errRevocation lineError = "not one of: a jti, a subject with issued_before, issued_before alone"
+const errRevocation journal.LineError = "not one of: a jti, a subject with issued_before, issued_before alone"
 
 // Revocation is one line of a revocations file. It names one token by its id,
 // or one subject's tokens, or without a subject everyone's, by when they were issued.
@@ -24,34 +24,34 @@ type Revocation struct {
 // read takes a line apart and checks all that stands in it.
 func (r *Revocation) read(line []byte) error {
 	if !utf8.Valid(line) {
-		return errUTF8
+		return journal.ErrUTF8
 	}
 	*r = Revocation{}
 	seen := map[string]bool{}
-	s := scanner{text: line}
-	err := s.object(func(name []byte) error {
+	s := journal.NewScanner(line)
+	err := s.Object(func(name []byte) error {
 		if seen[string(name)] {
-			return errTwice
+			return journal.ErrTwice
 		}
 		seen[string(name)] = true
 		switch string(name) {
 		case "jti":
-			return s.word(&r.TokenID)
+			return s.ReadTextString(&r.TokenID)
 		case "subject":
-			return s.word(&r.Subject)
+			return s.ReadTextString(&r.Subject)
 		case "issued_before":
-			return s.time(&r.IssuedBefore)
+			return s.ReadTime(&r.IssuedBefore)
 		case "at":
-			return s.time(&r.At)
+			return s.ReadTime(&r.At)
 		default:
-			return errMember
+			return journal.ErrUnknownMember
 		}
 	})
 	switch {
 	case err != nil:
 		return err
-	case !s.end():
-		return errSyntax
+	case !s.End():
+		return journal.ErrSyntax
 	case r.At.IsZero():
 		return errNoTime
 	// An empty name would be taken for one that is not there, and end everyone's tokens.
@@ -87,14 +87,14 @@ type RevocationFileConfig struct {
 // RevocationFile writes a revocations file, with the guarantees of [Journal].
 // It never takes a line out: a revocation is for good.
 type RevocationFile struct {
-	store store
+	store journal.Lines
 	now   func() time.Time
 }
 
 // NewRevocationFile touches nothing; the file is made by the first revocation.
 func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 	f := &RevocationFile{now: cfg.Now}
-	f.store = store{journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, revocationsHeader()}
+	f.store = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: revocationsHeader().of()}
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -136,13 +136,13 @@ func (f *RevocationFile) revokeBefore(subject string, before time.Time) (Revocat
 // append says what the caller asked for also where the file says so already:
 // finding that out would cost reading it.
 func (f *RevocationFile) append(r Revocation) (Revocation, error) {
-	err := f.store.write(true, func(t *turn) error {
+	err := f.store.Write(nil, func(t *journal.LineTransaction) error {
 		r.At = f.now().UTC()
 		line, err := r.line()
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		return t.append(func(w io.Writer) error {
+		return t.Append(func(w io.Writer) error {
 			_, err := w.Write(line)
 			return err
 		})

@@ -2,23 +2,25 @@ package keystore
 
 import (
 	"fmt"
-	"keyward/apikey"
 	"time"
+
+	"keyward/apikey"
+	"keyward/store/journal"
 )
 
-// undone returns an error if keys that ended are alive in next, or secrets that
+// Undone returns an error if keys that ended are alive in next, or secrets that
 // were rotated away, or if next has none of the keys that are alive now. Keys
 // that are left out are ended by that, which is how other programs end keys.
-func (k *Keys) undone(c content, now time.Time) error {
+func (k *Keys) Undone(c journal.Generation, now time.Time) error {
 	old, next := k.set.Load(), c.(*keySet)
 	if old == nil {
 		return nil
 	}
 	at := instantOf(now)
 	alive, kept, revived := 0, false, 0
-	rest := stints{now: time.Now, sleep: time.Sleep}
+	pace := journal.NewPacer()
 	old.rows.each(func(r row) {
-		rest.line()
+		pace.Line()
 		if r.flag(rowRevoked | rowDeleted) {
 			if next.alive(r.id()) || next.accepts(r.digest(), at) {
 				revived++
@@ -60,9 +62,9 @@ func (s *keySet) accepts(d *apikey.Digest, at instant) bool {
 	return found && until > at && !held.flag(rowRevoked|rowDeleted)
 }
 
-// undone returns an error if keys and tokens that ended with a deleted user
+// Undone returns an error if keys and tokens that ended with a deleted user
 // count for a user of that name in next, or if next has none of the users.
-func (u *Users) undone(c content, _ time.Time) error {
+func (u *Users) Undone(c journal.Generation, _ time.Time) error {
 	old, next := u.set.Load(), c.(*userSet)
 	if old == nil {
 		return nil
@@ -94,8 +96,8 @@ func (s *userSet) noneKept(next *userSet) error {
 	return fmt.Errorf("none of the %d users in force is left", len(s.byName))
 }
 
-// undone returns an error if next lacks a revocation.
-func (v *Revocations) undone(c content, _ time.Time) error {
+// Undone returns an error if next lacks a revocation.
+func (v *Revocations) Undone(c journal.Generation, _ time.Time) error {
 	old, next := v.set.Load(), c.(*revocationSet)
 	if old == nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 func (s *seen) rollbacks() int {
@@ -22,7 +23,7 @@ func (s *seen) rollbacks() int {
 
 // inForce is what a target has in force: another pointer after each reading of
 // a file as a whole.
-func inForce(into Target) any {
+func inForce(into journal.Sink) any {
 	switch into := into.(type) {
 	case *Keys:
 		return into.set.Load()
@@ -34,7 +35,7 @@ func inForce(into Target) any {
 }
 
 // reload replaces the followed file and waits until that is in force.
-func (f *followed) reload(into Target, content []byte) {
+func (f *followed) reload(into journal.Sink, content []byte) {
 	f.t.Helper()
 	before := inForce(into)
 	f.replace(content)
@@ -142,7 +143,7 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 	late := revocation(`"subject":"s","issued_before":"2026-02-01T00:00:00Z"`)
 	all := revocation(`"issued_before":"2026-02-01T00:00:00Z"`)
 	for name, c := range map[string]struct {
-		into     Target
+		into     journal.Sink
 		head     string
 		old, now string
 		rollback bool
@@ -168,7 +169,7 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &followed{t: t, path: filepath.Join(t.TempDir(), "file"), seen: &seen{}, log: &safeBuffer{}}
 			f.replace([]byte(c.head + c.old))
-			f.follow(func(cfg *FollowConfig) { cfg.Into = c.into })
+			f.follow(func(cfg *journal.FollowConfig) { cfg.Into = c.into })
 			f.reload(c.into, []byte(c.head+c.now))
 			if got := f.seen.rollbacks(); (got == 1) != c.rollback || got > 1 {
 				t.Errorf("%d rollbacks: %s", got, f.log.String())
@@ -281,12 +282,10 @@ func BenchmarkUndone(b *testing.B) {
 	writeKeys(b, path, 1_000_000)
 	old, next := NewKeys(apikey.NewHasher(authz.Secret{})), NewKeys(apikey.NewHasher(authz.Secret{}))
 	for _, into := range []*Keys{old, next} {
-		r := newReader(FollowConfig{Path: path, Into: into})
-		r.look(false)
-		r.close()
+		readOnce(b, journal.FollowConfig{Path: path, Into: into})
 	}
 	for b.Loop() {
-		if err := old.undone(next.set.Load(), time.Now()); err != nil {
+		if err := old.Undone(next.set.Load(), time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}

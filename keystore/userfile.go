@@ -26,7 +26,7 @@ type UserFileConfig struct {
 // such a file must keep the last line about each user, deleted ones too: it says
 // since when the keys and tokens of the next user of that name count.
 type UserFile struct {
-	store store
+	store journal.Lines
 	rand  io.Reader
 	now   func() time.Time
 }
@@ -34,7 +34,7 @@ type UserFile struct {
 // NewUserFile touches nothing; the file is made when the first user is.
 func NewUserFile(cfg UserFileConfig) *UserFile {
 	f := &UserFile{rand: cfg.Rand, now: cfg.Now}
-	f.store = store{journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, usersHeader()}
+	f.store = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: usersHeader().of()}
 	if f.rand == nil {
 		f.rand = rand.Reader
 	}
@@ -68,8 +68,12 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 		}
 	}
 	var r UserRecord
-	err := f.store.write(unfit == nil, func(t *turn) error {
-		all, err := f.all(t.each, false)
+	var missing error
+	if unfit != nil { // a missing file is not created
+		missing = ErrNotFound
+	}
+	err := f.store.Write(missing, func(t *journal.LineTransaction) error {
+		all, err := f.all(t.Read, false)
 		if err != nil {
 			return err
 		}
@@ -81,7 +85,7 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 		patch.apply(&r, hash)
 		return appendUsers(t, []UserRecord{r})
 	})
-	if unfit != nil && errors.Is(err, ErrNotFound) { // a missing file is not created
+	if unfit != nil && errors.Is(err, ErrNotFound) {
 		err = unfit
 	}
 	if err != nil {
@@ -113,8 +117,8 @@ func (f *UserFile) DeleteUser(name string) error { return f.DeleteUserWith(name,
 // DeleteUserWith is DeleteUser for a user whose latest key is known, which may
 // have been made by a clock that is ahead of this one.
 func (f *UserFile) DeleteUserWith(name string, latestKey time.Time) error {
-	return f.store.write(false, func(t *turn) error {
-		all, err := f.all(t.each, false)
+	return f.store.Write(ErrNotFound, func(t *journal.LineTransaction) error {
+		all, err := f.all(t.Read, false)
 		if err != nil {
 			return err
 		}
@@ -133,7 +137,7 @@ func (f *UserFile) DeleteUserWith(name string, latestKey time.Time) error {
 // ListUsers is what the file says of all users but the deleted ones, in the
 // order in which they were made. Their password hashes are left out.
 func (f *UserFile) ListUsers() ([]UserRecord, error) {
-	all, err := f.all(f.store.read, true)
+	all, err := f.all(f.store.Read, true)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +167,7 @@ func (e EndedUsers) Of(name string, made time.Time) time.Time {
 // EndedUsers reads which users were deleted. A line that cannot be read is
 // stepped over, as servers do.
 func (f *UserFile) EndedUsers() (EndedUsers, error) {
-	all, err := f.all(f.store.read, false)
+	all, err := f.all(f.store.Read, false)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +180,8 @@ func (f *UserFile) EndedUsers() (EndedUsers, error) {
 	return ended, nil
 }
 
-func appendUsers(t *turn, records []UserRecord) error {
-	return t.appendLines(len(records), func(i int) ([]byte, error) {
+func appendUsers(t *journal.LineTransaction, records []UserRecord) error {
+	return t.AppendBatch(len(records), func(i int) ([]byte, error) {
 		line, err := records[i].line()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)

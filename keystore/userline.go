@@ -7,11 +7,12 @@ import (
 
 	"keyward/authz"
 	"keyward/passwordhash"
+	"keyward/store/journal"
 )
 
 const (
-	errUserName lineError = "no name, or one that is none"
-	errPassword lineError = "a password hash that is none, or that costs too much"
+	errUserName journal.LineError = "no name, or one that is none"
+	errPassword journal.LineError = "a password hash that is none, or that costs too much"
 )
 
 // UserRecord is all that a file says about one user, as the last line has it.
@@ -50,14 +51,14 @@ type userLine struct {
 // read takes a line apart and checks all that stands in it.
 func (u *userLine) read(line []byte) error {
 	if !utf8.Valid(line) {
-		return errUTF8
+		return journal.ErrUTF8
 	}
 	*u = userLine{paths: u.paths[:0], scopes: u.scopes[:0]}
 	seen := map[string]bool{}
-	s := scanner{text: line}
-	err := s.object(func(name []byte) error {
+	s := journal.NewScanner(line)
+	err := s.Object(func(name []byte) error {
 		if seen[string(name)] {
-			return errTwice
+			return journal.ErrTwice
 		}
 		seen[string(name)] = true
 		return u.member(&s, string(name))
@@ -65,14 +66,14 @@ func (u *userLine) read(line []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case !s.end():
-		return errSyntax
+	case !s.End():
+		return journal.ErrSyntax
 	case !ValidUserName(u.record.Name):
 		return errUserName
 	case u.record.Created.IsZero() || u.record.At.IsZero():
 		return errNoTime
 	case seen["paths"] && len(u.paths) == 0:
-		return errList
+		return journal.ErrList
 	case u.record.Password != "" && !passwordhash.Valid(u.record.Password):
 		return errPassword
 	}
@@ -80,42 +81,34 @@ func (u *userLine) read(line []byte) error {
 	return nil
 }
 
-func (u *userLine) member(s *scanner, name string) error {
+func (u *userLine) member(s *journal.Scanner, name string) error {
 	switch name {
 	case "left":
-		_, ok := s.number()
-		return unless(ok, errType)
+		_, ok := s.ReadNumber()
+		return journal.ErrType.Unless(ok)
 	case "name":
-		return s.word(&u.record.Name)
+		return s.ReadTextString(&u.record.Name)
 	case "password":
-		return s.word(&u.record.Password)
+		return s.ReadTextString(&u.record.Password)
 	case "paths":
-		return s.list(&u.paths)
+		return s.ReadTexts(&u.paths)
 	case "scopes":
-		return s.list(&u.scopes)
+		return s.ReadTexts(&u.scopes)
 	case "disabled":
 		var ok bool
-		u.record.Disabled, ok = s.boolean()
-		return unless(ok, errType)
+		u.record.Disabled, ok = s.ReadBool()
+		return journal.ErrType.Unless(ok)
 	case "created":
-		return s.time(&u.record.Created)
+		return s.ReadTime(&u.record.Created)
 	case "deleted":
-		return s.time(&u.record.Deleted)
+		return s.ReadTime(&u.record.Deleted)
 	case "valid_since":
-		return s.time(&u.record.ValidSince)
+		return s.ReadTime(&u.record.ValidSince)
 	case "at":
-		return s.time(&u.record.At)
+		return s.ReadTime(&u.record.At)
 	default:
-		return errMember
+		return journal.ErrUnknownMember
 	}
-}
-
-// word reads a text of one line as a string of its own.
-func (s *scanner) word(into *string) error {
-	var text []byte
-	err := s.line(&text)
-	*into = string(text)
-	return err
 }
 
 func stringsOf(texts [][]byte) []string {
@@ -145,9 +138,9 @@ func (r *UserRecord) line() ([]byte, error) {
 	return text, nil
 }
 
-// apply puts a line in force: the new user is found before the old one reports
+// Apply puts a line in force: the new user is found before the old one reports
 // that it is superseded, so a caller that looks it up again gets the new one.
-func (s *userSet) apply(text []byte) (time.Time, error) {
+func (s *userSet) Apply(text []byte) (time.Time, error) {
 	if err := s.line.read(text); err != nil {
 		return time.Time{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 // User is who a key acts for. It is never changed: a later line about the same
@@ -35,7 +36,7 @@ func (u *User) Since(made time.Time) bool {
 // nothing. It is one atomic load.
 func (u *User) Superseded() bool { return u.superseded.Load() }
 
-// Users holds the users of one file for a server; [Follow] keeps it up to date.
+// Users holds the users of one file for a server; [journal.Follow] keeps it up to date.
 type Users struct {
 	log    *slog.Logger
 	seed   maphash.Seed // of Decoy, so that nobody outside knows who gets which
@@ -72,7 +73,7 @@ func (u *Users) Ready() error {
 	return fmt.Errorf("users: %w", ErrNotLoaded)
 }
 
-func (u *Users) check(first []byte) error { return usersHeader().check(first) }
+func (u *Users) CheckHeader(first []byte) error { return usersHeader().check(first) }
 
 // Decoy returns a stored hash to verify the password of an unknown user
 // against, so that it takes as long as that of a known one, whatever
@@ -91,12 +92,12 @@ func (u *Users) Decoy(name string) authz.Secret {
 	return set.decoys[maphash.String(u.seed, name)%uint64(len(set.decoys))]
 }
 
-func (u *Users) begin() content {
+func (u *Users) Begin() journal.Generation {
 	return &userSet{byName: map[string]*User{}, since: map[string]time.Time{}}
 }
 
-// publish lets the new ones be found before the old ones say that they are old.
-func (u *Users) publish(c content) {
+// Commit lets the new ones be found before the old ones say that they are old.
+func (u *Users) Commit(c journal.Generation) {
 	set := c.(*userSet)
 	if old := u.set.Swap(set); old != nil {
 		old.supersede()
@@ -104,7 +105,7 @@ func (u *Users) publish(c content) {
 	u.logReserved(set)
 }
 
-func (u *Users) applied() { u.logReserved(u.set.Load()) }
+func (u *Users) Applied() { u.logReserved(u.set.Load()) }
 
 // logReserved names the users that are disabled for their names, each once per load.
 func (u *Users) logReserved(set *userSet) {
@@ -115,7 +116,7 @@ func (u *Users) logReserved(set *userSet) {
 	}
 }
 
-func (u *Users) notReady(reason error) { u.reason.Store(&reason) }
+func (u *Users) NotReady(reason error) { u.reason.Store(&reason) }
 
 // userSet is what one reading of a users file came to.
 type userSet struct {

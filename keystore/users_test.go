@@ -15,6 +15,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/store/journal"
 )
 
 func newUserFile(t *testing.T) (*UserFile, string) {
@@ -63,7 +64,7 @@ func usersOf(t *testing.T, text string, log *slog.Logger) *Users {
 	if log != nil {
 		users.LogTo(log)
 	}
-	follower, err := Follow(FollowConfig{Path: path, Into: users})
+	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: users})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,10 +208,10 @@ func TestReservedUsersAreDisabled(t *testing.T) {
 	log.Reset()
 	set := users.set.Load()
 	for range 2 {
-		if _, err := set.apply([]byte(line("k_bob"))); err != nil {
+		if _, err := set.Apply([]byte(line("k_bob"))); err != nil {
 			t.Fatal(err)
 		}
-		users.applied()
+		users.Applied()
 	}
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "k_bob") {
 		t.Errorf("log: %s", got)
@@ -226,7 +227,7 @@ func TestUsersAreFollowed(t *testing.T) {
 	if _, found := users.Lookup("alice"); found || users.Ready() == nil {
 		t.Error("known before it was read")
 	}
-	follower, err := Follow(FollowConfig{Path: path, Into: users, Every: time.Hour, Settle: time.Millisecond})
+	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: users, Every: time.Hour, Settle: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,8 +338,8 @@ func TestDecoy(t *testing.T) {
 	if !users.Decoy("x").Empty() {
 		t.Error("a decoy of no users")
 	}
-	set := users.begin().(*userSet)
-	users.publish(set)
+	set := users.Begin().(*userSet)
+	users.Commit(set)
 	if !users.Decoy("x").Empty() {
 		t.Error("a decoy where nobody has a password")
 	}

@@ -8,7 +8,7 @@ import (
 
 	"keyward/admin"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store/journal"
 	"keyward/verifier/admission"
 	"keyward/verifier/password"
 )
@@ -28,7 +28,7 @@ type parts struct {
 
 // surroundings are what parts have of the server they run in; the zero value is none.
 type surroundings struct {
-	keys, users, revocations keystore.Observer // told how following the files goes
+	keys, users, revocations journal.Observer // told how following the files goes
 	issuers                  *admin.IssuerMetrics
 	spans                    *admin.SpanMetrics
 	hashCommand              password.Command
@@ -41,7 +41,7 @@ type surroundings struct {
 func (s *surroundings) leave(cfg storeConfig) {
 	for _, file := range []struct {
 		name string
-		told keystore.Observer
+		told journal.Observer
 	}{{cfg.keys.file, s.keys}, {cfg.users, s.users}, {cfg.revocations, s.revocations}} {
 		if file.name == "" && file.told != nil {
 			file.told.Succeeded(time.Time{})

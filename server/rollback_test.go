@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keyward/keystore"
+	"keyward/store/journal"
 )
 
 // TestEmptiedRevocations: revocations stay in force when their file is emptied,
@@ -30,7 +31,7 @@ func TestEmptiedRevocations(t *testing.T) {
 		return nil
 	})
 	next := keystore.RevocationFileConfig{Path: path}
-	if _, err := keystore.NewRevocationFile(next).RevokeToken("second"); !errors.Is(err, keystore.ErrDamaged) {
+	if _, err := keystore.NewRevocationFile(next).RevokeToken("second"); !errors.Is(err, journal.ErrDamaged) {
 		t.Fatalf("a command on the emptied file: %v", err)
 	}
 	if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_revocations_file_rollbacks_total 0") {

@@ -15,7 +15,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/extauthz"
-	"keyward/keystore"
+	"keyward/store/journal"
 	"keyward/verifier/password"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -192,7 +192,7 @@ func (s *Server) registerFileMetrics() error {
 	}
 	for _, file := range []struct {
 		name string
-		to   *keystore.Observer
+		to   *journal.Observer
 	}{{"key_file", &s.outside.keys}, {"users_file", &s.outside.users}, {"revocations_file", &s.outside.revocations}} {
 		if *file.to, err = admin.NewFileMetrics(s.registry, file.name, lag); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/keystore"
+	"keyward/store/journal"
 	"keyward/verifier"
 )
 
@@ -22,7 +23,7 @@ type apiKeyFixture struct {
 	t       *testing.T
 	journal *keystore.Journal
 	users   *keystore.UserFile
-	follow  []*keystore.Follower
+	follow  []*journal.Follower
 	now     time.Time
 }
 
@@ -45,13 +46,13 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 		t.Fatal(err)
 	}
 	keys := keystore.NewKeys(hasher)
-	b.start(keystore.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
+	b.start(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
 		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 		users := keystore.NewUsers()
-		b.start(keystore.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+		b.start(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
 		cfg.Users = users
 	}
 	var err error
@@ -73,8 +74,8 @@ func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now tim
 	return p, err
 }
 
-func (b *apiKeyFixture) start(cfg keystore.FollowConfig) {
-	f, err := keystore.Follow(cfg)
+func (b *apiKeyFixture) start(cfg journal.FollowConfig) {
+	f, err := journal.Follow(cfg)
 	if err != nil {
 		b.t.Fatal(err)
 	}

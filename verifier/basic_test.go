@@ -20,6 +20,7 @@ import (
 	"keyward/internal/vectors"
 	"keyward/keystore"
 	"keyward/passwordhash"
+	"keyward/store/journal"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/login"
@@ -69,7 +70,7 @@ func (d *basicFixture) withFile() *basicFixture {
 		d.t.Fatal(err)
 	}
 	users := keystore.NewUsers()
-	follower, err := keystore.Follow(keystore.FollowConfig{Path: d.path, Into: users})
+	follower, err := journal.Follow(journal.FollowConfig{Path: d.path, Into: users})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -514,7 +515,7 @@ func BenchmarkAPIKeyCached(b *testing.B) {
 		b.Fatal(err)
 	}
 	keys := keystore.NewKeys(hasher)
-	follower, err := keystore.Follow(keystore.FollowConfig{Path: path, Into: keys})
+	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"keyward/authz"
 	"keyward/keystore"
+	"keyward/store/journal"
 	"keyward/verifier"
 )
 
@@ -100,7 +101,7 @@ func TestJWTUsers(t *testing.T) {
 	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
 	b.wants(own, authz.Unavailable, "users that are not loaded")
-	follower, err := keystore.Follow(keystore.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+	follower, err := journal.Follow(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 		}
 	}
 	set()
-	follower, err := keystore.Follow(keystore.FollowConfig{Path: path, Into: users})
+	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: users})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"keyward/config"
 	"keyward/keystore"
 	"keyward/server"
+	"keyward/store/journal"
 	"keyward/verifier/jwks"
 )
 
@@ -110,8 +111,8 @@ func (c *fileCheck) keys(file config.File) error {
 
 // journal reads a file of records. Nothing makes a key or users file on demand,
 // and the first revocation makes its own.
-func (c *fileCheck) journal(file config.File, into keystore.Target, ready func() error) error {
-	follower, err := keystore.Follow(keystore.FollowConfig{Path: file.Path, Into: into, MissingOK: file.Key == "revocations.file"})
+func (c *fileCheck) journal(file config.File, into journal.Sink, ready func() error) error {
+	follower, err := journal.Follow(journal.FollowConfig{Path: file.Path, Into: into, MissingOK: file.Key == "revocations.file"})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keystore"
+	"keyward/store/journal"
 )
 
 // keyFile is the flags that say which key file is meant.
@@ -106,7 +107,7 @@ func (k *keys) explain(err error, id string) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, keystore.ErrDamaged):
+	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
 	case errors.Is(err, keystore.ErrPepper):
 		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
@@ -187,7 +188,7 @@ func (u *users) explain(err error, name string) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, keystore.ErrDamaged):
+	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
 	case errors.Is(err, keystore.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/keystore"
+	"keyward/store/journal"
 )
 
 type tokenCommands struct {
@@ -59,7 +60,7 @@ func (c *tokenRevoke) Run(env *environment) error {
 	default:
 		r, err = file.RevokeIssuedBefore(before)
 	}
-	if errors.Is(err, keystore.ErrDamaged) {
+	if errors.Is(err, journal.ErrDamaged) {
 		return explainDamaged(err)
 	}
 	if err != nil {

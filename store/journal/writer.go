@@ -36,11 +36,14 @@ type Writer struct {
 	Wait time.Duration
 }
 
-func (w *Writer) files() FS {
-	if w.FS == nil {
+func (w *Writer) files() FS { return orOS(w.FS) }
+
+// orOS is the file system, or the operating system's if none is given.
+func orOS(given FS) FS {
+	if given == nil {
 		return OS()
 	}
-	return w.FS
+	return given
 }
 
 // Update calls do with a transaction. Where others replace the file or its lock

@@ -1,4 +1,4 @@
-package keystore
+package journal
 
 import (
 	"errors"
@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"time"
-
-	"keyward/store/journal"
 )
 
 var (
@@ -18,10 +16,10 @@ var (
 	errUnsettled = errors.New("still being written")
 )
 
-// reader reads a file into its target, as a whole or from where it stopped.
+// reader reads a file into its sink, entirely or from where it stopped.
 type reader struct {
 	cfg      FollowConfig
-	fs       journal.FS
+	fs       FS
 	log      *slog.Logger
 	observer Observer
 	now      func() time.Time
@@ -29,19 +27,19 @@ type reader struct {
 
 	// What is in force: nil before anything is, and of no file before
 	// something was read.
-	content content
+	content Generation
 	// The file it was read from, held open so that its number in the file
 	// system is not given to another; nil if none was.
-	file  journal.File
+	file  File
 	info  fs.FileInfo
-	lines *lines
+	lines *lineReader
 	tail  digest // of what stood right before lines.offset
 
-	fault   string      // the error that was last told, with what it was about
-	faulty  fs.FileInfo // a file whose content was at fault, not to be read again as it is
-	because error       // why it was
-	doubt   bool        // the file was rewritten in place since it was read
-	waiting time.Time   // since when a file is waited for to settle
+	fault            string      // the error that was last reported, with what it was about
+	badFile          fs.FileInfo // a file with bad content, not to be read again as it is
+	badErr           error       // why it was
+	rewrittenInPlace bool        // the file was rewritten in place since it was read
+	waiting          time.Time   // since when a file is waited for
 }
 
 func newReader(cfg FollowConfig) reader {
@@ -61,22 +59,22 @@ func newReader(cfg FollowConfig) reader {
 	return r
 }
 
-// folders are those in which a change may concern the file.
-func (r *reader) folders() map[string]bool {
-	folders := map[string]bool{filepath.Dir(r.cfg.Path): true}
+// dirs are the directories in which a change may concern the file.
+func (r *reader) dirs() map[string]bool {
+	dirs := map[string]bool{filepath.Dir(r.cfg.Path): true}
 	if path, err := r.fs.Resolve(r.cfg.Path); err == nil {
-		folders[filepath.Dir(path)] = true
+		dirs[filepath.Dir(path)] = true
 	}
-	return folders
+	return dirs
 }
 
-// look brings the target up to date and tells what happened. It returns when
-// to look again at the latest, zero for no wish.
-func (r *reader) look(anew bool) time.Duration {
+// look brings the sink up to date and reports what happened. It returns when to look
+// again at the latest; zero if that does not matter.
+func (r *reader) look(force bool) time.Duration {
 	info, err := r.find()
 	news := false
 	if err == nil {
-		news, err = r.read(info, anew)
+		news, err = r.read(info, force)
 	}
 	switch {
 	case errors.Is(err, errUnsettled):
@@ -89,7 +87,7 @@ func (r *reader) look(anew bool) time.Duration {
 		r.log.Info("file is good again", "file", r.cfg.Path)
 		r.fault = ""
 	}
-	r.faulty = nil
+	r.badFile = nil
 	r.observer.Succeeded(r.now())
 	if news {
 		r.observer.Reloaded(nil)
@@ -105,7 +103,7 @@ func (r *reader) find() (fs.FileInfo, error) {
 	return r.fs.Stat(path)
 }
 
-// fail tells of an error once, for as long as it and the file stay the same.
+// fail reports an error once, for as long as it and the file stay the same.
 func (r *reader) fail(info fs.FileInfo, err error) {
 	if errors.Is(err, fs.ErrNotExist) && r.cfg.MissingOK && r.file == nil {
 		if err = refuseDamaged(r.fs, r.cfg.Path); err == nil {
@@ -114,7 +112,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 		}
 	}
 	if r.content == nil {
-		r.cfg.Into.notReady(err)
+		r.cfg.Into.NotReady(err)
 	}
 	fault := err.Error()
 	if info != nil {
@@ -136,49 +134,49 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 func (r *reader) goWithout() {
 	if r.content == nil {
 		r.log.Warn("file not found: continuing without it", "file", r.cfg.Path)
-		r.put(r.cfg.Into.begin())
+		r.put(r.cfg.Into.Begin())
 	}
 }
 
 // refuseDamaged returns ErrDamaged if the file, which was empty or missing when
 // it was looked at, still is and had content before.
-func refuseDamaged(files journal.FS, path string) error {
-	damaged, err := journal.Damaged(files, path)
+func refuseDamaged(files FS, path string) error {
+	damaged, err := Damaged(files, path)
 	if err == nil && damaged {
 		err = ErrDamaged
 	}
 	return err
 }
 
-func (r *reader) put(c content) {
+func (r *reader) put(c Generation) {
 	r.content = c
-	r.cfg.Into.publish(c)
+	r.cfg.Into.Commit(c)
 }
 
 // read reads what is new in the file that info is about.
-func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
+func (r *reader) read(info fs.FileInfo, force bool) (news bool, err error) {
 	settle := r.cfg.Settle
-	if r.file != nil && r.fs.SameFile(info, r.info) && !anew {
+	if r.file != nil && r.fs.SameFile(info, r.info) && !force {
 		intact, err := r.intact(info)
 		if err != nil {
 			return false, err
 		}
 		if intact {
 			r.waiting, r.info = time.Time{}, info
-			return r.readOn()
+			return r.readAppended()
 		}
-		if !r.doubt {
+		if !r.rewrittenInPlace {
 			settle = max(settle, writeTime)
 		}
 	}
-	if r.unchanged(info, r.faulty) && !anew {
-		return false, r.because
+	if r.unchanged(info, r.badFile) && !force {
+		return false, r.badErr
 	}
-	if r.content != nil && !anew && !r.settled(info, settle) {
+	if r.content != nil && !force && !r.debounced(info, settle) {
 		return false, errUnsettled
 	}
 	r.waiting = time.Time{}
-	if err := r.readAnew(); err != nil {
+	if err := r.reload(); err != nil {
 		return false, err
 	}
 	return true, nil
@@ -187,20 +185,20 @@ func (r *reader) read(info fs.FileInfo, anew bool) (news bool, err error) {
 // intact reports whether the content that was read is still in the file. A file
 // that was written without getting longer was not appended to. But the time of
 // a write shows before its content, so an append may still be under way: this
-// alone raises a doubt only once the file has settled.
+// alone counts only once the file has not changed for some time.
 func (r *reader) intact(info fs.FileInfo) (bool, error) {
 	switch {
 	case r.lines.offset == 0:
 		return info.Size() == 0, nil // it was empty, and its header was never seen
-	case r.doubt || info.Size() < r.lines.offset:
-		r.doubt = true
+	case r.rewrittenInPlace || info.Size() < r.lines.offset:
+		r.rewrittenInPlace = true
 		return false, nil
 	case info.Size() == r.info.Size() && !info.ModTime().Equal(r.info.ModTime()):
 		return false, nil
 	}
 	now, err := r.before()
-	r.doubt = err == nil && now != r.tail
-	return !r.doubt, err
+	r.rewrittenInPlace = err == nil && now != r.tail
+	return !r.rewrittenInPlace, err
 }
 
 // digest identifies a part of a file by its content.
@@ -209,7 +207,7 @@ type digest struct {
 	length int64
 }
 
-// before is what stands right before the place that was read to.
+// before is the digest of what is right before the offset that was read to.
 func (r *reader) before() (digest, error) {
 	const look = 256 << 10
 	from := max(r.lines.offset-look, 0)
@@ -223,8 +221,8 @@ func (r *reader) before() (digest, error) {
 // moment that the file's time shows it until its size does.
 const writeTime = 250 * time.Millisecond
 
-// settled reports whether a file has been left alone for long enough to be read.
-func (r *reader) settled(info fs.FileInfo, settle time.Duration) bool {
+// debounced reports whether a file has not changed for long enough to be read.
+func (r *reader) debounced(info fs.FileInfo, settle time.Duration) bool {
 	now := r.now()
 	if r.waiting.IsZero() {
 		r.waiting = now
@@ -237,8 +235,8 @@ func (r *reader) unchanged(info, old fs.FileInfo) bool {
 	return old != nil && r.fs.SameFile(info, old) && info.Size() == old.Size() && info.ModTime().Equal(old.ModTime())
 }
 
-// readOn applies what was appended.
-func (r *reader) readOn() (news bool, err error) {
+// readAppended applies what was appended.
+func (r *reader) readAppended() (news bool, err error) {
 	r.lines.again()
 	bad := 0
 	for {
@@ -248,17 +246,17 @@ func (r *reader) readOn() (news bool, err error) {
 		}
 		var ended time.Time
 		if err == nil {
-			ended, err = r.content.apply(line)
+			ended, err = r.content.Apply(line)
 		}
-		var badLine lineError
+		var badLine LineError
 		switch {
 		case errors.As(err, &badLine):
 			bad++
-			r.stepOver(bad, err)
+			r.skipBadLine(bad, err)
 		case err != nil:
 			return news, err
 		default:
-			r.cfg.Into.applied()
+			r.cfg.Into.Applied()
 			if !ended.IsZero() {
 				r.observer.Revoked(r.now().Sub(ended))
 			}
@@ -271,17 +269,17 @@ func (r *reader) readOn() (news bool, err error) {
 	return news, err
 }
 
-// maxTold bounds how many bad lines of one look are logged; all are counted.
-const maxTold = 10
+// maxLogged bounds how many bad lines of one look are logged; all are counted.
+const maxLogged = 10
 
-func (r *reader) stepOver(nth int, err error) {
+func (r *reader) skipBadLine(nth int, err error) {
 	r.observer.BadLine()
-	if nth <= maxTold {
+	if nth <= maxLogged {
 		r.log.Error("bad line stepped over", "file", r.cfg.Path, "line", r.lines.number, "error", err)
 	}
 }
 
-// unfinished tells whether the last look found something that it could not use.
+// unfinished reports whether the last look found something that it could not use.
 func (r *reader) unfinished() bool { return r.fault != "" || r.lines != nil && r.lines.torn }
 
 func (r *reader) close() {

@@ -1,13 +1,13 @@
-package keystore
+package journal
 
 import (
 	"testing"
 	"time"
 )
 
-// TestStints: a reader rests for as long as it works, in pieces of about half a
+// TestPacer: a reader rests for as long as it works, in pieces of about half a
 // millisecond, and not at all over a short file; longer where it is woken late.
-func TestStints(t *testing.T) {
+func TestPacer(t *testing.T) {
 	const perLine = 2 * time.Microsecond
 	for _, c := range []struct {
 		lines       int
@@ -21,14 +21,14 @@ func TestStints(t *testing.T) {
 	} {
 		clock := time.Unix(1000, 0)
 		var worked, rested time.Duration
-		s := stints{
+		s := Pacer{
 			now:   func() time.Time { return clock },
 			sleep: func(d time.Duration) { rested += d; clock = clock.Add(d + c.late) },
 		}
 		for range c.lines {
 			clock = clock.Add(perLine)
 			worked += perLine
-			s.line()
+			s.Line()
 		}
 		if share := float64(rested) / float64(worked); share < c.least || share > c.most {
 			t.Errorf("%d lines, woken %s late: rested %s for %s of work", c.lines, c.late, rested, worked)

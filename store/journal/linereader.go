@@ -1,4 +1,4 @@
-package keystore
+package journal
 
 import (
 	"bytes"
@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// maxLine bounds a line, so that a file that is none of ours cannot fill the memory.
-	maxLine   = 1 << 20
+	// MaxLine bounds a line, so that a file of another kind cannot fill the memory.
+	MaxLine   = 1 << 20
 	readFirst = 16 << 10
 	readChunk = 256 << 10
 	maxBatch  = 100_000_000
 
-	errLong  lineError = "longer than 1 MiB"
-	errBatch lineError = "a batch of no size"
+	errLong  LineError = "longer than 1 MiB"
+	errBatch LineError = "a batch of no size"
 )
 
 var (
@@ -23,28 +23,28 @@ var (
 	leftMark  = []byte(`{"left":`)
 )
 
-// lines steps through the whole lines of a journal. What is not whole, a last
-// line without its newline or a batch that lacks lines, it does not step over:
-// it ends in front of it, so that a later look begins there.
-type lines struct {
+// lineReader reads the complete lines of a journal. It ends before what is not
+// complete, a last line without its newline or a batch that lacks lines, so that it
+// can go on from there later.
+type lineReader struct {
 	r io.ReaderAt
 
 	// offset is where the next line begins, number how many came before it.
 	offset int64
 	number int
-	// torn tells, at the end, that something stands there which is not whole.
+	// torn reports, at the end, that an incomplete line or batch follows.
 	torn bool
 
 	buf   []byte
 	start int // of what is not yet used in buf; stands at offset
 }
 
-// next returns the next line without its newline, good until the next call;
-// io.EOF at the end; errLong for a line it stepped over. Any other error is
-// the file's.
-func (l *lines) next() ([]byte, error) {
+// next returns the next line without its newline, valid until the next call. The
+// error is io.EOF at the end and errLong for a line that was skipped. Any other error
+// is the file's.
+func (l *lineReader) next() ([]byte, error) {
 	for {
-		line, err := l.whole()
+		line, err := l.complete()
 		if err != nil || !bytes.HasPrefix(line, batchMark) {
 			return line, err
 		}
@@ -66,8 +66,8 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
-// whole returns the next line that has its newline.
-func (l *lines) whole() ([]byte, error) {
+// complete returns the next line that has its newline.
+func (l *lineReader) complete() ([]byte, error) {
 	searched, skipping := 0, int64(0)
 	for {
 		rest := l.buf[l.start:]
@@ -76,13 +76,13 @@ func (l *lines) whole() ([]byte, error) {
 			l.start += end + 1
 			l.offset += skipping + int64(end+1)
 			l.number++
-			if skipping > 0 || end > maxLine {
+			if skipping > 0 || end > MaxLine {
 				return nil, errLong
 			}
 			return rest[:end], nil
 		}
 		searched = len(rest)
-		if searched > maxLine {
+		if searched > MaxLine {
 			skipping += int64(searched)
 			l.start, searched = len(l.buf), 0
 		}
@@ -101,7 +101,7 @@ func (l *lines) whole() ([]byte, error) {
 }
 
 // fill reads on behind what is unused, which it moves to the front.
-func (l *lines) fill(skipped int64) (int, error) {
+func (l *lineReader) fill(skipped int64) (int, error) {
 	rest := copy(l.buf[:cap(l.buf)], l.buf[l.start:])
 	l.start = 0
 	switch {
@@ -120,9 +120,9 @@ func (l *lines) fill(skipped int64) (int, error) {
 	return n, err
 }
 
-// again makes lines forget what it read ahead, before it is asked for more of
-// a file that may have grown.
-func (l *lines) again() {
+// again discards what was read ahead, before more is read of a file that may have
+// grown.
+func (l *lineReader) again() {
 	l.start, l.buf, l.torn = 0, l.buf[:0], false
 }
 
@@ -133,14 +133,14 @@ func batchSize(line []byte) (int, bool) {
 	return n, ok && err == nil && n > 0 && n <= maxBatch && digits[0] != '+' && digits[0] != '0'
 }
 
-// batchDone tells whether the batch of n lines at offset has come to its end:
-// by the same mark by which a writer tells, so that no line is ever appended
-// behind what readers still wait for.
+// batchDone reports whether the batch of n lines at offset is complete. It uses the
+// mark that a writer uses, so that no line is ever appended behind what readers still
+// wait for.
 func batchDone(r io.ReaderAt, offset int64, n int) (bool, error) {
-	l := lines{r: r, offset: offset}
+	l := lineReader{r: r, offset: offset}
 	for range n {
-		line, err := l.whole()
-		var bad lineError
+		line, err := l.complete()
+		var bad LineError
 		switch {
 		case errors.Is(err, io.EOF):
 			return false, nil

@@ -1,14 +1,13 @@
-package keystore
+package journal
 
 import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
-// readAnew reads a whole file and puts it in force in place of what was.
-func (r *reader) readAnew() error {
+// reload reads the entire file and puts it in force in place of what was.
+func (r *reader) reload() error {
 	file, err := r.fs.Open(r.cfg.Path)
 	if err != nil {
 		return err
@@ -18,12 +17,12 @@ func (r *reader) readAnew() error {
 		return errors.Join(err, file.Close())
 	}
 	next := *r
-	next.doubt = false
-	next.file, next.info, next.lines = file, info, &lines{r: file}
-	if err := next.readWhole(); err != nil {
-		var bad lineError
-		if errors.As(err, &bad) || errors.Is(err, ErrForeign) || errors.Is(err, ErrPepper) || errors.Is(err, errEmpty) {
-			r.faulty, r.because = info, err // nothing is to be hoped for before it changes
+	next.rewrittenInPlace = false
+	next.file, next.info, next.lines = file, info, &lineReader{r: file}
+	if err := next.readAll(); err != nil {
+		var bad LineError
+		if errors.As(err, &bad) || errors.Is(err, ErrWrongFile) || errors.As(err, new(headerError)) || errors.Is(err, errEmpty) {
+			r.badFile, r.badErr = info, err // not to be read again before it changes
 		}
 		return errors.Join(err, file.Close())
 	}
@@ -34,9 +33,9 @@ func (r *reader) readAnew() error {
 	return nil
 }
 
-// readWhole reads r.file, which is not yet in force, and puts it in force.
-func (r *reader) readWhole() error {
-	c := r.cfg.Into.begin()
+// readAll reads r.file, which is not yet in force, and puts it in force.
+func (r *reader) readAll() error {
+	c := r.cfg.Into.Begin()
 	if r.info.Size() == 0 {
 		if r.content != nil && r.tail.length > 0 {
 			return errEmpty
@@ -48,11 +47,11 @@ func (r *reader) readWhole() error {
 		return nil
 	}
 	first, err := r.lines.next()
-	if err == nil {
-		err = r.cfg.Into.check(first)
-	}
 	if err != nil {
-		return orForeign(err)
+		return orWrongFile(err)
+	}
+	if err := r.cfg.Into.CheckHeader(first); err != nil {
+		return headerError{err}
 	}
 	if err := r.fill(c); err != nil {
 		return err
@@ -63,7 +62,7 @@ func (r *reader) readWhole() error {
 	if r.tail, err = r.before(); err != nil {
 		return err
 	}
-	if err := r.cfg.Into.undone(c, r.now()); err != nil {
+	if err := r.cfg.Into.Undone(c, r.now()); err != nil {
 		r.log.Error("replacement file undoes what is in force", "file", r.cfg.Path, "error", err)
 		r.observer.RolledBack()
 	}
@@ -71,30 +70,36 @@ func (r *reader) readWhole() error {
 	return nil
 }
 
-// fill applies a whole file's lines. At start each must be good; later a bad
+// fill applies the lines of an entire file. At start each must be good; later a bad
 // one is stepped over, since it must not keep out a revocation further down, and
-// there are checks under way, which go first.
-func (r *reader) fill(c content) error {
-	rest := stints{now: time.Now, sleep: time.Sleep}
+// checks that are under way go first.
+func (r *reader) fill(c Generation) error {
+	pace := NewPacer()
 	for bad := 0; ; {
 		if r.content != nil {
-			rest.line()
+			pace.Line()
 		}
 		line, err := r.lines.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
-			_, err = c.apply(line)
+			_, err = c.Apply(line)
 		}
-		var badLine lineError
+		var badLine LineError
 		switch {
 		case err == nil:
 		case r.content != nil && errors.As(err, &badLine):
 			bad++
-			r.stepOver(bad, err)
+			r.skipBadLine(bad, err)
 		default:
 			return fmt.Errorf("line %d: %w", r.lines.number, err)
 		}
 	}
 }
+
+// headerError is why a Sink refuses the header of a file.
+type headerError struct{ error }
+
+// Unwrap returns the cause.
+func (e headerError) Unwrap() error { return e.error }

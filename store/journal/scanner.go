@@ -1,4 +1,4 @@
-package keystore
+package journal
 
 import (
 	"encoding/binary"
@@ -6,40 +6,52 @@ import (
 	"unicode/utf8"
 )
 
-// lineError says what is wrong with a line, never what stands in it.
-type lineError string
+// LineError is what is wrong with a line. It never repeats the line's content.
+type LineError string
 
-func (e lineError) Error() string { return string(e) }
+// Error implements error.
+func (e LineError) Error() string { return string(e) }
 
+// Unless returns the error if ok is false.
+func (e LineError) Unless(ok bool) error {
+	if ok {
+		return nil
+	}
+	return e
+}
+
+// What may be wrong with any line.
 const (
-	errSyntax lineError = "not a JSON object of the members we know"
-	errUTF8   lineError = "not valid UTF-8"
-	errTwice  lineError = "a member twice"
-	errMember lineError = "an unknown member"
-	errType   lineError = "a member of the wrong type"
+	ErrSyntax        LineError = "not a JSON object of the members we know"
+	ErrUTF8          LineError = "not valid UTF-8"
+	ErrTwice         LineError = "a member twice"
+	ErrUnknownMember LineError = "an unknown member"
+	ErrType          LineError = "a member of the wrong type"
 )
 
-// A scanner takes one flat JSON object apart, in one pass and in place. It is
-// stricter than encoding/json: no null, no lone surrogate, no invalid UTF-8.
-// Whatever it accepts it reads as encoding/json does, which a fuzz test holds
-// it to.
-type scanner struct {
+// Scanner parses one flat JSON object, in one pass and in place. It is stricter than
+// encoding/json: no null, no lone surrogate, no invalid UTF-8. What it accepts it
+// reads as encoding/json does, which a fuzz test checks.
+type Scanner struct {
 	text []byte
 	at   int
 }
 
-// object hands each member's name to member, which must read the value.
-func (s *scanner) object(member func(name []byte) error) error {
+// NewScanner returns a Scanner at the start of the line.
+func NewScanner(line []byte) Scanner { return Scanner{text: line} }
+
+// Object calls member with the name of each member; member must read the value.
+func (s *Scanner) Object(member func(name []byte) error) error {
 	if !s.next('{') {
-		return errSyntax
+		return ErrSyntax
 	}
 	if s.next('}') {
 		return nil
 	}
 	for {
-		name, ok := s.str()
+		name, ok := s.ReadString()
 		if !ok || !s.next(':') {
-			return errSyntax
+			return ErrSyntax
 		}
 		if err := member(name); err != nil {
 			return err
@@ -48,15 +60,15 @@ func (s *scanner) object(member func(name []byte) error) error {
 			return nil
 		}
 		if !s.next(',') {
-			return errSyntax
+			return ErrSyntax
 		}
 	}
 }
 
-// array calls element for each element, which must read it.
-func (s *scanner) array(element func() error) error {
+// Array calls element for each element, which must read it.
+func (s *Scanner) Array(element func() error) error {
 	if !s.next('[') {
-		return errType
+		return ErrType
 	}
 	if s.next(']') {
 		return nil
@@ -69,18 +81,18 @@ func (s *scanner) array(element func() error) error {
 			return nil
 		}
 		if !s.next(',') {
-			return errSyntax
+			return ErrSyntax
 		}
 	}
 }
 
-// end tells whether nothing but white space is left.
-func (s *scanner) end() bool {
+// End reports whether only white space is left.
+func (s *Scanner) End() bool {
 	s.space()
 	return s.at == len(s.text)
 }
 
-func (s *scanner) space() {
+func (s *Scanner) space() {
 	for s.at < len(s.text) {
 		switch s.text[s.at] {
 		case ' ', '\t', '\r', '\n':
@@ -92,7 +104,7 @@ func (s *scanner) space() {
 }
 
 // next steps over white space and over c, if c is what follows.
-func (s *scanner) next(c byte) bool {
+func (s *Scanner) next(c byte) bool {
 	if s.at < len(s.text) && s.text[s.at] == c {
 		s.at++
 		return true
@@ -105,8 +117,8 @@ func (s *scanner) next(c byte) bool {
 	return false
 }
 
-// str reads a string. The slice is good as long as the line's bytes are.
-func (s *scanner) str() ([]byte, bool) {
+// ReadString reads a string. The slice is valid for as long as the bytes of the line.
+func (s *Scanner) ReadString() ([]byte, bool) {
 	if !s.next('"') {
 		return nil, false
 	}
@@ -143,7 +155,7 @@ func plainBytes(text []byte) int {
 }
 
 // unescape reads on from the first backslash of a string that began at start.
-func (s *scanner) unescape(start, slash int) ([]byte, bool) {
+func (s *Scanner) unescape(start, slash int) ([]byte, bool) {
 	out := append([]byte(nil), s.text[start:slash]...)
 	s.at = slash
 	for s.at < len(s.text) {
@@ -168,7 +180,7 @@ func (s *scanner) unescape(start, slash int) ([]byte, bool) {
 }
 
 // escape reads what follows a backslash.
-func (s *scanner) escape() (rune, bool) {
+func (s *Scanner) escape() (rune, bool) {
 	if s.at >= len(s.text) {
 		return 0, false
 	}
@@ -196,7 +208,7 @@ func (s *scanner) escape() (rune, bool) {
 
 // codePoint reads four hexadecimal digits, and the second half of a surrogate
 // pair behind them. Half a pair is refused.
-func (s *scanner) codePoint() (rune, bool) {
+func (s *Scanner) codePoint() (rune, bool) {
 	r, ok := s.hex4()
 	switch {
 	case !ok || 0xdc00 <= r && r <= 0xdfff:
@@ -215,7 +227,7 @@ func (s *scanner) codePoint() (rune, bool) {
 	return (r-0xd800)<<10 + (low - 0xdc00) + 0x10000, true
 }
 
-func (s *scanner) hex4() (rune, bool) {
+func (s *Scanner) hex4() (rune, bool) {
 	if s.at+4 > len(s.text) {
 		return 0, false
 	}
@@ -234,8 +246,8 @@ func (s *scanner) hex4() (rune, bool) {
 	return r, true
 }
 
-// number reads a whole number of at most nine digits.
-func (s *scanner) number() (int, bool) {
+// ReadNumber reads a whole number of at most nine digits.
+func (s *Scanner) ReadNumber() (int, bool) {
 	s.space()
 	start, n := s.at, 0
 	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
@@ -249,8 +261,8 @@ func (s *scanner) number() (int, bool) {
 	return n, digits == 1 || digits > 1 && s.text[start] != '0'
 }
 
-// boolean reads true or false.
-func (s *scanner) boolean() (value, ok bool) {
+// ReadBool reads true or false.
+func (s *Scanner) ReadBool() (value, ok bool) {
 	s.space()
 	switch rest := s.text[s.at:]; {
 	case len(rest) >= 4 && string(rest[:4]) == "true":
@@ -264,13 +276,13 @@ func (s *scanner) boolean() (value, ok bool) {
 	}
 }
 
-// strs reads an array of strings into dst's room.
-func (s *scanner) strs(dst [][]byte) ([][]byte, error) {
+// readStrings reads an array of strings into the capacity of dst.
+func (s *Scanner) readStrings(dst [][]byte) ([][]byte, error) {
 	dst = dst[:0]
-	err := s.array(func() error {
-		text, ok := s.str()
+	err := s.Array(func() error {
+		text, ok := s.ReadString()
 		if !ok {
-			return errType
+			return ErrType
 		}
 		dst = append(dst, text)
 		return nil

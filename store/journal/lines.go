@@ -1,0 +1,223 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// ErrWrongFile is a file of another kind, or of a version that is not known.
+var ErrWrongFile = errors.New("not a file of ours, or of a version we do not know")
+
+// Header is the first line of the files of one kind.
+type Header struct {
+	Line []byte // of a new file, newline included
+	// Check returns why a file with that first line is not of the kind. The error
+	// may be ErrWrongFile.
+	Check func(first []byte) error
+}
+
+// Lines is a file of lines of JSON, the first of which is its header. A later
+// line may be about the same thing as an earlier one: what the lines mean is for the
+// caller.
+type Lines struct {
+	Writer
+	Header Header
+}
+
+// LineTransaction is a [Transaction] whose file has its header, and no torn tail.
+type LineTransaction struct {
+	*Transaction
+	of *Lines
+}
+
+// Write waits for the lock and calls do, and calls it again if another program
+// replaces the file meanwhile. If the file is missing, do creates it, or the error
+// is missing if that is not nil. If Write returns nil, what do appended is durable, in
+// the file that the path names; if it returns an error, that is removed.
+func (l *Lines) Write(missing error, do func(*LineTransaction) error) error {
+	return l.Update(func(tx *Transaction) error {
+		t := &LineTransaction{tx, l}
+		if missing != nil && !t.Exists() {
+			return l.failed("opening", missing)
+		}
+		if err := t.recoverTail(); err != nil {
+			return l.failed("opening", err)
+		}
+		return do(t)
+	})
+}
+
+// recoverTail checks the header and cuts off a torn tail: what a writer that died
+// left behind, and never reported as done.
+func (t *LineTransaction) recoverTail() error {
+	if t.File() == nil {
+		return nil
+	}
+	l := &lineReader{r: t.File()}
+	first, err := l.next()
+	if err != nil {
+		return orWrongFile(err)
+	}
+	if err := t.of.Header.Check(first); err != nil {
+		return err
+	}
+	torn, err := t.torn()
+	if err != nil || !torn {
+		return err
+	}
+	for { // as readers do, which end where a torn tail begins
+		if _, err = l.next(); errors.Is(err, io.EOF) {
+			break
+		}
+		var bad LineError
+		if err != nil && !errors.As(err, &bad) {
+			return err
+		}
+	}
+	return t.Truncate(l.offset)
+}
+
+// orWrongFile makes "no first line" and "no sensible first line" ErrWrongFile.
+func orWrongFile(err error) error {
+	var bad LineError
+	if errors.Is(err, io.EOF) || errors.As(err, &bad) {
+		return ErrWrongFile
+	}
+	return err
+}
+
+// torn reports whether the file ends in a torn line or batch. It reads the last
+// line only, so that appending costs the same in any file. The lines of a batch say
+// how many of it are still to come.
+func (t *LineTransaction) torn() (bool, error) {
+	const look = 4 << 10
+	from := max(t.Size()-look, 0)
+	tail := make([]byte, t.Size()-from)
+	if n, err := t.File().ReadAt(tail, from); n < len(tail) {
+		return false, err
+	}
+	whole, ok := bytes.CutSuffix(tail, []byte("\n"))
+	if !ok {
+		return true, nil
+	}
+	i := bytes.LastIndexByte(whole, '\n')
+	if i < 0 && from > 0 {
+		return true, nil // too long a line to see its start: read the file
+	}
+	last := whole[i+1:]
+	return bytes.HasPrefix(last, leftMark) || bytes.HasPrefix(last, batchMark), nil
+}
+
+// Append appends the lines that body writes and makes them durable. The first
+// lines of a file are created together with its header.
+func (t *LineTransaction) Append(body func(io.Writer) error) error {
+	if t.File() == nil {
+		return t.Rewrite(body)
+	}
+	return t.Transaction.Append(body)
+}
+
+// Rewrite replaces the file by one with the header and what body writes. It keeps
+// the mode and owner.
+func (t *LineTransaction) Rewrite(body func(io.Writer) error) error {
+	return t.Transaction.Rewrite(func(w io.Writer) error {
+		if _, err := w.Write(t.of.Header.Line); err != nil {
+			return err
+		}
+		return body(w)
+	})
+}
+
+// AppendBatch appends n lines, each of which line makes with its newline. Readers
+// see all of them or none.
+func (t *LineTransaction) AppendBatch(n int, line func(i int) ([]byte, error)) error {
+	return t.Append(func(w io.Writer) error {
+		if n > 1 {
+			if _, err := fmt.Fprintf(w, "%s%d}\n", batchMark, n); err != nil {
+				return err
+			}
+		}
+		for i := range n {
+			text, err := line(i)
+			if err != nil {
+				return err
+			}
+			if left := n - 1 - i; left > 0 {
+				if _, err := fmt.Fprintf(w, "%s%d,", leftMark, left); err != nil {
+					return err
+				}
+				text = text[1:] // the object's brace
+			}
+			if _, err := w.Write(text); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// each calls visit for each line of the file but the header, with its number in
+// the file; nil in place of a line that is too long to be one.
+func (l *Lines) each(r io.ReaderAt, visit func(line []byte, number int) error) error {
+	in := &lineReader{r: r}
+	first, err := in.next()
+	if err == nil {
+		err = l.Header.Check(first)
+	}
+	if err != nil {
+		return l.failed("reading", orWrongFile(err))
+	}
+	for {
+		line, err := in.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		var bad LineError
+		if err == nil || errors.As(err, &bad) {
+			err = visit(line, in.number)
+		}
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", l.Path, in.number, err)
+		}
+	}
+}
+
+// Read calls visit for each line, of a file that is not locked, with the line's
+// number. A missing or an empty file has no lines, unless it had content before:
+// that is ErrDamaged.
+func (l *Lines) Read(visit func(line []byte, number int) error) error {
+	file, err := l.files().Open(l.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l.readEmpty()
+	}
+	if err != nil {
+		return l.failed("reading", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return l.failed("reading", err)
+	}
+	if info.Size() == 0 {
+		return l.readEmpty()
+	}
+	return l.each(file, visit)
+}
+
+func (l *Lines) readEmpty() error {
+	if err := refuseDamaged(l.files(), l.Path); err != nil {
+		return l.failed("reading", err)
+	}
+	return nil
+}
+
+// Read is [Lines.Read] under the lock.
+func (t *LineTransaction) Read(visit func(line []byte, number int) error) error {
+	if t.File() == nil {
+		return nil
+	}
+	return t.of.each(t.File(), visit)
+}

@@ -1,0 +1,88 @@
+package journal
+
+import (
+	"time"
+	"unicode/utf8"
+)
+
+// What may be wrong with a value.
+const (
+	ErrTime LineError = "a time that is not RFC 3339 in UTC"
+	ErrList LineError = "an empty path list, or more than 1000 elements"
+	ErrText LineError = "a text that is too long or has control characters"
+
+	MaxText = 255  // bytes
+	MaxList = 1000 // elements
+)
+
+// ReadText reads a text of one line: a string that [ValidText] accepts.
+func (s *Scanner) ReadText(into *[]byte) error {
+	text, ok := s.ReadString()
+	if !ok {
+		return ErrType
+	}
+	*into = text
+	return ErrText.Unless(ValidText(text))
+}
+
+// ReadTexts reads an array of texts.
+func (s *Scanner) ReadTexts(into *[][]byte) error {
+	list, err := s.readStrings(*into)
+	if err != nil {
+		return err
+	}
+	*into = list
+	for _, text := range list {
+		if !ValidText(text) {
+			return ErrText
+		}
+	}
+	return ErrList.Unless(len(list) <= MaxList)
+}
+
+// Unescaped reports whether the string just read was written without escapes, so
+// that a search of the file for its bytes finds it. It is for texts without quotes.
+func (s *Scanner) Unescaped(text []byte) bool { return s.text[s.at-2-len(text)] == '"' }
+
+// ReadTime reads a time as ParseTime does.
+func (s *Scanner) ReadTime(into *time.Time) error {
+	text, ok := s.ReadString()
+	if ok {
+		*into, ok = ParseTime(text)
+	}
+	return ErrTime.Unless(ok)
+}
+
+// ReadTextString reads a text of one line and copies it.
+func (s *Scanner) ReadTextString(into *string) error {
+	var text []byte
+	err := s.ReadText(&text)
+	*into = string(text)
+	return err
+}
+
+// ValidText reports whether text is a text of one line: at most 255 bytes of UTF-8
+// without control characters, which could forge lines in a log or a header.
+func ValidText(text []byte) bool {
+	if len(text) > MaxText {
+		return false
+	}
+	for _, c := range text {
+		if c < 0x20 || c >= 0x7f {
+			return validRunes(text)
+		}
+	}
+	return true
+}
+
+func validRunes(text []byte) bool {
+	if !utf8.Valid(text) {
+		return false
+	}
+	for _, r := range string(text) {
+		if r < 0x20 || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+			return false
+		}
+	}
+	return true
+}
