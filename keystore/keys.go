@@ -198,17 +198,22 @@ func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 
 // What the follower calls.
 
+// CheckHeader implements journal.Sink.
 func (k *Keys) CheckHeader(first []byte) error { return k.header.check(first) }
 
+// Begin implements journal.Sink.
 func (k *Keys) Begin() journal.Generation {
 	k.last++
 	return newKeySet(k.last)
 }
 
+// Commit implements journal.Sink.
 func (k *Keys) Commit(c journal.Generation) {
 	k.set.Store(c.(*keySet))
 }
 
+// Applied implements journal.Sink.
 func (k *Keys) Applied() {}
 
+// NotReady implements journal.Sink.
 func (k *Keys) NotReady(reason error) { k.reason.Store(&reason) }

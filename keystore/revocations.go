@@ -51,8 +51,10 @@ func (v *Revocations) Revoked(jti, subject string, issuedAt time.Time) bool {
 // longer the same. It is one atomic load.
 func (v *Revocations) Changes() uint64 { return v.changes.Load() }
 
+// CheckHeader implements journal.Sink.
 func (v *Revocations) CheckHeader(first []byte) error { return revocationsHeader().check(first) }
 
+// Begin implements journal.Sink.
 func (v *Revocations) Begin() journal.Generation {
 	return &revocationSet{tokens: map[string]struct{}{}, subjects: map[string]time.Time{}}
 }
@@ -64,8 +66,10 @@ func (v *Revocations) Commit(c journal.Generation) {
 	v.changes.Add(1)
 }
 
+// Applied implements journal.Sink.
 func (v *Revocations) Applied() { v.changes.Add(1) }
 
+// NotReady implements journal.Sink.
 func (v *Revocations) NotReady(reason error) { v.reason.Store(&reason) }
 
 // revocationSet is what one reading of a revocations file came to.

@@ -73,6 +73,7 @@ func (u *Users) Ready() error {
 	return fmt.Errorf("users: %w", ErrNotLoaded)
 }
 
+// CheckHeader implements journal.Sink.
 func (u *Users) CheckHeader(first []byte) error { return usersHeader().check(first) }
 
 // Decoy returns a stored hash to verify the password of an unknown user
@@ -92,6 +93,7 @@ func (u *Users) Decoy(name string) authz.Secret {
 	return set.decoys[maphash.String(u.seed, name)%uint64(len(set.decoys))]
 }
 
+// Begin implements journal.Sink.
 func (u *Users) Begin() journal.Generation {
 	return &userSet{byName: map[string]*User{}, since: map[string]time.Time{}}
 }
@@ -105,6 +107,7 @@ func (u *Users) Commit(c journal.Generation) {
 	u.logReserved(set)
 }
 
+// Applied implements journal.Sink.
 func (u *Users) Applied() { u.logReserved(u.set.Load()) }
 
 // logReserved names the users that are disabled for their names, each once per load.
@@ -116,6 +119,7 @@ func (u *Users) logReserved(set *userSet) {
 	}
 }
 
+// NotReady implements journal.Sink.
 func (u *Users) NotReady(reason error) { u.reason.Store(&reason) }
 
 // userSet is what one reading of a users file came to.

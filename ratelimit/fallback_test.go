@@ -390,8 +390,8 @@ func testDenyCache(t *testing.T) {
 	}
 }
 
-// TestDenyCacheEnd: a hold of hours is asked again after a second, and a shadow limit is never held.
-func TestDenyCacheEnd(t *testing.T) { synctest.Test(t, testDenyCacheEnd) }
+// TestDenyCacheExpires: a hold of hours is asked again after a second, and a shadow limit is never held.
+func TestDenyCacheExpires(t *testing.T) { synctest.Test(t, testDenyCacheEnd) }
 
 func testDenyCacheEnd(t *testing.T) {
 	f, shared := newTestFallback(t, FailClosed, 1, nil)
@@ -423,8 +423,8 @@ func testDenyCacheEnd(t *testing.T) {
 	}
 }
 
-// TestDenyCacheRefuseNoMore: with the holds before it a store admits what it admits without them.
-func TestDenyCacheRefuseNoMore(t *testing.T) { synctest.Test(t, testDenyCacheRefuseNoMore) }
+// TestDenyCacheRefusesNoMore: with the holds before it a store admits what it admits without them.
+func TestDenyCacheRefusesNoMore(t *testing.T) { synctest.Test(t, testDenyCacheRefuseNoMore) }
 
 func testDenyCacheRefuseNoMore(t *testing.T) {
 	f, _ := newTestFallback(t, FailClosed, 1, nil)
@@ -446,7 +446,7 @@ func testDenyCacheRefuseNoMore(t *testing.T) {
 	}
 }
 
-func TestDenyCacheAreBounded(t *testing.T) {
+func TestDenyCacheIsBounded(t *testing.T) {
 	h := newDenialCache(640)
 	rate := Rate{Count: 1, Period: time.Hour}
 	for i := range 100_000 {

@@ -96,6 +96,8 @@ func Refused(limits []Limit, results []Result) int {
 	return NotRefused
 }
 
+// CheckLimits returns ErrLimits if a store cannot take that many limits at once,
+// or if there are fewer results than limits.
 func CheckLimits(limits []Limit, results []Result) error {
 	if len(limits) > MaxLimits || len(results) < len(limits) {
 		return ErrLimits

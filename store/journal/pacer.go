@@ -19,6 +19,7 @@ const (
 	clockEvery = 32 // lines; they are some microseconds each
 )
 
+// NewPacer returns a Pacer that goes by the system's clock.
 func NewPacer() Pacer { return Pacer{now: time.Now, sleep: time.Sleep} }
 
 // Line is called after each line.
