@@ -54,26 +54,26 @@ var (
 
 // ask judges the request that a proxy asks about. The decision is the same as
 // over any other way; who may not ask, or does not say about what, is denied.
-func (c *Core) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as *asker) {
-	trusted := c.fill(r, hr)
+func (h *Handler) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as *asker) {
+	trusted := h.fill(r, hr)
 	r.Transport, r.FixedTarget = as.transport, as.fixedTarget
 	var d *authz.Decision
 	if err := as.read(r); !trusted {
-		d = c.Checker.Refuse(r, authz.RouteDenied, errUntrusted)
+		d = h.Checker.Refuse(r, authz.RouteDenied, errUntrusted)
 	} else if err != nil {
-		d = c.Checker.Refuse(r, authz.RouteDenied, err)
-	} else if as.fixedHeaders && c.Checker.HasAliasedHeader(r) {
-		d = c.Checker.Refuse(r, authz.AmbiguousHeader, nil)
+		d = h.Checker.Refuse(r, authz.RouteDenied, err)
+	} else if as.fixedHeaders && h.Checker.HasAliasedHeader(r) {
+		d = h.Checker.Refuse(r, authz.AmbiguousHeader, nil)
 	} else {
-		d = c.Checker.Check(hr.Context(), r)
+		d = h.Checker.Check(hr.Context(), r)
 	}
 	if d.Allowed() {
-		c.allow(w, r, d, as)
+		h.allow(w, r, d, as)
 		return
 	}
-	denial := c.Denials.of(r, d)
+	denial := h.Renderer.Denial(r, d)
 	if as.relays {
-		denial = c.Denials.relayed(denial, d)
+		denial = h.Renderer.relayed(denial, d)
 	}
 	denial.write(w)
 }
@@ -127,37 +127,35 @@ const (
 // we speak about: identity headers, Cookie, and the credential where a route
 // forwards it. A proxy puts them in the place of what the client sent under these
 // names; one that is not in the answer it removes.
-func (c *Core) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, as *asker) {
-	header := w.Header()
+func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, as *asker) {
+	allow, header := h.Renderer.Allow(d), w.Header()
 	for i := range r.Headers {
-		h := &r.Headers[i]
-		if !slices.Contains(c.Carriers, h.Name) || slices.Contains(d.Remove, h.Name) {
+		sent := &r.Headers[i]
+		if !slices.Contains(h.CredentialHeaders, sent.Name) || slices.Contains(allow.Remove, sent.Name) {
 			continue
 		}
-		if before := header.Get(h.Name); before != "" && h.Name == "cookie" {
+		if before := header.Get(sent.Name); before != "" && sent.Name == "cookie" {
 			// On one line, as RFC 9113 section 8.2.3 joins them: proxies keep one line, or join with a comma.
-			header.Set(h.Name, before+"; "+h.Value)
+			header.Set(sent.Name, before+"; "+sent.Value)
 		} else {
-			header.Add(h.Name, h.Value)
+			header.Add(sent.Name, sent.Value)
 		}
 	}
 	// One piece of memory for the values, as http.Header wants them.
-	values := make([]string, 0, len(d.Set)+2)
+	values := make([]string, 0, len(allow.Set)+2)
 	set := func(name, value string) {
 		values = append(values, value)
 		header[canonicalName(name)] = values[len(values)-1 : len(values) : len(values)]
 	}
-	for _, h := range d.Set {
-		set(h.Name, h.Value)
+	for _, identity := range allow.Set {
+		set(identity.Name, identity.Value)
 	}
-	set(uriHeader, withoutParameter(r.Target, d.RemoveQuery))
-	if remove := as.remove(d.Remove, &c.Overrides); remove != "" {
+	set(uriHeader, withoutParameter(r.Target, allow.RemoveQuery))
+	if remove := as.remove(allow.Remove, allow.Overrides); remove != "" {
 		set(removeHeader, remove)
 	}
-	if c.Denials.QuotaOnAllow {
-		for _, h := range quotaHeaders(nil, &d.Quota) {
-			header.Set(h.Name, h.Value)
-		}
+	for _, quota := range allow.ResponseHeaders {
+		header.Set(quota.Name, quota.Value)
 	}
 	w.WriteHeader(http.StatusOK)
 }

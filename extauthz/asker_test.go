@@ -25,7 +25,7 @@ func (p *place) Route(r *authz.Request, _ authz.Path) (*authz.Route, authz.Reaso
 
 func (*place) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
 
-func askable(t testing.TB, p *place) *Core {
+func askable(t testing.TB, p *place) *Handler {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject, "x-auth-project": authz.AttributeProject}, []string{"authorization", "x-api-key", "cookie"}, nil)
 	if err != nil {
@@ -40,21 +40,21 @@ func askable(t testing.TB, p *place) *Core {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Core{
-		Checker: checker, Denials: Denials{Challenge: challenge, Now: january},
-		Trusted: TrustedProxies{netip.MustParsePrefix("127.0.0.1/32")}, Carriers: []string{"authorization", "x-api-key", "cookie"},
+	return &Handler{
+		Checker: checker, Renderer: Renderer{Challenge: challenge, Now: january},
+		Trusted: TrustedProxies{netip.MustParsePrefix("127.0.0.1/32")}, CredentialHeaders: []string{"authorization", "x-api-key", "cookie"},
 	}
 }
 
 // askAt asks on the HTTP listener with the target as given.
-func askAt(core *Core, method, target, remote string, headers ...string) *httptest.ResponseRecorder {
+func askAt(core *Handler, method, target, remote string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/", nil)
 	r.RequestURI, r.RemoteAddr, r.Host = target, remote, "proxy.internal"
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	NewHTTP(func() *Core { return core }).ServeHTTP(w, r)
+	NewHTTP(func() *Handler { return core }).ServeHTTP(w, r)
 	return w
 }
 
@@ -111,9 +111,9 @@ func TestAskers(t *testing.T) {
 }
 
 // permissive is the core with every spelling of paths allowed that can be.
-func permissive(t *testing.T, core *Core, p *place) *Core {
+func permissive(t *testing.T, core *Handler, p *place) *Handler {
 	t.Helper()
-	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, core.Carriers, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, core.CredentialHeaders, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,8 +212,8 @@ func TestDenialSaidAgain(t *testing.T) {
 			if d.Allowed() {
 				continue
 			}
-			direct := core.Denials.of(r, &d)
-			relayed := core.Denials.relayed(core.Denials.of(r, &d), &d)
+			direct := core.Renderer.Denial(r, &d)
+			relayed := core.Renderer.relayed(core.Renderer.Denial(r, &d), &d)
 			if relayed.Status != 401 && relayed.Status != 403 {
 				t.Errorf("%s: nginx would make 500 of %d", reason, relayed.Status)
 			}
@@ -260,7 +260,7 @@ func TestNothingToSayAgain(t *testing.T) {
 // BenchmarkHTTP is a check over HTTP without the network.
 func BenchmarkHTTP(b *testing.B) {
 	core := askable(b, &place{route: authz.Route{Auth: authz.AuthRequired}})
-	h := NewHTTP(func() *Core { return core })
+	h := NewHTTP(func() *Handler { return core })
 	r := httptest.NewRequestWithContext(context.Background(), "GET", "/authz/nginx", nil)
 	r.RemoteAddr = "127.0.0.1:1"
 	r.Header = http.Header{

@@ -185,14 +185,14 @@ func TestCallsThatCannotBeRead(t *testing.T) {
 		return nil
 	}
 	for name, test := range map[string]struct {
-		core   *Core
+		core   *Handler
 		decode func(any) error
 		want   codes.Code
 	}{
 		"no core yet": {nil, read, codes.Unavailable},
-		"a panic":     {&Core{}, read, codes.Internal},
+		"a panic":     {&Handler{}, read, codes.Internal},
 	} {
-		g := NewGRPC(func() *Core { return test.core })
+		g := NewGRPC(func() *Handler { return test.core })
 		for range 4 {
 			response, err := g.check(nil, t.Context(), test.decode, nil)
 			if response != nil || status.Code(err) != test.want {
@@ -230,7 +230,7 @@ func TestUnreadableMessageIsDenied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := NewGRPC(func() *Core { return &Core{Checker: checker} })
+	g := NewGRPC(func() *Handler { return &Handler{Checker: checker} })
 	response, err := g.check(nil, t.Context(), func(any) error { return errWire }, nil)
 	if err != nil {
 		t.Fatal(err)

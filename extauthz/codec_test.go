@@ -60,8 +60,8 @@ func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core := &Core{Checker: checker}
-	return NewGRPC(func() *Core { return core })
+	core := &Handler{Checker: checker}
+	return NewGRPC(func() *Handler { return core })
 }
 
 // askedWith is a message with a credential and another header.
@@ -267,7 +267,7 @@ func verdictOf(out mem.BufferSlice) uint64 {
 // TestCallsAreUsedAgain: a call goes back to its pool when its answer was
 // written, empty, and not before.
 func TestCallsAreUsedAgain(t *testing.T) {
-	g := NewGRPC(func() *Core { return nil })
+	g := NewGRPC(func() *Handler { return nil })
 	c := g.calls.Get().(*call)
 	c.request.Method, c.answer = "GET", append(c.answer[:0], "answer"...)
 	c.request.Headers = append(c.request.Headers, authz.Header{Name: "authorization", Value: "secret"})

@@ -10,19 +10,19 @@ import (
 	"keyward/extauthz"
 )
 
-// Until there is a core, both transports deny: the gRPC service with
+// Until there is a handler, both transports deny: the gRPC service with
 // UNAVAILABLE, the HTTP handler with 503.
 func Example() {
-	core := func() *extauthz.Core { return nil } // the server returns the one in force
+	handler := func() *extauthz.Handler { return nil } // the server returns the one in force
 
 	server := grpc.NewServer(extauthz.ServerCodec())
-	extauthz.NewGRPC(core).Register(server)
+	extauthz.NewGRPC(handler).Register(server)
 	for name := range server.GetServiceInfo() {
 		fmt.Println(name)
 	}
 
 	answer := httptest.NewRecorder()
-	extauthz.NewHTTP(core).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/authz/nginx", nil))
+	extauthz.NewHTTP(handler).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/authz/nginx", nil))
 	fmt.Println(answer.Code)
 	// Output:
 	// envoy.service.auth.v3.Authorization

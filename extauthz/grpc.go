@@ -1,5 +1,5 @@
-// Package extauthz is what proxies talk to: it reads what was asked off the
-// wire, asks the core, and says the decision in the proxy's terms. It knows
+// Package extauthz is what proxies talk to: it reads a request off the wire, has
+// an authz.Checker decide, and renders the decision for the proxy. It knows
 // nothing of credentials, keys or rules.
 package extauthz
 
@@ -15,33 +15,32 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Core is what a transport asks, and how it says a denial. Both come of one
-// configuration and are swapped together.
-type Core struct {
-	Checker *authz.Checker
-	Denials Denials
-	Trusted TrustedProxies // on the HTTP listener
-	// Carriers are the headers, in lower case, that a credential may stand in.
-	Carriers []string
-	// Overrides are removed by every allow.
-	Overrides Overrides
+// Handler is what a transport answers requests with: who decides, and how the
+// decision is rendered. Both come from one configuration and are swapped together.
+type Handler struct {
+	Checker  *authz.Checker
+	Renderer Renderer
+	Trusted  TrustedProxies // on the HTTP listener
+	// CredentialHeaders are the headers, in lower case, that can contain a
+	// credential.
+	CredentialHeaders []string
 	// Traced has requests carry the trace context of the proxy's call.
 	Traced bool
 }
 
 // GRPC answers envoy.service.auth.v3.Authorization/Check.
 type GRPC struct {
-	core  func() *Core
-	calls sync.Pool // of *call
+	handler func() *Handler
+	calls   sync.Pool // of *call
 }
 
 // ServiceName is the gRPC service's full name, in health checks too.
 const ServiceName = "envoy.service.auth.v3.Authorization"
 
-// NewGRPC returns the service. The function returns the core in force; a nil
-// core denies everything with UNAVAILABLE, which Envoy makes 503.
-func NewGRPC(core func() *Core) *GRPC {
-	g := &GRPC{core: core}
+// NewGRPC returns the service. The function returns the handler in force; a nil
+// handler denies everything with UNAVAILABLE, which Envoy makes 503.
+func NewGRPC(handler func() *Handler) *GRPC {
+	g := &GRPC{handler: handler}
 	g.calls.New = func() any { return newCall(&g.calls) }
 	return g
 }
@@ -59,18 +58,18 @@ func (g *GRPC) Register(s grpc.ServiceRegistrar) {
 // check answers one call: the codec reads the request into the call, and
 // writes the answer out of it once check has returned.
 func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (answer any, err error) {
-	core := g.core()
-	if core == nil {
+	handler := g.handler()
+	if handler == nil {
 		return nil, status.Error(codes.Unavailable, "not ready")
 	}
 	defer func() {
-		if recover() != nil { // the core has a recover of its own; this is the wire's
+		if recover() != nil { // the checker has a recover of its own; this one is for the wire format
 			answer, err = nil, status.Error(codes.Internal, "internal error")
 		}
 	}()
 	c := g.calls.Get().(*call)
 	c.request.Transport = authz.TransportGRPC
-	if core.Traced {
+	if handler.Traced {
 		c.request.TraceParent = callersTraceParent(ctx)
 	}
 	var d *authz.Decision
@@ -78,12 +77,12 @@ func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.
 		err = c.unread
 	}
 	if err != nil {
-		d = core.Checker.Refuse(&c.request, reasonUnread(err), err)
+		d = handler.Checker.Refuse(&c.request, reasonUnread(err), err)
 	} else {
 		preferEnvoysWord(&c.request)
-		d = core.Checker.Check(ctx, &c.request)
+		d = handler.Checker.Check(ctx, &c.request)
 	}
-	c.answer = core.appendCheckResponse(c.answer[:0], &c.request, d)
+	c.answer = handler.Renderer.appendCheckResponse(c.answer[:0], &c.request, d)
 	return c, nil // whatever err says, the decision says it
 }
 

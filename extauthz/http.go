@@ -21,21 +21,21 @@ const (
 
 // HTTP answers proxies that ask over HTTP, and callers about themselves.
 type HTTP struct {
-	core  func() *Core
-	calls sync.Pool // of *authz.Request
+	handler func() *Handler
+	calls   sync.Pool // of *authz.Request
 }
 
 // NewHTTP returns what answers on the HTTP listener. The function returns the
-// core in force; while it returns nil everything is 503.
-func NewHTTP(core func() *Core) *HTTP {
-	return &HTTP{core: core, calls: sync.Pool{New: func() any { return new(authz.Request) }}}
+// handler in force; while it returns nil everything is 503.
+func NewHTTP(handler func() *Handler) *HTTP {
+	return &HTTP{handler: handler, calls: sync.Pool{New: func() any { return new(authz.Request) }}}
 }
 
 // ServeHTTP implements http.Handler. It looks at the request target as it came:
 // http.ServeMux would clean the path that Envoy asks about, and redirect.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
-	core := h.core()
-	if core == nil {
+	handler := h.handler()
+	if handler == nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
@@ -48,11 +48,11 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	as := askerAt(path)
 	switch {
 	case as != nil:
-		core.ask(w, hr, r, as)
+		handler.ask(w, hr, r, as)
 	case path == denialPath:
-		core.sayAgain(w, hr, r)
+		handler.sayAgain(w, hr, r)
 	case path == verifyPath:
-		core.verify(w, hr, r)
+		handler.verify(w, hr, r)
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}
@@ -60,12 +60,12 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 
 // fill takes over what every kind of asker tells in the same way, and returns
 // whether the peer is one whose word counts.
-func (c *Core) fill(r *authz.Request, hr *http.Request) (trusted bool) {
+func (h *Handler) fill(r *authz.Request, hr *http.Request) (trusted bool) {
 	r.Method, r.Scheme, r.Host, r.Target = hr.Method, "http", hr.Host, hr.RequestURI
 	if hr.TLS != nil {
 		r.Scheme = "https"
 	}
-	r.Peer, trusted = c.Trusted.peer(hr.RemoteAddr)
+	r.Peer, trusted = h.Trusted.peer(hr.RemoteAddr)
 	for name, values := range hr.Header {
 		lower := lowerName(name)
 		if !trusted && isProxysWord(lower) {

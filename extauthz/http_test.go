@@ -35,12 +35,12 @@ func (nowhere) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reaso
 	return authz.PathNotAllowed
 }
 
-func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *Core {
+func verifying(t *testing.T, v authz.Verifier, https bool, trusted ...string) *Handler {
 	t.Helper()
 	return verifyingBehind(t, 1, v, https, trusted...)
 }
 
-func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trusted ...string) *Core {
+func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trusted ...string) *Handler {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
@@ -54,21 +54,21 @@ func verifyingBehind(t *testing.T, hops int, v authz.Verifier, https bool, trust
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Core{Checker: checker, Denials: Denials{Errors: authz.StyleGeneric, Challenge: challenge, Now: january}}
+	c := &Handler{Checker: checker, Renderer: Renderer{Errors: authz.StyleGeneric, Challenge: challenge, Now: january}}
 	for _, network := range trusted {
 		c.Trusted = append(c.Trusted, netip.MustParsePrefix(network))
 	}
 	return c
 }
 
-func ask(core *Core, method, remote string, headers ...string) *httptest.ResponseRecorder {
+func ask(core *Handler, method, remote string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, verifyPath, nil)
 	r.RemoteAddr = remote
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	NewHTTP(func() *Core { return core }).ServeHTTP(w, r)
+	NewHTTP(func() *Handler { return core }).ServeHTTP(w, r)
 	return w
 }
 

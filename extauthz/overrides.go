@@ -5,8 +5,9 @@ import "strings"
 // Overrides are the headers that the proxy removes on every allow, encoded once
 // in the forms that answers to proxies have. The zero Overrides are none.
 type Overrides struct {
-	wire []byte // headers_to_remove of an OkHttpResponse
-	list string // separated by commas
+	names []string
+	wire  []byte // headers_to_remove of an OkHttpResponse
+	list  string // separated by commas
 }
 
 // NewOverrides returns the overrides of the given names, in lower case.
@@ -15,5 +16,8 @@ func NewOverrides(names []string) Overrides {
 	for _, name := range names {
 		w.text(okHeadersToRemove, name)
 	}
-	return Overrides{w.bytes, strings.Join(names, ",")}
+	return Overrides{names, w.bytes, strings.Join(names, ",")}
 }
+
+// Names returns the headers, for a transport that removes one at a time.
+func (o *Overrides) Names() []string { return o.names }

@@ -14,7 +14,8 @@ import (
 // TestOverridesOverGRPC: every allow has them removed, and a denial, which goes
 // nowhere, none.
 func TestOverridesOverGRPC(t *testing.T) {
-	core := &Core{Denials: denials, Overrides: NewOverrides(authz.UpstreamOverrides())}
+	renderer := denials
+	renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
 	for _, d := range []*authz.Decision{
 		{Reason: authz.OK, Remove: []string{"x_auth_subject", "authorization"}},
 		{Reason: authz.OK},
@@ -22,7 +23,7 @@ func TestOverridesOverGRPC(t *testing.T) {
 		{Reason: authz.RouteDenied},
 	} {
 		response := new(authv3.CheckResponse)
-		if err := proto.Unmarshal(core.appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
+		if err := proto.Unmarshal(renderer.appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
 			t.Fatal(err)
 		}
 		var want []string
@@ -40,7 +41,7 @@ func TestOverridesOverGRPC(t *testing.T) {
 func TestOverridesOverHTTP(t *testing.T) {
 	for _, auth := range []authz.AuthMode{authz.AuthNone, authz.AuthRequired} {
 		core := askable(t, &place{route: authz.Route{Auth: auth, ForwardCredentials: true}})
-		core.Overrides = NewOverrides(authz.UpstreamOverrides())
+		core.Renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
 		w := askAt(core, "POST", "/authz/envoy/x", "127.0.0.1:1", "Authorization", "Bearer good")
 		removed := strings.Split(w.Header().Get("X-Envoy-Auth-Headers-To-Remove"), ",")
 		for _, name := range append(authz.UpstreamOverrides(), "x-auth-project") {

@@ -121,9 +121,9 @@ func TestAllowTellsWhatIsLeft(t *testing.T) {
 		want string
 	}{{true, left, saidLeft}, {false, left, saidNothing}, {true, authz.Quota{}, saidNothing}} {
 		d.Quota = test.q
-		says := Denials{Challenge: challenge, Now: time.Now, QuotaOnAllow: test.on}
+		says := Renderer{Challenge: challenge, Now: time.Now, QuotaOnAllow: test.on}
 		response := new(authv3.CheckResponse)
-		if err := proto.Unmarshal((&Core{Denials: says}).appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
+		if err := proto.Unmarshal(says.appendCheckResponse(nil, &authz.Request{}, d), response); err != nil {
 			t.Fatal(err)
 		}
 		ok := response.GetOkResponse()
@@ -153,14 +153,14 @@ func (m *meter) AllowAttempt(context.Context, *authz.Request, time.Time) (authz.
 func (m *meter) RecordFailure(context.Context, *authz.Request, time.Time) {}
 
 // metered is a core that counts with the meter.
-func metered(t *testing.T, m *meter, onAllow bool) *Core {
+func metered(t *testing.T, m *meter, onAllow bool) *Handler {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	core := askable(t, &place{})
-	core.Denials.QuotaOnAllow = onAllow
+	core.Renderer.QuotaOnAllow = onAllow
 	core.Checker, err = authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: &place{route: authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Limiter: m,
 		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}}, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
@@ -231,7 +231,7 @@ func TestOverloadMayBeRetried(t *testing.T) {
 		if reason == authz.Overloaded {
 			want = "1"
 		}
-		denial := denials.of(&authz.Request{}, &authz.Decision{Reason: reason})
+		denial := denials.Denial(&authz.Request{}, &authz.Decision{Reason: reason})
 		if got := valueOf(denial.Headers, "retry-after"); got != want {
 			t.Errorf("%s: Retry-After %q, want %q", reason, got, want)
 		}

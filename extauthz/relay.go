@@ -19,7 +19,7 @@ const (
 )
 
 // relayed is a denial for who has it said again.
-func (n *Denials) relayed(denial Denial, d *authz.Decision) Denial {
+func (n *Renderer) relayed(denial Denial, d *authz.Decision) Denial {
 	denial.Headers = append(denial.Headers,
 		authz.Header{Name: codeHeader, Value: strconv.Itoa(denial.Status)},
 		authz.Header{Name: reasonHeader, Value: d.Reason.String()},
@@ -38,14 +38,14 @@ func (n *Denials) relayed(denial Denial, d *authz.Decision) Denial {
 // sayAgain says a denial with its true status, headers and body. It is no
 // decision and is not observed: that was done when it was made. Without a
 // reason, as where no Keyward had answered, it is a 503.
-func (c *Core) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
-	trusted := c.fill(r, hr)
+func (h *Handler) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
+	trusted := h.fill(r, hr)
 	if method, lines := r.Header("x-original-method"); lines == 1 {
 		r.Method = method
 	}
 	r.Target, _ = r.Header("x-original-uri")
 	value := func(name string) string { v, _ := r.Header(name); return v }
-	d := authz.Decision{Reason: authz.ParseReason(value(reasonHeader)), Route: &authz.Route{Errors: c.Denials.Errors}, ID: value(decisionHeader)}
+	d := authz.Decision{Reason: authz.ParseReason(value(reasonHeader)), Route: &authz.Route{Errors: h.Renderer.Errors}, ID: value(decisionHeader)}
 	for _, style := range authz.ErrorStyles() {
 		if style.String() == value(styleHeader) {
 			d.Route.Errors = style
@@ -56,8 +56,8 @@ func (c *Core) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Reques
 	} else if d.Allowed() {
 		d.Reason = authz.Internal // nobody has an allow said again
 	}
-	again := Denials{Errors: c.Denials.Errors, Challenge: Challenge{None: true}, Now: c.Denials.Now}
-	denial := again.of(r, &d)
+	again := Renderer{Errors: h.Renderer.Errors, Challenge: Challenge{None: true}, Now: h.Renderer.Now}
+	denial := again.Denial(r, &d)
 	if challenge := value(challengeHeader); trusted && challenge != "" {
 		denial.Headers = append(denial.Headers, authz.Header{Name: "www-authenticate", Value: challenge})
 	}

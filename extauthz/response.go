@@ -34,34 +34,37 @@ const (
 	overwriteIfExistsOrAdd = 2 // of HeaderAppendAction
 )
 
-// appendCheckResponse says a decision to Envoy. It is the one place that makes
+// appendCheckResponse writes a decision for Envoy. It is the one place that makes
 // a CheckResponse: an empty one would mean OK.
-func (c *Core) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
+func (n *Renderer) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
 	w := wireWriter{b}
 	if d.Allowed() {
-		w.end(w.begin(responseStatus)) // code OK is the one that is not written
-		ok := w.begin(responseOK)
-		w.overwriting(okHeaders, d.Set)
-		for _, name := range d.Remove {
-			w.text(okHeadersToRemove, name)
-		}
-		w.bytes = append(w.bytes, c.Overrides.wire...)
-		if c.Denials.QuotaOnAllow {
-			w.overwriting(okResponseHeaders, quotaHeaders(nil, &d.Quota))
-		}
-		if d.RemoveQuery != "" {
-			w.text(okQueryToRemove, d.RemoveQuery)
-		}
-		w.end(ok)
+		n.appendOK(&w, d)
 	} else {
-		c.Denials.appendDenied(&w, r, d)
+		n.appendDenied(&w, r, d)
 	}
 	w.metadata(d)
 	return w.bytes
 }
 
-func (n *Denials) appendDenied(w *wireWriter, r *authz.Request, d *authz.Decision) {
-	denial := n.of(r, d)
+func (n *Renderer) appendOK(w *wireWriter, d *authz.Decision) {
+	allow := n.Allow(d)
+	w.end(w.begin(responseStatus)) // code OK is the one that is not written
+	ok := w.begin(responseOK)
+	w.overwriting(okHeaders, allow.Set)
+	for _, name := range allow.Remove {
+		w.text(okHeadersToRemove, name)
+	}
+	w.bytes = append(w.bytes, allow.Overrides.wire...)
+	w.overwriting(okResponseHeaders, allow.ResponseHeaders)
+	if allow.RemoveQuery != "" {
+		w.text(okQueryToRemove, allow.RemoveQuery)
+	}
+	w.end(ok)
+}
+
+func (n *Renderer) appendDenied(w *wireWriter, r *authz.Request, d *authz.Decision) {
+	denial := n.Denial(r, d)
 	status := w.begin(responseStatus)
 	w.number(statusCode, uint64(grpcCode(denial.Status)))
 	w.end(status)
@@ -90,21 +93,17 @@ func (w *wireWriter) overwriting(field uint, headers []authz.Header) {
 	}
 }
 
-// metadata is what Envoy's access log and later filters may know: never a credential.
+// metadata writes the metadata as a google.protobuf.Struct.
 func (w *wireWriter) metadata(d *authz.Decision) {
+	var fields [3]authz.Header
 	all := w.begin(responseMetadata)
-	w.fact("reason", d.Reason.String())
-	if d.Principal != nil && d.Principal.KeyID != "" {
-		w.fact("key_id", d.Principal.KeyID)
-	}
-	if d.ID != "" {
-		w.fact("decision_id", d.ID)
+	for _, f := range AppendMetadata(fields[:0], d) {
+		w.metadataField(f.Name, f.Value)
 	}
 	w.end(all)
 }
 
-// fact is one field of a google.protobuf.Struct.
-func (w *wireWriter) fact(name, text string) {
+func (w *wireWriter) metadataField(name, text string) {
 	entry := w.begin(structFields)
 	w.text(mapKey, name)
 	value := w.begin(mapValue)

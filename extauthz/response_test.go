@@ -21,14 +21,14 @@ import (
 
 var (
 	challenge = Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}
-	denials   = Denials{Challenge: challenge, Now: time.Now}
+	denials   = Renderer{Challenge: challenge, Now: time.Now}
 )
 
 // checkResponse is what Envoy reads of the answer.
 func checkResponse(t *testing.T, r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	t.Helper()
 	response := new(authv3.CheckResponse)
-	if err := proto.Unmarshal((&Core{Denials: denials}).appendCheckResponse(nil, r, d), response); err != nil {
+	if err := proto.Unmarshal(denials.appendCheckResponse(nil, r, d), response); err != nil {
 		t.Fatal(err)
 	}
 	return response
@@ -55,7 +55,7 @@ func TestResponseAsGenerated(t *testing.T) {
 			t.Fatalf("%s\nwant\n%s", got, want)
 		}
 		d = &authz.Decision{Reason: authz.PathNotAllowed, ID: text + "id"}
-		denial := denials.of(&authz.Request{}, d)
+		denial := denials.Denial(&authz.Request{}, d)
 		want = &authv3.CheckResponse{
 			Status: &statuspb.Status{Code: int32(codes.PermissionDenied)},
 			HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
@@ -207,14 +207,14 @@ func TestChallenge(t *testing.T) {
 // TestClientsAreNotToldWhy: an unknown, a revoked and an expired key look alike but for the fixed reason, and a cause stays inside.
 func TestClientsAreNotToldWhy(t *testing.T) {
 	d := authz.Decision{Reason: authz.Unavailable, ID: "x", Cause: errors.New("keys.jsonl:7: secret thing")}
-	if denial := denials.of(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
+	if denial := denials.Denial(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
 		t.Errorf("the cause is in the body: %s", denial.Body)
 	}
 }
 
 func TestGRPCCallers(t *testing.T) {
 	grpc := &authz.Request{Headers: []authz.Header{{Name: "content-type", Value: "application/grpc+proto"}}}
-	denial := denials.of(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
+	denial := denials.Denial(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
 	var status string
 	for _, h := range denial.Headers {
 		if h.Name == "grpc-status" {
@@ -224,7 +224,7 @@ func TestGRPCCallers(t *testing.T) {
 	if status != "8" || strings.HasPrefix(string(denial.Body), "{") {
 		t.Errorf("grpc-status %q, body %s", status, denial.Body)
 	}
-	for _, h := range denials.of(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
+	for _, h := range denials.Denial(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
 		if h.Name == "grpc-status" || h.Name == "content-type" {
 			t.Errorf("a 401 to a gRPC client says %s: %s", h.Name, h.Value)
 		}

@@ -53,9 +53,9 @@ func TestStyles(t *testing.T) {
 		{authz.StyleHalfred, authz.ExpiredKey, nil, halfred("Authentication failed")},
 		{authz.StyleHalfred, authz.WrongProject, nil, halfred("Authentication failed")},
 	} {
-		n := Denials{Challenge: challenge, Now: january}
+		n := Renderer{Challenge: challenge, Now: january}
 		r := &authz.Request{Target: "/api/v1alpha1/posts?page=1", Headers: test.headers}
-		denial := n.of(r, &authz.Decision{Reason: test.reason, ID: "x", Route: &authz.Route{Errors: test.style}})
+		denial := n.Denial(r, &authz.Decision{Reason: test.reason, ID: "x", Route: &authz.Route{Errors: test.style}})
 		if got := string(denial.Body); got != test.want {
 			t.Errorf("style %d, %s:\n%s\nwant\n%s", test.style, test.reason, got, test.want)
 		}
@@ -84,8 +84,8 @@ func TestEveryStyleSaysEveryReason(t *testing.T) {
 			if reason.Allows() {
 				continue
 			}
-			n := Denials{Errors: style, Challenge: challenge, Now: january} // there is no route
-			denial := n.of(&authz.Request{Target: "/a\xff<b>"}, &authz.Decision{Reason: reason, ID: "secret-id"})
+			n := Renderer{Errors: style, Challenge: challenge, Now: january} // there is no route
+			denial := n.Denial(&authz.Request{Target: "/a\xff<b>"}, &authz.Decision{Reason: reason, ID: "secret-id"})
 			var body map[string]any
 			if err := json.Unmarshal(denial.Body, &body); err != nil {
 				t.Fatalf("style %d, %s: %v", style, reason, err)
@@ -111,7 +111,7 @@ func TestEveryStyleSaysEveryReason(t *testing.T) {
 }
 
 func TestHEADHasNoBody(t *testing.T) {
-	denial := denials.of(&authz.Request{Method: "HEAD"}, &authz.Decision{Reason: authz.NoCredential})
+	denial := denials.Denial(&authz.Request{Method: "HEAD"}, &authz.Decision{Reason: authz.NoCredential})
 	if len(denial.Body) > 0 || denial.Status != 401 || valueOf(denial.Headers, "content-type") == "" {
 		t.Errorf("%+v", denial)
 	}
@@ -121,7 +121,7 @@ func TestHEADHasNoBody(t *testing.T) {
 func TestWrongProject(t *testing.T) {
 	for style, want := range map[authz.ErrorStyle]int{authz.StyleProblem: 403, authz.StyleGeneric: 403, authz.StyleHalo: 403, authz.StyleHalfred: 401} {
 		d := authz.Decision{Reason: authz.WrongProject, Route: &authz.Route{Errors: style}}
-		denial := denials.of(&authz.Request{}, &d)
+		denial := denials.Denial(&authz.Request{}, &d)
 		if denial.Status != want || (valueOf(denial.Headers, "www-authenticate") != "") != (want == 401) {
 			t.Errorf("style %d: %+v", style, denial)
 		}

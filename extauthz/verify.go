@@ -14,19 +14,19 @@ const verifyTimeout = 2 * time.Second
 
 // verify answers a caller about its own credential. Anyone may ask; what a
 // proxy says of its client counts from a trusted one alone.
-func (c *Core) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
+func (h *Handler) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
 	if hr.Method != http.MethodGet && hr.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	c.fill(r, hr)
+	h.fill(r, hr)
 	r.Transport = authz.TransportVerify
 	ctx, cancel := context.WithTimeout(hr.Context(), verifyTimeout)
 	defer cancel()
-	d := c.Checker.Authenticate(ctx, r)
+	d := h.Checker.Authenticate(ctx, r)
 	if !d.Allowed() {
-		c.Denials.of(r, d).write(w)
+		h.Renderer.Denial(r, d).write(w)
 		return
 	}
 	var expires *string

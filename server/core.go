@@ -22,7 +22,7 @@ type Core struct {
 	parts    parts
 	kinds    map[string]*remembered
 	limiter  *ratelimit.Limiter // nil where no server counts
-	extauthz extauthz.Core
+	extauthz extauthz.Handler
 }
 
 // ears are told what a Core decides; the zero value is nobody.
@@ -93,15 +93,17 @@ func buildCore(cfg *config.Config, parts parts, old *Core, told ears) (*Core, er
 	if err != nil {
 		return nil, errors.Join(err, c.forgetBut(old))
 	}
-	c.extauthz = extauthz.Core{
+	c.extauthz = extauthz.Handler{
 		Checker: checker,
-		Denials: extauthz.Denials{QuotaOnAllow: cfg.RateLimits.OnAllow, Errors: cfg.Errors, Now: time.Now, Challenge: extauthz.Challenge{
-			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes,
-		}},
-		Trusted:   cfg.TrustedProxies,
-		Carriers:  cfg.Carriers(),
-		Overrides: extauthz.NewOverrides(checker.Overrides()),
-		Traced:    parts.tracing != nil,
+		Renderer: extauthz.Renderer{
+			QuotaOnAllow: cfg.RateLimits.OnAllow, Errors: cfg.Errors, Now: time.Now, Challenge: extauthz.Challenge{
+				None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes,
+			},
+			Overrides: extauthz.NewOverrides(checker.Overrides()),
+		},
+		Trusted:           cfg.TrustedProxies,
+		CredentialHeaders: cfg.Carriers(),
+		Traced:            parts.tracing != nil,
 	}
 	return c, nil
 }

@@ -230,7 +230,7 @@ func (s *Server) Ready() error {
 }
 
 // transportCore is what a transport asks; one load for checker and challenge alike.
-func (s *Server) transportCore() *extauthz.Core { return &s.core.Load().extauthz }
+func (s *Server) transportCore() *extauthz.Handler { return &s.core.Load().extauthz }
 
 // Caches implements admin.State.
 func (s *Server) Caches() []admin.CacheState { return s.core.Load().cacheStates() }

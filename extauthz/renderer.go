@@ -1,0 +1,135 @@
+package extauthz
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"keyward/authz"
+)
+
+// Renderer puts decisions into what a proxy is to do about them, by one
+// configuration. Every transport renders through it, so that a client gets the
+// same answer over each of them.
+type Renderer struct {
+	Errors    authz.ErrorStyle // of a decision without a route
+	Challenge Challenge
+	Now       func() time.Time // for the styles that contain a timestamp
+	// QuotaOnAllow adds what is left of the client's limit to allows too.
+	QuotaOnAllow bool
+	// Overrides are removed from every allowed request.
+	Overrides Overrides
+}
+
+// Denial is the response that the client gets in place of the upstream's.
+type Denial struct {
+	Status  int
+	Headers []authz.Header
+	Body    []byte
+}
+
+// Allow is what a proxy changes in a request that it passes on, and in the
+// response to it. The zero value changes nothing.
+type Allow struct {
+	Set             []authz.Header // replace request headers of these names
+	Remove          []string       // request headers, in lower case
+	Overrides       *Overrides     // request headers that are removed as well
+	RemoveQuery     string         // the query parameter to remove; "" is none
+	ResponseHeaders []authz.Header // for the client
+}
+
+// decisionIDHeader lets the client name the decision to an operator, who finds
+// it in the log.
+const decisionIDHeader = "x-keyward-decision-id"
+
+// Denial renders a decision to deny. Every style and every reason goes through
+// here. The request gives the method, the path and the client's protocol.
+func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
+	denial := Denial{
+		Status: d.Status(),
+		Headers: append(make([]authz.Header, 0, 4),
+			authz.Header{Name: "cache-control", Value: "no-store"}, authz.Header{Name: decisionIDHeader, Value: d.ID}),
+	}
+	if challenge := n.Challenge.value(d); challenge != "" {
+		denial.Headers = append(denial.Headers, authz.Header{Name: "www-authenticate", Value: challenge})
+	}
+	denial.Headers = quotaHeaders(denial.Headers, &d.Quota)
+	if d.Reason == authz.Overloaded {
+		denial.Headers = append(denial.Headers, retryAfter(overloadPasses))
+	}
+	if isGRPC(r) {
+		return denial.forGRPC(d)
+	}
+	mediaType, body := n.body(r, d)
+	denial.Headers = append(denial.Headers, authz.Header{Name: "content-type", Value: mediaType})
+	if r.Method != http.MethodHead { // RFC 9110 section 9.3.2
+		denial.Body = body
+	}
+	return denial
+}
+
+// Allow renders a decision to allow. It allocates nothing unless QuotaOnAllow is
+// set. The caller must not modify the slices, which are the decision's.
+func (n *Renderer) Allow(d *authz.Decision) Allow {
+	allow := Allow{Set: d.Set, Remove: d.Remove, Overrides: &n.Overrides, RemoveQuery: d.RemoveQuery}
+	if n.QuotaOnAllow {
+		allow.ResponseHeaders = quotaHeaders(nil, &d.Quota)
+	}
+	return allow
+}
+
+// AppendMetadata appends what the proxy's access log and its later filters may
+// know of any decision. No credential is in it.
+func AppendMetadata(fields []authz.Header, d *authz.Decision) []authz.Header {
+	fields = append(fields, authz.Header{Name: "reason", Value: d.Reason.String()})
+	if d.Principal != nil && d.Principal.KeyID != "" {
+		fields = append(fields, authz.Header{Name: "key_id", Value: d.Principal.KeyID})
+	}
+	if d.ID != "" {
+		fields = append(fields, authz.Header{Name: "decision_id", Value: d.ID})
+	}
+	return fields
+}
+
+// style is that of the decision's route.
+func (n *Renderer) style(d *authz.Decision) authz.ErrorStyle {
+	if d.Route != nil {
+		return d.Route.Errors
+	}
+	return n.Errors
+}
+
+// body is the denial in the style of its route.
+func (n *Renderer) body(r *authz.Request, d *authz.Decision) (mediaType string, body []byte) {
+	switch n.style(d) {
+	case authz.StyleGeneric:
+		return "application/json", genericBody(d, n.Now())
+	case authz.StyleHalo:
+		return "application/json", haloBody(r, d)
+	case authz.StyleHalfred:
+		return "application/json", halfredBody(d)
+	default:
+		return "application/problem+json", problemBody(d)
+	}
+}
+
+// isGRPC reports whether the client speaks gRPC and so needs a gRPC status,
+// which Envoy makes of the HTTP status, with the body as its message.
+func isGRPC(r *authz.Request) bool {
+	for i := range r.Headers {
+		if h := &r.Headers[i]; h.Name == "content-type" {
+			rest, ok := strings.CutPrefix(h.Value, "application/grpc")
+			return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == '-')
+		}
+	}
+	return false
+}
+
+func (denial Denial) forGRPC(d *authz.Decision) Denial {
+	denial.Body = []byte(detail(d.Reason))
+	if denial.Status == http.StatusTooManyRequests {
+		// Envoy would say UNAVAILABLE, which clients retry at once; 8 is RESOURCE_EXHAUSTED.
+		denial.Headers = append(denial.Headers, authz.Header{Name: "grpc-status", Value: "8"})
+	}
+	return denial
+}
