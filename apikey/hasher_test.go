@@ -67,7 +67,7 @@ func TestReadPepper(t *testing.T) {
 		}
 	}
 	if _, err := ReadPepper(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a missing pepper is no error")
+		t.Error("a missing pepper is not an error")
 	}
 }
 

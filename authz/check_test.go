@@ -134,7 +134,7 @@ func TestEveryStepDenies(t *testing.T) {
 			r.Headers[0].Value = "Bearer"
 		}, MalformedCredential},
 		{"bad credential, none", func(w *fakeDeps, r *Request) { w.route.Auth = AuthNone; r.Headers[0].Value = "Bearer" }, Anonymous},
-		{"nobody's kind", func(w *fakeDeps, _ *Request) {
+		{"a kind without a verifier", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return nil, ErrNotMine }
 		}, InvalidToken},
 		{"can't tell", func(w *fakeDeps, _ *Request) {
@@ -165,7 +165,7 @@ func TestEveryStepDenies(t *testing.T) {
 		{"preflight elsewhere", func(_ *fakeDeps, r *Request) {
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
 		}, NoCredential},
-		{"OPTIONS that is no preflight", func(w *fakeDeps, r *Request) {
+		{"OPTIONS that is not a preflight", func(w *fakeDeps, r *Request) {
 			w.route.Preflight = true
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}}
 		}, NoCredential},

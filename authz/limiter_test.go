@@ -77,7 +77,7 @@ func TestWhatIsCounted(t *testing.T) {
 		{"unknown key", func(w *fakeDeps, _ *Request) { w.verify = refuse(UnknownKey) }, UnknownKey, "may try, failed"},
 		{"unknown key, optional", func(w *fakeDeps, _ *Request) { w.route.Auth, w.verify = AuthOptional, refuse(UnknownKey) }, UnknownKey, "may try, failed"},
 		{"wrong password", func(w *fakeDeps, _ *Request) { w.verify = refuse(WrongPassword) }, WrongPassword, "may try, failed"},
-		{"nobody's kind", func(w *fakeDeps, _ *Request) { w.verify = fail(ErrNotMine) }, InvalidToken, "may try, failed"},
+		{"a kind without a verifier", func(w *fakeDeps, _ *Request) { w.verify = fail(ErrNotMine) }, InvalidToken, "may try, failed"},
 		{"can't tell", func(w *fakeDeps, _ *Request) { w.verify = fail(errors.New("store away")) }, Unavailable, "may try"},
 		{"overloaded", func(w *fakeDeps, _ *Request) { w.verify = refuse(Overloaded) }, Overloaded, "may try"},
 		{"the password pool's own limit", func(w *fakeDeps, _ *Request) { w.verify = refuse(RateLimited) }, RateLimited, "may try"},
