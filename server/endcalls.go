@@ -19,11 +19,13 @@ type endings struct {
 	frames  []byte // that are yet to be read; while there are some the read deadline has passed
 	woken   bool   // it was set once, and is ours alone
 	overdue *time.Timer
+	bytes   int64 // of the calls; gRPC holds them until it has read the frames
 }
 
-// endWithin is how long a connection may take until gRPC reads its endings: as
-// long as a proxy waits for an answer.
-const endWithin = 250 * time.Millisecond
+// endWithin is how long a connection may take until gRPC reads its endings. On a
+// busy node neither this process nor the proxy may run for a moment, and closing
+// the connection ends the checks of all the proxy's clients.
+const endWithin = 2 * time.Second
 
 // end has gRPC end a call. m.mu is held.
 func (m *meteredConn) end(stream uint32) {
@@ -60,6 +62,7 @@ func (m *meteredConn) takeEndings(p []byte) int {
 		}
 		e.overdue.Stop()
 		m.ends.Store(false)
+		m.forgetEndings()
 	}
 	_ = m.raw.SetReadDeadline(time.Time{})
 	return n
@@ -88,7 +91,22 @@ func (m *meteredConn) endLargest() {
 	}
 	slices.SortFunc(calls, func(a, b uint32) int { return int(m.streams[b].bytes - m.streams[a].bytes) })
 	for half := m.held.Load() / 2; len(calls) > 0 && m.held.Load() > half; calls = calls[1:] {
-		m.release(m.streams[calls[0]])
+		call := m.streams[calls[0]]
+		m.ending.bytes += call.bytes
+		m.budget.ending.Add(call.bytes)
+		m.release(call)
 		m.end(calls[0])
 	}
+}
+
+// forgetEndings counts nothing more of calls that were to end. m.mu is held.
+func (m *meteredConn) forgetEndings() {
+	m.budget.ending.Add(-m.ending.bytes)
+	m.ending.bytes = 0
+}
+
+func (m *meteredConn) endingBytes() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ending.bytes
 }

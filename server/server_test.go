@@ -154,7 +154,7 @@ func (r *running) askFrom(peer, target, key string, forwarded ...string) (int, s
 		add("x-forwarded-for", line)
 	}
 	source := &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: peer}}}}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // a busy machine answers late
 	defer cancel()
 	response, err := r.authz.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Source: source, Request: &authv3.AttributeContext_Request{Http: http}}}, grpc.WaitForReady(true))

@@ -20,13 +20,18 @@ const maxUnfinished = 64 << 20
 // the connection that holds most are ended. It is not the one that has asked for
 // more, or a client that holds all would keep every other out. And it is not
 // closed: Envoy's has the checks of all its clients, of whom one may upload much.
+//
+// Until gRPC has ended a call it holds its bytes. If those come to the bound too,
+// because connections do not come to a place where a call can be ended, the ones
+// that hold most of them are closed.
 type unfinishedBudget struct {
 	most     int64
 	rejected func(net.Conn) // is told the connection of which calls are ended
 
-	held  atomic.Int64
-	mu    sync.Mutex
-	conns map[*meteredConn]struct{}
+	held   atomic.Int64
+	ending atomic.Int64 // of calls that are to end
+	mu     sync.Mutex
+	conns  map[*meteredConn]struct{}
 }
 
 // meter returns an HTTP/2 connection of which the messages are counted. raw is
@@ -68,6 +73,27 @@ func (b *unfinishedBudget) shed() {
 		}
 		b.rejected(largest)
 		largest.endLargest()
+	}
+	b.closeStuck()
+}
+
+// closeStuck closes connections until the calls that are to end keep the bound.
+func (b *unfinishedBudget) closeStuck() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.ending.Load() > b.most {
+		var stuck *meteredConn
+		most := int64(0)
+		for m := range b.conns {
+			if bytes := m.endingBytes(); bytes > most {
+				stuck, most = m, bytes
+			}
+		}
+		if stuck == nil {
+			return
+		}
+		b.unlist(stuck)
+		_ = stuck.raw.Close()
 	}
 }
 
@@ -241,6 +267,7 @@ func (m *meteredConn) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.budget.held.Add(-m.held.Swap(0))
+	m.forgetEndings()
 	m.streams = nil
 	m.tracked.Store(0)
 }

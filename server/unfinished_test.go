@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -103,6 +104,45 @@ func TestLargestIsShed(t *testing.T) {
 	hoarder.onReceived(data(3, 16<<10, 0))
 	if hoarder.held.Load() != 4*large {
 		t.Error("what comes for a call that is ended counts")
+	}
+}
+
+// TestStuckConnectionsAreClosed: connections on which no call can be ended hold
+// no more than the bound again.
+func TestStuckConnectionsAreClosed(t *testing.T) {
+	const large = 16<<10 + 64
+	b, _ := newBudget(10 * large)
+	var stuck []*meteredConn
+	for range 5 {
+		m := b.open()
+		for stream := range uint32(10) {
+			m.onReceived(data(2*stream+1, 16<<10, 0))
+		}
+		stuck = append(stuck, m)
+		if held, ending := b.held.Load(), b.ending.Load(); held > b.most || ending > b.most {
+			t.Fatalf("%d bytes are held, and %d of calls that are to end", held, ending)
+		}
+	}
+	closed := 0
+	for _, m := range stuck {
+		if m.closed {
+			closed++
+			if _, err := m.raw.Write([]byte{0}); !errors.Is(err, io.ErrClosedPipe) {
+				t.Errorf("a connection that is closed can be written: %v", err)
+			}
+		}
+	}
+	if closed == 0 || closed == len(stuck) {
+		t.Errorf("%d of %d connections are closed", closed, len(stuck))
+	}
+	for _, m := range stuck {
+		m.in.skip = 0
+		for m.endingBytes() > 0 {
+			m.takeEndings(make([]byte, 1<<10))
+		}
+	}
+	if ending := b.ending.Load(); ending != 0 {
+		t.Errorf("%d bytes are counted when all calls have ended", ending)
 	}
 }
 
