@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 	"config":               {"keyward/apikey", "keyward/authz", "keyward/policy", "keyward/ratelimit", "go.yaml.in/yaml/"},
 	"ratelimit":            {"keyward/authz"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
+	"reuse":                {},
 	"server": {"keyward/apikey", "keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore", "keyward/passwordhash", "keyward/policy",
 		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
@@ -58,6 +59,7 @@ var forbidden = map[string][]string{
 	"verifier/admission":  {"net/http", "os", "net"},
 	"verifier/login":      {"net/http", "net", "os"},
 	"verifier/password":   {"net/http", "net"},
+	"reuse":               {"os", "net", "net/http", "time"},
 }
 
 // TestImports holds the imports and the table to each other: a package imports
