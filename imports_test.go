@@ -43,10 +43,13 @@ var allowed = map[string][]string{
 	"config":               {"keyward/apikey", "keyward/authz", "keyward/policy", "keyward/ratelimit", "go.yaml.in/yaml/"},
 	"ratelimit":            {"keyward/authz"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
+	"filewatch":            {},
 	"reuse":                {},
-	"server": {"keyward/apikey", "keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore", "keyward/passwordhash", "keyward/policy",
-		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
-		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/filewatch", "keyward/keystore", "keyward/passwordhash",
+		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
+		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
+	"server": {"keyward/admin", "keyward/authz", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
+		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
 // forbidden are packages of the standard library that would let one do what it refuses to.
@@ -59,6 +62,7 @@ var forbidden = map[string][]string{
 	"verifier/admission":  {"net/http", "os", "net"},
 	"verifier/login":      {"net/http", "net", "os"},
 	"verifier/password":   {"net/http", "net"},
+	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
 	"reuse":               {"os", "net", "net/http", "time"},
 }
 
@@ -234,6 +238,7 @@ func TestImportJudge(t *testing.T) {
 		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keystore"}, {"cache", "keyward/authz"},
 		{"verifier", "keyward/extauthz"}, {"verifier", "keyward/verifier/tokensource"}, {"verifier/jwks", "keyward/verifier"}, {"verifier", "google.golang.org/protobuf/proto"},
 		{"apikey", "keyward/keystore"}, {"keystore", "keyward/config"}, {"store/journal", "keyward/authz"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
+		{"engine", "keyward/server"}, {"engine", "net"}, {"engine", "os/signal"}, {"server", "keyward/verifier"}, {"server", "keyward/keystore"},
 		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
 	} {
 		if judge(bad[0], bad[1]) == "" {

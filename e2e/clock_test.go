@@ -12,8 +12,8 @@ import (
 )
 
 // clockSource is the clock of a Keyward that is built for a test of limits: the
-// time that stands in a file of its working folder, and until there is one the time of day.
-const clockSource = `package server
+// time that stands in a file of its working directory, and until there is one the time of day.
+const clockSource = `package engine
 
 import (
 	"os"
@@ -39,18 +39,18 @@ func testClock() time.Time {
 func keywardWithClock(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	core := filepath.Join(programs.root, "server", "core.go")
-	text, err := os.ReadFile(core)
+	snapshot := filepath.Join(programs.root, "engine", "snapshot.go")
+	text, err := os.ReadFile(snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const word = "Now:          time.Now,"
 	if strings.Count(string(text), word) != 1 {
-		t.Fatalf("server/core.go does not say once: %s", word)
+		t.Fatalf("engine/snapshot.go does not say once: %s", word)
 	}
 	replaced := map[string]string{
-		core: writeFile(t, dir, "core.go", strings.Replace(string(text), word, "Now: testClock,", 1)),
-		filepath.Join(programs.root, "server", "testclock.go"): writeFile(t, dir, "clock.go", clockSource),
+		snapshot: writeFile(t, dir, "snapshot.go", strings.Replace(string(text), word, "Now: testClock,", 1)),
+		filepath.Join(programs.root, "engine", "testclock.go"): writeFile(t, dir, "clock.go", clockSource),
 	}
 	overlay, err := json.Marshal(object{"Replace": replaced})
 	if err != nil {

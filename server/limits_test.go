@@ -3,18 +3,12 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"keyward/apikey"
-	"keyward/authz"
-	"keyward/config"
 	"keyward/keystore"
-	"keyward/server"
 )
 
 // limit is what the admin listener says of a key's limit.
@@ -226,32 +220,4 @@ func TestReloadElsewhere(t *testing.T) {
 		return nil
 	})
 	r.use(5, "/", key, 200)
-}
-
-// TestCheckCountsNothing: what `keyward check` judges by is asked as often as one likes.
-func TestCheckCountsNothing(t *testing.T) {
-	dir := t.TempDir()
-	text := "keys: {file: " + dir + "/keys.jsonl}\nrate_limits: {anonymous: 1/d, failed: 1/d}\nroutes: [{path: /public, auth: none, rate: 1/d}]\n"
-	r := &running{t: t, dir: dir}
-	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
-	r.create(keystore.Params{})
-	cfg, err := config.Parse("keyward.yaml", []byte(text), os.LookupEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, err := server.NewCore(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer core.Close()
-	for range 3 {
-		public := &authz.Request{Method: "GET", Target: "/public", Scheme: "http", Peer: "192.0.2.1"}
-		if d := core.Checker().Check(t.Context(), public); d.Reason != authz.Anonymous || d.Quota != (authz.Quota{}) {
-			t.Errorf("%s with %+v", d.Reason, d.Quota)
-		}
-		guess := &authz.Request{Method: "GET", Target: "/", Scheme: "http", Peer: "192.0.2.1", Headers: []authz.Header{{Name: "authorization", Value: "Bearer kw_nonsense"}}}
-		if d := core.Checker().Check(t.Context(), guess); d.Reason != authz.InvalidToken {
-			t.Errorf("a guess: %s", d.Reason)
-		}
-	}
 }

@@ -42,7 +42,7 @@ func (s *Server) grpcListener(security *tls.Config) *listener {
 		// many a request, to find one for messages that are long.
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20),
 	)...)
-	extauthz.NewGRPC(s.transportCore).Register(server)
+	extauthz.NewGRPC(s.handler).Register(server)
 	states := health.NewServer()
 	healthpb.RegisterHealthServer(server, states)
 	return &listener{
@@ -88,7 +88,7 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return listenerOf(&http.Server{
-		Handler:   limitStream(extauthz.NewHTTP(s.transportCore), callTimeout),
+		Handler:   limitStream(extauthz.NewHTTP(s.handler), callTimeout),
 		Protocols: protocols,
 		TLSConfig: security,
 		ErrorLog:  s.errorLog(listenerHTTP),
@@ -102,7 +102,7 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 
 // adminListener answers Prometheus and the kubelet.
 func (s *Server) adminListener(security *tls.Config) *listener {
-	answer := admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.usageOf, Limit: s.limitOf, Reset: s.resetLimit})
+	answer := admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.engine.KeyUsage, Limit: s.engine.KeyLimit, Reset: s.engine.ResetKeyLimit})
 	return listenerOf(&http.Server{
 		Handler:           limitStream(answer, adminWriteTimeout),
 		TLSConfig:         security,

@@ -9,18 +9,18 @@ import (
 	"keyward/config"
 )
 
-// How a logBuffer says that it dropped lines.
+// How an asyncWriter says that it dropped lines.
 const (
 	lostJSON = `{"level":"ERROR","msg":"log lines dropped, since the output is too slow","count":%d}` + "\n"
 	lostText = `level=ERROR msg="log lines dropped, since the output is too slow" count=%d` + "\n"
 )
 
 // newLogs buffers what is logged to standard output, from where a container's log is read.
-func newLogs(format config.LogFormat) *logBuffer {
+func newLogs(format config.LogFormat) *asyncWriter {
 	if format == config.LogText {
-		return newLogBuffer(os.Stdout, lostText)
+		return newAsyncWriter(os.Stdout, lostText)
 	}
-	return newLogBuffer(os.Stdout, lostJSON)
+	return newAsyncWriter(os.Stdout, lostJSON)
 }
 
 // newLogger writes to out. The level can change while it is in use. Characters

@@ -74,7 +74,7 @@ func closeAll(all []*listener) error {
 
 // Run serves until ctx ends or a listener fails, then drains: it says that
 // it is going, waits a little, and lets calls under way end. A value on
-// reload has the configuration, and the files it names, read again.
+// reload has the configuration, and the files that it names, loaded again.
 func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	failed := make(chan error, len(s.listeners))
 	var serving sync.WaitGroup
@@ -90,47 +90,38 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	err := s.watch(ctx, reload, failed)
 	s.drain(err == nil)
 	serving.Wait()
-	err = errors.Join(err, s.core.Load().Close())
+	err = errors.Join(err, s.engine.Close())
 	_ = s.closeLog() // lost lines are not the server's failure, and there is nowhere left to report them
 	return err
 }
 
-// watch waits for what ends the server and does meanwhile what happens now and then.
+// watch waits for what ends the server, and meanwhile announces readiness, has
+// the engine reload, and tunes the garbage collector.
 func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-chan error) error {
-	const often = 100 * time.Millisecond
-	tick := time.NewTicker(often)
+	const interval = 100 * time.Millisecond
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	ready := s.announce(false)
-	config := newSettling(s.opts.ConfigFile)
-	gc := newCollector()
-	for n := 1; ; n++ {
+	ready := s.updateReadiness(false)
+	gc := newGCTuner()
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
 			return err
 		case <-reload:
-			_ = s.reload() // it has logged and counted an error
-			// Asked for by hand, the keys are read anew as well; a changed
-			// configuration alone is no reason to read a million of them.
-			s.core.Load().parts.reload()
+			_ = s.engine.Reload() // it has logged and counted an error
 		case <-tick.C:
-			ready = s.announce(ready)
+			ready = s.updateReadiness(ready)
 			if s.opts.TuneGC {
 				gc.tune()
-			}
-			if n%5 == 0 {
-				s.core.Load().parts.look()
-				if config.changedFrom(s.seen) {
-					_ = s.reload()
-				}
 			}
 		}
 	}
 }
 
-// announce tells the listeners when readiness has changed, and returns it.
-func (s *Server) announce(before bool) bool {
+// updateReadiness tells the listeners when readiness has changed, and returns it.
+func (s *Server) updateReadiness(before bool) bool {
 	err := s.Ready()
 	if now := err == nil; now != before {
 		for _, l := range s.listeners {
@@ -147,7 +138,7 @@ func (s *Server) announce(before bool) bool {
 
 func (s *Server) drain(gently bool) {
 	s.draining.Store(true)
-	s.announce(true)
+	s.updateReadiness(true)
 	if gently {
 		time.Sleep(orDefault(s.opts.DrainDelay, time.Second))
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyward/config"
+	"keyward/filewatch"
 )
 
 // certificates is one listener's TLS side. It looks at its files again when a
@@ -23,7 +24,7 @@ type certificates struct {
 
 	mu     sync.Mutex
 	looked time.Time
-	seen   [3]fileState
+	seen   [3]filewatch.State
 	loaded *tls.Config
 }
 
@@ -93,6 +94,6 @@ func loadTLS(files config.KeyPair, protocols []string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-func files3(files config.KeyPair) [3]fileState {
-	return [3]fileState{stateOf(files.CertFile), stateOf(files.KeyFile), stateOf(files.ClientCAFile)}
+func files3(files config.KeyPair) [3]filewatch.State {
+	return [3]filewatch.State{filewatch.StateOf(files.CertFile), filewatch.StateOf(files.KeyFile), filewatch.StateOf(files.ClientCAFile)}
 }

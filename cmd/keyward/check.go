@@ -3,13 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 
 	"keyward/authz"
+	"keyward/engine"
 	"keyward/keystore"
-	"keyward/server"
 )
 
 type checkCommand struct {
@@ -36,19 +35,19 @@ func (c *checkCommand) Run(env *environment) error {
 		env.note("%v", err)
 		return exitCode(exitUnjudged)
 	}
-	core, err := server.NewCore(cfg, slog.New(slog.DiscardHandler))
+	judging, err := engine.Start(engine.Options{Config: cfg, DryRun: true})
 	if err != nil {
 		env.note("%v", err)
 		return exitCode(exitUnjudged)
 	}
-	defer core.Close() // nothing is written by it
-	if err := core.Ready(); err != nil {
+	defer judging.Close() // nothing is written by it
+	if err := judging.Ready(); err != nil {
 		env.note("not ready: %v", err)
 	}
 	if c.Request != "" {
-		return checkLines(env, core.Checker())
+		return checkLines(env, judging.Current().Checker())
 	}
-	v := judge(env.ctx, core.Checker(), single)
+	v := judge(env.ctx, judging.Current().Checker(), single)
 	if err := c.print(env, v, v.write); err != nil {
 		return err
 	}

@@ -1,10 +1,9 @@
-package server
+package engine
 
 import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -37,26 +36,40 @@ const measuredTracing = `
 tracing: {endpoint: "http://%s"}
 `
 
-// measured is the core, with its keys, of a server by measuredConfig and what more of it is given.
+// measured is the checker, with its keys, of an engine by measuredConfig and what
+// more of it is given.
 func measured(b testing.TB, keys int, more string) (*authz.Checker, []string) {
 	cfg, secrets := measuredBy(b, keys, more)
-	s := serverOf(b, cfg)
-	for s.Ready() != nil {
-	}
-	return s.transportCore().Checker, secrets
+	return checkerOf(b, Options{Config: cfg}), secrets
 }
 
-// unobserved is the core of the same, told of to nobody.
+// unobserved is the checker of the same in a dry run.
 func unobserved(b testing.TB, keys int) (*authz.Checker, []string) {
 	cfg, secrets := measuredBy(b, keys, "")
-	core, err := NewCore(cfg, slog.New(slog.DiscardHandler))
+	return checkerOf(b, Options{Config: cfg, DryRun: true}), secrets
+}
+
+// checkerOf starts an engine and waits until it is ready.
+func checkerOf(b testing.TB, opts Options) *authz.Checker {
+	e := started(b, opts)
+	for e.Ready() != nil {
+	}
+	return e.Current().Checker()
+}
+
+// started starts an engine that the test's end closes.
+func started(t testing.TB, opts Options) *Engine {
+	t.Helper()
+	e, err := Start(opts)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.Cleanup(func() { _ = core.Close() })
-	for core.Ready() != nil {
-	}
-	return core.Checker(), secrets
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
 }
 
 // measuredBy is measuredConfig and more of it, and the keys of its file.
@@ -83,17 +96,6 @@ func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) 
 	return cfg, secrets
 }
 
-// serverOf makes a server that is not run.
-func serverOf(b testing.TB, cfg *config.Config) *Server {
-	b.Helper()
-	s, err := New(Options{Load: func() (*config.Config, error) { return cfg, nil }, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = s.core.Load().Close(); _ = closeAll(s.listeners) })
-	return s
-}
-
 const noSuchKey = "Bearer 00000000000000000000000000000000"
 
 // ask fills in what Envoy tells of an ordinary call.
@@ -105,7 +107,7 @@ func ask(r *authz.Request, authorization string) {
 		authz.Header{Name: "x-request-id", Value: "c5ad4f5e-8c3e-4b1c-9f0a-2d1f0f7f7a55"}, authz.Header{Name: "x-forwarded-proto", Value: "https"})
 }
 
-// BenchmarkCheck is the core alone, from the request that a transport has
+// BenchmarkCheck is the checker alone, from the request that a transport has
 // filled in to the decision, with all that observes it but for "the decision
 // alone"; some 40 ns of each are to fill the request in and to empty it.
 func BenchmarkCheck(b *testing.B) {
@@ -188,8 +190,8 @@ func TestCheckAllocations(t *testing.T) {
 	}
 }
 
-// TestTracingOffIsNotThere: without an endpoint nobody is told of a decision for
-// its sake, and no call's metadata is looked at.
+// TestTracingOffIsNotThere: without an endpoint no observer is added for tracing,
+// and no call's metadata is looked at.
 func TestTracingOffIsNotThere(t *testing.T) {
 	observers := map[bool]int{}
 	for text, on := range map[string]bool{"": false, "tracing: {endpoint: \"\"}": false, "tracing: {endpoint: \"http://127.0.0.1:1\"}": true} {
@@ -197,13 +199,13 @@ func TestTracingOffIsNotThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := serverOf(t, cfg)
-		if n := len(s.observers(cfg, s.core.Load().parts)); observers[on] != 0 && observers[on] != n {
+		current := started(t, Options{Config: cfg}).Current()
+		if n := len(current.observers()); observers[on] != 0 && observers[on] != n {
 			t.Errorf("%q: %d observers", text, n)
 		} else {
 			observers[on] = n
 		}
-		if s.transportCore().Traced != on {
+		if current.Handler().Traced != on {
 			t.Errorf("%q: traced is %v", text, !on)
 		}
 	}

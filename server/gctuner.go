@@ -5,10 +5,10 @@ import (
 	"runtime/metrics"
 )
 
-// collector gives the garbage collector the headroom that it takes by itself, as
+// gcTuner gives the garbage collector the headroom that it takes by itself, as
 // much again as what is alive, and a constant beside: with few keys the usual
 // percentage alone would have it run many times a second.
-type collector struct {
+type gcTuner struct {
 	sample  []metrics.Sample
 	percent int
 }
@@ -21,16 +21,16 @@ const (
 	worthChange = 10 // percent of the setting; less is not worth stopping the world
 )
 
-func newCollector() *collector {
-	return &collector{sample: []metrics.Sample{{Name: liveHeap}}, percent: usualGOGC}
+func newGCTuner() *gcTuner {
+	return &gcTuner{sample: []metrics.Sample{{Name: liveHeap}}, percent: usualGOGC}
 }
 
 // tune sets the percentage that gives the headroom with what is alive now.
-func (c *collector) tune() {
-	metrics.Read(c.sample)
-	wanted := percentFor(c.sample[0].Value.Uint64())
-	if change := 100 * (wanted - c.percent) / c.percent; change > worthChange || change < -worthChange {
-		c.percent = wanted
+func (g *gcTuner) tune() {
+	metrics.Read(g.sample)
+	wanted := percentFor(g.sample[0].Value.Uint64())
+	if change := 100 * (wanted - g.percent) / g.percent; change > worthChange || change < -worthChange {
+		g.percent = wanted
 		debug.SetGCPercent(wanted)
 	}
 }

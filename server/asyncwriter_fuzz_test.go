@@ -56,7 +56,7 @@ func FuzzLogOutput(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, lines, most uint16) {
 		synctest.Test(t, func(t *testing.T) {
 			out := &moody{random: rand.New(rand.NewPCG(seed, 1)), calm: make(chan struct{})}
-			b := newLogBuffer(out, lostJSON)
+			b := newAsyncWriter(out, lostJSON)
 			b.most = int(most)
 			const loggers = 4
 			var logging sync.WaitGroup
@@ -79,7 +79,7 @@ func FuzzLogOutput(f *testing.F) {
 
 // logAll logs lines of different lengths at random moments. Time stands still while a goroutine can
 // run: a logger that waits for the output finds that time has passed.
-func logAll(t *testing.T, b *logBuffer, logger, lines int, random *rand.Rand) {
+func logAll(t *testing.T, b *asyncWriter, logger, lines int, random *rand.Rand) {
 	for n := range lines {
 		before := time.Now()
 		fmt.Fprintf(b, "line %d %d %s.\n", logger, n, strings.Repeat("x", random.IntN(60)))

@@ -32,7 +32,7 @@ func TestLinesAreWrittenInOrderAndSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stuck{release: make(chan struct{})}
 		close(out.release)
-		b := newLogBuffer(out, "")
+		b := newAsyncWriter(out, "")
 		fmt.Fprintln(b, "one")
 		fmt.Fprintln(b, "two")
 		time.Sleep(logPause)
@@ -51,7 +51,7 @@ func TestLinesAreWrittenInOrderAndSoon(t *testing.T) {
 func TestStuckOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stuck{release: make(chan struct{})}
-		b := newLogBuffer(out, lostJSON)
+		b := newAsyncWriter(out, lostJSON)
 		line := strings.Repeat("x", 1023)
 		for range 3 {
 			for range logMost / 1024 {
@@ -96,7 +96,7 @@ func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &fullDisk{}
 		out.room.Store(int64(len("first") + 3))
-		b := newLogBuffer(out, lostJSON)
+		b := newAsyncWriter(out, lostJSON)
 		b.most = 12
 		fmt.Fprintln(b, "first")
 		fmt.Fprintln(b, "other")
@@ -132,7 +132,7 @@ func (s *scripted) Write(p []byte) (int, error) {
 func TestNothingFollowsATornLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &scripted{accepts: []int{3, 0, 0, 100, 100}}
-		b := newLogBuffer(out, lostJSON)
+		b := newAsyncWriter(out, lostJSON)
 		fmt.Fprintln(b, "first")
 		time.Sleep(logPause)
 		synctest.Wait()
@@ -146,7 +146,7 @@ func TestNothingFollowsATornLine(t *testing.T) {
 // TestCloseOnFullDisk: the end does not wait for room.
 func TestCloseOnFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newLogBuffer(&fullDisk{}, lostJSON)
+		b := newAsyncWriter(&fullDisk{}, lostJSON)
 		fmt.Fprintln(b, "line")
 		time.Sleep(time.Minute)
 		if err := b.Close(); !errors.Is(err, syscall.ENOSPC) {

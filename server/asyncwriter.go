@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// logBuffer writes lines in batches on a goroutine of its own. A check never
+// asyncWriter writes lines in batches on a goroutine of its own. A check never
 // waits for the output: a write would be the largest part of a denial, and a log
 // collector that has stopped reading would stop every check that logs.
 //
@@ -18,7 +18,7 @@ import (
 // while there is room for it. Lines beyond that are dropped, counted, and
 // reported in a line of their own once the output accepts lines again. A line of
 // which a part was written is completed first, so none is torn.
-type logBuffer struct {
+type asyncWriter struct {
 	out   io.Writer
 	lost  string        // the line that reports dropped lines, with %d for how many
 	pause time.Duration // between writes; a line waits so long at most
@@ -44,14 +44,14 @@ const (
 	logMaxRetry = time.Second // between attempts at an output that fails
 )
 
-func newLogBuffer(out io.Writer, lost string) *logBuffer {
-	b := &logBuffer{out: out, lost: lost, pause: logPause, most: logMost, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+func newAsyncWriter(out io.Writer, lost string) *asyncWriter {
+	b := &asyncWriter{out: out, lost: lost, pause: logPause, most: logMost, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	go b.run()
 	return b
 }
 
 // Write implements io.Writer for complete lines. It never waits for the output.
-func (b *logBuffer) Write(line []byte) (int, error) {
+func (b *asyncWriter) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	first := len(b.lines) == 0
 	if len(b.lines)+len(line) > b.most {
@@ -71,11 +71,11 @@ func (b *logBuffer) Write(line []byte) (int, error) {
 }
 
 // Dropped returns how many lines were dropped since the start.
-func (b *logBuffer) Dropped() int64 { return b.total.Load() }
+func (b *asyncWriter) Dropped() int64 { return b.total.Load() }
 
 // Close writes what waits, and gives up after a second on an output that does
 // not accept it. Lines are then lost, and the error says so.
-func (b *logBuffer) Close() error {
+func (b *asyncWriter) Close() error {
 	b.once.Do(func() { close(b.stop) })
 	select {
 	case <-b.done:
@@ -88,7 +88,7 @@ func (b *logBuffer) Close() error {
 	return nil
 }
 
-func (b *logBuffer) run() {
+func (b *asyncWriter) run() {
 	defer close(b.done)
 	var spare []byte
 	for {
@@ -107,7 +107,7 @@ func (b *logBuffer) run() {
 }
 
 // take returns the lines that wait and puts the other buffer in their place.
-func (b *logBuffer) take(other []byte) []byte {
+func (b *asyncWriter) take(other []byte) []byte {
 	b.mu.Lock()
 	lines, dropped := b.lines, b.dropped
 	b.lines, b.dropped = other[:0], 0
@@ -120,7 +120,7 @@ func (b *logBuffer) take(other []byte) []byte {
 
 // deliver writes the lines, and tries again what the output did not accept. It
 // reports whether all is written: once the buffer is closed it tries once more.
-func (b *logBuffer) deliver(lines []byte) bool {
+func (b *asyncWriter) deliver(lines []byte) bool {
 	retry := b.pause
 	for open := true; len(lines) > 0; {
 		n, err := b.out.Write(lines)
@@ -139,7 +139,7 @@ func (b *logBuffer) deliver(lines []byte) bool {
 }
 
 // sleep reports whether the buffer is still open after the time.
-func (b *logBuffer) sleep(d time.Duration) bool {
+func (b *asyncWriter) sleep(d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true
