@@ -37,7 +37,7 @@ func (c *serveCommand) Run(env *environment) error {
 		TuneGC:      !ownGOGC,
 		LibraryLogs: true,
 		HashCommand: password.Command{
-			Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},
+			Path: selfExecutable(), Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},
 		},
 	})
 	if err != nil {

@@ -18,9 +18,12 @@ import (
 
 // Command starts a child.
 type Command struct {
-	// Args are a program and its arguments that run [Serve] on standard input and
-	// output. os.Args[0] stands for the running executable, even if the file has been
-	// replaced since.
+	// Path is the file to run; "" finds Args[0] as a shell does. For children that
+	// are this program too, it should name the version that runs, whatever has been
+	// put in the place of its file since.
+	Path string
+	// Args are the name that the child is called by and its arguments, with which
+	// it runs [Serve] on standard input and output.
 	Args []string
 	// LowPriority are the further arguments of a child that calls
 	// [LowerPriority] first. None: all children have normal priority.
@@ -188,8 +191,8 @@ func (p *WorkerProcesses) command(of schedPriority) *exec.Cmd {
 	if of == lowPriority {
 		args = slices.Concat(args, p.cfg.Command.LowPriority)
 	}
-	if args[0] == os.Args[0] {
-		return &exec.Cmd{Path: selfExecutable(), Args: args} // multi-call binaries choose their role by that name
+	if p.cfg.Command.Path != "" {
+		return &exec.Cmd{Path: p.cfg.Command.Path, Args: args}
 	}
 	return exec.Command(args[0], args[1:]...)
 }

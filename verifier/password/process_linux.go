@@ -12,9 +12,6 @@ import (
 // to hash until the server has drained.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// selfExecutable returns the file that this process runs, even if it was unlinked.
-func selfExecutable() string { return "/proc/self/exe" }
-
 // niceness lets checks go first and hashing go on. Measured on two cores with other work on them, with
 // 6,000 wrong passwords a second from a botnet (bench -only passwords; each of two or
 // more runs): p99 of key checks meanwhile, 7.9 to 14 ms in a like flood that has nothing hashed.

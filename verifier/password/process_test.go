@@ -55,9 +55,18 @@ func fakeVerify(hash, pass authz.Secret) (bool, error) {
 	return hash.Reveal() == "of "+pass.Reveal(), nil
 }
 
+// selfExecutable returns the file that this process runs; on Linux also if another
+// has been put in its place.
+func selfExecutable() string {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	return os.Args[0]
+}
+
 func newProcesses(t *testing.T, patience time.Duration) *password.WorkerProcesses {
 	t.Helper()
-	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}, Timeout: patience})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +155,7 @@ func TestProgramThatWasReplaced(t *testing.T) {
 
 // replacedParent is the life of a process whose program is removed while it has a child, and whose child dies.
 func replacedParent() error {
-	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}})
 	if err != nil {
 		return err
 	}
@@ -167,7 +176,7 @@ func replacedParent() error {
 // work, and those of a flood are.
 func TestPriority(t *testing.T) {
 	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{
-		Command: password.Command{Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
+		Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
 	})
 	if err != nil {
 		t.Fatal(err)
