@@ -2,11 +2,9 @@ package server_test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
@@ -68,13 +66,6 @@ func TestConfigurationArrives(t *testing.T) {
 	}
 }
 
-func TestMaxAgeArrives(t *testing.T) {
-	r := start(t, strings.Replace(baseConfig, "keys.jsonl}", "keys.jsonl, max_age: 1s}", 1), func(r *running) { r.create(keystore.Params{}) })
-	key := r.create(keystore.Params{})
-	r.becomes("/", key, 200)
-	r.becomes("/", key, 401)
-}
-
 func TestIdentityAndRemovalsArrive(t *testing.T) {
 	var key string
 	r := start(t, baseConfig+"\nidentity_headers: {x-who: subject}\ncredentials: {header: X-Key}\n", func(r *running) { key = r.create(keystore.Params{User: "alice"}) })
@@ -107,17 +98,6 @@ func TestUpstreamOverridesArrive(t *testing.T) {
 	}
 }
 
-func TestNoKeyFileIsNoKeys(t *testing.T) {
-	var key string
-	r := start(t, strings.Replace(baseConfig, "DIR/keys.jsonl", `""`, 1), func(r *running) { key = r.create(keystore.Params{}) })
-	if status, reason := r.ask("/", key); status != 401 || reason != "unknown_key" {
-		t.Errorf("%d %s", status, reason)
-	}
-	if status, _ := r.get("/readyz"); status != 200 {
-		t.Errorf("/readyz %d", status)
-	}
-}
-
 // TestUsersFileThatIsNoGood: not ready, and keys that act for a user get 503; others are judged.
 func TestUsersFileThatIsNoGood(t *testing.T) {
 	var hers, nobodys string
@@ -135,20 +115,6 @@ func TestUsersFileThatIsNoGood(t *testing.T) {
 	}
 }
 
-func TestLoggedDecisions(t *testing.T) {
-	for setting, want := range map[string][2]bool{"all": {true, true}, "denied": {false, true}, "none": {false, false}} {
-		var key string
-		r := start(t, strings.Replace(baseConfig, "decisions: all", "decisions: "+setting, 1), func(r *running) { key = r.create(keystore.Params{}) })
-		r.becomes("/allowed", key, 200)
-		r.becomes("/denied", "", 401)
-		for i, path := range []string{"/allowed", "/denied"} {
-			if logged := strings.Contains(r.log.String(), `"path":"`+path); logged != want[i] {
-				t.Errorf("decisions: %s: %s is logged: %v", setting, path, logged)
-			}
-		}
-	}
-}
-
 func TestListenersStayWhereTheyAre(t *testing.T) {
 	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
 	r.becomes("/", "", 401)
@@ -161,43 +127,6 @@ func TestListenersStayWhereTheyAre(t *testing.T) {
 		return nil
 	})
 	r.becomes("/", "", 401)
-}
-
-// TestHalfAConfigurationIsNotPutInForce: a file is loaded once it has been left alone.
-func TestHalfAConfigurationIsNotPutInForce(t *testing.T) {
-	strict := baseConfig + "\ndefault: {auth: deny}\n"
-	r := start(t, strict, func(r *running) { r.create(keystore.Params{}) })
-	r.becomes("/", "", 403)
-	for i := range 12 { // a writer that never rests for as long as the server waits
-		r.configure(baseConfig + strings.Repeat("#", i+1) + "\n")
-		if status, reason := r.ask("/", ""); status != 403 {
-			t.Fatalf("a half-written configuration is in force: %d %s", status, reason)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	r.configure(strict + "\nrequire_https: true\n")
-	eventually(t, func() error {
-		if _, reason := r.ask("/", ""); reason != "https_required" {
-			return fmt.Errorf("the finished configuration is not in force: %s", reason)
-		}
-		return nil
-	})
-}
-
-// TestKeyFileOfAnotherConfiguration: a reload that names other files reads those, and leaves the old ones alone.
-func TestKeyFileOfAnotherConfiguration(t *testing.T) {
-	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{}) })
-	r.becomes("/", key, 200)
-	text, err := os.ReadFile(r.path("keys.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	header, _, _ := strings.Cut(string(text), "\n")
-	r.write("others.jsonl", header+"\n")
-	r.configure(strings.Replace(baseConfig, "keys.jsonl", "others.jsonl", 1))
-	r.reload <- struct{}{}
-	r.becomes("/", key, 401)
 }
 
 // TestWhatIsReadAgain: by SIGHUP the keys too, by a changed configuration that alone.
