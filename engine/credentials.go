@@ -59,18 +59,19 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 	return chain, nil
 }
 
-// keyRules are the verifier of API keys' part of the configuration.
+// keyRules are the part of the configuration that the verifier of API keys has.
 type keyRules struct {
 	config.Keys
 	basicUsers []string
 }
 
-// 1/keyCacheFraction of cache.size is for API keys. Their store is in
-// memory too, in a form that the garbage collector need not walk: to look one up
-// there costs little more than to find one in a large cache, and what is in the cache
-// the collector marks again and again. With 100,000 of them that cost a check 2 µs,
-// more than all that is done with the key; with an eighth of that the slowest of a
-// thousand checks at saturation took 16 ms, with this part 11.
+// keyCacheFraction is the part of cache.size that is for API keys: one in so many.
+// Their store is in memory too, in a form that the garbage collector does not
+// scan. A lookup there costs little more than one in a large cache, and the
+// collector marks every entry of the cache in each cycle. With 100,000 entries
+// that cost a check 2 µs, more than all other work for the key. At saturation the
+// slowest of a thousand checks took 16 ms with an eighth of them, and 11 ms with
+// this fraction.
 const keyCacheFraction = 32
 
 // apiKeys makes the verifier of API keys.
@@ -109,8 +110,8 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 	return err
 }
 
-// introspectionRules are what introspection is built from: another secret in the
-// same file is another rule.
+// introspectionRules are what introspection is built from. A changed secret in the
+// same file is a changed rule.
 type introspectionRules struct {
 	servers []config.Introspection
 	secrets []authz.Secret
@@ -131,11 +132,11 @@ func newIntrospectionRules(servers []config.Introspection) (introspectionRules, 
 	return rules, nil
 }
 
-// grants makes the verifier of opaque tokens.
+// opaqueTokens makes the verifier of opaque tokens.
 func (s *Snapshot) opaqueTokens(v *verifierEntry, rules introspectionRules) error {
 	ttl := s.cfg.Cache.TTL
 	for _, i := range rules.servers {
-		ttl = max(ttl, i.CacheTTL) // each token has an end of its own
+		ttl = max(ttl, i.CacheTTL) // each token is cached no longer than it is valid
 	}
 	known, err := newCache[verifier.CachedGrant](v, "token", v.inputs.cache.Size, ttl)
 	if err != nil {
@@ -157,7 +158,7 @@ func (s *Snapshot) opaqueTokens(v *verifierEntry, rules introspectionRules) erro
 		}
 		v.servers = append(v.servers, server)
 		cfg.Sources = append(cfg.Sources, verifier.IntrospectionSource{Name: i.Name, Introspector: server, CacheTTL: i.CacheTTL, Audiences: i.Audiences})
-		cfg.Timeout += i.Timeout // they are asked one after the other
+		cfg.Timeout += i.Timeout // the servers are asked one after the other
 	}
 	v.Verifier, err = verifier.NewIntrospection(cfg)
 	return err

@@ -38,16 +38,16 @@ type Options struct {
 	LogLevel *slog.LevelVar
 	// Registerer is where metrics are registered; nil is a registry of the engine's own.
 	Registerer prometheus.Registerer
-	// Observers are told of each decision after the engine's own ones.
+	// Observers get each decision after the engine's own observers.
 	Observers []authz.Observer
 	// Version is what traces name.
 	Version string
 	// HashCommand runs password.Serve, for passwords to be hashed in processes of
 	// their own. The zero value hashes in this process, and checks wait meanwhile.
 	HashCommand password.Command
-	// DryRun is for verdicts alone: no decision is observed, no metric is
-	// registered, no request is counted against a limit, and Options.Observers
-	// are told nothing.
+	// DryRun is for verdicts alone: no decision is observed, not even by
+	// Options.Observers, no metric is registered, and no request is counted
+	// against a limit.
 	DryRun bool
 }
 
@@ -96,15 +96,15 @@ func Start(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Current returns what judges now. A caller that needs several things of it calls
-// Current once per request.
+// Current returns the Snapshot that is in force. A caller that needs several
+// things of it calls Current once per request.
 func (e *Engine) Current() *Snapshot { return e.current.Load() }
 
-// Ready returns why some requests cannot be judged now, nil if all can.
+// Ready returns why some requests cannot be checked now; nil if all can.
 func (e *Engine) Ready() error { return e.Current().Ready() }
 
-// Close stops the engine and waits for what it started. Requests must not be
-// judged any more.
+// Close stops the engine and waits for what it started. No check may run during
+// or after it.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	if e.closed {

@@ -105,7 +105,7 @@ func (s *Snapshot) reloadFiles() {
 }
 
 // keySourcesReady returns which file has no keys in force. An issuer that is
-// unavailable is not a reason: only its own tokens cannot be judged.
+// unavailable is not a reason: only its own tokens cannot be verified.
 func (s *Snapshot) keySourcesReady() error {
 	for id, source := range s.keySources {
 		if source.file != nil {

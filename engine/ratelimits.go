@@ -14,11 +14,11 @@ import (
 )
 
 // bucketNames has all replicas find the same counts. It is not a secret: the name
-// of a bucket gives away only what its owner's name does.
+// of a bucket discloses only what its subject's name does.
 const bucketNames = "keyward rate limit buckets"
 
 // counters are where requests are counted. A reload that changes nothing of that
-// keeps what was used, under the rates of the day.
+// keeps the counts, under the new rates.
 type counters struct {
 	memory *localCounts
 	shared *sharedCounts // nil without a store that replicas share
@@ -54,8 +54,8 @@ func newLocalCounts(cfg localConfig) (*localCounts, error) {
 	return l, errors.Join(errs[:]...)
 }
 
-// sharedCounts are a store that replicas share, and what stands in for it while
-// it is unavailable.
+// sharedCounts are a store that replicas share, and its fallback while it
+// is unavailable.
 type sharedCounts struct {
 	store    *redis.Store
 	fallback *ratelimit.Fallback
@@ -108,8 +108,8 @@ func (s *Snapshot) openCounters(old *reuse.Generation) error {
 	return nil
 }
 
-// store is where principals are counted. Addresses are counted by each process
-// for itself: a stranger who makes them up must not reach what all share.
+// store is where principals are counted. Each process counts
+// addresses for itself: a client that forges them must not reach the shared store.
 func (c *counters) store() ratelimit.Store {
 	if c.shared != nil {
 		return c.shared.fallback
@@ -159,7 +159,7 @@ func (e *Engine) KeyLimit(ctx context.Context, keyID string) (any, error) {
 	if text != "" {
 		var err error
 		if own, err = authz.ParseRate(text); err != nil {
-			return nil, fmt.Errorf("the key's own rate, with which it lets nobody in: %w", err)
+			return nil, fmt.Errorf("the key's own rate is invalid, so the key is refused: %w", err)
 		}
 	}
 	quota, err := current.limiter.PeekKey(ctx, keyID, own, time.Now())

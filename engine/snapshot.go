@@ -19,7 +19,7 @@ import (
 	"keyward/verifier/password"
 )
 
-// Snapshot is everything that judges by one configuration. It is built
+// Snapshot is everything that checks requests by one configuration. It is built
 // completely and put in force by one pointer. It shares the components whose part
 // of the configuration is the same with the Snapshot before it.
 type Snapshot struct {
@@ -50,13 +50,13 @@ type environment struct {
 	dryRun      bool
 }
 
-// Checker returns what judges requests.
+// Checker returns the Checker of this configuration.
 func (s *Snapshot) Checker() *authz.Checker { return s.handler.Checker }
 
 // Handler returns what transports answer with.
 func (s *Snapshot) Handler() *extauthz.Handler { return &s.handler }
 
-// Ready returns why some requests cannot be judged yet, nil if all can.
+// Ready returns why some requests cannot be checked yet; nil if all can.
 func (s *Snapshot) Ready() error {
 	if err := s.stores.ready(); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Snapshot) Ready() error {
 	return s.keySourcesReady()
 }
 
-// build returns what judges by the configuration. It takes over from old, which
+// build returns a Snapshot of the configuration. It takes components over from old, which
 // may be nil and stays in force until the caller replaces it. On an error nothing
 // that was opened is left open.
 func (e *environment) build(cfg *config.Config, old *Snapshot) (*Snapshot, error) {
@@ -100,7 +100,7 @@ func (s *Snapshot) open(old *reuse.Generation) error {
 	return nil
 }
 
-// assemble puts the components together into what judges.
+// assemble makes the Checker and its Handler of the components.
 func (s *Snapshot) assemble(old *reuse.Generation) error {
 	cfg := s.cfg
 	rules, err := policy.New(cfg.Routes, cfg.Default)
@@ -158,7 +158,7 @@ func rendererOf(cfg *config.Config, checker *authz.Checker) extauthz.Renderer {
 	}
 }
 
-// observers are told of each decision.
+// observers returns those that get each decision.
 func (s *Snapshot) observers() []authz.Observer {
 	if s.env.dryRun {
 		return nil
@@ -176,9 +176,9 @@ func (s *Snapshot) observers() []authz.Observer {
 	return append(observers, s.env.observers...)
 }
 
-// newDecisionID names a decision, as crypto/rand.Text would: 26 characters of
-// base 32, which need not be kept from being guessed. The generator is the
-// runtime's ChaCha8; asking the system each time would be a tenth of a denial's cost.
+// newDecisionID returns an id of the form that crypto/rand.Text has: 26 characters
+// of base 32. It need not be unpredictable. The generator is the runtime's ChaCha8;
+// a system call for each id would be a tenth of a denial's cost.
 func newDecisionID() string {
 	const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	var id [26]byte

@@ -115,10 +115,10 @@ func (e *environment) openRevocations(path string) (*followed[*keystore.Revocati
 	return &followed[*keystore.Revocations]{revocations, follower}, err
 }
 
-// keysReady returns why no request can be judged at all.
+// keysReady returns why no request can be checked at all.
 func (s *stores) keysReady() error { return s.keys.records.Ready() }
 
-// ready returns why some requests cannot be judged.
+// ready returns why some requests cannot be checked.
 func (s *stores) ready() error {
 	if err := s.keysReady(); err != nil {
 		return fmt.Errorf("key file: %w", err)
@@ -180,8 +180,8 @@ func (s *stores) counts(now time.Time) admin.KeyCounts {
 	return admin.KeyCounts(s.keys.records.Counts(now, soon))
 }
 
-// clearUnused says of the files that the configuration does not name that they
-// are not followed: a file that is not there cannot be stale.
+// clearUnused resets the metrics of files that the configuration does not name: a
+// file that is not followed cannot be stale.
 func (m *metrics) clearUnused(cfg *config.Config) {
 	for _, file := range []struct {
 		name     string

@@ -12,7 +12,7 @@ import (
 	"slices"
 )
 
-// Generation is a set of components, each under a name of its own. The zero
+// Generation is a set of components, each under its own name. The zero
 // Generation is empty. It is not safe for concurrent use.
 type Generation struct {
 	components map[any]*component
