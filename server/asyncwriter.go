@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// asyncWriter writes lines in batches on a goroutine of its own. A check never
+// asyncWriter writes lines in batches on its own goroutine. A check never
 // waits for the output: a write would be the largest part of a denial, and a log
 // collector that has stopped reading would stop every check that logs.
 //
 // An output that blocks or fails (an unread pipe, a full disk) loses no line
-// while there is room for it. Lines beyond that are dropped, counted, and
-// reported in a line of their own once the output accepts lines again. A line of
-// which a part was written is completed first, so none is torn.
+// while the buffer has space for it. Further lines are dropped, counted, and
+// reported in a separate line once the output accepts lines again. A line that was
+// partly written is completed first, so no line is torn.
 type asyncWriter struct {
 	out   io.Writer
 	lost  string        // the line that reports dropped lines, with %d for how many
-	pause time.Duration // between writes; a line waits so long at most
-	most  int           // bytes that wait
+	pause time.Duration // between writes, and so the longest that a line waits
+	limit int           // bytes that wait
 
 	mu      sync.Mutex
 	lines   []byte
@@ -34,18 +34,18 @@ type asyncWriter struct {
 	stop chan struct{}
 	done chan struct{}
 	once sync.Once
-	err  error // why the last lines are not written; to be read after done
+	err  error // why the last lines are not written; read it only after done
 }
 
 const (
 	logPause    = 5 * time.Millisecond
-	logMost     = 4 << 20
+	maxBuffered = 4 << 20
 	logWait     = time.Second // for an output that accepts nothing, at the end
 	logMaxRetry = time.Second // between attempts at an output that fails
 )
 
 func newAsyncWriter(out io.Writer, lost string) *asyncWriter {
-	b := &asyncWriter{out: out, lost: lost, pause: logPause, most: logMost, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	b := &asyncWriter{out: out, lost: lost, pause: logPause, limit: maxBuffered, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	go b.run()
 	return b
 }
@@ -54,7 +54,7 @@ func newAsyncWriter(out io.Writer, lost string) *asyncWriter {
 func (b *asyncWriter) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	first := len(b.lines) == 0
-	if len(b.lines)+len(line) > b.most {
+	if len(b.lines)+len(line) > b.limit {
 		b.dropped++
 		b.total.Add(1)
 	} else {
@@ -73,8 +73,8 @@ func (b *asyncWriter) Write(line []byte) (int, error) {
 // Dropped returns how many lines were dropped since the start.
 func (b *asyncWriter) Dropped() int64 { return b.total.Load() }
 
-// Close writes what waits, and gives up after a second on an output that does
-// not accept it. Lines are then lost, and the error says so.
+// Close writes the lines that wait, and gives up after a second if the output does
+// not accept them. Lines are then lost, and the error says so.
 func (b *asyncWriter) Close() error {
 	b.once.Do(func() { close(b.stop) })
 	select {
@@ -101,7 +101,7 @@ func (b *asyncWriter) run() {
 		b.sleep(b.pause)
 		spare = b.take(spare)
 		if !b.deliver(spare) {
-			return // to go on with other lines would tear this one
+			return // another line would tear this one
 		}
 	}
 }
@@ -118,8 +118,8 @@ func (b *asyncWriter) take(other []byte) []byte {
 	return lines
 }
 
-// deliver writes the lines, and tries again what the output did not accept. It
-// reports whether all is written: once the buffer is closed it tries once more.
+// deliver writes the lines, and retries what the output did not accept. After
+// Close it tries only once more. It reports whether everything is written.
 func (b *asyncWriter) deliver(lines []byte) bool {
 	retry := b.pause
 	for open := true; len(lines) > 0; {

@@ -53,11 +53,11 @@ func FuzzLogOutput(f *testing.F) {
 		f.Add(seed, uint16(100), uint16(400))
 		f.Add(seed, uint16(1000), uint16(20))
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, lines, most uint16) {
+	f.Fuzz(func(t *testing.T, seed uint64, lines, limit uint16) {
 		synctest.Test(t, func(t *testing.T) {
 			out := &moody{random: rand.New(rand.NewPCG(seed, 1)), calm: make(chan struct{})}
 			b := newAsyncWriter(out, lostJSON)
-			b.most = int(most)
+			b.limit = int(limit)
 			const loggers = 4
 			var logging sync.WaitGroup
 			for logger := range loggers {

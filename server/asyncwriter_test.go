@@ -54,12 +54,12 @@ func TestStuckOutput(t *testing.T) {
 		b := newAsyncWriter(out, lostJSON)
 		line := strings.Repeat("x", 1023)
 		for range 3 {
-			for range logMost / 1024 {
+			for range maxBuffered / 1024 {
 				fmt.Fprintln(b, line)
 			}
 			time.Sleep(time.Second)
 		}
-		if got := b.Dropped(); got != logMost/1024 {
+		if got := b.Dropped(); got != maxBuffered/1024 {
 			t.Errorf("%d lines counted as dropped", got)
 		}
 		if b.Close() == nil {
@@ -68,7 +68,7 @@ func TestStuckOutput(t *testing.T) {
 		close(out.release)
 		synctest.Wait()
 		text := out.text.String()
-		if kept := strings.Count(text, line); kept != 2*logMost/1024 || !strings.Contains(text, fmt.Sprintf(`"count":%d}`, logMost/1024)) {
+		if kept := strings.Count(text, line); kept != 2*maxBuffered/1024 || !strings.Contains(text, fmt.Sprintf(`"count":%d}`, maxBuffered/1024)) {
 			t.Errorf("%d lines kept, ends with %q", kept, text[len(text)-100:])
 		}
 	})
@@ -97,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 		out := &fullDisk{}
 		out.room.Store(int64(len("first") + 3))
 		b := newAsyncWriter(out, lostJSON)
-		b.most = 12
+		b.limit = 12
 		fmt.Fprintln(b, "first")
 		fmt.Fprintln(b, "other")
 		time.Sleep(time.Minute)

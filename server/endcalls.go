@@ -8,31 +8,32 @@ import (
 	"time"
 )
 
-// endings are calls of a connection that gRPC is to end. It cannot be told
-// which, so it reads what a client would send that gives up: RST_STREAM. The
-// client is not told. Its own time-out ends the call on its side.
+// resets are calls of a connection that gRPC is to end. gRPC has no function for
+// that, so it reads what a client that gives up would send: RST_STREAM. The client
+// does not learn of it. Its own time-out ends the call on its side.
 //
-// Such a frame may stand between frames only, and not within a block of header
-// fields, so the reader is stopped at such a place, or woken where it waits for
-// the next frame. A connection that does not come to one is closed.
-type endings struct {
-	frames  []byte // that are yet to be read; while there are some the read deadline has passed
-	woken   bool   // it was set once, and is ours alone
-	overdue *time.Timer
+// Such a frame may stand only between frames, and not within a block of header
+// fields. The reader therefore stops at such a place, or is interrupted while it
+// waits for the next frame. A connection that does not come to such a place is
+// closed.
+type resets struct {
+	frames      []byte // that gRPC has not read yet; while there are some the read deadline has passed
+	interrupted bool   // the deadline was set once; only this type sets it
+	overdue     *time.Timer
 }
 
-// endWithin is how long a connection may take until gRPC reads its endings: as
-// long as a proxy waits for an answer.
+// endWithin is how long a connection may take until gRPC reads its resets: as long
+// as a proxy waits for an answer.
 const endWithin = 250 * time.Millisecond
 
 // end has gRPC end a call. m.mu is held.
 func (m *meteredConn) end(stream uint32) {
-	e := &m.ending
+	e := &m.resets
 	if len(e.frames) == 0 {
-		e.woken = true
+		e.interrupted = true
 		e.overdue = time.AfterFunc(endWithin, func() { _ = m.raw.Close() })
 		_ = m.raw.SetReadDeadline(time.Unix(1, 0))
-		m.ends.Store(true)
+		m.hasResets.Store(true)
 	}
 	const cancel = 0x8 // RFC 9113 section 7
 	e.frames = append(e.frames, 0, 0, 4, frameRSTStream, 0)
@@ -47,11 +48,11 @@ func (m *meteredConn) endCall(stream uint32) {
 	m.end(stream)
 }
 
-// takeEndings puts frames that end calls into p, if one may stand here.
-func (m *meteredConn) takeEndings(p []byte) int {
+// takeResets puts frames that end calls into p, if a frame may stand here.
+func (m *meteredConn) takeResets(p []byte) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, n := &m.ending, 0
+	e, n := &m.resets, 0
 	if m.in.toBoundary() == 0 {
 		n = copy(p, e.frames)
 		e.frames = slices.Delete(e.frames, 0, n)
@@ -59,24 +60,24 @@ func (m *meteredConn) takeEndings(p []byte) int {
 			return n
 		}
 		e.overdue.Stop()
-		m.ends.Store(false)
+		m.hasResets.Store(false)
 	}
 	_ = m.raw.SetReadDeadline(time.Time{})
 	return n
 }
 
-// wasWoken reports whether a read failed since there are endings, or were.
-func (m *meteredConn) wasWoken(err error) bool {
+// wasInterrupted reports whether a read failed because there are resets, or were.
+func (m *meteredConn) wasInterrupted(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.ending.woken
+	return m.resets.interrupted
 }
 
-// endLargest ends the calls that hold most until the connection holds half of
-// what it did.
+// endLargest ends the calls that hold the most bytes, until the connection holds
+// half of what it did.
 func (m *meteredConn) endLargest() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"runtime/metrics"
 )
 
-// gcTuner gives the garbage collector the headroom that it takes by itself, as
-// much again as what is alive, and a constant beside: with few keys the usual
-// percentage alone would have it run many times a second.
+// gcTuner gives the garbage collector its default headroom, which is the size of
+// the live heap, and a constant in addition. With few keys the default percentage
+// alone would make it run many times per second.
 type gcTuner struct {
 	sample  []metrics.Sample
 	percent int
@@ -15,21 +15,21 @@ type gcTuner struct {
 
 const (
 	liveHeap    = "/gc/heap/live:bytes"
-	usualGOGC   = 100
-	headroom    = 32 << 20 // bytes, beside the usual
+	defaultGOGC = 100
+	headroom    = 32 << 20 // bytes, in addition to the default
 	maxPercent  = 800
-	worthChange = 10 // percent of the setting; less is not worth stopping the world
+	minChange   = 10 // percent of the setting; a smaller change is not worth stopping the world
 )
 
 func newGCTuner() *gcTuner {
-	return &gcTuner{sample: []metrics.Sample{{Name: liveHeap}}, percent: usualGOGC}
+	return &gcTuner{sample: []metrics.Sample{{Name: liveHeap}}, percent: defaultGOGC}
 }
 
-// tune sets the percentage that gives the headroom with what is alive now.
+// tune sets the percentage that gives this headroom for the current live heap.
 func (g *gcTuner) tune() {
 	metrics.Read(g.sample)
 	wanted := percentFor(g.sample[0].Value.Uint64())
-	if change := 100 * (wanted - g.percent) / g.percent; change > worthChange || change < -worthChange {
+	if change := 100 * (wanted - g.percent) / g.percent; change > minChange || change < -minChange {
 		g.percent = wanted
 		debug.SetGCPercent(wanted)
 	}
@@ -37,7 +37,7 @@ func (g *gcTuner) tune() {
 
 func percentFor(live uint64) int {
 	if live == 0 {
-		return usualGOGC
+		return defaultGOGC
 	}
-	return int(min(usualGOGC+headroom*100/live, maxPercent))
+	return int(min(defaultGOGC+headroom*100/live, maxPercent))
 }

@@ -25,8 +25,8 @@ type listener struct {
 	name string
 	net.Listener
 	serve    func(net.Listener) error
-	shutdown func(context.Context) // lets what is under way end, until the context does
-	ready    func(bool)            // told when readiness changes
+	shutdown func(context.Context) // lets calls in progress end, until the context is done
+	ready    func(bool)            // is called when readiness changes
 }
 
 // open opens every address that the configuration names.
@@ -58,7 +58,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeAll(all))
 		}
-		l.Listener = &boundedListener{Listener: opened, most: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
+		l.Listener = &boundedListener{Listener: opened, limit: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
 		all = append(all, l)
 	}
 	return all, nil
@@ -72,9 +72,9 @@ func closeAll(all []*listener) error {
 	return errors.Join(errs...)
 }
 
-// Run serves until ctx ends or a listener fails, then drains: it says that
-// it is going, waits a little, and lets calls under way end. A value on
-// reload has the configuration, and the files that it names, loaded again.
+// Run serves until ctx is done or a listener fails. Then it drains: it reports that
+// it is not ready, waits for DrainDelay, and lets calls in progress end. A value on
+// reload makes the engine load the configuration and the files that it names again.
 func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	failed := make(chan error, len(s.listeners))
 	var serving sync.WaitGroup
@@ -91,7 +91,7 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	s.drain(err == nil)
 	serving.Wait()
 	err = errors.Join(err, s.engine.Close())
-	_ = s.closeLog() // lost lines are not the server's failure, and there is nowhere left to report them
+	_ = s.closeLog() // lost lines are not a failure of the server, and there is no log left to report them in
 	return err
 }
 
@@ -120,7 +120,7 @@ func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-cha
 	}
 }
 
-// updateReadiness tells the listeners when readiness has changed, and returns it.
+// updateReadiness informs the listeners if readiness has changed, and returns it.
 func (s *Server) updateReadiness(before bool) bool {
 	err := s.Ready()
 	if now := err == nil; now != before {

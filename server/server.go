@@ -24,27 +24,28 @@ import (
 
 // Options are what a Server needs beside its configuration.
 type Options struct {
-	// Load returns the configuration as its file says now. Called at New and on each reload.
+	// Load returns the configuration as its file has it now. New and each reload call it.
 	Load func() (*config.Config, error)
 	// ConfigFile is the file that is polled for changes; "" is none.
 	ConfigFile string
-	// Logger is where everything is logged; nil makes one as the configuration says, on standard output.
+	// Logger logs everything; nil is a logger on standard output, as the configuration
+	// wants it.
 	Logger *slog.Logger
 	// Version is shown in build_info.
 	Version string
-	// LibraryLogs has what libraries log, which is standard error's otherwise, go
-	// to the server's log. For a process that is a server and nothing else.
+	// LibraryLogs directs what libraries log to the server's log instead of standard
+	// error. It is for a process that is a server and nothing else.
 	LibraryLogs bool
-	// TuneGC has the server set the garbage collector's percentage by what it
-	// holds. For a process that is a server and nothing else.
+	// TuneGC makes the server set the garbage collector's percentage by the live
+	// heap. It is for a process that is a server and nothing else.
 	TuneGC bool
-	// HashCommand runs password.Serve, for passwords to be hashed in processes
-	// of their own. The zero value hashes in this process, and checks wait meanwhile.
+	// HashCommand runs password.Serve, so that passwords are hashed in separate
+	// processes. The zero value hashes in this process, and checks wait meanwhile.
 	HashCommand password.Command
-	// DrainDelay is how long the server answers on after it has said that it
-	// is going, so that no proxy picks it meanwhile. 0 is one second.
+	// DrainDelay is how long the server goes on answering after it has reported that
+	// it is not ready, so that proxies stop choosing it. 0 is one second.
 	DrainDelay time.Duration
-	// DrainTimeout bounds the wait for calls under way. 0 is five seconds.
+	// DrainTimeout is the maximum wait for calls in progress. 0 is five seconds.
 	DrainTimeout time.Duration
 }
 

@@ -359,7 +359,7 @@ func TestListenerErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for address, want := range map[string]string{
-		"unix://" + occupied:                      "no socket",
+		"unix://" + occupied:                      "not a socket",
 		"unix://" + filepath.Join(dir, "no", "x"): "listen.grpc",
 		"256.0.0.1:1":                             "listen.grpc",
 	} {

@@ -10,9 +10,9 @@ import (
 )
 
 // newBudget is a budget, and the connections that were closed to keep it.
-func newBudget(most int64) (b *unfinishedBudget, rejected *[]net.Conn) {
+func newBudget(limit int64) (b *unfinishedBudget, rejected *[]net.Conn) {
 	rejected = new([]net.Conn)
-	return &unfinishedBudget{most: most, rejected: func(c net.Conn) { *rejected = append(*rejected, c) }}, rejected
+	return &unfinishedBudget{limit: limit, rejected: func(c net.Conn) { *rejected = append(*rejected, c) }}, rejected
 }
 
 func (b *unfinishedBudget) open() *meteredConn {
@@ -95,7 +95,7 @@ func TestLargestIsShed(t *testing.T) {
 	}
 	frames := make([]byte, 1<<10)
 	hoarder.in.skip = 0
-	n := hoarder.takeEndings(frames)
+	n := hoarder.takeResets(frames)
 	const size = frameHeaderSize + 4
 	if n != 4*size || string(frames[:size]) != "\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x08" {
 		t.Errorf("%d bytes: %x", n, frames[:n])
