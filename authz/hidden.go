@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Hidden reports whether r does not show as a character of its own, so that
+// Hidden reports whether r is not visible as a character of its own, so that
 // two texts may look the same with and without it: control and format
 // characters, private and unassigned code points, spaces other than the ASCII
-// one, variation selectors, and what is drawn as nothing.
+// one, variation selectors, and characters that are drawn as nothing.
 func Hidden(r rune) bool {
 	const brailleBlank = 0x2800
 	if r < utf8.RuneSelf {
@@ -20,9 +20,9 @@ func Hidden(r rune) bool {
 		unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// EscapeHidden returns JSON text of the same meaning in which hidden characters
-// are escaped, so that they cannot steer the terminal that shows it. It returns
-// the text itself where there are none.
+// EscapeHidden returns equivalent JSON text in which hidden characters are
+// escaped, so that they cannot control the terminal that shows it. It returns
+// its argument if there are none.
 func EscapeHidden(json []byte) []byte {
 	var out []byte
 	copied := 0
@@ -43,7 +43,7 @@ func EscapeHidden(json []byte) []byte {
 	return append(out, json[copied:]...)
 }
 
-// appendEscape appends r as JSON escapes it (RFC 8259 section 7).
+// appendEscape appends r in the escaped form of JSON (RFC 8259 section 7).
 func appendEscape(out []byte, r rune) []byte {
 	if high, low := utf16.EncodeRune(r); high != unicode.ReplacementChar {
 		return fmt.Appendf(out, `\u%04x\u%04x`, high, low)

@@ -14,7 +14,7 @@ func TestHidden(t *testing.T) {
 		0x2003: true, 0x3000: true, 0x2800: true, // blanks
 		0xfe0f: true, 0xe0100: true, 0x180b: true, // variation selectors
 		0x034f: true, 0x115f: true, 0x3164: true, 0xffa0: true, // drawn as nothing
-		0xe000: true, 0x10ffff: true, 0x0378: true, // private, not a character, unassigned
+		0xe000: true, 0x10ffff: true, 0x0378: true, // private, noncharacter, unassigned
 	} {
 		if Hidden(r) != hidden {
 			t.Errorf("%U: hidden is %v", r, !hidden)
@@ -34,8 +34,8 @@ func TestEscapeHidden(t *testing.T) {
 			t.Errorf("%+q: %+q, want %+q", text, got, want)
 		}
 	}
-	plain := []byte(`{"msg":"decision","path":"/caf%C3%A9"}`)
-	if n := testing.AllocsPerRun(100, func() { EscapeHidden(plain) }); n != 0 {
+	text := []byte(`{"msg":"decision","path":"/caf%C3%A9"}`)
+	if n := testing.AllocsPerRun(100, func() { EscapeHidden(text) }); n != 0 {
 		t.Errorf("%v allocations for a text without hidden characters", n)
 	}
 }
@@ -50,7 +50,7 @@ func FuzzEscapeHidden(f *testing.F) {
 		escaped := EscapeHidden(encoded)
 		var before, after string
 		if json.Unmarshal(encoded, &before) != nil || json.Unmarshal(escaped, &after) != nil || before != after {
-			t.Fatalf("%q reads as %q, escaped as %q", text, before, after)
+			t.Fatalf("%q means %q, but its escaped form means %q", text, before, after)
 		}
 		for _, r := range bytes.Runes(escaped) {
 			if Hidden(r) {
