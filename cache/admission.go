@@ -14,9 +14,11 @@ func (c *Cache[V]) ShouldAdmit(key *Key) bool {
 }
 
 // Doorkeeper reports whether a hash was seen recently. A full cache uses it to
-// reject keys that are seen only once in a long while: none of them is worth the
-// place of another entry, and to keep them in turn costs more than to do without.
-// It is the doorkeeper of TinyLFU (Einziger, Friedman and Manes 2017), and stores
+// reject keys that are seen only once in a long while: none of them is worth
+// evicting another entry for, and storing each of them costs more than not
+// caching them. It is the doorkeeper of TinyLFU (Einziger, Friedman and Manes
+// 2017). It stores a few bits of each hash; collisions overwrite. It is safe
+// for concurrent use.
 // a few bits of each hash; collisions overwrite. Safe for concurrent use.
 type Doorkeeper struct{ marks []atomic.Uint32 }
 
@@ -25,7 +27,7 @@ func NewDoorkeeper(size int) *Doorkeeper {
 	return &Doorkeeper{make([]atomic.Uint32, max(size, 1))}
 }
 
-// SeenRecently reports whether the hash is remembered, and remembers it.
+// SeenRecently reports whether the hash was seen recently, and remembers it.
 func (d *Doorkeeper) SeenRecently(hash uint64) bool {
 	mark := &d.marks[hash%uint64(len(d.marks))]
 	bits := uint32(hash>>32) | 1
