@@ -13,7 +13,7 @@ import (
 	"keyward/ratelimit"
 )
 
-// startSentinel watches a master, alone and impatiently.
+// startSentinel starts one Sentinel with short timeouts that watches a master.
 func startSentinel(t *testing.T, master *server) (url string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(master.addr)
@@ -35,8 +35,9 @@ func startSentinel(t *testing.T, master *server) (url string) {
 	return "redis+sentinel://127.0.0.1:" + at + "/main"
 }
 
-// TestSentinel: the master is found by asking for it; when it is killed, each
-// request is decided all the same, and the replica that takes its place is asked, with the counts it has.
+// TestSentinel: the Sentinel leads to the master. When that is killed, every
+// request is still decided, and the replica that takes its place is used, with
+// its counts.
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	master := startServer(t)
@@ -57,7 +58,7 @@ func TestSentinel(t *testing.T) {
 	})
 	l := startLoad(t, url, ratelimit.FailLocal)
 	master.kill()
-	soon(t, "the master is missed", func() bool { return l.f.Stats().Unavailable })
+	soon(t, "the master is unavailable", func() bool { return l.f.Stats().Unavailable })
 	soon(t, "the replica is asked", func() bool { return !l.f.Stats().Unavailable })
 	if _, _, _, err := l.phase(100 * time.Millisecond); err != nil {
 		t.Error(err)
@@ -69,7 +70,8 @@ func TestSentinel(t *testing.T) {
 	})
 }
 
-// TestSentinelFailover: a master that is demoted and lives on is left for the one that took its place.
+// TestSentinelFailover: a master that is demoted but still running is replaced
+// by the one that took its place.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	master := startServer(t)
@@ -107,7 +109,7 @@ func sentinelKnows(url string) bool {
 	return err == nil && answer == "*1"
 }
 
-// soon waits for what a failover may take.
+// soon waits until is reports true, for as long as a failover may take.
 func soon(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
