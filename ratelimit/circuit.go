@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// circuit is the circuit breaker of a store. It opens when more than about one in
-// ten calls fail, and is closed by a probe that has succeeded.
+// circuit is the circuit breaker of a store. It opens when more than about one
+// in ten calls fail, and closes when a probe succeeds.
 type circuit struct {
 	mu       sync.Mutex
 	open     bool
-	score    int // up by failure for each that fails, down by one for each that doesn't
+	score    int // each failure adds failure, each success subtracts one
 	inFlight int
-	last     time.Time // when one last came back, or the first went off
-	// stallAfter is how long nothing may come back until the next ones need not
-	// find out for themselves that nothing will; 0 is for ever.
+	last     time.Time // when a call last returned, or the first one started
+	// stallAfter is how long no call may return until new calls are refused
+	// while others wait; 0 disables this.
 	stallAfter time.Duration
 
 	failures, opened uint64
 
 	ended   bool
-	running sync.WaitGroup // calls, until they are reconciled
+	running sync.WaitGroup // calls that are not reconciled yet
 }
 
 const (
 	failure       = 10
 	openAt        = 5 * failure
-	halfOpen      = openAt - failure // closed again: the next failure opens it
-	stallInFlight = 8                // where at least that many wait
+	halfOpen      = openAt - failure // after a probe: the next failure opens it
+	stallInFlight = 8                // minimum of waiting calls for stallAfter to apply
 )
 
-// allow reports whether the store may be asked. If so, done must be called, and
-// running is one more.
+// allow reports whether the store may be called. If so, the caller must call
+// done, and running is incremented.
 func (c *circuit) allow() bool {
 	now := time.Now()
 	c.mu.Lock()
@@ -53,12 +53,13 @@ func (c *circuit) allow() bool {
 type outcome uint8
 
 const (
-	inconclusive outcome = iota // the caller was wrong or left, or this process was late
+	inconclusive outcome = iota // the caller was wrong or stopped waiting, or this process was late
 	succeeded
 	failed
 )
 
-// done notes what came of a call, and reports whether the circuit opened by that.
+// done records the outcome of a call, and reports whether it opened the
+// circuit.
 func (c *circuit) done(o outcome) (opened bool) {
 	now := time.Now()
 	c.mu.Lock()
@@ -68,7 +69,7 @@ func (c *circuit) done(o outcome) (opened bool) {
 	return c.apply(o)
 }
 
-// record notes what came of a call that was left before that was known.
+// record records an outcome that became known after done.
 func (c *circuit) record(o outcome) (opened bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,14 +92,14 @@ func (c *circuit) apply(o outcome) (opened bool) {
 	return false
 }
 
-// close lets requests through again, for good if none fails soon.
+// close closes the circuit after a probe. A failure soon after opens it again.
 func (c *circuit) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open, c.score = false, halfOpen
 }
 
-// end lets none through any more.
+// end refuses all further calls.
 func (c *circuit) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

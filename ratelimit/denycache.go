@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// denialCache remembers, per bucket, until when the shared store denies requests.
-// A bucket only gets emptier when other requests are allowed, so the store need not
-// be asked before.
+// denialCache remembers, per bucket, until when the shared store denies
+// requests. Other requests can only extend a denial, so the store need not be
+// asked before it ends.
 //
-// Only a Reset by another process changes that: so the store is asked at least
-// once in maxDenial.
+// A Reset by another process is the only exception. Therefore the store is
+// asked at least once per maxDenial.
 type denialCache struct {
 	shards     [denialShards]denialShard
-	maxBuckets int // in each
+	maxBuckets int // per shard
 }
 
 type denialShard struct {
 	mu      sync.Mutex
 	denials map[Bucket]denial
 	swept   time.Time
-	denied  uint64 // of refusals
+	denied  uint64 // number of refusals
 }
 
 type denial struct {
@@ -32,29 +32,29 @@ const (
 	denialShards   = 64
 	defaultDenials = 1 << 16
 	maxDenial      = time.Second
-	minDenial      = time.Millisecond // less is not worth a note
+	minDenial      = time.Millisecond // shorter ones are not worth caching
 )
 
-func newDenialCache(most int) *denialCache {
-	h := &denialCache{maxBuckets: max(most/denialShards, 1)}
+func newDenialCache(maxBuckets int) *denialCache {
+	h := &denialCache{maxBuckets: max(maxBuckets/denialShards, 1)}
 	for i := range h.shards {
 		h.shards[i].denials = map[Bucket]denial{}
 	}
 	return h
 }
 
-// shard is chosen by the half of a bucket that differs within a subject.
+// shard uses the half of a bucket that differs within a subject.
 func (h *denialCache) shard(b *Bucket) *denialShard { return &h.shards[b[15]%denialShards] }
 
-// expired reports whether the denial has ended at that time. A clock that went back
-// ends it: it was asked for in what is now the future.
+// expired reports whether the denial has ended. It also ends if the clock went
+// back to before the time of its request.
 func (h *denial) expired(now time.Time) bool {
 	age := now.Sub(h.asked)
 	return age < 0 || age >= maxDenial || !now.Before(h.until)
 }
 
 // deny fills in the results and returns the limit that refuses, if one is
-// cached. Of the other limits nothing is known; they are reported as full.
+// cached. The state of the other limits is unknown; they are reported as full.
 func (h *denialCache) deny(now time.Time, limits []Limit, results []Result) int {
 	found := false
 	for i := range limits {
@@ -112,8 +112,8 @@ func reportFull(limits []Limit, results []Result) {
 	}
 }
 
-// record keeps what the store said to a question of that time. The question was
-// on its way for a moment, so the denial ends here before it ends in the store.
+// record caches the store's reply to a request made at that time. The request
+// took a moment to arrive, so the denial ends here before it ends in the store.
 func (h *denialCache) record(now time.Time, limits []Limit, results []Result) {
 	for i := range limits {
 		wait := results[i].RetryAfter
@@ -126,14 +126,15 @@ func (h *denialCache) record(now time.Time, limits []Limit, results []Result) {
 	}
 }
 
-// untilAllowed is when a bucket that takes so long to refill allows one more.
+// untilAllowed returns the time until a bucket that refills fully in reset
+// allows one more request.
 func untilAllowed(rate Rate, reset time.Duration) time.Duration {
 	var params Params
 	params.set(rate)
 	return reset - time.Duration(params.BurstTolerance.Ceil()+1)*time.Microsecond
 }
 
-// put drops the denial when there are too many: the store is then asked.
+// put does not store the denial if there are too many; the store is then asked.
 func (h *denialCache) put(b Bucket, held denial, now time.Time) {
 	s := h.shard(&b)
 	s.mu.Lock()
@@ -167,7 +168,7 @@ func (h *denialCache) reset(buckets []Bucket) {
 	}
 }
 
-// denied is how many there were since the start.
+// denied returns the number of denials since the start.
 func (h *denialCache) denied() (sum uint64) {
 	for i := range h.shards {
 		h.shards[i].mu.Lock()

@@ -15,41 +15,47 @@ import (
 // value denies.
 type OnStoreFailure uint8
 
-// What may be done.
+// The choices.
 const (
 	FailClosed OnStoreFailure = iota // ErrStoreUnavailable: every request is denied
-	FailLocal                        // each replica counts for itself and lets its share pass
-	FailOpen                         // all pass
+	FailLocal                        // each replica counts on its own and allows its share
+	FailOpen                         // every request is allowed
 )
 
-// Why nothing may be done without the shared store.
+// Errors of a Fallback that does not decide without the shared store.
 var (
-	// ErrStoreUnavailable means that it can't be asked.
+	// ErrStoreUnavailable means that the store cannot be reached or used.
 	ErrStoreUnavailable = errors.New("ratelimit: the shared store is unavailable")
-	// ErrProcessLate means that this process is too busy to read its answer. Allow does
-	// not apply then: a client that keeps the process busy would let all pass.
+	// ErrProcessLate means that this process is too busy to read the store's
+	// reply. FailOpen does not apply then, because a client that keeps the
+	// process busy would have every request allowed.
 	ErrProcessLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
 )
 
-// FallbackConfig is what a Fallback is made of.
+// FallbackConfig holds the parts of a Fallback.
 type FallbackConfig struct {
-	Store          Store // the shared one; must bound the time of each call
+	Store          Store // the shared store; it must bound the time of each call
 	OnStoreFailure OnStoreFailure
-	// Timeout is how long a request waits for the store; 0 is 20 ms. The store's
-	// own bound should be longer: what it says too late is then not lost.
+	// Timeout is how long a request waits for the store; 0 means 20 ms. The
+	// store's own timeout should be longer, so that late replies are not lost.
 	Timeout time.Duration
-	// Local counts while the store is unavailable, and mirrors it before; needed for FailLocal.
+	// Local counts while the store is unavailable, and mirrors it before. It is
+	// required for FailLocal.
 	Local *Memory
-	// Replicas is how many there are; each has one part in so many. 0 is 1.
+	// Replicas is the number of replicas, which share each rate equally; 0
+	// means 1.
 	Replicas int
-	// MaxDenials is of how many buckets is remembered that they are used up, so that
-	// the store need not be asked, and of how many what it has still to be told; 0 is 65,536.
+	// MaxDenials is the number of exhausted buckets that are cached, so that
+	// the store need not be asked. It also bounds the number of buckets with
+	// pending charges. 0 means 65,536.
 	MaxDenials int
-	// ProbeInterval is the time between two looks whether the store is back; 0 is 250 ms.
+	// ProbeInterval is the time between two probes of an unavailable store; 0
+	// means 250 ms.
 	ProbeInterval time.Duration
-	// Now is the clock that shows how late this process is; nil is time.Now.
+	// Now is the clock that shows how late this process is; nil means time.Now.
 	Now func() time.Time
-	// Log gets a line when the store goes and one when it comes back; nil is none.
+	// Log gets a line when the store becomes unavailable and one when it
+	// answers again; nil means no log.
 	Log *slog.Logger
 }
 
@@ -59,20 +65,22 @@ const (
 	maxReplicas    = 10_000
 )
 
-// Fallback is a Store that asks a shared one, and goes on without it when that
-// is dead, slow, full or can't be written. A few requests find that out; then
-// none waits for it until it is back, which a goroutine looks for. What was let
-// in meanwhile is charged to it afterwards.
+// Fallback is a Store that uses a shared one, and continues without it while
+// that is down, slow, full or read-only. A few requests find that out. After
+// that, no request waits for the store until a goroutine finds that it answers
+// again. Requests that were allowed in the meantime are charged to it
+// afterwards.
 type Fallback struct {
 	cfg            FallbackConfig
 	circuit        circuit
 	denials        *denialCache
 	pending        *pendingCharges
-	calls          sync.Pool // of *call
+	calls          sync.Pool // of *storeCall
 	lateness       lateness
 	localDecisions atomic.Uint64
-	// answered is the time of the last question that got an answer in time, in
-	// nanoseconds since born; 0: none did. Between the times of a running clock that is monotonic.
+	// answeredAt is the time of the last call that was answered in time, in
+	// nanoseconds since createdAt; 0: none was. For readings of a running clock
+	// that difference is monotonic.
 	createdAt  time.Time
 	answeredAt atomic.Int64
 
@@ -82,7 +90,7 @@ type Fallback struct {
 	stopped sync.WaitGroup
 }
 
-// NewFallback starts the goroutine that Close ends.
+// NewFallback returns a Fallback and starts its goroutine, which Close ends.
 func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	switch {
 	case cfg.Store == nil || cfg.OnStoreFailure == FailLocal && cfg.Local == nil:
@@ -110,7 +118,7 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 		calls: sync.Pool{New: newStoreCall}, wake: make(chan struct{}, 1), createdAt: time.Now(),
 		lateness: newLateness(cfg.Now, cfg.Timeout),
 	}
-	if cfg.OnStoreFailure != FailOpen { // which wants to be sure
+	if cfg.OnStoreFailure != FailOpen { // FailOpen does not allow requests on a stall alone
 		f.circuit.stallAfter = cfg.Timeout / 2
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
@@ -118,8 +126,8 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	return f, nil
 }
 
-// Close ends the goroutines. Who asks later is told what is told while the store
-// is away. The stores stay open.
+// Close ends the goroutines and waits for them. Later calls are answered as if
+// the store were unavailable. The stores stay open.
 func (f *Fallback) Close() error {
 	f.circuit.end()
 	f.stop()
@@ -165,7 +173,7 @@ func (f *Fallback) take(ctx context.Context, now time.Time, limits []Limit, resu
 	switch how {
 	case answered:
 		return f.useAnswer(c, limits, results)
-	case callerLeft: // which says nothing about the store
+	case callerLeft: // this says nothing about the store
 		f.circuit.done(inconclusive)
 		f.reconcileLate(c, 0, how)
 		return NotRefused, ctx.Err()
@@ -180,7 +188,7 @@ func (f *Fallback) take(ctx context.Context, now time.Time, limits []Limit, resu
 	return refused, err
 }
 
-// useAnswer is the answer of a call that came back.
+// useAnswer returns the outcome of a completed call.
 func (f *Fallback) useAnswer(c *storeCall, limits []Limit, results []Result) (refused int, err error) {
 	let := limitSet(0)
 	if c.err == nil {
@@ -199,8 +207,8 @@ func (f *Fallback) useAnswer(c *storeCall, limits []Limit, results []Result) (re
 
 func (f *Fallback) failed(err error) { f.reportError(err, f.circuit.done(failed)) }
 
-// reportError notes an error of the store. If it opened the circuit, a goroutine looks
-// for the store until it is back.
+// reportError reports an error of the store. If it opened the circuit, a
+// goroutine probes the store until it answers again.
 func (f *Fallback) reportError(err error, opened bool) {
 	if opened {
 		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
@@ -208,8 +216,8 @@ func (f *Fallback) reportError(err error, opened bool) {
 	}
 }
 
-// mirrorLocally charges here too what was charged there, so that no client has
-// another burst when the store becomes unavailable.
+// mirrorLocally charges locally what the store has charged, so that no client
+// gets another burst when the store becomes unavailable.
 func (f *Fallback) mirrorLocally(c *storeCall) {
 	if f.cfg.OnStoreFailure == FailLocal && c.charge && c.refused == NotRefused {
 		var shares [MaxLimits]Limit
@@ -217,9 +225,9 @@ func (f *Fallback) mirrorLocally(c *storeCall) {
 	}
 }
 
-// decideLocally decides without the store, and returns which limits let the request in
-// only because of that. Unless sure that the store is to blame, it does not let
-// all pass.
+// decideLocally decides without the store. let are the limits that allowed the
+// request only because of that. FailOpen allows requests only if sure, that is
+// if the store is the cause.
 func (f *Fallback) decideLocally(now time.Time, limits []Limit, results []Result, charge, sure bool) (refused int, let limitSet, err error) {
 	f.localDecisions.Add(1)
 	refused = NotRefused
@@ -255,7 +263,8 @@ func (f *Fallback) shares(dst, limits []Limit) []Limit {
 	return dst
 }
 
-// Reset implements Store. What other replicas hold they ask for anew within a second.
+// Reset implements Store. Other replicas drop their cached denials within a
+// second.
 func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
 	err := f.cfg.Store.Reset(ctx, buckets...)
 	f.denials.reset(buckets)
@@ -266,7 +275,7 @@ func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
 	return err
 }
 
-// watch has the store asked for whenever it is away.
+// watch probes the store whenever it is unavailable.
 func (f *Fallback) watch(ctx context.Context) {
 	for n := uint64(0); ; {
 		select {
@@ -283,7 +292,7 @@ func (f *Fallback) watch(ctx context.Context) {
 	}
 }
 
-// waitForStore returns when the store answers; false when ctx ends before.
+// waitForStore returns true when the store answers, false when ctx ends before.
 func (f *Fallback) waitForStore(ctx context.Context, n *uint64) bool {
 	ticker := time.NewTicker(f.cfg.ProbeInterval)
 	defer ticker.Stop()
@@ -299,9 +308,10 @@ func (f *Fallback) waitForStore(ctx context.Context, n *uint64) bool {
 	}
 }
 
-// probe charges buckets of nobody, so that a store which can be read and not be
-// written is still away. They are of several subjects, others each time, and so
-// on most of the nodes of a cluster.
+// probe charges buckets that belong to no subject, since a store that can be
+// read but not written is still unavailable. The buckets are of several
+// subjects, different ones each time, and therefore on most of the nodes of a
+// cluster.
 func (f *Fallback) probe(ctx context.Context, n uint64) error {
 	var limits [MaxLimits]Limit
 	var results [MaxLimits]Result
@@ -321,16 +331,17 @@ func (f *Fallback) probe(ctx context.Context, n uint64) error {
 	return err
 }
 
-// FallbackStats say how the store is. The counts are since the start.
+// FallbackStats describes the state of the store. The counts are since the
+// start.
 type FallbackStats struct {
-	Unavailable    bool   // the store is not asked right now
-	Opened         uint64 // times it went away
-	Failures       uint64 // requests that asked it and got no answer
-	LocalDecisions uint64 // requests that were decided without it, with those that got no answer
-	CachedDenials  uint64 // requests that were refused without asking, by what it had said
+	Unavailable    bool   // the store is not being used
+	Opened         uint64 // times that the store became unavailable
+	Failures       uint64 // calls to the store that failed or timed out
+	LocalDecisions uint64 // requests decided without the store, including those after a failed call
+	CachedDenials  uint64 // requests refused by a cached denial, without asking the store
 }
 
-// Stats returns them.
+// Stats returns the current state.
 func (f *Fallback) Stats() FallbackStats {
 	f.circuit.mu.Lock()
 	s := FallbackStats{Unavailable: f.circuit.open, Opened: f.circuit.opened, Failures: f.circuit.failures}

@@ -14,7 +14,7 @@ import (
 	"keyward/authz"
 )
 
-// faultyStore is a shared store that can be taken away.
+// faultyStore is a shared store that can fail and be slow.
 type faultyStore struct {
 	Store
 	fail  atomic.Pointer[error]
@@ -57,12 +57,12 @@ func newTestFallback(t *testing.T, onStoreFailure OnStoreFailure, replicas int, 
 	return f, shared
 }
 
-func TestGoesOnWithout(t *testing.T) {
+func TestContinuesWithoutTheStore(t *testing.T) {
 	for _, line := range []struct {
 		onStoreFailure OnStoreFailure
 		admitted       int
 		err            error
-		left           int // when it is back and was asked once
+		left           int // after the store answers again and was asked once
 	}{{FailClosed, 0, ErrStoreUnavailable, 99}, {FailLocal, 25, nil, 74}, {FailOpen, 200, nil, 49}} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
@@ -84,7 +84,7 @@ func TestGoesOnWithout(t *testing.T) {
 				t.Errorf("%d: %d admitted", line.onStoreFailure, admitted)
 			}
 			if n := shared.asked.Load(); n != openAt/failure {
-				t.Errorf("%d requests asked a store that was away", n)
+				t.Errorf("%d requests asked an unavailable store", n)
 			}
 			if s := f.Stats(); !s.Unavailable || s.Opened != 1 || s.Failures != 5 || s.LocalDecisions != 200 {
 				t.Errorf("%+v", s)
@@ -94,10 +94,10 @@ func TestGoesOnWithout(t *testing.T) {
 			time.Sleep(defaultEvery)
 			synctest.Wait()
 			if s := f.Stats(); s.Unavailable {
-				t.Errorf("not healed: %+v", s)
+				t.Errorf("did not recover: %+v", s)
 			}
 			if refused, results := ask(t, f, start, one[0]); refused != NotRefused || results[0].Remaining != line.left || shared.asked.Load() != 6 {
-				t.Error("the shared store is not asked again, or not told what was let in:", refused, results)
+				t.Error("the shared store is not asked again, or pending charges were not sent:", refused, results)
 			}
 			if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 || strings.Count(text, "\n") != 2 {
 				t.Error(text)
@@ -106,8 +106,8 @@ func TestGoesOnWithout(t *testing.T) {
 	}
 }
 
-// TestOnProbation: closed again, the first failure opens it.
-func TestOnProbation(t *testing.T) {
+// TestHalfOpen: after a probe closed the circuit, the first failure opens it.
+func TestHalfOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, shared := newTestFallback(t, FailOpen, 1, nil)
 		defer f.Close()
@@ -128,11 +128,12 @@ func TestOnProbation(t *testing.T) {
 	})
 }
 
-// TestSomeFail: of a store that fails one time in three none waits for long; one that fails one time in a hundred goes on being asked.
+// TestSomeFail: the circuit opens if one call in three fails, and stays closed
+// if one in a hundred fails.
 func TestSomeFail(t *testing.T) {
 	for _, line := range []struct {
-		every int
-		away  bool
+		every       int
+		unavailable bool
 	}{{3, true}, {100, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			f, shared := newTestFallback(t, FailOpen, 1, nil)
@@ -144,15 +145,15 @@ func TestSomeFail(t *testing.T) {
 				}
 				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100_000, Period: time.Hour}}}, make([]Result, 1))
 			}
-			if s := f.Stats(); s.Unavailable != line.away {
+			if s := f.Stats(); s.Unavailable != line.unavailable {
 				t.Errorf("1 in %d: %+v", line.every, s)
 			}
 		})
 	}
 }
 
-// TestNobodyWaits: a caller who left says nothing about the store.
-func TestNobodyWaits(t *testing.T) {
+// TestCallerLeaves: a caller that stops waiting says nothing about the store.
+func TestCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, shared := newTestFallback(t, FailOpen, 1, nil)
 		defer f.Close()
@@ -170,7 +171,8 @@ func TestNobodyWaits(t *testing.T) {
 	})
 }
 
-// TestStall: where eight wait and nothing comes back, the ninth does not, unless all would pass by that.
+// TestStall: while eight calls wait and none returns, the ninth does not wait,
+// unless that would allow every request.
 func TestStall(t *testing.T) {
 	for onStoreFailure, want := range map[OnStoreFailure]time.Duration{FailClosed: 0, FailLocal: 0, FailOpen: defaultTimeout} {
 		synctest.Test(t, func(t *testing.T) {
@@ -201,7 +203,8 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// lateClock is the clock of a process that waits for processors: it is late by a step with each look at it.
+// lateClock is the clock of a process that waits for processors. Each reading
+// is late by another step.
 type lateClock struct{ step, late atomic.Int64 }
 
 func (c *lateClock) now() time.Time {
@@ -210,9 +213,10 @@ func (c *lateClock) now() time.Time {
 
 func (c *lateClock) sticks(step time.Duration) { c.step.Store(int64(step)) }
 
-// TestLateOurselves: while the process waits for processors no time-out is the
-// store's: none is counted, and Allow lets in none. The store's own error is.
-func TestLateOurselves(t *testing.T) {
+// TestProcessLate: while this process waits for processors no timeout counts as
+// the store's, and FailOpen allows no request. An error that the store returns
+// counts.
+func TestProcessLate(t *testing.T) {
 	for onStoreFailure, want := range map[OnStoreFailure]error{FailClosed: ErrStoreUnavailable, FailLocal: nil, FailOpen: ErrProcessLate} {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
@@ -241,14 +245,15 @@ func TestLateOurselves(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
 			if s := f.Stats(); !s.Unavailable || s.Failures != 5 {
-				t.Errorf("%d: the store has failed by its own word: %+v", onStoreFailure, s)
+				t.Errorf("%d: an error of the store was not counted: %+v", onStoreFailure, s)
 			}
 		})
 	}
 }
 
-// TestAnswerThatIsThere: what came while we were late is the answer, with some more time for it where that is needed.
-func TestAnswerThatIsThere(t *testing.T) {
+// TestReplyBeforeCauseIsKnown: a reply that arrived while this process was late
+// is used, and the store gets more time for it if necessary.
+func TestReplyBeforeCauseIsKnown(t *testing.T) {
 	for _, line := range []struct {
 		takes time.Duration
 		late  time.Duration
@@ -258,7 +263,7 @@ func TestAnswerThatIsThere(t *testing.T) {
 		{takes: 30 * time.Millisecond, late: 40 * time.Millisecond, left: 9},
 		{takes: 59 * time.Millisecond, late: 40 * time.Millisecond, left: 9},
 		{takes: 61 * time.Millisecond, late: 40 * time.Millisecond, err: ErrProcessLate},
-		{takes: 30 * time.Millisecond, left: 10}, // the store was late, and all pass
+		{takes: 30 * time.Millisecond, left: 10}, // the store was late, and every request is allowed
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
@@ -279,9 +284,10 @@ func TestAnswerThatIsThere(t *testing.T) {
 	}
 }
 
-// TestProbeWhileLate: a store that is back is found so, though the process waits for processors; a slow one is not.
+// TestProbeWhileLate: a store that answers again is noticed even if this
+// process waits for processors. A slow store stays unavailable.
 func TestProbeWhileLate(t *testing.T) {
-	for late, away := range map[time.Duration]bool{0: true, 10 * time.Millisecond: false} {
+	for late, unavailable := range map[time.Duration]bool{0: true, 10 * time.Millisecond: false} {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
 			shared := &faultyStore{Store: newTestMemory(t, 1000, start)}
@@ -295,28 +301,28 @@ func TestProbeWhileLate(t *testing.T) {
 				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
 			}
 			if !f.Stats().Unavailable {
-				t.Fatal("not away")
+				t.Fatal("the store is not unavailable")
 			}
 			shared.down(nil)
 			shared.takes = 30 * time.Millisecond
 			clock.sticks(late)
 			time.Sleep(2 * defaultEvery)
 			synctest.Wait()
-			if f.Stats().Unavailable != away {
-				t.Errorf("late by %s: away %v", late, !away)
+			if f.Stats().Unavailable != unavailable {
+				t.Errorf("late by %s: unavailable %v", late, !unavailable)
 			}
 		})
 	}
 }
 
-// panickingStore is a store whose answers end goroutines.
+// panickingStore is a store whose replies panic.
 type panickingStore struct{ Store }
 
 func (panickingStore) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
 	panic("len out of range")
 }
 
-// TestStoreThatPanics: that is one failure more.
+// TestStoreThatPanics: a panic counts as a failure.
 func TestStoreThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, err := NewFallback(FallbackConfig{Store: panickingStore{}, OnStoreFailure: FailClosed})
@@ -329,14 +335,15 @@ func TestStoreThatPanics(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		time.Sleep(time.Second) // it is looked for
+		time.Sleep(time.Second) // a probe runs
 		if s := f.Stats(); !s.Unavailable || s.Failures != 5 {
 			t.Errorf("%+v", s)
 		}
 	})
 }
 
-// TestNoSecondBurst: what a replica let pass on the store's word it has not to give again when the store goes.
+// TestNoSecondBurst: when the store becomes unavailable, a replica does not
+// allow again what it allowed by the store's decision.
 func TestNoSecondBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, shared := newTestFallback(t, FailLocal, 4, nil)
@@ -369,28 +376,29 @@ func testDenyCache(t *testing.T) {
 	want := Result{Limit: 2, RetryAfter: 400 * time.Millisecond, ResetAfter: 900 * time.Millisecond}
 	results[1].RetryAfter, results[1].ResetAfter = results[1].RetryAfter.Round(time.Millisecond), results[1].ResetAfter.Round(time.Millisecond)
 	if refused != 1 || results[1] != want || shared.asked.Load() != 2 || f.Stats().CachedDenials != 1 {
-		t.Error("refused by what the store said:", refused, results, shared.asked.Load())
+		t.Error("not refused by the cached denial:", refused, results, shared.asked.Load())
 	}
 	if refused, _ := ask(t, f, start.Add(500*time.Millisecond), limit); refused != NotRefused || shared.asked.Load() != 3 {
-		t.Error("asked again when the store takes one:", refused)
+		t.Error("not asked when the store allows one:", refused)
 	}
 	if refused, _ := ask(t, f, start.Add(501*time.Millisecond), other); refused != NotRefused {
-		t.Error("another bucket:", refused)
+		t.Error("another bucket is refused:", refused)
 	}
 	changed := limit
 	changed.Rate.Count = 1000
 	if refused, _ := ask(t, f, start.Add(502*time.Millisecond), changed); refused != NotRefused {
-		t.Error("another rate:", refused)
+		t.Error("another rate is refused:", refused)
 	}
 	if err := f.Reset(t.Context(), limit.Bucket); err != nil {
 		t.Fatal(err)
 	}
 	if refused, _ := ask(t, f, start.Add(503*time.Millisecond), limit); refused != NotRefused {
-		t.Error("reset:", refused)
+		t.Error("refused after Reset:", refused)
 	}
 }
 
-// TestDenyCacheExpires: a hold of hours is asked again after a second, and a shadow limit is never held.
+// TestDenyCacheExpires: a denial of hours is asked again after a second, and a
+// shadow limit is never cached.
 func TestDenyCacheExpires(t *testing.T) { synctest.Test(t, testDenyCacheEnd) }
 
 func testDenyCacheEnd(t *testing.T) {
@@ -409,7 +417,7 @@ func testDenyCacheEnd(t *testing.T) {
 		t.Errorf("asked %d times in 3 s", n)
 	}
 	if refused, _ := ask(t, f, start.Add(-time.Minute), limit); refused != 0 || shared.asked.Load() != 4 {
-		t.Error("a clock that went back ends a hold")
+		t.Error("the denial did not end when the clock went back")
 	}
 	limit.Bucket, limit.Shadow = numbered(2), true
 	ask(t, f, start, limit)
@@ -418,31 +426,32 @@ func testDenyCacheEnd(t *testing.T) {
 			t.Error(refused, results)
 		}
 	}
-	if _, held := f.denials.shard(&limit.Bucket).denials[limit.Bucket]; held {
-		t.Error("a shadow limit takes the room of others")
+	if _, cached := f.denials.shard(&limit.Bucket).denials[limit.Bucket]; cached {
+		t.Error("a shadow limit is cached")
 	}
 }
 
-// TestDenyCacheRefusesNoMore: with the holds before it a store admits what it admits without them.
+// TestDenyCacheRefusesNoMore: a store with the cache in front admits what it
+// admits without the cache.
 func TestDenyCacheRefusesNoMore(t *testing.T) { synctest.Test(t, testDenyCacheRefuseNoMore) }
 
 func testDenyCacheRefuseNoMore(t *testing.T) {
 	f, _ := newTestFallback(t, FailClosed, 1, nil)
 	defer f.Close()
-	plain := newTestMemory(t, 100, start)
+	reference := newTestMemory(t, 100, start)
 	for _, rate := range someRates {
 		limit := Limit{Name: "key", Bucket: numbered(rate.Count), Rate: rate}
 		now := start
 		for i := range 2000 {
 			now = now.Add(time.Duration(i%7) * rate.Period / time.Duration(rate.Count) / 3)
 			got, _ := ask(t, f, now, limit)
-			if want, _ := ask(t, plain, now, limit); got != want {
-				t.Fatalf("%s, request %d: %d with holds, %d without", rate, i, got, want)
+			if want, _ := ask(t, reference, now, limit); got != want {
+				t.Fatalf("%s, request %d: %d with the cache, %d without", rate, i, got, want)
 			}
 		}
 	}
 	if f.Stats().CachedDenials == 0 {
-		t.Error("nothing was held")
+		t.Error("no denial was cached")
 	}
 }
 
@@ -462,7 +471,7 @@ func TestDenyCacheIsBounded(t *testing.T) {
 	later := start.Add(2 * time.Second)
 	h.put(numbered(100_000), denial{later, later.Add(time.Hour), rate}, later)
 	if h.wait(&Limit{Bucket: numbered(100_000), Rate: rate}, later) != time.Hour {
-		t.Error("no room after the others were over")
+		t.Error("not cached after the others expired")
 	}
 }
 

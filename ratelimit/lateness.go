@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// lateness distinguishes time-outs of the store from those of this process. While
-// goroutines wait for a processor, so does the one that reads the store's answer,
-// and a time-out says nothing about the store. It records when a goroutine last
-// ran much later than it could have.
+// lateness distinguishes timeouts that the store causes from those that this
+// process causes. While goroutines wait for a processor, so does the one that
+// reads the store's reply, and a timeout says nothing about the store. lateness
+// records when a goroutine last ran much later than it could have.
 type lateness struct {
 	clock     func() time.Time
 	createdAt time.Time
-	slack     time.Duration // delays up to this are usual
-	latest    atomic.Int64  // in nanoseconds since born; 0: never
+	slack     time.Duration // longest normal delay
+	latest    atomic.Int64  // in nanoseconds since createdAt; 0: never
 }
 
-// slackPart is the part of the time that a request waits for the store by which a goroutine may be late.
+// slackPart sets the longest normal delay of a goroutine: this fraction of the
+// time that a request waits for the store.
 const slackPart = 4
 
 func newLateness(clock func() time.Time, timeout time.Duration) lateness {
 	return lateness{clock: clock, createdAt: clock(), slack: timeout / slackPart}
 }
 
-// note records how late the caller is, which could have run at due, and yields to
-// all goroutines that wait for a processor. The one with an answer to read is
-// among them: the scheduler has it in the same queue. That wait is much longer
-// than the one for a timer, whose goroutine goes before others.
+// note records how late the caller is, which could have run at due, and yields
+// to all goroutines that wait for a processor. One with a reply to read is
+// among them, because the scheduler keeps it in the same queue. That wait is
+// much longer than the wait for a timer, whose goroutine runs before others.
 func (l *lateness) note(due time.Time) {
 	now := l.clock()
 	runtime.Gosched()
@@ -36,7 +37,7 @@ func (l *lateness) note(due time.Time) {
 	}
 }
 
-// since reports whether a goroutine was late after that time.
+// since reports whether a goroutine was late after t.
 func (l *lateness) since(t time.Time) bool {
 	latest := l.latest.Load()
 	return latest != 0 && latest >= int64(t.Sub(l.createdAt))

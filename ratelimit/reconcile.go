@@ -10,17 +10,17 @@ import (
 )
 
 // pendingCharges counts, per bucket, the requests that were allowed while the
-// shared store was unavailable. They are charged there with the bucket's next
-// request and before it, as far as the bucket has space.
+// shared store was unavailable. They are charged there before the bucket's next
+// request, as far as the bucket has space.
 //
 // A pending charge decays at this replica's share of the rate, since the bucket
-// would have refilled meanwhile. It starts to decay once the store has not answered
-// for a full refill: until then the bucket that is stored refills by itself.
+// would have refilled in the meantime. It only decays once the store has not
+// answered for a full refill: until then the stored bucket refills by itself.
 type pendingCharges struct {
 	shards     [pendingShards]pendingShard
-	maxBuckets int // in each
+	maxBuckets int // per shard
 	replicas   int
-	buckets    atomic.Int64 // buckets; most of the time there are none
+	buckets    atomic.Int64 // with pending charges; usually 0
 }
 
 type pendingShard struct {
@@ -30,22 +30,25 @@ type pendingShard struct {
 
 type pendingCharge struct {
 	requests int
-	expires  time.Time // nothing is left of it then
+	expires  time.Time // when all of it has decayed
 }
 
 const (
 	pendingShards = 64
-	// MaxDeferred bounds the pending charges of one request, so that it does not
-	// occupy a store that many ask.
+	// MaxDeferred bounds the pending charges of one request, so that it does
+	// not occupy a store that many replicas use.
 	MaxDeferred = 1000
-	// maxPending is in bursts of this replica's share: one at once, and as many again until the bucket is full in the store.
+	// maxPending is the bound of a pending charge, in bursts of this replica's
+	// share: one burst at once, and another until the bucket is full in the
+	// store.
 	maxPending = 2
-	// evictionSamples is among how many it is looked for one to give way. It is among any, and so among all in time.
+	// evictionSamples is the number of charges that are examined for one to
+	// evict. The order of a map is random, so all are examined in time.
 	evictionSamples = 8
 )
 
-func newPendingCharges(most, replicas int) *pendingCharges {
-	d := &pendingCharges{maxBuckets: max(most/pendingShards, 1), replicas: max(replicas, 1)}
+func newPendingCharges(maxBuckets, replicas int) *pendingCharges {
+	d := &pendingCharges{maxBuckets: max(maxBuckets/pendingShards, 1), replicas: max(replicas, 1)}
 	for i := range d.shards {
 		d.shards[i].charges = map[Bucket]pendingCharge{}
 	}
@@ -54,8 +57,8 @@ func newPendingCharges(most, replicas int) *pendingCharges {
 
 func (d *pendingCharges) shard(b *Bucket) *pendingShard { return &d.shards[b[15]%pendingShards] }
 
-// add notes n more requests of the limit's bucket. The store had last answered
-// at that time. Of too many buckets some are forgiven.
+// add adds n requests of the limit's bucket. answered is when the store last
+// answered. If there are too many buckets, some of them are not charged.
 func (d *pendingCharges) add(now, answered time.Time, limit *Limit, n int) {
 	s := d.shard(&limit.Bucket)
 	s.mu.Lock()
@@ -68,7 +71,7 @@ func (d *pendingCharges) add(now, answered time.Time, limit *Limit, n int) {
 		d.buckets.Add(1)
 	}
 	share, left := limit.Rate.Share(d.replicas), d.remaining(&one, limit.Rate, now)
-	begins := answered.Add(refillTime(limit.Rate, limit.Rate.EffectiveBurst())) // to get smaller
+	begins := answered.Add(refillTime(limit.Rate, limit.Rate.EffectiveBurst())) // when the charge begins to decay
 	switch {
 	case begins.After(now):
 		one.expires = begins.Add(refillTime(share, left))
@@ -77,9 +80,9 @@ func (d *pendingCharges) add(now, answered time.Time, limit *Limit, n int) {
 	}
 	one.requests = left + n
 	one.expires = one.expires.Add(refillTime(share, n))
-	if most := maxPending * share.EffectiveBurst(); one.requests > most {
-		one.expires = one.expires.Add(-refillTime(share, one.requests-most))
-		one.requests = most
+	if bound := maxPending * share.EffectiveBurst(); one.requests > bound {
+		one.expires = one.expires.Add(-refillTime(share, one.requests-bound))
+		one.requests = bound
 	}
 	s.charges[limit.Bucket] = one
 }
@@ -112,16 +115,16 @@ func (d *pendingCharges) takeOne(now time.Time, limit *Limit) int {
 	return n
 }
 
-// remaining is how many of its requests have not decayed, rounded up.
+// remaining returns how many of its requests have not decayed, rounded up.
 func (d *pendingCharges) remaining(one *pendingCharge, rate Rate, now time.Time) int {
 	step := max(refillTime(rate.Share(d.replicas), 1), 1)
 	return min(one.requests, max(int(math.Ceil(float64(one.expires.Sub(now))/float64(step))), 0))
 }
 
-// refillTime is how long a bucket takes to allow n more requests.
+// refillTime returns how long a bucket takes to allow n more requests.
 func refillTime(rate Rate, n int) time.Duration {
-	const most = float64(2 * maxPending * authz.MaxRefill)
-	return time.Duration(min(float64(rate.Period)/float64(rate.Count)*float64(n), most))
+	const longest = float64(2 * maxPending * authz.MaxRefill)
+	return time.Duration(min(float64(rate.Period)/float64(rate.Count)*float64(n), longest))
 }
 
 func (d *pendingCharges) evict(s *pendingShard, now time.Time) bool {

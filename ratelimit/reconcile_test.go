@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// left is what the shared store still lets in.
+// left returns how many requests the shared store still allows.
 func left(t *testing.T, shared *faultyStore, limit Limit) int {
 	t.Helper()
 	results := make([]Result, 1)
@@ -21,19 +21,20 @@ func left(t *testing.T, shared *faultyStore, limit Limit) int {
 	return results[0].Remaining
 }
 
-// TestChargedAfterwards: a request that was let in without the store is charged
-// there once, whether the store was late, away, or refuses it.
+// TestChargedAfterwards: a request that was allowed without the store is
+// charged there once, whether the store was late, failed, or refuses it.
 func TestChargedAfterwards(t *testing.T) {
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
 	route := Limit{Name: "route", Bucket: numbered(2), Rate: Rate{Count: 100, Period: time.Hour}}
 	const late = 2 * defaultTimeout
 	for _, line := range []struct {
-		name   string
-		before int // requests of another replica
-		takes  time.Duration
-		err    error
-		owed   bool // when all answers are there
-		// What is left after one more. One that is refused by what the store has said is not asked for.
+		name    string
+		before  int // requests of another replica
+		takes   time.Duration
+		err     error
+		pending bool // requests are still to be charged when all replies have arrived
+		// What remains after one more request. A request that a cached denial
+		// refuses does not reach the store.
 		after, onRoute int
 	}{
 		{"in time", 0, 0, nil, false, 8, 98},
@@ -57,25 +58,26 @@ func TestChargedAfterwards(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if owed := f.pending.buckets.Load() > 0; owed != line.owed {
-					t.Error("owed:", owed)
+				if pending := f.pending.buckets.Load() > 0; pending != line.pending {
+					t.Error("pending:", pending)
 				}
 				shared.takes = 0
 				shared.down(nil)
 				refused, _ := ask(t, f, start, route, limit)
 				if got := left(t, shared, limit); got != line.after || (refused != NotRefused) != (line.before > 0) {
-					t.Error("left:", got, refused)
+					t.Error("remaining:", got, refused)
 				}
 				if got := left(t, shared, route); got != line.onRoute {
-					t.Errorf("left of the route: %d, want %d", got, line.onRoute)
+					t.Errorf("remaining of the route: %d, want %d", got, line.onRoute)
 				}
 			})
 		})
 	}
 }
 
-// TestLostWithItsDebts: debts that were sent with a question that failed are sent again.
-func TestLostWithItsDebts(t *testing.T) {
+// TestFailedCallKeepsPendingCharges: pending charges that were sent with a
+// failed call are sent again.
+func TestFailedCallKeepsPendingCharges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, shared := newTestFallback(t, FailLocal, 1, nil)
 		defer f.Close()
@@ -89,7 +91,8 @@ func TestLostWithItsDebts(t *testing.T) {
 		if got := left(t, shared, limit); got != 5 {
 			t.Error(got)
 		}
-		// A question to a store that does not answer is no charge, and asks for nothing of what is owed.
+		// A Peek charges neither the request nor what is pending, even after a
+		// failed call.
 		shared.down(errDown)
 		ask(t, f, start, limit)
 		shared.down(nil)
@@ -97,13 +100,14 @@ func TestLostWithItsDebts(t *testing.T) {
 			t.Error("Peek charges:", err, left(t, shared, limit))
 		}
 		if err := f.Reset(t.Context(), limit.Bucket); err != nil || f.pending.buckets.Load() != 0 {
-			t.Error("owed after Reset", err)
+			t.Error("pending after Reset", err)
 		}
 	})
 }
 
-// TestPendingChargesGetSmaller: not before the bucket is empty in the store, and then at this replica's share of the rate.
-func TestPendingChargesGetSmaller(t *testing.T) {
+// TestPendingChargesDecay: pending charges do not decay before the bucket has
+// refilled in the store, and then at this replica's share of the rate.
+func TestPendingChargesDecay(t *testing.T) {
 	d := newPendingCharges(100, 4)
 	limit := Limit{Bucket: numbered(1), Rate: Rate{Count: 100, Period: 100 * time.Second, Burst: 50}}
 	for after, want := range map[time.Duration]int{
@@ -117,7 +121,7 @@ func TestPendingChargesGetSmaller(t *testing.T) {
 	}
 	d.add(start, start.Add(-time.Hour), &limit, 20)
 	if got := d.takeOne(start.Add(4*time.Second), &limit); got != 19 {
-		t.Error("of a store that was away for long:", got)
+		t.Error("after the store was unavailable for long:", got)
 	}
 	d.add(start, start.Add(time.Hour), &limit, 1)
 	if got := d.takeOne(start.Add(-time.Hour), &limit); got != 1 {
@@ -145,7 +149,7 @@ func TestPendingChargesAreBounded(t *testing.T) {
 			t.Errorf("%d, want %d", got, want)
 		}
 	}
-	// The longest and the shortest that there are.
+	// The longest and the shortest rate that are valid.
 	for _, rate := range []Rate{{Count: 1, Period: 366 * 24 * time.Hour}, {Count: 999_999_999, Period: time.Second}, {Count: 999_999_999, Period: 366 * 24 * time.Hour}} {
 		for _, replicas := range []int{1, maxReplicas} {
 			d := newPendingCharges(1, replicas)
@@ -160,7 +164,7 @@ func TestPendingChargesAreBounded(t *testing.T) {
 	}
 }
 
-// storeScript has calls come late, fail, or fail after they were done.
+// storeScript makes calls come late, fail, or fail after they took effect.
 type storeScript struct {
 	Store
 	bad     atomic.Bool
@@ -188,13 +192,13 @@ func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []Limit, res
 	if w.bad.Load() {
 		kind = w.draw(100)
 	}
-	if kind == 0 { // lost on the way
+	if kind == 0 { // the request is lost
 		time.Sleep(200 * ms)
 		return NotRefused, errDown
 	}
 	refused, err := w.Store.Take(ctx, time.Now(), limits, results)
 	switch {
-	case kind == 1: // lost on the way back
+	case kind == 1: // the reply is lost
 		time.Sleep(200 * ms)
 		return NotRefused, errDown
 	case kind < 10:
@@ -205,14 +209,15 @@ func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []Limit, res
 	return refused, err
 }
 
-// TestNeverMoreThanTheRate: whatever becomes of the questions of some replicas,
-// as soon as the store was told all they let in, in no window that ends then was
-// more let in than burst + rate × time. A client asks more often than it may.
-// After a store was away for longer than a bucket takes to be whole, what is owed
-// gets smaller until it is told, for as long as a replica may not know that the store is back.
+// TestNeverMoreThanTheRate: once the store knows of all requests that the
+// replicas allowed, no window that ends later has more of them than burst +
+// rate × time, whatever happened to the calls. The clients ask more often than
+// they may. After the store was unavailable for longer than a bucket takes to
+// refill, pending charges decay until they are sent, for as long as a replica
+// may not know that the store answers again.
 func TestNeverMoreThanTheRate(t *testing.T) {
 	const replicas = 4
-	rate := Rate{Count: 200, Period: time.Second, Burst: 1000} // whole after 5 s, longer than a replica alone has bad weather
+	rate := Rate{Count: 200, Period: time.Second, Burst: 1000} // full after 5 s, longer than a replica has to decide alone
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: rate}
 	for seed := range uint64(2) {
 		synctest.Test(t, func(t *testing.T) {
@@ -250,7 +255,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 			}
 			begun, slack := time.Now(), 1.0
 			for round := range 12 {
-				if away := round%4 == 3; away { // for all, and for longer than that
+				if unavailable := round%4 == 3; unavailable { // for all, and for longer than a refill
 					w.down.Store(true)
 					slack = defaultEvery.Seconds() * float64(rate.Count)
 					time.Sleep(time.Duration(w.draw(15_000)) * time.Millisecond)
@@ -272,8 +277,8 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 				now := time.Now()
 				slices.SortFunc(let, time.Time.Compare)
 				for i, from := range let {
-					if n, most := len(let)-i, float64(rate.Burst)+now.Sub(from).Seconds()*float64(rate.Count); float64(n) > most+slack {
-						t.Errorf("seed %d, round %d: %d let in in the last %s, the rate allows %.1f", seed, round, n, now.Sub(from), most)
+					if n, bound := len(let)-i, float64(rate.Burst)+now.Sub(from).Seconds()*float64(rate.Count); float64(n) > bound+slack {
+						t.Errorf("seed %d, round %d: %d allowed in the last %s, the rate allows %.1f", seed, round, n, now.Sub(from), bound)
 						break
 					}
 				}
@@ -285,10 +290,10 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 			for _, f := range fallbacks {
 				without += f.Stats().LocalDecisions
 			}
-			most := float64(rate.Burst) + time.Since(begun).Seconds()*float64(rate.Count)
-			t.Logf("seed %d: %d let in of %.0f, %d decided without the store", seed, len(let), most, without)
-			if float64(len(let)) < 0.9*most {
-				t.Errorf("seed %d: %d let in, the rate allows %.0f", seed, len(let), most)
+			bound := float64(rate.Burst) + time.Since(begun).Seconds()*float64(rate.Count)
+			t.Logf("seed %d: %d allowed of %.0f, %d decided without the store", seed, len(let), bound, without)
+			if float64(len(let)) < 0.9*bound {
+				t.Errorf("seed %d: %d allowed, the rate allows %.0f", seed, len(let), bound)
 			}
 		})
 	}

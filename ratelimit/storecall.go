@@ -9,7 +9,7 @@ import (
 
 // storeCall is one request to the shared store. It may outlive the HTTP request
 // that waits for it: a store that is late has probably counted the request, and
-// only its answer tells.
+// only its reply shows whether it did.
 type storeCall struct {
 	limits  [MaxLimits]Limit
 	results [MaxLimits]Result
@@ -19,14 +19,15 @@ type storeCall struct {
 
 	refused int
 	err     error
-	done    chan struct{} // gets one
-	timer   *time.Timer   // of the request that waits
-	began   time.Time     // by our clock, when the timer was set
+	done    chan struct{} // receives one value
+	timer   *time.Timer   // of the waiting request
+	began   time.Time     // by this process's clock, when the timer was set
 }
 
 var errTimeout = errors.New("ratelimit: no answer in time")
 
-// startCall asks the store. The call must be reconciled afterwards.
+// startCall starts a request to the store. The caller must reconcile it
+// afterwards.
 func (f *Fallback) startCall(now time.Time, limits []Limit, charge bool) *storeCall {
 	c := f.calls.Get().(*storeCall)
 	c.results = [MaxLimits]Result{}
@@ -49,7 +50,8 @@ func (f *Fallback) startCall(now time.Time, limits []Limit, charge bool) *storeC
 
 func newStoreCall() any { return &storeCall{done: make(chan struct{}, 1)} }
 
-// callStore asks, and makes an error of a store's panic: it must not end the process.
+// callStore calls the store. It turns a panic of the store into an error, since
+// that must not end the process.
 func callStore(ctx context.Context, s Store, now time.Time, limits []Limit, results []Result, charge bool) (refused int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -62,21 +64,22 @@ func callStore(ctx context.Context, s Store, now time.Time, limits []Limit, resu
 	return s.Peek(ctx, now, limits, results)
 }
 
-// waitResult is how the waiting for an answer ended.
+// waitResult is how the wait for a reply ended.
 type waitResult uint8
 
 const (
 	answered     waitResult = iota
-	callerLeft              // the caller left
+	callerLeft              // the caller stopped waiting
 	timedOut                // the store was late
-	undecided               // no answer, and this process was late itself
-	causeUnknown            // no answer, and the cause is not known yet
+	undecided               // no reply, and this process was late itself
+	causeUnknown            // no reply, and the cause is not known yet
 )
 
-// lateRounds is how often a request waits for the store while this process is late itself.
+// lateRounds is the number of timeouts for which a request waits while this
+// process is late itself.
 const lateRounds = 3
 
-// wait waits for the answer. While this process is late itself, the store gets
+// wait waits for the reply. While this process is late itself, the store gets
 // more time, unless this replica can decide instead.
 func (f *Fallback) wait(ctx context.Context, c *storeCall) waitResult {
 	for round := 1; ; round++ {
@@ -104,8 +107,8 @@ func (f *Fallback) wait(ctx context.Context, c *storeCall) waitResult {
 	}
 }
 
-// findCause finds out why there was no answer in time: it has come by now, the store
-// was late, or this process probably was.
+// findCause determines why there was no reply in time: it has arrived by now,
+// the store was late, or this process probably was.
 func (f *Fallback) findCause(c *storeCall) waitResult {
 	f.lateness.note(c.began.Add(f.cfg.Timeout))
 	switch {
@@ -118,8 +121,8 @@ func (f *Fallback) findCause(c *storeCall) waitResult {
 	}
 }
 
-// reconcileLate waits for an answer whose request has gone on without it, and
-// notes what it says of the store. The store bounds the wait.
+// reconcileLate waits for a reply whose request has continued without it, and
+// records what it says about the store. The store bounds the wait.
 func (f *Fallback) reconcileLate(c *storeCall, alone limitSet, how waitResult) {
 	go func() {
 		if how == causeUnknown {
@@ -147,12 +150,14 @@ func (f *Fallback) recordOutcome(err error) {
 	}
 }
 
-// limitSet are the limits, a bit for each, under which a request was let in without the store.
+// limitSet has one bit for each limit. It marks the limits under which a
+// request was allowed without the store.
 type limitSet uint8
 
-// reconcile notes what the store has said, and what it has still to be told. A
-// store that failed, or never answered, may have charged the request and what was deferred all the same.
-// They are charged once more: at worst one too few is let in for each, never one too many.
+// reconcile records what the store has replied, and what must still be charged
+// there. A store that failed, or never replied, may have charged the request
+// and the deferred ones nevertheless. They are charged once more. At worst, one
+// request too few is allowed for each, never one too many.
 func (f *Fallback) reconcile(c *storeCall, alone limitSet) {
 	if c.err == nil {
 		f.denials.record(c.now, c.limits[:c.n], c.results[:c.n])
