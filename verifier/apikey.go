@@ -16,8 +16,8 @@ import (
 
 // KeyStore looks up keys by the digest of their text.
 type KeyStore interface {
-	// Find returns the key, revoked keys too. keystore.ErrUnknown means that the
-	// key does not exist; any other error means that this is not known.
+	// Find returns the key, revoked keys too. keystore.ErrUnknown means that
+	// the key does not exist; any other error means that this is not known.
 	Find(digest apikey.Digest, now time.Time) (keystore.Key, error)
 	// Current reports whether the key found under the stamp is unchanged.
 	Current(stamp keystore.Stamp) bool
@@ -33,25 +33,28 @@ type UserStore interface {
 	Lookup(name string) (*keystore.User, bool)
 }
 
-// APIKeyConfig has the parts of an APIKey verifier. Keys, Hasher and Principals are required.
+// APIKeyConfig has the parts of an APIKey verifier. Keys, Hasher and Principals
+// are required.
 type APIKeyConfig struct {
 	Keys   KeyStore
 	Users  UserStore // nil: the user of a key is not looked up
 	Hasher *apikey.Hasher
 
-	// Prefixes mark bearer tokens as API keys; "" accepts keys without a prefix.
+	// Prefixes mark bearer tokens as API keys; "" accepts keys without a
+	// prefix.
 	Prefixes []string
 	// BasicUsers are the user names whose Basic password is an API key.
 	BasicUsers []string
 	// MaxAge is how long after its creation a key is accepted; 0 is forever.
 	MaxAge time.Duration
 
-	// Principals caches valid keys. Unknown keys are not cached: the store is in
-	// memory, and answers for an unknown digest as fast as a cache would.
+	// Principals caches valid keys. Unknown keys are not cached: the store is
+	// in memory, and answers for an unknown digest as fast as a cache would.
 	Principals *cache.Cache[*CachedKey]
 }
 
-// CachedKey is a cached principal with what determines whether it is still valid.
+// CachedKey is a cached principal with what determines whether it is still
+// valid.
 type CachedKey struct {
 	principal authz.Principal
 	stamp     keystore.Stamp
@@ -61,9 +64,9 @@ type CachedKey struct {
 
 // APIKey verifies API keys, whichever part of a request carries them.
 type APIKey struct {
-	cfg      APIKeyConfig
-	prefixes []string // without ""
-	bare     bool     // bearer tokens without a prefix may be keys
+	cfg              APIKeyConfig
+	prefixes         []string // without ""
+	acceptUnprefixed bool     // bearer tokens without a prefix may be keys
 }
 
 // NewAPIKey returns a verifier of the given parts.
@@ -74,7 +77,7 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 	a := &APIKey{cfg: cfg}
 	for _, prefix := range cfg.Prefixes {
 		if prefix == "" {
-			a.bare = true
+			a.acceptUnprefixed = true
 		} else {
 			a.prefixes = append(a.prefixes, prefix)
 		}
@@ -82,8 +85,8 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 	return a, nil
 }
 
-// Verify implements authz.Verifier. A bearer token without one of the prefixes is
-// not its kind: see [APIKey.Unprefixed].
+// Verify implements authz.Verifier. A bearer token without one of the prefixes
+// is not its kind: see [APIKey.Unprefixed].
 func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.classify(c.Secret.Reveal())
 	if c.Scheme == authz.SchemeBearer && !prefixed || c.Scheme == authz.SchemeBasic && !slices.Contains(a.cfg.BasicUsers, c.User) {
@@ -92,8 +95,8 @@ func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (
 	return a.verify(c, wellFormed, now)
 }
 
-// Unprefixed returns the verifier of bearer tokens without a key prefix. In a chain
-// it comes after the verifiers that recognize their own tokens.
+// Unprefixed returns the verifier of bearer tokens without a key prefix. In a
+// chain it comes after the verifiers that recognize their own tokens.
 func (a *APIKey) Unprefixed() authz.Verifier { return unprefixed{a} }
 
 type unprefixed struct{ *APIKey }
@@ -101,7 +104,7 @@ type unprefixed struct{ *APIKey }
 // Verify implements authz.Verifier.
 func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.classify(c.Secret.Reveal())
-	if c.Scheme != authz.SchemeBearer || prefixed || !a.bare {
+	if c.Scheme != authz.SchemeBearer || prefixed || !a.acceptUnprefixed {
 		return nil, authz.ErrNotMine
 	}
 	return a.verify(c, wellFormed, now)
@@ -176,7 +179,7 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	if err != nil {
 		return fmt.Errorf("looking up a key: %w", err)
 	}
-	known.stamp, known.until = key.Stamp, a.end(&key)
+	known.stamp, known.until = key.Stamp, a.validUntil(&key)
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
@@ -217,9 +220,9 @@ func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
 	return nil
 }
 
-// end returns when the key stops being accepted: the earliest of its own expiry,
-// the end of a rotation's grace, and the maximum age.
-func (a *APIKey) end(key *keystore.Key) time.Time {
+// validUntil returns when the key stops being accepted: the earliest of its own
+// expiry, the end of a rotation's grace, and the maximum age.
+func (a *APIKey) validUntil(key *keystore.Key) time.Time {
 	end := key.EndsAt
 	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
 		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {

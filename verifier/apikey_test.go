@@ -46,13 +46,13 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 		t.Fatal(err)
 	}
 	keys := keystore.NewKeys(hasher)
-	b.start(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
+	b.followFile(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
 		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 		users := keystore.NewUsers()
-		b.start(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+		b.followFile(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
 		cfg.Users = users
 	}
 	var err error
@@ -65,7 +65,8 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	return b
 }
 
-// Verify tries the verifiers in the order of the chain, with tokens without a prefix last.
+// Verify tries the verifiers in the order of the chain, with tokens without a
+// prefix last.
 func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	p, err := b.APIKey.Verify(ctx, c, now)
 	if err == authz.ErrNotMine {
@@ -74,7 +75,7 @@ func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now tim
 	return p, err
 }
 
-func (b *apiKeyFixture) start(cfg journal.FollowConfig) {
+func (b *apiKeyFixture) followFile(cfg journal.FollowConfig) {
 	f, err := journal.Follow(cfg)
 	if err != nil {
 		b.t.Fatal(err)
@@ -125,8 +126,9 @@ func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reas
 	}
 }
 
-// becomes waits until the key gets the wanted result; files are followed on another goroutine.
-func (b *apiKeyFixture) becomes(key string, want authz.Reason) *authz.Principal {
+// eventually waits until the key gets the wanted result; files are followed on
+// another goroutine.
+func (b *apiKeyFixture) eventually(key string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
@@ -141,37 +143,37 @@ func (b *apiKeyFixture) becomes(key string, want authz.Reason) *authz.Principal 
 	}
 }
 
-func TestKeyLife(t *testing.T) {
+func TestKeyLifecycle(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
-	p := b.becomes(key, authz.OK)
+	p := b.eventually(key, authz.OK)
 	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.IsAnyPath() {
 		t.Errorf("principal %+v", p)
 	}
-	cached := b.becomes(key, authz.OK)
-	if again := b.becomes(key, authz.OK); again != cached {
+	cached := b.eventually(key, authz.OK)
+	if again := b.eventually(key, authz.OK); again != cached {
 		t.Error("the later look-ups did not come from the cache")
 	}
 	_, other := b.create(keystore.Params{})
-	b.becomes(other, authz.OK)
-	if again := b.becomes(key, authz.OK); again != cached {
+	b.eventually(other, authz.OK)
+	if again := b.eventually(key, authz.OK); again != cached {
 		t.Error("the change of another key evicted this one from the cache")
 	}
 	_, rotated, err := b.journal.Rotate(id, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(key, authz.RevokedKey)
-	b.becomes(rotated.Reveal(), authz.OK)
+	b.eventually(key, authz.RevokedKey)
+	b.eventually(rotated.Reveal(), authz.OK)
 	if _, err := b.journal.Revoke(id); err != nil {
 		t.Fatal(err)
 	}
-	if p := b.becomes(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
+	if p := b.eventually(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
 		t.Error("the log does not have the id of the revoked key")
 	}
 }
 
-func TestUnknownKeyThatIsMadeLater(t *testing.T) {
+func TestUnknownKeyIsNotCached(t *testing.T) {
 	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", ""}})
 	key := strings.Repeat("0A", 22)
 	if _, got := b.bearer(key); got != authz.UnknownKey {
@@ -180,7 +182,7 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 	if _, err := b.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(key, authz.OK)
+	b.eventually(key, authz.OK)
 }
 
 func TestExpiryAndAge(t *testing.T) {
@@ -189,11 +191,11 @@ func TestExpiryAndAge(t *testing.T) {
 	id, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
 	_, old := b.create(keystore.Params{})
 	_, oldToo := b.create(keystore.Params{Expires: b.now.Add(365 * 24 * time.Hour)})
-	b.becomes(key, authz.OK)
-	if p := b.becomes(old, authz.OK); !p.ExpiresAt.IsZero() {
+	b.eventually(key, authz.OK)
+	if p := b.eventually(old, authz.OK); !p.ExpiresAt.IsZero() {
 		t.Errorf("a key without an expiry expires %s, though max_age is not an expiry of the key", p.ExpiresAt)
 	}
-	b.becomes(oldToo, authz.OK)
+	b.eventually(oldToo, authz.OK)
 	b.now = b.now.Add(time.Hour)
 	if p, got := b.bearer(key); got != authz.ExpiredKey || p == nil || p.KeyID != id {
 		t.Errorf("at its expiry, from the cache: %s of %v", got, p)
@@ -214,13 +216,13 @@ func TestExpiryAndAge(t *testing.T) {
 func TestGrace(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	id, old := b.create(keystore.Params{})
-	b.becomes(old, authz.OK)
+	b.eventually(old, authz.OK)
 	_, fresh, err := b.journal.Rotate(id, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(fresh.Reveal(), authz.OK)
-	if p := b.becomes(old, authz.OK); p.ExpiresAt.IsZero() {
+	b.eventually(fresh.Reveal(), authz.OK)
+	if p := b.eventually(old, authz.OK); p.ExpiresAt.IsZero() {
 		t.Error("the expiry of the old secret is missing")
 	}
 	b.now = b.now.Add(time.Hour + time.Minute)
@@ -239,56 +241,57 @@ func TestUsers(t *testing.T) {
 	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
 	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
 	_, stray := b.create(keystore.Params{User: "nobody"})
-	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
+	if p := b.eventually(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
 		t.Errorf("a key without scopes and paths of its own: %+v", p)
 	}
-	if p := b.becomes(none, authz.OK); p.Scopes.String() != "" {
+	if p := b.eventually(none, authz.OK); p.Scopes.String() != "" {
 		t.Errorf("an empty scope list is %q", p.Scopes)
 	}
-	if p := b.becomes(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
+	if p := b.eventually(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
 		t.Errorf("a key with scopes and paths of its own: %+v", p)
 	}
-	b.becomes(userless, authz.OK)
-	b.becomes(stray, authz.DisabledUser)
+	b.eventually(userless, authz.OK)
+	b.eventually(stray, authz.DisabledUser)
 
 	b.setUser("nobody", keystore.UserPatch{Scopes: &[]string{"new"}})
-	b.becomes(stray, authz.OK)
+	b.eventually(stray, authz.OK)
 	yes, no := true, false
 	b.setUser("alice", keystore.UserPatch{Disabled: &yes})
-	b.becomes(inherits, authz.DisabledUser)
+	b.eventually(inherits, authz.DisabledUser)
 	b.setUser("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
-	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "other" {
+	if p := b.eventually(inherits, authz.OK); p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
 	if err := b.users.DeleteUser("alice"); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(inherits, authz.DisabledUser)
+	b.eventually(inherits, authz.DisabledUser)
 }
 
-// TestPrefixesThatBeginOneAnother checks that a key with the shorter prefix may continue like the longer one.
-func TestPrefixesThatBeginOneAnother(t *testing.T) {
+// TestOverlappingPrefixes checks that a key with the shorter prefix may
+// continue like the longer one.
+func TestOverlappingPrefixes(t *testing.T) {
 	b := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
 	for range 200 { // three in sixty-two continue like a longer prefix
 		_, key := b.create(keystore.Params{Prefix: "kw"})
-		b.becomes(key, authz.OK)
+		b.eventually(key, authz.OK)
 	}
 	record, secret, err := b.journal.Create(keystore.Params{Name: "without a prefix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := b.becomes(secret.Reveal(), authz.OK); p.KeyID != record.ID {
+	if p := b.eventually(secret.Reveal(), authz.OK); p.KeyID != record.ID {
 		t.Errorf("principal %+v", p)
 	}
 }
 
-func TestWhatIsAKey(t *testing.T) {
+func TestKeyForms(t *testing.T) {
 	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
 	_, good := b.create(keystore.Params{})
 	_, longer := b.create(keystore.Params{Prefix: "kw_live_"})
-	b.becomes(good, authz.OK)
-	b.becomes(longer, authz.OK)
+	b.eventually(good, authz.OK)
+	b.eventually(longer, authz.OK)
 	wrongSum := good[:len(good)-1] + string('0'+(good[len(good)-1]-'0'+1)%10)
 	tests := []struct {
 		name string
@@ -315,61 +318,61 @@ func TestWhatIsAKey(t *testing.T) {
 	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), keystore.Params{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes("kw_oldstyle", authz.OK)
+	b.eventually("kw_oldstyle", authz.OK)
 	if _, got := b.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
 		t.Errorf("an imported key without a format: %s", got)
 	}
-	b.becomes("legacy", authz.NoCredential)
+	b.eventually("legacy", authz.NoCredential)
 }
 
-// TestKeysOfDeletedUser checks that a user who is created again does not get the keys
-// created before the deletion, including cached and rotated ones, and gets all keys
-// created after it.
+// TestKeysOfDeletedUser checks that a user who is created again does not get
+// the keys created before the deletion, including cached and rotated ones, and
+// gets all keys created after it.
 func TestKeysOfDeletedUser(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, old := b.create(keystore.Params{User: "alice"})
 	id, unused := b.create(keystore.Params{User: "alice"})
-	b.becomes(old, authz.OK)
+	b.eventually(old, authz.OK)
 	for range 2 { // the second time the second alice is deleted
 		if err := b.users.DeleteUser("alice"); err != nil {
 			t.Fatal(err)
 		}
-		b.becomes(old, authz.DisabledUser)
+		b.eventually(old, authz.DisabledUser)
 		_, next := b.create(keystore.Params{User: "alice"})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
-		if p := b.becomes(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
+		if p := b.eventually(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
 			t.Errorf("the log does not have the key's user and id: %+v", p)
 		}
-		b.becomes(unused, authz.RevokedKey)
-		if p := b.becomes(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
+		b.eventually(unused, authz.RevokedKey)
+		if p := b.eventually(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
 			t.Errorf("a key made after the deletion: %+v", p)
 		}
 		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
-		b.becomes(old, authz.RevokedKey)
-		b.becomes(next, authz.OK)
+		b.eventually(old, authz.RevokedKey)
+		b.eventually(next, authz.OK)
 		old = next
 	}
 	_, rotated, err := b.journal.Rotate(id, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(rotated.Reveal(), authz.RevokedKey)
+	b.eventually(rotated.Reveal(), authz.RevokedKey)
 }
 
 // TestKeyBeforeItsUser checks that a key may be created before its user.
 func TestKeyBeforeItsUser(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, key := b.create(keystore.Params{User: "bob"})
-	b.becomes(key, authz.DisabledUser)
+	b.eventually(key, authz.DisabledUser)
 	b.setUser("bob", keystore.UserPatch{})
-	b.becomes(key, authz.OK)
+	b.eventually(key, authz.OK)
 }
 
-// TestKeyOfReservedUser checks that a user name that upstreams could take for the id of
-// another key is refused, with a users file and without.
+// TestKeyOfReservedUser checks that a user name that upstreams could take for
+// the id of another key is refused, with a users file and without.
 func TestKeyOfReservedUser(t *testing.T) {
 	for _, user := range []string{"k_8ENbdXlcXqgH", "k_", "c_8ENbdXlcXqgH"} {
-		err := ask(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
+		err := verifyRepeatedly(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
 		if refusal, ok := errors.AsType[*authz.CredentialError](err); !ok || refusal.Reason != authz.DisabledUser {
 			t.Errorf("user %s: %v", user, err)
 		}
@@ -383,7 +386,8 @@ func (brokenStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
 	return keystore.Key{}, errors.New("store unavailable")
 }
 
-// scriptedStore returns the next of its keys for each look-up, and the last one again and again.
+// scriptedStore returns the next of its keys for each look-up, and the last one
+// again and again.
 type scriptedStore struct {
 	keys  []keystore.Key
 	finds int
@@ -399,7 +403,7 @@ func (s *scriptedStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
 func (*scriptedStore) Current(keystore.Stamp) bool { return true }
 func (*scriptedStore) Irregular() bool             { return true }
 
-func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
+func verifyRepeatedly(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
 	t.Helper()
 	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
@@ -417,9 +421,10 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 	return err
 }
 
-// TestRoom checks that the principal of an uncached key is written to the credential's
-// scratch space, and that a cached one never is, since the space is reused.
-func TestRoom(t *testing.T) {
+// TestScratch checks that the principal of an uncached key is written to the
+// credential's scratch space, and that a cached one never is, since the space
+// is reused.
+func TestScratch(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	id, key := b.create(keystore.Params{})
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)}
@@ -442,14 +447,14 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-func TestUsersThatAreNotLoaded(t *testing.T) {
+func TestUsersNotLoaded(t *testing.T) {
 	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
-	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
+	if err := verifyRepeatedly(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
 		t.Errorf("error %v, want keystore.ErrNotLoaded", err)
 	}
 }
 
-func TestStoreThatCannotTell(t *testing.T) {
+func TestStoreErrors(t *testing.T) {
 	hasher := apikey.NewHasher(authz.Secret{})
 	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
@@ -495,23 +500,24 @@ func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*au
 	return f()
 }
 
-// TestRateOfItsOwn checks that a principal has the rate of its key. A rate that cannot be
-// parsed is an error: the key gets neither no limit nor the default limit.
-func TestRateOfItsOwn(t *testing.T) {
+// TestKeyRate checks that a principal has the rate of its key. A rate that
+// cannot be parsed is an error: the key gets neither no limit nor the default
+// limit.
+func TestKeyRate(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	_, key := b.create(keystore.Params{Rate: "1000/h"})
-	if p := b.becomes(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
+	if p := b.eventually(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
 		t.Errorf("rate %s", p.Rate)
 	}
 	_, without := b.create(keystore.Params{})
-	if p := b.becomes(without, authz.OK); p.Rate != (authz.Rate{}) {
+	if p := b.eventually(without, authz.OK); p.Rate != (authz.Rate{}) {
 		t.Errorf("a key without a rate: rate %s", p.Rate)
 	}
 	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
-	b.becomes(bad, authz.Unavailable)
+	b.eventually(bad, authz.Unavailable)
 	_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, b.now)
 	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
 		t.Errorf("error %v, want one with the key's id and without the rate", err)
 	}
-	b.becomes(key, authz.OK)
+	b.eventually(key, authz.OK)
 }

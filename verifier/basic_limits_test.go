@@ -14,23 +14,23 @@ import (
 	"keyward/verifier/password"
 )
 
-// someUsers is an immutable store of users.
-type someUsers map[string]*keystore.User
+// userMap is an immutable store of users.
+type userMap map[string]*keystore.User
 
-func (someUsers) Ready() error { return nil }
-func (u someUsers) Lookup(name string) (*keystore.User, bool) {
+func (userMap) Ready() error { return nil }
+func (u userMap) Lookup(name string) (*keystore.User, bool) {
 	user, found := u[name]
 	return user, found
 }
 
 const hashTime = 30 * time.Millisecond
 
-// inBubble has the users alice to erin, whose password is their name with 's, and one
-// worker, whose hashes take hashTime.
+// inBubble has the users alice to erin, whose password is their name with 's,
+// and one worker, whose hashes take hashTime.
 func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newBasicFixture(t)
-		users := someUsers{}
+		users := userMap{}
 		for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
 			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
 		}
@@ -45,8 +45,8 @@ func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
 	})
 }
 
-// start logs in on another goroutine, and waits until that blocks or ends.
-func (d *basicFixture) start(ctx context.Context, user, password, client string) func() authz.Reason {
+// startLogin logs in on another goroutine, and waits until that blocks or ends.
+func (d *basicFixture) startLogin(ctx context.Context, user, password, client string) func() authz.Reason {
 	answer := make(chan authz.Reason, 1)
 	go func() {
 		_, reason := d.loginWith(ctx, user, password, client)
@@ -60,7 +60,7 @@ func TestEqualPasswordsAreHashedOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		var answers []func() authz.Reason
 		for range 50 { // from one address, whose budget is ten
-			answers = append(answers, d.start(t.Context(), "alice", "alice's", "192.0.2.1"))
+			answers = append(answers, d.startLogin(t.Context(), "alice", "alice's", "192.0.2.1"))
 		}
 		for _, answer := range answers {
 			if got := answer(); got != authz.OK {
@@ -73,14 +73,14 @@ func TestEqualPasswordsAreHashedOnce(t *testing.T) {
 	})
 }
 
-// TestWhoLeavesTakesNothingAlong checks that other callers get the result of a caller that
-// has left, and that its retry finds the result in the cache.
-func TestWhoLeavesTakesNothingAlong(t *testing.T) {
+// TestCanceledLoginGoesOn checks that other callers get the result of a caller
+// that has left, and that its retry finds the result in the cache.
+func TestCanceledLoginGoesOn(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
-		first := d.start(ctx, "alice", "alice's", "")
-		second := d.start(t.Context(), "alice", "alice's", "")
-		alone := d.start(ctx, "bob", "bob's", "")
+		first := d.startLogin(ctx, "alice", "alice's", "")
+		second := d.startLogin(t.Context(), "alice", "alice's", "")
+		alone := d.startLogin(ctx, "bob", "bob's", "")
 		cancel()
 		if got := first(); got != authz.Overloaded {
 			t.Errorf("the first caller: %s", got)
@@ -92,33 +92,34 @@ func TestWhoLeavesTakesNothingAlong(t *testing.T) {
 			t.Errorf("the second caller: %s", got)
 		}
 		time.Sleep(hashTime)
-		d.is("bob", "bob's", authz.OK, 0)
+		d.expect("bob", "bob's", authz.OK, 0)
 	})
 }
 
 func TestGuessesFromOneAddress(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.from("192.0.2.9", "alice", "alice's", authz.OK, 1)
+		d.expectFrom("192.0.2.9", "alice", "alice's", authz.OK, 1)
 		for n := range 10 {
-			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
-		d.from("192.0.2.1", "user", "wrong", authz.RateLimited, 0)
-		d.from("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
-		d.from("192.0.2.2", "bob", "bob's", authz.OK, 1)
+		d.expectFrom("192.0.2.1", "user", "wrong", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.2", "bob", "bob's", authz.OK, 1)
 		// A cached result is neither refused nor counted.
 		for range 20 {
-			d.from("192.0.2.1", "alice", "alice's", authz.OK, 0)
+			d.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 0)
 		}
 		d.now = d.now.Add(10 * time.Second)
-		d.from("192.0.2.1", "carol", "carol's", authz.OK, 1)
-		d.from("192.0.2.1", "dave", "dave's", authz.OK, 1) // a right password does not count
-		d.from("192.0.2.1", "erin", "wrong", authz.WrongPassword, 1)
-		d.from("192.0.2.1", "erin", "erin's", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.1", "carol", "carol's", authz.OK, 1)
+		d.expectFrom("192.0.2.1", "dave", "dave's", authz.OK, 1) // a right password does not count
+		d.expectFrom("192.0.2.1", "erin", "wrong", authz.WrongPassword, 1)
+		d.expectFrom("192.0.2.1", "erin", "erin's", authz.RateLimited, 0)
 	})
 }
 
-// oneClient has the ways in which the address of one client can vary, by attempt.
-var oneClient = map[string]func(n int) string{
+// clientAddressForms has the ways in which the address of one client can vary,
+// by attempt.
+var clientAddressForms = map[string]func(n int) string{
 	"one /64":        func(n int) string { return fmt.Sprintf("2001:db8:1:2:%d::1", n+1) },
 	"changing ports": func(n int) string { return fmt.Sprintf("198.51.100.7:%d", 1024+n) },
 	"five spellings": func(n int) string {
@@ -126,81 +127,82 @@ var oneClient = map[string]func(n int) string{
 	},
 }
 
-// TestPasswordClockGoesBack checks that failures in what is now the future are forgotten.
+// TestPasswordClockGoesBack checks that failures in what is now the future are
+// forgotten.
 func TestPasswordClockGoesBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 10 {
-			d.from("192.0.2.1", "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+			d.expectFrom("192.0.2.1", "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
-		d.from("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
 		d.now = d.now.Add(-5 * time.Hour)
-		d.from("192.0.2.1", "bob", "bob's", authz.OK, 1)
-		d.from("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 1)
-		d.from("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 0)
+		d.expectFrom("192.0.2.1", "bob", "bob's", authz.OK, 1)
+		d.expectFrom("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 1)
+		d.expectFrom("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 0)
 	})
 }
 
-// TestGuessesOfOneClient checks that the guesses of one client are counted together,
-// whichever form its address has.
+// TestGuessesOfOneClient checks that the guesses of one client are counted
+// together, whichever form its address has.
 func TestGuessesOfOneClient(t *testing.T) {
-	for kind, shows := range oneClient {
+	for kind, addressOf := range clientAddressForms {
 		t.Run(kind, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, d *basicFixture) {
 				for n := range 10 {
-					d.from(shows(n), fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+					d.expectFrom(addressOf(n), fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 				}
 				for n := range 5 {
-					d.from(shows(n), "bob", "bob's", authz.RateLimited, 0)
+					d.expectFrom(addressOf(n), "bob", "bob's", authz.RateLimited, 0)
 				}
-				d.from("2001:db8:1:3::1", "bob", "bob's", authz.OK, 1)
+				d.expectFrom("2001:db8:1:3::1", "bob", "bob's", authz.OK, 1)
 			})
 		})
 	}
 }
 
-// TestFamiliarPasswords checks that a password that was right before is not refused for the
-// failures of its address, even after the cache has dropped it.
-func TestFamiliarPasswords(t *testing.T) {
+// TestTrustedPasswords checks that a password that was right before is not
+// refused for the failures of its address, even after the cache has dropped it.
+func TestTrustedPasswords(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.from("192.0.2.1", "alice", "alice's", authz.OK, 1)
+		d.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 1)
 		d.now = d.now.Add(d.ttl)
 		for n := range 10 {
-			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
-		d.from("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
-		d.from("192.0.2.1", "alice", "wrong", authz.RateLimited, 0)
-		d.from("192.0.2.1", "alice", "alice's", authz.OK, 1)
+		d.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.1", "alice", "wrong", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 1)
 		// A trusted password that turns out wrong is no longer trusted.
-		d.users.(someUsers)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
+		d.users.(userMap)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
 		d.now = d.now.Add(d.ttl)
-		d.is("alice", "alice's", authz.WrongPassword, 1)
+		d.expect("alice", "alice's", authz.WrongPassword, 1)
 		d.now = d.now.Add(wrongFor)
 		for n := range 10 {
 			d.login(fmt.Sprint("user", n), "wrong", "192.0.2.1")
 		}
-		d.from("192.0.2.1", "alice", "alice's", authz.RateLimited, 0)
+		d.expectFrom("192.0.2.1", "alice", "alice's", authz.RateLimited, 0)
 	})
 }
 
-// TestGuessesAtOneUser checks that guesses at a user's password do not lock out the user,
-// who goes behind others.
+// TestGuessesAtOneUser checks that guesses at a user's password do not lock out
+// the user, who goes behind others.
 func TestGuessesAtOneUser(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 12 {
-			d.from(fmt.Sprintf("192.0.%d.1", n), "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+			d.expectFrom(fmt.Sprintf("192.0.%d.1", n), "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
-		d.from("198.51.100.1", "alice", "alice's", authz.OK, 1)
+		d.expectFrom("198.51.100.1", "alice", "alice's", authz.OK, 1)
 
 		d.now = d.now.Add(d.ttl)
 		for n := range 12 {
-			d.from(fmt.Sprintf("192.0.%d.1", n), "bob", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+			d.expectFrom(fmt.Sprintf("192.0.%d.1", n), "bob", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
 		d.hashes()
 		answers := []func() authz.Reason{
-			d.start(t.Context(), "erin", "erin's", "198.51.100.1"), // being hashed
-			d.start(t.Context(), "bob", "bob's", "198.51.100.2"),   // the name is suspect
-			d.start(t.Context(), "carol", "carol's", "198.51.100.3"),
-			d.start(t.Context(), "alice", "alice's", "198.51.100.4"), // was right before
+			d.startLogin(t.Context(), "erin", "erin's", "198.51.100.1"), // being hashed
+			d.startLogin(t.Context(), "bob", "bob's", "198.51.100.2"),   // the name is suspect
+			d.startLogin(t.Context(), "carol", "carol's", "198.51.100.3"),
+			d.startLogin(t.Context(), "alice", "alice's", "198.51.100.4"), // was right before
 		}
 		for n, answer := range answers {
 			if got := answer(); got != authz.OK {
@@ -217,24 +219,24 @@ func TestGuessesAtOneUser(t *testing.T) {
 	})
 }
 
-// TestGuessesAtOneUserAtOnce checks that concurrent guesses leave capacity for others: one
-// is hashed and one, the latest, waits.
+// TestGuessesAtOneUserAtOnce checks that concurrent guesses leave capacity for
+// others: one is hashed and one, the latest, waits.
 func TestGuessesAtOneUserAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.is("alice", "alice's", authz.OK, 1)
+		d.expect("alice", "alice's", authz.OK, 1)
 		d.now = d.now.Add(d.ttl)
-		guess := d.start(t.Context(), "alice", "guess", "")
-		last := d.start(t.Context(), "alice", "guess 0", "")
+		guess := d.startLogin(t.Context(), "alice", "guess", "")
+		last := d.startLogin(t.Context(), "alice", "guess 0", "")
 		for n := range 6 {
-			next := d.start(t.Context(), "alice", fmt.Sprint("guess ", n+1), "")
+			next := d.startLogin(t.Context(), "alice", fmt.Sprint("guess ", n+1), "")
 			if got := last(); got != authz.Overloaded {
 				t.Errorf("one that was replaced: %s", got)
 			}
 			last = next
 		}
-		same := d.start(t.Context(), "alice", "guess", "")
-		right := d.start(t.Context(), "alice", "alice's", "")
-		other := d.start(t.Context(), "bob", "bob's", "")
+		same := d.startLogin(t.Context(), "alice", "guess", "")
+		right := d.startLogin(t.Context(), "alice", "alice's", "")
+		other := d.startLogin(t.Context(), "bob", "bob's", "")
 		for _, test := range []struct {
 			answer func() authz.Reason
 			want   authz.Reason
@@ -249,13 +251,13 @@ func TestGuessesAtOneUserAtOnce(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotHashedCountsForNothing checks that attempts that are not hashed do not count
-// as failures of their address.
-func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
+// TestUnhashedAttemptsAreNotFailures checks that attempts that are not hashed
+// do not count as failures of their address.
+func TestUnhashedAttemptsAreNotFailures(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		var answers []func() authz.Reason
 		for n := range 30 {
-			answers = append(answers, d.start(t.Context(), "alice", fmt.Sprint("guess ", n), "192.0.2.1"))
+			answers = append(answers, d.startLogin(t.Context(), "alice", fmt.Sprint("guess ", n), "192.0.2.1"))
 		}
 		for n, answer := range answers {
 			if got := answer(); got != authz.Overloaded && got != authz.WrongPassword {
@@ -265,19 +267,19 @@ func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
 		if n := d.hashes(); n != 2 {
 			t.Errorf("%d hashes", n)
 		}
-		d.from("192.0.2.1", "bob", "bob's", authz.OK, 1)
+		d.expectFrom("192.0.2.1", "bob", "bob's", authz.OK, 1)
 	})
 }
 
-// TestRefusedAddressesTakeNoRoom checks that attempts from a blocked address fail at once
-// and do not replace a waiting attempt of the same user.
-func TestRefusedAddressesTakeNoRoom(t *testing.T) {
+// TestBlockedAddressesAreNotQueued checks that attempts from a blocked address
+// fail at once and do not replace a waiting attempt of the same user.
+func TestBlockedAddressesAreNotQueued(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 10 {
-			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
-		running := d.start(t.Context(), "erin", "erin's", "198.51.100.1")
-		alice := d.start(t.Context(), "alice", "alice's", "192.0.2.2")
+		running := d.startLogin(t.Context(), "erin", "erin's", "198.51.100.1")
+		alice := d.startLogin(t.Context(), "alice", "alice's", "192.0.2.2")
 		began := time.Now()
 		if _, got := d.login("alice", "guess", "192.0.2.1"); got != authz.RateLimited || time.Since(began) != 0 {
 			t.Errorf("%s after %s", got, time.Since(began))
@@ -290,16 +292,16 @@ func TestRefusedAddressesTakeNoRoom(t *testing.T) {
 	})
 }
 
-// TestFailedWhileItWaited checks that the budget is checked again when a queued attempt is
-// hashed.
-func TestFailedWhileItWaited(t *testing.T) {
+// TestBudgetIsCheckedAgain checks that the budget is checked again when a
+// queued attempt is hashed.
+func TestBudgetIsCheckedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 8 {
-			d.from("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
 		var answers []func() authz.Reason
 		for n := range 4 {
-			answers = append(answers, d.start(t.Context(), fmt.Sprint("another", n), "wrong", "192.0.2.1"))
+			answers = append(answers, d.startLogin(t.Context(), fmt.Sprint("another", n), "wrong", "192.0.2.1"))
 		}
 		for n, want := range []authz.Reason{authz.WrongPassword, authz.WrongPassword, authz.RateLimited, authz.RateLimited} {
 			if got := answers[n](); got != want {
@@ -312,12 +314,12 @@ func TestFailedWhileItWaited(t *testing.T) {
 	})
 }
 
-// TestManyBehindOneAddress has many users log in at once from one address, with the right
-// passwords. None is blocked by the others, and all succeed after a few retries with
-// Envoy's timeout.
+// TestManyBehindOneAddress has many users log in at once from one address, with
+// the right passwords. None is blocked by the others, and all succeed after a
+// few retries with Envoy's timeout.
 func TestManyBehindOneAddress(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
-		users := d.users.(someUsers)
+		users := d.users.(userMap)
 		for n := range 40 {
 			name := fmt.Sprint("user", n)
 			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
@@ -328,7 +330,7 @@ func TestManyBehindOneAddress(t *testing.T) {
 			answers := map[string]func() authz.Reason{}
 			for n := range 40 {
 				name := fmt.Sprint("user", n)
-				answers[name] = d.start(ctx, name, name+"'s", "192.0.2.1")
+				answers[name] = d.startLogin(ctx, name, name+"'s", "192.0.2.1")
 			}
 			for name, answer := range answers {
 				switch got := answer(); got {
@@ -352,10 +354,10 @@ func TestManyBehindOneAddress(t *testing.T) {
 	})
 }
 
-// TestOneAmongGuesses has a client guess alice's password as fast as possible, each time
-// from a new address. Alice, who has no history and another address, logs in at once, and
-// so does bob.
-func TestOneAmongGuesses(t *testing.T) {
+// TestLoginDuringGuesses has a client guess alice's password as fast as
+// possible, each time from a new address. Alice, who has no history and another
+// address, logs in at once, and so does bob.
+func TestLoginDuringGuesses(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		stop := make(chan struct{})
 		for n := range 4 {
@@ -386,8 +388,8 @@ func TestOneAmongGuesses(t *testing.T) {
 	})
 }
 
-// TestSlowHashes has hashes as slow as those of bcrypt with cost 12 and more. A retry gets
-// the result, also if the password is wrong.
+// TestSlowHashes has hashes as slow as those of bcrypt with cost 12 and more. A
+// retry gets the result, also if the password is wrong.
 func TestSlowHashes(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.verify = func(hash, password authz.Secret) (bool, error) {
@@ -395,46 +397,46 @@ func TestSlowHashes(t *testing.T) {
 			return fakeVerify(hash, password)
 		}
 		for _, user := range []string{"alice", "nobody"} {
-			d.is(user, "wrong", authz.Overloaded, 1)
+			d.expect(user, "wrong", authz.Overloaded, 1)
 			time.Sleep(time.Second)
-			d.is(user, "wrong", authz.WrongPassword, 0)
+			d.expect(user, "wrong", authz.WrongPassword, 0)
 		}
-		d.is("alice", "alice's", authz.Overloaded, 1)
+		d.expect("alice", "alice's", authz.Overloaded, 1)
 		time.Sleep(time.Second)
-		d.is("alice", "alice's", authz.OK, 0)
-		patient, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		d.expect("alice", "alice's", authz.OK, 0)
+		longer, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		if _, got := d.loginWith(patient, "bob", "bob's", ""); got != authz.OK {
+		if _, got := d.loginWith(longer, "bob", "bob's", ""); got != authz.OK {
 			t.Errorf("a caller with a long deadline: %s", got)
 		}
 	})
 }
 
-// TestNobodyWaitsForAHashForLong checks that the wait is shorter than Envoy's, and that the
+// TestWaitIsBounded checks that the wait is shorter than Envoy's, and that the
 // retry gets the result.
-func TestNobodyWaitsForAHashForLong(t *testing.T) {
+func TestWaitIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.verify = func(hash, password authz.Secret) (bool, error) {
 			time.Sleep(time.Second)
 			return fakeVerify(hash, password)
 		}
 		began := time.Now()
-		d.is("alice", "alice's", authz.Overloaded, 1)
+		d.expect("alice", "alice's", authz.Overloaded, 1)
 		if waited := time.Since(began); waited > 200*time.Millisecond {
 			t.Errorf("waited %s", waited)
 		}
-		queued := d.start(t.Context(), "bob", "bob's", "")
+		queued := d.startLogin(t.Context(), "bob", "bob's", "")
 		if got := queued(); got != authz.Overloaded {
 			t.Errorf("behind it: %s", got)
 		}
 		time.Sleep(2 * time.Second)
-		d.is("alice", "alice's", authz.OK, 0)
-		d.is("bob", "bob's", authz.OK, 0)
+		d.expect("alice", "alice's", authz.OK, 0)
+		d.expect("bob", "bob's", authz.OK, 0)
 	})
 }
 
-// TestCredentialIsNotKept checks that work that goes on after the caller has left does not
-// read the caller's request.
+// TestCredentialIsNotKept checks that work that goes on after the caller has
+// left does not read the caller's request.
 func TestCredentialIsNotKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -451,6 +453,6 @@ func TestCredentialIsNotKept(t *testing.T) {
 			t.Errorf("the caller that left: %v", refusal)
 		}
 		time.Sleep(hashTime)
-		d.is("alice", "alice's", authz.OK, 0)
+		d.expect("alice", "alice's", authz.OK, 0)
 	})
 }

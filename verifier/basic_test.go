@@ -56,7 +56,8 @@ func newBasicFixture(t testing.TB) *basicFixture {
 	return &basicFixture{t: t, dummy: dummy, ttl: time.Minute, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), verify: fakeVerify}
 }
 
-// fakeVerify matches a password with the stored hash "hash of " and the password.
+// fakeVerify matches a password with the stored hash "hash of " and the
+// password.
 func fakeVerify(hash, password authz.Secret) (bool, error) {
 	return hash.Reveal() == "hash of "+password.Reveal(), nil
 }
@@ -100,8 +101,8 @@ func (d *basicFixture) config(pool password.Config) login.Config {
 	}
 }
 
-// open makes the verifier; the pool is closed with the test. Callers wait for up to a
-// minute, since a machine that is busy with other tests is slow.
+// open makes the verifier; the pool is closed with the test. Callers wait for
+// up to a minute, since a machine that is busy with other tests is slow.
 func (d *basicFixture) open() *basicFixture {
 	d.t.Helper()
 	d.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
@@ -151,13 +152,14 @@ func (d *basicFixture) loginWith(ctx context.Context, user, password, client str
 	}
 }
 
-// is verifies without a client address, and checks the result and the number of hashes.
-func (d *basicFixture) is(user, password string, want authz.Reason, hashes int) *authz.Principal {
+// expect verifies without a client address, and checks the result and the
+// number of hashes.
+func (d *basicFixture) expect(user, password string, want authz.Reason, hashes int) *authz.Principal {
 	d.t.Helper()
-	return d.from("", user, password, want, hashes)
+	return d.expectFrom("", user, password, want, hashes)
 }
 
-func (d *basicFixture) from(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
+func (d *basicFixture) expectFrom(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
 	d.t.Helper()
 	d.hashes()
 	p, got := d.login(user, password, client)
@@ -205,8 +207,9 @@ func (d *basicFixture) password(user, text string) {
 	})
 }
 
-// old adds a user with a line of an older version, which accepted any name.
-func (d *basicFixture) old(user, text string) {
+// addLegacyUser adds a user with a line of an older version, which accepted any
+// name.
+func (d *basicFixture) addLegacyUser(user, text string) {
 	d.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
@@ -223,16 +226,17 @@ func (d *basicFixture) old(user, text string) {
 	})
 }
 
-// TestReservedUserNames checks that a user with the name of a key's id is refused like a
-// disabled one: the reason says so only after the right password.
+// TestReservedUserNames checks that a user with the name of a key's id is
+// refused like a disabled one: the reason says so only after the right
+// password.
 func TestReservedUserNames(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
-	d.old("k_8ENbdXlcXqgH", "right")
-	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
-	d.is("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
+	d.addLegacyUser("k_8ENbdXlcXqgH", "right")
+	d.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
+	d.expect("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
 	no := false
 	d.set("k_8ENbdXlcXqgH", keystore.UserPatch{Disabled: &no})
-	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
+	d.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
 }
 
 func TestPasswords(t *testing.T) {
@@ -240,81 +244,81 @@ func TestPasswords(t *testing.T) {
 	d.password("alice", "correct horse")
 	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
-	p := d.is("alice", "correct horse", authz.OK, 1)
+	p := d.expect("alice", "correct horse", authz.OK, 1)
 	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.IsAnyPath() || p.UserPaths.IsAnyPath() || !p.ExpiresAt.IsZero() {
 		t.Errorf("principal %+v", p)
 	}
-	if again := d.is("alice", "correct horse", authz.OK, 0); again != p {
+	if again := d.expect("alice", "correct horse", authz.OK, 0); again != p {
 		t.Error("the cached principal is a different one")
 	}
-	d.is("alice", "correct horsE", authz.WrongPassword, 1)
-	d.is("Alice", "correct horse", authz.WrongPassword, 1)
-	d.is("alice", "", authz.WrongPassword, 0)
-	d.is("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
-	d.is("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
+	d.expect("alice", "correct horsE", authz.WrongPassword, 1)
+	d.expect("Alice", "correct horse", authz.WrongPassword, 1)
+	d.expect("alice", "", authz.WrongPassword, 0)
+	d.expect("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
+	d.expect("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
 	d.now = d.now.Add(time.Minute) // the TTL has passed
-	d.is("alice", "correct horse", authz.OK, 1)
+	d.expect("alice", "correct horse", authz.OK, 1)
 }
 
-// TestPasswordInUse checks that a password in use is hashed once, and that one that is not
-// used expires with the TTL.
+// TestPasswordInUse checks that a password in use is hashed once, and that one
+// that is not used expires with the TTL.
 func TestPasswordInUse(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
-	d.is("alice", "right", authz.OK, 1)
+	d.expect("alice", "right", authz.OK, 1)
 	for range 10 {
 		d.now = d.now.Add(d.ttl * 3 / 4)
-		d.is("alice", "right", authz.OK, 0)
+		d.expect("alice", "right", authz.OK, 0)
 	}
 	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
 	for range 3 {
-		if p := d.is("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
+		if p := d.expect("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
 			t.Errorf("scopes %q", p.Scopes)
 		}
 		d.now = d.now.Add(d.ttl * 3 / 4)
 	}
 	d.password("alice", "another")
-	d.is("alice", "right", authz.WrongPassword, 1)
-	d.is("alice", "another", authz.OK, 1)
+	d.expect("alice", "right", authz.WrongPassword, 1)
+	d.expect("alice", "another", authz.OK, 1)
 	d.now = d.now.Add(d.ttl)
-	d.is("alice", "another", authz.OK, 1)
+	d.expect("alice", "another", authz.OK, 1)
 }
 
-// TestWrongAgain checks that a wrong password is not hashed again for some seconds, unless
-// the user's password has changed.
-func TestWrongAgain(t *testing.T) {
+// TestWrongPasswordIsCached checks that a wrong password is not hashed again
+// for some seconds, unless the user's password has changed.
+func TestWrongPasswordIsCached(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
 	for _, user := range []string{"alice", "unknown", "nobody"} { // nobody has no password
-		d.is(user, "wrong", authz.WrongPassword, 1)
+		d.expect(user, "wrong", authz.WrongPassword, 1)
 		for range 20 { // none of these counts as a failure
-			d.from("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
+			d.expectFrom("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
 		}
 		d.now = d.now.Add(wrongFor)
-		d.is(user, "wrong", authz.WrongPassword, 1)
+		d.expect(user, "wrong", authz.WrongPassword, 1)
 	}
-	d.from("192.0.2.1", "alice", "right", authz.OK, 1)
+	d.expectFrom("192.0.2.1", "alice", "right", authz.OK, 1)
 	for _, user := range []string{"alice", "unknown", "nobody"} {
-		d.is(user, "later", authz.WrongPassword, 1)
+		d.expect(user, "later", authz.WrongPassword, 1)
 		d.password(user, "later")
-		d.is(user, "later", authz.OK, 1)
+		d.expect(user, "later", authz.OK, 1)
 	}
 	d.change("alice", func() error { return d.file.DeleteUser("alice") })
-	d.is("alice", "later", authz.WrongPassword, 1)
+	d.expect("alice", "later", authz.WrongPassword, 1)
 }
 
-// TestLongPasswords checks that a password longer than bcrypt's limit is not accepted for
-// its first 72 bytes.
+// TestLongPasswords checks that a password longer than bcrypt's limit is not
+// accepted for its first 72 bytes.
 func TestLongPasswords(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	long := strings.Repeat("x", 72)
 	d.password("alice", long)
-	d.is("alice", long+"y", authz.WrongPassword, 0)
-	d.is("alice", long, authz.OK, 1)
-	d.is("alice", long+"y", authz.WrongPassword, 0)
+	d.expect("alice", long+"y", authz.WrongPassword, 0)
+	d.expect("alice", long, authz.OK, 1)
+	d.expect("alice", long+"y", authz.WrongPassword, 0)
 }
 
-func TestOtherKindsAreNotBasics(t *testing.T) {
+func TestBasicNotMine(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "x")
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeAPIKey} {
@@ -325,9 +329,10 @@ func TestOtherKindsAreNotBasics(t *testing.T) {
 	}
 }
 
-// TestNobodyCanTellWhoIsThere checks that an unknown user, one without a password and a
-// disabled one get the same answer after as many hashes of the same cost as other users.
-func TestNobodyCanTellWhoIsThere(t *testing.T) {
+// TestUsersCannotBeEnumerated checks that an unknown user, one without a
+// password and a disabled one get the same answer after as many hashes of the
+// same cost as other users.
+func TestUsersCannotBeEnumerated(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
 	d.set("alice", keystore.UserPatch{Password: &secret})
@@ -353,66 +358,66 @@ func TestNobodyCanTellWhoIsThere(t *testing.T) {
 	}
 }
 
-// TestTheDummyIsNobodysPassword checks that no password is right for an unknown user, even
-// one that matches the dummy hash.
-func TestTheDummyIsNobodysPassword(t *testing.T) {
+// TestDummyHashMatchesNoPassword checks that no password is right for an
+// unknown user, even one that matches the dummy hash.
+func TestDummyHashMatchesNoPassword(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
-	d.is("unknown", "x", authz.WrongPassword, 1)
-	d.is("nobody", "x", authz.WrongPassword, 1) // who has no password
-	d.is("nobody", "y", authz.WrongPassword, 1)
+	d.expect("unknown", "x", authz.WrongPassword, 1)
+	d.expect("nobody", "x", authz.WrongPassword, 1) // who has no password
+	d.expect("nobody", "y", authz.WrongPassword, 1)
 }
 
-// TestChangesOfAUser checks that changes are in effect at once, and need no new hash if the
-// password is the same.
+// TestChangesOfAUser checks that changes are in effect at once, and need no new
+// hash if the password is the same.
 func TestChangesOfAUser(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	yes, no := true, false
 	d.password("alice", "old")
-	if p := d.is("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
+	if p := d.expect("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
 	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
-	if p := d.is("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
+	if p := d.expect("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
 		t.Errorf("scopes after the change: %q", p.Scopes)
 	}
 	d.set("alice", keystore.UserPatch{Disabled: &yes})
-	if p := d.is("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
+	if p := d.expect("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
 		t.Errorf("the log would have %+v", p)
 	}
-	d.is("alice", "wrong", authz.WrongPassword, 1)
+	d.expect("alice", "wrong", authz.WrongPassword, 1)
 	d.set("alice", keystore.UserPatch{Disabled: &no})
-	d.is("alice", "old", authz.OK, 0)
+	d.expect("alice", "old", authz.OK, 0)
 
 	d.password("alice", "new")
-	d.is("alice", "old", authz.WrongPassword, 1)
-	d.is("alice", "new", authz.OK, 1)
+	d.expect("alice", "old", authz.WrongPassword, 1)
+	d.expect("alice", "new", authz.OK, 1)
 	d.password("alice", "old") // another hash of the same
-	d.is("alice", "old", authz.OK, 1)
-	d.is("alice", "new", authz.WrongPassword, 1)
+	d.expect("alice", "old", authz.OK, 1)
+	d.expect("alice", "new", authz.WrongPassword, 1)
 
 	d.change("alice", func() error { return d.file.DeleteUser("alice") })
-	d.is("alice", "old", authz.WrongPassword, 1)
+	d.expect("alice", "old", authz.WrongPassword, 1)
 	d.set("alice", keystore.UserPatch{})
-	d.is("alice", "old", authz.WrongPassword, 0) // still without a password
-	d.is("alice", "new", authz.WrongPassword, 1)
+	d.expect("alice", "old", authz.WrongPassword, 0) // still without a password
+	d.expect("alice", "new", authz.WrongPassword, 1)
 }
 
-// TestDisabledFromTheStart checks that the client learns that the user is disabled only
+// TestDisabledUser checks that the client learns that the user is disabled only
 // after the right password, which is hashed once.
-func TestDisabledFromTheStart(t *testing.T) {
+func TestDisabledUser(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	yes := true
 	d.password("alice", "right")
 	d.set("alice", keystore.UserPatch{Disabled: &yes})
-	d.is("alice", "wrong", authz.WrongPassword, 1)
-	d.is("alice", "right", authz.DisabledUser, 1)
-	d.is("alice", "right", authz.DisabledUser, 0)
+	d.expect("alice", "wrong", authz.WrongPassword, 1)
+	d.expect("alice", "right", authz.DisabledUser, 1)
+	d.expect("alice", "right", authz.DisabledUser, 0)
 }
 
-// TestChangedWhileItWasHashed checks that the result is compared with the stored hash at
-// the end.
-func TestChangedWhileItWasHashed(t *testing.T) {
+// TestUserChangesDuringHash checks that the result is compared with the stored
+// hash at the end.
+func TestUserChangesDuringHash(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
 	meanwhile := func() {}
@@ -423,31 +428,31 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 		return right, err
 	}
 	meanwhile = func() { d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}}) }
-	if p := d.is("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
+	if p := d.expect("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
 	d.now = d.now.Add(time.Hour)
 	meanwhile = func() { d.password("alice", "another") }
-	d.is("alice", "right", authz.WrongPassword, 2)
+	d.expect("alice", "right", authz.WrongPassword, 2)
 	meanwhile = func() { d.change("alice", func() error { return d.file.DeleteUser("alice") }) }
-	d.is("alice", "another", authz.WrongPassword, 2)
+	d.expect("alice", "another", authz.WrongPassword, 2)
 }
 
-func TestWhatCannotBeTold(t *testing.T) {
+func TestLoginErrors(t *testing.T) {
 	d := newBasicFixture(t)
 	d.users = keystore.NewUsers()
-	d.open().is("alice", "x", authz.Unavailable, 0)
+	d.open().expect("alice", "x", authz.Unavailable, 0)
 
 	d = newBasicFixture(t).withFile().open()
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
-	d.is("alice", "x", authz.Unavailable, 1)
+	d.expect("alice", "x", authz.Unavailable, 1)
 	d.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
-	d.is("alice", "x", authz.Unavailable, 1)
+	d.expect("alice", "x", authz.Unavailable, 1)
 	d.verify = fakeVerify
-	d.is("alice", "x", authz.WrongPassword, 1)
+	d.expect("alice", "x", authz.WrongPassword, 1)
 }
 
-func TestPartsOfBasic(t *testing.T) {
+func TestLoginConfig(t *testing.T) {
 	d := newBasicFixture(t).withFile()
 	whole := d.config(password.Config{})
 	defer d.pool.Close()
@@ -472,8 +477,8 @@ func TestPartsOfBasic(t *testing.T) {
 	}
 }
 
-// TestBasicVectors checks that each user and password of the vectors that a user may have
-// is accepted.
+// TestBasicVectors checks that each user and password of the vectors that a
+// user may have is accepted.
 func TestBasicVectors(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	for n, v := range vectors.Authorizations(t) {
@@ -486,7 +491,7 @@ func TestBasicVectors(t *testing.T) {
 		}
 		if v.Password == "" || len(v.Password) > 72 {
 			d.set(v.User, keystore.UserPatch{})
-			d.is(v.User, v.Password, authz.WrongPassword, 0)
+			d.expect(v.User, v.Password, authz.WrongPassword, 0)
 			continue
 		}
 		switch {
@@ -496,14 +501,14 @@ func TestBasicVectors(t *testing.T) {
 				return err
 			})
 		case v.User[0] == ' ': // new users cannot have this name
-			d.old(v.User, v.Password)
+			d.addLegacyUser(v.User, v.Password)
 		default:
 			d.password(v.User, v.Password)
 		}
-		if p := d.is(v.User, v.Password, authz.OK, 1); p.User != v.User {
+		if p := d.expect(v.User, v.Password, authz.OK, 1); p.User != v.User {
 			t.Errorf("line %d (%s): user %q", n+1, v.Why, p.User)
 		}
-		d.is(v.User, v.Password+"x", authz.WrongPassword, 1)
+		d.expect(v.User, v.Password+"x", authz.WrongPassword, 1)
 	}
 }
 

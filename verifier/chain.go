@@ -1,6 +1,7 @@
-// Package verifier determines whose credential a request presents, with one file
-// per kind of credential. It decides nothing about paths or permissions, and it
-// never lets a second verifier try a credential that the first has refused.
+// Package verifier determines whose credential a request presents, with one
+// file per kind of credential. It decides nothing about paths or permissions,
+// and it never lets a second verifier try a credential that the first has
+// refused.
 package verifier
 
 import (
@@ -12,7 +13,8 @@ import (
 	"keyward/verifier/login"
 )
 
-// Chain tries its verifiers in order until one recognizes the kind of credential.
+// Chain tries its verifiers in order until one recognizes the kind of
+// credential.
 type Chain []authz.Verifier
 
 // Verify implements authz.Verifier. A credential of an unknown kind is invalid.

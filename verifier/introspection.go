@@ -23,54 +23,56 @@ type IntrospectionSource struct {
 	Audiences    []string      // one of them must be in aud; empty: aud is not checked
 }
 
-// IntrospectionConfig has the parts of an Introspection verifier. All but Timeout and
-// Revocations are required.
+// IntrospectionConfig has the parts of an Introspection verifier. All but
+// Timeout and Revocations are required.
 type IntrospectionConfig struct {
 	// Sources are queried in order, until one says that the token is active.
 	Sources []IntrospectionSource
-	// Timeout bounds the queries to all of them together; 0 is 200 ms, which is below
-	// Envoy's 250 ms.
+	// Timeout bounds the queries to all of them together; 0 is 200 ms, which is
+	// below Envoy's 250 ms.
 	Timeout      time.Duration
 	Revocations  Revocations // nil: tokens cannot be revoked
 	Fingerprints *fingerprint.Hasher
 
-	// Tokens caches the grants of active tokens, for CacheTTL at most and not beyond
-	// the token's expiry, whatever the cache's own TTL. Negative caches the errors of
-	// tokens that every source called inactive, or that must not be accepted.
+	// Tokens caches the grants of active tokens, for CacheTTL at most and not
+	// beyond the token's expiry, whatever the cache's own TTL. Negative caches
+	// the errors of tokens that every source called inactive, or that must not
+	// be accepted.
 	Tokens   *cache.Cache[CachedGrant]
 	Negative *cache.Cache[*authz.CredentialError]
 }
 
-// serverLeeway is how far an authorization server's clock may be ahead. It equals the
-// default leeway of jwt.
+// serverLeeway is how far an authorization server's clock may be ahead. It
+// equals the default leeway of jwt.
 const serverLeeway = 30 * time.Second
 
-// CachedGrant is what an active token grants, with what determines whether it is still valid.
+// CachedGrant is what an active token grants, with what determines whether it
+// is still valid.
 type CachedGrant struct {
 	principal *authz.Principal
 	notBefore time.Time
-	asked     time.Time
-	keep      time.Duration // how long after asked the response is used
+	fetchedAt time.Time
+	ttl       time.Duration // how long after asked the response is used
 
-	jti      string
-	issuedAt time.Time // the earliest possible time; zero: unknown
-	revoked  bool
-	changes  uint64 // Revocations.Changes, read before revoked was determined
+	jti               string
+	issuedAt          time.Time // the earliest possible time; zero: unknown
+	revoked           bool
+	revocationVersion uint64 // Revocations.Changes, read before revoked was determined
 }
 
 // Introspection verifies opaque bearer tokens by querying authorization servers
 // (RFC 7662). It accepts any bearer token, so it comes last in a chain.
 type Introspection struct {
-	cfg     IntrospectionConfig
-	limiter clientLimiter
-	failed  *cache.Cache[error] // by token, the recent errors of a server
+	cfg          IntrospectionConfig
+	limiter      clientLimiter
+	recentErrors *cache.Cache[error] // by token, the recent errors of a server
 }
 
-// The error of a token is cached, so that a token that makes its server fail is sent
-// there once a second at most.
+// The error of a token is cached, so that a token that makes its server fail is
+// sent there once a second at most.
 const (
-	failedFor = time.Second
-	maxFailed = 4096
+	recentErrorTTL  = time.Second
+	maxRecentErrors = 4096
 )
 
 // NewIntrospection returns a verifier of the given parts.
@@ -86,11 +88,11 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 200 * time.Millisecond
 	}
-	failed, err := cache.New[error](maxFailed, failedFor)
+	failed, err := cache.New[error](maxRecentErrors, recentErrorTTL)
 	if err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
-	return &Introspection{cfg: cfg, limiter: clientLimiter{maxPerClient: maxConcurrentPerClient, taken: map[netip.Prefix]int{}}, failed: failed}, nil
+	return &Introspection{cfg: cfg, limiter: clientLimiter{maxPerClient: maxConcurrentPerClient, taken: map[netip.Prefix]int{}}, recentErrors: failed}, nil
 }
 
 // Verify implements authz.Verifier.
@@ -111,7 +113,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	if refusal, refused := v.cfg.Negative.Get(&id, now); refused {
 		return nil, refusal
 	}
-	if err, failed := v.failed.Get(&id, now); failed {
+	if err, failed := v.recentErrors.Get(&id, now); failed {
 		return nil, err
 	}
 	client := c.Client.Address()
@@ -126,26 +128,26 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	return v.admit(&id, &grant, now)
 }
 
-// compute queries once for all concurrent requests with the token. It is separate from
-// Verify so that a cache hit makes no closure.
+// compute queries once for all concurrent requests with the token. It is
+// separate from Verify so that a cache hit makes no closure.
 func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	return v.cfg.Tokens.Compute(ctx, &id, now, func() (CachedGrant, error) {
-		grant, err := v.ask(ctx, client, token, now)
+		grant, err := v.query(ctx, client, token, now)
 		refusal, refused := errors.AsType[*authz.CredentialError](err)
 		switch {
 		case refused:
 			v.cfg.Negative.Put(&id, refusal, now)
 		case err != nil && !errors.Is(err, ErrNotAsked):
-			v.failed.Put(&id, err, now)
+			v.recentErrors.Put(&id, err, now)
 		}
 		return grant, err
 	})
 }
 
-// admit returns the principal if the grant is valid now. The response may be old, and
-// several requests may have waited for it.
+// admit returns the principal if the grant is valid now. The response may be
+// old, and several requests may have waited for it.
 func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) (*authz.Principal, error) {
-	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.changes {
+	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.revocationVersion {
 		v.checkRevocation(grant)
 		v.cfg.Tokens.Put(id, *grant, now)
 	}
@@ -161,11 +163,11 @@ func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) 
 	}
 }
 
-// fresh reports whether the response may still be used. It may not if it lies in the
-// future, which happens after a clock was set back.
+// fresh reports whether the response may still be used. It may not if it lies
+// in the future, which happens after a clock was set back.
 func (g *CachedGrant) fresh(now time.Time) bool {
-	age := now.Sub(g.asked)
-	return -g.keep < age && age < g.keep
+	age := now.Sub(g.fetchedAt)
+	return -g.ttl < age && age < g.ttl
 }
 
 func (g *CachedGrant) expired(now time.Time) bool {
@@ -173,16 +175,16 @@ func (g *CachedGrant) expired(now time.Time) bool {
 	return !end.IsZero() && !now.Before(end)
 }
 
-// checkRevocation looks up whether the token was revoked. The number of changes is read
-// first, so that a concurrent revocation counts as a change.
+// checkRevocation looks up whether the token was revoked. The number of changes
+// is read first, so that a concurrent revocation counts as a change.
 func (v *Introspection) checkRevocation(g *CachedGrant) {
-	g.changes = v.cfg.Revocations.Changes()
-	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocable(g.principal), g.issuedAt)
+	g.revocationVersion = v.cfg.Revocations.Changes()
+	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocationSubject(g.principal), g.issuedAt)
 }
 
-// ask queries the sources. Other requests may wait for the result, so it goes on if
-// the request that caused it is canceled.
-func (v *Introspection) ask(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
+// query queries the sources. Other requests may wait for the result, so it goes
+// on if the request that caused it is canceled.
+func (v *Introspection) query(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 	defer cancel()
 	var errs []error
@@ -207,8 +209,8 @@ func (s *IntrospectionSource) isAudience(named []string) bool {
 	return len(s.Audiences) == 0 || slices.ContainsFunc(named, func(name string) bool { return slices.Contains(s.Audiences, name) })
 }
 
-// issuer returns the token's issuer as the server names it, or else the source's
-// name: a subject is unique only together with its issuer.
+// issuer returns the token's issuer as the server names it, or else the
+// source's name: a subject is unique only together with its issuer.
 func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	if info.Issuer == "" {
 		return s.Name
@@ -216,13 +218,13 @@ func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	return info.Issuer
 }
 
-// screen checks the server's response for an active token against what is required of
-// a bearer token.
-func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
+// checkToken checks the server's response for an active token against what is
+// required of a bearer token.
+func (s *IntrospectionSource) checkToken(info *TokenInfo) *Cause {
 	switch {
 	case info.SenderConstrained:
 		return causeSenderConstrained
-	case !isAccess(info.TokenType) || !isAccess(info.Use):
+	case !isAccessTokenType(info.TokenType) || !isAccessTokenType(info.Use):
 		return &Cause{RuleUse, "an access token", "a token for another use"}
 	case !s.isAudience(info.Audience):
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
@@ -233,8 +235,8 @@ func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	}
 }
 
-// subjectOf returns the user or the client of an active token, as readSubject does for
-// a JWT: the id of a client is never a user.
+// subjectOf returns the user or the client of an active token, as readSubject
+// does for a JWT: the id of a client is never a user.
 func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	if user = info.Subject; user == "" {
 		user = info.Username
@@ -256,12 +258,12 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	}
 }
 
-// grant makes a grant from the response for an active token. Its age counts from now,
-// which is before the query.
+// grant makes a grant from the response for an active token. Its age counts
+// from now, which is before the query.
 func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (CachedGrant, error) {
 	user, client, cause := subjectOf(info)
 	if cause == nil {
-		cause = source.screen(info)
+		cause = source.checkToken(info)
 	}
 	if cause != nil {
 		return CachedGrant{}, invalid(cause)
@@ -271,7 +273,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 			AuthMethod: authz.AuthMethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
-		notBefore: info.NotBefore, asked: now, keep: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
+		notBefore: info.NotBefore, fetchedAt: now, ttl: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
 	}
 	if v.cfg.Revocations != nil {
 		v.checkRevocation(&g)

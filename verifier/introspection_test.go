@@ -16,66 +16,66 @@ import (
 	"keyward/verifier/fingerprint"
 )
 
-// server is an authorization server that a test scripts.
-type server struct {
-	mu    sync.Mutex
-	says  verifier.TokenInfo
-	fails error
-	takes time.Duration
-	asked atomic.Int64
+// fakeServer is an authorization server that a test scripts.
+type fakeServer struct {
+	mu       sync.Mutex
+	response verifier.TokenInfo
+	err      error
+	delay    time.Duration
+	calls    atomic.Int64
 
 	audiences []string // the operator's
 }
 
-func (s *server) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret) (*verifier.TokenInfo, error) {
-	s.asked.Add(1)
+func (s *fakeServer) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret) (*verifier.TokenInfo, error) {
+	s.calls.Add(1)
 	s.mu.Lock()
-	says, fails, takes := s.says, s.fails, s.takes
+	response, err, delay := s.response, s.err, s.delay
 	s.mu.Unlock()
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(takes):
+	case <-time.After(delay):
 	}
-	if fails != nil {
-		return nil, fails
+	if err != nil {
+		return nil, err
 	}
-	return &says, nil
+	return &response, nil
 }
 
-// turns changes the server's response.
-func (s *server) turns(says verifier.TokenInfo, fails error) {
+// set changes the server's response.
+func (s *fakeServer) set(response verifier.TokenInfo, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.says, s.fails = says, fails
+	s.response, s.err = response, err
 }
 
-// ended is a verifier.Revocations that a test sets.
-type ended struct {
-	mu            sync.Mutex
-	unready       error
-	jti, subject  string
-	before        time.Time
-	number, looks uint64
+// fakeRevocations is a verifier.Revocations that a test sets.
+type fakeRevocations struct {
+	mu               sync.Mutex
+	unready          error
+	jti, subject     string
+	before           time.Time
+	changes, lookups uint64
 }
 
-func (e *ended) Ready() error { return e.unready }
-func (e *ended) Changes() uint64 {
+func (e *fakeRevocations) Ready() error { return e.unready }
+func (e *fakeRevocations) Changes() uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.number
+	return e.changes
 }
-func (e *ended) Revoked(jti, subject string, issuedAt time.Time) bool {
+func (e *fakeRevocations) Revoked(jti, subject string, issuedAt time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.looks++
+	e.lookups++
 	return jti != "" && jti == e.jti || subject == e.subject && issuedAt.Before(e.before)
 }
-func (e *ended) names(jti, subject string, before time.Time) {
+func (e *fakeRevocations) revoke(jti, subject string, before time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.jti, e.subject, e.before = jti, subject, before
-	e.number++
+	e.changes++
 }
 
 // introspectionFixture is an Introspection verifier with such servers.
@@ -87,7 +87,7 @@ type introspectionFixture struct {
 
 const cacheTTL, negativeTTL = 30 * time.Second, 10 * time.Second
 
-func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, servers ...*server) *introspectionFixture {
+func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, servers ...*fakeServer) *introspectionFixture {
 	t.Helper()
 	cfg := verifier.IntrospectionConfig{Revocations: revocations, Fingerprints: fingerprint.NewHasher()}
 	for i, s := range servers {
@@ -123,7 +123,7 @@ func (b *introspectionFixture) verify(ctx context.Context, token string) (*authz
 	}
 }
 
-func (b *introspectionFixture) is(token string, want authz.Reason) *authz.Principal {
+func (b *introspectionFixture) expect(token string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	p, got := b.verify(context.Background(), token)
 	if got != want {
@@ -132,18 +132,18 @@ func (b *introspectionFixture) is(token string, want authz.Reason) *authz.Princi
 	return p
 }
 
-var errAway = errors.New("away")
+var errUnavailable = errors.New("away")
 
 func TestIntrospectedPrincipal(t *testing.T) {
 	scopes, err := authz.ParseScopes([]string{"read", "write"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{}
+	s := &fakeServer{}
 	b := newIntrospectionFixture(t, nil, s)
 	exp := b.now.Add(time.Hour)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
-	p := b.is("t", authz.OK)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
+	p := b.expect("t", authz.OK)
 	if p.AuthMethod != authz.AuthMethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
 		!p.ExpiresAt.Equal(exp) || !p.Paths.IsAnyPath() || !p.UserPaths.IsAnyPath() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
@@ -155,7 +155,7 @@ func TestIntrospectedPrincipal(t *testing.T) {
 	}
 }
 
-func TestIntrospectedAnswers(t *testing.T) {
+func TestIntrospectionResponses(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	for name, c := range map[string]struct {
 		says verifier.TokenInfo
@@ -193,7 +193,7 @@ func TestIntrospectedAnswers(t *testing.T) {
 		"ID token":            {verifier.TokenInfo{Active: true, Subject: "alice", Use: "ID"}, authz.InvalidToken, ""},
 		"bound to its sender": {verifier.TokenInfo{Active: true, Subject: "alice", SenderConstrained: true}, authz.InvalidToken, ""},
 	} {
-		b := newIntrospectionFixture(t, nil, &server{says: c.says})
+		b := newIntrospectionFixture(t, nil, &fakeServer{response: c.says})
 		b.now = now
 		for range 2 { // from the server, and from the cache
 			p, got := b.verify(context.Background(), "t")
@@ -213,243 +213,247 @@ func TestIntrospectedAnswers(t *testing.T) {
 	}
 }
 
-// TestGrantsAreKept checks that a grant is used until the source's TTL or the token's own
-// expiry, and not longer.
-func TestGrantsAreKept(t *testing.T) {
-	s := &server{}
+// TestGrantsAreCached checks that a grant is used until the source's TTL or the
+// token's own expiry, and not longer.
+func TestGrantsAreCached(t *testing.T) {
+	s := &fakeServer{}
 	b := newIntrospectionFixture(t, nil, s)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	first := b.is("t", authz.OK)
-	b.is("other", authz.OK)
-	s.turns(verifier.TokenInfo{}, nil)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	first := b.expect("t", authz.OK)
+	b.expect("other", authz.OK)
+	s.set(verifier.TokenInfo{}, nil)
 	b.now = b.now.Add(cacheTTL - 1)
-	if again := b.is("t", authz.OK); again != first || s.asked.Load() != 2 {
-		t.Errorf("asked %d times, want once per token", s.asked.Load())
+	if again := b.expect("t", authz.OK); again != first || s.calls.Load() != 2 {
+		t.Errorf("asked %d times, want once per token", s.calls.Load())
 	}
 	b.now = b.now.Add(1)
-	b.is("t", authz.InvalidToken)
+	b.expect("t", authz.InvalidToken)
 
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: b.now.Add(time.Second)}, nil)
-	b.is("short", authz.OK)
-	asked := s.asked.Load()
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: b.now.Add(time.Second)}, nil)
+	b.expect("short", authz.OK)
+	asked := s.calls.Load()
 	b.now = b.now.Add(time.Second)
-	if p := b.is("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.asked.Load() != asked {
-		t.Errorf("an expired token, from the cache: %v after %d more requests", p, s.asked.Load()-asked)
+	if p := b.expect("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.calls.Load() != asked {
+		t.Errorf("an expired token, from the cache: %v after %d more requests", p, s.calls.Load()-asked)
 	}
 	b.now = b.now.Add(cacheTTL)
-	if b.is("short", authz.ExpiredToken); s.asked.Load() != asked {
+	if b.expect("short", authz.ExpiredToken); s.calls.Load() != asked {
 		t.Error("the server was asked about a token that is known to be expired")
 	}
 }
 
-func TestInactiveTokensAreKept(t *testing.T) {
-	s := &server{}
+func TestInactiveTokensAreCached(t *testing.T) {
+	s := &fakeServer{}
 	b := newIntrospectionFixture(t, nil, s)
 	for range 3 {
-		b.is("t", authz.InvalidToken)
+		b.expect("t", authz.InvalidToken)
 	}
-	if n := s.asked.Load(); n != 1 {
+	if n := s.calls.Load(); n != 1 {
 		t.Errorf("asked %d times about an inactive token, want once", n)
 	}
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
 	b.now = b.now.Add(negativeTTL)
-	b.is("t", authz.OK)
+	b.expect("t", authz.OK)
 }
 
-// TestServerAway checks that while a server is unavailable, cached tokens are accepted until
-// their TTL ends, and the error for an uncached token is cached for a second.
-func TestServerAway(t *testing.T) {
-	s := &server{}
+// TestServerUnavailable checks that while a server is unavailable, cached
+// tokens are accepted until their TTL ends, and the error for an uncached token
+// is cached for a second.
+func TestServerUnavailable(t *testing.T) {
+	s := &fakeServer{}
 	b := newIntrospectionFixture(t, nil, s)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("known", authz.OK)
-	s.turns(verifier.TokenInfo{}, errAway)
-	b.is("unknown", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.expect("known", authz.OK)
+	s.set(verifier.TokenInfo{}, errUnavailable)
+	b.expect("unknown", authz.Unavailable)
 	b.now = b.now.Add(cacheTTL - 1)
-	b.is("known", authz.OK)
+	b.expect("known", authz.OK)
 	b.now = b.now.Add(1)
-	b.is("known", authz.Unavailable)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("unknown", authz.OK)
+	b.expect("known", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.expect("unknown", authz.OK)
 	b.now = b.now.Add(time.Second)
-	b.is("known", authz.OK)
+	b.expect("known", authz.OK)
 }
 
-// TestIntrospectionClockGoesBack checks that no response is used for longer because the
-// clock was set back.
+// TestIntrospectionClockGoesBack checks that no response is used for longer
+// because the clock was set back.
 func TestIntrospectionClockGoesBack(t *testing.T) {
-	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}
+	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}}
 	b := newIntrospectionFixture(t, nil, s)
-	b.is("active", authz.OK)
-	s.turns(verifier.TokenInfo{}, nil)
-	b.is("inactive", authz.InvalidToken)
-	s.turns(verifier.TokenInfo{}, errAway)
-	b.is("odd", authz.Unavailable)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "bob"}, nil)
+	b.expect("active", authz.OK)
+	s.set(verifier.TokenInfo{}, nil)
+	b.expect("inactive", authz.InvalidToken)
+	s.set(verifier.TokenInfo{}, errUnavailable)
+	b.expect("odd", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "bob"}, nil)
 	b.now = b.now.Add(-5 * time.Hour)
 	for _, token := range []string{"active", "inactive", "odd"} {
-		if p := b.is(token, authz.OK); p == nil || p.User != "bob" {
+		if p := b.expect(token, authz.OK); p == nil || p.User != "bob" {
 			t.Errorf("%s: it is still %v", token, p)
 		}
 	}
 }
 
-// TestFailureIsRemembered checks that a token for which the server fails is sent to it once
-// a second, whichever client presents it, and that ErrNotAsked is not cached.
-func TestFailureIsRemembered(t *testing.T) {
-	s := &server{fails: errAway}
+// TestErrorsAreCached checks that a token for which the server fails is sent to
+// it once a second, whichever client presents it, and that ErrNotAsked is not
+// cached.
+func TestErrorsAreCached(t *testing.T) {
+	s := &fakeServer{err: errUnavailable}
 	b := newIntrospectionFixture(t, nil, s)
 	for range 100 {
-		b.is("odd", authz.Unavailable)
+		b.expect("odd", authz.Unavailable)
 	}
-	if n := s.asked.Load(); n != 1 {
+	if n := s.calls.Load(); n != 1 {
 		t.Errorf("asked %d times, want once", n)
 	}
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("another", authz.OK)
-	b.is("odd", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.expect("another", authz.OK)
+	b.expect("odd", authz.Unavailable)
 	b.now = b.now.Add(time.Second)
-	b.is("odd", authz.OK)
+	b.expect("odd", authz.OK)
 
-	s.turns(verifier.TokenInfo{}, fmt.Errorf("%w: too many", verifier.ErrNotAsked))
-	b.is("held back", authz.Unavailable)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("held back", authz.OK)
+	s.set(verifier.TokenInfo{}, fmt.Errorf("%w: too many", verifier.ErrNotAsked))
+	b.expect("held back", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	b.expect("held back", authz.OK)
 }
 
 func TestSeveralServers(t *testing.T) {
 	active, inactive := verifier.TokenInfo{Active: true, Subject: "alice"}, verifier.TokenInfo{}
 	for name, c := range map[string]struct {
-		first, second *server
+		first, second *fakeServer
 		want          authz.Reason
 		asked         int64 // of the second
 	}{
-		"the first knows":          {&server{says: active}, &server{fails: errAway}, authz.OK, 0},
-		"the second knows":         {&server{says: inactive}, &server{says: active}, authz.OK, 1},
-		"the first is unavailable": {&server{fails: errAway}, &server{says: active}, authz.OK, 1},
-		"none knows":               {&server{says: inactive}, &server{says: inactive}, authz.InvalidToken, 1},
-		"only the second answers":  {&server{fails: errAway}, &server{says: inactive}, authz.Unavailable, 1},
-		"only the first answers":   {&server{says: inactive}, &server{fails: errAway}, authz.Unavailable, 1},
-		"all are unavailable":      {&server{fails: errAway}, &server{fails: errAway}, authz.Unavailable, 1},
+		"the first knows":          {&fakeServer{response: active}, &fakeServer{err: errUnavailable}, authz.OK, 0},
+		"the second knows":         {&fakeServer{response: inactive}, &fakeServer{response: active}, authz.OK, 1},
+		"the first is unavailable": {&fakeServer{err: errUnavailable}, &fakeServer{response: active}, authz.OK, 1},
+		"none knows":               {&fakeServer{response: inactive}, &fakeServer{response: inactive}, authz.InvalidToken, 1},
+		"only the second answers":  {&fakeServer{err: errUnavailable}, &fakeServer{response: inactive}, authz.Unavailable, 1},
+		"only the first answers":   {&fakeServer{response: inactive}, &fakeServer{err: errUnavailable}, authz.Unavailable, 1},
+		"all are unavailable":      {&fakeServer{err: errUnavailable}, &fakeServer{err: errUnavailable}, authz.Unavailable, 1},
 	} {
-		newIntrospectionFixture(t, nil, c.first, c.second).is("t", c.want)
-		if n := c.second.asked.Load(); n != c.asked {
+		newIntrospectionFixture(t, nil, c.first, c.second).expect("t", c.want)
+		if n := c.second.calls.Load(); n != c.asked {
 			t.Errorf("%s: the second was asked %d times", name, n)
 		}
 	}
 }
 
-// TestRevokedGrants checks that a revocation and its removal are in effect at once, for
-// cached and uncached tokens.
+// TestRevokedGrants checks that a revocation and its removal are in effect at
+// once, for cached and uncached tokens.
 func TestRevokedGrants(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
-	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
-	e := &ended{}
+	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
+	e := &fakeRevocations{}
 	b := newIntrospectionFixture(t, e, s)
 	b.now = now
-	b.is("t", authz.OK)
-	e.names("j", "", time.Time{})
-	if p := b.is("t", authz.RevokedToken); p == nil || p.User != "alice" {
+	b.expect("t", authz.OK)
+	e.revoke("j", "", time.Time{})
+	if p := b.expect("t", authz.RevokedToken); p == nil || p.User != "alice" {
 		t.Error("the log does not have the token's user")
 	}
-	b.is("new", authz.RevokedToken)
-	e.names("", "alice", now)
-	b.is("t", authz.RevokedToken)
-	e.names("", "alice", now.Add(-89*time.Second)) // after the issue, if the server's clock is ahead
-	b.is("t", authz.RevokedToken)
-	e.names("", "alice", now.Add(-90*time.Second))
-	b.is("t", authz.OK)
-	e.names("", "bob", now)
-	b.is("t", authz.OK)
-	looks := e.looks
+	b.expect("new", authz.RevokedToken)
+	e.revoke("", "alice", now)
+	b.expect("t", authz.RevokedToken)
+	e.revoke("", "alice", now.Add(-89*time.Second)) // after the issue, if the server's clock is ahead
+	b.expect("t", authz.RevokedToken)
+	e.revoke("", "alice", now.Add(-90*time.Second))
+	b.expect("t", authz.OK)
+	e.revoke("", "bob", now)
+	b.expect("t", authz.OK)
+	looks := e.lookups
 	for range 10 {
-		b.is("t", authz.OK)
+		b.expect("t", authz.OK)
 	}
-	if e.looks != looks || s.asked.Load() != 2 {
-		t.Errorf("%d look-ups without a change, %d requests for two tokens", e.looks-looks, s.asked.Load())
+	if e.lookups != looks || s.calls.Load() != 2 {
+		t.Errorf("%d look-ups without a change, %d requests for two tokens", e.lookups-looks, s.calls.Load())
 	}
-	e.names("j", "", time.Time{})
+	e.revoke("j", "", time.Time{})
 	for range 10 {
-		b.is("t", authz.RevokedToken)
+		b.expect("t", authz.RevokedToken)
 	}
-	if e.looks != looks+1 {
-		t.Errorf("%d look-ups for one change", e.looks-looks)
+	if e.lookups != looks+1 {
+		t.Errorf("%d look-ups for one change", e.lookups-looks)
 	}
-	e.unready = errAway
-	b.is("t", authz.Unavailable)
-	b.is("unknown", authz.Unavailable)
+	e.unready = errUnavailable
+	b.expect("t", authz.Unavailable)
+	b.expect("unknown", authz.Unavailable)
 }
 
-// TestRevokedFromTheStart checks that a revocation before the first change counts.
+// TestRevokedFromTheStart checks that a revocation before the first change
+// counts.
 func TestRevokedFromTheStart(t *testing.T) {
-	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
-	newIntrospectionFixture(t, &ended{jti: "j"}, s).is("t", authz.RevokedToken)
+	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
+	newIntrospectionFixture(t, &fakeRevocations{jti: "j"}, s).expect("t", authz.RevokedToken)
 }
 
-// TestRevokedWhileAsked checks that a revocation during the request counts.
-func TestRevokedWhileAsked(t *testing.T) {
+// TestRevokedDuringQuery checks that a revocation during the request counts.
+func TestRevokedDuringQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &ended{}
-		b := newIntrospectionFixture(t, e, &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, takes: 100 * time.Millisecond})
-		go func() { time.Sleep(50 * time.Millisecond); e.names("j", "", time.Time{}) }()
-		b.is("t", authz.RevokedToken)
+		e := &fakeRevocations{}
+		b := newIntrospectionFixture(t, e, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, delay: 100 * time.Millisecond})
+		go func() { time.Sleep(50 * time.Millisecond); e.revoke("j", "", time.Time{}) }()
+		b.expect("t", authz.RevokedToken)
 	})
 }
 
-// TestCrowdSharesOneQuestion checks that concurrent requests with a token cause one query,
-// whatever the result.
-func TestCrowdSharesOneQuestion(t *testing.T) {
-	for want, s := range map[authz.Reason]*server{
-		authz.OK:           {says: verifier.TokenInfo{Active: true, Subject: "alice"}},
+// TestConcurrentRequestsShareOneQuery checks that concurrent requests with a
+// token cause one query, whatever the result.
+func TestConcurrentRequestsShareOneQuery(t *testing.T) {
+	for want, s := range map[authz.Reason]*fakeServer{
+		authz.OK:           {response: verifier.TokenInfo{Active: true, Subject: "alice"}},
 		authz.InvalidToken: {},
-		authz.Unavailable:  {fails: errAway},
+		authz.Unavailable:  {err: errUnavailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s.takes = 100 * time.Millisecond
+			s.delay = 100 * time.Millisecond
 			b := newIntrospectionFixture(t, nil, s)
 			var group sync.WaitGroup
 			for range 200 {
-				group.Go(func() { b.is("t", want) })
+				group.Go(func() { b.expect("t", want) })
 			}
 			group.Wait()
-			if n := s.asked.Load(); n != 1 {
+			if n := s.calls.Load(); n != 1 {
 				t.Errorf("%s: %d queries", want, n)
 			}
 		})
 	}
 }
 
-// TestIntrospectedIssuer checks that the subjects of two servers can be distinguished, even
-// if the servers do not name themselves.
+// TestIntrospectedIssuer checks that the subjects of two servers can be
+// distinguished, even if the servers do not name themselves.
 func TestIntrospectedIssuer(t *testing.T) {
-	first, second := &server{}, &server{}
+	first, second := &fakeServer{}, &fakeServer{}
 	b := newIntrospectionFixture(t, nil, first, second)
-	for i, s := range []*server{first, second} {
-		first.turns(verifier.TokenInfo{}, nil)
-		s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-		if p := b.is(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
+	for i, s := range []*fakeServer{first, second} {
+		first.set(verifier.TokenInfo{}, nil)
+		s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+		if p := b.expect(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
 			t.Errorf("issuer %q", p.Issuer)
 		}
 	}
 }
 
-// TestFirstAskerGoesAway checks that other requests get the result if the first one is
-// canceled, and that a request with a short deadline waits no longer.
-func TestFirstAskerGoesAway(t *testing.T) {
+// TestFirstRequestIsCanceled checks that other requests get the result if the
+// first one is canceled, and that a request with a short deadline waits no
+// longer.
+func TestFirstRequestIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newIntrospectionFixture(t, nil, &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}, takes: 100 * time.Millisecond})
+		b := newIntrospectionFixture(t, nil, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}, delay: 100 * time.Millisecond})
 		first, cancel := context.WithCancel(context.Background())
 		go b.verify(first, "t")
 		synctest.Wait()
 		var group sync.WaitGroup
 		for range 20 {
-			group.Go(func() { b.is("t", authz.OK) })
+			group.Go(func() { b.expect("t", authz.OK) })
 		}
 		group.Go(func() {
-			hasty, done := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			short, done := context.WithTimeout(context.Background(), 50*time.Millisecond)
 			defer done()
 			began := time.Now()
-			if _, got := b.verify(hasty, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
+			if _, got := b.verify(short, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
 				t.Errorf("a request with a short deadline: %s after %s", got, time.Since(began))
 			}
 		})
@@ -459,13 +463,14 @@ func TestFirstAskerGoesAway(t *testing.T) {
 	})
 }
 
-// TestSlowServersTogether checks that Timeout bounds the queries to all sources together.
-func TestSlowServersTogether(t *testing.T) {
+// TestTimeoutBoundsAllSources checks that Timeout bounds the queries to all
+// sources together.
+func TestTimeoutBoundsAllSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := func() *server { return &server{takes: time.Hour} }
+		slow := func() *fakeServer { return &fakeServer{delay: time.Hour} }
 		b := newIntrospectionFixture(t, nil, slow(), slow(), slow())
 		began := time.Now()
-		b.is("t", authz.Unavailable)
+		b.expect("t", authz.Unavailable)
 		if took := time.Since(began); took != 200*time.Millisecond {
 			t.Errorf("three slow servers took %s", took)
 		}
@@ -481,7 +486,7 @@ func TestIntrospectionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := []verifier.IntrospectionSource{{Introspector: &server{}}}
+	sources := []verifier.IntrospectionSource{{Introspector: &fakeServer{}}}
 	prints := fingerprint.NewHasher()
 	for name, cfg := range map[string]verifier.IntrospectionConfig{
 		"no sources":      {Fingerprints: prints, Tokens: tokens, Negative: negative},
@@ -506,8 +511,8 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 		b.Fatal(err)
 	}
 	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
-		Sources:     []verifier.IntrospectionSource{{Introspector: &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}, CacheTTL: time.Hour}},
-		Revocations: &ended{}, Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,
+		Sources:     []verifier.IntrospectionSource{{Introspector: &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}}, CacheTTL: time.Hour}},
+		Revocations: &fakeRevocations{}, Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -522,7 +527,7 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 	}
 }
 
-func TestGrantsAreForUs(t *testing.T) {
+func TestIntrospectionAudience(t *testing.T) {
 	for _, c := range []struct {
 		wanted, told []string
 		want         authz.Reason
@@ -534,22 +539,23 @@ func TestGrantsAreForUs(t *testing.T) {
 		{[]string{"api"}, []string{"API", "api2"}, authz.InvalidToken},
 		{[]string{"api"}, nil, authz.InvalidToken},
 	} {
-		s := &server{audiences: c.wanted, says: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
+		s := &fakeServer{audiences: c.wanted, response: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
 		if _, got := newIntrospectionFixture(t, nil, s).verify(context.Background(), "t"); got != c.want {
 			t.Errorf("audiences %q, token's %q: %s, want %s", c.wanted, c.told, got, c.want)
 		}
 	}
 }
 
-// TestSharesOfOneClient checks that one client has one limit, whichever form its address has.
-func TestSharesOfOneClient(t *testing.T) {
-	for kind, shows := range oneClient {
+// TestLimitOfOneClient checks that one client has one limit, whichever form its
+// address has.
+func TestLimitOfOneClient(t *testing.T) {
+	for kind, addressOf := range clientAddressForms {
 		synctest.Test(t, func(t *testing.T) {
-			b := newIntrospectionFixture(t, nil, &server{takes: 100 * time.Millisecond})
+			b := newIntrospectionFixture(t, nil, &fakeServer{delay: 100 * time.Millisecond})
 			var refused atomic.Int64
 			for n := range 50 {
 				go func() {
-					c := &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(shows(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
+					c := &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(addressOf(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
 					_, err := b.Verify(context.Background(), c, b.now)
 					if refusal, ok := errors.AsType[*authz.CredentialError](err); ok && refusal.Reason == authz.Overloaded {
 						refused.Add(1)
@@ -565,11 +571,11 @@ func TestSharesOfOneClient(t *testing.T) {
 	}
 }
 
-// TestOneClientIsNotAll checks that a client that invents tokens has its own limit and
-// leaves capacity for others.
-func TestOneClientIsNotAll(t *testing.T) {
+// TestClientLimit checks that a client that invents tokens has its own limit
+// and leaves capacity for others.
+func TestClientLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{takes: 100 * time.Millisecond}
+		s := &fakeServer{delay: 100 * time.Millisecond}
 		b := newIntrospectionFixture(t, nil, s)
 		ask := func(client, token string) error {
 			_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
@@ -610,30 +616,31 @@ func TestOneClientIsNotAll(t *testing.T) {
 	})
 }
 
-// TestIntrospectionCauses checks that the cause names the rule that a response breaks, the
-// first time and from the cache.
+// TestIntrospectionCauses checks that the cause names the rule that a response
+// breaks, the first time and from the cache.
 func TestIntrospectionCauses(t *testing.T) {
 	for want, says := range map[string]verifier.TokenInfo{
 		"active: want an active token, got one that its server calls inactive": {},
 		"cnf: want a bearer token":                       {Active: true, Subject: "alice", SenderConstrained: true},
 		"use: want an access token":                      {Active: true, Subject: "alice", Use: "refresh"},
-		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{nothingSecret}},
-		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + nothingSecret},
-		"subject: want a plain text":                     {Active: true, Subject: " " + nothingSecret},
+		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{tokenSecret}},
+		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + tokenSecret},
+		"subject: want a plain text":                     {Active: true, Subject: " " + tokenSecret},
 		"subject: want a sub, a username or a client_id": {Active: true},
-		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + nothingSecret},
+		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + tokenSecret},
 		"nbf: want a time that is not in the future":     {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
 	} {
-		b := newIntrospectionFixture(t, nil, &server{says: says, audiences: []string{"api"}})
+		b := newIntrospectionFixture(t, nil, &fakeServer{response: says, audiences: []string{"api"}})
 		for range 2 {
-			wantsCause(t, b.Introspection, "t", want)
+			expectCause(t, b.Introspection, "t", want)
 		}
 	}
 }
 
-// TestRevokedClient checks that a client's own tokens are revoked by the client's id.
+// TestRevokedClient checks that a client's own tokens are revoked by the
+// client's id.
 func TestRevokedClient(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{"app": tokenNow}}
-	b := newIntrospectionFixture(t, list, &server{says: verifier.TokenInfo{Active: true, ClientID: "app"}})
-	b.is("t", authz.RevokedToken)
+	b := newIntrospectionFixture(t, list, &fakeServer{response: verifier.TokenInfo{Active: true, ClientID: "app"}})
+	b.expect("t", authz.RevokedToken)
 }

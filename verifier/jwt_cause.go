@@ -8,7 +8,8 @@ import (
 	"keyward/verifier/strictjson"
 )
 
-// Rule is a rule that a token can break. The set is closed; docs/reasons.md lists it.
+// Rule is a rule that a token can break. The set is closed; docs/reasons.md
+// lists it.
 type Rule string
 
 // The rules, in the order in which they are checked.
@@ -45,9 +46,9 @@ func Rules() []Rule {
 		RuleAud, RuleSubject, RuleJti, RuleClientID, RuleRequired, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
 }
 
-// Cause explains an invalid_token, for the log and for `keyward check`: the rule, what
-// it requires, and what kind of value was found. It contains no text of the token,
-// which could be a secret. The client does not see it.
+// Cause explains an invalid_token, for the log and for `keyward check`: the
+// rule, what it requires, and what kind of value was found. It contains no text
+// of the token, which could be a secret. The client does not see it.
 type Cause struct {
 	Rule Rule
 	Want string
@@ -67,16 +68,17 @@ func invalid(c *Cause) *authz.CredentialError {
 	return &authz.CredentialError{Reason: authz.InvalidToken, Cause: c}
 }
 
-// kindOf returns the JSON type of a member that package strictjson has parsed.
-func kindOf(members map[string]any, name string) string {
+// jsonType returns the JSON type of a member that package strictjson has
+// parsed.
+func jsonType(members map[string]any, name string) string {
 	v, there := members[name]
 	if !there {
 		return "none"
 	}
-	return kindOfValue(v)
+	return jsonTypeOf(v)
 }
 
-func kindOfValue(v any) string {
+func jsonTypeOf(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"

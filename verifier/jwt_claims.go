@@ -21,15 +21,15 @@ type jwtClaims struct {
 	notBefore, issuedAt time.Time // zero: not given
 }
 
-// screen does the cheap checks on the claims, in outline or in full. A token that
-// fails here need not have its signature verified. A claim that is present must be of
-// its type: null is not absent.
-func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) *Cause {
+// checkClaims does the cheap checks on the claims, in outline or in full. A
+// token that fails here need not have its signature verified. A claim that is
+// present must be of its type: null is not absent.
+func (i *jwtIssuer) checkClaims(members map[string]any, c *jwtClaims, now time.Time) *Cause {
 	if _, bound := members["cnf"]; bound { // RFC 7800; RFC 9449 and RFC 8705 for DPoP and TLS
 		return causeSenderConstrained
 	}
 	if i.AuthMethod == authz.AuthMethodOAuth {
-		if cause := lacking(members); cause != nil {
+		if cause := checkRequiredClaims(members); cause != nil {
 			return cause
 		}
 	}
@@ -37,13 +37,13 @@ func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) 
 		return cause
 	}
 	if !i.isAudience(members) {
-		return &Cause{RuleAud, i.wantAudience, kindOf(members, "aud")}
+		return &Cause{RuleAud, i.wantAudience, jsonType(members, "aud")}
 	}
 	if !optionalText(members, "sub", new(string)) {
-		return &Cause{RuleSubject, wantText + " in sub", kindOf(members, "sub")}
+		return &Cause{RuleSubject, wantText + " in sub", jsonType(members, "sub")}
 	}
 	if !optionalText(members, "jti", &c.jti) {
-		return &Cause{RuleJti, wantText + ", or none", kindOf(members, "jti")}
+		return &Cause{RuleJti, wantText + ", or none", jsonType(members, "jti")}
 	}
 	return nil
 }
@@ -55,40 +55,41 @@ var (
 
 const wantText = "a plain text of 1 to 255 bytes"
 
-// read returns the claims that are needed, and checks all of them except the expiry.
+// read returns the claims that are needed, and checks all of them except the
+// expiry.
 func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cause) {
 	var c jwtClaims
-	if cause := i.screen(members, &c, now); cause != nil {
+	if cause := i.checkClaims(members, &c, now); cause != nil {
 		return jwtClaims{}, cause
 	}
 	if cause := i.readSubject(&c, members); cause != nil {
 		return jwtClaims{}, cause
 	}
 	var scope any
-	if scope, c.hasScopes = i.scope.in(members); c.hasScopes {
+	if scope, c.hasScopes = i.scope.lookup(members); c.hasScopes {
 		var ok bool
 		if c.scopes, ok = parseScopeClaim(scope); !ok {
-			return jwtClaims{}, &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + i.scope.name, kindOfValue(scope)}
+			return jwtClaims{}, &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + i.scope.name, jsonTypeOf(scope)}
 		}
 	}
 	return c, nil
 }
 
-// readSubject determines whom the token stands for. A token that has a client and no
-// subject, or the client as its subject, is the client's own. Clients choose their
-// ids, and a client with the name of a user must not become that user (RFC 9068
-// section 5). Such a token has no subject, unless the operator has chosen the claim
-// that is the subject.
+// readSubject determines whom the token stands for. A token that has a client
+// and no subject, or the client as its subject, is the client's own. Clients
+// choose their ids, and a client with the name of a user must not become that
+// user (RFC 9068 section 5). Such a token has no subject, unless the operator
+// has chosen the claim that is the subject.
 func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	if !optionalText(members, "client_id", &c.client) {
 		c.client = "" // of another type, so it names no client
 	}
-	subject, there := i.subject.in(members)
+	subject, there := i.subject.lookup(members)
 	wrong := func(want string) *Cause {
 		if !there {
 			return &Cause{RuleSubject, want, "none"}
 		}
-		return &Cause{RuleSubject, want, kindOfValue(subject)}
+		return &Cause{RuleSubject, want, jsonTypeOf(subject)}
 	}
 	c.subject, _ = subject.(string)
 	if (there || c.client == "") && !authz.IsClaimText(c.subject) {
@@ -106,16 +107,16 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	return nil
 }
 
-// lacking checks that an access token has the claims that RFC 9068 section 2.2
-// requires. Their types are checked where they are read.
-func lacking(members map[string]any) *Cause {
+// checkRequiredClaims checks that an access token has the claims that RFC 9068
+// section 2.2 requires. Their types are checked where they are read.
+func checkRequiredClaims(members map[string]any) *Cause {
 	for _, name := range [...]string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		if _, there := members[name]; !there {
 			return &Cause{RuleRequired, "the claims of an access token (RFC 9068 section 2.2)", "no " + name}
 		}
 	}
 	if !optionalText(members, "client_id", new(string)) {
-		return &Cause{RuleClientID, wantText, kindOf(members, "client_id")}
+		return &Cause{RuleClientID, wantText, jsonType(members, "client_id")}
 	}
 	return nil
 }
@@ -130,20 +131,22 @@ func optionalText(members map[string]any, name string, into *string) bool {
 	return authz.IsClaimText(*into)
 }
 
-// readTimes reads the times and checks them against the clock and the maximum lifetime.
+// readTimes reads the times and checks them against the clock and the maximum
+// lifetime.
 func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Time) *Cause {
 	exp, ok := ParseNumericDate(members["exp"])
 	if !ok {
-		return &Cause{RuleExp, wantTime, kindOf(members, "exp")}
+		return &Cause{RuleExp, wantTime, jsonType(members, "exp")}
 	}
-	// golang-jwt truncates fractions too, and a cached token must end at the same time.
+	// golang-jwt truncates fractions too, and a cached token must end at the
+	// same time.
 	c.expires = exp.Truncate(time.Second)
 	latest := now.Add(i.Leeway)
 	switch {
 	case !optionalDate(members, "nbf", &c.notBefore):
-		return &Cause{RuleNbf, wantTime + ", or none", kindOf(members, "nbf")}
+		return &Cause{RuleNbf, wantTime + ", or none", jsonType(members, "nbf")}
 	case !optionalDate(members, "iat", &c.issuedAt):
-		return &Cause{RuleIat, wantTime + ", or none", kindOf(members, "iat")}
+		return &Cause{RuleIat, wantTime + ", or none", jsonType(members, "iat")}
 	case c.notBefore.After(latest):
 		return &Cause{RuleNbf, "a time that is not in the future, within leeway", "a later one"}
 	case c.issuedAt.After(latest):
@@ -159,9 +162,10 @@ func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Tim
 
 const wantTime = "a time in seconds since 1970"
 
-// isAudience reports whether the token is for this server. If aud is present, it must be
-// a string or a list of strings. If audiences are configured, one of them must be in it.
-// A list that is known only in outline passes, and is checked after the signature.
+// isAudience reports whether the token is for this server. If aud is present,
+// it must be a string or a list of strings. If audiences are configured, one of
+// them must be in it. A list that is known only in outline passes, and is
+// checked after the signature.
 func (i *jwtIssuer) isAudience(members map[string]any) bool {
 	aud, there := members["aud"]
 	found := len(i.Audiences) == 0
@@ -185,7 +189,8 @@ func (i *jwtIssuer) isAudience(members map[string]any) bool {
 }
 
 // parseScopeClaim reads scopes in one string, separated by spaces (RFC 8693
-// section 4.2), or in a list of strings, as some issuers write scp and permissions.
+// section 4.2), or in a list of strings, as some issuers write scp and
+// permissions.
 func parseScopeClaim(v any) (authz.Scopes, bool) {
 	var names []string
 	switch v := v.(type) {
@@ -203,8 +208,8 @@ func parseScopeClaim(v any) (authz.Scopes, bool) {
 	return scopes, err == nil
 }
 
-// claimPath locates a claim: a member of that exact name, or else a member of nested
-// objects.
+// claimPath locates a claim: a member of that exact name, or else a member of
+// nested objects.
 type claimPath struct {
 	name   string
 	nested []string // nil: no dot in the name
@@ -221,9 +226,10 @@ func newClaimPath(name, usual string) claimPath {
 	return p
 }
 
-// in returns the claim, if it is present. If something on the path to a nested claim
-// is not an object, the value is nil, which is of the wrong type for every claim.
-func (p claimPath) in(members map[string]any) (any, bool) {
+// lookup returns the claim, if it is present. If something on the path to a
+// nested claim is not an object, the value is nil, which is of the wrong type
+// for every claim.
+func (p claimPath) lookup(members map[string]any) (any, bool) {
 	v, there := members[p.name]
 	if there || p.nested == nil {
 		return v, there

@@ -9,7 +9,8 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// SignatureGood reports whether a token's header and signature are valid, whatever its payload.
+// SignatureGood reports whether a token's header and signature are valid,
+// whatever its payload.
 func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 	i, err := newJWTIssuer(JWTIssuer{AuthMethod: authz.AuthMethodJWT, Issuer: "any", Algorithms: algorithms, Keys: keys, MaxLifetime: time.Hour})
 	if err != nil {
@@ -19,8 +20,8 @@ func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 	if cause != nil || i.accepts(&signed.header) != nil {
 		return false
 	}
-	key, err := i.find(context.Background(), &signed.header, time.Time{})
-	return err == nil && i.signed(&signed, key)
+	key, err := i.findKey(context.Background(), &signed.header, time.Time{})
+	return err == nil && i.verifySignature(&signed, key)
 }
 
 // VerifyUncached verifies a token as if it were not cached.

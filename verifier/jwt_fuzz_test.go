@@ -14,9 +14,10 @@ import (
 	"keyward/verifier"
 )
 
-// FuzzTokenAgainstGolangJWT compares the result with golang-jwt's, with the same keys and
-// options: Keyward may refuse more and must never accept more. It tries each input as it
-// is, and signed again, so that headers and claims with valid signatures are covered.
+// FuzzTokenAgainstGolangJWT compares the result with golang-jwt's, with the
+// same keys and options: Keyward may refuse more and must never accept more. It
+// tries each input as it is, and signed again, so that headers and claims with
+// valid signatures are covered.
 func FuzzTokenAgainstGolangJWT(f *testing.F) {
 	for _, v := range vectors.Tokens(f) {
 		parts := strings.Split(v.Token, ".")
@@ -35,17 +36,17 @@ func FuzzTokenAgainstGolangJWT(f *testing.F) {
 		}
 	}
 	b := newJWTFixture(f, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = append(i.Algorithms, "PS256") })
-	judge := newGolangJWT(b)
+	oracle := newGolangJWT(b)
 	f.Fuzz(func(t *testing.T, header, payload []byte, signature string, algorithm uint8) {
 		if len(header)+len(payload) > 1<<14 {
 			return
 		}
 		b64 := base64.RawURLEncoding.EncodeToString
-		judge.compare(t, b, b64(header)+"."+b64(payload)+"."+signature)
+		oracle.compare(t, b, b64(header)+"."+b64(payload)+"."+signature)
 		name := []string{"EdDSA", "ES256", "RS256", "PS256"}[algorithm%4] // cheap ones first
-		judge.compare(t, b, b.sign(t, name, string(header), string(payload)))
-		judge.compare(t, b, b.sign(t, name, `{"alg":"`+name+`"}`, string(payload)))
-		judge.compare(t, b, b.sign(t, name, string(header), claims(nil)))
+		oracle.compare(t, b, b.sign(t, name, string(header), string(payload)))
+		oracle.compare(t, b, b.sign(t, name, `{"alg":"`+name+`"}`, string(payload)))
+		oracle.compare(t, b, b.sign(t, name, string(header), claims(nil)))
 	})
 }
 
@@ -84,7 +85,7 @@ func (g golangJWT) parse(b *jwtFixture, token string) (*jwt.Token, error) {
 
 func (g golangJWT) compare(t *testing.T, b *jwtFixture, token string) {
 	t.Helper()
-	p, reason := b.ask(token)
+	p, reason := b.verifyBearer(token)
 	if reason != authz.OK {
 		if reason == authz.Unavailable || reason == authz.Internal {
 			t.Fatalf("%q: %s", token, reason)

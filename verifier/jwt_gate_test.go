@@ -14,13 +14,13 @@ import (
 	"keyward/verifier/admission"
 )
 
-// strictGate admits one failure, of a client and of all clients together.
-func strictGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
+// oneFailureGate admits one failure, of a client and of all clients together.
+func oneFailureGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
 	c.Gate = admission.New(admission.Config{Slots: 1, FailedWork: 1e-9, MaxWait: time.Millisecond})
 }
 
-// from verifies a token that the client at an address presents.
-func (b *jwtFixture) from(client, token string) authz.Reason {
+// verifyFrom verifies a token that the client at an address presents.
+func (b *jwtFixture) verifyFrom(client, token string) authz.Reason {
 	b.t.Helper()
 	_, err := b.Verify(b.t.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
@@ -35,9 +35,9 @@ func (b *jwtFixture) from(client, token string) authz.Reason {
 	}
 }
 
-// TestFailuresAreCharged checks that a bad token whose signature was verified is charged to
-// its client and to the budget of all unknown clients. Clients whose tokens were valid are
-// still admitted, and cached tokens cost nothing.
+// TestFailuresAreCharged checks that a bad token whose signature was verified
+// is charged to its client and to the budget of all unknown clients. Clients
+// whose tokens were valid are still admitted, and cached tokens cost nothing.
 func TestFailuresAreCharged(t *testing.T) {
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -51,9 +51,9 @@ func TestFailuresAreCharged(t *testing.T) {
 		"with twice the member": {map[string]any{"nested": 1}, true, authz.InvalidToken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newJWTFixture(t, strictGate)
+			b := newJWTFixture(t, oneFailureGate)
 			known := b.mint("EdDSA", map[string]any{"jti": "known"})
-			if got := b.from("192.0.2.1", known); got != authz.OK {
+			if got := b.verifyFrom("192.0.2.1", known); got != authz.OK {
 				t.Fatal(got)
 			}
 			bad := func(n int) string {
@@ -68,17 +68,17 @@ func TestFailuresAreCharged(t *testing.T) {
 				return token
 			}
 			for n, want := range []authz.Reason{c.want, authz.RateLimited, authz.RateLimited} {
-				if got := b.from("198.51.100.1", bad(n)); got != want {
+				if got := b.verifyFrom("198.51.100.1", bad(n)); got != want {
 					t.Errorf("number %d: %s, want %s", n, got, want)
 				}
 			}
 			for client, want := range map[string]authz.Reason{
 				"198.51.100.1": authz.RateLimited, "203.0.113.1": authz.Overloaded, "192.0.2.1": authz.OK,
 			} {
-				if got := b.from(client, b.mint("EdDSA", map[string]any{"jti": client})); got != want {
+				if got := b.verifyFrom(client, b.mint("EdDSA", map[string]any{"jti": client})); got != want {
 					t.Errorf("a good token of %s: %s, want %s", client, got, want)
 				}
-				if got := b.from(client, known); got != authz.OK {
+				if got := b.verifyFrom(client, known); got != authz.OK {
 					t.Errorf("a cached token, presented by %s: %s", client, got)
 				}
 			}
@@ -86,57 +86,57 @@ func TestFailuresAreCharged(t *testing.T) {
 	}
 }
 
-// TestWhatNeedsNoKeyIsFree checks that a token that is refused before its signature is
-// verified is not charged.
-func TestWhatNeedsNoKeyIsFree(t *testing.T) {
-	b := newJWTFixture(t, strictGate)
+// TestUnverifiedTokensAreNotCharged checks that a token that is refused before
+// its signature is verified is not charged.
+func TestUnverifiedTokensAreNotCharged(t *testing.T) {
+	b := newJWTFixture(t, oneFailureGate)
 	for _, token := range []string{
 		"a.b.c", b.mint("EdDSA", map[string]any{"iss": "another"}), b.mint("EdDSA", map[string]any{"aud": "another"}),
 		b.mint("EdDSA", map[string]any{"cnf": map[string]any{"jkt": "x"}}), b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"another"}`, claims(nil)),
 	} {
 		for range 3 {
-			if got := b.from("198.51.100.1", token); got != authz.InvalidToken {
+			if got := b.verifyFrom("198.51.100.1", token); got != authz.InvalidToken {
 				t.Error(got)
 			}
 		}
 	}
-	if got := b.from("198.51.100.1", b.mint("EdDSA", nil)); got != authz.OK {
+	if got := b.verifyFrom("198.51.100.1", b.mint("EdDSA", nil)); got != authz.OK {
 		t.Error(got)
 	}
 }
 
-// TestOurFaultIsNotCharged checks that a genuine token is not charged while revocations
-// cannot be looked up.
-func TestOurFaultIsNotCharged(t *testing.T) {
+// TestInternalErrorsAreNotCharged checks that a genuine token is not charged
+// while revocations cannot be looked up.
+func TestInternalErrorsAreNotCharged(t *testing.T) {
 	list := &revocationList{err: errors.New("not loaded")}
-	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { strictGate(c, i); c.Revocations = list })
+	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { oneFailureGate(c, i); c.Revocations = list })
 	token := b.mint("EdDSA", nil)
 	for range 3 {
-		if _, got := b.ask(token); got != authz.Unavailable {
+		if _, got := b.verifyBearer(token); got != authz.Unavailable {
 			t.Error(got)
 		}
 	}
 	list.err = nil
-	if _, got := b.ask(token); got != authz.OK {
+	if _, got := b.verifyBearer(token); got != authz.OK {
 		t.Error(got)
 	}
 }
 
-// TestAnothersBudget checks that a client that shares the verification with one over its
-// budget is not refused for it.
-func TestAnothersBudget(t *testing.T) {
+// TestSharedVerificationOverBudget checks that a client that shares the
+// verification with one over its budget is not refused for it.
+func TestSharedVerificationOverBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newJWTFixture(t, strictGate)
+		b := newJWTFixture(t, oneFailureGate)
 		token := b.mint("EdDSA", nil)
-		if got := b.from("192.0.2.1", b.mint("EdDSA", map[string]any{"jti": "familiar"})); got != authz.OK {
+		if got := b.verifyFrom("192.0.2.1", b.mint("EdDSA", map[string]any{"jti": "trusted"})); got != authz.OK {
 			t.Error(got)
 		}
 		_ = b.config.Gate.Do(t.Context(), verifier.ClientOf("198.51.100.1"), func() bool { time.Sleep(time.Millisecond); return false })
 		release := make(chan struct{})
-		b.keys.waits = func(context.Context) error { <-release; return nil }
+		b.keys.beforeFind = func(context.Context) error { <-release; return nil }
 		reasons := map[string]chan authz.Reason{"198.51.100.1": make(chan authz.Reason, 1), "192.0.2.1": make(chan authz.Reason, 1)}
 		for _, client := range []string{"198.51.100.1", "192.0.2.1"} {
-			go func() { reasons[client] <- b.from(client, token) }()
+			go func() { reasons[client] <- b.verifyFrom(client, token) }()
 			synctest.Wait()
 		}
 		close(release)
@@ -149,9 +149,9 @@ func TestAnothersBudget(t *testing.T) {
 	})
 }
 
-// TestForgedTokenIsNotRead checks that claims are parsed only in outline before the
-// signature is verified.
-func TestForgedTokenIsNotRead(t *testing.T) {
+// TestForgedTokenIsParsedInOutline checks that claims are parsed only in
+// outline before the signature is verified.
+func TestForgedTokenIsParsedInOutline(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	var list []string
 	for n := range 1000 {
@@ -163,12 +163,12 @@ func TestForgedTokenIsNotRead(t *testing.T) {
 		small := b.mint("EdDSA", nil)
 		smallForged := small[:len(small)-8] + "AAAAAAAA"
 		allocations := func(token string) float64 {
-			return testing.AllocsPerRun(10, func() { b.ask(token) })
+			return testing.AllocsPerRun(10, func() { b.verifyBearer(token) })
 		}
 		if few, many := allocations(smallForged), allocations(forged); many > few+10 {
 			t.Errorf("scopes in %s: %v allocations, and %v for a short token", name, many, few)
 		}
-		if _, got := b.ask(token); got != authz.OK {
+		if _, got := b.verifyBearer(token); got != authz.OK {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

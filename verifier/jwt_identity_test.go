@@ -8,9 +8,9 @@ import (
 	"keyward/verifier"
 )
 
-// TestWhoATokenStandsFor checks that a client's id never becomes a user, and that no
+// TestTokenSubject checks that a client's id never becomes a user, and that no
 // subject has the form of Keyward's ids.
-func TestWhoATokenStandsFor(t *testing.T) {
+func TestTokenSubject(t *testing.T) {
 	type change = map[string]any
 	access := func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth }
 	byClaim := func(name string) func(*verifier.JWTConfig, *verifier.JWTIssuer) {
@@ -41,26 +41,26 @@ func TestWhoATokenStandsFor(t *testing.T) {
 		"an access token of a user":       {access, change{"client_id": "app", "jti": "j"}, authz.OK, "alice", "app"},
 	} {
 		b := newJWTFixture(t, c.rules)
-		p := b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
+		p := b.expect(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
 		if p != nil && (p.User != c.user || p.ClientID != c.client || p.Subject() != c.user) {
 			t.Errorf("%s: user %q, client %q", name, p.User, p.ClientID)
 		}
 	}
 }
 
-// TestClientIsNoUser checks that a client's own token is invalid if subjects are users, and
-// that a client's tokens are revoked by the client's id.
-func TestClientIsNoUser(t *testing.T) {
+// TestClientTokens checks that a client's own token is invalid if subjects are
+// users, and that a client's tokens are revoked by the client's id.
+func TestClientTokens(t *testing.T) {
 	list := &revocationList{}
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
-		c.Users, i.Users = someUsers{"alice": {Name: "alice"}}, true
+		c.Users, i.Users = userMap{"alice": {Name: "alice"}}, true
 	})
-	b.wants(b.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client with a user's name")
-	b.wants(b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
+	b.expect(b.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client with a user's name")
+	b.expect(b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
 
 	b = newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
 	token := b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
-	b.wants(token, authz.OK, "not revoked")
+	b.expect(token, authz.OK, "not revoked")
 	list.change(func() { list.subjects = map[string]time.Time{"app": tokenNow} })
-	b.wants(token, authz.RevokedToken, "revoked")
+	b.expect(token, authz.RevokedToken, "revoked")
 }

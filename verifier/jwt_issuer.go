@@ -116,15 +116,15 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 	}
 }
 
-// exactSalt requires a salt as long as the hash (RFC 7518 section 3.5). By default
-// golang-jwt verifies a salt of any length.
+// exactSalt requires a salt as long as the hash (RFC 7518 section 3.5). By
+// default golang-jwt verifies a salt of any length.
 func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options}
 }
 
-// accepts checks a header against the issuer's rules. RFC 9068 section 4 requires the
-// type of an access token, so that an ID token of the same issuer is not accepted as
-// one.
+// accepts checks a header against the issuer's rules. RFC 9068 section 4
+// requires the type of an access token, so that an ID token of the same issuer
+// is not accepted as one.
 func (i *jwtIssuer) accepts(h *joseHeader) *Cause {
 	switch {
 	case i.methods[h.algorithm] == nil:
@@ -136,9 +136,9 @@ func (i *jwtIssuer) accepts(h *joseHeader) *Cause {
 	}
 }
 
-// find returns the key that the header names. The algorithm is one of the issuer's
-// and one of the key's.
-func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jwks.Key, error) {
+// findKey returns the key that the header names. The algorithm is one of the
+// issuer's and one of the key's.
+func (i *jwtIssuer) findKey(ctx context.Context, h *joseHeader, now time.Time) (*jwks.Key, error) {
 	key, err := i.Keys.Find(ctx, h.kid, h.hasKid, h.algorithm, now)
 	switch {
 	case errors.Is(err, jwks.ErrManyKeys):
@@ -156,8 +156,8 @@ func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jw
 	}
 }
 
-// signed reports whether the key made the signature.
-func (i *jwtIssuer) signed(s *signedToken, key *jwks.Key) bool {
+// verifySignature reports whether the key made the signature.
+func (i *jwtIssuer) verifySignature(s *signedToken, key *jwks.Key) bool {
 	return i.methods[s.header.algorithm].Verify(s.input, s.signature, key.VerificationKey()) == nil
 }
 

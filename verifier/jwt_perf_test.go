@@ -13,7 +13,8 @@ import (
 	"keyward/verifier"
 )
 
-// These benchmarks compare the cost of an uncached token with that of its signature alone.
+// These benchmarks compare the cost of an uncached token with that of its
+// signature alone.
 func BenchmarkVerifyRS256(b *testing.B) { benchmarkVerify(b, "RS256") }
 func BenchmarkVerifyES256(b *testing.B) { benchmarkVerify(b, "ES256") }
 func BenchmarkVerifyEdDSA(b *testing.B) { benchmarkVerify(b, "EdDSA") }

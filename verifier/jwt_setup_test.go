@@ -28,19 +28,21 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// issuerKeys is a KeySource whose set a test changes. Find returns err if it is not nil.
+// issuerKeys is a KeySource whose set a test changes. Find returns err if it is
+// not nil.
 type issuerKeys struct {
 	set   atomic.Pointer[jwks.Set]
 	err   error
 	finds atomic.Int64
-	// waits, if not nil, is called in each Find, so that a test can act in between.
-	waits func(ctx context.Context) error
+	// beforeFind, if not nil, is called in each Find, so that a test can act in
+	// between.
+	beforeFind func(ctx context.Context) error
 }
 
 func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
 	k.finds.Add(1)
-	if k.waits != nil {
-		if err := k.waits(ctx); err != nil {
+	if k.beforeFind != nil {
+		if err := k.beforeFind(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -52,7 +54,7 @@ func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorith
 
 func (k *issuerKeys) Contains(key *jwks.Key) bool { return k.set.Load().Contains(key) }
 
-func keysOf(t testing.TB, document []byte) *issuerKeys {
+func parseKeys(t testing.TB, document []byte) *issuerKeys {
 	t.Helper()
 	set, err := jwks.Parse(document)
 	if err != nil {
@@ -127,7 +129,8 @@ func (i *tokenIssuer) sign(t testing.TB, algorithm, header, payload string) stri
 	return input + "." + b64(signature)
 }
 
-// signPSS makes a PS256 token with a salt of that length; 0 is the maximum length.
+// signPSS makes a PS256 token with a salt of that length; 0 is the maximum
+// length.
 func (i *tokenIssuer) signPSS(t testing.TB, header, payload string, salt int) string {
 	t.Helper()
 	b64 := base64.RawURLEncoding.EncodeToString
@@ -159,7 +162,8 @@ func claims(changes map[string]any) string {
 
 var tokenNow = time.Unix(1767225600, 0).UTC()
 
-// jwtFixture is a JWT verifier with keys, users and revocations that a test changes.
+// jwtFixture is a JWT verifier with keys, users and revocations that a test
+// changes.
 type jwtFixture struct {
 	*verifier.JWT
 	*tokenIssuer
@@ -172,7 +176,7 @@ type jwtFixture struct {
 func newJWTFixture(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *jwtFixture {
 	t.Helper()
 	issuer := newTokenIssuer(t)
-	b := &jwtFixture{tokenIssuer: issuer, t: t, keys: keysOf(t, issuer.document(t)), now: tokenNow}
+	b := &jwtFixture{tokenIssuer: issuer, t: t, keys: parseKeys(t, issuer.document(t)), now: tokenNow}
 	entry := profileIssuer(vectors.Profile(t), b.keys)
 	b.config.Tokens = newTokenCache(t)
 	b.config.Fingerprints = fingerprint.NewHasher()
@@ -210,9 +214,9 @@ func profileIssuer(p vectors.TokenProfile, keys verifier.KeySource) verifier.JWT
 	}
 }
 
-// ask verifies a bearer token, cached or not.
-func (b *jwtFixture) ask(token string) (*authz.Principal, authz.Reason) {
-	return askJWT(b.JWT, context.Background(), token, b.now)
+// verifyBearer verifies a bearer token, cached or not.
+func (b *jwtFixture) verifyBearer(token string) (*authz.Principal, authz.Reason) {
+	return verifyToken(b.JWT, context.Background(), token, b.now)
 }
 
 // mint signs claims with a minimal header.
@@ -221,20 +225,20 @@ func (b *jwtFixture) mint(algorithm string, changes map[string]any) string {
 	return b.sign(b.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
 }
 
-// wants checks the result for the token, the first time and again.
-func (b *jwtFixture) wants(token string, want authz.Reason, why string) *authz.Principal {
+// expect checks the result for the token, the first time and again.
+func (b *jwtFixture) expect(token string, want authz.Reason, why string) *authz.Principal {
 	b.t.Helper()
 	var p *authz.Principal
 	for range 2 {
 		var got authz.Reason
-		if p, got = b.ask(token); got != want {
+		if p, got = b.verifyBearer(token); got != want {
 			b.t.Errorf("%s: %s, want %s", why, got, want)
 		}
 	}
 	return p
 }
 
-func askJWT(v authz.Verifier, ctx context.Context, token string, now time.Time) (*authz.Principal, authz.Reason) {
+func verifyToken(v authz.Verifier, ctx context.Context, token string, now time.Time) (*authz.Principal, authz.Reason) {
 	p, err := v.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {

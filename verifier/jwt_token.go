@@ -11,10 +11,10 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// jwtToken is a token with a valid signature and valid claims. It is immutable, except
-// for the revocation version.
+// jwtToken is a token with a valid signature and valid claims. It is immutable,
+// except for the revocation version.
 type jwtToken struct {
-	by        *JWT // the verifier whose rules it passed; a cache may outlive the verifier
+	owner     *JWT // the verifier whose rules it passed; a cache may outlive the verifier
 	issuer    *jwtIssuer
 	principal *authz.Principal
 	key       *jwks.Key
@@ -27,13 +27,15 @@ type jwtToken struct {
 	from     time.Time // when it begins to be accepted, including leeway
 	until    time.Time // when it stops being accepted, including leeway
 
-	// revocationVersion is Revocations.Changes, read before the token was found not revoked.
+	// revocationVersion is Revocations.Changes, read before the token was found
+	// not revoked.
 	revocationVersion atomic.Uint64
 }
 
-// token makes a token of verified claims. It shares no memory with the token's text,
-// which would otherwise stay in memory as long as the cache entry.
-func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
+// newToken makes a token of verified claims. It shares no memory with the
+// token's text, which would otherwise stay in memory as long as the cache
+// entry.
+func (i *jwtIssuer) newToken(c *jwtClaims, key *jwks.Key) *jwtToken {
 	t := &jwtToken{
 		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
 		until: c.expires.Add(i.Leeway),
@@ -51,9 +53,10 @@ func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
 	return t
 }
 
-// earliestIssue returns the earliest time by our clock at which a token may have been
-// issued, given that the issuer's clock may be ahead by the leeway. So a token with an
-// iat in the future counts as issued before now. Zero stays zero.
+// earliestIssue returns the earliest time by our clock at which a token may
+// have been issued, given that the issuer's clock may be ahead by the leeway.
+// So a token with an iat in the future counts as issued before now. Zero stays
+// zero.
 func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
 	if issuedAt.IsZero() {
 		return issuedAt
@@ -63,10 +66,10 @@ func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
 
 func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
 
-// stillValid reports whether a token that was valid still is, except for its expiry,
-// which the caller checks and reports.
+// stillValid reports whether a token that was valid still is, except for its
+// expiry, which the caller checks and reports.
 func (j *JWT) stillValid(t *jwtToken, now time.Time) bool {
-	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
+	return t.owner == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
 		(t.user == nil || !t.user.Superseded()) && j.stillUnrevoked(t)
 }
 
@@ -75,8 +78,8 @@ func (j *JWT) stillUnrevoked(t *jwtToken) bool {
 	return r == nil || r.Changes() == t.revocationVersion.Load() || j.checkRevoked(t) == nil
 }
 
-// checkRevoked looks up whether the token is revoked. The number is read first, so that
-// a concurrent revocation counts as a change.
+// checkRevoked looks up whether the token is revoked. The number is read first,
+// so that a concurrent revocation counts as a change.
 func (j *JWT) checkRevoked(t *jwtToken) error {
 	r := j.cfg.Revocations
 	if r == nil {
@@ -86,24 +89,24 @@ func (j *JWT) checkRevoked(t *jwtToken) error {
 		return fmt.Errorf("looking up a revoked token: %w", err)
 	}
 	changes := r.Changes()
-	if r.Revoked(t.jti, revocable(t.principal), t.issuedAt) {
+	if r.Revoked(t.jti, revocationSubject(t.principal), t.issuedAt) {
 		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.revocationVersion.Store(changes)
 	return nil
 }
 
-// revocable returns the name by which all tokens of a principal are revoked: its
-// subject, or else the id of its client.
-func revocable(p *authz.Principal) string {
+// revocationSubject returns the name by which all tokens of a principal are
+// revoked: its subject, or else the id of its client.
+func revocationSubject(p *authz.Principal) string {
 	if p.User == "" {
 		return p.ClientID
 	}
 	return p.User
 }
 
-// admit checks whether a valid token and its user may still be used, and adds the
-// user's rights to the principal. The token is not shared yet.
+// admit checks whether a valid token and its user may still be used, and adds
+// the user's rights to the principal. The token is not shared yet.
 func (j *JWT) admit(t *jwtToken) error {
 	if err := j.checkRevoked(t); err != nil {
 		return err

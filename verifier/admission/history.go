@@ -5,107 +5,109 @@ import (
 	"time"
 )
 
-// debt is failed work that time pays off. Its value is the time at which it is paid
-// (GCRA). The zero debt is no debt.
-type debt time.Duration
+// tat is a theoretical arrival time (GCRA): the time at which failed work is
+// paid off. The zero tat has nothing to pay.
+type tat time.Duration
 
-// longestMemory bounds how far in the future a debt is paid.
-const longestMemory = 10 * time.Minute
+// maxBacklog bounds how far in the future a tat is.
+const maxBacklog = 10 * time.Minute
 
-// left returns how long it takes until the debt is paid.
-func (d debt) left(now time.Duration) time.Duration { return max(0, time.Duration(d)-now) }
+// backlog returns how long it takes until the work is paid off.
+func (d tat) backlog(now time.Duration) time.Duration { return max(0, time.Duration(d)-now) }
 
-// add charges work at a price, in units of time per unit of work.
-func (d *debt) add(now, work time.Duration, price float64) {
-	left := d.left(now) + time.Duration(float64(work)*price)
-	*d = debt(now + min(left, longestMemory))
+// charge adds work at a price, in units of time per unit of work.
+func (d *tat) charge(now, work time.Duration, price float64) {
+	backlog := d.backlog(now) + time.Duration(float64(work)*price)
+	*d = tat(now + min(backlog, maxBacklog))
 }
 
-// Suspicion lasts long, so that a client that sends one forged token every few seconds
-// is still known by the next one. At these prices the failures of 5,000 addresses that
-// keep a quarter of a processor busy are remembered. A network has many clients, and
-// the failures of one say less about the others.
+// Penalties last long, so that a client that sends one forged token every few
+// seconds is still known by the next one. At these prices the failures of 5,000
+// addresses that keep a quarter of a processor busy are remembered. A network
+// has many clients, and the failures of one say less about the others.
 const (
 	addressPrice = 20_000
 	networkPrice = 200
 )
 
-// waitPrice is added to a client's suspicion when it has to wait, so that in a flood
-// the clients that come repeatedly go behind those that come once.
-const waitPrice = 3 * time.Second
+// waitPenalty is added to a client's penalty when it has to wait, so that in a
+// flood the clients that come repeatedly go behind those that come once.
+const waitPenalty = 3 * time.Second
 
-// familiarFor is how long a client is familiar after a valid credential.
-const familiarFor = 10 * time.Minute
+// trustedFor is how long a client is trusted after a valid credential.
+const trustedFor = 10 * time.Minute
 
-// account is what is known about an address or a network. The zero account is that of
-// an unknown one.
-type account struct {
-	budget    debt          // failed work; the client is refused beyond clientBurst
-	suspicion debt          // failed work and waits, remembered longer; orders the queue
-	familiar  time.Duration // until when the last credential, a valid one, counts
+// record is what is known about an address or a network. The zero record is
+// that of an unknown one.
+type record struct {
+	budget       tat           // failed work; the client is refused beyond clientBurst
+	penalty      tat           // failed work and waits, remembered longer; orders the queue
+	trustedUntil time.Duration // until when the last credential, a valid one, counts
 }
 
-// Client is the origin of a credential: the address range that counts as one client, and
-// the network around it. All clients without an address are the zero Client. It has no
-// budget, since one of them could use it up for the others.
+// Client is the origin of a credential: the address range that counts as one
+// client, and the network around it. All clients without an address are the
+// zero Client. It has no budget, since one of them could use it up for the
+// others.
 type Client struct{ Address, Network netip.Prefix }
 
 // standing is how a client is treated now.
 type standing struct {
-	owes      time.Duration // until its budget is full again
-	suspicion time.Duration // until its failures and those of its network are forgotten
-	familiar  bool
+	budgetBacklog time.Duration // until its budget is full again
+	penalty       time.Duration // until its failures and those of its network are forgotten
+	trusted       bool
 }
 
-// ledger holds the accounts of recently active clients, in two generations of bounded
-// size. When the recent one is full it becomes the older one, which is dropped.
-type ledger struct{ recent, older map[netip.Prefix]account }
+// history holds the records of recently active clients, in two generations of
+// bounded size. When the recent one is full it becomes the older one, which is
+// dropped.
+type history struct{ recent, older map[netip.Prefix]record }
 
-const maxAccounts = 1 << 16
+const maxRecords = 1 << 16
 
-func (l *ledger) get(p netip.Prefix) account {
+func (l *history) get(p netip.Prefix) record {
 	if a, ok := l.recent[p]; ok {
 		return a
 	}
 	return l.older[p]
 }
 
-func (l *ledger) put(p netip.Prefix, a account) {
-	if len(l.recent) >= maxAccounts || l.recent == nil {
-		l.recent, l.older = map[netip.Prefix]account{}, l.recent
+func (l *history) put(p netip.Prefix, a record) {
+	if len(l.recent) >= maxRecords || l.recent == nil {
+		l.recent, l.older = map[netip.Prefix]record{}, l.recent
 	}
 	l.recent[p] = a
 }
 
-func (l *ledger) standing(c Client, now time.Duration) standing {
+func (l *history) standing(c Client, now time.Duration) standing {
 	address, network := l.get(c.Address), l.get(c.Network)
 	return standing{
-		owes:      address.budget.left(now),
-		suspicion: address.suspicion.left(now) + network.suspicion.left(now),
-		familiar:  now < address.familiar,
+		budgetBacklog: address.budget.backlog(now),
+		penalty:       address.penalty.backlog(now) + network.penalty.backlog(now),
+		trusted:       now < address.trustedUntil,
 	}
 }
 
-func (l *ledger) failed(c Client, now, work time.Duration, clientPrice float64) {
+func (l *history) failed(c Client, now, work time.Duration, clientPrice float64) {
 	address, network := l.get(c.Address), l.get(c.Network)
 	if c.Address.IsValid() {
-		address.budget.add(now, work, clientPrice)
+		address.budget.charge(now, work, clientPrice)
 	}
-	address.suspicion.add(now, work, addressPrice)
-	address.familiar = 0
-	network.suspicion.add(now, work, networkPrice)
+	address.penalty.charge(now, work, addressPrice)
+	address.trustedUntil = 0
+	network.penalty.charge(now, work, networkPrice)
 	l.put(c.Network, network)
-	l.put(c.Address, address) // last, since for the zero client both are one account
+	l.put(c.Address, address) // last, since for the zero client both are one record
 }
 
-func (l *ledger) waited(c Client, now time.Duration) {
+func (l *history) waited(c Client, now time.Duration) {
 	address := l.get(c.Address)
-	address.suspicion.add(now, waitPrice, 1)
+	address.penalty.charge(now, waitPenalty, 1)
 	l.put(c.Address, address)
 }
 
-func (l *ledger) succeeded(c Client, now time.Duration) {
+func (l *history) succeeded(c Client, now time.Duration) {
 	address := l.get(c.Address)
-	address.familiar = now + familiarFor
+	address.trustedUntil = now + trustedFor
 	l.put(c.Address, address)
 }

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// waiter is a caller that waits for a slot. The gate's lock guards all fields but done.
+// waiter is a caller that waits for a slot. The gate's lock guards all fields
+// but done.
 type waiter struct {
-	familiar bool
+	trusted  bool
 	rank     time.Duration // the lowest goes first
 	done     chan struct{} // closed when it is admitted or dropped
 	admitted bool
@@ -16,21 +17,21 @@ type waiter struct {
 // rankStep is the difference below which clients have the same rank.
 const rankStep = time.Second
 
-// rank grows with the client's suspicion, which earlier waits add to, so that a burst of
-// one client stands behind single requests of others. Familiar clients go before all
-// others.
+// rank grows with the client's penalty, which earlier waits add to, so that a
+// burst of one client stands behind single requests of others. Trusted clients
+// go before all others.
 func (s standing) rank() time.Duration {
-	rank := s.suspicion.Truncate(rankStep)
-	if s.familiar {
-		rank -= longestMemory
+	rank := s.penalty.Truncate(rankStep)
+	if s.trusted {
+		rank -= maxBacklog
 	}
 	return rank
 }
 
 func (w *waiter) before(other *waiter) bool { return w.rank < other.rank }
 
-// push inserts the waiter by its rank, after those of the same rank. If the queue is
-// full, it drops the last waiter, which may be the new one.
+// push inserts the waiter by its rank, after those of the same rank. If the
+// queue is full, it drops the last waiter, which may be the new one.
 func (g *Gate) push(w *waiter) {
 	at, _ := slices.BinarySearchFunc(g.waiting, w, func(waiting, w *waiter) int {
 		if w.before(waiting) {

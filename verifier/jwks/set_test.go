@@ -32,8 +32,9 @@ func (k jwk) with(name string, v any) jwk {
 	return changed
 }
 
-// theKeys returns the usable keys of the vectors' set: rsa1 (RS256), ec1 (ES256), ed1 (EdDSA).
-func theKeys(t testing.TB) (rsaKey, ecKey, edKey jwk) {
+// vectorKeys returns the usable keys of the vectors' set: rsa1 (RS256), ec1
+// (ES256), ed1 (EdDSA).
+func vectorKeys(t testing.TB) (rsaKey, ecKey, edKey jwk) {
 	t.Helper()
 	var document struct{ Keys []jwk }
 	if err := json.Unmarshal(vectors.KeySet(t), &document); err != nil || len(document.Keys) != 3 {
@@ -60,9 +61,10 @@ func modulus(t testing.TB, bits int) string {
 	return b64(n.Bytes())
 }
 
-// TestUnfitKeys checks that each key is left out, alone and beside a good one.
-func TestUnfitKeys(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+// TestIgnoredKeys checks that each key is left out, alone and beside a good
+// one.
+func TestIgnoredKeys(t *testing.T) {
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	x, _ := ecKey["x"].(string)
 	edX, _ := edKey["x"].(string)
 	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
@@ -167,10 +169,10 @@ func fromHex(t testing.TB, text string) string {
 	return b64(b)
 }
 
-// TestIgnoredIsTold checks which keys are reported as left out and why, and that nothing of
-// them is quoted but the id.
-func TestIgnoredIsTold(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+// TestIgnoredReasons checks which keys are reported as left out and why, and
+// that nothing of them is quoted but the id.
+func TestIgnoredReasons(t *testing.T) {
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	odd := "a\u202e\n" + strings.Repeat("x", 100)
 	n, err := base64.RawURLEncoding.DecodeString(rsaKey["n"].(string))
 	if err != nil {
@@ -199,10 +201,10 @@ func TestIgnoredIsTold(t *testing.T) {
 	}
 }
 
-// TestSmallOrderPoints has the eight points of small order, all other encodings of them, and
-// values of y that are not on the curve.
+// TestSmallOrderPoints has the eight points of small order, all other encodings
+// of them, and values of y that are not on the curve.
 func TestSmallOrderPoints(t *testing.T) {
-	_, _, edKey := theKeys(t)
+	_, _, edKey := vectorKeys(t)
 	for _, y := range []string{
 		"0100000000000000000000000000000000000000000000000000000000000000", // 1: order 1
 		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // -1: order 2
@@ -237,9 +239,10 @@ func TestSmallOrderPoints(t *testing.T) {
 	}
 }
 
-// TestRefusedSets has everything that makes Parse refuse the entire set, good keys included.
+// TestRefusedSets has everything that makes Parse refuse the entire set, good
+// keys included.
 func TestRefusedSets(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	many := make([]jwk, 101)
 	for i := range many {
 		many[i] = edKey.with("kid", fmt.Sprint(i))
@@ -281,7 +284,7 @@ func TestRefusedSets(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	set, err := jwks.Parse(document(t, rsaKey, ecKey, edKey, rsaKey.with("kid", "any").with("alg", nil).with("use", nil), edKey.with("kid", nil)))
 	if err != nil || set.Len() != 5 {
 		t.Fatalf("%v", err)
@@ -314,7 +317,7 @@ func TestFind(t *testing.T) {
 		if !errors.Is(err, c.want) || (err == nil) != (key != nil) {
 			t.Errorf("%q %v %s: %v, want %v", c.kid, c.hasKid, c.algorithm, err, c.want)
 		}
-		if id, named := key2ID(key); key != nil && c.hasKid && (id != c.kid || !named) {
+		if id, named := keyID(key); key != nil && c.hasKid && (id != c.kid || !named) {
 			t.Errorf("%q: found %q", c.kid, id)
 		}
 	}
@@ -323,17 +326,17 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func key2ID(k *jwks.Key) (string, bool) {
+func keyID(k *jwks.Key) (string, bool) {
 	if k == nil {
 		return "", false
 	}
 	return k.ID()
 }
 
-// TestHas checks that a key of an earlier set counts as the same only if its parameters, id
-// and algorithms are equal.
-func TestHas(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+// TestContains checks that a key of an earlier set counts as the same only if
+// its parameters, id and algorithms are equal.
+func TestContains(t *testing.T) {
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	parse := func(keys ...jwk) *jwks.Set {
 		set, err := jwks.Parse(document(t, keys...))
 		if err != nil {
@@ -417,8 +420,8 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that an error comes without a set, and that every key of a set is valid
-// and equal when parsed again.
+// FuzzParse checks that an error comes without a set, and that every key of a
+// set is valid and equal when parsed again.
 func FuzzParse(f *testing.F) {
 	f.Add(vectors.KeySet(f))
 	for _, c := range vectors.KeySetCases(f) {

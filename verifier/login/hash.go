@@ -11,8 +11,9 @@ import (
 	"keyward/verifier/password"
 )
 
-// hash has the password hashed, or waits for a concurrent attempt with the same one.
-// It also reports whether the user still has the hash that the password matches.
+// hash has the password hashed, or waits for a concurrent attempt with the same
+// one. It also reports whether the user still has the hash that the password
+// matches.
 func (a *Authenticator) hash(ctx context.Context, in Attempt, id cache.Key, now time.Time) (entry CachedAccount, current bool, err error) {
 	var own *hashing // nil if a concurrent attempt has it hashed
 	stored, err := a.cfg.Pool.Do(ctx, id, func() (password.Job, error) {
@@ -46,9 +47,10 @@ type hashing struct {
 	entry   CachedAccount // valid after verify
 }
 
-// admit makes a job of the attempt, unless its address has failed too often. A trusted
-// password is not affected by what other clients at its address try. A user name over
-// its budget only waits longer: refusing it would let any client lock out any user.
+// admit makes a job of the attempt, unless its address has failed too often. A
+// trusted password is not affected by what other clients at its address try. A
+// user name over its budget only waits longer: refusing it would let any client
+// lock out any user.
 func (h *hashing) admit() (password.Job, error) {
 	priority := password.Priority{Class: password.Trusted}
 	if h.trusted, _ = h.cfg.Trusted.Get(&h.id, h.now); !h.trusted {
@@ -60,9 +62,10 @@ func (h *hashing) admit() (password.Job, error) {
 	return password.Job{Priority: priority, User: h.in.User, Verify: h.verify}, nil
 }
 
-// verify verifies the password against the user as stored when the hash is computed. It
-// counts against the address only now, and only if the password is wrong: an attempt
-// that was never hashed revealed nothing, and many users may share one address.
+// verify verifies the password against the user as stored when the hash is
+// computed. It counts against the address only now, and only if the password is
+// wrong: an attempt that was never hashed revealed nothing, and many users may
+// share one address.
 func (h *hashing) verify() (authz.Secret, error) {
 	if entry, ok := h.cached(&h.id, h.now); ok {
 		h.entry = entry

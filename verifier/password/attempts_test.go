@@ -11,24 +11,24 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// attempts wraps Attempts with checks and a clock.
-type attempts struct {
+// attemptsFixture wraps Attempts with checks and a clock.
+type attemptsFixture struct {
 	*password.Attempts
 	t   *testing.T
 	now time.Time
 }
 
-func newAttempts(t *testing.T) *attempts {
-	return &attempts{password.NewAttempts(password.AttemptsConfig{}), t, start}
+func newAttemptsFixture(t *testing.T) *attemptsFixture {
+	return &attemptsFixture{password.NewAttempts(password.AttemptsConfig{}), t, start}
 }
 
 // Attempt parses the client's address in the forms that proxies write.
-func (a *attempts) Attempt(client, user string) password.Attempt {
+func (a *attemptsFixture) Attempt(client, user string) password.Attempt {
 	return a.Attempts.Attempt(authz.ParseAddress(client), user)
 }
 
-// is records an attempt and checks its result.
-func (a *attempts) is(client, user, want string) password.Attempt {
+// expect records an attempt and checks its result.
+func (a *attemptsFixture) expect(client, user, want string) password.Attempt {
 	a.t.Helper()
 	attempt := a.Attempt(client, user)
 	got := map[password.Class]string{password.Unknown: "unknown", password.Suspect: "suspect"}[attempt.Record(a.now).Class]
@@ -41,61 +41,63 @@ func (a *attempts) is(client, user, want string) password.Attempt {
 	return attempt
 }
 
-func (a *attempts) fail(client string, times int) {
+func (a *attemptsFixture) fail(client string, times int) {
 	for range times {
 		a.Attempt(client, "").Failed(a.now)
 	}
 }
 
 func TestAddressBudget(t *testing.T) {
-	a := newAttempts(t)
+	a := newAttemptsFixture(t)
 	for n := range 10 {
-		a.is("192.0.2.1", fmt.Sprint("user", n), "unknown").Failed(a.now)
+		a.expect("192.0.2.1", fmt.Sprint("user", n), "unknown").Failed(a.now)
 	}
-	a.is("192.0.2.1", "alice", "blocked")
-	a.is("192.0.2.1", "bob", "blocked")
-	a.is("192.0.2.2", "alice", "unknown")
+	a.expect("192.0.2.1", "alice", "blocked")
+	a.expect("192.0.2.1", "bob", "blocked")
+	a.expect("192.0.2.2", "alice", "unknown")
 	a.now = start.Add(10*time.Second - 1)
-	a.is("192.0.2.1", "alice", "blocked")
+	a.expect("192.0.2.1", "alice", "blocked")
 	a.now = start.Add(10 * time.Second) // refused attempts cost nothing
-	a.is("192.0.2.1", "alice", "unknown").Failed(a.now)
-	a.is("192.0.2.1", "alice", "blocked")
+	a.expect("192.0.2.1", "alice", "unknown").Failed(a.now)
+	a.expect("192.0.2.1", "alice", "blocked")
 	a.now = start.Add(time.Hour) // unused attempts accumulate up to the burst
 	a.fail("192.0.2.1", 10)
-	a.is("192.0.2.1", "alice", "blocked")
+	a.expect("192.0.2.1", "alice", "blocked")
 	if (password.Attempt{}).Allowed(start) {
 		t.Error("the zero Attempt is allowed")
 	}
 }
 
-// TestFailedAtTheSameTime checks that concurrent failures may exceed the budget, by as much
-// again, and that the address waits for the excess too.
-func TestFailedAtTheSameTime(t *testing.T) {
-	a := newAttempts(t)
+// TestConcurrentFailures checks that concurrent failures may exceed the budget,
+// by as much again, and that the address waits for the excess too.
+func TestConcurrentFailures(t *testing.T) {
+	a := newAttemptsFixture(t)
 	a.fail("192.0.2.1", 14)
 	a.now = start.Add(50*time.Second - 1)
-	a.is("192.0.2.1", "alice", "blocked")
+	a.expect("192.0.2.1", "alice", "blocked")
 	a.now = start.Add(50 * time.Second)
-	a.is("192.0.2.1", "alice", "unknown")
+	a.expect("192.0.2.1", "alice", "unknown")
 	a.fail("192.0.2.1", 1000)
 	a.now = a.now.Add(110 * time.Second)
-	a.is("192.0.2.1", "alice", "unknown")
+	a.expect("192.0.2.1", "alice", "unknown")
 }
 
-// TestAskingRefusesNobody checks that only verified failures count against an address.
-func TestAskingRefusesNobody(t *testing.T) {
-	a := newAttempts(t)
+// TestUnverifiedAttemptsDoNotBlock checks that only verified failures count
+// against an address.
+func TestUnverifiedAttemptsDoNotBlock(t *testing.T) {
+	a := newAttemptsFixture(t)
 	for range 10_000 {
 		a.Attempt("192.0.2.1", "alice").Record(a.now)
 	}
-	a.is("192.0.2.1", "alice", "suspect")
+	a.expect("192.0.2.1", "alice", "suspect")
 	a.now = start.Add(10 * time.Second) // the attempts are soon forgotten
-	a.is("192.0.2.1", "alice", "unknown")
+	a.expect("192.0.2.1", "alice", "unknown")
 }
 
-// TestWhoAsksOnceGoesFirst checks that a client with one attempt goes before those with many.
-func TestWhoAsksOnceGoesFirst(t *testing.T) {
-	a := newAttempts(t)
+// TestPenaltyOrdersClients checks that a client with one attempt goes before
+// those with many.
+func TestPenaltyOrdersClients(t *testing.T) {
+	a := newAttemptsFixture(t)
 	for range 1000 {
 		for n := range 20 {
 			a.Attempt(fmt.Sprintf("2001:db8:%x::1", n), "alice").Record(a.now)
@@ -117,8 +119,9 @@ func TestWhoAsksOnceGoesFirst(t *testing.T) {
 	}
 }
 
-// TestWhatIsOneAddress checks that all forms of an address, and all of an IPv6 /64, share a budget.
-func TestWhatIsOneAddress(t *testing.T) {
+// TestAddressForms checks that all forms of an address, and all of an IPv6 /64,
+// share a budget.
+func TestAddressForms(t *testing.T) {
 	tests := []struct {
 		spent, asked string
 		want         string
@@ -140,44 +143,45 @@ func TestWhatIsOneAddress(t *testing.T) {
 		{"2001:db8::1", "2001:db8:0:1::1", "unknown"},
 	}
 	for _, test := range tests {
-		a := newAttempts(t)
+		a := newAttemptsFixture(t)
 		a.fail(test.spent, 10)
-		a.is(test.asked, "alice", test.want)
+		a.expect(test.asked, "alice", test.want)
 	}
 }
 
-func TestNetworksAreSuspected(t *testing.T) {
+func TestNetworksBecomeSuspect(t *testing.T) {
 	for _, test := range []struct{ member, inside, outside string }{
 		{"198.51.%d.1", "198.51.200.200", "198.52.1.1"},
 		{"2001:db8:%x::1", "2001:db8:ffff::1", "2001:db9::1"},
 	} {
-		a := newAttempts(t)
+		a := newAttemptsFixture(t)
 		for n := range 100 {
 			a.Attempt(fmt.Sprintf(test.member, n+1), "nobody").Failed(a.now)
 		}
-		a.is(test.inside, "alice", "suspect")
-		a.is(test.outside, "alice", "unknown")
+		a.expect(test.inside, "alice", "suspect")
+		a.expect(test.outside, "alice", "unknown")
 		for client, want := range map[string]time.Duration{test.inside: 500 * time.Second, test.outside: 0} {
-			if standing := a.Attempt(client, "alice").Record(a.now); standing.Penalty != want {
-				t.Errorf("%s has a penalty of %s, want %s", client, standing.Penalty, want)
+			if priority := a.Attempt(client, "alice").Record(a.now); priority.Penalty != want {
+				t.Errorf("%s has a penalty of %s, want %s", client, priority.Penalty, want)
 			}
 		}
-		if standing := a.Attempt(fmt.Sprintf(test.member, 1), "alice").Record(a.now); standing.Penalty != 510*time.Second {
-			t.Errorf("a client that failed has a penalty of %s", standing.Penalty)
+		if priority := a.Attempt(fmt.Sprintf(test.member, 1), "alice").Record(a.now); priority.Penalty != 510*time.Second {
+			t.Errorf("a client that failed has a penalty of %s", priority.Penalty)
 		}
 		a.now = start.Add(5 * time.Second)
-		a.is(test.inside, "alice", "unknown")
+		a.expect(test.inside, "alice", "unknown")
 	}
 }
 
-// TestClockGoesBack checks that after the clock is set back, an address is blocked, and its
-// network and the user's name are suspect, for no longer than before plus the step. After a
-// large step none of them is, and later failures count as usual.
+// TestClockGoesBack checks that after the clock is set back, an address is
+// blocked, and its network and the user's name are suspect, for no longer than
+// before plus the step. After a large step none of them is, and later failures
+// count as usual.
 func TestClockGoesBack(t *testing.T) {
 	for _, failures := range []int{1, 10, 20, 200} {
 		for _, step := range []time.Duration{time.Second, 40 * time.Second, 2 * time.Minute, time.Hour, 5 * time.Hour} {
-			still, back := newAttempts(t), newAttempts(t)
-			for _, a := range []*attempts{still, back} {
+			still, back := newAttemptsFixture(t), newAttemptsFixture(t)
+			for _, a := range []*attemptsFixture{still, back} {
 				for range failures {
 					a.Attempt("192.0.2.1", "alice").Failed(start)
 				}
@@ -189,15 +193,16 @@ func TestClockGoesBack(t *testing.T) {
 			}
 			back.now = start.Add(-step).Add(30 * time.Minute)
 			for range 10 {
-				back.is("192.0.2.1", "bob", "unknown").Failed(back.now)
+				back.expect("192.0.2.1", "bob", "unknown").Failed(back.now)
 			}
-			back.is("192.0.2.1", "carol", "blocked")
+			back.expect("192.0.2.1", "carol", "blocked")
 		}
 	}
 }
 
-// freeAfter returns how long the address, its network and the user are affected by failures.
-func (a *attempts) freeAfter() (d time.Duration) {
+// freeAfter returns how long the address, its network and the user are affected
+// by failures.
+func (a *attemptsFixture) freeAfter() (d time.Duration) {
 	a.t.Helper()
 	for ; d < 6*time.Hour; d += time.Second {
 		now := a.now.Add(d)
@@ -210,56 +215,56 @@ func (a *attempts) freeAfter() (d time.Duration) {
 	return d
 }
 
-// TestUsersAreSuspectedAndNotRefused checks that guesses at a user's password do not lock
+// TestUsersAreNeverBlocked checks that guesses at a user's password do not lock
 // out the user.
-func TestUsersAreSuspectedAndNotRefused(t *testing.T) {
-	a := newAttempts(t)
+func TestUsersAreNeverBlocked(t *testing.T) {
+	a := newAttemptsFixture(t)
 	for range 10 {
-		a.is("192.0.2.1", "alice", "unknown").Failed(a.now)
+		a.expect("192.0.2.1", "alice", "unknown").Failed(a.now)
 	}
-	a.is("203.0.113.1", "alice", "suspect")
-	a.is("203.0.113.1", "Alice", "unknown")
+	a.expect("203.0.113.1", "alice", "suspect")
+	a.expect("203.0.113.1", "Alice", "unknown")
 	for range 1000 {
 		a.Attempt("", "alice").Failed(a.now)
 	}
-	a.is("203.0.113.1", "alice", "suspect")
+	a.expect("203.0.113.1", "alice", "suspect")
 	a.now = start.Add(10 * time.Second) // independent of the number of failures
-	a.is("203.0.113.1", "alice", "unknown")
+	a.expect("203.0.113.1", "alice", "unknown")
 }
 
-// TestClientsWithoutAddress checks that clients without an address are one network, and that
-// none of them is blocked.
+// TestClientsWithoutAddress checks that clients without an address are one
+// network, and that none of them is blocked.
 func TestClientsWithoutAddress(t *testing.T) {
 	for _, client := range []string{"", "@", "unknown", "192.0.2.1.5", "192.0.2.1:port", "[::1", "[]", "[", "[[::1]]", "[::1]x"} {
-		a := newAttempts(t)
+		a := newAttemptsFixture(t)
 		a.fail(client, 99)
-		a.is(client, "alice", "unknown")
+		a.expect(client, "alice", "unknown")
 		a.fail(client, 1)
-		a.is("", "alice", "suspect")
+		a.expect("", "alice", "suspect")
 		a.fail(client, 1000)
-		a.is(client, "alice", "suspect")
-		a.is("2001:db8::1", "alice", "unknown")
+		a.expect(client, "alice", "suspect")
+		a.expect("2001:db8::1", "alice", "unknown")
 	}
 }
 
 func TestOwnBudgets(t *testing.T) {
-	a := &attempts{password.NewAttempts(password.AttemptsConfig{
+	a := &attemptsFixture{password.NewAttempts(password.AttemptsConfig{
 		Address: password.Budget{Burst: 1, Every: time.Minute},
 		Network: password.Budget{Burst: 2, Every: time.Minute},
 		User:    password.Budget{Burst: 1, Every: time.Minute},
 	}), t, start}
-	a.is("192.0.2.1", "alice", "unknown").Failed(a.now)
-	a.is("192.0.2.1", "bob", "blocked")
-	a.is("192.0.2.2", "alice", "suspect")
-	a.is("192.0.2.2", "bob", "unknown").Failed(a.now)
-	a.is("192.0.2.3", "carol", "suspect")
-	a.is("203.0.113.1", "carol", "unknown")
+	a.expect("192.0.2.1", "alice", "unknown").Failed(a.now)
+	a.expect("192.0.2.1", "bob", "blocked")
+	a.expect("192.0.2.2", "alice", "suspect")
+	a.expect("192.0.2.2", "bob", "unknown").Failed(a.now)
+	a.expect("192.0.2.3", "carol", "suspect")
+	a.expect("203.0.113.1", "carol", "unknown")
 }
 
-// TestManyAddresses checks that with 100,000 failing addresses few others share both cells
-// with them, and that the tables do not grow.
+// TestManyAddresses checks that with 100,000 failing addresses few others share
+// both cells with them, and that the tables do not grow.
 func TestManyAddresses(t *testing.T) {
-	a := newAttempts(t)
+	a := newAttemptsFixture(t)
 	for n := range 100_000 {
 		attempt := a.Attempt(fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255), "")
 		if !attempt.Allowed(a.now) {

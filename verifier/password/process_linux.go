@@ -12,10 +12,10 @@ import (
 // to hash until the server has drained.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// niceness lets checks go first and hashing continue. Measured on two cores with other
-// work on them, with 6,000 wrong passwords per second from a botnet (bench -only
-// passwords; each of two or more runs): p99 of key checks meanwhile. It is 7.9 to 14 ms in
-// a similar flood without hashing.
+// niceness lets checks go first and hashing continue. Measured on two cores
+// with other work on them, with 6,000 wrong passwords per second from a botnet
+// (bench -only passwords; each of two or more runs): p99 of key checks
+// meanwhile. It is 7.9 to 14 ms in a similar flood without hashing.
 //
 //	nice 5           8.4 to 12.7 ms   all known passwords succeed, all new ones within 5 s
 //	nice 5, batch    8.8 to 9.3 ms    the same
@@ -25,9 +25,9 @@ func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgi
 // A batch thread that wakes up does not preempt a running one.
 const niceness = 5
 
-// LowerPriority lowers the scheduling priority of the process. Linux keeps it per
-// thread, so it is set for each; new threads inherit it. If that is not permitted,
-// hashing goes on at normal priority.
+// LowerPriority lowers the scheduling priority of the process. Linux keeps it
+// per thread, so it is set for each; new threads inherit it. If that is not
+// permitted, hashing goes on at normal priority.
 func LowerPriority() {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {

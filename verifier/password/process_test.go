@@ -64,9 +64,9 @@ func selfExecutable() string {
 	return os.Args[0]
 }
 
-func newProcesses(t *testing.T, patience time.Duration) *password.WorkerProcesses {
+func newProcesses(t *testing.T, timeout time.Duration) *password.WorkerProcesses {
 	t.Helper()
-	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}, Timeout: patience})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,8 @@ func TestManyProcesses(t *testing.T) {
 	all.Wait()
 }
 
-// TestHangingProcess checks that a child that hangs is killed and that only its own request fails.
+// TestHangingProcess checks that a child that hangs is killed and that only its
+// own request fails.
 func TestHangingProcess(t *testing.T) {
 	p := newProcesses(t, 300*time.Millisecond)
 	if right, err := p.Verify(authz.NewSecret("hangs"), authz.NewSecret("a")); right || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -130,9 +131,9 @@ func TestHangingProcess(t *testing.T) {
 	}
 }
 
-// TestProgramThatWasReplaced checks that a child that starts after the executable was
-// replaced runs the same program.
-func TestProgramThatWasReplaced(t *testing.T) {
+// TestReplacedExecutable checks that a child that starts after the executable
+// was replaced runs the same program.
+func TestReplacedExecutable(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return // only Linux can run an executable that has no name
 	}
@@ -154,8 +155,8 @@ func TestProgramThatWasReplaced(t *testing.T) {
 	}
 }
 
-// replacedParent runs in a process whose executable is replaced while it has a child, and
-// whose child then dies.
+// replacedParent runs in a process whose executable is replaced while it has a
+// child, and whose child then dies.
 func replacedParent() error {
 	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}})
 	if err != nil {
@@ -174,8 +175,8 @@ func replacedParent() error {
 	return err
 }
 
-// TestPriority checks that hashes after a quiet time run at normal priority, and those of a
-// flood at low priority.
+// TestPriority checks that hashes after a quiet time run at normal priority,
+// and those of a flood at low priority.
 func TestPriority(t *testing.T) {
 	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{
 		Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
@@ -202,7 +203,7 @@ func TestPriority(t *testing.T) {
 	}
 }
 
-func TestProcessThatCannotStart(t *testing.T) {
+func TestProcessCannotStart(t *testing.T) {
 	for _, command := range [][]string{nil, {"/nowhere/keyward"}} {
 		if p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: command}}); p != nil || err == nil {
 			t.Errorf("%q: %v, %v", command, p, err)
@@ -210,8 +211,8 @@ func TestProcessThatCannotStart(t *testing.T) {
 	}
 }
 
-// TestServeEndsCleanly checks that Serve returns nil at the end of the input, and an error if
-// a request is incomplete.
+// TestServeEndsCleanly checks that Serve returns nil at the end of the input,
+// and an error if a request is incomplete.
 func TestServeEndsCleanly(t *testing.T) {
 	for question, want := range map[string]string{
 		"":                          "",
@@ -233,7 +234,8 @@ func TestServeEndsCleanly(t *testing.T) {
 	}
 }
 
-// FuzzServe checks that Serve ends for any input, with no more answers than it has requests.
+// FuzzServe checks that Serve ends for any input, with no more answers than it
+// has requests.
 func FuzzServe(f *testing.F) {
 	f.Add([]byte("\x00\x04of a\x00\x01a\x00\x04of a"))
 	f.Fuzz(func(t *testing.T, questions []byte) {

@@ -10,8 +10,8 @@ import (
 	"keyward/verifier/password"
 )
 
-func TestWhoGoesFirst(t *testing.T) {
-	inBubble(t, password.Config{MaxWait: time.Second}, func(t *testing.T, p *pool) {
+func TestClassOrder(t *testing.T) {
+	inBubble(t, password.Config{MaxWait: time.Second}, func(t *testing.T, p *poolFixture) {
 		waits := []func() (string, error){
 			p.start(t.Context(), "0", p.job(password.Unknown, "0", "running")),
 			p.start(t.Context(), "1", p.job(password.Suspect, "1", "suspect 1")),
@@ -34,10 +34,10 @@ func TestWhoGoesFirst(t *testing.T) {
 	})
 }
 
-// TestNobodyIsPassedOverForEver checks that every fourth turn goes to a lower class, to its
-// first and its last task alternately.
-func TestNobodyIsPassedOverForEver(t *testing.T) {
-	inBubble(t, password.Config{MaxWait: 2 * time.Second}, func(t *testing.T, p *pool) {
+// TestLowerClassesDoNotStarve checks that every fourth turn goes to a lower
+// class, to its first and its last task alternately.
+func TestLowerClassesDoNotStarve(t *testing.T) {
+	inBubble(t, password.Config{MaxWait: 2 * time.Second}, func(t *testing.T, p *poolFixture) {
 		var waits []func() (string, error)
 		for n := range 9 {
 			name := fmt.Sprint("unknown ", n)
@@ -60,15 +60,15 @@ func TestNobodyIsPassedOverForEver(t *testing.T) {
 	})
 }
 
-// TestFamiliarOnesAreNeverLate checks that trusted tasks are computed before others even
-// after their deadline, for the retry.
-func TestFamiliarOnesAreNeverLate(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestTrustedTasksAreNeverLate checks that trusted tasks are computed before
+// others even after their deadline, for the retry.
+func TestTrustedTasksAreNeverLate(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 250*time.Millisecond))
-		familiar := p.start(t.Context(), "trusted", p.job(password.Trusted, "a", "trusted"))
+		trusted := p.start(t.Context(), "trusted", p.job(password.Trusted, "a", "trusted"))
 		time.Sleep(199 * time.Millisecond)
 		other := p.start(t.Context(), "other", p.job(password.Unknown, "b", "other"))
-		if _, err := familiar(); !errors.Is(err, password.ErrBusy) {
+		if _, err := trusted(); !errors.Is(err, password.ErrBusy) {
 			t.Error(err)
 		}
 		if _, err := other(); err != nil {
@@ -80,14 +80,14 @@ func TestFamiliarOnesAreNeverLate(t *testing.T) {
 	})
 }
 
-// TestLessSuspicion checks that a task with a lower penalty goes before one with a higher
-// penalty, and replaces it in a full queue.
-func TestLessSuspicion(t *testing.T) {
-	inBubble(t, password.Config{QueueSize: 3, MaxWait: time.Second}, func(t *testing.T, p *pool) {
-		job := func(name string, suspicion time.Duration) func() (string, error) {
+// TestPenaltyOrdersTasks checks that a task with a lower penalty goes before
+// one with a higher penalty, and replaces it in a full queue.
+func TestPenaltyOrdersTasks(t *testing.T) {
+	inBubble(t, password.Config{QueueSize: 3, MaxWait: time.Second}, func(t *testing.T, p *poolFixture) {
+		job := func(name string, penalty time.Duration) func() (string, error) {
 			return p.start(t.Context(), name, func() (password.Job, error) {
 				job, err := p.job(password.Unknown, name, name)()
-				job.Priority.Penalty = suspicion
+				job.Priority.Penalty = penalty
 				return job, err
 			})
 		}
@@ -109,9 +109,10 @@ func TestLessSuspicion(t *testing.T) {
 	})
 }
 
-// TestRoom checks that a full queue refuses at once, and that each class has its own queue.
-func TestRoom(t *testing.T) {
-	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *pool) {
+// TestQueueSize checks that a full queue refuses at once, and that each class
+// has its own queue.
+func TestQueueSize(t *testing.T) {
+	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *poolFixture) {
 		waits := []func() (string, error){p.start(t.Context(), "running", p.job(password.Unknown, "running", "running"))}
 		for _, class := range []password.Class{password.Suspect, password.Unknown, password.Trusted} {
 			for n := range 2 {
@@ -134,11 +135,11 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// TestLateJobs checks that tasks whose callers have no time left for a hash go behind others
-// and give up their place. If they are still queued they are computed for the retry, but
-// not for long.
-func TestLateJobs(t *testing.T) {
-	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *pool) {
+// TestLateTasks checks that tasks whose callers have no time left for a hash go
+// behind others and give up their place. If they are still queued they are
+// computed for the retry, but not for long.
+func TestLateTasks(t *testing.T) {
+	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *poolFixture) {
 		long := p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 220*time.Millisecond))
 		p.start(t.Context(), "late", p.job(password.Unknown, "late", "late"))
 		out := p.start(t.Context(), "out", p.job(password.Trusted, "out", "out"))
@@ -161,7 +162,7 @@ func TestLateJobs(t *testing.T) {
 			t.Errorf("order %q", ran)
 		}
 	})
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 3*time.Second))
 		late := p.start(t.Context(), "late", p.job(password.Unknown, "late", "late"))
 		if _, err := late(); !errors.Is(err, password.ErrBusy) {
@@ -174,9 +175,10 @@ func TestLateJobs(t *testing.T) {
 	})
 }
 
-// TestLateJobOfAUser checks that any newcomer replaces a late task of the same user.
-func TestLateJobOfAUser(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestLateTaskOfAUser checks that any newcomer replaces a late task of the same
+// user.
+func TestLateTaskOfAUser(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 150*time.Millisecond))
 		late := p.start(t.Context(), "late", p.job(password.Unknown, "alice", "late"))
 		time.Sleep(100 * time.Millisecond)
@@ -190,9 +192,10 @@ func TestLateJobOfAUser(t *testing.T) {
 	})
 }
 
-// TestWhoJoinsLater checks that a later caller extends the deadline of a task.
-func TestWhoJoinsLater(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestJoinExtendsDeadline checks that a later caller extends the deadline of a
+// task.
+func TestJoinExtendsDeadline(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 190*time.Millisecond))
 		p.start(t.Context(), "a", p.job(password.Unknown, "a", "a"))
 		time.Sleep(180 * time.Millisecond)

@@ -116,8 +116,8 @@ func TestLimitsMustBePositive(t *testing.T) {
 	}
 }
 
-// TestDepthIsGivenBack checks that a closed level no longer counts.
-func TestDepthIsGivenBack(t *testing.T) {
+// TestDepthOfClosedLevels checks that a closed level no longer counts.
+func TestDepthOfClosedLevels(t *testing.T) {
 	text := `{"a":[` + strings.Repeat("[[]],", 100) + `{"b":{}}]}`
 	if _, err := strictjson.Object([]byte(text), limits); err != nil {
 		t.Error(err)
@@ -132,8 +132,8 @@ func TestErrorsDoNotQuote(t *testing.T) {
 	}
 }
 
-// FuzzObject compares with encoding/json: it accepts what Object accepts, with the same
-// value. Encoded and parsed again, the value stays the same.
+// FuzzObject compares with encoding/json: it accepts what Object accepts, with
+// the same value. Encoded and parsed again, the value stays the same.
 func FuzzObject(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":[1,2.5e3,-0,"x\u00e4\uD83D\uDE00",true,false,null,{"b":{}}]}`, `{"a":1,"a":2}`,
 		"{\"a\":\"\xff\"}", `{"a":"\ud800"}`, `{"a":01}`, ` {"a" : [ ] } `, `{"a":1}{`, `{"a":[[[[[[]]]]]]}`, `{"":[1e700,{"":{}}]}`} {

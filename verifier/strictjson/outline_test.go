@@ -34,8 +34,8 @@ func TestOutlineRefuses(t *testing.T) {
 	}
 }
 
-// FuzzOutline checks that Outline accepts what Object accepts, with equal values except for
-// the nested ones.
+// FuzzOutline checks that Outline accepts what Object accepts, with equal
+// values except for the nested ones.
 func FuzzOutline(f *testing.F) {
 	for _, text := range []string{`{}`, `{"a":[1,{"b":"]"}],"c":"d"}`, `{"a":[[[[]]]]}`, `{"a":"\\u0041","b":{"\"":"}"}}`} {
 		f.Add(text)

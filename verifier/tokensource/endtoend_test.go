@@ -22,8 +22,9 @@ var (
 	_ verifier.Introspector = (*tokensource.Introspector)(nil)
 )
 
-// introspection returns a verifier of opaque tokens with a real client of the server at the URL.
-func introspection(t *testing.T, url string, timeout time.Duration) *verifier.Introspection {
+// newIntrospection returns a verifier of opaque tokens with a real client of
+// the server at the URL.
+func newIntrospection(t *testing.T, url string, timeout time.Duration) *verifier.Introspection {
 	t.Helper()
 	tokens, err := cache.New[verifier.CachedGrant](1000, time.Hour)
 	if err != nil {
@@ -45,8 +46,9 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 	return v
 }
 
-// answer returns the result in one word: the user's name, the reason, or "?" for any other error.
-func answer(v *verifier.Introspection, token string) string {
+// resultOf returns the result in one word: the user's name, the reason, or "?"
+// for any other error.
+func resultOf(v *verifier.Introspection, token string) string {
 	p, err := v.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, time.Now())
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
@@ -59,38 +61,39 @@ func answer(v *verifier.Introspection, token string) string {
 	}
 }
 
-// TestTokensWhileTheServerIsUnwell checks that with every fault cached tokens are accepted at
-// once, unknown ones are an error soon and cause few requests, and that the verifier recovers.
-func TestTokensWhileTheServerIsUnwell(t *testing.T) {
-	moods := newFaultServer(t).faults(activeToken)
-	moods["dead"] = nil
-	for name, mood := range moods {
+// TestTokensDuringServerFaults checks that with every fault cached tokens are
+// accepted at once, unknown ones are an error soon and cause few requests, and
+// that the verifier recovers.
+func TestTokensDuringServerFaults(t *testing.T) {
+	faults := newFaultServer(t).faults(activeToken)
+	faults["dead"] = nil
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newFaultServer(t)
-			m.set(says(activeToken))
-			v := introspection(t, m.url(), 100*time.Millisecond)
-			soon(t, "a known token", func() bool { return answer(v, "known") == "alice" })
+			m.set(respond(activeToken))
+			v := newIntrospection(t, m.url(), 100*time.Millisecond)
+			eventually(t, "a known token", func() bool { return resultOf(v, "known") == "alice" })
 			switch {
 			case name == "hangs":
-				m.set(m.hangs)
+				m.set(m.hang)
 			case name == "drips":
-				m.set(m.drips)
-			case mood == nil:
+				m.set(m.trickle)
+			case fault == nil:
 				m.close()
 			default:
-				m.set(mood)
+				m.set(fault)
 			}
 			if name == "oversize" {
-				m.set(says(activeToken + strings.Repeat(" ", 64<<10)))
+				m.set(respond(activeToken + strings.Repeat(" ", 64<<10)))
 			}
 			before := m.hits.Load()
-			within(t, 100*time.Millisecond+slack, "two hundred checks", func() {
-				crowd(200, func(i int) {
-					if got := answer(v, fmt.Sprint("unknown", i%10)); got != "?" {
+			returnsWithin(t, 100*time.Millisecond+slack, "two hundred checks", func() {
+				concurrently(200, func(i int) {
+					if got := resultOf(v, fmt.Sprint("unknown", i%10)); got != "?" {
 						t.Errorf("an unknown token: %s", got)
 					}
-					if got := answer(v, "known"); got != "alice" {
+					if got := resultOf(v, "known"); got != "alice" {
 						t.Errorf("a known token: %s", got)
 					}
 				})
@@ -103,37 +106,38 @@ func TestTokensWhileTheServerIsUnwell(t *testing.T) {
 			if n := m.hits.Load() - before; n > limit {
 				t.Errorf("%d requests for 200 checks, want at most %d", n, limit)
 			}
-			if mood == nil {
+			if fault == nil {
 				m.start()
 			}
-			m.set(says(activeToken))
-			soon(t, "an unknown token", func() bool { return answer(v, "unknown1") == "alice" })
+			m.set(respond(activeToken))
+			eventually(t, "an unknown token", func() bool { return resultOf(v, "unknown1") == "alice" })
 		})
 	}
 }
 
-// TestHerdAtAWellServer checks that each token causes one request, however many checks there are.
-func TestHerdAtAWellServer(t *testing.T) {
+// TestConcurrentChecksOfOneToken checks that each token causes one request,
+// however many checks there are.
+func TestConcurrentChecksOfOneToken(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(20 * time.Millisecond)
 		if strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") {
-			says(activeToken)(w, r)
+			respond(activeToken)(w, r)
 		}
 	})
-	v := introspection(t, m.url(), 5*slack)
-	crowd(200, func(int) {
-		if got := answer(v, "t"); got != "alice" {
+	v := newIntrospection(t, m.url(), 5*slack)
+	concurrently(200, func(int) {
+		if got := resultOf(v, "t"); got != "alice" {
 			t.Errorf("answer %s", got)
 		}
 	})
 	if n := m.hits.Load(); n > 2 { // a check may miss the cache just before the first response, and ask just after it
 		t.Errorf("%d requests about one token", n)
 	}
-	m.set(says(`{"active":false}`))
+	m.set(respond(`{"active":false}`))
 	before := m.hits.Load()
-	crowd(200, func(int) {
-		if got := answer(v, "junk"); got != "invalid_token" {
+	concurrently(200, func(int) {
+		if got := resultOf(v, "junk"); got != "invalid_token" {
 			t.Errorf("answer %s", got)
 		}
 	})

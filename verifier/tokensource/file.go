@@ -70,7 +70,8 @@ func (f *File) Ready() error {
 	return nil
 }
 
-// Reload reads the file again and reports the result to the log and the observer.
+// Reload reads the file again and reports the result to the log and the
+// observer.
 func (f *File) Reload() {
 	f.reading.Lock()
 	defer f.reading.Unlock()
@@ -86,7 +87,8 @@ func (f *File) Reload() {
 	f.observer.Refreshed(err)
 }
 
-// read refuses a file that is not regular, since reading a pipe might never end.
+// read refuses a file that is not regular, since reading a pipe might never
+// end.
 func (f *File) read() (*jwks.Set, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {

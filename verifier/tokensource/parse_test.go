@@ -55,7 +55,7 @@ func same(a, b *verifier.TokenInfo) bool {
 
 func long(n int) string { return strings.Repeat("x", n) }
 
-func TestTokenInfoNonsense(t *testing.T) {
+func TestInvalidTokenInfo(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": "", "null": "null", "array": `[{"active":true}]`, "text": `"active"`, "HTML": "<html>", "cut off": `{"active":true`,
 		"twice": `{"active":true}{"active":true}`, "byte order mark": "\ufeff" + `{"active":true}`,
