@@ -52,7 +52,7 @@ type CachedGrant struct {
 	principal *authz.Principal
 	notBefore time.Time
 	fetchedAt time.Time
-	ttl       time.Duration // how long after asked the response is used
+	ttl       time.Duration // how long after fetchedAt the response is used
 
 	jti               string
 	issuedAt          time.Time // the earliest possible time; zero: unknown

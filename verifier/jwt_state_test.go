@@ -98,7 +98,7 @@ func TestJWTUsers(t *testing.T) {
 	set("alice", keystore.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
 	users := keystore.NewUsers()
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
-	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
+	own, inherits, unknown := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
 	b.expect(own, authz.Unavailable, "users that are not loaded")
 	follower, err := journal.Follow(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
@@ -116,7 +116,7 @@ func TestJWTUsers(t *testing.T) {
 	if p := b.expect(none, authz.OK, "alice"); p != nil && p.Scopes.String() != "" {
 		t.Errorf("a token with an empty scope: %q", p.Scopes)
 	}
-	if p := b.expect(stranger, authz.DisabledUser, "bob"); p == nil || p.User != "bob" {
+	if p := b.expect(unknown, authz.DisabledUser, "bob"); p == nil || p.User != "bob" {
 		t.Error("the log does not have the token's user")
 	}
 	yes, no := true, false

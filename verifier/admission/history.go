@@ -13,12 +13,12 @@ type tat time.Duration
 const maxBacklog = 10 * time.Minute
 
 // backlog returns how long it takes until the work is paid off.
-func (d tat) backlog(now time.Duration) time.Duration { return max(0, time.Duration(d)-now) }
+func (t tat) backlog(now time.Duration) time.Duration { return max(0, time.Duration(t)-now) }
 
 // charge adds work at a price, in units of time per unit of work.
-func (d *tat) charge(now, work time.Duration, price float64) {
-	backlog := d.backlog(now) + time.Duration(float64(work)*price)
-	*d = tat(now + min(backlog, maxBacklog))
+func (t *tat) charge(now, work time.Duration, price float64) {
+	backlog := t.backlog(now) + time.Duration(float64(work)*price)
+	*t = tat(now + min(backlog, maxBacklog))
 }
 
 // Penalties last long, so that a client that sends one forged token every few
@@ -65,22 +65,22 @@ type history struct{ recent, older map[netip.Prefix]record }
 
 const maxRecords = 1 << 16
 
-func (l *history) get(p netip.Prefix) record {
-	if a, ok := l.recent[p]; ok {
-		return a
+func (h *history) get(p netip.Prefix) record {
+	if r, ok := h.recent[p]; ok {
+		return r
 	}
-	return l.older[p]
+	return h.older[p]
 }
 
-func (l *history) put(p netip.Prefix, a record) {
-	if len(l.recent) >= maxRecords || l.recent == nil {
-		l.recent, l.older = map[netip.Prefix]record{}, l.recent
+func (h *history) put(p netip.Prefix, r record) {
+	if len(h.recent) >= maxRecords || h.recent == nil {
+		h.recent, h.older = map[netip.Prefix]record{}, h.recent
 	}
-	l.recent[p] = a
+	h.recent[p] = r
 }
 
-func (l *history) standing(c Client, now time.Duration) standing {
-	address, network := l.get(c.Address), l.get(c.Network)
+func (h *history) standing(c Client, now time.Duration) standing {
+	address, network := h.get(c.Address), h.get(c.Network)
 	return standing{
 		budgetBacklog: address.budget.backlog(now),
 		penalty:       address.penalty.backlog(now) + network.penalty.backlog(now),
@@ -88,26 +88,26 @@ func (l *history) standing(c Client, now time.Duration) standing {
 	}
 }
 
-func (l *history) failed(c Client, now, work time.Duration, clientPrice float64) {
-	address, network := l.get(c.Address), l.get(c.Network)
+func (h *history) failed(c Client, now, work time.Duration, clientPrice float64) {
+	address, network := h.get(c.Address), h.get(c.Network)
 	if c.Address.IsValid() {
 		address.budget.charge(now, work, clientPrice)
 	}
 	address.penalty.charge(now, work, addressPrice)
 	address.trustedUntil = 0
 	network.penalty.charge(now, work, networkPrice)
-	l.put(c.Network, network)
-	l.put(c.Address, address) // last, since for the zero client both are one record
+	h.put(c.Network, network)
+	h.put(c.Address, address) // last, since for the zero client both are one record
 }
 
-func (l *history) waited(c Client, now time.Duration) {
-	address := l.get(c.Address)
+func (h *history) waited(c Client, now time.Duration) {
+	address := h.get(c.Address)
 	address.penalty.charge(now, waitPenalty, 1)
-	l.put(c.Address, address)
+	h.put(c.Address, address)
 }
 
-func (l *history) succeeded(c Client, now time.Duration) {
-	address := l.get(c.Address)
+func (h *history) succeeded(c Client, now time.Duration) {
+	address := h.get(c.Address)
 	address.trustedUntil = now + trustedFor
-	l.put(c.Address, address)
+	h.put(c.Address, address)
 }

@@ -66,7 +66,7 @@ func resultOf(v *verifier.Introspection, token string) string {
 // that the verifier recovers.
 func TestTokensDuringServerFaults(t *testing.T) {
 	faults := newFaultServer(t).faults(activeToken)
-	faults["dead"] = nil
+	faults["server down"] = nil
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,9 +75,9 @@ func TestTokensDuringServerFaults(t *testing.T) {
 			v := newIntrospection(t, m.url(), 100*time.Millisecond)
 			eventually(t, "a known token", func() bool { return resultOf(v, "known") == "alice" })
 			switch {
-			case name == "hangs":
+			case name == "hang":
 				m.set(m.hang)
-			case name == "drips":
+			case name == "trickle":
 				m.set(m.trickle)
 			case fault == nil:
 				m.close()
@@ -100,7 +100,7 @@ func TestTokensDuringServerFaults(t *testing.T) {
 			})
 			limit := int64(200) // a server that responds quickly gets all requests
 			switch name {
-			case "refuses", "babbles", "hangs", "drips", "500", "500 with a good body", "503", "401", "breaks off", "dead":
+			case "closed connection", "garbage", "hang", "trickle", "500", "500 with a good body", "503", "401", "incomplete body", "server down":
 				limit = 40 // ten tokens at a time, until the breaker opens
 			}
 			if n := m.hits.Load() - before; n > limit {

@@ -121,12 +121,12 @@ func redirectLoop(w http.ResponseWriter, r *http.Request) {
 // faults returns all faults, except for a server that is down.
 func (m *faultServer) faults(good string) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"refuses": closeConnection, "babbles": sendGarbage, "hangs": m.hang, "drips": m.trickle, "redirects": redirectLoop,
+		"closed connection": closeConnection, "garbage": sendGarbage, "hang": m.hang, "trickle": m.trickle, "redirect loop": redirectLoop,
 		"500": respondStatus(500), "503": respondStatus(503), "404": respondStatus(404), "401": respondStatus(401), "204": respondStatus(204),
 		"500 with a good body": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, good) },
 		"HTML":                 respond("<!doctype html><title>Sign in</title>"),
 		"empty":                respond(""), "empty object": respond("{}"), "null": respond("null"), "array": respond("[" + good + "]"),
-		"breaks off":      truncateBody(good),
+		"incomplete body": truncateBody(good),
 		"truncated":       respond(good[:len(good)-1]),
 		"oversize":        respond(good[:len(good)-1] + strings.Repeat(" ", 512<<10) + "}"),
 		"twice":           respond(good + good),

@@ -82,7 +82,7 @@ func TestIntrospectionFaults(t *testing.T) {
 	m := newFaultServer(t)
 	faults := m.faults(activeToken)
 	faults["oversize"] = respond(activeToken[:len(activeToken)-1] + strings.Repeat(" ", 64<<10) + "}")
-	faults["dead"] = nil
+	faults["server down"] = nil
 	faults["400"], faults["403"] = respondStatus(400), respondStatus(403)
 	faults["active is text"] = respond(`{"active":"true","sub":"alice"}`)
 	for name, fault := range faults {

@@ -82,7 +82,7 @@ func TestIssuerFaults(t *testing.T) {
 	private := strings.Replace(jwk(t, "x"), "{", `{"d":"AAAA",`, 1)
 	faults["private"] = respond(jwkSet(first, private))
 	faults["no keys"] = respond(jwkSet())
-	faults["dead"] = nil
+	faults["server down"] = nil
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			m.set(respond(jwkSet(first)))
@@ -111,7 +111,7 @@ func TestIssuerFaults(t *testing.T) {
 			if fault == nil {
 				m.start()
 			}
-			if name == "hangs" || name == "drips" {
+			if name == "hang" || name == "trickle" {
 				return // it does not recover before the timeout; see TestSlowIssuer
 			}
 			m.set(respond(good))
@@ -129,7 +129,7 @@ func TestFaultsAtFirst(t *testing.T) {
 	good := jwkSet(jwk(t, "a"))
 	var servers []*faultServer
 	var remotes []*tokensource.Remote
-	for _, name := range []string{"refuses", "500", "HTML", "empty", "truncated", "oversize", "redirects"} {
+	for _, name := range []string{"closed connection", "500", "HTML", "empty", "truncated", "oversize", "redirect loop"} {
 		m := newFaultServer(t)
 		m.set(m.faults(good)[name])
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: 50 * time.Millisecond})
