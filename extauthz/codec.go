@@ -16,21 +16,23 @@ import (
 
 // This file has everything that gRPC calls reuse, by these rules:
 //
-//   - check takes a call from its pool, and Unmarshal fills it. When gRPC has written
-//     the response, it frees the buffer that Marshal returned, once, and that puts the
-//     call back. A call that does not get that far is left to the garbage collector:
-//     nothing is put back early, or twice.
-//   - The request is reset before the call goes back, so that no call sees data of
-//     another.
-//   - The strings of a request are substrings of its message, whose memory is not
-//     reused, so they may be kept. In general the message is a copy of gRPC's memory,
-//     which gRPC reuses. A frame of up to a kilobyte is in memory made for it alone (a
-//     mem.SliceBuffer, which cannot be freed), and a message in one such buffer is used
-//     without a copy. messageString does this, and is unsafe; tests keep strings of many
-//     messages and check that they do not change.
-//   - The bytes of the response belong to the call, and to gRPC until it frees them.
-//     Their capacity is above a kilobyte from the start, since gRPC does not report
-//     when it is done with smaller buffers (mem.IsBelowBufferPoolingThreshold).
+//   - check takes a call from its pool, and Unmarshal fills it. When gRPC has
+//     written the response, it frees the buffer that Marshal returned, once,
+//     and that puts the call back. A call that does not get that far is left
+//     to the garbage collector: nothing is put back early, or twice.
+//   - The request is reset before the call goes back, so that no call sees
+//     data of another.
+//   - The strings of a request are substrings of its message, whose memory is
+//     not reused, so they may be kept. In general the message is a copy of
+//     gRPC's memory, which gRPC reuses. A frame of up to a kilobyte is in
+//     memory made for it alone (a mem.SliceBuffer, which cannot be freed), and
+//     a message in one such buffer is used without a copy. messageString does
+//     this, and is unsafe; tests keep strings of many messages and check that
+//     they do not change.
+//   - The bytes of the response belong to the call, and to gRPC until it frees
+//     them. Their capacity is above a kilobyte from the start, since gRPC does
+//     not report when it is done with smaller buffers
+//     (mem.IsBelowBufferPoolingThreshold).
 
 // call is one CheckRequest and its response.
 type call struct {

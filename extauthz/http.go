@@ -131,7 +131,7 @@ func lowerName(name string) string {
 
 // setPeerFromForwardedFor sets r.Peer to the last entry of X-Forwarded-For, the
 // peer as the proxy sees it. The proxy itself is the TCP peer here, and with
-// several clients behind it that address is of no use, so the entry is taken
+// several clients behind it that address is useless, so the entry is taken
 // even if it is not an address. The header is left unchanged, as Envoy sends it
 // over gRPC, so that trusted hops count the same way over both transports.
 func setPeerFromForwardedFor(r *authz.Request) {

@@ -221,14 +221,14 @@ func TestReplayedDenial(t *testing.T) {
 				continue
 			}
 			direct := handler.Renderer.Denial(r, &d)
-			relayed := handler.Renderer.withReplayHeaders(handler.Renderer.Denial(r, &d), &d)
-			if relayed.Status != 401 && relayed.Status != 403 {
-				t.Errorf("%s: nginx would turn %d into 500", reason, relayed.Status)
+			replayed := handler.Renderer.withReplayHeaders(handler.Renderer.Denial(r, &d), &d)
+			if replayed.Status != 401 && replayed.Status != 403 {
+				t.Errorf("%s: nginx would turn %d into 500", reason, replayed.Status)
 			}
 			// The headers that nginx's configuration passes on.
 			headers := []string{"X-Original-Method", "GET", "X-Original-URI", r.Target}
 			for _, name := range []string{codeHeader, reasonHeader, styleHeader, challengeHeader, decisionHeader} {
-				if value := headerValueOf(relayed.Headers, name); value != "" {
+				if value := headerValueOf(replayed.Headers, name); value != "" {
 					headers = append(headers, name, value)
 				}
 			}

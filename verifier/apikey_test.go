@@ -240,7 +240,7 @@ func TestUsers(t *testing.T) {
 	_, none := b.create(keystore.Params{User: "alice", Scopes: &[]string{}})
 	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
 	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
-	_, stray := b.create(keystore.Params{User: "nobody"})
+	_, stray := b.create(keystore.Params{User: "missing"})
 	if p := b.eventually(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
 		t.Errorf("a key without scopes and paths of its own: %+v", p)
 	}
@@ -253,7 +253,7 @@ func TestUsers(t *testing.T) {
 	b.eventually(userless, authz.OK)
 	b.eventually(stray, authz.DisabledUser)
 
-	b.setUser("nobody", keystore.UserPatch{Scopes: &[]string{"new"}})
+	b.setUser("missing", keystore.UserPatch{Scopes: &[]string{"new"}})
 	b.eventually(stray, authz.OK)
 	yes, no := true, false
 	b.setUser("alice", keystore.UserPatch{Disabled: &yes})

@@ -396,7 +396,7 @@ func TestSlowHashes(t *testing.T) {
 			time.Sleep(400 * time.Millisecond)
 			return fakeVerify(hash, password)
 		}
-		for _, user := range []string{"alice", "nobody"} {
+		for _, user := range []string{"alice", "nopassword"} {
 			d.expect(user, "wrong", authz.Overloaded, 1)
 			time.Sleep(time.Second)
 			d.expect(user, "wrong", authz.WrongPassword, 0)

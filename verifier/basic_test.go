@@ -67,7 +67,7 @@ func (d *basicFixture) withFile() *basicFixture {
 	d.t.Helper()
 	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
 	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: d.path})
-	if _, err := d.file.SetUser("nobody", keystore.UserPatch{}); err != nil {
+	if _, err := d.file.SetUser("nopassword", keystore.UserPatch{}); err != nil {
 		d.t.Fatal(err)
 	}
 	users := keystore.NewUsers()
@@ -289,7 +289,7 @@ func TestPasswordInUse(t *testing.T) {
 func TestWrongPasswordIsCached(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
-	for _, user := range []string{"alice", "unknown", "nobody"} { // nobody has no password
+	for _, user := range []string{"alice", "unknown", "nopassword"} { // a user without a password
 		d.expect(user, "wrong", authz.WrongPassword, 1)
 		for range 20 { // none of these counts as a failure
 			d.expectFrom("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
@@ -298,7 +298,7 @@ func TestWrongPasswordIsCached(t *testing.T) {
 		d.expect(user, "wrong", authz.WrongPassword, 1)
 	}
 	d.expectFrom("192.0.2.1", "alice", "right", authz.OK, 1)
-	for _, user := range []string{"alice", "unknown", "nobody"} {
+	for _, user := range []string{"alice", "unknown", "nopassword"} {
 		d.expect(user, "later", authz.WrongPassword, 1)
 		d.password(user, "later")
 		d.expect(user, "later", authz.OK, 1)
@@ -364,8 +364,8 @@ func TestDummyHashMatchesNoPassword(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
 	d.expect("unknown", "x", authz.WrongPassword, 1)
-	d.expect("nobody", "x", authz.WrongPassword, 1) // who has no password
-	d.expect("nobody", "y", authz.WrongPassword, 1)
+	d.expect("nopassword", "x", authz.WrongPassword, 1) // a user without a password
+	d.expect("nopassword", "y", authz.WrongPassword, 1)
 }
 
 // TestChangesOfAUser checks that changes are in effect at once, and need no new

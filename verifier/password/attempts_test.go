@@ -156,7 +156,7 @@ func TestNetworksBecomeSuspect(t *testing.T) {
 	} {
 		a := newAttemptsFixture(t)
 		for n := range 100 {
-			a.Attempt(fmt.Sprintf(test.member, n+1), "nobody").Failed(a.now)
+			a.Attempt(fmt.Sprintf(test.member, n+1), "unknown").Failed(a.now)
 		}
 		a.expect(test.inside, "alice", "suspect")
 		a.expect(test.outside, "alice", "unknown")

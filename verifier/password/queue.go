@@ -32,7 +32,7 @@ func (p Priority) higher(other Priority) bool {
 // queue holds the waiting tasks, those of each class in the order of service.
 type queue struct {
 	classes [classCount][]*task
-	skips   int // consecutive times that a lower class was passed over
+	skips   int // consecutive times that a lower class was skipped
 
 	newestNext bool // whether the oldest starved task was served last
 }

@@ -136,7 +136,7 @@ func TestQueueSize(t *testing.T) {
 }
 
 // TestLateTasks checks that tasks whose callers have no time left for a hash go
-// behind others and give up their place. If they are still queued they are
+// behind others and lose their place. If they are still queued they are
 // computed for the retry, but not for long.
 func TestLateTasks(t *testing.T) {
 	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *poolFixture) {

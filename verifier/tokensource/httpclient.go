@@ -16,7 +16,7 @@ import (
 // would.
 var (
 	errTimeout     = errors.New("no answer in time")
-	errCanceled    = errors.New("given up before there was an answer")
+	errCanceled    = errors.New("canceled before there was an answer")
 	errRefused     = errors.New("connection refused")
 	errResolve     = errors.New("the host name cannot be resolved")
 	errCertificate = errors.New("its certificate is not trusted")
@@ -44,7 +44,7 @@ func newClient(given *http.Client, redirect func(*http.Request, []*http.Request)
 }
 
 // newTransport returns a transport with short timeouts. The context bounds the
-// request as a whole; these bounds show which phase was slow.
+// entire request; these bounds show which phase was slow.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

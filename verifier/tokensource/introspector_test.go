@@ -77,7 +77,7 @@ func TestIntrospectionRequest(t *testing.T) {
 }
 
 // TestIntrospectionFaults checks that with every fault of the server there is
-// an error soon. TestTokensWhileTheServerIsUnwell checks that it recovers.
+// an error soon. TestTokensDuringServerFaults checks that it recovers.
 func TestIntrospectionFaults(t *testing.T) {
 	m := newFaultServer(t)
 	faults := m.faults(activeToken)

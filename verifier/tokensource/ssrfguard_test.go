@@ -132,7 +132,7 @@ func TestIssuerCannotReachLocalAddresses(t *testing.T) {
 	})
 	f.handler.Store(&handler)
 	if err := f.load("http://id.test", ""); !errors.Is(err, errForbiddenAddress) {
-		t.Errorf("error %v, want errReach", err)
+		t.Errorf("error %v, want errForbiddenAddress", err)
 	}
 }
 
