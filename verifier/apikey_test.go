@@ -40,79 +40,79 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	}
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
-	b := &apiKeyFixture{t: t, now: time.Now().UTC()}
-	b.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
-	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
+	f := &apiKeyFixture{t: t, now: time.Now().UTC()}
+	f.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	if _, _, err := f.journal.Create(keystore.Params{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
 	keys := keystore.NewKeys(hasher)
-	b.followFile(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
+	f.followFile(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
-		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+		f.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+		f.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 		users := keystore.NewUsers()
-		b.followFile(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+		f.followFile(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
 		cfg.Users = users
 	}
 	var err error
 	if cfg.Principals, err = cache.New[*verifier.CachedKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
 		t.Fatal(err)
 	}
-	if b.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
+	if f.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return f
 }
 
 // Verify tries the verifiers in the order of the chain, with tokens without a
 // prefix last.
-func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	p, err := b.APIKey.Verify(ctx, c, now)
+func (f *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+	p, err := f.APIKey.Verify(ctx, c, now)
 	if err == authz.ErrNotMine {
-		p, err = b.Unprefixed().Verify(ctx, c, now)
+		p, err = f.Unprefixed().Verify(ctx, c, now)
 	}
 	return p, err
 }
 
-func (b *apiKeyFixture) followFile(cfg journal.FollowConfig) {
+func (fixture *apiKeyFixture) followFile(cfg journal.FollowConfig) {
 	f, err := journal.Follow(cfg)
 	if err != nil {
-		b.t.Fatal(err)
+		fixture.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = f.Close() })
-	b.follow = append(b.follow, f)
+	fixture.t.Cleanup(func() { _ = f.Close() })
+	fixture.follow = append(fixture.follow, f)
 }
 
-func (b *apiKeyFixture) create(p keystore.Params) (string, string) {
-	b.t.Helper()
+func (f *apiKeyFixture) create(p keystore.Params) (string, string) {
+	f.t.Helper()
 	if p.Name == "" {
 		p.Name = "test"
 	}
 	if p.Prefix == "" {
 		p.Prefix = "kw_"
 	}
-	record, secret, err := b.journal.Create(p)
+	record, secret, err := f.journal.Create(p)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	return record.ID, secret.Reveal()
 }
 
-func (b *apiKeyFixture) setUser(name string, patch keystore.UserPatch) {
-	b.t.Helper()
-	if _, err := b.users.SetUser(name, patch); err != nil {
-		b.t.Fatal(err)
+func (f *apiKeyFixture) setUser(name string, patch keystore.UserPatch) {
+	f.t.Helper()
+	if _, err := f.users.SetUser(name, patch); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-func (b *apiKeyFixture) bearer(key string) (*authz.Principal, authz.Reason) {
-	return b.verify(authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)})
+func (f *apiKeyFixture) bearer(key string) (*authz.Principal, authz.Reason) {
+	return f.verify(authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)})
 }
 
-func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
-	b.t.Helper()
-	p, err := b.Verify(context.Background(), &c, b.now)
+func (f *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
+	f.t.Helper()
+	p, err := f.Verify(context.Background(), &c, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
@@ -128,170 +128,170 @@ func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reas
 
 // eventually waits until the key gets the wanted result; files are followed on
 // another goroutine.
-func (b *apiKeyFixture) eventually(key string, want authz.Reason) *authz.Principal {
-	b.t.Helper()
+func (f *apiKeyFixture) eventually(key string, want authz.Reason) *authz.Principal {
+	f.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		p, got := b.bearer(key)
+		p, got := f.bearer(key)
 		if got == want {
 			return p
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("the key is %s, and never became %s", got, want)
+			f.t.Fatalf("the key is %s, and never became %s", got, want)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
 func TestKeyLifecycle(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
-	p := b.eventually(key, authz.OK)
+	f := newAPIKeyFixture(t, options{})
+	id, key := f.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
+	p := f.eventually(key, authz.OK)
 	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.IsAnyPath() {
 		t.Errorf("principal %+v", p)
 	}
-	cached := b.eventually(key, authz.OK)
-	if again := b.eventually(key, authz.OK); again != cached {
+	cached := f.eventually(key, authz.OK)
+	if again := f.eventually(key, authz.OK); again != cached {
 		t.Error("the later look-ups did not come from the cache")
 	}
-	_, other := b.create(keystore.Params{})
-	b.eventually(other, authz.OK)
-	if again := b.eventually(key, authz.OK); again != cached {
+	_, other := f.create(keystore.Params{})
+	f.eventually(other, authz.OK)
+	if again := f.eventually(key, authz.OK); again != cached {
 		t.Error("the change of another key evicted this one from the cache")
 	}
-	_, rotated, err := b.journal.Rotate(id, 0)
+	_, rotated, err := f.journal.Rotate(id, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.eventually(key, authz.RevokedKey)
-	b.eventually(rotated.Reveal(), authz.OK)
-	if _, err := b.journal.Revoke(id); err != nil {
+	f.eventually(key, authz.RevokedKey)
+	f.eventually(rotated.Reveal(), authz.OK)
+	if _, err := f.journal.Revoke(id); err != nil {
 		t.Fatal(err)
 	}
-	if p := b.eventually(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
+	if p := f.eventually(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
 		t.Error("the log does not have the id of the revoked key")
 	}
 }
 
 func TestUnknownKeyIsNotCached(t *testing.T) {
-	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", ""}})
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw_", ""}})
 	key := strings.Repeat("0A", 22)
-	if _, got := b.bearer(key); got != authz.UnknownKey {
+	if _, got := f.bearer(key); got != authz.UnknownKey {
 		t.Fatalf("%s, want unknown_key", got)
 	}
-	if _, err := b.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
+	if _, err := f.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
-	b.eventually(key, authz.OK)
+	f.eventually(key, authz.OK)
 }
 
 func TestExpiryAndAge(t *testing.T) {
-	b := newAPIKeyFixture(t, options{maxAge: 90 * 24 * time.Hour})
-	b.now = b.now.Truncate(time.Second)
-	id, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
-	_, old := b.create(keystore.Params{})
-	_, oldToo := b.create(keystore.Params{Expires: b.now.Add(365 * 24 * time.Hour)})
-	b.eventually(key, authz.OK)
-	if p := b.eventually(old, authz.OK); !p.ExpiresAt.IsZero() {
+	f := newAPIKeyFixture(t, options{maxAge: 90 * 24 * time.Hour})
+	f.now = f.now.Truncate(time.Second)
+	id, key := f.create(keystore.Params{Expires: f.now.Add(time.Hour)})
+	_, old := f.create(keystore.Params{})
+	_, oldToo := f.create(keystore.Params{Expires: f.now.Add(365 * 24 * time.Hour)})
+	f.eventually(key, authz.OK)
+	if p := f.eventually(old, authz.OK); !p.ExpiresAt.IsZero() {
 		t.Errorf("a key without an expiry expires %s, though max_age is not an expiry of the key", p.ExpiresAt)
 	}
-	b.eventually(oldToo, authz.OK)
-	b.now = b.now.Add(time.Hour)
-	if p, got := b.bearer(key); got != authz.ExpiredKey || p == nil || p.KeyID != id {
+	f.eventually(oldToo, authz.OK)
+	f.now = f.now.Add(time.Hour)
+	if p, got := f.bearer(key); got != authz.ExpiredKey || p == nil || p.KeyID != id {
 		t.Errorf("at its expiry, from the cache: %s of %v", got, p)
 	}
-	b.now = b.now.Add(time.Second)
-	if _, got := b.bearer(old); got != authz.OK {
+	f.now = f.now.Add(time.Second)
+	if _, got := f.bearer(old); got != authz.OK {
 		t.Errorf("an hour old: %s", got)
 	}
-	b.now = b.now.Add(90 * 24 * time.Hour)
-	if _, got := b.bearer(old); got != authz.ExpiredKey {
+	f.now = f.now.Add(90 * 24 * time.Hour)
+	if _, got := f.bearer(old); got != authz.ExpiredKey {
 		t.Errorf("older than max_age: %s", got)
 	}
-	if _, got := b.bearer(oldToo); got != authz.ExpiredKey {
+	if _, got := f.bearer(oldToo); got != authz.ExpiredKey {
 		t.Errorf("older than max_age, before its own expiry: %s", got)
 	}
 }
 
 func TestGrace(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	id, old := b.create(keystore.Params{})
-	b.eventually(old, authz.OK)
-	_, fresh, err := b.journal.Rotate(id, time.Hour)
+	f := newAPIKeyFixture(t, options{})
+	id, old := f.create(keystore.Params{})
+	f.eventually(old, authz.OK)
+	_, fresh, err := f.journal.Rotate(id, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.eventually(fresh.Reveal(), authz.OK)
-	if p := b.eventually(old, authz.OK); p.ExpiresAt.IsZero() {
+	f.eventually(fresh.Reveal(), authz.OK)
+	if p := f.eventually(old, authz.OK); p.ExpiresAt.IsZero() {
 		t.Error("the expiry of the old secret is missing")
 	}
-	b.now = b.now.Add(time.Hour + time.Minute)
-	if _, got := b.bearer(old); got != authz.RevokedKey {
+	f.now = f.now.Add(time.Hour + time.Minute)
+	if _, got := f.bearer(old); got != authz.RevokedKey {
 		t.Errorf("after the grace, from the cache: %s", got)
 	}
-	if _, got := b.bearer(fresh.Reveal()); got != authz.OK {
+	if _, got := f.bearer(fresh.Reveal()); got != authz.OK {
 		t.Errorf("the new secret after the grace: %s", got)
 	}
 }
 
 func TestUsers(t *testing.T) {
-	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, inherits := b.create(keystore.Params{User: "alice"})
-	_, none := b.create(keystore.Params{User: "alice", Scopes: &[]string{}})
-	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
-	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
-	_, stray := b.create(keystore.Params{User: "missing"})
-	if p := b.eventually(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
+	f := newAPIKeyFixture(t, options{withUsers: true})
+	_, inherits := f.create(keystore.Params{User: "alice"})
+	_, none := f.create(keystore.Params{User: "alice", Scopes: &[]string{}})
+	_, own := f.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
+	_, userless := f.create(keystore.Params{Scopes: &[]string{"s"}})
+	_, stray := f.create(keystore.Params{User: "missing"})
+	if p := f.eventually(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
 		t.Errorf("a key without scopes and paths of its own: %+v", p)
 	}
-	if p := b.eventually(none, authz.OK); p.Scopes.String() != "" {
+	if p := f.eventually(none, authz.OK); p.Scopes.String() != "" {
 		t.Errorf("an empty scope list is %q", p.Scopes)
 	}
-	if p := b.eventually(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
+	if p := f.eventually(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
 		t.Errorf("a key with scopes and paths of its own: %+v", p)
 	}
-	b.eventually(userless, authz.OK)
-	b.eventually(stray, authz.DisabledUser)
+	f.eventually(userless, authz.OK)
+	f.eventually(stray, authz.DisabledUser)
 
-	b.setUser("missing", keystore.UserPatch{Scopes: &[]string{"new"}})
-	b.eventually(stray, authz.OK)
+	f.setUser("missing", keystore.UserPatch{Scopes: &[]string{"new"}})
+	f.eventually(stray, authz.OK)
 	yes, no := true, false
-	b.setUser("alice", keystore.UserPatch{Disabled: &yes})
-	b.eventually(inherits, authz.DisabledUser)
-	b.setUser("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
-	if p := b.eventually(inherits, authz.OK); p.Scopes.String() != "other" {
+	f.setUser("alice", keystore.UserPatch{Disabled: &yes})
+	f.eventually(inherits, authz.DisabledUser)
+	f.setUser("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	if p := f.eventually(inherits, authz.OK); p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
-	if err := b.users.DeleteUser("alice"); err != nil {
+	if err := f.users.DeleteUser("alice"); err != nil {
 		t.Fatal(err)
 	}
-	b.eventually(inherits, authz.DisabledUser)
+	f.eventually(inherits, authz.DisabledUser)
 }
 
 // TestOverlappingPrefixes checks that a key with the shorter prefix may
 // continue like the longer one.
 func TestOverlappingPrefixes(t *testing.T) {
-	b := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
 	for range 200 { // three in sixty-two continue like a longer prefix
-		_, key := b.create(keystore.Params{Prefix: "kw"})
-		b.eventually(key, authz.OK)
+		_, key := f.create(keystore.Params{Prefix: "kw"})
+		f.eventually(key, authz.OK)
 	}
-	record, secret, err := b.journal.Create(keystore.Params{Name: "without a prefix"})
+	record, secret, err := f.journal.Create(keystore.Params{Name: "without a prefix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := b.eventually(secret.Reveal(), authz.OK); p.KeyID != record.ID {
+	if p := f.eventually(secret.Reveal(), authz.OK); p.KeyID != record.ID {
 		t.Errorf("principal %+v", p)
 	}
 }
 
 func TestKeyForms(t *testing.T) {
-	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
-	_, good := b.create(keystore.Params{})
-	_, longer := b.create(keystore.Params{Prefix: "kw_live_"})
-	b.eventually(good, authz.OK)
-	b.eventually(longer, authz.OK)
+	_, good := f.create(keystore.Params{})
+	_, longer := f.create(keystore.Params{Prefix: "kw_live_"})
+	f.eventually(good, authz.OK)
+	f.eventually(longer, authz.OK)
 	wrongSum := good[:len(good)-1] + string('0'+(good[len(good)-1]-'0'+1)%10)
 	tests := []struct {
 		name string
@@ -311,61 +311,61 @@ func TestKeyForms(t *testing.T) {
 		{"empty password", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo"}, authz.InvalidToken},
 	}
 	for _, test := range tests {
-		if _, got := b.verify(test.c); got != test.want {
+		if _, got := f.verify(test.c); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
-	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), keystore.Params{Name: "imported"}); err != nil {
+	if _, err := f.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), keystore.Params{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
-	b.eventually("kw_oldstyle", authz.OK)
-	if _, got := b.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
+	f.eventually("kw_oldstyle", authz.OK)
+	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
 		t.Errorf("an imported key without a format: %s", got)
 	}
-	b.eventually("legacy", authz.NoCredential)
+	f.eventually("legacy", authz.NoCredential)
 }
 
 // TestKeysOfDeletedUser checks that a user who is created again does not get
 // the keys created before the deletion, including cached and rotated ones, and
 // gets all keys created after it.
 func TestKeysOfDeletedUser(t *testing.T) {
-	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, old := b.create(keystore.Params{User: "alice"})
-	id, unused := b.create(keystore.Params{User: "alice"})
-	b.eventually(old, authz.OK)
+	f := newAPIKeyFixture(t, options{withUsers: true})
+	_, old := f.create(keystore.Params{User: "alice"})
+	id, unused := f.create(keystore.Params{User: "alice"})
+	f.eventually(old, authz.OK)
 	for range 2 { // the second time the second alice is deleted
-		if err := b.users.DeleteUser("alice"); err != nil {
+		if err := f.users.DeleteUser("alice"); err != nil {
 			t.Fatal(err)
 		}
-		b.eventually(old, authz.DisabledUser)
-		_, next := b.create(keystore.Params{User: "alice"})
-		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
-		if p := b.eventually(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
+		f.eventually(old, authz.DisabledUser)
+		_, next := f.create(keystore.Params{User: "alice"})
+		f.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
+		if p := f.eventually(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
 			t.Errorf("the log does not have the key's user and id: %+v", p)
 		}
-		b.eventually(unused, authz.RevokedKey)
-		if p := b.eventually(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
+		f.eventually(unused, authz.RevokedKey)
+		if p := f.eventually(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
 			t.Errorf("a key made after the deletion: %+v", p)
 		}
-		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
-		b.eventually(old, authz.RevokedKey)
-		b.eventually(next, authz.OK)
+		f.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
+		f.eventually(old, authz.RevokedKey)
+		f.eventually(next, authz.OK)
 		old = next
 	}
-	_, rotated, err := b.journal.Rotate(id, 0)
+	_, rotated, err := f.journal.Rotate(id, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.eventually(rotated.Reveal(), authz.RevokedKey)
+	f.eventually(rotated.Reveal(), authz.RevokedKey)
 }
 
 // TestKeyBeforeItsUser checks that a key may be created before its user.
 func TestKeyBeforeItsUser(t *testing.T) {
-	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, key := b.create(keystore.Params{User: "bob"})
-	b.eventually(key, authz.DisabledUser)
-	b.setUser("bob", keystore.UserPatch{})
-	b.eventually(key, authz.OK)
+	f := newAPIKeyFixture(t, options{withUsers: true})
+	_, key := f.create(keystore.Params{User: "bob"})
+	f.eventually(key, authz.DisabledUser)
+	f.setUser("bob", keystore.UserPatch{})
+	f.eventually(key, authz.OK)
 }
 
 // TestKeyOfReservedUser checks that a user name that upstreams could take for
@@ -425,13 +425,13 @@ func verifyRepeatedly(t *testing.T, store verifier.KeyStore, users verifier.User
 // credential's scratch space, and that a cached one never is, since the space
 // is reused.
 func TestScratch(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	id, key := b.create(keystore.Params{})
+	f := newAPIKeyFixture(t, options{})
+	id, key := f.create(keystore.Params{})
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)}
 	c.Bind(new(authz.Request))
 	scratch := c.Scratch()
 	ask := func() (p *authz.Principal) {
-		p, _ = b.Verify(context.Background(), c, b.now)
+		p, _ = f.Verify(context.Background(), c, f.now)
 		return p
 	}
 	first := ask()
@@ -504,20 +504,20 @@ func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*au
 // cannot be parsed is an error: the key gets neither no limit nor the default
 // limit.
 func TestKeyRate(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	_, key := b.create(keystore.Params{Rate: "1000/h"})
-	if p := b.eventually(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
+	f := newAPIKeyFixture(t, options{})
+	_, key := f.create(keystore.Params{Rate: "1000/h"})
+	if p := f.eventually(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
 		t.Errorf("rate %s", p.Rate)
 	}
-	_, without := b.create(keystore.Params{})
-	if p := b.eventually(without, authz.OK); p.Rate != (authz.Rate{}) {
+	_, without := f.create(keystore.Params{})
+	if p := f.eventually(without, authz.OK); p.Rate != (authz.Rate{}) {
 		t.Errorf("a key without a rate: rate %s", p.Rate)
 	}
-	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
-	b.eventually(bad, authz.Unavailable)
-	_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, b.now)
+	id, bad := f.create(keystore.Params{Rate: "1000 a day"})
+	f.eventually(bad, authz.Unavailable)
+	_, err := f.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, f.now)
 	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
 		t.Errorf("error %v, want one with the key's id and without the rate", err)
 	}
-	b.eventually(key, authz.OK)
+	f.eventually(key, authz.OK)
 }

@@ -27,29 +27,29 @@ const hashTime = 30 * time.Millisecond
 
 // inBubble has the users alice to erin, whose password is their name with 's,
 // and one worker, whose hashes take hashTime.
-func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
+func inBubble(t *testing.T, test func(t *testing.T, f *basicFixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newBasicFixture(t)
+		f := newBasicFixture(t)
 		users := userMap{}
 		for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
 			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
 		}
-		d.users = users
-		d.verify = func(hash, password authz.Secret) (bool, error) {
+		f.users = users
+		f.verify = func(hash, password authz.Secret) (bool, error) {
 			time.Sleep(hashTime)
 			return fakeVerify(hash, password)
 		}
-		d.openWith(password.Config{Workers: 1})
-		defer d.pool.Close()
-		test(t, d)
+		f.openWith(password.Config{Workers: 1})
+		defer f.pool.Close()
+		test(t, f)
 	})
 }
 
 // startLogin logs in on another goroutine, and waits until that blocks or ends.
-func (d *basicFixture) startLogin(ctx context.Context, user, password, client string) func() authz.Reason {
+func (f *basicFixture) startLogin(ctx context.Context, user, password, client string) func() authz.Reason {
 	answer := make(chan authz.Reason, 1)
 	go func() {
-		_, reason := d.loginWith(ctx, user, password, client)
+		_, reason := f.loginWith(ctx, user, password, client)
 		answer <- reason
 	}()
 	synctest.Wait()
@@ -57,17 +57,17 @@ func (d *basicFixture) startLogin(ctx context.Context, user, password, client st
 }
 
 func TestEqualPasswordsAreHashedOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		var answers []func() authz.Reason
 		for range 50 { // from one address, whose budget is ten
-			answers = append(answers, d.startLogin(t.Context(), "alice", "alice's", "192.0.2.1"))
+			answers = append(answers, f.startLogin(t.Context(), "alice", "alice's", "192.0.2.1"))
 		}
 		for _, answer := range answers {
 			if got := answer(); got != authz.OK {
 				t.Errorf("one of several equal attempts: %s", got)
 			}
 		}
-		if n := d.hashes(); n != 1 {
+		if n := f.hashes(); n != 1 {
 			t.Errorf("%d hashes", n)
 		}
 	})
@@ -76,11 +76,11 @@ func TestEqualPasswordsAreHashedOnce(t *testing.T) {
 // TestCanceledLoginGoesOn checks that other callers get the result of a caller
 // that has left, and that its retry finds the result in the cache.
 func TestCanceledLoginGoesOn(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
-		first := d.startLogin(ctx, "alice", "alice's", "")
-		second := d.startLogin(t.Context(), "alice", "alice's", "")
-		alone := d.startLogin(ctx, "bob", "bob's", "")
+		first := f.startLogin(ctx, "alice", "alice's", "")
+		second := f.startLogin(t.Context(), "alice", "alice's", "")
+		alone := f.startLogin(ctx, "bob", "bob's", "")
 		cancel()
 		if got := first(); got != authz.Overloaded {
 			t.Errorf("the first caller: %s", got)
@@ -92,28 +92,28 @@ func TestCanceledLoginGoesOn(t *testing.T) {
 			t.Errorf("the second caller: %s", got)
 		}
 		time.Sleep(hashTime)
-		d.expect("bob", "bob's", authz.OK, 0)
+		f.expect("bob", "bob's", authz.OK, 0)
 	})
 }
 
 func TestGuessesFromOneAddress(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.expectFrom("192.0.2.9", "alice", "alice's", authz.OK, 1)
+	inBubble(t, func(t *testing.T, f *basicFixture) {
+		f.expectFrom("192.0.2.9", "alice", "alice's", authz.OK, 1)
 		for n := range 10 {
-			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			f.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
-		d.expectFrom("192.0.2.1", "user", "wrong", authz.RateLimited, 0)
-		d.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
-		d.expectFrom("192.0.2.2", "bob", "bob's", authz.OK, 1)
+		f.expectFrom("192.0.2.1", "user", "wrong", authz.RateLimited, 0)
+		f.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		f.expectFrom("192.0.2.2", "bob", "bob's", authz.OK, 1)
 		// A cached result is neither refused nor counted.
 		for range 20 {
-			d.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 0)
+			f.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 0)
 		}
-		d.now = d.now.Add(10 * time.Second)
-		d.expectFrom("192.0.2.1", "carol", "carol's", authz.OK, 1)
-		d.expectFrom("192.0.2.1", "dave", "dave's", authz.OK, 1) // a right password does not count
-		d.expectFrom("192.0.2.1", "erin", "wrong", authz.WrongPassword, 1)
-		d.expectFrom("192.0.2.1", "erin", "erin's", authz.RateLimited, 0)
+		f.now = f.now.Add(10 * time.Second)
+		f.expectFrom("192.0.2.1", "carol", "carol's", authz.OK, 1)
+		f.expectFrom("192.0.2.1", "dave", "dave's", authz.OK, 1) // a right password does not count
+		f.expectFrom("192.0.2.1", "erin", "wrong", authz.WrongPassword, 1)
+		f.expectFrom("192.0.2.1", "erin", "erin's", authz.RateLimited, 0)
 	})
 }
 
@@ -130,15 +130,15 @@ var clientAddressForms = map[string]func(n int) string{
 // TestPasswordClockGoesBack checks that failures in what is now the future are
 // forgotten.
 func TestPasswordClockGoesBack(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		for n := range 10 {
-			d.expectFrom("192.0.2.1", "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+			f.expectFrom("192.0.2.1", "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
-		d.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
-		d.now = d.now.Add(-5 * time.Hour)
-		d.expectFrom("192.0.2.1", "bob", "bob's", authz.OK, 1)
-		d.expectFrom("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 1)
-		d.expectFrom("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 0)
+		f.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		f.now = f.now.Add(-5 * time.Hour)
+		f.expectFrom("192.0.2.1", "bob", "bob's", authz.OK, 1)
+		f.expectFrom("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 1)
+		f.expectFrom("192.0.2.1", "alice", "wrong1", authz.WrongPassword, 0)
 	})
 }
 
@@ -147,14 +147,14 @@ func TestPasswordClockGoesBack(t *testing.T) {
 func TestGuessesOfOneClient(t *testing.T) {
 	for kind, addressOf := range clientAddressForms {
 		t.Run(kind, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, d *basicFixture) {
+			inBubble(t, func(t *testing.T, f *basicFixture) {
 				for n := range 10 {
-					d.expectFrom(addressOf(n), fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+					f.expectFrom(addressOf(n), fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 				}
 				for n := range 5 {
-					d.expectFrom(addressOf(n), "bob", "bob's", authz.RateLimited, 0)
+					f.expectFrom(addressOf(n), "bob", "bob's", authz.RateLimited, 0)
 				}
-				d.expectFrom("2001:db8:1:3::1", "bob", "bob's", authz.OK, 1)
+				f.expectFrom("2001:db8:1:3::1", "bob", "bob's", authz.OK, 1)
 			})
 		})
 	}
@@ -163,46 +163,46 @@ func TestGuessesOfOneClient(t *testing.T) {
 // TestTrustedPasswords checks that a password that was right before is not
 // refused for the failures of its address, even after the cache has dropped it.
 func TestTrustedPasswords(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 1)
-		d.now = d.now.Add(d.ttl)
+	inBubble(t, func(t *testing.T, f *basicFixture) {
+		f.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 1)
+		f.now = f.now.Add(f.ttl)
 		for n := range 10 {
-			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			f.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
-		d.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
-		d.expectFrom("192.0.2.1", "alice", "wrong", authz.RateLimited, 0)
-		d.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 1)
+		f.expectFrom("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
+		f.expectFrom("192.0.2.1", "alice", "wrong", authz.RateLimited, 0)
+		f.expectFrom("192.0.2.1", "alice", "alice's", authz.OK, 1)
 		// A trusted password that turns out wrong is no longer trusted.
-		d.users.(userMap)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
-		d.now = d.now.Add(d.ttl)
-		d.expect("alice", "alice's", authz.WrongPassword, 1)
-		d.now = d.now.Add(wrongFor)
+		f.users.(userMap)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
+		f.now = f.now.Add(f.ttl)
+		f.expect("alice", "alice's", authz.WrongPassword, 1)
+		f.now = f.now.Add(wrongFor)
 		for n := range 10 {
-			d.login(fmt.Sprint("user", n), "wrong", "192.0.2.1")
+			f.login(fmt.Sprint("user", n), "wrong", "192.0.2.1")
 		}
-		d.expectFrom("192.0.2.1", "alice", "alice's", authz.RateLimited, 0)
+		f.expectFrom("192.0.2.1", "alice", "alice's", authz.RateLimited, 0)
 	})
 }
 
 // TestGuessesAtOneUser checks that guesses at a user's password do not lock out
 // the user, who goes behind others.
 func TestGuessesAtOneUser(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		for n := range 12 {
-			d.expectFrom(fmt.Sprintf("192.0.%d.1", n), "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+			f.expectFrom(fmt.Sprintf("192.0.%d.1", n), "alice", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
-		d.expectFrom("198.51.100.1", "alice", "alice's", authz.OK, 1)
+		f.expectFrom("198.51.100.1", "alice", "alice's", authz.OK, 1)
 
-		d.now = d.now.Add(d.ttl)
+		f.now = f.now.Add(f.ttl)
 		for n := range 12 {
-			d.expectFrom(fmt.Sprintf("192.0.%d.1", n), "bob", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
+			f.expectFrom(fmt.Sprintf("192.0.%d.1", n), "bob", fmt.Sprint("wrong", n), authz.WrongPassword, 1)
 		}
-		d.hashes()
+		f.hashes()
 		answers := []func() authz.Reason{
-			d.startLogin(t.Context(), "erin", "erin's", "198.51.100.1"), // being hashed
-			d.startLogin(t.Context(), "bob", "bob's", "198.51.100.2"),   // the name is suspect
-			d.startLogin(t.Context(), "carol", "carol's", "198.51.100.3"),
-			d.startLogin(t.Context(), "alice", "alice's", "198.51.100.4"), // was right before
+			f.startLogin(t.Context(), "erin", "erin's", "198.51.100.1"), // being hashed
+			f.startLogin(t.Context(), "bob", "bob's", "198.51.100.2"),   // the name is suspect
+			f.startLogin(t.Context(), "carol", "carol's", "198.51.100.3"),
+			f.startLogin(t.Context(), "alice", "alice's", "198.51.100.4"), // was right before
 		}
 		for n, answer := range answers {
 			if got := answer(); got != authz.OK {
@@ -210,7 +210,7 @@ func TestGuessesAtOneUser(t *testing.T) {
 			}
 		}
 		var order []string
-		for _, hash := range d.hashed {
+		for _, hash := range f.hashed {
 			order = append(order, hash.Reveal())
 		}
 		if want := []string{"hash of erin's", "hash of alice's", "hash of carol's", "hash of bob's"}; !slices.Equal(order, want) {
@@ -222,21 +222,21 @@ func TestGuessesAtOneUser(t *testing.T) {
 // TestGuessesAtOneUserAtOnce checks that concurrent guesses leave capacity for
 // others: one is hashed and one, the latest, waits.
 func TestGuessesAtOneUserAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.expect("alice", "alice's", authz.OK, 1)
-		d.now = d.now.Add(d.ttl)
-		guess := d.startLogin(t.Context(), "alice", "guess", "")
-		last := d.startLogin(t.Context(), "alice", "guess 0", "")
+	inBubble(t, func(t *testing.T, f *basicFixture) {
+		f.expect("alice", "alice's", authz.OK, 1)
+		f.now = f.now.Add(f.ttl)
+		guess := f.startLogin(t.Context(), "alice", "guess", "")
+		last := f.startLogin(t.Context(), "alice", "guess 0", "")
 		for n := range 6 {
-			next := d.startLogin(t.Context(), "alice", fmt.Sprint("guess ", n+1), "")
+			next := f.startLogin(t.Context(), "alice", fmt.Sprint("guess ", n+1), "")
 			if got := last(); got != authz.Overloaded {
 				t.Errorf("one that was replaced: %s", got)
 			}
 			last = next
 		}
-		same := d.startLogin(t.Context(), "alice", "guess", "")
-		right := d.startLogin(t.Context(), "alice", "alice's", "")
-		other := d.startLogin(t.Context(), "bob", "bob's", "")
+		same := f.startLogin(t.Context(), "alice", "guess", "")
+		right := f.startLogin(t.Context(), "alice", "alice's", "")
+		other := f.startLogin(t.Context(), "bob", "bob's", "")
 		for _, test := range []struct {
 			answer func() authz.Reason
 			want   authz.Reason
@@ -245,7 +245,7 @@ func TestGuessesAtOneUserAtOnce(t *testing.T) {
 				t.Errorf("%s, want %s", got, test.want)
 			}
 		}
-		if n := d.hashes(); n != 4 {
+		if n := f.hashes(); n != 4 {
 			t.Errorf("%d hashes", n)
 		}
 	})
@@ -254,34 +254,34 @@ func TestGuessesAtOneUserAtOnce(t *testing.T) {
 // TestUnhashedAttemptsAreNotFailures checks that attempts that are not hashed
 // do not count as failures of their address.
 func TestUnhashedAttemptsAreNotFailures(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		var answers []func() authz.Reason
 		for n := range 30 {
-			answers = append(answers, d.startLogin(t.Context(), "alice", fmt.Sprint("guess ", n), "192.0.2.1"))
+			answers = append(answers, f.startLogin(t.Context(), "alice", fmt.Sprint("guess ", n), "192.0.2.1"))
 		}
 		for n, answer := range answers {
 			if got := answer(); got != authz.Overloaded && got != authz.WrongPassword {
 				t.Errorf("guess %d: %s", n, got)
 			}
 		}
-		if n := d.hashes(); n != 2 {
+		if n := f.hashes(); n != 2 {
 			t.Errorf("%d hashes", n)
 		}
-		d.expectFrom("192.0.2.1", "bob", "bob's", authz.OK, 1)
+		f.expectFrom("192.0.2.1", "bob", "bob's", authz.OK, 1)
 	})
 }
 
 // TestBlockedAddressesAreNotQueued checks that attempts from a blocked address
 // fail at once and do not replace a waiting attempt of the same user.
 func TestBlockedAddressesAreNotQueued(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		for n := range 10 {
-			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			f.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
-		running := d.startLogin(t.Context(), "erin", "erin's", "198.51.100.1")
-		alice := d.startLogin(t.Context(), "alice", "alice's", "192.0.2.2")
+		running := f.startLogin(t.Context(), "erin", "erin's", "198.51.100.1")
+		alice := f.startLogin(t.Context(), "alice", "alice's", "192.0.2.2")
 		began := time.Now()
-		if _, got := d.login("alice", "guess", "192.0.2.1"); got != authz.RateLimited || time.Since(began) != 0 {
+		if _, got := f.login("alice", "guess", "192.0.2.1"); got != authz.RateLimited || time.Since(began) != 0 {
 			t.Errorf("%s after %s", got, time.Since(began))
 		}
 		for _, answer := range []func() authz.Reason{running, alice} {
@@ -295,20 +295,20 @@ func TestBlockedAddressesAreNotQueued(t *testing.T) {
 // TestBudgetIsCheckedAgain checks that the budget is checked again when a
 // queued attempt is hashed.
 func TestBudgetIsCheckedAgain(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		for n := range 8 {
-			d.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
+			f.expectFrom("192.0.2.1", fmt.Sprint("user", n), "wrong", authz.WrongPassword, 1)
 		}
 		var answers []func() authz.Reason
 		for n := range 4 {
-			answers = append(answers, d.startLogin(t.Context(), fmt.Sprint("another", n), "wrong", "192.0.2.1"))
+			answers = append(answers, f.startLogin(t.Context(), fmt.Sprint("another", n), "wrong", "192.0.2.1"))
 		}
 		for n, want := range []authz.Reason{authz.WrongPassword, authz.WrongPassword, authz.RateLimited, authz.RateLimited} {
 			if got := answers[n](); got != want {
 				t.Errorf("guess %d: %s, want %s", n, got, want)
 			}
 		}
-		if n := d.hashes(); n != 2 {
+		if n := f.hashes(); n != 2 {
 			t.Errorf("%d hashes", n)
 		}
 	})
@@ -318,8 +318,8 @@ func TestBudgetIsCheckedAgain(t *testing.T) {
 // the right passwords. None is blocked by the others, and all succeed after a
 // few retries with Envoy's timeout.
 func TestManyBehindOneAddress(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
-		users := d.users.(userMap)
+	inBubble(t, func(t *testing.T, f *basicFixture) {
+		users := f.users.(userMap)
 		for n := range 40 {
 			name := fmt.Sprint("user", n)
 			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
@@ -330,7 +330,7 @@ func TestManyBehindOneAddress(t *testing.T) {
 			answers := map[string]func() authz.Reason{}
 			for n := range 40 {
 				name := fmt.Sprint("user", n)
-				answers[name] = d.startLogin(ctx, name, name+"'s", "192.0.2.1")
+				answers[name] = f.startLogin(ctx, name, name+"'s", "192.0.2.1")
 			}
 			for name, answer := range answers {
 				switch got := answer(); got {
@@ -343,12 +343,12 @@ func TestManyBehindOneAddress(t *testing.T) {
 			}
 			cancel()
 			time.Sleep(time.Second)
-			d.now = d.now.Add(time.Second)
+			f.now = f.now.Add(time.Second)
 		}
 		if len(in) != 40 || rounds > 4 {
 			t.Errorf("%d are in after %d rounds", len(in), rounds)
 		}
-		if n := d.hashes(); n != 40 {
+		if n := f.hashes(); n != 40 {
 			t.Errorf("%d hashes", n)
 		}
 	})
@@ -358,12 +358,12 @@ func TestManyBehindOneAddress(t *testing.T) {
 // possible, each time from a new address. Alice, who has no history and another
 // address, logs in at once, and so does bob.
 func TestLoginDuringGuesses(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		stop := make(chan struct{})
 		for n := range 4 {
 			go func() {
 				for try := 0; ; try++ {
-					d.loginWith(t.Context(), "alice", fmt.Sprint("guess ", n, try), fmt.Sprintf("2001:db8:%x:%x::1", n, try))
+					f.loginWith(t.Context(), "alice", fmt.Sprint("guess ", n, try), fmt.Sprintf("2001:db8:%x:%x::1", n, try))
 					select {
 					case <-stop:
 						return
@@ -374,10 +374,10 @@ func TestLoginDuringGuesses(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		began := time.Now()
-		if _, got := d.login("alice", "alice's", "192.0.2.1"); got != authz.OK {
+		if _, got := f.login("alice", "alice's", "192.0.2.1"); got != authz.OK {
 			t.Errorf("alice: %s", got)
 		}
-		if _, got := d.login("bob", "bob's", "192.0.2.1"); got != authz.OK {
+		if _, got := f.login("bob", "bob's", "192.0.2.1"); got != authz.OK {
 			t.Errorf("bob: %s", got)
 		}
 		if waited := time.Since(began); waited > 200*time.Millisecond {
@@ -391,22 +391,22 @@ func TestLoginDuringGuesses(t *testing.T) {
 // TestSlowHashes has hashes as slow as those of bcrypt with cost 12 and more. A
 // retry gets the result, also if the password is wrong.
 func TestSlowHashes(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.verify = func(hash, password authz.Secret) (bool, error) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
+		f.verify = func(hash, password authz.Secret) (bool, error) {
 			time.Sleep(400 * time.Millisecond)
 			return fakeVerify(hash, password)
 		}
 		for _, user := range []string{"alice", "nopassword"} {
-			d.expect(user, "wrong", authz.Overloaded, 1)
+			f.expect(user, "wrong", authz.Overloaded, 1)
 			time.Sleep(time.Second)
-			d.expect(user, "wrong", authz.WrongPassword, 0)
+			f.expect(user, "wrong", authz.WrongPassword, 0)
 		}
-		d.expect("alice", "alice's", authz.Overloaded, 1)
+		f.expect("alice", "alice's", authz.Overloaded, 1)
 		time.Sleep(time.Second)
-		d.expect("alice", "alice's", authz.OK, 0)
+		f.expect("alice", "alice's", authz.OK, 0)
 		longer, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		if _, got := d.loginWith(longer, "bob", "bob's", ""); got != authz.OK {
+		if _, got := f.loginWith(longer, "bob", "bob's", ""); got != authz.OK {
 			t.Errorf("a caller with a long deadline: %s", got)
 		}
 	})
@@ -415,35 +415,35 @@ func TestSlowHashes(t *testing.T) {
 // TestWaitIsBounded checks that the wait is shorter than Envoy's, and that the
 // retry gets the result.
 func TestWaitIsBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
-		d.verify = func(hash, password authz.Secret) (bool, error) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
+		f.verify = func(hash, password authz.Secret) (bool, error) {
 			time.Sleep(time.Second)
 			return fakeVerify(hash, password)
 		}
 		began := time.Now()
-		d.expect("alice", "alice's", authz.Overloaded, 1)
+		f.expect("alice", "alice's", authz.Overloaded, 1)
 		if waited := time.Since(began); waited > 200*time.Millisecond {
 			t.Errorf("waited %s", waited)
 		}
-		queued := d.startLogin(t.Context(), "bob", "bob's", "")
+		queued := f.startLogin(t.Context(), "bob", "bob's", "")
 		if got := queued(); got != authz.Overloaded {
 			t.Errorf("behind it: %s", got)
 		}
 		time.Sleep(2 * time.Second)
-		d.expect("alice", "alice's", authz.OK, 0)
-		d.expect("bob", "bob's", authz.OK, 0)
+		f.expect("alice", "alice's", authz.OK, 0)
+		f.expect("bob", "bob's", authz.OK, 0)
 	})
 }
 
 // TestCredentialIsNotKept checks that work that goes on after the caller has
 // left does not read the caller's request.
 func TestCredentialIsNotKept(t *testing.T) {
-	inBubble(t, func(t *testing.T, d *basicFixture) {
+	inBubble(t, func(t *testing.T, f *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("alice's")}
 		failed := make(chan error)
 		go func() {
-			_, err := d.Verify(ctx, c, d.now)
+			_, err := f.Verify(ctx, c, f.now)
 			*c = authz.Credential{Scheme: authz.SchemeBasic, User: "bob", Secret: authz.NewSecret("x")}
 			failed <- err
 		}()
@@ -453,6 +453,6 @@ func TestCredentialIsNotKept(t *testing.T) {
 			t.Errorf("the caller that left: %v", refusal)
 		}
 		time.Sleep(hashTime)
-		d.expect("alice", "alice's", authz.OK, 0)
+		f.expect("alice", "alice's", authz.OK, 0)
 	})
 }

@@ -63,84 +63,84 @@ func fakeVerify(hash, password authz.Secret) (bool, error) {
 }
 
 // withFile gives the fixture a users file and real hashes.
-func (d *basicFixture) withFile() *basicFixture {
-	d.t.Helper()
-	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
-	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: d.path})
-	if _, err := d.file.SetUser("nopassword", keystore.UserPatch{}); err != nil {
-		d.t.Fatal(err)
+func (f *basicFixture) withFile() *basicFixture {
+	f.t.Helper()
+	f.path = filepath.Join(f.t.TempDir(), "users.jsonl")
+	f.file = keystore.NewUserFile(keystore.UserFileConfig{Path: f.path})
+	if _, err := f.file.SetUser("nopassword", keystore.UserPatch{}); err != nil {
+		f.t.Fatal(err)
 	}
 	users := keystore.NewUsers()
-	follower, err := journal.Follow(journal.FollowConfig{Path: d.path, Into: users})
+	follower, err := journal.Follow(journal.FollowConfig{Path: f.path, Into: users})
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.t.Cleanup(func() { _ = follower.Close() })
-	d.users, d.verify = users, passwordhash.Verify
-	return d
+	f.t.Cleanup(func() { _ = follower.Close() })
+	f.users, f.verify = users, passwordhash.Verify
+	return f
 }
 
-func (d *basicFixture) config(pool password.Config) login.Config {
-	d.t.Helper()
-	accounts, err := cache.New[login.CachedAccount](1000, d.ttl)
+func (f *basicFixture) config(pool password.Config) login.Config {
+	f.t.Helper()
+	accounts, err := cache.New[login.CachedAccount](1000, f.ttl)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	wrong, err := cache.New[login.WrongPassword](1000, wrongFor)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	trusted, err := cache.New[bool](1000, 1000*24*time.Hour)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.pool = password.NewPool(pool)
+	f.pool = password.NewPool(pool)
 	return login.Config{
-		Users: d.users, Fingerprints: fingerprint.NewHasher(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
-		DummyHash: func(string) authz.Secret { return d.dummy }, Accounts: accounts, RenewAfter: d.ttl / 2, Wrong: wrong, Trusted: trusted, VerifyHash: d.count,
+		Users: f.users, Fingerprints: fingerprint.NewHasher(), Pool: f.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
+		DummyHash: func(string) authz.Secret { return f.dummy }, Accounts: accounts, RenewAfter: f.ttl / 2, Wrong: wrong, Trusted: trusted, VerifyHash: f.count,
 	}
 }
 
 // open makes the verifier; the pool is closed with the test. Callers wait for
 // up to a minute, since a machine that is busy with other tests is slow.
-func (d *basicFixture) open() *basicFixture {
-	d.t.Helper()
-	d.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
-	d.t.Cleanup(d.pool.Close)
-	return d
+func (f *basicFixture) open() *basicFixture {
+	f.t.Helper()
+	f.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
+	f.t.Cleanup(f.pool.Close)
+	return f
 }
 
-func (d *basicFixture) openWith(pool password.Config) {
-	d.t.Helper()
-	users, err := login.New(d.config(pool))
+func (f *basicFixture) openWith(pool password.Config) {
+	f.t.Helper()
+	users, err := login.New(f.config(pool))
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.Basic = verifier.NewBasic(users)
+	f.Basic = verifier.NewBasic(users)
 }
 
-func (d *basicFixture) count(hash, password authz.Secret) (bool, error) {
-	d.mu.Lock()
-	d.hashed = append(d.hashed, hash)
-	d.mu.Unlock()
-	return d.verify(hash, password)
+func (f *basicFixture) count(hash, password authz.Secret) (bool, error) {
+	f.mu.Lock()
+	f.hashed = append(f.hashed, hash)
+	f.mu.Unlock()
+	return f.verify(hash, password)
 }
 
 // hashes returns how many hashes were computed since the last call.
-func (d *basicFixture) hashes() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := len(d.hashed)
-	d.hashed = nil
+func (f *basicFixture) hashes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.hashed)
+	f.hashed = nil
 	return n
 }
 
-func (d *basicFixture) login(user, password, client string) (*authz.Principal, authz.Reason) {
-	return d.loginWith(context.Background(), user, password, client)
+func (f *basicFixture) login(user, password, client string) (*authz.Principal, authz.Reason) {
+	return f.loginWith(context.Background(), user, password, client)
 }
 
-func (d *basicFixture) loginWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
-	p, err := d.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBasic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, d.now)
+func (f *basicFixture) loginWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
+	p, err := f.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBasic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
@@ -154,17 +154,17 @@ func (d *basicFixture) loginWith(ctx context.Context, user, password, client str
 
 // expect verifies without a client address, and checks the result and the
 // number of hashes.
-func (d *basicFixture) expect(user, password string, want authz.Reason, hashes int) *authz.Principal {
-	d.t.Helper()
-	return d.expectFrom("", user, password, want, hashes)
+func (f *basicFixture) expect(user, password string, want authz.Reason, hashes int) *authz.Principal {
+	f.t.Helper()
+	return f.expectFrom("", user, password, want, hashes)
 }
 
-func (d *basicFixture) expectFrom(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
-	d.t.Helper()
-	d.hashes()
-	p, got := d.login(user, password, client)
-	if n := d.hashes(); got != want || n != hashes {
-		d.t.Errorf("%q with %q from %q: %s after %d hashes, want %s after %d", user, password, client, got, n, want, hashes)
+func (f *basicFixture) expectFrom(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
+	f.t.Helper()
+	f.hashes()
+	p, got := f.login(user, password, client)
+	if n := f.hashes(); got != want || n != hashes {
+		f.t.Errorf("%q with %q from %q: %s after %d hashes, want %s after %d", user, password, client, got, n, want, hashes)
 	}
 	if p == nil {
 		p = &authz.Principal{}
@@ -173,51 +173,51 @@ func (d *basicFixture) expectFrom(client, user, password string, want authz.Reas
 }
 
 // change waits until a change to the user is in effect.
-func (d *basicFixture) change(user string, write func() error) {
-	d.t.Helper()
-	before, _ := d.users.Lookup(user)
+func (f *basicFixture) change(user string, write func() error) {
+	f.t.Helper()
+	before, _ := f.users.Lookup(user)
 	if err := write(); err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if after, _ := d.users.Lookup(user); after != before && (before == nil || before.Superseded()) {
+		if after, _ := f.users.Lookup(user); after != before && (before == nil || before.Superseded()) {
 			return
 		}
 		if time.Now().After(deadline) {
-			d.t.Fatalf("the change of %s is not in effect", user)
+			f.t.Fatalf("the change of %s is not in effect", user)
 		}
 	}
 }
 
-func (d *basicFixture) set(user string, patch keystore.UserPatch) {
-	d.t.Helper()
-	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
+func (f *basicFixture) set(user string, patch keystore.UserPatch) {
+	f.t.Helper()
+	f.change(user, func() error { _, err := f.file.SetUser(user, patch); return err })
 }
 
 // password sets a hash of low cost, as an htpasswd file may have.
-func (d *basicFixture) password(user, text string) {
-	d.t.Helper()
+func (f *basicFixture) password(user, text string) {
+	f.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.change(user, func() error {
-		_, err := d.file.ImportHtpasswd(strings.NewReader(user + ":" + string(hash)))
+	f.change(user, func() error {
+		_, err := f.file.ImportHtpasswd(strings.NewReader(user + ":" + string(hash)))
 		return err
 	})
 }
 
 // addLegacyUser adds a user with a line of an older version, which accepted any
 // name.
-func (d *basicFixture) addLegacyUser(user, text string) {
-	d.t.Helper()
+func (f *basicFixture) addLegacyUser(user, text string) {
+	f.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.change(user, func() error {
+	f.change(user, func() error {
 		line := fmt.Sprintf(`{"name":%q,"password":%q,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`+"\n", user, hash)
-		file, err := os.OpenFile(d.path, os.O_APPEND|os.O_WRONLY, 0)
+		file, err := os.OpenFile(f.path, os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
 			return err
 		}
@@ -230,100 +230,100 @@ func (d *basicFixture) addLegacyUser(user, text string) {
 // refused like a disabled one: the reason says so only after the right
 // password.
 func TestReservedUserNames(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.addLegacyUser("k_8ENbdXlcXqgH", "right")
-	d.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
-	d.expect("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
+	f := newBasicFixture(t).withFile().open()
+	f.addLegacyUser("k_8ENbdXlcXqgH", "right")
+	f.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
+	f.expect("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
 	no := false
-	d.set("k_8ENbdXlcXqgH", keystore.UserPatch{Disabled: &no})
-	d.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
+	f.set("k_8ENbdXlcXqgH", keystore.UserPatch{Disabled: &no})
+	f.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
 }
 
 func TestPasswords(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "correct horse")
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "correct horse")
+	f.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
-	p := d.expect("alice", "correct horse", authz.OK, 1)
+	p := f.expect("alice", "correct horse", authz.OK, 1)
 	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.IsAnyPath() || p.UserPaths.IsAnyPath() || !p.ExpiresAt.IsZero() {
 		t.Errorf("principal %+v", p)
 	}
-	if again := d.expect("alice", "correct horse", authz.OK, 0); again != p {
+	if again := f.expect("alice", "correct horse", authz.OK, 0); again != p {
 		t.Error("the cached principal is a different one")
 	}
-	d.expect("alice", "correct horsE", authz.WrongPassword, 1)
-	d.expect("Alice", "correct horse", authz.WrongPassword, 1)
-	d.expect("alice", "", authz.WrongPassword, 0)
-	d.expect("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
-	d.expect("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
-	d.now = d.now.Add(time.Minute) // the TTL has passed
-	d.expect("alice", "correct horse", authz.OK, 1)
+	f.expect("alice", "correct horsE", authz.WrongPassword, 1)
+	f.expect("Alice", "correct horse", authz.WrongPassword, 1)
+	f.expect("alice", "", authz.WrongPassword, 0)
+	f.expect("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
+	f.expect("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
+	f.now = f.now.Add(time.Minute) // the TTL has passed
+	f.expect("alice", "correct horse", authz.OK, 1)
 }
 
 // TestPasswordInUse checks that a password in use is hashed once, and that one
 // that is not used expires with the TTL.
 func TestPasswordInUse(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "right")
-	d.expect("alice", "right", authz.OK, 1)
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "right")
+	f.expect("alice", "right", authz.OK, 1)
 	for range 10 {
-		d.now = d.now.Add(d.ttl * 3 / 4)
-		d.expect("alice", "right", authz.OK, 0)
+		f.now = f.now.Add(f.ttl * 3 / 4)
+		f.expect("alice", "right", authz.OK, 0)
 	}
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	f.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
 	for range 3 {
-		if p := d.expect("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
+		if p := f.expect("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
 			t.Errorf("scopes %q", p.Scopes)
 		}
-		d.now = d.now.Add(d.ttl * 3 / 4)
+		f.now = f.now.Add(f.ttl * 3 / 4)
 	}
-	d.password("alice", "another")
-	d.expect("alice", "right", authz.WrongPassword, 1)
-	d.expect("alice", "another", authz.OK, 1)
-	d.now = d.now.Add(d.ttl)
-	d.expect("alice", "another", authz.OK, 1)
+	f.password("alice", "another")
+	f.expect("alice", "right", authz.WrongPassword, 1)
+	f.expect("alice", "another", authz.OK, 1)
+	f.now = f.now.Add(f.ttl)
+	f.expect("alice", "another", authz.OK, 1)
 }
 
 // TestWrongPasswordIsCached checks that a wrong password is not hashed again
 // for some seconds, unless the user's password has changed.
 func TestWrongPasswordIsCached(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "right")
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "right")
 	for _, user := range []string{"alice", "unknown", "nopassword"} { // a user without a password
-		d.expect(user, "wrong", authz.WrongPassword, 1)
+		f.expect(user, "wrong", authz.WrongPassword, 1)
 		for range 20 { // none of these counts as a failure
-			d.expectFrom("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
+			f.expectFrom("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
 		}
-		d.now = d.now.Add(wrongFor)
-		d.expect(user, "wrong", authz.WrongPassword, 1)
+		f.now = f.now.Add(wrongFor)
+		f.expect(user, "wrong", authz.WrongPassword, 1)
 	}
-	d.expectFrom("192.0.2.1", "alice", "right", authz.OK, 1)
+	f.expectFrom("192.0.2.1", "alice", "right", authz.OK, 1)
 	for _, user := range []string{"alice", "unknown", "nopassword"} {
-		d.expect(user, "later", authz.WrongPassword, 1)
-		d.password(user, "later")
-		d.expect(user, "later", authz.OK, 1)
+		f.expect(user, "later", authz.WrongPassword, 1)
+		f.password(user, "later")
+		f.expect(user, "later", authz.OK, 1)
 	}
-	d.change("alice", func() error { return d.file.DeleteUser("alice") })
-	d.expect("alice", "later", authz.WrongPassword, 1)
+	f.change("alice", func() error { return f.file.DeleteUser("alice") })
+	f.expect("alice", "later", authz.WrongPassword, 1)
 }
 
 // TestLongPasswords checks that a password longer than bcrypt's limit is not
 // accepted for its first 72 bytes.
 func TestLongPasswords(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	long := strings.Repeat("x", 72)
-	d.password("alice", long)
-	d.expect("alice", long+"y", authz.WrongPassword, 0)
-	d.expect("alice", long, authz.OK, 1)
-	d.expect("alice", long+"y", authz.WrongPassword, 0)
+	f.password("alice", long)
+	f.expect("alice", long+"y", authz.WrongPassword, 0)
+	f.expect("alice", long, authz.OK, 1)
+	f.expect("alice", long+"y", authz.WrongPassword, 0)
 }
 
 func TestBasicNotMine(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "x")
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "x")
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeAPIKey} {
 		c := &authz.Credential{Scheme: kind, User: "alice", Secret: authz.NewSecret("x")}
-		if p, err := d.Verify(t.Context(), c, d.now); p != nil || err != authz.ErrNotMine {
+		if p, err := f.Verify(t.Context(), c, f.now); p != nil || err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v, %v", kind, p, err)
 		}
 	}
@@ -333,24 +333,24 @@ func TestBasicNotMine(t *testing.T) {
 // password and a disabled one get the same answer after as many hashes of the
 // same cost as other users.
 func TestUsersCannotBeEnumerated(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
-	d.set("alice", keystore.UserPatch{Password: &secret})
-	d.set("disabled", keystore.UserPatch{Password: &secret, Disabled: &yes})
-	d.set("passwordless", keystore.UserPatch{Scopes: &[]string{"read"}})
+	f.set("alice", keystore.UserPatch{Password: &secret})
+	f.set("disabled", keystore.UserPatch{Password: &secret, Disabled: &yes})
+	f.set("passwordless", keystore.UserPatch{Scopes: &[]string{"read"}})
 	costs := map[string]bool{}
 	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
 		for n := range 2 {
-			if _, got := d.login(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
+			if _, got := f.login(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
 				t.Errorf("%s: %s", user, got)
 			}
-			d.mu.Lock()
-			if len(d.hashed) != 1 {
-				t.Fatalf("%s: %d hashes", user, len(d.hashed))
+			f.mu.Lock()
+			if len(f.hashed) != 1 {
+				t.Fatalf("%s: %d hashes", user, len(f.hashed))
 			}
-			costs[strings.Join(strings.Split(d.hashed[0].Reveal(), "$")[:4], "$")] = true
-			d.mu.Unlock()
-			d.hashes()
+			costs[strings.Join(strings.Split(f.hashed[0].Reveal(), "$")[:4], "$")] = true
+			f.mu.Unlock()
+			f.hashes()
 		}
 	}
 	if len(costs) != 1 {
@@ -361,101 +361,101 @@ func TestUsersCannotBeEnumerated(t *testing.T) {
 // TestDummyHashMatchesNoPassword checks that no password is right for an
 // unknown user, even one that matches the dummy hash.
 func TestDummyHashMatchesNoPassword(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
-	d.expect("unknown", "x", authz.WrongPassword, 1)
-	d.expect("nopassword", "x", authz.WrongPassword, 1) // a user without a password
-	d.expect("nopassword", "y", authz.WrongPassword, 1)
+	f := newBasicFixture(t).withFile().open()
+	f.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
+	f.expect("unknown", "x", authz.WrongPassword, 1)
+	f.expect("nopassword", "x", authz.WrongPassword, 1) // a user without a password
+	f.expect("nopassword", "y", authz.WrongPassword, 1)
 }
 
 // TestChangesOfAUser checks that changes are in effect at once, and need no new
 // hash if the password is the same.
 func TestChangesOfAUser(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	yes, no := true, false
-	d.password("alice", "old")
-	if p := d.expect("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
+	f.password("alice", "old")
+	if p := f.expect("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
-	if p := d.expect("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
+	f.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	if p := f.expect("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
 		t.Errorf("scopes after the change: %q", p.Scopes)
 	}
-	d.set("alice", keystore.UserPatch{Disabled: &yes})
-	if p := d.expect("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
+	f.set("alice", keystore.UserPatch{Disabled: &yes})
+	if p := f.expect("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
 		t.Errorf("the log would have %+v", p)
 	}
-	d.expect("alice", "wrong", authz.WrongPassword, 1)
-	d.set("alice", keystore.UserPatch{Disabled: &no})
-	d.expect("alice", "old", authz.OK, 0)
+	f.expect("alice", "wrong", authz.WrongPassword, 1)
+	f.set("alice", keystore.UserPatch{Disabled: &no})
+	f.expect("alice", "old", authz.OK, 0)
 
-	d.password("alice", "new")
-	d.expect("alice", "old", authz.WrongPassword, 1)
-	d.expect("alice", "new", authz.OK, 1)
-	d.password("alice", "old") // another hash of the same
-	d.expect("alice", "old", authz.OK, 1)
-	d.expect("alice", "new", authz.WrongPassword, 1)
+	f.password("alice", "new")
+	f.expect("alice", "old", authz.WrongPassword, 1)
+	f.expect("alice", "new", authz.OK, 1)
+	f.password("alice", "old") // another hash of the same
+	f.expect("alice", "old", authz.OK, 1)
+	f.expect("alice", "new", authz.WrongPassword, 1)
 
-	d.change("alice", func() error { return d.file.DeleteUser("alice") })
-	d.expect("alice", "old", authz.WrongPassword, 1)
-	d.set("alice", keystore.UserPatch{})
-	d.expect("alice", "old", authz.WrongPassword, 0) // still without a password
-	d.expect("alice", "new", authz.WrongPassword, 1)
+	f.change("alice", func() error { return f.file.DeleteUser("alice") })
+	f.expect("alice", "old", authz.WrongPassword, 1)
+	f.set("alice", keystore.UserPatch{})
+	f.expect("alice", "old", authz.WrongPassword, 0) // still without a password
+	f.expect("alice", "new", authz.WrongPassword, 1)
 }
 
 // TestDisabledUser checks that the client learns that the user is disabled only
 // after the right password, which is hashed once.
 func TestDisabledUser(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	yes := true
-	d.password("alice", "right")
-	d.set("alice", keystore.UserPatch{Disabled: &yes})
-	d.expect("alice", "wrong", authz.WrongPassword, 1)
-	d.expect("alice", "right", authz.DisabledUser, 1)
-	d.expect("alice", "right", authz.DisabledUser, 0)
+	f.password("alice", "right")
+	f.set("alice", keystore.UserPatch{Disabled: &yes})
+	f.expect("alice", "wrong", authz.WrongPassword, 1)
+	f.expect("alice", "right", authz.DisabledUser, 1)
+	f.expect("alice", "right", authz.DisabledUser, 0)
 }
 
 // TestUserChangesDuringHash checks that the result is compared with the stored
 // hash at the end.
 func TestUserChangesDuringHash(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "right")
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "right")
 	meanwhile := func() {}
-	d.verify = func(hash, password authz.Secret) (bool, error) {
+	f.verify = func(hash, password authz.Secret) (bool, error) {
 		right, err := passwordhash.Verify(hash, password)
 		meanwhile()
 		meanwhile = func() {}
 		return right, err
 	}
-	meanwhile = func() { d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}}) }
-	if p := d.expect("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
+	meanwhile = func() { f.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}}) }
+	if p := f.expect("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
-	d.now = d.now.Add(time.Hour)
-	meanwhile = func() { d.password("alice", "another") }
-	d.expect("alice", "right", authz.WrongPassword, 2)
-	meanwhile = func() { d.change("alice", func() error { return d.file.DeleteUser("alice") }) }
-	d.expect("alice", "another", authz.WrongPassword, 2)
+	f.now = f.now.Add(time.Hour)
+	meanwhile = func() { f.password("alice", "another") }
+	f.expect("alice", "right", authz.WrongPassword, 2)
+	meanwhile = func() { f.change("alice", func() error { return f.file.DeleteUser("alice") }) }
+	f.expect("alice", "another", authz.WrongPassword, 2)
 }
 
 func TestLoginErrors(t *testing.T) {
-	d := newBasicFixture(t)
-	d.users = keystore.NewUsers()
-	d.open().expect("alice", "x", authz.Unavailable, 0)
+	f := newBasicFixture(t)
+	f.users = keystore.NewUsers()
+	f.open().expect("alice", "x", authz.Unavailable, 0)
 
-	d = newBasicFixture(t).withFile().open()
-	d.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
-	d.expect("alice", "x", authz.Unavailable, 1)
-	d.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
-	d.expect("alice", "x", authz.Unavailable, 1)
-	d.verify = fakeVerify
-	d.expect("alice", "x", authz.WrongPassword, 1)
+	f = newBasicFixture(t).withFile().open()
+	f.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
+	f.expect("alice", "x", authz.Unavailable, 1)
+	f.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
+	f.expect("alice", "x", authz.Unavailable, 1)
+	f.verify = fakeVerify
+	f.expect("alice", "x", authz.WrongPassword, 1)
 }
 
 func TestLoginConfig(t *testing.T) {
-	d := newBasicFixture(t).withFile()
-	whole := d.config(password.Config{})
-	defer d.pool.Close()
+	f := newBasicFixture(t).withFile()
+	whole := f.config(password.Config{})
+	defer f.pool.Close()
 	if _, err := login.New(whole); err != nil {
 		t.Fatal(err)
 	}
@@ -480,7 +480,7 @@ func TestLoginConfig(t *testing.T) {
 // TestBasicVectors checks that each user and password of the vectors that a
 // user may have is accepted.
 func TestBasicVectors(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	for n, v := range vectors.Authorizations(t) {
 		if v.Expect != "basic" {
 			continue
@@ -490,34 +490,34 @@ func TestBasicVectors(t *testing.T) {
 			continue
 		}
 		if v.Password == "" || len(v.Password) > 72 {
-			d.set(v.User, keystore.UserPatch{})
-			d.expect(v.User, v.Password, authz.WrongPassword, 0)
+			f.set(v.User, keystore.UserPatch{})
+			f.expect(v.User, v.Password, authz.WrongPassword, 0)
 			continue
 		}
 		switch {
 		case v.Bcrypt != "":
-			d.change(v.User, func() error {
-				_, err := d.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
+			f.change(v.User, func() error {
+				_, err := f.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
 				return err
 			})
 		case v.User[0] == ' ': // new users cannot have this name
-			d.addLegacyUser(v.User, v.Password)
+			f.addLegacyUser(v.User, v.Password)
 		default:
-			d.password(v.User, v.Password)
+			f.password(v.User, v.Password)
 		}
-		if p := d.expect(v.User, v.Password, authz.OK, 1); p.User != v.User {
+		if p := f.expect(v.User, v.Password, authz.OK, 1); p.User != v.User {
 			t.Errorf("line %d (%s): user %q", n+1, v.Why, p.User)
 		}
-		d.expect(v.User, v.Password+"x", authz.WrongPassword, 1)
+		f.expect(v.User, v.Password+"x", authz.WrongPassword, 1)
 	}
 }
 
 // BenchmarkBasicCached compares with BenchmarkAPIKeyCached.
 func BenchmarkBasicCached(b *testing.B) {
-	d := newBasicFixture(b).withFile().open()
-	d.password("alice", "correct horse battery staple")
+	f := newBasicFixture(b).withFile().open()
+	f.password("alice", "correct horse battery staple")
 	c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("correct horse battery staple"), Client: "192.0.2.1"}
-	benchmarkCached(b, d.Basic, c, d.now)
+	benchmarkCached(b, f.Basic, c, f.now)
 }
 
 func BenchmarkAPIKeyCached(b *testing.B) {

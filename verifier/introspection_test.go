@@ -100,15 +100,15 @@ func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, ser
 	if cfg.Negative, err = cache.New[*authz.CredentialError](1000, negativeTTL); err != nil {
 		t.Fatal(err)
 	}
-	b := &introspectionFixture{t: t, now: time.Now().UTC().Truncate(time.Second)}
-	if b.Introspection, err = verifier.NewIntrospection(cfg); err != nil {
+	f := &introspectionFixture{t: t, now: time.Now().UTC().Truncate(time.Second)}
+	if f.Introspection, err = verifier.NewIntrospection(cfg); err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return f
 }
 
-func (b *introspectionFixture) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
-	p, err := b.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, b.now)
+func (f *introspectionFixture) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
+	p, err := f.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
@@ -116,18 +116,18 @@ func (b *introspectionFixture) verify(ctx context.Context, token string) (*authz
 	case refused:
 		return refusal.Principal, refusal.Reason
 	case err == nil || p != nil:
-		b.t.Errorf("principal %v with error %v", p, err)
+		f.t.Errorf("principal %v with error %v", p, err)
 		return nil, authz.Internal
 	default:
 		return nil, authz.Unavailable
 	}
 }
 
-func (b *introspectionFixture) expect(token string, want authz.Reason) *authz.Principal {
-	b.t.Helper()
-	p, got := b.verify(context.Background(), token)
+func (f *introspectionFixture) expect(token string, want authz.Reason) *authz.Principal {
+	f.t.Helper()
+	p, got := f.verify(context.Background(), token)
 	if got != want {
-		b.t.Errorf("token %s: %s, want %s", token, got, want)
+		f.t.Errorf("token %s: %s, want %s", token, got, want)
 	}
 	return p
 }
@@ -140,16 +140,16 @@ func TestIntrospectedPrincipal(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &fakeServer{}
-	b := newIntrospectionFixture(t, nil, s)
-	exp := b.now.Add(time.Hour)
+	f := newIntrospectionFixture(t, nil, s)
+	exp := f.now.Add(time.Hour)
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
-	p := b.expect("t", authz.OK)
+	p := f.expect("t", authz.OK)
 	if p.AuthMethod != authz.AuthMethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
 		!p.ExpiresAt.Equal(exp) || !p.Paths.IsAnyPath() || !p.UserPaths.IsAnyPath() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
 	}
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
-		if _, err := b.Verify(context.Background(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret("t")}, b.now); err != authz.ErrNotMine {
+		if _, err := f.Verify(context.Background(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret("t")}, f.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}
 	}
@@ -193,10 +193,10 @@ func TestIntrospectionResponses(t *testing.T) {
 		"ID token":            {verifier.TokenInfo{Active: true, Subject: "alice", Use: "ID"}, authz.InvalidToken, ""},
 		"bound to its sender": {verifier.TokenInfo{Active: true, Subject: "alice", SenderConstrained: true}, authz.InvalidToken, ""},
 	} {
-		b := newIntrospectionFixture(t, nil, &fakeServer{response: c.says})
-		b.now = now
+		f := newIntrospectionFixture(t, nil, &fakeServer{response: c.says})
+		f.now = now
 		for range 2 { // from the server, and from the cache
-			p, got := b.verify(context.Background(), "t")
+			p, got := f.verify(context.Background(), "t")
 			if user := ""; p != nil {
 				user = p.User
 				if user != c.user {
@@ -217,43 +217,43 @@ func TestIntrospectionResponses(t *testing.T) {
 // token's own expiry, and not longer.
 func TestGrantsAreCached(t *testing.T) {
 	s := &fakeServer{}
-	b := newIntrospectionFixture(t, nil, s)
+	f := newIntrospectionFixture(t, nil, s)
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	first := b.expect("t", authz.OK)
-	b.expect("other", authz.OK)
+	first := f.expect("t", authz.OK)
+	f.expect("other", authz.OK)
 	s.set(verifier.TokenInfo{}, nil)
-	b.now = b.now.Add(cacheTTL - 1)
-	if again := b.expect("t", authz.OK); again != first || s.calls.Load() != 2 {
+	f.now = f.now.Add(cacheTTL - 1)
+	if again := f.expect("t", authz.OK); again != first || s.calls.Load() != 2 {
 		t.Errorf("asked %d times, want once per token", s.calls.Load())
 	}
-	b.now = b.now.Add(1)
-	b.expect("t", authz.InvalidToken)
+	f.now = f.now.Add(1)
+	f.expect("t", authz.InvalidToken)
 
-	s.set(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: b.now.Add(time.Second)}, nil)
-	b.expect("short", authz.OK)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: f.now.Add(time.Second)}, nil)
+	f.expect("short", authz.OK)
 	asked := s.calls.Load()
-	b.now = b.now.Add(time.Second)
-	if p := b.expect("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.calls.Load() != asked {
+	f.now = f.now.Add(time.Second)
+	if p := f.expect("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.calls.Load() != asked {
 		t.Errorf("an expired token, from the cache: %v after %d more requests", p, s.calls.Load()-asked)
 	}
-	b.now = b.now.Add(cacheTTL)
-	if b.expect("short", authz.ExpiredToken); s.calls.Load() != asked {
+	f.now = f.now.Add(cacheTTL)
+	if f.expect("short", authz.ExpiredToken); s.calls.Load() != asked {
 		t.Error("the server was asked about a token that is known to be expired")
 	}
 }
 
 func TestInactiveTokensAreCached(t *testing.T) {
 	s := &fakeServer{}
-	b := newIntrospectionFixture(t, nil, s)
+	f := newIntrospectionFixture(t, nil, s)
 	for range 3 {
-		b.expect("t", authz.InvalidToken)
+		f.expect("t", authz.InvalidToken)
 	}
 	if n := s.calls.Load(); n != 1 {
 		t.Errorf("asked %d times about an inactive token, want once", n)
 	}
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.now = b.now.Add(negativeTTL)
-	b.expect("t", authz.OK)
+	f.now = f.now.Add(negativeTTL)
+	f.expect("t", authz.OK)
 }
 
 // TestServerUnavailable checks that while a server is unavailable, cached
@@ -261,35 +261,35 @@ func TestInactiveTokensAreCached(t *testing.T) {
 // is cached for a second.
 func TestServerUnavailable(t *testing.T) {
 	s := &fakeServer{}
-	b := newIntrospectionFixture(t, nil, s)
+	f := newIntrospectionFixture(t, nil, s)
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.expect("known", authz.OK)
+	f.expect("known", authz.OK)
 	s.set(verifier.TokenInfo{}, errUnavailable)
-	b.expect("unknown", authz.Unavailable)
-	b.now = b.now.Add(cacheTTL - 1)
-	b.expect("known", authz.OK)
-	b.now = b.now.Add(1)
-	b.expect("known", authz.Unavailable)
+	f.expect("unknown", authz.Unavailable)
+	f.now = f.now.Add(cacheTTL - 1)
+	f.expect("known", authz.OK)
+	f.now = f.now.Add(1)
+	f.expect("known", authz.Unavailable)
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.expect("unknown", authz.OK)
-	b.now = b.now.Add(time.Second)
-	b.expect("known", authz.OK)
+	f.expect("unknown", authz.OK)
+	f.now = f.now.Add(time.Second)
+	f.expect("known", authz.OK)
 }
 
 // TestIntrospectionClockGoesBack checks that no response is used for longer
 // because the clock was set back.
 func TestIntrospectionClockGoesBack(t *testing.T) {
 	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}}
-	b := newIntrospectionFixture(t, nil, s)
-	b.expect("active", authz.OK)
+	f := newIntrospectionFixture(t, nil, s)
+	f.expect("active", authz.OK)
 	s.set(verifier.TokenInfo{}, nil)
-	b.expect("inactive", authz.InvalidToken)
+	f.expect("inactive", authz.InvalidToken)
 	s.set(verifier.TokenInfo{}, errUnavailable)
-	b.expect("odd", authz.Unavailable)
+	f.expect("odd", authz.Unavailable)
 	s.set(verifier.TokenInfo{Active: true, Subject: "bob"}, nil)
-	b.now = b.now.Add(-5 * time.Hour)
+	f.now = f.now.Add(-5 * time.Hour)
 	for _, token := range []string{"active", "inactive", "odd"} {
-		if p := b.expect(token, authz.OK); p == nil || p.User != "bob" {
+		if p := f.expect(token, authz.OK); p == nil || p.User != "bob" {
 			t.Errorf("%s: it is still %v", token, p)
 		}
 	}
@@ -300,23 +300,23 @@ func TestIntrospectionClockGoesBack(t *testing.T) {
 // cached.
 func TestErrorsAreCached(t *testing.T) {
 	s := &fakeServer{err: errUnavailable}
-	b := newIntrospectionFixture(t, nil, s)
+	f := newIntrospectionFixture(t, nil, s)
 	for range 100 {
-		b.expect("odd", authz.Unavailable)
+		f.expect("odd", authz.Unavailable)
 	}
 	if n := s.calls.Load(); n != 1 {
 		t.Errorf("asked %d times, want once", n)
 	}
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.expect("another", authz.OK)
-	b.expect("odd", authz.Unavailable)
-	b.now = b.now.Add(time.Second)
-	b.expect("odd", authz.OK)
+	f.expect("another", authz.OK)
+	f.expect("odd", authz.Unavailable)
+	f.now = f.now.Add(time.Second)
+	f.expect("odd", authz.OK)
 
 	s.set(verifier.TokenInfo{}, fmt.Errorf("%w: too many", verifier.ErrNotAsked))
-	b.expect("held back", authz.Unavailable)
+	f.expect("held back", authz.Unavailable)
 	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.expect("held back", authz.OK)
+	f.expect("held back", authz.OK)
 }
 
 func TestSeveralServers(t *testing.T) {
@@ -347,39 +347,39 @@ func TestRevokedGrants(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
 	e := &fakeRevocations{}
-	b := newIntrospectionFixture(t, e, s)
-	b.now = now
-	b.expect("t", authz.OK)
+	f := newIntrospectionFixture(t, e, s)
+	f.now = now
+	f.expect("t", authz.OK)
 	e.revoke("j", "", time.Time{})
-	if p := b.expect("t", authz.RevokedToken); p == nil || p.User != "alice" {
+	if p := f.expect("t", authz.RevokedToken); p == nil || p.User != "alice" {
 		t.Error("the log does not have the token's user")
 	}
-	b.expect("new", authz.RevokedToken)
+	f.expect("new", authz.RevokedToken)
 	e.revoke("", "alice", now)
-	b.expect("t", authz.RevokedToken)
+	f.expect("t", authz.RevokedToken)
 	e.revoke("", "alice", now.Add(-89*time.Second)) // after the issue, if the server's clock is ahead
-	b.expect("t", authz.RevokedToken)
+	f.expect("t", authz.RevokedToken)
 	e.revoke("", "alice", now.Add(-90*time.Second))
-	b.expect("t", authz.OK)
+	f.expect("t", authz.OK)
 	e.revoke("", "bob", now)
-	b.expect("t", authz.OK)
+	f.expect("t", authz.OK)
 	looks := e.lookups
 	for range 10 {
-		b.expect("t", authz.OK)
+		f.expect("t", authz.OK)
 	}
 	if e.lookups != looks || s.calls.Load() != 2 {
 		t.Errorf("%d look-ups without a change, %d requests for two tokens", e.lookups-looks, s.calls.Load())
 	}
 	e.revoke("j", "", time.Time{})
 	for range 10 {
-		b.expect("t", authz.RevokedToken)
+		f.expect("t", authz.RevokedToken)
 	}
 	if e.lookups != looks+1 {
 		t.Errorf("%d look-ups for one change", e.lookups-looks)
 	}
 	e.unready = errUnavailable
-	b.expect("t", authz.Unavailable)
-	b.expect("unknown", authz.Unavailable)
+	f.expect("t", authz.Unavailable)
+	f.expect("unknown", authz.Unavailable)
 }
 
 // TestRevokedFromTheStart checks that a revocation before the first change
@@ -393,9 +393,9 @@ func TestRevokedFromTheStart(t *testing.T) {
 func TestRevokedDuringQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeRevocations{}
-		b := newIntrospectionFixture(t, e, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, delay: 100 * time.Millisecond})
+		f := newIntrospectionFixture(t, e, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, delay: 100 * time.Millisecond})
 		go func() { time.Sleep(50 * time.Millisecond); e.revoke("j", "", time.Time{}) }()
-		b.expect("t", authz.RevokedToken)
+		f.expect("t", authz.RevokedToken)
 	})
 }
 
@@ -409,10 +409,10 @@ func TestConcurrentRequestsShareOneQuery(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s.delay = 100 * time.Millisecond
-			b := newIntrospectionFixture(t, nil, s)
+			f := newIntrospectionFixture(t, nil, s)
 			var group sync.WaitGroup
 			for range 200 {
-				group.Go(func() { b.expect("t", want) })
+				group.Go(func() { f.expect("t", want) })
 			}
 			group.Wait()
 			if n := s.calls.Load(); n != 1 {
@@ -426,11 +426,11 @@ func TestConcurrentRequestsShareOneQuery(t *testing.T) {
 // distinguished, even if the servers do not name themselves.
 func TestIntrospectedIssuer(t *testing.T) {
 	first, second := &fakeServer{}, &fakeServer{}
-	b := newIntrospectionFixture(t, nil, first, second)
+	f := newIntrospectionFixture(t, nil, first, second)
 	for i, s := range []*fakeServer{first, second} {
 		first.set(verifier.TokenInfo{}, nil)
 		s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-		if p := b.expect(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
+		if p := f.expect(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
 			t.Errorf("issuer %q", p.Issuer)
 		}
 	}
@@ -441,19 +441,19 @@ func TestIntrospectedIssuer(t *testing.T) {
 // longer.
 func TestFirstRequestIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newIntrospectionFixture(t, nil, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}, delay: 100 * time.Millisecond})
+		f := newIntrospectionFixture(t, nil, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}, delay: 100 * time.Millisecond})
 		first, cancel := context.WithCancel(context.Background())
-		go b.verify(first, "t")
+		go f.verify(first, "t")
 		synctest.Wait()
 		var group sync.WaitGroup
 		for range 20 {
-			group.Go(func() { b.expect("t", authz.OK) })
+			group.Go(func() { f.expect("t", authz.OK) })
 		}
 		group.Go(func() {
 			short, done := context.WithTimeout(context.Background(), 50*time.Millisecond)
 			defer done()
 			began := time.Now()
-			if _, got := b.verify(short, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
+			if _, got := f.verify(short, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
 				t.Errorf("a request with a short deadline: %s after %s", got, time.Since(began))
 			}
 		})
@@ -468,9 +468,9 @@ func TestFirstRequestIsCanceled(t *testing.T) {
 func TestTimeoutBoundsAllSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func() *fakeServer { return &fakeServer{delay: time.Hour} }
-		b := newIntrospectionFixture(t, nil, slow(), slow(), slow())
+		f := newIntrospectionFixture(t, nil, slow(), slow(), slow())
 		began := time.Now()
-		b.expect("t", authz.Unavailable)
+		f.expect("t", authz.Unavailable)
 		if took := time.Since(began); took != 200*time.Millisecond {
 			t.Errorf("three slow servers took %s", took)
 		}
@@ -551,12 +551,12 @@ func TestIntrospectionAudience(t *testing.T) {
 func TestLimitOfOneClient(t *testing.T) {
 	for kind, addressOf := range clientAddressForms {
 		synctest.Test(t, func(t *testing.T) {
-			b := newIntrospectionFixture(t, nil, &fakeServer{delay: 100 * time.Millisecond})
+			f := newIntrospectionFixture(t, nil, &fakeServer{delay: 100 * time.Millisecond})
 			var refused atomic.Int64
 			for n := range 50 {
 				go func() {
 					c := &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(addressOf(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
-					_, err := b.Verify(context.Background(), c, b.now)
+					_, err := f.Verify(context.Background(), c, f.now)
 					if refusal, ok := errors.AsType[*authz.CredentialError](err); ok && refusal.Reason == authz.Overloaded {
 						refused.Add(1)
 					}
@@ -576,9 +576,9 @@ func TestLimitOfOneClient(t *testing.T) {
 func TestClientLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeServer{delay: 100 * time.Millisecond}
-		b := newIntrospectionFixture(t, nil, s)
+		f := newIntrospectionFixture(t, nil, s)
 		ask := func(client, token string) error {
-			_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
+			_, err := f.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, f.now)
 			return err
 		}
 		overloaded := func(err error) bool {
@@ -630,9 +630,9 @@ func TestIntrospectionCauses(t *testing.T) {
 		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + tokenSecret},
 		"nbf: want a time that is not in the future":     {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
 	} {
-		b := newIntrospectionFixture(t, nil, &fakeServer{response: says, audiences: []string{"api"}})
+		f := newIntrospectionFixture(t, nil, &fakeServer{response: says, audiences: []string{"api"}})
 		for range 2 {
-			expectCause(t, b.Introspection, "t", want)
+			expectCause(t, f.Introspection, "t", want)
 		}
 	}
 }
@@ -641,6 +641,6 @@ func TestIntrospectionCauses(t *testing.T) {
 // client's id.
 func TestRevokedClient(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{"app": tokenNow}}
-	b := newIntrospectionFixture(t, list, &fakeServer{response: verifier.TokenInfo{Active: true, ClientID: "app"}})
-	b.expect("t", authz.RevokedToken)
+	f := newIntrospectionFixture(t, list, &fakeServer{response: verifier.TokenInfo{Active: true, ClientID: "app"}})
+	f.expect("t", authz.RevokedToken)
 }

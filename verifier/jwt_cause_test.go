@@ -17,11 +17,11 @@ const tokenSecret = "5ecret-of-the-token"
 
 // badTokens returns tokens that each break one rule, by cause. Every claim that
 // may have any text has a secret, which no cause may contain.
-func badTokens(b *jwtFixture) map[string]string {
+func badTokens(f *jwtFixture) map[string]string {
 	type change = map[string]any
-	header := func(h string) string { return b.sign(b.t, "EdDSA", h, claims(change{"sub": tokenSecret})) }
-	payload := func(p string) string { return b.sign(b.t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, p) }
-	mint := func(c change) string { return b.mint("EdDSA", c) }
+	header := func(h string) string { return f.sign(f.t, "EdDSA", h, claims(change{"sub": tokenSecret})) }
+	payload := func(p string) string { return f.sign(f.t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, p) }
+	mint := func(c change) string { return f.mint("EdDSA", c) }
 	good := mint(nil)
 	return map[string]string{
 		"form: want three segments of base64url without padding, at most 8192 bytes, the header at most 4096, got another form": "a.b=.c",
@@ -60,8 +60,8 @@ func badTokens(b *jwtFixture) map[string]string {
 
 // badAccessTokens returns tokens that break rules of access tokens only (RFC
 // 9068).
-func badAccessTokens(b *jwtFixture) map[string]string {
-	access := func(header, payload string) string { return b.sign(b.t, "EdDSA", header, payload) }
+func badAccessTokens(f *jwtFixture) map[string]string {
+	access := func(header, payload string) string { return f.sign(f.t, "EdDSA", header, payload) }
 	const typed = `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`
 	return map[string]string{
 		"typ: want at+jwt (RFC 9068 section 4)":                                                 access(`{"alg":"EdDSA","kid":"EdDSA"}`, claims(nil)),

@@ -20,9 +20,9 @@ func oneFailureGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
 }
 
 // verifyFrom verifies a token that the client at an address presents.
-func (b *jwtFixture) verifyFrom(client, token string) authz.Reason {
-	b.t.Helper()
-	_, err := b.Verify(b.t.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
+func (f *jwtFixture) verifyFrom(client, token string) authz.Reason {
+	f.t.Helper()
+	_, err := f.Verify(f.t.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil:
@@ -30,7 +30,7 @@ func (b *jwtFixture) verifyFrom(client, token string) authz.Reason {
 	case refused:
 		return refusal.Reason
 	default:
-		b.t.Error(err)
+		f.t.Error(err)
 		return authz.Internal
 	}
 }
@@ -51,9 +51,9 @@ func TestFailuresAreCharged(t *testing.T) {
 		"with twice the member": {map[string]any{"nested": 1}, true, authz.InvalidToken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newJWTFixture(t, oneFailureGate)
-			known := b.mint("EdDSA", map[string]any{"jti": "known"})
-			if got := b.verifyFrom("192.0.2.1", known); got != authz.OK {
+			f := newJWTFixture(t, oneFailureGate)
+			known := f.mint("EdDSA", map[string]any{"jti": "known"})
+			if got := f.verifyFrom("192.0.2.1", known); got != authz.OK {
 				t.Fatal(got)
 			}
 			bad := func(n int) string {
@@ -61,24 +61,24 @@ func TestFailuresAreCharged(t *testing.T) {
 				for name, v := range c.claims {
 					changes[name] = v
 				}
-				token := b.mint("EdDSA", changes)
+				token := f.mint("EdDSA", changes)
 				if c.forge {
 					token = token[:len(token)-8] + "AAAAAAAA"
 				}
 				return token
 			}
 			for n, want := range []authz.Reason{c.want, authz.RateLimited, authz.RateLimited} {
-				if got := b.verifyFrom("198.51.100.1", bad(n)); got != want {
+				if got := f.verifyFrom("198.51.100.1", bad(n)); got != want {
 					t.Errorf("number %d: %s, want %s", n, got, want)
 				}
 			}
 			for client, want := range map[string]authz.Reason{
 				"198.51.100.1": authz.RateLimited, "203.0.113.1": authz.Overloaded, "192.0.2.1": authz.OK,
 			} {
-				if got := b.verifyFrom(client, b.mint("EdDSA", map[string]any{"jti": client})); got != want {
+				if got := f.verifyFrom(client, f.mint("EdDSA", map[string]any{"jti": client})); got != want {
 					t.Errorf("a good token of %s: %s, want %s", client, got, want)
 				}
-				if got := b.verifyFrom(client, known); got != authz.OK {
+				if got := f.verifyFrom(client, known); got != authz.OK {
 					t.Errorf("a cached token, presented by %s: %s", client, got)
 				}
 			}
@@ -89,18 +89,18 @@ func TestFailuresAreCharged(t *testing.T) {
 // TestUnverifiedTokensAreNotCharged checks that a token that is refused before
 // its signature is verified is not charged.
 func TestUnverifiedTokensAreNotCharged(t *testing.T) {
-	b := newJWTFixture(t, oneFailureGate)
+	f := newJWTFixture(t, oneFailureGate)
 	for _, token := range []string{
-		"a.b.c", b.mint("EdDSA", map[string]any{"iss": "another"}), b.mint("EdDSA", map[string]any{"aud": "another"}),
-		b.mint("EdDSA", map[string]any{"cnf": map[string]any{"jkt": "x"}}), b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"another"}`, claims(nil)),
+		"a.b.c", f.mint("EdDSA", map[string]any{"iss": "another"}), f.mint("EdDSA", map[string]any{"aud": "another"}),
+		f.mint("EdDSA", map[string]any{"cnf": map[string]any{"jkt": "x"}}), f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"another"}`, claims(nil)),
 	} {
 		for range 3 {
-			if got := b.verifyFrom("198.51.100.1", token); got != authz.InvalidToken {
+			if got := f.verifyFrom("198.51.100.1", token); got != authz.InvalidToken {
 				t.Error(got)
 			}
 		}
 	}
-	if got := b.verifyFrom("198.51.100.1", b.mint("EdDSA", nil)); got != authz.OK {
+	if got := f.verifyFrom("198.51.100.1", f.mint("EdDSA", nil)); got != authz.OK {
 		t.Error(got)
 	}
 }
@@ -109,15 +109,15 @@ func TestUnverifiedTokensAreNotCharged(t *testing.T) {
 // while revocations cannot be looked up.
 func TestInternalErrorsAreNotCharged(t *testing.T) {
 	list := &revocationList{err: errors.New("not loaded")}
-	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { oneFailureGate(c, i); c.Revocations = list })
-	token := b.mint("EdDSA", nil)
+	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { oneFailureGate(c, i); c.Revocations = list })
+	token := f.mint("EdDSA", nil)
 	for range 3 {
-		if _, got := b.verifyBearer(token); got != authz.Unavailable {
+		if _, got := f.verifyBearer(token); got != authz.Unavailable {
 			t.Error(got)
 		}
 	}
 	list.err = nil
-	if _, got := b.verifyBearer(token); got != authz.OK {
+	if _, got := f.verifyBearer(token); got != authz.OK {
 		t.Error(got)
 	}
 }
@@ -126,17 +126,17 @@ func TestInternalErrorsAreNotCharged(t *testing.T) {
 // verification with one over its budget is not refused for it.
 func TestSharedVerificationOverBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newJWTFixture(t, oneFailureGate)
-		token := b.mint("EdDSA", nil)
-		if got := b.verifyFrom("192.0.2.1", b.mint("EdDSA", map[string]any{"jti": "trusted"})); got != authz.OK {
+		f := newJWTFixture(t, oneFailureGate)
+		token := f.mint("EdDSA", nil)
+		if got := f.verifyFrom("192.0.2.1", f.mint("EdDSA", map[string]any{"jti": "trusted"})); got != authz.OK {
 			t.Error(got)
 		}
-		_ = b.config.Gate.Do(t.Context(), verifier.ClientOf("198.51.100.1"), func() bool { time.Sleep(time.Millisecond); return false })
+		_ = f.config.Gate.Do(t.Context(), verifier.ClientOf("198.51.100.1"), func() bool { time.Sleep(time.Millisecond); return false })
 		release := make(chan struct{})
-		b.keys.beforeFind = func(context.Context) error { <-release; return nil }
+		f.keys.beforeFind = func(context.Context) error { <-release; return nil }
 		reasons := map[string]chan authz.Reason{"198.51.100.1": make(chan authz.Reason, 1), "192.0.2.1": make(chan authz.Reason, 1)}
 		for _, client := range []string{"198.51.100.1", "192.0.2.1"} {
-			go func() { reasons[client] <- b.verifyFrom(client, token) }()
+			go func() { reasons[client] <- f.verifyFrom(client, token) }()
 			synctest.Wait()
 		}
 		close(release)
@@ -152,23 +152,23 @@ func TestSharedVerificationOverBudget(t *testing.T) {
 // TestForgedTokenIsParsedInOutline checks that claims are parsed only in
 // outline before the signature is verified.
 func TestForgedTokenIsParsedInOutline(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	var list []string
 	for n := range 1000 {
 		list = append(list, fmt.Sprintf("%02x", n%256))
 	}
 	for name, scope := range map[string]any{"a list": list, "a text": strings.Join(list, " ")} {
-		token := b.mint("EdDSA", map[string]any{"scope": scope})
+		token := f.mint("EdDSA", map[string]any{"scope": scope})
 		forged := token[:len(token)-8] + "AAAAAAAA"
-		small := b.mint("EdDSA", nil)
+		small := f.mint("EdDSA", nil)
 		smallForged := small[:len(small)-8] + "AAAAAAAA"
 		allocations := func(token string) float64 {
-			return testing.AllocsPerRun(10, func() { b.verifyBearer(token) })
+			return testing.AllocsPerRun(10, func() { f.verifyBearer(token) })
 		}
 		if few, many := allocations(smallForged), allocations(forged); many > few+10 {
 			t.Errorf("scopes in %s: %v allocations, and %v for a short token", name, many, few)
 		}
-		if _, got := b.verifyBearer(token); got != authz.OK {
+		if _, got := f.verifyBearer(token); got != authz.OK {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

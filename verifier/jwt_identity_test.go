@@ -40,8 +40,8 @@ func TestTokenSubject(t *testing.T) {
 		"an access token of a client":     {access, change{"sub": "app", "client_id": "app", "jti": "j"}, authz.OK, "", "app"},
 		"an access token of a user":       {access, change{"client_id": "app", "jti": "j"}, authz.OK, "alice", "app"},
 	} {
-		b := newJWTFixture(t, c.rules)
-		p := b.expect(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
+		f := newJWTFixture(t, c.rules)
+		p := f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
 		if p != nil && (p.User != c.user || p.ClientID != c.client || p.Subject() != c.user) {
 			t.Errorf("%s: user %q, client %q", name, p.User, p.ClientID)
 		}
@@ -52,15 +52,15 @@ func TestTokenSubject(t *testing.T) {
 // users, and that a client's tokens are revoked by the client's id.
 func TestClientTokens(t *testing.T) {
 	list := &revocationList{}
-	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		c.Users, i.Users = userMap{"alice": {Name: "alice"}}, true
 	})
-	b.expect(b.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client with a user's name")
-	b.expect(b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
+	f.expect(f.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client with a user's name")
+	f.expect(f.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
 
-	b = newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
-	token := b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
-	b.expect(token, authz.OK, "not revoked")
+	f = newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	token := f.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
+	f.expect(token, authz.OK, "not revoked")
 	list.change(func() { list.subjects = map[string]time.Time{"app": tokenNow} })
-	b.expect(token, authz.RevokedToken, "revoked")
+	f.expect(token, authz.RevokedToken, "revoked")
 }

@@ -59,10 +59,10 @@ func benchmarkVerify(b *testing.B, algorithm string) {
 }
 
 func TestCachedTokenAllocatesNothing(t *testing.T) {
-	b := newJWTFixture(t, nil)
-	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(b.mint("EdDSA", nil))}
+	f := newJWTFixture(t, nil)
+	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(f.mint("EdDSA", nil))}
 	verify := func() {
-		if _, err := b.Verify(t.Context(), c, b.now); err != nil {
+		if _, err := f.Verify(t.Context(), c, f.now); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -176,17 +176,17 @@ type jwtFixture struct {
 func newJWTFixture(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *jwtFixture {
 	t.Helper()
 	issuer := newTokenIssuer(t)
-	b := &jwtFixture{tokenIssuer: issuer, t: t, keys: parseKeys(t, issuer.document(t)), now: tokenNow}
-	entry := profileIssuer(vectors.Profile(t), b.keys)
-	b.config.Tokens = newTokenCache(t)
-	b.config.Fingerprints = fingerprint.NewHasher()
-	b.config.Gate = admission.New(admission.Config{})
+	f := &jwtFixture{tokenIssuer: issuer, t: t, keys: parseKeys(t, issuer.document(t)), now: tokenNow}
+	entry := profileIssuer(vectors.Profile(t), f.keys)
+	f.config.Tokens = newTokenCache(t)
+	f.config.Fingerprints = fingerprint.NewHasher()
+	f.config.Gate = admission.New(admission.Config{})
 	if change != nil {
-		change(&b.config, &entry)
+		change(&f.config, &entry)
 	}
-	b.config.Issuers = append(b.config.Issuers, entry)
-	b.JWT = newJWT(t, b.config)
-	return b
+	f.config.Issuers = append(f.config.Issuers, entry)
+	f.JWT = newJWT(t, f.config)
+	return f
 }
 
 func newJWT(t testing.TB, cfg verifier.JWTConfig) *verifier.JWT {
@@ -215,24 +215,24 @@ func profileIssuer(p vectors.TokenProfile, keys verifier.KeySource) verifier.JWT
 }
 
 // verifyBearer verifies a bearer token, cached or not.
-func (b *jwtFixture) verifyBearer(token string) (*authz.Principal, authz.Reason) {
-	return verifyToken(b.JWT, context.Background(), token, b.now)
+func (f *jwtFixture) verifyBearer(token string) (*authz.Principal, authz.Reason) {
+	return verifyToken(f.JWT, context.Background(), token, f.now)
 }
 
 // mint signs claims with a minimal header.
-func (b *jwtFixture) mint(algorithm string, changes map[string]any) string {
-	b.t.Helper()
-	return b.sign(b.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
+func (f *jwtFixture) mint(algorithm string, changes map[string]any) string {
+	f.t.Helper()
+	return f.sign(f.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
 }
 
 // expect checks the result for the token, the first time and again.
-func (b *jwtFixture) expect(token string, want authz.Reason, why string) *authz.Principal {
-	b.t.Helper()
+func (f *jwtFixture) expect(token string, want authz.Reason, why string) *authz.Principal {
+	f.t.Helper()
 	var p *authz.Principal
 	for range 2 {
 		var got authz.Reason
-		if p, got = b.verifyBearer(token); got != want {
-			b.t.Errorf("%s: %s, want %s", why, got, want)
+		if p, got = f.verifyBearer(token); got != want {
+			f.t.Errorf("%s: %s, want %s", why, got, want)
 		}
 	}
 	return p

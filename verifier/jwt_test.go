@@ -25,9 +25,9 @@ import (
 )
 
 func TestJWTPrincipal(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
-		p := b.expect(b.mint(algorithm, map[string]any{"scope": "write read read"}), authz.OK, algorithm)
+		p := f.expect(f.mint(algorithm, map[string]any{"scope": "write read read"}), authz.OK, algorithm)
 		if p == nil {
 			continue
 		}
@@ -40,30 +40,30 @@ func TestJWTPrincipal(t *testing.T) {
 
 // TestJWTKinds checks that only bearer tokens of three segments are JWTs.
 func TestJWTKinds(t *testing.T) {
-	b := newJWTFixture(t, nil)
-	good := b.mint("ES256", nil)
-	b.expect(good, authz.OK, "good")
+	f := newJWTFixture(t, nil)
+	good := f.mint("ES256", nil)
+	f.expect(good, authz.OK, "good")
 	for text, want := range map[string]authz.Reason{
 		"": authz.NoCredential, "a": authz.NoCredential, "a.b": authz.NoCredential, good + ".": authz.NoCredential, good + ".x.y": authz.NoCredential,
 		"..": authz.InvalidToken, "a.b.c": authz.InvalidToken, "." + good[:len(good)-3]: authz.NoCredential,
 		strings.Repeat("a", 8193) + ".b.c": authz.InvalidToken,
 	} {
-		if _, got := b.verifyBearer(text); got != want {
+		if _, got := f.verifyBearer(text); got != want {
 			t.Errorf("%.20q: %s, want %s", text, got, want)
 		}
 	}
 	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // with the rest, below and above 8192 bytes of base64
-		b.expect(b.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
+		f.expect(f.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
 	}
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
-		if _, err := b.Verify(t.Context(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret(good)}, b.now); err != authz.ErrNotMine {
+		if _, err := f.Verify(t.Context(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret(good)}, f.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}
 	}
 }
 
 func TestJWTHeaderRules(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	for why, c := range map[string]struct {
 		header string
 		want   authz.Reason
@@ -105,11 +105,11 @@ func TestJWTHeaderRules(t *testing.T) {
 		"no object":             {`["ES256"]`, authz.InvalidToken},
 		"too deep":              {`{"alg":"ES256","kid":"ES256","x":` + strings.Repeat("[", 16) + strings.Repeat("]", 16) + `}`, authz.InvalidToken},
 	} {
-		b.expect(b.sign(t, "ES256", c.header, claims(nil)), c.want, why)
+		f.expect(f.sign(t, "ES256", c.header, claims(nil)), c.want, why)
 	}
-	keys := append([]map[string]string{{"kid": "second", "kty": "OKP", "crv": "Ed25519", "x": b.entries[2]["x"]}}, b.entries...)
-	b.keys.set.Store(parseKeys(t, b.document(t, keys...)).set.Load())
-	b.expect(b.sign(t, "EdDSA", `{"alg":"EdDSA"}`, claims(nil)), authz.InvalidToken, "no kid, and two keys match")
+	keys := append([]map[string]string{{"kid": "second", "kty": "OKP", "crv": "Ed25519", "x": f.entries[2]["x"]}}, f.entries...)
+	f.keys.set.Store(parseKeys(t, f.document(t, keys...)).set.Load())
+	f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA"}`, claims(nil)), authz.InvalidToken, "no kid, and two keys match")
 }
 
 func padded(size int) string {
@@ -118,7 +118,7 @@ func padded(size int) string {
 }
 
 func TestJWTClaimRules(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	now := tokenNow.Unix()
 	long := strings.Repeat("a", 256)
 	for _, c := range []struct {
@@ -201,88 +201,88 @@ func TestJWTClaimRules(t *testing.T) {
 		{"too deep", "x", json.RawMessage(strings.Repeat("[", 16) + strings.Repeat("]", 16)), authz.InvalidToken},
 		{"deep", "x", json.RawMessage(strings.Repeat("[", 15) + strings.Repeat("]", 15)), authz.OK},
 	} {
-		b.expect(b.mint("EdDSA", map[string]any{c.name: c.v}), c.want, c.why)
+		f.expect(f.mint("EdDSA", map[string]any{c.name: c.v}), c.want, c.why)
 	}
-	b.expect(b.mint("EdDSA", map[string]any{"exp": now + 86401, "iat": nil}), authz.InvalidToken, "exp too far, without iat")
-	b.expect(b.mint("EdDSA", map[string]any{"exp": now + 86400, "iat": nil}), authz.OK, "exp just so, without iat")
+	f.expect(f.mint("EdDSA", map[string]any{"exp": now + 86401, "iat": nil}), authz.InvalidToken, "exp too far, without iat")
+	f.expect(f.mint("EdDSA", map[string]any{"exp": now + 86400, "iat": nil}), authz.OK, "exp just so, without iat")
 	for n, want := range map[int]authz.Reason{122: authz.OK, 123: authz.InvalidToken} {
 		more := map[string]any{}
 		for i := range n {
 			more[fmt.Sprint("x", i)] = 1
 		}
-		b.expect(b.mint("EdDSA", more), want, fmt.Sprint(6+n, " claims"))
+		f.expect(f.mint("EdDSA", more), want, fmt.Sprint(6+n, " claims"))
 	}
-	b.expect(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, strings.Replace(claims(nil), "{", `{"sub":"bob",`, 1)), authz.InvalidToken, "sub twice")
+	f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, strings.Replace(claims(nil), "{", `{"sub":"bob",`, 1)), authz.InvalidToken, "sub twice")
 }
 
 // TestExpiryIsCheckedLast checks that a token is reported as expired only if
 // all else is valid.
 func TestExpiryIsCheckedLast(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	old := map[string]any{"exp": tokenNow.Unix() - 3600, "iat": tokenNow.Unix() - 7200}
-	token := b.mint("EdDSA", old)
-	if p := b.expect(token, authz.ExpiredToken, "expired"); p == nil || p.User != "alice" {
+	token := f.mint("EdDSA", old)
+	if p := f.expect(token, authz.ExpiredToken, "expired"); p == nil || p.User != "alice" {
 		t.Error("the log does not have the token's user")
 	}
 	last := strings.LastIndexByte(token, '.')
-	swapped := b.mint("EdDSA", nil)
-	b.expect(token[:last]+swapped[strings.LastIndexByte(swapped, '.'):], authz.InvalidToken, "expired, with another signature")
+	swapped := f.mint("EdDSA", nil)
+	f.expect(token[:last]+swapped[strings.LastIndexByte(swapped, '.'):], authz.InvalidToken, "expired, with another signature")
 	old["aud"] = "other"
-	b.expect(b.mint("EdDSA", old), authz.InvalidToken, "expired, for another audience")
-	b.expect(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"gone"}`, claims(nil)), authz.InvalidToken, "expired, of a key that was removed")
+	f.expect(f.mint("EdDSA", old), authz.InvalidToken, "expired, for another audience")
+	f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"gone"}`, claims(nil)), authz.InvalidToken, "expired, of a key that was removed")
 }
 
 func TestClaimPaths(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.SubjectClaim, i.ScopeClaim = "https://x.example/user", "realm.access.permissions"
 	})
 	nested := func(v any) map[string]any { return map[string]any{"access": map[string]any{"permissions": v}} }
-	p := b.expect(b.mint("EdDSA", map[string]any{"sub": nil, "https://x.example/user": "bob", "realm": nested([]string{"p:w", "p:r"})}), authz.OK, "nested")
+	p := f.expect(f.mint("EdDSA", map[string]any{"sub": nil, "https://x.example/user": "bob", "realm": nested([]string{"p:w", "p:r"})}), authz.OK, "nested")
 	if p != nil && (p.User != "bob" || p.Scopes.String() != "p:r p:w") {
 		t.Errorf("%+v", p)
 	}
-	p = b.expect(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm.access.permissions": "own", "realm": nested("nested")}), authz.OK, "a member of that exact name")
+	p = f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm.access.permissions": "own", "realm": nested("nested")}), authz.OK, "a member of that exact name")
 	if p != nil && p.Scopes.String() != "own" {
 		t.Errorf("%q", p.Scopes)
 	}
-	p = b.expect(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is not the scope claim here")
+	p = f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is not the scope claim here")
 	if p != nil && p.Scopes.String() != "" {
 		t.Errorf("%q", p.Scopes)
 	}
 	for _, wrong := range []any{"flat", 5, []any{}, map[string]any{"access": "permissions"}} {
-		b.expect(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("%v on the path to the scopes", wrong))
+		f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("%v on the path to the scopes", wrong))
 	}
-	b.expect(b.mint("EdDSA", nil), authz.InvalidToken, "sub is not the subject here")
-	b.expect(b.mint("EdDSA", map[string]any{"https://x.example/user": 7}), authz.InvalidToken, "the subject is a number")
-	b.expect(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "sub": 7}), authz.InvalidToken, "sub is a number")
-	b.expect(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": nested(1)}), authz.InvalidToken, "nested and a number")
+	f.expect(f.mint("EdDSA", nil), authz.InvalidToken, "sub is not the subject here")
+	f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": 7}), authz.InvalidToken, "the subject is a number")
+	f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "sub": 7}), authz.InvalidToken, "sub is a number")
+	f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": nested(1)}), authz.InvalidToken, "nested and a number")
 }
 
 func TestAccessTokens(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
 	all := map[string]any{"jti": "j", "client_id": "web"}
 	mint := func(typ string, changes map[string]any) string {
-		return b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
+		return f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
 	}
-	if p := b.expect(mint(`,"typ":"at+jwt"`, all), authz.OK, "complete"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
+	if p := f.expect(mint(`,"typ":"at+jwt"`, all), authz.OK, "complete"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
 		t.Errorf("%+v", p)
 	}
-	b.expect(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "complete")
-	b.expect(mint(`,"typ":"JWT"`, all), authz.InvalidToken, "typ JWT: an ID token")
-	b.expect(mint(``, all), authz.InvalidToken, "no typ")
+	f.expect(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "complete")
+	f.expect(mint(`,"typ":"JWT"`, all), authz.InvalidToken, "typ JWT: an ID token")
+	f.expect(mint(``, all), authz.InvalidToken, "no typ")
 	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		less := map[string]any{"jti": "j", "client_id": "web", name: nil}
-		b.expect(mint(`,"typ":"at+jwt"`, less), authz.InvalidToken, "without "+name)
+		f.expect(mint(`,"typ":"at+jwt"`, less), authz.InvalidToken, "without "+name)
 	}
-	b.expect(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "j", "client_id": 1}), authz.InvalidToken, "client_id a number")
-	b.expect(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "", "client_id": "web"}), authz.InvalidToken, "jti empty")
+	f.expect(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "j", "client_id": 1}), authz.InvalidToken, "client_id a number")
+	f.expect(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "", "client_id": "web"}), authz.InvalidToken, "jti empty")
 }
 
 // TestAlgorithmConfusion has an HMAC under the text of a public key, and no
 // signature at all.
 func TestAlgorithmConfusion(t *testing.T) {
-	b := newJWTFixture(t, nil)
-	der, err := x509.MarshalPKIXPublicKey(b.tokenIssuer.keys["RS256"].Public())
+	f := newJWTFixture(t, nil)
+	der, err := x509.MarshalPKIXPublicKey(f.tokenIssuer.keys["RS256"].Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,13 +293,13 @@ func TestAlgorithmConfusion(t *testing.T) {
 		for _, key := range [][]byte{text, der, nil} {
 			mac := hmac.New(sha256.New, key)
 			mac.Write([]byte(input))
-			b.expect(input+"."+b64(mac.Sum(nil)), authz.InvalidToken, "an HMAC under a public key")
+			f.expect(input+"."+b64(mac.Sum(nil)), authz.InvalidToken, "an HMAC under a public key")
 		}
 	}
 	for _, alg := range []string{"none", "None", "NONE", ""} {
 		input := b64([]byte(`{"alg":"`+alg+`"}`)) + "." + b64([]byte(claims(nil)))
-		b.expect(input+".", authz.InvalidToken, "no signature")
-		b.expect(input+".AA", authz.InvalidToken, "none and a signature")
+		f.expect(input+".", authz.InvalidToken, "no signature")
+		f.expect(input+".AA", authz.InvalidToken, "none and a signature")
 	}
 }
 
@@ -311,7 +311,7 @@ func TestSecretIssuer(t *testing.T) {
 	}
 	keys := &issuerKeys{}
 	keys.set.Store(set)
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms, i.Keys = []string{"HS256", "HS512"}, keys
 	})
 	sign := func(method jwt.SigningMethod, header, key string) string {
@@ -322,48 +322,48 @@ func TestSecretIssuer(t *testing.T) {
 		}
 		return input + "." + base64.RawURLEncoding.EncodeToString(signature)
 	}
-	b.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret), authz.OK, "HS256")
-	b.expect(sign(jwt.SigningMethodHS512, `{"alg":"HS512","kid":"any"}`, secret), authz.OK, "HS512, named")
-	b.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":""}`, secret), authz.InvalidToken, "an empty kid")
-	b.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":"`+strings.Repeat("k", 256)+`"}`, secret), authz.InvalidToken, "a kid that is too long")
-	b.expect(sign(jwt.SigningMethodHS384, `{"alg":"HS384"}`, secret), authz.InvalidToken, "HS384 is not configured")
-	b.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS512"}`, secret), authz.InvalidToken, "HS256 with alg HS512")
-	b.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret+"\n"), authz.InvalidToken, "another secret")
-	b.expect(b.mint("EdDSA", nil), authz.InvalidToken, "a public key signature of an issuer with a secret")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret), authz.OK, "HS256")
+	f.expect(sign(jwt.SigningMethodHS512, `{"alg":"HS512","kid":"any"}`, secret), authz.OK, "HS512, named")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":""}`, secret), authz.InvalidToken, "an empty kid")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":"`+strings.Repeat("k", 256)+`"}`, secret), authz.InvalidToken, "a kid that is too long")
+	f.expect(sign(jwt.SigningMethodHS384, `{"alg":"HS384"}`, secret), authz.InvalidToken, "HS384 is not configured")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS512"}`, secret), authz.InvalidToken, "HS256 with alg HS512")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret+"\n"), authz.InvalidToken, "another secret")
+	f.expect(f.mint("EdDSA", nil), authz.InvalidToken, "a public key signature of an issuer with a secret")
 }
 
 func TestSeveralIssuers(t *testing.T) {
 	other := newTokenIssuer(t)
 	otherKeys := parseKeys(t, other.document(t))
-	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		second := *i
 		second.Name, second.Issuer, second.Keys, second.Audiences = "second", "https://second.example", otherKeys, nil
 		c.Issuers = append(c.Issuers, second)
 	})
 	header := `{"alg":"EdDSA","kid":"EdDSA"}`
 	second := map[string]any{"iss": "https://second.example", "aud": nil}
-	b.expect(b.mint("EdDSA", nil), authz.OK, "the first's")
-	b.expect(other.sign(t, "EdDSA", header, claims(second)), authz.OK, "the second's, which needs no aud")
-	b.expect(b.mint("EdDSA", second), authz.InvalidToken, "the first's in the second's name")
-	b.expect(other.sign(t, "EdDSA", header, claims(nil)), authz.InvalidToken, "the second's in the first's name")
+	f.expect(f.mint("EdDSA", nil), authz.OK, "the first's")
+	f.expect(other.sign(t, "EdDSA", header, claims(second)), authz.OK, "the second's, which needs no aud")
+	f.expect(f.mint("EdDSA", second), authz.InvalidToken, "the first's in the second's name")
+	f.expect(other.sign(t, "EdDSA", header, claims(nil)), authz.InvalidToken, "the second's in the first's name")
 	for _, aud := range []any{1, []any{"x", 1}, json.RawMessage("null")} {
 		second["aud"] = aud
-		b.expect(other.sign(t, "EdDSA", header, claims(second)), authz.InvalidToken, "aud of another type")
+		f.expect(other.sign(t, "EdDSA", header, claims(second)), authz.InvalidToken, "aud of another type")
 	}
 }
 
 // TestKeyOfAnotherAlgorithm checks that a key is not used for another
 // algorithm, even if the source returns it.
 func TestKeyOfAnotherAlgorithm(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms = []string{"RS256", "PS256"}
 		i.Keys = wrongKeySource{i.Keys}
 	})
-	pinned := maps.Clone(b.entries[0])
+	pinned := maps.Clone(f.entries[0])
 	pinned["alg"] = "RS256"
-	b.keys.set.Store(parseKeys(t, b.document(t, pinned)).set.Load())
-	b.expect(b.mint("RS256", nil), authz.OK, "the key's own")
-	b.expect(b.sign(t, "PS256", `{"alg":"PS256","kid":"RS256"}`, claims(nil)), authz.InvalidToken, "another")
+	f.keys.set.Store(parseKeys(t, f.document(t, pinned)).set.Load())
+	f.expect(f.mint("RS256", nil), authz.OK, "the key's own")
+	f.expect(f.sign(t, "PS256", `{"alg":"PS256","kid":"RS256"}`, claims(nil)), authz.InvalidToken, "another")
 }
 
 // wrongKeySource returns the key for every algorithm.
@@ -374,11 +374,11 @@ func (c wrongKeySource) Find(ctx context.Context, kid string, hasKid bool, _ str
 }
 
 func TestPSSSaltLength(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"PS256"} })
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"PS256"} })
 	header := `{"alg":"PS256","kid":"RS256"}`
-	b.expect(b.sign(t, "PS256", header, claims(nil)), authz.OK, "a salt as long as the hash")
+	f.expect(f.sign(t, "PS256", header, claims(nil)), authz.OK, "a salt as long as the hash")
 	for _, salt := range []int{0, 20, 31, 33, 64} {
-		b.expect(b.signPSS(t, header, claims(nil), salt), authz.InvalidToken, fmt.Sprint("a salt of ", salt))
+		f.expect(f.signPSS(t, header, claims(nil), salt), authz.InvalidToken, fmt.Sprint("a salt of ", salt))
 	}
 }
 
