@@ -98,7 +98,7 @@ func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) 
 
 const noSuchKey = "Bearer 00000000000000000000000000000000"
 
-// ask fills in what Envoy tells of an ordinary call.
+// ask fills in what Envoy sends for an ordinary call.
 func ask(r *authz.Request, authorization string) {
 	r.Transport, r.Method, r.Scheme, r.Host = authz.TransportGRPC, "GET", "https", "api.example.com"
 	r.Target, r.Peer = "/api/v1/items/4711?fields=name", "10.1.2.3"
@@ -186,7 +186,7 @@ func TestCheckAllocations(t *testing.T) {
 		check()
 	}
 	if n := testing.AllocsPerRun(1000, check); n > 0 {
-		t.Errorf("%v allocations a check, want none", n)
+		t.Errorf("%v allocations per check, want none", n)
 	}
 }
 

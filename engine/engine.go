@@ -127,8 +127,8 @@ func (e *Engine) Reload() error {
 		return errors.New("the engine is closed")
 	}
 	err := e.reloadConfig()
-	// A changed configuration alone is no reason to read a million keys again; a
-	// call is.
+	// A call reads the keys again too. A changed configuration alone does not: there
+	// may be a million of them.
 	e.Current().reloadFiles()
 	return err
 }

@@ -133,7 +133,7 @@ func eventually(t *testing.T, check func() error) {
 	}
 }
 
-// observer counts the decisions that it is told of.
+// observer counts the decisions that it receives.
 type observer struct{ told atomic.Int64 }
 
 // Observe implements authz.Observer.

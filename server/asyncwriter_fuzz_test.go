@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// moody is an output that blocks, fails, and accepts parts of what it is given,
+// faultyWriter is an output that blocks, fails, and accepts parts of what it is given,
 // as its seed says, until it is calm.
-type moody struct {
+type faultyWriter struct {
 	random *rand.Rand
 	calm   chan struct{} // closed once it accepts all
 	mu     sync.Mutex
 	text   bytes.Buffer
 }
 
-func (m *moody) Write(p []byte) (int, error) {
+func (m *faultyWriter) Write(p []byte) (int, error) {
 	n, err := len(p), error(nil)
 	select {
 	case <-m.calm:
 	default:
 		switch m.random.IntN(5) {
-		case 0: // blocks for a while, for ever as far as loggers can tell
+		case 0: // blocks for a while; to the loggers, forever
 			select {
 			case <-m.calm:
 			case <-time.After(time.Duration(m.random.IntN(int(10 * time.Second)))):
@@ -55,7 +55,7 @@ func FuzzLogOutput(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, lines, limit uint16) {
 		synctest.Test(t, func(t *testing.T) {
-			out := &moody{random: rand.New(rand.NewPCG(seed, 1)), calm: make(chan struct{})}
+			out := &faultyWriter{random: rand.New(rand.NewPCG(seed, 1)), calm: make(chan struct{})}
 			b := newAsyncWriter(out, lostJSON)
 			b.limit = int(limit)
 			const loggers = 4

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// stuck is an output that takes nothing until it is released.
-type stuck struct {
+// blockingWriter is an output that takes nothing until it is released.
+type blockingWriter struct {
 	release chan struct{}
 	mu      sync.Mutex
 	text    bytes.Buffer
 }
 
-func (s *stuck) Write(p []byte) (int, error) {
+func (s *blockingWriter) Write(p []byte) (int, error) {
 	<-s.release
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 
 func TestLinesAreWrittenInOrderAndSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &stuck{release: make(chan struct{})}
+		out := &blockingWriter{release: make(chan struct{})}
 		close(out.release)
 		b := newAsyncWriter(out, "")
 		fmt.Fprintln(b, "one")
@@ -50,7 +50,7 @@ func TestLinesAreWrittenInOrderAndSoon(t *testing.T) {
 // TestStuckOutput: a caller that logs does not wait, memory is bounded, and the loss is reported.
 func TestStuckOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &stuck{release: make(chan struct{})}
+		out := &blockingWriter{release: make(chan struct{})}
 		b := newAsyncWriter(out, lostJSON)
 		line := strings.Repeat("x", 1023)
 		for range 3 {
@@ -74,15 +74,15 @@ func TestStuckOutput(t *testing.T) {
 	})
 }
 
-// fullDisk accepts what there is room for, and fails otherwise.
+// fullDisk accepts what there is space for, and fails otherwise.
 type fullDisk struct {
-	room atomic.Int64
-	text bytes.Buffer
+	space atomic.Int64
+	text  bytes.Buffer
 }
 
 func (d *fullDisk) Write(p []byte) (int, error) {
-	n := int(min(d.room.Load(), int64(len(p))))
-	d.room.Add(-int64(n))
+	n := int(min(d.space.Load(), int64(len(p))))
+	d.space.Add(-int64(n))
 	d.text.Write(p[:n])
 	if n < len(p) {
 		return n, syscall.ENOSPC
@@ -90,22 +90,22 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestFullDisk: lines wait for room, the line that was cut off is completed, and
+// TestFullDisk: lines wait for space, the line that was cut off is completed, and
 // nothing is written twice.
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &fullDisk{}
-		out.room.Store(int64(len("first") + 3))
+		out.space.Store(int64(len("first") + 3))
 		b := newAsyncWriter(out, lostJSON)
 		b.limit = 12
 		fmt.Fprintln(b, "first")
 		fmt.Fprintln(b, "other")
 		time.Sleep(time.Minute)
 		fmt.Fprintln(b, "third")
-		fmt.Fprintln(b, "fourth, for which there is no room")
+		fmt.Fprintln(b, "fourth, for which there is no space")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		out.room.Store(1 << 20)
+		out.space.Store(1 << 20)
 		time.Sleep(logMaxRetry)
 		synctest.Wait()
 		want := "first\nother\nthird\n" + fmt.Sprintf(lostJSON, 1)
@@ -143,7 +143,7 @@ func TestNothingFollowsATornLine(t *testing.T) {
 	})
 }
 
-// TestCloseOnFullDisk: the end does not wait for room.
+// TestCloseOnFullDisk: the end does not wait for space.
 func TestCloseOnFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAsyncWriter(&fullDisk{}, lostJSON)

@@ -10,7 +10,7 @@ import (
 
 // resets are calls of a connection that gRPC is to end. gRPC has no function for
 // that, so it reads what a client that gives up would send: RST_STREAM. The client
-// does not learn of it. Its own time-out ends the call on its side.
+// does not learn of it. Its own timeout ends the call on its side.
 //
 // Such a frame may stand only between frames, and not within a block of header
 // fields. The reader therefore stops at such a place, or is interrupted while it

@@ -40,7 +40,7 @@ func TestSubjectsOfIssuers(t *testing.T) {
 		}
 		slices.Sort(told)
 		if got := strings.Join(told, ", "); got != want {
-			t.Errorf("%.10s…: the upstream is told %s, want %s", token, got, want)
+			t.Errorf("%.10s…: the upstream receives %s, want %s", token, got, want)
 		}
 	}
 }

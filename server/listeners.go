@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// How long a client may take. Each time-out is far longer than a proxy needs.
+// How long a client may take. Each timeout is far longer than a proxy needs.
 const (
 	handshakeTimeout  = 5 * time.Second  // for TLS, HTTP/2's preface, and the header of a request
 	callTimeout       = 10 * time.Second // for a call: to send its message over gRPC, to read the answer over HTTP
@@ -95,7 +95,7 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 		TLSConfig: security,
 		ErrorLog:  s.errorLog(listenerHTTP),
 		// Covers the TLS handshake, the header, and a body, which is not read. Any
-		// further time-out would set a timer for each check, and an answer fits into the
+		// further timeout would set a timer for each check, and an answer fits into the
 		// socket's buffer.
 		ReadTimeout:    handshakeTimeout,
 		IdleTimeout:    2 * time.Minute,

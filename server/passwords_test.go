@@ -16,7 +16,7 @@ func (r *running) basic(user, password string) string {
 	header := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	for range 20 {
 		got := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"authorization", header}}}).String()
-		if got != "503 overloaded" { // a busy machine hashes slowly; the outcome is kept for the next who asks
+		if got != "503 overloaded" { // a busy machine hashes slowly; the outcome is kept for the next request
 			return got
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -38,7 +38,7 @@ func TestPasswords(t *testing.T) {
 		{"alice", "Swordfish", "401 wrong_password"},
 		{"alice", "", "401 wrong_password"},
 		{"alice", strings.Repeat("x", 73), "401 wrong_password"},
-		{"nobody", "swordfish", "401 wrong_password"},
+		{"unknown", "swordfish", "401 wrong_password"},
 		{"haplo", "swordfish", "401 invalid_token"}, // a key, and none
 	} {
 		if got := r.basic(each.user, each.password); got != each.want {

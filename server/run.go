@@ -20,7 +20,7 @@ const (
 	listenerAdmin = "admin"
 )
 
-// listener is one open address and what answers there.
+// listener is one open address and the handler behind it.
 type listener struct {
 	name string
 	net.Listener

@@ -65,7 +65,7 @@ keys: {file: DIR/keys.jsonl}
 log: {level: debug, decisions: all}
 `
 
-// start runs a server on the configuration, in which DIR stands for a folder
+// start runs a server on the configuration, in which DIR stands for a directory
 // of the test's own. prepare may write files there first.
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
@@ -100,7 +100,7 @@ func start(t *testing.T, text string, prepare func(r *running)) *running {
 	return r
 }
 
-// socketDir is a folder whose path is short and plain enough for a socket's address.
+// socketDir returns a directory whose path is short enough for the address of a socket.
 func socketDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "keyward-")
@@ -253,12 +253,12 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestNotReadyDeniesEverything: with a key file that is no key file nothing
+// TestNotReadyDeniesEverything: with a file that is not a key file nothing
 // gets in, public routes included, until the file is good.
 func TestNotReadyDeniesEverything(t *testing.T) {
 	r := start(t, baseConfig+`
 routes: [{path: /public, auth: none}]
-`, func(r *running) { r.write("keys.jsonl", "this is no key file\n") })
+`, func(r *running) { r.write("keys.jsonl", "this is not a key file\n") })
 	r.becomes("/public", "", 503)
 	r.becomes("/", "kw_x", 503)
 	if status, _ := r.get("/readyz"); status != 503 {

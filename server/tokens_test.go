@@ -149,15 +149,15 @@ func TestTokens(t *testing.T) {
 		own: "200 ok",
 		signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "mallory")), []byte(hmacSecret)):       "401 disabled_user",
 		signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte("x"+hmacSecret[1:])): "401 invalid_token",
-		onFile.token(t, "one", "file", "bob"):      "200 ok",
-		remote.token(t, "one", "file", "bob"):      "401 invalid_token", // another's key of the same name
-		remote.token(t, "one", "away", "dave"):     "200 ok",
-		remote.token(t, "one", "nobody's", "dave"): "401 invalid_token",
-		onFile.token(t, "two", "file", "bob"):      "401 invalid_token",
-		"opaque-good":                              "200 ok",
-		"opaque-bad":                               "401 invalid_token",
-		"a.b.c":                                    "401 invalid_token",
-		strings.Replace(own, ".", ".e30", 1):       "401 invalid_token",
+		onFile.token(t, "one", "file", "bob"):     "200 ok",
+		remote.token(t, "one", "file", "bob"):     "401 invalid_token", // another's key of the same name
+		remote.token(t, "one", "away", "dave"):    "200 ok",
+		remote.token(t, "one", "unknown", "dave"): "401 invalid_token",
+		onFile.token(t, "two", "file", "bob"):     "401 invalid_token",
+		"opaque-good":                             "200 ok",
+		"opaque-bad":                              "401 invalid_token",
+		"a.b.c":                                   "401 invalid_token",
+		strings.Replace(own, ".", ".e30", 1):      "401 invalid_token",
 		signed(t, jwt.New(jwt.SigningMethodNone), jwt.UnsafeAllowNoneSignatureType) + "x": "401 invalid_token",
 	} {
 		if got := r.bearer(token); got != want {
@@ -198,7 +198,7 @@ func TestCauseIsInTheLogAlone(t *testing.T) {
 		t.Fatal(answer)
 	}
 	if text := answer.Response.String(); strings.Contains(text, "aud") || strings.Contains(text, "wanted") {
-		t.Errorf("the client is told the cause: %s", text)
+		t.Errorf("the client receives the cause: %s", text)
 	}
 	if log := r.log.String(); !strings.Contains(log, `"cause":"aud: want \"wanted\" (audiences), got a text"`) || strings.Contains(log, "bob") {
 		t.Errorf("log: %s", log)
@@ -231,7 +231,7 @@ func (r *running) testEnds(token string) {
 }
 
 // TestIssuerAway: what is known goes on, what is not is 503 and not 401, keys
-// of ours are not concerned, and all is well again when the issuer is.
+// that Keyward makes are not concerned, and all is well again when the issuer is.
 func TestIssuerAway(t *testing.T) {
 	issuer, remote := newAuthServer(t), newSigner(t, "one")
 	issuer.keys.Store(&remote.set)
@@ -255,7 +255,7 @@ func TestIssuerAway(t *testing.T) {
 	r.turns("opaque-good", "200 ok")
 	issuer.down.Store(true)
 	if got := r.bearer(token) + ", " + r.bearer("opaque-good"); got != "200 ok, 200 ok" {
-		t.Errorf("known ones while the issuer is away: %s", got)
+		t.Errorf("known ones while the issuer is down: %s", got)
 	}
 	// A reload that leaves the issuer as it is keeps its keys.
 	r.configure(strings.ReplaceAll(tokensConfig, "URL", issuer.URL) + "require_https: false\n")
@@ -301,7 +301,7 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	}
 }
 
-// TestBodyThatNeverComes: nobody here wants one, and nobody waits for it for long.
+// TestBodyThatNeverComes: Keyward does not need the body, and does not wait for it for long.
 func TestBodyThatNeverComes(t *testing.T) {
 	r := start(t, strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1), func(r *running) { r.create(keystore.Params{}) })
 	conn, err := net.Dial("unix", r.path("http.sock"))

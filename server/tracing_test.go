@@ -95,7 +95,7 @@ func TestTraced(t *testing.T) {
 		{"Envoy does not trace", "", [][2]string{{"traceparent", clients}}, clientsSpan},
 		{"Envoy does not record", unsampled, [][2]string{{"traceparent", clients}}, ""},
 		{"of two calls at once", envoys + " " + envoys, [][2]string{{"traceparent", clients}}, clientsSpan},
-		{"nobody traces", "", nil, ""},
+		{"without a trace", "", nil, ""},
 		{"malformed", "00-x", [][2]string{{"traceparent", clients + "-x"}}, ""},
 	} {
 		if got := r.traced(c.call, about(c.headers...)); got != "200 ok" {

@@ -45,7 +45,7 @@ func TestConfigurationArrives(t *testing.T) {
 		}, "401 unsupported_credential", "401 unknown_key"},
 	}
 	for _, test := range tests {
-		name, _, _ := strings.Cut(test.line, ":") // the rest is no name for a folder
+		name, _, _ := strings.Cut(test.line, ":") // the rest cannot be the name of a directory
 		t.Run(name, func(t *testing.T) {
 			var headers [][2]string
 			prepare := func(r *running) {
