@@ -76,8 +76,10 @@ func stateOf(t *testing.T, files *memFS) []Record {
 	if err != nil {
 		t.Fatalf("the file does not parse: %v", err)
 	}
-	keys := NewKeys(apikey.NewHasher(authz.NewSecret("a pepper of sixteen")))
-	readOnce(t, journal.FollowConfig{Path: memPath, Into: keys, FS: files, MissingOK: true})
+	keys := NewKeys()
+	cfg := unwatched(memPath, files)
+	cfg.MissingOK = true
+	readOnce(t, KeyFeed{apikey.NewHasher(authz.NewSecret("a pepper of sixteen")), cfg}, keys)
 	if err := keys.Ready(); err != nil {
 		t.Fatalf("a server is not ready: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +27,8 @@ type followed struct {
 	path     string
 	journal  *Journal
 	keys     *Keys
-	follower *journal.Follower
+	follower Follower
+	commits  func() int64 // how often all of the file was read and put in force
 	seen     *seen
 	log      *safeBuffer
 }
@@ -93,20 +95,44 @@ func (f *followed) create(name string) Record {
 	return r
 }
 
-// follow starts following. Looking without news is put off for an hour: what
-// a test sees, it sees because it was told, unless it asks for more.
+// goodKey is the line of a key.
+const goodKey = `{"id":"k_0123456789ab","format":"keyward","hash":"` +
+	`00000000000000000000000000000000000000000000000000000000000000ff","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`
+
+// counted counts the generations that a sink put in force.
+type counted[R any] struct {
+	Sink[R]
+	commits atomic.Int64
+}
+
+func (c *counted[R]) Commit(next Generation[R]) {
+	c.Sink.Commit(next)
+	c.commits.Add(1)
+}
+
+// follow starts following the keys. Looking without news is put off for an hour:
+// what a test sees, it sees because it was told, unless it asks for more.
 func (f *followed) follow(change func(*journal.FollowConfig)) {
 	f.t.Helper()
-	f.keys = NewKeys(apikey.NewHasher(authz.Secret{}))
+	f.keys = NewKeys()
+	followInto(f, change, f.keys, func(cfg journal.FollowConfig) Feed[Record] {
+		return KeyFeed{apikey.NewHasher(authz.Secret{}), cfg}
+	})
+}
+
+func followInto[R any](f *followed, change func(*journal.FollowConfig), into Sink[R], feed func(journal.FollowConfig) Feed[R]) {
+	f.t.Helper()
 	cfg := journal.FollowConfig{
-		Path: f.path, Into: f.keys, Every: time.Hour, Settle: 10 * time.Millisecond,
+		Path: f.path, Every: time.Hour, Settle: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Observer: f.seen,
 	}
 	if change != nil {
 		change(&cfg)
 	}
+	sink := &counted[R]{Sink: into}
+	f.commits = sink.commits.Load
 	var err error
-	if f.follower, err = journal.Follow(cfg); err != nil {
+	if f.follower, err = feed(cfg).Follow(sink); err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = f.follower.Close() })
@@ -178,11 +204,15 @@ func pass(t *testing.T, d time.Duration) {
 // noWatcher is of a system that has no watch to give.
 func noWatcher() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
 
-// readOnce reads the file into the sink, and does not follow it.
-func readOnce(t testing.TB, cfg journal.FollowConfig) {
+// unwatched reads a file once: nothing tells of its changes.
+func unwatched(path string, files journal.FS) journal.FollowConfig {
+	return journal.FollowConfig{Path: path, FS: files, NewWatcher: noWatcher}
+}
+
+// readOnce reads the feed into the sink, and does not follow it.
+func readOnce[R any](t testing.TB, feed Feed[R], into Sink[R]) {
 	t.Helper()
-	cfg.NewWatcher = noWatcher
-	follower, err := journal.Follow(cfg)
+	follower, err := feed.Follow(into)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +225,9 @@ func readOnce(t testing.TB, cfg journal.FollowConfig) {
 // within two seconds all the same.
 func TestWithoutNews(t *testing.T) {
 	f, first := prepare(t)
-	f.keys = NewKeys(apikey.NewHasher(authz.Secret{}))
-	follower, err := journal.Follow(journal.FollowConfig{Path: f.path, Into: f.keys, Every: time.Hour, Observer: f.seen, NewWatcher: noWatcher})
+	f.keys = NewKeys()
+	feed := KeyFeed{apikey.NewHasher(authz.Secret{}), journal.FollowConfig{Path: f.path, Every: time.Hour, Observer: f.seen, NewWatcher: noWatcher}}
+	follower, err := feed.Follow(f.keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,10 +325,10 @@ func TestStart(t *testing.T) {
 		"empty":            {text: "", ready: true},
 		"emptied":          {text: "", lock: true},
 		"header alone":     {text: head, ready: true},
-		"a key":            {text: head + goodLine + "\n", ready: true},
-		"torn last line":   {text: head + goodLine + "\n" + goodLine[:50], ready: true},
-		"torn batch":       {text: head + `{"batch":2}` + "\n" + goodLine + "\n", ready: true},
-		"bad line":         {text: head + "{}\n" + goodLine + "\n"},
+		"a key":            {text: head + goodKey + "\n", ready: true},
+		"torn last line":   {text: head + goodKey + "\n" + goodKey[:50], ready: true},
+		"torn batch":       {text: head + `{"batch":2}` + "\n" + goodKey + "\n", ready: true},
+		"bad line":         {text: head + "{}\n" + goodKey + "\n"},
 		"not a key file":   {text: "hello\n"},
 		"torn header":      {text: head[:20]},
 		"users file":       {text: `{"keyward":"users","version":1}` + "\n"},
@@ -465,13 +496,13 @@ func TestTornAppendIsWaitedFor(t *testing.T) {
 	f.follow(nil)
 	var r Record
 	r.ID, r.Hash = "k_0123456789ab", apikey.Digest{31: 0xff}
-	f.append(`{"batch":1}` + "\n" + goodLine[:40])
+	f.append(`{"batch":1}` + "\n" + goodKey[:40])
 	f.follower.Reload()
 	within(t, time.Second, "read anew", func() bool { return strings.Contains(f.log.String(), "torn") })
 	if f.state(r) != ErrUnknown.Error() {
 		t.Error(f.state(r))
 	}
-	f.append(goodLine[40:])
+	f.append(goodKey[40:])
 	f.append("\n")
 	within(t, time.Second, "completed", func() bool { return f.state(r) == "active" })
 	if _, failed, bad := f.seen.get(); failed+bad > 0 {
@@ -483,7 +514,7 @@ func TestTornAppendIsWaitedFor(t *testing.T) {
 func TestRewrittenInPlace(t *testing.T) {
 	f, first := prepare(t)
 	f.follow(nil)
-	other := strings.Replace(goodLine, "k_0123456789ab", "k_aaaaaaaaaaaa", 1)
+	other := strings.Replace(goodKey, "k_0123456789ab", "k_aaaaaaaaaaaa", 1)
 	text := `{"keyward":"keys","version":1,"hash":"sha256"}` + "\n" + strings.Repeat(other+"\n", 5)
 	if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

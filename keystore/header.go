@@ -8,7 +8,7 @@ import (
 	"keyward/store/journal"
 )
 
-// ErrPepper is a file whose keys were hashed with another pepper.
+// ErrPepper is a key file whose keys were hashed with another pepper.
 var ErrPepper = errors.New("made with another pepper")
 
 const formatVersion = 1
@@ -36,16 +36,16 @@ func usersHeader() header { return header{Kind: kindUsers, Version: formatVersio
 
 func revocationsHeader() header { return header{Kind: kindRevocations, Version: formatVersion} }
 
-// of is what files with this first line begin with.
+// of is what files with this first line begin with, for a journal.
 func (h header) of() journal.Header {
-	line, err := encodeLine(h)
+	line, err := EncodeLine(h)
 	if err != nil {
 		panic(err) // strings and a number
 	}
 	return journal.Header{Line: line, Check: h.check}
 }
 
-// check tells why a file with this first line is not one that h would head.
+// check returns why a file with this first line is not one that h would head.
 func (h header) check(line []byte) error {
 	got, err := readHeader(line)
 	switch {

@@ -13,9 +13,9 @@ import (
 )
 
 // ImportHtpasswd takes over names and bcrypt hashes from an htpasswd file, in
-// one step. Of users who are there already the password changes and nothing
-// else. Other hashes than bcrypt, and names that no new user can have, are
-// refused by line number. A byte order mark in front is left out.
+// one step. Of users who are there already only the password changes. Other
+// hashes than bcrypt, and names that no new user can have, are refused by line
+// number. A byte order mark at the start is left out.
 func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 	given, order, err := readHtpasswd(in)
 	if err != nil || len(order) == 0 {
@@ -33,7 +33,7 @@ func (f *UserFile) ImportHtpasswd(in io.Reader) ([]UserRecord, error) {
 			return err
 		}
 		now := f.now().UTC()
-		records = nil // of a try that went to a file which was replaced
+		records = nil // of an attempt whose file was replaced
 		for _, user := range order {
 			r, err := all.get(user.name, now)
 			if err != nil {

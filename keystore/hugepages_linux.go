@@ -9,7 +9,7 @@ import (
 // hugePages asks Linux to back large memory with pages of two megabytes where it
 // may (transparent_hugepage: madvise). A million keys are spread over some 40,000
 // small pages, and each look at one of them then waits for the page tables first:
-// a fifth of a check. It is advice; that it is not taken is no error.
+// a fifth of a check. It is advice; that it is not taken is not an error.
 //
 // The memory stays the Go runtime's own. What is unsafe is only to see words as
 // bytes; nothing is read or written through them.

@@ -14,18 +14,18 @@ import (
 	"keyward/store/journal"
 )
 
-// Import says what an import's input is. The zero Import is one key per line.
+// Import is what an import's input is. The zero Import is one key per line.
 type Import struct {
 	Hashed  bool // in place of keys there is sha256:HEX or hmac-sha256:HEX; the hash must be this file's, made under its pepper
-	InBasic bool // keys may stand in Basic credentials too: see authz.CheckKey
+	InBasic bool // keys may be in Basic credentials too: see authz.CheckKey
 	// Columns are those of a table in CSV that has a header row; nil: one key per line.
 	Columns []Column
 	// Expires reads a time of a table; nil: RFC 3339.
 	Expires func(text string) (time.Time, error)
 }
 
-// imported is one key of an import's input.
-type imported struct {
+// importEntry is one key of an import's input.
+type importEntry struct {
 	number       int // of the input line
 	digest       apikey.Digest
 	format       apikey.Format
@@ -33,10 +33,10 @@ type imported struct {
 	params       *Params
 }
 
-// Import takes over keys that others made, one a line, all with the same
-// parameters, in one durable step: either all are there afterwards or none. A
-// key twice in the input, or in the file already, is ErrDuplicate; one that no
-// request can carry is ErrInvalid.
+// Import takes over keys of another system, one per line, all with the same
+// parameters, in one durable step: afterwards all of them are there, or none. A
+// key that is twice in the input, or in the file already, is ErrDuplicate; one
+// that no request can carry is ErrInvalid.
 func (j *Journal) Import(in io.Reader, p Params) ([]Record, error) {
 	return j.ImportAs(in, p, Import{})
 }
@@ -46,17 +46,17 @@ func (j *Journal) ImportHashed(in io.Reader, p Params) ([]Record, error) {
 	return j.ImportAs(in, p, Import{Hashed: true})
 }
 
-// ImportAs is Import for any kind of input. What a row of a table has takes
-// the parameters' place.
+// ImportAs is Import for any kind of input. What a row of a table has replaces
+// the parameters.
 func (j *Journal) ImportAs(in io.Reader, p Params, what Import) ([]Record, error) {
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	read := j.readKey(what.InBasic)
 	if what.Hashed {
 		read = j.readHashed
 	}
-	var all []imported
+	var all []importEntry
 	var err error
 	if what.Columns != nil {
 		all, err = what.readTable(in, &p, read)
@@ -70,15 +70,15 @@ func (j *Journal) ImportAs(in io.Reader, p Params, what Import) ([]Record, error
 }
 
 // keyReader reads a key or its hash, for whose record the parameters are.
-type keyReader func(text []byte, p *Params) (imported, error)
+type keyReader func(text []byte, p *Params) (importEntry, error)
 
 func (j *Journal) readKey(inBasic bool) keyReader {
-	return func(text []byte, p *Params) (imported, error) {
+	return func(text []byte, p *Params) (importEntry, error) {
 		key := string(text)
 		if err := authz.CheckKey(key, inBasic); err != nil {
-			return imported{}, fmt.Errorf("%w: no request can carry this key: %w", ErrInvalid, err)
+			return importEntry{}, fmt.Errorf("%w: no request can carry this key: %w", ErrInvalid, err)
 		}
-		one := imported{digest: j.hasher.Digest(key), format: apikey.DetectFormat(key, p.Prefix), params: p}
+		one := importEntry{digest: j.hasher.Digest(key), format: apikey.DetectFormat(key, p.Prefix), params: p}
 		if one.format != apikey.FormatHex && strings.HasPrefix(key, p.Prefix) {
 			one.prefix = p.Prefix
 		}
@@ -87,22 +87,22 @@ func (j *Journal) readKey(inBasic bool) keyReader {
 	}
 }
 
-func (j *Journal) readHashed(text []byte, p *Params) (imported, error) {
+func (j *Journal) readHashed(text []byte, p *Params) (importEntry, error) {
 	name, digits, found := bytes.Cut(text, []byte(":"))
 	if !found || string(name) != apikey.HashSHA256 && string(name) != apikey.HashHMACSHA256 {
-		return imported{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", ErrInvalid)
+		return importEntry{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", ErrInvalid)
 	}
 	if string(name) != j.hasher.Name() {
-		return imported{}, fmt.Errorf("%w: this file's keys are hashed with %s", ErrInvalid, j.hasher.Name())
+		return importEntry{}, fmt.Errorf("%w: this file's keys are hashed with %s", ErrInvalid, j.hasher.Name())
 	}
-	one := imported{format: apikey.FormatRaw, prefix: p.Prefix, hint: p.Prefix, params: p}
+	one := importEntry{format: apikey.FormatRaw, prefix: p.Prefix, hint: p.Prefix, params: p}
 	if !apikey.ParseDigest(&one.digest, bytes.ToLower(digits)) {
-		return imported{}, fmt.Errorf("%w: %w", ErrInvalid, apikey.ErrDigest)
+		return importEntry{}, fmt.Errorf("%w: %w", ErrInvalid, apikey.ErrDigest)
 	}
 	return one, nil
 }
 
-func (j *Journal) importAll(all []imported) ([]Record, error) {
+func (j *Journal) importAll(all []importEntry) ([]Record, error) {
 	var records []Record
 	err := j.store.Write(nil, func(t *journal.LineTransaction) error {
 		if err := j.refuseKnown(t, all); err != nil {
@@ -118,7 +118,7 @@ func (j *Journal) importAll(all []imported) ([]Record, error) {
 			}
 			r.Prefix, r.Hint, r.Format, r.Hash = one.prefix, one.hint, one.format, one.digest
 			records = append(records, r)
-			line, err := r.line()
+			line, err := r.Line()
 			if err != nil {
 				return nil, fmt.Errorf("input line %d: %w: %w", one.number, ErrInvalid, err)
 			}
@@ -132,8 +132,8 @@ func (j *Journal) importAll(all []imported) ([]Record, error) {
 }
 
 // readLines reads the input. Empty lines are skipped, but counted in line numbers.
-func readLines(in io.Reader, p *Params, read keyReader) ([]imported, error) {
-	var all []imported
+func readLines(in io.Reader, p *Params, read keyReader) ([]importEntry, error) {
+	var all []importEntry
 	var refused refusals
 	scan := bufio.NewScanner(withoutMark(in))
 	scan.Buffer(nil, 1<<20)
@@ -156,21 +156,21 @@ func readLines(in io.Reader, p *Params, read keyReader) ([]imported, error) {
 	return refused.orElse(all)
 }
 
-// maxTold bounds how many problems are named; all are counted.
-const maxTold = 10
+// maxReported bounds how many problems are reported; all are counted.
+const maxReported = 10
 
-// refusals gathers what is wrong with an input, so that all of it can be put
-// right at once.
+// refusals collects what is wrong with an input, so that all of it can be
+// corrected at once.
 type refusals struct {
 	errs []error
-	more int // beyond maxTold
+	more int // beyond maxReported
 }
 
 // add notes the error of a line, if it is not nil.
 func (r *refusals) add(line int, err error) {
 	switch {
 	case err == nil:
-	case len(r.errs) < maxTold:
+	case len(r.errs) < maxReported:
 		r.errs = append(r.errs, fmt.Errorf("input line %d: %w", line, err))
 	default:
 		r.more++
@@ -178,7 +178,7 @@ func (r *refusals) add(line int, err error) {
 }
 
 // orElse returns all if there was no error.
-func (r *refusals) orElse(all []imported) ([]imported, error) {
+func (r *refusals) orElse(all []importEntry) ([]importEntry, error) {
 	if err := r.err(); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (r *refusals) err() error {
 }
 
 // withoutMark reads in without the byte order mark that some programs put in
-// front of UTF-8, which would else be part of the first line.
+// front of UTF-8, which would otherwise be part of the first line.
 func withoutMark(in io.Reader) io.Reader {
 	buffered := bufio.NewReader(in)
 	if first, _ := buffered.Peek(len(byteOrderMark)); string(first) == byteOrderMark {
@@ -204,8 +204,8 @@ func withoutMark(in io.Reader) io.Reader {
 
 const byteOrderMark = "\ufeff"
 
-// inputLines says on which line of the input each digest stands; none may stand on two.
-func inputLines(all []imported) (map[apikey.Digest]int, error) {
+// inputLines returns on which line of the input each digest is; none may be on two.
+func inputLines(all []importEntry) (map[apikey.Digest]int, error) {
 	number := make(map[apikey.Digest]int, len(all))
 	for _, one := range all {
 		if first, twice := number[one.digest]; twice {
@@ -216,32 +216,33 @@ func inputLines(all []imported) (map[apikey.Digest]int, error) {
 	return number, nil
 }
 
-// refuseKnown looks for the digests in one another and in the file, where the
-// last line about a key says which digests it has.
-func (j *Journal) refuseKnown(t *journal.LineTransaction, all []imported) error {
+// refuseKnown returns ErrDuplicate if a digest is twice in the input, or is in
+// the file, where the last line about a key says which digests it has.
+func (j *Journal) refuseKnown(t *journal.LineTransaction, all []importEntry) error {
 	number, err := inputLines(all)
 	if err != nil {
 		return err
 	}
 	has := map[apikey.ID][]apikey.Digest{}
-	var k keyLine
+	var d KeyDecoder
 	err = t.Read(func(line []byte, _ int) error {
-		if err := k.read(line); err != nil {
+		r, err := d.Decode(line)
+		if err != nil {
 			return err
 		}
-		held := has[k.id][:0]
-		if _, hit := number[k.hash]; hit {
-			held = append(held, k.hash)
+		held := has[d.ID()][:0]
+		if _, hit := number[r.Hash]; hit {
+			held = append(held, r.Hash)
 		}
-		for _, p := range k.previous {
+		for _, p := range r.Previous {
 			if _, hit := number[p.Hash]; hit {
 				held = append(held, p.Hash)
 			}
 		}
 		if len(held) > 0 {
-			has[k.id] = held
+			has[d.ID()] = held
 		} else {
-			delete(has, k.id)
+			delete(has, d.ID())
 		}
 		return nil
 	})

@@ -12,15 +12,15 @@ import (
 	"keyward/authz"
 )
 
-// Column is a column of a table of keys: which part of a record it is, and what
-// the table's header row calls it.
+// Column is a column of a table of keys: which part of a record it is, and its
+// name in the table's header row.
 type Column struct{ Field, Header string }
 
 // Fields that a column can be. One of a table's columns is the key.
 var columnFields = []string{"key", "name", "user", "project", "scopes", "expires"}
 
 // ParseColumns reads a list of columns separated by commas, each FIELD, or
-// FIELD=HEADER where the table calls it by another name.
+// FIELD=HEADER if it has another name in the table.
 func ParseColumns(list string) ([]Column, error) {
 	var columns []Column
 	for _, text := range strings.Split(list, ",") {
@@ -42,9 +42,9 @@ func ParseColumns(list string) ([]Column, error) {
 	return columns, nil
 }
 
-// readTable reads a table in CSV (RFC 4180). Columns that were not asked for are
-// left out. An empty cell leaves what p says.
-func (w *Import) readTable(in io.Reader, p *Params, read keyReader) ([]imported, error) {
+// readTable reads a table in CSV (RFC 4180). Columns that are not among w.Columns
+// are left out. For an empty cell p counts.
+func (w *Import) readTable(in io.Reader, p *Params, read keyReader) ([]importEntry, error) {
 	table := csv.NewReader(withoutMark(in))
 	table.ReuseRecord = true
 	header, err := table.Read()
@@ -57,7 +57,7 @@ func (w *Import) readTable(in io.Reader, p *Params, read keyReader) ([]imported,
 		refused.add(1, err)
 		return nil, refused.err()
 	}
-	var all []imported
+	var all []importEntry
 	for {
 		cells, err := table.Read()
 		if errors.Is(err, io.EOF) {
@@ -82,7 +82,7 @@ func (w *Import) readTable(in io.Reader, p *Params, read keyReader) ([]imported,
 	}
 }
 
-// places says in which of a row's cells each of the columns stands.
+// places returns which of a row's cells each of the columns is.
 func (w *Import) places(header []string, err error) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a row of a table in CSV", ErrInvalid)
@@ -97,7 +97,7 @@ func (w *Import) places(header []string, err error) ([]int, error) {
 	return places, nil
 }
 
-func (w *Import) readRow(cells []string, places []int, defaults *Params, read keyReader) (imported, error) {
+func (w *Import) readRow(cells []string, places []int, defaults *Params, read keyReader) (importEntry, error) {
 	p, key := *defaults, ""
 	for i, column := range w.Columns {
 		cell := cells[places[i]]
@@ -116,18 +116,18 @@ func (w *Import) readRow(cells []string, places []int, defaults *Params, read ke
 		case "scopes":
 			scopes := strings.Fields(cell)
 			if _, err := authz.ParseScopes(scopes); err != nil { // which says what it stumbled over
-				return imported{}, fmt.Errorf("%w: not a scope", ErrInvalid)
+				return importEntry{}, fmt.Errorf("%w: not a scope", ErrInvalid)
 			}
 			p.Scopes = &scopes
 		case "expires":
 			var err error
 			if p.Expires, err = w.expiry(cell); err != nil {
-				return imported{}, err
+				return importEntry{}, err
 			}
 		}
 	}
-	if err := p.check(); err != nil {
-		return imported{}, err
+	if err := p.Check(); err != nil {
+		return importEntry{}, err
 	}
 	return read([]byte(key), &p)
 }

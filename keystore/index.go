@@ -7,18 +7,18 @@ import "sync/atomic"
 // word, and a bigger table takes the place of a full one in one step. It holds
 // no pointers, so the garbage collector does not walk it.
 //
-// Two things may have the same hash: who asks compares what the slot holds.
+// Two things may have the same hash: the caller compares what the slot holds.
 type index struct {
 	table atomic.Pointer[[]atomic.Uint64] // a power of two of cells
-	used  int                             // cells that are not empty, graves included
+	used  int                             // cells that are not empty, tombstones included
 	live  int
 }
 
 // A cell is the hash and the slot+1. Zero is empty, and a search ends there;
-// a grave is what was taken out, and a search goes on.
+// a tombstone is what was removed, and a search goes on.
 const (
 	emptyCell  = 0
-	graveCell  = 1<<32 - 1
+	tombstone  = 1<<32 - 1
 	smallTable = 64
 	maxSlots   = 1<<32 - 2
 )
@@ -52,7 +52,7 @@ func (s *search) next() (slot uint32, ok bool) {
 			return 0, false
 		}
 		s.at = (s.at + 1) & (len(s.cells) - 1)
-		if uint32(cell>>32) == s.hash && cell != graveCell {
+		if uint32(cell>>32) == s.hash && cell != tombstone {
 			return uint32(cell) - 1, true
 		}
 	}
@@ -78,16 +78,16 @@ func (x *index) remove(hash, slot uint32) {
 		case emptyCell:
 			return
 		case wanted:
-			cells[at].Store(graveCell)
+			cells[at].Store(tombstone)
 			x.live--
 			return
 		}
 	}
 }
 
-// grow moves what is alive to a new table, which is bigger unless graves were
-// what filled the old one. Who searches the old one meanwhile finds in it what
-// was there when it began.
+// grow moves the live cells to a new table, which is bigger unless tombstones
+// filled the old one. A search of the old one that goes on meanwhile finds in it
+// what was there when it began.
 func (x *index) grow(old []atomic.Uint64) []atomic.Uint64 {
 	size := len(old)
 	if x.live >= size/16*5 {
@@ -96,7 +96,7 @@ func (x *index) grow(old []atomic.Uint64) []atomic.Uint64 {
 	cells := make([]atomic.Uint64, size)
 	hugePages(cells)
 	for i := range old {
-		if cell := old[i].Load(); cell != emptyCell && cell != graveCell {
+		if cell := old[i].Load(); cell != emptyCell && cell != tombstone {
 			put(cells, cell)
 		}
 	}

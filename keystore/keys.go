@@ -8,19 +8,18 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
-	"keyward/store/journal"
 )
 
 // What Keys answers for a digest it has no key for; matched by errors.Is.
 var (
 	// ErrUnknown: there is no such key.
 	ErrUnknown = errors.New("unknown key")
-	// ErrNotLoaded: the file was never read with success, so nobody can tell.
+	// ErrNotLoaded: the store was never read with success, so it is not known.
 	ErrNotLoaded = errors.New("not loaded")
 )
 
-// State is what a key's record says of its secret, but for expiry, which the
-// clock says. The zero State is of no use to anyone.
+// State is the stored state of a key's secret. Expiry is not a state: it depends
+// on the clock. The zero State is invalid and never authenticates.
 type State uint8
 
 // The states.
@@ -50,23 +49,21 @@ type Key struct {
 type Stamp struct {
 	generation uint64
 	slot       uint32
-	place      place
+	place      rowRef
 }
 
-// Keys holds the keys of one file for a server, which asks it on every request
-// while [journal.Follow] keeps it up to date. No method of its readers ever waits.
+// Keys holds the keys of one store for a server, which asks it on every request
+// while a [Feed] keeps it up to date. No method of its readers ever waits.
 type Keys struct {
-	header header
 	set    atomic.Pointer[keySet]
 	reason atomic.Pointer[error]
-	last   uint64 // generation; the follower's own
+	last   uint64 // generation; the feed's own
 }
 
-// NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded, for a
-// file whose keys were hashed as hasher does.
-func NewKeys(hasher *apikey.Hasher) *Keys { return &Keys{header: keysHeader(hasher)} }
+// NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded.
+func NewKeys() *Keys { return &Keys{} }
 
-// NoKeys makes a Keys that is ready and has none, for who follows no file.
+// NoKeys makes a Keys that is ready and has none, for a server without a store.
 func NoKeys() *Keys {
 	k := &Keys{}
 	k.Commit(k.Begin())
@@ -74,7 +71,7 @@ func NoKeys() *Keys {
 }
 
 // Find is the key that has the secret with this digest. A revoked one is found
-// too; expiry is for who asks to look at.
+// too; whether it has expired is for the caller to check.
 func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 	set := k.set.Load()
 	if set == nil {
@@ -106,15 +103,15 @@ func (k *Key) endBy(until, now time.Time) {
 
 // read decodes a row. It fills a Key in where it stands: to pass one on is to copy some 200 bytes.
 func (k *Key) read(set *keySet, r row) error {
-	t := r.texts()
-	k.ID, k.Name, k.User, k.Project, k.Rate = t.id, t.text(), t.text(), t.text(), t.text()
+	d := r.decoder()
+	k.ID, k.Name, k.User, k.Project, k.Rate = d.id, d.text(), d.text(), d.text(), d.text()
 	k.HasScopes, k.Created, k.Expires = r.flag(rowHasScopes), r.created().time(), r.expires().time()
-	if n := r.terms(); n != ownTerms {
-		shared := set.terms.get(n)
+	if n := r.access(); n != inlineAccess {
+		shared := set.access.get(n)
 		k.Paths, k.Scopes = shared.paths, shared.scopes
 	} else {
 		var err error
-		if k.Paths, k.Scopes, err = terms(t.list(), t.list()); err != nil {
+		if k.Paths, k.Scopes, err = CompileAccess(d.list(), d.list()); err != nil {
 			return fmt.Errorf("key %s: %w", k.ID, err)
 		}
 	}
@@ -124,8 +121,8 @@ func (k *Key) read(set *keySet, r row) error {
 	return nil
 }
 
-// RateOf is the rate in the record of the key with that id, "" without one; it
-// tells whether there is such a key.
+// RateOf is the rate in the record of the key with that id, "" without one, and
+// reports whether there is such a key.
 func (k *Keys) RateOf(id string) (rate string, known bool) {
 	set := k.set.Load()
 	parsed, ok := apikey.ParseID([]byte(id))
@@ -142,15 +139,15 @@ func (k *Keys) RateOf(id string) (rate string, known bool) {
 	return key.Rate, err == nil && !held.flag(rowDeleted)
 }
 
-// Current tells whether what was found under the stamp is still what the store
+// Current reports whether what was found under the stamp is still what the store
 // says. It is a few atomic loads.
 func (k *Keys) Current(s Stamp) bool {
 	set := k.set.Load()
 	return set != nil && s.generation == set.generation && set.rows.word(s.slot).Load() == uint64(s.place)
 }
 
-// Irregular tells whether there are keys of FormatRaw, which cannot be told
-// from junk by their looks.
+// Irregular reports whether there are keys of FormatRaw, whose form does not
+// distinguish them from junk.
 func (k *Keys) Irregular() bool {
 	set := k.set.Load()
 	return set != nil && set.raw.Load() > 0
@@ -196,24 +193,21 @@ func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 	return c
 }
 
-// What the follower calls.
+// What the feed calls.
 
-// CheckHeader implements journal.Sink.
-func (k *Keys) CheckHeader(first []byte) error { return k.header.check(first) }
-
-// Begin implements journal.Sink.
-func (k *Keys) Begin() journal.Generation {
+// Begin implements Sink.
+func (k *Keys) Begin() Generation[Record] {
 	k.last++
 	return newKeySet(k.last)
 }
 
-// Commit implements journal.Sink.
-func (k *Keys) Commit(c journal.Generation) {
-	k.set.Store(c.(*keySet))
+// Commit implements Sink.
+func (k *Keys) Commit(next Generation[Record]) {
+	k.set.Store(next.(*keySet))
 }
 
-// Applied implements journal.Sink.
+// Applied implements Sink.
 func (k *Keys) Applied() {}
 
-// NotReady implements journal.Sink.
-func (k *Keys) NotReady(reason error) { k.reason.Store(&reason) }
+// Fault implements Sink.
+func (k *Keys) Fault(reason error) { k.reason.Store(&reason) }

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,7 +17,7 @@ import (
 // keysOf puts records in force without a file.
 func keysOf(t testing.TB, records ...Record) (*Keys, *keySet) {
 	t.Helper()
-	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
+	keys := NewKeys()
 	set := keys.Begin().(*keySet)
 	keys.Commit(set)
 	for _, r := range records {
@@ -25,18 +26,15 @@ func keysOf(t testing.TB, records ...Record) (*Keys, *keySet) {
 	return keys, set
 }
 
-func lineOf(t testing.TB, r *Record) []byte {
-	t.Helper()
-	line, err := r.line()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return line
-}
+// loadedAt is when the records of the tests were made.
+var loadedAt = time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC)
+
+// digestNumber returns digests that look as random as real ones.
+func digestNumber(i int) apikey.Digest { return sha256.Sum256(fmt.Append(nil, i)) }
 
 func apply(t testing.TB, keys *Keys, set *keySet, r Record) {
 	t.Helper()
-	if _, err := set.Apply(lineOf(t, &r)); err != nil {
+	if _, err := set.Apply(&r); err != nil {
 		t.Fatal(err)
 	}
 	keys.Applied()
@@ -45,12 +43,12 @@ func apply(t testing.TB, keys *Keys, set *keySet, r Record) {
 func keyNumber(i int, digest apikey.Digest) Record {
 	return Record{
 		ID: fmt.Sprintf("k_%012d", i), Name: fmt.Sprint("key ", i), Format: apikey.FormatKeyward, Hash: digest,
-		Created: startOfTime, At: startOfTime,
+		Created: loadedAt, At: loadedAt,
 	}
 }
 
 func TestFind(t *testing.T) {
-	now := startOfTime.Add(time.Hour)
+	now := loadedAt.Add(time.Hour)
 	at := func(d time.Duration) time.Time { return now.Add(d).Truncate(time.Microsecond) }
 	expiry := at(30 * time.Minute)
 	scopes := []string{"write", "read"}
@@ -61,10 +59,10 @@ func TestFind(t *testing.T) {
 		{Hash: apikey.Digest{2}, Until: at(time.Minute)}, {Hash: apikey.Digest{3}, Until: at(0)}, {Hash: apikey.Digest{4}, Until: at(time.Hour)},
 	}
 	revoked := keyNumber(2, apikey.Digest{5})
-	revoked.Revoked = startOfTime
+	revoked.Revoked = loadedAt
 	revoked.Previous = []Previous{{Hash: apikey.Digest{6}, Until: at(time.Hour)}}
 	deleted := keyNumber(3, apikey.Digest{7})
-	deleted.Deleted = startOfTime
+	deleted.Deleted = loadedAt
 	keys, _ := keysOf(t, full, revoked, deleted)
 
 	for _, c := range []struct {
@@ -93,7 +91,7 @@ func TestFind(t *testing.T) {
 	key, _ := keys.Find(apikey.Digest{1}, now)
 	if key.Name != full.Name || key.User != "alice" || key.Project != "p1" || key.Rate != "5/m" ||
 		!key.HasScopes || key.Scopes.String() != "read write" || key.Paths.IsAnyPath() ||
-		!key.Created.Equal(startOfTime.Truncate(time.Microsecond)) || !key.Expires.Equal(expiry) {
+		!key.Created.Equal(loadedAt.Truncate(time.Microsecond)) || !key.Expires.Equal(expiry) {
 		t.Errorf("%+v", key)
 	}
 	key, _ = keys.Find(apikey.Digest{5}, now)
@@ -112,8 +110,8 @@ func TestFind(t *testing.T) {
 }
 
 func TestZeroValuesDeny(t *testing.T) {
-	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
-	if _, err := keys.Find(apikey.Digest{}, startOfTime); err != ErrNotLoaded {
+	keys := NewKeys()
+	if _, err := keys.Find(apikey.Digest{}, loadedAt); err != ErrNotLoaded {
 		t.Errorf("nothing loaded: %v", err)
 	}
 	if keys.Ready() == nil || keys.Current(Stamp{}) || keys.Irregular() {
@@ -126,7 +124,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	if (Key{}).State == Active {
 		t.Error("the zero key is active")
 	}
-	if _, err := keys.Find(apikey.Digest{}, startOfTime); err != ErrUnknown {
+	if _, err := keys.Find(apikey.Digest{}, loadedAt); err != ErrUnknown {
 		t.Errorf("the zero digest: %v", err)
 	}
 }
@@ -134,9 +132,9 @@ func TestZeroValuesDeny(t *testing.T) {
 func TestStamps(t *testing.T) {
 	one, two := keyNumber(1, apikey.Digest{1}), keyNumber(2, apikey.Digest{2})
 	keys, set := keysOf(t, one, two)
-	first, _ := keys.Find(one.Hash, startOfTime)
-	second, _ := keys.Find(two.Hash, startOfTime)
-	one.Revoked = startOfTime
+	first, _ := keys.Find(one.Hash, loadedAt)
+	second, _ := keys.Find(two.Hash, loadedAt)
+	one.Revoked = loadedAt
 	apply(t, keys, set, one)
 	if keys.Current(first.Stamp) || !keys.Current(second.Stamp) {
 		t.Error("a change of one key is not a change of this key alone")
@@ -154,7 +152,7 @@ func TestIrregular(t *testing.T) {
 	if !keys.Irregular() {
 		t.Error("a raw key is not seen")
 	}
-	raw.Deleted = startOfTime
+	raw.Deleted = loadedAt
 	apply(t, keys, set, raw)
 	if keys.Irregular() {
 		t.Error("a deleted key is still seen")
@@ -162,15 +160,15 @@ func TestIrregular(t *testing.T) {
 }
 
 // Lists that are too many to be shared stand in the row.
-func TestOwnTerms(t *testing.T) {
+func TestInlineAccess(t *testing.T) {
 	keys, set := keysOf(t)
-	for i := range maxShared + 10 {
+	for i := range maxInterned + 10 {
 		r := keyNumber(i, apikey.Digest{byte(i), byte(i >> 8), 1})
 		r.Paths = []string{fmt.Sprint("/p", i)}
 		apply(t, keys, set, r)
 	}
-	for _, i := range []int{0, maxShared - 1, maxShared, maxShared + 9} {
-		key, err := keys.Find(apikey.Digest{byte(i), byte(i >> 8), 1}, startOfTime)
+	for _, i := range []int{0, maxInterned - 1, maxInterned, maxInterned + 9} {
+		key, err := keys.Find(apikey.Digest{byte(i), byte(i >> 8), 1}, loadedAt)
 		if err != nil || key.ID != fmt.Sprintf("k_%012d", i) {
 			t.Fatal(key, err)
 		}
@@ -196,7 +194,7 @@ func TestRotateIsAtomic(t *testing.T) {
 	}
 	digests := make([]apikey.Digest, others+rotations+3)
 	for i := range digests {
-		digests[i] = digestAt(i)
+		digests[i] = digestNumber(i)
 	}
 	digest := func(i int) apikey.Digest { return digests[others+i] }
 	keys, set := keysOf(t, keyNumber(0, digest(0)))
@@ -207,7 +205,7 @@ func TestRotateIsAtomic(t *testing.T) {
 	done := make(chan struct{})
 	active := func(i int) bool {
 		d := digest(i)
-		key, err := keys.Find(d, startOfTime)
+		key, err := keys.Find(d, loadedAt)
 		return err == nil && key.State == Active
 	}
 	var begun, ended atomic.Int64 // rotations: secret i is there when ended is i
@@ -234,7 +232,7 @@ func TestRotateIsAtomic(t *testing.T) {
 				}
 				n := 1 + i%others
 				d := digest(-n)
-				if key, err := keys.Find(d, startOfTime); err != nil || key.ID != fmt.Sprintf("k_%012d", n) {
+				if key, err := keys.Find(d, loadedAt); err != nil || key.ID != fmt.Sprintf("k_%012d", n) {
 					t.Errorf("another key is found as %s (%v)", key.ID, err)
 					return
 				}
@@ -244,10 +242,10 @@ func TestRotateIsAtomic(t *testing.T) {
 	for i := 1; i <= rotations; i++ {
 		r := keyNumber(0, digest(i))
 		if i%2 == 0 { // else the old secret is forgotten at once
-			r.Previous = []Previous{{Hash: digest(i - 1), Until: startOfTime}}
+			r.Previous = []Previous{{Hash: digest(i - 1), Until: loadedAt}}
 		}
 		for n := range 20 { // the more the index has to change, the longer the moment in between
-			r.Previous = append(r.Previous, Previous{Hash: apikey.Digest{byte(n), byte(i % 2), 7}, Until: startOfTime})
+			r.Previous = append(r.Previous, Previous{Hash: apikey.Digest{byte(n), byte(i % 2), 7}, Until: loadedAt})
 		}
 		begun.Store(int64(i))
 		apply(t, keys, set, r)
@@ -319,7 +317,7 @@ func TestRateOf(t *testing.T) {
 	if got, _ := keys.RateOf(rated.ID); got != "7/d" {
 		t.Errorf("after a change: %q", got)
 	}
-	if got, known := NewKeys(apikey.NewHasher(authz.Secret{})).RateOf(rated.ID); got != "" || known {
+	if got, known := NewKeys().RateOf(rated.ID); got != "" || known {
 		t.Errorf("before the file was read: %q", got)
 	}
 }

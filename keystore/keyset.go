@@ -2,39 +2,40 @@ package keystore
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"sync/atomic"
 	"time"
 
 	"keyward/apikey"
-	"keyward/store/journal"
 )
 
-const (
-	errOwned journal.LineError = "a hash that another key has"
-	errFull  journal.LineError = "more keys than can be held"
+var (
+	errID    = errors.New("an id that is none")
+	errOwned = errors.New("a hash that another key has")
+	errFull  = errors.New("more keys than can be held")
 )
 
-// keySet is what one reading of a key file came to, kept up to date by the
-// lines appended since. One goroutine applies lines while any number find keys.
+// keySet is what the records of a store came to when all of them were read, kept
+// up to date by the records since. One goroutine applies records while any number
+// find keys.
 type keySet struct {
 	generation uint64
 	rows       *rows
 	digests    *index // also of previous secrets
 	ids        *index
-	terms      *sharedTerms
+	access     *internedAccess
 	raw        atomic.Int64 // keys of FormatRaw
 
 	// The writer's own.
 	seed    maphash.Seed
-	line    keyLine
 	encoded row
 }
 
 func newKeySet(generation uint64) *keySet {
 	return &keySet{
 		generation: generation, rows: newRows(), digests: newIndex(), ids: newIndex(),
-		terms: newSharedTerms(), seed: maphash.MakeSeed(),
+		access: newInternedAccess(), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -57,7 +58,7 @@ func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 	}
 }
 
-// find is the row that has d among its secrets, and until when that secret lives.
+// find is the row that has d among its secrets, and until when that secret is valid.
 func (s *keySet) find(d *apikey.Digest) (row, Stamp, instant, bool) {
 	search := s.digests.search(digestHash(d))
 	for {
@@ -72,20 +73,20 @@ func (s *keySet) find(d *apikey.Digest) (row, Stamp, instant, bool) {
 	}
 }
 
-// Apply puts a line in force. The moment at which the row takes the old one's
-// place is the moment of the whole change: a secret that the index knows is
+// Apply puts a record in force. The moment at which the row takes the old one's
+// place is the moment of the entire change: a secret that the index knows is
 // none until its row says so, and one that the row no longer has is none any more.
-func (s *keySet) Apply(text []byte) (ended time.Time, err error) {
-	k := &s.line
-	if err := k.read(text); err != nil {
-		return time.Time{}, err
+func (s *keySet) Apply(r *Record) (ended time.Time, err error) {
+	id, ok := apikey.ParseID([]byte(r.ID))
+	if !ok {
+		return time.Time{}, errID
 	}
-	terms, err := s.terms.number(k)
+	access, err := s.access.number(r.Paths, r.OwnScopes())
 	if err != nil {
 		return time.Time{}, err
 	}
-	slot, known := s.slotOf(&k.id)
-	if !s.free(k, slot, known) {
+	slot, known := s.slotOf(&id)
+	if s.claimed(r, slot, known) {
 		return time.Time{}, errOwned
 	}
 	var old row
@@ -97,10 +98,10 @@ func (s *keySet) Apply(text []byte) (ended time.Time, err error) {
 		}
 		slot = s.rows.add()
 	}
-	s.encoded = appendRow(s.encoded[:0], slot, k, terms)
+	s.encoded = appendRow(s.encoded[:0], slot, &id, r, access)
 	if !known {
 		s.rows.put(slot, s.encoded)
-		s.ids.add(s.idHash(&k.id), slot)
+		s.ids.add(s.idHash(&id), slot)
 		s.indexSecrets(s.encoded, nil, s.digests.add)
 	} else {
 		s.indexSecrets(s.encoded, old, s.digests.add)
@@ -108,7 +109,7 @@ func (s *keySet) Apply(text []byte) (ended time.Time, err error) {
 		s.indexSecrets(old, s.encoded, s.digests.remove)
 	}
 	s.count(old, s.encoded)
-	return endedBy(old, k), nil
+	return endedBy(old, r), nil
 }
 
 // indexSecrets calls change for each secret of one row that the other lacks.
@@ -123,28 +124,28 @@ func (s *keySet) indexSecrets(of, without row, change func(hash, slot uint32)) {
 	if d := of.digest(); lacks(d) {
 		change(digestHash(d), of.slot())
 	}
-	for i := range of.past() {
-		if d := of.pastDigest(i); lacks(d) {
+	for i := range of.previous() {
+		if d := of.previousDigest(i); lacks(d) {
 			change(digestHash(d), of.slot())
 		}
 	}
 }
 
-// free tells whether no other key has one of the line's secrets.
-func (s *keySet) free(k *keyLine, slot uint32, known bool) bool {
+// claimed reports whether another key has one of the record's secrets.
+func (s *keySet) claimed(r *Record, slot uint32, known bool) bool {
 	owned := func(d *apikey.Digest) bool {
 		_, stamp, _, found := s.find(d)
 		return found && (!known || stamp.slot != slot)
 	}
-	if owned(&k.hash) {
-		return false
+	if owned(&r.Hash) {
+		return true
 	}
-	for i := range k.previous {
-		if owned(&k.previous[i].Hash) {
-			return false
+	for i := range r.Previous {
+		if owned(&r.Previous[i].Hash) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 func (s *keySet) count(old, now row) {
@@ -158,11 +159,11 @@ func (s *keySet) count(old, now row) {
 	}
 }
 
-// endedBy is when the key was ended, if this line is what ended it.
-func endedBy(old row, k *keyLine) time.Time {
+// endedBy is when the key was ended, if this record is what ended it.
+func endedBy(old row, r *Record) time.Time {
 	before := old != nil && (old.flag(rowRevoked) || old.flag(rowDeleted))
-	if before || k.revoked.IsZero() && k.deleted.IsZero() {
+	if before || !r.Ended() {
 		return time.Time{}
 	}
-	return k.at
+	return r.At
 }

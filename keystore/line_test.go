@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"keyward/apikey"
-	"keyward/authz"
 	"keyward/store/journal"
 )
 
@@ -36,15 +33,16 @@ func TestRecordRoundTrip(t *testing.T) {
 		"few members": {ID: full.ID, Format: apikey.FormatRaw, Created: full.Created, At: full.At},
 		"no scopes":   {ID: full.ID, Format: apikey.FormatHex, Created: full.Created, At: full.At, Scopes: &none},
 	} {
-		line, err := r.line()
+		line, err := r.Line()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		var k keyLine
-		if err := k.read(line); err != nil {
+		var d KeyDecoder
+		got, err := d.Decode(line)
+		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := k.record(); !reflect.DeepEqual(got, r) {
+		if got := got.Clone(); !reflect.DeepEqual(got, r) {
 			t.Errorf("%s: %+v\nwant %+v", name, got, r)
 		}
 	}
@@ -55,8 +53,8 @@ const goodLine = `{"id":"k_0123456789ab","format":"keyward","hash":"` +
 	`00000000000000000000000000000000000000000000000000000000000000ff","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`
 
 func TestLinesRefused(t *testing.T) {
-	var k keyLine
-	if err := k.read([]byte(goodLine)); err != nil {
+	var d KeyDecoder
+	if _, err := d.Decode([]byte(goodLine)); err != nil {
 		t.Fatal(err)
 	}
 	with := func(member string) string { return goodLine[:len(goodLine)-1] + "," + member + "}" }
@@ -106,7 +104,7 @@ func TestLinesRefused(t *testing.T) {
 		"second 60":             swap(`01-01T00:00:00Z","at`, `01-01T00:00:60Z","at`),
 		"no at":                 swap(`,"at":"2026-01-01T00:00:00Z"`, ""),
 	} {
-		err := k.read([]byte(line))
+		_, err := d.Decode([]byte(line))
 		var bad journal.LineError
 		if !errors.As(err, &bad) {
 			t.Errorf("%s: %v, want a journal.LineError", name, err)
@@ -120,19 +118,20 @@ type lineAsJSON struct {
 	Record
 }
 
-// FuzzLine holds our scanner to encoding/json: it may refuse more, but what it
+// FuzzLine compares the decoder with encoding/json: it may refuse more, but what it
 // accepts it reads the same, and a record that was read can be written again.
 func FuzzLine(f *testing.F) {
 	f.Add([]byte(goodLine))
-	if line, err := encodeLine(sampleRecord()); err == nil {
+	if line, err := EncodeLine(sampleRecord()); err == nil {
 		f.Add(line)
 		f.Add(bytes.ReplaceAll(line, []byte(`"k_`), []byte(` "k_`)))
 	}
 	f.Add([]byte(strings.Replace(goodLine, "{", `{"left":12,"name":"\ud83d\ude00\u00e9\t","scopes":[],`, 1)))
 	f.Add([]byte(strings.Replace(goodLine, "{", "{ \"paths\" : [ \"/a\" , \"/b\" ]\r,", 1)))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		var k keyLine
-		if k.read(line) != nil {
+		var d KeyDecoder
+		r, err := d.Decode(line)
+		if err != nil {
 			return
 		}
 		var want lineAsJSON
@@ -141,19 +140,19 @@ func FuzzLine(f *testing.F) {
 		if err := dec.Decode(&want); err != nil {
 			t.Fatalf("encoding/json refuses it: %v", err)
 		}
-		got := k.record()
-		if k.left != want.Left || !reflect.DeepEqual(got, normal(want.Record)) {
+		got := r.Clone()
+		if d.left != want.Left || !reflect.DeepEqual(got, normal(want.Record)) {
 			t.Fatalf("read as %+v\nencoding/json %+v", got, want)
 		}
-		if _, _, err := terms(got.Paths, stringsOf(k.scopes)); err != nil {
+		if !got.AccessValid() {
 			return
 		}
-		again, err := got.line()
+		again, err := got.Line()
 		if err != nil {
 			t.Fatalf("cannot be written again: %v", err)
 		}
-		var k2 keyLine
-		if err := k2.read(again); err != nil || !reflect.DeepEqual(k2.record(), got) {
+		var second KeyDecoder
+		if back, err := second.Decode(again); err != nil || !reflect.DeepEqual(back.Clone(), got) {
 			t.Fatalf("written again it is read as something else (%v)", err)
 		}
 	})
@@ -173,80 +172,82 @@ func normal(r Record) Record {
 	return r
 }
 
-// FuzzKeyFile reads whole files: no input makes a reader panic, and what the
-// journal and the server's reader say of a file they both accept is the same.
-func FuzzKeyFile(f *testing.F) {
-	head := `{"keyward":"keys","version":1,"hash":"sha256"}` + "\n"
-	f.Add([]byte(head + goodLine + "\n"))
-	f.Add([]byte(head + `{"batch":2}` + "\n" + goodLine + "\n"))
-	f.Add([]byte(head + goodLine))
-	f.Add([]byte(head))
-	f.Add([]byte("{}"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		files := newMemFS()
-		files.entries[memPath] = &memNode{data: text}
-		hasher := apikey.NewHasher(authz.Secret{})
-		keys := NewKeys(hasher)
-		readOnce(t, journal.FollowConfig{Path: memPath, Into: keys, FS: files})
-		j := NewJournal(JournalConfig{Path: memPath, Hasher: hasher, FS: files})
-		all, err := j.List()
-		if keys.Ready() != nil {
-			return // the journal may read a file that a server has reasons to refuse
-		}
+// FuzzUserLine: no line makes the reader panic, and what it reads can be
+// written and is then read the same.
+func FuzzUserLine(f *testing.F) {
+	f.Add([]byte(`{"name":"alice","paths":["/a"],"scopes":["read"],"disabled":true,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"left":3,"name":"\u00e9","created":"2026-01-01T00:00:00Z","deleted":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var d, second UserDecoder
+		r, err := d.Decode(line)
 		if err != nil {
-			t.Fatalf("a server reads it, the journal says %v", err)
+			return
 		}
-		for _, want := range all {
-			got, err := keys.Find(want.Hash, time.Now())
-			if err != nil || got.ID != want.ID || got.Name != want.Name || got.State != Active && !want.Ended() {
-				t.Fatalf("the server has %+v (%v) for %+v", got, err, want)
-			}
+		if _, _, err := CompileAccess(r.Paths, r.Scopes); err != nil {
+			return
 		}
-		if _, err := j.Compact(); len(text) > 0 && err != nil {
-			t.Fatalf("cannot be compacted: %v", err)
+		again, err := r.Line()
+		if err != nil {
+			t.Fatal(err)
 		}
-		after, err := j.List()
-		if err != nil || len(after) != len(all) {
-			t.Fatalf("%d records before compacting, %d after (%v)", len(all), len(after), err)
+		if back, err := second.Decode(again); err != nil || fmt.Sprint(*back) != fmt.Sprint(*r) {
+			t.Fatalf("%+v\n%+v %v", r, back, err)
 		}
 	})
 }
 
-func TestHeaderTellsFilesApart(t *testing.T) {
-	one, two := apikey.NewHasher(authz.NewSecret("pepper number one")), apikey.NewHasher(authz.NewSecret("pepper number two"))
-	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	if _, _, err := NewJournal(JournalConfig{Path: path, Hasher: one}).Create(Params{}); err != nil {
-		t.Fatal(err)
+func TestRevocationLinesRefused(t *testing.T) {
+	const at = `"at":"2026-01-01T00:00:00Z"`
+	for name, line := range map[string]string{
+		"nothing":           `{` + at + `}`,
+		"no at":             `{"jti":"a"}`,
+		"empty jti":         `{"jti":"",` + at + `}`,
+		"empty subject":     `{"subject":"","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"no time":           `{"subject":"a",` + at + `}`,
+		"jti and subject":   `{"jti":"a","subject":"a",` + at + `}`,
+		"all three":         `{"jti":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"jti and time":      `{"jti":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"local time":        `{"issued_before":"2026-01-01T00:00:00+01:00",` + at + `}`,
+		"a number":          `{"issued_before":1767225600,` + at + `}`,
+		"null":              `{"jti":null,` + at + `}`,
+		"twice":             `{"jti":"a","jti":"b",` + at + `}`,
+		"other case":        `{"JTI":"a",` + at + `}`,
+		"unknown member":    `{"jti":"a","exp":1,` + at + `}`,
+		"two objects":       `{"jti":"a",` + at + `}{}`,
+		"control character": `{"jti":"a\n",` + at + `}`,
+		"too long":          `{"jti":"` + strings.Repeat("a", 256) + `",` + at + `}`,
+		"no UTF-8":          `{"jti":"` + "\xff" + `",` + at + `}`,
+	} {
+		var d RevocationDecoder
+		var bad journal.LineError
+		if _, err := d.Decode([]byte(line)); !errors.As(err, &bad) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	for name, h := range map[string]*apikey.Hasher{"another pepper": two, "no pepper": apikey.NewHasher(authz.Secret{})} {
-		j := NewJournal(JournalConfig{Path: path, Hasher: h})
-		if _, err := j.List(); !errors.Is(err, ErrPepper) {
-			t.Errorf("%s: List says %v", name, err)
+}
+
+// FuzzRevocationLine: no line makes the reader panic, and what it reads can be
+// written and is then read the same.
+func FuzzRevocationLine(f *testing.F) {
+	f.Add([]byte(`{"jti":"\u00e9","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"subject":"alice","issued_before":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"issued_before":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"jti":"a","subject":"","at":"2026-01-01T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var d, second RevocationDecoder
+		r, err := d.Decode(line)
+		if err != nil {
+			return
 		}
-		if _, _, err := j.Create(Params{}); !errors.Is(err, ErrPepper) {
-			t.Errorf("%s: Create says %v", name, err)
+		if r.TokenID == "" && r.IssuedBefore.IsZero() || r.TokenID != "" && (r.Subject != "" || !r.IssuedBefore.IsZero()) {
+			t.Fatalf("read as %+v", r)
 		}
-		keys := NewKeys(h)
-		follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
+		again, err := r.Line()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := keys.Ready(); !errors.Is(err, ErrPepper) || !errors.Is(err, ErrNotLoaded) {
-			t.Errorf("%s: Ready says %v", name, err)
+		if back, err := second.Decode(again); err != nil || *back != *r {
+			t.Fatalf("%+v\n%+v %v", r, back, err)
 		}
-		_ = follower.Close()
-	}
-	for _, text := range []string{"hello", "hello\n", "{}\n", `{"keyward":"users","version":1}` + "\n", `{"keyward":"keys","version":2,"hash":"sha256"}` + "\n"} {
-		other := filepath.Join(t.TempDir(), "other")
-		if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, _, err := NewJournal(JournalConfig{Path: other, Hasher: one}).Create(Params{})
-		if !errors.Is(err, journal.ErrWrongFile) || strings.Contains(fmt.Sprint(err), "hello") {
-			t.Errorf("%q: %v", text, err)
-		}
-		if now, _ := os.ReadFile(other); string(now) != text {
-			t.Errorf("%q was changed", text)
-		}
-	}
+	})
 }

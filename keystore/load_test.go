@@ -26,11 +26,7 @@ func writeKeys(t testing.TB, path string, n int) {
 		t.Fatal(err)
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	first, err := encodeLine(keysHeader(apikey.NewHasher(authz.Secret{})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Write(first)
+	w.Write(keysHeader(apikey.NewHasher(authz.Secret{})).of().Line)
 	for i := range n {
 		if err := writeKey(w, i, false); err != nil {
 			t.Fatal(err)
@@ -67,8 +63,8 @@ func digestAt(i int) apikey.Digest {
 // loaded follows a file of n keys.
 func loaded(t testing.TB, path string) *Keys {
 	t.Helper()
-	keys := NewKeys(apikey.NewHasher(authz.Secret{}))
-	f, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
+	keys := NewKeys()
+	f, err := KeyFeed{apikey.NewHasher(authz.Secret{}), journal.FollowConfig{Path: path}}.Follow(keys)
 	if err != nil {
 		t.Fatal(err)
 	}

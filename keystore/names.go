@@ -80,10 +80,6 @@ func Shown(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// sameText is one form for all texts that differ only in how their accents are
-// encoded, which neither show nor, at many a keyboard, are anyone's choice.
-func sameText(text string) string { return norm.NFC.String(text) }
-
 // MixedScripts returns the scripts of the name's letters where they are not
 // usually written together, so that one may stand in for another (Cyrillic а in
 // a Latin name); else nil. It is the Highly Restrictive level of Unicode

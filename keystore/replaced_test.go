@@ -304,7 +304,7 @@ func TestFirstContentArrives(t *testing.T) {
 				return err
 			})
 			tokens, seen := NewRevocations(), &seen{}
-			f, err := journal.Follow(journal.FollowConfig{Path: path, Into: tokens, MissingOK: true, Settle: time.Millisecond, FS: files, Observer: seen})
+			f, err := RevocationFeed{journal.FollowConfig{Path: path, MissingOK: true, Settle: time.Millisecond, FS: files, Observer: seen}}.Follow(tokens)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,31 +8,31 @@ import (
 	"keyward/store/journal"
 )
 
-// Undone returns an error if keys that ended are alive in next, or secrets that
-// were rotated away, or if next has none of the keys that are alive now. Keys
+// Undone returns an error if keys that ended are active in next, or secrets that
+// were rotated away, or if next has none of the keys that are active now. Keys
 // that are left out are ended by that, which is how other programs end keys.
-func (k *Keys) Undone(c journal.Generation, now time.Time) error {
-	old, next := k.set.Load(), c.(*keySet)
+func (k *Keys) Undone(g Generation[Record], now time.Time) error {
+	old, next := k.set.Load(), g.(*keySet)
 	if old == nil {
 		return nil
 	}
 	at := instantOf(now)
-	alive, kept, revived := 0, false, 0
+	active, kept, revived := 0, false, 0
 	pace := journal.NewPacer()
 	old.rows.each(func(r row) {
 		pace.Line()
 		if r.flag(rowRevoked | rowDeleted) {
-			if next.alive(r.id()) || next.accepts(r.digest(), at) {
+			if next.active(r.id()) || next.accepts(r.digest(), at) {
 				revived++
 			}
 			return
 		}
-		alive++
+		active++
 		if !kept {
 			_, kept = next.slotOf(r.id())
 		}
-		for i := range r.past() {
-			if r.pastUntil(i) <= at && next.accepts(r.pastDigest(i), at) {
+		for i := range r.previous() {
+			if r.previousUntil(i) <= at && next.accepts(r.previousDigest(i), at) {
 				revived++
 			}
 		}
@@ -40,14 +40,14 @@ func (k *Keys) Undone(c journal.Generation, now time.Time) error {
 	switch {
 	case revived > 0:
 		return fmt.Errorf("revoked keys or secrets are active again: %d", revived)
-	case alive > 0 && !kept:
-		return fmt.Errorf("none of the %d keys in force is left", alive)
+	case active > 0 && !kept:
+		return fmt.Errorf("none of the %d keys in force is left", active)
 	}
 	return nil
 }
 
-// alive reports whether the set has the key, and it did not end.
-func (s *keySet) alive(id *apikey.ID) bool {
+// active reports whether the set has the key, and it did not end.
+func (s *keySet) active(id *apikey.ID) bool {
 	slot, known := s.slotOf(id)
 	if !known {
 		return false
@@ -64,8 +64,8 @@ func (s *keySet) accepts(d *apikey.Digest, at instant) bool {
 
 // Undone returns an error if keys and tokens that ended with a deleted user
 // count for a user of that name in next, or if next has none of the users.
-func (u *Users) Undone(c journal.Generation, _ time.Time) error {
-	old, next := u.set.Load(), c.(*userSet)
+func (u *Users) Undone(g Generation[UserRecord], _ time.Time) error {
+	old, next := u.set.Load(), g.(*userSet)
 	if old == nil {
 		return nil
 	}
@@ -97,8 +97,8 @@ func (s *userSet) noneKept(next *userSet) error {
 }
 
 // Undone returns an error if next lacks a revocation.
-func (v *Revocations) Undone(c journal.Generation, _ time.Time) error {
-	old, next := v.set.Load(), c.(*revocationSet)
+func (v *Revocations) Undone(g Generation[Revocation], _ time.Time) error {
+	old, next := v.set.Load(), g.(*revocationSet)
 	if old == nil {
 		return nil
 	}

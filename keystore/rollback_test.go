@@ -21,25 +21,12 @@ func (s *seen) rollbacks() int {
 	return s.rolledBack
 }
 
-// inForce is what a target has in force: another pointer after each reading of
-// a file as a whole.
-func inForce(into journal.Sink) any {
-	switch into := into.(type) {
-	case *Keys:
-		return into.set.Load()
-	case *Users:
-		return into.set.Load()
-	default:
-		return into.(*Revocations).set.Load()
-	}
-}
-
 // reload replaces the followed file and waits until that is in force.
-func (f *followed) reload(into journal.Sink, content []byte) {
+func (f *followed) reload(content []byte) {
 	f.t.Helper()
-	before := inForce(into)
+	before := f.commits()
 	f.replace(content)
-	within(f.t, 10*time.Second, "the replacement is read", func() bool { return inForce(into) != before })
+	within(f.t, 10*time.Second, "the replacement is read", func() bool { return f.commits() != before })
 }
 
 // TestKeyFileRollback: which replacements of a key file undo what is in force.
@@ -65,7 +52,7 @@ func TestKeyFileRollback(t *testing.T) {
 			content: func(_, now []byte) []byte { return now[:bytes.LastIndexByte(now[:len(now)-1], '\n')+1] },
 		},
 		"no key left": {content: func(_, _ []byte) []byte { return head }, rollback: true},
-		"all others":  {content: func(_, _ []byte) []byte { return append(bytes.Clone(head), goodLine+"\n"...) }, rollback: true},
+		"all others":  {content: func(_, _ []byte) []byte { return append(bytes.Clone(head), goodKey+"\n"...) }, rollback: true},
 		"a revoked key": {
 			change:   func(f *followed, first, _ Record) error { _, err := f.journal.Revoke(first.ID); return err },
 			content:  func(old, _ []byte) []byte { return old },
@@ -119,7 +106,7 @@ func TestKeyFileRollback(t *testing.T) {
 				third := f.create("third")
 				within(t, 10*time.Second, "the change is in force", func() bool { return f.state(third) == "active" })
 			}
-			f.reload(f.keys, c.content(old, f.read()))
+			f.reload(c.content(old, f.read()))
 			if got := f.seen.rollbacks(); (got == 1) != c.rollback || got > 1 {
 				t.Errorf("%d rollbacks", got)
 			}
@@ -143,34 +130,41 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 	late := revocation(`"subject":"s","issued_before":"2026-02-01T00:00:00Z"`)
 	all := revocation(`"issued_before":"2026-02-01T00:00:00Z"`)
 	for name, c := range map[string]struct {
-		into     journal.Sink
-		head     string
+		users    bool // else revocations
 		old, now string
 		rollback bool
 	}{
-		"a user left out":             {into: NewUsers(), head: usersHead, old: alice + bob, now: bob},
-		"no user left":                {into: NewUsers(), head: usersHead, old: alice + bob, now: "", rollback: true},
-		"all other users":             {into: NewUsers(), head: usersHead, old: alice, now: bob, rollback: true},
-		"only deleted users":          {into: NewUsers(), head: usersHead, old: alice + deleted, now: bob},
-		"a user made again":           {into: NewUsers(), head: usersHead, old: deleted, now: again},
-		"a deletion forgotten":        {into: NewUsers(), head: usersHead, old: deleted + bob, now: alice + bob, rollback: true},
-		"an end forgotten":            {into: NewUsers(), head: usersHead, old: deleted + again + bob, now: alice + bob, rollback: true},
-		"a deleted user left out":     {into: NewUsers(), head: usersHead, old: deleted + bob, now: bob},
-		"the same revocations":        {into: NewRevocations(), head: revocationsHead, old: one + late + all, now: all + late + one},
-		"more revocations":            {into: NewRevocations(), head: revocationsHead, old: one, now: two + one},
-		"a token missing":             {into: NewRevocations(), head: revocationsHead, old: one + two, now: one, rollback: true},
-		"no revocation left":          {into: NewRevocations(), head: revocationsHead, old: one, now: "", rollback: true},
-		"a subject missing":           {into: NewRevocations(), head: revocationsHead, old: one + late, now: one, rollback: true},
-		"an earlier time":             {into: NewRevocations(), head: revocationsHead, old: late, now: early, rollback: true},
-		"a later time":                {into: NewRevocations(), head: revocationsHead, old: early, now: late},
-		"a subject, and then all":     {into: NewRevocations(), head: revocationsHead, old: early, now: all},
-		"the time for all is missing": {into: NewRevocations(), head: revocationsHead, old: all, now: late, rollback: true},
+		"a user left out":             {users: true, old: alice + bob, now: bob},
+		"no user left":                {users: true, old: alice + bob, now: "", rollback: true},
+		"all other users":             {users: true, old: alice, now: bob, rollback: true},
+		"only deleted users":          {users: true, old: alice + deleted, now: bob},
+		"a user made again":           {users: true, old: deleted, now: again},
+		"a deletion forgotten":        {users: true, old: deleted + bob, now: alice + bob, rollback: true},
+		"an end forgotten":            {users: true, old: deleted + again + bob, now: alice + bob, rollback: true},
+		"a deleted user left out":     {users: true, old: deleted + bob, now: bob},
+		"the same revocations":        {old: one + late + all, now: all + late + one},
+		"more revocations":            {old: one, now: two + one},
+		"a token missing":             {old: one + two, now: one, rollback: true},
+		"no revocation left":          {old: one, now: "", rollback: true},
+		"a subject missing":           {old: one + late, now: one, rollback: true},
+		"an earlier time":             {old: late, now: early, rollback: true},
+		"a later time":                {old: early, now: late},
+		"a subject, and then all":     {old: early, now: all},
+		"the time for all is missing": {old: all, now: late, rollback: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &followed{t: t, path: filepath.Join(t.TempDir(), "file"), seen: &seen{}, log: &safeBuffer{}}
-			f.replace([]byte(c.head + c.old))
-			f.follow(func(cfg *journal.FollowConfig) { cfg.Into = c.into })
-			f.reload(c.into, []byte(c.head+c.now))
+			head := revocationsHead
+			if c.users {
+				head = usersHead
+			}
+			f.replace([]byte(head + c.old))
+			if c.users {
+				followInto(f, nil, NewUsers(), func(cfg journal.FollowConfig) Feed[UserRecord] { return UserFeed{cfg} })
+			} else {
+				followInto(f, nil, NewRevocations(), func(cfg journal.FollowConfig) Feed[Revocation] { return RevocationFeed{cfg} })
+			}
+			f.reload([]byte(head + c.now))
 			if got := f.seen.rollbacks(); (got == 1) != c.rollback || got > 1 {
 				t.Errorf("%d rollbacks: %s", got, f.log.String())
 			}
@@ -185,7 +179,7 @@ func TestOverwrittenInPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, first := prepare(t)
 			for range lines {
-				f.append(strings.Replace(goodLine, "k_0123456789ab", "k_aaaaaaaaaaaa", 1) + "\n")
+				f.append(strings.Replace(goodKey, "k_0123456789ab", "k_aaaaaaaaaaaa", 1) + "\n")
 			}
 			f.follow(nil)
 			if f.state(first) != "active" {
@@ -206,7 +200,7 @@ func TestOverwrittenAndAppended(t *testing.T) {
 	f, first := prepare(t)
 	f.follow(nil)
 	text := bytes.Replace(f.read(), []byte(first.ID), []byte("k_zzzzzzzzzzzz"), 1)
-	if err := os.WriteFile(f.path, append(text, goodLine+"\n"...), 0o600); err != nil {
+	if err := os.WriteFile(f.path, append(text, goodKey+"\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	within(t, 10*time.Second, "the overwritten record", func() bool { return f.state(first) == "another key" })
@@ -217,7 +211,7 @@ func TestOverwrittenAndAppended(t *testing.T) {
 func TestManyAppendsAreNotRewrites(t *testing.T) {
 	f, _ := prepare(t)
 	f.follow(nil)
-	before := inForce(f.keys)
+	before := f.commits()
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
@@ -231,7 +225,7 @@ func TestManyAppendsAreNotRewrites(t *testing.T) {
 	all.Wait()
 	r := f.create("last")
 	within(t, 10*time.Second, "the last append", func() bool { return f.state(r) == "active" })
-	if inForce(f.keys) != before {
+	if f.commits() != before {
 		t.Error("the file was read again as a whole")
 	}
 }
@@ -241,14 +235,14 @@ func TestManyAppendsAreNotRewrites(t *testing.T) {
 func TestTornTailCutOff(t *testing.T) {
 	f, _ := prepare(t)
 	f.follow(nil)
-	first := inForce(f.keys)
-	f.append(goodLine[:30])
+	first := f.commits()
+	f.append(goodKey[:30])
 	f.follower.Reload()
-	within(t, 10*time.Second, "the torn tail", func() bool { return inForce(f.keys) != first })
-	second := inForce(f.keys)
+	within(t, 10*time.Second, "the torn tail", func() bool { return f.commits() != first })
+	second := f.commits()
 	r := f.create("next") // cuts it off
 	within(t, 10*time.Second, "the append", func() bool { return f.state(r) == "active" })
-	if inForce(f.keys) != second {
+	if f.commits() != second {
 		t.Error("the file was read again as a whole")
 	}
 }
@@ -280,13 +274,24 @@ func overwrite(t *testing.T, path string, at int64, text string) {
 func BenchmarkUndone(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
 	writeKeys(b, path, 1_000_000)
-	old, next := NewKeys(apikey.NewHasher(authz.Secret{})), NewKeys(apikey.NewHasher(authz.Secret{}))
-	for _, into := range []*Keys{old, next} {
-		readOnce(b, journal.FollowConfig{Path: path, Into: into})
-	}
+	old, next := NewKeys(), &kept{Keys: NewKeys()}
+	feed := KeyFeed{apikey.NewHasher(authz.Secret{}), unwatched(path, nil)}
+	readOnce(b, feed, Sink[Record](old))
+	readOnce(b, feed, Sink[Record](next))
 	for b.Loop() {
-		if err := old.Undone(next.set.Load(), time.Now()); err != nil {
+		if err := old.Undone(next.generation, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// kept keeps the generation that was put in force last.
+type kept struct {
+	*Keys
+	generation Generation[Record]
+}
+
+func (k *kept) Commit(next Generation[Record]) {
+	k.generation = next
+	k.Keys.Commit(next)
 }

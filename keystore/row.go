@@ -13,7 +13,7 @@ import (
 // never changed, so that any number may read one while another takes its place.
 // A fixed part, which the constants below lay out, comes first; then the
 // previous secrets; then name, user, project and rate, each with its length, and
-// paths and scopes where the row does not share them.
+// paths and scopes if the row does not share them.
 type row []byte
 
 const (
@@ -23,12 +23,12 @@ const (
 	rowCreated = rowDigest + 32
 	rowExpires = rowCreated + 8
 	rowFlags   = rowExpires + 8
-	rowOld     = rowFlags + 1
-	rowTerms   = rowOld + 1
-	rowID      = rowTerms + 2
-	rowPast    = rowID + len(apikey.ID{})
+	rowCount   = rowFlags + 1 // of previous secrets
+	rowAccess  = rowCount + 1
+	rowID      = rowAccess + 2
+	rowHead    = rowID + len(apikey.ID{}) // the length of the fixed part
 
-	pastSize = 32 + 8
+	previousSize = 32 + 8
 )
 
 // The flags.
@@ -39,39 +39,39 @@ const (
 	rowRaw
 )
 
-// appendRow encodes a line that was read, whose lists have the number terms.
-func appendRow(to []byte, slot uint32, k *keyLine, terms uint16) row {
+// appendRow encodes a record, whose paths and scopes have the number access.
+func appendRow(to []byte, slot uint32, id *apikey.ID, r *Record, access uint16) row {
 	start := len(to)
 	to = binary.LittleEndian.AppendUint32(to, 0)
 	to = binary.LittleEndian.AppendUint32(to, slot)
-	to = append(to, k.hash[:]...)
-	to = appendInstant(to, instantOf(k.created))
-	to = appendInstant(to, instantOf(k.expires))
-	to = append(to, rowFlagsOf(k), byte(len(k.previous)))
-	to = binary.LittleEndian.AppendUint16(to, terms)
-	to = append(to, k.id[:]...)
-	for i := range k.previous {
-		to = append(to, k.previous[i].Hash[:]...)
-		to = appendInstant(to, instantOf(k.previous[i].Until))
+	to = append(to, r.Hash[:]...)
+	to = appendInstant(to, instantOf(r.Created))
+	to = appendInstant(to, instantOf(r.Expires))
+	to = append(to, rowFlagsOf(r), byte(len(r.Previous)))
+	to = binary.LittleEndian.AppendUint16(to, access)
+	to = append(to, id[:]...)
+	for i := range r.Previous {
+		to = append(to, r.Previous[i].Hash[:]...)
+		to = appendInstant(to, instantOf(r.Previous[i].Until))
 	}
-	for _, text := range [...][]byte{k.name, k.user, k.project, k.rate} {
+	for _, text := range [...]string{r.Name, r.User, r.Project, r.Rate} {
 		to = appendText(to, text)
 	}
-	if terms == ownTerms {
-		to = appendTexts(appendTexts(to, k.paths), k.scopes)
+	if access == inlineAccess {
+		to = appendTexts(appendTexts(to, r.Paths), r.OwnScopes())
 	}
 	binary.LittleEndian.PutUint32(to[start+rowLength:], uint32(len(to)-start))
 	return to
 }
 
-func rowFlagsOf(k *keyLine) byte {
+func rowFlagsOf(r *Record) byte {
 	flags := byte(0)
 	for _, f := range [...]struct {
 		on  bool
 		bit byte
 	}{
-		{!k.revoked.IsZero(), rowRevoked}, {!k.deleted.IsZero(), rowDeleted},
-		{k.hasScopes, rowHasScopes}, {k.format == apikey.FormatRaw, rowRaw},
+		{!r.Revoked.IsZero(), rowRevoked}, {!r.Deleted.IsZero(), rowDeleted},
+		{r.Scopes != nil, rowHasScopes}, {r.Format == apikey.FormatRaw, rowRaw},
 	} {
 		if f.on {
 			flags |= f.bit
@@ -84,11 +84,11 @@ func appendInstant(to []byte, i instant) []byte {
 	return binary.LittleEndian.AppendUint64(to, uint64(i))
 }
 
-func appendText(to, text []byte) []byte {
+func appendText(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-func appendTexts(to []byte, all [][]byte) []byte {
+func appendTexts(to []byte, all []string) []byte {
 	to = binary.AppendUvarint(to, uint64(len(all)))
 	for _, text := range all {
 		to = appendText(to, text)
@@ -96,16 +96,20 @@ func appendTexts(to []byte, all [][]byte) []byte {
 	return to
 }
 
-func (r row) slot() uint32                    { return binary.LittleEndian.Uint32(r[rowSlot:]) }
-func (r row) digest() *apikey.Digest          { return (*apikey.Digest)(r[rowDigest:]) }
-func (r row) created() instant                { return r.instant(rowCreated) }
-func (r row) expires() instant                { return r.instant(rowExpires) }
-func (r row) flag(bit byte) bool              { return r[rowFlags]&bit != 0 }
-func (r row) id() *apikey.ID                  { return (*apikey.ID)(r[rowID:]) }
-func (r row) terms() uint16                   { return binary.LittleEndian.Uint16(r[rowTerms:]) }
-func (r row) past() int                       { return int(r[rowOld]) }
-func (r row) pastDigest(i int) *apikey.Digest { return (*apikey.Digest)(r[rowPast+i*pastSize:]) }
-func (r row) pastUntil(i int) instant         { return r.instant(rowPast + i*pastSize + 32) }
+func (r row) slot() uint32           { return binary.LittleEndian.Uint32(r[rowSlot:]) }
+func (r row) digest() *apikey.Digest { return (*apikey.Digest)(r[rowDigest:]) }
+func (r row) created() instant       { return r.instant(rowCreated) }
+func (r row) expires() instant       { return r.instant(rowExpires) }
+func (r row) flag(bit byte) bool     { return r[rowFlags]&bit != 0 }
+func (r row) id() *apikey.ID         { return (*apikey.ID)(r[rowID:]) }
+func (r row) access() uint16         { return binary.LittleEndian.Uint16(r[rowAccess:]) }
+
+// previous is how many previous secrets there are.
+func (r row) previous() int { return int(r[rowCount]) }
+func (r row) previousDigest(i int) *apikey.Digest {
+	return (*apikey.Digest)(r[rowHead+i*previousSize:])
+}
+func (r row) previousUntil(i int) instant { return r.instant(rowHead + i*previousSize + 32) }
 
 func (r row) instant(at int) instant {
 	return instant(binary.LittleEndian.Uint64(r[at:]))
@@ -114,40 +118,40 @@ func (r row) instant(at int) instant {
 // forever is when the current secret ends by itself: not at all.
 const forever = instant(math.MaxInt64)
 
-// holds tells whether d is one of the row's secrets, and until when that one
-// lives. Digests are compared in constant time.
+// holds reports whether d is one of the row's secrets, and until when that one
+// is valid. Digests are compared in constant time.
 func (r row) holds(d *apikey.Digest) (until instant, ok bool) {
 	if subtle.ConstantTimeCompare(r.digest()[:], d[:]) == 1 {
 		return forever, true
 	}
-	for i := range r.past() {
-		if subtle.ConstantTimeCompare(r.pastDigest(i)[:], d[:]) == 1 {
-			return r.pastUntil(i), true
+	for i := range r.previous() {
+		if subtle.ConstantTimeCompare(r.previousDigest(i)[:], d[:]) == 1 {
+			return r.previousUntil(i), true
 		}
 	}
 	return 0, false
 }
 
-// texts is what follows the fixed part, read in order.
-type texts struct{ id, rest string }
+// rowDecoder reads what follows the fixed part, in order.
+type rowDecoder struct{ id, rest string }
 
-// texts copies the row's texts once; all that is read from it shares the copy.
-func (r row) texts() texts {
-	rest := r[rowPast+r.past()*pastSize:]
+// decoder copies the row's texts once; all that is read from it shares the copy.
+func (r row) decoder() rowDecoder {
+	rest := r[rowHead+r.previous()*previousSize:]
 	var all strings.Builder // a buffer on the stack would have a new goroutine's stack grow
 	all.Grow(len(apikey.IDPrefix) + len(apikey.ID{}) + len(rest))
 	all.WriteString(apikey.IDPrefix)
 	all.Write(r.id()[:])
 	all.Write(rest)
 	text := all.String()
-	return texts{id: text[:len(apikey.IDPrefix)+len(apikey.ID{})], rest: text[len(apikey.IDPrefix)+len(apikey.ID{}):]}
+	return rowDecoder{id: text[:len(apikey.IDPrefix)+len(apikey.ID{})], rest: text[len(apikey.IDPrefix)+len(apikey.ID{}):]}
 }
 
-func (t *texts) count() int {
+func (d *rowDecoder) count() int {
 	n, shift := 0, 0
 	for {
-		c := t.rest[0]
-		t.rest = t.rest[1:]
+		c := d.rest[0]
+		d.rest = d.rest[1:]
 		n |= int(c&0x7f) << shift
 		if c < 0x80 {
 			return n
@@ -156,21 +160,21 @@ func (t *texts) count() int {
 	}
 }
 
-func (t *texts) text() string {
-	n := t.count()
-	text := t.rest[:n]
-	t.rest = t.rest[n:]
+func (d *rowDecoder) text() string {
+	n := d.count()
+	text := d.rest[:n]
+	d.rest = d.rest[n:]
 	return text
 }
 
-func (t *texts) list() []string {
-	n := t.count()
+func (d *rowDecoder) list() []string {
+	n := d.count()
 	if n == 0 {
 		return nil
 	}
 	all := make([]string, n)
 	for i := range all {
-		all[i] = t.text()
+		all[i] = d.text()
 	}
 	return all
 }

@@ -7,7 +7,7 @@ import "sync/atomic"
 // number read them, without locks.
 //
 // A slot is one word that says where its row is. Putting a row in writes its
-// bytes to a place nobody reads yet and then changes that word, so a reader
+// bytes to a place that is not read yet and then changes that word, so a reader
 // sees the old row or the new one. A place is never used again for another
 // row: a slot whose word is the same has the same row.
 type rows struct {
@@ -30,12 +30,13 @@ const (
 
 type slotChunk [slotChunkLen]atomic.Uint64
 
-// place is where a row is: the slab's number + 1, and the offset in it. Zero is nowhere.
-type place uint64
+// rowRef is where a row is: the slab's number + 1, and the offset in it. Zero is
+// nowhere.
+type rowRef uint64
 
-func placeOf(slab, offset int) place { return place(uint64(slab+1)<<32 | uint64(offset)) }
-func (p place) slab() int            { return int(p>>32) - 1 }
-func (p place) offset() int          { return int(uint32(p)) }
+func rowRefOf(slab, offset int) rowRef { return rowRef(uint64(slab+1)<<32 | uint64(offset)) }
+func (p rowRef) slab() int             { return int(p>>32) - 1 }
+func (p rowRef) offset() int           { return int(uint32(p)) }
 
 func newRows() *rows {
 	r := &rows{}
@@ -48,11 +49,11 @@ func (r *rows) word(slot uint32) *atomic.Uint64 {
 	return &(*r.slots.Load())[slot/slotChunkLen][slot%slotChunkLen]
 }
 
-// get is the slot's row, and its place as a sign of which one it is.
-func (r *rows) get(slot uint32) (row, place) {
+// get is the slot's row, and its place, which says which one it is.
+func (r *rows) get(slot uint32) (row, rowRef) {
 	word := r.word(slot)
 	for {
-		p := place(word.Load())
+		p := rowRef(word.Load())
 		if row := r.at(p); row != nil {
 			return row, p
 		}
@@ -61,7 +62,7 @@ func (r *rows) get(slot uint32) (row, place) {
 }
 
 // at is the row at a place, nil where its slab was emptied.
-func (r *rows) at(p place) row {
+func (r *rows) at(p rowRef) row {
 	slab := (*r.slabs.Load())[p.slab()]
 	if slab == nil {
 		return nil
@@ -85,7 +86,7 @@ func (r *rows) add() uint32 {
 func (r *rows) put(slot uint32, encoded row) {
 	p := r.write(encoded)
 	word := r.word(slot)
-	old := place(word.Load())
+	old := rowRef(word.Load())
 	word.Store(uint64(p))
 	if old != 0 {
 		r.release(old)
@@ -93,7 +94,7 @@ func (r *rows) put(slot uint32, encoded row) {
 }
 
 // write copies a row to a place of its own.
-func (r *rows) write(encoded row) place {
+func (r *rows) write(encoded row) rowRef {
 	slabs := *r.slabs.Load()
 	last := len(slabs) - 1
 	if last < 0 || r.free+len(encoded) > len(slabs[last]) {
@@ -106,7 +107,7 @@ func (r *rows) write(encoded row) place {
 		r.free = 0
 		last++
 	}
-	p := placeOf(last, r.free)
+	p := rowRefOf(last, r.free)
 	copy(slabs[last][r.free:], encoded)
 	r.free += len(encoded)
 	r.live[last] += len(encoded)
@@ -114,8 +115,8 @@ func (r *rows) write(encoded row) place {
 }
 
 // release gives up a row's bytes, and its slab when less than half of that is
-// still of use.
-func (r *rows) release(p place) {
+// still in use.
+func (r *rows) release(p rowRef) {
 	i := p.slab()
 	slab := (*r.slabs.Load())[i]
 	r.live[i] -= len(rowIn(slab, p.offset()))
@@ -124,16 +125,16 @@ func (r *rows) release(p place) {
 	}
 }
 
-// empty moves what is alive in a slab to the end and drops the slab. Who holds
-// a row of it keeps it for as long as needed.
+// empty moves the live rows of a slab to the end and drops the slab. A reader
+// that has a row of it keeps it for as long as needed.
 func (r *rows) empty(i int) {
 	slab := (*r.slabs.Load())[i]
-	for offset := 0; offset+rowPast <= len(slab); {
+	for offset := 0; offset+rowHead <= len(slab); {
 		encoded := rowIn(slab, offset)
 		if len(encoded) == 0 {
 			break
 		}
-		if word := r.word(encoded.slot()); place(word.Load()) == placeOf(i, offset) {
+		if word := r.word(encoded.slot()); rowRef(word.Load()) == rowRefOf(i, offset) {
 			word.Store(uint64(r.write(encoded)))
 		}
 		offset += len(encoded)
@@ -148,13 +149,13 @@ func (r *rows) empty(i int) {
 func (r *rows) each(visit func(row)) {
 	for _, chunk := range *r.slots.Load() {
 		for i := range chunk {
-			p := place(chunk[i].Load())
+			p := rowRef(chunk[i].Load())
 			if p == 0 {
 				continue
 			}
 			encoded := r.at(p)
 			for encoded == nil {
-				encoded = r.at(place(chunk[i].Load()))
+				encoded = r.at(rowRef(chunk[i].Load()))
 			}
 			visit(encoded)
 		}

@@ -8,12 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"keyward/authz"
 	"keyward/passwordhash"
 	"keyward/store/journal"
 )
 
-// UserFileConfig says which users file a UserFile writes, and with what.
+// UserFileConfig is which users file a UserFile writes, and with what.
 type UserFileConfig struct {
 	Path      string
 	StartOver bool             // begin a new file in place of a damaged one
@@ -22,9 +21,9 @@ type UserFileConfig struct {
 	Now       func() time.Time // nil: time.Now
 }
 
-// UserFile writes a users file, with the guarantees of [Journal]. What cleans
-// such a file must keep the last line about each user, deleted ones too: it says
-// since when the keys and tokens of the next user of that name count.
+// UserFile writes a users file, with the guarantees of [Journal]. A program that
+// compacts such a file must keep the last line about each user, deleted ones too:
+// it says since when the keys and tokens of the next user of that name count.
 type UserFile struct {
 	store journal.Lines
 	rand  io.Reader
@@ -42,14 +41,6 @@ func NewUserFile(cfg UserFileConfig) *UserFile {
 		f.now = time.Now
 	}
 	return f
-}
-
-// UserPatch is what is to change of a user; nil is what is to stay.
-type UserPatch struct {
-	Paths    *[]string // empty: anywhere
-	Scopes   *[]string
-	Disabled *bool
-	Password *authz.Secret // the plain text
 }
 
 // SetUser makes a user, or changes what the patch gives of one. A new user has
@@ -82,7 +73,7 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 			return err
 		}
 		r.At = now
-		patch.apply(&r, hash)
+		applyPatch(&patch, &r, hash)
 		return appendUsers(t, []UserRecord{r})
 	})
 	if unfit != nil && errors.Is(err, ErrNotFound) {
@@ -94,7 +85,8 @@ func (f *UserFile) SetUser(name string, patch UserPatch) (UserRecord, error) {
 	return r, nil
 }
 
-func (p *UserPatch) apply(r *UserRecord, hash string) {
+// applyPatch changes what the patch gives; hash is that of its password.
+func applyPatch(p *UserPatch, r *UserRecord, hash string) {
 	if p.Paths != nil {
 		r.Paths = slices.Clone(*p.Paths)
 	}
@@ -111,7 +103,7 @@ func (p *UserPatch) apply(r *UserRecord, hash string) {
 
 // DeleteUser ends a user, and with it, in the same line, all keys made and all
 // tokens issued for the name until now: they stay ended when a user of that name
-// is made again. One who is not there is ErrNotFound.
+// is made again. A user who is not there is ErrNotFound.
 func (f *UserFile) DeleteUser(name string) error { return f.DeleteUserWith(name, time.Time{}) }
 
 // DeleteUserWith is DeleteUser for a user whose latest key is known, which may
@@ -128,13 +120,13 @@ func (f *UserFile) DeleteUserWith(name string, latestKey time.Time) error {
 		}
 		now, old := f.now().UTC(), &all.records[i]
 		// A clock that went back must not leave out what the user had before.
-		ended := latest(now, old.At, old.ValidSince, latestKey.UTC())
+		ended := Latest(now, old.At, old.ValidSince, latestKey.UTC())
 		r := UserRecord{Name: name, Created: old.Created, Deleted: ended, At: now}
 		return appendUsers(t, []UserRecord{r})
 	})
 }
 
-// ListUsers is what the file says of all users but the deleted ones, in the
+// ListUsers returns what the file says of all users but the deleted ones, in the
 // order in which they were made. Their password hashes are left out.
 func (f *UserFile) ListUsers() ([]UserRecord, error) {
 	all, err := f.all(f.store.Read, true)
@@ -151,21 +143,8 @@ func (f *UserFile) ListUsers() ([]UserRecord, error) {
 	return kept, nil
 }
 
-// EndedUsers says of the names of which a user was deleted, also where there is
-// another one now, when that was.
-type EndedUsers map[string]time.Time
-
-// Of returns when the user was deleted whose key was made at that time, zero
-// where that user is there still, or never was.
-func (e EndedUsers) Of(name string, made time.Time) time.Time {
-	if at := e[name]; !made.Truncate(time.Microsecond).After(at) { // as an instant is
-		return at
-	}
-	return time.Time{}
-}
-
-// EndedUsers reads which users were deleted. A line that cannot be read is
-// stepped over, as servers do.
+// EndedUsers returns which users were deleted. A line that cannot be read is
+// skipped, as servers do.
 func (f *UserFile) EndedUsers() (EndedUsers, error) {
 	all, err := f.all(f.store.Read, false)
 	if err != nil {
@@ -173,7 +152,7 @@ func (f *UserFile) EndedUsers() (EndedUsers, error) {
 	}
 	ended := EndedUsers{}
 	for i := range all.records {
-		if at := all.records[i].endedAt(); !at.IsZero() {
+		if at := all.records[i].EndedAt(); !at.IsZero() {
 			ended[all.records[i].Name] = at
 		}
 	}
@@ -182,7 +161,7 @@ func (f *UserFile) EndedUsers() (EndedUsers, error) {
 
 func appendUsers(t *journal.LineTransaction, records []UserRecord) error {
 	return t.AppendBatch(len(records), func(i int) ([]byte, error) {
-		line, err := records[i].line()
+		line, err := records[i].Line()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
@@ -196,16 +175,16 @@ type userList struct {
 	at      map[string]int
 }
 
-// all reads a file's users. A line that cannot be read is an error where
-// strict, else it is stepped over, as servers do: it must not keep anyone from
-// disabling a user.
+// all reads a file's users. A line that cannot be read is an error if strict,
+// else it is skipped, as servers do: it must not keep an operator from disabling
+// a user.
 func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 	list := userList{at: map[string]int{}}
-	var u userLine
+	var d UserDecoder
 	err := each(func(line []byte, _ int) error {
-		err := u.read(line)
+		r, err := d.Decode(line)
 		if err == nil {
-			_, _, err = terms(u.record.Paths, u.record.Scopes)
+			_, _, err = CompileAccess(r.Paths, r.Scopes)
 		}
 		if err != nil {
 			if strict {
@@ -213,19 +192,27 @@ func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 			}
 			return nil
 		}
-		if i, known := list.at[u.record.Name]; known {
-			u.record.ValidSince = latest(u.record.ValidSince, list.records[i].endedAt()) // as in userSet.user
-			list.records[i] = u.record
-			return nil
-		}
-		list.at[u.record.Name] = len(list.records)
-		list.records = append(list.records, u.record)
+		list.put(r.Clone())
 		return nil
 	})
 	return list, err
 }
 
-// get is the user as the file has it, or a new one, if it can have that name.
+// put adds the record, or puts it in place of an earlier one about the user.
+// What ended with a deleted user stays ended, also if a program that does not
+// know valid_since wrote the line.
+func (l *userList) put(r UserRecord) {
+	i, known := l.at[r.Name]
+	if !known {
+		l.at[r.Name] = len(l.records)
+		l.records = append(l.records, r)
+		return
+	}
+	r.ValidSince = Latest(r.ValidSince, l.records[i].EndedAt())
+	l.records[i] = r
+}
+
+// get returns the user as the file has it, or a new one, if it can have that name.
 func (l userList) get(name string, now time.Time) (UserRecord, error) {
 	i, known := l.at[name]
 	if known && l.records[i].Deleted.IsZero() {
@@ -236,7 +223,7 @@ func (l userList) get(name string, now time.Time) (UserRecord, error) {
 	}
 	r := UserRecord{Name: name, Created: now}
 	if known {
-		r.ValidSince = l.records[i].endedAt()
+		r.ValidSince = l.records[i].EndedAt()
 	}
 	return r, nil
 }

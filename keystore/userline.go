@@ -1,11 +1,9 @@
 package keystore
 
 import (
-	"slices"
 	"time"
 	"unicode/utf8"
 
-	"keyward/authz"
 	"keyward/passwordhash"
 	"keyward/store/journal"
 )
@@ -15,45 +13,20 @@ const (
 	errPassword journal.LineError = "a password hash that is none, or that costs too much"
 )
 
-// UserRecord is all that a file says about one user, as the last line has it.
-type UserRecord struct {
-	Name     string    `json:"name"`
-	Paths    []string  `json:"paths,omitempty"` // none: anywhere
-	Scopes   []string  `json:"scopes,omitempty"`
-	Disabled bool      `json:"disabled,omitempty"`
-	Password string    `json:"password,omitempty"` // a hash
-	Created  time.Time `json:"created"`
-	Deleted  time.Time `json:"deleted,omitzero"`
-
-	// ValidSince is when an earlier user of that name was deleted: keys made and
-	// tokens issued until then are not this one's. Zero: there was none.
-	ValidSince time.Time `json:"valid_since,omitzero"`
-
-	At time.Time `json:"at"`
-}
-
-// endedAt is until when a user of that name was deleted, if one was: what the
-// next one's ValidSince is to be.
-func (r *UserRecord) endedAt() time.Time { return latest(r.ValidSince, r.Deleted) }
-
-// latest is the latest of some times, of which zero is the earliest.
-func latest(times ...time.Time) time.Time {
-	return slices.MaxFunc(times, time.Time.Compare)
-}
-
-// userLine is a user's line taken apart.
-type userLine struct {
+// UserDecoder decodes the lines of users. It uses its memory again for each line.
+type UserDecoder struct {
 	record UserRecord
 	paths  [][]byte
 	scopes [][]byte
 }
 
-// read takes a line apart and checks all that stands in it.
-func (u *userLine) read(line []byte) error {
+// Decode decodes a line and checks all that stands in it. The record is valid
+// until the next one is decoded. The error is a journal.LineError.
+func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) {
 	if !utf8.Valid(line) {
-		return journal.ErrUTF8
+		return nil, journal.ErrUTF8
 	}
-	*u = userLine{paths: u.paths[:0], scopes: u.scopes[:0]}
+	*d = UserDecoder{paths: d.paths[:0], scopes: d.scopes[:0]}
 	seen := map[string]bool{}
 	s := journal.NewScanner(line)
 	err := s.Object(func(name []byte) error {
@@ -61,53 +34,64 @@ func (u *userLine) read(line []byte) error {
 			return journal.ErrTwice
 		}
 		seen[string(name)] = true
-		return u.member(&s, string(name))
+		return d.member(&s, string(name))
 	})
-	switch {
+	switch r := &d.record; {
 	case err != nil:
-		return err
+		return nil, err
 	case !s.End():
-		return journal.ErrSyntax
-	case !ValidUserName(u.record.Name):
-		return errUserName
-	case u.record.Created.IsZero() || u.record.At.IsZero():
-		return errNoTime
-	case seen["paths"] && len(u.paths) == 0:
-		return journal.ErrList
-	case u.record.Password != "" && !passwordhash.Valid(u.record.Password):
-		return errPassword
+		return nil, journal.ErrSyntax
+	case !ValidUserName(r.Name):
+		return nil, errUserName
+	case r.Created.IsZero() || r.At.IsZero():
+		return nil, errNoTime
+	case seen["paths"] && len(d.paths) == 0:
+		return nil, journal.ErrList
+	case r.Password != "" && !passwordhash.Valid(r.Password):
+		return nil, errPassword
 	}
-	u.record.Paths, u.record.Scopes = stringsOf(u.paths), stringsOf(u.scopes)
-	return nil
+	d.record.Paths, d.record.Scopes = stringsOf(d.paths), stringsOf(d.scopes)
+	return &d.record, nil
 }
 
-func (u *userLine) member(s *journal.Scanner, name string) error {
+func (d *UserDecoder) member(s *journal.Scanner, name string) error {
 	switch name {
 	case "left":
 		_, ok := s.ReadNumber()
 		return journal.ErrType.Unless(ok)
 	case "name":
-		return s.ReadTextString(&u.record.Name)
+		return s.ReadTextString(&d.record.Name)
 	case "password":
-		return s.ReadTextString(&u.record.Password)
+		return s.ReadTextString(&d.record.Password)
 	case "paths":
-		return s.ReadTexts(&u.paths)
+		return s.ReadTexts(&d.paths)
 	case "scopes":
-		return s.ReadTexts(&u.scopes)
+		return s.ReadTexts(&d.scopes)
 	case "disabled":
 		var ok bool
-		u.record.Disabled, ok = s.ReadBool()
+		d.record.Disabled, ok = s.ReadBool()
 		return journal.ErrType.Unless(ok)
-	case "created":
-		return s.ReadTime(&u.record.Created)
-	case "deleted":
-		return s.ReadTime(&u.record.Deleted)
-	case "valid_since":
-		return s.ReadTime(&u.record.ValidSince)
-	case "at":
-		return s.ReadTime(&u.record.At)
 	default:
+		if into := d.timeOf(name); into != nil {
+			return s.ReadTime(into)
+		}
 		return journal.ErrUnknownMember
+	}
+}
+
+// timeOf is the member that is a time, nil where none has that name.
+func (d *UserDecoder) timeOf(name string) *time.Time {
+	switch name {
+	case "created":
+		return &d.record.Created
+	case "deleted":
+		return &d.record.Deleted
+	case "valid_since":
+		return &d.record.ValidSince
+	case "at":
+		return &d.record.At
+	default:
+		return nil
 	}
 }
 
@@ -122,73 +106,18 @@ func stringsOf(texts [][]byte) []string {
 	return all
 }
 
-// line makes the record's line and reads it back, as Record.line does.
-func (r *UserRecord) line() ([]byte, error) {
-	text, err := encodeLine(r)
+// Line encodes the record as a line, as Record.Line does.
+func (r *UserRecord) Line() ([]byte, error) {
+	line, err := EncodeLine(r)
 	if err != nil {
 		return nil, err
 	}
-	var u userLine
-	if err := u.read(text); err != nil {
+	var d UserDecoder
+	if _, err := d.Decode(line); err != nil {
 		return nil, err
 	}
-	if _, _, err := terms(r.Paths, r.Scopes); err != nil {
+	if _, _, err := CompileAccess(r.Paths, r.Scopes); err != nil {
 		return nil, err
 	}
-	return text, nil
-}
-
-// Apply puts a line in force: the new user is found before the old one reports
-// that it is superseded, so a caller that looks it up again gets the new one.
-func (s *userSet) Apply(text []byte) (time.Time, error) {
-	if err := s.line.read(text); err != nil {
-		return time.Time{}, err
-	}
-	r := &s.line.record
-	user, err := s.user(r)
-	if err != nil {
-		return time.Time{}, err
-	}
-	s.mu.Lock()
-	old := s.byName[r.Name]
-	if user != nil {
-		s.byName[r.Name] = user
-		s.addDecoy(user.Password)
-	} else {
-		delete(s.byName, r.Name)
-	}
-	s.mu.Unlock()
-	if old == nil {
-		return time.Time{}, nil
-	}
-	old.superseded.Store(true)
-	if !old.Disabled && (user == nil || user.Disabled) {
-		return r.At, nil
-	}
-	return time.Time{}, nil
-}
-
-// user makes the user that a line is about, nil for a deleted one. What ended
-// with a deleted user stays ended, also where a program that does not know
-// valid_since wrote the line.
-func (s *userSet) user(r *UserRecord) (*User, error) {
-	paths, scopes, err := terms(r.Paths, r.Scopes)
-	if err != nil {
-		return nil, errTerms
-	}
-	if since := latest(r.endedAt(), s.since[r.Name]); !since.IsZero() {
-		s.since[r.Name], r.ValidSince = since, since
-	}
-	if !r.Deleted.IsZero() {
-		return nil, nil
-	}
-	reserved := ReservedUserName(r.Name)
-	if reserved && s.byName[r.Name] == nil {
-		s.reserved++
-		s.named = append(s.named, r.Name)[:min(len(s.named)+1, maxTold)]
-	}
-	return &User{
-		Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled || reserved,
-		Password: authz.NewSecret(r.Password), validSince: instantOf(r.ValidSince),
-	}, nil
+	return line, nil
 }

@@ -9,17 +9,16 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/store/journal"
 )
 
-// User is who a key acts for. It is never changed: a later line about the same
-// name makes another User and marks this one as superseded.
+// User is the user that a key acts for. It is never changed: a later record
+// about the same name makes another User and marks this one as superseded.
 type User struct {
 	Name     string
 	Paths    authz.PathSet
 	Scopes   authz.Scopes
 	Disabled bool         // so is every user whose name is reserved: ReservedUserName
-	Password authz.Secret // the hash, in the form it has in the file; empty: none
+	Password authz.Secret // the hash, in the form it has in the store; empty: none
 
 	validSince instant
 	superseded atomic.Bool
@@ -32,14 +31,14 @@ func (u *User) Since(made time.Time) bool {
 	return u.validSince == 0 || instantOf(made) > u.validSince
 }
 
-// Superseded tells whether the file says something else of this user now, or
+// Superseded reports whether the store says something else of this user now, or
 // nothing. It is one atomic load.
 func (u *User) Superseded() bool { return u.superseded.Load() }
 
-// Users holds the users of one file for a server; [journal.Follow] keeps it up to date.
+// Users holds the users of one store for a server; a [Feed] keeps it up to date.
 type Users struct {
 	log    *slog.Logger
-	seed   maphash.Seed // of Decoy, so that nobody outside knows who gets which
+	seed   maphash.Seed // of Decoy, so that clients cannot know which name gets which
 	set    atomic.Pointer[userSet]
 	reason atomic.Pointer[error]
 }
@@ -49,8 +48,8 @@ func NewUsers() *Users {
 	return &Users{log: slog.New(slog.DiscardHandler), seed: maphash.MakeSeed()}
 }
 
-// LogTo has it logged which users of a file are disabled for their names. It is
-// called before Follow.
+// LogTo has it logged which users are disabled for their names. It is called
+// before a feed follows.
 func (u *Users) LogTo(log *slog.Logger) { u.log = log }
 
 // Lookup finds a user, disabled ones too. Before Ready there are none.
@@ -73,13 +72,10 @@ func (u *Users) Ready() error {
 	return fmt.Errorf("users: %w", ErrNotLoaded)
 }
 
-// CheckHeader implements journal.Sink.
-func (u *Users) CheckHeader(first []byte) error { return usersHeader().check(first) }
-
 // Decoy returns a stored hash to verify the password of an unknown user
-// against, so that it takes as long as that of a known one, whatever
-// kinds of hashes and costs the file has: the same name always gets the same one
-// while the file does not change. It is empty where no user has a password.
+// against, so that it takes as long as that of a known one, whatever kinds of
+// hashes and costs the store has: the same name always gets the same one while
+// the store does not change. It is empty if no user has a password.
 func (u *Users) Decoy(name string) authz.Secret {
 	set := u.set.Load()
 	if set == nil {
@@ -93,21 +89,22 @@ func (u *Users) Decoy(name string) authz.Secret {
 	return set.decoys[maphash.String(u.seed, name)%uint64(len(set.decoys))]
 }
 
-// Begin implements journal.Sink.
-func (u *Users) Begin() journal.Generation {
+// Begin implements Sink.
+func (u *Users) Begin() Generation[UserRecord] {
 	return &userSet{byName: map[string]*User{}, since: map[string]time.Time{}}
 }
 
-// Commit lets the new ones be found before the old ones say that they are old.
-func (u *Users) Commit(c journal.Generation) {
-	set := c.(*userSet)
+// Commit lets the new users be found before the old ones report that they are
+// superseded.
+func (u *Users) Commit(next Generation[UserRecord]) {
+	set := next.(*userSet)
 	if old := u.set.Swap(set); old != nil {
 		old.supersede()
 	}
 	u.logReserved(set)
 }
 
-// Applied implements journal.Sink.
+// Applied implements Sink.
 func (u *Users) Applied() { u.logReserved(u.set.Load()) }
 
 // logReserved names the users that are disabled for their names, each once per load.
@@ -119,26 +116,29 @@ func (u *Users) logReserved(set *userSet) {
 	}
 }
 
-// NotReady implements journal.Sink.
-func (u *Users) NotReady(reason error) { u.reason.Store(&reason) }
+// Fault implements Sink.
+func (u *Users) Fault(reason error) { u.reason.Store(&reason) }
 
-// userSet is what one reading of a users file came to.
+// userSet is what the users of a store came to when all of them were read.
 type userSet struct {
 	mu     sync.RWMutex
 	byName map[string]*User
 
 	// The writer's own.
-	line     userLine
 	since    map[string]time.Time // User.validSince of those that have one, deleted ones too
 	reserved int                  // users with reserved names that are yet to be logged
 	named    []string             // the first of them
 
-	decoys []authz.Secret // hashes of the users that the latest lines are about
+	decoys []authz.Secret // hashes of the users that the latest records are about
 	oldest int            // of the decoys, once there are enough
 }
 
-// maxDecoys are enough to be like all of them.
-const maxDecoys = 64
+const (
+	// maxDecoys are enough to be like all of them.
+	maxDecoys = 64
+	// maxNamed bounds how many users one log message names.
+	maxNamed = 10
+)
 
 // addDecoy is called with the lock held.
 func (s *userSet) addDecoy(hash authz.Secret) {
@@ -165,4 +165,57 @@ func (s *userSet) supersede() {
 	for _, user := range s.byName {
 		user.superseded.Store(true)
 	}
+}
+
+// Apply puts a record in force: the new user is found before the old one reports
+// that it is superseded, so a caller that looks it up again gets the new one.
+func (s *userSet) Apply(r *UserRecord) (time.Time, error) {
+	user, err := s.user(r)
+	if err != nil {
+		return time.Time{}, err
+	}
+	s.mu.Lock()
+	old := s.byName[r.Name]
+	if user != nil {
+		s.byName[user.Name] = user
+		s.addDecoy(user.Password)
+	} else {
+		delete(s.byName, r.Name)
+	}
+	s.mu.Unlock()
+	if old == nil {
+		return time.Time{}, nil
+	}
+	old.superseded.Store(true)
+	if !old.Disabled && (user == nil || user.Disabled) {
+		return r.At, nil
+	}
+	return time.Time{}, nil
+}
+
+// user makes the user that a record is about, nil for a deleted one. What ended
+// with a deleted user stays ended, also if a program that does not know
+// valid_since wrote the record.
+func (s *userSet) user(r *UserRecord) (*User, error) {
+	kept := r.Clone()
+	r = &kept
+	paths, scopes, err := CompileAccess(r.Paths, r.Scopes)
+	if err != nil {
+		return nil, errAccessOfRecord
+	}
+	if since := Latest(r.EndedAt(), s.since[r.Name]); !since.IsZero() {
+		s.since[r.Name], r.ValidSince = since, since
+	}
+	if !r.Deleted.IsZero() {
+		return nil, nil
+	}
+	reserved := ReservedUserName(r.Name)
+	if reserved && s.byName[r.Name] == nil {
+		s.reserved++
+		s.named = append(s.named, r.Name)[:min(len(s.named)+1, maxNamed)]
+	}
+	return &User{
+		Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled || reserved,
+		Password: authz.NewSecret(r.Password), validSince: instantOf(r.ValidSince),
+	}, nil
 }

@@ -44,7 +44,7 @@ type stores struct {
 	users       *keystore.Users       // nil without a users file
 	revocations *keystore.Revocations // nil without a revocations file
 
-	keysFile, usersFile, revocationsFile *journal.Follower // nil without a file
+	keysFile, usersFile, revocationsFile keystore.Follower // nil without a file
 }
 
 // openStores reads the files that old, which may be nil, does not have in force
@@ -80,11 +80,11 @@ func (s *stores) openKeys(old *stores, outside surroundings, logger *slog.Logger
 		s.keys = keystore.NoKeys()
 		return nil
 	}
-	s.keys = keystore.NewKeys(s.hasher)
+	s.keys = keystore.NewKeys()
 	var err error
-	s.keysFile, err = journal.Follow(journal.FollowConfig{
-		Path: s.cfg.keys.file, Into: s.keys, MissingOK: s.cfg.keys.mayBeMissing, Observer: outside.keys, Log: logger,
-	})
+	s.keysFile, err = keystore.KeyFeed{Hasher: s.hasher, FollowConfig: journal.FollowConfig{
+		Path: s.cfg.keys.file, MissingOK: s.cfg.keys.mayBeMissing, Observer: outside.keys, Log: logger,
+	}}.Follow(s.keys)
 	return err
 }
 
@@ -98,7 +98,7 @@ func (s *stores) openUsers(old *stores, outside surroundings, logger *slog.Logge
 	}
 	s.users = keystore.NewUsers()
 	s.users.LogTo(logger)
-	s.usersFile, err = journal.Follow(journal.FollowConfig{Path: s.cfg.users, Into: s.users, Observer: outside.users, Log: logger})
+	s.usersFile, err = keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: s.cfg.users, Observer: outside.users, Log: logger}}.Follow(s.users)
 	return err
 }
 
@@ -111,11 +111,11 @@ func (s *stores) openRevocations(old *stores, outside surroundings, logger *slog
 		return nil
 	}
 	s.revocations = keystore.NewRevocations()
-	s.revocationsFile, err = journal.Follow(journal.FollowConfig{
-		Path: s.cfg.revocations, Into: s.revocations, Observer: outside.revocations, Log: logger,
+	s.revocationsFile, err = keystore.RevocationFeed{FollowConfig: journal.FollowConfig{
+		Path: s.cfg.revocations, Observer: outside.revocations, Log: logger,
 		// The first revocation makes the file, and is in force as soon as any other.
 		MissingOK: true, Settle: 10 * time.Millisecond,
-	})
+	}}.Follow(s.revocations)
 	return err
 }
 
@@ -157,9 +157,9 @@ func (s *stores) revoked() verifier.Revocations {
 }
 
 // followers are those of the files that there are.
-func (s *stores) followers() []*journal.Follower {
-	return slices.DeleteFunc([]*journal.Follower{s.keysFile, s.usersFile, s.revocationsFile},
-		func(f *journal.Follower) bool { return f == nil })
+func (s *stores) followers() []keystore.Follower {
+	return slices.DeleteFunc([]keystore.Follower{s.keysFile, s.usersFile, s.revocationsFile},
+		func(f keystore.Follower) bool { return f == nil })
 }
 
 // reload has the files read anew, as SIGHUP asks.
@@ -176,7 +176,7 @@ func (s *stores) counts(now time.Time) admin.KeyCounts {
 
 // closeBut ends the following of files that the other, which may be nil, does not follow too.
 func (s *stores) closeBut(other *stores) error {
-	var kept []*journal.Follower
+	var kept []keystore.Follower
 	if other != nil {
 		kept = other.followers()
 	}

@@ -23,7 +23,7 @@ type apiKeyFixture struct {
 	t       *testing.T
 	journal *keystore.Journal
 	users   *keystore.UserFile
-	follow  []*journal.Follower
+	follow  []keystore.Follower
 	now     time.Time
 }
 
@@ -45,14 +45,14 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
-	keys := keystore.NewKeys(hasher)
-	b.start(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
+	keys := keystore.NewKeys()
+	b.start(keystore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl")}}.Follow(keys))
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
 		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 		users := keystore.NewUsers()
-		b.start(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+		b.start(keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users))
 		cfg.Users = users
 	}
 	var err error
@@ -74,8 +74,7 @@ func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now tim
 	return p, err
 }
 
-func (b *apiKeyFixture) start(cfg journal.FollowConfig) {
-	f, err := journal.Follow(cfg)
+func (b *apiKeyFixture) start(f keystore.Follower, err error) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -455,7 +454,7 @@ func TestStoreThatCannotTell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys(hasher)}, "not loaded": keystore.NewKeys(hasher)} {
+	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys()}, "not loaded": keystore.NewKeys()} {
 		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals})
 		if err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func (d *basicFixture) withFile() *basicFixture {
 		d.t.Fatal(err)
 	}
 	users := keystore.NewUsers()
-	follower, err := journal.Follow(journal.FollowConfig{Path: d.path, Into: users})
+	follower, err := keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: d.path}}.Follow(users)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -514,8 +514,8 @@ func BenchmarkAPIKeyCached(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	keys := keystore.NewKeys(hasher)
-	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
+	keys := keystore.NewKeys()
+	follower, err := keystore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: path}}.Follow(keys)
 	if err != nil {
 		b.Fatal(err)
 	}

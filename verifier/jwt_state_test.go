@@ -101,7 +101,7 @@ func TestJWTUsers(t *testing.T) {
 	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
 	b.wants(own, authz.Unavailable, "users that are not loaded")
-	follower, err := journal.Follow(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+	follower, err := keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 		}
 	}
 	set()
-	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: users})
+	follower, err := keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: path}}.Follow(users)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,11 +71,10 @@ func (c *fileCheck) check(file config.File) error {
 		_, err := apikey.ReadPepper(file.Path)
 		return err
 	case "users.file":
-		users := keystore.NewUsers()
-		return c.journal(file, users, users.Ready)
+		return load(keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: file.Path}}, keystore.NewUsers())
 	case "revocations.file":
-		revocations := keystore.NewRevocations()
-		return c.journal(file, revocations, revocations.Ready)
+		// The first revocation makes the file; nothing makes the others on demand.
+		return load(keystore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keystore.NewRevocations())
 	case "usage.file":
 		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -105,18 +104,20 @@ func (c *fileCheck) keys(file config.File) error {
 			return readable(file.Path)
 		}
 	}
-	keys := keystore.NewKeys(apikey.NewHasher(pepper))
-	return c.journal(file, keys, keys.Ready)
+	feed := keystore.KeyFeed{Hasher: apikey.NewHasher(pepper), FollowConfig: journal.FollowConfig{Path: file.Path}}
+	return load(feed, keystore.NewKeys())
 }
 
-// journal reads a file of records. Nothing makes a key or users file on demand,
-// and the first revocation makes its own.
-func (c *fileCheck) journal(file config.File, into journal.Sink, ready func() error) error {
-	follower, err := journal.Follow(journal.FollowConfig{Path: file.Path, Into: into, MissingOK: file.Key == "revocations.file"})
+// load reads all records of a feed, as a server does at its start.
+func load[R any](feed keystore.Feed[R], into interface {
+	keystore.Sink[R]
+	Ready() error
+}) error {
+	follower, err := feed.Follow(into)
 	if err != nil {
 		return err
 	}
-	return errors.Join(ready(), follower.Close())
+	return errors.Join(into.Ready(), follower.Close())
 }
 
 // keySet holds a JWKS to what the issuers that name it need.

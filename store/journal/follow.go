@@ -37,7 +37,6 @@ type Generation interface {
 // FollowConfig is which file to follow, and how.
 type FollowConfig struct {
 	Path string
-	Into Sink
 	// MissingOK: a file that is missing at start is one without lines.
 	MissingOK bool
 	// Every is how often to look without an event, in case one was lost. Zero is
@@ -71,11 +70,11 @@ type Follower struct {
 	watch   *fsnotify.Watcher // nil where the system has none to give
 }
 
-// Follow reads the file and follows it from then on. A file that cannot be read is
-// not an error of Follow: the sink learns why it is not ready, and becomes ready
-// once the file can be read.
-func Follow(cfg FollowConfig) (*Follower, error) {
-	if cfg.Into == nil || cfg.Path == "" {
+// Follow reads the file into the sink and follows it from then on. A file that
+// cannot be read is not an error of Follow: the sink learns why it is not ready, and
+// becomes ready once the file can be read.
+func Follow(cfg FollowConfig, into Sink) (*Follower, error) {
+	if into == nil || cfg.Path == "" {
 		return nil, errors.New("following a file needs its path and where to read it into")
 	}
 	if cfg.Every == 0 {
@@ -85,7 +84,7 @@ func Follow(cfg FollowConfig) (*Follower, error) {
 		cfg.NewWatcher = fsnotify.NewWatcher
 	}
 	f := &Follower{
-		reader: newReader(cfg), every: cfg.Every, watched: map[string]bool{},
+		reader: newReader(cfg, into), every: cfg.Every, watched: map[string]bool{},
 		reload: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	watch, err := cfg.NewWatcher()

@@ -19,6 +19,7 @@ var (
 // reader reads a file into its sink, entirely or from where it stopped.
 type reader struct {
 	cfg      FollowConfig
+	into     Sink
 	fs       FS
 	log      *slog.Logger
 	observer Observer
@@ -42,8 +43,8 @@ type reader struct {
 	waiting          time.Time   // since when a file is waited for
 }
 
-func newReader(cfg FollowConfig) reader {
-	r := reader{cfg: cfg, fs: orOS(cfg.FS), log: cfg.Log, observer: cfg.Observer, now: cfg.Now, seed: maphash.MakeSeed()}
+func newReader(cfg FollowConfig, into Sink) reader {
+	r := reader{cfg: cfg, into: into, fs: orOS(cfg.FS), log: cfg.Log, observer: cfg.Observer, now: cfg.Now, seed: maphash.MakeSeed()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -112,7 +113,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 		}
 	}
 	if r.content == nil {
-		r.cfg.Into.NotReady(err)
+		r.into.NotReady(err)
 	}
 	fault := err.Error()
 	if info != nil {
@@ -134,7 +135,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 func (r *reader) goWithout() {
 	if r.content == nil {
 		r.log.Warn("file not found: continuing without it", "file", r.cfg.Path)
-		r.put(r.cfg.Into.Begin())
+		r.put(r.into.Begin())
 	}
 }
 
@@ -150,7 +151,7 @@ func refuseDamaged(files FS, path string) error {
 
 func (r *reader) put(c Generation) {
 	r.content = c
-	r.cfg.Into.Commit(c)
+	r.into.Commit(c)
 }
 
 // read reads what is new in the file that info is about.
@@ -256,7 +257,7 @@ func (r *reader) readAppended() (news bool, err error) {
 		case err != nil:
 			return news, err
 		default:
-			r.cfg.Into.Applied()
+			r.into.Applied()
 			if !ended.IsZero() {
 				r.observer.Revoked(r.now().Sub(ended))
 			}

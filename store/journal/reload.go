@@ -35,7 +35,7 @@ func (r *reader) reload() error {
 
 // readAll reads r.file, which is not yet in force, and puts it in force.
 func (r *reader) readAll() error {
-	c := r.cfg.Into.Begin()
+	c := r.into.Begin()
 	if r.info.Size() == 0 {
 		if r.content != nil && r.tail.length > 0 {
 			return errEmpty
@@ -50,7 +50,7 @@ func (r *reader) readAll() error {
 	if err != nil {
 		return orWrongFile(err)
 	}
-	if err := r.cfg.Into.CheckHeader(first); err != nil {
+	if err := r.into.CheckHeader(first); err != nil {
 		return headerError{err}
 	}
 	if err := r.fill(c); err != nil {
@@ -62,7 +62,7 @@ func (r *reader) readAll() error {
 	if r.tail, err = r.before(); err != nil {
 		return err
 	}
-	if err := r.cfg.Into.Undone(c, r.now()); err != nil {
+	if err := r.into.Undone(c, r.now()); err != nil {
 		r.log.Error("replacement file undoes what is in force", "file", r.cfg.Path, "error", err)
 		r.observer.RolledBack()
 	}

@@ -1,23 +1,14 @@
 package keystore
 
 import (
-	"errors"
-	"slices"
+	"strings"
 	"time"
 
 	"keyward/apikey"
 )
 
-// What a command can be refused for; each is matched by errors.Is.
-var (
-	ErrNotFound  = errors.New("not found")
-	ErrRevoked   = errors.New("revoked")
-	ErrDuplicate = errors.New("there already")
-	ErrInvalid   = errors.New("invalid")
-)
-
-// Record is all that a file says about one key, as its last line has it. It
-// is what a line is made of, member by member.
+// Record is all that a store says about one key. It is what a line is made of,
+// member by member.
 type Record struct {
 	ID      string   `json:"id"`
 	Name    string   `json:"name,omitempty"`
@@ -39,10 +30,10 @@ type Record struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 	Deleted time.Time `json:"deleted,omitzero"`
 
-	// Previous are the secrets that rotating replaced, each good until its time.
+	// Previous are the secrets that rotations replaced, each valid until its time.
 	Previous []Previous `json:"previous,omitempty"`
 
-	// At is when this line was written.
+	// At is when the record was last changed.
 	At time.Time `json:"at"`
 }
 
@@ -54,22 +45,48 @@ type Previous struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// Ended tells whether the key was revoked or deleted.
+// maxPrevious bounds the previous secrets of a key.
+const maxPrevious = 100
+
+// Ended reports whether the key was revoked or deleted.
 func (r *Record) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
 
-const (
-	maxHint   = apikey.MaxPrefix + apikey.HintLen
-	maxBefore = 100 // previous secrets
-)
+// AccessValid reports whether the paths and scopes are valid.
+func (r *Record) AccessValid() bool {
+	_, _, err := CompileAccess(r.Paths, r.OwnScopes())
+	return err == nil
+}
 
-// clone makes a record that shares nothing with r.
-func (r *Record) clone() Record {
+// OwnScopes are the scopes of the key's own; none if it has its user's.
+func (r *Record) OwnScopes() []string {
+	if r.Scopes == nil {
+		return nil
+	}
+	return *r.Scopes
+}
+
+// Clone returns a record that shares no memory with r.
+func (r *Record) Clone() Record {
 	c := *r
-	c.Paths = slices.Clone(r.Paths)
-	c.Previous = slices.Clone(r.Previous)
+	for _, text := range []*string{&c.ID, &c.Name, &c.User, &c.Project, &c.Rate, &c.Prefix, &c.Hint} {
+		*text = strings.Clone(*text)
+	}
+	c.Paths = cloneTexts(r.Paths)
+	c.Previous = append([]Previous(nil), r.Previous...)
 	if r.Scopes != nil {
-		scopes := append([]string{}, *r.Scopes...)
+		scopes := append([]string{}, cloneTexts(*r.Scopes)...)
 		c.Scopes = &scopes
 	}
 	return c
+}
+
+func cloneTexts(texts []string) []string {
+	if texts == nil {
+		return nil
+	}
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		all[i] = strings.Clone(text)
+	}
+	return all
 }

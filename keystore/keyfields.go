@@ -1,6 +1,6 @@
 package keystore
 
-// The members of a line, a bit each.
+// The members of a key's line, one bit for each.
 const (
 	memberLeft = 1 << iota
 	memberID

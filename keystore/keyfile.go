@@ -3,7 +3,6 @@ package keystore
 import (
 	"bytes"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"keyward/store/journal"
 )
 
-// JournalConfig says which key file a Journal writes, and with what.
+// JournalConfig is which key file a Journal writes, and with what.
 type JournalConfig struct {
 	Path      string
 	Hasher    *apikey.Hasher
@@ -23,13 +22,13 @@ type JournalConfig struct {
 	Now       func() time.Time // nil: time.Now
 }
 
-// Journal writes a key file. Every method is one durable step: when it returns
-// nil what it did survives a power cut, when it returns an error the file says
+// Journal writes a key file. Every method is one durable step: if it returns
+// nil, what it did survives a power cut; if it returns an error, the file says
 // what it said before. Any number of processes may write one file.
 //
-// Every method may return ErrPepper or journal.ErrWrongFile for a file that is not to be
+// Every method may return ErrPepper or journal.ErrWrongFile for a file that must not be
 // written with this Hasher or by this program, journal.ErrDamaged for one that has lost
-// its content, and journal.ErrReplaced where other programs keep replacing the file.
+// its content, and journal.ErrReplaced if other programs keep replacing the file.
 type Journal struct {
 	store  journal.Lines
 	hasher *apikey.Hasher
@@ -50,37 +49,7 @@ func NewJournal(cfg JournalConfig) *Journal {
 	return j
 }
 
-// Params are what a new key is to be.
-type Params struct {
-	Name, User, Project string
-	Paths               []string  // none: anywhere
-	Scopes              *[]string // nil: its user's; empty: none
-	Rate                string
-	Prefix              string
-	Format              apikey.Format // "": FormatKeyward
-	Expires             time.Time     // zero: never
-}
-
-// check gives the reason in words fit for whoever gave the parameters.
-func (p *Params) check() error {
-	err := errors.Join(checkName("name", p.Name), checkKeysUser(p.User), checkName("project", p.Project), checkName("rate", p.Rate))
-	if err != nil {
-		return err
-	}
-	if err := apikey.ValidatePrefix(p.Prefix); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	var scopes []string
-	if p.Scopes != nil {
-		scopes = *p.Scopes
-	}
-	if _, _, err := terms(p.Paths, scopes); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	return nil
-}
-
-// record is a new key's record, but for what follows from its secret.
+// record is a new key's record, without what follows from its secret.
 func (j *Journal) record(p *Params, now time.Time) (Record, error) {
 	id, err := apikey.NewID(j.rand)
 	if err != nil {
@@ -93,37 +62,37 @@ func (j *Journal) record(p *Params, now time.Time) (Record, error) {
 	if !r.Expires.IsZero() {
 		r.Expires = r.Expires.UTC()
 	}
-	return r.clone(), nil
+	return r.Clone(), nil
 }
 
-// bind makes secret the record's.
-func (j *Journal) bind(r *Record, secret authz.Secret, prefix string) {
+// setSecret makes secret the record's.
+func (j *Journal) setSecret(r *Record, secret authz.Secret, prefix string) {
 	if r.Format == apikey.FormatHex {
 		prefix = ""
 	}
 	r.Prefix, r.Hint, r.Hash = prefix, apikey.Hint(secret.Reveal(), prefix), j.hasher.Digest(secret.Reveal())
 }
 
-// Create makes a key. The secret is nowhere but in what is returned.
+// Create makes a key. The secret is only in what is returned.
 func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
 	if p.Format == "" {
 		p.Format = apikey.FormatKeyward
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return Record{}, authz.Secret{}, err
 	}
 	var r Record
 	var secret authz.Secret
 	err := j.store.Write(nil, func(t *journal.LineTransaction) error {
 		var err error
-		// Another one for each attempt: no two lines may have one secret.
+		// Each attempt has another one: no two lines may have the same secret.
 		if secret, err = apikey.Generate(j.rand, p.Prefix, p.Format); err != nil {
 			return err
 		}
 		if r, err = j.record(&p, j.now().UTC()); err != nil {
 			return err
 		}
-		j.bind(&r, secret, p.Prefix)
+		j.setSecret(&r, secret, p.Prefix)
 		return appendRecord(t, &r)
 	})
 	if err != nil {
@@ -133,7 +102,7 @@ func (j *Journal) Create(p Params) (Record, authz.Secret, error) {
 }
 
 // Revoke ends a key, its secrets in a grace included. Revoking a key that has
-// ended changes nothing and is no error.
+// ended changes nothing and is not an error.
 func (j *Journal) Revoke(id string) (Record, error) {
 	return j.change(id, func(r *Record, now time.Time) (bool, error) {
 		if r.Ended() {
@@ -156,9 +125,9 @@ func (j *Journal) Delete(id string) (Record, error) {
 	})
 }
 
-// Rotate gives a key a new secret. The old one lives on for the grace, and
-// earlier ones for what is left of theirs; with none, all of them end in the
-// same step in which the new one begins. A key that was revoked is ErrRevoked.
+// Rotate gives a key a new secret. The old one stays valid for the grace, and
+// earlier ones for what is left of theirs; without a grace, all of them end in
+// the same step in which the new one begins. A key that was revoked is ErrRevoked.
 func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, error) {
 	if grace < 0 {
 		return Record{}, authz.Secret{}, fmt.Errorf("%w: a grace before now", ErrInvalid)
@@ -176,12 +145,12 @@ func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, 
 		if secret, err = apikey.Generate(j.rand, r.Prefix, format); err != nil {
 			return false, err
 		}
-		r.Previous = append(living(r.Previous, now), Previous{Hash: r.Hash, Until: now.Add(grace)})
+		r.Previous = append(unexpired(r.Previous, now), Previous{Hash: r.Hash, Until: now.Add(grace)})
 		if grace == 0 {
 			end(r.Previous)
 			r.Format = format // with a grace the key has secrets of both formats
 		}
-		j.bind(r, secret, r.Prefix)
+		j.setSecret(r, secret, r.Prefix)
 		return true, nil
 	})
 	if err != nil {
@@ -190,8 +159,8 @@ func (j *Journal) Rotate(id string, grace time.Duration) (Record, authz.Secret, 
 	return r, secret, nil
 }
 
-// living are the previous secrets whose grace is not over.
-func living(all []Previous, now time.Time) []Previous {
+// unexpired are the previous secrets whose grace is not over.
+func unexpired(all []Previous, now time.Time) []Previous {
 	var kept []Previous
 	for _, p := range all {
 		if p.Until.After(now) {
@@ -208,7 +177,7 @@ func end(all []Previous) {
 	}
 }
 
-// change appends what edit makes of the key's record, if it tells that it changed it.
+// change appends what edit makes of the key's record, if edit reports a change.
 func (j *Journal) change(id string, edit func(r *Record, now time.Time) (bool, error)) (Record, error) {
 	var r Record
 	err := j.store.Write(ErrNotFound, func(t *journal.LineTransaction) error {
@@ -236,41 +205,38 @@ func (j *Journal) change(id string, edit func(r *Record, now time.Time) (bool, e
 // eachLine is Lines.Read, or LineTransaction.Read under the lock.
 type eachLine func(visit func(line []byte, number int) error) error
 
-// latest is what the last line about id says.
+// latest is what the last valid line about the key says.
 func (j *Journal) latest(id string, each eachLine) (Record, error) {
 	wanted, ok := apikey.ParseID([]byte(id))
 	if !ok {
 		return Record{}, fmt.Errorf("%w: a key's id is k_ and 12 characters", ErrNotFound)
 	}
-	var k, found keyLine
-	any, quoted := false, []byte(`"`+id+`"`)
-	var kept []byte
+	var d KeyDecoder
+	var last Record
+	found, quoted := false, []byte(`"`+id+`"`)
 	err := each(func(line []byte, _ int) error {
 		// An id has one spelling, so most lines need no more than this.
 		if !bytes.Contains(line, quoted) {
 			return nil
 		}
-		// A line that cannot be read is stepped over, as servers do: it must
-		// not keep anyone from revoking a key.
-		if k.read(line) == nil && k.id == wanted && k.compiles() {
-			kept, any = append(kept[:0], line...), true
+		// A line that cannot be read is skipped, as servers do: it must not keep
+		// anyone from revoking a key.
+		if r, err := d.Decode(line); err == nil && d.ID() == wanted && r.AccessValid() {
+			last, found = r.Clone(), true
 		}
 		return nil
 	})
 	if err != nil {
 		return Record{}, err
 	}
-	if !any {
+	if !found {
 		return Record{}, fmt.Errorf("key %s: %w", id, ErrNotFound)
 	}
-	if err := found.read(kept); err != nil {
-		return Record{}, err
-	}
-	return found.record(), nil
+	return last, nil
 }
 
 func appendRecord(t *journal.LineTransaction, r *Record) error {
-	line, err := r.line()
+	line, err := r.Line()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
