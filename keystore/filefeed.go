@@ -5,6 +5,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
 // KeyFeed feeds a sink from a key file whose keys were hashed as Hasher does.
@@ -95,7 +96,7 @@ func (g *lineGeneration[R]) Apply(line []byte) (ended time.Time, err error) {
 	}
 	ended, err = g.into.Apply(record)
 	if err != nil {
-		return time.Time{}, journal.LineError(err.Error())
+		return time.Time{}, jsonline.Error(err.Error())
 	}
 	return ended, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
 // ErrPepper is a key file whose keys were hashed with another pepper.
@@ -68,11 +69,11 @@ func (h header) hashing() string {
 
 func readHeader(line []byte) (header, error) {
 	var h header
-	s := journal.NewScanner(line)
+	s := jsonline.NewScanner(line)
 	seen := map[string]bool{}
 	err := s.Object(func(name []byte) error {
 		if seen[string(name)] {
-			return journal.ErrTwice
+			return jsonline.ErrTwice
 		}
 		seen[string(name)] = true
 		var ok bool
@@ -92,10 +93,10 @@ func readHeader(line []byte) (header, error) {
 			h.Pepper = string(text)
 			ok = ok && apikey.ValidPepperID(text)
 		}
-		return journal.ErrUnknownMember.Unless(ok)
+		return jsonline.ErrUnknownMember.Unless(ok)
 	})
 	if err == nil && !s.End() {
-		err = journal.ErrSyntax
+		err = jsonline.ErrSyntax
 	}
 	return h, err
 }

@@ -5,16 +5,16 @@ import (
 	"unicode/utf8"
 
 	"keyward/apikey"
-	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
 const (
-	errNoID      journal.LineError = "no id, or not k_ and 12 characters of 0-9A-Za-z"
-	errNoHash    journal.LineError = "no hash, or not 64 lower-case hexadecimal digits"
-	errNoTime    journal.LineError = "no created or no at"
-	errAccess    journal.LineError = "a path or a scope that is none"
-	errNoFormat  journal.LineError = "an unknown key format"
-	errBadPrefix journal.LineError = "a prefix that is none"
+	errNoID      jsonline.Error = "no id, or not k_ and 12 characters of 0-9A-Za-z"
+	errNoHash    jsonline.Error = "no hash, or not 64 lower-case hexadecimal digits"
+	errNoTime    jsonline.Error = "no created or no at"
+	errAccess    jsonline.Error = "a path or a scope that is none"
+	errNoFormat  jsonline.Error = "an unknown key format"
+	errBadPrefix jsonline.Error = "a prefix that is none"
 )
 
 const maxHint = apikey.MaxPrefix + apikey.HintLen
@@ -33,20 +33,20 @@ type KeyDecoder struct {
 
 // Decode decodes a line and checks its form. The record is valid until the line
 // changes or the next one is decoded, and [Record.Clone] makes one to keep: its
-// texts are those of the line. The error is a journal.LineError.
+// texts are those of the line. The error is a jsonline.Error.
 func (d *KeyDecoder) Decode(line []byte) (*Record, error) {
 	if !utf8.Valid(line) {
-		return nil, journal.ErrUTF8
+		return nil, jsonline.ErrUTF8
 	}
 	d.record, d.id, d.seen, d.left = Record{Previous: d.record.Previous[:0]}, apikey.ID{}, 0, 0
-	s := journal.NewScanner(line)
+	s := jsonline.NewScanner(line)
 	err := s.Object(func(name []byte) error {
 		m := keyMember(name)
 		switch {
 		case m == 0:
-			return journal.ErrUnknownMember
+			return jsonline.ErrUnknownMember
 		case d.seen&m != 0:
-			return journal.ErrTwice
+			return jsonline.ErrTwice
 		}
 		d.seen |= m
 		return d.member(&s, m)
@@ -55,7 +55,7 @@ func (d *KeyDecoder) Decode(line []byte) (*Record, error) {
 		return nil, err
 	}
 	if !s.End() {
-		return nil, journal.ErrSyntax
+		return nil, jsonline.ErrSyntax
 	}
 	if err := d.complete(); err != nil {
 		return nil, err
@@ -69,12 +69,12 @@ func (d *KeyDecoder) ID() apikey.ID { return d.id }
 // InBatch reports whether the last line says how much of its batch is to come.
 func (d *KeyDecoder) InBatch() bool { return d.left > 0 }
 
-func (d *KeyDecoder) member(s *journal.Scanner, m uint32) error {
+func (d *KeyDecoder) member(s *jsonline.Scanner, m uint32) error {
 	switch m {
 	case memberLeft:
 		n, ok := s.ReadNumber()
 		d.left = n
-		return journal.ErrType.Unless(ok)
+		return jsonline.ErrType.Unless(ok)
 	case memberID:
 		return d.readID(s)
 	case memberPaths:
@@ -133,7 +133,7 @@ func (d *KeyDecoder) timeOf(m uint32) *time.Time {
 }
 
 // readText reads a text that is valid as long as the line.
-func readText(s *journal.Scanner, into *string) error {
+func readText(s *jsonline.Scanner, into *string) error {
 	var text []byte
 	err := s.ReadText(&text)
 	*into = stringOf(text)
@@ -141,7 +141,7 @@ func readText(s *journal.Scanner, into *string) error {
 }
 
 // readTexts reads a list into the capacity of into.
-func (d *KeyDecoder) readTexts(s *journal.Scanner, into []string) ([]string, error) {
+func (d *KeyDecoder) readTexts(s *jsonline.Scanner, into []string) ([]string, error) {
 	err := s.ReadTexts(&d.texts)
 	into = into[:0]
 	for _, text := range d.texts {
@@ -150,7 +150,7 @@ func (d *KeyDecoder) readTexts(s *journal.Scanner, into []string) ([]string, err
 	return into, err
 }
 
-func (d *KeyDecoder) readID(s *journal.Scanner) error {
+func (d *KeyDecoder) readID(s *jsonline.Scanner) error {
 	text, ok := s.ReadString()
 	if ok {
 		d.id, ok = apikey.ParseID(text)
@@ -160,15 +160,15 @@ func (d *KeyDecoder) readID(s *journal.Scanner) error {
 	return errNoID.Unless(ok)
 }
 
-func readDigest(s *journal.Scanner, into *apikey.Digest) error {
+func readDigest(s *jsonline.Scanner, into *apikey.Digest) error {
 	text, ok := s.ReadString()
 	return errNoHash.Unless(ok && apikey.ParseDigest(into, text) && s.Unescaped(text))
 }
 
-func (d *KeyDecoder) readFormat(s *journal.Scanner) error {
+func (d *KeyDecoder) readFormat(s *jsonline.Scanner) error {
 	text, ok := s.ReadString()
 	if !ok {
-		return journal.ErrType
+		return jsonline.ErrType
 	}
 	for _, f := range [...]apikey.Format{apikey.FormatKeyward, apikey.FormatHex, apikey.FormatRaw} {
 		if string(text) == string(f) {
@@ -179,10 +179,10 @@ func (d *KeyDecoder) readFormat(s *journal.Scanner) error {
 	return errNoFormat
 }
 
-func (d *KeyDecoder) readPrevious(s *journal.Scanner) error {
+func (d *KeyDecoder) readPrevious(s *jsonline.Scanner) error {
 	return s.Array(func() error {
 		if len(d.record.Previous) == maxPrevious {
-			return journal.ErrList
+			return jsonline.ErrList
 		}
 		var p Previous
 		var hash, until bool
@@ -195,7 +195,7 @@ func (d *KeyDecoder) readPrevious(s *journal.Scanner) error {
 				until = true
 				return s.ReadTime(&p.Until)
 			default:
-				return journal.ErrUnknownMember
+				return jsonline.ErrUnknownMember
 			}
 		})
 		if err == nil && !hash {
@@ -219,9 +219,9 @@ func (d *KeyDecoder) complete() error {
 	case d.seen&memberCreated == 0 || d.seen&memberAt == 0:
 		return errNoTime
 	case d.seen&memberPaths != 0 && len(r.Paths) == 0:
-		return journal.ErrList
+		return jsonline.ErrList
 	case len(r.Hint) > maxHint || len(r.Rate) > apikey.MaxPrefix:
-		return journal.ErrText
+		return jsonline.ErrText
 	case apikey.ValidatePrefix(r.Prefix) != nil:
 		return errBadPrefix
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"keyward/apikey"
-	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
 func sampleRecord() Record {
@@ -105,9 +105,9 @@ func TestLinesRefused(t *testing.T) {
 		"no at":                 swap(`,"at":"2026-01-01T00:00:00Z"`, ""),
 	} {
 		_, err := d.Decode([]byte(line))
-		var bad journal.LineError
+		var bad jsonline.Error
 		if !errors.As(err, &bad) {
-			t.Errorf("%s: %v, want a journal.LineError", name, err)
+			t.Errorf("%s: %v, want a jsonline.Error", name, err)
 		}
 	}
 }
@@ -219,7 +219,7 @@ func TestRevocationLinesRefused(t *testing.T) {
 		"no UTF-8":          `{"jti":"` + "\xff" + `",` + at + `}`,
 	} {
 		var d RevocationDecoder
-		var bad journal.LineError
+		var bad jsonline.Error
 		if _, err := d.Decode([]byte(line)); !errors.As(err, &bad) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"keyward/authz"
-	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
 // Names that a file holds already are read as they are. A new name must be one
@@ -21,13 +21,13 @@ import (
 // of UTF-8 without control characters and without the colon, which ends the
 // name in Basic credentials. A new user's name must be more: [CheckUserName].
 func ValidUserName(name string) bool {
-	return name != "" && journal.ValidText([]byte(name)) && !strings.Contains(name, ":")
+	return name != "" && jsonline.ValidText([]byte(name)) && !strings.Contains(name, ":")
 }
 
 // CheckUserName returns why no user can be made with the name; the error is ErrInvalid.
 func CheckUserName(name string) error {
 	if !ValidUserName(name) {
-		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, journal.MaxText)
+		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, jsonline.MaxText)
 	}
 	return checkKeysUser(name)
 }
@@ -44,8 +44,8 @@ func checkKeysUser(name string) error {
 // checkName returns why a new record cannot have the name, which is called
 // what in the error. The empty name is one.
 func checkName(what, name string) error {
-	if !journal.ValidText([]byte(name)) {
-		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control characters", ErrInvalid, what, journal.MaxText)
+	if !jsonline.ValidText([]byte(name)) {
+		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control characters", ErrInvalid, what, jsonline.MaxText)
 	}
 	if problem := looksLikeAnother(name); problem != "" {
 		return fmt.Errorf("%w: a %s %s", ErrInvalid, what, problem)

@@ -4,10 +4,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
-const errRevocation journal.LineError = "not one of: a jti, a subject with issued_before, issued_before alone"
+const errRevocation jsonline.Error = "not one of: a jti, a subject with issued_before, issued_before alone"
 
 // Revocation ends tokens before their time: one token by its id, or one
 // subject's tokens, or without a subject all tokens, by when they were issued.
@@ -22,18 +22,18 @@ type Revocation struct {
 type RevocationDecoder struct{ record Revocation }
 
 // Decode decodes a line and checks all that stands in it. The record is valid
-// until the next one is decoded. The error is a journal.LineError.
+// until the next one is decoded. The error is a jsonline.Error.
 func (d *RevocationDecoder) Decode(line []byte) (*Revocation, error) {
 	if !utf8.Valid(line) {
-		return nil, journal.ErrUTF8
+		return nil, jsonline.ErrUTF8
 	}
 	d.record = Revocation{}
 	r := &d.record
 	seen := map[string]bool{}
-	s := journal.NewScanner(line)
+	s := jsonline.NewScanner(line)
 	err := s.Object(func(name []byte) error {
 		if seen[string(name)] {
-			return journal.ErrTwice
+			return jsonline.ErrTwice
 		}
 		seen[string(name)] = true
 		switch string(name) {
@@ -46,14 +46,14 @@ func (d *RevocationDecoder) Decode(line []byte) (*Revocation, error) {
 		case "at":
 			return s.ReadTime(&r.At)
 		default:
-			return journal.ErrUnknownMember
+			return jsonline.ErrUnknownMember
 		}
 	})
 	switch {
 	case err != nil:
 		return nil, err
 	case !s.End():
-		return nil, journal.ErrSyntax
+		return nil, jsonline.ErrSyntax
 	case r.At.IsZero():
 		return nil, errNoTime
 	// An empty name would be taken for one that is not there, and end all tokens.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"keyward/apikey"
-	"keyward/store/journal"
+	"keyward/store/pacer"
 )
 
 // Undone returns an error if keys that ended are active in next, or secrets that
@@ -18,9 +18,9 @@ func (k *Keys) Undone(g Generation[Record], now time.Time) error {
 	}
 	at := instantOf(now)
 	active, kept, revived := 0, false, 0
-	pace := journal.NewPacer()
+	pace := pacer.New()
 	old.rows.each(func(r row) {
-		pace.Line()
+		pace.Step()
 		if r.flag(rowRevoked | rowDeleted) {
 			if next.active(r.id()) || next.accepts(r.digest(), at) {
 				revived++

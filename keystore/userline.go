@@ -5,12 +5,12 @@ import (
 	"unicode/utf8"
 
 	"keyward/passwordhash"
-	"keyward/store/journal"
+	"keyward/store/jsonline"
 )
 
 const (
-	errUserName journal.LineError = "no name, or one that is none"
-	errPassword journal.LineError = "a password hash that is none, or that costs too much"
+	errUserName jsonline.Error = "no name, or one that is none"
+	errPassword jsonline.Error = "a password hash that is none, or that costs too much"
 )
 
 // UserDecoder decodes the lines of users. It uses its memory again for each line.
@@ -21,17 +21,17 @@ type UserDecoder struct {
 }
 
 // Decode decodes a line and checks all that stands in it. The record is valid
-// until the next one is decoded. The error is a journal.LineError.
+// until the next one is decoded. The error is a jsonline.Error.
 func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) {
 	if !utf8.Valid(line) {
-		return nil, journal.ErrUTF8
+		return nil, jsonline.ErrUTF8
 	}
 	*d = UserDecoder{paths: d.paths[:0], scopes: d.scopes[:0]}
 	seen := map[string]bool{}
-	s := journal.NewScanner(line)
+	s := jsonline.NewScanner(line)
 	err := s.Object(func(name []byte) error {
 		if seen[string(name)] {
-			return journal.ErrTwice
+			return jsonline.ErrTwice
 		}
 		seen[string(name)] = true
 		return d.member(&s, string(name))
@@ -40,13 +40,13 @@ func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) {
 	case err != nil:
 		return nil, err
 	case !s.End():
-		return nil, journal.ErrSyntax
+		return nil, jsonline.ErrSyntax
 	case !ValidUserName(r.Name):
 		return nil, errUserName
 	case r.Created.IsZero() || r.At.IsZero():
 		return nil, errNoTime
 	case seen["paths"] && len(d.paths) == 0:
-		return nil, journal.ErrList
+		return nil, jsonline.ErrList
 	case r.Password != "" && !passwordhash.Valid(r.Password):
 		return nil, errPassword
 	}
@@ -54,11 +54,11 @@ func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) {
 	return &d.record, nil
 }
 
-func (d *UserDecoder) member(s *journal.Scanner, name string) error {
+func (d *UserDecoder) member(s *jsonline.Scanner, name string) error {
 	switch name {
 	case "left":
 		_, ok := s.ReadNumber()
-		return journal.ErrType.Unless(ok)
+		return jsonline.ErrType.Unless(ok)
 	case "name":
 		return s.ReadTextString(&d.record.Name)
 	case "password":
@@ -70,12 +70,12 @@ func (d *UserDecoder) member(s *journal.Scanner, name string) error {
 	case "disabled":
 		var ok bool
 		d.record.Disabled, ok = s.ReadBool()
-		return journal.ErrType.Unless(ok)
+		return jsonline.ErrType.Unless(ok)
 	default:
 		if into := d.timeOf(name); into != nil {
 			return s.ReadTime(into)
 		}
-		return journal.ErrUnknownMember
+		return jsonline.ErrUnknownMember
 	}
 }
 

@@ -30,7 +30,7 @@ type Sink interface {
 // Generation is what the lines of one file come to.
 type Generation interface {
 	// Apply applies a line, which is valid until it returns. ended is when the line
-	// was written, if it ends something. A line that cannot be applied is a [LineError].
+	// was written, if it ends something. A line that cannot be applied is a jsonline.Error.
 	Apply(line []byte) (ended time.Time, err error)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"keyward/store/jsonline"
 )
 
 // ErrWrongFile is a file of another kind, or of a version that is not known.
@@ -72,7 +73,7 @@ func (t *LineTransaction) recoverTail() error {
 		if _, err = l.next(); errors.Is(err, io.EOF) {
 			break
 		}
-		var bad LineError
+		var bad jsonline.Error
 		if err != nil && !errors.As(err, &bad) {
 			return err
 		}
@@ -82,7 +83,7 @@ func (t *LineTransaction) recoverTail() error {
 
 // orWrongFile makes "no first line" and "no sensible first line" ErrWrongFile.
 func orWrongFile(err error) error {
-	var bad LineError
+	var bad jsonline.Error
 	if errors.Is(err, io.EOF) || errors.As(err, &bad) {
 		return ErrWrongFile
 	}
@@ -175,7 +176,7 @@ func (l *Lines) each(r io.ReaderAt, visit func(line []byte, number int) error) e
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var bad LineError
+		var bad jsonline.Error
 		if err == nil || errors.As(err, &bad) {
 			err = visit(line, in.number)
 		}

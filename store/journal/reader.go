@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
+	"keyward/store/jsonline"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -249,7 +250,7 @@ func (r *reader) readAppended() (news bool, err error) {
 		if err == nil {
 			ended, err = r.content.Apply(line)
 		}
-		var badLine LineError
+		var badLine jsonline.Error
 		switch {
 		case errors.As(err, &badLine):
 			bad++

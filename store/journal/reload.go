@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"keyward/store/jsonline"
+	"keyward/store/pacer"
 )
 
 // reload reads the entire file and puts it in force in place of what was.
@@ -20,7 +22,7 @@ func (r *reader) reload() error {
 	next.rewrittenInPlace = false
 	next.file, next.info, next.lines = file, info, &lineReader{r: file}
 	if err := next.readAll(); err != nil {
-		var bad LineError
+		var bad jsonline.Error
 		if errors.As(err, &bad) || errors.Is(err, ErrWrongFile) || errors.As(err, new(headerError)) || errors.Is(err, errEmpty) {
 			r.badFile, r.badErr = info, err // not to be read again before it changes
 		}
@@ -74,10 +76,10 @@ func (r *reader) readAll() error {
 // one is stepped over, since it must not keep out a revocation further down, and
 // checks that are under way go first.
 func (r *reader) fill(c Generation) error {
-	pace := NewPacer()
+	pace := pacer.New()
 	for bad := 0; ; {
 		if r.content != nil {
-			pace.Line()
+			pace.Step()
 		}
 		line, err := r.lines.next()
 		if errors.Is(err, io.EOF) {
@@ -86,7 +88,7 @@ func (r *reader) fill(c Generation) error {
 		if err == nil {
 			_, err = c.Apply(line)
 		}
-		var badLine LineError
+		var badLine jsonline.Error
 		switch {
 		case err == nil:
 		case r.content != nil && errors.As(err, &badLine):

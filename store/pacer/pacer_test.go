@@ -1,4 +1,4 @@
-package journal
+package pacer
 
 import (
 	"testing"
@@ -28,7 +28,7 @@ func TestPacer(t *testing.T) {
 		for range c.lines {
 			clock = clock.Add(perLine)
 			worked += perLine
-			s.Line()
+			s.Step()
 		}
 		if share := float64(rested) / float64(worked); share < c.least || share > c.most {
 			t.Errorf("%d lines, woken %s late: rested %s for %s of work", c.lines, c.late, rested, worked)

@@ -1,4 +1,4 @@
-package journal
+package jsonline
 
 import (
 	"time"
@@ -7,9 +7,9 @@ import (
 
 // What may be wrong with a value.
 const (
-	ErrTime LineError = "a time that is not RFC 3339 in UTC"
-	ErrList LineError = "an empty path list, or more than 1000 elements"
-	ErrText LineError = "a text that is too long or has control characters"
+	ErrTime Error = "a time that is not RFC 3339 in UTC"
+	ErrList Error = "an empty path list, or more than 1000 elements"
+	ErrText Error = "a text that is too long or has control characters"
 
 	MaxText = 255  // bytes
 	MaxList = 1000 // elements

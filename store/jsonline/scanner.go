@@ -1,4 +1,4 @@
-package journal
+package jsonline
 
 import (
 	"encoding/binary"
@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// LineError is what is wrong with a line. It never repeats the line's content.
-type LineError string
+// Error is what is wrong with a line. It never repeats the line's content.
+type Error string
 
 // Error implements error.
-func (e LineError) Error() string { return string(e) }
+func (e Error) Error() string { return string(e) }
 
 // Unless returns the error if ok is false.
-func (e LineError) Unless(ok bool) error {
+func (e Error) Unless(ok bool) error {
 	if ok {
 		return nil
 	}
@@ -22,11 +22,11 @@ func (e LineError) Unless(ok bool) error {
 
 // What may be wrong with any line.
 const (
-	ErrSyntax        LineError = "not a JSON object of the members we know"
-	ErrUTF8          LineError = "not valid UTF-8"
-	ErrTwice         LineError = "a member twice"
-	ErrUnknownMember LineError = "an unknown member"
-	ErrType          LineError = "a member of the wrong type"
+	ErrSyntax        Error = "not a JSON object of the members we know"
+	ErrUTF8          Error = "not valid UTF-8"
+	ErrTwice         Error = "a member twice"
+	ErrUnknownMember Error = "an unknown member"
+	ErrType          Error = "a member of the wrong type"
 )
 
 // Scanner parses one flat JSON object, in one pass and in place. It is stricter than
