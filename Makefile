@@ -47,7 +47,7 @@ test: programs
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
-	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server
+	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|Allocations' ./store/filestore ./authz ./extauthz ./server
 	cd deploy/image && go test -count=1 ./...
 
 programs:
@@ -79,7 +79,7 @@ lint:
 # The full size of tests that `make test` runs in short. Each item is the arguments of one go test.
 ITEMS = $(sort $(patsubst PROVE_%,%,$(filter PROVE_%,$(.VARIABLES))))
 PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
-PROVE_revocations    = -run '^TestReplacing$$' ./keystore
+PROVE_revocations    = -run '^TestReplacing$$' ./store/filestore
 PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy

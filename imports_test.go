@@ -20,18 +20,22 @@ const module = "keyward"
 // allowed is ARCHITECTURE.md's table of packages: what each may import beside
 // the standard library. An entry that ends in "/" is everything below it.
 var allowed = map[string][]string{
-	"authz":         {},
-	"cache":         {"github.com/hashicorp/golang-lru/"},
-	"policy":        {"keyward/authz"},
-	"apikey":        {"keyward/authz"},
-	"passwordhash":  {"keyward/authz", "golang.org/x/crypto/"},
-	"keystore":      {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store/journal", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
-	"store/journal": {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
-	"verifier": {"keyward/apikey", "keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
+	"authz":           {},
+	"cache":           {"github.com/hashicorp/golang-lru/"},
+	"policy":          {"keyward/authz"},
+	"apikey":          {"keyward/authz"},
+	"passwordhash":    {"keyward/authz", "golang.org/x/crypto/"},
+	"store":           {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store/jsonline", "golang.org/x/text/unicode/norm"},
+	"store/jsonline":  {},
+	"store/pacer":     {},
+	"store/journal":   {"keyward/store/jsonline", "keyward/store/pacer", "github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
+	"store/filestore": {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store", "keyward/store/jsonline", "keyward/store/journal"},
+	"keyindex":        {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
+	"verifier": {"keyward/apikey", "keyward/authz", "keyward/cache", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
 		"keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":   {},
 	"verifier/fingerprint": {"keyward/cache"},
-	"verifier/login":       {"keyward/authz", "keyward/cache", "keyward/keystore", "keyward/passwordhash", "keyward/verifier/fingerprint", "keyward/verifier/password"},
+	"verifier/login":       {"keyward/authz", "keyward/cache", "keyward/keyindex", "keyward/passwordhash", "keyward/verifier/fingerprint", "keyward/verifier/password"},
 	"verifier/jwks":        {"keyward/authz", "keyward/verifier/strictjson", "filippo.io/edwards25519"},
 	"verifier/password":    {"keyward/authz", "keyward/verifier/admission", "golang.org/x/sys/"},
 	"verifier/strictjson":  {},
@@ -43,8 +47,8 @@ var allowed = map[string][]string{
 	"config":               {"keyward/apikey", "keyward/authz", "keyward/policy", "keyward/ratelimit", "go.yaml.in/yaml/"},
 	"ratelimit":            {"keyward/authz"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
-	"server": {"keyward/apikey", "keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore", "keyward/passwordhash", "keyward/policy",
-		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
+	"server": {"keyward/apikey", "keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keyindex", "keyward/passwordhash", "keyward/policy",
+		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
@@ -53,6 +57,9 @@ var forbidden = map[string][]string{
 	"authz":               {"net/http", "os", "net", "os/exec", "database/sql"},
 	"policy":              {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
 	"verifier":            {"net/http", "os"},
+	"store":               {"net/http", "net", "os", "io/fs"},
+	"store/jsonline":      {"net/http", "net", "os", "io"},
+	"keyindex":            {"net/http", "net", "os", "io", "io/fs"},
 	"verifier/jwks":       {"net/http", "os", "time"},
 	"verifier/strictjson": {"net/http", "os", "time", "io"},
 	"verifier/admission":  {"net/http", "os", "net"},
@@ -90,6 +97,68 @@ func TestImports(t *testing.T) {
 				t.Errorf("the row of %s names %s, which the package does not import", pkg, rule)
 			}
 		}
+	}
+}
+
+// checking is what a check runs; managing is what it must not reach: what writes
+// records, and what serves.
+var (
+	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
+	managing = []string{"store/filestore", "store/journal", "config", "server", "usage", "admin"}
+)
+
+// TestCheckingCannotReachManaging follows the imports of this module.
+func TestCheckingCannotReachManaging(t *testing.T) {
+	imports := map[string]map[string]bool{}
+	eachFile(t, func(dir, file string, imported []string) {
+		if strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		if imports[dir] == nil {
+			imports[dir] = map[string]bool{}
+		}
+		for _, path := range imported {
+			if own, ok := strings.CutPrefix(path, module+"/"); ok {
+				imports[dir][own] = true
+			}
+		}
+	})
+	for dir := range imports {
+		top, _, _ := strings.Cut(dir, "/")
+		if !slices.Contains(checking, top) {
+			continue
+		}
+		reached := reach(imports, dir)
+		for _, pkg := range managing {
+			if reached[pkg] {
+				t.Errorf("%s reaches %s", dir, pkg)
+			}
+		}
+	}
+}
+
+// reach returns the packages that dir imports, and those that these import.
+func reach(imports map[string]map[string]bool, dir string) map[string]bool {
+	reached := map[string]bool{}
+	next := []string{dir}
+	for len(next) > 0 {
+		pkg := next[0]
+		next = next[1:]
+		for imported := range imports[pkg] {
+			if !reached[imported] {
+				reached[imported] = true
+				next = append(next, imported)
+			}
+		}
+	}
+	return reached
+}
+
+// TestReach: an import of an import is reached.
+func TestReach(t *testing.T) {
+	imports := map[string]map[string]bool{"a": {"b": true}, "b": {"c": true}, "c": {"a": true}, "d": {"c": true}}
+	if got := reach(imports, "a"); !got["c"] || got["d"] {
+		t.Errorf("a reaches %v", got)
 	}
 }
 
@@ -228,10 +297,11 @@ func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, par
 func TestImportJudge(t *testing.T) {
 	for _, bad := range [][2]string{
 		{"authz", "keyward/policy"}, {"authz", "github.com/x/y"}, {"authz", "os"},
-		{"policy", "time"}, {"policy", "keyward/keystore"},
-		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keystore"}, {"cache", "keyward/authz"},
+		{"policy", "time"}, {"policy", "keyward/keyindex"},
+		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keyindex"}, {"cache", "keyward/authz"},
 		{"verifier", "keyward/extauthz"}, {"verifier", "keyward/verifier/tokensource"}, {"verifier/jwks", "keyward/verifier"}, {"verifier", "google.golang.org/protobuf/proto"},
-		{"apikey", "keyward/keystore"}, {"keystore", "keyward/config"}, {"store/journal", "keyward/authz"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
+		{"apikey", "keyward/store"}, {"store", "keyward/store/filestore"}, {"store", "os"}, {"store/filestore", "keyward/keyindex"}, {"keyindex", "keyward/store/filestore"},
+		{"keyindex", "os"}, {"verifier", "keyward/store/filestore"}, {"store/journal", "keyward/authz"}, {"store/journal", "keyward/store"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
 		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
 	} {
 		if judge(bad[0], bad[1]) == "" {

@@ -7,7 +7,7 @@ import (
 )
 
 // FileMetrics tells how following a file goes. It has the methods that
-// keystore's followers report to.
+// journal.Observer has.
 type FileMetrics struct {
 	ok, failed  prometheus.Counter
 	badLines    prometheus.Counter

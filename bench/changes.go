@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 // changes measures, with many keys and under load, how soon a revocation and a
@@ -120,7 +120,7 @@ func (b *bench) revokeOne(prober *client, n int) (time.Duration, error) {
 }
 
 func (b *bench) createOne(prober *client) (time.Duration, error) {
-	_, secret, err := b.large.journal.Create(keystore.Params{
+	_, secret, err := b.large.journal.Create(store.KeyParams{
 		Name: "made under load", Prefix: keyPrefix, Scopes: &[]string{"items:read", "items:write"},
 	})
 	if err != nil {
@@ -146,7 +146,7 @@ func awaitAnswer(prober *client, key string, want bool, began time.Time) (time.D
 // appendRevocation does what `key revoke` does once it has found the record.
 // Finding it reads the file, and would measure the writer's processor time on the
 // server's cores.
-func appendRevocation(path string, record keystore.Record) error {
+func appendRevocation(path string, record store.KeyRecord) error {
 	now := time.Now().UTC()
 	record.At, record.Revoked = now, now
 	line, err := json.Marshal(record)

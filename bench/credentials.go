@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 const credentialsConfig = `
@@ -148,15 +149,15 @@ func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *http
 // makePasswords makes a users file with the passwords' users, and the keys'.
 func (b *bench) makePasswords() (kindOfCredential, error) {
 	passwords := kindOfCredential{name: "password"}
-	users := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
 	for i := range knownPasswords {
 		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
-		if _, err := users.SetUser(name, keystore.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
+		if _, err := users.SetUser(name, store.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
 			return passwords, err
 		}
 		passwords.all = append(passwords.all, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
 	}
-	_, err := users.SetUser("load-test", keystore.UserPatch{})
+	_, err := users.SetUser("load-test", store.UserPatch{})
 	return passwords, err
 }
 

@@ -9,15 +9,16 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 // keyFile is a key file made for a measurement, with the plain text of its keys.
 type keyFile struct {
 	path    string
-	journal *keystore.Journal
+	journal *filestore.KeyFile
 	secrets []string
-	records []keystore.Record // of the first maxChanged keys
+	records []store.KeyRecord // of the first maxChanged keys
 }
 
 // maxChanged is how many keys can be changed while something is measured.
@@ -31,7 +32,7 @@ func bearer(key string) string { return "Bearer " + key }
 // makeKeys writes a file of n keys, each with a user, two scopes and a path, in one step.
 func makeKeys(dir string, n int) (*keyFile, error) {
 	f := &keyFile{path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}
-	f.journal = keystore.NewJournal(keystore.JournalConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
+	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
 	var lines bytes.Buffer
 	for range n {
 		secret, err := apikey.Generate(rand.Reader, keyPrefix, apikey.FormatKeyward)
@@ -41,7 +42,7 @@ func makeKeys(dir string, n int) (*keyFile, error) {
 		f.secrets = append(f.secrets, secret.Reveal())
 		lines.WriteString(secret.Reveal() + "\n")
 	}
-	records, err := f.journal.Import(&lines, keystore.Params{
+	records, err := f.journal.Import(&lines, store.KeyParams{
 		Name: "measured key", User: "load-test", Prefix: keyPrefix,
 		Scopes: &[]string{"items:read", "items:write"}, Paths: []string{"/api/v1"},
 	})

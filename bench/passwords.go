@@ -14,7 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 // A cache that forgets soon has the passwords of regular users, who come less often, hashed anew.
@@ -120,15 +121,15 @@ func (b *bench) printTail(what string, o *outcome) {
 
 // makeUsers makes whom the keys act for, and the legitUsers.
 func makeUsers(path string, kinds []*legitUsers) error {
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path})
-	if _, err := file.SetUser("load-test", keystore.UserPatch{}); err != nil {
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path})
+	if _, err := file.SetUser("load-test", store.UserPatch{}); err != nil {
 		return err
 	}
 	scopes := []string{"items:read", "items:write"}
 	for _, kind := range kinds {
 		for n := range kind.users {
 			secret := authz.NewSecret(kind.password(n))
-			if _, err := file.SetUser(kind.user(n), keystore.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
+			if _, err := file.SetUser(kind.user(n), store.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
 				return err
 			}
 		}

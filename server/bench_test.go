@@ -15,7 +15,8 @@ import (
 	"keyward/config"
 	"keyward/internal/otlpreceiver"
 	"keyward/internal/race"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 // The configuration that the cost of a check is measured by: a route with a
@@ -62,7 +63,7 @@ func unobserved(b testing.TB, keys int) (*authz.Checker, []string) {
 // measuredBy is measuredConfig and more of it, and the keys of its file.
 func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) {
 	dir := b.TempDir()
-	journal := keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	journal := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	secrets := make([]string, keys)
 	for i := range secrets {
 		secret, err := apikey.Generate(rand.Reader, "kw_", apikey.FormatKeyward)
@@ -71,7 +72,7 @@ func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) 
 		}
 		secrets[i] = secret.Reveal()
 	}
-	if _, err := journal.Import(strings.NewReader(strings.Join(secrets, "\n")+"\n"), keystore.Params{
+	if _, err := journal.Import(strings.NewReader(strings.Join(secrets, "\n")+"\n"), store.KeyParams{
 		Name: "measured key", User: "load-test", Prefix: "kw_", Scopes: &[]string{"items:read", "items:write"}, Paths: []string{"/api/v1"},
 	}); err != nil {
 		b.Fatal(err)

@@ -13,8 +13,9 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
 	"keyward/server"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 // limit is what the admin listener says of a key's limit.
@@ -96,7 +97,7 @@ func TestLimitsArrive(t *testing.T) {
 rate_limits: {api_key: 5/h, anonymous: 3/h, failed: 4/h}
 routes: [{path: /public, auth: none}, {path: /narrow, rate: 2/h}, {path: /watched, rate: {rate: 1/h, shadow: true}}]
 `, func(r *running) {
-		keys = []string{r.create(keystore.Params{}), r.create(keystore.Params{Rate: "7/d"}), r.create(keystore.Params{})}
+		keys = []string{r.create(store.KeyParams{}), r.create(store.KeyParams{Rate: "7/d"}), r.create(store.KeyParams{})}
 	})
 	ids := r.ids()
 	r.becomes("/", keys[0], 200)
@@ -142,7 +143,7 @@ routes: [{path: /public, auth: none}, {path: /narrow, rate: 2/h}, {path: /watche
 // TestRotatedKeyKeepsItsCount: a new secret is no new limit, and the old one's grace no second one.
 func TestRotatedKeyKeepsItsCount(t *testing.T) {
 	var key string
-	r := start(t, baseConfig+"rate_limits: {api_key: 4/h}\n", func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, baseConfig+"rate_limits: {api_key: 4/h}\n", func(r *running) { key = r.create(store.KeyParams{}) })
 	r.becomes("/", key, 200)
 	r.use(1, "/", key, 200)
 	_, fresh, err := r.journal.Rotate(r.ids()[0], time.Hour)
@@ -159,7 +160,7 @@ func TestRotatedKeyKeepsItsCount(t *testing.T) {
 func TestReloadKeepsCounts(t *testing.T) {
 	var key string
 	limits := func(text string) string { return baseConfig + "rate_limits: {" + text + "}\n" }
-	r := start(t, limits("api_key: 4/h"), func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, limits("api_key: 4/h"), func(r *running) { key = r.create(store.KeyParams{}) })
 	id := r.ids()[0]
 	r.becomes("/", key, 200)
 	r.use(3, "/", key, 200)
@@ -188,7 +189,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 func TestReloadElsewhere(t *testing.T) {
 	var key string
 	limits := func(text string) string { return baseConfig + "rate_limits: {api_key: 2/h" + text + "}\n" }
-	r := start(t, limits(""), func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, limits(""), func(r *running) { key = r.create(store.KeyParams{}) })
 	r.becomes("/", key, 200)
 	r.use(1, "/", key, 200)
 	r.use(1, "/", key, 429)
@@ -233,8 +234,8 @@ func TestCheckCountsNothing(t *testing.T) {
 	dir := t.TempDir()
 	text := "keys: {file: " + dir + "/keys.jsonl}\nrate_limits: {anonymous: 1/d, failed: 1/d}\nroutes: [{path: /public, auth: none, rate: 1/d}]\n"
 	r := &running{t: t, dir: dir}
-	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
-	r.create(keystore.Params{})
+	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	r.create(store.KeyParams{})
 	cfg, err := config.Parse("keyward.yaml", []byte(text), os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)

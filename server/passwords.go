@@ -9,7 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/passwordhash"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
@@ -60,7 +60,7 @@ func (c *Core) passwords(r *remembered) error {
 
 // dummyHashes returns hashes for unknown users: with the parameters of the file's, or
 // else with our own.
-func dummyHashes(users *keystore.Users) (func(string) authz.Secret, error) {
+func dummyHashes(users *keyindex.Users) (func(string) authz.Secret, error) {
 	dummy, err := passwordhash.DummyHash(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a hash for unknown users: %w", err)

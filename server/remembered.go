@@ -9,7 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/verifier/tokensource"
 )
 
@@ -26,9 +26,9 @@ type remembered struct {
 
 // origin is what a verifier was made of.
 type origin struct {
-	keys        *keystore.Keys
-	users       *keystore.Users
-	revocations *keystore.Revocations
+	keys        *keyindex.Keys
+	users       *keyindex.Users
+	revocations *keyindex.Revocations
 	cache       config.Cache
 	rules       any // its own part of the configuration, compared in depth
 }

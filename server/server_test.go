@@ -18,8 +18,9 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
 	"keyward/server"
+	"keyward/store"
+	"keyward/store/filestore"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -32,7 +33,7 @@ import (
 type running struct {
 	t        *testing.T
 	dir      string
-	journal  *keystore.Journal
+	journal  *filestore.KeyFile
 	reload   chan struct{}
 	stop     func() error
 	log      *syncBuffer
@@ -70,7 +71,7 @@ log: {level: debug, decisions: all}
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
 	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncBuffer{}}
-	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	prepare(r)
 	s, err := server.New(server.Options{
@@ -124,7 +125,7 @@ func (r *running) write(name, text string) {
 	}
 }
 
-func (r *running) create(p keystore.Params) string {
+func (r *running) create(p store.KeyParams) string {
 	r.t.Helper()
 	p.Name, p.Prefix = "test", "kw_"
 	_, secret, err := r.journal.Create(p)
@@ -215,7 +216,7 @@ func (r *running) health() healthpb.HealthCheckResponse_ServingStatus {
 
 func TestServes(t *testing.T) {
 	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{Paths: []string{"/api"}}) })
+	r := start(t, baseConfig, func(r *running) { key = r.create(store.KeyParams{Paths: []string{"/api"}}) })
 	r.becomes("/api/x", key, 200)
 	r.becomes("/other", key, 403)
 	r.becomes("/api", "", 401)
@@ -273,14 +274,14 @@ routes: [{path: /public, auth: none}]
 	if err := os.Remove(r.path("keys.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	key := r.create(keystore.Params{})
+	key := r.create(store.KeyParams{})
 	r.becomes("/public", "", 200)
 	r.becomes("/", key, 200)
 }
 
 func TestReload(t *testing.T) {
 	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { key = r.create(store.KeyParams{}) })
 	r.becomes("/x", key, 200)
 	r.configure(baseConfig + `
 default: {auth: deny}
@@ -325,8 +326,8 @@ routes: [{path: /x, auth: required, scopes: [admin]}]
 func TestFileThatIsFollowedNoMore(t *testing.T) {
 	const never = "\nkeyward_users_file_last_success_timestamp_seconds 0\n"
 	r := start(t, baseConfig+"\nusers: {file: DIR/users.jsonl}\n", func(r *running) {
-		r.create(keystore.Params{})
-		r.user("alice", keystore.UserPatch{})
+		r.create(store.KeyParams{})
+		r.user("alice", store.UserPatch{})
 	})
 	if _, metrics := r.get("/metrics"); strings.Contains(metrics, never) {
 		t.Fatal("the file was never read")
@@ -342,7 +343,7 @@ func TestFileThatIsFollowedNoMore(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	r.becomes("/", "", 401)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)

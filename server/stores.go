@@ -11,7 +11,9 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/keyindex"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier"
 )
@@ -40,11 +42,11 @@ func storeConfigOf(cfg *config.Config) storeConfig {
 type stores struct {
 	cfg         storeConfig
 	hasher      *apikey.Hasher
-	keys        *keystore.Keys
-	users       *keystore.Users       // nil without a users file
-	revocations *keystore.Revocations // nil without a revocations file
+	keys        *keyindex.Keys
+	users       *keyindex.Users       // nil without a users file
+	revocations *keyindex.Revocations // nil without a revocations file
 
-	keysFile, usersFile, revocationsFile keystore.Follower // nil without a file
+	keysFile, usersFile, revocationsFile store.Follower // nil without a file
 }
 
 // openStores reads the files that old, which may be nil, does not have in force
@@ -77,12 +79,12 @@ func (s *stores) openKeys(old *stores, outside surroundings, logger *slog.Logger
 	}
 	s.hasher = apikey.NewHasher(pepper)
 	if s.cfg.keys.file == "" {
-		s.keys = keystore.NoKeys()
+		s.keys = keyindex.NoKeys()
 		return nil
 	}
-	s.keys = keystore.NewKeys()
+	s.keys = keyindex.NewKeys()
 	var err error
-	s.keysFile, err = keystore.KeyFeed{Hasher: s.hasher, FollowConfig: journal.FollowConfig{
+	s.keysFile, err = filestore.KeyFeed{Hasher: s.hasher, FollowConfig: journal.FollowConfig{
 		Path: s.cfg.keys.file, MissingOK: s.cfg.keys.mayBeMissing, Observer: outside.keys, Log: logger,
 	}}.Follow(s.keys)
 	return err
@@ -96,9 +98,9 @@ func (s *stores) openUsers(old *stores, outside surroundings, logger *slog.Logge
 	if s.cfg.users == "" {
 		return nil
 	}
-	s.users = keystore.NewUsers()
+	s.users = keyindex.NewUsers()
 	s.users.LogTo(logger)
-	s.usersFile, err = keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: s.cfg.users, Observer: outside.users, Log: logger}}.Follow(s.users)
+	s.usersFile, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: s.cfg.users, Observer: outside.users, Log: logger}}.Follow(s.users)
 	return err
 }
 
@@ -110,8 +112,8 @@ func (s *stores) openRevocations(old *stores, outside surroundings, logger *slog
 	if s.cfg.revocations == "" {
 		return nil
 	}
-	s.revocations = keystore.NewRevocations()
-	s.revocationsFile, err = keystore.RevocationFeed{FollowConfig: journal.FollowConfig{
+	s.revocations = keyindex.NewRevocations()
+	s.revocationsFile, err = filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
 		Path: s.cfg.revocations, Observer: outside.revocations, Log: logger,
 		// The first revocation makes the file, and is in force as soon as any other.
 		MissingOK: true, Settle: 10 * time.Millisecond,
@@ -157,9 +159,9 @@ func (s *stores) revoked() verifier.Revocations {
 }
 
 // followers are those of the files that there are.
-func (s *stores) followers() []keystore.Follower {
-	return slices.DeleteFunc([]keystore.Follower{s.keysFile, s.usersFile, s.revocationsFile},
-		func(f keystore.Follower) bool { return f == nil })
+func (s *stores) followers() []store.Follower {
+	return slices.DeleteFunc([]store.Follower{s.keysFile, s.usersFile, s.revocationsFile},
+		func(f store.Follower) bool { return f == nil })
 }
 
 // reload has the files read anew, as SIGHUP asks.
@@ -176,7 +178,7 @@ func (s *stores) counts(now time.Time) admin.KeyCounts {
 
 // closeBut ends the following of files that the other, which may be nil, does not follow too.
 func (s *stores) closeBut(other *stores) error {
-	var kept []keystore.Follower
+	var kept []store.Follower
 	if other != nil {
 		kept = other.followers()
 	}

@@ -19,7 +19,8 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -102,9 +103,9 @@ func signed(t *testing.T, token *jwt.Token, key any) string {
 	return text
 }
 
-func (r *running) user(name string, patch keystore.UserPatch) {
+func (r *running) user(name string, patch store.UserPatch) {
 	r.t.Helper()
-	if _, err := keystore.NewUserFile(keystore.UserFileConfig{Path: r.path("users.jsonl")}).SetUser(name, patch); err != nil {
+	if _, err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).SetUser(name, patch); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -138,10 +139,10 @@ func TestTokens(t *testing.T) {
 	issuer.keys.Store(&remote.set)
 	text := strings.ReplaceAll(tokensConfig, "URL", issuer.URL)
 	r := start(t, text, func(r *running) {
-		r.create(keystore.Params{})
+		r.create(store.KeyParams{})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", onFile.set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 	})
 	own := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(own, "200 ok")
@@ -190,7 +191,7 @@ func TestTokens(t *testing.T) {
 func TestCauseIsInTheLogAlone(t *testing.T) {
 	onFile := newSigner(t, "one")
 	r := start(t, baseConfig+`jwt: [{name: file, issuer: file, algorithms: [EdDSA], jwks_file: DIR/jwks.json, audiences: [wanted]}]`, func(r *running) {
-		r.create(keystore.Params{})
+		r.create(store.KeyParams{})
 		r.write("jwks.json", onFile.set)
 	})
 	answer := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"authorization", "Bearer " + onFile.token(t, "one", "file", "bob")}}})
@@ -209,11 +210,11 @@ func TestCauseIsInTheLogAlone(t *testing.T) {
 func (r *running) testEnds(token string) {
 	t, yes, no := r.t, true, false
 	t.Helper()
-	r.user("alice", keystore.UserPatch{Disabled: &yes})
+	r.user("alice", store.UserPatch{Disabled: &yes})
 	r.turns(token, "401 disabled_user")
-	r.user("alice", keystore.UserPatch{Disabled: &no})
+	r.user("alice", store.UserPatch{Disabled: &no})
 	r.turns(token, "200 ok")
-	revocations := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
 	if _, err := revocations.RevokeSubject("alice", time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -238,10 +239,10 @@ func TestIssuerAway(t *testing.T) {
 	issuer.down.Store(true)
 	var key string
 	r := start(t, strings.ReplaceAll(tokensConfig, "URL", issuer.URL), func(r *running) {
-		key = r.create(keystore.Params{})
+		key = r.create(store.KeyParams{})
 		r.write("secret", hmacSecret)
 		r.write("jwks.json", remote.set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 	})
 	r.turns(key, "200 ok")
 	token := remote.token(t, "one", "away", "dave")
@@ -275,10 +276,10 @@ func TestIssuerAway(t *testing.T) {
 func TestRevocationsOutliveAReload(t *testing.T) {
 	text := strings.ReplaceAll(tokensConfig, "URL", newAuthServer(t).URL)
 	r := start(t, text, func(r *running) {
-		r.create(keystore.Params{})
+		r.create(store.KeyParams{})
 		r.write("secret", hmacSecret)
 		r.write("jwks.json", newSigner(t, "one").set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 		keys, err := os.ReadFile(r.path("keys.jsonl"))
 		if err != nil {
 			t.Fatal(err)
@@ -287,7 +288,7 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	})
 	token := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(token, "200 ok")
-	revocations := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
 	if _, err := revocations.RevokeToken("id-of-alice"); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +304,7 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 
 // TestBodyThatNeverComes: nobody here wants one, and nobody waits for it for long.
 func TestBodyThatNeverComes(t *testing.T) {
-	r := start(t, strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1), func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1), func(r *running) { r.create(store.KeyParams{}) })
 	conn, err := net.Dial("unix", r.path("http.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +322,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 func TestVerifyAndUsage(t *testing.T) {
 	var key string
 	text := strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1) + "errors: halo\nusage: {file: DIR/usage.jsonl}\n"
-	r := start(t, text, func(r *running) { key = r.create(keystore.Params{User: "alice", Scopes: &[]string{"read"}}) })
+	r := start(t, text, func(r *running) { key = r.create(store.KeyParams{User: "alice", Scopes: &[]string{"read"}}) })
 	r.turns(key, "200 ok")
 	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(r.path("http.sock"))}}
 	ask := func(key string) string {

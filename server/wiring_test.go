@@ -10,7 +10,8 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
@@ -19,7 +20,7 @@ import (
 // the line the answer is the other one.
 func TestConfigurationArrives(t *testing.T) {
 	bearer := func(r *running) [][2]string {
-		return [][2]string{{"authorization", "Bearer " + r.create(keystore.Params{User: "alice"})}}
+		return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{User: "alice"})}}
 	}
 	tests := []struct {
 		line    string
@@ -33,14 +34,14 @@ func TestConfigurationArrives(t *testing.T) {
 		{"routes: [{path: /admin, scopes: [admin]}]", "/ADMIN/users", bearer, "200 ok", "400 ambiguous_path"},
 		{"routes: [{path: /admin, scopes: [admin]}]\npaths: {case: insensitive}", "/ADMIN/users", bearer, "200 ok", "403 insufficient_scope"},
 		{"paths: {case: insensitive}", "/docs/x", func(r *running) [][2]string {
-			return [][2]string{{"authorization", "Bearer " + r.create(keystore.Params{Paths: []string{"/Docs"}})}}
+			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Paths: []string{"/Docs"}})}}
 		}, "403 path_not_allowed", "200 ok"},
 		{"default: {auth: deny}", "/", bearer, "200 ok", "403 route_denied"},
 		{"routes: [{path: /, auth: none}]", "/", func(*running) [][2]string { return nil }, "401 no_credential", "200 anonymous"},
 		{"users: {file: DIR/users.jsonl}", "/", bearer, "200 ok", "401 disabled_user"},
 		{"credentials: {bearer: false, header: X-Key}", "/", bearer, "200 ok", "401 unsupported_credential"},
 		{"credentials: {cookie: session}", "/", func(r *running) [][2]string {
-			return [][2]string{{"cookie", "session=" + r.create(keystore.Params{})}}
+			return [][2]string{{"cookie", "session=" + r.create(store.KeyParams{})}}
 		}, "401 no_credential", "200 ok"},
 		{"credentials: {basic_key_usernames: [haplo]}", "/", func(*running) [][2]string {
 			return [][2]string{{"authorization", "Basic aGFwbG86MDEyMzQ1Njc4OUFCQ0RFRjAxMjM0NTY3ODlBQkNERUYwMTIzNDU2Nzg5QUI="}}
@@ -51,10 +52,10 @@ func TestConfigurationArrives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var headers [][2]string
 			prepare := func(r *running) {
-				r.create(keystore.Params{})
+				r.create(store.KeyParams{})
 				headers = test.headers(r)
-				users := keystore.NewUserFile(keystore.UserFileConfig{Path: r.path("users.jsonl")})
-				if _, err := users.SetUser("bob", keystore.UserPatch{}); err != nil {
+				users := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")})
+				if _, err := users.SetUser("bob", store.UserPatch{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -69,15 +70,15 @@ func TestConfigurationArrives(t *testing.T) {
 }
 
 func TestMaxAgeArrives(t *testing.T) {
-	r := start(t, strings.Replace(baseConfig, "keys.jsonl}", "keys.jsonl, max_age: 1s}", 1), func(r *running) { r.create(keystore.Params{}) })
-	key := r.create(keystore.Params{})
+	r := start(t, strings.Replace(baseConfig, "keys.jsonl}", "keys.jsonl, max_age: 1s}", 1), func(r *running) { r.create(store.KeyParams{}) })
+	key := r.create(store.KeyParams{})
 	r.becomes("/", key, 200)
 	r.becomes("/", key, 401)
 }
 
 func TestIdentityAndRemovalsArrive(t *testing.T) {
 	var key string
-	r := start(t, baseConfig+"\nidentity_headers: {x-who: subject}\ncredentials: {header: X-Key}\n", func(r *running) { key = r.create(keystore.Params{User: "alice"}) })
+	r := start(t, baseConfig+"\nidentity_headers: {x-who: subject}\ncredentials: {header: X-Key}\n", func(r *running) { key = r.create(store.KeyParams{User: "alice"}) })
 	answer := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"x-key", key}, {"x_who", "root"}}})
 	ok := answer.Response.GetOkResponse()
 	if len(ok.GetHeaders()) != 1 || ok.GetHeaders()[0].GetHeader().GetKey() != "x-who" || ok.GetHeaders()[0].GetHeader().GetValue() != "alice" {
@@ -95,7 +96,7 @@ func TestUpstreamOverridesArrive(t *testing.T) {
 		"": {}, "upstream_overrides: remove": {}, "upstream_overrides: pass": authz.UpstreamOverrides(),
 		"upstream_overrides: {keep: [X-Forwarded-Host, x-forwarded-prefix]}": {"x-forwarded-host", "x-forwarded-prefix"},
 	} {
-		r := start(t, baseConfig+"\nroutes: [{path: /open, auth: none}, {path: /own, auth: none, forward_credentials: true}]\n"+line, func(r *running) { r.create(keystore.Params{}) })
+		r := start(t, baseConfig+"\nroutes: [{path: /open, auth: none}, {path: /own, auth: none, forward_credentials: true}]\n"+line, func(r *running) { r.create(store.KeyParams{}) })
 		for _, target := range []string{"/open", "/own"} {
 			removed := r.raw(rawcheck.Request{Method: "POST", Target: target}).Response.GetOkResponse().GetHeadersToRemove()
 			for _, name := range authz.UpstreamOverrides() {
@@ -109,7 +110,7 @@ func TestUpstreamOverridesArrive(t *testing.T) {
 
 func TestNoKeyFileIsNoKeys(t *testing.T) {
 	var key string
-	r := start(t, strings.Replace(baseConfig, "DIR/keys.jsonl", `""`, 1), func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, strings.Replace(baseConfig, "DIR/keys.jsonl", `""`, 1), func(r *running) { key = r.create(store.KeyParams{}) })
 	if status, reason := r.ask("/", key); status != 401 || reason != "unknown_key" {
 		t.Errorf("%d %s", status, reason)
 	}
@@ -122,7 +123,7 @@ func TestNoKeyFileIsNoKeys(t *testing.T) {
 func TestUsersFileThatIsNoGood(t *testing.T) {
 	var hers, nobodys string
 	r := start(t, baseConfig+"\nusers: {file: DIR/users.jsonl}\n", func(r *running) {
-		hers, nobodys = r.create(keystore.Params{User: "alice"}), r.create(keystore.Params{})
+		hers, nobodys = r.create(store.KeyParams{User: "alice"}), r.create(store.KeyParams{})
 		r.write("users.jsonl", "no users file\n")
 	})
 	r.becomes("/", hers, 503)
@@ -138,7 +139,7 @@ func TestUsersFileThatIsNoGood(t *testing.T) {
 func TestLoggedDecisions(t *testing.T) {
 	for setting, want := range map[string][2]bool{"all": {true, true}, "denied": {false, true}, "none": {false, false}} {
 		var key string
-		r := start(t, strings.Replace(baseConfig, "decisions: all", "decisions: "+setting, 1), func(r *running) { key = r.create(keystore.Params{}) })
+		r := start(t, strings.Replace(baseConfig, "decisions: all", "decisions: "+setting, 1), func(r *running) { key = r.create(store.KeyParams{}) })
 		r.becomes("/allowed", key, 200)
 		r.becomes("/denied", "", 401)
 		for i, path := range []string{"/allowed", "/denied"} {
@@ -150,7 +151,7 @@ func TestLoggedDecisions(t *testing.T) {
 }
 
 func TestListenersStayWhereTheyAre(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	r.becomes("/", "", 401)
 	r.configure(strings.Replace(baseConfig, "grpc.sock", "other.sock", 1) + "\ndefault: {auth: none}\n")
 	r.reload <- struct{}{}
@@ -166,7 +167,7 @@ func TestListenersStayWhereTheyAre(t *testing.T) {
 // TestHalfAConfigurationIsNotPutInForce: a file is loaded once it has been left alone.
 func TestHalfAConfigurationIsNotPutInForce(t *testing.T) {
 	strict := baseConfig + "\ndefault: {auth: deny}\n"
-	r := start(t, strict, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, strict, func(r *running) { r.create(store.KeyParams{}) })
 	r.becomes("/", "", 403)
 	for i := range 12 { // a writer that never rests for as long as the server waits
 		r.configure(baseConfig + strings.Repeat("#", i+1) + "\n")
@@ -187,7 +188,7 @@ func TestHalfAConfigurationIsNotPutInForce(t *testing.T) {
 // TestKeyFileOfAnotherConfiguration: a reload that names other files reads those, and leaves the old ones alone.
 func TestKeyFileOfAnotherConfiguration(t *testing.T) {
 	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { key = r.create(store.KeyParams{}) })
 	r.becomes("/", key, 200)
 	text, err := os.ReadFile(r.path("keys.jsonl"))
 	if err != nil {
@@ -202,7 +203,7 @@ func TestKeyFileOfAnotherConfiguration(t *testing.T) {
 
 // TestWhatIsReadAgain: by SIGHUP the keys too, by a changed configuration that alone.
 func TestWhatIsReadAgain(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	counts := func(configs, keys int) error {
 		_, metrics := r.get("/metrics")
 		for name, want := range map[string]int{"config": configs, "key_file": keys} {
@@ -220,7 +221,7 @@ func TestWhatIsReadAgain(t *testing.T) {
 }
 
 func TestDrainingIsSaid(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	eventually(t, func() error {
 		if status, text := r.get("/readyz"); status != 200 {
 			return fmt.Errorf("/readyz %d %s", status, text)

@@ -11,16 +11,17 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
+	"keyward/store"
 )
 
 // KeyStore is where keys are looked up, by the digest of their text.
 type KeyStore interface {
-	// Find returns the key, alive or revoked. keystore.ErrUnknown means that
+	// Find returns the key, alive or revoked. keyindex.ErrUnknown means that
 	// there is none; any other error that the store can't tell.
-	Find(digest apikey.Digest, now time.Time) (keystore.Key, error)
+	Find(digest apikey.Digest, now time.Time) (keyindex.Key, error)
 	// Current reports whether what was found under the stamp is still valid.
-	Current(stamp keystore.Stamp) bool
+	Current(stamp keyindex.Stamp) bool
 	// Irregular reports whether there are keys that do not follow the key format.
 	Irregular() bool
 }
@@ -30,7 +31,7 @@ type UserStore interface {
 	// Ready tells why Lookup can't be believed yet, nil when it can.
 	Ready() error
 	// Lookup returns the user, disabled ones too.
-	Lookup(name string) (*keystore.User, bool)
+	Lookup(name string) (*keyindex.User, bool)
 }
 
 // APIKeyConfig says what an APIKey verifier is made of.
@@ -54,8 +55,8 @@ type APIKeyConfig struct {
 // CachedKey is a cached principal with what determines whether it is still valid.
 type CachedKey struct {
 	principal authz.Principal
-	stamp     keystore.Stamp
-	user      *keystore.User // nil for a key without one, or without a users file
+	stamp     keyindex.Stamp
+	user      *keyindex.User // nil for a key without one, or without a users file
 	until     time.Time      // when it stops being accepted, which may be before its own expiry; zero: never
 }
 
@@ -170,7 +171,7 @@ func (a *APIKey) stillValid(k *CachedKey) bool {
 // load makes a principal of what the stores say now.
 func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
-	if errors.Is(err, keystore.ErrUnknown) {
+	if errors.Is(err, keyindex.ErrUnknown) {
 		return errUnknownKey
 	}
 	if err != nil {
@@ -180,7 +181,7 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
-	if key.State != keystore.Active {
+	if key.State != keyindex.Active {
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
 	if key.Rate != "" {
@@ -192,8 +193,8 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 }
 
 // loadUser adds what the user says that the key acts for, if it acts for one.
-func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
-	if keystore.ReservedUserName(key.User) {
+func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
+	if store.ReservedUserName(key.User) {
 		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
 	}
 	if a.cfg.Users == nil || key.User == "" {
@@ -219,7 +220,7 @@ func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
 
 // end is when the key stops being accepted: the earliest of its own expiry,
 // the end of a rotation's grace, and the age the operator has set.
-func (a *APIKey) end(key *keystore.Key) time.Time {
+func (a *APIKey) end(key *keyindex.Key) time.Time {
 	end := key.EndsAt
 	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
 		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {

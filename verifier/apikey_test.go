@@ -12,7 +12,9 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier"
 )
@@ -21,9 +23,9 @@ import (
 type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
-	journal *keystore.Journal
-	users   *keystore.UserFile
-	follow  []keystore.Follower
+	journal *filestore.KeyFile
+	users   *filestore.UserFile
+	follow  []store.Follower
 	now     time.Time
 }
 
@@ -41,18 +43,18 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	b := &apiKeyFixture{t: t, now: time.Now().UTC()}
-	b.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
-	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
+	b.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	if _, _, err := b.journal.Create(store.KeyParams{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
-	keys := keystore.NewKeys()
-	b.start(keystore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl")}}.Follow(keys))
+	keys := keyindex.NewKeys()
+	b.start(filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl")}}.Follow(keys))
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
-		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
-		users := keystore.NewUsers()
-		b.start(keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users))
+		b.users = filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+		b.setUser("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+		users := keyindex.NewUsers()
+		b.start(filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users))
 		cfg.Users = users
 	}
 	var err error
@@ -74,7 +76,7 @@ func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now tim
 	return p, err
 }
 
-func (b *apiKeyFixture) start(f keystore.Follower, err error) {
+func (b *apiKeyFixture) start(f store.Follower, err error) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -82,7 +84,7 @@ func (b *apiKeyFixture) start(f keystore.Follower, err error) {
 	b.follow = append(b.follow, f)
 }
 
-func (b *apiKeyFixture) create(p keystore.Params) (string, string) {
+func (b *apiKeyFixture) create(p store.KeyParams) (string, string) {
 	b.t.Helper()
 	if p.Name == "" {
 		p.Name = "test"
@@ -97,7 +99,7 @@ func (b *apiKeyFixture) create(p keystore.Params) (string, string) {
 	return record.ID, secret.Reveal()
 }
 
-func (b *apiKeyFixture) setUser(name string, patch keystore.UserPatch) {
+func (b *apiKeyFixture) setUser(name string, patch store.UserPatch) {
 	b.t.Helper()
 	if _, err := b.users.SetUser(name, patch); err != nil {
 		b.t.Fatal(err)
@@ -142,7 +144,7 @@ func (b *apiKeyFixture) becomes(key string, want authz.Reason) *authz.Principal 
 
 func TestKeyLife(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
-	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
+	id, key := b.create(store.KeyParams{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
 	p := b.becomes(key, authz.OK)
 	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.IsAnyPath() {
 		t.Errorf("principal %+v", p)
@@ -151,7 +153,7 @@ func TestKeyLife(t *testing.T) {
 	if again := b.becomes(key, authz.OK); again != cached {
 		t.Error("the look-ups after the first did not come from the cache")
 	}
-	_, other := b.create(keystore.Params{})
+	_, other := b.create(store.KeyParams{})
 	b.becomes(other, authz.OK)
 	if again := b.becomes(key, authz.OK); again != cached {
 		t.Error("another key's change threw this one out of the cache")
@@ -176,7 +178,7 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 	if _, got := b.bearer(key); got != authz.UnknownKey {
 		t.Fatalf("%s, want unknown_key", got)
 	}
-	if _, err := b.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
+	if _, err := b.journal.Import(strings.NewReader(key+"\n"), store.KeyParams{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
 	b.becomes(key, authz.OK)
@@ -185,9 +187,9 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 func TestExpiryAndAge(t *testing.T) {
 	b := newAPIKeyFixture(t, options{maxAge: 90 * 24 * time.Hour})
 	b.now = b.now.Truncate(time.Second)
-	id, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
-	_, old := b.create(keystore.Params{})
-	_, oldToo := b.create(keystore.Params{Expires: b.now.Add(365 * 24 * time.Hour)})
+	id, key := b.create(store.KeyParams{Expires: b.now.Add(time.Hour)})
+	_, old := b.create(store.KeyParams{})
+	_, oldToo := b.create(store.KeyParams{Expires: b.now.Add(365 * 24 * time.Hour)})
 	b.becomes(key, authz.OK)
 	if p := b.becomes(old, authz.OK); !p.ExpiresAt.IsZero() {
 		t.Errorf("a key without an expiry expires %s: what an operator refuses is not the key's own end", p.ExpiresAt)
@@ -212,7 +214,7 @@ func TestExpiryAndAge(t *testing.T) {
 
 func TestGrace(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
-	id, old := b.create(keystore.Params{})
+	id, old := b.create(store.KeyParams{})
 	b.becomes(old, authz.OK)
 	_, fresh, err := b.journal.Rotate(id, time.Hour)
 	if err != nil {
@@ -233,11 +235,11 @@ func TestGrace(t *testing.T) {
 
 func TestUsers(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, inherits := b.create(keystore.Params{User: "alice"})
-	_, none := b.create(keystore.Params{User: "alice", Scopes: &[]string{}})
-	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
-	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
-	_, stray := b.create(keystore.Params{User: "nobody"})
+	_, inherits := b.create(store.KeyParams{User: "alice"})
+	_, none := b.create(store.KeyParams{User: "alice", Scopes: &[]string{}})
+	_, own := b.create(store.KeyParams{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
+	_, userless := b.create(store.KeyParams{Scopes: &[]string{"s"}})
+	_, stray := b.create(store.KeyParams{User: "nobody"})
 	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
 		t.Errorf("a key without scopes and paths of its own: %+v", p)
 	}
@@ -250,12 +252,12 @@ func TestUsers(t *testing.T) {
 	b.becomes(userless, authz.OK)
 	b.becomes(stray, authz.DisabledUser)
 
-	b.setUser("nobody", keystore.UserPatch{Scopes: &[]string{"new"}})
+	b.setUser("nobody", store.UserPatch{Scopes: &[]string{"new"}})
 	b.becomes(stray, authz.OK)
 	yes, no := true, false
-	b.setUser("alice", keystore.UserPatch{Disabled: &yes})
+	b.setUser("alice", store.UserPatch{Disabled: &yes})
 	b.becomes(inherits, authz.DisabledUser)
-	b.setUser("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	b.setUser("alice", store.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
 	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
@@ -269,10 +271,10 @@ func TestUsers(t *testing.T) {
 func TestPrefixesThatBeginOneAnother(t *testing.T) {
 	b := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
 	for range 200 { // three in sixty-two go on so
-		_, key := b.create(keystore.Params{Prefix: "kw"})
+		_, key := b.create(store.KeyParams{Prefix: "kw"})
 		b.becomes(key, authz.OK)
 	}
-	record, secret, err := b.journal.Create(keystore.Params{Name: "without a prefix"})
+	record, secret, err := b.journal.Create(store.KeyParams{Name: "without a prefix"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,8 +286,8 @@ func TestPrefixesThatBeginOneAnother(t *testing.T) {
 func TestWhatIsAKey(t *testing.T) {
 	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
-	_, good := b.create(keystore.Params{})
-	_, longer := b.create(keystore.Params{Prefix: "kw_live_"})
+	_, good := b.create(store.KeyParams{})
+	_, longer := b.create(store.KeyParams{Prefix: "kw_live_"})
 	b.becomes(good, authz.OK)
 	b.becomes(longer, authz.OK)
 	wrongSum := good[:len(good)-1] + string('0'+(good[len(good)-1]-'0'+1)%10)
@@ -311,7 +313,7 @@ func TestWhatIsAKey(t *testing.T) {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
-	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), keystore.Params{Name: "imported"}); err != nil {
+	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), store.KeyParams{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
 	b.becomes("kw_oldstyle", authz.OK)
@@ -326,16 +328,16 @@ func TestWhatIsAKey(t *testing.T) {
 // that were made after it.
 func TestKeysOfDeletedUser(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, old := b.create(keystore.Params{User: "alice"})
-	id, unused := b.create(keystore.Params{User: "alice"})
+	_, old := b.create(store.KeyParams{User: "alice"})
+	id, unused := b.create(store.KeyParams{User: "alice"})
 	b.becomes(old, authz.OK)
 	for range 2 { // the second deletion is of the second alice
 		if err := b.users.DeleteUser("alice"); err != nil {
 			t.Fatal(err)
 		}
 		b.becomes(old, authz.DisabledUser)
-		_, next := b.create(keystore.Params{User: "alice"})
-		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
+		_, next := b.create(store.KeyParams{User: "alice"})
+		b.setUser("alice", store.UserPatch{Scopes: &[]string{"admin"}})
 		if p := b.becomes(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
 			t.Errorf("the log is not told whose key it was: %+v", p)
 		}
@@ -343,7 +345,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 		if p := b.becomes(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
 			t.Errorf("a key made after the deletion: %+v", p)
 		}
-		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // no change of a user moves the time
+		b.setUser("alice", store.UserPatch{Paths: &[]string{}}) // no change of a user moves the time
 		b.becomes(old, authz.RevokedKey)
 		b.becomes(next, authz.OK)
 		old = next
@@ -358,9 +360,9 @@ func TestKeysOfDeletedUser(t *testing.T) {
 // TestKeyBeforeItsUser: a key may be made before its user is.
 func TestKeyBeforeItsUser(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, key := b.create(keystore.Params{User: "bob"})
+	_, key := b.create(store.KeyParams{User: "bob"})
 	b.becomes(key, authz.DisabledUser)
-	b.setUser("bob", keystore.UserPatch{})
+	b.setUser("bob", store.UserPatch{})
 	b.becomes(key, authz.OK)
 }
 
@@ -368,7 +370,7 @@ func TestKeyBeforeItsUser(t *testing.T) {
 // refused, with a users file and without one.
 func TestKeyOfReservedUser(t *testing.T) {
 	for _, user := range []string{"k_8ENbdXlcXqgH", "k_", "c_8ENbdXlcXqgH"} {
-		err := ask(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
+		err := ask(t, &scriptedStore{keys: []keyindex.Key{{ID: "k_000000000000", User: user, State: keyindex.Active}}}, nil, 1)
 		if refusal, ok := errors.AsType[*authz.CredentialError](err); !ok || refusal.Reason != authz.DisabledUser {
 			t.Errorf("user %s: %v", user, err)
 		}
@@ -376,26 +378,26 @@ func TestKeyOfReservedUser(t *testing.T) {
 }
 
 // brokenStore can't tell.
-type brokenStore struct{ *keystore.Keys }
+type brokenStore struct{ *keyindex.Keys }
 
-func (brokenStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
-	return keystore.Key{}, errors.New("store away")
+func (brokenStore) Find(apikey.Digest, time.Time) (keyindex.Key, error) {
+	return keyindex.Key{}, errors.New("store away")
 }
 
 // scriptedStore answers each look-up with the next of its keys, the last one for ever; none are unknown.
 type scriptedStore struct {
-	keys  []keystore.Key
+	keys  []keyindex.Key
 	finds int
 }
 
-func (s *scriptedStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
+func (s *scriptedStore) Find(apikey.Digest, time.Time) (keyindex.Key, error) {
 	s.finds++
 	if len(s.keys) == 0 {
-		return keystore.Key{}, keystore.ErrUnknown
+		return keyindex.Key{}, keyindex.ErrUnknown
 	}
 	return s.keys[min(s.finds, len(s.keys))-1], nil
 }
-func (*scriptedStore) Current(keystore.Stamp) bool { return true }
+func (*scriptedStore) Current(keyindex.Stamp) bool { return true }
 func (*scriptedStore) Irregular() bool             { return true }
 
 func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
@@ -420,7 +422,7 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 // credential says; what is in the cache never is, since the room is used again.
 func TestRoom(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
-	id, key := b.create(keystore.Params{})
+	id, key := b.create(store.KeyParams{})
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)}
 	c.Bind(new(authz.Request))
 	scratch := c.Scratch()
@@ -442,8 +444,8 @@ func TestRoom(t *testing.T) {
 }
 
 func TestUsersThatAreNotLoaded(t *testing.T) {
-	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
-	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
+	store := &scriptedStore{keys: []keyindex.Key{{ID: "k_1", User: "alice", State: keyindex.Active}}}
+	if err := ask(t, store, keyindex.NewUsers(), 1); !errors.Is(err, keyindex.ErrNotLoaded) {
 		t.Errorf("error %v, want one that says nobody can tell", err)
 	}
 }
@@ -454,7 +456,7 @@ func TestStoreThatCannotTell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys()}, "not loaded": keystore.NewKeys()} {
+	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keyindex.NewKeys()}, "not loaded": keyindex.NewKeys()} {
 		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals})
 		if err != nil {
 			t.Fatal(err)
@@ -495,15 +497,15 @@ func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*au
 // rate, nor that of all keys: nobody can tell what the key may do.
 func TestRateOfItsOwn(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
-	_, key := b.create(keystore.Params{Rate: "1000/h"})
+	_, key := b.create(store.KeyParams{Rate: "1000/h"})
 	if p := b.becomes(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
 		t.Errorf("rate %s", p.Rate)
 	}
-	_, without := b.create(keystore.Params{})
+	_, without := b.create(store.KeyParams{})
 	if p := b.becomes(without, authz.OK); p.Rate != (authz.Rate{}) {
 		t.Errorf("without one: rate %s", p.Rate)
 	}
-	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
+	id, bad := b.create(store.KeyParams{Rate: "1000 a day"})
 	b.becomes(bad, authz.Unavailable)
 	_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, b.now)
 	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {

@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/verifier/password"
 )
 
 // someUsers is a store of users that stay as they are.
-type someUsers map[string]*keystore.User
+type someUsers map[string]*keyindex.User
 
 func (someUsers) Ready() error { return nil }
-func (u someUsers) Lookup(name string) (*keystore.User, bool) {
+func (u someUsers) Lookup(name string) (*keyindex.User, bool) {
 	user, found := u[name]
 	return user, found
 }
@@ -32,7 +32,7 @@ func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
 		d := newBasicFixture(t)
 		users := someUsers{}
 		for _, name := range []string{"alice", "bob", "carol", "dave", "erin"} {
-			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
+			users[name] = &keyindex.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
 		}
 		d.users = users
 		d.verify = func(hash, password authz.Secret) (bool, error) {
@@ -168,7 +168,7 @@ func TestFamiliarPasswords(t *testing.T) {
 		d.from("192.0.2.1", "alice", "wrong", authz.RateLimited, 0)
 		d.from("192.0.2.1", "alice", "alice's", authz.OK, 1)
 		// One that has become wrong is familiar no longer.
-		d.users.(someUsers)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
+		d.users.(someUsers)["alice"] = &keyindex.User{Name: "alice", Password: authz.NewSecret("hash of another")}
 		d.now = d.now.Add(d.ttl)
 		d.is("alice", "alice's", authz.WrongPassword, 1)
 		d.now = d.now.Add(wrongFor)
@@ -311,7 +311,7 @@ func TestManyBehindOneAddress(t *testing.T) {
 		users := d.users.(someUsers)
 		for n := range 40 {
 			name := fmt.Sprint("user", n)
-			users[name] = &keystore.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
+			users[name] = &keyindex.User{Name: name, Password: authz.NewSecret("hash of " + name + "'s")}
 		}
 		in, rounds := map[string]bool{}, 0
 		for ; len(in) < 40 && rounds < 10; rounds++ {

@@ -18,8 +18,10 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/internal/vectors"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/passwordhash"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
@@ -32,8 +34,8 @@ type basicFixture struct {
 	*verifier.Basic
 	t     testing.TB
 	users verifier.UserStore
-	file  *keystore.UserFile // nil where the users are of no file
-	path  string             // of the file
+	file  *filestore.UserFile // nil where the users are of no file
+	path  string              // of the file
 	pool  *password.Pool
 	dummy authz.Secret
 	ttl   time.Duration
@@ -65,12 +67,12 @@ func fakeVerify(hash, password authz.Secret) (bool, error) {
 func (d *basicFixture) withFile() *basicFixture {
 	d.t.Helper()
 	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
-	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: d.path})
-	if _, err := d.file.SetUser("nobody", keystore.UserPatch{}); err != nil {
+	d.file = filestore.NewUserFile(filestore.UserFileConfig{Path: d.path})
+	if _, err := d.file.SetUser("nobody", store.UserPatch{}); err != nil {
 		d.t.Fatal(err)
 	}
-	users := keystore.NewUsers()
-	follower, err := keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: d.path}}.Follow(users)
+	users := keyindex.NewUsers()
+	follower, err := filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: d.path}}.Follow(users)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func (d *basicFixture) change(user string, write func() error) {
 	}
 }
 
-func (d *basicFixture) set(user string, patch keystore.UserPatch) {
+func (d *basicFixture) set(user string, patch store.UserPatch) {
 	d.t.Helper()
 	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
 }
@@ -231,14 +233,14 @@ func TestReservedUserNames(t *testing.T) {
 	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
 	d.is("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
 	no := false
-	d.set("k_8ENbdXlcXqgH", keystore.UserPatch{Disabled: &no})
+	d.set("k_8ENbdXlcXqgH", store.UserPatch{Disabled: &no})
 	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
 }
 
 func TestPasswords(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "correct horse")
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+	d.set("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
 	p := d.is("alice", "correct horse", authz.OK, 1)
 	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.IsAnyPath() || p.UserPaths.IsAnyPath() || !p.ExpiresAt.IsZero() {
@@ -265,7 +267,7 @@ func TestPasswordInUse(t *testing.T) {
 		d.now = d.now.Add(d.ttl * 3 / 4)
 		d.is("alice", "right", authz.OK, 0)
 	}
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	d.set("alice", store.UserPatch{Scopes: &[]string{"write"}})
 	for range 3 {
 		if p := d.is("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
 			t.Errorf("scopes %q", p.Scopes)
@@ -327,9 +329,9 @@ func TestOtherKindsAreNotBasics(t *testing.T) {
 func TestNobodyCanTellWhoIsThere(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
-	d.set("alice", keystore.UserPatch{Password: &secret})
-	d.set("disabled", keystore.UserPatch{Password: &secret, Disabled: &yes})
-	d.set("passwordless", keystore.UserPatch{Scopes: &[]string{"read"}})
+	d.set("alice", store.UserPatch{Password: &secret})
+	d.set("disabled", store.UserPatch{Password: &secret, Disabled: &yes})
+	d.set("passwordless", store.UserPatch{Scopes: &[]string{"read"}})
 	costs := map[string]bool{}
 	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
 		for n := range 2 {
@@ -367,16 +369,16 @@ func TestChangesOfAUser(t *testing.T) {
 	if p := d.is("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	d.set("alice", store.UserPatch{Scopes: &[]string{"write"}})
 	if p := d.is("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
 		t.Errorf("scopes after the change: %q", p.Scopes)
 	}
-	d.set("alice", keystore.UserPatch{Disabled: &yes})
+	d.set("alice", store.UserPatch{Disabled: &yes})
 	if p := d.is("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
 		t.Errorf("the log would name %+v", p)
 	}
 	d.is("alice", "wrong", authz.WrongPassword, 1)
-	d.set("alice", keystore.UserPatch{Disabled: &no})
+	d.set("alice", store.UserPatch{Disabled: &no})
 	d.is("alice", "old", authz.OK, 0)
 
 	d.password("alice", "new")
@@ -388,7 +390,7 @@ func TestChangesOfAUser(t *testing.T) {
 
 	d.change("alice", func() error { return d.file.DeleteUser("alice") })
 	d.is("alice", "old", authz.WrongPassword, 1)
-	d.set("alice", keystore.UserPatch{})
+	d.set("alice", store.UserPatch{})
 	d.is("alice", "old", authz.WrongPassword, 0) // it has no more of a password than before
 	d.is("alice", "new", authz.WrongPassword, 1)
 }
@@ -398,7 +400,7 @@ func TestDisabledFromTheStart(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	yes := true
 	d.password("alice", "right")
-	d.set("alice", keystore.UserPatch{Disabled: &yes})
+	d.set("alice", store.UserPatch{Disabled: &yes})
 	d.is("alice", "wrong", authz.WrongPassword, 1)
 	d.is("alice", "right", authz.DisabledUser, 1)
 	d.is("alice", "right", authz.DisabledUser, 0)
@@ -415,7 +417,7 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 		meanwhile = func() {}
 		return right, err
 	}
-	meanwhile = func() { d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}}) }
+	meanwhile = func() { d.set("alice", store.UserPatch{Scopes: &[]string{"write"}}) }
 	if p := d.is("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
@@ -428,7 +430,7 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 
 func TestWhatCannotBeTold(t *testing.T) {
 	d := newBasicFixture(t)
-	d.users = keystore.NewUsers()
+	d.users = keyindex.NewUsers()
 	d.open().is("alice", "x", authz.Unavailable, 0)
 
 	d = newBasicFixture(t).withFile().open()
@@ -472,12 +474,12 @@ func TestBasicVectors(t *testing.T) {
 		if v.Expect != "basic" {
 			continue
 		}
-		if !keystore.ValidUserName(v.User) {
+		if !store.ValidUserName(v.User) {
 			t.Errorf("line %d (%s): nobody can be called %q", n+1, v.Why, v.User)
 			continue
 		}
 		if v.Password == "" || len(v.Password) > 72 {
-			d.set(v.User, keystore.UserPatch{})
+			d.set(v.User, store.UserPatch{})
 			d.is(v.User, v.Password, authz.WrongPassword, 0)
 			continue
 		}
@@ -510,12 +512,12 @@ func BenchmarkBasicCached(b *testing.B) {
 func BenchmarkAPIKeyCached(b *testing.B) {
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
-	_, secret, err := keystore.NewJournal(keystore.JournalConfig{Path: path, Hasher: hasher}).Create(keystore.Params{Name: "key", User: "alice", Prefix: "kw_"})
+	_, secret, err := filestore.NewKeyFile(filestore.KeyFileConfig{Path: path, Hasher: hasher}).Create(store.KeyParams{Name: "key", User: "alice", Prefix: "kw_"})
 	if err != nil {
 		b.Fatal(err)
 	}
-	keys := keystore.NewKeys()
-	follower, err := keystore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: path}}.Follow(keys)
+	keys := keyindex.NewKeys()
+	follower, err := filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: path}}.Follow(keys)
 	if err != nil {
 		b.Fatal(err)
 	}

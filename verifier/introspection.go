@@ -10,7 +10,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/verifier/fingerprint"
 )
 
@@ -245,7 +245,7 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 		return "", "", &Cause{RuleSubject, "a sub, a username or a client_id", "none"}
 	case user != "" && !authz.IsClaimText(user):
 		return "", "", &Cause{RuleSubject, wantText, "one that is not"}
-	case keystore.ReservedUserName(user):
+	case store.ReservedUserName(user):
 		return "", "", causeReserved
 	case user == client:
 		return "", client, nil

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/verifier/strictjson"
 )
 
@@ -94,7 +94,7 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	if (there || c.client == "") && !authz.IsClaimText(c.subject) {
 		return wrong(wantText + " in " + i.subject.name)
 	}
-	if keystore.ReservedUserName(c.subject) {
+	if store.ReservedUserName(c.subject) {
 		return causeReserved
 	}
 	if i.subject.name == "sub" && c.subject == c.client {

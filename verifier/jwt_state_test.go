@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/keyindex"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier"
 )
@@ -88,20 +90,20 @@ func TestJWTRevocations(t *testing.T) {
 
 func TestJWTUsers(t *testing.T) {
 	dir := t.TempDir()
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-	set := func(name string, patch keystore.UserPatch) {
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+	set := func(name string, patch store.UserPatch) {
 		t.Helper()
 		if _, err := file.SetUser(name, patch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	set("alice", keystore.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
-	users := keystore.NewUsers()
+	set("alice", store.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
+	users := keyindex.NewUsers()
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	own, inherits, stranger := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"scope": nil}), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	none := b.mint("EdDSA", map[string]any{"scope": ""})
 	b.wants(own, authz.Unavailable, "users that are not loaded")
-	follower, err := keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users)
+	follower, err := filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +122,9 @@ func TestJWTUsers(t *testing.T) {
 		t.Error("the log is not told who it was")
 	}
 	yes, no := true, false
-	set("alice", keystore.UserPatch{Disabled: &yes})
+	set("alice", store.UserPatch{Disabled: &yes})
 	b.becomes(own, authz.DisabledUser)
-	set("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	set("alice", store.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
 	b.becomes(own, authz.OK)
 	if p := b.becomes(inherits, authz.OK); p != nil && p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
@@ -161,17 +163,17 @@ func TestRevokedWhileIssuersClockIsAhead(t *testing.T) {
 func TestTokensOfDeletedUser(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	clock := tokenNow.Add(-time.Hour)
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, Now: func() time.Time { return clock }})
-	users := keystore.NewUsers()
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path, Now: func() time.Time { return clock }})
+	users := keyindex.NewUsers()
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	set := func() {
 		t.Helper()
-		if _, err := file.SetUser("alice", keystore.UserPatch{}); err != nil {
+		if _, err := file.SetUser("alice", store.UserPatch{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	set()
-	follower, err := keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: path}}.Follow(users)
+	follower, err := filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: path}}.Follow(users)
 	if err != nil {
 		t.Fatal(err)
 	}

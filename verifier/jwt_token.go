@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/verifier/jwks"
 )
 
@@ -18,7 +18,7 @@ type jwtToken struct {
 	issuer    *jwtIssuer
 	principal *authz.Principal
 	key       *jwks.Key
-	user      *keystore.User // nil where subjects are no users
+	user      *keyindex.User // nil where subjects are no users
 
 	inheritScopes bool // the token names no scopes: the user's hold
 

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 // adminListener is the flags that say which running server is asked, and how.
@@ -66,7 +66,7 @@ func (l *adminListener) ask(env *environment, method, path string) ([]byte, erro
 	}
 	if response.StatusCode != http.StatusOK {
 		line, _, _ := strings.Cut(string(body), "\n")
-		return nil, fmt.Errorf("the server at %s answers %d: %s", address, response.StatusCode, keystore.Shown(line))
+		return nil, fmt.Errorf("the server at %s answers %d: %s", address, response.StatusCode, store.Shown(line))
 	}
 	return body, nil
 }

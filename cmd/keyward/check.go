@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"keyward/authz"
-	"keyward/keystore"
 	"keyward/server"
+	"keyward/store"
 )
 
 type checkCommand struct {
@@ -87,20 +87,20 @@ func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 func (v *verdict) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
-			row(s.Step, keystore.Shown(s.Outcome))
+			row(s.Step, store.Shown(s.Outcome))
 		}
 		row("decision", fmt.Sprintf("%s, %d %s: %s", v.Decision, v.Status, http.StatusText(v.Status), v.Reason))
 		if v.Subject != "" {
-			row("subject", keystore.Shown(v.Subject))
+			row("subject", store.Shown(v.Subject))
 		}
 		if v.ClientID != "" {
 			row("client", v.ClientID)
 		}
 		for _, name := range v.setNames() {
-			row("set", name+": "+keystore.Shown(v.Set[name]))
+			row("set", name+": "+store.Shown(v.Set[name]))
 		}
 		if len(v.Remove) > 0 {
-			row("remove", keystore.Shown(strings.Join(v.Remove, " ")))
+			row("remove", store.Shown(strings.Join(v.Remove, " ")))
 		}
 		if v.RemoveQuery != "" {
 			row("remove query", v.RemoveQuery)

@@ -10,8 +10,10 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/server"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier/jwks"
 )
@@ -71,10 +73,10 @@ func (c *fileCheck) check(file config.File) error {
 		_, err := apikey.ReadPepper(file.Path)
 		return err
 	case "users.file":
-		return load(keystore.UserFeed{FollowConfig: journal.FollowConfig{Path: file.Path}}, keystore.NewUsers())
+		return load(filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: file.Path}}, keyindex.NewUsers())
 	case "revocations.file":
 		// The first revocation makes the file; nothing makes the others on demand.
-		return load(keystore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keystore.NewRevocations())
+		return load(filestore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keyindex.NewRevocations())
 	case "usage.file":
 		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -104,13 +106,13 @@ func (c *fileCheck) keys(file config.File) error {
 			return readable(file.Path)
 		}
 	}
-	feed := keystore.KeyFeed{Hasher: apikey.NewHasher(pepper), FollowConfig: journal.FollowConfig{Path: file.Path}}
-	return load(feed, keystore.NewKeys())
+	feed := filestore.KeyFeed{Hasher: apikey.NewHasher(pepper), FollowConfig: journal.FollowConfig{Path: file.Path}}
+	return load(feed, keyindex.NewKeys())
 }
 
 // load reads all records of a feed, as a server does at its start.
-func load[R any](feed keystore.Feed[R], into interface {
-	keystore.Sink[R]
+func load[R any](feed store.Feed[R], into interface {
+	store.Sink[R]
 	Ready() error
 }) error {
 	follower, err := feed.Follow(into)

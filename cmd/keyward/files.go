@@ -10,7 +10,8 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 )
 
@@ -23,14 +24,14 @@ type keyFile struct {
 
 // keys is a key file with what its configuration says of it.
 type keys struct {
-	*keystore.Journal
+	*filestore.KeyFile
 	path     string
 	prefixes []string // "" where any is fine
 	maxAge   time.Duration
 	usage    string // the account of their use; "" is none
 	users    string // the users file; "" is none
 	inBasic  bool   // keys may stand in Basic credentials
-	ended    keystore.EndedUsers
+	ended    store.EndedUsers
 }
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")
@@ -81,7 +82,7 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 			return nil, cfg.HideEnv(err)
 		}
 	}
-	k.Journal = keystore.NewJournal(keystore.JournalConfig{
+	k.KeyFile = filestore.NewKeyFile(filestore.KeyFileConfig{
 		Path: k.path, Hasher: apikey.NewHasher(pepper), StartOver: begin.StartOver, Now: env.now,
 	})
 	return k, nil
@@ -93,7 +94,7 @@ func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 	if err != nil || k.users == "" {
 		return k, err
 	}
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: k.users, Now: env.now})
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: k.users, Now: env.now})
 	if k.ended, err = file.EndedUsers(); err != nil {
 		env.note("note: cannot tell which keys ended with their users: %v", err)
 	}
@@ -109,14 +110,14 @@ func (k *keys) explain(err error, id string) error {
 		return nil
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
-	case errors.Is(err, keystore.ErrPepper):
+	case errors.Is(err, filestore.ErrPepper):
 		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
-	case errors.Is(err, keystore.ErrNotFound) && isMissing(k.path):
+	case errors.Is(err, store.ErrNotFound) && isMissing(k.path):
 		return fmt.Errorf("no key file %s", k.path)
-	case errors.Is(err, keystore.ErrNotFound) && len(id) > idLen:
+	case errors.Is(err, store.ErrNotFound) && len(id) > idLen:
 		// It may be a key, in which case nobody should see it again.
 		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` prints the id of a key", k.path)
-	case errors.Is(err, keystore.ErrNotFound) && id != "":
+	case errors.Is(err, store.ErrNotFound) && id != "":
 		return fmt.Errorf("no key %s in %s", id, k.path)
 	default:
 		return err
@@ -128,9 +129,9 @@ func explainDamaged(err error) error {
 	return fmt.Errorf("%w; restore it from a copy, or run a command that writes it with --start-over to begin a new one", err)
 }
 
-// asUsage makes what the keystore says of invalid arguments a wrong use.
+// asUsage makes what a store says of invalid arguments a wrong use.
 func asUsage(err error) error {
-	if errors.Is(err, keystore.ErrInvalid) {
+	if errors.Is(err, store.ErrInvalid) {
 		return usageError{err}
 	}
 	return err
@@ -149,7 +150,7 @@ type userFile struct {
 
 // users is a users file.
 type users struct {
-	*keystore.UserFile
+	*filestore.UserFile
 	path string
 }
 
@@ -180,7 +181,7 @@ func (f userFile) openWith(env *environment, begin startOver) (*users, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s names no users file: users.file is empty", f.Config)
 	}
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
 	return &users{file, path}, nil
 }
 
@@ -190,9 +191,9 @@ func (u *users) explain(err error, name string) error {
 		return nil
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
-	case errors.Is(err, keystore.ErrNotFound) && isMissing(u.path):
+	case errors.Is(err, store.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
-	case errors.Is(err, keystore.ErrNotFound) && name != "":
+	case errors.Is(err, store.ErrNotFound) && name != "":
 		return fmt.Errorf("no user %s in %s", quoted(name), u.path)
 	default:
 		return err
@@ -208,7 +209,7 @@ type revocationsFile struct {
 
 // revocations is a revocations file.
 type revocations struct {
-	*keystore.RevocationFile
+	*filestore.RevocationFile
 	path string
 }
 
@@ -227,6 +228,6 @@ func (f revocationsFile) open(env *environment) (*revocations, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s names no revocations file: revocations.file is empty", f.Config)
 	}
-	file := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
+	file := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
 	return &revocations{file, path}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 type keyCommands struct {
@@ -47,13 +47,13 @@ type newKeys struct {
 
 // begin opens the file and reads what the new keys may do. A name that is
 // given is one.
-func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params, error) {
+func (n *newKeys) begin(env *environment, name *string) (*keys, store.KeyParams, error) {
 	if name != nil && strings.TrimSpace(*name) == "" {
-		return nil, keystore.Params{}, usagef("--name: want a text that says what the key is for")
+		return nil, store.KeyParams{}, usagef("--name: want a text that says what the key is for")
 	}
 	k, err := n.open(env)
 	if err != nil {
-		return nil, keystore.Params{}, err
+		return nil, store.KeyParams{}, err
 	}
 	p, err := n.params(env, k)
 	if name != nil {
@@ -62,8 +62,8 @@ func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params,
 	return k, p, err
 }
 
-func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
-	p := keystore.Params{User: t.User, Project: t.Project, Paths: t.Path, Rate: t.Rate, Prefix: k.prefix()}
+func (t *terms) params(env *environment, k *keys) (store.KeyParams, error) {
+	p := store.KeyParams{User: t.User, Project: t.Project, Paths: t.Path, Rate: t.Rate, Prefix: k.prefix()}
 	if t.Prefix != nil {
 		p.Prefix = *t.Prefix
 	}
@@ -142,12 +142,12 @@ func (c *keyCreate) Run(env *environment) error {
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
-	env.warnOfKeys([]keystore.Record{r})
+	env.warnOfKeys([]store.KeyRecord{r})
 	return c.handOut(env, k, &r, secret, "created")
 }
 
 // handOut prints a secret, for the one time that it can be.
-func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret authz.Secret, done string) error {
+func (o output) handOut(env *environment, k *keys, r *store.KeyRecord, secret authz.Secret, done string) error {
 	view := k.view(r, env.now())
 	view.Key = secret.Reveal()
 	err := o.print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
@@ -184,7 +184,7 @@ func (c *keyRotate) Run(env *environment) error {
 		return err
 	}
 	r, secret, err := k.Rotate(c.ID, grace)
-	if errors.Is(err, keystore.ErrRevoked) {
+	if errors.Is(err, store.ErrRevoked) {
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	}
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/usage"
 )
 
@@ -129,7 +129,7 @@ func TestExpiring(t *testing.T) {
 		t.Errorf("listed %s", got)
 	}
 	k := &keys{maxAge: 30 * 24 * time.Hour}
-	made := keystore.Record{Created: d.now}
+	made := store.KeyRecord{Created: d.now}
 	wanted := selection{expiring: 14 * 24 * time.Hour}
 	for age, want := range map[int]bool{15: false, 16: true, 29: true, 30: false} {
 		if got := wanted.has(k, &made, d.now.Add(time.Duration(age)*24*time.Hour)); got != want {
@@ -188,11 +188,11 @@ func TestStateByMaxAge(t *testing.T) {
 	made := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	k := &keys{maxAge: time.Hour}
 	for age, want := range map[time.Duration]string{0: "active", time.Hour - 1: "active", time.Hour: "expired"} {
-		if got := k.state(&keystore.Record{Created: made}, made.Add(age)); got != want {
+		if got := k.state(&store.KeyRecord{Created: made}, made.Add(age)); got != want {
 			t.Errorf("%v old: %s, want %s", age, got, want)
 		}
 	}
-	if got := k.state(&keystore.Record{Created: made, Deleted: made}, made); got != "revoked" {
+	if got := k.state(&store.KeyRecord{Created: made, Deleted: made}, made); got != "revoked" {
 		t.Errorf("deleted: %s", got)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 type keyRevoke struct {
@@ -39,7 +39,7 @@ func (c *keyDelete) Run(env *environment) error {
 
 // endEach ends as many of the keys as it can and tells of each that it could
 // not. One id is printed as an object, more of them as an array.
-func (o output) endEach(env *environment, k *keys, ids []string, end func(string) (keystore.Record, error), done string) error {
+func (o output) endEach(env *environment, k *keys, ids []string, end func(string) (store.KeyRecord, error), done string) error {
 	failed := false
 	views := []keyView{}
 	for _, id := range ids {

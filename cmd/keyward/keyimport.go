@@ -6,7 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 type keyImport struct {
@@ -45,22 +46,22 @@ func (c *keyImport) Run(env *environment) error {
 	})
 }
 
-func (c *keyImport) input(env *environment, k *keys) (keystore.Import, error) {
-	what := keystore.Import{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
+func (c *keyImport) input(env *environment, k *keys) (filestore.ImportFormat, error) {
+	what := filestore.ImportFormat{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
 		return expiry(text, env.now())
 	}}
 	if c.CSV == "" {
 		return what, nil
 	}
 	var err error
-	if what.Columns, err = keystore.ParseColumns(c.CSV); err != nil {
+	if what.Columns, err = filestore.ParseColumns(c.CSV); err != nil {
 		return what, fmt.Errorf("--csv: %w", err)
 	}
 	return what, nil
 }
 
 // warnOfKeys notes which names of new keys may be taken for others, each once.
-func (e *environment) warnOfKeys(records []keystore.Record) {
+func (e *environment) warnOfKeys(records []store.KeyRecord) {
 	told := map[string]bool{}
 	for i := range records {
 		r := &records[i]

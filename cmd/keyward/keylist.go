@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/usage"
 )
 
@@ -93,7 +93,7 @@ type selection struct {
 	lastUse                        map[string]time.Time
 }
 
-func (s *selection) has(k *keys, r *keystore.Record, now time.Time) bool {
+func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
 	switch {
 	case s.olderThan > 0 && now.Sub(r.Created) <= s.olderThan:
 		return false
@@ -168,7 +168,7 @@ func writeUsage(row func(...any), u *usage.Usage) {
 	row("used", fmt.Sprint(u.Total, " times"))
 	results := make([]string, 0, len(u.Results))
 	for _, result := range u.ByFrequency() {
-		results = append(results, fmt.Sprint(keystore.Shown(result), " ", u.Results[result]))
+		results = append(results, fmt.Sprint(store.Shown(result), " ", u.Results[result]))
 	}
 	row("results", orDash(strings.Join(results, ", ")))
 	row("first use", instant(u.First))
@@ -176,7 +176,7 @@ func writeUsage(row func(...any), u *usage.Usage) {
 	row("last address", orDash(u.Address))
 	name := "last outcomes"
 	for _, o := range u.Outcomes {
-		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{keystore.Shown(o.Result), keystore.Shown(o.Method), keystore.Shown(o.Path)}, " ")))
+		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{store.Shown(o.Result), store.Shown(o.Method), store.Shown(o.Path)}, " ")))
 		name = ""
 	}
 }

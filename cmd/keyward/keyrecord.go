@@ -9,7 +9,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/usage"
 )
 
@@ -36,7 +36,7 @@ type keyView struct {
 	Usage    *usage.Usage  `json:"usage,omitempty"`          // only where it was asked for
 }
 
-func (k *keys) view(r *keystore.Record, now time.Time) keyView {
+func (k *keys) view(r *store.KeyRecord, now time.Time) keyView {
 	v := keyView{
 		ID: r.ID, Name: r.Name, State: k.state(r, now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
 		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
@@ -52,7 +52,7 @@ func (k *keys) view(r *keystore.Record, now time.Time) keyView {
 }
 
 // state is what a server by the same configuration makes of the key.
-func (k *keys) state(r *keystore.Record, now time.Time) string {
+func (k *keys) state(r *store.KeyRecord, now time.Time) string {
 	switch {
 	case r.Ended() || !k.ended.Of(r.User, r.Created).IsZero():
 		return "revoked"
@@ -64,7 +64,7 @@ func (k *keys) state(r *keystore.Record, now time.Time) string {
 }
 
 // ends tells whether the key, if nobody revokes it, is at its end by then.
-func (k *keys) ends(r *keystore.Record, by time.Time) bool {
+func (k *keys) ends(r *store.KeyRecord, by time.Time) bool {
 	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.maxAge > 0 && !by.Before(r.Created.Add(k.maxAge))
 }
 
@@ -101,7 +101,7 @@ func pathList(paths []string) string {
 	}
 	shown := make([]string, len(paths))
 	for i, path := range paths {
-		shown[i] = keystore.Shown(path)
+		shown[i] = store.Shown(path)
 	}
 	return strings.Join(shown, " ")
 }
@@ -150,9 +150,9 @@ func (c *keyVerify) Run(env *environment) error {
 		return fmt.Errorf("unknown: no request can carry this key: %w", err)
 	}
 	r, err := k.FindBySecret(secret)
-	rotated := errors.Is(err, keystore.ErrRevoked)
+	rotated := errors.Is(err, store.ErrRevoked)
 	if err != nil && !rotated {
-		if errors.Is(err, keystore.ErrNotFound) && !isMissing(k.path) {
+		if errors.Is(err, store.ErrNotFound) && !isMissing(k.path) {
 			return fmt.Errorf("unknown: %s has no such key", k.path)
 		}
 		return k.explain(err, "")

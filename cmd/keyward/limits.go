@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 type limitsCommands struct {
@@ -50,8 +50,8 @@ func (c *limitsShow) Run(env *environment) error {
 func (v *limitView) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		row("id", v.ID)
-		row("limit", keystore.Shown(v.Limit))
-		row("rate", keystore.Shown(v.Rate))
+		row("limit", store.Shown(v.Limit))
+		row("rate", store.Shown(v.Rate))
 		row("burst", v.Burst)
 		row("remaining", v.Remaining)
 		row("retry after", fromNow(v.RetryAfter))

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 // output is the flag of every command that prints.
@@ -76,12 +76,12 @@ func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return keystore.Shown(s)
+	return store.Shown(s)
 }
 
 // quoted is s in quotes, and in ASCII where it does not show what it is.
 func quoted(s string) string {
-	if shown := keystore.Shown(s); shown != s {
+	if shown := store.Shown(s); shown != s {
 		return shown
 	}
 	return strconv.Quote(s)
@@ -90,7 +90,7 @@ func quoted(s string) string {
 // warnOfScripts notes that a new name has letters of several scripts, among
 // which one may look like another's. No name at all is none of them.
 func (e *environment) warnOfScripts(what, name string) {
-	if scripts := keystore.MixedScripts(name); scripts != nil {
+	if scripts := store.MixedScripts(name); scripts != nil {
 		e.note("note: %s %s has letters of %s, some of which look alike: it is %s", what, quoted(name), strings.Join(scripts, " and "), strconv.QuoteToASCII(name))
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/store/journal"
 )
 
@@ -51,7 +51,7 @@ func (c *tokenRevoke) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	var r keystore.Revocation
+	var r store.Revocation
 	switch {
 	case byID:
 		r, err = file.RevokeToken(jti)
@@ -97,7 +97,7 @@ func issuedBefore(env *environment, text string) (time.Time, error) {
 	return at, nil
 }
 
-func tokensOf(r *keystore.Revocation) string {
+func tokensOf(r *store.Revocation) string {
 	switch {
 	case r.TokenID != "":
 		return "the token " + quoted(r.TokenID)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 type userCommands struct {
@@ -27,9 +27,9 @@ type userView struct {
 	Since    time.Time `json:"valid_since,omitzero"` // keys and tokens from before are a deleted user's of that name
 }
 
-func viewUser(r *keystore.UserRecord) userView {
+func viewUser(r *store.UserRecord) userView {
 	return userView{
-		Name: r.Name, Disabled: r.Disabled || keystore.ReservedUserName(r.Name), Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
+		Name: r.Name, Disabled: r.Disabled || store.ReservedUserName(r.Name), Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }
@@ -46,7 +46,7 @@ func writeUsers(w io.Writer, views []userView) {
 		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(keystore.Shown(v.Name), v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
+			row(store.Shown(v.Name), v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
 		}
 	})
 }
@@ -69,7 +69,7 @@ func (c *userSet) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	var patch keystore.UserPatch
+	var patch store.UserPatch
 	if len(c.Scope) > 0 || c.NoScopes {
 		patch.Scopes = &c.Scope
 	}
@@ -90,7 +90,7 @@ func (c *userSet) Run(env *environment) error {
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
-	env.warnOfUsers([]keystore.UserRecord{r})
+	env.warnOfUsers([]store.UserRecord{r})
 	view := viewUser(&r)
 	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
 }
@@ -118,7 +118,7 @@ func (c *userList) Run(env *environment) error {
 
 // warnOfUsers notes which of the users were just made under a name that may be
 // taken for another.
-func (e *environment) warnOfUsers(records []keystore.UserRecord) {
+func (e *environment) warnOfUsers(records []store.UserRecord) {
 	for i := range records {
 		if r := &records[i]; r.Created.Equal(r.At) {
 			e.warnOfScripts("user", r.Name)
@@ -126,7 +126,7 @@ func (e *environment) warnOfUsers(records []keystore.UserRecord) {
 	}
 }
 
-func (o output) printAll(env *environment, records []keystore.UserRecord) error {
+func (o output) printAll(env *environment, records []store.UserRecord) error {
 	views := []userView{}
 	for i := range records {
 		views = append(views, viewUser(&records[i]))
@@ -161,7 +161,7 @@ func (c *userDelete) Run(env *environment) error {
 	}{deleted}
 	err = c.print(env, result, func(w io.Writer) {
 		for _, name := range deleted {
-			fmt.Fprintln(w, "deleted", keystore.Shown(name))
+			fmt.Fprintln(w, "deleted", store.Shown(name))
 		}
 	})
 	return errors.Join(append(failures, err)...)

@@ -5,7 +5,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
 )
 
 // CachedAccount is an account whose password was right. It is valid as long as the
@@ -19,7 +19,7 @@ type CachedAccount struct {
 // has none. It is valid while the user has that hash.
 type WrongPassword struct{ hash authz.Secret }
 
-func newEntry(user *keystore.User, now time.Time) CachedAccount {
+func newEntry(user *keyindex.User, now time.Time) CachedAccount {
 	return CachedAccount{since: now, account: Account{User: user, Principal: &authz.Principal{
 		AuthMethod: authz.AuthMethodBasic, User: user.Name,
 		Scopes: user.Scopes, Paths: authz.AnyPath(), UserPaths: user.Paths,

@@ -12,7 +12,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/passwordhash"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/password"
@@ -23,7 +23,7 @@ type UserStore interface {
 	// Ready returns why Lookup cannot be relied on yet, nil if it can.
 	Ready() error
 	// Lookup returns the user, disabled ones too.
-	Lookup(name string) (*keystore.User, bool)
+	Lookup(name string) (*keyindex.User, bool)
 }
 
 // Config has the parts of an Authenticator. All but RenewAfter and VerifyHash are required.
@@ -78,7 +78,7 @@ type Attempt struct {
 
 // Account is a user whose password was right.
 type Account struct {
-	User      *keystore.User
+	User      *keyindex.User
 	Principal *authz.Principal // shared, must not be modified
 }
 

@@ -1,0 +1,88 @@
+package filestore
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"keyward/authz"
+	"keyward/store"
+	"keyward/store/journal"
+)
+
+// RevocationFileConfig is which revocations file a RevocationFile writes, and with what.
+type RevocationFileConfig struct {
+	Path      string
+	StartOver bool             // begin a new file in place of a damaged one
+	FS        journal.FS       // nil: the operating system's
+	Now       func() time.Time // nil: time.Now
+}
+
+// RevocationFile writes a revocations file, with the guarantees of [KeyFile].
+// It never removes a line: a revocation is final.
+type RevocationFile struct {
+	lines journal.Lines
+	now   func() time.Time
+}
+
+// NewRevocationFile touches nothing; the file is made by the first revocation.
+func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
+	f := &RevocationFile{now: cfg.Now}
+	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: revocationsHeader().of()}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	return f
+}
+
+// RevokeToken ends the token with that id (its jti claim). An id with which no
+// token is accepted is ErrInvalid: nothing would be revoked.
+func (f *RevocationFile) RevokeToken(jti string) (store.Revocation, error) {
+	if !authz.IsClaimText(jti) {
+		return store.Revocation{}, fmt.Errorf("%w: a token's id is %s", store.ErrInvalid, claimText)
+	}
+	return f.append(store.Revocation{TokenID: jti})
+}
+
+const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control and format characters"
+
+// RevokeSubject ends the subject's tokens that were issued before that time. A
+// subject with which no token is accepted is ErrInvalid.
+func (f *RevocationFile) RevokeSubject(subject string, before time.Time) (store.Revocation, error) {
+	if !authz.IsClaimText(subject) {
+		return store.Revocation{}, fmt.Errorf("%w: a subject is %s", store.ErrInvalid, claimText)
+	}
+	return f.revokeBefore(subject, before)
+}
+
+// RevokeIssuedBefore ends all tokens that were issued before that time.
+func (f *RevocationFile) RevokeIssuedBefore(before time.Time) (store.Revocation, error) {
+	return f.revokeBefore("", before)
+}
+
+func (f *RevocationFile) revokeBefore(subject string, before time.Time) (store.Revocation, error) {
+	if before = before.UTC(); before.Year() < 1971 || before.Year() > 9999 {
+		return store.Revocation{}, fmt.Errorf("%w: the time before which tokens were issued must be in the years 1971 to 9999", store.ErrInvalid)
+	}
+	return f.append(store.Revocation{Subject: subject, IssuedBefore: before})
+}
+
+// append appends the revocation also if the file has it already: to find that
+// out would cost reading the file.
+func (f *RevocationFile) append(r store.Revocation) (store.Revocation, error) {
+	err := f.lines.Write(nil, func(t *journal.LineTransaction) error {
+		r.At = f.now().UTC()
+		line, err := r.Line()
+		if err != nil {
+			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		}
+		return t.Append(func(w io.Writer) error {
+			_, err := w.Write(line)
+			return err
+		})
+	})
+	if err != nil {
+		return store.Revocation{}, err
+	}
+	return r, nil
+}
