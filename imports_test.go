@@ -29,6 +29,8 @@ var allowed = map[string][]string{
 	"store/jsonline":  {},
 	"store/pacer":     {},
 	"store/journal":   {"keyward/store/jsonline", "keyward/store/pacer", "github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
+	"store/importer":  {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
+	"store/storetest": {"keyward/apikey", "keyward/authz", "keyward/store"},
 	"store/filestore": {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store", "keyward/store/jsonline", "keyward/store/journal"},
 	"keyindex":        {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier": {"keyward/apikey", "keyward/authz", "keyward/cache", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
@@ -104,7 +106,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/journal", "config", "server", "usage", "admin"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

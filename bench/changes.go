@@ -120,7 +120,7 @@ func (b *bench) revokeOne(prober *client, n int) (time.Duration, error) {
 }
 
 func (b *bench) createOne(prober *client) (time.Duration, error) {
-	_, secret, err := b.large.journal.Create(store.KeyParams{
+	_, secret, err := b.large.journal.Create(context.Background(), store.KeyParams{
 		Name: "made under load", Prefix: keyPrefix, Scopes: &[]string{"items:read", "items:write"},
 	})
 	if err != nil {

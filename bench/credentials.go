@@ -152,12 +152,12 @@ func (b *bench) makePasswords() (kindOfCredential, error) {
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
 	for i := range knownPasswords {
 		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
-		if _, err := users.SetUser(name, store.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
+		if _, err := users.Set(context.Background(), name, store.AnyVersion, store.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
 			return passwords, err
 		}
 		passwords.all = append(passwords.all, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
 	}
-	_, err := users.SetUser("load-test", store.UserPatch{})
+	_, err := users.Set(context.Background(), "load-test", store.AnyVersion, store.UserPatch{})
 	return passwords, err
 }
 

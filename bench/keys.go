@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"keyward/authz"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/importer"
 )
 
 // keyFile is a key file made for a measurement, with the plain text of its keys.
@@ -32,7 +34,8 @@ func bearer(key string) string { return "Bearer " + key }
 // makeKeys writes a file of n keys, each with a user, two scopes and a path, in one step.
 func makeKeys(dir string, n int) (*keyFile, error) {
 	f := &keyFile{path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}
-	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
+	hasher := apikey.NewHasher(authz.Secret{})
+	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: hasher})
 	var lines bytes.Buffer
 	for range n {
 		secret, err := apikey.Generate(rand.Reader, keyPrefix, apikey.FormatKeyward)
@@ -42,10 +45,17 @@ func makeKeys(dir string, n int) (*keyFile, error) {
 		f.secrets = append(f.secrets, secret.Reveal())
 		lines.WriteString(secret.Reveal() + "\n")
 	}
-	records, err := f.journal.Import(&lines, store.KeyParams{
+	keys, err := importer.KeyFormat{}.Read(&lines, store.KeyParams{
 		Name: "measured key", User: "load-test", Prefix: keyPrefix,
 		Scopes: &[]string{"items:read", "items:write"}, Paths: []string{"/api/v1"},
-	})
+	}, hasher)
+	if err != nil {
+		return nil, err
+	}
+	records, err := f.journal.Import(context.Background(), keys)
+	if err != nil {
+		return nil, err
+	}
 	f.secrets, f.records = packed(f.secrets), slices.Clone(records[:min(len(records), maxChanged)])
-	return f, err
+	return f, nil
 }

@@ -122,14 +122,14 @@ func (b *bench) printTail(what string, o *outcome) {
 // makeUsers makes whom the keys act for, and the legitUsers.
 func makeUsers(path string, kinds []*legitUsers) error {
 	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path})
-	if _, err := file.SetUser("load-test", store.UserPatch{}); err != nil {
+	if _, err := file.Set(context.Background(), "load-test", store.AnyVersion, store.UserPatch{}); err != nil {
 		return err
 	}
 	scopes := []string{"items:read", "items:write"}
 	for _, kind := range kinds {
 		for n := range kind.users {
 			secret := authz.NewSecret(kind.password(n))
-			if _, err := file.SetUser(kind.user(n), store.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
+			if _, err := file.Set(context.Background(), kind.user(n), store.AnyVersion, store.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
 				return err
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"keyward/internal/race"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/importer"
 )
 
 // The configuration that the cost of a check is measured by: a route with a
@@ -63,7 +64,8 @@ func unobserved(b testing.TB, keys int) (*authz.Checker, []string) {
 // measuredBy is measuredConfig and more of it, and the keys of its file.
 func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) {
 	dir := b.TempDir()
-	journal := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	hasher := apikey.NewHasher(authz.Secret{})
+	journal := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
 	secrets := make([]string, keys)
 	for i := range secrets {
 		secret, err := apikey.Generate(rand.Reader, "kw_", apikey.FormatKeyward)
@@ -72,9 +74,13 @@ func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) 
 		}
 		secrets[i] = secret.Reveal()
 	}
-	if _, err := journal.Import(strings.NewReader(strings.Join(secrets, "\n")+"\n"), store.KeyParams{
+	given, err := importer.KeyFormat{}.Read(strings.NewReader(strings.Join(secrets, "\n")+"\n"), store.KeyParams{
 		Name: "measured key", User: "load-test", Prefix: "kw_", Scopes: &[]string{"items:read", "items:write"}, Paths: []string{"/api/v1"},
-	}); err != nil {
+	}, hasher)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := journal.Import(b.Context(), given); err != nil {
 		b.Fatal(err)
 	}
 	cfg, err := config.Parse("measured", fmt.Appendf(nil, measuredConfig+more, dir), func(string) (string, bool) { return "", false })

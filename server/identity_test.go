@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -68,7 +69,7 @@ func TestUserMadeAgain(t *testing.T) {
 	for _, each := range []string{key, old, ahead} {
 		r.turns(each, "200 ok")
 	}
-	if err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).DeleteUser("alice"); err != nil {
+	if err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	next := r.create(store.KeyParams{User: "alice"})
@@ -84,7 +85,7 @@ func TestUserMadeAgain(t *testing.T) {
 	for _, token := range tokens {
 		r.turns(token, "200 ok")
 	}
-	if _, err := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeSubject("bob", time.Now()); err != nil {
+	if _, err := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeSubject(context.Background(), "bob", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, token := range tokens {

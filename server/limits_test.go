@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -80,7 +81,7 @@ func (r *running) reloaded(text string) {
 // ids are those of all keys, in the order in which they were made.
 func (r *running) ids() (ids []string) {
 	r.t.Helper()
-	records, err := r.journal.List()
+	records, _, err := r.journal.List(context.Background(), store.KeyFilter{}, store.Page{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestRotatedKeyKeepsItsCount(t *testing.T) {
 	r := start(t, baseConfig+"rate_limits: {api_key: 4/h}\n", func(r *running) { key = r.create(store.KeyParams{}) })
 	r.becomes("/", key, 200)
 	r.use(1, "/", key, 200)
-	_, fresh, err := r.journal.Rotate(r.ids()[0], time.Hour)
+	_, fresh, err := r.journal.Rotate(context.Background(), r.ids()[0], "", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

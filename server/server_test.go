@@ -128,7 +128,7 @@ func (r *running) write(name, text string) {
 func (r *running) create(p store.KeyParams) string {
 	r.t.Helper()
 	p.Name, p.Prefix = "test", "kw_"
-	_, secret, err := r.journal.Create(p)
+	_, secret, err := r.journal.Create(context.Background(), p)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ func signed(t *testing.T, token *jwt.Token, key any) string {
 
 func (r *running) user(name string, patch store.UserPatch) {
 	r.t.Helper()
-	if _, err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).SetUser(name, patch); err != nil {
+	if _, err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).Set(context.Background(), name, "", patch); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -215,17 +215,17 @@ func (r *running) testEnds(token string) {
 	r.user("alice", store.UserPatch{Disabled: &no})
 	r.turns(token, "200 ok")
 	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
-	if _, err := revocations.RevokeSubject("alice", time.Now().Add(-time.Hour)); err != nil {
+	if _, err := revocations.RevokeSubject(context.Background(), "alice", time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.bearer(token); got != "200 ok" {
 		t.Errorf("issued after what was revoked: %s", got)
 	}
-	if _, err := revocations.RevokeToken("id-of-alice"); err != nil {
+	if _, err := revocations.RevokeToken(context.Background(), "id-of-alice"); err != nil {
 		t.Fatal(err)
 	}
 	r.turns(token, "401 revoked_token")
-	if _, err := revocations.RevokeSubject("carol", time.Now()); err != nil {
+	if _, err := revocations.RevokeSubject(context.Background(), "carol", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	r.turns("opaque-good", "401 revoked_token")
@@ -289,7 +289,7 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	token := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(token, "200 ok")
 	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
-	if _, err := revocations.RevokeToken("id-of-alice"); err != nil {
+	if _, err := revocations.RevokeToken(context.Background(), "id-of-alice"); err != nil {
 		t.Fatal(err)
 	}
 	r.turns(token, "401 revoked_token")
@@ -351,7 +351,7 @@ func TestVerifyAndUsage(t *testing.T) {
 	if metrics := body(r.get("/metrics")); !strings.Contains(metrics, `keyward_decisions_total{decision="allow",reason="ok",transport="verify"} 1`) {
 		t.Errorf("metrics: %s", metrics)
 	}
-	record, err := r.journal.FindBySecret(authz.NewSecret(key))
+	record, err := r.journal.FindBySecret(context.Background(), authz.NewSecret(key))
 	if err != nil {
 		t.Fatal(err)
 	}

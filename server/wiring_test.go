@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -55,7 +56,7 @@ func TestConfigurationArrives(t *testing.T) {
 				r.create(store.KeyParams{})
 				headers = test.headers(r)
 				users := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")})
-				if _, err := users.SetUser("bob", store.UserPatch{}); err != nil {
+				if _, err := users.Set(context.Background(), "bob", "", store.UserPatch{}); err != nil {
 					t.Fatal(err)
 				}
 			}

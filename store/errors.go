@@ -8,4 +8,6 @@ var (
 	ErrRevoked   = errors.New("revoked")
 	ErrDuplicate = errors.New("there already")
 	ErrInvalid   = errors.New("invalid")
+	// ErrChanged is a record that has another version than the caller wants to change.
+	ErrChanged = errors.New("changed meanwhile")
 )

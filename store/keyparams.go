@@ -38,3 +38,12 @@ func (p *KeyParams) Check() error {
 	}
 	return nil
 }
+
+// ImportedKey is a key of another system, which is to be taken over.
+type ImportedKey struct {
+	Line         int // of the input, which an error names
+	Params       *KeyParams
+	Hash         apikey.Digest
+	Format       apikey.Format
+	Prefix, Hint string
+}

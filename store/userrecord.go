@@ -63,3 +63,11 @@ func (e EndedUsers) Of(name string, made time.Time) time.Time {
 	}
 	return time.Time{}
 }
+
+// ImportedUser is a user of another system, who is to be taken over: of one who
+// is there already, only the password changes.
+type ImportedUser struct {
+	Line     int // of the input, which an error names
+	Name     string
+	Password string // a hash
+}

@@ -3,6 +3,7 @@ package usage
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type usageFile struct{ *journal.Transaction }
 func openUsageFile(path string, lockTimeout time.Duration, now time.Time) (*usageFile, error) {
 	// Removing the file begins a new account, at any time: it is not evidence.
 	w := journal.Writer{Path: path, Wait: lockTimeout, StartOver: true}
-	tx, err := w.Begin()
+	tx, err := w.Begin(context.Background())
 	if err != nil {
 		return nil, err
 	}

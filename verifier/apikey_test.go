@@ -15,6 +15,7 @@ import (
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/importer"
 	"keyward/store/journal"
 	"keyward/verifier"
 )
@@ -24,6 +25,7 @@ type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
 	journal *filestore.KeyFile
+	hasher  *apikey.Hasher
 	users   *filestore.UserFile
 	follow  []store.Follower
 	now     time.Time
@@ -42,9 +44,9 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	}
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
-	b := &apiKeyFixture{t: t, now: time.Now().UTC()}
+	b := &apiKeyFixture{t: t, hasher: hasher, now: time.Now().UTC()}
 	b.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
-	if _, _, err := b.journal.Create(store.KeyParams{Name: "first"}); err != nil {
+	if _, _, err := b.journal.Create(context.Background(), store.KeyParams{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
 	keys := keyindex.NewKeys()
@@ -76,6 +78,18 @@ func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now tim
 	return p, err
 }
 
+// takeOver imports keys of another system, one per line.
+func (b *apiKeyFixture) takeOver(keys string) {
+	b.t.Helper()
+	given, err := importer.KeyFormat{}.Read(strings.NewReader(keys), store.KeyParams{Name: "imported"}, b.hasher)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.journal.Import(context.Background(), given); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *apiKeyFixture) start(f store.Follower, err error) {
 	if err != nil {
 		b.t.Fatal(err)
@@ -92,7 +106,7 @@ func (b *apiKeyFixture) create(p store.KeyParams) (string, string) {
 	if p.Prefix == "" {
 		p.Prefix = "kw_"
 	}
-	record, secret, err := b.journal.Create(p)
+	record, secret, err := b.journal.Create(context.Background(), p)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -101,7 +115,7 @@ func (b *apiKeyFixture) create(p store.KeyParams) (string, string) {
 
 func (b *apiKeyFixture) setUser(name string, patch store.UserPatch) {
 	b.t.Helper()
-	if _, err := b.users.SetUser(name, patch); err != nil {
+	if _, err := b.users.Set(context.Background(), name, "", patch); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -158,13 +172,13 @@ func TestKeyLife(t *testing.T) {
 	if again := b.becomes(key, authz.OK); again != cached {
 		t.Error("another key's change threw this one out of the cache")
 	}
-	_, rotated, err := b.journal.Rotate(id, 0)
+	_, rotated, err := b.journal.Rotate(context.Background(), id, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.becomes(key, authz.RevokedKey)
 	b.becomes(rotated.Reveal(), authz.OK)
-	if _, err := b.journal.Revoke(id); err != nil {
+	if _, err := b.journal.Revoke(context.Background(), id, ""); err != nil {
 		t.Fatal(err)
 	}
 	if p := b.becomes(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
@@ -178,9 +192,7 @@ func TestUnknownKeyThatIsMadeLater(t *testing.T) {
 	if _, got := b.bearer(key); got != authz.UnknownKey {
 		t.Fatalf("%s, want unknown_key", got)
 	}
-	if _, err := b.journal.Import(strings.NewReader(key+"\n"), store.KeyParams{Name: "imported"}); err != nil {
-		t.Fatal(err)
-	}
+	b.takeOver(key + "\n")
 	b.becomes(key, authz.OK)
 }
 
@@ -216,7 +228,7 @@ func TestGrace(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	id, old := b.create(store.KeyParams{})
 	b.becomes(old, authz.OK)
-	_, fresh, err := b.journal.Rotate(id, time.Hour)
+	_, fresh, err := b.journal.Rotate(context.Background(), id, "", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +273,7 @@ func TestUsers(t *testing.T) {
 	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
-	if err := b.users.DeleteUser("alice"); err != nil {
+	if err := b.users.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	b.becomes(inherits, authz.DisabledUser)
@@ -274,7 +286,7 @@ func TestPrefixesThatBeginOneAnother(t *testing.T) {
 		_, key := b.create(store.KeyParams{Prefix: "kw"})
 		b.becomes(key, authz.OK)
 	}
-	record, secret, err := b.journal.Create(store.KeyParams{Name: "without a prefix"})
+	record, secret, err := b.journal.Create(context.Background(), store.KeyParams{Name: "without a prefix"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,9 +325,7 @@ func TestWhatIsAKey(t *testing.T) {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
-	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), store.KeyParams{Name: "imported"}); err != nil {
-		t.Fatal(err)
-	}
+	b.takeOver("kw_oldstyle\nlegacy\n")
 	b.becomes("kw_oldstyle", authz.OK)
 	if _, got := b.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
 		t.Errorf("an imported key without a format: %s", got)
@@ -332,7 +342,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 	id, unused := b.create(store.KeyParams{User: "alice"})
 	b.becomes(old, authz.OK)
 	for range 2 { // the second deletion is of the second alice
-		if err := b.users.DeleteUser("alice"); err != nil {
+		if err := b.users.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		b.becomes(old, authz.DisabledUser)
@@ -350,7 +360,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 		b.becomes(next, authz.OK)
 		old = next
 	}
-	_, rotated, err := b.journal.Rotate(id, 0)
+	_, rotated, err := b.journal.Rotate(context.Background(), id, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/importer"
 	"keyward/store/journal"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
@@ -68,7 +69,7 @@ func (d *basicFixture) withFile() *basicFixture {
 	d.t.Helper()
 	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
 	d.file = filestore.NewUserFile(filestore.UserFileConfig{Path: d.path})
-	if _, err := d.file.SetUser("nobody", store.UserPatch{}); err != nil {
+	if _, err := d.file.Set(context.Background(), "nobody", "", store.UserPatch{}); err != nil {
 		d.t.Fatal(err)
 	}
 	users := keyindex.NewUsers()
@@ -191,7 +192,7 @@ func (d *basicFixture) change(user string, write func() error) {
 
 func (d *basicFixture) set(user string, patch store.UserPatch) {
 	d.t.Helper()
-	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
+	d.change(user, func() error { _, err := d.file.Set(context.Background(), user, "", patch); return err })
 }
 
 // password sets a cheap hash, as an htpasswd file could have it.
@@ -202,7 +203,7 @@ func (d *basicFixture) password(user, text string) {
 		d.t.Fatal(err)
 	}
 	d.change(user, func() error {
-		_, err := d.file.ImportHtpasswd(strings.NewReader(user + ":" + string(hash)))
+		_, err := d.file.Import(context.Background(), []store.ImportedUser{{Name: user, Password: string(hash)}})
 		return err
 	})
 }
@@ -299,7 +300,7 @@ func TestWrongAgain(t *testing.T) {
 		d.password(user, "later")
 		d.is(user, "later", authz.OK, 1)
 	}
-	d.change("alice", func() error { return d.file.DeleteUser("alice") })
+	d.change("alice", func() error { return d.file.Delete(context.Background(), "alice", "", time.Time{}) })
 	d.is("alice", "later", authz.WrongPassword, 1)
 }
 
@@ -388,7 +389,7 @@ func TestChangesOfAUser(t *testing.T) {
 	d.is("alice", "old", authz.OK, 1)
 	d.is("alice", "new", authz.WrongPassword, 1)
 
-	d.change("alice", func() error { return d.file.DeleteUser("alice") })
+	d.change("alice", func() error { return d.file.Delete(context.Background(), "alice", "", time.Time{}) })
 	d.is("alice", "old", authz.WrongPassword, 1)
 	d.set("alice", store.UserPatch{})
 	d.is("alice", "old", authz.WrongPassword, 0) // it has no more of a password than before
@@ -424,7 +425,9 @@ func TestChangedWhileItWasHashed(t *testing.T) {
 	d.now = d.now.Add(time.Hour)
 	meanwhile = func() { d.password("alice", "another") }
 	d.is("alice", "right", authz.WrongPassword, 2)
-	meanwhile = func() { d.change("alice", func() error { return d.file.DeleteUser("alice") }) }
+	meanwhile = func() {
+		d.change("alice", func() error { return d.file.Delete(context.Background(), "alice", "", time.Time{}) })
+	}
 	d.is("alice", "another", authz.WrongPassword, 2)
 }
 
@@ -486,7 +489,10 @@ func TestBasicVectors(t *testing.T) {
 		switch {
 		case v.Bcrypt != "":
 			d.change(v.User, func() error {
-				_, err := d.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
+				users, err := importer.ReadHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
+				if err == nil {
+					_, err = d.file.Import(context.Background(), users)
+				}
 				return err
 			})
 		case v.User[0] == ' ': // no new user is called so
@@ -512,7 +518,7 @@ func BenchmarkBasicCached(b *testing.B) {
 func BenchmarkAPIKeyCached(b *testing.B) {
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
-	_, secret, err := filestore.NewKeyFile(filestore.KeyFileConfig{Path: path, Hasher: hasher}).Create(store.KeyParams{Name: "key", User: "alice", Prefix: "kw_"})
+	_, secret, err := filestore.NewKeyFile(filestore.KeyFileConfig{Path: path, Hasher: hasher}).Create(context.Background(), store.KeyParams{Name: "key", User: "alice", Prefix: "kw_"})
 	if err != nil {
 		b.Fatal(err)
 	}

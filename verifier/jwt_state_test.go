@@ -93,7 +93,7 @@ func TestJWTUsers(t *testing.T) {
 	file := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 	set := func(name string, patch store.UserPatch) {
 		t.Helper()
-		if _, err := file.SetUser(name, patch); err != nil {
+		if _, err := file.Set(context.Background(), name, "", patch); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestJWTUsers(t *testing.T) {
 	if p := b.becomes(inherits, authz.OK); p != nil && p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
-	if err := file.DeleteUser("alice"); err != nil {
+	if err := file.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	b.becomes(inherits, authz.DisabledUser)
@@ -168,7 +168,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	set := func() {
 		t.Helper()
-		if _, err := file.SetUser("alice", store.UserPatch{}); err != nil {
+		if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestTokensOfDeletedUser(t *testing.T) {
 	for _, token := range []string{issued(3 * time.Minute), issued(2 * time.Minute), issued(91 * time.Second)} {
 		b.wants(token, authz.OK, "of the first alice")
 	}
-	if err := file.DeleteUser("alice"); err != nil {
+	if err := file.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	b.becomes(issued(3*time.Minute), authz.DisabledUser)

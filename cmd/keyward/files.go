@@ -25,6 +25,7 @@ type keyFile struct {
 // keys is a key file with what its configuration says of it.
 type keys struct {
 	*filestore.KeyFile
+	hasher   *apikey.Hasher
 	path     string
 	prefixes []string // "" where any is fine
 	maxAge   time.Duration
@@ -82,8 +83,9 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 			return nil, cfg.HideEnv(err)
 		}
 	}
+	k.hasher = apikey.NewHasher(pepper)
 	k.KeyFile = filestore.NewKeyFile(filestore.KeyFileConfig{
-		Path: k.path, Hasher: apikey.NewHasher(pepper), StartOver: begin.StartOver, Now: env.now,
+		Path: k.path, Hasher: k.hasher, StartOver: begin.StartOver, Now: env.now,
 	})
 	return k, nil
 }
@@ -95,7 +97,7 @@ func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 		return k, err
 	}
 	file := filestore.NewUserFile(filestore.UserFileConfig{Path: k.users, Now: env.now})
-	if k.ended, err = file.EndedUsers(); err != nil {
+	if k.ended, err = file.Ended(env.ctx); err != nil {
 		env.note("note: cannot tell which keys ended with their users: %v", err)
 	}
 	return k, nil

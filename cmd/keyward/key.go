@@ -138,7 +138,7 @@ func (c *keyCreate) Run(env *environment) error {
 	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, p.Prefix) {
 		env.note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
 	}
-	r, secret, err := k.Create(p)
+	r, secret, err := k.Create(env.ctx, p)
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
@@ -183,7 +183,7 @@ func (c *keyRotate) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	r, secret, err := k.Rotate(c.ID, grace)
+	r, secret, err := k.Rotate(env.ctx, c.ID, store.AnyVersion, grace)
 	if errors.Is(err, store.ErrRevoked) {
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	}

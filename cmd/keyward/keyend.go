@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -37,13 +38,12 @@ func (c *keyDelete) Run(env *environment) error {
 	return c.endEach(env, k, c.IDs, k.Delete, "deleted")
 }
 
-// endEach ends as many of the keys as it can and tells of each that it could
-// not. One id is printed as an object, more of them as an array.
-func (o output) endEach(env *environment, k *keys, ids []string, end func(string) (store.KeyRecord, error), done string) error {
+// endEach ends as many of the keys as it can and notes each that it could not. One id is printed as an object, more of them as an array.
+func (o output) endEach(env *environment, k *keys, ids []string, end func(context.Context, string, store.Version) (store.KeyRecord, error), done string) error {
 	failed := false
 	views := []keyView{}
 	for _, id := range ids {
-		r, err := end(id)
+		r, err := end(env.ctx, id, store.AnyVersion)
 		if err != nil {
 			env.note("%v", k.explain(err, id))
 			failed = true
@@ -82,7 +82,7 @@ func (c *keyCompact) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	gone, err := k.Compact()
+	gone, err := k.Compact(env.ctx)
 	if err != nil {
 		return k.explain(err, "")
 	}

@@ -3,11 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"keyward/store"
-	"keyward/store/filestore"
+	"keyward/store/importer"
 )
 
 type keyImport struct {
@@ -23,14 +22,18 @@ func (c *keyImport) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	what, err := c.input(env, k)
+	format, err := c.format(env, k)
 	if err != nil {
 		return usageError{err}
 	}
-	if _, err := k.ImportAs(strings.NewReader(""), p, what); err != nil {
-		return asUsage(err) // without a line to blame, it is the flags
+	if err := p.Check(); err != nil {
+		return asUsage(err) // the flags', and not those of a line
 	}
-	records, err := k.ImportAs(env.stdin, p, what)
+	given, err := format.Read(env.stdin, p, k.hasher)
+	if err != nil {
+		return err
+	}
+	records, err := k.Import(env.ctx, given)
 	if err != nil {
 		return k.explain(err, "")
 	}
@@ -46,18 +49,18 @@ func (c *keyImport) Run(env *environment) error {
 	})
 }
 
-func (c *keyImport) input(env *environment, k *keys) (filestore.ImportFormat, error) {
-	what := filestore.ImportFormat{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
+func (c *keyImport) format(env *environment, k *keys) (importer.KeyFormat, error) {
+	format := importer.KeyFormat{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
 		return expiry(text, env.now())
 	}}
 	if c.CSV == "" {
-		return what, nil
+		return format, nil
 	}
 	var err error
-	if what.Columns, err = filestore.ParseColumns(c.CSV); err != nil {
-		return what, fmt.Errorf("--csv: %w", err)
+	if format.Columns, err = importer.ParseColumns(c.CSV); err != nil {
+		return format, fmt.Errorf("--csv: %w", err)
 	}
-	return what, nil
+	return format, nil
 }
 
 // warnOfKeys notes which names of new keys may be taken for others, each once.

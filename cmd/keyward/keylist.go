@@ -58,7 +58,7 @@ func (c *keyList) Run(env *environment) error {
 			return err
 		}
 	}
-	records, err := k.List()
+	records, _, err := k.List(env.ctx, store.KeyFilter{}, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
 	}
@@ -137,7 +137,7 @@ func (c *keyShow) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	r, err := k.Get(c.ID)
+	r, err := k.Get(env.ctx, c.ID)
 	if err != nil {
 		return k.explain(err, c.ID)
 	}

@@ -149,7 +149,7 @@ func (c *keyVerify) Run(env *environment) error {
 	if err := authz.CheckKey(secret.Reveal(), k.inBasic); err != nil {
 		return fmt.Errorf("unknown: no request can carry this key: %w", err)
 	}
-	r, err := k.FindBySecret(secret)
+	r, err := k.FindBySecret(env.ctx, secret)
 	rotated := errors.Is(err, store.ErrRevoked)
 	if err != nil && !rotated {
 		if errors.Is(err, store.ErrNotFound) && !isMissing(k.path) {

@@ -54,11 +54,11 @@ func (c *tokenRevoke) Run(env *environment) error {
 	var r store.Revocation
 	switch {
 	case byID:
-		r, err = file.RevokeToken(jti)
+		r, err = file.RevokeToken(env.ctx, jti)
 	case bySubject:
-		r, err = file.RevokeSubject(subject, before)
+		r, err = file.RevokeSubject(env.ctx, subject, before)
 	default:
-		r, err = file.RevokeIssuedBefore(before)
+		r, err = file.RevokeIssuedBefore(env.ctx, before)
 	}
 	if errors.Is(err, journal.ErrDamaged) {
 		return explainDamaged(err)

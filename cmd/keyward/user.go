@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyward/store"
+	"keyward/store/importer"
 )
 
 type userCommands struct {
@@ -86,7 +87,7 @@ func (c *userSet) Run(env *environment) error {
 	if !password.Empty() {
 		patch.Password = &password
 	}
-	r, err := u.SetUser(c.Name, patch)
+	r, err := u.Set(env.ctx, c.Name, store.AnyVersion, patch)
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
@@ -106,7 +107,7 @@ func (c *userList) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	records, err := u.ListUsers()
+	records, _, err := u.List(env.ctx, store.UserFilter{}, store.Page{})
 	if err != nil {
 		return u.explain(err, "")
 	}
@@ -150,7 +151,7 @@ func (c *userDelete) Run(env *environment) error {
 	var failures []error
 	made := c.latestKeys(env)
 	for _, name := range c.Names {
-		if err := u.DeleteUserWith(name, made[name]); err != nil {
+		if err := u.Delete(env.ctx, name, store.AnyVersion, made[name]); err != nil {
 			failures = append(failures, u.explain(err, name))
 			continue
 		}
@@ -177,7 +178,7 @@ func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 	k, err := keyFile{Config: c.Config}.open(env)
 	var made map[string]time.Time
 	if err == nil {
-		made, err = k.LatestKeys(c.Names)
+		made, err = k.LatestKeys(env.ctx, c.Names)
 	}
 	if err != nil && !errors.Is(err, errNoKeyFile) {
 		env.note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
@@ -201,7 +202,11 @@ func (c *userImport) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	records, err := u.ImportHtpasswd(env.stdin)
+	given, err := importer.ReadHtpasswd(env.stdin)
+	if err != nil {
+		return err
+	}
+	records, err := u.Import(env.ctx, given)
 	if err != nil {
 		return u.explain(err, "")
 	}

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store"
+	"keyward/store/importer"
 )
 
 // TestLinesBehindAMaimedBatch: where lines of a batch were taken out by hand,
@@ -18,11 +20,11 @@ import (
 func TestLinesBehindAMaimedBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
-	victim, _, err := j.Create(store.KeyParams{Name: "victim"})
+	victim, _, err := j.Create(context.Background(), store.KeyParams{Name: "victim"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Import(strings.NewReader("one\ntwo\nthree\nfour\nfive\n"), store.KeyParams{Name: "imported"}); err != nil {
+	if _, err := importInto(j, importer.KeyFormat{}, strings.NewReader("one\ntwo\nthree\nfour\nfive\n"), store.KeyParams{Name: "imported"}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -34,10 +36,10 @@ func TestLinesBehindAMaimedBatch(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Join(maimed, nil), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Revoke(victim.ID); err != nil {
+	if _, err := j.Revoke(context.Background(), victim.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := j.Get(victim.ID); err != nil || r.Revoked.IsZero() {
+	if r, err := j.Get(context.Background(), victim.ID); err != nil || r.Revoked.IsZero() {
 		t.Errorf("revoked, and then: %+v, %v", r, err)
 	}
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -48,13 +50,13 @@ func TestLinesBehindAMaimedBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = file.Close()
-	if _, _, err := j.Create(store.KeyParams{Name: "next"}); err != nil {
+	if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "next"}); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := j.Get(victim.ID); err != nil || r.Revoked.IsZero() {
+	if r, err := j.Get(context.Background(), victim.ID); err != nil || r.Revoked.IsZero() {
 		t.Errorf("after the next writer: %+v, %v", r, err)
 	}
-	if all, err := j.List(); err != nil || len(all) != 4 {
+	if all, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); err != nil || len(all) != 4 {
 		t.Errorf("%d keys, %v; want the victim, two imported ones and the next", len(all), err)
 	}
 }
@@ -65,7 +67,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
-	if _, _, err := j.Create(store.KeyParams{Name: "n"}); err == nil {
+	if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "n"}); err == nil {
 		t.Error("a key was made in a pipe")
 	}
 	if info, err := os.Lstat(path); err != nil || info.Mode().IsRegular() {
@@ -78,7 +80,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 func TestUnservedLineDoesNotHoldUpARevocation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
-	r, _, err := j.Create(store.KeyParams{Name: "n", Paths: []string{"/a"}})
+	r, _, err := j.Create(context.Background(), store.KeyParams{Name: "n", Paths: []string{"/a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,7 @@ func TestUnservedLineDoesNotHoldUpARevocation(t *testing.T) {
 	if err := os.WriteFile(path, append(text, bad...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := j.Revoke(r.ID); err != nil || got.Revoked.IsZero() {
+	if got, err := j.Revoke(context.Background(), r.ID, ""); err != nil || got.Revoked.IsZero() {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"io"
 
 	"keyward/apikey"
@@ -11,8 +12,8 @@ import (
 // Compact rewrites the file with one line for each key, without the deleted keys
 // and without secrets whose grace is over. It returns how many lines are gone. A
 // file with a line that cannot be read is left as it is.
-func (j *KeyFile) Compact() (gone int, err error) {
-	err = j.lines.Write(store.ErrNotFound, func(t *journal.LineTransaction) error {
+func (f *KeyFile) Compact(ctx context.Context) (gone int, err error) {
+	err = f.lines.Write(ctx, store.ErrNotFound, func(t *journal.LineTransaction) error {
 		last, lines, err := latestLines(t)
 		if err != nil || t.File() == nil {
 			return err
@@ -29,7 +30,7 @@ func (j *KeyFile) Compact() (gone int, err error) {
 					return nil
 				}
 				kept++
-				return j.writeCompacted(w, r, line, d.InBatch())
+				return f.writeCompacted(w, r, line, d.InBatch())
 			})
 		})
 		gone = lines - kept
@@ -58,13 +59,13 @@ func latestLines(t *journal.LineTransaction) (last map[apikey.ID]int, lines int,
 }
 
 // writeCompacted writes the line as it is if there is nothing to leave out.
-func (j *KeyFile) writeCompacted(w io.Writer, r *store.KeyRecord, line []byte, inBatch bool) error {
+func (f *KeyFile) writeCompacted(w io.Writer, r *store.KeyRecord, line []byte, inBatch bool) error {
 	if len(r.Previous) == 0 && !inBatch {
 		_, err := w.Write(append(line[:len(line):len(line)], '\n'))
 		return err
 	}
 	c := r.Clone()
-	c.Previous = unexpired(c.Previous, j.now())
+	c.Previous = unexpired(c.Previous, f.now())
 	text, err := c.Line()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"keyward/authz"
 	"keyward/keyindex"
 	"keyward/store"
+	"keyward/store/importer"
 	"keyward/store/journal"
 )
 
@@ -39,18 +41,21 @@ var commands = []struct {
 	run  func(j *KeyFile, id string) error
 }{
 	{"create", func(j *KeyFile, _ string) error {
-		_, _, err := j.Create(store.KeyParams{Name: "new", Prefix: "kw_", Paths: []string{"/a"}})
+		_, _, err := j.Create(context.Background(), store.KeyParams{Name: "new", Prefix: "kw_", Paths: []string{"/a"}})
 		return err
 	}},
 	{"import", func(j *KeyFile, _ string) error {
-		_, err := j.Import(strings.NewReader("one\ntwo\nthree\n"), store.KeyParams{Name: "imported"})
+		_, err := importInto(j, importer.KeyFormat{}, strings.NewReader("one\ntwo\nthree\n"), store.KeyParams{Name: "imported"})
 		return err
 	}},
-	{"rotate", func(j *KeyFile, id string) error { _, _, err := j.Rotate(id, 0); return err }},
-	{"rotate with grace", func(j *KeyFile, id string) error { _, _, err := j.Rotate(id, time.Hour); return err }},
-	{"revoke", func(j *KeyFile, id string) error { _, err := j.Revoke(id); return err }},
-	{"delete", func(j *KeyFile, id string) error { _, err := j.Delete(id); return err }},
-	{"compact", func(j *KeyFile, _ string) error { _, err := j.Compact(); return err }},
+	{"rotate", func(j *KeyFile, id string) error { _, _, err := j.Rotate(context.Background(), id, "", 0); return err }},
+	{"rotate with grace", func(j *KeyFile, id string) error {
+		_, _, err := j.Rotate(context.Background(), id, "", time.Hour)
+		return err
+	}},
+	{"revoke", func(j *KeyFile, id string) error { _, err := j.Revoke(context.Background(), id, ""); return err }},
+	{"delete", func(j *KeyFile, id string) error { _, err := j.Delete(context.Background(), id, ""); return err }},
+	{"compact", func(j *KeyFile, _ string) error { _, err := j.Compact(context.Background()); return err }},
 }
 
 // someKeys is a file system with a few keys, and the id of one of them.
@@ -58,12 +63,12 @@ func someKeys(t *testing.T) (*memFS, string) {
 	t.Helper()
 	files := newMemFS()
 	j := journalOn(files, 1)
-	r, _, err := j.Create(store.KeyParams{Name: "first", Prefix: "kw_"})
+	r, _, err := j.Create(context.Background(), store.KeyParams{Name: "first", Prefix: "kw_"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, _, err := j.Create(store.KeyParams{Name: "other", Prefix: "kw_"}); err != nil {
+		if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "other", Prefix: "kw_"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,7 +79,7 @@ func someKeys(t *testing.T) (*memFS, string) {
 // the server's reader, which must be ready.
 func stateOf(t *testing.T, files *memFS) []store.KeyRecord {
 	t.Helper()
-	all, err := journalOn(files, 9).List()
+	all, _, err := journalOn(files, 9).List(context.Background(), store.KeyFilter{}, store.Page{})
 	if err != nil {
 		t.Fatalf("the file does not parse: %v", err)
 	}
@@ -158,7 +163,7 @@ func TestPowerCut(t *testing.T) {
 			if !ok {
 				t.Fatalf("cut after call %d (kind %v): %d records, which are neither those acknowledged nor those of the command under way", cut, kind, len(got))
 			}
-			if _, _, err := journalOn(left, 7).Create(store.KeyParams{Name: "after"}); err != nil {
+			if _, _, err := journalOn(left, 7).Create(context.Background(), store.KeyParams{Name: "after"}); err != nil {
 				t.Fatalf("cut after call %d (kind %v): no more work: %v", cut, kind, err)
 			}
 			if after := stateOf(t, left); len(after) != len(got)+1 {
@@ -233,7 +238,7 @@ func TestTornTailIsCutOff(t *testing.T) {
 	whole := initial.entries[memPath].data
 	old := stateOf(t, initial)
 	batch := initial.clone()
-	if _, err := journalOn(batch, 2).Import(strings.NewReader("one\ntwo\nthree\n"), store.KeyParams{}); err != nil {
+	if _, err := importInto(journalOn(batch, 2), importer.KeyFormat{}, strings.NewReader("one\ntwo\nthree\n"), store.KeyParams{}); err != nil {
 		t.Fatal(err)
 	}
 	imported := batch.entries[memPath].data[len(whole):]
@@ -243,7 +248,7 @@ func TestTornTailIsCutOff(t *testing.T) {
 		if got := stateOf(t, files); !reflect.DeepEqual(got, old) {
 			t.Fatalf("%d of %d bytes of a batch: a reader sees %d records", n, len(imported), len(got))
 		}
-		if _, err := journalOn(files, 3).Revoke(id); err != nil {
+		if _, err := journalOn(files, 3).Revoke(context.Background(), id, ""); err != nil {
 			t.Fatal(err)
 		}
 		data := files.entries[memPath].data
@@ -267,11 +272,11 @@ func TestAppendingCostsTheSameInAnyFile(t *testing.T) {
 		for i := range n {
 			fmt.Fprintf(&in, "key-%d\n", i)
 		}
-		if _, err := j.Import(strings.NewReader(in.String()), store.KeyParams{}); err != nil {
+		if _, err := importInto(j, importer.KeyFormat{}, strings.NewReader(in.String()), store.KeyParams{}); err != nil {
 			t.Fatal(err)
 		}
 		before := files.calls
-		if _, _, err := j.Create(store.KeyParams{}); err != nil {
+		if _, _, err := j.Create(context.Background(), store.KeyParams{}); err != nil {
 			t.Fatal(err)
 		}
 		calls[n] = files.calls - before

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"keyward/authz"
 	"keyward/keyindex"
 	"keyward/store"
+	"keyward/store/importer"
 	"keyward/store/journal"
 
 	"github.com/fsnotify/fsnotify"
@@ -90,7 +92,7 @@ func prepare(t *testing.T) (*followed, store.KeyRecord) {
 
 func (f *followed) create(name string) store.KeyRecord {
 	f.t.Helper()
-	r, _, err := f.journal.Create(store.KeyParams{Name: name, Prefix: "kw_"})
+	r, _, err := f.journal.Create(context.Background(), store.KeyParams{Name: name, Prefix: "kw_"})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -237,7 +239,7 @@ func TestWithoutNews(t *testing.T) {
 	if f.state(first) != "active" {
 		t.Fatal(f.state(first))
 	}
-	if _, err := f.journal.Revoke(first.ID); err != nil {
+	if _, err := f.journal.Revoke(context.Background(), first.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	within(t, 2*time.Second, "revoked", func() bool { return f.state(first) == "revoked" })
@@ -257,7 +259,7 @@ func TestAppendsAreSeen(t *testing.T) {
 		if err != nil || !f.keys.Current(key.Stamp) {
 			t.Fatalf("just found and not current (%v)", err)
 		}
-		if _, err := f.journal.Revoke(r.ID); err != nil {
+		if _, err := f.journal.Revoke(context.Background(), r.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 		worst = max(worst, within(t, 5*time.Second, "revoked", func() bool { return f.state(r) == "revoked" }))
@@ -283,7 +285,7 @@ func TestImportIsSeen(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintf(&in, "imported-%d\n", i)
 	}
-	all, err := f.journal.Import(strings.NewReader(in.String()), store.KeyParams{Name: "imported"})
+	all, err := importInto(f.journal, importer.KeyFormat{}, strings.NewReader(in.String()), store.KeyParams{Name: "imported"})
 	if err != nil || len(all) != 20_000 {
 		t.Fatal(len(all), err)
 	}
@@ -298,12 +300,12 @@ func TestCompactIsFollowed(t *testing.T) {
 	f, first := prepare(t)
 	second := f.create("second")
 	f.follow(nil)
-	if _, err := f.journal.Delete(second.ID); err != nil {
+	if _, err := f.journal.Delete(context.Background(), second.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	within(t, time.Second, "deleted", func() bool { return f.state(second) == "revoked" })
 	key, _ := f.keys.Find(first.Hash, time.Now())
-	if gone, err := f.journal.Compact(); err != nil || gone != 2 {
+	if gone, err := f.journal.Compact(context.Background()); err != nil || gone != 2 {
 		t.Fatal(gone, err)
 	}
 	within(t, time.Second, "compacted", func() bool { return f.state(second) == keyindex.ErrUnknown.Error() })
@@ -462,13 +464,13 @@ func TestBadLineIsSteppedOver(t *testing.T) {
 	f, first := prepare(t)
 	f.follow(nil)
 	f.append("{\"id\":\"secretcontent\"}\n" + strings.Repeat("x", journal.MaxLine+5) + "\n" + `{"batch":0}` + "\n")
-	if _, err := f.journal.Revoke(first.ID); err != nil {
+	if _, err := f.journal.Revoke(context.Background(), first.ID, ""); err != nil {
 		t.Fatalf("bad lines are in the way of a revocation: %v", err)
 	}
-	if _, err := f.journal.List(); err == nil || !strings.Contains(err.Error(), f.path+":3:") || strings.Contains(err.Error(), "secretcontent") {
+	if _, _, err := f.journal.List(context.Background(), store.KeyFilter{}, store.Page{}); err == nil || !strings.Contains(err.Error(), f.path+":3:") || strings.Contains(err.Error(), "secretcontent") {
 		t.Errorf("List says %v", err)
 	}
-	if _, err := f.journal.Compact(); err == nil {
+	if _, err := f.journal.Compact(context.Background()); err == nil {
 		t.Error("compacting threw a line away that it could not read")
 	}
 	within(t, time.Second, "revoked", func() bool { return f.state(first) == "revoked" })
@@ -537,7 +539,7 @@ func TestMountedSecretSwap(t *testing.T) {
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		r, _, err := j.Create(store.KeyParams{Name: "mounted"})
+		r, _, err := j.Create(context.Background(), store.KeyParams{Name: "mounted"})
 		if err != nil {
 			t.Fatal(err)
 		}

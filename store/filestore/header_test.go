@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +33,7 @@ func FuzzKeyFile(f *testing.F) {
 		keys := keyindex.NewKeys()
 		readOnce(t, KeyFeed{hasher, unwatched(memPath, files)}, keys)
 		j := NewKeyFile(KeyFileConfig{Path: memPath, Hasher: hasher, FS: files})
-		all, err := j.List()
+		all, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{})
 		if keys.Ready() != nil {
 			return // the journal may read a file that a server has reasons to refuse
 		}
@@ -45,10 +46,10 @@ func FuzzKeyFile(f *testing.F) {
 				t.Fatalf("the server has %+v (%v) for %+v", got, err, want)
 			}
 		}
-		if _, err := j.Compact(); len(text) > 0 && err != nil {
+		if _, err := j.Compact(context.Background()); len(text) > 0 && err != nil {
 			t.Fatalf("cannot be compacted: %v", err)
 		}
-		after, err := j.List()
+		after, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{})
 		if err != nil || len(after) != len(all) {
 			t.Fatalf("%d records before compacting, %d after (%v)", len(all), len(after), err)
 		}
@@ -58,15 +59,15 @@ func FuzzKeyFile(f *testing.F) {
 func TestHeaderTellsFilesApart(t *testing.T) {
 	one, two := apikey.NewHasher(authz.NewSecret("pepper number one")), apikey.NewHasher(authz.NewSecret("pepper number two"))
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	if _, _, err := NewKeyFile(KeyFileConfig{Path: path, Hasher: one}).Create(store.KeyParams{}); err != nil {
+	if _, _, err := NewKeyFile(KeyFileConfig{Path: path, Hasher: one}).Create(context.Background(), store.KeyParams{}); err != nil {
 		t.Fatal(err)
 	}
 	for name, h := range map[string]*apikey.Hasher{"another pepper": two, "no pepper": apikey.NewHasher(authz.Secret{})} {
 		j := NewKeyFile(KeyFileConfig{Path: path, Hasher: h})
-		if _, err := j.List(); !errors.Is(err, ErrPepper) {
+		if _, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); !errors.Is(err, ErrPepper) {
 			t.Errorf("%s: List says %v", name, err)
 		}
-		if _, _, err := j.Create(store.KeyParams{}); !errors.Is(err, ErrPepper) {
+		if _, _, err := j.Create(context.Background(), store.KeyParams{}); !errors.Is(err, ErrPepper) {
 			t.Errorf("%s: Create says %v", name, err)
 		}
 		keys := keyindex.NewKeys()
@@ -84,7 +85,7 @@ func TestHeaderTellsFilesApart(t *testing.T) {
 		if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := NewKeyFile(KeyFileConfig{Path: other, Hasher: one}).Create(store.KeyParams{})
+		_, _, err := NewKeyFile(KeyFileConfig{Path: other, Hasher: one}).Create(context.Background(), store.KeyParams{})
 		if !errors.Is(err, journal.ErrWrongFile) || strings.Contains(fmt.Sprint(err), "hello") {
 			t.Errorf("%q: %v", text, err)
 		}

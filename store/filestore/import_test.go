@@ -1,17 +1,17 @@
 package filestore
 
 import (
-	"encoding/csv"
+	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
-	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store"
+	"keyward/store/importer"
 )
 
 // TestImportTells: the error names all refused lines by number and reason,
@@ -30,7 +30,7 @@ func TestImportTells(t *testing.T) {
 		"\n\n" + strings.Repeat("x", 1<<20+1):                        {"input line 3: invalid: longer than 1 MiB"},
 		tooMany:                                                      {"input line 1:", "input line 10:", "and 2 more lines"},
 	} {
-		_, err := c.Import(strings.NewReader(in), store.KeyParams{})
+		_, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader(in), store.KeyParams{})
 		if !errors.Is(err, store.ErrInvalid) || c.lines() != before {
 			t.Fatalf("%.20q: %v, %d lines", in, err, c.lines())
 		}
@@ -48,20 +48,20 @@ func TestImportTells(t *testing.T) {
 			}
 		}
 	}
-	if all, err := c.ImportAs(strings.NewReader("7|AbCdEfGh\n schön \n"), store.KeyParams{}, ImportFormat{InBasic: true}); err != nil || len(all) != 2 {
+	if all, err := importInto(c.KeyFile, importer.KeyFormat{InBasic: true}, strings.NewReader("7|AbCdEfGh\n schön \n"), store.KeyParams{}); err != nil || len(all) != 2 {
 		t.Errorf("keys that Basic credentials carry: %v %v", all, err)
 	}
-	if all, err := c.Import(strings.NewReader("\ufeffmarked-key-1\r\n"), store.KeyParams{}); err != nil || len(all) != 1 {
+	if all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("\ufeffmarked-key-1\r\n"), store.KeyParams{}); err != nil || len(all) != 1 {
 		t.Errorf("a byte order mark: %v %v", all, err)
 	}
-	if _, err := c.FindBySecret(authz.NewSecret("marked-key-1")); err != nil {
+	if _, err := c.FindBySecret(context.Background(), authz.NewSecret("marked-key-1")); err != nil {
 		t.Errorf("the key behind a byte order mark: %v", err)
 	}
 }
 
 func TestImportTable(t *testing.T) {
 	c := newClockwork(t)
-	columns, err := ParseColumns("name,key=Token,user,expires,scopes,project")
+	columns, err := importer.ParseColumns("name,key=Token,user,expires,scopes,project")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestImportTable(t *testing.T) {
 		"web,key-number-1,\"of the\nfirst, kind\",alice,2040-01-31T00:00:00+02:00,read write,p1\r\n" +
 		"\"a \"\"b\"\"\",key-number-2,,,,,\r\n"
 	scopes := []string{"own"}
-	all, err := c.ImportAs(strings.NewReader(table), store.KeyParams{Name: "n", User: "u", Scopes: &scopes}, ImportFormat{Columns: columns})
+	all, err := importInto(c.KeyFile, importer.KeyFormat{Columns: columns}, strings.NewReader(table), store.KeyParams{Name: "n", User: "u", Scopes: &scopes})
 	if err != nil || len(all) != 2 {
 		t.Fatal(all, err)
 	}
@@ -80,7 +80,7 @@ func TestImportTable(t *testing.T) {
 	if second.Name != `a "b"` || second.User != "u" || second.Project != "" || fmt.Sprint(*second.Scopes) != "[own]" || !second.Expires.IsZero() {
 		t.Errorf("%+v", second)
 	}
-	if r, err := c.FindBySecret(authz.NewSecret("key-number-1")); err != nil || r.ID != first.ID {
+	if r, err := c.FindBySecret(context.Background(), authz.NewSecret("key-number-1")); err != nil || r.ID != first.ID {
 		t.Errorf("%+v %v", r, err)
 	}
 }
@@ -91,7 +91,10 @@ func TestImportTableRefused(t *testing.T) {
 	c := newClockwork(t)
 	c.create(store.KeyParams{})
 	before := c.lines()
-	columns := []Column{{"key", "key"}, {"name", "name"}, {"user", "user"}, {"scopes", "scopes"}, {"expires", "expires"}}
+	columns, err := importer.ParseColumns("key,name,user,scopes,expires")
+	if err != nil {
+		t.Fatal(err)
+	}
 	const head = "key,name,user,scopes,expires\nfine-secret-1,n,u,,\n"
 	for in, want := range map[string]string{
 		"secret-1,n,u,,\n": "input line 1: invalid: the first row must name the column key once",
@@ -109,43 +112,31 @@ func TestImportTableRefused(t *testing.T) {
 		head + "secret-2,n,u,,secret\n":                   "input line 3: invalid: expires is not a future time",
 		head + "\nfine-secret-1,n,u,,\n":                  "input line 4: the key of line 2 again",
 	} {
-		_, err := c.ImportAs(strings.NewReader(in), store.KeyParams{}, ImportFormat{Columns: columns})
+		_, err := importInto(c.KeyFile, importer.KeyFormat{Columns: columns}, strings.NewReader(in), store.KeyParams{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sec") || c.lines() != before {
 			t.Errorf("%q: %v; want %s", in, err, want)
 		}
 	}
 	for _, list := range []string{"", "name", "key,key", "key,name=key", "key,nmae", "key,name=", "key, name"} {
-		if columns, err := ParseColumns(list); !errors.Is(err, store.ErrInvalid) {
+		if columns, err := importer.ParseColumns(list); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%q: %v %v", list, columns, err)
 		}
 	}
 }
 
-// FuzzImportTable: an error gives no key, repeats no cell, and what is read is
-// what encoding/csv reads.
-func FuzzImportTable(f *testing.F) {
-	f.Add("key,name\nsecret-key-1,n\n")
-	f.Add("\ufeffname,key\r\n\"a\nb\",secret-key-1\r\n")
-	f.Add("key,name\nsecret key,n\nsecret-key-1\n\"")
-	columns := []Column{{"key", "key"}, {"name", "name"}}
-	journal := NewKeyFile(KeyFileConfig{Hasher: apikey.NewHasher(authz.Secret{})})
-	f.Fuzz(func(t *testing.T, text string) {
-		what := ImportFormat{Columns: columns}
-		all, err := what.readTable(strings.NewReader(text), &store.KeyParams{}, journal.readKey(false))
-		if err != nil {
-			if all != nil || strings.Contains(err.Error(), "secret-key") {
-				t.Fatalf("%q: %v %v", text, all, err)
-			}
-			return
-		}
-		rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff"))).ReadAll()
-		if err != nil || len(all) != max(len(rows)-1, 0) {
-			t.Fatalf("%q: %d keys of %d rows, %v", text, len(all), len(rows), err)
-		}
-		for i, one := range all {
-			if key := rows[i+1][slices.Index(rows[0], "key")]; one.digest != journal.hasher.Digest(key) || one.params.Check() != nil {
-				t.Fatalf("%q: row %d: %+v", text, i+1, one)
-			}
-		}
-	})
+// importInto takes over what the input has.
+func importInto(f *KeyFile, format importer.KeyFormat, in io.Reader, p store.KeyParams) ([]store.KeyRecord, error) {
+	keys, err := format.Read(in, p, f.hasher)
+	if err != nil {
+		return nil, err
+	}
+	return f.Import(context.Background(), keys)
+}
+
+func importHtpasswd(f *UserFile, in io.Reader) ([]store.UserRecord, error) {
+	users, err := importer.ReadHtpasswd(in)
+	if err != nil {
+		return nil, err
+	}
+	return f.Import(context.Background(), users)
 }

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -39,20 +40,20 @@ type KeyFile struct {
 
 // NewKeyFile touches nothing; the file is made by the first Create or Import.
 func NewKeyFile(cfg KeyFileConfig) *KeyFile {
-	j := &KeyFile{hasher: cfg.Hasher, rand: cfg.Rand, now: cfg.Now}
-	j.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: keysHeader(cfg.Hasher).of()}
-	if j.rand == nil {
-		j.rand = rand.Reader
+	f := &KeyFile{hasher: cfg.Hasher, rand: cfg.Rand, now: cfg.Now}
+	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: keysHeader(cfg.Hasher).of()}
+	if f.rand == nil {
+		f.rand = rand.Reader
 	}
-	if j.now == nil {
-		j.now = time.Now
+	if f.now == nil {
+		f.now = time.Now
 	}
-	return j
+	return f
 }
 
 // record is a new key's record, without what follows from its secret.
-func (j *KeyFile) record(p *store.KeyParams, now time.Time) (store.KeyRecord, error) {
-	id, err := apikey.NewID(j.rand)
+func (f *KeyFile) record(p *store.KeyParams, now time.Time) (store.KeyRecord, error) {
+	id, err := apikey.NewID(f.rand)
 	if err != nil {
 		return store.KeyRecord{}, err
 	}
@@ -67,15 +68,15 @@ func (j *KeyFile) record(p *store.KeyParams, now time.Time) (store.KeyRecord, er
 }
 
 // setSecret makes secret the record's.
-func (j *KeyFile) setSecret(r *store.KeyRecord, secret authz.Secret, prefix string) {
+func (f *KeyFile) setSecret(r *store.KeyRecord, secret authz.Secret, prefix string) {
 	if r.Format == apikey.FormatHex {
 		prefix = ""
 	}
-	r.Prefix, r.Hint, r.Hash = prefix, apikey.Hint(secret.Reveal(), prefix), j.hasher.Digest(secret.Reveal())
+	r.Prefix, r.Hint, r.Hash = prefix, apikey.Hint(secret.Reveal(), prefix), f.hasher.Digest(secret.Reveal())
 }
 
-// Create makes a key. The secret is only in what is returned.
-func (j *KeyFile) Create(p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
+// Create implements store.KeyWriter.
+func (f *KeyFile) Create(ctx context.Context, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
 	if p.Format == "" {
 		p.Format = apikey.FormatKeyward
 	}
@@ -84,16 +85,16 @@ func (j *KeyFile) Create(p store.KeyParams) (store.KeyRecord, authz.Secret, erro
 	}
 	var r store.KeyRecord
 	var secret authz.Secret
-	err := j.lines.Write(nil, func(t *journal.LineTransaction) error {
+	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
 		var err error
 		// Each attempt has another one: no two lines may have the same secret.
-		if secret, err = apikey.Generate(j.rand, p.Prefix, p.Format); err != nil {
+		if secret, err = apikey.Generate(f.rand, p.Prefix, p.Format); err != nil {
 			return err
 		}
-		if r, err = j.record(&p, j.now().UTC()); err != nil {
+		if r, err = f.record(&p, f.now().UTC()); err != nil {
 			return err
 		}
-		j.setSecret(&r, secret, p.Prefix)
+		f.setSecret(&r, secret, p.Prefix)
 		return appendRecord(t, &r)
 	})
 	if err != nil {
@@ -102,10 +103,9 @@ func (j *KeyFile) Create(p store.KeyParams) (store.KeyRecord, authz.Secret, erro
 	return r, secret, nil
 }
 
-// Revoke ends a key, its secrets in a grace included. Revoking a key that has
-// ended changes nothing and is not an error.
-func (j *KeyFile) Revoke(id string) (store.KeyRecord, error) {
-	return j.change(id, func(r *store.KeyRecord, now time.Time) (bool, error) {
+// Revoke implements store.KeyWriter.
+func (f *KeyFile) Revoke(ctx context.Context, id string, ifMatch store.Version) (store.KeyRecord, error) {
+	return f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if r.Ended() {
 			return false, nil
 		}
@@ -114,10 +114,9 @@ func (j *KeyFile) Revoke(id string) (store.KeyRecord, error) {
 	})
 }
 
-// Delete ends a key as Revoke does, hides it from List and Get, and lets the
-// next Compact erase it.
-func (j *KeyFile) Delete(id string) (store.KeyRecord, error) {
-	return j.change(id, func(r *store.KeyRecord, now time.Time) (bool, error) {
+// Delete implements store.KeyWriter. The next Compact erases the key.
+func (f *KeyFile) Delete(ctx context.Context, id string, ifMatch store.Version) (store.KeyRecord, error) {
+	return f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if !r.Deleted.IsZero() {
 			return false, nil
 		}
@@ -126,38 +125,42 @@ func (j *KeyFile) Delete(id string) (store.KeyRecord, error) {
 	})
 }
 
-// Rotate gives a key a new secret. The old one stays valid for the grace, and
-// earlier ones for what is left of theirs; without a grace, all of them end in
-// the same step in which the new one begins. A key that was revoked is ErrRevoked.
-func (j *KeyFile) Rotate(id string, grace time.Duration) (store.KeyRecord, authz.Secret, error) {
+// Rotate implements store.KeyWriter.
+func (f *KeyFile) Rotate(ctx context.Context, id string, ifMatch store.Version, grace time.Duration) (store.KeyRecord, authz.Secret, error) {
 	if grace < 0 {
 		return store.KeyRecord{}, authz.Secret{}, fmt.Errorf("%w: a grace before now", store.ErrInvalid)
 	}
 	var secret authz.Secret
-	r, err := j.change(id, func(r *store.KeyRecord, now time.Time) (bool, error) {
+	r, err := f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (changed bool, err error) {
 		if r.Ended() {
 			return false, store.ErrRevoked
 		}
-		format := r.Format
-		if format == apikey.FormatRaw {
-			format = apikey.FormatKeyward
-		}
-		var err error
-		if secret, err = apikey.Generate(j.rand, r.Prefix, format); err != nil {
-			return false, err
-		}
-		r.Previous = append(unexpired(r.Previous, now), store.PreviousSecret{Hash: r.Hash, Until: now.Add(grace)})
-		if grace == 0 {
-			end(r.Previous)
-			r.Format = format // with a grace the key has secrets of both formats
-		}
-		j.setSecret(r, secret, r.Prefix)
-		return true, nil
+		secret, err = f.rotate(r, now, grace)
+		return true, err
 	})
 	if err != nil {
 		return store.KeyRecord{}, authz.Secret{}, err
 	}
 	return r, secret, nil
+}
+
+// rotate gives the record a new secret.
+func (f *KeyFile) rotate(r *store.KeyRecord, now time.Time, grace time.Duration) (authz.Secret, error) {
+	format := r.Format
+	if format == apikey.FormatRaw {
+		format = apikey.FormatKeyward
+	}
+	secret, err := apikey.Generate(f.rand, r.Prefix, format)
+	if err != nil {
+		return authz.Secret{}, err
+	}
+	r.Previous = append(unexpired(r.Previous, now), store.PreviousSecret{Hash: r.Hash, Until: now.Add(grace)})
+	if grace == 0 {
+		end(r.Previous)
+		r.Format = format // with a grace the key has secrets of both formats
+	}
+	f.setSecret(r, secret, r.Prefix)
+	return secret, nil
 }
 
 // unexpired are the previous secrets whose grace is not over.
@@ -178,15 +181,19 @@ func end(all []store.PreviousSecret) {
 	}
 }
 
-// change appends what edit makes of the key's record, if edit reports a change.
-func (j *KeyFile) change(id string, edit func(r *store.KeyRecord, now time.Time) (bool, error)) (store.KeyRecord, error) {
+// change appends what edit makes of the key's record, if that has the version,
+// and edit reports a change.
+func (f *KeyFile) change(ctx context.Context, id string, ifMatch store.Version, edit func(r *store.KeyRecord, now time.Time) (bool, error)) (store.KeyRecord, error) {
 	var r store.KeyRecord
-	err := j.lines.Write(store.ErrNotFound, func(t *journal.LineTransaction) error {
+	err := f.lines.Write(ctx, store.ErrNotFound, func(t *journal.LineTransaction) error {
 		var err error
-		if r, err = j.latest(id, t.Read); err != nil {
+		if r, err = f.latest(id, t.Read); err != nil {
 			return err
 		}
-		now := j.now().UTC()
+		if err := ifMatch.Match(&r); err != nil {
+			return fmt.Errorf("key %s: %w", r.ID, err)
+		}
+		now := f.now().UTC()
 		changed, err := edit(&r, now)
 		if err != nil {
 			return fmt.Errorf("key %s: %w", r.ID, err)
@@ -203,11 +210,17 @@ func (j *KeyFile) change(id string, edit func(r *store.KeyRecord, now time.Time)
 	return r, nil
 }
 
-// eachLine is Lines.Read, or LineTransaction.Read under the lock.
+// eachLine reads a file's lines: LineTransaction.Read under the lock, or what
+// unlocked returns.
 type eachLine func(visit func(line []byte, number int) error) error
 
+// unlocked is Lines.Read with a context.
+func unlocked(ctx context.Context, lines *journal.Lines) eachLine {
+	return func(visit func(line []byte, number int) error) error { return lines.Read(ctx, visit) }
+}
+
 // latest is what the last valid line about the key says.
-func (j *KeyFile) latest(id string, each eachLine) (store.KeyRecord, error) {
+func (f *KeyFile) latest(id string, each eachLine) (store.KeyRecord, error) {
 	wanted, ok := apikey.ParseID([]byte(id))
 	if !ok {
 		return store.KeyRecord{}, fmt.Errorf("%w: a key's id is k_ and 12 characters", store.ErrNotFound)

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store"
+	"keyward/store/importer"
 )
 
 // clockwork is a journal on the real file system with a clock of the test's.
@@ -35,7 +37,7 @@ func newClockwork(t *testing.T) *clockwork {
 
 func (c *clockwork) create(p store.KeyParams) (store.KeyRecord, authz.Secret) {
 	c.t.Helper()
-	r, secret, err := c.Create(p)
+	r, secret, err := c.Create(context.Background(), p)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -59,7 +61,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	scopes[0] = "changed"
-	got, err := c.Get(r.ID)
+	got, err := c.Get(context.Background(), r.ID)
 	if err != nil || !reflect.DeepEqual(got, r) || (*got.Scopes)[0] != "read" {
 		t.Errorf("%+v, %v\nwant %+v", got, err, r)
 	}
@@ -80,7 +82,7 @@ func TestCreate(t *testing.T) {
 		"bad prefix": {Prefix: "a b"}, "bad name": {Name: "a\nb"}, "bad path": {Paths: []string{"a"}},
 		"bad scope": {Scopes: &[]string{"a b"}}, "raw": {Format: apikey.FormatRaw}, "year 10000": {Expires: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
-		if _, _, err := c.Create(p); err == nil {
+		if _, _, err := c.Create(context.Background(), p); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -91,40 +93,40 @@ func TestCreate(t *testing.T) {
 
 func TestRevokeAndDelete(t *testing.T) {
 	c := newClockwork(t)
-	if _, err := c.Revoke("k_000000000000"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := c.Revoke(context.Background(), "k_000000000000", ""); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no file: %v", err)
 	}
 	one, _ := c.create(store.KeyParams{})
 	two, secret := c.create(store.KeyParams{})
 	for _, id := range []string{"", "k_", "k_000000000000", one.ID + "0"} {
-		if _, err := c.Revoke(id); !errors.Is(err, store.ErrNotFound) {
+		if _, err := c.Revoke(context.Background(), id, ""); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
-	first, err := c.Revoke(one.ID)
+	first, err := c.Revoke(context.Background(), one.ID, "")
 	c.now = c.now.Add(time.Hour)
-	again, err2 := c.Revoke(one.ID)
+	again, err2 := c.Revoke(context.Background(), one.ID, "")
 	if err != nil || err2 != nil || first.Revoked.IsZero() || !again.Revoked.Equal(first.Revoked) || c.lines() != 4 {
 		t.Errorf("%+v %v, %+v %v, %d lines", first, err, again, err2, c.lines())
 	}
-	if _, _, err := c.Rotate(one.ID, 0); !errors.Is(err, store.ErrRevoked) {
+	if _, _, err := c.Rotate(context.Background(), one.ID, "", 0); !errors.Is(err, store.ErrRevoked) {
 		t.Errorf("a revoked key is rotated: %v", err)
 	}
 	for range 2 {
-		if r, err := c.Delete(two.ID); err != nil || r.Deleted.IsZero() {
+		if r, err := c.Delete(context.Background(), two.ID, ""); err != nil || r.Deleted.IsZero() {
 			t.Errorf("%+v %v", r, err)
 		}
 	}
-	if _, _, err := c.Rotate(two.ID, 0); !errors.Is(err, store.ErrRevoked) {
+	if _, _, err := c.Rotate(context.Background(), two.ID, "", 0); !errors.Is(err, store.ErrRevoked) {
 		t.Errorf("a deleted key is rotated: %v", err)
 	}
-	if _, err := c.Get(two.ID); !errors.Is(err, store.ErrNotFound) {
+	if _, err := c.Get(context.Background(), two.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a deleted key is shown: %v", err)
 	}
-	if _, err := c.FindBySecret(secret); !errors.Is(err, store.ErrNotFound) {
+	if _, err := c.FindBySecret(context.Background(), secret); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a deleted key is found: %v", err)
 	}
-	if all, err := c.List(); err != nil || len(all) != 1 || all[0].ID != one.ID {
+	if all, _, err := c.List(context.Background(), store.KeyFilter{}, store.Page{}); err != nil || len(all) != 1 || all[0].ID != one.ID {
 		t.Errorf("%+v %v", all, err)
 	}
 	if c.lines() != 5 {
@@ -135,12 +137,12 @@ func TestRevokeAndDelete(t *testing.T) {
 func TestRotate(t *testing.T) {
 	c := newClockwork(t)
 	r, first := c.create(store.KeyParams{Name: "n", Prefix: "kw_"})
-	_, second, err := c.Rotate(r.ID, time.Hour)
+	_, second, err := c.Rotate(context.Background(), r.ID, "", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.now = c.now.Add(30 * time.Minute)
-	got, third, err := c.Rotate(r.ID, time.Minute)
+	got, third, err := c.Rotate(context.Background(), r.ID, "", time.Minute)
 	if err != nil || got.ID != r.ID || got.Name != "n" || !apikey.WellFormed(third.Reveal(), "kw_") || !got.Created.Equal(r.Created) {
 		t.Fatal(got, err)
 	}
@@ -148,26 +150,26 @@ func TestRotate(t *testing.T) {
 		t.Errorf("%d previous secrets, %d lines", len(got.Previous), c.lines())
 	}
 	for i, secret := range []authz.Secret{first, second, third} {
-		if found, err := c.FindBySecret(secret); err != nil || found.ID != r.ID {
+		if found, err := c.FindBySecret(context.Background(), secret); err != nil || found.ID != r.ID {
 			t.Errorf("secret %d: %v", i, err)
 		}
 	}
 	c.now = c.now.Add(time.Minute)
-	if found, err := c.FindBySecret(second); !errors.Is(err, store.ErrRevoked) || found.ID != r.ID {
+	if found, err := c.FindBySecret(context.Background(), second); !errors.Is(err, store.ErrRevoked) || found.ID != r.ID {
 		t.Errorf("after the grace: %v", err)
 	}
-	if found, err := c.FindBySecret(first); err != nil || found.ID != r.ID {
+	if found, err := c.FindBySecret(context.Background(), first); err != nil || found.ID != r.ID {
 		t.Errorf("a grace of an hour is over early: %v", err)
 	}
-	if got, _, err = c.Rotate(r.ID, 0); err != nil || len(got.Previous) != 2 || !got.Previous[0].Until.IsZero() || !got.Previous[1].Until.IsZero() {
+	if got, _, err = c.Rotate(context.Background(), r.ID, "", 0); err != nil || len(got.Previous) != 2 || !got.Previous[0].Until.IsZero() || !got.Previous[1].Until.IsZero() {
 		t.Errorf("%+v %v", got, err)
 	}
 	for i, secret := range []authz.Secret{first, third} {
-		if found, err := c.FindBySecret(secret); !errors.Is(err, store.ErrRevoked) || found.ID != r.ID {
+		if found, err := c.FindBySecret(context.Background(), secret); !errors.Is(err, store.ErrRevoked) || found.ID != r.ID {
 			t.Errorf("after a rotation without a grace, earlier secret %d: %v", i, err)
 		}
 	}
-	if _, _, err := c.Rotate(r.ID, -time.Second); !errors.Is(err, store.ErrInvalid) {
+	if _, _, err := c.Rotate(context.Background(), r.ID, "", -time.Second); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("a negative grace: %v", err)
 	}
 }
@@ -175,17 +177,17 @@ func TestRotate(t *testing.T) {
 // A key that followed no format follows ours once its old secret is of no use.
 func TestRotateImported(t *testing.T) {
 	c := newClockwork(t)
-	all, err := c.Import(strings.NewReader("one\ntwo\n"), store.KeyParams{})
+	all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("one\ntwo\n"), store.KeyParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, _, err := c.Rotate(all[0].ID, 0); err != nil || r.Format != apikey.FormatKeyward {
+	if r, _, err := c.Rotate(context.Background(), all[0].ID, "", 0); err != nil || r.Format != apikey.FormatKeyward {
 		t.Errorf("%+v %v", r, err)
 	}
-	if r, secret, err := c.Rotate(all[1].ID, time.Hour); err != nil || r.Format != apikey.FormatRaw || !apikey.WellFormed(secret.Reveal(), "") {
+	if r, secret, err := c.Rotate(context.Background(), all[1].ID, "", time.Hour); err != nil || r.Format != apikey.FormatRaw || !apikey.WellFormed(secret.Reveal(), "") {
 		t.Errorf("%+v %v", r, err)
 	}
-	if r, _, err := c.Rotate(all[1].ID, 0); err != nil || r.Format != apikey.FormatKeyward {
+	if r, _, err := c.Rotate(context.Background(), all[1].ID, "", 0); err != nil || r.Format != apikey.FormatKeyward {
 		t.Errorf("%+v %v", r, err)
 	}
 }
@@ -194,7 +196,7 @@ func TestImport(t *testing.T) {
 	c := newClockwork(t)
 	_, ours := c.create(store.KeyParams{Prefix: "kw_"})
 	hexKey := strings.Repeat("0123456789AB", 3) + "01234567"
-	all, err := c.Import(strings.NewReader("old-key-1\n\n"+hexKey+"\r\nkw_rawraw"), store.KeyParams{Name: "n", Prefix: "kw_"})
+	all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("old-key-1\n\n"+hexKey+"\r\nkw_rawraw"), store.KeyParams{Name: "n", Prefix: "kw_"})
 	if err != nil || len(all) != 3 || c.lines() != 2+1+3 {
 		t.Fatal(all, err, c.lines())
 	}
@@ -203,7 +205,7 @@ func TestImport(t *testing.T) {
 		format apikey.Format
 		prefix string
 	}{{"old-key-1", apikey.FormatRaw, ""}, {hexKey, apikey.FormatHex, ""}, {"kw_rawraw", apikey.FormatRaw, "kw_"}} {
-		r, err := c.FindBySecret(authz.NewSecret(want.key))
+		r, err := c.FindBySecret(context.Background(), authz.NewSecret(want.key))
 		if err != nil || r.ID != all[i].ID || r.Format != want.format || r.Prefix != want.prefix || r.Name != "n" {
 			t.Errorf("%s: %+v %v", want.key, r, err)
 		}
@@ -220,7 +222,7 @@ func TestImport(t *testing.T) {
 		"a space":              {"a\nb c\n", store.ErrInvalid, "input line 2:"},
 		"not ASCII":            {"é\n", store.ErrInvalid, "input line 1:"},
 	} {
-		_, err := c.Import(strings.NewReader(bad.in), store.KeyParams{})
+		_, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader(bad.in), store.KeyParams{})
 		if !errors.Is(err, bad.err) || !strings.Contains(fmt.Sprint(err), bad.line) || strings.Contains(fmt.Sprint(err), ours.Reveal()) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -228,7 +230,7 @@ func TestImport(t *testing.T) {
 	if c.lines() != before {
 		t.Error("something was written")
 	}
-	if all, err := c.Import(strings.NewReader("\n"), store.KeyParams{}); err != nil || len(all) != 0 {
+	if all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("\n"), store.KeyParams{}); err != nil || len(all) != 0 {
 		t.Error(all, err)
 	}
 }
@@ -236,15 +238,15 @@ func TestImport(t *testing.T) {
 func TestImportHashed(t *testing.T) {
 	c := newClockwork(t)
 	d := c.hasher.Digest("some key")
-	all, err := c.ImportHashed(strings.NewReader("hmac-sha256:"+strings.ToUpper(hex.EncodeToString(d[:]))+"\n"), store.KeyParams{})
+	all, err := importInto(c.KeyFile, importer.KeyFormat{Hashed: true}, strings.NewReader("hmac-sha256:"+strings.ToUpper(hex.EncodeToString(d[:]))+"\n"), store.KeyParams{})
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
-	if r, err := c.FindBySecret(authz.NewSecret("some key")); err != nil || r.ID != all[0].ID || r.Format != apikey.FormatRaw {
+	if r, err := c.FindBySecret(context.Background(), authz.NewSecret("some key")); err != nil || r.ID != all[0].ID || r.Format != apikey.FormatRaw {
 		t.Errorf("%+v %v", r, err)
 	}
 	for _, in := range []string{"sha256:" + strings.Repeat("0", 64), "md5:00", strings.Repeat("0", 64), "hmac-sha256:00"} {
-		if _, err := c.ImportHashed(strings.NewReader(in), store.KeyParams{}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := importInto(c.KeyFile, importer.KeyFormat{Hashed: true}, strings.NewReader(in), store.KeyParams{}); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
@@ -254,13 +256,13 @@ func TestCompact(t *testing.T) {
 	c := newClockwork(t)
 	kept, _ := c.create(store.KeyParams{Name: "kept"})
 	gone, _ := c.create(store.KeyParams{Name: "gone"})
-	if _, _, err := c.Rotate(kept.ID, time.Minute); err != nil {
+	if _, _, err := c.Rotate(context.Background(), kept.ID, "", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Import(strings.NewReader("one\ntwo\n"), store.KeyParams{}); err != nil {
+	if _, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("one\ntwo\n"), store.KeyParams{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Delete(gone.ID); err != nil {
+	if _, err := c.Delete(context.Background(), gone.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(c.path, 0o640); err != nil {
@@ -272,13 +274,13 @@ func TestCompact(t *testing.T) {
 	}
 	c.now = c.now.Add(time.Hour)
 	j := NewKeyFile(KeyFileConfig{Path: link, Hasher: c.hasher, Now: func() time.Time { return c.now }})
-	if n, err := j.Compact(); err != nil || n != 3 {
+	if n, err := j.Compact(context.Background()); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}
 	if c.lines() != 4 {
 		t.Errorf("%d lines", c.lines())
 	}
-	all, err := c.List()
+	all, _, err := c.List(context.Background(), store.KeyFilter{}, store.Page{})
 	if err != nil || len(all) != 3 {
 		t.Fatal(all, err)
 	}
@@ -296,7 +298,7 @@ func TestCompact(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Dir(c.path) + "/*.tmp"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if n, err := c.Compact(); err != nil || n != 0 {
+	if n, err := c.Compact(context.Background()); err != nil || n != 0 {
 		t.Errorf("compacted again: %d gone, %v", n, err)
 	}
 }

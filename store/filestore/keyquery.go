@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -12,9 +13,9 @@ import (
 	"keyward/store"
 )
 
-// Get returns what the file says about a key. A deleted one is ErrNotFound.
-func (j *KeyFile) Get(id string) (store.KeyRecord, error) {
-	r, err := j.latest(id, j.lines.Read)
+// Get implements store.Reader.
+func (f *KeyFile) Get(ctx context.Context, id string) (store.KeyRecord, error) {
+	r, err := f.latest(id, unlocked(ctx, &f.lines))
 	if err == nil && !r.Deleted.IsZero() {
 		err = fmt.Errorf("key %s: %w", id, store.ErrNotFound)
 	}
@@ -24,13 +25,13 @@ func (j *KeyFile) Get(id string) (store.KeyRecord, error) {
 	return r, nil
 }
 
-// List returns what the file says about all keys but the deleted ones, in the
-// order in which they were made. A missing file has no keys.
-func (j *KeyFile) List() ([]store.KeyRecord, error) {
+// List implements store.Lister. A missing file has no keys. A line that cannot be
+// read is an error.
+func (f *KeyFile) List(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
 	var all []store.KeyRecord
 	at := map[apikey.ID]int{}
 	var d store.KeyDecoder
-	err := j.lines.Read(func(line []byte, _ int) error {
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
 		r, err := d.Decode(line)
 		if err != nil {
 			return err
@@ -44,26 +45,21 @@ func (j *KeyFile) List() ([]store.KeyRecord, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	kept := all[:0]
-	for _, r := range all {
-		if r.Deleted.IsZero() {
-			kept = append(kept, r)
-		}
-	}
-	return kept, nil
+	made := func(r *store.KeyRecord) store.Position { return store.Position{Made: r.Created, ID: r.ID} }
+	return store.Paginate(all, made, func(r *store.KeyRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
 }
 
 // LatestKeys returns when the latest key of each of the users was made. A line
 // that cannot be read is skipped, as servers do.
-func (j *KeyFile) LatestKeys(users []string) (map[string]time.Time, error) {
+func (f *KeyFile) LatestKeys(ctx context.Context, users []string) (map[string]time.Time, error) {
 	made := make(map[string]time.Time, len(users))
 	for _, name := range users {
 		made[name] = time.Time{}
 	}
 	var d store.KeyDecoder
-	err := j.lines.Read(func(line []byte, _ int) error {
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
 		r, err := d.Decode(line)
 		if err != nil {
 			return nil
@@ -76,16 +72,13 @@ func (j *KeyFile) LatestKeys(users []string) (map[string]time.Time, error) {
 	return made, err
 }
 
-// FindBySecret returns the record of the key whose secret this is. A secret of
-// no key is ErrNotFound. One that was rotated away and whose grace is over is
-// ErrRevoked, with the record. Whether the key itself was revoked or has expired
-// the record says.
-func (j *KeyFile) FindBySecret(secret authz.Secret) (store.KeyRecord, error) {
-	digest := j.hasher.Digest(secret.Reveal())
+// FindBySecret implements store.KeyReader.
+func (f *KeyFile) FindBySecret(ctx context.Context, secret authz.Secret) (store.KeyRecord, error) {
+	digest := f.hasher.Digest(secret.Reveal())
 	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
 	var d store.KeyDecoder
 	var ids []apikey.ID
-	err := j.lines.Read(func(line []byte, _ int) error {
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
 		if !bytes.Contains(line, text) {
 			return nil
 		}
@@ -99,7 +92,7 @@ func (j *KeyFile) FindBySecret(secret authz.Secret) (store.KeyRecord, error) {
 		return store.KeyRecord{}, err
 	}
 	for i := len(ids) - 1; i >= 0; i-- {
-		r, err := j.Get(ids[i].String())
+		r, err := f.Get(ctx, ids[i].String())
 		if err != nil {
 			return store.KeyRecord{}, err
 		}
@@ -110,7 +103,7 @@ func (j *KeyFile) FindBySecret(secret authz.Secret) (store.KeyRecord, error) {
 			if p.Hash != digest {
 				continue
 			}
-			if !p.Until.After(j.now()) {
+			if !p.Until.After(f.now()) {
 				return r, fmt.Errorf("key %s: this secret was rotated away: %w", r.ID, store.ErrRevoked)
 			}
 			return r, nil

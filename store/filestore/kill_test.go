@@ -3,6 +3,7 @@ package filestore
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -32,21 +33,21 @@ func TestWriterChild(t *testing.T) {
 	for {
 		switch n := rand.IntN(10); {
 		case len(mine) == 0 || n < 4:
-			r, _, err := j.Create(store.KeyParams{Name: strings.Repeat("n", rand.IntN(200))})
+			r, _, err := j.Create(context.Background(), store.KeyParams{Name: strings.Repeat("n", rand.IntN(200))})
 			if err != nil {
 				t.Fatal(err)
 			}
 			mine = append(mine, r.ID)
 			fmt.Printf("ack create %s %x\n", r.ID, r.Hash[:])
 		case n < 8:
-			r, _, err := j.Rotate(mine[rand.IntN(len(mine))], 0)
+			r, _, err := j.Rotate(context.Background(), mine[rand.IntN(len(mine))], "", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			fmt.Printf("ack rotate %s %x\n", r.ID, r.Hash[:])
 		default:
 			i := rand.IntN(len(mine))
-			r, err := j.Revoke(mine[i])
+			r, err := j.Revoke(context.Background(), mine[i], "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,10 +93,10 @@ func TestKill(t *testing.T) {
 	others := <-second
 
 	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
-	if _, _, err := j.Create(store.KeyParams{Name: "last"}); err != nil { // cuts the last torn tail
+	if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "last"}); err != nil { // cuts the last torn tail
 		t.Fatal(err)
 	}
-	all, err := j.List()
+	all, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{})
 	if err != nil {
 		t.Fatalf("the file does not parse: %v", err)
 	}
@@ -181,7 +182,7 @@ func createUntil(t *testing.T, path string, stop chan struct{}) int {
 			return n
 		default:
 		}
-		if _, _, err := j.Create(store.KeyParams{Name: "second writer"}); err != nil {
+		if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "second writer"}); err != nil {
 			t.Error(err)
 			return n
 		}

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -187,7 +188,7 @@ func (m *memFS) SyncDir(path string) error {
 	return nil
 }
 
-func (m *memFS) Lock(path string, _ fs.FileInfo, _ time.Duration) (journal.File, error) {
+func (m *memFS) Lock(_ context.Context, path string, _ fs.FileInfo, _ time.Duration) (journal.File, error) {
 	m.mu.Lock()
 	if err := m.step(); err != nil {
 		m.mu.Unlock()

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -57,16 +58,16 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 			files := &replacingFS{FS: journal.OS()}
 			j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
 			others := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
-			one, _, err := others.Create(store.KeyParams{Name: "one", Prefix: "kw_"})
+			one, _, err := others.Create(context.Background(), store.KeyParams{Name: "one", Prefix: "kw_"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			two, _, err := others.Create(store.KeyParams{Name: "two", Prefix: "kw_"})
+			two, _, err := others.Create(context.Background(), store.KeyParams{Name: "two", Prefix: "kw_"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			before := contentOf(t, path)
-			if _, err := others.Revoke(two.ID); err != nil {
+			if _, err := others.Revoke(context.Background(), two.ID, ""); err != nil {
 				t.Fatal(err)
 			}
 			revoked := contentOf(t, path)
@@ -76,14 +77,14 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 			if err := command.run(j, one.ID); err != nil {
 				t.Fatal(err)
 			}
-			if r, err := others.Get(two.ID); err != nil || !r.Ended() {
+			if r, err := others.Get(context.Background(), two.ID); err != nil || !r.Ended() {
 				t.Errorf("the key that others revoked: %+v, %v", r, err)
 			}
-			all, err := others.List()
+			all, _, err := others.List(context.Background(), store.KeyFilter{}, store.Page{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, _ := others.Get(one.ID)
+			got, _ := others.Get(context.Background(), one.ID)
 			var done bool
 			switch command.name {
 			case "create":
@@ -109,19 +110,19 @@ func TestUsersFileReplacedDuringACommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	files := &replacingFS{FS: journal.OS()}
 	f := NewUserFile(UserFileConfig{Path: path, FS: files})
-	if _, err := f.SetUser("alice", store.UserPatch{}); err != nil {
+	if _, err := f.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func() error{
 		"set": func() error {
-			_, err := f.SetUser("alice", store.UserPatch{Disabled: new(true)})
+			_, err := f.Set(context.Background(), "alice", "", store.UserPatch{Disabled: new(true)})
 			return err
 		},
 		"import": func() error {
-			_, err := f.ImportHtpasswd(strings.NewReader("bob:$2a$04$IHyYHbbbcb.Dr7Ulk5yCaeWtyBZ2QBHGSBI.4eXV2XZhV3fHbkUtm\n"))
+			_, err := importHtpasswd(f, strings.NewReader("bob:$2a$04$IHyYHbbbcb.Dr7Ulk5yCaeWtyBZ2QBHGSBI.4eXV2XZhV3fHbkUtm\n"))
 			return err
 		},
-		"delete": func() error { return f.DeleteUser("alice") },
+		"delete": func() error { return f.Delete(context.Background(), "alice", "", time.Time{}) },
 	} {
 		before := contentOf(t, path)
 		files.replace = func() { mv(t, before, path) }
@@ -141,12 +142,12 @@ func TestRevocationsFileReplacedDuringACommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.jsonl")
 	files := &replacingFS{FS: journal.OS()}
 	f := NewRevocationFile(RevocationFileConfig{Path: path, FS: files})
-	if _, err := f.RevokeToken("first"); err != nil {
+	if _, err := f.RevokeToken(context.Background(), "first"); err != nil {
 		t.Fatal(err)
 	}
 	before := contentOf(t, path)
 	files.replace = func() { mv(t, before, path) }
-	if _, err := f.RevokeToken("victim"); err != nil {
+	if _, err := f.RevokeToken(context.Background(), "victim"); err != nil {
 		t.Fatal(err)
 	}
 	if text := string(contentOf(t, path)); !strings.Contains(text, "victim") || !strings.Contains(text, "first") {
@@ -163,20 +164,20 @@ func TestDamagedFiles(t *testing.T) {
 	j := NewKeyFile(KeyFileConfig{Path: path("keys"), Hasher: hasher})
 	u := NewUserFile(UserFileConfig{Path: path("users")})
 	v := NewRevocationFile(RevocationFileConfig{Path: path("revocations")})
-	r, _, err := j.Create(store.KeyParams{})
+	r, _, err := j.Create(context.Background(), store.KeyParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = u.SetUser("alice", store.UserPatch{})
-	_, err2 := v.RevokeToken("first")
+	_, err = u.Set(context.Background(), "alice", "", store.UserPatch{})
+	_, err2 := v.RevokeToken(context.Background(), "first")
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	run := map[string]func() error{
-		"set user": func() error { _, err := u.SetUser("bob", store.UserPatch{}); return err },
-		"list":     func() error { _, err := j.List(); return err },
-		"users":    func() error { _, err := u.ListUsers(); return err },
-		"token":    func() error { _, err := v.RevokeToken("second"); return err },
+		"set user": func() error { _, err := u.Set(context.Background(), "bob", "", store.UserPatch{}); return err },
+		"list":     func() error { _, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); return err },
+		"users":    func() error { _, _, err := u.List(context.Background(), store.UserFilter{}, store.Page{}); return err },
+		"token":    func() error { _, err := v.RevokeToken(context.Background(), "second"); return err },
 	}
 	for _, command := range commands {
 		run[command.name] = func() error { return command.run(j, r.ID) }
@@ -199,10 +200,10 @@ func TestDamagedFiles(t *testing.T) {
 		}
 	}
 	again := NewKeyFile(KeyFileConfig{Path: path("keys"), Hasher: hasher, StartOver: true})
-	if _, _, err := again.Create(store.KeyParams{}); err != nil {
+	if _, _, err := again.Create(context.Background(), store.KeyParams{}); err != nil {
 		t.Error(err)
 	}
-	if all, err := j.List(); err != nil || len(all) != 1 || all[0].ID == r.ID {
+	if all, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); err != nil || len(all) != 1 || all[0].ID == r.ID {
 		t.Errorf("started over: %+v, %v", all, err)
 	}
 }
@@ -244,8 +245,8 @@ func TestRefusedCommandWritesNothing(t *testing.T) {
 			mv(t, []byte(content), path)
 		}
 		j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
-		_, err := j.Revoke("k_000000000000")
-		_, _, err2 := j.Rotate("k_000000000000", time.Hour)
+		_, err := j.Revoke(context.Background(), "k_000000000000", "")
+		_, _, err2 := j.Rotate(context.Background(), "k_000000000000", "", time.Hour)
 		if !errors.Is(err, store.ErrNotFound) || !errors.Is(err2, store.ErrNotFound) {
 			t.Errorf("%q: %v, %v", content, err, err2)
 		}
@@ -295,14 +296,14 @@ func TestFirstContentArrives(t *testing.T) {
 				return NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
 			}
 			path, files := arriving(func(path string) error {
-				_, _, err := keys(path, nil).Create(store.KeyParams{Name: "one", Prefix: "kw_"})
+				_, _, err := keys(path, nil).Create(context.Background(), store.KeyParams{Name: "one", Prefix: "kw_"})
 				return err
 			})
-			if _, err := keys(path, files).List(); err != nil {
+			if _, _, err := keys(path, files).List(context.Background(), store.KeyFilter{}, store.Page{}); err != nil {
 				t.Errorf("a command: %v", err)
 			}
 			path, files = arriving(func(path string) error {
-				_, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken("t")
+				_, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken(context.Background(), "t")
 				return err
 			})
 			tokens, seen := keyindex.NewRevocations(), &seen{}

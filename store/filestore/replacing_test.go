@@ -3,6 +3,7 @@ package filestore
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -53,9 +54,9 @@ type syncClock struct {
 	turns int // how often the lock was taken
 }
 
-func (s *syncClock) Lock(path string, like os.FileInfo, wait time.Duration) (journal.File, error) {
+func (s *syncClock) Lock(ctx context.Context, path string, like os.FileInfo, wait time.Duration) (journal.File, error) {
 	s.turns++
-	return s.FS.Lock(path, like, wait)
+	return s.FS.Lock(ctx, path, like, wait)
 }
 
 func (s *syncClock) OpenAppend(path string) (journal.File, error) {
@@ -109,16 +110,16 @@ func changeOne(t *testing.T, j *KeyFile, clock *syncClock, key int) {
 	var err error
 	switch n := rand.IntN(20); {
 	case n == 0:
-		if _, err = j.Compact(); err == nil {
+		if _, err = j.Compact(context.Background()); err == nil {
 			fmt.Println("compacted", clock.turns)
 			return
 		}
 	case n < 12:
-		_, err = j.Revoke(idOf(key))
+		_, err = j.Revoke(context.Background(), idOf(key), "")
 		hash = "-"
 	default:
 		var r store.KeyRecord
-		r, _, err = j.Rotate(idOf(key), 0)
+		r, _, err = j.Rotate(context.Background(), idOf(key), "", 0)
 		hash = hex.EncodeToString(r.Hash[:])
 	}
 	if errors.Is(err, store.ErrRevoked) || err == nil && clock.at == 0 {
@@ -135,7 +136,7 @@ func idOf(key int) string { return fmt.Sprintf("k_%012d", key) }
 
 // fileSays reports whether the file that the path names has the change.
 func fileSays(t *testing.T, j *KeyFile, key int, hash string) bool {
-	r, err := j.Get(idOf(key))
+	r, err := j.Get(context.Background(), idOf(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func (w *writer) end() error {
 func replaceOnce(t *testing.T, path string, key int, wait time.Duration) replacement {
 	t.Helper()
 	files := journal.OS()
-	lock, err := files.Lock(path+".lock", nil, 0)
+	lock, err := files.Lock(context.Background(), path+".lock", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"encoding/hex"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func (v *verdict) judge(w *writer) {
 
 // compare compares the file with what must be in it.
 func (v *verdict) compare(path string) {
-	all, err := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})}).List()
+	all, _, err := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})}).List(context.Background(), store.KeyFilter{}, store.Page{})
 	if err != nil {
 		v.t.Fatal(err)
 	}

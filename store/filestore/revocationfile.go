@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -35,42 +36,40 @@ func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 	return f
 }
 
-// RevokeToken ends the token with that id (its jti claim). An id with which no
-// token is accepted is ErrInvalid: nothing would be revoked.
-func (f *RevocationFile) RevokeToken(jti string) (store.Revocation, error) {
+// RevokeToken implements store.RevocationWriter.
+func (f *RevocationFile) RevokeToken(ctx context.Context, jti string) (store.Revocation, error) {
 	if !authz.IsClaimText(jti) {
 		return store.Revocation{}, fmt.Errorf("%w: a token's id is %s", store.ErrInvalid, claimText)
 	}
-	return f.append(store.Revocation{TokenID: jti})
+	return f.append(ctx, store.Revocation{TokenID: jti})
 }
 
 const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control and format characters"
 
-// RevokeSubject ends the subject's tokens that were issued before that time. A
-// subject with which no token is accepted is ErrInvalid.
-func (f *RevocationFile) RevokeSubject(subject string, before time.Time) (store.Revocation, error) {
+// RevokeSubject implements store.RevocationWriter.
+func (f *RevocationFile) RevokeSubject(ctx context.Context, subject string, before time.Time) (store.Revocation, error) {
 	if !authz.IsClaimText(subject) {
 		return store.Revocation{}, fmt.Errorf("%w: a subject is %s", store.ErrInvalid, claimText)
 	}
-	return f.revokeBefore(subject, before)
+	return f.revokeBefore(ctx, subject, before)
 }
 
-// RevokeIssuedBefore ends all tokens that were issued before that time.
-func (f *RevocationFile) RevokeIssuedBefore(before time.Time) (store.Revocation, error) {
-	return f.revokeBefore("", before)
+// RevokeIssuedBefore implements store.RevocationWriter.
+func (f *RevocationFile) RevokeIssuedBefore(ctx context.Context, before time.Time) (store.Revocation, error) {
+	return f.revokeBefore(ctx, "", before)
 }
 
-func (f *RevocationFile) revokeBefore(subject string, before time.Time) (store.Revocation, error) {
+func (f *RevocationFile) revokeBefore(ctx context.Context, subject string, before time.Time) (store.Revocation, error) {
 	if before = before.UTC(); before.Year() < 1971 || before.Year() > 9999 {
 		return store.Revocation{}, fmt.Errorf("%w: the time before which tokens were issued must be in the years 1971 to 9999", store.ErrInvalid)
 	}
-	return f.append(store.Revocation{Subject: subject, IssuedBefore: before})
+	return f.append(ctx, store.Revocation{Subject: subject, IssuedBefore: before})
 }
 
 // append appends the revocation also if the file has it already: to find that
 // out would cost reading the file.
-func (f *RevocationFile) append(r store.Revocation) (store.Revocation, error) {
-	err := f.lines.Write(nil, func(t *journal.LineTransaction) error {
+func (f *RevocationFile) append(ctx context.Context, r store.Revocation) (store.Revocation, error) {
+	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
 		r.At = f.now().UTC()
 		line, err := r.Line()
 		if err != nil {
@@ -85,4 +84,25 @@ func (f *RevocationFile) append(r store.Revocation) (store.Revocation, error) {
 		return store.Revocation{}, err
 	}
 	return r, nil
+}
+
+// List implements store.Lister. A line that cannot be read is an error.
+func (f *RevocationFile) List(ctx context.Context, filter store.RevocationFilter, page store.Page) ([]store.Revocation, store.Cursor, error) {
+	var all []store.Revocation
+	var d store.RevocationDecoder
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+		r, err := d.Decode(line)
+		if err != nil {
+			return err
+		}
+		all = append(all, *r)
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	made := func(r *store.Revocation) store.Position {
+		return store.Position{Made: r.At, ID: fmt.Sprintf("%q %q %d", r.TokenID, r.Subject, r.IssuedBefore.UnixNano())}
+	}
+	return store.Paginate(all, made, filter.Match, page)
 }

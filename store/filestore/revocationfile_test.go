@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -61,19 +62,19 @@ func TestRevocationsAreFollowed(t *testing.T) {
 			t.Fatal("revoked before its time")
 		}
 		changes := r.tokens.Changes()
-		if got, err := r.file.RevokeToken(id); err != nil || got.TokenID != id || got.At.IsZero() {
+		if got, err := r.file.RevokeToken(context.Background(), id); err != nil || got.TokenID != id || got.At.IsZero() {
 			t.Fatal(got, err)
 		}
 		inForce("a jti", func() bool { return r.tokens.Revoked(id, "", now) })
 		inForce("another number", func() bool { return r.tokens.Changes() != changes })
 		changes = r.tokens.Changes()
-		if _, err := r.file.RevokeSubject(subject, now); err != nil {
+		if _, err := r.file.RevokeSubject(context.Background(), subject, now); err != nil {
 			t.Fatal(err)
 		}
 		inForce("a subject", func() bool { return r.tokens.Revoked("", subject, issued) })
 		inForce("another number", func() bool { return r.tokens.Changes() != changes })
 	}
-	if _, err := r.file.RevokeIssuedBefore(now); err != nil {
+	if _, err := r.file.RevokeIssuedBefore(context.Background(), now); err != nil {
 		t.Fatal(err)
 	}
 	inForce("everyone", func() bool { return r.tokens.Revoked("", "", issued) })
@@ -133,7 +134,7 @@ func TestBadRevocationsFileLeavesLastGoodSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := followRevocations(t, func(path string) {
-				if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken("t"); err != nil {
+				if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken(context.Background(), "t"); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -163,17 +164,21 @@ func TestRevocationsRefused(t *testing.T) {
 	file := NewRevocationFile(RevocationFileConfig{Path: path})
 	now := time.Now()
 	for name, do := range map[string]func() (store.Revocation, error){
-		"empty id":         func() (store.Revocation, error) { return file.RevokeToken("") },
-		"long id":          func() (store.Revocation, error) { return file.RevokeToken(strings.Repeat("x", 256)) },
-		"id of two lines":  func() (store.Revocation, error) { return file.RevokeToken("a\nb") },
-		"no UTF-8":         func() (store.Revocation, error) { return file.RevokeToken("\xff") },
-		"id with a space":  func() (store.Revocation, error) { return file.RevokeToken("a ") },
-		"hidden subject":   func() (store.Revocation, error) { return file.RevokeSubject("ali\u200bce", now) },
-		"marked subject":   func() (store.Revocation, error) { return file.RevokeSubject("\ufeffalice", now) },
-		"subject, spaced":  func() (store.Revocation, error) { return file.RevokeSubject(" alice", now) },
-		"empty subject":    func() (store.Revocation, error) { return file.RevokeSubject("", now) },
-		"subject, no time": func() (store.Revocation, error) { return file.RevokeSubject("alice", time.Time{}) },
-		"all, no time":     func() (store.Revocation, error) { return file.RevokeIssuedBefore(time.Time{}) },
+		"empty id": func() (store.Revocation, error) { return file.RevokeToken(context.Background(), "") },
+		"long id": func() (store.Revocation, error) {
+			return file.RevokeToken(context.Background(), strings.Repeat("x", 256))
+		},
+		"id of two lines": func() (store.Revocation, error) { return file.RevokeToken(context.Background(), "a\nb") },
+		"no UTF-8":        func() (store.Revocation, error) { return file.RevokeToken(context.Background(), "\xff") },
+		"id with a space": func() (store.Revocation, error) { return file.RevokeToken(context.Background(), "a ") },
+		"hidden subject":  func() (store.Revocation, error) { return file.RevokeSubject(context.Background(), "ali\u200bce", now) },
+		"marked subject":  func() (store.Revocation, error) { return file.RevokeSubject(context.Background(), "\ufeffalice", now) },
+		"subject, spaced": func() (store.Revocation, error) { return file.RevokeSubject(context.Background(), " alice", now) },
+		"empty subject":   func() (store.Revocation, error) { return file.RevokeSubject(context.Background(), "", now) },
+		"subject, no time": func() (store.Revocation, error) {
+			return file.RevokeSubject(context.Background(), "alice", time.Time{})
+		},
+		"all, no time": func() (store.Revocation, error) { return file.RevokeIssuedBefore(context.Background(), time.Time{}) },
 	} {
 		if _, err := do(); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -182,14 +187,14 @@ func TestRevocationsRefused(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a refused revocation made the file: %v", err)
 	}
-	if _, err := file.RevokeSubject("می\u200cخواهم", now); err != nil {
+	if _, err := file.RevokeSubject(context.Background(), "می\u200cخواهم", now); err != nil {
 		t.Errorf("a subject with a joiner, as tokens may have: %v", err)
 	}
 	users := filepath.Join(t.TempDir(), "users.jsonl")
-	if _, err := NewUserFile(UserFileConfig{Path: users}).SetUser("alice", store.UserPatch{}); err != nil {
+	if _, err := NewUserFile(UserFileConfig{Path: users}).Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRevocationFile(RevocationFileConfig{Path: users}).RevokeToken("t"); !errors.Is(err, journal.ErrWrongFile) {
+	if _, err := NewRevocationFile(RevocationFileConfig{Path: users}).RevokeToken(context.Background(), "t"); !errors.Is(err, journal.ErrWrongFile) {
 		t.Errorf("written to a users file: %v", err)
 	}
 }
@@ -210,7 +215,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 		return tokens.Revoked(jti, "", startOfTime)
 	}
 	initial := newMemFS()
-	if _, err := on(initial).RevokeToken("first"); err != nil {
+	if _, err := on(initial).RevokeToken(context.Background(), "first"); err != nil {
 		t.Fatal(err)
 	}
 	failed := 0
@@ -218,7 +223,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 		for n := 1; n <= 24; n++ {
 			files := initial.clone()
 			files.failAt, files.fault, files.short = n, fault.err, fault.short
-			_, err := on(files).RevokeToken("second")
+			_, err := on(files).RevokeToken(context.Background(), "second")
 			files.failAt = 0
 			if err != nil {
 				failed++
@@ -226,7 +231,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 			if !revoked(files, "first") || revoked(files, "second") != (err == nil) {
 				t.Errorf("%s at call %d: the command said %v", fault.name, n, err)
 			}
-			if _, err := on(files).RevokeToken("third"); err != nil || !revoked(files, "third") {
+			if _, err := on(files).RevokeToken(context.Background(), "third"); err != nil || !revoked(files, "third") {
 				t.Errorf("%s at call %d, and the next command: %v", fault.name, n, err)
 			}
 		}
@@ -240,7 +245,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 // read, which remembers whether there were revocations, a missing file is not one without.
 func TestLostRevocationsAndALockThatIsNotToBeRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.jsonl")
-	if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken("one"); err != nil {
+	if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken(context.Background(), "one"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(path); err != nil {

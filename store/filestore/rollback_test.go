@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -44,8 +45,8 @@ func TestKeyFileRollback(t *testing.T) {
 		},
 		"compacted": {
 			change: func(f *followed, first, _ store.KeyRecord) error {
-				_, err := f.journal.Delete(first.ID)
-				_, err2 := f.journal.Compact()
+				_, err := f.journal.Delete(context.Background(), first.ID, "")
+				_, err2 := f.journal.Compact(context.Background())
 				return errors.Join(err, err2)
 			},
 			content: func(_, now []byte) []byte { return now },
@@ -56,17 +57,26 @@ func TestKeyFileRollback(t *testing.T) {
 		"no key left": {content: func(_, _ []byte) []byte { return head }, rollback: true},
 		"all others":  {content: func(_, _ []byte) []byte { return append(bytes.Clone(head), goodKey+"\n"...) }, rollback: true},
 		"a revoked key": {
-			change:   func(f *followed, first, _ store.KeyRecord) error { _, err := f.journal.Revoke(first.ID); return err },
+			change: func(f *followed, first, _ store.KeyRecord) error {
+				_, err := f.journal.Revoke(context.Background(), first.ID, "")
+				return err
+			},
 			content:  func(old, _ []byte) []byte { return old },
 			rollback: true,
 		},
 		"a deleted key": {
-			change:   func(f *followed, first, _ store.KeyRecord) error { _, err := f.journal.Delete(first.ID); return err },
+			change: func(f *followed, first, _ store.KeyRecord) error {
+				_, err := f.journal.Delete(context.Background(), first.ID, "")
+				return err
+			},
 			content:  func(old, _ []byte) []byte { return old },
 			rollback: true,
 		},
 		"the secret of a revoked key under another id": {
-			change: func(f *followed, first, _ store.KeyRecord) error { _, err := f.journal.Revoke(first.ID); return err },
+			change: func(f *followed, first, _ store.KeyRecord) error {
+				_, err := f.journal.Revoke(context.Background(), first.ID, "")
+				return err
+			},
 			content: func(old, _ []byte) []byte {
 				lines := bytes.SplitAfter(old, []byte("\n"))
 				lines[1] = bytes.Replace(lines[1], []byte(`"k_`), []byte(`"k_`), 1)
@@ -78,7 +88,7 @@ func TestKeyFileRollback(t *testing.T) {
 		},
 		"a secret that was rotated away": {
 			change: func(f *followed, first, _ store.KeyRecord) error {
-				_, _, err := f.journal.Rotate(first.ID, 0)
+				_, _, err := f.journal.Rotate(context.Background(), first.ID, "", 0)
 				return err
 			},
 			content:  func(old, _ []byte) []byte { return old },
@@ -86,13 +96,16 @@ func TestKeyFileRollback(t *testing.T) {
 		},
 		"a secret in its grace": {
 			change: func(f *followed, first, _ store.KeyRecord) error {
-				_, _, err := f.journal.Rotate(first.ID, time.Hour)
+				_, _, err := f.journal.Rotate(context.Background(), first.ID, "", time.Hour)
 				return err
 			},
 			content: func(old, _ []byte) []byte { return old },
 		},
 		"a revoked key left out": {
-			change: func(f *followed, first, _ store.KeyRecord) error { _, err := f.journal.Revoke(first.ID); return err },
+			change: func(f *followed, first, _ store.KeyRecord) error {
+				_, err := f.journal.Revoke(context.Background(), first.ID, "")
+				return err
+			},
 			content: func(old, _ []byte) []byte {
 				lines := bytes.SplitAfter(old, []byte("\n"))
 				return bytes.Join(append(lines[:1:1], lines[2:]...), nil)
@@ -221,7 +234,7 @@ func TestManyAppendsAreNotRewrites(t *testing.T) {
 	for range 3 {
 		all.Go(func() {
 			for range 200 {
-				if _, _, err := f.journal.Create(store.KeyParams{}); err != nil {
+				if _, _, err := f.journal.Create(context.Background(), store.KeyParams{}); err != nil {
 					t.Error(err)
 				}
 			}

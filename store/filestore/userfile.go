@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -44,10 +45,8 @@ func NewUserFile(cfg UserFileConfig) *UserFile {
 	return f
 }
 
-// SetUser makes a user, or changes what the patch gives of one. A new user has
-// no scopes, may go anywhere and has no password; its name must pass
-// [CheckUserName]. Keys and tokens of a deleted user of that name are not the new one's.
-func (f *UserFile) SetUser(name string, patch store.UserPatch) (store.UserRecord, error) {
+// Set implements store.UserWriter.
+func (f *UserFile) Set(ctx context.Context, name string, ifMatch store.Version, patch store.UserPatch) (store.UserRecord, error) {
 	unfit := store.CheckUserName(name) // as a new user's
 	hash := ""
 	if patch.Password != nil {
@@ -64,7 +63,7 @@ func (f *UserFile) SetUser(name string, patch store.UserPatch) (store.UserRecord
 	if unfit != nil { // a missing file is not created
 		missing = store.ErrNotFound
 	}
-	err := f.lines.Write(missing, func(t *journal.LineTransaction) error {
+	err := f.lines.Write(ctx, missing, func(t *journal.LineTransaction) error {
 		all, err := f.all(t.Read, false)
 		if err != nil {
 			return err
@@ -72,6 +71,9 @@ func (f *UserFile) SetUser(name string, patch store.UserPatch) (store.UserRecord
 		now := f.now().UTC()
 		if r, err = all.get(name, now); err != nil {
 			return err
+		}
+		if err := ifMatch.Match(&r); err != nil {
+			return fmt.Errorf("user: %w", err)
 		}
 		r.At = now
 		applyPatch(&patch, &r, hash)
@@ -83,6 +85,7 @@ func (f *UserFile) SetUser(name string, patch store.UserPatch) (store.UserRecord
 	if err != nil {
 		return store.UserRecord{}, err
 	}
+	r.Password = ""
 	return r, nil
 }
 
@@ -102,24 +105,21 @@ func applyPatch(p *store.UserPatch, r *store.UserRecord, hash string) {
 	}
 }
 
-// DeleteUser ends a user, and with it, in the same line, all keys made and all
-// tokens issued for the name until now: they stay ended when a user of that name
-// is made again. A user who is not there is ErrNotFound.
-func (f *UserFile) DeleteUser(name string) error { return f.DeleteUserWith(name, time.Time{}) }
-
-// DeleteUserWith is DeleteUser for a user whose latest key is known, which may
-// have been made by a clock that is ahead of this one.
-func (f *UserFile) DeleteUserWith(name string, latestKey time.Time) error {
-	return f.lines.Write(store.ErrNotFound, func(t *journal.LineTransaction) error {
+// Delete implements store.UserWriter.
+func (f *UserFile) Delete(ctx context.Context, name string, ifMatch store.Version, latestKey time.Time) error {
+	return f.lines.Write(ctx, store.ErrNotFound, func(t *journal.LineTransaction) error {
 		all, err := f.all(t.Read, false)
 		if err != nil {
 			return err
 		}
-		i, known := all.at[name]
-		if !known || !all.records[i].Deleted.IsZero() {
+		old := all.find(name)
+		if old == nil {
 			return fmt.Errorf("user: %w", store.ErrNotFound)
 		}
-		now, old := f.now().UTC(), &all.records[i]
+		if err := ifMatch.Match(old); err != nil {
+			return fmt.Errorf("user: %w", err)
+		}
+		now := f.now().UTC()
 		// A clock that went back must not leave out what the user had before.
 		ended := store.Latest(now, old.At, old.ValidSince, latestKey.UTC())
 		r := store.UserRecord{Name: name, Created: old.Created, Deleted: ended, At: now}
@@ -127,27 +127,38 @@ func (f *UserFile) DeleteUserWith(name string, latestKey time.Time) error {
 	})
 }
 
-// ListUsers returns what the file says of all users but the deleted ones, in the
-// order in which they were made. Their password hashes are left out.
-func (f *UserFile) ListUsers() ([]store.UserRecord, error) {
-	all, err := f.all(f.lines.Read, true)
+// Get implements store.Reader. A line that cannot be read is skipped, as servers
+// do.
+func (f *UserFile) Get(ctx context.Context, name string) (store.UserRecord, error) {
+	all, err := f.all(unlocked(ctx, &f.lines), false)
 	if err != nil {
-		return nil, err
+		return store.UserRecord{}, err
 	}
-	var kept []store.UserRecord
-	for _, r := range all.records {
-		if r.Deleted.IsZero() {
-			r.Password = ""
-			kept = append(kept, r)
-		}
+	found := all.find(name)
+	if found == nil {
+		return store.UserRecord{}, fmt.Errorf("user: %w", store.ErrNotFound)
 	}
-	return kept, nil
+	found.Password = ""
+	return *found, nil
 }
 
-// EndedUsers returns which users were deleted. A line that cannot be read is
-// skipped, as servers do.
-func (f *UserFile) EndedUsers() (store.EndedUsers, error) {
-	all, err := f.all(f.lines.Read, false)
+// List implements store.Lister. A line that cannot be read is an error.
+func (f *UserFile) List(ctx context.Context, filter store.UserFilter, page store.Page) ([]store.UserRecord, store.Cursor, error) {
+	all, err := f.all(unlocked(ctx, &f.lines), true)
+	if err != nil {
+		return nil, "", err
+	}
+	for i := range all.records {
+		all.records[i].Password = ""
+	}
+	made := func(r *store.UserRecord) store.Position { return store.Position{Made: r.Created, ID: r.Name} }
+	return store.Paginate(all.records, made, func(r *store.UserRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
+}
+
+// Ended implements store.UserReader. A line that cannot be read is skipped, as
+// servers do.
+func (f *UserFile) Ended(ctx context.Context) (store.EndedUsers, error) {
+	all, err := f.all(unlocked(ctx, &f.lines), false)
 	if err != nil {
 		return nil, err
 	}
@@ -213,17 +224,25 @@ func (l *userList) put(r store.UserRecord) {
 	l.records[i] = r
 }
 
+// find returns the user, nil for one who is not there.
+func (l userList) find(name string) *store.UserRecord {
+	i, known := l.at[name]
+	if !known || !l.records[i].Deleted.IsZero() {
+		return nil
+	}
+	return &l.records[i]
+}
+
 // get returns the user as the file has it, or a new one, if it can have that name.
 func (l userList) get(name string, now time.Time) (store.UserRecord, error) {
-	i, known := l.at[name]
-	if known && l.records[i].Deleted.IsZero() {
-		return l.records[i], nil
+	if found := l.find(name); found != nil {
+		return *found, nil
 	}
 	if err := store.CheckUserName(name); err != nil {
 		return store.UserRecord{}, err
 	}
 	r := store.UserRecord{Name: name, Created: now}
-	if known {
+	if i, known := l.at[name]; known {
 		r.ValidSince = l.records[i].EndedAt()
 	}
 	return r, nil

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,32 +24,43 @@ func newUserFile(t *testing.T) (*UserFile, string) {
 	return NewUserFile(UserFileConfig{Path: path}), path
 }
 
+// passwordIn is the password hash that the file has for the user.
+func passwordIn(t *testing.T, file *UserFile, name string) string {
+	t.Helper()
+	all, err := file.all(unlocked(context.Background(), &file.lines), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.find(name).Password
+}
+
 func TestSetUserChangesOnlyWhatIsGiven(t *testing.T) {
 	file, _ := newUserFile(t)
 	yes, password := true, authz.NewSecret("correct horse")
-	first, err := file.SetUser("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/a"}, Password: &password})
-	if err != nil || first.Disabled || !strings.HasPrefix(first.Password, "$argon2id$v=19$m=19456,t=2,p=1$") {
-		t.Fatal(first, err)
+	first, err := file.Set(context.Background(), "alice", "", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/a"}, Password: &password})
+	hash := passwordIn(t, file, "alice")
+	if err != nil || first.Disabled || first.Password != "" || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Fatal(first, hash, err)
 	}
-	second, err := file.SetUser("alice", store.UserPatch{Disabled: &yes})
-	if err != nil || !second.Disabled || second.Password != first.Password || second.Paths[0] != "/a" || second.Scopes[0] != "read" {
+	second, err := file.Set(context.Background(), "alice", "", store.UserPatch{Disabled: &yes})
+	if err != nil || !second.Disabled || passwordIn(t, file, "alice") != hash || second.Paths[0] != "/a" || second.Scopes[0] != "read" {
 		t.Errorf("%+v %v", second, err)
 	}
-	third, err := file.SetUser("alice", store.UserPatch{Paths: &[]string{}, Scopes: &[]string{}})
+	third, err := file.Set(context.Background(), "alice", "", store.UserPatch{Paths: &[]string{}, Scopes: &[]string{}})
 	if err != nil || len(third.Paths)+len(third.Scopes) != 0 || !third.Disabled {
 		t.Errorf("%+v %v", third, err)
 	}
-	all, err := file.ListUsers()
+	all, _, err := file.List(context.Background(), store.UserFilter{}, store.Page{})
 	if err != nil || len(all) != 1 || all[0].Password != "" {
 		t.Errorf("%+v %v", all, err)
 	}
-	if err := file.DeleteUser("alice"); err != nil {
+	if err := file.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Error(err)
 	}
-	if err := file.DeleteUser("alice"); !errors.Is(err, store.ErrNotFound) {
+	if err := file.Delete(context.Background(), "alice", "", time.Time{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
-	if again, err := file.SetUser("alice", store.UserPatch{}); err != nil || again.Disabled || again.Password != "" {
+	if again, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil || again.Disabled || passwordIn(t, file, "alice") != "" {
 		t.Errorf("made again: %+v %v", again, err)
 	}
 }
@@ -87,8 +99,8 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set := func() error { _, err := file.SetUser("alice", store.UserPatch{}); return err }
-	remove := func() error { return file.DeleteUser("alice") }
+	set := func() error { _, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); return err }
+	remove := func() error { return file.Delete(context.Background(), "alice", "", time.Time{}) }
 	step(0, set)
 	step(time.Hour, set)
 	step(-time.Minute, remove) // and so the line before this one says what is latest
@@ -119,7 +131,7 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 	step(0, set)
 	all = lines()
 	wanted(usersOf(t, all[0]+all[len(all)-1]+"\n"))
-	if got, err := file.EndedUsers(); err != nil || len(got) != 1 || !got["alice"].Equal(ended) {
+	if got, err := file.Ended(context.Background()); err != nil || len(got) != 1 || !got["alice"].Equal(ended) {
 		t.Errorf("%v %v", got, err)
 	}
 
@@ -129,7 +141,7 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 	if last := all[len(all)-1]; strings.Contains(last, "valid_since") {
 		t.Errorf("older versions would step over the deletion: %s", last)
 	}
-	if got, err := file.EndedUsers(); err != nil || !got["alice"].Equal(now) {
+	if got, err := file.Ended(context.Background()); err != nil || !got["alice"].Equal(now) {
 		t.Errorf("%v %v", got, err)
 	}
 }
@@ -138,25 +150,25 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 func TestDeletedUserWithKeyFromAFastClock(t *testing.T) {
 	file, _ := newUserFile(t)
 	journal := NewKeyFile(KeyFileConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{}), Now: func() time.Time { return time.Now().Add(time.Hour) }})
-	if _, err := file.SetUser("alice", store.UserPatch{}); err != nil {
+	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
-	first, _, err := journal.Create(store.KeyParams{User: "alice"})
+	first, _, err := journal.Create(context.Background(), store.KeyParams{User: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, err := journal.Create(store.KeyParams{User: "alice"})
+	second, _, err := journal.Create(context.Background(), store.KeyParams{User: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := journal.LatestKeys([]string{"alice", "bob"})
+	made, err := journal.LatestKeys(context.Background(), []string{"alice", "bob"})
 	if err != nil || !made["alice"].Equal(second.Created) || !made["bob"].IsZero() {
 		t.Fatal(made, err)
 	}
-	if err := file.DeleteUserWith("alice", made["alice"]); err != nil {
+	if err := file.Delete(context.Background(), "alice", "", made["alice"]); err != nil {
 		t.Fatal(err)
 	}
-	ended, err := file.EndedUsers()
+	ended, err := file.Ended(context.Background())
 	if err != nil || ended.Of("alice", first.Created).IsZero() || ended.Of("alice", second.Created).IsZero() || !ended.Of("alice", second.Created.Add(time.Second)).IsZero() {
 		t.Error(ended, err)
 	}
@@ -182,7 +194,7 @@ func TestOlderUserFiles(t *testing.T) {
 
 func TestUsersAreFollowed(t *testing.T) {
 	file, path := newUserFile(t)
-	if _, err := file.SetUser("alice", store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
+	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
 	users := keyindex.NewUsers()
@@ -199,7 +211,7 @@ func TestUsersAreFollowed(t *testing.T) {
 		t.Fatalf("%+v", alice)
 	}
 	yes := true
-	if _, err := file.SetUser("alice", store.UserPatch{Disabled: &yes}); err != nil {
+	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	within(t, time.Second, "superseded", alice.Superseded)
@@ -216,7 +228,7 @@ func TestUsersAreFollowed(t *testing.T) {
 	}
 	within(t, time.Second, "superseded by another file", disabled.Superseded)
 	last, _ := users.Lookup("alice")
-	if err := file.DeleteUser("alice"); err != nil {
+	if err := file.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	within(t, time.Second, "deleted", last.Superseded)
@@ -232,10 +244,10 @@ func TestImportHtpasswd(t *testing.T) {
 		t.Fatal(err)
 	}
 	apache := "$2y$" + string(hash[4:])
-	if _, err := file.SetUser("bob", store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
+	if _, err := file.Set(context.Background(), "bob", "", store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := file.ImportHtpasswd(strings.NewReader("# users\nalice:" + apache + "\n\nbob:" + string(hash) + "\n"))
+	got, err := importHtpasswd(file, strings.NewReader("# users\nalice:"+apache+"\n\nbob:"+string(hash)+"\n"))
 	if err != nil || len(got) != 2 || got[0].Password != "" || got[1].Scopes[0] != "read" {
 		t.Fatal(got, err)
 	}
@@ -248,12 +260,12 @@ func TestImportHtpasswd(t *testing.T) {
 		"a:" + apache + "\na:" + apache: "input line 2:",
 		"carol:" + strings.Replace(apache, "$04$", "$15$", 1): "input line 1:",
 	} {
-		_, err := file.ImportHtpasswd(strings.NewReader(in))
+		_, err := importHtpasswd(file, strings.NewReader(in))
 		if !strings.Contains(fmt.Sprint(err), line) || strings.Contains(fmt.Sprint(err), apache[7:]) {
 			t.Errorf("%q: %v", in, err)
 		}
 	}
-	if all, err := file.ListUsers(); err != nil || len(all) != 2 {
+	if all, _, err := file.List(context.Background(), store.UserFilter{}, store.Page{}); err != nil || len(all) != 2 {
 		t.Errorf("%+v %v", all, err)
 	}
 }
@@ -263,7 +275,7 @@ func TestSetUserRefusesPasswords(t *testing.T) {
 	file := NewUserFile(UserFileConfig{Path: filepath.Join(t.TempDir(), "users.jsonl")})
 	for _, text := range []string{"", strings.Repeat("x", 73)} {
 		password := authz.NewSecret(text)
-		if _, err := file.SetUser("alice", store.UserPatch{Password: &password}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Password: &password}); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%d bytes: %v", len(text), err)
 		}
 	}

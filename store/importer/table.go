@@ -1,4 +1,4 @@
-package filestore
+package importer
 
 import (
 	"encoding/csv"
@@ -43,9 +43,9 @@ func ParseColumns(list string) ([]Column, error) {
 	return columns, nil
 }
 
-// readTable reads a table in CSV (RFC 4180). Columns that are not among w.Columns
+// readTable reads a table in CSV (RFC 4180). Columns that are not among f.Columns
 // are left out. For an empty cell p counts.
-func (w *ImportFormat) readTable(in io.Reader, p *store.KeyParams, read keyReader) ([]importEntry, error) {
+func (f *KeyFormat) readTable(in io.Reader, p *store.KeyParams, read keyReader) ([]store.ImportedKey, error) {
 	table := csv.NewReader(withoutMark(in))
 	table.ReuseRecord = true
 	header, err := table.Read()
@@ -53,12 +53,12 @@ func (w *ImportFormat) readTable(in io.Reader, p *store.KeyParams, read keyReade
 		return nil, nil
 	}
 	var refused refusals
-	places, err := w.places(header, err)
+	places, err := f.places(header, err)
 	if err != nil {
 		refused.add(1, err)
 		return nil, refused.err()
 	}
-	var all []importEntry
+	var all []store.ImportedKey
 	for {
 		cells, err := table.Read()
 		if errors.Is(err, io.EOF) {
@@ -76,20 +76,20 @@ func (w *ImportFormat) readTable(in io.Reader, p *store.KeyParams, read keyReade
 			return nil, fmt.Errorf("reading keys: %w", err)
 		}
 		line, _ := table.FieldPos(0)
-		one, err := w.readRow(cells, places, p, read)
-		one.number = line
-		all = append(all, one)
+		key, err := f.readRow(cells, places, p, read)
+		key.Line = line
+		all = append(all, key)
 		refused.add(line, err)
 	}
 }
 
 // places returns which of a row's cells each of the columns is.
-func (w *ImportFormat) places(header []string, err error) ([]int, error) {
+func (f *KeyFormat) places(header []string, err error) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a row of a table in CSV", store.ErrInvalid)
 	}
-	places := make([]int, len(w.Columns))
-	for i, column := range w.Columns {
+	places := make([]int, len(f.Columns))
+	for i, column := range f.Columns {
 		places[i] = slices.Index(header, column.Header)
 		if places[i] < 0 || slices.Contains(header[places[i]+1:], column.Header) {
 			return nil, fmt.Errorf("%w: the first row must name the column %s once", store.ErrInvalid, column.Header)
@@ -98,9 +98,9 @@ func (w *ImportFormat) places(header []string, err error) ([]int, error) {
 	return places, nil
 }
 
-func (w *ImportFormat) readRow(cells []string, places []int, defaults *store.KeyParams, read keyReader) (importEntry, error) {
+func (f *KeyFormat) readRow(cells []string, places []int, defaults *store.KeyParams, read keyReader) (store.ImportedKey, error) {
 	p, key := *defaults, ""
-	for i, column := range w.Columns {
+	for i, column := range f.Columns {
 		cell := cells[places[i]]
 		if cell == "" {
 			continue
@@ -117,26 +117,26 @@ func (w *ImportFormat) readRow(cells []string, places []int, defaults *store.Key
 		case "scopes":
 			scopes := strings.Fields(cell)
 			if _, err := authz.ParseScopes(scopes); err != nil { // which says what it stumbled over
-				return importEntry{}, fmt.Errorf("%w: not a scope", store.ErrInvalid)
+				return store.ImportedKey{}, fmt.Errorf("%w: not a scope", store.ErrInvalid)
 			}
 			p.Scopes = &scopes
 		case "expires":
 			var err error
-			if p.Expires, err = w.expiry(cell); err != nil {
-				return importEntry{}, err
+			if p.Expires, err = f.expiry(cell); err != nil {
+				return store.ImportedKey{}, err
 			}
 		}
 	}
 	if err := p.Check(); err != nil {
-		return importEntry{}, err
+		return store.ImportedKey{}, err
 	}
 	return read([]byte(key), &p)
 }
 
 // expiry reads a time, and repeats nothing of it.
-func (w *ImportFormat) expiry(text string) (at time.Time, err error) {
-	if w.Expires != nil {
-		at, err = w.Expires(text)
+func (f *KeyFormat) expiry(text string) (at time.Time, err error) {
+	if f.Expires != nil {
+		at, err = f.Expires(text)
 	} else {
 		at, err = time.Parse(time.RFC3339, text)
 	}
