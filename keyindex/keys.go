@@ -39,15 +39,15 @@ type Key struct {
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
 	State                   State
-	// EndsAt is when the secret ends by itself: the key's expiry or the end of
+	// ValidUntil is when the secret ends by itself: the key's expiry or the end of
 	// the grace, whichever is first. Zero is never.
-	EndsAt time.Time
-	Stamp  Stamp
+	ValidUntil time.Time
+	Revision   Revision
 }
 
-// Stamp says which version of a record an answer was made from. The zero Stamp
+// Revision is which version of a record an answer was made from. The zero Revision
 // is never current.
-type Stamp struct {
+type Revision struct {
 	generation uint64
 	slot       uint32
 	place      rowRef
@@ -78,27 +78,27 @@ func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 	if set == nil {
 		return key, ErrNotLoaded
 	}
-	held, stamp, until, found := set.find(&d)
+	held, revision, until, found := set.find(&d)
 	if !found {
 		return key, ErrUnknown
 	}
 	if err := key.read(set, held); err != nil {
 		return Key{}, err
 	}
-	key.Stamp, key.EndsAt = stamp, key.Expires
+	key.Revision, key.ValidUntil = revision, key.Expires
 	if until != forever {
-		key.endBy(until.time(), now)
+		key.capExpiry(until.time(), now)
 	}
 	return key, nil
 }
 
-// endBy has the secret end with its grace.
-func (k *Key) endBy(until, now time.Time) {
+// capExpiry has the secret end with its grace.
+func (k *Key) capExpiry(until, now time.Time) {
 	if !until.After(now) {
 		k.State = Revoked
 	}
-	if k.EndsAt.IsZero() || until.Before(k.EndsAt) {
-		k.EndsAt = until
+	if k.ValidUntil.IsZero() || until.Before(k.ValidUntil) {
+		k.ValidUntil = until
 	}
 }
 
@@ -140,16 +140,16 @@ func (k *Keys) RateOf(id string) (rate string, known bool) {
 	return key.Rate, err == nil && !held.flag(rowDeleted)
 }
 
-// Current reports whether what was found under the stamp is still what the store
+// IsCurrent reports whether what was found with the revision is still what the store
 // says. It is a few atomic loads.
-func (k *Keys) Current(s Stamp) bool {
+func (k *Keys) IsCurrent(r Revision) bool {
 	set := k.set.Load()
-	return set != nil && s.generation == set.generation && set.rows.word(s.slot).Load() == uint64(s.place)
+	return set != nil && r.generation == set.generation && set.rows.word(r.slot).Load() == uint64(r.place)
 }
 
-// Irregular reports whether there are keys of FormatRaw, whose form does not
+// HasRawKeys reports whether there are keys of FormatRaw, whose form does not
 // distinguish them from junk.
-func (k *Keys) Irregular() bool {
+func (k *Keys) HasRawKeys() bool {
 	set := k.set.Load()
 	return set != nil && set.raw.Load() > 0
 }

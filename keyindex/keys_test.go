@@ -82,7 +82,7 @@ func TestFind(t *testing.T) {
 		{"a deleted key", 7, deleted.ID, Revoked, time.Time{}},
 	} {
 		key, err := keys.Find(apikey.Digest{c.digest}, now)
-		if err != nil || key.ID != c.id || key.State != c.state || !key.EndsAt.Equal(c.ends) {
+		if err != nil || key.ID != c.id || key.State != c.state || !key.ValidUntil.Equal(c.ends) {
 			t.Errorf("%s: %+v, %v", c.what, key, err)
 		}
 	}
@@ -115,12 +115,12 @@ func TestZeroValuesDeny(t *testing.T) {
 	if _, err := keys.Find(apikey.Digest{}, loadedAt); err != ErrNotLoaded {
 		t.Errorf("nothing loaded: %v", err)
 	}
-	if keys.Ready() == nil || keys.Current(Stamp{}) || keys.Irregular() {
+	if keys.Ready() == nil || keys.IsCurrent(Revision{}) || keys.HasRawKeys() {
 		t.Error("nothing loaded, and yet something is known")
 	}
 	keys, _ = keysOf(t, keyNumber(1, apikey.Digest{1}))
-	if keys.Current(Stamp{}) {
-		t.Error("the zero stamp is current")
+	if keys.IsCurrent(Revision{}) {
+		t.Error("the zero revision is current")
 	}
 	if (Key{}).State == Active {
 		t.Error("the zero key is active")
@@ -130,18 +130,18 @@ func TestZeroValuesDeny(t *testing.T) {
 	}
 }
 
-func TestStamps(t *testing.T) {
+func TestRevisions(t *testing.T) {
 	one, two := keyNumber(1, apikey.Digest{1}), keyNumber(2, apikey.Digest{2})
 	keys, set := keysOf(t, one, two)
 	first, _ := keys.Find(one.Hash, loadedAt)
 	second, _ := keys.Find(two.Hash, loadedAt)
 	one.Revoked = loadedAt
 	apply(t, keys, set, one)
-	if keys.Current(first.Stamp) || !keys.Current(second.Stamp) {
+	if keys.IsCurrent(first.Revision) || !keys.IsCurrent(second.Revision) {
 		t.Error("a change of one key is not a change of this key alone")
 	}
 	keys.Commit(keys.Begin())
-	if keys.Current(second.Stamp) {
+	if keys.IsCurrent(second.Revision) {
 		t.Error("another file, and the old one's key is current")
 	}
 }
@@ -150,12 +150,12 @@ func TestIrregular(t *testing.T) {
 	raw := keyNumber(1, apikey.Digest{1})
 	raw.Format = apikey.FormatRaw
 	keys, set := keysOf(t, raw, keyNumber(2, apikey.Digest{2}))
-	if !keys.Irregular() {
+	if !keys.HasRawKeys() {
 		t.Error("a raw key is not seen")
 	}
 	raw.Deleted = loadedAt
 	apply(t, keys, set, raw)
-	if keys.Irregular() {
+	if keys.HasRawKeys() {
 		t.Error("a deleted key is still seen")
 	}
 }

@@ -60,16 +60,16 @@ func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 }
 
 // find is the row that has d among its secrets, and until when that secret is valid.
-func (s *keySet) find(d *apikey.Digest) (row, Stamp, instant, bool) {
+func (s *keySet) find(d *apikey.Digest) (row, Revision, instant, bool) {
 	search := s.digests.search(digestHash(d))
 	for {
 		slot, ok := search.next()
 		if !ok {
-			return nil, Stamp{}, 0, false
+			return nil, Revision{}, 0, false
 		}
 		held, at := s.rows.get(slot)
 		if until, ok := held.holds(d); ok {
-			return held, Stamp{s.generation, slot, at}, until, true
+			return held, Revision{s.generation, slot, at}, until, true
 		}
 	}
 }
@@ -135,8 +135,8 @@ func (s *keySet) indexSecrets(of, without row, change func(hash, slot uint32)) {
 // claimed reports whether another key has one of the record's secrets.
 func (s *keySet) claimed(r *store.KeyRecord, slot uint32, known bool) bool {
 	owned := func(d *apikey.Digest) bool {
-		_, stamp, _, found := s.find(d)
-		return found && (!known || stamp.slot != slot)
+		_, revision, _, found := s.find(d)
+		return found && (!known || revision.slot != slot)
 	}
 	if owned(&r.Hash) {
 		return true

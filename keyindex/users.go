@@ -13,7 +13,7 @@ import (
 )
 
 // User is the user that a key acts for. It is never changed: a later record
-// about the same name makes another User and marks this one as superseded.
+// about the same name makes another User and marks this one as stale.
 type User struct {
 	Name     string
 	Paths    authz.PathSet
@@ -22,7 +22,7 @@ type User struct {
 	Password authz.Secret // the hash, in the form it has in the store; empty: none
 
 	validSince instant
-	superseded atomic.Bool
+	stale      atomic.Bool
 }
 
 // Since reports whether what was made or issued for the name at that time is
@@ -32,14 +32,14 @@ func (u *User) Since(made time.Time) bool {
 	return u.validSince == 0 || instantOf(made) > u.validSince
 }
 
-// Superseded reports whether the store says something else of this user now, or
+// Stale reports whether the store says something else of this user now, or
 // nothing. It is one atomic load.
-func (u *User) Superseded() bool { return u.superseded.Load() }
+func (u *User) Stale() bool { return u.stale.Load() }
 
 // Users holds the users of one store for a server; a [store.Feed] keeps it up to date.
 type Users struct {
 	log    *slog.Logger
-	seed   maphash.Seed // of Decoy, so that clients cannot know which name gets which
+	seed   maphash.Seed // of DummyHash, so that clients cannot know which name gets which
 	set    atomic.Pointer[userSet]
 	reason atomic.Pointer[error]
 }
@@ -73,21 +73,21 @@ func (u *Users) Ready() error {
 	return fmt.Errorf("users: %w", ErrNotLoaded)
 }
 
-// Decoy returns a stored hash to verify the password of an unknown user
+// DummyHash returns a stored hash to verify the password of an unknown user
 // against, so that it takes as long as that of a known one, whatever kinds of
 // hashes and costs the store has: the same name always gets the same one while
 // the store does not change. It is empty if no user has a password.
-func (u *Users) Decoy(name string) authz.Secret {
+func (u *Users) DummyHash(name string) authz.Secret {
 	set := u.set.Load()
 	if set == nil {
 		return authz.Secret{}
 	}
 	set.mu.RLock()
 	defer set.mu.RUnlock()
-	if len(set.decoys) == 0 {
+	if len(set.dummies) == 0 {
 		return authz.Secret{}
 	}
-	return set.decoys[maphash.String(u.seed, name)%uint64(len(set.decoys))]
+	return set.dummies[maphash.String(u.seed, name)%uint64(len(set.dummies))]
 }
 
 // Begin implements store.Sink.
@@ -96,11 +96,11 @@ func (u *Users) Begin() store.Generation[store.UserRecord] {
 }
 
 // Commit lets the new users be found before the old ones report that they are
-// superseded.
+// stale.
 func (u *Users) Commit(next store.Generation[store.UserRecord]) {
 	set := next.(*userSet)
 	if old := u.set.Swap(set); old != nil {
-		old.supersede()
+		old.markStale()
 	}
 	u.logReserved(set)
 }
@@ -130,26 +130,26 @@ type userSet struct {
 	reserved int                  // users with reserved names that are yet to be logged
 	named    []string             // the first of them
 
-	decoys []authz.Secret // hashes of the users that the latest records are about
-	oldest int            // of the decoys, once there are enough
+	dummies []authz.Secret // hashes of the users that the latest records are about
+	oldest  int            // of the dummies, once there are enough
 }
 
 const (
-	// maxDecoys are enough to be like all of them.
-	maxDecoys = 64
+	// maxDummies are enough to be like all of them.
+	maxDummies = 64
 	// maxNamed bounds how many users one log message names.
 	maxNamed = 10
 )
 
-// addDecoy is called with the lock held.
-func (s *userSet) addDecoy(hash authz.Secret) {
+// addDummy is called with the lock held.
+func (s *userSet) addDummy(hash authz.Secret) {
 	switch {
 	case hash.Empty():
-	case len(s.decoys) < maxDecoys:
-		s.decoys = append(s.decoys, hash)
+	case len(s.dummies) < maxDummies:
+		s.dummies = append(s.dummies, hash)
 	default:
-		s.decoys[s.oldest] = hash
-		s.oldest = (s.oldest + 1) % maxDecoys
+		s.dummies[s.oldest] = hash
+		s.oldest = (s.oldest + 1) % maxDummies
 	}
 }
 
@@ -160,16 +160,16 @@ func (s *userSet) lookup(name string) (*User, bool) {
 	return user, found
 }
 
-func (s *userSet) supersede() {
+func (s *userSet) markStale() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, user := range s.byName {
-		user.superseded.Store(true)
+		user.stale.Store(true)
 	}
 }
 
 // Apply puts a record in force: the new user is found before the old one reports
-// that it is superseded, so a caller that looks it up again gets the new one.
+// that it is stale, so a caller that looks it up again gets the new one.
 func (s *userSet) Apply(r *store.UserRecord) (time.Time, error) {
 	user, err := s.user(r)
 	if err != nil {
@@ -179,7 +179,7 @@ func (s *userSet) Apply(r *store.UserRecord) (time.Time, error) {
 	old := s.byName[r.Name]
 	if user != nil {
 		s.byName[user.Name] = user
-		s.addDecoy(user.Password)
+		s.addDummy(user.Password)
 	} else {
 		delete(s.byName, r.Name)
 	}
@@ -187,7 +187,7 @@ func (s *userSet) Apply(r *store.UserRecord) (time.Time, error) {
 	if old == nil {
 		return time.Time{}, nil
 	}
-	old.superseded.Store(true)
+	old.stale.Store(true)
 	if !old.Disabled && (user == nil || user.Disabled) {
 		return r.At, nil
 	}

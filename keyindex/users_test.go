@@ -49,35 +49,35 @@ func TestReservedUsersAreDisabled(t *testing.T) {
 	}
 }
 
-// TestDecoy: unknown users cost what known ones do, in the proportion in which
+// TestDummyHash: unknown users cost what known ones do, in the proportion in which
 // the file has them, and each name the same each time.
-func TestDecoy(t *testing.T) {
+func TestDummyHash(t *testing.T) {
 	users := NewUsers()
-	if !users.Decoy("x").Empty() {
-		t.Error("a decoy of no users")
+	if !users.DummyHash("x").Empty() {
+		t.Error("a dummy hash of no users")
 	}
 	set := users.Begin().(*userSet)
 	users.Commit(set)
-	if !users.Decoy("x").Empty() {
-		t.Error("a decoy where nobody has a password")
+	if !users.DummyHash("x").Empty() {
+		t.Error("a dummy hash where no user has a password")
 	}
-	for i := range 2 * maxDecoys {
-		set.addDecoy(authz.Secret{})
-		set.addDecoy(authz.NewSecret(fmt.Sprint("old ", i)))
+	for i := range 2 * maxDummies {
+		set.addDummy(authz.Secret{})
+		set.addDummy(authz.NewSecret(fmt.Sprint("old ", i)))
 	}
-	for i := range maxDecoys {
-		set.addDecoy(authz.NewSecret([]string{"argon", "bcrypt"}[i%2]))
+	for i := range maxDummies {
+		set.addDummy(authz.NewSecret([]string{"argon", "bcrypt"}[i%2]))
 	}
 	seen := map[string]int{}
 	for i := range 1000 {
 		name := fmt.Sprint("user", i)
-		hash := users.Decoy(name)
-		if users.Decoy(name) != hash {
-			t.Fatal("another decoy for the same name")
+		hash := users.DummyHash(name)
+		if users.DummyHash(name) != hash {
+			t.Fatal("another dummy hash for the same name")
 		}
 		seen[hash.Reveal()]++
 	}
 	if len(seen) != 2 || seen["argon"] < 300 || seen["bcrypt"] < 300 {
-		t.Errorf("decoys %v", seen)
+		t.Errorf("dummy hashes %v", seen)
 	}
 }

@@ -66,7 +66,7 @@ func dummyHashes(users *keyindex.Users) (func(string) authz.Secret, error) {
 		return nil, fmt.Errorf("making a hash for unknown users: %w", err)
 	}
 	return func(user string) authz.Secret {
-		if decoy := users.Decoy(user); !decoy.Empty() {
+		if decoy := users.DummyHash(user); !decoy.Empty() {
 			return decoy
 		}
 		return dummy

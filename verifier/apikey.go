@@ -20,10 +20,10 @@ type KeyStore interface {
 	// Find returns the key, alive or revoked. keyindex.ErrUnknown means that
 	// there is none; any other error that the store can't tell.
 	Find(digest apikey.Digest, now time.Time) (keyindex.Key, error)
-	// Current reports whether what was found under the stamp is still valid.
-	Current(stamp keyindex.Stamp) bool
-	// Irregular reports whether there are keys that do not follow the key format.
-	Irregular() bool
+	// IsCurrent reports whether what was found with the revision is still valid.
+	IsCurrent(revision keyindex.Revision) bool
+	// HasRawKeys reports whether there are keys that do not follow the key format.
+	HasRawKeys() bool
 }
 
 // UserStore is where the users are looked up that keys act for.
@@ -55,7 +55,7 @@ type APIKeyConfig struct {
 // CachedKey is a cached principal with what determines whether it is still valid.
 type CachedKey struct {
 	principal authz.Principal
-	stamp     keyindex.Stamp
+	revision  keyindex.Revision
 	user      *keyindex.User // nil for a key without one, or without a users file
 	until     time.Time      // when it stops being accepted, which may be before its own expiry; zero: never
 }
@@ -109,7 +109,7 @@ func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time
 }
 
 func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*authz.Principal, error) {
-	if !wellFormed && !a.cfg.Keys.Irregular() {
+	if !wellFormed && !a.cfg.Keys.HasRawKeys() {
 		// Junk is refused before anything is hashed. Imported keys follow no
 		// format; where there are some, any text may be one.
 		return nil, errInvalidToken
@@ -165,7 +165,7 @@ func (a *APIKey) classify(key string) (prefixed, wellFormed bool) {
 }
 
 func (a *APIKey) stillValid(k *CachedKey) bool {
-	return a.cfg.Keys.Current(k.stamp) && (k.user == nil || !k.user.Superseded())
+	return a.cfg.Keys.IsCurrent(k.revision) && (k.user == nil || !k.user.Stale())
 }
 
 // load makes a principal of what the stores say now.
@@ -177,10 +177,10 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	if err != nil {
 		return fmt.Errorf("looking up a key: %w", err)
 	}
-	known.stamp, known.until = key.Stamp, a.end(&key)
+	known.revision, known.until = key.Revision, a.end(&key)
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
-	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
+	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.ValidUntil
 	if key.State != keyindex.Active {
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
@@ -221,7 +221,7 @@ func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 // end is when the key stops being accepted: the earliest of its own expiry,
 // the end of a rotation's grace, and the age the operator has set.
 func (a *APIKey) end(key *keyindex.Key) time.Time {
-	end := key.EndsAt
+	end := key.ValidUntil
 	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
 		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
 			end = old

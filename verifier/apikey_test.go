@@ -407,8 +407,8 @@ func (s *scriptedStore) Find(apikey.Digest, time.Time) (keyindex.Key, error) {
 	}
 	return s.keys[min(s.finds, len(s.keys))-1], nil
 }
-func (*scriptedStore) Current(keyindex.Stamp) bool { return true }
-func (*scriptedStore) Irregular() bool             { return true }
+func (*scriptedStore) IsCurrent(keyindex.Revision) bool { return true }
+func (*scriptedStore) HasRawKeys() bool                 { return true }
 
 func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
 	t.Helper()

@@ -181,7 +181,7 @@ func (d *basicFixture) change(user string, write func() error) {
 		d.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if after, _ := d.users.Lookup(user); after != before && (before == nil || before.Superseded()) {
+		if after, _ := d.users.Lookup(user); after != before && (before == nil || before.Stale()) {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -67,7 +67,7 @@ func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
 // which the caller checks and reports.
 func (j *JWT) stillValid(t *jwtToken, now time.Time) bool {
 	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
-		(t.user == nil || !t.user.Superseded()) && j.stillUnrevoked(t)
+		(t.user == nil || !t.user.Stale()) && j.stillUnrevoked(t)
 }
 
 func (j *JWT) stillUnrevoked(t *jwtToken) bool {

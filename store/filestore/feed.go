@@ -77,8 +77,8 @@ func (s *lineSink[R]) Undone(next journal.Generation, now time.Time) error {
 // Applied implements journal.Sink.
 func (s *lineSink[R]) Applied() { s.into.Applied() }
 
-// NotReady implements journal.Sink.
-func (s *lineSink[R]) NotReady(reason error) { s.into.Fault(reason) }
+// Fault implements journal.Sink.
+func (s *lineSink[R]) Fault(reason error) { s.into.Fault(reason) }
 
 // lineGeneration decodes lines for a generation of records.
 type lineGeneration[R any] struct {

@@ -256,14 +256,14 @@ func TestAppendsAreSeen(t *testing.T) {
 		r := f.create("next")
 		worst = max(worst, within(t, 5*time.Second, "created", func() bool { return f.state(r) == "active" }))
 		key, err := f.keys.Find(r.Hash, time.Now())
-		if err != nil || !f.keys.Current(key.Stamp) {
+		if err != nil || !f.keys.IsCurrent(key.Revision) {
 			t.Fatalf("just found and not current (%v)", err)
 		}
 		if _, err := f.journal.Revoke(context.Background(), r.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 		worst = max(worst, within(t, 5*time.Second, "revoked", func() bool { return f.state(r) == "revoked" }))
-		if f.keys.Current(key.Stamp) {
+		if f.keys.IsCurrent(key.Revision) {
 			t.Fatal("revoked, and what was found before is still current")
 		}
 	}
@@ -278,8 +278,8 @@ func TestAppendsAreSeen(t *testing.T) {
 func TestImportIsSeen(t *testing.T) {
 	f, _ := prepare(t)
 	f.follow(nil)
-	if f.keys.Irregular() {
-		t.Error("irregular before the import")
+	if f.keys.HasRawKeys() {
+		t.Error("raw keys before the import")
 	}
 	var in strings.Builder
 	for i := range 20_000 {
@@ -291,8 +291,8 @@ func TestImportIsSeen(t *testing.T) {
 	}
 	last := all[len(all)-1]
 	within(t, 5*time.Second, "import", func() bool { return f.state(last) == "active" })
-	if !f.keys.Irregular() {
-		t.Error("not irregular after the import")
+	if !f.keys.HasRawKeys() {
+		t.Error("no raw keys after the import")
 	}
 }
 
@@ -309,7 +309,7 @@ func TestCompactIsFollowed(t *testing.T) {
 		t.Fatal(gone, err)
 	}
 	within(t, time.Second, "compacted", func() bool { return f.state(second) == keyindex.ErrUnknown.Error() })
-	if f.state(first) != "active" || f.keys.Current(key.Stamp) {
+	if f.state(first) != "active" || f.keys.IsCurrent(key.Revision) {
 		t.Error("the new set is not in force")
 	}
 	r := f.create("third")

@@ -51,8 +51,8 @@ func NewKeyFile(cfg KeyFileConfig) *KeyFile {
 	return f
 }
 
-// record is a new key's record, without what follows from its secret.
-func (f *KeyFile) record(p *store.KeyParams, now time.Time) (store.KeyRecord, error) {
+// newRecord is a new key's record, without what follows from its secret.
+func (f *KeyFile) newRecord(p *store.KeyParams, now time.Time) (store.KeyRecord, error) {
 	id, err := apikey.NewID(f.rand)
 	if err != nil {
 		return store.KeyRecord{}, err
@@ -91,7 +91,7 @@ func (f *KeyFile) Create(ctx context.Context, p store.KeyParams) (store.KeyRecor
 		if secret, err = apikey.Generate(f.rand, p.Prefix, p.Format); err != nil {
 			return err
 		}
-		if r, err = f.record(&p, f.now().UTC()); err != nil {
+		if r, err = f.newRecord(&p, f.now().UTC()); err != nil {
 			return err
 		}
 		f.setSecret(&r, secret, p.Prefix)

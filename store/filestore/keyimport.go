@@ -23,7 +23,7 @@ func (f *KeyFile) Import(ctx context.Context, keys []store.ImportedKey) ([]store
 		records = make([]store.KeyRecord, 0, len(keys))
 		return t.AppendBatch(len(keys), func(i int) ([]byte, error) {
 			key := &keys[i]
-			r, err := f.record(key.Params, now)
+			r, err := f.newRecord(key.Params, now)
 			if err != nil {
 				return nil, err
 			}

@@ -153,7 +153,7 @@ func BenchmarkCurrent(b *testing.B) {
 		b.Fatal(err)
 	}
 	for range b.N {
-		if !keys.Current(key.Stamp) {
+		if !keys.IsCurrent(key.Revision) {
 			b.Fatal("not current")
 		}
 	}

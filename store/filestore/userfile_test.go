@@ -207,16 +207,16 @@ func TestUsersAreFollowed(t *testing.T) {
 	}
 	defer follower.Close()
 	alice, found := users.Lookup("alice")
-	if !found || alice.Scopes.String() != "read" || !alice.Paths.IsAnyPath() || alice.Superseded() {
+	if !found || alice.Scopes.String() != "read" || !alice.Paths.IsAnyPath() || alice.Stale() {
 		t.Fatalf("%+v", alice)
 	}
 	yes := true
 	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
-	within(t, time.Second, "superseded", alice.Superseded)
+	within(t, time.Second, "stale", alice.Stale)
 	disabled, _ := users.Lookup("alice")
-	if !disabled.Disabled || disabled.Superseded() {
+	if !disabled.Disabled || disabled.Stale() {
 		t.Errorf("%+v", disabled)
 	}
 	text, err := os.ReadFile(path)
@@ -226,12 +226,12 @@ func TestUsersAreFollowed(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path)); err != nil {
 		t.Fatal(err)
 	}
-	within(t, time.Second, "superseded by another file", disabled.Superseded)
+	within(t, time.Second, "stale by another file", disabled.Stale)
 	last, _ := users.Lookup("alice")
 	if err := file.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	within(t, time.Second, "deleted", last.Superseded)
+	within(t, time.Second, "deleted", last.Stale)
 	if _, found := users.Lookup("alice"); found {
 		t.Error("deleted and found")
 	}

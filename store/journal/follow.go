@@ -23,8 +23,8 @@ type Sink interface {
 	Undone(next Generation, now time.Time) error
 	// Applied is called after a line was applied to the Generation in force.
 	Applied()
-	// NotReady is called with the reason why nothing is in force yet.
-	NotReady(reason error)
+	// Fault is called with the reason why nothing is in force yet.
+	Fault(reason error)
 }
 
 // Generation is what the lines of one file come to.

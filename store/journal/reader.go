@@ -114,7 +114,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 		}
 	}
 	if r.content == nil {
-		r.into.NotReady(err)
+		r.into.Fault(err)
 	}
 	fault := err.Error()
 	if info != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // CachedAccount is an account whose password was right. It is valid as long as the
-// user is not superseded, and beyond that while the stored hash stays the same.
+// user is not stale, and beyond that while the stored hash stays the same.
 type CachedAccount struct {
 	account Account
 	since   time.Time
@@ -46,7 +46,7 @@ func (a *Authenticator) cached(id *cache.Key, now time.Time) (CachedAccount, boo
 // refresh brings the entry up to date with the store. That is impossible if the user
 // is gone or has another hash: then the password must be verified again.
 func (a *Authenticator) refresh(id *cache.Key, entry CachedAccount, now time.Time) (CachedAccount, bool) {
-	if !entry.account.User.Superseded() {
+	if !entry.account.User.Stale() {
 		if a.cfg.RenewAfter > 0 && now.Sub(entry.since) >= a.cfg.RenewAfter {
 			entry.since = now
 			a.cfg.Accounts.Put(id, entry, now)
