@@ -282,9 +282,10 @@ func testContext(f *fixture) {
 	_, errFind := f.Keys.FindBySecret(ctx, secret)
 	_, _, errList := f.Keys.List(ctx, store.KeyFilter{}, store.Page{})
 	_, errSet := f.Users.Set(ctx, "alice", store.AnyVersion, store.UserPatch{})
+	_, _, errUsers := f.Users.List(ctx, store.UserFilter{}, store.Page{}) // of which there are none
 	_, errToken := f.Revocations.RevokeToken(ctx, "t")
 	for what, err := range map[string]error{
-		"create": errCreate, "revoke": errRevoke, "get": errGet, "find": errFind, "list": errList, "set user": errSet, "revoke token": errToken,
+		"create": errCreate, "revoke": errRevoke, "get": errGet, "find": errFind, "list": errList, "set user": errSet, "list users": errUsers, "revoke token": errToken,
 	} {
 		if !errors.Is(err, context.Canceled) {
 			f.Errorf("%s: %v", what, err)

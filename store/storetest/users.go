@@ -49,12 +49,13 @@ func testSetUser(f *fixture) {
 }
 
 func testUserNames(f *fixture) {
+	f.set("first", store.UserPatch{})
 	for _, name := range []string{"", "a:b", "k_8ENbdXlcXqgH", "c_x", "ali\u200bce", "cafe\u0301", "a\nb", " a", "\xff", strings.Repeat("x", 256)} {
 		if r, err := f.Users.Set(f.ctx(), name, store.AnyVersion, store.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
 			f.Errorf("%+q: %+v, %v", name, r, err)
 		}
 	}
-	f.wantNames("after refusals", store.UserFilter{}, store.Page{})
+	f.wantNames("after refusals", store.UserFilter{}, store.Page{}, "first")
 }
 
 func testDeleteUser(f *fixture) {
