@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"keyward/chars"
 )
 
 // Credential is what a request presents to be let in, parsed but not verified.
@@ -121,7 +121,7 @@ func parseBasic(token string) (Credential, Reason) {
 		return Credential{}, MalformedCredential
 	}
 	user, password, colon := strings.Cut(string(decoded), ":")
-	if !colon || user == "" || len(user) > maxUser || !IsPlainText(user) || !IsPlainText(password) {
+	if !colon || user == "" || len(user) > maxUser || !chars.IsPlain(user) || !chars.IsPlain(password) {
 		return Credential{}, MalformedCredential
 	}
 	return Credential{Scheme: SchemeBasic, User: user, Secret: NewSecret(password)}, OK
@@ -154,7 +154,7 @@ func CheckKey(key string, inBasic bool) error {
 		return errors.New("it is empty")
 	case len(key) > maxCredential || inBasic && !isToken68(key) && base64.StdEncoding.EncodedLen(len(user)+len(key)) > maxCredential:
 		return fmt.Errorf("it is longer than a request can carry: %d bytes", maxCredential)
-	case isToken68(key) || inBasic && IsPlainText(key):
+	case isToken68(key) || inBasic && chars.IsPlain(key):
 		return nil
 	case strings.ContainsAny(key, " \t"):
 		return errors.New("it has a space or a tab")
@@ -196,31 +196,4 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// IsPlainText reports whether s is UTF-8 without control characters (RFC 7617
-// section 2) and without what only steers how text is shown: bidi overrides,
-// byte order marks, line separators. The two joiners are part of ordinary words.
-func IsPlainText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if r < utf8.RuneSelf && r >= 0x20 && r != 0x7f || r == 0x200c || r == 0x200d {
-			continue
-		}
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return false
-		}
-	}
-	return true
-}
-
-// maxClaim bounds what a token's claim names a person or a thing by, in bytes.
-const maxClaim = 255
-
-// IsClaimText reports whether s can be the subject or the id of a token that is
-// accepted, and so stand in a header or a log: plain text with no space at either end.
-func IsClaimText(s string) bool {
-	return s != "" && len(s) <= maxClaim && strings.TrimSpace(s) == s && IsPlainText(s)
 }

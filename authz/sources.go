@@ -1,6 +1,10 @@
 package authz
 
-import "strings"
+import (
+	"strings"
+
+	"keyward/chars"
+)
 
 // CredentialSources says where in a request a credential may stand. The zero Sources
 // looks at Authorization alone and takes no scheme.
@@ -194,7 +198,7 @@ func (s *CredentialSources) cutCookie(r *Request) (rest string, found bool) {
 		for pair := range strings.SplitSeq(r.Headers[i].Value, ";") {
 			if _, ours := cookieValue(pair, s.Cookie); ours {
 				found = true
-			} else if pair = strings.Trim(pair, " \t"); pair != "" && IsPlainText(pair) {
+			} else if pair = strings.Trim(pair, " \t"); pair != "" && chars.IsPlain(pair) {
 				kept = append(kept, pair)
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"keyward/chars"
 )
 
 // document parses data into the root of its one document, nil if that is not
@@ -50,7 +52,7 @@ func firstBadByte(data []byte) int {
 		c, size := utf8.DecodeRune(data[i:])
 		switch {
 		case c == '\t' || c == '\n' || c == '\r' && bytes.HasPrefix(data[i+1:], []byte("\n")):
-		case c == utf8.RuneError && size <= 1 || isControl(c) || c == '\u2028' || c == '\u2029':
+		case c == utf8.RuneError && size <= 1 || chars.BreaksLine(c):
 			return 1 + bytes.Count(data[:i], []byte("\n"))
 		}
 		i += size

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -30,14 +31,12 @@ func (r *reader) readText(v value) (string, bool) {
 	case !fromEnv && v.ShortTag() != "!!str":
 		r.problem(v.Line, "%s: want a text; write %q with its quotes", v.name, v.Value)
 		return "", false
-	case strings.IndexFunc(v.Value, isControl) >= 0 || !utf8.ValidString(v.Value):
+	case strings.ContainsFunc(v.Value, unicode.IsControl) || !utf8.ValidString(v.Value):
 		r.problem(v.Line, "%s: want one line of text without control characters", v.name)
 		return "", false
 	}
 	return v.Value, true
 }
-
-func isControl(c rune) bool { return c < 0x20 || 0x7f <= c && c < 0xa0 }
 
 // checked reads a text that check finds nothing wrong with.
 func (r *reader) checked(to *string, check func(string) error) field {

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"os"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/config"
 )
 
@@ -40,7 +40,7 @@ type shownLines struct{ out io.Writer }
 
 // Write implements io.Writer.
 func (w shownLines) Write(line []byte) (int, error) {
-	if _, err := w.out.Write(authz.EscapeHidden(line)); err != nil {
+	if _, err := w.out.Write(chars.EscapeHidden(line)); err != nil {
 		return 0, err
 	}
 	return len(line), nil

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/store/jsonline"
 )
 
@@ -55,7 +55,7 @@ func checkName(what, name string) error {
 
 // looksLikeAnother says what makes the name look like another one, "" for nothing.
 func looksLikeAnother(name string) string {
-	if i := strings.IndexFunc(name, authz.Hidden); i >= 0 {
+	if i := strings.IndexFunc(name, chars.IsHidden); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(name[i:])
 		return fmt.Sprintf("must not have hidden characters such as %U", r)
 	}

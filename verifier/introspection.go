@@ -10,6 +10,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/chars"
 	"keyward/store"
 	"keyward/verifier/fingerprint"
 )
@@ -224,7 +225,7 @@ func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 		return &Cause{RuleUse, "an access token", "a token for another use"}
 	case !s.isAudience(info.Audience):
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
-	case info.JTI != "" && !authz.IsClaimText(info.JTI):
+	case info.JTI != "" && !chars.IsClaim(info.JTI):
 		return &Cause{RuleJti, wantText + ", or none", "one that is not"}
 	default:
 		return nil
@@ -237,13 +238,13 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	if user = info.Subject; user == "" {
 		user = info.Username
 	}
-	if authz.IsClaimText(info.ClientID) {
+	if chars.IsClaim(info.ClientID) {
 		client = info.ClientID
 	}
 	switch {
 	case user == "" && client == "":
 		return "", "", &Cause{RuleSubject, "a sub, a username or a client_id", "none"}
-	case user != "" && !authz.IsClaimText(user):
+	case user != "" && !chars.IsClaim(user):
 		return "", "", &Cause{RuleSubject, wantText, "one that is not"}
 	case store.ReservedUserName(user):
 		return "", "", causeReserved

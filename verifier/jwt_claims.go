@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/chars"
 	"keyward/store"
 	"keyward/verifier/strictjson"
 )
@@ -91,7 +92,7 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 		return &Cause{RuleSubject, want, kindOfValue(subject)}
 	}
 	c.subject, _ = subject.(string)
-	if (there || c.client == "") && !authz.IsClaimText(c.subject) {
+	if (there || c.client == "") && !chars.IsClaim(c.subject) {
 		return wrong(wantText + " in " + i.subject.name)
 	}
 	if store.ReservedUserName(c.subject) {
@@ -127,7 +128,7 @@ func optionalText(members map[string]any, name string, into *string) bool {
 		return true
 	}
 	*into, _ = v.(string)
-	return authz.IsClaimText(*into)
+	return chars.IsClaim(*into)
 }
 
 // readTimes reads the times and holds them to the clock and to the longest

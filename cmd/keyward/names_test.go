@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/authz"
+	"keyward/chars"
 )
 
 // TestOldNamesAreShownEscaped: what an older version let into a file is read,
@@ -51,7 +51,7 @@ func TestOldNamesAreShownEscaped(t *testing.T) {
 	_, _, failure := d.run("", "user", "delete", "ali\u202ece")
 	seen[failure] = ""
 	for text := range seen {
-		if i := strings.IndexFunc(strings.ReplaceAll(text, "\n", ""), authz.Hidden); i >= 0 {
+		if i := strings.IndexFunc(strings.ReplaceAll(text, "\n", ""), chars.IsHidden); i >= 0 {
 			t.Errorf("something hidden is printed: %+q", text)
 		}
 	}
@@ -91,7 +91,7 @@ func TestNewNamesRefused(t *testing.T) {
 		{"token", "revoke", "--subject", "ali\u200bce"}, {"token", "revoke", "--subject", "alice "}, {"token", "revoke", "--jti", "\ufeffx"},
 	} {
 		code, _, message := d.run("", args...)
-		if code != exitUsage || !strings.Contains(message, "invalid: ") || strings.ContainsFunc(strings.TrimSpace(message), authz.Hidden) {
+		if code != exitUsage || !strings.Contains(message, "invalid: ") || strings.ContainsFunc(strings.TrimSpace(message), chars.IsHidden) {
 			t.Errorf("%+q: %d %+q", args, code, message)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/store"
 )
 
@@ -44,7 +44,7 @@ func writeJSON(w io.Writer, v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(authz.EscapeHidden(text.Bytes()))
+	_, err := w.Write(chars.EscapeHidden(text.Bytes()))
 	return err
 }
 

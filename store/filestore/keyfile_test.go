@@ -302,3 +302,22 @@ func TestCompact(t *testing.T) {
 		t.Errorf("compacted again: %d gone, %v", n, err)
 	}
 }
+
+// TestCompactKeepsVersions: leaving out a secret whose grace is over is not a
+// change of the key.
+func TestCompactKeepsVersions(t *testing.T) {
+	c := newClockwork(t)
+	r, _ := c.create(store.KeyParams{Name: "n"})
+	r, _, err := c.Rotate(context.Background(), r.ID, store.AnyVersion, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.now = c.now.Add(time.Hour)
+	if _, err := c.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Get(context.Background(), r.ID)
+	if err != nil || len(got.Previous) != 0 || got.Version() != r.Version() {
+		t.Errorf("%+v, %v; version %q, then %q", got, err, r.Version(), got.Version())
+	}
+}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/store"
 	"keyward/store/journal"
 )
@@ -38,7 +38,7 @@ func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 
 // RevokeToken implements store.RevocationWriter.
 func (f *RevocationFile) RevokeToken(ctx context.Context, jti string) (store.Revocation, error) {
-	if !authz.IsClaimText(jti) {
+	if !chars.IsClaim(jti) {
 		return store.Revocation{}, fmt.Errorf("%w: a token's id is %s", store.ErrInvalid, claimText)
 	}
 	return f.append(ctx, store.Revocation{TokenID: jti})
@@ -48,7 +48,7 @@ const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control a
 
 // RevokeSubject implements store.RevocationWriter.
 func (f *RevocationFile) RevokeSubject(ctx context.Context, subject string, before time.Time) (store.Revocation, error) {
-	if !authz.IsClaimText(subject) {
+	if !chars.IsClaim(subject) {
 		return store.Revocation{}, fmt.Errorf("%w: a subject is %s", store.ErrInvalid, claimText)
 	}
 	return f.revokeBefore(ctx, subject, before)

@@ -2,7 +2,8 @@ package jsonline
 
 import (
 	"time"
-	"unicode/utf8"
+
+	"keyward/chars"
 )
 
 // What may be wrong with a value.
@@ -61,28 +62,5 @@ func (s *Scanner) ReadTextString(into *string) error {
 	return err
 }
 
-// ValidText reports whether text is a text of one line: at most 255 bytes of UTF-8
-// without control characters, which could forge lines in a log or a header.
-func ValidText(text []byte) bool {
-	if len(text) > MaxText {
-		return false
-	}
-	for _, c := range text {
-		if c < 0x20 || c >= 0x7f {
-			return validRunes(text)
-		}
-	}
-	return true
-}
-
-func validRunes(text []byte) bool {
-	if !utf8.Valid(text) {
-		return false
-	}
-	for _, r := range string(text) {
-		if r < 0x20 || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return false
-		}
-	}
-	return true
-}
+// ValidText reports whether text is one line of at most 255 bytes.
+func ValidText(text []byte) bool { return len(text) <= MaxText && chars.IsLine(text) }

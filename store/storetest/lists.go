@@ -47,6 +47,9 @@ func testListKeys(f *fixture) {
 	f.wantIDs("a part of the name", store.KeyFilter{Text: "web"}, store.Page{}, ids[0], ids[2])
 	f.wantIDs("an id", store.KeyFilter{Text: ids[1]}, store.Page{}, ids[1])
 	f.wantIDs("none", store.KeyFilter{User: "carol"}, store.Page{})
+	f.pass(-time.Hour) // a clock that goes back
+	earlier, _ := f.create("earlier")
+	f.wantIDs("in the order of their times", store.KeyFilter{}, store.Page{Limit: 2}, earlier.ID, ids[0])
 }
 
 func testPages(f *fixture) {

@@ -1,4 +1,4 @@
-package authz
+package chars
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// Hidden reports whether r does not show as a character of its own, so that
+// IsHidden reports whether r does not show as a character of its own, so that
 // two texts may look the same with and without it: control and format
 // characters, private and unassigned code points, spaces other than the ASCII
 // one, variation selectors, and what is drawn as nothing.
-func Hidden(r rune) bool {
+func IsHidden(r rune) bool {
 	const brailleBlank = 0x2800
 	if r < utf8.RuneSelf {
 		return r < 0x20 || r == 0x7f
@@ -22,7 +22,7 @@ func Hidden(r rune) bool {
 
 // EscapeHidden returns JSON text of the same meaning in which hidden characters
 // are escaped, so that they cannot steer the terminal that shows it. It returns
-// the text itself where there are none.
+// the text itself if there are none.
 func EscapeHidden(json []byte) []byte {
 	var out []byte
 	copied := 0
@@ -31,7 +31,7 @@ func EscapeHidden(json []byte) []byte {
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRune(json[i:])
 		}
-		if r >= 0x7f && Hidden(r) {
+		if r >= 0x7f && IsHidden(r) {
 			out = appendEscape(append(out, json[copied:i]...), r)
 			copied = i + size
 		}

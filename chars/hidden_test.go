@@ -1,4 +1,4 @@
-package authz
+package chars
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ func TestHidden(t *testing.T) {
 		0x034f: true, 0x115f: true, 0x3164: true, 0xffa0: true, // drawn as nothing
 		0xe000: true, 0x10ffff: true, 0x0378: true, // private, not a character, unassigned
 	} {
-		if Hidden(r) != hidden {
+		if IsHidden(r) != hidden {
 			t.Errorf("%U: hidden is %v", r, !hidden)
 		}
 	}
@@ -53,7 +53,7 @@ func FuzzEscapeHidden(f *testing.F) {
 			t.Fatalf("%q reads as %q, escaped as %q", text, before, after)
 		}
 		for _, r := range bytes.Runes(escaped) {
-			if Hidden(r) {
+			if IsHidden(r) {
 				t.Fatalf("%U is left in %q", r, escaped)
 			}
 		}
