@@ -58,7 +58,8 @@ type KeyWriter interface {
 	// Create makes a key. The secret is only in what is returned.
 	Create(ctx context.Context, p KeyParams) (KeyRecord, authz.Secret, error)
 	// Import takes over keys of another system: all of them, or none. A key that is
-	// twice among them, or in the store already, is ErrDuplicate.
+	// twice among them, or in the store already, is ErrDuplicate; parameters that no
+	// new key can have are ErrInvalid.
 	Import(ctx context.Context, keys []ImportedKey) ([]KeyRecord, error)
 	// Rotate gives a key a new secret. The old one stays valid for the grace, and
 	// earlier ones for what is left of theirs; without a grace, all of them end in

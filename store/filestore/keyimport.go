@@ -14,6 +14,9 @@ func (f *KeyFile) Import(ctx context.Context, keys []store.ImportedKey) ([]store
 	if len(keys) == 0 {
 		return nil, nil
 	}
+	if err := checkParams(keys); err != nil {
+		return nil, err
+	}
 	var records []store.KeyRecord
 	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
 		if err := f.refuseKnown(t, keys); err != nil {
@@ -40,6 +43,21 @@ func (f *KeyFile) Import(ctx context.Context, keys []store.ImportedKey) ([]store
 		return nil, err
 	}
 	return records, nil
+}
+
+// checkParams returns why no key can be made of some of the parameters, which
+// many keys share.
+func checkParams(keys []store.ImportedKey) error {
+	for i := range keys {
+		p := keys[i].Params
+		if i > 0 && p == keys[i-1].Params {
+			continue
+		}
+		if err := p.Check(); err != nil {
+			return fmt.Errorf("input line %d: %w", keys[i].Line, err)
+		}
+	}
+	return nil
 }
 
 // inputLines returns on which line of the input each digest is; none may be on two.

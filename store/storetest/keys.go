@@ -211,6 +211,11 @@ func testImport(f *fixture) {
 			f.Errorf("%s: %v", what, err)
 		}
 	}
+	hidden := entry(11, "c")
+	hidden.Params = &store.KeyParams{Name: "imported", User: "b\u200bob"}
+	if _, err := f.Keys.Import(f.ctx(), []store.ImportedKey{entry(10, "b"), hidden}); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "line 11") {
+		f.Errorf("a name that no new key can have: %v", err)
+	}
 	f.wantIDs("after refusals", store.KeyFilter{User: "bob"}, store.Page{}, all[0].ID, all[1].ID)
 }
 
