@@ -20,11 +20,12 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ErrDigest is a text that [ParseDigest] refuses.
+// ErrDigest means a text that [ParseDigest] refuses.
 var ErrDigest = errors.New("a hash is 64 lower-case hexadecimal digits")
 
-// ParseDigest reads 64 lower-case hexadecimal digits into d and reports whether
-// the text is that. There is one spelling, so equal hashes are equal bytes in a file too.
+// ParseDigest decodes 64 lower-case hexadecimal digits into d. It returns false
+// for any other text. A hash has only one spelling, so equal hashes are also
+// equal as text.
 func ParseDigest(d *Digest, text []byte) bool {
 	if len(text) != 2*len(d) {
 		return false
@@ -38,7 +39,8 @@ func ParseDigest(d *Digest, text []byte) bool {
 	return bad < 16
 }
 
-// hexDigits has the value of each lower-case digit. Any other byte has 16 or more.
+// hexDigits has the value of each lower-case digit, and a value of 16 or more
+// for every other byte.
 var hexDigits = func() (values [256]byte) {
 	for i := range values {
 		values[i] = 0xf0
