@@ -15,7 +15,7 @@ import (
 )
 
 // changes measures, with many keys and under load, how soon a revocation and a
-// new key are in force, and what the changes do to the checks of other keys.
+// new key are in force, and how the changes affect the checks of other keys.
 func (b *bench) changes() error {
 	c, err := startChild(b.binary, filepath.Join(b.dir, "d"), b.large, 2)
 	if err != nil {
@@ -33,7 +33,7 @@ func (b *bench) changes() error {
 	defer prober.close()
 	half := len(b.large.secrets) / 2
 	steady := load{workers: 32, rate: 2000, span: 10 * b.span, pick: anyKey(b.large.secrets[half:])}
-	if _, err := loaders.run(context.Background(), steady); err != nil { // warms up
+	if _, err := loaders.run(context.Background(), steady); err != nil { // warm-up
 		return err
 	}
 	var quiet, busy []time.Duration
@@ -61,12 +61,12 @@ func (b *bench) changes() error {
 	b.row("created, until accepted: p99 of %d", len(lags.created), at(lags.created, 99))
 	calm, stirred := at(quiet, 50), at(busy, 50)
 	b.row("other keys' p99.9 at %d checks/s, no changes (median round)", steady.rate, calm)
-	b.row("other keys' p99.9, with 20 changes a second (median round)", stirred)
+	b.row("other keys' p99.9, with 20 changes per second (median round)", stirred)
 	b.row("ratio of the two", fmt.Sprintf("%.2f", float64(stirred)/float64(calm)))
 	return c.stop()
 }
 
-// changeRounds is how many rounds there are, without and with changes in turn.
+// changeRounds is the number of rounds; every other one has changes.
 const changeRounds = 10
 
 type changeLags struct {
@@ -79,9 +79,10 @@ func at(all []time.Duration, p float64) time.Duration {
 	return o.percentile(p).Round(10 * time.Microsecond)
 }
 
-// change revokes and creates keys in turn, ten of each a second, and waits
-// for each to be in force. Half of the revoked ones were checked, and so are
-// cached. Without changes it asks as often, about a key that stays.
+// change alternately revokes and creates keys, ten of each per second, and
+// waits until each change is in force. Half of the revoked keys were checked
+// before, and are therefore cached. Without changes it makes the same number of
+// checks of a key that stays.
 func (b *bench) change(ctx context.Context, prober *client, from int, changing bool) (l changeLags) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -129,7 +130,7 @@ func (b *bench) createOne(prober *client) (time.Duration, error) {
 	return awaitAnswer(prober, secret.Reveal(), true, time.Now())
 }
 
-// awaitAnswer returns the time from when the change was reported as done.
+// awaitAnswer returns the time since the change was reported as done.
 func awaitAnswer(prober *client, key string, want bool, began time.Time) (time.Duration, error) {
 	for time.Since(began) < 10*time.Second {
 		ok, err := prober.allowed(context.Background(), 0, bearer(key))
@@ -143,9 +144,9 @@ func awaitAnswer(prober *client, key string, want bool, began time.Time) (time.D
 	return 0, errors.New("a change was not in force after ten seconds")
 }
 
-// appendRevocation does what `key revoke` does once it has found the record.
-// Finding it reads the file, and would measure the writer's processor time on the
-// server's cores.
+// appendRevocation does what `key revoke` does after it has found the record.
+// Finding it means reading the file, and would use processor time on the
+// server's core.
 func appendRevocation(path string, record keystore.Record) error {
 	now := time.Now().UTC()
 	record.At, record.Revoked = now, now
@@ -156,7 +157,8 @@ func appendRevocation(path string, record keystore.Record) error {
 	return appendLocked(path, append(line, '\n'))
 }
 
-// appendLocked writes lines as the commands do: at once, under the lock, synced.
+// appendLocked writes lines as the commands do: in one write, under the lock,
+// and synced.
 func appendLocked(path string, lines []byte) error {
 	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

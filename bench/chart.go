@@ -6,24 +6,24 @@ import (
 	"html"
 )
 
-// bar is one line of the chart. The first is the baseline's.
+// bar is one row of the chart. The first is the baseline's.
 type bar struct {
 	name  string
 	value float64
-	ratio float64 // to the baseline
+	ratio float64 // to the baseline's value
 }
 
 const (
 	chartWidth  = 820
 	labelsWidth = 330 // left of the bars
-	valuesWidth = 150 // right of the longest
+	valuesWidth = 150 // right of the longest bar
 	barStep     = 28
 	barHeight   = 18
 	chartTop    = 48
 )
 
-// The chart brings its background along, so that it can be read wherever it
-// is shown, whether that place is dark and the reader's system is, or not.
+// The chart has its own background, so that it is readable on any page, light
+// or dark.
 const chartStyle = `<style>
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .heading { font-weight: 600 }
@@ -41,7 +41,8 @@ text { fill: #e6edf3 }
 </style>
 `
 
-// drawChart draws horizontal bars from zero, with the first one's value as a line through all of them.
+// drawChart returns an SVG with horizontal bars from zero, and a line through
+// all of them at the first one's value.
 func drawChart(title string, bars []bar) []byte {
 	longest := 0.0
 	for _, b := range bars {

@@ -10,7 +10,7 @@ import (
 
 func TestChartIsXML(t *testing.T) {
 	decoder := xml.NewDecoder(bytes.NewReader(drawChart("a < b & c", []bar{{"baseline", 20, 1}, {"keys (a&b)", 10, 0.5}})))
-	bars := -1 // the background is a rectangle, too
+	bars := -1 // the background is a rectangle too
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
@@ -24,6 +24,6 @@ func TestChartIsXML(t *testing.T) {
 		}
 	}
 	if bars != 2 {
-		t.Errorf("%d bars, not 2", bars)
+		t.Errorf("%d bars, want 2", bars)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// checks compares the processor time of a check with that of a call to the
-// server that looks at nothing, both at saturation: the server on one core, the
-// client on the other, in rounds that alternate.
+// checks compares the processor time of a check with that of a call to a server
+// that allows every request unchecked, both at saturation. The server has one
+// core and the client the other, and their rounds alternate.
 func (b *bench) checks() error {
 	program, err := os.Executable()
 	if err != nil {
@@ -27,7 +27,7 @@ func (b *bench) checks() error {
 	if err != nil {
 		return err
 	}
-	subjects := []*target{{name: "baseline: grpc-go, looks at nothing", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
+	subjects := []*target{{name: "baseline: grpc-go, no checks", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
 	for i, s := range all {
 		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
 			return err
@@ -46,7 +46,8 @@ func (b *bench) checks() error {
 	return stopped
 }
 
-// compareChecks measures and reports, with this process away from the servers' core.
+// compareChecks measures and reports, with this process pinned to a core that
+// no server uses.
 func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
 	if err := pin(1); err != nil {
 		return err
@@ -66,24 +67,25 @@ func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
 	return unpin()
 }
 
-// target is what is measured in turn with others, and compared with the first of them.
+// target is a case that is measured in turn with others, and compared with the
+// first of them.
 type target struct {
 	name           string
 	child          *child
 	ask            func() checkRequest
-	than           *target   // whose processor time this one's is held against, beside the first's
-	cpu            []float64 // microseconds a call, by round
-	ratio          []float64 // to the first's right before and after, by round
-	rate           []float64 // calls a second
-	bytes, objects []float64 // allocated a call
+	than           *target   // another target to compare the processor time with, besides the first
+	cpu            []float64 // microseconds per call, by round
+	ratio          []float64 // to the first target's right before and after, by round
+	rate           []float64 // calls per second
+	bytes, objects []float64 // allocated per call
 	times          [3][]float64
 }
 
-// percentiles are those of the times between request and response.
+// percentiles are those of the time between request and response.
 var percentiles = [3]float64{50, 99, 99.9}
 
-// alternate measures all of them, round by round, after one that is to warm up.
-// The machine may be faster or slower a second later, so the first of them, with
+// alternate measures all targets, round by round, after one round of warm-up.
+// The machine may be faster or slower a second later, so the first target, with
 // which the others are compared, is measured before and after each.
 func (b *bench) alternate(subjects []*target) error {
 	first := subjects[0]
@@ -108,7 +110,7 @@ func (b *bench) alternate(subjects []*target) error {
 	return nil
 }
 
-// forgetFirst drops the round that was to warm up.
+// forgetFirst drops the warm-up round.
 func (s *target) forgetFirst() {
 	for _, figures := range []*[]float64{&s.cpu, &s.ratio, &s.rate, &s.bytes, &s.objects, &s.times[0], &s.times[1], &s.times[2]} {
 		if len(*figures) > 1 {
@@ -117,7 +119,8 @@ func (s *target) forgetFirst() {
 	}
 }
 
-// measure is one round. Reading the count of allocations allocates, too: a few bytes for each call of a long round.
+// measure measures one round. Reading the allocation metrics allocates too: a
+// few bytes per call of a long round.
 func (s *target) measure(span time.Duration) error {
 	bytes, objects, err := s.child.allocated()
 	if err != nil {
@@ -157,7 +160,8 @@ func (b *bench) reportChecks(subjects []*target) {
 	}
 }
 
-// reportAgainst compares processor time with that of another subject but the first.
+// reportAgainst compares processor times with those of a target other than the
+// first.
 func (b *bench) reportAgainst(subjects []*target) {
 	for _, s := range subjects {
 		if s.than == nil || len(s.than.ratio) == 0 {
@@ -171,7 +175,8 @@ func (b *bench) reportAgainst(subjects []*target) {
 	}
 }
 
-// reportMemory says what a key takes in the processes that were measured, after all of it.
+// reportMemory reports the memory per key of the measured processes, after all
+// rounds.
 func (b *bench) reportMemory(all []*scenario) error {
 	base, err := b.withoutKeys()
 	if err != nil {
@@ -185,14 +190,14 @@ func (b *bench) reportMemory(all []*scenario) error {
 		if err != nil {
 			return err
 		}
-		b.row("resident bytes a key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.secrets)))
+		b.row("resident bytes per key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.secrets)))
 	}
 	return nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / 1e3 }
 
-// pin keeps this process to one core, away from the server's.
+// pin binds this process to one core, which the server does not use.
 func pin(core int) error { return taskset(strconv.Itoa(core)) }
 
 const allCores = "0-1"

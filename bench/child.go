@@ -32,12 +32,12 @@ routes: [{path: /api/v1, auth: required, scopes: ["items:read", "items:write"]}]
 log: {decisions: denied}
 `
 
-// startChild runs the binary on the key file, on one core where procs is 1.
+// startChild starts the binary with the key file, on one core if procs is 1.
 func startChild(binary, dir string, keys *keyFile, procs int) (*child, error) {
 	return startChildWith(binary, dir, keys, procs, "")
 }
 
-// startChildWith adds to the configuration.
+// startChildWith is startChild with additional configuration.
 func startChildWith(binary, dir string, keys *keyFile, procs int, more string) (*child, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -61,18 +61,19 @@ func startChildWith(binary, dir string, keys *keyFile, procs int, more string) (
 	return c, c.awaitReady(filepath.Join(dir, "log"))
 }
 
-// clientOf speaks HTTP at a socket.
+// clientOf returns an HTTP client for a socket.
 func clientOf(socket string) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
 }
 
-// command is a program on so many cores that ends with this one.
+// command returns a command on that number of cores, which is killed when this
+// process ends.
 func command(procs int, args ...string) *exec.Cmd {
-	cores := "0" // so that "one core" is one core for the runtime's own threads too
+	cores := "0" // so that the runtime's own threads use that one core too
 	if procs > 1 {
-		cores = allCores // even where this program keeps to one
+		cores = allCores // even if this process is bound to one
 	}
 	args = append([]string{"-c", cores}, args...)
 	cmd := exec.Command("taskset", args...)
@@ -105,7 +106,7 @@ func (c *child) stop() error {
 	return c.cmd.Wait()
 }
 
-// resident is the child's resident memory in bytes.
+// resident returns the child's resident memory in bytes.
 func (c *child) resident() (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
@@ -120,7 +121,7 @@ func (c *child) resident() (int64, error) {
 	return 0, fmt.Errorf("no VmRSS in the status of process %d", c.cmd.Process.Pid)
 }
 
-// cpu is the processor time the child has used since it began.
+// cpu returns the processor time that the child has used since its start.
 func (c *child) cpu() (time.Duration, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", c.cmd.Process.Pid))
 	if err != nil || len(tasks) == 0 {
@@ -130,7 +131,7 @@ func (c *child) cpu() (time.Duration, error) {
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
-			continue // a thread that ended since
+			continue // the thread has ended
 		}
 		first, _, _ := bytes.Cut(text, []byte(" "))
 		ns, err := strconv.ParseInt(string(first), 10, 64)
@@ -142,7 +143,7 @@ func (c *child) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
-// allocated is what the child's Go runtime has allocated since it began.
+// allocated returns what the child's Go runtime has allocated since its start.
 func (c *child) allocated() (bytes, objects float64, err error) {
 	response, err := c.admin.Get("http://admin/metrics")
 	if err != nil {
@@ -166,7 +167,7 @@ func (c *child) allocated() (bytes, objects float64, err error) {
 		}
 	}
 	if bytes == 0 || objects == 0 {
-		return 0, 0, fmt.Errorf("no count of allocations in the metrics, which came with status %s", response.Status)
+		return 0, 0, fmt.Errorf("no count of allocations in the metrics, status %s", response.Status)
 	}
 	return bytes, objects, nil
 }

@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// compare measures a check's processor time in turn with few and many keys.
+// compare measures the processor time of a check with few and with many keys in
+// turn.
 func (b *bench) compare() error {
 	var children [2]*child
 	var clients [2]*client
@@ -22,7 +23,7 @@ func (b *bench) compare() error {
 			return err
 		}
 	}
-	err := b.inTurn("server CPU a check at saturation", files, func(i int) (float64, error) {
+	err := b.inTurn("server CPU per check at saturation", files, func(i int) (float64, error) {
 		return perCheck(children[i], clients[i], load{workers: 128, span: b.span, pick: anyKey(files[i].secrets)})
 	})
 	if err != nil {
@@ -44,8 +45,8 @@ func (b *bench) compare() error {
 	return errors.Join(children[0].stop(), children[1].stop())
 }
 
-// inTurn measures with few and with many keys, over and over in turn, and
-// prints the medians in microseconds and that of the ratios.
+// inTurn alternately measures with few and with many keys. It prints the
+// medians in microseconds, and the median of the ratios.
 func (b *bench) inTurn(what string, files [2]*keyFile, measure func(i int) (float64, error)) error {
 	var values [2][]float64
 	var ratios []float64
@@ -66,7 +67,7 @@ func (b *bench) inTurn(what string, files [2]*keyFile, measure func(i int) (floa
 	return nil
 }
 
-// perCheck is the child's processor time a check, in microseconds.
+// perCheck returns the child's processor time per check, in microseconds.
 func perCheck(c *child, cl *client, l load) (float64, error) {
 	before, err := c.cpu()
 	if err != nil {

@@ -23,8 +23,8 @@ jwt: [{issuer: bench, algorithms: [RS256, ES256, EdDSA], jwks_file: %[1]s/jwks.j
 introspection: [{url: "%[2]s", cache_ttl: 1h, timeout: 5s}]
 `
 
-// tinyCache has a server verify nearly every token anew: it remembers one in
-// each of the cache's 64 parts.
+// tinyCache makes a server verify almost every token again: each of the cache's
+// 64 shards holds one.
 const tinyCache = "cache: {size: 1}\n"
 
 const (
@@ -32,8 +32,8 @@ const (
 	knownPasswords = 20 // each has to be hashed once
 )
 
-// credentials compares the processor time of a check by kind of credential
-// with that by API key, and of a token never seen before with the bare
+// credentials compares the processor time of a check by kind of credential with
+// that by API key, and that of a token never seen before with the bare
 // verification of its signature.
 func (b *bench) credentials() error {
 	signers, err := newSigners()
@@ -54,25 +54,25 @@ func (b *bench) credentials() error {
 	if err := known.warm(kinds); err != nil {
 		return err
 	}
-	anew, err := startPinned(b, "anew", more+tinyCache)
+	uncached, err := startPinned(b, "uncached", more+tinyCache)
 	if err != nil {
 		return err
 	}
-	defer anew.close()
+	defer uncached.close()
 	for _, kind := range kinds[1:] {
 		if err := b.compareKinds(known, kind, kinds[0]); err != nil {
 			return err
 		}
 	}
 	for _, s := range signers {
-		if err := b.compareAnew(anew, known, s, kinds[0]); err != nil {
+		if err := b.compareUncached(uncached, known, s, kinds[0]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pinned is a server on one core with a client.
+// pinned is a server on one core, with a client.
 type pinned struct {
 	*child
 	client *client
@@ -92,14 +92,15 @@ func (p *pinned) close() {
 	_ = p.stop()
 }
 
-// warm has every credential asked about once, and a password until its hash is there.
+// warm checks every credential once, and repeats a password until its hash is
+// computed.
 func (p *pinned) warm(kinds []kindOfCredential) error {
 	for _, kind := range kinds {
 		for _, each := range kind.all {
 			for tries := 0; ; tries++ {
 				ok, err := p.client.allowed(context.Background(), 0, each)
 				if err != nil || !ok && tries == 100 {
-					return errors.Join(fmt.Errorf("%s is not let in", kind.name), err)
+					return errors.Join(fmt.Errorf("%s is denied", kind.name), err)
 				}
 				if ok {
 					break
@@ -111,7 +112,8 @@ func (p *pinned) warm(kinds []kindOfCredential) error {
 	return nil
 }
 
-// kindOfCredential is a number of Authorization headers that are good.
+// kindOfCredential holds the Authorization headers of valid credentials of one
+// kind.
 type kindOfCredential struct {
 	name string
 	all  []string
@@ -121,7 +123,8 @@ func (k *kindOfCredential) load(span time.Duration) load {
 	return load{workers: 128, span: span, pick: anyOf(k.all)}
 }
 
-// prepareCredentials makes credentials of each kind, API keys first, and what a server needs to know them.
+// prepareCredentials makes credentials of each kind, API keys first, and the
+// files and server that are needed to verify them.
 func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *httptest.Server, error) {
 	keys := kindOfCredential{name: "API key"}
 	for _, secret := range b.small.secrets {
@@ -145,7 +148,8 @@ func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *http
 	return []kindOfCredential{keys, passwords, jwts, opaque}, server, nil
 }
 
-// makePasswords makes a users file with the passwords' users, and the keys'.
+// makePasswords writes a users file with the users of the passwords and of the
+// keys.
 func (b *bench) makePasswords() (kindOfCredential, error) {
 	passwords := kindOfCredential{name: "password"}
 	users := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
@@ -160,7 +164,7 @@ func (b *bench) makePasswords() (kindOfCredential, error) {
 	return passwords, err
 }
 
-// compareKinds measures two kinds of credential that are in the cache.
+// compareKinds measures cached credentials of two kinds.
 func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
 	var ratios, costs []float64
 	for range b.rounds {
@@ -174,14 +178,14 @@ func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
 		}
 		ratios, costs = append(ratios, other/key), append(costs, other)
 	}
-	b.row("server CPU a check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("server CPU per check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
 	b.row("ratio to an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }
 
-// compareAnew measures tokens that have to be verified, against the bare
+// compareUncached measures tokens that have to be verified, against the bare
 // verification of the same signatures and a check by API key.
-func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredential) error {
+func (b *bench) compareUncached(uncached, known *pinned, s *signer, keys kindOfCredential) error {
 	tokens := kindOfCredential{s.method.Alg(), s.tokens}
 	var ratios, costs, bare []float64
 	for range b.rounds {
@@ -189,7 +193,8 @@ func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredentia
 		if err != nil {
 			return err
 		}
-		// The client keeps the other core busy, as it does while the server is measured.
+		// The client keeps the other core busy, as it does when the server is
+		// measured.
 		var verification float64
 		measured := tokens.load(b.span)
 		done := make(chan error, 1)
@@ -207,7 +212,7 @@ func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredentia
 		costs, bare = append(costs, check), append(bare, verification)
 		ratios = append(ratios, check/(verification+key))
 	}
-	b.row("server CPU a check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("server CPU per check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
 	b.row("bare verification of the signature (µs)", fmt.Sprintf("%.1f", median(bare)))
 	b.row("ratio to that and an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil

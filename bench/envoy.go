@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// An Envoy that answers each request itself, so that all it does is to decide
-// whether to: by a filter, or by none.
+// envoyConfig makes an Envoy that answers each request itself, so that it only
+// decides whether to allow it: with a filter or without one.
 const envoyConfig = `
 static_resources:
   listeners:
@@ -53,10 +53,10 @@ const askingFilter = `          - name: envoy.filters.http.ext_authz
               encode_raw_headers: true
 `
 
-// throughEnvoy compares what a client sees of an Envoy that asks Keyward with
-// one that asks the server that looks at nothing, one that asks nobody, and one
-// with Envoy's own filter for API keys: requests a second at saturation, and
-// times at 60 % of the baseline's.
+// throughEnvoy compares what a client sees of an Envoy that asks Keyward, of
+// one that asks a server that allows every request unchecked, of one without a
+// filter, and of one with Envoy's own filter for API keys. It measures requests
+// per second at saturation, and times at 60 % of the baseline's rate.
 func (b *bench) throughEnvoy() error {
 	program, err := os.Executable()
 	if err != nil {
@@ -74,28 +74,28 @@ func (b *bench) throughEnvoy() error {
 	if err != nil {
 		return err
 	}
-	edges := []*proxyUnderTest{
+	proxies := []*proxyUnderTest{
 		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.socket},
 		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.socket},
 		{name: "Envoy's own api_key_auth, " + count(b.few) + " keys", filter: ownFilter(b.small.secrets)},
 		{name: "Envoy alone"},
 	}
-	for i, e := range edges {
+	for i, e := range proxies {
 		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("edge", i))); err != nil {
 			return err
 		}
 	}
-	if err := b.compareEdges(edges); err != nil {
+	if err := b.compareProxies(proxies); err != nil {
 		return err
 	}
-	for _, c := range []*child{baseline, edges[0].child, edges[1].child, edges[2].child, edges[3].child} {
+	for _, c := range []*child{baseline, proxies[0].child, proxies[1].child, proxies[2].child, proxies[3].child} {
 		_ = c.cmd.Process.Kill()
 		_ = c.cmd.Wait()
 	}
 	return keyward.stop()
 }
 
-// proxyUnderTest is an Envoy.
+// proxyUnderTest is an Envoy with one configuration.
 type proxyUnderTest struct {
 	name, filter, asks string
 	child              *child
@@ -103,7 +103,8 @@ type proxyUnderTest struct {
 	times              [3][]float64
 }
 
-// start runs it with one worker, beside the client and away from whom it asks.
+// start runs Envoy with one worker, on the client's core and not on the
+// authorization server's.
 func (e *proxyUnderTest) start(binary, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -130,7 +131,8 @@ func (e *proxyUnderTest) start(binary, dir string) error {
 	return fmt.Errorf("%s does not listen", e.name)
 }
 
-// ownFilter is Envoy's api_key_auth with all the keys in its configuration, in plain text.
+// ownFilter returns the configuration of Envoy's api_key_auth filter with all
+// keys in plaintext.
 func ownFilter(keys []string) string {
 	var f strings.Builder
 	f.WriteString(`          - name: envoy.filters.http.api_key_auth
@@ -145,22 +147,22 @@ func ownFilter(keys []string) string {
 	return f.String()
 }
 
-func (b *bench) compareEdges(edges []*proxyUnderTest) error {
+func (b *bench) compareProxies(proxies []*proxyUnderTest) error {
 	values := bearers(b.small.secrets)
 	for round := range b.rounds + 1 {
-		for _, e := range edges {
+		for _, e := range proxies {
 			a, err := e.load(values, 0, b.span)
 			if err != nil {
 				return err
 			}
-			if round > 0 { // the first is to warm up
+			if round > 0 { // the first round is a warm-up
 				e.rate = append(e.rate, a.rate())
 			}
 		}
 	}
-	rate := int(median(edges[0].rate) * 0.6)
+	rate := int(median(proxies[0].rate) * 0.6)
 	for range b.rounds {
-		for _, e := range edges {
+		for _, e := range proxies {
 			a, err := e.load(values, rate, b.span)
 			if err != nil {
 				return err
@@ -172,7 +174,7 @@ func (b *bench) compareEdges(edges []*proxyUnderTest) error {
 	}
 	at := fmt.Sprintf(" µs at %d/s", rate)
 	b.report.begin("Through Envoy, one worker", "requests/s", "p50"+at, "p99"+at, "p99.9"+at)
-	for _, e := range edges {
+	for _, e := range proxies {
 		cells := []string{e.name, fmt.Sprintf("%.0f", median(e.rate))}
 		for _, times := range e.times {
 			cells = append(cells, fmt.Sprintf("%.0f", median(times)))

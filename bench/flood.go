@@ -18,31 +18,31 @@ import (
 )
 
 const (
-	floodAddresses = 20_000 // the wrong passwords come from
-	floodWorkers   = 128    // most wait for an answer
+	floodAddresses = 20_000 // sources of the wrong passwords
+	floodWorkers   = 128    // most of them wait for a reply
 )
 
-// flood is wrong passwords as fast as they can be sent, half of them at names
-// that exist. It is a process of its own, and one of low priority: those who send such
-// a thing do it with cores of theirs, and what it costs to make one here
-// must not be taken for what it costs the server.
+// flood sends wrong passwords as fast as possible, half of them for existing
+// names. It runs in a separate process of low priority: an attacker uses
+// machines of his own, and the cost of sending must not be counted as the
+// server's.
 type flood struct {
 	guesses int64
-	tooLong bool // for comparison: refused before anything is hashed
+	tooLong bool // for comparison: passwords that are refused before hashing
 	sent    atomic.Int64
 	answers [600]atomic.Int64 // by status
 }
 
-// floodOutcome is what came of a flood.
+// floodOutcome is the result of a flood.
 type floodOutcome struct {
 	Guesses int64
 	Took    time.Duration
 	Answers map[int]int64 // by status
 
-	checks *outcome // the key checks meanwhile
+	checks *outcome // key checks during the flood
 }
 
-// startFlood runs the process and waits for it.
+// startFlood starts the process and waits for it.
 func startFlood(socket string, guesses int, tooLong bool) (*floodOutcome, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -58,7 +58,7 @@ func startFlood(socket string, guesses int, tooLong bool) (*floodOutcome, error)
 	return &o, json.Unmarshal(text, &o)
 }
 
-// runFlood is that process's life.
+// runFlood runs the flood in that process.
 func runFlood(socket string, guesses int, tooLong bool) error {
 	c, err := dialSocket(socket, 4)
 	if err != nil {
@@ -112,7 +112,7 @@ func (f *flood) guess() *authv3.CheckRequest {
 }
 
 func (o *floodOutcome) print(b *bench, what string) {
-	b.row("%s a second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
+	b.row("%s per second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
 	for _, status := range []int{401, 429, 503} {
 		b.row("%s answered %d", what, status, o.Answers[status])
 	}

@@ -14,20 +14,21 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A driver asks over HTTP/2 at a small part of what a client library costs, so
-// that one core of client saturates one core of server. It writes frames that
-// were encoded beforehand, reads no more of an answer than what tells allow from
-// deny, and takes any other answer than the one that is wanted for a failure.
+// driver sends checks over HTTP/2 at a fraction of the cost of a client
+// library, so that one core of client saturates one core of server. It writes
+// frames that were encoded in advance, and reads only the part of a reply that
+// distinguishes allow from deny. Any reply other than the expected one is a
+// failure.
 type driver struct {
 	address string // host:port, or unix:///path
 	ask     func() checkRequest
-	grpc    bool // whether the verdict is a CheckResponse, and not a status
+	grpc    bool // the verdict is in a CheckResponse, otherwise it is the status
 	conns   int
 	streams int // in flight on each connection
-	rate    int // requests per second over all connections; 0 is as many as are answered
+	rate    int // requests per second over all connections; 0 means as many as are answered
 	span    time.Duration
-	stop    <-chan struct{} // closed to end before the span does; nil: never
-	lenient bool            // count what fails, and go on, where it would otherwise end the run
+	stop    <-chan struct{} // closing it ends the run early; nil: never
+	lenient bool            // count failures and continue, instead of ending the run
 }
 
 func (d driver) stopped() bool {
@@ -65,7 +66,8 @@ func (d driver) run() (*answers, error) {
 	return all, nil
 }
 
-// h2Conn is one connection. Its stream with number n is at n/2 modulo the size of the ring.
+// h2Conn is one connection. Stream n is at index n/2 modulo the size of the
+// ring.
 type h2Conn struct {
 	driver
 	conn    net.Conn
@@ -93,13 +95,13 @@ const (
 	window   = 1 << 30
 )
 
-// Write takes what the header encoder writes.
+// Write takes the header encoder's output.
 func (l *h2Conn) Write(p []byte) (int, error) {
 	l.block = append(l.block, p...)
 	return len(p), nil
 }
 
-// drive is one connection's run.
+// drive runs one connection.
 func (d driver) drive(start time.Time) (*h2Conn, error) {
 	l, err := d.connect()
 	if err != nil {
@@ -139,8 +141,8 @@ func (d driver) connect() (*h2Conn, error) {
 	return l, nil
 }
 
-// askDue asks what is due: at a given rate whatever its time has come for, and
-// else as many as may be in flight.
+// askDue sends the requests that are due: at a given rate those whose time has
+// come, otherwise as many as may be in flight.
 func (l *h2Conn) askDue(now, end time.Time) error {
 	for l.open < l.streams && now.Before(end) {
 		asked := now
@@ -148,7 +150,8 @@ func (l *h2Conn) askDue(now, end time.Time) error {
 			if l.due.After(now) {
 				break
 			}
-			// Counted from when it was due, so that a stall is not hidden by the requests that it held up.
+			// Measured from when it was due, so that a stall is not hidden by
+			// the requests that it delayed.
 			asked = l.due
 			l.due = l.due.Add(time.Second * time.Duration(l.conns) / time.Duration(l.rate))
 		}
@@ -180,7 +183,8 @@ func (l *h2Conn) write(q checkRequest, asked time.Time) error {
 	return err
 }
 
-// readOne reads a frame. At a given rate it waits no longer than until the next request is due.
+// readOne reads a frame. At a given rate it waits at most until the next
+// request is due.
 func (l *h2Conn) readOne() error {
 	if l.rate > 0 && l.in.Buffered() == 0 {
 		if err := l.conn.SetReadDeadline(time.Now().Add(min(max(time.Until(l.due), 50*time.Microsecond), time.Second))); err != nil {
@@ -210,7 +214,7 @@ func (l *h2Conn) readOne() error {
 		if !f.IsAck() {
 			return l.frames.WriteSettingsAck()
 		}
-	case *http2.RSTStreamFrame: // as when the time that a call may take is over
+	case *http2.RSTStreamFrame: // for example after the call's timeout
 		return l.end(&l.ring[f.StreamID/2%ringSize])
 	case *http2.GoAwayFrame:
 		return fmt.Errorf("the server ended a connection: %v", f)
@@ -218,11 +222,12 @@ func (l *h2Conn) readOne() error {
 	return nil
 }
 
-// headers takes the verdict of a proxy's answer, which is its status.
+// headers takes the verdict from the status of a proxy's response.
 func (l *h2Conn) headers(f *http2.HeadersFrame) error {
 	p := &l.ring[f.StreamID/2%ringSize]
 	if block := f.HeaderBlockFragment(); !l.grpc && len(block) > 0 && p.verdict == none {
-		// :status comes first, and 200 has an entry of its own in HPACK's static table.
+		// :status comes first, and 200 has its own entry in HPACK's static
+		// table.
 		const indexedStatus200 = 0x88
 		p.verdict = deny
 		if block[0] == indexedStatus200 {
@@ -235,7 +240,7 @@ func (l *h2Conn) headers(f *http2.HeadersFrame) error {
 	return nil
 }
 
-// data takes the verdict of a CheckResponse.
+// data takes the verdict from a CheckResponse.
 func (l *h2Conn) data(f *http2.DataFrame) error {
 	l.credit += len(f.Data())
 	if l.credit > window/2 {
@@ -257,14 +262,14 @@ func (l *h2Conn) data(f *http2.DataFrame) error {
 
 func (l *h2Conn) end(p *pending) error {
 	switch {
-	case p.asked.IsZero(): // it has ended before
+	case p.asked.IsZero(): // it has ended already
 		return nil
 	case p.verdict == p.want:
 		l.done.add(time.Since(p.asked))
 	case l.lenient:
 		l.failed++
 	default:
-		return fmt.Errorf("after %s an answer was %q and should have been %q", time.Since(p.asked), p.verdict, p.want)
+		return fmt.Errorf("after %s a reply was %q, want %q", time.Since(p.asked), p.verdict, p.want)
 	}
 	*p = pending{}
 	l.open--

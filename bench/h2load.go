@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// secondOpinion has h2load, which is nobody's of ours, ask about one key, where
-// it is installed (Debian, Ubuntu: apt-get install nghttp2-client).
+// secondOpinion measures checks of one key with h2load, an independent client,
+// if it is installed (Debian, Ubuntu: apt-get install nghttp2-client).
 func (b *bench) secondOpinion(subjects []*target) error {
 	baseline, keyward := subjects[0], firstKnown(subjects)
 	if keyward == nil {
@@ -29,7 +29,7 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	if err := os.WriteFile(file, q.body, 0o600); err != nil {
 		return err
 	}
-	// h2load does not look at what an answer says.
+	// h2load does not check what a reply says.
 	good := driver{address: "unix://" + keyward.child.socket, ask: func() checkRequest { return q }, grpc: true, conns: 1, streams: 1, span: b.span / 10}
 	if _, err := good.run(); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (b *bench) secondOpinion(subjects []*target) error {
 				return fmt.Errorf("h2load: %w", err)
 			}
 		}
-		if round > 0 { // the first is to warm up
+		if round > 0 { // the first round is a warm-up
 			cpu[0], cpu[1], ratios = append(cpu[0], now[0]), append(cpu[1], now[1]), append(ratios, now[1]/now[0])
 		}
 	}
@@ -53,7 +53,8 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	return nil
 }
 
-// firstKnown is the first case of Keyward's with requests that are allowed, on one core.
+// firstKnown returns Keyward's first case on one core whose requests are
+// allowed.
 func firstKnown(subjects []*target) *target {
 	for _, s := range subjects[1:] {
 		if s.than == nil && s.ask().want == allow {
@@ -63,10 +64,11 @@ func firstKnown(subjects []*target) *target {
 	return nil
 }
 
-// What h2load says at its end: how many of the requests got an answer with a status of 2xx, and how many did not.
+// h2loadCounts matches h2load's summary: how many requests got a reply with a
+// 2xx status, and how many did not.
 var h2loadCounts = regexp.MustCompile(`(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
 
-// h2load is the child's processor time a call, in microseconds.
+// h2load returns the child's processor time per call, in microseconds.
 func (b *bench) h2load(program string, c *child, body string) (float64, error) {
 	before, err := c.cpu()
 	if err != nil {
@@ -84,7 +86,7 @@ func (b *bench) h2load(program string, c *child, body string) (float64, error) {
 	}
 	counts := h2loadCounts.FindSubmatch(out)
 	if counts == nil {
-		return 0, errors.New("its summary has no counts")
+		return 0, errors.New("h2load's summary has no counts")
 	}
 	succeeded, err := strconv.Atoi(string(counts[1]))
 	if err != nil || succeeded == 0 || string(counts[2]) != "0" {

@@ -5,25 +5,26 @@ import (
 	"time"
 )
 
-// answers are what came of a run: how many, how long each took, and all of them.
+// answers is the result of a run: the number of replies, the duration of each,
+// and the total time.
 type answers struct {
 	histogram
-	failed int // not among them; other than 0 where the driver is lenient
+	failed int // not included in count; only if the driver is lenient
 	took   time.Duration
 }
 
 func (a *answers) rate() float64 { return float64(a.count) / a.took.Seconds() }
 
-// histogram counts durations in a fixed amount of memory, whatever their
-// number. A bucket is at most a 128th as wide as what is in it is long.
+// histogram counts durations in a fixed amount of memory. A bucket is at most
+// 1/128 as wide as the durations in it.
 type histogram struct {
 	count   int
 	buckets [bucketCount]uint64
 }
 
 const (
-	fineBits    = 7  // a power of two is cut into 1<<fineBits buckets
-	longestBits = 40 // longer than 2^40 ns, eighteen minutes, is counted as that
+	fineBits    = 7  // each power of two is divided into 1<<fineBits buckets
+	longestBits = 40 // durations above 2^40 ns, eighteen minutes, count as that
 	bucketCount = (longestBits - fineBits + 1) << fineBits
 )
 
@@ -33,7 +34,7 @@ func bucketOf(d time.Duration) int {
 	return coarse<<fineBits + int(ns>>coarse)
 }
 
-// middleOf is the middle of a bucket.
+// middleOf returns the middle of a bucket.
 func middleOf(bucket int) time.Duration {
 	coarse := max(bucket>>fineBits-1, 0)
 	return time.Duration(bucket-coarse<<fineBits)<<coarse + time.Duration(1)<<coarse/2
@@ -51,7 +52,7 @@ func (h *histogram) merge(other *histogram) {
 	}
 }
 
-// percentile is right to half a bucket, which is 0.4 %.
+// percentile is accurate to half a bucket, which is 0.4 %.
 func (h *histogram) percentile(p float64) time.Duration {
 	rank := uint64(min(h.count-1, int(float64(h.count)*p/100)))
 	for i, n := range h.buckets {
@@ -60,5 +61,5 @@ func (h *histogram) percentile(p float64) time.Duration {
 		}
 		rank -= n
 	}
-	return 0 // nothing was counted
+	return 0 // the histogram is empty
 }

@@ -25,7 +25,7 @@ func TestHistogramAgreesWithSorting(t *testing.T) {
 	for _, p := range []float64{0, 1, 50, 99, 99.9, 100} {
 		want := all[min(len(all)-1, int(float64(len(all))*p/100))]
 		if got := one.percentile(p); (got - want).Abs() > want/200+1 {
-			t.Errorf("p%g is %v, by sorting %v", p, got, want)
+			t.Errorf("p%g is %v, want %v by sorting", p, got, want)
 		}
 	}
 }
@@ -36,10 +36,10 @@ func TestHistogramEnds(t *testing.T) {
 		h.add(d)
 		want := min(max(d, 0), 1<<longestBits)
 		if got := h.percentile(50); (got - want).Abs() > want/200+1 {
-			t.Errorf("%v is remembered as %v", d, got)
+			t.Errorf("%v is recorded as %v", d, got)
 		}
 	}
 	if got := (&histogram{}).percentile(99); got != 0 {
-		t.Errorf("p99 of nothing is %v", got)
+		t.Errorf("p99 of an empty histogram is %v", got)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// overHTTP compares the processor time of a check over HTTP with that of a
-// bare net/http handler, which is this program again.
+// overHTTP compares the processor time of a check over HTTP with that of a bare
+// net/http handler, which this program runs in another process.
 func (b *bench) overHTTP() error {
 	dir := filepath.Join(b.dir, "http")
 	c, err := startChildWith(b.binary, dir, b.small, 1, "")
@@ -42,7 +42,7 @@ func (b *bench) overHTTP() error {
 		}
 		costs, bares, ratios = append(costs, check), append(bares, nothing), append(ratios, check/nothing)
 	}
-	b.row("server CPU a check over HTTP (µs)", fmt.Sprintf("%.1f", median(costs)))
+	b.row("server CPU per check over HTTP (µs)", fmt.Sprintf("%.1f", median(costs)))
 	b.row("bare net/http, 200 with one header (µs)", fmt.Sprintf("%.1f", median(bares)))
 	b.row("ratio of the two (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	_ = bare.cmd.Process.Kill()
@@ -50,7 +50,8 @@ func (b *bench) overHTTP() error {
 	return c.stop()
 }
 
-// nginxCheck makes requests as nginx's configuration in deploy/nginx sends them.
+// nginxCheck returns a source of the requests that nginx sends with the
+// configuration in deploy/nginx.
 func nginxCheck(secrets []string) func() *http.Request {
 	pick := anyKey(secrets)
 	return func() *http.Request {
@@ -64,7 +65,8 @@ func nginxCheck(secrets []string) func() *http.Request {
 	}
 }
 
-// perRequest is the child's processor time a request at saturation, in microseconds.
+// perRequest returns the child's processor time per request at saturation, in
+// microseconds.
 func perRequest(c *child, socket string, span time.Duration, ask func() *http.Request) (float64, error) {
 	const workers = 32
 	client := &http.Client{Transport: &http.Transport{
@@ -114,12 +116,12 @@ func get(client *http.Client, r *http.Request) error {
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, response.Body)
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("a good key got status %s", strconv.Itoa(response.StatusCode))
+		return fmt.Errorf("a valid key got status %s", strconv.Itoa(response.StatusCode))
 	}
 	return nil
 }
 
-// startBare runs the server that looks at nothing, on one core.
+// startBare starts a server that allows every request unchecked, on one core.
 func startBare(program, as, socket string) (*child, error) {
 	c := &child{socket: socket, cmd: command(1, program, as, socket)}
 	if err := c.cmd.Start(); err != nil {
@@ -134,7 +136,7 @@ func startBare(program, as, socket string) (*child, error) {
 	return nil, fmt.Errorf("nothing listens at %s", socket)
 }
 
-// runBare is that server's life.
+// runBare runs that server.
 func runBare(socket string) error {
 	l, err := net.Listen("unix", socket)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"keyward/keystore"
 )
 
-// keyFile is a key file made for a measurement, with the plain text of its keys.
+// keyFile is a key file for a measurement, with its keys in plaintext.
 type keyFile struct {
 	path    string
 	journal *keystore.Journal
@@ -20,15 +20,16 @@ type keyFile struct {
 	records []keystore.Record // of the first maxChanged keys
 }
 
-// maxChanged is how many keys can be changed while something is measured.
+// maxChanged is how many keys can be changed during a measurement.
 const maxChanged = 50_000
 
 const keyPrefix = "kw_"
 
-// bearer is the value of Authorization with a key.
+// bearer returns the value of Authorization for a key.
 func bearer(key string) string { return "Bearer " + key }
 
-// makeKeys writes a file of n keys, each with a user, two scopes and a path, in one step.
+// makeKeys writes a file of n keys, each with a user, two scopes and a path, in
+// one step.
 func makeKeys(dir string, n int) (*keyFile, error) {
 	f := &keyFile{path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}
 	f.journal = keystore.NewJournal(keystore.JournalConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})

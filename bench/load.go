@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// client asks a child as Envoy does, over a few connections.
+// client sends checks to a child as Envoy does, over a few connections.
 type client struct {
 	conns []*grpc.ClientConn
 }
@@ -41,9 +41,10 @@ func (c *client) close() {
 	}
 }
 
-// request is what Envoy 1.40 sends of an ordinary call with the value of
-// Authorization, captured and made up again: without allowed_headers all headers
-// go along, the pseudo-headers too; one by one with encode_raw_headers, as envoy.yaml has it.
+// request returns what Envoy 1.40 sends for an ordinary call with that value of
+// Authorization, reproduced from a capture. Without allowed_headers all headers
+// are sent, including the pseudo-headers; with encode_raw_headers, as in
+// envoy.yaml, they are sent one by one.
 func request(authorization string) *authv3.CheckRequest {
 	line := func(name, value string) *corev3.HeaderValue {
 		return &corev3.HeaderValue{Key: name, RawValue: []byte(value)}
@@ -70,7 +71,7 @@ func request(authorization string) *authv3.CheckRequest {
 	}}
 }
 
-// allowed asks once and tells whether the credential gets in.
+// allowed makes one check and reports whether the credential is allowed.
 func (c *client) allowed(ctx context.Context, worker int, authorization string) (bool, error) {
 	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, request(authorization))
 	if err != nil {
@@ -79,15 +80,15 @@ func (c *client) allowed(ctx context.Context, worker int, authorization string) 
 	return response.GetOkResponse() != nil, nil
 }
 
-// load is what a number of workers do for a time.
+// load describes what a number of workers do for a time.
 type load struct {
 	workers int
-	rate    int // checks a second over all workers; 0 is as many as they can
+	rate    int // checks per second over all workers; 0 means as many as possible
 	span    time.Duration
-	pick    func() string // the value of Authorization
+	pick    func() string // returns a value of Authorization
 }
 
-// outcome is what came of a load.
+// outcome is the result of a load.
 type outcome struct {
 	latencies []time.Duration // sorted
 	took      time.Duration
@@ -97,7 +98,7 @@ func (o *outcome) percentile(p float64) time.Duration {
 	return o.latencies[min(len(o.latencies)-1, int(float64(len(o.latencies))*p/100))]
 }
 
-// run drives the load. Any refusal or failure of a check is an error.
+// run runs the load. Any denial or failure of a check is an error.
 func (c *client) run(ctx context.Context, l load) (*outcome, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -120,8 +121,8 @@ func (c *client) run(ctx context.Context, l load) (*outcome, error) {
 	return &outcome{all, time.Since(start)}, nil
 }
 
-// work is one worker's loop. At a given rate it counts a check from when it
-// was due, so that a stall is not hidden by the checks it held up.
+// work is the loop of one worker. At a given rate it measures a check from when
+// it was due, so that a stall is not hidden by the checks that it delayed.
 func (c *client) work(ctx context.Context, worker int, l load, start time.Time) ([]time.Duration, error) {
 	var latencies []time.Duration
 	every := time.Duration(0)
@@ -137,7 +138,7 @@ func (c *client) work(ctx context.Context, worker int, l load, start time.Time) 
 		}
 		ok, err := c.allowed(ctx, worker, l.pick())
 		if err != nil || !ok {
-			return latencies, fmt.Errorf("a good key was not let in: %w", errors.Join(err, ctx.Err()))
+			return latencies, fmt.Errorf("a valid key was denied: %w", errors.Join(err, ctx.Err()))
 		}
 		latencies = append(latencies, time.Since(due))
 		due = due.Add(every)
@@ -149,7 +150,7 @@ func anyOf(values []string) func() string {
 	return func() string { return values[rand.IntN(len(values))] }
 }
 
-// anyKey picks one as the value of Authorization.
+// anyKey returns a source of values of Authorization for random keys.
 func anyKey(secrets []string) func() string {
 	pick := anyOf(secrets)
 	return func() string { return bearer(pick()) }

@@ -1,10 +1,10 @@
-// Bench measures bin/keyward from outside: how fast it starts, what a key
-// costs in memory, what a check costs in processor time with a thousand and
-// with a million keys and by kind of credential, how soon a change of the key
-// file is in force, what reloading it does to checks under way, and what a
-// flood of wrong passwords does to key checks; and, asked for by name, whether
-// memory and times stay as they are over ten minutes at saturation.
-// Ratios are of rounds that alternate in one run, since machines are noisy.
+// Bench measures bin/keyward from outside: how fast it starts, how much memory
+// a key takes, how much processor time a check takes with a thousand and with a
+// million keys and by kind of credential, how soon a change of the key file is
+// in force, how a reload affects checks in progress, and how a flood of wrong
+// passwords affects key checks. On request it also measures whether memory and
+// times stay stable over ten minutes at saturation. Ratios are of rounds that
+// alternate within one run, since machines are noisy.
 package main
 
 import (
@@ -24,15 +24,15 @@ func main() {
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
 	only := flag.String("only", "", "measure one part: checks, envoy, start, compare, changes, reload, credentials, http, passwords or soak")
-	flag.StringVar(&b.cases, "cases", "", "of checks: beside the baseline only those whose name holds this")
-	flag.StringVar(&b.against, "against", "", "of checks: other builds of the program to measure beside it, with commas between")
-	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this folder, as "+tablesFile+" and "+chartFile)
+	flag.StringVar(&b.cases, "cases", "", "of checks: besides the baseline only those whose name contains this")
+	flag.StringVar(&b.against, "against", "", "of checks: other builds of the program to compare with, separated by commas")
+	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this directory, as "+tablesFile+" and "+chartFile)
 	flag.DurationVar(&b.soakFor, "soak", 10*time.Minute, "length of the soak")
-	flag.StringVar(&b.profileTo, "profile", "", "make a profile for the compiler and write it to this file, and measure nothing")
-	bare := flag.String("bare", "", "for bench itself: serve HTTP at this socket and look at nothing")
-	baseline := flag.String("baseline", "", "for bench itself: serve gRPC at this socket and look at nothing")
+	flag.StringVar(&b.profileTo, "profile", "", "only make a profile for the compiler and write it to this file")
+	bare := flag.String("bare", "", "for bench itself: serve HTTP at this socket and allow every request")
+	baseline := flag.String("baseline", "", "for bench itself: serve gRPC at this socket and allow every request")
 	flood := flag.String("flood", "", "for bench itself: send wrong passwords to this socket")
-	tooLong := flag.Bool("too-long", false, "with -flood: such as are refused before anything is hashed")
+	tooLong := flag.Bool("too-long", false, "with -flood: send passwords that are refused before hashing")
 	flag.Parse()
 	if b.profileTo != "" {
 		*only = "profile"
@@ -65,10 +65,10 @@ type bench struct {
 	report          *report
 	dir             string
 	small, large    *keyFile
-	cached          []kindOfCredential // tokens and passwords that a server is to have in its cache
+	cached          []kindOfCredential // tokens and passwords for the server's cache
 }
 
-// run measures all parts in turn, or the one of that name.
+// run measures all parts in turn, or the one with that name.
 func (b *bench) run(only string) (err error) {
 	if b.binary, err = filepath.Abs(b.binary); err != nil {
 		return err
@@ -99,12 +99,12 @@ func (b *bench) run(only string) (err error) {
 	return b.write(b.writeTo)
 }
 
-// part is what can be measured by itself.
+// part is a measurement that can run by itself.
 type part struct {
 	name    string
-	title   string // of its table, or of the first
-	large   bool   // it needs many keys
-	alone   bool   // only when asked for by name
+	title   string // title of its table, or of its first table
+	large   bool   // needs many keys
+	alone   bool   // runs only when requested by name
 	measure func() error
 }
 

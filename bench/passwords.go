@@ -17,7 +17,8 @@ import (
 	"keyward/keystore"
 )
 
-// A cache that forgets soon has the passwords of regular users, who come less often, hashed anew.
+// passwordConfig has a cache with a short TTL, so that the passwords of regular
+// users, who come less often, are hashed again.
 const passwordConfig = `
 users: {file: %s}
 credentials: {basic: true}
@@ -26,8 +27,9 @@ cache: {ttl: 1s}
 `
 
 // passwords measures API-key checks while wrong passwords arrive as fast as
-// they can, and whether right ones get in meanwhile. A flood of passwords that are refused before anything
-// is hashed comes first, to tell what the hashing does from what the flood does.
+// possible, and whether correct ones are accepted meanwhile. It starts with a
+// flood of passwords that are refused before hashing, to separate the effect of
+// hashing from that of the flood.
 func (b *bench) passwords() error {
 	kinds := legitUserKinds()
 	users := filepath.Join(b.dir, "users.jsonl")
@@ -66,7 +68,8 @@ func (b *bench) passwords() error {
 	return c.stop()
 }
 
-// floodTwice floods with what is not hashed and with what is, and has the legitUsers come during the latter.
+// floodTwice sends a flood that is not hashed and one that is. The legitUsers
+// log in during the latter.
 func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []*legitUsers) error {
 	before, err := c.resident()
 	if err != nil {
@@ -92,7 +95,8 @@ func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []
 	return err
 }
 
-// flooded sends a flood, and the key checks and whatever else until it is over.
+// flooded sends a flood, and runs the key checks and the other functions until
+// it is over.
 func (b *bench) flooded(c *child, tooLong bool, keys *client, steady load, others ...func(stop <-chan struct{}) error) (*floodOutcome, error) {
 	stop := make(chan struct{})
 	errs := make([]error, len(others)+2)
@@ -118,7 +122,7 @@ func (b *bench) printTail(what string, o *outcome) {
 	}
 }
 
-// makeUsers makes whom the keys act for, and the legitUsers.
+// makeUsers writes the users that the keys act for, and the legitUsers.
 func makeUsers(path string, kinds []*legitUsers) error {
 	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path})
 	if _, err := file.SetUser("load-test", keystore.UserPatch{}); err != nil {
@@ -136,7 +140,7 @@ func makeUsers(path string, kinds []*legitUsers) error {
 	return nil
 }
 
-// login is what Envoy sends of a call with a password, from that client.
+// login returns what Envoy sends for a call with a password, from that client.
 func login(user, password, client string) *authv3.CheckRequest {
 	r := request("")
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
@@ -151,7 +155,7 @@ func login(user, password, client string) *authv3.CheckRequest {
 	return r
 }
 
-// status asks once; 200 is let in.
+// status makes one check and returns its status; 200 is allowed.
 func (c *client) status(ctx context.Context, worker int, r *authv3.CheckRequest) (int, error) {
 	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, r)
 	switch {
@@ -164,7 +168,7 @@ func (c *client) status(ctx context.Context, worker int, r *authv3.CheckRequest)
 	}
 }
 
-// runUntil drives the load over and over until stop is closed.
+// runUntil runs the load repeatedly until stop is closed.
 func (c *client) runUntil(ctx context.Context, l load, stop <-chan struct{}) (*outcome, error) {
 	var all outcome
 	l.span = 500 * time.Millisecond

@@ -14,9 +14,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// profile makes the profile that the compiler optimises keyward by
-// (cmd/keyward/default.pgo): known keys few and many, unknown ones and junk, and
-// known ones that are counted, over gRPC, and known ones over HTTP, each for the same time.
+// profile makes the profile with which the compiler optimizes keyward
+// (cmd/keyward/default.pgo): known keys, few and many, unknown ones and junk,
+// and rate-limited ones over gRPC, and known ones over HTTP, each for the same
+// time.
 func (b *bench) profile() error {
 	if b.profileTo == "" {
 		return nil
@@ -56,7 +57,7 @@ func (b *bench) profile() error {
 	return b.save(merged)
 }
 
-// overHTTP asks about the setting's keys as nginx does.
+// overHTTP checks the scenario's keys as nginx does.
 func (s *scenario) overHTTP(span time.Duration) error {
 	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.socket), "http.sock"), span, nginxCheck(s.keys.secrets))
 	return err
@@ -84,7 +85,7 @@ func (b *bench) profiled(c *child, n int, load func(time.Duration) error) (strin
 	return file, <-done
 }
 
-// save writes a profile without where its program lay on this machine.
+// save writes a profile without the path of the binary on this machine.
 func (b *bench) save(compressed []byte) error {
 	in, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {

@@ -13,29 +13,30 @@ import (
 )
 
 const (
-	batchSize  = 100 // changes that are appended at once
+	batchSize  = 100 // changes per write
 	batchEvery = 100 * time.Millisecond
 
-	// More under way on a connection than at saturation: what a stall holds up is asked all the same.
+	// more in flight per connection than at saturation, so that a stall does
+	// not stop the client
 	churnStreams = 250
 )
 
-// churn is a server whose key file is replaced and changed while it is asked
-// at half the rate that it can answer.
+// churn is a server whose key file is replaced and changed while it receives
+// checks at half of the rate that it can answer.
 type churn struct {
 	*child
-	keys   *keyFile // a copy, so that others find theirs as it was
+	keys   *keyFile // a copy, so that other parts find theirs unchanged
 	prober *client
 	steady driver
-	next   int // of the keys, the one to be changed next; those in the second half are asked about, and stay
+	next   int // index of the key to change next; the keys of the second half are checked and never change
 
 	quiet, reloading, changing []float64 // p99 in microseconds, by round
 	reloads                    []float64 // seconds
 	failed                     int
 }
 
-// reload measures what checks see of a reload of the whole file, and of a
-// thousand changes a second.
+// reload measures how a reload of the entire file, and a thousand changes per
+// second, affect checks.
 func (b *bench) reload() error {
 	c, err := b.startChurn()
 	if err != nil {
@@ -71,7 +72,7 @@ func (b *bench) startChurn() (c *churn, err error) {
 	}
 	stay := c.keys.secrets[len(c.keys.secrets)/2:]
 	c.steady = driver{address: "unix://" + c.socket, ask: requestSource(bearers(stay), allow), grpc: true, conns: 4, streams: 32, span: 2 * b.span}
-	if _, err := c.steady.run(); err != nil { // warms up
+	if _, err := c.steady.run(); err != nil { // warm-up
 		return nil, err
 	}
 	most, err := c.steady.run()
@@ -82,7 +83,7 @@ func (b *bench) startChurn() (c *churn, err error) {
 	return c, nil
 }
 
-// round measures each once.
+// round measures each case once.
 func (c *churn) round() error {
 	for _, part := range []struct {
 		p99     *[]float64
@@ -98,7 +99,8 @@ func (c *churn) round() error {
 	return nil
 }
 
-// underReload lasts from when another file takes the key file's place until what is new in it is in force.
+// underReload measures from the replacement of the key file until its content
+// is in force.
 func (c *churn) underReload() (*answers, error) {
 	replacement := c.keys.path + ".new"
 	if err := copyFile(c.keys.path, replacement); err != nil {
@@ -125,7 +127,7 @@ func (c *churn) underReload() (*answers, error) {
 	return a, errors.Join(err, <-done)
 }
 
-// underChanges appends a batch after the other.
+// underChanges appends one batch after another.
 func (c *churn) underChanges() (*answers, error) {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -151,12 +153,13 @@ func (c *churn) underChanges() (*answers, error) {
 	return a, errors.Join(err, <-done)
 }
 
-// change appends so many lines to a key file as a command does: in one write,
-// under the lock, synced. Every other line gives a key other scopes, and the rest,
-// the last among them, revoke one. It returns the last one's secret.
+// change appends that many lines to a key file as a command does: in one write,
+// under the lock, and synced. Every other line changes the scopes of a key. The
+// rest, including the last, revoke a key. It returns the secret of the last
+// one.
 func (c *churn) change(path string, lines int) (string, error) {
 	if c.next+lines > min(len(c.keys.records), len(c.keys.secrets)/2) {
-		return "", errors.New("no keys are left to change: fewer rounds, or shorter ones")
+		return "", errors.New("no keys are left to change: use fewer or shorter rounds")
 	}
 	var batch bytes.Buffer
 	now := time.Now().UTC()
@@ -174,7 +177,7 @@ func (c *churn) change(path string, lines int) (string, error) {
 	return c.keys.secrets[c.next-1], appendLocked(path, batch.Bytes())
 }
 
-// awaitRefusal asks now and then, so as not to be a load itself.
+// awaitRefusal checks seldom enough not to be a load itself.
 func (c *churn) awaitRefusal(secret string) error {
 	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(5 * time.Millisecond) {
 		ok, err := c.prober.allowed(context.Background(), 0, bearer(secret))
@@ -186,14 +189,14 @@ func (c *churn) awaitRefusal(secret string) error {
 }
 
 func (c *churn) print(b *bench) {
-	b.row("checks a second, half of what it can, with %s keys", count(b.many), c.steady.rate)
+	b.row("checks per second, half of the maximum, with %s keys", count(b.many), c.steady.rate)
 	b.row("failed requests (none)", c.failed)
 	b.row("reload of the file, until in force (s)", fmt.Sprintf("%.1f", median(c.reloads)))
 	b.row("p99 of checks: quiet (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
 	for _, part := range []struct {
 		name string
 		p99  []float64
-	}{{"during the reload", c.reloading}, {fmt.Sprintf("with %d changes a second", batchSize*time.Second/batchEvery), c.changing}} {
+	}{{"during the reload", c.reloading}, {fmt.Sprintf("with %d changes per second", batchSize*time.Second/batchEvery), c.changing}} {
 		var ratios []float64
 		for round, p99 := range part.p99 {
 			ratios = append(ratios, p99/c.quiet[round])

@@ -6,21 +6,23 @@ import (
 	"unicode/utf8"
 )
 
-// report is what was measured: printed as it comes, and kept to be written down.
+// report holds the results, which are printed as they come and can be written
+// to a file.
 type report struct {
 	out    io.Writer
 	tables []*table
 	bars   []bar
 }
 
-// table has a column of names, and columns of figures to the right of it.
+// table has a column of names, followed by columns of figures.
 type table struct {
 	title string
-	heads []string // of the figures
+	heads []string // of the columns with figures
 	rows  [][]string
 }
 
-// begin starts a table, to which all rows go from now on. One without rows does not show.
+// begin starts a table, which gets all rows from now on. A table without rows
+// is not printed.
 func (r *report) begin(title string, heads ...string) {
 	r.tables = append(r.tables, &table{title: title, heads: heads})
 }
@@ -47,7 +49,8 @@ func (r *report) print(t *table, cells []string) {
 	_, _ = fmt.Fprintln(r.out)
 }
 
-// row reports one figure, the last of the arguments; the others are those of the format.
+// row reports one figure, which is the last argument. The others are those of
+// the format.
 func (b *bench) row(format string, args ...any) {
 	last := len(args) - 1
 	b.report.row(fmt.Sprintf(format, args[:last]...), fmt.Sprint(args[last]))

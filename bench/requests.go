@@ -14,7 +14,7 @@ import (
 	"keyward/authz"
 )
 
-// checkRequest is one request.
+// checkRequest is one encoded request.
 type checkRequest struct {
 	fields []hpack.HeaderField
 	body   []byte // nil: none
@@ -29,7 +29,8 @@ const (
 	deny  verdict = "deny"
 )
 
-// verdictOf is the verdict of a CheckResponse: which of two fields there is.
+// verdictOf returns the verdict of a CheckResponse, according to which of two
+// fields it has.
 func verdictOf(response []byte) verdict {
 	const denied, ok = 2, 3
 	for len(response) > 0 {
@@ -50,7 +51,8 @@ func verdictOf(response []byte) verdict {
 
 const checkPath = "/envoy.service.auth.v3.Authorization/Check"
 
-// requestSource returns a source of the checks that Envoy sends for requests with one of the values of Authorization.
+// requestSource returns a source of the checks that Envoy sends for requests
+// with the values of Authorization.
 func requestSource(values []string, want verdict) func() checkRequest {
 	fields := []hpack.HeaderField{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: checkPath},
@@ -68,7 +70,8 @@ func requestSource(values []string, want verdict) func() checkRequest {
 	}
 }
 
-// template is an encoded message, and where in it the value of Authorization stands.
+// template is an encoded message, and the offset in it of the value of
+// Authorization.
 type template struct {
 	body []byte
 	at   int
@@ -78,7 +81,7 @@ func newTemplate(length int) template {
 	placeholder := strings.Repeat("\x01", length)
 	message, err := proto.Marshal(request(placeholder))
 	if err != nil {
-		panic(err) // a message of our own
+		panic(err) // the message is a constant
 	}
 	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	body = append(body, message...)
@@ -91,7 +94,7 @@ func (t template) with(value string) []byte {
 	return body
 }
 
-// mixed is a source of common requests, and of rare ones at the given share.
+// mixed returns a source of common requests, with a share of rare ones.
 func mixed(common, rare func() checkRequest, share float64) func() checkRequest {
 	return func() checkRequest {
 		if rand.Float64() < share {
@@ -109,9 +112,9 @@ func bearers(secrets []string) []string {
 	return packed(values)
 }
 
-// packed is the same texts in one piece of memory. A million pieces this process's
-// own collector takes a tenth of a second to mark, on the one core that the client
-// has, and its pauses would be taken for the server's.
+// packed returns the same texts in one piece of memory. This process's garbage
+// collector would take a tenth of a second to mark a million pieces, on the
+// client's only core, and its pauses would be attributed to the server.
 func packed(texts []string) []string {
 	all, from := strings.Join(texts, ""), 0
 	for i, text := range texts {
@@ -121,7 +124,8 @@ func packed(texts []string) []string {
 	return texts
 }
 
-// unknownKeys are well formed, and nobody's; more of them than are remembered as unknown.
+// unknownKeys are well-formed keys that do not exist, more than the negative
+// cache holds.
 func unknownKeys() []string {
 	values := make([]string, 300_000)
 	for i := range values {
@@ -130,7 +134,7 @@ func unknownKeys() []string {
 	return packed(values)
 }
 
-// junkKeys have the shape of keys, and a sum that is not right.
+// junkKeys have the form of keys, but a wrong checksum.
 func junkKeys() []string {
 	values := unknownKeys()
 	for i, v := range values {
@@ -143,7 +147,7 @@ func junkKeys() []string {
 	return values
 }
 
-// randomBytes are for keys that open nothing.
+// randomBytes is the source for keys that are not secret.
 type randomBytes struct{}
 
 func (randomBytes) Read(p []byte) (int, error) {

@@ -8,18 +8,19 @@ import (
 	"strings"
 )
 
-// scenario is a build of Keyward with keys and a configuration, and what is asked of it.
+// scenario is a build of Keyward with keys, a configuration, and the cases to
+// measure.
 type scenario struct {
-	binary, build string // build tells it from others by name; "" is the program itself
+	binary, build string // build distinguishes the names of several builds; "" for the program itself
 	keys          *keyFile
 	procs         int
-	more          string             // of the configuration
-	warm          []kindOfCredential // to be in the cache before the measurement
+	more          string             // additional configuration
+	warm          []kindOfCredential // cached before the measurement
 	cases         []*target
 	child         *child
 }
 
-// scenarios are those with a case that is asked for.
+// scenarios returns those with a requested case.
 func (b *bench) scenarios() ([]*scenario, error) {
 	var all []*scenario
 	for i, binary := range append([]string{b.binary}, strings.FieldsFunc(b.against, func(r rune) bool { return r == ',' })...) {
@@ -43,7 +44,7 @@ func (b *bench) scenarios() ([]*scenario, error) {
 	return slices.DeleteFunc(all, func(s *scenario) bool { return len(s.cases) == 0 }), nil
 }
 
-// start runs the server and has its credentials be known.
+// start runs the server and warms its cache.
 func (s *scenario) start(dir string) (err error) {
 	if s.child, err = startChildWith(s.binary, dir, s.keys, s.procs, s.more); err != nil {
 		return err
@@ -62,12 +63,12 @@ func (s *scenario) start(dir string) (err error) {
 	return (&pinned{s.child, cl}).warm(s.warm)
 }
 
-// selected leaves the cases that are asked for.
+// selected returns the requested cases.
 func (b *bench) selected(cases ...*target) []*target {
 	return slices.DeleteFunc(cases, func(s *target) bool { return !strings.Contains(s.name, b.cases) })
 }
 
-// casesOf are the cases of a server with those keys.
+// casesOf returns the cases of a server with those keys.
 func (b *bench) casesOf(keys *keyFile, build string) []*target {
 	known := &target{name: "known key of " + count(len(keys.secrets)) + build, ask: requestSource(bearers(keys.secrets), allow)}
 	if keys != b.large {
@@ -78,7 +79,8 @@ func (b *bench) casesOf(keys *keyFile, build string) []*target {
 		&target{name: "junk, beside " + count(b.many) + build, ask: requestSource([]string{"Bearer kw_junk", "Bearer x"}, deny)})
 }
 
-// twoCoreCases are the first of those cases again, for a server with two cores, one of which it shares with the client.
+// twoCoreCases returns the first of those cases again, for a server with two
+// cores, one of which it shares with the client.
 func (b *bench) twoCoreCases(oneCore []*target, build string) []*target {
 	name := "known key of " + count(len(b.large.secrets))
 	for _, s := range oneCore {
@@ -89,12 +91,13 @@ func (b *bench) twoCoreCases(oneCore []*target, build string) []*target {
 	return nil
 }
 
-// Limits that are counted and never reached: of each key, and of each address that fails.
+// limitedConfig has limits that are counted and never reached, per key and per
+// address with failed attempts.
 const limitedConfig = `
 rate_limits: {store: memory, api_key: 900000000/h, failed: 900000000/h}
 `
 
-// limitedCases are known keys, few of them, that are counted.
+// limitedCases returns the case of a few known keys with rate limits.
 func (b *bench) limitedCases(unlimited []*target, build string) []*target {
 	limited := &target{name: "known key of " + count(b.few) + ", rate limited" + build, ask: requestSource(bearers(b.small.secrets), allow)}
 	if len(unlimited) > 0 {
@@ -109,7 +112,8 @@ credentials: {basic: true}
 jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
 `
 
-// cachedCredentials is a server with few keys that takes tokens and passwords, all of them known to it.
+// cachedCredentials returns a server with few keys, and with tokens and
+// passwords that are all in its cache.
 func (b *bench) cachedCredentials(build string) (*scenario, error) {
 	beside := " in the cache, beside " + count(b.few) + build
 	token, password := &target{name: "JWT (RS256)" + beside}, &target{name: "password" + beside}
@@ -127,7 +131,8 @@ func (b *bench) cachedCredentials(build string) (*scenario, error) {
 	return s, nil
 }
 
-// makeCached makes tokens and passwords, and the files that cachedConfig names, once for all builds.
+// makeCached makes tokens and passwords, and the files that cachedConfig names,
+// once for all builds.
 func (b *bench) makeCached() error {
 	rs256, err := newRSASigner()
 	if err != nil {

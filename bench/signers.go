@@ -26,11 +26,11 @@ type signer struct {
 	private crypto.Signer
 	jwk     map[string]string
 	tokens  []string // Authorization headers
-	digest  []byte   // of what one of them signs, and the signature as the standard library takes it
+	digest  []byte   // digest of one token's signing input, and the signature in the standard library's form
 	sig     []byte
 }
 
-// newSigners makes one of each algorithm, RS256 first.
+// newSigners returns one signer per algorithm, RS256 first.
 func newSigners() ([]*signer, error) {
 	rsaSigner, err := newRSASigner()
 	if err != nil {
@@ -74,7 +74,7 @@ func newRSASigner() (*signer, error) {
 	return s, s.sign()
 }
 
-// sign makes the tokens, of the size that issuers make them.
+// sign makes tokens of a typical size.
 func (s *signer) sign() error {
 	now := time.Now()
 	s.jwk["kid"] = s.method.Alg()
@@ -92,7 +92,7 @@ func (s *signer) sign() error {
 		s.tokens = append(s.tokens, "Bearer "+text)
 	}
 	text := s.tokens[0]
-	sum := sha256.Sum256([]byte(text)) // any text of a token's size; hashing it is part of verifying
+	sum := sha256.Sum256([]byte(text)) // any text of a token's size; hashing it is part of the verification
 	s.digest = []byte(text)
 	var err error
 	if _, isEd := s.private.(ed25519.PrivateKey); isEd {
@@ -103,7 +103,8 @@ func (s *signer) sign() error {
 	return err
 }
 
-// bareVerification is the thread's processor time for one, hash included, in microseconds.
+// bareVerification returns this thread's processor time for one verification,
+// including the hash, in microseconds.
 func (s *signer) bareVerification(span time.Duration) (float64, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -124,14 +125,14 @@ func (s *signer) bareVerification(span time.Duration) (float64, error) {
 			good = ed25519.Verify(public, s.digest, s.sig)
 		}
 		if !good {
-			return 0, errors.New("a signature of our own is not good")
+			return 0, errors.New("a generated signature is not valid")
 		}
 	}
 	after, err := threadTime()
 	return float64(after-before) / 1e3 / float64(n), err
 }
 
-// threadTime is the processor time of this thread.
+// threadTime returns the processor time of this thread.
 func threadTime() (time.Duration, error) {
 	var t unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)

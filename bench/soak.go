@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	soakParts  = 10   // of a soak shorter than ten minutes; a longer one is cut by the minute
-	soakJunk   = 0.2  // of the requests
-	soakGrowth = 1.05 // resident memory, to that after the first minute
-	soakTail   = 10   // p99.9 to p50
+	soakParts  = 10   // parts of a soak under ten minutes; a longer one has one per minute
+	soakJunk   = 0.2  // fraction of the requests
+	soakGrowth = 1.05 // maximum ratio of resident memory to that after the first minute
+	soakTail   = 10   // maximum ratio of p99.9 to p50
 )
 
-// soak keeps a server on one core at saturation, with many keys at random and
-// junk among them, and fails if its memory grows or its slowest answers become too slow.
+// soak keeps a server on one core at saturation, with random ones of many keys
+// and with junk. It fails if the server's memory grows, or if its slowest
+// replies become too slow.
 func (b *bench) soak() error {
 	dir := filepath.Join(b.dir, "soak")
 	c, err := startChild(b.binary, dir, b.large, 1)
@@ -39,7 +40,8 @@ func (b *bench) soak() error {
 			return err
 		}
 		b.report.row(append([]string{fmt.Sprintf("after %s", time.Duration(n+1)*each)}, cells...)...)
-		// The denials are logged. The file stays open, and goes on as one with a hole.
+		// The denials are logged. The server keeps the file open, and writes on
+		// after a hole.
 		if err := os.Truncate(filepath.Join(dir, "log"), 0); err != nil {
 			return err
 		}
@@ -48,7 +50,7 @@ func (b *bench) soak() error {
 	return errors.Join(w.judge(b), c.stop(), unpin())
 }
 
-// soakWatch is what was seen of a soak, part by part.
+// soakWatch holds the measurements of a soak, by part.
 type soakWatch struct {
 	resident  []int64
 	p50, tail []float64 // microseconds
@@ -76,7 +78,7 @@ func (w *soakWatch) soakOnce(c *child, d driver) ([]string, error) {
 	}, err
 }
 
-// judge is an error where the soak was not passed.
+// judge returns an error if the soak failed.
 func (w *soakWatch) judge(b *bench) error {
 	var most int64
 	for _, resident := range w.resident[1:] {

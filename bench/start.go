@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// start measures the start on one core, and memory before and after every key was used.
+// start measures the start on one core, and the memory before and after every
+// key was used.
 func (b *bench) start() error {
 	base, err := b.withoutKeys()
 	if err != nil {
@@ -23,7 +24,7 @@ func (b *bench) start() error {
 	if err != nil {
 		return err
 	}
-	b.row("resident bytes a key once ready (%d MiB without keys)", base>>20, (idle-base)/int64(n))
+	b.row("resident bytes per key once ready (%d MiB without keys)", base>>20, (idle-base)/int64(n))
 	cl, err := dial(c, 4)
 	if err != nil {
 		return err
@@ -33,11 +34,12 @@ func (b *bench) start() error {
 		return err
 	}
 	used, err := c.resident()
-	b.row("resident bytes a key after ten seconds of saturation", (used-base)/int64(n))
+	b.row("resident bytes per key after ten seconds of saturation", (used-base)/int64(n))
 	return errors.Join(err, c.stop())
 }
 
-// withoutKeys is the resident memory of a server just started, with so few keys that they do not count.
+// withoutKeys returns the resident memory of a server just started, with so few
+// keys that their memory is negligible.
 func (b *bench) withoutKeys() (int64, error) {
 	empty, err := startChild(b.binary, filepath.Join(b.dir, "empty"), b.small, 1)
 	if err != nil {
