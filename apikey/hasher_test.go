@@ -40,7 +40,7 @@ func TestHasher(t *testing.T) {
 	if unpeppered.PepperID() != "" || len(peppered.PepperID()) != 8 || peppered.PepperID() == other.PepperID() {
 		t.Errorf("pepper IDs %q, %q and %q", unpeppered.PepperID(), peppered.PepperID(), other.PepperID())
 	}
-	if peppered.Digest("key") == other.Digest("key") || peppered.Digest("key") == plain.Digest("key") {
+	if peppered.Digest("key") == other.Digest("key") || peppered.Digest("key") == unpeppered.Digest("key") {
 		t.Error("two peppers give the same digest")
 	}
 }
