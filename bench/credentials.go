@@ -205,7 +205,7 @@ func (b *bench) compareUncached(uncached, known *pinned, s *signer, keys kindOfC
 		if err := <-done; err != nil {
 			return err
 		}
-		check, err := perCheck(anew.child, anew.client, measured)
+		check, err := perCheck(uncached.child, uncached.client, measured)
 		if err != nil {
 			return err
 		}
