@@ -27,7 +27,7 @@ func (b *bench) checks() error {
 	if err != nil {
 		return err
 	}
-	subjects := []*target{{name: "baseline: grpc-go, no checks", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
+	subjects := []*target{{name: "baseline: grpc-go, allows unchecked", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
 	for i, s := range all {
 		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
 			return err
@@ -56,7 +56,7 @@ func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
 		return err
 	}
 	b.reportChecks(subjects)
-	b.report.begin("Against one another, and memory", "value")
+	b.report.begin("Comparisons and memory", "value")
 	b.reportAgainst(subjects)
 	if err := b.reportMemory(all); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (b *bench) reportAgainst(subjects []*target) {
 		for round, ratio := range s.ratio {
 			ratios = append(ratios, ratio/s.than.ratio[round])
 		}
-		b.row("CPU of %s, to that of %s (at most 1.15)", s.name, s.than.name, fmt.Sprintf("%.2f", median(ratios)))
+		b.row("CPU of %s, relative to %s (at most 1.15)", s.name, s.than.name, fmt.Sprintf("%.2f", median(ratios)))
 	}
 }
 

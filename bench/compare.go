@@ -29,7 +29,7 @@ func (b *bench) compare() error {
 	if err != nil {
 		return err
 	}
-	err = b.inTurn("median time of a check, one after the other", files, func(i int) (float64, error) {
+	err = b.inTurn("median time per check, one at a time", files, func(i int) (float64, error) {
 		o, err := clients[i].run(context.Background(), load{workers: 1, span: b.span, pick: anyKey(files[i].secrets)})
 		if err != nil {
 			return 0, err

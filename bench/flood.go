@@ -39,7 +39,7 @@ type floodOutcome struct {
 	Took    time.Duration
 	Answers map[int]int64 // by status
 
-	checks *outcome // key checks during the flood
+	checks *outcome // the key checks during the flood
 }
 
 // startFlood starts the process and waits for it.
@@ -116,5 +116,5 @@ func (o *floodOutcome) print(b *bench, what string) {
 	for _, status := range []int{401, 429, 503} {
 		b.row("%s answered %d", what, status, o.Answers[status])
 	}
-	b.printTail("key checks meanwhile", o.checks)
+	b.printTail("key checks during the flood", o.checks)
 }

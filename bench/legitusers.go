@@ -38,7 +38,7 @@ func legitUserKinds() []*legitUsers {
 	return []*legitUsers{
 		{kind: "regular", what: "known passwords, hashed again", users: 10, every: 2 * time.Second, client: from("192.0.2.")},
 		{kind: "newcomer", what: "new passwords", users: 10, every: time.Second, once: true, client: from("198.51.100.")},
-		{kind: "target", what: "new passwords of guessed names", users: guessedUsers, every: time.Second, once: true, client: from("203.0.113.")},
+		{kind: "target", what: "new passwords of users whose passwords are guessed", users: guessedUsers, every: time.Second, once: true, client: from("203.0.113.")},
 		{kind: "office", what: "new passwords behind one address", users: 40, every: time.Second, once: true, client: func(int) string { return "198.18.0.1" }},
 	}
 }
@@ -122,7 +122,7 @@ func (v *legitUsers) count(n int, in bool, after time.Duration) bool {
 }
 
 func (v *legitUsers) print(b *bench) {
-	b.row("%s: allowed, of %d attempts", v.what, v.tries, v.admitted)
+	b.row("%s: allowed, of %d tries", v.what, v.tries, v.admitted)
 	var waits []time.Duration
 	for _, wait := range v.waits {
 		waits = append(waits, wait)

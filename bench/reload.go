@@ -192,7 +192,7 @@ func (c *churn) print(b *bench) {
 	b.row("checks per second, half of the maximum, with %s keys", count(b.many), c.steady.rate)
 	b.row("failed requests (none)", c.failed)
 	b.row("reload of the file, until in force (s)", fmt.Sprintf("%.1f", median(c.reloads)))
-	b.row("p99 of checks: quiet (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
+	b.row("p99 of checks: without changes (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
 	for _, part := range []struct {
 		name string
 		p99  []float64
@@ -202,7 +202,7 @@ func (c *churn) print(b *bench) {
 			ratios = append(ratios, p99/c.quiet[round])
 		}
 		b.row("p99 of checks: %s (µs)", part.name, fmt.Sprintf("%.0f", median(part.p99)))
-		b.row("ratio to quiet (at most 2)", fmt.Sprintf("%.2f", median(ratios)))
+		b.row("ratio to no changes (at most 2)", fmt.Sprintf("%.2f", median(ratios)))
 	}
 }
 

@@ -15,8 +15,7 @@ const (
 	chartFile  = "benchmark.svg"
 )
 
-// write writes the tables into a directory as Markdown and, if checks were
-// measured, the chart.
+// write writes the tables to a directory as Markdown and, if checks were measured, the chart.
 func (b *bench) write(dir string) error {
 	if len(b.report.bars) > 0 {
 		chart := drawChart(fmt.Sprintf("Server CPU per check at saturation, median of %d rounds, in µs", b.rounds), b.report.bars)
@@ -31,10 +30,13 @@ Written by %[1]sgo run ./bench -write docs%[1]s, which is part of %[1]smake benc
 
 %[2]s.
 
-The cases are measured in turn, in %[3]d rounds of %[4]s each. Figures are medians; a ratio is the median of the ratios to the baseline right before and after. The baseline is an ext_authz
-server of stock grpc-go and go-control-plane (bench/baseline.go) that allows every request unchecked. A server at saturation has one core and the client the other, unless the
-row says GOMAXPROCS 2: then the server has both, and shares one with the client. CPU is the time of all threads of the server, including the garbage collector; objects and bytes are what
-it allocated per call. Times are the client's, with 128 requests in flight; requests spend most of them in queues.
+Everything that is compared is measured in turn, in %[3]d rounds of %[4]s each.
+Figures are medians; a ratio is the median of the ratios to the baseline, measured right before and after.
+The baseline is an ext_authz server of stock grpc-go and go-control-plane (bench/baseline.go) that allows every request unchecked.
+A server at saturation has one core, and the client has the other. With GOMAXPROCS 2 the server has both cores, and shares one with the client.
+CPU is the CPU time of all threads of the server, including those of the garbage collector.
+Objects and bytes are the server's allocations per call.
+Times are measured by the client, with 128 requests in flight, and are mostly spent in queues.
 `, "`", machine(), b.rounds, b.span)
 	if len(b.report.bars) > 0 {
 		fmt.Fprintf(&text, "\n![Server CPU per check, compared with the baseline](%s)\n", chartFile)
@@ -54,7 +56,7 @@ func (t *table) markdown(to *bytes.Buffer) {
 	}
 }
 
-// machine describes the machine, and when it was measured.
+// machine returns what the benchmark was measured on, and when.
 func machine() string {
 	processor := "an unknown processor"
 	info, _ := os.ReadFile("/proc/cpuinfo") // if it cannot be read, the processor is unknown
