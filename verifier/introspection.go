@@ -16,56 +16,57 @@ import (
 
 // IntrospectionSource is one authorization server.
 type IntrospectionSource struct {
-	Name         string // in errors; the issuer where the server names none
+	Name         string // in errors; also the issuer if the server names none
 	Introspector Introspector
-	CacheTTL     time.Duration // how long its word counts; 0: for the one request
-	Audiences    []string      // one of them must be in aud; empty: aud is not looked at
+	CacheTTL     time.Duration // how long a response is used; 0: for one request
+	Audiences    []string      // one of them must be in aud; empty: aud is not checked
 }
 
-// IntrospectionConfig says what an Introspection verifier is made of.
+// IntrospectionConfig has the parts of an Introspection verifier. All but Timeout and
+// Revocations are required.
 type IntrospectionConfig struct {
-	// Sources are asked in order, until one says that the token is active.
+	// Sources are queried in order, until one says that the token is active.
 	Sources []IntrospectionSource
-	// Timeout bounds the asking of all of them together; 0 is 200 ms, which
-	// leaves Envoy's 250 ms some room.
+	// Timeout bounds the queries to all of them together; 0 is 200 ms, which is below
+	// Envoy's 250 ms.
 	Timeout      time.Duration
-	Revocations  Revocations // nil: no token ends before its time
+	Revocations  Revocations // nil: tokens cannot be revoked
 	Fingerprints *fingerprint.Hasher
 
-	// Tokens holds what active tokens grant, no longer than CacheTTL and the
-	// token's own end whatever the cache's ttl is. Negative holds why tokens are
-	// refused that every source said are inactive, or that are not to be accepted.
+	// Tokens caches the grants of active tokens, for CacheTTL at most and not beyond
+	// the token's expiry, whatever the cache's own TTL. Negative caches the errors of
+	// tokens that every source called inactive, or that must not be accepted.
 	Tokens   *cache.Cache[CachedGrant]
 	Negative *cache.Cache[*authz.CredentialError]
 }
 
-// serverLeeway is how far an authorization server's clock may be ahead, like the
-// default of jwt's leeway.
+// serverLeeway is how far an authorization server's clock may be ahead. It equals the
+// default leeway of jwt.
 const serverLeeway = 30 * time.Second
 
-// CachedGrant is what an active token grants, with what determines whether it still does.
+// CachedGrant is what an active token grants, with what determines whether it is still valid.
 type CachedGrant struct {
 	principal *authz.Principal
 	notBefore time.Time
 	asked     time.Time
-	keep      time.Duration // from then on the server is not asked again
+	keep      time.Duration // how long after asked the response is used
 
 	jti      string
-	issuedAt time.Time // the earliest that it may have been; zero: not told
+	issuedAt time.Time // the earliest possible time; zero: unknown
 	revoked  bool
-	changes  uint64 // Revocations.Changes from before revoked was found out
+	changes  uint64 // Revocations.Changes, read before revoked was determined
 }
 
-// Introspection verifies opaque bearer tokens by asking authorization servers
-// about them (RFC 7662). It takes any bearer token, so it comes last in a chain.
+// Introspection verifies opaque bearer tokens by querying authorization servers
+// (RFC 7662). It accepts any bearer token, so it comes last in a chain.
 type Introspection struct {
 	cfg     IntrospectionConfig
 	limiter clientLimiter
-	failed  *cache.Cache[error] // of tokens at which a server failed a moment ago
+	failed  *cache.Cache[error] // by token, the recent errors of a server
 }
 
-// A token's error counts for a while, so that one that makes its server fail
-// reaches it seldom, however often it is shown.
+// The error of a token is cached, so that a token that makes its server fail is sent
+// there once a second at most.
 const (
 	failedFor = time.Second
 	maxFailed = 4096
@@ -78,7 +79,7 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	}
 	for _, source := range cfg.Sources {
 		if source.Introspector == nil {
-			return nil, fmt.Errorf("verifier: introspection %s has nobody to ask", source.Name)
+			return nil, fmt.Errorf("verifier: introspection %s has no Introspector", source.Name)
 		}
 	}
 	if cfg.Timeout <= 0 {
@@ -124,8 +125,8 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	return v.admit(&id, &grant, now)
 }
 
-// compute asks once for all who want to know at the same time. It is apart
-// from Verify so that a hit makes no closure.
+// compute queries once for all concurrent requests with the token. It is separate from
+// Verify so that a cache hit makes no closure.
 func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	return v.cfg.Tokens.Compute(ctx, &id, now, func() (CachedGrant, error) {
 		grant, err := v.ask(ctx, client, token, now)
@@ -140,8 +141,8 @@ func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.
 	})
 }
 
-// admit returns the principal if the grant is in force now. What the server said may be
-// some time ago, and more than one may have waited for it.
+// admit returns the principal if the grant is valid now. The response may be old, and
+// several requests may have waited for it.
 func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) (*authz.Principal, error) {
 	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.changes {
 		v.checkRevocation(grant)
@@ -159,8 +160,8 @@ func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) 
 	}
 }
 
-// fresh reports whether the server's word still counts. It does not in what was
-// the future before a clock went back.
+// fresh reports whether the response may still be used. It may not if it lies in the
+// future, which happens after a clock was set back.
 func (g *CachedGrant) fresh(now time.Time) bool {
 	age := now.Sub(g.asked)
 	return -g.keep < age && age < g.keep
@@ -178,8 +179,8 @@ func (v *Introspection) checkRevocation(g *CachedGrant) {
 	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocable(g.principal), g.issuedAt)
 }
 
-// ask asks the sources. Others may wait for the answer, so it does not end
-// with the one who happened to ask first.
+// ask queries the sources. Other requests may wait for the result, so it goes on if
+// the request that caused it is canceled.
 func (v *Introspection) ask(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 	defer cancel()
@@ -205,8 +206,8 @@ func (s *IntrospectionSource) isAudience(named []string) bool {
 	return len(s.Audiences) == 0 || slices.ContainsFunc(named, func(name string) bool { return slices.Contains(s.Audiences, name) })
 }
 
-// issuer is what the server calls the token's issuer, or else the source's
-// name: a subject belongs to one of them.
+// issuer returns the token's issuer as the server names it, or else the source's
+// name: a subject is unique only together with its issuer.
 func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	if info.Issuer == "" {
 		return s.Name
@@ -214,8 +215,8 @@ func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	return info.Issuer
 }
 
-// screen checks what a server says of an active token against what a bearer token
-// must be.
+// screen checks the server's response for an active token against what is required of
+// a bearer token.
 func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	switch {
 	case info.SenderConstrained:
@@ -231,8 +232,8 @@ func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
 	}
 }
 
-// subjectOf returns the user or the client of an active token, as readSubject does
-// for a JWT: a client's id is never a user.
+// subjectOf returns the user or the client of an active token, as readSubject does for
+// a JWT: the id of a client is never a user.
 func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	if user = info.Subject; user == "" {
 		user = info.Username
@@ -254,8 +255,8 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	}
 }
 
-// grant makes a grant of what a server says of an active token. The time to
-// keep it counts from before the server was asked.
+// grant makes a grant from the response for an active token. Its age counts from now,
+// which is before the query.
 func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (CachedGrant, error) {
 	user, client, cause := subjectOf(info)
 	if cause == nil {

@@ -5,61 +5,60 @@ import (
 	"time"
 )
 
-// debt is failed work that time pays off, as the moment when it is paid (GCRA).
-// The zero debt is none.
+// debt is failed work that time pays off. Its value is the time at which it is paid
+// (GCRA). The zero debt is no debt.
 type debt time.Duration
 
-// longestMemory is as far as a debt gets ahead of the time.
+// longestMemory bounds how far in the future a debt is paid.
 const longestMemory = 10 * time.Minute
 
-// left is how long it takes until the debt is paid.
+// left returns how long it takes until the debt is paid.
 func (d debt) left(now time.Duration) time.Duration { return max(0, time.Duration(d)-now) }
 
-// add charges work at a price: so many units of time pay for one of work.
+// add charges work at a price, in units of time per unit of work.
 func (d *debt) add(now, work time.Duration, price float64) {
 	left := d.left(now) + time.Duration(float64(work)*price)
 	*d = debt(now + min(left, longestMemory))
 }
 
-// Suspicion lasts long, so that a client that sends one forged token every few
-// seconds is still known by the next: at these prices the failures of 5,000
-// addresses that keep a quarter of a processor busy are remembered. A network has
-// many clients, and what one of them did says less of the others.
+// Suspicion lasts long, so that a client that sends one forged token every few seconds
+// is still known by the next one. At these prices the failures of 5,000 addresses that
+// keep a quarter of a processor busy are remembered. A network has many clients, and
+// the failures of one say less about the others.
 const (
 	addressPrice = 20_000
 	networkPrice = 200
 )
 
-// waitPrice is what it adds to a client's suspicion that it had to wait, so that in
-// a flood those that come again and again go behind those that come once.
+// waitPrice is added to a client's suspicion when it has to wait, so that in a flood
+// the clients that come repeatedly go behind those that come once.
 const waitPrice = 3 * time.Second
 
-// familiarFor is how long a good credential speaks for its client.
+// familiarFor is how long a client is familiar after a valid credential.
 const familiarFor = 10 * time.Minute
 
-// account is what is known of an address or a network. The zero account is of
-// one that nothing is known of.
+// account is what is known about an address or a network. The zero account is that of
+// an unknown one.
 type account struct {
-	budget    debt          // failed work, of which a client may do so much
-	suspicion debt          // failed work too, remembered longer, and waits; it orders those that wait
-	familiar  time.Duration // until then the last credential, which was good, counts
+	budget    debt          // failed work; the client is refused beyond clientBurst
+	suspicion debt          // failed work and waits, remembered longer; orders the queue
+	familiar  time.Duration // until when the last credential, a valid one, counts
 }
 
-// Client is where a credential came from: the range that counts as one client,
-// and the network around it. Clients without an address are all the zero
-// Client. It has no budget of its own: one of them would lock out the others.
+// Client is the origin of a credential: the address range that counts as one client, and
+// the network around it. All clients without an address are the zero Client. It has no
+// budget, since one of them could use it up for the others.
 type Client struct{ Address, Network netip.Prefix }
 
-// standing is how a client stands among others.
+// standing is how a client is treated now.
 type standing struct {
-	owes      time.Duration // until its budget is whole again
-	suspicion time.Duration // until its failures and its network's are forgotten
+	owes      time.Duration // until its budget is full again
+	suspicion time.Duration // until its failures and those of its network are forgotten
 	familiar  bool
 }
 
-// ledger holds the accounts of clients that did something lately, in a bounded
-// number: when the recent ones are too many they become the older ones, and
-// the older ones are forgotten.
+// ledger holds the accounts of recently active clients, in two generations of bounded
+// size. When the recent one is full it becomes the older one, which is dropped.
 type ledger struct{ recent, older map[netip.Prefix]account }
 
 const maxAccounts = 1 << 16
@@ -96,7 +95,7 @@ func (l *ledger) failed(c Client, now, work time.Duration, clientPrice float64) 
 	address.familiar = 0
 	network.suspicion.add(now, work, networkPrice)
 	l.put(c.Network, network)
-	l.put(c.Address, address) // the last: for the zero client both are one account
+	l.put(c.Address, address) // last, since for the zero client both are one account
 }
 
 func (l *ledger) waited(c Client, now time.Duration) {

@@ -42,7 +42,7 @@ type Ignored struct {
 	Why   string // quotes nothing of the document
 }
 
-// String is one line about it.
+// String returns a one-line description.
 func (i Ignored) String() string {
 	if i.ID == "" {
 		return fmt.Sprintf("key %d: %s", i.Index, i.Why)

@@ -73,7 +73,7 @@ func New(cfg Config) (*Authenticator, error) {
 type Attempt struct {
 	User     string
 	Password authz.Secret
-	Client   authz.RawAddress // whose failed attempts count
+	Client   authz.RawAddress // failed attempts are counted for it
 }
 
 // Account is a user whose password was right.
@@ -102,8 +102,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, in Attempt, now time.T
 	return a.verify(ctx, in, id, now)
 }
 
-// verify is for what is not cached. The verification is repeated if the user has
-// another hash by the time it ends.
+// verify verifies a password that is not cached. It repeats the verification if the
+// user's hash has changed by the time it ends.
 func (a *Authenticator) verify(ctx context.Context, in Attempt, id cache.Key, now time.Time) (Account, error) {
 	if err := a.cfg.Users.Ready(); err != nil {
 		return Account{}, fmt.Errorf("looking up a user: %w", err)

@@ -26,7 +26,7 @@ var errPanicked = errors.New("password: hashing panicked")
 type Config struct {
 	// Workers is how many hashes are computed at a time; 0 is half of GOMAXPROCS, at least one.
 	Workers int
-	// Room is how many jobs of each class may wait; 0 is sixteen a worker.
+	// QueueSize is how many jobs of each class may wait; 0 is sixteen per worker.
 	QueueSize int
 	// Linger is how long a task may stay queued after its last caller has left; 0
 	// is 2 s. A result computed then, by an idle worker, serves the retry.

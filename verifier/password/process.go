@@ -30,7 +30,7 @@ type Command struct {
 	LowPriority []string
 }
 
-// WorkerProcessesConfig says how passwords are hashed outside of this process.
+// WorkerProcessesConfig says how passwords are hashed outside this process.
 type WorkerProcessesConfig struct {
 	Command Command
 	// Timeout is how long one hash may take before its process is killed; 0 is 3 s,
@@ -235,7 +235,7 @@ func (c *process) verify(hash, password authz.Secret, timeout time.Duration) (bo
 	case isUnverifiable:
 		return false, errUnverifiable
 	default:
-		return false, errors.New("an answer that is none")
+		return false, errors.New("a malformed answer")
 	}
 }
 

@@ -6,5 +6,5 @@ import "syscall"
 
 func childAttributes() *syscall.SysProcAttr { return nil }
 
-// LowerPriority is known for Linux alone.
+// LowerPriority does nothing: it is implemented for Linux only.
 func LowerPriority() {}

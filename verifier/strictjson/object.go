@@ -1,8 +1,7 @@
-// Package strictjson reads JSON as a program must whose decisions rest on it.
-// What two readers could take differently is refused: members named twice,
-// bytes that are no UTF-8, lone surrogates, anything before or after the one
-// object. It accepts a part of what encoding/json accepts, with equal values;
-// a fuzz test holds it to that.
+// Package strictjson parses JSON for programs that base access decisions on it. It
+// refuses what two parsers could read differently: duplicate members, bytes that are not
+// valid UTF-8, lone surrogates, anything before or after the one object. It accepts a
+// subset of what encoding/json accepts, with equal values; a fuzz test checks that.
 package strictjson
 
 import (
@@ -10,13 +9,13 @@ import (
 	"errors"
 )
 
-// Limits bound what is read, so that small input can't cost much. Both must be positive.
+// Limits bound the work for small input. Both must be positive.
 type Limits struct {
-	Depth   int // of objects and arrays in each other; the object itself is the first
-	Members int // of the object itself; what is nested is bounded by the input's length alone
+	Depth   int // of nested objects and arrays, including the object itself
+	Members int // of the object itself; only the input's length bounds nested ones
 }
 
-// The errors say what is wrong and where the rule is, never what was read.
+// The errors name what is wrong and the rule, and quote nothing of the input.
 var (
 	errLimits    = errors.New("strictjson: limits must be positive")
 	errNotObject = errors.New("not a JSON object")
@@ -29,12 +28,12 @@ var (
 	errSurrogate = errors.New("an escaped surrogate without its other half")
 )
 
-// Object parses data, which must be exactly one JSON object, with nothing but
-// white space around it. Values are string, json.Number, bool, nil, []any and
-// map[string]any. On an error the map is nil.
+// Object parses data, which must be exactly one JSON object, surrounded by nothing but
+// white space. Values are string, json.Number, bool, nil, []any and map[string]any. The
+// map is nil if there is an error.
 //
-// Strings may share memory with each other: who keeps one for long and not the
-// rest should clone it.
+// Strings may share memory with each other: a caller that keeps one for long should
+// clone it.
 func Object(data []byte, limits Limits) (map[string]any, error) {
 	return parse(data, limits, false)
 }
@@ -58,15 +57,15 @@ func parse(data []byte, limits Limits, outline bool) (map[string]any, error) {
 	return object, nil
 }
 
-// reader goes over the text once, from left to right.
+// reader scans the text once, from left to right.
 type reader struct {
 	text    string
 	at      int
 	depth   int  // how many more levels may open
-	outline bool // values that are objects and arrays are stepped over
+	outline bool // skip values that are objects or arrays
 }
 
-// peek returns the next byte, 0 at the end; a NUL begins nothing in JSON either.
+// peek returns the next byte, or 0 at the end; a NUL begins nothing in JSON either.
 func (r *reader) peek() byte {
 	if r.at == len(r.text) {
 		return 0
@@ -85,7 +84,7 @@ func (r *reader) space() {
 	}
 }
 
-// take steps over the byte where it is the next one.
+// take consumes the byte c if it is next.
 func (r *reader) take(c byte) bool {
 	if r.at < len(r.text) && r.text[r.at] == c {
 		r.at++
@@ -136,7 +135,7 @@ func (r *reader) open() error {
 	return nil
 }
 
-// close leaves it, the last byte having been read.
+// close leaves an object or an array whose last byte was consumed.
 func (r *reader) close() { r.depth++ }
 
 func (r *reader) object(members int) (map[string]any, error) {
@@ -209,7 +208,7 @@ func (r *reader) array() ([]any, error) {
 	return array, nil
 }
 
-// number reads by the grammar of RFC 8259 section 6 and keeps the text, so that no digit is lost.
+// number parses by the grammar of RFC 8259 section 6 and keeps the text, so that no digit is lost.
 func (r *reader) number() (json.Number, error) {
 	start := r.at
 	r.take('-')
@@ -230,7 +229,7 @@ func (r *reader) number() (json.Number, error) {
 	return json.Number(r.text[start:r.at]), nil
 }
 
-// digits steps over one or more.
+// digits consumes digits and reports whether there was at least one.
 func (r *reader) digits() bool {
 	start := r.at
 	for r.at < len(r.text) && isDigit(r.text[r.at]) {

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// string reads a string, whose quote is next. One without escapes is a part of
-// the text and is not copied.
+// string parses a string, whose quote is next. Without escapes it is a substring of the
+// text and not a copy.
 func (r *reader) string() (string, error) {
 	r.at++
 	start, ascii := r.at, true
@@ -31,7 +31,7 @@ func (r *reader) string() (string, error) {
 	return "", errSyntax
 }
 
-// escaped reads on from the first escape of a string that began at start.
+// escaped continues from the first escape of a string that began at start.
 func (r *reader) escaped(start int) (string, error) {
 	s := append(make([]byte, 0, 2*(r.at-start)+16), r.text[start:r.at]...)
 	for r.at < len(r.text) {
@@ -58,7 +58,7 @@ func (r *reader) escaped(start int) (string, error) {
 	return "", errSyntax
 }
 
-// escape reads one escape, whose backslash is next; a pair of surrogates is one.
+// escape parses one escape, whose backslash is next, or one pair of surrogates.
 func (r *reader) escape() (rune, error) {
 	if len(r.text)-r.at < 2 {
 		return 0, errSyntax
@@ -85,7 +85,7 @@ func (r *reader) escape() (rune, error) {
 	}
 }
 
-// unicode reads what follows a \u, and the other half of a surrogate pair.
+// unicode parses what follows a \u, and the other half of a surrogate pair.
 func (r *reader) unicode() (rune, error) {
 	first, err := r.hex4()
 	if err != nil || !utf16.IsSurrogate(first) {
@@ -98,7 +98,7 @@ func (r *reader) unicode() (rune, error) {
 	if err != nil {
 		return 0, err
 	}
-	// DecodeRune gives U+FFFD for halves that do not fit, and no pair means that character.
+	// DecodeRune returns U+FFFD for halves that do not match, and no pair encodes that character.
 	if decoded := utf16.DecodeRune(first, second); decoded != utf8.RuneError {
 		return decoded, nil
 	}
@@ -121,7 +121,7 @@ func (r *reader) hex4() (rune, error) {
 	return v, nil
 }
 
-// hexDigit is the digit's value, or -1.
+// hexDigit returns the digit's value, or -1.
 func hexDigit(c byte) rune {
 	switch {
 	case isDigit(c):

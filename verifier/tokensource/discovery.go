@@ -88,9 +88,9 @@ func (d *jwksLocation) discover(ctx context.Context, client *http.Client) error 
 	return nil
 }
 
-// parseMetadata returns the jwks_uri of an issuer's metadata (RFC 8414 section 2). The metadata must be about that issuer (section
-// 3.3), or one issuer could hand out another's keys, and an issuer on https
-// must not have its keys read over http.
+// parseMetadata returns the jwks_uri of an issuer's metadata (RFC 8414 section 2). The
+// metadata must name that issuer (section 3.3), or one issuer could hand out another's
+// keys. The keys of an issuer on https must not be read over http.
 func parseMetadata(document []byte, issuer string) (string, error) {
 	members, err := strictjson.Object(document, strictjson.Limits{Depth: 16, Members: 512})
 	if err != nil {

@@ -93,7 +93,7 @@ func (f *File) read() (*jwks.Set, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
+		return nil, errors.New("it is not a regular file")
 	}
 	file, err := os.Open(f.path)
 	if err != nil {

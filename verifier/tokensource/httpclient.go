@@ -23,7 +23,7 @@ var (
 	errRedirects   = errors.New("too many redirects")
 	errDowngrade   = errors.New("a redirect from https to http")
 	errTooLarge    = errors.New("the answer is too large")
-	errBroken      = errors.New("the answer broke off, or is no HTTP")
+	errBroken      = errors.New("the answer broke off, or is not HTTP")
 )
 
 // statusError is an answer other than 200.

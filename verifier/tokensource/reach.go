@@ -22,7 +22,7 @@ import (
 type reach struct {
 	host   string // of the operator's URL
 	near   nearness
-	chosen bool // the operator named the document itself: its host is good whatever its address
+	chosen bool // the operator's URL is the document's own, so its host is allowed at any address
 
 	mu      sync.Mutex
 	proxies map[string]bool // host:port of the operator's proxies that were used
@@ -30,7 +30,7 @@ type reach struct {
 
 var errReach = errors.New("a loopback, link-local or metadata service address, which cannot be an issuer's")
 
-// reachOf returns the reach of the operator's URL; chosen says that it is the document's own.
+// reachOf returns the reach of the operator's URL; chosen means that it is the document's own.
 func reachOf(u *url.URL, chosen bool) *reach {
 	return &reach{host: u.Hostname(), near: nearnessOfHost(u.Hostname()), chosen: chosen, proxies: map[string]bool{}}
 }
@@ -45,7 +45,7 @@ const (
 	metadata
 )
 
-// metadataServices are those of clouds outside of 169.254.0.0/16: AWS, Azure, Alibaba.
+// metadataServices are those of clouds outside 169.254.0.0/16: AWS, Azure, Alibaba.
 var metadataServices = []netip.Addr{
 	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("168.63.129.16"), netip.MustParseAddr("100.100.100.200"),
 }
@@ -77,7 +77,7 @@ func nearnessOf(ip netip.Addr) nearness {
 }
 
 // nearnessOfHost returns that of an address, or of a name that always means this
-// machine (RFC 6761 section 6.3). Another name is not resolved yet: far.
+// machine (RFC 6761 section 6.3). Any other name is not resolved here and counts as far.
 func nearnessOfHost(host string) nearness {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return nearnessOf(ip)
@@ -89,10 +89,10 @@ func nearnessOfHost(host string) nearness {
 	return far
 }
 
-// permits reports whether a document may be fetched from an address that near.
+// permits reports whether documents may be fetched from an address of that nearness.
 func (r *reach) permits(near nearness) bool { return near == far || near == r.near }
 
-// check judges a URL by its host; dial judges the addresses that its name resolves to.
+// check checks the host of a URL; dial checks the addresses that its name resolves to.
 func (r *reach) check(u *url.URL) error {
 	if r.chosen && u.Hostname() == r.host || r.permits(nearnessOfHost(u.Hostname())) {
 		return nil
@@ -108,7 +108,7 @@ func (r *reach) redirect(next *http.Request, via []*http.Request) error {
 	return r.check(next.URL)
 }
 
-// proxy returns the proxy that the environment names. Its address is the operator's choice.
+// proxy returns the proxy that the environment names, which the operator has chosen.
 func (r *reach) proxy(request *http.Request) (*url.URL, error) {
 	u, err := http.ProxyFromEnvironment(request)
 	if u != nil {
@@ -129,7 +129,7 @@ func (r *reach) isProxy(address string) bool {
 	return r.proxies[address]
 }
 
-// dial connects to an address that is permitted.
+// dial connects to an address that is permitted, or to one that the operator has chosen.
 func (r *reach) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := newDialer()
 	host, _, err := net.SplitHostPort(address)

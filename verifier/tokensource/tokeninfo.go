@@ -27,7 +27,7 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	}
 	active, ok := members["active"].(bool)
 	if !ok {
-		return nil, errors.New("active is no boolean")
+		return nil, errors.New("active is not a boolean")
 	}
 	if !active {
 		return &verifier.TokenInfo{}, nil
@@ -113,7 +113,7 @@ func (c *claims) texts(name string) []string {
 func (c *claims) scopes(name string) authz.Scopes {
 	var names []string
 	switch value := c.members[name].(type) {
-	case string: // longer than a claim may be: the limit applies to each scope
+	case string: // may be longer than a claim: the limit applies to each scope
 		names = strings.FieldsFunc(strings.Clone(value), func(r rune) bool { return r == ' ' })
 	default:
 		names = c.texts(name)

@@ -1,8 +1,8 @@
-// Package tokensource reads what the issuers of tokens say: their keys, over the
-// network or from files, and whether one token is active (RFC 7662). It accepts
-// only answers that are entirely well formed, keeps the last good keys whatever
-// follows them, and bounds how long a check waits for an issuer. Whether a token
-// is valid is decided in package verifier.
+// Package tokensource obtains data from the issuers of tokens: their keys, over the
+// network or from files, and whether a token is active (RFC 7662). It accepts only
+// responses that are entirely well formed, keeps the last good keys if later ones are
+// bad, and bounds how long a check waits for an issuer. Package verifier decides whether
+// a token is valid.
 package tokensource
 
 import (
