@@ -9,34 +9,34 @@ import (
 	"keyward/authz"
 )
 
-// asker is a kind of proxy that asks over HTTP: where it says what it asks
-// about, and how it wants to be answered.
+// asker is a kind of proxy that sends its checks over HTTP. It says where the proxy
+// puts the attributes of the request, and which answers it understands.
 type asker struct {
 	transport authz.Transport
-	// path is where it asks; with below, everything below the path as well.
+	// path is where the proxy sends its checks; with below, also everything below it.
 	path  string
 	below bool
-	// read takes from the request, which fill has filled, what was asked about.
+	// read takes the attributes of the client's request from r, which fill has filled.
 	read func(r *authz.Request) error
-	// relays says that it knows no denials but 401 and 403, has them said again
-	// (relay.go), and so wants to be told of all others as 403.
+	// relays means that the proxy understands only 401 and 403, so other denials are
+	// sent as 403 and the real response is fetched by a second request (relay.go).
 	relays bool
-	// fixedTarget says that it passes the target on as it came, and fixedHeaders
-	// that it removes no headers but those that its configuration names.
+	// fixedTarget means that the proxy passes the target on unchanged, fixedHeaders that
+	// it removes only headers that its configuration names.
 	fixedTarget, fixedHeaders bool
-	// listed says that it is to be told of all headers to remove, and not only of
-	// those that its configuration can't name.
+	// listed means that the proxy is sent the names of all headers to remove, and not
+	// only of those that its configuration cannot name.
 	listed bool
 }
 
-// askers are the kinds of proxy that ask over HTTP. None is served at a path of another.
+// askers are the kinds of proxy. Their paths do not overlap.
 var askers = [...]asker{
 	{transport: authz.TransportNginx, path: nginxPath, read: readOriginal, relays: true},
 	{transport: authz.TransportForward, path: forwardPath, read: readForwarded, fixedTarget: true, fixedHeaders: true},
 	{transport: authz.TransportEnvoyHTTP, path: envoyPath, below: true, read: readEnvoyTarget, fixedTarget: true, listed: true},
 }
 
-// askerAt returns the kind of proxy that asks at the path, nil for none.
+// askerAt returns the kind of proxy that the path belongs to, nil if there is none.
 func askerAt(path string) *asker {
 	for i := range askers {
 		as := &askers[i]
@@ -48,12 +48,12 @@ func askerAt(path string) *asker {
 }
 
 var (
-	errUntrusted = errors.New("asked by a peer that is no trusted proxy")
+	errUntrusted = errors.New("asked by a peer that is not a trusted proxy")
 	errNoTarget  = errors.New("the proxy does not say, once, what it asks about")
 )
 
-// ask judges the request that a proxy asks about. The decision is the same as
-// over any other way; who may not ask, or does not say about what, is denied.
+// ask answers one check of a proxy. The decision is the same as over any other
+// transport. A peer that is not trusted, or that names no target, is denied.
 func (h *Handler) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as *asker) {
 	trusted := h.fill(r, hr)
 	r.Transport, r.FixedTarget = as.transport, as.fixedTarget
@@ -78,18 +78,18 @@ func (h *Handler) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request,
 	denial.write(w)
 }
 
-// readOriginal reads what nginx's configuration has it send.
+// readOriginal reads the headers that nginx's configuration sets.
 func readOriginal(r *authz.Request) error {
 	return readTarget(r, "x-original-method", "x-original-uri", "")
 }
 
-// readForwarded reads what Caddy and Traefik send.
+// readForwarded reads the headers that Caddy and Traefik send.
 func readForwarded(r *authz.Request) error {
 	return readTarget(r, "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host")
 }
 
-// readTarget takes method, target and host from headers; each must stand there
-// once. No name for the host leaves the request's own.
+// readTarget takes the method, target and host from headers, each of which must be
+// present once. An empty hostName keeps the request's own host.
 func readTarget(r *authz.Request, methodName, targetName, hostName string) error {
 	method, methods := r.Header(methodName)
 	target, targets := r.Header(targetName)
@@ -108,7 +108,7 @@ func readTarget(r *authz.Request, methodName, targetName, hostName string) error
 	return nil
 }
 
-// readEnvoyTarget takes the rest of the path, byte for byte, with the query.
+// readEnvoyTarget takes the path after the prefix, byte for byte, with the query.
 func readEnvoyTarget(r *authz.Request) error {
 	r.Target = strings.TrimPrefix(r.Target, envoyPath)
 	if r.Target == "" || r.Target[0] != '/' {
@@ -117,16 +117,16 @@ func readEnvoyTarget(r *authz.Request) error {
 	return nil
 }
 
-// What an allow tells the proxy beside the headers for the upstream.
+// The headers of an allow that are meant for the proxy and not for the upstream.
 const (
 	uriHeader    = "x-keyward-uri"                  // the target to pass on, without a credential in its query
-	removeHeader = "x-envoy-auth-headers-to-remove" // Envoy takes these away; so does our HAProxy
+	removeHeader = "x-envoy-auth-headers-to-remove" // Envoy removes these, and so does our HAProxy configuration
 )
 
-// allow says an allow. The answer has all that the upstream may have of what
-// we speak about: identity headers, Cookie, and the credential where a route
-// forwards it. A proxy puts them in the place of what the client sent under these
-// names; one that is not in the answer it removes.
+// allow writes the response to an allowed check. It has every header that the upstream
+// may get of those that Keyward controls: the identity headers, Cookie, and the
+// credential if the route forwards it. The proxy replaces what the client sent under
+// these names, and removes a header that is not in the response.
 func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, as *asker) {
 	allow, header := h.Renderer.Allow(d), w.Header()
 	for i := range r.Headers {
@@ -135,13 +135,13 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 			continue
 		}
 		if before := header.Get(sent.Name); before != "" && sent.Name == "cookie" {
-			// On one line, as RFC 9113 section 8.2.3 joins them: proxies keep one line, or join with a comma.
+			// In one field, as RFC 9113 section 8.2.3 joins them: proxies keep one field, or join with a comma.
 			header.Set(sent.Name, before+"; "+sent.Value)
 		} else {
 			header.Add(sent.Name, sent.Value)
 		}
 	}
-	// One piece of memory for the values, as http.Header wants them.
+	// http.Header needs a slice for each value; all of them share one array.
 	values := make([]string, 0, len(allow.Set)+2)
 	set := func(name, value string) {
 		values = append(values, value)
@@ -160,7 +160,7 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 	w.WriteHeader(http.StatusOK)
 }
 
-// remove is what the proxy is told to remove.
+// remove returns the value of removeHeader.
 func (as *asker) remove(names []string, always *Overrides) string {
 	if as.listed {
 		if always.list != "" {
@@ -177,7 +177,7 @@ func (as *asker) remove(names []string, always *Overrides) string {
 	return strings.TrimPrefix(odd, ",")
 }
 
-// canonicalName is http.CanonicalHeaderKey, without a copy for the names that come with nearly every allow.
+// canonicalName is http.CanonicalHeaderKey without a copy for the most frequent names.
 func canonicalName(name string) string {
 	switch name {
 	case "x-auth-subject":
@@ -199,8 +199,8 @@ func canonicalName(name string) string {
 	}
 }
 
-// withoutParameter returns the target without the query's parameters of that
-// name; all else stays byte for byte.
+// withoutParameter returns the target without the query parameters of that name. The
+// rest stays byte for byte.
 func withoutParameter(target, name string) string {
 	path, query, found := strings.Cut(target, "?")
 	if name == "" || !found {

@@ -7,18 +7,19 @@ import (
 	"keyward/authz"
 )
 
-// nginx's auth_request knows no denial but 401 and 403, makes 500 of all else,
-// and throws the body away. So a denial carries what it is made of in X-Auth-…
-// headers; nginx's configuration keeps these and has the denial said again.
+// The auth_request of nginx understands only 401 and 403, turns every other denial into
+// 500, and drops the body. So a denial for nginx carries its parts in X-Auth-… headers.
+// The configuration of nginx keeps these and sends them with a second request, to
+// denialPath, which returns the real response.
 const (
-	codeHeader      = "x-auth-code"      // the true status
+	codeHeader      = "x-auth-code"      // the real status
 	reasonHeader    = "x-auth-reason"    // an authz.Reason
 	styleHeader     = "x-auth-style"     // an authz.ErrorStyle
 	challengeHeader = "x-auth-challenge" // WWW-Authenticate
 	decisionHeader  = "x-auth-decision"  // the decision's id
 )
 
-// relayed is a denial for who has it said again.
+// relayed adds the headers for the second request to a denial.
 func (n *Renderer) relayed(denial Denial, d *authz.Decision) Denial {
 	denial.Headers = append(denial.Headers,
 		authz.Header{Name: codeHeader, Value: strconv.Itoa(denial.Status)},
@@ -35,9 +36,9 @@ func (n *Renderer) relayed(denial Denial, d *authz.Decision) Denial {
 	return denial
 }
 
-// sayAgain says a denial with its true status, headers and body. It is no
-// decision and is not observed: that was done when it was made. Without a
-// reason, as where no Keyward had answered, it is a 503.
+// sayAgain answers the second request with the real status, headers and body of a
+// denial. It makes no decision and notifies no observer: the first request did. Without a
+// reason the status is 503, as when Keyward did not answer the first request.
 func (h *Handler) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
 	trusted := h.fill(r, hr)
 	if method, lines := r.Header("x-original-method"); lines == 1 {
@@ -54,7 +55,7 @@ func (h *Handler) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Req
 	if !trusted {
 		d = authz.Decision{Reason: authz.RouteDenied}
 	} else if d.Allowed() {
-		d.Reason = authz.Internal // nobody has an allow said again
+		d.Reason = authz.Internal // there is no second request for an allow
 	}
 	again := Renderer{Errors: h.Renderer.Errors, Challenge: Challenge{None: true}, Now: h.Renderer.Now}
 	denial := again.Denial(r, &d)

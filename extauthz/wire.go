@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// errWire is the answer to a message that is not well formed, or that holds
-// what no proxy sends: groups, a field twice that can stand only once.
+// errWire is the error for a message that is malformed, or that has what no proxy sends:
+// groups, or a singular field twice.
 var errWire = errors.New("malformed CheckRequest")
 
 // Wire types of the protobuf encoding.
@@ -17,12 +17,12 @@ const (
 	wireFixed32 = 5
 )
 
-// fields steps through the length-delimited fields of a protobuf message, over
-// all others. It works on a string so that values can be kept without a copy.
+// fields iterates over the length-delimited fields of a protobuf message and skips all
+// others. It works on a string so that values can be kept without a copy.
 //
 //	for f := (fields{rest: message}); f.next(); { … f.number, f.value … }
 //
-// err says afterwards whether the message was well formed as far as it was read.
+// Afterwards err is nil if the message is well formed as far as it was read.
 type fields struct {
 	rest   string
 	number uint64
@@ -66,7 +66,7 @@ func (f *fields) next() bool {
 	return false
 }
 
-// fail ends the steps: what comes next can't be told.
+// fail ends the iteration: the start of the next field is unknown.
 func (f *fields) fail() bool {
 	f.rest, f.err = "", errWire
 	return false
@@ -74,7 +74,7 @@ func (f *fields) fail() bool {
 
 // varint returns the number that s starts with and its length, 0 if there is none.
 func varint(s string) (uint64, int) {
-	if s != "" && s[0] < 0x80 { // nearly all are so short
+	if s != "" && s[0] < 0x80 { // most numbers have one byte
 		return uint64(s[0]), 1
 	}
 	var v uint64
@@ -115,11 +115,10 @@ func (w *wireWriter) data(field uint, value []byte) {
 	w.bytes = append(w.bytes, value...)
 }
 
-// begin opens a message within the message; end closes the one that begin
-// returned the place of.
+// begin opens a nested message and returns its start, for end to close it.
 func (w *wireWriter) begin(field uint) (start int) {
 	w.tag(field, wireBytes)
-	w.bytes = append(w.bytes, 0) // where its length goes: few need more than a byte
+	w.bytes = append(w.bytes, 0) // the length, which rarely needs more than a byte
 	return len(w.bytes)
 }
 
@@ -131,7 +130,7 @@ func (w *wireWriter) end(start int) {
 	}
 	var length [binary.MaxVarintLen64]byte
 	n := binary.PutUvarint(length[:], uint64(size))
-	w.bytes = append(w.bytes, length[1:n]...) // room for what it needs more
+	w.bytes = append(w.bytes, length[1:n]...) // space for the longer length
 	copy(w.bytes[start-1+n:], w.bytes[start:start+size])
 	copy(w.bytes[start-1:], length[:n])
 }
