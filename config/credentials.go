@@ -9,7 +9,7 @@ import (
 	"keyward/authz"
 )
 
-// credentials reads where a credential may stand.
+// credentials reads which parts of a request may carry a credential.
 func (r *reader) credentials(v value, cfg *Config) {
 	sources := &cfg.Sources
 	var basic, header value
@@ -47,7 +47,7 @@ func (r *reader) credentials(v value, cfg *Config) {
 	}
 }
 
-// identityHeaders reads which header tells which fact. The list given takes the default's place.
+// identityHeaders reads the header of each attribute. It replaces the default entirely.
 func (r *reader) identityHeaders(v value, cfg *Config) {
 	if len(v.Content)/2 > maxIdentityHeaders {
 		r.problem(v.Line, "%s: more than %d headers", v.name, maxIdentityHeaders)
@@ -70,10 +70,10 @@ func (r *reader) identityHeaders(v value, cfg *Config) {
 	r.mapping(v, known)
 }
 
-// maxIdentityHeaders bounds what each allowed request gets more to carry.
+// maxIdentityHeaders bounds the headers that are added to each allowed request.
 const maxIdentityHeaders = 64
 
-// identityHeader adds one header if the set is still good with it.
+// identityHeader adds one header, if the set is still valid with it.
 func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.IdentityAttribute) {
 	if slices.Contains(connectionHeaders, authz.LowerASCII(name)) {
 		r.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
@@ -86,7 +86,7 @@ func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.Ident
 	}
 }
 
-// connectionHeaders are those that proxies act on themselves.
+// connectionHeaders are those that proxies interpret themselves.
 var connectionHeaders = []string{
 	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
@@ -106,7 +106,7 @@ func validCarrier(name string) error {
 	case name == "":
 		return nil
 	case !isWord(name, "!#$%&'*+-.^_`|~"):
-		return errors.New("this is no header name")
+		return errors.New("this is not a header name")
 	case lower == "authorization" || lower == "cookie" || slices.Contains(connectionHeaders, lower):
 		return errors.New("this header has a meaning of its own and can't carry a key")
 	}
@@ -115,13 +115,13 @@ func validCarrier(name string) error {
 
 func validCookie(name string) error {
 	if name != "" && !isWord(name, "!#$%&'*+-.^_`|~") {
-		return errors.New("this is no cookie name")
+		return errors.New("this is not a cookie name")
 	}
 	return nil
 }
 
-// validParameter takes names that nobody needs to encode: under another
-// spelling the proxy could not remove the parameter.
+// validParameter accepts names that have only one encoding: if a client could encode the
+// name differently, the proxy could not remove the parameter.
 func validParameter(name string) error {
 	if name != "" && !isWord(name, "-._~") {
 		return errors.New("a query parameter's name is of letters, digits and - . _ ~")
@@ -136,7 +136,7 @@ func validReserved(name string) error {
 	return validParameter(name)
 }
 
-// isWord tells whether s is of ASCII letters, digits and the others.
+// isWord reports whether s consists of ASCII letters, digits and the other characters given.
 func isWord(s, others string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -12,9 +12,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document parses data into the root of its one document, nil if that is not
-// possible. What YAML allows and a configuration is better off without, it
-// reports: anchors, tags, keys that stand twice, a second document.
+// document parses data and returns the root of its one document, nil if that is not
+// possible. It reports valid YAML that a configuration must not contain: anchors, tags,
+// duplicate keys, a second document.
 func (r *reader) document(data []byte, getenv func(string) (string, bool)) *yaml.Node {
 	r.lines = 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 	if line := firstBadByte(data); line > 0 {
@@ -25,7 +25,7 @@ func (r *reader) document(data []byte, getenv func(string) (string, bool)) *yaml
 	var doc yaml.Node
 	switch err := decoder.Decode(&doc); {
 	case errors.Is(err, io.EOF), err == nil && isNull(doc.Content[0]):
-		// A file cut off by a full disk must not turn into the defaults.
+		// A file truncated by a full disk must not turn into the defaults.
 		r.problem(0, "the file is empty; write {} for the defaults")
 		return nil
 	case err != nil:
@@ -43,8 +43,9 @@ func (r *reader) document(data []byte, getenv func(string) (string, bool)) *yaml
 	return root
 }
 
-// firstBadByte returns the line of the first byte that is no text, 0 for none.
-// What YAML takes for an end of line and editors do not is none: all must agree on the lines.
+// firstBadByte returns the line of the first byte that is not text, 0 if all are. A
+// character that ends a line in YAML and not in editors is not text: line numbers must
+// mean the same in both.
 func firstBadByte(data []byte) int {
 	for i := 0; i < len(data); {
 		c, size := utf8.DecodeRune(data[i:])
@@ -60,8 +61,8 @@ func firstBadByte(data []byte) int {
 
 var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// syntax reports a parser's error. The library counts lines from 0 in what its
-// parser says, as opposed to its scanner, and says no line at all for 0.
+// syntax reports an error of the YAML library. Its parser, unlike its scanner, counts
+// lines from 0, and leaves out a line number of 0.
 func (r *reader) syntax(err error) {
 	parts := syntaxError.FindStringSubmatch(err.Error())
 	if parts == nil {
@@ -79,8 +80,7 @@ func (r *reader) syntax(err error) {
 	r.problem(line, "not YAML: %s", message)
 }
 
-// inspect looks at every node once, before any is read, and puts the
-// environment's values in.
+// inspect checks every node before any is read, and expands the environment variables.
 func (r *reader) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
@@ -105,7 +105,7 @@ func (r *reader) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
 	}
 }
 
-// inspectKeys reports keys that are no plain text and keys that stand twice.
+// inspectKeys reports keys that are not plain text, and duplicate keys.
 func (r *reader) inspectKeys(n *yaml.Node) {
 	first := map[string]int{}
 	for key := range pairs(n) {
@@ -124,7 +124,7 @@ func (r *reader) inspectKeys(n *yaml.Node) {
 
 var variable = regexp.MustCompile(`\$\{[^}]*\}?`)
 
-// expand puts the environment's values in the place of each ${NAME}.
+// expand replaces each ${NAME} by its value.
 func (r *reader) expand(n *yaml.Node, getenv func(string) (string, bool)) {
 	if !strings.Contains(n.Value, "${") {
 		return

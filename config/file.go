@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// File is a file that a configuration names, and where it does so.
+// File is a file that a configuration names.
 type File struct {
-	Key  string // as in tls.grpc.cert_file; of an element of a list as in jwt.jwks_file
-	Line int    // from 1; 0 is the default, which no line names
+	Key  string // for example tls.grpc.cert_file; of a list's element, jwt.jwks_file
+	Line int    // from 1; 0 for the default
 	Path string
-	// written is the value as the configuration has it, where environment
-	// variables stand in it; "" where none do.
+	// written is the value as the configuration has it, if it has environment variables
+	// in it, and "" otherwise.
 	written string
 }
 
-// Problem is one thing wrong with the file. What environment variables stand
-// for is not shown: it may be a secret that was taken for a file's name.
+// Problem returns a problem with the file. It does not show the values of environment
+// variables: a secret may have been used as a file name by mistake.
 func (f File) Problem(config string, err error) Problem {
 	text := err.Error()
 	if f.written != "" {
@@ -28,7 +28,7 @@ func (f File) Problem(config string, err error) Problem {
 	return Problem{File: config, Line: f.Line, Message: f.Key + ": " + text}
 }
 
-// filename reads the name of a file.
+// filename reads a file name.
 func (r *reader) filename(to *string) field {
 	return func(v value) {
 		r.text(to)(v)
@@ -38,7 +38,7 @@ func (r *reader) filename(to *string) field {
 	}
 }
 
-// named are the files that were read, by line, and the default of the key file where none was.
+// named returns the files that were read, by line, and the default key file if none was.
 func (r *reader) named(cfg *Config) []File {
 	const keys = "keys.file"
 	if cfg.Keys.File != "" && !slices.ContainsFunc(r.files, func(f File) bool { return f.Key == keys }) {

@@ -12,17 +12,17 @@ import (
 	"keyward/ratelimit"
 )
 
-// RateLimits says what is counted, where, and what is told of it.
+// RateLimits says which requests are counted, where, and what the client sees of it.
 type RateLimits struct {
-	Store          authz.Secret // a URL, which may hold a password; empty: this process's memory
+	Store          authz.Secret // a URL, which may contain a password; empty: the memory of this process
 	OnStoreFailure ratelimit.OnStoreFailure
-	Replicas       int           // that share the store
-	Timeout        time.Duration // for one answer of the store
-	Buckets        int           // that are kept in memory
+	Replicas       int           // how many share the store
+	Timeout        time.Duration // of one request to the store
+	Buckets        int           // how many are kept in memory
 
 	ByMethod map[authz.AuthMethod]ratelimit.Spec
-	Failed   ratelimit.Spec // credentials of an address that were no good
-	OnAllow  bool           // what is left is told on allows too
+	Failed   ratelimit.Spec // for failed credentials of an address
+	OnAllow  bool           // allows have the rate limit headers too
 }
 
 const memoryStore = "memory"
@@ -54,7 +54,7 @@ func (r *reader) rateLimits(v value, l *RateLimits) {
 	r.mapping(v, known)
 }
 
-// limitStore reads the word memory, or where Redis is. It is checked when it is opened.
+// limitStore reads the word memory or the URL of Redis, which is validated when it is opened.
 func (r *reader) limitStore(v value, l *RateLimits) {
 	text, ok := r.readText(v)
 	switch {
@@ -71,7 +71,7 @@ func (r *reader) limitStore(v value, l *RateLimits) {
 	}
 }
 
-// warnPlainRedis warns of a store whose answers an attacker on the network can forge.
+// warnPlainRedis warns about a store whose responses an attacker on the network can forge.
 func (r *reader) warnPlainRedis(v value, text string) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	if transport, _, _ := strings.Cut(scheme, "+"); transport != "redis" {
@@ -91,7 +91,7 @@ func (r *reader) warnPlainRedis(v value, text string) {
 	}
 }
 
-// limitSpec reads a limit: a rate, or a mapping with one. An empty text is none.
+// limitSpec reads a limit: a rate, or a mapping with a rate. An empty text means no limit.
 func (r *reader) limitSpec(rate *authz.Rate, shadow *bool) field {
 	return func(v value) {
 		if v.Kind != yaml.MappingNode {

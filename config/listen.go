@@ -29,7 +29,7 @@ func (r *reader) listen(v value, l *Listen) {
 	}
 }
 
-// validAddress takes host:port, unix:///path and, for no listener, nothing.
+// validAddress accepts host:port, unix:///path, and the empty text for no listener.
 func validAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") {
@@ -90,7 +90,7 @@ func (r *reader) trustedProxies(v value, cfg *Config) {
 	})
 }
 
-// parseNetwork takes an address too, as the network of it alone.
+// parseNetwork parses a network. An address is the network of that address alone.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
 		return address.Unmap().Prefix(address.Unmap().BitLen())

@@ -9,8 +9,8 @@ import (
 	"keyward/authz"
 )
 
-// upstreamOverrides reads which headers an allow has removed: the word remove
-// or pass, or a mapping with those that are kept.
+// upstreamOverrides reads which headers are removed on an allow: the word remove or pass,
+// or a mapping with those that are kept.
 func (r *reader) upstreamOverrides(v value, cfg *Config) {
 	if v.Kind == yaml.ScalarNode {
 		choice(r, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
@@ -23,7 +23,7 @@ func (r *reader) upstreamOverrides(v value, cfg *Config) {
 	})
 }
 
-// validOverride takes the names of the list alone: another one would be kept anyway.
+// validOverride accepts only names in the list, since all others are kept anyway.
 func validOverride(name string) error {
 	known := authz.UpstreamOverrides()
 	if slices.Contains(known, authz.LowerASCII(name)) {

@@ -9,8 +9,8 @@ import (
 	"keyward/authz"
 )
 
-// Parse reads data, the content of the file of that name. With an error, which
-// is always Problems, there is no Config.
+// Parse parses data, the content of the named file. The error is always Problems, and the
+// Config is nil then.
 func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Config, error) {
 	r := &reader{file: file, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
 	if len(data) > maxFile {
@@ -31,9 +31,9 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 	return cfg, nil
 }
 
-// config reads the document. The order matters where one section depends on
-// another: TLS on listeners, credentials on identity headers and both on overrides, and the routes on
-// the rules for paths and on what is said for all of them.
+// config reads the document. The order matters if one section depends on another: TLS on
+// listeners, credentials on identity headers and both on overrides, and routes on the
+// path rules and on the defaults of routes.
 func (r *reader) config(root value, cfg *Config) {
 	r.mapping(root, fields{
 		{"listen", func(v value) { r.listen(v, &cfg.Listen) }},
@@ -131,7 +131,7 @@ func (r *reader) log(v value, l *Log) {
 	})
 }
 
-// validRealm keeps to what a quoted-string holds without escapes (RFC 9110 section 5.6.4).
+// validRealm accepts what a quoted-string can have without escapes (RFC 9110 section 5.6.4).
 func validRealm(realm string) error {
 	for i := range len(realm) {
 		if c := realm[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {

@@ -7,25 +7,25 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reader walks a document and gathers what is wrong with it.
+// reader reads a document and collects the mistakes in it.
 type reader struct {
 	file     string
 	lines    int
 	problems Problems
 	warnings Problems
-	files    []File // as they were read
-	// written is the text of values that environment variables stand in, as
-	// the file has it: what they stand for may be a secret and is never shown.
+	files    []File // in the order in which they were read
+	// written has the values that contain environment variables, as the file has them:
+	// the variables may have secrets, and are never shown.
 	written map[*yaml.Node]string
-	// reported are nodes with which something is wrong before anyone reads
-	// them, as a variable that is not there; one problem is enough.
+	// reported has the nodes for which a problem is reported before they are read, such
+	// as an unset variable. One problem per node is enough.
 	reported map[*yaml.Node]bool
-	// expected, if not nil, is told which keys or words a value may have. A test
-	// compares them with the published schema.
+	// expected, if not nil, is called with the keys or words that a value may have. A
+	// test compares them with the published schema.
 	expected func(name string, as expectation, words []string)
 }
 
-// expectation says what the words of a value are.
+// expectation says whether the words are a mapping's keys or a value's choices.
 type expectation string
 
 const (
@@ -39,17 +39,17 @@ func (r *reader) expect(v value, as expectation, words []string) {
 	}
 }
 
-// value is a node and the name it goes by in messages, as in cache.ttl.
+// value is a node and its name in messages, such as cache.ttl.
 type value struct {
 	*yaml.Node
 	name string
 }
 
-// field reads one value into its place, or reports what is wrong with it.
+// field reads one value, or reports what is wrong with it.
 type field func(value)
 
-// fields says which keys a mapping may have, in the order in which they are
-// read, whatever order the file has them in: some depend on others.
+// fields are the keys that a mapping may have, in the order in which they are read. It is
+// independent of the order in the file, since some depend on others.
 type fields []struct {
 	key  string
 	read field
@@ -63,8 +63,8 @@ func (f fields) keys() []string {
 	return keys
 }
 
-// problem notes what is wrong and in which line; the library counts one too
-// many for what is missing at the end.
+// problem adds a problem. The YAML library may count one line too many for something that
+// is missing at the end.
 func (r *reader) problem(line int, format string, args ...any) {
 	r.problems = append(r.problems, Problem{r.file, min(line, r.lines), fmt.Sprintf(format, args...)})
 }
@@ -85,8 +85,8 @@ func (r *reader) wrong(v value, wanted string) {
 	r.problem(v.Line, "%s: want %s, not %s", name, wanted, r.shown(v))
 }
 
-// refuse reports what another package said of v's value. Its words may hold
-// the value, so they are left out where that came from the environment.
+// refuse reports another package's error about v. Its text may contain the value, so it is
+// left out if the value came from the environment.
 func (r *reader) refuse(v value, err error) {
 	if r.reported[v.Node] {
 		return
@@ -98,7 +98,7 @@ func (r *reader) refuse(v value, err error) {
 	r.problem(v.Line, "%s: %v", v.name, err)
 }
 
-// shown is v as a message may have it: a scalar as the file has it, of all else only the kind.
+// shown returns v as messages show it: a scalar as the file has it, and only the type of others.
 func (r *reader) shown(v value) string {
 	if written, ok := r.written[v.Node]; ok {
 		return "what `" + written + "` stands for"
@@ -119,7 +119,7 @@ func (r *reader) shown(v value) string {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// mapping reads each of v's keys by its field.
+// mapping reads the keys of v with their fields.
 func (r *reader) mapping(v value, known fields) {
 	r.expect(v, expectKeys, known.keys())
 	if v.Kind != yaml.MappingNode {
@@ -142,7 +142,7 @@ func (r *reader) mapping(v value, known fields) {
 	}
 }
 
-// nameOf is the name of the value under one of v's keys.
+// nameOf returns the name of the value under one of v's keys.
 func (v value) nameOf(key string) string {
 	if v.name == "" {
 		return key
@@ -181,7 +181,7 @@ func (r *reader) each(v value, read field) {
 	}
 }
 
-// pairs goes over a mapping's keys and values.
+// pairs iterates over the keys and values of a mapping.
 func pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 	return func(yield func(key, value *yaml.Node) bool) {
 		for i := 0; i+1 < len(n.Content); i += 2 {

@@ -15,7 +15,7 @@ var (
 	authMethods = authMethodsByName(func(m authz.AuthMethodInfo) bool { return len(m.Schemes) > 0 })
 )
 
-// authMethodsByName returns the kinds of credential that are wanted.
+// authMethodsByName returns the kinds of credential for which wanted is true.
 func authMethodsByName(wanted func(authz.AuthMethodInfo) bool) map[string]authz.AuthMethod {
 	methods := map[string]authz.AuthMethod{}
 	for _, m := range authz.AuthMethods() {
@@ -41,7 +41,7 @@ var authModes = map[string]authz.AuthMode{
 	"required": authz.AuthRequired,
 }
 
-// routes reads the rules and lets policy say which of them contradict each other.
+// routes reads the rules. Package policy reports which of them contradict each other.
 func (r *reader) routes(v value, cfg *Config) {
 	var lines []int
 	r.each(v, func(element value) {
@@ -62,7 +62,7 @@ func (r *reader) routes(v value, cfg *Config) {
 	}
 }
 
-// unjoin takes apart what errors.Join put together.
+// unjoin returns the errors that errors.Join has joined.
 func unjoin(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
@@ -73,7 +73,7 @@ func unjoin(err error) []error {
 	return nil
 }
 
-// rule reads one route. A route that says nothing of auth wants a credential.
+// rule reads one route. By default it requires a credential.
 func (r *reader) rule(v value, cfg *Config) policy.Rule {
 	rule := policy.Rule{Route: authz.Route{
 		Auth: authz.AuthRequired, Errors: cfg.Errors, ForwardCredentials: cfg.ForwardCredentials,
@@ -88,7 +88,7 @@ func (r *reader) rule(v value, cfg *Config) policy.Rule {
 	if len(r.problems) == before && rule.Route.Path == "" {
 		r.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
 	}
-	// What two routes can't have in common, see policy.
+	// No two routes can have the same, see policy.
 	rule.Route.Identity = fmt.Sprintf("%s %q %q", rule.Route.Path, slices.Sorted(slices.Values(rule.Methods)), slices.Sorted(slices.Values(rule.Hosts)))
 	r.contradictions(v, &rule.Route)
 	if rule.Route.Preflight && len(rule.Methods) > 0 && !slices.Contains(rule.Methods, "OPTIONS") {
@@ -97,13 +97,13 @@ func (r *reader) rule(v value, cfg *Config) policy.Rule {
 	return rule
 }
 
-// fallback reads the route of requests that match none.
+// fallback reads the route of requests that match no other.
 func (r *reader) fallback(v value, cfg *Config) {
 	r.mapping(v, r.terms(&cfg.Default))
 	r.contradictions(v, &cfg.Default)
 }
 
-// terms are the keys that say what a route asks of a request.
+// terms are the keys that say what a route requires of a request.
 func (r *reader) terms(route *authz.Route) fields {
 	var scopes []string
 	return fields{
@@ -130,10 +130,10 @@ func (r *reader) credentialKinds(v value, route *authz.Route) {
 	})
 }
 
-// contradictions reports terms that a route without credentials can't hold anyone to.
+// contradictions reports requirements that have no effect on a route without credentials.
 func (r *reader) contradictions(v value, route *authz.Route) {
 	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
-		r.problem(v.Line, "%s: with `auth: none` nobody is held to scopes, project or credentials", v.name)
+		r.problem(v.Line, "%s: with `auth: none` scopes, project and credentials have no effect", v.name)
 	}
 }
 
@@ -164,12 +164,12 @@ func validRouteName(name string) error {
 	return nil
 }
 
-// validMethod holds a method to upper case: methods are case-sensitive (RFC
-// 9110 section 9.1), and a route for "get" would never be met.
+// validMethod requires upper case: methods are case-sensitive (RFC 9110 section 9.1), and
+// a route for "get" would never match.
 func validMethod(method string) error {
 	switch upper := strings.ToUpper(method); {
 	case !isWord(method, "-_"):
-		return fmt.Errorf("%q is no HTTP method", method)
+		return fmt.Errorf("%q is not an HTTP method", method)
 	case upper != method:
 		return fmt.Errorf("methods are in upper case: %s", upper)
 	}

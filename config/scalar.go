@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// text reads a text that is one line of printable characters.
+// text reads one line of printable text.
 func (r *reader) text(to *string) field {
 	return func(v value) {
 		if text, ok := r.readText(v); ok {
@@ -39,7 +39,7 @@ func (r *reader) readText(v value) (string, bool) {
 
 func isControl(c rune) bool { return c < 0x20 || 0x7f <= c && c < 0xa0 }
 
-// checked reads a text that check finds nothing wrong with.
+// checked reads a text that check accepts.
 func (r *reader) checked(to *string, check func(string) error) field {
 	return func(v value) {
 		text, ok := r.readText(v)
@@ -54,8 +54,7 @@ func (r *reader) checked(to *string, check func(string) error) field {
 	}
 }
 
-// list reads a list of texts that check finds nothing wrong with. What it
-// reads takes the default's place.
+// list reads a list of texts that check accepts. It replaces the default entirely.
 func (r *reader) list(to *[]string, check func(string) error) field {
 	return func(v value) {
 		texts := []string{}
@@ -70,7 +69,7 @@ func (r *reader) list(to *[]string, check func(string) error) field {
 
 func (r *reader) boolean(to *bool) field {
 	return func(v value) {
-		// Others than these two, as yes and on, mean different things to different readers.
+		// Other words, such as yes and on, mean different things to different parsers.
 		if v.Kind != yaml.ScalarNode || v.Value != "true" && v.Value != "false" || !r.isPlain(v) {
 			r.wrong(v, "true or false")
 			return
@@ -79,14 +78,14 @@ func (r *reader) boolean(to *bool) field {
 	}
 }
 
-// isPlain tells whether v may be read as a number or a truth value: it stands
-// without quotes, or came from the environment.
+// isPlain reports whether v may be a number or a boolean: it has no quotes, or comes from
+// the environment.
 func (r *reader) isPlain(v value) bool {
 	_, fromEnv := r.written[v.Node]
 	return fromEnv || v.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
 }
 
-// number reads a whole number, in decimal, of at least and at most so much.
+// number reads a decimal integer in the given range.
 func (r *reader) number(to *int, least, most int) field {
 	return func(v value) {
 		n, err := strconv.Atoi(v.Value)
@@ -98,7 +97,7 @@ func (r *reader) number(to *int, least, most int) field {
 	}
 }
 
-// duration reads a duration above zero. With optional, "" is the zero one.
+// duration reads a positive duration. If optional, "" means 0.
 func (r *reader) duration(to *time.Duration, optional bool) field {
 	return func(v value) {
 		if optional && v.Kind == yaml.ScalarNode && !isNull(v.Node) && v.Value == "" {
@@ -116,8 +115,8 @@ func (r *reader) duration(to *time.Duration, optional bool) field {
 
 var errDuration = errors.New("want a time as 90s, 5m, 24h or 90d")
 
-// ParseDuration reads what time.ParseDuration does, and days of 24 hours: a
-// whole number and "d", alone.
+// ParseDuration parses what time.ParseDuration does, and an integer with "d" for days of
+// 24 hours.
 func ParseDuration(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -134,7 +133,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// choice reads one of the words, by way of what each stands for.
+// choice reads one of the words and sets the value that it stands for.
 func choice[T any](r *reader, to *T, words map[string]T) field {
 	names := slices.Sorted(maps.Keys(words))
 	return func(v value) {
@@ -149,7 +148,7 @@ func choice[T any](r *reader, to *T, words map[string]T) field {
 	}
 }
 
-// noneOf reports that v is none of the words, and which it may have been meant to be.
+// noneOf reports that v is none of the words, and suggests one of them.
 func (r *reader) noneOf(v value, words []string) {
 	wanted := "one of " + strings.Join(words, ", ")
 	if _, fromEnv := r.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {

@@ -38,7 +38,7 @@ func loadSchema(t *testing.T) *schemaNode {
 	return &root
 }
 
-// variants are what a node stands for: itself, and what its references and alternatives are.
+// variants returns a node together with its references and alternatives.
 func (root *schemaNode) variants(n *schemaNode) []*schemaNode {
 	all := []*schemaNode{n}
 	if name, ok := strings.CutPrefix(n.Ref, "#/definitions/"); ok {
@@ -53,7 +53,7 @@ func (root *schemaNode) variants(n *schemaNode) []*schemaNode {
 	return all
 }
 
-// find returns the variants of the value with a name as messages have it.
+// find returns the variants of a value, given its name in messages.
 func (root *schemaNode) find(name string) []*schemaNode {
 	found := root.variants(root)
 	if name == "" {
@@ -74,7 +74,7 @@ func (root *schemaNode) find(name string) []*schemaNode {
 	return found
 }
 
-// words returns the keys, or the words, that a value may have by the schema.
+// words returns the keys or words that a value may have according to the schema.
 func (root *schemaNode) words(name string, as expectation) []string {
 	words := map[string]bool{}
 	for _, n := range root.find(name) {
@@ -89,7 +89,7 @@ func (root *schemaNode) words(name string, as expectation) []string {
 	return slices.Sorted(maps.Keys(words))
 }
 
-// visits are documents that lead the reader, together, to each mapping and each choice.
+// visits returns documents that together lead the reader to each mapping and each choice.
 func visits(t *testing.T) []string {
 	t.Helper()
 	everything, err := os.ReadFile("testdata/everything.yaml")
@@ -104,8 +104,8 @@ func visits(t *testing.T) []string {
 	}
 }
 
-// TestSchema compares the published schema with what the reader expects: the
-// keys of each mapping, and the words of each choice.
+// TestSchema compares the published schema with what the reader expects: the keys of each
+// mapping and the words of each choice.
 func TestSchema(t *testing.T) {
 	root := loadSchema(t)
 	mappings := map[string]bool{}
@@ -116,7 +116,7 @@ func TestSchema(t *testing.T) {
 				mappings[name] = true
 			}
 			if name == "identity_headers" {
-				return // the operator names the headers
+				return // the operator chooses the headers
 			}
 			if got, want := root.words(name, as), slices.Sorted(slices.Values(words)); !slices.Equal(got, want) {
 				t.Errorf("docs/keyward.schema.json: %s of %q are %q, want %q", as, name, got, want)
@@ -148,8 +148,8 @@ func (root *schemaNode) eachMapping(name string, visit func(string)) {
 	}
 }
 
-// TestSchemaDefaults compares the schema's defaults with those of the documentation,
-// which TestDefaults holds to the code.
+// TestSchemaDefaults compares the schema's defaults with those of the documentation, which
+// TestDefaults compares with the code.
 func TestSchemaDefaults(t *testing.T) {
 	root := loadSchema(t)
 	var defaults map[string]any

@@ -10,11 +10,11 @@ import (
 	"keyward/authz"
 )
 
-// subjects are a source of subjects: one that names them without asking the others.
+// subjects is a source of subjects, which names them independently of other sources.
 type subjects struct {
-	name   string // an issuer and an introspection server of one name are one source
+	name   string // an issuer and an introspection server with the same name are one source
 	shown  string
-	method string // as x-auth-method says it
+	method string // the value of x-auth-method
 }
 
 // warnOfSubjects warns if the upstream cannot distinguish the subjects of two
@@ -40,7 +40,7 @@ func (r *reader) warnOfSubjects(root value, cfg *Config) {
 		"add x-auth-issuer: issuer to identity_headers, and have the upstream check it", strings.Join(alike, ", "))
 }
 
-// sourcesOfSubjects are those of a configuration. Keys and passwords are of the same users.
+// sourcesOfSubjects returns those of a configuration. Keys and passwords have the same users.
 func sourcesOfSubjects(cfg *Config) []subjects {
 	var all []subjects
 	if cfg.Keys.File != "" || cfg.Users.File != "" {
@@ -55,8 +55,8 @@ func sourcesOfSubjects(cfg *Config) []subjects {
 	return all
 }
 
-// alikeTo returns the names of the sources whose subjects cannot be distinguished,
-// by the method if byMethod, else by nothing.
+// alikeTo returns the names of the sources whose subjects cannot be distinguished. If
+// byMethod, x-auth-method distinguishes them.
 func alikeTo(all []subjects, byMethod bool) []string {
 	var names []string
 	for _, one := range all {
@@ -69,7 +69,7 @@ func alikeTo(all []subjects, byMethod bool) []string {
 	return names
 }
 
-// lineOf is the line of the first of the keys that the mapping has.
+// lineOf returns the line of the first of the keys that the mapping has, 0 if it has none.
 func lineOf(n *yaml.Node, keys ...string) int {
 	for _, wanted := range keys {
 		for key := range pairs(n) {

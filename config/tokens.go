@@ -11,15 +11,15 @@ import (
 	"keyward/authz"
 )
 
-// JWT says which tokens of one issuer are believed.
+// JWT configures the tokens of one issuer.
 type JWT struct {
 	Name       string
 	AuthMethod authz.AuthMethod // JWT, or OAuth for access tokens by RFC 9068
-	Issuer     string           // the iss claim, to the letter
-	Audiences  []string         // one of them must be in aud; empty: aud is not looked at
+	Issuer     string           // the iss claim, compared byte for byte
+	Audiences  []string         // one of them must be in aud; empty: aud is not checked
 	Algorithms []string
 
-	// Where the issuer's keys are: one of these, or none for OIDC discovery.
+	// The source of the issuer's keys: one of these, or none for OIDC discovery.
 	JWKSURL, JWKSFile, HMACSecretFile string
 
 	SubjectClaim, ScopeClaim string
@@ -27,19 +27,19 @@ type JWT struct {
 	Users                    bool // subjects are users of the users file
 }
 
-// Introspection says which server is asked about opaque tokens (RFC 7662).
+// Introspection configures a server that is queried about opaque tokens (RFC 7662).
 type Introspection struct {
 	Name                       string
 	URL                        string
-	Audiences                  []string // one of them must be in aud; empty: aud is not looked at
+	Audiences                  []string // one of them must be in aud; empty: aud is not checked
 	ClientID, ClientSecretFile string
 	CacheTTL, Timeout          time.Duration
 }
 
-// Discovered tells whether the issuer itself is asked where its keys are.
+// Discovered reports whether the keys are found by OIDC discovery.
 func (t *JWT) Discovered() bool { return t.JWKSURL == "" && t.JWKSFile == "" && t.HMACSecretFile == "" }
 
-// maxIssuers bounds each of the two lists.
+// maxIssuers bounds the length of jwt and of introspection.
 const maxIssuers = 100
 
 var (
@@ -64,8 +64,8 @@ func (r *reader) tokens(v value, cfg *Config) {
 	}
 }
 
-// unlikeOthers reports a second element that calls itself the same: nobody
-// could tell whose token or whose metric it is.
+// unlikeOthers reports a second element with the same name or issuer, which would make
+// tokens and metrics ambiguous.
 func (r *reader) unlikeOthers(v value, lines map[string]int, what, text string) {
 	id := what + " " + text
 	if first, taken := lines[id]; taken {
@@ -75,7 +75,7 @@ func (r *reader) unlikeOthers(v value, lines map[string]int, what, text string) 
 	lines[id] = v.Line
 }
 
-// issuer reads one element of jwt; what it leaves out is checked with it as a whole.
+// issuer reads one element of jwt. The caller must not use it if the result is false.
 func (r *reader) issuer(v value, cfg *Config) (JWT, bool) {
 	t := JWT{
 		Name: "jwt", AuthMethod: authz.AuthMethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", ScopeClaim: "scope",
@@ -116,7 +116,7 @@ func (r *reader) issuer(v value, cfg *Config) (JWT, bool) {
 	return t, len(r.problems) == before
 }
 
-// complaints are what is wrong with an issuer as a whole.
+// complaints returns what is wrong with an issuer, considering all its fields.
 func (t *JWT) complaints(cfg *Config) (all []string) {
 	complain := func(is bool, text string) {
 		if is {
@@ -134,7 +134,7 @@ func (t *JWT) complaints(cfg *Config) (all []string) {
 	complain(places > 1, "jwks_url, jwks_file and hmac_secret_file exclude each other")
 	complain(len(t.Algorithms) == 0, "algorithms can't be empty")
 	complain(t.HMACSecretFile == "" && slices.ContainsFunc(t.Algorithms, isSymmetric),
-		"HS256, HS384 and HS512 need hmac_secret_file: a public key is no secret")
+		"HS256, HS384 and HS512 need hmac_secret_file: a public key is not a secret")
 	complain(t.HMACSecretFile != "" && !slices.ContainsFunc(t.Algorithms, isSymmetric),
 		"with hmac_secret_file the algorithms are among HS256, HS384 and HS512")
 	complain(t.HMACSecretFile != "" && slices.ContainsFunc(t.Algorithms, func(a string) bool { return !isSymmetric(a) }),
@@ -173,7 +173,7 @@ func (r *reader) introspection(v value, cfg *Config) {
 			r.problem(element.Line, "%s: client_id and client_secret_file go together", element.name)
 		}
 		if i.Timeout >= 250*time.Millisecond {
-			r.warn(element.Line, "%s: a timeout of %s is no less than the 0.25 s that Envoy waits as envoy.yaml has it", element.name, i.Timeout)
+			r.warn(element.Line, "%s: a timeout of %s is not less than the 0.25 s that Envoy waits as envoy.yaml has it", element.name, i.Timeout)
 		}
 		r.warnPlainHTTP(element, i.URL)
 		r.unlikeOthers(element, lines, "name", i.Name)
@@ -184,7 +184,7 @@ func (r *reader) introspection(v value, cfg *Config) {
 	}
 }
 
-// warnPlainHTTP tells of a URL whose answers anyone on the way could have made.
+// warnPlainHTTP warns about a URL whose responses an attacker on the network can forge.
 func (r *reader) warnPlainHTTP(v value, address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" {
@@ -195,10 +195,10 @@ func (r *reader) warnPlainHTTP(v value, address string) {
 	}
 }
 
-// isLoopback reports whether what goes to the host stays on this machine.
+// isLoopback reports whether traffic to the host stays on this machine.
 func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
-// atMost reads a duration above zero with a bound.
+// atMost reads a positive duration with an upper bound.
 func (r *reader) atMost(to *time.Duration, most time.Duration) field {
 	return func(v value) {
 		var d time.Duration
@@ -217,7 +217,7 @@ func validAlgorithm(name string) error {
 	return nil
 }
 
-// validSourceName keeps to what reads well as a metric's label.
+// validSourceName accepts names that are readable as a metric's label.
 func validSourceName(name string) error {
 	if !isWord(name, "-._") || len(name) > 64 {
 		return errors.New("a name is 1 to 64 letters, digits and - . _")

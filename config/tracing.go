@@ -9,13 +9,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Tracing says where spans of checks go, and which checks have one.
+// Tracing says where the spans of checks are sent, and which checks have one.
 type Tracing struct {
-	Endpoint string  // of a collector, http:// or https://; "" is no spans
-	Sample   float64 // share of 1 of the checks that come within no trace
+	Endpoint string  // of a collector, http:// or https://; "": no spans
+	Sample   float64 // share, from 0 to 1, of the checks that are not part of a trace
 }
 
-// Enabled tells whether there are spans at all.
+// Enabled reports whether spans are made.
 func (t Tracing) Enabled() bool { return t.Endpoint != "" }
 
 func (r *reader) tracing(v value, t *Tracing) {
@@ -28,8 +28,8 @@ func (r *reader) tracing(v value, t *Tracing) {
 	}
 }
 
-// validCollector takes a URL of scheme, host and port, and for no collector
-// nothing. A password has no place in it: headers come from the environment.
+// validCollector accepts a URL of scheme, host and port, and the empty text for no
+// collector. It has no place for a password: headers come from the environment.
 func validCollector(endpoint string) error {
 	if endpoint == "" {
 		return nil
