@@ -17,7 +17,7 @@ import (
 	"keyward/verifier"
 )
 
-// apiKeyFixture is an APIKey verifier over real files that the test writes.
+// apiKeyFixture is an APIKey verifier whose key and user files the test writes.
 type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
@@ -65,7 +65,7 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	return b
 }
 
-// Verify asks as the chain does, with unmarked tokens last.
+// Verify tries the verifiers in the order of the chain, with tokens without a prefix last.
 func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	p, err := b.APIKey.Verify(ctx, c, now)
 	if err == authz.ErrNotMine {
@@ -125,7 +125,7 @@ func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reas
 	}
 }
 
-// becomes waits until the key is answered so; files are followed on another goroutine.
+// becomes waits until the key gets the wanted result; files are followed on another goroutine.
 func (b *apiKeyFixture) becomes(key string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
@@ -150,12 +150,12 @@ func TestKeyLife(t *testing.T) {
 	}
 	cached := b.becomes(key, authz.OK)
 	if again := b.becomes(key, authz.OK); again != cached {
-		t.Error("the look-ups after the first did not come from the cache")
+		t.Error("the later look-ups did not come from the cache")
 	}
 	_, other := b.create(keystore.Params{})
 	b.becomes(other, authz.OK)
 	if again := b.becomes(key, authz.OK); again != cached {
-		t.Error("another key's change threw this one out of the cache")
+		t.Error("the change of another key evicted this one from the cache")
 	}
 	_, rotated, err := b.journal.Rotate(id, 0)
 	if err != nil {
@@ -167,7 +167,7 @@ func TestKeyLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p := b.becomes(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
-		t.Error("the log is not told whose revoked key it was")
+		t.Error("the log does not have the id of the revoked key")
 	}
 }
 
@@ -191,7 +191,7 @@ func TestExpiryAndAge(t *testing.T) {
 	_, oldToo := b.create(keystore.Params{Expires: b.now.Add(365 * 24 * time.Hour)})
 	b.becomes(key, authz.OK)
 	if p := b.becomes(old, authz.OK); !p.ExpiresAt.IsZero() {
-		t.Errorf("a key without an expiry expires %s: what an operator refuses is not the key's own end", p.ExpiresAt)
+		t.Errorf("a key without an expiry expires %s, though max_age is not an expiry of the key", p.ExpiresAt)
 	}
 	b.becomes(oldToo, authz.OK)
 	b.now = b.now.Add(time.Hour)
@@ -207,7 +207,7 @@ func TestExpiryAndAge(t *testing.T) {
 		t.Errorf("older than max_age: %s", got)
 	}
 	if _, got := b.bearer(oldToo); got != authz.ExpiredKey {
-		t.Errorf("older than max_age, though its own expiry is to come: %s", got)
+		t.Errorf("older than max_age, before its own expiry: %s", got)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestGrace(t *testing.T) {
 	}
 	b.becomes(fresh.Reveal(), authz.OK)
 	if p := b.becomes(old, authz.OK); p.ExpiresAt.IsZero() {
-		t.Error("the old secret's end is not told")
+		t.Error("the expiry of the old secret is missing")
 	}
 	b.now = b.now.Add(time.Hour + time.Minute)
 	if _, got := b.bearer(old); got != authz.RevokedKey {
@@ -266,10 +266,10 @@ func TestUsers(t *testing.T) {
 	b.becomes(inherits, authz.DisabledUser)
 }
 
-// TestPrefixesThatBeginOneAnother: a key of the shorter one may go on like the longer one.
+// TestPrefixesThatBeginOneAnother checks that a key with the shorter prefix may continue like the longer one.
 func TestPrefixesThatBeginOneAnother(t *testing.T) {
 	b := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
-	for range 200 { // three in sixty-two go on so
+	for range 200 { // three in sixty-two continue like a longer prefix
 		_, key := b.create(keystore.Params{Prefix: "kw"})
 		b.becomes(key, authz.OK)
 	}
@@ -322,15 +322,15 @@ func TestWhatIsAKey(t *testing.T) {
 	b.becomes("legacy", authz.NoCredential)
 }
 
-// TestKeysOfDeletedUser: a user made again has none of the keys that were made
-// before the deletion, cached ones and those with a new secret included, and all
-// that were made after it.
+// TestKeysOfDeletedUser checks that a user who is created again does not get the keys
+// created before the deletion, including cached and rotated ones, and gets all keys
+// created after it.
 func TestKeysOfDeletedUser(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, old := b.create(keystore.Params{User: "alice"})
 	id, unused := b.create(keystore.Params{User: "alice"})
 	b.becomes(old, authz.OK)
-	for range 2 { // the second deletion is of the second alice
+	for range 2 { // the second time the second alice is deleted
 		if err := b.users.DeleteUser("alice"); err != nil {
 			t.Fatal(err)
 		}
@@ -338,13 +338,13 @@ func TestKeysOfDeletedUser(t *testing.T) {
 		_, next := b.create(keystore.Params{User: "alice"})
 		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
 		if p := b.becomes(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
-			t.Errorf("the log is not told whose key it was: %+v", p)
+			t.Errorf("the log does not have the key's user and id: %+v", p)
 		}
 		b.becomes(unused, authz.RevokedKey)
 		if p := b.becomes(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
 			t.Errorf("a key made after the deletion: %+v", p)
 		}
-		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // no change of a user moves the time
+		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
 		b.becomes(old, authz.RevokedKey)
 		b.becomes(next, authz.OK)
 		old = next
@@ -356,7 +356,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 	b.becomes(rotated.Reveal(), authz.RevokedKey)
 }
 
-// TestKeyBeforeItsUser: a key may be made before its user is.
+// TestKeyBeforeItsUser checks that a key may be created before its user.
 func TestKeyBeforeItsUser(t *testing.T) {
 	b := newAPIKeyFixture(t, options{withUsers: true})
 	_, key := b.create(keystore.Params{User: "bob"})
@@ -365,8 +365,8 @@ func TestKeyBeforeItsUser(t *testing.T) {
 	b.becomes(key, authz.OK)
 }
 
-// TestKeyOfReservedUser: what upstreams would take for another key's id is
-// refused, with a users file and without one.
+// TestKeyOfReservedUser checks that a user name that upstreams could take for the id of
+// another key is refused, with a users file and without.
 func TestKeyOfReservedUser(t *testing.T) {
 	for _, user := range []string{"k_8ENbdXlcXqgH", "k_", "c_8ENbdXlcXqgH"} {
 		err := ask(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
@@ -376,14 +376,14 @@ func TestKeyOfReservedUser(t *testing.T) {
 	}
 }
 
-// brokenStore can't tell.
+// brokenStore is a KeyStore whose Find fails.
 type brokenStore struct{ *keystore.Keys }
 
 func (brokenStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
-	return keystore.Key{}, errors.New("store away")
+	return keystore.Key{}, errors.New("store unavailable")
 }
 
-// scriptedStore answers each look-up with the next of its keys, the last one for ever; none are unknown.
+// scriptedStore returns the next of its keys for each look-up, and the last one again and again.
 type scriptedStore struct {
 	keys  []keystore.Key
 	finds int
@@ -417,8 +417,8 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 	return err
 }
 
-// TestRoom: the principal of a key that is not in the cache is put where the
-// credential says; what is in the cache never is, since the room is used again.
+// TestRoom checks that the principal of an uncached key is written to the credential's
+// scratch space, and that a cached one never is, since the space is reused.
 func TestRoom(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	id, key := b.create(keystore.Params{})
@@ -445,7 +445,7 @@ func TestRoom(t *testing.T) {
 func TestUsersThatAreNotLoaded(t *testing.T) {
 	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
 	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
-		t.Errorf("error %v, want one that says nobody can tell", err)
+		t.Errorf("error %v, want keystore.ErrNotLoaded", err)
 	}
 }
 
@@ -455,7 +455,7 @@ func TestStoreThatCannotTell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys(hasher)}, "not loaded": keystore.NewKeys(hasher)} {
+	for name, keys := range map[string]verifier.KeyStore{"unavailable": brokenStore{keystore.NewKeys(hasher)}, "not loaded": keystore.NewKeys(hasher)} {
 		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals})
 		if err != nil {
 			t.Fatal(err)
@@ -463,13 +463,16 @@ func TestStoreThatCannotTell(t *testing.T) {
 		c := authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(strings.Repeat("AB", 22))}
 		p, err := v.Unprefixed().Verify(context.Background(), &c, time.Now())
 		if _, refused := errors.AsType[*authz.CredentialError](err); p != nil || err == nil || refused || errors.Is(err, authz.ErrNotMine) {
-			t.Errorf("store %s: %v, %v; want an error that says nobody can tell", name, p, err)
+			t.Errorf("store %s: %v, %v; want an error that is not a CredentialError", name, p, err)
 		}
 	}
 }
 
 func TestChain(t *testing.T) {
-	never := verifierFunc(func() (*authz.Principal, error) { t.Error("asked after another had answered"); return nil, nil })
+	never := verifierFunc(func() (*authz.Principal, error) {
+		t.Error("called after another verifier had answered")
+		return nil, nil
+	})
 	notMine := verifierFunc(func() (*authz.Principal, error) { return nil, authz.ErrNotMine })
 	notMineEither := verifierFunc(func() (*authz.Principal, error) { return nil, fmt.Errorf("with a detail: %w", authz.ErrNotMine) })
 	refused := verifierFunc(func() (*authz.Principal, error) { return nil, &authz.CredentialError{Reason: authz.RevokedKey} })
@@ -478,11 +481,11 @@ func TestChain(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := (verifier.Chain{notMine}).Verify(context.Background(), c, time.Now()); err.Error() != "invalid_token" {
-		t.Errorf("nobody's: %v", err)
+		t.Errorf("a token of no kind: %v", err)
 	}
 	c.Scheme = authz.SchemeBasic
 	if _, err := (verifier.Chain{}).Verify(context.Background(), c, time.Now()); err.Error() != "wrong_password" {
-		t.Errorf("nobody's Basic: %v", err)
+		t.Errorf("Basic credentials of no kind: %v", err)
 	}
 }
 
@@ -492,8 +495,8 @@ func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*au
 	return f()
 }
 
-// TestRateOfItsOwn: a key's rate is its principal's. One that can't be read is no
-// rate, nor that of all keys: nobody can tell what the key may do.
+// TestRateOfItsOwn checks that a principal has the rate of its key. A rate that cannot be
+// parsed is an error: the key gets neither no limit nor the default limit.
 func TestRateOfItsOwn(t *testing.T) {
 	b := newAPIKeyFixture(t, options{})
 	_, key := b.create(keystore.Params{Rate: "1000/h"})
@@ -502,13 +505,13 @@ func TestRateOfItsOwn(t *testing.T) {
 	}
 	_, without := b.create(keystore.Params{})
 	if p := b.becomes(without, authz.OK); p.Rate != (authz.Rate{}) {
-		t.Errorf("without one: rate %s", p.Rate)
+		t.Errorf("a key without a rate: rate %s", p.Rate)
 	}
 	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
 	b.becomes(bad, authz.Unavailable)
 	_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, b.now)
 	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
-		t.Errorf("the log is told: %v", err)
+		t.Errorf("error %v, want one with the key's id and without the rate", err)
 	}
 	b.becomes(key, authz.OK)
 }

@@ -14,7 +14,7 @@ import (
 	"keyward/verifier/password"
 )
 
-// someUsers is a store of users that stay as they are.
+// someUsers is an immutable store of users.
 type someUsers map[string]*keystore.User
 
 func (someUsers) Ready() error { return nil }
@@ -25,7 +25,7 @@ func (u someUsers) Lookup(name string) (*keystore.User, bool) {
 
 const hashTime = 30 * time.Millisecond
 
-// inBubble has users alice to erin, whose password is their name's, and one
+// inBubble has the users alice to erin, whose password is their name with 's, and one
 // worker, whose hashes take hashTime.
 func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -45,7 +45,7 @@ func inBubble(t *testing.T, test func(t *testing.T, d *basicFixture)) {
 	})
 }
 
-// start knocks on a goroutine of its own and waits until that has come as far as it can.
+// start logs in on another goroutine, and waits until that blocks or ends.
 func (d *basicFixture) start(ctx context.Context, user, password, client string) func() authz.Reason {
 	answer := make(chan authz.Reason, 1)
 	go func() {
@@ -64,7 +64,7 @@ func TestEqualPasswordsAreHashedOnce(t *testing.T) {
 		}
 		for _, answer := range answers {
 			if got := answer(); got != authz.OK {
-				t.Errorf("one of many: %s", got)
+				t.Errorf("one of several equal attempts: %s", got)
 			}
 		}
 		if n := d.hashes(); n != 1 {
@@ -73,7 +73,8 @@ func TestEqualPasswordsAreHashedOnce(t *testing.T) {
 	})
 }
 
-// TestWhoLeavesTakesNothingAlong: the others get their answer, and the retry gets it from the cache.
+// TestWhoLeavesTakesNothingAlong checks that other callers get the result of a caller that
+// has left, and that its retry finds the result in the cache.
 func TestWhoLeavesTakesNothingAlong(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -82,13 +83,13 @@ func TestWhoLeavesTakesNothingAlong(t *testing.T) {
 		alone := d.start(ctx, "bob", "bob's", "")
 		cancel()
 		if got := first(); got != authz.Overloaded {
-			t.Errorf("who left: %s", got)
+			t.Errorf("the first caller: %s", got)
 		}
 		if got := alone(); got != authz.Overloaded {
-			t.Errorf("who left: %s", got)
+			t.Errorf("the caller without others: %s", got)
 		}
 		if got := second(); got != authz.OK {
-			t.Errorf("who stayed: %s", got)
+			t.Errorf("the second caller: %s", got)
 		}
 		time.Sleep(hashTime)
 		d.is("bob", "bob's", authz.OK, 0)
@@ -104,19 +105,19 @@ func TestGuessesFromOneAddress(t *testing.T) {
 		d.from("192.0.2.1", "user", "wrong", authz.RateLimited, 0)
 		d.from("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
 		d.from("192.0.2.2", "bob", "bob's", authz.OK, 1)
-		// What is cached is neither refused nor counted.
+		// A cached result is neither refused nor counted.
 		for range 20 {
 			d.from("192.0.2.1", "alice", "alice's", authz.OK, 0)
 		}
 		d.now = d.now.Add(10 * time.Second)
 		d.from("192.0.2.1", "carol", "carol's", authz.OK, 1)
-		d.from("192.0.2.1", "dave", "dave's", authz.OK, 1) // a right one is given back
+		d.from("192.0.2.1", "dave", "dave's", authz.OK, 1) // a right password does not count
 		d.from("192.0.2.1", "erin", "wrong", authz.WrongPassword, 1)
 		d.from("192.0.2.1", "erin", "erin's", authz.RateLimited, 0)
 	})
 }
 
-// oneClient are the ways in which one client shows itself, by number.
+// oneClient has the ways in which the address of one client can vary, by attempt.
 var oneClient = map[string]func(n int) string{
 	"one /64":        func(n int) string { return fmt.Sprintf("2001:db8:1:2:%d::1", n+1) },
 	"changing ports": func(n int) string { return fmt.Sprintf("198.51.100.7:%d", 1024+n) },
@@ -125,7 +126,7 @@ var oneClient = map[string]func(n int) string{
 	},
 }
 
-// TestPasswordClockGoesBack: what was wrong in what is now the future is not wrong for as long, and its address may try again.
+// TestPasswordClockGoesBack checks that failures in what is now the future are forgotten.
 func TestPasswordClockGoesBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 10 {
@@ -139,7 +140,8 @@ func TestPasswordClockGoesBack(t *testing.T) {
 	})
 }
 
-// TestGuessesOfOneClient: however it is shown, its guesses are counted together.
+// TestGuessesOfOneClient checks that the guesses of one client are counted together,
+// whichever form its address has.
 func TestGuessesOfOneClient(t *testing.T) {
 	for kind, shows := range oneClient {
 		t.Run(kind, func(t *testing.T) {
@@ -156,7 +158,8 @@ func TestGuessesOfOneClient(t *testing.T) {
 	}
 }
 
-// TestFamiliarPasswords are not refused for what others behind their address do, also after the cache forgot them.
+// TestFamiliarPasswords checks that a password that was right before is not refused for the
+// failures of its address, even after the cache has dropped it.
 func TestFamiliarPasswords(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.from("192.0.2.1", "alice", "alice's", authz.OK, 1)
@@ -167,7 +170,7 @@ func TestFamiliarPasswords(t *testing.T) {
 		d.from("192.0.2.1", "bob", "bob's", authz.RateLimited, 0)
 		d.from("192.0.2.1", "alice", "wrong", authz.RateLimited, 0)
 		d.from("192.0.2.1", "alice", "alice's", authz.OK, 1)
-		// One that has become wrong is familiar no longer.
+		// A trusted password that turns out wrong is no longer trusted.
 		d.users.(someUsers)["alice"] = &keystore.User{Name: "alice", Password: authz.NewSecret("hash of another")}
 		d.now = d.now.Add(d.ttl)
 		d.is("alice", "alice's", authz.WrongPassword, 1)
@@ -179,7 +182,8 @@ func TestFamiliarPasswords(t *testing.T) {
 	})
 }
 
-// TestGuessesAtOneUser keep nobody out who knows the password, but go behind others.
+// TestGuessesAtOneUser checks that guesses at a user's password do not lock out the user,
+// who goes behind others.
 func TestGuessesAtOneUser(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 12 {
@@ -194,7 +198,7 @@ func TestGuessesAtOneUser(t *testing.T) {
 		d.hashes()
 		answers := []func() authz.Reason{
 			d.start(t.Context(), "erin", "erin's", "198.51.100.1"), // being hashed
-			d.start(t.Context(), "bob", "bob's", "198.51.100.2"),   // the name is suspected
+			d.start(t.Context(), "bob", "bob's", "198.51.100.2"),   // the name is suspect
 			d.start(t.Context(), "carol", "carol's", "198.51.100.3"),
 			d.start(t.Context(), "alice", "alice's", "198.51.100.4"), // was right before
 		}
@@ -213,7 +217,8 @@ func TestGuessesAtOneUser(t *testing.T) {
 	})
 }
 
-// TestGuessesAtOneUserAtOnce leave room for the others: one is hashed and one waits, the latest.
+// TestGuessesAtOneUserAtOnce checks that concurrent guesses leave capacity for others: one
+// is hashed and one, the latest, waits.
 func TestGuessesAtOneUserAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.is("alice", "alice's", authz.OK, 1)
@@ -223,7 +228,7 @@ func TestGuessesAtOneUserAtOnce(t *testing.T) {
 		for n := range 6 {
 			next := d.start(t.Context(), "alice", fmt.Sprint("guess ", n+1), "")
 			if got := last(); got != authz.Overloaded {
-				t.Errorf("one that gave way: %s", got)
+				t.Errorf("one that was replaced: %s", got)
 			}
 			last = next
 		}
@@ -244,7 +249,8 @@ func TestGuessesAtOneUserAtOnce(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotHashedCountsForNothing: however often an address was told to come back, it is not refused.
+// TestWhatIsNotHashedCountsForNothing checks that attempts that are not hashed do not count
+// as failures of their address.
 func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		var answers []func() authz.Reason
@@ -263,7 +269,8 @@ func TestWhatIsNotHashedCountsForNothing(t *testing.T) {
 	})
 }
 
-// TestRefusedAddressesTakeNoRoom: they are refused at once, and who waits under the same name stays.
+// TestRefusedAddressesTakeNoRoom checks that attempts from a blocked address fail at once
+// and do not replace a waiting attempt of the same user.
 func TestRefusedAddressesTakeNoRoom(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 10 {
@@ -283,7 +290,8 @@ func TestRefusedAddressesTakeNoRoom(t *testing.T) {
 	})
 }
 
-// TestFailedWhileItWaited: an address may have had its budget's worth of failures when it is its turn.
+// TestFailedWhileItWaited checks that the budget is checked again when a queued attempt is
+// hashed.
 func TestFailedWhileItWaited(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		for n := range 8 {
@@ -304,8 +312,9 @@ func TestFailedWhileItWaited(t *testing.T) {
 	})
 }
 
-// TestManyBehindOneAddress: a whole office comes at once, all right. Nobody is
-// refused for the others, and all are in after a few tries as Envoy has them.
+// TestManyBehindOneAddress has many users log in at once from one address, with the right
+// passwords. None is blocked by the others, and all succeed after a few retries with
+// Envoy's timeout.
 func TestManyBehindOneAddress(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		users := d.users.(someUsers)
@@ -343,8 +352,9 @@ func TestManyBehindOneAddress(t *testing.T) {
 	})
 }
 
-// TestOneAmongGuesses: somebody guesses at alice as fast as can be, from ever new addresses. Alice, who
-// was not here before and comes from elsewhere, gets in at once, and bob does.
+// TestOneAmongGuesses has a client guess alice's password as fast as possible, each time
+// from a new address. Alice, who has no history and another address, logs in at once, and
+// so does bob.
 func TestOneAmongGuesses(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		stop := make(chan struct{})
@@ -376,7 +386,8 @@ func TestOneAmongGuesses(t *testing.T) {
 	})
 }
 
-// TestSlowHashes: as bcrypt's of cost 12 and more. The outcome is there for who asks again, also that it is wrong.
+// TestSlowHashes has hashes as slow as those of bcrypt with cost 12 and more. A retry gets
+// the result, also if the password is wrong.
 func TestSlowHashes(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.verify = func(hash, password authz.Secret) (bool, error) {
@@ -394,12 +405,13 @@ func TestSlowHashes(t *testing.T) {
 		patient, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if _, got := d.loginWith(patient, "bob", "bob's", ""); got != authz.OK {
-			t.Errorf("who has the time: %s", got)
+			t.Errorf("a caller with a long deadline: %s", got)
 		}
 	})
 }
 
-// TestNobodyWaitsForAHashForLong: shorter than Envoy does, and the retry finds what was computed.
+// TestNobodyWaitsForAHashForLong checks that the wait is shorter than Envoy's, and that the
+// retry gets the result.
 func TestNobodyWaitsForAHashForLong(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		d.verify = func(hash, password authz.Secret) (bool, error) {
@@ -421,7 +433,8 @@ func TestNobodyWaitsForAHashForLong(t *testing.T) {
 	})
 }
 
-// TestCredentialIsNotKept: what goes on after the caller left does not touch the caller's request.
+// TestCredentialIsNotKept checks that work that goes on after the caller has left does not
+// read the caller's request.
 func TestCredentialIsNotKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, d *basicFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -435,7 +448,7 @@ func TestCredentialIsNotKept(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		if refusal, ok := errors.AsType[*authz.CredentialError](<-failed); !ok || refusal.Reason != authz.Overloaded {
-			t.Errorf("who left: %v", refusal)
+			t.Errorf("the caller that left: %v", refusal)
 		}
 		time.Sleep(hashTime)
 		d.is("alice", "alice's", authz.OK, 0)

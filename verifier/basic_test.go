@@ -32,7 +32,7 @@ type basicFixture struct {
 	*verifier.Basic
 	t     testing.TB
 	users verifier.UserStore
-	file  *keystore.UserFile // nil where the users are of no file
+	file  *keystore.UserFile // nil if the users have no file
 	path  string             // of the file
 	pool  *password.Pool
 	dummy authz.Secret
@@ -46,7 +46,7 @@ type basicFixture struct {
 
 const wrongFor = 10 * time.Second
 
-// newBasicFixture has no file; give it users or a file before open.
+// newBasicFixture has no users; set users or call withFile before open.
 func newBasicFixture(t testing.TB) *basicFixture {
 	t.Helper()
 	dummy, err := passwordhash.DummyHash(rand.Reader)
@@ -56,7 +56,7 @@ func newBasicFixture(t testing.TB) *basicFixture {
 	return &basicFixture{t: t, dummy: dummy, ttl: time.Minute, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), verify: fakeVerify}
 }
 
-// fakeVerify is of stored hashes that are the password after a mark.
+// fakeVerify matches a password with the stored hash "hash of " and the password.
 func fakeVerify(hash, password authz.Secret) (bool, error) {
 	return hash.Reveal() == "hash of "+password.Reveal(), nil
 }
@@ -100,8 +100,8 @@ func (d *basicFixture) config(pool password.Config) login.Config {
 	}
 }
 
-// open makes the verifier; the pool is closed with the test. It lets nobody
-// wait for less than a minute, since a machine busy with other tests is slow.
+// open makes the verifier; the pool is closed with the test. Callers wait for up to a
+// minute, since a machine that is busy with other tests is slow.
 func (d *basicFixture) open() *basicFixture {
 	d.t.Helper()
 	d.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
@@ -125,7 +125,7 @@ func (d *basicFixture) count(hash, password authz.Secret) (bool, error) {
 	return d.verify(hash, password)
 }
 
-// hashes is how many were computed since it was asked last.
+// hashes returns how many hashes were computed since the last call.
 func (d *basicFixture) hashes() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -151,7 +151,7 @@ func (d *basicFixture) loginWith(ctx context.Context, user, password, client str
 	}
 }
 
-// is asks from an address of no history, and holds the answer and its cost to what they must be.
+// is verifies without a client address, and checks the result and the number of hashes.
 func (d *basicFixture) is(user, password string, want authz.Reason, hashes int) *authz.Principal {
 	d.t.Helper()
 	return d.from("", user, password, want, hashes)
@@ -170,7 +170,7 @@ func (d *basicFixture) from(client, user, password string, want authz.Reason, ha
 	return p
 }
 
-// change waits until what is written about the user is in force.
+// change waits until a change to the user is in effect.
 func (d *basicFixture) change(user string, write func() error) {
 	d.t.Helper()
 	before, _ := d.users.Lookup(user)
@@ -182,7 +182,7 @@ func (d *basicFixture) change(user string, write func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			d.t.Fatalf("the change of %s is not in force", user)
+			d.t.Fatalf("the change of %s is not in effect", user)
 		}
 	}
 }
@@ -192,7 +192,7 @@ func (d *basicFixture) set(user string, patch keystore.UserPatch) {
 	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
 }
 
-// password sets a cheap hash, as an htpasswd file could have it.
+// password sets a hash of low cost, as an htpasswd file may have.
 func (d *basicFixture) password(user, text string) {
 	d.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
@@ -205,7 +205,7 @@ func (d *basicFixture) password(user, text string) {
 	})
 }
 
-// old adds a user by the line of an older version, which took any name.
+// old adds a user with a line of an older version, which accepted any name.
 func (d *basicFixture) old(user, text string) {
 	d.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
@@ -223,8 +223,8 @@ func (d *basicFixture) old(user, text string) {
 	})
 }
 
-// TestReservedUserNames: a user whose name is taken for a key's id is refused
-// like a disabled one; only with the right password the reason says so.
+// TestReservedUserNames checks that a user with the name of a key's id is refused like a
+// disabled one: the reason says so only after the right password.
 func TestReservedUserNames(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.old("k_8ENbdXlcXqgH", "right")
@@ -245,18 +245,19 @@ func TestPasswords(t *testing.T) {
 		t.Errorf("principal %+v", p)
 	}
 	if again := d.is("alice", "correct horse", authz.OK, 0); again != p {
-		t.Error("a cached one is another")
+		t.Error("the cached principal is a different one")
 	}
 	d.is("alice", "correct horsE", authz.WrongPassword, 1)
 	d.is("Alice", "correct horse", authz.WrongPassword, 1)
 	d.is("alice", "", authz.WrongPassword, 0)
 	d.is("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
 	d.is("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
-	d.now = d.now.Add(time.Minute) // the ttl is over
+	d.now = d.now.Add(time.Minute) // the TTL has passed
 	d.is("alice", "correct horse", authz.OK, 1)
 }
 
-// TestPasswordInUse is hashed once; one that is not used is forgotten when the ttl is over.
+// TestPasswordInUse checks that a password in use is hashed once, and that one that is not
+// used expires with the TTL.
 func TestPasswordInUse(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
@@ -279,13 +280,14 @@ func TestPasswordInUse(t *testing.T) {
 	d.is("alice", "another", authz.OK, 1)
 }
 
-// TestWrongAgain is not hashed again for some seconds, unless the user has another password by then.
+// TestWrongAgain checks that a wrong password is not hashed again for some seconds, unless
+// the user's password has changed.
 func TestWrongAgain(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
 	for _, user := range []string{"alice", "unknown", "nobody"} { // nobody has no password
 		d.is(user, "wrong", authz.WrongPassword, 1)
-		for range 20 { // nor does it count as a guess
+		for range 20 { // none of these counts as a failure
 			d.from("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
 		}
 		d.now = d.now.Add(wrongFor)
@@ -301,7 +303,8 @@ func TestWrongAgain(t *testing.T) {
 	d.is("alice", "later", authz.WrongPassword, 1)
 }
 
-// TestLongPasswords: what bcrypt would cut off is not let in by the part it looks at.
+// TestLongPasswords checks that a password longer than bcrypt's limit is not accepted for
+// its first 72 bytes.
 func TestLongPasswords(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	long := strings.Repeat("x", 72)
@@ -322,8 +325,8 @@ func TestOtherKindsAreNotBasics(t *testing.T) {
 	}
 }
 
-// TestNobodyCanTellWhoIsThere: an unknown user, one without a password and a
-// disabled one cost as many hashes as any, of what users here have, and get the same answer.
+// TestNobodyCanTellWhoIsThere checks that an unknown user, one without a password and a
+// disabled one get the same answer after as many hashes of the same cost as other users.
 func TestNobodyCanTellWhoIsThere(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
@@ -346,11 +349,12 @@ func TestNobodyCanTellWhoIsThere(t *testing.T) {
 		}
 	}
 	if len(costs) != 1 {
-		t.Errorf("hashes of several costs: %v", costs)
+		t.Errorf("hashes of different costs: %v", costs)
 	}
 }
 
-// TestTheDummyIsNobodysPassword: not even of who would find out what it is of.
+// TestTheDummyIsNobodysPassword checks that no password is right for an unknown user, even
+// one that matches the dummy hash.
 func TestTheDummyIsNobodysPassword(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
@@ -359,7 +363,8 @@ func TestTheDummyIsNobodysPassword(t *testing.T) {
 	d.is("nobody", "y", authz.WrongPassword, 1)
 }
 
-// TestChangesOfAUser are in force at once, and without a new hash where the password is the same.
+// TestChangesOfAUser checks that changes are in effect at once, and need no new hash if the
+// password is the same.
 func TestChangesOfAUser(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	yes, no := true, false
@@ -373,7 +378,7 @@ func TestChangesOfAUser(t *testing.T) {
 	}
 	d.set("alice", keystore.UserPatch{Disabled: &yes})
 	if p := d.is("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
-		t.Errorf("the log would name %+v", p)
+		t.Errorf("the log would have %+v", p)
 	}
 	d.is("alice", "wrong", authz.WrongPassword, 1)
 	d.set("alice", keystore.UserPatch{Disabled: &no})
@@ -389,11 +394,12 @@ func TestChangesOfAUser(t *testing.T) {
 	d.change("alice", func() error { return d.file.DeleteUser("alice") })
 	d.is("alice", "old", authz.WrongPassword, 1)
 	d.set("alice", keystore.UserPatch{})
-	d.is("alice", "old", authz.WrongPassword, 0) // it has no more of a password than before
+	d.is("alice", "old", authz.WrongPassword, 0) // still without a password
 	d.is("alice", "new", authz.WrongPassword, 1)
 }
 
-// TestDisabledFromTheStart: told so after the right password alone, and a right one is hashed once.
+// TestDisabledFromTheStart checks that the client learns that the user is disabled only
+// after the right password, which is hashed once.
 func TestDisabledFromTheStart(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	yes := true
@@ -404,7 +410,8 @@ func TestDisabledFromTheStart(t *testing.T) {
 	d.is("alice", "right", authz.DisabledUser, 0)
 }
 
-// TestChangedWhileItWasHashed: the outcome is held to what the file says when it is there.
+// TestChangedWhileItWasHashed checks that the result is compared with the stored hash at
+// the end.
 func TestChangedWhileItWasHashed(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	d.password("alice", "right")
@@ -465,7 +472,8 @@ func TestPartsOfBasic(t *testing.T) {
 	}
 }
 
-// TestBasicVectors: each user and password of the vectors that a user may have gets in.
+// TestBasicVectors checks that each user and password of the vectors that a user may have
+// is accepted.
 func TestBasicVectors(t *testing.T) {
 	d := newBasicFixture(t).withFile().open()
 	for n, v := range vectors.Authorizations(t) {
@@ -473,7 +481,7 @@ func TestBasicVectors(t *testing.T) {
 			continue
 		}
 		if !keystore.ValidUserName(v.User) {
-			t.Errorf("line %d (%s): nobody can be called %q", n+1, v.Why, v.User)
+			t.Errorf("line %d (%s): %q is not a valid user name", n+1, v.Why, v.User)
 			continue
 		}
 		if v.Password == "" || len(v.Password) > 72 {
@@ -487,7 +495,7 @@ func TestBasicVectors(t *testing.T) {
 				_, err := d.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
 				return err
 			})
-		case v.User[0] == ' ': // no new user is called so
+		case v.User[0] == ' ': // new users cannot have this name
 			d.old(v.User, v.Password)
 		default:
 			d.password(v.User, v.Password)
@@ -499,7 +507,7 @@ func TestBasicVectors(t *testing.T) {
 	}
 }
 
-// BenchmarkBasicCached is to be held against BenchmarkAPIKeyCached.
+// BenchmarkBasicCached compares with BenchmarkAPIKeyCached.
 func BenchmarkBasicCached(b *testing.B) {
 	d := newBasicFixture(b).withFile().open()
 	d.password("alice", "correct horse battery staple")

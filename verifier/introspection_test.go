@@ -16,7 +16,7 @@ import (
 	"keyward/verifier/fingerprint"
 )
 
-// server is an authorization server in a test's hands.
+// server is an authorization server that a test scripts.
 type server struct {
 	mu    sync.Mutex
 	says  verifier.TokenInfo
@@ -24,7 +24,7 @@ type server struct {
 	takes time.Duration
 	asked atomic.Int64
 
-	audiences []string // that the operator wants one of
+	audiences []string // the operator's
 }
 
 func (s *server) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret) (*verifier.TokenInfo, error) {
@@ -43,14 +43,14 @@ func (s *server) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret
 	return &says, nil
 }
 
-// turns changes what the server says from now on.
+// turns changes the server's response.
 func (s *server) turns(says verifier.TokenInfo, fails error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.says, s.fails = says, fails
 }
 
-// ended is verifier.Revocations: it names what a test says.
+// ended is a verifier.Revocations that a test sets.
 type ended struct {
 	mu            sync.Mutex
 	unready       error
@@ -78,7 +78,7 @@ func (e *ended) names(jti, subject string, before time.Time) {
 	e.number++
 }
 
-// grantBench is an Introspection verifier over such servers.
+// introspectionFixture is an Introspection verifier with such servers.
 type introspectionFixture struct {
 	*verifier.Introspection
 	t   *testing.T
@@ -160,7 +160,7 @@ func TestIntrospectedAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		says verifier.TokenInfo
 		want authz.Reason
-		user string // "": the client's own token, where it is accepted
+		user string // "": the token is the client's own, if it is accepted
 	}{
 		"nothing said":        {verifier.TokenInfo{}, authz.InvalidToken, ""},
 		"inactive":            {verifier.TokenInfo{Subject: "alice"}, authz.InvalidToken, ""},
@@ -176,7 +176,7 @@ func TestIntrospectedAnswers(t *testing.T) {
 		"no plain text":       {verifier.TokenInfo{Active: true, Subject: "al\u202eice"}, authz.InvalidToken, ""},
 		"a space before it":   {verifier.TokenInfo{Active: true, Subject: " alice"}, authz.InvalidToken, ""},
 		"an odd id":           {verifier.TokenInfo{Active: true, Subject: "alice", JTI: "a\u2028"}, authz.InvalidToken, ""},
-		"nobody's":            {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
+		"of no subject":       {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
 		"to expire":           {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(time.Second)}, authz.OK, "alice"},
 		"expires now":         {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now}, authz.ExpiredToken, "alice"},
 		"expired":             {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(-time.Hour)}, authz.ExpiredToken, "alice"},
@@ -195,7 +195,7 @@ func TestIntrospectedAnswers(t *testing.T) {
 	} {
 		b := newIntrospectionFixture(t, nil, &server{says: c.says})
 		b.now = now
-		for range 2 { // asked, and from the cache
+		for range 2 { // from the server, and from the cache
 			p, got := b.verify(context.Background(), "t")
 			if user := ""; p != nil {
 				user = p.User
@@ -213,7 +213,8 @@ func TestIntrospectedAnswers(t *testing.T) {
 	}
 }
 
-// TestGrantsAreKept: until the source's time is over or the token's own, and not longer.
+// TestGrantsAreKept checks that a grant is used until the source's TTL or the token's own
+// expiry, and not longer.
 func TestGrantsAreKept(t *testing.T) {
 	s := &server{}
 	b := newIntrospectionFixture(t, nil, s)
@@ -223,7 +224,7 @@ func TestGrantsAreKept(t *testing.T) {
 	s.turns(verifier.TokenInfo{}, nil)
 	b.now = b.now.Add(cacheTTL - 1)
 	if again := b.is("t", authz.OK); again != first || s.asked.Load() != 2 {
-		t.Errorf("asked %d times, want once a token", s.asked.Load())
+		t.Errorf("asked %d times, want once per token", s.asked.Load())
 	}
 	b.now = b.now.Add(1)
 	b.is("t", authz.InvalidToken)
@@ -233,11 +234,11 @@ func TestGrantsAreKept(t *testing.T) {
 	asked := s.asked.Load()
 	b.now = b.now.Add(time.Second)
 	if p := b.is("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.asked.Load() != asked {
-		t.Errorf("an expired token, from the cache: %v after %d more questions", p, s.asked.Load()-asked)
+		t.Errorf("an expired token, from the cache: %v after %d more requests", p, s.asked.Load()-asked)
 	}
 	b.now = b.now.Add(cacheTTL)
 	if b.is("short", authz.ExpiredToken); s.asked.Load() != asked {
-		t.Error("the server was asked about a token known to be expired")
+		t.Error("the server was asked about a token that is known to be expired")
 	}
 }
 
@@ -255,8 +256,8 @@ func TestInactiveTokensAreKept(t *testing.T) {
 	b.is("t", authz.OK)
 }
 
-// TestServerAway: known tokens go on until their time is over; for unknown ones
-// there is no answer, which is remembered for a second.
+// TestServerAway checks that while a server is unavailable, cached tokens are accepted until
+// their TTL ends, and the error for an uncached token is cached for a second.
 func TestServerAway(t *testing.T) {
 	s := &server{}
 	b := newIntrospectionFixture(t, nil, s)
@@ -274,7 +275,8 @@ func TestServerAway(t *testing.T) {
 	b.is("known", authz.OK)
 }
 
-// TestIntrospectionClockGoesBack: no word of a server counts for as long as the clock went back.
+// TestIntrospectionClockGoesBack checks that no response is used for longer because the
+// clock was set back.
 func TestIntrospectionClockGoesBack(t *testing.T) {
 	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}
 	b := newIntrospectionFixture(t, nil, s)
@@ -287,13 +289,13 @@ func TestIntrospectionClockGoesBack(t *testing.T) {
 	b.now = b.now.Add(-5 * time.Hour)
 	for _, token := range []string{"active", "inactive", "odd"} {
 		if p := b.is(token, authz.OK); p == nil || p.User != "bob" {
-			t.Errorf("%s: it is %v still", token, p)
+			t.Errorf("%s: it is still %v", token, p)
 		}
 	}
 }
 
-// TestFailureIsRemembered: a token at which its server fails is asked about once
-// a second, whichever client sends it; a question that was never asked is not its failure.
+// TestFailureIsRemembered checks that a token for which the server fails is sent to it once
+// a second, whichever client presents it, and that ErrNotAsked is not cached.
 func TestFailureIsRemembered(t *testing.T) {
 	s := &server{fails: errAway}
 	b := newIntrospectionFixture(t, nil, s)
@@ -322,13 +324,13 @@ func TestSeveralServers(t *testing.T) {
 		want          authz.Reason
 		asked         int64 // of the second
 	}{
-		"the first knows":                {&server{says: active}, &server{fails: errAway}, authz.OK, 0},
-		"the second knows":               {&server{says: inactive}, &server{says: active}, authz.OK, 1},
-		"the first is away":              {&server{fails: errAway}, &server{says: active}, authz.OK, 1},
-		"nobody knows":                   {&server{says: inactive}, &server{says: inactive}, authz.InvalidToken, 1},
-		"one is away, the other no":      {&server{fails: errAway}, &server{says: inactive}, authz.Unavailable, 1},
-		"the first no, the other's away": {&server{says: inactive}, &server{fails: errAway}, authz.Unavailable, 1},
-		"all are away":                   {&server{fails: errAway}, &server{fails: errAway}, authz.Unavailable, 1},
+		"the first knows":          {&server{says: active}, &server{fails: errAway}, authz.OK, 0},
+		"the second knows":         {&server{says: inactive}, &server{says: active}, authz.OK, 1},
+		"the first is unavailable": {&server{fails: errAway}, &server{says: active}, authz.OK, 1},
+		"none knows":               {&server{says: inactive}, &server{says: inactive}, authz.InvalidToken, 1},
+		"only the second answers":  {&server{fails: errAway}, &server{says: inactive}, authz.Unavailable, 1},
+		"only the first answers":   {&server{says: inactive}, &server{fails: errAway}, authz.Unavailable, 1},
+		"all are unavailable":      {&server{fails: errAway}, &server{fails: errAway}, authz.Unavailable, 1},
 	} {
 		newIntrospectionFixture(t, nil, c.first, c.second).is("t", c.want)
 		if n := c.second.asked.Load(); n != c.asked {
@@ -337,7 +339,8 @@ func TestSeveralServers(t *testing.T) {
 	}
 }
 
-// TestRevokedGrants: a revocation is in force at once, cached or not, and taken back at once.
+// TestRevokedGrants checks that a revocation and its removal are in effect at once, for
+// cached and uncached tokens.
 func TestRevokedGrants(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
@@ -347,12 +350,12 @@ func TestRevokedGrants(t *testing.T) {
 	b.is("t", authz.OK)
 	e.names("j", "", time.Time{})
 	if p := b.is("t", authz.RevokedToken); p == nil || p.User != "alice" {
-		t.Error("the log is not told whose token it was")
+		t.Error("the log does not have the token's user")
 	}
 	b.is("new", authz.RevokedToken)
 	e.names("", "alice", now)
 	b.is("t", authz.RevokedToken)
-	e.names("", "alice", now.Add(-89*time.Second)) // it was issued before then, if the server's clock is ahead
+	e.names("", "alice", now.Add(-89*time.Second)) // after the issue, if the server's clock is ahead
 	b.is("t", authz.RevokedToken)
 	e.names("", "alice", now.Add(-90*time.Second))
 	b.is("t", authz.OK)
@@ -363,7 +366,7 @@ func TestRevokedGrants(t *testing.T) {
 		b.is("t", authz.OK)
 	}
 	if e.looks != looks || s.asked.Load() != 2 {
-		t.Errorf("%d look-ups with no change, %d questions for two tokens", e.looks-looks, s.asked.Load())
+		t.Errorf("%d look-ups without a change, %d requests for two tokens", e.looks-looks, s.asked.Load())
 	}
 	e.names("j", "", time.Time{})
 	for range 10 {
@@ -377,13 +380,13 @@ func TestRevokedGrants(t *testing.T) {
 	b.is("unknown", authz.Unavailable)
 }
 
-// TestRevokedFromTheStart: what was revoked before anything changed counts.
+// TestRevokedFromTheStart checks that a revocation before the first change counts.
 func TestRevokedFromTheStart(t *testing.T) {
 	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
 	newIntrospectionFixture(t, &ended{jti: "j"}, s).is("t", authz.RevokedToken)
 }
 
-// TestRevokedWhileAsked: a revocation that comes while the server thinks counts.
+// TestRevokedWhileAsked checks that a revocation during the request counts.
 func TestRevokedWhileAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &ended{}
@@ -393,7 +396,8 @@ func TestRevokedWhileAsked(t *testing.T) {
 	})
 }
 
-// TestCrowdSharesOneQuestion, whatever the answer is.
+// TestCrowdSharesOneQuestion checks that concurrent requests with a token cause one query,
+// whatever the result.
 func TestCrowdSharesOneQuestion(t *testing.T) {
 	for want, s := range map[authz.Reason]*server{
 		authz.OK:           {says: verifier.TokenInfo{Active: true, Subject: "alice"}},
@@ -409,14 +413,14 @@ func TestCrowdSharesOneQuestion(t *testing.T) {
 			}
 			group.Wait()
 			if n := s.asked.Load(); n != 1 {
-				t.Errorf("%s: %d questions", want, n)
+				t.Errorf("%s: %d queries", want, n)
 			}
 		})
 	}
 }
 
-// TestIntrospectedIssuer: subjects of two servers can be told apart, also where
-// the servers do not name themselves.
+// TestIntrospectedIssuer checks that the subjects of two servers can be distinguished, even
+// if the servers do not name themselves.
 func TestIntrospectedIssuer(t *testing.T) {
 	first, second := &server{}, &server{}
 	b := newIntrospectionFixture(t, nil, first, second)
@@ -429,8 +433,8 @@ func TestIntrospectedIssuer(t *testing.T) {
 	}
 }
 
-// TestFirstAskerGoesAway: the others get the answer all the same, and one who
-// may not wait as long does not.
+// TestFirstAskerGoesAway checks that other requests get the result if the first one is
+// canceled, and that a request with a short deadline waits no longer.
 func TestFirstAskerGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newIntrospectionFixture(t, nil, &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}, takes: 100 * time.Millisecond})
@@ -446,7 +450,7 @@ func TestFirstAskerGoesAway(t *testing.T) {
 			defer done()
 			began := time.Now()
 			if _, got := b.verify(hasty, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
-				t.Errorf("one in a hurry: %s after %s", got, time.Since(began))
+				t.Errorf("a request with a short deadline: %s after %s", got, time.Since(began))
 			}
 		})
 		synctest.Wait()
@@ -455,7 +459,7 @@ func TestFirstAskerGoesAway(t *testing.T) {
 	})
 }
 
-// TestSlowServersTogether: all the sources together take no longer than the bound.
+// TestSlowServersTogether checks that Timeout bounds the queries to all sources together.
 func TestSlowServersTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func() *server { return &server{takes: time.Hour} }
@@ -481,7 +485,7 @@ func TestIntrospectionConfig(t *testing.T) {
 	prints := fingerprint.NewHasher()
 	for name, cfg := range map[string]verifier.IntrospectionConfig{
 		"no sources":      {Fingerprints: prints, Tokens: tokens, Negative: negative},
-		"nobody to ask":   {Sources: []verifier.IntrospectionSource{{Name: "x"}}, Fingerprints: prints, Tokens: tokens, Negative: negative},
+		"no introspector": {Sources: []verifier.IntrospectionSource{{Name: "x"}}, Fingerprints: prints, Tokens: tokens, Negative: negative},
 		"no fingerprints": {Sources: sources, Tokens: tokens, Negative: negative},
 		"no cache":        {Sources: sources, Fingerprints: prints, Negative: negative},
 		"no negative":     {Sources: sources, Fingerprints: prints, Tokens: tokens},
@@ -532,12 +536,12 @@ func TestGrantsAreForUs(t *testing.T) {
 	} {
 		s := &server{audiences: c.wanted, says: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
 		if _, got := newIntrospectionFixture(t, nil, s).verify(context.Background(), "t"); got != c.want {
-			t.Errorf("wanted %q, told %q: %s, want %s", c.wanted, c.told, got, c.want)
+			t.Errorf("audiences %q, token's %q: %s, want %s", c.wanted, c.told, got, c.want)
 		}
 	}
 }
 
-// TestSharesOfOneClient: however it is shown, it has one share of the questions.
+// TestSharesOfOneClient checks that one client has one limit, whichever form its address has.
 func TestSharesOfOneClient(t *testing.T) {
 	for kind, shows := range oneClient {
 		synctest.Test(t, func(t *testing.T) {
@@ -561,7 +565,8 @@ func TestSharesOfOneClient(t *testing.T) {
 	}
 }
 
-// TestOneClientIsNotAll: whoever makes up tokens has its own share of the questions and no more.
+// TestOneClientIsNotAll checks that a client that invents tokens has its own limit and
+// leaves capacity for others.
 func TestOneClientIsNotAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{takes: 100 * time.Millisecond}
@@ -582,7 +587,7 @@ func TestOneClientIsNotAll(t *testing.T) {
 				}
 			}()
 			go func() {
-				if overloaded(ask("", fmt.Sprint("nobody's ", i))) {
+				if overloaded(ask("", fmt.Sprint("no address ", i))) {
 					nameless.Add(1)
 				}
 			}()
@@ -595,17 +600,18 @@ func TestOneClientIsNotAll(t *testing.T) {
 			t.Errorf("another client: %v", err)
 		}
 		time.Sleep(time.Second)
-		synctest.Wait() // all have left
+		synctest.Wait() // all have ended
 		if err := ask("192.0.2.1", "later"); overloaded(err) {
 			t.Errorf("the same client later: %v", err)
 		}
 		if nameless.Load() != 0 {
-			t.Error("clients without an address share a bound")
+			t.Error("clients without an address share a limit")
 		}
 	})
 }
 
-// TestIntrospectionCauses: the log says which rule a server's answer breaks, the first time and from the cache.
+// TestIntrospectionCauses checks that the cause names the rule that a response breaks, the
+// first time and from the cache.
 func TestIntrospectionCauses(t *testing.T) {
 	for want, says := range map[string]verifier.TokenInfo{
 		"active: want an active token, got one that its server calls inactive": {},
@@ -625,7 +631,7 @@ func TestIntrospectionCauses(t *testing.T) {
 	}
 }
 
-// TestRevokedClient: a client's own tokens are revoked by the client's id.
+// TestRevokedClient checks that a client's own tokens are revoked by the client's id.
 func TestRevokedClient(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{"app": tokenNow}}
 	b := newIntrospectionFixture(t, list, &server{says: verifier.TokenInfo{Active: true, ClientID: "app"}})

@@ -15,8 +15,8 @@ import (
 
 const nothingSecret = "5ecret-of-the-token"
 
-// badTokens are tokens that each break one rule. Wherever a claim may hold any
-// text it holds a secret, which no cause may show.
+// badTokens returns tokens that each break one rule, by cause. Every claim that may have
+// any text has a secret, which no cause may contain.
 func badTokens(b *jwtFixture) map[string]string {
 	type change = map[string]any
 	header := func(h string) string { return b.sign(b.t, "EdDSA", h, claims(change{"sub": nothingSecret})) }
@@ -58,7 +58,7 @@ func badTokens(b *jwtFixture) map[string]string {
 	}
 }
 
-// badAccessTokens break a rule that only access tokens (RFC 9068) have.
+// badAccessTokens returns tokens that break rules of access tokens only (RFC 9068).
 func badAccessTokens(b *jwtFixture) map[string]string {
 	access := func(header, payload string) string { return b.sign(b.t, "EdDSA", header, payload) }
 	const typed = `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`
@@ -69,7 +69,8 @@ func badAccessTokens(b *jwtFixture) map[string]string {
 	}
 }
 
-// TestCauses: for each rule the cause says what is wanted and what kind of thing came, and shows nothing of the token.
+// TestCauses checks that each cause says what the rule requires and what kind of value was
+// found, and contains no text of the token.
 func TestCauses(t *testing.T) {
 	plain := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
 	access := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
@@ -89,7 +90,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// wantsCause holds a refusal to its cause, and returns the rule.
+// wantsCause checks the cause of an invalid token, and returns the rule.
 func wantsCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rule {
 	t.Helper()
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}
@@ -105,12 +106,12 @@ func wantsCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rul
 		return ""
 	}
 	if strings.Contains(fmt.Sprintf("%+v", *cause), nothingSecret) {
-		t.Errorf("the cause shows text of the token: %s", cause)
+		t.Errorf("the cause contains text of the token: %s", cause)
 	}
 	return cause.Rule
 }
 
-// TestCausesAreDocumented: docs/reasons.md lists the rules, and no others.
+// TestCausesAreDocumented checks that docs/reasons.md lists exactly these rules.
 func TestCausesAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/reasons.md")
 	if err != nil {

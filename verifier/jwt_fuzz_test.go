@@ -14,9 +14,9 @@ import (
 	"keyward/verifier"
 )
 
-// FuzzTokenAgainstGolangJWT holds our verdict to golang-jwt's, by the same keys
-// and options: we may refuse more and never accept more. Each input is tried
-// as it is, and signed anew, so that headers and claims are reached behind good signatures.
+// FuzzTokenAgainstGolangJWT compares the result with golang-jwt's, with the same keys and
+// options: Keyward may refuse more and must never accept more. It tries each input as it
+// is, and signed again, so that headers and claims with valid signatures are covered.
 func FuzzTokenAgainstGolangJWT(f *testing.F) {
 	for _, v := range vectors.Tokens(f) {
 		parts := strings.Split(v.Token, ".")
@@ -42,14 +42,14 @@ func FuzzTokenAgainstGolangJWT(f *testing.F) {
 		}
 		b64 := base64.RawURLEncoding.EncodeToString
 		judge.compare(t, b, b64(header)+"."+b64(payload)+"."+signature)
-		name := []string{"EdDSA", "ES256", "RS256", "PS256"}[algorithm%4] // the cheap ones first
+		name := []string{"EdDSA", "ES256", "RS256", "PS256"}[algorithm%4] // cheap ones first
 		judge.compare(t, b, b.sign(t, name, string(header), string(payload)))
 		judge.compare(t, b, b.sign(t, name, `{"alg":"`+name+`"}`, string(payload)))
 		judge.compare(t, b, b.sign(t, name, string(header), claims(nil)))
 	})
 }
 
-// golangJWT is golang-jwt alone, with all its useful options.
+// golangJWT is golang-jwt alone, with all options that apply.
 type golangJWT struct{ parsers map[string]*jwt.Parser }
 
 func newGolangJWT(b *jwtFixture) golangJWT {
@@ -101,7 +101,7 @@ func (g golangJWT) compare(t *testing.T, b *jwtFixture, token string) {
 	}
 	exp, err := theirs.Claims.GetExpirationTime()
 	if err != nil || exp.After(p.ExpiresAt) && exp.Sub(p.ExpiresAt) > time.Second || p.ExpiresAt.After(exp.Time) {
-		t.Fatalf("%q: ends at %s, and golang-jwt says %s, %v", token, p.ExpiresAt, exp, err)
+		t.Fatalf("%q: expires at %s, and golang-jwt says %s, %v", token, p.ExpiresAt, exp, err)
 	}
 	if text := p.User + p.Scopes.String(); strings.ContainsAny(text, "\x00\r\n") {
 		t.Fatalf("%q: %q would break a header", token, text)

@@ -14,12 +14,12 @@ import (
 	"keyward/verifier/admission"
 )
 
-// strict gates let through one failure, of a client and of all together.
+// strictGate admits one failure, of a client and of all clients together.
 func strictGate(c *verifier.JWTConfig, _ *verifier.JWTIssuer) {
 	c.Gate = admission.New(admission.Config{Slots: 1, FailedWork: 1e-9, MaxWait: time.Millisecond})
 }
 
-// from asks with a token of a client's.
+// from verifies a token that the client at an address presents.
 func (b *jwtFixture) from(client, token string) authz.Reason {
 	b.t.Helper()
 	_, err := b.Verify(b.t.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token), Client: authz.RawAddress(client)}, b.now)
@@ -35,9 +35,9 @@ func (b *jwtFixture) from(client, token string) authz.Reason {
 	}
 }
 
-// TestFailuresAreCharged: what its issuer's key has to be used for and is no
-// good counts against its client and against all that nothing is known of. It
-// keeps no client out whose tokens were good, and costs no known token anything.
+// TestFailuresAreCharged checks that a bad token whose signature was verified is charged to
+// its client and to the budget of all unknown clients. Clients whose tokens were valid are
+// still admitted, and cached tokens cost nothing.
 func TestFailuresAreCharged(t *testing.T) {
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -79,14 +79,15 @@ func TestFailuresAreCharged(t *testing.T) {
 					t.Errorf("a good token of %s: %s, want %s", client, got, want)
 				}
 				if got := b.from(client, known); got != authz.OK {
-					t.Errorf("a known token, shown by %s: %s", client, got)
+					t.Errorf("a cached token, presented by %s: %s", client, got)
 				}
 			}
 		})
 	}
 }
 
-// TestWhatNeedsNoKeyIsFree: a token that is refused before its signature is charged to no client.
+// TestWhatNeedsNoKeyIsFree checks that a token that is refused before its signature is
+// verified is not charged.
 func TestWhatNeedsNoKeyIsFree(t *testing.T) {
 	b := newJWTFixture(t, strictGate)
 	for _, token := range []string{
@@ -104,7 +105,8 @@ func TestWhatNeedsNoKeyIsFree(t *testing.T) {
 	}
 }
 
-// TestOurFaultIsNotCharged: while revocations cannot be looked up a genuine token counts against no client.
+// TestOurFaultIsNotCharged checks that a genuine token is not charged while revocations
+// cannot be looked up.
 func TestOurFaultIsNotCharged(t *testing.T) {
 	list := &revocationList{err: errors.New("not loaded")}
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { strictGate(c, i); c.Revocations = list })
@@ -120,7 +122,8 @@ func TestOurFaultIsNotCharged(t *testing.T) {
 	}
 }
 
-// TestAnothersBudget: one who showed the token first and has failed too often does not refuse the others.
+// TestAnothersBudget checks that a client that shares the verification with one over its
+// budget is not refused for it.
 func TestAnothersBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newJWTFixture(t, strictGate)
@@ -138,15 +141,16 @@ func TestAnothersBudget(t *testing.T) {
 		}
 		close(release)
 		if got := <-reasons["198.51.100.1"]; got != authz.RateLimited {
-			t.Errorf("the one that had failed: %s", got)
+			t.Errorf("the client over its budget: %s", got)
 		}
 		if got := <-reasons["192.0.2.1"]; got != authz.OK {
-			t.Errorf("the other: %s", got)
+			t.Errorf("the other client: %s", got)
 		}
 	})
 }
 
-// TestForgedTokenIsNotRead: before the signature the claims are read in outline only.
+// TestForgedTokenIsNotRead checks that claims are parsed only in outline before the
+// signature is verified.
 func TestForgedTokenIsNotRead(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	var list []string

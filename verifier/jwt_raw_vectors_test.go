@@ -12,8 +12,8 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// TestWycheproofRawSignatures: signatures over messages that are no tokens,
-// with keys that take the way of a key set.
+// TestWycheproofRawSignatures verifies signatures over messages that are not tokens, with
+// keys that are parsed from a key set.
 func TestWycheproofRawSignatures(t *testing.T) {
 	known := readKnownDifferences(t)
 	for name, algorithm := range map[string]string{"ed25519_test": "EdDSA", "ecdsa_secp256r1_sha256_p1363_test": "ES256"} {
@@ -54,8 +54,8 @@ func TestWycheproofRawSignatures(t *testing.T) {
 	}
 }
 
-// onlyKey puts the point of a curve, or the Ed25519 key, into a set of its own;
-// nil where the set is refused. Not every group has its key as a JWK.
+// onlyKey returns the key at a point of a curve, or the Ed25519 key, parsed from a key set;
+// nil if the set is refused. Not every group has its key as a JWK.
 func onlyKey(t *testing.T, point, ed25519, algorithm string) *jwks.Key {
 	t.Helper()
 	raw, err := hex.DecodeString(point + ed25519)

@@ -28,12 +28,12 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// issuerKeys is a KeySource whose set a test changes. err is what it answers in place of keys.
+// issuerKeys is a KeySource whose set a test changes. Find returns err if it is not nil.
 type issuerKeys struct {
 	set   atomic.Pointer[jwks.Set]
 	err   error
 	finds atomic.Int64
-	// waits, where it is set, is called in each Find: somebody who comes late can do so then.
+	// waits, if not nil, is called in each Find, so that a test can act in between.
 	waits func(ctx context.Context) error
 }
 
@@ -63,7 +63,7 @@ func keysOf(t testing.TB, document []byte) *issuerKeys {
 	return k
 }
 
-// tokenIssuer signs tokens of its own making.
+// tokenIssuer signs tokens with its own keys.
 type tokenIssuer struct {
 	keys    map[string]crypto.Signer // by algorithm, which is the key's id too
 	entries []map[string]string
@@ -110,7 +110,7 @@ func (i *tokenIssuer) document(t testing.TB, entries ...map[string]string) []byt
 	return text
 }
 
-// sign makes a token of a header and a payload as they are.
+// sign makes a token of a header and a payload, unchanged.
 func (i *tokenIssuer) sign(t testing.TB, algorithm, header, payload string) string {
 	t.Helper()
 	b64 := base64.RawURLEncoding.EncodeToString
@@ -127,7 +127,7 @@ func (i *tokenIssuer) sign(t testing.TB, algorithm, header, payload string) stri
 	return input + "." + b64(signature)
 }
 
-// signPSS makes a PS256 token with a salt of that length; 0 is the longest there can be.
+// signPSS makes a PS256 token with a salt of that length; 0 is the maximum length.
 func (i *tokenIssuer) signPSS(t testing.TB, header, payload string, salt int) string {
 	t.Helper()
 	b64 := base64.RawURLEncoding.EncodeToString
@@ -140,7 +140,7 @@ func (i *tokenIssuer) signPSS(t testing.TB, header, payload string, salt int) st
 	return input + "." + b64(signature)
 }
 
-// claims are good ones, with changes; a nil value takes one out.
+// claims returns valid claims with changes; a nil value removes a claim.
 func claims(changes map[string]any) string {
 	all := map[string]any{
 		"iss": "https://issuer.example", "aud": "api", "sub": "alice", "iat": tokenNow.Unix() - 60, "exp": tokenNow.Unix() + 3600, "scope": "read",
@@ -159,7 +159,7 @@ func claims(changes map[string]any) string {
 
 var tokenNow = time.Unix(1767225600, 0).UTC()
 
-// tokenBench is a JWT verifier over keys, users and revocations that a test changes.
+// jwtFixture is a JWT verifier with keys, users and revocations that a test changes.
 type jwtFixture struct {
 	*verifier.JWT
 	*tokenIssuer
@@ -210,18 +210,18 @@ func profileIssuer(p vectors.TokenProfile, keys verifier.KeySource) verifier.JWT
 	}
 }
 
-// ask is the verdict on a bearer token, cached or not.
+// ask verifies a bearer token, cached or not.
 func (b *jwtFixture) ask(token string) (*authz.Principal, authz.Reason) {
 	return askJWT(b.JWT, context.Background(), token, b.now)
 }
 
-// mint signs claims with a plain header.
+// mint signs claims with a minimal header.
 func (b *jwtFixture) mint(algorithm string, changes map[string]any) string {
 	b.t.Helper()
 	return b.sign(b.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
 }
 
-// wants says how the token must be answered, the first time and again.
+// wants checks the result for the token, the first time and again.
 func (b *jwtFixture) wants(token string, want authz.Reason, why string) *authz.Principal {
 	b.t.Helper()
 	var p *authz.Principal

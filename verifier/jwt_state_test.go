@@ -17,7 +17,7 @@ import (
 	"keyward/verifier"
 )
 
-// revocationList is a Revocations that a test writes.
+// revocationList is a Revocations that a test changes.
 type revocationList struct {
 	mu       sync.Mutex
 	jtis     map[string]bool
@@ -63,27 +63,27 @@ func TestJWTRevocations(t *testing.T) {
 	}
 	list.change(func() { list.jtis["one"] = true })
 	if revoked := b.wants(one, authz.RevokedToken, "one by its jti"); revoked == nil || revoked.User != "alice" {
-		t.Error("the log is not told whose token it was")
+		t.Error("the log does not have the token's user")
 	}
 	b.wants(two, authz.OK, "two, not named")
 	issued := tokenNow.Add(-time.Minute) // the tokens' iat
 	list.change(func() { list.subjects["bob"] = issued.Add(-30 * time.Second) })
-	b.wants(two, authz.OK, "issued after that moment, however far its issuer's clock may be ahead")
+	b.wants(two, authz.OK, "issued after that time, even if its issuer's clock is ahead")
 	list.change(func() { list.subjects["bob"] = issued.Add(-29 * time.Second) })
-	b.wants(two, authz.RevokedToken, "issued before that moment, if its issuer's clock is ahead")
-	b.wants(undated, authz.RevokedToken, "issued nobody knows when")
+	b.wants(two, authz.RevokedToken, "issued before that time, if its issuer's clock is ahead")
+	b.wants(undated, authz.RevokedToken, "issued at an unknown time")
 	list.change(func() { list.subjects["bob"] = tokenNow })
 	b.wants(two, authz.RevokedToken, "issued before")
 	b.now = tokenNow.Add(2 * time.Hour)
 	b.wants(one, authz.ExpiredToken, "revoked and expired")
 	b.now = tokenNow
 	list.change(func() { delete(list.jtis, "one") })
-	if again := b.wants(one, authz.OK, "revoked no more"); again == nil || again.User != p.User {
-		t.Error("another principal")
+	if again := b.wants(one, authz.OK, "no longer revoked"); again == nil || again.User != p.User {
+		t.Error("a different principal")
 	}
 	list.change(func() { list.err = errors.New("not loaded") })
-	b.wants(one, authz.Unavailable, "revocations that can't be believed, from the cache")
-	b.wants(b.mint("EdDSA", nil), authz.Unavailable, "revocations that can't be believed")
+	b.wants(one, authz.Unavailable, "revocations that are not loaded, from the cache")
+	b.wants(b.mint("EdDSA", nil), authz.Unavailable, "revocations that are not loaded")
 }
 
 func TestJWTUsers(t *testing.T) {
@@ -108,16 +108,16 @@ func TestJWTUsers(t *testing.T) {
 	t.Cleanup(func() { _ = follower.Close() })
 
 	if p := b.wants(own, authz.OK, "alice"); p != nil && (p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath()) {
-		t.Errorf("scopes of the token's own: %+v", p)
+		t.Errorf("a token with scopes: %+v", p)
 	}
 	if p := b.wants(inherits, authz.OK, "alice"); p != nil && p.Scopes.String() != "hers" {
-		t.Errorf("no scopes in the token: %q", p.Scopes)
+		t.Errorf("a token without scopes: %q", p.Scopes)
 	}
 	if p := b.wants(none, authz.OK, "alice"); p != nil && p.Scopes.String() != "" {
-		t.Errorf("an empty scope: %q", p.Scopes)
+		t.Errorf("a token with an empty scope: %q", p.Scopes)
 	}
 	if p := b.wants(stranger, authz.DisabledUser, "bob"); p == nil || p.User != "bob" {
-		t.Error("the log is not told who it was")
+		t.Error("the log does not have the token's user")
 	}
 	yes, no := true, false
 	set("alice", keystore.UserPatch{Disabled: &yes})
@@ -133,9 +133,9 @@ func TestJWTUsers(t *testing.T) {
 	b.becomes(inherits, authz.DisabledUser)
 }
 
-// TestRevokedWhileIssuersClockIsAhead: all tokens that are accepted when a
-// subject is revoked are refused from then on, and those that are issued later
-// than the leeway after it are accepted.
+// TestRevokedWhileIssuersClockIsAhead checks that all tokens that are accepted when a
+// subject is revoked are refused from then on, and that tokens issued more than the leeway
+// later are accepted.
 func TestRevokedWhileIssuersClockIsAhead(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{}}
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
@@ -156,8 +156,8 @@ func TestRevokedWhileIssuersClockIsAhead(t *testing.T) {
 	}
 }
 
-// TestTokensOfDeletedUser: a user made again has none of the tokens that were
-// issued before, nor of those that may have been if the issuer's clock is ahead.
+// TestTokensOfDeletedUser checks that a user who is created again does not get the tokens
+// issued before, nor those that may have been issued before if the issuer's clock is ahead.
 func TestTokensOfDeletedUser(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	clock := tokenNow.Add(-time.Hour)
@@ -190,13 +190,13 @@ func TestTokensOfDeletedUser(t *testing.T) {
 	clock = tokenNow
 	set()
 	b.becomes(issued(3*time.Minute), authz.RevokedToken)
-	b.wants(issued(2*time.Minute), authz.RevokedToken, "of that moment")
+	b.wants(issued(2*time.Minute), authz.RevokedToken, "of that time")
 	b.wants(issued(91*time.Second), authz.RevokedToken, "by a clock that may be ahead")
 	b.wants(b.mint("EdDSA", map[string]any{"iat": nil}), authz.RevokedToken, "of an unknown time")
 	b.wants(issued(89*time.Second), authz.OK, "of the second alice")
 }
 
-// becomes waits until the token is answered so; files are followed on another goroutine.
+// becomes waits until the token gets the wanted result; files are followed on another goroutine.
 func (b *jwtFixture) becomes(token string, want authz.Reason) *authz.Principal {
 	b.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
@@ -212,7 +212,8 @@ func (b *jwtFixture) becomes(token string, want authz.Reason) *authz.Principal {
 	}
 }
 
-// TestJWTCache: what is known is not verified again, and is judged anew all the same.
+// TestJWTCache checks that the signature of a cached token is not verified again, and that
+// the other rules are.
 func TestJWTCache(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	token := b.mint("ES256", map[string]any{"nbf": tokenNow.Unix() - 60})
@@ -224,17 +225,17 @@ func TestJWTCache(t *testing.T) {
 	b.wants(token, authz.OK, "in the leeway, from the cache")
 	b.now = tokenNow.Add(time.Hour + 30*time.Second)
 	if p := b.wants(token, authz.ExpiredToken, "expired, from the cache"); p == nil || p.User != "alice" {
-		t.Error("the log is not told whose token it was")
+		t.Error("the log does not have the token's user")
 	}
 	b.now = tokenNow.Add(-2 * time.Minute)
 	b.wants(token, authz.InvalidToken, "the clock was set back to before nbf")
 	b.now = tokenNow
-	b.wants(token, authz.OK, "and on again")
+	b.wants(token, authz.OK, "the clock is right again")
 
 	swapped := b.entries[1]["kid"]
 	b.keys.set.Store(keysOf(t, b.document(t, b.entries...)).set.Load())
 	if again, _ := b.ask(token); again == nil || again.User != "alice" {
-		t.Error("a refresh that brings the same keys ends tokens")
+		t.Error("a refresh with the same keys invalidates tokens")
 	}
 	b.keys.set.Store(keysOf(t, b.document(t, b.entries[0], b.entries[2])).set.Load())
 	b.wants(token, authz.InvalidToken, "the key "+swapped+" is gone")
@@ -242,7 +243,8 @@ func TestJWTCache(t *testing.T) {
 	b.wants(token, authz.InvalidToken, "another key has that id")
 }
 
-// TestRulesOfThoseWhoCached: a cache that outlives a verifier does not carry its verdicts to the next one.
+// TestRulesOfThoseWhoCached checks that a verifier does not use entries that another
+// verifier has cached under its own rules.
 func TestRulesOfThoseWhoCached(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	token := b.mint("ES256", nil)
@@ -250,32 +252,33 @@ func TestRulesOfThoseWhoCached(t *testing.T) {
 	cfg := b.config
 	cfg.Issuers[0].Audiences = []string{"other"}
 	b.JWT = newJWT(t, cfg)
-	b.wants(token, authz.InvalidToken, "for another audience now")
+	b.wants(token, authz.InvalidToken, "for another audience")
 }
 
-// TestKeysThatCannotBeTold: 503, not 401; known tokens go on.
+// TestKeysThatCannotBeTold checks that the error is a 503 and not a 401 while the keys are
+// not known, and that cached tokens are still accepted.
 func TestKeysThatCannotBeTold(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	known, other := b.mint("EdDSA", nil), b.mint("EdDSA", map[string]any{"sub": "bob"})
 	b.wants(known, authz.OK, "before")
-	b.keys.err = errors.New("the issuer is away")
+	b.keys.err = errors.New("the issuer is unavailable")
 	b.wants(known, authz.OK, "known")
 	b.wants(other, authz.Unavailable, "unknown")
-	b.wants(b.mint("EdDSA", map[string]any{"aud": "x"}), authz.InvalidToken, "no good whatever the keys are")
+	b.wants(b.mint("EdDSA", map[string]any{"aud": "x"}), authz.InvalidToken, "invalid whatever the keys are")
 	finds := b.keys.finds.Load()
 	for range 10 {
 		b.wants("a.b.c", authz.InvalidToken, "junk")
-		b.wants(b.mint("EdDSA", map[string]any{"iss": "x"}), authz.InvalidToken, "an issuer that is none of ours")
+		b.wants(b.mint("EdDSA", map[string]any{"iss": "x"}), authz.InvalidToken, "an issuer that is not configured")
 	}
 	if b.keys.finds.Load() != finds {
-		t.Error("junk asks for keys, and so could make them be fetched")
+		t.Error("junk looks up keys, and so could cause refreshes")
 	}
 	b.keys.err = nil
 	b.wants(other, authz.OK, "after")
 }
 
-// TestOneVerificationForEquals: who comes at the same time shares it, and is
-// not let in by it when meanwhile the key was withdrawn.
+// TestOneVerificationForEquals checks that concurrent requests with a token share one
+// verification, and are refused if the key is withdrawn meanwhile.
 func TestOneVerificationForEquals(t *testing.T) {
 	for _, withdrawn := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -306,16 +309,16 @@ func TestOneVerificationForEquals(t *testing.T) {
 	}
 }
 
-// TestRevokedWhileItIsVerified: a change between the question and the answer counts.
+// TestRevokedWhileItIsVerified checks that a revocation during the look-up counts.
 func TestRevokedWhileItIsVerified(t *testing.T) {
 	list := &revocationList{jtis: map[string]bool{}}
 	b := newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = &revokedSoon{revocationList: list} })
 	if _, got := b.ask(b.mint("EdDSA", map[string]any{"jti": "one"})); got != authz.RevokedToken {
-		t.Errorf("%s: revoked between the question and the answer", got)
+		t.Errorf("%s: revoked during the look-up", got)
 	}
 }
 
-// revokedSoon revokes what it has just been asked about.
+// revokedSoon revokes each token directly after its look-up.
 type revokedSoon struct{ *revocationList }
 
 func (r *revokedSoon) Revoked(jti, subject string, issuedAt time.Time) bool {
@@ -324,7 +327,8 @@ func (r *revokedSoon) Revoked(jti, subject string, issuedAt time.Time) bool {
 	return revoked
 }
 
-// TestAnothersTimeOut: one who verified for others and ran out of time does not refuse them.
+// TestAnothersTimeOut checks that requests that wait for another's verification are not
+// refused if that one times out.
 func TestAnothersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newJWTFixture(t, nil)
@@ -344,10 +348,10 @@ func TestAnothersTimeOut(t *testing.T) {
 		go func() { _, r := askJWT(b.JWT, hurried, token, b.now); reasons <- r }()
 		synctest.Wait()
 		if _, got := askJWT(b.JWT, t.Context(), token, b.now); got != authz.OK {
-			t.Errorf("who had time: %s", got)
+			t.Errorf("the request with time: %s", got)
 		}
 		if got := <-reasons; got != authz.Unavailable {
-			t.Errorf("who had none: %s", got)
+			t.Errorf("the request that timed out: %s", got)
 		}
 	})
 }

@@ -18,7 +18,7 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// chainOf is what a bearer token meets: whoever is not a JWT is nobody's.
+// chainOf returns a chain for bearer tokens that has a JWT verifier only.
 func chainOf(t *testing.T, document []byte) (authz.Verifier, error) {
 	t.Helper()
 	set, err := jwks.Parse(document)
@@ -41,7 +41,7 @@ func TestTokenVectors(t *testing.T) {
 	}
 	now := vectors.Profile(t).Now
 	for _, v := range vectors.Tokens(t) {
-		for range 2 { // from the cache too
+		for range 2 { // and from the cache
 			p, reason := askJWT(chain, context.Background(), v.Token, now)
 			switch v.Expect {
 			case "accept":
@@ -61,7 +61,7 @@ func TestTokenVectors(t *testing.T) {
 	}
 }
 
-// assertion checks what a line's ref says beside: "assert NAME==VALUE".
+// assertion checks the assertion in a vector's ref, "assert NAME==VALUE", if there is one.
 func assertion(ref string, p *authz.Principal) error {
 	text, found := strings.CutPrefix(ref, "assert ")
 	if !found {
@@ -88,9 +88,9 @@ func TestKeySetVectors(t *testing.T) {
 	}
 }
 
-// knownDifferences are the vectors of others that we refuse though they say
-// "valid". There can be none of the other kind: a line is looked for only
-// where a vector wants to be accepted. One that nobody looked for fails.
+// knownDifferences are third-party vectors that are marked valid and that Keyward refuses.
+// The list is used only for vectors that are marked valid, so it cannot excuse an
+// acceptance. An unused entry is an error.
 type knownDifferences struct {
 	reasons map[string]string
 	used    map[string]bool
@@ -116,7 +116,7 @@ func readKnownDifferences(t *testing.T) *knownDifferences {
 	return d
 }
 
-// judge holds the answer to what the vector says.
+// judge compares the result with the vector's.
 func (d *knownDifferences) judge(t *testing.T, id string, accepted, valid bool) {
 	t.Helper()
 	switch _, known := d.reasons[id]; {
@@ -125,7 +125,7 @@ func (d *knownDifferences) judge(t *testing.T, id string, accepted, valid bool) 
 	case valid && known:
 		d.used[id] = true
 		if accepted {
-			t.Errorf("%s: accepted, and no difference any more", id)
+			t.Errorf("%s: accepted, and so no longer a difference", id)
 		}
 	case valid && !accepted:
 		t.Errorf("%s: refused, and should be accepted", id)
@@ -136,13 +136,13 @@ func (d *knownDifferences) done(t *testing.T, prefix string) {
 	t.Helper()
 	for id := range d.reasons {
 		if strings.HasPrefix(id, prefix) && !d.used[id] {
-			t.Errorf("known difference %s: no vector that should be accepted has that id", id)
+			t.Errorf("known difference %s: no valid vector has that id", id)
 		}
 	}
 }
 
-// accepts tells whether the signature and the header of a token are good by
-// the key set. The vectors' payloads are no claims, so that the rest can't be asked.
+// accepts reports whether the signature and the header of a token are valid with the key
+// set. The payloads of these vectors are not claims, so nothing else can be checked.
 func accepts(set *jwks.Set, token string, algorithms []string) bool {
 	keys := &issuerKeys{}
 	keys.set.Store(set)
@@ -186,7 +186,7 @@ func TestWycheproofSignatures(t *testing.T) {
 		set, algorithms, err := oneKey(group.Public, group.Private)
 		for _, test := range group.Tests {
 			if test.TcID == 367 || test.TcID == 370 {
-				continue // byte for byte the token of 357, marked otherwise
+				continue // byte for byte the token of 357, with another result
 			}
 			n++
 			accepted := err == nil && accepts(set, test.JWS, algorithms)
@@ -199,7 +199,7 @@ func TestWycheproofSignatures(t *testing.T) {
 	known.done(t, "json_web_signature/")
 }
 
-// oneKey makes a set of a JWK alone. A symmetric one takes the way that secrets come by, a file.
+// oneKey makes a set of one JWK. A symmetric key is parsed as a secret file is.
 func oneKey(public, private json.RawMessage) (*jwks.Set, []string, error) {
 	if public != nil {
 		set, err := jwks.Parse([]byte(`{"keys":[` + string(public) + `]}`))
@@ -241,8 +241,8 @@ func TestWycheproofKeys(t *testing.T) {
 	known.done(t, "json_web_key/")
 }
 
-// TestRFCExamples: under the profile all are refused; the signatures that are
-// said to be valid are found so.
+// TestRFCExamples checks that the profile accepts none of the examples, and that the
+// signatures that are marked valid are.
 func TestRFCExamples(t *testing.T) {
 	text, found := vectors.Shared(t, "jwt/rfc/rfc_vectors.jsonl")
 	if !found {
