@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// at is a client of that address, in its /16.
+// at returns the client at an address, in its /16.
 func at(text string) Client {
 	addr := netip.MustParseAddr(text)
 	address, _ := addr.Prefix(32)
@@ -20,18 +20,18 @@ func at(text string) Client {
 	return Client{address, network}
 }
 
-// gateTest drives a gate by synctest's clock: work takes as long as it sleeps.
+// gateTest drives a gate by the clock of synctest: work takes as long as it sleeps.
 type gateTest struct {
 	*Gate
 	t      *testing.T
-	worked atomic.Int64 // nanoseconds, of work that failed
-	most   atomic.Int64 // most at a time
+	worked atomic.Int64 // failed work, in nanoseconds
+	most   atomic.Int64 // highest number at a time
 	now    atomic.Int64
 }
 
 func newGateTest(t *testing.T, cfg Config) *gateTest { return &gateTest{Gate: New(cfg), t: t} }
 
-// verify takes a slot for as long as the work takes.
+// verify sleeps as long as the work takes.
 func (g *gateTest) verify(ctx context.Context, c Client, work time.Duration, good bool) error {
 	return g.Do(ctx, c, func() bool {
 		if n := g.now.Add(1); n > g.most.Load() {
@@ -48,7 +48,7 @@ func (g *gateTest) verify(ctx context.Context, c Client, work time.Duration, goo
 
 const costly = 3 * time.Millisecond // an ES512 signature
 
-// flood sends forged tokens, as many a second, from those clients in turn.
+// flood sends forged tokens from the clients in turn, at a rate per second.
 func (g *gateTest) flood(ctx context.Context, rate int, clients []Client) {
 	var sent sync.WaitGroup
 	defer sent.Wait()
@@ -67,9 +67,9 @@ func spread(n int, format string) []Client {
 	return clients
 }
 
-// TestForgedTokensAreBounded: whatever comes, one is verified at a time, and what
-// fails keeps half a processor busy and no more; a client that has not failed
-// goes before all that did, and one whose tokens are good is not held up by the budget.
+// TestForgedTokensAreBounded checks that one token at a time is verified, and that failures
+// keep half a processor busy at most. A client without failures goes before those with
+// failures, and the budget does not delay a client whose tokens are valid.
 func TestForgedTokensAreBounded(t *testing.T) {
 	attacks := map[string][]Client{
 		"one address":                      spread(1, "198.18.%d.%d"),
@@ -89,24 +89,24 @@ func TestForgedTokensAreBounded(t *testing.T) {
 				defer cancel()
 				var flood sync.WaitGroup
 				flood.Go(func() { g.flood(ctx, 600, clients) })
-				time.Sleep(10 * time.Second) // each has failed by then
+				time.Sleep(10 * time.Second) // until each client has failed
 				before, start := g.worked.Load(), time.Now()
 				for i := range 200 {
 					time.Sleep(100 * time.Millisecond)
 					newcomer := at(fmt.Sprintf("203.0.114.%d", i))
 					if err := g.verify(t.Context(), newcomer, costly, true); err != nil {
-						t.Errorf("a good token of an address that nothing is known of: %v", err)
+						t.Errorf("a good token of an unknown address: %v", err)
 					}
 					if err := g.verify(t.Context(), regular, costly, true); err != nil {
-						t.Errorf("a good token of an address that had one: %v", err)
+						t.Errorf("a good token of a familiar address: %v", err)
 					}
 				}
 				most := time.Since(start) / 2
-				if len(clients) == 1 && clients[0] != (Client{}) { // a quarter of it
+				if len(clients) == 1 && clients[0] != (Client{}) { // one client gets a quarter
 					most /= 4
 				}
 				if busy := time.Duration(g.worked.Load() - before); busy > most+costly {
-					t.Errorf("%s of %s went into forged tokens", busy, time.Since(start))
+					t.Errorf("%s of %s were spent on forged tokens", busy, time.Since(start))
 				}
 				if g.most.Load() != 1 {
 					t.Errorf("%d at a time", g.most.Load())
@@ -118,9 +118,9 @@ func TestForgedTokensAreBounded(t *testing.T) {
 	}
 }
 
-// TestNewcomersBesideAFlood: single clients get in from the same network as a
-// thousand that forge tokens, all but some of those that come in its first two seconds, before
-// anything is known of the others.
+// TestNewcomersBesideAFlood checks that single clients are admitted from the network of a
+// thousand that forge tokens. Some may fail in the first seconds, before the others are
+// known.
 func TestNewcomersBesideAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.25})
@@ -141,13 +141,13 @@ func TestNewcomersBesideAFlood(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if in < all*9/10 {
-			t.Errorf("%d of %d got in, %d of them not, early", in, all, early)
+			t.Errorf("%d of %d were admitted, %d early ones were not", in, all, early)
 		}
 		flood.Wait()
 	})
 }
 
-// TestBudgetIsPaidOff: after a flood the client is as any other, and soon.
+// TestBudgetIsPaidOff checks that soon after a flood its client is treated like any other.
 func TestBudgetIsPaidOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
@@ -155,7 +155,7 @@ func TestBudgetIsPaidOff(t *testing.T) {
 		var err error
 		for n := 0; err == nil; n++ {
 			if err = g.verify(t.Context(), c, costly, false); n == 1000 {
-				t.Fatal("no end to its failures")
+				t.Fatal("its failures are not bounded")
 			}
 		}
 		if !errors.Is(err, ErrExhausted) {
@@ -174,8 +174,8 @@ func TestBudgetIsPaidOff(t *testing.T) {
 	})
 }
 
-// TestOrder: familiar clients go first, then those that nothing is known of, then by what they failed;
-// a burst of one client stands behind single requests of others.
+// TestOrder checks that familiar clients go first, then unknown ones, then the others by
+// their failures, and that a burst of one client goes behind single requests of others.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
@@ -214,7 +214,8 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TestWaits: a caller is answered before its deadline, and what it left is not done.
+// TestWaits checks that a caller is answered before its deadline, and that its work is not
+// done later.
 func TestWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1})
@@ -252,7 +253,7 @@ func TestWaits(t *testing.T) {
 	})
 }
 
-// TestRoom: where too many wait the last in line is pushed out, at once.
+// TestRoom checks that a full queue drops the last waiter at once.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1, QueueSize: 2})
@@ -274,7 +275,7 @@ func TestRoom(t *testing.T) {
 		ask("second", at("10.0.0.3"))
 		mu.Lock()
 		if err, known := results["failed"]; !known || err != ErrBusy {
-			t.Errorf("the one that had failed: %v", results)
+			t.Errorf("the client that had failed: %v", results)
 		}
 		mu.Unlock()
 		time.Sleep(time.Second)
@@ -285,8 +286,8 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// TestUnknownClientsDoNotLockOutEachOther: what one client without an address
-// has failed with is not held against the others, which share nothing but that.
+// TestUnknownClientsDoNotLockOutEachOther checks that the failures of one client without an
+// address do not block others without an address.
 func TestUnknownClientsDoNotLockOutEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
@@ -304,7 +305,7 @@ func TestUnknownClientsDoNotLockOutEachOther(t *testing.T) {
 	})
 }
 
-// TestPanicIsAFailure: the slot comes back, and the client is charged.
+// TestPanicIsAFailure checks that a panic frees the slot and is charged to the client.
 func TestPanicIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateTest(t, Config{Slots: 1})
@@ -322,7 +323,7 @@ func TestPanicIsAFailure(t *testing.T) {
 	})
 }
 
-// TestLedgerIsBounded: a client of each address there is does not fill the memory.
+// TestLedgerIsBounded checks that memory is bounded for any number of addresses.
 func TestLedgerIsBounded(t *testing.T) {
 	var l ledger
 	for i := range 3*maxAccounts + 1 {
@@ -334,7 +335,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	}
 }
 
-// TestDebtIsBounded: it is paid off within ten minutes, whatever was charged.
+// TestDebtIsBounded checks that every debt is paid within ten minutes.
 func TestDebtIsBounded(t *testing.T) {
 	var d debt
 	for range 100 {

@@ -23,7 +23,7 @@ import (
 
 type jwk map[string]any
 
-// with is the key with one member changed; nil takes it out.
+// with returns the key with one member changed, or without it if v is nil.
 func (k jwk) with(name string, v any) jwk {
 	changed := maps.Clone(k)
 	if changed[name] = v; v == nil {
@@ -32,7 +32,7 @@ func (k jwk) with(name string, v any) jwk {
 	return changed
 }
 
-// theKeys are the usable keys of the project's set: rsa1 (RS256), ec1 (ES256), ed1 (EdDSA).
+// theKeys returns the usable keys of the vectors' set: rsa1 (RS256), ec1 (ES256), ed1 (EdDSA).
 func theKeys(t testing.TB) (rsaKey, ecKey, edKey jwk) {
 	t.Helper()
 	var document struct{ Keys []jwk }
@@ -60,7 +60,7 @@ func modulus(t testing.TB, bits int) string {
 	return b64(n.Bytes())
 }
 
-// TestUnfitKeys: each is left out, beside a good one and alone.
+// TestUnfitKeys checks that each key is left out, alone and beside a good one.
 func TestUnfitKeys(t *testing.T) {
 	rsaKey, ecKey, edKey := theKeys(t)
 	x, _ := ecKey["x"].(string)
@@ -140,16 +140,16 @@ func TestUnfitKeys(t *testing.T) {
 		other := edKey.with("kid", "other")
 		set, err := jwks.Parse(document(t, key, other))
 		if err != nil || set.Len() != 1 {
-			t.Errorf("%s: takes the other key down or is used: %v", why, err)
+			t.Errorf("%s: used, or it makes Parse fail: %v", why, err)
 		} else if left := set.Ignored(); len(left) != 1 || left[0].Index != 0 || left[0].Why == "" {
-			t.Errorf("%s: left out without a word: %v", why, left)
+			t.Errorf("%s: not among the ignored keys: %v", why, left)
 		} else if _, err := set.Find("other", true, "EdDSA"); err != nil {
 			t.Errorf("%s: the other key: %v", why, err)
 		}
 	}
 }
 
-// rocaModulus is Wycheproof's, of json_web_key test 7.
+// rocaModulus is from Wycheproof, json_web_key test 7.
 const rocaModulus = "AanFpofbj7KjD4Lf-N2hVMKR7yewSyXhhbirIMTGpfYEhZ_lnt5UoK98DnKIgArXGTu3MaW_HhFw16HGaTDUHqPrId7fe4r11CqRw09yBFuW79V8sYIwHdzCaWflUI6auImYbVfoN9_nD5n8N8SY9DwXw7mwZM9wREPXoDPgOoIWl6q_MPsp7n0zs3Z5ZaiQWOOzl1S9OhwAfSiiOwz6efnXEaxuTEtPd7BjSx7NaFka8Dx9U7YqXy2RFj1O9PjyaDGuRh7YXsX3iMUSP_wSyHQg_c_qHRtKUsNSGCT7OZg0hzm2KphtjnayKJvC64vAbROBR4Ubg6Bxg9IQVZ-QYyE"
 
 func jwkNull(k jwk, name string) jwk {
@@ -167,9 +167,8 @@ func fromHex(t testing.TB, text string) string {
 	return b64(b)
 }
 
-// TestSmallOrderPoints: the eight points of small order and every other
-// spelling of them, and y that belong to no point.
-// TestIgnoredIsTold: which keys are left out, and why, with nothing of theirs but the id.
+// TestIgnoredIsTold checks which keys are reported as left out and why, and that nothing of
+// them is quoted but the id.
 func TestIgnoredIsTold(t *testing.T) {
 	rsaKey, ecKey, edKey := theKeys(t)
 	odd := "a\u202e\n" + strings.Repeat("x", 100)
@@ -200,6 +199,8 @@ func TestIgnoredIsTold(t *testing.T) {
 	}
 }
 
+// TestSmallOrderPoints has the eight points of small order, all other encodings of them, and
+// values of y that are not on the curve.
 func TestSmallOrderPoints(t *testing.T) {
 	_, _, edKey := theKeys(t)
 	for _, y := range []string{
@@ -236,7 +237,7 @@ func TestSmallOrderPoints(t *testing.T) {
 	}
 }
 
-// TestRefusedSets: what takes the whole set down, good keys in it or not.
+// TestRefusedSets has everything that makes Parse refuse the entire set, good keys included.
 func TestRefusedSets(t *testing.T) {
 	rsaKey, ecKey, edKey := theKeys(t)
 	many := make([]jwk, 101)
@@ -329,7 +330,8 @@ func key2ID(k *jwks.Key) (string, bool) {
 	return k.ID()
 }
 
-// TestHas: a key is the same over a refresh only with its bytes, its id and its algorithms.
+// TestHas checks that a key of an earlier set counts as the same only if its parameters, id
+// and algorithms are equal.
 func TestHas(t *testing.T) {
 	rsaKey, ecKey, edKey := theKeys(t)
 	parse := func(keys ...jwk) *jwks.Set {
@@ -408,14 +410,15 @@ func TestSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	if bytes, ok := key.VerificationKey().([]byte); !ok || len(bytes) != 40 {
-		t.Error("the line break belongs to the secret")
+		t.Error("the line break is part of the secret")
 	}
 	if !secret(40, "").Contains(key) || secret(41, "").Contains(key) || secret(40, "\n\n").Contains(key) {
-		t.Error("the same secret is not the same key, or another one is")
+		t.Error("an equal secret is a different key, or a different secret is the same key")
 	}
 }
 
-// FuzzParse: an error gives nothing; what is accepted holds the rules and is read again as the same.
+// FuzzParse checks that an error comes without a set, and that every key of a set is valid
+// and equal when parsed again.
 func FuzzParse(f *testing.F) {
 	f.Add(vectors.KeySet(f))
 	for _, c := range vectors.KeySetCases(f) {
@@ -442,7 +445,7 @@ func FuzzParse(f *testing.F) {
 			}
 			checkKey(t, key, algorithm)
 			if !again.Contains(key) {
-				t.Fatal("read again it is another key")
+				t.Fatal("parsed again, it is a different key")
 			}
 		}
 	})
@@ -461,6 +464,6 @@ func checkKey(t *testing.T, key *jwks.Key, algorithm string) {
 		ok = algorithm == "EdDSA" && len(k) == 32
 	}
 	if !ok {
-		t.Fatalf("%T serves %q", key.VerificationKey(), algorithm)
+		t.Fatalf("%T is used for %q", key.VerificationKey(), algorithm)
 	}
 }

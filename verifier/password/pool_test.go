@@ -17,8 +17,8 @@ import (
 
 const hashTime = 30 * time.Millisecond
 
-// pool is a Pool whose hashes take hashTime of the bubble's clock, or until
-// they are let go.
+// pool is a Pool whose jobs record their names. A hash takes hashTime by the clock of the
+// synctest bubble.
 type pool struct {
 	*password.Pool
 	mu  sync.Mutex
@@ -41,7 +41,7 @@ func keyOf(name string) (key password.Key) {
 	return key
 }
 
-// job is one that says its name when it is done.
+// job returns a job that records its name, and returns it as the stored hash.
 func (p *pool) job(class password.Class, owner, name string) func() (password.Job, error) {
 	return p.slow(class, owner, name, hashTime)
 }
@@ -58,13 +58,13 @@ func (p *pool) slow(class password.Class, owner, name string, takes time.Duratio
 	}
 }
 
-// do is Do with the text of the stored hash.
+// do is Do with the stored hash revealed.
 func (p *pool) do(ctx context.Context, key password.Key, admit func() (password.Job, error)) (string, error) {
 	stored, err := p.Do(ctx, key, admit)
 	return stored.Reveal(), err
 }
 
-// start calls Do on a goroutine of its own and waits until it has come as far as it can.
+// start calls Do on another goroutine, and waits until that blocks or ends.
 func (p *pool) start(ctx context.Context, name string, admit func() (password.Job, error)) func() (string, error) {
 	var value string
 	var err error
@@ -123,7 +123,8 @@ func TestOnlyTheFirstIsAdmitted(t *testing.T) {
 	})
 }
 
-// TestACallerThatLeaves: the hash goes on for the others, and for nobody.
+// TestACallerThatLeaves checks that a hash goes on after a caller has left, with or without
+// other callers.
 func TestACallerThatLeaves(t *testing.T) {
 	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -132,10 +133,10 @@ func TestACallerThatLeaves(t *testing.T) {
 		third := p.start(ctx, "b", p.job(password.Unknown, "bob", "b"))
 		cancel()
 		if _, err := first(); !errors.Is(err, password.ErrBusy) {
-			t.Error("who left:", err)
+			t.Error("the caller that left:", err)
 		}
 		if value, err := second(); value != "a" || err != nil {
-			t.Error("who stayed:", value, err)
+			t.Error("the caller that stayed:", value, err)
 		}
 		if _, err := third(); !errors.Is(err, password.ErrBusy) {
 			t.Error(err)
@@ -145,16 +146,17 @@ func TestACallerThatLeaves(t *testing.T) {
 			t.Error("computed", ran)
 		}
 		if _, err := p.Do(ctx, keyOf("c"), p.job(password.Trusted, "carol", "c")); !errors.Is(err, password.ErrBusy) {
-			t.Error("one that has left already:", err)
+			t.Error("a caller that has already left:", err)
 		}
 		synctest.Wait()
 		if ran := p.order(); len(ran) != 2 {
-			t.Error("computed for one that had left already:", ran)
+			t.Error("computed for a caller that had already left:", ran)
 		}
 	})
 }
 
-// TestHowLongOneWaits: almost as long as the caller has, or 200 ms where it does not say.
+// TestHowLongOneWaits checks that a caller waits until shortly before its deadline, and for
+// 200 ms without one.
 func TestHowLongOneWaits(t *testing.T) {
 	for _, test := range []struct{ deadline, want time.Duration }{
 		{0, 200 * time.Millisecond},

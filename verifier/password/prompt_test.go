@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestPromptTime: in a flood of hashes of any cost no more than a tenth of the
-// time goes at normal priority, beyond what may be used at once and one hash.
+// TestPromptTime checks that in a flood of hashes of any cost at most a tenth of the time
+// goes to normal priority, beyond the burst and one hash.
 func TestPromptTime(t *testing.T) {
 	for _, took := range []time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second} {
 		began := time.Unix(1, 0)
