@@ -21,7 +21,7 @@ type faultServer struct {
 	addr  string
 	fault atomic.Pointer[http.HandlerFunc]
 	hits  atomic.Int64
-	stop  context.Context // ends with the test, for those that hang
+	stop  context.Context // ends with the test, for handlers that hang
 	serve *http.Server
 }
 
@@ -35,7 +35,7 @@ func newFaultServer(t *testing.T) *faultServer {
 	return m
 }
 
-// start listens, at the same address again after die.
+// start listens, at the same address again after close.
 func (m *faultServer) start() {
 	m.t.Helper()
 	listener, err := net.Listen("tcp", m.addr)
@@ -51,7 +51,7 @@ func (m *faultServer) start() {
 	go func(s *http.Server) { _ = s.Serve(listener) }(m.serve)
 }
 
-// die closes the listener and cuts every connection.
+// close closes the listener and all connections.
 func (m *faultServer) close() { _ = m.serve.Close() }
 
 func (m *faultServer) set(mood http.HandlerFunc) { m.fault.Store(&mood) }
@@ -65,7 +65,7 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// refuses cuts the connection without a word.
+// refuses closes the connection without a response.
 func refuses(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
@@ -73,7 +73,7 @@ func refuses(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// babbles answers with what is no HTTP.
+// babbles sends a response that is not HTTP.
 func babbles(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
@@ -82,7 +82,7 @@ func babbles(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// breaksOff promises more than it sends.
+// breaksOff sends less than its Content-Length.
 func breaksOff(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)+10))
@@ -97,7 +97,7 @@ func (m *faultServer) hangs(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// drips sends a byte now and then, for ever.
+// drips sends one byte every few milliseconds and never ends.
 func (m *faultServer) drips(w http.ResponseWriter, r *http.Request) {
 	for {
 		if _, err := io.WriteString(w, " "); err != nil {
@@ -118,7 +118,7 @@ func redirects(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/again"+r.URL.Path, http.StatusTemporaryRedirect)
 }
 
-// moods are all the ways to go wrong, but for the server that is not there at all.
+// faults returns all faults, except for a server that is down.
 func (m *faultServer) faults(good string) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"refuses": refuses, "babbles": babbles, "hangs": m.hangs, "drips": m.drips, "redirects": redirects,
@@ -131,12 +131,12 @@ func (m *faultServer) faults(good string) map[string]http.HandlerFunc {
 		"oversize":        says(good[:len(good)-1] + strings.Repeat(" ", 512<<10) + "}"),
 		"twice":           says(good + good),
 		"duplicate":       says(good[:len(good)-1] + "," + good[1:]),
-		"no UTF-8":        says(good[:len(good)-1] + ",\"x\":\"\xff\"}"),
+		"not UTF-8":       says(good[:len(good)-1] + ",\"x\":\"\xff\"}"),
 		"byte order mark": says("\ufeff" + good),
 	}
 }
 
-// jwk is a fresh public key of that id.
+// jwk returns a new public key with that id.
 func jwk(t *testing.T, kid string) string {
 	t.Helper()
 	public, _, err := ed25519.GenerateKey(rand.Reader)
@@ -148,7 +148,7 @@ func jwk(t *testing.T, kid string) string {
 
 func jwkSet(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
 
-// within runs what must not hang.
+// within checks that do returns within the limit.
 func within(t *testing.T, limit time.Duration, what string, do func()) {
 	t.Helper()
 	began := time.Now()
@@ -168,7 +168,7 @@ func soon(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// counter is an tokensource.Observer.
+// counter is a tokensource.Observer.
 type counter struct{ ok, failed, ignored atomic.Int64 }
 
 func (c *counter) Ignored(keys int) { c.ignored.Store(int64(keys)) }

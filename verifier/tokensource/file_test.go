@@ -46,7 +46,7 @@ func TestJWKSFile(t *testing.T) {
 		t.Fatalf("key %v, error %v, ready %v", key, err, f.Ready())
 	}
 	for name, text := range map[string]string{
-		"empty": "", "no JSON": "keyword-of-the-file", "no keys": jwkSet(), "private": jwkSet(strings.Replace(jwk(t, "b"), "{", `{"d":"AA",`, 1)),
+		"empty": "", "not JSON": "keyword-of-the-file", "no keys": jwkSet(), "private": jwkSet(strings.Replace(jwk(t, "b"), "{", `{"d":"AA",`, 1)),
 		"oversize": jwkSet(jwk(t, "b")) + strings.Repeat(" ", 512<<10),
 	} {
 		write(t, path, text)
@@ -61,14 +61,15 @@ func TestJWKSFile(t *testing.T) {
 	}
 	write(t, path, jwkSet(jwk(t, "b")))
 	if f.Reload(); f.Contains(key) || seen.ok.Load() != 2 {
-		t.Errorf("a key that left the file is still held, or the observer was not told (%d)", seen.ok.Load())
+		t.Errorf("a key that left the file is still valid, or the observer was not notified (%d)", seen.ok.Load())
 	}
 	if _, err := findIn(f, "a", "EdDSA"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the file: %v", err)
 	}
 }
 
-// TestIgnoredKeysAreLogged: a line for each key that is left out, when they change, from a file and over the network.
+// TestIgnoredKeysAreLogged checks that each ignored key is logged when they change, for a
+// file and over the network.
 func TestIgnoredKeysAreLogged(t *testing.T) {
 	const odd = `{"kty":"OKP","crv":"Ed448","kid":"odd","x":"AA"}`
 	path, m := filepath.Join(t.TempDir(), "jwks.json"), newFaultServer(t)
@@ -89,7 +90,7 @@ func TestIgnoredKeysAreLogged(t *testing.T) {
 			}
 		}
 		if seenFile.ignored.Load() != ignored || seenRemote.ignored.Load() != ignored {
-			t.Errorf("%d and %d are counted, want %d", seenFile.ignored.Load(), seenRemote.ignored.Load(), ignored)
+			t.Errorf("%d and %d ignored, want %d", seenFile.ignored.Load(), seenRemote.ignored.Load(), ignored)
 		}
 	}
 	told(1, 1)
@@ -98,7 +99,7 @@ func TestIgnoredKeysAreLogged(t *testing.T) {
 	told(3, 2)
 	sets(jwkSet(jwk(t, "a")))
 	soon(t, "the change", func() bool { return seenRemote.ignored.Load() == 0 })
-	told(4, 0) // the fourth says that none is
+	told(4, 0) // the fourth line says that none is left out
 }
 
 // lockedBuffer is written by one goroutine and read by another.
@@ -134,11 +135,11 @@ func TestSecretFile(t *testing.T) {
 	}
 	write(t, path, strings.Repeat("s", 5<<10))
 	if f.Reload(); !f.Contains(key) {
-		t.Error("an oversized file took the place of a good one")
+		t.Error("an oversized file replaced a good one")
 	}
 }
 
-// TestNoRegularFile: a pipe or a device would never end.
+// TestNoRegularFile checks that a pipe or a device, which may never end, is not read.
 func TestNoRegularFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
@@ -152,7 +153,7 @@ func TestNoRegularFile(t *testing.T) {
 			}
 		})
 	}
-	link := filepath.Join(dir, "link") // as Kubernetes mounts files
+	link := filepath.Join(dir, "link") // Kubernetes mounts files as links
 	write(t, filepath.Join(dir, "jwks.json"), jwkSet(jwk(t, "a")))
 	if err := os.Symlink("jwks.json", link); err != nil {
 		t.Fatal(err)

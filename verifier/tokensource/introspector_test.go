@@ -76,8 +76,8 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// TestIntrospectionMoods: whatever the server does, nobody can tell, and soon.
-// That it heals is seen in TestTokensWhileTheServerIsUnwell.
+// TestIntrospectionMoods checks that with every fault of the server there is an error soon.
+// TestTokensWhileTheServerIsUnwell checks that it recovers.
 func TestIntrospectionMoods(t *testing.T) {
 	m := newFaultServer(t)
 	moods := m.faults(activeToken)
@@ -94,7 +94,7 @@ func TestIntrospectionMoods(t *testing.T) {
 				m.set(mood)
 			}
 			i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 50 * time.Millisecond})
-			within(t, 10*50*time.Millisecond+slack, "ten questions", func() {
+			within(t, 10*50*time.Millisecond+slack, "ten requests", func() {
 				for range 10 {
 					if info, err := introspect(i, "t"); err == nil || info != nil {
 						t.Errorf("%+v, %v; want an error", info, err)
@@ -105,8 +105,8 @@ func TestIntrospectionMoods(t *testing.T) {
 	}
 }
 
-// TestAwayCostsNothing: after a few failures a server that hangs is left
-// alone; one question a second finds out when it is well.
+// TestAwayCostsNothing checks that after a few failures a server that hangs gets one request
+// per second, which finds out when it has recovered.
 func TestAwayCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{takes: time.Hour}
@@ -120,12 +120,12 @@ func TestAwayCostsNothing(t *testing.T) {
 		}
 		for n := range 5 {
 			if took := ask(); took != 150*time.Millisecond {
-				t.Errorf("question %d took %s, want 150ms", n, took)
+				t.Errorf("request %d took %s, want 150ms", n, took)
 			}
 		}
 		for range 100 {
 			if took := ask(); took != 0 {
-				t.Fatalf("a question to a server that is away took %s", took)
+				t.Fatalf("a request to an unavailable server took %s", took)
 			}
 		}
 		before := s.asked.Load()
@@ -134,22 +134,22 @@ func TestAwayCostsNothing(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := s.asked.Load() - before; n < 7 || n > 10 {
-			t.Errorf("%d questions in ten seconds, want about one a second", n)
+			t.Errorf("%d requests in ten seconds, want about one per second", n)
 		}
 		s.turns(activeToken, 0)
 		time.Sleep(time.Second + time.Millisecond)
 		if info, err := introspect(i, "t"); err != nil || !info.Active {
-			t.Errorf("after the server healed: %v", err)
+			t.Errorf("after the server recovered: %v", err)
 		}
 	})
 }
 
-// TestCrowdAtAwayServer: a crowd meets the bound of questions in flight, then the breaker.
+// TestCrowdAtAwayServer checks the limit of concurrent requests, and then the breaker.
 func TestCrowdAtAwayServer(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(m.hangs)
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 100 * time.Millisecond})
-	within(t, 100*time.Millisecond+slack, "a crowd at a server that hangs", func() {
+	within(t, 100*time.Millisecond+slack, "200 requests to a server that hangs", func() {
 		crowd(200, func(n int) {
 			if _, err := introspect(i, fmt.Sprint(n)); err == nil {
 				t.Error("no error")
@@ -157,19 +157,19 @@ func TestCrowdAtAwayServer(t *testing.T) {
 		})
 	})
 	if n := m.hits.Load(); n > 64 {
-		t.Errorf("%d questions, want at most 64 at a time", n)
+		t.Errorf("%d requests, want at most 64 at a time", n)
 	}
 	before := m.hits.Load()
-	within(t, slack, "a crowd at a server known to be away", func() {
+	within(t, slack, "200 requests to a server known to be unavailable", func() {
 		crowd(200, func(n int) { _, _ = introspect(i, fmt.Sprint(n)) })
 	})
 	if n := m.hits.Load() - before; n > 2 {
-		t.Errorf("%d questions to a server that is away", n)
+		t.Errorf("%d requests to an unavailable server", n)
 	}
 }
 
-// TestOneClientDoesNotCutOffOthers: whatever a client's tokens make the server
-// do, it answers others' questions as before; also when it was away meanwhile.
+// TestOneClientDoesNotCutOffOthers checks that faults caused by one client's tokens do not
+// affect other clients, also after the server was unavailable.
 func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 	m := newFaultServer(t)
 	var mood atomic.Pointer[http.HandlerFunc] // for odd tokens
@@ -213,7 +213,7 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 			}
 			defer attack.Wait()
 			defer close(stop)
-			for n := range 40 { // in the networks of the two, too
+			for n := range 40 { // including the networks of the two
 				time.Sleep(2 * time.Millisecond)
 				for _, client := range []string{fmt.Sprintf("192.0.2.%d", n), fmt.Sprintf("2001:db8:%d::1", n+100), ""} {
 					if _, err := introspectFor(i, client, "good"); err != nil {
@@ -225,8 +225,8 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 	}
 }
 
-// TestOddTokenAfterAnOutage: a client whose token fails does not keep a server
-// that is well again from being found so.
+// TestOddTokenAfterAnOutage checks that a client with a token that fails does not delay the
+// discovery that the server has recovered.
 func TestOddTokenAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{takes: time.Hour}
@@ -239,7 +239,7 @@ func TestOddTokenAfterAnOutage(t *testing.T) {
 			_, _ = introspectFor(i, fmt.Sprintf("198.18.%d.1", n), "t")
 		}
 		if n := s.asked.Load() - before; n > 8 {
-			t.Errorf("%d questions to a server that cannot be reached", n)
+			t.Errorf("%d requests to a server that cannot be reached", n)
 		}
 		s.turns(activeToken, 0)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -259,14 +259,14 @@ func TestOddTokenAfterAnOutage(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if took := time.Since(healed); took > time.Second {
-			t.Errorf("another client of that network is answered after %s", took)
+			t.Errorf("another client of that network gets a response after %s", took)
 		}
 		cancel()
 		attack.Wait()
 	})
 }
 
-// oddTokens fails at tokens that begin with "odd", over a connection that it got.
+// oddTokens fails for tokens that begin with "odd", after the connection was made.
 type oddTokens struct{ *scripted }
 
 func (o oddTokens) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -277,7 +277,8 @@ func (o oddTokens) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 500, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// TestAwayForSeveralNetworks: failures that a token can bring about hold back all clients' questions once they come from everywhere.
+// TestAwayForSeveralNetworks checks that failures that a token can cause open the breaker for
+// all clients once they come from several networks.
 func TestAwayForSeveralNetworks(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(status(500))
@@ -287,22 +288,23 @@ func TestAwayForSeveralNetworks(t *testing.T) {
 		_, _ = introspectFor(i, fmt.Sprintf("10.0.%d.1", n), "t")
 	}
 	if n := m.hits.Load(); n != 100 {
-		t.Errorf("%d questions of 100 clients of one network", n)
+		t.Errorf("%d requests of 100 clients of one network", n)
 	}
 	for n := range 100 {
 		_, _ = introspectFor(i, fmt.Sprintf("10.%d.0.1", n+1), "t")
 	}
-	if n := m.hits.Load() - 100; n > 30 { // two until it is known, and eight a second
-		t.Errorf("%d questions to a server that answers no client", n)
+	if n := m.hits.Load() - 100; n > 30 { // two until the breaker opens, and eight per second
+		t.Errorf("%d requests to a server that fails for all clients", n)
 	}
 	m.set(says(activeToken))
-	soon(t, "the server is asked again", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
+	soon(t, "a request to the server", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
 	if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 {
 		t.Errorf("log: %s", text)
 	}
 }
 
-// TestFailingClientIsHeldBack: its questions are asked once a second until one is answered.
+// TestFailingClientIsHeldBack checks that the breaker of one client admits a request per
+// second until one succeeds.
 func TestFailingClientIsHeldBack(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(status(429))
@@ -315,23 +317,23 @@ func TestFailingClientIsHeldBack(t *testing.T) {
 			_, _ = introspectFor(i, client, "t")
 		}
 		if n := m.hits.Load() - before; n != want {
-			t.Errorf("%s: %d questions of 10, want %d", client, n, want)
+			t.Errorf("%s: %d requests of 10, want %d", client, n, want)
 		}
 	}
 	asks("2001:db8::1", 5)
 	asks("2001:db8::2", 0) // the same /64
 	asks("2001:db8:0:1::1", 5)
-	asks("", 10) // clients without an address are not one
+	asks("", 10) // clients without an address are not counted as one
 	clock.add(time.Second)
 	asks("2001:db8::1", 1)
-	clock.add(-5 * time.Hour) // a clock that goes back holds back none
+	clock.add(-5 * time.Hour) // setting the clock back blocks no client
 	asks("2001:db8::1", 1)
 	m.set(says(activeToken))
 	clock.add(time.Second)
 	asks("2001:db8::1", 10)
 }
 
-// TestCheckThatGoesAway: askers that give up say nothing about the server.
+// TestCheckThatGoesAway checks that canceled requests do not count as failures of the server.
 func TestCheckThatGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{body: activeToken, takes: 100 * time.Millisecond}
@@ -344,12 +346,13 @@ func TestCheckThatGoesAway(t *testing.T) {
 			}
 		}
 		if _, err := introspect(i, "t"); err != nil {
-			t.Errorf("after others gave up: %v", err)
+			t.Errorf("after canceled requests: %v", err)
 		}
 	})
 }
 
-// TestRefusedCredentials: the operator is told, now and then, and without the secret.
+// TestRefusedCredentials checks that rejected client credentials are logged, at intervals
+// and without the secret.
 func TestRefusedCredentials(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(status(401))
@@ -364,20 +367,21 @@ func TestRefusedCredentials(t *testing.T) {
 			all = append(all, err)
 		}
 		if got := strings.Count(log.String(), "client credentials"); got != want {
-			t.Errorf("told %d times, want %d", got, want)
+			t.Errorf("logged %d times, want %d", got, want)
 		}
 	}
 	told(1)
 	clock.add(time.Minute)
 	told(2)
-	clock.add(-5 * time.Hour) // a clock that goes back silences no one
+	clock.add(-5 * time.Hour) // setting the clock back suppresses no line
 	told(3)
 	if text := log.String() + errors.Join(all...).Error(); strings.Contains(text, "hush-hush") || strings.Contains(text, "secret-token") {
 		t.Errorf("log and errors: %s", text)
 	}
 }
 
-// TestRedirectGetsNoToken: a redirect is no answer, and nobody else hears the token.
+// TestRedirectGetsNoToken checks that a redirect is an error, and that the token is not sent
+// to its target.
 func TestRedirectGetsNoToken(t *testing.T) {
 	thief := newFaultServer(t)
 	thief.set(says(activeToken))
@@ -387,11 +391,11 @@ func TestRedirectGetsNoToken(t *testing.T) {
 	})
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
 	if _, err := introspect(i, "t"); err == nil || thief.hits.Load() != 0 {
-		t.Errorf("error %v, %d questions to the redirect's target", err, thief.hits.Load())
+		t.Errorf("error %v, %d requests to the redirect's target", err, thief.hits.Load())
 	}
 }
 
-// TestRestartedServer: connections kept from before are no reason to fail.
+// TestRestartedServer checks that connections from before a restart do not cause failures.
 func TestRestartedServer(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(says(activeToken))
@@ -405,11 +409,11 @@ func TestRestartedServer(t *testing.T) {
 		m.start()
 	}
 	if n := failed.Load(); n != 0 {
-		t.Errorf("%d of 20 questions after a restart failed", n)
+		t.Errorf("%d of 20 requests after a restart failed", n)
 	}
 }
 
-// setClock is a clock that a test sets; it has no monotonic reading.
+// setClock is a clock that a test sets. Its times have no monotonic reading.
 type setClock struct {
 	mu sync.Mutex
 	at time.Time
@@ -439,7 +443,7 @@ func TestIntrospectorConfig(t *testing.T) {
 	}
 }
 
-// TestIntrospectionWithoutClient: a server that knows us by other means is told nothing.
+// TestIntrospectionWithoutClient checks that no credentials are sent if none are configured.
 func TestIntrospectionWithoutClient(t *testing.T) {
 	var header atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -40,13 +40,13 @@ func TestNearness(t *testing.T) {
 	}
 }
 
-// farAway is an issuer called id.test, which is elsewhere, and a service of this machine's.
+// farAway has an issuer with the name id.test, which is not on this machine, and a service on this machine.
 type farAway struct {
 	t       *testing.T
 	issuer  *httptest.Server
 	answer  atomic.Pointer[http.HandlerFunc]
 	private *httptest.Server
-	asked   atomic.Int64 // how often the service was asked
+	asked   atomic.Int64 // requests to the service
 }
 
 func newFarAway(t *testing.T) *farAway {
@@ -58,7 +58,7 @@ func newFarAway(t *testing.T) *farAway {
 	return f
 }
 
-// load fetches the keys, with id.test leading to the issuer's server.
+// load fetches the keys. Connections to id.test go to the issuer's server.
 func (f *farAway) load(issuer, jwksURL string) error {
 	f.t.Helper()
 	source, err := newJWKSLocation(issuer, jwksURL)
@@ -81,7 +81,7 @@ func (f *farAway) load(issuer, jwksURL string) error {
 	return err
 }
 
-// places lead to the service by each spelling that works here.
+// places returns URLs of the service, with each form of its host that works here.
 func (f *farAway) places() []string {
 	port := f.private.Listener.Addr().(*net.TCPAddr).Port
 	places := []string{}
@@ -91,7 +91,8 @@ func (f *farAway) places() []string {
 	return places
 }
 
-// TestIssuerLeadsNowhereNear: neither its metadata nor a redirect of any document leads to this machine or its link.
+// TestIssuerLeadsNowhereNear checks that neither an issuer's metadata nor a redirect of its
+// documents leads to this machine or its link.
 func TestIssuerLeadsNowhereNear(t *testing.T) {
 	f := newFarAway(t)
 	for _, place := range f.places() {
@@ -122,19 +123,19 @@ func TestIssuerLeadsNowhereNear(t *testing.T) {
 		}
 	}
 	if n := f.asked.Load(); n != 0 {
-		t.Errorf("the service of this machine was asked %d times", n)
+		t.Errorf("%d requests to the service of this machine", n)
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"issuer":"http://id.test","jwks_uri":%q}`, f.private.URL)
 	})
 	f.answer.Store(&handler)
 	if err := f.load("http://id.test", ""); !errors.Is(err, errReach) {
-		t.Errorf("it is not said why: %v", err)
+		t.Errorf("error %v, want errReach", err)
 	}
 }
 
-// TestOperatorsOwnPlace: what the operator names is asked wherever it is, and
-// an issuer of this machine may lead to others of its places.
+// TestOperatorsOwnPlace checks that the operator's own URL is permitted at any address, and
+// that an issuer on this machine may lead to other addresses of it.
 func TestOperatorsOwnPlace(t *testing.T) {
 	f := newFarAway(t)
 	here := strings.Replace(f.issuer.URL, "127.0.0.1", "localhost", 1)
@@ -143,10 +144,10 @@ func TestOperatorsOwnPlace(t *testing.T) {
 	})
 	f.answer.Store(&handler)
 	if err := f.load(here, ""); err == nil || errors.Is(err, errReach) || f.asked.Load() != 1 {
-		t.Errorf("an issuer on localhost: %v, asked %d times", err, f.asked.Load())
+		t.Errorf("an issuer on localhost: %v, %d requests", err, f.asked.Load())
 	}
 	if err := f.load("", f.private.URL); err == nil || errors.Is(err, errReach) || f.asked.Load() != 2 {
-		t.Errorf("jwks_url: %v, asked %d times", err, f.asked.Load())
+		t.Errorf("jwks_url: %v, %d requests", err, f.asked.Load())
 	}
 	u, err := url.Parse("http://keys.internal/jwks")
 	if err != nil {
@@ -158,7 +159,7 @@ func TestOperatorsOwnPlace(t *testing.T) {
 	}
 }
 
-// TestOperatorsProxy: a proxy of the environment's may be on this machine.
+// TestOperatorsProxy checks that a proxy from the environment may be on this machine.
 func TestOperatorsProxy(t *testing.T) {
 	f := newFarAway(t)
 	u, err := url.Parse("https://id.test")

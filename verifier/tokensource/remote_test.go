@@ -16,7 +16,7 @@ import (
 	"keyward/verifier/tokensource"
 )
 
-const slack = 2 * time.Second // what a busy machine may add to a bound
+const slack = 2 * time.Second // what a busy machine may add to a limit
 
 func newRemote(t *testing.T, cfg tokensource.RemoteConfig) *tokensource.Remote {
 	t.Helper()
@@ -35,7 +35,7 @@ func find(r *tokensource.Remote, kid string) (*jwks.Key, error) {
 	return r.Find(context.Background(), kid, true, "EdDSA", time.Now())
 }
 
-// finds waits until the key is known.
+// finds waits until the key is found.
 func finds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	t.Helper()
 	var key *jwks.Key
@@ -47,7 +47,7 @@ func finds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	return key
 }
 
-// cannotTell holds an error to being neither nil nor a word about the token.
+// cannotTell reports whether the error means that the keys are not known.
 func cannotTell(err error) bool {
 	return err != nil && !errors.Is(err, jwks.ErrNoKey) && !errors.Is(err, jwks.ErrManyKeys)
 }
@@ -71,8 +71,8 @@ func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 	}
 }
 
-// TestMoods: whatever the issuer does, known keys are found at once, unknown
-// ones are nobody's word soon, and a new key is known once the issuer is well.
+// TestMoods checks that with every fault of the issuer known keys are found at once, an
+// unknown key is an error soon, and a new key is found once the issuer has recovered.
 func TestMoods(t *testing.T) {
 	m := newFaultServer(t)
 	first := jwk(t, "first")
@@ -96,7 +96,7 @@ func TestMoods(t *testing.T) {
 			for range 3 {
 				within(t, wait+slack, "an unknown key", func() {
 					if _, err := find(r, "second"); !cannotTell(err) {
-						t.Errorf("error %v, want one that says nobody can tell", err)
+						t.Errorf("error %v, want one that means that the keys are not known", err)
 					}
 				})
 			}
@@ -111,7 +111,7 @@ func TestMoods(t *testing.T) {
 				m.start()
 			}
 			if name == "hangs" || name == "drips" {
-				return // nothing heals before the time-out; TestSlowIssuer has the time for it
+				return // it does not recover before the timeout; see TestSlowIssuer
 			}
 			m.set(says(good))
 			finds(t, r, "second")
@@ -122,8 +122,8 @@ func TestMoods(t *testing.T) {
 	}
 }
 
-// TestBadAtFirst: with nothing loaded every check is told that nobody can
-// tell, soon, and it heals without being asked.
+// TestBadAtFirst checks that while no keys were loaded every check fails soon, and that the
+// Remote recovers without a check.
 func TestBadAtFirst(t *testing.T) {
 	good := jwkSet(jwk(t, "a"))
 	var servers []*faultServer
@@ -147,7 +147,7 @@ func TestBadAtFirst(t *testing.T) {
 	}
 }
 
-// TestHangsAtFirst: nobody waits for an issuer that does not answer, longer than the bound.
+// TestHangsAtFirst checks that no check waits for an issuer longer than the limit.
 func TestHangsAtFirst(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(m.hangs)
@@ -160,14 +160,14 @@ func TestHangsAtFirst(t *testing.T) {
 		}
 	})
 	within(t, slack, "closing while the issuer hangs", func() { _ = r.Close() })
-	within(t, slack, "a check after the end", func() {
+	within(t, slack, "a check after Close", func() {
 		if _, err := find(r, "a"); !cannotTell(err) {
 			t.Errorf("error %v", err)
 		}
 	})
 }
 
-// TestCrowdAsksOnce: many checks with keys that are not known make one request.
+// TestCrowdAsksOnce checks that many checks with unknown keys cause one request.
 func TestCrowdAsksOnce(t *testing.T) {
 	m := newFaultServer(t)
 	good := jwkSet(jwk(t, "a"))
@@ -189,7 +189,7 @@ func TestCrowdAsksOnce(t *testing.T) {
 	}
 }
 
-// crowd runs n at a time and waits for them.
+// crowd calls do n times concurrently and waits for all calls.
 func crowd(n int, do func(i int)) {
 	var group sync.WaitGroup
 	start := make(chan struct{})
@@ -209,14 +209,14 @@ func TestKeyThatLeaves(t *testing.T) {
 	m.set(says(jwkSet(b)))
 	finds(t, r, "b")
 	if r.Contains(key) {
-		t.Error("a key that left the set is still held")
+		t.Error("a key that left the set is still valid")
 	}
 	if _, err := find(r, "a"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the set: %v", err)
 	}
 	m.set(says(jwkSet(jwk(t, "a"))))
 	if finds(t, r, "a"); r.Contains(key) {
-		t.Error("another key of the same id is taken for the one that left")
+		t.Error("another key with the same id counts as the one that left")
 	}
 }
 
@@ -254,7 +254,7 @@ func TestDiscovery(t *testing.T) {
 	r := newRemote(t, tokensource.RemoteConfig{Issuer: issuerURL, MinInterval: time.Nanosecond, Wait: slack})
 	finds(t, r, "a")
 
-	// The issuer moves its keys: the old place fails once, and is asked for anew.
+	// The issuer moves its keys: the old URL fails once, and is then discovered again.
 	keys = jwkSet(jwk(t, "b"))
 	moved := strings.Replace(metadata, "/keys", "/moved", 1)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
@@ -264,7 +264,7 @@ func TestDiscovery(t *testing.T) {
 		}
 		status(404)(w, r)
 		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
-			t.Error("discovery was asked while a check waited")
+			t.Error("discovery was repeated while a check waited")
 		}
 	})
 	if _, err := find(r, "b"); !cannotTell(err) {
@@ -280,12 +280,12 @@ func TestDiscovery(t *testing.T) {
 	finds(t, r, "b")
 }
 
-// TestForeignMetadata: an issuer's metadata that names another is not believed.
+// TestForeignMetadata checks that metadata that names another issuer is refused.
 func TestForeignMetadata(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/keys" {
-			t.Error("the keys were asked for")
+			t.Error("the keys were requested")
 		}
 		says(`{"issuer":"`+m.url()+`/other","jwks_uri":"`+m.url()+`/keys"}`)(w, r)
 	})
@@ -295,7 +295,7 @@ func TestForeignMetadata(t *testing.T) {
 	}
 }
 
-// TestDowngrade: keys of an https issuer are not read over http, whoever says so.
+// TestDowngrade checks that the keys of an issuer on https are never read over http.
 func TestDowngrade(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(says(jwkSet(jwk(t, "a"))))
@@ -308,7 +308,7 @@ func TestDowngrade(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if m.hits.Load() != 0 {
-		t.Error("the http server was asked")
+		t.Error("the http server got a request")
 	}
 }
 
@@ -328,7 +328,7 @@ func TestGoodRedirectAndNoCookies(t *testing.T) {
 	keys := jwkSet(jwk(t, "a"))
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != "" {
-			t.Error("a cookie came back")
+			t.Error("a cookie was sent back")
 		}
 		http.SetCookie(w, &http.Cookie{Name: "track", Value: "me"})
 		if r.URL.Path == "/" {
@@ -340,7 +340,7 @@ func TestGoodRedirectAndNoCookies(t *testing.T) {
 	finds(t, newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url() + "/"}), "a")
 }
 
-// TestErrorsQuoteNothing: neither errors nor the log repeat what a server sent.
+// TestErrorsQuoteNothing checks that neither errors nor the log quote what a server sent.
 func TestErrorsQuoteNothing(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(babbles)

@@ -16,17 +16,17 @@ import (
 	"keyward/verifier/tokensource"
 )
 
-// scripted is a transport in a bubble of time: what it answers, after how long.
+// scripted is a transport for synctest, with a response and its delay.
 type scripted struct {
 	mu    sync.Mutex
-	body  string // "": a connection that breaks
+	body  string // "": the connection breaks
 	takes time.Duration
 	asked atomic.Int64
 
-	counted int64 // of asked, by passes
+	counted int64 // value of asked at the last call of passes
 }
 
-// turns changes the answer from now on.
+// turns changes the response.
 func (s *scripted) turns(body string, takes time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +49,7 @@ func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// bubble runs a Remote over the transport, in time that is not real.
+// bubble runs a Remote with the transport in a synctest bubble.
 func bubble(t *testing.T, s *scripted, run func(t *testing.T, r *tokensource.Remote)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: "https://issuer.test/keys", Client: &http.Client{Transport: s}})
@@ -57,9 +57,8 @@ func bubble(t *testing.T, s *scripted, run func(t *testing.T, r *tokensource.Rem
 	})
 }
 
-// passes lets the time pass and returns how often the issuer was asked since
-// passes was last called, or since the start: the first request may go out
-// before the test gets here.
+// passes lets time pass and returns the number of requests since its last call, or since
+// the start: the first request may be sent before the test gets here.
 func (s *scripted) passes(d time.Duration) int64 {
 	time.Sleep(d)
 	synctest.Wait()
@@ -80,7 +79,8 @@ func TestRefreshesNowAndThen(t *testing.T) {
 	})
 }
 
-// TestBackoff: a failing issuer is asked after 1, 2, 4 … seconds, up to the refresh interval, and heals unasked.
+// TestBackoff checks that a failing issuer gets requests after 1, 2, 4 … seconds, up to the
+// refresh interval, and that the Remote recovers without a check.
 func TestBackoff(t *testing.T) {
 	s := &scripted{}
 	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
@@ -94,13 +94,13 @@ func TestBackoff(t *testing.T) {
 		s.turns(jwkSet(jwk(t, "a")), 0)
 		s.passes(6 * time.Minute)
 		if _, err := find(r, "a"); err != nil {
-			t.Errorf("after the issuer healed: %v", err)
+			t.Errorf("after the issuer recovered: %v", err)
 		}
 	})
 }
 
-// TestUnknownKeysAreRateLimited: one question each MinInterval whatever is
-// asked; in between the last answer counts.
+// TestUnknownKeysAreRateLimited checks that unknown keys cause one request per MinInterval,
+// and that the last result is used in between.
 func TestUnknownKeysAreRateLimited(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a"))}
 	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
@@ -127,12 +127,12 @@ func TestUnknownKeysAreRateLimited(t *testing.T) {
 			}
 		}
 		if n := s.asked.Load() - began; n != 1 {
-			t.Errorf("%d requests for a crowd at a failing issuer, want 1", n)
+			t.Errorf("%d requests for many checks at a failing issuer, want 1", n)
 		}
 	})
 }
 
-// TestNewKeyInACrowd: one question brings a new key to all who wait for it.
+// TestNewKeyInACrowd checks that one request provides a new key for all checks that wait.
 func TestNewKeyInACrowd(t *testing.T) {
 	old := jwk(t, "old")
 	s := &scripted{body: jwkSet(old)}
@@ -157,8 +157,8 @@ func TestNewKeyInACrowd(t *testing.T) {
 // moving is a transport to an issuer that moves its keys.
 type moving struct {
 	metadata, keys atomic.Int64 // requests
-	place          atomic.Value // where the keys are said to be
-	lost           atomic.Bool  // and are not
+	place          atomic.Value // path of the keys in the metadata
+	lost           atomic.Bool  // whether that path is not found
 	document       string
 }
 
@@ -178,8 +178,8 @@ func (m *moving) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: answer, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// TestDiscoveryGoesOn: a stream of junk puts it off neither while all is well
-// nor while the issuer fails.
+// TestDiscoveryGoesOn checks that a stream of junk does not delay discovery, whether or not
+// the issuer fails.
 func TestDiscoveryGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &moving{document: jwkSet(jwk(t, "a"))}
@@ -203,13 +203,13 @@ func TestDiscoveryGoesOn(t *testing.T) {
 		m.lost.Store(false)
 		junk(12 * time.Second)
 		if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
-			t.Errorf("after the keys are at another place: %v", err)
+			t.Errorf("after the keys have moved: %v", err)
 		}
 	})
 }
 
-// TestSlowIssuer: a check waits 150 ms after the refresh began and not longer;
-// who comes later than that does not wait at all. What came too late counts then.
+// TestSlowIssuer checks that a check waits until 150 ms after the start of the refresh, and
+// that a later one does not wait. A late response is used for later checks.
 func TestSlowIssuer(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a")), takes: time.Second}
 	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
@@ -235,15 +235,15 @@ func TestSlowIssuer(t *testing.T) {
 		before := s.asked.Load()
 		s.passes(12 * time.Second)
 		if n := s.asked.Load() - before; n != 1 {
-			t.Errorf("%d further requests: a refresh that hangs is not given up and tried anew", n)
+			t.Errorf("%d further requests, want one after the timeout of the refresh", n)
 		}
 		if _, err := find(r, "new"); err != nil {
-			t.Errorf("after the time-out: %v", err)
+			t.Errorf("after the timeout: %v", err)
 		}
 	})
 }
 
-// TestMoreThanMayWait: of a flood of checks with unknown keys some wait, and the rest do not.
+// TestMoreThanMayWait checks that the number of checks that wait is bounded.
 func TestMoreThanMayWait(t *testing.T) {
 	s := &scripted{body: jwkSet(jwk(t, "a")), takes: 100 * time.Millisecond}
 	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
@@ -257,12 +257,12 @@ func TestMoreThanMayWait(t *testing.T) {
 			}
 		})
 		if n := turned.Load(); n != 3000-1024 {
-			t.Errorf("%d of 3000 were turned away", n)
+			t.Errorf("%d of 3000 were refused", n)
 		}
 	})
 }
 
-// TestCloseEndsChecks: a check that waits ends with the Remote.
+// TestCloseEndsChecks checks that Close ends the checks that wait.
 func TestCloseEndsChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{takes: time.Hour}

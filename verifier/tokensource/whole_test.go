@@ -22,7 +22,7 @@ var (
 	_ verifier.Introspector = (*tokensource.Introspector)(nil)
 )
 
-// introspection is the whole way of an opaque token, to the server at the URL.
+// introspection returns a verifier of opaque tokens with a real client of the server at the URL.
 func introspection(t *testing.T, url string, timeout time.Duration) *verifier.Introspection {
 	t.Helper()
 	tokens, err := cache.New[verifier.CachedGrant](1000, time.Hour)
@@ -45,7 +45,7 @@ func introspection(t *testing.T, url string, timeout time.Duration) *verifier.In
 	return v
 }
 
-// answer is a token's answer in one word: a user's name, a reason, or "?" where nobody can tell.
+// answer returns the result in one word: the user's name, the reason, or "?" for any other error.
 func answer(v *verifier.Introspection, token string) string {
 	p, err := v.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, time.Now())
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
@@ -59,8 +59,8 @@ func answer(v *verifier.Introspection, token string) string {
 	}
 }
 
-// TestTokensWhileTheServerIsUnwell: known tokens go on at once, unknown ones
-// are nobody's word soon and with few questions asked, and it heals by itself.
+// TestTokensWhileTheServerIsUnwell checks that with every fault cached tokens are accepted at
+// once, unknown ones are an error soon and cause few requests, and that the verifier recovers.
 func TestTokensWhileTheServerIsUnwell(t *testing.T) {
 	moods := newFaultServer(t).faults(activeToken)
 	moods["dead"] = nil
@@ -95,13 +95,13 @@ func TestTokensWhileTheServerIsUnwell(t *testing.T) {
 					}
 				})
 			})
-			limit := int64(200) // a server that answers quickly, if senselessly, is asked
+			limit := int64(200) // a server that responds quickly gets all requests
 			switch name {
 			case "refuses", "babbles", "hangs", "drips", "500", "500 with a good body", "503", "401", "breaks off", "dead":
-				limit = 40 // ten tokens at a time, until the breaker cuts in
+				limit = 40 // ten tokens at a time, until the breaker opens
 			}
 			if n := m.hits.Load() - before; n > limit {
-				t.Errorf("%d questions for 200 checks, want at most %d", n, limit)
+				t.Errorf("%d requests for 200 checks, want at most %d", n, limit)
 			}
 			if mood == nil {
 				m.start()
@@ -112,7 +112,7 @@ func TestTokensWhileTheServerIsUnwell(t *testing.T) {
 	}
 }
 
-// TestHerdAtAWellServer: one question a token, however many ask.
+// TestHerdAtAWellServer checks that each token causes one request, however many checks there are.
 func TestHerdAtAWellServer(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
@@ -127,8 +127,8 @@ func TestHerdAtAWellServer(t *testing.T) {
 			t.Errorf("answer %s", got)
 		}
 	})
-	if n := m.hits.Load(); n > 2 { // one may have looked just before the first answer, and asked just after it
-		t.Errorf("%d questions about one token", n)
+	if n := m.hits.Load(); n > 2 { // a check may miss the cache just before the first response, and ask just after it
+		t.Errorf("%d requests about one token", n)
 	}
 	m.set(says(`{"active":false}`))
 	before := m.hits.Load()
@@ -138,6 +138,6 @@ func TestHerdAtAWellServer(t *testing.T) {
 		}
 	})
 	if n := m.hits.Load() - before; n > 2 {
-		t.Errorf("%d questions about one inactive token", n)
+		t.Errorf("%d requests about one inactive token", n)
 	}
 }
