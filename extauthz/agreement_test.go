@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestReaderAgrees holds the reader to the generated decoder on messages whose
-// parts are out of order, missing, there twice, unknown, or broken. Coverage
-// does not lead it, as it does FuzzCheckRequest, and so it makes a hundred times as many.
+// TestReaderAgrees compares the reader with the generated decoder, on messages whose parts
+// are reordered, missing, duplicate, unknown, or corrupt. Unlike FuzzCheckRequest it is not
+// guided by coverage, and so runs a hundred times as many messages.
 func TestReaderAgrees(t *testing.T) {
 	n := prove.Size(50_000, 10_000_000)
 	seed := rand.Uint64()
@@ -33,11 +33,11 @@ func TestReaderAgrees(t *testing.T) {
 	}
 	t.Logf("%d of %d messages were read by both", read, n)
 	if read < n/20 {
-		t.Errorf("of %d messages %d were read: that says little", n, read)
+		t.Errorf("only %d of %d messages were read, too few to compare", read, n)
 	}
 }
 
-// disagreement says what ours reads otherwise than the generated decoder, if both read the message.
+// disagreement returns how the two decoders differ, if both read the message.
 func disagreement(message []byte, r *authz.Request) (both bool, complaint string) {
 	var oracle authv3.CheckRequest
 	if readCheckRequest(string(message), r) != nil || proto.Unmarshal(message, &oracle) != nil {
@@ -46,7 +46,7 @@ func disagreement(message []byte, r *authz.Request) (both bool, complaint string
 	return true, differs(r, &oracle)
 }
 
-// mangler makes messages up.
+// mangler generates random messages.
 type mangler struct{ *rand.Rand }
 
 func (m *mangler) message() []byte {
@@ -70,7 +70,7 @@ func (m *mangler) message() []byte {
 	}), m.sometimes(m.text(99)))
 }
 
-// mixed are parts in any order, seldom one of them missing or there twice.
+// mixed joins the parts in a random order, seldom without one of them or with one twice.
 func (m *mangler) mixed(parts ...[]byte) (all []byte) {
 	m.Shuffle(len(parts), func(i, j int) {
 		if m.IntN(4) == 0 {
@@ -124,7 +124,7 @@ func (m *mangler) extension() []byte {
 
 func (m *mangler) time() []byte { return m.mixed(m.number(1), m.number(2)) }
 
-// broken has, in one of four messages, some bytes changed, or is cut short.
+// broken changes some bytes of one in four messages, and truncates some of these.
 func (m *mangler) broken(message []byte) []byte {
 	if len(message) == 0 || m.IntN(4) > 0 {
 		return message

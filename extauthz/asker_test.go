@@ -12,7 +12,7 @@ import (
 	"keyward/authz"
 )
 
-// place is a policy that knows one path, and what it was asked about.
+// place is a policy with one route. It records the request.
 type place struct {
 	route authz.Route
 	asked authz.Request
@@ -46,7 +46,7 @@ func askable(t testing.TB, p *place) *Handler {
 	}
 }
 
-// askAt asks on the HTTP listener with the target as given.
+// askAt sends a request to the HTTP listener, with the target unchanged.
 func askAt(core *Handler, method, target, remote string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/", nil)
 	r.RequestURI, r.RemoteAddr, r.Host = target, remote, "proxy.internal"
@@ -58,7 +58,7 @@ func askAt(core *Handler, method, target, remote string, headers ...string) *htt
 	return w
 }
 
-// TestAskers: each path believes its own headers and no others.
+// TestAskers checks that each path reads its own headers and no others.
 func TestAskers(t *testing.T) {
 	original := []string{"X-Original-Method", "DELETE", "X-Original-URI", "/n//a?q=1"}
 	forwarded := []string{"X-Forwarded-Method", "PUT", "X-Forwarded-Uri", "/f?q=2", "X-Forwarded-Host", "f.example.com"}
@@ -94,7 +94,7 @@ func TestAskers(t *testing.T) {
 		{"no such path", "/AUTHZ/nginx", proxy, original, 404, authz.Request{}},
 		{"no such path", "/x/../authz/nginx", proxy, original, 404, authz.Request{}},
 	} {
-		// Paths are the policy's business here, so that what was asked about shows.
+		// Without authentication every request reaches the policy, which records it.
 		p := &place{route: authz.Route{Auth: authz.AuthNone}}
 		core := askable(t, p)
 		core = permissive(t, core, p)
@@ -105,12 +105,12 @@ func TestAskers(t *testing.T) {
 		}
 		if got := p.asked; w.Code != test.status || got.Method != test.want.Method || got.Target != test.want.Target ||
 			got.Host != test.want.Host || got.Transport != test.want.Transport || got.Peer != test.want.Peer {
-			t.Errorf("%s: %d, asked about %s %s %s over %s by %s", test.name, w.Code, got.Method, got.Host, got.Target, got.Transport, got.Peer)
+			t.Errorf("%s: %d, read %s %s %s over %s by %s", test.name, w.Code, got.Method, got.Host, got.Target, got.Transport, got.Peer)
 		}
 	}
 }
 
-// permissive is the core with every spelling of paths allowed that can be.
+// permissive replaces the checker by one that allows all optional forms of paths.
 func permissive(t *testing.T, core *Handler, p *place) *Handler {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, core.CredentialHeaders, nil)
@@ -127,7 +127,7 @@ func permissive(t *testing.T, core *Handler, p *place) *Handler {
 	return core
 }
 
-// TestAllowTellsWhatTheUpstreamMayHave: what the proxy is to put in the place of the client's headers.
+// TestAllowTellsWhatTheUpstreamMayHave checks the headers by which a proxy replaces the client's.
 func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
 	nginx := []string{"X-Original-Method", "GET", "X-Original-Uri"}
 	for _, test := range []struct {
@@ -164,20 +164,20 @@ func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
 	}
 }
 
-// TestEnvoyIsToldAllToRemove: its configuration need name nothing.
+// TestEnvoyIsToldAllToRemove checks that Envoy's configuration need not name a header.
 func TestEnvoyIsToldAllToRemove(t *testing.T) {
 	core := askable(t, &place{route: authz.Route{Auth: authz.AuthRequired}})
 	w := askAt(core, "GET", "/authz/envoy/", "127.0.0.1:1", "Authorization", "Bearer good", "X.auth.subject", "evil")
 	if got := w.Header().Get(removeHeader); got != "x-auth-project,x.auth.subject,authorization,x-api-key" {
-		t.Errorf("told to remove %q", got)
+		t.Errorf("%s is %q", removeHeader, got)
 	}
 	w = askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Uri", "/", "X-Original-Method", "GET")
 	if got := w.Header().Get(removeHeader); got != "" {
-		t.Errorf("nginx is told to remove %q, which its configuration replaces", got)
+		t.Errorf("%s for nginx is %q, which its configuration replaces", removeHeader, got)
 	}
 }
 
-// TestWhatAProxyCannotDo is denied and not left undone.
+// TestWhatAProxyCannotDo checks that a change that a proxy cannot make is a denial.
 func TestWhatAProxyCannotDo(t *testing.T) {
 	forwarded := []string{"X-Forwarded-Method", "GET", "X-Forwarded-Host", "h", "X-Forwarded-Uri"}
 	for _, test := range []struct {
@@ -193,7 +193,7 @@ func TestWhatAProxyCannotDo(t *testing.T) {
 		{"/authz/envoy/a?key=good", authz.AuthRequired, false, nil, 401},
 		{"/authz/forward", authz.AuthNone, false, append(forwarded, "/a", "X_auth_subject", "evil"), 400},
 		{"/authz/forward", authz.AuthNone, false, append(forwarded, "/a", "X_other", "fine"), 200},
-		{"/authz/envoy/a", authz.AuthNone, false, []string{"X_auth_subject", "evil"}, 200}, // it is told to remove it
+		{"/authz/envoy/a", authz.AuthNone, false, []string{"X_auth_subject", "evil"}, 200}, // Envoy removes it
 	} {
 		core := askable(t, &place{route: authz.Route{Auth: test.auth, ForwardCredentials: test.keep}})
 		if w := askAt(core, "GET", test.at, "127.0.0.1:1", test.headers...); w.Code != test.status {
@@ -202,7 +202,8 @@ func TestWhatAProxyCannotDo(t *testing.T) {
 	}
 }
 
-// TestDenialSaidAgain: through nginx, which keeps two statuses and no body, a client is told what it would be told directly.
+// TestDenialSaidAgain checks that through nginx, which keeps two statuses and no body, a
+// client gets the same denial as directly.
 func TestDenialSaidAgain(t *testing.T) {
 	core := askable(t, &place{})
 	r := &authz.Request{Method: "GET", Target: "/api/posts?q=1", Transport: authz.TransportNginx}
@@ -215,9 +216,9 @@ func TestDenialSaidAgain(t *testing.T) {
 			direct := core.Renderer.Denial(r, &d)
 			relayed := core.Renderer.relayed(core.Renderer.Denial(r, &d), &d)
 			if relayed.Status != 401 && relayed.Status != 403 {
-				t.Errorf("%s: nginx would make 500 of %d", reason, relayed.Status)
+				t.Errorf("%s: nginx would turn %d into 500", reason, relayed.Status)
 			}
-			// What nginx's configuration passes on.
+			// The headers that nginx's configuration passes on.
 			headers := []string{"X-Original-Method", "GET", "X-Original-URI", r.Target}
 			for _, name := range []string{codeHeader, reasonHeader, styleHeader, challengeHeader, decisionHeader} {
 				if value := valueOf(relayed.Headers, name); value != "" {
@@ -237,7 +238,8 @@ func TestDenialSaidAgain(t *testing.T) {
 	}
 }
 
-// TestNothingToSayAgain: no reason, one that allows, or a stranger's wish.
+// TestNothingToSayAgain checks a second request without a reason, with one that allows, and
+// from a peer that is not trusted.
 func TestNothingToSayAgain(t *testing.T) {
 	core := askable(t, &place{})
 	for _, test := range []struct {
@@ -257,7 +259,7 @@ func TestNothingToSayAgain(t *testing.T) {
 	}
 }
 
-// BenchmarkHTTP is a check over HTTP without the network.
+// BenchmarkHTTP measures a check over HTTP without the network.
 func BenchmarkHTTP(b *testing.B) {
 	core := askable(b, &place{route: authz.Route{Auth: authz.AuthRequired}})
 	h := NewHTTP(func() *Handler { return core })

@@ -26,7 +26,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// everywhere is a policy of one route that lets everybody who is somebody in.
+// everywhere is a policy with one route that authorizes every principal.
 type everywhere struct{ route authz.Route }
 
 func (e *everywhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
@@ -36,7 +36,7 @@ func (*everywhere) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.R
 	return authz.OK
 }
 
-// alice is who shows whatever credential.
+// alice is a verifier for which every credential is that of alice.
 type alice struct{}
 
 var anAlice = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}
@@ -45,7 +45,7 @@ func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Princ
 	return anAlice, nil
 }
 
-// admitting is a service that lets everybody in who shows a credential, and tells the observers.
+// admitting returns a service that allows every request with a credential, with observers.
 func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
@@ -64,7 +64,7 @@ func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
 	return NewGRPC(func() *Handler { return core })
 }
 
-// askedWith is a message with a credential and another header.
+// askedWith returns a message with a credential and another header.
 func askedWith(note string) *authv3.CheckRequest {
 	m := envoyRequest()
 	m.Attributes.ContextExtensions = nil
@@ -74,12 +74,12 @@ func askedWith(note string) *authv3.CheckRequest {
 	return m
 }
 
-// TestAllocationsToTheWire: from a message's bytes to those of its answer there
-// is one allocation, a slice of buffers, and where gRPC uses the message's memory
-// again a copy of it. A test and not a benchmark, since one more would be noticed by nobody.
+// TestAllocationsToTheWire checks the allocations from the bytes of a message to those of its
+// response: a slice of buffers, and a copy of the message if gRPC reuses its memory. It is a
+// test, since nothing would fail if a benchmark showed one more.
 func TestAllocationsToTheWire(t *testing.T) {
 	if race.Detector {
-		t.Skip("sync.Pool forgets on purpose")
+		t.Skip("sync.Pool drops values at random under the race detector")
 	}
 	g := admitting(t)
 	codec := inPlaceCodec{encoding.GetCodecV2("proto")}
@@ -124,7 +124,7 @@ func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
 	}
 }
 
-// check fails unless what was kept is as it was, of least to most requests.
+// check checks that the strings are unchanged, and that there were least to most requests.
 func (k *keeper) check(t *testing.T, least, most int) {
 	t.Helper()
 	k.mu.Lock()
@@ -139,7 +139,7 @@ func (k *keeper) check(t *testing.T, least, most int) {
 	}
 }
 
-// served is the address of a server that tells the keeper of what it is asked.
+// served returns the address of a server whose requests the keeper observes.
 func served(t *testing.T, k *keeper) net.Addr {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
@@ -153,8 +153,8 @@ func served(t *testing.T, k *keeper) net.Addr {
 	return listener.Addr()
 }
 
-// TestStringsMayBeKept: gRPC uses the memory of no message again that strings are
-// left of: of short messages and long ones, on several connections, and at once.
+// TestStringsMayBeKept checks that gRPC does not reuse the memory of strings that are kept,
+// from short and long messages, on several connections at once.
 func TestStringsMayBeKept(t *testing.T) {
 	all := &keeper{}
 	address := served(t, all)
@@ -182,8 +182,8 @@ func TestStringsMayBeKept(t *testing.T) {
 	all.check(t, clients*each, clients*each)
 }
 
-// TestMessagesInPieces: a message that comes padded, or in several frames, is
-// read as it is in one; two in one frame are none.
+// TestMessagesInPieces checks that a message that is padded, or in several frames, is read
+// like one in a single frame. Two messages in one frame are an error.
 func TestMessagesInPieces(t *testing.T) {
 	all := &keeper{}
 	conn, err := net.Dial("unix", served(t, all).String())
@@ -232,11 +232,11 @@ func TestMessagesInPieces(t *testing.T) {
 			t.Fatalf("way %d: %q", way, answer)
 		}
 	}
-	// Of two messages the first is judged, unless the second comes to light before that.
+	// The first of two messages is checked, unless the second is found before that.
 	all.check(t, times*(len(ways)-1), times*len(ways))
 }
 
-// answerTo is the data of a stream, once the stream has ended.
+// answerTo returns the data of a stream after its end.
 func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
 	t.Helper()
 	for {
@@ -254,7 +254,7 @@ func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
 	}
 }
 
-// verdictOf is the field of a CheckResponse that has the answer.
+// verdictOf returns the number of the field that has the answer of a CheckResponse.
 func verdictOf(out mem.BufferSlice) uint64 {
 	for f := (fields{rest: string(out[0].ReadOnlyData())}); f.next(); {
 		if f.number == responseOK || f.number == responseDenied {
@@ -264,8 +264,8 @@ func verdictOf(out mem.BufferSlice) uint64 {
 	return 0
 }
 
-// TestCallsAreUsedAgain: a call goes back to its pool when its answer was
-// written, empty, and not before.
+// TestCallsAreUsedAgain checks that a call goes back to its pool reset, once its response was
+// written and not before.
 func TestCallsAreUsedAgain(t *testing.T) {
 	g := NewGRPC(func() *Handler { return nil })
 	c := g.calls.Get().(*call)
@@ -278,7 +278,7 @@ func TestCallsAreUsedAgain(t *testing.T) {
 	out[0].Ref()
 	out.Free()
 	if c.request.Method != "GET" {
-		t.Fatal("given back while somebody still reads the answer")
+		t.Fatal("put back while the response was still in use")
 	}
 	out[0].Free()
 	if c.request.Method != "" || len(c.request.Headers) != 0 || c.request.Headers[:1][0].Value != "" {

@@ -11,7 +11,7 @@ import (
 	"keyward/authz"
 )
 
-// stranger knows one token, and says whom it saw.
+// stranger is a verifier that accepts one token, and records the client.
 type stranger struct {
 	client string
 	p      *authz.Principal
@@ -25,7 +25,7 @@ func (s *stranger) Verify(_ context.Context, c *authz.Credential, _ time.Time) (
 	return s.p, nil
 }
 
-// nowhere is a policy that lets nobody in anywhere.
+// nowhere is a policy that denies everything.
 type nowhere struct{}
 
 func (nowhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
@@ -114,14 +114,15 @@ func TestVerify(t *testing.T) {
 	}
 	s.p = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"}
 	if w := ask(core, "GET", "127.0.0.1:1", "Authorization", "Bearer good"); w.Body.String() != `{"authenticated":true,"user_id":"k_1","scopes":[],"expires_at":null}` {
-		t.Errorf("a key without user, scopes and end: %s", w.Body)
+		t.Errorf("a key without user, scopes and expiry: %s", w.Body)
 	}
 	if w := ask(nil, "GET", "127.0.0.1:1"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("without a core: %d", w.Code)
+		t.Errorf("without a handler: %d", w.Code)
 	}
 }
 
-// TestWhoIsBelieved: only a trusted proxy has a say about the client's address and scheme.
+// TestWhoIsBelieved checks that only headers of a trusted proxy determine the client's
+// address and scheme.
 func TestWhoIsBelieved(t *testing.T) {
 	for _, test := range []struct {
 		remote  string
@@ -147,11 +148,12 @@ func TestWhoIsBelieved(t *testing.T) {
 	}
 	s := &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"}}
 	if ask(verifying(t, s, false), "GET", "10.0.0.1:1", "Authorization", "Bearer good", "X-Forwarded-For", "192.0.2.1"); s.client != "10.0.0.1" {
-		t.Errorf("a stranger's word about itself: client %q", s.client)
+		t.Errorf("headers of a peer that is not trusted: client %q", s.client)
 	}
 }
 
-// TestClientBehindProxy: the last of X-Forwarded-For is whom the proxy saw, and counts as its peer does over gRPC.
+// TestClientBehindProxy checks that the last entry of X-Forwarded-For, which the proxy adds,
+// counts like the peer over gRPC.
 func TestClientBehindProxy(t *testing.T) {
 	for _, test := range []struct {
 		hops      int
@@ -161,12 +163,12 @@ func TestClientBehindProxy(t *testing.T) {
 		{0, nil, "127.0.0.1"},
 		{0, []string{"192.0.2.1"}, "192.0.2.1"},
 		{0, []string{"192.0.2.1:1024"}, "192.0.2.1"},
-		{0, []string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"}, // the client's own word does not count
+		{0, []string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"}, // the client has sent the first entry
 		{0, []string{"203.0.113.9", "192.0.2.1"}, "192.0.2.1"},
 		{1, []string{"203.0.113.9, 192.0.2.1"}, "192.0.2.1"},
 		{2, []string{"198.51.100.7,203.0.113.9, 192.0.2.1"}, "203.0.113.9"},
 		{2, []string{"198.51.100.7", "203.0.113.9, 192.0.2.1"}, "203.0.113.9"},
-		{0, []string{"192.0.2.1, unknown"}, ""}, // not the proxy's own address, which is that of all
+		{0, []string{"192.0.2.1, unknown"}, ""}, // and not the proxy's address, which all clients share
 		{2, []string{"unknown, 192.0.2.1"}, ""},
 	} {
 		s := &stranger{}

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestOverridesOverGRPC: every allow has them removed, and a denial, which goes
-// nowhere, none.
+// TestOverridesOverGRPC checks that every allow removes the overrides. A denial, which goes
+// to no upstream, removes none.
 func TestOverridesOverGRPC(t *testing.T) {
 	renderer := denials
 	renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
@@ -36,7 +36,7 @@ func TestOverridesOverGRPC(t *testing.T) {
 	}
 }
 
-// TestOverridesOverHTTP: an answer to Envoy names them all. An answer to nginx names
+// TestOverridesOverHTTP checks that a response to Envoy names all overrides, and one to nginx
 // none, because its configuration has them.
 func TestOverridesOverHTTP(t *testing.T) {
 	for _, auth := range []authz.AuthMode{authz.AuthNone, authz.AuthRequired} {
@@ -54,7 +54,7 @@ func TestOverridesOverHTTP(t *testing.T) {
 		}
 		w = askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Method", "POST", "X-Original-URI", "/x")
 		if got := w.Header().Get("X-Envoy-Auth-Headers-To-Remove"); w.Code != 200 || got != "" {
-			t.Errorf("nginx: %d, told to remove %q", w.Code, got)
+			t.Errorf("nginx: %d, overrides %q", w.Code, got)
 		}
 	}
 }

@@ -25,10 +25,10 @@ var (
 	}
 )
 
-// quotaNames are the headers that tell of a limit, as Envoy and net/http name them.
+// quotaNames are the names of the quota headers, as Envoy and net/http have them.
 var quotaNames = []string{"ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after"}
 
-// said are those that get says, in that order, with a dash for none.
+// said returns the values of the quota headers in that order, with a dash for an absent one.
 func said(get func(name string) string) string {
 	var all []string
 	for _, name := range quotaNames {
@@ -51,7 +51,8 @@ func optionIn(options []*corev3.HeaderValueOption) func(string) string {
 	return func(name string) string { return header(options, name) }
 }
 
-// TestQuotaHeaders: seconds are rounded up, and who is refused is never told to come back at once.
+// TestQuotaHeaders checks that seconds are rounded up, and that a denial never allows a retry
+// at once.
 func TestQuotaHeaders(t *testing.T) {
 	of := func(after, reset time.Duration) authz.Quota {
 		q := refused
@@ -77,11 +78,12 @@ func TestQuotaHeaders(t *testing.T) {
 		}
 	}
 	if headers := quotaHeaders(nil, &authz.Quota{Refused: true, RetryAfter: time.Minute}); len(headers) > 0 {
-		t.Errorf("of no limit: %v", headers)
+		t.Errorf("without a limit: %v", headers)
 	}
 }
 
-// TestTooManyOverGRPC: every style tells of the limit, and what is not by a limit tells of none.
+// TestTooManyOverGRPC checks that every style has the headers of the limit, and that a denial
+// that no limit caused has none.
 func TestTooManyOverGRPC(t *testing.T) {
 	for _, style := range authz.ErrorStyles() {
 		d := &authz.Decision{Reason: authz.RateLimited, ID: "x", Route: &authz.Route{Errors: style}, Quota: refused}
@@ -89,15 +91,16 @@ func TestTooManyOverGRPC(t *testing.T) {
 		if got := said(optionIn(response.GetHeaders())); response.GetStatus().GetCode() != 429 || got != saidRefused {
 			t.Errorf("style %s: %d %s", style, response.GetStatus().GetCode(), got)
 		}
-		d.Quota = authz.Quota{} // as when the password pool refuses
+		d.Quota = authz.Quota{} // as for a denial of the password pool
 		response = checkResponse(t, &authz.Request{}, d).GetDeniedResponse()
 		if got := said(optionIn(response.GetHeaders())); response.GetStatus().GetCode() != 429 || got != saidNothing {
-			t.Errorf("style %s, by no limit: %d %s", style, response.GetStatus().GetCode(), got)
+			t.Errorf("style %s, without a limit: %d %s", style, response.GetStatus().GetCode(), got)
 		}
 	}
 }
 
-// TestTooManyForGRPCClients: what their library looks at is there beside what people do.
+// TestTooManyForGRPCClients checks that a gRPC client gets the status for its library beside
+// the other headers.
 func TestTooManyForGRPCClients(t *testing.T) {
 	r := &authz.Request{Headers: []authz.Header{{Name: "content-type", Value: "application/grpc"}}}
 	d := &authz.Decision{Reason: authz.RateLimited, ID: "x", Route: &authz.Route{}, Quota: refused}
@@ -108,11 +111,12 @@ func TestTooManyForGRPCClients(t *testing.T) {
 	d.Quota = authz.Quota{}
 	response = checkResponse(t, r, d).GetDeniedResponse()
 	if got := said(optionIn(response.GetHeaders())); got != saidNothing || header(response.GetHeaders(), "grpc-status") != "8" {
-		t.Errorf("by no limit: %s, grpc-status %q", got, header(response.GetHeaders(), "grpc-status"))
+		t.Errorf("without a limit: %s, grpc-status %q", got, header(response.GetHeaders(), "grpc-status"))
 	}
 }
 
-// TestAllowTellsWhatIsLeft: to the client, where the operator wants that; never to the upstream.
+// TestAllowTellsWhatIsLeft checks that an allow has the headers for the client if the operator
+// has enabled them, and never for the upstream.
 func TestAllowTellsWhatIsLeft(t *testing.T) {
 	d := &authz.Decision{Reason: authz.OK, Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Quota: left}
 	for _, test := range []struct {
@@ -128,20 +132,20 @@ func TestAllowTellsWhatIsLeft(t *testing.T) {
 		}
 		ok := response.GetOkResponse()
 		if got := said(optionIn(ok.GetResponseHeadersToAdd())); got != test.want {
-			t.Errorf("told %v: %s, want %s", test.on, got, test.want)
+			t.Errorf("quota on allow %v: %s, want %s", test.on, got, test.want)
 		}
 		for _, h := range ok.GetResponseHeadersToAdd() {
 			if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
-				t.Errorf("what an upstream says of a limit of its own stays beside ours: %v", h)
+				t.Errorf("a header of the upstream's own limit would stay beside ours: %v", h)
 			}
 		}
 		if got := said(optionIn(ok.GetHeaders())); got != saidNothing || header(ok.GetHeaders(), "x-auth-subject") != "alice" {
-			t.Errorf("the upstream is told: %s", got)
+			t.Errorf("the upstream gets: %s", got)
 		}
 	}
 }
 
-// meter is an authz.Limiter that answers with what it has.
+// meter is an authz.Limiter with fixed results.
 type meter struct{ admit, mayTry authz.Quota }
 
 func (m *meter) Allow(context.Context, *authz.Request, *authz.Decision) (authz.Quota, error) {
@@ -152,7 +156,7 @@ func (m *meter) AllowAttempt(context.Context, *authz.Request, time.Time) (authz.
 }
 func (m *meter) RecordFailure(context.Context, *authz.Request, time.Time) {}
 
-// metered is a core that counts with the meter.
+// metered returns a handler with the meter.
 func metered(t *testing.T, m *meter, onAllow bool) *Handler {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
@@ -172,7 +176,8 @@ func metered(t *testing.T, m *meter, onAllow bool) *Handler {
 	return core
 }
 
-// TestLimitsOverHTTP: what each kind of proxy gets to pass on; nginx is told 403 for 429, and the rest beside.
+// TestLimitsOverHTTP checks what each kind of proxy gets to pass on. For nginx the status is
+// 403 instead of 429, and the real one is in a header.
 func TestLimitsOverHTTP(t *testing.T) {
 	for _, proxy := range []struct {
 		at      string
@@ -194,8 +199,8 @@ func TestLimitsOverHTTP(t *testing.T) {
 			{"too many", meter{admit: refused}, false, proxy.tooMany, saidRefused},
 			{"failed too often", meter{mayTry: refused}, false, proxy.tooMany, saidRefused},
 			{"allowed", meter{admit: left}, false, 200, saidNothing},
-			{"allowed, and told", meter{admit: left}, true, 200, saidLeft},
-			{"allowed, and nothing to tell", meter{}, true, 200, saidNothing},
+			{"allowed, with quota", meter{admit: left}, true, 200, saidLeft},
+			{"allowed, without a limit", meter{}, true, 200, saidNothing},
 		} {
 			w := askAt(metered(t, &test.m, test.on), "GET", proxy.at, "127.0.0.1:1", headers...)
 			if got := said(w.Header().Get); w.Code != test.status || got != test.want {
@@ -208,7 +213,8 @@ func TestLimitsOverHTTP(t *testing.T) {
 	}
 }
 
-// TestLimitsOfVerify: who asks what its credential is worth, too often with one that is no good, is told when to come back.
+// TestLimitsOfVerify checks that a client with too many failed credentials gets the headers,
+// and that no other limit applies to /v1/auth/verify.
 func TestLimitsOfVerify(t *testing.T) {
 	w := ask(metered(t, &meter{mayTry: refused}, true), "GET", "127.0.0.1:1", "Authorization", "Bearer good")
 	if got := said(w.Header().Get); w.Code != 429 || got != saidRefused {
@@ -216,12 +222,12 @@ func TestLimitsOfVerify(t *testing.T) {
 	}
 	w = ask(metered(t, &meter{admit: refused}, true), "GET", "127.0.0.1:1", "Authorization", "Bearer good")
 	if got := said(w.Header().Get); w.Code != 200 || got != saidNothing {
-		t.Errorf("too many elsewhere: %d %s", w.Code, got)
+		t.Errorf("too many checks: %d %s", w.Code, got)
 	}
 }
 
-// TestOverloadMayBeRetried: the outcome of a password hash that came too late is
-// remembered, so a client that comes back gets its answer.
+// TestOverloadMayBeRetried checks that a denial for overload allows a retry, since the result
+// of a late password hash is cached.
 func TestOverloadMayBeRetried(t *testing.T) {
 	for _, reason := range authz.Reasons() {
 		if reason.Allows() {

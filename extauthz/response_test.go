@@ -24,7 +24,7 @@ var (
 	denials   = Renderer{Challenge: challenge, Now: time.Now}
 )
 
-// checkResponse is what Envoy reads of the answer.
+// checkResponse returns the response as Envoy decodes it.
 func checkResponse(t *testing.T, r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	t.Helper()
 	response := new(authv3.CheckResponse)
@@ -34,8 +34,8 @@ func checkResponse(t *testing.T, r *authz.Request, d *authz.Decision) *authv3.Ch
 	return response
 }
 
-// TestResponseAsGenerated: the generated encoder would have written the same,
-// whatever length the parts have.
+// TestResponseAsGenerated compares the response with that of the generated encoder, for parts
+// of any length.
 func TestResponseAsGenerated(t *testing.T) {
 	for length := range 300 {
 		text := strings.Repeat("x", length)
@@ -112,13 +112,14 @@ func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 	}
 }
 
-// TestEveryReasonIsAnswered: only the two allowing reasons make an OK, and every denial has a body that says its status.
+// TestEveryReasonIsAnswered checks that only the two allowing reasons give an OK, and that
+// every denial has a body with its status.
 func TestEveryReasonIsAnswered(t *testing.T) {
 	for _, reason := range append(authz.Reasons(), authz.Reason(250)) {
 		d := authz.Decision{Reason: reason, ID: "decision", Route: &authz.Route{}}
 		response := checkResponse(t, &authz.Request{}, &d)
 		if response.GetHttpResponse() == nil {
-			t.Fatalf("%s: a response without an answer means OK to Envoy", reason)
+			t.Fatalf("%s: Envoy takes a response without an answer for an OK", reason)
 		}
 		if allows := response.GetOkResponse() != nil; allows != reason.Allows() || (response.GetStatus().GetCode() == 0) != allows {
 			t.Errorf("%s: allows %v, code %d", reason, allows, response.GetStatus().GetCode())
@@ -195,7 +196,7 @@ func TestChallenge(t *testing.T) {
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBasic)}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
-		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have one, keys in a header of their own or not
+		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have a challenge, even if no scheme of Authorization is enabled
 	}
 	for _, test := range tests {
 		if got := test.c.value(&authz.Decision{Reason: test.reason, Route: route}); got != test.want {
@@ -204,7 +205,7 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// TestClientsAreNotToldWhy: an unknown, a revoked and an expired key look alike but for the fixed reason, and a cause stays inside.
+// TestClientsAreNotToldWhy checks that the client does not get the cause of a denial.
 func TestClientsAreNotToldWhy(t *testing.T) {
 	d := authz.Decision{Reason: authz.Unavailable, ID: "x", Cause: errors.New("keys.jsonl:7: secret thing")}
 	if denial := denials.Denial(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
@@ -226,7 +227,7 @@ func TestGRPCCallers(t *testing.T) {
 	}
 	for _, h := range denials.Denial(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
 		if h.Name == "grpc-status" || h.Name == "content-type" {
-			t.Errorf("a 401 to a gRPC client says %s: %s", h.Name, h.Value)
+			t.Errorf("a 401 to a gRPC client has %s: %s", h.Name, h.Value)
 		}
 	}
 	for value, want := range map[string]bool{

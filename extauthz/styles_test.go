@@ -11,7 +11,7 @@ import (
 
 var january = func() time.Time { return time.Date(2024, 1, 15, 11, 30, 0, 5e8, time.FixedZone("", 3600)) }
 
-// TestStyles holds the bodies to the pages of the APIs, letter for letter.
+// TestStyles compares the bodies with the pages of the APIs, letter for letter.
 func TestStyles(t *testing.T) {
 	basic := []authz.Header{{Name: "authorization", Value: "bAsic eDp5"}}
 	generic := func(name, message, code string) string {
@@ -77,14 +77,15 @@ func valueOf(headers []authz.Header, name string) string {
 	return ""
 }
 
-// TestEveryStyleSaysEveryReason: whatever the reason, there is a body of the style, with the status that is sent.
+// TestEveryStyleSaysEveryReason checks that for every reason there is a body in the style, with
+// the status of the response.
 func TestEveryStyleSaysEveryReason(t *testing.T) {
 	for _, style := range []authz.ErrorStyle{authz.StyleProblem, authz.StyleGeneric, authz.StyleHalo, authz.StyleHalfred} {
 		for _, reason := range authz.Reasons() {
 			if reason.Allows() {
 				continue
 			}
-			n := Renderer{Errors: style, Challenge: challenge, Now: january} // there is no route
+			n := Renderer{Errors: style, Challenge: challenge, Now: january} // without a route
 			denial := n.Denial(&authz.Request{Target: "/a\xff<b>"}, &authz.Decision{Reason: reason, ID: "secret-id"})
 			var body map[string]any
 			if err := json.Unmarshal(denial.Body, &body); err != nil {
@@ -117,7 +118,7 @@ func TestHEADHasNoBody(t *testing.T) {
 	}
 }
 
-// TestWrongProject: Halfred's clients know it as a 401, all others as a 403.
+// TestWrongProject checks that the status is 401 for Halfred's clients and 403 for all others.
 func TestWrongProject(t *testing.T) {
 	for style, want := range map[authz.ErrorStyle]int{authz.StyleProblem: 403, authz.StyleGeneric: 403, authz.StyleHalo: 403, authz.StyleHalfred: 401} {
 		d := authz.Decision{Reason: authz.WrongProject, Route: &authz.Route{Errors: style}}

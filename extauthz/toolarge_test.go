@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// witness keeps what the log would say of the last decision.
+// witness keeps what a log line would say about the last decision.
 type witness struct {
 	mu   sync.Mutex
 	last string
@@ -43,7 +43,7 @@ func (w *witness) said() string {
 	return w.last
 }
 
-// askServed returns a connection to a server that reports to the witness.
+// askServed returns a connection to a server whose decisions the witness observes.
 func askServed(t *testing.T, w *witness) *grpc.ClientConn {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
@@ -62,7 +62,7 @@ func askServed(t *testing.T, w *witness) *grpc.ClientConn {
 	return conn
 }
 
-// ofLength is a good request with a body that makes it so long.
+// ofLength returns a valid request with a body that gives it this length.
 func ofLength(length int) *authv3.CheckRequest {
 	m := askedWith("")
 	for proto.Size(m) != length {
@@ -72,8 +72,8 @@ func ofLength(length int) *authv3.CheckRequest {
 	return m
 }
 
-// TestRequestTooLarge: a message is judged up to a length, and refused beyond it
-// by a reason of its own. Its log line has what the message allows.
+// TestRequestTooLarge checks that a message is checked up to MaxMessage and refused beyond it
+// with a reason of its own. The log has the request if the message could be read.
 func TestRequestTooLarge(t *testing.T) {
 	w := &witness{}
 	client := authv3.NewAuthorizationClient(askServed(t, w))
@@ -110,13 +110,13 @@ func TestRequestTooLarge(t *testing.T) {
 	}
 }
 
-// TestUnreadableGetsADenial: what is not a CheckRequest gets a denial with an id,
-// as all else, and not a gRPC status that says nothing.
+// TestUnreadableGetsADenial checks that a message that is not a CheckRequest gets a denial with
+// an id, and not a gRPC status without information.
 func TestUnreadableGetsADenial(t *testing.T) {
 	w := &witness{}
 	conn := askServed(t, w)
 	var answer authv3.CheckResponse
-	// As a CheckRequest its text is a field that ends beyond the message.
+	// Read as a CheckRequest, its text is a field that ends beyond the message.
 	err := conn.Invoke(t.Context(), "/"+ServiceName+"/Check", &healthpb.HealthCheckRequest{Service: "zzz"}, &answer)
 	if err != nil || answer.GetDeniedResponse().GetStatus().GetCode() != 503 || !strings.Contains(answer.GetDeniedResponse().GetBody(), `"decision_id":"id"`) {
 		t.Errorf("%v, %v", &answer, err)
@@ -126,7 +126,7 @@ func TestUnreadableGetsADenial(t *testing.T) {
 	}
 }
 
-// TestMessageThatNeverEnds: a call that ends before its message does is one that was given up.
+// TestMessageThatNeverEnds checks the reason of a call that ends before its message.
 func TestMessageThatNeverEnds(t *testing.T) {
 	for code, want := range map[codes.Code]authz.Reason{
 		codes.DeadlineExceeded: authz.Overloaded, codes.Canceled: authz.Overloaded, codes.Internal: authz.Internal, codes.ResourceExhausted: authz.RequestTooLarge,
