@@ -38,7 +38,7 @@ func TestJWTPrincipal(t *testing.T) {
 	}
 }
 
-// TestJWTKinds: what is not three segments of a bearer token is somebody else's.
+// TestJWTKinds checks that only bearer tokens of three segments are JWTs.
 func TestJWTKinds(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	good := b.mint("ES256", nil)
@@ -52,7 +52,7 @@ func TestJWTKinds(t *testing.T) {
 			t.Errorf("%.20q: %s, want %s", text, got, want)
 		}
 	}
-	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // of base64, over 8192 bytes with the rest
+	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // with the rest, below and above 8192 bytes of base64
 		b.wants(b.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
 	}
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
@@ -74,7 +74,7 @@ func TestJWTHeaderRules(t *testing.T) {
 		"typ at+jwt":            {`{"alg":"ES256","kid":"ES256","typ":"AT+jwt"}`, authz.OK},
 		"typ with application/": {`{"alg":"ES256","kid":"ES256","typ":"application/at+jwt"}`, authz.OK},
 		"no kid, one fits":      {`{"alg":"ES256"}`, authz.OK},
-		"foreign keys ignored":  {`{"alg":"ES256","kid":"ES256","jku":"http://127.0.0.1:1/","x5u":"http://127.0.0.1:1/","x5c":["AA"],"jwk":{"kty":"oct","k":"AA"}}`, authz.OK},
+		"other keys ignored":    {`{"alg":"ES256","kid":"ES256","jku":"http://127.0.0.1:1/","x5u":"http://127.0.0.1:1/","x5c":["AA"],"jwk":{"kty":"oct","k":"AA"}}`, authz.OK},
 		"cty of another kind":   {`{"alg":"ES256","kid":"ES256","cty":"json"}`, authz.OK},
 		"b64 true":              {`{"alg":"ES256","kid":"ES256","b64":true}`, authz.OK},
 		"header of 4096 bytes":  {padded(4096), authz.OK},
@@ -109,7 +109,7 @@ func TestJWTHeaderRules(t *testing.T) {
 	}
 	keys := append([]map[string]string{{"kid": "second", "kty": "OKP", "crv": "Ed25519", "x": b.entries[2]["x"]}}, b.entries...)
 	b.keys.set.Store(keysOf(t, b.document(t, keys...)).set.Load())
-	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA"}`, claims(nil)), authz.InvalidToken, "no kid where two keys fit")
+	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA"}`, claims(nil)), authz.InvalidToken, "no kid, and two keys match")
 }
 
 func padded(size int) string {
@@ -124,7 +124,7 @@ func TestJWTClaimRules(t *testing.T) {
 	for _, c := range []struct {
 		why  string
 		name string
-		v    any // nil: without the claim
+		v    any // nil: the claim is absent
 		want authz.Reason
 	}{
 		{"no exp", "exp", nil, authz.InvalidToken},
@@ -215,20 +215,20 @@ func TestJWTClaimRules(t *testing.T) {
 	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, strings.Replace(claims(nil), "{", `{"sub":"bob",`, 1)), authz.InvalidToken, "sub twice")
 }
 
-// TestExpiryIsTheLastWord: a token is called expired only where nothing else is wrong.
+// TestExpiryIsTheLastWord checks that a token is reported as expired only if all else is valid.
 func TestExpiryIsTheLastWord(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	old := map[string]any{"exp": tokenNow.Unix() - 3600, "iat": tokenNow.Unix() - 7200}
 	token := b.mint("EdDSA", old)
 	if p := b.wants(token, authz.ExpiredToken, "expired"); p == nil || p.User != "alice" {
-		t.Error("the log is not told whose token it was")
+		t.Error("the log does not have the token's user")
 	}
 	last := strings.LastIndexByte(token, '.')
 	swapped := b.mint("EdDSA", nil)
-	b.wants(token[:last]+swapped[strings.LastIndexByte(swapped, '.'):], authz.InvalidToken, "expired and signed otherwise")
+	b.wants(token[:last]+swapped[strings.LastIndexByte(swapped, '.'):], authz.InvalidToken, "expired, with another signature")
 	old["aud"] = "other"
-	b.wants(b.mint("EdDSA", old), authz.InvalidToken, "expired and for somebody else")
-	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"gone"}`, claims(nil)), authz.InvalidToken, "expired and of a key that is gone")
+	b.wants(b.mint("EdDSA", old), authz.InvalidToken, "expired, for another audience")
+	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"gone"}`, claims(nil)), authz.InvalidToken, "expired, of a key that was removed")
 }
 
 func TestClaimPaths(t *testing.T) {
@@ -240,16 +240,16 @@ func TestClaimPaths(t *testing.T) {
 	if p != nil && (p.User != "bob" || p.Scopes.String() != "p:r p:w") {
 		t.Errorf("%+v", p)
 	}
-	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm.access.permissions": "own", "realm": nested("nested")}), authz.OK, "a member of that very name")
+	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm.access.permissions": "own", "realm": nested("nested")}), authz.OK, "a member of that exact name")
 	if p != nil && p.Scopes.String() != "own" {
 		t.Errorf("%q", p.Scopes)
 	}
-	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is another claim here")
+	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is not the scope claim here")
 	if p != nil && p.Scopes.String() != "" {
 		t.Errorf("%q", p.Scopes)
 	}
 	for _, wrong := range []any{"flat", 5, []any{}, map[string]any{"access": "permissions"}} {
-		b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("on the way to the scopes no object but %v", wrong))
+		b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("%v on the path to the scopes", wrong))
 	}
 	b.wants(b.mint("EdDSA", nil), authz.InvalidToken, "sub is not the subject here")
 	b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": 7}), authz.InvalidToken, "the subject is a number")
@@ -263,10 +263,10 @@ func TestAccessTokens(t *testing.T) {
 	mint := func(typ string, changes map[string]any) string {
 		return b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
 	}
-	if p := b.wants(mint(`,"typ":"at+jwt"`, all), authz.OK, "all there"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
+	if p := b.wants(mint(`,"typ":"at+jwt"`, all), authz.OK, "complete"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
 		t.Errorf("%+v", p)
 	}
-	b.wants(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "all there")
+	b.wants(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "complete")
 	b.wants(mint(`,"typ":"JWT"`, all), authz.InvalidToken, "typ JWT: an ID token")
 	b.wants(mint(``, all), authz.InvalidToken, "no typ")
 	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
@@ -277,7 +277,7 @@ func TestAccessTokens(t *testing.T) {
 	b.wants(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "", "client_id": "web"}), authz.InvalidToken, "jti empty")
 }
 
-// TestAlgorithmConfusion: an HMAC under the text of a public key, and no signature at all.
+// TestAlgorithmConfusion has an HMAC under the text of a public key, and no signature at all.
 func TestAlgorithmConfusion(t *testing.T) {
 	b := newJWTFixture(t, nil)
 	der, err := x509.MarshalPKIXPublicKey(b.tokenIssuer.keys["RS256"].Public())
@@ -325,9 +325,9 @@ func TestSecretIssuer(t *testing.T) {
 	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":""}`, secret), authz.InvalidToken, "an empty kid")
 	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":"`+strings.Repeat("k", 256)+`"}`, secret), authz.InvalidToken, "a kid that is too long")
 	b.wants(sign(jwt.SigningMethodHS384, `{"alg":"HS384"}`, secret), authz.InvalidToken, "HS384 is not configured")
-	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS512"}`, secret), authz.InvalidToken, "HS256 that says HS512")
+	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS512"}`, secret), authz.InvalidToken, "HS256 with alg HS512")
 	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret+"\n"), authz.InvalidToken, "another secret")
-	b.wants(b.mint("EdDSA", nil), authz.InvalidToken, "a signature where secrets are used")
+	b.wants(b.mint("EdDSA", nil), authz.InvalidToken, "a public key signature of an issuer with a secret")
 }
 
 func TestSeveralIssuers(t *testing.T) {
@@ -341,7 +341,7 @@ func TestSeveralIssuers(t *testing.T) {
 	header := `{"alg":"EdDSA","kid":"EdDSA"}`
 	second := map[string]any{"iss": "https://second.example", "aud": nil}
 	b.wants(b.mint("EdDSA", nil), authz.OK, "the first's")
-	b.wants(other.sign(t, "EdDSA", header, claims(second)), authz.OK, "the second's, for whom aud need not be")
+	b.wants(other.sign(t, "EdDSA", header, claims(second)), authz.OK, "the second's, which needs no aud")
 	b.wants(b.mint("EdDSA", second), authz.InvalidToken, "the first's in the second's name")
 	b.wants(other.sign(t, "EdDSA", header, claims(nil)), authz.InvalidToken, "the second's in the first's name")
 	for _, aud := range []any{1, []any{"x", 1}, json.RawMessage("null")} {
@@ -350,7 +350,8 @@ func TestSeveralIssuers(t *testing.T) {
 	}
 }
 
-// TestKeyOfAnotherAlgorithm: a source that hands out a key for what it is not meant for is not believed.
+// TestKeyOfAnotherAlgorithm checks that a key is not used for another algorithm, even if the
+// source returns it.
 func TestKeyOfAnotherAlgorithm(t *testing.T) {
 	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms = []string{"RS256", "PS256"}
@@ -363,7 +364,7 @@ func TestKeyOfAnotherAlgorithm(t *testing.T) {
 	b.wants(b.sign(t, "PS256", `{"alg":"PS256","kid":"RS256"}`, claims(nil)), authz.InvalidToken, "another")
 }
 
-// wrongKeySource returns a key whatever the algorithm.
+// wrongKeySource returns the key for every algorithm.
 type wrongKeySource struct{ verifier.KeySource }
 
 func (c wrongKeySource) Find(ctx context.Context, kid string, hasKid bool, _ string, now time.Time) (*jwks.Key, error) {
