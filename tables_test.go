@@ -63,7 +63,7 @@ func TestTransportCounterparts(t *testing.T) {
 	used := authzNames(t, "extauthz")
 	for _, transport := range authz.Transports() {
 		if name := constants[transport.Transport]; !used[name] {
-			t.Errorf("nothing in extauthz makes requests of authz.%s: add its file, or a row in extauthz/asker.go for a proxy that asks over HTTP", name)
+			t.Errorf("nothing in extauthz makes requests of authz.%s: add its file, or a row in extauthz/proxyprofile.go for a proxy that asks over HTTP", name)
 		}
 		mentions(t, transport.Name, "docs/metrics.md")
 	}

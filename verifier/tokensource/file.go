@@ -18,7 +18,7 @@ import (
 // maxSecret bounds a file with an HMAC secret, in bytes.
 const maxSecret = 4 << 10
 
-// File keeps the keys of an issuer that a file holds. The last good version stays
+// File provides the keys of an issuer from a file. The last good version stays
 // in force if the file becomes unreadable or invalid.
 type File struct {
 	path     string

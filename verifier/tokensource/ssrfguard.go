@@ -14,7 +14,7 @@ import (
 	"keyward/authz"
 )
 
-// reach says where the documents of one issuer may be fetched from. An issuer's
+// reach restricts where the documents of one issuer may be fetched from. An issuer's
 // jwks_uri or redirect must not lead to this machine, to its link or to a cloud's
 // metadata service (server-side request forgery), unless the operator's own URL
 // names such an address. Addresses are checked when they are dialled, so that a
