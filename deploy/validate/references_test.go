@@ -25,7 +25,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// release is what one overlay or mode makes, as far as its objects name each other.
+// release is the result of one overlay or mode, with what is needed to resolve
+// references between its objects.
 type release struct {
 	deployment appsv1.Deployment
 	services   map[string]corev1.Service // by host name
@@ -55,13 +56,13 @@ func into(t *testing.T, object *unstructured.Unstructured, typed any) {
 	}
 }
 
-// containers are all of the pod's.
+// containers returns all containers of the pod.
 func (r *release) containers() []corev1.Container {
 	pod := r.deployment.Spec.Template.Spec
 	return slices.Concat(pod.InitContainers, pod.Containers)
 }
 
-// has tells whether one of the containers has a port of that name or number.
+// has reports whether one of the containers has a port of that name or number.
 func has(containers []corev1.Container, port intstr.IntOrString) bool {
 	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool {
@@ -70,17 +71,17 @@ func has(containers []corev1.Container, port intstr.IntOrString) bool {
 	})
 }
 
-// selects tells whether match labels are those of the pod.
+// selects reports whether match labels select the pod.
 func (r *release) selects(matchLabels map[string]string) bool {
 	return len(matchLabels) > 0 && labels.SelectorFromSet(matchLabels).Matches(labels.Set(r.deployment.Spec.Template.Labels))
 }
 
-// answers tells whether a Service of this name has the port.
+// answers reports whether a Service of this name has the port.
 func (r *release) answers(host string, port int32) bool {
 	return slices.ContainsFunc(r.services[host].Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port })
 }
 
-// TestReferences: what one object says of another is so. No schema knows that.
+// TestReferences: references between objects resolve, which no schema verifies.
 func TestReferences(t *testing.T) {
 	for overlay, mode := range overlays {
 		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, mode " + mode: helm(t, "--set", "mode="+mode)} {
@@ -102,7 +103,7 @@ func wrongReferences(t *testing.T, rendered []byte) (problems []string) {
 	return problems
 }
 
-// TestWrongReferences: each mistake is seen.
+// TestWrongReferences: each mistake is found.
 func TestWrongReferences(t *testing.T) {
 	for _, c := range []struct{ overlay, old, new, want string }{
 		{"sidecar", "path: /readyz\n            port: 10000", "path: /readyz\n            port: http", "container api is probed at a port"},
@@ -117,12 +118,12 @@ func TestWrongReferences(t *testing.T) {
 	} {
 		rendered := string(kustomize(t, c.overlay))
 		if !strings.Contains(rendered, c.old) {
-			t.Errorf("overlay %s has no %q any more", c.overlay, c.old)
+			t.Errorf("overlay %s no longer has %q", c.overlay, c.old)
 			continue
 		}
 		found := strings.Join(wrongReferences(t, []byte(strings.Replace(rendered, c.old, c.new, 1))), "\n")
 		if !strings.Contains(found, c.want) {
-			t.Errorf("with %q: got %q, want something with %q", c.new, found, c.want)
+			t.Errorf("with %q: got %q, want a problem with %q", c.new, found, c.want)
 		}
 	}
 }
@@ -141,7 +142,7 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 	case "Deployment":
 		for _, c := range r.containers() {
 			for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
-				// The kubelet looks for a name in this container alone.
+				// The kubelet looks up a name in this container only.
 				among := []corev1.Container{c}
 				if probe != nil && probe.HTTPGet.Port.Type == intstr.Int {
 					among = r.containers()
@@ -191,7 +192,8 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 	return problems
 }
 
-// TestMeshConfig: Istio is told of the Service that is there, by the name that the policy uses.
+// TestMeshConfig: Istio is configured with the existing Service, under the name
+// that the policy uses.
 func TestMeshConfig(t *testing.T) {
 	text, err := os.ReadFile("../kubernetes/overlays/istio/mesh-config.yaml")
 	if err != nil {
@@ -202,19 +204,19 @@ func TestMeshConfig(t *testing.T) {
 	r := readRelease(t, kustomize(t, "istio"))
 	grpc := provider.GetEnvoyExtAuthzGrpc()
 	if !r.answers(grpc.Service, int32(grpc.Port)) {
-		t.Errorf("Istio is told to ask %s:%d, which is not there", grpc.Service, grpc.Port)
+		t.Errorf("Istio is configured to ask %s:%d, which does not exist", grpc.Service, grpc.Port)
 	}
 	if grpc.FailOpen || grpc.Timeout.AsDuration() != 250*time.Millisecond || grpc.StatusOnError != "503" || grpc.IncludeRequestBodyInCheck != nil {
-		t.Errorf("Istio is told to ask so: %v", grpc)
+		t.Errorf("Istio's configuration is %v", grpc)
 	}
 	for _, object := range r.all {
 		if name, _, _ := unstructured.NestedString(object.Object, "spec", "provider", "name"); object.GetKind() == "AuthorizationPolicy" && name != provider.Name {
-			t.Errorf("the policy asks %q, and Istio knows %q", name, provider.Name)
+			t.Errorf("the policy names %q, Istio's configuration %q", name, provider.Name)
 		}
 	}
 }
 
-// meshConfig reads the fragment as strictly as Istio's own types can.
+// meshConfig parses the fragment as strictly as Istio's own types allow.
 func meshConfig(t *testing.T, values []byte) *mesh.MeshConfig {
 	t.Helper()
 	var fragment struct{ MeshConfig any }
@@ -232,7 +234,8 @@ func meshConfig(t *testing.T, values []byte) *mesh.MeshConfig {
 	return config
 }
 
-// TestEnvoyAsksServiceOfOverlay: the Envoy configuration for the shared service names its pods.
+// TestEnvoyAsksServiceOfOverlay: the Envoy configuration for the shared service
+// names its pods.
 func TestEnvoyAsksServiceOfOverlay(t *testing.T) {
 	text, err := os.ReadFile("../kubernetes/overlays/shared/envoy.yaml")
 	if err != nil {
@@ -247,10 +250,11 @@ func TestEnvoyAsksServiceOfOverlay(t *testing.T) {
 	}
 }
 
-// TestKeywardConfigs: Keyward takes every keyward.yaml that is shipped for a cluster.
+// TestKeywardConfigs: Keyward accepts every keyward.yaml that is shipped for a
+// cluster.
 func TestKeywardConfigs(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "keyward")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/keyward") // as e2e does, so that most is compiled
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/keyward") // as e2e does, so that most of it is already compiled
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -11,7 +11,8 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 )
 
-// check holds an object to the rules of its kind, and returns it with its defaults.
+// check validates an object by the rules of its kind, and returns it with its
+// defaults.
 func (k custom) check(t *testing.T, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	t.Helper()
 	gvk := object.GroupVersionKind()
@@ -19,7 +20,7 @@ func (k custom) check(t *testing.T, object *unstructured.Unstructured) (*unstruc
 		return kind.check(t, object)
 	}
 	if !legacyscheme.Scheme.Recognizes(gvk) {
-		return nil, fmt.Errorf("nobody knows the kind %s", gvk)
+		return nil, fmt.Errorf("unknown kind %s", gvk)
 	}
 	text, err := object.MarshalJSON()
 	if err != nil {
@@ -44,8 +45,8 @@ func (k custom) checkAll(t *testing.T, rendered []byte) error {
 	return errors.Join(problems...)
 }
 
-// TestManifests: a cluster with Istio, Envoy Gateway and the Prometheus operator
-// would take all that kustomize and the chart make.
+// TestManifests: a cluster with Istio, Envoy Gateway and the Prometheus
+// operator would accept everything that kustomize and the chart render.
 func TestManifests(t *testing.T) {
 	kinds := loadCustom(t)
 	for overlay, mode := range overlays {
@@ -58,7 +59,7 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// TestBrokenManifests: and would not take them with any of these mistakes.
+// TestBrokenManifests: a cluster would refuse them with any of these mistakes.
 func TestBrokenManifests(t *testing.T) {
 	kinds := loadCustom(t)
 	for _, c := range []struct{ name, overlay, old, new, want string }{
@@ -85,12 +86,12 @@ func TestBrokenManifests(t *testing.T) {
 	} {
 		rendered := string(kustomize(t, c.overlay))
 		if !strings.Contains(rendered, c.old) {
-			t.Errorf("%s: overlay %s has no %q any more", c.name, c.overlay, c.old)
+			t.Errorf("%s: overlay %s no longer has %q", c.name, c.overlay, c.old)
 			continue
 		}
 		err := kinds.checkAll(t, []byte(strings.Replace(rendered, c.old, c.new, 1)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want something with %q", c.name, err, c.want)
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
 }
