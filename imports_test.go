@@ -1,4 +1,4 @@
-// Package keyward_test holds what is true of the module as a whole.
+// Package keyward_test tests properties of the entire module.
 package keyward_test
 
 import (
@@ -17,8 +17,9 @@ import (
 
 const module = "keyward"
 
-// allowed is ARCHITECTURE.md's table of packages: what each may import beside
-// the standard library. An entry that ends in "/" is everything below it.
+// allowed is ARCHITECTURE.md's table of packages: what each may import in
+// addition to the standard library. An entry that ends in "/" includes
+// everything below it.
 var allowed = map[string][]string{
 	"authz":         {},
 	"cache":         {"github.com/hashicorp/golang-lru/"},
@@ -52,7 +53,8 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 }
 
-// forbidden are packages of the standard library that would let one do what it refuses to.
+// forbidden are packages of the standard library that a package must not
+// import, because it must not do what they offer.
 var forbidden = map[string][]string{
 	"authz":               {"net/http", "os", "net", "os/exec", "database/sql"},
 	"policy":              {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
@@ -66,8 +68,8 @@ var forbidden = map[string][]string{
 	"reuse":               {"os", "net", "net/http", "time"},
 }
 
-// TestImports holds the imports and the table to each other: a package imports
-// nothing that its row lacks, and its row names nothing that it does not import.
+// TestImports compares the imports with the table: a package imports nothing
+// that its row lacks, and its row names nothing that it does not import.
 func TestImports(t *testing.T) {
 	used := map[string]map[string]bool{}
 	eachFile(t, func(dir, file string, imports []string) {
@@ -127,7 +129,8 @@ func TestArchitectureTable(t *testing.T) {
 }
 
 // architectureTable returns each package of the page's table with the packages
-// of this module that it imports. The rows of commands have "all" and are left out.
+// of this module that it imports. The rows of commands have "all" and are
+// omitted.
 func architectureTable(page string) map[string][]string {
 	table := map[string][]string{}
 	var above []string
@@ -199,7 +202,8 @@ func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
 	})
 }
 
-// eachSource parses each Go file of the module, those of modules within it left out.
+// eachSource parses each Go file of the module, without those of modules within
+// it.
 func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, parsed *ast.File)) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
@@ -211,7 +215,7 @@ func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, par
 				return filepath.SkipDir
 			}
 			if _, err := os.Stat(filepath.Join(name, "go.mod")); name != "." && err == nil {
-				return filepath.SkipDir // a module of its own
+				return filepath.SkipDir // a separate module
 			}
 			return nil
 		}
@@ -230,7 +234,7 @@ func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, par
 	}
 }
 
-// TestImportJudge: the table says no to what it is there for.
+// TestImportJudge: the table refuses the imports that it must refuse.
 func TestImportJudge(t *testing.T) {
 	for _, bad := range [][2]string{
 		{"authz", "keyward/policy"}, {"authz", "github.com/x/y"}, {"authz", "os"},

@@ -36,7 +36,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// followLink reports what is wrong with a relative link of a page.
+// followLink returns what is wrong with a relative link of a page.
 func followLink(page, link string) error {
 	file, anchor, hasAnchor := strings.Cut(link, "#")
 	target := page
@@ -100,7 +100,7 @@ var (
 	linkText      = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
 )
 
-// links returns the targets of a page's links, those in code left out.
+// links returns the targets of a page's links, without those in code.
 func links(page string) []string {
 	text := codeSpan.ReplaceAllString(strings.Join(prose(page), "\n"), "")
 	var found []string
@@ -159,7 +159,7 @@ func prose(page string) []string {
 	return lines
 }
 
-// TestLinksAreFollowed holds the search to what it must find and refuse.
+// TestLinksAreFollowed: the search finds and refuses what it must.
 func TestLinksAreFollowed(t *testing.T) {
 	const page = "# A `b` (c), [d](e)\n## Twice\n## Twice\n```\n# code\n[no](no.md)\n```\n" +
 		"[one](one.md#two) `[no](no.md)` [three](<four.md> \"title\")\n[five]: six.md\n"
