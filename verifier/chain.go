@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/verifier/login"
 )
 
 // Chain tries its verifiers in order until one recognizes the kind of credential.
@@ -22,16 +23,13 @@ func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time
 		}
 	}
 	if cred.Scheme == authz.SchemeBasic {
-		return nil, errWrongPassword
+		return nil, login.ErrWrongPassword
 	}
 	return nil, errInvalidToken
 }
 
-// The errors that need no detail, made once.
+// The errors that need no detail, made once. See package login for more.
 var (
-	errInvalidToken  = &authz.CredentialError{Reason: authz.InvalidToken}
-	errWrongPassword = &authz.CredentialError{Reason: authz.WrongPassword}
-	errUnknownKey    = &authz.CredentialError{Reason: authz.UnknownKey}
-	errRateLimited   = &authz.CredentialError{Reason: authz.RateLimited}
-	errOverloaded    = &authz.CredentialError{Reason: authz.Overloaded}
+	errInvalidToken = &authz.CredentialError{Reason: authz.InvalidToken}
+	errUnknownKey   = &authz.CredentialError{Reason: authz.UnknownKey}
 )

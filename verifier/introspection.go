@@ -12,6 +12,7 @@ import (
 	"keyward/cache"
 	"keyward/keystore"
 	"keyward/verifier/fingerprint"
+	"keyward/verifier/login"
 )
 
 // IntrospectionSource is one authorization server.
@@ -115,7 +116,7 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	}
 	client := c.Client.Address()
 	if !v.limiter.acquire(client) {
-		return nil, errOverloaded
+		return nil, login.ErrOverloaded
 	}
 	defer v.limiter.release(client)
 	grant, err := v.compute(ctx, id, client, c.Secret, now)

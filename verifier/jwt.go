@@ -14,6 +14,7 @@ import (
 	"keyward/verifier/admission"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
+	"keyward/verifier/login"
 )
 
 // KeySource provides the verification keys of one issuer.
@@ -132,7 +133,7 @@ func (j *JWT) compute(ctx context.Context, id cache.Key, c *authz.Credential, te
 // isAnothers reports whether the error is about the request that did the work and not
 // about the token.
 func isAnothers(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err == errOverloaded || err == errRateLimited
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err == login.ErrOverloaded || err == login.ErrRateLimited
 }
 
 // verify verifies the token without the cache. Cheap checks come first, then the
@@ -165,9 +166,9 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	})
 	switch {
 	case errors.Is(refused, admission.ErrExhausted):
-		return nil, errRateLimited
+		return nil, login.ErrRateLimited
 	case refused != nil:
-		return nil, errOverloaded
+		return nil, login.ErrOverloaded
 	default:
 		return token, err
 	}

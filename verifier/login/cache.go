@@ -26,7 +26,8 @@ func newEntry(user *keystore.User, now time.Time) CachedAccount {
 	}}}
 }
 
-// result refuses a disabled user: only after the right password is the client told so.
+// result returns the account, or an error if the user is disabled. The client learns that
+// the user is disabled only after the right password.
 func (e *CachedAccount) result() (Account, error) {
 	if e.account.User.Disabled {
 		return Account{}, &authz.CredentialError{Reason: authz.DisabledUser, Principal: e.account.Principal}

@@ -21,7 +21,7 @@ func (a *Authenticator) hash(ctx context.Context, in Attempt, id cache.Key, now 
 	})
 	switch {
 	case errors.Is(err, password.ErrBusy):
-		return CachedAccount{}, false, errOverloaded
+		return CachedAccount{}, false, ErrOverloaded
 	case err != nil:
 		return CachedAccount{}, false, err
 	case own != nil:
@@ -54,7 +54,7 @@ func (h *hashing) admit() (password.Job, error) {
 	if h.trusted, _ = h.cfg.Trusted.Get(&h.id, h.now); !h.trusted {
 		priority = h.Record(h.now)
 		if !h.Allowed(h.now) {
-			return password.Job{}, errRateLimited
+			return password.Job{}, ErrRateLimited
 		}
 	}
 	return password.Job{Priority: priority, User: h.in.User, Verify: h.verify}, nil
@@ -69,7 +69,7 @@ func (h *hashing) verify() (authz.Secret, error) {
 		return entry.account.User.Password, nil // a concurrent attempt ended between our look-up and our job
 	}
 	if !h.trusted && !h.Allowed(h.now) {
-		return authz.Secret{}, errRateLimited // for attempts that failed while this one waited
+		return authz.Secret{}, ErrRateLimited // for attempts that failed while this one waited
 	}
 	user, found := h.cfg.Users.Lookup(h.in.User)
 	var stored authz.Secret
@@ -90,7 +90,7 @@ func (h *hashing) verify() (authz.Secret, error) {
 		if h.trusted {
 			h.cfg.Trusted.Put(&h.id, false, h.now)
 		}
-		return authz.Secret{}, errWrongPassword
+		return authz.Secret{}, ErrWrongPassword
 	}
 	h.cfg.Trusted.Put(&h.id, true, h.now)
 	h.entry = newEntry(user, h.now)

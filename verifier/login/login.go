@@ -1,7 +1,8 @@
 // Package login authenticates users by name and password. It bounds the work: it
 // remembers which passwords were right or wrong under their fingerprints, and has
 // all others hashed by a [password.Pool], within budgets of failed attempts. It
-// knows no requests: the Basic scheme is one caller, a login endpoint can be another.
+// does not depend on requests: the Basic scheme is one caller, a login endpoint can be
+// another.
 package login
 
 import (
@@ -82,10 +83,12 @@ type Account struct {
 	Principal *authz.Principal // shared, must not be modified
 }
 
+// The errors that need no detail, made once. Verifiers of other credentials
+// return them too.
 var (
-	errWrongPassword = &authz.CredentialError{Reason: authz.WrongPassword}
-	errRateLimited   = &authz.CredentialError{Reason: authz.RateLimited}
-	errOverloaded    = &authz.CredentialError{Reason: authz.Overloaded}
+	ErrWrongPassword = &authz.CredentialError{Reason: authz.WrongPassword}
+	ErrRateLimited   = &authz.CredentialError{Reason: authz.RateLimited}
+	ErrOverloaded    = &authz.CredentialError{Reason: authz.Overloaded}
 )
 
 // Authenticate returns the account of the user if the password is right. The error
@@ -93,7 +96,7 @@ var (
 // verified because of a limit; any other error means that it cannot be determined.
 func (a *Authenticator) Authenticate(ctx context.Context, in Attempt, now time.Time) (Account, error) {
 	if !passwordhash.ValidPassword(in.Password) {
-		return Account{}, errWrongPassword
+		return Account{}, ErrWrongPassword
 	}
 	id := a.cfg.Fingerprints.Sum("basic", in.User, in.Password.Reveal())
 	if entry, ok := a.cached(&id, now); ok {
@@ -109,7 +112,7 @@ func (a *Authenticator) verify(ctx context.Context, in Attempt, id cache.Key, no
 		return Account{}, fmt.Errorf("looking up a user: %w", err)
 	}
 	if a.knownWrong(&id, in.User, now) {
-		return Account{}, errWrongPassword
+		return Account{}, ErrWrongPassword
 	}
 	for range 2 {
 		entry, current, err := a.hash(ctx, in, id, now)
