@@ -36,7 +36,8 @@ func (f *fields) next() bool {
 		if n == 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
 			return f.fail()
 		}
-		rest, size := f.rest[n:], uint64(0)
+		rest := f.rest[n:]
+		var size uint64
 		switch tag & 7 {
 		case wireBytes:
 			length, n := varint(rest)
