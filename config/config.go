@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/policy"
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
 // Config is the content of one keyward.yaml, checked as far as its text alone allows.
@@ -158,7 +159,7 @@ func Default() *Config {
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
 		RateLimits: RateLimits{
-			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: ratelimit.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
+			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied, DenialsPerSecond: 1000},
 	}

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"keyward/authz"
-
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
 // noEnv is an environment without variables.
@@ -187,7 +187,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
 		RateLimits: RateLimits{
-			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: ratelimit.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
+			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: failover.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{
 				authz.AuthMethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
 				authz.AuthMethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},

@@ -10,12 +10,13 @@ import (
 
 	"keyward/authz"
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
 // RateLimits says which requests are counted, where, and what the client sees of it.
 type RateLimits struct {
 	Store          authz.Secret // a URL, which may contain a password; empty: the memory of this process
-	OnStoreFailure ratelimit.OnStoreFailure
+	OnStoreFailure failover.OnStoreFailure
 	Replicas       int           // how many share the store
 	Timeout        time.Duration // of one request to the store
 	Buckets        int           // how many are kept in memory
@@ -28,7 +29,7 @@ type RateLimits struct {
 const memoryStore = "memory"
 
 var (
-	onStoreFailure = map[string]ratelimit.OnStoreFailure{"local": ratelimit.FailLocal, "allow": ratelimit.FailOpen, "deny": ratelimit.FailClosed}
+	onStoreFailure = map[string]failover.OnStoreFailure{"local": failover.FailLocal, "allow": failover.FailOpen, "deny": failover.FailClosed}
 	told           = map[string]bool{"denied": false, "always": true}
 )
 

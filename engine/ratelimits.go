@@ -9,6 +9,7 @@ import (
 	"keyward/admin"
 	"keyward/authz"
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 	"keyward/ratelimit/redis"
 	"keyward/reuse"
 )
@@ -54,20 +55,20 @@ func newLocalCounts(cfg localConfig) (*localCounts, error) {
 	return l, errors.Join(errs[:]...)
 }
 
-// sharedCounts are a store that replicas share, and its fallback while it
-// is unavailable.
+// sharedCounts are a store that replicas share, and what decides while it is
+// unavailable.
 type sharedCounts struct {
 	store    *redis.Store
-	fallback *ratelimit.Fallback
+	failover *failover.Store
 }
 
 // Close ends the asking and closes the connections.
-func (s *sharedCounts) Close() error { return errors.Join(s.fallback.Close(), s.store.Close()) }
+func (s *sharedCounts) Close() error { return errors.Join(s.failover.Close(), s.store.Close()) }
 
 // sharedConfig is what sharedCounts are made by.
 type sharedConfig struct {
 	store     authz.Secret
-	onFailure ratelimit.OnStoreFailure
+	onFailure failover.OnStoreFailure
 	replicas  int
 	timeout   time.Duration
 	memory    *localCounts
@@ -78,13 +79,13 @@ func (e *environment) newSharedCounts(cfg sharedConfig) (*sharedCounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	fallback, err := ratelimit.NewFallback(ratelimit.FallbackConfig{
+	guarded, err := failover.New(failover.Config{
 		Store: store, OnStoreFailure: cfg.onFailure, Local: cfg.memory.principals, Timeout: cfg.timeout, Replicas: cfg.replicas, Log: e.logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &sharedCounts{store, fallback}, nil
+	return &sharedCounts{store, guarded}, nil
 }
 
 // openCounters opens where the configuration has requests counted.
@@ -112,7 +113,7 @@ func (s *Snapshot) openCounters(old *reuse.Generation) error {
 // addresses for itself: a client that forges them must not reach the shared store.
 func (c *counters) store() ratelimit.Store {
 	if c.shared != nil {
-		return c.shared.fallback
+		return c.shared.failover
 	}
 	return c.memory.principals
 }
@@ -141,7 +142,7 @@ func (e *Engine) Limits() admin.LimitState {
 	principals, addresses := c.memory.principals.Stats(now), c.memory.addresses.Stats(now)
 	state := admin.LimitState{Buckets: principals.Buckets + addresses.Buckets, Evicted: principals.Evicted + addresses.Evicted}
 	if c.shared != nil {
-		stats := c.shared.fallback.Stats()
+		stats := c.shared.failover.Stats()
 		state.StoreUnavailable, state.StoreFailures, state.LocalDecisions = stats.Unavailable, stats.Failures, stats.LocalDecisions
 	}
 	return state

@@ -7,5 +7,6 @@
 // All of them are tested, then all or none are charged.
 //
 // Memory is the store of one process. The subpackage redis is the store that
-// replicas share. Fallback decides what happens while that is unavailable.
+// replicas share. Package failover decides what
+// happens while that is unavailable.
 package ratelimit

@@ -51,12 +51,12 @@ func NewParams(r Rate) (Params, error) {
 	if err := r.Validate(); err != nil {
 		return params, err
 	}
-	params.set(r)
+	params.Set(r)
 	return params, nil
 }
 
-// set sets the parameters of a valid rate.
-func (p *Params) set(rate Rate) {
+// Set sets the parameters of a valid rate.
+func (p *Params) Set(rate Rate) {
 	count, burst, period := int64(rate.Count), int64(rate.EffectiveBurst()), int64(rate.Period/time.Microsecond)
 	p.Count, p.Burst, p.period = count, burst, period
 	p.IntervalMicros = float32(float64(period) / float64(count))

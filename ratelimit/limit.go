@@ -23,6 +23,10 @@ type Limit struct {
 	Deferred int
 }
 
+// MaxDeferred bounds the deferred requests of one request, so that it does not
+// occupy a store that many replicas use.
+const MaxDeferred = 1000
+
 // Result is the outcome of one limit. The zero Result refuses.
 type Result struct {
 	Allowed   bool // by this limit alone; for a shadow limit, as if it were enforced

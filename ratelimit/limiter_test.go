@@ -323,20 +323,22 @@ func TestAddressesAreCountedApart(t *testing.T) {
 	}
 }
 
+var errStore = errors.New("no answer")
+
 // TestStoreError: an error of either store is returned, without a quota.
 func TestStoreError(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(1), authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
-	g.store.err, g.addresses.err = ErrStoreUnavailable, ErrStoreUnavailable
+	g.store.err, g.addresses.err = errStore, errStore
 	for _, p := range []*authz.Principal{k1, anybody} {
 		q, err := g.Allow(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: noRoute, At: g.now})
-		if !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
+		if !errors.Is(err, errStore) || q != (authz.Quota{}) {
 			t.Errorf("%s: %+v, %v", p.AuthMethod, q, err)
 		}
 	}
-	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
+	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, errStore) || q != (authz.Quota{}) {
 		t.Errorf("AllowAttempt: %+v, %v", q, err)
 	}
-	if q, err := g.PeekKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
+	if q, err := g.PeekKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, errStore) || q != (authz.Quota{}) {
 		t.Errorf("PeekKey: %+v, %v", q, err)
 	}
 }

@@ -111,7 +111,7 @@ func (m *Memory) take(now time.Time, limits []Limit, results []Result, charge bo
 		if err := limits[i].Rate.Validate(); err != nil {
 			return NotRefused, err
 		}
-		all[i].params.set(limits[i].Rate)
+		all[i].params.Set(limits[i].Rate)
 		all[i].hash = m.hash(&limits[i].Bucket)
 	}
 	refuses := m.decide(m.micros(now), limits, all, charge)
@@ -178,7 +178,7 @@ func (m *Memory) Charge(now time.Time, limits []Limit) {
 	at := m.micros(now)
 	for i := range limits {
 		a := candidate{hash: m.hash(&limits[i].Bucket)}
-		a.params.set(limits[i].Rate)
+		a.params.Set(limits[i].Rate)
 		s := &m.shards[m.index(a.hash)]
 		s.mu.Lock()
 		if a.tat = m.tat(&a, &limits[i].Bucket, at); a.params.Allows(a.tat) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
 // startCluster starts a cluster of three real nodes.
@@ -132,7 +133,7 @@ func TestClusterNodeFrozen(t *testing.T) {
 	t.Parallel()
 	nodes, url := startCluster(t)
 	onTime(t, func() error {
-		l := startLoad(t, url, ratelimit.FailLocal)
+		l := startLoad(t, url, failover.FailLocal)
 		defer l.close()
 		if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 {
 			return fmt.Errorf("%d admitted, %v", admitted, err)

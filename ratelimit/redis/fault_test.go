@@ -14,12 +14,13 @@ import (
 	"keyward/authz"
 	"keyward/internal/latencyproxy"
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
-// loadFixture sends requests to a Fallback without a pause, as concurrent
+// loadFixture sends requests to a failover.Store without a pause, as concurrent
 // clients of a proxy do.
 type loadFixture struct {
-	f    *ratelimit.Fallback
+	f    *failover.Store
 	stop chan struct{}
 	once sync.Once
 	all  sync.WaitGroup
@@ -32,13 +33,13 @@ type loadFixture struct {
 
 var loaded = limit(numbered(1, 1), ratelimit.Rate{Count: 100, Period: time.Second})
 
-func startLoad(t *testing.T, url string, when ratelimit.OnStoreFailure) *loadFixture {
+func startLoad(t *testing.T, url string, when failover.OnStoreFailure) *loadFixture {
 	t.Helper()
 	local, err := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, url, 0), OnStoreFailure: when, Local: local, Replicas: 2})
+	f, err := failover.New(failover.Config{Store: openStore(t, url, 0), OnStoreFailure: when, Local: local, Replicas: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestFaults(t *testing.T) {
 func (f *fault) run(t *testing.T) error {
 	at := startServer(t)
 	through := at.openLink()
-	l := startLoad(t, "redis://"+through.Address(), ratelimit.FailLocal)
+	l := startLoad(t, "redis://"+through.Address(), failover.FailLocal)
 	defer l.close()
 	if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 || l.f.Stats().Unavailable {
 		return fmt.Errorf("before: %d admitted, %v, %+v", admitted, err, l.f.Stats())
@@ -164,7 +165,7 @@ func TestBusyProcess(t *testing.T) {
 }
 
 func busyProcess(t *testing.T) error {
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, startServer(t).url(), 0), OnStoreFailure: ratelimit.FailOpen})
+	f, err := failover.New(failover.Config{Store: openStore(t, startServer(t).url(), 0), OnStoreFailure: failover.FailOpen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestNotThereAtStart(t *testing.T) {
 	onTime(t, func() error {
 		at := startServer(t)
 		at.kill()
-		l := startLoad(t, at.url(), ratelimit.FailClosed)
+		l := startLoad(t, at.url(), failover.FailClosed)
 		defer l.close()
 		if _, _, admitted, err := l.phase(300 * time.Millisecond); err == nil || admitted > 0 {
 			return fmt.Errorf("%d admitted without Redis, %v", admitted, err)
@@ -260,15 +261,15 @@ func fourReplicas(t *testing.T) error {
 	admitted := map[int]int{}
 	begun := time.Now()
 	var all sync.WaitGroup
-	var fallbacks []*ratelimit.Fallback
+	var stores []*failover.Store
 	for range 4 {
 		local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: begun})
-		f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, at.url(), 0), OnStoreFailure: ratelimit.FailLocal, Local: local, Replicas: 4})
+		f, err := failover.New(failover.Config{Store: openStore(t, at.url(), 0), OnStoreFailure: failover.FailLocal, Local: local, Replicas: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		fallbacks = append(fallbacks, f)
+		stores = append(stores, f)
 		all.Go(func() {
 			results := make([]ratelimit.Result, 1)
 			for time.Since(begun) < 3*time.Second {
@@ -289,7 +290,7 @@ func fourReplicas(t *testing.T) error {
 	all.Wait()
 	bound := 100 + time.Since(begun).Seconds()*100
 	without := 0
-	for _, f := range fallbacks {
+	for _, f := range stores {
 		without += int(f.Stats().LocalDecisions)
 	}
 	t.Logf("%.0f allowed, %d decided without Redis, admitted by subject: %v", bound, without, admitted)
@@ -305,12 +306,12 @@ func BenchmarkTake(b *testing.B) {
 	s := openStore(b, startServer(b).url(), patient)
 	limits := []ratelimit.Limit{limit(numbered(1, 1), ratelimit.Rate{Count: authz.MaxRateCount, Period: time.Second}), limit(numbered(1, 2), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}
 	local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: s, OnStoreFailure: ratelimit.FailLocal, Local: local})
+	f, err := failover.New(failover.Config{Store: s, OnStoreFailure: failover.FailLocal, Local: local})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	b.Run("behind a Fallback", func(b *testing.B) {
+	b.Run("behind failover", func(b *testing.B) {
 		results := make([]ratelimit.Result, 1)
 		b.ReportAllocs()
 		for b.Loop() {

@@ -14,7 +14,7 @@ func onTime(t *testing.T, scenario func() error) {
 	t.Helper()
 	const (
 		tries   = 5
-		timeout = 20 * time.Millisecond // FallbackConfig.Timeout's default
+		timeout = 20 * time.Millisecond // the default of failover.Config.Timeout
 	)
 	for try := 1; ; try++ {
 		stop := watchLateness()

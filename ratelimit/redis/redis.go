@@ -2,7 +2,7 @@
 // all replicas share them. Each decision is one round trip. The time is the
 // server's, so the clocks of the replicas may differ. No call takes longer than
 // its timeout and none is retried. The package makes no decision if the store
-// fails: a ratelimit.Fallback in front of it does.
+// fails: package failover in front of it does.
 package redis
 
 import (

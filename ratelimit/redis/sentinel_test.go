@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
 // startSentinel starts one Sentinel with short timeouts that watches a master.
@@ -56,7 +57,7 @@ func TestSentinel(t *testing.T) {
 		link, linkErr := replica.say("ROLE")
 		return err == nil && linkErr == nil && info == ":1" && link == "*5" && sentinelKnows(url)
 	})
-	l := startLoad(t, url, ratelimit.FailLocal)
+	l := startLoad(t, url, failover.FailLocal)
 	master.kill()
 	soon(t, "the master is unavailable", func() bool { return l.f.Stats().Unavailable })
 	soon(t, "the replica is asked", func() bool { return !l.f.Stats().Unavailable })

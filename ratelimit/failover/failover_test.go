@@ -1,4 +1,4 @@
-package ratelimit
+package failover
 
 import (
 	"bytes"
@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/ratelimit"
 )
 
 // faultyStore is a shared store that can fail and be slow.
 type faultyStore struct {
-	Store
+	ratelimit.Store
 	fail  atomic.Pointer[error]
 	takes time.Duration
 	asked atomic.Int64
@@ -32,25 +33,25 @@ func (f *faultyStore) down(err error) {
 	f.fail.Store(&err)
 }
 
-func (f *faultyStore) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+func (f *faultyStore) Take(ctx context.Context, now time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
 	if limits[0].Name != "probe" {
 		f.asked.Add(1)
 	}
 	time.Sleep(f.takes)
 	if err := f.fail.Load(); err != nil {
-		return NotRefused, *err
+		return ratelimit.NotRefused, *err
 	}
 	return f.Store.Take(ctx, now, limits, results)
 }
 
-func newTestFallback(t *testing.T, onStoreFailure OnStoreFailure, replicas int, log *bytes.Buffer) (*Fallback, *faultyStore) {
+func newTestStore(t *testing.T, onStoreFailure OnStoreFailure, replicas int, log *bytes.Buffer) (*Store, *faultyStore) {
 	t.Helper()
 	shared := &faultyStore{Store: newTestMemory(t, 1000, start)}
-	cfg := FallbackConfig{Store: shared, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start), Replicas: replicas}
+	cfg := Config{Store: shared, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start), Replicas: replicas}
 	if log != nil {
 		cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 	}
-	f, err := NewFallback(cfg)
+	f, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,17 +67,17 @@ func TestContinuesWithoutTheStore(t *testing.T) {
 	}{{FailClosed, 0, ErrStoreUnavailable, 99}, {FailLocal, 25, nil, 74}, {FailOpen, 200, nil, 49}} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
-			f, shared := newTestFallback(t, line.onStoreFailure, 4, &log)
+			f, shared := newTestStore(t, line.onStoreFailure, 4, &log)
 			defer f.Close()
 			shared.down(errDown)
-			one := []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}
+			one := []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}
 			admitted := 0
 			for range 200 {
-				refused, err := f.Take(t.Context(), start, one, make([]Result, 1))
+				refused, err := f.Take(t.Context(), start, one, make([]ratelimit.Result, 1))
 				if !errors.Is(err, line.err) {
 					t.Fatal(err)
 				}
-				if err == nil && refused == NotRefused {
+				if err == nil && refused == ratelimit.NotRefused {
 					admitted++
 				}
 			}
@@ -96,7 +97,7 @@ func TestContinuesWithoutTheStore(t *testing.T) {
 			if s := f.Stats(); s.Unavailable {
 				t.Errorf("did not recover: %+v", s)
 			}
-			if refused, results := ask(t, f, start, one[0]); refused != NotRefused || results[0].Remaining != line.left || shared.asked.Load() != 6 {
+			if refused, results := ask(t, f, start, one[0]); refused != ratelimit.NotRefused || results[0].Remaining != line.left || shared.asked.Load() != 6 {
 				t.Error("the shared store is not asked again, or pending charges were not sent:", refused, results)
 			}
 			if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 || strings.Count(text, "\n") != 2 {
@@ -109,14 +110,14 @@ func TestContinuesWithoutTheStore(t *testing.T) {
 // TestHalfOpen: after a probe closed the circuit, the first failure opens it.
 func TestHalfOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, FailOpen, 1, nil)
+		f, shared := newTestStore(t, FailOpen, 1, nil)
 		defer f.Close()
-		one := []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}
+		one := []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}
 		for _, want := range []int64{5, 1, 1} {
 			shared.down(errDown)
 			shared.asked.Store(0)
 			for range 20 {
-				_, _ = f.Take(t.Context(), start, one, make([]Result, 1))
+				_, _ = f.Take(t.Context(), start, one, make([]ratelimit.Result, 1))
 			}
 			if n := shared.asked.Load(); n != want {
 				t.Errorf("%d asked, want %d", n, want)
@@ -136,14 +137,14 @@ func TestSomeFail(t *testing.T) {
 		unavailable bool
 	}{{3, true}, {100, false}} {
 		synctest.Test(t, func(t *testing.T) {
-			f, shared := newTestFallback(t, FailOpen, 1, nil)
+			f, shared := newTestStore(t, FailOpen, 1, nil)
 			defer f.Close()
 			for i := range 1000 {
 				shared.down(nil)
 				if i%line.every == 0 {
 					shared.down(errDown)
 				}
-				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100_000, Period: time.Hour}}}, make([]Result, 1))
+				_, _ = f.Take(t.Context(), start, []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100_000, Period: time.Hour}}}, make([]ratelimit.Result, 1))
 			}
 			if s := f.Stats(); s.Unavailable != line.unavailable {
 				t.Errorf("1 in %d: %+v", line.every, s)
@@ -155,12 +156,12 @@ func TestSomeFail(t *testing.T) {
 // TestCallerLeaves: a caller that stops waiting says nothing about the store.
 func TestCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, FailOpen, 1, nil)
+		f, shared := newTestStore(t, FailOpen, 1, nil)
 		defer f.Close()
 		shared.takes = 20 * time.Millisecond
 		for range 50 {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-			_, err := f.Take(ctx, start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
+			_, err := f.Take(ctx, start, []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}, make([]ratelimit.Result, 1))
 			if cancel(); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
@@ -176,11 +177,11 @@ func TestCallerLeaves(t *testing.T) {
 func TestStall(t *testing.T) {
 	for onStoreFailure, want := range map[OnStoreFailure]time.Duration{FailClosed: 0, FailLocal: 0, FailOpen: defaultTimeout} {
 		synctest.Test(t, func(t *testing.T) {
-			f, shared := newTestFallback(t, onStoreFailure, 1, nil)
+			f, shared := newTestStore(t, onStoreFailure, 1, nil)
 			defer f.Close()
 			shared.takes = 100 * time.Millisecond
 			ask := func() {
-				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
+				_, _ = f.Take(t.Context(), start, []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}, make([]ratelimit.Result, 1))
 			}
 			for range stallInFlight {
 				go ask()
@@ -221,20 +222,20 @@ func TestProcessLate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
 			shared := &faultyStore{Store: newTestMemory(t, 1000, start), takes: time.Second}
-			f, err := NewFallback(FallbackConfig{Store: shared, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start), Replicas: 50, Now: clock.now})
+			f, err := New(Config{Store: shared, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start), Replicas: 50, Now: clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			one := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}
+			one := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}
 			clock.sticks(10 * time.Millisecond)
 			admitted := 0
 			for range 5 {
-				refused, err := f.Take(t.Context(), start, []Limit{one}, make([]Result, 1))
+				refused, err := f.Take(t.Context(), start, []ratelimit.Limit{one}, make([]ratelimit.Result, 1))
 				if !errors.Is(err, want) {
 					t.Errorf("%d: %v, want %v", onStoreFailure, err, want)
 				}
-				if err == nil && refused == NotRefused {
+				if err == nil && refused == ratelimit.NotRefused {
 					admitted++
 				}
 			}
@@ -268,14 +269,14 @@ func TestReplyBeforeCauseIsKnown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
 			shared := &faultyStore{Store: newTestMemory(t, 1000, start), takes: line.takes}
-			f, err := NewFallback(FallbackConfig{Store: shared, OnStoreFailure: FailOpen, Now: clock.now})
+			f, err := New(Config{Store: shared, OnStoreFailure: FailOpen, Now: clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
 			clock.sticks(line.late)
-			results := make([]Result, 1)
-			_, err = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}}, results)
+			results := make([]ratelimit.Result, 1)
+			_, err = f.Take(t.Context(), start, []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 10, Period: time.Hour}}}, results)
 			if !errors.Is(err, line.err) || err == nil && results[0].Remaining != line.left {
 				t.Errorf("%+v: %+v, %v", line, results, err)
 			}
@@ -291,14 +292,14 @@ func TestProbeWhileLate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var clock lateClock
 			shared := &faultyStore{Store: newTestMemory(t, 1000, start)}
-			f, err := NewFallback(FallbackConfig{Store: shared, OnStoreFailure: FailOpen, Now: clock.now})
+			f, err := New(Config{Store: shared, OnStoreFailure: FailOpen, Now: clock.now})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
 			shared.down(errDown)
 			for range 5 {
-				_, _ = f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1))
+				_, _ = f.Take(t.Context(), start, []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}, make([]ratelimit.Result, 1))
 			}
 			if !f.Stats().Unavailable {
 				t.Fatal("the store is not unavailable")
@@ -316,22 +317,22 @@ func TestProbeWhileLate(t *testing.T) {
 }
 
 // panickingStore is a store whose replies panic.
-type panickingStore struct{ Store }
+type panickingStore struct{ ratelimit.Store }
 
-func (panickingStore) Take(context.Context, time.Time, []Limit, []Result) (int, error) {
+func (panickingStore) Take(context.Context, time.Time, []ratelimit.Limit, []ratelimit.Result) (int, error) {
 	panic("len out of range")
 }
 
 // TestStoreThatPanics: a panic counts as a failure.
 func TestStoreThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, err := NewFallback(FallbackConfig{Store: panickingStore{}, OnStoreFailure: FailClosed})
+		f, err := New(Config{Store: panickingStore{}, OnStoreFailure: FailClosed})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
 		for range 10 {
-			if _, err := f.Take(t.Context(), start, []Limit{{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}}, make([]Result, 1)); !errors.Is(err, ErrStoreUnavailable) {
+			if _, err := f.Take(t.Context(), start, []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}, make([]ratelimit.Result, 1)); !errors.Is(err, ErrStoreUnavailable) {
 				t.Error(err)
 			}
 		}
@@ -346,11 +347,11 @@ func TestStoreThatPanics(t *testing.T) {
 // allow again what it allowed by the store's decision.
 func TestNoSecondBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, FailLocal, 4, nil)
+		f, shared := newTestStore(t, FailLocal, 4, nil)
 		defer f.Close()
-		limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 100, Period: time.Hour}}
+		limit := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}
 		for range 20 {
-			if refused, _ := ask(t, f, start, limit); refused != NotRefused {
+			if refused, _ := ask(t, f, start, limit); refused != ratelimit.NotRefused {
 				t.Fatal(refused)
 			}
 		}
@@ -364,35 +365,35 @@ func TestNoSecondBurst(t *testing.T) {
 func TestDenyCache(t *testing.T) { synctest.Test(t, testDenyCache) }
 
 func testDenyCache(t *testing.T) {
-	f, shared := newTestFallback(t, FailClosed, 1, nil)
+	f, shared := newTestStore(t, FailClosed, 1, nil)
 	defer f.Close()
-	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 2, Period: time.Second}}
-	other := Limit{Name: "route", Bucket: numbered(2), Rate: Rate{Count: 10, Period: time.Second}}
+	limit := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 2, Period: time.Second}}
+	other := ratelimit.Limit{Name: "route", Bucket: numbered(2), Rate: ratelimit.Rate{Count: 10, Period: time.Second}}
 	ask(t, f, start, other, limit)
 	if _, results := ask(t, f, start, other, limit); !results[1].Allowed || results[1].Remaining != 0 {
 		t.Fatal(results)
 	}
 	refused, results := ask(t, f, start.Add(100*time.Millisecond), other, limit)
-	want := Result{Limit: 2, RetryAfter: 400 * time.Millisecond, ResetAfter: 900 * time.Millisecond}
+	want := ratelimit.Result{Limit: 2, RetryAfter: 400 * time.Millisecond, ResetAfter: 900 * time.Millisecond}
 	results[1].RetryAfter, results[1].ResetAfter = results[1].RetryAfter.Round(time.Millisecond), results[1].ResetAfter.Round(time.Millisecond)
 	if refused != 1 || results[1] != want || shared.asked.Load() != 2 || f.Stats().CachedDenials != 1 {
 		t.Error("not refused by the cached denial:", refused, results, shared.asked.Load())
 	}
-	if refused, _ := ask(t, f, start.Add(500*time.Millisecond), limit); refused != NotRefused || shared.asked.Load() != 3 {
+	if refused, _ := ask(t, f, start.Add(500*time.Millisecond), limit); refused != ratelimit.NotRefused || shared.asked.Load() != 3 {
 		t.Error("not asked when the store allows one:", refused)
 	}
-	if refused, _ := ask(t, f, start.Add(501*time.Millisecond), other); refused != NotRefused {
+	if refused, _ := ask(t, f, start.Add(501*time.Millisecond), other); refused != ratelimit.NotRefused {
 		t.Error("another bucket is refused:", refused)
 	}
 	changed := limit
 	changed.Rate.Count = 1000
-	if refused, _ := ask(t, f, start.Add(502*time.Millisecond), changed); refused != NotRefused {
+	if refused, _ := ask(t, f, start.Add(502*time.Millisecond), changed); refused != ratelimit.NotRefused {
 		t.Error("another rate is refused:", refused)
 	}
 	if err := f.Reset(t.Context(), limit.Bucket); err != nil {
 		t.Fatal(err)
 	}
-	if refused, _ := ask(t, f, start.Add(503*time.Millisecond), limit); refused != NotRefused {
+	if refused, _ := ask(t, f, start.Add(503*time.Millisecond), limit); refused != ratelimit.NotRefused {
 		t.Error("refused after Reset:", refused)
 	}
 }
@@ -402,9 +403,9 @@ func testDenyCache(t *testing.T) {
 func TestDenyCacheExpires(t *testing.T) { synctest.Test(t, testDenyCacheEnd) }
 
 func testDenyCacheEnd(t *testing.T) {
-	f, shared := newTestFallback(t, FailClosed, 1, nil)
+	f, shared := newTestStore(t, FailClosed, 1, nil)
 	defer f.Close()
-	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 1, Period: time.Hour}}
+	limit := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 1, Period: time.Hour}}
 	ask(t, f, start, limit)
 	for i := range 3000 {
 		now := start.Add(time.Duration(i) * time.Millisecond)
@@ -422,7 +423,7 @@ func testDenyCacheEnd(t *testing.T) {
 	limit.Bucket, limit.Shadow = numbered(2), true
 	ask(t, f, start, limit)
 	for range 5 {
-		if refused, results := ask(t, f, start, limit); refused != NotRefused || results[0].Allowed {
+		if refused, results := ask(t, f, start, limit); refused != ratelimit.NotRefused || results[0].Allowed {
 			t.Error(refused, results)
 		}
 	}
@@ -436,11 +437,15 @@ func testDenyCacheEnd(t *testing.T) {
 func TestDenyCacheRefusesNoMore(t *testing.T) { synctest.Test(t, testDenyCacheRefuseNoMore) }
 
 func testDenyCacheRefuseNoMore(t *testing.T) {
-	f, _ := newTestFallback(t, FailClosed, 1, nil)
+	f, _ := newTestStore(t, FailClosed, 1, nil)
 	defer f.Close()
 	reference := newTestMemory(t, 100, start)
-	for _, rate := range someRates {
-		limit := Limit{Name: "key", Bucket: numbered(rate.Count), Rate: rate}
+	for _, rate := range []ratelimit.Rate{
+		{Count: 7, Period: time.Second}, {Count: 1000, Period: time.Hour}, {Count: 3, Period: 10 * time.Millisecond}, {Count: 11, Period: time.Minute, Burst: 3},
+		{Count: 13, Period: time.Second, Burst: 40}, {Count: 999_983, Period: time.Second, Burst: 17}, {Count: authz.MaxRateCount, Period: time.Second, Burst: 5},
+		{Count: 6000, Period: time.Minute}, {Count: 1, Period: time.Second}, {Count: 1, Period: 24 * time.Hour, Burst: 1}, {Count: authz.MaxRateCount, Period: time.Hour},
+	} {
+		limit := ratelimit.Limit{Name: "key", Bucket: numbered(rate.Count), Rate: rate}
 		now := start
 		for i := range 2000 {
 			now = now.Add(time.Duration(i%7) * rate.Period / time.Duration(rate.Count) / 3)
@@ -457,7 +462,7 @@ func testDenyCacheRefuseNoMore(t *testing.T) {
 
 func TestDenyCacheIsBounded(t *testing.T) {
 	h := newDenialCache(640)
-	rate := Rate{Count: 1, Period: time.Hour}
+	rate := ratelimit.Rate{Count: 1, Period: time.Hour}
 	for i := range 100_000 {
 		h.put(numbered(i), denial{start, start.Add(time.Hour), rate}, start)
 	}
@@ -470,29 +475,29 @@ func TestDenyCacheIsBounded(t *testing.T) {
 	}
 	later := start.Add(2 * time.Second)
 	h.put(numbered(100_000), denial{later, later.Add(time.Hour), rate}, later)
-	if h.wait(&Limit{Bucket: numbered(100_000), Rate: rate}, later) != time.Hour {
+	if h.wait(&ratelimit.Limit{Bucket: numbered(100_000), Rate: rate}, later) != time.Hour {
 		t.Error("not cached after the others expired")
 	}
 }
 
-func TestFallbackConfig(t *testing.T) {
+func TestConfig(t *testing.T) {
 	m := newTestMemory(t, 1, start)
-	for _, bad := range []FallbackConfig{
+	for _, bad := range []Config{
 		{}, {Store: m, OnStoreFailure: FailLocal}, {Store: m, OnStoreFailure: FailOpen + 1}, {Store: m, Replicas: -1}, {Store: m, Replicas: maxReplicas + 1}, {Store: m, MaxDenials: -1}, {Store: m, ProbeInterval: -1},
 	} {
-		if _, err := NewFallback(bad); err == nil {
+		if _, err := New(bad); err == nil {
 			t.Errorf("%+v: no error", bad)
 		}
 	}
-	f, err := NewFallback(FallbackConfig{Store: m})
+	f, err := New(Config{Store: m})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.Take(t.Context(), start, make([]Limit, 1), make([]Result, 1)); !errors.Is(err, authz.ErrRate) {
+	if _, err := f.Take(t.Context(), start, make([]ratelimit.Limit, 1), make([]ratelimit.Result, 1)); !errors.Is(err, authz.ErrRate) {
 		t.Error(err)
 	}
-	if _, err := f.Peek(t.Context(), start, make([]Limit, 1), nil); !errors.Is(err, ErrLimits) {
+	if _, err := f.Peek(t.Context(), start, make([]ratelimit.Limit, 1), nil); !errors.Is(err, ratelimit.ErrLimits) {
 		t.Error(err)
 	}
 }

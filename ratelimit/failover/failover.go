@@ -1,4 +1,8 @@
-package ratelimit
+// Package failover is a ratelimit.Store in front of the store that replicas
+// share. It decides what happens while that store is unavailable: deny, count
+// locally, or allow. A circuit breaker finds out, requests wait for a short time
+// only, and what was allowed meanwhile is charged afterwards.
+package failover
 
 import (
 	"context"
@@ -9,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keyward/ratelimit"
 )
 
 // OnStoreFailure says what to do while the shared store is unavailable. The zero
@@ -22,7 +28,7 @@ const (
 	FailOpen                         // every request is allowed
 )
 
-// Errors of a Fallback that does not decide without the shared store.
+// Errors of a Store that does not decide without the shared one.
 var (
 	// ErrStoreUnavailable means that the store cannot be reached or used.
 	ErrStoreUnavailable = errors.New("ratelimit: the shared store is unavailable")
@@ -32,16 +38,16 @@ var (
 	ErrProcessLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
 )
 
-// FallbackConfig holds the parts of a Fallback.
-type FallbackConfig struct {
-	Store          Store // the shared store; it must bound the time of each call
+// Config holds the parts of a Store.
+type Config struct {
+	Store          ratelimit.Store // the shared store; it must bound the time of each call
 	OnStoreFailure OnStoreFailure
 	// Timeout is how long a request waits for the store; 0 means 20 ms. The
 	// store's own timeout should be longer, so that late replies are not lost.
 	Timeout time.Duration
 	// Local counts while the store is unavailable, and mirrors it before. It is
 	// required for FailLocal.
-	Local *Memory
+	Local *ratelimit.Memory
 	// Replicas is the number of replicas, which share each rate equally; 0
 	// means 1.
 	Replicas int
@@ -65,13 +71,13 @@ const (
 	maxReplicas    = 10_000
 )
 
-// Fallback is a Store that uses a shared one, and continues without it while
+// Store is a Store that uses a shared one, and continues without it while
 // that is down, slow, full or read-only. A few requests find that out. After
 // that, no request waits for the store until a goroutine finds that it answers
 // again. Requests that were allowed in the meantime are charged to it
 // afterwards.
-type Fallback struct {
-	cfg            FallbackConfig
+type Store struct {
+	cfg            Config
 	circuit        circuit
 	denials        *denialCache
 	pending        *pendingCharges
@@ -90,13 +96,13 @@ type Fallback struct {
 	stopped sync.WaitGroup
 }
 
-// NewFallback returns a Fallback and starts its goroutine, which Close ends.
-func NewFallback(cfg FallbackConfig) (*Fallback, error) {
+// New returns a Store and starts its goroutine, which Close ends.
+func New(cfg Config) (*Store, error) {
 	switch {
 	case cfg.Store == nil || cfg.OnStoreFailure == FailLocal && cfg.Local == nil:
-		return nil, errors.New("ratelimit: a part is missing from the FallbackConfig")
+		return nil, errors.New("ratelimit: a part is missing from the failover.Config")
 	case cfg.OnStoreFailure > FailOpen || cfg.Replicas < 0 || cfg.Replicas > maxReplicas || cfg.MaxDenials < 0 || cfg.ProbeInterval < 0 || cfg.Timeout < 0:
-		return nil, fmt.Errorf("ratelimit: the FallbackConfig is out of bounds; replicas are at most %d", maxReplicas)
+		return nil, fmt.Errorf("ratelimit: the failover.Config is out of bounds; replicas are at most %d", maxReplicas)
 	}
 	if cfg.MaxDenials == 0 {
 		cfg.MaxDenials = defaultDenials
@@ -113,7 +119,7 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	f := &Fallback{
+	f := &Store{
 		cfg: cfg, denials: newDenialCache(cfg.MaxDenials), pending: newPendingCharges(cfg.MaxDenials, cfg.Replicas),
 		calls: sync.Pool{New: newStoreCall}, wake: make(chan struct{}, 1), createdAt: time.Now(),
 		lateness: newLateness(cfg.Now, cfg.Timeout),
@@ -128,7 +134,7 @@ func NewFallback(cfg FallbackConfig) (*Fallback, error) {
 
 // Close ends the goroutines and waits for them. Later calls are answered as if
 // the store were unavailable. The stores stay open.
-func (f *Fallback) Close() error {
+func (f *Store) Close() error {
 	f.circuit.end()
 	f.stop()
 	f.stopped.Wait()
@@ -137,28 +143,28 @@ func (f *Fallback) Close() error {
 }
 
 // Take implements Store.
-func (f *Fallback) Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+func (f *Store) Take(ctx context.Context, now time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
 	return f.take(ctx, now, limits, results, true)
 }
 
 // Peek implements Store.
-func (f *Fallback) Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
+func (f *Store) Peek(ctx context.Context, now time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
 	return f.take(ctx, now, limits, results, false)
 }
 
-func (f *Fallback) take(ctx context.Context, now time.Time, limits []Limit, results []Result, charge bool) (int, error) {
-	if err := CheckLimits(limits, results); err != nil {
-		return NotRefused, err
+func (f *Store) take(ctx context.Context, now time.Time, limits []ratelimit.Limit, results []ratelimit.Result, charge bool) (int, error) {
+	if err := ratelimit.CheckLimits(limits, results); err != nil {
+		return ratelimit.NotRefused, err
 	}
 	for i := range limits {
 		if err := limits[i].Rate.Validate(); err != nil {
-			return NotRefused, err
+			return ratelimit.NotRefused, err
 		}
 	}
 	if err := ctx.Err(); err != nil || len(limits) == 0 {
-		return NotRefused, err
+		return ratelimit.NotRefused, err
 	}
-	if refused := f.denials.deny(now, limits, results); refused != NotRefused {
+	if refused := f.denials.deny(now, limits, results); refused != ratelimit.NotRefused {
 		return refused, nil
 	}
 	if !f.circuit.allow() {
@@ -176,7 +182,7 @@ func (f *Fallback) take(ctx context.Context, now time.Time, limits []Limit, resu
 	case callerLeft: // this says nothing about the store
 		f.circuit.done(inconclusive)
 		f.reconcileLate(c, 0, how)
-		return NotRefused, ctx.Err()
+		return ratelimit.NotRefused, ctx.Err()
 	case timedOut:
 		f.failed(errTimeout)
 	case undecided:
@@ -189,7 +195,7 @@ func (f *Fallback) take(ctx context.Context, now time.Time, limits []Limit, resu
 }
 
 // useAnswer returns the outcome of a completed call.
-func (f *Fallback) useAnswer(c *storeCall, limits []Limit, results []Result) (refused int, err error) {
+func (f *Store) useAnswer(c *storeCall, limits []ratelimit.Limit, results []ratelimit.Result) (refused int, err error) {
 	let := limitSet(0)
 	if c.err == nil {
 		f.circuit.done(succeeded)
@@ -205,11 +211,11 @@ func (f *Fallback) useAnswer(c *storeCall, limits []Limit, results []Result) (re
 	return refused, err
 }
 
-func (f *Fallback) failed(err error) { f.reportError(err, f.circuit.done(failed)) }
+func (f *Store) failed(err error) { f.reportError(err, f.circuit.done(failed)) }
 
 // reportError reports an error of the store. If it opened the circuit, a
 // goroutine probes the store until it answers again.
-func (f *Fallback) reportError(err error, opened bool) {
+func (f *Store) reportError(err error, opened bool) {
 	if opened {
 		f.cfg.Log.Warn("rate limits: the shared store does not answer; going on without it", "error", err)
 		f.wake <- struct{}{}
@@ -218,9 +224,9 @@ func (f *Fallback) reportError(err error, opened bool) {
 
 // mirrorLocally charges locally what the store has charged, so that no client
 // gets another burst when the store becomes unavailable.
-func (f *Fallback) mirrorLocally(c *storeCall) {
-	if f.cfg.OnStoreFailure == FailLocal && c.charge && c.refused == NotRefused {
-		var shares [MaxLimits]Limit
+func (f *Store) mirrorLocally(c *storeCall) {
+	if f.cfg.OnStoreFailure == FailLocal && c.charge && c.refused == ratelimit.NotRefused {
+		var shares [ratelimit.MaxLimits]ratelimit.Limit
 		f.cfg.Local.Charge(c.now, f.shares(shares[:0], c.limits[:c.n]))
 	}
 }
@@ -228,22 +234,22 @@ func (f *Fallback) mirrorLocally(c *storeCall) {
 // decideLocally decides without the store. let are the limits that allowed the
 // request only because of that. FailOpen allows requests only if sure, that is
 // if the store is the cause.
-func (f *Fallback) decideLocally(now time.Time, limits []Limit, results []Result, charge, sure bool) (refused int, let limitSet, err error) {
+func (f *Store) decideLocally(now time.Time, limits []ratelimit.Limit, results []ratelimit.Result, charge, sure bool) (refused int, let limitSet, err error) {
 	f.localDecisions.Add(1)
-	refused = NotRefused
+	refused = ratelimit.NotRefused
 	switch f.cfg.OnStoreFailure {
 	case FailLocal:
-		var shares [MaxLimits]Limit
-		refused, err = f.cfg.Local.take(now, f.shares(shares[:0], limits), results, charge)
+		var shares [ratelimit.MaxLimits]ratelimit.Limit
+		refused, err = callStore(f.running, f.cfg.Local, now, f.shares(shares[:0], limits), results, charge)
 	case FailOpen:
 		if !sure {
-			return NotRefused, 0, ErrProcessLate
+			return ratelimit.NotRefused, 0, ErrProcessLate
 		}
 		reportFull(limits, results)
 	default:
-		return NotRefused, 0, ErrStoreUnavailable
+		return ratelimit.NotRefused, 0, ErrStoreUnavailable
 	}
-	if err != nil || refused != NotRefused || !charge {
+	if err != nil || refused != ratelimit.NotRefused || !charge {
 		return refused, 0, err
 	}
 	for i := range limits {
@@ -254,7 +260,7 @@ func (f *Fallback) decideLocally(now time.Time, limits []Limit, results []Result
 	return refused, let, nil
 }
 
-func (f *Fallback) shares(dst, limits []Limit) []Limit {
+func (f *Store) shares(dst, limits []ratelimit.Limit) []ratelimit.Limit {
 	for i := range limits {
 		share := limits[i]
 		share.Rate = share.Rate.Share(f.cfg.Replicas)
@@ -265,7 +271,7 @@ func (f *Fallback) shares(dst, limits []Limit) []Limit {
 
 // Reset implements Store. Other replicas drop their cached denials within a
 // second.
-func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
+func (f *Store) Reset(ctx context.Context, buckets ...ratelimit.Bucket) error {
 	err := f.cfg.Store.Reset(ctx, buckets...)
 	f.denials.reset(buckets)
 	f.pending.reset(buckets)
@@ -276,7 +282,7 @@ func (f *Fallback) Reset(ctx context.Context, buckets ...Bucket) error {
 }
 
 // watch probes the store whenever it is unavailable.
-func (f *Fallback) watch(ctx context.Context) {
+func (f *Store) watch(ctx context.Context) {
 	for n := uint64(0); ; {
 		select {
 		case <-ctx.Done():
@@ -293,7 +299,7 @@ func (f *Fallback) watch(ctx context.Context) {
 }
 
 // waitForStore returns true when the store answers, false when ctx ends before.
-func (f *Fallback) waitForStore(ctx context.Context, n *uint64) bool {
+func (f *Store) waitForStore(ctx context.Context, n *uint64) bool {
 	ticker := time.NewTicker(f.cfg.ProbeInterval)
 	defer ticker.Stop()
 	for {
@@ -312,12 +318,12 @@ func (f *Fallback) waitForStore(ctx context.Context, n *uint64) bool {
 // read but not written is still unavailable. The buckets are of several
 // subjects, different ones each time, and therefore on most of the nodes of a
 // cluster.
-func (f *Fallback) probe(ctx context.Context, n uint64) error {
-	var limits [MaxLimits]Limit
-	var results [MaxLimits]Result
+func (f *Store) probe(ctx context.Context, n uint64) error {
+	var limits [ratelimit.MaxLimits]ratelimit.Limit
+	var results [ratelimit.MaxLimits]ratelimit.Result
 	for i := range limits {
-		limits[i] = Limit{Name: "probe", Rate: Rate{Count: 1000, Period: time.Second}, Shadow: true}
-		binary.BigEndian.PutUint64(limits[i].Bucket[:8], n*MaxLimits+uint64(i))
+		limits[i] = ratelimit.Limit{Name: "probe", Rate: ratelimit.Rate{Count: 1000, Period: time.Second}, Shadow: true}
+		binary.BigEndian.PutUint64(limits[i].Bucket[:8], n*ratelimit.MaxLimits+uint64(i))
 	}
 	ctx, cancel := context.WithTimeout(ctx, lateRounds*f.cfg.Timeout)
 	defer cancel()
@@ -331,9 +337,9 @@ func (f *Fallback) probe(ctx context.Context, n uint64) error {
 	return err
 }
 
-// FallbackStats describes the state of the store. The counts are since the
+// Stats describes the state of the store. The counts are since the
 // start.
-type FallbackStats struct {
+type Stats struct {
 	Unavailable    bool   // the store is not being used
 	Opened         uint64 // times that the store became unavailable
 	Failures       uint64 // calls to the store that failed or timed out
@@ -342,9 +348,9 @@ type FallbackStats struct {
 }
 
 // Stats returns the current state.
-func (f *Fallback) Stats() FallbackStats {
+func (f *Store) Stats() Stats {
 	f.circuit.mu.Lock()
-	s := FallbackStats{Unavailable: f.circuit.open, Opened: f.circuit.opened, Failures: f.circuit.failures}
+	s := Stats{Unavailable: f.circuit.open, Opened: f.circuit.opened, Failures: f.circuit.failures}
 	f.circuit.mu.Unlock()
 	s.LocalDecisions, s.CachedDenials = f.localDecisions.Load(), f.denials.denied()
 	return s

@@ -1,18 +1,20 @@
-package ratelimit
+package failover
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"keyward/ratelimit"
 )
 
 // storeCall is one request to the shared store. It may outlive the HTTP request
 // that waits for it: a store that is late has probably counted the request, and
 // only its reply shows whether it did.
 type storeCall struct {
-	limits  [MaxLimits]Limit
-	results [MaxLimits]Result
+	limits  [ratelimit.MaxLimits]ratelimit.Limit
+	results [ratelimit.MaxLimits]ratelimit.Result
 	n       int
 	now     time.Time
 	charge  bool
@@ -28,9 +30,9 @@ var errTimeout = errors.New("ratelimit: no answer in time")
 
 // startCall starts a request to the store. The caller must reconcile it
 // afterwards.
-func (f *Fallback) startCall(now time.Time, limits []Limit, charge bool) *storeCall {
+func (f *Store) startCall(now time.Time, limits []ratelimit.Limit, charge bool) *storeCall {
 	c := f.calls.Get().(*storeCall)
-	c.results = [MaxLimits]Result{}
+	c.results = [ratelimit.MaxLimits]ratelimit.Result{}
 	c.n, c.now, c.charge = copy(c.limits[:], limits), now, charge
 	if charge {
 		f.pending.take(now, c.limits[:c.n])
@@ -52,10 +54,10 @@ func newStoreCall() any { return &storeCall{done: make(chan struct{}, 1)} }
 
 // callStore calls the store. It turns a panic of the store into an error, since
 // that must not end the process.
-func callStore(ctx context.Context, s Store, now time.Time, limits []Limit, results []Result, charge bool) (refused int, err error) {
+func callStore(ctx context.Context, s ratelimit.Store, now time.Time, limits []ratelimit.Limit, results []ratelimit.Result, charge bool) (refused int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			refused, err = NotRefused, fmt.Errorf("ratelimit: the store panicked: %v", v)
+			refused, err = ratelimit.NotRefused, fmt.Errorf("ratelimit: the store panicked: %v", v)
 		}
 	}()
 	if charge {
@@ -81,7 +83,7 @@ const lateRounds = 3
 
 // wait waits for the reply. While this process is late itself, the store gets
 // more time, unless this replica can decide instead.
-func (f *Fallback) wait(ctx context.Context, c *storeCall) waitResult {
+func (f *Store) wait(ctx context.Context, c *storeCall) waitResult {
 	for round := 1; ; round++ {
 		select {
 		case <-c.done:
@@ -109,7 +111,7 @@ func (f *Fallback) wait(ctx context.Context, c *storeCall) waitResult {
 
 // findCause determines why there was no reply in time: it has arrived by now,
 // the store was late, or this process probably was.
-func (f *Fallback) findCause(c *storeCall) waitResult {
+func (f *Store) findCause(c *storeCall) waitResult {
 	f.lateness.note(c.began.Add(f.cfg.Timeout))
 	switch {
 	case len(c.done) > 0:
@@ -123,7 +125,7 @@ func (f *Fallback) findCause(c *storeCall) waitResult {
 
 // reconcileLate waits for a reply whose request has continued without it, and
 // records what it says about the store. The store bounds the wait.
-func (f *Fallback) reconcileLate(c *storeCall, alone limitSet, how waitResult) {
+func (f *Store) reconcileLate(c *storeCall, alone limitSet, how waitResult) {
 	go func() {
 		if how == causeUnknown {
 			how = f.findCause(c)
@@ -141,7 +143,7 @@ func (f *Fallback) reconcileLate(c *storeCall, alone limitSet, how waitResult) {
 	}()
 }
 
-func (f *Fallback) recordOutcome(err error) {
+func (f *Store) recordOutcome(err error) {
 	switch {
 	case err == nil:
 		f.circuit.record(succeeded)
@@ -158,7 +160,7 @@ type limitSet uint8
 // there. A store that failed, or never replied, may have charged the request
 // and the deferred ones nevertheless. They are charged once more. At worst, one
 // request too few is allowed for each, never one too many.
-func (f *Fallback) reconcile(c *storeCall, alone limitSet) {
+func (f *Store) reconcile(c *storeCall, alone limitSet) {
 	if c.err == nil {
 		f.denials.record(c.now, c.limits[:c.n], c.results[:c.n])
 	}
@@ -167,7 +169,7 @@ func (f *Fallback) reconcile(c *storeCall, alone limitSet) {
 		deferred, charged := limit.Deferred, false
 		if c.err == nil {
 			deferred -= result.Applied
-			charged = c.charge && c.refused == NotRefused && result.Allowed
+			charged = c.charge && c.refused == ratelimit.NotRefused && result.Allowed
 		}
 		if alone&(1<<i) != 0 && !charged {
 			deferred++
@@ -178,7 +180,7 @@ func (f *Fallback) reconcile(c *storeCall, alone limitSet) {
 	f.circuit.running.Done()
 }
 
-func (f *Fallback) deferCharge(now time.Time, limit *Limit, n int) {
+func (f *Store) deferCharge(now time.Time, limit *ratelimit.Limit, n int) {
 	if n <= 0 {
 		return
 	}

@@ -1,8 +1,10 @@
-package ratelimit
+package failover
 
 import (
 	"sync"
 	"time"
+
+	"keyward/ratelimit"
 )
 
 // denialCache remembers, per bucket, until when the shared store denies
@@ -18,14 +20,14 @@ type denialCache struct {
 
 type denialShard struct {
 	mu      sync.Mutex
-	denials map[Bucket]denial
+	denials map[ratelimit.Bucket]denial
 	swept   time.Time
 	denied  uint64 // number of refusals
 }
 
 type denial struct {
 	asked, until time.Time
-	rate         Rate
+	rate         ratelimit.Rate
 }
 
 const (
@@ -38,13 +40,13 @@ const (
 func newDenialCache(maxBuckets int) *denialCache {
 	h := &denialCache{maxBuckets: max(maxBuckets/denialShards, 1)}
 	for i := range h.shards {
-		h.shards[i].denials = map[Bucket]denial{}
+		h.shards[i].denials = map[ratelimit.Bucket]denial{}
 	}
 	return h
 }
 
 // shard uses the half of a bucket that differs within a subject.
-func (h *denialCache) shard(b *Bucket) *denialShard { return &h.shards[b[15]%denialShards] }
+func (h *denialCache) shard(b *ratelimit.Bucket) *denialShard { return &h.shards[b[15]%denialShards] }
 
 // expired reports whether the denial has ended. It also ends if the clock went
 // back to before the time of its request.
@@ -55,7 +57,7 @@ func (h *denial) expired(now time.Time) bool {
 
 // deny fills in the results and returns the limit that refuses, if one is
 // cached. The state of the other limits is unknown; they are reported as full.
-func (h *denialCache) deny(now time.Time, limits []Limit, results []Result) int {
+func (h *denialCache) deny(now time.Time, limits []ratelimit.Limit, results []ratelimit.Result) int {
 	found := false
 	for i := range limits {
 		if limits[i].Shadow {
@@ -70,12 +72,12 @@ func (h *denialCache) deny(now time.Time, limits []Limit, results []Result) int 
 		}
 	}
 	if !found {
-		return NotRefused
+		return ratelimit.NotRefused
 	}
-	return Refused(limits, results)
+	return ratelimit.Refused(limits, results)
 }
 
-func (h *denialCache) wait(limit *Limit, now time.Time) time.Duration {
+func (h *denialCache) wait(limit *ratelimit.Limit, now time.Time) time.Duration {
 	s := h.shard(&limit.Bucket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,9 +93,9 @@ func (h *denialCache) wait(limit *Limit, now time.Time) time.Duration {
 	return held.until.Sub(now)
 }
 
-func denialResult(rate Rate, wait time.Duration) (result Result) {
-	var params Params
-	params.set(rate)
+func denialResult(rate ratelimit.Rate, wait time.Duration) (result ratelimit.Result) {
+	var params ratelimit.Params
+	params.Set(rate)
 	tat := params.BurstTolerance
 	tat.Micros += int64((wait + time.Microsecond - 1) / time.Microsecond)
 	if maxTAT := params.MaxTAT(); !tat.AtMost(maxTAT) {
@@ -104,17 +106,17 @@ func denialResult(rate Rate, wait time.Duration) (result Result) {
 }
 
 // reportFull reports every bucket as full.
-func reportFull(limits []Limit, results []Result) {
+func reportFull(limits []ratelimit.Limit, results []ratelimit.Result) {
 	for i := range limits {
-		var params Params
-		params.set(limits[i].Rate)
-		params.Report(&results[i], Interval{}, true)
+		var params ratelimit.Params
+		params.Set(limits[i].Rate)
+		params.Report(&results[i], ratelimit.Interval{}, true)
 	}
 }
 
 // record caches the store's reply to a request made at that time. The request
 // took a moment to arrive, so the denial ends here before it ends in the store.
-func (h *denialCache) record(now time.Time, limits []Limit, results []Result) {
+func (h *denialCache) record(now time.Time, limits []ratelimit.Limit, results []ratelimit.Result) {
 	for i := range limits {
 		wait := results[i].RetryAfter
 		if results[i].Allowed && results[i].Remaining == 0 {
@@ -128,14 +130,14 @@ func (h *denialCache) record(now time.Time, limits []Limit, results []Result) {
 
 // untilAllowed returns the time until a bucket that refills fully in reset
 // allows one more request.
-func untilAllowed(rate Rate, reset time.Duration) time.Duration {
-	var params Params
-	params.set(rate)
+func untilAllowed(rate ratelimit.Rate, reset time.Duration) time.Duration {
+	var params ratelimit.Params
+	params.Set(rate)
 	return reset - time.Duration(params.BurstTolerance.Ceil()+1)*time.Microsecond
 }
 
 // put does not store the denial if there are too many; the store is then asked.
-func (h *denialCache) put(b Bucket, held denial, now time.Time) {
+func (h *denialCache) put(b ratelimit.Bucket, held denial, now time.Time) {
 	s := h.shard(&b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,7 +161,7 @@ func (s *denialShard) sweep(now time.Time) {
 	}
 }
 
-func (h *denialCache) reset(buckets []Bucket) {
+func (h *denialCache) reset(buckets []ratelimit.Bucket) {
 	for i := range buckets {
 		s := h.shard(&buckets[i])
 		s.mu.Lock()

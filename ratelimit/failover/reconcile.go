@@ -1,4 +1,4 @@
-package ratelimit
+package failover
 
 import (
 	"math"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/ratelimit"
 )
 
 // pendingCharges counts, per bucket, the requests that were allowed while the
@@ -25,7 +26,7 @@ type pendingCharges struct {
 
 type pendingShard struct {
 	mu      sync.Mutex
-	charges map[Bucket]pendingCharge
+	charges map[ratelimit.Bucket]pendingCharge
 }
 
 type pendingCharge struct {
@@ -35,9 +36,6 @@ type pendingCharge struct {
 
 const (
 	pendingShards = 64
-	// MaxDeferred bounds the pending charges of one request, so that it does
-	// not occupy a store that many replicas use.
-	MaxDeferred = 1000
 	// maxPending is the bound of a pending charge, in bursts of this replica's
 	// share: one burst at once, and another until the bucket is full in the
 	// store.
@@ -50,16 +48,18 @@ const (
 func newPendingCharges(maxBuckets, replicas int) *pendingCharges {
 	d := &pendingCharges{maxBuckets: max(maxBuckets/pendingShards, 1), replicas: max(replicas, 1)}
 	for i := range d.shards {
-		d.shards[i].charges = map[Bucket]pendingCharge{}
+		d.shards[i].charges = map[ratelimit.Bucket]pendingCharge{}
 	}
 	return d
 }
 
-func (d *pendingCharges) shard(b *Bucket) *pendingShard { return &d.shards[b[15]%pendingShards] }
+func (d *pendingCharges) shard(b *ratelimit.Bucket) *pendingShard {
+	return &d.shards[b[15]%pendingShards]
+}
 
 // add adds n requests of the limit's bucket. answered is when the store last
 // answered. If there are too many buckets, some of them are not charged.
-func (d *pendingCharges) add(now, answered time.Time, limit *Limit, n int) {
+func (d *pendingCharges) add(now, answered time.Time, limit *ratelimit.Limit, n int) {
 	s := d.shard(&limit.Bucket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (d *pendingCharges) add(now, answered time.Time, limit *Limit, n int) {
 }
 
 // take moves each limit's pending charges into it.
-func (d *pendingCharges) take(now time.Time, limits []Limit) {
+func (d *pendingCharges) take(now time.Time, limits []ratelimit.Limit) {
 	if d.buckets.Load() == 0 {
 		return
 	}
@@ -97,7 +97,7 @@ func (d *pendingCharges) take(now time.Time, limits []Limit) {
 	}
 }
 
-func (d *pendingCharges) takeOne(now time.Time, limit *Limit) int {
+func (d *pendingCharges) takeOne(now time.Time, limit *ratelimit.Limit) int {
 	s := d.shard(&limit.Bucket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (d *pendingCharges) takeOne(now time.Time, limit *Limit) int {
 		return 0
 	}
 	left := d.remaining(&one, limit.Rate, now)
-	n := min(left, MaxDeferred)
+	n := min(left, ratelimit.MaxDeferred)
 	if one.requests = left - n; one.requests > 0 {
 		s.charges[limit.Bucket] = one
 		return n
@@ -116,13 +116,13 @@ func (d *pendingCharges) takeOne(now time.Time, limit *Limit) int {
 }
 
 // remaining returns how many of its requests have not decayed, rounded up.
-func (d *pendingCharges) remaining(one *pendingCharge, rate Rate, now time.Time) int {
+func (d *pendingCharges) remaining(one *pendingCharge, rate ratelimit.Rate, now time.Time) int {
 	step := max(refillTime(rate.Share(d.replicas), 1), 1)
 	return min(one.requests, max(int(math.Ceil(float64(one.expires.Sub(now))/float64(step))), 0))
 }
 
 // refillTime returns how long a bucket takes to allow n more requests.
-func refillTime(rate Rate, n int) time.Duration {
+func refillTime(rate ratelimit.Rate, n int) time.Duration {
 	const longest = float64(2 * maxPending * authz.MaxRefill)
 	return time.Duration(min(float64(rate.Period)/float64(rate.Count)*float64(n), longest))
 }
@@ -141,14 +141,14 @@ func (d *pendingCharges) evict(s *pendingShard, now time.Time) bool {
 	return false
 }
 
-func (d *pendingCharges) remove(s *pendingShard, b Bucket) {
+func (d *pendingCharges) remove(s *pendingShard, b ratelimit.Bucket) {
 	if _, there := s.charges[b]; there {
 		delete(s.charges, b)
 		d.buckets.Add(-1)
 	}
 }
 
-func (d *pendingCharges) reset(buckets []Bucket) {
+func (d *pendingCharges) reset(buckets []ratelimit.Bucket) {
 	for i := range buckets {
 		s := d.shard(&buckets[i])
 		s.mu.Lock()

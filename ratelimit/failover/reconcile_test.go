@@ -1,4 +1,4 @@
-package ratelimit
+package failover
 
 import (
 	"context"
@@ -9,13 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"keyward/ratelimit"
 )
 
 // left returns how many requests the shared store still allows.
-func left(t *testing.T, shared *faultyStore, limit Limit) int {
+func left(t *testing.T, shared *faultyStore, limit ratelimit.Limit) int {
 	t.Helper()
-	results := make([]Result, 1)
-	if _, err := shared.Peek(t.Context(), start, []Limit{limit}, results); err != nil {
+	results := make([]ratelimit.Result, 1)
+	if _, err := shared.Peek(t.Context(), start, []ratelimit.Limit{limit}, results); err != nil {
 		t.Fatal(err)
 	}
 	return results[0].Remaining
@@ -24,8 +26,8 @@ func left(t *testing.T, shared *faultyStore, limit Limit) int {
 // TestChargedAfterwards: a request that was allowed without the store is
 // charged there once, whether the store was late, failed, or refuses it.
 func TestChargedAfterwards(t *testing.T) {
-	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
-	route := Limit{Name: "route", Bucket: numbered(2), Rate: Rate{Count: 100, Period: time.Hour}}
+	limit := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 10, Period: time.Hour}}
+	route := ratelimit.Limit{Name: "route", Bucket: numbered(2), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}
 	const late = 2 * defaultTimeout
 	for _, line := range []struct {
 		name    string
@@ -45,7 +47,7 @@ func TestChargedAfterwards(t *testing.T) {
 	} {
 		t.Run(line.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, shared := newTestFallback(t, FailLocal, 1, nil)
+				f, shared := newTestStore(t, FailLocal, 1, nil)
 				defer f.Close()
 				for range line.before {
 					ask(t, shared, start, limit)
@@ -53,7 +55,7 @@ func TestChargedAfterwards(t *testing.T) {
 				shared.takes = line.takes
 				shared.down(line.err)
 				begun := time.Now()
-				if refused, _ := ask(t, f, start, route, limit); refused != NotRefused || time.Since(begun) > defaultTimeout {
+				if refused, _ := ask(t, f, start, route, limit); refused != ratelimit.NotRefused || time.Since(begun) > defaultTimeout {
 					t.Error(refused, time.Since(begun))
 				}
 				time.Sleep(time.Second)
@@ -64,7 +66,7 @@ func TestChargedAfterwards(t *testing.T) {
 				shared.takes = 0
 				shared.down(nil)
 				refused, _ := ask(t, f, start, route, limit)
-				if got := left(t, shared, limit); got != line.after || (refused != NotRefused) != (line.before > 0) {
+				if got := left(t, shared, limit); got != line.after || (refused != ratelimit.NotRefused) != (line.before > 0) {
 					t.Error("remaining:", got, refused)
 				}
 				if got := left(t, shared, route); got != line.onRoute {
@@ -79,9 +81,9 @@ func TestChargedAfterwards(t *testing.T) {
 // failed call are sent again.
 func TestFailedCallKeepsPendingCharges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, shared := newTestFallback(t, FailLocal, 1, nil)
+		f, shared := newTestStore(t, FailLocal, 1, nil)
 		defer f.Close()
-		limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
+		limit := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 10, Period: time.Hour}}
 		shared.down(errDown)
 		for range 4 {
 			ask(t, f, start, limit)
@@ -96,7 +98,7 @@ func TestFailedCallKeepsPendingCharges(t *testing.T) {
 		shared.down(errDown)
 		ask(t, f, start, limit)
 		shared.down(nil)
-		if _, err := f.Peek(t.Context(), start, []Limit{limit}, make([]Result, 1)); err != nil || left(t, shared, limit) != 5 {
+		if _, err := f.Peek(t.Context(), start, []ratelimit.Limit{limit}, make([]ratelimit.Result, 1)); err != nil || left(t, shared, limit) != 5 {
 			t.Error("Peek charges:", err, left(t, shared, limit))
 		}
 		if err := f.Reset(t.Context(), limit.Bucket); err != nil || f.pending.buckets.Load() != 0 {
@@ -109,7 +111,7 @@ func TestFailedCallKeepsPendingCharges(t *testing.T) {
 // refilled in the store, and then at this replica's share of the rate.
 func TestPendingChargesDecay(t *testing.T) {
 	d := newPendingCharges(100, 4)
-	limit := Limit{Bucket: numbered(1), Rate: Rate{Count: 100, Period: 100 * time.Second, Burst: 50}}
+	limit := ratelimit.Limit{Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: 100 * time.Second, Burst: 50}}
 	for after, want := range map[time.Duration]int{
 		0: 20, 49 * time.Second: 20, 50 * time.Second: 20, 54 * time.Second: 19, 50*time.Second + 79*time.Second: 1, 130 * time.Second: 0, time.Hour: 0,
 	} {
@@ -134,30 +136,30 @@ func TestPendingChargesDecay(t *testing.T) {
 
 func TestPendingChargesAreBounded(t *testing.T) {
 	d := newPendingCharges(640, 1)
-	hour := Rate{Count: 1, Period: time.Hour}
+	hour := ratelimit.Rate{Count: 1, Period: time.Hour}
 	for i := range 10_000 {
-		d.add(start, start, &Limit{Bucket: numbered(i), Rate: hour}, 1)
+		d.add(start, start, &ratelimit.Limit{Bucket: numbered(i), Rate: hour}, 1)
 	}
 	if n := d.buckets.Load(); n != 640 {
 		t.Error(n)
 	}
 	later := start.Add(5 * time.Hour)
-	limit := Limit{Bucket: numbered(20_000), Rate: Rate{Count: 3000, Period: time.Hour}}
+	limit := ratelimit.Limit{Bucket: numbered(20_000), Rate: ratelimit.Rate{Count: 3000, Period: time.Hour}}
 	d.add(later, later, &limit, 10_000)
-	for _, want := range []int{MaxDeferred, MaxDeferred, MaxDeferred, MaxDeferred, MaxDeferred, MaxDeferred, 0} {
+	for _, want := range []int{ratelimit.MaxDeferred, ratelimit.MaxDeferred, ratelimit.MaxDeferred, ratelimit.MaxDeferred, ratelimit.MaxDeferred, ratelimit.MaxDeferred, 0} {
 		if got := d.takeOne(later, &limit); got != want {
 			t.Errorf("%d, want %d", got, want)
 		}
 	}
 	// The longest and the shortest rate that are valid.
-	for _, rate := range []Rate{{Count: 1, Period: 366 * 24 * time.Hour}, {Count: 999_999_999, Period: time.Second}, {Count: 999_999_999, Period: 366 * 24 * time.Hour}} {
+	for _, rate := range []ratelimit.Rate{{Count: 1, Period: 366 * 24 * time.Hour}, {Count: 999_999_999, Period: time.Second}, {Count: 999_999_999, Period: 366 * 24 * time.Hour}} {
 		for _, replicas := range []int{1, maxReplicas} {
 			d := newPendingCharges(1, replicas)
-			limit := Limit{Bucket: numbered(1), Rate: rate}
+			limit := ratelimit.Limit{Bucket: numbered(1), Rate: rate}
 			for range 3 {
 				d.add(start, start, &limit, rate.Count)
 			}
-			if got, want := d.takeOne(start, &limit), min(2*max(rate.Count/replicas, 1), MaxDeferred); got != want {
+			if got, want := d.takeOne(start, &limit), min(2*max(rate.Count/replicas, 1), ratelimit.MaxDeferred); got != want {
 				t.Errorf("%s, %d replicas: %d, want %d", rate, replicas, got, want)
 			}
 		}
@@ -166,7 +168,7 @@ func TestPendingChargesAreBounded(t *testing.T) {
 
 // storeScript makes calls come late, fail, or fail after they took effect.
 type storeScript struct {
-	Store
+	ratelimit.Store
 	bad     atomic.Bool
 	down    atomic.Bool
 	pending atomic.Int64
@@ -181,12 +183,12 @@ func (w *storeScript) draw(n int) int {
 }
 
 // Take counts by its own clock, as Redis does.
-func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []Limit, results []Result) (int, error) {
+func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
 	w.pending.Add(1)
 	defer w.pending.Add(-1)
 	if w.down.Load() {
 		time.Sleep(time.Duration(w.draw(2)) * 100 * time.Millisecond)
-		return NotRefused, errDown
+		return ratelimit.NotRefused, errDown
 	}
 	kind, ms := 100, time.Millisecond
 	if w.bad.Load() {
@@ -194,13 +196,13 @@ func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []Limit, res
 	}
 	if kind == 0 { // the request is lost
 		time.Sleep(200 * ms)
-		return NotRefused, errDown
+		return ratelimit.NotRefused, errDown
 	}
 	refused, err := w.Store.Take(ctx, time.Now(), limits, results)
 	switch {
 	case kind == 1: // the reply is lost
 		time.Sleep(200 * ms)
-		return NotRefused, errDown
+		return ratelimit.NotRefused, errDown
 	case kind < 10:
 		time.Sleep(21*ms + time.Duration(w.draw(400))*ms)
 	default:
@@ -217,8 +219,8 @@ func (w *storeScript) Take(ctx context.Context, _ time.Time, limits []Limit, res
 // may not know that the store answers again.
 func TestNeverMoreThanTheRate(t *testing.T) {
 	const replicas = 4
-	rate := Rate{Count: 200, Period: time.Second, Burst: 1000} // full after 5 s, longer than a replica has to decide alone
-	limit := Limit{Name: "key", Bucket: numbered(1), Rate: rate}
+	rate := ratelimit.Rate{Count: 200, Period: time.Second, Burst: 1000} // full after 5 s, longer than a replica has to decide alone
+	limit := ratelimit.Limit{Name: "key", Bucket: numbered(1), Rate: rate}
 	for seed := range uint64(2) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &storeScript{Store: newTestMemory(t, 1000, start), r: rand.New(rand.NewPCG(seed, 0))}
@@ -226,14 +228,14 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 			var let []time.Time
 			var all sync.WaitGroup
 			end := make(chan struct{})
-			var fallbacks []*Fallback
+			var stores []*Store
 			for i := range replicas {
-				f, err := NewFallback(FallbackConfig{Store: w, OnStoreFailure: FailLocal, Local: newTestMemory(t, 1000, start), Replicas: replicas})
+				f, err := New(Config{Store: w, OnStoreFailure: FailLocal, Local: newTestMemory(t, 1000, start), Replicas: replicas})
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer f.Close()
-				fallbacks = append(fallbacks, f)
+				stores = append(stores, f)
 				for j := range 3 {
 					r := rand.New(rand.NewPCG(seed, uint64(10*i+j+1)))
 					all.Go(func() {
@@ -244,7 +246,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 							case <-time.After(time.Duration(r.IntN(40_000)) * time.Microsecond):
 							}
 							now := time.Now()
-							if refused, _ := ask(t, f, now, limit); refused == NotRefused {
+							if refused, _ := ask(t, f, now, limit); refused == ratelimit.NotRefused {
 								mu.Lock()
 								let = append(let, now)
 								mu.Unlock()
@@ -269,7 +271,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 				for ok := false; !ok; {
 					time.Sleep(500*time.Millisecond + time.Duration(w.draw(5000))*time.Microsecond)
 					ok = true
-					for _, f := range fallbacks {
+					for _, f := range stores {
 						ok = ok && f.pending.buckets.Load() == 0 && w.pending.Load() == 0
 					}
 				}
@@ -287,7 +289,7 @@ func TestNeverMoreThanTheRate(t *testing.T) {
 			close(end)
 			all.Wait()
 			without := uint64(0)
-			for _, f := range fallbacks {
+			for _, f := range stores {
 				without += f.Stats().LocalDecisions
 			}
 			bound := float64(rate.Burst) + time.Since(begun).Seconds()*float64(rate.Count)
