@@ -84,7 +84,7 @@ lint:
 ITEMS = $(sort $(patsubst PROVE_%,%,$(filter PROVE_%,$(.VARIABLES))))
 PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
 PROVE_revocations    = -run '^TestReplacing$$' ./keystore
-PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
+PROVE_check-requests = -run '^TestReaderMatchesGeneratedDecoder$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
 PROVE_signatures     = -run '^TestForgedSignatures' ./e2e

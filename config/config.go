@@ -1,6 +1,7 @@
-// Package config reads keyward.yaml, strictly, into the types of the packages that it
-// configures. It reports all mistakes in a file at once, each with its line. It opens
-// no file that the configuration names, starts nothing and decides nothing.
+// Package config reads keyward.yaml, strictly, into the types of the packages
+// that it configures. It reports all mistakes in a file at once, each with its
+// line. It opens no file that the configuration names, starts nothing and
+// decides nothing.
 package config
 
 import (
@@ -16,10 +17,12 @@ import (
 	"keyward/ratelimit/failover"
 )
 
-// Config is the content of one keyward.yaml, checked as far as its text alone allows.
+// Config is the content of one keyward.yaml, checked as far as its text alone
+// allows.
 type Config struct {
-	// File is the file it was read from, "" if the defaults are in force. In that case
-	// a missing key file means that there are no keys, and not that Keyward is not ready.
+	// File is the file it was read from, "" if the defaults are in force. In
+	// that case a missing key file means that there are no keys, and not that
+	// Keyward is not ready.
 	File string
 
 	Listen            Listen
@@ -39,13 +42,15 @@ type Config struct {
 	Challenge         Challenge
 	RequireHTTPS      bool
 	IdentityHeaders   map[string]authz.IdentityAttribute
-	// UpstreamOverrides are the headers, in lower case, that are removed on every allow.
+	// UpstreamOverrides are the headers, in lower case, that are removed on
+	// every allow.
 	UpstreamOverrides []string
 	// ForwardCredentials is the default of routes; each Route has its own.
 	ForwardCredentials bool
 	ClientAddress      ClientAddress
-	// TrustedProxies are the peers of the HTTP listener whose headers about their client
-	// are trusted. Empty means loopback addresses and unix sockets.
+	// TrustedProxies are the peers of the HTTP listener whose headers about
+	// their client are trusted. Empty means loopback addresses and unix
+	// sockets.
 	TrustedProxies []netip.Prefix
 	Cache          Cache
 	Usage          Usage
@@ -53,7 +58,8 @@ type Config struct {
 	Tracing        Tracing
 	Log            Log
 
-	// Files are all files that the configuration names, including the default key file.
+	// Files are all files that the configuration names, including the default
+	// key file.
 	Files []File
 	// Warnings are possible mistakes in a valid configuration.
 	Warnings Problems
@@ -94,8 +100,8 @@ type Users struct{ File string }
 // Revocations names the file of revoked tokens; "" is none.
 type Revocations struct{ File string }
 
-// Usage names the file that usage is written to, and how often. Without a file, usage is
-// lost when the process ends.
+// Usage names the file that usage is written to, and how often. Without a file,
+// usage is lost when the process ends.
 type Usage struct {
 	File  string
 	Flush time.Duration
@@ -107,8 +113,9 @@ type Challenge struct {
 	Realm string
 }
 
-// ClientAddress says how to find the client's address. If TrustedHops is 0 it is the
-// peer's, otherwise the entry of X-Forwarded-For at that position from the right.
+// ClientAddress says how to find the client's address. If TrustedHops is 0 it
+// is the peer's, otherwise the entry of X-Forwarded-For at that position from
+// the right.
 type ClientAddress struct{ TrustedHops int }
 
 // Cache bounds the cached credentials. All fields are positive.
@@ -122,7 +129,8 @@ type Log struct {
 	Level     slog.Level
 	Format    LogFormat
 	Decisions LoggedDecisions
-	// DenialsPerSecond is the maximum number of denials that are logged per second.
+	// DenialsPerSecond is the maximum number of denials that are logged per
+	// second.
 	DenialsPerSecond int
 }
 
@@ -174,8 +182,9 @@ func defaultIdentityHeaders() map[string]authz.IdentityAttribute {
 	}
 }
 
-// Carriers returns the headers that may carry a credential and so cannot carry an identity.
-func (c *Config) Carriers() []string {
+// CredentialHeaders returns the headers that may carry a credential and so
+// cannot carry an identity.
+func (c *Config) CredentialHeaders() []string {
 	if c.Sources.Header == "" {
 		return []string{"authorization", "cookie"}
 	}
@@ -184,14 +193,15 @@ func (c *Config) Carriers() []string {
 
 // Identity returns the headers that tell the upstream who the principal is.
 func (c *Config) Identity() (*authz.IdentityHeaders, error) {
-	return authz.NewIdentityHeaders(c.IdentityHeaders, c.Carriers(), c.UpstreamOverrides)
+	return authz.NewIdentityHeaders(c.IdentityHeaders, c.CredentialHeaders(), c.UpstreamOverrides)
 }
 
-// maxFile bounds the size of a file in bytes; files written by hand are smaller.
+// maxFile bounds the size of a file in bytes; files written by hand are
+// smaller.
 const maxFile = 4 << 20
 
-// Load reads the file at path. The error is Problems, unless the file itself cannot be
-// read. getenv looks up ${NAME}, as os.LookupEnv does.
+// Load reads the file at path. The error is Problems, unless the file itself
+// cannot be read. getenv looks up ${NAME}, as os.LookupEnv does.
 func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

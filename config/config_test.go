@@ -25,8 +25,8 @@ func env(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { text, ok := vars[name]; return text, ok }
 }
 
-// TestBadFiles parses the files of testdata/bad. Each is named for its defect and begins
-// with the expected problems, one per line that begins with "#! ".
+// TestBadFiles parses the files of testdata/bad. Each is named for its defect
+// and begins with the expected problems, one per line that begins with "#! ".
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -56,8 +56,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestDefaults compares the defaults with those of the documentation and the contract: a
-// file that sets all of them changes nothing.
+// TestDefaults compares the defaults with those of the documentation and the
+// contract: a file that sets all of them changes nothing.
 func TestDefaults(t *testing.T) {
 	want := Default()
 	want.File = "f"
@@ -123,7 +123,7 @@ tracing: {endpoint: "", sample: 0}
 log: {level: info, format: json, decisions: denied}
 `
 
-func TestEveryKeyArrives(t *testing.T) {
+func TestEveryKey(t *testing.T) {
 	cfg, err := Load("testdata/everything.yaml", env(map[string]string{"RUN_DIR": "/run/keyward", "HOPS": "2", "KEY_PREFIX": "acme_"}))
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
 		RateLimits: RateLimits{
-			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: failover.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
+			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: failover.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, HeadersOnAllow: true,
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{
 				authz.AuthMethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
 				authz.AuthMethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},
@@ -238,7 +238,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestEnvironmentIsNotShown checks that messages name the variable and not its value.
+// TestEnvironmentIsNotShown checks that messages name the variable and not its
+// value.
 func TestEnvironmentIsNotShown(t *testing.T) {
 	secret := env(map[string]string{"S": "s3cret//v;alue\""})
 	for _, text := range []string{
@@ -261,7 +262,8 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 	}
 }
 
-// TestHideEnv checks that an error about a file names the variable and keeps its cause.
+// TestHideEnv checks that an error about a file names the variable and keeps
+// its cause.
 func TestHideEnv(t *testing.T) {
 	vars := env(map[string]string{"PEPPER": `s3cret//v;al"ue\`, "DIR": "/etc/keyward", "SHORT": "keys"})
 	cfg, err := Parse("f", []byte("keys: {file: '${SHORT}', pepper_file: '${PEPPER}'}\nusers: {file: '${DIR}/${PEPPER}'}\nrevocations: {file: plain-file}"), vars)
@@ -324,14 +326,14 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestSuggest(t *testing.T) {
 	known := []string{"prefixes", "file", "pepper_file", "max_age", "negative_ttl", "ttl"}
 	for word, want := range map[string]string{
 		"prefix": "prefixes", "fiel": "file", "pepper-file": "pepper_file", "maxage": "max_age", "TTL": "ttl",
 		"": "", "zzz": "", "xy": "", strings.Repeat("file", 50): "",
 	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := suggest(word, known); got != want {
+			t.Errorf("suggest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

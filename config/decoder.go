@@ -7,21 +7,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reader reads a document and collects the mistakes in it.
-type reader struct {
+// decoder reads a document and collects the mistakes in it.
+type decoder struct {
 	file     string
 	lines    int
 	problems Problems
 	warnings Problems
 	files    []File // in the order in which they were read
-	// written has the values that contain environment variables, as the file has them:
-	// the variables may have secrets, and are never shown.
+	// written has the values that contain environment variables, as the file
+	// has them: the variables may have secrets, and are never shown.
 	written map[*yaml.Node]string
-	// reported has the nodes for which a problem is reported before they are read, such
-	// as an unset variable. One problem per node is enough.
+	// reported has the nodes for which a problem is reported before they are
+	// read, such as an unset variable. One problem per node is enough.
 	reported map[*yaml.Node]bool
-	// expected, if not nil, is called with the keys or words that a value may have. A
-	// test compares them with the published schema.
+	// expected, if not nil, is called with the keys or words that a value may
+	// have. A test compares them with the published schema.
 	expected func(name string, as expectation, words []string)
 }
 
@@ -33,9 +33,9 @@ const (
 	expectWords expectation = "enum"
 )
 
-func (r *reader) expect(v value, as expectation, words []string) {
-	if r.expected != nil {
-		r.expected(v.name, as, words)
+func (d *decoder) expect(v value, as expectation, words []string) {
+	if d.expected != nil {
+		d.expected(v.name, as, words)
 	}
 }
 
@@ -48,8 +48,9 @@ type value struct {
 // field reads one value, or reports what is wrong with it.
 type field func(value)
 
-// fields are the keys that a mapping may have, in the order in which they are read. It is
-// independent of the order in the file, since some depend on others.
+// fields are the keys that a mapping may have, in the order in which they are
+// read. It is independent of the order in the file, since some depend on
+// others.
 type fields []struct {
 	key  string
 	read field
@@ -63,44 +64,45 @@ func (f fields) keys() []string {
 	return keys
 }
 
-// problem adds a problem. The YAML library may count one line too many for something that
-// is missing at the end.
-func (r *reader) problem(line int, format string, args ...any) {
-	r.problems = append(r.problems, Problem{r.file, min(line, r.lines), fmt.Sprintf(format, args...)})
+// problem adds a problem. The YAML library may count one line too many for
+// something that is missing at the end.
+func (d *decoder) problem(line int, format string, args ...any) {
+	d.problems = append(d.problems, Problem{d.file, min(line, d.lines), fmt.Sprintf(format, args...)})
 }
 
-func (r *reader) warn(line int, format string, args ...any) {
-	r.warnings = append(r.warnings, Problem{r.file, line, fmt.Sprintf(format, args...)})
+func (d *decoder) warn(line int, format string, args ...any) {
+	d.warnings = append(d.warnings, Problem{d.file, line, fmt.Sprintf(format, args...)})
 }
 
 // wrong reports that v is not what is wanted.
-func (r *reader) wrong(v value, wanted string) {
-	if r.reported[v.Node] {
+func (d *decoder) wrong(v value, wanted string) {
+	if d.reported[v.Node] {
 		return
 	}
 	name := v.name
 	if name == "" {
 		name = "the file"
 	}
-	r.problem(v.Line, "%s: want %s, not %s", name, wanted, r.shown(v))
+	d.problem(v.Line, "%s: want %s, not %s", name, wanted, d.shown(v))
 }
 
-// refuse reports another package's error about v. Its text may contain the value, so it is
-// left out if the value came from the environment.
-func (r *reader) refuse(v value, err error) {
-	if r.reported[v.Node] {
+// refuse reports another package's error about v. Its text may contain the
+// value, so it is left out if the value came from the environment.
+func (d *decoder) refuse(v value, err error) {
+	if d.reported[v.Node] {
 		return
 	}
-	if written, ok := r.written[v.Node]; ok {
-		r.problem(v.Line, "%s: what `%s` stands for can't be used here", v.name, written)
+	if written, ok := d.written[v.Node]; ok {
+		d.problem(v.Line, "%s: what `%s` stands for can't be used here", v.name, written)
 		return
 	}
-	r.problem(v.Line, "%s: %v", v.name, err)
+	d.problem(v.Line, "%s: %v", v.name, err)
 }
 
-// shown returns v as messages show it: a scalar as the file has it, and only the type of others.
-func (r *reader) shown(v value) string {
-	if written, ok := r.written[v.Node]; ok {
+// shown returns v as messages show it: a scalar as the file has it, and only
+// the type of others.
+func (d *decoder) shown(v value) string {
+	if written, ok := d.written[v.Node]; ok {
 		return "what `" + written + "` stands for"
 	}
 	switch {
@@ -120,19 +122,19 @@ func (r *reader) shown(v value) string {
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
 // mapping reads the keys of v with their fields.
-func (r *reader) mapping(v value, known fields) {
-	r.expect(v, expectKeys, known.keys())
+func (d *decoder) mapping(v value, known fields) {
+	d.expect(v, expectKeys, known.keys())
 	if v.Kind != yaml.MappingNode {
-		r.wrong(v, "a mapping ({} for an empty one)")
+		d.wrong(v, "a mapping ({} for an empty one)")
 		return
 	}
 	given := map[string]*yaml.Node{}
 	for key, node := range pairs(v.Node) {
-		if r.reported[key] {
+		if d.reported[key] {
 			continue
 		}
 		if given[key.Value] = node; !slices.Contains(known.keys(), key.Value) {
-			r.unknown(key, known.keys())
+			d.unknown(key, known.keys())
 		}
 	}
 	for _, f := range known {
@@ -150,15 +152,15 @@ func (v value) nameOf(key string) string {
 	return v.name + "." + key
 }
 
-func (r *reader) unknown(key *yaml.Node, known []string) {
-	if near := nearest(key.Value, known); near != "" {
-		r.problem(key.Line, "unknown key `%s`; did you mean `%s`?", clip(key.Value), near)
+func (d *decoder) unknown(key *yaml.Node, known []string) {
+	if near := suggest(key.Value, known); near != "" {
+		d.problem(key.Line, "unknown key `%s`; did you mean `%s`?", truncate(key.Value), near)
 		return
 	}
-	r.problem(key.Line, "unknown key `%s`", clip(key.Value))
+	d.problem(key.Line, "unknown key `%s`", truncate(key.Value))
 }
 
-func clip(s string) string {
+func truncate(s string) string {
 	if len(s) > maxWord {
 		return s[:maxWord] + "…"
 	}
@@ -166,14 +168,14 @@ func clip(s string) string {
 }
 
 // section returns the field of a mapping with the given keys.
-func (r *reader) section(known fields) field {
-	return func(v value) { r.mapping(v, known) }
+func (d *decoder) section(known fields) field {
+	return func(v value) { d.mapping(v, known) }
 }
 
 // each reads the elements of a list.
-func (r *reader) each(v value, read field) {
+func (d *decoder) each(v value, read field) {
 	if v.Kind != yaml.SequenceNode {
-		r.wrong(v, "a list ([] for an empty one)")
+		d.wrong(v, "a list ([] for an empty one)")
 		return
 	}
 	for _, element := range v.Content {

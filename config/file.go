@@ -11,13 +11,13 @@ type File struct {
 	Key  string // for example tls.grpc.cert_file; of a list's element, jwt.jwks_file
 	Line int    // from 1; 0 for the default
 	Path string
-	// written is the value as the configuration has it, if it has environment variables
-	// in it, and "" otherwise.
+	// written is the value as the configuration has it, if it has environment
+	// variables in it, and "" otherwise.
 	written string
 }
 
-// Problem returns a problem with the file. It does not show the values of environment
-// variables: a secret may have been used as a file name by mistake.
+// Problem returns a problem with the file. It does not show the values of
+// environment variables: a secret may have been used as a file name by mistake.
 func (f File) Problem(config string, err error) Problem {
 	text := err.Error()
 	if f.written != "" {
@@ -29,21 +29,22 @@ func (f File) Problem(config string, err error) Problem {
 }
 
 // filename reads a file name.
-func (r *reader) filename(to *string) field {
+func (d *decoder) filename(to *string) field {
 	return func(v value) {
-		r.text(to)(v)
+		d.text(to)(v)
 		if *to != "" {
-			r.files = append(r.files, File{v.name, v.Line, *to, r.written[v.Node]})
+			d.files = append(d.files, File{v.name, v.Line, *to, d.written[v.Node]})
 		}
 	}
 }
 
-// named returns the files that were read, by line, and the default key file if none was.
-func (r *reader) named(cfg *Config) []File {
+// namedFiles returns the files that were read, by line, and the default key
+// file if none was.
+func (d *decoder) namedFiles(cfg *Config) []File {
 	const keys = "keys.file"
-	if cfg.Keys.File != "" && !slices.ContainsFunc(r.files, func(f File) bool { return f.Key == keys }) {
-		r.files = append(r.files, File{Key: keys, Path: cfg.Keys.File})
+	if cfg.Keys.File != "" && !slices.ContainsFunc(d.files, func(f File) bool { return f.Key == keys }) {
+		d.files = append(d.files, File{Key: keys, Path: cfg.Keys.File})
 	}
-	slices.SortStableFunc(r.files, func(a, b File) int { return a.Line - b.Line })
-	return r.files
+	slices.SortStableFunc(d.files, func(a, b File) int { return a.Line - b.Line })
+	return d.files
 }

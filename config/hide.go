@@ -8,12 +8,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// envValue is a value that contains environment variables, expanded and as the file has
-// it.
+// envValue is a value that contains environment variables, expanded and as the
+// file has it.
 type envValue struct{ text, written string }
 
-// minHidden is how long a value must be to be hidden: shorter ones are part of ordinary
-// words, and too short for a secret.
+// minHidden is how long a value must be to be hidden: shorter ones are part of
+// ordinary words, and too short for a secret.
 const minHidden = 8
 
 func envValues(written map[*yaml.Node]string) []envValue {
@@ -32,8 +32,8 @@ func envValues(written map[*yaml.Node]string) []envValue {
 	return values
 }
 
-// hideValues replaces each value by what the file has, since the value may be a secret
-// that was used as a file name by mistake.
+// hideValues replaces each value by what the file has, since the value may be a
+// secret that was used as a file name by mistake.
 func hideValues(text string, values []envValue) string {
 	for _, v := range values {
 		quoted := strconv.Quote(v.text)
@@ -44,8 +44,8 @@ func hideValues(text string, values []envValue) string {
 	return text
 }
 
-// HideEnv returns err with a text that shows the names of environment variables instead
-// of their values. err comes from using the configuration.
+// HideEnv returns err with a text that shows the names of environment variables
+// instead of their values. err comes from using the configuration.
 func (c *Config) HideEnv(err error) error {
 	if err == nil {
 		return nil

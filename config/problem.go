@@ -21,8 +21,8 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
 }
 
-// Problems are all mistakes in a file, by line. As an error it is never empty, and has one
-// line per problem.
+// Problems are all mistakes in a file, by line. As an error it is never empty,
+// and has one line per problem.
 type Problems []Problem
 
 // Error implements error.
@@ -34,9 +34,9 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// told sorts the problems by line, keeping the order within a line, and hides the values
-// that came from the environment.
-func (p Problems) told(values []envValue) Problems {
+// sortedAndHidden sorts the problems by line, keeping the order within a line,
+// and hides the values that came from the environment.
+func (p Problems) sortedAndHidden(values []envValue) Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return a.Line - b.Line })
 	for i := range p {
 		p[i].Message = hideValues(p[i].Message, values)

@@ -12,7 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// schemaNode is a part of docs/keyward.schema.json, as far as the tests read it.
+// schemaNode is a part of docs/keyward.schema.json, as far as the tests read
+// it.
 type schemaNode struct {
 	Ref         string                 `json:"$ref"`
 	AllOf       []*schemaNode          `json:"allOf"`
@@ -74,7 +75,8 @@ func (root *schemaNode) find(name string) []*schemaNode {
 	return found
 }
 
-// words returns the keys or words that a value may have according to the schema.
+// words returns the keys or words that a value may have according to the
+// schema.
 func (root *schemaNode) words(name string, as expectation) []string {
 	words := map[string]bool{}
 	for _, n := range root.find(name) {
@@ -89,8 +91,9 @@ func (root *schemaNode) words(name string, as expectation) []string {
 	return slices.Sorted(maps.Keys(words))
 }
 
-// visits returns documents that together lead the reader to each mapping and each choice.
-func visits(t *testing.T) []string {
+// schemaDocuments returns documents that together lead the decoder to each
+// mapping and each choice.
+func schemaDocuments(t *testing.T) []string {
 	t.Helper()
 	everything, err := os.ReadFile("testdata/everything.yaml")
 	if err != nil {
@@ -104,14 +107,14 @@ func visits(t *testing.T) []string {
 	}
 }
 
-// TestSchema compares the published schema with what the reader expects: the keys of each
-// mapping and the words of each choice.
+// TestSchema compares the published schema with what the decoder expects: the
+// keys of each mapping and the words of each choice.
 func TestSchema(t *testing.T) {
 	root := loadSchema(t)
 	mappings := map[string]bool{}
-	for _, document := range visits(t) {
-		r := &reader{written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
-		r.expected = func(name string, as expectation, words []string) {
+	for _, document := range schemaDocuments(t) {
+		d := &decoder{written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
+		d.expected = func(name string, as expectation, words []string) {
 			if as == expectKeys {
 				mappings[name] = true
 			}
@@ -122,8 +125,8 @@ func TestSchema(t *testing.T) {
 				t.Errorf("docs/keyward.schema.json: %s of %q are %q, want %q", as, name, got, want)
 			}
 		}
-		if node := r.document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
-			r.config(value{node, ""}, Default())
+		if node := d.document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
+			d.config(value{node, ""}, Default())
 		}
 	}
 	root.eachMapping("", func(name string) {
@@ -148,8 +151,8 @@ func (root *schemaNode) eachMapping(name string, visit func(string)) {
 	}
 }
 
-// TestSchemaDefaults compares the schema's defaults with those of the documentation, which
-// TestDefaults compares with the code.
+// TestSchemaDefaults compares the schema's defaults with those of the
+// documentation, which TestDefaults compares with the code.
 func TestSchemaDefaults(t *testing.T) {
 	root := loadSchema(t)
 	var defaults map[string]any

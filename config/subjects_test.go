@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestWarnOfSubjects checks that there is a warning if and only if the upstream cannot
-// distinguish the subjects of two sources.
-func TestWarnOfSubjects(t *testing.T) {
+// TestWarnSharedSubjects checks that there is a warning if and only if the
+// upstream cannot distinguish the subjects of two sources.
+func TestWarnSharedSubjects(t *testing.T) {
 	const (
 		one    = "jwt:\n- {name: one, issuer: https://one.example, audiences: [a]}\n"
 		two    = one + "- {name: two, issuer: https://two.example, audiences: [a]}\n"

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// nearest returns the candidate that was probably meant by word: the one with the fewest
-// edits, if these are few for its length, or one that is a prefix of word or begins with
-// it. It returns "" if there is none.
-func nearest(word string, candidates []string) string {
+// suggest returns the candidate that was probably meant by word: the one with
+// the fewest edits, if these are few for its length, or one that is a prefix of
+// word or begins with it. It returns "" if there is none.
+func suggest(word string, candidates []string) string {
 	if len(word) > maxWord {
 		return ""
 	}
@@ -26,11 +26,12 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// maxWord bounds what is compared and what messages show of a file: longer words are not typing mistakes.
+// maxWord bounds what is compared and what messages show of a file: longer
+// words are not typing mistakes.
 const maxWord = 64
 
-// distance returns the number of edits from a to b: a byte inserted, deleted, replaced or
-// swapped with its neighbour (optimal string alignment).
+// distance returns the number of edits from a to b: a byte inserted, deleted,
+// replaced or swapped with its neighbour (optimal string alignment).
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

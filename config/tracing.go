@@ -18,18 +18,19 @@ type Tracing struct {
 // Enabled reports whether spans are made.
 func (t Tracing) Enabled() bool { return t.Endpoint != "" }
 
-func (r *reader) tracing(v value, t *Tracing) {
-	r.mapping(v, fields{
-		{"endpoint", r.checked(&t.Endpoint, validCollector)},
-		{"sample", r.share(&t.Sample)},
+func (d *decoder) tracing(v value, t *Tracing) {
+	d.mapping(v, fields{
+		{"endpoint", d.checked(&t.Endpoint, validCollector)},
+		{"sample", d.fraction(&t.Sample)},
 	})
 	if t.Sample > 0 && !t.Enabled() {
-		r.warn(v.Line, "%s: sample is of no effect without an endpoint", v.name)
+		d.warn(v.Line, "%s: sample is of no effect without an endpoint", v.name)
 	}
 }
 
-// validCollector accepts a URL of scheme, host and port, and the empty text for no
-// collector. It has no place for a password: headers come from the environment.
+// validCollector accepts a URL of scheme, host and port, and the empty text for
+// no collector. It has no place for a password: headers come from the
+// environment.
 func validCollector(endpoint string) error {
 	if endpoint == "" {
 		return nil
@@ -42,14 +43,14 @@ func validCollector(endpoint string) error {
 	return validAddress(u.Host)
 }
 
-var decimal = regexp.MustCompile(`^(0|0?\.[0-9]+|1|1\.0+)$`)
+var fractionPattern = regexp.MustCompile(`^(0|0?\.[0-9]+|1|1\.0+)$`)
 
-// share reads a number from 0 to 1.
-func (r *reader) share(to *float64) field {
+// fraction reads a number from 0 to 1.
+func (d *decoder) fraction(to *float64) field {
 	return func(v value) {
 		share, err := strconv.ParseFloat(v.Value, 64)
-		if v.Kind != yaml.ScalarNode || !r.isPlain(v) || err != nil || !decimal.MatchString(v.Value) {
-			r.wrong(v, "a number from 0 to 1, as 0.01")
+		if v.Kind != yaml.ScalarNode || !d.isUnquoted(v) || err != nil || !fractionPattern.MatchString(v.Value) {
+			d.wrong(v, "a number from 0 to 1, as 0.01")
 			return
 		}
 		*to = share

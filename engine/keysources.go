@@ -15,7 +15,7 @@ type keySourceID struct{ name, issuer, url, jwks, secret string }
 
 func keySourceIDOf(t *config.JWT) keySourceID {
 	id := keySourceID{name: t.Name, url: t.JWKSURL, jwks: t.JWKSFile, secret: t.HMACSecretFile}
-	if t.Discovered() {
+	if t.UsesDiscovery() {
 		id.issuer = t.Issuer
 	}
 	return id

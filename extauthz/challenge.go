@@ -6,22 +6,24 @@ import (
 	"keyward/authz"
 )
 
-// Challenge configures the WWW-Authenticate of denials (RFC 9110 section 11.6.1).
+// Challenge configures the WWW-Authenticate of denials (RFC 9110 section
+// 11.6.1).
 type Challenge struct {
 	None    bool            // send no such header
 	Realm   string          // visible ASCII without quote and backslash
 	Schemes authz.SchemeSet // the schemes that are enabled
 }
 
-// challenges has the challenge of each scheme of Authorization. A function returns ""
-// if the scheme has no challenge for the denial.
+// challenges has the challenge of each scheme of Authorization. A function
+// returns "" if the scheme has no challenge for the denial.
 var challenges = [authz.CredentialSchemeCount]func(*Challenge, *authz.Decision) string{
 	authz.SchemeBearer: (*Challenge).bearer,
 	authz.SchemeBasic:  (*Challenge).basic,
 }
 
-// value returns the challenge of a 401, and of a 403 that more scopes would turn into
-// an allow (RFC 6750 section 3). It is one header, since nginx drops a second one.
+// value returns the challenge of a 401, and of a 403 that more scopes would
+// turn into an allow (RFC 6750 section 3). It is one header, since nginx drops
+// a second one.
 func (c *Challenge) value(d *authz.Decision) string {
 	status := d.Status()
 	if c.None || status != http.StatusUnauthorized && d.Reason != authz.InsufficientScope {

@@ -2,8 +2,8 @@ package extauthz
 
 import "keyward/authz"
 
-// The field numbers that are read, of envoy.service.auth.v3 (external_auth.proto,
-// attribute_context.proto) and envoy.config.core.v3.
+// The field numbers that are read, of envoy.service.auth.v3
+// (external_auth.proto, attribute_context.proto) and envoy.config.core.v3.
 const (
 	checkAttributes = 1
 
@@ -37,16 +37,18 @@ const (
 	mapValue = 2
 )
 
-// routeExtension is the context extension by which Envoy's configuration selects a route by name.
+// routeExtension is the context extension by which Envoy's configuration
+// selects a route by name.
 const routeExtension = "keyward.route"
 
-// maxHeaders bounds the work for one request. By default Envoy passes 100 at most.
+// maxHeaders bounds the work for one request. By default Envoy passes 100 at
+// most.
 const maxHeaders = 1024
 
-// readCheckRequest fills r from the bytes of a CheckRequest. It reads the fields that
-// are needed in place and skips the rest; the strings in r are substrings of message.
-// It reads what the generated decoder reads, which a fuzz test checks, or refuses: a
-// singular field must not occur twice.
+// readCheckRequest fills r from the bytes of a CheckRequest. It reads the
+// fields that are needed in place and skips the rest; the strings in r are
+// substrings of message. It reads what the generated decoder reads, which a
+// fuzz test checks, or refuses: a singular field must not occur twice.
 func readCheckRequest(message string, r *authz.Request) error {
 	c := checkReader{r: r}
 	f := fields{rest: message}
@@ -86,8 +88,9 @@ const (
 	bitRoute
 )
 
-// once refuses a singular field that occurs a second time. The generated decoder would
-// merge two messages or take the last string; proxies send neither.
+// once refuses a singular field that occurs a second time. The generated
+// decoder would merge two messages or take the last string; proxies send
+// neither.
 func (c *checkReader) once(bit uint) {
 	if c.seen&(1<<bit) != 0 {
 		c.err = errWire
@@ -189,8 +192,8 @@ func (c *checkReader) http(message string) {
 				c.mapHeader(f.value)
 			}
 		case httpHeaderMap:
-			// With encode_raw_headers, header_map has every header as it was sent. The
-			// two are never mixed.
+			// With encode_raw_headers, header_map has every header as it was
+			// sent. The two are never mixed.
 			c.rawHeaders = true
 			c.r.Headers = c.r.Headers[:0]
 			c.once(bitHeaderMap)
@@ -221,8 +224,8 @@ func (c *checkReader) rawHeader(message string) {
 	c.add(authz.LowerASCII(line[headerKey]), value)
 }
 
-// mapHeader reads one entry of the headers map. The generated decoder would keep the
-// last of two entries with the same name; this one refuses to choose.
+// mapHeader reads one entry of the headers map. The generated decoder would
+// keep the last of two entries with the same name; this one refuses to choose.
 func (c *checkReader) mapHeader(entry string) {
 	var line [mapValue + 1]string
 	c.texts(entry, line[:])
@@ -235,7 +238,8 @@ func (c *checkReader) mapHeader(entry string) {
 	c.add(name, line[mapValue])
 }
 
-// add appends a header, its name in lower case. Pseudo-headers repeat other fields and are skipped.
+// add appends a header, its name in lower case. Pseudo-headers repeat other
+// fields and are skipped.
 func (c *checkReader) add(name, value string) {
 	if name == "" || name[0] == ':' {
 		return
@@ -259,7 +263,8 @@ func (c *checkReader) contextExtension(entry string) {
 	c.text(bitRoute, line[mapValue], &c.r.RouteName)
 }
 
-// texts reads a message of strings into the slice, by field number. No field may occur twice.
+// texts reads a message of strings into the slice, by field number. No field
+// may occur twice.
 func (c *checkReader) texts(message string, all []string) {
 	seen := 0
 	f := fields{rest: message}

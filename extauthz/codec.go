@@ -26,7 +26,7 @@ import (
 //     reused, so they may be kept. In general the message is a copy of gRPC's memory,
 //     which gRPC reuses. A frame of up to a kilobyte is in memory made for it alone (a
 //     mem.SliceBuffer, which cannot be freed), and a message in one such buffer is used
-//     without a copy. messageOf does this, and is unsafe; tests keep strings of many
+//     without a copy. messageString does this, and is unsafe; tests keep strings of many
 //     messages and check that they do not change.
 //   - The bytes of the response belong to the call, and to gRPC until it frees them.
 //     Their capacity is above a kilobyte from the start, since gRPC does not report
@@ -34,15 +34,17 @@ import (
 
 // call is one CheckRequest and its response.
 type call struct {
-	request authz.Request
-	unread  error  // why the request could not be read, nil if it could
-	answer  []byte // the encoded CheckResponse
-	pool    *sync.Pool
+	request  authz.Request
+	readErr  error  // why the request could not be read, nil if it could
+	response []byte // the encoded CheckResponse
+	pool     *sync.Pool
 }
 
-const answerSize = 2 << 10 // initial capacity, in bytes
+const responseSize = 2 << 10 // initial capacity, in bytes
 
-func newCall(pool *sync.Pool) *call { return &call{pool: pool, answer: make([]byte, 0, answerSize)} }
+func newCall(pool *sync.Pool) *call {
+	return &call{pool: pool, response: make([]byte, 0, responseSize)}
+}
 
 // Get implements mem.BufferPool. gRPC does not call it.
 func (c *call) Get(length int) *[]byte {
@@ -56,22 +58,23 @@ func (c *call) Put(*[]byte) {
 	c.pool.Put(c)
 }
 
-// ServerCodec returns the server option that GRPC requires. It decodes and encodes
-// Check in place and leaves all other messages (health) to the standard codec.
+// ServerCodec returns the server option that GRPC requires. It decodes and
+// encodes Check in place and leaves all other messages (health) to the standard
+// codec.
 func ServerCodec() grpc.ServerOption {
 	return grpc.ForceServerCodecV2(inPlaceCodec{encoding.GetCodecV2("proto")})
 }
 
 type inPlaceCodec struct{ encoding.CodecV2 }
 
-// MaxMessage is the length in bytes of the longest CheckRequest that is checked. It
-// includes the headers, and the part of the body that Envoy sends
+// MaxMessage is the length in bytes of the longest CheckRequest that is
+// checked. It includes the headers, and the part of the body that Envoy sends
 // (with_request_body).
 const MaxMessage = 16 << 20
 
-// MaxReadable is the length of the longest CheckRequest that is received; pass it to
-// grpc.MaxRecvMsgSize. If the length is between the two, the log names the request and
-// the client gets Keyward's denial.
+// MaxReadable is the length of the longest CheckRequest that is received; pass
+// it to grpc.MaxRecvMsgSize. If the length is between the two, the log names
+// the request and the client gets Keyward's denial.
 const MaxReadable = 2 * MaxMessage
 
 // tooLarge is the error for a message of that length, which is over MaxMessage.
@@ -88,15 +91,16 @@ func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	call.unread = readCheckRequest(messageOf(data), &call.request)
+	call.readErr = readCheckRequest(messageString(data), &call.request)
 	if length := data.Len(); length > MaxMessage {
-		call.unread = tooLarge(length)
+		call.readErr = tooLarge(length)
 	}
 	return nil // gRPC would make a status of an error, in place of our denial
 }
 
-// messageOf returns the message as one string whose memory does not change, see the rules above.
-func messageOf(data mem.BufferSlice) string {
+// messageString returns the message as one string whose memory does not change,
+// see the rules above.
+func messageString(data mem.BufferSlice) string {
 	if len(data) == 1 {
 		if small, ok := data[0].(mem.SliceBuffer); ok {
 			return unsafe.String(unsafe.SliceData(small), len(small))
@@ -116,5 +120,5 @@ func (c inPlaceCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
-	return mem.BufferSlice{mem.NewBuffer(&call.answer, call)}, nil
+	return mem.BufferSlice{mem.NewBuffer(&call.response, call)}, nil
 }

@@ -26,46 +26,47 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// everywhere is a policy with one route that authorizes every principal.
-type everywhere struct{ route authz.Route }
+// allowAllPolicy is a policy with one route that authorizes every principal.
+type allowAllPolicy struct{ route authz.Route }
 
-func (e *everywhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
+func (e *allowAllPolicy) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
 	return &e.route, authz.OK
 }
-func (*everywhere) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+func (*allowAllPolicy) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
 	return authz.OK
 }
 
-// alice is a verifier for which every credential is that of alice.
-type alice struct{}
+// aliceVerifier is a verifier for which every credential is that of alice.
+type aliceVerifier struct{}
 
-var anAlice = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}
+var alicePrincipal = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}
 
-func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
-	return anAlice, nil
+func (aliceVerifier) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
+	return alicePrincipal, nil
 }
 
-// admitting returns a service that allows every request with a credential, with observers.
-func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
+// newAllowAllService returns a service that allows every request with a
+// credential, with observers.
+func newAllowAllService(t *testing.T, observers ...authz.Observer) *GRPC {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
-		Verifier: alice{}, Observers: observers,
+		Ready: func() error { return nil }, Policy: &allowAllPolicy{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
+		Verifier: aliceVerifier{}, Observers: observers,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	core := &Handler{Checker: checker}
-	return NewGRPC(func() *Handler { return core })
+	handler := &Handler{Checker: checker}
+	return NewGRPC(func() *Handler { return handler })
 }
 
-// askedWith returns a message with a credential and another header.
-func askedWith(note string) *authv3.CheckRequest {
+// requestWithNote returns a message with a credential and another header.
+func requestWithNote(note string) *authv3.CheckRequest {
 	m := envoyRequest()
 	m.Attributes.ContextExtensions = nil
 	m.Attributes.Request.Http.HeaderMap.Headers = []*corev3.HeaderValue{
@@ -74,16 +75,17 @@ func askedWith(note string) *authv3.CheckRequest {
 	return m
 }
 
-// TestAllocationsToTheWire checks the allocations from the bytes of a message to those of its
-// response: a slice of buffers, and a copy of the message if gRPC reuses its memory. It is a
-// test, since nothing would fail if a benchmark showed one more.
-func TestAllocationsToTheWire(t *testing.T) {
+// TestCheckAllocations checks the allocations from the bytes of a message to
+// those of its response: a slice of buffers, and a copy of the message if gRPC
+// reuses its memory. It is a test, since nothing would fail if a benchmark
+// showed one more.
+func TestCheckAllocations(t *testing.T) {
 	if race.Detector {
 		t.Skip("sync.Pool drops values at random under the race detector")
 	}
-	g := admitting(t)
+	g := newAllowAllService(t)
 	codec := inPlaceCodec{encoding.GetCodecV2("proto")}
-	text := []byte(marshal(t, askedWith("")))
+	text := []byte(marshal(t, requestWithNote("")))
 	pooled := append(make([]byte, 0, 2<<10), text...)
 	for most, message := range map[float64]mem.Buffer{1: mem.SliceBuffer(text), 2: mem.NewBuffer(&pooled, mem.DefaultBufferPool())} {
 		data := mem.BufferSlice{message}
@@ -99,7 +101,7 @@ func TestAllocationsToTheWire(t *testing.T) {
 			}
 			return out
 		}
-		if out := call(); verdictOf(out) != responseOK {
+		if out := call(); answerField(out) != responseOK {
 			t.Fatalf("%x", out.Materialize())
 		}
 		allocations := testing.AllocsPerRun(1000, func() { call().Free() })
@@ -109,14 +111,14 @@ func TestAllocationsToTheWire(t *testing.T) {
 	}
 }
 
-// keeper keeps strings of requests, and copies of them.
-type keeper struct {
+// stringRecorder keeps strings of requests, and copies of them.
+type stringRecorder struct {
 	mu           sync.Mutex
 	kept, copies []string
 }
 
 // Observe implements authz.Observer.
-func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
+func (k *stringRecorder) Observe(r *authz.Request, _ *authz.Decision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, h := range r.Headers {
@@ -124,8 +126,9 @@ func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
 	}
 }
 
-// check checks that the strings are unchanged, and that there were least to most requests.
-func (k *keeper) check(t *testing.T, least, most int) {
+// check checks that the strings are unchanged, and that there were least to
+// most requests.
+func (k *stringRecorder) check(t *testing.T, least, most int) {
 	t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -139,25 +142,27 @@ func (k *keeper) check(t *testing.T, least, most int) {
 	}
 }
 
-// served returns the address of a server whose requests the keeper observes.
-func served(t *testing.T, k *keeper) net.Addr {
+// startServer returns the address of a server that records strings of its
+// requests.
+func startServer(t *testing.T, k *stringRecorder) net.Addr {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(ServerCodec(), grpc.NumStreamWorkers(4))
-	admitting(t, k).Register(server)
+	newAllowAllService(t, k).Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	return listener.Addr()
 }
 
-// TestStringsMayBeKept checks that gRPC does not reuse the memory of strings that are kept,
-// from short and long messages, on several connections at once.
-func TestStringsMayBeKept(t *testing.T) {
-	all := &keeper{}
-	address := served(t, all)
+// TestRequestStringsStayValid checks that gRPC does not reuse the memory of
+// strings that are kept, from short and long messages, on several connections
+// at once.
+func TestRequestStringsStayValid(t *testing.T) {
+	all := &stringRecorder{}
+	address := startServer(t, all)
 	const clients, each = 4, 300
 	var wg sync.WaitGroup
 	for n := range clients {
@@ -170,7 +175,7 @@ func TestStringsMayBeKept(t *testing.T) {
 			defer func() { _ = conn.Close() }()
 			for i := range each {
 				note := strings.Repeat(string(rune('a'+(n+i)%26)), 1+(i*37)%3000)
-				answer, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), askedWith(note))
+				answer, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), requestWithNote(note))
 				if err != nil || answer.GetOkResponse() == nil {
 					t.Errorf("%v, %v", answer, err)
 					return
@@ -182,11 +187,12 @@ func TestStringsMayBeKept(t *testing.T) {
 	all.check(t, clients*each, clients*each)
 }
 
-// TestMessagesInPieces checks that a message that is padded, or in several frames, is read
-// like one in a single frame. Two messages in one frame are an error.
-func TestMessagesInPieces(t *testing.T) {
-	all := &keeper{}
-	conn, err := net.Dial("unix", served(t, all).String())
+// TestFragmentedMessages checks that a message that is padded, or in several
+// frames, is read like one in a single frame. Two messages in one frame are an
+// error.
+func TestFragmentedMessages(t *testing.T) {
+	all := &stringRecorder{}
+	conn, err := net.Dial("unix", startServer(t, all).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +226,7 @@ func TestMessagesInPieces(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		text := marshal(t, askedWith(strings.Repeat(string(rune('a'+i%26)), 1+i%300)))
+		text := marshal(t, requestWithNote(strings.Repeat(string(rune('a'+i%26)), 1+i%300)))
 		message := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(text))), text...)
 		if err := frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}); err != nil {
 			t.Fatal(err)
@@ -228,16 +234,17 @@ func TestMessagesInPieces(t *testing.T) {
 		if err := ways[way](id, message); err != nil {
 			t.Fatal(err)
 		}
-		if answer := answerTo(t, frames, id); strings.Contains(answer, "alice") != (way < len(ways)-1) {
+		if answer := readStream(t, frames, id); strings.Contains(answer, "alice") != (way < len(ways)-1) {
 			t.Fatalf("way %d: %q", way, answer)
 		}
 	}
-	// The first of two messages is checked, unless the second is found before that.
+	// The first of two messages is checked, unless the second is found before
+	// that.
 	all.check(t, times*(len(ways)-1), times*len(ways))
 }
 
-// answerTo returns the data of a stream after its end.
-func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
+// readStream returns the data of a stream after its end.
+func readStream(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
 	t.Helper()
 	for {
 		frame, err := frames.ReadFrame()
@@ -254,8 +261,9 @@ func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
 	}
 }
 
-// verdictOf returns the number of the field that has the answer of a CheckResponse.
-func verdictOf(out mem.BufferSlice) uint64 {
+// answerField returns the number of the field that has the answer of a
+// CheckResponse.
+func answerField(out mem.BufferSlice) uint64 {
 	for f := (fields{rest: string(out[0].ReadOnlyData())}); f.next(); {
 		if f.number == responseOK || f.number == responseDenied {
 			return f.number
@@ -264,12 +272,12 @@ func verdictOf(out mem.BufferSlice) uint64 {
 	return 0
 }
 
-// TestCallsAreUsedAgain checks that a call goes back to its pool reset, once its response was
-// written and not before.
-func TestCallsAreUsedAgain(t *testing.T) {
+// TestCallsAreReused checks that a call goes back to its pool reset, once its
+// response was written and not before.
+func TestCallsAreReused(t *testing.T) {
 	g := NewGRPC(func() *Handler { return nil })
 	c := g.calls.Get().(*call)
-	c.request.Method, c.answer = "GET", append(c.answer[:0], "answer"...)
+	c.request.Method, c.response = "GET", append(c.response[:0], "answer"...)
 	c.request.Headers = append(c.request.Headers, authz.Header{Name: "authorization", Value: "secret"})
 	out, err := inPlaceCodec{}.Marshal(c)
 	if err != nil || string(out[0].ReadOnlyData()) != "answer" {

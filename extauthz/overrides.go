@@ -2,8 +2,8 @@ package extauthz
 
 import "strings"
 
-// Overrides are the headers that the proxy removes on every allow, encoded once in the
-// forms that responses have. The zero Overrides removes none.
+// Overrides are the headers that the proxy removes on every allow, encoded once
+// in the forms that responses have. The zero Overrides removes none.
 type Overrides struct {
 	names []string
 	wire  []byte // headers_to_remove of an OkHttpResponse

@@ -9,39 +9,44 @@ import (
 	"keyward/authz"
 )
 
-// asker is a kind of proxy that sends its checks over HTTP. It says where the proxy
-// puts the attributes of the request, and which answers it understands.
-type asker struct {
+// proxyProfile is a kind of proxy that sends its checks over HTTP. It says
+// where the proxy puts the attributes of the request, and which answers it
+// understands.
+type proxyProfile struct {
 	transport authz.Transport
-	// path is where the proxy sends its checks; with below, also everything below it.
-	path  string
-	below bool
-	// read takes the attributes of the client's request from r, which fill has filled.
+	// path is where the proxy sends its checks; with subpaths, also everything
+	// below it.
+	path     string
+	subpaths bool
+	// read takes the attributes of the client's request from r, which fill has
+	// filled.
 	read func(r *authz.Request) error
-	// relays means that the proxy understands only 401 and 403, so other denials are
-	// sent as 403 and the real response is fetched by a second request (relay.go).
-	relays bool
-	// fixedTarget means that the proxy passes the target on unchanged, fixedHeaders that
-	// it removes only headers that its configuration names.
+	// needsReplay means that the proxy understands only 401 and 403, so other
+	// denials are sent as 403 and the real response is fetched by a second
+	// request (replay.go).
+	needsReplay bool
+	// fixedTarget means that the proxy passes the target on unchanged,
+	// fixedHeaders that it removes only headers that its configuration names.
 	fixedTarget, fixedHeaders bool
-	// listed means that the proxy is sent the names of all headers to remove, and not
-	// only of those that its configuration cannot name.
-	listed bool
+	// allRemovals means that the proxy is sent the names of all headers to
+	// remove, and not only of those that its configuration cannot name.
+	allRemovals bool
 }
 
-// askers are the kinds of proxy. Their paths do not overlap.
-var askers = [...]asker{
-	{transport: authz.TransportNginx, path: nginxPath, read: readOriginal, relays: true},
+// proxyProfiles are the kinds of proxy. Their paths do not overlap.
+var proxyProfiles = [...]proxyProfile{
+	{transport: authz.TransportNginx, path: nginxPath, read: readOriginal, needsReplay: true},
 	{transport: authz.TransportForward, path: forwardPath, read: readForwarded, fixedTarget: true, fixedHeaders: true},
-	{transport: authz.TransportEnvoyHTTP, path: envoyPath, below: true, read: readEnvoyTarget, fixedTarget: true, listed: true},
+	{transport: authz.TransportEnvoyHTTP, path: envoyPath, subpaths: true, read: readEnvoyTarget, fixedTarget: true, allRemovals: true},
 }
 
-// askerAt returns the kind of proxy that the path belongs to, nil if there is none.
-func askerAt(path string) *asker {
-	for i := range askers {
-		as := &askers[i]
-		if rest, ok := strings.CutPrefix(path, as.path); ok && (rest == "" || as.below && rest[0] == '/') {
-			return as
+// profileAt returns the kind of proxy that the path belongs to, nil if there is
+// none.
+func profileAt(path string) *proxyProfile {
+	for i := range proxyProfiles {
+		p := &proxyProfiles[i]
+		if rest, ok := strings.CutPrefix(path, p.path); ok && (rest == "" || p.subpaths && rest[0] == '/') {
+			return p
 		}
 	}
 	return nil
@@ -52,28 +57,29 @@ var (
 	errNoTarget  = errors.New("the proxy does not say, once, what it asks about")
 )
 
-// ask answers one check of a proxy. The decision is the same as over any other
-// transport. A peer that is not trusted, or that names no target, is denied.
-func (h *Handler) ask(w http.ResponseWriter, hr *http.Request, r *authz.Request, as *asker) {
+// serveCheck answers one check of a proxy. The decision is the same as over any
+// other transport. A peer that is not trusted, or that names no target, is
+// denied.
+func (h *Handler) serveCheck(w http.ResponseWriter, hr *http.Request, r *authz.Request, p *proxyProfile) {
 	trusted := h.fill(r, hr)
-	r.Transport, r.FixedTarget = as.transport, as.fixedTarget
+	r.Transport, r.FixedTarget = p.transport, p.fixedTarget
 	var d *authz.Decision
-	if err := as.read(r); !trusted {
+	if err := p.read(r); !trusted {
 		d = h.Checker.Refuse(r, authz.RouteDenied, errUntrusted)
 	} else if err != nil {
 		d = h.Checker.Refuse(r, authz.RouteDenied, err)
-	} else if as.fixedHeaders && h.Checker.HasAliasedHeader(r) {
+	} else if p.fixedHeaders && h.Checker.HasAliasedHeader(r) {
 		d = h.Checker.Refuse(r, authz.AmbiguousHeader, nil)
 	} else {
 		d = h.Checker.Check(hr.Context(), r)
 	}
 	if d.Allowed() {
-		h.allow(w, r, d, as)
+		h.allow(w, r, d, p)
 		return
 	}
 	denial := h.Renderer.Denial(r, d)
-	if as.relays {
-		denial = h.Renderer.relayed(denial, d)
+	if p.needsReplay {
+		denial = h.Renderer.withReplayHeaders(denial, d)
 	}
 	denial.write(w)
 }
@@ -88,8 +94,8 @@ func readForwarded(r *authz.Request) error {
 	return readTarget(r, "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host")
 }
 
-// readTarget takes the method, target and host from headers, each of which must be
-// present once. An empty hostName keeps the request's own host.
+// readTarget takes the method, target and host from headers, each of which must
+// be present once. An empty hostName keeps the request's own host.
 func readTarget(r *authz.Request, methodName, targetName, hostName string) error {
 	method, methods := r.Header(methodName)
 	target, targets := r.Header(targetName)
@@ -108,7 +114,8 @@ func readTarget(r *authz.Request, methodName, targetName, hostName string) error
 	return nil
 }
 
-// readEnvoyTarget takes the path after the prefix, byte for byte, with the query.
+// readEnvoyTarget takes the path after the prefix, byte for byte, with the
+// query.
 func readEnvoyTarget(r *authz.Request) error {
 	r.Target = strings.TrimPrefix(r.Target, envoyPath)
 	if r.Target == "" || r.Target[0] != '/' {
@@ -117,17 +124,19 @@ func readEnvoyTarget(r *authz.Request) error {
 	return nil
 }
 
-// The headers of an allow that are meant for the proxy and not for the upstream.
+// The headers of an allow that are meant for the proxy and not for the
+// upstream.
 const (
 	uriHeader    = "x-keyward-uri"                  // the target to pass on, without a credential in its query
 	removeHeader = "x-envoy-auth-headers-to-remove" // Envoy removes these, and so does our HAProxy configuration
 )
 
-// allow writes the response to an allowed check. It has every header that the upstream
-// may get of those that Keyward controls: the identity headers, Cookie, and the
-// credential if the route forwards it. The proxy replaces what the client sent under
-// these names, and removes a header that is not in the response.
-func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, as *asker) {
+// allow writes the response to an allowed check. It has every header that the
+// upstream may get of those that Keyward controls: the identity headers,
+// Cookie, and the credential if the route forwards it. The proxy replaces what
+// the client sent under these names, and removes a header that is not in the
+// response.
+func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, p *proxyProfile) {
 	allow, header := h.Renderer.Allow(d), w.Header()
 	for i := range r.Headers {
 		sent := &r.Headers[i]
@@ -135,7 +144,8 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 			continue
 		}
 		if before := header.Get(sent.Name); before != "" && sent.Name == "cookie" {
-			// In one field, as RFC 9113 section 8.2.3 joins them: proxies keep one field, or join with a comma.
+			// In one field, as RFC 9113 section 8.2.3 joins them: proxies keep
+			// one field, or join with a comma.
 			header.Set(sent.Name, before+"; "+sent.Value)
 		} else {
 			header.Add(sent.Name, sent.Value)
@@ -150,8 +160,8 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 	for _, identity := range allow.Set {
 		set(identity.Name, identity.Value)
 	}
-	set(uriHeader, withoutParameter(r.Target, allow.RemoveQuery))
-	if remove := as.remove(allow.Remove, allow.Overrides); remove != "" {
+	set(uriHeader, withoutQueryParameter(r.Target, allow.RemoveQuery))
+	if remove := p.headersToRemove(allow.Remove, allow.Overrides); remove != "" {
 		set(removeHeader, remove)
 	}
 	for _, quota := range allow.ResponseHeaders {
@@ -160,24 +170,25 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 	w.WriteHeader(http.StatusOK)
 }
 
-// remove returns the value of removeHeader.
-func (as *asker) remove(names []string, always *Overrides) string {
-	if as.listed {
+// headersToRemove returns the value of removeHeader.
+func (p *proxyProfile) headersToRemove(names []string, always *Overrides) string {
+	if p.allRemovals {
 		if always.list != "" {
 			names = append(names, always.list)
 		}
 		return strings.Join(names, ",")
 	}
-	var odd string
+	var list string
 	for _, name := range names {
 		if !authz.IsUnambiguousName(name) {
-			odd += "," + name
+			list += "," + name
 		}
 	}
-	return strings.TrimPrefix(odd, ",")
+	return strings.TrimPrefix(list, ",")
 }
 
-// canonicalName is http.CanonicalHeaderKey without a copy for the most frequent names.
+// canonicalName is http.CanonicalHeaderKey without a copy for the most frequent
+// names.
 func canonicalName(name string) string {
 	switch name {
 	case "x-auth-subject":
@@ -199,9 +210,9 @@ func canonicalName(name string) string {
 	}
 }
 
-// withoutParameter returns the target without the query parameters of that name. The
-// rest stays byte for byte.
-func withoutParameter(target, name string) string {
+// withoutQueryParameter returns the target without the query parameters of that
+// name. The rest stays byte for byte.
+func withoutQueryParameter(target, name string) string {
 	path, query, found := strings.Cut(target, "?")
 	if name == "" || !found {
 		return target

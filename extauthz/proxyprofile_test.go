@@ -12,20 +12,22 @@ import (
 	"keyward/authz"
 )
 
-// place is a policy with one route. It records the request.
-type place struct {
-	route authz.Route
-	asked authz.Request
+// recordingPolicy is a policy with one route. It records the request.
+type recordingPolicy struct {
+	route    authz.Route
+	recorded authz.Request
 }
 
-func (p *place) Route(r *authz.Request, _ authz.Path) (*authz.Route, authz.Reason) {
-	p.asked = authz.Request{Method: r.Method, Host: r.Host, Target: r.Target, Scheme: r.Scheme, Peer: r.Peer, Transport: r.Transport}
+func (p *recordingPolicy) Route(r *authz.Request, _ authz.Path) (*authz.Route, authz.Reason) {
+	p.recorded = authz.Request{Method: r.Method, Host: r.Host, Target: r.Target, Scheme: r.Scheme, Peer: r.Peer, Transport: r.Transport}
 	return &p.route, authz.OK
 }
 
-func (*place) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason { return authz.OK }
+func (*recordingPolicy) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+	return authz.OK
+}
 
-func askable(t testing.TB, p *place) *Handler {
+func newTestHandler(t testing.TB, p *recordingPolicy) *Handler {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject, "x-auth-project": authz.AttributeProject}, []string{"authorization", "x-api-key", "cookie"}, nil)
 	if err != nil {
@@ -33,7 +35,7 @@ func askable(t testing.TB, p *place) *Handler {
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity,
-		Verifier: &stranger{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
+		Verifier: &stubVerifier{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
 		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Header: "x-api-key", Cookie: "token", Query: "key"},
 		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
@@ -41,25 +43,25 @@ func askable(t testing.TB, p *place) *Handler {
 		t.Fatal(err)
 	}
 	return &Handler{
-		Checker: checker, Renderer: Renderer{Challenge: challenge, Now: january},
+		Checker: checker, Renderer: Renderer{Challenge: challenge, Now: fixedNow},
 		Trusted: TrustedProxies{netip.MustParsePrefix("127.0.0.1/32")}, CredentialHeaders: []string{"authorization", "x-api-key", "cookie"},
 	}
 }
 
-// askAt sends a request to the HTTP listener, with the target unchanged.
-func askAt(core *Handler, method, target, remote string, headers ...string) *httptest.ResponseRecorder {
+// sendCheck sends a request to the HTTP listener, with the target unchanged.
+func sendCheck(handler *Handler, method, target, remote string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/", nil)
 	r.RequestURI, r.RemoteAddr, r.Host = target, remote, "proxy.internal"
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	NewHTTP(func() *Handler { return core }).ServeHTTP(w, r)
+	NewHTTP(func() *Handler { return handler }).ServeHTTP(w, r)
 	return w
 }
 
-// TestAskers checks that each path reads its own headers and no others.
-func TestAskers(t *testing.T) {
+// TestProxyProfiles checks that each path reads its own headers and no others.
+func TestProxyProfiles(t *testing.T) {
 	original := []string{"X-Original-Method", "DELETE", "X-Original-URI", "/n//a?q=1"}
 	forwarded := []string{"X-Forwarded-Method", "PUT", "X-Forwarded-Uri", "/f?q=2", "X-Forwarded-Host", "f.example.com"}
 	const proxy = "127.0.0.1:1"
@@ -94,41 +96,44 @@ func TestAskers(t *testing.T) {
 		{"no such path", "/AUTHZ/nginx", proxy, original, 404, authz.Request{}},
 		{"no such path", "/x/../authz/nginx", proxy, original, 404, authz.Request{}},
 	} {
-		// Without authentication every request reaches the policy, which records it.
-		p := &place{route: authz.Route{Auth: authz.AuthNone}}
-		core := askable(t, p)
-		core = permissive(t, core, p)
-		w := askAt(core, "GET", test.at, test.remote, test.headers...)
+		// Without authentication every request reaches the policy, which
+		// records it.
+		p := &recordingPolicy{route: authz.Route{Auth: authz.AuthNone}}
+		handler := newTestHandler(t, p)
+		handler = withPermissivePaths(t, handler, p)
+		w := sendCheck(handler, "GET", test.at, test.remote, test.headers...)
 		test.want.Scheme, test.want.Peer = "http", "127.0.0.1"
 		if test.status != 200 {
 			test.want = authz.Request{}
 		}
-		if got := p.asked; w.Code != test.status || got.Method != test.want.Method || got.Target != test.want.Target ||
+		if got := p.recorded; w.Code != test.status || got.Method != test.want.Method || got.Target != test.want.Target ||
 			got.Host != test.want.Host || got.Transport != test.want.Transport || got.Peer != test.want.Peer {
 			t.Errorf("%s: %d, read %s %s %s over %s by %s", test.name, w.Code, got.Method, got.Host, got.Target, got.Transport, got.Peer)
 		}
 	}
 }
 
-// permissive replaces the checker by one that allows all optional forms of paths.
-func permissive(t *testing.T, core *Handler, p *place) *Handler {
+// withPermissivePaths replaces the checker by one that allows all optional
+// forms of paths.
+func withPermissivePaths(t *testing.T, handler *Handler, p *recordingPolicy) *Handler {
 	t.Helper()
-	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, core.CredentialHeaders, nil)
+	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, handler.CredentialHeaders, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	core.Checker, err = authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: p, Identity: identity, Verifier: &stranger{},
+	handler.Checker, err = authz.NewChecker(authz.Config{
+		Ready: func() error { return nil }, Policy: p, Identity: identity, Verifier: &stubVerifier{},
 		Paths: authz.PathRules{EncodedUnreserved: true, EmptySegment: true}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return core
+	return handler
 }
 
-// TestAllowTellsWhatTheUpstreamMayHave checks the headers by which a proxy replaces the client's.
-func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
+// TestAllowResponseHeaders checks the headers by which a proxy replaces the
+// client's.
+func TestAllowResponseHeaders(t *testing.T) {
 	nginx := []string{"X-Original-Method", "GET", "X-Original-Uri"}
 	for _, test := range []struct {
 		name    string
@@ -151,8 +156,8 @@ func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
 		{"forwarded", true, "/a?key=", []string{"Authorization", "Bearer good", "Cookie", "token="},
 			map[string]string{"Authorization": "Bearer good", "Cookie": "token=", "X-Keyward-Uri": "/a?key="}},
 	} {
-		core := askable(t, &place{route: authz.Route{Auth: authz.AuthRequired, ForwardCredentials: test.keep}})
-		w := askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", append(append(append([]string{}, nginx...), test.target), test.headers...)...)
+		handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired, ForwardCredentials: test.keep}})
+		w := sendCheck(handler, "GET", "/authz/nginx", "127.0.0.1:1", append(append(append([]string{}, nginx...), test.target), test.headers...)...)
 		if w.Code != 200 {
 			t.Errorf("%s: %d %s", test.name, w.Code, w.Body)
 		}
@@ -164,21 +169,23 @@ func TestAllowTellsWhatTheUpstreamMayHave(t *testing.T) {
 	}
 }
 
-// TestEnvoyIsToldAllToRemove checks that Envoy's configuration need not name a header.
-func TestEnvoyIsToldAllToRemove(t *testing.T) {
-	core := askable(t, &place{route: authz.Route{Auth: authz.AuthRequired}})
-	w := askAt(core, "GET", "/authz/envoy/", "127.0.0.1:1", "Authorization", "Bearer good", "X.auth.subject", "evil")
+// TestEnvoyGetsAllRemovals checks that Envoy's configuration need not name a
+// header.
+func TestEnvoyGetsAllRemovals(t *testing.T) {
+	handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired}})
+	w := sendCheck(handler, "GET", "/authz/envoy/", "127.0.0.1:1", "Authorization", "Bearer good", "X.auth.subject", "evil")
 	if got := w.Header().Get(removeHeader); got != "x-auth-project,x.auth.subject,authorization,x-api-key" {
 		t.Errorf("%s is %q", removeHeader, got)
 	}
-	w = askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Uri", "/", "X-Original-Method", "GET")
+	w = sendCheck(handler, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Uri", "/", "X-Original-Method", "GET")
 	if got := w.Header().Get(removeHeader); got != "" {
 		t.Errorf("%s for nginx is %q, which its configuration replaces", removeHeader, got)
 	}
 }
 
-// TestWhatAProxyCannotDo checks that a change that a proxy cannot make is a denial.
-func TestWhatAProxyCannotDo(t *testing.T) {
+// TestUnsupportedChangesAreDenied checks that a change that a proxy cannot make
+// is a denial.
+func TestUnsupportedChangesAreDenied(t *testing.T) {
 	forwarded := []string{"X-Forwarded-Method", "GET", "X-Forwarded-Host", "h", "X-Forwarded-Uri"}
 	for _, test := range []struct {
 		at      string
@@ -195,17 +202,17 @@ func TestWhatAProxyCannotDo(t *testing.T) {
 		{"/authz/forward", authz.AuthNone, false, append(forwarded, "/a", "X_other", "fine"), 200},
 		{"/authz/envoy/a", authz.AuthNone, false, []string{"X_auth_subject", "evil"}, 200}, // Envoy removes it
 	} {
-		core := askable(t, &place{route: authz.Route{Auth: test.auth, ForwardCredentials: test.keep}})
-		if w := askAt(core, "GET", test.at, "127.0.0.1:1", test.headers...); w.Code != test.status {
+		handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: test.auth, ForwardCredentials: test.keep}})
+		if w := sendCheck(handler, "GET", test.at, "127.0.0.1:1", test.headers...); w.Code != test.status {
 			t.Errorf("%s %q: %d, want %d", test.at, test.headers, w.Code, test.status)
 		}
 	}
 }
 
-// TestDenialSaidAgain checks that through nginx, which keeps two statuses and no body, a
-// client gets the same denial as directly.
-func TestDenialSaidAgain(t *testing.T) {
-	core := askable(t, &place{})
+// TestReplayedDenial checks that through nginx, which keeps two statuses and no
+// body, a client gets the same denial as directly.
+func TestReplayedDenial(t *testing.T) {
+	handler := newTestHandler(t, &recordingPolicy{})
 	r := &authz.Request{Method: "GET", Target: "/api/posts?q=1", Transport: authz.TransportNginx}
 	for _, style := range authz.ErrorStyles() {
 		for _, reason := range authz.Reasons() {
@@ -213,19 +220,19 @@ func TestDenialSaidAgain(t *testing.T) {
 			if d.Allowed() {
 				continue
 			}
-			direct := core.Renderer.Denial(r, &d)
-			relayed := core.Renderer.relayed(core.Renderer.Denial(r, &d), &d)
+			direct := handler.Renderer.Denial(r, &d)
+			relayed := handler.Renderer.withReplayHeaders(handler.Renderer.Denial(r, &d), &d)
 			if relayed.Status != 401 && relayed.Status != 403 {
 				t.Errorf("%s: nginx would turn %d into 500", reason, relayed.Status)
 			}
 			// The headers that nginx's configuration passes on.
 			headers := []string{"X-Original-Method", "GET", "X-Original-URI", r.Target}
 			for _, name := range []string{codeHeader, reasonHeader, styleHeader, challengeHeader, decisionHeader} {
-				if value := valueOf(relayed.Headers, name); value != "" {
+				if value := headerValueOf(relayed.Headers, name); value != "" {
 					headers = append(headers, name, value)
 				}
 			}
-			w := askAt(core, "GET", "/authz/denial", "127.0.0.1:1", headers...)
+			w := sendCheck(handler, "GET", "/authz/denial", "127.0.0.1:1", headers...)
 			if w.Code != direct.Status || w.Body.String() != string(direct.Body) {
 				t.Errorf("style %s, %s: %d %s, directly %d %s", style, reason, w.Code, w.Body, direct.Status, direct.Body)
 			}
@@ -238,10 +245,10 @@ func TestDenialSaidAgain(t *testing.T) {
 	}
 }
 
-// TestNothingToSayAgain checks a second request without a reason, with one that allows, and
-// from a peer that is not trusted.
-func TestNothingToSayAgain(t *testing.T) {
-	core := askable(t, &place{})
+// TestReplayWithoutDenial checks a second request without a reason, with one
+// that allows, and from a peer that is not trusted.
+func TestReplayWithoutDenial(t *testing.T) {
+	handler := newTestHandler(t, &recordingPolicy{})
 	for _, test := range []struct {
 		remote  string
 		headers []string
@@ -252,7 +259,7 @@ func TestNothingToSayAgain(t *testing.T) {
 		{"127.0.0.1:1", []string{"X-Auth-Reason", "nonsense", "X-Auth-Code", "200"}, 503},
 		{"10.0.0.1:1", []string{"X-Auth-Reason", "no_credential", "X-Auth-Challenge", "Basic"}, 403},
 	} {
-		w := askAt(core, "GET", "/authz/denial", test.remote, test.headers...)
+		w := sendCheck(handler, "GET", "/authz/denial", test.remote, test.headers...)
 		if w.Code != test.status || w.Header().Get("WWW-Authenticate") != "" && test.status == 403 {
 			t.Errorf("%s %q: %d %v", test.remote, test.headers, w.Code, w.Header())
 		}
@@ -261,8 +268,8 @@ func TestNothingToSayAgain(t *testing.T) {
 
 // BenchmarkHTTP measures a check over HTTP without the network.
 func BenchmarkHTTP(b *testing.B) {
-	core := askable(b, &place{route: authz.Route{Auth: authz.AuthRequired}})
-	h := NewHTTP(func() *Handler { return core })
+	handler := newTestHandler(b, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired}})
+	h := NewHTTP(func() *Handler { return handler })
 	r := httptest.NewRequestWithContext(context.Background(), "GET", "/authz/nginx", nil)
 	r.RemoteAddr = "127.0.0.1:1"
 	r.Header = http.Header{

@@ -7,10 +7,10 @@ import (
 	"keyward/authz"
 )
 
-// quotaHeaders appends headers that tell the client what is left of its most restrictive
-// limit: those of draft-ietf-httpapi-ratelimit-headers-10 (RateLimit,
-// RateLimit-Policy), and the X-RateLimit ones that most clients know. All times are in
-// seconds from now.
+// quotaHeaders appends headers that tell the client what is left of its most
+// restrictive limit: those of draft-ietf-httpapi-ratelimit-headers-10
+// (RateLimit, RateLimit-Policy), and the X-RateLimit ones that most clients
+// know. All times are in seconds from now.
 func quotaHeaders(headers []authz.Header, q *authz.Quota) []authz.Header {
 	if q.Name == "" {
 		return headers
@@ -28,16 +28,19 @@ func quotaHeaders(headers []authz.Header, q *authz.Quota) []authz.Header {
 	return headers
 }
 
-// overloadPasses is how soon a client may retry after a denial for overload. By then a
-// password that was being hashed has its result, which is cached.
-const overloadPasses = time.Second
+// overloadRetryAfter is how soon a client may retry after a denial for
+// overload. By then a password that was being hashed has its result, which is
+// cached.
+const overloadRetryAfter = time.Second
 
-// retryAfter returns a Retry-After (RFC 9110 section 10.2.3) of at least a second.
+// retryAfter returns a Retry-After (RFC 9110 section 10.2.3) of at least a
+// second.
 func retryAfter(d time.Duration) authz.Header {
 	return authz.Header{Name: "retry-after", Value: seconds(max(d, time.Second))}
 }
 
-// seconds rounds up, since a client that retries a moment early is denied again.
+// seconds rounds up, since a client that retries a moment early is denied
+// again.
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

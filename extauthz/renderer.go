@@ -8,8 +8,9 @@ import (
 	"keyward/authz"
 )
 
-// Renderer renders decisions as responses to a proxy, according to one configuration.
-// All transports use it, so that a client gets the same response over each of them.
+// Renderer renders decisions as responses to a proxy, according to one
+// configuration. All transports use it, so that a client gets the same response
+// over each of them.
 type Renderer struct {
 	Errors    authz.ErrorStyle // of decisions without a route
 	Challenge Challenge
@@ -27,8 +28,8 @@ type Denial struct {
 	Body    []byte
 }
 
-// Allow has the changes that a proxy makes to a request that it passes on, and to the
-// response. The zero value changes nothing.
+// Allow has the changes that a proxy makes to a request that it passes on, and
+// to the response. The zero value changes nothing.
 type Allow struct {
 	Set             []authz.Header // replace request headers of these names
 	Remove          []string       // request headers, in lower case
@@ -37,12 +38,12 @@ type Allow struct {
 	ResponseHeaders []authz.Header // for the client
 }
 
-// decisionIDHeader has the id of the decision, which a client can give to an operator
-// and which is in the log.
+// decisionIDHeader has the id of the decision, which a client can give to an
+// operator and which is in the log.
 const decisionIDHeader = "x-keyward-decision-id"
 
-// Denial renders a decision that denies, for every style and every reason. The request
-// provides the method, the path and the client's protocol.
+// Denial renders a decision that denies, for every style and every reason. The
+// request provides the method, the path and the client's protocol.
 func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 	denial := Denial{
 		Status: d.Status(),
@@ -54,7 +55,7 @@ func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 	}
 	denial.Headers = quotaHeaders(denial.Headers, &d.Quota)
 	if d.Reason == authz.Overloaded {
-		denial.Headers = append(denial.Headers, retryAfter(overloadPasses))
+		denial.Headers = append(denial.Headers, retryAfter(overloadRetryAfter))
 	}
 	if isGRPC(r) {
 		return denial.forGRPC(d)
@@ -67,8 +68,9 @@ func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 	return denial
 }
 
-// Allow renders a decision that allows. It allocates nothing unless QuotaOnAllow is set.
-// The slices belong to the decision: the caller must not modify them.
+// Allow renders a decision that allows. It allocates nothing unless
+// QuotaOnAllow is set. The slices belong to the decision: the caller must not
+// modify them.
 func (n *Renderer) Allow(d *authz.Decision) Allow {
 	allow := Allow{Set: d.Set, Remove: d.Remove, Overrides: &n.Overrides, RemoveQuery: d.RemoveQuery}
 	if n.QuotaOnAllow {
@@ -77,8 +79,8 @@ func (n *Renderer) Allow(d *authz.Decision) Allow {
 	return allow
 }
 
-// AppendMetadata appends the fields about a decision that the proxy's access log and its
-// later filters may use. They contain no credential.
+// AppendMetadata appends the fields about a decision that the proxy's access
+// log and its later filters may use. They contain no credential.
 func AppendMetadata(fields []authz.Header, d *authz.Decision) []authz.Header {
 	fields = append(fields, authz.Header{Name: "reason", Value: d.Reason.String()})
 	if d.Principal != nil && d.Principal.KeyID != "" {
@@ -112,8 +114,8 @@ func (n *Renderer) body(r *authz.Request, d *authz.Decision) (mediaType string, 
 	}
 }
 
-// isGRPC reports whether the client speaks gRPC. It then needs a gRPC status, which Envoy
-// derives from the HTTP status, with the body as the message.
+// isGRPC reports whether the client speaks gRPC. It then needs a gRPC status,
+// which Envoy derives from the HTTP status, with the body as the message.
 func isGRPC(r *authz.Request) bool {
 	for i := range r.Headers {
 		if h := &r.Headers[i]; h.Name == "content-type" {
@@ -127,7 +129,8 @@ func isGRPC(r *authz.Request) bool {
 func (denial Denial) forGRPC(d *authz.Decision) Denial {
 	denial.Body = []byte(detail(d.Reason))
 	if denial.Status == http.StatusTooManyRequests {
-		// Envoy would send UNAVAILABLE, which clients retry at once; 8 is RESOURCE_EXHAUSTED.
+		// Envoy would send UNAVAILABLE, which clients retry at once; 8 is
+		// RESOURCE_EXHAUSTED.
 		denial.Headers = append(denial.Headers, authz.Header{Name: "grpc-status", Value: "8"})
 	}
 	return denial

@@ -8,7 +8,8 @@ import (
 	"keyward/authz"
 )
 
-// TestAllow checks that an Allow has everything that the decision has for a proxy.
+// TestAllow checks that an Allow has everything that the decision has for a
+// proxy.
 func TestAllow(t *testing.T) {
 	d := &authz.Decision{
 		Reason: authz.OK, ID: "4711", Set: []authz.Header{{Name: "x-auth-subject", Value: "ann"}}, Remove: []string{"authorization"},

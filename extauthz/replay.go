@@ -7,10 +7,10 @@ import (
 	"keyward/authz"
 )
 
-// The auth_request of nginx understands only 401 and 403, turns every other denial into
-// 500, and drops the body. So a denial for nginx carries its parts in X-Auth-… headers.
-// The configuration of nginx keeps these and sends them with a second request, to
-// denialPath, which returns the real response.
+// The auth_request of nginx understands only 401 and 403, turns every other
+// denial into 500, and drops the body. So a denial for nginx carries its parts
+// in X-Auth-… headers. The configuration of nginx keeps these and sends them
+// with a second request, to denialPath, which returns the real response.
 const (
 	codeHeader      = "x-auth-code"      // the real status
 	reasonHeader    = "x-auth-reason"    // an authz.Reason
@@ -19,8 +19,8 @@ const (
 	decisionHeader  = "x-auth-decision"  // the decision's id
 )
 
-// relayed adds the headers for the second request to a denial.
-func (n *Renderer) relayed(denial Denial, d *authz.Decision) Denial {
+// withReplayHeaders adds the headers for the second request to a denial.
+func (n *Renderer) withReplayHeaders(denial Denial, d *authz.Decision) Denial {
 	denial.Headers = append(denial.Headers,
 		authz.Header{Name: codeHeader, Value: strconv.Itoa(denial.Status)},
 		authz.Header{Name: reasonHeader, Value: d.Reason.String()},
@@ -36,10 +36,11 @@ func (n *Renderer) relayed(denial Denial, d *authz.Decision) Denial {
 	return denial
 }
 
-// sayAgain answers the second request with the real status, headers and body of a
-// denial. It makes no decision and notifies no observer: the first request did. Without a
-// reason the status is 503, as when Keyward did not answer the first request.
-func (h *Handler) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
+// replayDenial answers the second request with the real status, headers and
+// body of a denial. It makes no decision and notifies no observer: the first
+// request did. Without a reason the status is 503, as when Keyward did not
+// answer the first request.
+func (h *Handler) replayDenial(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
 	trusted := h.fill(r, hr)
 	if method, lines := r.Header("x-original-method"); lines == 1 {
 		r.Method = method
@@ -57,8 +58,8 @@ func (h *Handler) sayAgain(w http.ResponseWriter, hr *http.Request, r *authz.Req
 	} else if d.Allowed() {
 		d.Reason = authz.Internal // there is no second request for an allow
 	}
-	again := Renderer{Errors: h.Renderer.Errors, Challenge: Challenge{None: true}, Now: h.Renderer.Now}
-	denial := again.Denial(r, &d)
+	renderer := Renderer{Errors: h.Renderer.Errors, Challenge: Challenge{None: true}, Now: h.Renderer.Now}
+	denial := renderer.Denial(r, &d)
 	if challenge := value(challengeHeader); trusted && challenge != "" {
 		denial.Headers = append(denial.Headers, authz.Header{Name: "www-authenticate", Value: challenge})
 	}

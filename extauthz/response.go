@@ -6,8 +6,9 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// The field numbers that are written, of envoy.service.auth.v3 (external_auth.proto),
-// envoy.config.core.v3, envoy.type.v3, google.rpc.Status and google.protobuf.Struct.
+// The field numbers that are written, of envoy.service.auth.v3
+// (external_auth.proto), envoy.config.core.v3, envoy.type.v3, google.rpc.Status
+// and google.protobuf.Struct.
 const (
 	responseStatus   = 1
 	responseDenied   = 2
@@ -34,8 +35,8 @@ const (
 	overwriteIfExistsOrAdd = 2 // of HeaderAppendAction
 )
 
-// appendCheckResponse appends a decision as a CheckResponse. No other function makes
-// one: an empty CheckResponse would mean OK.
+// appendCheckResponse appends a decision as a CheckResponse. No other function
+// makes one: an empty CheckResponse would mean OK.
 func (n *Renderer) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
 	w := wireWriter{b}
 	if d.Allowed() {
@@ -77,9 +78,9 @@ func (n *Renderer) appendDenied(w *wireWriter, r *authz.Request, d *authz.Decisi
 	w.end(denied)
 }
 
-// overwriting writes headers that replace all of the client's with the same names. Envoy
-// 1.37.0 appended if `append` was unset (envoy issue 43310), so both the old field and
-// the new one are set.
+// overwriting writes headers that replace all of the client's with the same
+// names. Envoy 1.37.0 appended if `append` was unset (envoy issue 43310), so
+// both the old field and the new one are set.
 func (w *wireWriter) overwriting(field uint, headers []authz.Header) {
 	for i := range headers {
 		option := w.begin(field)
@@ -112,7 +113,8 @@ func (w *wireWriter) metadataField(name, text string) {
 	w.end(entry)
 }
 
-// grpcCode returns the code for the HTTP status of a denial. Envoy only checks whether it is OK.
+// grpcCode returns the code for the HTTP status of a denial. Envoy only checks
+// whether it is OK.
 func grpcCode(status int) codes.Code {
 	switch status {
 	case 400:

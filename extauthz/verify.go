@@ -8,12 +8,12 @@ import (
 	"keyward/authz"
 )
 
-// verifyTimeout bounds the wait for a password hash or a token issuer. It is longer than
-// Envoy's timeout, since no proxy waits for this response.
+// verifyTimeout bounds the wait for a password hash or a token issuer. It is
+// longer than Envoy's timeout, since no proxy waits for this response.
 const verifyTimeout = 2 * time.Second
 
-// verify answers a caller about its own credential. Every caller may use it; headers
-// about the client count only from a trusted proxy.
+// verify answers a caller about its own credential. Every caller may use it;
+// headers about the client count only from a trusted proxy.
 func (h *Handler) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
 	if hr.Method != http.MethodGet && hr.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// errWire is the error for a message that is malformed, or that has what no proxy sends:
-// groups, or a singular field twice.
+// errWire is the error for a message that is malformed, or that has what no
+// proxy sends: groups, or a singular field twice.
 var errWire = errors.New("malformed CheckRequest")
 
 // Wire types of the protobuf encoding.
@@ -17,8 +17,9 @@ const (
 	wireFixed32 = 5
 )
 
-// fields iterates over the length-delimited fields of a protobuf message and skips all
-// others. It works on a string so that values can be kept without a copy.
+// fields iterates over the length-delimited fields of a protobuf message and
+// skips all others. It works on a string so that values can be kept without a
+// copy.
 //
 //	for f := (fields{rest: message}); f.next(); { … f.number, f.value … }
 //
@@ -34,7 +35,7 @@ func (f *fields) next() bool {
 	for f.rest != "" {
 		tag, n := varint(f.rest)
 		if n == 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
-			return f.fail()
+			return f.stop()
 		}
 		rest := f.rest[n:]
 		var size uint64
@@ -42,14 +43,14 @@ func (f *fields) next() bool {
 		case wireBytes:
 			length, n := varint(rest)
 			if n == 0 || length > uint64(len(rest)-n) {
-				return f.fail()
+				return f.stop()
 			}
 			f.number, f.value, f.rest = tag>>3, rest[n:n+int(length)], rest[n+int(length):]
 			return true
 		case wireVarint:
 			_, n := varint(rest)
 			if n == 0 {
-				return f.fail()
+				return f.stop()
 			}
 			size = uint64(n)
 		case wireFixed64:
@@ -57,23 +58,24 @@ func (f *fields) next() bool {
 		case wireFixed32:
 			size = 4
 		default:
-			return f.fail()
+			return f.stop()
 		}
 		if size > uint64(len(rest)) {
-			return f.fail()
+			return f.stop()
 		}
 		f.rest = rest[size:]
 	}
 	return false
 }
 
-// fail ends the iteration: the start of the next field is unknown.
-func (f *fields) fail() bool {
+// stop ends the iteration: the start of the next field is unknown.
+func (f *fields) stop() bool {
 	f.rest, f.err = "", errWire
 	return false
 }
 
-// varint returns the number that s starts with and its length, 0 if there is none.
+// varint returns the number that s starts with and its length, 0 if there is
+// none.
 func varint(s string) (uint64, int) {
 	if s != "" && s[0] < 0x80 { // most numbers have one byte
 		return uint64(s[0]), 1
