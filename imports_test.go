@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+	"explain": {"keyward/authz"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -67,6 +68,7 @@ var forbidden = map[string][]string{
 	"verifier/password":   {"net/http", "net"},
 	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
 	"reuse":               {"os", "net", "net/http", "time"},
+	"explain":             {"os", "net", "net/http", "time"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing

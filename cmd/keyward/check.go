@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"keyward/authz"
 	"keyward/engine"
+	"keyward/explain"
 	"keyward/keystore"
 )
 
@@ -35,23 +40,23 @@ func (c *checkCommand) Run(env *environment) error {
 		env.note("%v", err)
 		return exitCode(exitUnjudged)
 	}
-	judging, err := engine.Start(engine.Options{Config: cfg, DryRun: true})
+	e, err := engine.Start(engine.Options{Config: cfg, DryRun: true})
 	if err != nil {
 		env.note("%v", err)
 		return exitCode(exitUnjudged)
 	}
-	defer judging.Close() // nothing is written by it
-	if err := judging.Ready(); err != nil {
+	defer e.Close() // nothing is written by it
+	if err := e.Ready(); err != nil {
 		env.note("not ready: %v", err)
 	}
 	if c.Request != "" {
-		return checkLines(env, judging.Current().Checker())
+		return checkLines(env, e.Current().Checker())
 	}
-	v := judge(env.ctx, judging.Current().Checker(), single)
-	if err := c.print(env, v, v.write); err != nil {
+	v := explain.Evaluate(env.ctx, e.Current().Checker(), single)
+	if err := c.print(env, v, func(w io.Writer) { writeVerdict(w, v) }); err != nil {
 		return err
 	}
-	return v.exit()
+	return exitOf(v)
 }
 
 // request returns the request that the flags describe.
@@ -82,11 +87,51 @@ func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	return r, nil
 }
 
-// write prints a verdict as text.
-func (v *verdict) write(w io.Writer) {
+// maxLine bounds a request on standard input, in bytes.
+const maxLine = 1 << 20
+
+// checkLines prints one line for each line that it reads. A denied request is
+// not a failure of the command; one that could not be decided, or read, is.
+func checkLines(env *environment, checker *authz.Checker) error {
+	lines := bufio.NewScanner(env.stdin)
+	lines.Buffer(nil, maxLine)
+	worst := exitDone
+	for number := 1; lines.Scan(); number++ {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		r, err := explain.ParseRequest(lines.Bytes())
+		if err != nil {
+			env.note("request line %d: %v", number, err)
+			worst = max(worst, exitUsage)
+			err = writeJSON(env.stdout, map[string]any{"decision": "error", "error": err.Error(), "line": number})
+		} else {
+			v := explain.Evaluate(env.ctx, checker, r)
+			if v.Decision == "error" {
+				worst = exitUnjudged
+			}
+			err = writeJSON(env.stdout, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return usagef("a request line of more than %d bytes", maxLine)
+	} else if err != nil {
+		return err
+	}
+	if worst != exitDone {
+		return exitCode(worst)
+	}
+	return nil
+}
+
+// writeVerdict prints a verdict as text.
+func writeVerdict(w io.Writer, v *explain.Verdict) {
 	table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
-			row(s.Step, keystore.Shown(s.Outcome))
+			row(s.Name, keystore.Shown(s.Outcome))
 		}
 		row("decision", fmt.Sprintf("%s, %d %s: %s", v.Decision, v.Status, http.StatusText(v.Status), v.Reason))
 		if v.Subject != "" {
@@ -95,7 +140,7 @@ func (v *verdict) write(w io.Writer) {
 		if v.ClientID != "" {
 			row("client", v.ClientID)
 		}
-		for _, name := range v.setNames() {
+		for _, name := range slices.Sorted(maps.Keys(v.Set)) {
 			row("set", name+": "+keystore.Shown(v.Set[name]))
 		}
 		if len(v.Remove) > 0 {
@@ -107,8 +152,8 @@ func (v *verdict) write(w io.Writer) {
 	})
 }
 
-// exit returns the exit code for a verdict, nil for an allow.
-func (v *verdict) exit() error {
+// exitOf returns the exit code for a verdict, nil for an allow.
+func exitOf(v *explain.Verdict) error {
 	switch v.Decision {
 	case "allow":
 		return nil

@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"keyward/explain"
 	"keyward/internal/vectors"
 )
 
 // answers returns the results of `check --request -` for the requests.
-func answers(t *testing.T, config string, requests []map[string]any) []verdict {
+func answers(t *testing.T, config string, requests []map[string]any) []explain.Verdict {
 	t.Helper()
 	var in, out, errs bytes.Buffer
 	for _, r := range requests {
@@ -27,10 +28,10 @@ func answers(t *testing.T, config string, requests []map[string]any) []verdict {
 	if code := env.run([]string{"check", "--config", config, "--request", "-"}); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	var all []verdict
+	var all []explain.Verdict
 	decoder := json.NewDecoder(&out)
 	for range requests {
-		var v verdict
+		var v explain.Verdict
 		if err := decoder.Decode(&v); err != nil {
 			t.Fatal(err)
 		}
@@ -98,27 +99,4 @@ func TestCheckAuthorizationVectors(t *testing.T) {
 			t.Errorf("%q %s: %s, want %s (%s)", line.Headers, line.Target, v.Reason, line.Expect, line.Why)
 		}
 	}
-}
-
-func FuzzParseRequest(f *testing.F) {
-	for _, line := range []string{
-		`{"path":"/"}`, `{"path_b64":"L/8="}`, `{"headers":[["a","b"]]}`, `{"headers":{"a":["b",{"b64":"AA=="}]}}`,
-		`{"headers":{"a":[]}}`, `{"headers":null}`, `{"headers":[null]}`, `{`, `[]`, "{\"path\":\"\xff\"}",
-	} {
-		f.Add([]byte(line))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := parseRequest(line)
-		if (r == nil) != (err != nil) {
-			t.Fatalf("request %v, error %v", r, err)
-		}
-		if err != nil {
-			return
-		}
-		for _, h := range r.Headers {
-			if h.Name != strings.ToLower(h.Name) {
-				t.Fatalf("header name %q", h.Name)
-			}
-		}
-	})
 }

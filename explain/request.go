@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"bytes"
@@ -13,43 +13,44 @@ import (
 	"keyward/authz"
 )
 
-// requestLine is one request on the standard input of check.
-type requestLine struct {
+// requestJSON is a request as JSON. Unknown members are errors.
+type requestJSON struct {
 	Method  string      `json:"method"` // GET by default
 	Path    string      `json:"path"`   // the target, with its query
 	PathB64 string      `json:"path_b64"`
-	Headers headerLines `json:"headers"`
+	Headers headersJSON `json:"headers"`
 	Host    string      `json:"host"`
 	Scheme  string      `json:"scheme"` // http by default
 	Peer    string      `json:"peer"`
 	Route   string      `json:"route"`
 }
 
-// parseRequest reads one line. Errors repeat nothing of its content.
-func parseRequest(line []byte) (*authz.Request, error) {
-	if !utf8.Valid(line) {
+// ParseRequest reads a request from a JSON object. Errors repeat nothing of its
+// content, which may have a credential.
+func ParseRequest(text []byte) (*authz.Request, error) {
+	if !utf8.Valid(text) {
 		// The decoder would replace the invalid bytes.
 		return nil, errors.New("not UTF-8; give such bytes in base64, as path_b64 or {\"b64\": …}")
 	}
-	l := requestLine{Method: "GET", Scheme: "http", Peer: "127.0.0.1"}
-	decoder := json.NewDecoder(bytes.NewReader(line))
+	r := requestJSON{Method: "GET", Scheme: "http", Peer: "127.0.0.1"}
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&l); err != nil {
+	if err := decoder.Decode(&r); err != nil {
 		return nil, jsonError(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more than one JSON object")
 	}
-	if l.PathB64 != "" {
-		target, err := base64.StdEncoding.DecodeString(l.PathB64)
-		if err != nil || l.Path != "" {
+	if r.PathB64 != "" {
+		target, err := base64.StdEncoding.DecodeString(r.PathB64)
+		if err != nil || r.Path != "" {
 			return nil, errors.New("path_b64: want base64, and no path beside it")
 		}
-		l.Path = string(target)
+		r.Path = string(target)
 	}
 	return &authz.Request{
-		Transport: authz.TransportGRPC, Method: l.Method, Scheme: l.Scheme, Host: l.Host, Target: l.Path,
-		Peer: l.Peer, RouteName: l.Route, Headers: l.Headers,
+		Transport: authz.TransportGRPC, Method: r.Method, Scheme: r.Scheme, Host: r.Host, Target: r.Path,
+		Peer: r.Peer, RouteName: r.Route, Headers: r.Headers,
 	}, nil
 }
 
@@ -70,12 +71,12 @@ func jsonError(err error) error {
 
 var errHeaders = errors.New(`headers: want [["name", "value"], …] or {"name": "value"}, a value being a text, {"b64": "…"} or, in an object, a list of those`)
 
-// headerLines are header lines in the order given. A JSON object of them may
-// have a name twice.
-type headerLines []authz.Header
+// headersJSON are header lines in the order given, from a list of pairs or from
+// an object, which may have a name twice.
+type headersJSON []authz.Header
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (h *headerLines) UnmarshalJSON(text []byte) error {
+func (h *headersJSON) UnmarshalJSON(text []byte) error {
 	switch text = bytes.TrimSpace(text); text[0] {
 	case '[':
 		return h.fromPairs(text)
@@ -88,7 +89,7 @@ func (h *headerLines) UnmarshalJSON(text []byte) error {
 	}
 }
 
-func (h *headerLines) fromPairs(text []byte) error {
+func (h *headersJSON) fromPairs(text []byte) error {
 	var pairs [][]json.RawMessage
 	if json.Unmarshal(text, &pairs) != nil {
 		return errHeaders
@@ -105,7 +106,7 @@ func (h *headerLines) fromPairs(text []byte) error {
 	return nil
 }
 
-func (h *headerLines) fromObject(text []byte) error {
+func (h *headersJSON) fromObject(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if _, err := decoder.Token(); err != nil { // the brace
 		return errHeaders
@@ -131,7 +132,7 @@ func (h *headerLines) fromObject(text []byte) error {
 }
 
 // add adds one line. Its value is a string or {"b64": "…"}.
-func (h *headerLines) add(name string, value json.RawMessage) error {
+func (h *headersJSON) add(name string, value json.RawMessage) error {
 	var text string
 	if json.Unmarshal(value, &text) != nil || string(value) == "null" {
 		var encoded struct {
