@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -52,6 +53,19 @@ func (c *serveCommand) Run(env *environment) error {
 	stop()
 	forwarding.Wait()
 	return err
+}
+
+// selfExecutable returns the file that this process runs. On Linux that remains
+// so if another version has replaced the file, or the file was removed.
+func selfExecutable() string {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return path
 }
 
 // impatientWriter gives up on an output that accepts nothing for a second, such
