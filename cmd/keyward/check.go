@@ -38,12 +38,12 @@ func (c *checkCommand) Run(env *environment) error {
 	cfg, err := loadConfig(c.Config, env)
 	if err != nil {
 		env.note("%v", err)
-		return exitCode(exitUnjudged)
+		return exitCode(exitError)
 	}
 	e, err := engine.Start(engine.Options{Config: cfg, DryRun: true})
 	if err != nil {
 		env.note("%v", err)
-		return exitCode(exitUnjudged)
+		return exitCode(exitError)
 	}
 	defer e.Close() // nothing is written by it
 	if err := e.Ready(); err != nil {
@@ -108,7 +108,7 @@ func checkLines(env *environment, checker *authz.Checker) error {
 		} else {
 			v := explain.Evaluate(env.ctx, checker, r)
 			if v.Decision == "error" {
-				worst = exitUnjudged
+				worst = exitError
 			}
 			err = writeJSON(env.stdout, v)
 		}
@@ -160,6 +160,6 @@ func exitOf(v *explain.Verdict) error {
 	case "deny":
 		return exitCode(exitRefused)
 	default:
-		return exitCode(exitUnjudged)
+		return exitCode(exitError)
 	}
 }

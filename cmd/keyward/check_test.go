@@ -52,14 +52,14 @@ func writeConfig(t *testing.T, text string) (config, keyFile string) {
 
 func TestCheckPathVectors(t *testing.T) {
 	config, keyFile := writeConfig(t, "")
-	d := newDesk(t)
-	d.now, d.file = time.Now(), keyFile
+	c := newCLI(t)
+	c.now, c.file = time.Now(), keyFile
 	keys := map[string]string{}
 	var requests []map[string]any
 	lines := vectors.Paths(t)
 	for _, line := range lines {
 		if keys[line.Prefix] == "" {
-			keys[line.Prefix] = strings.TrimSpace(d.must("", "key", "create", "--name", "k", "--path", line.Prefix))
+			keys[line.Prefix] = strings.TrimSpace(c.must("", "key", "create", "--name", "k", "--path", line.Prefix))
 		}
 		requests = append(requests, map[string]any{
 			"path_b64": base64.StdEncoding.EncodeToString([]byte(line.Target)),
@@ -76,9 +76,9 @@ func TestCheckPathVectors(t *testing.T) {
 
 func TestCheckAuthorizationVectors(t *testing.T) {
 	config, keyFile := writeConfig(t, "credentials: {header: X-API-Key, cookie: session, basic_key_usernames: [haplo]}\n")
-	d := newDesk(t)
-	d.now, d.file = time.Now(), keyFile
-	d.must("", "key", "create", "--name", "k")
+	c := newCLI(t)
+	c.now, c.file = time.Now(), keyFile
+	c.must("", "key", "create", "--name", "k")
 	var requests []map[string]any
 	lines := vectors.Authorizations(t)
 	for _, line := range lines {

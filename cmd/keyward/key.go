@@ -26,8 +26,8 @@ type keyCommands struct {
 	Compact keyCompact `cmd:"" help:"Rewrite the key file without superseded and deleted records."`
 }
 
-// terms has the flags that say what a key may do.
-type terms struct {
+// keyFlags has the flags that say what a key may do.
+type keyFlags struct {
 	User     string   `help:"User that the key acts for."`
 	Project  string   `help:"Project that the key belongs to."`
 	Path     []string `sep:"none" placeholder:"PATH" help:"Path that the key may access, with all below it; =PATH for that path alone. Repeatable; default: any path."`
@@ -40,7 +40,7 @@ type terms struct {
 
 // newKeys has the flags of the commands that add keys to a file.
 type newKeys struct {
-	terms
+	keyFlags
 	writtenKeyFile
 	output
 }
@@ -62,22 +62,22 @@ func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params,
 	return k, p, err
 }
 
-func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
-	p := keystore.Params{User: t.User, Project: t.Project, Paths: t.Path, Rate: t.Rate, Prefix: k.prefix()}
-	if t.Prefix != nil {
-		p.Prefix = *t.Prefix
+func (f *keyFlags) params(env *environment, k *keys) (keystore.Params, error) {
+	p := keystore.Params{User: f.User, Project: f.Project, Paths: f.Path, Rate: f.Rate, Prefix: k.prefix()}
+	if f.Prefix != nil {
+		p.Prefix = *f.Prefix
 	}
-	if len(t.Scope) > 0 || t.NoScopes {
-		scopes := append([]string{}, t.Scope...) // not nil: that would be its user's
+	if len(f.Scope) > 0 || f.NoScopes {
+		scopes := append([]string{}, f.Scope...) // not nil: that would be its user's
 		p.Scopes = &scopes
 	}
-	if t.Rate != "" {
-		if _, err := authz.ParseRate(t.Rate); err != nil {
-			return p, usagef("--rate %q: %v", t.Rate, err)
+	if f.Rate != "" {
+		if _, err := authz.ParseRate(f.Rate); err != nil {
+			return p, usagef("--rate %q: %v", f.Rate, err)
 		}
 	}
 	var err error
-	if p.Expires, err = expiry(t.Expires, env.now()); err != nil {
+	if p.Expires, err = expiry(f.Expires, env.now()); err != nil {
 		return p, usageError{err}
 	}
 	return p, nil

@@ -23,10 +23,10 @@ func main() {
 
 // The exit codes.
 const (
-	exitDone     = 0 // or allowed
-	exitRefused  = 1 // or not found, or failed
-	exitUsage    = 2
-	exitUnjudged = 3 // check could not decide
+	exitDone    = 0 // or allowed
+	exitRefused = 1 // or not found, or failed
+	exitUsage   = 2
+	exitError   = 3 // check could not decide
 )
 
 // commands is the command line.
@@ -129,13 +129,13 @@ func (e *environment) codeOf(err error) int {
 // repeated. A misplaced argument may be a key or a password.
 func withoutArguments(message string, args []string) string {
 	const short = 7
-	folded := strings.ToLower(message)
+	lowered := strings.ToLower(message)
 	for _, arg := range args {
 		if strings.HasPrefix(arg, "-") {
 			_, arg, _ = strings.Cut(arg, "=")
 		}
 		quoted := strings.Trim(strconv.Quote(arg), `"`)
-		if len(arg) > short && (strings.Contains(folded, strings.ToLower(arg)) || strings.Contains(folded, strings.ToLower(quoted))) {
+		if len(arg) > short && (strings.Contains(lowered, strings.ToLower(arg)) || strings.Contains(lowered, strings.ToLower(quoted))) {
 			return "unexpected argument, not repeated here since it may be a secret"
 		}
 	}
