@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,4 +48,15 @@ func runBaseline(socket string) error {
 	s := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(s, allowAll{})
 	return s.Serve(l)
+}
+
+// runBare runs a bare net/http server that allows every request unchecked.
+func runBare(socket string) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	return (&http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Auth-Subject", "load-test")
+	})}).Serve(l)
 }

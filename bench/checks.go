@@ -3,31 +3,29 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
+
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 )
 
 // checks compares the processor time of a check with that of a call to a server
 // that allows every request unchecked, both at saturation. The server has one
 // core and the client the other, and their rounds alternate.
 func (b *bench) checks() error {
-	program, err := os.Executable()
+	baseline, err := process.StartSelf("-baseline", filepath.Join(b.dir, "baseline.sock"))
 	if err != nil {
 		return err
 	}
-	baseline, err := startBare(program, "-baseline", filepath.Join(b.dir, "baseline.sock"))
-	if err != nil {
-		return err
-	}
-	baseline.admin = clientOf(baseline.socket + adminSuffix)
+	baseline.Admin = process.HTTPClient(baseline.Socket + adminSuffix)
 	all, err := b.scenarios()
 	if err != nil {
 		return err
 	}
-	subjects := []*target{{name: "baseline: grpc-go, allows unchecked", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
+	subjects := []*target{{name: "baseline: grpc-go, allows unchecked", child: baseline, ask: loadgen.RequestSource(credential.Bearers(b.small.Secrets), loadgen.Allow)}}
 	for i, s := range all {
 		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
 			return err
@@ -37,11 +35,10 @@ func (b *bench) checks() error {
 	if err := b.compareChecks(subjects, all); err != nil {
 		return err
 	}
-	_ = baseline.cmd.Process.Kill()
-	_ = baseline.cmd.Wait()
+	baseline.Kill()
 	var stopped error
 	for _, s := range all {
-		stopped = errors.Join(stopped, s.child.stop())
+		stopped = errors.Join(stopped, s.child.Stop())
 	}
 	return stopped
 }
@@ -49,14 +46,14 @@ func (b *bench) checks() error {
 // compareChecks measures and reports, with this process pinned to a core that
 // no server uses.
 func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
-	if err := pin(1); err != nil {
+	if err := process.Pin(1); err != nil {
 		return err
 	}
 	if err := b.alternate(subjects); err != nil {
 		return err
 	}
 	b.reportChecks(subjects)
-	b.report.begin("Comparisons and memory", "value")
+	b.report.Begin("Comparisons and memory", "value")
 	b.reportAgainst(subjects)
 	if err := b.reportMemory(all); err != nil {
 		return err
@@ -64,15 +61,15 @@ func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
 	if err := b.secondOpinion(subjects); err != nil {
 		return err
 	}
-	return unpin()
+	return process.Unpin()
 }
 
 // target is a case that is measured in turn with others, and compared with the
 // first of them.
 type target struct {
 	name           string
-	child          *child
-	ask            func() checkRequest
+	child          *process.Child
+	ask            func() loadgen.Request
 	than           *target   // another target to compare the processor time with, besides the first
 	cpu            []float64 // microseconds per call, by round
 	ratio          []float64 // to the first target's right before and after, by round
@@ -122,41 +119,41 @@ func (s *target) forgetFirst() {
 // measure measures one round. Reading the allocation metrics allocates too: a
 // few bytes per call of a long round.
 func (s *target) measure(span time.Duration) error {
-	bytes, objects, err := s.child.allocated()
+	bytes, objects, err := s.child.Allocated()
 	if err != nil {
 		return err
 	}
-	before, err := s.child.cpu()
+	before, err := s.child.CPU()
 	if err != nil {
 		return err
 	}
-	a, err := driver{address: "unix://" + s.child.socket, ask: s.ask, grpc: true, conns: 4, streams: 32, span: span}.run()
+	a, err := loadgen.Driver{Address: "unix://" + s.child.Socket, Ask: s.ask, GRPC: true, Conns: 4, Streams: 32, Span: span}.Run()
 	if err != nil {
 		return err
 	}
-	after, err := s.child.cpu()
+	after, err := s.child.CPU()
 	if err != nil {
 		return err
 	}
-	moreBytes, moreObjects, err := s.child.allocated()
-	calls := float64(a.count)
-	s.cpu, s.rate = append(s.cpu, float64(after-before)/1e3/calls), append(s.rate, a.rate())
+	moreBytes, moreObjects, err := s.child.Allocated()
+	calls := float64(a.Count)
+	s.cpu, s.rate = append(s.cpu, float64(after-before)/1e3/calls), append(s.rate, a.Rate())
 	s.bytes, s.objects = append(s.bytes, (moreBytes-bytes)/calls), append(s.objects, (moreObjects-objects)/calls)
 	for i, p := range percentiles {
-		s.times[i] = append(s.times[i], micros(a.percentile(p)))
+		s.times[i] = append(s.times[i], micros(a.Percentile(p)))
 	}
 	return err
 }
 
 func (b *bench) reportChecks(subjects []*target) {
-	b.report.begin("At saturation", "µs CPU", "ratio", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "objects", "bytes")
+	b.report.Begin("At saturation", "µs CPU", "ratio", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "objects", "bytes")
 	for _, s := range subjects {
 		cells := []string{s.name, fmt.Sprintf("%.2f", median(s.cpu)), fmt.Sprintf("%.3f", median(s.ratio)), fmt.Sprintf("%.0f", median(s.rate))}
 		for _, times := range s.times {
 			cells = append(cells, fmt.Sprintf("%.0f", median(times)))
 		}
-		b.report.row(append(cells, fmt.Sprintf("%.1f", median(s.objects)), fmt.Sprintf("%.0f", median(s.bytes)))...)
-		b.report.bars = append(b.report.bars, bar{s.name, median(s.cpu), median(s.ratio)})
+		b.report.Row(append(cells, fmt.Sprintf("%.1f", median(s.objects)), fmt.Sprintf("%.0f", median(s.bytes)))...)
+		b.report.Bars = append(b.report.Bars, report.Bar{Name: s.name, Value: median(s.cpu), Ratio: median(s.ratio)})
 	}
 }
 
@@ -186,24 +183,13 @@ func (b *bench) reportMemory(all []*scenario) error {
 		if s.keys != b.large {
 			continue
 		}
-		resident, err := s.child.resident()
+		resident, err := s.child.Resident()
 		if err != nil {
 			return err
 		}
-		b.row("resident bytes per key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.secrets)))
+		b.row("resident bytes per key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.Secrets)))
 	}
 	return nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / 1e3 }
-
-// pin binds this process to one core, which the server does not use.
-func pin(core int) error { return taskset(strconv.Itoa(core)) }
-
-const allCores = "0-1"
-
-func unpin() error { return taskset(allCores) }
-
-func taskset(cores string) error {
-	return exec.Command("taskset", "-a", "-p", "-c", cores, strconv.Itoa(os.Getpid())).Run()
-}

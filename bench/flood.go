@@ -14,6 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keyward/bench/loadgen"
+	"keyward/bench/report"
+
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
 
@@ -39,7 +42,7 @@ type floodOutcome struct {
 	Took    time.Duration
 	Answers map[int]int64 // by status
 
-	checks *outcome // the key checks during the flood
+	checks *loadgen.Outcome // the key checks during the flood
 }
 
 // startFlood starts the process and waits for it.
@@ -60,11 +63,11 @@ func startFlood(socket string, guesses int, tooLong bool) (*floodOutcome, error)
 
 // runFlood runs the flood in that process.
 func runFlood(socket string, guesses int, tooLong bool) error {
-	c, err := dialSocket(socket, 4)
+	c, err := loadgen.Dial(socket, 4)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	f := &flood{guesses: int64(guesses), tooLong: tooLong}
 	start := time.Now()
 	if err := f.drive(c); err != nil {
@@ -79,14 +82,14 @@ func runFlood(socket string, guesses int, tooLong bool) error {
 	return json.NewEncoder(os.Stdout).Encode(o)
 }
 
-func (f *flood) drive(c *client) error {
+func (f *flood) drive(c *loadgen.Client) error {
 	errs := make([]error, floodWorkers)
 	var wg sync.WaitGroup
 	for worker := range floodWorkers {
 		wg.Go(func() {
 			for errs[worker] == nil && f.sent.Add(1) <= f.guesses {
 				var status int
-				status, errs[worker] = c.status(context.Background(), worker, f.guess())
+				status, errs[worker] = c.Status(context.Background(), worker, f.guess())
 				if errs[worker] == nil && status != 401 && status != 429 && status != 503 {
 					errs[worker] = fmt.Errorf("a wrong password got status %d", status)
 				}
@@ -108,11 +111,11 @@ func (f *flood) guess() *authv3.CheckRequest {
 	if f.tooLong {
 		guess = strings.Repeat("x", 73)
 	}
-	return login(user, guess, fmt.Sprintf("10.%d.%d.%d", a>>16&255, a>>8&255, a&255))
+	return loadgen.NewLoginRequest(user, guess, fmt.Sprintf("10.%d.%d.%d", a>>16&255, a>>8&255, a&255))
 }
 
 func (o *floodOutcome) print(b *bench, what string) {
-	b.row("%s per second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
+	b.row("%s per second (%s from %s addresses)", what, report.Count(int(o.Guesses)), report.Count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
 	for _, status := range []int{401, 429, 503} {
 		b.row("%s answered %d", what, status, o.Answers[status])
 	}

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
 )
 
 // secondOpinion measures checks of one key with h2load, an independent client,
@@ -18,7 +21,7 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	if keyward == nil {
 		return nil
 	}
-	b.report.begin("With h2load, always the same key", "value")
+	b.report.Begin("With h2load, always the same key", "value")
 	program, err := exec.LookPath("h2load")
 	if err != nil {
 		b.row("not measured: h2load is not installed", "-")
@@ -26,12 +29,12 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	}
 	q := keyward.ask()
 	file := filepath.Join(b.dir, "h2load.body")
-	if err := os.WriteFile(file, q.body, 0o600); err != nil {
+	if err := os.WriteFile(file, q.Body, 0o600); err != nil {
 		return err
 	}
 	// h2load does not check what a reply says.
-	good := driver{address: "unix://" + keyward.child.socket, ask: func() checkRequest { return q }, grpc: true, conns: 1, streams: 1, span: b.span / 10}
-	if _, err := good.run(); err != nil {
+	good := loadgen.Driver{Address: "unix://" + keyward.child.Socket, Ask: func() loadgen.Request { return q }, GRPC: true, Conns: 1, Streams: 1, Span: b.span / 10}
+	if _, err := good.Run(); err != nil {
 		return err
 	}
 	var cpu [2][]float64
@@ -57,7 +60,7 @@ func (b *bench) secondOpinion(subjects []*target) error {
 // allowed.
 func firstKnown(subjects []*target) *target {
 	for _, s := range subjects[1:] {
-		if s.than == nil && s.ask().want == allow {
+		if s.than == nil && s.ask().Want == loadgen.Allow {
 			return s
 		}
 	}
@@ -69,18 +72,18 @@ func firstKnown(subjects []*target) *target {
 var h2loadCounts = regexp.MustCompile(`(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
 
 // h2load returns the child's processor time per call, in microseconds.
-func (b *bench) h2load(program string, c *child, body string) (float64, error) {
-	before, err := c.cpu()
+func (b *bench) h2load(program string, c *process.Child, body string) (float64, error) {
+	before, err := c.CPU()
 	if err != nil {
 		return 0, err
 	}
 	out, err := exec.Command(program, "-c", "4", "-m", "32", "-D", fmt.Sprintf("%dms", b.span.Milliseconds()), "-d", body,
 		"-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 250m",
-		"-B", "unix:"+c.socket, "http://keyward"+checkPath).CombinedOutput()
+		"-B", "unix:"+c.Socket, "http://keyward"+loadgen.CheckPath).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 	}
-	after, err := c.cpu()
+	after, err := c.CPU()
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"keyward/bench/loadgen"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -47,7 +49,7 @@ func (v *legitUsers) user(n int) string     { return fmt.Sprint(v.kind, n) }
 func (v *legitUsers) password(n int) string { return fmt.Sprint("correct horse of ", v.kind, " ", n) }
 
 // logIn logs in each user once, before the flood.
-func (v *legitUsers) logIn(c *client) error {
+func (v *legitUsers) logIn(c *loadgen.Client) error {
 	for n := range v.users {
 		for in := false; !in; {
 			var err error
@@ -60,10 +62,10 @@ func (v *legitUsers) logIn(c *client) error {
 }
 
 // attempt makes one check, with Envoy's default timeout.
-func (v *legitUsers) attempt(c *client, n int) (bool, error) {
+func (v *legitUsers) attempt(c *loadgen.Client, n int) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
 	defer cancel()
-	answer, err := c.status(ctx, 0, login(v.user(n), v.password(n), v.client(n)))
+	answer, err := c.Status(ctx, 0, loadgen.NewLoginRequest(v.user(n), v.password(n), v.client(n)))
 	switch {
 	case status.Code(err) == codes.DeadlineExceeded:
 		return false, nil
@@ -73,7 +75,7 @@ func (v *legitUsers) attempt(c *client, n int) (bool, error) {
 	return answer == 200, err
 }
 
-func (v *legitUsers) start(c *client) func(stop <-chan struct{}) error {
+func (v *legitUsers) start(c *loadgen.Client) func(stop <-chan struct{}) error {
 	v.waits = map[int]time.Duration{}
 	return func(stop <-chan struct{}) error {
 		errs := make([]error, v.users)
@@ -87,7 +89,7 @@ func (v *legitUsers) start(c *client) func(stop <-chan struct{}) error {
 }
 
 // retry makes the attempts of one user until the flood is over.
-func (v *legitUsers) retry(c *client, n int, stop <-chan struct{}) error {
+func (v *legitUsers) retry(c *loadgen.Client, n int, stop <-chan struct{}) error {
 	time.Sleep(v.every * time.Duration(n) / time.Duration(v.users)) // spread the users over the interval
 	start := time.Now()
 	tick := time.NewTicker(v.every)

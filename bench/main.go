@@ -13,10 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"keyward/bench/credential"
+	"keyward/bench/report"
 )
 
 func main() {
-	b := &bench{report: &report{out: os.Stdout}}
+	b := &bench{report: &report.Report{Out: os.Stdout}}
 	flag.StringVar(&b.binary, "binary", "bin/keyward", "the program to measure")
 	flag.IntVar(&b.few, "few", 1_000, "keys in the small file")
 	flag.IntVar(&b.many, "many", 1_000_000, "keys in the large file")
@@ -26,7 +29,7 @@ func main() {
 	only := flag.String("only", "", "measure one part: checks, envoy, start, compare, changes, reload, credentials, http, passwords or soak")
 	flag.StringVar(&b.cases, "cases", "", "for checks: measure only the baseline and cases whose name contains this")
 	flag.StringVar(&b.against, "against", "", "for checks: other builds of the program to measure too, separated by commas")
-	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this directory, as "+tablesFile+" and "+chartFile)
+	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this directory, as "+report.TablesFile+" and "+report.ChartFile)
 	flag.DurationVar(&b.soakFor, "soak", 10*time.Minute, "length of the soak")
 	flag.StringVar(&b.profileTo, "profile", "", "only make a profile for the compiler and write it to this file")
 	bare := flag.String("bare", "", "used by bench itself: serve HTTP at this socket and allow every request unchecked")
@@ -62,10 +65,10 @@ type bench struct {
 	profileTo       string
 	writeTo         string
 	soakFor         time.Duration
-	report          *report
+	report          *report.Report
 	dir             string
-	small, large    *keyFile
-	cached          []kindOfCredential // tokens and passwords for the server's cache
+	small, large    *credential.KeyFile
+	cached          []credential.Kind // tokens and passwords for the server's cache
 }
 
 // run measures all parts in turn, or the one with that name.
@@ -77,7 +80,7 @@ func (b *bench) run(only string) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
-	if b.small, err = makeKeys(b.dir, b.few); err != nil {
+	if b.small, err = credential.NewKeyFile(b.dir, b.few); err != nil {
 		return fmt.Errorf("making %d keys: %w", b.few, err)
 	}
 	known := false
@@ -96,7 +99,7 @@ func (b *bench) run(only string) (err error) {
 	if b.writeTo == "" {
 		return nil
 	}
-	return b.write(b.writeTo)
+	return b.report.Write(b.writeTo, b.rounds, b.span)
 }
 
 // part is a measurement that can run by itself.
@@ -126,20 +129,27 @@ func (b *bench) parts() []part {
 
 func (b *bench) measure(p part) error {
 	if p.large && b.large == nil {
-		b.report.begin("Keys", "value")
+		b.report.Begin("Keys", "value")
 		if err := b.makeLarge(); err != nil {
 			return err
 		}
 	}
-	b.report.begin(p.title, "value")
+	b.report.Begin(p.title, "value")
 	return p.measure()
 }
 
 func (b *bench) makeLarge() (err error) {
 	began := time.Now()
-	if b.large, err = makeKeys(b.dir, b.many); err != nil {
+	if b.large, err = credential.NewKeyFile(b.dir, b.many); err != nil {
 		return fmt.Errorf("making %d keys: %w", b.many, err)
 	}
-	b.row("import of %s keys, including their creation", count(b.many), time.Since(began).Round(time.Millisecond))
+	b.row("import of %s keys, including their creation", report.Count(b.many), time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// row reports one figure, which is the last argument. The others are those of
+// the format.
+func (b *bench) row(format string, args ...any) {
+	last := len(args) - 1
+	b.report.Row(fmt.Sprintf(format, args[:last]...), fmt.Sprint(args[last]))
 }

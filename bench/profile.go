@@ -11,6 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -46,7 +50,7 @@ func (b *bench) profile() error {
 			}
 			files = append(files, file)
 		}
-		if err := s.child.stop(); err != nil {
+		if err := s.child.Stop(); err != nil {
 			return err
 		}
 	}
@@ -59,18 +63,18 @@ func (b *bench) profile() error {
 
 // overHTTP checks the scenario's keys as nginx does.
 func (s *scenario) overHTTP(span time.Duration) error {
-	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.socket), "http.sock"), span, nginxCheck(s.keys.secrets))
+	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.Socket), process.HTTPSocket), span, loadgen.NginxCheck(credential.AnyKey(s.keys.Secrets)))
 	return err
 }
 
 // profiled takes a profile of the child while load runs.
-func (b *bench) profiled(c *child, n int, load func(time.Duration) error) (string, error) {
+func (b *bench) profiled(c *process.Child, n int, load func(time.Duration) error) (string, error) {
 	const seconds = 25
 	file := filepath.Join(b.dir, fmt.Sprintf("cpu%d.pprof", n))
 	done := make(chan error, 1)
 	go func() { done <- load((seconds + 2) * time.Second) }()
 	time.Sleep(time.Second)
-	response, err := c.admin.Get(fmt.Sprintf("http://admin/debug/pprof/profile?seconds=%d", seconds))
+	response, err := c.Admin.Get(fmt.Sprintf("http://admin/debug/pprof/profile?seconds=%d", seconds))
 	if err != nil {
 		return "", err
 	}

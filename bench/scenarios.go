@@ -6,18 +6,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 )
 
 // scenario is a build of Keyward with keys, a configuration, and the cases to
 // measure.
 type scenario struct {
 	binary, build string // build distinguishes the names of several builds; "" for the program itself
-	keys          *keyFile
+	keys          *credential.KeyFile
 	procs         int
-	more          string             // additional configuration
-	warm          []kindOfCredential // cached before the measurement
+	more          string            // additional configuration
+	warm          []credential.Kind // cached before the measurement
 	cases         []*target
-	child         *child
+	child         *process.Child
 }
 
 // scenarios returns those with a requested case.
@@ -46,7 +51,7 @@ func (b *bench) scenarios() ([]*scenario, error) {
 
 // start runs the server and warms its cache.
 func (s *scenario) start(dir string) (err error) {
-	if s.child, err = startChildWith(s.binary, dir, s.keys, s.procs, s.more); err != nil {
+	if s.child, err = process.Start(process.Config{Binary: s.binary, Dir: dir, KeyFile: s.keys.Path, Procs: s.procs, More: s.more}); err != nil {
 		return err
 	}
 	for _, c := range s.cases {
@@ -55,11 +60,11 @@ func (s *scenario) start(dir string) (err error) {
 	if len(s.warm) == 0 {
 		return nil
 	}
-	cl, err := dial(s.child, 1)
+	cl, err := loadgen.Dial(s.child.Socket, 1)
 	if err != nil {
 		return err
 	}
-	defer cl.close()
+	defer cl.Close()
 	return (&pinned{s.child, cl}).warm(s.warm)
 }
 
@@ -69,20 +74,20 @@ func (b *bench) selected(cases ...*target) []*target {
 }
 
 // casesOf returns the cases of a server with those keys.
-func (b *bench) casesOf(keys *keyFile, build string) []*target {
-	known := &target{name: "known key of " + count(len(keys.secrets)) + build, ask: requestSource(bearers(keys.secrets), allow)}
+func (b *bench) casesOf(keys *credential.KeyFile, build string) []*target {
+	known := &target{name: "known key of " + report.Count(len(keys.Secrets)) + build, ask: loadgen.RequestSource(credential.Bearers(keys.Secrets), loadgen.Allow)}
 	if keys != b.large {
 		return b.selected(known)
 	}
 	return b.selected(known,
-		&target{name: "unknown key, with " + count(b.many) + " keys" + build, ask: requestSource(unknownKeys(), deny)},
-		&target{name: "junk, with " + count(b.many) + " keys" + build, ask: requestSource([]string{"Bearer kw_junk", "Bearer x"}, deny)})
+		&target{name: "unknown key, with " + report.Count(b.many) + " keys" + build, ask: loadgen.RequestSource(credential.UnknownKeys(), loadgen.Deny)},
+		&target{name: "junk, with " + report.Count(b.many) + " keys" + build, ask: loadgen.RequestSource([]string{"Bearer kw_junk", "Bearer x"}, loadgen.Deny)})
 }
 
 // twoCoreCases returns the first of those cases again, for a server with two
 // cores, one of which it shares with the client.
 func (b *bench) twoCoreCases(oneCore []*target, build string) []*target {
-	name := "known key of " + count(len(b.large.secrets))
+	name := "known key of " + report.Count(len(b.large.Secrets))
 	for _, s := range oneCore {
 		if s.name == name+build {
 			return b.selected(&target{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, than: s})
@@ -99,7 +104,7 @@ rate_limits: {store: memory, api_key: 900000000/h, failed: 900000000/h}
 
 // limitedCases returns the case of a few known keys with rate limits.
 func (b *bench) limitedCases(unlimited []*target, build string) []*target {
-	limited := &target{name: "known key of " + count(b.few) + ", rate limited" + build, ask: requestSource(bearers(b.small.secrets), allow)}
+	limited := &target{name: "known key of " + report.Count(b.few) + ", rate limited" + build, ask: loadgen.RequestSource(credential.Bearers(b.small.Secrets), loadgen.Allow)}
 	if len(unlimited) > 0 {
 		limited.than = unlimited[0]
 	}
@@ -115,7 +120,7 @@ jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
 // cachedCredentials returns a server with few keys, and with tokens and
 // passwords that are all in its cache.
 func (b *bench) cachedCredentials(build string) (*scenario, error) {
-	suffix := " in the cache, with " + count(b.few) + " keys" + build
+	suffix := " in the cache, with " + report.Count(b.few) + " keys" + build
 	token, password := &target{name: "JWT (RS256)" + suffix}, &target{name: "password" + suffix}
 	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password)}
 	if len(s.cases) == 0 {
@@ -126,7 +131,7 @@ func (b *bench) cachedCredentials(build string) (*scenario, error) {
 			return nil, err
 		}
 	}
-	token.ask, password.ask = requestSource(b.cached[0].all, allow), requestSource(b.cached[1].all, allow)
+	token.ask, password.ask = loadgen.RequestSource(b.cached[0].Values, loadgen.Allow), loadgen.RequestSource(b.cached[1].Values, loadgen.Allow)
 	s.warm = b.cached
 	return s, nil
 }
@@ -134,17 +139,17 @@ func (b *bench) cachedCredentials(build string) (*scenario, error) {
 // makeCached makes tokens and passwords, and the files that cachedConfig names,
 // once for all builds.
 func (b *bench) makeCached() error {
-	rs256, err := newRSASigner()
+	rs256, err := credential.NewRSASigner()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), keySet([]*signer{rs256}), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), credential.JWKS([]*credential.Signer{rs256}), 0o600); err != nil {
 		return err
 	}
-	passwords, err := b.makePasswords()
+	passwords, err := credential.NewPasswords(b.dir)
 	if err != nil {
 		return err
 	}
-	b.cached = []kindOfCredential{{"JWT", rs256.tokens}, passwords}
+	b.cached = []credential.Kind{{Name: "JWT", Values: rs256.Tokens}, passwords}
 	return nil
 }

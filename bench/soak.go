@@ -6,6 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 )
 
 const (
@@ -20,34 +25,34 @@ const (
 // replies become too slow.
 func (b *bench) soak() error {
 	dir := filepath.Join(b.dir, "soak")
-	c, err := startChild(b.binary, dir, b.large, 1)
+	c, err := process.Start(process.Config{Binary: b.binary, Dir: dir, KeyFile: b.large.Path, Procs: 1})
 	if err != nil {
 		return err
 	}
-	if err := pin(1); err != nil {
+	if err := process.Pin(1); err != nil {
 		return err
 	}
 	each := min(time.Minute, b.soakFor/soakParts)
-	d := driver{
-		address: "unix://" + c.socket, grpc: true, conns: 4, streams: 32, span: each,
-		ask: mixed(requestSource(bearers(b.large.secrets), allow), requestSource(junkKeys(), deny), soakJunk),
+	d := loadgen.Driver{
+		Address: "unix://" + c.Socket, GRPC: true, Conns: 4, Streams: 32, Span: each,
+		Ask: loadgen.Mixed(loadgen.RequestSource(credential.Bearers(b.large.Secrets), loadgen.Allow), loadgen.RequestSource(credential.JunkKeys(), loadgen.Deny), soakJunk),
 	}
-	b.report.begin(fmt.Sprintf("Soak, %s keys, %.0f %% junk", count(b.many), 100*soakJunk), "MiB", "µs CPU", "calls/s", "p50 µs", "p99 µs", "p99.9 µs")
+	b.report.Begin(fmt.Sprintf("Soak, %s keys, %.0f %% junk", report.Count(b.many), 100*soakJunk), "MiB", "µs CPU", "calls/s", "p50 µs", "p99 µs", "p99.9 µs")
 	var w soakWatch
 	for n := range max(int(b.soakFor/each), 2) {
 		cells, err := w.soakOnce(c, d)
 		if err != nil {
 			return err
 		}
-		b.report.row(append([]string{fmt.Sprintf("after %s", time.Duration(n+1)*each)}, cells...)...)
+		b.report.Row(append([]string{fmt.Sprintf("after %s", time.Duration(n+1)*each)}, cells...)...)
 		// The denials are logged. The server keeps the file open, and writes on
 		// after a hole.
-		if err := os.Truncate(filepath.Join(dir, "log"), 0); err != nil {
+		if err := os.Truncate(filepath.Join(dir, process.LogFile), 0); err != nil {
 			return err
 		}
 	}
-	b.report.begin("Soak, overall", "value")
-	return errors.Join(w.judge(b), c.stop(), unpin())
+	b.report.Begin("Soak, overall", "value")
+	return errors.Join(w.judge(b), c.Stop(), process.Unpin())
 }
 
 // soakWatch holds the measurements of a soak, by part.
@@ -56,24 +61,24 @@ type soakWatch struct {
 	p50, tail []float64 // microseconds
 }
 
-func (w *soakWatch) soakOnce(c *child, d driver) ([]string, error) {
-	before, err := c.cpu()
+func (w *soakWatch) soakOnce(c *process.Child, d loadgen.Driver) ([]string, error) {
+	before, err := c.CPU()
 	if err != nil {
 		return nil, err
 	}
-	a, err := d.run()
+	a, err := d.Run()
 	if err != nil {
 		return nil, err
 	}
-	after, err := c.cpu()
+	after, err := c.CPU()
 	if err != nil {
 		return nil, err
 	}
-	resident, err := c.resident()
-	p50, p99, tail := micros(a.percentile(50)), micros(a.percentile(99)), micros(a.percentile(99.9))
+	resident, err := c.Resident()
+	p50, p99, tail := micros(a.Percentile(50)), micros(a.Percentile(99)), micros(a.Percentile(99.9))
 	w.resident, w.p50, w.tail = append(w.resident, resident), append(w.p50, p50), append(w.tail, tail)
 	return []string{
-		fmt.Sprint(resident >> 20), fmt.Sprintf("%.2f", micros(after-before)/float64(a.count)), fmt.Sprintf("%.0f", a.rate()),
+		fmt.Sprint(resident >> 20), fmt.Sprintf("%.2f", micros(after-before)/float64(a.Count)), fmt.Sprintf("%.0f", a.Rate()),
 		fmt.Sprintf("%.0f", p50), fmt.Sprintf("%.0f", p99), fmt.Sprintf("%.0f", tail),
 	}, err
 }

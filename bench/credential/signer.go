@@ -1,4 +1,4 @@
-package main
+package credential
 
 import (
 	"crypto"
@@ -20,19 +20,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signer makes tokens of one algorithm.
-type signer struct {
+// Signer makes tokens of one algorithm.
+type Signer struct {
+	Tokens []string // values of Authorization
+
 	method  jwt.SigningMethod
 	private crypto.Signer
 	jwk     map[string]string
-	tokens  []string // Authorization headers
-	digest  []byte   // digest of one token's signing input, and the signature in the standard library's form
+	digest  []byte // digest of one token's signing input, and the signature in the standard library's form
 	sig     []byte
 }
 
-// newSigners returns one signer per algorithm, RS256 first.
-func newSigners() ([]*signer, error) {
-	rsaSigner, err := newRSASigner()
+// TokensOfAKind is how many tokens each signer makes.
+const TokensOfAKind = 2000
+
+// NewSigners returns one signer per algorithm, RS256 first.
+func NewSigners() ([]*Signer, error) {
+	rsaSigner, err := NewRSASigner()
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +53,7 @@ func newSigners() ([]*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	others := []*signer{
+	others := []*Signer{
 		{method: jwt.SigningMethodES256, private: ecKey, jwk: map[string]string{
 			"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}},
 		{method: jwt.SigningMethodEdDSA, private: edKey, jwk: map[string]string{
@@ -60,25 +64,29 @@ func newSigners() ([]*signer, error) {
 			return nil, err
 		}
 	}
-	return append([]*signer{rsaSigner}, others...), nil
+	return append([]*Signer{rsaSigner}, others...), nil
 }
 
-func newRSASigner() (*signer, error) {
+// NewRSASigner returns a signer for RS256.
+func NewRSASigner() (*Signer, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	s := &signer{method: jwt.SigningMethodRS256, private: key, jwk: map[string]string{
+	s := &Signer{method: jwt.SigningMethodRS256, private: key, jwk: map[string]string{
 		"kty": "RSA", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}
 	return s, s.sign()
 }
 
+// Algorithm returns the name that a token's header has for it.
+func (s *Signer) Algorithm() string { return s.method.Alg() }
+
 // sign makes tokens of a typical size.
-func (s *signer) sign() error {
+func (s *Signer) sign() error {
 	now := time.Now()
 	s.jwk["kid"] = s.method.Alg()
-	for i := range tokensOfAKind {
+	for i := range TokensOfAKind {
 		token := jwt.NewWithClaims(s.method, jwt.MapClaims{
 			"iss": "bench", "sub": fmt.Sprint("user", i), "aud": []string{"https://api.example.com", "https://other.example.com"},
 			"scope": "items:read items:write", "jti": rand.Text(), "client_id": "bench",
@@ -89,9 +97,9 @@ func (s *signer) sign() error {
 		if err != nil {
 			return err
 		}
-		s.tokens = append(s.tokens, "Bearer "+text)
+		s.Tokens = append(s.Tokens, "Bearer "+text)
 	}
-	text := s.tokens[0]
+	text := s.Tokens[0]
 	sum := sha256.Sum256([]byte(text)) // any text of a token's size; hashing it is part of the verification
 	s.digest = []byte(text)
 	var err error
@@ -103,9 +111,9 @@ func (s *signer) sign() error {
 	return err
 }
 
-// bareVerification returns this thread's processor time for one verification,
+// BareVerification returns this thread's processor time for one verification,
 // including the hash, in microseconds.
-func (s *signer) bareVerification(span time.Duration) (float64, error) {
+func (s *Signer) BareVerification(span time.Duration) (float64, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before, err := threadTime()
@@ -139,7 +147,8 @@ func threadTime() (time.Duration, error) {
 	return time.Duration(t.Nano()), err
 }
 
-func keySet(signers []*signer) []byte {
+// JWKS returns the key set by which the tokens of the signers are verified.
+func JWKS(signers []*Signer) []byte {
 	set := map[string][]map[string]string{}
 	for _, s := range signers {
 		set["keys"] = append(set["keys"], s.jwk)

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestChartIsXML(t *testing.T) {
-	decoder := xml.NewDecoder(bytes.NewReader(drawChart("a < b & c", []bar{{"baseline", 20, 1}, {"keys (a&b)", 10, 0.5}})))
+	decoder := xml.NewDecoder(bytes.NewReader(drawChart("a < b & c", []Bar{{"baseline", 20, 1}, {"keys (a&b)", 10, 0.5}})))
 	bars := -1 // the background is a rectangle too
 	for {
 		token, err := decoder.Token()

@@ -1,24 +1,25 @@
-package main
+package loadgen
 
 import (
 	"math/bits"
 	"time"
 )
 
-// answers is the result of a run: the number of replies, the duration of each,
+// Answers is the result of a run: the number of replies, the duration of each,
 // and the total time.
-type answers struct {
-	histogram
-	failed int // not included in count; only if the driver is lenient
-	took   time.Duration
+type Answers struct {
+	Histogram
+	Failed int // not included in count; only if the driver is lenient
+	Took   time.Duration
 }
 
-func (a *answers) rate() float64 { return float64(a.count) / a.took.Seconds() }
+// Rate returns the replies per second.
+func (a *Answers) Rate() float64 { return float64(a.Count) / a.Took.Seconds() }
 
-// histogram counts durations in a fixed amount of memory. A bucket is at most
+// Histogram counts durations in a fixed amount of memory. A bucket is at most
 // 1/128 as wide as the durations in it.
-type histogram struct {
-	count   int
+type Histogram struct {
+	Count   int
 	buckets [bucketCount]uint64
 }
 
@@ -40,21 +41,21 @@ func middleOf(bucket int) time.Duration {
 	return time.Duration(bucket-coarse<<fineBits)<<coarse + time.Duration(1)<<coarse/2
 }
 
-func (h *histogram) add(d time.Duration) {
-	h.count++
+func (h *Histogram) add(d time.Duration) {
+	h.Count++
 	h.buckets[bucketOf(d)]++
 }
 
-func (h *histogram) merge(other *histogram) {
-	h.count += other.count
+func (h *Histogram) merge(other *Histogram) {
+	h.Count += other.Count
 	for i, n := range other.buckets {
 		h.buckets[i] += n
 	}
 }
 
-// percentile is accurate to half a bucket, which is 0.4 %.
-func (h *histogram) percentile(p float64) time.Duration {
-	rank := uint64(min(h.count-1, int(float64(h.count)*p/100)))
+// Percentile is accurate to half a bucket, which is 0.4 %.
+func (h *Histogram) Percentile(p float64) time.Duration {
+	rank := uint64(min(h.Count-1, int(float64(h.Count)*p/100)))
 	for i, n := range h.buckets {
 		if rank < n {
 			return middleOf(i)

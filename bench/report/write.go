@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"bytes"
@@ -10,16 +10,18 @@ import (
 	"time"
 )
 
+// The files that Write creates.
 const (
-	tablesFile = "benchmark.md"
-	chartFile  = "benchmark.svg"
+	TablesFile = "benchmark.md"
+	ChartFile  = "benchmark.svg"
 )
 
-// write writes the tables to a directory as Markdown and, if checks were measured, the chart.
-func (b *bench) write(dir string) error {
-	if len(b.report.bars) > 0 {
-		chart := drawChart(fmt.Sprintf("Server CPU per check at saturation, median of %d rounds, in µs", b.rounds), b.report.bars)
-		if err := os.WriteFile(filepath.Join(dir, chartFile), chart, 0o644); err != nil {
+// Write writes the tables to a directory as Markdown, and the chart if there are
+// bars. Rounds and span are those of the measurements.
+func (r *Report) Write(dir string, rounds int, span time.Duration) error {
+	if len(r.Bars) > 0 {
+		chart := drawChart(fmt.Sprintf("Server CPU per check at saturation, median of %d rounds, in µs", rounds), r.Bars)
+		if err := os.WriteFile(filepath.Join(dir, ChartFile), chart, 0o644); err != nil {
 			return err
 		}
 	}
@@ -37,16 +39,16 @@ A server at saturation has one core, and the client has the other. With GOMAXPRO
 CPU is the CPU time of all threads of the server, including those of the garbage collector.
 Objects and bytes are the server's allocations per call.
 Times are measured by the client, with 128 requests in flight, and are mostly spent in queues.
-`, "`", machine(), b.rounds, b.span)
-	if len(b.report.bars) > 0 {
-		fmt.Fprintf(&text, "\n![Server CPU per check, compared with the baseline](%s)\n", chartFile)
+`, "`", machine(), rounds, span)
+	if len(r.Bars) > 0 {
+		fmt.Fprintf(&text, "\n![Server CPU per check, compared with the baseline](%s)\n", ChartFile)
 	}
-	for _, t := range b.report.tables {
+	for _, t := range r.tables {
 		if len(t.rows) > 0 {
 			t.markdown(&text)
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, tablesFile), text.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(dir, TablesFile), text.Bytes(), 0o644)
 }
 
 func (t *table) markdown(to *bytes.Buffer) {

@@ -1,4 +1,7 @@
-package main
+// Package loadgen is the client's side of the benchmark: it sends checks as a
+// proxy does, counts the replies and measures their times. Client uses gRPC's
+// library, Driver writes HTTP/2 frames itself, SaturateHTTP asks as nginx does.
+package loadgen
 
 import (
 	"bufio"
@@ -14,39 +17,39 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// driver sends checks over HTTP/2 at a fraction of the cost of a client
+// Driver sends checks over HTTP/2 at a fraction of the cost of a client
 // library, so that one core of client saturates one core of server. It writes
 // frames that were encoded in advance, and reads only the part of a reply that
 // distinguishes allow from deny. Any reply other than the expected one is a
 // failure.
-type driver struct {
-	address string // host:port, or unix:///path
-	ask     func() checkRequest
-	grpc    bool // the verdict is in a CheckResponse, otherwise it is the status
-	conns   int
-	streams int // in flight on each connection
-	rate    int // requests per second over all connections; 0 means as many as are answered
-	span    time.Duration
-	stop    <-chan struct{} // closing it ends the run early; nil: never
-	lenient bool            // count failures and continue, instead of ending the run
+type Driver struct {
+	Address string // host:port, or unix:///path
+	Ask     func() Request
+	GRPC    bool // the verdict is in a CheckResponse, otherwise it is the status
+	Conns   int
+	Streams int // in flight on each connection
+	Rate    int // requests per second over all connections; 0 means as many as are answered
+	Span    time.Duration
+	Stop    <-chan struct{} // closing it ends the run early; nil: never
+	Lenient bool            // count failures and continue, instead of ending the run
 }
 
-func (d driver) stopped() bool {
+func (d Driver) stopped() bool {
 	select {
-	case <-d.stop:
+	case <-d.Stop:
 		return true
 	default:
 		return false
 	}
 }
 
-func (d driver) run() (*answers, error) {
+func (d Driver) Run() (*Answers, error) {
 	var mu sync.Mutex
 	var failed error
-	all := &answers{}
+	all := &Answers{}
 	var wg sync.WaitGroup
 	start := time.Now()
-	for range d.conns {
+	for range d.Conns {
 		wg.Go(func() {
 			l, err := d.drive(start)
 			mu.Lock()
@@ -54,7 +57,7 @@ func (d driver) run() (*answers, error) {
 			failed = errors.Join(failed, err)
 			if l != nil {
 				all.merge(&l.done)
-				all.failed += l.failed
+				all.Failed += l.failed
 			}
 		})
 	}
@@ -62,14 +65,14 @@ func (d driver) run() (*answers, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	all.took = time.Since(start)
+	all.Took = time.Since(start)
 	return all, nil
 }
 
 // h2Conn is one connection. Stream n is at index n/2 modulo the size of the
 // ring.
 type h2Conn struct {
-	driver
+	Driver
 	conn    net.Conn
 	out     *bufio.Writer
 	in      *bufio.Reader
@@ -81,13 +84,13 @@ type h2Conn struct {
 	due     time.Time // of the next request at a given rate
 	ring    [ringSize]pending
 	credit  int // bytes read that the other side has not been told of
-	done    histogram
+	done    Histogram
 	failed  int
 }
 
 type pending struct {
 	asked         time.Time
-	want, verdict verdict
+	want, verdict Verdict
 }
 
 const (
@@ -102,14 +105,14 @@ func (l *h2Conn) Write(p []byte) (int, error) {
 }
 
 // drive runs one connection.
-func (d driver) drive(start time.Time) (*h2Conn, error) {
+func (d Driver) drive(start time.Time) (*h2Conn, error) {
 	l, err := d.connect()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = l.conn.Close() }()
 	l.due = start
-	end := start.Add(d.span)
+	end := start.Add(d.Span)
 	for now := start; now.Before(end) || l.open > 0; now = time.Now() {
 		if d.stopped() {
 			end = now
@@ -124,12 +127,12 @@ func (d driver) drive(start time.Time) (*h2Conn, error) {
 	return l, nil
 }
 
-func (d driver) connect() (*h2Conn, error) {
-	conn, err := dialAddress(d.address)
+func (d Driver) connect() (*h2Conn, error) {
+	conn, err := dialAddress(d.Address)
 	if err != nil {
 		return nil, err
 	}
-	l := &h2Conn{driver: d, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), in: bufio.NewReaderSize(conn, 64<<10), next: 1}
+	l := &h2Conn{Driver: d, conn: conn, out: bufio.NewWriterSize(conn, 64<<10), in: bufio.NewReaderSize(conn, 64<<10), next: 1}
 	l.frames, l.encoder = http2.NewFramer(l.out, l.in), hpack.NewEncoder(l)
 	l.frames.SetReuseFrames()
 	_, _ = l.out.WriteString(http2.ClientPreface)
@@ -144,18 +147,18 @@ func (d driver) connect() (*h2Conn, error) {
 // askDue sends the requests that are due: at a given rate those whose time has
 // come, otherwise as many as may be in flight.
 func (l *h2Conn) askDue(now, end time.Time) error {
-	for l.open < l.streams && now.Before(end) {
+	for l.open < l.Streams && now.Before(end) {
 		asked := now
-		if l.rate > 0 {
+		if l.Rate > 0 {
 			if l.due.After(now) {
 				break
 			}
 			// Measured from when it was due, so that a stall is not hidden by
 			// the requests that it delayed.
 			asked = l.due
-			l.due = l.due.Add(time.Second * time.Duration(l.conns) / time.Duration(l.rate))
+			l.due = l.due.Add(time.Second * time.Duration(l.Conns) / time.Duration(l.Rate))
 		}
-		if err := l.write(l.ask(), asked); err != nil {
+		if err := l.write(l.Ask(), asked); err != nil {
 			return err
 		}
 	}
@@ -165,20 +168,20 @@ func (l *h2Conn) askDue(now, end time.Time) error {
 	return nil
 }
 
-func (l *h2Conn) write(q checkRequest, asked time.Time) error {
+func (l *h2Conn) write(q Request, asked time.Time) error {
 	l.block = l.block[:0]
-	for _, f := range q.fields {
+	for _, f := range q.Fields {
 		if err := l.encoder.WriteField(f); err != nil {
 			return err
 		}
 	}
 	stream := l.next
 	l.next += 2
-	l.ring[stream/2%ringSize] = pending{asked: asked, want: q.want}
+	l.ring[stream/2%ringSize] = pending{asked: asked, want: q.Want}
 	l.open++
-	err := l.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: l.block, EndHeaders: true, EndStream: q.body == nil})
-	if err == nil && q.body != nil {
-		err = l.frames.WriteData(stream, true, q.body)
+	err := l.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: l.block, EndHeaders: true, EndStream: q.Body == nil})
+	if err == nil && q.Body != nil {
+		err = l.frames.WriteData(stream, true, q.Body)
 	}
 	return err
 }
@@ -186,7 +189,7 @@ func (l *h2Conn) write(q checkRequest, asked time.Time) error {
 // readOne reads a frame. At a given rate it waits at most until the next
 // request is due.
 func (l *h2Conn) readOne() error {
-	if l.rate > 0 && l.in.Buffered() == 0 {
+	if l.Rate > 0 && l.in.Buffered() == 0 {
 		if err := l.conn.SetReadDeadline(time.Now().Add(min(max(time.Until(l.due), 50*time.Microsecond), time.Second))); err != nil {
 			return err
 		}
@@ -225,13 +228,13 @@ func (l *h2Conn) readOne() error {
 // headers takes the verdict from the status of a proxy's response.
 func (l *h2Conn) headers(f *http2.HeadersFrame) error {
 	p := &l.ring[f.StreamID/2%ringSize]
-	if block := f.HeaderBlockFragment(); !l.grpc && len(block) > 0 && p.verdict == none {
+	if block := f.HeaderBlockFragment(); !l.GRPC && len(block) > 0 && p.verdict == None {
 		// :status comes first, and 200 has its own entry in HPACK's static
 		// table.
 		const indexedStatus200 = 0x88
-		p.verdict = deny
+		p.verdict = Deny
 		if block[0] == indexedStatus200 {
-			p.verdict = allow
+			p.verdict = Allow
 		}
 	}
 	if f.StreamEnded() {
@@ -251,7 +254,7 @@ func (l *h2Conn) data(f *http2.DataFrame) error {
 	}
 	p := &l.ring[f.StreamID/2%ringSize]
 	const grpcPrefix = 5
-	if l.grpc && len(f.Data()) > grpcPrefix {
+	if l.GRPC && len(f.Data()) > grpcPrefix {
 		p.verdict = verdictOf(f.Data()[grpcPrefix:])
 	}
 	if f.StreamEnded() {
@@ -266,7 +269,7 @@ func (l *h2Conn) end(p *pending) error {
 		return nil
 	case p.verdict == p.want:
 		l.done.add(time.Since(p.asked))
-	case l.lenient:
+	case l.Lenient:
 		l.failed++
 	default:
 		return fmt.Errorf("after %s a reply was %q, want %q", time.Since(p.asked), p.verdict, p.want)

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"bytes"
@@ -6,11 +6,11 @@ import (
 	"html"
 )
 
-// bar is one row of the chart. The first is the baseline's.
-type bar struct {
-	name  string
-	value float64
-	ratio float64 // to the baseline's value
+// Bar is one row of the chart. The first is the baseline's.
+type Bar struct {
+	Name  string
+	Value float64
+	Ratio float64 // to the baseline's value
 }
 
 const (
@@ -43,10 +43,10 @@ text { fill: #e6edf3 }
 
 // drawChart returns an SVG with horizontal bars from zero, and a line through
 // all of them at the first one's value.
-func drawChart(title string, bars []bar) []byte {
+func drawChart(title string, bars []Bar) []byte {
 	longest := 0.0
 	for _, b := range bars {
-		longest = max(longest, b.value)
+		longest = max(longest, b.Value)
 	}
 	scale := (chartWidth - labelsWidth - valuesWidth) / longest
 	height := chartTop + len(bars)*barStep + 12
@@ -61,11 +61,11 @@ func drawChart(title string, bars []bar) []byte {
 			class = "baseline"
 		}
 		y := chartTop + i*barStep
-		fmt.Fprintf(&svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", labelsWidth-10, y+14, html.EscapeString(b.name))
-		fmt.Fprintf(&svg, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\"/>\n", class, labelsWidth, y, b.value*scale, barHeight)
-		fmt.Fprintf(&svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.1f (%.2f times)</text>\n", chartWidth-16, y+14, b.value, b.ratio)
+		fmt.Fprintf(&svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", labelsWidth-10, y+14, html.EscapeString(b.Name))
+		fmt.Fprintf(&svg, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\"/>\n", class, labelsWidth, y, b.Value*scale, barHeight)
+		fmt.Fprintf(&svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.1f (%.2f times)</text>\n", chartWidth-16, y+14, b.Value, b.Ratio)
 	}
-	at := labelsWidth + bars[0].value*scale
+	at := labelsWidth + bars[0].Value*scale
 	fmt.Fprintf(&svg, "<line class=\"reference\" x1=\"%[1]g\" x2=\"%[1]g\" y1=\"%[2]d\" y2=\"%[3]d\"/>\n</svg>\n", float64(int(at*10))/10, chartTop-6, height-8)
 	return svg.Bytes()
 }
