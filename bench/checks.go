@@ -25,14 +25,14 @@ func (b *bench) checks() error {
 	if err != nil {
 		return err
 	}
-	subjects := []*target{{name: "baseline: grpc-go, allows unchecked", child: baseline, ask: loadgen.RequestSource(credential.Bearers(b.small.Secrets), loadgen.Allow)}}
+	targets := []*target{{name: "baseline: grpc-go, allows unchecked", child: baseline, ask: loadgen.RequestSource(credential.Bearers(b.small.Secrets), loadgen.Allow)}}
 	for i, s := range all {
 		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
 			return err
 		}
-		subjects = append(subjects, s.cases...)
+		targets = append(targets, s.cases...)
 	}
-	if err := b.compareChecks(subjects, all); err != nil {
+	if err := b.compareChecks(targets, all); err != nil {
 		return err
 	}
 	baseline.Kill()
@@ -45,20 +45,20 @@ func (b *bench) checks() error {
 
 // compareChecks measures and reports, with this process pinned to a core that
 // no server uses.
-func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
+func (b *bench) compareChecks(targets []*target, all []*scenario) error {
 	if err := process.Pin(1); err != nil {
 		return err
 	}
-	if err := b.alternate(subjects); err != nil {
+	if err := b.alternate(targets); err != nil {
 		return err
 	}
-	b.reportChecks(subjects)
+	b.reportChecks(targets)
 	b.report.Begin("Comparisons and memory", "value")
-	b.reportAgainst(subjects)
+	b.reportAgainst(targets)
 	if err := b.reportMemory(all); err != nil {
 		return err
 	}
-	if err := b.secondOpinion(subjects); err != nil {
+	if err := b.secondOpinion(targets); err != nil {
 		return err
 	}
 	return process.Unpin()
@@ -84,13 +84,13 @@ var percentiles = [3]float64{50, 99, 99.9}
 // alternate measures all targets, round by round, after one round of warm-up.
 // The machine may be faster or slower a second later, so the first target, with
 // which the others are compared, is measured before and after each.
-func (b *bench) alternate(subjects []*target) error {
-	first := subjects[0]
+func (b *bench) alternate(targets []*target) error {
+	first := targets[0]
 	for round := range b.rounds + 1 {
 		if err := first.measure(b.span); err != nil {
 			return fmt.Errorf("%s: %w", first.name, err)
 		}
-		for _, s := range subjects[1:] {
+		for _, s := range targets[1:] {
 			for _, measured := range []*target{s, first} {
 				if err := measured.measure(b.span); err != nil {
 					return fmt.Errorf("%s: %w", measured.name, err)
@@ -101,7 +101,7 @@ func (b *bench) alternate(subjects []*target) error {
 		}
 	}
 	first.ratio = []float64{1}
-	for _, s := range subjects {
+	for _, s := range targets {
 		s.forgetFirst()
 	}
 	return nil
@@ -145,9 +145,9 @@ func (s *target) measure(span time.Duration) error {
 	return err
 }
 
-func (b *bench) reportChecks(subjects []*target) {
+func (b *bench) reportChecks(targets []*target) {
 	b.report.Begin("At saturation", "µs CPU", "ratio", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "objects", "bytes")
-	for _, s := range subjects {
+	for _, s := range targets {
 		cells := []string{s.name, fmt.Sprintf("%.2f", median(s.cpu)), fmt.Sprintf("%.3f", median(s.ratio)), fmt.Sprintf("%.0f", median(s.rate))}
 		for _, times := range s.times {
 			cells = append(cells, fmt.Sprintf("%.0f", median(times)))
@@ -159,8 +159,8 @@ func (b *bench) reportChecks(subjects []*target) {
 
 // reportAgainst compares processor times with those of a target other than the
 // first.
-func (b *bench) reportAgainst(subjects []*target) {
-	for _, s := range subjects {
+func (b *bench) reportAgainst(targets []*target) {
+	for _, s := range targets {
 		if s.than == nil || len(s.than.ratio) == 0 {
 			continue
 		}

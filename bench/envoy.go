@@ -30,7 +30,7 @@ static_resources:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
+          stat_prefix: proxy
           codec_type: HTTP2
           http_filters:
 %[2]s          - name: envoy.filters.http.router
@@ -80,7 +80,7 @@ func (b *bench) throughEnvoy() error {
 		{name: "Envoy alone"},
 	}
 	for i, e := range proxies {
-		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("edge", i))); err != nil {
+		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("proxy", i))); err != nil {
 			return err
 		}
 	}
@@ -107,10 +107,10 @@ func (e *proxyUnderTest) start(binary, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	socket, yaml := filepath.Join(dir, "edge.sock"), filepath.Join(dir, "envoy.yaml")
+	socket, yaml := filepath.Join(dir, "proxy.sock"), filepath.Join(dir, "envoy.yaml")
 	asks := e.asks
 	if asks == "" {
-		asks = filepath.Join(dir, "nobody.sock")
+		asks = filepath.Join(dir, "none.sock")
 	}
 	if err := os.WriteFile(yaml, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks), 0o600); err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 
 // secondOpinion measures checks of one key with h2load, an independent client,
 // if it is installed (Debian, Ubuntu: apt-get install nghttp2-client).
-func (b *bench) secondOpinion(subjects []*target) error {
-	baseline, keyward := subjects[0], firstKnown(subjects)
+func (b *bench) secondOpinion(targets []*target) error {
+	baseline, keyward := targets[0], firstKnown(targets)
 	if keyward == nil {
 		return nil
 	}
@@ -58,8 +58,8 @@ func (b *bench) secondOpinion(subjects []*target) error {
 
 // firstKnown returns Keyward's first case on one core whose requests are
 // allowed.
-func firstKnown(subjects []*target) *target {
-	for _, s := range subjects[1:] {
+func firstKnown(targets []*target) *target {
+	for _, s := range targets[1:] {
 		if s.than == nil && s.ask().Want == loadgen.Allow {
 			return s
 		}
