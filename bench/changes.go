@@ -56,12 +56,12 @@ func (b *bench) changes() error {
 		busy = append(busy, o.percentile(99.9))
 		lags.revoked, lags.created = append(lags.revoked, l.revoked...), append(lags.created, l.created...)
 	}
-	b.row("revoked, until refused: p50 of %d", len(lags.revoked), at(lags.revoked, 50))
-	b.row("revoked, until refused: p99", at(lags.revoked, 99))
-	b.row("created, until accepted: p99 of %d", len(lags.created), at(lags.created, 99))
+	b.row("from revocation until refused: p50 of %d", len(lags.revoked), at(lags.revoked, 50))
+	b.row("from revocation until refused: p99", at(lags.revoked, 99))
+	b.row("from creation until accepted: p99 of %d", len(lags.created), at(lags.created, 99))
 	calm, stirred := at(quiet, 50), at(busy, 50)
 	b.row("other keys' p99.9 at %d checks/s, no changes (median round)", steady.rate, calm)
-	b.row("other keys' p99.9, with 20 changes a second (median round)", stirred)
+	b.row("other keys' p99.9, with 20 changes per second (median round)", stirred)
 	b.row("ratio of the two", fmt.Sprintf("%.2f", float64(stirred)/float64(calm)))
 	return c.stop()
 }

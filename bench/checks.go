@@ -27,7 +27,7 @@ func (b *bench) checks() error {
 	if err != nil {
 		return err
 	}
-	subjects := []*target{{name: "baseline: grpc-go, looks at nothing", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
+	subjects := []*target{{name: "baseline: grpc-go, allows unchecked", child: baseline, ask: requestSource(bearers(b.small.secrets), allow)}}
 	for i, s := range all {
 		if err := s.start(filepath.Join(b.dir, fmt.Sprint("checks", i))); err != nil {
 			return err
@@ -55,7 +55,7 @@ func (b *bench) compareChecks(subjects []*target, all []*scenario) error {
 		return err
 	}
 	b.reportChecks(subjects)
-	b.report.begin("Against one another, and memory", "value")
+	b.report.begin("Comparisons and memory", "value")
 	b.reportAgainst(subjects)
 	if err := b.reportMemory(all); err != nil {
 		return err
@@ -167,7 +167,7 @@ func (b *bench) reportAgainst(subjects []*target) {
 		for round, ratio := range s.ratio {
 			ratios = append(ratios, ratio/s.than.ratio[round])
 		}
-		b.row("CPU of %s, to that of %s (at most 1.15)", s.name, s.than.name, fmt.Sprintf("%.2f", median(ratios)))
+		b.row("CPU of %s, relative to %s (at most 1.15)", s.name, s.than.name, fmt.Sprintf("%.2f", median(ratios)))
 	}
 }
 
@@ -185,7 +185,7 @@ func (b *bench) reportMemory(all []*scenario) error {
 		if err != nil {
 			return err
 		}
-		b.row("resident bytes a key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.secrets)))
+		b.row("resident bytes per key after the rounds%s, GOMAXPROCS %d (at most 400)", s.build, s.procs, (resident-base)/int64(len(s.keys.secrets)))
 	}
 	return nil
 }

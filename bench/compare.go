@@ -22,13 +22,13 @@ func (b *bench) compare() error {
 			return err
 		}
 	}
-	err := b.inTurn("server CPU a check at saturation", files, func(i int) (float64, error) {
+	err := b.inTurn("server CPU per check at saturation", files, func(i int) (float64, error) {
 		return perCheck(children[i], clients[i], load{workers: 128, span: b.span, pick: anyKey(files[i].secrets)})
 	})
 	if err != nil {
 		return err
 	}
-	err = b.inTurn("median time of a check, one after the other", files, func(i int) (float64, error) {
+	err = b.inTurn("median time per check, one at a time", files, func(i int) (float64, error) {
 		o, err := clients[i].run(context.Background(), load{workers: 1, span: b.span, pick: anyKey(files[i].secrets)})
 		if err != nil {
 			return 0, err

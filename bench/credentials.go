@@ -99,7 +99,7 @@ func (p *pinned) warm(kinds []kindOfCredential) error {
 			for tries := 0; ; tries++ {
 				ok, err := p.client.allowed(context.Background(), 0, each)
 				if err != nil || !ok && tries == 100 {
-					return errors.Join(fmt.Errorf("%s is not let in", kind.name), err)
+					return errors.Join(fmt.Errorf("%s is denied", kind.name), err)
 				}
 				if ok {
 					break
@@ -174,7 +174,7 @@ func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
 		}
 		ratios, costs = append(ratios, other/key), append(costs, other)
 	}
-	b.row("server CPU a check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("server CPU per check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
 	b.row("ratio to an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }
@@ -207,8 +207,8 @@ func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredentia
 		costs, bare = append(costs, check), append(bare, verification)
 		ratios = append(ratios, check/(verification+key))
 	}
-	b.row("server CPU a check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
-	b.row("bare verification of the signature (µs)", fmt.Sprintf("%.1f", median(bare)))
-	b.row("ratio to that and an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
+	b.row("server CPU per check, %s token seen for the first time (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("verification of the signature alone (µs)", fmt.Sprintf("%.1f", median(bare)))
+	b.row("ratio to that plus an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }

@@ -39,7 +39,7 @@ type floodOutcome struct {
 	Took    time.Duration
 	Answers map[int]int64 // by status
 
-	checks *outcome // the key checks meanwhile
+	checks *outcome // the key checks during the flood
 }
 
 // startFlood runs the process and waits for it.
@@ -112,9 +112,9 @@ func (f *flood) guess() *authv3.CheckRequest {
 }
 
 func (o *floodOutcome) print(b *bench, what string) {
-	b.row("%s a second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
+	b.row("%s per second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
 	for _, status := range []int{401, 429, 503} {
 		b.row("%s answered %d", what, status, o.Answers[status])
 	}
-	b.printTail("key checks meanwhile", o.checks)
+	b.printTail("key checks during the flood", o.checks)
 }

@@ -18,7 +18,7 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	if keyward == nil {
 		return nil
 	}
-	b.report.begin("By h2load, one key over and over", "value")
+	b.report.begin("With h2load, always the same key", "value")
 	program, err := exec.LookPath("h2load")
 	if err != nil {
 		b.row("not measured: h2load is not installed", "-")

@@ -42,7 +42,7 @@ func (b *bench) overHTTP() error {
 		}
 		costs, bares, ratios = append(costs, check), append(bares, nothing), append(ratios, check/nothing)
 	}
-	b.row("server CPU a check over HTTP (µs)", fmt.Sprintf("%.1f", median(costs)))
+	b.row("server CPU per check over HTTP (µs)", fmt.Sprintf("%.1f", median(costs)))
 	b.row("bare net/http, 200 with one header (µs)", fmt.Sprintf("%.1f", median(bares)))
 	b.row("ratio of the two (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	_ = bare.cmd.Process.Kill()
@@ -114,7 +114,7 @@ func get(client *http.Client, r *http.Request) error {
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, response.Body)
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("a good key got status %s", strconv.Itoa(response.StatusCode))
+		return fmt.Errorf("a valid key got status %s", strconv.Itoa(response.StatusCode))
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ func legitUserKinds() []*legitUsers {
 		return func(n int) string { return fmt.Sprint(network, n+1) }
 	}
 	return []*legitUsers{
-		{kind: "regular", what: "known passwords, hashed anew", users: 10, every: 2 * time.Second, client: from("192.0.2.")},
+		{kind: "regular", what: "known passwords, hashed again", users: 10, every: 2 * time.Second, client: from("192.0.2.")},
 		{kind: "newcomer", what: "new passwords", users: 10, every: time.Second, once: true, client: from("198.51.100.")},
-		{kind: "target", what: "new passwords of names guessed at", users: guessedUsers, every: time.Second, once: true, client: from("203.0.113.")},
+		{kind: "target", what: "new passwords of users whose passwords are guessed", users: guessedUsers, every: time.Second, once: true, client: from("203.0.113.")},
 		{kind: "office", what: "new passwords behind one address", users: 40, every: time.Second, once: true, client: func(int) string { return "198.18.0.1" }},
 	}
 }
@@ -66,7 +66,7 @@ func (v *legitUsers) attempt(c *client, n int) (bool, error) {
 	case status.Code(err) == codes.DeadlineExceeded:
 		return false, nil
 	case err == nil && answer != 200 && answer != 503:
-		return false, fmt.Errorf("a right password got status %d", answer)
+		return false, fmt.Errorf("a correct password got status %d", answer)
 	}
 	return answer == 200, err
 }
@@ -120,14 +120,14 @@ func (v *legitUsers) count(n int, in bool, after time.Duration) bool {
 }
 
 func (v *legitUsers) print(b *bench) {
-	b.row("%s: let in, of %d tries", v.what, v.tries, v.admitted)
+	b.row("%s: allowed, of %d tries", v.what, v.tries, v.admitted)
 	var waits []time.Duration
 	for _, wait := range v.waits {
 		waits = append(waits, wait)
 	}
 	if len(waits) > 0 {
 		slices.Sort(waits)
-		b.row("  users let in, of %d; half after %s, the last after %s", v.users,
+		b.row("  users allowed, of %d; half after %s, the last after %s", v.users,
 			waits[len(waits)/2].Round(time.Millisecond), waits[len(waits)-1].Round(time.Millisecond), len(waits))
 	}
 }

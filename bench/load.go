@@ -137,7 +137,7 @@ func (c *client) work(ctx context.Context, worker int, l load, start time.Time) 
 		}
 		ok, err := c.allowed(ctx, worker, l.pick())
 		if err != nil || !ok {
-			return latencies, fmt.Errorf("a good key was not let in: %w", errors.Join(err, ctx.Err()))
+			return latencies, fmt.Errorf("a valid key was denied: %w", errors.Join(err, ctx.Err()))
 		}
 		latencies = append(latencies, time.Since(due))
 		due = due.Add(every)

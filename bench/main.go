@@ -24,15 +24,15 @@ func main() {
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
 	only := flag.String("only", "", "measure one part: checks, envoy, start, compare, changes, reload, credentials, http, passwords or soak")
-	flag.StringVar(&b.cases, "cases", "", "of checks: beside the baseline only those whose name holds this")
-	flag.StringVar(&b.against, "against", "", "of checks: other builds of the program to measure beside it, with commas between")
-	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this folder, as "+tablesFile+" and "+chartFile)
+	flag.StringVar(&b.cases, "cases", "", "for checks: measure only the baseline and cases whose name contains this")
+	flag.StringVar(&b.against, "against", "", "for checks: other builds of the program to measure too, separated by commas")
+	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this directory, as "+tablesFile+" and "+chartFile)
 	flag.DurationVar(&b.soakFor, "soak", 10*time.Minute, "length of the soak")
-	flag.StringVar(&b.profileTo, "profile", "", "make a profile for the compiler and write it to this file, and measure nothing")
-	bare := flag.String("bare", "", "for bench itself: serve HTTP at this socket and look at nothing")
-	baseline := flag.String("baseline", "", "for bench itself: serve gRPC at this socket and look at nothing")
-	flood := flag.String("flood", "", "for bench itself: send wrong passwords to this socket")
-	tooLong := flag.Bool("too-long", false, "with -flood: such as are refused before anything is hashed")
+	flag.StringVar(&b.profileTo, "profile", "", "only make a profile for the compiler and write it to this file")
+	bare := flag.String("bare", "", "used by bench itself: serve HTTP at this socket and allow every request unchecked")
+	baseline := flag.String("baseline", "", "used by bench itself: serve gRPC at this socket and allow every request unchecked")
+	flood := flag.String("flood", "", "used by bench itself: send wrong passwords to this socket")
+	tooLong := flag.Bool("too-long", false, "with -flood: send passwords that are refused before anything is hashed")
 	flag.Parse()
 	if b.profileTo != "" {
 		*only = "profile"
@@ -91,7 +91,7 @@ func (b *bench) run(only string) (err error) {
 		}
 	}
 	if !known {
-		return fmt.Errorf("no part is called %q", only)
+		return fmt.Errorf("there is no part %q", only)
 	}
 	if b.writeTo == "" {
 		return nil
@@ -115,10 +115,10 @@ func (b *bench) parts() []part {
 		{name: "checks", large: true, measure: b.checks},
 		{name: "envoy", measure: b.throughEnvoy},
 		{name: "start", title: "Start and memory", large: true, measure: b.start},
-		{name: "compare", title: "Few keys and many, one client library", large: true, measure: b.compare},
+		{name: "compare", title: "Few and many keys, same client library", large: true, measure: b.compare},
 		{name: "changes", title: "Changes of the key file", large: true, measure: b.changes},
 		{name: "reload", title: "Reload and many changes at half of saturation", large: true, measure: b.reload},
-		{name: "credentials", title: "Kinds of credentials, by a client library", measure: b.credentials},
+		{name: "credentials", title: "Kinds of credentials, with a client library", measure: b.credentials},
 		{name: "http", title: "Over HTTP", measure: b.overHTTP},
 		{name: "passwords", title: "A flood of wrong passwords", measure: b.passwords},
 	}
@@ -140,6 +140,6 @@ func (b *bench) makeLarge() (err error) {
 	if b.large, err = makeKeys(b.dir, b.many); err != nil {
 		return fmt.Errorf("making %d keys: %w", b.many, err)
 	}
-	b.row("import of %s keys, with making them", count(b.many), time.Since(began).Round(time.Millisecond))
+	b.row("import of %s keys, including their creation", count(b.many), time.Since(began).Round(time.Millisecond))
 	return nil
 }

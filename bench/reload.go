@@ -156,7 +156,7 @@ func (c *churn) underChanges() (*answers, error) {
 // the last among them, revoke one. It returns the last one's secret.
 func (c *churn) change(path string, lines int) (string, error) {
 	if c.next+lines > min(len(c.keys.records), len(c.keys.secrets)/2) {
-		return "", errors.New("no keys are left to change: fewer rounds, or shorter ones")
+		return "", errors.New("no keys are left to change: use fewer or shorter rounds")
 	}
 	var batch bytes.Buffer
 	now := time.Now().UTC()
@@ -186,20 +186,20 @@ func (c *churn) awaitRefusal(secret string) error {
 }
 
 func (c *churn) print(b *bench) {
-	b.row("checks a second, half of what it can, with %s keys", count(b.many), c.steady.rate)
+	b.row("checks per second, half of the maximum, with %s keys", count(b.many), c.steady.rate)
 	b.row("failed requests (none)", c.failed)
 	b.row("reload of the file, until in force (s)", fmt.Sprintf("%.1f", median(c.reloads)))
-	b.row("p99 of checks: quiet (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
+	b.row("p99 of checks: without changes (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
 	for _, part := range []struct {
 		name string
 		p99  []float64
-	}{{"during the reload", c.reloading}, {fmt.Sprintf("with %d changes a second", batchSize*time.Second/batchEvery), c.changing}} {
+	}{{"during the reload", c.reloading}, {fmt.Sprintf("with %d changes per second", batchSize*time.Second/batchEvery), c.changing}} {
 		var ratios []float64
 		for round, p99 := range part.p99 {
 			ratios = append(ratios, p99/c.quiet[round])
 		}
 		b.row("p99 of checks: %s (µs)", part.name, fmt.Sprintf("%.0f", median(part.p99)))
-		b.row("ratio to quiet (at most 2)", fmt.Sprintf("%.2f", median(ratios)))
+		b.row("ratio to no changes (at most 2)", fmt.Sprintf("%.2f", median(ratios)))
 	}
 }
 

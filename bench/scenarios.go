@@ -74,8 +74,8 @@ func (b *bench) casesOf(keys *keyFile, build string) []*target {
 		return b.selected(known)
 	}
 	return b.selected(known,
-		&target{name: "unknown key, beside " + count(b.many) + build, ask: requestSource(unknownKeys(), deny)},
-		&target{name: "junk, beside " + count(b.many) + build, ask: requestSource([]string{"Bearer kw_junk", "Bearer x"}, deny)})
+		&target{name: "unknown key, with " + count(b.many) + " keys" + build, ask: requestSource(unknownKeys(), deny)},
+		&target{name: "junk, with " + count(b.many) + " keys" + build, ask: requestSource([]string{"Bearer kw_junk", "Bearer x"}, deny)})
 }
 
 // twoCoreCases are the first of those cases again, for a server with two cores, one of which it shares with the client.
@@ -111,8 +111,8 @@ jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
 
 // cachedCredentials is a server with few keys that takes tokens and passwords, all of them known to it.
 func (b *bench) cachedCredentials(build string) (*scenario, error) {
-	beside := " in the cache, beside " + count(b.few) + build
-	token, password := &target{name: "JWT (RS256)" + beside}, &target{name: "password" + beside}
+	suffix := " in the cache, with " + count(b.few) + " keys" + build
+	token, password := &target{name: "JWT (RS256)" + suffix}, &target{name: "password" + suffix}
 	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password)}
 	if len(s.cases) == 0 {
 		return s, nil // making them takes seconds

@@ -124,7 +124,7 @@ func (s *signer) bareVerification(span time.Duration) (float64, error) {
 			good = ed25519.Verify(public, s.digest, s.sig)
 		}
 		if !good {
-			return 0, errors.New("a signature of our own is not good")
+			return 0, errors.New("a signature made by the benchmark is invalid")
 		}
 	}
 	after, err := threadTime()

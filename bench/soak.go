@@ -44,7 +44,7 @@ func (b *bench) soak() error {
 			return err
 		}
 	}
-	b.report.begin("Soak, in all", "value")
+	b.report.begin("Soak, overall", "value")
 	return errors.Join(w.judge(b), c.stop(), unpin())
 }
 
@@ -83,8 +83,8 @@ func (w *soakWatch) judge(b *bench) error {
 		most = max(most, resident)
 	}
 	growth, tail := float64(most)/float64(w.resident[0]), median(w.tail)/median(w.p50)
-	b.row("most resident memory later, to that after the first part (at most %.2f)", soakGrowth, fmt.Sprintf("%.3f", growth))
-	b.row("p99.9 to p50, medians of the parts (below %d)", soakTail, fmt.Sprintf("%.1f", tail))
+	b.row("maximum resident memory later, relative to that after the first part (at most %.2f)", soakGrowth, fmt.Sprintf("%.3f", growth))
+	b.row("p99.9 relative to p50, medians of the parts (below %d)", soakTail, fmt.Sprintf("%.1f", tail))
 	var failed error
 	if growth > soakGrowth {
 		failed = errors.Join(failed, errors.New("resident memory grew"))

@@ -23,7 +23,7 @@ func (b *bench) start() error {
 	if err != nil {
 		return err
 	}
-	b.row("resident bytes a key once ready (%d MiB without keys)", base>>20, (idle-base)/int64(n))
+	b.row("resident bytes per key once ready (%d MiB without keys)", base>>20, (idle-base)/int64(n))
 	cl, err := dial(c, 4)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (b *bench) start() error {
 		return err
 	}
 	used, err := c.resident()
-	b.row("resident bytes a key after ten seconds of saturation", (used-base)/int64(n))
+	b.row("resident bytes per key after ten seconds of saturation", (used-base)/int64(n))
 	return errors.Join(err, c.stop())
 }
 

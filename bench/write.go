@@ -15,11 +15,11 @@ const (
 	chartFile  = "benchmark.svg"
 )
 
-// write puts the tables into a folder as Markdown and, where checks were measured, the chart.
-func (b *bench) write(folder string) error {
+// write writes the tables to a directory as Markdown and, if checks were measured, the chart.
+func (b *bench) write(dir string) error {
 	if len(b.report.bars) > 0 {
-		chart := drawChart(fmt.Sprintf("Server CPU a check at saturation, median of %d rounds, in µs", b.rounds), b.report.bars)
-		if err := os.WriteFile(filepath.Join(folder, chartFile), chart, 0o644); err != nil {
+		chart := drawChart(fmt.Sprintf("Server CPU per check at saturation, median of %d rounds, in µs", b.rounds), b.report.bars)
+		if err := os.WriteFile(filepath.Join(dir, chartFile), chart, 0o644); err != nil {
 			return err
 		}
 	}
@@ -30,20 +30,23 @@ Written by %[1]sgo run ./bench -write docs%[1]s, which is part of %[1]smake benc
 
 %[2]s.
 
-What is compared is measured in turn, in %[3]d rounds of %[4]s each; figures are the medians, and ratios those of the ratios to the baseline right before and after. The baseline is an ext_authz
-server of stock grpc-go and go-control-plane (bench/baseline.go) that looks at nothing and answers OK. A server at saturation has one core, and the client the other, unless the
-line says GOMAXPROCS 2: then it has both, and shares one with the client. CPU is all that the server's threads used, those of the garbage collector too; objects and bytes are what
-it allocated for a call. Times are the client's, with 128 requests in flight: most of it is spent in queues.
+Everything that is compared is measured in turn, in %[3]d rounds of %[4]s each.
+Figures are medians; a ratio is the median of the ratios to the baseline, measured right before and after.
+The baseline is an ext_authz server of stock grpc-go and go-control-plane (bench/baseline.go) that allows every request unchecked.
+A server at saturation has one core, and the client has the other. With GOMAXPROCS 2 the server has both cores, and shares one with the client.
+CPU is the CPU time of all threads of the server, including those of the garbage collector.
+Objects and bytes are the server's allocations per call.
+Times are measured by the client, with 128 requests in flight, and are mostly spent in queues.
 `, "`", machine(), b.rounds, b.span)
 	if len(b.report.bars) > 0 {
-		fmt.Fprintf(&text, "\n![Server CPU a check, beside the baseline's](%s)\n", chartFile)
+		fmt.Fprintf(&text, "\n![Server CPU per check, compared with the baseline](%s)\n", chartFile)
 	}
 	for _, t := range b.report.tables {
 		if len(t.rows) > 0 {
 			t.markdown(&text)
 		}
 	}
-	return os.WriteFile(filepath.Join(folder, tablesFile), text.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(dir, tablesFile), text.Bytes(), 0o644)
 }
 
 func (t *table) markdown(to *bytes.Buffer) {
@@ -53,7 +56,7 @@ func (t *table) markdown(to *bytes.Buffer) {
 	}
 }
 
-// machine says what it was measured on, and when.
+// machine returns what the benchmark was measured on, and when.
 func machine() string {
 	processor := "an unknown processor"
 	info, _ := os.ReadFile("/proc/cpuinfo") // without it the line says that it is not known
