@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -21,6 +22,7 @@ type schemaNode struct {
 	Properties  map[string]*schemaNode `json:"properties"`
 	Additional  json.RawMessage        `json:"additionalProperties"`
 	Enum        []string               `json:"enum"`
+	Required    []string               `json:"required"`
 	Default     any                    `json:"default"`
 	Definitions map[string]*schemaNode `json:"definitions"`
 }
@@ -177,4 +179,66 @@ func TestSchemaDefaults(t *testing.T) {
 	if compared < 30 {
 		t.Errorf("compared only %d defaults", compared)
 	}
+}
+
+// TestSchemaDefaultsAreInForce writes each default of the schema down: that changes nothing.
+func TestSchemaDefaultsAreInForce(t *testing.T) {
+	root := loadSchema(t)
+	compared := 0
+	root.eachKey("", func(name string) {
+		value := root.find(name)[0].Default
+		if value == nil {
+			return
+		}
+		compared++
+		if with, without := parsed(t, documentWith(name, value)), parsed(t, documentWith(name, nil)); with != without {
+			t.Errorf("docs/keyward.schema.json: %v is not the default of %s:\n%s\n%s", value, name, with, without)
+		}
+	})
+	if compared < 70 {
+		t.Errorf("compared only %d defaults", compared)
+	}
+}
+
+// documentWith returns a configuration with the value of the key, nil for none,
+// and with as little as possible beside it.
+func documentWith(name string, value any) map[string]any {
+	elements := map[string]map[string]any{
+		"jwt": {"issuer": "https://id.example.com"}, "introspection": {"url": "https://id.example.com/introspect"}, "routes": {"path": "/a"},
+	}
+	root := map[string]any{}
+	at, path := root, strings.Split(name, ".")
+	key := path[len(path)-1]
+	for i, part := range path[:len(path)-1] {
+		section := map[string]any{}
+		at[part] = section
+		if element, ok := elements[part]; ok && i == 0 {
+			section = element
+			at[part] = []any{section}
+		}
+		at = section
+	}
+	if key == "shadow" {
+		at["rate"] = "1/s"
+	}
+	if value != nil {
+		at[key] = value
+	}
+	return root
+}
+
+// parsed returns what a document means, as text in which a nil slice is an empty one.
+func parsed(t *testing.T, document map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(document) // which is YAML
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Parse("keyward.yaml", text, noEnv)
+	if err != nil {
+		t.Errorf("%v\n%s", err, text)
+		return ""
+	}
+	cfg.Files, cfg.Warnings = nil, nil // they have lines
+	return fmt.Sprintf("%+v", *cfg)
 }
