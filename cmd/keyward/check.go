@@ -25,7 +25,7 @@ type checkCommand struct {
 	output
 }
 
-// Run judges the request, or those on standard input.
+// Run evaluates the request of the flags, or those on standard input.
 func (c *checkCommand) Run(env *environment) error {
 	single, err := c.request(env)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *checkCommand) Run(env *environment) error {
 	return v.exit()
 }
 
-// request makes the request of the flags.
+// request returns the request that the flags describe.
 func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	switch {
 	case c.Request != "" && (c.Path != "" || len(c.Header) > 0):
@@ -83,7 +83,7 @@ func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	return r, nil
 }
 
-// write prints a verdict for people.
+// write prints a verdict as text.
 func (v *verdict) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
@@ -108,7 +108,7 @@ func (v *verdict) write(w io.Writer) {
 	})
 }
 
-// exit is the exit code for a verdict, nil for an allow.
+// exit returns the exit code for a verdict, nil for an allow.
 func (v *verdict) exit() error {
 	switch v.Decision {
 	case "allow":

@@ -14,7 +14,7 @@ import (
 	"keyward/internal/vectors"
 )
 
-// answers runs `check --request -` over the requests.
+// answers returns the results of `check --request -` for the requests.
 func answers(t *testing.T, config string, requests []map[string]any) []verdict {
 	t.Helper()
 	var in, out, errs bytes.Buffer
@@ -41,8 +41,8 @@ func answers(t *testing.T, config string, requests []map[string]any) []verdict {
 
 func writeConfig(t *testing.T, text string) (config, keyFile string) {
 	t.Helper()
-	folder := t.TempDir()
-	config, keyFile = filepath.Join(folder, "keyward.yaml"), filepath.Join(folder, "keys.jsonl")
+	dir := t.TempDir()
+	config, keyFile = filepath.Join(dir, "keyward.yaml"), filepath.Join(dir, "keys.jsonl")
 	if err := os.WriteFile(config, []byte("keys: {file: "+keyFile+"}\n"+text), 0o600); err != nil {
 		t.Fatal(err)
 	}

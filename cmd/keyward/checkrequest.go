@@ -13,7 +13,7 @@ import (
 	"keyward/authz"
 )
 
-// requestLine is a request on check's standard input.
+// requestLine is one request on the standard input of check.
 type requestLine struct {
 	Method  string      `json:"method"` // GET by default
 	Path    string      `json:"path"`   // the target, with its query
@@ -25,10 +25,10 @@ type requestLine struct {
 	Route   string      `json:"route"`
 }
 
-// parseRequest reads one line. Errors say nothing of its content.
+// parseRequest reads one line. Errors repeat nothing of its content.
 func parseRequest(line []byte) (*authz.Request, error) {
 	if !utf8.Valid(line) {
-		// The decoder would put other bytes in their place.
+		// The decoder would replace the invalid bytes.
 		return nil, errors.New("not UTF-8; give such bytes in base64, as path_b64 or {\"b64\": …}")
 	}
 	l := requestLine{Method: "GET", Scheme: "http", Peer: "127.0.0.1"}
@@ -53,7 +53,7 @@ func parseRequest(line []byte) (*authz.Request, error) {
 	}, nil
 }
 
-// jsonError is err without the text that it stumbled over.
+// jsonError returns err without the text that caused it.
 func jsonError(err error) error {
 	var typed *json.UnmarshalTypeError
 	switch {
@@ -70,7 +70,8 @@ func jsonError(err error) error {
 
 var errHeaders = errors.New(`headers: want [["name", "value"], …] or {"name": "value"}, a value being a text, {"b64": "…"} or, in an object, a list of those`)
 
-// headerLines are header lines in the order given. An object may have a name twice.
+// headerLines are header lines in the order given. A JSON object of them may
+// have a name twice.
 type headerLines []authz.Header
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -129,7 +130,7 @@ func (h *headerLines) fromObject(text []byte) error {
 	return nil
 }
 
-// add adds one line, whose value is a text or {"b64": "…"}.
+// add adds one line. Its value is a string or {"b64": "…"}.
 func (h *headerLines) add(name string, value json.RawMessage) error {
 	var text string
 	if json.Unmarshal(value, &text) != nil || string(value) == "null" {

@@ -14,20 +14,20 @@ import (
 	"keyward/store/journal"
 )
 
-// keyFile is the flags that say which key file is meant.
+// keyFile has the flags that name the key file.
 type keyFile struct {
 	File       string `placeholder:"FILE" help:"Key file (default keys.jsonl, or what --config names)."`
 	Config     string `placeholder:"FILE" help:"Configuration that names the key file and the pepper."`
 	PepperFile string `placeholder:"FILE" help:"Pepper with which the keys in the file are hashed."`
 }
 
-// keys is a key file with what its configuration says of it.
+// keys is a key file with the settings that the configuration has for it.
 type keys struct {
 	*keystore.Journal
 	path     string
-	prefixes []string // "" where any is fine
+	prefixes []string // "" allows any
 	maxAge   time.Duration
-	usage    string // the account of their use; "" is none
+	usage    string // the usage file; "" is none
 	users    string // the users file; "" is none
 	inBasic  bool   // keys may stand in Basic credentials
 	ended    keystore.EndedUsers
@@ -35,7 +35,7 @@ type keys struct {
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")
 
-// startOver is the flag of every command that writes a file.
+// startOver has the flag of every command that writes a file.
 type startOver struct {
 	StartOver bool `help:"Start a new file if the old one is empty or missing but had content before."`
 }
@@ -87,7 +87,8 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 	return k, nil
 }
 
-// openWithUsers is open for commands that show states: a key ends with its user.
+// openWithUsers is open for commands that show states: a key is revoked when
+// its user is deleted.
 func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 	k, err := f.open(env)
 	if err != nil || k.users == "" {
@@ -102,7 +103,7 @@ func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 
 const idLen = len("k_") + 12
 
-// explain adds to an error what the command knows of its cause.
+// explain adds the cause to an error, as far as the command knows it.
 func (k *keys) explain(err error, id string) error {
 	switch {
 	case err == nil:
@@ -114,7 +115,7 @@ func (k *keys) explain(err error, id string) error {
 	case errors.Is(err, keystore.ErrNotFound) && isMissing(k.path):
 		return fmt.Errorf("no key file %s", k.path)
 	case errors.Is(err, keystore.ErrNotFound) && len(id) > idLen:
-		// It may be a key, in which case nobody should see it again.
+		// It may be a key, which must not be printed.
 		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` prints the id of a key", k.path)
 	case errors.Is(err, keystore.ErrNotFound) && id != "":
 		return fmt.Errorf("no key %s in %s", id, k.path)
@@ -123,12 +124,12 @@ func (k *keys) explain(err error, id string) error {
 	}
 }
 
-// explainDamaged says how to go on with a file that lost its content.
+// explainDamaged adds to ErrDamaged how to recover the file.
 func explainDamaged(err error) error {
 	return fmt.Errorf("%w; restore it from a copy, or run a command that writes it with --start-over to begin a new one", err)
 }
 
-// asUsage makes what the keystore says of invalid arguments a wrong use.
+// asUsage makes a usage error of an error about invalid arguments.
 func asUsage(err error) error {
 	if errors.Is(err, keystore.ErrInvalid) {
 		return usageError{err}
@@ -141,7 +142,7 @@ func isMissing(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// userFile is the flags that say which users file is meant.
+// userFile has the flags that name the users file.
 type userFile struct {
 	File   string `placeholder:"FILE" help:"Users file (default users.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the users file."`
@@ -199,7 +200,7 @@ func (u *users) explain(err error, name string) error {
 	}
 }
 
-// revocationsFile is the flags that say which revocations file is meant.
+// revocationsFile has the flags that name the revocations file.
 type revocationsFile struct {
 	File   string `placeholder:"FILE" help:"Revocations file (default revocations.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the revocations file."`

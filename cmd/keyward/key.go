@@ -26,7 +26,7 @@ type keyCommands struct {
 	Compact keyCompact `cmd:"" help:"Rewrite the key file without superseded and deleted records."`
 }
 
-// terms are the flags that say what a key may do.
+// terms has the flags that say what a key may do.
 type terms struct {
 	User     string   `help:"User that the key acts for."`
 	Project  string   `help:"Project that the key belongs to."`
@@ -38,15 +38,15 @@ type terms struct {
 	Rate     string   `placeholder:"N/UNIT" help:"Rate limit of the key, such as 1000/h."`
 }
 
-// newKeys are the flags of what puts keys into a file.
+// newKeys has the flags of the commands that add keys to a file.
 type newKeys struct {
 	terms
 	writtenKeyFile
 	output
 }
 
-// begin opens the file and reads what the new keys may do. A name that is
-// given is one.
+// begin opens the file and reads what the new keys may do. If a name is given
+// it must not be empty.
 func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params, error) {
 	if name != nil && strings.TrimSpace(*name) == "" {
 		return nil, keystore.Params{}, usagef("--name: want a text that says what the key is for")
@@ -83,8 +83,8 @@ func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
 	return p, nil
 }
 
-// prefix is what a new key begins with where nobody says otherwise: what the
-// server takes for a key.
+// prefix returns the default prefix of a new key: the first one by which the
+// server recognises a key.
 func (k *keys) prefix() string {
 	if len(k.prefixes) == 0 {
 		return config.Default().Keys.Prefixes[0]
@@ -97,7 +97,7 @@ func (k *keys) prefix() string {
 	return ""
 }
 
-// expiry reads a time to come: from now, or an RFC 3339 time. "" is never.
+// expiry reads a future time: a duration from now, or an RFC 3339 time. "" is never.
 func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -123,7 +123,7 @@ type keyCreate struct {
 	Format string `enum:"keyward,hex" default:"keyward" help:"keyward, or hex: 44 hexadecimal characters without a prefix."`
 }
 
-// Run makes the key.
+// Run creates the key.
 func (c *keyCreate) Run(env *environment) error {
 	k, p, err := c.begin(env, c.Name)
 	if err != nil {
@@ -146,7 +146,7 @@ func (c *keyCreate) Run(env *environment) error {
 	return c.handOut(env, k, &r, secret, "created")
 }
 
-// handOut prints a secret, for the one time that it can be.
+// handOut prints a secret, which is not stored and cannot be printed again.
 func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret authz.Secret, done string) error {
 	view := k.view(r, env.now())
 	view.Key = secret.Reveal()

@@ -14,7 +14,7 @@ import (
 	"keyward/usage"
 )
 
-// desk is a command line with a clock that stands where it is put.
+// desk is a command line with a fake clock.
 type desk struct {
 	t    *testing.T
 	now  time.Time
@@ -43,7 +43,7 @@ func (d *desk) must(stdin string, args ...string) string {
 	return stdout
 }
 
-// listed are the names of the keys that key list shows.
+// listed returns the names of the keys that key list shows.
 func (d *desk) listed(args ...string) string {
 	lines := strings.Split(strings.TrimSpace(d.must("", append([]string{"key", "list"}, args...)...)), "\n")
 	var names []string
@@ -74,7 +74,8 @@ func TestKeyExpires(t *testing.T) {
 	}
 }
 
-// TestBornExpired: a key's end is kept to the second, and must be to come all the same.
+// TestBornExpired: the expiry of a key is stored to the second, and must be in
+// the future after that.
 func TestBornExpired(t *testing.T) {
 	d := newDesk(t)
 	d.now = d.now.Add(500 * time.Millisecond)
@@ -111,7 +112,7 @@ func TestOlderThan(t *testing.T) {
 	}
 }
 
-// TestExpiring: active, and at its end within the time; by keys.max_age too.
+// TestExpiring: active keys that expire within the time, also by keys.max_age.
 func TestExpiring(t *testing.T) {
 	d := newDesk(t)
 	d.must("", "key", "create", "--name", "in-13d", "--expires", "13d")
@@ -138,7 +139,8 @@ func TestExpiring(t *testing.T) {
 	}
 }
 
-// TestUnusedFor: made longer ago, and last used longer ago or never. Options combine.
+// TestUnusedFor: keys created longer ago, and last used longer ago or never.
+// Options combine.
 func TestUnusedFor(t *testing.T) {
 	d := newDesk(t)
 	account := filepath.Join(t.TempDir(), "usage.jsonl")
@@ -201,7 +203,7 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
-// TestKeyNotPrinted holds create to failing, with the id, when the one chance to show the key is lost.
+// TestKeyNotPrinted: create fails and names the id if it cannot print the key.
 func TestKeyNotPrinted(t *testing.T) {
 	var errs bytes.Buffer
 	env := &environment{

@@ -13,7 +13,7 @@ type keyRevoke struct {
 	output
 }
 
-// Run ends the keys.
+// Run revokes the keys.
 func (c *keyRevoke) Run(env *environment) error {
 	k, err := c.open(env)
 	if err != nil {
@@ -28,7 +28,7 @@ type keyDelete struct {
 	output
 }
 
-// Run ends the keys and marks them for erasure.
+// Run revokes the keys and marks them for erasure.
 func (c *keyDelete) Run(env *environment) error {
 	k, err := c.open(env)
 	if err != nil {
@@ -37,8 +37,8 @@ func (c *keyDelete) Run(env *environment) error {
 	return c.endEach(env, k, c.IDs, k.Delete, "deleted")
 }
 
-// endEach ends as many of the keys as it can and tells of each that it could
-// not. One id is printed as an object, more of them as an array.
+// endEach revokes as many of the keys as it can, and reports each that it could
+// not. One id is printed as an object, several as an array.
 func (o output) endEach(env *environment, k *keys, ids []string, end func(string) (keystore.Record, error), done string) error {
 	failed := false
 	views := []keyView{}

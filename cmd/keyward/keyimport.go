@@ -16,7 +16,7 @@ type keyImport struct {
 	newKeys
 }
 
-// Run takes over all the keys, or none.
+// Run imports all the keys, or none.
 func (c *keyImport) Run(env *environment) error {
 	k, p, err := c.begin(env, c.Name)
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *keyImport) Run(env *environment) error {
 		return usageError{err}
 	}
 	if _, err := k.ImportAs(strings.NewReader(""), p, what); err != nil {
-		return asUsage(err) // without a line to blame, it is the flags
+		return asUsage(err) // an error without a line number is about the flags
 	}
 	records, err := k.ImportAs(env.stdin, p, what)
 	if err != nil {
@@ -59,7 +59,8 @@ func (c *keyImport) input(env *environment, k *keys) (keystore.Import, error) {
 	return what, nil
 }
 
-// warnOfKeys notes which names of new keys may be taken for others, each once.
+// warnOfKeys warns, once per name, of the names of new keys that may be taken
+// for others.
 func (e *environment) warnOfKeys(records []keystore.Record) {
 	told := map[string]bool{}
 	for i := range records {

@@ -13,10 +13,10 @@ import (
 	"keyward/usage"
 )
 
-// keyView is what is shown of a key: its record without the hashes.
+// keyView is the part of a record that is shown: all but the hashes.
 type keyView struct {
 	ID       string        `json:"id"`
-	Key      string        `json:"key,omitempty"` // only where it is handed out
+	Key      string        `json:"key,omitempty"` // only when the key is created or rotated
 	Name     string        `json:"name,omitempty"`
 	State    string        `json:"state"` // active, expired or revoked
 	User     string        `json:"user,omitempty"`
@@ -31,9 +31,9 @@ type keyView struct {
 	Expires  time.Time     `json:"expires,omitzero"`
 	Revoked  time.Time     `json:"revoked,omitzero"`
 	Deleted  time.Time     `json:"deleted,omitzero"`
-	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, and the key ended with it
+	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
 	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
-	Usage    *usage.Usage  `json:"usage,omitempty"`          // only where it was asked for
+	Usage    *usage.Usage  `json:"usage,omitempty"`          // only if requested
 }
 
 func (k *keys) view(r *keystore.Record, now time.Time) keyView {
@@ -51,7 +51,7 @@ func (k *keys) view(r *keystore.Record, now time.Time) keyView {
 	return v
 }
 
-// state is what a server by the same configuration makes of the key.
+// state returns the state that a server with the same configuration sees.
 func (k *keys) state(r *keystore.Record, now time.Time) string {
 	switch {
 	case r.Ended() || !k.ended.Of(r.User, r.Created).IsZero():
@@ -63,12 +63,12 @@ func (k *keys) state(r *keystore.Record, now time.Time) string {
 	}
 }
 
-// ends tells whether the key, if nobody revokes it, is at its end by then.
+// ends reports whether the key, if it is not revoked before, has expired by then.
 func (k *keys) ends(r *keystore.Record, by time.Time) bool {
 	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.maxAge > 0 && !by.Before(r.Created.Add(k.maxAge))
 }
 
-// write prints the view as lines of name and value.
+// write prints the view as one name and value per line.
 func (v *keyView) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		row("id", v.ID)
@@ -133,7 +133,7 @@ type keyVerify struct {
 	output
 }
 
-// Run looks up whose key stands on standard input.
+// Run finds the record of the key on standard input.
 func (c *keyVerify) Run(env *environment) error {
 	k, err := c.openWithUsers(env)
 	if err != nil {

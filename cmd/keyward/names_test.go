@@ -11,8 +11,8 @@ import (
 	"keyward/authz"
 )
 
-// TestOldNamesAreShownEscaped: what an older version let into a file is read,
-// and no two names look the same, nor steer a terminal.
+// TestOldNamesAreShownEscaped: names that an older version accepted are read. No
+// two names are printed alike, and none controls a terminal.
 func TestOldNamesAreShownEscaped(t *testing.T) {
 	d := newDesk(t)
 	names := []string{"alice", "alice ", " alice", "\ufeffalice", "ali\u200bce", "ali\u202ece", "alice\U000e0041", "cafe\u0301", "café", "a\u00a0b", "a b", "k_8ENbdXlcXqgH"}
@@ -57,7 +57,8 @@ func TestOldNamesAreShownEscaped(t *testing.T) {
 	}
 }
 
-// TestNewNamesWarn: a name of several scripts is made, with a note that spells it out.
+// TestNewNamesWarn: a name with letters of several scripts is accepted with a
+// note that spells it out.
 func TestNewNamesWarn(t *testing.T) {
 	d := newDesk(t)
 	for _, args := range [][]string{
@@ -74,14 +75,15 @@ func TestNewNamesWarn(t *testing.T) {
 	}
 	d.now = d.now.Add(time.Minute)
 	for i, want := range []int{0, 1} {
-		name := []string{"аlice", "bоb"}[i] // the first is there already
+		name := []string{"аlice", "bоb"}[i] // the first exists already
 		if _, _, note := d.run("", "user", "set", name); strings.Count(note, "look alike") != want {
 			t.Errorf("%s: %s", name, note)
 		}
 	}
 }
 
-// TestNewNamesRefused: the exit code is that of a wrong use, and the message escapes what it shows.
+// TestNewNamesRefused: the exit code is that of a usage error, and the message
+// escapes the name.
 func TestNewNamesRefused(t *testing.T) {
 	d := newDesk(t)
 	for _, args := range [][]string{

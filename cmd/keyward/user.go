@@ -17,14 +17,14 @@ type userCommands struct {
 	Import userImport `cmd:"" help:"Import names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
-// userView is what is shown of a user: the record without the password's hash.
+// userView is the part of a record that is shown: all but the password hash.
 type userView struct {
 	Name     string    `json:"name"`
 	Disabled bool      `json:"disabled"`
 	Scopes   []string  `json:"scopes"`
 	Paths    []string  `json:"paths"`
 	Created  time.Time `json:"created"`
-	Since    time.Time `json:"valid_since,omitzero"` // keys and tokens from before are a deleted user's of that name
+	Since    time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
 }
 
 func viewUser(r *keystore.UserRecord) userView {
@@ -63,7 +63,7 @@ type userSet struct {
 	output
 }
 
-// Run changes what is given, and the password if standard input has one.
+// Run changes the given settings, and the password if standard input has one.
 func (c *userSet) Run(env *environment) error {
 	u, err := c.open(env)
 	if err != nil {
@@ -100,7 +100,7 @@ type userList struct {
 	output
 }
 
-// Run lists the users in the order in which they were made.
+// Run lists the users in the order of their creation.
 func (c *userList) Run(env *environment) error {
 	u, err := c.open(env)
 	if err != nil {
@@ -116,8 +116,8 @@ func (c *userList) Run(env *environment) error {
 	return c.printAll(env, records)
 }
 
-// warnOfUsers notes which of the users were just made under a name that may be
-// taken for another.
+// warnOfUsers warns of the users just created whose names may be taken for
+// others.
 func (e *environment) warnOfUsers(records []keystore.UserRecord) {
 	for i := range records {
 		if r := &records[i]; r.Created.Equal(r.At) {
@@ -167,9 +167,9 @@ func (c *userDelete) Run(env *environment) error {
 	return errors.Join(append(failures, err)...)
 }
 
-// latestKeys says when the latest keys of the users were made, as far as the
-// configuration's key file can be read. A time in the future was set by a clock
-// that is ahead of this one, and must end with the others.
+// latestKeys returns when the newest key of each user was created, if the key
+// file of the configuration can be read. A time in the future comes from a clock
+// that is ahead of this one; that key must be revoked with the others.
 func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 	if c.Config == "" {
 		return nil
@@ -195,7 +195,7 @@ type userImport struct {
 	output
 }
 
-// Run takes over all the users, or none.
+// Run imports all the users, or none.
 func (c *userImport) Run(env *environment) error {
 	u, err := c.open(env)
 	if err != nil {

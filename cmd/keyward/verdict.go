@@ -10,10 +10,10 @@ import (
 	"keyward/authz"
 )
 
-// verdict is what check says of one request. It holds no credential: what
-// the core traces and sets never does.
+// verdict is the result of check for one request. It holds no credential: the
+// steps and the headers of a decision never do.
 type verdict struct {
-	Decision    string            `json:"decision"` // allow, deny, or error: could not judge
+	Decision    string            `json:"decision"` // allow, deny, or error: could not decide
 	Reason      string            `json:"reason"`
 	Status      int               `json:"status"`
 	Subject     string            `json:"subject,omitempty"`
@@ -57,8 +57,8 @@ func (v *verdict) setNames() []string { return slices.Sorted(maps.Keys(v.Set)) }
 // maxLine bounds a request on standard input, in bytes.
 const maxLine = 1 << 20
 
-// checkLines answers each line with a line. That some requests are denied is
-// no failure of it; that one could not be judged, or read, is.
+// checkLines prints one line for each line that it reads. A denied request is
+// not a failure of the command; one that could not be decided, or read, is.
 func checkLines(env *environment, checker *authz.Checker) error {
 	lines := bufio.NewScanner(env.stdin)
 	lines.Buffer(nil, maxLine)
