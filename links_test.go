@@ -64,24 +64,32 @@ func followLink(page, link string) error {
 
 // markdown returns the pages of this repository.
 func markdown(t *testing.T) []string {
+	return slices.DeleteFunc(repositoryFiles(t), func(name string) bool {
+		return !strings.HasSuffix(name, ".md") || strings.Contains("/"+name, "/testdata/")
+	})
+}
+
+// repositoryFiles returns the files of this repository, slash-separated, without
+// those that are built or belong to tools.
+func repositoryFiles(t *testing.T) []string {
 	t.Helper()
-	var pages []string
+	var files []string
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
 		base := entry.Name()
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") && base != ".github" || base == "testdata" || base == "bin"):
+		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") && base != ".github" && base != ".ci" || base == "bin"):
 			return filepath.SkipDir
-		case !entry.IsDir() && strings.HasSuffix(base, ".md"):
-			pages = append(pages, name)
+		case !entry.IsDir():
+			files = append(files, filepath.ToSlash(name))
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pages
+	return files
 }
 
 func read(t *testing.T, file string) string {
