@@ -1,7 +1,8 @@
-# The same image as `make image` makes, for pipelines that build a Dockerfile. A test
-# compares the two; docs/image.md has the command and says in what they differ.
+# Builds the same image as `make image`, for pipelines that build a Dockerfile. A test
+# compares the two; docs/image.md has the command and lists the differences.
 #
-# The build needs the repository with its .git: the revision and all times come out of it.
+# The build needs the repository with its .git, from which it takes the revision and all
+# times.
 ARG GO_IMAGE=golang:1.26-bookworm
 
 FROM ${GO_IMAGE} AS build
@@ -10,7 +11,7 @@ ARG TARGETARCH
 ARG SOURCE_DATE_EPOCH
 WORKDIR /src
 COPY . .
-# git refuses a repository of another user's, and the context may be one.
+# git refuses a repository that belongs to another user, and the build context may be one.
 RUN git config --global --add safe.directory /src && \
     cd deploy/image && \
     go run . -version "${VERSION:?give --build-arg VERSION=v1.2.3}" -arch "${TARGETARCH}" -root /out
@@ -26,7 +27,7 @@ LABEL org.opencontainers.image.title="keyward" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}"
-# Numbers, so that Kubernetes' runAsNonRoot can verify that it is not root.
+# These are numbers, so that Kubernetes' runAsNonRoot can verify that the user is not root.
 USER 65532:65532
 WORKDIR /etc/keyward
 EXPOSE 9191/tcp 9192/tcp 9193/tcp

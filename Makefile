@@ -1,9 +1,9 @@
-# The targets are explained in README.md. They need Go; `run` and `test` also
-# need Python 3 with pip, out of whose packages Envoy comes, and `test` needs a
-# C compiler for the race detector, and curl, nginx, HAProxy, Redis, Prometheus and
-# buildah, which it installs if it may.
+# README.md explains the targets. They need Go. `run` and `test` also need Python 3 with
+# pip, because Envoy comes from a PyPI package. `test` also needs a C compiler for the race
+# detector, and curl, nginx, HAProxy, Redis, Prometheus and buildah, which it installs if it
+# may.
 
-# The linters are tools of a module of their own, since its go.sum is several times
+# The linters are tools of a separate module, because its go.sum is several times as long as
 # Keyward's. actionlint does not compile with the YAML library that golangci-lint needs.
 TOOL       = go tool -modfile='$(CURDIR)/tools/go.mod'
 ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
@@ -12,8 +12,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 IMAGE    ?= keyward
 FUZZTIME ?= 60s
 
-# deploy/validate is a module of its own, with much of Kubernetes to compile: without
-# optimising it that takes half as long. vet needs the same flags to find it compiled.
+# deploy/validate is a separate module and compiles much of Kubernetes. Without optimisation
+# that takes half as long. vet needs the same flags to find the compiled packages.
 VALIDATE  = cd deploy/validate && go
 QUICKLY   = -gcflags='all=-N -l' -gcflags='std='
 SHELL     = bash
@@ -24,30 +24,32 @@ SHELL     = bash
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/keyward ./cmd/keyward
 
-# Another name, as it is in your registry: IMAGE=registry.example.com/keyward; where the
-# source is published, for a label: SOURCE_URL=https://example.com/keyward.
+# IMAGE is the name in your registry: IMAGE=registry.example.com/keyward. SOURCE_URL is
+# where the source is published, for a label: SOURCE_URL=https://example.com/keyward.
 image:
 	@cd deploy/image && go run . -version '$(VERSION)' -name '$(IMAGE)' -url '$(SOURCE_URL)' -out '$(CURDIR)/bin/image'
 
-# exec, so that a signal to make reaches the program that has to stop the rest.
+# exec makes a signal to make reach the program that must stop the others.
 run: build
 	@go build -o .cache/demo ./e2e/demo
 	@exec .cache/demo
 
-# What the tests run is installed if it may be. Prometheus is unpacked: its package would start a server.
+# Programs that the tests run are installed if possible. Prometheus is only unpacked,
+# because its package would start a server.
 PROGRAMS   = curl nginx haproxy redis-server buildah
 PROMETHEUS = .cache/prometheus
 
-# The tests with the real programs go alone, and each time, since they are about
-# programs that go test does not know it depends on, and Envoy gives Keyward a quarter of
-# a second to answer. What is counted and weighed is compiled as what ships, without
-# the race detector. The image and the manifests are modules of their own; what makes
-# the image has one goroutine, and packs five times as slowly under the detector.
+# The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
+# a second to answer. They run each time, because go test does not know that they depend on
+# these programs. Tests of allocations and memory run without the race detector, with the
+# compiler flags of a release. The image and the manifests are separate modules. The code
+# that makes the image has one goroutine, and packs five times as slowly under the race
+# detector.
 test: programs
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
-	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|Allocations' ./keystore ./authz ./extauthz ./server
+	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|Allocations' ./store/filestore ./authz ./extauthz ./server
 	cd deploy/image && go test -count=1 ./...
 
 programs:
@@ -59,7 +61,8 @@ programs:
 	{ mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
 	dpkg-deb --extract prometheus_*.deb . && rm *.deb; } >/dev/null 2>&1 || echo "make test: missing, and so not tested with: prometheus" >&2
 
-# Without its database govulncheck checks nothing. That is said, and is an error where it matters: RELEASE=true.
+# Without its database govulncheck checks nothing. `make lint` then warns, and fails with
+# RELEASE=true.
 NOT_CHECKED = NOT CHECKED for known vulnerabilities: govulncheck did not finish (see above), most likely because its database is not reachable from here.
 
 lint:
@@ -76,11 +79,12 @@ lint:
 		'::warning title=govulncheck::$(NOT_CHECKED)' >&2; else echo 'make lint: $(NOT_CHECKED)' >&2; fi; \
 	if [ "$(RELEASE)" = true ]; then echo 'make lint: a release needs that check' >&2; exit 1; fi; }
 
-# The full size of tests that `make test` runs in short. Each item is the arguments of one go test.
+# Tests that `make test` runs in short, at full size. Each item has the arguments of one go
+# test.
 ITEMS = $(sort $(patsubst PROVE_%,%,$(filter PROVE_%,$(.VARIABLES))))
 PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
-PROVE_revocations    = -run '^TestReplacing$$' ./keystore
-PROVE_check-requests = -run '^TestReaderAgrees$$' ./extauthz
+PROVE_revocations    = -run '^TestReplacing$$' ./store/filestore
+PROVE_check-requests = -run '^TestReaderMatchesGeneratedDecoder$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server
 PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
 PROVE_signatures     = -run '^TestForgedSignatures' ./e2e
@@ -99,8 +103,9 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null || exit 1; \
 	done
 
-# First the program from outside, with its tables written to docs/, then its parts. h2load
-# (Debian, Ubuntu: apt-get install nghttp2-client) gives a second opinion where it is installed.
+# Measures the program from outside and writes the tables to docs/, then runs the Go
+# benchmarks. If h2load is installed (Debian, Ubuntu: apt-get install nghttp2-client), it
+# gives a second measurement.
 bench: build
 	@go run ./bench -write docs
 	@echo
@@ -110,10 +115,11 @@ bench: build
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
 	     /^(---|FAIL|panic)/'
 
-# Ten minutes at saturation; fails if memory grows or the slowest answers are too slow.
+# Runs ten minutes at saturation; fails if memory grows or the slowest answers are too slow.
 soak: build
 	@go run ./bench -only soak
 
-# What the compiler optimises keyward by: worth making anew after a change of the hot path, or of Go.
+# Makes the profile for profile-guided optimisation of keyward. Run it again after a change
+# of the hot path, or of Go.
 pgo: build
 	go run ./bench -profile cmd/keyward/default.pgo

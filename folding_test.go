@@ -10,28 +10,29 @@ import (
 	"testing"
 )
 
-// foldsUnicode are the functions that make ASCII letters of other characters,
-// by the import path of their package.
+// foldsUnicode are the functions that turn other characters into ASCII letters,
+// by import path.
 var foldsUnicode = map[string][]string{
 	"strings": {"ToLower", "ToUpper", "ToTitle", "Title", "ToLowerSpecial", "ToUpperSpecial", "ToTitleSpecial", "EqualFold"},
 	"bytes":   {"ToLower", "ToUpper", "ToTitle", "Title", "ToLowerSpecial", "ToUpperSpecial", "ToTitleSpecial", "EqualFold"},
 	"unicode": {"ToLower", "ToUpper", "ToTitle", "To", "SimpleFold"},
 }
 
-// mayFold are the uses by which no client's text passes for another, and why.
+// mayFold are the uses in which no text of a client can pass for another, with
+// the reasons.
 var mayFold = map[string]string{
 	"authz/pathcase.go unicode.ToLower":                 "what an upstream may read of a path; it is compared, and never passed on",
 	"authz/pathcase.go unicode.ToUpper":                 "likewise",
 	"cmd/keyward/main.go strings.ToLower":               "compares a message with the operator's arguments, to leave secrets out",
-	"config/nearest.go strings.ToLower":                 "suggests a word for the one in the operator's file",
+	"config/suggest.go strings.ToLower":                 "suggests a word for the one in the operator's file",
 	"config/routes.go strings.ToUpper":                  "suggests a method for the one in the operator's file, which is ASCII",
-	"keystore/import.go bytes.ToLower":                  "digests that the operator imports; what is not hexadecimal is refused",
+	"store/importer/keys.go bytes.ToLower":              "digests that the operator imports; what is not hexadecimal is refused",
 	"verifier/tokensource/discovery.go strings.ToLower": "the issuer that the operator names",
 }
 
-// TestNoUnicodeFolding holds the program to authz.LowerASCII for text of
-// clients. strings.ToLower makes a k of U+212A, so that a check made behind it
-// accepts a host, a header or a scheme that the client never wrote.
+// TestNoUnicodeFolding: the program uses authz.LowerASCII for text of clients.
+// strings.ToLower turns U+212A into a k, so that a later check would accept a
+// host, a header or a scheme that the client did not send.
 func TestNoUnicodeFolding(t *testing.T) {
 	used := map[string]bool{}
 	eachSource(t, parser.SkipObjectResolution, func(dir, file string, parsed *ast.File) {
@@ -48,7 +49,7 @@ func TestNoUnicodeFolding(t *testing.T) {
 	})
 	for name := range mayFold {
 		if !used[name] {
-			t.Errorf("%s is allowed and not there", name)
+			t.Errorf("%s is allowed but does not occur", name)
 		}
 	}
 }
@@ -83,7 +84,7 @@ func unicodeFolds(file *ast.File) []string {
 	return found
 }
 
-// TestUnicodeFoldsAreFound: the search finds what it is there for.
+// TestUnicodeFoldsAreFound: the search finds the uses that it must find.
 func TestUnicodeFoldsAreFound(t *testing.T) {
 	const source = `package p
 import ("strings"; b "bytes"; "unicode")

@@ -1,4 +1,4 @@
-// Package keyward_test holds what is true of the module as a whole.
+// Package keyward_test tests properties of the entire module.
 package keyward_test
 
 import (
@@ -17,21 +17,29 @@ import (
 
 const module = "keyward"
 
-// allowed is ARCHITECTURE.md's table of packages: what each may import beside
-// the standard library. An entry that ends in "/" is everything below it.
+// allowed is ARCHITECTURE.md's table of packages: what each may import in
+// addition to the standard library. An entry that ends in "/" includes
+// everything below it.
 var allowed = map[string][]string{
-	"authz":         {},
-	"cache":         {"github.com/hashicorp/golang-lru/"},
-	"policy":        {"keyward/authz"},
-	"apikey":        {"keyward/authz"},
-	"passwordhash":  {"keyward/authz", "golang.org/x/crypto/"},
-	"keystore":      {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store/journal", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
-	"store/journal": {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
-	"verifier": {"keyward/apikey", "keyward/authz", "keyward/cache", "keyward/keystore", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
+	"chars":           {},
+	"authz":           {"keyward/chars"},
+	"cache":           {"github.com/hashicorp/golang-lru/"},
+	"policy":          {"keyward/authz"},
+	"apikey":          {"keyward/authz"},
+	"passwordhash":    {"keyward/authz", "golang.org/x/crypto/"},
+	"store":           {"keyward/apikey", "keyward/authz", "keyward/chars", "keyward/passwordhash", "keyward/store/jsonline", "golang.org/x/text/unicode/norm"},
+	"store/jsonline":  {"keyward/chars"},
+	"store/pacer":     {},
+	"store/journal":   {"keyward/store/jsonline", "keyward/store/pacer", "github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
+	"store/importer":  {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
+	"store/storetest": {"keyward/apikey", "keyward/authz", "keyward/store"},
+	"store/filestore": {"keyward/apikey", "keyward/authz", "keyward/chars", "keyward/passwordhash", "keyward/store", "keyward/store/jsonline", "keyward/store/journal"},
+	"keyindex":        {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
+	"verifier": {"keyward/apikey", "keyward/authz", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks",
 		"keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":   {},
 	"verifier/fingerprint": {"keyward/cache"},
-	"verifier/login":       {"keyward/authz", "keyward/cache", "keyward/keystore", "keyward/passwordhash", "keyward/verifier/fingerprint", "keyward/verifier/password"},
+	"verifier/login":       {"keyward/authz", "keyward/cache", "keyward/keyindex", "keyward/passwordhash", "keyward/verifier/fingerprint", "keyward/verifier/password"},
 	"verifier/jwks":        {"keyward/authz", "keyward/verifier/strictjson", "filippo.io/edwards25519"},
 	"verifier/password":    {"keyward/authz", "keyward/verifier/admission", "golang.org/x/sys/"},
 	"verifier/strictjson":  {},
@@ -40,28 +48,41 @@ var allowed = map[string][]string{
 	"extauthz":             {"keyward/authz", "google.golang.org/grpc", "google.golang.org/grpc/"},
 	"admin":                {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
 	"tracing":              {"keyward/authz", "github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff"},
-	"config":               {"keyward/apikey", "keyward/authz", "keyward/policy", "keyward/ratelimit", "go.yaml.in/yaml/"},
+	"config":               {"keyward/apikey", "keyward/authz", "keyward/chars", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "go.yaml.in/yaml/"},
 	"ratelimit":            {"keyward/authz"},
+	"ratelimit/failover":   {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
-	"server": {"keyward/apikey", "keyward/authz", "keyward/admin", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/keystore", "keyward/passwordhash", "keyward/policy",
-		"keyward/ratelimit", "keyward/ratelimit/redis", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
-		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+	"filewatch":            {},
+	"reuse":                {},
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/passwordhash",
+		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
+		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
+	"server": {"keyward/admin", "keyward/authz", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
+		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
+	"explain": {"keyward/authz"},
 }
 
-// forbidden are packages of the standard library that would let one do what it refuses to.
+// forbidden are packages of the standard library that a package must not
+// import, because it must not do what they offer.
 var forbidden = map[string][]string{
 	"authz":               {"net/http", "os", "net", "os/exec", "database/sql"},
 	"policy":              {"os", "io", "io/fs", "net", "net/http", "time", "context", "bufio", "log", "log/slog"},
 	"verifier":            {"net/http", "os"},
+	"store":               {"net/http", "net", "os", "io/fs"},
+	"store/jsonline":      {"net/http", "net", "os", "io"},
+	"keyindex":            {"net/http", "net", "os", "io", "io/fs"},
 	"verifier/jwks":       {"net/http", "os", "time"},
 	"verifier/strictjson": {"net/http", "os", "time", "io"},
 	"verifier/admission":  {"net/http", "os", "net"},
 	"verifier/login":      {"net/http", "net", "os"},
 	"verifier/password":   {"net/http", "net"},
+	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
+	"reuse":               {"os", "net", "net/http", "time"},
+	"explain":             {"os", "net", "net/http", "time"},
 }
 
-// TestImports holds the imports and the table to each other: a package imports
-// nothing that its row lacks, and its row names nothing that it does not import.
+// TestImports compares the imports with the table: a package imports nothing
+// that its row lacks, and its row names nothing that it does not import.
 func TestImports(t *testing.T) {
 	used := map[string]map[string]bool{}
 	eachFile(t, func(dir, file string, imports []string) {
@@ -72,7 +93,7 @@ func TestImports(t *testing.T) {
 			used[dir] = map[string]bool{}
 		}
 		for _, imported := range imports {
-			if complaint := judge(dir, imported); complaint != "" {
+			if complaint := importError(dir, imported); complaint != "" {
 				t.Errorf("%s/%s imports %s: %s", dir, file, imported, complaint)
 			}
 			for _, rule := range allowed[dir] {
@@ -90,6 +111,68 @@ func TestImports(t *testing.T) {
 				t.Errorf("the row of %s names %s, which the package does not import", pkg, rule)
 			}
 		}
+	}
+}
+
+// checking is what a check runs; managing is what it must not reach: what writes
+// records, and what serves.
+var (
+	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin"}
+)
+
+// TestCheckingCannotReachManaging follows the imports of this module.
+func TestCheckingCannotReachManaging(t *testing.T) {
+	imports := map[string]map[string]bool{}
+	eachFile(t, func(dir, file string, imported []string) {
+		if strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		if imports[dir] == nil {
+			imports[dir] = map[string]bool{}
+		}
+		for _, path := range imported {
+			if own, ok := strings.CutPrefix(path, module+"/"); ok {
+				imports[dir][own] = true
+			}
+		}
+	})
+	for dir := range imports {
+		top, _, _ := strings.Cut(dir, "/")
+		if !slices.Contains(checking, top) {
+			continue
+		}
+		reached := reach(imports, dir)
+		for _, pkg := range managing {
+			if reached[pkg] {
+				t.Errorf("%s reaches %s", dir, pkg)
+			}
+		}
+	}
+}
+
+// reach returns the packages that dir imports, and those that these import.
+func reach(imports map[string]map[string]bool, dir string) map[string]bool {
+	reached := map[string]bool{}
+	next := []string{dir}
+	for len(next) > 0 {
+		pkg := next[0]
+		next = next[1:]
+		for imported := range imports[pkg] {
+			if !reached[imported] {
+				reached[imported] = true
+				next = append(next, imported)
+			}
+		}
+	}
+	return reached
+}
+
+// TestReach: an import of an import is reached.
+func TestReach(t *testing.T) {
+	imports := map[string]map[string]bool{"a": {"b": true}, "b": {"c": true}, "c": {"a": true}, "d": {"c": true}}
+	if got := reach(imports, "a"); !got["c"] || got["d"] {
+		t.Errorf("a reaches %v", got)
 	}
 }
 
@@ -121,7 +204,8 @@ func TestArchitectureTable(t *testing.T) {
 }
 
 // architectureTable returns each package of the page's table with the packages
-// of this module that it imports. The rows of commands have "all" and are left out.
+// of this module that it imports. The rows of commands have "all" and are
+// omitted.
 func architectureTable(page string) map[string][]string {
 	table := map[string][]string{}
 	var above []string
@@ -146,7 +230,7 @@ func architectureTable(page string) map[string][]string {
 	return table
 }
 
-func judge(dir, imported string) string {
+func importError(dir, imported string) string {
 	top, _, _ := strings.Cut(dir, "/")
 	switch top {
 	case "cmd", "e2e", "bench", "internal", ".":
@@ -160,7 +244,7 @@ func judge(dir, imported string) string {
 		return "the package is not in the table"
 	}
 	if slices.Contains(forbidden[dir], imported) {
-		return "the package refuses to do what that one is for"
+		return "the package must not do what that one offers"
 	}
 	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") && first != module {
 		return "" // the standard library
@@ -193,7 +277,8 @@ func eachFile(t *testing.T, visit func(dir, file string, imports []string)) {
 	})
 }
 
-// eachSource parses each Go file of the module, those of modules within it left out.
+// eachSource parses each Go file of the module, without those of modules within
+// it.
 func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, parsed *ast.File)) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
@@ -205,7 +290,7 @@ func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, par
 				return filepath.SkipDir
 			}
 			if _, err := os.Stat(filepath.Join(name, "go.mod")); name != "." && err == nil {
-				return filepath.SkipDir // a module of its own
+				return filepath.SkipDir // a separate module
 			}
 			return nil
 		}
@@ -224,17 +309,19 @@ func eachSource(t *testing.T, mode parser.Mode, visit func(dir, file string, par
 	}
 }
 
-// TestImportJudge: the table says no to what it is there for.
+// TestImportJudge: the table refuses the imports that it must refuse.
 func TestImportJudge(t *testing.T) {
 	for _, bad := range [][2]string{
 		{"authz", "keyward/policy"}, {"authz", "github.com/x/y"}, {"authz", "os"},
-		{"policy", "time"}, {"policy", "keyward/keystore"},
-		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keystore"}, {"cache", "keyward/authz"},
+		{"policy", "time"}, {"policy", "keyward/keyindex"},
+		{"extauthz", "keyward/verifier"}, {"extauthz", "keyward/keyindex"}, {"cache", "keyward/authz"},
 		{"verifier", "keyward/extauthz"}, {"verifier", "keyward/verifier/tokensource"}, {"verifier/jwks", "keyward/verifier"}, {"verifier", "google.golang.org/protobuf/proto"},
-		{"apikey", "keyward/keystore"}, {"keystore", "keyward/config"}, {"store/journal", "keyward/authz"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
+		{"apikey", "keyward/store"}, {"store", "keyward/store/filestore"}, {"store", "os"}, {"store/filestore", "keyward/keyindex"}, {"keyindex", "keyward/store/filestore"},
+		{"keyindex", "os"}, {"verifier", "keyward/store/filestore"}, {"store/journal", "keyward/authz"}, {"store/journal", "keyward/store"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
+		{"engine", "keyward/server"}, {"engine", "net"}, {"engine", "os/signal"}, {"server", "keyward/verifier"}, {"server", "keyward/keyindex"},
 		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
 	} {
-		if judge(bad[0], bad[1]) == "" {
+		if importError(bad[0], bad[1]) == "" {
 			t.Errorf("%s may import %s", bad[0], bad[1])
 		}
 	}

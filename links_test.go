@@ -36,7 +36,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// followLink reports what is wrong with a relative link of a page.
+// followLink returns what is wrong with a relative link of a page.
 func followLink(page, link string) error {
 	file, anchor, hasAnchor := strings.Cut(link, "#")
 	target := page
@@ -64,24 +64,32 @@ func followLink(page, link string) error {
 
 // markdown returns the pages of this repository.
 func markdown(t *testing.T) []string {
+	return slices.DeleteFunc(repositoryFiles(t), func(name string) bool {
+		return !strings.HasSuffix(name, ".md") || strings.Contains("/"+name, "/testdata/")
+	})
+}
+
+// repositoryFiles returns the files of this repository, slash-separated, without
+// those that are built or belong to tools.
+func repositoryFiles(t *testing.T) []string {
 	t.Helper()
-	var pages []string
+	var files []string
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
 		base := entry.Name()
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") && base != ".github" || base == "testdata" || base == "bin"):
+		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") && base != ".github" && base != ".ci" || base == "bin"):
 			return filepath.SkipDir
-		case !entry.IsDir() && strings.HasSuffix(base, ".md"):
-			pages = append(pages, name)
+		case !entry.IsDir():
+			files = append(files, filepath.ToSlash(name))
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pages
+	return files
 }
 
 func read(t *testing.T, file string) string {
@@ -100,7 +108,7 @@ var (
 	linkText      = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`)
 )
 
-// links returns the targets of a page's links, those in code left out.
+// links returns the targets of a page's links, without those in code.
 func links(page string) []string {
 	text := codeSpan.ReplaceAllString(strings.Join(prose(page), "\n"), "")
 	var found []string
@@ -159,7 +167,7 @@ func prose(page string) []string {
 	return lines
 }
 
-// TestLinksAreFollowed holds the search to what it must find and refuse.
+// TestLinksAreFollowed: the search finds and refuses what it must.
 func TestLinksAreFollowed(t *testing.T) {
 	const page = "# A `b` (c), [d](e)\n## Twice\n## Twice\n```\n# code\n[no](no.md)\n```\n" +
 		"[one](one.md#two) `[no](no.md)` [three](<four.md> \"title\")\n[five]: six.md\n"

@@ -14,18 +14,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// removals reads from the text of a proxy's configuration whether a header, its
-// name in lower case, does not get through as the client sent it.
+// removals reads the text of a proxy's configuration. Its result reports
+// whether a header, given its name in lower case, is prevented from reaching
+// the upstream as the client sent it.
 type removals func(t *testing.T, text string) func(name string) bool
 
-// proxyFiles are all shipped files by which a proxy asks Keyward.
+// proxyFiles are all shipped files with which a proxy asks Keyward.
 var proxyFiles = map[string]removals{
 	"envoy.yaml":                                    mayRemove,
 	"deploy/envoy-http/envoy.yaml":                  mayRemove,
 	"deploy/kubernetes/overlays/shared/envoy.yaml":  mayRemove,
 	"deploy/kubernetes/overlays/sidecar/envoy.yaml": mayRemove,
 	"deploy/helm/keyward/files/sidecar/envoy.yaml":  mayRemove,
-	// Without rules for what Keyward may change it may remove anything.
+	// Without rules for what Keyward may change, it may remove anything.
 	"deploy/kubernetes/overlays/envoy-gateway/securitypolicy.yaml": withoutRules,
 	"deploy/kubernetes/overlays/istio/mesh-config.yaml":            withoutRules,
 	"deploy/helm/keyward/templates/envoygateway.yaml":              withoutRules,
@@ -34,16 +35,17 @@ var proxyFiles = map[string]removals{
 	"deploy/nginx/nginx-plain.conf": lines(`proxy_set_header NAME +"";`),
 	"docs/proxies.md":               lines(`grpc_set_header NAME +"";`),
 	"deploy/haproxy/haproxy.cfg":    lines(`http-request del-header NAME`),
-	// What the proxy writes itself is not the client's any more; e2e holds it to that.
+	// The proxy sets these headers itself, so they are not the client's any
+	// more; e2e verifies that.
 	"deploy/caddy/Caddyfile":      lines(`request_header -NAME`, "x-forwarded-host"),
 	"deploy/traefik/dynamic.yaml": lines(`NAME: ""`, "x-forwarded-host", "x-forwarded-server"),
 }
 
-// asks finds the files that have to be among proxyFiles.
+// asks matches files that must be among proxyFiles.
 var asks = regexp.MustCompile(`ext_authz\.v3\.ExtAuthz$|\bauth_request /|\bforward_auth |\bforwardAuth:|lua\.keyward |\bextAuth:|envoyExtAuthzGrpc:`)
 
-// TestOverridesInProxyFiles holds all shipped configurations to the one list of
-// headers from which upstreams take another method or target.
+// TestOverridesInProxyFiles compares all shipped configurations with the list
+// of headers from which upstreams take another method or target.
 func TestOverridesInProxyFiles(t *testing.T) {
 	for file, read := range proxyFiles {
 		text, err := os.ReadFile(file)
@@ -53,7 +55,7 @@ func TestOverridesInProxyFiles(t *testing.T) {
 		removed := read(t, string(text))
 		for _, name := range authz.UpstreamOverrides() {
 			if !removed(name) {
-				t.Errorf("%s: %s gets through", file, name)
+				t.Errorf("%s: %s is not removed", file, name)
 			}
 		}
 	}
@@ -78,7 +80,7 @@ func TestProxyFilesAreAll(t *testing.T) {
 		}
 		if slices.ContainsFunc(strings.Split(string(text), "\n"), asks.MatchString) {
 			if found++; proxyFiles[file] == nil {
-				t.Errorf("%s asks Keyward, and is not held to the list of headers to remove", file)
+				t.Errorf("%s asks Keyward, but is missing from proxyFiles", file)
 			}
 		}
 	}
@@ -87,8 +89,9 @@ func TestProxyFilesAreAll(t *testing.T) {
 	}
 }
 
-// mayRemove reads what Envoy lets Keyward change. Keyward names each header in
-// each allow; one that Envoy does not let it remove would fail the request.
+// mayRemove reads what Envoy lets Keyward change. Keyward removes each header
+// in each allow, and a header that Envoy does not let it remove would fail the
+// request.
 func mayRemove(t *testing.T, text string) func(string) bool {
 	type expression struct{ Regex string }
 	var rules struct {
@@ -111,12 +114,13 @@ func mayRemove(t *testing.T, text string) func(string) bool {
 	return may
 }
 
-// withoutRules is the reading of a file that says nothing of what Keyward may remove.
+// withoutRules is for a file without rules for what Keyward may remove.
 func withoutRules(t *testing.T, text string) func(string) bool {
 	return func(string) bool { return !strings.Contains(strings.ToLower(text), "mutation") }
 }
 
-// lines reads a file that has a line for each header, but for those that the proxy writes itself.
+// lines is for a file with a line for each header, except those that the proxy
+// sets itself.
 func lines(form string, written ...string) removals {
 	return func(_ *testing.T, text string) func(string) bool {
 		return func(name string) bool {
@@ -126,7 +130,7 @@ func lines(form string, written ...string) removals {
 	}
 }
 
-// findMapping decodes the value of the first key of that name, however deep.
+// findMapping decodes the value of the first key of that name, at any depth.
 func findMapping(t *testing.T, text, key string, into any) bool {
 	t.Helper()
 	var document yaml.Node

@@ -13,8 +13,8 @@ import (
 	"keyward/config"
 )
 
-// TestAuthMethodCounterparts: a row of the table of kinds has everything that
-// cannot stand in the table.
+// TestAuthMethodCounterparts: for each row of the table of kinds, everything
+// exists that cannot be in the table.
 func TestAuthMethodCounterparts(t *testing.T) {
 	constants := constantsOf(t, "authz/authmethod.go", "AuthMethod")
 	used := authzNames(t, "verifier")
@@ -34,8 +34,8 @@ func TestAuthMethodCounterparts(t *testing.T) {
 	}
 }
 
-// TestCredentialSchemeCounterparts: likewise for the schemes. A test of extauthz
-// asks for their challenges.
+// TestCredentialSchemeCounterparts: likewise for the schemes. A test of
+// extauthz covers their challenges.
 func TestCredentialSchemeCounterparts(t *testing.T) {
 	sent := map[authz.CredentialScheme]bool{}
 	for _, kind := range authz.AuthMethods() {
@@ -63,7 +63,7 @@ func TestTransportCounterparts(t *testing.T) {
 	used := authzNames(t, "extauthz")
 	for _, transport := range authz.Transports() {
 		if name := constants[transport.Transport]; !used[name] {
-			t.Errorf("nothing in extauthz makes requests of authz.%s: add its file, or a row in extauthz/asker.go for a proxy that asks over HTTP", name)
+			t.Errorf("nothing in extauthz makes requests of authz.%s: add its file, or a row in extauthz/proxyprofile.go for a proxy that asks over HTTP", name)
 		}
 		mentions(t, transport.Name, "docs/metrics.md")
 	}
@@ -88,8 +88,8 @@ func mentions(t *testing.T, word string, files ...string) {
 	}
 }
 
-// constantsOf returns the names of an enumeration, by value: those of the one
-// block of constants whose first has the type.
+// constantsOf returns the names of an enumeration by value: those of the only
+// block of constants whose first constant has the type.
 func constantsOf(t *testing.T, file, typ string) (names []string) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)

@@ -14,11 +14,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Durations is a histogram of how long checks took, by transport: native
-// (Prometheus's exponential buckets of schema 3, each 9 % above the one before)
-// and with fixed buckets for who does not scrape those. An observation costs two
-// atomic additions; client_golang's native histogram costs five times that, a
-// twelfth of a whole check.
+// Durations is a histogram of the durations of checks, by transport. It is
+// native (Prometheus's exponential buckets of schema 3, each 9 % above the one
+// before), and has fixed buckets for scrapers that do not support those. An
+// observation costs two atomic additions. client_golang's native histogram
+// costs five times that, a twelfth of an entire check.
 type Durations struct {
 	desc      *prometheus.Desc
 	createdAt time.Time
@@ -33,25 +33,26 @@ type durations struct {
 const (
 	schema    = 3
 	perOctave = 1 << schema
-	// The native buckets, each of which ends at 2^(index/perOctave) seconds: from 60
-	// ns to 16 s. What is shorter or longer is in the first or last.
+	// The native buckets. Each ends at 2^(index/perOctave) seconds; they cover
+	// 60 ns to 16 s. Shorter and longer durations are in the first and the last
+	// bucket.
 	firstIndex = -24 * perOctave
 	lastIndex  = 4 * perOctave
 	cellCount  = lastIndex - firstIndex + 1 + len(classic)
 
-	// Nothing is as short as this. That it is above zero tells that the histogram is
-	// native while nothing is in it, to Prometheus before 2.45 too, which takes the
-	// first transport's for all.
+	// No duration is as short as this. A threshold above zero marks the
+	// histogram as native while it is empty. Prometheus before 2.45 needs that
+	// too: it applies the first transport's to all.
 	zeroThreshold = prometheus.DefNativeHistogramZeroThreshold
 )
 
-// classic are the fixed buckets' upper bounds, in seconds.
+// classic has the upper bounds of the fixed buckets, in seconds.
 var classic = [...]float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3}
 
 func nativeEnd(index int) int64 { return int64(1e9 * math.Exp2(float64(index)/perOctave)) }
 
-// cellEnd is each cell's upper bound in nanoseconds. Every bucket, native or
-// fixed, ends where a cell does.
+// cellEnd has each cell's upper bound in nanoseconds. Every bucket, native or
+// fixed, ends at the end of a cell.
 var cellEnd = func() (ends [cellCount]int64) {
 	all := make([]int64, 0, cellCount)
 	for i := firstIndex; i <= lastIndex; i++ {
@@ -65,7 +66,8 @@ var cellEnd = func() (ends [cellCount]int64) {
 	return ends
 }()
 
-// firstCell is the first cell that a duration may be in, by its highest bit and the three below.
+// firstCell has the first cell that a duration can be in, by its highest bit
+// and the three bits below.
 var firstCell = func() (table [65 * perOctave]uint16) {
 	for i := range table {
 		length, rest := i/perOctave, i%perOctave
@@ -83,7 +85,7 @@ var firstCell = func() (table [65 * perOctave]uint16) {
 func cellOf(ns int64) int {
 	ns = max(ns, 0)
 	length := bits.Len64(uint64(ns))
-	rest := uint64(ns) << (64 - length) << 1 >> (64 - schema) // the bits below the highest
+	rest := uint64(ns) << (64 - length) << 1 >> (64 - schema) // the bits below the highest one
 	cell := int(firstCell[length*perOctave+int(rest)])
 	for cell < cellCount-1 && ns > cellEnd[cell] {
 		cell++
@@ -114,7 +116,7 @@ func (d *Durations) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// durationMetric is what there is of one transport.
+// durationMetric is the histogram of one transport.
 type durationMetric struct {
 	*Durations
 	transport authz.Transport
@@ -142,7 +144,7 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	return nil
 }
 
-// classicBuckets adds the cells up.
+// classicBuckets returns the fixed buckets, as cumulative counts of the cells.
 func classicBuckets(counts []uint64) []*dto.Bucket {
 	var buckets []*dto.Bucket
 	cell, below := 0, uint64(0)
@@ -156,7 +158,7 @@ func classicBuckets(counts []uint64) []*dto.Bucket {
 	return buckets
 }
 
-// nativeBuckets are the counts by index, from firstIndex on.
+// nativeBuckets returns the counts by index, from firstIndex on.
 func nativeBuckets(counts []uint64) (native [lastIndex - firstIndex + 1]uint64) {
 	bucket := 0
 	for cell, n := range counts {
@@ -168,8 +170,9 @@ func nativeBuckets(counts []uint64) (native [lastIndex - firstIndex + 1]uint64) 
 	return native
 }
 
-// spans are the native histogram's filled buckets: runs of them, each told by
-// its distance from the end of the run before, and the differences of the counts.
+// spans returns the filled buckets of the native histogram: runs of buckets,
+// each with its distance from the end of the run before, and the differences
+// between successive counts.
 func spans(buckets [lastIndex - firstIndex + 1]uint64) (runs []*dto.BucketSpan, deltas []int64) {
 	next, last := 0, int64(0)
 	for i, n := range buckets {

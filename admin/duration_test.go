@@ -11,19 +11,20 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// TestDurations: every duration is counted where client_golang's own histogram counts it.
+// TestDurations: every duration is counted in the same buckets as by
+// client_golang's histogram.
 func TestDurations(t *testing.T) {
-	ours, err := NewDurations(prometheus.NewRegistry(), "x", "x")
+	histogram, err := NewDurations(prometheus.NewRegistry(), "x", "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: classic[:], NativeHistogramBucketFactor: 1.1})
+	reference := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Buckets: classic[:], NativeHistogramBucketFactor: 1.1})
 	observe := func(took time.Duration) {
-		ours.Observe(authz.TransportNginx, took)
-		theirs.Observe(took.Seconds())
+		histogram.Observe(authz.TransportNginx, took)
+		reference.Observe(took.Seconds())
 		var a, b dto.Metric
-		if (&durationMetric{ours, authz.TransportNginx}).Write(&a) != nil || theirs.Write(&b) != nil {
-			t.Fatal("can't be written")
+		if (&durationMetric{histogram, authz.TransportNginx}).Write(&a) != nil || reference.Write(&b) != nil {
+			t.Fatal("Write failed")
 		}
 		if x, y := described(a.Histogram), described(b.Histogram); x != y {
 			t.Fatalf("after %d ns:\n%s\nwant\n%s", took, x, y)
@@ -41,7 +42,7 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// described is what of a histogram is counted.
+// described returns a text of the counts of a histogram.
 func described(h *dto.Histogram) string {
 	counted := &dto.Histogram{
 		SampleCount: h.SampleCount, Bucket: h.Bucket, Schema: h.Schema, PositiveSpan: h.PositiveSpan, PositiveDelta: h.PositiveDelta,
@@ -49,7 +50,8 @@ func described(h *dto.Histogram) string {
 	return counted.String()
 }
 
-// TestDurationsBeyond: what no bucket is for is counted in the nearest, and nothing panics.
+// TestDurationsBeyond: a duration outside all buckets is counted in the
+// nearest, without a panic.
 func TestDurationsBeyond(t *testing.T) {
 	for _, ns := range []int64{-1 << 63, -1, 0, 1, 7, 8, 59} {
 		if cell := cellOf(ns); cell != 0 {

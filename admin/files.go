@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// FileMetrics tells how following a file goes. It has the methods that
-// keystore's followers report to.
+// FileMetrics counts the events of following a file. It has the methods of
+// journal.Observer.
 type FileMetrics struct {
 	ok, failed  prometheus.Counter
 	badLines    prometheus.Counter
@@ -16,8 +16,8 @@ type FileMetrics struct {
 	lag         prometheus.Observer
 }
 
-// NewFileMetrics registers the metrics of one file, named keyward_NAME_….
-// Where revocations are measured into is shared between files.
+// NewFileMetrics registers the metrics of one file, named keyward_NAME_…. The
+// files share lag, the histogram of revocations.
 func NewFileMetrics(registry prometheus.Registerer, name string, lag prometheus.Observer) (*FileMetrics, error) {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_" + name + "_reloads_total", Help: "Full reads of the file, by result.",
@@ -40,8 +40,8 @@ func NewFileMetrics(registry prometheus.Registerer, name string, lag prometheus.
 	}, nil
 }
 
-// NewRevocationLag registers the histogram of the time from a revocation's
-// being written to its being in force here.
+// NewRevocationLag registers the histogram of the time from writing a
+// revocation until it is in force in this process.
 func NewRevocationLag(registry prometheus.Registerer) (prometheus.Observer, error) {
 	lag := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "keyward_revocation_lag_seconds",
@@ -51,7 +51,7 @@ func NewRevocationLag(registry prometheus.Registerer) (prometheus.Observer, erro
 	return lag, registry.Register(lag)
 }
 
-// Reloaded counts a look at the whole file.
+// Reloaded counts a full read of the file.
 func (m *FileMetrics) Reloaded(err error) {
 	if err == nil {
 		m.ok.Inc()
@@ -60,13 +60,14 @@ func (m *FileMetrics) Reloaded(err error) {
 	}
 }
 
-// BadLine counts a whole line that did not parse.
+// BadLine counts a complete line that did not parse.
 func (m *FileMetrics) BadLine() { m.badLines.Inc() }
 
-// RolledBack counts a replacement that undid what was in force.
+// RolledBack counts a replacement that reverted what was in force.
 func (m *FileMetrics) RolledBack() { m.rollbacks.Inc() }
 
-// Succeeded notes when the file was last found good; never, where nobody follows it any more.
+// Succeeded records when the file was last found valid; the zero Time means
+// that it is no longer followed.
 func (m *FileMetrics) Succeeded(at time.Time) {
 	if at.IsZero() {
 		m.lastSuccess.Set(0)
@@ -75,7 +76,7 @@ func (m *FileMetrics) Succeeded(at time.Time) {
 	m.lastSuccess.Set(float64(at.UnixNano()) / 1e9)
 }
 
-// Revoked notes how long a revocation took to be in force.
+// Revoked records how long a revocation took to be in force.
 func (m *FileMetrics) Revoked(lag time.Duration) {
 	m.lag.Observe(max(lag, 0).Seconds())
 }

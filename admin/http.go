@@ -1,6 +1,6 @@
-// Package admin answers whether Keyward is well: metrics, health, readiness
-// and profiles, on a listener of their own that no client of the API can
-// reach. All it changes is a key's count of requests, when it is asked to.
+// Package admin reports the server's state: metrics, health, readiness and
+// profiles, on a separate listener that no client of the API can reach. The
+// only state that it changes is a key's rate limit, on request.
 package admin
 
 import (
@@ -14,16 +14,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Keys are what can be asked about a key, by its id, and done to it. Answers are
-// said as JSON; nil is that there is nothing to say.
+// Keys holds the queries and operations on a key, given its id. Results are
+// encoded as JSON; nil means that nothing was found.
 type Keys struct {
 	Usage func(id string) (any, error)
 	Limit func(ctx context.Context, id string) (any, error)
-	Reset func(ctx context.Context, id string) error // its limit
+	Reset func(ctx context.Context, id string) error // resets the key's rate limit
 }
 
-// Handler serves the admin listener. Ready returns why requests can't be
-// judged now, nil when they can.
+// Handler serves the admin listener. ready returns why the server cannot decide
+// requests now, nil if it can.
 func Handler(gatherer prometheus.Gatherer, ready func() error, keys Keys) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))

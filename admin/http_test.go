@@ -14,19 +14,19 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// TestKeys: what can be asked about a key, and done to it, by its id.
+// TestKeys: each query and operation on a key, given its id.
 func TestKeys(t *testing.T) {
-	type said map[string]any
+	type object map[string]any
 	var reset []string
 	answer := func(ids ...string) func(string) (any, error) {
 		return func(id string) (any, error) {
 			switch id {
 			case "k_1":
-				return said{"of": ids[0]}, nil
+				return object{"of": ids[0]}, nil
 			case "k_2":
 				return nil, nil
 			default:
-				return nil, errors.New("store away")
+				return nil, errors.New("store unavailable")
 			}
 		}
 	}
@@ -36,7 +36,7 @@ func TestKeys(t *testing.T) {
 		Limit: func(_ context.Context, id string) (any, error) { return limit(id) },
 		Reset: func(_ context.Context, id string) error {
 			if id == "k_3" {
-				return errors.New("store away")
+				return errors.New("store unavailable")
 			}
 			reset = append(reset, id)
 			return nil
@@ -49,12 +49,12 @@ func TestKeys(t *testing.T) {
 	}{
 		{"GET", "/usage/k_1", 200, `{"of":"usage"}`},
 		{"GET", "/usage/k_2", 404, "no use of such a key is known"},
-		{"GET", "/usage/k_3", 500, "store away"},
+		{"GET", "/usage/k_3", 500, "store unavailable"},
 		{"GET", "/limits/k_1", 200, `{"of":"limit"}`},
 		{"GET", "/limits/k_2", 404, "no limit is set for such a key"},
-		{"GET", "/limits/k_3", 503, "store away"},
+		{"GET", "/limits/k_3", 503, "store unavailable"},
 		{"DELETE", "/limits/k_1", 200, "reset"},
-		{"DELETE", "/limits/k_3", 503, "store away"},
+		{"DELETE", "/limits/k_3", 503, "store unavailable"},
 		{"POST", "/limits/k_1", 405, "Method Not Allowed"},
 		{"DELETE", "/usage/k_1", 405, "Method Not Allowed"},
 		{"DELETE", "/limits/", 404, "404 page not found"},
@@ -67,7 +67,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s %s: %d %s; want %d %s", test.method, test.path, w.Code, body, test.status, test.body)
 		}
 		if w.Code == 200 && w.Header().Get("Cache-Control") != "no-store" {
-			t.Errorf("%s %s: may be kept", test.method, test.path)
+			t.Errorf("%s %s: the response may be cached", test.method, test.path)
 		}
 	}
 	if got := strings.Join(reset, " "); got != "k_1" {
@@ -75,7 +75,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestRateLimited: who was refused for asking too often is counted by how he was known, and what a shadow limit says by its name.
+// TestRateLimited: requests over a limit are counted by the principal's auth
+// method, and shadow limits by name.
 func TestRateLimited(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	m, err := NewMetrics(registry)
@@ -111,7 +112,8 @@ func TestRateLimited(t *testing.T) {
 			}
 		}
 	}
-	// Each limit that can be in the shadow has a series before its first event.
+	// Each limit that can be a shadow limit has a series before its first
+	// event.
 	want := map[string]float64{"keyward_rate_limit_shadowed_total route": 2, "keyward_rate_limit_shadowed_total failed": 0}
 	for i, name := range []string{"none", "anonymous", "api_key", "basic", "jwt", "oauth"} {
 		want["keyward_rate_limited_total "+name] = float64(i + 1)
@@ -129,24 +131,24 @@ func TestRateLimited(t *testing.T) {
 	}
 }
 
-// nearly is a State with nothing in it but what limits say, and why it is not ready.
-type nearly struct {
+// fakeState is a State with only limits and readiness.
+type fakeState struct {
 	limits LimitState
 	fault  error
 }
 
-func (nearly) Caches() []CacheState { return nil }
-func (nearly) Keys() KeyCounts      { return KeyCounts{} }
-func (nearly) PasswordHashes() int  { return 0 }
+func (fakeState) Caches() []CacheState { return nil }
+func (fakeState) Keys() KeyCounts      { return KeyCounts{} }
+func (fakeState) PasswordHashes() int  { return 0 }
 
-func (nearly) Signatures() SignatureState { return SignatureState{InFlight: 1, Refused: 7} }
-func (n nearly) Limits() LimitState       { return n.limits }
-func (n nearly) Ready() error             { return n.fault }
+func (fakeState) Signatures() SignatureState { return SignatureState{InFlight: 1, Refused: 7} }
+func (n fakeState) Limits() LimitState       { return n.limits }
+func (n fakeState) Ready() error             { return n.fault }
 
-// TestSignatureState: what runs and what was refused are metrics.
+// TestSignatureState: verifications in flight and refused tokens are metrics.
 func TestSignatureState(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	if err := CollectState(registry, nearly{}); err != nil {
+	if err := CollectState(registry, fakeState{}); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()
@@ -165,11 +167,11 @@ func TestSignatureState(t *testing.T) {
 	}
 }
 
-// TestReady: whether requests can be judged is a metric too.
+// TestReady: readiness is a metric too.
 func TestReady(t *testing.T) {
 	for want, fault := range map[float64]error{1: nil, 0: errors.New("no keys yet")} {
 		registry := prometheus.NewRegistry()
-		if err := CollectState(registry, nearly{fault: fault}); err != nil {
+		if err := CollectState(registry, fakeState{fault: fault}); err != nil {
 			t.Fatal(err)
 		}
 		families, err := registry.Gather()
@@ -183,11 +185,11 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestLimitState: each fact about the counts has its metric.
+// TestLimitState: each field of LimitState has its metric.
 func TestLimitState(t *testing.T) {
-	for _, away := range []bool{true, false} {
+	for _, unavailable := range []bool{true, false} {
 		registry := prometheus.NewRegistry()
-		if err := CollectState(registry, nearly{limits: LimitState{Buckets: 1, Evicted: 2, StoreUnavailable: away, StoreFailures: 3, LocalDecisions: 4}}); err != nil {
+		if err := CollectState(registry, fakeState{limits: LimitState{Buckets: 1, Evicted: 2, StoreUnavailable: unavailable, StoreFailures: 3, LocalDecisions: 4}}); err != nil {
 			t.Fatal(err)
 		}
 		families, err := registry.Gather()
@@ -199,7 +201,7 @@ func TestLimitState(t *testing.T) {
 			got[family.GetName()] = family.GetMetric()[0]
 		}
 		up := 1.0
-		if away {
+		if unavailable {
 			up = 0
 		}
 		if g := got["keyward_rate_limit_buckets"].GetGauge(); g.GetValue() != 1 {

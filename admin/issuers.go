@@ -2,13 +2,14 @@ package admin
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// IssuerMetrics counts the readings of issuers' keys, and the keys that are left out.
+// IssuerMetrics counts the refreshes of issuers' key sets, and their ignored
+// keys.
 type IssuerMetrics struct {
 	refreshes *prometheus.CounterVec
 	ignored   *prometheus.GaugeVec
 }
 
-// NewIssuerMetrics registers them.
+// NewIssuerMetrics registers the metrics.
 func NewIssuerMetrics(registry prometheus.Registerer) (*IssuerMetrics, error) {
 	m := &IssuerMetrics{
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -21,23 +22,23 @@ func NewIssuerMetrics(registry prometheus.Registerer) (*IssuerMetrics, error) {
 	return m, registerAll(registry, m.refreshes, m.ignored)
 }
 
-// Of returns the counter of one issuer's key set readings. Its series exist from
+// Of returns the counter for the key set of one issuer. Its series exist from
 // then on.
 func (m *IssuerMetrics) Of(issuer string) *RefreshCounter {
 	return &RefreshCounter{ok: m.refreshes.WithLabelValues(issuer, "ok"), failed: m.refreshes.WithLabelValues(issuer, "error"),
 		ignored: m.ignored.WithLabelValues(issuer)}
 }
 
-// RefreshCounter counts the readings of one issuer's keys.
+// RefreshCounter counts the refreshes of one issuer's key set.
 type RefreshCounter struct {
 	ok, failed prometheus.Counter
 	ignored    prometheus.Gauge
 }
 
-// Ignored sets how many keys are left out.
+// Ignored sets the number of ignored keys.
 func (c *RefreshCounter) Ignored(keys int) { c.ignored.Set(float64(keys)) }
 
-// Refreshed counts one; err is nil where what was read is in force.
+// Refreshed counts a refresh; err is nil if the new key set is in force.
 func (c *RefreshCounter) Refreshed(err error) {
 	if err == nil {
 		c.ok.Inc()

@@ -2,16 +2,17 @@ package admin
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Why a connection is closed, or calls of it are ended.
+// Causes for closing a connection or ending its calls.
 const (
-	RejectedLimit  = "limit"  // the listener has as many as it may
-	RejectedMemory = "memory" // it held most of the messages that were not complete
+	RejectedLimit  = "limit"  // the listener has its maximum of connections
+	RejectedMemory = "memory" // the connection held most of the memory of incomplete messages
 )
 
-// ListenerMetrics counts what became of connections that were of no use.
+// ListenerMetrics counts failed TLS handshakes and rejected connections.
 type ListenerMetrics struct{ handshakes, rejected *prometheus.CounterVec }
 
-// NewListenerMetrics registers them, with each series of the listeners named.
+// NewListenerMetrics registers the metrics, with all series of the named
+// listeners.
 func NewListenerMetrics(registry prometheus.Registerer, listeners ...string) (*ListenerMetrics, error) {
 	m := &ListenerMetrics{
 		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -34,12 +35,13 @@ func (m *ListenerMetrics) HandshakeFailed(listener string) {
 	m.handshakes.WithLabelValues(listener).Inc()
 }
 
-// Rejected counts a connection that was closed, or of which calls were ended, for the cause.
+// Rejected counts a connection that was closed, or whose calls were ended, for
+// the cause.
 func (m *ListenerMetrics) Rejected(listener, cause string) {
 	m.rejected.WithLabelValues(listener, cause).Inc()
 }
 
-// CollectLog registers the count of lines that the log has dropped.
+// CollectLog registers the count of dropped log lines.
 func CollectLog(registry prometheus.Registerer, dropped func() int64) error {
 	return registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "keyward_log_dropped_lines_total", Help: "Log lines dropped because the output did not accept them.",

@@ -7,7 +7,8 @@ import (
 )
 
 // Metrics counts decisions. It implements authz.Observer. Every series exists
-// from the start, so that a rate over a rare reason is not blind to its first occurrence.
+// from the start, so that a rate over a rare reason includes its first
+// occurrence.
 type Metrics struct {
 	decisions [authz.TransportCount][reasonSlots]prometheus.Counter
 	durations *Durations
@@ -15,7 +16,7 @@ type Metrics struct {
 	shadowed  *prometheus.CounterVec
 }
 
-const reasonSlots = 256 // of authz.Reason, a uint8
+const reasonSlots = 256 // number of values of authz.Reason, a uint8
 
 // NewMetrics registers the decision metrics.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
@@ -43,11 +44,11 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 		m.limited[kind.Method] = limited.WithLabelValues(kind.Name)
 		m.shadowed.WithLabelValues(kind.Name)
 	}
-	for _, limit := range [...]string{"route", "failed"} { // beside a kind's, those that can be in the shadow
+	for _, limit := range [...]string{"route", "failed"} { // limits other than a kind's that can be shadow limits
 		m.shadowed.WithLabelValues(limit)
 	}
 	for transport := range authz.TransportCount {
-		for slot := range m.decisions[transport] { // a reason that is none counts as a fault of ours
+		for slot := range m.decisions[transport] { // an unknown reason counts as internal
 			reason := authz.Reason(slot)
 			d := authz.Decision{Reason: reason}
 			m.decisions[transport][reason] = decisions.WithLabelValues(transport.String(), d.Outcome(), reason.String())
@@ -69,5 +70,5 @@ func (m *Metrics) Observe(r *authz.Request, d *authz.Decision) {
 	}
 }
 
-// Shadowed counts what a shadow limit of that name would have refused.
+// Shadowed counts a request that a shadow limit of that name would have denied.
 func (m *Metrics) Shadowed(limit string) { m.shadowed.WithLabelValues(limit).Inc() }

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestUnknownReason: it counts as a fault of ours, and nothing panics where nobody would catch it.
+// TestUnknownReason: an unknown reason counts as internal, and does not panic.
 func TestUnknownReason(t *testing.T) {
 	m, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -16,6 +16,6 @@ func TestUnknownReason(t *testing.T) {
 	}
 	m.Observe(&authz.Request{}, &authz.Decision{Reason: authz.Reason(250)})
 	if m.decisions[authz.TransportGRPC][250] != m.decisions[authz.TransportGRPC][authz.Internal] {
-		t.Error("a reason that is none has a series of its own")
+		t.Error("an unknown reason has a series of its own")
 	}
 }

@@ -2,44 +2,46 @@ package admin
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// CacheState is what one cache says of itself.
+// CacheState is the state of one cache.
 type CacheState struct {
 	Name         string // key, password, token or negative
 	Hits, Misses uint64
 	Entries      int
 }
 
-// KeyCounts is how many keys there are of each state; each key counts once.
-// Expiring are active ones that end within the next 14 days.
+// KeyCounts is the number of keys in each state. Each key counts once. Expiring
+// keys are active and expire within 14 days.
 type KeyCounts struct{ Active, Expiring, Expired, Revoked int }
 
-// LimitState is what the counts of requests say of themselves.
+// LimitState is the state of the rate limits.
 type LimitState struct {
 	Buckets int    // in memory
-	Evicted uint64 // since max_buckets was reached
-	// Of a shared store: whether it is unavailable right now, how many requests it
-	// did not answer, and how many were decided without it.
+	Evicted uint64 // because max_buckets was reached
+	// State of a shared store: whether it is unavailable now, how many requests
+	// it did not answer, and how many were decided without it.
 	StoreUnavailable              bool
 	StoreFailures, LocalDecisions uint64
 }
 
-// SignatureState is what the verification of tokens' signatures says of itself.
+// SignatureState is the state of the verification of tokens' signatures.
 type SignatureState struct {
 	InFlight int
-	Refused  uint64 // tokens that were not verified, since there were too many or their client had failed too often
+	Refused  uint64 // tokens that were not verified, because there were too many or their client had failed too often
 }
 
-// State is what can be asked of the running server at any time.
+// State is the part of the running server's state that can be queried at any
+// time.
 type State interface {
 	Caches() []CacheState
 	Keys() KeyCounts
 	PasswordHashes() int // being computed
 	Signatures() SignatureState
 	Limits() LimitState
-	Ready() error // why requests can't be judged now, nil when they can
+	Ready() error // why the server cannot decide requests now, nil if it can
 }
 
-// stateCollector asks when it is scraped, so that nothing is counted twice on the hot path.
+// stateCollector queries the state when it is scraped, so that the hot path
+// need not count anything twice.
 type stateCollector struct {
 	state                       State
 	hits, misses, entries, keys *prometheus.Desc
@@ -49,7 +51,7 @@ type stateCollector struct {
 	buckets, evicted, storeUp, storeFailures, localDecisions *prometheus.Desc
 }
 
-// CollectState registers the metrics that are read off the server's state.
+// CollectState registers the metrics that are read from the server's state.
 func CollectState(registry prometheus.Registerer, state State) error {
 	desc := func(name, help, label string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, []string{label}, nil)

@@ -7,8 +7,9 @@ import (
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// randomText draws n characters of the alphabet, each with the same probability:
-// a byte beyond the last multiple of the alphabet's length is discarded.
+// randomText returns n random characters of the alphabet, each with the same
+// probability. It discards bytes beyond the last multiple of the alphabet's
+// length.
 func randomText(rand io.Reader, alphabet string, n int) (string, error) {
 	limit := 256 - 256%len(alphabet)
 	text := make([]byte, 0, n)
@@ -29,8 +30,8 @@ func randomText(rand io.Reader, alphabet string, n int) (string, error) {
 // inBase62 reports whether c is a base62 digit.
 func inBase62(c byte) bool { return valueBase62[c] < noBase62 }
 
-// valueBase62 has the value of each digit. Any other byte has noBase62, a bit
-// that no value has.
+// valueBase62 has the value of each digit, and noBase62, a bit that no value
+// has, for every other byte.
 var valueBase62 = func() (table [256]byte) {
 	for i := range table {
 		table[i] = noBase62

@@ -7,7 +7,7 @@ import (
 
 const checksumLen = 6
 
-// checksum is the CRC-32 (IEEE) of text in base 62, padded with '0'.
+// checksum returns the CRC-32 (IEEE) of text in base 62, padded with '0'.
 func checksum(text string) [checksumLen]byte {
 	crc := crc32IEEE(text)
 	var out [checksumLen]byte
@@ -19,7 +19,8 @@ func checksum(text string) [checksumLen]byte {
 }
 
 // crc32IEEE is crc32.ChecksumIEEE of a string, without the allocation that a
-// conversion to bytes costs per check. ChecksumIEEE does not write to its bytes.
+// conversion to bytes would cost in each check. ChecksumIEEE does not write to
+// its argument.
 func crc32IEEE(s string) uint32 {
 	return crc32.ChecksumIEEE(unsafe.Slice(unsafe.StringData(s), len(s)))
 }

@@ -9,7 +9,8 @@ import (
 // Digest is the hash of a key, by which the key is found.
 type Digest [sha256.Size]byte
 
-// MarshalText implements encoding.TextMarshaler: 64 lower-case hexadecimal digits.
+// MarshalText implements encoding.TextMarshaler: 64 lower-case hexadecimal
+// digits.
 func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -20,11 +21,12 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ErrDigest is a text that [ParseDigest] refuses.
+// ErrDigest means a text that [ParseDigest] refuses.
 var ErrDigest = errors.New("a hash is 64 lower-case hexadecimal digits")
 
-// ParseDigest reads 64 lower-case hexadecimal digits into d and reports whether
-// the text is that. There is one spelling, so equal hashes are equal bytes in a file too.
+// ParseDigest decodes 64 lower-case hexadecimal digits into d. It returns false
+// for any other text. A hash has only one spelling, so equal hashes are also
+// equal as text.
 func ParseDigest(d *Digest, text []byte) bool {
 	if len(text) != 2*len(d) {
 		return false
@@ -38,7 +40,8 @@ func ParseDigest(d *Digest, text []byte) bool {
 	return bad < 16
 }
 
-// hexDigits has the value of each lower-case digit. Any other byte has 16 or more.
+// hexDigits has the value of each lower-case digit, and a value of 16 or more
+// for every other byte.
 var hexDigits = func() (values [256]byte) {
 	for i := range values {
 		values[i] = 0xf0

@@ -1,7 +1,7 @@
-// Package apikey is what an API key is: its format and checksum, its id, and the
-// digest under a pepper by which it is found.
+// Package apikey defines API keys: their format and checksum, their ids, and
+// the digest under a pepper by which a key is found.
 //
-// It refuses to store, log or return the plain text of a key, except the one time
-// that [Generate] makes it. Whether a key exists and may do something is not its
-// question.
+// It never stores, logs or returns the plaintext of a key, except the one time
+// that [Generate] makes it. Whether a key exists and what it may do is decided
+// elsewhere.
 package apikey

@@ -9,20 +9,23 @@ import (
 	"keyward/authz"
 )
 
-// Format is the rule that the text of a key follows.
+// Format is the format of a key's text.
 type Format string
 
 const (
-	// FormatKeyward is a prefix, 32 random base62 characters and a checksum of 6.
+	// FormatKeyward is a prefix, 32 random base62 characters and a checksum of
+	// 6.
 	FormatKeyward Format = "keyward"
-	// FormatHex is 44 upper-case hexadecimal characters with neither prefix nor checksum.
+	// FormatHex is 44 upper-case hexadecimal characters with neither prefix nor
+	// checksum.
 	FormatHex Format = "hex"
-	// FormatRaw is an imported key that follows no rule, or of which only the hash is known.
+	// FormatRaw is an imported key in another format, or of which only the hash
+	// is known.
 	FormatRaw Format = "raw"
 )
 
-// MaxPrefix is the length of the longest prefix, HintLen how many characters
-// behind the prefix a hint shows.
+// MaxPrefix is the maximum length of a prefix, and HintLen the number of
+// characters after the prefix that a hint shows.
 const (
 	MaxPrefix = 32
 	HintLen   = 4
@@ -33,14 +36,16 @@ const (
 	bodyLen  = 32
 	hexLen   = 44
 
-	// minHinted is how long the part behind the prefix must be before four of its
-	// characters may be shown: of a shorter key they would give away too much.
+	// minHinted is the minimum length of the part after the prefix for a hint
+	// to show HintLen of its characters. For a shorter key they would reveal
+	// too much.
 	minHinted = 20
 )
 
 var errPrefix = errors.New("a key prefix is at most 32 characters of A-Z, a-z, 0-9, '_' and '-'")
 
-// ValidatePrefix returns why prefix cannot be the prefix of a key. The empty one can.
+// ValidatePrefix returns an error if prefix cannot be the prefix of a key. The
+// empty prefix is valid.
 func ValidatePrefix(prefix string) error {
 	if len(prefix) > MaxPrefix {
 		return errPrefix
@@ -53,8 +58,9 @@ func ValidatePrefix(prefix string) error {
 	return nil
 }
 
-// Generate makes a key of 190 bits (176 in hex) from the random source, which
-// outside of tests is crypto/rand.Reader. A hex key has no prefix.
+// Generate returns a new key with 190 random bits (176 for FormatHex) from the
+// random source, which must be crypto/rand.Reader outside of tests. A hex key
+// has no prefix.
 func Generate(rand io.Reader, prefix string, f Format) (authz.Secret, error) {
 	switch f {
 	case FormatKeyward:
@@ -80,7 +86,8 @@ func Generate(rand io.Reader, prefix string, f Format) (authz.Secret, error) {
 }
 
 // WellFormed reports whether key can be a Keyward key with the prefix: it has
-// the length, the alphabet and the checksum. It does not allocate, so junk costs nothing.
+// the right length, alphabet and checksum. It does not allocate, so junk keys
+// are cheap.
 func WellFormed(key, prefix string) bool {
 	if len(key) != len(prefix)+bodyLen+checksumLen || !strings.HasPrefix(key, prefix) {
 		return false
@@ -98,7 +105,7 @@ func WellFormed(key, prefix string) bool {
 	return all < noBase62 && sum == uint64(crc32IEEE(text))
 }
 
-// IsHex reports whether key has the form of a hex key.
+// IsHex reports whether key has the form of FormatHex.
 func IsHex(key string) bool {
 	if len(key) != hexLen {
 		return false
@@ -111,8 +118,9 @@ func IsHex(key string) bool {
 	return true
 }
 
-// Hint is what may be shown of a key after it was handed out: its prefix and
-// four characters, and of a short imported key only the prefix.
+// Hint returns the part of a key that may be shown after the key was handed
+// out: its prefix and four characters, or only the prefix of a short imported
+// key.
 func Hint(key, prefix string) string {
 	rest, found := strings.CutPrefix(key, prefix)
 	if !found {
@@ -124,7 +132,7 @@ func Hint(key, prefix string) string {
 	return prefix + rest[:HintLen]
 }
 
-// DetectFormat is the rule that an imported key follows.
+// DetectFormat returns the format of an imported key.
 func DetectFormat(key, prefix string) Format {
 	switch {
 	case WellFormed(key, prefix):

@@ -28,7 +28,7 @@ func TestGenerate(t *testing.T) {
 			t.Errorf("checksum %s, want %s", key[len(key)-6:], want)
 		}
 		if DetectFormat(key, prefix) != FormatKeyward {
-			t.Errorf("prefix %q: an import would not know the format", prefix)
+			t.Errorf("prefix %q: DetectFormat does not recognize the key", prefix)
 		}
 	}
 	secret, err := Generate(rand.Reader, "kw_", FormatHex)
@@ -36,18 +36,18 @@ func TestGenerate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if key := secret.Reveal(); !IsHex(key) || len(key) != 44 || WellFormed(key, "") || DetectFormat(key, "kw_") != FormatHex {
-		t.Error("a hex key that is none")
+		t.Error("a hex key that is not well formed")
 	}
 	if _, err := Generate(rand.Reader, "", FormatRaw); err == nil {
-		t.Error("a raw key was made")
+		t.Error("Generate made a raw key")
 	}
 	if _, err := Generate(bytes.NewReader(make([]byte, 10)), "", FormatKeyward); err == nil {
-		t.Error("a key was made without random bytes")
+		t.Error("Generate succeeded without random bytes")
 	}
 }
 
-// Every character is as likely as any other: bytes that would favour the
-// first eight are thrown away.
+// TestGenerateIsUnbiased: every character has the same probability. Bytes that
+// would favour the first eight are discarded.
 func TestGenerateIsUnbiased(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -59,7 +59,7 @@ func TestGenerateIsUnbiased(t *testing.T) {
 	}
 	for i := range len(base62) {
 		if n := strings.Count(text, base62[i:i+1]); n != 4 {
-			t.Errorf("%q stands %d times, want 4", base62[i], n)
+			t.Errorf("%q occurs %d times, want 4", base62[i], n)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestWellFormedRefuses(t *testing.T) {
 				continue
 			}
 			if changed := key[:i] + string(rune(c)) + key[i+1:]; WellFormed(changed, "kw_") {
-				t.Errorf("accepted with another character at %d", i)
+				t.Errorf("accepted with a changed character at %d", i)
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func FuzzWellFormed(f *testing.F) {
 			t.Fatal("wrong length or prefix")
 		}
 		if last := key[len(key)-1]; WellFormed(key[:len(key)-1]+string(base62[(strings.IndexByte(base62, last)+1)%62]), prefix) {
-			t.Fatal("two checksums for one body")
+			t.Fatal("one body has two checksums")
 		}
 	})
 }

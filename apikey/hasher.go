@@ -10,28 +10,30 @@ import (
 	"keyward/authz"
 )
 
-// The names of the hashes, as the header of a file and an imported hash have them.
+// Names of the hash functions, as in the header of a file and in imported
+// hashes.
 const (
 	HashSHA256     = "sha256"
 	HashHMACSHA256 = "hmac-sha256"
 )
 
-// Hasher turns keys into digests. A key is random, so a fast hash is right.
+// Hasher computes the digests of keys. A key is random, so a fast hash is safe.
+// It is safe for concurrent use.
 type Hasher struct {
 	peppered bool
 	pepperID string
 	states   sync.Pool // of *hashState
 }
 
-// hashState is what one computation needs. It is reused by later ones.
+// hashState is the memory of one computation, which later ones reuse.
 type hashState struct {
 	hash hash.Hash
 	text []byte
 	sum  []byte
 }
 
-// NewHasher makes a Hasher: HMAC-SHA-256 under the pepper, SHA-256 if the pepper
-// is empty.
+// NewHasher returns a Hasher that uses HMAC-SHA-256 under the pepper, or
+// SHA-256 if the pepper is empty.
 func NewHasher(pepper authz.Secret) *Hasher {
 	secret := []byte(pepper.Reveal())
 	h := &Hasher{peppered: len(secret) > 0}
@@ -52,8 +54,8 @@ func NewHasher(pepper authz.Secret) *Hasher {
 	return h
 }
 
-// Digest hashes a key. It may be called concurrently, and once warm it does not
-// allocate (sha256.Sum256 does, if it is compiled with a profile).
+// Digest returns the digest of a key. Once warm it does not allocate
+// (sha256.Sum256 does, if it is compiled with a profile).
 func (h *Hasher) Digest(key string) Digest {
 	s := h.states.Get().(*hashState)
 	s.text = append(s.text[:0], key...)
@@ -66,7 +68,7 @@ func (h *Hasher) Digest(key string) Digest {
 	return d
 }
 
-// Name is "sha256" or "hmac-sha256".
+// Name returns "sha256" or "hmac-sha256".
 func (h *Hasher) Name() string {
 	if h.peppered {
 		return HashHMACSHA256
@@ -74,6 +76,6 @@ func (h *Hasher) Name() string {
 	return HashSHA256
 }
 
-// PepperID identifies the pepper without revealing anything about it. It is empty
-// without a pepper.
+// PepperID returns an id of the pepper that reveals nothing about it. It is
+// empty without a pepper.
 func (h *Hasher) PepperID() string { return h.pepperID }

@@ -12,14 +12,14 @@ import (
 )
 
 func TestHasher(t *testing.T) {
-	plain, peppered := NewHasher(authz.Secret{}), NewHasher(authz.NewSecret("0123456789abcdef"))
-	// From sha256sum and openssl dgst -hmac.
+	unpeppered, peppered := NewHasher(authz.Secret{}), NewHasher(authz.NewSecret("0123456789abcdef"))
+	// The values are from sha256sum and openssl dgst -hmac.
 	for _, c := range []struct {
 		h    *Hasher
 		name string
 		want string
 	}{
-		{plain, "sha256", "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"},
+		{unpeppered, "sha256", "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"},
 		{peppered, "hmac-sha256", "20a9171a03070f7952cd455b7cfec78cca1f46534443f8e79ce7a1d66deefc49"},
 	} {
 		d := c.h.Digest("key")
@@ -33,15 +33,15 @@ func TestHasher(t *testing.T) {
 			t.Errorf("%s: %v allocations", c.name, n)
 		}
 		if c.h.Digest("key") != d || c.h.Digest("kex") == d {
-			t.Errorf("%s: not a function of the key", c.name)
+			t.Errorf("%s: the digest of a key changes", c.name)
 		}
 	}
 	other := NewHasher(authz.NewSecret("0123456789abcdeg"))
-	if plain.PepperID() != "" || len(peppered.PepperID()) != 8 || peppered.PepperID() == other.PepperID() {
-		t.Errorf("pepper ids %q, %q and %q", plain.PepperID(), peppered.PepperID(), other.PepperID())
+	if unpeppered.PepperID() != "" || len(peppered.PepperID()) != 8 || peppered.PepperID() == other.PepperID() {
+		t.Errorf("pepper IDs %q, %q and %q", unpeppered.PepperID(), peppered.PepperID(), other.PepperID())
 	}
-	if peppered.Digest("key") == other.Digest("key") || peppered.Digest("key") == plain.Digest("key") {
-		t.Error("the pepper makes no difference")
+	if peppered.Digest("key") == other.Digest("key") || peppered.Digest("key") == unpeppered.Digest("key") {
+		t.Error("two peppers give the same digest")
 	}
 }
 
@@ -63,11 +63,11 @@ func TestReadPepper(t *testing.T) {
 			t.Errorf("%q: %q, %v", text, got.Reveal(), err)
 		}
 		if err != nil && text != "" && strings.Contains(err.Error(), strings.TrimSpace(text)) {
-			t.Errorf("the error shows the pepper: %v", err)
+			t.Errorf("the error quotes the pepper: %v", err)
 		}
 	}
 	if _, err := ReadPepper(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a missing pepper is not an error")
+		t.Error("no error for a missing pepper file")
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 	pepperIDLen = 8
 )
 
-// ValidPepperID reports whether the text can be what [Hasher.PepperID] returns
+// ValidPepperID reports whether the text has the form of a [Hasher.PepperID]
 // under a pepper.
 func ValidPepperID(text []byte) bool {
 	for _, c := range text {
@@ -25,8 +25,8 @@ func ValidPepperID(text []byte) bool {
 	return len(text) == pepperIDLen
 }
 
-// ReadPepper reads a pepper: the bytes of the file without one trailing newline,
-// at least 16 of them.
+// ReadPepper reads a pepper: the bytes of the file, at least 16, without one
+// trailing newline. The error names the file and does not quote it.
 func ReadPepper(file string) (authz.Secret, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

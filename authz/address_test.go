@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestParseAddress: each spelling of an address is the one address, and what
-// is not an address is not one.
+// TestParseAddress: all spellings of an address give the same address, and no
+// other text gives one.
 func TestParseAddress(t *testing.T) {
 	for want, spellings := range map[string][]string{
 		"192.0.2.1": {
@@ -51,7 +51,7 @@ func TestAddressRanges(t *testing.T) {
 	}
 }
 
-// TestClientOfRequest: which entry of X-Forwarded-For is believed.
+// TestClientOfRequest: the right entry of X-Forwarded-For is used.
 func TestClientOfRequest(t *testing.T) {
 	for _, test := range []struct {
 		lines []string
@@ -65,18 +65,19 @@ func TestClientOfRequest(t *testing.T) {
 		{[]string{"9.9.9.9 ,\t1.2.3.4 "}, 2, "9.9.9.9"},
 		{[]string{"9.9.9.9:80,1.2.3.4:4711"}, 1, "1.2.3.4"},
 		{[]string{"[2001:DB8::1]:80, 1.2.3.4"}, 2, "2001:db8::1"},
-		// A client that came past the outermost proxy.
+		// A client that bypassed the outermost proxy.
 		{[]string{"9.9.9.9, 1.2.3.4"}, 3, "9.9.9.9"},
 		{nil, 1, "10.0.0.1"},
 		{[]string{""}, 1, "10.0.0.1"},
 		{[]string{" , ,"}, 1, "10.0.0.1"},
-		// Lines are one list, and empty entries none.
+		// Lines form one list, and empty entries do not count.
 		{[]string{"8.8.8.8", "9.9.9.9, 1.2.3.4"}, 1, "1.2.3.4"},
 		{[]string{"8.8.8.8", "9.9.9.9, 1.2.3.4"}, 2, "9.9.9.9"},
 		{[]string{"8.8.8.8", "9.9.9.9, 1.2.3.4"}, 3, "8.8.8.8"},
 		{[]string{"8.8.8.8", "", "1.2.3.4"}, 2, "8.8.8.8"},
 		{[]string{"9.9.9.9,, 1.2.3.4,"}, 1, "1.2.3.4"},
-		// No other client's address, and not the proxy's, stands in for one that cannot be read.
+		// An entry that cannot be read is not replaced by the address of
+		// another client or of the proxy.
 		{[]string{"9.9.9.9, unknown"}, 1, ""},
 		{[]string{"9.9.9.9, a\x01b"}, 1, ""},
 		{[]string{"9.9.9.9", "unix:"}, 1, ""},
@@ -92,8 +93,8 @@ func TestClientOfRequest(t *testing.T) {
 	}
 }
 
-// FuzzAddress: an address has one text, however it was written, and no text but
-// that of an address is one.
+// FuzzAddress: an address has one canonical text, however it was written, and
+// only the text of an address parses.
 func FuzzAddress(f *testing.F) {
 	for _, seed := range []string{
 		"192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:443", "2001:DB8:0:0::1%eth0", "::ffff:1.2.3.4", "64:ff9b::1.2.3.4", "[", "1:", "%", "unknown", "::%",
@@ -108,7 +109,7 @@ func FuzzAddress(f *testing.F) {
 		}
 		if !a.Known() {
 			if canonical != "" || a != (Address{}) {
-				t.Fatalf("%q: unknown, and yet %q", text, canonical)
+				t.Fatalf("%q: unknown, but has the text %q", text, canonical)
 			}
 			return
 		}
@@ -133,7 +134,8 @@ func FuzzAddress(f *testing.F) {
 	})
 }
 
-// TestAddressAllocations: to find, parse and count by an address makes no garbage.
+// TestAddressAllocations: finding, parsing and counting by an address allocates
+// nothing.
 func TestAddressAllocations(t *testing.T) {
 	r := &Request{Peer: "10.0.0.1", trustedHops: 2, Headers: []Header{{"x-forwarded-for", "9.9.9.9"}, {"x-forwarded-for", "[2001:DB8::1%eth0]:80, 10.0.0.2"}}}
 	want := netip.MustParsePrefix("2001:db8::/64")
@@ -146,8 +148,8 @@ func TestAddressAllocations(t *testing.T) {
 	}
 }
 
-// TestClientIsOne: the limiter, the verifier and the log of one check get the same
-// address, by this checker's number of hops and not by an earlier one's.
+// TestClientIsOne: the limiter, the verifier and the log of one check get the
+// same address, by this checker's number of hops and not by an earlier one's.
 func TestClientIsOne(t *testing.T) {
 	w, r := newFakeDeps(), request()
 	var seen Address
@@ -159,7 +161,7 @@ func TestClientIsOne(t *testing.T) {
 		r.Peer, r.Headers = "10.0.0.1:99", append(r.Headers, Header{"x-forwarded-for", "9.9.9.9:1, [2001:DB8:0::1]:2"})
 		c.cfg.TrustedHops = hops
 		if d := c.Check(context.Background(), r); d.Reason != OK || seen.String() != want || r.Client().Address() != seen {
-			t.Errorf("%d hops: %s, the verifier is told of %s, others of %s; want %s", hops, d.Reason, seen, r.Client().Address(), want)
+			t.Errorf("%d hops: %s, the verifier got %s, others %s; want %s", hops, d.Reason, seen, r.Client().Address(), want)
 		}
 	}
 }

@@ -3,9 +3,10 @@ package authz
 import "strings"
 
 // LowerASCII returns s with the letters A to Z in lower case and every other
-// byte as it is. strings.ToLower turns two characters outside ASCII into ASCII
-// letters (U+212A into k, U+0130 into i), so that a check made afterwards
-// accepts what a client never wrote. It allocates only where a letter changes.
+// byte unchanged. strings.ToLower turns two characters outside ASCII into ASCII
+// letters (U+212A into k, U+0130 into i), so that a later check would accept a
+// text that the client did not send. LowerASCII allocates only if a letter
+// changes.
 func LowerASCII(s string) string {
 	first := 0
 	for first < len(s) && !isUpperASCII(s[first]) {
@@ -23,8 +24,9 @@ func LowerASCII(s string) string {
 	return b.String()
 }
 
-// equalASCIIFold compares s with a word in lower case, the letters A to Z in
-// either case. strings.EqualFold would take the long s of "Baſic" for an s.
+// equalASCIIFold reports whether s equals lower, a word in lower case, with the
+// letters A to Z of s in either case. strings.EqualFold would take the long s
+// of "Baſic" for an s.
 func equalASCIIFold(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false

@@ -5,7 +5,7 @@ import (
 	"testing/quick"
 )
 
-// TestLowerASCII: the letters A to Z change, and no byte besides.
+// TestLowerASCII: the letters A to Z change, and no other byte does.
 func TestLowerASCII(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "abc-1": "abc-1", "ABC-Z[@`{": "abc-z[@`{", "\u212aey": "\u212aey", "K\u0130": "k\u0130", "É": "É", "\xffA": "\xffa",

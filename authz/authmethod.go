@@ -1,7 +1,7 @@
 package authz
 
-// AuthMethod is a kind of credential, by which a principal was authenticated.
-// The zero AuthMethod is none: a Principal with it is not authenticated.
+// AuthMethod is the kind of credential by which a principal was authenticated.
+// The zero AuthMethod means that the principal is not authenticated.
 type AuthMethod uint8
 
 // The kinds. A new one is a constant here, a row in authMethods and a verifier;
@@ -20,11 +20,11 @@ const (
 // AuthMethodInfo is a row of the table of kinds.
 type AuthMethodInfo struct {
 	Method AuthMethod
-	// Name is the kind in the configuration, metrics, logs and the x-auth-method
-	// header.
+	// Name is the kind in the configuration, metrics, logs and the
+	// x-auth-method header.
 	Name string
-	// Schemes are those in which credentials of the kind are sent; none for a
-	// kind without a credential.
+	// Schemes are the schemes in which credentials of the kind are sent. It is
+	// empty for a kind without a credential.
 	Schemes []CredentialScheme
 }
 
@@ -36,11 +36,11 @@ var authMethods = [AuthMethodCount]AuthMethodInfo{
 	AuthMethodAnonymous: {AuthMethodAnonymous, "anonymous", nil},
 }
 
-// AuthMethods returns the table, without a row for AuthMethodNone. It must not
-// be changed.
+// AuthMethods returns the table, without a row for AuthMethodNone. The caller
+// must not change it.
 func AuthMethods() []AuthMethodInfo { return authMethods[AuthMethodNone+1:] }
 
-// String is the kind's name, "" for none.
+// String returns the kind's name, "" for AuthMethodNone.
 func (m AuthMethod) String() string {
 	if m >= AuthMethodCount {
 		return ""

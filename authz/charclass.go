@@ -1,22 +1,22 @@
 package authz
 
-// byteSet is a set of bytes: those that may stand in some grammar. Every
-// check reads some hundred bytes of its request; a table tells in one load what
-// comparisons tell in ten.
+// byteSet is a set of bytes, such as those that a grammar allows. Every check
+// reads some hundred bytes of its request. One load from a table replaces ten
+// comparisons.
 type byteSet uint8
 
 const (
 	alphanumeric       byteSet = 1 << iota
 	token68                    // RFC 9110 section 11.2, without the "=" at the end
 	printable                  // visible ASCII and space
-	headerSafe                 // may stand in a header value as it is, see headerValue
+	headerSafe                 // may appear in a header value unencoded, see headerValue
 	aliasChars                 // in a lower-case name, see collapse
-	pathLiteral                // means itself in a path, to every server: no separator, dot, escape, parameter or capital letter
-	invalidTargetBytes         // can stand nowhere in a request target
-	encodedForms               // makes another name of a query parameter to some servers
+	pathLiteral                // every server reads it literally in a path: not a separator, dot, escape, parameter or capital letter
+	invalidTargetBytes         // may not appear in a request target
+	encodedForms               // some servers read it as another spelling of a query parameter's name
 )
 
-// byteSets has, for each byte, the sets that it is in.
+// byteSets has, for each byte, the sets that contain it.
 var byteSets = func() (table [256]byteSet) {
 	for i := range table {
 		c := byte(i)
@@ -44,7 +44,7 @@ func (k byteSet) is(c byte) bool { return byteSets[c]&k != 0 }
 // all reports whether every byte of s is in the set.
 func (k byteSet) all(s string) bool {
 	common := k
-	for ; len(s) >= 4; s = s[4:] { // no branch until the end: texts are short, and nearly all are as they should be
+	for ; len(s) >= 4; s = s[4:] { // no branch until the end: texts are short, and almost all are valid
 		common &= byteSets[s[0]] & byteSets[s[1]] & byteSets[s[2]] & byteSets[s[3]]
 	}
 	for i := range len(s) {

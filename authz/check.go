@@ -1,7 +1,7 @@
-// Package authz is the core: it says what a request, a credential, a
-// principal, a path, a scope and a decision are, and in what order a request
-// is judged. It knows no wire format, reads no file and asks no network; what
-// it needs of others comes in through small interfaces.
+// Package authz is the core of the server. It defines requests, credentials,
+// principals, paths, scopes and decisions, and the order in which a request is
+// checked. It knows no wire format, reads no file and makes no network request.
+// Everything it needs from other packages comes in through small interfaces.
 package authz
 
 import (
@@ -11,70 +11,76 @@ import (
 	"time"
 )
 
-// Policy knows the operator's rules about places.
+// Policy holds the operator's rules about hosts, paths and methods.
 type Policy interface {
-	// Route returns the route that is in force for the request. Any reason but
-	// OK refuses it; the route, where there is one, then gives the error style.
+	// Route returns the route that applies to the request. Any reason but OK
+	// denies the request; the route, if there is one, then gives the error
+	// style.
 	Route(r *Request, path Path) (*Route, Reason)
-	// Authorize reports whether the principal may come to the path by the route.
+	// Authorize reports whether the principal may use the route for the path.
+	// It returns OK, or the reason to deny.
 	Authorize(p *Principal, path Path, route *Route) Reason
 }
 
-// Verifier knows credentials.
+// Verifier verifies credentials.
 type Verifier interface {
-	// Verify returns the principal that the credential stands for. An error is
-	// ErrNotMine, where the verifier does not check such a credential; a
-	// *CredentialError, where the credential is not valid; anything else means that
-	// it could not find out. It must not keep the credential.
+	// Verify returns the principal that the credential stands for. The error is
+	// ErrNotMine if the verifier does not check such a credential, and a
+	// *CredentialError if the credential is not valid. Any other error means
+	// that the verifier could not decide. Verify must not keep the credential.
 	Verify(ctx context.Context, c *Credential, now time.Time) (*Principal, error)
 }
 
 // ErrNotMine is returned for a credential that is not of the verifier's kind.
 var ErrNotMine = errors.New("credential of another kind")
 
-// CredentialError is returned for a credential that is not valid, and says why.
+// CredentialError is returned for a credential that is not valid. It gives the
+// reason.
 type CredentialError struct {
 	Reason Reason
-	// Principal is whose credential it was, where that is known (an expired or revoked key). For the log.
+	// Principal is the owner of the credential, if known (an expired or revoked
+	// key). It is for the log only.
 	Principal *Principal
-	// Cause says which rule the credential breaks, where the reason alone does not. For the log.
+	// Cause is the rule that the credential breaks, if the reason alone does
+	// not name it. It is for the log only.
 	Cause error
 }
 
 // Error implements error.
 func (e *CredentialError) Error() string { return e.Reason.String() }
 
-// Observer is told of each decision: metrics, log, usage. It must not keep the
+// Observer receives each decision: metrics, log, usage. It must not keep the
 // request or the decision.
 type Observer interface {
 	Observe(r *Request, d *Decision)
 }
 
-// Config is what a Checker is made of. All parts are needed but the Limiter.
+// Config holds the parts of a Checker. Ready, Policy, Verifier, Identity, Now,
+// Since and NewID are required.
 type Config struct {
-	Ready        func() error // an error while nothing can be judged yet; everything is then denied
+	Ready        func() error // an error while nothing can be decided yet; everything is then denied
 	Paths        PathRules
 	Policy       Policy
 	Sources      CredentialSources
 	Verifier     Verifier
 	Identity     *IdentityHeaders
-	Overrides    []string // headers that every allow has removed, see UpstreamOverrides
-	Limiter      Limiter  // nil: nothing is counted
+	Overrides    []string // headers that every allow removes, see UpstreamOverrides
+	Limiter      Limiter  // nil: requests are not counted
 	RequireHTTPS bool
-	TrustedHops  int // of X-Forwarded-For, see Request.Client
+	TrustedHops  int // trusted entries at the end of X-Forwarded-For, see Request.Client
 	Observers    []Observer
 	Now          func() time.Time
-	Since        func(time.Time) time.Duration // time.Since, which is cheaper than to ask Now again
-	NewID        func() string                 // names a decision
+	Since        func(time.Time) time.Duration // time.Since, which is cheaper than a second call of Now
+	NewID        func() string                 // returns the ID of a denial
 }
 
-// Checker judges requests.
+// Checker decides requests.
 type Checker struct {
 	cfg               Config
 	credentialHeaders []string
 }
 
-// NewChecker returns a Checker of the given parts.
+// NewChecker returns a Checker with the given parts.
 func NewChecker(cfg Config) (*Checker, error) {
 	if cfg.Ready == nil || cfg.Policy == nil || cfg.Verifier == nil || cfg.Identity == nil || cfg.Now == nil || cfg.Since == nil || cfg.NewID == nil {
 		return nil, errors.New("authz: a part is missing from the Config")
@@ -82,24 +88,25 @@ func NewChecker(cfg Config) (*Checker, error) {
 	return &Checker{cfg, cfg.Sources.credentialHeaders()}, nil
 }
 
-// Check judges one request and lets the observers know. Nothing passes it
-// unobserved. The decision is good until the request is reset.
+// Check decides one request and notifies the observers; every decision is
+// observed. The decision is valid until the request is reset.
 func (c *Checker) Check(ctx context.Context, r *Request) *Decision {
 	d := c.newDecision(r)
 	d.Reason = c.evaluate(ctx, r, d)
 	return c.finish(r, d)
 }
 
-// Authenticate judges the request's credential alone, for a caller that asks
-// what its own is worth: no route, path, scope or rate has a say. An allow has
-// the principal and nothing to set or to remove.
+// Authenticate checks the request's credential alone, for a caller that asks
+// about its own credential. Route, path, scope and rate do not matter. An allow
+// has the principal, and nothing to set or to remove.
 func (c *Checker) Authenticate(ctx context.Context, r *Request) *Decision {
 	d := c.newDecision(r)
 	d.Reason = c.authenticate(ctx, r, d)
 	return c.finish(r, d)
 }
 
-// Refuse denies a request that could not be read whole, and lets the observers know.
+// Refuse denies a request that could not be read completely, and notifies the
+// observers.
 func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
 	d := c.newDecision(r)
 	d.Reason = c.deny(r, d, "read", reason, cause)
@@ -124,8 +131,8 @@ func (c *Checker) finish(r *Request, d *Decision) *Decision {
 	return d
 }
 
-// evaluate runs the checks in order. Each step denies or continues; none can
-// undo what an earlier one has decided.
+// evaluate runs the checks in order. Each step denies or continues. No step can
+// undo what an earlier one decided.
 func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason Reason) {
 	defer recoverToDenial(d, &reason)
 	if reason, err := c.checkReady(ctx); reason != OK {
@@ -172,7 +179,7 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 	return c.allow(ctx, r, d, OK, p)
 }
 
-// authenticate is evaluate without what depends on the route.
+// authenticate is evaluate without the steps that depend on the route.
 func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (reason Reason) {
 	defer recoverToDenial(d, &reason)
 	if reason, err := c.checkReady(ctx); reason != OK {
@@ -191,9 +198,9 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (re
 	return OK
 }
 
-// checkQueryRemovable refuses a request whose query credential the proxy cannot
-// remove before the upstream sees it. On a route that is not public, an encoded
-// parameter is found when credentials are read.
+// checkQueryRemovable denies a request whose query credential the proxy cannot
+// remove before the upstream sees it. On a route that is not public, reading
+// the credentials finds an encoded parameter.
 func (c *Checker) checkQueryRemovable(r *Request, route *Route, public bool) Reason {
 	switch {
 	case route.ForwardCredentials:
@@ -213,8 +220,8 @@ func (c *Checker) schemeAllowed(r *Request) bool {
 	return !c.cfg.RequireHTTPS || equalASCIIFold(r.Scheme, "https") || equalASCIIFold(r.Scheme, "wss")
 }
 
-// checkReady returns OK if keys are loaded and the caller still waits: a request
-// past its deadline is dropped.
+// checkReady returns OK if keys are loaded and the caller still waits. A
+// request past its deadline is dropped.
 func (c *Checker) checkReady(ctx context.Context) (Reason, error) {
 	if err := c.cfg.Ready(); err != nil {
 		return Unavailable, err
@@ -233,8 +240,8 @@ func recoverToDenial(d *Decision, reason *Reason) {
 	}
 }
 
-// verify asks the verifier whose credential it is, unless the client has failed
-// too often. It counts a credential that is not valid.
+// verify asks the verifier for the principal, unless the client has failed too
+// often. It counts a credential that is not valid.
 func (c *Checker) verify(ctx context.Context, r *Request, d *Decision) (*Principal, Reason, error) {
 	r.credential.Bind(r)
 	if c.cfg.Limiter == nil {
@@ -260,7 +267,7 @@ func (c *Checker) callVerifier(ctx context.Context, r *Request, now time.Time) (
 	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
 	switch invalid, ok := errors.AsType[*CredentialError](err); {
 	case err == nil && p != nil && p.AuthMethod != AuthMethodNone:
-		if r.Trace != nil { // most requests do not pay for the text
+		if r.Trace != nil { // most requests do not pay for building the text
 			r.Trace("credential", p.AuthMethod.String()+" of "+p.displayName())
 		}
 		return p, OK, nil
@@ -275,7 +282,8 @@ func (c *Checker) callVerifier(ctx context.Context, r *Request, now time.Time) (
 	}
 }
 
-// allow is the last step: it counts the request, and denies one over a limit.
+// allow is the last step. It counts the request, and denies a request over a
+// limit.
 func (c *Checker) allow(ctx context.Context, r *Request, d *Decision, reason Reason, p *Principal) Reason {
 	d.Principal = p
 	if c.cfg.Limiter != nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// fakeDeps is a Checker with parts a test can set.
+// fakeDeps is the set of a Checker's parts, which a test can change.
 type fakeDeps struct {
 	ready     error
 	route     Route
@@ -65,8 +65,9 @@ func request() *Request {
 	return &Request{Method: "GET", Scheme: "http", Target: "/a", Headers: []Header{{"authorization", "Bearer tok"}}}
 }
 
-// TestDisguisedQueryCredential: what no proxy could be told to remove reaches
-// the upstream on no route, public ones included, unless it is to have it.
+// TestDisguisedQueryCredential: a credential that no proxy could
+// remove never reaches the upstream, not even on a public route, unless the
+// route forwards credentials.
 func TestDisguisedQueryCredential(t *testing.T) {
 	preflight := []Header{{"origin", "https://a.example"}, {"access-control-request-method", "GET"}}
 	for _, c := range []struct {
@@ -105,17 +106,17 @@ func TestDisguisedQueryCredential(t *testing.T) {
 	}
 }
 
-// TestEveryStepDenies takes each step's "no" in turn; the rest says yes.
+// TestEveryStepDenies lets each step deny in turn, while all others allow.
 func TestEveryStepDenies(t *testing.T) {
 	tests := []struct {
 		name string
 		set  func(*fakeDeps, *Request)
 		want Reason
 	}{
-		{"all is well", func(*fakeDeps, *Request) {}, OK},
+		{"everything allows", func(*fakeDeps, *Request) {}, OK},
 		{"not ready", func(w *fakeDeps, _ *Request) { w.ready = errors.New("no keys") }, Unavailable},
 		{"ambiguous path", func(_ *fakeDeps, r *Request) { r.Target = "/a/../b" }, AmbiguousPath},
-		{"no path (CONNECT)", func(_ *fakeDeps, r *Request) { r.Target = "" }, AmbiguousPath},
+		{"empty target (CONNECT)", func(_ *fakeDeps, r *Request) { r.Target = "" }, AmbiguousPath},
 		{"method", func(w *fakeDeps, _ *Request) { w.reason = MethodNotAllowed }, MethodNotAllowed},
 		{"route denies", func(w *fakeDeps, _ *Request) { w.route.Auth = AuthDeny }, RouteDenied},
 		{"zero route", func(w *fakeDeps, _ *Request) { w.route = Route{} }, RouteDenied},
@@ -137,10 +138,10 @@ func TestEveryStepDenies(t *testing.T) {
 		{"a kind without a verifier", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return nil, ErrNotMine }
 		}, InvalidToken},
-		{"can't tell", func(w *fakeDeps, _ *Request) {
-			w.verify = func(*Credential) (*Principal, error) { return nil, errors.New("store away") }
+		{"verifier fails", func(w *fakeDeps, _ *Request) {
+			w.verify = func(*Credential) (*Principal, error) { return nil, errors.New("store unavailable") }
 		}, Unavailable},
-		{"can't tell, optional", func(w *fakeDeps, _ *Request) {
+		{"verifier fails, optional", func(w *fakeDeps, _ *Request) {
 			w.route.Auth = AuthOptional
 			w.verify = func(*Credential) (*Principal, error) { return nil, context.DeadlineExceeded }
 		}, Unavailable},
@@ -150,19 +151,19 @@ func TestEveryStepDenies(t *testing.T) {
 		{"zero principal", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return &Principal{}, nil }
 		}, Internal},
-		{"refusal that would allow", func(w *fakeDeps, _ *Request) {
+		{"credential error that would allow", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { return alice(), &CredentialError{Reason: OK} }
 		}, Unavailable},
 		{"panic", func(w *fakeDeps, _ *Request) {
 			w.verify = func(*Credential) (*Principal, error) { panic("boom") }
 		}, Internal},
 		{"policy", func(w *fakeDeps, _ *Request) { w.authorize = InsufficientScope }, InsufficientScope},
-		{"zero permit", func(w *fakeDeps, _ *Request) { w.authorize = 0 }, Internal},
-		{"preflight where the route says so", func(w *fakeDeps, r *Request) {
+		{"zero authorize", func(w *fakeDeps, _ *Request) { w.authorize = 0 }, Internal},
+		{"preflight where the route allows it", func(w *fakeDeps, r *Request) {
 			w.route.Preflight = true
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
 		}, Anonymous},
-		{"preflight elsewhere", func(_ *fakeDeps, r *Request) {
+		{"preflight where the route does not allow it", func(_ *fakeDeps, r *Request) {
 			r.Method, r.Headers = "OPTIONS", []Header{{"origin", "https://a"}, {"access-control-request-method", "PUT"}}
 		}, NoCredential},
 		{"OPTIONS that is not a preflight", func(w *fakeDeps, r *Request) {
@@ -192,7 +193,7 @@ func TestEveryStepDenies(t *testing.T) {
 	}
 }
 
-func TestLateRequestIsNotJudged(t *testing.T) {
+func TestLateRequestIsDropped(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	w := newFakeDeps()
@@ -217,11 +218,11 @@ func TestZeroValuesDeny(t *testing.T) {
 		}
 	}
 	if _, err := NewChecker(Config{}); err == nil {
-		t.Error("a Checker of nothing")
+		t.Error("a Checker without parts")
 	}
 }
 
-func TestDress(t *testing.T) {
+func TestPrepareUpstream(t *testing.T) {
 	w, r := newFakeDeps(), request()
 	r.Target = "/a?key="
 	r.Headers = append(r.Headers,
@@ -241,7 +242,7 @@ func TestDress(t *testing.T) {
 	r = request()
 	r.Headers = append(r.Headers, Header{"cookie", "session="})
 	if d := w.checker(t).Check(context.Background(), r); !slices.Contains(d.Remove, "cookie") {
-		t.Errorf("a cookie of nothing but the credential: removed %v", d.Remove)
+		t.Errorf("a cookie header with only the credential: removed %v", d.Remove)
 	}
 
 	w.route.Auth = AuthNone
@@ -288,7 +289,8 @@ func TestEveryFieldIsALegalValue(t *testing.T) {
 	}
 }
 
-// TestWhoseCredentialItWas: a refusal's principal is there for the log, and the request stays refused.
+// TestWhoseCredentialItWas: the principal of a refused credential is in the
+// decision for the log, and the request stays denied.
 func TestWhoseCredentialItWas(t *testing.T) {
 	w := newFakeDeps()
 	w.verify = func(*Credential) (*Principal, error) {
@@ -299,24 +301,24 @@ func TestWhoseCredentialItWas(t *testing.T) {
 	}
 }
 
-// TestCauseOfARefusal: observers and traces get it as the decision's cause.
+// TestCauseOfARefusal: observers and traces get the cause as the decision's.
 func TestCauseOfARefusal(t *testing.T) {
 	w := newFakeDeps()
 	w.verify = func(*Credential) (*Principal, error) {
-		return nil, &CredentialError{Reason: InvalidToken, Cause: errors.New("aud: want another")}
+		return nil, &CredentialError{Reason: InvalidToken, Cause: errors.New("aud: wrong audience")}
 	}
 	r, traced := request(), ""
 	r.Trace = func(step, outcome string) { traced += step + " " + outcome + "\n" }
 	d := w.checker(t).Check(context.Background(), r)
-	if d.Reason != InvalidToken || d.Cause == nil || d.Cause.Error() != "aud: want another" || w.observed[0].Cause != d.Cause {
+	if d.Reason != InvalidToken || d.Cause == nil || d.Cause.Error() != "aud: wrong audience" || w.observed[0].Cause != d.Cause {
 		t.Errorf("%s (%v), observed %+v", d.Reason, d.Cause, w.observed)
 	}
-	if !strings.Contains(traced, "credential invalid_token (aud: want another)\n") {
+	if !strings.Contains(traced, "credential invalid_token (aud: wrong audience)\n") {
 		t.Errorf("traced %s", traced)
 	}
 }
 
-func TestIdentityRefusesConfusion(t *testing.T) {
+func TestIdentityHeadersRefuseAliases(t *testing.T) {
 	for _, fields := range []map[string]IdentityAttribute{
 		{"x-auth-user": AttributeSubject, "x_auth_user": AttributeKeyID},
 		{"Authorization": AttributeSubject},
@@ -333,13 +335,14 @@ func TestIdentityRefusesConfusion(t *testing.T) {
 	}
 }
 
-func TestCarriersHaveNoAliases(t *testing.T) {
+func TestCredentialHeadersHaveNoAliases(t *testing.T) {
 	if _, err := NewIdentityHeaders(nil, []string{"x_api_key"}, nil); err == nil {
-		t.Error("a credential header that is an alias of another")
+		t.Error("a credential header that is an alias of another is accepted")
 	}
 }
 
-// TestRefuse: what could not be read is denied and observed like all else.
+// TestRefuse: a request that could not be read is denied and observed like all
+// others.
 func TestRefuse(t *testing.T) {
 	w := newFakeDeps()
 	d := w.checker(t).Refuse(&Request{}, Internal, errors.New("torn"))
@@ -377,13 +380,14 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	}
 }
 
-// TestDecisionLogKeepsQuiet: no query, nothing without bound, and of allows only what was asked for.
+// TestDecisionLogKeepsQuiet: the log has no query, no string of unbounded
+// length, and an allow only if configured.
 func TestDecisionLogKeepsQuiet(t *testing.T) {
 	var text strings.Builder
 	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil))}
 	log.Observe(&Request{}, &Decision{Reason: OK})
 	if text.Len() != 0 {
-		t.Errorf("an allow: %s", text.String())
+		t.Errorf("an allow was logged: %s", text.String())
 	}
 	for _, target := range []string{"/a?api_key=hunter2", "/a#hunter2", "/" + strings.Repeat("a", maxLogged) + "hunter2"} {
 		text.Reset()
@@ -396,11 +400,12 @@ func TestDecisionLogKeepsQuiet(t *testing.T) {
 	text.Reset()
 	log.Observe(&Request{}, &Decision{Reason: OK})
 	if text.Len() == 0 {
-		t.Error("an allow is not logged though it was asked for")
+		t.Error("an allow is not logged although it was configured")
 	}
 }
 
-// TestDecisionLogIsBounded: of a flood there are so many lines a second, and the next second's first says how many there are not.
+// TestDecisionLogIsBounded: the log has at most so many lines of denials per
+// second, and the next second's first line says how many were suppressed.
 func TestDecisionLogIsBounded(t *testing.T) {
 	var text strings.Builder
 	log := DecisionLog{Logger: slog.New(slog.NewJSONHandler(&text, nil)), Denials: LineLimit{PerSecond: 10}, Allowed: true}
@@ -409,11 +414,11 @@ func TestDecisionLogIsBounded(t *testing.T) {
 		log.Observe(&Request{}, &Decision{At: start.Add(time.Duration(i) * 5 * time.Millisecond)})
 	}
 	if n := strings.Count(text.String(), "\n"); n != 10 || strings.Contains(text.String(), "suppressed") {
-		t.Errorf("%d lines of a hundred in half a second: %s", n, text.String())
+		t.Errorf("%d lines for a hundred denials in half a second: %s", n, text.String())
 	}
 	log.Observe(&Request{}, &Decision{Reason: OK, At: start})
 	if n := strings.Count(text.String(), "\n"); n != 11 {
-		t.Error("an allow is not logged, since there were many denials")
+		t.Error("an allow is not logged after many denials")
 	}
 	text.Reset()
 	log.Observe(&Request{}, &Decision{At: start.Add(time.Second)})
@@ -439,6 +444,6 @@ func TestCheckAllocations(t *testing.T) {
 		}
 	})
 	if allocs > 1 {
-		t.Errorf("%v allocations a check, want at most 1", allocs)
+		t.Errorf("%v allocations per check, want at most 1", allocs)
 	}
 }

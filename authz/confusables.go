@@ -2,13 +2,13 @@ package authz
 
 import "unicode"
 
-// isConfusableWithPathChar reports whether a server that folds Unicode (NFKC, or
-// the "best fit" tables of Windows) could take r for one of / \ . % ; ? #.
+// isConfusableWithPathChar reports whether a server that folds Unicode (NFKC,
+// or the "best fit" tables of Windows) could take r for one of / \ . % ; ? #.
 func isConfusableWithPathChar(r rune) bool {
 	return r >= 0x37e && (unicode.Is(foldsToPathCharacter, r) || unicode.Is(confusableWithSlash, r))
 }
 
-// foldsToPathCharacter holds every rune whose NFKC form (Unicode Annex 15)
+// foldsToPathCharacter contains every rune whose NFKC form (Unicode Annex 15)
 // contains a path character. A test compares it with golang.org/x/text.
 var foldsToPathCharacter = &unicode.RangeTable{
 	R16: []unicode.Range16{
@@ -41,9 +41,9 @@ var foldsToPathCharacter = &unicode.RangeTable{
 	R32: []unicode.Range32{{Lo: 0x1f100, Hi: 0x1f100, Stride: 1}}, // 0.
 }
 
-// confusableWithSlash holds the runes that Unicode Technical Standard 39 lists as
-// confusable with / \ or %, less the letters of living scripts (the Katakana
-// no, for one), which stand in honest paths.
+// confusableWithSlash contains the runes that Unicode Technical Standard 39
+// lists as confusable with / \ or %, without the letters of living scripts
+// (such as the Katakana no), which are common in legitimate paths.
 var confusableWithSlash = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x066a, Hi: 0x066a, Stride: 1}, // Arabic percent sign

@@ -2,14 +2,14 @@ package authz
 
 import "unicode"
 
-// isConfusableWithLetter reports whether a server that folds Unicode (NFKC) takes r
-// for ASCII letters or digits, a hyphen or an underscore: to such a server the
-// full-width ａdmin is another spelling of admin, as %61dmin is.
+// isConfusableWithLetter reports whether a server that folds Unicode (NFKC)
+// takes r for ASCII letters or digits, a hyphen or an underscore. To such a
+// server the full-width ａdmin is another spelling of admin, as %61dmin is.
 func isConfusableWithLetter(r rune) bool { return unicode.Is(foldsToLetter, r) }
 
-// foldsToLetter holds every rune whose NFKC form (Unicode Annex 15) is in ASCII
-// and has a letter, a digit, a hyphen or an underscore. A test compares it with
-// golang.org/x/text. The outlined letters are those of Unicode 16.
+// foldsToLetter contains every rune whose NFKC form (Unicode Annex 15) is in
+// ASCII and has a letter, a digit, a hyphen or an underscore. A test compares
+// it with golang.org/x/text. The outlined letters are those of Unicode 16.
 var foldsToLetter = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x00aa, 0x00aa, 1}, {0x00b2, 0x00b3, 1}, {0x00b9, 0x00ba, 1}, // superscripts

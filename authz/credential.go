@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"keyward/chars"
 )
 
-// Credential is what a request presents to be let in, parsed but not verified.
+// Credential is what a request presents to be authenticated, parsed but not
+// verified.
 type Credential struct {
 	Scheme CredentialScheme
 	User   string     // with SchemeBasic
@@ -17,7 +18,8 @@ type Credential struct {
 	Client RawAddress // where it came from, for limits on guessing
 
 	// request is set by Bind. A Credential and a Reason are returned in nine
-	// registers, which is all there are: another word costs every check.
+	// registers, which is the maximum: another word would slow down every
+	// check.
 	request *Request
 }
 
@@ -26,13 +28,14 @@ type Credential struct {
 // both (RFC 9449: htm and htu).
 type Target struct{ Method, Scheme, Host, Path string }
 
-// Bind ties the credential to the request that presents it.
+// Bind binds the credential to the request that presents it.
 func (c *Credential) Bind(r *Request) {
 	c.request, c.Client = r, r.Client()
 }
 
-// Scratch returns where a verifier may put a principal that it has made for this
-// request alone, nil before Bind. It is good until the request is reset.
+// Scratch returns memory in which a verifier may build a principal for this
+// request alone. It returns nil before Bind. The memory is valid until the
+// request is reset.
 func (c *Credential) Scratch() *Principal {
 	if c.request == nil {
 		return nil
@@ -40,8 +43,8 @@ func (c *Credential) Scratch() *Principal {
 	return &c.request.principal
 }
 
-// Target returns what the credential was presented for, the zero Target before
-// Bind.
+// Target returns what the credential was presented for. It returns the zero
+// Target before Bind.
 func (c *Credential) Target() Target {
 	r := c.request
 	if r == nil {
@@ -57,11 +60,11 @@ const (
 	maxUser       = 255
 )
 
-// parseAuthorization reads the value of an Authorization header: a scheme in
-// ASCII, one or more spaces, and one token68 (RFC 9110 section 11.4). Its
-// answer is OK, NoCredential for a blank value, or the reason to refuse.
+// parseAuthorization parses the value of an Authorization header: a scheme in
+// ASCII, one or more spaces, and one token68 (RFC 9110 section 11.4). It
+// returns OK, NoCredential for a blank value, or the reason to refuse.
 func parseAuthorization(value string) (Credential, Reason) {
-	// Nearly all are spelled like this, and are then read in one pass.
+	// Almost all values have this form, which takes one pass.
 	if token, ok := strings.CutPrefix(value, "Bearer "); ok && len(token) <= maxCredential && isToken68(token) {
 		return Credential{Scheme: SchemeBearer, Secret: NewSecret(token)}, OK
 	}
@@ -91,8 +94,8 @@ func parseAuthorization(value string) (Credential, Reason) {
 	return c, reason
 }
 
-// UsesBasicAuth reports whether the request came with Basic credentials, well
-// formed or not: what is said of them is about a name and a password.
+// UsesBasicAuth reports whether the request has Basic credentials, well formed
+// or not. Messages then speak of a user name and a password.
 func (r *Request) UsesBasicAuth() bool {
 	value, _ := r.Header("authorization")
 	scheme, _, _ := strings.Cut(strings.Trim(value, " \t"), " ")
@@ -114,20 +117,20 @@ func parseBasic(token string) (Credential, Reason) {
 	if strings.ContainsAny(token, ",;") {
 		return Credential{}, AmbiguousCredential
 	}
-	// Strict refuses non-zero trailing bits; CR and LF, which Go's decoder
+	// Strict refuses non-zero trailing bits. CR and LF, which Go's decoder
 	// skips, were refused with the other control bytes.
 	decoded, err := base64.StdEncoding.Strict().DecodeString(token)
 	if err != nil {
 		return Credential{}, MalformedCredential
 	}
 	user, password, colon := strings.Cut(string(decoded), ":")
-	if !colon || user == "" || len(user) > maxUser || !IsPlainText(user) || !IsPlainText(password) {
+	if !colon || user == "" || len(user) > maxUser || !chars.IsPlain(user) || !chars.IsPlain(password) {
 		return Credential{}, MalformedCredential
 	}
 	return Credential{Scheme: SchemeBasic, User: user, Secret: NewSecret(password)}, OK
 }
 
-// parseKey reads the value of an API key header or parameter.
+// parseKey parses the value of an API key header or parameter.
 func parseKey(value string) (Credential, Reason) {
 	value = strings.Trim(value, " \t")
 	switch {
@@ -144,17 +147,18 @@ func parseKey(value string) (Credential, Reason) {
 	}
 }
 
-// CheckKey returns why no request can carry the text as an API key, whichever
-// of the places it stands in; inBasic says that it may be a password of Basic
-// credentials too, which may have other characters. The error holds nothing of the text.
+// CheckKey returns an error if no request can carry the text as an API key, in
+// any place. inBasic means that the key may also be the password of Basic
+// credentials, which allows other characters. The error does not quote the
+// text.
 func CheckKey(key string, inBasic bool) error {
-	const user = "k:" // the shortest that stands before a password
+	const user = "k:" // the shortest possible prefix of a password
 	switch {
 	case key == "":
 		return errors.New("it is empty")
 	case len(key) > maxCredential || inBasic && !isToken68(key) && base64.StdEncoding.EncodedLen(len(user)+len(key)) > maxCredential:
 		return fmt.Errorf("it is longer than a request can carry: %d bytes", maxCredential)
-	case isToken68(key) || inBasic && IsPlainText(key):
+	case isToken68(key) || inBasic && chars.IsPlain(key):
 		return nil
 	case strings.ContainsAny(key, " \t"):
 		return errors.New("it has a space or a tab")
@@ -169,7 +173,7 @@ func CheckKey(key string, inBasic bool) error {
 	}
 }
 
-// isBlank reports whether there is nothing but spaces and tabs.
+// isBlank reports whether the value consists of spaces and tabs only.
 func isBlank(value string) bool {
 	for i := range len(value) {
 		if value[i] != ' ' && value[i] != '\t' {
@@ -179,7 +183,8 @@ func isBlank(value string) bool {
 	return true
 }
 
-// isToken68 holds s to the token68 rule of RFC 9110 section 11.2.
+// isToken68 reports whether s matches the token68 rule of RFC 9110 section
+// 11.2.
 func isToken68(s string) bool {
 	end := len(s)
 	for end > 0 && s[end-1] == '=' {
@@ -188,7 +193,7 @@ func isToken68(s string) bool {
 	return end > 0 && token68.all(s[:end])
 }
 
-// isToken holds s to the token rule of RFC 9110 section 5.6.2.
+// isToken reports whether s matches the token rule of RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !alphanumeric.is(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
@@ -196,31 +201,4 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// IsPlainText reports whether s is UTF-8 without control characters (RFC 7617
-// section 2) and without what only steers how text is shown: bidi overrides,
-// byte order marks, line separators. The two joiners are part of ordinary words.
-func IsPlainText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if r < utf8.RuneSelf && r >= 0x20 && r != 0x7f || r == 0x200c || r == 0x200d {
-			continue
-		}
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return false
-		}
-	}
-	return true
-}
-
-// maxClaim bounds what a token's claim names a person or a thing by, in bytes.
-const maxClaim = 255
-
-// IsClaimText reports whether s can be the subject or the id of a token that is
-// accepted, and so stand in a header or a log: plain text with no space at either end.
-func IsClaimText(s string) bool {
-	return s != "" && len(s) <= maxClaim && strings.TrimSpace(s) == s && IsPlainText(s)
 }

@@ -9,7 +9,7 @@ import (
 	"keyward/internal/vectors"
 )
 
-// vectorSources are those that authorization.jsonl is written for.
+// vectorSources are the sources that authorization.jsonl assumes.
 var vectorSources = CredentialSources{
 	Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session",
 	Reserved: []string{"access_token", "api_key"},
@@ -27,16 +27,16 @@ func TestAuthorizationVectors(t *testing.T) {
 			continue
 		}
 		if v.Expect == "basic" && (r.credential.User != v.User || r.credential.Secret.Reveal() != v.Password) {
-			t.Errorf("%s: another user or password", v.Why)
+			t.Errorf("%s: wrong user or password", v.Why)
 		}
 		if v.Credential != "" && r.credential.Secret.Reveal() != v.Credential {
-			t.Errorf("%s: another credential", v.Why)
+			t.Errorf("%s: wrong credential", v.Why)
 		}
 	}
 }
 
-// readAs says what was read in the words of the vectors. They tell "too large"
-// from "malformed", which are one reason.
+// readAs returns the outcome in the terms of the vectors, which distinguish
+// "too large" from "malformed"; both have the same reason.
 func readAs(r *Request, reason Reason, expect string) string {
 	switch reason {
 	case MalformedCredential:
@@ -54,7 +54,7 @@ func readAs(r *Request, reason Reason, expect string) string {
 	return map[CredentialScheme]string{SchemeBearer: "bearer", SchemeBasic: "basic", SchemeAPIKey: "apikey"}[r.credential.Scheme]
 }
 
-// TestCredentialText has a line for each rule of what the parts of a credential are of.
+// TestCredentialText has a line for each rule about the parts of a credential.
 func TestCredentialText(t *testing.T) {
 	basic := func(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
 	for value, want := range map[string]Reason{
@@ -137,11 +137,11 @@ func TestDisabledSchemesAreUnsupported(t *testing.T) {
 		t.Errorf("nothing enabled, and values without names: %s, want no_credential", got)
 	}
 	if _, found := (&CredentialSources{}).cutCookie(&nameless); found || (&CredentialSources{}).inQuery(nameless.Target) {
-		t.Error("nothing enabled, and something to remove")
+		t.Error("nothing is enabled, but a query parameter is removed")
 	}
-	beside := Request{Headers: []Header{{"cookie", "session="}, {"authorization", "Bearer abc"}}}
-	if got := (&CredentialSources{Cookie: "session"}).read(&beside); got != UnsupportedCredential {
-		t.Errorf("a blank cookie beside a token, with bearer off: %s, want unsupported_credential", got)
+	blank := Request{Headers: []Header{{"cookie", "session="}, {"authorization", "Bearer abc"}}}
+	if got := (&CredentialSources{Cookie: "session"}).read(&blank); got != UnsupportedCredential {
+		t.Errorf("a blank cookie and a token, with bearer off: %s, want unsupported_credential", got)
 	}
 	r := Request{Headers: []Header{{"cookie", "session=abc"}}}
 	if got := (&CredentialSources{Cookie: "session"}).read(&r); got != OK {
@@ -178,7 +178,8 @@ func TestCutCookieOfSeveralLines(t *testing.T) {
 	}
 }
 
-// FuzzAuthorization: what is accepted is within the grammar, and says the same when it is read again.
+// FuzzAuthorization: an accepted value follows the grammar, and parses to the
+// same credential again.
 func FuzzAuthorization(f *testing.F) {
 	for _, v := range vectors.Authorizations(f) {
 		for _, h := range v.Headers {
@@ -189,7 +190,7 @@ func FuzzAuthorization(f *testing.F) {
 		c, reason := parseAuthorization(value)
 		if reason != OK {
 			if c != (Credential{}) {
-				t.Fatalf("%s, and a credential", reason)
+				t.Fatalf("%s, but a credential was returned", reason)
 			}
 			return
 		}
@@ -197,22 +198,23 @@ func FuzzAuthorization(f *testing.F) {
 		switch c.Scheme {
 		case SchemeBearer:
 			if !isToken68(secret) || len(secret) > maxCredential {
-				t.Fatalf("accepted a token outside of token68")
+				t.Fatalf("accepted a token that is not a token68")
 			}
 			if again, reason := parseAuthorization("Bearer " + secret); reason != OK || again != c {
-				t.Fatalf("the token reads otherwise the second time: %s", reason)
+				t.Fatalf("the token parses differently the second time: %s", reason)
 			}
 		case SchemeBasic:
 			if c.User == "" || strings.Contains(c.User, ":") || !utf8.ValidString(c.User) || len(c.User) > maxUser {
 				t.Fatalf("accepted the user %q", c.User)
 			}
 		default:
-			t.Fatalf("accepted a credential of kind %d", c.Scheme)
+			t.Fatalf("accepted a credential with scheme %d", c.Scheme)
 		}
 	})
 }
 
-// FuzzSources: never a panic, and never a credential where two places show one.
+// FuzzSources never panics, and never returns a credential if two places have
+// one.
 func FuzzSources(f *testing.F) {
 	f.Add("Bearer a", "", "session=b", "/?api_key=c")
 	f.Add("", "k1", "", "/")
@@ -235,8 +237,8 @@ func FuzzSources(f *testing.F) {
 	})
 }
 
-// FuzzCheckKey: what CheckKey lets into a key file is what the places of a
-// request can carry, and nothing else is.
+// FuzzCheckKey: CheckKey accepts a key for a key file exactly if every place of
+// a request can carry it.
 func FuzzCheckKey(f *testing.F) {
 	for _, key := range []string{"kw_abc", "7|AbC", "a b", "a\tb", "é", "\x00", "a,b", "a;b", "=", "ab==", "a=b", "", "\xff", "a\u200db", strings.Repeat("x", 8192), strings.Repeat("x", 8193), strings.Repeat("|", 6142), strings.Repeat("|", 6143)} {
 		f.Add(key)
@@ -251,19 +253,20 @@ func FuzzCheckKey(f *testing.F) {
 			if fit := CheckKey(key, false) == nil; fit && reason != OK {
 				t.Errorf("%q can't be carried in %s: %s", key, place, reason)
 			} else if c, again := parseKey(key); !fit && carried(c, again) {
-				t.Errorf("%q is carried", key)
+				t.Errorf("%q is accepted from a request", key)
 			}
 		}
 		if fit := CheckKey(key, true) == nil; key != "" && fit != (carried(c, basic) || CheckKey(key, false) == nil) {
 			t.Errorf("%q in Basic: %v, %s", key, fit, basic)
 		}
 		if err := CheckKey(key, false); err != nil && len(key) > 20 && strings.Contains(err.Error(), key) {
-			t.Errorf("the error repeats the key: %v", err)
+			t.Errorf("the error quotes the key: %v", err)
 		}
 	})
 }
 
-// TestTarget: a credential knows what it was presented for, at no cost.
+// TestTarget: a credential knows the request that it was presented for, and
+// Bind allocates nothing.
 func TestTarget(t *testing.T) {
 	if c := new(Credential); c.Target() != (Target{}) || c.Scratch() != nil {
 		t.Errorf("without a request: %+v, %p", c.Target(), c.Scratch())
@@ -275,12 +278,12 @@ func TestTarget(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if c.Client != "192.0.2.1:4711" || c.Scratch() != &r.principal {
-		t.Errorf("client %q, room %p", c.Client, c.Scratch())
+		t.Errorf("client %q, scratch %p", c.Client, c.Scratch())
 	}
 	w := newFakeDeps()
 	w.verify = func(c *Credential) (*Principal, error) {
 		if got, want := c.Target(), (Target{"GET", "https", "api.example.com", "/a"}); got != want {
-			t.Errorf("a verifier is told of %+v, want %+v", got, want)
+			t.Errorf("the verifier got %+v, want %+v", got, want)
 		}
 		return alice(), nil
 	}

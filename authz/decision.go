@@ -2,35 +2,35 @@ package authz
 
 import "time"
 
-// Decision is the core's answer. The zero Decision denies. Its slices belong
-// to the Request and are good until that is reset.
+// Decision is the outcome of a check. The zero Decision denies. Its slices
+// belong to the Request and are valid until that is reset.
 type Decision struct {
 	Reason    Reason
-	Route     *Route     // nil where none was found: the transport then uses the default's error style
-	Principal *Principal // nil before a credential was believed
-	Cause     error      // what an operator should know; never said to the client
+	Route     *Route     // nil if none was found; the transport then uses the default route's error style
+	Principal *Principal // nil until a credential is verified
+	Cause     error      // for the operator; never sent to the client
 
-	// On an allow: what the proxy sets on, and removes from, the request it
-	// passes on. No name is in both. The Checker's Overrides are removed too.
+	// On an allow: what the proxy sets on, and removes from, the forwarded
+	// request. No name is in both. The Checker's Overrides are removed too.
 	Set         []Header
 	Remove      []string
-	RemoveQuery string // query parameter to remove; "" is none
+	RemoveQuery string // query parameter to remove; "" for none
 
-	Quota Quota // of the limit that is tightest
+	Quota Quota // of the most restrictive limit
 
-	At       time.Time     // when it was asked for
-	Duration time.Duration // from then until it was made, without the transport
+	At       time.Time     // when the check began
+	Duration time.Duration // how long the check took, without the transport
 
-	// ID names this decision in the log and, on a denial, in the answer.
+	// ID identifies this decision in the log and, on a denial, in the response.
 	ID string
 }
 
 // Allowed reports whether the request may pass.
 func (d *Decision) Allowed() bool { return d.Reason.Allows() }
 
-// Status is the HTTP status the decision is answered with: the reason's,
-// unless the route's style has another. Halfred's clients know a key of another
-// project as one that failed to authenticate.
+// Status returns the HTTP status of the response: the reason's, unless the
+// route's error style has another. Halfred's clients expect 401 for a key of
+// another project.
 func (d *Decision) Status() int {
 	if d.Reason == WrongProject && d.Route != nil && d.Route.Errors == StyleHalfred {
 		return 401
@@ -38,8 +38,8 @@ func (d *Decision) Status() int {
 	return d.Reason.Status()
 }
 
-// Outcome is the decision in one word, as metrics and logs have it: an error
-// is a denial that says something about us and nothing about the request.
+// Outcome returns the decision in one word for metrics and logs. "error" is a
+// denial that comes from the server's state and not from the request.
 func (d *Decision) Outcome() string {
 	switch {
 	case d.Allowed():
@@ -51,22 +51,22 @@ func (d *Decision) Outcome() string {
 	}
 }
 
-// AuthMode says what a route asks of a request. The zero mode denies.
+// AuthMode is what a route requires of a request. The zero mode denies.
 type AuthMode uint8
 
 // The modes.
 const (
 	AuthDeny     AuthMode = iota
-	AuthNone              // credentials are not looked at
-	AuthOptional          // none is fine, a bad one is not
+	AuthNone              // credentials are ignored
+	AuthOptional          // a request without a credential is allowed, one with an invalid credential is not
 	AuthRequired
 )
 
-// ErrorStyle picks the shape of a denial's body.
+// ErrorStyle is the format of a denial's body.
 type ErrorStyle uint8
 
-// The styles. The zero style is RFC 9457's; the others are those that the
-// clients of three APIs know.
+// The styles. The zero style is that of RFC 9457. The others match the formats
+// of three existing APIs.
 const (
 	StyleProblem ErrorStyle = iota
 	StyleGeneric
@@ -78,7 +78,7 @@ const (
 
 var styleNames = [styleCount]string{StyleProblem: "problem", StyleGeneric: "generic", StyleHalo: "halo", StyleHalfred: "halfred"}
 
-// ErrorStyles lists them all.
+// ErrorStyles lists all styles.
 func ErrorStyles() []ErrorStyle {
 	all := make([]ErrorStyle, styleCount)
 	for i := range all {
@@ -87,7 +87,7 @@ func ErrorStyles() []ErrorStyle {
 	return all
 }
 
-// String is the style's name in the configuration.
+// String returns the style's name in the configuration.
 func (s ErrorStyle) String() string {
 	if s >= styleCount {
 		s = StyleProblem
@@ -95,23 +95,24 @@ func (s ErrorStyle) String() string {
 	return styleNames[s]
 }
 
-// Route is what the operator said about a set of requests. The zero Route denies.
+// Route is what the operator configured for a set of requests. The zero Route
+// denies.
 type Route struct {
 	Name               string
-	Path               string // its pattern as written; "" for the default
-	Identity           string // tells it from all others of a configuration, and is the same in the next; "" for the default
+	Path               string // its pattern as written; "" for the default route
+	Identity           string // distinguishes it from all other routes of a configuration, and survives a reload; "" for the default route
 	Auth               AuthMode
-	AcceptAuth         []AuthMethod // kinds of credential that are accepted; empty is all
-	Scopes             Scopes       // all are needed
-	Project            string       // "" is any
+	AcceptAuth         []AuthMethod // kinds of credential that are accepted; empty for all
+	Scopes             Scopes       // all are required
+	Project            string       // "" for any
 	Errors             ErrorStyle
 	Preflight          bool // CORS preflights pass without a credential
-	ForwardCredentials bool // the upstream gets them too
-	Rate               Rate // for each principal, or address, on this route; zero is none
-	RateShadow         bool // the rate is counted, and refuses nobody
+	ForwardCredentials bool // the upstream receives them too
+	Rate               Rate // per principal, or per address, on this route; zero for none
+	RateShadow         bool // the rate is counted and not enforced
 }
 
-// String is the route as a log or a trace names it.
+// String returns the route's name in logs and traces.
 func (r *Route) String() string {
 	switch {
 	case r.Name != "":

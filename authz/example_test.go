@@ -19,8 +19,9 @@ func (known oneToken) Verify(_ context.Context, c *authz.Credential, _ time.Time
 	return &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}, nil
 }
 
-// A Checker judges requests by a policy and a verifier. A transport fills in the
-// Request from what its proxy asks, and writes the Decision in the proxy's terms.
+// A Checker decides requests by a policy and a verifier. A transport fills in
+// the Request from what its proxy sends, and writes the Decision in the form
+// that the proxy expects.
 func ExampleChecker_Check() {
 	pattern, err := authz.ParsePattern("/items", authz.PathRules{})
 	if err != nil {
@@ -65,8 +66,9 @@ func ExampleChecker_Check() {
 	// false 403 route_denied []
 }
 
-// A pattern is a path and everything below it by whole segments; with a leading
-// "=" it is that path alone, and with a trailing slash only what is below.
+// A pattern matches a path and everything below it by entire segments. With a
+// leading "=" it matches that path alone, and with a trailing slash only what
+// is below it.
 func ExampleParsePattern() {
 	for _, text := range []string{"/a", "=/a", "/a/"} {
 		pattern, err := authz.ParsePattern(text, authz.PathRules{})
@@ -93,7 +95,7 @@ func ExampleParsePattern() {
 	// /a/ matches /ab: false
 }
 
-// All of the wanted scopes are needed.
+// All wanted scopes are required.
 func ExampleScopes_Contains() {
 	granted, err := authz.ParseScopes([]string{"items:read", "items:write"})
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// IdentityAttribute is a fact about a principal that an identity header can carry.
+// IdentityAttribute is a property of a principal that an identity header can
+// carry.
 type IdentityAttribute string
 
 // The attributes.
@@ -25,14 +26,14 @@ const (
 	AttributeExpiresAt  IdentityAttribute = "expires_at"
 )
 
-// IdentityAttributes lists them all.
+// IdentityAttributes lists all attributes.
 func IdentityAttributes() []IdentityAttribute {
 	return []IdentityAttribute{AttributeSubject, AttributeClientID, AttributeKeyID, AttributeKeyName, AttributeProject, AttributeScopes, AttributeAuthMethod, AttributeIssuer, AttributeExpiresAt}
 }
 
-// IdentityHeaders is the set of headers that tell the upstream who asks. What a
-// client sends under one of these names, or under one that an upstream could
-// take for it, never gets through.
+// IdentityHeaders are the headers that tell the upstream who the principal is.
+// A header that a client sends under one of these names, or under a name that
+// an upstream could take for one, never reaches the upstream.
 type IdentityHeaders struct {
 	headers   []identityHeader
 	protected map[string]bool // collapsed names of identity headers, credential headers and overrides
@@ -43,9 +44,9 @@ type identityHeader struct {
 	attribute IdentityAttribute
 }
 
-// NewIdentityHeaders takes the names, in any case, and what each carries. The
-// credential headers and the overrides are headers whose aliases must not get
-// through either.
+// NewIdentityHeaders takes the names, in any case, and the attribute that each
+// carries. The credential headers and the overrides are headers whose aliases
+// must not reach the upstream either. The error names the offending header.
 func NewIdentityHeaders(attributes map[string]IdentityAttribute, credentialHeaders, overrides []string) (*IdentityHeaders, error) {
 	id := &IdentityHeaders{protected: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
@@ -84,8 +85,8 @@ func NewIdentityHeaders(attributes map[string]IdentityAttribute, credentialHeade
 	return id, nil
 }
 
-// apply fills in what to set for the principal and what to remove: every
-// identity header it has no value for, and every alias the client sent.
+// apply fills in the headers to set for the principal and those to remove:
+// every identity header without a value, and every alias that the client sent.
 func (id *IdentityHeaders) apply(p *Principal, r *Request) {
 	for _, h := range id.headers {
 		if value := p.attribute(h.attribute); value != "" {
@@ -101,14 +102,15 @@ func (id *IdentityHeaders) apply(p *Principal, r *Request) {
 	}
 }
 
-// isAlias tells of a name, in lower case, that an upstream could take for one of ours.
+// isAlias reports whether an upstream could take a name, in lower case, for a
+// protected one.
 func (id *IdentityHeaders) isAlias(name string) bool {
 	return aliasChars.any(name) && id.protected[collapse(name)]
 }
 
-// collapse maps names that an upstream may not tell apart to one: CGI and its
-// heirs make every character that is no letter or digit an underscore
-// (CVE-2026-54763: "_" for "-"; CVE-2026-88011: "." too).
+// collapse maps names that an upstream may confuse to one name. CGI-style
+// upstreams turn every character that is not a letter or digit into an
+// underscore (CVE-2026-54763: "_" for "-"; CVE-2026-88011: "." too).
 func collapse(name string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
@@ -122,12 +124,13 @@ func collapse(name string) string {
 	}, name)
 }
 
-// IsUnambiguousName reports whether a header name, in any case, is the only one that collapses to it.
+// IsUnambiguousName reports whether a header name, in any case, is the only one
+// that collapses to it.
 func IsUnambiguousName(name string) bool {
 	return name != "" && !aliasChars.any(LowerASCII(name))
 }
 
-// attribute returns the fact as a header value, "" where there is none.
+// attribute returns the attribute as a header value, "" if there is none.
 func (p *Principal) attribute(f IdentityAttribute) string {
 	switch f {
 	case AttributeSubject:
@@ -156,9 +159,10 @@ func (p *Principal) attribute(f IdentityAttribute) string {
 	}
 }
 
-// headerValue percent-encodes what is not visible ASCII, the comma, which
-// joins values, and the percent sign, so that an upstream can decode it. A raw
-// control byte would make Envoy answer 500 and others split the header.
+// headerValue percent-encodes everything but visible ASCII, and also the comma,
+// which joins values, and the percent sign, so that an upstream can decode the
+// value. A raw control byte would make Envoy answer 500, and others split the
+// header.
 func headerValue(s string) string {
 	if headerSafe.all(s) {
 		return s

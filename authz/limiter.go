@@ -8,24 +8,28 @@ import (
 // Limiter counts requests. An error means that it cannot decide; the request is
 // then denied.
 type Limiter interface {
-	// Allow counts a request that nothing else stands against, for d.Principal
-	// on d.Route, or refuses it. It returns what is left of the limit that is tightest.
+	// Allow counts a request of d.Principal on d.Route that has passed all
+	// other checks, or refuses it. It returns the state of the most restrictive
+	// limit.
 	Allow(ctx context.Context, r *Request, d *Decision) (Quota, error)
-	// AllowAttempt decides whether the client may present a credential at all, or
-	// has presented too many invalid ones. It is asked before anything is verified.
+	// AllowAttempt decides whether the client may present a credential at all,
+	// or has presented too many invalid ones. It is called before anything is
+	// verified.
 	AllowAttempt(ctx context.Context, r *Request, now time.Time) (Quota, error)
 	// RecordFailure counts a credential that was not valid.
 	RecordFailure(ctx context.Context, r *Request, now time.Time)
 }
 
-// Quota is what is left of a limit, and the zero Quota that there is none.
+// Quota is what remains of a limit. The zero Quota means that there is no
+// limit.
 type Quota struct {
-	Name    string // of the limit; "" where there is none
+	Name    string // of the limit; "" if there is none
 	Rate    Rate
 	Refused bool
-	// Limit is how many there may be at once, Remaining how many more now.
+	// Limit is the number of requests that may come at once, Remaining the
+	// number that may still come now.
 	Limit, Remaining int
-	// RetryAfter is how long until there may be one more, where it was refused;
-	// ResetAfter is how long until there may be as many as Limit.
+	// RetryAfter is the time until one more request is allowed, if this one was
+	// refused. ResetAfter is the time until Limit requests are allowed again.
 	RetryAfter, ResetAfter time.Duration
 }

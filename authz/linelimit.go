@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// LineLimit bounds the log lines of one kind per second, so that a client that
-// can cause them cannot fill a disk. Safe for concurrent use.
+// LineLimit bounds the log lines of one kind per second, so that a client
+// cannot fill a disk by causing them. It is safe for concurrent use.
 type LineLimit struct {
 	PerSecond int // 0: no limit
 
-	second, lines atomic.Int64 // lines in that second, in seconds since 1970
+	second, lines atomic.Int64 // second is in seconds since 1970; lines counts those of that second
 }
 
-// Allow reports whether the second of now has room for another line, and with
-// its first line how many lines were suppressed in the last second that had any.
+// Allow reports whether another line may be written in the second of now. For
+// the first line of a second, suppressed is the number of lines suppressed in
+// the last second that had any.
 func (l *LineLimit) Allow(now time.Time) (ok bool, suppressed int64) {
 	if l.PerSecond == 0 {
 		return true, 0

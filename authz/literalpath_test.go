@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzLiteralPath: scanPath finds nothing in what isLiteralPath accepts.
+// FuzzLiteralPath: scanPath accepts every path that isLiteralPath accepts.
 func FuzzLiteralPath(f *testing.F) {
 	for _, path := range []string{"/", "/a/b/", "/a//b", "/a/./b", "/a%2fb", "/a;b", "/a\\b", "/é", "", "a", "/ ", "/\x7f", "/#", "/?", "/" + strings.Repeat("a", maxPathBytes), strings.Repeat("/a", 256), strings.Repeat("/a", 257)} {
 		f.Add(path)
@@ -15,7 +15,7 @@ func FuzzLiteralPath(f *testing.F) {
 			return
 		}
 		if !strings.HasPrefix(path, "/") || invalidTargetBytes.any(path) || strings.Contains(path, "?") || len(path) > maxPathBytes {
-			t.Fatalf("%q: no path at all", path)
+			t.Fatalf("%q: accepted, but it does not start with a slash", path)
 		}
 		err := scanPath(path, PathRules{})
 		if err != nil || strings.Contains(path, "%") {

@@ -5,21 +5,22 @@ import (
 	"log/slog"
 )
 
-// DecisionLog writes one line a decision. It implements Observer.
+// DecisionLog writes one line per decision. It implements Observer.
 type DecisionLog struct {
 	Logger *slog.Logger
-	// Allowed logs allows too; denials and errors always are.
+	// Allowed logs allows too. Denials and errors are always logged.
 	Allowed bool
-	// Denials bounds the lines of denials. How many were suppressed, the next
-	// second's first line says.
+	// Denials bounds the lines of denials per second. The first line of the
+	// next second gives the number of suppressed lines.
 	Denials LineLimit
 }
 
-// maxLogged bounds what a client can make us write of one of its strings.
+// maxLogged bounds, in bytes, what a client can make the log hold of one of its
+// strings.
 const maxLogged = 512
 
-// Observe implements Observer. The line holds no header and no query, since
-// either may hold a credential.
+// Observe implements Observer. The line contains no header and no query, since
+// either may contain a credential.
 func (l *DecisionLog) Observe(r *Request, d *Decision) {
 	if d.Allowed() && !l.Allowed {
 		return

@@ -4,10 +4,11 @@ import "slices"
 
 // UpstreamOverrides returns the request headers, in lower case, from which some
 // upstreams take another method, path or host than the request line and Host
-// have. Nothing judged these, so every allow removes them. The shipped proxy
+// have. No check covers these, so every allow removes them. The shipped proxy
 // configurations remove them too; a test compares those with this list. The
-// headers of the client's address and scheme (X-Forwarded-For, -Proto, -Port) are
-// not among them: proxies set them, and they do not change what was judged.
+// headers of the client's address and scheme (X-Forwarded-For, -Proto, -Port)
+// are not in the list: proxies set them, and they do not change what was
+// checked.
 func UpstreamOverrides() []string {
 	return slices.Concat(methodOverrides, pathOverrides, hostOverrides)
 }

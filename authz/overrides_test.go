@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestUpstreamOverrides: each name stands once, in the form in which names are
-// compared, and none is one that proxies set for the upstream.
+// TestUpstreamOverrides: each name appears once, in the form in which names are
+// compared, and proxies set none of them for the upstream.
 func TestUpstreamOverrides(t *testing.T) {
 	names := UpstreamOverrides()
 	for i, name := range names {
@@ -21,8 +21,8 @@ func TestUpstreamOverrides(t *testing.T) {
 	}
 }
 
-// TestAliasesOfOverrides: a name that an upstream could take for an override is
-// removed like one that it could take for an identity header.
+// TestAliasesOfOverrides: a header that an upstream could take for an override
+// is removed, like one that it could take for an identity header.
 func TestAliasesOfOverrides(t *testing.T) {
 	id, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-auth-subject": AttributeSubject}, []string{"authorization"}, UpstreamOverrides())
 	if err != nil {
@@ -39,11 +39,11 @@ func TestAliasesOfOverrides(t *testing.T) {
 	}
 	for _, field := range []map[string]IdentityAttribute{{"X-Forwarded-Host": AttributeSubject}, {"x-http-method": AttributeAuthMethod}} {
 		if _, err := NewIdentityHeaders(field, nil, UpstreamOverrides()); err == nil {
-			t.Errorf("%v: set and removed", field)
+			t.Errorf("%v: accepted as an identity header, but it is removed", field)
 		}
 	}
 	if _, err := NewIdentityHeaders(nil, []string{"x-original-url"}, UpstreamOverrides()); err == nil {
-		t.Error("x-original-url carries a credential and is removed unseen")
+		t.Error("x-original-url is accepted as a credential header, but it is removed")
 	}
 	if _, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-forwarded-host": AttributeSubject}, nil, nil); err != nil {
 		t.Error(err)

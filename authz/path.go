@@ -6,32 +6,33 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a request target. A path over either is refused as ambiguous:
-// proxies and servers cut at different lengths.
+// Limits of a request target. A path over either is refused as ambiguous,
+// because proxies and servers truncate at different lengths.
 const (
 	maxPathBytes    = 8192
 	maxPathSegments = 256
 )
 
-// PathRules says which of the spellings that are refused by default an
-// operator has allowed for the whole server. The zero value allows none.
+// PathRules says which spellings that are refused by default the operator has
+// allowed for the server. The zero value allows none.
 type PathRules struct {
 	Semicolon         bool // ";" within a segment
 	EncodedSlash      bool // %2F
 	EncodedPercent    bool // %25
-	EncodedUnreserved bool // %61 and its like
+	EncodedUnreserved bool // %61 and the like
 	EmptySegment      bool // "//"
-	LookAlike         bool // characters that are not ASCII and that servers may take for ASCII ones
+	LookAlike         bool // non-ASCII characters that servers may take for ASCII ones
 	Case              PathCase
 }
 
-// ErrAmbiguousPath is matched by every error ParsePath returns.
+// ErrAmbiguousPath matches every error that ParsePath returns.
 var ErrAmbiguousPath = errors.New("ambiguous path")
 
-// errOtherRoute is why a path is ambiguous that is unambiguous by itself.
+// errOtherRoute is the cause for a path that is unambiguous by itself, but
+// ambiguous among the routes.
 const errOtherRoute = pathError("an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route")
 
-// routingError is the cause that a policy's reason has for the operator.
+// routingError returns the cause of a policy's reason, for the operator.
 func routingError(reason Reason) error {
 	if reason == AmbiguousPath {
 		return errOtherRoute
@@ -44,18 +45,18 @@ type pathError string
 func (e pathError) Error() string        { return "ambiguous path: " + string(e) }
 func (e pathError) Is(target error) bool { return target == ErrAmbiguousPath }
 
-// Path is a request path that every program on the way reads alike. It is
-// made by ParsePath alone; the zero Path is inside no pattern.
+// Path is a request path that every program in the chain reads alike. Only
+// ParsePath makes one. The zero Path matches no pattern.
 type Path struct {
 	sent      string
 	canonical string
 	decoded   string
-	anyCase   bool // canonical is in folded case, and patterns are compared in theirs
+	anyCase   bool // canonical is in folded case, and is compared with folded patterns
 }
 
-// ParsePath takes the path out of a raw request target (RFC 9112 section
-// 3.2.1), or refuses it: what two programs could read differently is no path,
-// whatever it would resolve to. Nothing is normalised.
+// ParsePath returns the path of a raw request target (RFC 9112 section 3.2.1).
+// It refuses a path that two programs could read differently, whatever the path
+// would resolve to. Nothing is normalized.
 func ParsePath(target string, rules PathRules) (Path, error) {
 	sent, query, _ := strings.Cut(target, "?")
 	p := Path{sent: sent, canonical: sent, decoded: sent, anyCase: rules.Case == CaseInsensitive}
@@ -83,9 +84,9 @@ func ParsePath(target string, rules PathRules) (Path, error) {
 	return p, nil
 }
 
-// isLiteralPath reports of most paths, in one pass, that no rule has anything to
-// say about them and that every server reads them alike. False means only that
-// the path has to be scanned.
+// isLiteralPath recognizes, in one pass, the common paths that no rule applies
+// to and that every server reads alike. False only means that the path has to
+// be scanned.
 func isLiteralPath(path string) bool {
 	if path == "" || path[0] != '/' || len(path) > maxPathBytes {
 		return false
@@ -95,7 +96,7 @@ func isLiteralPath(path string) bool {
 		if pathLiteral.is(path[i]) {
 			continue
 		}
-		if path[i] != '/' || i > 0 && path[i-1] == '/' { // an empty segment is for scanSegments to judge
+		if path[i] != '/' || i > 0 && path[i-1] == '/' { // scanSegments handles empty segments
 			return false
 		}
 		segments++
@@ -103,23 +104,26 @@ func isLiteralPath(path string) bool {
 	return segments <= maxPathSegments
 }
 
-// String is the path as it was sent, without the query.
+// String returns the path as it was sent, without the query.
 func (p Path) String() string { return p.sent }
 
-// Decoded is the path as the most eager server would read it: everything
-// decoded, parameters cut off, slashes merged, the ends of segments trimmed and,
-// unless case counts, in folded case. It equals the canonical path where
-// nothing of that changes it. Routes are looked up by both, see policy.
+// Decoded returns the path as the most permissive server would read it: fully
+// decoded, parameters cut off, slashes merged, the ends of segments trimmed
+// and, unless case matters, in folded case. It equals the canonical path if
+// none of these steps changes it. Routes are looked up by both, see package
+// policy.
 func (p Path) Decoded() Path { return Path{sent: p.sent, canonical: p.decoded, decoded: p.decoded} }
 
-// IsAmbiguous reports whether an eager server would read another path than the one that is judged.
+// IsAmbiguous reports whether a permissive server would read a different path
+// than the one that is checked.
 func (p Path) IsAmbiguous() bool { return p.decoded != p.canonical }
 
-// Canonical is the path that patterns are compared with: as sent, with the hex
-// digits of its escapes in upper case, and in folded case where case does not count.
+// Canonical returns the path that patterns are compared with: as sent, with the
+// hex digits of its escapes in upper case, and in folded case if case does not
+// matter.
 func (p Path) Canonical() string { return p.canonical }
 
-// scanPath judges each byte and each escape.
+// scanPath checks each byte and each escape.
 func scanPath(sent string, rules PathRules) error {
 	for i := 0; i < len(sent); i++ {
 		switch c := sent[i]; {
@@ -140,8 +144,8 @@ func scanPath(sent string, rules PathRules) error {
 	return nil
 }
 
-// scanEscapes judges the character that the escapes at the start of s spell,
-// and returns the number of bytes they take.
+// scanEscapes checks the character that the escapes at the start of s spell. It
+// returns the number of bytes that they take.
 func scanEscapes(s string, rules PathRules) (int, error) {
 	c, ok := unescape(s)
 	if !ok {
@@ -154,7 +158,7 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 	n := escapedBytes(s, &char)
 	r, size := utf8.DecodeRune(char[:n])
 	if r == utf8.RuneError && size <= 1 {
-		return 0, pathError("escapes that are no UTF-8")
+		return 0, pathError("escapes that are not valid UTF-8")
 	}
 	if r < 0xa0 {
 		return 0, pathError("encoded control character")
@@ -168,9 +172,9 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 	return 3 * size, nil
 }
 
-// escapedBytes decodes the escapes at the start of s into char, up to the end of
-// the first character, and returns how many bytes there are. An escape below
-// 0x80 is not part of it.
+// escapedBytes decodes the escapes at the start of s into char, up to the end
+// of the first character. It returns the number of bytes. An escape below 0x80
+// is not part of the character.
 func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
 	for n < len(char) && !utf8.FullRune(char[:n]) {
 		b, ok := unescape(s[min(3*n, len(s)):])
@@ -183,7 +187,7 @@ func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
 	return n
 }
 
-// checkEscaped says whether an ASCII character may be sent encoded.
+// checkEscaped returns an error if the ASCII character may not be sent encoded.
 func checkEscaped(c byte, rules PathRules) error {
 	switch {
 	case c < 0x20 || c == 0x7f:
@@ -210,8 +214,8 @@ func allowIf(allowed bool, what string) error {
 	return pathError(what)
 }
 
-// scanSegments judges the segments of a path: none empty but a last one, none
-// of dots alone, or of what is nothing but dots to a server that trims spaces.
+// scanSegments checks the segments of a path. Only the last may be empty. None
+// may consist of dots alone, or of dots and what a server trims.
 func scanSegments(path string, rules PathRules) error {
 	segments := 0
 	for rest, more := path[1:], true; more; segments++ {
@@ -232,7 +236,7 @@ func scanSegments(path string, rules PathRules) error {
 	return nil
 }
 
-// unescape decodes the %XX that s starts with.
+// unescape decodes the %XX at the start of s.
 func unescape(s string) (byte, bool) {
 	if len(s) < 3 || s[0] != '%' {
 		return 0, false

@@ -31,7 +31,7 @@ func judgePath(t *testing.T, target, pattern string) string {
 	case errors.Is(err, authz.ErrAmbiguousPath):
 		return "deny_ambiguous"
 	case err != nil:
-		t.Fatalf("%q: an error of another kind: %v", target, err)
+		t.Fatalf("%q: an unexpected error: %v", target, err)
 	case set.Contains(path):
 		return "allow"
 	}
@@ -39,7 +39,7 @@ func judgePath(t *testing.T, target, pattern string) string {
 }
 
 // TestPathRefusals has a line for each rule that refuses, so that none can be
-// taken out unseen.
+// removed unnoticed.
 func TestPathRefusals(t *testing.T) {
 	long := "/" + strings.Repeat("a", 8192)
 	many := strings.Repeat("/a", 257)
@@ -61,7 +61,8 @@ func TestPathRefusals(t *testing.T) {
 	}
 }
 
-// TestAllowedSpellings: what an operator allows must not smuggle in what stays refused.
+// TestAllowedSpellings: a spelling that an operator allows must not smuggle in
+// one that stays refused.
 func TestAllowedSpellings(t *testing.T) {
 	tests := []struct {
 		allow  string
@@ -117,12 +118,12 @@ func TestEncodedUnreservedIsTheSamePath(t *testing.T) {
 	}
 	pattern, err := authz.ParsePattern("/admin", rules)
 	if err != nil || !pattern.Matches(path) {
-		t.Errorf("/%%61dmin does not match /admin (%v), though an upstream would take it for that", err)
+		t.Errorf("/%%61dmin does not match /admin (%v), but an upstream would treat them alike", err)
 	}
 }
 
-// TestLookalikes holds the tables to golang.org/x/text: every rune that NFKC
-// turns into a path character, or into letters of ASCII, is refused, and no
+// TestLookalikes compares the tables with golang.org/x/text: every rune that
+// NFKC turns into a path character, or into ASCII letters, is refused, and no
 // rune of ordinary words is.
 func TestLookalikes(t *testing.T) {
 	for r := rune(0xa0); r <= 0x10ffff; r++ {
@@ -133,9 +134,9 @@ func TestLookalikes(t *testing.T) {
 		want := strings.ContainsAny(folded, `/\.%;?#`) || isWordOfASCII(folded)
 		_, err := authz.ParsePath("/a"+escape(string(r)), authz.PathRules{})
 		if want && err == nil {
-			t.Errorf("%U is %q by NFKC, and is accepted", r, folded)
+			t.Errorf("%U is %q by NFKC, but is accepted", r, folded)
 		}
-		if !want && err != nil && strings.Contains(err.Error(), "ASCII letter") && r>>8 != 0x1cc { // those are of a later Unicode
+		if !want && err != nil && strings.Contains(err.Error(), "ASCII letter") && r>>8 != 0x1cc { // those are from a later version of Unicode
 			t.Errorf("%U is %q by NFKC: %v", r, folded, err)
 		}
 	}
@@ -146,7 +147,8 @@ func TestLookalikes(t *testing.T) {
 	}
 }
 
-// isWordOfASCII reports whether s is in ASCII and has something that a path must not have encoded.
+// isWordOfASCII reports whether s is in ASCII and contains a character that a
+// path must not have encoded.
 func isWordOfASCII(s string) bool {
 	return strings.IndexFunc(s, func(c rune) bool { return c >= 0x80 }) < 0 &&
 		strings.ContainsAny(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -188,7 +190,7 @@ func TestPatterns(t *testing.T) {
 		}
 	}
 	if set, err := authz.ParsePathSet(nil); err != nil || !set.IsAnyPath() {
-		t.Errorf("no patterns: anywhere %v, %v", set.IsAnyPath(), err)
+		t.Errorf("no patterns: any path %v, %v", set.IsAnyPath(), err)
 	}
 }
 
@@ -221,8 +223,9 @@ func TestZeroPathsMatchNothing(t *testing.T) {
 	}
 }
 
-// FuzzPath: a path is refused, or it is what every reading of it is: no
-// reading climbs, and no server finds it outside of the pattern it matches.
+// FuzzPath: every accepted path stays within its pattern in every reading. No
+// reading has a dot segment, and no server finds the path outside the pattern
+// that it matches.
 func FuzzPath(f *testing.F) {
 	for _, v := range vectors.Paths(f) {
 		f.Add(v.Target, uint8(0))
@@ -238,7 +241,7 @@ func FuzzPath(f *testing.F) {
 		path, err := authz.ParsePath(target, rules)
 		if err != nil {
 			if path != (authz.Path{}) {
-				t.Fatal("an error, and a path")
+				t.Fatal("an error was returned with a path")
 			}
 			return
 		}
@@ -248,13 +251,13 @@ func FuzzPath(f *testing.F) {
 		for _, reading := range []string{path.Canonical(), path.Decoded().Canonical()} {
 			for segment := range strings.SplitSeq(reading, "/") {
 				if segment != "" && strings.Trim(segment, ".") == "" {
-					t.Fatalf("%q has the reading %q, which climbs", target, reading)
+					t.Fatalf("%q has the reading %q, which has a dot segment", target, reading)
 				}
 			}
 		}
 		again, err := authz.ParsePath(path.String(), rules)
 		if err != nil || again.Canonical() != path.Canonical() {
-			t.Fatalf("%q: a path that was accepted is not accepted again: %v", target, err)
+			t.Fatalf("%q: an accepted path is refused the second time: %v", target, err)
 		}
 	})
 }

@@ -6,22 +6,22 @@ import (
 	"unicode/utf8"
 )
 
-// PathCase says what the case of letters means in a path. The zero PathCase is
-// the strictest: upstreams differ, so a path that would take another route if
-// case did not count is refused.
+// PathCase says whether the case of letters matters in a path. The zero
+// PathCase is the strictest: upstreams differ, so a path that would take
+// another route if case did not matter is refused.
 type PathCase uint8
 
 // The choices.
 const (
-	CaseRefuse      PathCase = iota // case counts, and a path that needs it to is ambiguous
-	CaseSensitive                   // case counts
-	CaseInsensitive                 // case does not count, for routes, keys and users alike
+	CaseRefuse      PathCase = iota // case matters, and a path is ambiguous if ignoring case changes its route
+	CaseSensitive                   // case matters
+	CaseInsensitive                 // case does not matter, for routes, keys and users alike
 )
 
 // foldCase returns a decoded path with every letter in one case, by the simple
 // case mappings of Unicode: ASP.NET and NTFS fold É as they fold E. The dotless
-// and the dotted i of Turkish become i, as they do where such a server
-// converts to upper or to lower case.
+// and the dotted i of Turkish become i, as they do when such a server converts
+// to upper or to lower case.
 func foldCase(path string) string {
 	if isASCII(path) {
 		return LowerASCII(path)
@@ -30,8 +30,8 @@ func foldCase(path string) string {
 }
 
 // foldEscapedCase is foldCase for a canonical path, in which characters outside
-// ASCII are escaped. What is not an ASCII letter does not become one here: the
-// upstream is sent the path as it came.
+// ASCII are escaped. A character that is not an ASCII letter does not become
+// one here, because the upstream receives the path as it was sent.
 func foldEscapedCase(path string) string {
 	if !strings.Contains(path, "%") {
 		return LowerASCII(path)
@@ -54,8 +54,8 @@ func foldEscapedCase(path string) string {
 	return b.String()
 }
 
-// foldEscapedRune writes the character that the escapes at the start of path
-// spell in folded case, and returns the rest of the path.
+// foldEscapedRune decodes the character at the start of path, which is written
+// in escapes, and writes it in folded case. It returns the rest of the path.
 func foldEscapedRune(b *strings.Builder, path string) (rest string) {
 	var char [utf8.UTFMax]byte
 	n := escapedBytes(path, &char)
@@ -70,7 +70,7 @@ func foldEscapedRune(b *strings.Builder, path string) (rest string) {
 	return path[3*size:]
 }
 
-// foldRune maps all runes that differ in case alone to one.
+// foldRune maps all runes that differ only in case to one.
 func foldRune(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }
 
 func isASCII(s string) bool {

@@ -5,17 +5,18 @@ import (
 	"unicode"
 )
 
-// TestFoldRune: runes that differ in case alone become one, and the two i of
-// Turkish become i, which is what upper and lower case make of them.
+// TestFoldRune: runes that differ only in case become one. The dotless and the
+// dotted i of Turkish become i, as conversion to upper and to lower case makes
+// them.
 func TestFoldRune(t *testing.T) {
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
 			if foldRune(other) != foldRune(r) {
-				t.Errorf("%U and %U differ in case alone, and become %U and %U", r, other, foldRune(r), foldRune(other))
+				t.Errorf("%U and %U differ only in case, but become %U and %U", r, other, foldRune(r), foldRune(other))
 			}
 		}
 		if folded := foldRune(r); folded != foldRune(unicode.ToLower(r)) || folded != foldRune(unicode.ToUpper(r)) {
-			t.Errorf("%U becomes %U, and in another case something else", r, folded)
+			t.Errorf("%U becomes %U, which folds to another rune", r, folded)
 		}
 	}
 	for _, i := range "iIıİ" {
@@ -25,12 +26,12 @@ func TestFoldRune(t *testing.T) {
 	}
 }
 
-// TestPathCase has the readings of a path by each choice.
+// TestPathCase has the readings of a path for each choice.
 func TestPathCase(t *testing.T) {
 	for _, test := range []struct {
-		target           string
-		pathCase         PathCase
-		canonical, plain string
+		target             string
+		pathCase           PathCase
+		canonical, decoded string
 	}{
 		{"/Admin/X", CaseRefuse, "/Admin/X", "/admin/x"},
 		{"/Admin/X", CaseSensitive, "/Admin/X", "/Admin/X"},
@@ -48,18 +49,18 @@ func TestPathCase(t *testing.T) {
 		{"/.well-known", CaseRefuse, "/.well-known", "/.well-known"},
 	} {
 		path, err := ParsePath(test.target, PathRules{Case: test.pathCase})
-		if err != nil || path.Canonical() != test.canonical || path.Decoded().Canonical() != test.plain || path.String() != test.target {
-			t.Errorf("%s by %d: %q and %q, %v; want %q and %q", test.target, test.pathCase, path.Canonical(), path.Decoded().Canonical(), err, test.canonical, test.plain)
+		if err != nil || path.Canonical() != test.canonical || path.Decoded().Canonical() != test.decoded || path.String() != test.target {
+			t.Errorf("%s by %d: %q and %q, %v; want %q and %q", test.target, test.pathCase, path.Canonical(), path.Decoded().Canonical(), err, test.canonical, test.decoded)
 		}
 	}
 }
 
-// TestPatternsInAnyCase: a key's and a user's patterns are parsed before it is
-// known whether case counts.
+// TestPatternsInAnyCase: a pattern of a key or a user is parsed before it is
+// known whether case matters.
 func TestPatternsInAnyCase(t *testing.T) {
 	for _, test := range []struct {
 		pattern, target string
-		sensitive, not  bool // whether it matches where case counts, and where it does not
+		sensitive, not  bool // whether it matches if case matters, and if it does not
 	}{
 		{"/Docs", "/docs/x", false, true},
 		{"/Docs", "/Docs/X", true, true},

@@ -7,8 +7,8 @@ import (
 )
 
 // computeReadings fills in the path's two readings, canonical and decoded. It
-// refuses a path whose decoded reading climbs: what an operator allows must not
-// smuggle in a dot segment.
+// refuses a path whose decoded reading has a dot segment: a spelling that an
+// operator allows must not smuggle one in.
 func (p *Path) computeReadings(rules PathRules) error {
 	p.canonical = foldEscapes(p.sent, rules)
 	decoded, err := resolve(p.sent)
@@ -28,13 +28,13 @@ func (p *Path) computeReadings(rules PathRules) error {
 	return nil
 }
 
-// maxReadings bounds the paths that resolve tries. A path that is encoded
-// once, with parameters and with slashes to merge, has eight.
+// maxReadings bounds the number of paths that resolve tries. A path that is
+// encoded once, with parameters and with slashes to merge, has eight.
 const maxReadings = 16
 
-// resolve returns the path that is left when servers have decoded it, cut its
-// parameters off and merged its slashes. Each server does so in an order of its
-// own, and a chain of servers does it again; resolve tries all orders and
+// resolve returns the path that remains when servers have decoded it, cut off
+// its parameters and merged its slashes. Each server does so in its own order,
+// and a chain of servers does it repeatedly. resolve tries all orders, and
 // refuses a path for which two of them end differently.
 func resolve(sent string) (string, error) {
 	all := make([]string, 1, maxReadings)
@@ -67,9 +67,9 @@ func resolve(sent string) (string, error) {
 	return end, nil
 }
 
-// foldEscapes writes the hex digits of escapes in upper case; where the
-// operator allows encoded unreserved characters it decodes those, since by RFC
-// 3986 section 6.2.2.2 they are the same path.
+// foldEscapes writes the hex digits of escapes in upper case. Where the
+// operator allows encoded unreserved characters, it decodes those: by RFC 3986
+// section 6.2.2.2 the path is the same.
 func foldEscapes(s string, rules PathRules) string {
 	if !strings.Contains(s, "%") {
 		return s
@@ -117,7 +117,7 @@ func decodeOnce(s string) string {
 	return b.String()
 }
 
-// cutParameters takes from each segment what follows a ";".
+// cutParameters removes from each segment everything from the first ";" on.
 func cutParameters(path string) string {
 	if !strings.Contains(path, ";") {
 		return path
@@ -142,8 +142,8 @@ func mergeSlashes(path string) string {
 	return b.String()
 }
 
-// trimSegments trims each segment as file systems and frameworks do: Windows
-// takes dots and spaces off a name's end.
+// trimSegments trims each segment as file systems and frameworks do. Windows
+// removes dots and spaces from the end of a name.
 func trimSegments(path string) string {
 	if strings.IndexFunc(path, isTrimmed) < 0 {
 		return path

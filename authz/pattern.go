@@ -5,18 +5,19 @@ import (
 	"strings"
 )
 
-// Pattern is a path restriction of a key, a user or a route: "/a" for that
-// path and all below it by whole segments, "/a/" for what is below it only,
-// "/" for all, "=/a" for that one path. The zero Pattern matches nothing.
+// Pattern is a path restriction of a key, a user or a route: "/a" matches that
+// path and everything below it by entire segments, "/a/" only what is below it,
+// "/" everything, "=/a" that one path. The zero Pattern matches nothing.
 type Pattern struct {
 	path    string // canonical
-	folded  string // the same in folded case, for paths in which case does not count
+	folded  string // the same in folded case, for paths whose case does not matter
 	decoded string // see Path.Decoded
 	exact   bool
 }
 
-// ParsePattern reads a pattern. Its path is held to the same rules as a
-// request's, as the operator has set them, so that no pattern exists that no request could match.
+// ParsePattern parses a pattern. Its path must follow the same rules as a
+// request's, as the operator has set them. A pattern that no request could
+// match is therefore an error.
 func ParsePattern(text string, rules PathRules) (Pattern, error) {
 	raw, exact := strings.CutPrefix(text, "=")
 	if strings.Contains(raw, "?") {
@@ -47,21 +48,23 @@ func (p Pattern) Matches(path Path) bool {
 	}
 }
 
-// Exact reports whether the pattern is for one path only.
+// Exact reports whether the pattern matches one path only.
 func (p Pattern) Exact() bool { return p.exact }
 
-// Decoded is the pattern as the most eager server would read it, for paths read so too.
+// Decoded returns the pattern as the most permissive server would read it, for
+// matching paths that are read the same way.
 func (p Pattern) Decoded() Pattern {
 	return Pattern{path: p.decoded, folded: p.decoded, decoded: p.decoded, exact: p.exact}
 }
 
-// IsAmbiguous reports whether an eager server would read the pattern as another one.
+// IsAmbiguous reports whether a permissive server would read the pattern
+// differently.
 func (p Pattern) IsAmbiguous() bool { return p.decoded != p.path }
 
-// Path is the pattern's canonical path, without the "=".
+// Path returns the pattern's canonical path, without the "=".
 func (p Pattern) Path() string { return p.path }
 
-// String is the pattern as an operator writes it.
+// String returns the pattern as an operator writes it.
 func (p Pattern) String() string {
 	if p.exact {
 		return "=" + p.path
@@ -69,8 +72,9 @@ func (p Pattern) String() string {
 	return p.path
 }
 
-// PathSet is where a principal may go. The zero PathSet is nowhere. It is one
-// pointer, since each request copies some and a cache holds thousands.
+// PathSet is the set of paths that a principal may use. The zero PathSet is
+// empty. It is one pointer, since each request copies some and a cache holds
+// thousands.
 type PathSet struct{ patterns *[]Pattern }
 
 // anyPathPatterns stands for all paths; it is compared by address.
@@ -79,16 +83,16 @@ var anyPathPatterns []Pattern
 // AnyPath is the set of all paths.
 func AnyPath() PathSet { return PathSet{&anyPathPatterns} }
 
-// ParsePathSet makes the set that a record's list of patterns stands for. A
-// record without patterns restricts nothing.
+// ParsePathSet returns the set of a record's list of patterns. A record without
+// patterns allows any path.
 func ParsePathSet(patterns []string) (PathSet, error) {
 	if len(patterns) == 0 {
 		return AnyPath(), nil
 	}
 	set := make([]Pattern, 0, len(patterns))
 	for _, text := range patterns {
-		// A record is written without knowing the server's rules; a pattern that
-		// only a permissive server can match is harmless on a strict one.
+		// A record is written without knowing the server's rules. A pattern
+		// that only a permissive server can match is harmless on a strict one.
 		p, err := ParsePattern(text, permissiveRules)
 		if err != nil {
 			return PathSet{}, err
@@ -116,5 +120,5 @@ func (s PathSet) Contains(path Path) bool {
 	return false
 }
 
-// IsAnyPath reports whether the set is that of all paths.
+// IsAnyPath reports whether the set contains all paths.
 func (s PathSet) IsAnyPath() bool { return s.patterns == &anyPathPatterns }

@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// Rate is how often something may be done: Count times in each Period, and
-// Burst times at once. The zero Rate is not valid and lets nothing pass.
+// Rate is how often something may happen: Count times in each Period, and Burst
+// times at once. The zero Rate is not valid and allows nothing.
 type Rate struct {
 	Count  int           // 1 to 999,999,999
-	Period time.Duration // whole microseconds, 1 ms to 30 years
-	Burst  int           // 0 is Count
+	Period time.Duration // a multiple of 1 µs, from 1 ms to 30 years
+	Burst  int           // 0 means Count
 }
 
 // Bounds of a rate. Within them no sum or product of the arithmetic overflows,
-// neither in 64 bits here nor in the 53 of a number in Redis.
+// neither in 64 bits here nor in the 53 bits of a number in Redis.
 const (
 	MaxRateCount = 999_999_999
 	minPeriod    = time.Millisecond
 	maxPeriod    = 30 * 366 * 24 * time.Hour
-	// MaxRefill is the most that a bucket takes to be whole again.
-	MaxRefill = 366 * 24 * time.Hour // of a bucket that was used up
+	// MaxRefill is the longest time that an exhausted bucket may take to
+	// refill.
+	MaxRefill = 366 * 24 * time.Hour
 )
 
-// What a rate can be refused for.
+// Errors of ParseRate and Validate.
 var (
 	ErrRateText = errors.New("want a number of 1 to 999999999 and a unit, as 10/s, 100/m, 1000/h or 5000/d")
 	ErrRate     = errors.New("rate is out of bounds")
@@ -37,8 +38,9 @@ var units = [...]struct {
 	period time.Duration
 }{{"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}}
 
-// ParseRate reads a rate as 10/s, 100/m, 1000/h or 5000/d, without zeros or
-// blanks before it. The error is ErrRateText and does not quote the text.
+// ParseRate parses a rate such as 10/s, 100/m, 1000/h or 5000/d, without
+// leading zeros or spaces. The error is ErrRateText and does not quote the
+// text.
 func ParseRate(text string) (Rate, error) {
 	number, unit, _ := strings.Cut(text, "/")
 	if number == "" || len(number) > 9 || number[0] == '0' || strings.Trim(number, "0123456789") != "" {
@@ -56,8 +58,8 @@ func ParseRate(text string) (Rate, error) {
 	return Rate{}, ErrRateText
 }
 
-// String is the rate as ParseRate reads it. A period that has no unit is
-// written as Go does, as in 10/15m0s. The burst is not said.
+// String returns the rate as ParseRate reads it. A period without a unit is
+// written as Go writes durations, as in 10/15m0s. The burst is not included.
 func (r Rate) String() string {
 	unit := r.Period.String()
 	for _, u := range units {
@@ -68,8 +70,8 @@ func (r Rate) String() string {
 	return strconv.Itoa(r.Count) + "/" + unit
 }
 
-// Validate returns ErrRate for a rate that is out of bounds: those of the fields,
-// or one whose bucket, used up, takes more than 366 days to be whole again.
+// Validate returns ErrRate if a field is out of bounds, or if an exhausted
+// bucket takes more than 366 days to refill.
 func (r Rate) Validate() error {
 	inBounds := uint(r.Count-1) < MaxRateCount && r.Period >= minPeriod && r.Period <= maxPeriod && r.Period%time.Microsecond == 0
 	switch {
@@ -78,7 +80,7 @@ func (r Rate) Validate() error {
 	case r.Burst == 0 && r.Period <= MaxRefill:
 		return nil
 	}
-	// burst × period ÷ count, which is more than 64 bits hold.
+	// burst × period ÷ count can exceed 64 bits.
 	high, low := bits.Mul64(uint64(r.EffectiveBurst()), uint64(r.Period))
 	if mostHigh, mostLow := bits.Mul64(uint64(r.Count), uint64(MaxRefill)); high > mostHigh || high == mostHigh && low > mostLow {
 		return ErrRate
@@ -86,7 +88,7 @@ func (r Rate) Validate() error {
 	return nil
 }
 
-// EffectiveBurst is how many may be done at once.
+// EffectiveBurst returns how many requests may come at once.
 func (r Rate) EffectiveBurst() int {
 	if r.Burst != 0 {
 		return r.Burst
@@ -94,10 +96,10 @@ func (r Rate) EffectiveBurst() int {
 	return r.Count
 }
 
-// Share is what one of n replicas may let pass on its own, so that together
-// they keep the rate: an n-th of it, to the last bit, with an n-th of the
-// burst. It is at least one in the rate's period, and so more than a share
-// where there are more replicas than that.
+// Share returns the rate that each of n replicas may allow on its own, so that
+// together they keep the rate: exactly an nth of the rate, with an nth of the
+// burst. A share is at least one per period, which exceeds an nth if there are
+// more replicas than the rate's count.
 func (r Rate) Share(n int) Rate {
 	switch {
 	case n <= 1:

@@ -39,7 +39,7 @@ func FuzzParseRate(f *testing.F) {
 		r, err := ParseRate(text)
 		if err != nil {
 			if r != (Rate{}) {
-				t.Fatalf("%q: an error and %+v", text, r)
+				t.Fatalf("%q: an error was returned with %+v", text, r)
 			}
 			return
 		}

@@ -9,26 +9,26 @@ type Reason uint8
 
 // The reasons, in the order in which a request meets them.
 const (
-	Internal Reason = iota // a fault of ours, and the zero value
+	Internal Reason = iota // an internal error, and the zero value
 	OK
 	Anonymous // allowed without a credential
 
 	AmbiguousPath
-	AmbiguousHeader // one that an upstream could take for ours, where the proxy can't remove it
+	AmbiguousHeader // a header that an upstream could take for an identity header, where the proxy cannot remove it
 	RouteDenied
 	MethodNotAllowed
 	HTTPSRequired
 
 	NoCredential
-	MalformedCredential   // breaks the grammar of the place it stands in, or is too large
+	MalformedCredential   // violates the grammar of its place, or is too large
 	AmbiguousCredential   // more than one
-	UnsupportedCredential // a scheme that is not enabled
-	InvalidToken          // well formed, yet no credential of any kind we check: prefix, checksum, signature, claims
+	UnsupportedCredential // its scheme is not enabled
+	InvalidToken          // well formed, but not a valid credential of any kind: prefix, checksum, signature, claims
 	UnknownKey
 	RevokedKey
 	ExpiredKey
 	WrongPassword
-	DisabledUser // the user a credential acts for is disabled or gone
+	DisabledUser // the credential's user is disabled or does not exist
 	ExpiredToken
 	RevokedToken
 
@@ -38,9 +38,9 @@ const (
 	WrongProject
 
 	RateLimited
-	Unavailable // we cannot tell: a store or an issuer is away, or nothing is loaded yet
+	Unavailable // no decision is possible: a store or an issuer is unavailable, or nothing is loaded yet
 	Overloaded
-	RequestTooLarge // the proxy sends more of a request than we read: its body, most likely
+	RequestTooLarge // the proxy sent more of a request than the server reads, most likely its body
 
 	reasonCount
 )
@@ -76,7 +76,8 @@ var reasonNames = [reasonCount]string{
 	RequestTooLarge:       "request_too_large",
 }
 
-// Reasons lists the whole set, for whoever makes one metric or one error text of each.
+// Reasons lists all reasons, for callers that make one metric or one error text
+// for each.
 func Reasons() []Reason {
 	all := make([]Reason, reasonCount)
 	for i := range all {
@@ -85,7 +86,7 @@ func Reasons() []Reason {
 	return all
 }
 
-// ParseReason is the reason of that name, Internal for one that is none.
+// ParseReason returns the reason of that name, Internal for an unknown name.
 func ParseReason(name string) Reason {
 	if i := slices.Index(reasonNames[:], name); i >= 0 {
 		return Reason(i)
@@ -93,7 +94,7 @@ func ParseReason(name string) Reason {
 	return Internal
 }
 
-// String is the reason's name in metrics, logs and metadata.
+// String returns the reason's name in metrics, logs and metadata.
 func (r Reason) String() string {
 	if r >= reasonCount {
 		r = Internal
@@ -101,11 +102,11 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
-// Allows reports whether a decision with this reason lets the request through.
+// Allows reports whether a decision with this reason allows the request.
 func (r Reason) Allows() bool { return r == OK || r == Anonymous }
 
-// Status is the HTTP status that a decision with this reason is answered
-// with, before an error style has its say. A reason it does not know is 503.
+// Status returns the HTTP status for a decision with this reason, which an
+// error style may replace. An unknown reason gives 503.
 func (r Reason) Status() int {
 	switch r {
 	case OK, Anonymous:

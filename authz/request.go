@@ -2,43 +2,43 @@ package authz
 
 import "strings"
 
-// Header is one header line. Names are in lower case.
+// Header is one header line. Its name is in lower case.
 type Header struct{ Name, Value string }
 
-// Request is what the core sees of a request that a proxy asks about. A
-// transport fills one in and keeps it until the answer is written; nothing
-// below may hold on to the Request itself or to its slices afterwards (its
-// strings may be kept). The zero Request is denied.
+// Request is what the core knows of a request that a proxy asks about. A
+// transport fills one in and keeps it until the response is written. Nothing
+// may keep the Request itself or its slices after that; its strings may be
+// kept. The zero Request is denied.
 type Request struct {
 	Transport Transport
 	Method    string
-	Scheme    string // how the client came, in the proxy's words and not in its own: http or https
+	Scheme    string // http or https: the client's scheme as the proxy reports it, not that of the proxy's own call
 	Host      string // with port, if the client sent one
 	Target    string // the raw request target: path and query, undecoded
 	Peer      string // address of the proxy's TCP peer, as the proxy writes it
 	RequestID string // the proxy's x-request-id, for the log
 
-	// TraceParent is the W3C trace context of the call by which the proxy asks,
-	// where that has one beside the request's own header, and somebody traces.
+	// TraceParent is the W3C trace context of the proxy's own call. It is set
+	// if that differs from the request's header and tracing is on.
 	TraceParent string
 
-	// RouteName picks a route by name; set by the proxy's own configuration
-	// and never by the client.
+	// RouteName selects a route by name. The proxy's own configuration sets it,
+	// never the client.
 	RouteName string
 
-	// FixedTarget says that the proxy passes the target on as it is. Then no
-	// credential in the query can be kept from the upstream.
+	// FixedTarget means that the proxy forwards the target unchanged. It then
+	// cannot remove a credential from the query.
 	FixedTarget bool
 
-	// Headers are the header lines in the order received, one entry a line.
+	// Headers are the header lines in the order received, one entry per line.
 	Headers []Header
 
-	// Trace, where set, is told each step and its outcome.
+	// Trace, if set, receives each step and its outcome.
 	Trace func(step, outcome string)
 
 	trustedHops int // see Client
 
-	path       string // that of the target, once it was found to be one
+	path       string // path of the target, once it was parsed
 	credential Credential
 	principal  Principal // the credential's Scratch
 	decision   Decision
@@ -52,12 +52,13 @@ func (r *Request) Reset() {
 	clear(headers)
 	clear(set)
 	clear(remove)
-	*r = Request{} // not a literal with the slices in it, which would be made elsewhere and copied
+	*r = Request{} // not a literal with the slices in it, which would be built elsewhere and copied
 	r.Headers, r.set, r.remove = headers[:0], set[:0], remove[:0]
 }
 
-// Header returns the value of the only line of that name and the number of
-// such lines. Of several the value is "": whoever asks can't tell which is meant.
+// Header returns the value of the only line of that name and the number of such
+// lines. The value is "" if there are several, since it is unclear which one is
+// meant.
 func (r *Request) Header(name string) (value string, lines int) {
 	for i := range r.Headers {
 		if r.Headers[i].Name == name {
@@ -71,8 +72,8 @@ func (r *Request) Header(name string) (value string, lines int) {
 	return value, lines
 }
 
-// PathAsSent is the target without its query, which may hold a credential. The
-// target may be no path at all.
+// PathAsSent returns the target without its query, which may contain a
+// credential. The target need not be a valid path.
 func (r *Request) PathAsSent() string {
 	if r.path != "" {
 		return r.path
@@ -83,7 +84,7 @@ func (r *Request) PathAsSent() string {
 }
 
 // isPreflight reports whether this is a CORS preflight request as the Fetch
-// standard defines it; any other OPTIONS is a request like all others.
+// standard defines it. Any other OPTIONS request is treated like all others.
 func (r *Request) isPreflight() bool {
 	if r.Method != "OPTIONS" {
 		return false

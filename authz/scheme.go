@@ -1,7 +1,7 @@
 package authz
 
 // CredentialScheme is the form in which a credential was sent. The zero scheme
-// is none.
+// is SchemeNone.
 type CredentialScheme uint8
 
 // The schemes. A new one is a constant here and a row in credentialSchemes;
@@ -11,7 +11,7 @@ const (
 	SchemeNone   CredentialScheme = iota
 	SchemeBearer                  // RFC 6750: Authorization, or the cookie
 	SchemeBasic                   // RFC 7617: user and password
-	SchemeAPIKey                  // an API key as such: its own header, or the query
+	SchemeAPIKey                  // an API key by itself: in its own header, or in the query
 
 	CredentialSchemeCount
 )
@@ -20,10 +20,10 @@ const (
 type CredentialSchemeInfo struct {
 	Scheme CredentialScheme
 	// AuthScheme is the scheme's name in Authorization (RFC 9110 section 11.1),
-	// in lower case; its switch under `credentials` has the same name. It is ""
+	// in lower case. Its switch under `credentials` has the same name. It is ""
 	// for a scheme that Authorization does not carry.
 	AuthScheme string
-	// parse reads what follows the name in Authorization.
+	// parse parses what follows the name in Authorization.
 	parse func(rest string) (Credential, Reason)
 }
 
@@ -33,12 +33,12 @@ var credentialSchemes = [CredentialSchemeCount]CredentialSchemeInfo{
 	SchemeAPIKey: {Scheme: SchemeAPIKey},
 }
 
-// CredentialSchemes returns the table, without a row for SchemeNone. It must
-// not be changed.
+// CredentialSchemes returns the table, without a row for SchemeNone. The caller
+// must not change it.
 func CredentialSchemes() []CredentialSchemeInfo { return credentialSchemes[SchemeNone+1:] }
 
 // authScheme returns the row of the scheme that Authorization names, in any
-// case, and nil for an unknown one.
+// case. It returns nil for an unknown one.
 func authScheme(name string) *CredentialSchemeInfo {
 	for i := range credentialSchemes {
 		if s := &credentialSchemes[i]; s.parse != nil && equalASCIIFold(name, s.AuthScheme) {
@@ -51,7 +51,7 @@ func authScheme(name string) *CredentialSchemeInfo {
 // SchemeSet is a set of schemes. The zero SchemeSet is empty.
 type SchemeSet uint8
 
-// NewSchemeSet returns the set of the schemes.
+// NewSchemeSet returns the set of the given schemes.
 func NewSchemeSet(schemes ...CredentialScheme) (set SchemeSet) {
 	for _, s := range schemes {
 		set |= 1 << s
@@ -59,7 +59,7 @@ func NewSchemeSet(schemes ...CredentialScheme) (set SchemeSet) {
 	return set
 }
 
-// With returns the set with the scheme, or without it.
+// With returns the set with s, if in is true, or without it.
 func (set SchemeSet) With(s CredentialScheme, in bool) SchemeSet {
 	if in {
 		return set | 1<<s

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// Scopes is a set of scope names, sorted. The zero value is the empty set: as
-// what a principal holds it grants nothing, as what a route asks for it is met by
-// all. It is one pointer, since each request copies some and a cache holds thousands.
+// Scopes is a sorted set of scope names. The zero value is the empty set: it
+// grants a principal nothing, and a route that requires it is open to all. It
+// is one pointer, since each request copies some and a cache holds thousands.
 type Scopes struct{ set *scopeSet }
 
 type scopeSet struct {
-	names  []string // one at least
+	names  []string // at least one
 	joined string
 }
 
-// ParseScopes makes a set of names that each are a scope-token by RFC 6749
-// section 3.3. Repeated names count once.
+// ParseScopes returns the set of the names. Each must be a scope-token (RFC
+// 6749 section 3.3). Repeated names count once.
 func ParseScopes(names []string) (Scopes, error) {
 	for _, name := range names {
 		if !validScope(name) {
-			return Scopes{}, fmt.Errorf("%q is no scope: a scope is visible ASCII without quote and backslash (RFC 6749 section 3.3)", name)
+			return Scopes{}, fmt.Errorf("%q is not a scope: a scope is visible ASCII without quote and backslash (RFC 6749 section 3.3)", name)
 		}
 	}
 	sorted := slices.Clone(names)
@@ -45,7 +45,7 @@ func validScope(name string) bool {
 	return true
 }
 
-// Contains reports whether every one of the wanted scopes is in the set.
+// Contains reports whether all wanted scopes are in the set.
 func (s Scopes) Contains(wanted Scopes) bool {
 	if wanted.set == nil || s.String() == wanted.String() {
 		return true
@@ -58,7 +58,7 @@ func (s Scopes) Contains(wanted Scopes) bool {
 	return true
 }
 
-// Names returns the scopes in order. The slice must not be changed.
+// Names returns the scopes in order. The caller must not change the slice.
 func (s Scopes) Names() []string {
 	if s.set == nil {
 		return nil
@@ -66,7 +66,8 @@ func (s Scopes) Names() []string {
 	return s.set.names
 }
 
-// String is the set as OAuth writes it: sorted, separated by single spaces.
+// String returns the set as OAuth writes it: sorted, separated by single
+// spaces.
 func (s Scopes) String() string {
 	if s.set == nil {
 		return ""

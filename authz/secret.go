@@ -5,21 +5,21 @@ import (
 	"log/slog"
 )
 
-// Secret holds a credential's plain text. Printing, logging or marshalling it
-// in any way gives "[secret]"; whoever needs the text says so with Reveal.
-// The zero Secret is empty.
+// Secret holds the plaintext of a credential. Printing, logging or marshalling
+// it in any way gives "[secret]". Reveal returns the text. The zero Secret is
+// empty.
 type Secret struct{ text string }
 
 const redacted = "[secret]"
 
-// NewSecret wraps the plain text of a credential.
+// NewSecret wraps the plaintext of a credential.
 func NewSecret(text string) Secret { return Secret{text} }
 
-// Reveal returns the plain text. It must go nowhere but into a hash, a parser
-// or, once, to the person a key is handed to.
+// Reveal returns the plaintext. It must only be passed to a hash or a parser
+// or, once, shown to the person who receives a key.
 func (s Secret) Reveal() string { return s.text }
 
-// Empty reports whether there is no secret at all.
+// Empty reports whether the secret is empty.
 func (s Secret) Empty() bool { return s.text == "" }
 
 // String implements fmt.Stringer.

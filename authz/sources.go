@@ -1,23 +1,28 @@
 package authz
 
-import "strings"
+import (
+	"strings"
 
-// CredentialSources says where in a request a credential may stand. The zero Sources
-// looks at Authorization alone and takes no scheme.
+	"keyward/chars"
+)
+
+// CredentialSources says where a request may carry a credential. The zero value
+// reads only Authorization and accepts no scheme.
 type CredentialSources struct {
-	Schemes SchemeSet // that Authorization may carry
-	Header  string    // name of the API key header, lower case; "" is none
-	Cookie  string    // name of the cookie that carries what Bearer may; "" is none
-	Query   string    // name of the query parameter; "" is none
+	Schemes SchemeSet // accepted in Authorization
+	Header  string    // name of the API key header, lower case; "" for none
+	Cookie  string    // name of the cookie with a Bearer token; "" for none
+	Query   string    // name of the query parameter; "" for none
 
-	// Reserved are query parameters that are no credential, but with one
-	// beside them, or twice, nobody can tell which one the upstream would take.
+	// Reserved are query parameters that do not carry a credential. If one
+	// comes along with a credential, or twice, it is unclear which one the
+	// upstream would use.
 	Reserved []string
 }
 
 // read finds the request's credential and parses it into r. It refuses a
-// request that shows more than one, whether or not they are good or equal
-// (RFC 6750 section 2: one method only).
+// request with more than one, even if they are valid or equal (RFC 6750 section
+// 2: one method only).
 func (s *CredentialSources) read(r *Request) Reason {
 	found := candidates{}
 	for i := range r.Headers {
@@ -56,7 +61,7 @@ func (s *CredentialSources) read(r *Request) Reason {
 	return OK
 }
 
-// place is where a credential may stand.
+// place is where a request can carry a credential.
 type place uint8
 
 const (
@@ -73,14 +78,15 @@ type candidates struct {
 	count     int
 	value     string
 	parse     func(string) (Credential, Reason)
-	in        place // where value stands
+	in        place // place of value
 	reserved  int
 	ambiguous bool
 }
 
-// add notes a value that stands where a credential may. A blank one is none, but
-// beside another of the same place it makes two: upstreams and proxies differ
-// in which of the two they take, or join them.
+// add records a value in a place that may carry a credential. A blank value
+// does not count as a credential, but two values of one place are ambiguous
+// even if one is blank: upstreams and proxies differ in which of the two they
+// use, and some join them.
 func (c *candidates) add(in place, value string, parse func(string) (Credential, Reason)) {
 	c.ambiguous = c.ambiguous || c.seen[in]
 	c.seen[in] = true
@@ -91,7 +97,8 @@ func (c *candidates) add(in place, value string, parse func(string) (Credential,
 	c.value, c.parse, c.in = value, parse, in
 }
 
-// addCookies notes the pairs of a Cookie line (RFC 6265 section 4.2.1) that have the name.
+// addCookies records the pairs of a Cookie line (RFC 6265 section 4.2.1) that
+// have the name.
 func (c *candidates) addCookies(line, name string) {
 	for pair := range strings.SplitSeq(line, ";") {
 		if value, ok := cookieValue(pair, name); ok {
@@ -112,9 +119,9 @@ func parseCookie(value string) (Credential, Reason) {
 	return parseBearer(value)
 }
 
-// readQuery notes credential and reserved parameters. A name that only some
-// servers would read as one of ours, because it is encoded or set off by a
-// semicolon, could not be removed by the proxy: such a request is refused.
+// readQuery records credential and reserved parameters. Only some servers
+// recognize a name that is encoded or separated by a semicolon, and the proxy
+// could not remove it. Such a request is refused.
 func (s *CredentialSources) readQuery(query string, found *candidates) {
 	reserved := 0
 	for more := true; more; {
@@ -150,7 +157,7 @@ func (s *CredentialSources) readEncodedParams(pair string, found *candidates, re
 }
 
 // encodedInQuery reports whether the target has the credential's query
-// parameter under a spelling that no proxy can remove.
+// parameter in a spelling that no proxy can remove.
 func (s *CredentialSources) encodedInQuery(target string) bool {
 	_, query, _ := strings.Cut(target, "?")
 	if s.Query == "" || !encodedForms.any(query) {
@@ -170,8 +177,8 @@ func (s *CredentialSources) isReserved(name string) bool {
 	return false
 }
 
-// credentialHeaders are the headers that may hold a credential; the cookie is not
-// among them, since only one pair of it is ours.
+// credentialHeaders returns the headers that may carry a credential. The cookie
+// header is not included, since only one of its pairs is a credential.
 func (s *CredentialSources) credentialHeaders() []string {
 	if s.Header != "" {
 		return []string{"authorization", s.Header}
@@ -179,9 +186,9 @@ func (s *CredentialSources) credentialHeaders() []string {
 	return []string{"authorization"}
 }
 
-// cutCookie returns the request's cookies without the credential's, and
-// whether it was there at all. Pairs that no proxy could be told to set, since
-// they are no legal text, are cut too.
+// cutCookie returns the request's cookies without the credential's, and whether
+// that was present. It also drops pairs that are not legal text, since no proxy
+// could set them.
 func (s *CredentialSources) cutCookie(r *Request) (rest string, found bool) {
 	if s.Cookie == "" {
 		return "", false
@@ -194,7 +201,7 @@ func (s *CredentialSources) cutCookie(r *Request) (rest string, found bool) {
 		for pair := range strings.SplitSeq(r.Headers[i].Value, ";") {
 			if _, ours := cookieValue(pair, s.Cookie); ours {
 				found = true
-			} else if pair = strings.Trim(pair, " \t"); pair != "" && IsPlainText(pair) {
+			} else if pair = strings.Trim(pair, " \t"); pair != "" && chars.IsPlain(pair) {
 				kept = append(kept, pair)
 			}
 		}

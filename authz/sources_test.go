@@ -2,9 +2,9 @@ package authz
 
 import "testing"
 
-// TestCarrierGivenTwice: two lines, pairs or parameters are two, whether or not
-// there is anything in them and whether or not they are equal.
-func TestCarrierGivenTwice(t *testing.T) {
+// TestCredentialGivenTwice: two header lines, cookie pairs or parameters count
+// as two, even if they are empty or equal.
+func TestCredentialGivenTwice(t *testing.T) {
 	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "key"}
 	for _, test := range []struct {
 		target  string
@@ -27,7 +27,7 @@ func TestCarrierGivenTwice(t *testing.T) {
 		{"/?key=k&key=", nil, AmbiguousCredential},
 		{"/?key&a=b&key=k", nil, AmbiguousCredential},
 		{"/?key=", nil, NoCredential},
-		// Of places that are blank, one is left.
+		// Of several places, only one is not blank.
 		{"/?key=", []Header{{"authorization", ""}, {"x-api-key", "k"}, {"cookie", "session="}}, OK},
 		{"/?key=k", []Header{{"x-api-key", "k"}}, AmbiguousCredential},
 	} {

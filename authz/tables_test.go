@@ -37,7 +37,7 @@ func TestTables(t *testing.T) {
 		once("transport " + row.Name)
 	}
 	if AuthMethodCount.String() != "" || AuthMethodNone.String() != "" {
-		t.Error("what is not a kind has a name")
+		t.Error("an invalid kind has a name")
 	}
 	if 1<<CredentialSchemeCount > 1<<8 {
 		t.Error("SchemeSet has too few bits")

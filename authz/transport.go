@@ -1,6 +1,6 @@
 package authz
 
-// Transport is the protocol by which Keyward was asked about a request.
+// Transport is the protocol over which a proxy or a caller asks.
 type Transport uint8
 
 // The transports. A new one is a constant here, a row in transports, and a file
@@ -10,7 +10,7 @@ const (
 	TransportNginx                      // nginx and HAProxy
 	TransportForward                    // Caddy and Traefik
 	TransportEnvoyHTTP                  // Envoy, over HTTP
-	TransportVerify                     // the caller itself, about its own credential
+	TransportVerify                     // the caller, about its own credential
 
 	TransportCount
 )
@@ -19,8 +19,8 @@ const (
 type TransportInfo struct {
 	Transport Transport
 	Name      string // in metrics, logs and traces
-	// Operation is what the transport asks for: "check" judges a request,
-	// "verify" authenticates the caller alone.
+	// Operation is the operation that the transport requests: "check" decides a
+	// request, "verify" only authenticates the caller.
 	Operation string
 }
 
@@ -32,8 +32,8 @@ var transports = [TransportCount]TransportInfo{
 	TransportVerify:    {TransportVerify, "verify", "verify"},
 }
 
-// Transports returns the table. It must not be changed.
+// Transports returns the table. The caller must not change it.
 func Transports() []TransportInfo { return transports[:] }
 
-// String is the transport's name.
+// String returns the transport's name.
 func (t Transport) String() string { return transports[t].Name }

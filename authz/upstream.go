@@ -2,12 +2,13 @@ package authz
 
 import "slices"
 
-// Overrides returns the headers that every allow has removed beside those that
-// the Decision names. They are the same each time, so a transport encodes them once.
+// Overrides returns the headers that every allow removes, in addition to those
+// of the Decision. They are the same for each decision, so a transport encodes
+// them once.
 func (c *Checker) Overrides() []string { return c.cfg.Overrides }
 
-// prepareUpstream fills in the headers and the query parameter that the proxy sets
-// on, and removes from, the request that it passes on.
+// prepareUpstream fills in the headers that the proxy sets on and removes from
+// the forwarded request, and the query parameter that it removes.
 func (c *Checker) prepareUpstream(r *Request, d *Decision) {
 	c.cfg.Identity.apply(d.Principal, r)
 	if !d.Route.ForwardCredentials {
@@ -25,8 +26,8 @@ func (c *Checker) prepareUpstream(r *Request, d *Decision) {
 }
 
 // HasAliasedHeader reports whether the request has a header that an upstream
-// could take for an identity header. An allow has it removed; a proxy that
-// removes only headers that its configuration names must not get an allow.
+// could take for an identity header. An allow removes it. A proxy that removes
+// only headers named in its own configuration must not get an allow.
 func (c *Checker) HasAliasedHeader(r *Request) bool {
 	return slices.ContainsFunc(r.Headers, func(h Header) bool { return c.cfg.Identity.isAlias(h.Name) })
 }

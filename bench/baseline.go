@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,8 +14,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// allowAll is what Keyward is measured by: an ext_authz server as one gets it
-// with grpc-go and go-control-plane, which looks at nothing and answers OK.
+// allowAll is the baseline of the measurements: a stock ext_authz server of
+// grpc-go and go-control-plane that allows every request unchecked.
 type allowAll struct {
 	authv3.UnimplementedAuthorizationServer
 }
@@ -27,10 +28,11 @@ func (allowAll) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckRespo
 	}, nil
 }
 
-// adminSuffix makes of the baseline's socket the one at which it tells what it has allocated.
+// adminSuffix turns the baseline's socket into the one that serves its
+// allocation metrics.
 const adminSuffix = ".admin"
 
-// runBaseline is that server's life, with every option of gRPC as it is.
+// runBaseline runs that server, with gRPC's default options.
 func runBaseline(socket string) error {
 	admin, err := net.Listen("unix", socket+adminSuffix)
 	if err != nil {
@@ -38,7 +40,7 @@ func runBaseline(socket string) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector())
-	go func() { _ = http.Serve(admin, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})) }() // until the process is killed
+	go func() { _ = http.Serve(admin, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})) }() // runs until the process is killed
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
@@ -46,4 +48,15 @@ func runBaseline(socket string) error {
 	s := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(s, allowAll{})
 	return s.Serve(l)
+}
+
+// runBare runs a bare net/http server that allows every request unchecked.
+func runBare(socket string) error {
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	return (&http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Auth-Subject", "load-test")
+	})}).Serve(l)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,8 +11,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"keyward/authz"
-	"keyward/keystore"
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
 )
 
 const credentialsConfig = `
@@ -23,20 +23,15 @@ jwt: [{issuer: bench, algorithms: [RS256, ES256, EdDSA], jwks_file: %[1]s/jwks.j
 introspection: [{url: "%[2]s", cache_ttl: 1h, timeout: 5s}]
 `
 
-// tinyCache has a server verify nearly every token anew: it remembers one in
-// each of the cache's 64 parts.
+// tinyCache makes a server verify almost every token again: each of the cache's
+// 64 shards holds one.
 const tinyCache = "cache: {size: 1}\n"
 
-const (
-	tokensOfAKind  = 2000
-	knownPasswords = 20 // each has to be hashed once
-)
-
-// credentials compares the processor time of a check by kind of credential
-// with that by API key, and of a token never seen before with the bare
+// credentials compares the processor time of a check by kind of credential with
+// that by API key, and that of a token never seen before with the bare
 // verification of its signature.
 func (b *bench) credentials() error {
-	signers, err := newSigners()
+	signers, err := credential.NewSigners()
 	if err != nil {
 		return err
 	}
@@ -54,52 +49,53 @@ func (b *bench) credentials() error {
 	if err := known.warm(kinds); err != nil {
 		return err
 	}
-	anew, err := startPinned(b, "anew", more+tinyCache)
+	uncached, err := startPinned(b, "uncached", more+tinyCache)
 	if err != nil {
 		return err
 	}
-	defer anew.close()
+	defer uncached.close()
 	for _, kind := range kinds[1:] {
 		if err := b.compareKinds(known, kind, kinds[0]); err != nil {
 			return err
 		}
 	}
 	for _, s := range signers {
-		if err := b.compareAnew(anew, known, s, kinds[0]); err != nil {
+		if err := b.compareUncached(uncached, known, s, kinds[0]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pinned is a server on one core with a client.
+// pinned is a server on one core, with a client.
 type pinned struct {
-	*child
-	client *client
+	*process.Child
+	client *loadgen.Client
 }
 
 func startPinned(b *bench, name, more string) (*pinned, error) {
-	c, err := startChildWith(b.binary, filepath.Join(b.dir, name), b.small, 1, more)
+	c, err := process.Start(process.Config{Binary: b.binary, Dir: filepath.Join(b.dir, name), KeyFile: b.small.Path, Procs: 1, More: more})
 	if err != nil {
 		return nil, err
 	}
-	cl, err := dial(c, 4)
+	cl, err := loadgen.Dial(c.Socket, 4)
 	return &pinned{c, cl}, err
 }
 
 func (p *pinned) close() {
-	p.client.close()
-	_ = p.stop()
+	p.client.Close()
+	_ = p.Stop()
 }
 
-// warm has every credential asked about once, and a password until its hash is there.
-func (p *pinned) warm(kinds []kindOfCredential) error {
+// warm checks every credential once, and repeats a password until its hash is
+// computed.
+func (p *pinned) warm(kinds []credential.Kind) error {
 	for _, kind := range kinds {
-		for _, each := range kind.all {
+		for _, each := range kind.Values {
 			for tries := 0; ; tries++ {
-				ok, err := p.client.allowed(context.Background(), 0, each)
+				ok, err := p.client.Allowed(context.Background(), 0, each)
 				if err != nil || !ok && tries == 100 {
-					return errors.Join(fmt.Errorf("%s is not let in", kind.name), err)
+					return errors.Join(fmt.Errorf("%s is denied", kind.Name), err)
 				}
 				if ok {
 					break
@@ -111,104 +107,86 @@ func (p *pinned) warm(kinds []kindOfCredential) error {
 	return nil
 }
 
-// kindOfCredential is a number of Authorization headers that are good.
-type kindOfCredential struct {
-	name string
-	all  []string
-}
-
-func (k *kindOfCredential) load(span time.Duration) load {
-	return load{workers: 128, span: span, pick: anyOf(k.all)}
-}
-
-// prepareCredentials makes credentials of each kind, API keys first, and what a server needs to know them.
-func (b *bench) prepareCredentials(signers []*signer) ([]kindOfCredential, *httptest.Server, error) {
-	keys := kindOfCredential{name: "API key"}
-	for _, secret := range b.small.secrets {
-		keys.all = append(keys.all, "Bearer "+secret)
+// prepareCredentials makes credentials of each kind, API keys first, and the
+// files and server that are needed to verify them.
+func (b *bench) prepareCredentials(signers []*credential.Signer) ([]credential.Kind, *httptest.Server, error) {
+	keys := credential.Kind{Name: "API key"}
+	for _, secret := range b.small.Secrets {
+		keys.Values = append(keys.Values, "Bearer "+secret)
 	}
-	passwords, err := b.makePasswords()
+	passwords, err := credential.NewPasswords(b.dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), keySet(signers), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), credential.JWKS(signers), 0o600); err != nil {
 		return nil, nil, err
 	}
-	opaque := kindOfCredential{name: "introspected token"}
-	for range tokensOfAKind {
-		opaque.all = append(opaque.all, "Bearer "+rand.Text()+rand.Text())
+	opaque := credential.Kind{Name: "introspected token"}
+	for range credential.TokensOfAKind {
+		opaque.Values = append(opaque.Values, "Bearer "+rand.Text()+rand.Text())
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"active":true,"sub":"load-test","scope":"items:read items:write"}`))
 	}))
-	jwts := kindOfCredential{"JWT", signers[1].tokens}
-	return []kindOfCredential{keys, passwords, jwts, opaque}, server, nil
+	jwts := credential.Kind{Name: "JWT", Values: signers[1].Tokens}
+	return []credential.Kind{keys, passwords, jwts, opaque}, server, nil
 }
 
-// makePasswords makes a users file with the passwords' users, and the keys'.
-func (b *bench) makePasswords() (kindOfCredential, error) {
-	passwords := kindOfCredential{name: "password"}
-	users := keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(b.dir, "credential-users.jsonl")})
-	for i := range knownPasswords {
-		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
-		if _, err := users.SetUser(name, keystore.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
-			return passwords, err
-		}
-		passwords.all = append(passwords.all, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
-	}
-	_, err := users.SetUser("load-test", keystore.UserPatch{})
-	return passwords, err
+// saturation returns a load of random credentials of a kind.
+func saturation(kind credential.Kind, span time.Duration) loadgen.Load {
+	return loadgen.Load{Workers: 128, Span: span, Pick: credential.AnyOf(kind.Values)}
 }
 
-// compareKinds measures two kinds of credential that are in the cache.
-func (b *bench) compareKinds(p *pinned, kind, keys kindOfCredential) error {
+// compareKinds measures cached credentials of two kinds.
+func (b *bench) compareKinds(p *pinned, kind, keys credential.Kind) error {
 	var ratios, costs []float64
 	for range b.rounds {
-		key, err := perCheck(p.child, p.client, keys.load(b.span))
+		key, err := perCheck(p.Child, p.client, saturation(keys, b.span))
 		if err != nil {
 			return err
 		}
-		other, err := perCheck(p.child, p.client, kind.load(b.span))
+		other, err := perCheck(p.Child, p.client, saturation(kind, b.span))
 		if err != nil {
 			return err
 		}
 		ratios, costs = append(ratios, other/key), append(costs, other)
 	}
-	b.row("server CPU a check, %s in the cache (µs)", kind.name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("server CPU per check, %s in the cache (µs)", kind.Name, fmt.Sprintf("%.1f", median(costs)))
 	b.row("ratio to an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }
 
-// compareAnew measures tokens that have to be verified, against the bare
+// compareUncached measures tokens that have to be verified, against the bare
 // verification of the same signatures and a check by API key.
-func (b *bench) compareAnew(anew, known *pinned, s *signer, keys kindOfCredential) error {
-	tokens := kindOfCredential{s.method.Alg(), s.tokens}
+func (b *bench) compareUncached(uncached, known *pinned, s *credential.Signer, keys credential.Kind) error {
+	tokens := credential.Kind{Name: s.Algorithm(), Values: s.Tokens}
 	var ratios, costs, bare []float64
 	for range b.rounds {
-		key, err := perCheck(known.child, known.client, keys.load(b.span))
+		key, err := perCheck(known.Child, known.client, saturation(keys, b.span))
 		if err != nil {
 			return err
 		}
-		// The client keeps the other core busy, as it does while the server is measured.
+		// The client keeps the other core busy, as it does when the server is
+		// measured.
 		var verification float64
-		measured := tokens.load(b.span)
+		measured := saturation(tokens, b.span)
 		done := make(chan error, 1)
-		go func() { v, err := s.bareVerification(b.span); verification = v; done <- err }()
-		if _, err := known.client.run(context.Background(), keys.load(b.span)); err != nil {
+		go func() { v, err := s.BareVerification(b.span); verification = v; done <- err }()
+		if _, err := known.client.Run(context.Background(), saturation(keys, b.span)); err != nil {
 			return err
 		}
 		if err := <-done; err != nil {
 			return err
 		}
-		check, err := perCheck(anew.child, anew.client, measured)
+		check, err := perCheck(uncached.Child, uncached.client, measured)
 		if err != nil {
 			return err
 		}
 		costs, bare = append(costs, check), append(bare, verification)
 		ratios = append(ratios, check/(verification+key))
 	}
-	b.row("server CPU a check, %s token never seen before (µs)", tokens.name, fmt.Sprintf("%.1f", median(costs)))
-	b.row("bare verification of the signature (µs)", fmt.Sprintf("%.1f", median(bare)))
-	b.row("ratio to that and an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
+	b.row("server CPU per check, %s token seen for the first time (µs)", tokens.Name, fmt.Sprintf("%.1f", median(costs)))
+	b.row("verification of the signature alone (µs)", fmt.Sprintf("%.1f", median(bare)))
+	b.row("ratio to that plus an API key (median of %d rounds)", b.rounds, fmt.Sprintf("%.2f", median(ratios)))
 	return nil
 }

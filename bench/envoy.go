@@ -5,19 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 	"keyward/e2e/testbin"
 
 	"golang.org/x/net/http2/hpack"
 )
 
-// An Envoy that answers each request itself, so that all it does is to decide
-// whether to: by a filter, or by none.
+// envoyConfig makes an Envoy that answers each request itself, so that it only
+// decides whether to allow it: with a filter or without one.
 const envoyConfig = `
 static_resources:
   listeners:
@@ -27,7 +30,7 @@ static_resources:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: edge
+          stat_prefix: proxy
           codec_type: HTTP2
           http_filters:
 %[2]s          - name: envoy.filters.http.router
@@ -53,84 +56,76 @@ const askingFilter = `          - name: envoy.filters.http.ext_authz
               encode_raw_headers: true
 `
 
-// throughEnvoy compares what a client sees of an Envoy that asks Keyward with
-// one that asks the server that looks at nothing, one that asks nobody, and one
-// with Envoy's own filter for API keys: requests a second at saturation, and
-// times at 60 % of the baseline's.
+// throughEnvoy compares what a client sees of an Envoy that asks Keyward, of
+// one that asks a server that allows every request unchecked, of one without a
+// filter, and of one with Envoy's own filter for API keys. It measures requests
+// per second at saturation, and times at 60 % of the baseline's rate.
 func (b *bench) throughEnvoy() error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	binary, err := testbin.Envoy().Path(context.Background(), ".cache", os.Stderr)
 	if err != nil {
 		return err
 	}
-	baseline, err := startBare(program, "-baseline", filepath.Join(b.dir, "envoy-baseline.sock"))
+	baseline, err := process.StartSelf("-baseline", filepath.Join(b.dir, "envoy-baseline.sock"))
 	if err != nil {
 		return err
 	}
-	keyward, err := startChild(b.binary, filepath.Join(b.dir, "envoy"), b.small, 1)
+	keyward, err := process.Start(process.Config{Binary: b.binary, Dir: filepath.Join(b.dir, "envoy"), KeyFile: b.small.Path, Procs: 1})
 	if err != nil {
 		return err
 	}
-	edges := []*proxyUnderTest{
-		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.socket},
-		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.socket},
-		{name: "Envoy's own api_key_auth, " + count(b.few) + " keys", filter: ownFilter(b.small.secrets)},
+	proxies := []*proxyUnderTest{
+		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.Socket},
+		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.Socket},
+		{name: "Envoy's own api_key_auth, " + report.Count(b.few) + " keys", filter: ownFilter(b.small.Secrets)},
 		{name: "Envoy alone"},
 	}
-	for i, e := range edges {
-		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("edge", i))); err != nil {
+	for i, e := range proxies {
+		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("proxy", i))); err != nil {
 			return err
 		}
 	}
-	if err := b.compareEdges(edges); err != nil {
+	if err := b.compareProxies(proxies); err != nil {
 		return err
 	}
-	for _, c := range []*child{baseline, edges[0].child, edges[1].child, edges[2].child, edges[3].child} {
-		_ = c.cmd.Process.Kill()
-		_ = c.cmd.Wait()
+	for _, c := range []*process.Child{baseline, proxies[0].child, proxies[1].child, proxies[2].child, proxies[3].child} {
+		c.Kill()
 	}
-	return keyward.stop()
+	return keyward.Stop()
 }
 
-// proxyUnderTest is an Envoy.
+// proxyUnderTest is an Envoy with one configuration.
 type proxyUnderTest struct {
 	name, filter, asks string
-	child              *child
+	child              *process.Child
 	rate               []float64
 	times              [3][]float64
 }
 
-// start runs it with one worker, beside the client and away from whom it asks.
+// start runs Envoy with one worker, on the client's core and not on the
+// authorization server's.
 func (e *proxyUnderTest) start(binary, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	socket, config := filepath.Join(dir, "edge.sock"), filepath.Join(dir, "envoy.yaml")
+	socket, yaml := filepath.Join(dir, "proxy.sock"), filepath.Join(dir, "envoy.yaml")
 	asks := e.asks
 	if asks == "" {
-		asks = filepath.Join(dir, "nobody.sock")
+		asks = filepath.Join(dir, "unused.sock")
 	}
-	if err := os.WriteFile(config, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks), 0o600); err != nil {
+	if err := os.WriteFile(yaml, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks), 0o600); err != nil {
 		return err
 	}
-	e.child = &child{socket: socket, cmd: command(2, "taskset", "-c", "1", binary, "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error")}
-	e.child.cmd.Stderr = os.Stderr
-	if err := e.child.cmd.Start(); err != nil {
-		return err
+	cmd := process.Command(2, "taskset", "-c", "1", binary, "-c", yaml, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error")
+	cmd.Stderr = os.Stderr
+	var err error
+	if e.child, err = process.StartCommand(cmd, socket); err != nil {
+		return fmt.Errorf("%s: %w", e.name, err)
 	}
-	for range 2000 {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			return conn.Close()
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return fmt.Errorf("%s does not listen", e.name)
+	return nil
 }
 
-// ownFilter is Envoy's api_key_auth with all the keys in its configuration, in plain text.
+// ownFilter returns the configuration of Envoy's api_key_auth filter with all
+// keys in plaintext.
 func ownFilter(keys []string) string {
 	var f strings.Builder
 	f.WriteString(`          - name: envoy.filters.http.api_key_auth
@@ -145,51 +140,51 @@ func ownFilter(keys []string) string {
 	return f.String()
 }
 
-func (b *bench) compareEdges(edges []*proxyUnderTest) error {
-	values := bearers(b.small.secrets)
+func (b *bench) compareProxies(proxies []*proxyUnderTest) error {
+	values := credential.Bearers(b.small.Secrets)
 	for round := range b.rounds + 1 {
-		for _, e := range edges {
+		for _, e := range proxies {
 			a, err := e.load(values, 0, b.span)
 			if err != nil {
 				return err
 			}
-			if round > 0 { // the first is to warm up
-				e.rate = append(e.rate, a.rate())
+			if round > 0 { // the first round is a warm-up
+				e.rate = append(e.rate, a.Rate())
 			}
 		}
 	}
-	rate := int(median(edges[0].rate) * 0.6)
+	rate := int(median(proxies[0].rate) * 0.6)
 	for range b.rounds {
-		for _, e := range edges {
+		for _, e := range proxies {
 			a, err := e.load(values, rate, b.span)
 			if err != nil {
 				return err
 			}
 			for i, p := range percentiles {
-				e.times[i] = append(e.times[i], micros(a.percentile(p)))
+				e.times[i] = append(e.times[i], micros(a.Percentile(p)))
 			}
 		}
 	}
 	at := fmt.Sprintf(" µs at %d/s", rate)
-	b.report.begin("Through Envoy, one worker", "requests/s", "p50"+at, "p99"+at, "p99.9"+at)
-	for _, e := range edges {
+	b.report.Begin("Through Envoy, one worker", "requests/s", "p50"+at, "p99"+at, "p99.9"+at)
+	for _, e := range proxies {
 		cells := []string{e.name, fmt.Sprintf("%.0f", median(e.rate))}
 		for _, times := range e.times {
 			cells = append(cells, fmt.Sprintf("%.0f", median(times)))
 		}
-		b.report.row(cells...)
+		b.report.Row(cells...)
 	}
 	return nil
 }
 
-func (e *proxyUnderTest) load(values []string, rate int, span time.Duration) (*answers, error) {
-	a, err := driver{address: "unix://" + e.child.socket, conns: 4, streams: 32, rate: rate, span: span, ask: func() checkRequest {
-		return checkRequest{want: allow, fields: []hpack.HeaderField{
+func (e *proxyUnderTest) load(values []string, rate int, span time.Duration) (*loadgen.Answers, error) {
+	a, err := loadgen.Driver{Address: "unix://" + e.child.Socket, Conns: 4, Streams: 32, Rate: rate, Span: span, Ask: func() loadgen.Request {
+		return loadgen.Request{Want: loadgen.Allow, Fields: []hpack.HeaderField{
 			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: "/api/v1/items/4711?fields=name"},
 			{Name: ":authority", Value: "api.example.com"}, {Name: "user-agent", Value: "curl/8.5.0"}, {Name: "accept", Value: "*/*"},
 			{Name: "authorization", Value: values[rand.IntN(len(values))], Sensitive: true},
 		}}
-	}}.run()
+	}}.Run()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s", e.name), err)
 	}

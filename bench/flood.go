@@ -14,35 +14,38 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keyward/bench/loadgen"
+	"keyward/bench/report"
+
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 )
 
 const (
-	floodAddresses = 20_000 // the wrong passwords come from
-	floodWorkers   = 128    // most wait for an answer
+	floodAddresses = 20_000 // sources of the wrong passwords
+	floodWorkers   = 128    // most of them wait for a reply
 )
 
-// flood is wrong passwords as fast as they can be sent, half of them at names
-// that exist. It is a process of its own, and one of low priority: those who send such
-// a thing do it with cores of theirs, and what it costs to make one here
-// must not be taken for what it costs the server.
+// flood sends wrong passwords as fast as possible, half of them for existing
+// names. It runs in a separate process of low priority: an attacker uses
+// machines of his own, and the cost of sending must not be counted as the
+// server's.
 type flood struct {
 	guesses int64
-	tooLong bool // for comparison: refused before anything is hashed
+	tooLong bool // for comparison: passwords that are refused before hashing
 	sent    atomic.Int64
 	answers [600]atomic.Int64 // by status
 }
 
-// floodOutcome is what came of a flood.
+// floodOutcome is the result of a flood.
 type floodOutcome struct {
 	Guesses int64
 	Took    time.Duration
 	Answers map[int]int64 // by status
 
-	checks *outcome // the key checks meanwhile
+	checks *loadgen.Outcome // the key checks during the flood
 }
 
-// startFlood runs the process and waits for it.
+// startFlood starts the process and waits for it.
 func startFlood(socket string, guesses int, tooLong bool) (*floodOutcome, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -58,13 +61,13 @@ func startFlood(socket string, guesses int, tooLong bool) (*floodOutcome, error)
 	return &o, json.Unmarshal(text, &o)
 }
 
-// runFlood is that process's life.
+// runFlood runs the flood in that process.
 func runFlood(socket string, guesses int, tooLong bool) error {
-	c, err := dialSocket(socket, 4)
+	c, err := loadgen.Dial(socket, 4)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	f := &flood{guesses: int64(guesses), tooLong: tooLong}
 	start := time.Now()
 	if err := f.drive(c); err != nil {
@@ -79,14 +82,14 @@ func runFlood(socket string, guesses int, tooLong bool) error {
 	return json.NewEncoder(os.Stdout).Encode(o)
 }
 
-func (f *flood) drive(c *client) error {
+func (f *flood) drive(c *loadgen.Client) error {
 	errs := make([]error, floodWorkers)
 	var wg sync.WaitGroup
 	for worker := range floodWorkers {
 		wg.Go(func() {
 			for errs[worker] == nil && f.sent.Add(1) <= f.guesses {
 				var status int
-				status, errs[worker] = c.status(context.Background(), worker, f.guess())
+				status, errs[worker] = c.Status(context.Background(), worker, f.guess())
 				if errs[worker] == nil && status != 401 && status != 429 && status != 503 {
 					errs[worker] = fmt.Errorf("a wrong password got status %d", status)
 				}
@@ -101,20 +104,20 @@ func (f *flood) drive(c *client) error {
 func (f *flood) guess() *authv3.CheckRequest {
 	user := fmt.Sprint("target", rand.IntN(guessedUsers))
 	if rand.IntN(2) == 0 {
-		user = fmt.Sprint("nobody", rand.Uint32())
+		user = fmt.Sprint("unknown", rand.Uint32())
 	}
 	a := rand.N(uint32(floodAddresses)) * 839 // spread over 10.0.0.0/8
 	guess := fmt.Sprint("guess ", rand.Uint64())
 	if f.tooLong {
 		guess = strings.Repeat("x", 73)
 	}
-	return login(user, guess, fmt.Sprintf("10.%d.%d.%d", a>>16&255, a>>8&255, a&255))
+	return loadgen.NewLoginRequest(user, guess, fmt.Sprintf("10.%d.%d.%d", a>>16&255, a>>8&255, a&255))
 }
 
 func (o *floodOutcome) print(b *bench, what string) {
-	b.row("%s a second (%s from %s addresses)", what, count(int(o.Guesses)), count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
+	b.row("%s per second (%s from %s addresses)", what, report.Count(int(o.Guesses)), report.Count(floodAddresses), int(float64(o.Guesses)/o.Took.Seconds()))
 	for _, status := range []int{401, 429, 503} {
 		b.row("%s answered %d", what, status, o.Answers[status])
 	}
-	b.printTail("key checks meanwhile", o.checks)
+	b.printTail("key checks during the flood", o.checks)
 }

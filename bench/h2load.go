@@ -9,16 +9,19 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
 )
 
-// secondOpinion has h2load, which is nobody's of ours, ask about one key, where
-// it is installed (Debian, Ubuntu: apt-get install nghttp2-client).
-func (b *bench) secondOpinion(subjects []*target) error {
-	baseline, keyward := subjects[0], firstKnown(subjects)
+// secondOpinion measures checks of one key with h2load, an independent client,
+// if it is installed (Debian, Ubuntu: apt-get install nghttp2-client).
+func (b *bench) secondOpinion(targets []*target) error {
+	baseline, keyward := targets[0], firstKnown(targets)
 	if keyward == nil {
 		return nil
 	}
-	b.report.begin("By h2load, one key over and over", "value")
+	b.report.Begin("With h2load, always the same key", "value")
 	program, err := exec.LookPath("h2load")
 	if err != nil {
 		b.row("not measured: h2load is not installed", "-")
@@ -26,12 +29,12 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	}
 	q := keyward.ask()
 	file := filepath.Join(b.dir, "h2load.body")
-	if err := os.WriteFile(file, q.body, 0o600); err != nil {
+	if err := os.WriteFile(file, q.Body, 0o600); err != nil {
 		return err
 	}
-	// h2load does not look at what an answer says.
-	good := driver{address: "unix://" + keyward.child.socket, ask: func() checkRequest { return q }, grpc: true, conns: 1, streams: 1, span: b.span / 10}
-	if _, err := good.run(); err != nil {
+	// h2load does not check what a reply says.
+	good := loadgen.Driver{Address: "unix://" + keyward.child.Socket, Ask: func() loadgen.Request { return q }, GRPC: true, Conns: 1, Streams: 1, Span: b.span / 10}
+	if _, err := good.Run(); err != nil {
 		return err
 	}
 	var cpu [2][]float64
@@ -43,7 +46,7 @@ func (b *bench) secondOpinion(subjects []*target) error {
 				return fmt.Errorf("h2load: %w", err)
 			}
 		}
-		if round > 0 { // the first is to warm up
+		if round > 0 { // the first round is a warm-up
 			cpu[0], cpu[1], ratios = append(cpu[0], now[0]), append(cpu[1], now[1]), append(ratios, now[1]/now[0])
 		}
 	}
@@ -53,38 +56,40 @@ func (b *bench) secondOpinion(subjects []*target) error {
 	return nil
 }
 
-// firstKnown is the first case of Keyward's with requests that are allowed, on one core.
-func firstKnown(subjects []*target) *target {
-	for _, s := range subjects[1:] {
-		if s.than == nil && s.ask().want == allow {
+// firstKnown returns Keyward's first case on one core whose requests are
+// allowed.
+func firstKnown(targets []*target) *target {
+	for _, s := range targets[1:] {
+		if s.than == nil && s.ask().Want == loadgen.Allow {
 			return s
 		}
 	}
 	return nil
 }
 
-// What h2load says at its end: how many of the requests got an answer with a status of 2xx, and how many did not.
+// h2loadCounts matches h2load's summary: how many requests got a reply with a
+// 2xx status, and how many did not.
 var h2loadCounts = regexp.MustCompile(`(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
 
-// h2load is the child's processor time a call, in microseconds.
-func (b *bench) h2load(program string, c *child, body string) (float64, error) {
-	before, err := c.cpu()
+// h2load returns the child's processor time per call, in microseconds.
+func (b *bench) h2load(program string, c *process.Child, body string) (float64, error) {
+	before, err := c.CPU()
 	if err != nil {
 		return 0, err
 	}
 	out, err := exec.Command(program, "-c", "4", "-m", "32", "-D", fmt.Sprintf("%dms", b.span.Milliseconds()), "-d", body,
 		"-H", "content-type: application/grpc", "-H", "te: trailers", "-H", "grpc-timeout: 250m",
-		"-B", "unix:"+c.socket, "http://keyward"+checkPath).CombinedOutput()
+		"-B", "unix:"+c.Socket, "http://keyward"+loadgen.CheckPath).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 	}
-	after, err := c.cpu()
+	after, err := c.CPU()
 	if err != nil {
 		return 0, err
 	}
 	counts := h2loadCounts.FindSubmatch(out)
 	if counts == nil {
-		return 0, errors.New("its summary has no counts")
+		return 0, errors.New("h2load's summary has no counts")
 	}
 	succeeded, err := strconv.Atoi(string(counts[1]))
 	if err != nil || succeeded == 0 || string(counts[2]) != "0" {

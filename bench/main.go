@@ -1,10 +1,10 @@
-// Bench measures bin/keyward from outside: how fast it starts, what a key
-// costs in memory, what a check costs in processor time with a thousand and
-// with a million keys and by kind of credential, how soon a change of the key
-// file is in force, what reloading it does to checks under way, and what a
-// flood of wrong passwords does to key checks; and, asked for by name, whether
-// memory and times stay as they are over ten minutes at saturation.
-// Ratios are of rounds that alternate in one run, since machines are noisy.
+// Bench measures bin/keyward from outside: how fast it starts, how much memory
+// a key takes, how much processor time a check takes with a thousand and with a
+// million keys and by kind of credential, how soon a change of the key file is
+// in force, how a reload affects checks in progress, and how a flood of wrong
+// passwords affects key checks. On request it also measures whether memory and
+// times stay stable over ten minutes at saturation. Ratios are of rounds that
+// alternate within one run, since machines are noisy.
 package main
 
 import (
@@ -13,10 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"keyward/bench/credential"
+	"keyward/bench/report"
 )
 
 func main() {
-	b := &bench{report: &report{out: os.Stdout}}
+	b := &bench{report: &report.Report{Out: os.Stdout}}
 	flag.StringVar(&b.binary, "binary", "bin/keyward", "the program to measure")
 	flag.IntVar(&b.few, "few", 1_000, "keys in the small file")
 	flag.IntVar(&b.many, "many", 1_000_000, "keys in the large file")
@@ -24,15 +27,15 @@ func main() {
 	flag.DurationVar(&b.span, "span", time.Second, "length of a round")
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
 	only := flag.String("only", "", "measure one part: checks, envoy, start, compare, changes, reload, credentials, http, passwords or soak")
-	flag.StringVar(&b.cases, "cases", "", "of checks: beside the baseline only those whose name holds this")
-	flag.StringVar(&b.against, "against", "", "of checks: other builds of the program to measure beside it, with commas between")
-	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this folder, as "+tablesFile+" and "+chartFile)
+	flag.StringVar(&b.cases, "cases", "", "for checks: measure only the baseline and cases whose name contains this")
+	flag.StringVar(&b.against, "against", "", "for checks: other builds of the program to measure too, separated by commas")
+	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this directory, as "+report.TablesFile+" and "+report.ChartFile)
 	flag.DurationVar(&b.soakFor, "soak", 10*time.Minute, "length of the soak")
-	flag.StringVar(&b.profileTo, "profile", "", "make a profile for the compiler and write it to this file, and measure nothing")
-	bare := flag.String("bare", "", "for bench itself: serve HTTP at this socket and look at nothing")
-	baseline := flag.String("baseline", "", "for bench itself: serve gRPC at this socket and look at nothing")
-	flood := flag.String("flood", "", "for bench itself: send wrong passwords to this socket")
-	tooLong := flag.Bool("too-long", false, "with -flood: such as are refused before anything is hashed")
+	flag.StringVar(&b.profileTo, "profile", "", "only make a profile for the compiler and write it to this file")
+	bare := flag.String("bare", "", "used by bench itself: serve HTTP at this socket and allow every request unchecked")
+	baseline := flag.String("baseline", "", "used by bench itself: serve gRPC at this socket and allow every request unchecked")
+	flood := flag.String("flood", "", "used by bench itself: send wrong passwords to this socket")
+	tooLong := flag.Bool("too-long", false, "with -flood: send passwords that are refused before anything is hashed")
 	flag.Parse()
 	if b.profileTo != "" {
 		*only = "profile"
@@ -62,13 +65,13 @@ type bench struct {
 	profileTo       string
 	writeTo         string
 	soakFor         time.Duration
-	report          *report
+	report          *report.Report
 	dir             string
-	small, large    *keyFile
-	cached          []kindOfCredential // tokens and passwords that a server is to have in its cache
+	small, large    *credential.KeyFile
+	cached          []credential.Kind // tokens and passwords for the server's cache
 }
 
-// run measures all parts in turn, or the one of that name.
+// run measures all parts in turn, or the one with that name.
 func (b *bench) run(only string) (err error) {
 	if b.binary, err = filepath.Abs(b.binary); err != nil {
 		return err
@@ -77,7 +80,7 @@ func (b *bench) run(only string) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
-	if b.small, err = makeKeys(b.dir, b.few); err != nil {
+	if b.small, err = credential.NewKeyFile(b.dir, b.few); err != nil {
 		return fmt.Errorf("making %d keys: %w", b.few, err)
 	}
 	known := false
@@ -91,20 +94,20 @@ func (b *bench) run(only string) (err error) {
 		}
 	}
 	if !known {
-		return fmt.Errorf("no part is called %q", only)
+		return fmt.Errorf("there is no part %q", only)
 	}
 	if b.writeTo == "" {
 		return nil
 	}
-	return b.write(b.writeTo)
+	return b.report.Write(b.writeTo, b.rounds, b.span)
 }
 
-// part is what can be measured by itself.
+// part is a measurement that can run by itself.
 type part struct {
 	name    string
-	title   string // of its table, or of the first
-	large   bool   // it needs many keys
-	alone   bool   // only when asked for by name
+	title   string // title of its table, or of its first table
+	large   bool   // needs many keys
+	alone   bool   // runs only when requested by name
 	measure func() error
 }
 
@@ -115,10 +118,10 @@ func (b *bench) parts() []part {
 		{name: "checks", large: true, measure: b.checks},
 		{name: "envoy", measure: b.throughEnvoy},
 		{name: "start", title: "Start and memory", large: true, measure: b.start},
-		{name: "compare", title: "Few keys and many, one client library", large: true, measure: b.compare},
+		{name: "compare", title: "Few and many keys, same client library", large: true, measure: b.compare},
 		{name: "changes", title: "Changes of the key file", large: true, measure: b.changes},
 		{name: "reload", title: "Reload and many changes at half of saturation", large: true, measure: b.reload},
-		{name: "credentials", title: "Kinds of credentials, by a client library", measure: b.credentials},
+		{name: "credentials", title: "Kinds of credentials, with a client library", measure: b.credentials},
 		{name: "http", title: "Over HTTP", measure: b.overHTTP},
 		{name: "passwords", title: "A flood of wrong passwords", measure: b.passwords},
 	}
@@ -126,20 +129,27 @@ func (b *bench) parts() []part {
 
 func (b *bench) measure(p part) error {
 	if p.large && b.large == nil {
-		b.report.begin("Keys", "value")
+		b.report.Begin("Keys", "value")
 		if err := b.makeLarge(); err != nil {
 			return err
 		}
 	}
-	b.report.begin(p.title, "value")
+	b.report.Begin(p.title, "value")
 	return p.measure()
 }
 
 func (b *bench) makeLarge() (err error) {
 	began := time.Now()
-	if b.large, err = makeKeys(b.dir, b.many); err != nil {
+	if b.large, err = credential.NewKeyFile(b.dir, b.many); err != nil {
 		return fmt.Errorf("making %d keys: %w", b.many, err)
 	}
-	b.row("import of %s keys, with making them", count(b.many), time.Since(began).Round(time.Millisecond))
+	b.row("import of %s keys, including their creation", report.Count(b.many), time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// row reports one figure, which is the last argument. The others are those of
+// the format.
+func (b *bench) row(format string, args ...any) {
+	last := len(args) - 1
+	b.report.Row(fmt.Sprintf(format, args[:last]...), fmt.Sprint(args[last]))
 }

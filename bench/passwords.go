@@ -2,22 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"google.golang.org/grpc/codes"
-
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
-// A cache that forgets soon has the passwords of regular users, who come less often, hashed anew.
+// passwordConfig has a cache with a short TTL, so that the passwords of regular
+// users, who come less often, are hashed again.
 const passwordConfig = `
 users: {file: %s}
 credentials: {basic: true}
@@ -26,33 +26,36 @@ cache: {ttl: 1s}
 `
 
 // passwords measures API-key checks while wrong passwords arrive as fast as
-// they can, and whether right ones get in meanwhile. A flood of passwords that are refused before anything
-// is hashed comes first, to tell what the hashing does from what the flood does.
+// possible, and whether correct ones are accepted meanwhile. It starts with a
+// flood of passwords that are refused before hashing, to separate the effect of
+// hashing from that of the flood.
 func (b *bench) passwords() error {
 	kinds := legitUserKinds()
 	users := filepath.Join(b.dir, "users.jsonl")
 	if err := makeUsers(users, kinds); err != nil {
 		return err
 	}
-	c, err := startChildWith(b.binary, filepath.Join(b.dir, "e"), b.small, 2, fmt.Sprintf(passwordConfig, users))
+	c, err := process.Start(process.Config{
+		Binary: b.binary, Dir: filepath.Join(b.dir, "e"), KeyFile: b.small.Path, Procs: 2, More: fmt.Sprintf(passwordConfig, users),
+	})
 	if err != nil {
 		return err
 	}
-	keys, err := dial(c, 1)
+	keys, err := loadgen.Dial(c.Socket, 1)
 	if err != nil {
 		return err
 	}
-	defer keys.close()
-	people, err := dial(c, 1)
+	defer keys.Close()
+	people, err := loadgen.Dial(c.Socket, 1)
 	if err != nil {
 		return err
 	}
-	defer people.close()
+	defer people.Close()
 	if err := kinds[0].logIn(people); err != nil {
 		return err
 	}
-	steady := load{workers: 32, rate: 1000, span: 3 * time.Second, pick: anyKey(b.small.secrets)}
-	quiet, err := keys.run(context.Background(), steady)
+	steady := loadgen.Load{Workers: 32, Rate: 1000, Span: 3 * time.Second, Pick: credential.AnyKey(b.small.Secrets)}
+	quiet, err := keys.Run(context.Background(), steady)
 	if err != nil {
 		return err
 	}
@@ -63,12 +66,13 @@ func (b *bench) passwords() error {
 	for _, kind := range kinds {
 		kind.print(b)
 	}
-	return c.stop()
+	return c.Stop()
 }
 
-// floodTwice floods with what is not hashed and with what is, and has the legitUsers come during the latter.
-func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []*legitUsers) error {
-	before, err := c.resident()
+// floodTwice sends a flood that is not hashed and one that is. The legitUsers
+// log in during the latter.
+func (b *bench) floodTwice(c *process.Child, keys, people *loadgen.Client, steady loadgen.Load, kinds []*legitUsers) error {
+	before, err := c.Resident()
 	if err != nil {
 		return err
 	}
@@ -86,21 +90,22 @@ func (b *bench) floodTwice(c *child, keys, people *client, steady load, kinds []
 		return err
 	}
 	wrong.print(b, "wrong passwords")
-	after, err := c.resident()
+	after, err := c.Resident()
 	b.row("resident MiB before the floods", before>>20)
 	b.row("resident MiB after the floods", after>>20)
 	return err
 }
 
-// flooded sends a flood, and the key checks and whatever else until it is over.
-func (b *bench) flooded(c *child, tooLong bool, keys *client, steady load, others ...func(stop <-chan struct{}) error) (*floodOutcome, error) {
+// flooded sends a flood, and runs the key checks and the other functions until
+// it is over.
+func (b *bench) flooded(c *process.Child, tooLong bool, keys *loadgen.Client, steady loadgen.Load, others ...func(stop <-chan struct{}) error) (*floodOutcome, error) {
 	stop := make(chan struct{})
 	errs := make([]error, len(others)+2)
 	var flood *floodOutcome
-	var checks *outcome
+	var checks *loadgen.Outcome
 	var wg sync.WaitGroup
-	wg.Go(func() { flood, errs[0] = startFlood(c.socket, b.guesses, tooLong); close(stop) })
-	wg.Go(func() { checks, errs[1] = keys.runUntil(context.Background(), steady, stop) })
+	wg.Go(func() { flood, errs[0] = startFlood(c.Socket, b.guesses, tooLong); close(stop) })
+	wg.Go(func() { checks, errs[1] = keys.RunUntil(context.Background(), steady, stop) })
 	for n, other := range others {
 		wg.Go(func() { errs[n+2] = other(stop) })
 	}
@@ -112,73 +117,26 @@ func (b *bench) flooded(c *child, tooLong bool, keys *client, steady load, other
 	return flood, nil
 }
 
-func (b *bench) printTail(what string, o *outcome) {
+func (b *bench) printTail(what string, o *loadgen.Outcome) {
 	for _, p := range []float64{50, 99, 99.9} {
-		b.row("%s: p%g", what, p, o.percentile(p).Round(10*time.Microsecond))
+		b.row("%s: p%g", what, p, o.Percentile(p).Round(10*time.Microsecond))
 	}
 }
 
-// makeUsers makes whom the keys act for, and the legitUsers.
+// makeUsers writes the users that the keys act for, and the legitUsers.
 func makeUsers(path string, kinds []*legitUsers) error {
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path})
-	if _, err := file.SetUser("load-test", keystore.UserPatch{}); err != nil {
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path})
+	if _, err := file.Set(context.Background(), "load-test", store.AnyVersion, store.UserPatch{}); err != nil {
 		return err
 	}
 	scopes := []string{"items:read", "items:write"}
 	for _, kind := range kinds {
 		for n := range kind.users {
 			secret := authz.NewSecret(kind.password(n))
-			if _, err := file.SetUser(kind.user(n), keystore.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
+			if _, err := file.Set(context.Background(), kind.user(n), store.AnyVersion, store.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// login is what Envoy sends of a call with a password, from that client.
-func login(user, password, client string) *authv3.CheckRequest {
-	r := request("")
-	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
-	for _, h := range r.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
-		switch h.GetKey() {
-		case "authorization":
-			h.RawValue = []byte(basic)
-		case "x-forwarded-for":
-			h.RawValue = []byte(client)
-		}
-	}
-	return r
-}
-
-// status asks once; 200 is let in.
-func (c *client) status(ctx context.Context, worker int, r *authv3.CheckRequest) (int, error) {
-	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, r)
-	switch {
-	case err != nil:
-		return 0, err
-	case response.GetStatus().GetCode() == int32(codes.OK):
-		return 200, nil
-	default:
-		return int(response.GetDeniedResponse().GetStatus().GetCode()), nil
-	}
-}
-
-// runUntil drives the load over and over until stop is closed.
-func (c *client) runUntil(ctx context.Context, l load, stop <-chan struct{}) (*outcome, error) {
-	var all outcome
-	l.span = 500 * time.Millisecond
-	for {
-		o, err := c.run(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		all.latencies = append(all.latencies, o.latencies...)
-		select {
-		case <-stop:
-			slices.Sort(all.latencies)
-			return &all, nil
-		default:
-		}
-	}
 }

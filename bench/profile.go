@@ -11,12 +11,17 @@ import (
 	"path/filepath"
 	"time"
 
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// profile makes the profile that the compiler optimises keyward by
-// (cmd/keyward/default.pgo): known keys few and many, unknown ones and junk, and
-// known ones that are counted, over gRPC, and known ones over HTTP, each for the same time.
+// profile makes the profile with which the compiler optimizes keyward
+// (cmd/keyward/default.pgo): known keys, few and many, unknown ones and junk,
+// and rate-limited ones over gRPC, and known ones over HTTP, each for the same
+// time.
 func (b *bench) profile() error {
 	if b.profileTo == "" {
 		return nil
@@ -45,7 +50,7 @@ func (b *bench) profile() error {
 			}
 			files = append(files, file)
 		}
-		if err := s.child.stop(); err != nil {
+		if err := s.child.Stop(); err != nil {
 			return err
 		}
 	}
@@ -56,20 +61,20 @@ func (b *bench) profile() error {
 	return b.save(merged)
 }
 
-// overHTTP asks about the setting's keys as nginx does.
+// overHTTP checks the scenario's keys as nginx does.
 func (s *scenario) overHTTP(span time.Duration) error {
-	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.socket), "http.sock"), span, nginxCheck(s.keys.secrets))
+	_, err := perRequest(s.child, filepath.Join(filepath.Dir(s.child.Socket), process.HTTPSocket), span, loadgen.NginxCheck(credential.AnyKey(s.keys.Secrets)))
 	return err
 }
 
 // profiled takes a profile of the child while load runs.
-func (b *bench) profiled(c *child, n int, load func(time.Duration) error) (string, error) {
+func (b *bench) profiled(c *process.Child, n int, load func(time.Duration) error) (string, error) {
 	const seconds = 25
 	file := filepath.Join(b.dir, fmt.Sprintf("cpu%d.pprof", n))
 	done := make(chan error, 1)
 	go func() { done <- load((seconds + 2) * time.Second) }()
 	time.Sleep(time.Second)
-	response, err := c.admin.Get(fmt.Sprintf("http://admin/debug/pprof/profile?seconds=%d", seconds))
+	response, err := c.Admin.Get(fmt.Sprintf("http://admin/debug/pprof/profile?seconds=%d", seconds))
 	if err != nil {
 		return "", err
 	}
@@ -84,7 +89,7 @@ func (b *bench) profiled(c *child, n int, load func(time.Duration) error) (strin
 	return file, <-done
 }
 
-// save writes a profile without where its program lay on this machine.
+// save writes a profile without the path of the binary on this machine.
 func (b *bench) save(compressed []byte) error {
 	in, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {

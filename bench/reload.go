@@ -6,49 +6,54 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
+
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 )
 
 const (
-	batchSize  = 100 // changes that are appended at once
+	batchSize  = 100 // changes per write
 	batchEvery = 100 * time.Millisecond
 
-	// More under way on a connection than at saturation: what a stall holds up is asked all the same.
+	// more in flight per connection than at saturation, so that a stall does
+	// not stop the client
 	churnStreams = 250
 )
 
-// churn is a server whose key file is replaced and changed while it is asked
-// at half the rate that it can answer.
+// churn is a server whose key file is replaced and changed while it receives
+// checks at half of the rate that it can answer.
 type churn struct {
-	*child
-	keys   *keyFile // a copy, so that others find theirs as it was
-	prober *client
-	steady driver
-	next   int // of the keys, the one to be changed next; those in the second half are asked about, and stay
+	*process.Child
+	keys   *credential.KeyFile // a copy, so that other parts find theirs unchanged
+	prober *loadgen.Client
+	steady loadgen.Driver
+	next   int // index of the key to change next; the keys of the second half are checked and never change
 
 	quiet, reloading, changing []float64 // p99 in microseconds, by round
 	reloads                    []float64 // seconds
 	failed                     int
 }
 
-// reload measures what checks see of a reload of the whole file, and of a
-// thousand changes a second.
+// reload measures how a reload of the entire file, and a thousand changes per
+// second, affect checks.
 func (b *bench) reload() error {
 	c, err := b.startChurn()
 	if err != nil {
 		return err
 	}
-	defer c.prober.close()
+	defer c.prober.Close()
 	for range b.rounds {
 		if err := c.round(); err != nil {
 			return err
 		}
 	}
 	c.print(b)
-	return errors.Join(c.stop(), unpin())
+	return errors.Join(c.Stop(), process.Unpin())
 }
 
 func (b *bench) startChurn() (c *churn, err error) {
@@ -56,52 +61,53 @@ func (b *bench) startChurn() (c *churn, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c = &churn{keys: &keyFile{path: filepath.Join(dir, "keys.jsonl"), secrets: b.large.secrets, records: b.large.records}}
-	if err := copyFile(b.large.path, c.keys.path); err != nil {
+	c = &churn{keys: &credential.KeyFile{Path: filepath.Join(dir, "keys.jsonl"), Secrets: b.large.Secrets, Records: b.large.Records}}
+	if err := credential.CopyFile(b.large.Path, c.keys.Path); err != nil {
 		return nil, err
 	}
-	if c.child, err = startChild(b.binary, dir, c.keys, 2); err != nil {
+	if c.Child, err = process.Start(process.Config{Binary: b.binary, Dir: dir, KeyFile: c.keys.Path, Procs: 2}); err != nil {
 		return nil, err
 	}
-	if c.prober, err = dial(c.child, 1); err != nil {
+	if c.prober, err = loadgen.Dial(c.Socket, 1); err != nil {
 		return nil, err
 	}
-	if err := pin(1); err != nil {
+	if err := process.Pin(1); err != nil {
 		return nil, err
 	}
-	stay := c.keys.secrets[len(c.keys.secrets)/2:]
-	c.steady = driver{address: "unix://" + c.socket, ask: requestSource(bearers(stay), allow), grpc: true, conns: 4, streams: 32, span: 2 * b.span}
-	if _, err := c.steady.run(); err != nil { // warms up
+	stay := c.keys.Secrets[len(c.keys.Secrets)/2:]
+	c.steady = loadgen.Driver{Address: "unix://" + c.Socket, Ask: loadgen.RequestSource(credential.Bearers(stay), loadgen.Allow), GRPC: true, Conns: 4, Streams: 32, Span: 2 * b.span}
+	if _, err := c.steady.Run(); err != nil { // warm-up
 		return nil, err
 	}
-	most, err := c.steady.run()
+	steady, err := c.steady.Run()
 	if err != nil {
 		return nil, err
 	}
-	c.steady.rate, c.steady.streams, c.steady.span, c.steady.lenient = int(most.rate()/2), churnStreams, 3*b.span, true
+	c.steady.Rate, c.steady.Streams, c.steady.Span, c.steady.Lenient = int(steady.Rate()/2), churnStreams, 3*b.span, true
 	return c, nil
 }
 
-// round measures each once.
+// round measures each case once.
 func (c *churn) round() error {
 	for _, part := range []struct {
 		p99     *[]float64
-		measure func() (*answers, error)
-	}{{&c.quiet, c.steady.run}, {&c.reloading, c.underReload}, {&c.changing, c.underChanges}} {
+		measure func() (*loadgen.Answers, error)
+	}{{&c.quiet, c.steady.Run}, {&c.reloading, c.underReload}, {&c.changing, c.underChanges}} {
 		a, err := part.measure()
 		if err != nil {
 			return err
 		}
-		*part.p99 = append(*part.p99, micros(a.percentile(99)))
-		c.failed += a.failed
+		*part.p99 = append(*part.p99, micros(a.Percentile(99)))
+		c.failed += a.Failed
 	}
 	return nil
 }
 
-// underReload lasts from when another file takes the key file's place until what is new in it is in force.
-func (c *churn) underReload() (*answers, error) {
-	replacement := c.keys.path + ".new"
-	if err := copyFile(c.keys.path, replacement); err != nil {
+// underReload measures from the replacement of the key file until its content
+// is in force.
+func (c *churn) underReload() (*loadgen.Answers, error) {
+	replacement := c.keys.Path + ".new"
+	if err := credential.CopyFile(c.keys.Path, replacement); err != nil {
 		return nil, err
 	}
 	revoked, err := c.change(replacement, 1)
@@ -112,7 +118,7 @@ func (c *churn) underReload() (*answers, error) {
 	go func() {
 		defer close(stop)
 		began := time.Now()
-		err := os.Rename(replacement, c.keys.path)
+		err := os.Rename(replacement, c.keys.Path)
 		if err == nil {
 			err = c.awaitRefusal(revoked)
 		}
@@ -120,13 +126,13 @@ func (c *churn) underReload() (*answers, error) {
 		done <- err
 	}()
 	d := c.steady
-	d.span, d.stop = time.Minute, stop
-	a, err := d.run()
+	d.Span, d.Stop = time.Minute, stop
+	a, err := d.Run()
 	return a, errors.Join(err, <-done)
 }
 
-// underChanges appends a batch after the other.
-func (c *churn) underChanges() (*answers, error) {
+// underChanges appends one batch after another.
+func (c *churn) underChanges() (*loadgen.Answers, error) {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		tick := time.NewTicker(batchEvery)
@@ -140,28 +146,29 @@ func (c *churn) underChanges() (*answers, error) {
 			case <-tick.C:
 			}
 			var err error
-			if last, err = c.change(c.keys.path, batchSize); err != nil {
+			if last, err = c.change(c.keys.Path, batchSize); err != nil {
 				done <- err
 				return
 			}
 		}
 	}()
-	a, err := c.steady.run()
+	a, err := c.steady.Run()
 	close(stop)
 	return a, errors.Join(err, <-done)
 }
 
-// change appends so many lines to a key file as a command does: in one write,
-// under the lock, synced. Every other line gives a key other scopes, and the rest,
-// the last among them, revoke one. It returns the last one's secret.
+// change appends that many lines to a key file as a command does: in one write,
+// under the lock, and synced. Every other line changes the scopes of a key. The
+// rest, including the last, revoke a key. It returns the secret of the last
+// one.
 func (c *churn) change(path string, lines int) (string, error) {
-	if c.next+lines > min(len(c.keys.records), len(c.keys.secrets)/2) {
-		return "", errors.New("no keys are left to change: fewer rounds, or shorter ones")
+	if c.next+lines > min(len(c.keys.Records), len(c.keys.Secrets)/2) {
+		return "", errors.New("no keys are left to change: use fewer or shorter rounds")
 	}
 	var batch bytes.Buffer
 	now := time.Now().UTC()
 	for n := range lines {
-		record := c.keys.records[c.next+n]
+		record := c.keys.Records[c.next+n]
 		record.At, record.Scopes = now, &[]string{"items:read"}
 		if (lines-n)%2 == 1 {
 			record.Revoked = now
@@ -171,13 +178,13 @@ func (c *churn) change(path string, lines int) (string, error) {
 		}
 	}
 	c.next += lines
-	return c.keys.secrets[c.next-1], appendLocked(path, batch.Bytes())
+	return c.keys.Secrets[c.next-1], credential.AppendLocked(path, batch.Bytes())
 }
 
-// awaitRefusal asks now and then, so as not to be a load itself.
+// awaitRefusal checks seldom enough not to be a load itself.
 func (c *churn) awaitRefusal(secret string) error {
 	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(5 * time.Millisecond) {
-		ok, err := c.prober.allowed(context.Background(), 0, bearer(secret))
+		ok, err := c.prober.Allowed(context.Background(), 0, credential.Bearer(secret))
 		if err != nil || !ok {
 			return err
 		}
@@ -186,33 +193,19 @@ func (c *churn) awaitRefusal(secret string) error {
 }
 
 func (c *churn) print(b *bench) {
-	b.row("checks a second, half of what it can, with %s keys", count(b.many), c.steady.rate)
+	b.row("checks per second, half of the maximum, with %s keys", report.Count(b.many), c.steady.Rate)
 	b.row("failed requests (none)", c.failed)
 	b.row("reload of the file, until in force (s)", fmt.Sprintf("%.1f", median(c.reloads)))
-	b.row("p99 of checks: quiet (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
+	b.row("p99 of checks: without changes (µs)", fmt.Sprintf("%.0f", median(c.quiet)))
 	for _, part := range []struct {
 		name string
 		p99  []float64
-	}{{"during the reload", c.reloading}, {fmt.Sprintf("with %d changes a second", batchSize*time.Second/batchEvery), c.changing}} {
+	}{{"during the reload", c.reloading}, {fmt.Sprintf("with %d changes per second", batchSize*time.Second/batchEvery), c.changing}} {
 		var ratios []float64
 		for round, p99 := range part.p99 {
 			ratios = append(ratios, p99/c.quiet[round])
 		}
 		b.row("p99 of checks: %s (µs)", part.name, fmt.Sprintf("%.0f", median(part.p99)))
-		b.row("ratio to quiet (at most 2)", fmt.Sprintf("%.2f", median(ratios)))
+		b.row("ratio to no changes (at most 2)", fmt.Sprintf("%.2f", median(ratios)))
 	}
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
 }

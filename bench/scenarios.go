@@ -6,20 +6,26 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 )
 
-// scenario is a build of Keyward with keys and a configuration, and what is asked of it.
+// scenario is a build of Keyward with keys, a configuration, and the cases to
+// measure.
 type scenario struct {
-	binary, build string // build tells it from others by name; "" is the program itself
-	keys          *keyFile
+	binary, build string // build distinguishes the names of several builds; "" for the program itself
+	keys          *credential.KeyFile
 	procs         int
-	more          string             // of the configuration
-	warm          []kindOfCredential // to be in the cache before the measurement
+	more          string            // additional configuration
+	warm          []credential.Kind // cached before the measurement
 	cases         []*target
-	child         *child
+	child         *process.Child
 }
 
-// scenarios are those with a case that is asked for.
+// scenarios returns those with a requested case.
 func (b *bench) scenarios() ([]*scenario, error) {
 	var all []*scenario
 	for i, binary := range append([]string{b.binary}, strings.FieldsFunc(b.against, func(r rune) bool { return r == ',' })...) {
@@ -43,9 +49,9 @@ func (b *bench) scenarios() ([]*scenario, error) {
 	return slices.DeleteFunc(all, func(s *scenario) bool { return len(s.cases) == 0 }), nil
 }
 
-// start runs the server and has its credentials be known.
+// start runs the server and warms its cache.
 func (s *scenario) start(dir string) (err error) {
-	if s.child, err = startChildWith(s.binary, dir, s.keys, s.procs, s.more); err != nil {
+	if s.child, err = process.Start(process.Config{Binary: s.binary, Dir: dir, KeyFile: s.keys.Path, Procs: s.procs, More: s.more}); err != nil {
 		return err
 	}
 	for _, c := range s.cases {
@@ -54,33 +60,34 @@ func (s *scenario) start(dir string) (err error) {
 	if len(s.warm) == 0 {
 		return nil
 	}
-	cl, err := dial(s.child, 1)
+	cl, err := loadgen.Dial(s.child.Socket, 1)
 	if err != nil {
 		return err
 	}
-	defer cl.close()
+	defer cl.Close()
 	return (&pinned{s.child, cl}).warm(s.warm)
 }
 
-// selected leaves the cases that are asked for.
+// selected returns the requested cases.
 func (b *bench) selected(cases ...*target) []*target {
 	return slices.DeleteFunc(cases, func(s *target) bool { return !strings.Contains(s.name, b.cases) })
 }
 
-// casesOf are the cases of a server with those keys.
-func (b *bench) casesOf(keys *keyFile, build string) []*target {
-	known := &target{name: "known key of " + count(len(keys.secrets)) + build, ask: requestSource(bearers(keys.secrets), allow)}
+// casesOf returns the cases of a server with those keys.
+func (b *bench) casesOf(keys *credential.KeyFile, build string) []*target {
+	known := &target{name: "known key of " + report.Count(len(keys.Secrets)) + build, ask: loadgen.RequestSource(credential.Bearers(keys.Secrets), loadgen.Allow)}
 	if keys != b.large {
 		return b.selected(known)
 	}
 	return b.selected(known,
-		&target{name: "unknown key, beside " + count(b.many) + build, ask: requestSource(unknownKeys(), deny)},
-		&target{name: "junk, beside " + count(b.many) + build, ask: requestSource([]string{"Bearer kw_junk", "Bearer x"}, deny)})
+		&target{name: "unknown key, with " + report.Count(b.many) + " keys" + build, ask: loadgen.RequestSource(credential.UnknownKeys(), loadgen.Deny)},
+		&target{name: "junk, with " + report.Count(b.many) + " keys" + build, ask: loadgen.RequestSource([]string{"Bearer kw_junk", "Bearer x"}, loadgen.Deny)})
 }
 
-// twoCoreCases are the first of those cases again, for a server with two cores, one of which it shares with the client.
+// twoCoreCases returns the first of those cases again, for a server with two
+// cores, one of which it shares with the client.
 func (b *bench) twoCoreCases(oneCore []*target, build string) []*target {
-	name := "known key of " + count(len(b.large.secrets))
+	name := "known key of " + report.Count(len(b.large.Secrets))
 	for _, s := range oneCore {
 		if s.name == name+build {
 			return b.selected(&target{name: name + ", GOMAXPROCS 2" + build, ask: s.ask, than: s})
@@ -89,14 +96,15 @@ func (b *bench) twoCoreCases(oneCore []*target, build string) []*target {
 	return nil
 }
 
-// Limits that are counted and never reached: of each key, and of each address that fails.
+// limitedConfig has limits that are counted and never reached, per key and per
+// address with failed attempts.
 const limitedConfig = `
 rate_limits: {store: memory, api_key: 900000000/h, failed: 900000000/h}
 `
 
-// limitedCases are known keys, few of them, that are counted.
+// limitedCases returns the case of a few known keys with rate limits.
 func (b *bench) limitedCases(unlimited []*target, build string) []*target {
-	limited := &target{name: "known key of " + count(b.few) + ", rate limited" + build, ask: requestSource(bearers(b.small.secrets), allow)}
+	limited := &target{name: "known key of " + report.Count(b.few) + ", rate limited" + build, ask: loadgen.RequestSource(credential.Bearers(b.small.Secrets), loadgen.Allow)}
 	if len(unlimited) > 0 {
 		limited.than = unlimited[0]
 	}
@@ -109,10 +117,11 @@ credentials: {basic: true}
 jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
 `
 
-// cachedCredentials is a server with few keys that takes tokens and passwords, all of them known to it.
+// cachedCredentials returns a server with few keys, and with tokens and
+// passwords that are all in its cache.
 func (b *bench) cachedCredentials(build string) (*scenario, error) {
-	beside := " in the cache, beside " + count(b.few) + build
-	token, password := &target{name: "JWT (RS256)" + beside}, &target{name: "password" + beside}
+	suffix := " in the cache, with " + report.Count(b.few) + " keys" + build
+	token, password := &target{name: "JWT (RS256)" + suffix}, &target{name: "password" + suffix}
 	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password)}
 	if len(s.cases) == 0 {
 		return s, nil // making them takes seconds
@@ -122,24 +131,25 @@ func (b *bench) cachedCredentials(build string) (*scenario, error) {
 			return nil, err
 		}
 	}
-	token.ask, password.ask = requestSource(b.cached[0].all, allow), requestSource(b.cached[1].all, allow)
+	token.ask, password.ask = loadgen.RequestSource(b.cached[0].Values, loadgen.Allow), loadgen.RequestSource(b.cached[1].Values, loadgen.Allow)
 	s.warm = b.cached
 	return s, nil
 }
 
-// makeCached makes tokens and passwords, and the files that cachedConfig names, once for all builds.
+// makeCached makes tokens and passwords, and the files that cachedConfig names,
+// once for all builds.
 func (b *bench) makeCached() error {
-	rs256, err := newRSASigner()
+	rs256, err := credential.NewRSASigner()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), keySet([]*signer{rs256}), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), credential.JWKS([]*credential.Signer{rs256}), 0o600); err != nil {
 		return err
 	}
-	passwords, err := b.makePasswords()
+	passwords, err := credential.NewPasswords(b.dir)
 	if err != nil {
 		return err
 	}
-	b.cached = []kindOfCredential{{"JWT", rs256.tokens}, passwords}
+	b.cached = []credential.Kind{{Name: "JWT", Values: rs256.Tokens}, passwords}
 	return nil
 }

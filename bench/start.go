@@ -5,44 +5,51 @@ import (
 	"errors"
 	"path/filepath"
 	"time"
+
+	"keyward/bench/credential"
+	"keyward/bench/loadgen"
+	"keyward/bench/process"
+	"keyward/bench/report"
 )
 
-// start measures the start on one core, and memory before and after every key was used.
+// start measures the start on one core, and the memory before and after every
+// key was used.
 func (b *bench) start() error {
 	base, err := b.withoutKeys()
 	if err != nil {
 		return err
 	}
-	c, err := startChild(b.binary, filepath.Join(b.dir, "b"), b.large, 1)
+	c, err := process.Start(process.Config{Binary: b.binary, Dir: filepath.Join(b.dir, "b"), KeyFile: b.large.Path, Procs: 1})
 	if err != nil {
 		return err
 	}
-	n := len(b.large.secrets)
-	b.row("ready on one core with %s keys", count(n), c.ready.Round(time.Millisecond))
-	idle, err := c.resident()
+	n := len(b.large.Secrets)
+	b.row("ready on one core with %s keys", report.Count(n), c.Ready.Round(time.Millisecond))
+	idle, err := c.Resident()
 	if err != nil {
 		return err
 	}
-	b.row("resident bytes a key once ready (%d MiB without keys)", base>>20, (idle-base)/int64(n))
-	cl, err := dial(c, 4)
+	b.row("resident bytes per key once ready (%d MiB without keys)", base>>20, (idle-base)/int64(n))
+	cl, err := loadgen.Dial(c.Socket, 4)
 	if err != nil {
 		return err
 	}
-	defer cl.close()
-	if _, err := cl.run(context.Background(), load{workers: 64, span: 10 * time.Second, pick: anyKey(b.large.secrets)}); err != nil {
+	defer cl.Close()
+	if _, err := cl.Run(context.Background(), loadgen.Load{Workers: 64, Span: 10 * time.Second, Pick: credential.AnyKey(b.large.Secrets)}); err != nil {
 		return err
 	}
-	used, err := c.resident()
-	b.row("resident bytes a key after ten seconds of saturation", (used-base)/int64(n))
-	return errors.Join(err, c.stop())
+	used, err := c.Resident()
+	b.row("resident bytes per key after ten seconds of saturation", (used-base)/int64(n))
+	return errors.Join(err, c.Stop())
 }
 
-// withoutKeys is the resident memory of a server just started, with so few keys that they do not count.
+// withoutKeys returns the resident memory of a server just started, with so few
+// keys that their memory is negligible.
 func (b *bench) withoutKeys() (int64, error) {
-	empty, err := startChild(b.binary, filepath.Join(b.dir, "empty"), b.small, 1)
+	empty, err := process.Start(process.Config{Binary: b.binary, Dir: filepath.Join(b.dir, "empty"), KeyFile: b.small.Path, Procs: 1})
 	if err != nil {
 		return 0, err
 	}
-	base, err := empty.resident()
-	return base, errors.Join(err, empty.stop())
+	base, err := empty.Resident()
+	return base, errors.Join(err, empty.Stop())
 }

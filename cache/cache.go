@@ -1,6 +1,7 @@
-// Package cache remembers what was verified a moment ago: a sharded, bounded
-// LRU with expiry; the order of use is kept to within a second. It holds values under digests and never a credential, and
-// it decides nothing: whoever takes a value out of it must ask whether it still holds.
+// Package cache remembers what was verified recently. It is a sharded, bounded
+// LRU with expiry; the order of use is accurate to within a second. It stores
+// values under digests and never a credential. It decides nothing: a caller
+// must check that a cached value still applies.
 package cache
 
 import (
@@ -14,12 +15,13 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Key is a keyed hash of what the value was made from. Its bytes are taken to be evenly spread.
+// Key is a keyed hash of the input that the value was made from. Its bytes must
+// be uniformly distributed.
 type Key = [32]byte
 
 const shardCount = 64
 
-// Cache is safe for use by many goroutines. Shards keep them out of each other's way.
+// Cache is safe for concurrent use. Its shards reduce lock contention.
 type Cache[V any] struct {
 	ttl             time.Duration
 	createdAt       time.Time // see at
@@ -27,7 +29,7 @@ type Cache[V any] struct {
 	perShard        int       // entries
 	shards          [shardCount]shard[V]
 
-	doorkeeper *Doorkeeper // of keys that were not admitted
+	doorkeeper *Doorkeeper // of keys that ShouldAdmit rejected
 }
 
 type shard[V any] struct {
@@ -41,40 +43,44 @@ type shard[V any] struct {
 
 type entry[V any] struct {
 	value               V
-	expires, promotedAt int64 // nanoseconds, see at; promotedAt is when it last came to the front
+	expires, promotedAt int64 // nanoseconds, see at; promotedAt is when the entry last moved to the front
 }
 
-// at is the time in nanoseconds since the cache was made. Between the times of
-// a running clock that is monotonic, so a wall clock that is set changes nothing.
+// at returns the time in nanoseconds since the cache was made. For readings of
+// a running clock that difference is monotonic, so setting the wall clock
+// changes nothing.
 func (c *Cache[V]) at(now time.Time) int64 { return int64(now.Sub(c.createdAt)) }
 
-// isValid reports whether the entry is good at that time. One that expires later
-// than any entry can is from before a clock without a monotonic reading went
-// back. It may be a ttl too far ahead, since requests put what they were told a moment ago.
+// isValid reports whether the entry is valid at that time. An entry that
+// expires later than any entry can was stored before a clock without a
+// monotonic reading went back. An entry may be one ttl too far ahead, since a
+// request stores it with the time at which it began.
 func (c *Cache[V]) isValid(e *entry[V], at int64) bool {
 	left := e.expires - at
 	return left > 0 && left-int64(c.ttl) <= int64(c.ttl)
 }
 
-// An entry that is hit moves to the front of the order of use once in
-// promoteInterval: a second, or this part of the ttl where that is less. A move at
-// each hit would wait for its neighbours, which are seldom in the processor's cache.
+// promoteFraction sets how often an entry that is hit moves to the front of the
+// order of use: once per promoteInterval, which is a second, or this fraction
+// of the ttl if that is less. A move on each hit would wait for the
+// neighbouring entries, which are seldom in the processor's cache.
 const promoteFraction = 16
 
-// flight is one computation that others may wait for.
+// flight is one computation that other callers may wait for.
 type flight[V any] struct {
-	done  chan struct{} // closed at the end; made by the first who waits, under the shard's lock
+	done  chan struct{} // closed at the end; the first waiting caller makes it, under the shard's lock
 	value V
 	err   error
 }
 
-// Stats counts since the start; Entries is now.
+// Stats holds counts since the start, and the current number of entries.
 type Stats struct {
 	Hits, Misses uint64
 	Entries      int
 }
 
-// New returns a cache of about size entries, each good for ttl. Both must be positive.
+// New returns a cache of about size entries, each valid for ttl. Both must be
+// positive.
 func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 	if size <= 0 || ttl <= 0 {
 		return nil, fmt.Errorf("cache: size %d and ttl %s must be positive", size, ttl)
@@ -93,8 +99,8 @@ func New[V any](size int, ttl time.Duration) (*Cache[V], error) {
 
 func (c *Cache[V]) shard(key *Key) *shard[V] { return &c.shards[key[31]%shardCount] }
 
-// Get returns the value that was put under the key less than ttl ago, and
-// drops an older one.
+// Get returns the value that was stored under the key less than ttl ago. It
+// drops an older value.
 func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
 	s, at := c.shard(key), c.at(now)
 	s.mu.Lock()
@@ -118,7 +124,7 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (V, bool) {
 	return none, false
 }
 
-// Put remembers the value, in place of an older one.
+// Put stores the value and replaces an older one.
 func (c *Cache[V]) Put(key *Key, value V, now time.Time) {
 	s := c.shard(key)
 	s.mu.Lock()
@@ -139,13 +145,13 @@ func (s *shard[V]) put(key *Key, e entry[V]) {
 	}
 }
 
-// errAborted is what those who waited get when the computation panicked.
+// errAborted is the error of the waiting callers if the computation panicked.
 var errAborted = errors.New("cache: computation aborted")
 
-// Compute makes the value anew, whatever is cached, and remembers it unless
-// there is an error. Who asks for the same key at the same time waits for the
-// one computation, at most as long as ctx lasts, and shares its outcome. The
-// computation runs on the caller's goroutine.
+// Compute computes the value, whether or not one is cached, and stores it
+// unless there is an error. A concurrent caller with the same key waits for
+// that computation, until ctx ends at the latest, and shares its outcome. The
+// computation runs on the first caller's goroutine.
 func (c *Cache[V]) Compute(ctx context.Context, key *Key, now time.Time, compute func() (V, error)) (V, error) {
 	s := c.shard(key)
 	s.mu.Lock()
@@ -184,7 +190,7 @@ func (f *flight[V]) wait(ctx context.Context) (V, error) {
 	}
 }
 
-// Stats adds up all shards.
+// Stats returns the sum of all shards.
 func (c *Cache[V]) Stats() Stats {
 	var sum Stats
 	for i := range c.shards {

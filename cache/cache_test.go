@@ -32,15 +32,15 @@ func TestExpiry(t *testing.T) {
 	start := time.Unix(1000, 0)
 	c.Put(key(1), 7, start)
 	if v, ok := c.Get(key(1), start.Add(time.Minute-1)); !ok || v != 7 {
-		t.Errorf("just before its end: %d, %v", v, ok)
+		t.Errorf("just before it expires: %d, %v", v, ok)
 	}
 	if _, ok := c.Get(key(1), start.Add(time.Minute)); ok {
-		t.Error("at its end it is still there")
+		t.Error("it is still cached when it expires")
 	}
 }
 
-// TestClockGoesBack: an entry is held no longer than twice its ttl, and by as
-// much longer at most as the clock went back.
+// TestClockGoesBack: an entry is kept for at most twice its ttl, and for at
+// most as much longer than its ttl as the clock went back.
 func TestClockGoesBack(t *testing.T) {
 	const ttl = 10 * time.Second
 	start := time.Unix(1_800_000_000, 0)
@@ -54,11 +54,11 @@ func TestClockGoesBack(t *testing.T) {
 			}
 		}
 		if held > min(step+ttl, 2*ttl) {
-			t.Errorf("back by %s: held for %s", step, held)
+			t.Errorf("back by %s: kept for %s", step, held)
 		}
 		c.Put(key(1), 8, start.Add(-step))
 		if v, ok := c.Get(key(1), start.Add(ttl-step-1)); !ok || v != 8 {
-			t.Errorf("back by %s: what is put in then is not held", step)
+			t.Errorf("back by %s: a value stored then is not kept", step)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%d entries, want about 1000", n)
 	}
 	if v, ok := c.Get(key(99_999), now); !ok || v != 99_999 {
-		t.Error("the last one put in is gone")
+		t.Error("the value stored last is missing")
 	}
 	if s := c.Stats(); s.Hits != 1 || s.Misses != 0 {
 		t.Errorf("stats %+v", s)
@@ -83,12 +83,12 @@ func TestBounded(t *testing.T) {
 		ttl  time.Duration
 	}{{0, 1}, {1, 0}, {-1, 1}} {
 		if _, err := New[int](bad.size, bad.ttl); err == nil {
-			t.Errorf("a cache of %+v", bad)
+			t.Errorf("no error for %+v", bad)
 		}
 	}
 }
 
-func TestOneComputationForSimultaneousEquals(t *testing.T) {
+func TestConcurrentCallersShareOneComputation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, 100, time.Minute)
 		var computed atomic.Int32
@@ -110,19 +110,19 @@ func TestOneComputationForSimultaneousEquals(t *testing.T) {
 			t.Errorf("computed %d times", n)
 		}
 		if v, ok := c.Get(key(1), time.Now()); !ok || v != 42 {
-			t.Error("not remembered")
+			t.Error("the value was not stored")
 		}
 	})
 }
 
-func TestErrorsAreNotRemembered(t *testing.T) {
+func TestErrorsAreNotCached(t *testing.T) {
 	c := newCache(t, 100, time.Minute)
 	boom := errors.New("boom")
 	if _, err := c.Compute(context.Background(), key(1), time.Now(), func() (int, error) { return 1, boom }); err != boom {
 		t.Errorf("error %v", err)
 	}
 	if _, ok := c.Get(key(1), time.Now()); ok {
-		t.Error("an error's value was remembered")
+		t.Error("an error's value was cached")
 	}
 	if len(c.shard(key(1)).inFlight) != 0 {
 		t.Error("still in flight")
@@ -146,7 +146,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	})
 }
 
-func TestPanicReleasesThoseWhoWait(t *testing.T) {
+func TestPanicReleasesWaitingCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, 100, time.Minute)
 		go func() {
@@ -158,7 +158,7 @@ func TestPanicReleasesThoseWhoWait(t *testing.T) {
 			t.Errorf("error %v, want errAborted", err)
 		}
 		if _, ok := c.Get(key(1), time.Now()); ok {
-			t.Error("a value was remembered")
+			t.Error("a value was cached")
 		}
 	})
 }
@@ -177,14 +177,14 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
-// digest is a key as a cache has them, evenly spread.
+// digest returns a uniformly distributed key, as callers use.
 func digest(n int) *Key {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
 	return &sum
 }
 
-// TestLeastRecentlyUsedGoes: what was used, a lull later than it came, stays in
-// place of what was not.
+// TestLeastRecentlyUsedGoes: an entry that was used, later than promoteInterval
+// after it was stored, outlives an entry that was not used.
 func TestLeastRecentlyUsedGoes(t *testing.T) {
 	const perShard = 10
 	c := newCache(t, perShard*shardCount, time.Minute)
@@ -196,15 +196,15 @@ func TestLeastRecentlyUsedGoes(t *testing.T) {
 	c.Get(key(0), now)
 	c.Put(key(perShard*shardCount), perShard, now)
 	if _, ok := c.Get(key(0), now); !ok {
-		t.Error("the one that was used is gone")
+		t.Error("the entry that was used was evicted")
 	}
 	if _, ok := c.Get(key(shardCount), now); ok {
-		t.Error("the one that was not is still there")
+		t.Error("the entry that was not used was kept")
 	}
 }
 
-// TestShouldAdmit: while there is space all are admitted, and then those that
-// come again before many others have.
+// TestShouldAdmit: while there is space all keys are admitted. Then only a key
+// is admitted that comes again before many others have come.
 func TestShouldAdmit(t *testing.T) {
 	const size = 100 * shardCount
 	c := newCache(t, size, time.Minute)
@@ -230,42 +230,42 @@ func TestShouldAdmit(t *testing.T) {
 		offer(digest(i), i, now)
 	}
 	fit := held()
-	if fit < size*9/10 { // not all: some shards got more than others
-		t.Fatalf("%d of %d, though there was room", fit, size)
+	if fit < size*9/10 { // not all: the keys are not spread evenly over the shards
+		t.Fatalf("%d of %d, although there was space", fit, size)
 	}
 	for i := range 10 * size {
 		offer(digest(size+i), i, now)
 	}
 	if n := held(); n < fit*98/100 {
-		t.Errorf("%d of %d are left after many that came once", n, fit)
+		t.Errorf("%d of %d entries are left after many keys that came once", n, fit)
 	}
 	if offer(digest(-1), 1, now); has(digest(-1)) {
-		t.Error("taken the first time")
+		t.Error("admitted the first time")
 	}
 	offer(digest(-1), 2, now)
 	if v, ok := c.Get(digest(-1), now); !ok || v != 2 {
-		t.Error("not taken when it came again")
+		t.Error("not admitted the second time")
 	}
 	if _, ok := c.Get(digest(-1), now.Add(time.Minute)); ok {
-		t.Error("still there when its time is over")
+		t.Error("still cached after it expired")
 	}
 	other := *digest(-2)
 	other[31] = digest(-1)[31] // of the same shard
 	if offer(&other, 3, now); !has(&other) {
-		t.Error("not taken in the place of what is gone")
+		t.Error("not admitted in the place of an expired entry")
 	}
 }
 
-// TestCountingFilter: a key that has an entry is always found, whatever was added
-// and removed, and few of the keys without an entry are taken for one with.
+// TestCountingFilter: a key with an entry is always found, whatever was added
+// and removed, and the filter has few false positives.
 func TestCountingFilter(t *testing.T) {
 	const size = 10 * shardCount
 	c := newCache(t, size, time.Minute)
 	now := time.Now()
-	for i := range 20 * size { // a count that did not go down again would be at its most by then
+	for i := range 20 * size { // without remove, every counter would have reached its maximum by then
 		c.Put(digest(i), i, now)
 		if v, ok := c.Get(digest(i), now); !ok || v != i {
-			t.Fatalf("%d was put in and is not found", i)
+			t.Fatalf("%d was stored but is not found", i)
 		}
 	}
 	held, maybe := 0, 0
@@ -279,15 +279,16 @@ func TestCountingFilter(t *testing.T) {
 			continue
 		}
 		if held++; !s.filter.mightContain(key) {
-			t.Errorf("%d has an entry and is not counted", i)
+			t.Errorf("%d has an entry but is not in the filter", i)
 		}
 	}
 	if held != c.Stats().Entries || maybe > 20*size*3/10 {
-		t.Errorf("%d entries, %d found; %d of %d others may have one", c.Stats().Entries, held, maybe, 20*size-held)
+		t.Errorf("%d entries, %d found; %d false positives of %d", c.Stats().Entries, held, maybe, 20*size-held)
 	}
 }
 
-// TestSaturatedCounter: a counter that has reached its maximum never says no again.
+// TestSaturatedCounter: a counter that has reached its maximum always reports
+// that the key may be present.
 func TestSaturatedCounter(t *testing.T) {
 	c := newCountingFilter(1)
 	for range 300 {
@@ -297,6 +298,6 @@ func TestSaturatedCounter(t *testing.T) {
 		c.remove(key(1))
 	}
 	if !c.mightContain(key(1)) {
-		t.Error("says no")
+		t.Error("the filter reports that the key is absent")
 	}
 }

@@ -3,15 +3,15 @@ package cache
 import "encoding/binary"
 
 // countingFilter is a counting Bloom filter of a shard's keys, with one hash: a
-// few bits of the key. When a million keys come in turn, hardly one is in the
-// cache, and a look-up there waits for memory; the filter is small enough to stay
-// in the processor's cache, and answers no for most of them. A counter that has
-// reached its maximum stays there. (The filter relies on golang-lru to report an
-// eviction only when an entry goes, as it does since 2.0.7.)
-type countingFilter struct{ counts []uint8 } // a power of two of them
+// few bits of the key. When a million different keys come, hardly any is in the
+// cache, and each look-up there waits for memory. The filter is small enough to
+// stay in the processor's cache, and rules out most of those keys. A counter
+// that has reached its maximum stays there. The filter relies on golang-lru to
+// report an eviction only when an entry goes, as it does since 2.0.7.
+type countingFilter struct{ counts []uint8 } // the length is a power of two
 
-// newCountingFilter returns a filter for about so many entries. Its false positive
-// rate is one in five.
+// newCountingFilter returns a filter for about the given number of entries. Its
+// false positive rate is one in five.
 func newCountingFilter(entries int) countingFilter {
 	n := 1
 	for n < 4*entries && n < 1<<16 {

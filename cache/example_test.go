@@ -11,8 +11,9 @@ import (
 	"keyward/cache"
 )
 
-// A value is stored under a keyed hash of what it was made from. Get finds it
-// until the TTL is over; concurrent callers of Compute share one computation.
+// A value is stored under a keyed hash of the input that it was made from. Get
+// finds it until the TTL is over. Concurrent callers of Compute share one
+// computation.
 func ExampleCache() {
 	users, err := cache.New[string](1000, time.Minute)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package config says what the operator asked for: it reads keyward.yaml,
-// strictly, into the types of the packages it configures. All mistakes in a
-// file are reported at once, each with its line. It opens nothing that the
-// file names, starts nothing and decides nothing.
+// Package config reads keyward.yaml, strictly, into the types of the packages
+// that it configures. It reports all mistakes in a file at once, each with its
+// line. It opens no file that the configuration names, starts nothing and
+// decides nothing.
 package config
 
 import (
@@ -14,40 +14,43 @@ import (
 	"keyward/authz"
 	"keyward/policy"
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
-// Config is what one keyward.yaml says. It was checked as far as that can be
-// done without looking at anything but its text.
+// Config is the content of one keyward.yaml, checked as far as its text alone
+// allows.
 type Config struct {
-	// File is the file it was read from, "" where the defaults are in force:
-	// then a missing key file means no keys, and not "not ready".
+	// File is the file it was read from, "" if the defaults are in force. In
+	// that case a missing key file means that there are no keys, and not that
+	// Keyward is not ready.
 	File string
 
 	Listen            Listen
 	TLS               TLS
 	Keys              Keys
 	Users             Users
-	Sources           authz.CredentialSources // where a request may carry a credential
+	Sources           authz.CredentialSources // the parts of a request that may carry a credential
 	Passwords         bool                    // Basic credentials may be a user's password
-	BasicKeyUsernames []string                // with these as Basic username the password is an API key
+	BasicKeyUsernames []string                // with one of these as Basic user name, the password is an API key
 	JWT               []JWT
 	Introspection     []Introspection
 	Revocations       Revocations
 	Routes            []policy.Rule
-	Default           authz.Route // where no rule matches
+	Default           authz.Route // for requests that match no route
 	Paths             authz.PathRules
-	Errors            authz.ErrorStyle // of denials before there is a route
+	Errors            authz.ErrorStyle // of denials without a route
 	Challenge         Challenge
 	RequireHTTPS      bool
 	IdentityHeaders   map[string]authz.IdentityAttribute
-	// UpstreamOverrides are the headers, in lower case, that every allow has removed.
+	// UpstreamOverrides are the headers, in lower case, that are removed on
+	// every allow.
 	UpstreamOverrides []string
-	// ForwardCredentials is what routes that say nothing about it have; each
-	// Route has its own.
+	// ForwardCredentials is the default of routes; each Route has its own.
 	ForwardCredentials bool
 	ClientAddress      ClientAddress
-	// TrustedProxies are whose word on the HTTP listener counts; empty is
-	// loopback addresses and unix sockets.
+	// TrustedProxies are the peers of the HTTP listener whose headers about
+	// their client are trusted. Empty means loopback addresses and unix
+	// sockets.
 	TrustedProxies []netip.Prefix
 	Cache          Cache
 	Usage          Usage
@@ -55,80 +58,83 @@ type Config struct {
 	Tracing        Tracing
 	Log            Log
 
-	// Files are all files that are named, the key file's default included.
+	// Files are all files that the configuration names, including the default
+	// key file.
 	Files []File
-	// Warnings are what the operator should know about a file that is good.
+	// Warnings are possible mistakes in a valid configuration.
 	Warnings Problems
 
-	env []envValue // what came from the environment, see HideEnv
+	env []envValue // the values that came from the environment, see HideEnv
 }
 
-// Listen holds the addresses: host:port or unix:///path, "" for none.
+// Listen has the addresses: host:port or unix:///path, "" for no listener.
 type Listen struct {
 	GRPC, HTTP, Admin string
 }
 
-// TLS holds what each listener shows and asks for.
+// TLS has the certificates of each listener.
 type TLS struct {
 	GRPC, HTTP, Admin KeyPair
 }
 
-// KeyPair names the files of one listener. The zero KeyPair is no TLS.
+// KeyPair names the files of one listener. The zero KeyPair means no TLS.
 type KeyPair struct {
 	CertFile, KeyFile string
-	ClientCAFile      string // "" asks clients for no certificate
+	ClientCAFile      string // "": clients need no certificate
 }
 
-// Enabled tells whether the listener speaks TLS.
+// Enabled reports whether the listener uses TLS.
 func (p KeyPair) Enabled() bool { return p.CertFile != "" }
 
-// Keys says where the API keys are and which of them count.
+// Keys names the files of API keys, and says which keys are accepted.
 type Keys struct {
-	File       string   // "" is no keys
-	Prefixes   []string // a bearer token that starts so is an API key; "" takes every one
-	PepperFile string   // "" is no pepper
-	MaxAge     time.Duration
+	File       string        // "": no keys
+	Prefixes   []string      // of bearer tokens that are API keys; "" accepts every token
+	PepperFile string        // "": no pepper
+	MaxAge     time.Duration // 0: no limit
 }
 
-// Users names the users file; "" means that a key's user is only a name.
+// Users names the users file. If it is "", the users of keys are not looked up.
 type Users struct{ File string }
 
-// Revocations names the file of tokens that end before their time; "" is none.
+// Revocations names the file of revoked tokens; "" is none.
 type Revocations struct{ File string }
 
-// Usage says where the account of each key's use is kept, and how often it is
-// written there; with no file it is lost at the end.
+// Usage names the file that usage is written to, and how often. Without a file,
+// usage is lost when the process ends.
 type Usage struct {
 	File  string
 	Flush time.Duration
 }
 
-// Challenge says what WWW-Authenticate holds.
+// Challenge configures WWW-Authenticate.
 type Challenge struct {
-	None  bool // no such header at all
+	None  bool // send no such header
 	Realm string
 }
 
-// ClientAddress says how to find the client's address: with TrustedHops of 0
-// it is the peer's, else it stands that far from the right of X-Forwarded-For.
+// ClientAddress says how to find the client's address. If TrustedHops is 0 it
+// is the peer's, otherwise the entry of X-Forwarded-For at that position from
+// the right.
 type ClientAddress struct{ TrustedHops int }
 
-// Cache bounds what is remembered of checks. All are positive.
+// Cache bounds the cached credentials. All fields are positive.
 type Cache struct {
 	Size             int // entries
 	TTL, NegativeTTL time.Duration
 }
 
-// Log says what is logged and how.
+// Log configures the log.
 type Log struct {
 	Level     slog.Level
 	Format    LogFormat
 	Decisions LoggedDecisions
-	// DenialsPerSecond are the most that have a line.
+	// DenialsPerSecond is the maximum number of denials that are logged per
+	// second.
 	DenialsPerSecond int
 }
 
-// LogFormat is the shape of log lines.
+// LogFormat is the format of log lines.
 type LogFormat string
 
 // The formats.
@@ -137,7 +143,7 @@ const (
 	LogText LogFormat = "text"
 )
 
-// LoggedDecisions says of which decisions there is a log line.
+// LoggedDecisions says which decisions are logged.
 type LoggedDecisions string
 
 // The choices.
@@ -147,7 +153,7 @@ const (
 	LogNone   LoggedDecisions = "none"
 )
 
-// Default returns what is in force where no file says otherwise.
+// Default returns the default of every setting.
 func Default() *Config {
 	return &Config{
 		Listen:          Listen{GRPC: "127.0.0.1:9191", HTTP: "127.0.0.1:9192", Admin: "127.0.0.1:9193"},
@@ -161,7 +167,7 @@ func Default() *Config {
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
 		RateLimits: RateLimits{
-			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: ratelimit.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
+			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: LogJSON, Decisions: LogDenied, DenialsPerSecond: 1000},
 	}
@@ -176,24 +182,26 @@ func defaultIdentityHeaders() map[string]authz.IdentityAttribute {
 	}
 }
 
-// Carriers are the headers that may carry a credential and so can't carry an identity.
-func (c *Config) Carriers() []string {
+// CredentialHeaders returns the headers that may carry a credential and so
+// cannot carry an identity.
+func (c *Config) CredentialHeaders() []string {
 	if c.Sources.Header == "" {
 		return []string{"authorization", "cookie"}
 	}
 	return []string{"authorization", "cookie", c.Sources.Header}
 }
 
-// Identity makes the headers by which the upstream learns of the principal.
+// Identity returns the headers that tell the upstream who the principal is.
 func (c *Config) Identity() (*authz.IdentityHeaders, error) {
-	return authz.NewIdentityHeaders(c.IdentityHeaders, c.Carriers(), c.UpstreamOverrides)
+	return authz.NewIdentityHeaders(c.IdentityHeaders, c.CredentialHeaders(), c.UpstreamOverrides)
 }
 
-// maxFile bounds a file in bytes; nobody writes more by hand.
+// maxFile bounds the size of a file in bytes; files written by hand are
+// smaller.
 const maxFile = 4 << 20
 
 // Load reads the file at path. The error is Problems, unless the file itself
-// can't be read. getenv is where ${NAME} is looked up, as os.LookupEnv does.
+// cannot be read. getenv looks up ${NAME}, as os.LookupEnv does.
 func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

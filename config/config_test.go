@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"keyward/authz"
-
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
 // noEnv is an environment without variables.
@@ -25,8 +25,8 @@ func env(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) { text, ok := vars[name]; return text, ok }
 }
 
-// TestBadFiles reads the files of testdata/bad. Each is named for its defect
-// and begins with the problems it must lead to, one in each line that begins with "#! ".
+// TestBadFiles parses the files of testdata/bad. Each is named for its defect
+// and begins with the expected problems, one per line that begins with "#! ".
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -56,8 +56,8 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestDefaults holds the defaults to the listing in the documentation, which
-// is that of the contract: a file with all of it changes nothing.
+// TestDefaults compares the defaults with those of the documentation and the
+// contract: a file that sets all of them changes nothing.
 func TestDefaults(t *testing.T) {
 	want := Default()
 	want.File = "f"
@@ -66,7 +66,7 @@ func TestDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		got.Warnings, got.Files = nil, nil // listen.http was written down; see TestFiles
+		got.Warnings, got.Files = nil, nil // see TestFiles
 		if len(got.Routes) == 0 {
 			got.Routes = nil
 		}
@@ -123,7 +123,7 @@ tracing: {endpoint: "", sample: 0}
 log: {level: info, format: json, decisions: denied}
 `
 
-func TestEveryKeyArrives(t *testing.T) {
+func TestEveryKey(t *testing.T) {
 	cfg, err := Load("testdata/everything.yaml", env(map[string]string{"RUN_DIR": "/run/keyward", "HOPS": "2", "KEY_PREFIX": "acme_"}))
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		t.Errorf("route posts: %+v", posts)
 	}
 	if bare := cfg.Routes[1]; bare.Route.Auth != authz.AuthRequired || !bare.Route.ForwardCredentials || !bare.Pattern.Exact() {
-		t.Errorf("a route that says nothing must want a credential and have the global choices: %+v", bare)
+		t.Errorf("a route without these keys must require a credential and have the global settings: %+v", bare)
 	}
 	if cfg.Default.Auth != authz.AuthDeny || !cfg.Default.ForwardCredentials {
 		t.Errorf("default: %+v", cfg.Default)
@@ -187,7 +187,7 @@ func TestEveryKeyArrives(t *testing.T) {
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
 		RateLimits: RateLimits{
-			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: ratelimit.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, OnAllow: true,
+			Store: authz.NewSecret("redis://:secret@redis:6379/0"), OnStoreFailure: failover.FailClosed, Replicas: 4, Timeout: 5 * time.Millisecond, Buckets: 1000, HeadersOnAllow: true,
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{
 				authz.AuthMethodAPIKey:    {Rate: authz.Rate{Count: 1000, Period: time.Hour, Burst: 50}},
 				authz.AuthMethodAnonymous: {Rate: authz.Rate{Count: 10, Period: time.Minute}, Shadow: true},
@@ -213,7 +213,7 @@ func TestWarnings(t *testing.T) {
 		{"jwt: [{issuer: a, hmac_secret_file: f, algorithms: [HS256]}]", ""},
 		{"jwt: [{issuer: 'http://id.example.com', audiences: [api]}]", "f:1: jwt: plain http is not protected: an attacker on the network can have any token accepted; use https"},
 		{"jwt: [{issuer: a, jwks_url: 'http://127.0.0.1:1/keys', audiences: [api]}]", ""},
-		{"introspection:\n- {url: 'http://id.example.com', timeout: 250ms}", "f:2: introspection: a timeout of 250ms is no less than the 0.25 s that Envoy waits as envoy.yaml has it\n" +
+		{"introspection:\n- {url: 'http://id.example.com', timeout: 250ms}", "f:2: introspection: a timeout of 250ms is not less than the 0.25 s that Envoy waits as envoy.yaml has it\n" +
 			"f:2: introspection: plain http is not protected: an attacker on the network can have any token accepted; use https"},
 		{"rate_limits: {store: 'redis://:p@redis:6379/0'}", "f:1: rate_limits.store: plain redis:// is not protected: an attacker on the network can set every limit; use rediss:// for TLS"},
 		{"rate_limits: {store: 'redis://10.0.0.1'}", "f:1: rate_limits.store: plain redis:// is not protected: an attacker on the network can set every limit; use rediss:// for TLS"},
@@ -238,7 +238,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestEnvironmentIsNotShown holds every message to naming the variable and not what it stands for.
+// TestEnvironmentIsNotShown checks that messages name the variable and not its
+// value.
 func TestEnvironmentIsNotShown(t *testing.T) {
 	secret := env(map[string]string{"S": "s3cret//v;alue\""})
 	for _, text := range []string{
@@ -261,7 +262,8 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 	}
 }
 
-// TestHideEnv: an error about a file says which variable names it, and its cause.
+// TestHideEnv checks that an error about a file names the variable and keeps
+// its cause.
 func TestHideEnv(t *testing.T) {
 	vars := env(map[string]string{"PEPPER": `s3cret//v;al"ue\`, "DIR": "/etc/keyward", "SHORT": "keys"})
 	cfg, err := Parse("f", []byte("keys: {file: '${SHORT}', pepper_file: '${PEPPER}'}\nusers: {file: '${DIR}/${PEPPER}'}\nrevocations: {file: plain-file}"), vars)
@@ -284,7 +286,7 @@ func TestHideEnv(t *testing.T) {
 		}
 	}
 	if cfg.HideEnv(nil) != nil {
-		t.Error("an error of none")
+		t.Error("HideEnv(nil) is not nil")
 	}
 }
 
@@ -324,14 +326,14 @@ func TestParseDuration(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestSuggest(t *testing.T) {
 	known := []string{"prefixes", "file", "pepper_file", "max_age", "negative_ttl", "ttl"}
 	for word, want := range map[string]string{
 		"prefix": "prefixes", "fiel": "file", "pepper-file": "pepper_file", "maxage": "max_age", "TTL": "ttl",
 		"": "", "zzz": "", "xy": "", strings.Repeat("file", 50): "",
 	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := suggest(word, known); got != want {
+			t.Errorf("suggest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"keyward/authz"
 )
 
-// credentials reads where a credential may stand.
-func (r *reader) credentials(v value, cfg *Config) {
+// credentials reads which parts of a request may carry a credential.
+func (d *decoder) credentials(v value, cfg *Config) {
 	sources := &cfg.Sources
 	var basic, header value
 	var known fields
@@ -23,34 +23,35 @@ func (r *reader) credentials(v value, cfg *Config) {
 				basic = v
 			}
 			enabled := sources.Schemes.Contains(scheme.Scheme)
-			r.boolean(&enabled)(v)
+			d.boolean(&enabled)(v)
 			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
 		}}}...)
 	}
-	r.mapping(v, append(known, fields{
-		{"basic_key_usernames", r.list(&cfg.BasicKeyUsernames, validBasicUsername)},
-		{"header", func(v value) { header = v; r.checked(&sources.Header, validCarrier)(v) }},
-		{"query", r.checked(&sources.Query, validParameter)},
-		{"cookie", r.checked(&sources.Cookie, validCookie)},
-		{"reserved_query", r.list(&sources.Reserved, validReserved)},
+	d.mapping(v, append(known, fields{
+		{"basic_key_usernames", d.list(&cfg.BasicKeyUsernames, validBasicUsername)},
+		{"header", func(v value) { header = v; d.checked(&sources.Header, validCredentialHeader)(v) }},
+		{"query", d.checked(&sources.Query, validParameter)},
+		{"cookie", d.checked(&sources.Cookie, validCookie)},
+		{"reserved_query", d.list(&sources.Reserved, validReserved)},
 	}...))
 	sources.Header = authz.LowerASCII(sources.Header)
 	if _, err := cfg.Identity(); err != nil && header.Node != nil {
-		r.refuse(header, err)
+		d.refuse(header, err)
 	}
 	if cfg.Passwords = sources.Schemes.Contains(authz.SchemeBasic); cfg.Passwords && cfg.Users.File == "" {
-		r.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
+		d.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
 	}
 	sources.Schemes = sources.Schemes.With(authz.SchemeBasic, cfg.Passwords || len(cfg.BasicKeyUsernames) > 0)
 	if sources.Schemes == 0 && sources.Header == "" && sources.Query == "" && sources.Cookie == "" {
-		r.warn(v.Line, "credentials: every place is off, so that no credential is ever found")
+		d.warn(v.Line, "credentials: every place is off, so that no credential is ever found")
 	}
 }
 
-// identityHeaders reads which header tells which fact. The list given takes the default's place.
-func (r *reader) identityHeaders(v value, cfg *Config) {
+// identityHeaders reads the header of each attribute. It replaces the default
+// entirely.
+func (d *decoder) identityHeaders(v value, cfg *Config) {
 	if len(v.Content)/2 > maxIdentityHeaders {
-		r.problem(v.Line, "%s: more than %d headers", v.name, maxIdentityHeaders)
+		d.problem(v.Line, "%s: more than %d headers", v.name, maxIdentityHeaders)
 		return
 	}
 	cfg.IdentityHeaders = map[string]authz.IdentityAttribute{}
@@ -62,31 +63,31 @@ func (r *reader) identityHeaders(v value, cfg *Config) {
 	for key := range pairs(v.Node) {
 		known = append(known, fields{{key.Value, func(v value) {
 			var f authz.IdentityAttribute
-			if choice(r, &f, words)(v); f != "" {
-				r.identityHeader(v, cfg, key.Value, f)
+			if choice(d, &f, words)(v); f != "" {
+				d.identityHeader(v, cfg, key.Value, f)
 			}
 		}}}...)
 	}
-	r.mapping(v, known)
+	d.mapping(v, known)
 }
 
-// maxIdentityHeaders bounds what each allowed request gets more to carry.
+// maxIdentityHeaders bounds the headers that are added to each allowed request.
 const maxIdentityHeaders = 64
 
-// identityHeader adds one header if the set is still good with it.
-func (r *reader) identityHeader(v value, cfg *Config, name string, f authz.IdentityAttribute) {
+// identityHeader adds one header, if the set is still valid with it.
+func (d *decoder) identityHeader(v value, cfg *Config, name string, f authz.IdentityAttribute) {
 	if slices.Contains(connectionHeaders, authz.LowerASCII(name)) {
-		r.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
+		d.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
 		return
 	}
 	cfg.IdentityHeaders[name] = f
 	if _, err := cfg.Identity(); err != nil {
-		r.problem(v.Line, "identity_headers: %v", err)
+		d.problem(v.Line, "identity_headers: %v", err)
 		delete(cfg.IdentityHeaders, name)
 	}
 }
 
-// connectionHeaders are those that proxies act on themselves.
+// connectionHeaders are those that proxies interpret themselves.
 var connectionHeaders = []string{
 	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
@@ -100,13 +101,13 @@ func validBasicUsername(name string) error {
 	return nil
 }
 
-func validCarrier(name string) error {
+func validCredentialHeader(name string) error {
 	lower := authz.LowerASCII(name)
 	switch {
 	case name == "":
 		return nil
 	case !isWord(name, "!#$%&'*+-.^_`|~"):
-		return errors.New("this is no header name")
+		return errors.New("this is not a header name")
 	case lower == "authorization" || lower == "cookie" || slices.Contains(connectionHeaders, lower):
 		return errors.New("this header has a meaning of its own and can't carry a key")
 	}
@@ -115,13 +116,13 @@ func validCarrier(name string) error {
 
 func validCookie(name string) error {
 	if name != "" && !isWord(name, "!#$%&'*+-.^_`|~") {
-		return errors.New("this is no cookie name")
+		return errors.New("this is not a cookie name")
 	}
 	return nil
 }
 
-// validParameter takes names that nobody needs to encode: under another
-// spelling the proxy could not remove the parameter.
+// validParameter accepts names that have only one encoding: if a client could
+// encode the name differently, the proxy could not remove the parameter.
 func validParameter(name string) error {
 	if name != "" && !isWord(name, "-._~") {
 		return errors.New("a query parameter's name is of letters, digits and - . _ ~")
@@ -136,7 +137,8 @@ func validReserved(name string) error {
 	return validParameter(name)
 }
 
-// isWord tells whether s is of ASCII letters, digits and the others.
+// isWord reports whether s consists of ASCII letters, digits and the other
+// characters given.
 func isWord(s, others string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -10,47 +10,50 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"keyward/chars"
 )
 
-// document parses data into the root of its one document, nil if that is not
-// possible. What YAML allows and a configuration is better off without, it
-// reports: anchors, tags, keys that stand twice, a second document.
-func (r *reader) document(data []byte, getenv func(string) (string, bool)) *yaml.Node {
-	r.lines = 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
+// document parses data and returns the root of its one document, nil if that is
+// not possible. It reports valid YAML that a configuration must not contain:
+// anchors, tags, duplicate keys, a second document.
+func (d *decoder) document(data []byte, getenv func(string) (string, bool)) *yaml.Node {
+	d.lines = 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 	if line := firstBadByte(data); line > 0 {
-		r.problem(line, "not a text in UTF-8, or a control character in it")
+		d.problem(line, "not a text in UTF-8, or a control character in it")
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	switch err := decoder.Decode(&doc); {
 	case errors.Is(err, io.EOF), err == nil && isNull(doc.Content[0]):
-		// A file cut off by a full disk must not turn into the defaults.
-		r.problem(0, "the file is empty; write {} for the defaults")
+		// A file truncated by a full disk must not turn into the defaults.
+		d.problem(0, "the file is empty; write {} for the defaults")
 		return nil
 	case err != nil:
-		r.syntax(err)
+		d.syntax(err)
 		return nil
 	}
 	var second yaml.Node
 	if err := decoder.Decode(&second); err == nil {
-		r.problem(second.Line, "a second document; there can be one only")
+		d.problem(second.Line, "a second document; there can be one only")
 	} else if !errors.Is(err, io.EOF) {
-		r.syntax(err)
+		d.syntax(err)
 	}
 	root := doc.Content[0]
-	r.inspect(root, getenv)
+	d.inspect(root, getenv)
 	return root
 }
 
-// firstBadByte returns the line of the first byte that is no text, 0 for none.
-// What YAML takes for an end of line and editors do not is none: all must agree on the lines.
+// firstBadByte returns the line of the first byte that is not text, 0 if all
+// are. A character that ends a line in YAML and not in editors is not text:
+// line numbers must mean the same in both.
 func firstBadByte(data []byte) int {
 	for i := 0; i < len(data); {
 		c, size := utf8.DecodeRune(data[i:])
 		switch {
 		case c == '\t' || c == '\n' || c == '\r' && bytes.HasPrefix(data[i+1:], []byte("\n")):
-		case c == utf8.RuneError && size <= 1 || isControl(c) || c == '\u2028' || c == '\u2029':
+		case c == utf8.RuneError && size <= 1 || chars.BreaksLine(c):
 			return 1 + bytes.Count(data[:i], []byte("\n"))
 		}
 		i += size
@@ -60,12 +63,12 @@ func firstBadByte(data []byte) int {
 
 var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// syntax reports a parser's error. The library counts lines from 0 in what its
-// parser says, as opposed to its scanner, and says no line at all for 0.
-func (r *reader) syntax(err error) {
+// syntax reports an error of the YAML library. Its parser, unlike its scanner,
+// counts lines from 0, and leaves out a line number of 0.
+func (d *decoder) syntax(err error) {
 	parts := syntaxError.FindStringSubmatch(err.Error())
 	if parts == nil {
-		r.problem(0, "not YAML")
+		d.problem(0, "not YAML")
 		return
 	}
 	line, _ := strconv.Atoi(parts[1])
@@ -76,46 +79,46 @@ func (r *reader) syntax(err error) {
 	case strings.HasPrefix(message, "unknown anchor"):
 		message = "anchors and aliases are not read here"
 	}
-	r.problem(line, "not YAML: %s", message)
+	d.problem(line, "not YAML: %s", message)
 }
 
-// inspect looks at every node once, before any is read, and puts the
-// environment's values in.
-func (r *reader) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
+// inspect checks every node before any is read, and expands the environment
+// variables.
+func (d *decoder) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		r.problem(n.Line, "anchors and aliases are not read here")
-		r.reported[n] = true
+		d.problem(n.Line, "anchors and aliases are not read here")
+		d.reported[n] = true
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		r.problem(n.Line, "tags are not read here")
+		d.problem(n.Line, "tags are not read here")
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
-		r.inspectKeys(n)
+		d.inspectKeys(n)
 		for _, node := range pairs(n) {
-			r.inspect(node, getenv)
+			d.inspect(node, getenv)
 		}
 	case yaml.SequenceNode:
 		for _, element := range n.Content {
-			r.inspect(element, getenv)
+			d.inspect(element, getenv)
 		}
 	case yaml.ScalarNode:
-		r.expand(n, getenv)
+		d.expand(n, getenv)
 	}
 }
 
-// inspectKeys reports keys that are no plain text and keys that stand twice.
-func (r *reader) inspectKeys(n *yaml.Node) {
+// inspectKeys reports keys that are not plain text, and duplicate keys.
+func (d *decoder) inspectKeys(n *yaml.Node) {
 	first := map[string]int{}
 	for key := range pairs(n) {
 		switch line, again := first[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0 || key.ShortTag() == "!!merge":
-			r.problem(key.Line, "a key must be a plain word")
-			r.reported[key] = true
+			d.problem(key.Line, "a key must be a plain word")
+			d.reported[key] = true
 		case again:
-			r.problem(key.Line, "key `%s` stands on line %d already", clip(key.Value), line)
-			r.reported[key] = true
+			d.problem(key.Line, "key `%s` stands on line %d already", truncate(key.Value), line)
+			d.reported[key] = true
 		default:
 			first[key.Value] = key.Line
 		}
@@ -124,8 +127,8 @@ func (r *reader) inspectKeys(n *yaml.Node) {
 
 var variable = regexp.MustCompile(`\$\{[^}]*\}?`)
 
-// expand puts the environment's values in the place of each ${NAME}.
-func (r *reader) expand(n *yaml.Node, getenv func(string) (string, bool)) {
+// expand replaces each ${NAME} by its value.
+func (d *decoder) expand(n *yaml.Node, getenv func(string) (string, bool)) {
 	if !strings.Contains(n.Value, "${") {
 		return
 	}
@@ -133,18 +136,18 @@ func (r *reader) expand(n *yaml.Node, getenv func(string) (string, bool)) {
 	n.Value = variable.ReplaceAllStringFunc(written, func(reference string) string {
 		name, closed := strings.CutSuffix(reference[2:], "}")
 		if !closed || !isVariableName(name) {
-			r.problem(n.Line, "`${` begins the name of an environment variable, as in ${NAME}")
-			r.reported[n] = true
+			d.problem(n.Line, "`${` begins the name of an environment variable, as in ${NAME}")
+			d.reported[n] = true
 			return ""
 		}
 		text, set := getenv(name)
 		if !set {
-			r.problem(n.Line, "environment variable %s is not set", name)
-			r.reported[n] = true
+			d.problem(n.Line, "environment variable %s is not set", name)
+			d.reported[n] = true
 		}
 		return text
 	})
-	r.written[n] = clip(written)
+	d.written[n] = truncate(written)
 }
 
 func isVariableName(name string) bool {

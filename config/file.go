@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// File is a file that a configuration names, and where it does so.
+// File is a file that a configuration names.
 type File struct {
-	Key  string // as in tls.grpc.cert_file; of an element of a list as in jwt.jwks_file
-	Line int    // from 1; 0 is the default, which no line names
+	Key  string // for example tls.grpc.cert_file; of a list's element, jwt.jwks_file
+	Line int    // from 1; 0 for the default
 	Path string
-	// written is the value as the configuration has it, where environment
-	// variables stand in it; "" where none do.
+	// written is the value as the configuration has it, if it has environment
+	// variables in it, and "" otherwise.
 	written string
 }
 
-// Problem is one thing wrong with the file. What environment variables stand
-// for is not shown: it may be a secret that was taken for a file's name.
+// Problem returns a problem with the file. It does not show the values of
+// environment variables: a secret may have been used as a file name by mistake.
 func (f File) Problem(config string, err error) Problem {
 	text := err.Error()
 	if f.written != "" {
@@ -28,22 +28,23 @@ func (f File) Problem(config string, err error) Problem {
 	return Problem{File: config, Line: f.Line, Message: f.Key + ": " + text}
 }
 
-// filename reads the name of a file.
-func (r *reader) filename(to *string) field {
+// filename reads a file name.
+func (d *decoder) filename(to *string) field {
 	return func(v value) {
-		r.text(to)(v)
+		d.text(to)(v)
 		if *to != "" {
-			r.files = append(r.files, File{v.name, v.Line, *to, r.written[v.Node]})
+			d.files = append(d.files, File{v.name, v.Line, *to, d.written[v.Node]})
 		}
 	}
 }
 
-// named are the files that were read, by line, and the default of the key file where none was.
-func (r *reader) named(cfg *Config) []File {
+// namedFiles returns the files that were read, by line, and the default key
+// file if none was.
+func (d *decoder) namedFiles(cfg *Config) []File {
 	const keys = "keys.file"
-	if cfg.Keys.File != "" && !slices.ContainsFunc(r.files, func(f File) bool { return f.Key == keys }) {
-		r.files = append(r.files, File{Key: keys, Path: cfg.Keys.File})
+	if cfg.Keys.File != "" && !slices.ContainsFunc(d.files, func(f File) bool { return f.Key == keys }) {
+		d.files = append(d.files, File{Key: keys, Path: cfg.Keys.File})
 	}
-	slices.SortStableFunc(r.files, func(a, b File) int { return a.Line - b.Line })
-	return r.files
+	slices.SortStableFunc(d.files, func(a, b File) int { return a.Line - b.Line })
+	return d.files
 }

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestFiles: each file that is named, with the line, and the key file's default where none is.
+// TestFiles checks the files that are named, with their lines, and the default
+// key file.
 func TestFiles(t *testing.T) {
 	const text = `jwt:
   - {name: a, issuer: a, audiences: [x], jwks_file: a.json}
@@ -40,7 +41,8 @@ usage: {file: usage.jsonl}
 	}
 }
 
-// TestFileFromEnvironment: what a variable stands for is not shown, in any spelling of an error.
+// TestFileFromEnvironment checks that no spelling of an error shows a
+// variable's value.
 func TestFileFromEnvironment(t *testing.T) {
 	for _, secret := range []string{"the-pepper-itself", `with "quotes" in it`} {
 		cfg, err := Parse("f", []byte("keys: {pepper_file: \"${PEPPER}\"}"), func(string) (string, bool) { return secret, true })

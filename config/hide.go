@@ -8,12 +8,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// envValue is the text of a value in which environment variables stand, and
-// how the file writes it.
+// envValue is a value that contains environment variables, expanded and as the
+// file has it.
 type envValue struct{ text, written string }
 
-// minHidden is how long a value must be to be hidden in any text: shorter ones
-// are part of ordinary words, and no secret that is one.
+// minHidden is how long a value must be to be hidden: shorter ones are part of
+// ordinary words, and too short for a secret.
 const minHidden = 8
 
 func envValues(written map[*yaml.Node]string) []envValue {
@@ -23,7 +23,7 @@ func envValues(written map[*yaml.Node]string) []envValue {
 			values = append(values, envValue{node.Value, text})
 		}
 	}
-	slices.SortFunc(values, func(a, b envValue) int { // one may be part of another
+	slices.SortFunc(values, func(a, b envValue) int { // longest first: one may be part of another
 		if a, b := len(a.text), len(b.text); a != b {
 			return b - a
 		}
@@ -32,8 +32,8 @@ func envValues(written map[*yaml.Node]string) []envValue {
 	return values
 }
 
-// hideValues puts what the file has in the place of each value, which may be a
-// secret that was put where a file's name belongs.
+// hideValues replaces each value by what the file has, since the value may be a
+// secret that was used as a file name by mistake.
 func hideValues(text string, values []envValue) string {
 	for _, v := range values {
 		quoted := strconv.Quote(v.text)
@@ -44,8 +44,8 @@ func hideValues(text string, values []envValue) string {
 	return text
 }
 
-// HideEnv returns err, which came of using the configuration, with a text that
-// shows no value from the environment, but which variable it is of.
+// HideEnv returns err with a text that shows the names of environment variables
+// instead of their values. err comes from using the configuration.
 func (c *Config) HideEnv(err error) error {
 	if err == nil {
 		return nil
@@ -56,7 +56,7 @@ func (c *Config) HideEnv(err error) error {
 	return err
 }
 
-// hiddenError is an error under another text.
+// hiddenError is an error with another text.
 type hiddenError struct {
 	text string
 	err  error

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-func (r *reader) listen(v value, l *Listen) {
-	r.mapping(v, fields{
-		{"grpc", r.checked(&l.GRPC, validAddress)},
-		{"http", r.checked(&l.HTTP, validAddress)},
-		{"admin", r.checked(&l.Admin, validAddress)},
+func (d *decoder) listen(v value, l *Listen) {
+	d.mapping(v, fields{
+		{"grpc", d.checked(&l.GRPC, validAddress)},
+		{"http", d.checked(&l.HTTP, validAddress)},
+		{"admin", d.checked(&l.Admin, validAddress)},
 	})
 	if l.GRPC == "" && l.HTTP == "" {
-		r.warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
+		d.warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
 	}
 	named := map[string]string{}
 	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}} {
@@ -23,13 +23,14 @@ func (r *reader) listen(v value, l *Listen) {
 			continue
 		}
 		if other := named[each.address]; other != "" {
-			r.problem(v.Line, "listen.%s and listen.%s can't be the same address", other, each.name)
+			d.problem(v.Line, "listen.%s and listen.%s can't be the same address", other, each.name)
 		}
 		named[each.address] = each.name
 	}
 }
 
-// validAddress takes host:port, unix:///path and, for no listener, nothing.
+// validAddress accepts host:port, unix:///path, and the empty text for no
+// listener.
 func validAddress(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok {
 		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/") {
@@ -50,47 +51,48 @@ func validAddress(address string) error {
 	return nil
 }
 
-func (r *reader) tls(v value, cfg *Config) {
-	r.mapping(v, fields{
-		{"grpc", func(v value) { r.keyPair(v, &cfg.TLS.GRPC, cfg.Listen.GRPC) }},
-		{"http", func(v value) { r.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
-		{"admin", func(v value) { r.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
+func (d *decoder) tls(v value, cfg *Config) {
+	d.mapping(v, fields{
+		{"grpc", func(v value) { d.keyPair(v, &cfg.TLS.GRPC, cfg.Listen.GRPC) }},
+		{"http", func(v value) { d.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
+		{"admin", func(v value) { d.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
 	})
 }
 
-func (r *reader) keyPair(v value, pair *KeyPair, address string) {
-	r.mapping(v, fields{
-		{"cert_file", r.filename(&pair.CertFile)},
-		{"key_file", r.filename(&pair.KeyFile)},
-		{"client_ca_file", r.filename(&pair.ClientCAFile)},
+func (d *decoder) keyPair(v value, pair *KeyPair, address string) {
+	d.mapping(v, fields{
+		{"cert_file", d.filename(&pair.CertFile)},
+		{"key_file", d.filename(&pair.KeyFile)},
+		{"client_ca_file", d.filename(&pair.ClientCAFile)},
 	})
 	switch {
 	case (pair.CertFile == "") != (pair.KeyFile == ""):
-		r.problem(v.Line, "%s: cert_file and key_file go together", v.name)
+		d.problem(v.Line, "%s: cert_file and key_file go together", v.name)
 	case pair.ClientCAFile != "" && pair.CertFile == "":
-		r.problem(v.Line, "%s: client_ca_file needs cert_file and key_file", v.name)
+		d.problem(v.Line, "%s: client_ca_file needs cert_file and key_file", v.name)
 	case pair.Enabled() && address == "":
-		r.warn(v.Line, "%s: of no effect: that listener is off", v.name)
+		d.warn(v.Line, "%s: of no effect: that listener is off", v.name)
 	}
 }
 
 // trustedProxies reads addresses and networks.
-func (r *reader) trustedProxies(v value, cfg *Config) {
-	r.each(v, func(element value) {
-		text, ok := r.readText(element)
+func (d *decoder) trustedProxies(v value, cfg *Config) {
+	d.each(v, func(element value) {
+		text, ok := d.readText(element)
 		if !ok {
 			return
 		}
 		prefix, err := parseNetwork(text)
 		if err != nil {
-			r.wrong(element, "an address or a network as 10.0.0.0/8")
+			d.wrong(element, "an address or a network as 10.0.0.0/8")
 			return
 		}
 		cfg.TrustedProxies = append(cfg.TrustedProxies, prefix)
 	})
 }
 
-// parseNetwork takes an address too, as the network of it alone.
+// parseNetwork parses a network. An address is the network of that address
+// alone.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
 		return address.Unmap().Prefix(address.Unmap().BitLen())

@@ -9,27 +9,28 @@ import (
 	"keyward/authz"
 )
 
-// upstreamOverrides reads which headers an allow has removed: the word remove
-// or pass, or a mapping with those that are kept.
-func (r *reader) upstreamOverrides(v value, cfg *Config) {
+// upstreamOverrides reads which headers are removed on an allow: the word
+// remove or pass, or a mapping with those that are kept.
+func (d *decoder) upstreamOverrides(v value, cfg *Config) {
 	if v.Kind == yaml.ScalarNode {
-		choice(r, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
+		choice(d, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
 		return
 	}
 	var kept []string
-	r.mapping(v, fields{{"keep", r.list(&kept, validOverride)}})
+	d.mapping(v, fields{{"keep", d.list(&kept, validOverride)}})
 	cfg.UpstreamOverrides = slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool {
 		return slices.ContainsFunc(kept, func(keep string) bool { return authz.LowerASCII(keep) == name })
 	})
 }
 
-// validOverride takes the names of the list alone: another one would be kept anyway.
+// validOverride accepts only names in the list, since all others are kept
+// anyway.
 func validOverride(name string) error {
 	known := authz.UpstreamOverrides()
 	if slices.Contains(known, authz.LowerASCII(name)) {
 		return nil
 	}
-	if near := nearest(name, known); near != "" {
+	if near := suggest(name, known); near != "" {
 		return fmt.Errorf("%q is not one of the headers that are removed; did you mean `%s`?", name, near)
 	}
 	return fmt.Errorf("%q is not one of the headers that are removed", name)

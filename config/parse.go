@@ -9,76 +9,76 @@ import (
 	"keyward/authz"
 )
 
-// Parse reads data, the content of the file of that name. With an error, which
-// is always Problems, there is no Config.
+// Parse parses data, the content of the named file. The error is always
+// Problems, and the Config is nil then.
 func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Config, error) {
-	r := &reader{file: file, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
+	d := &decoder{file: file, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
 	if len(data) > maxFile {
-		r.problem(0, "longer than %d bytes", maxFile)
-		return nil, r.problems
+		d.problem(0, "longer than %d bytes", maxFile)
+		return nil, d.problems
 	}
 	cfg := Default()
 	cfg.File = file
-	if root := r.document(data, getenv); root != nil {
-		r.config(value{root, ""}, cfg)
-		r.warnOfSubjects(value{root, ""}, cfg)
+	if root := d.document(data, getenv); root != nil {
+		d.config(value{root, ""}, cfg)
+		d.warnSharedSubjects(value{root, ""}, cfg)
 	}
-	cfg.env = envValues(r.written)
-	if len(r.problems) > 0 {
-		return nil, r.problems.told(cfg.env)
+	cfg.env = envValues(d.written)
+	if len(d.problems) > 0 {
+		return nil, d.problems.sortedAndHidden(cfg.env)
 	}
-	cfg.Warnings, cfg.Files = r.warnings.told(cfg.env), r.named(cfg)
+	cfg.Warnings, cfg.Files = d.warnings.sortedAndHidden(cfg.env), d.namedFiles(cfg)
 	return cfg, nil
 }
 
-// config reads the document. The order matters where one section depends on
-// another: TLS on listeners, credentials on identity headers and both on overrides, and the routes on
-// the rules for paths and on what is said for all of them.
-func (r *reader) config(root value, cfg *Config) {
-	r.mapping(root, fields{
-		{"listen", func(v value) { r.listen(v, &cfg.Listen) }},
-		{"tls", func(v value) { r.tls(v, cfg) }},
-		{"keys", func(v value) { r.keys(v, &cfg.Keys) }},
-		{"users", r.section(fields{{"file", r.filename(&cfg.Users.File)}})},
-		{"upstream_overrides", func(v value) { r.upstreamOverrides(v, cfg) }},
-		{"identity_headers", func(v value) { r.identityHeaders(v, cfg) }},
-		{"credentials", func(v value) { r.credentials(v, cfg) }},
-		{"jwt", func(v value) { r.tokens(v, cfg) }},
-		{"introspection", func(v value) { r.introspection(v, cfg) }},
-		{"paths", func(v value) { r.pathRules(v, &cfg.Paths) }},
-		{"errors", func(v value) { choice(r, &cfg.Errors, errorStyles)(v); cfg.Default.Errors = cfg.Errors }},
+// config reads the document. The order matters if one section depends on
+// another: TLS on listeners, credentials on identity headers and both on
+// overrides, and routes on the path rules and on the defaults of routes.
+func (d *decoder) config(root value, cfg *Config) {
+	d.mapping(root, fields{
+		{"listen", func(v value) { d.listen(v, &cfg.Listen) }},
+		{"tls", func(v value) { d.tls(v, cfg) }},
+		{"keys", func(v value) { d.keys(v, &cfg.Keys) }},
+		{"users", d.section(fields{{"file", d.filename(&cfg.Users.File)}})},
+		{"upstream_overrides", func(v value) { d.upstreamOverrides(v, cfg) }},
+		{"identity_headers", func(v value) { d.identityHeaders(v, cfg) }},
+		{"credentials", func(v value) { d.credentials(v, cfg) }},
+		{"jwt", func(v value) { d.tokens(v, cfg) }},
+		{"introspection", func(v value) { d.introspection(v, cfg) }},
+		{"paths", func(v value) { d.pathRules(v, &cfg.Paths) }},
+		{"errors", func(v value) { choice(d, &cfg.Errors, errorStyles)(v); cfg.Default.Errors = cfg.Errors }},
 		{"forward_credentials", func(v value) {
-			r.boolean(&cfg.ForwardCredentials)(v)
+			d.boolean(&cfg.ForwardCredentials)(v)
 			cfg.Default.ForwardCredentials = cfg.ForwardCredentials
 		}},
-		{"default", func(v value) { r.fallback(v, cfg) }},
-		{"routes", func(v value) { r.routes(v, cfg) }},
-		{"challenge", func(v value) { r.challenge(v, &cfg.Challenge) }},
-		{"require_https", r.boolean(&cfg.RequireHTTPS)},
-		{"client_address", r.section(fields{{"trusted_hops", r.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
-		{"cache", func(v value) { r.cache(v, &cfg.Cache) }},
-		{"revocations", r.section(fields{{"file", r.filename(&cfg.Revocations.File)}})},
-		{"usage", r.section(fields{{"file", r.filename(&cfg.Usage.File)}, {"flush", r.duration(&cfg.Usage.Flush, false)}})},
-		{"rate_limits", func(v value) { r.rateLimits(v, &cfg.RateLimits) }},
-		{"trusted_proxies", func(v value) { r.trustedProxies(v, cfg) }},
-		{"tracing", func(v value) { r.tracing(v, &cfg.Tracing) }},
-		{"log", func(v value) { r.log(v, &cfg.Log) }},
+		{"default", func(v value) { d.defaultRoute(v, cfg) }},
+		{"routes", func(v value) { d.routes(v, cfg) }},
+		{"challenge", func(v value) { d.challenge(v, &cfg.Challenge) }},
+		{"require_https", d.boolean(&cfg.RequireHTTPS)},
+		{"client_address", d.section(fields{{"trusted_hops", d.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
+		{"cache", func(v value) { d.cache(v, &cfg.Cache) }},
+		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
+		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
+		{"rate_limits", func(v value) { d.rateLimits(v, &cfg.RateLimits) }},
+		{"trusted_proxies", func(v value) { d.trustedProxies(v, cfg) }},
+		{"tracing", func(v value) { d.tracing(v, &cfg.Tracing) }},
+		{"log", func(v value) { d.log(v, &cfg.Log) }},
 	})
 }
 
-func (r *reader) keys(v value, keys *Keys) {
-	r.mapping(v, fields{
-		{"file", r.filename(&keys.File)},
-		{"prefixes", r.list(&keys.Prefixes, validPrefix)},
-		{"pepper_file", r.filename(&keys.PepperFile)},
-		{"max_age", r.duration(&keys.MaxAge, true)},
+func (d *decoder) keys(v value, keys *Keys) {
+	d.mapping(v, fields{
+		{"file", d.filename(&keys.File)},
+		{"prefixes", d.list(&keys.Prefixes, validPrefix)},
+		{"pepper_file", d.filename(&keys.PepperFile)},
+		{"max_age", d.duration(&keys.MaxAge, true)},
 	})
 }
 
-func (r *reader) pathRules(v value, rules *authz.PathRules) {
-	r.mapping(v, fields{
-		{"allow", func(list value) { r.each(list, func(element value) { r.pathRule(element, rules) }) }},
-		{"case", choice(r, &rules.Case, pathCases)},
+func (d *decoder) pathRules(v value, rules *authz.PathRules) {
+	d.mapping(v, fields{
+		{"allow", func(list value) { d.each(list, func(element value) { d.pathRule(element, rules) }) }},
+		{"case", choice(d, &rules.Case, pathCases)},
 	})
 }
 
@@ -86,7 +86,7 @@ var pathCases = map[string]authz.PathCase{
 	"refuse": authz.CaseRefuse, "sensitive": authz.CaseSensitive, "insensitive": authz.CaseInsensitive,
 }
 
-func (r *reader) pathRule(v value, rules *authz.PathRules) {
+func (d *decoder) pathRule(v value, rules *authz.PathRules) {
 	names := map[string]*bool{
 		"semicolon":          &rules.Semicolon,
 		"encoded-slash":      &rules.EncodedSlash,
@@ -95,43 +95,44 @@ func (r *reader) pathRule(v value, rules *authz.PathRules) {
 		"empty-segment":      &rules.EmptySegment,
 	}
 	var allowed *bool
-	if choice(r, &allowed, names)(v); allowed != nil {
+	if choice(d, &allowed, names)(v); allowed != nil {
 		*allowed = true
 	}
 }
 
 // challenge reads the word none, or a mapping.
-func (r *reader) challenge(v value, c *Challenge) {
+func (d *decoder) challenge(v value, c *Challenge) {
 	if v.Kind == yaml.ScalarNode {
 		if c.None = v.Value == "none"; !c.None {
-			r.wrong(v, "none, or a mapping with a realm")
+			d.wrong(v, "none, or a mapping with a realm")
 		}
 		return
 	}
-	r.mapping(v, fields{{"realm", r.checked(&c.Realm, validRealm)}})
+	d.mapping(v, fields{{"realm", d.checked(&c.Realm, validRealm)}})
 }
 
-func (r *reader) cache(v value, c *Cache) {
-	r.mapping(v, fields{
-		{"size", r.number(&c.Size, 1, 1<<30)},
-		{"ttl", r.duration(&c.TTL, false)},
-		{"negative_ttl", r.duration(&c.NegativeTTL, false)},
+func (d *decoder) cache(v value, c *Cache) {
+	d.mapping(v, fields{
+		{"size", d.number(&c.Size, 1, 1<<30)},
+		{"ttl", d.duration(&c.TTL, false)},
+		{"negative_ttl", d.duration(&c.NegativeTTL, false)},
 	})
 }
 
-func (r *reader) log(v value, l *Log) {
+func (d *decoder) log(v value, l *Log) {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}
-	r.mapping(v, fields{
-		{"level", choice(r, &l.Level, levels)},
-		{"format", choice(r, &l.Format, map[string]LogFormat{"json": LogJSON, "text": LogText})},
-		{"decisions", choice(r, &l.Decisions, map[string]LoggedDecisions{"denied": LogDenied, "all": LogAll, "none": LogNone})},
-		{"denials_per_second", r.number(&l.DenialsPerSecond, 1, 1<<30)},
+	d.mapping(v, fields{
+		{"level", choice(d, &l.Level, levels)},
+		{"format", choice(d, &l.Format, map[string]LogFormat{"json": LogJSON, "text": LogText})},
+		{"decisions", choice(d, &l.Decisions, map[string]LoggedDecisions{"denied": LogDenied, "all": LogAll, "none": LogNone})},
+		{"denials_per_second", d.number(&l.DenialsPerSecond, 1, 1<<30)},
 	})
 }
 
-// validRealm keeps to what a quoted-string holds without escapes (RFC 9110 section 5.6.4).
+// validRealm accepts what a quoted-string can have without escapes (RFC 9110
+// section 5.6.4).
 func validRealm(realm string) error {
 	for i := range len(realm) {
 		if c := realm[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {

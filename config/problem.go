@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Problem is one thing wrong, and where.
+// Problem is one mistake and its location.
 type Problem struct {
 	File    string
-	Line    int // from 1; 0 is the file as a whole
+	Line    int // from 1; 0 is the entire file
 	Message string
 }
 
-// String is the problem as compilers print theirs, so that editors find the line.
+// String formats the problem like a compiler's, so that editors find the line.
 func (p Problem) String() string {
 	if p.Line == 0 {
 		return p.File + ": " + p.Message
@@ -21,8 +21,8 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
 }
 
-// Problems is all that is wrong with a file, by line. It is an error of one
-// line a problem, and is never empty as one.
+// Problems are all mistakes in a file, by line. As an error it is never empty,
+// and has one line per problem.
 type Problems []Problem
 
 // Error implements error.
@@ -34,9 +34,9 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// told puts the problems in the file's order, in which those of one line stay as
-// they were found, and takes out of them what came from the environment.
-func (p Problems) told(values []envValue) Problems {
+// sortedAndHidden sorts the problems by line, keeping the order within a line,
+// and hides the values that came from the environment.
+func (p Problems) sortedAndHidden(values []envValue) Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return a.Line - b.Line })
 	for i := range p {
 		p[i].Message = hideValues(p[i].Message, values)

@@ -15,7 +15,7 @@ var (
 	authMethods = authMethodsByName(func(m authz.AuthMethodInfo) bool { return len(m.Schemes) > 0 })
 )
 
-// authMethodsByName returns the kinds of credential that are wanted.
+// authMethodsByName returns the kinds of credential for which wanted is true.
 func authMethodsByName(wanted func(authz.AuthMethodInfo) bool) map[string]authz.AuthMethod {
 	methods := map[string]authz.AuthMethod{}
 	for _, m := range authz.AuthMethods() {
@@ -41,29 +41,30 @@ var authModes = map[string]authz.AuthMode{
 	"required": authz.AuthRequired,
 }
 
-// routes reads the rules and lets policy say which of them contradict each other.
-func (r *reader) routes(v value, cfg *Config) {
+// routes reads the rules. Package policy reports which of them contradict each
+// other.
+func (d *decoder) routes(v value, cfg *Config) {
 	var lines []int
-	r.each(v, func(element value) {
-		before := len(r.problems)
-		if rule := r.rule(element, cfg); len(r.problems) == before {
+	d.each(v, func(element value) {
+		before := len(d.problems)
+		if rule := d.rule(element, cfg); len(d.problems) == before {
 			cfg.Routes = append(cfg.Routes, rule)
 			lines = append(lines, element.Line)
 		}
 	})
 	_, err := policy.New(cfg.Routes, cfg.Default)
-	for _, err := range unjoin(err) {
+	for _, err := range joinedErrors(err) {
 		line := v.Line
 		var ruleErr *policy.RuleError
 		if errors.As(err, &ruleErr) {
 			line = lines[ruleErr.Rule]
 		}
-		r.problem(line, "routes: %v", err)
+		d.problem(line, "routes: %v", err)
 	}
 }
 
-// unjoin takes apart what errors.Join put together.
-func unjoin(err error) []error {
+// joinedErrors returns the errors that errors.Join has joined.
+func joinedErrors(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
@@ -73,79 +74,80 @@ func unjoin(err error) []error {
 	return nil
 }
 
-// rule reads one route. A route that says nothing of auth wants a credential.
-func (r *reader) rule(v value, cfg *Config) policy.Rule {
+// rule reads one route. By default it requires a credential.
+func (d *decoder) rule(v value, cfg *Config) policy.Rule {
 	rule := policy.Rule{Route: authz.Route{
 		Auth: authz.AuthRequired, Errors: cfg.Errors, ForwardCredentials: cfg.ForwardCredentials,
 	}}
-	before := len(r.problems)
-	r.mapping(v, append(r.terms(&rule.Route), fields{
-		{"name", r.checked(&rule.Route.Name, validRouteName)},
-		{"path", r.pattern(&rule, cfg.Paths)},
-		{"methods", r.list(&rule.Methods, validMethod)},
-		{"hosts", r.list(&rule.Hosts, validHost)},
+	before := len(d.problems)
+	d.mapping(v, append(d.routeKeys(&rule.Route), fields{
+		{"name", d.checked(&rule.Route.Name, validRouteName)},
+		{"path", d.pattern(&rule, cfg.Paths)},
+		{"methods", d.list(&rule.Methods, validMethod)},
+		{"hosts", d.list(&rule.Hosts, validHost)},
 	}...))
-	if len(r.problems) == before && rule.Route.Path == "" {
-		r.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
+	if len(d.problems) == before && rule.Route.Path == "" {
+		d.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
 	}
-	// What two routes can't have in common, see policy.
+	// No two routes can have the same, see policy.
 	rule.Route.Identity = fmt.Sprintf("%s %q %q", rule.Route.Path, slices.Sorted(slices.Values(rule.Methods)), slices.Sorted(slices.Values(rule.Hosts)))
-	r.contradictions(v, &rule.Route)
+	d.checkOpenRoute(v, &rule.Route)
 	if rule.Route.Preflight && len(rule.Methods) > 0 && !slices.Contains(rule.Methods, "OPTIONS") {
-		r.problem(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")
+		d.problem(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")
 	}
 	return rule
 }
 
-// fallback reads the route of requests that match none.
-func (r *reader) fallback(v value, cfg *Config) {
-	r.mapping(v, r.terms(&cfg.Default))
-	r.contradictions(v, &cfg.Default)
+// defaultRoute reads the route of requests that match no other.
+func (d *decoder) defaultRoute(v value, cfg *Config) {
+	d.mapping(v, d.routeKeys(&cfg.Default))
+	d.checkOpenRoute(v, &cfg.Default)
 }
 
-// terms are the keys that say what a route asks of a request.
-func (r *reader) terms(route *authz.Route) fields {
+// routeKeys are the keys that say what a route requires of a request.
+func (d *decoder) routeKeys(route *authz.Route) fields {
 	var scopes []string
 	return fields{
-		{"auth", choice(r, &route.Auth, authModes)},
-		{"credentials", func(v value) { r.credentialKinds(v, route) }},
+		{"auth", choice(d, &route.Auth, authModes)},
+		{"credentials", func(v value) { d.acceptAuth(v, route) }},
 		{"scopes", func(v value) {
-			r.list(&scopes, validScope)(v)
+			d.list(&scopes, validScope)(v)
 			route.Scopes, _ = authz.ParseScopes(scopes)
 		}},
-		{"project", r.text(&route.Project)},
-		{"errors", choice(r, &route.Errors, errorStyles)},
-		{"rate", r.limitSpec(&route.Rate, &route.RateShadow)},
-		{"preflight", r.boolean(&route.Preflight)},
-		{"forward_credentials", r.boolean(&route.ForwardCredentials)},
+		{"project", d.text(&route.Project)},
+		{"errors", choice(d, &route.Errors, errorStyles)},
+		{"rate", d.limitSpec(&route.Rate, &route.RateShadow)},
+		{"preflight", d.boolean(&route.Preflight)},
+		{"forward_credentials", d.boolean(&route.ForwardCredentials)},
 	}
 }
 
-func (r *reader) credentialKinds(v value, route *authz.Route) {
-	r.each(v, func(element value) {
+func (d *decoder) acceptAuth(v value, route *authz.Route) {
+	d.each(v, func(element value) {
 		var kind authz.AuthMethod
-		if choice(r, &kind, authMethods)(element); kind != authz.AuthMethodNone {
+		if choice(d, &kind, authMethods)(element); kind != authz.AuthMethodNone {
 			route.AcceptAuth = append(route.AcceptAuth, kind)
 		}
 	})
 }
 
-// contradictions reports terms that a route without credentials can't hold anyone to.
-func (r *reader) contradictions(v value, route *authz.Route) {
+// checkOpenRoute reports requirements that have no effect on a route without
+// credentials.
+func (d *decoder) checkOpenRoute(v value, route *authz.Route) {
 	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
-		r.problem(v.Line, "%s: with `auth: none` nobody is held to scopes, project or credentials", v.name)
+		d.problem(v.Line, "%s: with `auth: none` scopes, project and credentials have no effect", v.name)
 	}
 }
 
-func (r *reader) pattern(rule *policy.Rule, rules authz.PathRules) field {
+func (d *decoder) pattern(rule *policy.Rule, rules authz.PathRules) field {
 	return func(v value) {
-		text, ok := r.readText(v)
+		text, ok := d.readText(v)
 		if !ok {
 			return
 		}
 		pattern, err := authz.ParsePattern(text, rules)
 		if err != nil {
-			r.refuse(v, err)
+			d.refuse(v, err)
 			return
 		}
 		rule.Pattern, rule.Route.Path = pattern, text
@@ -164,12 +166,12 @@ func validRouteName(name string) error {
 	return nil
 }
 
-// validMethod holds a method to upper case: methods are case-sensitive (RFC
-// 9110 section 9.1), and a route for "get" would never be met.
+// validMethod requires upper case: methods are case-sensitive (RFC 9110 section
+// 9.1), and a route for "get" would never match.
 func validMethod(method string) error {
 	switch upper := strings.ToUpper(method); {
 	case !isWord(method, "-_"):
-		return fmt.Errorf("%q is no HTTP method", method)
+		return fmt.Errorf("%q is not an HTTP method", method)
 	case upper != method:
 		return fmt.Errorf("methods are in upper case: %s", upper)
 	}

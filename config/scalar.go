@@ -7,117 +7,117 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// text reads a text that is one line of printable characters.
-func (r *reader) text(to *string) field {
+// text reads one line of printable text.
+func (d *decoder) text(to *string) field {
 	return func(v value) {
-		if text, ok := r.readText(v); ok {
+		if text, ok := d.readText(v); ok {
 			*to = text
 		}
 	}
 }
 
-func (r *reader) readText(v value) (string, bool) {
-	_, fromEnv := r.written[v.Node]
+func (d *decoder) readText(v value) (string, bool) {
+	_, fromEnv := d.written[v.Node]
 	switch {
 	case v.Kind != yaml.ScalarNode || isNull(v.Node) && !fromEnv:
-		r.wrong(v, "a text")
+		d.wrong(v, "a text")
 		return "", false
 	case !fromEnv && v.ShortTag() != "!!str":
-		r.problem(v.Line, "%s: want a text; write %q with its quotes", v.name, v.Value)
+		d.problem(v.Line, "%s: want a text; write %q with its quotes", v.name, v.Value)
 		return "", false
-	case strings.IndexFunc(v.Value, isControl) >= 0 || !utf8.ValidString(v.Value):
-		r.problem(v.Line, "%s: want one line of text without control characters", v.name)
+	case strings.ContainsFunc(v.Value, unicode.IsControl) || !utf8.ValidString(v.Value):
+		d.problem(v.Line, "%s: want one line of text without control characters", v.name)
 		return "", false
 	}
 	return v.Value, true
 }
 
-func isControl(c rune) bool { return c < 0x20 || 0x7f <= c && c < 0xa0 }
-
-// checked reads a text that check finds nothing wrong with.
-func (r *reader) checked(to *string, check func(string) error) field {
+// checked reads a text that check accepts.
+func (d *decoder) checked(to *string, check func(string) error) field {
 	return func(v value) {
-		text, ok := r.readText(v)
+		text, ok := d.readText(v)
 		if !ok {
 			return
 		}
 		if err := check(text); err != nil {
-			r.refuse(v, err)
+			d.refuse(v, err)
 			return
 		}
 		*to = text
 	}
 }
 
-// list reads a list of texts that check finds nothing wrong with. What it
-// reads takes the default's place.
-func (r *reader) list(to *[]string, check func(string) error) field {
+// list reads a list of texts that check accepts. It replaces the default
+// entirely.
+func (d *decoder) list(to *[]string, check func(string) error) field {
 	return func(v value) {
 		texts := []string{}
-		r.each(v, func(element value) {
+		d.each(v, func(element value) {
 			var text string
-			r.checked(&text, check)(element)
+			d.checked(&text, check)(element)
 			texts = append(texts, text)
 		})
 		*to = texts
 	}
 }
 
-func (r *reader) boolean(to *bool) field {
+func (d *decoder) boolean(to *bool) field {
 	return func(v value) {
-		// Others than these two, as yes and on, mean different things to different readers.
-		if v.Kind != yaml.ScalarNode || v.Value != "true" && v.Value != "false" || !r.isPlain(v) {
-			r.wrong(v, "true or false")
+		// Other words, such as yes and on, mean different things to different
+		// parsers.
+		if v.Kind != yaml.ScalarNode || v.Value != "true" && v.Value != "false" || !d.isUnquoted(v) {
+			d.wrong(v, "true or false")
 			return
 		}
 		*to = v.Value == "true"
 	}
 }
 
-// isPlain tells whether v may be read as a number or a truth value: it stands
-// without quotes, or came from the environment.
-func (r *reader) isPlain(v value) bool {
-	_, fromEnv := r.written[v.Node]
+// isUnquoted reports whether v may be a number or a boolean: it has no quotes,
+// or comes from the environment.
+func (d *decoder) isUnquoted(v value) bool {
+	_, fromEnv := d.written[v.Node]
 	return fromEnv || v.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
 }
 
-// number reads a whole number, in decimal, of at least and at most so much.
-func (r *reader) number(to *int, least, most int) field {
+// number reads a decimal integer in the given range.
+func (d *decoder) number(to *int, least, maximum int) field {
 	return func(v value) {
 		n, err := strconv.Atoi(v.Value)
-		if v.Kind != yaml.ScalarNode || !r.isPlain(v) || err != nil || strconv.Itoa(n) != v.Value || n < least || n > most {
-			r.wrong(v, "a whole number from "+strconv.Itoa(least)+" to "+strconv.Itoa(most))
+		if v.Kind != yaml.ScalarNode || !d.isUnquoted(v) || err != nil || strconv.Itoa(n) != v.Value || n < least || n > maximum {
+			d.wrong(v, "a whole number from "+strconv.Itoa(least)+" to "+strconv.Itoa(maximum))
 			return
 		}
 		*to = n
 	}
 }
 
-// duration reads a duration above zero. With optional, "" is the zero one.
-func (r *reader) duration(to *time.Duration, optional bool) field {
+// duration reads a positive duration. If optional, "" means 0.
+func (d *decoder) duration(to *time.Duration, optional bool) field {
 	return func(v value) {
 		if optional && v.Kind == yaml.ScalarNode && !isNull(v.Node) && v.Value == "" {
 			*to = 0
 			return
 		}
-		d, err := ParseDuration(v.Value)
-		if v.Kind != yaml.ScalarNode || err != nil || d <= 0 {
-			r.wrong(v, "a time as 90s, 5m, 24h or 90d, above zero")
+		parsed, err := ParseDuration(v.Value)
+		if v.Kind != yaml.ScalarNode || err != nil || parsed <= 0 {
+			d.wrong(v, "a time as 90s, 5m, 24h or 90d, above zero")
 			return
 		}
-		*to = d
+		*to = parsed
 	}
 }
 
 var errDuration = errors.New("want a time as 90s, 5m, 24h or 90d")
 
-// ParseDuration reads what time.ParseDuration does, and days of 24 hours: a
-// whole number and "d", alone.
+// ParseDuration parses what time.ParseDuration does, and an integer with "d"
+// for days of 24 hours.
 func ParseDuration(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -134,29 +134,29 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// choice reads one of the words, by way of what each stands for.
-func choice[T any](r *reader, to *T, words map[string]T) field {
+// choice reads one of the words and sets the value that it stands for.
+func choice[T any](d *decoder, to *T, words map[string]T) field {
 	names := slices.Sorted(maps.Keys(words))
 	return func(v value) {
-		r.expect(v, expectWords, names)
+		d.expect(v, expectWords, names)
 		if v.Kind == yaml.ScalarNode {
 			if chosen, ok := words[v.Value]; ok {
 				*to = chosen
 				return
 			}
 		}
-		r.noneOf(v, names)
+		d.wrongWord(v, names)
 	}
 }
 
-// noneOf reports that v is none of the words, and which it may have been meant to be.
-func (r *reader) noneOf(v value, words []string) {
+// wrongWord reports that v is none of the words, and suggests one of them.
+func (d *decoder) wrongWord(v value, words []string) {
 	wanted := "one of " + strings.Join(words, ", ")
-	if _, fromEnv := r.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {
-		if near := nearest(v.Value, words); near != "" {
-			r.problem(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.name, wanted, r.shown(v), near)
+	if _, fromEnv := d.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {
+		if near := suggest(v.Value, words); near != "" {
+			d.problem(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.name, wanted, d.shown(v), near)
 			return
 		}
 	}
-	r.wrong(v, wanted)
+	d.wrong(v, wanted)
 }

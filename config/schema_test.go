@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -12,7 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// schemaNode is a part of docs/keyward.schema.json, as far as the tests read it.
+// schemaNode is a part of docs/keyward.schema.json, as far as the tests read
+// it.
 type schemaNode struct {
 	Ref         string                 `json:"$ref"`
 	AllOf       []*schemaNode          `json:"allOf"`
@@ -21,6 +23,7 @@ type schemaNode struct {
 	Properties  map[string]*schemaNode `json:"properties"`
 	Additional  json.RawMessage        `json:"additionalProperties"`
 	Enum        []string               `json:"enum"`
+	Required    []string               `json:"required"`
 	Default     any                    `json:"default"`
 	Definitions map[string]*schemaNode `json:"definitions"`
 }
@@ -38,7 +41,7 @@ func loadSchema(t *testing.T) *schemaNode {
 	return &root
 }
 
-// variants are what a node stands for: itself, and what its references and alternatives are.
+// variants returns a node together with its references and alternatives.
 func (root *schemaNode) variants(n *schemaNode) []*schemaNode {
 	all := []*schemaNode{n}
 	if name, ok := strings.CutPrefix(n.Ref, "#/definitions/"); ok {
@@ -53,7 +56,7 @@ func (root *schemaNode) variants(n *schemaNode) []*schemaNode {
 	return all
 }
 
-// find returns the variants of the value with a name as messages have it.
+// find returns the variants of a value, given its name in messages.
 func (root *schemaNode) find(name string) []*schemaNode {
 	found := root.variants(root)
 	if name == "" {
@@ -74,7 +77,8 @@ func (root *schemaNode) find(name string) []*schemaNode {
 	return found
 }
 
-// words returns the keys, or the words, that a value may have by the schema.
+// words returns the keys or words that a value may have according to the
+// schema.
 func (root *schemaNode) words(name string, as expectation) []string {
 	words := map[string]bool{}
 	for _, n := range root.find(name) {
@@ -89,8 +93,9 @@ func (root *schemaNode) words(name string, as expectation) []string {
 	return slices.Sorted(maps.Keys(words))
 }
 
-// visits are documents that lead the reader, together, to each mapping and each choice.
-func visits(t *testing.T) []string {
+// schemaDocuments returns documents that together lead the decoder to each
+// mapping and each choice.
+func schemaDocuments(t *testing.T) []string {
 	t.Helper()
 	everything, err := os.ReadFile("testdata/everything.yaml")
 	if err != nil {
@@ -104,26 +109,26 @@ func visits(t *testing.T) []string {
 	}
 }
 
-// TestSchema compares the published schema with what the reader expects: the
-// keys of each mapping, and the words of each choice.
+// TestSchema compares the published schema with what the decoder expects: the
+// keys of each mapping and the words of each choice.
 func TestSchema(t *testing.T) {
 	root := loadSchema(t)
 	mappings := map[string]bool{}
-	for _, document := range visits(t) {
-		r := &reader{written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
-		r.expected = func(name string, as expectation, words []string) {
+	for _, document := range schemaDocuments(t) {
+		d := &decoder{written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
+		d.expected = func(name string, as expectation, words []string) {
 			if as == expectKeys {
 				mappings[name] = true
 			}
 			if name == "identity_headers" {
-				return // the operator names the headers
+				return // the operator chooses the headers
 			}
 			if got, want := root.words(name, as), slices.Sorted(slices.Values(words)); !slices.Equal(got, want) {
 				t.Errorf("docs/keyward.schema.json: %s of %q are %q, want %q", as, name, got, want)
 			}
 		}
-		if node := r.document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
-			r.config(value{node, ""}, Default())
+		if node := d.document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
+			d.config(value{node, ""}, Default())
 		}
 	}
 	root.eachMapping("", func(name string) {
@@ -148,8 +153,8 @@ func (root *schemaNode) eachMapping(name string, visit func(string)) {
 	}
 }
 
-// TestSchemaDefaults compares the schema's defaults with those of the documentation,
-// which TestDefaults holds to the code.
+// TestSchemaDefaults compares the schema's defaults with those of the
+// documentation, which TestDefaults compares with the code.
 func TestSchemaDefaults(t *testing.T) {
 	root := loadSchema(t)
 	var defaults map[string]any
@@ -177,4 +182,66 @@ func TestSchemaDefaults(t *testing.T) {
 	if compared < 30 {
 		t.Errorf("compared only %d defaults", compared)
 	}
+}
+
+// TestSchemaDefaultsAreInForce writes each default of the schema down: that changes nothing.
+func TestSchemaDefaultsAreInForce(t *testing.T) {
+	root := loadSchema(t)
+	compared := 0
+	root.eachKey("", func(name string) {
+		value := root.find(name)[0].Default
+		if value == nil {
+			return
+		}
+		compared++
+		if with, without := parsed(t, documentWith(name, value)), parsed(t, documentWith(name, nil)); with != without {
+			t.Errorf("docs/keyward.schema.json: %v is not the default of %s:\n%s\n%s", value, name, with, without)
+		}
+	})
+	if compared < 70 {
+		t.Errorf("compared only %d defaults", compared)
+	}
+}
+
+// documentWith returns a configuration with the value of the key, nil for none,
+// and with as little as possible beside it.
+func documentWith(name string, value any) map[string]any {
+	elements := map[string]map[string]any{
+		"jwt": {"issuer": "https://id.example.com"}, "introspection": {"url": "https://id.example.com/introspect"}, "routes": {"path": "/a"},
+	}
+	root := map[string]any{}
+	at, path := root, strings.Split(name, ".")
+	key := path[len(path)-1]
+	for i, part := range path[:len(path)-1] {
+		section := map[string]any{}
+		at[part] = section
+		if element, ok := elements[part]; ok && i == 0 {
+			section = element
+			at[part] = []any{section}
+		}
+		at = section
+	}
+	if key == "shadow" {
+		at["rate"] = "1/s"
+	}
+	if value != nil {
+		at[key] = value
+	}
+	return root
+}
+
+// parsed returns what a document means, as text in which a nil slice is an empty one.
+func parsed(t *testing.T, document map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(document) // which is YAML
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Parse("keyward.yaml", text, noEnv)
+	if err != nil {
+		t.Errorf("%v\n%s", err, text)
+		return ""
+	}
+	cfg.Files, cfg.Warnings = nil, nil // they have lines
+	return fmt.Sprintf("%+v", *cfg)
 }

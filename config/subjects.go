@@ -10,17 +10,18 @@ import (
 	"keyward/authz"
 )
 
-// subjects are a source of subjects: one that names them without asking the others.
-type subjects struct {
-	name   string // an issuer and an introspection server of one name are one source
+// subjectSource is a source of subjects, which names them independently of
+// other sources.
+type subjectSource struct {
+	name   string // an issuer and an introspection server with the same name are one source
 	shown  string
-	method string // as x-auth-method says it
+	method string // the value of x-auth-method
 }
 
-// warnOfSubjects warns if the upstream cannot distinguish the subjects of two
-// sources: OpenID Connect Core makes them unique within their issuer only, so
-// alice of the weakest issuer would be alice of all.
-func (r *reader) warnOfSubjects(root value, cfg *Config) {
+// warnSharedSubjects warns if the upstream cannot distinguish the subjects of
+// two sources: OpenID Connect Core makes them unique within their issuer only,
+// so alice of the weakest issuer would be alice of all.
+func (d *decoder) warnSharedSubjects(root value, cfg *Config) {
 	has := func(f authz.IdentityAttribute) bool {
 		for _, field := range cfg.IdentityHeaders {
 			if field == f {
@@ -32,35 +33,36 @@ func (r *reader) warnOfSubjects(root value, cfg *Config) {
 	if !has(authz.AttributeSubject) || has(authz.AttributeIssuer) {
 		return
 	}
-	alike := alikeTo(sourcesOfSubjects(cfg), has(authz.AttributeAuthMethod))
+	alike := indistinguishable(subjectSources(cfg), has(authz.AttributeAuthMethod))
 	if len(alike) < 2 {
 		return
 	}
-	r.warn(lineOf(root.Node, "introspection", "jwt"), "no identity header distinguishes the subjects of %s: the upstream takes alice of one for alice of another; "+
+	d.warn(lineOf(root.Node, "introspection", "jwt"), "no identity header distinguishes the subjects of %s: the upstream takes alice of one for alice of another; "+
 		"add x-auth-issuer: issuer to identity_headers, and have the upstream check it", strings.Join(alike, ", "))
 }
 
-// sourcesOfSubjects are those of a configuration. Keys and passwords are of the same users.
-func sourcesOfSubjects(cfg *Config) []subjects {
-	var all []subjects
+// subjectSources returns those of a configuration. Keys and passwords have the
+// same users.
+func subjectSources(cfg *Config) []subjectSource {
+	var all []subjectSource
 	if cfg.Keys.File != "" || cfg.Users.File != "" {
-		all = append(all, subjects{shown: "keys and users"})
+		all = append(all, subjectSource{shown: "keys and users"})
 	}
 	for i := range cfg.JWT {
-		all = append(all, subjects{cfg.JWT[i].Name, fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].AuthMethod.String()})
+		all = append(all, subjectSource{cfg.JWT[i].Name, fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].AuthMethod.String()})
 	}
 	for i := range cfg.Introspection {
-		all = append(all, subjects{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.AuthMethodOAuth.String()})
+		all = append(all, subjectSource{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.AuthMethodOAuth.String()})
 	}
 	return all
 }
 
-// alikeTo returns the names of the sources whose subjects cannot be distinguished,
-// by the method if byMethod, else by nothing.
-func alikeTo(all []subjects, byMethod bool) []string {
+// indistinguishable returns the names of the sources whose subjects cannot be
+// distinguished. If byMethod, x-auth-method distinguishes them.
+func indistinguishable(all []subjectSource, byMethod bool) []string {
 	var names []string
 	for _, one := range all {
-		if slices.ContainsFunc(all, func(other subjects) bool {
+		if slices.ContainsFunc(all, func(other subjectSource) bool {
 			return other.name != one.name && (!byMethod || other.method == one.method)
 		}) {
 			names = append(names, one.shown)
@@ -69,7 +71,8 @@ func alikeTo(all []subjects, byMethod bool) []string {
 	return names
 }
 
-// lineOf is the line of the first of the keys that the mapping has.
+// lineOf returns the line of the first of the keys that the mapping has, 0 if
+// it has none.
 func lineOf(n *yaml.Node, keys ...string) int {
 	for _, wanted := range keys {
 		for key := range pairs(n) {

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestWarnOfSubjects: a warning where the upstream cannot tell whose alice it
-// is, and none where it can.
-func TestWarnOfSubjects(t *testing.T) {
+// TestWarnSharedSubjects checks that there is a warning if and only if the
+// upstream cannot distinguish the subjects of two sources.
+func TestWarnSharedSubjects(t *testing.T) {
 	const (
 		one    = "jwt:\n- {name: one, issuer: https://one.example, audiences: [a]}\n"
 		two    = one + "- {name: two, issuer: https://two.example, audiences: [a]}\n"
@@ -20,7 +20,7 @@ func TestWarnOfSubjects(t *testing.T) {
 		one:          "", // x-auth-method distinguishes its subjects from those of keys
 		one + opaque: "",
 		two:          `f:1: no identity header distinguishes the subjects of jwt "one", jwt "two": the upstream takes alice of one for alice of another; add x-auth-issuer: issuer to identity_headers, and have the upstream check it`,
-		access + strings.Replace(opaque, "three", "one", 1): "", // one server, asked in two ways
+		access + strings.Replace(opaque, "three", "one", 1): "", // one server, used in two ways
 		access + opaque: `f:3: no identity header distinguishes the subjects of jwt "one", introspection "three"`,
 		one + server:    `f:3: no identity header distinguishes the subjects of introspection "three", introspection "four"`,
 

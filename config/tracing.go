@@ -9,27 +9,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Tracing says where spans of checks go, and which checks have one.
+// Tracing says where the spans of checks are sent, and which checks have one.
 type Tracing struct {
-	Endpoint string  // of a collector, http:// or https://; "" is no spans
-	Sample   float64 // share of 1 of the checks that come within no trace
+	Endpoint string  // of a collector, http:// or https://; "": no spans
+	Sample   float64 // share, from 0 to 1, of the checks that are not part of a trace
 }
 
-// Enabled tells whether there are spans at all.
+// Enabled reports whether spans are made.
 func (t Tracing) Enabled() bool { return t.Endpoint != "" }
 
-func (r *reader) tracing(v value, t *Tracing) {
-	r.mapping(v, fields{
-		{"endpoint", r.checked(&t.Endpoint, validCollector)},
-		{"sample", r.share(&t.Sample)},
+func (d *decoder) tracing(v value, t *Tracing) {
+	d.mapping(v, fields{
+		{"endpoint", d.checked(&t.Endpoint, validCollector)},
+		{"sample", d.fraction(&t.Sample)},
 	})
 	if t.Sample > 0 && !t.Enabled() {
-		r.warn(v.Line, "%s: sample is of no effect without an endpoint", v.name)
+		d.warn(v.Line, "%s: sample is of no effect without an endpoint", v.name)
 	}
 }
 
-// validCollector takes a URL of scheme, host and port, and for no collector
-// nothing. A password has no place in it: headers come from the environment.
+// validCollector accepts a URL of scheme, host and port, and the empty text for
+// no collector. It has no place for a password: headers come from the
+// environment.
 func validCollector(endpoint string) error {
 	if endpoint == "" {
 		return nil
@@ -42,14 +43,14 @@ func validCollector(endpoint string) error {
 	return validAddress(u.Host)
 }
 
-var decimal = regexp.MustCompile(`^(0|0?\.[0-9]+|1|1\.0+)$`)
+var fractionPattern = regexp.MustCompile(`^(0|0?\.[0-9]+|1|1\.0+)$`)
 
-// share reads a number from 0 to 1.
-func (r *reader) share(to *float64) field {
+// fraction reads a number from 0 to 1.
+func (d *decoder) fraction(to *float64) field {
 	return func(v value) {
 		share, err := strconv.ParseFloat(v.Value, 64)
-		if v.Kind != yaml.ScalarNode || !r.isPlain(v) || err != nil || !decimal.MatchString(v.Value) {
-			r.wrong(v, "a number from 0 to 1, as 0.01")
+		if v.Kind != yaml.ScalarNode || !d.isUnquoted(v) || err != nil || !fractionPattern.MatchString(v.Value) {
+			d.wrong(v, "a number from 0 to 1, as 0.01")
 			return
 		}
 		*to = share

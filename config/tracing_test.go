@@ -15,7 +15,7 @@ func TestCollectorAddress(t *testing.T) {
 	}
 }
 
-func TestShare(t *testing.T) {
+func TestFraction(t *testing.T) {
 	for text, want := range map[string]float64{
 		"0": 0, "1": 1, "0.01": 0.01, ".5": 0.5, "1.0": 1, "0.0": 0,
 		"1.01": -1, "2": -1, "-0.1": -1, "1e-3": -1, "NaN": -1, "Inf": -1, "0x1p-2": -1, "'0.5'": -1, "50%": -1, "[]": -1, "~": -1,

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// authority signs certificates.
+// authority is a certificate authority.
 type authority struct {
-	file string // its own certificate
+	file string // of its own certificate
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// pair is a certificate and its key, as files.
+// pair is the files of a certificate and its key.
 type pair struct{ cert, key string }
 
 func newAuthority(t *testing.T, dir, name string) authority {
@@ -41,7 +41,7 @@ func newAuthority(t *testing.T, dir, name string) authority {
 	return a
 }
 
-// issue makes a certificate for a name, good for servers and clients.
+// issue makes a certificate for a name, valid for servers and clients.
 func (a authority) issue(t *testing.T, dir, name string) *pair {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -2,9 +2,9 @@ package e2e
 
 import "testing"
 
-// TestClientsAreNotBelievedAboutTheWay has a client say that it came by HTTPS,
-// from elsewhere, and for another path.
-func TestClientsAreNotBelievedAboutTheWay(t *testing.T) {
+// TestClientClaimsAreIgnored has a client claim that it came over HTTPS, from
+// another address, and for another path.
+func TestClientClaimsAreIgnored(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
 	key := s.key("--name", "k", "--path", "/mine")
 	s.start()
@@ -13,7 +13,7 @@ func TestClientsAreNotBelievedAboutTheWay(t *testing.T) {
 	if proto := got.Headers["x-forwarded-proto"]; len(proto) != 1 || proto[0] != "http" {
 		t.Errorf("x-forwarded-proto: %q", proto)
 	}
-	// Without X-Forwarded-For Envoy could take it for a neighbour.
+	// Without X-Forwarded-For Envoy could take it for an internal client.
 	near := s.get("/mine", bearer(key), "X-Envoy-Original-Path: /other", "X-Envoy-Upstream-Rq-Timeout-Ms: 1").received(t)
 	for _, name := range []string{"x-envoy-original-path", "x-envoy-upstream-rq-timeout-ms", "x-envoy-internal"} {
 		if got.Headers[name] != nil || near.Headers[name] != nil {
@@ -21,12 +21,12 @@ func TestClientsAreNotBelievedAboutTheWay(t *testing.T) {
 		}
 	}
 	if a := s.get("/other", bearer(key), "X-Envoy-Original-Path: /mine", "X-Original-URI: /mine", "X-Rewrite-URL: /mine"); a.status != 403 {
-		t.Errorf("/other with a header that says /mine: %d", a.status)
+		t.Errorf("/other with a header for /mine: %d", a.status)
 	}
 }
 
-// TestHostsAreTheRoutesHosts: a host has other spellings, with a port, in
-// capitals and with the dot of the DNS root, and a route must not be missed by one.
+// TestHostsAreTheRoutesHosts: a host with a port, in upper case or with the
+// final dot of DNS still matches its route.
 func TestHostsAreTheRoutesHosts(t *testing.T) {
 	s := newSystem(t, options{config: `
 routes:
@@ -46,7 +46,7 @@ default: {auth: none}
 	}
 }
 
-func TestRequireHTTPSIsNotTheClientsWord(t *testing.T) {
+func TestRequireHTTPSIgnoresClientHeaders(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig + "require_https: true\n"})
 	key := s.key("--name", "k")
 	s.start()
@@ -60,6 +60,6 @@ func TestRequireHTTPSIsNotTheClientsWord(t *testing.T) {
 		}
 	}
 	if n := s.arrived(); n != 0 {
-		t.Errorf("%d came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
 }

@@ -15,25 +15,26 @@ import (
 	"keyward/e2e/stack"
 )
 
-// answer is what a client got.
+// answer is what a client received.
 type answer struct {
-	status int // 0 where Envoy closed the connection without one
+	status int // 0 if Envoy closed the connection without a response
 	header http.Header
 	body   string
 }
 
-// received is the request as the upstream got it. It fails the test where the
-// answer is not the upstream's.
+// received returns the request as the upstream received it. It fails the test
+// if the response is not the upstream's.
 func (a answer) received(t testing.TB) stack.Received {
 	t.Helper()
 	var r stack.Received
 	if err := json.Unmarshal([]byte(a.body), &r); err != nil || a.status != http.StatusOK {
-		t.Fatalf("status %d, body %q: not the upstream's answer", a.status, a.body)
+		t.Fatalf("status %d, body %q: not the upstream's response", a.status, a.body)
 	}
 	return r
 }
 
-// reason is Keyward's reason for a denial in style `problem`; "" where Keyward did not deny.
+// reason returns Keyward's reason for a denial in style `problem`, "" if
+// Keyward did not deny.
 func (a answer) reason() string {
 	var problem struct{ Reason string }
 	if a.header.Get("X-Keyward-Decision-Id") == "" || json.Unmarshal([]byte(a.body), &problem) != nil {
@@ -48,8 +49,8 @@ func (s *system) get(target string, headers ...string) answer {
 	return s.request("GET", target, headers...)
 }
 
-// request sends a request byte for byte as given: net/http would tidy up what
-// the tests are about.
+// request sends a request byte for byte: net/http would normalize what the
+// tests are about.
 func (s *system) request(method, target string, headers ...string) answer {
 	s.t.Helper()
 	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: api.example.com", "Connection: close"}, headers...)
@@ -62,12 +63,13 @@ func (s *system) request(method, target string, headers ...string) answer {
 	return a
 }
 
-// maxHashTries is how often a client comes back that showed a password.
+// maxHashTries is how often a client sends a password.
 const maxHashTries = 8
 
-// retryHashing is a client that retries a 503 to a password, as docs/configuration.md
-// tells clients to: on a busy machine the first hash of a password may take longer
-// than a proxy waits. A 503 to anything else is the answer.
+// retryHashing is a client that retries a password that got a 503, as
+// docs/configuration.md tells clients to: on a busy machine the first hash of a
+// password may take longer than a proxy waits. A 503 to anything else is
+// returned.
 func retryHashing(headers []string, send func() (answer, error)) (answer, error) {
 	basic := slices.ContainsFunc(headers, func(line string) bool { return strings.HasPrefix(line, "Authorization: Basic ") })
 	for try := 1; ; try++ {
@@ -79,7 +81,7 @@ func retryHashing(headers []string, send func() (answer, error)) (answer, error)
 	}
 }
 
-// send writes the bytes to Envoy and reads one answer. A connection that is
+// send writes the bytes to Envoy and reads one response. A connection that is
 // closed without one gives the zero answer.
 func (s *system) send(method, raw string) (answer, error) {
 	conn, err := net.Dial("tcp", stack.Address(s.Ports().Envoy))
@@ -110,10 +112,11 @@ func exchange(conn net.Conn, method, raw string) (answer, error) {
 	return answer{response.StatusCode, response.Header, string(body)}, err
 }
 
-// bearer is the header line with the key.
+// bearer returns the header line with the key.
 func bearer(key string) string { return "Authorization: Bearer " + key }
 
-// pipeline sends requests on one connection and returns the statuses of the answers.
+// pipeline sends requests on one connection and returns the statuses of the
+// responses.
 func (s *system) pipeline(raw string, methods ...string) (statuses []int) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", stack.Address(s.Ports().Envoy))
@@ -128,15 +131,15 @@ func (s *system) pipeline(raw string, methods ...string) (statuses []int) {
 	for _, method := range methods {
 		response, err := http.ReadResponse(answers, &http.Request{Method: method})
 		if err != nil {
-			s.t.Fatalf("the answer to %s: %v", method, err)
+			s.t.Fatalf("the response to %s: %v", method, err)
 		}
 		if _, err := io.Copy(io.Discard, response.Body); err != nil {
-			s.t.Fatalf("the answer to %s: %v", method, err)
+			s.t.Fatalf("the response to %s: %v", method, err)
 		}
 		statuses = append(statuses, response.StatusCode)
 	}
 	if rest, _ := io.ReadAll(answers); len(rest) > 0 {
-		s.t.Errorf("after the last answer: %q", rest)
+		s.t.Errorf("after the last response: %q", rest)
 	}
 	return statuses
 }
@@ -146,7 +149,7 @@ func write(w io.Writer, text string) error {
 	return err
 }
 
-// until asks again and again until it is as wanted, for ten seconds at most.
+// until repeats ask until it returns true, for ten seconds at most.
 func (s *system) until(wanted string, ask func() (answer, bool)) answer {
 	s.t.Helper()
 	deadline := time.After(10 * time.Second)

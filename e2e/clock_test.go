@@ -12,8 +12,9 @@ import (
 )
 
 // clockSource is the clock of a Keyward that is built for a test of limits: the
-// time that stands in a file of its working folder, and until there is one the time of day.
-const clockSource = `package server
+// time in a file of its working directory, or the real time if there is no such
+// file.
+const clockSource = `package engine
 
 import (
 	"os"
@@ -34,23 +35,23 @@ func testClock() time.Time {
 }
 `
 
-// keywardWithClock builds keyward with one word of it changed: when a request is
-// judged is what testClock says. All else is what is shipped.
+// keywardWithClock builds keyward with one change: the time of a check comes
+// from testClock. Everything else is as shipped.
 func keywardWithClock(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	core := filepath.Join(programs.root, "server", "core.go")
-	text, err := os.ReadFile(core)
+	snapshot := filepath.Join(programs.root, "engine", "snapshot.go")
+	text, err := os.ReadFile(snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const word = "Now:          time.Now,"
 	if strings.Count(string(text), word) != 1 {
-		t.Fatalf("server/core.go does not say once: %s", word)
+		t.Fatalf("engine/snapshot.go does not have exactly once: %s", word)
 	}
 	replaced := map[string]string{
-		core: writeFile(t, dir, "core.go", strings.Replace(string(text), word, "Now: testClock,", 1)),
-		filepath.Join(programs.root, "server", "testclock.go"): writeFile(t, dir, "clock.go", clockSource),
+		snapshot: writeFile(t, dir, "snapshot.go", strings.Replace(string(text), word, "Now: testClock,", 1)),
+		filepath.Join(programs.root, "engine", "testclock.go"): writeFile(t, dir, "clock.go", clockSource),
 	}
 	overlay, err := json.Marshal(object{"Replace": replaced})
 	if err != nil {
@@ -75,7 +76,7 @@ func writeFile(t *testing.T, dir, name, text string) string {
 	return file
 }
 
-// clock is that of one system's Keyward.
+// clock is the clock of one system's Keyward.
 type clock struct {
 	s  *system
 	at time.Time
@@ -85,7 +86,7 @@ type clock struct {
 func (c *clock) set(at time.Time) {
 	c.s.t.Helper()
 	c.at = at
-	// In one step: a request may be judged in the meantime.
+	// Atomic, because a check may read the time meanwhile.
 	file := writeFile(c.s.t, c.s.dir, "clock.new", strconv.FormatInt(at.UnixNano(), 10))
 	if err := os.Rename(file, filepath.Join(c.s.dir, "clock")); err != nil {
 		c.s.t.Fatal(err)

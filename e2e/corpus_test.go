@@ -14,17 +14,17 @@ import (
 	"keyward/internal/vectors"
 )
 
-// TestCorpus sends all vectors through each proxy, the real one, and wants the
-// same verdict from all: whichever asks, one core decides. What a proxy makes
-// different, by refusing or rewriting a request before it asks, stands in
-// testdata/differences.txt with its reason. The rest of the corpus are the
-// transcripts (examples_test.go), by the same table.
+// TestCorpus sends all vectors through each real proxy, and wants the same
+// verdict from all, since one core decides for all of them.
+// testdata/differences.txt lists the verdicts that a proxy changes, because it
+// refuses or rewrites a request before it asks, with the reasons. The rest of
+// the corpus are the transcripts (examples_test.go), which use the same table.
 func TestCorpus(t *testing.T) { throughProxies(t, vectorsThrough, overHTTP...) }
 
 func vectorsThrough(t *testing.T, proxy string) {
 	c := &corpus{t: t, known: readDifferences(t), keys: map[string]string{}}
 	c.system = newSystem(t, options{proxy: proxy, config: strings.Replace(allSources, "{header:", "{basic_key_usernames: [haplo], header:", 1)})
-	anywhere := c.key("--name", "k")
+	unrestricted := c.key("--name", "k")
 	for _, v := range vectors.Paths(t) {
 		if c.keys[v.Prefix] == "" {
 			c.keys[v.Prefix] = c.key("--name", "path "+v.Prefix, "--path", v.Prefix)
@@ -32,14 +32,14 @@ func vectorsThrough(t *testing.T, proxy string) {
 	}
 	c.start()
 	c.paths()
-	c.authorizations(anywhere)
+	c.authorizations(unrestricted)
 	c.judgedAsPassed()
-	c.keepsKeys(anywhere)
+	c.keepsKeys(unrestricted)
 	c.known.used(t, proxy, "paths")
 	c.known.used(t, proxy, "authorization")
 }
 
-// corpus is one proxy's run.
+// corpus is the run for one proxy.
 type corpus struct {
 	*system
 	t     *testing.T
@@ -47,8 +47,8 @@ type corpus struct {
 	keys  map[string]string // path → a key for it alone
 }
 
-// paths sends each target as it is, also where that ends the line: what then is
-// on the next one is a header, or another request.
+// paths sends each target as it is, even if it ends the request line: the rest
+// is then a header, or another request.
 func (c *corpus) paths() {
 	for _, v := range vectors.Paths(c.t) {
 		what := fmt.Sprintf("%q in %s", v.Target, v.Prefix)
@@ -64,7 +64,7 @@ func (c *corpus) paths() {
 	}
 }
 
-// inside wants a rewritten path to be one that all servers read alike, and inside the key's.
+// inside wants a rewritten path to be unambiguous, and within the key's paths.
 func (c *corpus) inside(v vectors.Path, target string) {
 	pattern, err := authz.ParsePattern(v.Prefix, authz.PathRules{})
 	if err != nil {
@@ -72,17 +72,18 @@ func (c *corpus) inside(v vectors.Path, target string) {
 	}
 	path, err := authz.ParsePath(target, authz.PathRules{})
 	if err != nil || !pattern.Matches(path) {
-		c.t.Errorf("%q came to the upstream as %q, which is not inside %s (%v)", v.Target, target, v.Prefix, err)
+		c.t.Errorf("%q reached the upstream as %q, which is not inside %s (%v)", v.Target, target, v.Prefix, err)
 	}
 }
 
-// upstreamVerdict is the verdict on a target that came to the upstream, by what the
-// proxy has made of it on the way; each kind may have in it those before.
+// upstreamVerdict returns the verdict for a target that reached the upstream,
+// by how the proxy rewrote it. Each kind of rewriting may include those before
+// it.
 func upstreamVerdict(sent, got string) string {
 	if sent == got {
 		return "200"
 	}
-	line, _, _ := strings.Cut(sent, " HTTP/1.1\r\n") // the line ends there
+	line, _, _ := strings.Cut(sent, " HTTP/1.1\r\n") // the request line ends there
 	line = withoutHost.ReplaceAllString(line, "")
 	decoded, err := url.PathUnescape(line)
 	decodedGot, errGot := url.PathUnescape(got)
@@ -100,7 +101,8 @@ func upstreamVerdict(sent, got string) string {
 
 var escaped = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
-// decodeUnreserved decodes an escape of a character that needs none (RFC 3986 section 2.3).
+// decodeUnreserved decodes an escape of an unreserved character (RFC 3986
+// section 2.3).
 func decodeUnreserved(escape string) string {
 	if decoded, err := url.PathUnescape(escape); err == nil && regexp.MustCompile(`^[A-Za-z0-9._~-]$`).MatchString(decoded) {
 		return decoded
@@ -108,11 +110,12 @@ func decodeUnreserved(escape string) string {
 	return escape
 }
 
-// withoutHost is what comes before the path of a target with a scheme.
+// withoutHost matches the part of a target before its path, if the target has a
+// scheme.
 var withoutHost = regexp.MustCompile(`^[A-Za-z]+:(//[^/]*)?`)
 
-// authorizations sends each line, with a real key for the token, so that
-// whatever is read as a credential at all is let in.
+// authorizations sends each line with a real key for the token, so that
+// everything that is read as a credential is allowed.
 func (c *corpus) authorizations(key string) {
 	for _, v := range vectors.Authorizations(c.t) {
 		v, real := withRealKey(v, key)
@@ -124,7 +127,8 @@ func (c *corpus) authorizations(key string) {
 		}
 		what := fmt.Sprintf("%s %.120q %s", v.Why, v.Headers, v.Target)
 		if another {
-			// A proxy splits, unfolds or refuses that: it is no longer what the line is about.
+			// A proxy splits, unfolds or refuses this, so it no longer tests
+			// what the line is about.
 			c.verdict(what, raw+"\r\n0\r\n\r\n")
 			continue
 		}
@@ -137,8 +141,8 @@ func (c *corpus) authorizations(key string) {
 	}
 }
 
-// withRealKey puts the key in the place of the tokens that the lines use; real
-// tells whether there was one.
+// withRealKey replaces the tokens of the line with the key. real is true if
+// there was one.
 func withRealKey(v vectors.Authorization, key string) (_ vectors.Authorization, real bool) {
 	const token, bare = "mF_9.B5f-4.1JqM", "k1"
 	replace := func(text, old string) string {
@@ -173,9 +177,9 @@ func expectedVerdict(expect string, real bool) string {
 	return "401 unknown"
 }
 
-// verdict sends a request. It is the status and Keyward's reason, or what the
-// proxy itself says where it refuses, and then nothing may have come to the
-// upstream. Some just hang up, or take the request for one of HTTP/0.9.
+// verdict sends a request. It returns the status and Keyward's reason, or the
+// proxy's own refusal, after which nothing may have reached the upstream. Some
+// proxies just close the connection, or take the request for HTTP/0.9.
 func (c *corpus) verdict(what, raw string) (a answer, verdict string) {
 	c.t.Helper()
 	before := c.arrived()
@@ -195,7 +199,7 @@ func (c *corpus) verdict(what, raw string) (a answer, verdict string) {
 		verdict = fmt.Sprint("own ", a.status)
 	}
 	if c.arrived() != before {
-		c.t.Errorf("%s: %s, and it came to the upstream", what, verdict)
+		c.t.Errorf("%s: %s, but it reached the upstream", what, verdict)
 	}
 	return a, verdict
 }
@@ -208,12 +212,12 @@ func (c *corpus) compare(part, what, want, got string) {
 	}
 }
 
-// judgedAsPassed holds the paths that Keyward let through, by its log, to those
-// that came to the upstream, in order.
+// judgedAsPassed compares the paths that Keyward allowed, according to its log,
+// with those that reached the upstream, in order.
 func (c *corpus) judgedAsPassed() {
 	c.t.Helper()
 	var judged, passed []string
-	for line := range strings.Lines(wholeLog(c.Keyward)) {
+	for line := range strings.Lines(fullLog(c.Keyward)) {
 		var decision struct{ Decision, Path string }
 		if json.Unmarshal([]byte(line), &decision) == nil && decision.Decision == "allow" {
 			judged = append(judged, decision.Path)
@@ -226,11 +230,11 @@ func (c *corpus) judgedAsPassed() {
 		passed = append(passed, path)
 	}
 	if !slices.Equal(judged, passed) {
-		c.t.Errorf("let through: %q\nat the upstream: %q", judged, passed)
+		c.t.Errorf("allowed: %q\nat the upstream: %q", judged, passed)
 	}
 }
 
-// keepsKeys wants no request that came to the upstream to carry a key.
+// keepsKeys wants no request that reached the upstream to contain a key.
 func (c *corpus) keepsKeys(keys ...string) {
 	c.t.Helper()
 	for _, key := range c.keys {
@@ -240,7 +244,7 @@ func (c *corpus) keepsKeys(keys ...string) {
 	defer c.mu.Unlock()
 	for _, r := range c.received {
 		if where := findText(r, keys...); where != "" {
-			c.t.Errorf("%s %.200s: the key came to the upstream in %s", r.Method, r.Path, where)
+			c.t.Errorf("%s %.200s: the key reached the upstream in %s", r.Method, r.Path, where)
 		}
 	}
 }

@@ -14,11 +14,13 @@ import (
 	"keyward/e2e/stack"
 )
 
-// answerHead is the file, in a terminal's folder, where curl leaves the head of the last answer.
+// answerHead is the file, in a terminal's directory, to which curl writes the
+// head of the last response.
 const answerHead = "answer-head"
 
-// writeCurlrc has curl find the page's hosts at the proxy's address, trust its
-// certificate, and keep the head of each answer, with no word of that in the command.
+// writeCurlrc makes curl connect to the proxy for the page's hosts, trust its
+// certificate, and keep the head of each response, without any of that in the
+// command.
 func (c *terminal) writeCurlrc(t *testing.T) {
 	t.Helper()
 	lines := []string{"silent", "show-error", "max-time = 25", `noproxy = "*"`, fmt.Sprintf("dump-header = %q", filepath.Join(c.dir, answerHead))}
@@ -42,7 +44,7 @@ type answerHeader struct {
 	header http.Header
 }
 
-// verdict is the status, and whether it is the proxy's own refusal.
+// verdict returns the status, and whether it is the proxy's own refusal.
 func (a answerHeader) verdict() string {
 	if a.status < "400" || a.header.Get("X-Keyward-Decision-Id") != "" {
 		return a.status
@@ -50,7 +52,7 @@ func (a answerHeader) verdict() string {
 	return "own " + a.status
 }
 
-// answered reads the head of the last answer as curl kept it.
+// answered reads the head of the last response that curl kept.
 func (c *terminal) answered() (answerHeader, error) {
 	text, err := os.ReadFile(filepath.Join(c.dir, answerHead))
 	if err != nil {

@@ -22,14 +22,14 @@ routes:
 log: {level: debug, decisions: all}
 `
 
-// TestDecisions reads as the policy it is: who gets what where.
+// TestDecisions is a table of the policy: which credential gets which response.
 func TestDecisions(t *testing.T) { throughProxies(t, decisions) }
 
 func decisions(t *testing.T, proxy string) {
 	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	alice := s.key("--name", "alice's", "--user", "alice", "--path", "/hello", "--path", "/reports", "--path", "=/one", "--scope", "reports:read")
 	bob := s.key("--name", "bob's", "--user", "bob")
-	stranger := s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")
+	unknown := s.keyward("key", "create", "--name", "unknown", "--file", "elsewhere.jsonl")
 	s.start()
 
 	for _, c := range []struct {
@@ -52,8 +52,8 @@ func decisions(t *testing.T, proxy string) {
 
 		{"", "/hello", 401, "no_credential"},
 		{"", "/publicity", 401, "no_credential"},
-		{bearer(stranger), "/hello", 401, "unknown_key"},
-		{bearer(stranger), "/news", 401, "unknown_key"},
+		{bearer(unknown), "/hello", 401, "unknown_key"},
+		{bearer(unknown), "/news", 401, "unknown_key"},
 		{bearer(alice[:len(alice)-1] + "!"), "/hello", 401, "malformed_credential"},
 		{"Authorization: Digest x=y", "/hello", 401, "unsupported_credential"},
 
@@ -73,7 +73,7 @@ func decisions(t *testing.T, proxy string) {
 			t.Errorf("%s %s: %d %s, want %d %s", c.credential, c.target, a.status, a.reason(), c.status, c.reason)
 		}
 		if passed := s.arrived() > before; passed != (c.status == 200) {
-			t.Errorf("%s %s: status %d, and that it came to the upstream is %v", c.credential, c.target, a.status, passed)
+			t.Errorf("%s %s: status %d, and reached the upstream: %v", c.credential, c.target, a.status, passed)
 		}
 	}
 }
@@ -122,14 +122,14 @@ func denialTellsTheClientWhatItNeeds(t *testing.T, proxy string) {
 		if id == "" || problem.DecisionID != id {
 			t.Errorf("%s: decision %q in the header, %q in the body", c.target, id, problem.DecisionID)
 		}
-		if !strings.Contains(wholeLog(s.Keyward), id) {
+		if !strings.Contains(fullLog(s.Keyward), id) {
 			t.Errorf("%s: decision %s is not in Keyward's log", c.target, id)
 		}
 	}
 }
 
-// TestPreflight: only what is a preflight by the Fetch standard passes without
-// a credential, and only where the route says so.
+// TestPreflight: only a preflight by the Fetch standard is allowed without a
+// credential, and only if the route says so.
 func TestPreflight(t *testing.T) { throughProxies(t, preflight, "nginx-plain") }
 
 func preflight(t *testing.T, proxy string) {
@@ -158,7 +158,7 @@ func headDenialHasNoBody(t *testing.T, proxy string) {
 	s := startSystem(t, options{proxy: proxy})
 	raw := "HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n" +
 		"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-	// A body after the first answer would be read as the start of the second.
+	// A body after the first response would be read as the start of the second.
 	statuses := s.pipeline(raw, "HEAD", "GET")
 	if !slices.Equal(statuses, []int{401, 401}) {
 		t.Errorf("statuses %v, want two 401s", statuses)
@@ -184,8 +184,8 @@ func revokedWhileRunning(t *testing.T, proxy string) {
 	s.until("accepted", func() (answer, bool) { a := s.get("/", bearer(created)); return a, a.status == 200 })
 }
 
-// TestRoutePickedByEnvoy has Envoy's own route name Keyward's route: the path of
-// that one is not looked at, its scopes are, and so are the key's paths.
+// TestRoutePickedByEnvoy has Envoy's route name Keyward's route. That route's
+// path is then ignored, while its scopes and the key's paths apply.
 func TestRoutePickedByEnvoy(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig, envoy: pickRoutes})
 	scoped := s.key("--name", "scoped", "--scope", "picked", "--path", "/p")
@@ -207,7 +207,7 @@ func TestRoutePickedByEnvoy(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d %s", c.target, a.status, a.reason(), c.status, c.reason)
 		}
 	}
-	// Envoy has matched the path, and not the method.
+	// Envoy has matched the path, but not the method.
 	if a := s.request("HEAD", "/p/picked", bearer(scoped)); a.status != 200 {
 		t.Errorf("HEAD: %d", a.status)
 	}
@@ -218,6 +218,6 @@ func TestRoutePickedByEnvoy(t *testing.T) {
 		}
 	}
 	if n := s.arrived() - before; n != 0 {
-		t.Errorf("%d requests came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
 }

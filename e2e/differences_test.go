@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// difference is that a proxy has one verdict of the corpus come out as another.
+// difference is a verdict of the corpus that a proxy changes.
 type difference struct {
 	proxy string // "envoy" for ""
 	part  string // paths, authorization, or the name of a transcript
@@ -20,7 +20,7 @@ func (d difference) String() string {
 	return strings.Join([]string{d.proxy, d.part, d.want, d.got}, " | ")
 }
 
-// differences is the table of those that a proxy forces, as one test uses it.
+// differences is the table of those that a proxy causes, as used by one test.
 type differences struct {
 	reasons map[difference]string
 	met     map[difference]bool
@@ -38,7 +38,7 @@ func readDifferences(t *testing.T) *differences {
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		if text := lines.Text(); text != "" && !strings.HasPrefix(text, "#") && !all.add(text) {
-			t.Fatalf("differences.txt: %q is no line of that table, or stands there twice", text)
+			t.Fatalf("differences.txt: %q is not a valid line, or appears twice", text)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -47,8 +47,8 @@ func readDifferences(t *testing.T) *differences {
 	return all
 }
 
-// add takes a line. None may say that what must be refused is let in as it
-// came, and none may be one that no test would read.
+// add adds a line. It refuses a line that would allow, unchanged, what must be
+// refused, and one that no test would read.
 func (d *differences) add(line string) bool {
 	fields := strings.Split(line, " | ")
 	if len(fields) != 5 || fields[3] == "200" || fields[4] == "" {
@@ -83,7 +83,8 @@ func isPartOfCorpus(name string) bool {
 	return err == nil
 }
 
-// forced tells whether the table has a line for the difference, and remembers that it was needed.
+// forced reports whether the table has a line for the difference, and records
+// that it was needed.
 func (d *differences) forced(is difference) bool {
 	if d.reasons[is] == "" {
 		return false
@@ -92,17 +93,17 @@ func (d *differences) forced(is difference) bool {
 	return true
 }
 
-// used fails for each line about a part that was not needed.
+// used fails for each line about the part that was not needed.
 func (d *differences) used(t *testing.T, proxy, part string) {
 	t.Helper()
 	for line := range d.reasons {
 		if line.proxy == inTable(proxy) && line.part == part && !d.met[line] {
-			t.Errorf("differences.txt: %q is not the case", line)
+			t.Errorf("differences.txt: %q is not needed", line)
 		}
 	}
 }
 
-// inTable is a proxy's name there.
+// inTable returns a proxy's name in the table.
 func inTable(proxy string) string {
 	if proxy == "" {
 		return "envoy"
@@ -110,7 +111,7 @@ func inTable(proxy string) string {
 	return proxy
 }
 
-// TestDifferencesAreRead holds that no line of the table is passed over in silence.
+// TestDifferencesAreRead: every line of the table is either read or refused.
 func TestDifferencesAreRead(t *testing.T) {
 	for line, want := range map[string]bool{
 		"envoy | paths | 400 ambiguous_path | own 400 closed | why":   true,
@@ -127,7 +128,7 @@ func TestDifferencesAreRead(t *testing.T) {
 	} {
 		d := &differences{map[difference]string{}, map[difference]bool{}}
 		if d.add(line) != want {
-			t.Errorf("%q is read: %v", line, !want)
+			t.Errorf("%q is accepted: %v", line, !want)
 		}
 	}
 }

@@ -1,3 +1,3 @@
-// Package e2e holds the tests with the real Envoy, run with the envoy.yaml that
-// is shipped, in front of the real keyward program.
+// Package e2e holds the end-to-end tests: the real keyward program behind the
+// real Envoy with the shipped envoy.yaml, and behind the other proxies.
 package e2e

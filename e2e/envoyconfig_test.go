@@ -8,7 +8,7 @@ import (
 
 type object = map[string]any
 
-// pickRoutes adds Envoy routes that name a route of Keyward's.
+// pickRoutes adds Envoy routes that name a route of Keyward.
 func pickRoutes(_ *testing.T, c *stack.EnvoyConfig) {
 	all := c.Find("all")
 	routes := all["routes"].([]any)
@@ -25,20 +25,20 @@ func pickRoutes(_ *testing.T, c *stack.EnvoyConfig) {
 	all["routes"] = routes
 }
 
-// acceptUnderscores lets header names with underscores through to Keyward.
+// acceptUnderscores passes header names with underscores on to Keyward.
 func acceptUnderscores(_ *testing.T, c *stack.EnvoyConfig) {
 	manager := c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)
 	manager["common_http_protocol_options"].(object)["headers_with_underscores_action"] = "ALLOW"
 }
 
-// throughSocket has Envoy ask Keyward on a unix socket.
+// throughSocket makes Envoy use a unix socket to ask Keyward.
 func throughSocket(path string) func(*testing.T, *stack.EnvoyConfig) {
 	return func(_ *testing.T, c *stack.EnvoyConfig) {
 		endpoint(c, "keyward")["address"] = object{"pipe": object{"path": path}}
 	}
 }
 
-// speakHTTP2 has Envoy speak HTTP/2 with the upstream, as gRPC needs it.
+// speakHTTP2 makes Envoy speak HTTP/2 with the upstream, as gRPC requires.
 func speakHTTP2(_ *testing.T, c *stack.EnvoyConfig) {
 	c.Find("upstream")["typed_extension_protocol_options"] = object{
 		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
@@ -48,7 +48,7 @@ func speakHTTP2(_ *testing.T, c *stack.EnvoyConfig) {
 	}
 }
 
-// endpoint is the one endpoint of a cluster.
+// endpoint returns the only endpoint of a cluster.
 func endpoint(c *stack.EnvoyConfig, cluster string) object {
 	at := c.Find(cluster)["load_assignment"].(object)["endpoints"].([]any)[0].(object)
 	return at["lb_endpoints"].([]any)[0].(object)["endpoint"].(object)

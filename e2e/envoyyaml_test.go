@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// warningLine is a line of Envoy's log that an operator would have to look into.
+// warningLine is a line of Envoy's log that an operator would have to
+// investigate.
 var warningLine = regexp.MustCompile(`(?m)^.*(?:\[(?:warning|error|critical)\]|[Dd]eprecat).*$`)
 
 func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
@@ -28,8 +29,8 @@ func TestEnvoyLoadsTheShippedFileWithoutComplaint(t *testing.T) {
 	}
 }
 
-// TestAccessLog holds that the log tells who was let in and why others were
-// not, and that it shows no query.
+// TestAccessLog: the log says which requests were allowed and why others were
+// denied, and shows no query.
 func TestAccessLog(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
 	key := s.key("--name", "k")
@@ -52,17 +53,18 @@ func TestAccessLog(t *testing.T) {
 	if strings.Contains(log, key) || strings.Contains(log, "q=1") {
 		t.Error("a query is in the log")
 	}
-	// Whoever could choose it could make two requests look like one.
+	// A client that could choose it could make two requests look like one.
 	if strings.Contains(log, "mine") {
-		t.Error("a client's own x-request-id is believed")
+		t.Error("a client's own x-request-id is used")
 	}
 }
 
-// TestBothLogsNameARequestAlike: what Envoy's log and the client call a request, Keyward's log does too.
+// TestBothLogsNameARequestAlike: Envoy's log, the client and Keyward's log use
+// the same id for a request.
 func TestBothLogsNameARequestAlike(t *testing.T) {
 	s := startSystem(t, options{config: routesConfig})
 	id := s.get("/denied").header.Get("X-Request-Id")
-	if id == "" || !strings.Contains(wholeLog(s.Keyward), `"request_id":"`+id+`"`) {
-		t.Errorf("the request is %q to the client and not to Keyward", id)
+	if id == "" || !strings.Contains(fullLog(s.Keyward), `"request_id":"`+id+`"`) {
+		t.Errorf("the client has the request id %q, Keyward's log does not", id)
 	}
 }

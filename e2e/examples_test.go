@@ -16,19 +16,19 @@ import (
 	"keyward/e2e/stack"
 )
 
-// exampleFile is how one of deploy/examples is started.
+// exampleFile says how an example of deploy/examples is started.
 type exampleFile struct {
 	name      string // of the file, without .yaml
 	hosts     []string
 	tls       string                   // the name that Envoy's certificate is for; "" is plain http
-	edit      func(text string) string // what whoever copies it has to change; nil is nothing
+	edit      func(text string) string // changes that an operator has to make; nil for none
 	mediaType string
 	proxy     string // of those in proxies_test.go
-	keyward   string // in the place of the program that all systems run
+	keyward   string // in place of the usual binary
 }
 
-// start copies the file, runs the commands in its head and returns a terminal
-// with what they printed, in order.
+// start copies the file, runs the commands in its head and returns a terminal,
+// and what the commands printed, in order.
 func (e exampleFile) start(t *testing.T) (_ *terminal, printed []string) {
 	t.Helper()
 	need(t, "curl")
@@ -65,8 +65,8 @@ func (e exampleFile) start(t *testing.T) (_ *terminal, printed []string) {
 	return c, printed
 }
 
-// commandsToStart are those in the head of an example, but for the last one,
-// which is what a stack starts.
+// commandsToStart returns the commands in the head of an example without the
+// last one, which starts the server.
 func (c *terminal) commandsToStart(text string) (commands []string) {
 	c.t.Helper()
 	for line := range strings.Lines(text) {
@@ -84,7 +84,7 @@ func (c *terminal) commandsToStart(text string) (commands []string) {
 	return commands[:last]
 }
 
-// speakTLS has Envoy speak TLS, and plain text still to who does not begin with it.
+// speakTLS makes Envoy accept TLS, and still plain HTTP, at one port.
 func speakTLS(p *pair) func(*testing.T, *stack.EnvoyConfig) {
 	return func(_ *testing.T, c *stack.EnvoyConfig) {
 		edge := c.Find("edge")
@@ -125,7 +125,7 @@ func runHalo(t *testing.T, proxy string) {
 		"ID": c.idOf(pat), "PAT_ENDS": c.endOf(pat), "MISTYPED": misconfigured(pat), "JTI": jti,
 		"JWT":                c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "jti": jti}),
 		"JWT_WITHOUT_SCOPES": c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "scope": ""}),
-		"JWT_OF_NOBODY":      c.login(jwt.MapClaims{"iss": "halo", "sub": "nobody"}),
+		"JWT_OF_UNKNOWN":     c.login(jwt.MapClaims{"iss": "halo", "sub": "mallory"}),
 		"JWT_EXPIRED":        c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "exp": time.Now().Add(-time.Minute).Unix()}),
 		"JWT_FORGED": sign(t, jwt.SigningMethodHS256, bytes.Repeat([]byte("x"), 64), "", "JWT",
 			claims(jwt.MapClaims{"iss": "halo", "sub": "admin"})),
@@ -167,8 +167,8 @@ func runHaplo(t *testing.T, proxy string) {
 	c.keepsSecrets(t)
 }
 
-// TestGenericAPI runs the commands of the Generic API's page, with an
-// authorization server of our own, and then without one.
+// TestGenericAPI runs the commands of the Generic API's page, with the test's
+// authorization server and then without one.
 func TestGenericAPI(t *testing.T) { throughProxies(t, runGenericAPI, overHTTP...) }
 
 func runGenericAPI(t *testing.T, proxy string) {
@@ -189,8 +189,8 @@ func runGenericAPI(t *testing.T, proxy string) {
 	c.run(t, "generic-api-away")
 }
 
-// genericTokens are those that the Generic API's login endpoint and the
-// authorization server give out, good and bad.
+// genericTokens returns tokens of the Generic API's login endpoint and of the
+// authorization server, valid and invalid.
 func (s *system) genericTokens(server *authorizationServer) map[string]string {
 	s.t.Helper()
 	const issuer = "https://api.example.com"
@@ -221,17 +221,17 @@ func (s *system) genericTokens(server *authorizationServer) map[string]string {
 	}
 }
 
-// endOf is when a key expires.
+// endOf returns when a key expires.
 func (s *system) endOf(key string) string {
 	s.t.Helper()
 	var view struct{ Expires string }
 	if err := json.Unmarshal(s.run(key, "key", "verify", "--file", "keys.jsonl", "--json"), &view); err != nil || view.Expires == "" {
-		s.t.Fatalf("key verify tells no expiry: %v", err)
+		s.t.Fatalf("key verify prints no expiry: %v", err)
 	}
 	return view.Expires
 }
 
-// misconfigured is the key with another character in the place of its last.
+// misconfigured returns the key with its last character replaced.
 func misconfigured(key string) string {
 	last := "0"
 	if strings.HasSuffix(key, last) {

@@ -10,7 +10,8 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestDeadKeyward holds that without Keyward nobody gets in, and that everybody does again once it is back.
+// TestDeadKeyward: without Keyward every request is denied, and requests are
+// allowed again once it is back.
 func TestDeadKeyward(t *testing.T) { throughProxies(t, deadKeyward) }
 
 func deadKeyward(t *testing.T, proxy string) {
@@ -21,40 +22,41 @@ func deadKeyward(t *testing.T, proxy string) {
 		t.Fatalf("before: %d", a.status)
 	}
 	s.Keyward.Kill()
-	s.nobodyGetsIn(key)
+	s.deniesAll(key)
 	if err := s.StartKeyward(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 }
 
-// TestFrozenKeyward is about a Keyward that takes connections and never answers.
+// TestFrozenKeyward: a Keyward that accepts connections and never replies.
 func TestFrozenKeyward(t *testing.T) { throughProxies(t, frozenKeyward) }
 
 func frozenKeyward(t *testing.T, proxy string) {
 	s := newSystem(t, options{proxy: proxy, config: routesConfig, shippedTimeout: true})
 	key := s.key("--name", "k")
 	s.start()
-	s.until("let in", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 	if err := s.Keyward.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	// A thread of it may still answer after the signal was sent.
+	// One of its threads may still reply after the signal was sent.
 	s.until("refused", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 503 })
 	asked := time.Now()
-	s.nobodyGetsIn(key)
-	// Five requests at a quarter of a second each, with room for a busy machine.
+	s.deniesAll(key)
+	// Five requests at a quarter of a second each, with a margin for a busy
+	// machine.
 	if took := time.Since(asked); took > 10*time.Second {
-		t.Errorf("to be told so took %s", took)
+		t.Errorf("the denials took %s", took)
 	}
 	if err := s.Keyward.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 }
 
-// nobodyGetsIn wants 503 for all, also where no credential is needed.
-func (s *system) nobodyGetsIn(key string) {
+// deniesAll wants 503 for all requests, even where no credential is needed.
+func (s *system) deniesAll(key string) {
 	s.t.Helper()
 	before := s.arrived()
 	for _, a := range []answer{
@@ -66,11 +68,12 @@ func (s *system) nobodyGetsIn(key string) {
 		}
 	}
 	if n := s.arrived() - before; n != 0 {
-		s.t.Errorf("%d requests came to the upstream", n)
+		s.t.Errorf("%d requests reached the upstream", n)
 	}
 }
 
-// TestTerminatedKeyward holds that stopping in order fails no request that is answered, and that the process goes.
+// TestTerminatedKeyward: an orderly stop fails no request that is answered, and
+// the process ends.
 func TestTerminatedKeyward(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
 	key := s.key("--name", "k")
@@ -90,10 +93,11 @@ func TestTerminatedKeyward(t *testing.T) {
 			}
 		}
 	}
-	s.nobodyGetsIn(key)
+	s.deniesAll(key)
 }
 
-// TestStackThatCannotStart has the last part fail, and then nothing may be left.
+// TestStackThatCannotStart makes the last part fail. No part may be left
+// running.
 func TestStackThatCannotStart(t *testing.T) {
 	s := newSystem(t, options{})
 	s.key("--name", "k")
@@ -113,6 +117,6 @@ func TestStackThatCannotStart(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "already in use") {
 		t.Errorf("error %v", err)
 	}
-	ports.Envoy = ports.EnvoyAdmin // which would have been served too
+	ports.Envoy = ports.EnvoyAdmin // which Envoy would have served too
 	waitUntilFree(t, ports)
 }

@@ -16,8 +16,8 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestGRPCClientGetsAGRPCStatus calls with a real gRPC client, who gets a status
-// and a few words whichever style others get.
+// TestGRPCClientGetsAGRPCStatus calls with a real gRPC client, which gets a
+// status and a short message whatever the error style.
 func TestGRPCClientGetsAGRPCStatus(t *testing.T) {
 	for _, style := range []string{"problem", "halo"} {
 		t.Run(style, func(t *testing.T) {
@@ -62,9 +62,10 @@ func grpcClientGetsAGRPCStatus(t *testing.T, proxy, style string) {
 		}
 	}
 	if n := s.arrived(); n != 0 {
-		t.Errorf("%d denied calls came to the upstream", n)
+		t.Errorf("%d denied calls reached the upstream", n)
 	}
-	// The upstream speaks no gRPC; that the call came to it is what counts.
+	// The upstream does not speak gRPC; it only matters that the call reached
+	// it.
 	call("/shop.Orders/Get", key)
 	if s.arrived() != 1 || s.received[0].Headers["x-auth-subject"][0] != "alice" || findText(s.received[0], key, "evil") != "" {
 		t.Errorf("the upstream got %v", s.received)

@@ -11,8 +11,9 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestManyHeaderLines: what docs/proxies.md says of more header lines than Envoy takes,
-// with those that Keyward adds. Such a request goes nowhere.
+// TestManyHeaderLines verifies what docs/proxies.md says about more header
+// lines than Envoy accepts, with those that Keyward adds. Such a request is not
+// forwarded.
 func TestManyHeaderLines(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
 	key := s.key("--name", "k", "--user", "alice", "--scope", "a")
@@ -27,7 +28,7 @@ func TestManyHeaderLines(t *testing.T) {
 		a := s.get("/any", lines...)
 		statuses += fmt.Sprintf("%d ", a.status)
 		if passed := s.arrived() > before; passed != (a.status == 200) {
-			t.Errorf("%d lines: status %d, and that it came to the upstream is %v", n, a.status, passed)
+			t.Errorf("%d lines: status %d, and reached the upstream: %v", n, a.status, passed)
 		}
 	}
 	if !regexp.MustCompile(`^(200 ){25,}(500 ){5,}(431 ){5,}$`).MatchString(statuses) {

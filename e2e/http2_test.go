@@ -19,7 +19,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestHTTP2 tries over HTTP/2 what that protocol lets a client say otherwise than HTTP/1.1 does.
+// TestHTTP2 covers what HTTP/2 lets a client express differently from HTTP/1.1.
 func TestHTTP2(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
 	key := s.key("--name", "k", "--user", "alice", "--path", "/mine")
@@ -32,7 +32,7 @@ func TestHTTP2(t *testing.T) {
 	}{
 		{[]string{":path: /mine", bearer(key)}, 200, "", nil},
 		{[]string{":path: /mine", bearer(key), "x-auth-subject: evil", "x.auth.subject: evil"}, 200, "", nil},
-		// Browsers send each pair of a cookie in a field of its own.
+		// Browsers send each pair of a cookie in a separate field.
 		{[]string{":path: /mine", "cookie: a=b", "cookie: session=" + key, "cookie: c=d"}, 200, "", []string{"a=b; c=d"}},
 		{[]string{":path: /mine", bearer(key), bearer(key)}, 401, "ambiguous_credential", nil},
 		{[]string{":path: /mine", "cookie: session=" + key, "cookie: session=" + key}, 401, "ambiguous_credential", nil},
@@ -57,21 +57,21 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// getHTTP2 sends a GET over HTTP/2 in plain text, with the fields as they are;
-// :scheme and :authority are added where they are not among them.
+// getHTTP2 sends a GET over plaintext HTTP/2, with the fields as given. It adds
+// :scheme and :authority if they are missing.
 func (s *system) getHTTP2(fields ...string) answer {
 	s.t.Helper()
 	return s.sendHTTP2(s.Ports().Envoy, http2Request{fields: fields})
 }
 
-// http2Request is a request as it goes over HTTP/2, frame by frame.
+// http2Request is a request in the frames of HTTP/2.
 type http2Request struct {
-	fields   []string // of the first HEADERS frame, with pseudo-header fields where others than the usual are wanted
-	data     []string // a DATA frame each
+	fields   []string // of the first HEADERS frame, with pseudo-header fields that differ from the usual ones
+	data     []string // one DATA frame each
 	trailers []string // of a HEADERS frame after the body; nil sends none
 }
 
-// sendHTTP2 sends a request in plain text and with prior knowledge.
+// sendHTTP2 sends a request in plaintext with prior knowledge.
 func (s *system) sendHTTP2(port int, r http2Request) answer {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", stack.Address(port))
@@ -91,9 +91,10 @@ func (s *system) sendHTTP2On(conn net.Conn, r http2Request) answer {
 	return a
 }
 
-// exchangeHTTP2 sends frames, those of a request on stream 1 among them, waits so long for
-// the answer and closes the connection. The frames go out together: a proxy that refuses
-// the first ones closes at once.
+// exchangeHTTP2 sends frames, including those of a request on stream 1, waits
+// up to patience for the response and closes the connection. The frames are
+// sent together, because a proxy that refuses the first ones closes the
+// connection at once.
 func exchangeHTTP2(conn net.Conn, frames []byte, patience time.Duration) (answer, error) {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
@@ -107,11 +108,11 @@ func exchangeHTTP2(conn net.Conn, frames []byte, patience time.Duration) (answer
 	return readHTTP2(framer)
 }
 
-// frames are those of the request, on the first stream.
+// frames returns the frames of the request, on the first stream.
 func (r http2Request) frames() []byte {
 	const stream = 1
 	var out bytes.Buffer
-	framer := http2.NewFramer(&out, nil) // to memory: it has no errors
+	framer := http2.NewFramer(&out, nil) // writes to memory, without errors
 	encoder := newFieldEncoder()
 	_ = framer.WriteSettings()
 	_ = framer.WriteHeaders(http2.HeadersFrameParam{
@@ -128,7 +129,8 @@ func (r http2Request) frames() []byte {
 	return out.Bytes()
 }
 
-// fieldEncoder encodes the field sections of one connection, which share a table.
+// fieldEncoder encodes the field sections of one connection, which share a
+// table.
 type fieldEncoder struct {
 	block   bytes.Buffer
 	encoder *hpack.Encoder
@@ -145,12 +147,12 @@ func (e *fieldEncoder) encode(fields []string) []byte {
 	e.block.Reset()
 	for _, f := range fields {
 		at := strings.LastIndex(f, ": ")
-		_ = e.encoder.WriteField(hpack.HeaderField{Name: strings.ToLower(f[:at]), Value: f[at+2:]}) // to memory
+		_ = e.encoder.WriteField(hpack.HeaderField{Name: strings.ToLower(f[:at]), Value: f[at+2:]}) // writes to memory
 	}
 	return bytes.Clone(e.block.Bytes())
 }
 
-// withPseudoFields puts the pseudo-header fields first, and adds those that are missing.
+// withPseudoFields puts the pseudo-header fields first, and adds missing ones.
 func withPseudoFields(fields []string) (all []string) {
 	pseudo := map[string]string{":method": "GET", ":scheme": "http", ":authority": "api.example.com"}
 	for _, f := range fields {
@@ -167,8 +169,8 @@ func withPseudoFields(fields []string) (all []string) {
 	return all
 }
 
-// readHTTP2 reads the answer on the first stream; a reset or a closed connection
-// gives what there is of the answer.
+// readHTTP2 reads the response on the first stream. After a reset, or if the
+// connection is closed, it returns what has arrived.
 func readHTTP2(framer *http2.Framer) (answer, error) {
 	a := answer{header: http.Header{}}
 	for {

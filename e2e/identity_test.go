@@ -9,8 +9,8 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestSpoofedIdentityNeverArrives sends what a client would send to pass for
-// somebody else, with a key, and on routes where none is needed.
+// TestSpoofedIdentityNeverArrives sends headers with which a client would
+// impersonate another user, with a key, and on routes that need none.
 func TestSpoofedIdentityNeverArrives(t *testing.T) {
 	throughProxies(t, spoofedIdentityNeverArrives, "nginx-plain")
 }
@@ -44,7 +44,8 @@ func spoofedIdentityNeverArrives(t *testing.T, proxy string) {
 	}
 }
 
-// checkIdentity wants the upstream to see this identity and nothing alike, or Envoy to refuse.
+// checkIdentity wants the upstream to see exactly this identity, or Envoy to
+// refuse the request.
 func (s *system) checkIdentity(target string, lines []string, want map[string][]string) {
 	s.t.Helper()
 	a := s.get(target, lines...)
@@ -60,7 +61,7 @@ func (s *system) checkIdentity(target string, lines []string, want map[string][]
 			continue
 		}
 		if name == "x-auth-key-id" && len(values) == 1 && strings.HasPrefix(values[0], "k_") && values[0] != "k_evil" && len(want) > 1 {
-			continue // the id is not known beforehand
+			continue // the id is not known in advance
 		}
 		if !slices.Equal(values, want[name]) {
 			s.t.Errorf("%s %q: the upstream sees %s %q, want %q", target, lines, name, values, want[name])
@@ -68,8 +69,9 @@ func (s *system) checkIdentity(target string, lines []string, want map[string][]
 	}
 }
 
-// TestUnderscoresAreKeywardsToo takes Envoy's own refusal away: an operator may.
-func TestUnderscoresAreKeywardsToo(t *testing.T) {
+// TestUnderscoresAreRemovedByKeyward disables Envoy's refusal of underscores,
+// as an operator may.
+func TestUnderscoresAreRemovedByKeyward(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig, envoy: acceptUnderscores})
 	key := s.key("--name", "k", "--user", "alice")
 	s.start()
@@ -80,11 +82,12 @@ func TestUnderscoresAreKeywardsToo(t *testing.T) {
 		}
 	}
 	if got.Headers["other_header"] == nil {
-		t.Error("a header of no concern was removed")
+		t.Error("an unrelated header was removed")
 	}
 }
 
-// TestCredentialsNeverArrive looks for the key in all that the upstream gets.
+// TestCredentialsNeverArrive searches everything that the upstream receives for
+// the key.
 func TestCredentialsNeverArrive(t *testing.T) {
 	throughProxies(t, credentialsNeverArrive, "nginx-plain")
 }
@@ -108,7 +111,7 @@ func credentialsNeverArrive(t *testing.T, proxy string) {
 		{"/any", []string{"Cookie: a=b; session=" + key + "; c=d"}, "/any", []string{"a=b; c=d"}},
 		{"/any", []string{"Cookie: a=b", "Cookie: session=" + key}, "/any", []string{"a=b"}},
 		{"/any", []string{"Cookie: session=" + key}, "/any", nil},
-		// Where nobody asks for one it is not looked at, and removed all the same.
+		// Where no credential is needed, it is ignored but still removed.
 		{"/public", []string{bearer(key), "X-API-Key: " + key, "x.api.key: " + key, "Cookie: session=" + key}, "/public", nil},
 		{"/public?api_key=" + key, nil, "/public", nil},
 	} {
@@ -117,12 +120,12 @@ func credentialsNeverArrive(t *testing.T, proxy string) {
 			t.Errorf("%s %q: path %q, cookie %q; want %q, %q", c.target, c.lines, got.Path, got.Headers["cookie"], c.path, c.cookie)
 		}
 		if where := findText(got, key, strings.TrimPrefix(basic, "Authorization: Basic ")); where != "" {
-			t.Errorf("%s %q: the key came to the upstream in %s", c.target, c.lines, where)
+			t.Errorf("%s %q: the key reached the upstream in %s", c.target, c.lines, where)
 		}
 	}
 }
 
-// findText returns where a request holds one of the texts.
+// findText returns the part of a request that contains one of the texts.
 func findText(r stack.Received, texts ...string) string {
 	for _, text := range texts {
 		if strings.Contains(r.Path, text) {
@@ -137,7 +140,8 @@ func findText(r stack.Received, texts ...string) string {
 	return ""
 }
 
-// TestTwoCredentialsAreRefused though each would do, and though they are the same.
+// TestTwoCredentialsAreRefused: two credentials are refused although each would
+// do, and although they are equal.
 func TestTwoCredentialsAreRefused(t *testing.T) { throughProxies(t, twoCredentialsAreRefused) }
 
 func twoCredentialsAreRefused(t *testing.T, proxy string) {
@@ -167,6 +171,6 @@ func twoCredentialsAreRefused(t *testing.T, proxy string) {
 		}
 	}
 	if n := s.arrived(); n != 0 {
-		t.Errorf("%d of them came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
 }

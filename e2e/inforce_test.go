@@ -17,8 +17,8 @@ import (
 	"keyward/internal/rawcheck"
 )
 
-// inForceWithin is how long a change may take, from the moment at which its
-// line is written to the file, until no request begun later is let in by what was before.
+// inForceWithin is the maximum time from writing a change to the file until no
+// new request is allowed under the previous state.
 const inForceWithin = 50 * time.Millisecond
 
 const inForceConfig = `
@@ -30,19 +30,20 @@ routes:
 - {name: scoped, path: /scoped, scopes: [s]}
 `
 
-// change is a command that ends what was good, and is known to the cache, till then.
+// change is a command that ends a credential which was valid and cached until
+// then.
 type change struct {
 	name   string
 	kind   string // of the credential: key, basic or jwt
 	target string
 	reason string
-	file   string   // the command writes to
+	file   string   // that the command writes to
 	stdin  string   // of the command
 	args   []string // with USER, ID and JTI for those of the credential
 }
 
-// TestChangesAreInForceWithin50ms counts the best of a few tries, since other
-// programs may have the processor.
+// TestChangesAreInForceWithin50ms takes the best of a few tries, since other
+// programs may use the processor.
 func TestChangesAreInForceWithin50ms(t *testing.T) {
 	s := newSystem(t, options{config: inForceConfig})
 	s.key("--name", "first")
@@ -89,8 +90,8 @@ func TestChangesAreInForceWithin50ms(t *testing.T) {
 	}
 }
 
-// lag makes a credential, lets the cache get to know it, ends it and returns
-// how long it was good after that.
+// lag makes a credential, has it cached, ends it and returns how long it
+// remained valid after that.
 func (s *system) lag(conn *grpc.ClientConn, c change, try int) time.Duration {
 	s.t.Helper()
 	user := strings.NewReplacer(" ", "-", "'", "").Replace(c.name) + fmt.Sprint(try)
@@ -102,7 +103,7 @@ func (s *system) lag(conn *grpc.ClientConn, c change, try int) time.Duration {
 		}
 		return a
 	}
-	s.until("let in", func() (answer, bool) { a := ask(); return answer{status: a.Status, body: a.Reason}, a.Status == 200 })
+	s.until("allowed", func() (answer, bool) { a := ask(); return answer{status: a.Status, body: a.Reason}, a.Status == 200 })
 
 	args := append([]string{}, c.args...)
 	for i := range args {
@@ -110,14 +111,14 @@ func (s *system) lag(conn *grpc.ClientConn, c change, try int) time.Duration {
 	}
 	ended := make(chan []byte, 1)
 	go func() { ended <- s.run(c.stdin, append(args, "--file", c.file)...) }()
-	var last time.Time // when the last request began that was let in
+	var last time.Time // when the last allowed request began
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for begun := time.Now(); ; {
 		asked := time.Now()
 		a := ask()
-		// On a busy machine a hash may take longer than the request waits. That is
-		// not an allow, and the client would try again.
+		// On a busy machine a hash may take longer than the request waits. That
+		// is not an allow, and the client would retry.
 		if hashing := c.kind == "basic" && a.Reason == "overloaded"; a.Status != 200 && !hashing {
 			if a.Reason != c.reason {
 				s.t.Errorf("%s: refused as %s, want %s", c.name, a.Reason, c.reason)
@@ -128,7 +129,7 @@ func (s *system) lag(conn *grpc.ClientConn, c change, try int) time.Duration {
 			last = asked
 		}
 		if asked.Sub(begun) > 10*time.Second {
-			s.t.Fatalf("%s: not in force at all; %s", c.name, <-ended)
+			s.t.Fatalf("%s: never in force; %s", c.name, <-ended)
 		}
 		<-tick.C
 	}
@@ -140,7 +141,8 @@ func (s *system) lag(conn *grpc.ClientConn, c change, try int) time.Duration {
 	return max(0, last.Sub(info.ModTime()))
 }
 
-// credential makes a user with a credential of the wanted kind, and a request that shows it.
+// credential makes a user with a credential of that kind, and a request with
+// it.
 func (s *system) credential(c change, user string) (rawcheck.Request, *strings.Replacer) {
 	s.t.Helper()
 	const password = "correct horse"
@@ -163,7 +165,7 @@ func (s *system) credential(c change, user string) (rawcheck.Request, *strings.R
 		strings.NewReplacer("USER", user, "ID", id, "JTI", jti)
 }
 
-// user makes a user with scope s; a password of "" is none.
+// user makes a user with scope s, without a password if it is "".
 func (s *system) user(name, password string) {
 	s.t.Helper()
 	if out := s.run(password, "user", "set", name, "--file", "users.jsonl", "--scope", "s"); !strings.Contains(string(out), "enabled") {

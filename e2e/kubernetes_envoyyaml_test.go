@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestEnvoyLoadsTheOverlaysFiles: those of deploy/kubernetes, without a complaint.
+// TestEnvoyLoadsTheOverlaysFiles: Envoy loads the files of deploy/kubernetes
+// without a warning.
 func TestEnvoyLoadsTheOverlaysFiles(t *testing.T) {
 	need(t, "Envoy")
 	for _, overlay := range []string{"sidecar", "shared"} {

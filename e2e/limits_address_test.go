@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// oneClients are clients that show themselves in many ways, by number, and what the last of twelve is called.
+// oneClients are clients that appear under varying addresses, by number, and
+// the name of the last of twelve.
 var oneClients = map[string]struct {
 	shows  func(n int) string
 	called string
@@ -21,9 +22,10 @@ var oneClients = map[string]struct {
 	}, "2001:db8::1"},
 }
 
-// TestOneClientBehindABalancer: one IPv6 /64, one IPv4 address with changing
-// ports and one address in five spellings, as a balancer in front writes them, are each one client to
-// every limit, and have one name in the log and the account. One whose address cannot be read is not all of them.
+// TestOneClientBehindABalancer: one IPv6 /64, one IPv4 address with varying
+// ports and one address in five spellings, as a balancer in front writes them,
+// are each one client for every limit, and have one name in the log and in
+// usage. Clients whose address cannot be read do not share one.
 func TestOneClientBehindABalancer(t *testing.T) {
 	throughProxies(t, oneClientBehindABalancer, "envoy-http")
 }
@@ -55,27 +57,27 @@ log: {decisions: all}
 		if a := s.get("/any", bearer(key), "X-Forwarded-For: 203.0.113.1, 198.51.100.99:1"); a.status != 200 {
 			t.Errorf("%s: another client: %d", kind, a.status)
 		}
-		if text := wholeLog(s.Keyward); !strings.Contains(text, `"client":"`+client.called+`"`) {
+		if text := fullLog(s.Keyward); !strings.Contains(text, `"client":"`+client.called+`"`) {
 			t.Errorf("%s: the log does not name %s", kind, client.called)
 		}
 	}
-	for line := range strings.Lines(wholeLog(s.Keyward)) {
+	for line := range strings.Lines(fullLog(s.Keyward)) {
 		var said struct{ Client string }
 		if json.Unmarshal([]byte(line), &said) == nil && said.Client != "" && netip.MustParseAddr(said.Client).String() != said.Client {
-			t.Errorf("not as an address is written: %s", line)
+			t.Errorf("not a canonical address: %s", line)
 		}
 	}
 	if status, text := adminAt(t, http.MethodGet, s.Ports().Admin, "/usage/"+s.idOf(key)); status != 200 || !strings.Contains(text, `"last_address":"198.51.100.99"`) {
-		t.Errorf("the account: %d %s", status, text)
+		t.Errorf("usage: %d %s", status, text)
 	}
 	for range 6 {
 		if a := s.get("/any", bearer("kw_junk"), "X-Forwarded-For: unknown"); a.status != 401 {
-			t.Errorf("a guess of a client that is not known: %d", a.status)
+			t.Errorf("a guess of an unknown client: %d", a.status)
 		}
 	}
 	for _, other := range []string{"unknown", "198.51.100.99"} {
 		if a := s.get("/any", bearer(key), "X-Forwarded-For: "+other); a.status != 200 {
-			t.Errorf("%s afterwards: %d", other, a.status)
+			t.Errorf("%s after that: %d", other, a.status)
 		}
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"keyward/internal/latencyproxy"
 )
 
-// healsWithin is how long a store may seem away after it is back.
+// healsWithin is how long a store may seem unavailable after its recovery.
 const healsWithin = 2 * time.Second
 
-// fault is a way for Redis to be no use, and to be back.
+// fault is a way in which Redis fails and recovers.
 type fault struct {
 	name    string
 	off, on func(*redis, *latencyproxy.Proxy) error
@@ -30,19 +30,19 @@ var faults = []fault{
 	{"slow", func(_ *redis, l *latencyproxy.Proxy) error { l.Delay(100 * time.Millisecond); return nil }, func(_ *redis, l *latencyproxy.Proxy) error { l.Delay(0); return nil }},
 }
 
-// TestRedisGoesAndComesBack freezes it, kills and restarts it, fills it and slows
-// it down while clients ask: none gets an answer that was not configured, none
-// waits long, and it is asked again soon. Envoy gives Keyward the quarter of a
-// second that is shipped.
+// TestRedisGoesAndComesBack freezes, kills and restarts, fills and slows Redis
+// while clients send requests. No client gets a response that is not configured
+// or waits long, and Redis is used again soon. Envoy's timeout for Keyward is
+// the shipped quarter of a second.
 func TestRedisGoesAndComesBack(t *testing.T) {
 	for _, line := range []struct {
 		does   string
-		status int // of what others let in or not
+		status int // status of the requests that are not decided by the limit
 		let    int // of 60 requests with a key for 10 a day
 	}{
-		{"local", 200, 10}, // each of two replicas counts its half by itself
+		{"local", 200, 10}, // each of two replicas counts its half
 		{"allow", 200, 60},
-		{"deny", 503, 0}, // Keyward's own, and as configured
+		{"deny", 503, 0}, // Keyward's own, as configured
 	} {
 		t.Run(line.does, func(t *testing.T) { redisGoesAndComesBack(t, line.does, line.status, line.let) })
 	}
@@ -63,7 +63,7 @@ func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 		small = append(small, s.key("--name", f.name, "--rate", "10/d"))
 	}
 	admins := startTwo(t, s)
-	s.until("let in", func() (answer, bool) { a := s.get("/any", bearer(busy)); return a, a.status == 200 })
+	s.until("allowed", func() (answer, bool) { a := s.get("/any", bearer(busy)); return a, a.status == 200 })
 	load := s.startLoad(busy)
 	time.Sleep(300 * time.Millisecond)
 	before := checks(t, admins)
@@ -75,7 +75,7 @@ func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 			waitForStore(t, port, 0, 5*time.Second)
 		}
 		if n := s.letIn(60, small[i], status); n != let {
-			t.Errorf("%s: of a key for 10 a day %d requests were let in by two replicas, want %d", f.name, n, let)
+			t.Errorf("%s: two replicas allowed %d requests of a key for 10 a day, want %d", f.name, n, let)
 		}
 		time.Sleep(500 * time.Millisecond)
 		if err := f.on(r, link); err != nil {
@@ -85,7 +85,7 @@ func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 		for _, port := range admins {
 			waitForStore(t, port, 1, healsWithin)
 		}
-		t.Logf("%s: asked again by both after %s", f.name, time.Since(back).Round(10*time.Millisecond))
+		t.Logf("%s: used again by both after %s", f.name, time.Since(back).Round(10*time.Millisecond))
 	}
 	after := checks(t, admins)
 	if all := after.all - before.all; after.quick-before.quick < 0.99*all {
@@ -95,11 +95,12 @@ func redisGoesAndComesBack(t *testing.T, does string, status, let int) {
 	t.Logf("%.0f checks, of which %.0f took more than 25 ms; for the clients p99 %s, the slowest %s; %v", after.all-before.all,
 		after.all-before.all-after.quick+before.quick, took[len(took)*99/100], took[len(took)-1], statuses)
 	if statuses[200] < 50 || statuses[200]+statuses[status] < len(took) {
-		t.Errorf("the clients got %v, want 200 and, while Redis is away, %d", statuses, status)
+		t.Errorf("the clients got %v, want 200 and, while Redis is unavailable, %d", statuses, status)
 	}
 }
 
-// letIn is how many of so many requests are let in. Others get 429, or that status.
+// letIn returns how many of the requests are allowed. The others must get 429,
+// or the given status.
 func (s *system) letIn(requests int, key string, status int) (n int) {
 	s.t.Helper()
 	for _, got := range s.statuses(requests, "/any", bearer(key)) {
@@ -114,7 +115,7 @@ func (s *system) letIn(requests int, key string, status int) (n int) {
 	return n
 }
 
-// checkTimes are how many checks there were, and how many took 25 ms at most.
+// checkTimes is the number of checks, and of those that took 25 ms at most.
 type checkTimes struct{ all, quick float64 }
 
 func checks(t *testing.T, admins [2]int) (sum checkTimes) {
@@ -156,7 +157,8 @@ func waitForStore(t *testing.T, port int, want float64, within time.Duration) {
 	}
 }
 
-// load is clients that ask all the time, each some hundred times a second.
+// load is a number of clients that send requests all the time, each some
+// hundred per second.
 type load struct {
 	end     chan struct{}
 	clients sync.WaitGroup
@@ -192,7 +194,7 @@ func (s *system) startLoad(key string) *load {
 	return l
 }
 
-// stop returns how many answers there were of each status, and how long they took, sorted.
+// stop returns the number of responses by status, and their durations, sorted.
 func (l *load) stop() (map[int]int, []time.Duration) {
 	close(l.end)
 	l.clients.Wait()

@@ -17,9 +17,9 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestTheGenericAPIsLimits holds the example to its page: 1000 requests an hour
-// for an API key, 5000 with OAuth, 2000 with a JWT; the next one of the hour is
-// refused. The hour is the test's.
+// TestTheGenericAPIsLimits compares the example with its page: 1000 requests an
+// hour with an API key, 5000 with OAuth, 2000 with a JWT; the next request of
+// the hour is refused. The test controls the clock.
 func TestTheGenericAPIsLimits(t *testing.T) {
 	program := keywardWithClock(t)
 	throughProxies(t, func(t *testing.T, proxy string) { genericAPILimits(t, proxy, program) })
@@ -46,7 +46,7 @@ func genericAPILimits(t *testing.T, proxy, program string) {
 		before := c.arrived()
 		each := time.Hour / time.Duration(kind.limit)
 		if n := client.allowed(t, kind.credential, kind.limit); n != kind.limit || c.arrived()-before != n {
-			t.Errorf("%s: of the hour's first %d requests %d are allowed, and %d came to the API", kind.name, kind.limit, n, c.arrived()-before)
+			t.Errorf("%s: of the hour's first %d requests %d are allowed, and %d reached the API", kind.name, kind.limit, n, c.arrived()-before)
 		}
 		refused := client.get(t, kind.credential)
 		isGenericRefusal(t, refused, kind.name, kind.limit)
@@ -61,14 +61,14 @@ func genericAPILimits(t *testing.T, proxy, program string) {
 			}
 		}
 	}
-	// An hour later it is all there again.
+	// An hour later the bucket is full again.
 	now.advance(time.Hour)
 	if n := client.allowed(t, printed[2], 1001); n != 1000 {
 		t.Errorf("in the next hour %d of 1001 are allowed", n)
 	}
 }
 
-// isGenericRefusal is the page's error, and what a client may read off the headers.
+// isGenericRefusal wants the error of the page, with the headers for clients.
 func isGenericRefusal(t *testing.T, a answer, name string, limit int) {
 	t.Helper()
 	var body struct {
@@ -85,17 +85,17 @@ func isGenericRefusal(t *testing.T, a answer, name string, limit int) {
 		fmt.Sprint(limit), "0", "3600", fmt.Sprint(wait),
 	}
 	if got := quotaOf(t, a.header); a.status != 429 || got != want {
-		t.Errorf("%s: one more than %d: status %d, %+v; want 429, %+v", name, limit, a.status, got, want)
+		t.Errorf("%s: request after %d: status %d, %+v; want 429, %+v", name, limit, a.status, got, want)
 	}
 }
 
-// manyRequests are those of a client that keeps its connections.
+// manyRequests is a client that keeps its connections.
 type manyRequests struct {
 	http.Client
 	url string
 }
 
-// manyRequests are to the page that the terminal is about.
+// manyRequests returns a client of the terminal's page.
 func (c *terminal) manyRequests(t *testing.T) *manyRequests {
 	t.Helper()
 	authority, err := os.ReadFile(c.authority.file)
@@ -139,8 +139,8 @@ func (c *manyRequests) get(t *testing.T, credential string) answer {
 	return answer{response.StatusCode, response.Header, string(body)}
 }
 
-// allowed sends so many requests, several at once, and returns how many are
-// allowed; the others must be refused as too many.
+// allowed sends that many requests, several at once, and returns how many are
+// allowed. The others must be refused by the rate limit.
 func (c *manyRequests) allowed(t *testing.T, credential string, requests int) int {
 	t.Helper()
 	var left, allowed atomic.Int64

@@ -13,7 +13,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// statuses sends so many requests and returns what comes of each.
+// statuses sends n requests and returns their statuses.
 func (s *system) statuses(n int, target string, lines ...string) (all []int) {
 	s.t.Helper()
 	for range n {
@@ -22,7 +22,7 @@ func (s *system) statuses(n int, target string, lines ...string) (all []int) {
 	return all
 }
 
-// lets wants so many requests to pass, and the one after them to be one too many.
+// lets wants n requests to be allowed, and the next one to be over the limit.
 func (s *system) lets(n int, what, target string, lines ...string) {
 	s.t.Helper()
 	for i, status := range s.statuses(n+1, target, lines...) {
@@ -32,7 +32,8 @@ func (s *system) lets(n int, what, target string, lines ...string) {
 	}
 }
 
-// metric is the value of a metric, with its labels as Prometheus writes them.
+// metric returns the value of a metric, with its labels as Prometheus writes
+// them.
 func (s *system) metric(name string) float64 {
 	s.t.Helper()
 	return metricAt(s.t, s.Ports().Admin, name)
@@ -43,7 +44,7 @@ func metricAt(t *testing.T, port int, name string) float64 {
 	return metricsAt(t, port).value(t, name)
 }
 
-// metricsPage are all metrics at one moment.
+// metricsPage is a snapshot of all metrics.
 type metricsPage string
 
 func metricsAt(t *testing.T, port int) metricsPage {
@@ -63,11 +64,11 @@ func (p metricsPage) value(t *testing.T, name string) float64 {
 			return n
 		}
 	}
-	t.Fatalf("there is no metric %s", name)
+	t.Fatalf("no metric %s", name)
 	return 0
 }
 
-// adminAt asks an admin listener.
+// adminAt sends a request to an admin listener.
 func adminAt(t *testing.T, method string, port int, path string) (status int, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+stack.Address(port)+path, nil)
@@ -94,7 +95,7 @@ routes:
 - {name: watched, path: /watched, auth: none, rate: {rate: 1/h, shadow: true}}
 `
 
-// TestWhoIsCountedForWhat reads as the policy it is.
+// TestWhoIsCountedForWhat is a table of which requests count under which limit.
 func TestWhoIsCountedForWhat(t *testing.T) {
 	s := newSystem(t, options{config: limitsConfig})
 	plain, other, searcher := s.key("--name", "plain"), s.key("--name", "other"), s.key("--name", "searcher")
@@ -107,10 +108,11 @@ func TestWhoIsCountedForWhat(t *testing.T) {
 	s.lets(1, "a key's own rate in place of the kind's", "/any", bearer(small))
 	s.lets(6, "a key's own rate in place of the kind's", "/any", bearer(large))
 
-	// A route's limit stands beside the kind's, and what is refused is not charged to either.
+	// A route's limit applies in addition to the kind's, and a refused request
+	// is charged to neither.
 	s.lets(2, "a route's limit", "/search", bearer(searcher))
 	overLimit(t, s.get("/search", bearer(searcher)), "route", "q=2;w=3600", 1800)
-	s.lets(2, "what is left of the kind's", "/any", bearer(searcher))
+	s.lets(2, "the rest of the kind's", "/any", bearer(searcher))
 	overLimit(t, s.get("/any", bearer(searcher)), "api_key", "q=4;w=3600", 900)
 	overLimit(t, s.get("/any", bearer(small)), "key", "q=1;w=86400", 86400)
 
@@ -118,14 +120,14 @@ func TestWhoIsCountedForWhat(t *testing.T) {
 	overLimit(t, s.get("/public"), "anonymous", "q=2;w=3600", 1800)
 
 	if n := s.metric(`keyward_rate_limited_total{method="api_key"}`); n != 10 {
-		t.Errorf("%v refusals of keys are counted, want 10", n)
+		t.Errorf("%v denials of keys are counted, want 10", n)
 	}
 	if n := s.metric(`keyward_rate_limited_total{method="anonymous"}`); n != 2 {
-		t.Errorf("%v refusals of nobody's are counted, want 2", n)
+		t.Errorf("%v denials of anonymous requests are counted, want 2", n)
 	}
-	// Four keys' limits, one of them on a route too, and the address.
+	// The limits of four keys, of one key on a route, and of the address.
 	if n := s.metric("keyward_rate_limit_buckets"); n != 5+1+1 {
-		t.Errorf("%v counts are kept, want 7", n)
+		t.Errorf("%v buckets, want 7", n)
 	}
 	if up := s.metric("keyward_rate_limit_store_up"); up != 1 {
 		t.Errorf("the memory store is up: %v, want 1", up)
@@ -135,8 +137,9 @@ func TestWhoIsCountedForWhat(t *testing.T) {
 	}
 }
 
-// TestShadowLimitRefusesNobody: it is counted what it would have refused.
-func TestShadowLimitRefusesNobody(t *testing.T) {
+// TestShadowLimitDeniesNothing: a shadow limit only counts what it would have
+// denied.
+func TestShadowLimitDeniesNothing(t *testing.T) {
 	s := newSystem(t, options{config: strings.Replace(limitsConfig, "api_key: 4/h, anonymous: 2/h", "api_key: {rate: 2/h, shadow: true}, headers: always", 1)})
 	key := s.key("--name", "k")
 	s.start()
@@ -152,15 +155,15 @@ func TestShadowLimitRefusesNobody(t *testing.T) {
 	}
 	for limit, want := range map[string]float64{"api_key": 3, "route": 2} {
 		if n := s.metric(`keyward_rate_limit_shadowed_total{limit="` + limit + `"}`); n != want {
-			t.Errorf("%s: %v would have been refused, want %v", limit, n, want)
+			t.Errorf("%s: %v would have been denied, want %v", limit, n, want)
 		}
 	}
 	if n := s.metric(`keyward_rate_limited_total{method="api_key"}`); n != 0 {
-		t.Errorf("%v were refused", n)
+		t.Errorf("%v were denied", n)
 	}
 }
 
-// TestRotatedKeyKeepsItsCount: whoever may rotate a key has no more requests for that.
+// TestRotatedKeyKeepsItsCount: rotating a key does not give it more requests.
 func TestRotatedKeyKeepsItsCount(t *testing.T) {
 	s := newSystem(t, options{config: limitsConfig})
 	key := s.key("--name", "k")
@@ -170,11 +173,12 @@ func TestRotatedKeyKeepsItsCount(t *testing.T) {
 	a := s.until("known", func() (answer, bool) { a := s.get("/any", bearer(rotated)); return a, a.status != 401 })
 	overLimit(t, a, "api_key", "q=4;w=3600", 900)
 	if a := s.get("/any", bearer(key)); a.status != 401 || a.reason() != "revoked_key" {
-		t.Errorf("the old one: %d %s", a.status, a.reason())
+		t.Errorf("the old secret: %d %s", a.status, a.reason())
 	}
 }
 
-// TestLimitChangedByReload: the new rate holds at once, and what was used stays used.
+// TestLimitChangedByReload: the new rate applies at once, and requests stay
+// charged.
 func TestLimitChangedByReload(t *testing.T) {
 	s := newSystem(t, options{config: limitsConfig})
 	used, fresh := s.key("--name", "used"), s.key("--name", "fresh")
@@ -204,8 +208,9 @@ func TestLimitChangedByReload(t *testing.T) {
 	}
 }
 
-// TestAddressThatGuesses is refused unseen after so many credentials that are no
-// good; nobody else is, and what a client says of its own address is nobody's.
+// TestAddressThatGuesses: an address with too many invalid credentials is
+// refused without verification. Other addresses are not, and an address that a
+// client claims is ignored.
 func TestAddressThatGuesses(t *testing.T) { throughProxies(t, addressThatGuesses, overHTTP...) }
 
 func addressThatGuesses(t *testing.T, proxy string) {
@@ -228,7 +233,7 @@ routes: [{name: public, path: /public, auth: none}]
 	overLimit(t, a, "failed", "q=5;w=60", 12)
 	for _, lines := range [][]string{
 		{bearer("kw_other")},
-		{bearer(key)}, // it could be a guess
+		{bearer(key)}, // which could be a guess
 		{"Authorization: Basic YWxpY2U6Z3Vlc3M="},
 		{bearer("kw_junk"), "X-Forwarded-For: 192.0.2.7"},
 		{bearer("kw_junk"), "X-Forwarded-For: 192.0.2.7", "X-Forwarded-For: 192.0.2.8"},
@@ -242,22 +247,22 @@ routes: [{name: public, path: /public, auth: none}]
 		t.Errorf("without a credential: %d", a.status)
 	}
 	if a := s.getFrom(guesser, "/any"); a.status != 401 || a.reason() != "no_credential" {
-		t.Errorf("without a credential where one is wanted: %d %s", a.status, a.reason())
+		t.Errorf("without a credential where one is required: %d %s", a.status, a.reason())
 	}
 	for _, line := range []string{bearer(key), "Authorization: Basic YWxpY2U6Y29ycmVjdCBob3JzZQ=="} {
 		for _, more := range []string{"X-Forwarded-For: " + guesser, "X-Plain: yes"} {
 			if a := s.getFrom(other, "/any", line, more); a.status != 200 {
-				t.Errorf("from elsewhere, %s: %d %s", more, a.status, a.body)
+				t.Errorf("from another address, %s: %d %s", more, a.status, a.body)
 			}
 		}
 	}
 	if n := s.metric(`keyward_rate_limited_total{method="none"}`); n != 7 {
-		t.Errorf("%v refusals of who failed too often, want 7", n)
+		t.Errorf("%v denials after too many failures, want 7", n)
 	}
 }
 
-// TestGuesserBehindABalancer has all clients at one address, that of a proxy of
-// ours before the one here.
+// TestGuesserBehindABalancer has all clients at one address, that of a trusted
+// proxy in front.
 func TestGuesserBehindABalancer(t *testing.T) {
 	throughProxies(t, guesserBehindABalancer, "envoy-http")
 }
@@ -273,16 +278,16 @@ func guesserBehindABalancer(t *testing.T, proxy string) {
 			t.Errorf("guess %d: %d, want %d", i+1, a.status, want)
 		}
 	}
-	// What comes before the balancer's own entry is the client's word.
+	// Entries before the balancer's own are controlled by the client.
 	if a := s.get("/any", bearer(key), "X-Forwarded-For: "+other+", "+guesser); a.status != 429 {
-		t.Errorf("saying another address: %d", a.status)
+		t.Errorf("claiming another address: %d", a.status)
 	}
 	if a := s.get("/any", bearer(key), "X-Forwarded-For: "+guesser+", "+other); a.status != 200 {
-		t.Errorf("from elsewhere: %d %s", a.status, a.body)
+		t.Errorf("from another address: %d %s", a.status, a.body)
 	}
 }
 
-// getFrom is get by a client with that address.
+// getFrom is get from a client at that address.
 func (s *system) getFrom(address, target string, lines ...string) answer {
 	s.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
@@ -300,7 +305,7 @@ func (s *system) getFrom(address, target string, lines ...string) answer {
 	return a
 }
 
-// TestLimitOfAKeyAtTheAdminListener looks at a key's limit and makes it whole again.
+// TestLimitOfAKeyAtTheAdminListener reads a key's limit and resets it.
 func TestLimitOfAKeyAtTheAdminListener(t *testing.T) {
 	s := newSystem(t, options{config: limitsConfig})
 	key, own := s.key("--name", "k"), s.key("--name", "own", "--rate", "2/d")

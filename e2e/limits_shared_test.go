@@ -15,7 +15,7 @@ import (
 	"keyward/internal/rawcheck"
 )
 
-// redis is a real one of the test's own.
+// redis is a real Redis that the test starts.
 type redis struct {
 	t    *testing.T
 	dir  string
@@ -32,7 +32,7 @@ func startRedis(t *testing.T) *redis {
 	return r
 }
 
-// start also starts again what was killed, at the same address.
+// start also restarts a killed server at the same address.
 func (r *redis) start() {
 	r.t.Helper()
 	p, err := stack.StartRedis(r.t.Context(), r.dir, programs.redis, r.port)
@@ -44,10 +44,10 @@ func (r *redis) start() {
 	}
 }
 
-// config is the store's part of rate_limits.
+// config returns the store's part of rate_limits.
 func (r *redis) config() string { return fmt.Sprintf("store: redis://%s", stack.Address(r.port)) }
 
-// replica starts one more Keyward, with the same files.
+// replica starts another Keyward with the same files.
 func (s *system) replica(name string, ports stack.Ports) {
 	s.t.Helper()
 	text := s.configText(ports)
@@ -67,7 +67,7 @@ func (s *system) replica(name string, ports stack.Ports) {
 	}
 }
 
-// startTwo starts a system of two Keywards behind one Envoy, and returns the
+// startTwo starts a system of two Keywards behind one Envoy. It returns the
 // ports of their admin listeners.
 func startTwo(t *testing.T, s *system) [2]int {
 	t.Helper()
@@ -86,7 +86,7 @@ func startTwo(t *testing.T, s *system) [2]int {
 	return [2]int{s.Ports().Admin, ports.Admin}
 }
 
-// TestTwoKeywardsShareACount has Envoy ask them in turn.
+// TestTwoKeywardsShareACount has Envoy ask them alternately.
 func TestTwoKeywardsShareACount(t *testing.T) {
 	r := startRedis(t)
 	s := newSystem(t, options{config: allSources + "rate_limits: {" + r.config() + ", timeout: 1s, replicas: 2, api_key: 10/h}\n"})
@@ -96,25 +96,25 @@ func TestTwoKeywardsShareACount(t *testing.T) {
 	overLimit(t, s.get("/any", bearer(key)), "api_key", "q=10;w=3600", 360)
 	for i, port := range admins {
 		if n := metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`); n == 0 {
-			t.Errorf("Keyward %d has let nobody in", i+1)
+			t.Errorf("Keyward %d has allowed no request", i+1)
 		}
 		if n := metricAt(t, port, "keyward_rate_limit_local_decisions_total"); n != 0 {
-			t.Errorf("Keyward %d has counted %v requests by itself", i+1, n)
+			t.Errorf("Keyward %d has decided %v requests locally", i+1, n)
 		}
 		if status, text := adminAt(t, "GET", port, "/limits/"+s.idOf(key)); status != 200 || !strings.Contains(text, `"remaining":0,`) {
-			t.Errorf("Keyward %d says %d %s", i+1, status, text)
+			t.Errorf("Keyward %d: %d %s", i+1, status, text)
 		}
 	}
 	if status, text := adminAt(t, "DELETE", admins[1], "/limits/"+s.idOf(key)); status != 200 {
 		t.Errorf("resetting: %d %s", status, text)
 	}
-	// The other one may hold for a second what Redis had said.
-	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	// The other one may cache Redis's denial for a second.
+	s.until("allowed again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 }
 
-// TestFourKeywardsLetInWhatTheRateSays has four processes asked about ten keys
-// of 6000 a minute, more often than each of these may ask. In a minute each may use its
-// burst of 6000, too; in a shorter test that is as much less.
+// TestFourKeywardsLetInWhatTheRateSays has four processes check ten keys of
+// 6000 a minute, with more requests than each may make. In a minute, a key may
+// use its burst of 6000 as well; in a shorter test that is proportionally less.
 func TestFourKeywardsLetInWhatTheRateSays(t *testing.T) {
 	const processes, keys, perSecond = 4, 10, 100
 	lasts := prove.Size(8*time.Second, time.Minute)
@@ -137,25 +137,26 @@ func TestFourKeywardsLetInWhatTheRateSays(t *testing.T) {
 	for i, got := range results {
 		allows := burst + perSecond*got.took.Seconds()
 		if got.allowed+got.refused < int(allows*1.2) {
-			t.Errorf("key %d was used %d times only, in %s", i, got.allowed+got.refused, got.took)
+			t.Errorf("key %d had only %d requests in %s", i, got.allowed+got.refused, got.took)
 		}
 		off := (float64(got.allowed) - allows) / allows
-		// What Redis has charged too late may be one too few: in seconds on a busy machine more than 1 % of what is let in.
+		// What Redis has charged too late may be one request too few: on a busy
+		// machine, within seconds, more than 1 % of the allowed ones.
 		if off > 0.01 || off < -0.01 && lasts >= time.Minute || off < -0.03 {
-			t.Errorf("key %d: %d of %d requests in %s were let in, the rate allows %.0f", i, got.allowed, got.allowed+got.refused, got.took, allows)
+			t.Errorf("key %d: %d of %d requests in %s were allowed, the rate allows %.0f", i, got.allowed, got.allowed+got.refused, got.took, allows)
 		}
 		t.Logf("key %d: %+v, the rate allows %.1f: %+.2f %%", i, got, allows, 100*off)
 	}
 	for i, port := range admins {
-		t.Logf("Keyward %d has let in %v, and decided %v without Redis", i, metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`),
+		t.Logf("Keyward %d has allowed %v, and decided %v without Redis", i, metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`),
 			metricAt(t, port, "keyward_rate_limit_local_decisions_total"))
 		if n := metricAt(t, port, `keyward_decisions_total{decision="allow",reason="ok",transport="grpc"}`); n < burst {
-			t.Errorf("Keyward %d has let in %v", i, n)
+			t.Errorf("Keyward %d has allowed %v", i, n)
 		}
 	}
 }
 
-// startFour starts so many that nothing stands in front of.
+// startFour starts that many processes, without a proxy.
 func (s *system) startFour(processes int) (admins []int, conns []*grpc.ClientConn) {
 	s.t.Helper()
 	for i := range processes {
@@ -174,10 +175,10 @@ func (s *system) startFour(processes int) (admins []int, conns []*grpc.ClientCon
 	return admins, conns
 }
 
-// tally is what came of one key's requests.
+// tally counts the results of one key's requests.
 type tally struct {
 	allowed, refused int
-	took             time.Duration // from before the first to after the last
+	took             time.Duration // from before the first request to after the last
 }
 
 // checkRoundRobin asks each server in turn, with a few requests at a time.

@@ -19,15 +19,15 @@ import (
 	"keyward/e2e/stack"
 )
 
-// quota is what an answer says of a limit; of headers that it does not have, "".
+// quota holds a response's rate limit headers; a missing header is "".
 type quota struct{ policy, left, limit, remaining, reset, retryAfter string }
 
-// quotaOf wants each header once at most.
+// quotaOf wants each header at most once.
 func quotaOf(t *testing.T, h http.Header) quota {
 	t.Helper()
 	one := func(name string) string {
 		if n := len(h.Values(name)); n > 1 {
-			t.Errorf("%s comes %d times", name, n)
+			t.Errorf("%s occurs %d times", name, n)
 		}
 		return h.Get(name)
 	}
@@ -36,8 +36,8 @@ func quotaOf(t *testing.T, h http.Header) quota {
 	}
 }
 
-// overLimit is a denial for too many, by that limit. How long to wait depends on
-// how long the test took, but is no longer than seconds.
+// overLimit wants a denial by that limit. The time to wait depends on how long
+// the test took, but is at most the given number of seconds.
 func overLimit(t *testing.T, a answer, limit, policy string, seconds int) {
 	t.Helper()
 	got := quotaOf(t, a.header)
@@ -47,12 +47,12 @@ func overLimit(t *testing.T, a answer, limit, policy string, seconds int) {
 	}
 	left := regexp.MustCompile(`^"` + limit + `";r=0;t=` + got.reset + `$`)
 	if got.policy != `"`+limit+`";`+policy || !left.MatchString(got.left) || got.remaining != "0" || got.reset == "" {
-		t.Errorf("the client is told %+v, want limit %s of %s", got, limit, policy)
+		t.Errorf("the client gets %+v, want limit %s of %s", got, limit, policy)
 	}
 }
 
-// TestTooManyIsA429 goes through each proxy: the denial and all that a client
-// is told with it, and nothing of it where it was not asked for.
+// TestTooManyIsA429 uses each proxy: the denial with all its headers, and no
+// such header where it is not configured.
 func TestTooManyIsA429(t *testing.T) { throughProxies(t, tooManyIsA429, overHTTP...) }
 
 func tooManyIsA429(t *testing.T, proxy string) {
@@ -67,20 +67,21 @@ func tooManyIsA429(t *testing.T, proxy string) {
 	a := s.get("/any", bearer(key))
 	overLimit(t, a, "api_key", "q=2;w=3600", 1800)
 	if a.reason() != "rate_limited" || s.arrived() != 2 {
-		t.Errorf("%s; %d requests came to the upstream", a.body, s.arrived())
+		t.Errorf("%s; %d requests reached the upstream", a.body, s.arrived())
 	}
 	if a := s.request("HEAD", "/any", bearer(key)); a.status != 429 || a.body != "" || a.header.Get("Retry-After") == "" {
 		t.Errorf("HEAD: %d %v", a.status, a.header)
 	}
-	// Before one is counted all else has to be right; and nobody else is refused.
+	// A request is only counted if everything else is right, and other clients
+	// are not refused.
 	if a := s.get("/any", bearer("kw_junk")); a.status != 401 || quotaOf(t, a.header) != (quota{}) {
 		t.Errorf("with another key: %d %+v", a.status, quotaOf(t, a.header))
 	}
 }
 
-// TestWhatIsLeftIsToldOnAllows is about rate_limits.headers: always, with the
-// proxies that can tell a client more than the API does; with the others the
-// API does not get to see it either.
+// TestWhatIsLeftIsToldOnAllows is about rate_limits.headers: always. Some
+// proxies can send a client more headers than the API does; with the others,
+// the API does not receive them either.
 func TestWhatIsLeftIsToldOnAllows(t *testing.T) {
 	throughProxies(t, rateLimitHeadersOnAllows, overHTTP...)
 }
@@ -108,16 +109,16 @@ routes:
 		}
 		a := s.get(c.target, bearer(key))
 		if got := quotaOf(t, a.header); a.status != 200 || got != c.want {
-			t.Errorf("%s: %d, the client is told %+v, want %+v", c.target, a.status, got, c.want)
+			t.Errorf("%s: %d, the client gets %+v, want %+v", c.target, a.status, got, c.want)
 		}
 		if got := a.received(t).Headers; got["ratelimit"] != nil || got["ratelimit-policy"] != nil || got["x-ratelimit-limit"] != nil {
-			t.Errorf("%s: the upstream is told of the limit: %v", c.target, got)
+			t.Errorf("%s: the upstream sees the limit: %v", c.target, got)
 		}
 	}
 }
 
-// TestGRPCClientOverItsLimit calls with a real gRPC client, which would try again at
-// once if it were told UNAVAILABLE.
+// TestGRPCClientOverItsLimit calls with a real gRPC client, which would retry
+// at once on UNAVAILABLE.
 func TestGRPCClientOverItsLimit(t *testing.T) { throughProxies(t, grpcClientOverItsLimit) }
 
 func grpcClientOverItsLimit(t *testing.T, proxy string) {
@@ -137,13 +138,13 @@ func grpcClientOverItsLimit(t *testing.T, proxy string) {
 		err := client.Invoke(ctx, "/shop.Orders/Get", &emptypb.Empty{}, &emptypb.Empty{}, grpc.Header(&header), grpc.Trailer(&trailer))
 		return status.Convert(err), append(header.Get("retry-after"), trailer.Get("retry-after")...)
 	}
-	call() // the upstream speaks no gRPC; that the call came to it is what counts
+	call() // the upstream does not speak gRPC; it only matters that the call reached it
 	if s.arrived() != 1 {
-		t.Fatalf("%d calls came to the upstream", s.arrived())
+		t.Fatalf("%d calls reached the upstream", s.arrived())
 	}
 	got, retryAfter := call()
 	if got.Code() != codes.ResourceExhausted || got.Message() == "" || strings.HasPrefix(got.Message(), "{") || s.arrived() != 1 {
-		t.Errorf("%v; %d calls came to the upstream", got, s.arrived())
+		t.Errorf("%v; %d calls reached the upstream", got, s.arrived())
 	}
 	if len(retryAfter) != 1 || retryAfter[0] == "" {
 		t.Errorf("Retry-After %q", retryAfter)

@@ -23,14 +23,14 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// logLoad is what a Keyward has to do. A wrong answer fails the test.
+// logLoad is a load on a Keyward. A wrong response fails the test.
 type logLoad struct {
 	k          *loggingKeyward
 	end        chan struct{}
 	clients    sync.WaitGroup
 	checks     *grpc.ClientConn
 	https      *http.Client
-	handshakes map[string]*atomic.Int64 // that failed, by listener
+	handshakes map[string]*atomic.Int64 // failed ones, by listener
 }
 
 func (k *loggingKeyward) tls() *tls.Config {
@@ -43,7 +43,7 @@ func (k *loggingKeyward) tls() *tls.Config {
 	return &tls.Config{RootCAs: roots, ServerName: "localhost"}
 }
 
-// startLoad asks what must be answered, on each listener.
+// startLoad sends requests that must be answered, on each listener.
 func (k *loggingKeyward) startLoad() *logLoad {
 	k.t.Helper()
 	checks, err := grpc.NewClient(stack.Address(k.ports.GRPC), grpc.WithTransportCredentials(credentials.NewTLS(k.tls())))
@@ -59,9 +59,10 @@ func (k *loggingKeyward) startLoad() *logLoad {
 	return l
 }
 
-// fillLog has the Keyward log as much as it can, and TLS handshakes fail.
+// fillLog makes the Keyward log as much as it can, and makes TLS handshakes
+// fail.
 func (l *logLoad) fillLog() {
-	for range 4 { // as fast as they are answered: each denial is a line, and a long one
+	for range 4 { // as fast as they are answered: each denial logs a long line
 		l.every(0, func() error { return l.check("/"+strings.Repeat("x", 600), "kw_junk", 401) })
 	}
 	for listener, port := range map[string]int{"grpc": l.k.ports.GRPC, "http": l.k.ports.HTTP, "admin": l.k.ports.Admin} {
@@ -71,14 +72,15 @@ func (l *logLoad) fillLog() {
 	}
 }
 
-// every does something at that pace until the load is stopped. An error fails the test and ends it.
-func (l *logLoad) every(pace time.Duration, do func() error) {
+// every repeats do at that interval until the load is stopped. An error fails the
+// test and ends it.
+func (l *logLoad) every(interval time.Duration, do func() error) {
 	l.clients.Go(func() {
 		for {
 			select {
 			case <-l.end:
 				return
-			case <-time.After(pace):
+			case <-time.After(interval):
 			}
 			if err := do(); err != nil {
 				l.k.t.Error(err)
@@ -102,7 +104,7 @@ func (l *logLoad) check(target, key string, want int) error {
 		err = fmt.Errorf("%s", answer)
 	}
 	if err != nil {
-		return fmt.Errorf("a check that is to be %d: %w", want, err)
+		return fmt.Errorf("a check that must be %d: %w", want, err)
 	}
 	return nil
 }
@@ -124,7 +126,8 @@ func (l *logLoad) get(port int, path string) error {
 	return nil
 }
 
-// failHandshake connects without TLS, and waits until the server closes the connection.
+// failHandshake connects without TLS, and waits until the server closes the
+// connection.
 func failHandshake(port int, made *atomic.Int64) error {
 	conn, err := net.Dial("tcp", stack.Address(port))
 	if err != nil {
@@ -149,7 +152,7 @@ func isTimeout(err error) bool {
 	return ok && failure.Timeout()
 }
 
-// metric is a sample's value.
+// metric returns a sample's value.
 func (k *loggingKeyward) metric(name string) (float64, error) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: k.tls(), DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	response, err := client.Get("https://" + stack.Address(k.ports.Admin) + "/metrics")
@@ -165,7 +168,7 @@ func (k *loggingKeyward) metric(name string) (float64, error) {
 	return 0, fmt.Errorf("/metrics has no %s", name)
 }
 
-// denied asks about a request without a credential.
+// denied sends a request without a credential.
 func (k *loggingKeyward) denied(path string) {
 	conn, err := grpc.NewClient(stack.Address(k.ports.GRPC), grpc.WithTransportCredentials(credentials.NewTLS(k.tls())))
 	if err != nil {

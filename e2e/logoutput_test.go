@@ -20,13 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logOutput is what standard output and error of a Keyward are.
+// logOutput is a kind of standard output and error of a Keyward.
 type logOutput struct {
 	name  string
-	open  func(t *testing.T, dir string) (out, reader *os.File) // reader is where the log comes out, if it does
+	open  func(t *testing.T, dir string) (out, reader *os.File) // reader is where the log can be read, if anywhere
 	shell string                                                // runs before the program, in its process
 	drops bool                                                  // lines must be dropped
-	heal  func(t *testing.T, pid int)                           // has the output accept lines again
+	heal  func(t *testing.T, pid int)                           // makes the output accept lines again
 }
 
 const runProgram = `exec "$0" "$@"`
@@ -34,7 +34,7 @@ const runProgram = `exec "$0" "$@"`
 var logOutputs = []logOutput{
 	{name: "a pipe that is never read", open: openPipe, shell: runProgram, drops: true},
 	{name: "a pipe that is read again", open: openPipe, shell: runProgram, drops: true, heal: func(*testing.T, int) {}},
-	{name: "a pipe whose reader has gone", shell: runProgram, drops: true,
+	{name: "a pipe whose reader is closed", shell: runProgram, drops: true,
 		open: func(t *testing.T, dir string) (out, reader *os.File) {
 			out, reader = openPipe(t, dir)
 			if err := reader.Close(); err != nil {
@@ -43,12 +43,13 @@ var logOutputs = []logOutput{
 			return out, nil
 		}},
 	{name: "closed", open: openPipe, shell: `exec "$0" "$@" >&- 2>&-`},
-	{name: "a device that is full", shell: runProgram, drops: true,
+	{name: "a full device", shell: runProgram, drops: true,
 		open: func(t *testing.T, _ string) (out, reader *os.File) {
 			return openFile(t, "/dev/full", os.O_WRONLY), nil
 		}},
-	// A file that may not grow is written as on a full disk: a part, and then an error.
-	{name: "a file without room, until there is some", shell: "ulimit -S -f 16; " + runProgram, drops: true, open: openLogFile,
+	// A file of limited size behaves as on a full disk: a partial write, then
+	// an error.
+	{name: "a file at its size limit, until that is raised", shell: "ulimit -S -f 16; " + runProgram, drops: true, open: openLogFile,
 		heal: func(t *testing.T, pid int) {
 			if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}, nil); err != nil {
 				t.Fatal(err)
@@ -79,9 +80,10 @@ func openFile(t *testing.T, name string, flags int) *os.File {
 	return file
 }
 
-// TestLogOutput: whatever becomes of its log, a Keyward answers checks on all
-// listeners, failed TLS handshakes leave nothing behind, each dropped line is
-// counted, the log resumes where it can, and SIGTERM ends the process with success.
+// TestLogOutput: whatever happens to its log, a Keyward answers checks on all
+// listeners. Failed TLS handshakes leave nothing behind, each dropped line is
+// counted, the log resumes if it can, and SIGTERM ends the process with
+// success.
 func TestLogOutput(t *testing.T) {
 	for _, output := range logOutputs {
 		t.Run(output.name, func(t *testing.T) {
@@ -115,7 +117,7 @@ type loggingKeyward struct {
 	log    *os.File
 }
 
-// descriptors are few, as many as suffice where none is kept.
+// descriptors is the limit of open files, which is enough if none leaks.
 const descriptors = 600
 
 func startLogging(t *testing.T, output logOutput) *loggingKeyward {
@@ -169,7 +171,7 @@ func (k *loggingKeyward) eventually(check func() error) {
 	}
 }
 
-// atLeast is an error where the metric is less.
+// atLeast returns an error if the metric is less.
 func (k *loggingKeyward) atLeast(metric string, want float64) error {
 	got, err := k.metric(metric)
 	if err == nil && got < want {
@@ -178,7 +180,8 @@ func (k *loggingKeyward) atLeast(metric string, want float64) error {
 	return err
 }
 
-// leftBehind is an error where failed handshakes were not counted, or kept something.
+// leftBehind returns an error if failed handshakes were not counted, or leaked
+// something.
 func (k *loggingKeyward) leftBehind(l *logLoad) error {
 	for listener, made := range l.handshakes {
 		metric := fmt.Sprintf("keyward_tls_handshake_failures_total{listener=%q}", listener)
@@ -194,8 +197,8 @@ func (k *loggingKeyward) leftBehind(l *logLoad) error {
 	return nil
 }
 
-// logResumes reads the log, each line of which is complete, up to one about a
-// request of now. Drops are reported in it, all of them.
+// logResumes reads the log, every line of which must be complete, up to one
+// about a new request. All drops must be reported in it.
 func (k *loggingKeyward) logResumes(output logOutput) {
 	k.t.Helper()
 	dropped, err := k.metric("keyward_log_dropped_lines_total")
@@ -211,7 +214,7 @@ func (k *loggingKeyward) logResumes(output logOutput) {
 	for {
 		select {
 		case <-deadline:
-			k.t.Fatalf("%g of %g drops reported, and no line of a new request", reported, dropped)
+			k.t.Fatalf("%g of %g drops reported, and no line about a new request", reported, dropped)
 		case text := <-lines:
 			var line struct {
 				Msg, Path string
@@ -234,7 +237,8 @@ func (k *loggingKeyward) logResumes(output logOutput) {
 	}
 }
 
-// readLines sends what is there, and what comes: the end of a file is not the end.
+// readLines sends the existing lines and new ones; it does not stop at the end
+// of the file.
 func readLines(from *os.File, lines chan<- string) {
 	reader, line := bufio.NewReader(from), ""
 	for {
@@ -261,9 +265,9 @@ func (k *loggingKeyward) ends() {
 	select {
 	case err := <-k.exited:
 		if err != nil {
-			k.t.Errorf("it ended: %v", err)
+			k.t.Errorf("the process ended with: %v", err)
 		}
 	case <-time.After(30 * time.Second):
-		k.t.Error("it did not end")
+		k.t.Error("the process did not end")
 	}
 }

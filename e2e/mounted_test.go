@@ -14,8 +14,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// mountedWithin is how long a file of a mounted Secret or ConfigMap may take
-// until it is in force, from the moment at which the kubelet has swapped it.
+// mountedWithin is the maximum time from the kubelet's swap of a mounted Secret
+// or ConfigMap until the new file is in force.
 const mountedWithin = 2 * time.Second
 
 const mountedConfig = `
@@ -34,12 +34,12 @@ routes:
 type mounted struct {
 	*system
 	secret, config *volume
-	beside         map[string]string // the files that the Secret has beside the keys
+	beside         map[string]string // the Secret's files other than the keys
 	lines          map[string]string // of the key file, by the key's id
 	header         string
 }
 
-// newMounted makes one that is not started.
+// newMounted returns a system that is not started.
 func newMounted(t *testing.T) *mounted {
 	t.Helper()
 	s := newSystem(t, options{example: "config/keyward.yaml"})
@@ -66,7 +66,7 @@ func (m *mounted) key(args ...string) (id, key string) {
 	return made.ID, made.Key
 }
 
-// read is a file of the system's folder.
+// read returns the content of a file of the system's directory.
 func (m *mounted) read(name string) string {
 	m.t.Helper()
 	text, err := os.ReadFile(filepath.Join(m.dir, name))
@@ -76,7 +76,8 @@ func (m *mounted) read(name string) string {
 	return string(text)
 }
 
-// publish swaps the Secret for one with the keys that have these ids, and all that is beside them.
+// publish replaces the Secret with one that has the keys with these ids, and
+// all its other files.
 func (m *mounted) publish(ids ...string) (swapped time.Time) {
 	m.t.Helper()
 	files := maps.Clone(m.beside)
@@ -87,8 +88,8 @@ func (m *mounted) publish(ids ...string) (swapped time.Time) {
 	return m.secret.publish(files)
 }
 
-// inForce waits until the credential gets the status, and tells how long after
-// the swap it was the last time that it got another.
+// inForce waits until the credential gets the status. It returns how long after
+// the swap the credential last got another one.
 func (m *mounted) inForce(what string, swapped time.Time, target, credential string, status int) (after time.Duration) {
 	m.t.Helper()
 	for {
@@ -104,19 +105,21 @@ func (m *mounted) inForce(what string, swapped time.Time, target, credential str
 	}
 }
 
-// alternation is what a file says of a credential in even versions, and in odd ones.
+// alternation is what a file says about a credential in even and in odd
+// versions.
 type alternation struct {
 	name, target, credential string
 	status                   [2]int
-	files                    [2]string // "" is one that says so by itself
-	file                     string    // of the Secret; "" is the configuration
+	files                    [2]string // "" if the file consists of that
+	file                     string    // of the Secret; "" for the configuration
 }
 
 // TestMountedFilesAreSwappedUnderLoad swaps a Secret twenty times, and a
-// ConfigMap now and then, as the kubelet does: what they say is in force within two
-// seconds, and nobody else's request is answered differently meanwhile.
+// ConfigMap from time to time, as the kubelet does. The new content is in force
+// within two seconds, and requests with other credentials get the same response
+// throughout.
 func TestMountedFilesAreSwappedUnderLoad(t *testing.T) {
-	const swaps, seldom = 20, 5 // what is noticed by looking every half second changes with each fifth
+	const swaps, seldom = 20, 5 // what is found by polling every half second changes with every fifth swap
 	m := newMounted(t)
 	goodID, good := m.key("--name", "good", "--scope", "reports:read")
 	narrowID, narrow := m.key("--name", "narrow")
@@ -135,9 +138,9 @@ func TestMountedFilesAreSwappedUnderLoad(t *testing.T) {
 	rare[1].files[1] = strings.Replace(rare[1].files[0], "auth: deny", "auth: none", 1)
 
 	load := m.startSteadyLoad([]probe{
-		{"a good key", good, 200, goodID},
+		{"a valid key", good, 200, goodID},
 		{"a key without the scope", narrow, 403, "insufficient_scope"},
-		{"a key that never was", never, 401, "unknown_key"},
+		{"an unknown key", never, 401, "unknown_key"},
 	})
 	worst := map[string]time.Duration{}
 	for n := 1; n <= swaps; n++ {
@@ -149,7 +152,7 @@ func TestMountedFilesAreSwappedUnderLoad(t *testing.T) {
 		}
 		swapped := m.publish(goodID, narrowID, dorasID, ids[n])
 		worst["a key is new"] = max(worst["a key is new"], m.inForce("a new key", swapped, "/any", keys[n], 200))
-		worst["a key is gone"] = max(worst["a key is gone"], m.inForce("a key that is gone", swapped, "/any", keys[n-1], 401))
+		worst["a key is gone"] = max(worst["a key is gone"], m.inForce("a deleted key", swapped, "/any", keys[n-1], 401))
 		for i, turn := range turned {
 			version := n
 			if i >= len(often) {
@@ -165,7 +168,8 @@ func TestMountedFilesAreSwappedUnderLoad(t *testing.T) {
 	}
 }
 
-// turns are what changes with each version of the Secret, and what is to change seldom.
+// turns returns what changes with each version of the Secret, and what changes
+// seldom.
 func (m *mounted) turns(doras string) (often, rare []alternation) {
 	m.t.Helper()
 	m.run("", "user", "set", "dora", "--file", "even-users.jsonl", "--enabled")
@@ -181,15 +185,15 @@ func (m *mounted) turns(doras string) (often, rare []alternation) {
 			[2]string{m.read("even-revocations.jsonl"), m.read("odd-revocations.jsonl")}, "revocations.jsonl"},
 	}
 	rare = []alternation{
-		{"a shared secret is another", "/any", token("their-secret", jwt.MapClaims{"iss": "them", "sub": "frank"}), [2]int{200, 401},
+		{"a changed shared secret", "/any", token("their-secret", jwt.MapClaims{"iss": "them", "sub": "frank"}), [2]int{200, 401},
 			[2]string{m.beside["their-secret"], strings.Repeat("T", 48)}, "their-secret"},
-		{"the configuration is another", "/switched", doras, [2]int{403, 200}, [2]string{}, ""},
+		{"a changed configuration", "/switched", doras, [2]int{403, 200}, [2]string{}, ""},
 	}
 	return often, rare
 }
 
-// turnTo has the files say what they say in that version: the configuration
-// now, the Secret's with the next publish.
+// turnTo writes that version of the files: the configuration at once, the
+// Secret's files with the next publish.
 func (m *mounted) turnTo(turns []alternation, version int) {
 	m.t.Helper()
 	for _, turn := range turns {
@@ -203,9 +207,9 @@ func (m *mounted) turnTo(turns []alternation, version int) {
 	}
 }
 
-// TestMountedFilesThatAreNoGood: what was read last stays in force until the
-// Secret is good again, and that is counted. Another pepper takes a restart.
-func TestMountedFilesThatAreNoGood(t *testing.T) {
+// TestInvalidMountedFiles: what was read last stays in force until the Secret
+// is valid again, and that is counted. A new pepper takes effect at a restart.
+func TestInvalidMountedFiles(t *testing.T) {
 	m := newMounted(t)
 	turns, _ := m.turns("")
 	m.turnTo(turns, 0)
@@ -226,8 +230,8 @@ func TestMountedFilesThatAreNoGood(t *testing.T) {
 		name string
 		keys []string
 	}{
-		{"no key file", nil}, {"an empty one", []string{""}}, {"one without its header", []string{m.lines[id]}},
-		{"one under another pepper", []string{repeppered["keys.jsonl"]}},
+		{"no key file", nil}, {"an empty one", []string{""}}, {"a key file without its header", []string{m.lines[id]}},
+		{"a key file under another pepper", []string{repeppered["keys.jsonl"]}},
 	} {
 		files := maps.Clone(good)
 		delete(files, "keys.jsonl")
@@ -251,6 +255,6 @@ func TestMountedFilesThatAreNoGood(t *testing.T) {
 	}
 	m.until("in force", func() (answer, bool) { a := m.get("/any", bearer(other)); return a, a.status == 200 })
 	if a := m.get("/any", bearer(key)); a.reason() != "unknown_key" {
-		t.Errorf("a key under the pepper before: %d %s", a.status, a.reason())
+		t.Errorf("a key under the previous pepper: %d %s", a.status, a.reason())
 	}
 }

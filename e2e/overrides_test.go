@@ -10,10 +10,11 @@ import (
 	"keyward/e2e/stack"
 )
 
-// evilHeaders is what a client says in each header that overrides a method or a target.
+// evilHeaders is the value of each header in which a client overrides a method
+// or a target.
 const evilHeaders = "evil.example"
 
-// overridesConfig has each kind of allow.
+// overridesConfig has a route for each kind of allow.
 const overridesConfig = `
 credentials: {header: X-API-Key}
 routes:
@@ -23,8 +24,8 @@ routes:
 - {path: /forwarded, forward_credentials: true}
 `
 
-// TestUpstreamOverrides: no upstream gets another method or target than was judged,
-// through any proxy and by any kind of allow.
+// TestUpstreamOverrides: no upstream gets another method or target than was
+// checked, through any proxy and for any kind of allow.
 func TestUpstreamOverrides(t *testing.T) {
 	everyProxy(t, func(t *testing.T, proxy string) {
 		s := newSystem(t, options{proxy: proxy, config: overridesConfig})
@@ -44,7 +45,8 @@ func TestUpstreamOverrides(t *testing.T) {
 	})
 }
 
-// overrideAliases sends names that an upstream could take for those of the list.
+// overrideAliases sends names that an upstream could take for those of the
+// list.
 func overrideAliases(t *testing.T, s *system, credential string) {
 	t.Helper()
 	for _, name := range authz.UpstreamOverrides() {
@@ -60,8 +62,8 @@ func overrideAliases(t *testing.T, s *system, credential string) {
 	}
 }
 
-// wantNoOverride looks for what the client said. A proxy may say the same
-// header for itself.
+// wantNoOverride looks for the client's value. A proxy may set the same header
+// itself.
 func wantNoOverride(t *testing.T, sent string, got stack.Received) {
 	t.Helper()
 	for name, values := range got.Headers {
@@ -72,8 +74,8 @@ func wantNoOverride(t *testing.T, sent string, got stack.Received) {
 	}
 }
 
-// TestUpstreamOverridesKept: what the setting keeps comes through Envoy, over
-// gRPC and over HTTP, but for a header of Envoy's own.
+// TestUpstreamOverridesKept: a header that the setting keeps passes through
+// Envoy, over gRPC and over HTTP, except for a header of Envoy's own.
 func TestUpstreamOverridesKept(t *testing.T) {
 	for _, proxy := range []string{"", "envoy-http"} {
 		for setting, kept := range map[string][]string{"pass": authz.UpstreamOverrides(), "{keep: [X-Forwarded-Host]}": {"x-forwarded-host"}} {
@@ -85,7 +87,7 @@ func TestUpstreamOverridesKept(t *testing.T) {
 			got := s.get("/public", lines...).received(t)
 			for _, name := range authz.UpstreamOverrides() {
 				if arrived := got.Headers[name] != nil; arrived != slices.Contains(kept, name) && name != "x-envoy-original-path" {
-					t.Errorf("%s, through %q: that the upstream got %s is %v", setting, proxy, name, arrived)
+					t.Errorf("%s, through %q: the upstream got %s: %v", setting, proxy, name, arrived)
 				}
 			}
 		}

@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// manifest is what the tests want to know of an object of Kubernetes.
+// manifest is the part of a Kubernetes object that the tests use.
 type manifest struct {
 	Kind     string
 	Metadata struct{ Name string }
@@ -42,17 +42,18 @@ type container struct {
 
 type podVolume struct {
 	Name      string
-	ConfigMap *struct{ Name string } `yaml:"configMap"` // nil for another kind
+	ConfigMap *struct{ Name string } `yaml:"configMap"` // nil for other kinds
 }
 
-// pod is a Deployment's, with its volumes in folders of this machine.
+// pod is a Deployment's pod, with its volumes in directories of this machine.
 type pod struct {
 	t          *testing.T
 	containers map[string]container
-	folders    map[string]string // of volumes, by their names
+	dirs       map[string]string // of volumes, by name
 }
 
-// render has kubectl print the objects of an overlay of deploy/kubernetes.
+// render returns the objects of an overlay of deploy/kubernetes, rendered by
+// kubectl.
 func render(t *testing.T, overlay string) (all []manifest) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), kubectl(t), "kustomize", filepath.Join(programs.root, "deploy", "kubernetes", "overlays", overlay))
@@ -76,7 +77,8 @@ func render(t *testing.T, overlay string) (all []manifest) {
 	}
 }
 
-// kubectl is the one that deploy/validate keeps in the cache, else this machine's.
+// kubectl returns the kubectl that deploy/validate keeps in the cache, or else
+// the installed one.
 func kubectl(t *testing.T) string {
 	t.Helper()
 	kept, err := filepath.Glob(filepath.Join(programs.root, ".cache", "kubectl-*"))
@@ -93,8 +95,8 @@ func kubectl(t *testing.T) string {
 	return path
 }
 
-// podOf makes the folders of the Deployment's volumes, with what its ConfigMaps
-// hold; what a Secret is to hold is the test's to write.
+// podOf makes the directories of the Deployment's volumes, with the content of
+// its ConfigMaps. The test writes the content of Secrets.
 func podOf(t *testing.T, objects []manifest) *pod {
 	t.Helper()
 	at := slices.IndexFunc(objects, func(m manifest) bool { return m.Kind == "Deployment" })
@@ -102,17 +104,17 @@ func podOf(t *testing.T, objects []manifest) *pod {
 		t.Fatal("no Deployment was rendered")
 	}
 	spec := objects[at].Spec.Template.Spec
-	p := &pod{t: t, containers: map[string]container{}, folders: map[string]string{}}
+	p := &pod{t: t, containers: map[string]container{}, dirs: map[string]string{}}
 	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 		p.containers[c.Name] = c
 	}
 	for _, v := range spec.Volumes {
-		dir, err := os.MkdirTemp("", "kw") // t.TempDir is too long a name for a socket
+		dir, err := os.MkdirTemp("", "kw") // t.TempDir is too long for a socket's name
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { os.RemoveAll(dir) })
-		p.folders[v.Name] = dir
+		p.dirs[v.Name] = dir
 		if v.ConfigMap == nil {
 			continue
 		}
@@ -127,23 +129,25 @@ func podOf(t *testing.T, objects []manifest) *pod {
 	return p
 }
 
-// inContainer replaces the paths of a container's mounts by those of this machine.
+// inContainer replaces the paths of a container's mounts with those of this
+// machine.
 func (p *pod) inContainer(name, text string) string {
 	p.t.Helper()
 	c, ok := p.containers[name]
 	if !ok {
-		p.t.Fatalf("there is no container %s", name)
+		p.t.Fatalf("no container %s", name)
 	}
 	for _, m := range c.VolumeMounts {
-		if p.folders[m.Name] == "" {
-			p.t.Fatalf("container %s mounts a volume %s that there is not", name, m.Name)
+		if p.dirs[m.Name] == "" {
+			p.t.Fatalf("container %s mounts a volume %s that does not exist", name, m.Name)
 		}
-		text = strings.ReplaceAll(text, m.Path+"/", p.folders[m.Name]+"/")
+		text = strings.ReplaceAll(text, m.Path+"/", p.dirs[m.Name]+"/")
 	}
 	return text
 }
 
-// file is where a container's file is here, once changed.
+// file returns the path on this machine of a container's file, after change was
+// applied to it.
 func (p *pod) file(container, path string, change func(string) string) string {
 	p.t.Helper()
 	file := p.inContainer(container, path)
@@ -155,7 +159,7 @@ func (p *pod) file(container, path string, change func(string) string) string {
 	return writeFile(p.t, filepath.Dir(file), filepath.Base(file), changed)
 }
 
-// mounted is the folder at a path of a container.
+// mounted returns the directory at a path of a container.
 func (p *pod) mounted(container, path string) string {
 	p.t.Helper()
 	return filepath.Clean(p.inContainer(container, path+"/"))

@@ -21,15 +21,16 @@ func (p proxied) withoutKeyward(t *testing.T) {
 		t.Fatalf("before: %d", a.status)
 	}
 	s.Keyward.Kill()
-	p.nobodyGetsIn(s, key, p.dead)
+	p.deniesAll(s, key, p.dead)
 	if err := s.StartKeyward(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 }
 
-// nobodyGetsIn wants that status for all, also where no credential is needed.
-func (p proxied) nobodyGetsIn(s *system, key string, status int) {
+// deniesAll wants that status for all requests, even where no credential is
+// needed.
+func (p proxied) deniesAll(s *system, key string, status int) {
 	s.t.Helper()
 	before := s.arrived()
 	for _, a := range []answer{s.get("/any", bearer(key)), s.get("/any"), s.get("/public")} {
@@ -38,7 +39,7 @@ func (p proxied) nobodyGetsIn(s *system, key string, status int) {
 		}
 	}
 	if n := s.arrived() - before; n != 0 {
-		s.t.Errorf("%d requests came to the upstream", n)
+		s.t.Errorf("%d requests reached the upstream", n)
 	}
 }
 
@@ -46,7 +47,7 @@ func (p proxied) withKeywardFrozen(t *testing.T) {
 	s := newSystem(t, options{proxy: p.proxy, config: routesConfig, shippedTimeout: true})
 	key := s.key("--name", "k")
 	s.start()
-	s.until("let in", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 	if err := s.Keyward.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -54,16 +55,17 @@ func (p proxied) withKeywardFrozen(t *testing.T) {
 		p.clientsGiveUp(s, key)
 	} else {
 		s.until("refused", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == p.dead })
-		p.nobodyGetsIn(s, key, p.dead)
+		p.deniesAll(s, key, p.dead)
 	}
 	if err := s.Keyward.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	s.until("let in again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed again", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 }
 
-// clientsGiveUp has clients ask and go away before there can be an answer: what
-// they asked for must not come to the upstream when Keyward awakes, either.
+// clientsGiveUp has clients send requests and leave before they can be
+// answered. Their requests must not reach the upstream when Keyward continues,
+// either.
 func (p proxied) clientsGiveUp(s *system, key string) {
 	s.t.Helper()
 	for range 5 {
@@ -78,7 +80,7 @@ func (p proxied) clientsGiveUp(s *system, key string) {
 	}
 	for _, r := range s.all() {
 		if r.Path == "/frozen" {
-			s.t.Error("while nobody answers, a request came to the upstream")
+			s.t.Error("a request reached the upstream while Keyward was frozen")
 		}
 	}
 }
@@ -89,7 +91,8 @@ func (s *system) all() []stack.Received {
 	return slices.Clone(s.received)
 }
 
-// withAnotherInKeywardsPlace puts something at Keyward's port that talks nonsense.
+// withAnotherInKeywardsPlace runs a server at Keyward's port that sends
+// garbage.
 func (p proxied) withAnotherInKeywardsPlace(t *testing.T) {
 	s := newSystem(t, options{proxy: p.proxy, config: routesConfig})
 	key := s.key("--name", "k")
@@ -108,13 +111,13 @@ func (p proxied) withAnotherInKeywardsPlace(t *testing.T) {
 			t.Errorf("%q: %d, want %d", text, a.status, p.garbage)
 		}
 		if n := s.arrived() - before; n != 0 {
-			t.Errorf("%q: the request came to the upstream", text)
+			t.Errorf("%q: the request reached the upstream", text)
 		}
 	}
 }
 
-// garbageServer listens at the port and answers each request with the text that
-// came last, the next one from there on.
+// garbageServer listens at the port and answers each request with the latest
+// text, which it takes from the channel.
 func garbageServer(t *testing.T, port int, texts <-chan string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", stack.Address(port))
@@ -138,7 +141,7 @@ func garbageServer(t *testing.T, port int, texts <-chan string) {
 			case now = <-texts:
 			default:
 			}
-			_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // for who connects and asks nothing
+			_ = conn.SetDeadline(time.Now().Add(5 * time.Second)) // for clients that connect without a request
 			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 				_, _ = io.WriteString(conn, now)
 			}
@@ -155,7 +158,7 @@ func (p proxied) forgetsRevoked(t *testing.T) {
 	s.keyward("key", "revoke", "--file", "keys.jsonl", id)
 	a := s.until("refused", func() (answer, bool) { a := s.get("/", bearer(key)); return a, a.status != 200 })
 	if a.status != 401 || a.reason() != "revoked_key" {
-		t.Errorf("after: %d %s", a.status, a.reason())
+		t.Errorf("after the revocation: %d %s", a.status, a.reason())
 	}
 	created := s.key("--name", "new")
 	s.until("accepted", func() (answer, bool) { a := s.get("/", bearer(created)); return a, a.status == 200 })

@@ -9,14 +9,14 @@ import (
 	"keyward/e2e/stack"
 )
 
-// proxied is a proxy that asks over HTTP, and what it can't do as Envoy does it
-// over gRPC. Each difference stands in docs/proxies.md.
+// proxied is a proxy that asks over HTTP, and what it cannot do that Envoy does
+// over gRPC. Each difference is in docs/proxies.md.
 type proxied struct {
 	proxy         string
-	dead, garbage int  // the status without Keyward, and with something else at its port
-	fixedTarget   bool // it can't cut a credential out of the query, and so refuses it
-	anyOK         bool // it takes any 2xx for an allow
-	waitsLong     bool // for half a minute, for a Keyward that hangs
+	dead, garbage int  // the status without Keyward, and with another server at its port
+	fixedTarget   bool // it cannot remove a credential from the query, and therefore refuses it
+	anyOK         bool // it takes any 2xx as an allow
+	waitsLong     bool // it waits half a minute for a Keyward that hangs
 }
 
 func (p proxied) test(t *testing.T) {
@@ -30,7 +30,8 @@ func (p proxied) test(t *testing.T) {
 	t.Run("revoked", p.forgetsRevoked)
 }
 
-// decides reads as the policy it is; what comes to the upstream is what is let in.
+// decides is a table of the policy. Exactly the allowed requests must reach the
+// upstream.
 func (p proxied) decides(t *testing.T) {
 	s := newSystem(t, options{proxy: p.proxy, config: routesConfig})
 	key := s.key("--name", "k", "--user", "alice", "--path", "/hello", "--path", "/reports")
@@ -65,10 +66,10 @@ func (p proxied) decides(t *testing.T) {
 			t.Errorf("%q %s: headers %v", c.lines, c.target, a.header)
 		}
 		if passed := s.arrived() > before; passed != (c.status == 200) {
-			t.Errorf("%q %s: status %d, and that it came to the upstream is %v", c.lines, c.target, a.status, passed)
+			t.Errorf("%q %s: status %d, and reached the upstream: %v", c.lines, c.target, a.status, passed)
 		}
 	}
-	// With a body, which is none of Keyward's business.
+	// With a body, which Keyward does not see.
 	a, err := s.send("POST", "POST /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+bearer(key)+"\r\nContent-Length: 5\r\n\r\nhello")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func (p proxied) decides(t *testing.T) {
 	}
 }
 
-// cutsCredentials looks for the key in all that the upstream gets.
+// cutsCredentials searches everything that the upstream receives for the key.
 func (p proxied) cutsCredentials(t *testing.T) {
 	s := newSystem(t, options{proxy: p.proxy, config: strings.Replace(routesConfig, "query:", "basic_key_usernames: [haplo], query:", 1)})
 	key := s.key("--name", "k")
@@ -110,7 +111,7 @@ func (p proxied) cutsCredentials(t *testing.T) {
 			t.Errorf("%s %q: path %q, cookie %q; want cookie %q", c.target, c.lines, got.Path, got.Headers["cookie"], c.cookie)
 		}
 		if where := findText(got, key, basic); where != "" {
-			t.Errorf("%s %q: the key came to the upstream in %s", c.target, c.lines, where)
+			t.Errorf("%s %q: the key reached the upstream in %s", c.target, c.lines, where)
 		}
 	}
 	for _, path := range []string{"/any", "/public"} {
@@ -126,8 +127,8 @@ func (p proxied) cutsCredentials(t *testing.T) {
 	}
 }
 
-// cutsIdentity sends what a client would send to pass for somebody else. The
-// upstream sees who it is and nothing alike, or the request is refused.
+// cutsIdentity sends headers with which a client would impersonate another
+// user. The upstream sees the real identity only, or the request is refused.
 func (p proxied) cutsIdentity(t *testing.T) {
 	s := newSystem(t, options{proxy: p.proxy, config: routesConfig})
 	key := s.key("--name", "k", "--user", "alice", "--scope", "b", "--scope", "a")
@@ -187,8 +188,8 @@ func wantIdentity(t *testing.T, sent []string, got stack.Received, want map[stri
 	}
 }
 
-// believesItselfAlone has a client say itself what it asks for. Whatever the
-// proxy makes of the path, what it passes on is what the key may reach.
+// believesItselfAlone has a client claim another target. Whatever the proxy
+// does to the path, it only forwards what the key may use.
 func (p proxied) believesItselfAlone(t *testing.T) {
 	s := newSystem(t, options{proxy: p.proxy, config: routesConfig})
 	key := s.key("--name", "k", "--path", "/hello")
@@ -207,12 +208,12 @@ func (p proxied) believesItselfAlone(t *testing.T) {
 		}
 	}
 	if n := s.arrived(); n != 0 {
-		t.Fatalf("%d requests came to the upstream", n)
+		t.Fatalf("%d requests reached the upstream", n)
 	}
 	got := s.get("/hello", append(said, bearer(key))...).received(t)
 	for _, name := range []string{"x-forwarded-uri", "x-forwarded-method", "x-original-uri", "x-original-method", "x-rewrite-url"} {
 		if got.Headers[name] != nil {
-			t.Errorf("the upstream is told of another target in %s", name)
+			t.Errorf("the upstream sees the client's target in %s", name)
 		}
 	}
 	for _, target := range []string{
@@ -227,7 +228,7 @@ func (p proxied) believesItselfAlone(t *testing.T) {
 		got := a.received(t).Path
 		path, _, _ := strings.Cut(got, "?")
 		if path != "/hello" && !strings.HasPrefix(path, "/hello/") || strings.ContainsAny(path, "%\\;#") || strings.Contains(path, "..") {
-			t.Errorf("%s came to the upstream as %s", target, got)
+			t.Errorf("%s reached the upstream as %s", target, got)
 		}
 	}
 }

@@ -12,13 +12,13 @@ import (
 // proxy is a program that can stand in front of a system.
 type proxy struct {
 	program string
-	build   func(*system) stack.Proxy // with the shipped configuration, as the options change it
-	// tls changes the options so that it speaks TLS as well, and returns the
-	// port for that, 0 for the same as plain text's.
+	build   func(*system) stack.Proxy // with the shipped configuration, as changed by the options
+	// tls changes the options so that the proxy also speaks TLS. It returns the
+	// port for TLS, or 0 if it is the plaintext one.
 	tls func(*testing.T, *options, *pair) (port int)
 }
 
-// proxies are those there are; "" is Envoy, which most tests are about.
+// proxies are all proxies by name; "" is Envoy, which most tests use.
 var proxies = map[string]proxy{
 	"":            {"Envoy", (*system).envoyProxy, envoyTLS},
 	"nginx":       {"nginx", nginxProxy("nginx.conf"), nginxTLS},
@@ -29,11 +29,11 @@ var proxies = map[string]proxy{
 	"traefik":     {"Traefik", traefikProxy, traefikTLS},
 }
 
-// overHTTP are the proxies beside nginx that ask over HTTP.
+// overHTTP are the proxies, besides nginx, that ask over HTTP.
 var overHTTP = []string{"envoy-http", "haproxy", "caddy", "traefik"}
 
-// throughProxies runs a test with Envoy, with each proxy by which denials reach
-// the client as Keyward says them, and with those that are named.
+// throughProxies runs a test with Envoy, with each proxy that forwards denials
+// unchanged, and with those named.
 func throughProxies(t *testing.T, test func(t *testing.T, proxy string), more ...string) {
 	t.Run("Envoy", func(t *testing.T) { test(t, "") })
 	for _, name := range append([]string{"nginx"}, more...) {
@@ -51,7 +51,7 @@ func (s *system) envoyProxy() stack.Proxy {
 	return stack.Envoy{Binary: programs.envoy, Config: s.envoyConfig()}
 }
 
-// envoyConfig is the shipped one as the options change it.
+// envoyConfig returns the shipped configuration, as changed by the options.
 func (s *system) envoyConfig() *stack.EnvoyConfig {
 	s.t.Helper()
 	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
@@ -67,12 +67,12 @@ func (s *system) envoyConfig() *stack.EnvoyConfig {
 	return config
 }
 
-// authzFilter is the configuration of Envoy's filter that asks Keyward.
+// authzFilter returns the configuration of Envoy's ext_authz filter.
 func authzFilter(c *stack.EnvoyConfig) map[string]any {
 	return c.Find("envoy.filters.http.ext_authz")["typed_config"].(map[string]any)
 }
 
-// shipped is the text of a file in deploy, as the options change it.
+// shipped returns the text of a file in deploy, as changed by the options.
 func (s *system) shipped(file ...string) string {
 	s.t.Helper()
 	text, err := os.ReadFile(filepath.Join(append([]string{programs.root, "deploy"}, file...)...))
@@ -85,7 +85,7 @@ func (s *system) shipped(file ...string) string {
 	return string(text)
 }
 
-// replaced replaces what must stand in the text.
+// replaced replaces a text that must be present.
 func (s *system) replaced(text, old, by string) string {
 	s.t.Helper()
 	if !strings.Contains(text, old) {

@@ -10,8 +10,8 @@ import (
 	"keyward/e2e/stack"
 )
 
-// The shipped configurations of the proxies speak plain text. Each of these
-// has its proxy speak TLS too, at the port returned.
+// The shipped configurations of the proxies are for plaintext. Each of these
+// functions makes a proxy speak TLS too, at the port that it returns.
 
 func haproxyTLS(t *testing.T, o *options, p *pair) int {
 	t.Helper()
@@ -35,7 +35,8 @@ func haproxyTLS(t *testing.T, o *options, p *pair) int {
 	return port
 }
 
-// caddyTLS has two sites for one: Caddy takes no tls directive in a site of plain text.
+// caddyTLS writes each site twice, because Caddy accepts no tls directive in a
+// plaintext site.
 func caddyTLS(t *testing.T, o *options, p *pair) int {
 	t.Helper()
 	port := freePort(t)

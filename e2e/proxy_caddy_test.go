@@ -20,8 +20,8 @@ func TestCaddy(t *testing.T) {
 	proxied{proxy: "caddy", dead: 503, garbage: 503, fixedTarget: true}.test(t)
 }
 
-// TestCaddyKeepsWhatKeywardMaySay: names under x-auth- that Keyward has not said
-// are nobody's.
+// TestCaddyKeepsWhatKeywardMaySay: a client's header under x-auth- that Keyward
+// has not set is removed.
 func TestCaddyKeepsWhatKeywardMaySay(t *testing.T) {
 	s := startSystem(t, options{proxy: "caddy", config: routesConfig})
 	if got := s.get("/public", "X-Auth-Tenant: evil").received(t); got.Headers["x-auth-tenant"] != nil {
@@ -29,7 +29,8 @@ func TestCaddyKeepsWhatKeywardMaySay(t *testing.T) {
 	}
 }
 
-// TestCaddyKeepsKeysOutOfItsLog turns on the access log, which has whole requests.
+// TestCaddyKeepsKeysOutOfItsLog turns on the access log, which has complete
+// requests.
 func TestCaddyKeepsKeysOutOfItsLog(t *testing.T) {
 	s := newSystem(t, options{proxy: "caddy", config: routesConfig, text: func(text string) string {
 		return strings.Replace(text, "\tbind 127.0.0.1\n", "\tbind 127.0.0.1\n\tlog\n", 1)
@@ -49,6 +50,6 @@ func TestCaddyKeepsKeysOutOfItsLog(t *testing.T) {
 		t.Errorf("Caddy has logged %d requests", n)
 	}
 	if strings.Contains(log, key) {
-		t.Error("Caddy's log has the key")
+		t.Error("Caddy's log contains the key")
 	}
 }

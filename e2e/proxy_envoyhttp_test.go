@@ -7,7 +7,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// envoyHTTPProxy is Envoy with the configuration by which it asks over HTTP.
+// envoyHTTPProxy returns Envoy with the configuration for asking over HTTP.
 func envoyHTTPProxy(s *system) stack.Proxy {
 	s.t.Helper()
 	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-http", "envoy.yaml"))

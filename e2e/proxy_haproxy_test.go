@@ -23,8 +23,8 @@ func TestHAProxy(t *testing.T) {
 	proxied{proxy: "haproxy", dead: 503, garbage: 503}.test(t)
 }
 
-// TestHAProxyFailingLua has the Lua fail, before the question and in the midst of
-// an allow; HAProxy goes on with its rules as if nothing had been.
+// TestHAProxyFailingLua makes the Lua script fail, before it asks and in the
+// middle of an allow. HAProxy then continues with its rules.
 func TestHAProxyFailingLua(t *testing.T) {
 	for _, line := range []string{
 		"  local headers = txn.http:req_get_headers()\n",
@@ -48,7 +48,8 @@ func TestHAProxyFailingLua(t *testing.T) {
 	}
 }
 
-// TestHAProxyConnectionNamesNoHeaders: whoever comes behind HAProxy may drop them.
+// TestHAProxyConnectionNamesNoHeaders: a client must not make the next hop drop
+// headers by naming them in Connection.
 func TestHAProxyConnectionNamesNoHeaders(t *testing.T) {
 	s := startSystem(t, options{proxy: "haproxy", config: routesConfig})
 	for _, c := range []struct {

@@ -14,7 +14,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// fake takes Keyward's place with one answer, byte for byte.
+// fake takes Keyward's place with one response, byte for byte.
 func (s *system) fake(answer string) {
 	s.t.Helper()
 	listener, err := net.Listen("tcp", stack.Address(s.Ports().HTTP))
@@ -43,9 +43,9 @@ func (s *system) fake(answer string) {
 	})
 }
 
-// TestNginxAgainstAnswersThatAreNoneOfKeywards holds that whatever else listens
-// in Keyward's place lets nobody in.
-func TestNginxAgainstAnswersThatAreNoneOfKeywards(t *testing.T) {
+// TestNginxAgainstForeignResponses: any other server in Keyward's place leads
+// to denials only.
+func TestNginxAgainstForeignResponses(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer        string
 		status, plain int
@@ -77,19 +77,19 @@ func TestNginxAgainstAnswersThatAreNoneOfKeywards(t *testing.T) {
 					}
 				}
 				if n := s.arrived(); n != 0 {
-					t.Errorf("%d requests came to the upstream", n)
+					t.Errorf("%d requests reached the upstream", n)
 				}
 			})
 		}
 	}
 }
 
-// TestNginxPlainWithoutKeyward is about the file that knows no 503.
+// TestNginxPlainWithoutKeyward is about the file without a rule for 503.
 func TestNginxPlainWithoutKeyward(t *testing.T) {
 	s := newSystem(t, options{proxy: "nginx-plain", config: routesConfig, shippedTimeout: true})
 	key := s.key("--name", "k")
 	s.start()
-	s.until("let in", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
+	s.until("allowed", func() (answer, bool) { a := s.get("/any", bearer(key)); return a, a.status == 200 })
 	if err := s.Keyward.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +103,6 @@ func TestNginxPlainWithoutKeyward(t *testing.T) {
 		}
 	}
 	if n := s.arrived() - before; n != 0 {
-		t.Errorf("%d requests came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
 }

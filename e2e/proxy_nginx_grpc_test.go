@@ -10,7 +10,7 @@ import (
 )
 
 // withGRPC puts the settings of docs/proxies.md into nginx's configuration, and
-// has it speak HTTP/2.
+// makes nginx speak HTTP/2.
 func withGRPC(t *testing.T) func(string) string {
 	t.Helper()
 	guide, err := os.ReadFile(filepath.Join(programs.root, "docs", "proxies.md"))
@@ -19,7 +19,7 @@ func withGRPC(t *testing.T) func(string) string {
 	}
 	settings := regexp.MustCompile("(?s)\n```nginx\n(.*?)```\n").FindAllSubmatch(guide, -1)
 	if len(settings) != 2 {
-		t.Fatalf("docs/proxies.md has %d pieces of nginx's configuration, want one for http and one for server", len(settings))
+		t.Fatalf("docs/proxies.md has %d blocks of nginx's configuration, want one for http and one for server", len(settings))
 	}
 	inServer := strings.Replace(string(settings[1][1]), "location /shop. {", "location ~ ^/(shop|reports) {", 1)
 	return strings.NewReplacer(
@@ -29,8 +29,9 @@ func withGRPC(t *testing.T) func(string) string {
 	).Replace
 }
 
-// TestNginxPassesTheSameOverGRPC holds the settings for grpc_pass to those for
-// proxy_pass: each header that the API gets from us, or not at all.
+// TestNginxPassesTheSameOverGRPC compares the settings for grpc_pass with those
+// for proxy_pass: the API gets the same headers from Keyward, and the same ones
+// are removed.
 func TestNginxPassesTheSameOverGRPC(t *testing.T) {
 	shipped, err := os.ReadFile(filepath.Join(programs.root, "deploy", "nginx", "nginx.conf"))
 	if err != nil {
@@ -38,7 +39,7 @@ func TestNginxPassesTheSameOverGRPC(t *testing.T) {
 	}
 	headers := func(text, directive string) (all []string) {
 		for _, found := range regexp.MustCompile(`(?m)^ +`+directive+` +(\S+) +(\S+);$`).FindAllStringSubmatch(text, -1) {
-			if found[1] != "Connection" { // HTTP/2 has none
+			if found[1] != "Connection" { // HTTP/2 has no Connection header
 				all = append(all, found[1]+" "+found[2])
 			}
 		}
@@ -48,16 +49,16 @@ func TestNginxPassesTheSameOverGRPC(t *testing.T) {
 	server, _, _ = strings.Cut(server, "location ")
 	want, got := headers(server, "proxy_set_header"), headers(withGRPC(t)(string(shipped)), "grpc_set_header")
 	if len(want) == 0 || !slices.Equal(got, want) {
-		t.Errorf("to a gRPC API: %q\nto another: %q", got, want)
+		t.Errorf("to a gRPC API: %q\nto an HTTP API: %q", got, want)
 	}
 }
 
-// TestNginxPassesGRPCOnlyAsJudged: grpc_pass passes on the target that was sent,
-// and the API is named only if Keyward said that very one.
+// TestNginxPassesGRPCOnlyAsJudged: grpc_pass forwards the target that was sent,
+// and the API is only named if Keyward checked that very target.
 func TestNginxPassesGRPCOnlyAsJudged(t *testing.T) {
 	for name, asked := range map[string]string{
-		"a key in the query":  "proxy_pass http://keyward/authz/nginx;",
-		"a 200 from nobody's": "proxy_pass http://api;",
+		"a key in the query":      "proxy_pass http://keyward/authz/nginx;",
+		"a 200 of another server": "proxy_pass http://api;",
 	} {
 		text := func(text string) string {
 			return strings.Replace(withGRPC(t)(text), "proxy_pass http://keyward/authz/nginx;", asked, 1)
@@ -72,7 +73,7 @@ func TestNginxPassesGRPCOnlyAsJudged(t *testing.T) {
 			}
 			for _, r := range s.received {
 				if strings.HasPrefix(r.Path, "/shop.") {
-					t.Errorf("%s came to the API", r.Path)
+					t.Errorf("%s reached the API", r.Path)
 				}
 			}
 		})

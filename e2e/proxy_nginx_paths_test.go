@@ -19,29 +19,32 @@ import (
 	"keyward/e2e/stack"
 )
 
-// nginxLocations are what keys are restricted to below; each is a location of nginx's too.
+// nginxLocations are the paths that keys are restricted to below. Each is also
+// a location of nginx.
 var nginxLocations = []string{"/a", "/b", "/a/b"}
 
-// withLocations gives nginx a location for each, which names itself to the upstream.
+// withLocations gives nginx a location for each path, which identifies itself
+// to the upstream.
 func withLocations(text string) string {
 	locations := "proxy_set_header X-Location $here;\n"
 	for _, place := range nginxLocations {
 		locations += fmt.Sprintf("location %s/ { set $here %s; proxy_pass http://api$target; }\n", place, place)
 	}
-	// Not a set of the server's, which the request that asks Keyward would run once more.
+	// Not a set in the server block, which the request to Keyward would run
+	// once more.
 	return strings.Replace(text, "        location / {\n", locations+"        location / {\nset $here none;\n", 1)
 }
 
-// generated is a target, who asks for it, and what is right.
+// generated is a target, the key to use, and the expected status.
 type generated struct {
 	target string
-	place  string // of the key
+	place  string // the path of the key
 	status int
 }
 
-// TestNginxRoutesWhatWasJudged sends generated targets with keys for one place.
-// What comes to the upstream must be what was sent, by nginx's location for a
-// place within the key's.
+// TestNginxRoutesWhatWasJudged sends generated targets with keys for one path.
+// A request that reaches the upstream must have the target that was sent, and
+// come from nginx's location for a path within the key's.
 func TestNginxRoutesWhatWasJudged(t *testing.T) {
 	number := 100_000
 	if testing.Short() {
@@ -56,7 +59,7 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 
 	accepted, refused := generateTargets(t, number)
 	if len(accepted) < number/5 || len(refused) < number/5 {
-		t.Fatalf("%d accepted, %d refused: that is no good mixture", len(accepted), len(refused))
+		t.Fatalf("%d accepted, %d refused: a poor mixture", len(accepted), len(refused))
 	}
 	const sample = 4000
 	refused = refused[:min(sample, len(refused))]
@@ -66,12 +69,12 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 	for i, g := range all {
 		switch {
 		case passed[i] != (statuses[i] == 200):
-			t.Errorf("%q in %s: status %d, at the upstream: %v", g.target, g.place, statuses[i], passed[i])
+			t.Errorf("%q in %s: status %d, reached the upstream: %v", g.target, g.place, statuses[i], passed[i])
 		case statuses[i] != g.status && !isNginxAnswer(g, statuses[i]):
 			t.Errorf("%q in %s: %d, want %d", g.target, g.place, statuses[i], g.status)
 		}
 	}
-	t.Logf("of %d targets %d may pass; %d came to the upstream as they were sent, the rest are names of locations; of the others %d were sent too",
+	t.Logf("of %d targets %d are allowed; %d reached the upstream as they were sent, the rest are names of locations; of the others %d were sent too",
 		number, len(accepted), s.arrived(), len(refused))
 }
 
@@ -79,15 +82,17 @@ func TestNginxRoutesWhatWasJudged(t *testing.T) {
 // connection, and 414 is for a line longer than its buffer.
 var nginxRefuses = []int{0, 400, 405, 414}
 
-// isNginxAnswer tells of an answer that nginx gives before it asks: to what it
-// refuses itself, and to what it takes for a location's name without the slash.
+// isNginxAnswer reports whether nginx may answer without asking Keyward: when
+// it refuses a target itself, and when it takes a target for a location's name
+// without the slash.
 func isNginxAnswer(g generated, status int) bool {
 	path, _, _ := strings.Cut(g.target, "?")
 	return g.status == 400 && slices.Contains(nginxRefuses, status) ||
 		status == 301 && (g.status == 400 || slices.Contains(nginxLocations, path))
 }
 
-// generateTargets makes targets and judges them by our own reading.
+// generateTargets makes targets and computes the expected verdict by a separate
+// implementation.
 func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(5, 3))
@@ -115,7 +120,8 @@ func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 	return accepted, refused
 }
 
-// Pieces of targets: those that all read alike, and those that somebody reads otherwise.
+// Parts of targets: those that all servers read alike, and those that some
+// server reads differently.
 var (
 	plainPieces = []string{
 		"/a", "/b", "/a", "/b", "a", "b", "/", "x", "-", "_", "~", ".b", "a.", "=", ":", "@", "!", "$", "&", "'", "(", ")", ",", "+", "*",
@@ -129,7 +135,7 @@ var (
 	queries = []string{"?", "?x=1", "?/../b", "?%2e%2e", "?a=%2Fb", "?;", "??", "?x=é", "?x=#"}
 )
 
-// generateTarget makes a target that mostly begins with the place.
+// generateTarget makes a target that mostly begins with the path.
 func generateTarget(random *rand.Rand, place string) string {
 	pick := func(from []string) string { return from[random.IntN(len(from))] }
 	var target strings.Builder
@@ -155,8 +161,8 @@ func generateTarget(random *rand.Rand, place string) string {
 }
 
 // sendAll sends the targets, several at a time, and returns the statuses of the
-// answers. The first ones go one after the other over connections that stay; the
-// rest, which nginx may answer by closing, over one each.
+// responses. The first ones share connections, one after the other. The rest,
+// which nginx may answer by closing the connection, have one connection each.
 func (s *system) sendAll(all []generated, keys map[string]string, keepAlive int) []int {
 	s.t.Helper()
 	const workers, batch = 4, 50
@@ -185,7 +191,8 @@ func (s *system) sendAll(all []generated, keys map[string]string, keepAlive int)
 	return statuses
 }
 
-// sendBatch sends the messages over one connection, all before the first answer is read.
+// sendBatch sends the messages over one connection, all of them before it reads
+// the first response.
 func (s *system) sendBatch(statuses []int, from, to int, message func(int) string) error {
 	conn, err := net.Dial("tcp", stack.Address(s.Ports().Envoy))
 	if err != nil {
@@ -203,7 +210,7 @@ func (s *system) sendBatch(statuses []int, from, to int, message func(int) strin
 	for i := from; i < to; i++ {
 		response, err := http.ReadResponse(answers, &http.Request{Method: "GET"})
 		if err != nil {
-			return fmt.Errorf("the answer to %d: %w", i, err)
+			return fmt.Errorf("the response to %d: %w", i, err)
 		}
 		if _, err := io.Copy(io.Discard, response.Body); err != nil {
 			return err
@@ -213,7 +220,8 @@ func (s *system) sendBatch(statuses []int, from, to int, message func(int) strin
 	return nil
 }
 
-// judgeArrived holds what came to the upstream to what was sent, and returns which came.
+// judgeArrived compares the requests that reached the upstream with those that
+// were sent, and returns which ones arrived.
 func (s *system) judgeArrived(all []generated) []bool {
 	s.t.Helper()
 	s.mu.Lock()
@@ -222,12 +230,12 @@ func (s *system) judgeArrived(all []generated) []bool {
 	for _, r := range s.received {
 		i, err := strconv.Atoi(strings.Join(r.Headers["x-number"], ""))
 		if err != nil || i < 0 || i >= len(all) || passed[i] {
-			s.t.Fatalf("the upstream got %v, which is nobody's or came before", r)
+			s.t.Fatalf("the upstream got %v, which was not sent or came before", r)
 		}
 		passed[i] = true
 		here := strings.Join(r.Headers["x-location"], "")
 		if g := all[i]; r.Path != g.target || here != g.place && !strings.HasPrefix(here, g.place+"/") {
-			s.t.Errorf("%q in %s came to the upstream as %q by location %q", g.target, g.place, r.Path, here)
+			s.t.Errorf("%q in %s reached the upstream as %q from location %q", g.target, g.place, r.Path, here)
 		}
 	}
 	return passed

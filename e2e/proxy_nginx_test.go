@@ -15,7 +15,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// nginxProxy is nginx with a file of deploy/nginx.
+// nginxProxy returns nginx with a file of deploy/nginx.
 func nginxProxy(file string) func(*system) stack.Proxy {
 	return func(s *system) stack.Proxy {
 		s.t.Helper()
@@ -27,7 +27,7 @@ func nginxProxy(file string) func(*system) stack.Proxy {
 	}
 }
 
-// nginxTLS has nginx speak TLS at a port of its own.
+// nginxTLS makes nginx speak TLS at a separate port.
 func nginxTLS(t *testing.T, o *options, p *pair) int {
 	t.Helper()
 	ports, err := stack.FreePorts()
@@ -42,7 +42,7 @@ func nginxTLS(t *testing.T, o *options, p *pair) int {
 	return ports.Envoy
 }
 
-// TestNginxAllowsAndDenies tries either with each of the shipped files.
+// TestNginxAllowsAndDenies tests both with each of the shipped files.
 func TestNginxAllowsAndDenies(t *testing.T) {
 	for _, proxy := range []string{"nginx", "nginx-plain"} {
 		t.Run(proxy, func(t *testing.T) {
@@ -58,13 +58,14 @@ func TestNginxAllowsAndDenies(t *testing.T) {
 				}
 			}
 			if n := s.arrived(); n != 1 {
-				t.Errorf("%d requests came to the upstream", n)
+				t.Errorf("%d requests reached the upstream", n)
 			}
 		})
 	}
 }
 
-// TestNginxLoadsTheShippedFilesWithoutComplaint has nginx read and run them.
+// TestNginxLoadsTheShippedFilesWithoutComplaint: nginx loads and runs them
+// without a warning.
 func TestNginxLoadsTheShippedFilesWithoutComplaint(t *testing.T) {
 	for _, proxy := range []string{"nginx", "nginx-plain"} {
 		s := startSystem(t, options{proxy: proxy, shippedTimeout: true})
@@ -75,13 +76,13 @@ func TestNginxLoadsTheShippedFilesWithoutComplaint(t *testing.T) {
 	}
 }
 
-// TestNginxAccessLog holds that the log tells who was let in and why others
-// were not, and that no log shows a query.
+// TestNginxAccessLog: the log says which requests were allowed and why others
+// were denied, and no log shows a query.
 func TestNginxAccessLog(t *testing.T) {
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig, shippedTimeout: true})
 	key := s.key("--name", "k")
 	s.start()
-	id := s.until("let in", func() (answer, bool) { a := s.get("/ok?api_key=" + key); return a, a.status == 200 }).received(t).Headers["x-auth-key-id"][0]
+	id := s.until("allowed", func() (answer, bool) { a := s.get("/ok?api_key=" + key); return a, a.status == 200 }).received(t).Headers["x-auth-key-id"][0]
 	denied := s.get("/denied?q=1")
 	s.Keyward.Kill()
 	s.get("/dead?api_key=" + key)
@@ -102,10 +103,10 @@ func TestNginxAccessLog(t *testing.T) {
 	}
 }
 
-// TestNginxRelays says denials to nginx that Keyward has no cause for here, and
-// wants the client to get them whole: Keyward's real way of saying them is
-// where nginx asks for them again.
-func TestNginxRelays(t *testing.T) {
+// TestNginxReplays sends nginx denials for which Keyward has no reason here,
+// and wants the client to get them unchanged. Keyward's real way of sending
+// them is at the address where nginx requests them again.
+func TestNginxReplays(t *testing.T) {
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig + "errors: generic\n", text: func(text string) string {
 		return strings.Replace(text, "proxy_pass http://keyward/authz/nginx;", "proxy_pass http://127.0.0.1:9901;", 1)
 	}})
@@ -119,7 +120,7 @@ func TestNginxRelays(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusForbidden)
 	}))
-	listener, err := net.Listen("tcp", stack.Address(s.Ports().EnvoyAdmin)) // nobody's, without Envoy
+	listener, err := net.Listen("tcp", stack.Address(s.Ports().EnvoyAdmin)) // a port that nothing uses without Envoy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestNginxRelays(t *testing.T) {
 	asked.Listener = listener
 	asked.Start()
 	defer asked.Close()
-	// The client's own words about a denial are nobody's.
+	// The client's own headers about a denial are ignored.
 	a := s.request("POST", "/any", "Content-Length: 3", "X-Auth-Reason: ok", "X-Auth-Code: 200", "X-Auth-Style: halo", "Retry-After: 1\r\n\r\nabc")
 	if a.status != 429 || !slices.Equal(a.header.Values("Retry-After"), []string{"17"}) ||
 		!strings.Contains(a.body, `"error":"rate_limit_exceeded"`) || a.header.Get("X-Keyward-Decision-Id") != "ID" {
@@ -138,14 +139,15 @@ func TestNginxRelays(t *testing.T) {
 			t.Errorf("the client sees %s", name)
 		}
 	}
-	s.Keyward.Kill() // between the denial and its being said again
+	s.Keyward.Kill() // between the denial and its replay
 	if a := s.get("/any"); a.status != 503 {
-		t.Errorf("where the denial can't be said again: %d %s", a.status, a.body)
+		t.Errorf("when the denial cannot be replayed: %d %s", a.status, a.body)
 	}
 }
 
-// TestNginxTellsWhatIsAsked holds that a client's own headers of the kind by
-// which nginx tells Keyward what is asked about have no say, and do not arrive.
+// TestNginxTellsWhatIsAsked: a client's own headers with the names by which
+// nginx describes the request to Keyward are ignored, and do not reach the
+// upstream.
 func TestNginxTellsWhatIsAsked(t *testing.T) {
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig + "require_https: false\n"})
 	key := s.key("--name", "k", "--path", "/mine")
@@ -161,7 +163,7 @@ func TestNginxTellsWhatIsAsked(t *testing.T) {
 			t.Errorf("%q, no key: %d %s", lie, a.status, a.reason())
 		}
 		if a := s.get("/any", lie, bearer(key)); a.status != 403 || a.reason() != "path_not_allowed" {
-			t.Errorf("%q, off the key's path: %d %s", lie, a.status, a.reason())
+			t.Errorf("%q, outside the key's paths: %d %s", lie, a.status, a.reason())
 		}
 		got := s.get("/mine", lie, bearer(key)).received(t)
 		if got.Path != "/mine" || got.Method != "GET" || got.Headers["x-forwarded-proto"][0] != "http" {
@@ -183,8 +185,8 @@ func TestNginxTellsWhatIsAsked(t *testing.T) {
 	}
 }
 
-// TestNginxThatIsNotTrusted is who says X-Original-URI itself, or nginx on a
-// machine that Keyward does not know: no say, whatever it says.
+// TestNginxThatIsNotTrusted: a client that sends X-Original-URI itself, or an
+// nginx on a machine that Keyward does not trust, is ignored.
 func TestNginxThatIsNotTrusted(t *testing.T) {
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig + "trusted_proxies: [192.0.2.1]\n"})
 	key := s.key("--name", "k")
@@ -206,11 +208,11 @@ func TestNginxThatIsNotTrusted(t *testing.T) {
 		}
 	}
 	if n := s.arrived(); n != 0 {
-		t.Errorf("%d requests came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
 }
 
-// TestNginxPassesWhatIsLarge fills the headers as far as nginx takes them.
+// TestNginxPassesWhatIsLarge sends headers as large as nginx accepts.
 func TestNginxPassesWhatIsLarge(t *testing.T) {
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig})
 	key := s.key("--name", "k")
@@ -230,8 +232,9 @@ func TestNginxPassesWhatIsLarge(t *testing.T) {
 	}
 }
 
-// TestNginxShippedSettings holds the files to settings whose loss no request
-// shows: Keyward refuses by itself what they stop, or the loss shows under load.
+// TestNginxShippedSettings checks the files for settings whose loss no request
+// shows: Keyward itself refuses what they stop, or the loss only shows under
+// load.
 func TestNginxShippedSettings(t *testing.T) {
 	for file, settings := range map[string][]string{
 		"nginx.conf": {

@@ -16,10 +16,10 @@ func everyProxy(t *testing.T, test func(t *testing.T, proxy string)) {
 	}
 }
 
-// TestCarrierGivenTwice: a credential beside an empty one of the same place is
-// refused. nginx refuses two Authorization lines itself. Envoy makes one of them
-// before it asks, an empty one left out, and the upstream gets no more than that.
-func TestCarrierGivenTwice(t *testing.T) {
+// TestCredentialGivenTwice: a credential next to an empty one in the same place
+// is refused. nginx itself refuses two Authorization lines. Envoy merges them
+// before it asks, without an empty one, and the upstream only gets the result.
+func TestCredentialGivenTwice(t *testing.T) {
 	everyProxy(t, func(t *testing.T, proxy string) {
 		s := newSystem(t, options{proxy: proxy, config: routesConfig})
 		key := s.key("--name", "k")
@@ -45,23 +45,25 @@ func TestCarrierGivenTwice(t *testing.T) {
 			}
 		}
 		if n := s.arrived() - before; n != 0 {
-			t.Errorf("%d requests came to the upstream", n)
+			t.Errorf("%d requests reached the upstream", n)
 		}
 	})
 }
 
-// hostsConfig has an open host whose name has letters that Unicode folds others to.
+// hostsConfig has an open host with letters that Unicode folds other characters
+// to.
 const hostsConfig = `
 routes:
 - {name: open, path: /, hosts: [kiosk.example.com, "*.kiosk.example.com"], auth: none}
 default: {auth: required}
 `
 
-// kioskLookalikes are hosts outside ASCII that strings.ToLower, or NFKC, makes kiosk.example.com of.
+// kioskLookalikes are hosts outside ASCII that strings.ToLower or NFKC turns
+// into kiosk.example.com.
 var kioskLookalikes = []string{"\u212aiosk.example.com", "k\u0130osk.example.com", "\uff4biosk.example.com", "kio\u017fk.example.com", "a.\u212aiosk.example.com"}
 
-// TestHostsOutsideASCII: no such host is the one of a route, whether it is the
-// proxy that refuses it or Keyward.
+// TestHostsOutsideASCII: no such host matches the route's, whether the proxy or
+// Keyward refuses it.
 func TestHostsOutsideASCII(t *testing.T) {
 	everyProxy(t, func(t *testing.T, proxy string) {
 		s := startSystem(t, options{proxy: proxy, config: hostsConfig})
@@ -72,7 +74,7 @@ func TestHostsOutsideASCII(t *testing.T) {
 			}
 		}
 		if n := s.arrived(); n != 0 {
-			t.Errorf("%d requests came to the upstream", n)
+			t.Errorf("%d requests reached the upstream", n)
 		}
 		if a, err := s.send("GET", "GET /x HTTP/1.1\r\nHost: KIOSK.example.com:80\r\nConnection: close\r\n\r\n"); err != nil || a.status != 200 {
 			t.Errorf("the host itself: %d (%v)", a.status, err)
@@ -101,15 +103,15 @@ func TestAuthorityOutsideASCII(t *testing.T) {
 		}
 	}
 	if n := s.arrived(); n != 0 {
-		t.Errorf("%d requests came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
 	if a := get("kiosk.example.com"); a.status != 200 {
 		t.Errorf("the host itself: %d", a.status)
 	}
 }
 
-// TestOtherSpellingsOfARoute: a path that Express or IIS would take for one of
-// another route is refused, whatever a proxy makes of it first.
+// TestOtherSpellingsOfARoute: a path that Express or IIS would map to another
+// route is refused, whatever a proxy does to it first.
 func TestOtherSpellingsOfARoute(t *testing.T) {
 	everyProxy(t, func(t *testing.T, proxy string) {
 		s := newSystem(t, options{proxy: proxy, config: "routes: [{path: /admin, scopes: [admin]}, {path: /public, auth: none}]\n"})
@@ -124,7 +126,7 @@ func TestOtherSpellingsOfARoute(t *testing.T) {
 			}
 		}
 		if n := s.arrived(); n != 0 {
-			t.Errorf("%d requests came to the upstream", n)
+			t.Errorf("%d requests reached the upstream", n)
 		}
 		for _, target := range []string{"/wiki/Foo_Inc.", "/Wiki", "/public/Foo%20Bar."} {
 			if a := s.get(target, bearer(key)); a.status != 200 {

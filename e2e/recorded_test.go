@@ -13,18 +13,19 @@ import (
 	"keyward/e2e/stack"
 )
 
-// recordedPath is a way through a proxy to an upstream that records.
+// recordedPath is a path through a proxy to an upstream that records.
 type recordedPath struct {
 	name, proxy string
-	http2       bool // the upstream's protocol
-	// refused reports of a request with trailers in this form that it is refused;
-	// else the trailers are dropped and the request passes.
+	http2       bool // the protocol to the upstream
+	// refused reports whether a request with trailers in this form is refused.
+	// Otherwise the trailers are dropped and the request is forwarded.
 	refused func(form) bool
-	// change returns the ports for clients of HTTP/1 and HTTP/2; 0 is none.
+	// change returns the ports for clients of HTTP/1 and HTTP/2; 0 means none.
 	change func(*testing.T, *options) (clients, http2Clients int)
 }
 
-// recordedPaths are each of the proxies with each protocol it can speak with an upstream.
+// recordedPaths has each of the proxies with each protocol that it can speak
+// with an upstream.
 var recordedPaths = []recordedPath{
 	{name: "Envoy", refused: never, change: unchanged},
 	{name: "Envoy to HTTP2", refused: never, http2: true, change: envoyToHTTP2},
@@ -37,8 +38,8 @@ var recordedPaths = []recordedPath{
 	{name: "HAProxy", proxy: "haproxy", refused: always, change: unchanged},
 	{name: "HAProxy to HTTP2", proxy: "haproxy", http2: true, refused: always, change: replaceText("127.0.0.1:8000 maxconn", "127.0.0.1:8000 proto h2 maxconn")},
 	{name: "Caddy", proxy: "caddy", refused: announcedOverHTTP2, change: replaceText(caddyHTTP2...)},
-	// What reads the body before it is passed on knows the trailers before that: Traefik
-	// before 3.7.13 passed them on then.
+	// A proxy that buffers the body knows the trailers before it forwards the
+	// request. Traefik before 3.7.13 forwarded them then.
 	{name: "Caddy with a buffer", proxy: "caddy", refused: announcedOverHTTP2, change: replaceText(append(slices.Clone(caddyHTTP2),
 		"reverse_proxy 127.0.0.1:8000 {\n", "reverse_proxy 127.0.0.1:8000 {\n\t\t\trequest_buffers 1MiB\n")...)},
 	{name: "Caddy to HTTP2", proxy: "caddy", http2: true, refused: announcedOverHTTP2, change: replaceText(append(slices.Clone(caddyHTTP2),
@@ -49,10 +50,10 @@ var recordedPaths = []recordedPath{
 	{name: "Traefik to HTTP2", proxy: "traefik", http2: true, refused: announcedOverHTTP2, change: replaceText("http://127.0.0.1:8000", "h2c://127.0.0.1:8000")},
 }
 
-// caddyHTTP2 has Caddy speak HTTP/2 without TLS.
+// caddyHTTP2 makes Caddy speak HTTP/2 without TLS.
 var caddyHTTP2 = []string{"\tservers {\n", "\tservers {\n\t\tprotocols h1 h2 h2c\n"}
 
-// defaultPort is the one that clients have without a change.
+// defaultPort means the port that clients use without a change.
 const defaultPort = -1
 
 func unchanged(*testing.T, *options) (int, int) { return defaultPort, defaultPort }
@@ -62,7 +63,8 @@ func envoyToHTTP2(_ *testing.T, o *options) (int, int) {
 	return defaultPort, defaultPort
 }
 
-// envoyGatewayToHTTP2 has the Lua of the overlay for Envoy Gateway do what header_mutation does.
+// envoyGatewayToHTTP2 uses the Lua of the overlay for Envoy Gateway instead of
+// header_mutation.
 func envoyGatewayToHTTP2(t *testing.T, o *options) (int, int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(programs.root, "deploy", "kubernetes", "overlays", "envoy-gateway", "envoyextensionpolicy.yaml"))
@@ -73,7 +75,7 @@ func envoyGatewayToHTTP2(t *testing.T, o *options) (int, int) {
 		Spec struct{ Lua []struct{ Inline string } }
 	}
 	if err := yaml.Unmarshal(text, &policy); err != nil || len(policy.Spec.Lua) != 1 {
-		t.Fatalf("%d pieces of Lua, %v", len(policy.Spec.Lua), err)
+		t.Fatalf("%d Lua scripts, %v", len(policy.Spec.Lua), err)
 	}
 	o.envoy = func(t *testing.T, c *stack.EnvoyConfig) {
 		speakHTTP2(t, c)
@@ -87,8 +89,8 @@ func envoyGatewayToHTTP2(t *testing.T, o *options) (int, int) {
 	return defaultPort, defaultPort
 }
 
-// replaceText replaces texts of the shipped configuration, given in pairs of old and
-// new, each of which must be in one of its files.
+// replaceText replaces texts of the shipped configuration, given as pairs of
+// old and new. Each old text must be in one of its files.
 func replaceText(oldnew ...string) func(*testing.T, *options) (int, int) {
 	return func(t *testing.T, o *options) (int, int) {
 		found := map[string]bool{}
@@ -109,7 +111,8 @@ func replaceText(oldnew ...string) func(*testing.T, *options) (int, int) {
 	}
 }
 
-// nginxForHTTP2 has nginx listen for HTTP/2 too: without TLS it speaks one protocol at a port.
+// nginxForHTTP2 makes nginx listen for HTTP/2 too: without TLS it speaks one
+// protocol per port.
 func nginxForHTTP2(t *testing.T, o *options) (int, int) {
 	t.Helper()
 	port := freePort(t)
@@ -118,7 +121,7 @@ func nginxForHTTP2(t *testing.T, o *options) (int, int) {
 	return defaultPort, port
 }
 
-// nginxToGRPC is the settings for grpc_pass, for the paths of these tests.
+// nginxToGRPC applies the settings for grpc_pass to the paths of these tests.
 func nginxToGRPC(t *testing.T, o *options) (int, int) {
 	t.Helper()
 	withGRPC := withGRPC(t)
@@ -153,7 +156,8 @@ func startRecorded(t *testing.T, path recordedPath) *recordedSystem {
 	return r
 }
 
-// arrivals stops the proxy, so that nothing is under way, and returns what came.
+// arrivals stops the proxy, so that no request is in flight, and returns the
+// recorded requests.
 func (r *recordedSystem) arrivals() []arrival {
 	r.t.Helper()
 	r.Stop()

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// serveHTTP2 reads frames, and answers each request when it has come to its end.
+// serveHTTP2 reads frames, and answers each request when it has ended.
 func (r *recorder) serveHTTP2(in io.Reader, out io.Writer) {
 	if _, err := io.CopyN(io.Discard, in, int64(len(http2.ClientPreface))); err != nil {
 		return
@@ -80,13 +80,13 @@ func (r *recorder) takeFrame(framer *http2.Framer, streams map[uint32]*arrival, 
 	if !ended || request == nil {
 		return nil
 	}
-	request.whole = true
+	request.complete = true
 	r.keep(*request, nil)
 	delete(streams, id)
 	return answerHTTP2(framer, id, strings.HasPrefix(header(request.head, "content-type"), "application/grpc"))
 }
 
-// answerHTTP2 answers with 200, and a gRPC client with status 0.
+// answerHTTP2 answers with 200, and for a gRPC client with status 0.
 func answerHTTP2(framer *http2.Framer, stream uint32, grpc bool) error {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
@@ -95,7 +95,7 @@ func answerHTTP2(framer *http2.Framer, stream uint32, grpc bool) error {
 		fields = append(fields, hpack.HeaderField{Name: "content-type", Value: "application/grpc"}, hpack.HeaderField{Name: "grpc-status", Value: "0"})
 	}
 	for _, f := range fields {
-		_ = encoder.WriteField(f) // to memory
+		_ = encoder.WriteField(f) // writes to memory
 	}
 	err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndStream: grpc, EndHeaders: true})
 	if err == nil && !grpc {

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// recorder is an upstream that keeps of each request all but the body, as it came,
-// over HTTP/1 or, with prior knowledge, HTTP/2. It reads the wire itself: a
-// framework may drop the fields after a body, which the tests want to see.
+// recorder is an upstream that records all of each request except its body, as
+// it arrived, over HTTP/1 or, with prior knowledge, HTTP/2. It reads the wire
+// itself, because a framework may drop the fields after a body, which the tests
+// need.
 type recorder struct {
 	listener net.Listener
 	conns    sync.WaitGroup
@@ -25,16 +26,16 @@ type recorder struct {
 	errs []error // of requests that could not be read
 }
 
-// arrival is a request as it came to the upstream.
+// arrival is a request as it reached the upstream.
 type arrival struct {
 	http2    bool
 	head     []string // the request line or the pseudo-header fields, and the header fields
-	body     int      // its length
+	body     int      // length of the body
 	trailers []string // the fields after the body
-	whole    bool     // it came to its end
+	complete bool     // the request was received to its end
 }
 
-// start listens at the address. It has the form that options.upstream wants.
+// start listens at the address. It has the signature of options.upstream.
 func (r *recorder) start(address string) (stop func(), err error) {
 	if r.listener, err = net.Listen("tcp", address); err != nil {
 		return nil, err
@@ -63,14 +64,14 @@ func (r *recorder) stop() {
 	r.conns.Wait()
 }
 
-// requests are those that came so far.
+// requests returns the requests so far.
 func (r *recorder) requests() []arrival {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]arrival(nil), r.got...)
 }
 
-// problems are what kept requests from being read.
+// problems returns the errors of requests that could not be read.
 func (r *recorder) problems() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,10 +108,10 @@ func (r *recorder) serve(conn net.Conn) {
 	for {
 		request, err := readHTTP1(in, conn)
 		if isEnd(err) {
-			err = nil // the proxy gave up on the request, or needs the connection no more
+			err = nil // the proxy dropped the request, or no longer needs the connection
 		}
 		r.keep(request, err)
-		if !request.whole {
+		if !request.complete {
 			return
 		}
 		if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"); err != nil {
@@ -124,7 +125,8 @@ func isEnd(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
 }
 
-// readHTTP1 reads a request line by line. What came before an error is returned with it.
+// readHTTP1 reads a request line by line. On an error it returns what it has
+// read before.
 func readHTTP1(in *bufio.Reader, out io.Writer) (r arrival, err error) {
 	if r.head, err = readFields(in); err != nil {
 		return r, err
@@ -141,7 +143,7 @@ func readHTTP1(in *bufio.Reader, out io.Writer) (r arrival, err error) {
 			_, err = io.CopyN(io.Discard, in, int64(r.body))
 		}
 	}
-	r.whole = err == nil
+	r.complete = err == nil
 	return r, err
 }
 
@@ -158,7 +160,8 @@ func readFields(in *bufio.Reader) (lines []string, err error) {
 	}
 }
 
-// header is the last value of that name among header lines, "" where there is none.
+// header returns the last value of that name among header lines, "" if there is
+// none.
 func header(lines []string, name string) (value string) {
 	for _, line := range lines {
 		if n, v, ok := strings.Cut(line, ":"); ok && strings.EqualFold(n, name) {
@@ -188,7 +191,7 @@ func (r *arrival) readChunks(in *bufio.Reader) error {
 			return err
 		}
 		r.body += int(n)
-		if _, err := io.CopyN(io.Discard, in, n+2); err != nil { // with the end of the line
+		if _, err := io.CopyN(io.Discard, in, n+2); err != nil { // including the end of the line
 			return err
 		}
 	}

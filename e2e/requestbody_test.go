@@ -8,13 +8,13 @@ import (
 	"keyward/e2e/stack"
 )
 
-// sendBody has Envoy send the body along with a check.
+// sendBody makes Envoy send the body with a check.
 func sendBody(_ *testing.T, c *stack.EnvoyConfig) {
 	authzFilter(c)["with_request_body"] = object{"max_request_bytes": 40 << 20, "pack_as_bytes": true}
 }
 
-// TestRequestBody: a check with a body of megabytes is judged, and one that is
-// too large is refused by a reason that says so. The log says which request it was.
+// TestRequestBody: a check with a body of megabytes is decided, and one that is
+// too large is refused for that reason. The log identifies the request.
 func TestRequestBody(t *testing.T) {
 	need(t, "Envoy")
 	s := newSystem(t, options{envoy: sendBody})
@@ -38,7 +38,7 @@ func TestRequestBody(t *testing.T) {
 	if a := post("/thirty-six", 36); a.status != 503 {
 		t.Errorf("36 MiB: %d %s", a.status, a.body)
 	}
-	log := wholeLog(s.Keyward)
+	log := fullLog(s.Keyward)
 	for _, want := range []string{
 		`"reason":"request_too_large","status":503,"transport":"grpc","method":"POST","host":"api.example.com","path":"/twenty"`,
 		"larger than max (377",
@@ -48,6 +48,6 @@ func TestRequestBody(t *testing.T) {
 		}
 	}
 	if a := s.get("/small", bearer(key)); a.status != 200 {
-		t.Errorf("then: %d %s", a.status, a.body)
+		t.Errorf("after that: %d %s", a.status, a.body)
 	}
 }

@@ -9,35 +9,35 @@ import (
 	"keyward/e2e/stack"
 )
 
-// shutdownScenario is how a Keyward goes.
+// shutdownScenario is a way in which a Keyward ends.
 type shutdownScenario struct {
 	name    string
 	inOrder bool
 	goes    func(*member)
 }
 
-// shutdownScenarios come in turn, each for one and then for the other.
+// shutdownScenarios run in turn, each for one Keyward and then for the other.
 var shutdownScenarios = []shutdownScenario{
 	{"terminated", true, func(m *member) { m.Stop() }},
 	{"killed", false, func(m *member) { m.Kill() }},
 	{"terminated", true, func(m *member) { m.Stop() }},
-	{"killed with calls under way", false, func(m *member) {
+	{"killed with calls in flight", false, func(m *member) {
 		_ = m.Signal(syscall.SIGSTOP)
-		time.Sleep(60 * time.Millisecond) // in which each client comes to ask it
+		time.Sleep(60 * time.Millisecond) // in which every client uses it again
 		m.Kill()
 	}},
 }
 
 // TestRollingRestart replaces two Keywards behind one Envoy in turn, under
-// steady load. Of those that are told to go nobody has to be asked again; of
-// those that are killed Envoy asks the other, and clients see nothing of either.
+// steady load. No request to a Keyward that is terminated has to be retried.
+// For one that is killed Envoy retries with the other. Clients see neither.
 func TestRollingRestart(t *testing.T) {
 	const replacements = 20
 	s := newSystem(t, options{config: routesConfig})
 	probes := s.probes()
 	members := startMembers(t, s, timeouts{"10s", "10s"})
 	load := s.startSteadyLoad(probes)
-	again := map[bool]int{} // requests that Envoy has asked again, by whether in order
+	again := map[bool]int{} // requests that Envoy has retried, by whether the shutdown was orderly
 	for n := range replacements {
 		how, m := shutdownScenarios[n/2%len(shutdownScenarios)], members[n%2]
 		before := s.envoyCount("cluster.keyward.upstream_rq_retry")
@@ -48,18 +48,19 @@ func TestRollingRestart(t *testing.T) {
 		wrong, right := load.since()
 		asked := s.envoyCount("cluster.keyward.upstream_rq_retry") - before
 		again[how.inOrder] += asked
-		if t.Logf("%d, %s: %d right, %d asked again", n+1, how.name, right, asked); len(wrong) > 0 || right < 50 {
+		if t.Logf("%d, %s: %d right, %d retried", n+1, how.name, right, asked); len(wrong) > 0 || right < 50 {
 			t.Errorf("%d, %s: %d right, %s", n+1, how.name, right, strings.Join(wrong, ", "))
 		}
 	}
 	if worst := load.stop(); again[true] > 0 || again[false] == 0 {
-		t.Errorf("Envoy asked again %d times when they were terminated, want 0, and %d times when they were killed, want some; slowest answer %s",
+		t.Errorf("Envoy retried %d requests when they were terminated, want 0, and %d when they were killed, want some; slowest response %s",
 			again[true], again[false], worst)
 	}
 }
 
-// TestOneOfTwoFrozen is about a Keyward that takes calls and answers none: Envoy
-// asks the other instead before the client's time is over, and soon the other alone.
+// TestOneOfTwoFrozen is about a Keyward that accepts calls and answers none.
+// Envoy retries with the other before the client's timeout, and soon uses only
+// the other.
 func TestOneOfTwoFrozen(t *testing.T) {
 	s := newSystem(t, options{config: routesConfig})
 	probes := s.probes()
@@ -78,16 +79,16 @@ func TestOneOfTwoFrozen(t *testing.T) {
 	s.untilHealthy(members[0].cfg.Ports.GRPC)
 	wrong, right := load.since()
 	again, worst := s.envoyCount("cluster.keyward.upstream_rq_retry"), load.stop()
-	if t.Logf("%d right, %d asked again, the slowest answer after %s", right, again, worst); len(wrong) > 0 {
+	if t.Logf("%d right, %d retried, slowest response %s", right, again, worst); len(wrong) > 0 {
 		t.Error(strings.Join(wrong, ", "))
 	}
 	if noticed == 0 || again > noticed {
-		t.Errorf("asked again: %d in the first two seconds, %d in the next", noticed, again-noticed)
+		t.Errorf("retried: %d in the first two seconds, %d in the next", noticed, again-noticed)
 	}
 }
 
-// TestRollingRestartBehindNginx is the same for a proxy that does not ask how
-// they are: it finds out by asking, and then asks the other.
+// TestRollingRestartBehindNginx is the same for a proxy without health checks:
+// it learns from a failed request, and then uses the other.
 func TestRollingRestartBehindNginx(t *testing.T) {
 	const replacements = 8
 	s := newSystem(t, options{proxy: "nginx", config: routesConfig})
@@ -103,11 +104,12 @@ func TestRollingRestartBehindNginx(t *testing.T) {
 			t.Errorf("%d, %s: %d right, %s", n+1, how.name, right, strings.Join(wrong, ", "))
 		}
 	}
-	t.Logf("the slowest answer after %s", load.stop())
+	t.Logf("slowest response %s", load.stop())
 }
 
-// startMembers starts the system with two Keywards behind an Envoy that is
-// configured as the overlay for a shared Keyward says, or an nginx as docs/operations.md says, and returns both.
+// startMembers starts the system with two Keywards, and returns both. They are
+// behind an Envoy configured as in the overlay for a shared Keyward, or an
+// nginx as in docs/operations.md.
 func startMembers(t *testing.T, s *system, times timeouts) [2]*member {
 	t.Helper()
 	ports, err := stack.FreePorts()

@@ -18,9 +18,10 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestNoKeyInPlainText sends 10,000 mixed requests at log level debug, every
-// decision logged, and then looks for any part of a key that is more than is
-// ever shown again: in logs, metrics, files, error texts, answers and at the upstream.
+// TestNoKeyInPlainText sends 10,000 mixed requests at log level debug, with
+// every decision logged. Then it searches for any part of a key that may not be
+// shown again: in logs, metrics, files, error texts, responses and at the
+// upstream.
 func TestNoKeyInPlainText(t *testing.T) {
 	const requests = 10_000
 	s := newSystem(t, options{config: strings.Replace(routesConfig, "query:", "basic_key_usernames: [haplo], query:", 1)})
@@ -30,14 +31,14 @@ func TestNoKeyInPlainText(t *testing.T) {
 	s.keyward("key", "revoke", "--file", "keys.jsonl", ids[0])
 
 	answers := s.fire(requests, keys)
-	secrets.search(t, "the answers to clients", answers)
+	secrets.search(t, "the responses to clients", answers)
 	s.mu.Lock()
 	for _, r := range s.received {
 		secrets.search(t, "a request at the upstream", fmt.Appendf(nil, "%v", r))
 	}
-	t.Logf("%d requests, %d came to the upstream", requests, len(s.received))
+	t.Logf("%d requests, %d reached the upstream", requests, len(s.received))
 	if len(s.received) < requests/10 || len(s.received) > requests*9/10 {
-		t.Errorf("that is no good mixture")
+		t.Errorf("a poor mixture")
 	}
 	s.mu.Unlock()
 	for name, output := range s.commandOutputs(keys) {
@@ -50,12 +51,12 @@ func TestNoKeyInPlainText(t *testing.T) {
 	} {
 		secrets.search(t, url, fetch(t, "http://"+url))
 	}
-	s.Stop() // so that all is written
+	s.Stop() // so that everything is written
 	s.searchFiles(secrets)
 }
 
-// assortedKeys makes keys in use, one to be revoked, a rotated one's both
-// secrets, unknown ones and ones that are no keys by a digit.
+// assortedKeys makes keys in use, one to be revoked, both secrets of a rotated
+// one, unknown ones, and ones with one wrong digit.
 func (s *system) assortedKeys() (keys, ids []string) {
 	s.t.Helper()
 	for i := range 4 {
@@ -66,17 +67,17 @@ func (s *system) assortedKeys() (keys, ids []string) {
 	}
 	keys = append(keys, s.keyward("key", "rotate", "--file", "keys.jsonl", "--grace", "1h", ids[1]))
 	for range 3 {
-		stranger := s.keyward("key", "create", "--name", "stranger", "--file", filepath.Join(s.t.TempDir(), "elsewhere.jsonl"))
+		unknown := s.keyward("key", "create", "--name", "unknown", "--file", filepath.Join(s.t.TempDir(), "elsewhere.jsonl"))
 		last := byte('0')
-		if stranger[len(stranger)-1] == last {
+		if unknown[len(unknown)-1] == last {
 			last = '1'
 		}
-		keys = append(keys, stranger, stranger[:len(stranger)-1]+string(last))
+		keys = append(keys, unknown, unknown[:len(unknown)-1]+string(last))
 	}
 	return keys, ids
 }
 
-// idOf asks for the id of a key, which goes in by stdin.
+// idOf looks up the id of a key, which is passed by stdin.
 func (s *system) idOf(key string) string {
 	s.t.Helper()
 	out := string(s.run(key, "key", "verify", "--file", "keys.jsonl"))
@@ -87,7 +88,8 @@ func (s *system) idOf(key string) string {
 	return out[at : at+14]
 }
 
-// run runs a command that may fail, with the text as its stdin, and returns all it prints.
+// run runs a command that may fail, with the text as its stdin, and returns all
+// of its output.
 func (s *system) run(stdin string, args ...string) []byte {
 	cmd := exec.Command(programs.keyward, args...)
 	cmd.Dir, cmd.Stdin = s.dir, strings.NewReader(stdin)
@@ -95,7 +97,8 @@ func (s *system) run(stdin string, args ...string) []byte {
 	return out
 }
 
-// commandOutputs has the commands talk about keys, and somebody paste one where an id belongs.
+// commandOutputs runs commands about keys, some of them with a key in place of
+// an id.
 func (s *system) commandOutputs(keys []string) map[string][]byte {
 	outputs := map[string][]byte{"key list": s.run("", "key", "list", "--file", "keys.jsonl", "--json")}
 	for i, key := range keys {
@@ -114,7 +117,7 @@ func (s *system) commandOutputs(keys []string) map[string][]byte {
 	return outputs
 }
 
-// fire sends the requests, eight at a time, and returns all that was answered.
+// fire sends the requests, eight at a time, and returns all responses.
 func (s *system) fire(n int, keys []string) []byte {
 	s.t.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
@@ -145,7 +148,7 @@ func (s *system) fire(n int, keys []string) []byte {
 	return all.Bytes()
 }
 
-// randomRequest shows one key or two, in one of the places, good or spoilt.
+// randomRequest has one key or two, in one of the places, valid or altered.
 func (s *system) randomRequest(random *rand.Rand, keys []string) *http.Request {
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
 	request, err := http.NewRequest(pick("GET", "POST", "HEAD"), s.URL()+pick("/any", "/any/more", "/reports", "/public", "/news", "/off", "/x;y"), nil)
@@ -174,7 +177,7 @@ func (s *system) randomRequest(random *rand.Rand, keys []string) *http.Request {
 	return request
 }
 
-// searchFiles looks through all that the system has written.
+// searchFiles searches all files that the system has written.
 func (s *system) searchFiles(secrets secretsToFind) {
 	s.t.Helper()
 	err := filepath.WalkDir(s.dir, func(file string, entry fs.DirEntry, err error) error {
@@ -204,8 +207,8 @@ func fetch(t *testing.T, url string) []byte {
 	return body
 }
 
-// secretsToFind are the pieces of keys that must not be found anywhere: any twelve
-// characters in a row, plain or in base64 as Basic has them.
+// secretsToFind are the parts of keys that must not be found anywhere: any
+// twelve consecutive characters, in plaintext or in base64 as in Basic.
 type secretsToFind map[string]int // piece → index of its key
 
 const fragmentLength = 12
@@ -222,12 +225,13 @@ func newSecretsToFind(keys []string) secretsToFind {
 	return n
 }
 
-// search fails the test, without saying the key, where the text holds a piece of one.
+// search fails the test, without showing the key, if the text contains a part
+// of one.
 func (n secretsToFind) search(t *testing.T, where string, text []byte) {
 	t.Helper()
 	for at := 0; at+fragmentLength <= len(text); at++ {
 		if key, found := n[string(text[at:at+fragmentLength])]; found {
-			t.Errorf("a piece of key %d is in %s, after %q", key, where, text[max(0, at-80):at])
+			t.Errorf("a part of key %d is in %s, after %q", key, where, text[max(0, at-80):at])
 			return
 		}
 	}

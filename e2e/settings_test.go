@@ -10,9 +10,9 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestShippedSettings holds envoy.yaml to settings whose loss no request shows,
-// since Keyward refuses by itself what Envoy would have let through, or since
-// the loss only shows at an attack, in an outage or under load.
+// TestShippedSettings checks envoy.yaml for settings whose loss no request
+// shows: Keyward itself refuses what Envoy would have passed on, or the loss
+// only shows during an attack, an outage or under load.
 func TestShippedSettings(t *testing.T) {
 	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
 	if err != nil {
@@ -27,7 +27,8 @@ func TestShippedSettings(t *testing.T) {
 			"typed_config.common_http_protocol_options.headers_with_underscores_action": "REJECT_REQUEST",
 			"typed_config.internal_address_config.cidr_ranges.0.address_prefix":         "255.255.255.255",
 			"typed_config.strip_trailing_host_dot":                                      "true",
-			// After ext_authz come only the removal of trailers and the router.
+			// ext_authz is only followed by the removal of trailers and the
+			// router.
 			"typed_config.http_filters.-3.name": "envoy.filters.http.ext_authz",
 			"typed_config.http_filters.-2.name": "envoy.filters.http.header_mutation",
 		},

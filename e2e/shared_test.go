@@ -12,14 +12,14 @@ import (
 	"keyward/e2e/stack"
 )
 
-// member is one of several Keywards behind an Envoy.
+// member is one of several Keywards behind a proxy.
 type member struct {
 	*stack.Process
 	name string
 	cfg  stack.Config
 }
 
-// start also starts it again, at the same address.
+// start also restarts it at the same address.
 func (m *member) start(t *testing.T) {
 	t.Helper()
 	p, err := stack.StartKeyward(t.Context(), m.name, m.cfg)
@@ -31,12 +31,13 @@ func (m *member) start(t *testing.T) {
 	}
 }
 
-// timeouts is how long Envoy waits for an answer: for each try, and for all together. What
-// is shipped is a tenth of a second here and there too short for a machine that is busy.
+// timeouts are Envoy's timeouts for a response: for each try, and for all
+// tries. The shipped values are sometimes a tenth of a second too short for a
+// busy machine.
 type timeouts struct{ each, all string }
 
-// sharedEnvoy has Envoy ask as the overlay for a shared Keyward has it, with a
-// Keyward at this port beside the system's own.
+// sharedEnvoy configures Envoy as in the overlay for a shared Keyward, with a
+// Keyward at this port in addition to the system's.
 func sharedEnvoy(times timeouts, port int) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
 		shared, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "kubernetes", "overlays", "shared", "envoy.yaml"))
@@ -60,7 +61,7 @@ func sharedEnvoy(times timeouts, port int) func(*testing.T, *stack.EnvoyConfig) 
 	}
 }
 
-// envoyCount is a counter of Envoy's, by its whole name.
+// envoyCount returns a counter of Envoy, by its full name.
 func (s *system) envoyCount(name string) int {
 	s.t.Helper()
 	_, text := adminAt(s.t, http.MethodGet, s.Ports().EnvoyAdmin, "/stats?filter=^"+strings.ReplaceAll(name, ".", "%5C.")+"$")
@@ -72,7 +73,7 @@ func (s *system) envoyCount(name string) int {
 	return n
 }
 
-// untilHealthy waits until Envoy takes the Keyward at the port to be well.
+// untilHealthy waits until Envoy considers the Keyward at the port healthy.
 func (s *system) untilHealthy(port int) {
 	s.t.Helper()
 	want := fmt.Sprintf("keyward::%s::health_flags::healthy\n", stack.Address(port))

@@ -11,9 +11,10 @@ import (
 	"keyward/e2e/stack"
 )
 
-// startSidecars starts Keyward and Envoy with the arguments and files that the
-// containers of deploy/kubernetes/overlays/sidecar have, as kubectl renders them. Only
-// paths and ports are this machine's. It returns the port that the kubelet and Prometheus ask Envoy at.
+// startSidecars starts Keyward and Envoy with the arguments and files of the
+// containers in deploy/kubernetes/overlays/sidecar, as kubectl renders them.
+// Only paths and ports are this machine's. It returns the port of Envoy for the
+// kubelet and Prometheus.
 func startSidecars(t *testing.T, s *system, p *pod) (probed int) {
 	t.Helper()
 	ports, err := stack.FreePorts()
@@ -57,8 +58,8 @@ func startSidecars(t *testing.T, s *system, p *pod) (probed int) {
 	return probed
 }
 
-// TestSidecars holds that what the sidecar overlay puts into a pod starts and
-// answers: Envoy and Keyward, on a unix socket that both containers mount.
+// TestSidecars: the containers that the sidecar overlay adds to a pod start and
+// answer, Envoy and Keyward on a unix socket that both mount.
 func TestSidecars(t *testing.T) {
 	s := newSystem(t, options{})
 	p := podOf(t, render(t, "sidecar"))
@@ -66,7 +67,7 @@ func TestSidecars(t *testing.T) {
 	pepper := writeFile(t, secret, "pepper", strings.Repeat("p", 48))
 	file := filepath.Join(secret, "keys.jsonl")
 	key := s.keyward("key", "create", "--name", "k", "--user", "alice", "--scope", "items:read", "--file", file, "--pepper-file", pepper)
-	stranger := s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")
+	unknown := s.keyward("key", "create", "--name", "unknown", "--file", "elsewhere.jsonl")
 	probed := startSidecars(t, s, p)
 
 	for _, c := range []struct {
@@ -76,10 +77,10 @@ func TestSidecars(t *testing.T) {
 	}{
 		{"GET", "/api/items", key, 200, ""},
 		{"GET", "/api/items", "", 401, "no_credential"},
-		{"GET", "/api/items", stranger, 401, "unknown_key"},
+		{"GET", "/api/items", unknown, 401, "unknown_key"},
 		{"POST", "/api/items", key, 403, "insufficient_scope"},
 		{"GET", "/api/public/news", "", 200, ""},
-		{"GET", "/readyz", "", 200, ""}, // the API's, by way of Envoy
+		{"GET", "/readyz", "", 200, ""}, // the API's, through Envoy
 		{"GET", "/elsewhere", "", 401, "no_credential"},
 	} {
 		var lines []string

@@ -33,7 +33,8 @@ client_address: {trusted_hops: 1}
 log: {decisions: none}
 `
 
-// forgedTokens are an issuer's two most expensive keys, and genuine tokens of them to be forged.
+// forgedTokens holds an issuer's two most expensive keys, and makes genuine
+// tokens to forge.
 type forgedTokens struct {
 	test *testing.T
 	ec   *ecdsa.PrivateKey
@@ -69,7 +70,7 @@ func (f *forgedTokens) keySet() string {
 	return string(text)
 }
 
-// genuine is a token of its own each time.
+// genuine returns a new token each time.
 func (f *forgedTokens) genuine(algorithm, scope string) string {
 	var key crypto.Signer = f.ec
 	if algorithm == "RS512" {
@@ -86,14 +87,15 @@ func (f *forgedTokens) genuine(algorithm, scope string) string {
 	return text
 }
 
-// forgedOf makes another token of a genuine one, whose signature must be computed to be found bad.
+// forgedOf changes a genuine token so that only the computation of its
+// signature shows the forgery.
 func forgedOf(genuine string) string {
 	var last [8]byte
 	_, _ = rand.Read(last[:])
 	return genuine[:len(genuine)-12] + base64.RawURLEncoding.EncodeToString(last[:])[:10] + "AA"
 }
 
-// signatures is a Keyward without a proxy in front, asked over gRPC.
+// signatures is a Keyward without a proxy, used over gRPC.
 type signatures struct {
 	*system
 	*forgedTokens
@@ -104,7 +106,7 @@ type signatures struct {
 
 func startSignatures(t *testing.T) *signatures {
 	t.Helper()
-	t.Setenv("GOMAXPROCS", "2") // the budget is a part of it
+	t.Setenv("GOMAXPROCS", "2") // the budget is a fraction of it
 	s := &signatures{system: newSystem(t, options{config: signaturesConfig}), forgedTokens: newForgedTokens(t)}
 	writeFile(t, s.dir, "jwks.json", s.keySet())
 	s.key = s.system.key("--name", "k")
@@ -114,7 +116,7 @@ func startSignatures(t *testing.T) *signatures {
 	}
 	s.replica("keyward", ports)
 	s.admin = ports.Admin
-	for range 3 { // for the flood, the keys and the tokens, as from three Envoys
+	for range 3 { // for the flood, the keys and the tokens, like three Envoys
 		conn, err := grpc.NewClient(stack.Address(ports.GRPC), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			t.Fatal(err)
@@ -125,14 +127,16 @@ func startSignatures(t *testing.T) *signatures {
 	return s
 }
 
-// ask shows a credential from an address, as long as Envoy waits or as long as the test allows.
+// ask checks a credential from an address, with Envoy's timeout or for as long
+// as the test allows.
 func (s *signatures) ask(ctx context.Context, conn int, credential, address string) (rawcheck.Answer, error) {
 	return rawcheck.Ask(ctx, s.conns[conn], rawcheck.Request{Method: "GET", Target: "/any", Headers: [][2]string{
 		{"authorization", "Bearer " + credential}, {"x-forwarded-for", address}}})
 }
 
-// flood sends as many forged tokens a second, from that many addresses in turn,
-// until ctx ends. It returns how many it sent; any that is allowed is an error.
+// flood sends that many forged tokens per second, from that many addresses in
+// turn, until ctx ends. It returns how many it sent. Any allowed token is an
+// error.
 func (s *signatures) flood(ctx context.Context, genuine string, rate, addresses int) int {
 	var sent sync.WaitGroup
 	tick := time.NewTicker(time.Second / time.Duration(rate))
@@ -156,7 +160,8 @@ func (s *signatures) flood(ctx context.Context, genuine string, rate, addresses 
 	return n
 }
 
-// steadyKeys shows a good key, so often a second, and returns how long the answers took.
+// steadyKeys checks a valid key at that rate per second, and returns how long
+// the responses took.
 func (s *signatures) steadyKeys(rate int, span time.Duration) []time.Duration {
 	var mu sync.Mutex
 	var took []time.Duration
@@ -168,7 +173,7 @@ func (s *signatures) steadyKeys(rate int, span time.Duration) []time.Duration {
 			start := time.Now()
 			a, err := s.ask(s.t.Context(), 1, s.key, "203.0.113.1")
 			if err != nil || a.Status != 200 {
-				s.t.Errorf("a good key: %s, %v", a, err)
+				s.t.Errorf("a valid key: %s, %v", a, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -184,8 +189,8 @@ func percentile(sorted []time.Duration, p float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(float64(len(sorted))*p/100))]
 }
 
-// newcomers show a good token each, from addresses that nothing is known of, every so
-// often until ctx ends. They wait as long as Envoy does, and do not ask twice.
+// newcomers send one valid token each, from addresses not seen before, at that
+// interval until ctx ends. They wait as long as Envoy does, and do not retry.
 func (s *signatures) newcomers(ctx context.Context, algorithm string, every time.Duration) (in, all int) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -201,7 +206,7 @@ func (s *signatures) newcomers(ctx context.Context, algorithm string, every time
 	return in, all
 }
 
-// attacks are what a stranger can send without any key.
+// attacks are what a client without any key can send.
 func (s *signatures) attacks() []struct{ name, algorithm, genuine string } {
 	return []struct{ name, algorithm, genuine string }{
 		{"ES512", "ES512", s.genuine("ES512", "read")},
@@ -212,7 +217,7 @@ func (s *signatures) attacks() []struct{ name, algorithm, genuine string } {
 
 // TestForgedSignatures: forged tokens that would keep a processor and a half
 // busy take a quarter of one, and half a second beforehand, from one address
-// and from a thousand. Good tokens of other addresses get in.
+// and from a thousand. Valid tokens from other addresses are allowed.
 func TestForgedSignatures(t *testing.T) {
 	s := startSignatures(t)
 	genuine := s.genuine("ES512", "read")
@@ -227,15 +232,15 @@ func TestForgedSignatures(t *testing.T) {
 		work := time.Duration(float64(sent)-refused) * verify
 		bound := 500*time.Millisecond + time.Since(start)/4
 		t.Logf("of %d forged tokens from %d addresses %v were not verified; the others took %s, at most %s", sent, addresses, refused, work, bound)
-		if work > bound*3/2 { // as the clock measures it one may take longer than the fastest did
+		if work > bound*3/2 { // by the clock, one may take longer than the fastest did
 			t.Errorf("forged tokens from %d addresses: %s of work, want at most %s", addresses, work, bound)
 		}
 		s.getsIn("ES512", fmt.Sprintf("203.0.113.%d", addresses%100))
 	}
 }
 
-// costOfES512 is how long Keyward takes to refuse one forged token when nothing
-// is in the way: the least of many. The race detector makes this process slower.
+// costOfES512 returns how long an idle Keyward takes to refuse one forged
+// token: the minimum of many. The race detector makes this process slower.
 func (s *signatures) costOfES512(genuine string) time.Duration {
 	least := time.Hour
 	for i := range 20 {
@@ -248,7 +253,7 @@ func (s *signatures) costOfES512(genuine string) time.Duration {
 	return least
 }
 
-// getsIn shows a good token until it is let in; a client may have to come again.
+// getsIn sends a valid token until it is allowed; a client may have to retry.
 func (s *signatures) getsIn(algorithm, address string) {
 	s.t.Helper()
 	token := s.genuine(algorithm, "read")
@@ -259,16 +264,16 @@ func (s *signatures) getsIn(algorithm, address string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Errorf("a good token of %s: %s, %v", address, a, err)
+			s.t.Errorf("a valid token from %s: %s, %v", address, a, err)
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// TestForgedSignaturesAndKeys measures how long good keys take while forged
-// tokens arrive, and which good tokens get in. Rounds with and without a flood
-// alternate, since the machine may do other things as well.
+// TestForgedSignaturesAndKeys measures how long checks of valid keys take while
+// forged tokens arrive, and which valid tokens are allowed. Rounds with and
+// without a flood alternate, since the machine may do other work.
 func TestForgedSignaturesAndKeys(t *testing.T) {
 	const rounds = 3
 	span := prove.Size(0, 5*time.Second)
@@ -294,22 +299,23 @@ func TestForgedSignaturesAndKeys(t *testing.T) {
 				cancel()
 				others.Wait()
 			}
-			s.judge(fmt.Sprintf("%s, %d addresses, %d forged", attack.name, addresses, sent), idle, flooded)
-			if t.Logf("%d of %d good tokens got in", in, all); in < all*95/100 {
-				t.Errorf("%s, %d addresses: %d of %d good tokens got in", attack.name, addresses, in, all)
+			s.evaluate(fmt.Sprintf("%s, %d addresses, %d forged", attack.name, addresses, sent), idle, flooded)
+			if t.Logf("%d of %d valid tokens were allowed", in, all); in < all*95/100 {
+				t.Errorf("%s, %d addresses: %d of %d valid tokens were allowed", attack.name, addresses, in, all)
 			}
 		}
 	}
 }
 
-// judge holds the p99 of good keys in a flood to three times that without one.
-func (s *signatures) judge(what string, idle, flooded []time.Duration) {
+// judge wants the p99 of valid keys during a flood to be at most three times
+// that without one.
+func (s *signatures) evaluate(what string, idle, flooded []time.Duration) {
 	slices.Sort(idle)
 	slices.Sort(flooded)
 	before, p99 := percentile(idle, 99), percentile(flooded, 99)
 	s.t.Logf("%s: keys p50 %s and p99 %s, idle %s and %s: %.1f times", what,
 		percentile(flooded, 50), p99, percentile(idle, 50), before, float64(p99)/float64(before))
 	if p99 > 3*before {
-		s.t.Errorf("%s: the p99 of good keys is %s, idle %s", what, p99, before)
+		s.t.Errorf("%s: the p99 of valid keys is %s, idle %s", what, p99, before)
 	}
 }

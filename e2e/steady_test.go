@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// probe is a request that a client repeats, and the one right response to it.
+// probe is a request that a client repeats, and its only correct response.
 type probe struct {
 	name, credential string
 	status           int
-	says             string // in the answer's body: whose key it is, or why it is denied
+	says             string // in the response's body: the owner of the key, or the reason of the denial
 }
 
-// probes cover each kind of key that a Keyward could answer wrongly while it
-// starts or stops: good, unknown and revoked keys. They ask for /reports of
+// probes has each kind of key for which a Keyward could respond wrongly while
+// it starts or stops: valid, unknown and revoked keys. They request /reports of
 // routesConfig.
 func (s *system) probes() []probe {
 	s.t.Helper()
 	good, narrow, gone := s.key("--name", "good", "--scope", "reports:read"), s.key("--name", "narrow"), s.key("--name", "gone")
 	s.keyward("key", "revoke", s.idOf(gone), "--file", "keys.jsonl")
 	return []probe{
-		{"a good key", good, 200, s.idOf(good)},
+		{"a valid key", good, 200, s.idOf(good)},
 		{"a key without the scope", narrow, 403, "insufficient_scope"},
-		{"a key that never was", s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl"), 401, "unknown_key"},
+		{"an unknown key", s.keyward("key", "create", "--name", "unknown", "--file", "elsewhere.jsonl"), 401, "unknown_key"},
 		{"a revoked key", gone, 401, "revoked_key"},
 	}
 }
 
-// Each of the steadyClients sends some eighty requests a second.
+// Each of the steadyClients sends some eighty requests per second.
 const (
 	steadyClients = 8
 	steadyEvery   = 12 * time.Millisecond
@@ -48,7 +48,7 @@ type steadyLoad struct {
 	mu    sync.Mutex
 	right int
 	wrong map[string]int
-	worst time.Duration // that a client waited for a response
+	worst time.Duration // longest time that a client waited for a response
 }
 
 func (s *system) startSteadyLoad(probes []probe) *steadyLoad {
@@ -90,7 +90,8 @@ func (l *steadyLoad) count(q probe, a answer, took time.Duration) {
 	l.wrong[fmt.Sprintf("%s: %d %s", q.name, a.status, a.reason())]++
 }
 
-// since returns what was wrong, and how many answers were right, since it was last asked.
+// since returns what was wrong, and how many responses were right, since the
+// last call.
 func (l *steadyLoad) since() (wrong []string, right int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +103,7 @@ func (l *steadyLoad) since() (wrong []string, right int) {
 	return wrong, right
 }
 
-// stop ends the load and returns for how long somebody has waited at most.
+// stop ends the load and returns the longest time that a client has waited.
 func (l *steadyLoad) stop() time.Duration {
 	l.ended.Do(func() { close(l.end) })
 	l.clients.Wait()

@@ -16,7 +16,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// system is a stack under test, with what its upstream got.
+// system is a stack under test, with the requests that its upstream received.
 type system struct {
 	*stack.Stack
 	t    *testing.T
@@ -27,36 +27,38 @@ type system struct {
 	received []stack.Received
 }
 
-// options say how a system differs from the one that all tests share.
+// options are the differences of a system from the default one.
 type options struct {
 	// config is keyward.yaml without `keys.file` and `listen`.
 	config string
-	grpc   string // listen.grpc; "" is a free port
+	grpc   string // listen.grpc; "" for a free port
 	http   string // listen.http, likewise
-	// example is a file of deploy/examples that stands in the system's folder
-	// already and takes the place of all that.
+	// example is a file of deploy/examples that is already in the system's
+	// directory and replaces the generated configuration.
 	example string
-	// proxy is the one in front, of those in proxies_test.go; "" is Envoy.
+	// proxy is one of those in proxies_test.go; "" for Envoy.
 	proxy string
-	// envoy changes Envoy's shipped configuration, and text that of the others.
+	// envoy changes Envoy's shipped configuration, and text that of other
+	// proxies.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	text  func(string) string
-	// upstream takes the place of the API that echoes what it received.
+	// upstream replaces the API that echoes what it received.
 	upstream func(address string) (stop func(), err error)
-	// keyward is the program in the place of the one that all systems run.
+	// keyward replaces the usual binary.
 	keyward string
 	// shippedTimeout keeps the quarter of a second that Keyward has to answer.
-	// Tests that are not about time give it more, so that a busy machine fails none.
+	// Tests that are not about time allow more, so that a busy machine fails
+	// none.
 	shippedTimeout bool
 }
 
-// allSources turns on each place a credential may stand in.
+// allSources enables every place for a credential.
 const allSources = `
 credentials: {header: X-API-Key, cookie: session, reserved_query: [access_token, api_key]}
 log: {level: debug, decisions: all}
 `
 
-// newSystem makes the folder of a system that is not started yet.
+// newSystem makes the directory of a system that is not started yet.
 func newSystem(t *testing.T, opts options) *system {
 	t.Helper()
 	need(t, proxies[opts.proxy].program)
@@ -66,7 +68,7 @@ func newSystem(t *testing.T, opts options) *system {
 	return &system{t: t, dir: t.TempDir(), opts: opts}
 }
 
-// startSystem starts one with a key file that has no keys in use.
+// startSystem starts a system with a key file without keys in use.
 func startSystem(t *testing.T, opts options) *system {
 	t.Helper()
 	s := newSystem(t, opts)
@@ -87,7 +89,7 @@ func (s *system) start() {
 			Dir: s.dir, Keyward: cmp.Or(s.opts.keyward, programs.keyward), Ports: ports,
 			KeywardConfig: s.writeConfig(ports), Proxy: proxies[s.opts.proxy].build(s), Observe: s.observe, Upstream: s.opts.upstream,
 		})
-		// A port that was free may be another's by the time it is listened on.
+		// A port that was free may be taken by the time it is listened on.
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), "already in use") {
 			break
 		}
@@ -117,7 +119,8 @@ func (s *system) writeConfig(ports stack.Ports) string {
 	return file
 }
 
-// configText is the configuration of a Keyward that listens at these ports.
+// configText returns the configuration of a Keyward that listens on these
+// ports.
 func (s *system) configText(ports stack.Ports) string {
 	grpc := s.opts.grpc
 	if grpc == "" {
@@ -131,7 +134,8 @@ func (s *system) configText(ports stack.Ports) string {
 		grpc, http, stack.Address(ports.Admin), s.opts.config)
 }
 
-// listenOn gives an example, which listens where Keyward does by default, other ports.
+// listenOn changes the ports of an example, which listens on Keyward's default
+// ports.
 func (s *system) listenOn(ports stack.Ports) string {
 	s.t.Helper()
 	file := filepath.Join(s.dir, s.opts.example)
@@ -155,14 +159,14 @@ func (s *system) observe(r stack.Received) {
 	s.received = append(s.received, r)
 }
 
-// arrived is how many requests have come to the upstream.
+// arrived returns how many requests have reached the upstream.
 func (s *system) arrived() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.received)
 }
 
-// keyward runs a command in the system's folder and returns what it printed.
+// keyward runs a command in the system's directory and returns its output.
 func (s *system) keyward(args ...string) string {
 	s.t.Helper()
 	cmd := exec.CommandContext(context.Background(), programs.keyward, args...)
@@ -190,8 +194,9 @@ func tail(text string) string {
 	return "…" + text[len(text)-enough:]
 }
 
-// wholeLog is Keyward's log with the last lines, which it keeps for some milliseconds.
-func wholeLog(p *stack.Process) string {
+// fullLog returns Keyward's log including the last lines, which it buffers for
+// some milliseconds.
+func fullLog(p *stack.Process) string {
 	time.Sleep(50 * time.Millisecond)
 	return p.Log()
 }

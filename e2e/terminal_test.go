@@ -18,29 +18,29 @@ import (
 	"keyward/e2e/stack"
 )
 
-// terminal is where a reader of a page pastes its commands: a shell in the
-// system's folder, with keyward and curl on its path, whose network leads to
-// our proxy for the page's host.
+// terminal runs the commands of a page: a shell in the system's directory, with
+// keyward and curl on its path, where the page's host resolves to the test's
+// proxy.
 type terminal struct {
 	*system
 	hosts     []string          // of the page, as host:port
-	authority *authority        // nil: the page speaks plain http
-	tlsPort   int               // 0: Envoy tells TLS from plain text at one port
+	authority *authority        // nil: the page uses plain http
+	tlsPort   int               // 0: Envoy distinguishes TLS from plaintext at one port
 	keys      map[string]string // what the page shows in place of a key → the key
 	variables map[string]string
 	mediaType string // of denials
 	changed   time.Time
 
-	transcript string // that is run
+	transcript string // to be run
 	known      *differences
 }
 
-// inForce is how long an answer may still be the one from before a command.
-// That it takes no longer than 50 ms is measured elsewhere.
+// inForce is how long a response may still be the one from before a command.
+// Other tests verify that it takes at most 50 ms.
 const inForce = 5 * time.Second
 
-// run runs the steps of a transcript, one after the other. What the proxy makes
-// different stands in testdata/differences.txt.
+// run runs the steps of a transcript in order. testdata/differences.txt lists
+// what the proxy changes.
 func (c *terminal) run(t *testing.T, transcript string) {
 	t.Helper()
 	c.writeCurlrc(t)
@@ -62,10 +62,10 @@ func (c *terminal) run(t *testing.T, transcript string) {
 	c.known.used(t, c.opts.proxy, transcript)
 }
 
-// assignment is a command whose output is kept.
+// assignment matches a command whose output is kept in a variable.
 var assignment = regexp.MustCompile(`(?s)^([A-Z_]+)=\$\((.*)\)$`)
 
-// change runs a command that is no request.
+// change runs a command that is not a request.
 func (c *terminal) change(t *testing.T, s *step) {
 	t.Helper()
 	command, name := s.command, ""
@@ -87,10 +87,10 @@ func (c *terminal) change(t *testing.T, s *step) {
 
 var spaces = regexp.MustCompile(` +`)
 
-// oneSpace undoes the columns of a table.
+// oneSpace removes the alignment of a table.
 func oneSpace(text string) string { return spaces.ReplaceAllString(text, " ") }
 
-// try runs a request once and compares all that came of it.
+// try runs a request once and compares everything that it caused.
 func (c *terminal) try(s *step) error {
 	before := c.arrived()
 	answer, out, err := c.ask(s)
@@ -105,7 +105,7 @@ func (c *terminal) try(s *step) error {
 	c.mu.Unlock()
 	if got := answer.verdict(); strings.HasPrefix(got, "own ") && c.known.forced(difference{inTable(c.opts.proxy), c.transcript, s.status, got}) {
 		if len(arrived) != 0 {
-			return fmt.Errorf("refused by the proxy, and %d requests came to the API", len(arrived))
+			return fmt.Errorf("refused by the proxy, and %d requests reached the API", len(arrived))
 		}
 		return nil
 	}
@@ -132,20 +132,20 @@ func (c *terminal) compareArrived(s *step, arrived []stack.Received) error {
 		wanted = 1
 	}
 	if len(arrived) != wanted {
-		return fmt.Errorf("%d requests came to the API, want %d", len(arrived), wanted)
+		return fmt.Errorf("%d requests reached the API, want %d", len(arrived), wanted)
 	}
 	if wanted == 0 {
 		return nil
 	}
 	got := arrived[0]
 	if line := got.Method + " " + got.Path; line != s.request {
-		return fmt.Errorf("%s came to the API, want %s", line, s.request)
+		return fmt.Errorf("%s reached the API, want %s", line, s.request)
 	}
 	if carried := got.Headers["authorization"]; carried != nil {
 		return fmt.Errorf("the API sees an Authorization header")
 	}
 	if where := findText(got, c.secrets()...); where != "" {
-		return fmt.Errorf("a credential came to the API in %s", where)
+		return fmt.Errorf("a credential reached the API in %s", where)
 	}
 	header := http.Header{}
 	for name, values := range got.Headers {
@@ -154,7 +154,7 @@ func (c *terminal) compareArrived(s *step, arrived []stack.Received) error {
 	return c.compare("the API's request", header, s.upstream)
 }
 
-// compare holds headers to lines of a transcript.
+// compare compares headers with lines of a transcript.
 func (c *terminal) compare(what string, got http.Header, want []headerLine) error {
 	for _, line := range want {
 		values := got.Values(line.name)
@@ -168,21 +168,22 @@ func (c *terminal) compare(what string, got http.Header, want []headerLine) erro
 	return nil
 }
 
-// isDenial holds what is true of every denial.
+// isDenial checks what is true of every denial.
 func (c *terminal) isDenial(command string, header http.Header, body string) error {
 	id := header.Get("X-Keyward-Decision-Id")
 	want := []headerLine{{"cache-control", "no-store"}, {"x-keyward-decision-id", "…"}}
-	if !strings.Contains(command, "--head ") { // Envoy tells no type of a body that is not there
+	if !strings.Contains(command, "--head ") { // Envoy sends no content type without a body
 		want = append(want, headerLine{"content-type", c.mediaType})
 	}
 	err := c.compare("the denial", header, want)
 	if err == nil && c.mediaType == "application/json" && strings.Contains(body, id) {
-		err = fmt.Errorf("the decision's id is in the body")
+		err = fmt.Errorf("the body contains the decision's id")
 	}
 	return err
 }
 
-// ask runs a request, again where a password was not hashed in time (see patiently).
+// ask runs a request, and retries it if a password was not hashed in time (see
+// retryHashing).
 func (c *terminal) ask(s *step) (answer answerHeader, out string, err error) {
 	for range maxHashTries {
 		if out, err = c.shell(c.withKeys(s.command)); err != nil {
@@ -196,7 +197,7 @@ func (c *terminal) ask(s *step) (answer answerHeader, out string, err error) {
 	return answer, out, err
 }
 
-// shell runs a command as pasted and returns what it prints.
+// shell runs a command as pasted and returns its output.
 func (c *terminal) shell(command string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -218,7 +219,7 @@ func (c *terminal) shell(command string) (string, error) {
 	return strings.TrimRight(string(out), "\n"), nil
 }
 
-// withKeys puts keys into a command where the page shows something in their place.
+// withKeys puts keys into a command where the page shows placeholders.
 func (c *terminal) withKeys(command string) string {
 	for shown, key := range c.keys {
 		command = strings.ReplaceAll(command, shown, key)
@@ -226,7 +227,8 @@ func (c *terminal) withKeys(command string) string {
 	return command
 }
 
-// secrets are the keys and tokens that were used; ids and times are shorter.
+// secrets returns the keys and tokens that were used; ids and times are
+// shorter.
 func (c *terminal) secrets() []string {
 	all := slices.Collect(maps.Values(c.keys))
 	for _, value := range c.variables {
@@ -237,10 +239,10 @@ func (c *terminal) secrets() []string {
 	return all
 }
 
-// keepsSecrets fails the test where a log holds a key or a token.
+// keepsSecrets fails the test if a log contains a key or a token.
 func (c *terminal) keepsSecrets(t *testing.T) {
 	t.Helper()
-	for name, log := range map[string]string{"Keyward's": wholeLog(c.Keyward), "the proxy's": c.Proxy.Log()} {
+	for name, log := range map[string]string{"Keyward's": fullLog(c.Keyward), "the proxy's": c.Proxy.Log()} {
 		for _, secret := range c.secrets() {
 			if strings.Contains(log, secret) {
 				t.Errorf("%s log holds a credential", name)
@@ -249,7 +251,7 @@ func (c *terminal) keepsSecrets(t *testing.T) {
 	}
 }
 
-// expand puts the values of variables into what must come.
+// expand replaces variables in an expected text by their values.
 func (c *terminal) expand(text string) string {
 	for name, value := range c.variables {
 		text = strings.ReplaceAll(text, "${"+name+"}", value)

@@ -23,7 +23,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// claims are a token's, good for half an hour but for what is given.
+// claims returns the claims of a token that is valid for half an hour, except
+// as given.
 func claims(given jwt.MapClaims) jwt.MapClaims {
 	now := time.Now()
 	all := jwt.MapClaims{"iat": now.Unix(), "exp": now.Add(30 * time.Minute).Unix(), "jti": rand.Text()}
@@ -31,7 +32,7 @@ func claims(given jwt.MapClaims) jwt.MapClaims {
 	return all
 }
 
-// sign makes a token; typ and kid are left out where they are "".
+// sign returns a token; typ and kid are omitted if they are "".
 func sign(t *testing.T, method jwt.SigningMethod, key any, kid, typ string, c jwt.MapClaims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, c)
@@ -48,7 +49,8 @@ func sign(t *testing.T, method jwt.SigningMethod, key any, kid, typ string, c jw
 	return text
 }
 
-// loginSecret is what the API's login endpoint signs with, as the head of an example made it.
+// loginSecret returns the key with which the API's login endpoint signs, as the
+// commands of an example made it.
 func (s *system) loginSecret() []byte {
 	s.t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.dir, "jwt-secret"))
@@ -58,22 +60,23 @@ func (s *system) loginSecret() []byte {
 	return []byte(strings.TrimSuffix(string(text), "\n"))
 }
 
-// login makes a token as the login endpoint would.
+// login returns a token as the login endpoint would.
 func (s *system) login(c jwt.MapClaims) string {
 	s.t.Helper()
 	return sign(s.t, jwt.SigningMethodHS256, s.loginSecret(), "", "JWT", claims(c))
 }
 
-// authorizationServer publishes its keys and answers about opaque tokens (RFC 7662).
+// authorizationServer publishes its keys and answers introspection requests
+// (RFC 7662).
 type authorizationServer struct {
 	*httptest.Server
 	t      *testing.T
 	rsa    *rsa.PrivateKey
 	ec     *ecdsa.PrivateKey
-	client string // user name and password of who may ask
+	client string // user name and password of the introspection client
 
 	mu     sync.Mutex
-	tokens map[string]jwt.MapClaims // opaque ones that are active
+	tokens map[string]jwt.MapClaims // active opaque tokens
 }
 
 func startAuthorizationServer(t *testing.T, client string) *authorizationServer {
@@ -131,7 +134,7 @@ func (a *authorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	answerJSON(w, object{"active": false})
 }
 
-// opaque hands out an opaque access token.
+// opaque issues an opaque access token.
 func (a *authorizationServer) opaque(c jwt.MapClaims) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -140,7 +143,7 @@ func (a *authorizationServer) opaque(c jwt.MapClaims) string {
 	return token
 }
 
-// accessToken hands out an access token that is a JWT (RFC 9068).
+// accessToken issues an access token that is a JWT (RFC 9068).
 func (a *authorizationServer) accessToken(method jwt.SigningMethod, given jwt.MapClaims) string {
 	a.t.Helper()
 	var key crypto.Signer = a.rsa

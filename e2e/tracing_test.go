@@ -28,13 +28,13 @@ const (
 	unrecorded   = "Traceparent: 00-" + clientsTrace + "-" + clientsSpan + "-00"
 )
 
-// tracedBy is a configuration that traces to the receiver.
+// tracedBy returns a configuration that traces to the receiver.
 func tracedBy(receiver *otlpreceiver.Receiver, config string) string {
 	return fmt.Sprintf("%s\ntracing: {endpoint: \"http://%s\"}\n", config, receiver.Address)
 }
 
 // envoyTraces changes Envoy's configuration as docs/tracing.md says, with the
-// receiver as collector, and records each trace that it begins.
+// receiver as collector, and with every trace recorded.
 func envoyTraces(receiver *otlpreceiver.Receiver) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
 		t.Helper()
@@ -48,7 +48,8 @@ func envoyTraces(receiver *otlpreceiver.Receiver) func(*testing.T, *stack.EnvoyC
 	}
 }
 
-// documented is the block of docs/tracing.md that has the text, with a part of it replaced.
+// documentedBlock returns the block of docs/tracing.md that contains the text,
+// with a part of it replaced.
 func documentedBlock(t *testing.T, text, from, to string) object {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(programs.root, "docs", "tracing.md"))
@@ -74,7 +75,8 @@ func documentedBlock(t *testing.T, text, from, to string) object {
 }
 
 // TestTraceThroughEnvoy: the client's span, Envoy's, Envoy's of the call to
-// Keyward, and Keyward's own stand in one trace, each the child of the one before.
+// Keyward, and Keyward's own are in one trace, each the child of the one
+// before.
 func TestTraceThroughEnvoy(t *testing.T) {
 	for _, proxy := range []string{"", "envoy-http"} {
 		t.Run(cmp.Or(proxy, "Envoy"), func(t *testing.T) {
@@ -91,7 +93,7 @@ func TestTraceThroughEnvoy(t *testing.T) {
 				{[]string{"X-API-Key: " + key}, 200}, // Envoy begins a trace
 				{[]string{unrecorded, bearer(key)}, 200},
 				{[]string{unrecorded}, 401},
-				{[]string{"Traceparent: 00-nonsense", bearer(key)}, 200}, // for this one Envoy has no spans
+				{[]string{"Traceparent: 00-nonsense", bearer(key)}, 200}, // Envoy makes no spans for this one
 			} {
 				if a := s.get("/any", c.lines...); a.status != c.status {
 					t.Errorf("%q: %d %s", c.lines, a.status, a.body)
@@ -107,7 +109,7 @@ func TestTraceThroughEnvoy(t *testing.T) {
 				"allow: envoy's client span, envoy's server span, the client's",
 				"deny: envoy's client span, envoy's server span, the client's",
 			}; !slices.Equal(got, want) {
-				t.Errorf("above Keyward's spans are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				t.Errorf("the ancestors of Keyward's spans are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 		})
 	}
@@ -122,7 +124,8 @@ func servedBy(receiver *otlpreceiver.Receiver, service string) (spans []otlprece
 	return spans
 }
 
-// ancestors names what stands above a span of one trace, up to the first span that nobody sent.
+// ancestors names the ancestors of a span within its trace, up to the first
+// span that was not exported.
 func ancestors(t *testing.T, receiver *otlpreceiver.Receiver, span otlpreceiver.Span) string {
 	t.Helper()
 	var names []string
@@ -143,10 +146,10 @@ func ancestors(t *testing.T, receiver *otlpreceiver.Receiver, span otlpreceiver.
 	}
 }
 
-// waitFor returns the parent of a span, in the same trace, once it was sent.
+// waitFor returns the parent of a span, in the same trace, once it is exported.
 func waitFor(t *testing.T, receiver *otlpreceiver.Receiver, child otlpreceiver.Span) otlpreceiver.Span {
 	t.Helper()
-	for n := 1; ; n++ { // Wait fails the test where no further span comes
+	for n := 1; ; n++ { // Wait fails the test if there is no further span
 		for _, s := range receiver.Wait(t, "", n) {
 			if bytes.Equal(s.SpanId, child.ParentSpanId) && bytes.Equal(s.TraceId, child.TraceId) {
 				return s
@@ -155,12 +158,12 @@ func waitFor(t *testing.T, receiver *otlpreceiver.Receiver, child otlpreceiver.S
 	}
 }
 
-// TestTraceThroughOthers: Traefik and Caddy, which trace by a setting of their
-// own, say their span where Keyward finds it.
+// TestTraceThroughOthers: Traefik and Caddy, which trace with a setting of
+// their own, send their span where Keyward finds it.
 func TestTraceThroughOthers(t *testing.T) {
 	for proxy, c := range map[string]struct {
-		before, setting string // where it goes, and what
-		own             string // the proxy's spans, from Keyward's up
+		before, setting string // where it is inserted, and the text
+		own             string // the proxy's spans, from Keyward's upwards
 	}{
 		"traefik": {"entryPoints:\n  edge:", "tracing: {serviceName: traefik, sampleRate: 1.0, otlp: {grpc: {endpoint: %q, insecure: true}}}\n", "traefik's client span, traefik's server span"},
 		"caddy":   {"\t\t# What a Connection header names", "\t\ttracing\n", "caddy's server span"},
@@ -168,7 +171,7 @@ func TestTraceThroughOthers(t *testing.T) {
 		t.Run(proxy, func(t *testing.T) {
 			receiver := otlpreceiver.Start(t)
 			setting := c.setting
-			if proxy == "caddy" { // which has no other way to be told
+			if proxy == "caddy" { // it can only be configured that way
 				t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+receiver.Address)
 				t.Setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
 			} else {
@@ -183,18 +186,18 @@ func TestTraceThroughOthers(t *testing.T) {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 			span := receiver.Wait(t, "keyward", 1)[0]
-			for n := 2; hex.EncodeToString(span.TraceId) != clientsTrace; n++ { // a trace of what asked whether it is ready
+			for n := 2; hex.EncodeToString(span.TraceId) != clientsTrace; n++ { // a trace of the readiness check
 				span = receiver.Wait(t, "keyward", n)[n-1]
 			}
 			if got := ancestors(t, receiver, span); got != c.own+", the client's" {
-				t.Errorf("above Keyward's span are %s; want %s", got, c.own)
+				t.Errorf("the ancestors of Keyward's span are %s, want %s", got, c.own)
 			}
 		})
 	}
 }
 
-// TestTraceOfTheClient: where the proxy does not trace, a check's span is a
-// child of the client's, if the proxy shows that to Keyward.
+// TestTraceOfTheClient: if the proxy does not trace, a check's span is a child
+// of the client's, provided that the proxy forwards its header to Keyward.
 func TestTraceOfTheClient(t *testing.T) {
 	showTraceparent := func(_ *testing.T, c *stack.EnvoyConfig) {
 		headers := authzFilter(c)["allowed_headers"].(object)
@@ -224,8 +227,8 @@ func TestTraceOfTheClient(t *testing.T) {
 	}
 }
 
-// TestNoSecretInTraces: keys, passwords, JWTs and credentials in the query, good
-// ones and bad ones, are in no byte that Keyward or Envoy exports.
+// TestNoSecretInTraces: keys, passwords, JWTs and credentials in the query,
+// valid or not, are not in any byte that Keyward or Envoy exports.
 func TestNoSecretInTraces(t *testing.T) {
 	receiver := otlpreceiver.Start(t)
 	const password, hmac = "correct-horse-battery", "a-secret-of-thirty-two-bytes-or-more"
@@ -269,7 +272,7 @@ log: {decisions: all}
 		"the JWT's signature": token[strings.LastIndexByte(token, '.')+1:], "the JWT's claims": strings.Split(token, ".")[1], "the HMAC secret": hmac,
 	} {
 		if bytes.Contains(exported, []byte(secret)) {
-			t.Errorf("%s is in what was exported", name)
+			t.Errorf("%s was exported", name)
 		}
 	}
 	for _, span := range servedBy(receiver, "keyward") {

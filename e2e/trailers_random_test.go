@@ -20,13 +20,13 @@ import (
 	"keyward/internal/prove"
 )
 
-// forged is the mark of what a client puts after a body, where nothing judges it.
+// forged marks what a client sends after a body, which is not checked.
 const forged = "forged"
 
-// wait is for how long a request may be without an answer: it may be without an end.
+// wait is how long to wait for a response, since a request may never end.
 const wait = 500 * time.Millisecond
 
-// TestRandomTrailers sends fields after the body under random names, in random spellings
+// TestRandomTrailers sends fields after the body with random names, spellings
 // and places, through each proxy. KEYWARD_SEED repeats a run.
 func TestRandomTrailers(t *testing.T) {
 	seed := rand.Uint64()
@@ -55,7 +55,7 @@ func randomTrailers(t *testing.T, path recordedPath, g *trailerGenerator) {
 		}
 		sent.Wait()
 		if a := s.sendHTTP2(s.http2Clients, good); a.status != 200 {
-			t.Fatalf("a good request among the others is %d", a.status)
+			t.Fatalf("a valid request among the others got %d", a.status)
 		}
 		passed++
 	}
@@ -67,12 +67,12 @@ func randomTrailers(t *testing.T, path recordedPath, g *trailerGenerator) {
 		}
 	}
 	if len(arrivals) < passed {
-		t.Errorf("%d requests came to the upstream, of %d good ones", len(arrivals), passed)
+		t.Errorf("%d requests reached the upstream, of %d valid ones", len(arrivals), passed)
 	}
 }
 
-// randomRequest returns what sends one. It waits until there is an answer, the
-// connection is closed or time is up; which of them does not matter.
+// randomRequest returns a function that sends one. It waits until there is a
+// response, the connection is closed or the time is up; all are fine.
 func (s *recordedSystem) randomRequest(g *trailerGenerator) (send func()) {
 	target, lines := "/public", []string(nil)
 	if g.oneOf(2) {
@@ -94,7 +94,7 @@ func (s *recordedSystem) randomRequest(g *trailerGenerator) (send func()) {
 	return func() {
 		conn, err := net.Dial("tcp", stack.Address(port))
 		if err != nil {
-			return // the next good request has the error too
+			return // the next valid request has the error too
 		}
 		defer conn.Close()
 		exchange(conn, raw)
@@ -104,7 +104,7 @@ func (s *recordedSystem) randomRequest(g *trailerGenerator) (send func()) {
 // trailerGenerator makes requests with fields after the body.
 type trailerGenerator struct{ *rand.Rand }
 
-// oneOf is true once in n times.
+// oneOf returns true once in n times on average.
 func (g *trailerGenerator) oneOf(n int) bool { return g.IntN(n) == 0 }
 
 func pick[T any](g *trailerGenerator, from ...T) T { return from[g.IntN(len(from))] }
@@ -136,7 +136,8 @@ func (g *trailerGenerator) value() string {
 	return pick(g, "", "Bearer ", "session=", "a=b; session=", " ", "\t") + forged + padding + pick(g, "", "", " ", "\t", ", b")
 }
 
-// fields are up to five; sometimes the last of them many times.
+// fields returns up to five fields; sometimes the last one is repeated many
+// times.
 func (g *trailerGenerator) fields(separator string) (all []string) {
 	for range g.IntN(5) + 1 {
 		all = append(all, g.name()+separator+g.value())
@@ -147,13 +148,13 @@ func (g *trailerGenerator) fields(separator string) (all []string) {
 	return all
 }
 
-// http1Request is a request as it goes over HTTP/1, with something after its body.
+// http1Request returns a request in HTTP/1 with data after its body.
 func (g *trailerGenerator) http1Request(target string, lines []string) string {
 	head := append([]string{pick(g, "POST", "GET", "PUT", "DELETE") + " " + target + " HTTP/1.1", "Host: x"}, lines...)
 	if g.oneOf(3) {
 		head = append(head, "Trailer: "+pick(g, "x-auth-subject", "X-Auth-Subject, x-auth-scopes, x-api-key", "*", ""))
 	}
-	if g.oneOf(6) { // fields where a body of known length ends: the next request, if one
+	if g.oneOf(6) { // fields after a body of known length: the next request, if anything
 		return strings.Join(append(head, "Content-Length: 5"), "\r\n") + "\r\n\r\nhello" + strings.Join(g.lines(), "\r\n") + "\r\n\r\n"
 	}
 	head = append(head, pick(g, "Transfer-Encoding: chunked", "transfer-encoding:chunked", "Transfer-Encoding: CHUNKED"))
@@ -165,12 +166,13 @@ func (g *trailerGenerator) http1Request(target string, lines []string) string {
 	after := strings.Join(g.lines(), newline) + newline
 	last := "\r\n"
 	if g.oneOf(50) {
-		last = "" // it goes on, for all the proxy knows
+		last = "" // to the proxy, it does not end there
 	}
 	return strings.Join(head, "\r\n") + "\r\n\r\n" + body + end + "\r\n" + strings.Repeat(after, pick(g, 1, 1, 1, 2)) + last
 }
 
-// lines are fields as HTTP/1 has them, some in spellings that parsers differ about.
+// lines returns fields in the form of HTTP/1, some in spellings that parsers
+// read differently.
 func (g *trailerGenerator) lines() []string {
 	lines := g.fields(pick(g, ": ", ":", " :", ":\t"))
 	for i, line := range lines {
@@ -180,7 +182,7 @@ func (g *trailerGenerator) lines() []string {
 		case 1:
 			lines[i] = strings.ToUpper(line)
 		case 2:
-			lines[i] = pick(g, " ", "\t") + line // the line before goes on
+			lines[i] = pick(g, " ", "\t") + line // continues the line before
 		case 3:
 			lines[i] = strings.Replace(line, forged, "\r\n "+forged, 1)
 		}
@@ -188,13 +190,14 @@ func (g *trailerGenerator) lines() []string {
 	return lines
 }
 
-// http2Request returns the frames of a request that has more behind its body than it should.
+// http2Request returns the frames of a request with more data after its body
+// than allowed.
 func (g *trailerGenerator) http2Request(target string, lines []string) (frames []byte) {
 	fields := append([]string{":method: " + pick(g, "POST", "GET", "PUT"), ":path: " + target}, lines...)
 	fields = append(fields, pick(g, []string{}, []string{"te: trailers"}, []string{"content-type: application/grpc", "te: trailers"},
 		[]string{"content-length: 5"}, []string{"trailer: x-auth-subject, x-auth-scopes"})...)
 	var out bytes.Buffer
-	framer := http2.NewFramer(&out, nil) // to memory: it has no errors
+	framer := http2.NewFramer(&out, nil) // writes to memory, without errors
 	_ = framer.WriteSettings()
 	encoder := newFieldEncoder()
 	g.section(framer, encoder.encode(withPseudoFields(fields)), false)
@@ -203,7 +206,7 @@ func (g *trailerGenerator) http2Request(target string, lines []string) (frames [
 	}
 	ends := !g.oneOf(6)
 	g.section(framer, encoder.encode(g.fields(": ")), ends)
-	if !ends || g.oneOf(4) { // and more behind it
+	if !ends || g.oneOf(4) { // with more after it
 		_ = framer.WriteData(1, g.oneOf(2), []byte("hello"))
 		g.section(framer, encoder.encode(g.fields(": ")), true)
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// after are the fields that a client puts after the body: identities, and a
-// credential, which is another one than the request's own.
+// after returns the fields that a client sends after the body: identities, and
+// a credential other than the request's own.
 func after(credential string) []string {
 	return []string{
 		"x-auth-subject: " + forged, "x-auth-scopes: " + forged, "x-auth-method: " + forged, "x-auth-key-id: " + forged,
@@ -15,8 +15,8 @@ func after(credential string) []string {
 	}
 }
 
-// TestTrailersNeverArrive: a section of fields after the body is judged by nothing,
-// and some servers merge it with the headers.
+// TestTrailersNeverArrive: fields after the body are not checked by anything,
+// and some servers merge them with the headers, so no proxy may forward them.
 func TestTrailersNeverArrive(t *testing.T) {
 	for _, path := range recordedPaths {
 		t.Run(path.name, func(t *testing.T) { trailersNeverArrive(t, path) })
@@ -44,27 +44,28 @@ func trailersNeverArrive(t *testing.T, path recordedPath) {
 				passed++
 			}
 			if refused := path.refused(form); (status != 200) != refused {
-				t.Errorf("%s, %s with trailers: %d, but want it refused: %v", target.path, form.name, status, refused)
+				t.Errorf("%s, %s with trailers: %d, want it refused: %v", target.path, form.name, status, refused)
 			}
 		}
 	}
 	arrivals := s.arrivals()
-	whole := 0
+	complete := 0
 	for _, a := range arrivals {
-		if a.whole {
-			whole++
+		if a.complete {
+			complete++
 		}
 		if got := strings.Join(append(a.head, a.trailers...), "\n"); len(a.trailers) > 0 || strings.Contains(got, forged) || strings.Contains(got, other) {
 			t.Errorf("the upstream got %q and after the body %q", a.head, a.trailers)
 		}
 		if a.http2 != path.http2 {
-			t.Errorf("that the upstream was spoken to by HTTP/2 is %v", a.http2)
+			t.Errorf("HTTP/2 to the upstream: %v", a.http2)
 		}
 	}
-	// More may come than pass: HAProxy ends the stream of a request that it refuses when
-	// its body is under way, and over HTTP/2 that looks like its end.
-	if whole < passed || passed == 0 {
-		t.Errorf("%d requests passed, and %d came to the upstream", passed, whole)
+	// More requests may arrive than are allowed: HAProxy ends the stream of a
+	// request that it refuses while the body is in transit, and over HTTP/2
+	// that looks like the end of the request.
+	if complete < passed || passed == 0 {
+		t.Errorf("%d requests were allowed, %d reached the upstream", passed, complete)
 	}
 }
 
@@ -72,7 +73,7 @@ func trailersNeverArrive(t *testing.T, path recordedPath) {
 type form struct {
 	name      string
 	http2     bool
-	announced bool // in Trailer, as RFC 9110 section 6.6.2 would have it
+	announced bool // in Trailer, as RFC 9110 section 6.6.2 recommends
 	method    string
 	fields    []string
 	body      []string // chunks, or DATA frames
@@ -97,12 +98,12 @@ func never(form) bool       { return false }
 func always(form) bool      { return true }
 func overHTTP2(f form) bool { return f.http2 }
 
-// announcedOverHTTP2 is what Go's HTTP/2 server refuses: Authorization or Cookie among
-// the trailers of a request that announces any.
+// announcedOverHTTP2 matches what Go's HTTP/2 server refuses: Authorization or
+// Cookie among the trailers of a request that announces any.
 func announcedOverHTTP2(f form) bool { return f.http2 && f.announced }
 
-// ask sends a request in this form, with these fields after the body. It is not
-// ok where the proxy has no port for the protocol.
+// ask sends a request in this form, with these fields after the body. ok is
+// false if the proxy has no port for the protocol.
 func (s *recordedSystem) ask(f form, path, credential string, trailers []string) (status int, ok bool) {
 	s.t.Helper()
 	fields := f.fields
@@ -119,7 +120,7 @@ func (s *recordedSystem) ask(f form, path, credential string, trailers []string)
 	return s.sendChunked(f.method, path, fields, f.body, trailers), true
 }
 
-// sendChunked sends an HTTP/1 request whose chunks are followed by the trailers.
+// sendChunked sends an HTTP/1 request with the trailers after its chunks.
 func (s *recordedSystem) sendChunked(method, path string, fields, chunks, trailers []string) (status int) {
 	s.t.Helper()
 	var raw strings.Builder

@@ -11,36 +11,37 @@ import (
 	"time"
 )
 
-// step is one command of a transcript and what must come of it. A transcript
-// is written as one would show a terminal to somebody:
+// step is one command of a transcript and its expected results. A transcript is
+// written like a terminal session:
 //
 //	# a comment
 //	$ curl -i 'http://localhost:8091/' \
 //	    -H 'X-Line: that goes on'
-//	< 401                            the status of the answer
-//	< www-authenticate: -            a header of it, here one that must not be there
-//	= {"status":401,"path":"…"}      what the command prints, … being any text and (now) this time
+//	< 401                            the status of the response
+//	< www-authenticate: -            a header of it, here one that must be absent
+//	= {"status":401,"path":"…"}      what the command prints; … is any text, (now) the current time
 //
-// What the API behind Envoy gets to see begins with `>`; where there is no
-// such line, nothing may have come there:
+// A line with `>` is what the API behind Envoy receives. Without such a line,
+// no request may reach it:
 //
 //	> GET /path
 //	> x-auth-subject: alice
 //	> x-auth-project: -
 //
-// `$ NAME=$(keyward …)` keeps what a command prints for the commands after it.
-// ${NAME} in what must come is its value.
+// `$ NAME=$(keyward …)` keeps a command's output for the commands after it.
+// ${NAME} in an expected result is its value.
 type step struct {
 	where    string // file and line
 	command  string
-	status   string // "" for a command that is no request
+	status   string // "" for a command that is not a request
 	answer   []headerLine
-	request  string // method and target at the API; "" for none
+	request  string // method and target at the API; "" for no request
 	upstream []headerLine
 	prints   []string // nil: anything
 }
 
-// headerLine is a header that must be there with this value alone, or with "-" must not.
+// headerLine is a header that must be present with exactly this value, or
+// absent if the value is "-".
 type headerLine struct{ name, value string }
 
 // readTranscript reads testdata/transcripts/NAME.txt.
@@ -73,19 +74,19 @@ func parseTranscript(name, text string) (steps []*step, err error) {
 			current, inCommand = nil, false
 		case mark == "<" || mark == ">" || mark == "=":
 			if current == nil || !current.expect(mark, rest) {
-				return nil, fmt.Errorf("%s: %q tells nothing about a command", where, line)
+				return nil, fmt.Errorf("%s: %q is not about a command", where, line)
 			}
 			inCommand = false
 		case inCommand:
 			current.command += "\n" + line
 		default:
-			return nil, fmt.Errorf("%s: %q is neither a command nor what comes of one", where, line)
+			return nil, fmt.Errorf("%s: %q is neither a command nor a result", where, line)
 		}
 	}
 	return steps, nil
 }
 
-// expect adds a line about what must come.
+// expect adds an expected result.
 func (s *step) expect(mark, line string) bool {
 	if mark == "=" {
 		s.prints = append(s.prints, line)
@@ -108,7 +109,7 @@ func (s *step) expect(mark, line string) bool {
 	return isHeader
 }
 
-// matchesTemplate tells whether a text is as a template of a transcript wants it.
+// matchesTemplate reports whether a text matches a template of a transcript.
 func matchesTemplate(template, text string) bool {
 	const instant = `(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`
 	pattern := regexp.QuoteMeta(template)
@@ -127,7 +128,7 @@ func matchesTemplate(template, text string) bool {
 	return true
 }
 
-// TestTranscriptsAreRead holds that no line of a transcript is passed over in silence.
+// TestTranscriptsAreRead: every line of a transcript is either read or refused.
 func TestTranscriptsAreRead(t *testing.T) {
 	steps, err := parseTranscript("t", "# x\n\n$ curl \\\n  a\n# kept\n< 401\n< A: b\n> GET /\n> C: -\n= {\n= }\n$ true\n")
 	if err != nil || len(steps) != 2 || steps[0].command != "curl \\\n  a\n# kept" || steps[0].status != "401" || steps[0].request != "GET /" ||
@@ -136,7 +137,7 @@ func TestTranscriptsAreRead(t *testing.T) {
 	}
 	for _, bad := range []string{"< 200", "$ x\n\n= y", "stray", "$ x\n< OK", "$ x\n< 200\nstray", "$ x\n> a: b"} {
 		if _, err := parseTranscript("t", bad); err == nil {
-			t.Errorf("%q is read", bad)
+			t.Errorf("%q is accepted", bad)
 		}
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
@@ -152,7 +153,7 @@ func TestTranscriptsAreRead(t *testing.T) {
 		{`a`, "a\nb", false},
 	} {
 		if matchesTemplate(c.template, c.text) != c.want {
-			t.Errorf("%s fits %s: %v", c.text, c.template, !c.want)
+			t.Errorf("%s matches %s: %v", c.text, c.template, !c.want)
 		}
 	}
 }

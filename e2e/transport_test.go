@@ -13,7 +13,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// TestUnixSocket has Envoy and nginx ask on a socket.
+// TestUnixSocket makes Envoy and nginx ask on a socket.
 func TestUnixSocket(t *testing.T) {
 	socket := socketName(t)
 	for name, o := range map[string]options{
@@ -29,7 +29,7 @@ func TestUnixSocket(t *testing.T) {
 func answersOnSocket(t *testing.T, o options) {
 	s := newSystem(t, o)
 	s.allowsAndDenies()
-	s.Keyward.Kill() // leaves its socket behind
+	s.Keyward.Kill() // leaves its socket file
 	if a := s.get("/"); a.status != 503 {
 		t.Errorf("without Keyward: %d", a.status)
 	}
@@ -39,10 +39,10 @@ func answersOnSocket(t *testing.T, o options) {
 	s.until("asked again", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
 }
 
-// socketName is one in a folder of its own.
+// socketName returns a path in a directory of its own.
 func socketName(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kw") // t.TempDir is too long a name for a socket
+	dir, err := os.MkdirTemp("", "kw") // t.TempDir is too long for a socket's name
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,8 @@ func socketName(t *testing.T) string {
 	return filepath.Join(dir, "keyward.sock")
 }
 
-// TestMutualTLS has Envoy and nginx ask over TLS, with certificates on both sides.
+// TestMutualTLS makes Envoy and nginx ask over TLS, with certificates on both
+// sides.
 func TestMutualTLS(t *testing.T) {
 	for name, proxy := range map[string]struct {
 		listener string
@@ -67,19 +68,19 @@ func TestMutualTLS(t *testing.T) {
 
 func mutualTLS(t *testing.T, listener string, opts func(client *pair, trusted string) options) {
 	certs := t.TempDir()
-	ours, theirs := newAuthority(t, certs, "ours"), newAuthority(t, certs, "theirs")
-	server := ours.issue(t, certs, "keyward.test")
+	trustedCA, otherCA := newAuthority(t, certs, "trustedCA"), newAuthority(t, certs, "otherCA")
+	server := trustedCA.issue(t, certs, "keyward.test")
 	config := fmt.Sprintf("tls: {%s: {cert_file: %q, key_file: %q, client_ca_file: %q}}\n%s",
-		listener, server.cert, server.key, ours.file, allSources)
+		listener, server.cert, server.key, trustedCA.file, allSources)
 	for name, c := range map[string]struct {
-		client *pair // nil is none
+		client *pair // nil for none
 		trust  authority
 		works  bool
 	}{
-		"with our certificates":               {ours.issue(t, certs, "proxy.test"), ours, true},
-		"without a client certificate":        {nil, ours, false},
-		"with somebody else's":                {theirs.issue(t, certs, "evil.test"), ours, false},
-		"Keyward is not whom the proxy wants": {ours.issue(t, certs, "proxy2.test"), theirs, false},
+		"with valid certificates":                                 {trustedCA.issue(t, certs, "proxy.test"), trustedCA, true},
+		"without a client certificate":                            {nil, trustedCA, false},
+		"with a certificate of another authority":                 {otherCA.issue(t, certs, "evil.test"), trustedCA, false},
+		"Keyward has a certificate that the proxy does not trust": {trustedCA.issue(t, certs, "proxy2.test"), otherCA, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := opts(c.client, c.trust.file)
@@ -91,12 +92,12 @@ func mutualTLS(t *testing.T, listener string, opts func(client *pair, trusted st
 			}
 			key := s.key("--name", "k")
 			s.start()
-			s.nobodyGetsIn(key)
+			s.deniesAll(key)
 		})
 	}
 }
 
-// allowsAndDenies starts the system and tries both.
+// allowsAndDenies starts the system and tries an allow and a denial.
 func (s *system) allowsAndDenies() {
 	s.t.Helper()
 	key := s.key("--name", "k")
@@ -109,7 +110,8 @@ func (s *system) allowsAndDenies() {
 	}
 }
 
-// encrypted has Envoy show the certificate to Keyward and trust one authority.
+// encrypted makes Envoy present the certificate to Keyward, and trust one
+// authority.
 func encrypted(client *pair, trusted string) func(*testing.T, *stack.EnvoyConfig) {
 	return func(_ *testing.T, c *stack.EnvoyConfig) {
 		context := object{
@@ -147,13 +149,13 @@ func nginxEncrypted(client *pair, trusted string) func(string) string {
 	return strings.NewReplacer("    server {\n", settings+"    server {\n", "proxy_pass http://keyward/", "proxy_pass https://keyward/").Replace
 }
 
-// TestHTTPListenerSpeaksHTTP2 asks over HTTP/2 in plain text and over TLS, and
-// over HTTP/1.1 as the proxies do, at one port.
+// TestHTTPListenerSpeaksHTTP2 uses HTTP/2 in plaintext and over TLS, and
+// HTTP/1.1 as the proxies do, at one port.
 func TestHTTPListenerSpeaksHTTP2(t *testing.T) {
 	certs := t.TempDir()
-	ours := newAuthority(t, certs, "ours")
-	server := ours.issue(t, certs, "keyward.test")
-	authority, err := os.ReadFile(ours.file)
+	trustedCA := newAuthority(t, certs, "trustedCA")
+	server := trustedCA.issue(t, certs, "keyward.test")
+	authority, err := os.ReadFile(trustedCA.file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +174,7 @@ func TestHTTPListenerSpeaksHTTP2(t *testing.T) {
 	}
 }
 
-// askOver asks as nginx does, over one version of HTTP alone.
+// askOver asks as nginx does, over one version of HTTP only.
 func (s *system) askOver(scheme string, major int, authority []byte, key string) {
 	s.t.Helper()
 	transport := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "keyward.test"}}

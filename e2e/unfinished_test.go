@@ -16,9 +16,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestUnfinishedCalls: clients that send all but the last byte of their messages,
-// on several connections and again and again, take no more memory than there is
-// for that, and others' checks are answered meanwhile.
+// TestUnfinishedCalls: clients that send all but the last byte of their
+// messages, repeatedly and on several connections, use no more memory than the
+// bound, and other clients' checks are answered meanwhile.
 func TestUnfinishedCalls(t *testing.T) {
 	k := startLogging(t, logOutput{open: openLogFile, shell: runProgram})
 	before, err := k.metric("process_resident_memory_bytes")
@@ -36,27 +36,28 @@ func TestUnfinishedCalls(t *testing.T) {
 			}
 		})
 	}
-	most := 0.0
+	peak := 0.0
 	for ctx.Err() == nil {
 		now, err := k.metric("process_resident_memory_bytes")
 		if err != nil {
 			t.Fatal(err)
 		}
-		most = max(most, now-before)
+		peak = max(peak, now-before)
 	}
 	hoarding.Wait()
 	l.stop()
-	// Five times the bound: what is thrown away waits for the collector, which lets
-	// as much come as is alive. Without the bound it is 1,600 MiB.
-	if most > 320<<20 {
-		t.Errorf("%.0f MiB were taken", most/(1<<20))
+	// Five times the bound: dropped messages stay until the garbage collector
+	// runs, which allows the heap to double. Without the bound it is 1,600 MiB.
+	if peak > 320<<20 {
+		t.Errorf("%.0f MiB of memory in use", peak/(1<<20))
 	}
 	k.eventually(func() error {
 		return k.atLeast(`keyward_connections_rejected_total{cause="memory",listener="grpc"}`, 1)
 	})
 }
 
-// hoard has a connection hold what it can, until it is closed or the context ends.
+// hoard makes a connection occupy as much memory as it can, until it is closed
+// or the context ends.
 func (k *loggingKeyward) hoard(ctx context.Context) {
 	config := k.tls()
 	config.NextProtos = []string{"h2"}
@@ -79,7 +80,7 @@ func (k *loggingKeyward) hoard(ctx context.Context) {
 		block.Reset()
 		for _, h := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", "/envoy.service.auth.v3.Authorization/Check"},
 			{":authority", "keyward"}, {"content-type", "application/grpc"}} {
-			_ = encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}) // into memory
+			_ = encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}) // writes to memory
 		}
 		if frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true}) != nil {
 			return

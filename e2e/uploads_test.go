@@ -15,11 +15,11 @@ import (
 	"keyward/e2e/stack"
 )
 
-// uploadSize is more than any proxy keeps of a body by default.
+// uploadSize is more than any proxy buffers of a body by default.
 const uploadSize = 20 << 20
 
-// TestLargeUploads: no proxy asks Keyward with the body, so its size makes no difference
-// to the decision, nor to how a denial is said.
+// TestLargeUploads: no proxy sends the body to Keyward, so its size affects
+// neither the decision nor the response of a denial.
 func TestLargeUploads(t *testing.T) {
 	for _, proxy := range append([]string{"", "nginx", "nginx-plain"}, overHTTP...) {
 		t.Run(strings.TrimPrefix("through "+proxy, "through "), func(t *testing.T) { largeUploads(t, proxy) })
@@ -29,7 +29,8 @@ func TestLargeUploads(t *testing.T) {
 func largeUploads(t *testing.T, proxy string) {
 	path := recordedPath{proxy: proxy, change: unchanged}
 	if strings.HasPrefix(proxy, "nginx") {
-		// As an operator has it whose API takes uploads in one place; nginx's default is 1 MB.
+		// As an operator configures it whose API takes uploads; nginx's default
+		// is 1 MB.
 		path.change = replaceText("        location / {\n", "        location / {\n            client_max_body_size 25m;\n")
 	}
 	s := startRecorded(t, path)
@@ -45,18 +46,18 @@ func largeUploads(t *testing.T, proxy string) {
 	}
 	arrivals := s.arrivals()
 	for _, a := range arrivals {
-		if a.body != uploadSize || !a.whole {
-			t.Errorf("the upstream got %d bytes of %d", a.body, uploadSize)
+		if a.body != uploadSize || !a.complete {
+			t.Errorf("the upstream received %d bytes of %d", a.body, uploadSize)
 		}
 	}
 	if len(arrivals) != 3 {
-		t.Errorf("%d uploads came to the upstream, want 3", len(arrivals))
+		t.Errorf("%d uploads reached the upstream, want 3", len(arrivals))
 	}
 }
 
-// upload sends a body of this size, while it waits for the answer: a denial may
-// come before the last byte was sent. The framing names the header by which the
-// proxy learns of the body's end; Expect is curl's way with large bodies.
+// upload sends a body of this size while it waits for the response: a denial
+// may come before the last byte is sent. The framing names the header that
+// delimits the body; Expect is what curl does with large bodies.
 func (s *recordedSystem) upload(framing string, size int, lines ...string) answer {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", stack.Address(s.clients))
@@ -89,7 +90,7 @@ func (s *recordedSystem) upload(framing string, size int, lines ...string) answe
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_, _ = conn.Write(body) // an error is one that the answer explains
+		_, _ = conn.Write(body) // the response explains an error
 	}()
 	a := s.readAnswer(in)
 	conn.Close()
@@ -97,8 +98,9 @@ func (s *recordedSystem) upload(framing string, size int, lines ...string) answe
 	return a
 }
 
-// mayContinue reports that the body may be sent: the proxy says so, or says nothing
-// for a second. So long curl waits; Caddy denies only when the body comes.
+// mayContinue reports whether the body may be sent: the proxy says so, or sends
+// nothing for a second, which is how long curl waits. Caddy denies only when
+// the body arrives.
 func mayContinue(conn net.Conn, in *bufio.Reader) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	line, err := in.Peek(len("HTTP/1.1 100"))
@@ -107,7 +109,8 @@ func mayContinue(conn net.Conn, in *bufio.Reader) bool {
 	return bytes.HasSuffix(line, []byte(" 100")) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// readAnswer reads the answer to a request, and steps over those before it (1xx).
+// readAnswer reads the final response to a request and skips those before it
+// (1xx).
 func (s *recordedSystem) readAnswer(in *bufio.Reader) answer {
 	s.t.Helper()
 	for {

@@ -9,7 +9,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// verified is the answer to a caller about its own credential.
+// verified is the response to a caller about its own credential.
 type verified struct {
 	Authenticated bool
 	UserID        string `json:"user_id"`
@@ -17,15 +17,15 @@ type verified struct {
 	ExpiresAt     *string `json:"expires_at"`
 }
 
-// TestVerify asks at /v1/auth/verify, by the route of the shipped envoy.yaml:
-// no rule about places has a say, and nothing comes to the upstream.
+// TestVerify uses /v1/auth/verify by the route of the shipped envoy.yaml: no
+// path rule applies, and no request reaches the upstream.
 func TestVerify(t *testing.T) { throughProxies(t, verify) }
 
 func verify(t *testing.T, proxy string) {
 	s := newSystem(t, options{proxy: proxy, config: routesConfig})
 	alice := s.key("--name", "a", "--user", "alice", "--path", "/hello", "--scope", "b", "--scope", "a")
 	bare := s.key("--name", "bare", "--expires", "2100-01-02T03:04:05Z")
-	stranger := s.keyward("key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")
+	unknown := s.keyward("key", "create", "--name", "unknown", "--file", "elsewhere.jsonl")
 	s.start()
 	const path = "/v1/auth/verify"
 	for _, lines := range [][]string{
@@ -43,13 +43,13 @@ func verify(t *testing.T, proxy string) {
 		}
 	}
 	if a := s.get(path, bearer(bare)); a.body != `{"authenticated":true,"user_id":"`+s.idOf(bare)+`","scopes":[],"expires_at":"2100-01-02T03:04:05Z"}` {
-		t.Errorf("a key of nobody, without scopes: %d %s", a.status, a.body)
+		t.Errorf("a key without user and scopes: %d %s", a.status, a.body)
 	}
-	s.verifyRefuses(alice, stranger)
+	s.verifyRefuses(alice, unknown)
 	if n := s.arrived(); n != 0 {
-		t.Errorf("%d requests came to the upstream", n)
+		t.Errorf("%d requests reached the upstream", n)
 	}
-	// What only looks like that path is the API's, and judged as such.
+	// A path that only resembles it is the API's, and checked as such.
 	for _, other := range []string{path + "/", path + "/x", "/v1/auth/verifyx"} {
 		if a := s.get(other, bearer(alice)); a.status != 403 || a.reason() != "path_not_allowed" {
 			t.Errorf("%s: %d %s", other, a.status, a.reason())
@@ -61,8 +61,9 @@ func verify(t *testing.T, proxy string) {
 	}
 }
 
-// verifyRefuses asks in ways that tell nothing of a credential.
-func (s *system) verifyRefuses(key, stranger string) {
+// verifyRefuses sends requests that must not reveal anything about a
+// credential.
+func (s *system) verifyRefuses(key, unknown string) {
 	s.t.Helper()
 	for _, c := range []struct {
 		method string
@@ -72,7 +73,7 @@ func (s *system) verifyRefuses(key, stranger string) {
 	}{
 		{"GET", nil, 401, "no_credential"},
 		{"GET", []string{"x-auth-subject: alice"}, 401, "no_credential"},
-		{"GET", []string{bearer(stranger)}, 401, "unknown_key"},
+		{"GET", []string{bearer(unknown)}, 401, "unknown_key"},
 		{"GET", []string{bearer(key), "X-API-Key: " + key}, 401, "ambiguous_credential"},
 		{"POST", []string{bearer(key), "Content-Length: 0"}, 405, ""},
 		{"HEAD", []string{bearer(key)}, 200, ""},
@@ -83,10 +84,10 @@ func (s *system) verifyRefuses(key, stranger string) {
 	}
 }
 
-// TestOnlyTheProxyIsBelieved asks Keyward's HTTP listener as a proxy on this
-// machine does, which it believes about the scheme, and as one whom the
-// operator does not trust.
-func TestOnlyTheProxyIsBelieved(t *testing.T) {
+// TestOnlyTheProxyIsTrusted uses Keyward's HTTP listener like a proxy on this
+// machine, whose scheme header is trusted, and like a client that the operator
+// does not trust.
+func TestOnlyTheProxyIsTrusted(t *testing.T) {
 	for name, c := range map[string]struct {
 		trusted string
 		status  int

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// volume is a folder into which files come as the kubelet brings those of a
-// mounted Secret or ConfigMap (Kubernetes' AtomicWriter): each is a link through
-// ..data, which is a link to a folder that is made anew for each change.
+// volume is a directory that is updated like a mounted Secret or ConfigMap
+// (AtomicWriter of the kubelet): each file is a link through ..data, which is a
+// link to a directory that is created for each change.
 type volume struct {
 	t   *testing.T
 	dir string
@@ -25,10 +25,10 @@ func newVolume(t *testing.T, dir string) *volume {
 	return &volume{t, dir}
 }
 
-// path is where a program finds the file.
+// path returns where a program finds the file.
 func (v *volume) path(name string) string { return filepath.Join(v.dir, name) }
 
-// publish replaces all files, and returns when they were.
+// publish replaces all files, and returns when it did.
 func (v *volume) publish(files map[string]string) (swapped time.Time) {
 	v.t.Helper()
 	swapped, err := v.write(files)
@@ -38,7 +38,7 @@ func (v *volume) publish(files map[string]string) (swapped time.Time) {
 	return swapped
 }
 
-// write takes the steps in the kubelet's order.
+// write performs the kubelet's steps in their order.
 func (v *volume) write(files map[string]string) (swapped time.Time, err error) {
 	old, err := os.Readlink(v.path("..data"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +72,7 @@ func (v *volume) write(files map[string]string) (swapped time.Time, err error) {
 	return swapped, errors.Join(v.dropStale(files, old), os.RemoveAll(v.path(old)))
 }
 
-// dropStale removes the links to files that are no more.
+// dropStale removes the links to files that no longer exist.
 func (v *volume) dropStale(files map[string]string, old string) error {
 	before, err := os.ReadDir(v.path(old))
 	if err != nil {

@@ -12,18 +12,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestReaderAgrees holds the reader to the generated decoder on messages whose
-// parts are out of order, missing, there twice, unknown, or broken. Coverage
-// does not lead it, as it does FuzzCheckRequest, and so it makes a hundred times as many.
-func TestReaderAgrees(t *testing.T) {
+// TestReaderMatchesGeneratedDecoder compares the reader with the generated
+// decoder, on messages whose parts are reordered, missing, duplicate, unknown,
+// or corrupt. Unlike FuzzCheckRequest it is not guided by coverage, and so runs
+// a hundred times as many messages.
+func TestReaderMatchesGeneratedDecoder(t *testing.T) {
 	n := prove.Size(50_000, 10_000_000)
 	seed := rand.Uint64()
-	m := mangler{rand.New(rand.NewPCG(seed, 0))}
+	m := messageFuzzer{rand.New(rand.NewPCG(seed, 0))}
 	read, r := 0, new(authz.Request)
 	for i := range n {
-		message := m.broken(m.message())
+		message := m.corrupt(m.message())
 		r.Reset()
-		both, complaint := disagreement(message, r)
+		both, complaint := compareDecoders(message, r)
 		if complaint != "" {
 			t.Fatalf("seed %d, message %d: %x: %s", seed, i, message, complaint)
 		}
@@ -33,45 +34,47 @@ func TestReaderAgrees(t *testing.T) {
 	}
 	t.Logf("%d of %d messages were read by both", read, n)
 	if read < n/20 {
-		t.Errorf("of %d messages %d were read: that says little", n, read)
+		t.Errorf("only %d of %d messages were read, too few to compare", read, n)
 	}
 }
 
-// disagreement says what ours reads otherwise than the generated decoder, if both read the message.
-func disagreement(message []byte, r *authz.Request) (both bool, complaint string) {
+// compareDecoders returns how the two decoders differ, if both read the
+// message.
+func compareDecoders(message []byte, r *authz.Request) (both bool, complaint string) {
 	var oracle authv3.CheckRequest
 	if readCheckRequest(string(message), r) != nil || proto.Unmarshal(message, &oracle) != nil {
 		return false, ""
 	}
-	return true, differs(r, &oracle)
+	return true, diffRequest(r, &oracle)
 }
 
-// mangler makes messages up.
-type mangler struct{ *rand.Rand }
+// messageFuzzer generates random messages.
+type messageFuzzer struct{ *rand.Rand }
 
-func (m *mangler) message() []byte {
+func (m *messageFuzzer) message() []byte {
 	http := func() []byte {
-		return m.mixed(
+		return m.shuffled(
 			m.text(httpID), m.text(httpMethod), m.text(httpPath), m.text(httpHost), m.text(httpScheme), m.text(10), m.number(9),
-			m.nested(httpHeaders, m.pair), m.nested(httpHeaders, m.pair), m.nested(httpHeaders, m.pair),
-			m.sometimes(m.nested(httpHeaderMap, func() []byte {
-				return m.mixed(m.nested(headerMapHeaders, m.line), m.nested(headerMapHeaders, m.line), m.nested(headerMapHeaders, m.line))
+			m.nested(httpHeaders, m.mapEntry), m.nested(httpHeaders, m.mapEntry), m.nested(httpHeaders, m.mapEntry),
+			m.optional(m.nested(httpHeaderMap, func() []byte {
+				return m.shuffled(m.nested(headerMapHeaders, m.headerEntry), m.nested(headerMapHeaders, m.headerEntry), m.nested(headerMapHeaders, m.headerEntry))
 			})))
 	}
 	address := func() []byte {
-		return m.mixed(m.nested(addressSocketAddress, func() []byte { return m.mixed(m.text(socketAddressAddress), m.number(3)) }), m.sometimes(m.nested(addressPipe, m.pair)))
+		return m.shuffled(m.nested(addressSocketAddress, func() []byte { return m.shuffled(m.text(socketAddressAddress), m.number(3)) }), m.optional(m.nested(addressPipe, m.mapEntry)))
 	}
-	return m.mixed(m.nested(checkAttributes, func() []byte {
-		return m.mixed(
-			m.nested(attributesSource, func() []byte { return m.mixed(m.nested(peerAddress, address), m.text(2)) }),
-			m.nested(2, func() []byte { return m.mixed(m.nested(peerAddress, address)) }),
-			m.nested(attributesRequest, func() []byte { return m.mixed(m.nested(1, m.time), m.nested(requestHTTP, http)) }),
-			m.sometimes(m.nested(attributesContextExtensions, m.extension)), m.sometimes(m.nested(attributesContextExtensions, m.pair)))
-	}), m.sometimes(m.text(99)))
+	return m.shuffled(m.nested(checkAttributes, func() []byte {
+		return m.shuffled(
+			m.nested(attributesSource, func() []byte { return m.shuffled(m.nested(peerAddress, address), m.text(2)) }),
+			m.nested(2, func() []byte { return m.shuffled(m.nested(peerAddress, address)) }),
+			m.nested(attributesRequest, func() []byte { return m.shuffled(m.nested(1, m.time), m.nested(requestHTTP, http)) }),
+			m.optional(m.nested(attributesContextExtensions, m.extension)), m.optional(m.nested(attributesContextExtensions, m.mapEntry)))
+	}), m.optional(m.text(99)))
 }
 
-// mixed are parts in any order, seldom one of them missing or there twice.
-func (m *mangler) mixed(parts ...[]byte) (all []byte) {
+// shuffled joins the parts in a random order, seldom without one of them or
+// with one twice.
+func (m *messageFuzzer) shuffled(parts ...[]byte) (all []byte) {
 	m.Shuffle(len(parts), func(i, j int) {
 		if m.IntN(4) == 0 {
 			parts[i], parts[j] = parts[j], parts[i]
@@ -89,43 +92,44 @@ func (m *mangler) mixed(parts ...[]byte) (all []byte) {
 	return all
 }
 
-func (m *mangler) sometimes(part []byte) []byte {
+func (m *messageFuzzer) optional(part []byte) []byte {
 	if m.IntN(2) == 0 {
 		return nil
 	}
 	return part
 }
 
-func (m *mangler) nested(number protowire.Number, content func() []byte) []byte {
+func (m *messageFuzzer) nested(number protowire.Number, content func() []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), content())
 }
 
 var words = []string{"", "a", ":path", "GET", "/a/b?c=d", "authorization", "Authorization", "x-api-key", "keyward.route", "admin", "10.0.0.7", "é", "x_y"}
 
-func (m *mangler) word() string { return words[m.IntN(len(words))] }
+func (m *messageFuzzer) word() string { return words[m.IntN(len(words))] }
 
-func (m *mangler) text(number protowire.Number) []byte {
+func (m *messageFuzzer) text(number protowire.Number) []byte {
 	return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), m.word())
 }
 
-func (m *mangler) number(number protowire.Number) []byte {
+func (m *messageFuzzer) number(number protowire.Number) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), m.Uint64()>>m.IntN(64))
 }
 
-func (m *mangler) pair() []byte { return m.mixed(m.text(mapKey), m.text(mapValue)) }
+func (m *messageFuzzer) mapEntry() []byte { return m.shuffled(m.text(mapKey), m.text(mapValue)) }
 
-func (m *mangler) line() []byte {
-	return m.mixed(m.text(headerKey), m.sometimes(m.text(headerValue)), m.text(headerRawValue))
+func (m *messageFuzzer) headerEntry() []byte {
+	return m.shuffled(m.text(headerKey), m.optional(m.text(headerValue)), m.text(headerRawValue))
 }
 
-func (m *mangler) extension() []byte {
-	return m.mixed(protowire.AppendString(protowire.AppendTag(nil, mapKey, protowire.BytesType), routeExtension), m.text(mapValue))
+func (m *messageFuzzer) extension() []byte {
+	return m.shuffled(protowire.AppendString(protowire.AppendTag(nil, mapKey, protowire.BytesType), routeExtension), m.text(mapValue))
 }
 
-func (m *mangler) time() []byte { return m.mixed(m.number(1), m.number(2)) }
+func (m *messageFuzzer) time() []byte { return m.shuffled(m.number(1), m.number(2)) }
 
-// broken has, in one of four messages, some bytes changed, or is cut short.
-func (m *mangler) broken(message []byte) []byte {
+// corrupt changes some bytes of one in four messages, and truncates some of
+// these.
+func (m *messageFuzzer) corrupt(message []byte) []byte {
 	if len(message) == 0 || m.IntN(4) > 0 {
 		return message
 	}

@@ -6,22 +6,24 @@ import (
 	"keyward/authz"
 )
 
-// Challenge says what WWW-Authenticate a denial carries (RFC 9110 section 11.6.1).
+// Challenge configures the WWW-Authenticate of denials (RFC 9110 section
+// 11.6.1).
 type Challenge struct {
-	None    bool            // no header at all
+	None    bool            // send no such header
 	Realm   string          // visible ASCII without quote and backslash
-	Schemes authz.SchemeSet // that are enabled
+	Schemes authz.SchemeSet // the schemes that are enabled
 }
 
-// challenges has the challenge of each scheme that Authorization carries. One
-// returns "" where the scheme has nothing to say of the denial.
+// challenges has the challenge of each scheme of Authorization. A function
+// returns "" if the scheme has no challenge for the denial.
 var challenges = [authz.CredentialSchemeCount]func(*Challenge, *authz.Decision) string{
 	authz.SchemeBearer: (*Challenge).bearer,
 	authz.SchemeBasic:  (*Challenge).basic,
 }
 
-// value is the challenge of a 401, and of a 403 that more scopes would lift
-// (RFC 6750 section 3), on one line since nginx drops a second one.
+// value returns the challenge of a 401, and of a 403 that more scopes would
+// turn into an allow (RFC 6750 section 3). It is one header, since nginx drops
+// a second one.
 func (c *Challenge) value(d *authz.Decision) string {
 	status := d.Status()
 	if c.None || status != http.StatusUnauthorized && d.Reason != authz.InsufficientScope {
@@ -57,7 +59,7 @@ func (c *Challenge) bearer(d *authz.Decision) string {
 	challenge := `Bearer realm="` + c.Realm + `"`
 	switch d.Reason {
 	case authz.NoCredential, authz.UnsupportedCredential, authz.WrongPassword:
-		// RFC 6750 section 3.1: who showed no token is told of no error.
+		// RFC 6750 section 3.1: a request without a token gets no error code.
 		return challenge
 	case authz.MalformedCredential, authz.AmbiguousCredential:
 		return challenge + `, error="invalid_request", error_description="` + detail(d.Reason) + `"`

@@ -7,7 +7,8 @@ import (
 	"keyward/authz"
 )
 
-// TestEachSchemeHasAChallenge: a client that may use a scheme is told of it.
+// TestEachSchemeHasAChallenge checks that every scheme that may be enabled has
+// a challenge.
 func TestEachSchemeHasAChallenge(t *testing.T) {
 	for _, scheme := range authz.CredentialSchemes() {
 		if scheme.AuthScheme == "" {

@@ -2,8 +2,8 @@ package extauthz
 
 import "keyward/authz"
 
-// Field numbers of envoy.service.auth.v3 (external_auth.proto,
-// attribute_context.proto) and envoy.config.core.v3; those that we read.
+// The field numbers that are read, of envoy.service.auth.v3
+// (external_auth.proto, attribute_context.proto) and envoy.config.core.v3.
 const (
 	checkAttributes = 1
 
@@ -37,16 +37,18 @@ const (
 	mapValue = 2
 )
 
-// routeExtension is the context extension with which Envoy's configuration picks a route by name.
+// routeExtension is the context extension by which Envoy's configuration
+// selects a route by name.
 const routeExtension = "keyward.route"
 
-// maxHeaders bounds the work on one request. Envoy passes 100 at most unless told otherwise.
+// maxHeaders bounds the work for one request. By default Envoy passes 100 at
+// most.
 const maxHeaders = 1024
 
-// readCheckRequest fills r from the bytes of a CheckRequest, reading in place
-// what is needed and stepping over the rest; the strings in r are parts of
-// message. It reads as the generated decoder does, which a fuzz test holds it
-// to, or refuses: a field that can stand only once stands once.
+// readCheckRequest fills r from the bytes of a CheckRequest. It reads the
+// fields that are needed in place and skips the rest; the strings in r are
+// substrings of message. It reads what the generated decoder reads, which a
+// fuzz test checks, or refuses: a singular field must not occur twice.
 func readCheckRequest(message string, r *authz.Request) error {
 	c := checkReader{r: r}
 	f := fields{rest: message}
@@ -60,15 +62,15 @@ func readCheckRequest(message string, r *authz.Request) error {
 	return c.err
 }
 
-// checkReader holds what is read of one message.
+// checkReader is the state of reading one message.
 type checkReader struct {
 	r          *authz.Request
-	seen       uint32 // bits of the singular fields that were there
+	seen       uint32 // bits of the singular fields that were present
 	rawHeaders bool
 	err        error
 }
 
-// Bits for once, one for each singular field.
+// The bits for once, one for each singular field.
 const (
 	bitAttributes = iota
 	bitSource
@@ -86,8 +88,9 @@ const (
 	bitRoute
 )
 
-// once refuses a singular field the second time. The generated decoder would
-// merge two messages or take the last string; a proxy sends neither.
+// once refuses a singular field that occurs a second time. The generated
+// decoder would merge two messages or take the last string; proxies send
+// neither.
 func (c *checkReader) once(bit uint) {
 	if c.seen&(1<<bit) != 0 {
 		c.err = errWire
@@ -95,7 +98,7 @@ func (c *checkReader) once(bit uint) {
 	c.seen |= 1 << bit
 }
 
-// done notes what is wrong with a message whose fields were read.
+// done keeps the error of a message whose fields were read, if it is the first.
 func (c *checkReader) done(f *fields) {
 	if c.err == nil {
 		c.err = f.err
@@ -140,7 +143,7 @@ func (c *checkReader) address(message string) {
 	for f.next() {
 		switch f.number {
 		case addressPipe, addressEnvoyInternal:
-			c.once(bitSocketAddress) // a oneof: the last one would count
+			c.once(bitSocketAddress) // a oneof, of which the last one would count
 		case addressSocketAddress:
 			c.once(bitSocketAddress)
 			c.socketAddress(f.value)
@@ -189,8 +192,8 @@ func (c *checkReader) http(message string) {
 				c.mapHeader(f.value)
 			}
 		case httpHeaderMap:
-			// With encode_raw_headers this one has every line as it came; the
-			// two are never mixed.
+			// With encode_raw_headers, header_map has every header as it was
+			// sent. The two are never mixed.
 			c.rawHeaders = true
 			c.r.Headers = c.r.Headers[:0]
 			c.once(bitHeaderMap)
@@ -210,7 +213,7 @@ func (c *checkReader) headerMap(message string) {
 	c.done(&f)
 }
 
-// rawHeader reads one line of header_map.
+// rawHeader reads one entry of header_map.
 func (c *checkReader) rawHeader(message string) {
 	var line [headerRawValue + 1]string
 	c.texts(message, line[:])
@@ -222,7 +225,7 @@ func (c *checkReader) rawHeader(message string) {
 }
 
 // mapHeader reads one entry of the headers map. The generated decoder would
-// keep the last of two entries with one name; we refuse to choose.
+// keep the last of two entries with the same name; this one refuses to choose.
 func (c *checkReader) mapHeader(entry string) {
 	var line [mapValue + 1]string
 	c.texts(entry, line[:])
@@ -235,7 +238,8 @@ func (c *checkReader) mapHeader(entry string) {
 	c.add(name, line[mapValue])
 }
 
-// add appends a header line, its name in lower case. Pseudo-headers repeat what has fields of its own.
+// add appends a header, its name in lower case. Pseudo-headers repeat other
+// fields and are skipped.
 func (c *checkReader) add(name, value string) {
 	if name == "" || name[0] == ':' {
 		return
@@ -254,12 +258,13 @@ func (c *checkReader) contextExtension(entry string) {
 		return
 	}
 	if line[mapValue] == "" {
-		c.err = errWire // an empty name must not mean "by path"
+		c.err = errWire // an empty name must not mean "select by path"
 	}
 	c.text(bitRoute, line[mapValue], &c.r.RouteName)
 }
 
-// texts reads a message of strings into the slice, by field number. None of them may stand twice.
+// texts reads a message of strings into the slice, by field number. No field
+// may occur twice.
 func (c *checkReader) texts(message string, all []string) {
 	seen := 0
 	f := fields{rest: message}

@@ -18,7 +18,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// envoyRequest is a CheckRequest as Envoy 1.40 sends it with encode_raw_headers.
+// envoyRequest returns a CheckRequest as Envoy 1.40 sends it with
+// encode_raw_headers.
 func envoyRequest() *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
@@ -68,7 +69,7 @@ func TestReadCheckRequest(t *testing.T) {
 	}
 }
 
-func TestHeadersMapIsReadWhereThereIsNoHeaderMap(t *testing.T) {
+func TestHeadersMapWithoutHeaderMap(t *testing.T) {
 	m := envoyRequest()
 	http := m.Attributes.Request.Http
 	http.Headers = map[string]string{":method": "GET", "Cookie": "a=b"}
@@ -80,9 +81,10 @@ func TestHeadersMapIsReadWhereThereIsNoHeaderMap(t *testing.T) {
 	}
 	r.Reset()
 	if err := readCheckRequest(both, &r); err != nil || len(r.Headers) != 4 {
-		t.Errorf("both: %v, %v: want header_map's alone", r.Headers, err)
+		t.Errorf("both: %v, %v: want those of header_map only", r.Headers, err)
 	}
-	// On the wire the map may come last; it must not be added to the lines then.
+	// The map may come last on the wire. It must not be added to the headers
+	// then.
 	entry := protowire.AppendString(protowire.AppendTag(nil, mapKey, protowire.BytesType), "x-api-key")
 	last := nested([]protowire.Number{httpHeaderMap}, 1) + wrapped([]protowire.Number{httpHeaders}, entry)
 	r.Reset()
@@ -130,7 +132,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// TestReadRefusesRepetition: what can stand once only, by the numbers of the fields that lead to it.
+// TestReadRefusesRepetition has the fields that may occur once only, by the
+// numbers of their path.
 func TestReadRefusesRepetition(t *testing.T) {
 	for _, path := range [][]protowire.Number{
 		{1}, {1, 1}, {1, 1, 1}, {1, 1, 1, 1}, {1, 1, 1, 1, 2}, {1, 4}, {1, 4, 2},
@@ -149,8 +152,9 @@ func TestReadRefusesRepetition(t *testing.T) {
 // routeEntry is the context extension keyward.route with the value "x".
 const routeEntry = "\x52\x12\x0a\x0dkeyward.route\x12\x01x"
 
-// TestReadStepsOver: fields of other numbers, whatever they hold, and lines without a name.
-func TestReadStepsOver(t *testing.T) {
+// TestReadSkipsOtherFields checks that fields with other numbers are skipped,
+// whatever their content, and so are headers without a name.
+func TestReadSkipsOtherFields(t *testing.T) {
 	http := wrapped([]protowire.Number{4, 2, 2}, []byte("PUT"))
 	lines := marshal(t, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
 		Http: &authv3.AttributeContext_HttpRequest{HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Value: "nameless"}, {Key: "a", Value: "1"}}}}}}})
@@ -174,8 +178,9 @@ func TestReadStepsOver(t *testing.T) {
 	}
 }
 
-// TestCallsThatCannotBeRead: none of them is judged, and no call sees what another one left.
-func TestCallsThatCannotBeRead(t *testing.T) {
+// TestCheckErrors checks that calls without a handler or with a panic get an
+// error, and that no call sees data of another.
+func TestCheckErrors(t *testing.T) {
 	read := func(v any) error {
 		r := &v.(*call).request
 		if r.Method != "" || r.Target != "" || len(r.Headers) != 0 {
@@ -185,14 +190,14 @@ func TestCallsThatCannotBeRead(t *testing.T) {
 		return nil
 	}
 	for name, test := range map[string]struct {
-		core   *Handler
-		decode func(any) error
-		want   codes.Code
+		handler *Handler
+		decode  func(any) error
+		want    codes.Code
 	}{
-		"no core yet": {nil, read, codes.Unavailable},
-		"a panic":     {&Handler{}, read, codes.Internal},
+		"no handler": {nil, read, codes.Unavailable},
+		"a panic":    {&Handler{}, read, codes.Internal},
 	} {
-		g := NewGRPC(func() *Handler { return test.core })
+		g := NewGRPC(func() *Handler { return test.handler })
 		for range 4 {
 			response, err := g.check(nil, t.Context(), test.decode, nil)
 			if response != nil || status.Code(err) != test.want {
@@ -202,7 +207,8 @@ func TestCallsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// nested is a message in which the field at the end of the path stands so many times, empty.
+// nested returns a message with the field at the end of the path so many times,
+// empty.
 func nested(path []protowire.Number, times int) string {
 	var b []byte
 	for range times {
@@ -211,7 +217,7 @@ func nested(path []protowire.Number, times int) string {
 	return wrapped(path[:len(path)-1], b)
 }
 
-// wrapped is the content inside of the messages that the path leads through.
+// wrapped returns the content within the messages along the path.
 func wrapped(path []protowire.Number, content []byte) string {
 	for i := len(path) - 1; i >= 0; i-- {
 		content = protowire.AppendBytes(protowire.AppendTag(nil, path[i], protowire.BytesType), content)
@@ -219,11 +225,12 @@ func wrapped(path []protowire.Number, content []byte) string {
 	return string(content)
 }
 
-// TestUnreadableMessageIsDenied: it is answered with a 503 like any other fault, and observed.
+// TestUnreadableMessageIsDenied checks that the response is a 503 like that of
+// any other internal error, and that the decision is observed.
 func TestUnreadableMessageIsDenied(t *testing.T) {
 	var observed []authz.Reason
 	checker, err := authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: nobody{}, Verifier: nobody{}, Identity: &authz.IdentityHeaders{},
+		Ready: func() error { return nil }, Policy: uncalledDeps{}, Verifier: uncalledDeps{}, Identity: &authz.IdentityHeaders{},
 		Observers: []authz.Observer{observerFunc(func(d *authz.Decision) { observed = append(observed, d.Reason) })},
 		Now:       time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
@@ -236,7 +243,7 @@ func TestUnreadableMessageIsDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := new(authv3.CheckResponse)
-	if err := proto.Unmarshal(response.(*call).answer, said); err != nil || said.GetDeniedResponse().GetStatus().GetCode() != 503 {
+	if err := proto.Unmarshal(response.(*call).response, said); err != nil || said.GetDeniedResponse().GetStatus().GetCode() != 503 {
 		t.Errorf("%v, %v", said, err)
 	}
 	if !slices.Equal(observed, []authz.Reason{authz.Internal}) {
@@ -248,20 +255,21 @@ type observerFunc func(*authz.Decision)
 
 func (f observerFunc) Observe(_ *authz.Request, d *authz.Decision) { f(d) }
 
-// nobody is a part that must not be asked.
-type nobody struct {
+// uncalledDeps is a policy and a verifier that must not be called.
+type uncalledDeps struct {
 	authz.Policy
 	authz.Verifier
 }
 
-// TestEnvoysWordCounts: over HTTP/2 without TLS a client chooses its :scheme.
-func TestEnvoysWordCounts(t *testing.T) {
+// TestForwardedHeadersOverrideFields checks that the headers of Envoy count,
+// since over HTTP/2 without TLS a client chooses its :scheme.
+func TestForwardedHeadersOverrideFields(t *testing.T) {
 	proto := func(values ...string) *authz.Request {
 		r := &authz.Request{Scheme: "https", RequestID: "field", Headers: []authz.Header{{Name: "x-request-id", Value: "header"}}}
 		for _, v := range values {
 			r.Headers = append(r.Headers, authz.Header{Name: "x-forwarded-proto", Value: v})
 		}
-		preferEnvoysWord(r)
+		applyForwardedHeaders(r)
 		return r
 	}
 	if r := proto("http"); r.Scheme != "http" || r.RequestID != "header" {
@@ -292,8 +300,8 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzCheckRequest holds the in-place reader to the generated decoder: where
-// that one reads a message, ours sees the same or refuses.
+// FuzzCheckRequest compares the in-place reader with the generated decoder: the
+// reader returns the same, or refuses the message.
 func FuzzCheckRequest(f *testing.F) {
 	f.Add([]byte(marshal(f, envoyRequest())))
 	m := envoyRequest()
@@ -302,21 +310,22 @@ func FuzzCheckRequest(f *testing.F) {
 	f.Add([]byte(marshal(f, m)))
 	f.Add([]byte(marshal(f, m) + marshal(f, envoyRequest())))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		if _, complaint := disagreement(message, new(authz.Request)); complaint != "" {
+		if _, complaint := compareDecoders(message, new(authz.Request)); complaint != "" {
 			t.Fatal(complaint)
 		}
 	})
 }
 
-// differs says what of a message was read otherwise than by the generated decoder.
-func differs(r *authz.Request, oracle *authv3.CheckRequest) string {
+// diffRequest returns how the request differs from what the generated decoder
+// has read.
+func diffRequest(r *authz.Request, oracle *authv3.CheckRequest) string {
 	http := oracle.GetAttributes().GetRequest().GetHttp()
 	if r.Method != http.GetMethod() || r.Target != http.GetPath() || r.Host != http.GetHost() || r.Scheme != http.GetScheme() ||
 		r.RequestID != http.GetId() || r.Peer != oracle.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress() ||
 		r.RouteName != oracle.GetAttributes().GetContextExtensions()[routeExtension] {
 		return fmt.Sprintf("read %+v, want %v", r, oracle)
 	}
-	if want := oracleHeaders(http); !slices.Equal(sortedUnless(r.Headers, http.GetHeaderMap() != nil), want) {
+	if want := oracleHeaders(http); !slices.Equal(sortUnlessOrdered(r.Headers, http.GetHeaderMap() != nil), want) {
 		return fmt.Sprintf("headers %q, want %q", r.Headers, want)
 	}
 	return ""
@@ -342,11 +351,12 @@ func oracleHeaders(http *authv3.AttributeContext_HttpRequest) []authz.Header {
 	for name, value := range http.GetHeaders() {
 		add(name, value)
 	}
-	return sortedUnless(all, false)
+	return sortUnlessOrdered(all, false)
 }
 
-// sortedUnless sorts header lines by name, as a map has no order.
-func sortedUnless(headers []authz.Header, ordered bool) []authz.Header {
+// sortUnlessOrdered sorts headers by name, unless they are ordered: those of a
+// map are not.
+func sortUnlessOrdered(headers []authz.Header, ordered bool) []authz.Header {
 	if ordered {
 		return headers
 	}

@@ -10,71 +10,76 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // registers the codec that ours stands before
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec that inPlaceCodec wraps
 	"google.golang.org/grpc/mem"
 )
 
-// What is used over and over on the way of a gRPC call is all in this file, by these rules:
+// This file has everything that gRPC calls reuse, by these rules:
 //
-//   - A call is taken out of its pool by check, filled in by Unmarshal, and put
-//     back by whoever frees the buffer that Marshal returned, which gRPC does once,
-//     after the answer is written. A call that gets no so far is left to the
-//     garbage collector: nothing is ever put back early, or twice.
-//   - Before it goes back the request is emptied, so that no call sees what
-//     another one left.
-//   - The strings of a request are parts of its message, whose memory nobody uses
-//     again: they may be kept. It is a copy of what gRPC has in memory that it uses
-//     over and over. A frame of up to a kilobyte gRPC reads into memory made for it
-//     (a mem.SliceBuffer, which can't be given back), and a message that is in one
-//     such piece is taken as it is: messageOf is what is unsafe here, and tests keep
-//     strings of many messages and look whether they stay as they were.
-//   - The answer's bytes are the call's own, and gRPC's until it frees them. They
-//     are more than a kilobyte from the start, since gRPC does not say when it is
-//     done with less (mem.IsBelowBufferPoolingThreshold).
+//   - check takes a call from its pool, and Unmarshal fills it. When gRPC has
+//     written the response, it frees the buffer that Marshal returned, once,
+//     and that puts the call back. A call that does not get that far is left
+//     to the garbage collector: nothing is put back early, or twice.
+//   - The request is reset before the call goes back, so that no call sees
+//     data of another.
+//   - The strings of a request are substrings of its message, whose memory is
+//     not reused, so they may be kept. In general the message is a copy of
+//     gRPC's memory, which gRPC reuses. A frame of up to a kilobyte is in
+//     memory made for it alone (a mem.SliceBuffer, which cannot be freed), and
+//     a message in one such buffer is used without a copy. messageString does
+//     this, and is unsafe; tests keep strings of many messages and check that
+//     they do not change.
+//   - The bytes of the response belong to the call, and to gRPC until it frees
+//     them. Their capacity is above a kilobyte from the start, since gRPC does
+//     not report when it is done with smaller buffers
+//     (mem.IsBelowBufferPoolingThreshold).
 
-// call is one CheckRequest on its way, and its answer.
+// call is one CheckRequest and its response.
 type call struct {
-	request authz.Request
-	unread  error  // why the request could not be read
-	answer  []byte // a CheckResponse
-	pool    *sync.Pool
+	request  authz.Request
+	readErr  error  // why the request could not be read, nil if it could
+	response []byte // the encoded CheckResponse
+	pool     *sync.Pool
 }
 
-const answerSize = 2 << 10 // bytes; a longer answer makes it grow
+const responseSize = 2 << 10 // initial capacity, in bytes
 
-func newCall(pool *sync.Pool) *call { return &call{pool: pool, answer: make([]byte, 0, answerSize)} }
+func newCall(pool *sync.Pool) *call {
+	return &call{pool: pool, response: make([]byte, 0, responseSize)}
+}
 
-// Get implements mem.BufferPool; nobody asks a call for a buffer.
+// Get implements mem.BufferPool. gRPC does not call it.
 func (c *call) Get(length int) *[]byte {
 	fresh := make([]byte, length)
 	return &fresh
 }
 
-// Put implements mem.BufferPool: the answer is written.
+// Put implements mem.BufferPool. gRPC calls it when the response is written.
 func (c *call) Put(*[]byte) {
 	c.request.Reset()
 	c.pool.Put(c)
 }
 
-// ServerCodec is the server option without which a call can't be read: it
-// decodes and encodes Check in place and leaves all other messages (health) to the usual codec.
+// ServerCodec returns the server option that GRPC requires. It decodes and
+// encodes Check in place and leaves all other messages (health) to the standard
+// codec.
 func ServerCodec() grpc.ServerOption {
 	return grpc.ForceServerCodecV2(inPlaceCodec{encoding.GetCodecV2("proto")})
 }
 
 type inPlaceCodec struct{ encoding.CodecV2 }
 
-// MaxMessage is the length of the longest CheckRequest that is judged, in bytes.
-// The headers count, and as much of the body as Envoy sends along
+// MaxMessage is the length in bytes of the longest CheckRequest that is
+// checked. It includes the headers, and the part of the body that Envoy sends
 // (with_request_body).
 const MaxMessage = 16 << 20
 
-// MaxReadable is the length of the longest one that is received. For a length
-// between the two, the log names the request, and the client gets Keyward's
-// denial. It is for grpc.MaxRecvMsgSize.
+// MaxReadable is the length of the longest CheckRequest that is received; pass
+// it to grpc.MaxRecvMsgSize. If the length is between the two, the log names
+// the request and the client gets Keyward's denial.
 const MaxReadable = 2 * MaxMessage
 
-// tooLarge is a message that is longer than MaxMessage.
+// tooLarge is the error for a message of that length, which is over MaxMessage.
 type tooLarge int
 
 // Error implements error.
@@ -88,15 +93,16 @@ func (c inPlaceCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	call.unread = readCheckRequest(messageOf(data), &call.request)
+	call.readErr = readCheckRequest(messageString(data), &call.request)
 	if length := data.Len(); length > MaxMessage {
-		call.unread = tooLarge(length)
+		call.readErr = tooLarge(length)
 	}
-	return nil // of an error gRPC would make a status, in place of our denial
+	return nil // gRPC would make a status of an error, in place of our denial
 }
 
-// messageOf is the message in one piece that nobody changes, see the rules above.
-func messageOf(data mem.BufferSlice) string {
+// messageString returns the message as one string whose memory does not change,
+// see the rules above.
+func messageString(data mem.BufferSlice) string {
 	if len(data) == 1 {
 		if small, ok := data[0].(mem.SliceBuffer); ok {
 			return unsafe.String(unsafe.SliceData(small), len(small))
@@ -116,5 +122,5 @@ func (c inPlaceCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
-	return mem.BufferSlice{mem.NewBuffer(&call.answer, call)}, nil
+	return mem.BufferSlice{mem.NewBuffer(&call.response, call)}, nil
 }

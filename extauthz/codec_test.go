@@ -26,46 +26,47 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// everywhere is a policy of one route that lets everybody who is somebody in.
-type everywhere struct{ route authz.Route }
+// allowAllPolicy is a policy with one route that authorizes every principal.
+type allowAllPolicy struct{ route authz.Route }
 
-func (e *everywhere) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
+func (e *allowAllPolicy) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
 	return &e.route, authz.OK
 }
-func (*everywhere) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+func (*allowAllPolicy) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
 	return authz.OK
 }
 
-// alice is who shows whatever credential.
-type alice struct{}
+// aliceVerifier is a verifier for which every credential is that of alice.
+type aliceVerifier struct{}
 
-var anAlice = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}
+var alicePrincipal = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1"}
 
-func (alice) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
-	return anAlice, nil
+func (aliceVerifier) Verify(context.Context, *authz.Credential, time.Time) (*authz.Principal, error) {
+	return alicePrincipal, nil
 }
 
-// admitting is a service that lets everybody in who shows a credential, and tells the observers.
-func admitting(t *testing.T, observers ...authz.Observer) *GRPC {
+// newAllowAllService returns a service that allows every request with a
+// credential, with observers.
+func newAllowAllService(t *testing.T, observers ...authz.Observer) *GRPC {
 	t.Helper()
 	identity, err := authz.NewIdentityHeaders(map[string]authz.IdentityAttribute{"x-auth-subject": authz.AttributeSubject}, []string{"authorization"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Ready: func() error { return nil }, Policy: &everywhere{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
-		Verifier: alice{}, Observers: observers,
+		Ready: func() error { return nil }, Policy: &allowAllPolicy{authz.Route{Auth: authz.AuthRequired}}, Identity: identity, Sources: authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
+		Verifier: aliceVerifier{}, Observers: observers,
 		Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	core := &Handler{Checker: checker}
-	return NewGRPC(func() *Handler { return core })
+	handler := &Handler{Checker: checker}
+	return NewGRPC(func() *Handler { return handler })
 }
 
-// askedWith is a message with a credential and another header.
-func askedWith(note string) *authv3.CheckRequest {
+// requestWithNote returns a message with a credential and another header.
+func requestWithNote(note string) *authv3.CheckRequest {
 	m := envoyRequest()
 	m.Attributes.ContextExtensions = nil
 	m.Attributes.Request.Http.HeaderMap.Headers = []*corev3.HeaderValue{
@@ -74,18 +75,19 @@ func askedWith(note string) *authv3.CheckRequest {
 	return m
 }
 
-// TestAllocationsToTheWire: from a message's bytes to those of its answer there
-// is one allocation, a slice of buffers, and where gRPC uses the message's memory
-// again a copy of it. A test and not a benchmark, since one more would be noticed by nobody.
-func TestAllocationsToTheWire(t *testing.T) {
+// TestCheckAllocations checks the allocations from the bytes of a message to
+// those of its response: a slice of buffers, and a copy of the message if gRPC
+// reuses its memory. It is a test, since nothing would fail if a benchmark
+// showed one more.
+func TestCheckAllocations(t *testing.T) {
 	if race.Detector {
-		t.Skip("sync.Pool forgets on purpose")
+		t.Skip("sync.Pool drops values at random under the race detector")
 	}
-	g := admitting(t)
+	g := newAllowAllService(t)
 	codec := inPlaceCodec{encoding.GetCodecV2("proto")}
-	text := []byte(marshal(t, askedWith("")))
+	text := []byte(marshal(t, requestWithNote("")))
 	pooled := append(make([]byte, 0, 2<<10), text...)
-	for most, message := range map[float64]mem.Buffer{1: mem.SliceBuffer(text), 2: mem.NewBuffer(&pooled, mem.DefaultBufferPool())} {
+	for limit, message := range map[float64]mem.Buffer{1: mem.SliceBuffer(text), 2: mem.NewBuffer(&pooled, mem.DefaultBufferPool())} {
 		data := mem.BufferSlice{message}
 		decode := func(v any) error { return codec.Unmarshal(data, v) }
 		call := func() mem.BufferSlice {
@@ -99,24 +101,24 @@ func TestAllocationsToTheWire(t *testing.T) {
 			}
 			return out
 		}
-		if out := call(); verdictOf(out) != responseOK {
+		if out := call(); answerField(out) != responseOK {
 			t.Fatalf("%x", out.Materialize())
 		}
 		allocations := testing.AllocsPerRun(1000, func() { call().Free() })
-		if allocations > most {
-			t.Errorf("%T: %v allocations a call, want %v at most", message, allocations, most)
+		if allocations > limit {
+			t.Errorf("%T: %v allocations per call, want %v at most", message, allocations, limit)
 		}
 	}
 }
 
-// keeper keeps strings of requests, and copies of them.
-type keeper struct {
+// stringRecorder keeps strings of requests, and copies of them.
+type stringRecorder struct {
 	mu           sync.Mutex
 	kept, copies []string
 }
 
 // Observe implements authz.Observer.
-func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
+func (k *stringRecorder) Observe(r *authz.Request, _ *authz.Decision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, h := range r.Headers {
@@ -124,13 +126,14 @@ func (k *keeper) Observe(r *authz.Request, _ *authz.Decision) {
 	}
 }
 
-// check fails unless what was kept is as it was, of least to most requests.
-func (k *keeper) check(t *testing.T, least, most int) {
+// check checks that the strings are unchanged, and that there were least to
+// most requests.
+func (k *stringRecorder) check(t *testing.T, least, limit int) {
 	t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if n := len(k.kept); n < 2*least || n > 2*most {
-		t.Fatalf("%d headers were seen, want %d to %d", n, 2*least, 2*most)
+	if n := len(k.kept); n < 2*least || n > 2*limit {
+		t.Fatalf("%d headers were seen, want %d to %d", n, 2*least, 2*limit)
 	}
 	for i, text := range k.kept {
 		if text != k.copies[i] {
@@ -139,25 +142,27 @@ func (k *keeper) check(t *testing.T, least, most int) {
 	}
 }
 
-// served is the address of a server that tells the keeper of what it is asked.
-func served(t *testing.T, k *keeper) net.Addr {
+// startServer returns the address of a server that records strings of its
+// requests.
+func startServer(t *testing.T, k *stringRecorder) net.Addr {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(ServerCodec(), grpc.NumStreamWorkers(4))
-	admitting(t, k).Register(server)
+	newAllowAllService(t, k).Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	return listener.Addr()
 }
 
-// TestStringsMayBeKept: gRPC uses the memory of no message again that strings are
-// left of: of short messages and long ones, on several connections, and at once.
-func TestStringsMayBeKept(t *testing.T) {
-	all := &keeper{}
-	address := served(t, all)
+// TestRequestStringsStayValid checks that gRPC does not reuse the memory of
+// strings that are kept, from short and long messages, on several connections
+// at once.
+func TestRequestStringsStayValid(t *testing.T) {
+	all := &stringRecorder{}
+	address := startServer(t, all)
 	const clients, each = 4, 300
 	var wg sync.WaitGroup
 	for n := range clients {
@@ -170,7 +175,7 @@ func TestStringsMayBeKept(t *testing.T) {
 			defer func() { _ = conn.Close() }()
 			for i := range each {
 				note := strings.Repeat(string(rune('a'+(n+i)%26)), 1+(i*37)%3000)
-				answer, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), askedWith(note))
+				answer, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), requestWithNote(note))
 				if err != nil || answer.GetOkResponse() == nil {
 					t.Errorf("%v, %v", answer, err)
 					return
@@ -182,11 +187,12 @@ func TestStringsMayBeKept(t *testing.T) {
 	all.check(t, clients*each, clients*each)
 }
 
-// TestMessagesInPieces: a message that comes padded, or in several frames, is
-// read as it is in one; two in one frame are none.
-func TestMessagesInPieces(t *testing.T) {
-	all := &keeper{}
-	conn, err := net.Dial("unix", served(t, all).String())
+// TestFragmentedMessages checks that a message that is padded, or in several
+// frames, is read like one in a single frame. Two messages in one frame are an
+// error.
+func TestFragmentedMessages(t *testing.T) {
+	all := &stringRecorder{}
+	conn, err := net.Dial("unix", startServer(t, all).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +226,7 @@ func TestMessagesInPieces(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		text := marshal(t, askedWith(strings.Repeat(string(rune('a'+i%26)), 1+i%300)))
+		text := marshal(t, requestWithNote(strings.Repeat(string(rune('a'+i%26)), 1+i%300)))
 		message := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(text))), text...)
 		if err := frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}); err != nil {
 			t.Fatal(err)
@@ -228,16 +234,17 @@ func TestMessagesInPieces(t *testing.T) {
 		if err := ways[way](id, message); err != nil {
 			t.Fatal(err)
 		}
-		if answer := answerTo(t, frames, id); strings.Contains(answer, "alice") != (way < len(ways)-1) {
+		if answer := readStream(t, frames, id); strings.Contains(answer, "alice") != (way < len(ways)-1) {
 			t.Fatalf("way %d: %q", way, answer)
 		}
 	}
-	// Of two messages the first is judged, unless the second comes to light before that.
+	// The first of two messages is checked, unless the second is found before
+	// that.
 	all.check(t, times*(len(ways)-1), times*len(ways))
 }
 
-// answerTo is the data of a stream, once the stream has ended.
-func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
+// readStream returns the data of a stream after its end.
+func readStream(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
 	t.Helper()
 	for {
 		frame, err := frames.ReadFrame()
@@ -254,8 +261,9 @@ func answerTo(t *testing.T, frames *http2.Framer, id uint32) (answer string) {
 	}
 }
 
-// verdictOf is the field of a CheckResponse that has the answer.
-func verdictOf(out mem.BufferSlice) uint64 {
+// answerField returns the number of the field that has the answer of a
+// CheckResponse.
+func answerField(out mem.BufferSlice) uint64 {
 	for f := (fields{rest: string(out[0].ReadOnlyData())}); f.next(); {
 		if f.number == responseOK || f.number == responseDenied {
 			return f.number
@@ -264,12 +272,12 @@ func verdictOf(out mem.BufferSlice) uint64 {
 	return 0
 }
 
-// TestCallsAreUsedAgain: a call goes back to its pool when its answer was
-// written, empty, and not before.
-func TestCallsAreUsedAgain(t *testing.T) {
+// TestCallsAreReused checks that a call goes back to its pool reset, once its
+// response was written and not before.
+func TestCallsAreReused(t *testing.T) {
 	g := NewGRPC(func() *Handler { return nil })
 	c := g.calls.Get().(*call)
-	c.request.Method, c.answer = "GET", append(c.answer[:0], "answer"...)
+	c.request.Method, c.response = "GET", append(c.response[:0], "answer"...)
 	c.request.Headers = append(c.request.Headers, authz.Header{Name: "authorization", Value: "secret"})
 	out, err := inPlaceCodec{}.Marshal(c)
 	if err != nil || string(out[0].ReadOnlyData()) != "answer" {
@@ -278,7 +286,7 @@ func TestCallsAreUsedAgain(t *testing.T) {
 	out[0].Ref()
 	out.Free()
 	if c.request.Method != "GET" {
-		t.Fatal("given back while somebody still reads the answer")
+		t.Fatal("put back while the response was still in use")
 	}
 	out[0].Free()
 	if c.request.Method != "" || len(c.request.Headers) != 0 || c.request.Headers[:1][0].Value != "" {

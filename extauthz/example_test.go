@@ -13,7 +13,7 @@ import (
 // Until there is a handler, both transports deny: the gRPC service with
 // UNAVAILABLE, the HTTP handler with 503.
 func Example() {
-	handler := func() *extauthz.Handler { return nil } // the server returns the one in force
+	handler := func() *extauthz.Handler { return nil } // a server returns the current one
 
 	server := grpc.NewServer(extauthz.ServerCodec())
 	extauthz.NewGRPC(handler).Register(server)

@@ -1,6 +1,6 @@
-// Package extauthz is what proxies talk to: it reads a request off the wire, has
-// an authz.Checker decide, and renders the decision for the proxy. It knows
-// nothing of credentials, keys or rules.
+// Package extauthz answers proxies: it reads a request off the wire, has an
+// authz.Checker decide, and renders the decision for the proxy. It knows
+// nothing about credentials, keys or rules.
 package extauthz
 
 import (
@@ -15,30 +15,32 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Handler is what a transport answers requests with: who decides, and how the
-// decision is rendered. Both come from one configuration and are swapped together.
+// Handler has what a transport needs to answer a request: the checker that
+// decides and the renderer of the decision. Both come from one configuration
+// and are replaced together.
 type Handler struct {
 	Checker  *authz.Checker
 	Renderer Renderer
-	Trusted  TrustedProxies // on the HTTP listener
+	Trusted  TrustedProxies // peers of the HTTP listener
 	// CredentialHeaders are the headers, in lower case, that can contain a
 	// credential.
 	CredentialHeaders []string
-	// Traced has requests carry the trace context of the proxy's call.
+	// Traced means that requests carry the trace context of the proxy's call.
 	Traced bool
 }
 
-// GRPC answers envoy.service.auth.v3.Authorization/Check.
+// GRPC serves envoy.service.auth.v3.Authorization/Check.
 type GRPC struct {
 	handler func() *Handler
 	calls   sync.Pool // of *call
 }
 
-// ServiceName is the gRPC service's full name, in health checks too.
+// ServiceName is the full name of the gRPC service, also in health checks.
 const ServiceName = "envoy.service.auth.v3.Authorization"
 
-// NewGRPC returns the service. The function returns the handler in force; a nil
-// handler denies everything with UNAVAILABLE, which Envoy makes 503.
+// NewGRPC returns the service. The function returns the current handler. While
+// it returns nil, every call fails with UNAVAILABLE, which Envoy turns into
+// 503.
 func NewGRPC(handler func() *Handler) *GRPC {
 	g := &GRPC{handler: handler}
 	g.calls.New = func() any { return newCall(&g.calls) }
@@ -55,39 +57,40 @@ func (g *GRPC) Register(s grpc.ServiceRegistrar) {
 	}, g)
 }
 
-// check answers one call: the codec reads the request into the call, and
-// writes the answer out of it once check has returned.
-func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (answer any, err error) {
+// check answers one call. The codec reads the request into the call, and writes
+// the response from it after check has returned.
+func (g *GRPC) check(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (response any, err error) {
 	handler := g.handler()
 	if handler == nil {
 		return nil, status.Error(codes.Unavailable, "not ready")
 	}
 	defer func() {
-		if recover() != nil { // the checker has a recover of its own; this one is for the wire format
-			answer, err = nil, status.Error(codes.Internal, "internal error")
+		if recover() != nil { // the checker recovers from its own panics; this is for the wire format
+			response, err = nil, status.Error(codes.Internal, "internal error")
 		}
 	}()
 	c := g.calls.Get().(*call)
 	c.request.Transport = authz.TransportGRPC
 	if handler.Traced {
-		c.request.TraceParent = callersTraceParent(ctx)
+		c.request.TraceParent = callTraceParent(ctx)
 	}
 	var d *authz.Decision
 	if err = decode(c); err == nil {
-		err = c.unread
+		err = c.readErr
 	}
 	if err != nil {
-		d = handler.Checker.Refuse(&c.request, reasonUnread(err), err)
+		d = handler.Checker.Refuse(&c.request, readErrorReason(err), err)
 	} else {
-		preferEnvoysWord(&c.request)
+		applyForwardedHeaders(&c.request)
 		d = handler.Checker.Check(ctx, &c.request)
 	}
-	c.answer = handler.Renderer.appendCheckResponse(c.answer[:0], &c.request, d)
-	return c, nil // whatever err says, the decision says it
+	c.response = handler.Renderer.appendCheckResponse(c.response[:0], &c.request, d)
+	return c, nil // the decision covers err
 }
 
-// reasonUnread is the reason of a call whose message could not be read.
-func reasonUnread(err error) authz.Reason {
+// readErrorReason returns the reason for denying a call whose message could not
+// be read.
+func readErrorReason(err error) authz.Reason {
 	_, known := errors.AsType[tooLarge](err)
 	switch code := status.Code(err); {
 	case known, code == codes.ResourceExhausted: // longer than MaxReadable
@@ -99,10 +102,10 @@ func reasonUnread(err error) authz.Reason {
 	}
 }
 
-// preferEnvoysWord takes scheme and request id from the headers that Envoy
-// overwrites. The fields of the message are no better than the client: over
-// HTTP/2 without TLS it may send ":scheme: https".
-func preferEnvoysWord(r *authz.Request) {
+// applyForwardedHeaders takes the scheme and the request id from the headers
+// that Envoy overwrites. The fields of the message are under the client's
+// control: over HTTP/2 without TLS it may send ":scheme: https".
+func applyForwardedHeaders(r *authz.Request) {
 	if proto, lines := r.Header("x-forwarded-proto"); lines > 0 {
 		r.Scheme = proto
 	}

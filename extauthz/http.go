@@ -9,8 +9,9 @@ import (
 	"keyward/authz"
 )
 
-// The paths of the HTTP listener. Which one is asked says who asks, and with it
-// which headers tell what was asked about: a client's own can never be read.
+// The paths of the HTTP listener. The path identifies the kind of proxy, and so
+// the headers that describe the client's request: those that a client sets are
+// never read.
 const (
 	nginxPath   = "/authz/nginx"
 	forwardPath = "/authz/forward"
@@ -19,19 +20,19 @@ const (
 	verifyPath  = "/v1/auth/verify"
 )
 
-// HTTP answers proxies that ask over HTTP, and callers about themselves.
+// HTTP answers checks over HTTP, and callers that inspect their own credential.
 type HTTP struct {
 	handler func() *Handler
 	calls   sync.Pool // of *authz.Request
 }
 
-// NewHTTP returns what answers on the HTTP listener. The function returns the
-// handler in force; while it returns nil everything is 503.
+// NewHTTP returns the handler of the HTTP listener. The function returns the
+// current Handler; while it returns nil, every response is 503.
 func NewHTTP(handler func() *Handler) *HTTP {
 	return &HTTP{handler: handler, calls: sync.Pool{New: func() any { return new(authz.Request) }}}
 }
 
-// ServeHTTP implements http.Handler. It looks at the request target as it came:
+// ServeHTTP implements http.Handler. It uses the request target as it was sent:
 // http.ServeMux would clean the path that Envoy asks about, and redirect.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	handler := h.handler()
@@ -45,12 +46,12 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		h.calls.Put(r)
 	}()
 	path, _, _ := strings.Cut(hr.RequestURI, "?")
-	as := askerAt(path)
+	p := profileAt(path)
 	switch {
-	case as != nil:
-		handler.ask(w, hr, r, as)
+	case p != nil:
+		handler.serveCheck(w, hr, r, p)
 	case path == denialPath:
-		handler.sayAgain(w, hr, r)
+		handler.replayDenial(w, hr, r)
 	case path == verifyPath:
 		handler.verify(w, hr, r)
 	default:
@@ -58,8 +59,8 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	}
 }
 
-// fill takes over what every kind of asker tells in the same way, and returns
-// whether the peer is one whose word counts.
+// fill takes the attributes that all requests have in common, and reports
+// whether the peer is a trusted proxy.
 func (h *Handler) fill(r *authz.Request, hr *http.Request) (trusted bool) {
 	r.Method, r.Scheme, r.Host, r.Target = hr.Method, "http", hr.Host, hr.RequestURI
 	if hr.TLS != nil {
@@ -68,26 +69,27 @@ func (h *Handler) fill(r *authz.Request, hr *http.Request) (trusted bool) {
 	r.Peer, trusted = h.Trusted.peer(hr.RemoteAddr)
 	for name, values := range hr.Header {
 		lower := lowerName(name)
-		if !trusted && isProxysWord(lower) {
+		if !trusted && isForwardingHeader(lower) {
 			continue
 		}
 		for _, value := range values {
 			r.Headers = append(r.Headers, authz.Header{Name: lower, Value: value})
 		}
 	}
-	preferEnvoysWord(r)
+	applyForwardedHeaders(r)
 	if trusted {
-		seenByProxy(r)
+		setPeerFromForwardedFor(r)
 	}
 	return trusted
 }
 
-// isProxysWord tells of headers by which a proxy tells of its client.
-func isProxysWord(name string) bool {
+// isForwardingHeader reports whether proxies describe their client in a header.
+func isForwardingHeader(name string) bool {
 	return name == "x-forwarded-for" || name == "x-forwarded-proto" || name == "x-request-id"
 }
 
-// lowerName is the name in lower case. Of those that come with nearly every request no copy is made.
+// lowerName returns the name in lower case, without a copy for the most
+// frequent names.
 func lowerName(name string) string {
 	switch name {
 	case "Authorization":
@@ -127,24 +129,24 @@ func lowerName(name string) string {
 	}
 }
 
-// seenByProxy makes the proxy's peer the request's: here the proxy itself is
-// ours, and over gRPC Envoy tells its own. It is what the proxy put at the end of
-// X-Forwarded-For, address or not: ours is that of all its clients. The header
-// stays as it is, as Envoy sends it over gRPC, so that trusted hops are counted
-// from the same end there and here.
-func seenByProxy(r *authz.Request) {
+// setPeerFromForwardedFor sets r.Peer to the last entry of X-Forwarded-For, the
+// peer as the proxy sees it. The proxy itself is the TCP peer here, and with
+// several clients behind it that address is useless, so the entry is taken
+// even if it is not an address. The header is left unchanged, as Envoy sends it
+// over gRPC, so that trusted hops count the same way over both transports.
+func setPeerFromForwardedFor(r *authz.Request) {
 	if last, found := r.ForwardedFor(1); found {
 		r.Peer = string(last)
 	}
 }
 
-// TrustedProxies are whose word counts about a client; none of them is
-// loopback addresses and unix sockets.
+// TrustedProxies are the peers whose headers about their client are trusted.
+// Empty means loopback addresses and unix sockets.
 type TrustedProxies []netip.Prefix
 
-// peer is the address in what net/http names a peer by, without the port, and
-// whether it is one of them. A unix socket's peer has no address: whoever may
-// open the socket was let in by the file system.
+// peer returns the address, without the port, in a peer's name as net/http has
+// it, and reports whether the peer is trusted. The peer of a unix socket has no
+// address and is trusted: the file system controls access to the socket.
 func (t TrustedProxies) peer(remote string) (host string, trusted bool) {
 	if strings.IndexByte(remote, ':') < 0 {
 		return "", true

@@ -3,7 +3,7 @@ package extauthz
 import "strings"
 
 // Overrides are the headers that the proxy removes on every allow, encoded once
-// in the forms that answers to proxies have. The zero Overrides are none.
+// in the forms that responses have. The zero Overrides removes none.
 type Overrides struct {
 	names []string
 	wire  []byte // headers_to_remove of an OkHttpResponse
@@ -19,5 +19,5 @@ func NewOverrides(names []string) Overrides {
 	return Overrides{names, w.bytes, strings.Join(names, ",")}
 }
 
-// Names returns the headers, for a transport that removes one at a time.
+// Names returns the headers, for a transport that removes them one by one.
 func (o *Overrides) Names() []string { return o.names }

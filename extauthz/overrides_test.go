@@ -11,10 +11,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestOverridesOverGRPC: every allow has them removed, and a denial, which goes
-// nowhere, none.
+// TestOverridesOverGRPC checks that every allow removes the overrides. A
+// denial, which goes to no upstream, removes none.
 func TestOverridesOverGRPC(t *testing.T) {
-	renderer := denials
+	renderer := testRenderer
 	renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
 	for _, d := range []*authz.Decision{
 		{Reason: authz.OK, Remove: []string{"x_auth_subject", "authorization"}},
@@ -36,13 +36,13 @@ func TestOverridesOverGRPC(t *testing.T) {
 	}
 }
 
-// TestOverridesOverHTTP: an answer to Envoy names them all. An answer to nginx names
-// none, because its configuration has them.
+// TestOverridesOverHTTP checks that a response to Envoy names all overrides,
+// and one to nginx none, because its configuration has them.
 func TestOverridesOverHTTP(t *testing.T) {
 	for _, auth := range []authz.AuthMode{authz.AuthNone, authz.AuthRequired} {
-		core := askable(t, &place{route: authz.Route{Auth: auth, ForwardCredentials: true}})
-		core.Renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
-		w := askAt(core, "POST", "/authz/envoy/x", "127.0.0.1:1", "Authorization", "Bearer good")
+		handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: auth, ForwardCredentials: true}})
+		handler.Renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
+		w := sendCheck(handler, "POST", "/authz/envoy/x", "127.0.0.1:1", "Authorization", "Bearer good")
 		removed := strings.Split(w.Header().Get("X-Envoy-Auth-Headers-To-Remove"), ",")
 		for _, name := range append(authz.UpstreamOverrides(), "x-auth-project") {
 			if !slices.Contains(removed, name) {
@@ -52,9 +52,9 @@ func TestOverridesOverHTTP(t *testing.T) {
 		if slices.Contains(removed, "") || slices.Contains(removed, "authorization") {
 			t.Errorf("removed %q", removed)
 		}
-		w = askAt(core, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Method", "POST", "X-Original-URI", "/x")
+		w = sendCheck(handler, "GET", "/authz/nginx", "127.0.0.1:1", "Authorization", "Bearer good", "X-Original-Method", "POST", "X-Original-URI", "/x")
 		if got := w.Header().Get("X-Envoy-Auth-Headers-To-Remove"); w.Code != 200 || got != "" {
-			t.Errorf("nginx: %d, told to remove %q", w.Code, got)
+			t.Errorf("nginx: %d, overrides %q", w.Code, got)
 		}
 	}
 }

@@ -7,9 +7,10 @@ import (
 	"keyward/authz"
 )
 
-// quotaHeaders tell a client what is left of the limit that is tightest: as the
-// IETF's draft has it (draft-ietf-httpapi-ratelimit-headers-10: RateLimit,
-// RateLimit-Policy), and as most clients know it. All times are in seconds from now.
+// quotaHeaders appends headers that tell the client what is left of its most
+// restrictive limit: those of draft-ietf-httpapi-ratelimit-headers-10
+// (RateLimit, RateLimit-Policy), and the X-RateLimit ones that most clients
+// know. All times are in seconds from now.
 func quotaHeaders(headers []authz.Header, q *authz.Quota) []authz.Header {
 	if q.Name == "" {
 		return headers
@@ -27,16 +28,19 @@ func quotaHeaders(headers []authz.Header, q *authz.Quota) []authz.Header {
 	return headers
 }
 
-// overloadPasses is how soon a client may retry what was refused for overload:
-// by then a password that was being hashed is, and its outcome is remembered.
-const overloadPasses = time.Second
+// overloadRetryAfter is how soon a client may retry after a denial for
+// overload. By then a password that was being hashed has its result, which is
+// cached.
+const overloadRetryAfter = time.Second
 
-// retryAfter is RFC 9110 section 10.2.3, at least a second.
+// retryAfter returns a Retry-After (RFC 9110 section 10.2.3) of at least a
+// second.
 func retryAfter(d time.Duration) authz.Header {
 	return authz.Header{Name: "retry-after", Value: seconds(max(d, time.Second))}
 }
 
-// seconds rounds up: who comes back a moment early is refused again.
+// seconds rounds up, since a client that retries a moment early is denied
+// again.
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

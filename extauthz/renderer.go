@@ -8,42 +8,42 @@ import (
 	"keyward/authz"
 )
 
-// Renderer puts decisions into what a proxy is to do about them, by one
-// configuration. Every transport renders through it, so that a client gets the
-// same answer over each of them.
+// Renderer renders decisions as responses to a proxy, according to one
+// configuration. All transports use it, so that a client gets the same response
+// over each of them.
 type Renderer struct {
-	Errors    authz.ErrorStyle // of a decision without a route
+	Errors    authz.ErrorStyle // of decisions without a route
 	Challenge Challenge
-	Now       func() time.Time // for the styles that contain a timestamp
+	Now       func() time.Time // for the styles that have a timestamp
 	// QuotaOnAllow adds what is left of the client's limit to allows too.
 	QuotaOnAllow bool
 	// Overrides are removed from every allowed request.
 	Overrides Overrides
 }
 
-// Denial is the response that the client gets in place of the upstream's.
+// Denial is the response that the client gets instead of the upstream's.
 type Denial struct {
 	Status  int
 	Headers []authz.Header
 	Body    []byte
 }
 
-// Allow is what a proxy changes in a request that it passes on, and in the
-// response to it. The zero value changes nothing.
+// Allow has the changes that a proxy makes to a request that it passes on, and
+// to the response. The zero value changes nothing.
 type Allow struct {
 	Set             []authz.Header // replace request headers of these names
 	Remove          []string       // request headers, in lower case
-	Overrides       *Overrides     // request headers that are removed as well
+	Overrides       *Overrides     // more request headers to remove
 	RemoveQuery     string         // the query parameter to remove; "" is none
 	ResponseHeaders []authz.Header // for the client
 }
 
-// decisionIDHeader lets the client name the decision to an operator, who finds
-// it in the log.
+// decisionIDHeader has the id of the decision, which a client can give to an
+// operator and which is in the log.
 const decisionIDHeader = "x-keyward-decision-id"
 
-// Denial renders a decision to deny. Every style and every reason goes through
-// here. The request gives the method, the path and the client's protocol.
+// Denial renders a decision that denies, for every style and every reason. The
+// request provides the method, the path and the client's protocol.
 func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 	denial := Denial{
 		Status: d.Status(),
@@ -55,7 +55,7 @@ func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 	}
 	denial.Headers = quotaHeaders(denial.Headers, &d.Quota)
 	if d.Reason == authz.Overloaded {
-		denial.Headers = append(denial.Headers, retryAfter(overloadPasses))
+		denial.Headers = append(denial.Headers, retryAfter(overloadRetryAfter))
 	}
 	if isGRPC(r) {
 		return denial.forGRPC(d)
@@ -68,8 +68,9 @@ func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 	return denial
 }
 
-// Allow renders a decision to allow. It allocates nothing unless QuotaOnAllow is
-// set. The caller must not modify the slices, which are the decision's.
+// Allow renders a decision that allows. It allocates nothing unless
+// QuotaOnAllow is set. The slices belong to the decision: the caller must not
+// modify them.
 func (n *Renderer) Allow(d *authz.Decision) Allow {
 	allow := Allow{Set: d.Set, Remove: d.Remove, Overrides: &n.Overrides, RemoveQuery: d.RemoveQuery}
 	if n.QuotaOnAllow {
@@ -78,8 +79,8 @@ func (n *Renderer) Allow(d *authz.Decision) Allow {
 	return allow
 }
 
-// AppendMetadata appends what the proxy's access log and its later filters may
-// know of any decision. No credential is in it.
+// AppendMetadata appends the fields about a decision that the proxy's access
+// log and its later filters may use. They contain no credential.
 func AppendMetadata(fields []authz.Header, d *authz.Decision) []authz.Header {
 	fields = append(fields, authz.Header{Name: "reason", Value: d.Reason.String()})
 	if d.Principal != nil && d.Principal.KeyID != "" {
@@ -91,7 +92,7 @@ func AppendMetadata(fields []authz.Header, d *authz.Decision) []authz.Header {
 	return fields
 }
 
-// style is that of the decision's route.
+// style returns the error style of the decision's route.
 func (n *Renderer) style(d *authz.Decision) authz.ErrorStyle {
 	if d.Route != nil {
 		return d.Route.Errors
@@ -99,7 +100,7 @@ func (n *Renderer) style(d *authz.Decision) authz.ErrorStyle {
 	return n.Errors
 }
 
-// body is the denial in the style of its route.
+// body returns the body of a denial in the style of its route.
 func (n *Renderer) body(r *authz.Request, d *authz.Decision) (mediaType string, body []byte) {
 	switch n.style(d) {
 	case authz.StyleGeneric:
@@ -113,8 +114,8 @@ func (n *Renderer) body(r *authz.Request, d *authz.Decision) (mediaType string, 
 	}
 }
 
-// isGRPC reports whether the client speaks gRPC and so needs a gRPC status,
-// which Envoy makes of the HTTP status, with the body as its message.
+// isGRPC reports whether the client speaks gRPC. It then needs a gRPC status,
+// which Envoy derives from the HTTP status, with the body as the message.
 func isGRPC(r *authz.Request) bool {
 	for i := range r.Headers {
 		if h := &r.Headers[i]; h.Name == "content-type" {
@@ -128,7 +129,8 @@ func isGRPC(r *authz.Request) bool {
 func (denial Denial) forGRPC(d *authz.Decision) Denial {
 	denial.Body = []byte(detail(d.Reason))
 	if denial.Status == http.StatusTooManyRequests {
-		// Envoy would say UNAVAILABLE, which clients retry at once; 8 is RESOURCE_EXHAUSTED.
+		// Envoy would send UNAVAILABLE, which clients retry at once; 8 is
+		// RESOURCE_EXHAUSTED.
 		denial.Headers = append(denial.Headers, authz.Header{Name: "grpc-status", Value: "8"})
 	}
 	return denial

@@ -8,7 +8,8 @@ import (
 	"keyward/authz"
 )
 
-// TestAllow: what any transport is told of an allow is all that the decision says.
+// TestAllow checks that an Allow has everything that the decision has for a
+// proxy.
 func TestAllow(t *testing.T) {
 	d := &authz.Decision{
 		Reason: authz.OK, ID: "4711", Set: []authz.Header{{Name: "x-auth-subject", Value: "ann"}}, Remove: []string{"authorization"},
@@ -26,7 +27,7 @@ func TestAllow(t *testing.T) {
 	}
 	n.QuotaOnAllow = true
 	if allow = n.Allow(d); len(allow.ResponseHeaders) == 0 {
-		t.Error("the client is not told of its quota")
+		t.Error("the quota headers for the client are missing")
 	}
 	want := []authz.Header{{Name: "reason", Value: "ok"}, {Name: "key_id", Value: "k1"}, {Name: "decision_id", Value: "4711"}}
 	if got := AppendMetadata(nil, d); !slices.Equal(got, want) {

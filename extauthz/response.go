@@ -6,8 +6,9 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Field numbers of envoy.service.auth.v3 (external_auth.proto), envoy.config.core.v3,
-// envoy.type.v3, google.rpc.Status and google.protobuf.Struct; those that we write.
+// The field numbers that are written, of envoy.service.auth.v3
+// (external_auth.proto), envoy.config.core.v3, envoy.type.v3, google.rpc.Status
+// and google.protobuf.Struct.
 const (
 	responseStatus   = 1
 	responseDenied   = 2
@@ -34,8 +35,8 @@ const (
 	overwriteIfExistsOrAdd = 2 // of HeaderAppendAction
 )
 
-// appendCheckResponse writes a decision for Envoy. It is the one place that makes
-// a CheckResponse: an empty one would mean OK.
+// appendCheckResponse appends a decision as a CheckResponse. No other function
+// makes one: an empty CheckResponse would mean OK.
 func (n *Renderer) appendCheckResponse(b []byte, r *authz.Request, d *authz.Decision) []byte {
 	w := wireWriter{b}
 	if d.Allowed() {
@@ -49,7 +50,7 @@ func (n *Renderer) appendCheckResponse(b []byte, r *authz.Request, d *authz.Deci
 
 func (n *Renderer) appendOK(w *wireWriter, d *authz.Decision) {
 	allow := n.Allow(d)
-	w.end(w.begin(responseStatus)) // code OK is the one that is not written
+	w.end(w.begin(responseStatus)) // code OK is 0, which is not written
 	ok := w.begin(responseOK)
 	w.overwriting(okHeaders, allow.Set)
 	for _, name := range allow.Remove {
@@ -77,9 +78,9 @@ func (n *Renderer) appendDenied(w *wireWriter, r *authz.Request, d *authz.Decisi
 	w.end(denied)
 }
 
-// overwriting sets headers so that nothing of the client's survives. Envoy
-// 1.37.0 appended where `append` was unset (envoy issue 43310), so both the old
-// field and the new one say it.
+// overwriting writes headers that replace all of the client's with the same
+// names. Envoy 1.37.0 appended if `append` was unset (envoy issue 43310), so
+// both the old field and the new one are set.
 func (w *wireWriter) overwriting(field uint, headers []authz.Header) {
 	for i := range headers {
 		option := w.begin(field)
@@ -87,13 +88,13 @@ func (w *wireWriter) overwriting(field uint, headers []authz.Header) {
 		w.text(headerKey, headers[i].Name)
 		w.text(headerValue, headers[i].Value)
 		w.end(header)
-		w.end(w.begin(optionAppend)) // false is the value that is not written
+		w.end(w.begin(optionAppend)) // false, which is not written
 		w.number(optionAppendAction, overwriteIfExistsOrAdd)
 		w.end(option)
 	}
 }
 
-// metadata writes the metadata as a google.protobuf.Struct.
+// metadata writes the dynamic metadata as a google.protobuf.Struct.
 func (w *wireWriter) metadata(d *authz.Decision) {
 	var fields [3]authz.Header
 	all := w.begin(responseMetadata)
@@ -112,7 +113,8 @@ func (w *wireWriter) metadataField(name, text string) {
 	w.end(entry)
 }
 
-// grpcCode is the code beside the HTTP status of a denial; Envoy only looks at whether it is OK.
+// grpcCode returns the code for the HTTP status of a denial. Envoy only checks
+// whether it is OK.
 func grpcCode(status int) codes.Code {
 	switch status {
 	case 400:

@@ -20,23 +20,23 @@ import (
 )
 
 var (
-	challenge = Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}
-	denials   = Renderer{Challenge: challenge, Now: time.Now}
+	challenge    = Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}
+	testRenderer = Renderer{Challenge: challenge, Now: time.Now}
 )
 
-// checkResponse is what Envoy reads of the answer.
+// checkResponse returns the response as Envoy decodes it.
 func checkResponse(t *testing.T, r *authz.Request, d *authz.Decision) *authv3.CheckResponse {
 	t.Helper()
 	response := new(authv3.CheckResponse)
-	if err := proto.Unmarshal(denials.appendCheckResponse(nil, r, d), response); err != nil {
+	if err := proto.Unmarshal(testRenderer.appendCheckResponse(nil, r, d), response); err != nil {
 		t.Fatal(err)
 	}
 	return response
 }
 
-// TestResponseAsGenerated: the generated encoder would have written the same,
-// whatever length the parts have.
-func TestResponseAsGenerated(t *testing.T) {
+// TestResponseMatchesGeneratedEncoder compares the response with that of the
+// generated encoder, for parts of any length.
+func TestResponseMatchesGeneratedEncoder(t *testing.T) {
 	for length := range 300 {
 		text := strings.Repeat("x", length)
 		d := &authz.Decision{
@@ -49,19 +49,19 @@ func TestResponseAsGenerated(t *testing.T) {
 		}
 		want := &authv3.CheckResponse{
 			Status: &statuspb.Status{}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
-			DynamicMetadata: facts("reason", "ok", "key_id", d.Principal.KeyID),
+			DynamicMetadata: metadataStruct("reason", "ok", "key_id", d.Principal.KeyID),
 		}
 		if got := checkResponse(t, &authz.Request{}, d); !proto.Equal(got, want) {
 			t.Fatalf("%s\nwant\n%s", got, want)
 		}
 		d = &authz.Decision{Reason: authz.PathNotAllowed, ID: text + "id"}
-		denial := denials.Denial(&authz.Request{}, d)
+		denial := testRenderer.Denial(&authz.Request{}, d)
 		want = &authv3.CheckResponse{
 			Status: &statuspb.Status{Code: int32(codes.PermissionDenied)},
 			HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 				Status: &typev3.HttpStatus{Code: typev3.StatusCode_Forbidden}, Headers: overwriting(denial.Headers), Body: string(denial.Body),
 			}},
-			DynamicMetadata: facts("reason", "path_not_allowed", "decision_id", d.ID),
+			DynamicMetadata: metadataStruct("reason", "path_not_allowed", "decision_id", d.ID),
 		}
 		if got := checkResponse(t, &authz.Request{}, d); !proto.Equal(got, want) {
 			t.Fatalf("%s\nwant\n%s", got, want)
@@ -80,7 +80,7 @@ func overwriting(headers []authz.Header) (options []*corev3.HeaderValueOption) {
 	return options
 }
 
-func facts(pairs ...string) *structpb.Struct {
+func metadataStruct(pairs ...string) *structpb.Struct {
 	s := &structpb.Struct{Fields: map[string]*structpb.Value{}}
 	for i := 0; i < len(pairs); i += 2 {
 		s.Fields[pairs[i]] = structpb.NewStringValue(pairs[i+1])
@@ -112,13 +112,14 @@ func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 	}
 }
 
-// TestEveryReasonIsAnswered: only the two allowing reasons make an OK, and every denial has a body that says its status.
-func TestEveryReasonIsAnswered(t *testing.T) {
+// TestEveryReasonHasAResponse checks that only the two allowing reasons give an
+// OK, and that every denial has a body with its status.
+func TestEveryReasonHasAResponse(t *testing.T) {
 	for _, reason := range append(authz.Reasons(), authz.Reason(250)) {
 		d := authz.Decision{Reason: reason, ID: "decision", Route: &authz.Route{}}
 		response := checkResponse(t, &authz.Request{}, &d)
 		if response.GetHttpResponse() == nil {
-			t.Fatalf("%s: a response without an answer means OK to Envoy", reason)
+			t.Fatalf("%s: Envoy takes a response without an answer for an OK", reason)
 		}
 		if allows := response.GetOkResponse() != nil; allows != reason.Allows() || (response.GetStatus().GetCode() == 0) != allows {
 			t.Errorf("%s: allows %v, code %d", reason, allows, response.GetStatus().GetCode())
@@ -195,7 +196,7 @@ func TestChallenge(t *testing.T) {
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBasic)}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
-		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have one, keys in a header of their own or not
+		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have a challenge, even if no scheme of Authorization is enabled
 	}
 	for _, test := range tests {
 		if got := test.c.value(&authz.Decision{Reason: test.reason, Route: route}); got != test.want {
@@ -204,17 +205,18 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// TestClientsAreNotToldWhy: an unknown, a revoked and an expired key look alike but for the fixed reason, and a cause stays inside.
-func TestClientsAreNotToldWhy(t *testing.T) {
+// TestCauseIsNotSentToClients checks that the client does not get the cause of
+// a denial.
+func TestCauseIsNotSentToClients(t *testing.T) {
 	d := authz.Decision{Reason: authz.Unavailable, ID: "x", Cause: errors.New("keys.jsonl:7: secret thing")}
-	if denial := denials.Denial(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
+	if denial := testRenderer.Denial(&authz.Request{}, &d); strings.Contains(string(denial.Body), "secret thing") {
 		t.Errorf("the cause is in the body: %s", denial.Body)
 	}
 }
 
-func TestGRPCCallers(t *testing.T) {
+func TestGRPCClients(t *testing.T) {
 	grpc := &authz.Request{Headers: []authz.Header{{Name: "content-type", Value: "application/grpc+proto"}}}
-	denial := denials.Denial(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
+	denial := testRenderer.Denial(grpc, &authz.Decision{Reason: authz.RateLimited, ID: "x"})
 	var status string
 	for _, h := range denial.Headers {
 		if h.Name == "grpc-status" {
@@ -224,9 +226,9 @@ func TestGRPCCallers(t *testing.T) {
 	if status != "8" || strings.HasPrefix(string(denial.Body), "{") {
 		t.Errorf("grpc-status %q, body %s", status, denial.Body)
 	}
-	for _, h := range denials.Denial(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
+	for _, h := range testRenderer.Denial(grpc, &authz.Decision{Reason: authz.UnknownKey, ID: "x"}).Headers {
 		if h.Name == "grpc-status" || h.Name == "content-type" {
-			t.Errorf("a 401 to a gRPC client says %s: %s", h.Name, h.Value)
+			t.Errorf("a 401 to a gRPC client has %s: %s", h.Name, h.Value)
 		}
 	}
 	for value, want := range map[string]bool{

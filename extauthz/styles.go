@@ -10,9 +10,11 @@ import (
 	"keyward/authz"
 )
 
-// problemBody is the body by RFC 9457. The decision's id and reason are extension members.
+// problemBody returns the body by RFC 9457. The decision's id and reason are
+// extension members.
 func problemBody(d *authz.Decision) []byte {
-	// By hand, since most denials are said so, floods of them too: encoding/json costs as much as all else of one.
+	// Written by hand, since most denials have this style, in floods too:
+	// encoding/json costs as much as all the rest.
 	b := append(make([]byte, 0, 256), `{"type":"about:blank","title":`...)
 	b = appendQuoted(b, http.StatusText(d.Status()))
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(d.Status()), 10)
@@ -32,7 +34,8 @@ func appendQuoted(b []byte, text string) []byte {
 	return append(append(append(b, '"'), text...), '"')
 }
 
-// detail is what a client is told of the reason; operators find the cause in the log.
+// detail returns the client's explanation of a reason. Operators find the cause
+// in the log.
 func detail(reason authz.Reason) string {
 	switch reason {
 	case authz.AmbiguousPath:
@@ -69,7 +72,8 @@ func detail(reason authz.Reason) string {
 	}
 }
 
-// genericBody is the error of the Generic API (seeds/generic-api.txt).
+// genericBody returns the error body of the Generic API
+// (seeds/generic-api.txt).
 func genericBody(d *authz.Decision, now time.Time) []byte {
 	name, message := genericError(d.Reason)
 	return encode(struct {
@@ -80,8 +84,8 @@ func genericBody(d *authz.Decision, now time.Time) []byte {
 	}{name, message, d.Status(), now.UTC().Format(time.RFC3339)})
 }
 
-// genericError has the names and messages of the API's page word for word; the
-// page is silent about the ones after insufficient_scope and rate_limit_exceeded.
+// genericError returns the names and messages of the API's page, word for word.
+// The page does not have those after rate_limit_exceeded.
 func genericError(reason authz.Reason) (name, message string) {
 	switch reason {
 	case authz.NoCredential, authz.MalformedCredential, authz.AmbiguousCredential, authz.UnsupportedCredential,
@@ -104,7 +108,7 @@ func genericError(reason authz.Reason) (name, message string) {
 	}
 }
 
-// haloBody is Halo's error (seeds/halo.txt).
+// haloBody returns the error body of Halo (seeds/halo.txt).
 func haloBody(r *authz.Request, d *authz.Decision) []byte {
 	return encode(struct {
 		Status  int    `json:"status"`
@@ -132,8 +136,8 @@ func haloMessage(r *authz.Request, d *authz.Decision) string {
 	}
 }
 
-// halfredBody is Halfred's error: its page (seeds/halfred.txt) has the three
-// messages of a 401, and no body.
+// halfredBody returns the error body of Halfred. Its page (seeds/halfred.txt)
+// has the three messages of a 401, and no body.
 func halfredBody(d *authz.Decision) []byte {
 	type halfredError struct {
 		Message string `json:"message"`
@@ -169,7 +173,8 @@ func halfredMessage(d *authz.Decision) (message, kind string) {
 	}
 }
 
-// encode is JSON on one line, with <, > and & as they are: no browser takes it for HTML.
+// encode returns JSON on one line. It does not escape <, > and &, since no
+// browser takes it for HTML.
 func encode(v any) []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)

@@ -9,9 +9,9 @@ import (
 	"keyward/authz"
 )
 
-var january = func() time.Time { return time.Date(2024, 1, 15, 11, 30, 0, 5e8, time.FixedZone("", 3600)) }
+var fixedNow = func() time.Time { return time.Date(2024, 1, 15, 11, 30, 0, 5e8, time.FixedZone("", 3600)) }
 
-// TestStyles holds the bodies to the pages of the APIs, letter for letter.
+// TestStyles compares the bodies with the pages of the APIs, letter for letter.
 func TestStyles(t *testing.T) {
 	basic := []authz.Header{{Name: "authorization", Value: "bAsic eDp5"}}
 	generic := func(name, message, code string) string {
@@ -53,22 +53,22 @@ func TestStyles(t *testing.T) {
 		{authz.StyleHalfred, authz.ExpiredKey, nil, halfred("Authentication failed")},
 		{authz.StyleHalfred, authz.WrongProject, nil, halfred("Authentication failed")},
 	} {
-		n := Renderer{Challenge: challenge, Now: january}
+		n := Renderer{Challenge: challenge, Now: fixedNow}
 		r := &authz.Request{Target: "/api/v1alpha1/posts?page=1", Headers: test.headers}
 		denial := n.Denial(r, &authz.Decision{Reason: test.reason, ID: "x", Route: &authz.Route{Errors: test.style}})
 		if got := string(denial.Body); got != test.want {
 			t.Errorf("style %d, %s:\n%s\nwant\n%s", test.style, test.reason, got, test.want)
 		}
-		if got := valueOf(denial.Headers, "content-type"); got != "application/json" {
+		if got := headerValueOf(denial.Headers, "content-type"); got != "application/json" {
 			t.Errorf("style %d, %s: content-type %q", test.style, test.reason, got)
 		}
-		if denial.Status == 401 && valueOf(denial.Headers, "www-authenticate") == "" {
+		if denial.Status == 401 && headerValueOf(denial.Headers, "www-authenticate") == "" {
 			t.Errorf("style %d, %s: a 401 without a challenge", test.style, test.reason)
 		}
 	}
 }
 
-func valueOf(headers []authz.Header, name string) string {
+func headerValueOf(headers []authz.Header, name string) string {
 	for _, h := range headers {
 		if h.Name == name {
 			return h.Value
@@ -77,14 +77,15 @@ func valueOf(headers []authz.Header, name string) string {
 	return ""
 }
 
-// TestEveryStyleSaysEveryReason: whatever the reason, there is a body of the style, with the status that is sent.
-func TestEveryStyleSaysEveryReason(t *testing.T) {
+// TestEveryStyleRendersEveryReason checks that for every reason there is a body
+// in the style, with the status of the response.
+func TestEveryStyleRendersEveryReason(t *testing.T) {
 	for _, style := range []authz.ErrorStyle{authz.StyleProblem, authz.StyleGeneric, authz.StyleHalo, authz.StyleHalfred} {
 		for _, reason := range authz.Reasons() {
 			if reason.Allows() {
 				continue
 			}
-			n := Renderer{Errors: style, Challenge: challenge, Now: january} // there is no route
+			n := Renderer{Errors: style, Challenge: challenge, Now: fixedNow} // without a route
 			denial := n.Denial(&authz.Request{Target: "/a\xff<b>"}, &authz.Decision{Reason: reason, ID: "secret-id"})
 			var body map[string]any
 			if err := json.Unmarshal(denial.Body, &body); err != nil {
@@ -111,18 +112,19 @@ func TestEveryStyleSaysEveryReason(t *testing.T) {
 }
 
 func TestHEADHasNoBody(t *testing.T) {
-	denial := denials.Denial(&authz.Request{Method: "HEAD"}, &authz.Decision{Reason: authz.NoCredential})
-	if len(denial.Body) > 0 || denial.Status != 401 || valueOf(denial.Headers, "content-type") == "" {
+	denial := testRenderer.Denial(&authz.Request{Method: "HEAD"}, &authz.Decision{Reason: authz.NoCredential})
+	if len(denial.Body) > 0 || denial.Status != 401 || headerValueOf(denial.Headers, "content-type") == "" {
 		t.Errorf("%+v", denial)
 	}
 }
 
-// TestWrongProject: Halfred's clients know it as a 401, all others as a 403.
+// TestWrongProject checks that the status is 401 for Halfred's clients and 403
+// for all others.
 func TestWrongProject(t *testing.T) {
 	for style, want := range map[authz.ErrorStyle]int{authz.StyleProblem: 403, authz.StyleGeneric: 403, authz.StyleHalo: 403, authz.StyleHalfred: 401} {
 		d := authz.Decision{Reason: authz.WrongProject, Route: &authz.Route{Errors: style}}
-		denial := denials.Denial(&authz.Request{}, &d)
-		if denial.Status != want || (valueOf(denial.Headers, "www-authenticate") != "") != (want == 401) {
+		denial := testRenderer.Denial(&authz.Request{}, &d)
+		if denial.Status != want || (headerValueOf(denial.Headers, "www-authenticate") != "") != (want == 401) {
 			t.Errorf("style %d: %+v", style, denial)
 		}
 	}

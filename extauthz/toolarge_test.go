@@ -21,37 +21,37 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// witness keeps what the log would say of the last decision.
-type witness struct {
+// lastLogLine keeps what a log line would say about the last decision.
+type lastLogLine struct {
 	mu   sync.Mutex
-	last string
+	line string
 }
 
 // Observe implements authz.Observer.
-func (w *witness) Observe(r *authz.Request, d *authz.Decision) {
+func (w *lastLogLine) Observe(r *authz.Request, d *authz.Decision) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last = fmt.Sprintf("%s %s %s%s", d.Reason, r.Method, r.Host, r.Target)
+	w.line = fmt.Sprintf("%s %s %s%s", d.Reason, r.Method, r.Host, r.Target)
 	if d.Cause != nil {
-		w.last += ": " + d.Cause.Error()
+		w.line += ": " + d.Cause.Error()
 	}
 }
 
-func (w *witness) said() string {
+func (w *lastLogLine) text() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last
+	return w.line
 }
 
-// askServed returns a connection to a server that reports to the witness.
-func askServed(t *testing.T, w *witness) *grpc.ClientConn {
+// dialServer returns a connection to a server that records its last log line.
+func dialServer(t *testing.T, w *lastLogLine) *grpc.ClientConn {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "grpc.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(ServerCodec(), grpc.MaxRecvMsgSize(MaxReadable))
-	admitting(t, w).Register(server)
+	newAllowAllService(t, w).Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient("unix://"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -62,9 +62,10 @@ func askServed(t *testing.T, w *witness) *grpc.ClientConn {
 	return conn
 }
 
-// ofLength is a good request with a body that makes it so long.
-func ofLength(length int) *authv3.CheckRequest {
-	m := askedWith("")
+// requestOfLength returns a valid request with a body that gives it this
+// length.
+func requestOfLength(length int) *authv3.CheckRequest {
+	m := requestWithNote("")
 	for proto.Size(m) != length {
 		body := len(m.Attributes.Request.Http.RawBody) + length - proto.Size(m)
 		m.Attributes.Request.Http.RawBody = make([]byte, body)
@@ -72,17 +73,18 @@ func ofLength(length int) *authv3.CheckRequest {
 	return m
 }
 
-// TestRequestTooLarge: a message is judged up to a length, and refused beyond it
-// by a reason of its own. Its log line has what the message allows.
+// TestRequestTooLarge checks that a message is checked up to MaxMessage and
+// refused beyond it with a reason of its own. The log has the request if the
+// message could be read.
 func TestRequestTooLarge(t *testing.T) {
-	w := &witness{}
-	client := authv3.NewAuthorizationClient(askServed(t, w))
+	w := &lastLogLine{}
+	client := authv3.NewAuthorizationClient(dialServer(t, w))
 	const request = "GET api.example.com:8080/a/b?c=d"
 	for _, test := range []struct {
 		length int
 		code   codes.Code
 		status int // 0 is an allow
-		said   string
+		logged string
 	}{
 		{1 << 10, codes.OK, 0, "ok " + request},
 		{MaxMessage, codes.OK, 0, "ok " + request},
@@ -92,7 +94,7 @@ func TestRequestTooLarge(t *testing.T) {
 		{1 << 10, codes.OK, 0, "ok " + request},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		answer, err := client.Check(ctx, ofLength(test.length))
+		answer, err := client.Check(ctx, requestOfLength(test.length))
 		cancel()
 		if status.Code(err) != test.code {
 			t.Fatalf("%d bytes: %v, want code %s", test.length, err, test.code)
@@ -104,34 +106,35 @@ func TestRequestTooLarge(t *testing.T) {
 		if test.status != 0 && !strings.Contains(denied.GetBody(), `"reason":"request_too_large"`) {
 			t.Errorf("%d bytes: body %s", test.length, denied.GetBody())
 		}
-		if said := w.said(); !strings.HasPrefix(said, test.said) {
-			t.Errorf("%d bytes: the log has %q, want %q", test.length, said, test.said)
+		if logged := w.text(); !strings.HasPrefix(logged, test.logged) {
+			t.Errorf("%d bytes: the log has %q, want %q", test.length, logged, test.logged)
 		}
 	}
 }
 
-// TestUnreadableGetsADenial: what is not a CheckRequest gets a denial with an id,
-// as all else, and not a gRPC status that says nothing.
+// TestUnreadableGetsADenial checks that a message that is not a CheckRequest
+// gets a denial with an id, and not a gRPC status without information.
 func TestUnreadableGetsADenial(t *testing.T) {
-	w := &witness{}
-	conn := askServed(t, w)
+	w := &lastLogLine{}
+	conn := dialServer(t, w)
 	var answer authv3.CheckResponse
-	// As a CheckRequest its text is a field that ends beyond the message.
+	// Read as a CheckRequest, its text is a field that ends beyond the message.
 	err := conn.Invoke(t.Context(), "/"+ServiceName+"/Check", &healthpb.HealthCheckRequest{Service: "zzz"}, &answer)
 	if err != nil || answer.GetDeniedResponse().GetStatus().GetCode() != 503 || !strings.Contains(answer.GetDeniedResponse().GetBody(), `"decision_id":"id"`) {
 		t.Errorf("%v, %v", &answer, err)
 	}
-	if said := w.said(); !strings.HasPrefix(said, "internal ") || !strings.HasSuffix(said, errWire.Error()) {
+	if said := w.text(); !strings.HasPrefix(said, "internal ") || !strings.HasSuffix(said, errWire.Error()) {
 		t.Errorf("the log has %q", said)
 	}
 }
 
-// TestMessageThatNeverEnds: a call that ends before its message does is one that was given up.
-func TestMessageThatNeverEnds(t *testing.T) {
+// TestIncompleteMessage checks the reason of a call that ends before its
+// message.
+func TestIncompleteMessage(t *testing.T) {
 	for code, want := range map[codes.Code]authz.Reason{
 		codes.DeadlineExceeded: authz.Overloaded, codes.Canceled: authz.Overloaded, codes.Internal: authz.Internal, codes.ResourceExhausted: authz.RequestTooLarge,
 	} {
-		if got := reasonUnread(status.Error(code, "")); got != want {
+		if got := readErrorReason(status.Error(code, "")); got != want {
 			t.Errorf("%s: %s, want %s", code, got, want)
 		}
 	}

@@ -6,11 +6,11 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// callersTraceParent is the trace context of the call itself. An Envoy that
-// traces makes a client span of each call, and says that span in the call's
-// metadata; the headers of the request asked about have the span before, the
-// client's. Of several it is none, as W3C Trace Context has it.
-func callersTraceParent(ctx context.Context) string {
+// callTraceParent returns the trace context of the call itself. An Envoy that
+// traces makes a client span for each call and sends it in the call's metadata;
+// the headers of the client's request have its parent. If there are several
+// values, W3C Trace Context says to use none.
+func callTraceParent(ctx context.Context) string {
 	if values := metadata.ValueFromIncomingContext(ctx, "traceparent"); len(values) == 1 {
 		return values[0]
 	}

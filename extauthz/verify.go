@@ -8,12 +8,12 @@ import (
 	"keyward/authz"
 )
 
-// verifyTimeout bounds the wait for a password's hash or an issuer's word.
-// Nobody's proxy waits behind this one, so it is longer than Envoy's.
+// verifyTimeout bounds the wait for a password hash or a token issuer. It is
+// longer than Envoy's timeout, since no proxy waits for this response.
 const verifyTimeout = 2 * time.Second
 
-// verify answers a caller about its own credential. Anyone may ask; what a
-// proxy says of its client counts from a trusted one alone.
+// verify answers a caller about its own credential. Every caller may use it;
+// headers about the client count only from a trusted proxy.
 func (h *Handler) verify(w http.ResponseWriter, hr *http.Request, r *authz.Request) {
 	if hr.Method != http.MethodGet && hr.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -37,7 +37,7 @@ func (h *Handler) verify(w http.ResponseWriter, hr *http.Request, r *authz.Reque
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	var user *string
-	client := "" // named where a token stands for a client and no user
+	client := "" // set if a token stands for a client and not for a user
 	if subject := d.Principal.Subject(); subject != "" {
 		user = &subject
 	} else {
@@ -52,7 +52,7 @@ func (h *Handler) verify(w http.ResponseWriter, hr *http.Request, r *authz.Reque
 	}{true, user, client, append([]string{}, d.Principal.Scopes.Names()...), expires}))
 }
 
-// write says the denial over HTTP.
+// write writes the denial as an HTTP response.
 func (denial Denial) write(w http.ResponseWriter) {
 	for _, h := range denial.Headers {
 		w.Header().Set(h.Name, h.Value)

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// errWire is the answer to a message that is not well formed, or that holds
-// what no proxy sends: groups, a field twice that can stand only once.
+// errWire is the error for a message that is malformed, or that has what no
+// proxy sends: groups, or a singular field twice.
 var errWire = errors.New("malformed CheckRequest")
 
 // Wire types of the protobuf encoding.
@@ -17,12 +17,13 @@ const (
 	wireFixed32 = 5
 )
 
-// fields steps through the length-delimited fields of a protobuf message, over
-// all others. It works on a string so that values can be kept without a copy.
+// fields iterates over the length-delimited fields of a protobuf message and
+// skips all others. It works on a string so that values can be kept without a
+// copy.
 //
 //	for f := (fields{rest: message}); f.next(); { … f.number, f.value … }
 //
-// err says afterwards whether the message was well formed as far as it was read.
+// Afterwards err is nil if the message is well formed as far as it was read.
 type fields struct {
 	rest   string
 	number uint64
@@ -34,21 +35,22 @@ func (f *fields) next() bool {
 	for f.rest != "" {
 		tag, n := varint(f.rest)
 		if n == 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
-			return f.fail()
+			return f.stop()
 		}
-		rest, size := f.rest[n:], uint64(0)
+		rest := f.rest[n:]
+		var size uint64
 		switch tag & 7 {
 		case wireBytes:
 			length, n := varint(rest)
 			if n == 0 || length > uint64(len(rest)-n) {
-				return f.fail()
+				return f.stop()
 			}
 			f.number, f.value, f.rest = tag>>3, rest[n:n+int(length)], rest[n+int(length):]
 			return true
 		case wireVarint:
 			_, n := varint(rest)
 			if n == 0 {
-				return f.fail()
+				return f.stop()
 			}
 			size = uint64(n)
 		case wireFixed64:
@@ -56,25 +58,26 @@ func (f *fields) next() bool {
 		case wireFixed32:
 			size = 4
 		default:
-			return f.fail()
+			return f.stop()
 		}
 		if size > uint64(len(rest)) {
-			return f.fail()
+			return f.stop()
 		}
 		f.rest = rest[size:]
 	}
 	return false
 }
 
-// fail ends the steps: what comes next can't be told.
-func (f *fields) fail() bool {
+// stop ends the iteration: the start of the next field is unknown.
+func (f *fields) stop() bool {
 	f.rest, f.err = "", errWire
 	return false
 }
 
-// varint returns the number that s starts with and its length, 0 if there is none.
+// varint returns the number that s starts with and its length, 0 if there is
+// none.
 func varint(s string) (uint64, int) {
-	if s != "" && s[0] < 0x80 { // nearly all are so short
+	if s != "" && s[0] < 0x80 { // most numbers have one byte
 		return uint64(s[0]), 1
 	}
 	var v uint64
@@ -115,11 +118,10 @@ func (w *wireWriter) data(field uint, value []byte) {
 	w.bytes = append(w.bytes, value...)
 }
 
-// begin opens a message within the message; end closes the one that begin
-// returned the place of.
+// begin opens a nested message and returns its start, for end to close it.
 func (w *wireWriter) begin(field uint) (start int) {
 	w.tag(field, wireBytes)
-	w.bytes = append(w.bytes, 0) // where its length goes: few need more than a byte
+	w.bytes = append(w.bytes, 0) // the length, which rarely needs more than a byte
 	return len(w.bytes)
 }
 
@@ -131,7 +133,7 @@ func (w *wireWriter) end(start int) {
 	}
 	var length [binary.MaxVarintLen64]byte
 	n := binary.PutUvarint(length[:], uint64(size))
-	w.bytes = append(w.bytes, length[1:n]...) // room for what it needs more
+	w.bytes = append(w.bytes, length[1:n]...) // space for the longer length
 	copy(w.bytes[start-1+n:], w.bytes[start:start+size])
 	copy(w.bytes[start-1:], length[:n])
 }

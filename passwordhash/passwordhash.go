@@ -1,9 +1,9 @@
-// Package passwordhash hashes passwords with argon2id and verifies them against
-// stored hashes of argon2id and bcrypt.
+// Package passwordhash hashes passwords with argon2id, and verifies passwords
+// against stored hashes of argon2id and bcrypt.
 //
-// It refuses a stored hash that costs more than any client's attempt may cost, and a
-// password longer than bcrypt reads. How many attempts there may be is for
-// package password to bound.
+// It refuses a stored hash that costs more than an attempt may cost, and a
+// password longer than bcrypt reads. The number of attempts is bounded by
+// package password.
 package passwordhash
 
 import (
@@ -21,7 +21,7 @@ import (
 	"keyward/authz"
 )
 
-// The cost of a password made here: OWASP's first choice for argon2id.
+// The cost of a hash made here: OWASP's first choice for argon2id.
 const (
 	argonMemory  = 19 * 1024 // KiB
 	argonTime    = 2
@@ -30,25 +30,27 @@ const (
 	argonLen     = 32
 )
 
-// What a stored hash may cost at most, since a client may have a password checked
-// without knowing it.
+// Maximum cost of a stored hash. It is bounded because a client can have a
+// password verified without knowing it.
 const (
 	maxArgonMemory  = 64 * 1024 // KiB
 	maxArgonTime    = 10
 	maxArgonThreads = 4
 	MaxBcryptCost   = 14
 
-	// MaxPassword bytes are also as many as bcrypt reads.
+	// MaxPassword is the maximum length of a password in bytes, which is also
+	// how many bcrypt reads.
 	MaxPassword = 72
 )
 
 var (
-	// ErrPassword is a password that [ValidPassword] refuses.
+	// ErrPassword means a password that [ValidPassword] refuses.
 	ErrPassword = errors.New("a password is 1 to 72 bytes")
 	errHash     = errors.New("a stored password hash that cannot be verified")
 )
 
-// Hash hashes a password with argon2id, as a PHC string.
+// Hash returns the argon2id hash of a password, as a PHC string, with a salt
+// from rand.
 func Hash(rand io.Reader, password authz.Secret) (string, error) {
 	text := password.Reveal()
 	if !ValidPassword(password) {
@@ -61,8 +63,8 @@ func Hash(rand io.Reader, password authz.Secret) (string, error) {
 	return phc(salt, argon2.IDKey([]byte(text), salt, argonTime, argonMemory, argonThreads, argonLen)), nil
 }
 
-// DummyHash makes a hash of no known password, at the cost of one that
-// Hash makes. Passwords of unknown users are verified against it, so that the time
+// DummyHash returns a hash of no known password, with the cost of one that Hash
+// makes. Passwords of unknown users are verified against it, so that timing
 // does not distinguish them from known users.
 func DummyHash(rand io.Reader) (authz.Secret, error) {
 	var random [saltLen + argonLen]byte
@@ -78,9 +80,9 @@ func phc(salt, sum []byte) string {
 		argonMemory, argonTime, argonThreads, b64.EncodeToString(salt), b64.EncodeToString(sum))
 }
 
-// Verify reports whether the stored hash is of the password.
-// It computes nothing for a password that no hash can be of, or for a hash
-// that is not valid or costs too much, which is an error.
+// Verify reports whether the stored hash is of the password. It computes
+// nothing for a password that ValidPassword refuses. A hash that is not valid
+// or costs too much is an error, and is not computed either.
 func Verify(hash, password authz.Secret) (bool, error) {
 	text := password.Reveal()
 	if !ValidPassword(password) {
@@ -104,14 +106,14 @@ func Verify(hash, password authz.Secret) (bool, error) {
 	return subtle.ConstantTimeCompare(sum, a.sum) == 1, nil
 }
 
-// ValidPassword reports whether a user may have the password: it is not empty, and
-// bcrypt reads all of it.
+// ValidPassword reports whether a user may have the password: it is not empty,
+// and bcrypt reads all of it.
 func ValidPassword(password authz.Secret) bool {
 	return !password.Empty() && len(password.Reveal()) <= MaxPassword
 }
 
-// Valid reports whether hash is argon2id or bcrypt, at a cost that any client may
-// cause.
+// Valid reports whether hash is argon2id or bcrypt, at a cost that an attempt
+// may have.
 func Valid(hash string) bool {
 	if strings.HasPrefix(hash, argonPrefix) {
 		_, ok := parseArgon(hash)
@@ -120,14 +122,15 @@ func Valid(hash string) bool {
 	return ValidBcrypt(hash)
 }
 
-// ValidBcrypt reports whether hash is bcrypt: $2a$, $2b$ or $2y$, two digits, 22 characters of salt and 31 of
-// the sum, at a cost of at most MaxBcryptCost.
+// ValidBcrypt reports whether hash is bcrypt: $2a$, $2b$ or $2y$, two digits,
+// 22 characters of salt and 31 of the sum, with a cost of at most
+// MaxBcryptCost.
 func ValidBcrypt(hash string) bool {
 	if len(hash) != 60 || !strings.HasPrefix(hash, "$2") || strings.IndexByte("aby", hash[2]) < 0 || hash[3] != '$' || hash[6] != '$' {
 		return false
 	}
 	for i := 7; i < len(hash); i++ {
-		if c := hash[i]; (c < '.' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') { // '.', '/' and digits are one range
+		if c := hash[i]; (c < '.' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') { // '.', '/' and the digits are one range
 			return false
 		}
 	}
@@ -145,7 +148,7 @@ type argon struct {
 
 const argonPrefix = "$argon2id$"
 
-// parseArgon reads $argon2id$v=19$m=…,t=…,p=…$salt$sum.
+// parseArgon parses $argon2id$v=19$m=…,t=…,p=…$salt$sum.
 func parseArgon(hash string) (argon, bool) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(argon2.Version) {
@@ -166,15 +169,16 @@ func parseArgon(hash string) (argon, bool) {
 	return argon{memory, time, uint8(threads), salt, sum}, true
 }
 
-// cost reads a decimal from 1 to most, written as it would be written again.
-func cost(text, name string, most uint64) (uint32, bool) {
+// cost parses a decimal number from 1 to limit in canonical form, after the
+// name.
+func cost(text, name string, limit uint64) (uint32, bool) {
 	digits, found := strings.CutPrefix(text, name)
 	n, err := strconv.ParseUint(digits, 10, 32)
-	return uint32(n), found && err == nil && n >= 1 && n <= most && strconv.FormatUint(n, 10) == digits
+	return uint32(n), found && err == nil && n >= 1 && n <= limit && strconv.FormatUint(n, 10) == digits
 }
 
-// decoded reads base64 of least to 64 bytes.
-func decoded(text string, least int) ([]byte, bool) {
+// decoded decodes base64 of minLen to 64 bytes.
+func decoded(text string, minLen int) ([]byte, bool) {
 	raw, err := base64.RawStdEncoding.Strict().DecodeString(text)
-	return raw, err == nil && len(raw) >= least && len(raw) <= 64 && !strings.ContainsAny(text, "\r\n")
+	return raw, err == nil && len(raw) >= minLen && len(raw) <= 64 && !strings.ContainsAny(text, "\r\n")
 }

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// Of the test suites of argon2's reference implementation and of crypt_blowfish.
+	// From the test suites of argon2's reference implementation and of
+	// crypt_blowfish.
 	argonOfPassword = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	bcryptOfUU      = "05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 )
@@ -62,7 +63,7 @@ func TestStoredHashes(t *testing.T) {
 		argonOfPassword:                           true,
 		argon("65536", "8"):                       true,
 		argon("p=1", "p=4"):                       true,
-		argon("65536", "7"):                       false, // less than eight blocks a lane
+		argon("65536", "7"):                       false, // less than eight blocks per lane
 		argon("65536,t=2,p=1", "31,t=2,p=4"):      false,
 		argon("65536", "65537"):                   false,
 		argon("65536", "065536"):                  false,
@@ -75,7 +76,7 @@ func TestStoredHashes(t *testing.T) {
 		argon("m=65536,t=2", "t=2,m=65536"):       false,
 		argon("p=1", "p=1,data=x"):                false,
 		argon("$v=19", ""):                        false,
-		argon("c29tZXNhbHQ", "c29tZXNhbHR"):       false, // bits that belong to no byte
+		argon("c29tZXNhbHQ", "c29tZXNhbHR"):       false, // trailing bits that are not part of a byte
 		argon("c29tZXNhbHQ", "c29tZXNhbHQ=="):     false,
 		argon("c29tZXNhbHQ", "c29t\nZXNhbHQ"):     false,
 		argon("c29tZXNhbHQ", "c29tZXNh"):          false, // six bytes of salt
@@ -160,21 +161,22 @@ func TestDummyHash(t *testing.T) {
 		return hash[:strings.LastIndexByte(hash[:strings.LastIndexByte(hash, '$')], '$')]
 	}
 	if cost(dummy.Reveal()) != cost(made) || len(dummy.Reveal()) != len(made) {
-		t.Errorf("the dummy costs %s, a hash made here %s", cost(dummy.Reveal()), cost(made))
+		t.Errorf("the dummy hash costs %s, a hash of Hash %s", cost(dummy.Reveal()), cost(made))
 	}
 	if ok, err := Verify(dummy, authz.NewSecret("x")); ok || err != nil {
 		t.Error(ok, err)
 	}
 	if another, err := DummyHash(rand.Reader); err != nil || another == dummy {
-		t.Error("two dummies are one:", err)
+		t.Error("two dummy hashes are equal:", err)
 	}
 	if _, err := DummyHash(strings.NewReader("short")); err == nil {
-		t.Error("made without random bytes")
+		t.Error("DummyHash succeeded without random bytes")
 	}
 }
 
-// FuzzPasswordHash: what is valid at load is verified without an error or a
-// panic and within the caps, what is not is never computed.
+// FuzzPasswordHash: a hash that is valid when loaded is verified without an
+// error or a panic and within the maximum cost. An invalid hash is never
+// computed.
 func FuzzPasswordHash(f *testing.F) {
 	for _, seed := range []string{
 		argonOfPassword, strings.Replace(argonOfPassword, "65536", "32", 1), strings.Replace(argonOfPassword, "m=65536,t=2,p=1", "m=32,t=1,p=4", 1),
@@ -195,7 +197,8 @@ func FuzzPasswordHash(f *testing.F) {
 	})
 }
 
-// tooSlowToFuzz holds a valid hash to the caps.
+// tooSlowToFuzz reports whether a valid hash is too slow to fuzz. It fails the
+// test if the hash exceeds the maximum cost.
 func tooSlowToFuzz(t *testing.T, hash string) bool {
 	if a, ok := parseArgon(hash); ok {
 		if a.memory > maxArgonMemory || a.time > maxArgonTime || a.threads > maxArgonThreads || a.time < 1 || a.threads < 1 || len(a.sum) > 64 || len(a.salt) > 64 {

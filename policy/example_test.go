@@ -7,8 +7,9 @@ import (
 	"keyward/policy"
 )
 
-// The most specific rule counts: here a public page below a path that needs a scope.
-// Route finds the rule of a request, and Authorize judges a principal by it.
+// The most specific rule applies: here a public page below a path that needs a
+// scope. Route finds the rule of a request, and Authorize checks a principal
+// against it.
 func ExamplePolicy() {
 	scopes, err := authz.ParseScopes([]string{"items:write"})
 	if err != nil {

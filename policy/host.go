@@ -9,12 +9,12 @@ import (
 	"keyward/authz"
 )
 
-// maxHost bounds a rule's host in bytes, as DNS does.
+// maxHost is the maximum length of a rule's host in bytes, as in DNS.
 const maxHost = 255
 
 // ParseHost returns a rule's host, "api.example.com" or "*.example.com", in the
-// form in which the hosts of requests are compared with it. It refuses a host
-// that no request can have: a rule for that would never count.
+// form that the hosts of requests are compared with. It refuses a host that no
+// request can have, because such a rule would never match.
 func ParseHost(text string) (string, error) {
 	name, wildcard := strings.CutPrefix(text, "*.")
 	switch {
@@ -45,10 +45,10 @@ func ParseHost(text string) (string, error) {
 	return host, nil
 }
 
-// parseHost returns the host of a Host value as rules name hosts: without port
-// and final dot, in lower case, an IPv6 address in its canonical form (RFC
-// 5952). ok is false for what is not a host, and what an upstream could
-// nevertheless take for one. The empty value is the empty host.
+// parseHost returns the host of a Host value in the form of the rules: without
+// port and final dot, in lower case, an IPv6 address in canonical form (RFC
+// 5952). ok is false for a value that is not a host, since an upstream could
+// take it for one. The empty value is the empty host.
 func parseHost(value string) (host string, ok bool) {
 	host = value
 	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
@@ -77,8 +77,8 @@ func parseIPv6(literal string) (host string, ok bool) {
 }
 
 // isHostName reports whether name is one or more labels of ASCII letters,
-// digits, hyphens and underscores. It comes before case is folded: of some
-// characters outside ASCII folding makes letters.
+// digits, hyphens and underscores. The caller checks it before it folds case,
+// because folding turns some characters outside ASCII into letters.
 func isHostName(name string) bool {
 	label := 0
 	for i := range len(name) {

@@ -6,7 +6,7 @@ import (
 )
 
 // TestParseHostValue: a host outside ASCII is refused before its letters are
-// folded, since folding makes a k of U+212A and an i of U+0130.
+// folded, since folding turns U+212A into a k and U+0130 into an i.
 func TestParseHostValue(t *testing.T) {
 	for value, want := range map[string]string{
 		"": "", "api.example.com": "api.example.com", "API.Example.COM": "api.example.com", "api.example.com.:8080": "api.example.com",
@@ -47,8 +47,9 @@ func TestParseHostPattern(t *testing.T) {
 	}
 }
 
-// FuzzHost: a Host value is refused, or read as a host in lower-case ASCII that
-// is read as itself, that the value spells, and that a rule can name.
+// FuzzHost: a Host value is refused, or parses to a host in lower-case ASCII
+// that parses to itself, that matches the value's letters, and that a rule can
+// name.
 func FuzzHost(f *testing.F) {
 	for _, value := range []string{"", "A.b:80", "a.b.", "[::1]:80", "[2001:DB8::0]", "\u212aiosk", "k\u0130osk", "a..b", ".a", "[zz]", "u@a", "*.a"} {
 		f.Add(value)
@@ -57,28 +58,29 @@ func FuzzHost(f *testing.F) {
 		host, ok := parseHost(value)
 		if !ok {
 			if host != "" {
-				t.Fatalf("%q is refused, and yet is %q", value, host)
+				t.Fatalf("%q is refused, but parses to %q", value, host)
 			}
 			return
 		}
 		if again, ok := parseHost(host); !ok || again != host {
-			t.Fatalf("%q is %q, which is %q %v", value, host, again, ok)
+			t.Fatalf("%q parses to %q, which parses to %q %v", value, host, again, ok)
 		}
 		for i := range len(host) {
 			if c := host[i]; c >= 0x80 || 'A' <= c && c <= 'Z' {
-				t.Fatalf("%q is %q", value, host)
+				t.Fatalf("%q parses to %q, which is not lower-case ASCII", value, host)
 			}
 		}
 		if !strings.HasPrefix(host, "[") && (len(host) > len(value) || !sameLetters(value[:len(host)], host)) {
-			t.Fatalf("%q is %q, which it does not spell", value, host)
+			t.Fatalf("%q parses to %q, which has other letters", value, host)
 		}
 		if pattern, err := ParseHost(host); host != "" && len(host) <= maxHost && (err != nil || pattern != host) {
-			t.Fatalf("%q is %q, which no rule can name: %q %v", value, host, pattern, err)
+			t.Fatalf("%q parses to %q, which no rule can name: %q %v", value, host, pattern, err)
 		}
 	})
 }
 
-// sameLetters compares byte by byte, ASCII letters in either case.
+// sameLetters reports whether a and b are equal byte by byte, with ASCII
+// letters in either case.
 func sameLetters(a, b string) bool {
 	for i := range len(a) {
 		if x, y := a[i], b[i]; x != y && (x|0x20 != y || x|0x20 < 'a' || x|0x20 > 'z') {

@@ -1,6 +1,6 @@
-// Package policy answers whether a principal may do something in a place:
-// routes, path restrictions, methods, scopes, projects. It refuses to do I/O
-// or to read a clock: the same policy and request always give the same answer.
+// Package policy decides whether a principal may use a route for a path:
+// routes, path restrictions, methods, scopes, projects. It does no I/O and
+// reads no clock. The same policy and request always give the same answer.
 package policy
 
 import (
@@ -10,25 +10,26 @@ import (
 	"keyward/authz"
 )
 
-// Rule is one route as the operator wrote it: for which requests it stands, and what it asks of them.
+// Rule is one route as the operator wrote it: the requests that it applies to,
+// and what it requires of them.
 type Rule struct {
 	Pattern authz.Pattern
-	Methods []string // empty is all
-	Hosts   []string // "api.example.com" or "*.example.com"; empty is all
+	Methods []string // empty for all
+	Hosts   []string // "api.example.com" or "*.example.com"; empty for all
 	Route   authz.Route
 }
 
 // Policy is a compiled set of rules. The zero Policy denies everything.
 type Policy struct {
 	table        routeTable
-	decoded      routeTable // the same routes as an upstream that decodes reads them, see authz.Path.Decoded
-	ambiguous    bool       // some route has another pattern in decoded than in table
+	decoded      routeTable // the same routes as an upstream that decodes paths reads them, see authz.Path.Decoded
+	ambiguous    bool       // some route has different patterns in decoded and in table
 	byName       map[string]*methodSet
 	defaultRoute *authz.Route
 }
 
-// New compiles the rules; defaultRoute is the route of requests that match none.
-// All mistakes are reported at once, joined: two rules that match the same
+// New compiles the rules. Requests that match none get defaultRoute. New
+// reports all mistakes in one joined error: two rules that match the same
 // requests, and names used twice.
 func New(rules []Rule, defaultRoute authz.Route) (*Policy, error) {
 	p := &Policy{byName: map[string]*methodSet{}, defaultRoute: &defaultRoute}
@@ -40,7 +41,7 @@ func New(rules []Rule, defaultRoute authz.Route) (*Policy, error) {
 				problems = append(problems, &RuleError{i, fmt.Sprintf("the name %q is taken by another route", name)})
 			}
 			p.byName[name] = newMethodSet(rule)
-			_ = p.byName[name].add(rule) // fails as in the table, which is reported
+			_ = p.byName[name].add(rule) // the error is the table's, which is reported
 		}
 		if err := p.add(rule); err != nil {
 			problems = append(problems, &RuleError{i, err.Error()})
@@ -61,7 +62,7 @@ func (p *Policy) add(rule *Rule) error {
 	return nil
 }
 
-// RuleError says what is wrong with one rule, given by its index.
+// RuleError describes a problem of one rule.
 type RuleError struct {
 	Rule    int
 	Problem string
@@ -70,8 +71,8 @@ type RuleError struct {
 // Error implements error.
 func (e *RuleError) Error() string { return e.Problem }
 
-// Route implements authz.Policy: by name and method where the proxy gave a
-// name, else by host, path and method.
+// Route implements authz.Policy. It finds the route by name and method if the
+// proxy gave a name, and otherwise by host, path and method.
 func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.Reason) {
 	if p.defaultRoute == nil {
 		return nil, authz.RouteDenied
@@ -88,7 +89,8 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 	}
 	route, reason := p.match(&p.table, host, r.Method, path)
 	if path.IsAmbiguous() || p.ambiguous {
-		// An upstream that decodes, trims or ignores case must not see a path of another route.
+		// An upstream that decodes, trims or ignores case must not see a path
+		// of another route.
 		if decoded, _ := p.match(&p.decoded, host, r.Method, path.Decoded()); decoded != route {
 			return p.defaultRoute, authz.AmbiguousPath
 		}
@@ -96,8 +98,8 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 	return route, reason
 }
 
-// match looks the route up. A path that has only routes of other methods is
-// refused and never falls through to a shorter path or to the default route.
+// match looks up the route. A path that only has routes for other methods is
+// refused. It never falls through to a shorter path or to the default route.
 func (p *Policy) match(table *routeTable, host, method string, path authz.Path) (*authz.Route, authz.Reason) {
 	methods := table.find(host, path)
 	if methods == nil {
@@ -106,7 +108,8 @@ func (p *Policy) match(table *routeTable, host, method string, path authz.Path) 
 	return methods.route(method)
 }
 
-// Authorize implements authz.Policy. It holds for a principal from a cache as for a fresh one.
+// Authorize implements authz.Policy. It applies to cached principals as to new
+// ones.
 func (p *Policy) Authorize(principal *authz.Principal, path authz.Path, route *authz.Route) authz.Reason {
 	switch {
 	case principal == nil || principal.AuthMethod == authz.AuthMethodNone:
@@ -124,8 +127,8 @@ func (p *Policy) Authorize(principal *authz.Principal, path authz.Path, route *a
 	}
 }
 
-// accepts reports whether a route that accepts these kinds of credential, none
-// of them meaning all, accepts m.
+// accepts reports whether a route that accepts these kinds of credential
+// accepts m. An empty list accepts all.
 func accepts(accepted []authz.AuthMethod, m authz.AuthMethod) bool {
 	for _, a := range accepted {
 		if a == m {

@@ -9,7 +9,7 @@ import (
 	"keyward/policy"
 )
 
-// rules reads lines such as "GET,PUT api.example.com /a name"; - is none.
+// rules parses lines such as "GET,PUT api.example.com /a name"; - means none.
 func rules(t *testing.T, lines ...string) []policy.Rule {
 	t.Helper()
 	var all []policy.Rule
@@ -114,7 +114,7 @@ func TestWhichRoute(t *testing.T) {
 	}
 }
 
-// TestCaseOfPaths has the same requests by each choice of paths.case.
+// TestCaseOfPaths has the same requests for each choice of paths.case.
 func TestCaseOfPaths(t *testing.T) {
 	lines := []string{"- - /admin admin", "- - /userProfiles profiles", "- - /v1. dotted", "- - /caf%C3%A9 cafe"}
 	for _, test := range []struct{ target, refuse, sensitive, insensitive string }{
@@ -123,7 +123,7 @@ func TestCaseOfPaths(t *testing.T) {
 		{"/admin/Users", "admin", "admin", "admin"},
 		{"/Other", "fallback", "fallback", "fallback"},
 		{"/userProfiles/1", "profiles", "profiles", "profiles"},
-		{"/userprofiles/1", "ambiguous_path", "fallback", "profiles"}, // in lower case, and the route is not
+		{"/userprofiles/1", "ambiguous_path", "fallback", "profiles"}, // the request is in lower case, the route is not
 		{"/userprofile", "fallback", "fallback", "fallback"},
 		{"/caf%C3%89", "ambiguous_path", "fallback", "cafe"},
 		{"/adm%C4%B1n", "ambiguous_path", "fallback", "ambiguous_path"},
@@ -163,7 +163,7 @@ func TestCaseOfPaths(t *testing.T) {
 	}
 }
 
-// TestRouteByName: the proxy matched the path and the host, and not the method.
+// TestRouteByName: the proxy matched the path and the host, but not the method.
 func TestRouteByName(t *testing.T) {
 	p, err := policy.New(rules(t, "- - / root", "GET api.example.com /a a-get", "GET,POST - /b b-change"), authz.Route{Name: "fallback", Auth: authz.AuthRequired})
 	if err != nil {
@@ -212,11 +212,11 @@ func TestZeroPolicyDenies(t *testing.T) {
 	}
 	route, reason := strict.Route(&authz.Request{Target: "/"}, mustPath(t, "/"))
 	if reason != authz.OK || route.Auth != authz.AuthDeny {
-		t.Errorf("no rules, zero fallback: %s %v", reason, route.Auth)
+		t.Errorf("no rules, zero default route: %s %v", reason, route.Auth)
 	}
 }
 
-func TestRulesThatCannotBeToldApart(t *testing.T) {
+func TestConflictingRules(t *testing.T) {
 	for _, lines := range [][]string{
 		{"- - /a x", "- - /a y"},
 		{"GET,PUT - /a x", "PUT - /a y"},
@@ -249,15 +249,15 @@ func TestRulesThatCannotBeToldApart(t *testing.T) {
 	}
 }
 
-func TestPermit(t *testing.T) {
+func TestAuthorize(t *testing.T) {
 	p, err := policy.New(nil, authz.Route{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := func() *authz.Principal {
+	valid := func() *authz.Principal {
 		return &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, Project: "p1", Paths: paths(t, "/a"), UserPaths: paths(t, "/a/b"), Scopes: scopes(t, "read", "write")}
 	}
-	asks := func() *authz.Route {
+	requires := func() *authz.Route {
 		return &authz.Route{Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey}, Scopes: scopes(t, "read"), Project: "p1"}
 	}
 	tests := []struct {
@@ -266,30 +266,30 @@ func TestPermit(t *testing.T) {
 		edit func(*authz.Principal, *authz.Route)
 		want authz.Reason
 	}{
-		{"all fits", "/a/b/c", func(*authz.Principal, *authz.Route) {}, authz.OK},
-		{"off the key's paths", "/b", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
-		{"off the user's paths", "/a/c", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
+		{"all requirements met", "/a/b/c", func(*authz.Principal, *authz.Route) {}, authz.OK},
+		{"outside the key's paths", "/b", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
+		{"outside the user's paths", "/a/c", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
 		{"zero path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Paths = authz.PathSet{} }, authz.PathNotAllowed},
 		{"zero user path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.UserPaths = authz.PathSet{} }, authz.PathNotAllowed},
 		{"one scope of two", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Scopes = scopes(t, "read", "admin") }, authz.InsufficientScope},
 		{"no scopes", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = authz.Scopes{} }, authz.InsufficientScope},
-		{"a scope's beginning", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = scopes(t, "read:all") }, authz.InsufficientScope},
+		{"a prefix of a scope", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = scopes(t, "read:all") }, authz.InsufficientScope},
 		{"wrong project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "p2" }, authz.WrongProject},
 		{"no project", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Project = "" }, authz.WrongProject},
-		{"no project asked for", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Project = "" }, authz.OK},
-		{"no kind asked for", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.AcceptAuth = nil }, authz.OK},
+		{"no project required", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Project = "" }, authz.OK},
+		{"no kind required", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.AcceptAuth = nil }, authz.OK},
 		{"wrong kind", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.AcceptAuth = []authz.AuthMethod{authz.AuthMethodJWT} }, authz.WrongKind},
-		{"nobody", "/a/b", func(p *authz.Principal, r *authz.Route) { *p, *r = authz.Principal{}, authz.Route{} }, authz.Internal},
+		{"zero principal and route", "/a/b", func(p *authz.Principal, r *authz.Route) { *p, *r = authz.Principal{}, authz.Route{} }, authz.Internal},
 	}
 	for _, test := range tests {
-		who, route := good(), asks()
-		test.edit(who, route)
-		if got := p.Authorize(who, mustPath(t, test.path), route); got != test.want {
+		principal, route := valid(), requires()
+		test.edit(principal, route)
+		if got := p.Authorize(principal, mustPath(t, test.path), route); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
-	if got := p.Authorize(nil, mustPath(t, "/"), asks()); got.Allows() {
-		t.Error("a nil principal is permitted")
+	if got := p.Authorize(nil, mustPath(t, "/"), requires()); got.Allows() {
+		t.Error("a nil principal is authorized")
 	}
 }
 

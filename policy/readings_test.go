@@ -11,9 +11,10 @@ import (
 	"keyward/policy"
 )
 
-// TestEveryReadingHasOneRoute enumerates paths, all sets of paths.allow and
-// paths.case, and what upstreams may read: whatever a chain of four steps makes
-// of a path that is let through lies on the route by which it was judged.
+// TestEveryReadingHasOneRoute enumerates paths, all combinations of paths.allow
+// and paths.case, and the paths that upstreams may read. It checks that every
+// path that a chain of four steps can make of an accepted path has the route
+// that was applied.
 func TestEveryReadingHasOneRoute(t *testing.T) {
 	tokens := []string{"/", "admin", "ADMIN", "x", ";", "%3B", "%2F", "%25", "%252F", "%253B", ".", "%2E", "%20"}
 	targets := []string{
@@ -32,7 +33,7 @@ func TestEveryReadingHasOneRoute(t *testing.T) {
 	}
 }
 
-// spellings are all paths of one to n tokens.
+// spellings returns all paths of one to n tokens.
 func spellings(tokens []string, n int) []string {
 	var all []string
 	last := []string{"/"}
@@ -69,14 +70,14 @@ func hasOneRoute(t *testing.T, rules authz.PathRules, targets []string) {
 		}
 		eachReading(path.Canonical(), rules.Case, func(reading string) {
 			if on := reading == "/admin" || strings.HasPrefix(reading, "/admin/"); on != (route.Name == "admin") {
-				t.Fatalf("with %+v %q is judged by route %s, and an upstream may read %q", rules, target, route.Name, reading)
+				t.Fatalf("with %+v %q has route %s, but an upstream may read %q", rules, target, route.Name, reading)
 			}
 		})
 	}
 }
 
-// eachReading calls visit with all that an upstream may read of a path. What is
-// written here shares nothing with what it tests.
+// eachReading calls visit with every path that an upstream may read. It shares
+// no code with the package under test.
 func eachReading(path string, pathCase authz.PathCase, visit func(string)) {
 	seen := map[string]bool{path: true}
 	last := []string{path}
@@ -105,7 +106,7 @@ func eachReading(path string, pathCase authz.PathCase, visit func(string)) {
 	}
 }
 
-// decoded decodes once, and leaves alone what is not an escape.
+// decoded decodes once, and leaves everything that is not an escape.
 func decoded(path string) string {
 	parts := strings.SplitAfter(strings.ReplaceAll(path, "%", "\x00%"), "\x00")
 	for i, part := range parts {

@@ -8,8 +8,9 @@ import (
 	"keyward/authz"
 )
 
-// routeTable finds the rules for a host and a path: the host counts first
-// (exact, then the longest wildcard, then none given), then an exact path, then the longest prefix.
+// routeTable finds the rules for a host and a path. The host comes first:
+// exact, then the longest wildcard, then rules without a host. Within a host,
+// an exact path comes first, then the longest prefix.
 type routeTable struct {
 	anyHost   pathTable
 	exactHost map[string]*pathTable
@@ -24,15 +25,15 @@ type wildcard struct {
 // pathTable holds the rules of one host.
 type pathTable struct {
 	exact, prefix map[string]*methodSet
-	longest       int  // bytes of the longest prefix, so that a long path costs no more
+	longest       int  // length in bytes of the longest prefix, so that a long path costs no more
 	hasDirPrefix  bool // some prefix ends with a slash
 }
 
-// methodSet has the routes of one host and path, or of one name, by method.
+// methodSet holds the routes of one host and path, or of one name, by method.
 type methodSet struct {
 	byMethod map[string]*authz.Route
 	all      *authz.Route
-	first    *authz.Route // has the error style when no method fits
+	first    *authz.Route // gives the error style if no method matches
 }
 
 func (t *routeTable) add(pattern authz.Pattern, rule *Rule) error {
@@ -51,7 +52,8 @@ func (t *routeTable) add(pattern authz.Pattern, rule *Rule) error {
 	return nil
 }
 
-// forHost returns the table of a host as ParseHost returned it, made where there is none yet.
+// forHost returns the table of a host in the form that ParseHost returns. It
+// creates the table if there is none yet.
 func (t *routeTable) forHost(host string) *pathTable {
 	suffix, isWildcard := strings.CutPrefix(host, "*")
 	if !isWildcard {
@@ -74,8 +76,8 @@ func (t *routeTable) forHost(host string) *pathTable {
 	return w.paths
 }
 
-// find returns the methods of a host, as t.host returned it, and a path; nil
-// where there is none.
+// find returns the methods of a path and of a host in the form that t.host
+// returns. It returns nil if there are none.
 func (t *routeTable) find(host string, path authz.Path) *methodSet {
 	if t.hasHosts() {
 		if paths := t.exactHost[host]; paths != nil {
@@ -96,8 +98,8 @@ func (t *routeTable) find(host string, path authz.Path) *methodSet {
 
 func (t *routeTable) hasHosts() bool { return t.exactHost != nil || t.wildcards != nil }
 
-// host returns the host that the rules are looked up by. Where no rule names
-// one it is ignored. ok is false as parseHost says.
+// host returns the host in the form that rules are looked up by, or "" if no
+// rule names a host. ok is that of parseHost.
 func (t *routeTable) host(value string) (host string, ok bool) {
 	if !t.hasHosts() {
 		return "", true
@@ -123,8 +125,8 @@ func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
 	return methods[path].add(rule)
 }
 
-// find returns the methods of the exact path, else of the longest prefix that
-// ends where a segment ends, else nil.
+// find returns the methods of the exact path, otherwise those of the longest
+// prefix that ends at the end of a segment, otherwise nil.
 func (t *pathTable) find(path authz.Path) *methodSet {
 	p := path.Canonical()
 	if g := t.exact[p]; g != nil {
@@ -173,7 +175,7 @@ func (m *methodSet) add(rule *Rule) error {
 	return nil
 }
 
-// route returns the route for the method, or refuses the method.
+// route returns the route for the method, or denies.
 func (m *methodSet) route(method string) (*authz.Route, authz.Reason) {
 	if route := m.forMethod(method); route != nil {
 		return route, authz.OK
@@ -181,8 +183,8 @@ func (m *methodSet) route(method string) (*authz.Route, authz.Reason) {
 	return m.first, authz.MethodNotAllowed
 }
 
-// forMethod returns the route for the method, nil where there is none. Whoever
-// may GET may HEAD (RFC 9110 section 9.3.2).
+// forMethod returns the route for the method, nil if there is none. A route for
+// GET also accepts HEAD (RFC 9110 section 9.3.2).
 func (m *methodSet) forMethod(method string) *authz.Route {
 	if route := m.byMethod[method]; route != nil {
 		return route

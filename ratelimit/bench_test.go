@@ -40,7 +40,7 @@ func BenchmarkMemoryTake(b *testing.B) {
 	}
 }
 
-// BenchmarkMemoryMillion is one limit of a million buckets, in no order.
+// BenchmarkMemoryMillion takes one limit of a million buckets, in random order.
 func BenchmarkMemoryMillion(b *testing.B) {
 	m, _ := NewMemory(MemoryConfig{Start: time.Now()})
 	buckets := make([]Bucket, 1<<20)

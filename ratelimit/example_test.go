@@ -9,7 +9,7 @@ import (
 	"keyward/ratelimit"
 )
 
-// A bucket of two requests per minute takes two at once, and then one every
+// A bucket of two requests per minute allows two at once, and then one every
 // thirty seconds.
 func ExampleMemory() {
 	start := time.Now()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Interval is a time in the units of GCRA: whole microseconds and Part of one
-// more, in parts of 1/Count. So nothing is rounded however often it is added up: a
-// bucket of 7/s admits seven each second and not one more in a year. A bucket's TAT (theoretical
-// arrival time) is kept as the Interval from now until the bucket is full again:
-// zero for a full bucket.
+// Interval is a time in the units of GCRA: entire microseconds, and Part of one
+// more in units of 1/Count. Sums are therefore exact, however many are added: a
+// bucket of 7/s allows seven requests each second, and not one more in a year.
+// The TAT (theoretical arrival time) of a bucket is stored as the Interval from
+// now until the bucket is full again; it is zero for a full bucket.
 type Interval struct {
 	Micros int64
 	Part   int64 // 0 to Count-1
@@ -21,7 +21,7 @@ func (i Interval) AtMost(other Interval) bool {
 	return i.Micros < other.Micros || i.Micros == other.Micros && i.Part <= other.Part
 }
 
-// Ceil is the interval in whole microseconds, rounded up.
+// Ceil returns the interval in microseconds, rounded up.
 func (i Interval) Ceil() int64 {
 	if i.Part > 0 {
 		return i.Micros + 1
@@ -33,35 +33,36 @@ func (i Interval) Ceil() int64 {
 type Params struct {
 	Count int64
 	Burst int64
-	// EmissionInterval is what one request puts in: period ÷ count.
+	// EmissionInterval is the charge of one request: period ÷ count.
 	EmissionInterval Interval
-	// BurstTolerance is the TAT up to which one more request is allowed: burst-1
-	// emission intervals.
+	// BurstTolerance is the TAT up to which one more request is allowed:
+	// burst-1 emission intervals.
 	BurstTolerance Interval
-	// IntervalMicros is EmissionInterval in microseconds, rounded. It distinguishes
-	// one rate from another in what a store keeps of a bucket.
+	// IntervalMicros is EmissionInterval in microseconds, rounded. A store
+	// keeps it with a bucket to detect a changed rate.
 	IntervalMicros float32
 	period         int64 // microseconds
 }
 
-// NewParams returns authz.ErrRate for a rate that is not valid.
+// NewParams returns the parameters of the rate, or authz.ErrRate for a rate
+// that is not valid.
 func NewParams(r Rate) (Params, error) {
 	var params Params
 	if err := r.Validate(); err != nil {
 		return params, err
 	}
-	params.set(r)
+	params.Set(r)
 	return params, nil
 }
 
-// set sets the parameters of a valid rate.
-func (p *Params) set(rate Rate) {
+// Set sets the parameters of a valid rate.
+func (p *Params) Set(rate Rate) {
 	count, burst, period := int64(rate.Count), int64(rate.EffectiveBurst()), int64(rate.Period/time.Microsecond)
 	p.Count, p.Burst, p.period = count, burst, period
 	p.IntervalMicros = float32(float64(period) / float64(count))
 	p.EmissionInterval.Micros = period / count
 	p.EmissionInterval.Part = period - p.EmissionInterval.Micros*count
-	if burst == count { // by far the most, and then there is nothing to divide
+	if burst == count { // by far the most common case, which needs no division
 		p.BurstTolerance = minus(Interval{Micros: period}, p.EmissionInterval, count)
 		return
 	}
@@ -88,7 +89,7 @@ func minus(a, b Interval, count int64) Interval {
 	return rest
 }
 
-// MaxTAT is the TAT of a bucket that is used up.
+// MaxTAT returns the TAT of an exhausted bucket.
 func (p *Params) MaxTAT() Interval { return plus(p.BurstTolerance, p.EmissionInterval, p.Count) }
 
 // Allows reports whether a bucket with that TAT allows one more request.
@@ -97,14 +98,16 @@ func (p *Params) Allows(tat Interval) bool { return tat.AtMost(p.BurstTolerance)
 // Charge returns the TAT after one more request.
 func (p *Params) Charge(tat Interval) Interval { return plus(tat, p.EmissionInterval, p.Count) }
 
-// tat returns the TAT of a bucket that will be full at that time, as it was stored
-// under a rate of that interval. Where that was another rate, the number of requests
-// in the bucket stays: the new one gives no burst on top of what was used.
+// tat returns the TAT of a bucket that will be full at fullAt, which was stored
+// under a rate with the given emission interval. Under a different rate now,
+// the bucket keeps its number of requests: the new rate does not grant a burst
+// on top of what was used.
 //
-// A bucket is never more than used up, whatever the clock or the old rate say: so
-// one that went back by a day locks nobody out for a day. What was changed like
-// that is to be kept, also when the request is refused: else it would be changed
-// anew each time, and the bucket would be used up for as long.
+// A TAT is never above that of an exhausted bucket, whatever the clock or the
+// old rate say. A clock that goes back by a day therefore blocks no client for
+// a day. The caller must store a changed TAT even if the request is refused.
+// Otherwise the TAT would be changed again each time, and the bucket would stay
+// exhausted for as long.
 func (p *Params) tat(fullAt Interval, interval float32, now int64) (tat Interval, changed bool) {
 	tat = Interval{fullAt.Micros - now, fullAt.Part}
 	switch {
@@ -112,7 +115,7 @@ func (p *Params) tat(fullAt Interval, interval float32, now int64) (tat Interval
 		return Interval{}, false
 	case interval != p.IntervalMicros:
 		tat, changed = p.convert(tat, interval), true
-	case tat.Part >= p.Count: // 60/h has become 1/m: the same interval in other parts
+	case tat.Part >= p.Count: // 60/h has become 1/m: the same interval with another Count
 		tat, changed = Interval{Micros: tat.Micros + 1}, true
 	}
 	if maxTAT := p.MaxTAT(); !tat.AtMost(maxTAT) {
@@ -121,7 +124,8 @@ func (p *Params) tat(fullAt Interval, interval float32, now int64) (tat Interval
 	return tat, changed
 }
 
-// convert is in floating point, as Redis does it, and rounds up.
+// convert converts a TAT to the new rate. It uses floating point, as Redis
+// does, and rounds up.
 func (p *Params) convert(tat Interval, interval float32) Interval {
 	if !(interval > 0) {
 		return p.MaxTAT()
@@ -134,8 +138,8 @@ func (p *Params) convert(tat Interval, interval float32) Interval {
 	return Interval{Micros: int64(micros)}
 }
 
-// Report fills in the result for a bucket with that TAT. With admitted, the
-// request was charged, or could have been.
+// Report fills in the result for a bucket with that TAT. admitted means that
+// the request was charged, or could have been.
 func (p *Params) Report(result *Result, tat Interval, admitted bool) {
 	result.Allowed = admitted
 	result.Limit = int(p.Burst)
@@ -147,7 +151,8 @@ func (p *Params) Report(result *Result, tat Interval, admitted bool) {
 	}
 }
 
-// retryAfter is how long until one more goes in; 0 where it does now.
+// retryAfter returns the time until one more request is allowed; 0 if it is
+// allowed now.
 func (p *Params) retryAfter(tat Interval) time.Duration {
 	if p.Allows(tat) {
 		return 0
@@ -155,7 +160,8 @@ func (p *Params) retryAfter(tat Interval) time.Duration {
 	return time.Duration(minus(tat, p.BurstTolerance, p.Count).Ceil()) * time.Microsecond
 }
 
-// remaining is how many more go in: what is free, divided by the emission interval.
+// remaining returns how many more requests are allowed: the free part of the
+// bucket divided by the emission interval.
 func (p *Params) remaining(tat Interval) int64 {
 	free := minus(p.MaxTAT(), tat, p.Count)
 	high, low := bits.Mul64(uint64(free.Micros), uint64(p.Count))

@@ -9,7 +9,7 @@ import (
 	"keyward/authz"
 )
 
-// oracle is GCRA in fractions: nothing rounded, nothing clever.
+// oracle is GCRA in fractions, without rounding.
 type oracle struct{ empty *big.Rat } // nanoseconds
 
 func (o *oracle) take(rate Rate, now int64) bool {
@@ -26,14 +26,15 @@ func (o *oracle) take(rate Rate, now int64) bool {
 	return true
 }
 
-// someRates are those of which the step is no whole number, and plain ones.
+// someRates are rates whose emission interval is not an integer of
+// microseconds, and simple ones.
 var someRates = []Rate{
 	{Count: 7, Period: time.Second}, {Count: 1000, Period: time.Hour}, {Count: 3, Period: 10 * time.Millisecond}, {Count: 6000, Period: time.Minute}, {Count: 1, Period: time.Second}, {Count: 11, Period: time.Minute, Burst: 3},
 	{Count: 13, Period: time.Second, Burst: 40}, {Count: 999_983, Period: time.Second, Burst: 17}, {Count: authz.MaxRateCount, Period: time.Second, Burst: 5}, {Count: 1, Period: 24 * time.Hour, Burst: 1}, {Count: authz.MaxRateCount, Period: time.Hour},
 }
 
-// TestExactly: over any run of times the store admits what GCRA does, neither
-// more nor less, and in no window more than burst + rate × time.
+// TestExactly: over any sequence of times the store admits exactly what GCRA
+// does, and in no window more than burst + rate × time.
 func TestExactly(t *testing.T) {
 	for _, rate := range someRates {
 		r := rand.New(rand.NewPCG(uint64(rate.Count), uint64(rate.Period)))
@@ -44,7 +45,7 @@ func TestExactly(t *testing.T) {
 			now := int64(1_700_000_000_000_000_000)
 			pause := int64(rate.Period) / int64(rate.Count) * 2 * int64(rate.EffectiveBurst()) / 100
 			for i := range 800 {
-				switch { // a rush, about the rate, or a rest
+				switch { // a burst, about the rate, or a pause
 				case i%200 < 60:
 				case round%2 == 0:
 					now += r.Int64N(2*int64(rate.Period)/int64(rate.Count)/1000+2) * 1000
@@ -74,22 +75,23 @@ func takes(t *testing.T, m *Memory, rate Rate, now int64) bool {
 	return results[0].Allowed
 }
 
-// checkWindows looks at the windows that begin and end with a request; no other has more in it.
+// checkWindows checks the windows that begin and end with a request. No other
+// window contains more requests.
 func checkWindows(t *testing.T, rate Rate, admitted []int64) {
 	t.Helper()
 	for i := range admitted {
 		for j := i; j < len(admitted); j += 1 + (j-i)/20 {
-			most := big.NewInt(admitted[j] - admitted[i])
-			most.Mul(most, big.NewInt(int64(rate.Count))).Div(most, big.NewInt(int64(rate.Period)))
-			if n := int64(j - i + 1); n > most.Int64()+int64(rate.EffectiveBurst()) {
+			limit := big.NewInt(admitted[j] - admitted[i])
+			limit.Mul(limit, big.NewInt(int64(rate.Count))).Div(limit, big.NewInt(int64(rate.Period)))
+			if n := int64(j - i + 1); n > limit.Int64()+int64(rate.EffectiveBurst()) {
 				t.Fatalf("%s: %d admitted within %s", rate, n, time.Duration(admitted[j]-admitted[i]))
 			}
 		}
 	}
 }
 
-// TestWhatIsSaid: Remaining, RetryAfter and ResetAfter are true, tried out.
-func TestWhatIsSaid(t *testing.T) {
+// TestReport: Remaining, RetryAfter and ResetAfter are correct.
+func TestReport(t *testing.T) {
 	for _, rate := range someRates {
 		if rate.EffectiveBurst() > 5000 {
 			continue
@@ -114,15 +116,16 @@ func TestWhatIsSaid(t *testing.T) {
 			t.Errorf("%s: does not admit at RetryAfter: %+v", rate, results[0])
 		}
 		if _, _ = m.Peek(t.Context(), now.Add(reset-time.Microsecond), limits, results); results[0].ResetAfter <= 0 {
-			t.Errorf("%s: whole before ResetAfter", rate)
+			t.Errorf("%s: full before ResetAfter", rate)
 		}
 		if _, _ = m.Peek(t.Context(), now.Add(reset), limits, results); results[0].ResetAfter != 0 || results[0].Remaining != rate.EffectiveBurst() {
-			t.Errorf("%s: not whole at ResetAfter: %+v", rate, results[0])
+			t.Errorf("%s: not full at ResetAfter: %+v", rate, results[0])
 		}
 	}
 }
 
-// TestRateChanges: what was used stays used, and no more than the new rule's full bucket is held against anybody.
+// TestRateChanges: requests stay charged under a new rate, up to an exhausted
+// bucket of that rate.
 func TestRateChanges(t *testing.T) {
 	hour, second := time.Hour, time.Second
 	for _, line := range []struct {
@@ -134,12 +137,12 @@ func TestRateChanges(t *testing.T) {
 		reset     time.Duration
 	}{
 		{"higher: no new burst", Rate{Count: 10, Period: second}, 10, Rate{Count: 1000, Period: hour}, 990, 36 * second},
-		{"lower: full, not over-full", Rate{Count: 1000, Period: hour}, 600, Rate{Count: 100, Period: hour}, 0, hour},
-		{"faster: not locked out by the old hour", Rate{Count: 1000, Period: hour}, 1000, Rate{Count: 10, Period: second}, 0, second},
+		{"lower: exhausted, not more", Rate{Count: 1000, Period: hour}, 600, Rate{Count: 100, Period: hour}, 0, hour},
+		{"faster: not blocked for the old hour", Rate{Count: 1000, Period: hour}, 1000, Rate{Count: 10, Period: second}, 0, second},
 		{"smaller burst", Rate{Count: 1000, Period: hour}, 40, Rate{Count: 1000, Period: hour, Burst: 50}, 10, 144 * second},
 		{"larger burst", Rate{Count: 1000, Period: hour, Burst: 50}, 50, Rate{Count: 1000, Period: hour}, 950, 180 * second},
-		{"the same pace in other parts", Rate{Count: 60, Period: hour}, 3, Rate{Count: 1, Period: time.Minute, Burst: 3}, 0, 3 * time.Minute},
-		{"the same pace in parts that there are not: a microsecond more", Rate{Count: 7000, Period: hour}, 1, Rate{Count: 7, Period: 3600 * time.Millisecond}, 5, 514_286 * time.Microsecond},
+		{"the same interval with another count", Rate{Count: 60, Period: hour}, 3, Rate{Count: 1, Period: time.Minute, Burst: 3}, 0, 3 * time.Minute},
+		{"the same interval in parts that the new count lacks: a microsecond more", Rate{Count: 7000, Period: hour}, 1, Rate{Count: 7, Period: 3600 * time.Millisecond}, 5, 514_286 * time.Microsecond},
 	} {
 		m := newTestMemory(t, 100, time.Time{})
 		limits, results := []Limit{{Name: "key", Rate: line.old}}, make([]Result, 1)
@@ -153,7 +156,8 @@ func TestRateChanges(t *testing.T) {
 		if _, err := m.Peek(t.Context(), now, limits, results); err != nil || results[0].Remaining != line.remaining || results[0].ResetAfter != line.reset {
 			t.Errorf("%s: %+v %v", line.name, results[0], err)
 		}
-		// Nobody who asks all the time meanwhile waits longer than the new rule says.
+		// A client that keeps asking meanwhile waits no longer than the new
+		// rate says.
 		later := now
 		for step := line.reset / 200; later.Sub(now) < line.reset; later = later.Add(step) {
 			_, _ = m.Peek(t.Context(), later, limits, results)

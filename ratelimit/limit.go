@@ -8,63 +8,69 @@ import (
 	"keyward/authz"
 )
 
-// Rate is how often something may be done.
+// Rate is how often something may happen.
 type Rate = authz.Rate
 
 // Limit is one limit that a request is subject to.
 type Limit struct {
-	Name   string // which it is, of a closed set: for RateLimit-Policy and metrics
-	Bucket Bucket // whose count it is
+	Name   string // of a closed set, for RateLimit-Policy and metrics
+	Bucket Bucket // of the subject under this limit
 	Rate   Rate
-	Shadow bool // counted, and denies no request
-	// Deferred are requests that were let in elsewhere: Take charges them first,
-	// whether or not it refuses this one, as far as the bucket has space.
-	// They are MaxDeferred at most.
+	Shadow bool // counted but not enforced
+	// Deferred is the number of requests that were allowed elsewhere. Take
+	// charges them first, as far as the bucket has space, whether or not it
+	// refuses this request. It is at most MaxDeferred.
 	Deferred int
 }
 
-// Result is what came of one limit. The zero Result refuses.
+// MaxDeferred bounds the deferred requests of one request, so that it does not
+// occupy a store that many replicas use.
+const MaxDeferred = 1000
+
+// Result is the outcome of one limit. The zero Result refuses.
 type Result struct {
-	Allowed   bool // by this limit alone, and by a shadow limit if it were none
-	Limit     int  // how many a full bucket allows: the burst
-	Remaining int  // how many more it takes now, without this one if that was charged
-	Applied   int  // how many of those Deferred were charged
-	// RetryAfter is how long until it takes one more, where it was not allowed.
+	Allowed   bool // by this limit alone; for a shadow limit, as if it were enforced
+	Limit     int  // requests that a full bucket allows: the burst
+	Remaining int  // requests that it allows now, after this one if that was charged
+	Applied   int  // deferred requests that were charged
+	// RetryAfter is the time until one more request is allowed, if this one was
+	// not.
 	RetryAfter time.Duration
-	// ResetAfter is how long until it is full, without further requests.
+	// ResetAfter is the time until the bucket is full, without further
+	// requests.
 	ResetAfter time.Duration
 }
 
-// Store keeps buckets. It is safe for use by many goroutines.
+// Store keeps buckets. It is safe for concurrent use.
 //
-// Any error means that it could not tell: ErrLimits, ErrRate, or the failure of
-// a network. The request is then denied.
+// An error means that the store could not decide: ErrLimits, ErrRate, or a
+// network failure. The request is then denied.
 type Store interface {
 	// Take tests all limits and charges all of them, or none if one refuses.
-	// results gets an entry for each limit and must have room for it. Take
-	// returns the limit that answers for a refusal, NotRefused without one.
+	// results must have an entry for each limit, which Take fills in. Take
+	// returns the limit that is reported for a refusal, or NotRefused.
 	//
 	// A shadow limit is charged when the others are, unless it would have
 	// refused. A bucket that is named twice is charged once.
 	Take(ctx context.Context, now time.Time, limits []Limit, results []Result) (refused int, err error)
-	// Peek is Take that charges nothing.
+	// Peek is like Take but charges nothing.
 	Peek(ctx context.Context, now time.Time, limits []Limit, results []Result) (refused int, err error)
 	// Reset refills buckets.
 	Reset(ctx context.Context, buckets ...Bucket) error
 }
 
-// NotRefused is what Take returns when all limits let the request pass.
+// NotRefused is what Take returns if all limits allow the request.
 const NotRefused = -1
 
-// MaxLimits is how many limits a request may be subject to.
+// MaxLimits is the maximum number of limits of a request.
 const MaxLimits = 4
 
-// ErrLimits is a mistake of the caller's.
+// ErrLimits reports a mistake of the caller.
 var ErrLimits = errors.New("ratelimit: more limits than MaxLimits, or too few results")
 
-// MostRestrictive returns the limit that answers: of those that refuse the one that does
-// for longest, else the one of which the least remains. Shadow limits do not
-// answer; where there are no others it is -1.
+// MostRestrictive returns the limit to report: of those that refuse, the one
+// that refuses for longest; if none refuses, the one with the least remaining.
+// Shadow limits are not reported; if there are no others, it returns -1.
 func MostRestrictive(limits []Limit, results []Result) int {
 	best := -1
 	for i := range limits {
@@ -88,7 +94,7 @@ func (r *Result) isStricter(other *Result) bool {
 	}
 }
 
-// Refused is the limit that answers for a refusal, NotRefused without one.
+// Refused returns the limit to report for a refusal, or NotRefused.
 func Refused(limits []Limit, results []Result) int {
 	if i := MostRestrictive(limits, results); i >= 0 && !results[i].Allowed {
 		return i
@@ -96,8 +102,8 @@ func Refused(limits []Limit, results []Result) int {
 	return NotRefused
 }
 
-// CheckLimits returns ErrLimits if a store cannot take that many limits at once,
-// or if there are fewer results than limits.
+// CheckLimits returns ErrLimits if there are more limits than a store can take
+// at once, or fewer results than limits.
 func CheckLimits(limits []Limit, results []Result) error {
 	if len(limits) > MaxLimits || len(results) < len(limits) {
 		return ErrLimits

@@ -9,38 +9,39 @@ import (
 	"keyward/authz"
 )
 
-// Spec is a limit as an operator sets it. The zero Spec is none.
+// Spec is a limit as an operator sets it. The zero Spec means no limit.
 type Spec struct {
 	Rate   Rate
-	Shadow bool // counted, and denies no request
+	Shadow bool // counted but not enforced
 }
 
-// LimiterConfig says what is counted, and where.
+// LimiterConfig says which requests are counted, and in which stores.
 type LimiterConfig struct {
-	// ByMethod are the limits of each principal by the way it was authenticated;
-	// that of AuthMethodAnonymous is an address's, for requests without a credential.
-	// A credential's own rate takes the place of its kind's.
+	// ByMethod are the limits of principals by auth method. That of
+	// AuthMethodAnonymous applies to each address, for requests without a
+	// credential. A credential's own rate replaces that of its kind.
 	ByMethod map[authz.AuthMethod]Spec
-	// Failed is an address's limit of credentials that were no good.
+	// Failed is the limit of invalid credentials per address.
 	Failed Spec
 
 	Store Store // of principals
-	// Addresses are counted apart, so that a client that makes up addresses cannot
-	// evict principals.
+	// Addresses counts addresses separately, so that a client that makes up
+	// addresses cannot evict principals.
 	Addresses Store
 	Keyer     *BucketKeyer
-	// Shadowed is told the name of each shadow limit that would have refused; nil is nobody.
+	// Shadowed, if not nil, is called with the name of each shadow limit that
+	// would have refused.
 	Shadowed func(limit string)
 }
 
-// Limiter counts requests by what is known of them. It implements authz.Limiter.
+// Limiter applies the limits to requests. It implements authz.Limiter.
 type Limiter struct {
 	cfg      LimiterConfig
 	byMethod [authz.AuthMethodCount]Spec
-	requests sync.Pool // of *request: a Store would have each one made anew
+	requests sync.Pool // of *request: passed to a Store, each would be allocated per request
 }
 
-// NewLimiter returns a limiter of the given parts.
+// NewLimiter returns a limiter with the given parts.
 func NewLimiter(cfg LimiterConfig) (*Limiter, error) {
 	if cfg.Store == nil || cfg.Addresses == nil || cfg.Keyer == nil {
 		return nil, errors.New("ratelimit: a part is missing from the LimiterConfig")
@@ -58,7 +59,7 @@ func NewLimiter(cfg LimiterConfig) (*Limiter, error) {
 	return l, nil
 }
 
-// request is what one request is counted in.
+// request holds the limits and results of one HTTP request.
 type request struct {
 	limits  [MaxLimits]Limit
 	results [MaxLimits]Result
@@ -67,7 +68,7 @@ type request struct {
 
 func (q *request) add(name string, bucket Bucket, spec Spec) {
 	q.limits[q.n] = Limit{Name: name, Bucket: bucket, Rate: spec.Rate, Shadow: spec.Shadow}
-	q.results[q.n] = Result{} // no result of another's: one that a store did not write refuses
+	q.results[q.n] = Result{} // a result that the store does not write must refuse
 	q.n++
 }
 
@@ -77,8 +78,9 @@ func (l *Limiter) newRequest() *request {
 	return q
 }
 
-// Allow implements authz.Limiter: it counts the request for its principal, or
-// its address where it has none, and on a route with a rate once more.
+// Allow implements authz.Limiter. It counts the request for its principal, or
+// for its address if it has no principal. On a route with a rate it also counts
+// it for the route.
 func (l *Limiter) Allow(ctx context.Context, r *authz.Request, d *authz.Decision) (authz.Quota, error) {
 	spec, name := l.byMethod[d.Principal.AuthMethod], d.Principal.AuthMethod.String()
 	if d.Principal.Rate != (Rate{}) {
@@ -100,7 +102,7 @@ func (l *Limiter) Allow(ctx context.Context, r *authz.Request, d *authz.Decision
 	return l.take(ctx, store, d.At, q)
 }
 
-// Names of limits that are not a kind's.
+// Names of limits that are not named after an auth method.
 const (
 	keyLimit    = "key"
 	routeLimit  = "route"
@@ -111,8 +113,8 @@ const (
 	ofClient    = "client"
 )
 
-// subject returns whose count a request is in. A key that was rotated, and a user's
-// tokens and passwords of one kind, have one count.
+// subject returns the subject that a request is counted for. A rotated key
+// keeps its subject. The tokens, or the passwords, of one user share one.
 func (l *Limiter) subject(r *authz.Request, p *authz.Principal) (Subject, Store) {
 	switch {
 	case p.AuthMethod == authz.AuthMethodAnonymous:
@@ -126,15 +128,16 @@ func (l *Limiter) subject(r *authz.Request, p *authz.Principal) (Subject, Store)
 	}
 }
 
-// clientSubject is the subject that is counted for an address. Clients whose address
-// is unknown have one count: a limit for each would bound nothing.
+// clientSubject returns the subject that is counted for an address. Clients
+// with an unknown address share one: separate limits would not bound anything.
 func (l *Limiter) clientSubject(address authz.Address) Subject {
-	var room [64]byte
-	return l.cfg.Keyer.Subject(ofAddress, string(address.Client().AppendTo(room[:0])))
+	var buf [64]byte
+	return l.cfg.Keyer.Subject(ofAddress, string(address.Client().AppendTo(buf[:0])))
 }
 
-// AllowAttempt implements authz.Limiter. It charges nothing. Clients whose address
-// is unknown may always try, as one that fails would lock out all the others.
+// AllowAttempt implements authz.Limiter. It charges nothing. A client with an
+// unknown address may always try, because one that fails would block all
+// others.
 func (l *Limiter) AllowAttempt(ctx context.Context, r *authz.Request, now time.Time) (authz.Quota, error) {
 	q := l.failureRequest(r)
 	if q == nil {
@@ -148,7 +151,8 @@ func (l *Limiter) AllowAttempt(ctx context.Context, r *authz.Request, now time.T
 	return q.refusal(refused), nil
 }
 
-// RecordFailure implements authz.Limiter. The credential is refused whether or not it could be counted.
+// RecordFailure implements authz.Limiter. The credential is refused whether or
+// not the failure could be counted.
 func (l *Limiter) RecordFailure(ctx context.Context, r *authz.Request, now time.Time) {
 	q := l.failureRequest(r)
 	if q == nil {
@@ -158,7 +162,8 @@ func (l *Limiter) RecordFailure(ctx context.Context, r *authz.Request, now time.
 	_, _ = l.take(ctx, l.cfg.Addresses, now, q)
 }
 
-// failureRequest is what the client's failed attempts are counted in, nil where they are not counted.
+// failureRequest returns the request in which the client's failed attempts are
+// counted, nil if they are not counted.
 func (l *Limiter) failureRequest(r *authz.Request) *request {
 	if l.cfg.Failed == (Spec{}) {
 		return nil
@@ -192,7 +197,7 @@ func (l *Limiter) take(ctx context.Context, store Store, now time.Time, q *reque
 	return authz.Quota{}, nil
 }
 
-// refusal is that of a limit which the store says refuses.
+// refusal returns the quota of the limit that refuses.
 func (q *request) refusal(i int) authz.Quota {
 	quota := q.quota(i)
 	quota.Refused = true
@@ -207,7 +212,8 @@ func (q *request) quota(i int) authz.Quota {
 	}
 }
 
-// PeekKey is a key's limit as it stands, without being counted.
+// PeekKey returns the state of a key's limit without counting a request. own is
+// the key's own rate; the zero Rate means that of its kind.
 func (l *Limiter) PeekKey(ctx context.Context, id string, own Rate, now time.Time) (authz.Quota, error) {
 	spec, name := l.byMethod[authz.AuthMethodAPIKey], authz.AuthMethodAPIKey.String()
 	if own != (Rate{}) {
@@ -224,7 +230,8 @@ func (l *Limiter) PeekKey(ctx context.Context, id string, own Rate, now time.Tim
 	return q.quota(0), nil
 }
 
-// ResetKey makes a key's count that of one never used; what it has used of routes' rates stays.
+// ResetKey refills a key's bucket. Its buckets of routes' rates stay as they
+// are.
 func (l *Limiter) ResetKey(ctx context.Context, id string) error {
 	return l.cfg.Store.Reset(ctx, l.keyBucket(id))
 }

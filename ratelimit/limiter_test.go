@@ -12,7 +12,8 @@ import (
 	"keyward/internal/race"
 )
 
-// recordingStore is a Store that writes down what it is asked, and asks a Memory.
+// recordingStore is a Store that records the limits of each call, and calls a
+// Memory.
 type recordingStore struct {
 	*Memory
 	t    *testing.T
@@ -41,7 +42,7 @@ func (b *recordingStore) Peek(ctx context.Context, now time.Time, limits []Limit
 	return b.Memory.Peek(ctx, now, limits, results)
 }
 
-// names are those of the limits that were asked about last, with their rates.
+// names returns the names of the limits of the last call, with their rates.
 func (b *recordingStore) names() string {
 	var names []string
 	for _, l := range b.asks {
@@ -51,7 +52,7 @@ func (b *recordingStore) names() string {
 	return strings.Join(names, ", ")
 }
 
-// limiterFixture is a Limiter with what it counts in.
+// limiterFixture is a Limiter with its stores.
 type limiterFixture struct {
 	*Limiter
 	t                *testing.T
@@ -91,7 +92,7 @@ func (g *limiterFixture) allow(p *authz.Principal, route *authz.Route) authz.Quo
 	return q
 }
 
-// passes holds the limiter to n requests that pass, and one more that does not.
+// passes fails the test unless n requests are allowed and the next one is not.
 func (g *limiterFixture) passes(n int, p *authz.Principal, route *authz.Route) {
 	g.t.Helper()
 	for i := range n {
@@ -105,12 +106,12 @@ func (g *limiterFixture) passes(n int, p *authz.Principal, route *authz.Route) {
 }
 
 var (
-	anybody = &authz.Principal{AuthMethod: authz.AuthMethodAnonymous}
-	k1      = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1", User: "alice"}
-	noRoute = &authz.Route{}
+	anonymous = &authz.Principal{AuthMethod: authz.AuthMethodAnonymous}
+	k1        = &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1", User: "alice"}
+	noRoute   = &authz.Route{}
 )
 
-// TestWhichLimits: which of them are asked about, by what the principal and the route are, and where.
+// TestWhichLimits: the principal and the route select the limits and the store.
 func TestWhichLimits(t *testing.T) {
 	all := map[authz.AuthMethod]Spec{
 		authz.AuthMethodAPIKey: perMinute(10), authz.AuthMethodJWT: perMinute(20), authz.AuthMethodOAuth: perMinute(30),
@@ -130,15 +131,15 @@ func TestWhichLimits(t *testing.T) {
 		{"a JWT", all, user(authz.AuthMethodJWT), noRoute, "jwt 20/m", ""},
 		{"a token", all, user(authz.AuthMethodOAuth), noRoute, "oauth 30/m", ""},
 		{"a password", all, user(authz.AuthMethodBasic), noRoute, "basic 40/m", ""},
-		{"nobody", all, anybody, noRoute, "", "anonymous 50/m"},
+		{"anonymous", all, anonymous, noRoute, "", "anonymous 50/m"},
 		{"a key with a rate of its own", all, &own, noRoute, "key 7/h", ""},
 		{"a route with a rate", all, k1, rated, "api_key 10/m, route 5/m", ""},
 		{"both", all, &own, rated, "key 7/h, route 5/m", ""},
-		{"nobody on a route with a rate", all, anybody, rated, "", "anonymous 50/m, route 5/m"},
-		{"nothing but a route's", nil, k1, rated, "route 5/m", ""},
-		{"nothing but a key's own", nil, &own, noRoute, "key 7/h", ""},
+		{"anonymous on a route with a rate", all, anonymous, rated, "", "anonymous 50/m, route 5/m"},
+		{"only a route's", nil, k1, rated, "route 5/m", ""},
+		{"only a key's own", nil, &own, noRoute, "key 7/h", ""},
 		{"no limit", nil, k1, noRoute, "", ""},
-		{"no limit, nobody", nil, anybody, noRoute, "", ""},
+		{"no limit, anonymous", nil, anonymous, noRoute, "", ""},
 	} {
 		g := newLimiterFixture(t, test.kinds, perMinute(60))
 		q := g.allow(test.p, test.route)
@@ -151,7 +152,7 @@ func TestWhichLimits(t *testing.T) {
 	}
 }
 
-// TestWhoseCount: what shares a count, and what does not.
+// TestWhoseCount: which principals share a bucket, and which do not.
 func TestWhoseCount(t *testing.T) {
 	rate := perMinute(1)
 	kinds := map[authz.AuthMethod]Spec{}
@@ -170,7 +171,7 @@ func TestWhoseCount(t *testing.T) {
 		a, b  *authz.Principal
 		same  bool
 	}{
-		{"a key, shown twice", k1, &basicKey, true},
+		{"one key, twice", k1, &basicKey, true},
 		{"two keys of one user", k1, &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_2", User: "alice"}, false},
 		{"two tokens of one user", user(authz.AuthMethodJWT, "i"), user(authz.AuthMethodJWT, "i"), true},
 		{"one name at two issuers", user(authz.AuthMethodJWT, "i"), user(authz.AuthMethodJWT, "j"), false},
@@ -184,33 +185,35 @@ func TestWhoseCount(t *testing.T) {
 	} {
 		g := newLimiterFixture(t, kinds, Spec{})
 		if g.allow(test.a, noRoute).Refused {
-			t.Fatalf("%s: the first is refused", test.about)
+			t.Fatalf("%s: the first request is refused", test.about)
 		}
 		if refused := g.allow(test.b, noRoute).Refused; refused != test.same {
 			t.Errorf("%s: refused %v", test.about, refused)
 		}
 	}
 	g := newLimiterFixture(t, kinds, Spec{})
-	g.passes(1, anybody, noRoute)
+	g.passes(1, anonymous, noRoute)
 	g.client = "192.0.2.2"
-	g.passes(1, anybody, noRoute)
+	g.passes(1, anonymous, noRoute)
 	g.passes(1, k1, noRoute)
 }
 
-// TestRouteCounts: a route's limit is each principal's and each address's own, and each route's.
+// TestRouteCounts: each principal and each address has its own limit on each
+// route.
 func TestRouteCounts(t *testing.T) {
 	g := newLimiterFixture(t, nil, Spec{})
 	a, b := &authz.Route{Identity: "a", Rate: Rate{Count: 2, Period: time.Minute}}, &authz.Route{Identity: "b", Rate: Rate{Count: 3, Period: time.Minute}}
 	g.passes(2, k1, a)
 	g.passes(3, k1, b)
 	g.passes(2, &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_2"}, a)
-	g.passes(2, anybody, a)
+	g.passes(2, anonymous, a)
 	g.client = "192.0.2.2"
-	g.passes(2, anybody, a)
+	g.passes(2, anonymous, a)
 }
 
-// TestTightestAnswers: and what one limit refuses, the other is not charged for.
-func TestTightestAnswers(t *testing.T) {
+// TestMostRestrictiveIsReported: the most restrictive limit is reported, and if
+// one limit refuses, the others are not charged.
+func TestMostRestrictiveIsReported(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(5)}, Spec{})
 	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}}
 	if q := g.allow(k1, route); q.Name != "route" || q.Limit != 2 || q.Remaining != 1 || q.Rate != route.Rate {
@@ -223,11 +226,12 @@ func TestTightestAnswers(t *testing.T) {
 		}
 	}
 	if q := g.allow(k1, noRoute); q.Refused || q.Name != "api_key" || q.Remaining != 2 {
-		t.Errorf("elsewhere: %+v", q)
+		t.Errorf("on another route: %+v", q)
 	}
 }
 
-// TestShadow: it is counted, told of, and refuses nobody; nor does it answer.
+// TestShadow: a shadow limit is counted and passed to Shadowed. It neither
+// refuses nor is reported in the quota.
 func TestShadow(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: shadow(perMinute(1))}, shadow(perMinute(1)))
 	route := &authz.Route{Name: "r", Rate: Rate{Count: 2, Period: time.Minute}, RateShadow: true}
@@ -241,7 +245,7 @@ func TestShadow(t *testing.T) {
 	}
 	g.shadowed, route.RateShadow = nil, false
 	if q := g.allow(k1, route); !q.Refused || q.Name != "route" {
-		t.Errorf("beside a limit that is none: %+v", q)
+		t.Errorf("only shadow limits: %+v", q)
 	}
 	g.shadowed = nil
 	for range 3 {
@@ -255,7 +259,8 @@ func TestShadow(t *testing.T) {
 	}
 }
 
-// TestFailures: an address that guessed so often may not try again for a while; others may.
+// TestFailures: an address with too many failed attempts may not try again for
+// a while. Others may.
 func TestFailures(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAnonymous: perMinute(100)}, perMinute(3))
 	try := func() authz.Quota {
@@ -267,7 +272,7 @@ func TestFailures(t *testing.T) {
 		return q
 	}
 	for range 3 {
-		for range 5 { // to ask costs nothing
+		for range 5 { // asking charges nothing
 			if q := try(); q.Refused {
 				t.Fatalf("%+v", q)
 			}
@@ -277,7 +282,7 @@ func TestFailures(t *testing.T) {
 	if q := try(); !q.Refused || q.Name != "failed" || q.RetryAfter != 20*time.Second || q.Limit != 3 {
 		t.Errorf("after three: %+v", q)
 	}
-	if q := g.allow(anybody, noRoute); q.Refused || q.Remaining != 99 {
+	if q := g.allow(anonymous, noRoute); q.Refused || q.Remaining != 99 {
 		t.Errorf("without a credential: %+v", q)
 	}
 	if g.client = "192.0.2.2"; try().Refused {
@@ -287,7 +292,7 @@ func TestFailures(t *testing.T) {
 	if q := try(); q.Refused {
 		t.Errorf("20 s later: %+v", q)
 	}
-	g.client = "unknown" // as are others
+	g.client = "unknown" // as others are
 	for range 5 {
 		g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	}
@@ -303,11 +308,12 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestAddressesStayHere: a stranger who makes up addresses reaches nothing that principals are counted in.
-func TestAddressesStayHere(t *testing.T) {
+// TestAddressesAreCountedApart: a client that makes up addresses never touches
+// the store of principals.
+func TestAddressesAreCountedApart(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
 	g.store.err = errors.New("asked about an address")
-	g.allow(anybody, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
+	g.allow(anonymous, &authz.Route{Rate: Rate{Count: 1, Period: time.Minute}})
 	g.RecordFailure(t.Context(), &authz.Request{Peer: g.client}, g.now)
 	if _, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); err != nil {
 		t.Error(err)
@@ -317,26 +323,29 @@ func TestAddressesStayHere(t *testing.T) {
 	}
 }
 
-// TestStoreCannotTell: an error of either is handed on, and nobody is told of a quota.
-func TestStoreCannotTell(t *testing.T) {
+var errStore = errors.New("no answer")
+
+// TestStoreError: an error of either store is returned, without a quota.
+func TestStoreError(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(1), authz.AuthMethodAnonymous: perMinute(1)}, perMinute(1))
-	g.store.err, g.addresses.err = ErrStoreUnavailable, ErrStoreUnavailable
-	for _, p := range []*authz.Principal{k1, anybody} {
+	g.store.err, g.addresses.err = errStore, errStore
+	for _, p := range []*authz.Principal{k1, anonymous} {
 		q, err := g.Allow(t.Context(), &authz.Request{Peer: g.client}, &authz.Decision{Principal: p, Route: noRoute, At: g.now})
-		if !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
+		if !errors.Is(err, errStore) || q != (authz.Quota{}) {
 			t.Errorf("%s: %+v, %v", p.AuthMethod, q, err)
 		}
 	}
-	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
-		t.Errorf("may try: %+v, %v", q, err)
+	if q, err := g.AllowAttempt(t.Context(), &authz.Request{Peer: g.client}, g.now); !errors.Is(err, errStore) || q != (authz.Quota{}) {
+		t.Errorf("AllowAttempt: %+v, %v", q, err)
 	}
-	if q, err := g.PeekKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, ErrStoreUnavailable) || q != (authz.Quota{}) {
-		t.Errorf("of a key: %+v, %v", q, err)
+	if q, err := g.PeekKey(t.Context(), "k_1", Rate{}, g.now); !errors.Is(err, errStore) || q != (authz.Quota{}) {
+		t.Errorf("PeekKey: %+v, %v", q, err)
 	}
 }
 
-// TestOfKey: the operator sees what the next request would meet, which costs nothing, and can make it whole.
-func TestOfKey(t *testing.T) {
+// TestPeekKey: the operator sees the state that the next request would meet, at
+// no charge, and can refill the bucket.
+func TestPeekKey(t *testing.T) {
 	g := newLimiterFixture(t, map[authz.AuthMethod]Spec{authz.AuthMethodAPIKey: perMinute(3)}, Spec{})
 	of := func(id string, own Rate) authz.Quota {
 		t.Helper()
@@ -371,37 +380,37 @@ func TestOfKey(t *testing.T) {
 	}
 }
 
-func TestLimiterIsWhole(t *testing.T) {
+func TestLimiterConfig(t *testing.T) {
 	keyer, err := NewBucketKeyer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := newTestMemory(t, 0, start)
-	whole := LimiterConfig{Store: m, Addresses: m, Keyer: keyer}
+	complete := LimiterConfig{Store: m, Addresses: m, Keyer: keyer}
 	for about, spoil := range map[string]func(*LimiterConfig){
-		"no store":      func(c *LimiterConfig) { c.Store = nil },
-		"no addresses":  func(c *LimiterConfig) { c.Addresses = nil },
-		"no keyer":      func(c *LimiterConfig) { c.Keyer = nil },
-		"a rate of 0":   func(c *LimiterConfig) { c.ByMethod = map[authz.AuthMethod]Spec{authz.AuthMethodJWT: shadow(Spec{})} },
-		"no such kind":  func(c *LimiterConfig) { c.ByMethod = map[authz.AuthMethod]Spec{200: perMinute(1)} },
-		"failed at all": func(c *LimiterConfig) { c.Failed = Spec{Rate: Rate{Count: 1, Period: 1}} },
+		"no store":               func(c *LimiterConfig) { c.Store = nil },
+		"no addresses":           func(c *LimiterConfig) { c.Addresses = nil },
+		"no keyer":               func(c *LimiterConfig) { c.Keyer = nil },
+		"a rate of 0":            func(c *LimiterConfig) { c.ByMethod = map[authz.AuthMethod]Spec{authz.AuthMethodJWT: shadow(Spec{})} },
+		"no such kind":           func(c *LimiterConfig) { c.ByMethod = map[authz.AuthMethod]Spec{200: perMinute(1)} },
+		"invalid rate of failed": func(c *LimiterConfig) { c.Failed = Spec{Rate: Rate{Count: 1, Period: 1}} },
 	} {
-		cfg := whole
+		cfg := complete
 		if spoil(&cfg); about != "" {
 			if _, err := NewLimiter(cfg); err == nil {
-				t.Errorf("%s: taken", about)
+				t.Errorf("%s: accepted", about)
 			}
 		}
 	}
-	if _, err := NewLimiter(whole); err != nil {
+	if _, err := NewLimiter(complete); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestAdmitAllocations: to be counted in memory makes no garbage.
-func TestAdmitAllocations(t *testing.T) {
+// TestAllowAllocations: counting a request in memory allocates nothing.
+func TestAllowAllocations(t *testing.T) {
 	if race.Detector {
-		t.Skip("sync.Pool forgets on purpose")
+		t.Skip("sync.Pool drops entries on purpose")
 	}
 	m, keyer := newTestMemory(t, 0, start), must(NewBucketKeyer(nil))
 	l := must(NewLimiter(LimiterConfig{
@@ -440,7 +449,8 @@ func (s discardStore) Peek(context.Context, time.Time, []Limit, []Result) (int, 
 	return s.refused, nil
 }
 
-// TestStoreThatWritesNothing: no result of another request is taken for this one's, and the store's word counts.
+// TestStoreThatWritesNothing: results of another request are not used, and the
+// store's decision counts.
 func TestStoreThatWritesNothing(t *testing.T) {
 	for _, refused := range []int{0, NotRefused} {
 		l, err := NewLimiter(LimiterConfig{
@@ -454,10 +464,10 @@ func TestStoreThatWritesNothing(t *testing.T) {
 		used.results[0].Allowed = true
 		l.requests.Put(used)
 		if q, err := l.Allow(t.Context(), &authz.Request{}, &authz.Decision{Principal: k1, Route: &authz.Route{}}); err != nil || !q.Refused {
-			t.Errorf("the store says %d: %+v, %v", refused, q, err)
+			t.Errorf("the store returned %d: %+v, %v", refused, q, err)
 		}
 		if q, err := l.AllowAttempt(t.Context(), &authz.Request{Peer: "192.0.2.1"}, start); err != nil || q.Refused != (refused == 0) {
-			t.Errorf("a credential, and the store says %d: %+v, %v", refused, q, err)
+			t.Errorf("AllowAttempt, the store returned %d: %+v, %v", refused, q, err)
 		}
 	}
 }

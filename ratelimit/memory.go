@@ -8,41 +8,43 @@ import (
 	"time"
 )
 
-// MemoryConfig says how much a Memory keeps.
+// MemoryConfig bounds the size of a Memory and sets its clock.
 type MemoryConfig struct {
-	// Buckets is how many are kept at least, give or take one in ten thousand; 0
-	// is a million. The room for them, 80 bytes each, is taken as it is needed.
+	// Buckets is the minimum number of buckets that are kept, within one in ten
+	// thousand; 0 means a million. Each takes 80 bytes, which are allocated as
+	// needed.
 	Buckets int
-	// Start is what all times are measured from. From time.Now it makes the
-	// monotonic clock count, and who sets the clock changes nothing. The zero
-	// Start is 1970, and the wall clock counts.
+	// Start is the time that all others are measured from. If it comes from
+	// time.Now, the monotonic clock is used, and setting the wall clock changes
+	// nothing. The zero Start means 1970, and the wall clock is used.
 	Start time.Time
 }
 
-// Memory is the Store of one process. It counts exactly.
+// Memory is the Store of one process. It counts exactly. It is safe for
+// concurrent use.
 //
-// When the table is full, it evicts the bucket that would refill first, of the set
-// of sixteen that the new one belongs to. An attacker who invents subjects by the
-// million can so evict only subjects that used less of their limit than his did,
-// never one near its limit: keep subjects that a client can make up, such as
-// addresses, in a Memory of their own.
+// When the table is full, it evicts the bucket that would refill first, of the
+// set of sixteen that the new bucket belongs to. An attacker who invents
+// millions of subjects can therefore only evict subjects that used less of
+// their limit than his did, never one near its limit. Keep subjects that a
+// client can invent, such as addresses, in a separate Memory.
 type Memory struct {
 	seed   maphash.Seed
 	start  time.Time
 	shards []shard
-	spread uint // bits of a hash that tell the shard
+	spread uint // bits of a hash that select the shard
 }
 
 type shard struct {
 	mu    sync.Mutex
 	table table
-	_     [64]byte // the next shard's lock is in another cache line
+	_     [64]byte // puts the next shard's lock in another cache line
 }
 
 const (
 	defaultBuckets = 1_000_000
 	maxSpread      = 8
-	perShard       = 256 // with fewer buckets than that in each, fewer shards
+	perShard       = 256 // minimum of buckets per shard; fewer buckets get fewer shards
 )
 
 // NewMemory returns an empty store.
@@ -62,23 +64,25 @@ func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	}
 	m.shards = make([]shard, 1<<m.spread)
 	for i := range m.shards {
-		// Of sets that are filled to 2/5 on the average, hardly one runs over.
+		// A set is filled to 2/5 on average, so hardly any overflows.
 		m.shards[i].table.maxSets = (5*cfg.Buckets/2/len(m.shards) + ways) / ways
 	}
 	return m, nil
 }
 
-// micros is the time as the cells have it. It is positive, for decades before
-// the start as well: the zero cell has always expired.
+// micros returns the time as cells store it. It is positive even for times
+// decades before the start, so the zero cell has always expired.
 func (m *Memory) micros(now time.Time) int64 { return 1<<50 + now.Sub(m.start).Microseconds() }
 
-// hash tells the shard by its lowest bits and the set by its highest. It has a
-// seed of its own, whoever knows the key of the buckets.
+// hash selects the shard by its lowest bits and the set by its highest. It has
+// a seed of its own, so that a client who knows the key of the buckets cannot
+// predict it.
 func (m *Memory) hash(b *Bucket) uint64 { return maphash.Comparable(m.seed, *b) }
 
 func (m *Memory) index(hash uint64) int { return int(hash & (1<<m.spread - 1)) }
 
-// Take implements Store. It does not wait and allocates nothing, but when it grows.
+// Take implements Store. It does not block, and allocates only when the table
+// grows.
 func (m *Memory) Take(_ context.Context, now time.Time, limits []Limit, results []Result) (int, error) {
 	return m.take(now, limits, results, true)
 }
@@ -101,13 +105,13 @@ func (m *Memory) take(now time.Time, limits []Limit, results []Result, charge bo
 	if err := CheckLimits(limits, results); err != nil {
 		return NotRefused, err
 	}
-	var room [MaxLimits]candidate
-	all := room[:len(limits)]
+	var buf [MaxLimits]candidate
+	all := buf[:len(limits)]
 	for i := range all {
 		if err := limits[i].Rate.Validate(); err != nil {
 			return NotRefused, err
 		}
-		all[i].params.set(limits[i].Rate)
+		all[i].params.Set(limits[i].Rate)
 		all[i].hash = m.hash(&limits[i].Bucket)
 	}
 	refuses := m.decide(m.micros(now), limits, all, charge)
@@ -121,7 +125,8 @@ func (m *Memory) take(now time.Time, limits []Limit, results []Result, charge bo
 	return NotRefused, nil
 }
 
-// decide tests all limits, charges them unless one refuses, and leaves the TATs.
+// decide tests all limits, charges them unless one refuses, and stores the TATs
+// in all.
 func (m *Memory) decide(now int64, limits []Limit, all []candidate, charge bool) (refuses bool) {
 	held := m.lock(all)
 	for i := range all {
@@ -160,19 +165,20 @@ func (m *Memory) tat(a *candidate, b *Bucket, now int64) Interval {
 func (m *Memory) charge(a *candidate, b *Bucket, now int64) {
 	a.tat = a.params.Charge(a.tat)
 	t := &m.shards[m.index(a.hash)].table
-	c := t.find(b, a.hash) // again: adding another of the request's buckets may have moved it
+	c := t.find(b, a.hash) // look up again: adding another of the request's buckets may have moved it
 	if c == nil {
 		c = t.add(b, a.hash, now, m.hash)
 	}
 	*c = cell{now + a.tat.Micros, uint32(a.tat.Part), a.params.IntervalMicros}
 }
 
-// Charge charges each limit that has space, whether or not others have. The rates must be valid.
+// Charge charges each limit whose bucket has space, independently of the
+// others. The rates must be valid.
 func (m *Memory) Charge(now time.Time, limits []Limit) {
 	at := m.micros(now)
 	for i := range limits {
 		a := candidate{hash: m.hash(&limits[i].Bucket)}
-		a.params.set(limits[i].Rate)
+		a.params.Set(limits[i].Rate)
 		s := &m.shards[m.index(a.hash)]
 		s.mu.Lock()
 		if a.tat = m.tat(&a, &limits[i].Bucket, at); a.params.Allows(a.tat) {
@@ -182,7 +188,8 @@ func (m *Memory) Charge(now time.Time, limits []Limit) {
 	}
 }
 
-// shardSet are the shards that a request locks, each once and in order.
+// shardSet is the set of shards that a request locks, each once and in
+// ascending order.
 type shardSet struct {
 	index [MaxLimits]uint8
 	n     int
@@ -231,14 +238,16 @@ func (m *Memory) Reset(_ context.Context, buckets ...Bucket) error {
 	return nil
 }
 
-// MemoryStats are what a Memory holds. Evicted counts those that were forgotten
-// before they were full, since the start: above 0 it is too small.
+// MemoryStats describes what a Memory holds. Evicted counts the buckets that
+// were evicted before they were full, since the start. If it is above 0, the
+// Memory is too small.
 type MemoryStats struct {
 	Buckets int
 	Evicted uint64
 }
 
-// Stats looks at each bucket, a shard at a time: some milliseconds for a million.
+// Stats reads every bucket, one shard at a time. That takes some milliseconds
+// for a million.
 func (m *Memory) Stats(now time.Time) (sum MemoryStats) {
 	at := m.micros(now)
 	for i := range m.shards {

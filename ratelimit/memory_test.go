@@ -34,7 +34,7 @@ func numbered(n int) (b Bucket) {
 	return b
 }
 
-// ask takes once and returns the limit that refused.
+// ask calls Take once and returns the limit that refused.
 func ask(t *testing.T, s Store, now time.Time, limits ...Limit) (int, []Result) {
 	t.Helper()
 	results := make([]Result, len(limits))
@@ -56,25 +56,25 @@ func TestSeveralLimits(t *testing.T) {
 	}
 	refused, results := ask(t, m, start, wide, narrow)
 	if refused != 1 || !results[0].Allowed || results[1].Allowed || results[0].Remaining != 8 {
-		t.Fatal("the narrow one refuses and the wide one is not charged:", refused, results)
+		t.Fatal("the narrow limit must refuse and the wide one must not be charged:", refused, results)
 	}
 	if refused, results := ask(t, m, start, wide); refused != NotRefused || results[0].Remaining != 7 {
-		t.Fatal("by itself the wide one goes on:", refused, results)
+		t.Fatal("the wide limit alone must allow:", refused, results)
 	}
 	narrow.Shadow = true
 	refused, results = ask(t, m, start, wide, narrow)
 	if refused != NotRefused || results[1].Allowed || results[1].RetryAfter <= 0 || results[0].Remaining != 6 {
-		t.Fatal("a shadow limit says so and refuses nobody:", refused, results)
+		t.Fatal("a shadow limit must report that it would refuse, and not refuse:", refused, results)
 	}
 	if _, results = ask(t, m, start, wide, narrow); results[1].Remaining != 0 || results[1].ResetAfter != time.Hour {
-		t.Fatal("a shadow limit gets full and no fuller:", results)
+		t.Fatal("a shadow limit must not be charged beyond its burst:", results)
 	}
 	if got := MostRestrictive([]Limit{wide, narrow}, results); got != 0 {
-		t.Fatal("a shadow limit does not answer:", got)
+		t.Fatal("a shadow limit must not be reported:", got)
 	}
 }
 
-func TestTightest(t *testing.T) {
+func TestMostRestrictive(t *testing.T) {
 	limits := make([]Limit, 3)
 	for _, line := range []struct {
 		results []Result
@@ -90,14 +90,14 @@ func TestTightest(t *testing.T) {
 		}
 	}
 	if MostRestrictive(nil, nil) != -1 || Refused(nil, nil) != NotRefused {
-		t.Error("of none there is none")
+		t.Error("no limits: want none")
 	}
 	if Refused(limits[:1], []Result{{}}) != 0 {
-		t.Error("the zero Result refuses")
+		t.Error("the zero Result does not refuse")
 	}
 }
 
-func TestWrongQuestions(t *testing.T) {
+func TestInvalidCalls(t *testing.T) {
 	m := newTestMemory(t, 0, start)
 	for _, line := range []struct {
 		limits  []Limit
@@ -118,7 +118,7 @@ func TestWrongQuestions(t *testing.T) {
 	}
 }
 
-// TestHalves: buckets of one owner, and such that share their other half, are different ones.
+// TestHalves: buckets that share only one half are different buckets.
 func TestHalves(t *testing.T) {
 	m := newTestMemory(t, 1, start) // one set
 	for _, b := range []Bucket{{1}, {2}, {15: 1}, {15: 2}, {0: 1, 15: 1}, {0: 2, 15: 1}} {
@@ -133,7 +133,7 @@ func TestReset(t *testing.T) {
 	one := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 1, Period: time.Hour}}
 	ask(t, m, start, one)
 	if refused, _ := ask(t, m, start, one); refused != 0 {
-		t.Fatal("a second one passed")
+		t.Fatal("a second request was allowed")
 	}
 	if err := m.Reset(t.Context(), one.Bucket, numbered(99)); err != nil {
 		t.Fatal(err)
@@ -143,8 +143,8 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestClock: a wall clock that goes back or leaps gives nobody more than its way
-// forward is worth, and locks nobody out for longer than the period.
+// TestClock: a wall clock that goes back or leaps gives no client more than its
+// steps forward are worth, and blocks none for longer than the period.
 func TestClock(t *testing.T) {
 	limit := Limit{Name: "key", Bucket: numbered(1), Rate: Rate{Count: 10, Period: time.Hour}}
 	for _, back := range []time.Duration{time.Second, time.Hour, 24 * time.Hour, 50 * 365 * 24 * time.Hour} {
@@ -155,7 +155,7 @@ func TestClock(t *testing.T) {
 			t.Errorf("back by %s: %d %+v", back, refused, results)
 		}
 		if n := admits(t, m, earlier.Add(12*time.Minute), limit); n < 1 || n > 2 {
-			t.Errorf("back by %s, two steps later: %d", back, n)
+			t.Errorf("back by %s, two emission intervals later: %d", back, n)
 		}
 		if n := admits(t, m, earlier.Add(12*time.Minute+time.Hour), limit); n != 10 {
 			t.Errorf("back by %s, an hour after that: %d", back, n)
@@ -182,7 +182,8 @@ func admits(t *testing.T, s Store, now time.Time, limit Limit) (n int) {
 	return n
 }
 
-// TestRandomClock: whatever a clock does, no more is admitted than a burst and what its ways forward are worth.
+// TestRandomClock: whatever the clock does, no more is admitted than a burst
+// and what its steps forward are worth.
 func TestRandomClock(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rate := Rate{Count: 10, Period: time.Minute}
@@ -199,13 +200,14 @@ func TestRandomClock(t *testing.T) {
 				n++
 			}
 		}
-		if most := 10 + int(forward/(6*time.Second)) + 1; n > most {
+		if bound := 10 + int(forward/(6*time.Second)) + 1; n > bound {
 			t.Fatalf("%d admitted in %s", n, forward)
 		}
 	}
 }
 
-// TestMonotonic: of a start by time.Now the steps of the wall clock are not seen.
+// TestMonotonic: with a Start from time.Now, steps of the wall clock have no
+// effect.
 func TestMonotonic(t *testing.T) {
 	now := time.Now()
 	m := newTestMemory(t, 0, now)
@@ -214,8 +216,8 @@ func TestMonotonic(t *testing.T) {
 	}
 }
 
-// TestForgets: beyond its bound a store forgets those that would be whole first.
-func TestForgets(t *testing.T) {
+// TestEvicts: a full store evicts the buckets that would be full again first.
+func TestEvicts(t *testing.T) {
 	m := newTestMemory(t, 1000, start)
 	heavy, light := Rate{Count: 10, Period: time.Hour}, Rate{Count: 1000, Period: time.Hour}
 	for i := range 100 {
@@ -228,7 +230,7 @@ func TestForgets(t *testing.T) {
 	}
 	for i := range 100 {
 		if refused, _ := ask(t, m, start, Limit{Name: "key", Bucket: numbered(i), Rate: heavy}); refused != 0 {
-			t.Fatalf("bucket %d, used up, was forgotten for others of which one request is known", i)
+			t.Fatalf("bucket %d, exhausted, was evicted for buckets with one request", i)
 		}
 	}
 	stats := m.Stats(start)
@@ -240,7 +242,8 @@ func TestForgets(t *testing.T) {
 	}
 }
 
-// TestKeepsItsNumber: as many as were asked for are kept, but for a few in ten thousand.
+// TestKeepsItsNumber: the configured number of buckets is kept, within a few in
+// ten thousand.
 func TestKeepsItsNumber(t *testing.T) {
 	const n = 100_000
 	m := newTestMemory(t, n, start)
@@ -253,7 +256,7 @@ func TestKeepsItsNumber(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentTake(t *testing.T) {
 	m := newTestMemory(t, 1000, start)
 	rate := Rate{Count: 1000, Period: time.Hour}
 	var admitted atomic.Int64
@@ -295,11 +298,11 @@ func TestAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestMillion: a million buckets take less than 150 MB of the machine's memory.
+// TestMillion: a million buckets take less than 150 MB of resident memory.
 func TestMillion(t *testing.T) {
 	before, ok := resident()
 	if !ok || testing.Short() || race.Detector {
-		t.Skip("this machine does not say how much is resident, or -short, or the race detector counts along")
+		t.Skip("needs the resident memory of this process, and neither -short nor the race detector")
 	}
 	m := newTestMemory(t, 1_000_000, start)
 	limits, results := make([]Limit, 1), make([]Result, 1)
@@ -313,7 +316,7 @@ func TestMillion(t *testing.T) {
 	}
 	after, _ := resident()
 	stats := m.Stats(start)
-	t.Logf("%d MB before, %d MB with %d buckets, %d forgotten", before>>20, after>>20, stats.Buckets, stats.Evicted)
+	t.Logf("%d MB before, %d MB with %d buckets, %d evicted", before>>20, after>>20, stats.Buckets, stats.Evicted)
 	if after-before > 150_000_000 || stats.Buckets < 999_000 {
 		t.Errorf("%d MB more for %+v", (after-before)>>20, stats)
 	}

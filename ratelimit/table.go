@@ -7,33 +7,33 @@ import (
 	"keyward/authz"
 )
 
-// table keeps a cell for each of many buckets, in sets of a fixed size: a
-// bucket is in the set that its hash says, or nowhere. It grows by doubling up
-// to its most and never shrinks. It holds no pointer, so the collector does not
-// look into it.
+// table keeps a cell for each of many buckets, in sets of a fixed size. A
+// bucket is in the set that its hash selects, or nowhere. The table grows by
+// doubling up to its maximum and never shrinks. It holds no pointers, so the
+// garbage collector does not scan it.
 type table struct {
 	sets    []set
-	maxSets int // sets
+	maxSets int // maximum number of sets
 	evicted uint64
 }
 
 const ways = 16
 
 type set struct {
-	second, first [ways]uint64 // halves of the buckets; the second tells more apart
+	second, first [ways]uint64 // halves of the buckets; second is compared first, because it differs more often
 	cells         [ways]cell
 }
 
-// cell is what is kept of a bucket. One whose time has come is as good as none,
-// and gives way to the next that needs it; so nobody has to tidy up.
+// cell is the state of a bucket. An expired cell is equivalent to none, and the
+// next bucket that needs one overwrites it; so no clean-up is needed.
 type cell struct {
-	tat      int64 // microseconds: when the bucket is full again
+	tat      int64 // when the bucket is full again, see Memory.micros
 	part     uint32
 	interval float32
 }
 
-// expired reports whether the cell is of no use any more. One further ahead than a
-// bucket can be is from before the clock went back.
+// expired reports whether the bucket is full again. A time further ahead than a
+// bucket can have was stored before the clock went back; it counts as expired.
 func (c *cell) expired(now int64) bool {
 	return uint64(c.tat-now)-1 >= uint64(authz.MaxRefill.Microseconds())
 }
@@ -62,9 +62,9 @@ func (t *table) find(b *Bucket, hash uint64) *cell {
 	return nil
 }
 
-// add returns a cell for a bucket that has none. Where its set is full the
-// table grows, and where it can't, the bucket that would have
-// been full first is evicted. A cell found before is good no longer.
+// add returns a cell for a bucket that has none. If its set is full, the table
+// grows. If the table cannot grow, the bucket that would have been full first
+// is evicted. Cells that find returned before are no longer valid.
 func (t *table) add(b *Bucket, hash uint64, now int64, rehash func(*Bucket) uint64) *cell {
 	for len(t.sets) == 0 || !t.set(hash).hasSpace(now) {
 		if !t.grow(now, rehash) {
@@ -83,7 +83,8 @@ func (s *set) hasSpace(now int64) bool {
 	return false
 }
 
-// put overwrites an expired cell of the bucket's set, else the one that expires first.
+// put overwrites an expired cell of the bucket's set, or else the one that
+// expires first.
 func (t *table) put(b *Bucket, hash uint64, now int64) *cell {
 	s, best := t.set(hash), 0
 	for i := range s.cells {
@@ -103,13 +104,14 @@ func (t *table) put(b *Bucket, hash uint64, now int64) *cell {
 	return &s.cells[best]
 }
 
-// grow doubles the table and drops what has expired; false at its maximum.
+// grow doubles the table and drops expired cells. It returns false if the table
+// has its maximum size.
 func (t *table) grow(now int64, rehash func(*Bucket) uint64) bool {
 	if len(t.sets) == t.maxSets {
 		return false
 	}
 	n := t.maxSets
-	for n > 2*len(t.sets)+1 { // so that the last step is a doubling, too
+	for n > 2*len(t.sets)+1 { // so that the last step is a doubling too
 		n = (n + 1) / 2
 	}
 	old := t.sets
@@ -127,7 +129,7 @@ func (t *table) grow(now int64, rehash func(*Bucket) uint64) bool {
 	return true
 }
 
-// used counts the cells that say something.
+// used counts the cells that have not expired.
 func (t *table) used(now int64) (n int) {
 	for i := range t.sets {
 		for j := range t.sets[i].cells {

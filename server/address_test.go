@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 // oneClient is a client that shows itself in many ways, by number, and what it is then called.
@@ -86,7 +86,7 @@ func TestOneClientIsOne(t *testing.T) {
 		for kind, client := range oneClients {
 			t.Run(way+", "+kind, func(t *testing.T) {
 				var key string
-				r := start(t, oneClientConfig+fmt.Sprintf("client_address: {trusted_hops: %d}\n", asking.hops), func(r *running) { key = r.create(keystore.Params{}) })
+				r := start(t, oneClientConfig+fmt.Sprintf("client_address: {trusted_hops: %d}\n", asking.hops), func(r *running) { key = r.create(store.KeyParams{}) })
 				r.becomes("/", key, 200)
 				asked := 0
 				use := func(n int, target, key string, want int) {
@@ -122,7 +122,7 @@ func TestUnknownClientLocksOutNone(t *testing.T) {
 	for way, asking := range askings {
 		t.Run(way, func(t *testing.T) {
 			var key string
-			r := start(t, oneClientConfig+fmt.Sprintf("client_address: {trusted_hops: %d}\n", asking.hops), func(r *running) { key = r.create(keystore.Params{}) })
+			r := start(t, oneClientConfig+fmt.Sprintf("client_address: {trusted_hops: %d}\n", asking.hops), func(r *running) { key = r.create(store.KeyParams{}) })
 			r.becomes("/", key, 200)
 			for range 20 {
 				if status := asking.ask(r, "unknown", "/", "kw_nonsense"); status != 401 {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A listener's connections. A proxy keeps a few for each of its threads: this is
-// enough for a thousand of them with eight threads, and for many Prometheuses.
+// The maximum number of connections of a listener. A proxy keeps a few per thread:
+// this is enough for a thousand proxies of eight threads, and for many Prometheus
+// servers.
 const (
 	maxConnections      = 10_000
 	maxAdminConnections = 256
@@ -18,9 +19,9 @@ const (
 // userTimeout is how long a TCP client may leave unread what was sent to it.
 const userTimeout = 20 * time.Second
 
-// connectionsOf returns how many connections the listener may have: fewer than
-// it would have otherwise where the process may not open as many files. All
-// listeners together leave some for all else that the process opens.
+// connectionsOf returns how many connections the listener may have. It is fewer
+// than the maximum if the process may not open as many files. All listeners
+// together leave some for the other files that the process opens.
 func connectionsOf(name string) int {
 	var files syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {
@@ -30,21 +31,21 @@ func connectionsOf(name string) int {
 }
 
 func shareOf(name string, files uint64) int {
-	const most = 1 << 20 // Cur may be RLIM_INFINITY
-	share := int(min(files, most)) / 20
+	const maxFiles = 1 << 20 // Cur may be RLIM_INFINITY
+	share := int(min(files, maxFiles)) / 20
 	if name == listenerAdmin {
 		return min(maxAdminConnections, 2*share)
 	}
 	return min(maxConnections, 7*share)
 }
 
-// boundedListener accepts a number of connections at a time. Those beyond are
-// closed at once, which a proxy notices faster than a connection that is not
-// answered. No address has more than half of them, so that one client that keeps
-// many does not keep others out.
+// boundedListener accepts a limited number of connections at a time. It closes
+// further ones at once, which a proxy notices faster than a connection that is not
+// answered. No address has more than half of them, so that a client that keeps
+// many does not exclude the others.
 type boundedListener struct {
 	net.Listener
-	most     int
+	limit    int
 	rejected func(conn net.Conn, why string)
 
 	mu   sync.Mutex
@@ -60,24 +61,24 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		client := addressOf(conn)
-		if why := l.enter(client); why != "" {
+		if why := l.acquire(client); why != "" {
 			l.rejected(conn, why)
 			_ = conn.Close()
 			continue
 		}
 		setUserTimeout(conn)
-		return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(client) })}, nil
+		return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { l.release(client) })}, nil
 	}
 }
 
-// enter returns why there may not be another connection; "" is that there may.
-func (l *boundedListener) enter(client netip.Addr) string {
+// acquire counts another connection. It returns why there may not be one, or "".
+func (l *boundedListener) acquire(client netip.Addr) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.open >= l.most:
+	case l.open >= l.limit:
 		return "the listener has its maximum number of connections"
-	case client.IsValid() && l.of[client] >= (l.most+1)/2:
+	case client.IsValid() && l.of[client] >= (l.limit+1)/2:
 		return "the address has its maximum, half of the listener's connections"
 	}
 	l.open++
@@ -90,7 +91,7 @@ func (l *boundedListener) enter(client netip.Addr) string {
 	return ""
 }
 
-func (l *boundedListener) leave(client netip.Addr) {
+func (l *boundedListener) release(client netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
@@ -101,7 +102,8 @@ func (l *boundedListener) leave(client netip.Addr) {
 	}
 }
 
-// addressOf is the client's address; the zero Addr where it has none, as on a Unix socket.
+// addressOf returns the client's address; the zero Addr if it has none, as on a
+// Unix socket.
 func addressOf(conn net.Conn) netip.Addr {
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap()
@@ -111,11 +113,11 @@ func addressOf(conn net.Conn) netip.Addr {
 
 type boundedConn struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
 // Close implements net.Conn.
 func (c *boundedConn) Close() error {
-	c.leave()
+	c.release()
 	return c.Conn.Close()
 }

@@ -47,9 +47,9 @@ type bounding struct {
 	rejected int
 }
 
-func newBounding(most int) *bounding {
+func newBounding(limit int) *bounding {
 	b := &bounding{from: &fakeListener{}}
-	b.boundedListener = &boundedListener{Listener: b.from, most: most, rejected: func(net.Conn, string) { b.rejected++ }}
+	b.boundedListener = &boundedListener{Listener: b.from, limit: limit, rejected: func(net.Conn, string) { b.rejected++ }}
 	return b
 }
 

@@ -2,7 +2,7 @@ package server
 
 import "encoding/binary"
 
-// Frame types and flags of HTTP/2 (RFC 9113 section 6); those that matter here.
+// Frame types and flags of HTTP/2 that matter here (RFC 9113 section 6).
 const (
 	frameData         = 0x0
 	frameHeaders      = 0x1
@@ -25,17 +25,17 @@ type frame struct {
 
 func (f *frame) endsStream() bool { return f.flags&flagEndStream != 0 }
 
-// frameScanner finds the frames in what a connection reads or writes, which may
-// be cut anywhere.
+// frameScanner finds the frames in what a connection reads or writes. A read or
+// write may end anywhere in a frame.
 type frameScanner struct {
-	skip    int // bytes to step over: the rest of a frame, or the preface
+	skip    int // bytes to ignore: the rest of a frame, or the preface
 	partial [frameHeaderSize]byte
-	have    int  // of partial
-	inBlock bool // header fields go on in the next frame
+	have    int  // bytes of partial
+	inBlock bool // the header fields continue in the next frame
 }
 
 // toBoundary returns how many bytes may be read without going beyond the next
-// place where any frame may stand; 0 is that it is here.
+// place where any frame may stand; 0 if that place is here.
 func (s *frameScanner) toBoundary() int {
 	switch {
 	case s.skip > 0:

@@ -57,10 +57,11 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix
 func grpcOnPipes(t *testing.T) func() net.Conn {
 	t.Helper()
 	s := &Server{logger: slog.New(slog.DiscardHandler), registry: prometheus.NewRegistry()}
-	if err := s.registerMetrics(); err != nil {
+	if err := s.registerListenerMetrics(); err != nil {
 		t.Fatal(err)
 	}
-	s.core.Store(&Core{}) // which judges nothing: no call gets so far
+	handler := new(extauthz.Handler) // which judges nothing: no call gets so far
+	s.handler = func() *extauthz.Handler { return handler }
 	l, at := s.grpcListener(nil), newPipes()
 	t.Cleanup(serveOn(l, at))
 	return at.connect

@@ -14,32 +14,33 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// handshakes returns what is to be called for each TLS handshake that fails. All
-// are counted, and one a second is logged: a port scanner or a health check of a
-// load balancer makes many.
+// handshakes returns a function to call for each TLS handshake that fails. It
+// counts all of them and logs one per second: a port scanner or the health check of
+// a load balancer makes many.
 func (s *Server) handshakes(listener string) func(what string) {
-	log := s.onceASecond(listener)
+	log := s.oncePerSecond(listener)
 	return func(what string) {
 		s.clients.HandshakeFailed(listener)
 		log.Warn("TLS handshake failed", "error", what)
 	}
 }
 
-// rejections returns what is to be called for each connection that something is
-// done to for the cause. All are counted, and one a second is logged.
+// rejections returns a function to call for each connection that is rejected for
+// the cause. It counts all of them and logs one per second, with done as the
+// message.
 func (s *Server) rejections(listener, cause, done string) func(conn net.Conn, why string) {
-	log := s.onceASecond(listener)
+	log := s.oncePerSecond(listener)
 	return func(conn net.Conn, why string) {
 		s.clients.Rejected(listener, cause)
 		log.Warn(done, "client", conn.RemoteAddr().String(), "error", why)
 	}
 }
 
-func (s *Server) onceASecond(listener string) *slog.Logger {
+func (s *Server) oncePerSecond(listener string) *slog.Logger {
 	return slog.New(limitedHandler{s.logger.Handler(), &authz.LineLimit{PerSecond: 1}}).With("listener", listener)
 }
 
-// errorLog is what an http.Server logs to.
+// errorLog returns the logger of an http.Server.
 func (s *Server) errorLog(listener string) *log.Logger {
 	handshakeFailed := s.handshakes(listener)
 	other := limited(s.logger, "net/http", libraryLines).With("listener", listener)
@@ -52,15 +53,15 @@ func (s *Server) errorLog(listener string) *log.Logger {
 	})
 }
 
-// grpcCredentials are TLS, or none. They are where a connection passes before
-// its first frame, and so where the listener's bounds are put on it.
+// grpcCredentials returns TLS, or no security. A connection passes here before its
+// first frame, so this is where its messages begin to be metered.
 func (s *Server) grpcCredentials(security *tls.Config) credentials.TransportCredentials {
 	inner := insecure.NewCredentials()
 	if security != nil {
 		inner = credentials.NewTLS(security)
 	}
 	rejected := s.rejections(listenerGRPC, admin.RejectedMemory, "calls of a connection ended")
-	budget := &unfinishedBudget{most: maxUnfinished, rejected: func(conn net.Conn) {
+	budget := &unfinishedBudget{limit: maxUnfinished, rejected: func(conn net.Conn) {
 		rejected(conn, "it held more memory than others for incomplete messages")
 	}}
 	return watchedCredentials{inner, s.handshakes(listenerGRPC), budget}

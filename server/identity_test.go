@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 )
 
 // TestSubjectsOfIssuers: alice of one issuer is not alice of another to an
@@ -20,10 +22,10 @@ func TestSubjectsOfIssuers(t *testing.T) {
 	text := strings.ReplaceAll(tokensConfig, "URL", issuer.URL) + "identity_headers: {x-auth-subject: subject, x-auth-issuer: issuer}\n"
 	var key string
 	r := start(t, text, func(r *running) {
-		key = r.create(keystore.Params{User: "alice"})
+		key = r.create(store.KeyParams{User: "alice"})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", onFile.set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 	})
 	for token, want := range map[string]string{
 		key: "x-auth-subject: alice",
@@ -40,7 +42,7 @@ func TestSubjectsOfIssuers(t *testing.T) {
 		}
 		slices.Sort(told)
 		if got := strings.Join(told, ", "); got != want {
-			t.Errorf("%.10s…: the upstream is told %s, want %s", token, got, want)
+			t.Errorf("%.10s…: the upstream receives %s, want %s", token, got, want)
 		}
 	}
 }
@@ -52,11 +54,11 @@ func TestUserMadeAgain(t *testing.T) {
 	issuer.keys.Store(&remote.set)
 	var key string
 	r := start(t, strings.ReplaceAll(tokensConfig, "URL", issuer.URL), func(r *running) {
-		key = r.create(keystore.Params{User: "alice"})
+		key = r.create(store.KeyParams{User: "alice"})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", remote.set)
-		r.user("alice", keystore.UserPatch{})
-		r.user("bob", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
+		r.user("bob", store.UserPatch{})
 	})
 	mint := func(subject string, ahead time.Duration) string {
 		c := claims("own", subject)
@@ -67,11 +69,11 @@ func TestUserMadeAgain(t *testing.T) {
 	for _, each := range []string{key, old, ahead} {
 		r.turns(each, "200 ok")
 	}
-	if err := keystore.NewUserFile(keystore.UserFileConfig{Path: r.path("users.jsonl")}).DeleteUser("alice"); err != nil {
+	if err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	next := r.create(keystore.Params{User: "alice"})
-	r.user("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
+	next := r.create(store.KeyParams{User: "alice"})
+	r.user("alice", store.UserPatch{Scopes: &[]string{"admin"}})
 	r.turns(next, "200 ok")
 	for each, want := range map[string]string{key: "401 revoked_key", old: "401 revoked_token", ahead: "401 revoked_token"} {
 		r.turns(each, want) // the users are followed apart from the keys
@@ -81,7 +83,7 @@ func TestUserMadeAgain(t *testing.T) {
 	for _, token := range tokens {
 		r.turns(token, "200 ok")
 	}
-	if _, err := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeSubject("bob", time.Now()); err != nil {
+	if _, err := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeSubject(context.Background(), "bob", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, token := range tokens {

@@ -13,18 +13,18 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// libraryLines bounds the lines per second of each library.
+// libraryLines is the maximum number of lines per second of each library.
 const libraryLines = 10
 
-// adoptLibraryLogs has the loggers that libraries keep for themselves write to
-// ours. Each writes to standard error otherwise, where an unread pipe blocks the
-// goroutine that logs, and with it a connection. The loggers are the process's:
-// it must not run other servers, and no gRPC yet.
+// adoptLibraryLogs directs the package-level loggers of libraries to the server's
+// logger. By default they write to standard error, where an unread pipe blocks the
+// goroutine that logs, and with it a connection. These loggers belong to the
+// process: it must not run other servers, and must not have used gRPC yet.
 func adoptLibraryLogs(logger *slog.Logger) {
 	own := limited(logger, "log", libraryLines)
 	slog.SetDefault(own)
 	log.SetFlags(0)
-	log.SetOutput(lineWriter(func(text string) { own.Warn(text) })) // slog has made it a line of level INFO
+	log.SetOutput(lineWriter(func(text string) { own.Warn(text) })) // slog made it a line of level INFO
 	grpclog.SetLoggerV2(grpcLog{limited(logger, "grpc", libraryLines)})
 	tracing.LogTo(limited(logger, "opentelemetry", libraryLines))
 	redis.LogTo(limited(logger, "redis", libraryLines))
@@ -45,8 +45,8 @@ func (l grpcLog) Error(args ...any)                 { l.logger.Error(fmt.Sprint(
 func (l grpcLog) Errorln(args ...any)               { l.logger.Error(strings.TrimSpace(fmt.Sprintln(args...))) }
 func (l grpcLog) Errorf(format string, args ...any) { l.logger.Error(fmt.Sprintf(format, args...)) }
 
-// gRPC expects the process to end here. It is a fault of a program's, and not
-// one that a peer can cause.
+// gRPC expects the process to end here. Only an error in the program causes it; a
+// peer cannot.
 func (l grpcLog) Fatal(args ...any)                 { l.Error(args...); os.Exit(1) }
 func (l grpcLog) Fatalln(args ...any)               { l.Errorln(args...); os.Exit(1) }
 func (l grpcLog) Fatalf(format string, args ...any) { l.Errorf(format, args...); os.Exit(1) }

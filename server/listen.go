@@ -11,8 +11,8 @@ import (
 )
 
 // listen opens the address that a listen.* key names: host:port or
-// unix:///path. A socket that a killed process left behind is taken over; one
-// that somebody serves is not.
+// unix:///path. It takes over a socket that a killed process left behind, but
+// not one that a process serves.
 func listen(key, address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix://")
 	if !isUnix {
@@ -29,7 +29,7 @@ func listen(key, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen.%s: %w", key, err)
 	}
-	// The group is who shares a pod's volume: the proxy beside us.
+	// The group is that of the pod's shared volume, which the proxy is in.
 	if err := os.Chmod(path, 0o660); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen.%s: %w", key, err), l.Close())
 	}
@@ -44,7 +44,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSocket == 0:
-		return fmt.Errorf("%s is there and is no socket", path)
+		return fmt.Errorf("%s exists and is not a socket", path)
 	}
 	conn, err := net.Dial("unix", path)
 	if errors.Is(err, syscall.ECONNREFUSED) {

@@ -16,14 +16,14 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// How long a client may take. Each is far more than a proxy needs.
+// How long a client may take. Each timeout is far longer than a proxy needs.
 const (
 	handshakeTimeout  = 5 * time.Second  // for TLS, HTTP/2's preface, and the header of a request
-	callTimeout       = 10 * time.Second // for a call: its message over gRPC, the reading of our answer over HTTP
+	callTimeout       = 10 * time.Second // for a call: to send its message over gRPC, to read the answer over HTTP
 	idleTimeout       = 5 * time.Minute  // for a connection without a call
 	connectionAge     = 30 * time.Minute // ends connections so that load spreads over new replicas
 	connectionGrace   = 10 * time.Second
-	adminWriteTimeout = 2 * time.Minute // profiles take as long as they are asked to
+	adminWriteTimeout = 2 * time.Minute // a profile takes as long as its request says
 )
 
 // maxStreams bounds the calls of one connection. Envoy opens another for more.
@@ -33,16 +33,16 @@ const maxStreams = 1024
 func (s *Server) grpcListener(security *tls.Config) *listener {
 	server := grpc.NewServer(append(s.grpcLimits(security),
 		extauthz.ServerCodec(),
-		// Goroutines that stay, with stacks that have grown; a new one a call
-		// spends a sixth of the processor time on growing its own. They take turns,
-		// and so all of their stacks are in use: with 256 these are too many for a
-		// processor's cache, which costs a tenth.
+		// Workers keep their grown stacks. A new goroutine per call spends a sixth of
+		// the processor time on growing its stack. The workers take turns, so all of
+		// their stacks are in use: those of 256 workers exceed a processor's cache,
+		// which costs a tenth.
 		grpc.NumStreamWorkers(128),
-		// Windows of a fixed size: else gRPC measures the connection with a ping for
-		// many a request, to find one for messages that are long.
+		// Windows of a fixed size: otherwise gRPC measures the connection by many
+		// pings, to find a window for long messages.
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20),
 	)...)
-	extauthz.NewGRPC(s.transportCore).Register(server)
+	extauthz.NewGRPC(s.handler).Register(server)
 	states := health.NewServer()
 	healthpb.RegisterHealthServer(server, states)
 	return &listener{
@@ -63,7 +63,8 @@ func (s *Server) grpcListener(security *tls.Config) *listener {
 	}
 }
 
-// grpcLimits are what a client of the gRPC listener may make us keep, and for how long.
+// grpcLimits bound what a client of the gRPC listener makes the server keep, and
+// for how long.
 func (s *Server) grpcLimits(security *tls.Config) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(s.grpcCredentials(security)),
@@ -81,19 +82,21 @@ func (s *Server) grpcLimits(security *tls.Config) []grpc.ServerOption {
 	}
 }
 
-// httpListener answers proxies that ask over HTTP, and callers about their own credentials.
+// httpListener answers proxies that ask over HTTP, and clients that ask about their
+// own credentials.
 func (s *Server) httpListener(security *tls.Config) *listener {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return listenerOf(&http.Server{
-		Handler:   limitStream(extauthz.NewHTTP(s.transportCore), callTimeout),
+		Handler:   limitStream(extauthz.NewHTTP(s.handler), callTimeout),
 		Protocols: protocols,
 		TLSConfig: security,
 		ErrorLog:  s.errorLog(listenerHTTP),
-		// Of the TLS handshake, the header, and a body, which is not read. Each time-out
-		// more would be a timer set for each check, and an answer fits into the socket's buffer.
+		// Covers the TLS handshake, the header, and a body, which is not read. Any
+		// further timeout would set a timer for each check, and an answer fits into the
+		// socket's buffer.
 		ReadTimeout:    handshakeTimeout,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
@@ -102,7 +105,7 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 
 // adminListener answers Prometheus and the kubelet.
 func (s *Server) adminListener(security *tls.Config) *listener {
-	answer := admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.usageOf, Limit: s.limitOf, Reset: s.resetLimit})
+	answer := admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.engine.KeyUsage, Limit: s.engine.KeyLimit, Reset: s.engine.ResetKeyLimit})
 	return listenerOf(&http.Server{
 		Handler:           limitStream(answer, adminWriteTimeout),
 		TLSConfig:         security,
@@ -114,12 +117,12 @@ func (s *Server) adminListener(security *tls.Config) *listener {
 	})
 }
 
-// limitStream bounds how long an answer over HTTP/2 waits for a client that
-// opens no window for it. Over HTTP/1 the kernel does that, see userTimeout.
+// limitStream bounds how long an answer over HTTP/2 waits for a client that does
+// not open its window. Over HTTP/1 the kernel does that, see userTimeout.
 func limitStream(h http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout)) // HTTP/2 has one
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout)) // HTTP/2 supports it
 		}
 		h.ServeHTTP(w, r)
 	})

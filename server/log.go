@@ -5,29 +5,29 @@ import (
 	"log/slog"
 	"os"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/config"
 )
 
-// How a logBuffer says that it dropped lines.
+// The lines that report how many lines an asyncWriter dropped.
 const (
 	lostJSON = `{"level":"ERROR","msg":"log lines dropped, since the output is too slow","count":%d}` + "\n"
 	lostText = `level=ERROR msg="log lines dropped, since the output is too slow" count=%d` + "\n"
 )
 
-// newLogs buffers what is logged to standard output, from where a container's log is read.
-func newLogs(format config.LogFormat) *logBuffer {
+// newLogs returns a buffer for standard output, where a container's log is read.
+func newLogs(format config.LogFormat) *asyncWriter {
 	if format == config.LogText {
-		return newLogBuffer(os.Stdout, lostText)
+		return newAsyncWriter(os.Stdout, lostText)
 	}
-	return newLogBuffer(os.Stdout, lostJSON)
+	return newAsyncWriter(os.Stdout, lostJSON)
 }
 
-// newLogger writes to out. The level can change while it is in use. Characters
-// that do not show, or steer a terminal, are escaped in both formats: names and
-// requests have some.
+// newLogger writes to out. The level can change while it is in use. Both
+// formats escape characters that are invisible or control a terminal: names and
+// requests can contain them.
 func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
-	out = shownLines{out}
+	out = escapingWriter{out}
 	options := &slog.HandlerOptions{Level: level}
 	if format == config.LogText {
 		return slog.New(slog.NewTextHandler(out, options))
@@ -35,12 +35,12 @@ func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) *slog
 	return slog.New(slog.NewJSONHandler(out, options))
 }
 
-// shownLines escapes hidden characters in what it hands on.
-type shownLines struct{ out io.Writer }
+// escapingWriter escapes hidden characters in what it writes to out.
+type escapingWriter struct{ out io.Writer }
 
 // Write implements io.Writer.
-func (w shownLines) Write(line []byte) (int, error) {
-	if _, err := w.out.Write(authz.EscapeHidden(line)); err != nil {
+func (w escapingWriter) Write(line []byte) (int, error) {
+	if _, err := w.out.Write(chars.EscapeHidden(line)); err != nil {
 		return 0, err
 	}
 	return len(line), nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/config"
 )
 
@@ -18,7 +18,7 @@ func TestLogShowsWhatItSays(t *testing.T) {
 	for _, format := range []config.LogFormat{config.LogJSON, config.LogText} {
 		var out bytes.Buffer
 		newLogger(&out, format, slog.LevelInfo).Info("decision", "method", method)
-		if line := strings.TrimSuffix(out.String(), "\n"); strings.ContainsFunc(line, authz.Hidden) || !strings.Contains(line, `\u202e`) {
+		if line := strings.TrimSuffix(out.String(), "\n"); strings.ContainsFunc(line, chars.IsHidden) || !strings.Contains(line, `\u202e`) {
 			t.Errorf("%s: %+q", format, line)
 		}
 		var said struct{ Method string }

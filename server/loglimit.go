@@ -10,13 +10,13 @@ import (
 )
 
 // limitedHandler suppresses lines beyond a number per second. It is for lines
-// that a client can cause, who could fill a disk with them.
+// that a client can cause, since it could fill a disk with them.
 type limitedHandler struct {
 	slog.Handler
 	limit *authz.LineLimit
 }
 
-// limited returns a logger of that many lines a second for a library.
+// limited returns a logger for a library, of at most perSecond lines per second.
 func limited(logger *slog.Logger, library string, perSecond int) *slog.Logger {
 	return slog.New(limitedHandler{logger.Handler(), &authz.LineLimit{PerSecond: perSecond}}).With("library", library)
 }
@@ -43,7 +43,7 @@ func (h limitedHandler) WithGroup(name string) slog.Handler {
 	return limitedHandler{h.Handler.WithGroup(name), h.limit}
 }
 
-// lineWriter is the output of a log.Logger: one call of Write, one line.
+// lineWriter is the output of a log.Logger, which calls Write once per line.
 type lineWriter func(text string)
 
 // maxLibraryLine bounds one line, in bytes: enough for the top of a stack trace.
@@ -56,5 +56,5 @@ func (w lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// stdLogger is a logger of package log that writes to w.
+// stdLogger returns a logger of package log that writes to w.
 func stdLogger(w lineWriter) *log.Logger { return log.New(w, "", 0) }

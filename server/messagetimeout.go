@@ -8,32 +8,35 @@ import (
 )
 
 // messageTimeout ends the calls of a connection whose message is not complete
-// within callTimeout: gRPC keeps what has come of it, and a goroutine that waits
-// for the rest, for as long as the connection lives. A context with a deadline for
-// each call (grpc.InTapHandle) does the same, and makes each check 1.4 % slower.
+// within callTimeout. Otherwise gRPC keeps the part that has arrived, and a
+// goroutine that waits for the rest, for as long as the connection lives. A context
+// with a deadline per call (grpc.InTapHandle) has the same effect, and makes each
+// check 1.4 % slower.
 //
-// The client is not told, see endings. Envoy's calls have a deadline of their own.
+// The client does not learn of it, see resets. Envoy's calls have their own
+// deadline.
 type messageTimeout struct {
 	end   func(stream uint32)
 	began time.Time // of the connection
 
 	mu    sync.Mutex
-	calls []incompleteCall // in the order of their streams, which is that of their age
+	calls []incompleteCall // in the order of their streams, oldest first
 	timer *time.Timer      // runs while there are calls
 }
 
 // incompleteCall is a call whose client is still sending.
 type incompleteCall struct {
 	stream uint32
-	since  time.Duration // after the connection began; 0 is that it has just come
+	since  time.Duration // after the connection began; 0 until the first scan after it arrived ends
 }
 
-// maxIncomplete bounds the calls of a connection that are remembered. There are
-// more than gRPC has open if it refuses some, or answers before their end.
+// maxIncomplete is the maximum number of calls that are tracked per connection.
+// There are more than gRPC has open if it refuses some, or answers before their
+// message is complete.
 const maxIncomplete = 4 * maxStreams
 
-// scan has the frames of p looked at. Most calls begin and end in the same p, and
-// need no look at the clock.
+// scan finds the frames of p. Most calls begin and end in the same p, and need no
+// reading of the clock.
 func (t *messageTimeout) scan(in *frameScanner, p []byte, found func(frame)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,22 +75,22 @@ func (t *messageTimeout) find(stream uint32) (int, bool) {
 	})
 }
 
-// expire ends the calls whose time is over.
+// expire ends the calls that have had callTimeout.
 func (t *messageTimeout) expire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	over := time.Since(t.began) - callTimeout
+	deadline := time.Since(t.began) - callTimeout
 	n := 0
-	for n < len(t.calls) && t.calls[n].since <= over {
+	for n < len(t.calls) && t.calls[n].since <= deadline {
 		n++
 	}
 	t.endOldest(n)
 	if t.timer = nil; len(t.calls) > 0 {
-		t.timer = time.AfterFunc(t.calls[0].since-over, t.expire)
+		t.timer = time.AfterFunc(t.calls[0].since-deadline, t.expire)
 	}
 }
 
-// endOldest ends that many calls. t.mu is held.
+// endOldest ends the n oldest calls. t.mu is held.
 func (t *messageTimeout) endOldest(n int) {
 	for _, call := range t.calls[:n] {
 		t.end(call.stream)

@@ -118,13 +118,13 @@ func TestIncompleteCalls(t *testing.T) {
 	for stream := range uint32(maxIncomplete) {
 		m.onReceived(headers(2*stream + 1))
 	}
-	if m.ends.Load() {
+	if m.hasResets.Load() {
 		t.Fatal("ended at the bound")
 	}
 	m.onReceived(headers(2*maxIncomplete + 1))
 	const size = frameHeaderSize + 4
 	p := make([]byte, 1<<20)
-	if n := m.takeEndings(p); n != maxIncomplete/2*size || p[frameHeaderSize-1] != 1 {
+	if n := m.takeResets(p); n != maxIncomplete/2*size || p[frameHeaderSize-1] != 1 {
 		t.Errorf("%d calls were ended, the first is %x", n/size, p[:size])
 	}
 	if calls := m.incomplete.calls; len(calls) != maxIncomplete/2+1 || calls[0].stream != maxIncomplete+1 {

@@ -8,7 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 func (r *running) basic(user, password string) string {
@@ -16,7 +16,7 @@ func (r *running) basic(user, password string) string {
 	header := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	for range 20 {
 		got := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"authorization", header}}}).String()
-		if got != "503 overloaded" { // a busy machine hashes slowly; the outcome is kept for the next who asks
+		if got != "503 overloaded" { // a busy machine hashes slowly; the outcome is kept for the next request
 			return got
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -29,8 +29,8 @@ func TestPasswords(t *testing.T) {
 	secret := func(text string) *authz.Secret { s := authz.NewSecret(text); return &s }
 	text := baseConfig + "users: {file: DIR/users.jsonl}\ncredentials: {basic: true, basic_key_usernames: [haplo]}\n"
 	r := start(t, text, func(r *running) {
-		r.create(keystore.Params{})
-		r.user("alice", keystore.UserPatch{Password: secret("swordfish")})
+		r.create(store.KeyParams{})
+		r.user("alice", store.UserPatch{Password: secret("swordfish")})
 	})
 	for _, each := range []struct{ user, password, want string }{
 		{"alice", "swordfish", "200 ok"},
@@ -38,24 +38,24 @@ func TestPasswords(t *testing.T) {
 		{"alice", "Swordfish", "401 wrong_password"},
 		{"alice", "", "401 wrong_password"},
 		{"alice", strings.Repeat("x", 73), "401 wrong_password"},
-		{"nobody", "swordfish", "401 wrong_password"},
+		{"unknown", "swordfish", "401 wrong_password"},
 		{"haplo", "swordfish", "401 invalid_token"}, // a key, and none
 	} {
 		if got := r.basic(each.user, each.password); got != each.want {
 			t.Errorf("%s:%s: %s, want %s", each.user, each.password, got, each.want)
 		}
 	}
-	key := r.create(keystore.Params{User: "alice"})
+	key := r.create(store.KeyParams{User: "alice"})
 	r.turns(key, "200 ok")
 	yes, no := true, false
 	for _, change := range []struct {
-		patch       keystore.UserPatch
+		patch       store.UserPatch
 		old, fresh  string
 		keys, about string
 	}{
-		{keystore.UserPatch{Disabled: &yes}, "401 disabled_user", "401 wrong_password", "401 disabled_user", "disabled"},
-		{keystore.UserPatch{Disabled: &no}, "200 ok", "401 wrong_password", "200 ok", "enabled"},
-		{keystore.UserPatch{Password: secret("marlin")}, "401 wrong_password", "200 ok", "200 ok", "another password"},
+		{store.UserPatch{Disabled: &yes}, "401 disabled_user", "401 wrong_password", "401 disabled_user", "disabled"},
+		{store.UserPatch{Disabled: &no}, "200 ok", "401 wrong_password", "200 ok", "enabled"},
+		{store.UserPatch{Password: secret("marlin")}, "401 wrong_password", "200 ok", "200 ok", "another password"},
 	} {
 		r.user("alice", change.patch)
 		start := time.Now()

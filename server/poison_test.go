@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"keyward/internal/prove"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 const poisonConfig = baseConfig + `
@@ -52,7 +52,7 @@ func poisonedTokens(t *testing.T, poison http.HandlerFunc, many bool) {
 		}
 	}))
 	defer issuer.Close()
-	r := start(t, strings.ReplaceAll(poisonConfig, "URL", issuer.URL), func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, strings.ReplaceAll(poisonConfig, "URL", issuer.URL), func(r *running) { r.create(store.KeyParams{}) })
 	r.becomes("/", "ended", 401)
 	stop := make(chan struct{})
 	var attack sync.WaitGroup

@@ -1,13 +1,15 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 )
 
@@ -15,8 +17,8 @@ import (
 // no command makes a good file of it, and a new file is reported.
 func TestEmptiedRevocations(t *testing.T) {
 	r := start(t, baseConfig+"\nrevocations: {file: DIR/revocations.jsonl}\n", func(r *running) {
-		r.create(keystore.Params{})
-		if _, err := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeToken("first"); err != nil {
+		r.create(store.KeyParams{})
+		if _, err := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeToken(context.Background(), "first"); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -30,15 +32,15 @@ func TestEmptiedRevocations(t *testing.T) {
 		}
 		return nil
 	})
-	next := keystore.RevocationFileConfig{Path: path}
-	if _, err := keystore.NewRevocationFile(next).RevokeToken("second"); !errors.Is(err, journal.ErrDamaged) {
+	next := filestore.RevocationFileConfig{Path: path}
+	if _, err := filestore.NewRevocationFile(next).RevokeToken(context.Background(), "second"); !errors.Is(err, journal.ErrDamaged) {
 		t.Fatalf("a command on the emptied file: %v", err)
 	}
 	if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_revocations_file_rollbacks_total 0") {
 		t.Error("a rollback was counted, and nothing was taken over")
 	}
 	next.StartOver = true
-	if _, err := keystore.NewRevocationFile(next).RevokeToken("second"); err != nil {
+	if _, err := filestore.NewRevocationFile(next).RevokeToken(context.Background(), "second"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
@@ -56,9 +58,9 @@ func TestEmptiedRevocations(t *testing.T) {
 // nothing until the file is back.
 func TestStartOnADamagedFile(t *testing.T) {
 	r := start(t, baseConfig+"\nrevocations: {file: DIR/revocations.jsonl}\n", func(r *running) {
-		r.create(keystore.Params{})
-		file := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
-		if _, err := file.RevokeToken("first"); err != nil {
+		r.create(store.KeyParams{})
+		file := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+		if _, err := file.RevokeToken(context.Background(), "first"); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(r.path("revocations.jsonl"), r.path("copy")); err != nil {

@@ -20,13 +20,13 @@ const (
 	listenerAdmin = "admin"
 )
 
-// listener is one open address and what answers there.
+// listener is one open address and the handler behind it.
 type listener struct {
 	name string
 	net.Listener
 	serve    func(net.Listener) error
-	shutdown func(context.Context) // lets what is under way end, until the context does
-	ready    func(bool)            // told when readiness changes
+	shutdown func(context.Context) // lets calls in progress end, until the context is done
+	ready    func(bool)            // is called when readiness changes
 }
 
 // open opens every address that the configuration names.
@@ -58,7 +58,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeAll(all))
 		}
-		l.Listener = &boundedListener{Listener: opened, most: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
+		l.Listener = &boundedListener{Listener: opened, limit: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
 		all = append(all, l)
 	}
 	return all, nil
@@ -72,9 +72,9 @@ func closeAll(all []*listener) error {
 	return errors.Join(errs...)
 }
 
-// Run serves until ctx ends or a listener fails, then drains: it says that
-// it is going, waits a little, and lets calls under way end. A value on
-// reload has the configuration, and the files it names, read again.
+// Run serves until ctx is done or a listener fails. Then it drains: it reports that
+// it is not ready, waits for DrainDelay, and lets calls in progress end. A value on
+// reload makes the engine load the configuration and the files that it names again.
 func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	failed := make(chan error, len(s.listeners))
 	var serving sync.WaitGroup
@@ -90,47 +90,38 @@ func (s *Server) Run(ctx context.Context, reload <-chan struct{}) error {
 	err := s.watch(ctx, reload, failed)
 	s.drain(err == nil)
 	serving.Wait()
-	err = errors.Join(err, s.core.Load().Close())
-	_ = s.closeLog() // lost lines are not the server's failure, and there is nowhere left to report them
+	err = errors.Join(err, s.engine.Close())
+	_ = s.closeLog() // lost lines are not a failure of the server, and there is no log left to report them in
 	return err
 }
 
-// watch waits for what ends the server and does meanwhile what happens now and then.
+// watch waits for what ends the server, and meanwhile announces readiness, has
+// the engine reload, and tunes the garbage collector.
 func (s *Server) watch(ctx context.Context, reload <-chan struct{}, failed <-chan error) error {
-	const often = 100 * time.Millisecond
-	tick := time.NewTicker(often)
+	const interval = 100 * time.Millisecond
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	ready := s.announce(false)
-	config := newSettling(s.opts.ConfigFile)
-	gc := newCollector()
-	for n := 1; ; n++ {
+	ready := s.updateReadiness(false)
+	gc := newGCTuner()
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
 			return err
 		case <-reload:
-			_ = s.reload() // it has logged and counted an error
-			// Asked for by hand, the keys are read anew as well; a changed
-			// configuration alone is no reason to read a million of them.
-			s.core.Load().parts.reload()
+			_ = s.engine.Reload() // it has logged and counted an error
 		case <-tick.C:
-			ready = s.announce(ready)
+			ready = s.updateReadiness(ready)
 			if s.opts.TuneGC {
 				gc.tune()
-			}
-			if n%5 == 0 {
-				s.core.Load().parts.look()
-				if config.changedFrom(s.seen) {
-					_ = s.reload()
-				}
 			}
 		}
 	}
 }
 
-// announce tells the listeners when readiness has changed, and returns it.
-func (s *Server) announce(before bool) bool {
+// updateReadiness informs the listeners if readiness has changed, and returns it.
+func (s *Server) updateReadiness(before bool) bool {
 	err := s.Ready()
 	if now := err == nil; now != before {
 		for _, l := range s.listeners {
@@ -147,7 +138,7 @@ func (s *Server) announce(before bool) bool {
 
 func (s *Server) drain(gently bool) {
 	s.draining.Store(true)
-	s.announce(true)
+	s.updateReadiness(true)
 	if gently {
 		time.Sleep(orDefault(s.opts.DrainDelay, time.Second))
 	}

@@ -18,8 +18,9 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
 	"keyward/server"
+	"keyward/store"
+	"keyward/store/filestore"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -32,7 +33,7 @@ import (
 type running struct {
 	t        *testing.T
 	dir      string
-	journal  *keystore.Journal
+	journal  *filestore.KeyFile
 	reload   chan struct{}
 	stop     func() error
 	log      *syncBuffer
@@ -65,12 +66,12 @@ keys: {file: DIR/keys.jsonl}
 log: {level: debug, decisions: all}
 `
 
-// start runs a server on the configuration, in which DIR stands for a folder
+// start runs a server on the configuration, in which DIR stands for a directory
 // of the test's own. prepare may write files there first.
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
 	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncBuffer{}}
-	r.journal = keystore.NewJournal(keystore.JournalConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	prepare(r)
 	s, err := server.New(server.Options{
@@ -100,7 +101,7 @@ func start(t *testing.T, text string, prepare func(r *running)) *running {
 	return r
 }
 
-// socketDir is a folder whose path is short and plain enough for a socket's address.
+// socketDir returns a directory whose path is short enough for the address of a socket.
 func socketDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "keyward-")
@@ -124,10 +125,10 @@ func (r *running) write(name, text string) {
 	}
 }
 
-func (r *running) create(p keystore.Params) string {
+func (r *running) create(p store.KeyParams) string {
 	r.t.Helper()
 	p.Name, p.Prefix = "test", "kw_"
-	_, secret, err := r.journal.Create(p)
+	_, secret, err := r.journal.Create(context.Background(), p)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func (r *running) health() healthpb.HealthCheckResponse_ServingStatus {
 
 func TestServes(t *testing.T) {
 	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{Paths: []string{"/api"}}) })
+	r := start(t, baseConfig, func(r *running) { key = r.create(store.KeyParams{Paths: []string{"/api"}}) })
 	r.becomes("/api/x", key, 200)
 	r.becomes("/other", key, 403)
 	r.becomes("/api", "", 401)
@@ -253,12 +254,12 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestNotReadyDeniesEverything: with a key file that is no key file nothing
+// TestNotReadyDeniesEverything: with a file that is not a key file nothing
 // gets in, public routes included, until the file is good.
 func TestNotReadyDeniesEverything(t *testing.T) {
 	r := start(t, baseConfig+`
 routes: [{path: /public, auth: none}]
-`, func(r *running) { r.write("keys.jsonl", "this is no key file\n") })
+`, func(r *running) { r.write("keys.jsonl", "this is not a key file\n") })
 	r.becomes("/public", "", 503)
 	r.becomes("/", "kw_x", 503)
 	if status, _ := r.get("/readyz"); status != 503 {
@@ -273,14 +274,14 @@ routes: [{path: /public, auth: none}]
 	if err := os.Remove(r.path("keys.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	key := r.create(keystore.Params{})
+	key := r.create(store.KeyParams{})
 	r.becomes("/public", "", 200)
 	r.becomes("/", key, 200)
 }
 
 func TestReload(t *testing.T) {
 	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { key = r.create(store.KeyParams{}) })
 	r.becomes("/x", key, 200)
 	r.configure(baseConfig + `
 default: {auth: deny}
@@ -325,8 +326,8 @@ routes: [{path: /x, auth: required, scopes: [admin]}]
 func TestFileThatIsFollowedNoMore(t *testing.T) {
 	const never = "\nkeyward_users_file_last_success_timestamp_seconds 0\n"
 	r := start(t, baseConfig+"\nusers: {file: DIR/users.jsonl}\n", func(r *running) {
-		r.create(keystore.Params{})
-		r.user("alice", keystore.UserPatch{})
+		r.create(store.KeyParams{})
+		r.user("alice", store.UserPatch{})
 	})
 	if _, metrics := r.get("/metrics"); strings.Contains(metrics, never) {
 		t.Fatal("the file was never read")
@@ -342,7 +343,7 @@ func TestFileThatIsFollowedNoMore(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	r.becomes("/", "", 401)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -359,7 +360,7 @@ func TestListenerErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for address, want := range map[string]string{
-		"unix://" + occupied:                      "no socket",
+		"unix://" + occupied:                      "not a socket",
 		"unix://" + filepath.Join(dir, "no", "x"): "listen.grpc",
 		"256.0.0.1:1":                             "listen.grpc",
 	} {

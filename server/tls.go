@@ -11,25 +11,26 @@ import (
 	"time"
 
 	"keyward/config"
+	"keyward/filewatch"
 )
 
-// certificates is one listener's TLS side. It looks at its files again when a
-// client connects, at most once a second, so that a renewed certificate is in
-// force without a restart; files that do not load leave the last good ones.
+// certificates are the TLS files of a listener. They are checked for changes when a
+// client connects, at most once per second, so that a renewed certificate is in
+// force without a restart. If the new files do not load, the last good ones stay.
 type certificates struct {
 	files  config.KeyPair
 	logger *slog.Logger
 	now    func() time.Time
 
-	mu     sync.Mutex
-	looked time.Time
-	seen   [3]fileState
-	loaded *tls.Config
+	mu      sync.Mutex
+	checked time.Time
+	states  [3]filewatch.State // when they were last loaded
+	loaded  *tls.Config
 }
 
 // newTLS returns a TLS configuration for the files. They must load now.
 func newTLS(files config.KeyPair, logger *slog.Logger, now func() time.Time, protocols ...string) (*tls.Config, error) {
-	c := &certificates{files: files, logger: logger, now: now, looked: now(), seen: files3(files)}
+	c := &certificates{files: files, logger: logger, now: now, checked: now(), states: statesOf(files)}
 	var err error
 	if c.loaded, err = loadTLS(files, protocols); err != nil {
 		return nil, err
@@ -46,10 +47,10 @@ func newTLS(files config.KeyPair, logger *slog.Logger, now func() time.Time, pro
 func (c *certificates) current(protocols []string) *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := c.now(); now.Sub(c.looked) >= time.Second {
-		c.looked = now
-		if seen := files3(c.files); seen != c.seen {
-			c.seen = seen
+	if now := c.now(); now.Sub(c.checked) >= time.Second {
+		c.checked = now
+		if states := statesOf(c.files); states != c.states {
+			c.states = states
 			c.reload(protocols)
 		}
 	}
@@ -66,7 +67,7 @@ func (c *certificates) reload(protocols []string) {
 	c.logger.Info("certificate reloaded", "file", c.files.CertFile)
 }
 
-// CheckTLS returns what is wrong with a listener's files.
+// CheckTLS returns an error if the files of a listener do not load.
 func CheckTLS(files config.KeyPair) error {
 	_, err := loadTLS(files, nil)
 	return err
@@ -93,6 +94,6 @@ func loadTLS(files config.KeyPair, protocols []string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-func files3(files config.KeyPair) [3]fileState {
-	return [3]fileState{stateOf(files.CertFile), stateOf(files.KeyFile), stateOf(files.ClientCAFile)}
+func statesOf(files config.KeyPair) [3]filewatch.State {
+	return [3]filewatch.State{filewatch.StateOf(files.CertFile), filewatch.StateOf(files.KeyFile), filewatch.StateOf(files.ClientCAFile)}
 }

@@ -119,7 +119,7 @@ func TestClientCertificateIsAskedFor(t *testing.T) {
 	// TLS 1.2 tells the client in the handshake; 1.3 would at its first read.
 	without := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}
 	if _, err := handshake(t, server, without); err == nil {
-		t.Error("let in without a certificate")
+		t.Error("accepted without a certificate")
 	}
 	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
 	if err != nil {
@@ -136,7 +136,7 @@ func TestClientCertificateIsAskedFor(t *testing.T) {
 	}
 	files.ClientCAFile = empty
 	if _, err := newTLS(files, nil, time.Now); err == nil {
-		t.Error("an empty client CA file would let nobody in, or everybody")
+		t.Error("an empty client CA file would admit no client, or every client")
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -102,9 +103,9 @@ func signed(t *testing.T, token *jwt.Token, key any) string {
 	return text
 }
 
-func (r *running) user(name string, patch keystore.UserPatch) {
+func (r *running) user(name string, patch store.UserPatch) {
 	r.t.Helper()
-	if _, err := keystore.NewUserFile(keystore.UserFileConfig{Path: r.path("users.jsonl")}).SetUser(name, patch); err != nil {
+	if _, err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).Set(context.Background(), name, "", patch); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -138,10 +139,10 @@ func TestTokens(t *testing.T) {
 	issuer.keys.Store(&remote.set)
 	text := strings.ReplaceAll(tokensConfig, "URL", issuer.URL)
 	r := start(t, text, func(r *running) {
-		r.create(keystore.Params{})
+		r.create(store.KeyParams{})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", onFile.set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 	})
 	own := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(own, "200 ok")
@@ -149,15 +150,15 @@ func TestTokens(t *testing.T) {
 		own: "200 ok",
 		signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "mallory")), []byte(hmacSecret)):       "401 disabled_user",
 		signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte("x"+hmacSecret[1:])): "401 invalid_token",
-		onFile.token(t, "one", "file", "bob"):      "200 ok",
-		remote.token(t, "one", "file", "bob"):      "401 invalid_token", // another's key of the same name
-		remote.token(t, "one", "away", "dave"):     "200 ok",
-		remote.token(t, "one", "nobody's", "dave"): "401 invalid_token",
-		onFile.token(t, "two", "file", "bob"):      "401 invalid_token",
-		"opaque-good":                              "200 ok",
-		"opaque-bad":                               "401 invalid_token",
-		"a.b.c":                                    "401 invalid_token",
-		strings.Replace(own, ".", ".e30", 1):       "401 invalid_token",
+		onFile.token(t, "one", "file", "bob"):     "200 ok",
+		remote.token(t, "one", "file", "bob"):     "401 invalid_token", // another's key of the same name
+		remote.token(t, "one", "away", "dave"):    "200 ok",
+		remote.token(t, "one", "unknown", "dave"): "401 invalid_token",
+		onFile.token(t, "two", "file", "bob"):     "401 invalid_token",
+		"opaque-good":                             "200 ok",
+		"opaque-bad":                              "401 invalid_token",
+		"a.b.c":                                   "401 invalid_token",
+		strings.Replace(own, ".", ".e30", 1):      "401 invalid_token",
 		signed(t, jwt.New(jwt.SigningMethodNone), jwt.UnsafeAllowNoneSignatureType) + "x": "401 invalid_token",
 	} {
 		if got := r.bearer(token); got != want {
@@ -190,7 +191,7 @@ func TestTokens(t *testing.T) {
 func TestCauseIsInTheLogAlone(t *testing.T) {
 	onFile := newSigner(t, "one")
 	r := start(t, baseConfig+`jwt: [{name: file, issuer: file, algorithms: [EdDSA], jwks_file: DIR/jwks.json, audiences: [wanted]}]`, func(r *running) {
-		r.create(keystore.Params{})
+		r.create(store.KeyParams{})
 		r.write("jwks.json", onFile.set)
 	})
 	answer := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"authorization", "Bearer " + onFile.token(t, "one", "file", "bob")}}})
@@ -198,7 +199,7 @@ func TestCauseIsInTheLogAlone(t *testing.T) {
 		t.Fatal(answer)
 	}
 	if text := answer.Response.String(); strings.Contains(text, "aud") || strings.Contains(text, "wanted") {
-		t.Errorf("the client is told the cause: %s", text)
+		t.Errorf("the client receives the cause: %s", text)
 	}
 	if log := r.log.String(); !strings.Contains(log, `"cause":"aud: want \"wanted\" (audiences), got a text"`) || strings.Contains(log, "bob") {
 		t.Errorf("log: %s", log)
@@ -209,39 +210,39 @@ func TestCauseIsInTheLogAlone(t *testing.T) {
 func (r *running) testEnds(token string) {
 	t, yes, no := r.t, true, false
 	t.Helper()
-	r.user("alice", keystore.UserPatch{Disabled: &yes})
+	r.user("alice", store.UserPatch{Disabled: &yes})
 	r.turns(token, "401 disabled_user")
-	r.user("alice", keystore.UserPatch{Disabled: &no})
+	r.user("alice", store.UserPatch{Disabled: &no})
 	r.turns(token, "200 ok")
-	revocations := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
-	if _, err := revocations.RevokeSubject("alice", time.Now().Add(-time.Hour)); err != nil {
+	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	if _, err := revocations.RevokeSubject(context.Background(), "alice", time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.bearer(token); got != "200 ok" {
 		t.Errorf("issued after what was revoked: %s", got)
 	}
-	if _, err := revocations.RevokeToken("id-of-alice"); err != nil {
+	if _, err := revocations.RevokeToken(context.Background(), "id-of-alice"); err != nil {
 		t.Fatal(err)
 	}
 	r.turns(token, "401 revoked_token")
-	if _, err := revocations.RevokeSubject("carol", time.Now()); err != nil {
+	if _, err := revocations.RevokeSubject(context.Background(), "carol", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	r.turns("opaque-good", "401 revoked_token")
 }
 
 // TestIssuerAway: what is known goes on, what is not is 503 and not 401, keys
-// of ours are not concerned, and all is well again when the issuer is.
+// that Keyward makes are not concerned, and all is well again when the issuer is.
 func TestIssuerAway(t *testing.T) {
 	issuer, remote := newAuthServer(t), newSigner(t, "one")
 	issuer.keys.Store(&remote.set)
 	issuer.down.Store(true)
 	var key string
 	r := start(t, strings.ReplaceAll(tokensConfig, "URL", issuer.URL), func(r *running) {
-		key = r.create(keystore.Params{})
+		key = r.create(store.KeyParams{})
 		r.write("secret", hmacSecret)
 		r.write("jwks.json", remote.set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 	})
 	r.turns(key, "200 ok")
 	token := remote.token(t, "one", "away", "dave")
@@ -255,7 +256,7 @@ func TestIssuerAway(t *testing.T) {
 	r.turns("opaque-good", "200 ok")
 	issuer.down.Store(true)
 	if got := r.bearer(token) + ", " + r.bearer("opaque-good"); got != "200 ok, 200 ok" {
-		t.Errorf("known ones while the issuer is away: %s", got)
+		t.Errorf("known ones while the issuer is down: %s", got)
 	}
 	// A reload that leaves the issuer as it is keeps its keys.
 	r.configure(strings.ReplaceAll(tokensConfig, "URL", issuer.URL) + "require_https: false\n")
@@ -275,10 +276,10 @@ func TestIssuerAway(t *testing.T) {
 func TestRevocationsOutliveAReload(t *testing.T) {
 	text := strings.ReplaceAll(tokensConfig, "URL", newAuthServer(t).URL)
 	r := start(t, text, func(r *running) {
-		r.create(keystore.Params{})
+		r.create(store.KeyParams{})
 		r.write("secret", hmacSecret)
 		r.write("jwks.json", newSigner(t, "one").set)
-		r.user("alice", keystore.UserPatch{})
+		r.user("alice", store.UserPatch{})
 		keys, err := os.ReadFile(r.path("keys.jsonl"))
 		if err != nil {
 			t.Fatal(err)
@@ -287,8 +288,8 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	})
 	token := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(token, "200 ok")
-	revocations := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
-	if _, err := revocations.RevokeToken("id-of-alice"); err != nil {
+	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	if _, err := revocations.RevokeToken(context.Background(), "id-of-alice"); err != nil {
 		t.Fatal(err)
 	}
 	r.turns(token, "401 revoked_token")
@@ -301,9 +302,9 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	}
 }
 
-// TestBodyThatNeverComes: nobody here wants one, and nobody waits for it for long.
+// TestBodyThatNeverComes: Keyward does not need the body, and does not wait for it for long.
 func TestBodyThatNeverComes(t *testing.T) {
-	r := start(t, strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1), func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1), func(r *running) { r.create(store.KeyParams{}) })
 	conn, err := net.Dial("unix", r.path("http.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +322,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 func TestVerifyAndUsage(t *testing.T) {
 	var key string
 	text := strings.Replace(baseConfig, `http: ""`, `http: "unix://DIR/http.sock"`, 1) + "errors: halo\nusage: {file: DIR/usage.jsonl}\n"
-	r := start(t, text, func(r *running) { key = r.create(keystore.Params{User: "alice", Scopes: &[]string{"read"}}) })
+	r := start(t, text, func(r *running) { key = r.create(store.KeyParams{User: "alice", Scopes: &[]string{"read"}}) })
 	r.turns(key, "200 ok")
 	client := &http.Client{Transport: &http.Transport{DialContext: dialUnix(r.path("http.sock"))}}
 	ask := func(key string) string {
@@ -350,7 +351,7 @@ func TestVerifyAndUsage(t *testing.T) {
 	if metrics := body(r.get("/metrics")); !strings.Contains(metrics, `keyward_decisions_total{decision="allow",reason="ok",transport="verify"} 1`) {
 		t.Errorf("metrics: %s", metrics)
 	}
-	record, err := r.journal.FindBySecret(authz.NewSecret(key))
+	record, err := r.journal.FindBySecret(context.Background(), authz.NewSecret(key))
 	if err != nil {
 		t.Fatal(err)
 	}

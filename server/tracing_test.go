@@ -13,7 +13,7 @@ import (
 
 	"keyward/internal/otlpreceiver"
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
 
 	"google.golang.org/grpc/metadata"
 )
@@ -78,7 +78,7 @@ func (r *running) http(path string, headers ...[2]string) int {
 func TestTraced(t *testing.T) {
 	receiver := otlpreceiver.Start(t)
 	var key string
-	r := start(t, tracedConfig(receiver.Address, ""), func(r *running) { key = r.create(keystore.Params{User: "alice"}) })
+	r := start(t, tracedConfig(receiver.Address, ""), func(r *running) { key = r.create(store.KeyParams{User: "alice"}) })
 	r.becomes("/", key, 200)
 	authorization := [2]string{"authorization", "Bearer " + key}
 	about := func(headers ...[2]string) rawcheck.Request {
@@ -95,7 +95,7 @@ func TestTraced(t *testing.T) {
 		{"Envoy does not trace", "", [][2]string{{"traceparent", clients}}, clientsSpan},
 		{"Envoy does not record", unsampled, [][2]string{{"traceparent", clients}}, ""},
 		{"of two calls at once", envoys + " " + envoys, [][2]string{{"traceparent", clients}}, clientsSpan},
-		{"nobody traces", "", nil, ""},
+		{"without a trace", "", nil, ""},
 		{"malformed", "00-x", [][2]string{{"traceparent", clients + "-x"}}, ""},
 	} {
 		if got := r.traced(c.call, about(c.headers...)); got != "200 ok" {
@@ -137,7 +137,7 @@ func TestTraced(t *testing.T) {
 // TestTracingReloads: it goes on and off, and to another collector, by a reload.
 func TestTracingReloads(t *testing.T) {
 	first, second := otlpreceiver.Start(t), otlpreceiver.Start(t)
-	r := start(t, tracedConfig(first.Address, ""), func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, tracedConfig(first.Address, ""), func(r *running) { r.create(store.KeyParams{}) })
 	request := rawcheck.Request{Method: "GET", Target: "/x"}
 	reloads := 0
 	becomes := func(text string) {
@@ -180,7 +180,7 @@ func TestCollectorHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	r := start(t, tracedConfig(listener.Addr().String(), ""), func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, tracedConfig(listener.Addr().String(), ""), func(r *running) { r.create(store.KeyParams{}) })
 	began := time.Now()
 	for range 4500 { // more than the queue holds
 		r.traced(clients, rawcheck.Request{Method: "GET", Target: "/x"})

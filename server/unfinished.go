@@ -7,26 +7,27 @@ import (
 	"time"
 )
 
-// maxUnfinished bounds the bytes of the messages that gRPC clients have begun
-// and that are not answered, on all connections together.
+// maxUnfinished is the maximum number of bytes of messages that gRPC clients have
+// begun and that are not answered, on all connections together.
 const maxUnfinished = 64 << 20
 
-// unfinishedBudget bounds what clients may have us hold of calls that they do
-// not finish. gRPC has no such bound: it takes as much of each message as the
-// message says that it has, on each stream of each connection.
+// unfinishedBudget bounds the memory that clients make the server hold for calls
+// that they do not finish. gRPC has no such bound: it reads as much of each message
+// as the message declares, on each stream of each connection.
 //
-// Only a message that comes in several frames counts, one with a large body: a
-// check is one frame, and is answered at once. At the bound the largest calls of
-// the connection that holds most are ended. It is not the one that has asked for
-// more, or a client that holds all would keep every other out. And it is not
-// closed: Envoy's has the checks of all its clients, of whom one may upload much.
+// Only a message that comes in several frames counts, such as one with a large
+// body: a check is one frame, and is answered at once. At the bound, the largest
+// calls of the connection that holds the most are ended. That need not be the
+// connection that asks for more; otherwise a client that holds everything would
+// exclude the others. The connection is not closed: Envoy's carries the checks of
+// all its clients, one of which may be uploading much.
 //
-// Until gRPC has ended a call it holds its bytes. If those come to the bound too,
-// because connections do not come to a place where a call can be ended, the ones
-// that hold most of them are closed.
+// gRPC holds the bytes of a call until it has ended the call. If those bytes reach
+// the limit too, because connections do not come to a place where a call can be
+// ended, the connections that hold the most of them are closed.
 type unfinishedBudget struct {
-	most     int64
-	rejected func(net.Conn) // is told the connection of which calls are ended
+	limit    int64
+	rejected func(net.Conn) // is called with the connection of which calls are ended
 
 	held   atomic.Int64
 	ending atomic.Int64 // of calls that are to end
@@ -34,8 +35,8 @@ type unfinishedBudget struct {
 	conns  map[*meteredConn]struct{}
 }
 
-// meter returns an HTTP/2 connection of which the messages are counted. raw is
-// what it is closed by, below TLS.
+// meter returns an HTTP/2 connection whose messages are counted. raw is the
+// connection below TLS, by which it is closed.
 func (b *unfinishedBudget) meter(conn, raw net.Conn) net.Conn {
 	m := &meteredConn{Conn: conn, raw: raw, budget: b, streams: map[uint32]*unfinished{}}
 	m.in.skip = prefaceSize
@@ -44,8 +45,9 @@ func (b *unfinishedBudget) meter(conn, raw net.Conn) net.Conn {
 	return m
 }
 
-// list makes the connection one of which calls may be ended. It was not before, since
-// gRPC closes one of which it cannot read the preface by its raw side alone.
+// list adds the connection to those whose calls may be ended. It is not there from
+// the beginning, since gRPC closes a connection without a valid preface only by its
+// raw side.
 func (b *unfinishedBudget) list(m *meteredConn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,19 +59,19 @@ func (b *unfinishedBudget) list(m *meteredConn) {
 	}
 }
 
-// unlist has the connection hold nothing, now and later. b.mu is held.
+// unlist removes the connection and what it holds, for good. b.mu is held.
 func (b *unfinishedBudget) unlist(m *meteredConn) {
 	m.closed = true
 	delete(b.conns, m)
 	m.forget()
 }
 
-// shed ends calls until the bound is kept.
+// shed ends calls until the total is within the limit.
 func (b *unfinishedBudget) shed() {
-	for b.held.Load() > b.most {
+	for b.held.Load() > b.limit {
 		largest := b.largest()
 		if largest == nil {
-			return // what was counted is gone already
+			return // what was counted has been released meanwhile
 		}
 		b.rejected(largest)
 		largest.endLargest()
@@ -77,41 +79,43 @@ func (b *unfinishedBudget) shed() {
 	b.closeStuck()
 }
 
-// closeStuck closes connections until the calls that are to end keep the bound.
+// closeStuck closes connections until the calls that are to end are within the
+// limit.
 func (b *unfinishedBudget) closeStuck() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.ending.Load() > b.most {
-		var stuck *meteredConn
-		most := int64(0)
+	for b.ending.Load() > b.limit {
+		var largest *meteredConn
+		maxBytes := int64(0)
 		for m := range b.conns {
-			if bytes := m.endingBytes(); bytes > most {
-				stuck, most = m, bytes
+			if bytes := m.resetBytes(); bytes > maxBytes {
+				largest, maxBytes = m, bytes
 			}
 		}
-		if stuck == nil {
+		if largest == nil {
 			return
 		}
-		b.unlist(stuck)
-		_ = stuck.raw.Close()
+		b.unlist(largest)
+		_ = largest.raw.Close()
 	}
 }
 
-// largest returns the connection that holds most; nil is that none holds anything.
+// largest returns the connection that holds the most bytes; nil if none holds any.
 func (b *unfinishedBudget) largest() *meteredConn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var largest *meteredConn
-	most := int64(0)
+	maxHeld := int64(0)
 	for m := range b.conns {
-		if held := m.held.Load(); held > most {
-			largest, most = m, held
+		if held := m.held.Load(); held > maxHeld {
+			largest, maxHeld = m, held
 		}
 	}
 	return largest
 }
 
-// meteredConn counts the messages of one connection, by the frames that are read and written.
+// meteredConn counts the messages of one connection by the frames that are read and
+// written.
 type meteredConn struct {
 	net.Conn
 	raw    net.Conn
@@ -121,31 +125,32 @@ type meteredConn struct {
 
 	in, out        frameScanner
 	received, sent func(frame)
-	ends           atomic.Bool // there are frames in ending
+	hasResets      atomic.Bool // resets has frames
 	incomplete     messageTimeout
 
-	tracked atomic.Int32 // is len(streams), for calls of which nothing is to be looked up
+	tracked atomic.Int32 // len(streams), to be read without mu
 	mu      sync.Mutex
 	streams map[uint32]*unfinished // nil once the connection is closed
-	ending  endings
+	resets  resets
 }
 
 // unfinished is a call whose message came in several frames.
 type unfinished struct {
 	bytes    int64
-	complete bool // the client has sent all
-	answered bool // and we hold nothing more of it
+	complete bool // the client has sent all of it
+	answered bool // gRPC holds nothing more of it
 }
 
-// maxAnswered bounds the calls that are remembered since their client may still be sending.
+// maxAnswered is the maximum number of answered calls that are tracked because their
+// client may still be sending.
 const maxAnswered = 4 * maxStreams
 
 // Read implements net.Conn.
 func (m *meteredConn) Read(p []byte) (int, error) {
 	for {
 		part := p
-		if m.ends.Load() {
-			if n := m.takeEndings(p); n > 0 {
+		if m.hasResets.Load() {
+			if n := m.takeResets(p); n > 0 {
 				return n, nil
 			}
 			if left := m.in.toBoundary(); left > 0 {
@@ -154,7 +159,7 @@ func (m *meteredConn) Read(p []byte) (int, error) {
 		}
 		n, err := m.Conn.Read(part)
 		m.incomplete.scan(&m.in, part[:max(n, 0)], m.received)
-		if n > 0 || !m.wasWoken(err) {
+		if n > 0 || !m.wasInterrupted(err) {
 			return n, err
 		}
 	}
@@ -191,7 +196,7 @@ func (m *meteredConn) onSent(f frame) {
 	}
 }
 
-// add counts a part of a message.
+// add counts a frame of a message.
 func (m *meteredConn) add(f frame) {
 	m.mu.Lock()
 	call := m.streams[f.stream]
@@ -218,13 +223,13 @@ func (m *meteredConn) add(f frame) {
 	if first {
 		m.budget.list(m)
 	}
-	if m.budget.held.Add(size) > m.budget.most {
+	if m.budget.held.Add(size) > m.budget.limit {
 		m.budget.shed()
 	}
 }
 
-// finish ends a call, by an answer or by its client's will. After an answer the
-// client may still be sending, of which gRPC keeps nothing.
+// finish ends a call, either by an answer or by its client. After an answer the
+// client may still be sending; gRPC keeps nothing of that.
 func (m *meteredConn) finish(stream uint32, byClient bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -238,7 +243,7 @@ func (m *meteredConn) finish(stream uint32, byClient bool) {
 	}
 }
 
-// release counts nothing more of a call. m.mu is held.
+// release stops counting a call. m.mu is held.
 func (m *meteredConn) release(call *unfinished) {
 	m.held.Add(-call.bytes)
 	m.budget.held.Add(-call.bytes)
@@ -262,26 +267,26 @@ func (m *meteredConn) untrack(stream uint32) {
 	m.tracked.Store(int32(len(m.streams)))
 }
 
-// forget counts nothing more.
+// forget stops counting the connection.
 func (m *meteredConn) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.budget.held.Add(-m.held.Swap(0))
-	m.forgetEndings()
+	m.forgetResets()
 	m.streams = nil
 	m.tracked.Store(0)
 }
 
-// sizeInMemory is what gRPC takes for a frame of data: its pool has buffers of
-// a few sizes, and each frame has a few words beside.
+// sizeInMemory returns the bytes that gRPC allocates for a DATA frame: its pool has
+// buffers of a few sizes, and each frame needs a few words in addition.
 func sizeInMemory(length int) int64 {
-	const beside = 64
+	const overhead = 64
 	switch {
 	case length <= 1<<10:
-		return int64(length) + beside
+		return int64(length) + overhead
 	case length <= 4<<10:
-		return 4<<10 + beside
+		return 4<<10 + overhead
 	default:
-		return 16<<10 + beside
+		return 16<<10 + overhead
 	}
 }

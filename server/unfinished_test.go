@@ -11,9 +11,9 @@ import (
 )
 
 // newBudget is a budget, and the connections that were closed to keep it.
-func newBudget(most int64) (b *unfinishedBudget, rejected *[]net.Conn) {
+func newBudget(limit int64) (b *unfinishedBudget, rejected *[]net.Conn) {
 	rejected = new([]net.Conn)
-	return &unfinishedBudget{most: most, rejected: func(c net.Conn) { *rejected = append(*rejected, c) }}, rejected
+	return &unfinishedBudget{limit: limit, rejected: func(c net.Conn) { *rejected = append(*rejected, c) }}, rejected
 }
 
 func (b *unfinishedBudget) open() *meteredConn {
@@ -96,7 +96,7 @@ func TestLargestIsShed(t *testing.T) {
 	}
 	frames := make([]byte, 1<<10)
 	hoarder.in.skip = 0
-	n := hoarder.takeEndings(frames)
+	n := hoarder.takeResets(frames)
 	const size = frameHeaderSize + 4
 	if n != 4*size || string(frames[:size]) != "\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x08" {
 		t.Errorf("%d bytes: %x", n, frames[:n])
@@ -112,19 +112,19 @@ func TestLargestIsShed(t *testing.T) {
 func TestStuckConnectionsAreClosed(t *testing.T) {
 	const large = 16<<10 + 64
 	b, _ := newBudget(10 * large)
-	var stuck []*meteredConn
+	var conns []*meteredConn
 	for range 5 {
 		m := b.open()
 		for stream := range uint32(10) {
 			m.onReceived(data(2*stream+1, 16<<10, 0))
 		}
-		stuck = append(stuck, m)
-		if held, ending := b.held.Load(), b.ending.Load(); held > b.most || ending > b.most {
+		conns = append(conns, m)
+		if held, ending := b.held.Load(), b.ending.Load(); held > b.limit || ending > b.limit {
 			t.Fatalf("%d bytes are held, and %d of calls that are to end", held, ending)
 		}
 	}
 	closed := 0
-	for _, m := range stuck {
+	for _, m := range conns {
 		if m.closed {
 			closed++
 			if _, err := m.raw.Write([]byte{0}); !errors.Is(err, io.ErrClosedPipe) {
@@ -132,13 +132,13 @@ func TestStuckConnectionsAreClosed(t *testing.T) {
 			}
 		}
 	}
-	if closed == 0 || closed == len(stuck) {
-		t.Errorf("%d of %d connections are closed", closed, len(stuck))
+	if closed == 0 || closed == len(conns) {
+		t.Errorf("%d of %d connections are closed", closed, len(conns))
 	}
-	for _, m := range stuck {
+	for _, m := range conns {
 		m.in.skip = 0
-		for m.endingBytes() > 0 {
-			m.takeEndings(make([]byte, 1<<10))
+		for m.resetBytes() > 0 {
+			m.takeResets(make([]byte, 1<<10))
 		}
 	}
 	if ending := b.ending.Load(); ending != 0 {

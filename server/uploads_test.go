@@ -9,7 +9,7 @@ import (
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 // TestUploadsAtOnce: one client of Envoy's, whose uploads are sent along with the
@@ -17,7 +17,7 @@ import (
 // checks of others on the same connection.
 func TestUploadsAtOnce(t *testing.T) {
 	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { key = r.create(store.KeyParams{}) })
 	r.ask("/", key)
 	upload := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
 		Http: &authv3.AttributeContext_HttpRequest{Method: "POST", Path: "/", Body: strings.Repeat("x", 2<<20)}}}}

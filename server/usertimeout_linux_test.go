@@ -20,7 +20,7 @@ func TestUserTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	bounded := &boundedListener{Listener: l, most: 2}
+	bounded := &boundedListener{Listener: l, limit: 2}
 	conn, err := bounded.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -4,5 +4,5 @@ package server
 
 import "net"
 
-// setUserTimeout has nothing to set: only Linux has the option.
+// setUserTimeout does nothing: only Linux has the option.
 func setUserTimeout(net.Conn) {}

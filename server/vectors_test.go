@@ -7,7 +7,7 @@ import (
 
 	"keyward/internal/rawcheck"
 	"keyward/internal/vectors"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 func (r *running) raw(request rawcheck.Request) rawcheck.Answer {
@@ -27,7 +27,7 @@ func TestPathVectorsOverGRPC(t *testing.T) {
 	r := start(t, baseConfig, func(r *running) {
 		for _, v := range vectors.Paths(t) {
 			if keys[v.Prefix] == "" {
-				keys[v.Prefix] = r.create(keystore.Params{Paths: []string{v.Prefix}})
+				keys[v.Prefix] = r.create(store.KeyParams{Paths: []string{v.Prefix}})
 			}
 		}
 	})
@@ -44,7 +44,7 @@ func TestPathVectorsOverGRPC(t *testing.T) {
 func TestAuthorizationVectorsOverGRPC(t *testing.T) {
 	r := start(t, baseConfig+`
 credentials: {header: X-API-Key, cookie: session, basic_key_usernames: [haplo]}
-`, func(r *running) { r.create(keystore.Params{}) })
+`, func(r *running) { r.create(store.KeyParams{}) })
 	want := map[string]string{
 		"basic": "401 wrong_password", "bearer": "401 invalid_token", "apikey": "401 invalid_token", "cookie": "401 invalid_token",
 		"none": "401 no_credential", "deny_malformed": "401 malformed_credential", "deny_too_large": "401 malformed_credential",

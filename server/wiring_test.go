@@ -1,16 +1,16 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
@@ -19,7 +19,7 @@ import (
 // the line the answer is the other one.
 func TestConfigurationArrives(t *testing.T) {
 	bearer := func(r *running) [][2]string {
-		return [][2]string{{"authorization", "Bearer " + r.create(keystore.Params{User: "alice"})}}
+		return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{User: "alice"})}}
 	}
 	tests := []struct {
 		line    string
@@ -33,28 +33,28 @@ func TestConfigurationArrives(t *testing.T) {
 		{"routes: [{path: /admin, scopes: [admin]}]", "/ADMIN/users", bearer, "200 ok", "400 ambiguous_path"},
 		{"routes: [{path: /admin, scopes: [admin]}]\npaths: {case: insensitive}", "/ADMIN/users", bearer, "200 ok", "403 insufficient_scope"},
 		{"paths: {case: insensitive}", "/docs/x", func(r *running) [][2]string {
-			return [][2]string{{"authorization", "Bearer " + r.create(keystore.Params{Paths: []string{"/Docs"}})}}
+			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Paths: []string{"/Docs"}})}}
 		}, "403 path_not_allowed", "200 ok"},
 		{"default: {auth: deny}", "/", bearer, "200 ok", "403 route_denied"},
 		{"routes: [{path: /, auth: none}]", "/", func(*running) [][2]string { return nil }, "401 no_credential", "200 anonymous"},
 		{"users: {file: DIR/users.jsonl}", "/", bearer, "200 ok", "401 disabled_user"},
 		{"credentials: {bearer: false, header: X-Key}", "/", bearer, "200 ok", "401 unsupported_credential"},
 		{"credentials: {cookie: session}", "/", func(r *running) [][2]string {
-			return [][2]string{{"cookie", "session=" + r.create(keystore.Params{})}}
+			return [][2]string{{"cookie", "session=" + r.create(store.KeyParams{})}}
 		}, "401 no_credential", "200 ok"},
 		{"credentials: {basic_key_usernames: [haplo]}", "/", func(*running) [][2]string {
 			return [][2]string{{"authorization", "Basic aGFwbG86MDEyMzQ1Njc4OUFCQ0RFRjAxMjM0NTY3ODlBQkNERUYwMTIzNDU2Nzg5QUI="}}
 		}, "401 unsupported_credential", "401 unknown_key"},
 	}
 	for _, test := range tests {
-		name, _, _ := strings.Cut(test.line, ":") // the rest is no name for a folder
+		name, _, _ := strings.Cut(test.line, ":") // the rest cannot be the name of a directory
 		t.Run(name, func(t *testing.T) {
 			var headers [][2]string
 			prepare := func(r *running) {
-				r.create(keystore.Params{})
+				r.create(store.KeyParams{})
 				headers = test.headers(r)
-				users := keystore.NewUserFile(keystore.UserFileConfig{Path: r.path("users.jsonl")})
-				if _, err := users.SetUser("bob", keystore.UserPatch{}); err != nil {
+				users := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")})
+				if _, err := users.Set(context.Background(), "bob", "", store.UserPatch{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -68,16 +68,9 @@ func TestConfigurationArrives(t *testing.T) {
 	}
 }
 
-func TestMaxAgeArrives(t *testing.T) {
-	r := start(t, strings.Replace(baseConfig, "keys.jsonl}", "keys.jsonl, max_age: 1s}", 1), func(r *running) { r.create(keystore.Params{}) })
-	key := r.create(keystore.Params{})
-	r.becomes("/", key, 200)
-	r.becomes("/", key, 401)
-}
-
 func TestIdentityAndRemovalsArrive(t *testing.T) {
 	var key string
-	r := start(t, baseConfig+"\nidentity_headers: {x-who: subject}\ncredentials: {header: X-Key}\n", func(r *running) { key = r.create(keystore.Params{User: "alice"}) })
+	r := start(t, baseConfig+"\nidentity_headers: {x-who: subject}\ncredentials: {header: X-Key}\n", func(r *running) { key = r.create(store.KeyParams{User: "alice"}) })
 	answer := r.raw(rawcheck.Request{Method: "GET", Target: "/", Headers: [][2]string{{"x-key", key}, {"x_who", "root"}}})
 	ok := answer.Response.GetOkResponse()
 	if len(ok.GetHeaders()) != 1 || ok.GetHeaders()[0].GetHeader().GetKey() != "x-who" || ok.GetHeaders()[0].GetHeader().GetValue() != "alice" {
@@ -95,7 +88,7 @@ func TestUpstreamOverridesArrive(t *testing.T) {
 		"": {}, "upstream_overrides: remove": {}, "upstream_overrides: pass": authz.UpstreamOverrides(),
 		"upstream_overrides: {keep: [X-Forwarded-Host, x-forwarded-prefix]}": {"x-forwarded-host", "x-forwarded-prefix"},
 	} {
-		r := start(t, baseConfig+"\nroutes: [{path: /open, auth: none}, {path: /own, auth: none, forward_credentials: true}]\n"+line, func(r *running) { r.create(keystore.Params{}) })
+		r := start(t, baseConfig+"\nroutes: [{path: /open, auth: none}, {path: /own, auth: none, forward_credentials: true}]\n"+line, func(r *running) { r.create(store.KeyParams{}) })
 		for _, target := range []string{"/open", "/own"} {
 			removed := r.raw(rawcheck.Request{Method: "POST", Target: target}).Response.GetOkResponse().GetHeadersToRemove()
 			for _, name := range authz.UpstreamOverrides() {
@@ -107,22 +100,11 @@ func TestUpstreamOverridesArrive(t *testing.T) {
 	}
 }
 
-func TestNoKeyFileIsNoKeys(t *testing.T) {
-	var key string
-	r := start(t, strings.Replace(baseConfig, "DIR/keys.jsonl", `""`, 1), func(r *running) { key = r.create(keystore.Params{}) })
-	if status, reason := r.ask("/", key); status != 401 || reason != "unknown_key" {
-		t.Errorf("%d %s", status, reason)
-	}
-	if status, _ := r.get("/readyz"); status != 200 {
-		t.Errorf("/readyz %d", status)
-	}
-}
-
 // TestUsersFileThatIsNoGood: not ready, and keys that act for a user get 503; others are judged.
 func TestUsersFileThatIsNoGood(t *testing.T) {
 	var hers, nobodys string
 	r := start(t, baseConfig+"\nusers: {file: DIR/users.jsonl}\n", func(r *running) {
-		hers, nobodys = r.create(keystore.Params{User: "alice"}), r.create(keystore.Params{})
+		hers, nobodys = r.create(store.KeyParams{User: "alice"}), r.create(store.KeyParams{})
 		r.write("users.jsonl", "no users file\n")
 	})
 	r.becomes("/", hers, 503)
@@ -135,22 +117,8 @@ func TestUsersFileThatIsNoGood(t *testing.T) {
 	}
 }
 
-func TestLoggedDecisions(t *testing.T) {
-	for setting, want := range map[string][2]bool{"all": {true, true}, "denied": {false, true}, "none": {false, false}} {
-		var key string
-		r := start(t, strings.Replace(baseConfig, "decisions: all", "decisions: "+setting, 1), func(r *running) { key = r.create(keystore.Params{}) })
-		r.becomes("/allowed", key, 200)
-		r.becomes("/denied", "", 401)
-		for i, path := range []string{"/allowed", "/denied"} {
-			if logged := strings.Contains(r.log.String(), `"path":"`+path); logged != want[i] {
-				t.Errorf("decisions: %s: %s is logged: %v", setting, path, logged)
-			}
-		}
-	}
-}
-
 func TestListenersStayWhereTheyAre(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	r.becomes("/", "", 401)
 	r.configure(strings.Replace(baseConfig, "grpc.sock", "other.sock", 1) + "\ndefault: {auth: none}\n")
 	r.reload <- struct{}{}
@@ -163,46 +131,9 @@ func TestListenersStayWhereTheyAre(t *testing.T) {
 	r.becomes("/", "", 401)
 }
 
-// TestHalfAConfigurationIsNotPutInForce: a file is loaded once it has been left alone.
-func TestHalfAConfigurationIsNotPutInForce(t *testing.T) {
-	strict := baseConfig + "\ndefault: {auth: deny}\n"
-	r := start(t, strict, func(r *running) { r.create(keystore.Params{}) })
-	r.becomes("/", "", 403)
-	for i := range 12 { // a writer that never rests for as long as the server waits
-		r.configure(baseConfig + strings.Repeat("#", i+1) + "\n")
-		if status, reason := r.ask("/", ""); status != 403 {
-			t.Fatalf("a half-written configuration is in force: %d %s", status, reason)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	r.configure(strict + "\nrequire_https: true\n")
-	eventually(t, func() error {
-		if _, reason := r.ask("/", ""); reason != "https_required" {
-			return fmt.Errorf("the finished configuration is not in force: %s", reason)
-		}
-		return nil
-	})
-}
-
-// TestKeyFileOfAnotherConfiguration: a reload that names other files reads those, and leaves the old ones alone.
-func TestKeyFileOfAnotherConfiguration(t *testing.T) {
-	var key string
-	r := start(t, baseConfig, func(r *running) { key = r.create(keystore.Params{}) })
-	r.becomes("/", key, 200)
-	text, err := os.ReadFile(r.path("keys.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	header, _, _ := strings.Cut(string(text), "\n")
-	r.write("others.jsonl", header+"\n")
-	r.configure(strings.Replace(baseConfig, "keys.jsonl", "others.jsonl", 1))
-	r.reload <- struct{}{}
-	r.becomes("/", key, 401)
-}
-
 // TestWhatIsReadAgain: by SIGHUP the keys too, by a changed configuration that alone.
 func TestWhatIsReadAgain(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	counts := func(configs, keys int) error {
 		_, metrics := r.get("/metrics")
 		for name, want := range map[string]int{"config": configs, "key_file": keys} {
@@ -220,7 +151,7 @@ func TestWhatIsReadAgain(t *testing.T) {
 }
 
 func TestDrainingIsSaid(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(keystore.Params{}) })
+	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
 	eventually(t, func() error {
 		if status, text := r.get("/readyz"); status != 200 {
 			return fmt.Errorf("/readyz %d %s", status, text)

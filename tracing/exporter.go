@@ -14,31 +14,34 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// exportTimeout bounds the attempts to deliver one batch. After it the batch is given up.
+// exportTimeout bounds the attempts to deliver one batch. After that the batch
+// is dropped.
 const exportTimeout = 10 * time.Second
 
-// exporter gives batches to the collector, and accounts for each span that it
-// was given. It is the sdk.SpanExporter of one batching processor, which calls
-// ExportSpans one call at a time, and Shutdown after the last.
+// exporter sends batches to the collector, and accounts for each span in them.
+// It is the sdk.SpanExporter of one batching processor, which makes one call of
+// ExportSpans at a time, and calls Shutdown after the last.
 type exporter struct {
 	collector *otlptrace.Exporter
 	waiting   *atomic.Int64
 	counter   Counter
 	log       *slog.Logger
 
-	shutdownCtx    context.Context // done once no further attempt is to be made
+	shutdownCtx    context.Context // done when no further attempt may be made
 	cancelShutdown context.CancelFunc
 	done           chan struct{} // closed when Shutdown has returned
-	failing        bool          // the last batch was given up, and that was logged
+	failing        bool          // the last batch failed, and that was logged
 }
 
-// newExporter connects in the background and again whenever the connection is lost.
+// newExporter connects in the background, and again whenever the connection is
+// lost.
 func newExporter(cfg Config, waiting *atomic.Int64) (*exporter, error) {
 	collector, err := otlptracegrpc.New(context.Background(),
 		otlptracegrpc.WithEndpointURL(cfg.Endpoint),
 		otlptracegrpc.WithTimeout(exportTimeout),
 		otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{Enabled: true, InitialInterval: 500 * time.Millisecond, MaxInterval: 5 * time.Second, MaxElapsedTime: exportTimeout}),
-		// gRPC's own backoff grows to two minutes, in which the collector may long be back.
+		// gRPC's own backoff grows to two minutes; the collector may be back
+		// long before that.
 		otlptracegrpc.WithDialOption(grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
@@ -51,8 +54,8 @@ func newExporter(cfg Config, waiting *atomic.Int64) (*exporter, error) {
 	return e, nil
 }
 
-// ExportSpans implements sdk.SpanExporter. What goes wrong is counted and
-// logged here; the SDK would write it to standard error.
+// ExportSpans implements sdk.SpanExporter. It counts and logs errors itself,
+// because the SDK would write them to standard error.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	defer e.waiting.Add(-int64(len(spans)))
 	ctx, cancel := context.WithCancel(ctx)
@@ -69,7 +72,8 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	return nil
 }
 
-// report logs the first failure and the first success after it, not each batch.
+// report logs the first failure and the first success after it, not every
+// batch.
 func (e *exporter) report(err error) {
 	switch failed := err != nil; {
 	case failed && !e.failing:
@@ -86,7 +90,8 @@ func (e *exporter) Shutdown(ctx context.Context) error {
 	return e.collector.Shutdown(ctx)
 }
 
-// stop ends an attempt under way, and returns after the processor has called Shutdown.
+// stop cancels an attempt in progress, and returns after the processor has
+// called Shutdown.
 func (e *exporter) stop() {
 	e.cancelShutdown()
 	<-e.done

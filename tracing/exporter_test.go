@@ -19,11 +19,11 @@ import (
 	"google.golang.org/grpc"
 )
 
-// TestCollectorThatHangs: however many checks there are, none waits, what does
-// not fit into the queue is counted, and Close keeps its bound and leaves
-// nothing behind.
+// TestCollectorThatHangs: no check waits, whatever their number. Spans that do
+// not fit into the queue are counted, and Close keeps its deadline and leaves
+// no goroutine.
 func TestCollectorThatHangs(t *testing.T) {
-	for name, address := range map[string]string{"accepts and is silent": deaf(t), "takes calls and is silent": silent(t), "is not there": closed(t)} {
+	for name, address := range map[string]string{"accepts connections only": hangingListener(t), "accepts calls only": hangingCollector(t), "refuses connections": closed(t)} {
 		t.Run(name, func(t *testing.T) {
 			const checks, queue = 20_000, 1000
 			tracer, counted := newTracer(t, tracing.Config{Endpoint: address, Sample: 1, Queue: queue, CloseTimeout: 100 * time.Millisecond})
@@ -37,7 +37,8 @@ func TestCollectorThatHangs(t *testing.T) {
 				})
 			}
 			together.Wait()
-			// The collector's time-out is ten seconds: had one check waited for it, this would show.
+			// The collector's timeout is ten seconds, so a check that waited
+			// for it would exceed this.
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("%d checks took %v", checks, took)
 			}
@@ -47,24 +48,24 @@ func TestCollectorThatHangs(t *testing.T) {
 				t.Errorf("Close took %v", took)
 			}
 			if counted.sent != 0 || counted.failed > queue || counted.failed+counted.dropped != checks {
-				t.Errorf("%v; want %d in all", counted, checks)
+				t.Errorf("%v; want %d in total", counted, checks)
 			}
-			tracer.Observe(&authz.Request{}, &authz.Decision{At: at()}) // a check that was under way
+			tracer.Observe(&authz.Request{}, &authz.Decision{At: at()}) // a check in progress
 			if counted.failed+counted.dropped != checks+1 {
 				t.Errorf("%v after one more", counted)
 			}
 			running := goroutines(t)
 			for began = time.Now(); strings.Contains(running, "batchSpanProcessor") && time.Since(began) < time.Second; running = goroutines(t) {
-				time.Sleep(time.Millisecond) // Close may be heard of before the one that closed is gone
+				time.Sleep(time.Millisecond) // Close may return before the goroutine that closed has ended
 			}
 			if strings.Contains(running, "batchSpanProcessor") {
-				t.Errorf("after Close there runs\n%s", running)
+				t.Errorf("still running after Close:\n%s", running)
 			}
 		})
 	}
 }
 
-// goroutines lists all of them with what they are at.
+// goroutines returns the stacks of all goroutines.
 func goroutines(t *testing.T) string {
 	t.Helper()
 	var all bytes.Buffer
@@ -74,8 +75,8 @@ func goroutines(t *testing.T) string {
 	return all.String()
 }
 
-// silent is a collector that takes calls and answers none.
-func silent(t *testing.T) string {
+// hangingCollector accepts calls and answers none.
+func hangingCollector(t *testing.T) string {
 	t.Helper()
 	receiver := otlpreceiver.Start(t, grpc.UnaryInterceptor(
 		func(ctx context.Context, _ any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
@@ -85,7 +86,7 @@ func silent(t *testing.T) string {
 	return receiver.Address
 }
 
-// closed is an address where nobody listens.
+// closed returns an address on which nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,7 +97,7 @@ func closed(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// TestCollectorComesLate: what waits is delivered once the collector is there.
+// TestCollectorComesLate: queued spans are delivered once the collector runs.
 func TestCollectorComesLate(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +122,7 @@ func TestCollectorComesLate(t *testing.T) {
 type refusingListener struct {
 	net.Listener
 	open    atomic.Bool
-	refused chan struct{} // holds one once a connection was closed
+	refused chan struct{} // holds one value once a connection was closed
 }
 
 func (l *refusingListener) Accept() (net.Conn, error) {
@@ -138,7 +139,8 @@ func (l *refusingListener) Accept() (net.Conn, error) {
 	}
 }
 
-// TestFailuresAreLogged: one line when delivery begins to fail, whatever number of batches do.
+// TestFailuresAreLogged: one line is logged when delivery begins to fail,
+// whatever the number of failed batches.
 func TestFailuresAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	tracer, counted := newTracer(t, tracing.Config{

@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
-// LogTo has OpenTelemetry log to the logger in place of standard error. Its
-// loggers are the process's.
+// LogTo makes OpenTelemetry log to the logger instead of standard error. The
+// loggers of OpenTelemetry are global to the process.
 func LogTo(logger *slog.Logger) {
 	otel.SetLogger(logr.FromSlogHandler(logger.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("OpenTelemetry failed", "error", err) }))

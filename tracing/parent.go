@@ -9,12 +9,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// parentOf is the span that a check's is the child of; not valid where there is none.
+// parentOf returns the parent of a check's span. It is not valid if there is
+// none.
 //
-// First comes that of the call by which the proxy asks: Envoy makes a client
-// span of it and sends its traceparent in the call's metadata. Without one it is
-// that of the request asked about, which the client or a proxy before has sent.
-// Over HTTP both are the same header. One that is malformed counts as none.
+// The proxy's own call comes first: Envoy makes a client span for it and sends
+// its traceparent in the metadata. Without one, the parent is that of the
+// checked request, which the client or an earlier proxy sent. Over HTTP both
+// are the same header. A malformed traceparent is ignored.
 func parentOf(r *authz.Request) trace.SpanContext {
 	if parent := parse(r.TraceParent); parent.IsValid() {
 		return parent
@@ -30,8 +31,9 @@ func parse(header string) trace.SpanContext {
 	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), traceparent(header)))
 }
 
-// traceparent is a carrier of that header alone. A tracestate is left where it
-// is: it may hold anything, and nobody after us in the trace needs it.
+// traceparent is a carrier of that header only. It does not pass on a
+// tracestate, which may contain anything and which no later span in the trace
+// needs.
 type traceparent string
 
 // Get implements propagation.TextMapCarrier.
@@ -42,7 +44,7 @@ func (t traceparent) Get(name string) string {
 	return ""
 }
 
-// Set implements propagation.TextMapCarrier; there is nothing to set.
+// Set implements propagation.TextMapCarrier; it does nothing.
 func (traceparent) Set(string, string) {}
 
 // Keys implements propagation.TextMapCarrier.

@@ -7,14 +7,15 @@ import (
 	"keyward/authz"
 )
 
-// wellFormed is a traceparent of version 00 as the recommendation's section
-// 3.2 has it; an id of zeros is none, and of the flags there are two.
+// wellFormed is a traceparent of version 00 as in section 3.2 of the W3C
+// recommendation. Ids of zeros are invalid, and two flags are defined.
 var wellFormed = regexp.MustCompile(`^00-([0-9a-f]{32})-([0-9a-f]{16})-0[0-3]$`)
 
 const zeros = "00000000000000000000000000000000"
 
-// FuzzParent: of what a client may send nothing is an error; what is well
-// formed is the parent to the letter, the call's before the request's, and of version 00 nothing else is.
+// FuzzParent: nothing that a client sends causes an error. A well-formed header
+// is the parent exactly, the call's before the request's, and of version 00 no
+// other header is one.
 func FuzzParent(f *testing.F) {
 	const sampled, other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 	for _, seed := range [][2]string{{sampled, other}, {"", other}, {"00", sampled}, {"---", "ff" + sampled[2:]}, {"cc" + sampled[2:] + "-x", ""}, {"00-" + zeros + sampled[35:], ""}} {
@@ -26,7 +27,7 @@ func FuzzParent(f *testing.F) {
 			ids := wellFormed.FindStringSubmatch(header)
 			if len(header) < 2 || header[:2] != "00" {
 				ids = nil
-				if parse(header).IsValid() { // a version to come, read by its first four parts
+				if parse(header).IsValid() { // a future version, read by its first four parts
 					return
 				}
 			}
@@ -34,12 +35,12 @@ func FuzzParent(f *testing.F) {
 				continue
 			}
 			if parent.TraceID().String() != ids[1] || parent.SpanID().String() != ids[2] || parent.IsSampled() != (header[len(header)-1]&1 == 1) {
-				t.Errorf("%q is read as %v", header, parent)
+				t.Errorf("%q parses to %v", header, parent)
 			}
 			return
 		}
 		if parent.IsValid() {
-			t.Errorf("%q and %q make a parent, %v", call, request, parent)
+			t.Errorf("%q and %q give a parent: %v", call, request, parent)
 		}
 	})
 }

@@ -1,8 +1,8 @@
 // Package tracing makes a span of each check for an OpenTelemetry collector,
-// within the trace of the request that was asked about. It says what was
-// decided and by what rule, and nothing that came with the request: no path,
-// host, header, address or name, since each may hold a secret or be anything at
-// all. A check never waits for it, and no decision depends on it.
+// within the trace of the checked request. A span has the decision and the rule
+// behind it. It has nothing that came with the request: no path, host, header,
+// address or name, since each may contain a secret or arbitrary data. A check
+// never waits for tracing, and no decision depends on it.
 package tracing
 
 import (
@@ -24,31 +24,34 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Counter is told what becomes of the spans that were made.
+// Counter counts the spans by outcome.
 type Counter interface {
-	Sent(spans int)    // the collector has them
-	Failed(spans int)  // it did not take them
-	Dropped(spans int) // there was no room to keep them for it
+	Sent(spans int)    // the collector accepted them
+	Failed(spans int)  // the collector did not accept them
+	Dropped(spans int) // the queue was full
 }
 
-// Config says where spans go, and which there are. Endpoint, Counter and Log are needed.
+// Config says where spans are sent, and which checks have one. Endpoint,
+// Counter and Log are required.
 type Config struct {
-	// Endpoint is the collector's URL, for OTLP over gRPC: http:// without TLS, https:// with it.
+	// Endpoint is the collector's URL, for OTLP over gRPC: http:// without TLS,
+	// https:// with TLS.
 	Endpoint string
-	// Sample is the share, of 1, of checks with a span among those that come
-	// within no trace. Of the others those have one whose trace is recorded.
+	// Sample is the fraction, 0 to 1, of checks with a span among those outside
+	// a trace. Within a trace, a check has a span if the trace is recorded.
 	Sample float64
-	// Queue bounds the spans in memory. 0 is 4096, some 6 MiB.
+	// Queue bounds the number of spans in memory; 0 means 4096, some 6 MiB.
 	Queue int
-	// CloseTimeout bounds how long Close tries to get rid of what waits. 0 is two seconds.
+	// CloseTimeout bounds how long Close tries to deliver the queued spans; 0
+	// means two seconds.
 	CloseTimeout time.Duration
-	// Version is shown as service.version; "" is none.
+	// Version is sent as service.version; "" for none.
 	Version string
 	Counter Counter
 	Log     *slog.Logger
 }
 
-// A batch goes off when it is full, or when its first span is this old.
+// A batch is sent when it is full, or when its first span is this old.
 const (
 	batchSize  = 512
 	batchDelay = time.Second
@@ -60,13 +63,13 @@ type Tracer struct {
 	provider *sdk.TracerProvider
 	tracer   trace.Tracer
 	exporter *exporter
-	waiting  atomic.Int64 // spans that were made and neither delivered nor given up
+	waiting  atomic.Int64 // spans that were made and neither delivered nor dropped
 	closed   atomic.Bool
 }
 
-// New returns a Tracer, whether or not the collector can be reached. Headers
-// and certificates for it, and attributes of the resource, are taken from the
-// environment as the OpenTelemetry specification names them.
+// New returns a Tracer, whether or not the collector can be reached. It takes
+// headers and certificates for the collector, and attributes of the resource,
+// from the environment variables of the OpenTelemetry specification.
 func New(cfg Config) (*Tracer, error) {
 	if cfg.Queue == 0 {
 		cfg.Queue = 4096
@@ -87,8 +90,8 @@ func New(cfg Config) (*Tracer, error) {
 	}
 	t.provider = sdk.NewTracerProvider(
 		sdk.WithResource(about),
-		sdk.WithSampler(sdk.AlwaysSample()), // Observe has chosen already
-		// Nothing is lost in this queue: Observe makes no more spans than it holds.
+		sdk.WithSampler(sdk.AlwaysSample()), // Observe has sampled already
+		// This queue drops nothing: Observe makes no more spans than it holds.
 		sdk.WithBatcher(t.exporter, sdk.WithMaxQueueSize(cfg.Queue), sdk.WithMaxExportBatchSize(min(batchSize, cfg.Queue)),
 			sdk.WithBatchTimeout(batchDelay), sdk.WithExportTimeout(exportTimeout)))
 	t.tracer = t.provider.Tracer("keyward/tracing", trace.WithInstrumentationVersion(cfg.Version))
@@ -114,8 +117,9 @@ func (t *Tracer) Observe(r *authz.Request, d *authz.Decision) {
 	span.End(trace.WithTimestamp(d.At.Add(d.Duration)))
 }
 
-// sampled reports whether the check gets a span: as its trace says, and without
-// one by lot. The SDK's samplers would say the same for the price of a span.
+// sampled reports whether the check gets a span: as its trace says, or at
+// random outside a trace. The SDK's samplers would decide the same, at the
+// cost of making a span.
 func (t *Tracer) sampled(parent trace.SpanContext) bool {
 	if parent.IsValid() {
 		return parent.IsSampled()
@@ -123,7 +127,7 @@ func (t *Tracer) sampled(parent trace.SpanContext) bool {
 	return t.cfg.Sample > 0 && rand.Float64() < t.cfg.Sample
 }
 
-// spanNames has the name of each transport's spans.
+// spanNames has the span name of each transport.
 var spanNames = func() (names [authz.TransportCount]string) {
 	for _, t := range authz.Transports() {
 		names[t.Transport] = "keyward." + t.Operation
@@ -131,8 +135,8 @@ var spanNames = func() (names [authz.TransportCount]string) {
 	return names
 }()
 
-// attributes are all that a span tells: words of closed sets, names that the
-// operator gave, and ids that we made.
+// attributes returns all attributes of a span: words of closed sets, names that
+// the operator chose, and ids that Keyward generated.
 func attributes(r *authz.Request, d *authz.Decision) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 10)
 	attrs = append(attrs,
@@ -159,8 +163,9 @@ func attributes(r *authz.Request, d *authz.Decision) []attribute.KeyValue {
 	return attrs
 }
 
-// knownMethod is the method where it is one of RFC 9110 or RFC 5789, and
-// _OTHER for what a client made up (OpenTelemetry's conventions for http.request.method).
+// knownMethod returns the method if RFC 9110 or RFC 5789 defines it. Otherwise
+// it returns _OTHER, as OpenTelemetry's conventions for http.request.method
+// say.
 func knownMethod(method string) string {
 	for _, known := range [...]string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"} {
 		if method == known {
@@ -170,15 +175,15 @@ func knownMethod(method string) string {
 	return "_OTHER"
 }
 
-// Close delivers what waits, as far as CloseTimeout allows, and returns when
-// all that New started has ended.
+// Close delivers the queued spans, as far as CloseTimeout allows, and returns
+// when everything that New started has ended.
 func (t *Tracer) Close() error {
 	t.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), t.cfg.CloseTimeout)
 	defer cancel()
 	err := t.provider.Shutdown(ctx)
 	t.exporter.stop()
-	if left := t.waiting.Swap(0); left > 0 { // came in while we closed
+	if left := t.waiting.Swap(0); left > 0 { // arrived during Close
 		t.cfg.Counter.Dropped(int(left))
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -43,7 +43,7 @@ func (a *recordingCounter) String() string {
 }
 
 // newTracer makes a Tracer of the Config, whose Endpoint is a host and a port,
-// and what it counts into.
+// and returns it with its counter.
 func newTracer(t testing.TB, cfg tracing.Config) (*tracing.Tracer, *recordingCounter) {
 	t.Helper()
 	counted := &recordingCounter{}
@@ -75,8 +75,8 @@ const (
 
 func at() time.Time { return time.Date(2026, 11, 22, 18, 0, 0, 1000, time.UTC) }
 
-// TestParent: the proxy's call is asked for the parent first, then the request;
-// a root is made, if at all, where neither has one that is well formed.
+// TestParent: the proxy's call is the first choice for the parent, then the
+// request. A root span is only made if neither has a well-formed traceparent.
 func TestParent(t *testing.T) {
 	for name, c := range map[string]struct {
 		call    string
@@ -89,15 +89,15 @@ func TestParent(t *testing.T) {
 		"the call's before the request's":     {sampledA, []string{sampledB}, 0, traceA + " " + spanA},
 		"not sampled":                         {unsampledA, nil, 1, ""},
 		"not sampled, in the request":         {"", []string{unsampledB}, 1, ""},
-		"the call's word on sampling":         {unsampledA, []string{sampledB}, 1, ""},
+		"the call's sampling flag":            {unsampledA, []string{sampledB}, 1, ""},
 		"the call's is malformed":             {"nonsense", []string{sampledB}, 0, traceB + " " + spanB},
 		"a later version":                     {"cc-" + traceA + "-" + spanA + "-01-more", nil, 0, traceA + " " + spanA},
 		"none":                                {"", nil, 1, "new"},
-		"none, and roots are not wanted":      {"", nil, 0, ""},
+		"none, without root spans":            {"", nil, 0, ""},
 		"malformed":                           {"", []string{"00-" + traceA + "-" + spanA}, 1, "new"},
-		"malformed, and no roots":             {"", []string{"00-" + traceA + "-" + spanA}, 0, ""},
+		"malformed, without root spans":       {"", []string{"00-" + traceA + "-" + spanA}, 0, ""},
 		"of zeros":                            {"", []string{"00-" + strings.Repeat("0", 32) + "-" + spanA + "-01"}, 1, "new"},
-		"the version that is none":            {"", []string{"ff-" + traceA + "-" + spanA + "-01"}, 1, "new"},
+		"the invalid version":                 {"", []string{"ff-" + traceA + "-" + spanA + "-01"}, 1, "new"},
 		"twice":                               {"", []string{sampledA, sampledB}, 1, "new"},
 		"in upper case":                       {"", []string{strings.ToUpper(sampledA)}, 0, ""},
 		"of a megabyte":                       {"", []string{strings.Repeat("00-", 1<<20/3)}, 1, "new"},
@@ -119,7 +119,7 @@ func TestParent(t *testing.T) {
 	}
 }
 
-// parents tells the trace and the parent of the one span that came.
+// parents returns the trace and the parent of the only span.
 func parents(spans []otlpreceiver.Span) string {
 	var all []string
 	for _, s := range spans {
@@ -133,7 +133,8 @@ func parents(spans []otlpreceiver.Span) string {
 	return strings.Join(all, ", ")
 }
 
-// TestSample: of roots the share that is asked for, within six standard deviations.
+// TestSample: the configured share of root spans is recorded, within six
+// standard deviations.
 func TestSample(t *testing.T) {
 	receiver := otlpreceiver.Start(t)
 	tracer, counted := newTracer(t, tracing.Config{Endpoint: receiver.Address, Sample: 0.25})
@@ -142,14 +143,14 @@ func TestSample(t *testing.T) {
 	}
 	closeTracer(t, tracer)
 	if n := len(receiver.Spans()); n < 836 || n > 1164 {
-		t.Errorf("%d spans of 4000, want 1000 or so", n)
+		t.Errorf("%d spans of 4000, want about 1000", n)
 	}
 	if counted.sent != len(receiver.Spans()) || counted.failed+counted.dropped > 0 {
-		t.Errorf("%v; %d came", counted, len(receiver.Spans()))
+		t.Errorf("%v; %d received", counted, len(receiver.Spans()))
 	}
 }
 
-// TestSpan: what a span tells of a decision, and nothing else.
+// TestSpan: a span has the listed facts about a decision, and nothing else.
 func TestSpan(t *testing.T) {
 	route := &authz.Route{Name: "items", Path: "/api"}
 	key := &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", KeyName: "alice's laptop", Project: "p"}
@@ -200,8 +201,8 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheRequest: a word that stands in each place of a request where
-// a client or a proxy can put one is in no byte that is exported.
+// TestNothingOfTheRequest: a word in each place of a request that a client or a
+// proxy can fill is not in the exported bytes.
 func TestNothingOfTheRequest(t *testing.T) {
 	const secret = "s3cr3t"
 	receiver := otlpreceiver.Start(t)
@@ -222,12 +223,13 @@ func TestNothingOfTheRequest(t *testing.T) {
 		t.Errorf("%d spans", n)
 	}
 	if strings.Contains(string(receiver.Bytes(t)), secret) {
-		t.Errorf("it is in what was exported: %v", receiver.Spans()[0])
+		t.Errorf("the word was exported: %v", receiver.Spans()[0])
 	}
 }
 
-// TestEnvironment: what the specification has the environment say of the
-// resource is said, and what would turn tracing into something else is not heard.
+// TestEnvironment: attributes of the resource come from the environment, as the
+// specification says. Variables that would change the tracing itself are
+// ignored.
 func TestEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
 		"OTEL_SERVICE_NAME": "edge-auth", "OTEL_RESOURCE_ATTRIBUTES": "k8s.pod.name=keyward-0",
@@ -249,12 +251,12 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := tracing.New(tracing.Config{Endpoint: "http://" + receiver.Address, Log: slog.New(slog.DiscardHandler)}); err == nil {
-		t.Error("attributes that are none were taken")
+		t.Error("malformed attributes were accepted")
 	}
 }
 
-// deaf takes connections and never says anything: a collector that hangs.
-func deaf(t testing.TB) (address string) {
+// hangingListener accepts connections and never sends anything.
+func hangingListener(t testing.TB) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

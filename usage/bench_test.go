@@ -9,8 +9,8 @@ import (
 	"keyward/authz"
 )
 
-// BenchmarkObserve is what each check pays for the account, with callers on all
-// processors: all with one key, and each time with another of many.
+// BenchmarkObserve measures the cost of recording per check, with callers on all
+// CPUs: with one key, and with another of many keys each time.
 func BenchmarkObserve(b *testing.B) {
 	for _, keys := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
@@ -37,7 +37,7 @@ func BenchmarkObserve(b *testing.B) {
 					tracker.Observe(&r, &d)
 				}
 			})
-			b.StopTimer() // closing writes all that down
+			b.StopTimer() // Close flushes everything
 		})
 	}
 }

@@ -12,15 +12,15 @@ import (
 	"keyward/store/journal"
 )
 
-// maxParts bounds how many files a compaction opens. Of a file of more than so
-// many parts each is larger.
+// maxParts bounds the number of files that a compaction opens. A file that would
+// need more parts has larger ones.
 const maxParts = 256
 
-// detectReplacement finds out whether the file is the one that was written last. One
-// that is not was compacted by another, or is met for the first time.
+// detectReplacement detects whether the file is another than at the last write:
+// another process compacted it, or it is opened for the first time.
 func (t *Tracker) detectReplacement(a *usageFile) {
 	if t.file == nil {
-		t.baseline = 0 // nobody knows how much of it is old
+		t.baseline = 0 // how much of it is old is unknown
 	} else if !os.SameFile(t.file, a.Info()) {
 		t.baseline = a.Size()
 	}
@@ -62,20 +62,20 @@ func (t *Tracker) compact(a *usageFile) (err error) {
 	return nil
 }
 
-// compaction is the work on one file.
+// compaction is the compaction of one file.
 type compaction struct {
 	*usageFile
 	seed       maphash.Seed
-	end        int64        // of what is added up
-	checkpoint func() error // called now and then; an error of it ends the work
-	bad        int          // lines that could not be read, and are gone afterwards
+	end        int64        // of the part to compact
+	checkpoint func() error // called regularly; its error ends the compaction
+	bad        int          // lines that could not be read, and are dropped
 	header     []byte
 	parts      []*os.File
-	draft      *journal.Draft // nil until it is begun
+	draft      *journal.Draft // nil until it is created
 }
 
-// partition writes each line to the temporary file that its key belongs to; each
-// has about that size.
+// partition writes each line to the temporary file of its key's partition; each
+// file has about that size.
 func (c *compaction) partition(partSize int64) error {
 	n := int(min(c.end/partSize+1, maxParts))
 	writers := make([]*bufio.Writer, n)
@@ -110,7 +110,7 @@ func (c *compaction) partition(partSize int64) error {
 			}
 		}
 		w := writers[maphash.String(c.seed, id)%uint64(n)]
-		_, _ = w.Write(line) // an error comes again at the next call
+		_, _ = w.Write(line) // the next call returns an error again
 		return w.WriteByte('\n')
 	})
 	for _, w := range writers {
@@ -119,8 +119,8 @@ func (c *compaction) partition(partSize int64) error {
 	return err
 }
 
-// createPart makes an empty file in place of what another left there that died
-// at it; a link is not followed.
+// createPart creates an empty file. It replaces one that a crashed process left,
+// and does not follow a link.
 func createPart(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -187,8 +187,8 @@ func (c *compaction) mergePart(w io.Writer, part *os.File) error {
 	return nil
 }
 
-// replace copies what was appended meanwhile, makes the new file durable and
-// puts it in the old one's place.
+// replace copies the lines appended meanwhile, syncs the new file and puts it
+// in the place of the old one.
 func (c *compaction) replace() error {
 	if _, err := io.Copy(c.draft, io.NewSectionReader(c.File(), c.end, c.Size()-c.end)); err != nil {
 		return err
@@ -196,8 +196,8 @@ func (c *compaction) replace() error {
 	return c.draft.Publish()
 }
 
-// discard removes what is not of use any more, the temporary file too where it
-// did not take the other's place.
+// discard removes the temporary files, including the new file if it has not
+// replaced the old one.
 func (c *compaction) discard() error {
 	var errs []error
 	for _, part := range c.parts {

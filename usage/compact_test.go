@@ -14,8 +14,8 @@ import (
 	"keyward/authz"
 )
 
-// TestCompact: the same account, in one line a key, in a file of the same mode,
-// however many parts it was taken in; and uses meanwhile are not lost.
+// TestCompact: the same usage, with one line per key, in a file of the same mode,
+// for any number of parts; uses in the meantime are not lost.
 func TestCompact(t *testing.T) {
 	for _, part := range []int64{1 << 30, 5000} {
 		file := tempFile(t)
@@ -75,8 +75,8 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// TestCompactionFails: the file stays as it was and is written on; what an
-// earlier compaction left is not in the way, nor followed.
+// TestCompactionFails: the file stays as it was and is appended to. Files that an
+// earlier compaction left do not hinder the next one, and links are not followed.
 func TestCompactionFails(t *testing.T) {
 	for name, spoil := range map[string]func(file string, tracker *Tracker) error{
 		"no temporary file": func(file string, _ *Tracker) error { return os.MkdirAll(file+".tmp/full", 0o700) },
@@ -149,7 +149,7 @@ func TestCompactionFails(t *testing.T) {
 	}
 }
 
-// TestCompactsWhenDoubled: not for each flush, but when there is twice as much.
+// TestCompactsWhenDoubled: a flush compacts only if the file has doubled.
 func TestCompactsWhenDoubled(t *testing.T) {
 	file := tempFile(t)
 	tracker := quiet(file, nil)

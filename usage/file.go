@@ -3,6 +3,7 @@ package usage
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,24 +13,25 @@ import (
 	"keyward/store/journal"
 )
 
-// The first line of a file tells what it is, and since when it has been kept:
+// The first line of a file identifies it, and says when the recording began:
 //
 //	{"keyward":"usage","version":1,"since":"2026-11-22T10:19:47Z"}
 const headerMark = `{"keyward":"usage","version":1,`
 
-// ErrWrongFile is a file that is not one of usage, or of a version we do not
-// know. It is neither read nor written.
+// ErrWrongFile is returned for a file that is not a usage file, or is of an
+// unknown version. It is neither read nor written.
 var ErrWrongFile = errors.New("not a usage file, or of a version we do not know")
 
 // usageFile is a usage file that this process has locked and opened for appending.
 type usageFile struct{ *journal.Transaction }
 
-// openUsageFile waits for the lock, for so long at most, opens the file or makes it, and cuts off what
-// a writer left that died at it.
+// openUsageFile waits for the lock, at most for lockTimeout, opens or creates the
+// file, and cuts off an incomplete line that a crashed writer left.
 func openUsageFile(path string, lockTimeout time.Duration, now time.Time) (*usageFile, error) {
-	// Removing the file begins a new account, at any time: it is not evidence.
+	// The file may be removed at any time, and is then created again: it is not
+	// evidence.
 	w := journal.Writer{Path: path, Wait: lockTimeout, StartOver: true}
-	tx, err := w.Begin()
+	tx, err := w.Begin(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +43,8 @@ func openUsageFile(path string, lockTimeout time.Duration, now time.Time) (*usag
 	return a, nil
 }
 
-// recoverTail makes sure that the file is ours and ends with a whole line.
+// recoverTail checks that the file is a usage file, and makes it end with a
+// complete line.
 func (a *usageFile) recoverTail(now time.Time) error {
 	size := int64(0)
 	if a.File() != nil {
@@ -69,8 +72,8 @@ func (a *usageFile) recoverTail(now time.Time) error {
 	})
 }
 
-// completeLines is the size of the file up to its last end of line. Without one it
-// is nothing at all, or a header that was not written to its end.
+// completeLines returns the size of the file up to its last end of line. A file
+// without one is empty, or has an incomplete header.
 func (a *usageFile) completeLines(size int64) (int64, error) {
 	chunk := make([]byte, maxLine)
 	for end := size; end > 0; {
@@ -88,14 +91,14 @@ func (a *usageFile) completeLines(size int64) (int64, error) {
 	return 0, nil
 }
 
-// beginsHeader reports whether text, with more behind it, may be a header.
+// beginsHeader reports whether text may be the beginning of a header.
 func beginsHeader(text []byte) bool {
 	common := min(len(text), len(headerMark))
 	return string(text[:common]) == headerMark[:common]
 }
 
-// readHeader reads the first line and returns since when the file has been
-// kept. A file without a whole line is one with nothing in it yet.
+// readHeader reads the first line and returns when the recording began. A file
+// without a complete line has no usage yet.
 func readHeader(r *bufio.Reader) (since time.Time, err error) {
 	line, err := r.ReadSlice('\n')
 	if errors.Is(err, io.EOF) && beginsHeader(line) {
@@ -112,9 +115,9 @@ func readHeader(r *bufio.Reader) (since time.Time, err error) {
 	return header.Since, nil
 }
 
-// eachLine hands each whole line behind the header to visit, without its
-// newline; the line is good until visit returns. One that is too long to be a
-// line is stepped over.
+// eachLine calls visit with each complete line after the header, without its
+// newline. The line is valid until visit returns. Lines that are too long are
+// skipped.
 func eachLine(r io.Reader, visit func(line []byte) error) (since time.Time, err error) {
 	in := bufio.NewReaderSize(r, maxLine)
 	if since, err = readHeader(in); err != nil {
@@ -123,8 +126,8 @@ func eachLine(r io.Reader, visit func(line []byte) error) (since time.Time, err 
 	return since, eachLineFrom(in, visit)
 }
 
-// eachLineFrom is eachLine of a file without a header, or from behind it on. The
-// reader's buffer is the longest that a line can be.
+// eachLineFrom is eachLine for a file without a header, or after its header. The
+// reader's buffer has the maximum size of a line.
 func eachLineFrom(in *bufio.Reader, visit func(line []byte) error) error {
 	for skipping := false; ; {
 		line, err := in.ReadSlice('\n')
@@ -133,7 +136,7 @@ func eachLineFrom(in *bufio.Reader, visit func(line []byte) error) error {
 			skipping = true
 			continue
 		case errors.Is(err, io.EOF):
-			return nil // what has no newline was not written to its end
+			return nil // a line without a newline is incomplete
 		case err != nil:
 			return err
 		}
@@ -146,8 +149,8 @@ func eachLineFrom(in *bufio.Reader, visit func(line []byte) error) error {
 	}
 }
 
-// readFile is eachLine of a file that nobody has locked. One that is not there
-// is fs.ErrNotExist.
+// readFile is eachLine without the lock on the file. For a missing file it returns
+// fs.ErrNotExist.
 func readFile(path string, visit func(line []byte) error) (time.Time, error) {
 	f, err := journal.OS().Open(path)
 	if err != nil {
@@ -165,15 +168,15 @@ func readFile(path string, visit func(line []byte) error) (time.Time, error) {
 	return since, nil
 }
 
-// Read returns the account that the file has of a key. Of a key it does not
-// know that is the zero Usage; a file that is not there is fs.ErrNotExist.
+// Read returns the usage of a key in the file: the zero Usage if the file has
+// none. For a missing file it returns fs.ErrNotExist.
 func Read(path, id string) (Usage, error) {
 	var sum aggregate
 	_, err := readFile(path, sum.adder(id))
 	return sum.usage(), err
 }
 
-// adder adds the lines of one key up, and steps over those that it can't read.
+// adder adds up the lines of one key, and skips those that it cannot read.
 func (t *aggregate) adder(id string) func(line []byte) error {
 	begin := appendText([]byte(`{"id":`), id)
 	var one aggregate
@@ -188,8 +191,8 @@ func (t *aggregate) adder(id string) func(line []byte) error {
 	}
 }
 
-// LastUses returns when each key in the file was last used, and since when the
-// file has been kept: of what was before that it knows nothing.
+// LastUses returns when each key in the file was last used, and when the
+// recording began: the file has no uses from before that.
 func LastUses(path string) (last map[string]time.Time, since time.Time, err error) {
 	latest := map[string]int64{}
 	since, err = readFile(path, func(line []byte) error {

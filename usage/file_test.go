@@ -17,8 +17,8 @@ import (
 	"keyward/authz"
 )
 
-// TestTwoTrackers: several processes keep their account in one file, one of
-// them compacting it all the while, and nothing is lost or counted twice.
+// TestTwoTrackers: several processes record in one file, which one of them
+// compacts all the time, and nothing is lost or counted twice.
 func TestTwoTrackers(t *testing.T) {
 	file := tempFile(t)
 	const each = 400
@@ -54,8 +54,8 @@ func TestTwoTrackers(t *testing.T) {
 	}
 }
 
-// TestDiskFull: checks go on, what could not be written is kept, and comes into
-// the file once, when there is room again.
+// TestDiskFull: checks continue. Data that could not be written is kept, and is
+// written once when there is space again.
 func TestDiskFull(t *testing.T) {
 	file := tempFile(t)
 	var log bytes.Buffer
@@ -65,13 +65,13 @@ func TestDiskFull(t *testing.T) {
 	})
 	full := errors.New("no space left on device")
 	total := uint64(0)
-	for room := 0; room < 2000; room += 97 {
+	for free := 0; free < 2000; free += 97 {
 		for i := range 3 {
 			use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
 		}
 		total++
 		tracker.write = func(f io.Writer, p []byte) (int, error) {
-			n, err := f.Write(p[:min(room, len(p))])
+			n, err := f.Write(p[:min(free, len(p))])
 			return n, errors.Join(err, full)
 		}
 		err := tracker.flush()
@@ -81,7 +81,7 @@ func TestDiskFull(t *testing.T) {
 		tracker.logStatus(err)
 		for i := range 3 {
 			if u := get(t, tracker, fmt.Sprint("k_", i)); u.Total != total {
-				t.Fatalf("room for %d bytes: k_%d was used %d times, not %d", room, i, u.Total, total)
+				t.Fatalf("room for %d bytes: k_%d was used %d times, not %d", free, i, u.Total, total)
 			}
 		}
 	}
@@ -152,7 +152,7 @@ func contentOf(file string) []byte {
 	return text
 }
 
-// TestHeals: the folder is made while the tracker runs.
+// TestHeals: the directory is created while the tracker runs.
 func TestHeals(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	tracker := quiet(filepath.Join(dir, "usage.jsonl"), nil)
@@ -169,8 +169,8 @@ func TestHeals(t *testing.T) {
 	}
 }
 
-// TestTornTail: a writer died within its write, wherever. What was whole
-// counts, the rest is cut off by the next writer, and no line is glued to it.
+// TestTornTail: a writer died during its write, at any byte. Complete lines
+// count. The next writer cuts off the rest, and joins no line to it.
 func TestTornTail(t *testing.T) {
 	file := tempFile(t)
 	first := quiet(file, nil)
@@ -187,14 +187,14 @@ func TestTornTail(t *testing.T) {
 		if err := os.WriteFile(torn, text[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		whole := uint64(max(bytes.Count(text[:cut], []byte("\n"))-1, 0))
-		if u, err := Read(torn, "k_a"); err != nil || u.Total != whole {
+		complete := uint64(max(bytes.Count(text[:cut], []byte("\n"))-1, 0))
+		if u, err := Read(torn, "k_a"); err != nil || u.Total != complete {
 			t.Fatalf("cut at %d: %d, %v", cut, u.Total, err)
 		}
 		next := quiet(torn, nil)
 		use(next, "k_a", "/3", authz.OK)
 		flush(t, next)
-		if u, err := Read(torn, "k_a"); err != nil || u.Total != whole+1 {
+		if u, err := Read(torn, "k_a"); err != nil || u.Total != complete+1 {
 			t.Fatalf("cut at %d and written on: %d, %v", cut, u.Total, err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestBadLinesAreSteppedOver(t *testing.T) {
 	}
 }
 
-// TestCloseDoesNotHang: another process keeps the lock and does not let go.
+// TestCloseDoesNotHang: another process holds the lock and does not release it.
 func TestCloseDoesNotHang(t *testing.T) {
 	file := tempFile(t)
 	a, err := openUsageFile(file, time.Second, time.Now())

@@ -10,13 +10,14 @@ import (
 	"keyward/store/journal"
 )
 
-// chunk is about how much is written at once.
+// chunk is the approximate size of one write, in bytes.
 const chunk = 256 << 10
 
-// maxReplacements bounds how often a flush begins again where others replace the file.
+// maxReplacements bounds how often a flush starts again because another process
+// replaced the file.
 const maxReplacements = 10
 
-// errClosing stops a compaction that nobody waits for any more.
+// errClosing stops a compaction when the Tracker closes.
 var errClosing = errors.New("closing")
 
 func (t *Tracker) run() {
@@ -38,7 +39,7 @@ func (t *Tracker) run() {
 	}
 }
 
-// logStatus logs an error once a minute while it lasts, and the end of it.
+// logStatus logs an error once a minute while it lasts, and its end.
 func (t *Tracker) logStatus(err error) {
 	const often = time.Minute
 	now := t.cfg.Now()
@@ -47,13 +48,13 @@ func (t *Tracker) logStatus(err error) {
 		t.cfg.Log.Info("usage is written again", "file", t.cfg.File)
 		t.failingSince = time.Time{}
 	case err != nil && now.Sub(t.failingSince) >= often:
-		t.cfg.Log.Error("usage cannot be written: it is kept in memory, as far as there is room", "file", t.cfg.File, "error", err)
+		t.cfg.Log.Error("cannot write usage file, buffering in memory", "file", t.cfg.File, "error", err)
 		t.failingSince = now
 	}
 }
 
-// flush brings all that memory holds to the file, and compacts that where it
-// has grown enough.
+// flush writes everything in memory to the file, and compacts the file if it has
+// grown enough.
 func (t *Tracker) flush() error {
 	if !t.prepareFlush() {
 		return nil
@@ -66,13 +67,13 @@ func (t *Tracker) flush() error {
 	return fmt.Errorf("%w, %d times in a row", journal.ErrReplaced, maxReplacements)
 }
 
-// flushOnce is flush, of the file that the path names now.
+// flushOnce flushes to the file that the path names now.
 func (t *Tracker) flushOnce() error {
 	a, err := openUsageFile(t.cfg.File, t.lockTimeout, t.cfg.Now())
 	if err != nil {
 		return err
 	}
-	defer a.Close() // what was written is synced
+	defer a.Close() // all writes are synced
 	t.detectReplacement(a)
 	if err := t.drain(a); err != nil {
 		return err
@@ -84,7 +85,7 @@ func (t *Tracker) flushOnce() error {
 	case errors.Is(err, errClosing):
 		return nil
 	case err != nil:
-		t.baseline = a.Size() // not again for each flush, where it may fail each time
+		t.baseline = a.Size() // so that the next flush does not fail in the same way
 		return err
 	}
 	return nil
@@ -102,7 +103,7 @@ func (t *Tracker) prepareFlush() bool {
 		held += s.unflushedCount()
 	}
 	if lost > 0 {
-		t.cfg.Log.Warn("usage lost: more keys in use than there is room for", "keys", lost, "room", t.cfg.MaxKeys)
+		t.cfg.Log.Warn("usage dropped: max_keys exceeded", "keys", lost, "room", t.cfg.MaxKeys)
 	}
 	return held > 0
 }
@@ -112,7 +113,7 @@ func (t *Tracker) prepareFlush() bool {
 func (t *Tracker) drain(a *usageFile) error {
 	for i := range t.memory.shards {
 		s := &t.memory.shards[i]
-		// No more than there are now: those that are used meanwhile come next time.
+		// No more than there are now: entries used meanwhile are drained next time.
 		for left := s.unflushedCount(); left > 0; {
 			var err error
 			if left, err = t.drainShard(a, s, left); err != nil {
@@ -125,7 +126,7 @@ func (t *Tracker) drain(a *usageFile) error {
 	return t.writePending(a)
 }
 
-// drainShard takes entries out of a shard until there are none or a chunk is full.
+// drainShard drains entries of a shard until none is left or a chunk is full.
 func (t *Tracker) drainShard(a *usageFile, s *shard, left int) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -142,7 +143,7 @@ func (t *Tracker) drainShard(a *usageFile, s *shard, left int) (int, error) {
 }
 
 // writePending appends the pending lines to the file. On an error all of them
-// stay pending: what was written of them is taken back.
+// stay pending, and what was written of them is removed again.
 func (t *Tracker) writePending(a *usageFile) error {
 	if len(t.pending) == 0 {
 		return nil
@@ -157,7 +158,7 @@ func (t *Tracker) writePending(a *usageFile) error {
 	return err
 }
 
-// eachPendingLine hands each line to visit, without its newline.
+// eachPendingLine calls visit with each line, without its newline.
 func eachPendingLine(lines []byte, visit func(line []byte) error) error {
 	for len(lines) > 0 {
 		line, rest, _ := bytes.Cut(lines, []byte("\n"))

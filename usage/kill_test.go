@@ -13,9 +13,9 @@ import (
 
 const childFile = "KEYWARD_USAGE_CHILD"
 
-// TestTrackerChild is no test but the process that TestKill kills: it uses one
-// key over and over, flushes and compacts as often as it can, and says after
-// each flush how often it had used the key before that.
+// TestTrackerChild is not a test but the process that TestKill kills. It uses one
+// key repeatedly, flushes and compacts as often as it can, and prints after each
+// flush how often it had used the key before that.
 func TestTrackerChild(t *testing.T) {
 	file := os.Getenv(childFile)
 	if file == "" {
@@ -35,8 +35,8 @@ func TestTrackerChild(t *testing.T) {
 	}
 }
 
-// TestKill: what a process said was written is there after kill -9, nothing is
-// there twice, and the next process goes on from there.
+// TestKill: after kill -9 the file has everything that the process reported as
+// written, and nothing twice, and the next process continues from there.
 func TestKill(t *testing.T) {
 	file := tempFile(t)
 	written := uint64(0)
@@ -59,7 +59,8 @@ func TestKill(t *testing.T) {
 		_ = child.Wait()
 		timer.Stop()
 		after, err := Read(file, "k_a")
-		// Of the flush it was killed in all or nothing is there: at most three uses.
+		// The flush that was interrupted is there completely or not at all: at most
+		// three uses.
 		if got := after.Total - before.Total; err != nil && said > 0 || got < said || got > said+3 {
 			t.Errorf("round %d: %d said to be written, %d there, %v", round, said, got, err)
 		}

@@ -8,22 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// A line is one JSON object, written in this one way, so that it is read
-// quickly and by its beginning alone where that is enough:
+// A line is one JSON object in exactly this form, so that it is read quickly, and
+// only up to its id if that is enough:
 //
 //	{"id":"k_…","first":µs,"last":µs,"address":"…","results":{"ok":12},"outcomes":[[µs,"GET","/posts",200,"ok"]]}
 //
 // Times are microseconds since 1970; the oldest outcome comes first.
 
-// maxLine bounds a line: 20 paths of 256 bytes, each byte of which may take six, and room for the rest.
+// maxLine bounds a line: 20 paths of 256 bytes, each of which may take six bytes,
+// and space for the rest.
 const maxLine = 64 << 10
 
-// maxResults bounds how many results a line may count. There are fewer reasons.
+// maxResults bounds the number of results of a line. There are fewer reasons.
 const maxResults = 256
 
 var errLine = errors.New("not a line as this package writes them")
 
-// appendLine appends the line that says t of the key, newline included.
+// appendLine appends the line of the key with the content t, and a newline.
 func appendLine(dst []byte, id string, t *aggregate) []byte {
 	dst = appendText(append(dst, `{"id":`...), id)
 	dst = strconv.AppendInt(append(dst, `,"first":`...), t.first, 10)
@@ -54,7 +55,8 @@ func (o *outcome) append(dst []byte) []byte {
 	return append(appendText(append(dst, ','), o.result), ']')
 }
 
-// appendText appends s as a JSON string. What is no UTF-8 in it becomes U+FFFD.
+// appendText appends s as a JSON string. Bytes that are not valid UTF-8 become
+// U+FFFD.
 func appendText(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
@@ -65,14 +67,14 @@ func appendText(dst []byte, s string) []byte {
 	return append(append(append(dst, '"'), s...), '"')
 }
 
-// cursor reads what appendLine wrote. After the first thing that is not as
-// written it reads nothing more, and bad is set.
+// cursor reads what appendLine wrote. At the first difference from that form it
+// sets bad and reads nothing more.
 type cursor struct {
 	text []byte
 	bad  bool
 }
 
-// is reads the literal, if that is what follows.
+// is reads the literal if it is next.
 func (c *cursor) is(literal string) bool {
 	if c.bad || len(c.text) < len(literal) || string(c.text[:len(literal)]) != literal {
 		return false
@@ -87,13 +89,13 @@ func (c *cursor) must(literal string) {
 	}
 }
 
-func (c *cursor) number(most uint64) uint64 {
+func (c *cursor) number(limit uint64) uint64 {
 	digits := 0
 	for digits < len(c.text) && '0' <= c.text[digits] && c.text[digits] <= '9' {
 		digits++
 	}
 	n, err := strconv.ParseUint(string(c.text[:digits]), 10, 64)
-	if err != nil || n > most || digits > 1 && c.text[0] == '0' {
+	if err != nil || n > limit || digits > 1 && c.text[0] == '0' {
 		c.bad = true
 		return 0
 	}
@@ -101,12 +103,12 @@ func (c *cursor) number(most uint64) uint64 {
 	return n
 }
 
-// maxTime is the end of the year 9999, behind which there is no RFC 3339 time.
+// maxTime is the end of the year 9999, after which there is no RFC 3339 time.
 const maxTime = 253402300800*1e6 - 1
 
 func (c *cursor) time() int64 { return int64(c.number(maxTime)) }
 
-// word reads a string that most lines have, without making it anew each time.
+// word reads a string that most lines have, without allocating it each time.
 func (c *cursor) word() string {
 	for _, common := range [...]string{"GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "ok"} {
 		if rest := c.text; c.is(`"`) && c.is(common) && c.is(`"`) {
@@ -135,8 +137,8 @@ func (c *cursor) str() string {
 	return string(raw)
 }
 
-// escaped reads a string with anything in it that is not plain ASCII; the
-// quote that ends it is not before from.
+// escaped reads a string that is not only plain ASCII. Its closing quote is not
+// before from.
 func (c *cursor) escaped(from int) (s string) {
 	end := from
 	for end < len(c.text) && c.text[end] != '"' {
@@ -154,13 +156,13 @@ func (c *cursor) escaped(from int) (s string) {
 	return s
 }
 
-// readID reads whose line it is, and leaves the cursor behind that.
+// readID reads the id of the line's key, and returns the cursor after it.
 func (c *cursor) readID() string {
 	c.must(`{"id":`)
 	return c.str()
 }
 
-// readTimes reads what follows the id.
+// readTimes reads the times after the id.
 func (c *cursor) readTimes() (first, last int64) {
 	c.must(`,"first":`)
 	first = c.time()
@@ -168,7 +170,7 @@ func (c *cursor) readTimes() (first, last int64) {
 	return first, c.time()
 }
 
-// parseLine reads a line without its newline into t, whose slices it uses again.
+// parseLine reads a line without its newline into t, whose slices it reuses.
 func parseLine(line []byte, t *aggregate) (id string, err error) {
 	c := cursor{text: line}
 	*t = aggregate{results: t.results[:0], outcomes: t.outcomes[:0]}

@@ -9,29 +9,29 @@ import (
 	"keyward/cache"
 )
 
-// Bounds of what is kept of a request's strings, in bytes. All of them are
-// copied: they are parts of a message that would else be kept whole.
+// Bounds of the strings kept of a request, in bytes. All are copied: they are
+// parts of a message, which would otherwise be kept entirely.
 const (
 	maxPath    = 256
 	maxMethod  = 32
 	maxAddress = authz.MaxRawAddress
 )
 
-// memory holds what was observed of each key since it was last taken out, in
-// shards that are locked each for itself. It is bounded: of too many keys those
-// that were not used for longest are forgotten.
+// memory holds what was observed of each key since the last flush, in shards with
+// a lock each. It is bounded: beyond the bound the least recently used keys are
+// evicted.
 type memory struct {
 	seed   maphash.Seed
 	shards []shard
-	// doorkeeper, where there is one, keeps out what comes once in a long while: where
-	// memory is all there is, keys beyond the bound are forgotten anyway.
+	// doorkeeper, if there is one, rejects keys that are used only once in a long
+	// time. Without a file, keys beyond the bound are lost anyway.
 	doorkeeper *cache.Doorkeeper
 }
 
 const (
 	promoteInterval = 1e6 // microseconds
 	maxShards       = 64
-	perShard        = 16 // with fewer keys than that in each, fewer shards
+	perShard        = 16 // with fewer keys per shard there are fewer shards
 )
 
 func newMemory(maxKeys int) *memory {
@@ -50,8 +50,8 @@ func (m *memory) shardOf(id string) *shard { return m.shardAt(maphash.String(m.s
 
 func (m *memory) shardAt(hash uint64) *shard { return &m.shards[hash&uint64(len(m.shards)-1)] }
 
-// observe notes one decision about the key. It reports whether this is the moment to write
-// things down: half of the entries there may be in a shard have something in them.
+// observe records one decision about the key. It reports whether to flush now:
+// half of the entries that the shard may have are unflushed.
 func (m *memory) observe(id string, seen *event) (shouldFlush bool) {
 	hash := maphash.String(m.seed, id)
 	s := m.shardAt(hash)
@@ -59,7 +59,7 @@ func (m *memory) observe(id string, seen *event) (shouldFlush bool) {
 	defer s.mu.Unlock()
 	e := s.entries[id]
 	if e == nil {
-		if m.doorkeeper != nil && len(s.entries) >= s.most && !m.doorkeeper.SeenRecently(hash) {
+		if m.doorkeeper != nil && len(s.entries) >= s.maxEntries && !m.doorkeeper.SeenRecently(hash) {
 			return false
 		}
 		e = s.add(id)
@@ -67,22 +67,21 @@ func (m *memory) observe(id string, seen *event) (shouldFlush bool) {
 	return s.record(e, seen)
 }
 
-// shard holds the entries of some of the keys. Those that hold something are
-// in fresh, those that were emptied in idle; the last used comes first, give or
-// take a promoteInterval.
+// shard holds the entries of some of the keys. Unflushed entries are in fresh,
+// flushed ones in idle; the last used comes first, to within a promoteInterval.
 type shard struct {
 	mu          sync.Mutex
 	entries     map[string]*entry
 	fresh, idle ring
 	unflushed   int // entries in fresh
-	most        int // entries at all
-	lost        int // entries that were forgotten with something in them
+	maxEntries  int // in fresh and idle
+	lost        int // unflushed entries that were evicted
 
 	_ [64]byte // the next shard's lock is in another cache line
 }
 
-func (s *shard) init(most int) {
-	s.entries, s.most = map[string]*entry{}, max(most, 1)
+func (s *shard) init(maxEntries int) {
+	s.entries, s.maxEntries = map[string]*entry{}, max(maxEntries, 1)
 	s.fresh.init()
 	s.idle.init()
 }
@@ -90,10 +89,10 @@ func (s *shard) init(most int) {
 func (s *shard) record(e *entry, seen *event) (shouldFlush bool) {
 	if e.total == 0 {
 		s.unflushed++
-		shouldFlush = s.unflushed == (s.most+1)/2
+		shouldFlush = s.unflushed == (s.maxEntries+1)/2
 	}
-	// Not each time: the neighbours are seldom in the processor's cache.
-	if since := seen.at - e.promotedAt; e.total == 0 || since >= promoteInterval || since < 0 { // a clock that went back
+	// Not each time: the neighbours are seldom in the CPU cache.
+	if since := seen.at - e.promotedAt; e.total == 0 || since >= promoteInterval || since < 0 { // the clock went back
 		e.unlink()
 		s.fresh.push(e)
 		e.promotedAt = seen.at
@@ -102,10 +101,11 @@ func (s *shard) record(e *entry, seen *event) (shouldFlush bool) {
 	return shouldFlush
 }
 
-// add makes room for a key and an empty entry of it.
+// add returns a new empty entry for a key, and evicts another if the shard is
+// full.
 func (s *shard) add(id string) *entry {
 	e := &entry{}
-	if len(s.entries) >= s.most {
+	if len(s.entries) >= s.maxEntries {
 		if e = s.idle.last(); e == nil {
 			e = s.fresh.last()
 			s.unflushed--
@@ -120,8 +120,9 @@ func (s *shard) add(id string) *entry {
 	return e
 }
 
-// drainOldest appends the line of the entry that was not used for longest and empties
-// it; false when there is none. The entry stays for the next use of the key.
+// drainOldest appends the line of the least recently used unflushed entry and
+// resets the entry, which stays for the next use of the key. It returns false if
+// there is none.
 func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +139,8 @@ func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
 	return dst, true
 }
 
-// evictIdle drops the entries that were not used since before that round, and
-// returns how many were lost since it was last called.
+// evictIdle drops the entries that were last used before that round, and returns
+// how many unflushed ones were evicted since its last call.
 func (s *shard) evictIdle(round int) (lost int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +158,7 @@ func (s *shard) unflushedCount() int {
 	return s.unflushed
 }
 
-// get appends the line of a key, if there is anything to say of it.
+// get appends the line of a key, if it has one.
 func (s *shard) get(dst []byte, id string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +168,7 @@ func (s *shard) get(dst []byte, id string) []byte {
 	return dst
 }
 
-// event is what is recorded of a decision.
+// event is the recorded part of a decision.
 type event struct {
 	at           int64 // microseconds since 1970
 	reason       authz.Reason
@@ -176,16 +177,16 @@ type event struct {
 	address      authz.RawAddress
 }
 
-// entry is what was observed of one key. Its buffers are used over and over.
+// entry is what was observed of one key. Its buffers are reused.
 type entry struct {
 	links
 	id          string
 	first, last int64
-	promotedAt  int64 // when it last came to the front of fresh
+	promotedAt  int64 // when it was last moved to the front of fresh
 	outcomes
-	allowed uint64   // with authz.OK, by far the most
+	allowed uint64   // with authz.OK, by far the most frequent
 	others  []uint64 // by reason
-	round   int      // in which it was last emptied
+	round   int      // of the last reset
 }
 
 func (e *entry) record(seen *event) {
@@ -204,7 +205,7 @@ func (e *entry) record(seen *event) {
 	e.add(seen)
 }
 
-// reset makes the entry that of a key never used. Its buffers stay.
+// reset makes the entry that of an unused key, and keeps its buffers.
 func (e *entry) reset() {
 	clear(e.others)
 	e.total, e.allowed, e.first, e.last = 0, 0, 0, 0
@@ -229,10 +230,11 @@ func (e *entry) appendLine(dst []byte) []byte {
 	return appendLine(dst, e.id, &t)
 }
 
-// truncate cuts at a byte; half a character at the end becomes U+FFFD when it is written.
-func truncate(s string, most int) string { return s[:min(len(s), most)] }
+// truncate cuts at a byte; an incomplete character at the end is written as
+// U+FFFD.
+func truncate(s string, maxBytes int) string { return s[:min(len(s), maxBytes)] }
 
-// ring is a list of entries whose links are in them.
+// ring is an intrusive list of entries.
 type ring struct{ root entry }
 
 type links struct{ next, prev *entry }
@@ -244,7 +246,7 @@ func (r *ring) push(e *entry) {
 	e.prev.next, e.next.prev = e, e
 }
 
-// last is the entry that was pushed first, nil of an empty ring.
+// last returns the entry that was pushed first, nil if the ring is empty.
 func (r *ring) last() *entry {
 	if r.root.prev == &r.root {
 		return nil

@@ -15,7 +15,8 @@ import (
 	"keyward/authz"
 )
 
-// TestBoundedMemory: no more keys than asked for; the least recently used go first.
+// TestBoundedMemory: at most MaxKeys keys; the least recently used are evicted
+// first.
 func TestBoundedMemory(t *testing.T) {
 	clock := newClock()
 	tracker := quiet("", func(cfg *Config) { cfg.MaxKeys, cfg.Now = 20, clock.now })
@@ -24,7 +25,7 @@ func TestBoundedMemory(t *testing.T) {
 	}
 	clock.at.Add(promoteInterval / 1000)
 	use(tracker, "k_0", "/", authz.OK)
-	use(tracker, "k_new", "/", authz.OK) // comes once, and none goes for it
+	use(tracker, "k_new", "/", authz.OK) // is used once, and evicts none
 	if u := get(t, tracker, "k_new"); u.Total != 0 {
 		t.Errorf("a key that came once has taken another's place: %+v", u)
 	}
@@ -51,7 +52,7 @@ func TestBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestClockGoesBack: a key that is used since is not the one to be forgotten.
+// TestClockGoesBack: a key used after the clock went back is not evicted first.
 func TestClockGoesBack(t *testing.T) {
 	clock := newClock()
 	tracker := quiet("", func(cfg *Config) { cfg.MaxKeys, cfg.Now = 2, clock.now })
@@ -68,9 +69,9 @@ func TestClockGoesBack(t *testing.T) {
 	}
 }
 
-// TestBoundedWithAFile: with a file, more keys than there is room for are
-// written in time; while it can't be written, memory stays bounded and the
-// loss is told; and what is not used leaves memory.
+// TestBoundedWithAFile: with a file, more keys than MaxKeys are flushed in time.
+// While the file cannot be written, memory stays bounded and the loss is logged.
+// Unused keys are dropped from memory.
 func TestBoundedWithAFile(t *testing.T) {
 	file := tempFile(t)
 	var log bytes.Buffer
@@ -96,7 +97,7 @@ func TestBoundedWithAFile(t *testing.T) {
 			t.Fatalf("%d entries, %d bytes pending", n, len(tracker.pending))
 		}
 	}
-	if !strings.Contains(log.String(), "usage lost") {
+	if !strings.Contains(log.String(), "usage dropped: max_keys exceeded") {
 		t.Errorf("logged: %s", log.String())
 	}
 	tracker.write = io.Writer.Write
@@ -127,9 +128,9 @@ func TestFlushesByItself(t *testing.T) {
 	ticking := start(t, Config{File: file, Flush: time.Millisecond})
 	use(ticking, "k_tick", "/", authz.OK)
 	wait("k_tick", 1)
-	crowded := start(t, Config{File: file, Flush: time.Hour, MaxKeys: 10})
+	small := start(t, Config{File: file, Flush: time.Hour, MaxKeys: 10})
 	for i := range 5 {
-		use(crowded, fmt.Sprint("k_", i), "/", authz.OK)
+		use(small, fmt.Sprint("k_", i), "/", authz.OK)
 	}
 	wait("k_0", 1)
 }

@@ -6,13 +6,13 @@ import (
 	"keyward/authz"
 )
 
-// outcomes are the last of a key's decisions, in one piece of memory. Keys are
-// many and come in any order: each further piece would be a further look at
-// memory that is in no cache, which is what the account costs a check.
+// outcomes are the last decisions about a key, in one piece of memory. Keys are
+// many and are used in any order: each further piece would be a further cache
+// miss, which is the main cost of recording.
 type outcomes struct {
-	slots []byte // of equal size, used in turn
+	slots []byte // of equal size, used as a ring
 	size  int    // of a slot, in bytes
-	total uint64 // how many were added since it was emptied
+	total uint64 // number added since the last reset
 }
 
 // A slot begins with these, little endian; method, path and address follow.
@@ -28,7 +28,7 @@ const (
 	slotStep = 16 // sizes are multiples of it
 )
 
-// add takes the outcome over, in place of the oldest if there are as many as are kept.
+// add copies the outcome. It overwrites the oldest if maxOutcomes are kept.
 func (o *outcomes) add(seen *event) {
 	method, path, address := truncate(seen.method, maxMethod), truncate(seen.path, maxPath), truncate(string(seen.address), maxAddress)
 	need := slotText + len(method) + len(path) + len(address)
@@ -48,8 +48,8 @@ func (o *outcomes) add(seen *event) {
 	o.total++
 }
 
-// grow makes room for outcomes of that size, and for that many: twice as many
-// as there were, up to those that are kept.
+// grow makes the slots large enough for outcomes of that size, and doubles their
+// number, up to maxOutcomes.
 func (o *outcomes) grow(size, count int) {
 	had := 0
 	if o.size > 0 {
@@ -66,7 +66,7 @@ func (o *outcomes) grow(size, count int) {
 	*o = bigger
 }
 
-// each calls visit for what is kept, the oldest first.
+// each calls visit for each outcome, the oldest first.
 func (o *outcomes) each(visit func(seen *event)) {
 	for i := o.total - min(o.total, maxOutcomes); i < o.total; i++ {
 		slot := o.slots[int(i%maxOutcomes)*o.size:][:o.size]

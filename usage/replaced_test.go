@@ -14,9 +14,9 @@ import (
 	"keyward/store/journal"
 )
 
-// TestReplacedDuringAFlush: others put a copy in place while a flush or a
-// compaction is under way. What is flushed is in the file that the path names
-// then, once.
+// TestReplacedDuringAFlush: another process replaces the file with a copy during
+// a flush or a compaction. The flushed data is in the file that the path names
+// afterwards, once.
 func TestReplacedDuringAFlush(t *testing.T) {
 	for name, compacting := range map[string]bool{"flush": false, "compaction": true} {
 		t.Run(name, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestReplacedDuringAFlush(t *testing.T) {
 				use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
 			}
 			flush(t, tracker)
-			mark := []byte(`{"replaced":true}` + "\n") // a bad line, which is stepped over
+			mark := []byte(`{"replaced":true}` + "\n") // a bad line, which is skipped
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -53,7 +53,7 @@ func TestReplacedDuringAFlush(t *testing.T) {
 					if text, err = os.ReadFile(file); err != nil {
 						t.Fatal(err)
 					}
-					text = append(text, p...) // what is about to be written is in the copy
+					text = append(text, p...) // the data of this write is in the copy
 					use(tracker, "k_late", "/", authz.OK)
 				}
 				return w.Write(p)
@@ -78,7 +78,8 @@ func TestReplacedDuringAFlush(t *testing.T) {
 	}
 }
 
-// TestLockIsALink: it is refused at once, and nothing comes into being through it.
+// TestLockIsALink: a lock file that is a link is refused at once, and nothing is
+// created through it.
 func TestLockIsALink(t *testing.T) {
 	file := tempFile(t)
 	elsewhere := filepath.Join(filepath.Dir(file), "elsewhere")
@@ -99,7 +100,8 @@ func TestLockIsALink(t *testing.T) {
 	}
 }
 
-// TestRemovedAccountBeginsAgain, and what is in memory comes into it.
+// TestRemovedAccountBeginsAgain: a removed file is created again, with what is in
+// memory.
 func TestRemovedAccountBeginsAgain(t *testing.T) {
 	file := tempFile(t)
 	tracker := quiet(file, nil)

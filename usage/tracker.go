@@ -13,23 +13,24 @@ import (
 	"keyward/cache"
 )
 
-// Config says what a Tracker keeps account of, and where.
+// Config configures a Tracker.
 type Config struct {
-	// File is where the account is kept; "" is in memory only.
+	// File is the path of the usage file; "" records in memory only.
 	File string
-	// Flush is how often what is new is written to the file. Zero is 10 s. It
-	// is also how much a crash may lose.
+	// Flush is the interval between writes to the file. Zero means 10 s. A crash
+	// may lose what was observed in that time.
 	Flush time.Duration
 	// MaxKeys bounds the keys held in memory, with a file those used since the
 	// last flush. Zero is 100,000, which take up to some 250 MB if all have 20
-	// outcomes with paths of usual length. Of more the least recently used are forgotten.
+	// outcomes with paths of usual length. Beyond it the least recently used keys
+	// are evicted.
 	MaxKeys int
 
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // nil: time.Now
 }
 
-// Tracker keeps account of the use of keys. It implements authz.Observer.
+// Tracker records the use of keys. It implements authz.Observer.
 type Tracker struct {
 	cfg    Config
 	memory *memory
@@ -38,23 +39,23 @@ type Tracker struct {
 	done   chan struct{}
 	closed sync.Once
 
-	mu           sync.Mutex // held while something is on its way from memory to the file
-	pending      []byte     // lines taken out of memory that are not in the file yet
+	mu           sync.Mutex // held while entries move from memory to the file
+	pending      []byte     // lines taken from memory that are not in the file yet
 	round        int        // counts flushes
-	failingSince time.Time  // when the last error was logged; zero: all is well
+	failingSince time.Time  // when the last error was logged; zero: no failure
 	file         os.FileInfo
 	baseline     int64 // size of that file when it was new or compacted
 
-	// What tests set otherwise.
+	// Set differently by tests.
 	write func(io.Writer, []byte) (int, error)
-	// lockTimeout is how long to wait for the lock on the file. Then what there was
-	// to write is kept for the next time.
+	// lockTimeout is how long to wait for the lock on the file. After that the
+	// data is kept for the next flush.
 	lockTimeout   time.Duration
-	compactAbove  int64 // size of a file below which it is left as it is
-	compactedPart int64 // how much of it is added up in memory at a time
+	compactAbove  int64 // a smaller file is not compacted
+	compactedPart int64 // how much of a file is aggregated in memory at a time
 }
 
-// New starts a Tracker. The file is made when there is something to write.
+// New starts a Tracker. The file is created when there is something to write.
 func New(cfg Config) *Tracker {
 	t := newTracker(cfg)
 	if cfg.File == "" {
@@ -89,8 +90,8 @@ func newTracker(cfg Config) *Tracker {
 	}
 }
 
-// Observe implements authz.Observer: it notes the decision, if a key was known
-// by then. It does not wait for the disk.
+// Observe implements authz.Observer: it records the decision if the key was
+// known by then. It does not wait for the disk.
 func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	if d.Principal == nil || d.Principal.KeyID == "" {
 		return
@@ -103,13 +104,13 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	if t.memory.observe(id, &seen) {
 		select {
 		case t.wake <- struct{}{}:
-		default: // it is awake already, or there is no file
+		default: // it is awake already, or has no file
 		}
 	}
 }
 
-// Get returns the account of a key: what is in the file and what is still in
-// memory. A key that was never used has the zero Usage. It reads the file.
+// Get returns the usage of a key: what the file has and what is still in memory.
+// A key that was never used has the zero Usage. Get reads the file.
 func (t *Tracker) Get(id string) (Usage, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -129,8 +130,8 @@ func (t *Tracker) Get(id string) (Usage, error) {
 	return sum.usage(), nil
 }
 
-// Close writes what is new to the file and waits until that is done, or has
-// failed. What is observed later is forgotten.
+// Close flushes to the file and waits until that has succeeded or failed. Later
+// observations are dropped.
 func (t *Tracker) Close() error {
 	t.closed.Do(func() { close(t.stop) })
 	<-t.done

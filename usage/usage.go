@@ -1,12 +1,12 @@
-// Package usage keeps account of each API key: how often it was used and with
-// which results, when first and last, from where, and its last outcomes.
+// Package usage records the use of each API key: how often it was used and with
+// which results, when first and last, from which address, and its last outcomes.
 //
-// A [Tracker] is told of each decision and holds what came since it last wrote
-// to its file, to which it appends a line for each key that was used. Several
-// processes may append to one file; whoever reads adds up the lines of a key.
-// The account never holds up a check or fails one, and holds neither a secret
-// nor a query. It is no evidence: where there is no room for it, in memory or
-// on disk, some of it is lost, and the log says so.
+// A [Tracker] observes each decision. It keeps what it observes in memory until
+// the next flush, which appends one line to the usage file for each key that was
+// used. Several processes may append to one file; a reader adds up the lines of
+// a key. Recording never delays or fails a check, and records neither a secret
+// nor a query. The usage file is not evidence: if memory or the disk is full,
+// some usage is lost, and the log says so.
 package usage
 
 import (
@@ -16,10 +16,11 @@ import (
 	"time"
 )
 
-// maxOutcomes is how many outcomes are kept per key.
+// maxOutcomes is the number of outcomes kept per key.
 const maxOutcomes = 20
 
-// Usage is the account of one key. The zero Usage is that of one never used.
+// Usage is the recorded use of one key. The zero Usage is that of a key that was
+// never used.
 type Usage struct {
 	Total    uint64            `json:"total"`
 	Results  map[string]uint64 `json:"by_result"` // by the name of an authz.Reason
@@ -29,7 +30,7 @@ type Usage struct {
 	Outcomes []Outcome         `json:"last_outcomes"` // the newest first, at most 20
 }
 
-// ByFrequency lists the results, the most frequent first.
+// ByFrequency returns the results, the most frequent first.
 func (u *Usage) ByFrequency() []string {
 	return slices.SortedFunc(maps.Keys(u.Results), func(a, b string) int {
 		return cmp.Or(cmp.Compare(u.Results[b], u.Results[a]), cmp.Compare(a, b))
@@ -45,8 +46,8 @@ type Outcome struct {
 	Result string    `json:"result"`
 }
 
-// aggregate is what one line says of a key, or several lines together. Times are
-// microseconds since 1970.
+// aggregate is the content of one line of a key, or the sum of several. Times
+// are microseconds since 1970.
 type aggregate struct {
 	first, last int64
 	address     string
@@ -66,7 +67,7 @@ type outcome struct {
 	result       string
 }
 
-// add adds another account of the same key. It keeps nothing of other's slices.
+// add adds another aggregate of the same key. It keeps none of other's slices.
 func (t *aggregate) add(other *aggregate) {
 	if t.first == 0 || other.first < t.first {
 		t.first = other.first

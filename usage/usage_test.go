@@ -17,7 +17,7 @@ import (
 	"keyward/authz"
 )
 
-// clock moves by a millisecond with each look at it.
+// clock advances by a millisecond each time it is read.
 type clock struct{ at atomic.Int64 }
 
 func newClock() *clock {
@@ -28,7 +28,7 @@ func newClock() *clock {
 
 func (c *clock) now() time.Time { return time.UnixMilli(c.at.Add(1)).UTC() }
 
-// quiet makes a tracker that flushes only when a test says so.
+// quiet returns a tracker that flushes only when a test calls flush.
 func quiet(file string, change func(*Config)) *Tracker {
 	cfg := Config{File: file, Now: newClock().now}
 	if change != nil {
@@ -68,7 +68,7 @@ func flush(t *testing.T, tracker *Tracker) {
 
 func tempFile(t *testing.T) string { return filepath.Join(t.TempDir(), "usage.jsonl") }
 
-// TestAccount: what is kept of a key, in memory and on file alike.
+// TestAccount: the usage of a key, in memory and in a file alike.
 func TestAccount(t *testing.T) {
 	for _, file := range []string{"", tempFile(t)} {
 		tracker := quiet(file, nil)
@@ -117,8 +117,8 @@ func TestOnlyKeysAreCounted(t *testing.T) {
 	}
 }
 
-// TestNothingSecretIsKept: no query, no fragment, no header, and no part of the
-// message that the request's strings are parts of.
+// TestNothingSecretIsKept: no query, no fragment, no header, and no memory of the
+// message that the request's strings point into.
 func TestNothingSecretIsKept(t *testing.T) {
 	file := tempFile(t)
 	tracker := quiet(file, nil)

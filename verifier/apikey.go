@@ -11,59 +11,63 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
+	"keyward/store"
 )
 
-// KeyStore is where keys are looked up, by the digest of their text.
+// KeyStore looks up keys by the digest of their text.
 type KeyStore interface {
-	// Find returns the key, alive or revoked. keystore.ErrUnknown means that
-	// there is none; any other error that the store can't tell.
-	Find(digest apikey.Digest, now time.Time) (keystore.Key, error)
-	// Current reports whether what was found under the stamp is still valid.
-	Current(stamp keystore.Stamp) bool
-	// Irregular reports whether there are keys that do not follow the key format.
-	Irregular() bool
+	// Find returns the key, revoked keys too. keyindex.ErrUnknown means that
+	// the key does not exist; any other error means that this is not known.
+	Find(digest apikey.Digest, now time.Time) (keyindex.Key, error)
+	// IsCurrent reports whether the key found under the revision is unchanged.
+	IsCurrent(revision keyindex.Revision) bool
+	// HasRawKeys reports whether some keys do not follow the key format.
+	HasRawKeys() bool
 }
 
-// UserStore is where the users are looked up that keys act for.
+// UserStore looks up the users that keys act for.
 type UserStore interface {
-	// Ready tells why Lookup can't be believed yet, nil when it can.
+	// Ready returns why Lookup cannot be relied on yet, nil if it can.
 	Ready() error
-	// Lookup returns the user, disabled ones too.
-	Lookup(name string) (*keystore.User, bool)
+	// Lookup returns the user, disabled users too.
+	Lookup(name string) (*keyindex.User, bool)
 }
 
-// APIKeyConfig says what an APIKey verifier is made of.
+// APIKeyConfig has the parts of an APIKey verifier. Keys, Hasher and Principals
+// are required.
 type APIKeyConfig struct {
 	Keys   KeyStore
-	Users  UserStore // nil: a key's user is a name and nothing more
+	Users  UserStore // nil: the user of a key is not looked up
 	Hasher *apikey.Hasher
 
-	// Prefixes of bearer tokens that are API keys; "" takes keys without one.
+	// Prefixes mark bearer tokens as API keys; "" accepts keys without a
+	// prefix.
 	Prefixes []string
 	// BasicUsers are the user names whose Basic password is an API key.
 	BasicUsers []string
-	// MaxAge is how long after its making a key is accepted; 0 is for ever.
+	// MaxAge is how long after its creation a key is accepted; 0 is forever.
 	MaxAge time.Duration
 
-	// Principals holds known keys. Unknown ones are not remembered: the store is in
-	// memory, and knows of a digest that it has none sooner than any cache would.
+	// Principals caches valid keys. Unknown keys are not cached: the store is
+	// in memory, and answers for an unknown digest as fast as a cache would.
 	Principals *cache.Cache[*CachedKey]
 }
 
-// CachedKey is a cached principal with what determines whether it is still valid.
+// CachedKey is a cached principal with what determines whether it is still
+// valid.
 type CachedKey struct {
 	principal authz.Principal
-	stamp     keystore.Stamp
-	user      *keystore.User // nil for a key without one, or without a users file
-	until     time.Time      // when it stops being accepted, which may be before its own expiry; zero: never
+	revision  keyindex.Revision
+	user      *keyindex.User // nil for a key without one, or without a users file
+	until     time.Time      // when it stops being accepted, perhaps before its own expiry; zero: never
 }
 
-// APIKey verifies API keys, wherever in a request they stand.
+// APIKey verifies API keys, whichever part of a request carries them.
 type APIKey struct {
-	cfg      APIKeyConfig
-	prefixes []string // without ""
-	bare     bool     // bearer tokens without a prefix may be keys
+	cfg              APIKeyConfig
+	prefixes         []string // without ""
+	acceptUnprefixed bool     // bearer tokens without a prefix may be keys
 }
 
 // NewAPIKey returns a verifier of the given parts.
@@ -74,7 +78,7 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 	a := &APIKey{cfg: cfg}
 	for _, prefix := range cfg.Prefixes {
 		if prefix == "" {
-			a.bare = true
+			a.acceptUnprefixed = true
 		} else {
 			a.prefixes = append(a.prefixes, prefix)
 		}
@@ -92,8 +96,8 @@ func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (
 	return a.verify(c, wellFormed, now)
 }
 
-// Unprefixed returns the verifier of bearer tokens that no prefix marks as
-// keys, for a place in the chain behind the kinds that know their own.
+// Unprefixed returns the verifier of bearer tokens without a key prefix. In a
+// chain it comes after the verifiers that recognize their own tokens.
 func (a *APIKey) Unprefixed() authz.Verifier { return unprefixed{a} }
 
 type unprefixed struct{ *APIKey }
@@ -101,16 +105,16 @@ type unprefixed struct{ *APIKey }
 // Verify implements authz.Verifier.
 func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.classify(c.Secret.Reveal())
-	if c.Scheme != authz.SchemeBearer || prefixed || !a.bare {
+	if c.Scheme != authz.SchemeBearer || prefixed || !a.acceptUnprefixed {
 		return nil, authz.ErrNotMine
 	}
 	return a.verify(c, wellFormed, now)
 }
 
 func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*authz.Principal, error) {
-	if !wellFormed && !a.cfg.Keys.Irregular() {
-		// Junk is refused before anything is hashed. Imported keys follow no
-		// format; where there are some, any text may be one.
+	if !wellFormed && !a.cfg.Keys.HasRawKeys() {
+		// Junk is refused before it is hashed. Imported keys follow no format:
+		// if there are any, any text may be a key.
 		return nil, errInvalidToken
 	}
 	digest := a.cfg.Hasher.Digest(c.Secret.Reveal())
@@ -149,8 +153,8 @@ func (k *CachedKey) expired(now time.Time) bool {
 	return !k.until.IsZero() && !now.Before(k.until)
 }
 
-// classify reports whether the text begins with a prefix of keys, and whether it is a
-// key by its checksum. One prefix may begin another; then either may be meant.
+// classify reports whether the text begins with a key prefix, and whether its
+// checksum is that of a key. If one prefix begins another, either may be meant.
 func (a *APIKey) classify(key string) (prefixed, wellFormed bool) {
 	for _, prefix := range a.prefixes {
 		if strings.HasPrefix(key, prefix) {
@@ -164,23 +168,23 @@ func (a *APIKey) classify(key string) (prefixed, wellFormed bool) {
 }
 
 func (a *APIKey) stillValid(k *CachedKey) bool {
-	return a.cfg.Keys.Current(k.stamp) && (k.user == nil || !k.user.Superseded())
+	return a.cfg.Keys.IsCurrent(k.revision) && (k.user == nil || !k.user.Stale())
 }
 
-// load makes a principal of what the stores say now.
+// load fills in the principal from what the stores have now.
 func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
-	if errors.Is(err, keystore.ErrUnknown) {
+	if errors.Is(err, keyindex.ErrUnknown) {
 		return errUnknownKey
 	}
 	if err != nil {
 		return fmt.Errorf("looking up a key: %w", err)
 	}
-	known.stamp, known.until = key.Stamp, a.end(&key)
+	known.revision, known.until = key.Revision, a.validUntil(&key)
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
-	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.EndsAt
-	if key.State != keystore.Active {
+	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.ValidUntil
+	if key.State != keyindex.Active {
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
 	if key.Rate != "" {
@@ -191,9 +195,9 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	return a.loadUser(&key, known)
 }
 
-// loadUser adds what the user says that the key acts for, if it acts for one.
-func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
-	if keystore.ReservedUserName(key.User) {
+// loadUser adds the rights of the user that the key acts for, if there is one.
+func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
+	if store.ReservedUserName(key.User) {
 		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
 	}
 	if a.cfg.Users == nil || key.User == "" {
@@ -206,7 +210,7 @@ func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
 	if !ok || user.Disabled {
 		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
 	}
-	if !user.Since(key.Created) { // the key of a deleted user, whose name another has now
+	if !user.Since(key.Created) { // the key of a deleted user, whose name was given to another
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
 	known.principal.UserPaths = user.Paths
@@ -217,10 +221,10 @@ func (a *APIKey) loadUser(key *keystore.Key, known *CachedKey) error {
 	return nil
 }
 
-// end is when the key stops being accepted: the earliest of its own expiry,
-// the end of a rotation's grace, and the age the operator has set.
-func (a *APIKey) end(key *keystore.Key) time.Time {
-	end := key.EndsAt
+// validUntil returns when the key stops being accepted: the earliest of its own
+// expiry, the end of a rotation's grace, and the maximum age.
+func (a *APIKey) validUntil(key *keyindex.Key) time.Time {
+	end := key.ValidUntil
 	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
 		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
 			end = old

@@ -12,18 +12,22 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
+	"keyward/store"
+	"keyward/store/filestore"
+	"keyward/store/importer"
 	"keyward/store/journal"
 	"keyward/verifier"
 )
 
-// apiKeyFixture is an APIKey verifier over real files that the test writes.
+// apiKeyFixture is an APIKey verifier whose key and user files the test writes.
 type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
-	journal *keystore.Journal
-	users   *keystore.UserFile
-	follow  []*journal.Follower
+	journal *filestore.KeyFile
+	hasher  *apikey.Hasher
+	users   *filestore.UserFile
+	follow  []store.Follower
 	now     time.Time
 }
 
@@ -40,78 +44,91 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	}
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
-	b := &apiKeyFixture{t: t, now: time.Now().UTC()}
-	b.journal = keystore.NewJournal(keystore.JournalConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
-	if _, _, err := b.journal.Create(keystore.Params{Name: "first"}); err != nil {
+	f := &apiKeyFixture{t: t, hasher: hasher, now: time.Now().UTC()}
+	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	if _, _, err := f.journal.Create(context.Background(), store.KeyParams{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
-	keys := keystore.NewKeys(hasher)
-	b.start(journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl"), Into: keys})
+	keys := keyindex.NewKeys()
+	f.start(filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl")}}.Follow(keys))
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
-		b.users = keystore.NewUserFile(keystore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
-		users := keystore.NewUsers()
-		b.start(journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl"), Into: users})
+		f.users = filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+		f.setUser("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+		users := keyindex.NewUsers()
+		f.start(filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users))
 		cfg.Users = users
 	}
 	var err error
 	if cfg.Principals, err = cache.New[*verifier.CachedKey](1000, 1000*24*time.Hour); err != nil { // outlives the times in the tests
 		t.Fatal(err)
 	}
-	if b.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
+	if f.APIKey, err = verifier.NewAPIKey(cfg); err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return f
 }
 
-// Verify asks as the chain does, with unmarked tokens last.
-func (b *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	p, err := b.APIKey.Verify(ctx, c, now)
+// Verify tries the verifiers in the order of the chain, with tokens without a
+// prefix last.
+func (f *apiKeyFixture) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
+	p, err := f.APIKey.Verify(ctx, c, now)
 	if err == authz.ErrNotMine {
-		p, err = b.Unprefixed().Verify(ctx, c, now)
+		p, err = f.Unprefixed().Verify(ctx, c, now)
 	}
 	return p, err
 }
 
-func (b *apiKeyFixture) start(cfg journal.FollowConfig) {
-	f, err := journal.Follow(cfg)
+// importKeys imports keys of another system, one per line.
+func (f *apiKeyFixture) importKeys(keys string) {
+	f.t.Helper()
+	given, err := importer.KeyFormat{}.Read(strings.NewReader(keys), store.KeyParams{Name: "imported"}, f.hasher)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = f.Close() })
-	b.follow = append(b.follow, f)
+	if _, err := f.journal.Import(context.Background(), given); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
-func (b *apiKeyFixture) create(p keystore.Params) (string, string) {
-	b.t.Helper()
+func (fixture *apiKeyFixture) start(f store.Follower, err error) {
+	fixture.t.Helper()
+	if err != nil {
+		fixture.t.Fatal(err)
+	}
+	fixture.t.Cleanup(func() { _ = f.Close() })
+	fixture.follow = append(fixture.follow, f)
+}
+
+func (f *apiKeyFixture) create(p store.KeyParams) (string, string) {
+	f.t.Helper()
 	if p.Name == "" {
 		p.Name = "test"
 	}
 	if p.Prefix == "" {
 		p.Prefix = "kw_"
 	}
-	record, secret, err := b.journal.Create(p)
+	record, secret, err := f.journal.Create(context.Background(), p)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	return record.ID, secret.Reveal()
 }
 
-func (b *apiKeyFixture) setUser(name string, patch keystore.UserPatch) {
-	b.t.Helper()
-	if _, err := b.users.SetUser(name, patch); err != nil {
-		b.t.Fatal(err)
+func (f *apiKeyFixture) setUser(name string, patch store.UserPatch) {
+	f.t.Helper()
+	if _, err := f.users.Set(context.Background(), name, "", patch); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-func (b *apiKeyFixture) bearer(key string) (*authz.Principal, authz.Reason) {
-	return b.verify(authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)})
+func (f *apiKeyFixture) bearer(key string) (*authz.Principal, authz.Reason) {
+	return f.verify(authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)})
 }
 
-func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
-	b.t.Helper()
-	p, err := b.Verify(context.Background(), &c, b.now)
+func (f *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reason) {
+	f.t.Helper()
+	p, err := f.Verify(context.Background(), &c, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
@@ -125,170 +142,170 @@ func (b *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reas
 	}
 }
 
-// becomes waits until the key is answered so; files are followed on another goroutine.
-func (b *apiKeyFixture) becomes(key string, want authz.Reason) *authz.Principal {
-	b.t.Helper()
+// eventually waits until the key gets the wanted result; files are followed on
+// another goroutine.
+func (f *apiKeyFixture) eventually(key string, want authz.Reason) *authz.Principal {
+	f.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		p, got := b.bearer(key)
+		p, got := f.bearer(key)
 		if got == want {
 			return p
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("the key is %s, and never became %s", got, want)
+			f.t.Fatalf("the key is %s, and never became %s", got, want)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-func TestKeyLife(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	id, key := b.create(keystore.Params{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
-	p := b.becomes(key, authz.OK)
+func TestKeyLifecycle(t *testing.T) {
+	f := newAPIKeyFixture(t, options{})
+	id, key := f.create(store.KeyParams{User: "bob", Project: "p", Scopes: &[]string{"read"}, Paths: []string{"/api"}})
+	p := f.eventually(key, authz.OK)
 	if p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID != id || p.Subject() != "bob" || p.Project != "p" || p.Scopes.String() != "read" || p.Paths.IsAnyPath() {
 		t.Errorf("principal %+v", p)
 	}
-	cached := b.becomes(key, authz.OK)
-	if again := b.becomes(key, authz.OK); again != cached {
-		t.Error("the look-ups after the first did not come from the cache")
+	cached := f.eventually(key, authz.OK)
+	if again := f.eventually(key, authz.OK); again != cached {
+		t.Error("the later look-ups did not come from the cache")
 	}
-	_, other := b.create(keystore.Params{})
-	b.becomes(other, authz.OK)
-	if again := b.becomes(key, authz.OK); again != cached {
-		t.Error("another key's change threw this one out of the cache")
+	_, other := f.create(store.KeyParams{})
+	f.eventually(other, authz.OK)
+	if again := f.eventually(key, authz.OK); again != cached {
+		t.Error("the change of another key evicted this one from the cache")
 	}
-	_, rotated, err := b.journal.Rotate(id, 0)
+	_, rotated, err := f.journal.Rotate(context.Background(), id, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(key, authz.RevokedKey)
-	b.becomes(rotated.Reveal(), authz.OK)
-	if _, err := b.journal.Revoke(id); err != nil {
+	f.eventually(key, authz.RevokedKey)
+	f.eventually(rotated.Reveal(), authz.OK)
+	if _, err := f.journal.Revoke(context.Background(), id, ""); err != nil {
 		t.Fatal(err)
 	}
-	if p := b.becomes(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
-		t.Error("the log is not told whose revoked key it was")
+	if p := f.eventually(rotated.Reveal(), authz.RevokedKey); p == nil || p.KeyID != id {
+		t.Error("the log does not have the id of the revoked key")
 	}
 }
 
-func TestUnknownKeyThatIsMadeLater(t *testing.T) {
-	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", ""}})
+func TestUnknownKeyIsNotCached(t *testing.T) {
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw_", ""}})
 	key := strings.Repeat("0A", 22)
-	if _, got := b.bearer(key); got != authz.UnknownKey {
+	if _, got := f.bearer(key); got != authz.UnknownKey {
 		t.Fatalf("%s, want unknown_key", got)
 	}
-	if _, err := b.journal.Import(strings.NewReader(key+"\n"), keystore.Params{Name: "imported"}); err != nil {
-		t.Fatal(err)
-	}
-	b.becomes(key, authz.OK)
+	f.importKeys(key + "\n")
+	f.eventually(key, authz.OK)
 }
 
 func TestExpiryAndAge(t *testing.T) {
-	b := newAPIKeyFixture(t, options{maxAge: 90 * 24 * time.Hour})
-	b.now = b.now.Truncate(time.Second)
-	id, key := b.create(keystore.Params{Expires: b.now.Add(time.Hour)})
-	_, old := b.create(keystore.Params{})
-	_, oldToo := b.create(keystore.Params{Expires: b.now.Add(365 * 24 * time.Hour)})
-	b.becomes(key, authz.OK)
-	if p := b.becomes(old, authz.OK); !p.ExpiresAt.IsZero() {
-		t.Errorf("a key without an expiry expires %s: what an operator refuses is not the key's own end", p.ExpiresAt)
+	f := newAPIKeyFixture(t, options{maxAge: 90 * 24 * time.Hour})
+	f.now = f.now.Truncate(time.Second)
+	id, key := f.create(store.KeyParams{Expires: f.now.Add(time.Hour)})
+	_, old := f.create(store.KeyParams{})
+	_, oldToo := f.create(store.KeyParams{Expires: f.now.Add(365 * 24 * time.Hour)})
+	f.eventually(key, authz.OK)
+	if p := f.eventually(old, authz.OK); !p.ExpiresAt.IsZero() {
+		t.Errorf("a key without an expiry expires %s, though max_age is not an expiry of the key", p.ExpiresAt)
 	}
-	b.becomes(oldToo, authz.OK)
-	b.now = b.now.Add(time.Hour)
-	if p, got := b.bearer(key); got != authz.ExpiredKey || p == nil || p.KeyID != id {
+	f.eventually(oldToo, authz.OK)
+	f.now = f.now.Add(time.Hour)
+	if p, got := f.bearer(key); got != authz.ExpiredKey || p == nil || p.KeyID != id {
 		t.Errorf("at its expiry, from the cache: %s of %v", got, p)
 	}
-	b.now = b.now.Add(time.Second)
-	if _, got := b.bearer(old); got != authz.OK {
+	f.now = f.now.Add(time.Second)
+	if _, got := f.bearer(old); got != authz.OK {
 		t.Errorf("an hour old: %s", got)
 	}
-	b.now = b.now.Add(90 * 24 * time.Hour)
-	if _, got := b.bearer(old); got != authz.ExpiredKey {
+	f.now = f.now.Add(90 * 24 * time.Hour)
+	if _, got := f.bearer(old); got != authz.ExpiredKey {
 		t.Errorf("older than max_age: %s", got)
 	}
-	if _, got := b.bearer(oldToo); got != authz.ExpiredKey {
-		t.Errorf("older than max_age, though its own expiry is to come: %s", got)
+	if _, got := f.bearer(oldToo); got != authz.ExpiredKey {
+		t.Errorf("older than max_age, before its own expiry: %s", got)
 	}
 }
 
 func TestGrace(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	id, old := b.create(keystore.Params{})
-	b.becomes(old, authz.OK)
-	_, fresh, err := b.journal.Rotate(id, time.Hour)
+	f := newAPIKeyFixture(t, options{})
+	id, old := f.create(store.KeyParams{})
+	f.eventually(old, authz.OK)
+	_, fresh, err := f.journal.Rotate(context.Background(), id, "", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(fresh.Reveal(), authz.OK)
-	if p := b.becomes(old, authz.OK); p.ExpiresAt.IsZero() {
-		t.Error("the old secret's end is not told")
+	f.eventually(fresh.Reveal(), authz.OK)
+	if p := f.eventually(old, authz.OK); p.ExpiresAt.IsZero() {
+		t.Error("the expiry of the old secret is missing")
 	}
-	b.now = b.now.Add(time.Hour + time.Minute)
-	if _, got := b.bearer(old); got != authz.RevokedKey {
+	f.now = f.now.Add(time.Hour + time.Minute)
+	if _, got := f.bearer(old); got != authz.RevokedKey {
 		t.Errorf("after the grace, from the cache: %s", got)
 	}
-	if _, got := b.bearer(fresh.Reveal()); got != authz.OK {
+	if _, got := f.bearer(fresh.Reveal()); got != authz.OK {
 		t.Errorf("the new secret after the grace: %s", got)
 	}
 }
 
 func TestUsers(t *testing.T) {
-	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, inherits := b.create(keystore.Params{User: "alice"})
-	_, none := b.create(keystore.Params{User: "alice", Scopes: &[]string{}})
-	_, own := b.create(keystore.Params{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
-	_, userless := b.create(keystore.Params{Scopes: &[]string{"s"}})
-	_, stray := b.create(keystore.Params{User: "nobody"})
-	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
+	f := newAPIKeyFixture(t, options{withUsers: true})
+	_, inherits := f.create(store.KeyParams{User: "alice"})
+	_, none := f.create(store.KeyParams{User: "alice", Scopes: &[]string{}})
+	_, own := f.create(store.KeyParams{User: "alice", Scopes: &[]string{"write"}, Paths: []string{"/api/x"}})
+	_, userless := f.create(store.KeyParams{Scopes: &[]string{"s"}})
+	_, stray := f.create(store.KeyParams{User: "missing"})
+	if p := f.eventually(inherits, authz.OK); p.Scopes.String() != "read" || p.UserPaths.IsAnyPath() || !p.Paths.IsAnyPath() {
 		t.Errorf("a key without scopes and paths of its own: %+v", p)
 	}
-	if p := b.becomes(none, authz.OK); p.Scopes.String() != "" {
+	if p := f.eventually(none, authz.OK); p.Scopes.String() != "" {
 		t.Errorf("an empty scope list is %q", p.Scopes)
 	}
-	if p := b.becomes(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
+	if p := f.eventually(own, authz.OK); p.Scopes.String() != "write" || p.UserPaths.IsAnyPath() || p.Paths.IsAnyPath() {
 		t.Errorf("a key with scopes and paths of its own: %+v", p)
 	}
-	b.becomes(userless, authz.OK)
-	b.becomes(stray, authz.DisabledUser)
+	f.eventually(userless, authz.OK)
+	f.eventually(stray, authz.DisabledUser)
 
-	b.setUser("nobody", keystore.UserPatch{Scopes: &[]string{"new"}})
-	b.becomes(stray, authz.OK)
+	f.setUser("missing", store.UserPatch{Scopes: &[]string{"new"}})
+	f.eventually(stray, authz.OK)
 	yes, no := true, false
-	b.setUser("alice", keystore.UserPatch{Disabled: &yes})
-	b.becomes(inherits, authz.DisabledUser)
-	b.setUser("alice", keystore.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
-	if p := b.becomes(inherits, authz.OK); p.Scopes.String() != "other" {
+	f.setUser("alice", store.UserPatch{Disabled: &yes})
+	f.eventually(inherits, authz.DisabledUser)
+	f.setUser("alice", store.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	if p := f.eventually(inherits, authz.OK); p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
-	if err := b.users.DeleteUser("alice"); err != nil {
+	if err := f.users.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(inherits, authz.DisabledUser)
+	f.eventually(inherits, authz.DisabledUser)
 }
 
-// TestPrefixesThatBeginOneAnother: a key of the shorter one may go on like the longer one.
-func TestPrefixesThatBeginOneAnother(t *testing.T) {
-	b := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
-	for range 200 { // three in sixty-two go on so
-		_, key := b.create(keystore.Params{Prefix: "kw"})
-		b.becomes(key, authz.OK)
+// TestOverlappingPrefixes checks that a key with the shorter prefix may
+// continue like the longer one.
+func TestOverlappingPrefixes(t *testing.T) {
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw", "kw0", "kw1", "kw2", ""}})
+	for range 200 { // three in sixty-two continue like a longer prefix
+		_, key := f.create(store.KeyParams{Prefix: "kw"})
+		f.eventually(key, authz.OK)
 	}
-	record, secret, err := b.journal.Create(keystore.Params{Name: "without a prefix"})
+	record, secret, err := f.journal.Create(context.Background(), store.KeyParams{Name: "without a prefix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := b.becomes(secret.Reveal(), authz.OK); p.KeyID != record.ID {
+	if p := f.eventually(secret.Reveal(), authz.OK); p.KeyID != record.ID {
 		t.Errorf("principal %+v", p)
 	}
 }
 
-func TestWhatIsAKey(t *testing.T) {
-	b := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
+func TestKeyForms(t *testing.T) {
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
-	_, good := b.create(keystore.Params{})
-	_, longer := b.create(keystore.Params{Prefix: "kw_live_"})
-	b.becomes(good, authz.OK)
-	b.becomes(longer, authz.OK)
+	_, good := f.create(store.KeyParams{})
+	_, longer := f.create(store.KeyParams{Prefix: "kw_live_"})
+	f.eventually(good, authz.OK)
+	f.eventually(longer, authz.OK)
 	wrongSum := good[:len(good)-1] + string('0'+(good[len(good)-1]-'0'+1)%10)
 	tests := []struct {
 		name string
@@ -308,98 +325,97 @@ func TestWhatIsAKey(t *testing.T) {
 		{"empty password", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo"}, authz.InvalidToken},
 	}
 	for _, test := range tests {
-		if _, got := b.verify(test.c); got != test.want {
+		if _, got := f.verify(test.c); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
 		}
 	}
-	if _, err := b.journal.Import(strings.NewReader("kw_oldstyle\nlegacy\n"), keystore.Params{Name: "imported"}); err != nil {
-		t.Fatal(err)
-	}
-	b.becomes("kw_oldstyle", authz.OK)
-	if _, got := b.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
+	f.importKeys("kw_oldstyle\nlegacy\n")
+	f.eventually("kw_oldstyle", authz.OK)
+	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
 		t.Errorf("an imported key without a format: %s", got)
 	}
-	b.becomes("legacy", authz.NoCredential)
+	f.eventually("legacy", authz.NoCredential)
 }
 
-// TestKeysOfDeletedUser: a user made again has none of the keys that were made
-// before the deletion, cached ones and those with a new secret included, and all
-// that were made after it.
+// TestKeysOfDeletedUser checks that a user who is created again does not get
+// the keys created before the deletion, including cached and rotated ones, and
+// gets all keys created after it.
 func TestKeysOfDeletedUser(t *testing.T) {
-	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, old := b.create(keystore.Params{User: "alice"})
-	id, unused := b.create(keystore.Params{User: "alice"})
-	b.becomes(old, authz.OK)
-	for range 2 { // the second deletion is of the second alice
-		if err := b.users.DeleteUser("alice"); err != nil {
+	f := newAPIKeyFixture(t, options{withUsers: true})
+	_, old := f.create(store.KeyParams{User: "alice"})
+	id, unused := f.create(store.KeyParams{User: "alice"})
+	f.eventually(old, authz.OK)
+	for range 2 { // the second time the second alice is deleted
+		if err := f.users.Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		b.becomes(old, authz.DisabledUser)
-		_, next := b.create(keystore.Params{User: "alice"})
-		b.setUser("alice", keystore.UserPatch{Scopes: &[]string{"admin"}})
-		if p := b.becomes(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
-			t.Errorf("the log is not told whose key it was: %+v", p)
+		f.eventually(old, authz.DisabledUser)
+		_, next := f.create(store.KeyParams{User: "alice"})
+		f.setUser("alice", store.UserPatch{Scopes: &[]string{"admin"}})
+		if p := f.eventually(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
+			t.Errorf("the log does not have the key's user and id: %+v", p)
 		}
-		b.becomes(unused, authz.RevokedKey)
-		if p := b.becomes(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
+		f.eventually(unused, authz.RevokedKey)
+		if p := f.eventually(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
 			t.Errorf("a key made after the deletion: %+v", p)
 		}
-		b.setUser("alice", keystore.UserPatch{Paths: &[]string{}}) // no change of a user moves the time
-		b.becomes(old, authz.RevokedKey)
-		b.becomes(next, authz.OK)
+		f.setUser("alice", store.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
+		f.eventually(old, authz.RevokedKey)
+		f.eventually(next, authz.OK)
 		old = next
 	}
-	_, rotated, err := b.journal.Rotate(id, 0)
+	_, rotated, err := f.journal.Rotate(context.Background(), id, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(rotated.Reveal(), authz.RevokedKey)
+	f.eventually(rotated.Reveal(), authz.RevokedKey)
 }
 
-// TestKeyBeforeItsUser: a key may be made before its user is.
+// TestKeyBeforeItsUser checks that a key may be created before its user.
 func TestKeyBeforeItsUser(t *testing.T) {
-	b := newAPIKeyFixture(t, options{withUsers: true})
-	_, key := b.create(keystore.Params{User: "bob"})
-	b.becomes(key, authz.DisabledUser)
-	b.setUser("bob", keystore.UserPatch{})
-	b.becomes(key, authz.OK)
+	f := newAPIKeyFixture(t, options{withUsers: true})
+	_, key := f.create(store.KeyParams{User: "bob"})
+	f.eventually(key, authz.DisabledUser)
+	f.setUser("bob", store.UserPatch{})
+	f.eventually(key, authz.OK)
 }
 
-// TestKeyOfReservedUser: what upstreams would take for another key's id is
-// refused, with a users file and without one.
+// TestKeyOfReservedUser checks that a user name that upstreams could take for
+// the id of another key is refused, with a users file and without.
 func TestKeyOfReservedUser(t *testing.T) {
 	for _, user := range []string{"k_8ENbdXlcXqgH", "k_", "c_8ENbdXlcXqgH"} {
-		err := ask(t, &scriptedStore{keys: []keystore.Key{{ID: "k_000000000000", User: user, State: keystore.Active}}}, nil, 1)
+		err := verifyRepeatedly(t, &scriptedStore{keys: []keyindex.Key{{ID: "k_000000000000", User: user, State: keyindex.Active}}}, nil, 1)
 		if refusal, ok := errors.AsType[*authz.CredentialError](err); !ok || refusal.Reason != authz.DisabledUser {
 			t.Errorf("user %s: %v", user, err)
 		}
 	}
 }
 
-// brokenStore can't tell.
-type brokenStore struct{ *keystore.Keys }
+// brokenStore is a KeyStore whose Find fails.
+type brokenStore struct{ *keyindex.Keys }
 
-func (brokenStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
-	return keystore.Key{}, errors.New("store away")
+func (brokenStore) Find(apikey.Digest, time.Time) (keyindex.Key, error) {
+	return keyindex.Key{}, errors.New("store unavailable")
 }
 
-// scriptedStore answers each look-up with the next of its keys, the last one for ever; none are unknown.
+// scriptedStore returns the next of its keys for each look-up, and the last one
+// again and again.
 type scriptedStore struct {
-	keys  []keystore.Key
+	keys  []keyindex.Key
 	finds int
 }
 
-func (s *scriptedStore) Find(apikey.Digest, time.Time) (keystore.Key, error) {
+func (s *scriptedStore) Find(apikey.Digest, time.Time) (keyindex.Key, error) {
 	s.finds++
 	if len(s.keys) == 0 {
-		return keystore.Key{}, keystore.ErrUnknown
+		return keyindex.Key{}, keyindex.ErrUnknown
 	}
 	return s.keys[min(s.finds, len(s.keys))-1], nil
 }
-func (*scriptedStore) Current(keystore.Stamp) bool { return true }
-func (*scriptedStore) Irregular() bool             { return true }
+func (*scriptedStore) IsCurrent(keyindex.Revision) bool { return true }
+func (*scriptedStore) HasRawKeys() bool                 { return true }
 
-func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
+func verifyRepeatedly(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times int) error {
 	t.Helper()
 	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
@@ -417,16 +433,17 @@ func ask(t *testing.T, store verifier.KeyStore, users verifier.UserStore, times 
 	return err
 }
 
-// TestRoom: the principal of a key that is not in the cache is put where the
-// credential says; what is in the cache never is, since the room is used again.
-func TestRoom(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	id, key := b.create(keystore.Params{})
+// TestScratch checks that the principal of an uncached key is written to the
+// credential's scratch space, and that a cached one never is, since the space
+// is reused.
+func TestScratch(t *testing.T) {
+	f := newAPIKeyFixture(t, options{})
+	id, key := f.create(store.KeyParams{})
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(key)}
 	c.Bind(new(authz.Request))
 	scratch := c.Scratch()
 	ask := func() (p *authz.Principal) {
-		p, _ = b.Verify(context.Background(), c, b.now)
+		p, _ = f.Verify(context.Background(), c, f.now)
 		return p
 	}
 	first := ask()
@@ -442,20 +459,20 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-func TestUsersThatAreNotLoaded(t *testing.T) {
-	store := &scriptedStore{keys: []keystore.Key{{ID: "k_1", User: "alice", State: keystore.Active}}}
-	if err := ask(t, store, keystore.NewUsers(), 1); !errors.Is(err, keystore.ErrNotLoaded) {
-		t.Errorf("error %v, want one that says nobody can tell", err)
+func TestUsersNotLoaded(t *testing.T) {
+	store := &scriptedStore{keys: []keyindex.Key{{ID: "k_1", User: "alice", State: keyindex.Active}}}
+	if err := verifyRepeatedly(t, store, keyindex.NewUsers(), 1); !errors.Is(err, keyindex.ErrNotLoaded) {
+		t.Errorf("error %v, want keyindex.ErrNotLoaded", err)
 	}
 }
 
-func TestStoreThatCannotTell(t *testing.T) {
+func TestStoreErrors(t *testing.T) {
 	hasher := apikey.NewHasher(authz.Secret{})
 	principals, err := cache.New[*verifier.CachedKey](10, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, keys := range map[string]verifier.KeyStore{"away": brokenStore{keystore.NewKeys(hasher)}, "not loaded": keystore.NewKeys(hasher)} {
+	for name, keys := range map[string]verifier.KeyStore{"unavailable": brokenStore{keyindex.NewKeys()}, "not loaded": keyindex.NewKeys()} {
 		v, err := verifier.NewAPIKey(verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: []string{""}, Principals: principals})
 		if err != nil {
 			t.Fatal(err)
@@ -463,13 +480,16 @@ func TestStoreThatCannotTell(t *testing.T) {
 		c := authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(strings.Repeat("AB", 22))}
 		p, err := v.Unprefixed().Verify(context.Background(), &c, time.Now())
 		if _, refused := errors.AsType[*authz.CredentialError](err); p != nil || err == nil || refused || errors.Is(err, authz.ErrNotMine) {
-			t.Errorf("store %s: %v, %v; want an error that says nobody can tell", name, p, err)
+			t.Errorf("store %s: %v, %v; want an error that is not a CredentialError", name, p, err)
 		}
 	}
 }
 
 func TestChain(t *testing.T) {
-	never := verifierFunc(func() (*authz.Principal, error) { t.Error("asked after another had answered"); return nil, nil })
+	never := verifierFunc(func() (*authz.Principal, error) {
+		t.Error("called after another verifier had answered")
+		return nil, nil
+	})
 	notMine := verifierFunc(func() (*authz.Principal, error) { return nil, authz.ErrNotMine })
 	notMineEither := verifierFunc(func() (*authz.Principal, error) { return nil, fmt.Errorf("with a detail: %w", authz.ErrNotMine) })
 	refused := verifierFunc(func() (*authz.Principal, error) { return nil, &authz.CredentialError{Reason: authz.RevokedKey} })
@@ -478,11 +498,11 @@ func TestChain(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := (verifier.Chain{notMine}).Verify(context.Background(), c, time.Now()); err.Error() != "invalid_token" {
-		t.Errorf("nobody's: %v", err)
+		t.Errorf("a token of no kind: %v", err)
 	}
 	c.Scheme = authz.SchemeBasic
 	if _, err := (verifier.Chain{}).Verify(context.Background(), c, time.Now()); err.Error() != "wrong_password" {
-		t.Errorf("nobody's Basic: %v", err)
+		t.Errorf("Basic credentials of no kind: %v", err)
 	}
 }
 
@@ -492,23 +512,24 @@ func (f verifierFunc) Verify(context.Context, *authz.Credential, time.Time) (*au
 	return f()
 }
 
-// TestRateOfItsOwn: a key's rate is its principal's. One that can't be read is no
-// rate, nor that of all keys: nobody can tell what the key may do.
-func TestRateOfItsOwn(t *testing.T) {
-	b := newAPIKeyFixture(t, options{})
-	_, key := b.create(keystore.Params{Rate: "1000/h"})
-	if p := b.becomes(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
+// TestKeyRate checks that a principal has the rate of its key. A rate that
+// cannot be parsed is an error: the key gets neither no limit nor the default
+// limit.
+func TestKeyRate(t *testing.T) {
+	f := newAPIKeyFixture(t, options{})
+	_, key := f.create(store.KeyParams{Rate: "1000/h"})
+	if p := f.eventually(key, authz.OK); p.Rate != (authz.Rate{Count: 1000, Period: time.Hour}) {
 		t.Errorf("rate %s", p.Rate)
 	}
-	_, without := b.create(keystore.Params{})
-	if p := b.becomes(without, authz.OK); p.Rate != (authz.Rate{}) {
-		t.Errorf("without one: rate %s", p.Rate)
+	_, without := f.create(store.KeyParams{})
+	if p := f.eventually(without, authz.OK); p.Rate != (authz.Rate{}) {
+		t.Errorf("a key without a rate: rate %s", p.Rate)
 	}
-	id, bad := b.create(keystore.Params{Rate: "1000 a day"})
-	b.becomes(bad, authz.Unavailable)
-	_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, b.now)
+	id, bad := f.create(store.KeyParams{Rate: "1000 a day"})
+	f.eventually(bad, authz.Unavailable)
+	_, err := f.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, f.now)
 	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
-		t.Errorf("the log is told: %v", err)
+		t.Errorf("error %v, want one with the key's id and without the rate", err)
 	}
-	b.becomes(key, authz.OK)
+	f.eventually(key, authz.OK)
 }

@@ -18,8 +18,11 @@ import (
 	"keyward/authz"
 	"keyward/cache"
 	"keyward/internal/vectors"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/passwordhash"
+	"keyward/store"
+	"keyward/store/filestore"
+	"keyward/store/importer"
 	"keyward/store/journal"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
@@ -32,8 +35,8 @@ type basicFixture struct {
 	*verifier.Basic
 	t     testing.TB
 	users verifier.UserStore
-	file  *keystore.UserFile // nil where the users are of no file
-	path  string             // of the file
+	file  *filestore.UserFile // nil if the users have no file
+	path  string              // of the file
 	pool  *password.Pool
 	dummy authz.Secret
 	ttl   time.Duration
@@ -46,7 +49,7 @@ type basicFixture struct {
 
 const wrongFor = 10 * time.Second
 
-// newBasicFixture has no file; give it users or a file before open.
+// newBasicFixture has no users; set users or call withFile before open.
 func newBasicFixture(t testing.TB) *basicFixture {
 	t.Helper()
 	dummy, err := passwordhash.DummyHash(rand.Reader)
@@ -56,90 +59,91 @@ func newBasicFixture(t testing.TB) *basicFixture {
 	return &basicFixture{t: t, dummy: dummy, ttl: time.Minute, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), verify: fakeVerify}
 }
 
-// fakeVerify is of stored hashes that are the password after a mark.
+// fakeVerify matches a password with the stored hash "hash of " and the
+// password.
 func fakeVerify(hash, password authz.Secret) (bool, error) {
 	return hash.Reveal() == "hash of "+password.Reveal(), nil
 }
 
 // withFile gives the fixture a users file and real hashes.
-func (d *basicFixture) withFile() *basicFixture {
-	d.t.Helper()
-	d.path = filepath.Join(d.t.TempDir(), "users.jsonl")
-	d.file = keystore.NewUserFile(keystore.UserFileConfig{Path: d.path})
-	if _, err := d.file.SetUser("nobody", keystore.UserPatch{}); err != nil {
-		d.t.Fatal(err)
+func (f *basicFixture) withFile() *basicFixture {
+	f.t.Helper()
+	f.path = filepath.Join(f.t.TempDir(), "users.jsonl")
+	f.file = filestore.NewUserFile(filestore.UserFileConfig{Path: f.path})
+	if _, err := f.file.Set(context.Background(), "nopassword", "", store.UserPatch{}); err != nil {
+		f.t.Fatal(err)
 	}
-	users := keystore.NewUsers()
-	follower, err := journal.Follow(journal.FollowConfig{Path: d.path, Into: users})
+	users := keyindex.NewUsers()
+	follower, err := filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: f.path}}.Follow(users)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.t.Cleanup(func() { _ = follower.Close() })
-	d.users, d.verify = users, passwordhash.Verify
-	return d
+	f.t.Cleanup(func() { _ = follower.Close() })
+	f.users, f.verify = users, passwordhash.Verify
+	return f
 }
 
-func (d *basicFixture) config(pool password.Config) login.Config {
-	d.t.Helper()
-	accounts, err := cache.New[login.CachedAccount](1000, d.ttl)
+func (f *basicFixture) config(pool password.Config) login.Config {
+	f.t.Helper()
+	accounts, err := cache.New[login.CachedAccount](1000, f.ttl)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	wrong, err := cache.New[login.WrongPassword](1000, wrongFor)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	trusted, err := cache.New[bool](1000, 1000*24*time.Hour)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.pool = password.NewPool(pool)
+	f.pool = password.NewPool(pool)
 	return login.Config{
-		Users: d.users, Fingerprints: fingerprint.NewHasher(), Pool: d.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
-		DummyHash: func(string) authz.Secret { return d.dummy }, Accounts: accounts, RenewAfter: d.ttl / 2, Wrong: wrong, Trusted: trusted, VerifyHash: d.count,
+		Users: f.users, Fingerprints: fingerprint.NewHasher(), Pool: f.pool, Attempts: password.NewAttempts(password.AttemptsConfig{}),
+		DummyHash: func(string) authz.Secret { return f.dummy }, Accounts: accounts, RenewAfter: f.ttl / 2, Wrong: wrong, Trusted: trusted, VerifyHash: f.count,
 	}
 }
 
-// open makes the verifier; the pool is closed with the test. It lets nobody
-// wait for less than a minute, since a machine busy with other tests is slow.
-func (d *basicFixture) open() *basicFixture {
-	d.t.Helper()
-	d.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
-	d.t.Cleanup(d.pool.Close)
-	return d
+// open makes the verifier; the pool is closed with the test. Callers wait for
+// up to a minute, since a machine that is busy with other tests is slow.
+func (f *basicFixture) open() *basicFixture {
+	f.t.Helper()
+	f.openWith(password.Config{Workers: 1, MaxWait: time.Minute})
+	f.t.Cleanup(f.pool.Close)
+	return f
 }
 
-func (d *basicFixture) openWith(pool password.Config) {
-	d.t.Helper()
-	users, err := login.New(d.config(pool))
+func (f *basicFixture) openWith(pool password.Config) {
+	f.t.Helper()
+	users, err := login.New(f.config(pool))
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.Basic = verifier.NewBasic(users)
+	f.Basic = verifier.NewBasic(users)
 }
 
-func (d *basicFixture) count(hash, password authz.Secret) (bool, error) {
-	d.mu.Lock()
-	d.hashed = append(d.hashed, hash)
-	d.mu.Unlock()
-	return d.verify(hash, password)
+func (f *basicFixture) count(hash, password authz.Secret) (bool, error) {
+	f.mu.Lock()
+	f.hashed = append(f.hashed, hash)
+	f.mu.Unlock()
+	return f.verify(hash, password)
 }
 
-// hashes is how many were computed since it was asked last.
-func (d *basicFixture) hashes() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := len(d.hashed)
-	d.hashed = nil
+// hashes returns how many hashes were computed since the last call.
+func (f *basicFixture) hashes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.hashed)
+	f.hashed = nil
 	return n
 }
 
-func (d *basicFixture) login(user, password, client string) (*authz.Principal, authz.Reason) {
-	return d.loginWith(context.Background(), user, password, client)
+func (f *basicFixture) login(user, password, client string) (*authz.Principal, authz.Reason) {
+	return f.loginWith(context.Background(), user, password, client)
 }
 
-func (d *basicFixture) loginWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
-	p, err := d.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBasic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, d.now)
+func (f *basicFixture) loginWith(ctx context.Context, user, password, client string) (*authz.Principal, authz.Reason) {
+	p, err := f.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBasic, User: user, Secret: authz.NewSecret(password), Client: authz.RawAddress(client)}, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
@@ -151,18 +155,19 @@ func (d *basicFixture) loginWith(ctx context.Context, user, password, client str
 	}
 }
 
-// is asks from an address of no history, and holds the answer and its cost to what they must be.
-func (d *basicFixture) is(user, password string, want authz.Reason, hashes int) *authz.Principal {
-	d.t.Helper()
-	return d.from("", user, password, want, hashes)
+// expect verifies without a client address, and checks the result and the
+// number of hashes.
+func (f *basicFixture) expect(user, password string, want authz.Reason, hashes int) *authz.Principal {
+	f.t.Helper()
+	return f.expectFrom("", user, password, want, hashes)
 }
 
-func (d *basicFixture) from(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
-	d.t.Helper()
-	d.hashes()
-	p, got := d.login(user, password, client)
-	if n := d.hashes(); got != want || n != hashes {
-		d.t.Errorf("%q with %q from %q: %s after %d hashes, want %s after %d", user, password, client, got, n, want, hashes)
+func (f *basicFixture) expectFrom(client, user, password string, want authz.Reason, hashes int) *authz.Principal {
+	f.t.Helper()
+	f.hashes()
+	p, got := f.login(user, password, client)
+	if n := f.hashes(); got != want || n != hashes {
+		f.t.Errorf("%q with %q from %q: %s after %d hashes, want %s after %d", user, password, client, got, n, want, hashes)
 	}
 	if p == nil {
 		p = &authz.Principal{}
@@ -170,51 +175,52 @@ func (d *basicFixture) from(client, user, password string, want authz.Reason, ha
 	return p
 }
 
-// change waits until what is written about the user is in force.
-func (d *basicFixture) change(user string, write func() error) {
-	d.t.Helper()
-	before, _ := d.users.Lookup(user)
+// change waits until a change to the user is in effect.
+func (f *basicFixture) change(user string, write func() error) {
+	f.t.Helper()
+	before, _ := f.users.Lookup(user)
 	if err := write(); err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if after, _ := d.users.Lookup(user); after != before && (before == nil || before.Superseded()) {
+		if after, _ := f.users.Lookup(user); after != before && (before == nil || before.Stale()) {
 			return
 		}
 		if time.Now().After(deadline) {
-			d.t.Fatalf("the change of %s is not in force", user)
+			f.t.Fatalf("the change of %s is not in effect", user)
 		}
 	}
 }
 
-func (d *basicFixture) set(user string, patch keystore.UserPatch) {
-	d.t.Helper()
-	d.change(user, func() error { _, err := d.file.SetUser(user, patch); return err })
+func (f *basicFixture) set(user string, patch store.UserPatch) {
+	f.t.Helper()
+	f.change(user, func() error { _, err := f.file.Set(context.Background(), user, "", patch); return err })
 }
 
-// password sets a cheap hash, as an htpasswd file could have it.
-func (d *basicFixture) password(user, text string) {
-	d.t.Helper()
+// password sets a hash of low cost, as an htpasswd file may have.
+func (f *basicFixture) password(user, text string) {
+	f.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.change(user, func() error {
-		_, err := d.file.ImportHtpasswd(strings.NewReader(user + ":" + string(hash)))
+	f.change(user, func() error {
+		_, err := f.file.Import(context.Background(), []store.ImportedUser{{Name: user, Password: string(hash)}})
 		return err
 	})
 }
 
-// old adds a user by the line of an older version, which took any name.
-func (d *basicFixture) old(user, text string) {
-	d.t.Helper()
+// addLegacyUser adds a user with a line of an older version, which accepted any
+// name.
+func (f *basicFixture) addLegacyUser(user, text string) {
+	f.t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 	if err != nil {
-		d.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	d.change(user, func() error {
+	f.change(user, func() error {
 		line := fmt.Sprintf(`{"name":%q,"password":%q,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`+"\n", user, hash)
-		file, err := os.OpenFile(d.path, os.O_APPEND|os.O_WRONLY, 0)
+		file, err := os.OpenFile(f.path, os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
 			return err
 		}
@@ -223,228 +229,239 @@ func (d *basicFixture) old(user, text string) {
 	})
 }
 
-// TestReservedUserNames: a user whose name is taken for a key's id is refused
-// like a disabled one; only with the right password the reason says so.
+// TestReservedUserNames checks that a user with the name of a key's id is
+// refused like a disabled one: the reason says so only after the right
+// password.
 func TestReservedUserNames(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.old("k_8ENbdXlcXqgH", "right")
-	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
-	d.is("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
+	f := newBasicFixture(t).withFile().open()
+	f.addLegacyUser("k_8ENbdXlcXqgH", "right")
+	f.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
+	f.expect("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
 	no := false
-	d.set("k_8ENbdXlcXqgH", keystore.UserPatch{Disabled: &no})
-	d.is("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
+	f.set("k_8ENbdXlcXqgH", store.UserPatch{Disabled: &no})
+	f.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
 }
 
 func TestPasswords(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "correct horse")
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "correct horse")
+	f.set("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
-	p := d.is("alice", "correct horse", authz.OK, 1)
+	p := f.expect("alice", "correct horse", authz.OK, 1)
 	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.IsAnyPath() || p.UserPaths.IsAnyPath() || !p.ExpiresAt.IsZero() {
 		t.Errorf("principal %+v", p)
 	}
-	if again := d.is("alice", "correct horse", authz.OK, 0); again != p {
-		t.Error("a cached one is another")
+	if again := f.expect("alice", "correct horse", authz.OK, 0); again != p {
+		t.Error("the cached principal is a different one")
 	}
-	d.is("alice", "correct horsE", authz.WrongPassword, 1)
-	d.is("Alice", "correct horse", authz.WrongPassword, 1)
-	d.is("alice", "", authz.WrongPassword, 0)
-	d.is("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
-	d.is("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
-	d.now = d.now.Add(time.Minute) // the ttl is over
-	d.is("alice", "correct horse", authz.OK, 1)
+	f.expect("alice", "correct horsE", authz.WrongPassword, 1)
+	f.expect("Alice", "correct horse", authz.WrongPassword, 1)
+	f.expect("alice", "", authz.WrongPassword, 0)
+	f.expect("alice", strings.Repeat("x", 72), authz.WrongPassword, 1)
+	f.expect("alice", strings.Repeat("x", 73), authz.WrongPassword, 0)
+	f.now = f.now.Add(time.Minute) // the TTL has passed
+	f.expect("alice", "correct horse", authz.OK, 1)
 }
 
-// TestPasswordInUse is hashed once; one that is not used is forgotten when the ttl is over.
+// TestPasswordInUse checks that a password in use is hashed once, and that one
+// that is not used expires with the TTL.
 func TestPasswordInUse(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "right")
-	d.is("alice", "right", authz.OK, 1)
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "right")
+	f.expect("alice", "right", authz.OK, 1)
 	for range 10 {
-		d.now = d.now.Add(d.ttl * 3 / 4)
-		d.is("alice", "right", authz.OK, 0)
+		f.now = f.now.Add(f.ttl * 3 / 4)
+		f.expect("alice", "right", authz.OK, 0)
 	}
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
+	f.set("alice", store.UserPatch{Scopes: &[]string{"write"}})
 	for range 3 {
-		if p := d.is("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
+		if p := f.expect("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
 			t.Errorf("scopes %q", p.Scopes)
 		}
-		d.now = d.now.Add(d.ttl * 3 / 4)
+		f.now = f.now.Add(f.ttl * 3 / 4)
 	}
-	d.password("alice", "another")
-	d.is("alice", "right", authz.WrongPassword, 1)
-	d.is("alice", "another", authz.OK, 1)
-	d.now = d.now.Add(d.ttl)
-	d.is("alice", "another", authz.OK, 1)
+	f.password("alice", "another")
+	f.expect("alice", "right", authz.WrongPassword, 1)
+	f.expect("alice", "another", authz.OK, 1)
+	f.now = f.now.Add(f.ttl)
+	f.expect("alice", "another", authz.OK, 1)
 }
 
-// TestWrongAgain is not hashed again for some seconds, unless the user has another password by then.
-func TestWrongAgain(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "right")
-	for _, user := range []string{"alice", "unknown", "nobody"} { // nobody has no password
-		d.is(user, "wrong", authz.WrongPassword, 1)
-		for range 20 { // nor does it count as a guess
-			d.from("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
+// TestWrongPasswordIsCached checks that a wrong password is not hashed again
+// for some seconds, unless the user's password has changed.
+func TestWrongPasswordIsCached(t *testing.T) {
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "right")
+	for _, user := range []string{"alice", "unknown", "nopassword"} { // a user without a password
+		f.expect(user, "wrong", authz.WrongPassword, 1)
+		for range 20 { // none of these counts as a failure
+			f.expectFrom("192.0.2.1", user, "wrong", authz.WrongPassword, 0)
 		}
-		d.now = d.now.Add(wrongFor)
-		d.is(user, "wrong", authz.WrongPassword, 1)
+		f.now = f.now.Add(wrongFor)
+		f.expect(user, "wrong", authz.WrongPassword, 1)
 	}
-	d.from("192.0.2.1", "alice", "right", authz.OK, 1)
-	for _, user := range []string{"alice", "unknown", "nobody"} {
-		d.is(user, "later", authz.WrongPassword, 1)
-		d.password(user, "later")
-		d.is(user, "later", authz.OK, 1)
+	f.expectFrom("192.0.2.1", "alice", "right", authz.OK, 1)
+	for _, user := range []string{"alice", "unknown", "nopassword"} {
+		f.expect(user, "later", authz.WrongPassword, 1)
+		f.password(user, "later")
+		f.expect(user, "later", authz.OK, 1)
 	}
-	d.change("alice", func() error { return d.file.DeleteUser("alice") })
-	d.is("alice", "later", authz.WrongPassword, 1)
+	f.change("alice", func() error { return f.file.Delete(context.Background(), "alice", "", time.Time{}) })
+	f.expect("alice", "later", authz.WrongPassword, 1)
 }
 
-// TestLongPasswords: what bcrypt would cut off is not let in by the part it looks at.
+// TestLongPasswords checks that a password longer than bcrypt's limit is not
+// accepted for its first 72 bytes.
 func TestLongPasswords(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	long := strings.Repeat("x", 72)
-	d.password("alice", long)
-	d.is("alice", long+"y", authz.WrongPassword, 0)
-	d.is("alice", long, authz.OK, 1)
-	d.is("alice", long+"y", authz.WrongPassword, 0)
+	f.password("alice", long)
+	f.expect("alice", long+"y", authz.WrongPassword, 0)
+	f.expect("alice", long, authz.OK, 1)
+	f.expect("alice", long+"y", authz.WrongPassword, 0)
 }
 
-func TestOtherKindsAreNotBasics(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "x")
+func TestBasicNotMine(t *testing.T) {
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "x")
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeAPIKey} {
 		c := &authz.Credential{Scheme: kind, User: "alice", Secret: authz.NewSecret("x")}
-		if p, err := d.Verify(t.Context(), c, d.now); p != nil || err != authz.ErrNotMine {
+		if p, err := f.Verify(t.Context(), c, f.now); p != nil || err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v, %v", kind, p, err)
 		}
 	}
 }
 
-// TestNobodyCanTellWhoIsThere: an unknown user, one without a password and a
-// disabled one cost as many hashes as any, of what users here have, and get the same answer.
-func TestNobodyCanTellWhoIsThere(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+// TestUsersCannotBeEnumerated checks that an unknown user, one without a
+// password and a disabled one get the same answer after as many hashes of the
+// same cost as other users.
+func TestUsersCannotBeEnumerated(t *testing.T) {
+	f := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
-	d.set("alice", keystore.UserPatch{Password: &secret})
-	d.set("disabled", keystore.UserPatch{Password: &secret, Disabled: &yes})
-	d.set("passwordless", keystore.UserPatch{Scopes: &[]string{"read"}})
+	f.set("alice", store.UserPatch{Password: &secret})
+	f.set("disabled", store.UserPatch{Password: &secret, Disabled: &yes})
+	f.set("passwordless", store.UserPatch{Scopes: &[]string{"read"}})
 	costs := map[string]bool{}
 	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
 		for n := range 2 {
-			if _, got := d.login(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
+			if _, got := f.login(user, fmt.Sprint("wrong", n), ""); got != authz.WrongPassword {
 				t.Errorf("%s: %s", user, got)
 			}
-			d.mu.Lock()
-			if len(d.hashed) != 1 {
-				t.Fatalf("%s: %d hashes", user, len(d.hashed))
+			f.mu.Lock()
+			if len(f.hashed) != 1 {
+				t.Fatalf("%s: %d hashes", user, len(f.hashed))
 			}
-			costs[strings.Join(strings.Split(d.hashed[0].Reveal(), "$")[:4], "$")] = true
-			d.mu.Unlock()
-			d.hashes()
+			costs[strings.Join(strings.Split(f.hashed[0].Reveal(), "$")[:4], "$")] = true
+			f.mu.Unlock()
+			f.hashes()
 		}
 	}
 	if len(costs) != 1 {
-		t.Errorf("hashes of several costs: %v", costs)
+		t.Errorf("hashes of different costs: %v", costs)
 	}
 }
 
-// TestTheDummyIsNobodysPassword: not even of who would find out what it is of.
-func TestTheDummyIsNobodysPassword(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
-	d.is("unknown", "x", authz.WrongPassword, 1)
-	d.is("nobody", "x", authz.WrongPassword, 1) // who has no password
-	d.is("nobody", "y", authz.WrongPassword, 1)
+// TestDummyHashMatchesNoPassword checks that no password is right for an
+// unknown user, even one that matches the dummy hash.
+func TestDummyHashMatchesNoPassword(t *testing.T) {
+	f := newBasicFixture(t).withFile().open()
+	f.verify = func(_, _ authz.Secret) (bool, error) { return true, nil }
+	f.expect("unknown", "x", authz.WrongPassword, 1)
+	f.expect("nopassword", "x", authz.WrongPassword, 1) // a user without a password
+	f.expect("nopassword", "y", authz.WrongPassword, 1)
 }
 
-// TestChangesOfAUser are in force at once, and without a new hash where the password is the same.
+// TestChangesOfAUser checks that changes are in effect at once, and need no new
+// hash if the password is the same.
 func TestChangesOfAUser(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	yes, no := true, false
-	d.password("alice", "old")
-	if p := d.is("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
+	f.password("alice", "old")
+	if p := f.expect("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
-	d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}})
-	if p := d.is("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
+	f.set("alice", store.UserPatch{Scopes: &[]string{"write"}})
+	if p := f.expect("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
 		t.Errorf("scopes after the change: %q", p.Scopes)
 	}
-	d.set("alice", keystore.UserPatch{Disabled: &yes})
-	if p := d.is("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
-		t.Errorf("the log would name %+v", p)
+	f.set("alice", store.UserPatch{Disabled: &yes})
+	if p := f.expect("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
+		t.Errorf("the log would have %+v", p)
 	}
-	d.is("alice", "wrong", authz.WrongPassword, 1)
-	d.set("alice", keystore.UserPatch{Disabled: &no})
-	d.is("alice", "old", authz.OK, 0)
+	f.expect("alice", "wrong", authz.WrongPassword, 1)
+	f.set("alice", store.UserPatch{Disabled: &no})
+	f.expect("alice", "old", authz.OK, 0)
 
-	d.password("alice", "new")
-	d.is("alice", "old", authz.WrongPassword, 1)
-	d.is("alice", "new", authz.OK, 1)
-	d.password("alice", "old") // another hash of the same
-	d.is("alice", "old", authz.OK, 1)
-	d.is("alice", "new", authz.WrongPassword, 1)
+	f.password("alice", "new")
+	f.expect("alice", "old", authz.WrongPassword, 1)
+	f.expect("alice", "new", authz.OK, 1)
+	f.password("alice", "old") // another hash of the same
+	f.expect("alice", "old", authz.OK, 1)
+	f.expect("alice", "new", authz.WrongPassword, 1)
 
-	d.change("alice", func() error { return d.file.DeleteUser("alice") })
-	d.is("alice", "old", authz.WrongPassword, 1)
-	d.set("alice", keystore.UserPatch{})
-	d.is("alice", "old", authz.WrongPassword, 0) // it has no more of a password than before
-	d.is("alice", "new", authz.WrongPassword, 1)
+	f.change("alice", func() error { return f.file.Delete(context.Background(), "alice", "", time.Time{}) })
+	f.expect("alice", "old", authz.WrongPassword, 1)
+	f.set("alice", store.UserPatch{})
+	f.expect("alice", "old", authz.WrongPassword, 0) // still without a password
+	f.expect("alice", "new", authz.WrongPassword, 1)
 }
 
-// TestDisabledFromTheStart: told so after the right password alone, and a right one is hashed once.
-func TestDisabledFromTheStart(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+// TestDisabledUser checks that the client learns that the user is disabled only
+// after the right password, which is hashed once.
+func TestDisabledUser(t *testing.T) {
+	f := newBasicFixture(t).withFile().open()
 	yes := true
-	d.password("alice", "right")
-	d.set("alice", keystore.UserPatch{Disabled: &yes})
-	d.is("alice", "wrong", authz.WrongPassword, 1)
-	d.is("alice", "right", authz.DisabledUser, 1)
-	d.is("alice", "right", authz.DisabledUser, 0)
+	f.password("alice", "right")
+	f.set("alice", store.UserPatch{Disabled: &yes})
+	f.expect("alice", "wrong", authz.WrongPassword, 1)
+	f.expect("alice", "right", authz.DisabledUser, 1)
+	f.expect("alice", "right", authz.DisabledUser, 0)
 }
 
-// TestChangedWhileItWasHashed: the outcome is held to what the file says when it is there.
-func TestChangedWhileItWasHashed(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
-	d.password("alice", "right")
+// TestUserChangesDuringHash checks that the result is compared with the stored
+// hash at the end.
+func TestUserChangesDuringHash(t *testing.T) {
+	f := newBasicFixture(t).withFile().open()
+	f.password("alice", "right")
 	meanwhile := func() {}
-	d.verify = func(hash, password authz.Secret) (bool, error) {
+	f.verify = func(hash, password authz.Secret) (bool, error) {
 		right, err := passwordhash.Verify(hash, password)
 		meanwhile()
 		meanwhile = func() {}
 		return right, err
 	}
-	meanwhile = func() { d.set("alice", keystore.UserPatch{Scopes: &[]string{"write"}}) }
-	if p := d.is("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
+	meanwhile = func() { f.set("alice", store.UserPatch{Scopes: &[]string{"write"}}) }
+	if p := f.expect("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
-	d.now = d.now.Add(time.Hour)
-	meanwhile = func() { d.password("alice", "another") }
-	d.is("alice", "right", authz.WrongPassword, 2)
-	meanwhile = func() { d.change("alice", func() error { return d.file.DeleteUser("alice") }) }
-	d.is("alice", "another", authz.WrongPassword, 2)
+	f.now = f.now.Add(time.Hour)
+	meanwhile = func() { f.password("alice", "another") }
+	f.expect("alice", "right", authz.WrongPassword, 2)
+	meanwhile = func() {
+		f.change("alice", func() error { return f.file.Delete(context.Background(), "alice", "", time.Time{}) })
+	}
+	f.expect("alice", "another", authz.WrongPassword, 2)
 }
 
-func TestWhatCannotBeTold(t *testing.T) {
-	d := newBasicFixture(t)
-	d.users = keystore.NewUsers()
-	d.open().is("alice", "x", authz.Unavailable, 0)
+func TestLoginErrors(t *testing.T) {
+	f := newBasicFixture(t)
+	f.users = keyindex.NewUsers()
+	f.open().expect("alice", "x", authz.Unavailable, 0)
 
-	d = newBasicFixture(t).withFile().open()
-	d.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
-	d.is("alice", "x", authz.Unavailable, 1)
-	d.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
-	d.is("alice", "x", authz.Unavailable, 1)
-	d.verify = fakeVerify
-	d.is("alice", "x", authz.WrongPassword, 1)
+	f = newBasicFixture(t).withFile().open()
+	f.verify = func(_, _ authz.Secret) (bool, error) { return true, errors.New("no such hash") }
+	f.expect("alice", "x", authz.Unavailable, 1)
+	f.verify = func(_, _ authz.Secret) (bool, error) { panic("x") }
+	f.expect("alice", "x", authz.Unavailable, 1)
+	f.verify = fakeVerify
+	f.expect("alice", "x", authz.WrongPassword, 1)
 }
 
-func TestPartsOfBasic(t *testing.T) {
-	d := newBasicFixture(t).withFile()
-	whole := d.config(password.Config{})
-	defer d.pool.Close()
-	if _, err := login.New(whole); err != nil {
+func TestLoginConfig(t *testing.T) {
+	f := newBasicFixture(t).withFile()
+	complete := f.config(password.Config{})
+	defer f.pool.Close()
+	if _, err := login.New(complete); err != nil {
 		t.Fatal(err)
 	}
 	for n, without := range []func(*login.Config){
@@ -457,7 +474,7 @@ func TestPartsOfBasic(t *testing.T) {
 		func(c *login.Config) { c.Wrong = nil },
 		func(c *login.Config) { c.Trusted = nil },
 	} {
-		cfg := whole
+		cfg := complete
 		without(&cfg)
 		if _, err := login.New(cfg); err == nil {
 			t.Errorf("without part %d", n)
@@ -465,57 +482,61 @@ func TestPartsOfBasic(t *testing.T) {
 	}
 }
 
-// TestBasicVectors: each user and password of the vectors that a user may have gets in.
+// TestBasicVectors checks that each user and password of the vectors that a
+// user may have is accepted.
 func TestBasicVectors(t *testing.T) {
-	d := newBasicFixture(t).withFile().open()
+	f := newBasicFixture(t).withFile().open()
 	for n, v := range vectors.Authorizations(t) {
 		if v.Expect != "basic" {
 			continue
 		}
-		if !keystore.ValidUserName(v.User) {
-			t.Errorf("line %d (%s): nobody can be called %q", n+1, v.Why, v.User)
+		if !store.ValidUserName(v.User) {
+			t.Errorf("line %d (%s): %q is not a valid user name", n+1, v.Why, v.User)
 			continue
 		}
 		if v.Password == "" || len(v.Password) > 72 {
-			d.set(v.User, keystore.UserPatch{})
-			d.is(v.User, v.Password, authz.WrongPassword, 0)
+			f.set(v.User, store.UserPatch{})
+			f.expect(v.User, v.Password, authz.WrongPassword, 0)
 			continue
 		}
 		switch {
 		case v.Bcrypt != "":
-			d.change(v.User, func() error {
-				_, err := d.file.ImportHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
+			f.change(v.User, func() error {
+				users, err := importer.ReadHtpasswd(strings.NewReader(v.User + ":" + v.Bcrypt))
+				if err == nil {
+					_, err = f.file.Import(context.Background(), users)
+				}
 				return err
 			})
-		case v.User[0] == ' ': // no new user is called so
-			d.old(v.User, v.Password)
+		case v.User[0] == ' ': // new users cannot have this name
+			f.addLegacyUser(v.User, v.Password)
 		default:
-			d.password(v.User, v.Password)
+			f.password(v.User, v.Password)
 		}
-		if p := d.is(v.User, v.Password, authz.OK, 1); p.User != v.User {
+		if p := f.expect(v.User, v.Password, authz.OK, 1); p.User != v.User {
 			t.Errorf("line %d (%s): user %q", n+1, v.Why, p.User)
 		}
-		d.is(v.User, v.Password+"x", authz.WrongPassword, 1)
+		f.expect(v.User, v.Password+"x", authz.WrongPassword, 1)
 	}
 }
 
-// BenchmarkBasicCached is to be held against BenchmarkAPIKeyCached.
+// BenchmarkBasicCached compares with BenchmarkAPIKeyCached.
 func BenchmarkBasicCached(b *testing.B) {
-	d := newBasicFixture(b).withFile().open()
-	d.password("alice", "correct horse battery staple")
+	f := newBasicFixture(b).withFile().open()
+	f.password("alice", "correct horse battery staple")
 	c := &authz.Credential{Scheme: authz.SchemeBasic, User: "alice", Secret: authz.NewSecret("correct horse battery staple"), Client: "192.0.2.1"}
-	benchmarkCached(b, d.Basic, c, d.now)
+	benchmarkCached(b, f.Basic, c, f.now)
 }
 
 func BenchmarkAPIKeyCached(b *testing.B) {
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
-	_, secret, err := keystore.NewJournal(keystore.JournalConfig{Path: path, Hasher: hasher}).Create(keystore.Params{Name: "key", User: "alice", Prefix: "kw_"})
+	_, secret, err := filestore.NewKeyFile(filestore.KeyFileConfig{Path: path, Hasher: hasher}).Create(context.Background(), store.KeyParams{Name: "key", User: "alice", Prefix: "kw_"})
 	if err != nil {
 		b.Fatal(err)
 	}
-	keys := keystore.NewKeys(hasher)
-	follower, err := journal.Follow(journal.FollowConfig{Path: path, Into: keys})
+	keys := keyindex.NewKeys()
+	follower, err := filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: path}}.Follow(keys)
 	if err != nil {
 		b.Fatal(err)
 	}

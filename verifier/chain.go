@@ -1,7 +1,7 @@
-// Package verifier answers whose credential it is that a request shows: one
-// file per kind of credential. It refuses to look at places and at what is
-// allowed there, and it never lets a credential that one kind has refused be
-// tried by another.
+// Package verifier determines whose credential a request presents, with one
+// file per kind of credential. It decides nothing about paths or permissions,
+// and it never lets a second verifier try a credential that the first has
+// refused.
 package verifier
 
 import (
@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/verifier/login"
 )
 
-// Chain asks its verifiers in order until one knows the kind of credential.
+// Chain tries its verifiers in order until one recognizes the kind of
+// credential.
 type Chain []authz.Verifier
 
-// Verify implements authz.Verifier. A credential of an unknown kind is refused.
+// Verify implements authz.Verifier. A credential of an unknown kind is invalid.
 func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time) (*authz.Principal, error) {
 	for _, v := range c {
 		if p, err := v.Verify(ctx, cred, now); err == nil || !errors.Is(err, authz.ErrNotMine) {
@@ -23,16 +25,13 @@ func (c Chain) Verify(ctx context.Context, cred *authz.Credential, now time.Time
 		}
 	}
 	if cred.Scheme == authz.SchemeBasic {
-		return nil, errWrongPassword
+		return nil, login.ErrWrongPassword
 	}
 	return nil, errInvalidToken
 }
 
-// The refusals that say nothing but their reason, made once.
+// The errors that need no detail, made once. See package login for more.
 var (
-	errInvalidToken  = &authz.CredentialError{Reason: authz.InvalidToken}
-	errWrongPassword = &authz.CredentialError{Reason: authz.WrongPassword}
-	errUnknownKey    = &authz.CredentialError{Reason: authz.UnknownKey}
-	errRateLimited   = &authz.CredentialError{Reason: authz.RateLimited}
-	errOverloaded    = &authz.CredentialError{Reason: authz.Overloaded}
+	errInvalidToken = &authz.CredentialError{Reason: authz.InvalidToken}
+	errUnknownKey   = &authz.CredentialError{Reason: authz.UnknownKey}
 )

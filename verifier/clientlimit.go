@@ -9,20 +9,22 @@ import (
 )
 
 // maxConcurrentPerClient is how many uncached opaque tokens of one client are
-// introspected at a time. One server gets at most 64 concurrent requests (package
-// tokensource): a client that invents tokens must not take all of them.
+// introspected at a time. One server gets at most 64 concurrent requests
+// (package tokensource), and a client that invents tokens must not take all of
+// them.
 const maxConcurrentPerClient = 16
 
-// clientLimiter bounds the concurrent requests of each client. It holds only clients
-// that have some.
+// clientLimiter bounds the concurrent requests of each client. It has an entry
+// only for clients with a request in flight.
 type clientLimiter struct {
 	maxPerClient int
 	mu           sync.Mutex
 	taken        map[netip.Prefix]int
 }
 
-// acquire reports whether the client may have one more request; then release must
-// follow. Clients without an address cannot be distinguished and have no bound.
+// acquire reports whether the client may have one more request. If it may,
+// release must follow. Clients without an address cannot be distinguished and
+// have no bound.
 func (s *clientLimiter) acquire(address authz.Address) bool {
 	if !address.Known() {
 		return true

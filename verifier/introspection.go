@@ -10,65 +10,70 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/chars"
+	"keyward/store"
 	"keyward/verifier/fingerprint"
+	"keyward/verifier/login"
 )
 
 // IntrospectionSource is one authorization server.
 type IntrospectionSource struct {
-	Name         string // in errors; the issuer where the server names none
+	Name         string // in errors; also the issuer if the server names none
 	Introspector Introspector
-	CacheTTL     time.Duration // how long its word counts; 0: for the one request
-	Audiences    []string      // one of them must be in aud; empty: aud is not looked at
+	CacheTTL     time.Duration // how long a response is used; 0: for one request
+	Audiences    []string      // one of them must be in aud; empty: aud is not checked
 }
 
-// IntrospectionConfig says what an Introspection verifier is made of.
+// IntrospectionConfig has the parts of an Introspection verifier. All but
+// Timeout and Revocations are required.
 type IntrospectionConfig struct {
-	// Sources are asked in order, until one says that the token is active.
+	// Sources are queried in order, until one says that the token is active.
 	Sources []IntrospectionSource
-	// Timeout bounds the asking of all of them together; 0 is 200 ms, which
-	// leaves Envoy's 250 ms some room.
+	// Timeout bounds the queries to all of them together; 0 is 200 ms, which is
+	// below Envoy's 250 ms.
 	Timeout      time.Duration
-	Revocations  Revocations // nil: no token ends before its time
+	Revocations  Revocations // nil: tokens cannot be revoked
 	Fingerprints *fingerprint.Hasher
 
-	// Tokens holds what active tokens grant, no longer than CacheTTL and the
-	// token's own end whatever the cache's ttl is. Negative holds why tokens are
-	// refused that every source said are inactive, or that are not to be accepted.
+	// Tokens caches the grants of active tokens, for CacheTTL at most and not
+	// beyond the token's expiry, whatever the cache's own TTL. Negative caches
+	// the errors of tokens that every source called inactive, or that must not
+	// be accepted.
 	Tokens   *cache.Cache[CachedGrant]
 	Negative *cache.Cache[*authz.CredentialError]
 }
 
-// serverLeeway is how far an authorization server's clock may be ahead, like the
-// default of jwt's leeway.
+// serverLeeway is how far an authorization server's clock may be ahead. It
+// equals the default leeway of jwt.
 const serverLeeway = 30 * time.Second
 
-// CachedGrant is what an active token grants, with what determines whether it still does.
+// CachedGrant is what an active token grants, with what determines whether it
+// is still valid.
 type CachedGrant struct {
 	principal *authz.Principal
 	notBefore time.Time
-	asked     time.Time
-	keep      time.Duration // from then on the server is not asked again
+	fetchedAt time.Time
+	ttl       time.Duration // how long after fetchedAt the response is used
 
-	jti      string
-	issuedAt time.Time // the earliest that it may have been; zero: not told
-	revoked  bool
-	changes  uint64 // Revocations.Changes from before revoked was found out
+	jti               string
+	issuedAt          time.Time // the earliest possible time; zero: unknown
+	revoked           bool
+	revocationVersion uint64 // Revocations.Changes, read before revoked was determined
 }
 
-// Introspection verifies opaque bearer tokens by asking authorization servers
-// about them (RFC 7662). It takes any bearer token, so it comes last in a chain.
+// Introspection verifies opaque bearer tokens by querying authorization servers
+// (RFC 7662). It accepts any bearer token, so it comes last in a chain.
 type Introspection struct {
-	cfg     IntrospectionConfig
-	limiter clientLimiter
-	failed  *cache.Cache[error] // of tokens at which a server failed a moment ago
+	cfg          IntrospectionConfig
+	limiter      clientLimiter
+	recentErrors *cache.Cache[error] // by token, the recent errors of a server
 }
 
-// A token's error counts for a while, so that one that makes its server fail
-// reaches it seldom, however often it is shown.
+// The error of a token is cached, so that a token that makes its server fail is
+// sent there once a second at most.
 const (
-	failedFor = time.Second
-	maxFailed = 4096
+	recentErrorTTL  = time.Second
+	maxRecentErrors = 4096
 )
 
 // NewIntrospection returns a verifier of the given parts.
@@ -78,17 +83,17 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 	}
 	for _, source := range cfg.Sources {
 		if source.Introspector == nil {
-			return nil, fmt.Errorf("verifier: introspection %s has nobody to ask", source.Name)
+			return nil, fmt.Errorf("verifier: introspection %s has no Introspector", source.Name)
 		}
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 200 * time.Millisecond
 	}
-	failed, err := cache.New[error](maxFailed, failedFor)
+	failed, err := cache.New[error](maxRecentErrors, recentErrorTTL)
 	if err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
-	return &Introspection{cfg: cfg, limiter: clientLimiter{maxPerClient: maxConcurrentPerClient, taken: map[netip.Prefix]int{}}, failed: failed}, nil
+	return &Introspection{cfg: cfg, limiter: clientLimiter{maxPerClient: maxConcurrentPerClient, taken: map[netip.Prefix]int{}}, recentErrors: failed}, nil
 }
 
 // Verify implements authz.Verifier.
@@ -109,12 +114,12 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	if refusal, refused := v.cfg.Negative.Get(&id, now); refused {
 		return nil, refusal
 	}
-	if err, failed := v.failed.Get(&id, now); failed {
+	if err, failed := v.recentErrors.Get(&id, now); failed {
 		return nil, err
 	}
 	client := c.Client.Address()
 	if !v.limiter.acquire(client) {
-		return nil, errOverloaded
+		return nil, login.ErrOverloaded
 	}
 	defer v.limiter.release(client)
 	grant, err := v.compute(ctx, id, client, c.Secret, now)
@@ -124,26 +129,26 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 	return v.admit(&id, &grant, now)
 }
 
-// compute asks once for all who want to know at the same time. It is apart
-// from Verify so that a hit makes no closure.
+// compute queries once for all concurrent requests with the token. It is
+// separate from Verify so that a cache hit makes no closure.
 func (v *Introspection) compute(ctx context.Context, id cache.Key, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	return v.cfg.Tokens.Compute(ctx, &id, now, func() (CachedGrant, error) {
-		grant, err := v.ask(ctx, client, token, now)
+		grant, err := v.query(ctx, client, token, now)
 		refusal, refused := errors.AsType[*authz.CredentialError](err)
 		switch {
 		case refused:
 			v.cfg.Negative.Put(&id, refusal, now)
 		case err != nil && !errors.Is(err, ErrNotAsked):
-			v.failed.Put(&id, err, now)
+			v.recentErrors.Put(&id, err, now)
 		}
 		return grant, err
 	})
 }
 
-// admit returns the principal if the grant is in force now. What the server said may be
-// some time ago, and more than one may have waited for it.
+// admit returns the principal if the grant is valid now. The response may be
+// old, and several requests may have waited for it.
 func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) (*authz.Principal, error) {
-	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.changes {
+	if v.cfg.Revocations != nil && v.cfg.Revocations.Changes() != grant.revocationVersion {
 		v.checkRevocation(grant)
 		v.cfg.Tokens.Put(id, *grant, now)
 	}
@@ -159,11 +164,11 @@ func (v *Introspection) admit(id *cache.Key, grant *CachedGrant, now time.Time) 
 	}
 }
 
-// fresh reports whether the server's word still counts. It does not in what was
-// the future before a clock went back.
+// fresh reports whether the response may still be used. It may not if it lies
+// in the future, which happens after a clock was set back.
 func (g *CachedGrant) fresh(now time.Time) bool {
-	age := now.Sub(g.asked)
-	return -g.keep < age && age < g.keep
+	age := now.Sub(g.fetchedAt)
+	return -g.ttl < age && age < g.ttl
 }
 
 func (g *CachedGrant) expired(now time.Time) bool {
@@ -171,16 +176,16 @@ func (g *CachedGrant) expired(now time.Time) bool {
 	return !end.IsZero() && !now.Before(end)
 }
 
-// checkRevocation looks up whether the token was revoked. The number of changes is read
-// first, so that a concurrent revocation counts as a change.
+// checkRevocation looks up whether the token was revoked. The number of changes
+// is read first, so that a concurrent revocation counts as a change.
 func (v *Introspection) checkRevocation(g *CachedGrant) {
-	g.changes = v.cfg.Revocations.Changes()
-	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocable(g.principal), g.issuedAt)
+	g.revocationVersion = v.cfg.Revocations.Changes()
+	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocationSubject(g.principal), g.issuedAt)
 }
 
-// ask asks the sources. Others may wait for the answer, so it does not end
-// with the one who happened to ask first.
-func (v *Introspection) ask(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
+// query queries the sources. Other requests may wait for the result, so it goes
+// on if the request that caused it is canceled.
+func (v *Introspection) query(ctx context.Context, client authz.Address, token authz.Secret, now time.Time) (CachedGrant, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.cfg.Timeout)
 	defer cancel()
 	var errs []error
@@ -205,8 +210,8 @@ func (s *IntrospectionSource) isAudience(named []string) bool {
 	return len(s.Audiences) == 0 || slices.ContainsFunc(named, func(name string) bool { return slices.Contains(s.Audiences, name) })
 }
 
-// issuer is what the server calls the token's issuer, or else the source's
-// name: a subject belongs to one of them.
+// issuer returns the token's issuer as the server names it, or else the
+// source's name: a subject is unique only together with its issuer.
 func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	if info.Issuer == "" {
 		return s.Name
@@ -214,38 +219,38 @@ func (s *IntrospectionSource) issuer(info *TokenInfo) string {
 	return info.Issuer
 }
 
-// screen checks what a server says of an active token against what a bearer token
-// must be.
-func (s *IntrospectionSource) screen(info *TokenInfo) *Cause {
+// checkToken checks the server's response for an active token against what is
+// required of a bearer token.
+func (s *IntrospectionSource) checkToken(info *TokenInfo) *Cause {
 	switch {
 	case info.SenderConstrained:
 		return causeSenderConstrained
-	case !isAccess(info.TokenType) || !isAccess(info.Use):
+	case !isAccessTokenType(info.TokenType) || !isAccessTokenType(info.Use):
 		return &Cause{RuleUse, "an access token", "a token for another use"}
 	case !s.isAudience(info.Audience):
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
-	case info.JTI != "" && !authz.IsClaimText(info.JTI):
+	case info.JTI != "" && !chars.IsClaim(info.JTI):
 		return &Cause{RuleJti, wantText + ", or none", "one that is not"}
 	default:
 		return nil
 	}
 }
 
-// subjectOf returns the user or the client of an active token, as readSubject does
-// for a JWT: a client's id is never a user.
+// subjectOf returns the user or the client of an active token, as readSubject
+// does for a JWT: the id of a client is never a user.
 func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	if user = info.Subject; user == "" {
 		user = info.Username
 	}
-	if authz.IsClaimText(info.ClientID) {
+	if chars.IsClaim(info.ClientID) {
 		client = info.ClientID
 	}
 	switch {
 	case user == "" && client == "":
 		return "", "", &Cause{RuleSubject, "a sub, a username or a client_id", "none"}
-	case user != "" && !authz.IsClaimText(user):
+	case user != "" && !chars.IsClaim(user):
 		return "", "", &Cause{RuleSubject, wantText, "one that is not"}
-	case keystore.ReservedUserName(user):
+	case store.ReservedUserName(user):
 		return "", "", causeReserved
 	case user == client:
 		return "", client, nil
@@ -254,12 +259,12 @@ func subjectOf(info *TokenInfo) (user, client string, cause *Cause) {
 	}
 }
 
-// grant makes a grant of what a server says of an active token. The time to
-// keep it counts from before the server was asked.
+// grant makes a grant from the response for an active token. Its age counts
+// from now, which is before the query.
 func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now time.Time) (CachedGrant, error) {
 	user, client, cause := subjectOf(info)
 	if cause == nil {
-		cause = source.screen(info)
+		cause = source.checkToken(info)
 	}
 	if cause != nil {
 		return CachedGrant{}, invalid(cause)
@@ -269,7 +274,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 			AuthMethod: authz.AuthMethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
 			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
 		},
-		notBefore: info.NotBefore, asked: now, keep: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
+		notBefore: info.NotBefore, fetchedAt: now, ttl: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
 	}
 	if v.cfg.Revocations != nil {
 		v.checkRevocation(&g)

@@ -16,69 +16,69 @@ import (
 	"keyward/verifier/fingerprint"
 )
 
-// server is an authorization server in a test's hands.
-type server struct {
-	mu    sync.Mutex
-	says  verifier.TokenInfo
-	fails error
-	takes time.Duration
-	asked atomic.Int64
+// fakeServer is an authorization server that a test scripts.
+type fakeServer struct {
+	mu       sync.Mutex
+	response verifier.TokenInfo
+	err      error
+	delay    time.Duration
+	calls    atomic.Int64
 
-	audiences []string // that the operator wants one of
+	audiences []string // the operator's
 }
 
-func (s *server) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret) (*verifier.TokenInfo, error) {
-	s.asked.Add(1)
+func (s *fakeServer) Introspect(ctx context.Context, _ authz.Address, _ authz.Secret) (*verifier.TokenInfo, error) {
+	s.calls.Add(1)
 	s.mu.Lock()
-	says, fails, takes := s.says, s.fails, s.takes
+	response, err, delay := s.response, s.err, s.delay
 	s.mu.Unlock()
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(takes):
+	case <-time.After(delay):
 	}
-	if fails != nil {
-		return nil, fails
+	if err != nil {
+		return nil, err
 	}
-	return &says, nil
+	return &response, nil
 }
 
-// turns changes what the server says from now on.
-func (s *server) turns(says verifier.TokenInfo, fails error) {
+// set changes the server's response.
+func (s *fakeServer) set(response verifier.TokenInfo, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.says, s.fails = says, fails
+	s.response, s.err = response, err
 }
 
-// ended is verifier.Revocations: it names what a test says.
-type ended struct {
-	mu            sync.Mutex
-	unready       error
-	jti, subject  string
-	before        time.Time
-	number, looks uint64
+// fakeRevocations is a verifier.Revocations that a test sets.
+type fakeRevocations struct {
+	mu               sync.Mutex
+	unready          error
+	jti, subject     string
+	before           time.Time
+	changes, lookups uint64
 }
 
-func (e *ended) Ready() error { return e.unready }
-func (e *ended) Changes() uint64 {
+func (e *fakeRevocations) Ready() error { return e.unready }
+func (e *fakeRevocations) Changes() uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.number
+	return e.changes
 }
-func (e *ended) Revoked(jti, subject string, issuedAt time.Time) bool {
+func (e *fakeRevocations) Revoked(jti, subject string, issuedAt time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.looks++
+	e.lookups++
 	return jti != "" && jti == e.jti || subject == e.subject && issuedAt.Before(e.before)
 }
-func (e *ended) names(jti, subject string, before time.Time) {
+func (e *fakeRevocations) revoke(jti, subject string, before time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.jti, e.subject, e.before = jti, subject, before
-	e.number++
+	e.changes++
 }
 
-// grantBench is an Introspection verifier over such servers.
+// introspectionFixture is an Introspection verifier with such servers.
 type introspectionFixture struct {
 	*verifier.Introspection
 	t   *testing.T
@@ -87,7 +87,7 @@ type introspectionFixture struct {
 
 const cacheTTL, negativeTTL = 30 * time.Second, 10 * time.Second
 
-func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, servers ...*server) *introspectionFixture {
+func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, servers ...*fakeServer) *introspectionFixture {
 	t.Helper()
 	cfg := verifier.IntrospectionConfig{Revocations: revocations, Fingerprints: fingerprint.NewHasher()}
 	for i, s := range servers {
@@ -100,15 +100,15 @@ func newIntrospectionFixture(t *testing.T, revocations verifier.Revocations, ser
 	if cfg.Negative, err = cache.New[*authz.CredentialError](1000, negativeTTL); err != nil {
 		t.Fatal(err)
 	}
-	b := &introspectionFixture{t: t, now: time.Now().UTC().Truncate(time.Second)}
-	if b.Introspection, err = verifier.NewIntrospection(cfg); err != nil {
+	f := &introspectionFixture{t: t, now: time.Now().UTC().Truncate(time.Second)}
+	if f.Introspection, err = verifier.NewIntrospection(cfg); err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return f
 }
 
-func (b *introspectionFixture) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
-	p, err := b.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, b.now)
+func (f *introspectionFixture) verify(ctx context.Context, token string) (*authz.Principal, authz.Reason) {
+	p, err := f.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, f.now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case err == nil && p != nil:
@@ -116,51 +116,51 @@ func (b *introspectionFixture) verify(ctx context.Context, token string) (*authz
 	case refused:
 		return refusal.Principal, refusal.Reason
 	case err == nil || p != nil:
-		b.t.Errorf("principal %v with error %v", p, err)
+		f.t.Errorf("principal %v with error %v", p, err)
 		return nil, authz.Internal
 	default:
 		return nil, authz.Unavailable
 	}
 }
 
-func (b *introspectionFixture) is(token string, want authz.Reason) *authz.Principal {
-	b.t.Helper()
-	p, got := b.verify(context.Background(), token)
+func (f *introspectionFixture) expect(token string, want authz.Reason) *authz.Principal {
+	f.t.Helper()
+	p, got := f.verify(context.Background(), token)
 	if got != want {
-		b.t.Errorf("token %s: %s, want %s", token, got, want)
+		f.t.Errorf("token %s: %s, want %s", token, got, want)
 	}
 	return p
 }
 
-var errAway = errors.New("away")
+var errUnavailable = errors.New("away")
 
 func TestIntrospectedPrincipal(t *testing.T) {
 	scopes, err := authz.ParseScopes([]string{"read", "write"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{}
-	b := newIntrospectionFixture(t, nil, s)
-	exp := b.now.Add(time.Hour)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
-	p := b.is("t", authz.OK)
+	s := &fakeServer{}
+	f := newIntrospectionFixture(t, nil, s)
+	exp := f.now.Add(time.Hour)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice", Username: "al", ClientID: "app", Issuer: "https://i.test", Scopes: scopes, ExpiresAt: exp}, nil)
+	p := f.expect("t", authz.OK)
 	if p.AuthMethod != authz.AuthMethodOAuth || p.User != "alice" || p.ClientID != "app" || p.Issuer != "https://i.test" || p.Scopes.String() != "read write" ||
 		!p.ExpiresAt.Equal(exp) || !p.Paths.IsAnyPath() || !p.UserPaths.IsAnyPath() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
 	}
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
-		if _, err := b.Verify(context.Background(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret("t")}, b.now); err != authz.ErrNotMine {
+		if _, err := f.Verify(context.Background(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret("t")}, f.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}
 	}
 }
 
-func TestIntrospectedAnswers(t *testing.T) {
+func TestIntrospectionResponses(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
 	for name, c := range map[string]struct {
 		says verifier.TokenInfo
 		want authz.Reason
-		user string // "": the client's own token, where it is accepted
+		user string // "": the token is the client's own, if it is accepted
 	}{
 		"nothing said":        {verifier.TokenInfo{}, authz.InvalidToken, ""},
 		"inactive":            {verifier.TokenInfo{Subject: "alice"}, authz.InvalidToken, ""},
@@ -176,7 +176,7 @@ func TestIntrospectedAnswers(t *testing.T) {
 		"no plain text":       {verifier.TokenInfo{Active: true, Subject: "al\u202eice"}, authz.InvalidToken, ""},
 		"a space before it":   {verifier.TokenInfo{Active: true, Subject: " alice"}, authz.InvalidToken, ""},
 		"an odd id":           {verifier.TokenInfo{Active: true, Subject: "alice", JTI: "a\u2028"}, authz.InvalidToken, ""},
-		"nobody's":            {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
+		"of no subject":       {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
 		"to expire":           {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(time.Second)}, authz.OK, "alice"},
 		"expires now":         {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now}, authz.ExpiredToken, "alice"},
 		"expired":             {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(-time.Hour)}, authz.ExpiredToken, "alice"},
@@ -193,10 +193,10 @@ func TestIntrospectedAnswers(t *testing.T) {
 		"ID token":            {verifier.TokenInfo{Active: true, Subject: "alice", Use: "ID"}, authz.InvalidToken, ""},
 		"bound to its sender": {verifier.TokenInfo{Active: true, Subject: "alice", SenderConstrained: true}, authz.InvalidToken, ""},
 	} {
-		b := newIntrospectionFixture(t, nil, &server{says: c.says})
-		b.now = now
-		for range 2 { // asked, and from the cache
-			p, got := b.verify(context.Background(), "t")
+		f := newIntrospectionFixture(t, nil, &fakeServer{response: c.says})
+		f.now = now
+		for range 2 { // from the server, and from the cache
+			p, got := f.verify(context.Background(), "t")
 			if user := ""; p != nil {
 				user = p.User
 				if user != c.user {
@@ -213,240 +213,248 @@ func TestIntrospectedAnswers(t *testing.T) {
 	}
 }
 
-// TestGrantsAreKept: until the source's time is over or the token's own, and not longer.
-func TestGrantsAreKept(t *testing.T) {
-	s := &server{}
-	b := newIntrospectionFixture(t, nil, s)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	first := b.is("t", authz.OK)
-	b.is("other", authz.OK)
-	s.turns(verifier.TokenInfo{}, nil)
-	b.now = b.now.Add(cacheTTL - 1)
-	if again := b.is("t", authz.OK); again != first || s.asked.Load() != 2 {
-		t.Errorf("asked %d times, want once a token", s.asked.Load())
+// TestGrantsAreCached checks that a grant is used until the source's TTL or the
+// token's own expiry, and not longer.
+func TestGrantsAreCached(t *testing.T) {
+	s := &fakeServer{}
+	f := newIntrospectionFixture(t, nil, s)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	first := f.expect("t", authz.OK)
+	f.expect("other", authz.OK)
+	s.set(verifier.TokenInfo{}, nil)
+	f.now = f.now.Add(cacheTTL - 1)
+	if again := f.expect("t", authz.OK); again != first || s.calls.Load() != 2 {
+		t.Errorf("asked %d times, want once per token", s.calls.Load())
 	}
-	b.now = b.now.Add(1)
-	b.is("t", authz.InvalidToken)
+	f.now = f.now.Add(1)
+	f.expect("t", authz.InvalidToken)
 
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: b.now.Add(time.Second)}, nil)
-	b.is("short", authz.OK)
-	asked := s.asked.Load()
-	b.now = b.now.Add(time.Second)
-	if p := b.is("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.asked.Load() != asked {
-		t.Errorf("an expired token, from the cache: %v after %d more questions", p, s.asked.Load()-asked)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: f.now.Add(time.Second)}, nil)
+	f.expect("short", authz.OK)
+	asked := s.calls.Load()
+	f.now = f.now.Add(time.Second)
+	if p := f.expect("short", authz.ExpiredToken); p == nil || p.User != "alice" || s.calls.Load() != asked {
+		t.Errorf("an expired token, from the cache: %v after %d more requests", p, s.calls.Load()-asked)
 	}
-	b.now = b.now.Add(cacheTTL)
-	if b.is("short", authz.ExpiredToken); s.asked.Load() != asked {
-		t.Error("the server was asked about a token known to be expired")
+	f.now = f.now.Add(cacheTTL)
+	if f.expect("short", authz.ExpiredToken); s.calls.Load() != asked {
+		t.Error("the server was asked about a token that is known to be expired")
 	}
 }
 
-func TestInactiveTokensAreKept(t *testing.T) {
-	s := &server{}
-	b := newIntrospectionFixture(t, nil, s)
+func TestInactiveTokensAreCached(t *testing.T) {
+	s := &fakeServer{}
+	f := newIntrospectionFixture(t, nil, s)
 	for range 3 {
-		b.is("t", authz.InvalidToken)
+		f.expect("t", authz.InvalidToken)
 	}
-	if n := s.asked.Load(); n != 1 {
+	if n := s.calls.Load(); n != 1 {
 		t.Errorf("asked %d times about an inactive token, want once", n)
 	}
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.now = b.now.Add(negativeTTL)
-	b.is("t", authz.OK)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	f.now = f.now.Add(negativeTTL)
+	f.expect("t", authz.OK)
 }
 
-// TestServerAway: known tokens go on until their time is over; for unknown ones
-// there is no answer, which is remembered for a second.
-func TestServerAway(t *testing.T) {
-	s := &server{}
-	b := newIntrospectionFixture(t, nil, s)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("known", authz.OK)
-	s.turns(verifier.TokenInfo{}, errAway)
-	b.is("unknown", authz.Unavailable)
-	b.now = b.now.Add(cacheTTL - 1)
-	b.is("known", authz.OK)
-	b.now = b.now.Add(1)
-	b.is("known", authz.Unavailable)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("unknown", authz.OK)
-	b.now = b.now.Add(time.Second)
-	b.is("known", authz.OK)
+// TestServerUnavailable checks that while a server is unavailable, cached
+// tokens are accepted until their TTL ends, and the error for an uncached token
+// is cached for a second.
+func TestServerUnavailable(t *testing.T) {
+	s := &fakeServer{}
+	f := newIntrospectionFixture(t, nil, s)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	f.expect("known", authz.OK)
+	s.set(verifier.TokenInfo{}, errUnavailable)
+	f.expect("unknown", authz.Unavailable)
+	f.now = f.now.Add(cacheTTL - 1)
+	f.expect("known", authz.OK)
+	f.now = f.now.Add(1)
+	f.expect("known", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	f.expect("unknown", authz.OK)
+	f.now = f.now.Add(time.Second)
+	f.expect("known", authz.OK)
 }
 
-// TestIntrospectionClockGoesBack: no word of a server counts for as long as the clock went back.
+// TestIntrospectionClockGoesBack checks that no response is used for longer
+// because the clock was set back.
 func TestIntrospectionClockGoesBack(t *testing.T) {
-	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}
-	b := newIntrospectionFixture(t, nil, s)
-	b.is("active", authz.OK)
-	s.turns(verifier.TokenInfo{}, nil)
-	b.is("inactive", authz.InvalidToken)
-	s.turns(verifier.TokenInfo{}, errAway)
-	b.is("odd", authz.Unavailable)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "bob"}, nil)
-	b.now = b.now.Add(-5 * time.Hour)
+	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}}
+	f := newIntrospectionFixture(t, nil, s)
+	f.expect("active", authz.OK)
+	s.set(verifier.TokenInfo{}, nil)
+	f.expect("inactive", authz.InvalidToken)
+	s.set(verifier.TokenInfo{}, errUnavailable)
+	f.expect("odd", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "bob"}, nil)
+	f.now = f.now.Add(-5 * time.Hour)
 	for _, token := range []string{"active", "inactive", "odd"} {
-		if p := b.is(token, authz.OK); p == nil || p.User != "bob" {
-			t.Errorf("%s: it is %v still", token, p)
+		if p := f.expect(token, authz.OK); p == nil || p.User != "bob" {
+			t.Errorf("%s: it is still %v", token, p)
 		}
 	}
 }
 
-// TestFailureIsRemembered: a token at which its server fails is asked about once
-// a second, whichever client sends it; a question that was never asked is not its failure.
-func TestFailureIsRemembered(t *testing.T) {
-	s := &server{fails: errAway}
-	b := newIntrospectionFixture(t, nil, s)
+// TestErrorsAreCached checks that a token for which the server fails is sent to
+// it once a second, whichever client presents it, and that ErrNotAsked is not
+// cached.
+func TestErrorsAreCached(t *testing.T) {
+	s := &fakeServer{err: errUnavailable}
+	f := newIntrospectionFixture(t, nil, s)
 	for range 100 {
-		b.is("odd", authz.Unavailable)
+		f.expect("odd", authz.Unavailable)
 	}
-	if n := s.asked.Load(); n != 1 {
+	if n := s.calls.Load(); n != 1 {
 		t.Errorf("asked %d times, want once", n)
 	}
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("another", authz.OK)
-	b.is("odd", authz.Unavailable)
-	b.now = b.now.Add(time.Second)
-	b.is("odd", authz.OK)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	f.expect("another", authz.OK)
+	f.expect("odd", authz.Unavailable)
+	f.now = f.now.Add(time.Second)
+	f.expect("odd", authz.OK)
 
-	s.turns(verifier.TokenInfo{}, fmt.Errorf("%w: too many", verifier.ErrNotAsked))
-	b.is("held back", authz.Unavailable)
-	s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-	b.is("held back", authz.OK)
+	s.set(verifier.TokenInfo{}, fmt.Errorf("%w: too many", verifier.ErrNotAsked))
+	f.expect("held back", authz.Unavailable)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	f.expect("held back", authz.OK)
 }
 
 func TestSeveralServers(t *testing.T) {
 	active, inactive := verifier.TokenInfo{Active: true, Subject: "alice"}, verifier.TokenInfo{}
 	for name, c := range map[string]struct {
-		first, second *server
+		first, second *fakeServer
 		want          authz.Reason
 		asked         int64 // of the second
 	}{
-		"the first knows":                {&server{says: active}, &server{fails: errAway}, authz.OK, 0},
-		"the second knows":               {&server{says: inactive}, &server{says: active}, authz.OK, 1},
-		"the first is away":              {&server{fails: errAway}, &server{says: active}, authz.OK, 1},
-		"nobody knows":                   {&server{says: inactive}, &server{says: inactive}, authz.InvalidToken, 1},
-		"one is away, the other no":      {&server{fails: errAway}, &server{says: inactive}, authz.Unavailable, 1},
-		"the first no, the other's away": {&server{says: inactive}, &server{fails: errAway}, authz.Unavailable, 1},
-		"all are away":                   {&server{fails: errAway}, &server{fails: errAway}, authz.Unavailable, 1},
+		"the first knows":          {&fakeServer{response: active}, &fakeServer{err: errUnavailable}, authz.OK, 0},
+		"the second knows":         {&fakeServer{response: inactive}, &fakeServer{response: active}, authz.OK, 1},
+		"the first is unavailable": {&fakeServer{err: errUnavailable}, &fakeServer{response: active}, authz.OK, 1},
+		"none knows":               {&fakeServer{response: inactive}, &fakeServer{response: inactive}, authz.InvalidToken, 1},
+		"only the second answers":  {&fakeServer{err: errUnavailable}, &fakeServer{response: inactive}, authz.Unavailable, 1},
+		"only the first answers":   {&fakeServer{response: inactive}, &fakeServer{err: errUnavailable}, authz.Unavailable, 1},
+		"all are unavailable":      {&fakeServer{err: errUnavailable}, &fakeServer{err: errUnavailable}, authz.Unavailable, 1},
 	} {
-		newIntrospectionFixture(t, nil, c.first, c.second).is("t", c.want)
-		if n := c.second.asked.Load(); n != c.asked {
+		newIntrospectionFixture(t, nil, c.first, c.second).expect("t", c.want)
+		if n := c.second.calls.Load(); n != c.asked {
 			t.Errorf("%s: the second was asked %d times", name, n)
 		}
 	}
 }
 
-// TestRevokedGrants: a revocation is in force at once, cached or not, and taken back at once.
+// TestRevokedGrants checks that a revocation and its removal are in effect at
+// once, for cached and uncached tokens.
 func TestRevokedGrants(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Second)
-	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
-	e := &ended{}
-	b := newIntrospectionFixture(t, e, s)
-	b.now = now
-	b.is("t", authz.OK)
-	e.names("j", "", time.Time{})
-	if p := b.is("t", authz.RevokedToken); p == nil || p.User != "alice" {
-		t.Error("the log is not told whose token it was")
+	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j", IssuedAt: now.Add(-time.Minute)}}
+	e := &fakeRevocations{}
+	f := newIntrospectionFixture(t, e, s)
+	f.now = now
+	f.expect("t", authz.OK)
+	e.revoke("j", "", time.Time{})
+	if p := f.expect("t", authz.RevokedToken); p == nil || p.User != "alice" {
+		t.Error("the log does not have the token's user")
 	}
-	b.is("new", authz.RevokedToken)
-	e.names("", "alice", now)
-	b.is("t", authz.RevokedToken)
-	e.names("", "alice", now.Add(-89*time.Second)) // it was issued before then, if the server's clock is ahead
-	b.is("t", authz.RevokedToken)
-	e.names("", "alice", now.Add(-90*time.Second))
-	b.is("t", authz.OK)
-	e.names("", "bob", now)
-	b.is("t", authz.OK)
-	looks := e.looks
+	f.expect("new", authz.RevokedToken)
+	e.revoke("", "alice", now)
+	f.expect("t", authz.RevokedToken)
+	e.revoke("", "alice", now.Add(-89*time.Second)) // after the issue, if the server's clock is ahead
+	f.expect("t", authz.RevokedToken)
+	e.revoke("", "alice", now.Add(-90*time.Second))
+	f.expect("t", authz.OK)
+	e.revoke("", "bob", now)
+	f.expect("t", authz.OK)
+	lookups := e.lookups
 	for range 10 {
-		b.is("t", authz.OK)
+		f.expect("t", authz.OK)
 	}
-	if e.looks != looks || s.asked.Load() != 2 {
-		t.Errorf("%d look-ups with no change, %d questions for two tokens", e.looks-looks, s.asked.Load())
+	if e.lookups != lookups || s.calls.Load() != 2 {
+		t.Errorf("%d look-ups without a change, %d requests for two tokens", e.lookups-lookups, s.calls.Load())
 	}
-	e.names("j", "", time.Time{})
+	e.revoke("j", "", time.Time{})
 	for range 10 {
-		b.is("t", authz.RevokedToken)
+		f.expect("t", authz.RevokedToken)
 	}
-	if e.looks != looks+1 {
-		t.Errorf("%d look-ups for one change", e.looks-looks)
+	if e.lookups != lookups+1 {
+		t.Errorf("%d look-ups for one change", e.lookups-lookups)
 	}
-	e.unready = errAway
-	b.is("t", authz.Unavailable)
-	b.is("unknown", authz.Unavailable)
+	e.unready = errUnavailable
+	f.expect("t", authz.Unavailable)
+	f.expect("unknown", authz.Unavailable)
 }
 
-// TestRevokedFromTheStart: what was revoked before anything changed counts.
+// TestRevokedFromTheStart checks that a revocation before the first change
+// counts.
 func TestRevokedFromTheStart(t *testing.T) {
-	s := &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
-	newIntrospectionFixture(t, &ended{jti: "j"}, s).is("t", authz.RevokedToken)
+	s := &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}}
+	newIntrospectionFixture(t, &fakeRevocations{jti: "j"}, s).expect("t", authz.RevokedToken)
 }
 
-// TestRevokedWhileAsked: a revocation that comes while the server thinks counts.
-func TestRevokedWhileAsked(t *testing.T) {
+// TestRevokedDuringQuery checks that a revocation during the request counts.
+func TestRevokedDuringQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &ended{}
-		b := newIntrospectionFixture(t, e, &server{says: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, takes: 100 * time.Millisecond})
-		go func() { time.Sleep(50 * time.Millisecond); e.names("j", "", time.Time{}) }()
-		b.is("t", authz.RevokedToken)
+		e := &fakeRevocations{}
+		f := newIntrospectionFixture(t, e, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice", JTI: "j"}, delay: 100 * time.Millisecond})
+		go func() { time.Sleep(50 * time.Millisecond); e.revoke("j", "", time.Time{}) }()
+		f.expect("t", authz.RevokedToken)
 	})
 }
 
-// TestCrowdSharesOneQuestion, whatever the answer is.
-func TestCrowdSharesOneQuestion(t *testing.T) {
-	for want, s := range map[authz.Reason]*server{
-		authz.OK:           {says: verifier.TokenInfo{Active: true, Subject: "alice"}},
+// TestConcurrentRequestsShareOneQuery checks that concurrent requests with a
+// token cause one query, whatever the result.
+func TestConcurrentRequestsShareOneQuery(t *testing.T) {
+	for want, s := range map[authz.Reason]*fakeServer{
+		authz.OK:           {response: verifier.TokenInfo{Active: true, Subject: "alice"}},
 		authz.InvalidToken: {},
-		authz.Unavailable:  {fails: errAway},
+		authz.Unavailable:  {err: errUnavailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s.takes = 100 * time.Millisecond
-			b := newIntrospectionFixture(t, nil, s)
+			s.delay = 100 * time.Millisecond
+			f := newIntrospectionFixture(t, nil, s)
 			var group sync.WaitGroup
 			for range 200 {
-				group.Go(func() { b.is("t", want) })
+				group.Go(func() { f.expect("t", want) })
 			}
 			group.Wait()
-			if n := s.asked.Load(); n != 1 {
-				t.Errorf("%s: %d questions", want, n)
+			if n := s.calls.Load(); n != 1 {
+				t.Errorf("%s: %d queries", want, n)
 			}
 		})
 	}
 }
 
-// TestIntrospectedIssuer: subjects of two servers can be told apart, also where
-// the servers do not name themselves.
+// TestIntrospectedIssuer checks that the subjects of two servers can be
+// distinguished, even if the servers do not name themselves.
 func TestIntrospectedIssuer(t *testing.T) {
-	first, second := &server{}, &server{}
-	b := newIntrospectionFixture(t, nil, first, second)
-	for i, s := range []*server{first, second} {
-		first.turns(verifier.TokenInfo{}, nil)
-		s.turns(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
-		if p := b.is(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
+	first, second := &fakeServer{}, &fakeServer{}
+	f := newIntrospectionFixture(t, nil, first, second)
+	for i, s := range []*fakeServer{first, second} {
+		first.set(verifier.TokenInfo{}, nil)
+		s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+		if p := f.expect(fmt.Sprint("token ", i), authz.OK); p.Issuer != fmt.Sprint("server", i) {
 			t.Errorf("issuer %q", p.Issuer)
 		}
 	}
 }
 
-// TestFirstAskerGoesAway: the others get the answer all the same, and one who
-// may not wait as long does not.
-func TestFirstAskerGoesAway(t *testing.T) {
+// TestFirstRequestIsCanceled checks that other requests get the result if the
+// first one is canceled, and that a request with a short deadline waits no
+// longer.
+func TestFirstRequestIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newIntrospectionFixture(t, nil, &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}, takes: 100 * time.Millisecond})
+		f := newIntrospectionFixture(t, nil, &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}, delay: 100 * time.Millisecond})
 		first, cancel := context.WithCancel(context.Background())
-		go b.verify(first, "t")
+		go f.verify(first, "t")
 		synctest.Wait()
 		var group sync.WaitGroup
 		for range 20 {
-			group.Go(func() { b.is("t", authz.OK) })
+			group.Go(func() { f.expect("t", authz.OK) })
 		}
 		group.Go(func() {
-			hasty, done := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			short, done := context.WithTimeout(context.Background(), 50*time.Millisecond)
 			defer done()
 			began := time.Now()
-			if _, got := b.verify(hasty, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
-				t.Errorf("one in a hurry: %s after %s", got, time.Since(began))
+			if _, got := f.verify(short, "t"); got != authz.Unavailable || time.Since(began) != 50*time.Millisecond {
+				t.Errorf("a request with a short deadline: %s after %s", got, time.Since(began))
 			}
 		})
 		synctest.Wait()
@@ -455,13 +463,14 @@ func TestFirstAskerGoesAway(t *testing.T) {
 	})
 }
 
-// TestSlowServersTogether: all the sources together take no longer than the bound.
-func TestSlowServersTogether(t *testing.T) {
+// TestTimeoutBoundsAllSources checks that Timeout bounds the queries to all
+// sources together.
+func TestTimeoutBoundsAllSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := func() *server { return &server{takes: time.Hour} }
-		b := newIntrospectionFixture(t, nil, slow(), slow(), slow())
+		slow := func() *fakeServer { return &fakeServer{delay: time.Hour} }
+		f := newIntrospectionFixture(t, nil, slow(), slow(), slow())
 		began := time.Now()
-		b.is("t", authz.Unavailable)
+		f.expect("t", authz.Unavailable)
 		if took := time.Since(began); took != 200*time.Millisecond {
 			t.Errorf("three slow servers took %s", took)
 		}
@@ -477,11 +486,11 @@ func TestIntrospectionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := []verifier.IntrospectionSource{{Introspector: &server{}}}
+	sources := []verifier.IntrospectionSource{{Introspector: &fakeServer{}}}
 	prints := fingerprint.NewHasher()
 	for name, cfg := range map[string]verifier.IntrospectionConfig{
 		"no sources":      {Fingerprints: prints, Tokens: tokens, Negative: negative},
-		"nobody to ask":   {Sources: []verifier.IntrospectionSource{{Name: "x"}}, Fingerprints: prints, Tokens: tokens, Negative: negative},
+		"no introspector": {Sources: []verifier.IntrospectionSource{{Name: "x"}}, Fingerprints: prints, Tokens: tokens, Negative: negative},
 		"no fingerprints": {Sources: sources, Tokens: tokens, Negative: negative},
 		"no cache":        {Sources: sources, Fingerprints: prints, Negative: negative},
 		"no negative":     {Sources: sources, Fingerprints: prints, Tokens: tokens},
@@ -502,8 +511,8 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 		b.Fatal(err)
 	}
 	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
-		Sources:     []verifier.IntrospectionSource{{Introspector: &server{says: verifier.TokenInfo{Active: true, Subject: "alice"}}, CacheTTL: time.Hour}},
-		Revocations: &ended{}, Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,
+		Sources:     []verifier.IntrospectionSource{{Introspector: &fakeServer{response: verifier.TokenInfo{Active: true, Subject: "alice"}}, CacheTTL: time.Hour}},
+		Revocations: &fakeRevocations{}, Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -518,7 +527,7 @@ func BenchmarkIntrospectionCached(b *testing.B) {
 	}
 }
 
-func TestGrantsAreForUs(t *testing.T) {
+func TestIntrospectionAudience(t *testing.T) {
 	for _, c := range []struct {
 		wanted, told []string
 		want         authz.Reason
@@ -530,23 +539,24 @@ func TestGrantsAreForUs(t *testing.T) {
 		{[]string{"api"}, []string{"API", "api2"}, authz.InvalidToken},
 		{[]string{"api"}, nil, authz.InvalidToken},
 	} {
-		s := &server{audiences: c.wanted, says: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
+		s := &fakeServer{audiences: c.wanted, response: verifier.TokenInfo{Active: true, Subject: "alice", Audience: c.told}}
 		if _, got := newIntrospectionFixture(t, nil, s).verify(context.Background(), "t"); got != c.want {
-			t.Errorf("wanted %q, told %q: %s, want %s", c.wanted, c.told, got, c.want)
+			t.Errorf("audiences %q, token's %q: %s, want %s", c.wanted, c.told, got, c.want)
 		}
 	}
 }
 
-// TestSharesOfOneClient: however it is shown, it has one share of the questions.
-func TestSharesOfOneClient(t *testing.T) {
-	for kind, shows := range oneClient {
+// TestLimitOfOneClient checks that one client has one limit, whichever form its
+// address has.
+func TestLimitOfOneClient(t *testing.T) {
+	for kind, addressOf := range clientAddressForms {
 		synctest.Test(t, func(t *testing.T) {
-			b := newIntrospectionFixture(t, nil, &server{takes: 100 * time.Millisecond})
+			f := newIntrospectionFixture(t, nil, &fakeServer{delay: 100 * time.Millisecond})
 			var refused atomic.Int64
 			for n := range 50 {
 				go func() {
-					c := &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(shows(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
-					_, err := b.Verify(context.Background(), c, b.now)
+					c := &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(addressOf(n)), Secret: authz.NewSecret(fmt.Sprint("made up ", n))}
+					_, err := f.Verify(context.Background(), c, f.now)
 					if refusal, ok := errors.AsType[*authz.CredentialError](err); ok && refusal.Reason == authz.Overloaded {
 						refused.Add(1)
 					}
@@ -561,13 +571,14 @@ func TestSharesOfOneClient(t *testing.T) {
 	}
 }
 
-// TestOneClientIsNotAll: whoever makes up tokens has its own share of the questions and no more.
-func TestOneClientIsNotAll(t *testing.T) {
+// TestClientLimit checks that a client that invents tokens has its own limit
+// and leaves capacity for others.
+func TestClientLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{takes: 100 * time.Millisecond}
-		b := newIntrospectionFixture(t, nil, s)
+		s := &fakeServer{delay: 100 * time.Millisecond}
+		f := newIntrospectionFixture(t, nil, s)
 		ask := func(client, token string) error {
-			_, err := b.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, b.now)
+			_, err := f.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Client: authz.RawAddress(client), Secret: authz.NewSecret(token)}, f.now)
 			return err
 		}
 		overloaded := func(err error) bool {
@@ -582,7 +593,7 @@ func TestOneClientIsNotAll(t *testing.T) {
 				}
 			}()
 			go func() {
-				if overloaded(ask("", fmt.Sprint("nobody's ", i))) {
+				if overloaded(ask("", fmt.Sprint("no address ", i))) {
 					nameless.Add(1)
 				}
 			}()
@@ -595,39 +606,41 @@ func TestOneClientIsNotAll(t *testing.T) {
 			t.Errorf("another client: %v", err)
 		}
 		time.Sleep(time.Second)
-		synctest.Wait() // all have left
+		synctest.Wait() // all have ended
 		if err := ask("192.0.2.1", "later"); overloaded(err) {
 			t.Errorf("the same client later: %v", err)
 		}
 		if nameless.Load() != 0 {
-			t.Error("clients without an address share a bound")
+			t.Error("clients without an address share a limit")
 		}
 	})
 }
 
-// TestIntrospectionCauses: the log says which rule a server's answer breaks, the first time and from the cache.
+// TestIntrospectionCauses checks that the cause names the rule that a response
+// breaks, the first time and from the cache.
 func TestIntrospectionCauses(t *testing.T) {
 	for want, says := range map[string]verifier.TokenInfo{
 		"active: want an active token, got one that its server calls inactive": {},
 		"cnf: want a bearer token":                       {Active: true, Subject: "alice", SenderConstrained: true},
 		"use: want an access token":                      {Active: true, Subject: "alice", Use: "refresh"},
-		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{nothingSecret}},
-		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + nothingSecret},
-		"subject: want a plain text":                     {Active: true, Subject: " " + nothingSecret},
+		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{tokenSecret}},
+		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + tokenSecret},
+		"subject: want a plain text":                     {Active: true, Subject: " " + tokenSecret},
 		"subject: want a sub, a username or a client_id": {Active: true},
-		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + nothingSecret},
+		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + tokenSecret},
 		"nbf: want a time that is not in the future":     {Active: true, Subject: "alice", Audience: []string{"api"}, NotBefore: tokenNow.Add(time.Hour)},
 	} {
-		b := newIntrospectionFixture(t, nil, &server{says: says, audiences: []string{"api"}})
+		f := newIntrospectionFixture(t, nil, &fakeServer{response: says, audiences: []string{"api"}})
 		for range 2 {
-			wantsCause(t, b.Introspection, "t", want)
+			expectCause(t, f.Introspection, "t", want)
 		}
 	}
 }
 
-// TestRevokedClient: a client's own tokens are revoked by the client's id.
+// TestRevokedClient checks that a client's own tokens are revoked by the
+// client's id.
 func TestRevokedClient(t *testing.T) {
 	list := &revocationList{subjects: map[string]time.Time{"app": tokenNow}}
-	b := newIntrospectionFixture(t, list, &server{says: verifier.TokenInfo{Active: true, ClientID: "app"}})
-	b.is("t", authz.RevokedToken)
+	f := newIntrospectionFixture(t, list, &fakeServer{response: verifier.TokenInfo{Active: true, ClientID: "app"}})
+	f.expect("t", authz.RevokedToken)
 }

@@ -14,50 +14,57 @@ import (
 	"keyward/verifier/admission"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
+	"keyward/verifier/login"
 )
 
-// KeySource is where an issuer's keys are.
+// KeySource provides the verification keys of one issuer.
 type KeySource interface {
-	// Find returns the key that the id and the algorithm name. jwks.ErrNoKey and
-	// jwks.ErrManyKeys mean that the issuer has no such key; any other error that
-	// it can't be told. It may wait for one refresh, no longer than ctx and a bound well below Envoy's.
+	// Find returns the key that the id and the algorithm name. jwks.ErrNoKey
+	// and jwks.ErrManyKeys mean that the issuer has no such key; any other
+	// error means that this is not known. Find may wait for one refresh, until
+	// ctx ends or for a time well below Envoy's timeout.
 	Find(ctx context.Context, kid string, hasKid bool, algorithm string, now time.Time) (*jwks.Key, error)
-	// Contains reports whether a key found earlier is still one of the issuer's. It costs
-	// a few atomic loads.
+	// Contains reports whether a key found earlier is still one of the
+	// issuer's. It costs a few atomic loads.
 	Contains(*jwks.Key) bool
 }
 
-// Revocations is where tokens are named that end before their time.
+// Revocations names the tokens that are revoked before they expire.
 type Revocations interface {
-	// Ready tells why Revoked can't be believed yet, nil when it can.
+	// Ready returns why Revoked cannot be relied on yet, nil if it can.
 	Ready() error
-	// Revoked reports whether the token is named: by its jti, or by its subject
-	// or its issuer's clock being too early. A zero issuedAt counts as issued before any time.
+	// Revoked reports whether the token is revoked: by its jti, or because it
+	// was issued too early for its subject. A zero issuedAt is earlier than any
+	// time.
 	Revoked(jti, subject string, issuedAt time.Time) bool
-	// Changes is another number after each change, and it changes after Revoked
-	// answers by the change, never before. One atomic load.
+	// Changes returns a number that is different after each change. It changes
+	// after Revoked reflects the change, never before. It costs one atomic
+	// load.
 	Changes() uint64
 }
 
-// JWTConfig says what a JWT verifier is made of.
+// JWTConfig has the parts of a JWT verifier. All but Users and Revocations are
+// required.
 type JWTConfig struct {
 	Issuers      []JWTIssuer // at least one, no two with the same iss
-	Users        UserStore   // needed where an issuer's subjects are users
-	Revocations  Revocations // nil: no token ends before its time
+	Users        UserStore   // required if an issuer's subjects are users
+	Revocations  Revocations // nil: tokens cannot be revoked
 	Tokens       *cache.Cache[CachedToken]
 	Fingerprints *fingerprint.Hasher
-	Gate         *admission.Gate // bounds the signatures that are verified
+	Gate         *admission.Gate // bounds how many signatures are verified
 }
 
-// CachedToken is a cached token that was valid, with what determines whether it still is.
+// CachedToken is a cached token that was valid, with what determines whether it
+// still is.
 type CachedToken struct{ *jwtToken }
 
-// JWT verifies bearer tokens that are JSON Web Tokens (RFC 7519, and RFC 9068 for access tokens).
+// JWT verifies bearer tokens that are JSON Web Tokens (RFC 7519; RFC 9068 for
+// access tokens).
 type JWT struct {
 	cfg     JWTConfig
 	issuers map[string]*jwtIssuer // by iss
 
-	wantIssuer string // what a Cause says is wanted
+	wantIssuer string // Cause.Want for iss
 }
 
 // NewJWT returns a verifier of the given parts.
@@ -82,7 +89,8 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 	return j, nil
 }
 
-// Verify implements authz.Verifier. A bearer token of three segments is a JWT, whatever its issuer.
+// Verify implements authz.Verifier. A bearer token of three segments is a JWT,
+// whatever its issuer.
 func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	text := c.Secret.Reveal()
 	if c.Scheme != authz.SchemeBearer || strings.Count(text, ".") != 2 {
@@ -101,7 +109,8 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 	return token.principal, nil
 }
 
-// cached returns the token from the cache if it is still valid, and else verifies it.
+// cached returns the token from the cache if it is still valid, and verifies it
+// otherwise.
 func (j *JWT) cached(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
 	id := j.cfg.Fingerprints.Sum("jwt", text)
 	if known, ok := j.cfg.Tokens.Get(&id, now); ok && j.stillValid(known.jwtToken, now) {
@@ -110,15 +119,16 @@ func (j *JWT) cached(ctx context.Context, c *authz.Credential, text string, now 
 	known, own, err := j.compute(ctx, id, c, text, now)
 	switch {
 	case err == nil && !j.stillValid(known.jwtToken, now): // something changed meanwhile
-	case err != nil && !own && isAnothers(err) && ctx.Err() == nil: // another request verified for both
+	case err != nil && !own && isRequestError(err) && ctx.Err() == nil: // another request verified it for both
 	default:
 		return known.jwtToken, err
 	}
 	return j.verify(ctx, c, text, now)
 }
 
-// compute is separate from cached so that a hit makes no closure. It also reports
-// whether this request did the work, and not another one with the same token.
+// compute is separate from cached so that a cache hit makes no closure. It also
+// reports whether this request did the work, and not another one with the same
+// token.
 func (j *JWT) compute(ctx context.Context, id cache.Key, c *authz.Credential, text string, now time.Time) (known CachedToken, own bool, err error) {
 	known, err = j.cfg.Tokens.Compute(ctx, &id, now, func() (CachedToken, error) {
 		own = true
@@ -128,15 +138,16 @@ func (j *JWT) compute(ctx context.Context, id cache.Key, c *authz.Credential, te
 	return known, own, err
 }
 
-// isAnothers reports whether the error is about the request that did the work and not about the token.
-func isAnothers(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err == errOverloaded || err == errRateLimited
+// isRequestError reports whether the error is about the request that did the
+// work and not about the token.
+func isRequestError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || err == login.ErrOverloaded || err == login.ErrRateLimited
 }
 
-// verify verifies the token without the cache. Cheap checks come first, then the
-// signature, and last the checks that matter only for a token that the issuer
-// made. Before the signature only the outline is parsed; [admission.Gate] bounds
-// the rest.
+// verify verifies the token without the cache. Cheap checks come first, then
+// the signature. The checks that matter only for a genuine token come last.
+// Before the signature only the outline is parsed; [admission.Gate] bounds the
+// rest.
 func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now time.Time) (*jwtToken, error) {
 	signed, cause := parseCompact(text)
 	if cause != nil {
@@ -147,12 +158,12 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 		cause = issuer.accepts(&signed.header)
 	}
 	if cause == nil {
-		cause = issuer.screen(signed.claims, new(jwtClaims), now)
+		cause = issuer.checkClaims(signed.claims, new(jwtClaims), now)
 	}
 	if cause != nil {
 		return nil, invalid(cause)
 	}
-	key, err := issuer.find(ctx, &signed.header, now)
+	key, err := issuer.findKey(ctx, &signed.header, now)
 	if err != nil {
 		return nil, err
 	}
@@ -164,19 +175,19 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	})
 	switch {
 	case errors.Is(refused, admission.ErrExhausted):
-		return nil, errRateLimited
+		return nil, login.ErrRateLimited
 	case refused != nil:
-		return nil, errOverloaded
+		return nil, login.ErrOverloaded
 	default:
 		return token, err
 	}
 }
 
-// examine verifies the signature, then the claims. A token is called expired only
-// if it is otherwise genuine. An expired one is not looked up among the revoked:
-// entries about it may be gone.
+// examine verifies the signature, then the claims. A token is reported as
+// expired only if it is otherwise genuine. It does not look up whether an
+// expired token is revoked, since the entry may have been removed.
 func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now time.Time) (*jwtToken, error) {
-	if !issuer.signed(signed, key) {
+	if !issuer.verifySignature(signed, key) {
 		return nil, invalid(&Cause{RuleSignature, "one made by the key that the header names", "another one"})
 	}
 	members, cause := signed.strict()
@@ -187,8 +198,8 @@ func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now
 	if cause != nil {
 		return nil, invalid(cause)
 	}
-	token := issuer.token(&claims, key)
-	token.by = j
+	token := issuer.newToken(&claims, key)
+	token.owner = j
 	if err := issuer.validateClaims(members, now); err != nil && !token.expired(now) {
 		return nil, invalid(&Cause{Rule: RulePayload, Want: "claims that golang-jwt finds valid too"})
 	}
@@ -204,5 +215,5 @@ func (j *JWT) issuerOf(members map[string]any) (*jwtIssuer, *Cause) {
 	if issuer := j.issuers[iss]; issuer != nil {
 		return issuer, nil
 	}
-	return nil, &Cause{RuleIss, j.wantIssuer, kindOf(members, "iss")}
+	return nil, &Cause{RuleIss, j.wantIssuer, jsonType(members, "iss")}
 }

@@ -8,50 +8,51 @@ import (
 	"keyward/verifier/strictjson"
 )
 
-// Rule is what a token can break. The set is closed; docs/reasons.md lists it.
+// Rule is a rule that a token can break. The set is closed; docs/reasons.md
+// lists it.
 type Rule string
 
-// The rules, in the order in which a token meets them.
+// The rules, in the order in which they are checked.
 const (
 	RuleForm      Rule = "form"      // three segments of base64url, of bounded length
 	RuleHeader    Rule = "header"    // strict JSON
-	RuleCrit      Rule = "crit"      // not there: no extensions (RFC 7515 section 4.1.11)
-	RuleZip       Rule = "zip"       // not there: no compression
+	RuleCrit      Rule = "crit"      // absent: no extensions (RFC 7515 section 4.1.11)
+	RuleZip       Rule = "zip"       // absent: no compression
 	RuleB64       Rule = "b64"       // not false: the payload is base64url
-	RuleCty       Rule = "cty"       // names no token: the payload is the claims
+	RuleCty       Rule = "cty"       // not a token: the payload is the claims
 	RuleAlg       Rule = "alg"       // one of the issuer's algorithms
 	RuleTyp       Rule = "typ"       // a JWT, or an access token
-	RuleKid       Rule = "kid"       // names one key that the issuer has
+	RuleKid       Rule = "kid"       // names one of the issuer's keys
 	RulePayload   Rule = "payload"   // strict JSON
 	RuleIss       Rule = "iss"       // one of the configured issuers
-	RuleExp       Rule = "exp"       // there, a time, and within max_lifetime
+	RuleExp       Rule = "exp"       // present, a time, and within max_lifetime
 	RuleNbf       Rule = "nbf"       // a time that is not in the future
 	RuleIat       Rule = "iat"       // a time that is not in the future
 	RuleAud       Rule = "aud"       // names one of the audiences
 	RuleSubject   Rule = "subject"   // names a user, or the token has a client_id
 	RuleJti       Rule = "jti"       // a text
 	RuleClientID  Rule = "client_id" // a text
-	RuleRequired  Rule = "required"  // the claims of RFC 9068 are all there
+	RuleRequired  Rule = "required"  // all claims of RFC 9068 are present
 	RuleCnf       Rule = "cnf"       // not bound to a key of the sender
 	RuleSignature Rule = "signature" // made by the key
 	RuleScope     Rule = "scope"     // scopes, in a text or a list
-	RuleUse       Rule = "use"       // an access token, by what its server says of it
-	RuleActive    Rule = "active"    // its server says that it is
+	RuleUse       Rule = "use"       // an access token, according to its server
+	RuleActive    Rule = "active"    // active, according to its server
 )
 
-// Rules lists them all.
+// Rules returns all rules.
 func Rules() []Rule {
 	return []Rule{RuleForm, RuleHeader, RuleCrit, RuleZip, RuleB64, RuleCty, RuleAlg, RuleTyp, RuleKid, RulePayload, RuleIss, RuleExp, RuleNbf, RuleIat,
 		RuleAud, RuleSubject, RuleJti, RuleClientID, RuleRequired, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
 }
 
-// Cause says why a token is invalid_token, for the log and for `keyward check`:
-// the rule, what it wants, and what kind of thing came instead. It holds no
-// text of the token, which could be a secret. The client is never told.
+// Cause explains an invalid_token, for the log and for `keyward check`: the
+// rule, what it requires, and what kind of value was found. It contains no text
+// of the token, which could be a secret. The client does not see it.
 type Cause struct {
 	Rule Rule
 	Want string
-	Got  string // "" where there is nothing to say
+	Got  string // "" if there is nothing to say
 }
 
 // Error implements error.
@@ -62,21 +63,22 @@ func (c *Cause) Error() string {
 	return fmt.Sprintf("%s: want %s, got %s", c.Rule, c.Want, c.Got)
 }
 
-// invalid refuses a token for that cause.
+// invalid returns the error of a token that is invalid for the given cause.
 func invalid(c *Cause) *authz.CredentialError {
 	return &authz.CredentialError{Reason: authz.InvalidToken, Cause: c}
 }
 
-// kindOf says what kind of thing a member is, as parsed by package strictjson.
-func kindOf(members map[string]any, name string) string {
+// jsonType returns the JSON type of a member that package strictjson has
+// parsed.
+func jsonType(members map[string]any, name string) string {
 	v, there := members[name]
 	if !there {
 		return "none"
 	}
-	return kindOfValue(v)
+	return jsonTypeOf(v)
 }
 
-func kindOfValue(v any) string {
+func jsonTypeOf(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"

@@ -13,54 +13,55 @@ import (
 	"keyward/verifier"
 )
 
-const nothingSecret = "5ecret-of-the-token"
+const tokenSecret = "5ecret-of-the-token"
 
-// badTokens are tokens that each break one rule. Wherever a claim may hold any
-// text it holds a secret, which no cause may show.
-func badTokens(b *jwtFixture) map[string]string {
+// badTokens returns tokens that each break one rule, by cause. Every claim that
+// may have any text has a secret, which no cause may contain.
+func badTokens(f *jwtFixture) map[string]string {
 	type change = map[string]any
-	header := func(h string) string { return b.sign(b.t, "EdDSA", h, claims(change{"sub": nothingSecret})) }
-	payload := func(p string) string { return b.sign(b.t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, p) }
-	mint := func(c change) string { return b.mint("EdDSA", c) }
+	header := func(h string) string { return f.sign(f.t, "EdDSA", h, claims(change{"sub": tokenSecret})) }
+	payload := func(p string) string { return f.sign(f.t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, p) }
+	mint := func(c change) string { return f.mint("EdDSA", c) }
 	good := mint(nil)
 	return map[string]string{
 		"form: want three segments of base64url without padding, at most 8192 bytes, the header at most 4096, got another form": "a.b=.c",
 		"header: want strict JSON: not a JSON object":                                        header(`[]`),
-		"crit: want none, got a list or an object":                                           header(`{"alg":"EdDSA","kid":"EdDSA","crit":["` + nothingSecret + `"]}`),
+		"crit: want none, got a list or an object":                                           header(`{"alg":"EdDSA","kid":"EdDSA","crit":["` + tokenSecret + `"]}`),
 		"zip: want none, got a text":                                                         header(`{"alg":"EdDSA","kid":"EdDSA","zip":"DEF"}`),
 		"b64: want none, or true, got a boolean":                                             header(`{"alg":"EdDSA","kid":"EdDSA","b64":false}`),
 		"cty: want none, or a type that is not a token":                                      header(`{"alg":"EdDSA","kid":"EdDSA","cty":"JWT"}`),
 		`alg: want "RS256" or "ES256" or "EdDSA" (algorithms), got`:                          header(`{"alg":"PS256","kid":"EdDSA"}`),
 		"alg: want the name of an algorithm, got none":                                       header(`{"kid":"EdDSA"}`),
-		"typ: want JWT, at+jwt, or none, got a text":                                         header(`{"alg":"EdDSA","kid":"EdDSA","typ":"` + nothingSecret + `"}`),
+		"typ: want JWT, at+jwt, or none, got a text":                                         header(`{"alg":"EdDSA","kid":"EdDSA","typ":"` + tokenSecret + `"}`),
 		"kid: want a text of 1 to 255 bytes, got a number":                                   header(`{"alg":"EdDSA","kid":5}`),
-		"kid: want the id of one of the issuer's keys for EdDSA, got another one":            header(`{"alg":"EdDSA","kid":"` + nothingSecret + `"}`),
-		"payload: want strict JSON: a member occurs twice":                                   payload(`{"iss":"x","iss":"` + nothingSecret + `"}`),
-		`iss: want "https://issuer.example" (issuer), got a text`:                            mint(change{"iss": nothingSecret}),
-		"cnf: want a bearer token, got one that is bound":                                    mint(change{"cnf": change{"jkt": nothingSecret}}),
+		"kid: want the id of one of the issuer's keys for EdDSA, got another one":            header(`{"alg":"EdDSA","kid":"` + tokenSecret + `"}`),
+		"payload: want strict JSON: a member occurs twice":                                   payload(`{"iss":"x","iss":"` + tokenSecret + `"}`),
+		`iss: want "https://issuer.example" (issuer), got a text`:                            mint(change{"iss": tokenSecret}),
+		"cnf: want a bearer token, got one that is bound":                                    mint(change{"cnf": change{"jkt": tokenSecret}}),
 		"exp: want a time in seconds since 1970, got none":                                   mint(change{"exp": nil}),
-		"exp: want a time in seconds since 1970, got a text":                                 mint(change{"exp": nothingSecret}),
+		"exp: want a time in seconds since 1970, got a text":                                 mint(change{"exp": tokenSecret}),
 		"exp: want a time at most 24h0m0s (max_lifetime) from now":                           mint(change{"exp": tokenNow.Unix() + 100_000}),
 		"exp: want a time at most 24h0m0s (max_lifetime) from iat":                           mint(change{"exp": tokenNow.Unix() + 86_300, "iat": tokenNow.Unix() - 86_300}),
 		"nbf: want a time that is not in the future":                                         mint(change{"nbf": tokenNow.Unix() + 3600}),
 		"nbf: want a time in seconds since 1970, or none, got null":                          payload(strings.Replace(claims(nil), "{", `{"nbf":null,`, 1)),
 		"iat: want a time that is not in the future":                                         mint(change{"iat": tokenNow.Unix() + 3600}),
-		"iat: want a time in seconds since 1970, or none":                                    mint(change{"iat": nothingSecret}),
-		`aud: want "api" (audiences), got a text`:                                            mint(change{"aud": nothingSecret}),
-		`aud: want "api" (audiences), got a list`:                                            mint(change{"aud": []string{nothingSecret}}),
+		"iat: want a time in seconds since 1970, or none":                                    mint(change{"iat": tokenSecret}),
+		`aud: want "api" (audiences), got a text`:                                            mint(change{"aud": tokenSecret}),
+		`aud: want "api" (audiences), got a list`:                                            mint(change{"aud": []string{tokenSecret}}),
 		"subject: want a plain text of 1 to 255 bytes in sub, got none":                      mint(change{"sub": nil}),
 		"subject: want a plain text of 1 to 255 bytes in sub, got a number":                  mint(change{"sub": 42}),
-		"subject: want a subject that does not begin with k_ or c_":                          mint(change{"sub": "k_" + nothingSecret}),
+		"subject: want a subject that does not begin with k_ or c_":                          mint(change{"sub": "k_" + tokenSecret}),
 		"jti: want a plain text of 1 to 255 bytes, or none, got a number":                    mint(change{"jti": 42}),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got null":   payload(strings.Replace(claims(change{"scope": nil}), "{", `{"scope":null,`, 1)),
-		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got a list": mint(change{"scope": []string{"read", nothingSecret + " Site Manager"}}),
+		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got a list": mint(change{"scope": []string{"read", tokenSecret + " Site Manager"}}),
 		"signature: want one made by the key that the header names":                          good[:len(good)-4] + "AAAA",
 	}
 }
 
-// badAccessTokens break a rule that only access tokens (RFC 9068) have.
-func badAccessTokens(b *jwtFixture) map[string]string {
-	access := func(header, payload string) string { return b.sign(b.t, "EdDSA", header, payload) }
+// badAccessTokens returns tokens that break rules of access tokens only (RFC
+// 9068).
+func badAccessTokens(f *jwtFixture) map[string]string {
+	access := func(header, payload string) string { return f.sign(f.t, "EdDSA", header, payload) }
 	const typed = `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`
 	return map[string]string{
 		"typ: want at+jwt (RFC 9068 section 4)":                                                 access(`{"alg":"EdDSA","kid":"EdDSA"}`, claims(nil)),
@@ -69,7 +70,8 @@ func badAccessTokens(b *jwtFixture) map[string]string {
 	}
 }
 
-// TestCauses: for each rule the cause says what is wanted and what kind of thing came, and shows nothing of the token.
+// TestCauses checks that each cause says what the rule requires and what kind
+// of value was found, and contains no text of the token.
 func TestCauses(t *testing.T) {
 	plain := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
 	access := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
@@ -79,7 +81,7 @@ func TestCauses(t *testing.T) {
 		tokens map[string]string
 	}{{plain, badTokens(plain)}, {access, badAccessTokens(access)}} {
 		for want, token := range kind.tokens {
-			seen[wantsCause(t, kind.JWT, token, want)] = true
+			seen[expectCause(t, kind.JWT, token, want)] = true
 		}
 	}
 	for _, rule := range verifier.Rules() {
@@ -89,8 +91,8 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// wantsCause holds a refusal to its cause, and returns the rule.
-func wantsCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rule {
+// expectCause checks the cause of an invalid token, and returns the rule.
+func expectCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rule {
 	t.Helper()
 	c := &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}
 	_, err := v.Verify(t.Context(), c, tokenNow)
@@ -104,13 +106,14 @@ func wantsCause(t *testing.T, v authz.Verifier, token, want string) verifier.Rul
 		t.Errorf("%v, want %s", refusal.Cause, want)
 		return ""
 	}
-	if strings.Contains(fmt.Sprintf("%+v", *cause), nothingSecret) {
-		t.Errorf("the cause shows text of the token: %s", cause)
+	if strings.Contains(fmt.Sprintf("%+v", *cause), tokenSecret) {
+		t.Errorf("the cause contains text of the token: %s", cause)
 	}
 	return cause.Rule
 }
 
-// TestCausesAreDocumented: docs/reasons.md lists the rules, and no others.
+// TestCausesAreDocumented checks that docs/reasons.md lists exactly these
+// rules.
 func TestCausesAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/reasons.md")
 	if err != nil {

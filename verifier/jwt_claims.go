@@ -6,30 +6,31 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/chars"
+	"keyward/store"
 	"keyward/verifier/strictjson"
 )
 
-// jwtClaims is what of a token's claims says who it stands for, and when.
+// jwtClaims are the claims that say whom a token stands for, and when.
 type jwtClaims struct {
-	subject             string // "": the token stands for a client and no user
-	client              string // "": not told
-	jti                 string // "": none
+	subject             string // "": the token stands for a client and not for a user
+	client              string // "": not given
+	jti                 string // "": not given
 	scopes              authz.Scopes
 	hasScopes           bool
 	expires             time.Time // whole seconds
-	notBefore, issuedAt time.Time // zero: not told
+	notBefore, issuedAt time.Time // zero: not given
 }
 
-// screen holds the claims, in outline or whole, to what is cheap to tell. What
-// fails here need not have its signature verified. A claim that is there must
-// be of its type: null is not absent.
-func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) *Cause {
+// checkClaims does the cheap checks on the claims, in outline or in full. A
+// token that fails here need not have its signature verified. A claim that is
+// present must be of its type: null is not absent.
+func (i *jwtIssuer) checkClaims(members map[string]any, c *jwtClaims, now time.Time) *Cause {
 	if _, bound := members["cnf"]; bound { // RFC 7800; RFC 9449 and RFC 8705 for DPoP and TLS
 		return causeSenderConstrained
 	}
 	if i.AuthMethod == authz.AuthMethodOAuth {
-		if cause := lacking(members); cause != nil {
+		if cause := checkRequiredClaims(members); cause != nil {
 			return cause
 		}
 	}
@@ -37,13 +38,13 @@ func (i *jwtIssuer) screen(members map[string]any, c *jwtClaims, now time.Time) 
 		return cause
 	}
 	if !i.isAudience(members) {
-		return &Cause{RuleAud, i.wantAudience, kindOf(members, "aud")}
+		return &Cause{RuleAud, i.wantAudience, jsonType(members, "aud")}
 	}
 	if !optionalText(members, "sub", new(string)) {
-		return &Cause{RuleSubject, wantText + " in sub", kindOf(members, "sub")}
+		return &Cause{RuleSubject, wantText + " in sub", jsonType(members, "sub")}
 	}
 	if !optionalText(members, "jti", &c.jti) {
-		return &Cause{RuleJti, wantText + ", or none", kindOf(members, "jti")}
+		return &Cause{RuleJti, wantText + ", or none", jsonType(members, "jti")}
 	}
 	return nil
 }
@@ -55,46 +56,47 @@ var (
 
 const wantText = "a plain text of 1 to 255 bytes"
 
-// read takes from the whole claims what is needed and holds them to the rules, all but the expiry.
+// read returns the claims that are needed, and checks all of them except the
+// expiry.
 func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cause) {
 	var c jwtClaims
-	if cause := i.screen(members, &c, now); cause != nil {
+	if cause := i.checkClaims(members, &c, now); cause != nil {
 		return jwtClaims{}, cause
 	}
 	if cause := i.readSubject(&c, members); cause != nil {
 		return jwtClaims{}, cause
 	}
 	var scope any
-	if scope, c.hasScopes = i.scope.in(members); c.hasScopes {
+	if scope, c.hasScopes = i.scope.lookup(members); c.hasScopes {
 		var ok bool
 		if c.scopes, ok = parseScopeClaim(scope); !ok {
-			return jwtClaims{}, &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + i.scope.name, kindOfValue(scope)}
+			return jwtClaims{}, &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + i.scope.name, jsonTypeOf(scope)}
 		}
 	}
 	return c, nil
 }
 
-// readSubject finds out who the token stands for. One that has a client and no
-// subject, or the client as its subject, is the client's own: clients choose
-// their ids, and one that is called like a user must not become that user (RFC
-// 9068 section 5). It has no subject then, unless the operator has named the
-// claim that is to be one.
+// readSubject determines whom the token stands for. A token that has a client
+// and no subject, or the client as its subject, is the client's own. Clients
+// choose their ids, and a client with the name of a user must not become that
+// user (RFC 9068 section 5). Such a token has no subject, unless the operator
+// has chosen the claim that is the subject.
 func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	if !optionalText(members, "client_id", &c.client) {
-		c.client = "" // of another type: it names no client
+		c.client = "" // of another type, so it names no client
 	}
-	subject, there := i.subject.in(members)
+	subject, there := i.subject.lookup(members)
 	wrong := func(want string) *Cause {
 		if !there {
 			return &Cause{RuleSubject, want, "none"}
 		}
-		return &Cause{RuleSubject, want, kindOfValue(subject)}
+		return &Cause{RuleSubject, want, jsonTypeOf(subject)}
 	}
 	c.subject, _ = subject.(string)
-	if (there || c.client == "") && !authz.IsClaimText(c.subject) {
+	if (there || c.client == "") && !chars.IsClaim(c.subject) {
 		return wrong(wantText + " in " + i.subject.name)
 	}
-	if keystore.ReservedUserName(c.subject) {
+	if store.ReservedUserName(c.subject) {
 		return causeReserved
 	}
 	if i.subject.name == "sub" && c.subject == c.client {
@@ -106,45 +108,46 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	return nil
 }
 
-// lacking holds an access token to the claims that RFC 9068 section 2.2 requires.
-// The types of the others are judged where they are read.
-func lacking(members map[string]any) *Cause {
+// checkRequiredClaims checks that an access token has the claims that RFC 9068
+// section 2.2 requires. Their types are checked where they are read.
+func checkRequiredClaims(members map[string]any) *Cause {
 	for _, name := range [...]string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		if _, there := members[name]; !there {
 			return &Cause{RuleRequired, "the claims of an access token (RFC 9068 section 2.2)", "no " + name}
 		}
 	}
 	if !optionalText(members, "client_id", new(string)) {
-		return &Cause{RuleClientID, wantText, kindOf(members, "client_id")}
+		return &Cause{RuleClientID, wantText, jsonType(members, "client_id")}
 	}
 	return nil
 }
 
-// optionalText reads a claim that is text fit to name something, where it is there at all.
+// optionalText reads a claim that must be a valid name if it is present.
 func optionalText(members map[string]any, name string, into *string) bool {
 	v, there := members[name]
 	if !there {
 		return true
 	}
 	*into, _ = v.(string)
-	return authz.IsClaimText(*into)
+	return chars.IsClaim(*into)
 }
 
-// readTimes reads the times and holds them to the clock and to the longest
-// life a token may have.
+// readTimes reads the times and checks them against the clock and the maximum
+// lifetime.
 func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Time) *Cause {
 	exp, ok := ParseNumericDate(members["exp"])
 	if !ok {
-		return &Cause{RuleExp, wantTime, kindOf(members, "exp")}
+		return &Cause{RuleExp, wantTime, jsonType(members, "exp")}
 	}
-	// golang-jwt cuts fractions off too, and a cached token must end when it would.
+	// golang-jwt truncates fractions too, and a cached token must end at the
+	// same time.
 	c.expires = exp.Truncate(time.Second)
 	latest := now.Add(i.Leeway)
 	switch {
 	case !optionalDate(members, "nbf", &c.notBefore):
-		return &Cause{RuleNbf, wantTime + ", or none", kindOf(members, "nbf")}
+		return &Cause{RuleNbf, wantTime + ", or none", jsonType(members, "nbf")}
 	case !optionalDate(members, "iat", &c.issuedAt):
-		return &Cause{RuleIat, wantTime + ", or none", kindOf(members, "iat")}
+		return &Cause{RuleIat, wantTime + ", or none", jsonType(members, "iat")}
 	case c.notBefore.After(latest):
 		return &Cause{RuleNbf, "a time that is not in the future, within leeway", "a later one"}
 	case c.issuedAt.After(latest):
@@ -160,9 +163,10 @@ func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Tim
 
 const wantTime = "a time in seconds since 1970"
 
-// isAudience reports whether the token is for us: aud is a string or a list of
-// strings and nothing else, with one of our names among them where we have any.
-// A list that is known in outline only may be.
+// isAudience reports whether the token is for this server. If aud is present,
+// it must be a string or a list of strings. If audiences are configured, one of
+// them must be in it. A list that is known only in outline passes, and is
+// checked after the signature.
 func (i *jwtIssuer) isAudience(members map[string]any) bool {
 	aud, there := members["aud"]
 	found := len(i.Audiences) == 0
@@ -186,7 +190,8 @@ func (i *jwtIssuer) isAudience(members map[string]any) bool {
 }
 
 // parseScopeClaim reads scopes in one string, separated by spaces (RFC 8693
-// section 4.2), or in a list of strings, as some issuers write scp and permissions.
+// section 4.2), or in a list of strings, as some issuers write scp and
+// permissions.
 func parseScopeClaim(v any) (authz.Scopes, bool) {
 	var names []string
 	switch v := v.(type) {
@@ -194,7 +199,7 @@ func parseScopeClaim(v any) (authz.Scopes, bool) {
 		names = strings.FieldsFunc(strings.Clone(v), func(r rune) bool { return r == ' ' })
 	case []any:
 		for _, each := range v {
-			name, _ := each.(string) // "" is no scope
+			name, _ := each.(string) // "" is not a valid scope
 			names = append(names, strings.Clone(name))
 		}
 	default:
@@ -204,8 +209,8 @@ func parseScopeClaim(v any) (authz.Scopes, bool) {
 	return scopes, err == nil
 }
 
-// claimPath is where a claim stands: a member of that very name, or else a
-// member of nested objects.
+// claimPath locates a claim: a member of that exact name, or else a member of
+// nested objects.
 type claimPath struct {
 	name   string
 	nested []string // nil: no dot in the name
@@ -222,9 +227,10 @@ func newClaimPath(name, usual string) claimPath {
 	return p
 }
 
-// in returns the claim, where it is there. What stands on the way to a nested
-// one and is no object is as wrong as a claim of the wrong type: nil.
-func (p claimPath) in(members map[string]any) (any, bool) {
+// lookup returns the claim, if it is present. If something on the path to a
+// nested claim is not an object, the value is nil, which is of the wrong type
+// for every claim.
+func (p claimPath) lookup(members map[string]any) (any, bool) {
 	v, there := members[p.name]
 	if there || p.nested == nil {
 		return v, there

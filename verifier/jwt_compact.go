@@ -20,8 +20,8 @@ const (
 var tokenLimits = strictjson.Limits{Depth: maxDepth, Members: maxMembers}
 
 // signedToken is a token in the compact serialization (RFC 7515 section 7.1),
-// read in outline and not believed. What is nested in its header and its
-// claims is read once the signature is good: see strict.
+// parsed in outline and not verified. The nested parts of its header and claims
+// are parsed once the signature is verified: see strict.
 type signedToken struct {
 	header    joseHeader
 	claims    map[string]any // the payload in outline
@@ -31,8 +31,8 @@ type signedToken struct {
 	rawHeader, rawPayload []byte
 }
 
-// joseHeader is what of a header says how to verify the token. jku, x5u, jwk
-// and x5c are never read: a token does not say where its own key is.
+// joseHeader is the part of a header that says how to verify the token. jku,
+// x5u, jwk and x5c are never read: a token does not choose its own key.
 type joseHeader struct {
 	algorithm   string
 	kid         string
@@ -46,7 +46,7 @@ func causeJSON(rule Rule, err error) *Cause {
 	return &Cause{Rule: rule, Want: "strict JSON: " + err.Error()}
 }
 
-// parseCompact reads a token in outline.
+// parseCompact parses a token in outline.
 func parseCompact(text string) (signedToken, *Cause) {
 	s, cause := parseSegments(text)
 	if cause != nil {
@@ -59,13 +59,14 @@ func parseCompact(text string) (signedToken, *Cause) {
 	return s, nil
 }
 
-// parseSegments reads three segments of base64url, and the header in the first.
-// golang-jwt's parser is not used for it: it would take line breaks in a
-// segment, members named twice and text that is not UTF-8.
+// parseSegments decodes the three base64url segments, and parses the header.
+// golang-jwt's parser is not used, since it would accept line breaks in a
+// segment, duplicate members and text that is not valid UTF-8.
 func parseSegments(text string) (signedToken, *Cause) {
 	header, rest, _ := strings.Cut(text, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
-	// Go's strict decoder refuses all that is foreign but line breaks, and a third dot with it.
+	// Go's strict decoder refuses every other character except line breaks, so
+	// it also refuses a third dot.
 	if len(text) > maxJWT || header == "" || payload == "" || signature == "" || strings.ContainsAny(text, "\r\n") {
 		return signedToken{}, causeForm
 	}
@@ -91,8 +92,8 @@ func parseSegments(text string) (signedToken, *Cause) {
 	return s, cause
 }
 
-// strict reads the whole claims, and all of the header too: what is nested
-// in either must not mean different things to different readers.
+// strict parses all claims and the entire header: a nested value in either must
+// not have different meanings for different readers.
 func (s *signedToken) strict() (map[string]any, *Cause) {
 	if _, err := strictjson.Object(s.rawHeader, tokenLimits); err != nil {
 		return nil, causeJSON(RuleHeader, err)
@@ -104,19 +105,19 @@ func (s *signedToken) strict() (map[string]any, *Cause) {
 	return members, nil
 }
 
-// parseHeader reads a header and refuses what would change the meaning of the
+// parseHeader parses a header and refuses what would change the meaning of the
 // rest: extensions, another encoding, compression, nesting, another type.
 func parseHeader(data []byte) (joseHeader, *Cause) {
 	members, err := strictjson.Outline(data, tokenLimits)
 	if err != nil {
 		return joseHeader{}, causeJSON(RuleHeader, err)
 	}
-	if cause := extended(members); cause != nil {
+	if cause := checkExtensions(members); cause != nil {
 		return joseHeader{}, cause
 	}
 	var h joseHeader
 	if h.algorithm, _ = members["alg"].(string); h.algorithm == "" {
-		return joseHeader{}, &Cause{RuleAlg, "the name of an algorithm", kindOf(members, "alg")}
+		return joseHeader{}, &Cause{RuleAlg, "the name of an algorithm", jsonType(members, "alg")}
 	}
 	if typ, set := members["typ"]; set {
 		name, _ := typ.(string)
@@ -125,34 +126,34 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 		case "at+jwt", "application/at+jwt":
 			h.accessToken = true
 		default: // made for another purpose (RFC 8725 section 3.11)
-			return joseHeader{}, &Cause{RuleTyp, "JWT, at+jwt, or none", kindOf(members, "typ")}
+			return joseHeader{}, &Cause{RuleTyp, "JWT, at+jwt, or none", jsonType(members, "typ")}
 		}
 	}
 	if _, h.hasKid = members["kid"]; h.hasKid {
 		h.kid, _ = members["kid"].(string)
 		if h.kid == "" || len(h.kid) > maxKeyID {
-			return joseHeader{}, &Cause{RuleKid, "a text of 1 to 255 bytes", kindOf(members, "kid")}
+			return joseHeader{}, &Cause{RuleKid, "a text of 1 to 255 bytes", jsonType(members, "kid")}
 		}
 	}
 	return h, nil
 }
 
-// extended refuses a header of anything but a plain JWS: no extension is
-// understood here (RFC 7515 section 4.1.11), and the payload is base64url,
-// uncompressed, and not a token itself (RFC 7519 section 5.2).
-func extended(members map[string]any) *Cause {
+// checkExtensions refuses a header of anything but a plain JWS: no extension is
+// supported (RFC 7515 section 4.1.11), and the payload is base64url,
+// uncompressed, and not itself a token (RFC 7519 section 5.2).
+func checkExtensions(members map[string]any) *Cause {
 	if _, set := members["crit"]; set {
-		return &Cause{RuleCrit, "none", kindOf(members, "crit")}
+		return &Cause{RuleCrit, "none", jsonType(members, "crit")}
 	}
 	if _, set := members["zip"]; set {
-		return &Cause{RuleZip, "none", kindOf(members, "zip")}
+		return &Cause{RuleZip, "none", jsonType(members, "zip")}
 	}
 	if b64, set := members["b64"]; set && b64 != true {
-		return &Cause{RuleB64, "none, or true", kindOf(members, "b64")}
+		return &Cause{RuleB64, "none, or true", jsonType(members, "b64")}
 	}
 	cty, set := members["cty"]
 	if name, isText := cty.(string); set && (!isText || strings.Contains(authz.LowerASCII(name), "jwt")) {
-		return &Cause{RuleCty, "none, or a type that is not a token", kindOf(members, "cty")}
+		return &Cause{RuleCty, "none, or a type that is not a token", jsonType(members, "cty")}
 	}
 	return nil
 }

@@ -9,7 +9,8 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// SignatureGood tells whether a token's header and signature are good, whatever its payload is.
+// SignatureGood reports whether a token's header and signature are valid,
+// whatever its payload.
 func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 	i, err := newJWTIssuer(JWTIssuer{AuthMethod: authz.AuthMethodJWT, Issuer: "any", Algorithms: algorithms, Keys: keys, MaxLifetime: time.Hour})
 	if err != nil {
@@ -19,21 +20,21 @@ func SignatureGood(token string, algorithms []string, keys KeySource) bool {
 	if cause != nil || i.accepts(&signed.header) != nil {
 		return false
 	}
-	key, err := i.find(context.Background(), &signed.header, time.Time{})
-	return err == nil && i.signed(&signed, key)
+	key, err := i.findKey(context.Background(), &signed.header, time.Time{})
+	return err == nil && i.verifySignature(&signed, key)
 }
 
-// VerifyUncached verifies a token as though it had never been seen.
+// VerifyUncached verifies a token as if it were not cached.
 func VerifyUncached(j *JWT, token string, now time.Time) error {
 	id := j.cfg.Fingerprints.Sum("jwt", token)
 	_, _, err := j.compute(context.Background(), id, &authz.Credential{}, token, now)
 	return err
 }
 
-// RawSignatureGood tells whether a signature over any text is good, as verifySignature asks it.
+// RawSignatureGood reports whether a signature over any text is valid.
 func RawSignatureGood(key *jwks.Key, algorithm, text string, signature []byte) bool {
 	return key.SupportsAlgorithm(algorithm) && signingMethod(algorithm).Verify(text, signature, key.VerificationKey()) == nil
 }
 
-// ClientOf is the client at an address.
+// ClientOf returns the client at an address.
 func ClientOf(address string) admission.Client { return clientOf(authz.ParseAddress(address)) }

@@ -14,9 +14,10 @@ import (
 	"keyward/verifier"
 )
 
-// FuzzTokenAgainstGolangJWT holds our verdict to golang-jwt's, by the same keys
-// and options: we may refuse more and never accept more. Each input is tried
-// as it is, and signed anew, so that headers and claims are reached behind good signatures.
+// FuzzTokenAgainstGolangJWT compares the result with golang-jwt's, with the
+// same keys and options: Keyward may refuse more and must never accept more. It
+// tries each input as it is, and signed again, so that headers and claims with
+// valid signatures are covered.
 func FuzzTokenAgainstGolangJWT(f *testing.F) {
 	for _, v := range vectors.Tokens(f) {
 		parts := strings.Split(v.Token, ".")
@@ -34,27 +35,27 @@ func FuzzTokenAgainstGolangJWT(f *testing.F) {
 			f.Add([]byte(header), []byte(claims(changes)), "", uint8(i))
 		}
 	}
-	b := newJWTFixture(f, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = append(i.Algorithms, "PS256") })
-	judge := newGolangJWT(b)
+	fixture := newJWTFixture(f, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = append(i.Algorithms, "PS256") })
+	oracle := newGolangJWT(fixture)
 	f.Fuzz(func(t *testing.T, header, payload []byte, signature string, algorithm uint8) {
 		if len(header)+len(payload) > 1<<14 {
 			return
 		}
 		b64 := base64.RawURLEncoding.EncodeToString
-		judge.compare(t, b, b64(header)+"."+b64(payload)+"."+signature)
-		name := []string{"EdDSA", "ES256", "RS256", "PS256"}[algorithm%4] // the cheap ones first
-		judge.compare(t, b, b.sign(t, name, string(header), string(payload)))
-		judge.compare(t, b, b.sign(t, name, `{"alg":"`+name+`"}`, string(payload)))
-		judge.compare(t, b, b.sign(t, name, string(header), claims(nil)))
+		oracle.compare(t, fixture, b64(header)+"."+b64(payload)+"."+signature)
+		name := []string{"EdDSA", "ES256", "RS256", "PS256"}[algorithm%4] // cheap ones first
+		oracle.compare(t, fixture, fixture.sign(t, name, string(header), string(payload)))
+		oracle.compare(t, fixture, fixture.sign(t, name, `{"alg":"`+name+`"}`, string(payload)))
+		oracle.compare(t, fixture, fixture.sign(t, name, string(header), claims(nil)))
 	})
 }
 
-// golangJWT is golang-jwt alone, with all its useful options.
+// golangJWT is golang-jwt alone, with all options that apply.
 type golangJWT struct{ parsers map[string]*jwt.Parser }
 
-func newGolangJWT(b *jwtFixture) golangJWT {
+func newGolangJWT(f *jwtFixture) golangJWT {
 	g := golangJWT{map[string]*jwt.Parser{}}
-	for _, algorithm := range b.config.Issuers[0].Algorithms {
+	for _, algorithm := range f.config.Issuers[0].Algorithms {
 		g.parsers[algorithm] = jwt.NewParser(jwt.WithValidMethods([]string{algorithm}), jwt.WithIssuer("https://issuer.example"), jwt.WithAudience("api"),
 			jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(30*time.Second), jwt.WithStrictDecoding(),
 			jwt.WithTimeFunc(func() time.Time { return tokenNow }))
@@ -62,7 +63,7 @@ func newGolangJWT(b *jwtFixture) golangJWT {
 	return g
 }
 
-func (g golangJWT) parse(b *jwtFixture, token string) (*jwt.Token, error) {
+func (g golangJWT) parse(f *jwtFixture, token string) (*jwt.Token, error) {
 	unverified, _, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (g golangJWT) parse(b *jwtFixture, token string) (*jwt.Token, error) {
 	}
 	return parser.Parse(token, func(t *jwt.Token) (any, error) {
 		kid, named := t.Header["kid"].(string)
-		key, err := b.keys.set.Load().Find(kid, named, algorithm)
+		key, err := f.keys.set.Load().Find(kid, named, algorithm)
 		if err != nil {
 			return nil, err
 		}
@@ -82,16 +83,16 @@ func (g golangJWT) parse(b *jwtFixture, token string) (*jwt.Token, error) {
 	})
 }
 
-func (g golangJWT) compare(t *testing.T, b *jwtFixture, token string) {
+func (g golangJWT) compare(t *testing.T, f *jwtFixture, token string) {
 	t.Helper()
-	p, reason := b.ask(token)
+	p, reason := f.verifyBearer(token)
 	if reason != authz.OK {
 		if reason == authz.Unavailable || reason == authz.Internal {
 			t.Fatalf("%q: %s", token, reason)
 		}
 		return
 	}
-	theirs, err := g.parse(b, token)
+	theirs, err := g.parse(f, token)
 	if err != nil {
 		t.Fatalf("%q: accepted, and golang-jwt says %v", token, err)
 	}
@@ -101,7 +102,7 @@ func (g golangJWT) compare(t *testing.T, b *jwtFixture, token string) {
 	}
 	exp, err := theirs.Claims.GetExpirationTime()
 	if err != nil || exp.After(p.ExpiresAt) && exp.Sub(p.ExpiresAt) > time.Second || p.ExpiresAt.After(exp.Time) {
-		t.Fatalf("%q: ends at %s, and golang-jwt says %s, %v", token, p.ExpiresAt, exp, err)
+		t.Fatalf("%q: expires at %s, and golang-jwt says %s, %v", token, p.ExpiresAt, exp, err)
 	}
 	if text := p.User + p.Scopes.String(); strings.ContainsAny(text, "\x00\r\n") {
 		t.Fatalf("%q: %q would break a header", token, text)

@@ -8,8 +8,9 @@ import (
 	"keyward/verifier"
 )
 
-// TestWhoATokenStandsFor: a client's id is never a user, and no subject looks like one of Keyward's ids.
-func TestWhoATokenStandsFor(t *testing.T) {
+// TestTokenSubject checks that a client's id never becomes a user, and that no
+// subject has the form of Keyward's ids.
+func TestTokenSubject(t *testing.T) {
 	type change = map[string]any
 	access := func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth }
 	byClaim := func(name string) func(*verifier.JWTConfig, *verifier.JWTIssuer) {
@@ -23,15 +24,15 @@ func TestWhoATokenStandsFor(t *testing.T) {
 	}{
 		"a user":                          {nil, change{}, authz.OK, "alice", ""},
 		"a user by a client":              {nil, change{"client_id": "app"}, authz.OK, "alice", "app"},
-		"a client that is called so":      {nil, change{"client_id": "alice"}, authz.OK, "", "alice"},
+		"a client with a user's name":     {nil, change{"client_id": "alice"}, authz.OK, "", "alice"},
 		"a client and no subject":         {nil, change{"sub": nil, "client_id": "alice"}, authz.OK, "", "alice"},
 		"neither":                         {nil, change{"sub": nil}, authz.InvalidToken, "", ""},
 		"no subject, and an unfit client": {nil, change{"sub": nil, "client_id": " app"}, authz.InvalidToken, "", ""},
 		"an unfit subject":                {nil, change{"sub": " alice", "client_id": "app"}, authz.InvalidToken, "", ""},
 		"an unfit client":                 {nil, change{"client_id": 5}, authz.OK, "alice", ""},
 		"a key's id":                      {nil, change{"sub": "k_8ENbdXlcXqgH"}, authz.InvalidToken, "", ""},
-		"a client's id of ours":           {nil, change{"sub": "c_8ENbdXlcXqgH"}, authz.InvalidToken, "", ""},
-		"a foreign client's id":           {nil, change{"sub": nil, "client_id": "k_8ENbdXlcXqgH"}, authz.OK, "", "k_8ENbdXlcXqgH"},
+		"a client's id of Keyward":        {nil, change{"sub": "c_8ENbdXlcXqgH"}, authz.InvalidToken, "", ""},
+		"a client like a key's id":        {nil, change{"sub": nil, "client_id": "k_8ENbdXlcXqgH"}, authz.OK, "", "k_8ENbdXlcXqgH"},
 		"another claim":                   {byClaim("email"), change{"email": "a@example.com", "sub": "app", "client_id": "app"}, authz.OK, "a@example.com", "app"},
 		"another claim, of a key's id":    {byClaim("email"), change{"email": "k_1"}, authz.InvalidToken, "", ""},
 		"another claim, absent":           {byClaim("email"), change{"client_id": "app"}, authz.OK, "", "app"},
@@ -39,27 +40,27 @@ func TestWhoATokenStandsFor(t *testing.T) {
 		"an access token of a client":     {access, change{"sub": "app", "client_id": "app", "jti": "j"}, authz.OK, "", "app"},
 		"an access token of a user":       {access, change{"client_id": "app", "jti": "j"}, authz.OK, "alice", "app"},
 	} {
-		b := newJWTFixture(t, c.rules)
-		p := b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
+		f := newJWTFixture(t, c.rules)
+		p := f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA","typ":"at+jwt"}`, claims(c.claims)), c.want, name)
 		if p != nil && (p.User != c.user || p.ClientID != c.client || p.Subject() != c.user) {
 			t.Errorf("%s: user %q, client %q", name, p.User, p.ClientID)
 		}
 	}
 }
 
-// TestClientIsNoUser: where subjects are users a client's token is none's, and
-// a client's tokens are revoked by the client's id.
-func TestClientIsNoUser(t *testing.T) {
+// TestClientTokens checks that a client's own token is invalid if subjects are
+// users, and that a client's tokens are revoked by the client's id.
+func TestClientTokens(t *testing.T) {
 	list := &revocationList{}
-	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
-		c.Users, i.Users = someUsers{"alice": {Name: "alice"}}, true
+	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+		c.Users, i.Users = userMap{"alice": {Name: "alice"}}, true
 	})
-	b.wants(b.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client called like a user")
-	b.wants(b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
+	f.expect(f.mint("EdDSA", map[string]any{"client_id": "alice"}), authz.InvalidToken, "a client with a user's name")
+	f.expect(f.mint("EdDSA", map[string]any{"sub": nil, "client_id": "alice"}), authz.InvalidToken, "a client")
 
-	b = newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
-	token := b.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
-	b.wants(token, authz.OK, "not revoked")
+	f = newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	token := f.mint("EdDSA", map[string]any{"sub": nil, "client_id": "app"})
+	f.expect(token, authz.OK, "not revoked")
 	list.change(func() { list.subjects = map[string]time.Time{"app": tokenNow} })
-	b.wants(token, authz.RevokedToken, "revoked")
+	f.expect(token, authz.RevokedToken, "revoked")
 }

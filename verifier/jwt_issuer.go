@@ -15,31 +15,31 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// JWTIssuer says whose tokens are accepted, and by what rules.
+// JWTIssuer names an issuer whose tokens are accepted, and the rules for them.
 type JWTIssuer struct {
 	Name       string           // in errors
-	AuthMethod authz.AuthMethod // AuthMethodJWT; AuthMethodOAuth: an access token by RFC 9068, with all that it demands
+	AuthMethod authz.AuthMethod // AuthMethodJWT, or AuthMethodOAuth for access tokens with all requirements of RFC 9068
 	Issuer     string           // iss, compared byte for byte
 	Audiences  []string         // one of them must be in aud; empty: any aud or none
-	Algorithms []string         // names of RFC 7518 and 8037; those with a secret (HS…) never beside others
+	Algorithms []string         // names of RFC 7518 and 8037; HMAC (HS…) must not be mixed with others
 	Keys       KeySource
 
-	SubjectClaim string // "": sub. A member's name, or else a dotted path into nested objects
-	ScopeClaim   string // "": scope. The same
+	SubjectClaim string // a member's name, or else a dotted path into nested objects; "": sub
+	ScopeClaim   string // the same for the scopes; "": scope
 
-	Leeway      time.Duration // for clocks that disagree; 0: none
-	MaxLifetime time.Duration // how far exp may be from now and from iat; must be positive
-	Users       bool          // subjects are users: they must be there and enabled, and their paths hold
+	Leeway      time.Duration // for clock differences; 0: none
+	MaxLifetime time.Duration // from now and from iat until exp; must be positive
+	Users       bool          // subjects are users, who must exist and be enabled, and whose paths apply
 }
 
-// jwtIssuer is a JWTIssuer made ready.
+// jwtIssuer is a validated JWTIssuer.
 type jwtIssuer struct {
 	JWTIssuer
 	subject, scope claimPath
 	methods        map[string]jwt.SigningMethod // by algorithm
-	options        []jwt.ParserOption           // golang-jwt's rules for claims, but for the time
+	options        []jwt.ParserOption           // golang-jwt's rules for claims, except for the time
 
-	wantAudience, wantAlgorithm, wantLifetime string // what a Cause says is wanted
+	wantAudience, wantAlgorithm, wantLifetime string // Cause.Want for these
 }
 
 func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
@@ -71,7 +71,7 @@ func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
 	for _, name := range c.Algorithms {
 		method := signingMethod(name)
 		if method == nil {
-			return nil, fmt.Errorf("%q is no signature algorithm that is known here", name)
+			return nil, fmt.Errorf("%q is not a known signature algorithm", name)
 		}
 		if strings.HasPrefix(name, "HS") != secret {
 			return nil, errors.New("algorithms with a secret and with a public key are mixed")
@@ -81,8 +81,8 @@ func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
 	return i, nil
 }
 
-// signingMethod is golang-jwt's, nil for an algorithm that it must not be used
-// for. It is never asked for by what a token says.
+// signingMethod returns golang-jwt's method, nil for an algorithm that is not
+// supported. Its argument comes from the configuration, never from a token.
 func signingMethod(algorithm string) jwt.SigningMethod {
 	switch algorithm {
 	case "HS256":
@@ -116,15 +116,15 @@ func signingMethod(algorithm string) jwt.SigningMethod {
 	}
 }
 
-// exactSalt wants a salt as long as the hash (RFC 7518 section 3.5), where
-// golang-jwt takes any when it verifies.
+// exactSalt requires a salt as long as the hash (RFC 7518 section 3.5). By
+// default golang-jwt verifies a salt of any length.
 func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options}
 }
 
-// accepts checks a header against what this issuer's tokens may have. RFC 9068 section
-// 4 demands the type of an access token, so that no ID token of the same
-// issuer is taken for one.
+// accepts checks a header against the issuer's rules. RFC 9068 section 4
+// requires the type of an access token, so that an ID token of the same issuer
+// is not accepted as one.
 func (i *jwtIssuer) accepts(h *joseHeader) *Cause {
 	switch {
 	case i.methods[h.algorithm] == nil:
@@ -136,9 +136,9 @@ func (i *jwtIssuer) accepts(h *joseHeader) *Cause {
 	}
 }
 
-// find returns the key that the header names. The algorithm is one of the
-// issuer's own, and one of the key's.
-func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jwks.Key, error) {
+// findKey returns the key that the header names. The algorithm is one of the
+// issuer's and one of the key's.
+func (i *jwtIssuer) findKey(ctx context.Context, h *joseHeader, now time.Time) (*jwks.Key, error) {
 	key, err := i.Keys.Find(ctx, h.kid, h.hasKid, h.algorithm, now)
 	switch {
 	case errors.Is(err, jwks.ErrManyKeys):
@@ -156,12 +156,12 @@ func (i *jwtIssuer) find(ctx context.Context, h *joseHeader, now time.Time) (*jw
 	}
 }
 
-// signed reports whether the key made the signature.
-func (i *jwtIssuer) signed(s *signedToken, key *jwks.Key) bool {
+// verifySignature reports whether the key made the signature.
+func (i *jwtIssuer) verifySignature(s *signedToken, key *jwks.Key) bool {
 	return i.methods[s.header.algorithm].Verify(s.input, s.signature, key.VerificationKey()) == nil
 }
 
-// oneOf names the operator's own values.
+// oneOf quotes the operator's values for a Cause.
 func oneOf(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
@@ -170,7 +170,7 @@ func oneOf(values []string) string {
 	return strings.Join(quoted, " or ")
 }
 
-// validateClaims has golang-jwt validate the claims too.
+// validateClaims validates the claims a second time, with golang-jwt.
 func (i *jwtIssuer) validateClaims(members map[string]any, now time.Time) error {
 	clock := jwt.WithTimeFunc(func() time.Time { return now })
 	options := append(i.options[:len(i.options):len(i.options)], clock)

@@ -12,8 +12,8 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// TestWycheproofRawSignatures: signatures over messages that are no tokens,
-// with keys that take the way of a key set.
+// TestWycheproofRawSignatures verifies signatures over messages that are not
+// tokens, with keys that are parsed from a key set.
 func TestWycheproofRawSignatures(t *testing.T) {
 	known := readKnownDifferences(t)
 	for name, algorithm := range map[string]string{"ed25519_test": "EdDSA", "ecdsa_secp256r1_sha256_p1363_test": "ES256"} {
@@ -35,7 +35,7 @@ func TestWycheproofRawSignatures(t *testing.T) {
 		}
 		n := 0
 		for _, group := range file.TestGroups {
-			key := onlyKey(t, group.PublicKey.Uncompressed, group.PublicKey.PK, algorithm)
+			key := singleKey(t, group.PublicKey.Uncompressed, group.PublicKey.PK, algorithm)
 			for _, test := range group.Tests {
 				message, err := hex.DecodeString(test.Msg)
 				if err != nil {
@@ -43,20 +43,21 @@ func TestWycheproofRawSignatures(t *testing.T) {
 				}
 				signature, err := hex.DecodeString(test.Sig)
 				accepted := err == nil && key != nil && verifier.RawSignatureGood(key, algorithm, string(message), signature)
-				known.judge(t, fmt.Sprintf("%s/%d", name, test.TcID), accepted, test.Result == "valid")
+				known.check(t, fmt.Sprintf("%s/%d", name, test.TcID), accepted, test.Result == "valid")
 				n++
 			}
 		}
 		if n < 150 {
 			t.Errorf("%s: %d vectors only", name, n)
 		}
-		known.done(t, name+"/")
+		known.checkUsed(t, name+"/")
 	}
 }
 
-// onlyKey puts the point of a curve, or the Ed25519 key, into a set of its own;
-// nil where the set is refused. Not every group has its key as a JWK.
-func onlyKey(t *testing.T, point, ed25519, algorithm string) *jwks.Key {
+// singleKey returns the key at a point of a curve, or the Ed25519 key, parsed
+// from a key set; nil if the set is refused. Not every group has its key as a
+// JWK.
+func singleKey(t *testing.T, point, ed25519, algorithm string) *jwks.Key {
 	t.Helper()
 	raw, err := hex.DecodeString(point + ed25519)
 	if err != nil {

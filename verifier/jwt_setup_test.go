@@ -28,19 +28,21 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// issuerKeys is a KeySource whose set a test changes. err is what it answers in place of keys.
+// issuerKeys is a KeySource whose set a test changes. Find returns err if it is
+// not nil.
 type issuerKeys struct {
 	set   atomic.Pointer[jwks.Set]
 	err   error
 	finds atomic.Int64
-	// waits, where it is set, is called in each Find: somebody who comes late can do so then.
-	waits func(ctx context.Context) error
+	// beforeFind, if not nil, is called in each Find, so that a test can act in
+	// between.
+	beforeFind func(ctx context.Context) error
 }
 
 func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
 	k.finds.Add(1)
-	if k.waits != nil {
-		if err := k.waits(ctx); err != nil {
+	if k.beforeFind != nil {
+		if err := k.beforeFind(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -52,7 +54,7 @@ func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorith
 
 func (k *issuerKeys) Contains(key *jwks.Key) bool { return k.set.Load().Contains(key) }
 
-func keysOf(t testing.TB, document []byte) *issuerKeys {
+func parseKeys(t testing.TB, document []byte) *issuerKeys {
 	t.Helper()
 	set, err := jwks.Parse(document)
 	if err != nil {
@@ -63,7 +65,7 @@ func keysOf(t testing.TB, document []byte) *issuerKeys {
 	return k
 }
 
-// tokenIssuer signs tokens of its own making.
+// tokenIssuer signs tokens with its own keys.
 type tokenIssuer struct {
 	keys    map[string]crypto.Signer // by algorithm, which is the key's id too
 	entries []map[string]string
@@ -110,7 +112,7 @@ func (i *tokenIssuer) document(t testing.TB, entries ...map[string]string) []byt
 	return text
 }
 
-// sign makes a token of a header and a payload as they are.
+// sign makes a token of a header and a payload, unchanged.
 func (i *tokenIssuer) sign(t testing.TB, algorithm, header, payload string) string {
 	t.Helper()
 	b64 := base64.RawURLEncoding.EncodeToString
@@ -127,7 +129,8 @@ func (i *tokenIssuer) sign(t testing.TB, algorithm, header, payload string) stri
 	return input + "." + b64(signature)
 }
 
-// signPSS makes a PS256 token with a salt of that length; 0 is the longest there can be.
+// signPSS makes a PS256 token with a salt of that length; 0 is the maximum
+// length.
 func (i *tokenIssuer) signPSS(t testing.TB, header, payload string, salt int) string {
 	t.Helper()
 	b64 := base64.RawURLEncoding.EncodeToString
@@ -140,7 +143,7 @@ func (i *tokenIssuer) signPSS(t testing.TB, header, payload string, salt int) st
 	return input + "." + b64(signature)
 }
 
-// claims are good ones, with changes; a nil value takes one out.
+// claims returns valid claims with changes; a nil value removes a claim.
 func claims(changes map[string]any) string {
 	all := map[string]any{
 		"iss": "https://issuer.example", "aud": "api", "sub": "alice", "iat": tokenNow.Unix() - 60, "exp": tokenNow.Unix() + 3600, "scope": "read",
@@ -159,7 +162,8 @@ func claims(changes map[string]any) string {
 
 var tokenNow = time.Unix(1767225600, 0).UTC()
 
-// tokenBench is a JWT verifier over keys, users and revocations that a test changes.
+// jwtFixture is a JWT verifier with keys, users and revocations that a test
+// changes.
 type jwtFixture struct {
 	*verifier.JWT
 	*tokenIssuer
@@ -172,17 +176,17 @@ type jwtFixture struct {
 func newJWTFixture(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *jwtFixture {
 	t.Helper()
 	issuer := newTokenIssuer(t)
-	b := &jwtFixture{tokenIssuer: issuer, t: t, keys: keysOf(t, issuer.document(t)), now: tokenNow}
-	entry := profileIssuer(vectors.Profile(t), b.keys)
-	b.config.Tokens = newTokenCache(t)
-	b.config.Fingerprints = fingerprint.NewHasher()
-	b.config.Gate = admission.New(admission.Config{})
+	f := &jwtFixture{tokenIssuer: issuer, t: t, keys: parseKeys(t, issuer.document(t)), now: tokenNow}
+	entry := profileIssuer(vectors.Profile(t), f.keys)
+	f.config.Tokens = newTokenCache(t)
+	f.config.Fingerprints = fingerprint.NewHasher()
+	f.config.Gate = admission.New(admission.Config{})
 	if change != nil {
-		change(&b.config, &entry)
+		change(&f.config, &entry)
 	}
-	b.config.Issuers = append(b.config.Issuers, entry)
-	b.JWT = newJWT(t, b.config)
-	return b
+	f.config.Issuers = append(f.config.Issuers, entry)
+	f.JWT = newJWT(t, f.config)
+	return f
 }
 
 func newJWT(t testing.TB, cfg verifier.JWTConfig) *verifier.JWT {
@@ -210,31 +214,31 @@ func profileIssuer(p vectors.TokenProfile, keys verifier.KeySource) verifier.JWT
 	}
 }
 
-// ask is the verdict on a bearer token, cached or not.
-func (b *jwtFixture) ask(token string) (*authz.Principal, authz.Reason) {
-	return askJWT(b.JWT, context.Background(), token, b.now)
+// verifyBearer verifies a bearer token, cached or not.
+func (f *jwtFixture) verifyBearer(token string) (*authz.Principal, authz.Reason) {
+	return verifyToken(f.JWT, context.Background(), token, f.now)
 }
 
-// mint signs claims with a plain header.
-func (b *jwtFixture) mint(algorithm string, changes map[string]any) string {
-	b.t.Helper()
-	return b.sign(b.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
+// mint signs claims with a minimal header.
+func (f *jwtFixture) mint(algorithm string, changes map[string]any) string {
+	f.t.Helper()
+	return f.sign(f.t, algorithm, `{"alg":"`+algorithm+`","kid":"`+algorithm+`"}`, claims(changes))
 }
 
-// wants says how the token must be answered, the first time and again.
-func (b *jwtFixture) wants(token string, want authz.Reason, why string) *authz.Principal {
-	b.t.Helper()
+// expect checks the result for the token, the first time and again.
+func (f *jwtFixture) expect(token string, want authz.Reason, why string) *authz.Principal {
+	f.t.Helper()
 	var p *authz.Principal
 	for range 2 {
 		var got authz.Reason
-		if p, got = b.ask(token); got != want {
-			b.t.Errorf("%s: %s, want %s", why, got, want)
+		if p, got = f.verifyBearer(token); got != want {
+			f.t.Errorf("%s: %s, want %s", why, got, want)
 		}
 	}
 	return p
 }
 
-func askJWT(v authz.Verifier, ctx context.Context, token string, now time.Time) (*authz.Principal, authz.Reason) {
+func verifyToken(v authz.Verifier, ctx context.Context, token string, now time.Time) (*authz.Principal, authz.Reason) {
 	p, err := v.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(token)}, now)
 	refusal, refused := errors.AsType[*authz.CredentialError](err)
 	switch {

@@ -25,9 +25,9 @@ import (
 )
 
 func TestJWTPrincipal(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
-		p := b.wants(b.mint(algorithm, map[string]any{"scope": "write read read"}), authz.OK, algorithm)
+		p := f.expect(f.mint(algorithm, map[string]any{"scope": "write read read"}), authz.OK, algorithm)
 		if p == nil {
 			continue
 		}
@@ -38,32 +38,32 @@ func TestJWTPrincipal(t *testing.T) {
 	}
 }
 
-// TestJWTKinds: what is not three segments of a bearer token is somebody else's.
+// TestJWTKinds checks that only bearer tokens of three segments are JWTs.
 func TestJWTKinds(t *testing.T) {
-	b := newJWTFixture(t, nil)
-	good := b.mint("ES256", nil)
-	b.wants(good, authz.OK, "good")
+	f := newJWTFixture(t, nil)
+	good := f.mint("ES256", nil)
+	f.expect(good, authz.OK, "good")
 	for text, want := range map[string]authz.Reason{
 		"": authz.NoCredential, "a": authz.NoCredential, "a.b": authz.NoCredential, good + ".": authz.NoCredential, good + ".x.y": authz.NoCredential,
 		"..": authz.InvalidToken, "a.b.c": authz.InvalidToken, "." + good[:len(good)-3]: authz.NoCredential,
 		strings.Repeat("a", 8193) + ".b.c": authz.InvalidToken,
 	} {
-		if _, got := b.ask(text); got != want {
+		if _, got := f.verifyBearer(text); got != want {
 			t.Errorf("%.20q: %s, want %s", text, got, want)
 		}
 	}
-	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // of base64, over 8192 bytes with the rest
-		b.wants(b.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
+	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // with the rest, below and above 8192 bytes of base64
+		f.expect(f.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
 	}
 	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
-		if _, err := b.Verify(t.Context(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret(good)}, b.now); err != authz.ErrNotMine {
+		if _, err := f.Verify(t.Context(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret(good)}, f.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}
 	}
 }
 
 func TestJWTHeaderRules(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	for why, c := range map[string]struct {
 		header string
 		want   authz.Reason
@@ -74,7 +74,7 @@ func TestJWTHeaderRules(t *testing.T) {
 		"typ at+jwt":            {`{"alg":"ES256","kid":"ES256","typ":"AT+jwt"}`, authz.OK},
 		"typ with application/": {`{"alg":"ES256","kid":"ES256","typ":"application/at+jwt"}`, authz.OK},
 		"no kid, one fits":      {`{"alg":"ES256"}`, authz.OK},
-		"foreign keys ignored":  {`{"alg":"ES256","kid":"ES256","jku":"http://127.0.0.1:1/","x5u":"http://127.0.0.1:1/","x5c":["AA"],"jwk":{"kty":"oct","k":"AA"}}`, authz.OK},
+		"other keys ignored":    {`{"alg":"ES256","kid":"ES256","jku":"http://127.0.0.1:1/","x5u":"http://127.0.0.1:1/","x5c":["AA"],"jwk":{"kty":"oct","k":"AA"}}`, authz.OK},
 		"cty of another kind":   {`{"alg":"ES256","kid":"ES256","cty":"json"}`, authz.OK},
 		"b64 true":              {`{"alg":"ES256","kid":"ES256","b64":true}`, authz.OK},
 		"header of 4096 bytes":  {padded(4096), authz.OK},
@@ -105,11 +105,11 @@ func TestJWTHeaderRules(t *testing.T) {
 		"no object":             {`["ES256"]`, authz.InvalidToken},
 		"too deep":              {`{"alg":"ES256","kid":"ES256","x":` + strings.Repeat("[", 16) + strings.Repeat("]", 16) + `}`, authz.InvalidToken},
 	} {
-		b.wants(b.sign(t, "ES256", c.header, claims(nil)), c.want, why)
+		f.expect(f.sign(t, "ES256", c.header, claims(nil)), c.want, why)
 	}
-	keys := append([]map[string]string{{"kid": "second", "kty": "OKP", "crv": "Ed25519", "x": b.entries[2]["x"]}}, b.entries...)
-	b.keys.set.Store(keysOf(t, b.document(t, keys...)).set.Load())
-	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA"}`, claims(nil)), authz.InvalidToken, "no kid where two keys fit")
+	keys := append([]map[string]string{{"kid": "second", "kty": "OKP", "crv": "Ed25519", "x": f.entries[2]["x"]}}, f.entries...)
+	f.keys.set.Store(parseKeys(t, f.document(t, keys...)).set.Load())
+	f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA"}`, claims(nil)), authz.InvalidToken, "no kid, and two keys match")
 }
 
 func padded(size int) string {
@@ -118,13 +118,13 @@ func padded(size int) string {
 }
 
 func TestJWTClaimRules(t *testing.T) {
-	b := newJWTFixture(t, nil)
+	f := newJWTFixture(t, nil)
 	now := tokenNow.Unix()
 	long := strings.Repeat("a", 256)
 	for _, c := range []struct {
 		why  string
 		name string
-		v    any // nil: without the claim
+		v    any // nil: the claim is absent
 		want authz.Reason
 	}{
 		{"no exp", "exp", nil, authz.InvalidToken},
@@ -201,86 +201,88 @@ func TestJWTClaimRules(t *testing.T) {
 		{"too deep", "x", json.RawMessage(strings.Repeat("[", 16) + strings.Repeat("]", 16)), authz.InvalidToken},
 		{"deep", "x", json.RawMessage(strings.Repeat("[", 15) + strings.Repeat("]", 15)), authz.OK},
 	} {
-		b.wants(b.mint("EdDSA", map[string]any{c.name: c.v}), c.want, c.why)
+		f.expect(f.mint("EdDSA", map[string]any{c.name: c.v}), c.want, c.why)
 	}
-	b.wants(b.mint("EdDSA", map[string]any{"exp": now + 86401, "iat": nil}), authz.InvalidToken, "exp too far, without iat")
-	b.wants(b.mint("EdDSA", map[string]any{"exp": now + 86400, "iat": nil}), authz.OK, "exp just so, without iat")
+	f.expect(f.mint("EdDSA", map[string]any{"exp": now + 86401, "iat": nil}), authz.InvalidToken, "exp too far, without iat")
+	f.expect(f.mint("EdDSA", map[string]any{"exp": now + 86400, "iat": nil}), authz.OK, "exp just so, without iat")
 	for n, want := range map[int]authz.Reason{122: authz.OK, 123: authz.InvalidToken} {
 		more := map[string]any{}
 		for i := range n {
 			more[fmt.Sprint("x", i)] = 1
 		}
-		b.wants(b.mint("EdDSA", more), want, fmt.Sprint(6+n, " claims"))
+		f.expect(f.mint("EdDSA", more), want, fmt.Sprint(6+n, " claims"))
 	}
-	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, strings.Replace(claims(nil), "{", `{"sub":"bob",`, 1)), authz.InvalidToken, "sub twice")
+	f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"}`, strings.Replace(claims(nil), "{", `{"sub":"bob",`, 1)), authz.InvalidToken, "sub twice")
 }
 
-// TestExpiryIsTheLastWord: a token is called expired only where nothing else is wrong.
-func TestExpiryIsTheLastWord(t *testing.T) {
-	b := newJWTFixture(t, nil)
+// TestExpiryIsCheckedLast checks that a token is reported as expired only if
+// all else is valid.
+func TestExpiryIsCheckedLast(t *testing.T) {
+	f := newJWTFixture(t, nil)
 	old := map[string]any{"exp": tokenNow.Unix() - 3600, "iat": tokenNow.Unix() - 7200}
-	token := b.mint("EdDSA", old)
-	if p := b.wants(token, authz.ExpiredToken, "expired"); p == nil || p.User != "alice" {
-		t.Error("the log is not told whose token it was")
+	token := f.mint("EdDSA", old)
+	if p := f.expect(token, authz.ExpiredToken, "expired"); p == nil || p.User != "alice" {
+		t.Error("the log does not have the token's user")
 	}
 	last := strings.LastIndexByte(token, '.')
-	swapped := b.mint("EdDSA", nil)
-	b.wants(token[:last]+swapped[strings.LastIndexByte(swapped, '.'):], authz.InvalidToken, "expired and signed otherwise")
+	swapped := f.mint("EdDSA", nil)
+	f.expect(token[:last]+swapped[strings.LastIndexByte(swapped, '.'):], authz.InvalidToken, "expired, with another signature")
 	old["aud"] = "other"
-	b.wants(b.mint("EdDSA", old), authz.InvalidToken, "expired and for somebody else")
-	b.wants(b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"gone"}`, claims(nil)), authz.InvalidToken, "expired and of a key that is gone")
+	f.expect(f.mint("EdDSA", old), authz.InvalidToken, "expired, for another audience")
+	f.expect(f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"gone"}`, claims(nil)), authz.InvalidToken, "expired, of a key that was removed")
 }
 
 func TestClaimPaths(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.SubjectClaim, i.ScopeClaim = "https://x.example/user", "realm.access.permissions"
 	})
 	nested := func(v any) map[string]any { return map[string]any{"access": map[string]any{"permissions": v}} }
-	p := b.wants(b.mint("EdDSA", map[string]any{"sub": nil, "https://x.example/user": "bob", "realm": nested([]string{"p:w", "p:r"})}), authz.OK, "nested")
+	p := f.expect(f.mint("EdDSA", map[string]any{"sub": nil, "https://x.example/user": "bob", "realm": nested([]string{"p:w", "p:r"})}), authz.OK, "nested")
 	if p != nil && (p.User != "bob" || p.Scopes.String() != "p:r p:w") {
 		t.Errorf("%+v", p)
 	}
-	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm.access.permissions": "own", "realm": nested("nested")}), authz.OK, "a member of that very name")
+	p = f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm.access.permissions": "own", "realm": nested("nested")}), authz.OK, "a member of that exact name")
 	if p != nil && p.Scopes.String() != "own" {
 		t.Errorf("%q", p.Scopes)
 	}
-	p = b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is another claim here")
+	p = f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": map[string]any{}}), authz.OK, "no such path: scope is not the scope claim here")
 	if p != nil && p.Scopes.String() != "" {
 		t.Errorf("%q", p.Scopes)
 	}
 	for _, wrong := range []any{"flat", 5, []any{}, map[string]any{"access": "permissions"}} {
-		b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("on the way to the scopes no object but %v", wrong))
+		f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": wrong}), authz.InvalidToken, fmt.Sprintf("%v on the path to the scopes", wrong))
 	}
-	b.wants(b.mint("EdDSA", nil), authz.InvalidToken, "sub is not the subject here")
-	b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": 7}), authz.InvalidToken, "the subject is a number")
-	b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "sub": 7}), authz.InvalidToken, "sub is a number")
-	b.wants(b.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": nested(1)}), authz.InvalidToken, "nested and a number")
+	f.expect(f.mint("EdDSA", nil), authz.InvalidToken, "sub is not the subject here")
+	f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": 7}), authz.InvalidToken, "the subject is a number")
+	f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "sub": 7}), authz.InvalidToken, "sub is a number")
+	f.expect(f.mint("EdDSA", map[string]any{"https://x.example/user": "bob", "realm": nested(1)}), authz.InvalidToken, "nested and a number")
 }
 
 func TestAccessTokens(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
 	all := map[string]any{"jti": "j", "client_id": "web"}
 	mint := func(typ string, changes map[string]any) string {
-		return b.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
+		return f.sign(t, "EdDSA", `{"alg":"EdDSA","kid":"EdDSA"`+typ+`}`, claims(changes))
 	}
-	if p := b.wants(mint(`,"typ":"at+jwt"`, all), authz.OK, "all there"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
+	if p := f.expect(mint(`,"typ":"at+jwt"`, all), authz.OK, "complete"); p != nil && p.AuthMethod != authz.AuthMethodOAuth {
 		t.Errorf("%+v", p)
 	}
-	b.wants(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "all there")
-	b.wants(mint(`,"typ":"JWT"`, all), authz.InvalidToken, "typ JWT: an ID token")
-	b.wants(mint(``, all), authz.InvalidToken, "no typ")
+	f.expect(mint(`,"typ":"application/AT+JWT"`, all), authz.OK, "complete")
+	f.expect(mint(`,"typ":"JWT"`, all), authz.InvalidToken, "typ JWT: an ID token")
+	f.expect(mint(``, all), authz.InvalidToken, "no typ")
 	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		less := map[string]any{"jti": "j", "client_id": "web", name: nil}
-		b.wants(mint(`,"typ":"at+jwt"`, less), authz.InvalidToken, "without "+name)
+		f.expect(mint(`,"typ":"at+jwt"`, less), authz.InvalidToken, "without "+name)
 	}
-	b.wants(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "j", "client_id": 1}), authz.InvalidToken, "client_id a number")
-	b.wants(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "", "client_id": "web"}), authz.InvalidToken, "jti empty")
+	f.expect(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "j", "client_id": 1}), authz.InvalidToken, "client_id a number")
+	f.expect(mint(`,"typ":"at+jwt"`, map[string]any{"jti": "", "client_id": "web"}), authz.InvalidToken, "jti empty")
 }
 
-// TestAlgorithmConfusion: an HMAC under the text of a public key, and no signature at all.
+// TestAlgorithmConfusion has an HMAC under the text of a public key, and no
+// signature at all.
 func TestAlgorithmConfusion(t *testing.T) {
-	b := newJWTFixture(t, nil)
-	der, err := x509.MarshalPKIXPublicKey(b.tokenIssuer.keys["RS256"].Public())
+	f := newJWTFixture(t, nil)
+	der, err := x509.MarshalPKIXPublicKey(f.tokenIssuer.keys["RS256"].Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,13 +293,13 @@ func TestAlgorithmConfusion(t *testing.T) {
 		for _, key := range [][]byte{text, der, nil} {
 			mac := hmac.New(sha256.New, key)
 			mac.Write([]byte(input))
-			b.wants(input+"."+b64(mac.Sum(nil)), authz.InvalidToken, "an HMAC under a public key")
+			f.expect(input+"."+b64(mac.Sum(nil)), authz.InvalidToken, "an HMAC under a public key")
 		}
 	}
 	for _, alg := range []string{"none", "None", "NONE", ""} {
 		input := b64([]byte(`{"alg":"`+alg+`"}`)) + "." + b64([]byte(claims(nil)))
-		b.wants(input+".", authz.InvalidToken, "no signature")
-		b.wants(input+".AA", authz.InvalidToken, "none and a signature")
+		f.expect(input+".", authz.InvalidToken, "no signature")
+		f.expect(input+".AA", authz.InvalidToken, "none and a signature")
 	}
 }
 
@@ -309,7 +311,7 @@ func TestSecretIssuer(t *testing.T) {
 	}
 	keys := &issuerKeys{}
 	keys.set.Store(set)
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms, i.Keys = []string{"HS256", "HS512"}, keys
 	})
 	sign := func(method jwt.SigningMethod, header, key string) string {
@@ -320,50 +322,51 @@ func TestSecretIssuer(t *testing.T) {
 		}
 		return input + "." + base64.RawURLEncoding.EncodeToString(signature)
 	}
-	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret), authz.OK, "HS256")
-	b.wants(sign(jwt.SigningMethodHS512, `{"alg":"HS512","kid":"any"}`, secret), authz.OK, "HS512, named")
-	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":""}`, secret), authz.InvalidToken, "an empty kid")
-	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":"`+strings.Repeat("k", 256)+`"}`, secret), authz.InvalidToken, "a kid that is too long")
-	b.wants(sign(jwt.SigningMethodHS384, `{"alg":"HS384"}`, secret), authz.InvalidToken, "HS384 is not configured")
-	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS512"}`, secret), authz.InvalidToken, "HS256 that says HS512")
-	b.wants(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret+"\n"), authz.InvalidToken, "another secret")
-	b.wants(b.mint("EdDSA", nil), authz.InvalidToken, "a signature where secrets are used")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret), authz.OK, "HS256")
+	f.expect(sign(jwt.SigningMethodHS512, `{"alg":"HS512","kid":"any"}`, secret), authz.OK, "HS512, named")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":""}`, secret), authz.InvalidToken, "an empty kid")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256","kid":"`+strings.Repeat("k", 256)+`"}`, secret), authz.InvalidToken, "a kid that is too long")
+	f.expect(sign(jwt.SigningMethodHS384, `{"alg":"HS384"}`, secret), authz.InvalidToken, "HS384 is not configured")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS512"}`, secret), authz.InvalidToken, "HS256 with alg HS512")
+	f.expect(sign(jwt.SigningMethodHS256, `{"alg":"HS256"}`, secret+"\n"), authz.InvalidToken, "another secret")
+	f.expect(f.mint("EdDSA", nil), authz.InvalidToken, "a public key signature of an issuer with a secret")
 }
 
 func TestSeveralIssuers(t *testing.T) {
 	other := newTokenIssuer(t)
-	otherKeys := keysOf(t, other.document(t))
-	b := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	otherKeys := parseKeys(t, other.document(t))
+	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		second := *i
 		second.Name, second.Issuer, second.Keys, second.Audiences = "second", "https://second.example", otherKeys, nil
 		c.Issuers = append(c.Issuers, second)
 	})
 	header := `{"alg":"EdDSA","kid":"EdDSA"}`
 	second := map[string]any{"iss": "https://second.example", "aud": nil}
-	b.wants(b.mint("EdDSA", nil), authz.OK, "the first's")
-	b.wants(other.sign(t, "EdDSA", header, claims(second)), authz.OK, "the second's, for whom aud need not be")
-	b.wants(b.mint("EdDSA", second), authz.InvalidToken, "the first's in the second's name")
-	b.wants(other.sign(t, "EdDSA", header, claims(nil)), authz.InvalidToken, "the second's in the first's name")
+	f.expect(f.mint("EdDSA", nil), authz.OK, "the first's")
+	f.expect(other.sign(t, "EdDSA", header, claims(second)), authz.OK, "the second's, which needs no aud")
+	f.expect(f.mint("EdDSA", second), authz.InvalidToken, "the first's in the second's name")
+	f.expect(other.sign(t, "EdDSA", header, claims(nil)), authz.InvalidToken, "the second's in the first's name")
 	for _, aud := range []any{1, []any{"x", 1}, json.RawMessage("null")} {
 		second["aud"] = aud
-		b.wants(other.sign(t, "EdDSA", header, claims(second)), authz.InvalidToken, "aud of another type")
+		f.expect(other.sign(t, "EdDSA", header, claims(second)), authz.InvalidToken, "aud of another type")
 	}
 }
 
-// TestKeyOfAnotherAlgorithm: a source that hands out a key for what it is not meant for is not believed.
+// TestKeyOfAnotherAlgorithm checks that a key is not used for another
+// algorithm, even if the source returns it.
 func TestKeyOfAnotherAlgorithm(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) {
 		i.Algorithms = []string{"RS256", "PS256"}
 		i.Keys = wrongKeySource{i.Keys}
 	})
-	pinned := maps.Clone(b.entries[0])
+	pinned := maps.Clone(f.entries[0])
 	pinned["alg"] = "RS256"
-	b.keys.set.Store(keysOf(t, b.document(t, pinned)).set.Load())
-	b.wants(b.mint("RS256", nil), authz.OK, "the key's own")
-	b.wants(b.sign(t, "PS256", `{"alg":"PS256","kid":"RS256"}`, claims(nil)), authz.InvalidToken, "another")
+	f.keys.set.Store(parseKeys(t, f.document(t, pinned)).set.Load())
+	f.expect(f.mint("RS256", nil), authz.OK, "the key's own")
+	f.expect(f.sign(t, "PS256", `{"alg":"PS256","kid":"RS256"}`, claims(nil)), authz.InvalidToken, "another")
 }
 
-// wrongKeySource returns a key whatever the algorithm.
+// wrongKeySource returns the key for every algorithm.
 type wrongKeySource struct{ verifier.KeySource }
 
 func (c wrongKeySource) Find(ctx context.Context, kid string, hasKid bool, _ string, now time.Time) (*jwks.Key, error) {
@@ -371,16 +374,16 @@ func (c wrongKeySource) Find(ctx context.Context, kid string, hasKid bool, _ str
 }
 
 func TestPSSSaltLength(t *testing.T) {
-	b := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"PS256"} })
+	f := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"PS256"} })
 	header := `{"alg":"PS256","kid":"RS256"}`
-	b.wants(b.sign(t, "PS256", header, claims(nil)), authz.OK, "a salt as long as the hash")
+	f.expect(f.sign(t, "PS256", header, claims(nil)), authz.OK, "a salt as long as the hash")
 	for _, salt := range []int{0, 20, 31, 33, 64} {
-		b.wants(b.signPSS(t, header, claims(nil), salt), authz.InvalidToken, fmt.Sprint("a salt of ", salt))
+		f.expect(f.signPSS(t, header, claims(nil), salt), authz.InvalidToken, fmt.Sprint("a salt of ", salt))
 	}
 }
 
 func TestJWTConfigErrors(t *testing.T) {
-	keys := keysOf(t, newTokenIssuer(t).document(t))
+	keys := parseKeys(t, newTokenIssuer(t).document(t))
 	good := verifier.JWTIssuer{AuthMethod: authz.AuthMethodJWT, Issuer: "i", Algorithms: []string{"RS256"}, Keys: keys, MaxLifetime: time.Hour}
 	make1 := func(change func(*verifier.JWTConfig, *verifier.JWTIssuer)) error {
 		cfg := verifier.JWTConfig{Tokens: newTokenCache(t), Fingerprints: fingerprint.NewHasher(), Gate: admission.New(admission.Config{})}

@@ -7,33 +7,35 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/verifier/jwks"
 )
 
-// jwtToken is a token whose signature and claims are right. But for the number
-// of the revocations it is never changed.
+// jwtToken is a token with a valid signature and valid claims. It is immutable,
+// except for the revocation version.
 type jwtToken struct {
-	by        *JWT // whose rules it was judged by; a cache may outlive them
+	owner     *JWT // the verifier whose rules it passed; a cache may outlive the verifier
 	issuer    *jwtIssuer
 	principal *authz.Principal
 	key       *jwks.Key
-	user      *keystore.User // nil where subjects are no users
+	user      *keyindex.User // nil if subjects are not users
 
-	inheritScopes bool // the token names no scopes: the user's hold
+	inheritScopes bool // the token names no scopes, so the user's apply
 
 	jti      string
-	issuedAt time.Time // the earliest that it may have been, see earliestIssue; zero: not told
-	from     time.Time // accepted from then on, leeway included
-	until    time.Time // and no longer than to then
+	issuedAt time.Time // the earliest possible time, see earliestIssue; zero: unknown
+	from     time.Time // when it begins to be accepted, including leeway
+	until    time.Time // when it stops being accepted, including leeway
 
-	// revocationVersion is Revocations.Changes, read before the token was found not revoked.
+	// revocationVersion is Revocations.Changes, read before the token was found
+	// not revoked.
 	revocationVersion atomic.Uint64
 }
 
-// token makes one of claims that the key's signature is good for. It shares no
-// memory with the token's text, which the cache would keep alive.
-func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
+// newToken makes a token of verified claims. It shares no memory with the
+// token's text, which would otherwise stay in memory as long as the cache
+// entry.
+func (i *jwtIssuer) newToken(c *jwtClaims, key *jwks.Key) *jwtToken {
 	t := &jwtToken{
 		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
 		until: c.expires.Add(i.Leeway),
@@ -51,9 +53,10 @@ func (i *jwtIssuer) token(c *jwtClaims, key *jwks.Key) *jwtToken {
 	return t
 }
 
-// earliestIssue is when a token may have been issued by our clock, if its
-// issuer's is ahead by as much as is allowed: a token that is accepted with an
-// iat still to come is one of those that were issued before now. Zero stays zero.
+// earliestIssue returns the earliest time by our clock at which a token may
+// have been issued, given that the issuer's clock may be ahead by the leeway.
+// So a token with an iat in the future counts as issued before now. Zero stays
+// zero.
 func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
 	if issuedAt.IsZero() {
 		return issuedAt
@@ -63,11 +66,11 @@ func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
 
 func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
 
-// stillValid reports whether a token that was valid still is, except for its expiry,
-// which the caller checks and reports.
+// stillValid reports whether a token that was valid still is, except for its
+// expiry, which the caller checks and reports.
 func (j *JWT) stillValid(t *jwtToken, now time.Time) bool {
-	return t.by == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
-		(t.user == nil || !t.user.Superseded()) && j.stillUnrevoked(t)
+	return t.owner == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
+		(t.user == nil || !t.user.Stale()) && j.stillUnrevoked(t)
 }
 
 func (j *JWT) stillUnrevoked(t *jwtToken) bool {
@@ -75,8 +78,8 @@ func (j *JWT) stillUnrevoked(t *jwtToken) bool {
 	return r == nil || r.Changes() == t.revocationVersion.Load() || j.checkRevoked(t) == nil
 }
 
-// checkRevoked asks the revocations. The number is read first: what is
-// revoked in between counts as a change.
+// checkRevoked looks up whether the token is revoked. The number is read first,
+// so that a concurrent revocation counts as a change.
 func (j *JWT) checkRevoked(t *jwtToken) error {
 	r := j.cfg.Revocations
 	if r == nil {
@@ -86,25 +89,24 @@ func (j *JWT) checkRevoked(t *jwtToken) error {
 		return fmt.Errorf("looking up a revoked token: %w", err)
 	}
 	changes := r.Changes()
-	if r.Revoked(t.jti, revocable(t.principal), t.issuedAt) {
+	if r.Revoked(t.jti, revocationSubject(t.principal), t.issuedAt) {
 		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.revocationVersion.Store(changes)
 	return nil
 }
 
-// revocable is the name by which all tokens of a principal are revoked: its
-// subject, or else its client's id.
-func revocable(p *authz.Principal) string {
+// revocationSubject returns the name by which all tokens of a principal are
+// revoked: its subject, or else the id of its client.
+func revocationSubject(p *authz.Principal) string {
 	if p.User == "" {
 		return p.ClientID
 	}
 	return p.User
 }
 
-// admit asks of a token that is good in itself whether it and its user may
-// still be used, and gives the principal what is the user's. The token is
-// not shared yet.
+// admit checks whether a valid token and its user may still be used, and adds
+// the user's rights to the principal. The token is not shared yet.
 func (j *JWT) admit(t *jwtToken) error {
 	if err := j.checkRevoked(t); err != nil {
 		return err
@@ -119,7 +121,7 @@ func (j *JWT) admit(t *jwtToken) error {
 	if !ok || user.Disabled {
 		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: t.principal}
 	}
-	if !user.Since(t.issuedAt) { // a token of a deleted user, whose name another has now
+	if !user.Since(t.issuedAt) { // a token of a deleted user, whose name was given to another
 		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.user = user

@@ -18,8 +18,8 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// chainOf is what a bearer token meets: whoever is not a JWT is nobody's.
-func chainOf(t *testing.T, document []byte) (authz.Verifier, error) {
+// newChain returns a chain for bearer tokens that has a JWT verifier only.
+func newChain(t *testing.T, document []byte) (authz.Verifier, error) {
 	t.Helper()
 	set, err := jwks.Parse(document)
 	if err != nil {
@@ -35,14 +35,14 @@ func chainOf(t *testing.T, document []byte) (authz.Verifier, error) {
 }
 
 func TestTokenVectors(t *testing.T) {
-	chain, err := chainOf(t, vectors.KeySet(t))
+	chain, err := newChain(t, vectors.KeySet(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := vectors.Profile(t).Now
 	for _, v := range vectors.Tokens(t) {
-		for range 2 { // from the cache too
-			p, reason := askJWT(chain, context.Background(), v.Token, now)
+		for range 2 { // and from the cache
+			p, reason := verifyToken(chain, context.Background(), v.Token, now)
 			switch v.Expect {
 			case "accept":
 				if reason != authz.OK {
@@ -61,7 +61,8 @@ func TestTokenVectors(t *testing.T) {
 	}
 }
 
-// assertion checks what a line's ref says beside: "assert NAME==VALUE".
+// assertion checks the assertion in a vector's ref, "assert NAME==VALUE", if
+// there is one.
 func assertion(ref string, p *authz.Principal) error {
 	text, found := strings.CutPrefix(ref, "assert ")
 	if !found {
@@ -79,8 +80,8 @@ func TestKeySetVectors(t *testing.T) {
 	now := vectors.Profile(t).Now
 	for _, v := range vectors.KeySetCases(t) {
 		reason := authz.InvalidToken
-		if chain, err := chainOf(t, v.JWKS); err == nil {
-			_, reason = askJWT(chain, context.Background(), v.Token, now)
+		if chain, err := newChain(t, v.JWKS); err == nil {
+			_, reason = verifyToken(chain, context.Background(), v.Token, now)
 		}
 		if got := reason == authz.OK; got != (v.Expect == "accept") {
 			t.Errorf("%s: %s, want %s: %s", v.ID, reason, v.Expect, v.Why)
@@ -88,9 +89,9 @@ func TestKeySetVectors(t *testing.T) {
 	}
 }
 
-// knownDifferences are the vectors of others that we refuse though they say
-// "valid". There can be none of the other kind: a line is looked for only
-// where a vector wants to be accepted. One that nobody looked for fails.
+// knownDifferences are third-party vectors that are marked valid and that
+// Keyward refuses. The list is used only for vectors that are marked valid, so
+// it cannot excuse an acceptance. An unused entry is an error.
 type knownDifferences struct {
 	reasons map[string]string
 	used    map[string]bool
@@ -116,8 +117,8 @@ func readKnownDifferences(t *testing.T) *knownDifferences {
 	return d
 }
 
-// judge holds the answer to what the vector says.
-func (d *knownDifferences) judge(t *testing.T, id string, accepted, valid bool) {
+// check compares the result with the vector's.
+func (d *knownDifferences) check(t *testing.T, id string, accepted, valid bool) {
 	t.Helper()
 	switch _, known := d.reasons[id]; {
 	case accepted && !valid:
@@ -125,24 +126,25 @@ func (d *knownDifferences) judge(t *testing.T, id string, accepted, valid bool) 
 	case valid && known:
 		d.used[id] = true
 		if accepted {
-			t.Errorf("%s: accepted, and no difference any more", id)
+			t.Errorf("%s: accepted, and so no longer a difference", id)
 		}
 	case valid && !accepted:
 		t.Errorf("%s: refused, and should be accepted", id)
 	}
 }
 
-func (d *knownDifferences) done(t *testing.T, prefix string) {
+func (d *knownDifferences) checkUsed(t *testing.T, prefix string) {
 	t.Helper()
 	for id := range d.reasons {
 		if strings.HasPrefix(id, prefix) && !d.used[id] {
-			t.Errorf("known difference %s: no vector that should be accepted has that id", id)
+			t.Errorf("known difference %s: no valid vector has that id", id)
 		}
 	}
 }
 
-// accepts tells whether the signature and the header of a token are good by
-// the key set. The vectors' payloads are no claims, so that the rest can't be asked.
+// accepts reports whether the signature and the header of a token are valid
+// with the key set. The payloads of these vectors are not claims, so nothing
+// else can be checked.
 func accepts(set *jwks.Set, token string, algorithms []string) bool {
 	keys := &issuerKeys{}
 	keys.set.Store(set)
@@ -183,24 +185,25 @@ func TestWycheproofSignatures(t *testing.T) {
 	known := readKnownDifferences(t)
 	n := 0
 	for _, group := range w.TestGroups {
-		set, algorithms, err := oneKey(group.Public, group.Private)
+		set, algorithms, err := singleKeySet(group.Public, group.Private)
 		for _, test := range group.Tests {
 			if test.TcID == 367 || test.TcID == 370 {
-				continue // byte for byte the token of 357, marked otherwise
+				continue // byte for byte the token of 357, with another result
 			}
 			n++
 			accepted := err == nil && accepts(set, test.JWS, algorithms)
-			known.judge(t, fmt.Sprintf("json_web_signature/%d", test.TcID), accepted, test.Result == "valid")
+			known.check(t, fmt.Sprintf("json_web_signature/%d", test.TcID), accepted, test.Result == "valid")
 		}
 	}
 	if n < 350 {
 		t.Errorf("%d vectors only", n)
 	}
-	known.done(t, "json_web_signature/")
+	known.checkUsed(t, "json_web_signature/")
 }
 
-// oneKey makes a set of a JWK alone. A symmetric one takes the way that secrets come by, a file.
-func oneKey(public, private json.RawMessage) (*jwks.Set, []string, error) {
+// singleKeySet makes a set of one JWK. A symmetric key is parsed as a secret
+// file is.
+func singleKeySet(public, private json.RawMessage) (*jwks.Set, []string, error) {
 	if public != nil {
 		set, err := jwks.Parse([]byte(`{"keys":[` + string(public) + `]}`))
 		return set, publicAlgorithms, err
@@ -235,14 +238,14 @@ func TestWycheproofKeys(t *testing.T) {
 		set, err := jwks.Parse(document)
 		for _, test := range group.Tests {
 			accepted := err == nil && accepts(set, test.JWS, publicAlgorithms)
-			known.judge(t, fmt.Sprintf("json_web_key/%d", test.TcID), accepted, test.Result == "valid")
+			known.check(t, fmt.Sprintf("json_web_key/%d", test.TcID), accepted, test.Result == "valid")
 		}
 	}
-	known.done(t, "json_web_key/")
+	known.checkUsed(t, "json_web_key/")
 }
 
-// TestRFCExamples: under the profile all are refused; the signatures that are
-// said to be valid are found so.
+// TestRFCExamples checks that the profile accepts none of the examples, and
+// that the signatures that are marked valid are.
 func TestRFCExamples(t *testing.T) {
 	text, found := vectors.Shared(t, "jwt/rfc/rfc_vectors.jsonl")
 	if !found {
@@ -250,7 +253,7 @@ func TestRFCExamples(t *testing.T) {
 	}
 	known := readKnownDifferences(t)
 	profile := vectors.Profile(t)
-	chain, err := chainOf(t, vectors.KeySet(t))
+	chain, err := newChain(t, vectors.KeySet(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +265,7 @@ func TestRFCExamples(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &v); err != nil {
 			t.Fatal(err)
 		}
-		if _, reason := askJWT(chain, context.Background(), v.Token, profile.Now); reason == authz.OK {
+		if _, reason := verifyToken(chain, context.Background(), v.Token, profile.Now); reason == authz.OK {
 			t.Errorf("%s: accepted under the profile", v.ID)
 		}
 		public, private := v.JWK, json.RawMessage(nil)
@@ -271,10 +274,10 @@ func TestRFCExamples(t *testing.T) {
 		}
 		accepted := false
 		if string(v.JWK) != "" && string(v.JWK) != "null" {
-			set, algorithms, err := oneKey(public, private)
+			set, algorithms, err := singleKeySet(public, private)
 			accepted = err == nil && accepts(set, v.Token, algorithms)
 		}
-		known.judge(t, "rfc/"+v.ID, accepted, v.Signature == "valid")
+		known.check(t, "rfc/"+v.ID, accepted, v.Signature == "valid")
 	}
-	known.done(t, "rfc/")
+	known.checkUsed(t, "rfc/")
 }

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// maxNumericDate is the first second of the year 10000; a NumericDate is below it.
+// maxNumericDate is the first second of the year 10000; every NumericDate is
+// below it.
 const maxNumericDate = 253402300800
 
 // maxDateLength bounds the text of a NumericDate, and maxDateExponentDigits its
-// exponent: no issuer needs more.
+// exponent. No issuer needs more.
 const (
 	maxDateLength         = 64
 	maxDateExponentDigits = 2
 )
 
-// optionalDate reads a date, if it is present.
+// optionalDate reads a date, if the member is present.
 func optionalDate(members map[string]any, name string, into *time.Time) bool {
 	v, there := members[name]
 	if !there {
@@ -28,9 +29,10 @@ func optionalDate(members map[string]any, name string, into *time.Time) bool {
 	return ok
 }
 
-// ParseNumericDate reads a NumericDate (RFC 7519 section 2), as package strictjson
-// parses it: seconds since 1970 as a number, which may have a fraction and an exponent.
-// It is read exactly and truncated to nanoseconds; a float would overflow or round.
+// ParseNumericDate reads a NumericDate (RFC 7519 section 2), as package
+// strictjson parses it: seconds since 1970, possibly with a fraction and an
+// exponent. It is exact and truncates to nanoseconds; a float would overflow or
+// round.
 func ParseNumericDate(v any) (date time.Time, ok bool) {
 	number, ok := v.(json.Number)
 	if !ok || len(number) > maxDateLength {
@@ -46,18 +48,18 @@ func ParseNumericDate(v any) (date time.Time, ok bool) {
 	}
 	var seconds, nanoseconds int64
 	for at := range point {
-		if seconds = seconds*10 + digitAt(digits, at); seconds >= maxNumericDate {
+		if seconds = seconds*10 + digitValue(digits, at); seconds >= maxNumericDate {
 			return time.Time{}, false
 		}
 	}
 	for at := point; at < point+9; at++ {
-		nanoseconds = nanoseconds*10 + digitAt(digits, at)
+		nanoseconds = nanoseconds*10 + digitValue(digits, at)
 	}
 	return time.Unix(seconds, nanoseconds).UTC(), true
 }
 
-// decimal splits a number that is not negative into its digits and the position of its
-// decimal point among them, which may be before the first or behind the last.
+// decimal splits a number that is not negative into its digits and the position
+// of the decimal point, which may be before the first digit or after the last.
 func decimal(text string) (digits string, point int, ok bool) {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
@@ -69,16 +71,17 @@ func decimal(text string) (digits string, point int, ok bool) {
 		}
 	}
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	digits = whole + fraction
+	integer, fraction, _ := strings.Cut(mantissa, ".")
+	digits = integer + fraction
 	if strings.Trim(digits, "0123456789") != "" || negative && strings.Trim(digits, "0") != "" {
 		return "", 0, false
 	}
-	return digits, len(whole) + exponent, true
+	return digits, len(integer) + exponent, true
 }
 
-// digitAt returns the value of a digit, 0 for those before and behind the text.
-func digitAt(digits string, at int) int64 {
+// digitValue returns the value of a digit, 0 before the first and after the
+// last.
+func digitValue(digits string, at int) int64 {
 	if at < 0 || at >= len(digits) {
 		return 0
 	}

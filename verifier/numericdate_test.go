@@ -10,7 +10,7 @@ import (
 	"keyward/verifier/strictjson"
 )
 
-// FuzzNumericDate holds the reader to exact arithmetic.
+// FuzzNumericDate compares the result with exact arithmetic.
 func FuzzNumericDate(f *testing.F) {
 	for _, text := range []string{
 		"0", "-0", "-0.0", "-1e-99", "1.5", "1e9", "1E+9", "253402300799.9999999999", "253402300800", "2534023007.999e2", "2534023008e2",

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
 )
 
-// adminListener is the flags that say which running server is asked, and how.
+// adminListener has the flags that name the running server to ask.
 type adminListener struct {
 	Config string `placeholder:"FILE" help:"Configuration of the server, for the address and TLS settings of its admin listener."`
 	Admin  string `placeholder:"ADDRESS" help:"host:port or unix:///path of the admin listener (default 127.0.0.1:9193, or the configuration's listen.admin)."`
@@ -32,7 +32,7 @@ const (
 	maxAnswer    = 1 << 16 // bytes
 )
 
-// ask returns the body of an answer with status 200. All else is an error.
+// ask returns the body of a response with status 200. Any other response is an error.
 func (l *adminListener) ask(env *environment, method, path string) ([]byte, error) {
 	cfg, err := loadConfig(l.Config, env)
 	if err != nil {
@@ -53,7 +53,7 @@ func (l *adminListener) ask(env *environment, method, path string) ([]byte, erro
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		var wrapped *url.Error // its text is the request's
+		var wrapped *url.Error // its text has the URL of the request
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
@@ -66,12 +66,12 @@ func (l *adminListener) ask(env *environment, method, path string) ([]byte, erro
 	}
 	if response.StatusCode != http.StatusOK {
 		line, _, _ := strings.Cut(string(body), "\n")
-		return nil, fmt.Errorf("the server at %s answers %d: %s", address, response.StatusCode, keystore.Shown(line))
+		return nil, fmt.Errorf("the server at %s answers %d: %s", address, response.StatusCode, store.Shown(line))
 	}
 	return body, nil
 }
 
-// address is where the server listens, in the words of listen.admin.
+// address returns the address of the admin listener, in the form of listen.admin.
 func (l *adminListener) address(cfg *config.Config) (string, error) {
 	address := cfg.Listen.Admin
 	if l.Admin != "" {
@@ -93,7 +93,7 @@ func (l *adminListener) address(cfg *config.Config) (string, error) {
 	return address, nil
 }
 
-// client returns what asks there, and what its URLs begin with.
+// client returns a client of the listener, and the base of its URLs.
 func (l *adminListener) client(address string, pair config.KeyPair) (*http.Client, string, error) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	client := &http.Client{Transport: transport, Timeout: adminTimeout}
@@ -113,7 +113,7 @@ func (l *adminListener) client(address string, pair config.KeyPair) (*http.Clien
 }
 
 // security trusts the certificate in the configuration's file and no other,
-// whatever name it has: the server may be asked at an address that no
+// regardless of its name: the server may be reached at an address that no
 // certificate names.
 func (l *adminListener) security(pair config.KeyPair) (*tls.Config, error) {
 	text, err := os.ReadFile(pair.CertFile)
@@ -126,7 +126,7 @@ func (l *adminListener) security(pair config.KeyPair) (*tls.Config, error) {
 	}
 	security := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		InsecureSkipVerify: true, // VerifyConnection looks instead
+		InsecureSkipVerify: true, // VerifyConnection compares the certificate instead
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 || !bytes.Equal(state.PeerCertificates[0].Raw, block.Bytes) {
 				return fmt.Errorf("its certificate is not the one in %s", pair.CertFile)

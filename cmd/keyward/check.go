@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"keyward/authz"
-	"keyward/keystore"
-	"keyward/server"
+	"keyward/engine"
+	"keyward/explain"
+	"keyward/store"
 )
 
 type checkCommand struct {
@@ -25,7 +29,7 @@ type checkCommand struct {
 	output
 }
 
-// Run judges the request, or those on standard input.
+// Run evaluates the request of the flags, or those on standard input.
 func (c *checkCommand) Run(env *environment) error {
 	single, err := c.request(env)
 	if err != nil {
@@ -34,28 +38,28 @@ func (c *checkCommand) Run(env *environment) error {
 	cfg, err := loadConfig(c.Config, env)
 	if err != nil {
 		env.note("%v", err)
-		return exitCode(exitUnjudged)
+		return exitCode(exitError)
 	}
-	core, err := server.NewCore(cfg, slog.New(slog.DiscardHandler))
+	e, err := engine.Start(engine.Options{Config: cfg, DryRun: true})
 	if err != nil {
 		env.note("%v", err)
-		return exitCode(exitUnjudged)
+		return exitCode(exitError)
 	}
-	defer core.Close() // nothing is written by it
-	if err := core.Ready(); err != nil {
+	defer e.Close() // nothing is written by it
+	if err := e.Ready(); err != nil {
 		env.note("not ready: %v", err)
 	}
 	if c.Request != "" {
-		return checkLines(env, core.Checker())
+		return checkLines(env, e.Current().Checker())
 	}
-	v := judge(env.ctx, core.Checker(), single)
-	if err := c.print(env, v, v.write); err != nil {
+	v := explain.Evaluate(env.ctx, e.Current().Checker(), single)
+	if err := c.print(env, v, func(w io.Writer) { writeVerdict(w, v) }); err != nil {
 		return err
 	}
-	return v.exit()
+	return exitOf(v)
 }
 
-// request makes the request of the flags.
+// request returns the request that the flags describe.
 func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	switch {
 	case c.Request != "" && (c.Path != "" || len(c.Header) > 0):
@@ -83,24 +87,64 @@ func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	return r, nil
 }
 
-// write prints a verdict for people.
-func (v *verdict) write(w io.Writer) {
+// maxLine bounds a request on standard input, in bytes.
+const maxLine = 1 << 20
+
+// checkLines prints one line for each line that it reads. A denied request is
+// not a failure of the command; one that could not be decided, or read, is.
+func checkLines(env *environment, checker *authz.Checker) error {
+	lines := bufio.NewScanner(env.stdin)
+	lines.Buffer(nil, maxLine)
+	worst := exitDone
+	for number := 1; lines.Scan(); number++ {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		r, err := explain.ParseRequest(lines.Bytes())
+		if err != nil {
+			env.note("request line %d: %v", number, err)
+			worst = max(worst, exitUsage)
+			err = writeJSON(env.stdout, map[string]any{"decision": "error", "error": err.Error(), "line": number})
+		} else {
+			v := explain.Evaluate(env.ctx, checker, r)
+			if v.Decision == "error" {
+				worst = exitError
+			}
+			err = writeJSON(env.stdout, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return usagef("a request line of more than %d bytes", maxLine)
+	} else if err != nil {
+		return err
+	}
+	if worst != exitDone {
+		return exitCode(worst)
+	}
+	return nil
+}
+
+// writeVerdict prints a verdict as text.
+func writeVerdict(w io.Writer, v *explain.Verdict) {
 	table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
-			row(s.Step, keystore.Shown(s.Outcome))
+			row(s.Name, store.Shown(s.Outcome))
 		}
 		row("decision", fmt.Sprintf("%s, %d %s: %s", v.Decision, v.Status, http.StatusText(v.Status), v.Reason))
 		if v.Subject != "" {
-			row("subject", keystore.Shown(v.Subject))
+			row("subject", store.Shown(v.Subject))
 		}
 		if v.ClientID != "" {
 			row("client", v.ClientID)
 		}
-		for _, name := range v.setNames() {
-			row("set", name+": "+keystore.Shown(v.Set[name]))
+		for _, name := range slices.Sorted(maps.Keys(v.Set)) {
+			row("set", name+": "+store.Shown(v.Set[name]))
 		}
 		if len(v.Remove) > 0 {
-			row("remove", keystore.Shown(strings.Join(v.Remove, " ")))
+			row("remove", store.Shown(strings.Join(v.Remove, " ")))
 		}
 		if v.RemoveQuery != "" {
 			row("remove query", v.RemoveQuery)
@@ -108,14 +152,14 @@ func (v *verdict) write(w io.Writer) {
 	})
 }
 
-// exit is the exit code for a verdict, nil for an allow.
-func (v *verdict) exit() error {
+// exitOf returns the exit code for a verdict, nil for an allow.
+func exitOf(v *explain.Verdict) error {
 	switch v.Decision {
 	case "allow":
 		return nil
 	case "deny":
 		return exitCode(exitRefused)
 	default:
-		return exitCode(exitUnjudged)
+		return exitCode(exitError)
 	}
 }

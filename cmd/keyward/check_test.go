@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"keyward/explain"
 	"keyward/internal/vectors"
 )
 
-// answers runs `check --request -` over the requests.
-func answers(t *testing.T, config string, requests []map[string]any) []verdict {
+// answers returns the results of `check --request -` for the requests.
+func answers(t *testing.T, config string, requests []map[string]any) []explain.Verdict {
 	t.Helper()
 	var in, out, errs bytes.Buffer
 	for _, r := range requests {
@@ -27,10 +28,10 @@ func answers(t *testing.T, config string, requests []map[string]any) []verdict {
 	if code := env.run([]string{"check", "--config", config, "--request", "-"}); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	var all []verdict
+	var all []explain.Verdict
 	decoder := json.NewDecoder(&out)
 	for range requests {
-		var v verdict
+		var v explain.Verdict
 		if err := decoder.Decode(&v); err != nil {
 			t.Fatal(err)
 		}
@@ -41,8 +42,8 @@ func answers(t *testing.T, config string, requests []map[string]any) []verdict {
 
 func writeConfig(t *testing.T, text string) (config, keyFile string) {
 	t.Helper()
-	folder := t.TempDir()
-	config, keyFile = filepath.Join(folder, "keyward.yaml"), filepath.Join(folder, "keys.jsonl")
+	dir := t.TempDir()
+	config, keyFile = filepath.Join(dir, "keyward.yaml"), filepath.Join(dir, "keys.jsonl")
 	if err := os.WriteFile(config, []byte("keys: {file: "+keyFile+"}\n"+text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +52,14 @@ func writeConfig(t *testing.T, text string) (config, keyFile string) {
 
 func TestCheckPathVectors(t *testing.T) {
 	config, keyFile := writeConfig(t, "")
-	d := newDesk(t)
-	d.now, d.file = time.Now(), keyFile
+	c := newCLI(t)
+	c.now, c.file = time.Now(), keyFile
 	keys := map[string]string{}
 	var requests []map[string]any
 	lines := vectors.Paths(t)
 	for _, line := range lines {
 		if keys[line.Prefix] == "" {
-			keys[line.Prefix] = strings.TrimSpace(d.must("", "key", "create", "--name", "k", "--path", line.Prefix))
+			keys[line.Prefix] = strings.TrimSpace(c.must("", "key", "create", "--name", "k", "--path", line.Prefix))
 		}
 		requests = append(requests, map[string]any{
 			"path_b64": base64.StdEncoding.EncodeToString([]byte(line.Target)),
@@ -75,9 +76,9 @@ func TestCheckPathVectors(t *testing.T) {
 
 func TestCheckAuthorizationVectors(t *testing.T) {
 	config, keyFile := writeConfig(t, "credentials: {header: X-API-Key, cookie: session, basic_key_usernames: [haplo]}\n")
-	d := newDesk(t)
-	d.now, d.file = time.Now(), keyFile
-	d.must("", "key", "create", "--name", "k")
+	c := newCLI(t)
+	c.now, c.file = time.Now(), keyFile
+	c.must("", "key", "create", "--name", "k")
 	var requests []map[string]any
 	lines := vectors.Authorizations(t)
 	for _, line := range lines {
@@ -98,27 +99,4 @@ func TestCheckAuthorizationVectors(t *testing.T) {
 			t.Errorf("%q %s: %s, want %s (%s)", line.Headers, line.Target, v.Reason, line.Expect, line.Why)
 		}
 	}
-}
-
-func FuzzParseRequest(f *testing.F) {
-	for _, line := range []string{
-		`{"path":"/"}`, `{"path_b64":"L/8="}`, `{"headers":[["a","b"]]}`, `{"headers":{"a":["b",{"b64":"AA=="}]}}`,
-		`{"headers":{"a":[]}}`, `{"headers":null}`, `{"headers":[null]}`, `{`, `[]`, "{\"path\":\"\xff\"}",
-	} {
-		f.Add([]byte(line))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := parseRequest(line)
-		if (r == nil) != (err != nil) {
-			t.Fatalf("request %v, error %v", r, err)
-		}
-		if err != nil {
-			return
-		}
-		for _, h := range r.Headers {
-			if h.Name != strings.ToLower(h.Name) {
-				t.Fatalf("header name %q", h.Name)
-			}
-		}
-	})
 }

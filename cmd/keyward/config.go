@@ -18,7 +18,7 @@ type configValidate struct {
 	output
 }
 
-// validation is what there is to say about a configuration.
+// validation is the result for one configuration.
 type validation struct {
 	File     string    `json:"file"`
 	Valid    bool      `json:"valid"`
@@ -27,7 +27,7 @@ type validation struct {
 }
 
 type finding struct {
-	Line    int    `json:"line,omitempty"` // none: the file as a whole
+	Line    int    `json:"line,omitempty"` // none: the entire file
 	Message string `json:"message"`
 }
 
@@ -39,9 +39,9 @@ func findings(problems config.Problems) []finding {
 	return found
 }
 
-// Run validates the file. A file that it names and that cannot be opened here is
-// a warning only, since it may be there where the server runs; with --files
-// all that is wrong with such a file is a problem.
+// Run validates the file. If a file that it names cannot be opened here, that is
+// a warning only, since the file may exist where the server runs. With --files
+// it is a problem, like anything else that is wrong with such a file.
 func (c *configValidate) Run(env *environment) error {
 	cfg, err := config.Load(c.File, env.getenv)
 	var problems config.Problems

@@ -10,13 +10,15 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/keyindex"
 	"keyward/server"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier/jwks"
 )
 
-// missingFiles opens the named files that are not made on demand.
+// missingFiles opens the named files, except those that are created on demand.
 func missingFiles(cfg *config.Config) (found config.Problems) {
 	for _, file := range cfg.Files {
 		var err error
@@ -42,7 +44,7 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// fileCheck reads the files of a configuration as a server would at its start.
+// fileCheck reads the files of a configuration as a starting server does.
 type fileCheck struct {
 	cfg                *config.Config
 	problems, warnings config.Problems
@@ -62,7 +64,7 @@ func (c *fileCheck) warn(file config.File, format string, args ...any) {
 	c.warnings = append(c.warnings, file.Problem(c.cfg.File, fmt.Errorf(format, args...)))
 }
 
-// check returns what keeps the file from being used.
+// check returns the error that keeps the server from using the file.
 func (c *fileCheck) check(file config.File) error {
 	switch file.Key {
 	case "keys.file":
@@ -71,11 +73,10 @@ func (c *fileCheck) check(file config.File) error {
 		_, err := apikey.ReadPepper(file.Path)
 		return err
 	case "users.file":
-		users := keystore.NewUsers()
-		return c.journal(file, users, users.Ready)
+		return load(filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: file.Path}}, keyindex.NewUsers())
 	case "revocations.file":
-		revocations := keystore.NewRevocations()
-		return c.journal(file, revocations, revocations.Ready)
+		// The first revocation makes the file; nothing makes the others on demand.
+		return load(filestore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keyindex.NewRevocations())
 	case "usage.file":
 		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -96,7 +97,8 @@ func (c *fileCheck) check(file config.File) error {
 	}
 }
 
-// keys reads the key file under the pepper, whose own faults are reported at its line.
+// keys reads the key file with the pepper. An error of the pepper file itself
+// is reported at that file's line.
 func (c *fileCheck) keys(file config.File) error {
 	var pepper authz.Secret
 	if c.cfg.Keys.PepperFile != "" {
@@ -105,21 +107,23 @@ func (c *fileCheck) keys(file config.File) error {
 			return readable(file.Path)
 		}
 	}
-	keys := keystore.NewKeys(apikey.NewHasher(pepper))
-	return c.journal(file, keys, keys.Ready)
+	feed := filestore.KeyFeed{Hasher: apikey.NewHasher(pepper), FollowConfig: journal.FollowConfig{Path: file.Path}}
+	return load(feed, keyindex.NewKeys())
 }
 
-// journal reads a file of records. Nothing makes a key or users file on demand,
-// and the first revocation makes its own.
-func (c *fileCheck) journal(file config.File, into journal.Sink, ready func() error) error {
-	follower, err := journal.Follow(journal.FollowConfig{Path: file.Path, Into: into, MissingOK: file.Key == "revocations.file"})
+// load reads all records of a feed, as a server does at its start.
+func load[R any](feed store.Feed[R], into interface {
+	store.Sink[R]
+	Ready() error
+}) error {
+	follower, err := feed.Follow(into)
 	if err != nil {
 		return err
 	}
-	return errors.Join(ready(), follower.Close())
+	return errors.Join(into.Ready(), follower.Close())
 }
 
-// keySet holds a JWKS to what the issuers that name it need.
+// keySet checks that a JWKS has what the issuers that name it need.
 func (c *fileCheck) keySet(file config.File) error {
 	text, err := os.ReadFile(file.Path)
 	if err != nil {
@@ -135,7 +139,7 @@ func (c *fileCheck) keySet(file config.File) error {
 	return c.serves(set, func(t *config.JWT) bool { return t.JWKSFile == file.Path }, false)
 }
 
-// secret holds an HMAC secret to the algorithms that are to be used with it.
+// secret checks that an HMAC secret suits the algorithms that use it.
 func (c *fileCheck) secret(file config.File) error {
 	text, err := os.ReadFile(file.Path)
 	if err != nil {
@@ -148,7 +152,7 @@ func (c *fileCheck) secret(file config.File) error {
 	return c.serves(set, func(t *config.JWT) bool { return t.HMACSecretFile == file.Path }, true)
 }
 
-// serves looks for a key of each algorithm (all), or of one of them at least.
+// serves looks for a key for each algorithm (all), or for at least one of them.
 func (c *fileCheck) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) error {
 	for i := range c.cfg.JWT {
 		t := &c.cfg.JWT[i]
@@ -168,7 +172,8 @@ func (c *fileCheck) serves(set *jwks.Set, named func(*config.JWT) bool, all bool
 	return nil
 }
 
-// certificate reads a listener's files, once for all of them.
+// certificate reads the files of a listener, once even if several listeners
+// name them.
 func (c *fileCheck) certificate(file config.File) error {
 	listener, which, _ := strings.Cut(strings.TrimPrefix(file.Key, "tls."), ".")
 	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin}[listener]
@@ -178,7 +183,7 @@ func (c *fileCheck) certificate(file config.File) error {
 		return server.CheckTLS(pair)
 	case "client_ca_file":
 		if err := server.CheckTLS(config.KeyPair{CertFile: pair.CertFile, KeyFile: pair.KeyFile}); err != nil {
-			return readable(file.Path) // its other fault is reported at its own line
+			return readable(file.Path) // its other errors are reported at its own line
 		}
 		return server.CheckTLS(pair)
 	default:

@@ -10,32 +10,34 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/journal"
 )
 
-// keyFile is the flags that say which key file is meant.
+// keyFile has the flags that name the key file.
 type keyFile struct {
 	File       string `placeholder:"FILE" help:"Key file (default keys.jsonl, or what --config names)."`
 	Config     string `placeholder:"FILE" help:"Configuration that names the key file and the pepper."`
 	PepperFile string `placeholder:"FILE" help:"Pepper with which the keys in the file are hashed."`
 }
 
-// keys is a key file with what its configuration says of it.
+// keys is a key file with the settings that the configuration has for it.
 type keys struct {
-	*keystore.Journal
+	*filestore.KeyFile
+	hasher   *apikey.Hasher
 	path     string
-	prefixes []string // "" where any is fine
+	prefixes []string // "" allows any
 	maxAge   time.Duration
-	usage    string // the account of their use; "" is none
+	usage    string // the usage file; "" is none
 	users    string // the users file; "" is none
 	inBasic  bool   // keys may stand in Basic credentials
-	ended    keystore.EndedUsers
+	ended    store.EndedUsers
 }
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")
 
-// startOver is the flag of every command that writes a file.
+// startOver has the flag of every command that writes a file.
 type startOver struct {
 	StartOver bool `help:"Start a new file if the old one is empty or missing but had content before."`
 }
@@ -81,20 +83,22 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 			return nil, cfg.HideEnv(err)
 		}
 	}
-	k.Journal = keystore.NewJournal(keystore.JournalConfig{
-		Path: k.path, Hasher: apikey.NewHasher(pepper), StartOver: begin.StartOver, Now: env.now,
+	k.hasher = apikey.NewHasher(pepper)
+	k.KeyFile = filestore.NewKeyFile(filestore.KeyFileConfig{
+		Path: k.path, Hasher: k.hasher, StartOver: begin.StartOver, Now: env.now,
 	})
 	return k, nil
 }
 
-// openWithUsers is open for commands that show states: a key ends with its user.
+// openWithUsers is open for commands that show states: a key is revoked when
+// its user is deleted.
 func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 	k, err := f.open(env)
 	if err != nil || k.users == "" {
 		return k, err
 	}
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: k.users, Now: env.now})
-	if k.ended, err = file.EndedUsers(); err != nil {
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: k.users, Now: env.now})
+	if k.ended, err = file.Ended(env.ctx); err != nil {
 		env.note("note: cannot tell which keys ended with their users: %v", err)
 	}
 	return k, nil
@@ -102,35 +106,35 @@ func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 
 const idLen = len("k_") + 12
 
-// explain adds to an error what the command knows of its cause.
+// explain adds the cause to an error, as far as the command knows it.
 func (k *keys) explain(err error, id string) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
-	case errors.Is(err, keystore.ErrPepper):
+	case errors.Is(err, filestore.ErrPepper):
 		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
-	case errors.Is(err, keystore.ErrNotFound) && isMissing(k.path):
+	case errors.Is(err, store.ErrNotFound) && isMissing(k.path):
 		return fmt.Errorf("no key file %s", k.path)
-	case errors.Is(err, keystore.ErrNotFound) && len(id) > idLen:
-		// It may be a key, in which case nobody should see it again.
+	case errors.Is(err, store.ErrNotFound) && len(id) > idLen:
+		// It may be a key, which must not be printed.
 		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` prints the id of a key", k.path)
-	case errors.Is(err, keystore.ErrNotFound) && id != "":
+	case errors.Is(err, store.ErrNotFound) && id != "":
 		return fmt.Errorf("no key %s in %s", id, k.path)
 	default:
 		return err
 	}
 }
 
-// explainDamaged says how to go on with a file that lost its content.
+// explainDamaged adds to ErrDamaged how to recover the file.
 func explainDamaged(err error) error {
 	return fmt.Errorf("%w; restore it from a copy, or run a command that writes it with --start-over to begin a new one", err)
 }
 
-// asUsage makes what the keystore says of invalid arguments a wrong use.
+// asUsage makes a usage error of an error about invalid arguments.
 func asUsage(err error) error {
-	if errors.Is(err, keystore.ErrInvalid) {
+	if errors.Is(err, store.ErrInvalid) {
 		return usageError{err}
 	}
 	return err
@@ -141,7 +145,7 @@ func isMissing(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// userFile is the flags that say which users file is meant.
+// userFile has the flags that name the users file.
 type userFile struct {
 	File   string `placeholder:"FILE" help:"Users file (default users.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the users file."`
@@ -149,7 +153,7 @@ type userFile struct {
 
 // users is a users file.
 type users struct {
-	*keystore.UserFile
+	*filestore.UserFile
 	path string
 }
 
@@ -180,7 +184,7 @@ func (f userFile) openWith(env *environment, begin startOver) (*users, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s names no users file: users.file is empty", f.Config)
 	}
-	file := keystore.NewUserFile(keystore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
+	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
 	return &users{file, path}, nil
 }
 
@@ -190,16 +194,16 @@ func (u *users) explain(err error, name string) error {
 		return nil
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
-	case errors.Is(err, keystore.ErrNotFound) && isMissing(u.path):
+	case errors.Is(err, store.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
-	case errors.Is(err, keystore.ErrNotFound) && name != "":
+	case errors.Is(err, store.ErrNotFound) && name != "":
 		return fmt.Errorf("no user %s in %s", quoted(name), u.path)
 	default:
 		return err
 	}
 }
 
-// revocationsFile is the flags that say which revocations file is meant.
+// revocationsFile has the flags that name the revocations file.
 type revocationsFile struct {
 	File   string `placeholder:"FILE" help:"Revocations file (default revocations.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the revocations file."`
@@ -208,7 +212,7 @@ type revocationsFile struct {
 
 // revocations is a revocations file.
 type revocations struct {
-	*keystore.RevocationFile
+	*filestore.RevocationFile
 	path string
 }
 
@@ -227,6 +231,6 @@ func (f revocationsFile) open(env *environment) (*revocations, error) {
 	if path == "" {
 		return nil, fmt.Errorf("%s names no revocations file: revocations.file is empty", f.Config)
 	}
-	file := keystore.NewRevocationFile(keystore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
+	file := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
 	return &revocations{file, path}, nil
 }

@@ -5,7 +5,7 @@ import (
 	"keyward/verifier/password"
 )
 
-// hashCommand is what a server runs to have passwords hashed in another process.
+// hashCommand hashes passwords in a process that a server starts for it.
 type hashCommand struct {
 	LowPriority bool `help:"Run at low CPU priority."`
 }
@@ -15,7 +15,7 @@ const (
 	hashLowPriorityArg = "--low-priority"
 )
 
-// Run answers questions until standard input ends.
+// Run answers requests until standard input ends.
 func (c *hashCommand) Run(env *environment) error {
 	if c.LowPriority {
 		password.LowerPriority()

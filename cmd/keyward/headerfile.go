@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// headerLine is a header line as it was given, and where.
+// headerLine is a header line as given, and where it was given.
 type headerLine struct{ from, text string }
 
-// headerLinesOf takes the values of --header, of which @FILE and @- stand for
-// the lines of a file and of standard input, as curl has it. An argument is seen
-// by every process of the machine, so a credential is better given so.
+// headerLinesOf returns the header lines that the values of --header give. As
+// with curl, @FILE and @- stand for the lines of a file and of standard input:
+// an argument is visible to every process of the machine, so a credential should
+// not be one.
 func headerLinesOf(env *environment, values []string) ([]headerLine, error) {
 	var lines []headerLine
 	fromStdin := false

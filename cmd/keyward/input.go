@@ -14,8 +14,8 @@ import (
 // maxSecret bounds a secret that is read from standard input, in bytes.
 const maxSecret = 64 << 10
 
-// readSecret reads a secret from standard input, to its end but for one end of
-// line. At a terminal it asks for it and does not show it.
+// readSecret reads a secret from standard input until its end, and drops one
+// trailing end of line. At a terminal it prompts, and does not echo the secret.
 func (e *environment) readSecret(prompt string) (authz.Secret, error) {
 	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprint(e.stderr, prompt+": ")

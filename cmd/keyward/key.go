@@ -11,7 +11,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
 )
 
 type keyCommands struct {
@@ -26,8 +26,8 @@ type keyCommands struct {
 	Compact keyCompact `cmd:"" help:"Rewrite the key file without superseded and deleted records."`
 }
 
-// terms are the flags that say what a key may do.
-type terms struct {
+// keyFlags has the flags that say what a key may do.
+type keyFlags struct {
 	User     string   `help:"User that the key acts for."`
 	Project  string   `help:"Project that the key belongs to."`
 	Path     []string `sep:"none" placeholder:"PATH" help:"Path that the key may access, with all below it; =PATH for that path alone. Repeatable; default: any path."`
@@ -38,22 +38,22 @@ type terms struct {
 	Rate     string   `placeholder:"N/UNIT" help:"Rate limit of the key, such as 1000/h."`
 }
 
-// newKeys are the flags of what puts keys into a file.
+// newKeys has the flags of the commands that add keys to a file.
 type newKeys struct {
-	terms
+	keyFlags
 	writtenKeyFile
 	output
 }
 
-// begin opens the file and reads what the new keys may do. A name that is
-// given is one.
-func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params, error) {
+// begin opens the file and reads what the new keys may do. If a name is given
+// it must not be empty.
+func (n *newKeys) begin(env *environment, name *string) (*keys, store.KeyParams, error) {
 	if name != nil && strings.TrimSpace(*name) == "" {
-		return nil, keystore.Params{}, usagef("--name: want a text that says what the key is for")
+		return nil, store.KeyParams{}, usagef("--name: want a text that says what the key is for")
 	}
 	k, err := n.open(env)
 	if err != nil {
-		return nil, keystore.Params{}, err
+		return nil, store.KeyParams{}, err
 	}
 	p, err := n.params(env, k)
 	if name != nil {
@@ -62,29 +62,29 @@ func (n *newKeys) begin(env *environment, name *string) (*keys, keystore.Params,
 	return k, p, err
 }
 
-func (t *terms) params(env *environment, k *keys) (keystore.Params, error) {
-	p := keystore.Params{User: t.User, Project: t.Project, Paths: t.Path, Rate: t.Rate, Prefix: k.prefix()}
-	if t.Prefix != nil {
-		p.Prefix = *t.Prefix
+func (f *keyFlags) params(env *environment, k *keys) (store.KeyParams, error) {
+	p := store.KeyParams{User: f.User, Project: f.Project, Paths: f.Path, Rate: f.Rate, Prefix: k.prefix()}
+	if f.Prefix != nil {
+		p.Prefix = *f.Prefix
 	}
-	if len(t.Scope) > 0 || t.NoScopes {
-		scopes := append([]string{}, t.Scope...) // not nil: that would be its user's
+	if len(f.Scope) > 0 || f.NoScopes {
+		scopes := append([]string{}, f.Scope...) // not nil: that would be its user's
 		p.Scopes = &scopes
 	}
-	if t.Rate != "" {
-		if _, err := authz.ParseRate(t.Rate); err != nil {
-			return p, usagef("--rate %q: %v", t.Rate, err)
+	if f.Rate != "" {
+		if _, err := authz.ParseRate(f.Rate); err != nil {
+			return p, usagef("--rate %q: %v", f.Rate, err)
 		}
 	}
 	var err error
-	if p.Expires, err = expiry(t.Expires, env.now()); err != nil {
+	if p.Expires, err = expiry(f.Expires, env.now()); err != nil {
 		return p, usageError{err}
 	}
 	return p, nil
 }
 
-// prefix is what a new key begins with where nobody says otherwise: what the
-// server takes for a key.
+// prefix returns the default prefix of a new key: the first one by which the
+// server recognises a key.
 func (k *keys) prefix() string {
 	if len(k.prefixes) == 0 {
 		return config.Default().Keys.Prefixes[0]
@@ -97,7 +97,7 @@ func (k *keys) prefix() string {
 	return ""
 }
 
-// expiry reads a time to come: from now, or an RFC 3339 time. "" is never.
+// expiry reads a future time: a duration from now, or an RFC 3339 time. "" is never.
 func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -123,7 +123,7 @@ type keyCreate struct {
 	Format string `enum:"keyward,hex" default:"keyward" help:"keyward, or hex: 44 hexadecimal characters without a prefix."`
 }
 
-// Run makes the key.
+// Run creates the key.
 func (c *keyCreate) Run(env *environment) error {
 	k, p, err := c.begin(env, c.Name)
 	if err != nil {
@@ -138,16 +138,16 @@ func (c *keyCreate) Run(env *environment) error {
 	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, p.Prefix) {
 		env.note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
 	}
-	r, secret, err := k.Create(p)
+	r, secret, err := k.Create(env.ctx, p)
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
-	env.warnOfKeys([]keystore.Record{r})
+	env.warnOfKeys([]store.KeyRecord{r})
 	return c.handOut(env, k, &r, secret, "created")
 }
 
-// handOut prints a secret, for the one time that it can be.
-func (o output) handOut(env *environment, k *keys, r *keystore.Record, secret authz.Secret, done string) error {
+// handOut prints a secret, which is not stored and cannot be printed again.
+func (o output) handOut(env *environment, k *keys, r *store.KeyRecord, secret authz.Secret, done string) error {
 	view := k.view(r, env.now())
 	view.Key = secret.Reveal()
 	err := o.print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
@@ -183,8 +183,8 @@ func (c *keyRotate) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	r, secret, err := k.Rotate(c.ID, grace)
-	if errors.Is(err, keystore.ErrRevoked) {
+	r, secret, err := k.Rotate(env.ctx, c.ID, store.AnyVersion, grace)
+	if errors.Is(err, store.ErrRevoked) {
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	}
 	if err != nil {

@@ -10,42 +10,42 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/usage"
 )
 
-// desk is a command line with a clock that stands where it is put.
-type desk struct {
+// cli is a command line with a fake clock.
+type cli struct {
 	t    *testing.T
 	now  time.Time
 	file string
 }
 
-func newDesk(t *testing.T) *desk {
-	return &desk{t, time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), filepath.Join(t.TempDir(), "keys.jsonl")}
+func newCLI(t *testing.T) *cli {
+	return &cli{t, time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), filepath.Join(t.TempDir(), "keys.jsonl")}
 }
 
-func (d *desk) run(stdin string, args ...string) (code int, stdout, stderr string) {
+func (c *cli) run(stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	env := &environment{
 		ctx: context.Background(), stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
-		getenv: func(string) (string, bool) { return "", false }, now: func() time.Time { return d.now },
+		getenv: func(string) (string, bool) { return "", false }, now: func() time.Time { return c.now },
 	}
-	code = env.run(append(args, "--file", d.file))
+	code = env.run(append(args, "--file", c.file))
 	return code, out.String(), errs.String()
 }
 
-func (d *desk) must(stdin string, args ...string) string {
-	code, stdout, stderr := d.run(stdin, args...)
+func (c *cli) must(stdin string, args ...string) string {
+	code, stdout, stderr := c.run(stdin, args...)
 	if code != exitDone {
-		d.t.Fatalf("%v: exit code %d, %s", args, code, stderr)
+		c.t.Fatalf("%v: exit code %d, %s", args, code, stderr)
 	}
 	return stdout
 }
 
-// listed are the names of the keys that key list shows.
-func (d *desk) listed(args ...string) string {
-	lines := strings.Split(strings.TrimSpace(d.must("", append([]string{"key", "list"}, args...)...)), "\n")
+// listed returns the names of the keys that key list shows.
+func (c *cli) listed(args ...string) string {
+	lines := strings.Split(strings.TrimSpace(c.must("", append([]string{"key", "list"}, args...)...)), "\n")
 	var names []string
 	for _, line := range lines[1:] {
 		names = append(names, strings.Fields(line)[3])
@@ -54,33 +54,34 @@ func (d *desk) listed(args ...string) string {
 }
 
 func TestKeyExpires(t *testing.T) {
-	d := newDesk(t)
-	key := d.must("", "key", "create", "--name", "a", "--expires", "90d")
-	if !strings.Contains(d.must("", "key", "list"), "2030-04-02T03:04:05Z") {
+	c := newCLI(t)
+	key := c.must("", "key", "create", "--name", "a", "--expires", "90d")
+	if !strings.Contains(c.must("", "key", "list"), "2030-04-02T03:04:05Z") {
 		t.Error("90d from now is not in the list")
 	}
-	d.now = d.now.Add(90*24*time.Hour - time.Second)
-	d.must(key, "key", "verify")
-	d.now = d.now.Add(time.Second)
-	code, stdout, stderr := d.run(key, "key", "verify")
+	c.now = c.now.Add(90*24*time.Hour - time.Second)
+	c.must(key, "key", "verify")
+	c.now = c.now.Add(time.Second)
+	code, stdout, stderr := c.run(key, "key", "verify")
 	if code != exitRefused || !strings.Contains(stdout, "expired") || !strings.HasPrefix(stderr, "keyward: expired: k_") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 	if strings.Contains(stdout+stderr, strings.TrimSpace(key)) {
 		t.Error("verify shows the key")
 	}
-	if list := d.must("", "key", "list"); !strings.Contains(list, " expired ") {
+	if list := c.must("", "key", "list"); !strings.Contains(list, " expired ") {
 		t.Errorf("list: %s", list)
 	}
 }
 
-// TestBornExpired: a key's end is kept to the second, and must be to come all the same.
+// TestBornExpired: the expiry of a key is stored to the second, and must be in
+// the future after that.
 func TestBornExpired(t *testing.T) {
-	d := newDesk(t)
-	d.now = d.now.Add(500 * time.Millisecond)
+	c := newCLI(t)
+	c.now = c.now.Add(500 * time.Millisecond)
 	for expires, want := range map[string]int{"499ms": exitUsage, "500ms": exitDone, "2030-01-02T03:04:05.9Z": exitUsage} {
 		for _, args := range [][]string{{"key", "create", "--name", "a"}, {"key", "import"}} {
-			if code, _, stderr := d.run("a-key-of-old-"+expires, append(args, "--expires", expires)...); code != want {
+			if code, _, stderr := c.run("a-key-of-old-"+expires, append(args, "--expires", expires)...); code != want {
 				t.Errorf("%v --expires %s: exit code %d, %s", args, expires, code, stderr)
 			}
 		}
@@ -88,98 +89,99 @@ func TestBornExpired(t *testing.T) {
 }
 
 func TestGraceEnds(t *testing.T) {
-	d := newDesk(t)
-	key := d.must("", "key", "create", "--name", "a")
-	id := strings.Fields(d.must("", "key", "list"))[10] // after the heading
-	d.must("", "key", "rotate", id, "--grace", "24h")
-	d.now = d.now.Add(24*time.Hour - time.Second)
-	d.must(key, "key", "verify")
-	d.now = d.now.Add(time.Second)
-	if code, _, stderr := d.run(key, "key", "verify"); code != exitRefused || !strings.Contains(stderr, "has a new secret") {
+	c := newCLI(t)
+	key := c.must("", "key", "create", "--name", "a")
+	id := strings.Fields(c.must("", "key", "list"))[10] // after the heading
+	c.must("", "key", "rotate", id, "--grace", "24h")
+	c.now = c.now.Add(24*time.Hour - time.Second)
+	c.must(key, "key", "verify")
+	c.now = c.now.Add(time.Second)
+	if code, _, stderr := c.run(key, "key", "verify"); code != exitRefused || !strings.Contains(stderr, "has a new secret") {
 		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }
 
 func TestOlderThan(t *testing.T) {
-	d := newDesk(t)
-	d.must("", "key", "create", "--name", "old-one")
-	d.now = d.now.Add(90*24*time.Hour + time.Second)
-	d.must("", "key", "create", "--name", "new-one")
-	list := d.must("", "key", "list", "--older-than", "90d")
+	c := newCLI(t)
+	c.must("", "key", "create", "--name", "old-one")
+	c.now = c.now.Add(90*24*time.Hour + time.Second)
+	c.must("", "key", "create", "--name", "new-one")
+	list := c.must("", "key", "list", "--older-than", "90d")
 	if !strings.Contains(list, "old-one") || strings.Contains(list, "new-one") {
 		t.Errorf("list: %s", list)
 	}
 }
 
-// TestExpiring: active, and at its end within the time; by keys.max_age too.
+// TestExpiring: active keys that expire within the time, also by keys.max_age.
 func TestExpiring(t *testing.T) {
-	d := newDesk(t)
-	d.must("", "key", "create", "--name", "in-13d", "--expires", "13d")
-	d.must("", "key", "create", "--name", "in-14d", "--expires", "14d")
-	d.must("", "key", "create", "--name", "in-15d", "--expires", "15d")
-	d.must("", "key", "create", "--name", "in-1h", "--expires", "1h")
-	d.must("", "key", "create", "--name", "never")
-	revoked := d.must("", "key", "create", "--name", "revoked", "--expires", "13d", "--json")
-	d.must("", "key", "revoke", revoked[7:21])
-	if got := d.listed("--expiring", "14d"); got != "in-13d in-14d in-1h" {
+	c := newCLI(t)
+	c.must("", "key", "create", "--name", "in-13d", "--expires", "13d")
+	c.must("", "key", "create", "--name", "in-14d", "--expires", "14d")
+	c.must("", "key", "create", "--name", "in-15d", "--expires", "15d")
+	c.must("", "key", "create", "--name", "in-1h", "--expires", "1h")
+	c.must("", "key", "create", "--name", "never")
+	revoked := c.must("", "key", "create", "--name", "revoked", "--expires", "13d", "--json")
+	c.must("", "key", "revoke", revoked[7:21])
+	if got := c.listed("--expiring", "14d"); got != "in-13d in-14d in-1h" {
 		t.Errorf("listed %s", got)
 	}
-	d.now = d.now.Add(2 * time.Hour)
-	if got := d.listed("--expiring", "14d"); got != "in-13d in-14d" {
+	c.now = c.now.Add(2 * time.Hour)
+	if got := c.listed("--expiring", "14d"); got != "in-13d in-14d" {
 		t.Errorf("listed %s", got)
 	}
 	k := &keys{maxAge: 30 * 24 * time.Hour}
-	made := keystore.Record{Created: d.now}
+	made := store.KeyRecord{Created: c.now}
 	wanted := selection{expiring: 14 * 24 * time.Hour}
 	for age, want := range map[int]bool{15: false, 16: true, 29: true, 30: false} {
-		if got := wanted.has(k, &made, d.now.Add(time.Duration(age)*24*time.Hour)); got != want {
+		if got := wanted.has(k, &made, c.now.Add(time.Duration(age)*24*time.Hour)); got != want {
 			t.Errorf("%d days old: %v", age, got)
 		}
 	}
 }
 
-// TestUnusedFor: made longer ago, and last used longer ago or never. Options combine.
+// TestUnusedFor: keys created longer ago, and last used longer ago or never.
+// Options combine.
 func TestUnusedFor(t *testing.T) {
-	d := newDesk(t)
+	c := newCLI(t)
 	account := filepath.Join(t.TempDir(), "usage.jsonl")
 	use := func(name string) {
 		id := ""
-		for _, line := range strings.Split(d.must("", "key", "list"), "\n") {
+		for _, line := range strings.Split(c.must("", "key", "list"), "\n") {
 			if strings.Contains(line, " "+name+" ") {
 				id = line[:14]
 			}
 		}
-		tracker := usage.New(usage.Config{File: account, Now: func() time.Time { return d.now }})
+		tracker := usage.New(usage.Config{File: account, Now: func() time.Time { return c.now }})
 		r := authz.Request{Method: "GET", Target: "/"}
-		tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: &authz.Principal{KeyID: id}, At: d.now})
+		tracker.Observe(&r, &authz.Decision{Reason: authz.OK, Principal: &authz.Principal{KeyID: id}, At: c.now})
 		if err := tracker.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	const day = 24 * time.Hour
 	for _, name := range []string{"never", "once", "always"} {
-		d.must("", "key", "create", "--name", name, "--expires", "120d")
+		c.must("", "key", "create", "--name", name, "--expires", "120d")
 	}
 	use("once")
 	use("always")
-	d.now = d.now.Add(30 * day)
-	d.must("", "key", "create", "--name", "young")
-	d.now = d.now.Add(60 * day)
+	c.now = c.now.Add(30 * day)
+	c.must("", "key", "create", "--name", "young")
+	c.now = c.now.Add(60 * day)
 	use("always")
-	if got := d.listed("--unused-for", "90d", "--usage", account); got != "" {
+	if got := c.listed("--unused-for", "90d", "--usage", account); got != "" {
 		t.Errorf("after 90 days: %s", got)
 	}
-	d.now = d.now.Add(time.Second)
-	if got := d.listed("--unused-for", "90d", "--usage", account); got != "never once" {
+	c.now = c.now.Add(time.Second)
+	if got := c.listed("--unused-for", "90d", "--usage", account); got != "never once" {
 		t.Errorf("a second later: %s", got)
 	}
-	if got := d.listed("--unused-for", "50d", "--usage", account); got != "never once young" {
+	if got := c.listed("--unused-for", "50d", "--usage", account); got != "never once young" {
 		t.Errorf("for 50 days: %s", got)
 	}
-	if got := d.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "40d", "--usage", account); got != "never once" {
+	if got := c.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "40d", "--usage", account); got != "never once" {
 		t.Errorf("all three: %s", got)
 	}
-	if got := d.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "20d", "--usage", account); got != "" {
+	if got := c.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "20d", "--usage", account); got != "" {
 		t.Errorf("all three, of which one holds of none: %s", got)
 	}
 }
@@ -188,11 +190,11 @@ func TestStateByMaxAge(t *testing.T) {
 	made := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	k := &keys{maxAge: time.Hour}
 	for age, want := range map[time.Duration]string{0: "active", time.Hour - 1: "active", time.Hour: "expired"} {
-		if got := k.state(&keystore.Record{Created: made}, made.Add(age)); got != want {
+		if got := k.state(&store.KeyRecord{Created: made}, made.Add(age)); got != want {
 			t.Errorf("%v old: %s, want %s", age, got, want)
 		}
 	}
-	if got := k.state(&keystore.Record{Created: made, Deleted: made}, made); got != "revoked" {
+	if got := k.state(&store.KeyRecord{Created: made, Deleted: made}, made); got != "revoked" {
 		t.Errorf("deleted: %s", got)
 	}
 }
@@ -201,7 +203,7 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
 
-// TestKeyNotPrinted holds create to failing, with the id, when the one chance to show the key is lost.
+// TestKeyNotPrinted: create fails and names the id if it cannot print the key.
 func TestKeyNotPrinted(t *testing.T) {
 	var errs bytes.Buffer
 	env := &environment{

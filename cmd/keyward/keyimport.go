@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/importer"
 )
 
 type keyImport struct {
@@ -16,20 +16,24 @@ type keyImport struct {
 	newKeys
 }
 
-// Run takes over all the keys, or none.
+// Run imports all the keys, or none.
 func (c *keyImport) Run(env *environment) error {
 	k, p, err := c.begin(env, c.Name)
 	if err != nil {
 		return err
 	}
-	what, err := c.input(env, k)
+	format, err := c.format(env, k)
 	if err != nil {
 		return usageError{err}
 	}
-	if _, err := k.ImportAs(strings.NewReader(""), p, what); err != nil {
-		return asUsage(err) // without a line to blame, it is the flags
+	if err := p.Check(); err != nil {
+		return asUsage(err) // an error without a line number is about the flags
 	}
-	records, err := k.ImportAs(env.stdin, p, what)
+	given, err := format.Read(env.stdin, p, k.hasher)
+	if err != nil {
+		return err
+	}
+	records, err := k.Import(env.ctx, given)
 	if err != nil {
 		return k.explain(err, "")
 	}
@@ -45,22 +49,23 @@ func (c *keyImport) Run(env *environment) error {
 	})
 }
 
-func (c *keyImport) input(env *environment, k *keys) (keystore.Import, error) {
-	what := keystore.Import{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
+func (c *keyImport) format(env *environment, k *keys) (importer.KeyFormat, error) {
+	format := importer.KeyFormat{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
 		return expiry(text, env.now())
 	}}
 	if c.CSV == "" {
-		return what, nil
+		return format, nil
 	}
 	var err error
-	if what.Columns, err = keystore.ParseColumns(c.CSV); err != nil {
-		return what, fmt.Errorf("--csv: %w", err)
+	if format.Columns, err = importer.ParseColumns(c.CSV); err != nil {
+		return format, fmt.Errorf("--csv: %w", err)
 	}
-	return what, nil
+	return format, nil
 }
 
-// warnOfKeys notes which names of new keys may be taken for others, each once.
-func (e *environment) warnOfKeys(records []keystore.Record) {
+// warnOfKeys warns, once per name, of the names of new keys that may be taken
+// for others.
+func (e *environment) warnOfKeys(records []store.KeyRecord) {
 	told := map[string]bool{}
 	for i := range records {
 		r := &records[i]

@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/usage"
 )
 
-// usageFile is the flag that says which account of use is meant.
+// usageFile has the flag that names the usage file.
 type usageFile struct {
 	Usage string `placeholder:"FILE" help:"Usage file (default: the one that --config names, if any)."`
 }
 
-// of is the usage file that goes with the keys; "" is none.
+// of returns the path of the usage file for the keys; "" is none.
 func (f usageFile) of(k *keys) string {
 	if f.Usage != "" {
 		return f.Usage
@@ -35,7 +35,7 @@ type keyList struct {
 	output
 }
 
-// Run lists the keys in the order in which they were made.
+// Run lists the keys in the order of their creation.
 func (c *keyList) Run(env *environment) error {
 	var wanted selection
 	var err error
@@ -58,7 +58,7 @@ func (c *keyList) Run(env *environment) error {
 			return err
 		}
 	}
-	records, err := k.List()
+	records, _, err := k.List(env.ctx, store.KeyFilter{}, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
 	}
@@ -75,7 +75,7 @@ func (c *keyList) Run(env *environment) error {
 	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
 }
 
-// span reads a time span that a flag has; "" is none.
+// span reads the duration in a flag; "" is none.
 func span(flag, text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
@@ -87,17 +87,18 @@ func span(flag, text string) (time.Duration, error) {
 	return d, nil
 }
 
-// selection says which keys to list: those of which all holds that is not zero.
+// selection says which keys to list: those that meet every condition that is
+// not zero.
 type selection struct {
 	olderThan, unusedFor, expiring time.Duration
 	lastUse                        map[string]time.Time
 }
 
-func (s *selection) has(k *keys, r *keystore.Record, now time.Time) bool {
+func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
 	switch {
 	case s.olderThan > 0 && now.Sub(r.Created) <= s.olderThan:
 		return false
-	// A key that is too young to have been unused for so long is none of them.
+	// A key created more recently cannot have been unused for that long.
 	case s.unusedFor > 0 && (now.Sub(r.Created) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
 		return false
 	case s.expiring > 0 && (k.state(r, now) != "active" || !k.ends(r, now.Add(s.expiring))):
@@ -106,7 +107,7 @@ func (s *selection) has(k *keys, r *keystore.Record, now time.Time) bool {
 	return true
 }
 
-// lastUses reads when each key was last used. Without an account every key
+// lastUses reads when each key was last used. Without a usage file every key
 // would look unused, so there must be one.
 func lastUses(env *environment, file string, unusedFor time.Duration) (map[string]time.Time, error) {
 	if file == "" {
@@ -131,13 +132,13 @@ type keyShow struct {
 	output
 }
 
-// Run shows one record, and where there is an account, the key's use.
+// Run shows one record, and the key's usage if there is a usage file.
 func (c *keyShow) Run(env *environment) error {
 	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
-	r, err := k.Get(c.ID)
+	r, err := k.Get(env.ctx, c.ID)
 	if err != nil {
 		return k.explain(err, c.ID)
 	}
@@ -146,8 +147,8 @@ func (c *keyShow) Run(env *environment) error {
 	return errors.Join(c.print(env, view, view.write), failed)
 }
 
-// addUsage adds what the file knows of the key's use. A file that is not there
-// yet knows nothing.
+// addUsage adds the key's usage from the file. A file that does not exist yet
+// has none.
 func (v *keyView) addUsage(env *environment, file string) error {
 	if file == "" {
 		return nil
@@ -168,7 +169,7 @@ func writeUsage(row func(...any), u *usage.Usage) {
 	row("used", fmt.Sprint(u.Total, " times"))
 	results := make([]string, 0, len(u.Results))
 	for _, result := range u.ByFrequency() {
-		results = append(results, fmt.Sprint(keystore.Shown(result), " ", u.Results[result]))
+		results = append(results, fmt.Sprint(store.Shown(result), " ", u.Results[result]))
 	}
 	row("results", orDash(strings.Join(results, ", ")))
 	row("first use", instant(u.First))
@@ -176,7 +177,7 @@ func writeUsage(row func(...any), u *usage.Usage) {
 	row("last address", orDash(u.Address))
 	name := "last outcomes"
 	for _, o := range u.Outcomes {
-		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{keystore.Shown(o.Result), keystore.Shown(o.Method), keystore.Shown(o.Path)}, " ")))
+		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{store.Shown(o.Result), store.Shown(o.Method), store.Shown(o.Path)}, " ")))
 		name = ""
 	}
 }

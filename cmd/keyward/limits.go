@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
 )
 
 type limitsCommands struct {
@@ -23,7 +23,8 @@ type limitsShow struct {
 	output
 }
 
-// limitView is what the server says of a key's limit. Times are in seconds from now.
+// limitView is the state of a key's limit as the server reports it. Times are in
+// seconds from now.
 type limitView struct {
 	ID         string  `json:"id"`
 	Limit      string  `json:"limit"` // api_key, or key for a rate of the key's own
@@ -34,7 +35,7 @@ type limitView struct {
 	RetryAfter float64 `json:"retry_after_seconds"`
 }
 
-// Run asks the server. That costs the key nothing.
+// Run asks the server, which does not charge the key for it.
 func (c *limitsShow) Run(env *environment) error {
 	answer, err := c.askOfLimit(env, http.MethodGet, c.ID)
 	if err != nil {
@@ -50,8 +51,8 @@ func (c *limitsShow) Run(env *environment) error {
 func (v *limitView) write(w io.Writer) {
 	table(w, func(row func(...any)) {
 		row("id", v.ID)
-		row("limit", keystore.Shown(v.Limit))
-		row("rate", keystore.Shown(v.Rate))
+		row("limit", store.Shown(v.Limit))
+		row("rate", store.Shown(v.Rate))
 		row("burst", v.Burst)
 		row("remaining", v.Remaining)
 		row("retry after", fromNow(v.RetryAfter))
@@ -59,7 +60,7 @@ func (v *limitView) write(w io.Writer) {
 	})
 }
 
-// fromNow is a time in seconds as people read it; a dash for none.
+// fromNow formats a number of seconds as a duration; a dash for none.
 func fromNow(seconds float64) string {
 	if seconds == 0 {
 		return "-"
@@ -73,7 +74,7 @@ type limitsReset struct {
 	output
 }
 
-// Run has the server forget what the key used.
+// Run resets what the key has used on the server.
 func (c *limitsReset) Run(env *environment) error {
 	if _, err := c.askOfLimit(env, http.MethodDelete, c.ID); err != nil {
 		return err
@@ -87,8 +88,8 @@ func (c *limitsReset) Run(env *environment) error {
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// askOfLimit asks the server of a key's limit. What can't be an id may be a
-// key, which is neither sent nor repeated.
+// askOfLimit asks the server about the limit of a key. An argument that is not
+// an id may be a key: it is neither sent nor printed.
 func (l *adminListener) askOfLimit(env *environment, method, id string) ([]byte, error) {
 	random, ok := strings.CutPrefix(id, "k_")
 	if !ok || len(id) != idLen || strings.Trim(random, base62) != "" {

@@ -24,7 +24,7 @@ import (
 
 const someID = "k_0123456789aB"
 
-// fakeAdmin is an admin listener that knows one key, and what was reset.
+// fakeAdmin is an admin listener that knows one key, and records what is reset.
 type fakeAdmin struct {
 	*httptest.Server
 	reset []string
@@ -86,9 +86,9 @@ reset after  2m56.401s
 	if code != exitRefused || stdout != "" || !strings.Contains(stderr, "answers 404: no limit is set for such a key\n") {
 		t.Errorf("no limit: %d %s%s", code, stdout, stderr)
 	}
-	a.err = errors.New("the store is away\x1b[31m")
+	a.err = errors.New("the store is down\x1b[31m")
 	code, stdout, stderr = limits("show", someID, "--admin", a.address())
-	if code != exitRefused || stdout != "" || !strings.Contains(stderr, `answers 503: "the store is away\x1b[31m"`) {
+	if code != exitRefused || stdout != "" || !strings.Contains(stderr, `answers 503: "the store is down\x1b[31m"`) {
 		t.Errorf("no answer: %d %s%q", code, stdout, stderr)
 	}
 }
@@ -105,13 +105,13 @@ func TestLimitsReset(t *testing.T) {
 	if got := strings.Join(a.reset, " "); got != someID+" "+someID {
 		t.Errorf("reset: %s", got)
 	}
-	a.err = errors.New("the store is away")
-	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != exitRefused || stdout != "" || !strings.Contains(stderr, "answers 503: the store is away") {
+	a.err = errors.New("the store is down")
+	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != exitRefused || stdout != "" || !strings.Contains(stderr, "answers 503: the store is down") {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
 }
 
-// TestLimitsOfWhat: a key where its id belongs is neither sent nor repeated.
+// TestLimitsOfWhat: a key in place of its id is neither sent nor printed.
 func TestLimitsOfWhat(t *testing.T) {
 	a := newFakeAdmin(t)
 	a.Start()
@@ -129,7 +129,7 @@ func TestLimitsOfWhat(t *testing.T) {
 	}
 }
 
-// TestNoKeywardThere: what answers in another way is not taken for a limit.
+// TestNoKeywardThere: the answer of another program is not taken for a limit.
 func TestNoKeywardThere(t *testing.T) {
 	for _, body := range []string{"ok", "[]", "{}", `{"limit":1}`, ""} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
@@ -140,14 +140,15 @@ func TestNoKeywardThere(t *testing.T) {
 	}
 }
 
-// TestLimitsOverTLS: the certificate of the configuration is believed and no other, and a client's is shown where one is given.
+// TestLimitsOverTLS: only the certificate in the configuration is trusted, and a
+// client certificate is sent if one is given.
 func TestLimitsOverTLS(t *testing.T) {
 	a := newFakeAdmin(t)
 	a.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	a.StartTLS()
-	folder := t.TempDir()
+	dir := t.TempDir()
 	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(folder, name)
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +161,7 @@ func TestLimitsOverTLS(t *testing.T) {
 	cert, keyFile := write("cert", "CERTIFICATE", a.Certificate().Raw), write("key", "PRIVATE KEY", key)
 	other := write("other", "CERTIFICATE", append([]byte{0x30}, a.Certificate().Raw[1:len(a.Certificate().Raw)-1]...))
 	configure := func(certFile string) string {
-		path := filepath.Join(folder, "keyward.yaml")
+		path := filepath.Join(dir, "keyward.yaml")
 		text := "listen: {admin: \"" + a.address() + "\"}\ntls: {admin: {cert_file: " + certFile + ", key_file: " + keyFile + "}}\n"
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -168,7 +169,7 @@ func TestLimitsOverTLS(t *testing.T) {
 		return path
 	}
 	for _, test := range []struct {
-		about, certFile string // "" is no configuration
+		about, certFile string // "": without a configuration
 		args            []string
 		code            int
 		want            string

@@ -1,6 +1,6 @@
-// Command keyward makes and ends API keys, checks requests by them, and
-// serves those checks to a proxy. It holds no logic of its own: each command
-// reads its arguments and asks the package that knows.
+// Command keyward creates and revokes API keys, users and tokens, and serves
+// the checks of a proxy's requests. Each command reads its arguments, calls the
+// package that does the work, and prints the result.
 package main
 
 import (
@@ -23,10 +23,10 @@ func main() {
 
 // The exit codes.
 const (
-	exitDone     = 0 // or allowed
-	exitRefused  = 1 // or not found, or failed
-	exitUsage    = 2
-	exitUnjudged = 3 // check could not judge
+	exitDone    = 0 // or allowed
+	exitRefused = 1 // or not found, or failed
+	exitUsage   = 2
+	exitError   = 3 // check could not decide
 )
 
 // commands is the command line.
@@ -43,7 +43,7 @@ type commands struct {
 	HashPasswords hashCommand `cmd:"" hidden:"" help:"Hash passwords for a server, which starts this command itself."`
 }
 
-// environment is what a command has of the world.
+// environment is all that a command uses of its process.
 type environment struct {
 	ctx            context.Context
 	stdin          io.Reader
@@ -52,19 +52,19 @@ type environment struct {
 	now            func() time.Time
 }
 
-// note tells something that is no result.
+// note prints a message that is not part of the result.
 func (e *environment) note(format string, args ...any) {
 	fmt.Fprintf(e.stderr, "keyward: "+format+"\n", args...)
 }
 
-// usageError is a wrong use of a command.
+// usageError is an error in the arguments of a command.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitCode is an outcome that was printed already.
+// exitCode is the exit code of an outcome that is already printed.
 type exitCode int
 
 // Error implements error.
@@ -78,10 +78,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func (e *environment) run(args []string) int {
 	if !utf8.ValidString(strings.Join(args, "")) {
-		e.note("an argument is no UTF-8") // it would be kept with other characters than it was given with
+		e.note("an argument is not valid UTF-8") // it would be stored with other characters than given
 		return exitUsage
 	}
-	exited := -1 // set when the help was printed, after which kong goes on parsing
+	exited := -1 // set when help was printed; kong continues to parse after that
 	parser, err := kong.New(&commands{},
 		kong.Name("keyward"),
 		kong.Description("API keys, checked beside your proxy."),
@@ -106,7 +106,7 @@ func (e *environment) run(args []string) int {
 	return e.codeOf(command.Run())
 }
 
-// codeOf prints an error and returns the exit code it stands for.
+// codeOf prints an error and returns its exit code.
 func (e *environment) codeOf(err error) int {
 	var code exitCode
 	var usage usageError
@@ -124,18 +124,18 @@ func (e *environment) codeOf(err error) int {
 	}
 }
 
-// withoutArguments keeps a message that repeats no argument, in any case and
-// with or without Go's quotes, but for short ones and flags' names: an argument
-// that stands where it does not belong may be a key or a password.
+// withoutArguments returns the message if it repeats no argument, in any case
+// and with or without Go's quotes. Short arguments and the names of flags may be
+// repeated. A misplaced argument may be a key or a password.
 func withoutArguments(message string, args []string) string {
 	const short = 7
-	folded := strings.ToLower(message)
+	lowered := strings.ToLower(message)
 	for _, arg := range args {
 		if strings.HasPrefix(arg, "-") {
 			_, arg, _ = strings.Cut(arg, "=")
 		}
 		quoted := strings.Trim(strconv.Quote(arg), `"`)
-		if len(arg) > short && (strings.Contains(folded, strings.ToLower(arg)) || strings.Contains(folded, strings.ToLower(quoted))) {
+		if len(arg) > short && (strings.Contains(lowered, strings.ToLower(arg)) || strings.Contains(lowered, strings.ToLower(quoted))) {
 			return "unexpected argument, not repeated here since it may be a secret"
 		}
 	}

@@ -27,7 +27,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits runs a command and holds it to an exit code: exits CODE COMMAND ARGS...
+// exits runs a command and compares its exit code: exits CODE COMMAND ARGS...
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND ARGS...")
@@ -45,8 +45,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// field puts a member of the last command's JSON into a variable: field VAR MEMBER,
-// for an array that of its last element.
+// field sets a variable to a member of the last command's JSON: field VAR MEMBER.
+// For an array it is the member of the last element.
 func field(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: field VAR MEMBER")
@@ -64,7 +64,8 @@ func field(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], value)
 }
 
-// noKeys holds files, or stdout and stderr, to having none of the keys in the variables KEY*.
+// noKeys fails if a file, or stdout or stderr, has one of the keys in the
+// variables KEY*.
 func noKeys(ts *testscript.TestScript, neg bool, args []string) {
 	for _, file := range args {
 		text := ts.ReadFile(file)

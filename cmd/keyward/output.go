@@ -11,17 +11,17 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"keyward/authz"
-	"keyward/keystore"
+	"keyward/chars"
+	"keyward/store"
 )
 
-// output is the flag of every command that prints.
+// output has the flag of every command that prints.
 type output struct {
 	JSON bool `name:"json" help:"Print JSON: an object, or an array for lists."`
 }
 
-// print prints v as JSON if that was asked for, and else what text prints. An
-// error means that not all of it got out.
+// print prints v as JSON if the flag is set, and otherwise what text prints. An
+// error means that the output is incomplete.
 func (o output) print(env *environment, v any, text func(io.Writer)) error {
 	w := bufio.NewWriter(env.stdout)
 	if o.JSON {
@@ -44,11 +44,11 @@ func writeJSON(w io.Writer, v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	_, err := w.Write(authz.EscapeHidden(text.Bytes()))
+	_, err := w.Write(chars.EscapeHidden(text.Bytes()))
 	return err
 }
 
-// table prints rows in columns that line up; the first row is the heading.
+// table prints rows in aligned columns; the first row is the heading.
 func table(w io.Writer, rows func(row func(cells ...any))) {
 	columns := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	rows(func(cells ...any) {
@@ -60,10 +60,10 @@ func table(w io.Writer, rows func(row func(cells ...any))) {
 		}
 		fmt.Fprintln(columns)
 	})
-	_ = columns.Flush() // an error of w comes again at its own Flush
+	_ = columns.Flush() // w returns an error again at its own Flush
 }
 
-// instant is t as people read it; a dash for none.
+// instant formats a time for people; a dash for none.
 func instant(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -71,26 +71,26 @@ func instant(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// orDash is s as it is shown, or a dash for none.
+// orDash returns s as it is shown, or a dash if it is empty.
 func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return keystore.Shown(s)
+	return store.Shown(s)
 }
 
-// quoted is s in quotes, and in ASCII where it does not show what it is.
+// quoted returns s in quotes, and in ASCII if its characters could mislead.
 func quoted(s string) string {
-	if shown := keystore.Shown(s); shown != s {
+	if shown := store.Shown(s); shown != s {
 		return shown
 	}
 	return strconv.Quote(s)
 }
 
-// warnOfScripts notes that a new name has letters of several scripts, among
-// which one may look like another's. No name at all is none of them.
+// warnOfScripts warns that a new name has letters of several scripts, which may
+// look alike. An empty name has none.
 func (e *environment) warnOfScripts(what, name string) {
-	if scripts := keystore.MixedScripts(name); scripts != nil {
+	if scripts := store.MixedScripts(name); scripts != nil {
 		e.note("note: %s %s has letters of %s, some of which look alike: it is %s", what, quoted(name), strings.Join(scripts, " and "), strconv.QuoteToASCII(name))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -19,17 +20,17 @@ type serveCommand struct {
 	Config string `placeholder:"FILE" help:"Configuration file (default: built-in defaults)."`
 }
 
-// Run serves until the context ends. SIGHUP has configuration and keys read again.
+// Run serves until the context ends. SIGHUP reloads configuration and keys.
 func (c *serveCommand) Run(env *environment) error {
 	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // before the keys are read: a signal meanwhile must not end the process
+	signal.Notify(hangup, syscall.SIGHUP) // before the keys are read: a signal during that must not end the process
 	defer signal.Stop(hangup)
-	// By default these end the process: of a write to standard output or error
-	// whose reader has gone, or that would exceed a file's largest size.
+	// By default these end the process: SIGPIPE on a write to standard output or
+	// error whose reader is gone, SIGXFSZ on one that exceeds the file size limit.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
 	env.stderr = impatientWriter{env.stderr}
 
-	_, ownGOGC := env.getenv("GOGC") // who sets it knows why
+	_, ownGOGC := env.getenv("GOGC") // an explicit setting is kept
 	s, err := server.New(server.Options{
 		Load:        func() (*config.Config, error) { return loadConfig(c.Config, env) },
 		ConfigFile:  c.Config,
@@ -37,7 +38,7 @@ func (c *serveCommand) Run(env *environment) error {
 		TuneGC:      !ownGOGC,
 		LibraryLogs: true,
 		HashCommand: password.Command{
-			Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},
+			Path: selfExecutable(), Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},
 		},
 	})
 	if err != nil {
@@ -54,8 +55,21 @@ func (c *serveCommand) Run(env *environment) error {
 	return err
 }
 
-// impatientWriter gives up on an output that accepts nothing for a second, such as
-// an unread pipe: the process must be able to exit.
+// selfExecutable returns the file that this process runs. On Linux that remains
+// so if another version has replaced the file, or the file was removed.
+func selfExecutable() string {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return path
+}
+
+// impatientWriter gives up on an output that accepts nothing for a second, such
+// as a pipe that is not read: the process must be able to exit.
 type impatientWriter struct{ out io.Writer }
 
 // Write implements io.Writer.
@@ -71,7 +85,7 @@ func (w impatientWriter) Write(p []byte) (int, error) {
 	}
 }
 
-// forward turns signals into what the server waits for, until the context ends.
+// forward passes on signals to the server as reloads, until the context ends.
 func forward(ctx context.Context, signals <-chan os.Signal, reload chan<- struct{}) {
 	for {
 		select {
@@ -87,7 +101,7 @@ func forward(ctx context.Context, signals <-chan os.Signal, reload chan<- struct
 	}
 }
 
-// loadConfig reads the file, or returns the defaults where none is named.
+// loadConfig reads the file, or returns the defaults if none is named.
 func loadConfig(path string, env *environment) (*config.Config, error) {
 	if path == "" {
 		return config.Default(), nil

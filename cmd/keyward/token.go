@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
 	"keyward/store/journal"
 )
 
@@ -14,8 +14,9 @@ type tokenCommands struct {
 	Revoke tokenRevoke `cmd:"" help:"Revoke a token by its id, the tokens of a subject, or all tokens issued before a time. This cannot be undone."`
 }
 
-// tokenRevoke takes lists of which each may have one element: of a flag given
-// twice all but the last would be dropped in silence, and "" would be nobody.
+// tokenRevoke has lists of at most one element each. With single values kong
+// would silently drop all but the last of a repeated flag, and "" could not be
+// told apart from a flag that is absent.
 type tokenRevoke struct {
 	JTI          []string `name:"jti" sep:"none" placeholder:"ID" help:"Id of the token (claim jti)."`
 	Subject      []string `sep:"none" placeholder:"S" help:"Subject whose tokens are revoked, as in x-auth-subject."`
@@ -51,14 +52,14 @@ func (c *tokenRevoke) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	var r keystore.Revocation
+	var r store.Revocation
 	switch {
 	case byID:
-		r, err = file.RevokeToken(jti)
+		r, err = file.RevokeToken(env.ctx, jti)
 	case bySubject:
-		r, err = file.RevokeSubject(subject, before)
+		r, err = file.RevokeSubject(env.ctx, subject, before)
 	default:
-		r, err = file.RevokeIssuedBefore(before)
+		r, err = file.RevokeIssuedBefore(env.ctx, before)
 	}
 	if errors.Is(err, journal.ErrDamaged) {
 		return explainDamaged(err)
@@ -69,7 +70,7 @@ func (c *tokenRevoke) Run(env *environment) error {
 	return c.print(env, r, func(w io.Writer) { fmt.Fprintln(w, "revoked", tokensOf(&r)) })
 }
 
-// only is the value of a flag that may be given once, and must then have one.
+// only returns the value of a flag that may be given once and must not be empty.
 func only(flag string, values []string) (value string, given bool, err error) {
 	switch {
 	case len(values) == 0:
@@ -97,7 +98,7 @@ func issuedBefore(env *environment, text string) (time.Time, error) {
 	return at, nil
 }
 
-func tokensOf(r *keystore.Revocation) string {
+func tokensOf(r *store.Revocation) string {
 	switch {
 	case r.TokenID != "":
 		return "the token " + quoted(r.TokenID)

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"keyward/keystore"
+	"keyward/store"
+	"keyward/store/importer"
 )
 
 type userCommands struct {
@@ -17,19 +18,19 @@ type userCommands struct {
 	Import userImport `cmd:"" help:"Import names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
-// userView is what is shown of a user: the record without the password's hash.
+// userView is the part of a record that is shown: all but the password hash.
 type userView struct {
 	Name     string    `json:"name"`
 	Disabled bool      `json:"disabled"`
 	Scopes   []string  `json:"scopes"`
 	Paths    []string  `json:"paths"`
 	Created  time.Time `json:"created"`
-	Since    time.Time `json:"valid_since,omitzero"` // keys and tokens from before are a deleted user's of that name
+	Since    time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
 }
 
-func viewUser(r *keystore.UserRecord) userView {
+func viewUser(r *store.UserRecord) userView {
 	return userView{
-		Name: r.Name, Disabled: r.Disabled || keystore.ReservedUserName(r.Name), Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
+		Name: r.Name, Disabled: r.Disabled || store.ReservedUserName(r.Name), Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }
@@ -46,7 +47,7 @@ func writeUsers(w io.Writer, views []userView) {
 		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(keystore.Shown(v.Name), v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
+			row(store.Shown(v.Name), v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
 		}
 	})
 }
@@ -63,13 +64,13 @@ type userSet struct {
 	output
 }
 
-// Run changes what is given, and the password if standard input has one.
+// Run changes the given settings, and the password if standard input has one.
 func (c *userSet) Run(env *environment) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
 	}
-	var patch keystore.UserPatch
+	var patch store.UserPatch
 	if len(c.Scope) > 0 || c.NoScopes {
 		patch.Scopes = &c.Scope
 	}
@@ -86,11 +87,11 @@ func (c *userSet) Run(env *environment) error {
 	if !password.Empty() {
 		patch.Password = &password
 	}
-	r, err := u.SetUser(c.Name, patch)
+	r, err := u.Set(env.ctx, c.Name, store.AnyVersion, patch)
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
-	env.warnOfUsers([]keystore.UserRecord{r})
+	env.warnOfUsers([]store.UserRecord{r})
 	view := viewUser(&r)
 	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
 }
@@ -100,13 +101,13 @@ type userList struct {
 	output
 }
 
-// Run lists the users in the order in which they were made.
+// Run lists the users in the order of their creation.
 func (c *userList) Run(env *environment) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
 	}
-	records, err := u.ListUsers()
+	records, _, err := u.List(env.ctx, store.UserFilter{}, store.Page{})
 	if err != nil {
 		return u.explain(err, "")
 	}
@@ -116,9 +117,9 @@ func (c *userList) Run(env *environment) error {
 	return c.printAll(env, records)
 }
 
-// warnOfUsers notes which of the users were just made under a name that may be
-// taken for another.
-func (e *environment) warnOfUsers(records []keystore.UserRecord) {
+// warnOfUsers warns of the users just created whose names may be taken for
+// others.
+func (e *environment) warnOfUsers(records []store.UserRecord) {
 	for i := range records {
 		if r := &records[i]; r.Created.Equal(r.At) {
 			e.warnOfScripts("user", r.Name)
@@ -126,7 +127,7 @@ func (e *environment) warnOfUsers(records []keystore.UserRecord) {
 	}
 }
 
-func (o output) printAll(env *environment, records []keystore.UserRecord) error {
+func (o output) printAll(env *environment, records []store.UserRecord) error {
 	views := []userView{}
 	for i := range records {
 		views = append(views, viewUser(&records[i]))
@@ -150,7 +151,7 @@ func (c *userDelete) Run(env *environment) error {
 	var failures []error
 	made := c.latestKeys(env)
 	for _, name := range c.Names {
-		if err := u.DeleteUserWith(name, made[name]); err != nil {
+		if err := u.Delete(env.ctx, name, store.AnyVersion, made[name]); err != nil {
 			failures = append(failures, u.explain(err, name))
 			continue
 		}
@@ -161,15 +162,15 @@ func (c *userDelete) Run(env *environment) error {
 	}{deleted}
 	err = c.print(env, result, func(w io.Writer) {
 		for _, name := range deleted {
-			fmt.Fprintln(w, "deleted", keystore.Shown(name))
+			fmt.Fprintln(w, "deleted", store.Shown(name))
 		}
 	})
 	return errors.Join(append(failures, err)...)
 }
 
-// latestKeys says when the latest keys of the users were made, as far as the
-// configuration's key file can be read. A time in the future was set by a clock
-// that is ahead of this one, and must end with the others.
+// latestKeys returns when the newest key of each user was created, if the key
+// file of the configuration can be read. A time in the future comes from a clock
+// that is ahead of this one; that key must be revoked with the others.
 func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 	if c.Config == "" {
 		return nil
@@ -177,7 +178,7 @@ func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 	k, err := keyFile{Config: c.Config}.open(env)
 	var made map[string]time.Time
 	if err == nil {
-		made, err = k.LatestKeys(c.Names)
+		made, err = k.LatestKeys(env.ctx, c.Names)
 	}
 	if err != nil && !errors.Is(err, errNoKeyFile) {
 		env.note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
@@ -195,13 +196,17 @@ type userImport struct {
 	output
 }
 
-// Run takes over all the users, or none.
+// Run imports all the users, or none.
 func (c *userImport) Run(env *environment) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
 	}
-	records, err := u.ImportHtpasswd(env.stdin)
+	given, err := importer.ReadHtpasswd(env.stdin)
+	if err != nil {
+		return err
+	}
+	records, err := u.Import(env.ctx, given)
 	if err != nil {
 		return u.explain(err, "")
 	}

@@ -12,7 +12,7 @@ var version string
 
 type versionCommand struct{ output }
 
-// build says which program this is.
+// build identifies the program.
 type build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit,omitempty"`

@@ -1,45 +1,47 @@
--- Asks Keyward about a request and does what it says. For haproxy.cfg, which
--- refuses whatever this has not allowed: an error in here lets nobody in.
+-- Asks Keyward about a request and applies the answer. For haproxy.cfg, which refuses
+-- everything that this file has not allowed: an error in here allows no request.
 
 local address = "http://127.0.0.1:9192"
--- Of one try, in milliseconds. HAProxy 2.6 tries four times, so a Keyward that
+-- Timeout of one try, in milliseconds. HAProxy 2.6 tries four times, so a Keyward that
 -- hangs is given up after a second; the number of tries can be set from 2.9 on.
 local timeout = 250
 
--- What Keyward gets to see, beside what it is told below. A header that carries
--- a credential (credentials.header) must be here, or Keyward finds none.
+-- The headers that Keyward sees, in addition to those set below. A header that carries a
+-- credential (credentials.header) must be here, or Keyward finds none.
 local shown = {
   ["authorization"] = true, ["x-api-key"] = true, ["cookie"] = true,
   ["origin"] = true, ["access-control-request-method"] = true,
   ["content-type"] = true, ["x-request-id"] = true,
 }
 
--- What the upstream has from Keyward alone: the client's own goes, and Keyward's
--- comes if it says one. The names in identity_headers and credentials must be here.
+-- Headers that only Keyward may set for the upstream. Each one replaces the client's own;
+-- without a value from Keyward, the client's own is removed. The names in
+-- identity_headers and credentials must be here.
 local function isKeywards(name)
   return name:sub(1, 7) == "x-auth-" or name == "authorization" or name == "x-api-key" or name == "cookie"
 end
 
--- Names that some servers take for another's (x_auth_subject, x.auth.subject).
--- Keyward can only have those removed that it sees.
+-- Names that some servers take for another name (x_auth_subject, x.auth.subject). Keyward
+-- can have only those removed that it sees.
 local function isOdd(name)
   return name:find("[^a-z0-9-]") ~= nil
 end
 
--- What a denial's answer has for us, or for its own connection, and not for the client.
+-- Headers of a denial that are for this file, or for the connection to Keyward, and not
+-- for the client.
 local function isForTheClient(name)
   return name:sub(1, 7) ~= "x-auth-" and name ~= "content-length" and name ~= "transfer-encoding"
     and name ~= "connection" and name ~= "keep-alive" and name ~= "date"
 end
 
--- What an allow may tell the client of its limit (rate_limits.headers: always);
--- haproxy.cfg has a line for each.
+-- Headers of an allow that tell the client the rest of its limit (rate_limits.headers:
+-- always); haproxy.cfg has a line for each.
 local told = {
   ["ratelimit"] = "txn.ratelimit", ["ratelimit-policy"] = "txn.ratelimit_policy",
   ["x-ratelimit-limit"] = "txn.limit", ["x-ratelimit-remaining"] = "txn.remaining", ["x-ratelimit-reset"] = "txn.reset",
 }
 
--- The header lines of a name, in order; HAProxy counts them from 0.
+-- The header lines with a name, in order; HAProxy counts them from 0.
 local function lines(headers, name)
   local list, i = {}, 0
   local values = headers[name]
@@ -50,14 +52,14 @@ local function lines(headers, name)
   return list
 end
 
--- The one line of that name; nil where there is none or more than one.
+-- The only line with that name; nil if there is none or more than one.
 local function only(headers, name)
   local list = lines(headers, name)
   return #list == 1 and list[1] or nil
 end
 
--- What a Connection header names may be dropped by whoever comes behind. It could
--- name the identity headers: then the upstream would see nobody instead of somebody.
+-- The next server may drop headers that a Connection header names. It could name the
+-- identity headers: the upstream would then see no user.
 local connectionOptions = {
   ["close"] = true, ["keep-alive"] = true, ["upgrade"] = true, ["te"] = true, ["http2-settings"] = true,
 }
@@ -71,7 +73,7 @@ local function dropsHeaders(headers)
   return false
 end
 
--- What Keyward is told. These names are ours: a client's own are never shown.
+-- Headers for Keyward. Only this file sets these names: a client's own are never sent.
 local function question(txn, headers)
   local ask = {
     ["host"] = { only(headers, "host") or "" },
@@ -103,9 +105,9 @@ local function allow(txn, headers, answer, target)
     local value = only(answer, name)
     if value then txn:set_var(variable, value) end
   end
-  -- The target as Keyward read it, without a credential in its query.
+  -- The target as Keyward parsed it, without a credential in its query.
   request:req_set_uri(target)
-  txn:set_var("txn.keyward", "allowed") -- last, when all is done
+  txn:set_var("txn.keyward", "allowed") -- last, when everything is done
 end
 
 local function deny(txn, response, status)
@@ -132,5 +134,5 @@ core.register_action("keyward", { "http-req" }, function(txn)
   elseif (response.status == 401 or response.status == 403) and status and status >= 400 and status <= 599 then
     deny(txn, response, status)
   end
-  -- Anything else is no answer of Keyward's: haproxy.cfg says 503.
+  -- Any other answer is not Keyward's: haproxy.cfg returns 503.
 end)

@@ -29,9 +29,10 @@ type statementSubject struct {
 	Digest map[string]string `json:"digest"`
 }
 
-// attestation is an OCI artifact whose one layer is a statement about an image: what
-// BuildKit makes with oci-artifact=true, which both the referrers of a registry and Docker's
-// own tools lead to. It is no signature; that is for who pushes the image.
+// attestation is an OCI artifact with one layer, a statement about an image. It
+// is what BuildKit makes with oci-artifact=true. The referrers of a registry
+// and Docker's own tools both lead to it. It is not a signature; signing is
+// left to the publisher of the image.
 type attestation struct {
 	manifest []byte
 	layer    v1.Layer
@@ -75,14 +76,16 @@ func attest(image v1.Image, sbom []byte) (v1.Image, error) {
 	return partial.CompressedToImage(&attestation{manifest: manifest, layer: layer})
 }
 
-// noConfig is the empty descriptor's content, which the image specification gives.
+// noConfig is the content of the empty descriptor, as the image specification
+// defines it.
 var noConfig = []byte("{}")
 
-// The methods of partial.CompressedImageCore.
+// Methods of partial.CompressedImageCore.
 
 func (a *attestation) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
 func (a *attestation) RawManifest() ([]byte, error)        { return a.manifest, nil }
 func (a *attestation) RawConfigFile() ([]byte, error)      { return noConfig, nil }
 
-// LayerByDigest gives the only one, since nobody asks for a digest that is not in the manifest.
+// LayerByDigest returns the only layer; callers only ask for digests of the
+// manifest.
 func (a *attestation) LayerByDigest(v1.Hash) (partial.CompressedLayer, error) { return a.layer, nil }

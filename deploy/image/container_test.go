@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// unpack lays out the image for this machine, as a runtime does.
+// unpack unpacks the image for this machine, as a runtime does.
 func unpack(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -39,8 +39,9 @@ func unpack(t *testing.T) (root string) {
 	return root
 }
 
-// contained is the image's entry point with arguments, with nothing but the image to see and as
-// the user that the image names. Who is not root does it in a user namespace.
+// contained returns a command that runs the image's entry point with arguments,
+// as the image's user, with only the image's files visible. Without root rights
+// it uses a user namespace.
 func contained(root string, args ...string) *exec.Cmd {
 	const user = 65532
 	command := exec.Command("/keyward", args...)
@@ -62,8 +63,9 @@ func TestContainerVersion(t *testing.T) {
 	}
 }
 
-// TestContainerServes: with a configuration and a key file mounted, and nothing else
-// that it could write to, the image is ready, knows the key, and ends on SIGTERM with 0.
+// TestContainerServes: with a configuration and a key file mounted, and without
+// any other writable path, the image becomes ready, knows the key, and ends on
+// SIGTERM with status 0.
 func TestContainerServes(t *testing.T) {
 	root := unpack(t)
 	create := exec.Command(filepath.Join(root, "keyward"), "key", "create", "--name", "test")
@@ -77,15 +79,15 @@ func TestContainerServes(t *testing.T) {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
 	if status, body := c.get("http", "/v1/auth/verify", strings.TrimSpace(string(key))); status != http.StatusOK {
-		t.Errorf("its key: %d %s", status, body)
+		t.Errorf("the mounted key: %d %s", status, body)
 	}
 	if status, body := c.get("http", "/v1/auth/verify", "kw_00000000000000000000000000000000000000"); status != http.StatusUnauthorized {
-		t.Errorf("another: %d %s", status, body)
+		t.Errorf("another key: %d %s", status, body)
 	}
 	c.stop()
 }
 
-// container is a running one.
+// container is a running container.
 type container struct {
 	t         *testing.T
 	command   *exec.Cmd
@@ -94,7 +96,8 @@ type container struct {
 	ended     chan error
 }
 
-// serve starts the image's own command, without any right to write, and waits until it answers.
+// serve starts the image's command, without any write permission, and waits
+// until it answers.
 func serve(t *testing.T, root, more string) *container {
 	t.Helper()
 	c := &container{t: t, addresses: map[string]string{"http": free(t), "admin": free(t)}, ended: make(chan error, 1)}
@@ -115,13 +118,13 @@ func serve(t *testing.T, root, more string) *container {
 	return c
 }
 
-// wait asks until the answer is what is waited for.
+// wait polls until the response satisfies enough.
 func (c *container) wait(path string, enough func(status int, body string) bool) {
 	c.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-c.ended:
-			c.t.Fatalf("it ended: %v\n%s", err, c.said())
+			c.t.Fatalf("the container ended: %v\n%s", err, c.said())
 		default:
 		}
 		status, body := c.get("admin", path, "")
@@ -134,7 +137,7 @@ func (c *container) wait(path string, enough func(status int, body string) bool)
 	}
 }
 
-// get is 0 where nobody answers.
+// get returns status 0 if nothing answers.
 func (c *container) get(listener, path, key string) (status int, body string) {
 	c.t.Helper()
 	request, err := http.NewRequest(http.MethodGet, "http://"+c.addresses[listener]+path, nil)
@@ -159,7 +162,7 @@ func (c *container) said() string {
 	return string(said)
 }
 
-// stop may be called again.
+// stop may be called more than once.
 func (c *container) stop() {
 	c.t.Helper()
 	if c.command == nil {
@@ -181,7 +184,8 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// writable takes the right to write to folders from their owner too, or gives it back.
+// writable removes write permission from all directories, also for their owner,
+// or restores it.
 func writable(t *testing.T, root string, yes bool) {
 	t.Helper()
 	mode := os.FileMode(0o555)
@@ -195,8 +199,8 @@ func writable(t *testing.T, root string, yes bool) {
 
 const bundleFile = "etc/ssl/certs/ca-certificates.crt"
 
-// TestPublicAuthorities: a public server's chain, of its day, leads to the image's certificates,
-// and does not without them.
+// TestPublicAuthorities: a public server's certificate chain, at its time,
+// verifies with the image's certificates, and does not without them.
 func TestPublicAuthorities(t *testing.T) {
 	chain, err := os.ReadFile("testdata/public-chain.pem")
 	fatal(t, err)
@@ -218,13 +222,14 @@ func TestPublicAuthorities(t *testing.T) {
 	}
 }
 
-// TestOperatorsAuthorities: Keyward in the image believes what stands in its /etc/ssl/certs.
-// What an operator mounts there is the truth: one more authority, or others instead, or none.
+// TestOperatorsAuthorities: Keyward in the image trusts the certificates in its
+// /etc/ssl/certs. What an operator mounts there applies: an additional
+// authority, others instead, or none.
 func TestOperatorsAuthorities(t *testing.T) {
 	issuer := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`)
 	}))
-	issuer.Config.ErrorLog = log.New(io.Discard, "", 0) // half of the handshakes are to fail
+	issuer.Config.ErrorLog = log.New(io.Discard, "", 0) // half of the handshakes must fail
 	issuer.StartTLS()
 	defer issuer.Close()
 	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw})
@@ -255,7 +260,7 @@ func TestOperatorsAuthorities(t *testing.T) {
 			})
 			running.stop()
 			if failed := strings.Contains(running.said(), "its certificate is not trusted"); failed != (c.want == "error") {
-				t.Errorf("it says\n%s", running.said())
+				t.Errorf("the log is\n%s", running.said())
 			}
 		})
 	}

@@ -18,8 +18,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// TestDockerfile builds the Dockerfile and compares its image with the one of
-// `make image`: files, their owners and modes, and how a container of it is run.
+// TestDockerfile builds the Dockerfile and compares its image with that of
+// `make image`: files, their owners and modes, and the configuration of a
+// container.
 func TestDockerfile(t *testing.T) {
 	if _, err := exec.LookPath("buildah"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -30,7 +31,7 @@ func TestDockerfile(t *testing.T) {
 	got, want := buildDockerfile(t), image(t, runtime.GOARCH)
 	files, wantFiles := contents(t, got), contents(t, want)
 	if names, wantNames := slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(wantFiles)); !slices.Equal(names, wantNames) {
-		t.Errorf("it holds %q, want %q", names, wantNames)
+		t.Errorf("it contains %q, want %q", names, wantNames)
 	}
 	for name, content := range wantFiles {
 		if !bytes.Equal(files[name], content) {
@@ -38,18 +39,18 @@ func TestDockerfile(t *testing.T) {
 		}
 	}
 	config, wantConfig := configOf(t, got), configOf(t, want)
-	delete(config.Labels, "io.buildah.version") // whose own label it is
+	delete(config.Labels, "io.buildah.version") // buildah's own label
 	config.Env = slices.DeleteFunc(config.Env, func(variable string) bool { return variable == builderPath })
 	if config.Env = slices.Clip(config.Env); len(config.Env) == 0 {
 		config.Env = wantConfig.Env
 	}
 	if !reflect.DeepEqual(config, wantConfig) {
-		t.Errorf("it is run with\n%+v, want\n%+v", config, wantConfig)
+		t.Errorf("the configuration is\n%+v, want\n%+v", config, wantConfig)
 	}
 }
 
-// builderPath is added by buildah and BuildKit to every image that has no PATH.
-// Keyward looks up no program by it.
+// builderPath is the PATH that buildah and BuildKit add to every image without
+// one. Keyward does not look up programs in it.
 const builderPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 func configOf(t *testing.T, image v1.Image) v1.Config {
@@ -59,7 +60,7 @@ func configOf(t *testing.T, image v1.Image) v1.Config {
 	return file.Config
 }
 
-// contents are an image's files, by name, mode and owner.
+// contents returns the files of an image, with mode and owner, by name.
 func contents(t *testing.T, image v1.Image) map[string][]byte {
 	t.Helper()
 	layers, err := image.Layers()
@@ -81,7 +82,7 @@ func owner(h *tar.Header) string {
 }
 
 // buildDockerfile builds the tree of the other tests, without a registry and
-// without the right to make namespaces.
+// without permission to create namespaces.
 func buildDockerfile(t *testing.T) v1.Image {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,8 +112,8 @@ func buildDockerfile(t *testing.T) v1.Image {
 	return one
 }
 
-// goBase writes the Dockerfile of an image that stands for golang:1.26-bookworm: it
-// has the places to which mounts puts this machine's Go and git.
+// goBase writes the Dockerfile of a replacement for golang:1.26-bookworm, with
+// the directories in which mounts puts this machine's Go and git.
 func goBase(t *testing.T, dir string) {
 	t.Helper()
 	root := filepath.Join(dir, "root")

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// made is what came of it.
+// made is the result.
 type made struct {
 	Reference string // name and tag
 	Digest    v1.Hash
@@ -22,7 +22,7 @@ type made struct {
 type madePlatform struct {
 	OS, Arch             string
 	Digest               v1.Hash
-	Compressed, Unpacked int64 // bytes, of the layers
+	Compressed, Unpacked int64 // total of the layers, in bytes
 }
 
 // makeImage builds keyward for each platform and writes the image.
@@ -58,7 +58,7 @@ func makeImage(o options) (*made, error) {
 	return result, write(o.Out, name, index, images)
 }
 
-// platformImage is an image with what is said about it.
+// platformImage is the image of one platform, with its metadata.
 type platformImage struct {
 	v1.Image
 	made        madePlatform
@@ -66,11 +66,12 @@ type platformImage struct {
 	attestation v1.Image
 }
 
-// untyped is an image whose artifact type stands in its manifest alone. The library
-// would repeat it in the index, and there older copies of skopeo drop it, and so change the digest.
+// untyped is an image whose artifact type is only in its manifest. The library
+// would repeat it in the index, where older versions of skopeo drop it and so
+// change the digest.
 type untyped struct{ v1.Image }
 
-// ArtifactType tells the library what to write.
+// ArtifactType returns "", which makes the library omit it.
 func (untyped) ArtifactType() (string, error) { return "", nil }
 
 func newPlatformImage(o options, p *program) (platformImage, error) {
@@ -98,7 +99,8 @@ func newPlatformImage(o options, p *program) (platformImage, error) {
 	return platformImage{Image: image, made: size, sbom: sbom, attestation: attestation}, nil
 }
 
-// assemble puts the layers together: first the one that seldom changes.
+// assemble makes an image of the layers, beginning with the one that changes
+// least.
 func assemble(p *program, created time.Time, config *v1.ConfigFile) (image v1.Image, size madePlatform, err error) {
 	base, err := baseFiles()
 	if err != nil {
@@ -132,7 +134,7 @@ func assemble(p *program, created time.Time, config *v1.ConfigFile) (image v1.Im
 	return image, size, nil
 }
 
-// config is how a container of the image is run when nobody says otherwise.
+// config returns the default configuration of a container.
 func config(o options, p *program, created time.Time) *v1.ConfigFile {
 	labels := map[string]string{
 		"org.opencontainers.image.title":       "keyward",
@@ -148,7 +150,8 @@ func config(o options, p *program, created time.Time) *v1.ConfigFile {
 	return &v1.ConfigFile{
 		Architecture: p.Arch, OS: p.OS, Created: v1.Time{Time: created}, RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{
-			// Numbers, so that Kubernetes' runAsNonRoot can tell that it is not root.
+			// Numeric, so that Kubernetes' runAsNonRoot can verify that it is
+			// not root.
 			User:         nonroot + ":" + nonroot,
 			Entrypoint:   []string{"/keyward"},
 			Cmd:          []string{"serve", "--config", "/etc/keyward/keyward.yaml"},
@@ -159,8 +162,9 @@ func config(o options, p *program, created time.Time) *v1.ConfigFile {
 	}
 }
 
-// indexOf lists the images and then the attestations, as BuildKit does: a runtime takes
-// the first entry that is of its platform, and "unknown" is nobody's.
+// indexOf lists the images and then the attestations, as BuildKit does. A
+// runtime takes the first entry for its platform, and no runtime has the
+// platform "unknown".
 func indexOf(images []platformImage) v1.ImageIndex {
 	var entries []mutate.IndexAddendum
 	for _, i := range images {

@@ -15,10 +15,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// committed is when the test's commit was made, and so when all in its image was.
+// committed is the time of the test's commit, and therefore of everything in
+// its image.
 var committed = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// built is the image of a copy of this tree, made once, by the program as it is run by make.
+// built is the image of a copy of this tree, built once, by the program that
+// make runs.
 var built struct {
 	tool, tree, out string
 	path            layout.Path
@@ -60,7 +62,8 @@ func runTool(tree, out, umask string, env ...string) error {
 		built.tool, "-source", tree, "-version", "v1.2.3-test", "-url", "https://example.com/keyward", "-out", out)
 }
 
-// commitCopy makes a repository of one commit of what is in a tree, whether it is committed there or not.
+// commitCopy makes a repository with one commit of a tree's files, committed
+// there or not.
 func commitCopy(from, to string) error {
 	list := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	list.Dir = from
@@ -71,7 +74,7 @@ func commitCopy(from, to string) error {
 	for _, name := range strings.Split(strings.Trim(string(names), "\x00"), "\x00") {
 		content, err := os.ReadFile(filepath.Join(from, name))
 		if os.IsNotExist(err) {
-			continue // removed, and not yet committed
+			continue // removed, but not yet committed
 		}
 		if err != nil {
 			return err
@@ -104,7 +107,7 @@ func execute(dir string, env []string, name string, args ...string) error {
 	return nil
 }
 
-// index is the image: the one entry of index.json.
+// index returns the image, which is the only entry of index.json.
 func index(t *testing.T, path layout.Path) (v1.Descriptor, v1.ImageIndex) {
 	t.Helper()
 	top, err := path.ImageIndex()
@@ -112,7 +115,7 @@ func index(t *testing.T, path layout.Path) (v1.Descriptor, v1.ImageIndex) {
 	entries, err := top.IndexManifest()
 	fatal(t, err)
 	if len(entries.Manifests) != 1 {
-		t.Fatalf("%d entries in index.json, and so crane and skopeo would have to be told which", len(entries.Manifests))
+		t.Fatalf("%d entries in index.json, want 1, so that crane and skopeo need no selection", len(entries.Manifests))
 	}
 	image, err := top.ImageIndex(entries.Manifests[0].Digest)
 	fatal(t, err)
@@ -135,8 +138,9 @@ func image(t *testing.T, arch string) v1.Image {
 	return nil
 }
 
-// TestReproducible builds in another folder, under another umask and time zone, and with
-// settings of the compiler that would change the program if they got through.
+// TestReproducible builds in another directory, with another umask and time
+// zone, and with settings of the compiler that would change the program if they
+// had an effect.
 func TestReproducible(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "another", "place")
 	fatal(t, execute("", nil, "git", "clone", "-q", built.tree, other))
@@ -148,7 +152,7 @@ func TestReproducible(t *testing.T) {
 		two, err := os.ReadFile(filepath.Join(out, name))
 		fatal(t, err)
 		if !bytes.Equal(one, two) {
-			t.Errorf("%s is another when it is made elsewhere", name)
+			t.Errorf("%s differs when it is built elsewhere", name)
 		}
 	}
 }
@@ -159,10 +163,10 @@ func TestRunRefuses(t *testing.T) {
 		epoch   string
 		want    string
 	}{
-		"an epoch that is none":           {options{Name: "keyward", Version: "v1"}, "yesterday", "SOURCE_DATE_EPOCH"},
-		"a version that is no tag":        {options{Name: "keyward", Version: "v1+meta"}, "", "invalid reference format"},
-		"no version":                      {options{Name: "keyward"}, "", "invalid reference format"},
-		"a tree under no version control": {options{Name: "keyward", Version: "v1", Source: unversioned(t), Out: t.TempDir()}, "", "no version control"},
+		"an invalid epoch":               {options{Name: "keyward", Version: "v1"}, "yesterday", "SOURCE_DATE_EPOCH"},
+		"a version that is not a tag":    {options{Name: "keyward", Version: "v1+meta"}, "", "invalid reference format"},
+		"no version":                     {options{Name: "keyward"}, "", "invalid reference format"},
+		"a tree without version control": {options{Name: "keyward", Version: "v1", Source: unversioned(t), Out: t.TempDir()}, "", "not under version control"},
 	} {
 		if err := run(c.options, c.epoch); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", name, err, c.want)
@@ -178,7 +182,7 @@ func unversioned(t *testing.T) string {
 	return dir
 }
 
-// TestEpoch: SOURCE_DATE_EPOCH takes the place of the commit's time, in the files too.
+// TestEpoch: SOURCE_DATE_EPOCH replaces the commit's time, also in the files.
 func TestEpoch(t *testing.T) {
 	when := time.Unix(1700000000, 0)
 	files := []file{{name: "a", content: []byte("a"), mode: 0o444}}
@@ -187,7 +191,7 @@ func TestEpoch(t *testing.T) {
 	two, err := layer(files, when.Add(time.Second))
 	fatal(t, err)
 	if must(one.DiffID())(t) == must(two.DiffID())(t) {
-		t.Error("the files are of no time")
+		t.Error("the files do not have the time of SOURCE_DATE_EPOCH")
 	}
 }
 

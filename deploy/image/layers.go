@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// nonroot is the user and the group, the number that the distroless images use.
+// nonroot is the number of the user and the group, as in the distroless images.
 const nonroot = "65532"
 
 const (
@@ -24,15 +24,15 @@ const (
 	group  = "root:x:0:\nnonroot:x:" + nonroot + ":\n"
 )
 
-// file is one entry of a layer; a name that ends in "/" is a folder.
+// file is one entry of a layer. A name that ends in "/" is a directory.
 type file struct {
 	name    string
 	content []byte
 	mode    int64
 }
 
-// baseFiles are what the program finds beside itself. There is no /tmp: Keyward writes
-// to the key file's folder and to standard output, and to nothing else.
+// baseFiles returns the files that the program needs. There is no /tmp: Keyward
+// writes only to the key file's directory and to standard output.
 func baseFiles() ([]file, error) {
 	roots, err := certificates()
 	if err != nil {
@@ -53,12 +53,14 @@ func programFiles(p *program) []file {
 	return []file{{name: "keyward", content: p.Bytes, mode: 0o555}}
 }
 
-// certificates is the Mozilla bundle that the Go team keeps, as PEM. It is a file rather
-// than x509.SetFallbackRoots in the program, because the fallback steps in where nothing
-// can be read: who mounts a folder of their own over /etc/ssl/certs and gets the mount
-// wrong would trust the public authorities instead of none.
+// certificates returns the Mozilla bundle that the Go team maintains, as PEM.
+// It is a file and not x509.SetFallbackRoots in the program, because the
+// fallback applies when no certificate can be read: after a failed mount over
+// /etc/ssl/certs the program would trust the public authorities instead of
+// none.
 //
-// A root that counts for older certificates only is left out, since PEM can't say so.
+// A root that is only valid for older certificates is left out, since PEM
+// cannot express that.
 func certificates() ([]byte, error) {
 	var all bytes.Buffer
 	for root := range bundle.Roots() {
@@ -77,7 +79,8 @@ func certificates() ([]byte, error) {
 	return all.Bytes(), nil
 }
 
-// layer is files in the order given, all root's and all of one time.
+// layer returns a layer of the files in the given order, all owned by root and
+// with the same time.
 func layer(files []file, created time.Time) (v1.Layer, error) {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)

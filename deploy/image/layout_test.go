@@ -22,8 +22,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// TestLayout holds each image to the specification, and follows every descriptor from
-// index.json to a blob of its digest and size; no blob is left over.
+// TestLayout validates each image against the specification, and follows every
+// descriptor from index.json to a blob of its digest and size. No blob may be
+// left over.
 func TestLayout(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		if err := validate.Image(image(t, arch)); err != nil {
@@ -39,7 +40,7 @@ func TestLayout(t *testing.T) {
 	fatal(t, err)
 	for _, blob := range blobs {
 		if !reached[blob.Name()] {
-			t.Errorf("nothing leads to blob %s", blob.Name())
+			t.Errorf("no descriptor leads to blob %s", blob.Name())
 		}
 	}
 	if marker, err := os.ReadFile(filepath.Join(dir, "oci-layout")); err != nil || !strings.Contains(string(marker), `"imageLayoutVersion": "1.0.0"`) {
@@ -64,7 +65,7 @@ func follow(t *testing.T, dir string, document []byte, reached map[string]bool) 
 		content, err := os.ReadFile(filepath.Join(dir, "blobs", d.Digest.Algorithm, d.Digest.Hex))
 		fatal(t, err)
 		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != d.Digest.Hex || int64(len(content)) != d.Size {
-			t.Errorf("%s: digest or size is another than its descriptor's", d.Digest)
+			t.Errorf("%s: digest or size differs from its descriptor", d.Digest)
 		}
 		known := reached[d.Digest.Hex]
 		reached[d.Digest.Hex] = true
@@ -74,14 +75,14 @@ func follow(t *testing.T, dir string, document []byte, reached map[string]bool) 
 	}
 }
 
-// TestNames are what tools look for in index.json.
+// TestNames checks the names by which tools find the image in index.json.
 func TestNames(t *testing.T) {
 	entry, _ := index(t, built.path)
 	if got := entry.Annotations["org.opencontainers.image.ref.name"]; got != "v1.2.3-test" {
 		t.Errorf("skopeo finds it as %q", got)
 	}
 	if got := entry.Annotations["io.containerd.image.name"]; !strings.HasSuffix(got, "/library/keyward:v1.2.3-test") {
-		t.Errorf("containerd calls it %q, and Kubernetes would not find keyward:v1.2.3-test", got)
+		t.Errorf("containerd calls it %q, so Kubernetes would not find keyward:v1.2.3-test", got)
 	}
 }
 
@@ -94,7 +95,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s/%s of %s", file.OS, file.Architecture, file.Created)
 		}
 		if c.User != "65532:65532" || c.WorkingDir != "/etc/keyward" || c.StopSignal != "" || len(c.Env) != 0 {
-			t.Errorf("user %q, folder %q, signal %q, environment %q", c.User, c.WorkingDir, c.StopSignal, c.Env)
+			t.Errorf("user %q, directory %q, signal %q, environment %q", c.User, c.WorkingDir, c.StopSignal, c.Env)
 		}
 		if run := append(slices.Clone(c.Entrypoint), c.Cmd...); !slices.Equal(run, []string{"/keyward", "serve", "--config", "/etc/keyward/keyward.yaml"}) {
 			t.Errorf("it runs %q", run)
@@ -103,7 +104,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("ports %v", c.ExposedPorts)
 		}
 		if revision := c.Labels["org.opencontainers.image.revision"]; len(revision) != 40 {
-			t.Errorf("revision %q is no commit", revision)
+			t.Errorf("revision %q is not a commit", revision)
 		}
 		for label, want := range map[string]string{"version": "v1.2.3-test", "created": "2026-01-02T03:04:05Z",
 			"source": "https://example.com/keyward", "licenses": "Apache-2.0", "title": "keyward"} {
@@ -114,9 +115,9 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestFiles: what is in the images, whose, how it may be used, of what time, and how much it is.
+// TestFiles checks the files of the images: owner, mode, time and total size.
 func TestFiles(t *testing.T) {
-	const limit = 25e6 // to pull
+	const limit = 25e6 // compressed
 	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 	want := []string{"etc/ 755", "etc/group 444", "etc/keyward/ 755", "etc/passwd 444",
 		"etc/ssl/ 755", "etc/ssl/certs/ 755", "etc/ssl/certs/ca-certificates.crt 444", "keyward 555"}
@@ -132,12 +133,12 @@ func TestFiles(t *testing.T) {
 				got = append(got, strings.TrimSpace(h.Name+" "+octal(h.Mode)))
 				contents[h.Name] = content
 				if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || !h.ModTime.Equal(committed) {
-					t.Errorf("%s: %s is of %d:%d %q, %s", arch, h.Name, h.Uid, h.Gid, h.Uname, h.ModTime)
+					t.Errorf("%s: %s has owner %d:%d %q, time %s", arch, h.Name, h.Uid, h.Gid, h.Uname, h.ModTime)
 				}
 			})
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("%s holds %q", arch, got)
+			t.Errorf("%s contains %q", arch, got)
 		}
 		if compressed > limit {
 			t.Errorf("%s is %d bytes to pull", arch, compressed)
@@ -149,7 +150,7 @@ func TestFiles(t *testing.T) {
 		}
 		for _, part := range program.Progs {
 			if part.Type == elf.PT_INTERP {
-				t.Errorf("%s: the program wants a dynamic linker, and there is none", arch)
+				t.Errorf("%s: the program needs a dynamic linker, but the image has none", arch)
 			}
 		}
 	}
@@ -176,8 +177,8 @@ func eachEntry(t *testing.T, l v1.Layer, visit func(*tar.Header, []byte)) {
 	}
 }
 
-// TestArchive: keyward.tar holds the layout, file for file, and is what a Docker without
-// containerd reads too, with a tag for each platform.
+// TestArchive: keyward.tar contains the layout, file for file. A Docker without
+// containerd can load it too, with a tag for each platform.
 func TestArchive(t *testing.T) {
 	file := filepath.Join(built.out, "keyward.tar")
 	archive, err := os.Open(file)

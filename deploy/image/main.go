@@ -1,12 +1,15 @@
-// Command image makes Keyward's container image: an OCI image layout for linux/amd64
-// and linux/arm64, from scratch, without a container engine. `make image` runs it.
+// Command image builds Keyward's container image: an OCI image layout for
+// linux/amd64 and linux/arm64, from scratch, without a container engine. `make
+// image` runs it.
 //
-// ko would be the usual tool, but takes its base image out of a registry and knows no
-// empty one, so this does what ko does with the library under ko, go-containerregistry. It
-// is a module of its own, since none of this is Keyward's to depend on.
+// ko would be the usual tool, but it takes its base image from a registry and
+// has no empty one. This command does what ko does, with ko's library,
+// go-containerregistry. It is a separate module, so that Keyward does not
+// depend on that.
 //
-// It refuses to make an image of a tree that is under no version control: the revision and
-// all times come out of what the compiler stamped into the program, and so does the SBOM.
+// It refuses to build an image of a tree that is not under version control: the
+// revision, all times and the SBOM come from what the compiler stamps into the
+// program.
 package main
 
 import (
@@ -18,26 +21,26 @@ import (
 	"time"
 )
 
-// options are what an image is made of.
+// options are the inputs of an image.
 type options struct {
-	Source  string    // the folder of Keyward's module
-	Out     string    // a folder: oci/, keyward.tar and the SBOMs in it are replaced
-	Name    string    // of the image, with its registry or without; no part of the digest
-	Version string    // is the image's tag too
-	URL     string    // where the source is published, for a label; empty is no label
-	Created time.Time // of the image and the files in it; zero is the time of the commit
+	Source  string    // directory of Keyward's module
+	Out     string    // directory; oci/, keyward.tar and the SBOMs in it are replaced
+	Name    string    // of the image, with or without a registry; not part of the digest
+	Version string    // also the image's tag
+	URL     string    // where the source is published, for a label; empty for no label
+	Created time.Time // of the image and its files; zero for the time of the commit
 
-	Root, Arch string // a directory that the image's files for one architecture are written to, in place of an image
+	Root, Arch string // directory to which the files for one architecture are written, instead of an image
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.Source, "source", "../..", "the `folder` of Keyward's module")
-	flag.StringVar(&o.Out, "out", "../../bin/image", "the `folder` to write to")
+	flag.StringVar(&o.Source, "source", "../..", "the `directory` of Keyward's module")
+	flag.StringVar(&o.Out, "out", "../../bin/image", "the `directory` to write to")
 	flag.StringVar(&o.Name, "name", "keyward", "the image's name")
 	flag.StringVar(&o.Version, "version", "", "the version, and the image's tag")
 	flag.StringVar(&o.URL, "url", "", "where the source is published")
-	flag.StringVar(&o.Root, "root", "", "write what is in the image to this `directory`, and no image")
+	flag.StringVar(&o.Root, "root", "", "write the image's files to this `directory`, and no image")
 	flag.StringVar(&o.Arch, "arch", runtime.GOARCH, "the architecture, with -root")
 	flag.Parse()
 	if err := run(o, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {

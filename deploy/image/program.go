@@ -15,20 +15,22 @@ import (
 // program is keyward, compiled for one platform.
 type program struct {
 	OS, Arch string
-	Version  string // as `keyward version` tells it
+	Version  string // as printed by `keyward version`
 	Bytes    []byte
 	Info     *debug.BuildInfo
 }
 
 var platforms = []struct{ os, arch string }{{"linux", "amd64"}, {"linux", "arm64"}}
 
-// compile has the Go command build keyward, and reads back what it says of the result.
+// compile builds keyward with the Go command, and reads back the build
+// information.
 func compile(o options, goos, goarch, dir string) (*program, error) {
 	file := filepath.Join(dir, "keyward-"+goos+"-"+goarch)
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=true", "-o", file, "-ldflags", "-s -w -X main.version="+o.Version, "./cmd/keyward")
 	build.Dir = o.Source
 	build.Stderr = os.Stderr
-	// Whatever of these somebody has set would be in the program, and so in the digest.
+	// Without these, the builder's settings would affect the program and thus
+	// the digest.
 	build.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0",
 		"GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
 	if err := build.Run(); err != nil {
@@ -44,7 +46,7 @@ func compile(o options, goos, goarch, dir string) (*program, error) {
 	}
 	p := &program{OS: goos, Arch: goarch, Version: o.Version, Bytes: content, Info: info}
 	if p.revision() == "" {
-		return nil, fmt.Errorf("%s is under no version control, and nobody could tell what the image was made of", o.Source)
+		return nil, fmt.Errorf("%s is not under version control, so the image could not be traced to its source", o.Source)
 	}
 	return p, nil
 }
@@ -58,7 +60,7 @@ func (p *program) setting(key string) string {
 	return ""
 }
 
-// revision is the commit, and whether the tree was another than the commit's.
+// revision returns the commit, and whether the tree differed from it.
 func (p *program) revision() string {
 	if p.setting("vcs.modified") == "true" {
 		return p.setting("vcs.revision") + "+modified"
@@ -66,7 +68,8 @@ func (p *program) revision() string {
 	return p.setting("vcs.revision")
 }
 
-// created is the time of the image and of all files in it: the commit's, unless the options have another.
+// created returns the time of the image and of all its files: that of the
+// options, or else the commit's.
 func (p *program) created(o options) (time.Time, error) {
 	if !o.Created.IsZero() {
 		return o.Created.UTC(), nil

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// writeRoot writes what is in the image for one architecture to a directory,
-// for the Dockerfile, whose last stage copies it.
+// writeRoot writes the image's files for one architecture to a directory. The
+// last stage of the Dockerfile copies it.
 func writeRoot(o options) error {
 	dir, err := os.MkdirTemp("", "keyward-image-")
 	if err != nil {
@@ -31,8 +31,8 @@ func writeRoot(o options) error {
 	return lay(append(base, programFiles(compiled)...), o.Root, created)
 }
 
-// lay writes the files, a directory before what it holds, with their modes
-// whatever the umask is, and of one time.
+// lay writes the files, each directory before its content, with their modes
+// independent of the umask, and with the same time.
 func lay(files []file, root string, created time.Time) error {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
@@ -49,7 +49,7 @@ func lay(files []file, root string, created time.Time) error {
 			err = os.Chmod(name, os.FileMode(f.mode))
 		}
 		if err != nil {
-			return fmt.Errorf("laying out the image: %w", err)
+			return fmt.Errorf("writing the image's files: %w", err)
 		}
 	}
 	for _, f := range files {

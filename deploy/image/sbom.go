@@ -11,11 +11,11 @@ import (
 
 const license = "Apache-2.0"
 
-// rootsModule is the module whose certificates are in the image. Its version is this
-// program's own, since it is compiled in here.
+// rootsModule is the module with the image's certificates. Its version is that
+// of this program, which links it.
 const rootsModule = "golang.org/x/crypto/x509roots/fallback"
 
-// The parts of an SPDX 2.3 document that are said here.
+// The parts of an SPDX 2.3 document that are used here.
 type spdxDocument struct {
 	SPDXVersion       string             `json:"spdxVersion"`
 	DataLicense       string             `json:"dataLicense"`
@@ -68,8 +68,8 @@ const (
 	self    = "SPDXRef-keyward"
 )
 
-// spdx lists what is in an image: the program, each module and the standard library
-// that the compiler says it linked, and the certificates.
+// spdx lists the content of an image: the program, each module and the standard
+// library that the compiler linked, and the certificates.
 func spdx(p *program, created time.Time) ([]byte, error) {
 	document := spdxDocument{
 		SPDXVersion: "SPDX-2.3", DataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT",
@@ -112,7 +112,7 @@ func modulePackage(module *debug.Module) spdxPackage {
 	p := newPackage(spdxID(module.Path, module.Version), module.Path, module.Version)
 	p.ExternalRefs = []spdxReference{packageURL(module.Path, module.Version)}
 	if module.Sum != "" {
-		p.SourceInfo = "go.sum " + module.Sum // a hash of names and hashes, which SPDX has no algorithm for
+		p.SourceInfo = "go.sum " + module.Sum // a hash of names and hashes, for which SPDX has no algorithm
 	}
 	return p
 }
@@ -141,8 +141,9 @@ func packageURL(path, version string) spdxReference {
 
 var notInID = regexp.MustCompile(`[^a-zA-Z0-9.-]+`)
 
-// spdxID is unique where path and version are: no module path has another's letters
-// and differs in signs alone, or a test would say so.
+// spdxID returns an id that is unique for a path and a version. Two module
+// paths could only share one if they differed in punctuation alone, which a
+// test would detect.
 func spdxID(path, version string) string {
 	return "SPDXRef-" + notInID.ReplaceAllString(path+"-"+version, "-")
 }

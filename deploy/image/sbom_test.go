@@ -13,8 +13,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// TestSBOM: the document lists what `go version -m` says of the program in the
-// image, the standard library and the certificates, and nothing else.
+// TestSBOM: the document lists exactly what `go version -m` reports about the
+// program in the image, the standard library and the certificates.
 func TestSBOM(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		content, err := os.ReadFile(filepath.Join(built.out, "keyward-linux-"+arch+".spdx.json"))
@@ -34,7 +34,7 @@ func TestSBOM(t *testing.T) {
 			}
 		}
 		if len(want) < 20 {
-			t.Fatalf("%s: go version -m says only %q", arch, want)
+			t.Fatalf("%s: go version -m prints only %q", arch, want)
 		}
 		var got, ids []string
 		for _, p := range document.Packages {
@@ -54,10 +54,10 @@ func TestSBOM(t *testing.T) {
 			t.Errorf("%s: the certificates are not listed once", arch)
 		}
 		if missing, extra := without(want, got), without(got, want); len(missing)+len(extra) > 0 {
-			t.Errorf("%s: the SBOM lacks %q, and makes up %q", arch, missing, extra)
+			t.Errorf("%s: the SBOM lacks %q, and additionally has %q", arch, missing, extra)
 		}
 		if distinct := slices.Compact(slices.Sorted(slices.Values(ids))); len(distinct) != len(ids) {
-			t.Errorf("%s: an SPDXID stands twice in %q", arch, ids)
+			t.Errorf("%s: an SPDXID occurs twice in %q", arch, ids)
 		}
 		if sum := document.Packages[0].Checksums[0].Value; sum != hashOf(t, program) {
 			t.Errorf("%s: the SBOM is of a program %s", arch, sum)
@@ -72,7 +72,7 @@ func without(all, these []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(these, s) })
 }
 
-// programOf takes the program out of an image, and asks the Go command about it.
+// programOf extracts the program from an image, and runs `go version -m` on it.
 func programOf(t *testing.T, arch string) (file string, info []byte) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "keyward")
@@ -97,8 +97,8 @@ func hashOf(t *testing.T, file string) string {
 	return (&program{Bytes: content}).sha256()
 }
 
-// TestAttestation: beside each image stands its SBOM, as in the file, about that image
-// and no other; both by the referrers' way and by BuildKit's.
+// TestAttestation: each image has an attestation with its SBOM, equal to the
+// file and about that image only, both as a referrer and in BuildKit's form.
 func TestAttestation(t *testing.T) {
 	_, all := index(t, built.path)
 	manifest, err := all.IndexManifest()

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// write replaces what is in the folder: oci/, the layout; keyward.tar, the same in an archive;
-// and the SBOMs, for people.
+// write replaces in the directory: oci/, the layout; keyward.tar, the same as
+// an archive; and the SBOMs.
 func write(out string, name reference.Reference, index v1.ImageIndex, images []platformImage) error {
 	dir := filepath.Join(out, "oci")
 	if err := os.RemoveAll(dir); err != nil {
@@ -34,8 +34,9 @@ func write(out string, name reference.Reference, index v1.ImageIndex, images []p
 	if err != nil {
 		return err
 	}
-	// One entry, so that no tool has to be told which. The first name is the image
-	// specification's, a tag; the second is what containerd, and so Docker and kind, call the image.
+	// One entry, so that tools need no selection. The first name is the tag of
+	// the image specification. The second is the name in containerd, and
+	// therefore in Docker and kind.
 	if err := path.AppendIndex(index, layout.WithAnnotations(map[string]string{
 		"org.opencontainers.image.ref.name": tagged.Tag(),
 		"io.containerd.image.name":          tagged.String(),
@@ -55,8 +56,9 @@ func write(out string, name reference.Reference, index v1.ImageIndex, images []p
 	return archive(filepath.Join(out, "keyward.tar"), dir, old)
 }
 
-// dockerImage is an entry of manifest.json, by which a Docker that keeps its images
-// without containerd finds them. It knows no index, so each platform has a tag.
+// dockerImage is an entry of manifest.json, by which a Docker without
+// containerd finds its images. It does not support an index, so each platform
+// has a tag.
 type dockerImage struct {
 	Config   string
 	RepoTags []string
@@ -81,7 +83,8 @@ func dockerManifest(name reference.NamedTagged, images []platformImage) ([]byte,
 
 func blob(digest v1.Hash) string { return "blobs/" + digest.Algorithm + "/" + digest.Hex }
 
-// archive writes the layout and manifest.json, in the order of their names, and of no time.
+// archive writes the layout and manifest.json, in order of name, with a fixed
+// time.
 func archive(file, dir string, manifest []byte) (err error) {
 	out, err := os.Create(file)
 	if err != nil {

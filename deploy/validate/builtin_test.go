@@ -27,9 +27,10 @@ import (
 	policyvalidation "k8s.io/kubernetes/pkg/apis/policy/validation"
 )
 
-// builtin does to an object of Kubernetes' own kinds what kube-apiserver does on
-// `kubectl apply --validate=strict`: strict decoding, defaults, validation, by the
-// packages that kube-apiserver is made of. It returns the object with its defaults.
+// builtin validates an object of a built-in Kubernetes kind like kube-apiserver
+// on `kubectl apply --validate=strict`: strict decoding, defaults and
+// validation, with the packages of kube-apiserver. It returns the object with
+// its defaults.
 func builtin(text []byte) (runtime.Object, error) {
 	codecs := serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict)
 	object, _, err := codecs.UniversalDeserializer().Decode(text, nil, nil)
@@ -44,13 +45,15 @@ func builtin(text []byte) (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Rules that are declared with the types, and the features that they ask about.
+	// Rules that are declared with the types, and the feature gates that they
+	// check.
 	problems := legacyscheme.Scheme.Validate(context.Background(), map[string]bool{"HPAScaleToZero": false}, object)
 	problems = append(problems, validateBuiltin(internal)...)
 	return object, problems.ToAggregate()
 }
 
-// validateBuiltin has the rules that each kind's strategy in kube-apiserver runs on creation.
+// validateBuiltin runs the rules of each kind's strategy in kube-apiserver on
+// creation.
 func validateBuiltin(object runtime.Object) field.ErrorList {
 	switch o := object.(type) {
 	case *apps.Deployment:

@@ -28,8 +28,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// definitions are where the projects publish their CRDs, by Go module. They are data
-// here, so they are pinned by hash and are no requirement of this module's.
+// definitions lists where the projects publish their CRDs, by Go module. They
+// are data here, so they are pinned by hash and are not required by this
+// module.
 var definitions = []struct{ module, sum, files string }{
 	{"istio.io/api@v1.31.1", "h1:5Yb5ihcz4YQsCkciusK7DnFpBMwRB6EFWeUKH1Atuyk=", "kubernetes/customresourcedefinitions.gen.yaml"},
 	{"github.com/envoyproxy/gateway@v1.9.1", "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY=", "charts/gateway-helm/charts/crds/crds/gatewayapi-crds.yaml"}, // Gateway API 1.6.1
@@ -37,7 +38,7 @@ var definitions = []struct{ module, sum, files string }{
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=", "example/prometheus-operator-crd/*.yaml"},
 }
 
-// custom are the kinds that the definitions bring.
+// custom holds the kinds that the definitions define.
 type custom map[schema.GroupVersionKind]*customKind
 
 type customKind struct {
@@ -67,7 +68,8 @@ func loadCustom(t *testing.T) custom {
 	return kinds
 }
 
-// moduleDir is where the go command keeps the module; it fetches it if need be.
+// moduleDir returns the directory of the module in the module cache. It fetches
+// the module if necessary.
 func moduleDir(t *testing.T, module, sum string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module).Output()
@@ -81,7 +83,8 @@ func moduleDir(t *testing.T, module, sum string) string {
 	return got.Dir
 }
 
-// needed are the groups that we use kinds of: to prepare the rules of all others takes its time.
+// needed are the groups of the kinds in use; preparing the rules of all others
+// would take long.
 var needed = []string{"security.istio.io", "networking.istio.io", "gateway.networking.k8s.io", "gateway.envoyproxy.io", "monitoring.coreos.com"}
 
 func (k custom) define(t *testing.T, file string, document []byte) {
@@ -122,7 +125,7 @@ func newCustomKind(properties *apiextensions.JSONSchemaProps) (*customKind, erro
 	return &customKind{structural, validator, cel.NewValidator(structural, true, celconfig.PerCallLimit)}, nil
 }
 
-// check does to a custom resource what kube-apiserver does on `kubectl apply
+// check validates a custom resource like kube-apiserver on `kubectl apply
 // --validate=strict`, and returns it with its defaults.
 func (k *customKind) check(t *testing.T, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	text, err := json.Marshal(object.Object["metadata"])
@@ -137,10 +140,10 @@ func (k *customKind) check(t *testing.T, object *unstructured.Unstructured) (*un
 	for _, name := range unknown {
 		problems = append(problems, field.Invalid(field.NewPath(name), nil, "unknown field"))
 	}
-	whole := object.DeepCopy()
-	defaulting.Default(whole.Object, k.structural)
-	problems = append(problems, validation.ValidateCustomResource(nil, whole.Object, k.schema)...)
-	problems = append(problems, listtype.ValidateListSetsAndMaps(nil, k.structural, whole.Object)...)
-	broken, _ := k.rules.Validate(t.Context(), nil, k.structural, whole.Object, nil, celconfig.RuntimeCELCostBudget)
-	return whole, append(problems, broken...).ToAggregate()
+	defaulted := object.DeepCopy()
+	defaulting.Default(defaulted.Object, k.structural)
+	problems = append(problems, validation.ValidateCustomResource(nil, defaulted.Object, k.schema)...)
+	problems = append(problems, listtype.ValidateListSetsAndMaps(nil, k.structural, defaulted.Object)...)
+	broken, _ := k.rules.Validate(t.Context(), nil, k.structural, defaulted.Object, nil, celconfig.RuntimeCELCostBudget)
+	return defaulted, append(problems, broken...).ToAggregate()
 }

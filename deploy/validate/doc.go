@@ -1,6 +1,6 @@
-// Package validate has no code but tests: they render deploy/kubernetes and
-// deploy/helm with the real kubectl and helm, and hold what comes out to what a
-// cluster would say; and they hold the configurations that are shipped or documented
-// to the published JSON Schema. It is a module of its own, so that Keyward's own
-// go.mod names neither Kubernetes nor a schema library.
+// Package validate contains only tests. They render deploy/kubernetes and
+// deploy/helm with the real kubectl and helm, and validate the result as a
+// cluster would. They also validate the configurations that are shipped or
+// documented against the published JSON Schema. It is a separate module, so
+// that Keyward's own go.mod names neither Kubernetes nor a schema library.
 package validate

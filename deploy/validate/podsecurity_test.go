@@ -12,8 +12,8 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// restricted asks Pod Security Admission's own evaluator about every pod that is
-// rendered, at the level `restricted` of the newest version it knows.
+// restricted evaluates every rendered pod with Pod Security Admission's own
+// evaluator, at the level `restricted` of the newest version that it supports.
 func restricted(t *testing.T, rendered []byte) error {
 	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
@@ -44,8 +44,9 @@ func restricted(t *testing.T, rendered []byte) error {
 	return errors.Join(problems...)
 }
 
-// beyondRestricted is what we promise over the standard: nothing is writable but
-// what is mounted to be, no token, and bounds for all.
+// beyondRestricted checks what Keyward guarantees beyond the standard: only the
+// volumes for it are writable, no token is mounted, and every container has
+// resource limits.
 func beyondRestricted(d *appsv1.Deployment) (problems []error) {
 	pod := d.Spec.Template.Spec
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
@@ -53,13 +54,13 @@ func beyondRestricted(d *appsv1.Deployment) (problems []error) {
 	}
 	for _, c := range append(pod.InitContainers, pod.Containers...) {
 		if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem {
-			problems = append(problems, fmt.Errorf("container %s can write to its root", c.Name))
+			problems = append(problems, fmt.Errorf("container %s has a writable root", c.Name))
 		}
 		if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
-			problems = append(problems, fmt.Errorf("container %s has no bounds", c.Name))
+			problems = append(problems, fmt.Errorf("container %s has no limits", c.Name))
 		}
 		if c.ReadinessProbe == nil {
-			problems = append(problems, fmt.Errorf("nobody asks whether container %s is ready", c.Name))
+			problems = append(problems, fmt.Errorf("container %s has no readiness probe", c.Name))
 		}
 	}
 	return problems
@@ -76,7 +77,7 @@ func TestPodSecurity(t *testing.T) {
 	}
 }
 
-func TestPodSecuritySaysNo(t *testing.T) {
+func TestPodSecurityRefuses(t *testing.T) {
 	rendered := string(kustomize(t, "sidecar"))
 	for _, c := range []struct{ name, old, new, want string }{
 		{"privileged", "readOnlyRootFilesystem: true", "privileged: true", "must not set securityContext.privileged"},
@@ -87,16 +88,16 @@ func TestPodSecuritySaysNo(t *testing.T) {
 		{"keeps capabilities", "- ALL", "- NET_RAW", "capabilities"},
 		{"the node's files", "emptyDir:\n          medium: Memory\n          sizeLimit: 1Mi", "hostPath:\n          path: /run", "hostPath"},
 		{"the node's network", "enableServiceLinks: false", "hostNetwork: true", "hostNetwork=true"},
-		{"writes to its root", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "can write to its root"},
+		{"writes to its root", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "has a writable root"},
 		{"gets a token", "      automountServiceAccountToken: false", "      automountServiceAccountToken: true", "gets a token"},
 	} {
 		if !strings.Contains(rendered, c.old) {
-			t.Errorf("%s: the overlay has no %q any more", c.name, c.old)
+			t.Errorf("%s: the overlay no longer has %q", c.name, c.old)
 			continue
 		}
 		err := restricted(t, []byte(strings.Replace(rendered, c.old, c.new, 1)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want something with %q", c.name, err, c.want)
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
 }

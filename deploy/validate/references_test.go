@@ -25,7 +25,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// release is what one overlay or mode makes, as far as its objects name each other.
+// release is the result of one overlay or mode, with what is needed to resolve
+// references between its objects.
 type release struct {
 	deployment appsv1.Deployment
 	services   map[string]corev1.Service // by host name
@@ -55,13 +56,13 @@ func into(t *testing.T, object *unstructured.Unstructured, typed any) {
 	}
 }
 
-// containers are all of the pod's.
+// containers returns all containers of the pod.
 func (r *release) containers() []corev1.Container {
 	pod := r.deployment.Spec.Template.Spec
 	return slices.Concat(pod.InitContainers, pod.Containers)
 }
 
-// has tells whether one of the containers has a port of that name or number.
+// has reports whether one of the containers has a port of that name or number.
 func has(containers []corev1.Container, port intstr.IntOrString) bool {
 	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool {
@@ -70,17 +71,17 @@ func has(containers []corev1.Container, port intstr.IntOrString) bool {
 	})
 }
 
-// selects tells whether match labels are those of the pod.
+// selects reports whether match labels select the pod.
 func (r *release) selects(matchLabels map[string]string) bool {
 	return len(matchLabels) > 0 && labels.SelectorFromSet(matchLabels).Matches(labels.Set(r.deployment.Spec.Template.Labels))
 }
 
-// answers tells whether a Service of this name has the port.
+// answers reports whether a Service of this name has the port.
 func (r *release) answers(host string, port int32) bool {
 	return slices.ContainsFunc(r.services[host].Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port })
 }
 
-// TestReferences: what one object says of another is so. No schema knows that.
+// TestReferences: references between objects resolve, which no schema verifies.
 func TestReferences(t *testing.T) {
 	for overlay, mode := range overlays {
 		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, mode " + mode: helm(t, "--set", "mode="+mode)} {
@@ -102,27 +103,27 @@ func wrongReferences(t *testing.T, rendered []byte) (problems []string) {
 	return problems
 }
 
-// TestWrongReferences: each mistake is seen.
+// TestWrongReferences: each mistake is found.
 func TestWrongReferences(t *testing.T) {
 	for _, c := range []struct{ overlay, old, new, want string }{
 		{"sidecar", "path: /readyz\n            port: 10000", "path: /readyz\n            port: http", "container api is probed at a port"},
 		{"sidecar", "targetPort: 10000", "targetPort: 8000", "no container has the port 8000"},
 		{"sidecar", "- port: 10000", "- port: 8000", "no container has the port 8000"},
 		{"sidecar", "  container: api", "  container: app", "no container is called app"},
-		{"sidecar", "  revisionHistoryLimit: 3", "  replicas: 3", "replicas of its own"},
+		{"sidecar", "  revisionHistoryLimit: 3", "  replicas: 3", "sets replicas itself"},
 		{"shared", "  - interval: 15s\n    path: /metrics\n    port: admin", "  - port: metrics", "no container has the port of"},
 		{"shared", "    kind: Deployment\n    name: keyward", "    kind: Deployment\n    name: other", "scales other"},
 		{"shared", "      labels:\n        app.kubernetes.io/instance: keyward", "      labels:\n        app.kubernetes.io/instance: other", "selects no pod"},
-		{"envoy-gateway", "- name: keyward\n        port: 9191", "- name: keyward\n        port: 9999", "which is not there"},
+		{"envoy-gateway", "- name: keyward\n        port: 9191", "- name: keyward\n        port: 9999", "which does not exist"},
 	} {
 		rendered := string(kustomize(t, c.overlay))
 		if !strings.Contains(rendered, c.old) {
-			t.Errorf("overlay %s has no %q any more", c.overlay, c.old)
+			t.Errorf("overlay %s no longer has %q", c.overlay, c.old)
 			continue
 		}
 		found := strings.Join(wrongReferences(t, []byte(strings.Replace(rendered, c.old, c.new, 1))), "\n")
 		if !strings.Contains(found, c.want) {
-			t.Errorf("with %q: got %q, want something with %q", c.new, found, c.want)
+			t.Errorf("with %q: got %q, want a problem with %q", c.new, found, c.want)
 		}
 	}
 }
@@ -141,12 +142,12 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 	case "Deployment":
 		for _, c := range r.containers() {
 			for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
-				// The kubelet looks for a name in this container alone.
+				// The kubelet looks up a name in this container only.
 				among := []corev1.Container{c}
 				if probe != nil && probe.HTTPGet.Port.Type == intstr.Int {
 					among = r.containers()
 				}
-				complain(probe == nil || has(among, probe.HTTPGet.Port), "container %s is probed at a port that it has not", c.Name)
+				complain(probe == nil || has(among, probe.HTTPGet.Port), "container %s is probed at a port that it does not have", c.Name)
 			}
 		}
 	case "Service":
@@ -177,7 +178,7 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 		var h autoscalingv2.HorizontalPodAutoscaler
 		into(t, object, &h)
 		complain(h.Spec.ScaleTargetRef.Name == r.deployment.Name, "scales %s", h.Spec.ScaleTargetRef.Name)
-		complain(r.deployment.Spec.Replicas == nil, "the Deployment has a number of replicas of its own")
+		complain(r.deployment.Spec.Replicas == nil, "the Deployment sets replicas itself")
 		scaled := h.Spec.Metrics[0].ContainerResource.Container
 		complain(slices.ContainsFunc(r.deployment.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == scaled }), "no container is called %s", scaled)
 	case "SecurityPolicy":
@@ -185,13 +186,14 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 		complain(len(backends) == 1, "asks %d services", len(backends))
 		for _, b := range backends {
 			b := b.(map[string]any)
-			complain(r.answers(fmt.Sprintf("%s.%s.svc.cluster.local", b["name"], object.GetNamespace()), int32(b["port"].(int64))), "asks %v, which is not there", b)
+			complain(r.answers(fmt.Sprintf("%s.%s.svc.cluster.local", b["name"], object.GetNamespace()), int32(b["port"].(int64))), "asks %v, which does not exist", b)
 		}
 	}
 	return problems
 }
 
-// TestMeshConfig: Istio is told of the Service that is there, by the name that the policy uses.
+// TestMeshConfig: Istio is configured with the existing Service, under the name
+// that the policy uses.
 func TestMeshConfig(t *testing.T) {
 	text, err := os.ReadFile("../kubernetes/overlays/istio/mesh-config.yaml")
 	if err != nil {
@@ -202,19 +204,19 @@ func TestMeshConfig(t *testing.T) {
 	r := readRelease(t, kustomize(t, "istio"))
 	grpc := provider.GetEnvoyExtAuthzGrpc()
 	if !r.answers(grpc.Service, int32(grpc.Port)) {
-		t.Errorf("Istio is told to ask %s:%d, which is not there", grpc.Service, grpc.Port)
+		t.Errorf("Istio is configured to ask %s:%d, which does not exist", grpc.Service, grpc.Port)
 	}
 	if grpc.FailOpen || grpc.Timeout.AsDuration() != 250*time.Millisecond || grpc.StatusOnError != "503" || grpc.IncludeRequestBodyInCheck != nil {
-		t.Errorf("Istio is told to ask so: %v", grpc)
+		t.Errorf("Istio's configuration is %v", grpc)
 	}
 	for _, object := range r.all {
 		if name, _, _ := unstructured.NestedString(object.Object, "spec", "provider", "name"); object.GetKind() == "AuthorizationPolicy" && name != provider.Name {
-			t.Errorf("the policy asks %q, and Istio knows %q", name, provider.Name)
+			t.Errorf("the policy names %q, Istio's configuration %q", name, provider.Name)
 		}
 	}
 }
 
-// meshConfig reads the fragment as strictly as Istio's own types can.
+// meshConfig parses the fragment as strictly as Istio's own types allow.
 func meshConfig(t *testing.T, values []byte) *mesh.MeshConfig {
 	t.Helper()
 	var fragment struct{ MeshConfig any }
@@ -232,7 +234,8 @@ func meshConfig(t *testing.T, values []byte) *mesh.MeshConfig {
 	return config
 }
 
-// TestEnvoyAsksServiceOfOverlay: the Envoy configuration for the shared service names its pods.
+// TestEnvoyAsksServiceOfOverlay: the Envoy configuration for the shared service
+// names its pods.
 func TestEnvoyAsksServiceOfOverlay(t *testing.T) {
 	text, err := os.ReadFile("../kubernetes/overlays/shared/envoy.yaml")
 	if err != nil {
@@ -247,10 +250,11 @@ func TestEnvoyAsksServiceOfOverlay(t *testing.T) {
 	}
 }
 
-// TestKeywardConfigs: Keyward takes every keyward.yaml that is shipped for a cluster.
+// TestKeywardConfigs: Keyward accepts every keyward.yaml that is shipped for a
+// cluster.
 func TestKeywardConfigs(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "keyward")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/keyward") // as e2e does, so that most is compiled
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/keyward") // as e2e does, so that most of it is already compiled
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

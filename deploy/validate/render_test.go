@@ -12,7 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// overlays are the overlays of deploy/kubernetes, each with the chart's mode that makes the same.
+// overlays are the overlays of deploy/kubernetes, with the equivalent mode of
+// the chart.
 var overlays = map[string]string{
 	"shared":        "shared",
 	"sidecar":       "sidecar",
@@ -36,7 +37,8 @@ func helmArgs(args []string) []string {
 	return append([]string{"template", "keyward", chart, "--namespace", "keyward"}, args...)
 }
 
-// objects reads what was rendered as the API server would, but for knowing the kinds.
+// objects decodes rendered objects as the API server would, but without knowing
+// their kinds.
 func objects(t *testing.T, rendered []byte) []*unstructured.Unstructured {
 	t.Helper()
 	var all []*unstructured.Unstructured
@@ -54,7 +56,7 @@ func objects(t *testing.T, rendered []byte) []*unstructured.Unstructured {
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, document)
 		}
-		if string(text) == "null" { // comments alone
+		if string(text) == "null" { // only comments
 			continue
 		}
 		if err := object.UnmarshalJSON(text); err != nil {
@@ -64,7 +66,7 @@ func objects(t *testing.T, rendered []byte) []*unstructured.Unstructured {
 	}
 }
 
-// nameOf is how an object is named in complaints, and told from others.
+// nameOf returns a unique name of an object for messages.
 func nameOf(o *unstructured.Unstructured) string {
 	return o.GetKind() + " " + o.GetNamespace() + "/" + o.GetName()
 }

@@ -10,8 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestSameObjects: kustomize and the chart make the same objects, but for the
-// hashes in names, which each computes in its own way, and what is for Helm alone.
+// TestSameObjects: kustomize and the chart render the same objects, except for
+// the hashes in names, which they compute differently, and what only Helm
+// needs.
 func TestSameObjects(t *testing.T) {
 	kinds := loadCustom(t)
 	for overlay, mode := range overlays {
@@ -31,33 +32,33 @@ func union(a, b map[string]map[string]any) map[string]map[string]any {
 	return all
 }
 
-// TestDifferencesAreSeen: the comparison is not blind.
+// TestDifferencesAreSeen: the comparison detects differences.
 func TestDifferencesAreSeen(t *testing.T) {
 	kinds := loadCustom(t)
 	left := normal(t, kinds, kustomize(t, "sidecar"))
 	for _, other := range []string{"autoscaling.maxReplicas=11", "sidecar.envoy.image=envoy", "config=x", "image.tag=v1"} {
 		if cmp.Equal(left, normal(t, kinds, helm(t, "--set", "mode=sidecar", "--set", other))) {
-			t.Errorf("%s makes no difference", other)
+			t.Errorf("%s is not detected", other)
 		}
 	}
 }
 
 var hashed = regexp.MustCompile(`^(.+)-[0-9a-z]{10}$`)
 
-// normal is all objects by name, with their defaults, without hashes.
+// normal returns all objects by name, with their defaults and without hashes.
 func normal(t *testing.T, kinds custom, rendered []byte) map[string]map[string]any {
 	t.Helper()
 	rename := map[string]string{}
 	var all []*unstructured.Unstructured
 	for _, object := range objects(t, rendered) {
-		whole, err := kinds.check(t, object)
+		defaulted, err := kinds.check(t, object)
 		if err != nil {
 			t.Fatalf("%s: %v", nameOf(object), err)
 		}
-		if match := hashed.FindStringSubmatch(whole.GetName()); whole.GetKind() == "ConfigMap" && match != nil {
-			rename[whole.GetName()] = match[1]
+		if match := hashed.FindStringSubmatch(defaulted.GetName()); defaulted.GetKind() == "ConfigMap" && match != nil {
+			rename[defaulted.GetName()] = match[1]
 		}
-		annotations := whole.GetAnnotations()
+		annotations := defaulted.GetAnnotations()
 		for name := range annotations {
 			if strings.HasPrefix(name, "helm.sh/") {
 				delete(annotations, name)
@@ -66,8 +67,8 @@ func normal(t *testing.T, kinds custom, rendered []byte) map[string]map[string]a
 		if len(annotations) == 0 {
 			annotations = nil
 		}
-		whole.SetAnnotations(annotations)
-		all = append(all, whole)
+		defaulted.SetAnnotations(annotations)
+		all = append(all, defaulted)
 	}
 	byName := map[string]map[string]any{}
 	for _, object := range all {
@@ -80,7 +81,7 @@ func normal(t *testing.T, kinds custom, rendered []byte) map[string]map[string]a
 	return byName
 }
 
-// replaced has the values that are names replaced.
+// replaced returns the node with the values that are names replaced.
 func replaced(node any, names map[string]string) any {
 	switch node := node.(type) {
 	case map[string]any:

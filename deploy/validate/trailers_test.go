@@ -22,9 +22,9 @@ typed_config:
     - remove_on_match: {key_matcher: {safe_regex: {regex: ".*"}}}
 `
 
-// TestEnvoyRemovesTrailers: each Envoy configuration of the repository, of the
-// overlays and of the chart that asks Keyward has the filter right before the router,
-// so that no other can add what nothing has judged.
+// TestEnvoyRemovesTrailers: each Envoy configuration in the repository, the
+// overlays and the chart that asks Keyward has the filter directly before the
+// router. No other filter can then add fields that are not checked.
 func TestEnvoyRemovesTrailers(t *testing.T) {
 	configs := envoyFiles(t)
 	for overlay, mode := range overlays {
@@ -48,23 +48,24 @@ func TestEnvoyRemovesTrailers(t *testing.T) {
 	}
 }
 
-// TestMissingTrailersFilterIsSeen: and none of these passes.
+// TestMissingTrailersFilterIsSeen: a configuration without the filter in its
+// place is found.
 func TestMissingTrailersFilterIsSeen(t *testing.T) {
 	text := envoyFiles(t)["envoy.yaml"]
 	filter, router := "          - name: envoy.filters.http.header_mutation\n", "          - name: envoy.filters.http.router\n"
 	for name, broken := range map[string]string{
-		"no filter":              strings.Replace(text, text[strings.Index(text, filter):strings.Index(text, router)], "", 1),
-		"another one behind it":  strings.Replace(text, router, "          - name: envoy.filters.http.lua\n"+router, 1),
-		"some trailers are left": strings.Replace(text, `{regex: ".*"}`, `{regex: "x-.*"}`, 1),
-		"no question at all":     strings.Replace(text, "name: envoy.filters.http.ext_authz\n", "name: envoy.filters.http.fault\n", 1),
+		"no filter":               strings.Replace(text, text[strings.Index(text, filter):strings.Index(text, router)], "", 1),
+		"another filter after it": strings.Replace(text, router, "          - name: envoy.filters.http.lua\n"+router, 1),
+		"some trailers are kept":  strings.Replace(text, `{regex: ".*"}`, `{regex: "x-.*"}`, 1),
+		"no ext_authz filter":     strings.Replace(text, "name: envoy.filters.http.ext_authz\n", "name: envoy.filters.http.fault\n", 1),
 	} {
 		if broken == text || wrongFilters(t, broken) == "" {
-			t.Errorf("%s: nothing is wrong", name)
+			t.Errorf("%s: no problem is found", name)
 		}
 	}
 }
 
-// envoyFiles are the texts of the Envoy configurations in the repository, by path.
+// envoyFiles returns the Envoy configurations in the repository, by path.
 func envoyFiles(t *testing.T) map[string]string {
 	t.Helper()
 	const root = "../.."
@@ -92,8 +93,8 @@ func envoyFiles(t *testing.T) map[string]string {
 	return files
 }
 
-// wrongFilters says what is wrong with the HTTP filters of an Envoy configuration;
-// "" is nothing.
+// wrongFilters returns what is wrong with the HTTP filters of an Envoy
+// configuration, "" if nothing is.
 func wrongFilters(t *testing.T, config string) (wrong string) {
 	t.Helper()
 	var root, want any
@@ -109,7 +110,7 @@ func wrongFilters(t *testing.T, config string) (wrong string) {
 			names[i], _ = filter.(map[string]any)["name"].(string)
 		}
 		if !strings.Contains(strings.Join(names, " "), "ext_authz") {
-			continue // of a listener that serves probes
+			continue // of a listener for probes
 		}
 		asked = true
 		last := len(filters) - 1
@@ -123,7 +124,7 @@ func wrongFilters(t *testing.T, config string) (wrong string) {
 	return wrong
 }
 
-// filterChains are all lists of HTTP filters below a node.
+// filterChains returns all lists of HTTP filters below a node.
 func filterChains(node any) (chains [][]any) {
 	switch node := node.(type) {
 	case map[string]any:
@@ -141,8 +142,9 @@ func filterChains(node any) (chains [][]any) {
 	return chains
 }
 
-// TestGatewaysRemoveTrailers: where the gateway makes Envoy's configuration, an object
-// beside the one that has it ask Keyward adds what removes trailers, for the same requests.
+// TestGatewaysRemoveTrailers: where the gateway generates Envoy's
+// configuration, an object adds the removal of trailers, for the same requests
+// as the object that makes the gateway ask Keyward.
 func TestGatewaysRemoveTrailers(t *testing.T) {
 	var filter any
 	if err := yaml.Unmarshal([]byte(trailersFilter), &filter); err != nil {
@@ -169,19 +171,19 @@ func TestGatewaysRemoveTrailers(t *testing.T) {
 	}
 }
 
-// theOne is the only object of its kind.
+// theOne returns the only object of its kind.
 func theOne(t *testing.T, rendered []byte, kind string) (found *unstructured.Unstructured) {
 	t.Helper()
 	for _, object := range objects(t, rendered) {
 		if object.GetKind() == kind {
 			if found != nil {
-				t.Fatalf("there are two of the kind %s", kind)
+				t.Fatalf("there are two objects of kind %s", kind)
 			}
 			found = object
 		}
 	}
 	if found == nil {
-		t.Fatalf("there is no %s", kind)
+		t.Fatalf("there is no object of kind %s", kind)
 	}
 	return found
 }

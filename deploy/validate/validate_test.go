@@ -11,7 +11,8 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 )
 
-// check holds an object to the rules of its kind, and returns it with its defaults.
+// check validates an object by the rules of its kind, and returns it with its
+// defaults.
 func (k custom) check(t *testing.T, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	t.Helper()
 	gvk := object.GroupVersionKind()
@@ -19,17 +20,17 @@ func (k custom) check(t *testing.T, object *unstructured.Unstructured) (*unstruc
 		return kind.check(t, object)
 	}
 	if !legacyscheme.Scheme.Recognizes(gvk) {
-		return nil, fmt.Errorf("nobody knows the kind %s", gvk)
+		return nil, fmt.Errorf("unknown kind %s", gvk)
 	}
 	text, err := object.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	whole, err := builtin(text)
+	defaulted, err := builtin(text)
 	if err != nil {
 		return nil, err
 	}
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(whole)
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(defaulted)
 	return &unstructured.Unstructured{Object: fields}, err
 }
 
@@ -44,8 +45,8 @@ func (k custom) checkAll(t *testing.T, rendered []byte) error {
 	return errors.Join(problems...)
 }
 
-// TestManifests: a cluster with Istio, Envoy Gateway and the Prometheus operator
-// would take all that kustomize and the chart make.
+// TestManifests: a cluster with Istio, Envoy Gateway and the Prometheus
+// operator would accept everything that kustomize and the chart render.
 func TestManifests(t *testing.T) {
 	kinds := loadCustom(t)
 	for overlay, mode := range overlays {
@@ -58,7 +59,7 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// TestBrokenManifests: and would not take them with any of these mistakes.
+// TestBrokenManifests: a cluster would refuse them with any of these mistakes.
 func TestBrokenManifests(t *testing.T) {
 	kinds := loadCustom(t)
 	for _, c := range []struct{ name, overlay, old, new, want string }{
@@ -70,27 +71,27 @@ func TestBrokenManifests(t *testing.T) {
 		{"text for a number in a policy", "envoy-gateway", "statusOnError: 503", "statusOnError: unavailable", "must be of type integer"},
 		{"port out of range", "shared", "containerPort: 9193", "containerPort: 91930", "must be between 1 and 65535"},
 		{"selector of others' pods", "shared", "  selector:\n    matchLabels:\n      app.kubernetes.io/instance: keyward\n      app.kubernetes.io/name: keyward\n  strategy", "  selector:\n    matchLabels:\n      app: other\n  strategy", "selector"},
-		{"volume that is not there", "sidecar", "      - emptyDir:\n          medium: Memory\n          sizeLimit: 1Mi\n        name: keyward-socket\n", "", "keyward-socket"},
+		{"missing volume", "sidecar", "      - emptyDir:\n          medium: Memory\n          sizeLimit: 1Mi\n        name: keyward-socket\n", "", "keyward-socket"},
 		{"more memory requested than allowed", "sidecar", "memory: 192Mi", "memory: 32Mi", "must be less than or equal to memory limit"},
-		{"sidecar with a restart policy that there is not", "sidecar", "restartPolicy: Always", "restartPolicy: Ever", "restartPolicy"},
-		{"fewer replicas at most than at least", "shared", "minReplicas: 3", "minReplicas: 30", "must be greater than or equal to"},
-		{"budget without a bound that fits", "shared", "maxUnavailable: 1\n  selector", "maxUnavailable: -1\n  selector", "maxUnavailable"},
-		{"direction that there is not", "shared", "- Egress", "- Outgress", "policyTypes"},
-		{"action that there is not", "istio", "action: CUSTOM", "action: CUSTOMS", "Unsupported value"},
-		{"interval that is none", "shared", "interval: 15s", "interval: often", "interval"},
-		{"kind in another version", "shared", "monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "nobody knows the kind"},
-		{"rule of the policy's own", "envoy-gateway", "backendRefs:\n      - name: keyward", "backendRefs:\n      - kind: Pod\n        name: keyward", "BackendRefs only supports Service"},
-		{"retry that there is not", "envoy-gateway", "- refused-stream", "- refused-steam", "Unsupported value"},
-		{"time that is none", "envoy-gateway", "timeout: 500ms", "timeout: 0.25s", "timeout"},
+		{"sidecar with an unknown restart policy", "sidecar", "restartPolicy: Always", "restartPolicy: Ever", "restartPolicy"},
+		{"maximum of replicas below the minimum", "shared", "minReplicas: 3", "minReplicas: 30", "must be greater than or equal to"},
+		{"budget with an invalid bound", "shared", "maxUnavailable: 1\n  selector", "maxUnavailable: -1\n  selector", "maxUnavailable"},
+		{"unknown direction", "shared", "- Egress", "- Outgress", "policyTypes"},
+		{"unknown action", "istio", "action: CUSTOM", "action: CUSTOMS", "Unsupported value"},
+		{"invalid interval", "shared", "interval: 15s", "interval: often", "interval"},
+		{"kind in another version", "shared", "monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "unknown kind"},
+		{"rule that the policy's schema declares", "envoy-gateway", "backendRefs:\n      - name: keyward", "backendRefs:\n      - kind: Pod\n        name: keyward", "BackendRefs only supports Service"},
+		{"unknown retry condition", "envoy-gateway", "- refused-stream", "- refused-steam", "Unsupported value"},
+		{"invalid time", "envoy-gateway", "timeout: 500ms", "timeout: 0.25s", "timeout"},
 	} {
 		rendered := string(kustomize(t, c.overlay))
 		if !strings.Contains(rendered, c.old) {
-			t.Errorf("%s: overlay %s has no %q any more", c.name, c.overlay, c.old)
+			t.Errorf("%s: overlay %s no longer has %q", c.name, c.overlay, c.old)
 			continue
 		}
 		err := kinds.checkAll(t, []byte(strings.Replace(rendered, c.old, c.new, 1)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want something with %q", c.name, err, c.want)
+			t.Errorf("%s: got %v, want an error with %q", c.name, err, c.want)
 		}
 	}
 }

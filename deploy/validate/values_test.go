@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestValues: each value that an operator may set does something.
+// TestValues: each value that an operator can set has an effect.
 func TestValues(t *testing.T) {
 	before := map[string]string{}
 	for _, mode := range overlays {
@@ -44,12 +44,12 @@ func TestValues(t *testing.T) {
 			t.Errorf("mode %s with %s: want %s", c.mode, c.set, c.want)
 		}
 		if strings.Contains(before[c.mode], want) != absent {
-			t.Errorf("mode %s has %q without %s too", c.mode, want, c.set)
+			t.Errorf("mode %s also has %q without %s", c.mode, want, c.set)
 		}
 	}
 }
 
-// TestNoValues: what the schema does not know is refused.
+// TestNoValues: values that the schema does not define are refused.
 func TestNoValues(t *testing.T) {
 	for _, bad := range []string{"mode=central", "replicas=3", "image.digest=sha256:abc", "autoscaling.minReplicas=none", "podMonitor.enabled=maybe", "resources.limit.memory=1Gi"} {
 		if _, complaint, err := try(t, tool(t, "helm"), helmArgs([]string{"--set", bad})...); err == nil || !strings.Contains(complaint, "specifications of the schema") {

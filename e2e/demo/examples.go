@@ -13,7 +13,7 @@ import (
 	"keyward/e2e/stack"
 )
 
-// configText is what the examples rest on; see docs/ for all there is.
+// configText is the configuration of the examples; docs/ has all settings.
 const configText = `listen:
   grpc: %s
   http: %s
@@ -35,8 +35,8 @@ func writeConfig(dir string, ports stack.Ports) (file string, err error) {
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
-// demoKeys are shown on the terminal, which is what they are for.
-type demoKeys struct{ alice, bob, stranger string }
+// demoKeys are shown on the terminal, as examples.
+type demoKeys struct{ alice, bob, unknown string }
 
 const alicesPassword = "looking-glass"
 
@@ -56,12 +56,13 @@ func makeKeys(ctx context.Context, keyward, dir string) (keys demoKeys, err erro
 	run("", "user", "set", "bob")
 	keys.alice = run("", "key", "create", "--name", "demo-alice", "--user", "alice", "--path", "/hello", "--path", "/reports")
 	keys.bob = run("", "key", "create", "--name", "demo-bob", "--user", "bob", "--path", "/hello", "--path", "/reports")
-	// A key that is well formed and that this server has never heard of.
-	keys.stranger = run("", "key", "create", "--name", "stranger", "--file", "elsewhere.jsonl")
+	// A well-formed key that this server does not know.
+	keys.unknown = run("", "key", "create", "--name", "unknown", "--file", "elsewhere.jsonl")
 	return keys, err
 }
 
-// printExamples prints lines to paste into a shell, each with the status it gets.
+// printExamples prints lines to paste into a shell, each with its expected
+// status.
 func printExamples(url string, keys demoKeys) {
 	with := func(key string) string { return "-H 'Authorization: Bearer " + key + "' " }
 	basic := func(password string) string { return "-u alice:" + password + " " }
@@ -69,15 +70,15 @@ func printExamples(url string, keys demoKeys) {
 		about, credential, path string
 		status                  int
 	}{
-		{"alice may; the upstream shows x-auth-subject and no key", with(keys.alice), "/hello", 200},
-		{"alice has the scope that /reports asks for", with(keys.alice), "/reports/2026", 200},
-		{"her password does as well", basic(alicesPassword), "/reports/2026", 200},
-		{"what her key is worth", with(keys.alice), "/v1/auth/verify", 200},
+		{"alice is allowed; the upstream shows x-auth-subject and no key", with(keys.alice), "/hello", 200},
+		{"alice has the scope that /reports requires", with(keys.alice), "/reports/2026", 200},
+		{"her password works too", basic(alicesPassword), "/reports/2026", 200},
+		{"what her key grants", with(keys.alice), "/v1/auth/verify", 200},
 		{"no key", "", "/hello", 401},
-		{"a key that nobody was given here", with(keys.stranger), "/hello", 401},
+		{"a key that this server does not know", with(keys.unknown), "/hello", 401},
 		{"a wrong password", basic("wonderland"), "/hello", 401},
-		{"off the key's paths", with(keys.alice), "/admin", 403},
-		{"bob's key is without the scope", with(keys.bob), "/reports/2026", 403},
+		{"outside the key's paths", with(keys.alice), "/admin", 403},
+		{"bob's key lacks the scope", with(keys.bob), "/reports/2026", 403},
 	} {
 		fmt.Printf("# %s\ncurl -i %s%s%s   # %d\n", example.about, example.credential, url, example.path, example.status)
 	}

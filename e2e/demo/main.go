@@ -1,5 +1,6 @@
 // Command demo is what `make run` runs: an upstream, Keyward and the real
-// Envoy, or nginx, with a few keys to try out, until Ctrl-C. For looking at, not for production.
+// Envoy, or nginx, with a few keys to try, until Ctrl-C. It is a demonstration
+// and not for production.
 package main
 
 import (
@@ -55,7 +56,7 @@ func run(ctx context.Context) error {
 	if err := serve(ctx, stack.Config{
 		Dir: dir, Keyward: filepath.Join(root, "bin", "keyward"), Ports: ports, Proxy: proxy,
 	}, name); err != nil {
-		return err // the folder stays: the error names logs in it
+		return err // the directory stays: the error names logs in it
 	}
 	return os.RemoveAll(dir)
 }
@@ -71,7 +72,7 @@ func serve(ctx context.Context, cfg stack.Config, name string) error {
 	started := time.Now()
 	running, err := stack.Start(ctx, cfg)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return nil // Ctrl-C while starting
+		return nil // Ctrl-C during the start
 	}
 	if err != nil {
 		return err

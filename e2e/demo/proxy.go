@@ -10,8 +10,8 @@ import (
 	"keyward/e2e/testbin"
 )
 
-// pickProxy is the proxy that PROXY names, Envoy where it names none, with the
-// configuration that we ship; and what to call it.
+// pickProxy returns the proxy that PROXY names, or Envoy if PROXY is empty,
+// with the shipped configuration, and its display name.
 func pickProxy(ctx context.Context, root, cache string) (_ stack.Proxy, name string, err error) {
 	switch proxy := os.Getenv("PROXY"); proxy {
 	case "", "envoy":

@@ -19,13 +19,13 @@ type Caddy struct {
 func (c Caddy) Start(dir string, ports Ports) (*Process, error) {
 	text := c.Config
 	for _, place := range [][2]string{
-		// A site's address names no interface: that is what bind is for.
+		// A site's address names no interface; that is what bind is for.
 		{"http://:10000 {", fmt.Sprintf("http://:%d {", ports.Envoy)},
-		// What it writes goes into the folder, not into somebody's home.
+		// Caddy writes to this directory, not to the user's home.
 		{"\tadmin off\n", fmt.Sprintf("\tadmin off\n\tstorage file_system %q\n", filepath.Join(dir, "caddy"))},
 	} {
 		if strings.Count(text, place[0]) != 1 {
-			return nil, errors.New("the Caddyfile does not say once: " + strings.TrimSpace(place[0]))
+			return nil, errors.New("the Caddyfile does not have exactly once: " + strings.TrimSpace(place[0]))
 		}
 		text = strings.Replace(text, place[0], place[1], 1)
 	}

@@ -7,10 +7,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// EnvoyConfig is an Envoy configuration as YAML gives it, to be changed in places.
+// EnvoyConfig is a parsed Envoy configuration, which can be changed in places.
 type EnvoyConfig struct{ root map[string]any }
 
-// LoadEnvoyConfig reads the configuration we ship.
+// LoadEnvoyConfig reads the shipped configuration.
 func LoadEnvoyConfig(file string) (*EnvoyConfig, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -23,7 +23,7 @@ func LoadEnvoyConfig(file string) (*EnvoyConfig, error) {
 	return c, nil
 }
 
-// SetPorts puts the ports in the place of the shipped ones, wherever those stand.
+// SetPorts replaces the shipped ports wherever they occur.
 func (c *EnvoyConfig) SetPorts(ports Ports) {
 	change := map[int]int{}
 	for i, p := range ports.named() {
@@ -48,8 +48,9 @@ func replacePorts(node any, change map[int]int) {
 	}
 }
 
-// Find returns the first object below the root whose `name` is the given one:
-// a listener, a cluster, a filter, a virtual host. It is nil where there is none.
+// Find returns the first object below the root with the given `name`: a
+// listener, a cluster, a filter, a virtual host. It returns nil if there is
+// none.
 func (c *EnvoyConfig) Find(name string) map[string]any { return find(c.root, name) }
 
 func find(node any, name string) map[string]any {
@@ -73,13 +74,13 @@ func find(node any, name string) map[string]any {
 	return nil
 }
 
-// AddCluster adds a cluster to those that are there.
+// AddCluster adds a cluster to the existing ones.
 func (c *EnvoyConfig) AddCluster(cluster map[string]any) {
 	resources := c.root["static_resources"].(map[string]any)
 	resources["clusters"] = append(resources["clusters"].([]any), cluster)
 }
 
-// Write writes the configuration to a file that Envoy reads.
+// Write writes the configuration to a file in a form that Envoy reads.
 func (c *EnvoyConfig) Write(file string) error {
 	text, err := yaml.Marshal(c.root)
 	if err != nil {

@@ -12,18 +12,18 @@ import (
 // HAProxy is HAProxy with the configuration of deploy/haproxy.
 type HAProxy struct {
 	Binary string
-	Files  map[string]string // the texts of haproxy.cfg and of the Lua beside it, by file name
+	Files  map[string]string // the texts of haproxy.cfg and of its Lua script, by file name
 }
 
-// HAProxyBinary is where HAProxy is on this machine.
+// HAProxyBinary returns the path of HAProxy on this machine.
 func HAProxyBinary() (string, error) {
-	path := os.Getenv("PATH") + string(os.PathListSeparator) + "/usr/sbin" // not in everybody's PATH
+	path := os.Getenv("PATH") + string(os.PathListSeparator) + "/usr/sbin" // not in every PATH
 	for _, dir := range filepath.SplitList(path) {
 		if binary, err := exec.LookPath(filepath.Join(dir, "haproxy")); err == nil {
 			return binary, nil
 		}
 	}
-	return "", errors.New("there is no HAProxy (on Debian and Ubuntu: apt-get install haproxy)")
+	return "", errors.New("HAProxy is not installed (on Debian and Ubuntu: apt-get install haproxy)")
 }
 
 // Start implements Proxy.

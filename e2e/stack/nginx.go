@@ -11,14 +11,15 @@ import (
 	"strings"
 )
 
-// NginxBinary finds nginx, which Debian puts where only root looks.
+// NginxBinary returns the path of nginx, which Debian installs outside the PATH
+// of other users than root.
 func NginxBinary() (string, error) {
 	path, err := exec.LookPath("nginx")
 	if err != nil {
 		path, err = exec.LookPath("/usr/sbin/nginx")
 	}
 	if err != nil {
-		return "", errors.New("there is no nginx (Debian, Ubuntu: apt-get install nginx)")
+		return "", errors.New("nginx is not installed (Debian, Ubuntu: apt-get install nginx)")
 	}
 	return path, nil
 }
@@ -39,15 +40,16 @@ func (n Nginx) Start(dir string, ports Ports) (*Process, error) {
 	if err := os.WriteFile(file, []byte(portsInText(text, ports)), 0o600); err != nil {
 		return nil, fmt.Errorf("writing nginx's configuration: %w", err)
 	}
-	// One process: workers would outlive a master that was killed.
+	// One process: workers would outlive a killed master.
 	return startProcess("nginx", dir, n.Binary, "-p", dir, "-c", file, "-e", "stderr", "-g", "daemon off; master_process off;")
 }
 
 // Ready implements Proxy.
 func (n Nginx) Ready(ctx context.Context, ports Ports) bool { return isServed(ctx, ports.Envoy) }
 
-// nginxIn has nginx write into the folder, and its logs to its output, where the
-// file names a distribution's places, so that it needs nobody's rights.
+// nginxIn makes nginx write into the directory, and its logs to its output,
+// where the file names a distribution's paths, so that it needs no special
+// rights.
 func nginxIn(dir, text string) (string, error) {
 	places := [][2]string{
 		{"user www-data;\n", ""},
@@ -58,14 +60,15 @@ func nginxIn(dir, text string) (string, error) {
 	}
 	for _, place := range places {
 		if strings.Count(text, place[0]) != 1 {
-			return "", errors.New("nginx's configuration does not say once: " + strings.TrimSpace(place[0]))
+			return "", errors.New("nginx's configuration does not have exactly once: " + strings.TrimSpace(place[0]))
 		}
 		text = strings.Replace(text, place[0], place[1], 1)
 	}
 	return text, nil
 }
 
-// nginxTemporary are the folders that nginx makes when it starts.
+// nginxTemporary returns settings for the directories that nginx creates when
+// it starts.
 func nginxTemporary(dir string) string {
 	var lines strings.Builder
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "scgi", "uwsgi"} {
@@ -76,8 +79,8 @@ func nginxTemporary(dir string) string {
 
 var shippedAddress = regexp.MustCompile(`127\.0\.0\.1:(\d+)`)
 
-// portsInText puts the ports in the place of the shipped ones, wherever a text
-// names these with their address.
+// portsInText replaces the shipped ports wherever a text has them with their
+// address.
 func portsInText(text string, ports Ports) string {
 	change := map[string]string{}
 	for i, p := range ports.named() {

@@ -14,7 +14,7 @@ type Ports struct {
 	Upstream          int
 }
 
-// Shipped are the ports that envoy.yaml and Keyward's defaults name.
+// Shipped are the ports of envoy.yaml and of Keyward's defaults.
 var Shipped = Ports{Envoy: 10000, EnvoyAdmin: 9901, GRPC: 9191, HTTP: 9192, Admin: 9193, Upstream: 8000}
 
 type namedPort struct {
@@ -33,9 +33,9 @@ func (p *Ports) named() []namedPort {
 	}
 }
 
-// PortsFromEnvironment returns the shipped ports with those changed that the
-// environment names. A port of Envoy's admin interface that nobody asked for
-// gives way where it is taken, so that two stacks can run side by side.
+// PortsFromEnvironment returns the shipped ports, except those that the
+// environment sets. The port of Envoy's admin interface is replaced by a free
+// one if it is in use and not set, so that two stacks can run in parallel.
 func PortsFromEnvironment() (Ports, error) {
 	ports := Shipped
 	for _, p := range ports.named() {
@@ -45,7 +45,7 @@ func PortsFromEnvironment() (Ports, error) {
 		}
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > 65535 {
-			return Ports{}, fmt.Errorf("%s=%q is no port", p.variable, text)
+			return Ports{}, fmt.Errorf("%s=%q is not a port", p.variable, text)
 		}
 		*p.port = n
 	}
@@ -59,16 +59,16 @@ func PortsFromEnvironment() (Ports, error) {
 	return ports, nil
 }
 
-// Check tells which port is taken or named twice, and what to do about it.
+// Check returns an error if a port is in use or named twice, with advice.
 func (p Ports) Check() error {
 	users := map[int]string{}
 	for _, named := range p.named() {
 		if other := users[*named.port]; other != "" {
-			return fmt.Errorf("port %d is to be both %s and %s: set %s to another", *named.port, other, named.of, named.variable)
+			return fmt.Errorf("port %d is both %s and %s: set %s to another", *named.port, other, named.of, named.variable)
 		}
 		users[*named.port] = named.of
 		if !isFree(*named.port) {
-			return fmt.Errorf("port %d, for %s, is taken: stop what listens there or choose another port with %s=…", *named.port, named.of, named.variable)
+			return fmt.Errorf("port %d, for %s, is in use: stop what listens there, or choose another port with %s=…", *named.port, named.of, named.variable)
 		}
 	}
 	return nil
@@ -83,7 +83,7 @@ func isFree(port int) bool {
 	return true
 }
 
-// FreePorts returns ports that nobody listens on just now.
+// FreePorts returns ports that are free at the moment.
 func FreePorts() (Ports, error) {
 	var ports Ports
 	for _, p := range ports.named() {
@@ -97,5 +97,5 @@ func FreePorts() (Ports, error) {
 	return ports, nil
 }
 
-// Address is the port on loopback.
+// Address returns the loopback address with the port.
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

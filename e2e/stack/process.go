@@ -11,20 +11,22 @@ import (
 	"time"
 )
 
-// Process is a child with its output in a file. It leads a process group of
-// its own, so that a Ctrl-C at the terminal is ours to pass on, and it does not outlive us.
+// Process is a child process with its output in a file. It leads its own
+// process group, so that its parent decides whether to pass on a Ctrl-C at the
+// terminal, and it does not outlive its parent.
 type Process struct {
 	name   string
 	log    string
 	cmd    *exec.Cmd
 	exited chan struct{}
-	err    error // how it ended; to be read after exited
+	err    error // how it ended; to be read after exited is closed
 }
 
-// stopGrace is how long a child has to end by itself before it is killed.
+// stopGrace is how long a child has to end after SIGTERM before it is killed.
 const stopGrace = 10 * time.Second
 
-// startProcess runs a command in the folder, its output appended to NAME.log there.
+// startProcess runs a command in the directory, with its output appended to
+// NAME.log there.
 func startProcess(name, dir string, argv ...string) (*Process, error) {
 	p := &Process{name: name, log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -37,8 +39,8 @@ func startProcess(name, dir string, argv ...string) (*Process, error) {
 	p.cmd.SysProcAttr = childAttributes()
 	started := make(chan error)
 	go func() {
-		// The kernel ends the child when the thread that started it ends, not the
-		// process: this thread stays until the child is gone.
+		// The kernel ends the child when the thread that started it ends, not
+		// the process. This thread therefore stays until the child has ended.
 		runtime.LockOSThread()
 		err := p.cmd.Start()
 		started <- err
@@ -57,16 +59,16 @@ func startProcess(name, dir string, argv ...string) (*Process, error) {
 func (p *Process) Signal(s syscall.Signal) error {
 	select {
 	case <-p.exited:
-		return os.ErrProcessDone // its number may be another's by now
+		return os.ErrProcessDone // its number may be reused by now
 	default:
 		return syscall.Kill(-p.cmd.Process.Pid, s)
 	}
 }
 
-// Stop ends the process, by force if it does not go by itself, and waits for it.
+// Stop ends the process, by force if necessary, and waits for it.
 func (p *Process) Stop() {
 	_ = p.Signal(syscall.SIGTERM)
-	_ = p.Signal(syscall.SIGCONT) // a stopped process would not hear of it
+	_ = p.Signal(syscall.SIGCONT) // a stopped process would not receive the signal
 	select {
 	case <-p.exited:
 	case <-time.After(stopGrace):
@@ -74,7 +76,7 @@ func (p *Process) Stop() {
 	p.Kill()
 }
 
-// Kill ends the process at once and waits for it.
+// Kill kills the process and waits for it.
 func (p *Process) Kill() {
 	_ = p.Signal(syscall.SIGKILL)
 	<-p.exited
@@ -89,7 +91,8 @@ func (p *Process) Log() string {
 	return string(text)
 }
 
-// fault says how the process ended, with the last lines it printed.
+// fault returns an error that says how the process ended, with its last lines
+// of output.
 func (p *Process) fault(what string) error {
 	const lines = 20
 	tail := bytes.Split(bytes.TrimSpace([]byte(p.Log())), []byte("\n"))

@@ -2,8 +2,8 @@ package stack
 
 import "syscall"
 
-// childAttributes puts a child into a group of its own, and has the kernel end
-// it should we be killed without a chance to.
+// childAttributes puts a child into its own process group, and makes the kernel
+// end it if its parent is killed.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 )
 
-// Prometheus is the server and the tool that comes with it.
+// Prometheus is the server and its tool.
 type Prometheus struct{ Server, Tool string }
 
-// FindPrometheus finds it where it is installed, or in the cache folder: `make test`
-// unpacks it there, since Debian's package would start a server.
+// FindPrometheus returns the installed Prometheus, or that in the cache
+// directory: `make test` unpacks it there, because Debian's package would start
+// a server.
 func FindPrometheus(cache string) (Prometheus, error) {
 	unpacked := filepath.Join(cache, "prometheus", "usr", "bin")
 	for _, dir := range []string{"", unpacked} {
@@ -21,11 +22,11 @@ func FindPrometheus(cache string) (Prometheus, error) {
 			return Prometheus{server, tool}, nil
 		}
 	}
-	return Prometheus{}, errors.New("there is no prometheus and promtool (Debian, Ubuntu: apt-get install prometheus)")
+	return Prometheus{}, errors.New("prometheus and promtool are not installed (Debian, Ubuntu: apt-get install prometheus)")
 }
 
-// Start starts the server in the folder, and returns when it answers. The Process
-// is to be stopped with an error, too, unless it is nil.
+// Start starts the server in the directory, and returns when it answers. The
+// caller must stop the Process, even after an error, unless it is nil.
 func (p Prometheus) Start(ctx context.Context, dir, config string, port int, flags ...string) (*Process, error) {
 	address := Address(port)
 	process, err := startProcess("prometheus", dir, append([]string{p.Server, "--config.file=" + config,

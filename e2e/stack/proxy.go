@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// Proxy is the program that clients talk to: it asks Keyward about each request
-// and passes on what may pass. Each has a file here, and shipped configuration.
+// Proxy is the program that clients talk to. It asks Keyward about each request
+// and forwards the allowed ones. Each has a file here, and a shipped
+// configuration.
 type Proxy interface {
-	// Start starts it in the folder, with its configuration changed to these
-	// ports; clients find it at Ports.Envoy, whatever it is.
+	// Start starts the proxy in the directory, with its configuration changed
+	// to these ports. Clients use Ports.Envoy, whatever the proxy is.
 	Start(dir string, ports Ports) (*Process, error)
-	// Ready tells whether it serves by now.
+	// Ready reports whether the proxy serves requests.
 	Ready(ctx context.Context, ports Ports) bool
 }
 
-// Envoy asks over gRPC, with the shipped envoy.yaml.
+// Envoy is Envoy with the shipped envoy.yaml, which asks over gRPC.
 type Envoy struct {
 	Binary string
 	Config *EnvoyConfig
@@ -31,7 +32,8 @@ func (e Envoy) Start(dir string, ports Ports) (*Process, error) {
 	if err := e.Config.Write(file); err != nil {
 		return nil, fmt.Errorf("writing Envoy's configuration: %w", err)
 	}
-	// Hot restart shares memory between Envoys of a machine, and a second stack could not start.
+	// Hot restart shares memory between Envoys of a machine, so that a second
+	// stack could not start.
 	return startProcess("envoy", dir, e.Binary, "-c", file, "--disable-hot-restart", "--concurrency", "2")
 }
 
@@ -40,7 +42,7 @@ func (e Envoy) Ready(ctx context.Context, ports Ports) bool {
 	return answers(ctx, "http://"+Address(ports.EnvoyAdmin)+"/ready")
 }
 
-// isServed tells whether somebody takes connections at the port.
+// isServed reports whether a server accepts connections at the port.
 func isServed(ctx context.Context, port int) bool {
 	dialer := net.Dialer{Timeout: time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", Address(port))
@@ -51,8 +53,8 @@ func isServed(ctx context.Context, port int) bool {
 	return true
 }
 
-// EnvoyArgs is an Envoy whose arguments are another's, as is the file they name,
-// which names the ports.
+// EnvoyArgs is an Envoy with given arguments, including its configuration file,
+// which has the ports.
 type EnvoyArgs struct {
 	Binary string
 	Args   []string

@@ -11,7 +11,7 @@ const (
 	pollEvery   = 20 * time.Millisecond
 )
 
-// waitReady asks until the process is ready, has ended or time is up.
+// waitReady polls until the process is ready, has ended or the time is up.
 func waitReady(ctx context.Context, p *Process, ready func(context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -31,7 +31,7 @@ func waitReady(ctx context.Context, p *Process, ready func(context.Context) bool
 	}
 }
 
-// answers tells whether the URL is answered with 200.
+// answers reports whether the URL is answered with 200.
 func answers(ctx context.Context, url string) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

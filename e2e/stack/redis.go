@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// RedisBinary finds Redis, or Valkey.
+// RedisBinary returns the path of Redis or Valkey.
 func RedisBinary() (string, error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
 	}
-	return "", errors.New("there is no redis-server (Debian, Ubuntu: apt-get install redis-server)")
+	return "", errors.New("redis-server is not installed (Debian, Ubuntu: apt-get install redis-server)")
 }
 
-// StartRedis starts a Redis that keeps nothing on disk, and returns when it
-// answers. The Process is to be stopped with an error, too, unless it is nil.
+// StartRedis starts a Redis without persistence, and returns when it answers.
+// The caller must stop the Process, even after an error, unless it is nil.
 func StartRedis(ctx context.Context, dir, binary string, port int) (*Process, error) {
 	p, err := startProcess("redis", dir, binary, "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
 		"--dir", dir, "--save", "", "--appendonly", "no")

@@ -1,7 +1,7 @@
-// Package stack runs what a user of Keyward runs: an upstream, Keyward and the
-// real Envoy, or another proxy, between a client and that upstream, with the
-// configuration that we ship. `make run` and the end-to-end tests start the same
-// thing. It knows nothing of what is right: tests do.
+// Package stack runs what a user of Keyward runs: an upstream, Keyward, and the
+// real Envoy or another proxy between a client and that upstream, with the
+// shipped configuration. `make run` and the end-to-end tests start the same
+// stack. It does not know which results are correct; tests do.
 package stack
 
 import (
@@ -12,20 +12,21 @@ import (
 	"sync"
 )
 
-// Config says what a stack is made of.
+// Config describes a stack.
 type Config struct {
-	Dir           string // where logs and the proxy's configuration go; Keyward's working directory
+	Dir           string // for logs and the proxy's configuration; Keyward's working directory
 	Keyward       string // binary
-	KeywardConfig string // file; it has to name the ports below
+	KeywardConfig string // file; it must name the ports below
 	Proxy         Proxy
 	Ports         Ports
-	Observe       func(Received) // told of each request the upstream gets; nil is nobody
-	// Upstream listens at the address in the place of the API that answers with the
-	// request it received, and returns what stops it; nil is that API.
+	Observe       func(Received) // called for each request that the upstream receives, unless nil
+	// Upstream replaces the API that answers with the request that it received.
+	// It listens at the address, and returns a function that stops it. nil
+	// means that API.
 	Upstream func(address string) (stop func(), err error)
 }
 
-// Stack is a running one.
+// Stack is a running stack.
 type Stack struct {
 	cfg          Config
 	stopUpstream func() // nil until it runs
@@ -34,7 +35,8 @@ type Stack struct {
 	stop         sync.Once
 }
 
-// Start starts all parts and returns when they are ready. On an error nothing is left running.
+// Start starts all parts and returns when they are ready. On an error no part
+// is left running.
 func Start(ctx context.Context, cfg Config) (*Stack, error) {
 	s := &Stack{cfg: cfg}
 	if err := s.start(ctx); err != nil {
@@ -66,15 +68,16 @@ func (c Config) startUpstream() (stop func(), err error) {
 	return upstream.Stop, nil
 }
 
-// StartKeyward starts Keyward, or starts it again after its Process was stopped.
+// StartKeyward starts Keyward, also again after its Process was stopped.
 func (s *Stack) StartKeyward(ctx context.Context) (err error) {
 	s.Keyward, err = StartKeyward(ctx, "keyward", s.cfg)
 	return err
 }
 
-// StartKeyward starts a Keyward, a stack's own or one more, with its output in
-// NAME.log, and returns when it is ready. It does not use the configuration's Proxy.
-// The Process is to be stopped with an error, too, unless it is nil.
+// StartKeyward starts a Keyward, a stack's own or another one, with its output
+// in NAME.log, and returns when it is ready. It ignores the configuration's
+// Proxy. The caller must stop the Process, even after an error, unless it is
+// nil.
 func StartKeyward(ctx context.Context, name string, cfg Config) (*Process, error) {
 	p, err := startProcess(name, cfg.Dir, cfg.Keyward, "serve", "--config", cfg.KeywardConfig)
 	if err != nil {
@@ -92,7 +95,8 @@ func (s *Stack) startProxy(ctx context.Context) (err error) {
 	return waitReady(ctx, s.Proxy, func(ctx context.Context) bool { return s.cfg.Proxy.Ready(ctx, s.cfg.Ports) })
 }
 
-// Wait returns when the context is done, or with an error when a part has died.
+// Wait returns when the context is done, or with an error when a part has
+// ended.
 func (s *Stack) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -104,7 +108,7 @@ func (s *Stack) Wait(ctx context.Context) error {
 	}
 }
 
-// Stop ends all parts and waits for them, the one that clients talk to first.
+// Stop ends all parts and waits for them, beginning with the proxy.
 func (s *Stack) Stop() {
 	s.stop.Do(func() {
 		if s.Proxy != nil {
@@ -119,13 +123,13 @@ func (s *Stack) Stop() {
 	})
 }
 
-// URL is where clients find the API.
+// URL returns where clients reach the API.
 func (s *Stack) URL() string { return "http://" + Address(s.cfg.Ports.Envoy) }
 
-// Ports are those the stack listens on.
+// Ports returns the ports on which the stack listens.
 func (s *Stack) Ports() Ports { return s.cfg.Ports }
 
-// Root returns the root of the checkout that the working folder is in.
+// Root returns the root of the checkout that contains the working directory.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -137,7 +141,7 @@ func Root() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("not within a checkout of Keyward: no envoy.yaml in any folder above")
+			return "", errors.New("not within a checkout of Keyward: no envoy.yaml in any directory above")
 		}
 		dir = parent
 	}

@@ -25,7 +25,7 @@ func (t Traefik) Start(dir string, ports Ports) (*Process, error) {
 }
 
 // Ready implements Proxy. Traefik listens before it has read its routes, and
-// until then has none.
+// has none until then.
 func (t Traefik) Ready(ctx context.Context, ports Ports) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Address(ports.Envoy)+"/v1/auth/verify", nil)
 	if err != nil {
@@ -36,6 +36,7 @@ func (t Traefik) Ready(ctx context.Context, ports Ports) bool {
 		return false
 	}
 	response.Body.Close()
-	// Nobody asked about nobody: what is not Traefik's own 404 is Keyward's, 401 or, where it wants TLS, 403.
+	// The request has no credential. A response other than Traefik's own 404 is
+	// Keyward's: 401, or 403 if it requires TLS.
 	return response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden
 }

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Received is a request as it came to the upstream.
+// Received is a request as the upstream received it.
 type Received struct {
 	Method  string              `json:"method"`
-	Path    string              `json:"path"` // with the query, nothing decoded
+	Path    string              `json:"path"` // with the query, undecoded
 	Headers map[string][]string `json:"headers"`
 }
 
@@ -22,8 +22,8 @@ type Upstream struct {
 	done   chan struct{}
 }
 
-// StartUpstream listens on the address. Each request is told to observe, where
-// that is not nil; it is called from many goroutines at once.
+// StartUpstream listens on the address. It passes each request to observe, if
+// that is not nil, from several goroutines concurrently.
 func StartUpstream(address string, observe func(Received)) (*Upstream, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

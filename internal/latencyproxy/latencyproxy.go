@@ -1,5 +1,5 @@
-// Package latencyproxy stands before a server and delays what it says, for tests of
-// what becomes of those who wait.
+// Package latencyproxy is a TCP proxy that delays the replies of a server, for
+// tests of timeouts.
 package latencyproxy
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Proxy passes connections on.
+// Proxy forwards connections to a server.
 type Proxy struct {
 	listener net.Listener
 	to       string
@@ -20,7 +20,7 @@ type Proxy struct {
 	conns []net.Conn
 }
 
-// Open listens on a port of this machine's, for connections to that address.
+// Open listens on a loopback port and forwards its connections to the address.
 func Open(to string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,10 +43,10 @@ func (l *Proxy) Close() error {
 	return err
 }
 
-// Address is where it listens.
+// Address returns the address on which it listens.
 func (l *Proxy) Address() string { return l.listener.Addr().String() }
 
-// Delay is for each answer, from now on.
+// Delay sets the delay of each reply from now on.
 func (l *Proxy) Delay(d time.Duration) { l.delay.Store(int64(d)) }
 
 func (l *Proxy) serve() {
@@ -70,16 +70,16 @@ func (l *Proxy) serve() {
 
 func (l *Proxy) copy(to, from net.Conn, slowly bool) {
 	defer to.Close()
-	room := make([]byte, 4096)
+	buf := make([]byte, 4096)
 	for {
-		n, err := from.Read(room)
+		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
 		if slowly {
 			time.Sleep(time.Duration(l.delay.Load()))
 		}
-		if _, err := to.Write(room[:n]); err != nil {
+		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
 	}

@@ -2,7 +2,7 @@ package otlpreceiver
 
 import commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 
-// All are the span's attributes, as texts.
+// All returns the span's attributes as texts.
 func (s Span) All() map[string]string { return texts(s.GetAttributes()) }
 
 func texts(attributes []*commonpb.KeyValue) map[string]string {

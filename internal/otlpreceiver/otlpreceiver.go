@@ -1,5 +1,5 @@
-// Package otlpreceiver is an OpenTelemetry collector for tests: it takes spans
-// by OTLP over gRPC and keeps them.
+// Package otlpreceiver is an OpenTelemetry collector for tests. It receives
+// spans by OTLP over gRPC and keeps them.
 package otlpreceiver
 
 import (
@@ -14,18 +14,18 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // as collectors do
+	_ "google.golang.org/grpc/encoding/gzip" // collectors accept gzip
 	"google.golang.org/protobuf/proto"
 )
 
-// Receiver keeps what it was sent.
+// Receiver keeps the requests that it received.
 type Receiver struct {
 	collector.UnimplementedTraceServiceServer
 	Address string
 
 	mu       sync.Mutex
 	requests []*collector.ExportTraceServiceRequest
-	came     chan struct{} // closed and made anew with each request
+	came     chan struct{} // closed and replaced with each request
 }
 
 // Span is one span, and the name of the service that sent it.
@@ -44,7 +44,7 @@ func Start(t testing.TB, options ...grpc.ServerOption) *Receiver {
 	return StartOn(t, listener, options...)
 }
 
-// StartOn is Start on a listener of the caller's, which it closes.
+// StartOn is Start on a given listener, which it closes.
 func StartOn(t testing.TB, listener net.Listener, options ...grpc.ServerOption) *Receiver {
 	t.Helper()
 	r := &Receiver{Address: listener.Addr().String(), came: make(chan struct{})}
@@ -54,7 +54,7 @@ func StartOn(t testing.TB, listener net.Listener, options ...grpc.ServerOption) 
 	go func() { ended <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Stop()
-		// A test may end before the server began to serve.
+		// A test may end before the server begins to serve.
 		if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Errorf("the receiver of traces: %v", err)
 		}
@@ -72,7 +72,7 @@ func (r *Receiver) Export(_ context.Context, request *collector.ExportTraceServi
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// Spans are all that came so far.
+// Spans returns all spans received so far.
 func (r *Receiver) Spans() []Span {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,8 @@ func (r *Receiver) Spans() []Span {
 	return all
 }
 
-// Wait returns the spans of a service, "" for all, once there are so many; it fails the test where they don't come.
+// Wait returns the spans of a service, or all if service is "", once there are
+// n. It fails the test if they do not arrive.
 func (r *Receiver) Wait(t testing.TB, service string, n int) []Span {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -104,12 +105,13 @@ func (r *Receiver) Wait(t testing.TB, service string, n int) []Span {
 		select {
 		case <-came:
 		case <-deadline:
-			t.Fatalf("%d spans of %s after 20 s, want %d; in all: %v", len(spans), service, n, r.Spans())
+			t.Fatalf("%d spans of %s after 20 s, want %d; received: %v", len(spans), service, n, r.Spans())
 		}
 	}
 }
 
-// Bytes is all that came, encoded as it came: for a test that looks for what must not be in it.
+// Bytes returns everything that was received, in its encoded form, for a test
+// that searches it for forbidden data.
 func (r *Receiver) Bytes(t testing.TB) []byte {
 	t.Helper()
 	r.mu.Lock()

@@ -1,6 +1,6 @@
-// Package prove selects the size of the tests that claim something of long
-// runs: each has a short version in `make test` and a full one behind
-// `make prove ITEM=…`. It is for tests alone.
+// Package prove selects the size of tests about long runs. Each has a short
+// version in `make test` and a full one in `make prove ITEM=…`. It is for tests
+// only.
 package prove
 
 import "os"

@@ -1,8 +1,8 @@
 //go:build race
 
-// Package race tells tests whether the race detector is on: they run many
-// times slower then, and sync.Pool forgets on purpose.
+// Package race reports to tests whether the race detector is on. Tests are many
+// times slower then, and sync.Pool drops entries on purpose.
 package race
 
-// Detector tells whether it is.
+// Detector reports whether the race detector is on.
 const Detector = true

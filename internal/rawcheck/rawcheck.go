@@ -1,6 +1,6 @@
-// Package rawcheck asks an ext_authz server about requests of any bytes, as
-// Envoy would if it let them through: a target that is no UTF-8 can't be put
-// into a generated CheckRequest. For tests only.
+// Package rawcheck sends an ext_authz server requests of arbitrary bytes, as
+// Envoy would if it let them through. A generated CheckRequest cannot hold a
+// target that is not valid UTF-8. It is for tests only.
 package rawcheck
 
 import (
@@ -10,18 +10,18 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // the codec for the answers
+	_ "google.golang.org/grpc/encoding/proto" // the codec for responses
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Request is what is asked about.
+// Request is the request to check.
 type Request struct {
 	Method, Target string
 	Headers        [][2]string
 }
 
-// Message is the CheckRequest on the wire, with encode_raw_headers.
+// Message returns the CheckRequest in wire format, with encode_raw_headers.
 func (r *Request) Message() []byte {
 	var headers, http []byte
 	for _, h := range r.Headers {
@@ -41,17 +41,17 @@ func field(to []byte, number protowire.Number, value string) []byte {
 	return protowire.AppendString(protowire.AppendTag(to, number, protowire.BytesType), value)
 }
 
-// Answer is the decision: the HTTP status and the reason.
+// Answer is the decision: the HTTP status, the reason and the response.
 type Answer struct {
 	Status   int
 	Reason   string
 	Response *authv3.CheckResponse
 }
 
-// String is the answer as tests print it.
+// String returns the answer as tests print it.
 func (a Answer) String() string { return fmt.Sprintf("%d %s", a.Status, a.Reason) }
 
-// Ask asks the server at the other end of the connection.
+// Ask sends the request to the server at the other end of the connection.
 func Ask(ctx context.Context, conn *grpc.ClientConn, r Request) (Answer, error) {
 	var response authv3.CheckResponse
 	err := conn.Invoke(ctx, "/envoy.service.auth.v3.Authorization/Check", r.Message(), &response,
@@ -71,7 +71,7 @@ func Ask(ctx context.Context, conn *grpc.ClientConn, r Request) (Answer, error) 
 	return a, nil
 }
 
-// rawCodec sends messages that are bytes already.
+// rawCodec sends messages that are already encoded.
 type rawCodec struct{ encoding.CodecV2 }
 
 func (c rawCodec) Marshal(v any) (mem.BufferSlice, error) {

@@ -8,15 +8,17 @@ import (
 	"time"
 )
 
-// Token is a token, and how it must be answered under the [TokenProfile] with the [KeySet].
+// Token is a token, and the expected answer under the [TokenProfile] with the
+// [KeySet].
 type Token struct {
 	ID, Group, Token string
 	Expect           string // accept or reject
 	Why              string
-	Ref              string // one that begins with "assert" names what else must be so
+	Ref              string // one that begins with "assert" names a further condition
 }
 
-// KeySetCase is a key set, and how a token must be answered with it, under the [TokenProfile].
+// KeySetCase is a key set and a token, and the expected answer under the
+// [TokenProfile].
 type KeySetCase struct {
 	ID     string
 	JWKS   json.RawMessage
@@ -25,7 +27,8 @@ type KeySetCase struct {
 	Why    string
 }
 
-// TokenProfile is the issuer's rules by which the tokens are judged, and when.
+// TokenProfile holds the issuer's rules for the tokens, and the time at which
+// they are verified.
 type TokenProfile struct {
 	Now              time.Time
 	Leeway           time.Duration
@@ -94,9 +97,9 @@ func Profile(t testing.TB) TokenProfile {
 	}
 }
 
-// Shared returns a file of others' vectors, which are not copied here: from
-// VECTORS_DIR, or else from ../shared/vectors beside the repository. A clone
-// elsewhere has none; the log then says so and the test goes on without.
+// Shared returns a file of third-party vectors, which are not copied into the
+// repository. It is read from VECTORS_DIR, or else from ../shared/vectors next
+// to the repository. If it does not exist, Shared logs that and found is false.
 func Shared(t testing.TB, name string) (text []byte, found bool) {
 	t.Helper()
 	dir := os.Getenv("VECTORS_DIR")
@@ -105,7 +108,7 @@ func Shared(t testing.TB, name string) (text []byte, found bool) {
 	}
 	text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 	if os.IsNotExist(err) {
-		t.Logf("not tested: %s is not there; VECTORS_DIR names the folder of the shared vectors", name)
+		t.Logf("not tested: %s does not exist; VECTORS_DIR is the directory of the shared vectors", name)
 		return nil, false
 	}
 	if err != nil {
@@ -114,7 +117,7 @@ func Shared(t testing.TB, name string) (text []byte, found bool) {
 	return text, true
 }
 
-// repository is the folder of go.mod.
+// repository returns the directory of go.mod.
 func repository(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -127,7 +130,7 @@ func repository(t testing.TB) string {
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			t.Fatal("no go.mod above the test's folder")
+			t.Fatal("no go.mod above the test's directory")
 		}
 		dir = up
 	}

@@ -1,6 +1,6 @@
 // Package vectors holds the project's test vectors, so that unit tests and
-// end-to-end tests judge by the same lines and a clone tests itself anywhere.
-// What the fields mean is said in testdata/README.md. For tests only.
+// end-to-end tests use the same cases and a clone can run them anywhere.
+// testdata/README.md describes the fields. It is for tests only.
 package vectors
 
 import (
@@ -14,25 +14,27 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// Path is a request target and a path restriction, and how they go together.
+// Path is a request target, a path restriction, and whether the restriction
+// allows the target.
 type Path struct {
 	Target string // as sent, any bytes
-	Prefix string // the restriction, as `key create --path` takes it
+	Prefix string // the restriction, in the form of `key create --path`
 	Expect string // allow, deny or deny_ambiguous
 	Class  string
 	Why    string
 }
 
-// Authorization is a request's credentials as sent, and how they must be read.
+// Authorization is a request's credentials as sent, and the expected result of
+// reading them.
 type Authorization struct {
 	Headers [][2]string // header lines in order, the Authorization line first; any bytes
 	Target  string
 	Expect  string // basic, bearer, apikey, none, deny_malformed, …
 	Why     string
 
-	Credential     string // the token, where the line tells; "" where it does not
+	Credential     string // the token, "" if the line does not have it
 	User, Password string // with basic
-	Bcrypt         string // the password's hash, where the line has one
+	Bcrypt         string // the password's hash, "" if the line does not have it
 }
 
 // Paths returns the lines of paths.jsonl.

@@ -6,51 +6,54 @@ import (
 	"strconv"
 )
 
-// errNotRESP is an answer that no command used here can have: not RESP2, or too
-// large. The error does not have what the server sent.
+// errNotRESP means a reply that no command used here can have: not RESP2, or
+// too large. The error does not quote what the server sent.
 var errNotRESP = errors.New("redis: not an answer that Redis gives, or too large")
 
-// bounds are how large the answers of a kind of server can be. The library
-// makes room for what an answer announces, or for as much as comes, and ends
-// the process where there is none.
+// bounds limit the size of a server's replies. The library allocates the memory
+// that a reply announces, or keeps whatever comes. If memory runs out, the
+// process ends.
 type bounds struct {
-	reply    int // bytes of one answer, all in all
-	bulk     int // bytes of a string with a length
+	reply    int // total bytes of one reply
+	bulk     int // bytes of a string with a length prefix
 	elements int // of one array
-	depth    int // of arrays in arrays
+	depth    int // of nested arrays
 }
 
-// maxLine bounds the errors of scripts, which are the longest lines.
+// maxLine is the maximum length of a line in bytes. The errors of scripts are
+// the longest lines.
 const maxLine = 8 << 10
 
 var (
-	// A script returns 17 numbers at most. HELLO, with which a connection begins,
-	// lists the server's modules with their arguments.
+	// A script returns at most 17 numbers. The reply to HELLO, with which a
+	// connection begins, lists the server's modules with their arguments.
 	ofServer = bounds{reply: 16 << 10, bulk: 4 << 10, elements: 256, depth: 8}
-	// CLUSTER SLOTS returns a range of slots for each part of each node, with its replicas.
+	// CLUSTER SLOTS returns, for each node, its ranges of slots and its
+	// replicas.
 	ofCluster = bounds{reply: 512 << 10, bulk: 4 << 10, elements: 16384, depth: 8}
 )
 
-// replyReader follows the answers on one connection (RESP2) as they come in, and
+// replyReader follows the replies (RESP2) on one connection as they arrive, and
 // refuses what is out of bounds before anything else reads it.
 type replyReader struct {
 	bounds bounds
-	size   int   // bytes of the answer so far
-	open   []int // elements that are still to come of each open array
-	bulk   int   // bytes that are still to come of a string, with its end
+	size   int   // bytes of the current reply so far
+	open   []int // remaining elements of each open array
+	bulk   int   // remaining bytes of a string, including its end
 	line   []byte
-	length int // bytes of the line so far, of which line holds the first
+	length int // bytes of the current line so far; line holds the first of them
 	last   byte
 
-	// redirected is called with the address in a cluster's redirection. It
+	// redirected is called with the address of a cluster's redirection. It
 	// returns an error if the client must not follow it.
 	redirected func(address string) error
 }
 
-// lineStart is how much of a line is kept: any number, and any redirection.
+// lineStart is how many bytes of a line are kept, enough for any number and any
+// redirection.
 const lineStart = 300
 
-// read follows what came in.
+// read follows the received data.
 func (a *replyReader) read(data []byte) error {
 	for len(data) > 0 {
 		n, err := a.step(data)
@@ -67,7 +70,7 @@ func (a *replyReader) read(data []byte) error {
 	return nil
 }
 
-// step follows the next part of a string or of a line.
+// step follows the next part of a string or line, and returns its length.
 func (a *replyReader) step(data []byte) (n int, err error) {
 	if a.bulk > 0 {
 		n = min(a.bulk, len(data))
@@ -100,32 +103,33 @@ func (a *replyReader) step(data []byte) (n int, err error) {
 	return len(part), err
 }
 
-// element reads the line that begins an element, or is one.
-func (a *replyReader) element(whole bool) error {
+// element reads the line that starts an element, or is one. complete means that
+// a.line is the entire line.
+func (a *replyReader) element(complete bool) error {
 	switch kind := a.line[0]; kind {
 	case '+':
 		a.ended()
 	case '-':
 		a.ended()
-		return a.follows(whole)
+		return a.redirection(complete)
 	case ':':
-		if _, err := strconv.ParseInt(string(a.text()), 10, 64); err != nil || !whole {
+		if _, err := strconv.ParseInt(string(a.text()), 10, 64); err != nil || !complete {
 			return errNotRESP
 		}
 		a.ended()
 	case '$', '*':
 		n, err := strconv.ParseInt(string(a.text()), 10, 32)
-		if err != nil || !whole || n < -1 {
+		if err != nil || !complete || n < -1 {
 			return errNotRESP
 		}
 		return a.announced(kind, int(n))
-	default: // of RESP3, which we did not ask for, or of nothing
+	default: // of RESP3, which was not requested, or not RESP
 		return errNotRESP
 	}
 	return nil
 }
 
-// text is the line without its kind and its end.
+// text returns the line without its type byte and its end.
 func (a *replyReader) text() []byte { return a.line[1 : len(a.line)-len("\r\n")] }
 
 func (a *replyReader) announced(kind byte, n int) error {
@@ -142,7 +146,8 @@ func (a *replyReader) announced(kind byte, n int) error {
 	return nil
 }
 
-// ended notes that an element has come, and with it the arrays it is the last of.
+// ended records that an element is complete, and so are the arrays of which it
+// is the last element.
 func (a *replyReader) ended() {
 	for len(a.open) > 0 {
 		inner := &a.open[len(a.open)-1]
@@ -153,13 +158,14 @@ func (a *replyReader) ended() {
 	}
 }
 
-// follows looks for a redirection in an error: MOVED or ASK, a slot, an address.
-func (a *replyReader) follows(whole bool) error {
+// redirection checks whether an error is a redirection (MOVED or ASK, a slot,
+// an address), and reports it.
+func (a *replyReader) redirection(complete bool) error {
 	fields := bytes.Fields(a.text())
 	if a.redirected == nil || len(fields) == 0 || string(fields[0]) != "MOVED" && string(fields[0]) != "ASK" {
 		return nil
 	}
-	if !whole || len(fields) < 3 {
+	if !complete || len(fields) < 3 {
 		return errNotRESP
 	}
 	return a.redirected(string(fields[2]))

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
-// startCluster makes one of three real nodes.
+// startCluster starts a cluster of three real nodes.
 func startCluster(t *testing.T) (nodes []*server, url string) {
 	t.Helper()
 	var buses, addresses []string
@@ -35,12 +36,13 @@ func startCluster(t *testing.T) (nodes []*server, url string) {
 			return nodes, url
 		}
 		if time.Now().After(end) {
-			t.Fatal("the cluster does not come together")
+			t.Fatal("the cluster did not form")
 		}
 	}
 }
 
-// clusterAnswers asks for so many owners that each node is asked, by each node's word.
+// clusterAnswers sends requests of enough subjects that each node is used, by
+// its own view of the cluster.
 func clusterAnswers(t *testing.T, s *Store) bool {
 	for i := range 32 {
 		one := []ratelimit.Limit{limit(numbered(200, i), ratelimit.Rate{Count: 1000, Period: time.Second}), limit(numbered(100+i, 0), ratelimit.Rate{Count: 1000, Period: time.Second})}
@@ -57,7 +59,7 @@ func TestCluster(t *testing.T) {
 	s := openStore(t, url, patient)
 	hour := func(n int) ratelimit.Rate { return ratelimit.Rate{Count: n, Period: time.Hour} }
 
-	t.Run("one owner, one script", func(t *testing.T) {
+	t.Run("one subject, one script", func(t *testing.T) {
 		wide, narrow := limit(numbered(1, 1), hour(10)), limit(numbered(1, 2), hour(2))
 		if groups := s.group([]ratelimit.Limit{wide, narrow}, make([]ratelimit.Params, 2), true); len(groups) != 1 {
 			t.Fatal(len(groups))
@@ -69,7 +71,7 @@ func TestCluster(t *testing.T) {
 			t.Error(refused, results)
 		}
 	})
-	t.Run("what another node refuses is paid back", func(t *testing.T) {
+	t.Run("a refusal of another node refunds the charge", func(t *testing.T) {
 		wide, narrow := limit(numbered(2, 1), hour(10)), limit(numbered(3, 1), hour(2))
 		for range 2 {
 			take(t, s, wide, narrow)
@@ -83,7 +85,7 @@ func TestCluster(t *testing.T) {
 			t.Error(results)
 		}
 	})
-	t.Run("many at once", func(t *testing.T) {
+	t.Run("concurrent", func(t *testing.T) {
 		wide, narrow := limit(numbered(4, 1), hour(1000)), limit(numbered(5, 1), hour(50))
 		var admitted atomic.Int64
 		var all sync.WaitGroup
@@ -131,22 +133,22 @@ func TestClusterNodeFrozen(t *testing.T) {
 	t.Parallel()
 	nodes, url := startCluster(t)
 	onTime(t, func() error {
-		l := startLoad(t, url, ratelimit.FailLocal)
+		l := startLoad(t, url, failover.FailLocal)
 		defer l.close()
 		if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 {
 			return fmt.Errorf("%d admitted, %v", admitted, err)
 		}
 		for _, node := range nodes {
 			node.signal(syscall.SIGSTOP)
-			p99, most, _, err := l.phase(time.Second)
-			t.Logf("p99 %s, longest %s, %+v", p99, most, l.f.Stats())
+			p99, longest, _, err := l.phase(time.Second)
+			t.Logf("p99 %s, longest %s, %+v", p99, longest, l.f.Stats())
 			node.signal(syscall.SIGCONT)
 			if err != nil || p99 > limitOfP99 {
 				return fmt.Errorf("p99 %s, %v", p99, err)
 			}
 			time.Sleep(2 * time.Second)
 			if l.f.Stats().Unavailable {
-				return errors.New("not healed within 2 s")
+				return errors.New("did not recover within 2 s")
 			}
 		}
 		return nil

@@ -11,7 +11,7 @@ import (
 	"keyward/ratelimit"
 )
 
-// group are the limits of one script: those at the places in at.
+// group holds the limits of one script, by their indices.
 type group struct {
 	limits  []int
 	keys    []string
@@ -56,7 +56,7 @@ func (s *Store) eval(ctx context.Context, limits []ratelimit.Limit, results []ra
 	return refused, nil
 }
 
-// group puts limits that one script may test into one group.
+// group groups the limits that one script may test.
 func (s *Store) group(limits []ratelimit.Limit, params []ratelimit.Params, charge bool) []group {
 	groups := make([]group, 0, len(limits))
 	for i := range limits {
@@ -86,13 +86,14 @@ func flag(set bool) int {
 	return 0
 }
 
-// formatInterval reads back as the same number wherever it is read in double precision.
+// formatInterval returns a text that parses to the same number in double
+// precision everywhere.
 func formatInterval(interval float32) string {
 	return strconv.FormatFloat(float64(interval), 'g', 17, 64)
 }
 
-// run runs the groups' scripts. A server that does not have the script yet,
-// since it was restarted, gets it with the question.
+// run runs the groups' scripts. A restarted server that does not have the
+// script receives it with the request.
 func (s *Store) run(ctx context.Context, groups []group) error {
 	if len(groups) == 1 {
 		groups[0].cmd = s.take.Run(ctx, s.client, groups[0].keys, groups[0].args...)
@@ -119,7 +120,7 @@ func (s *Store) run(ctx context.Context, groups []group) error {
 	return nil
 }
 
-// read turns the script's answer into results.
+// read converts the script's reply to results.
 func (g *group) read(params []ratelimit.Params, results []ratelimit.Result) error {
 	answer, err := g.cmd.Int64Slice()
 	if err != nil || len(answer) != 1+4*len(g.limits) {
@@ -140,8 +141,8 @@ func (g *group) read(params []ratelimit.Params, results []ratelimit.Result) erro
 	return nil
 }
 
-// refund undoes the charges of a request that another group refused. What can't
-// be paid back is lost to its subject: one request.
+// refund undoes the charges of a request that another group refused. A failed
+// refund costs the subject one request.
 func (s *Store) refund(ctx context.Context, groups []group, params []ratelimit.Params, results []ratelimit.Result) {
 	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range groups {
@@ -156,7 +157,7 @@ func (s *Store) refund(ctx context.Context, groups []group, params []ratelimit.P
 
 func (g *group) refund(params []ratelimit.Params, results []ratelimit.Result) (keys []string, args []any) {
 	for j, i := range g.limits {
-		if results[i].Allowed { // a shadow limit that did not was not charged
+		if results[i].Allowed { // a shadow limit that would have refused was not charged
 			r := &params[i]
 			results[i].Remaining++
 			keys = append(keys, g.keys[j])

@@ -14,11 +14,13 @@ import (
 	"keyward/authz"
 	"keyward/internal/latencyproxy"
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
-// loadFixture asks a Fallback without a pause, as some clients of a proxy do.
+// loadFixture sends requests to a failover.Store without a pause, as concurrent
+// clients of a proxy do.
 type loadFixture struct {
-	f    *ratelimit.Fallback
+	f    *failover.Store
 	stop chan struct{}
 	once sync.Once
 	all  sync.WaitGroup
@@ -31,13 +33,13 @@ type loadFixture struct {
 
 var loaded = limit(numbered(1, 1), ratelimit.Rate{Count: 100, Period: time.Second})
 
-func startLoad(t *testing.T, url string, when ratelimit.OnStoreFailure) *loadFixture {
+func startLoad(t *testing.T, url string, when failover.OnStoreFailure) *loadFixture {
 	t.Helper()
 	local, err := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, url, 0), OnStoreFailure: when, Local: local, Replicas: 2})
+	f, err := failover.New(failover.Config{Store: openStore(t, url, 0), OnStoreFailure: when, Local: local, Replicas: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,8 @@ func (l *loadFixture) close() {
 	_ = l.f.Close()
 }
 
-// ask asks for a bucket that runs over and for one that does not, so that some requests get by the holds.
+// ask uses an exhausted bucket and one that is not, so that some requests are
+// not refused by the cached denials.
 func (l *loadFixture) ask(t *testing.T, i int) {
 	limits := [][]ratelimit.Limit{{loaded}, {limit(numbered(2, i), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}}
 	results := make([]ratelimit.Result, 1)
@@ -81,11 +84,12 @@ func (l *loadFixture) ask(t *testing.T, i int) {
 	}
 }
 
-// limitOfP99 is what 99 % of the requests take at most, whatever the store does.
+// limitOfP99 is the maximum for 99 % of the requests, whatever the store does.
 const limitOfP99 = 25 * time.Millisecond
 
-// phase is what came in that time.
-func (l *loadFixture) phase(d time.Duration) (p99, most time.Duration, admitted int, err error) {
+// phase returns the latencies, the number of admitted requests and the last
+// error of the next d.
+func (l *loadFixture) phase(d time.Duration) (p99, longest time.Duration, admitted int, err error) {
 	l.mu.Lock()
 	l.took, l.admitted, l.err = nil, 0, nil
 	l.mu.Unlock()
@@ -94,12 +98,12 @@ func (l *loadFixture) phase(d time.Duration) (p99, most time.Duration, admitted 
 	defer l.mu.Unlock()
 	slices.Sort(l.took)
 	if len(l.took) == 0 {
-		return 0, 0, 0, fmt.Errorf("nothing was asked")
+		return 0, 0, 0, fmt.Errorf("no request was made")
 	}
 	return l.took[len(l.took)*99/100], l.took[len(l.took)-1], l.admitted, l.err
 }
 
-// fault is one way to go away, and to come back from it.
+// fault is one way in which a store fails and recovers.
 type fault struct {
 	name   string
 	begin  func(*server, *latencyproxy.Proxy)
@@ -114,37 +118,38 @@ var faults = []fault{
 	{"read only", func(s *server, _ *latencyproxy.Proxy) { s.must("REPLICAOF 127.0.0.1 1") }, func(s *server, _ *latencyproxy.Proxy) { s.must("REPLICAOF NO ONE") }},
 }
 
-// TestFaults: whatever happens to Redis under load, no request waits long or gets
-// an error, the share is kept to, and it heals within two seconds.
+// TestFaults: whatever happens to Redis under load, no request waits long or
+// gets an error, the replica keeps to its share, and the store is used again
+// within two seconds of its recovery.
 func TestFaults(t *testing.T) {
 	for _, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			onTime(t, func() error { return fault.comesAndGoes(t) })
+			onTime(t, func() error { return fault.run(t) })
 		})
 	}
 }
 
-func (f *fault) comesAndGoes(t *testing.T) error {
+func (f *fault) run(t *testing.T) error {
 	at := startServer(t)
 	through := at.openLink()
-	l := startLoad(t, "redis://"+through.Address(), ratelimit.FailLocal)
+	l := startLoad(t, "redis://"+through.Address(), failover.FailLocal)
 	defer l.close()
 	if _, _, admitted, err := l.phase(time.Second); err != nil || admitted < 90 || l.f.Stats().Unavailable {
 		return fmt.Errorf("before: %d admitted, %v, %+v", admitted, err, l.f.Stats())
 	}
 	before := l.f.Stats().Failures
 	f.begin(at, through)
-	p99, most, admitted, err := l.phase(2 * time.Second)
+	p99, longest, admitted, err := l.phase(2 * time.Second)
 	stats := l.f.Stats()
-	t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no answer", p99, most, admitted, stats.Failures-before)
+	t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no answer", p99, longest, admitted, stats.Failures-before)
 	if err != nil || p99 > limitOfP99 || !stats.Unavailable || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
 		return fmt.Errorf("during: %v, %+v", err, stats)
 	}
 	f.finish(at, through)
 	for end := time.Now().Add(2 * time.Second); l.f.Stats().Unavailable; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			return errors.New("not healed within 2 s")
+			return errors.New("did not recover within 2 s")
 		}
 	}
 	if _, _, _, err := l.phase(500 * time.Millisecond); err != nil || l.f.Stats().Unavailable {
@@ -153,14 +158,14 @@ func (f *fault) comesAndGoes(t *testing.T) error {
 	return nil
 }
 
-// TestBusyProcess: a client that keeps the process busy, as junk signatures do,
-// does not make FailOpen admit what a healthy Redis would refuse.
+// TestBusyProcess: a client that keeps the process busy, for example with junk
+// signatures, does not make FailOpen admit what a healthy Redis would refuse.
 func TestBusyProcess(t *testing.T) {
 	onTime(t, func() error { return busyProcess(t) })
 }
 
 func busyProcess(t *testing.T) error {
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, startServer(t).url(), 0), OnStoreFailure: ratelimit.FailOpen})
+	f, err := failover.New(failover.Config{Store: openStore(t, startServer(t).url(), 0), OnStoreFailure: failover.FailOpen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +179,7 @@ func busyProcess(t *testing.T) error {
 	for range 20 * runtime.GOMAXPROCS(0) {
 		all.Go(func() { keepBusy(stop) })
 	}
-	var admitted, refused, unheard atomic.Int64
+	var admitted, refused, unanswered atomic.Int64
 	for range 24 {
 		all.Go(func() {
 			for {
@@ -186,7 +191,7 @@ func busyProcess(t *testing.T) error {
 				which, err := f.Take(t.Context(), time.Now(), []ratelimit.Limit{one}, make([]ratelimit.Result, 1))
 				switch {
 				case err != nil:
-					unheard.Add(1)
+					unanswered.Add(1)
 				case which == ratelimit.NotRefused:
 					admitted.Add(1)
 				default:
@@ -198,14 +203,15 @@ func busyProcess(t *testing.T) error {
 	time.Sleep(3 * time.Second)
 	close(stop)
 	all.Wait()
-	t.Logf("%d admitted, %d refused, %d not heard of, %+v", admitted.Load(), refused.Load(), unheard.Load(), f.Stats())
+	t.Logf("%d admitted, %d refused, %d unanswered, %+v", admitted.Load(), refused.Load(), unanswered.Load(), f.Stats())
 	if admitted.Load() > 9 {
 		return fmt.Errorf("%d admitted, want nine", admitted.Load())
 	}
 	return nil
 }
 
-// keepBusy takes a processor for three milliseconds at a time, as the verification of a signature does.
+// keepBusy uses a processor for three milliseconds at a time, as the
+// verification of a signature does.
 func keepBusy(stop chan struct{}) {
 	for {
 		select {
@@ -219,12 +225,12 @@ func keepBusy(stop chan struct{}) {
 	}
 }
 
-// TestNotThereAtStart: a Redis that comes later is found.
+// TestNotThereAtStart: a Redis that starts later is found.
 func TestNotThereAtStart(t *testing.T) {
 	onTime(t, func() error {
 		at := startServer(t)
 		at.kill()
-		l := startLoad(t, at.url(), ratelimit.FailClosed)
+		l := startLoad(t, at.url(), failover.FailClosed)
 		defer l.close()
 		if _, _, admitted, err := l.phase(300 * time.Millisecond); err == nil || admitted > 0 {
 			return fmt.Errorf("%d admitted without Redis, %v", admitted, err)
@@ -241,9 +247,9 @@ func TestNotThereAtStart(t *testing.T) {
 	})
 }
 
-// TestFourReplicas: of ten owners, asked for more than they may by four replicas,
-// each gets what GCRA allows one process to admit, within 1 %, though a busy
-// machine gives some requests no answer in time.
+// TestFourReplicas: ten subjects send more requests than they may to four
+// replicas. Each gets what GCRA allows one process to admit, within 1 %,
+// although a busy machine leaves some requests without a timely reply.
 func TestFourReplicas(t *testing.T) {
 	onTime(t, func() error { return fourReplicas(t) })
 }
@@ -255,15 +261,15 @@ func fourReplicas(t *testing.T) error {
 	admitted := map[int]int{}
 	begun := time.Now()
 	var all sync.WaitGroup
-	var fallbacks []*ratelimit.Fallback
+	var stores []*failover.Store
 	for range 4 {
 		local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: begun})
-		f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: openStore(t, at.url(), 0), OnStoreFailure: ratelimit.FailLocal, Local: local, Replicas: 4})
+		f, err := failover.New(failover.Config{Store: openStore(t, at.url(), 0), OnStoreFailure: failover.FailLocal, Local: local, Replicas: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		fallbacks = append(fallbacks, f)
+		stores = append(stores, f)
 		all.Go(func() {
 			results := make([]ratelimit.Result, 1)
 			for time.Since(begun) < 3*time.Second {
@@ -282,15 +288,15 @@ func fourReplicas(t *testing.T) error {
 		})
 	}
 	all.Wait()
-	most := 100 + time.Since(begun).Seconds()*100
+	bound := 100 + time.Since(begun).Seconds()*100
 	without := 0
-	for _, f := range fallbacks {
+	for _, f := range stores {
 		without += int(f.Stats().LocalDecisions)
 	}
-	t.Logf("%.0f allowed, %d decided without Redis, admitted by owner: %v", most, without, admitted)
+	t.Logf("%.0f allowed, %d decided without Redis, admitted by subject: %v", bound, without, admitted)
 	for owner := range 10 {
-		if n := float64(admitted[owner]); n > 1.01*most || n < 0.97*most {
-			return fmt.Errorf("owner %d: %v admitted, GCRA allows %.0f", owner, n, most)
+		if n := float64(admitted[owner]); n > 1.01*bound || n < 0.97*bound {
+			return fmt.Errorf("subject %d: %v admitted, GCRA allows %.0f", owner, n, bound)
 		}
 	}
 	return nil
@@ -300,12 +306,12 @@ func BenchmarkTake(b *testing.B) {
 	s := openStore(b, startServer(b).url(), patient)
 	limits := []ratelimit.Limit{limit(numbered(1, 1), ratelimit.Rate{Count: authz.MaxRateCount, Period: time.Second}), limit(numbered(1, 2), ratelimit.Rate{Count: 1_000_000, Period: time.Second})}
 	local, _ := ratelimit.NewMemory(ratelimit.MemoryConfig{Start: time.Now()})
-	f, err := ratelimit.NewFallback(ratelimit.FallbackConfig{Store: s, OnStoreFailure: ratelimit.FailLocal, Local: local})
+	f, err := failover.New(failover.Config{Store: s, OnStoreFailure: failover.FailLocal, Local: local})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	b.Run("behind a Fallback", func(b *testing.B) {
+	b.Run("behind failover", func(b *testing.B) {
 		results := make([]ratelimit.Result, 1)
 		b.ReportAllocs()
 		for b.Loop() {

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// guard opens the connections of a store. What comes in on them is followed
-// before the library reads it: there it could end the process, since goroutines
-// of the library's own read it, whose panics nothing here can recover.
+// guard opens the connections of a store. It checks what arrives before the
+// library reads it. A malformed reply could end the process there: the library
+// reads it in goroutines of its own, whose panics this package cannot recover.
 type guard struct {
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	bounds bounds
-	// large is held by the one connection whose answer may be a large one at a
-	// time. An answer takes many times its size in memory.
+	// large is held by the one connection that may receive a large reply at the
+	// moment. A reply takes many times its size in memory.
 	large chan struct{}
 	hops  redirections
 }
 
-// Of large answers.
+// Limits of large replies.
 const (
 	largeFrom = 16 << 10 // bytes
 	largeWait = time.Second
@@ -40,7 +40,7 @@ func newGuard(secure *tls.Config, within bounds) *guard {
 	return g
 }
 
-// open is the library's Dialer.
+// open implements the library's Dialer.
 func (g *guard) open(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := g.dial(ctx, network, address)
 	if err != nil {
@@ -53,47 +53,49 @@ func (g *guard) open(ctx context.Context, network, address string) (net.Conn, er
 	return c, nil
 }
 
-// guarded is a connection that fails for good at the first answer that is out of bounds.
+// guarded is a connection that fails permanently at the first reply that is out
+// of bounds.
 type guarded struct {
 	net.Conn
 	guard   *guard
 	answers replyReader
 
-	mu     sync.Mutex // of what Close shares with Read
+	mu     sync.Mutex // protects what Close shares with Read
 	large  bool       // it holds guard.large
 	closed bool
-	failed error // of Read alone
+	failed error // used by Read only
 }
 
-// guardedSocket lets the library look whether a connection that it kept is still alive.
+// guardedSocket lets the library check whether an idle connection is still
+// alive.
 type guardedSocket struct {
 	*guarded
 	syscall.Conn
 }
 
-// Read implements net.Conn. Nothing of what is out of bounds is handed on.
+// Read implements net.Conn. It returns no data that is out of bounds.
 func (c *guarded) Read(p []byte) (int, error) {
 	if c.failed != nil {
 		return 0, c.failed
 	}
 	n, err := c.Conn.Read(p)
-	if foreign := c.follow(p[:n]); foreign != nil {
-		c.failed = foreign
+	if invalid := c.follow(p[:n]); invalid != nil {
+		c.failed = invalid
 		_ = c.Close()
-		return 0, foreign
+		return 0, invalid
 	}
 	return n, err
 }
 
-// follow follows what was read, in parts that keep a large answer from coming
-// in unnoticed beside others.
+// follow checks what was read, in parts small enough that a large reply among
+// others is noticed.
 func (c *guarded) follow(data []byte) error {
 	for len(data) > 0 {
 		part := data[:min(len(data), largeFrom)]
 		if err := c.answers.read(part); err != nil {
 			return err
 		}
-		if err := c.hold(c.answers.size > largeFrom); err != nil {
+		if err := c.setLarge(c.answers.size > largeFrom); err != nil {
 			return err
 		}
 		data = data[len(part):]
@@ -103,13 +105,13 @@ func (c *guarded) follow(data []byte) error {
 
 var errBusy = errors.New("redis: several large answers at once")
 
-// hold takes or gives back the place of the one large answer.
-func (c *guarded) hold(isLarge bool) error {
+// setLarge acquires or releases the slot of the one large reply.
+func (c *guarded) setLarge(isLarge bool) error {
 	c.mu.Lock()
-	holds, closed := c.large, c.closed
+	isHeld, closed := c.large, c.closed
 	c.mu.Unlock()
 	switch {
-	case holds == isLarge:
+	case isHeld == isLarge:
 		return nil
 	case !isLarge:
 		c.release()
@@ -152,15 +154,16 @@ func (c *guarded) Close() error {
 	return c.Conn.Close()
 }
 
-// redirections bounds the servers of a cluster that redirections lead to: the
-// library keeps state for each.
+// redirections bounds the number of servers that a cluster's redirections name,
+// because the library keeps state for each.
 type redirections struct {
 	mu    sync.Mutex
 	seen  map[string]struct{}
 	since time.Time
 }
 
-// maxRedirections is how many addresses there may be in redirectionsFor: more than the largest clusters have.
+// maxRedirections is the maximum number of addresses within redirectionsFor.
+// The largest clusters have fewer.
 const (
 	maxRedirections = 2000
 	redirectionsFor = time.Minute

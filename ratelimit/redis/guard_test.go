@@ -19,21 +19,22 @@ import (
 	"keyward/ratelimit"
 )
 
-// fakeServer is a server that answers all commands, or those after a beginning as it should be, with a lie.
+// fakeServer is a server that sends the same reply to all commands, or to those
+// after a number of correctly answered steps of a connection's setup.
 type fakeServer struct {
 	net.Listener
-	lie    func(w io.Writer)
-	polite int // how many of the steps of a beginning it takes
-	lied   atomic.Int64
+	reply      func(w io.Writer)
+	setupSteps int // steps of the setup that it answers correctly
+	replied    atomic.Int64
 }
 
-func startLiar(t testing.TB, polite int, lie func(w io.Writer)) *fakeServer {
+func startFakeServer(t testing.TB, setupSteps int, reply func(w io.Writer)) *fakeServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &fakeServer{Listener: listener, lie: lie, polite: polite}
+	l := &fakeServer{Listener: listener, reply: reply, setupSteps: setupSteps}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -49,7 +50,8 @@ func startLiar(t testing.TB, polite int, lie func(w io.Writer)) *fakeServer {
 
 var commandName = regexp.MustCompile(`\*\d+\r\n\$\d+\r\n([a-zA-Z]+)\r\n`)
 
-// serve answers each command once. None is so long that it comes in two parts.
+// serve replies to each command once. No command is so long that it arrives in
+// two parts.
 func (l *fakeServer) serve(conn net.Conn) {
 	defer conn.Close()
 	buffer := make([]byte, 64<<10)
@@ -71,17 +73,17 @@ func (l *fakeServer) serve(conn net.Conn) {
 func (l *fakeServer) answer(command string, w io.Writer) {
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	switch {
-	case l.polite >= 1 && command == "hello":
+	case l.setupSteps >= 1 && command == "hello":
 		_, _ = io.WriteString(w, "-ERR unknown command\r\n")
-	case l.polite >= 1 && (command == "client" || command == "select" || command == "readonly"):
+	case l.setupSteps >= 1 && (command == "client" || command == "select" || command == "readonly"):
 		_, _ = io.WriteString(w, "+OK\r\n")
-	case l.polite >= 2 && command == "cluster":
+	case l.setupSteps >= 2 && command == "cluster":
 		_, _ = fmt.Fprintf(w, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$%d\r\n%s\r\n:%s\r\n", len(host), host, port)
-	case l.polite >= 2 && command == "sentinel":
+	case l.setupSteps >= 2 && command == "sentinel":
 		_, _ = fmt.Fprintf(w, "*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(host), host, len(port), port)
 	default:
-		l.lied.Add(1)
-		l.lie(w)
+		l.replied.Add(1)
+		l.reply(w)
 	}
 }
 
@@ -89,7 +91,7 @@ func always(text string) func(io.Writer) {
 	return func(w io.Writer) { _, _ = io.WriteString(w, text) }
 }
 
-// endless writes the text for as long as anything reads it.
+// endless writes the text until the reader stops.
 func endless(begin, text string) func(io.Writer) {
 	return func(w io.Writer) {
 		_, err := io.WriteString(w, begin)
@@ -99,50 +101,50 @@ func endless(begin, text string) func(io.Writer) {
 	}
 }
 
-// lies are answers that no Redis gives to us.
-var lies = map[string]func(io.Writer){
-	"a string that overflows":          always("$9000000000000000000\r\n"),
-	"a string of 2 GiB":                always("$2147483647\r\n"),
-	"a string of 1 MiB":                always("$1048576\r\n"),
-	"a string of a negative length":    always("$-2\r\n"),
-	"an array that overflows":          always("*9000000000000000000\r\n"),
-	"an array of 1000000000":           always("*1000000000\r\n"),
-	"an array of 1000000":              always("*1000000\r\n"),
-	"arrays in arrays":                 always(strings.Repeat("*1\r\n", 200_000)),
-	"arrays in arrays without end":     endless("", "*1\r\n"),
-	"large arrays in large arrays":     always(strings.Repeat("*16384\r\n", 1000)),
-	"a status without end":             endless("+", "a"),
-	"an error without end":             endless("-ERR ", "a"),
-	"a number without end":             endless(":", "1"),
-	"a length without end":             endless("$", "1"),
-	"a big number without end":         endless("(", "1"),
-	"nothing known without end":        endless("", "a"),
-	"line ends":                        endless("", "\r\n"),
-	"an array of strings without end":  endless("*250\r\n", "$4096\r\n"+strings.Repeat("a", 4096)+"\r\n"),
-	"a map":                            always("%1000000000\r\n"),
-	"a small map":                      always("%1\r\n:1\r\n:2\r\n"),
-	"a map with an array for a key":    always("%1\r\n*1\r\n:1\r\n:2\r\n"),
-	"a set":                            always("~1000000000\r\n"),
-	"a push":                           always(">1000000000\r\n"),
-	"a push of a name that overflows":  always(">1\r\n$9223372036854775807\r\n"),
-	"an attribute":                     always("|1000000000\r\n"),
-	"attributes in attributes":         endless("", "|1\r\n"),
-	"a big number":                     always("(" + strings.Repeat("9", 1<<20) + "\r\n"),
-	"a verbatim string":                always("=9000000000000000000\r\n"),
-	"a short verbatim string":          always("=1\r\na\r\n"),
-	"an error with a length":           always("!9000000000000000000\r\n"),
-	"a streamed string":                always("$?\r\n;9000000000000000000\r\n"),
-	"a streamed array":                 always("*?\r\n"),
-	"a number that is none":            always(":1e9\r\n"),
-	"a boolean":                        always("#t\r\n"),
-	"a null":                           always("_\r\n"),
-	"a float":                          always(",1e308\r\n"),
-	"an array of less than the script": always("*1\r\n:1\r\n"),
-	"nil":                              always("*-1\r\n"),
-	"a line without its carriage":      always("+OK\n"),
-	"a web server":                     always("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-	"MOVED elsewhere each time":        movesEachTime(),
-	"MOVED to nowhere":                 always("-MOVED\r\n"),
+// invalidReplies are replies that Redis never sends to these commands.
+var invalidReplies = map[string]func(io.Writer){
+	"a string that overflows":            always("$9000000000000000000\r\n"),
+	"a string of 2 GiB":                  always("$2147483647\r\n"),
+	"a string of 1 MiB":                  always("$1048576\r\n"),
+	"a string of a negative length":      always("$-2\r\n"),
+	"an array that overflows":            always("*9000000000000000000\r\n"),
+	"an array of 1000000000":             always("*1000000000\r\n"),
+	"an array of 1000000":                always("*1000000\r\n"),
+	"arrays in arrays":                   always(strings.Repeat("*1\r\n", 200_000)),
+	"arrays in arrays without end":       endless("", "*1\r\n"),
+	"large arrays in large arrays":       always(strings.Repeat("*16384\r\n", 1000)),
+	"a status without end":               endless("+", "a"),
+	"an error without end":               endless("-ERR ", "a"),
+	"a number without end":               endless(":", "1"),
+	"a length without end":               endless("$", "1"),
+	"a big number without end":           endless("(", "1"),
+	"an unknown type without end":        endless("", "a"),
+	"line ends":                          endless("", "\r\n"),
+	"an array of strings without end":    endless("*250\r\n", "$4096\r\n"+strings.Repeat("a", 4096)+"\r\n"),
+	"a map":                              always("%1000000000\r\n"),
+	"a small map":                        always("%1\r\n:1\r\n:2\r\n"),
+	"a map with an array for a key":      always("%1\r\n*1\r\n:1\r\n:2\r\n"),
+	"a set":                              always("~1000000000\r\n"),
+	"a push":                             always(">1000000000\r\n"),
+	"a push of a name that overflows":    always(">1\r\n$9223372036854775807\r\n"),
+	"an attribute":                       always("|1000000000\r\n"),
+	"attributes in attributes":           endless("", "|1\r\n"),
+	"a big number":                       always("(" + strings.Repeat("9", 1<<20) + "\r\n"),
+	"a verbatim string":                  always("=9000000000000000000\r\n"),
+	"a short verbatim string":            always("=1\r\na\r\n"),
+	"an error with a length":             always("!9000000000000000000\r\n"),
+	"a streamed string":                  always("$?\r\n;9000000000000000000\r\n"),
+	"a streamed array":                   always("*?\r\n"),
+	"a number that is not valid":         always(":1e9\r\n"),
+	"a boolean":                          always("#t\r\n"),
+	"a null":                             always("_\r\n"),
+	"a float":                            always(",1e308\r\n"),
+	"an array shorter than the script's": always("*1\r\n:1\r\n"),
+	"nil":                                always("*-1\r\n"),
+	"a line without a carriage return":   always("+OK\n"),
+	"a web server":                       always("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+	"MOVED to another address each time": movesEachTime(),
+	"MOVED without an address":           always("-MOVED\r\n"),
 }
 
 func movesEachTime() func(io.Writer) {
@@ -150,20 +152,21 @@ func movesEachTime() func(io.Writer) {
 	return func(w io.Writer) { _, _ = fmt.Fprintf(w, "-MOVED 1 127.99.99.99:%d\r\n", n.Add(1)%60000+1) }
 }
 
-// TestLies: whatever a server answers, or who stands before it, ends as one
-// more failure, takes little memory and does not end the process; at each step of its way.
-func TestLies(t *testing.T) {
-	for name, lie := range lies {
+// TestInvalidReplies: whatever a server replies, or an attacker in front of it,
+// at any step of the setup, it counts as one failure, takes little memory and
+// does not end the process.
+func TestInvalidReplies(t *testing.T) {
+	for name, reply := range invalidReplies {
 		for _, kind := range []string{"redis", "redis+cluster", "redis+sentinel"} {
-			for polite := range 3 {
-				t.Run(fmt.Sprintf("%s, %s, step %d", name, kind, polite), func(t *testing.T) { testLie(t, lie, kind, polite) })
+			for setupSteps := range 3 {
+				t.Run(fmt.Sprintf("%s, %s, step %d", name, kind, setupSteps), func(t *testing.T) { testInvalidReply(t, reply, kind, setupSteps) })
 			}
 		}
 	}
 }
 
-func testLie(t *testing.T, lie func(io.Writer), kind string, polite int) {
-	l := startLiar(t, polite, lie)
+func testInvalidReply(t *testing.T, reply func(io.Writer), kind string, setupSteps int) {
+	l := startFakeServer(t, setupSteps, reply)
 	url := kind + "://" + l.Addr().String()
 	if kind == "redis+sentinel" {
 		url += "/main"
@@ -177,8 +180,8 @@ func testLie(t *testing.T, lie func(io.Writer), kind string, polite int) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if l.lied.Load() == 0 {
-		t.Error("it told no lie")
+	if l.replied.Load() == 0 {
+		t.Error("the reply under test was never sent")
 	}
 	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
 		t.Errorf("%d MiB allocated", took>>20)
@@ -191,21 +194,23 @@ func takeOne(t *testing.T, s *Store) error {
 	return err
 }
 
-// TestLyingSentinel: an answer about the master that is too short, or no address, is a failure.
-func TestLyingSentinel(t *testing.T) {
+// TestInvalidSentinelReplies: a reply about the master that is too short, or
+// that has no valid address, is a failure.
+func TestInvalidSentinelReplies(t *testing.T) {
 	for _, answer := range []string{
 		"*0\r\n", "*1\r\n$9\r\n127.0.0.1\r\n", "*2\r\n$-1\r\n$-1\r\n", "*2\r\n:1\r\n:2\r\n", "*2\r\n*0\r\n*0\r\n", "*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n1\r\n",
 		"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n99999\r\n", "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n0\r\n", "*2\r\n$0\r\n\r\n$4\r\n6379\r\n", "*2\r\n$9\r\n127", "-ERR\r\n", "+OK\r\n",
 	} {
-		l := startLiar(t, 0, always(answer))
-		if err := takeOne(t, openStore(t, "redis+sentinel://"+l.Addr().String()+"/main", 2*time.Second)); err == nil || l.lied.Load() == 0 {
+		l := startFakeServer(t, 0, always(answer))
+		if err := takeOne(t, openStore(t, "redis+sentinel://"+l.Addr().String()+"/main", 2*time.Second)); err == nil || l.replied.Load() == 0 {
 			t.Errorf("%q: %v", answer, err)
 		}
 	}
 }
 
-// TestLyingCluster: an answer about the cluster that is as large as one may be takes little memory.
-func TestLyingCluster(t *testing.T) {
+// TestLargeClusterReply: a reply about the cluster that is as large as allowed
+// takes little memory.
+func TestLargeClusterReply(t *testing.T) {
 	var slots strings.Builder
 	n := ofCluster.reply / 64
 	fmt.Fprintf(&slots, "*%d\r\n", n)
@@ -215,7 +220,7 @@ func TestLyingCluster(t *testing.T) {
 	if slots.Len() > ofCluster.reply {
 		t.Fatal(slots.Len())
 	}
-	l := startLiar(t, 1, always(slots.String()))
+	l := startFakeServer(t, 1, always(slots.String()))
 	s := openStore(t, "redis+cluster://"+l.Addr().String(), 5*time.Second)
 	for range 3 {
 		if takeOne(t, s) == nil {
@@ -225,11 +230,12 @@ func TestLyingCluster(t *testing.T) {
 	runtime.GC()
 	var stats runtime.MemStats
 	if runtime.ReadMemStats(&stats); stats.HeapAlloc > 200<<20 {
-		t.Errorf("%d MiB are held", stats.HeapAlloc>>20)
+		t.Errorf("%d MiB in use", stats.HeapAlloc>>20)
 	}
 }
 
-// TestOneLargeAnswer: of two connections one may have a large answer at a time, and a connection that is closed keeps the place of none.
+// TestOneLargeAnswer: only one of two connections may receive a large reply at
+// a time, and a closed connection does not keep the slot.
 func TestOneLargeAnswer(t *testing.T) {
 	g := newGuard(nil, ofCluster)
 	large := "*40\r\n" + strings.Repeat("$1000\r\n"+strings.Repeat("a", 1000)+"\r\n", 40)
@@ -249,7 +255,7 @@ func TestOneLargeAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := reads(two, elsewhere, half); !errors.Is(err, errBusy) {
-		t.Errorf("two at once: %v", err)
+		t.Errorf("two large replies at once: %v", err)
 	}
 	if err := reads(one, there, large[len(half):]); err != nil {
 		t.Fatal(err)
@@ -257,7 +263,7 @@ func TestOneLargeAnswer(t *testing.T) {
 	for range 3 {
 		next, there := open()
 		if err := reads(next, there, half); err != nil {
-			t.Errorf("after the end: %v", err)
+			t.Errorf("after the large reply: %v", err)
 		}
 		_ = next.Close()
 	}
@@ -271,19 +277,20 @@ func TestRedirectionsAreBounded(t *testing.T) {
 		}
 	}
 	if err := r.redirected("one more"); err == nil {
-		t.Error("one more is followed")
+		t.Error("an address beyond the limit is followed")
 	}
 	if err := r.redirected("7"); err != nil {
-		t.Error("a known one is not followed:", err)
+		t.Error("a known address is not followed:", err)
 	}
 	r.since = r.since.Add(-redirectionsFor)
 	if err := r.redirected("one more"); err != nil {
-		t.Error("not followed later either:", err)
+		t.Error("not followed after redirectionsFor:", err)
 	}
 }
 
-// naive reads one answer from complete text, and returns what is left of it.
-func naive(text []byte, within bounds, depth int) (rest []byte, whole, ok bool) {
+// readReply reads one reply from complete text, and returns what
+// follows it.
+func readReply(text []byte, within bounds, depth int) (rest []byte, complete, ok bool) {
 	end := bytes.IndexByte(text, '\n')
 	if end < 0 {
 		return nil, false, len(text) <= maxLine
@@ -315,8 +322,8 @@ func naive(text []byte, within bounds, depth int) (rest []byte, whole, ok bool) 
 			return nil, false, false
 		}
 		for range n {
-			if rest, whole, ok = naive(rest, within, depth+1); !whole || !ok {
-				return nil, whole, ok
+			if rest, complete, ok = readReply(rest, within, depth+1); !complete || !ok {
+				return nil, complete, ok
 			}
 		}
 		return rest, true, true
@@ -324,7 +331,8 @@ func naive(text []byte, within bounds, depth int) (rest []byte, whole, ok bool) 
 	return nil, false, false
 }
 
-// FuzzAnswers holds what follows answers in parts to what reads them whole.
+// FuzzAnswers compares replyReader, which reads replies in parts, with
+// readReply.
 func FuzzAnswers(f *testing.F) {
 	for _, seed := range []string{
 		"+OK\r\n", "-ERR no\r\n:12\r\n", "$3\r\nabc\r\n$-1\r\n", "*2\r\n:1\r\n*0\r\n", "*1\r\n*1\r\n*1\r\n:1\r\n", "*-1\r\n", "$9000000000000000000\r\n", "*257\r\n", "\r\n", "+\n", "%1\r\n",
@@ -333,12 +341,12 @@ func FuzzAnswers(f *testing.F) {
 		f.Add([]byte(seed), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
-		if len(text) > 4<<10 { // less than a reply may have
+		if len(text) > 4<<10 { // less than the bound of a reply
 			return
 		}
 		want, rest := true, text
-		for whole := true; want && whole && len(rest) > 0; {
-			rest, whole, want = naive(rest, ofServer, 0)
+		for complete := true; want && complete && len(rest) > 0; {
+			rest, complete, want = readReply(rest, ofServer, 0)
 		}
 		a, r := replyReader{bounds: ofServer}, rand.New(rand.NewPCG(seed, 1))
 		var err error

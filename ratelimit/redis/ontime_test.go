@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// onTime runs a scenario that holds a store to deadlines. A machine that wakes
-// goroutines later than the store's time-out makes calls time out by itself, so a
-// scenario that fails on such a machine runs again, up to five times. On a machine
-// that keeps time the first failure counts.
+// onTime runs a scenario in which a store must meet deadlines. On a machine
+// that wakes goroutines later than the store's timeout, calls time out for that
+// reason alone. A scenario that fails on such a machine runs again, up to five
+// times. On a punctual machine the first failure counts.
 func onTime(t *testing.T, scenario func() error) {
 	t.Helper()
 	const (
 		tries   = 5
-		timeout = 20 * time.Millisecond // FallbackConfig.Timeout's default
+		timeout = 20 * time.Millisecond // the default of failover.Config.Timeout
 	)
 	for try := 1; ; try++ {
 		stop := watchLateness()
@@ -30,22 +30,23 @@ func onTime(t *testing.T, scenario func() error) {
 	}
 }
 
-// watchLateness records how late an idle goroutine is woken. stop returns the most.
+// watchLateness records how late an idle goroutine is woken. stop returns the
+// maximum.
 func watchLateness() (stop func() time.Duration) {
 	const nap = 2 * time.Millisecond
-	end, most := make(chan struct{}), make(chan time.Duration)
+	end, longest := make(chan struct{}), make(chan time.Duration)
 	go func() {
 		late := time.Duration(0)
 		for {
 			before := time.Now()
 			select {
 			case <-end:
-				most <- late
+				longest <- late
 				return
 			case <-time.After(nap):
 			}
 			late = max(late, time.Since(before)-nap)
 		}
 	}()
-	return func() time.Duration { close(end); return <-most }
+	return func() time.Duration { close(end); return <-longest }
 }

@@ -1,8 +1,8 @@
 // Package redis keeps the counts of package ratelimit in Redis or Valkey, where
-// all replicas share them. Each decision is one round trip; the clock is the
-// server's, so those of the replicas may differ. It waits for nobody longer
-// than its time-out, tries nothing twice, and decides nothing when it can't
-// tell: for that it stands behind a ratelimit.Fallback.
+// all replicas share them. Each decision is one round trip. The time is the
+// server's, so the clocks of the replicas may differ. No call takes longer than
+// its timeout and none is retried. The package makes no decision if the store
+// fails: package failover in front of it does.
 package redis
 
 import (
@@ -28,21 +28,22 @@ var (
 	refundScript string
 )
 
-// Config says where Redis is and how long it may take.
+// Config says where Redis is and how long a call may take.
 type Config struct {
-	// URL is one of those that ErrURL names.
+	// URL is in one of the forms that ErrURL lists.
 	URL authz.Secret
-	// Password is in place of the URL's, if it is not empty.
+	// Password replaces the URL's, if it is not empty.
 	Password authz.Secret
-	// TLS is for the secure schemes; nil trusts what the system does.
+	// TLS is used with the secure schemes; nil trusts the system's certificate
+	// authorities.
 	TLS *tls.Config
-	// Timeout bounds each call, with the wait for a connection; 0 is one second. What
-	// the script has done in a call that took longer is not known: so it should be
-	// longer than who asks waits.
+	// Timeout bounds each call, including the wait for a connection; 0 means
+	// one second. After a timeout it is unknown what the script did. Timeout
+	// should therefore be longer than the caller waits.
 	Timeout time.Duration
-	// Prefix begins the name of each key; "" is "keyward:".
+	// Prefix is the prefix of each key's name; "" means "keyward:".
 	Prefix string
-	// Connections is the most there are to each server; 0 is 32.
+	// Connections is the maximum number per server; 0 means 32.
 	Connections int
 }
 
@@ -55,33 +56,34 @@ const (
 
 // Store is a ratelimit.Store in Redis.
 //
-// In a cluster the limits of one request are tested by one script where they
-// have one owner. With several owners there is a script for each, all in one
-// round trip, and what was charged is paid back if another refuses. In the
-// moment between, others may see a count one too high: so at worst a
-// request too few is let in, never one too many.
+// In a cluster, one script tests the limits of a request if they belong to one
+// subject. Several subjects take one script each, all in one round trip, and
+// the charges are refunded if another script refuses. Until then, other
+// requests may see a count that is one too high. At worst one request too few
+// is allowed, never one too many.
 type Store struct {
 	client       redis.UniversalClient
-	split        bool // keys of one script must have one owner
+	split        bool // all keys of one script must belong to one subject
 	timeout      time.Duration
 	prefix       string
 	take         *redis.Script
 	refundScript *redis.Script
 }
 
-// New returns a store and does not wait for its server. An error does not quote the URL.
+// New returns a store. It does not wait for the server. The error does not
+// quote the URL.
 func New(cfg Config) (*Store, error) {
 	at, err := parseURL(cfg.URL.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	if cfg.Timeout < 0 || cfg.Connections < 0 {
-		return nil, errors.New("redis: time-out and connections must not be negative")
+		return nil, errors.New("redis: timeout and connections must not be negative")
 	}
 	if !cfg.Password.Empty() {
 		at.password = cfg.Password.Reveal()
 	}
-	logging.Disable() // the library's own, to standard error: of what we return as errors
+	logging.Disable() // the library's logging to standard error, of what is returned as errors
 	s := &Store{
 		split: at.kind == cluster, timeout: cfg.Timeout, prefix: cfg.Prefix,
 		take: redis.NewScript(takeScript), refundScript: redis.NewScript(refundScript),
@@ -96,8 +98,8 @@ func New(cfg Config) (*Store, error) {
 	switch at.kind {
 	case cluster:
 		c := o.Cluster()
-		c.DisableRoutingPolicies = true // they begin with a question for the list of all commands
-		c.MinIdleConns = 0              // to each of as many servers as an answer names
+		c.DisableRoutingPolicies = true // they start with a request for the list of all commands
+		c.MinIdleConns = 0              // would be opened to every server that a reply names
 		c.Dialer = newGuard(c.TLSConfig, ofCluster).open
 		s.client = redis.NewClusterClient(c)
 	case sentinel:
@@ -112,11 +114,11 @@ func New(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// options leave out all that would take longer than a decision may, or that
-// decides for itself to ask again.
+// options returns client options without any feature that takes longer than a
+// decision may, or that retries.
 func (s *Store) options(at *endpoint, cfg Config) *redis.UniversalOptions {
 	o := at.options(cfg.TLS)
-	o.Protocol = 2 // nothing of version 3 is needed, and without it a new connection asks nothing first
+	o.Protocol = 2 // RESP3 is not needed, and without it a new connection sends no request first
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.ContextTimeoutEnabled = true
@@ -132,10 +134,10 @@ func (s *Store) options(at *endpoint, cfg Config) *redis.UniversalOptions {
 	return o
 }
 
-// Close gives the connections back.
+// Close closes the connections.
 func (s *Store) Close() error { return s.client.Close() }
 
-// Take implements ratelimit.Store. The time is the server's.
+// Take implements ratelimit.Store. It uses the server's time.
 func (s *Store) Take(ctx context.Context, _ time.Time, limits []ratelimit.Limit, results []ratelimit.Result) (int, error) {
 	return s.eval(ctx, limits, results, true)
 }
@@ -161,8 +163,8 @@ func (s *Store) Reset(ctx context.Context, buckets ...ratelimit.Bucket) error {
 	return nil
 }
 
-// key is the name of a bucket's key. What is in braces says in which part of a
-// cluster it is.
+// key returns the name of a bucket's key. The part in braces is the hash tag,
+// which selects the slot of a cluster.
 func (s *Store) key(b *ratelimit.Bucket) string {
 	const digits = "0123456789abcdef"
 	name := make([]byte, 0, len(s.prefix)+2*len(b)+2)

@@ -16,7 +16,7 @@ import (
 	"keyward/ratelimit"
 )
 
-// patient is a time-out for tests that are not about time.
+// patient is a timeout for tests in which time does not matter.
 const patient = 5 * time.Second
 
 func numbered(owner, n int) (b ratelimit.Bucket) {
@@ -38,14 +38,15 @@ func take(t testing.TB, s ratelimit.Store, limits ...ratelimit.Limit) (int, []ra
 	return refused, results
 }
 
-// withClock makes the store's script read the time from a key in place of the server's clock.
+// withClock makes the store's script read the time from a key instead of the
+// server's clock.
 func withClock(t *testing.T, s *Store) func(micros int64) {
 	t.Helper()
 	script := strings.Replace(takeScript, "redis.call('TIME')", "{ string.match(redis.call('GET', 'clock'), '^(.*)(......)$') }", 1)
-	// Nor may what is kept expire by the server's clock.
-	lasting := strings.Replace(script, ", 'PX', string.format('%.0f', math.ceil((b.level + 1) / 1000))", "", 1)
+	// Nor may keys expire by the server's clock.
+	lasting := strings.Replace(script, ", 'PX', string.format('%.0f', math.ceil((b.tat + 1) / 1000))", "", 1)
 	if script == takeScript || lasting == script {
-		t.Fatal("the script does not ask for the time, or set it, as it did")
+		t.Fatal("the script no longer reads the time, or sets the expiry, as this test expects")
 	}
 	s.take = redis.NewScript(lasting)
 	return func(micros int64) {
@@ -55,8 +56,8 @@ func withClock(t *testing.T, s *Store) func(micros int64) {
 	}
 }
 
-// TestAgreesWithMemory: the script says what Memory does, on random requests
-// under a clock that also leaps and goes back, with rates that change.
+// TestAgreesWithMemory: the script gives the results of Memory, on random
+// requests under a clock that also leaps and goes back, with changing rates.
 func TestAgreesWithMemory(t *testing.T) {
 	s := openStore(t, startServer(t).url(), patient)
 	setClock := withClock(t, s)
@@ -118,8 +119,9 @@ func someLimits(r *rand.Rand, round int, rates []ratelimit.Rate) (limits []ratel
 	return limits
 }
 
-// TestOwed: a script charges a thousand at most, and is done soon.
-func TestOwed(t *testing.T) {
+// TestDeferred: a script charges at most a thousand deferred requests, and does
+// not take long.
+func TestDeferred(t *testing.T) {
 	s := openStore(t, startServer(t).url(), patient)
 	one := limit(numbered(1, 1), ratelimit.Rate{Count: 5000, Period: time.Hour})
 	one.Deferred = 4000
@@ -135,7 +137,7 @@ func TestOwed(t *testing.T) {
 	}
 }
 
-// TestShared: two replicas that ask at once share a count, to the last one.
+// TestShared: two replicas that ask concurrently share a count exactly.
 func TestShared(t *testing.T) {
 	at := startServer(t)
 	stores := []*Store{openStore(t, at.url(), patient), openStore(t, "unix://"+at.socket(), patient)}
@@ -163,11 +165,11 @@ func TestShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	if refused, results := take(t, stores[1], one); refused != ratelimit.NotRefused || results[0].Remaining != 99 {
-		t.Error("not whole after Reset:", refused, results)
+		t.Error("not full after Reset:", refused, results)
 	}
 }
 
-// TestExpires: what is kept of a bucket goes away by itself when it is whole.
+// TestExpires: the state of a bucket expires when the bucket is full.
 func TestExpires(t *testing.T) {
 	s := openStore(t, startServer(t).url(), patient)
 	b := numbered(1, 1)
@@ -181,7 +183,8 @@ func TestExpires(t *testing.T) {
 	}
 }
 
-// TestScriptLost: a server that forgot the scripts gets them again, without a refusal or an error.
+// TestScriptLost: a server that lost the scripts receives them again, without a
+// refusal or an error.
 func TestScriptLost(t *testing.T) {
 	at := startServer(t)
 	s := openStore(t, at.url(), patient)
@@ -194,7 +197,7 @@ func TestScriptLost(t *testing.T) {
 	}
 }
 
-func TestWrongQuestions(t *testing.T) {
+func TestInvalidCalls(t *testing.T) {
 	s := openStore(t, "redis://127.0.0.1:1", patient)
 	if _, err := s.Take(t.Context(), time.Now(), make([]ratelimit.Limit, 1), make([]ratelimit.Result, 1)); !errors.Is(err, authz.ErrRate) {
 		t.Error(err)
@@ -209,8 +212,9 @@ func TestWrongQuestions(t *testing.T) {
 	}
 }
 
-// TestSaysNoSecret: neither a wrong password nor a server that is away brings it into an error.
-func TestSaysNoSecret(t *testing.T) {
+// TestErrorsHaveNoSecret: an error does not contain the password, neither if it
+// is wrong nor if the server is unavailable.
+func TestErrorsHaveNoSecret(t *testing.T) {
 	at := startServer(t, "--requirepass", "right")
 	for _, url := range []string{"redis://:hunter2@" + at.addr, "redis://u:hunter2@127.0.0.1:1/0"} {
 		s := openStore(t, url, patient)

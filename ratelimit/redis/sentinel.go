@@ -12,20 +12,20 @@ import (
 	"sync/atomic"
 )
 
-// sentinels know which server is the master now. They are asked for each new
-// connection; when a master is demoted, the Sentinels close those to it. The
-// library's own way believes their answers unseen, and ends the process at one
-// that is too short.
+// sentinels finds the current master. It asks the Sentinels for each new
+// connection; when a master is demoted, they close the connections to it. The
+// library's own implementation does not check their replies, and a reply that
+// is too short ends the process.
 type sentinels struct {
 	addresses []string
-	master    string // its name
+	master    string // name of the master
 	guard     *guard
-	last      atomic.Uint32 // the one that last knew, which is asked first
+	last      atomic.Uint32 // index of the one that answered last, which is asked first
 }
 
 var errSentinel = errors.New("no Sentinel knows the master")
 
-// open is the library's Dialer: it opens a connection to the master.
+// open implements the library's Dialer. It opens a connection to the master.
 func (s *sentinels) open(ctx context.Context, network, _ string) (net.Conn, error) {
 	first := int(s.last.Load())
 	var errs []error
@@ -61,7 +61,8 @@ func (s *sentinels) ask(ctx context.Context, network, sentinel string) (string, 
 	return masterAddress(bufio.NewReader(conn))
 }
 
-// masterAddress reads the answer: an array of host and port, or nil for a master that is not known.
+// masterAddress reads the reply: an array of host and port, or nil if the
+// master is unknown.
 func masterAddress(r *bufio.Reader) (string, error) {
 	if line, err := r.ReadString('\n'); err != nil {
 		return "", err

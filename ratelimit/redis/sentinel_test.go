@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"keyward/ratelimit"
+	"keyward/ratelimit/failover"
 )
 
-// startSentinel watches a master, alone and impatiently.
+// startSentinel starts one Sentinel with short timeouts that watches a master.
 func startSentinel(t *testing.T, master *server) (url string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(master.addr)
@@ -35,8 +36,9 @@ func startSentinel(t *testing.T, master *server) (url string) {
 	return "redis+sentinel://127.0.0.1:" + at + "/main"
 }
 
-// TestSentinel: the master is found by asking for it; when it is killed, each
-// request is decided all the same, and the replica that takes its place is asked, with the counts it has.
+// TestSentinel: the Sentinel leads to the master. When that is killed, every
+// request is still decided, and the replica that takes its place is used, with
+// its counts.
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	master := startServer(t)
@@ -50,14 +52,14 @@ func TestSentinel(t *testing.T) {
 		_, err := s.Take(t.Context(), time.Now(), []ratelimit.Limit{hour}, results)
 		return err == nil && results[0].Remaining == 9
 	})
-	soon(t, "the replica has the count, and the sentinel the replica", func() bool {
+	soon(t, "the replica has the count, and the Sentinel knows the replica", func() bool {
 		info, err := replica.say("EXISTS " + s.key(&hour.Bucket))
 		link, linkErr := replica.say("ROLE")
 		return err == nil && linkErr == nil && info == ":1" && link == "*5" && sentinelKnows(url)
 	})
-	l := startLoad(t, url, ratelimit.FailLocal)
+	l := startLoad(t, url, failover.FailLocal)
 	master.kill()
-	soon(t, "the master is missed", func() bool { return l.f.Stats().Unavailable })
+	soon(t, "the master is unavailable", func() bool { return l.f.Stats().Unavailable })
 	soon(t, "the replica is asked", func() bool { return !l.f.Stats().Unavailable })
 	if _, _, _, err := l.phase(100 * time.Millisecond); err != nil {
 		t.Error(err)
@@ -69,7 +71,8 @@ func TestSentinel(t *testing.T) {
 	})
 }
 
-// TestSentinelFailover: a master that is demoted and lives on is left for the one that took its place.
+// TestSentinelFailover: a master that is demoted but still running is replaced
+// by the one that took its place.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	master := startServer(t)
@@ -107,7 +110,7 @@ func sentinelKnows(url string) bool {
 	return err == nil && answer == "*1"
 }
 
-// soon waits for what a failover may take.
+// soon waits until is reports true, for as long as a failover may take.
 func soon(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {

@@ -16,7 +16,7 @@ import (
 	"keyward/internal/latencyproxy"
 )
 
-// server is a real Redis of the test's own.
+// server is a real Redis that the test starts.
 type server struct {
 	t    testing.TB
 	args []string
@@ -25,7 +25,7 @@ type server struct {
 	cmd  *exec.Cmd
 }
 
-// program skips the test where there is no Redis, but not where all must be tested.
+// program skips the test if Redis is not installed, unless all tests must run.
 func program(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -59,7 +59,7 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-// start also starts again what was killed, at the same address.
+// start also restarts a killed server at the same address.
 func (s *server) start() {
 	s.t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
@@ -81,7 +81,8 @@ func (s *server) start() {
 
 func (s *server) socket() string { return filepath.Join(s.dir, "s") }
 
-// say sends a command by itself and returns the first line of the answer.
+// say sends a command on a new connection and returns the first line of the
+// reply.
 func (s *server) say(command string) (string, error) {
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -103,7 +104,7 @@ func (s *server) must(command string) {
 	}
 }
 
-// kill is kill -9.
+// kill sends SIGKILL.
 func (s *server) kill() {
 	if s.cmd != nil {
 		_ = s.cmd.Process.Kill()
@@ -131,7 +132,7 @@ func openStore(t testing.TB, url string, timeout time.Duration) *Store {
 	return s
 }
 
-// openLink stands before the server, so that it can be slow.
+// openLink puts a proxy in front of the server that can delay it.
 func (s *server) openLink() *latencyproxy.Proxy {
 	s.t.Helper()
 	l, err := latencyproxy.Open(s.addr)

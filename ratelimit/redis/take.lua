@@ -1,70 +1,73 @@
 -- Tests all buckets in KEYS and charges all of them, or none if one refuses.
--- The arithmetic is that of keyward's ratelimit/gcra.go, on whole numbers below
--- 2^53; a test holds the two to each other.
+-- The arithmetic is that of keyward's ratelimit/gcra.go, on integers below
+-- 2^53; a test compares the two.
 --
--- ARGV[1]: 1 to charge, 0 to look. Then for each key eight values: count, the
--- step's micros and part, the room's micros and part, the pace, 1 for a shadow
--- limit, and how many requests are owed: charged before this one and whether or
--- not it is refused, as far as there is room. A value kept is "EMPTY PART PACE": when the bucket will be empty
--- in microseconds since 1970 and in 1/count of one, and the pace it was kept by.
+-- ARGV[1]: 1 to charge, 0 to peek. Then eight values per key: the count, the
+-- emission interval's micros and part, the burst tolerance's micros and part,
+-- the interval in microseconds, 1 for a shadow limit, and the number of deferred
+-- requests. These are charged before this one, as far as the bucket has space,
+-- whether or not this one is refused. A stored value is "FULLAT PART MICROS":
+-- when the bucket will be full, in microseconds since 1970 and in 1/count of
+-- one, and the interval in microseconds under which it was stored.
 --
--- Returns 1 if all were charged, else 0; then for each key whether it admits, the
--- level's micros and part, with the request in it if it was charged, and how many of those owed were.
+-- Returns 1 if all were charged, else 0. Then four values per key: whether it
+-- allows the request, the TAT's micros and part, with this request if it was
+-- charged, and the number of deferred requests that were charged.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local charge, buckets, refused = ARGV[1] == '1', {}, false
 
-local function admits(b)
-  return b.level < b.room or b.level == b.room and b.part <= b.roomPart
+local function allows(b)
+  return b.tat < b.tolerance or b.tat == b.tolerance and b.part <= b.tolerancePart
 end
 
 local function add(b)
-  b.level, b.part, b.changed = b.level + b.step, b.part + b.stepPart, true
+  b.tat, b.part, b.changed = b.tat + b.interval, b.part + b.intervalPart, true
   if b.part >= b.count then
-    b.level, b.part = b.level + 1, b.part - b.count
+    b.tat, b.part = b.tat + 1, b.part - b.count
   end
 end
 
 for i, key in ipairs(KEYS) do
   local a = 8 * i - 6
   local b = {
-    count = tonumber(ARGV[a]), step = tonumber(ARGV[a + 1]), stepPart = tonumber(ARGV[a + 2]),
-    room = tonumber(ARGV[a + 3]), roomPart = tonumber(ARGV[a + 4]), pace = tonumber(ARGV[a + 5]),
-    level = 0, part = 0, paid = 0,
+    count = tonumber(ARGV[a]), interval = tonumber(ARGV[a + 1]), intervalPart = tonumber(ARGV[a + 2]),
+    tolerance = tonumber(ARGV[a + 3]), tolerancePart = tonumber(ARGV[a + 4]), micros = tonumber(ARGV[a + 5]),
+    tat = 0, part = 0, applied = 0,
   }
-  local full, fullPart = b.room + b.step, b.roomPart + b.stepPart
-  if fullPart >= b.count then
-    full, fullPart = full + 1, fullPart - b.count
+  local maxTAT, maxPart = b.tolerance + b.interval, b.tolerancePart + b.intervalPart
+  if maxPart >= b.count then
+    maxTAT, maxPart = maxTAT + 1, maxPart - b.count
   end
-  local empty, part, pace = string.match(redis.call('GET', key) or '', '^(%d+) (%d+) (%S+)$')
-  if empty and tonumber(empty) >= now then
-    b.level, b.part, pace = tonumber(empty) - now, tonumber(part), tonumber(pace)
-    if pace ~= b.pace then
+  local fullAt, part, micros = string.match(redis.call('GET', key) or '', '^(%d+) (%d+) (%S+)$')
+  if fullAt and tonumber(fullAt) >= now then
+    b.tat, b.part, micros = tonumber(fullAt) - now, tonumber(part), tonumber(micros)
+    if micros ~= b.micros then
       b.changed = true
       if b.part > 0 then
-        b.level, b.part = b.level + 1, 0
+        b.tat, b.part = b.tat + 1, 0
       end
-      if pace and pace > 0 then
-        b.level = math.ceil(b.level / pace * b.pace)
+      if micros and micros > 0 then
+        b.tat = math.ceil(b.tat / micros * b.micros)
       else
-        b.level, b.part = full, fullPart
+        b.tat, b.part = maxTAT, maxPart
       end
     elseif b.part >= b.count then
-      b.level, b.part, b.changed = b.level + 1, 0, true
+      b.tat, b.part, b.changed = b.tat + 1, 0, true
     end
-    if b.level > full or b.level == full and b.part > fullPart then
-      b.level, b.part, b.changed = full, fullPart, true
+    if b.tat > maxTAT or b.tat == maxTAT and b.part > maxPart then
+      b.tat, b.part, b.changed = maxTAT, maxPart, true
     end
   end
   if charge then
-    local owed = tonumber(ARGV[a + 7])
-    while b.paid < owed and admits(b) do
+    local deferred = tonumber(ARGV[a + 7])
+    while b.applied < deferred and allows(b) do
       add(b)
-      b.paid = b.paid + 1
+      b.applied = b.applied + 1
     end
   end
-  b.admits = admits(b)
-  if not b.admits and ARGV[a + 6] ~= '1' then
+  b.allows = allows(b)
+  if not b.allows and ARGV[a + 6] ~= '1' then
     refused = true
   end
   buckets[i] = b
@@ -73,15 +76,15 @@ end
 local charged = charge and not refused
 local answer = { charged and 1 or 0 }
 for i, b in ipairs(buckets) do
-  if charged and b.admits then
+  if charged and b.allows then
     add(b)
   end
   if b.changed then
-    -- In a format of its own, since a number this large would be written as 1.7e+15.
-    local value = string.format('%.0f %.0f %s', now + b.level, b.part, ARGV[8 * i - 1])
-    redis.call('SET', KEYS[i], value, 'PX', string.format('%.0f', math.ceil((b.level + 1) / 1000)))
+    -- Formatted here, since Lua would write a number this large as 1.7e+15.
+    local value = string.format('%.0f %.0f %s', now + b.tat, b.part, ARGV[8 * i - 1])
+    redis.call('SET', KEYS[i], value, 'PX', string.format('%.0f', math.ceil((b.tat + 1) / 1000)))
   end
   local at = 4 * i - 2
-  answer[at], answer[at + 1], answer[at + 2], answer[at + 3] = b.admits and 1 or 0, b.level, b.part, b.paid
+  answer[at], answer[at + 1], answer[at + 2], answer[at + 3] = b.allows and 1 or 0, b.tat, b.part, b.applied
 end
 return answer

@@ -19,7 +19,8 @@ import (
 	"keyward/ratelimit"
 )
 
-// serverCertificate writes a certificate for 127.0.0.1 and its key, and returns who trusts it.
+// serverCertificate writes a certificate for 127.0.0.1 and its key, and returns
+// a pool that trusts it.
 func serverCertificate(t *testing.T) (certFile, keyFile string, trust *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -54,7 +55,7 @@ func serverCertificate(t *testing.T) (certFile, keyFile string, trust *x509.Cert
 	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", secret), trust
 }
 
-// TestTLS: a real server is believed by its certificate, and no other is.
+// TestTLS: a server is trusted by its certificate only.
 func TestTLS(t *testing.T) {
 	certFile, keyFile, trust := serverCertificate(t)
 	port := freePort(t)

@@ -12,11 +12,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrURL says what a URL may look like. It does not quote the one given, which may hold a password.
+// ErrURL describes the valid URLs. It does not quote the given one, which may
+// contain a password.
 var ErrURL = errors.New("want redis://[user:password@]host:port[/db], rediss://… for TLS, unix:///path[?db=N], " +
 	"redis+cluster://host:port[,host:port…] or redis+sentinel://host:port[,host:port…]/master[/db]; rediss+… for TLS")
 
-// kind is what stands at the addresses.
+// kind is the kind of server at the addresses.
 type kind uint8
 
 const (
@@ -25,7 +26,7 @@ const (
 	sentinel
 )
 
-// endpoint is where the servers are, as a URL says it.
+// endpoint is the parsed form of a URL.
 type endpoint struct {
 	kind               kind
 	secure             bool
@@ -41,7 +42,8 @@ var schemes = map[string]endpoint{
 	"redis+sentinel": {kind: sentinel}, "rediss+sentinel": {kind: sentinel, secure: true},
 }
 
-// parseURL reads a URL. net/url does not know lists of hosts, and its errors quote.
+// parseURL parses a URL. net/url does not support lists of hosts, and its
+// errors quote the URL.
 func parseURL(text string) (endpoint, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	p, known := schemes[scheme]
@@ -94,7 +96,7 @@ func (p *endpoint) readSocket(path, query string, asked bool) bool {
 func (p *endpoint) readHosts(list string) bool {
 	for address := range strings.SplitSeq(list, ",") {
 		host, port, err := net.SplitHostPort(address)
-		if err != nil { // no port, unless it is an address of version 6 without brackets
+		if err != nil { // no port, or an IPv6 address without brackets
 			host, port = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"), p.port()
 			if strings.Contains(host, ":") && !strings.HasPrefix(address, "[") {
 				return false
@@ -133,7 +135,7 @@ func (p *endpoint) readDB(text string) bool {
 	return err == nil
 }
 
-// options are those of the place alone.
+// options returns the options that the endpoint determines.
 func (p *endpoint) options(trust *tls.Config) *redis.UniversalOptions {
 	o := &redis.UniversalOptions{
 		Addrs: slices.Clone(p.addresses), Username: p.username, Password: p.password, DB: p.db,

@@ -51,7 +51,7 @@ func TestTLSOptions(t *testing.T) {
 	}
 	p, _ = parseURL("redis://h:1")
 	if o := p.options(own); o.TLSConfig != nil {
-		t.Error("TLS where the URL has none")
+		t.Error("TLS although the URL has none")
 	}
 }
 

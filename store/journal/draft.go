@@ -30,7 +30,7 @@ func (t *Transaction) Draft() (*Draft, error) {
 	return &Draft{File: file, t: t, path: path}, nil
 }
 
-// Rewrite puts a file with what body writes in place of the transaction's.
+// Rewrite puts a file with what body writes in the place of the transaction's.
 func (t *Transaction) Rewrite(body func(io.Writer) error) error {
 	d, err := t.Draft()
 	if err != nil {
@@ -64,7 +64,7 @@ func (d *Draft) Publish() error {
 		return t.w.failed("writing", err)
 	}
 	first := t.file == nil
-	if err := d.place(info); err != nil {
+	if err := d.replace(info); err != nil {
 		return t.w.failed("writing", err)
 	}
 	old, left := t.file, d.path
@@ -100,10 +100,10 @@ func (d *Draft) settle() (fs.FileInfo, error) {
 	return info, d.t.confirm(d.t.info)
 }
 
-// place puts the draft where the path leads. Between confirming and renaming
+// replace puts the draft where the path leads. Between confirming and renaming
 // others may put a file there, so the rename is one that replaces nothing, or
 // one that shows what it replaced.
-func (d *Draft) place(draft fs.FileInfo) error {
+func (d *Draft) replace(draft fs.FileInfo) error {
 	t := d.t
 	files := t.w.files()
 	if t.info == nil {
@@ -158,5 +158,5 @@ func (d *Draft) putBack(out, draft fs.FileInfo) error {
 func (d *Draft) abandon(cause error) error {
 	path := d.path
 	d.path = ""
-	return fmt.Errorf("a file that another program put in place may now be %s: %w", path, errors.Join(cause, d.File.Close()))
+	return fmt.Errorf("a file that another program put in its place may now be %s: %w", path, errors.Join(cause, d.File.Close()))
 }

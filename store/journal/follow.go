@@ -23,21 +23,20 @@ type Sink interface {
 	Undone(next Generation, now time.Time) error
 	// Applied is called after a line was applied to the Generation in force.
 	Applied()
-	// NotReady is called with the reason why nothing is in force yet.
-	NotReady(reason error)
+	// Fault is called with the reason why nothing is in force yet.
+	Fault(reason error)
 }
 
 // Generation is what the lines of one file come to.
 type Generation interface {
 	// Apply applies a line, which is valid until it returns. ended is when the line
-	// was written, if it ends something. A line that cannot be applied is a [LineError].
+	// was written, if it ends something. A line that cannot be applied is a jsonline.Error.
 	Apply(line []byte) (ended time.Time, err error)
 }
 
 // FollowConfig is which file to follow, and how.
 type FollowConfig struct {
 	Path string
-	Into Sink
 	// MissingOK: a file that is missing at start is one without lines.
 	MissingOK bool
 	// Every is how often to look without an event, in case one was lost. Zero is
@@ -71,11 +70,11 @@ type Follower struct {
 	watch   *fsnotify.Watcher // nil where the system has none to give
 }
 
-// Follow reads the file and follows it from then on. A file that cannot be read is
-// not an error of Follow: the sink learns why it is not ready, and becomes ready
-// once the file can be read.
-func Follow(cfg FollowConfig) (*Follower, error) {
-	if cfg.Into == nil || cfg.Path == "" {
+// Follow reads the file into the sink and follows it from then on. A file that
+// cannot be read is not an error of Follow: the sink learns why it is not ready, and
+// becomes ready once the file can be read.
+func Follow(cfg FollowConfig, into Sink) (*Follower, error) {
+	if into == nil || cfg.Path == "" {
 		return nil, errors.New("following a file needs its path and where to read it into")
 	}
 	if cfg.Every == 0 {
@@ -85,14 +84,14 @@ func Follow(cfg FollowConfig) (*Follower, error) {
 		cfg.NewWatcher = fsnotify.NewWatcher
 	}
 	f := &Follower{
-		reader: newReader(cfg), every: cfg.Every, watched: map[string]bool{},
+		reader: newReader(cfg, into), every: cfg.Every, watched: map[string]bool{},
 		reload: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	watch, err := cfg.NewWatcher()
 	if err != nil {
 		// Nodes run out of inotify instances (128 per user). A revoked key must end even so.
 		f.every = min(f.every, time.Second)
-		f.reader.log.Warn("no news of file changes: looking now and then only", "file", cfg.Path, "every", f.every, "error", err)
+		f.reader.log.Warn("file changes are not notified: polling instead", "file", cfg.Path, "every", f.every, "error", err)
 	} else {
 		f.watch = watch
 	}
@@ -214,7 +213,7 @@ func (f *Follower) watchDirs() bool {
 			continue
 		}
 		if err := f.watch.Add(dir); err != nil {
-			f.reader.log.Debug("watching folder", "folder", dir, "error", err)
+			f.reader.log.Debug("watching directory", "directory", dir, "error", err)
 			continue
 		}
 		f.watched[dir] = true

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"io"
 	"io/fs"
 	"time"
@@ -34,12 +35,12 @@ type FS interface {
 	// SyncDir makes the directory's entries durable.
 	SyncDir(path string) error
 	// Lock waits for the exclusive lock on the file at path, against all
-	// processes and all other callers in this one: for wait at most (then the
-	// error is ErrBusy), or without a bound if wait is zero. It creates the file
-	// with the mode and owner of like, which is the file to be guarded, or nil.
-	// A file that cannot be trusted as the lock of like is ErrBadLock.
-	// Closing the file releases the lock.
-	Lock(path string, like fs.FileInfo, wait time.Duration) (File, error)
+	// processes and all other callers in this one: until ctx ends, and for wait at
+	// most (then the error is ErrBusy) unless that is zero. It creates the file with
+	// the mode and owner of like, which is the file to be guarded, or nil. A file that
+	// cannot be trusted as the lock of like is ErrBadLock. Closing the file releases
+	// the lock.
+	Lock(ctx context.Context, path string, like fs.FileInfo, wait time.Duration) (File, error)
 }
 
 // File is an open file. A Write goes to the end.

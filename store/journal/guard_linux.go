@@ -13,9 +13,9 @@ import (
 // lock keeps those apart. It is one of the open file, which closing releases,
 // and of another kind than flock's, which others may hold while they call us.
 func guard(f *os.File) error {
-	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	entire := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	for {
-		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &whole)
+		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &entire)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP):

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -31,7 +32,7 @@ func TestAppendToReplacedFile(t *testing.T) {
 			}
 			plan(f, replace)
 			calls := 0
-			err := f.w.Update(func(tx *Transaction) error {
+			err := f.w.Update(context.Background(), func(tx *Transaction) error {
 				if calls++; calls == 1 && f.fs.afterSync == nil {
 					replace()
 				}
@@ -54,7 +55,7 @@ func TestNothingToWrite(t *testing.T) {
 	for _, outcome := range []error{nil, io.ErrUnexpectedEOF} {
 		f := newFixture(t, "old\n")
 		calls := 0
-		err := f.w.Update(func(tx *Transaction) error {
+		err := f.w.Update(context.Background(), func(tx *Transaction) error {
 			if calls++; calls == 1 {
 				f.replace("new\n")
 			}
@@ -87,7 +88,7 @@ func TestRewriteSparesForeignFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "first\n")
 			calls := 0
-			err := f.w.Update(func(tx *Transaction) error {
+			err := f.w.Update(context.Background(), func(tx *Transaction) error {
 				if calls++; calls == 1 {
 					c.plan(f)
 				}
@@ -107,7 +108,7 @@ func TestRewriteWithoutExchange(t *testing.T) {
 	f := newFixture(t, "first\n")
 	f.fs.noExchange = true
 	calls := 0
-	err := f.w.Update(func(tx *Transaction) error {
+	err := f.w.Update(context.Background(), func(tx *Transaction) error {
 		if calls++; calls == 1 {
 			f.replace("second\n")
 		}
@@ -124,7 +125,7 @@ func TestRewriteWithoutExchange(t *testing.T) {
 func TestFirstFileSparesForeignFile(t *testing.T) {
 	f := newFixture(t, "")
 	f.fs.beforeRename = func() { f.replace("theirs\n") }
-	if err := f.w.Update(appendLine("mine\n")); err != nil {
+	if err := f.w.Update(context.Background(), appendLine("mine\n")); err != nil {
 		t.Fatal(err)
 	}
 	f.want("theirs\nmine\n")
@@ -149,7 +150,7 @@ func TestRenameNew(t *testing.T) {
 func TestReplacedAllTheTime(t *testing.T) {
 	f := newFixture(t, "old\n")
 	calls := 0
-	err := f.w.Update(func(tx *Transaction) error {
+	err := f.w.Update(context.Background(), func(tx *Transaction) error {
 		calls++
 		f.replace("new\n")
 		return tx.Append(line("mine\n"))
@@ -166,16 +167,16 @@ func TestLinkTurned(t *testing.T) {
 	dir := filepath.Dir(f.path)
 	f.write(filepath.Join(dir, "a"), "a\n")
 	f.write(filepath.Join(dir, "b"), "b\n")
-	turn := func(to string) {
+	next := func(to string) {
 		if err := errors.Join(os.Symlink(to, f.path+"-link"), os.Rename(f.path+"-link", f.path)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	turn("a")
+	next("a")
 	calls := 0
-	err := f.w.Update(func(tx *Transaction) error {
+	err := f.w.Update(context.Background(), func(tx *Transaction) error {
 		if calls++; calls == 1 {
-			turn("b")
+			next("b")
 		}
 		return tx.Append(line("mine\n"))
 	})
@@ -191,7 +192,7 @@ func TestLinkTurned(t *testing.T) {
 func TestFailingBodyWritesNothing(t *testing.T) {
 	for _, content := range []string{"", "old\n"} {
 		f := newFixture(t, content)
-		err := f.w.Update(func(tx *Transaction) error {
+		err := f.w.Update(context.Background(), func(tx *Transaction) error {
 			return tx.Append(func(w io.Writer) error {
 				_, _ = io.WriteString(w, strings.Repeat("x", 2*writeChunk))
 				return io.ErrUnexpectedEOF
@@ -213,7 +214,7 @@ func TestNotRegular(t *testing.T) {
 	if err := os.Mkdir(f.path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.w.Update(appendLine("mine\n")); !errors.Is(err, errNotRegular) {
+	if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, errNotRegular) {
 		t.Error(err)
 	}
 }

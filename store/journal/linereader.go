@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"keyward/store/jsonline"
 	"strconv"
 )
 
@@ -14,8 +15,8 @@ const (
 	readChunk = 256 << 10
 	maxBatch  = 100_000_000
 
-	errLong  LineError = "longer than 1 MiB"
-	errBatch LineError = "a batch of no size"
+	errLong  jsonline.Error = "longer than 1 MiB"
+	errBatch jsonline.Error = "a batch of no size"
 )
 
 var (
@@ -140,7 +141,7 @@ func batchDone(r io.ReaderAt, offset int64, n int) (bool, error) {
 	l := lineReader{r: r, offset: offset}
 	for range n {
 		line, err := l.complete()
-		var bad LineError
+		var bad jsonline.Error
 		switch {
 		case errors.Is(err, io.EOF):
 			return false, nil

@@ -2,14 +2,16 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"keyward/store/jsonline"
 )
 
 // ErrWrongFile is a file of another kind, or of a version that is not known.
-var ErrWrongFile = errors.New("not a file of ours, or of a version we do not know")
+var ErrWrongFile = errors.New("not a Keyward file, or of a version that this Keyward does not know")
 
 // Header is the first line of the files of one kind.
 type Header struct {
@@ -30,16 +32,18 @@ type Lines struct {
 // LineTransaction is a [Transaction] whose file has its header, and no torn tail.
 type LineTransaction struct {
 	*Transaction
-	of *Lines
+	of  *Lines
+	ctx context.Context // of the Write that it is for
 }
 
 // Write waits for the lock and calls do, and calls it again if another program
 // replaces the file meanwhile. If the file is missing, do creates it, or the error
 // is missing if that is not nil. If Write returns nil, what do appended is durable, in
-// the file that the path names; if it returns an error, that is removed.
-func (l *Lines) Write(missing error, do func(*LineTransaction) error) error {
-	return l.Update(func(tx *Transaction) error {
-		t := &LineTransaction{tx, l}
+// the file that the path names; if it returns an error, that is removed. ctx ends the
+// wait for the lock, and reading.
+func (l *Lines) Write(ctx context.Context, missing error, do func(*LineTransaction) error) error {
+	return l.Update(ctx, func(tx *Transaction) error {
+		t := &LineTransaction{tx, l, ctx}
 		if missing != nil && !t.Exists() {
 			return l.failed("opening", missing)
 		}
@@ -72,7 +76,7 @@ func (t *LineTransaction) recoverTail() error {
 		if _, err = l.next(); errors.Is(err, io.EOF) {
 			break
 		}
-		var bad LineError
+		var bad jsonline.Error
 		if err != nil && !errors.As(err, &bad) {
 			return err
 		}
@@ -82,7 +86,7 @@ func (t *LineTransaction) recoverTail() error {
 
 // orWrongFile makes "no first line" and "no sensible first line" ErrWrongFile.
 func orWrongFile(err error) error {
-	var bad LineError
+	var bad jsonline.Error
 	if errors.Is(err, io.EOF) || errors.As(err, &bad) {
 		return ErrWrongFile
 	}
@@ -99,15 +103,15 @@ func (t *LineTransaction) torn() (bool, error) {
 	if n, err := t.File().ReadAt(tail, from); n < len(tail) {
 		return false, err
 	}
-	whole, ok := bytes.CutSuffix(tail, []byte("\n"))
+	line, ok := bytes.CutSuffix(tail, []byte("\n"))
 	if !ok {
 		return true, nil
 	}
-	i := bytes.LastIndexByte(whole, '\n')
+	i := bytes.LastIndexByte(line, '\n')
 	if i < 0 && from > 0 {
 		return true, nil // too long a line to see its start: read the file
 	}
-	last := whole[i+1:]
+	last := line[i+1:]
 	return bytes.HasPrefix(last, leftMark) || bytes.HasPrefix(last, batchMark), nil
 }
 
@@ -161,7 +165,7 @@ func (t *LineTransaction) AppendBatch(n int, line func(i int) ([]byte, error)) e
 
 // each calls visit for each line of the file but the header, with its number in
 // the file; nil in place of a line that is too long to be one.
-func (l *Lines) each(r io.ReaderAt, visit func(line []byte, number int) error) error {
+func (l *Lines) each(ctx context.Context, r io.ReaderAt, visit func(line []byte, number int) error) error {
 	in := &lineReader{r: r}
 	first, err := in.next()
 	if err == nil {
@@ -171,11 +175,14 @@ func (l *Lines) each(r io.ReaderAt, visit func(line []byte, number int) error) e
 		return l.failed("reading", orWrongFile(err))
 	}
 	for {
+		if err := ctx.Err(); err != nil {
+			return l.failed("reading", err)
+		}
 		line, err := in.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var bad LineError
+		var bad jsonline.Error
 		if err == nil || errors.As(err, &bad) {
 			err = visit(line, in.number)
 		}
@@ -187,8 +194,11 @@ func (l *Lines) each(r io.ReaderAt, visit func(line []byte, number int) error) e
 
 // Read calls visit for each line, of a file that is not locked, with the line's
 // number. A missing or an empty file has no lines, unless it had content before:
-// that is ErrDamaged.
-func (l *Lines) Read(visit func(line []byte, number int) error) error {
+// that is ErrDamaged. Reading ends with ctx.
+func (l *Lines) Read(ctx context.Context, visit func(line []byte, number int) error) error {
+	if err := ctx.Err(); err != nil {
+		return l.failed("reading", err)
+	}
 	file, err := l.files().Open(l.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l.readEmpty()
@@ -204,7 +214,7 @@ func (l *Lines) Read(visit func(line []byte, number int) error) error {
 	if info.Size() == 0 {
 		return l.readEmpty()
 	}
-	return l.each(file, visit)
+	return l.each(ctx, file, visit)
 }
 
 func (l *Lines) readEmpty() error {
@@ -219,5 +229,5 @@ func (t *LineTransaction) Read(visit func(line []byte, number int) error) error 
 	if t.File() == nil {
 		return nil
 	}
-	return t.of.each(t.File(), visit)
+	return t.of.each(t.ctx, t.File(), visit)
 }

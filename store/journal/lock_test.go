@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -35,7 +36,7 @@ func TestBadLocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			before, _ := os.ReadFile(other)
-			if err := f.w.Update(appendLine("mine\n")); !errors.Is(err, ErrBadLock) {
+			if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, ErrBadLock) {
 				t.Errorf("update says %v", err)
 			}
 			if after, err := os.ReadFile(other); string(after) != string(before) || errors.Is(err, fs.ErrNotExist) != (before == nil) {
@@ -58,14 +59,14 @@ func asRoot(t *testing.T) {
 // TestLockOwner: the journal's owner and root may own the lock, others not.
 func TestLockOwner(t *testing.T) {
 	asRoot(t)
-	const journalOwner, stranger = 4711, 4712
-	for owner, trusted := range map[int]bool{journalOwner: true, 0: true, stranger: false} {
+	const journalOwner, otherUser = 4711, 4712
+	for owner, trusted := range map[int]bool{journalOwner: true, 0: true, otherUser: false} {
 		f := newFixture(t, "old\n")
 		f.write(f.path+lockSuffix, "")
 		if err := errors.Join(os.Chown(f.path, journalOwner, journalOwner), os.Chown(f.path+lockSuffix, owner, owner)); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.w.Update(appendLine("mine\n")); (err == nil) != trusted || err != nil && !errors.Is(err, ErrBadLock) {
+		if err := f.w.Update(context.Background(), appendLine("mine\n")); (err == nil) != trusted || err != nil && !errors.Is(err, ErrBadLock) {
 			t.Errorf("a lock of user %d: %v", owner, err)
 		}
 	}
@@ -82,7 +83,7 @@ func TestNewLockResembles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := f.w.Update(appendLine("mine\n")); err != nil {
+	if err := f.w.Update(context.Background(), appendLine("mine\n")); err != nil {
 		t.Fatal(err)
 	}
 	guarded, err := os.Stat(f.path)
@@ -106,7 +107,7 @@ func TestLockRemoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "old\n")
 			calls := 0
-			err := f.w.Update(func(tx *Transaction) error {
+			err := f.w.Update(context.Background(), func(tx *Transaction) error {
 				if calls++; calls == 1 {
 					if err := os.Remove(f.path + lockSuffix); err != nil {
 						t.Fatal(err)
@@ -142,13 +143,13 @@ func TestWriterWithAnotherLock(t *testing.T) {
 			f := newFixture(t, "OLD\n")
 			f.fs.noGuard = true
 			calls := 0
-			err := f.w.Update(func(tx *Transaction) error {
+			err := f.w.Update(context.Background(), func(tx *Transaction) error {
 				if calls++; calls == 1 {
 					if err := os.Remove(f.path + lockSuffix); err != nil {
 						t.Fatal(err)
 					}
 					other := &Writer{Path: f.path, FS: &hookedFS{FS: OS(), noGuard: true}}
-					if err := other.Update(appendLine("OTHER\n")); err != nil {
+					if err := other.Update(context.Background(), appendLine("OTHER\n")); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -177,7 +178,7 @@ func TestRemovedLockKeepsWritersApart(t *testing.T) {
 	chunk := strings.Repeat("x", writeChunk)
 	other := make(chan error, 1)
 	calls := 0
-	err := f.w.Update(func(tx *Transaction) error {
+	err := f.w.Update(context.Background(), func(tx *Transaction) error {
 		return tx.Append(func(w io.Writer) error {
 			_, err := io.WriteString(w, chunk)
 			if calls++; calls > 1 {
@@ -187,7 +188,7 @@ func TestRemovedLockKeepsWritersApart(t *testing.T) {
 			if err := os.Remove(f.path + lockSuffix); err != nil {
 				t.Fatal(err)
 			}
-			go func() { other <- (&Writer{Path: f.path}).Update(appendLine("other\n")) }()
+			go func() { other <- (&Writer{Path: f.path}).Update(context.Background(), appendLine("other\n")) }()
 			select {
 			case err := <-other:
 				t.Fatalf("two writers at a time: %v", err)
@@ -209,18 +210,18 @@ func TestRemovedLockKeepsWritersApart(t *testing.T) {
 // TestLockWaits: without a bound until it is released, with one for so long.
 func TestLockWaits(t *testing.T) {
 	f := newFixture(t, "old\n")
-	tx, err := f.w.Begin()
+	tx, err := f.w.Begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	hasty := &Writer{Path: f.path, Wait: 30 * time.Millisecond}
-	if _, err := hasty.Begin(); !errors.Is(err, ErrBusy) {
+	if _, err := hasty.Begin(context.Background()); !errors.Is(err, ErrBusy) {
 		t.Errorf("a lock that is held: %v", err)
 	}
 	var released atomic.Bool
 	done := make(chan error, 1)
 	go func() {
-		done <- (&Writer{Path: f.path}).Update(func(tx *Transaction) error {
+		done <- (&Writer{Path: f.path}).Update(context.Background(), func(tx *Transaction) error {
 			if !released.Load() {
 				t.Error("two writers at a time")
 			}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -24,14 +25,14 @@ func TestDamaged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "")
-			if err := f.w.Update(appendLine("first\n")); err != nil {
+			if err := f.w.Update(context.Background(), appendLine("first\n")); err != nil {
 				t.Fatal(err)
 			}
 			if err := errors.Join(os.Chmod(f.path, 0o640), os.Chmod(f.path+lockSuffix, 0o640), damage(f.path)); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 {
-				err := f.w.Update(func(*Transaction) error { t.Error("called"); return nil })
+				err := f.w.Update(context.Background(), func(*Transaction) error { t.Error("called"); return nil })
 				if !errors.Is(err, ErrDamaged) {
 					t.Errorf("update says %v", err)
 				}
@@ -40,7 +41,7 @@ func TestDamaged(t *testing.T) {
 				t.Errorf("written: %q", text)
 			}
 			f.w.StartOver = true
-			if err := f.w.Update(appendLine("again\n")); err != nil {
+			if err := f.w.Update(context.Background(), appendLine("again\n")); err != nil {
 				t.Fatal(err)
 			}
 			f.want("again\n")
@@ -57,18 +58,18 @@ func TestNewFiles(t *testing.T) {
 	f := newFixture(t, "")
 	for _, make := range []func(){func() {}, func() { f.write(f.path, "") }} {
 		make()
-		if err := f.w.Update(func(*Transaction) error { return nil }); err != nil {
+		if err := f.w.Update(context.Background(), func(*Transaction) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		refused := errors.New("refused")
-		if err := f.w.Update(func(*Transaction) error { return refused }); !errors.Is(err, refused) {
+		if err := f.w.Update(context.Background(), func(*Transaction) error { return refused }); !errors.Is(err, refused) {
 			t.Fatal(err)
 		}
 		if had, err := hadContent(OS(), f.path+lockSuffix); had || err != nil || f.memory() != "" {
 			t.Errorf("remembers %v, %v: %q", had, err, f.memory())
 		}
 	}
-	if err := f.w.Update(appendLine("first\n")); err != nil {
+	if err := f.w.Update(context.Background(), appendLine("first\n")); err != nil {
 		t.Fatal(err)
 	}
 	f.want("first\n")
@@ -78,12 +79,12 @@ func TestNewFiles(t *testing.T) {
 // where others wrote that.
 func TestMemoryIsWrittenOnce(t *testing.T) {
 	f := newFixture(t, "theirs\n")
-	if err := f.w.Update(func(*Transaction) error { return nil }); err != nil {
+	if err := f.w.Update(context.Background(), func(*Transaction) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	first := f.memory()
 	for range 3 {
-		if err := errors.Join(f.w.Update(appendLine("mine\n")), f.w.Update(upper)); err != nil {
+		if err := errors.Join(f.w.Update(context.Background(), appendLine("mine\n")), f.w.Update(context.Background(), upper)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -115,7 +116,7 @@ func TestMemoryOfOthers(t *testing.T) {
 			if damaged, err := Damaged(OS(), f.path); damaged != c.written || err != nil {
 				t.Errorf("an empty file is damaged: %v, %v", damaged, err)
 			}
-			if err := f.w.Update(appendLine("mine\n")); errors.Is(err, ErrDamaged) != c.written {
+			if err := f.w.Update(context.Background(), appendLine("mine\n")); errors.Is(err, ErrDamaged) != c.written {
 				t.Fatal(err)
 			}
 			if c.written {
@@ -132,7 +133,7 @@ func TestMemoryOfOthers(t *testing.T) {
 func TestHugeLock(t *testing.T) {
 	f := newFixture(t, "old\n")
 	f.write(f.path+lockSuffix, strings.Repeat("x", maxMemory+1))
-	if err := f.w.Update(appendLine("mine\n")); !errors.Is(err, ErrBadLock) {
+	if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, ErrBadLock) {
 		t.Error(err)
 	}
 }

@@ -2,7 +2,7 @@ package journal
 
 import "time"
 
-// Observer is told what a Follower did, for metrics. Its methods are called
+// Observer receives what a Follower did, for metrics. Its methods are called
 // from the follower's goroutine and must not wait.
 type Observer interface {
 	// Reloaded is called when a file had changed. err is nil if its content is now in

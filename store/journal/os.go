@@ -109,16 +109,16 @@ func create(path string, like fs.FileInfo) (*os.File, error) {
 		return nil, err
 	}
 	if like != nil {
-		if err := resemble(f, like); err != nil {
+		if err := copyOwnerAndMode(f, like); err != nil {
 			return nil, errors.Join(err, f.Close(), os.Remove(path))
 		}
 	}
 	return f, nil
 }
 
-// resemble gives f the owner and mode of another file, so that a server that
+// copyOwnerAndMode gives f the owner and mode of another file, so that a server that
 // could read the old one can read the new one.
-func resemble(f *os.File, like fs.FileInfo) error {
+func copyOwnerAndMode(f *os.File, like fs.FileInfo) error {
 	mine, err := f.Stat()
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,11 +16,11 @@ const (
 	// maxRemovals bounds how often the lock file may be removed while a process
 	// waits for it.
 	maxRemovals = 100
-	// lockPoll is how often a lock is tried for where the wait has a bound.
+	// lockPoll is how often a lock is tried for if the wait has a bound.
 	lockPoll = 20 * time.Millisecond
 )
 
-func (osFS) Lock(path string, like fs.FileInfo, wait time.Duration) (File, error) {
+func (osFS) Lock(ctx context.Context, path string, like fs.FileInfo, wait time.Duration) (File, error) {
 	until := time.Now().Add(wait)
 	for range maxRemovals {
 		f, err := openLock(path, like)
@@ -29,7 +30,7 @@ func (osFS) Lock(path string, like fs.FileInfo, wait time.Duration) (File, error
 		if err != nil {
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
-		if err := flock(f, wait > 0, until); err != nil {
+		if err := flock(ctx, f, wait > 0, until); err != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
@@ -97,10 +98,11 @@ func trusted(lock, like fs.FileInfo) error {
 	return nil
 }
 
-// flock takes the lock, with a bound by trying again and again.
-func flock(f *os.File, bounded bool, until time.Time) error {
+// flock takes the lock. If the wait is bounded, or ctx can end, it tries again
+// and again; else the system wakes those who wait in turn.
+func flock(ctx context.Context, f *os.File, bounded bool, until time.Time) error {
 	how := syscall.LOCK_EX
-	if bounded {
+	if bounded || ctx.Done() != nil {
 		how |= syscall.LOCK_NB
 	}
 	for {
@@ -109,12 +111,16 @@ func flock(f *os.File, bounded bool, until time.Time) error {
 		case err == nil:
 			return nil
 		case errors.Is(err, syscall.EINTR):
+			continue
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			return err
-		case time.Now().After(until):
+		case bounded && time.Now().After(until):
 			return ErrBusy
-		default:
-			time.Sleep(lockPoll)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPoll):
 		}
 	}
 }

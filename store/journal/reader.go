@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
+	"keyward/store/jsonline"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -19,6 +20,7 @@ var (
 // reader reads a file into its sink, entirely or from where it stopped.
 type reader struct {
 	cfg      FollowConfig
+	into     Sink
 	fs       FS
 	log      *slog.Logger
 	observer Observer
@@ -42,8 +44,8 @@ type reader struct {
 	waiting          time.Time   // since when a file is waited for
 }
 
-func newReader(cfg FollowConfig) reader {
-	r := reader{cfg: cfg, fs: orOS(cfg.FS), log: cfg.Log, observer: cfg.Observer, now: cfg.Now, seed: maphash.MakeSeed()}
+func newReader(cfg FollowConfig, into Sink) reader {
+	r := reader{cfg: cfg, into: into, fs: orOS(cfg.FS), log: cfg.Log, observer: cfg.Observer, now: cfg.Now, seed: maphash.MakeSeed()}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -72,9 +74,9 @@ func (r *reader) dirs() map[string]bool {
 // again at the latest; zero if that does not matter.
 func (r *reader) look(force bool) time.Duration {
 	info, err := r.find()
-	news := false
+	changed := false
 	if err == nil {
-		news, err = r.read(info, force)
+		changed, err = r.read(info, force)
 	}
 	switch {
 	case errors.Is(err, errUnsettled):
@@ -89,7 +91,7 @@ func (r *reader) look(force bool) time.Duration {
 	}
 	r.badFile = nil
 	r.observer.Succeeded(r.now())
-	if news {
+	if changed {
 		r.observer.Reloaded(nil)
 	}
 	return 0
@@ -112,7 +114,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 		}
 	}
 	if r.content == nil {
-		r.cfg.Into.NotReady(err)
+		r.into.Fault(err)
 	}
 	fault := err.Error()
 	if info != nil {
@@ -134,7 +136,7 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 func (r *reader) goWithout() {
 	if r.content == nil {
 		r.log.Warn("file not found: continuing without it", "file", r.cfg.Path)
-		r.put(r.cfg.Into.Begin())
+		r.put(r.into.Begin())
 	}
 }
 
@@ -150,11 +152,11 @@ func refuseDamaged(files FS, path string) error {
 
 func (r *reader) put(c Generation) {
 	r.content = c
-	r.cfg.Into.Commit(c)
+	r.into.Commit(c)
 }
 
 // read reads what is new in the file that info is about.
-func (r *reader) read(info fs.FileInfo, force bool) (news bool, err error) {
+func (r *reader) read(info fs.FileInfo, force bool) (changed bool, err error) {
 	settle := r.cfg.Settle
 	if r.file != nil && r.fs.SameFile(info, r.info) && !force {
 		intact, err := r.intact(info)
@@ -236,7 +238,7 @@ func (r *reader) unchanged(info, old fs.FileInfo) bool {
 }
 
 // readAppended applies what was appended.
-func (r *reader) readAppended() (news bool, err error) {
+func (r *reader) readAppended() (changed bool, err error) {
 	r.lines.again()
 	bad := 0
 	for {
@@ -248,25 +250,25 @@ func (r *reader) readAppended() (news bool, err error) {
 		if err == nil {
 			ended, err = r.content.Apply(line)
 		}
-		var badLine LineError
+		var badLine jsonline.Error
 		switch {
 		case errors.As(err, &badLine):
 			bad++
 			r.skipBadLine(bad, err)
 		case err != nil:
-			return news, err
+			return changed, err
 		default:
-			r.cfg.Into.Applied()
+			r.into.Applied()
 			if !ended.IsZero() {
 				r.observer.Revoked(r.now().Sub(ended))
 			}
 		}
-		news = true
+		changed = true
 	}
-	if news {
+	if changed {
 		r.tail, err = r.before()
 	}
-	return news, err
+	return changed, err
 }
 
 // maxLogged bounds how many bad lines of one look are logged; all are counted.

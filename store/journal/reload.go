@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"keyward/store/jsonline"
+	"keyward/store/pacer"
 )
 
 // reload reads the entire file and puts it in force in place of what was.
@@ -20,7 +22,7 @@ func (r *reader) reload() error {
 	next.rewrittenInPlace = false
 	next.file, next.info, next.lines = file, info, &lineReader{r: file}
 	if err := next.readAll(); err != nil {
-		var bad LineError
+		var bad jsonline.Error
 		if errors.As(err, &bad) || errors.Is(err, ErrWrongFile) || errors.As(err, new(headerError)) || errors.Is(err, errEmpty) {
 			r.badFile, r.badErr = info, err // not to be read again before it changes
 		}
@@ -35,7 +37,7 @@ func (r *reader) reload() error {
 
 // readAll reads r.file, which is not yet in force, and puts it in force.
 func (r *reader) readAll() error {
-	c := r.cfg.Into.Begin()
+	c := r.into.Begin()
 	if r.info.Size() == 0 {
 		if r.content != nil && r.tail.length > 0 {
 			return errEmpty
@@ -50,7 +52,7 @@ func (r *reader) readAll() error {
 	if err != nil {
 		return orWrongFile(err)
 	}
-	if err := r.cfg.Into.CheckHeader(first); err != nil {
+	if err := r.into.CheckHeader(first); err != nil {
 		return headerError{err}
 	}
 	if err := r.fill(c); err != nil {
@@ -62,7 +64,7 @@ func (r *reader) readAll() error {
 	if r.tail, err = r.before(); err != nil {
 		return err
 	}
-	if err := r.cfg.Into.Undone(c, r.now()); err != nil {
+	if err := r.into.Undone(c, r.now()); err != nil {
 		r.log.Error("replacement file undoes what is in force", "file", r.cfg.Path, "error", err)
 		r.observer.RolledBack()
 	}
@@ -74,10 +76,10 @@ func (r *reader) readAll() error {
 // one is stepped over, since it must not keep out a revocation further down, and
 // checks that are under way go first.
 func (r *reader) fill(c Generation) error {
-	pace := NewPacer()
+	pace := pacer.New()
 	for bad := 0; ; {
 		if r.content != nil {
-			pace.Line()
+			pace.Step()
 		}
 		line, err := r.lines.next()
 		if errors.Is(err, io.EOF) {
@@ -86,7 +88,7 @@ func (r *reader) fill(c Generation) error {
 		if err == nil {
 			_, err = c.Apply(line)
 		}
-		var badLine LineError
+		var badLine jsonline.Error
 		switch {
 		case err == nil:
 		case r.content != nil && errors.As(err, &badLine):

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -27,7 +28,7 @@ type Transaction struct {
 
 // acquire waits for the lock of the file that the path leads to. A symbolic
 // link may lead to another file by then: that file's lock is the right one.
-func (t *Transaction) acquire() error {
+func (t *Transaction) acquire(ctx context.Context) error {
 	var err error
 	if t.path, err = t.w.files().Resolve(t.w.Path); err != nil {
 		return err
@@ -35,7 +36,7 @@ func (t *Transaction) acquire() error {
 	if t.info, err = t.w.stat(t.path); err != nil {
 		return err
 	}
-	if t.lock, err = t.w.files().Lock(t.path+lockSuffix, t.info, t.w.Wait); err != nil {
+	if t.lock, err = t.w.files().Lock(ctx, t.path+lockSuffix, t.info, t.w.Wait); err != nil {
 		return err
 	}
 	if err = t.resolved(); err != nil {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,18 +50,18 @@ func orOS(given FS) FS {
 // Update calls do with a transaction. Where others replace the file or its lock
 // file meanwhile it calls do again, with the file that the path names then; what
 // do appended before is taken back. Nil means that what do wrote is durable, and
-// that the path named the file that has it.
-func (w *Writer) Update(do func(*Transaction) error) error {
+// that the path named the file that has it. ctx ends the wait for the lock.
+func (w *Writer) Update(ctx context.Context, do func(*Transaction) error) error {
 	for range maxAttempts {
-		if err := w.try(do); !errors.Is(err, ErrReplaced) {
+		if err := w.try(ctx, do); !errors.Is(err, ErrReplaced) {
 			return err
 		}
 	}
 	return fmt.Errorf("writing %q: %w, %d times in a row", w.Path, ErrReplaced, maxAttempts)
 }
 
-func (w *Writer) try(do func(*Transaction) error) error {
-	t, err := w.begin()
+func (w *Writer) try(ctx context.Context, do func(*Transaction) error) error {
+	t, err := w.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,21 +78,25 @@ func (w *Writer) try(do func(*Transaction) error) error {
 }
 
 // Begin begins a transaction that the caller closes. Its methods return
-// ErrReplaced where others replace the file; then another one is to be begun.
-func (w *Writer) Begin() (*Transaction, error) {
+// ErrReplaced where others replace the file; then another one is to be begun. ctx
+// ends the wait for the lock.
+func (w *Writer) Begin(ctx context.Context) (*Transaction, error) {
 	var t *Transaction
 	var err error
 	for range maxAttempts {
-		if t, err = w.begin(); !errors.Is(err, ErrReplaced) {
+		if t, err = w.begin(ctx); !errors.Is(err, ErrReplaced) {
 			break
 		}
 	}
 	return t, err
 }
 
-func (w *Writer) begin() (*Transaction, error) {
+func (w *Writer) begin(ctx context.Context) (*Transaction, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, w.failed("locking", err)
+	}
 	t := &Transaction{w: w}
-	if err := t.acquire(); err != nil {
+	if err := t.acquire(ctx); err != nil {
 		return nil, w.failed("locking", err)
 	}
 	if err := t.open(); err != nil {

@@ -1,6 +1,6 @@
-// Package admission bounds the work of verifying credentials: how much is done at
-// a time, how much may be spent on bad ones, and which caller goes first. It sees
-// no credential, and never decides whether one is good.
+// Package admission bounds the work of verifying credentials: how much is done
+// at a time, how much may be spent on invalid ones, and which caller goes
+// first. It sees no credential, and does not decide whether one is valid.
 package admission
 
 import (
@@ -11,66 +11,69 @@ import (
 	"time"
 )
 
-// The errors of Do. The work was not begun.
+// The errors of Do. They mean that the work did not start.
 var (
 	// ErrBusy means that the work could not begin in time.
 	ErrBusy = errors.New("admission: too much to verify")
-	// ErrExhausted means that the client has used up its own budget of failures.
+	// ErrExhausted means that the client has used up its own budget of
+	// failures.
 	ErrExhausted = errors.New("admission: the client has failed too often")
 )
 
-// Config says how much a Gate lets through.
+// Config has the limits of a Gate.
 type Config struct {
-	// Slots is how much is verified at a time; 0 is half of GOMAXPROCS and at least one.
+	// Slots is how many verifications run at a time; 0 is half of GOMAXPROCS,
+	// at least one.
 	Slots int
-	// FailedWork is how many processors verifications that fail may keep busy,
-	// averaged over time; 0 is an eighth of GOMAXPROCS. One client gets a quarter of it.
+	// FailedWork is how many processors failed verifications may keep busy on
+	// average; 0 is an eighth of GOMAXPROCS. One client gets a quarter of it.
 	FailedWork float64
-	// Room is how many callers may wait; 0 is 512.
+	// QueueSize is how many callers may wait; 0 is 512.
 	QueueSize int
-	// MaxWait is how long a caller without a deadline waits; 0 is DefaultMaxWait.
-	// See QueueTimeout for the others.
+	// MaxWait is how long a caller without a deadline waits; 0 is
+	// DefaultMaxWait. See QueueTimeout for the others.
 	MaxWait time.Duration
 }
 
 const (
 	defaultQueueSize = 512
 
-	// Failures may run ahead of the budgets by this much time.
+	// The budgets allow bursts of this much time.
 	totalBurst  = 2 * time.Second
 	clientBurst = 2 * time.Second
-	// clientPart of FailedWork is for one client.
-	clientPart = 4
+	// clientShare is the divisor of FailedWork that gives the share of one
+	// client.
+	clientShare = 4
 
-	// longestWork bounds what one verification is charged. It is measured by
-	// the clock, and a busy machine makes it look longer than it was.
-	longestWork = 20 * time.Millisecond
+	// maxCharge bounds what one verification is charged. It is wall-clock time,
+	// which is too long on a busy machine.
+	maxCharge = 20 * time.Millisecond
 )
 
-// Gate admits verifications. Each takes a slot for as long as it runs. Those
-// that fail are charged to two budgets, their client's and that of all clients
-// together. While the latter is used up, a client whose last credential was good
-// still gets in; all others wait, those with the fewest recent failures first.
-// So an unknown client goes before those that sent forged tokens, and the
-// processors are free for other requests meanwhile.
+// Gate admits verifications. Each takes a slot while it runs. Failed ones are
+// charged to two budgets: that of their client and that of all clients
+// together. While the latter is used up, a client whose last credential was
+// valid is still admitted, and all others wait, those with the fewest recent
+// failures first. So an unknown client goes before those that sent forged
+// tokens, and the processors are free for other requests meanwhile.
 type Gate struct {
 	slots     int
 	queueSize int
 	maxWait   time.Duration
-	// price is how much time pays for one unit of failed work.
+	// The prices are how much time pays for one unit of failed work.
 	totalPrice, clientPrice float64
 	began                   time.Time
 
-	mu       sync.Mutex
-	running  int
-	failed   debt // of all clients together
-	clients  ledger
-	waiting  []*waiter   // the next one first
-	reopen   *time.Timer // when failed has room again; nil before it was needed
-	refusals uint64
+	mu          sync.Mutex
+	running     int
+	failed      tat // of all clients together
+	clients     history
+	waiting     []*waiter   // the next one first
+	resumeTimer *time.Timer // fires when failed admits again; nil until it is needed
+	refused     uint64
 }
 
-// New returns a Gate.
+// New returns a Gate with the given limits.
 func New(cfg Config) *Gate {
 	procs := runtime.GOMAXPROCS(0)
 	if cfg.Slots <= 0 {
@@ -87,23 +90,24 @@ func New(cfg Config) *Gate {
 	}
 	return &Gate{
 		slots: cfg.Slots, queueSize: cfg.QueueSize, maxWait: cfg.MaxWait, began: time.Now(),
-		totalPrice: 1 / cfg.FailedWork, clientPrice: clientPart / cfg.FailedWork,
+		totalPrice: 1 / cfg.FailedWork, clientPrice: clientShare / cfg.FailedWork,
 	}
 }
 
 // Do runs the work once it is admitted. Work returns whether the credential is
-// good; one that panics is not. The error is ErrBusy or ErrExhausted.
+// valid; a panic counts as invalid. The error is ErrBusy or ErrExhausted.
 func (g *Gate) Do(ctx context.Context, c Client, work func() (good bool)) error {
-	if err := g.enter(ctx, c); err != nil {
+	if err := g.acquire(ctx, c); err != nil {
 		return err
 	}
 	good, start := false, g.now()
-	defer func() { g.leave(c, min(g.now()-start, longestWork), good) }()
+	defer func() { g.release(c, min(g.now()-start, maxCharge), good) }()
 	good = work()
 	return nil
 }
 
-// Stats are how many verifications run now, and how many were refused since the start.
+// Stats are how many verifications run now, and how many were refused since the
+// start.
 type Stats struct {
 	InFlight int
 	Refused  uint64
@@ -113,15 +117,15 @@ type Stats struct {
 func (g *Gate) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Stats{g.running, g.refusals}
+	return Stats{g.running, g.refused}
 }
 
-// now is the time since the gate was made, by the monotonic clock: a wall clock
-// that is set back must not prolong anything.
+// now returns the time since the gate was made, by the monotonic clock: setting
+// the wall clock back prolongs nothing.
 func (g *Gate) now() time.Duration { return time.Since(g.began) }
 
-// enter takes a slot, or waits for one.
-func (g *Gate) enter(ctx context.Context, c Client) error {
+// acquire takes a slot, or waits for one.
+func (g *Gate) acquire(ctx context.Context, c Client) error {
 	w, err := g.join(c)
 	if w == nil {
 		return err
@@ -133,46 +137,46 @@ func (g *Gate) enter(ctx context.Context, c Client) error {
 	case <-ctx.Done():
 	case <-timeout.C:
 	}
-	return g.settle(w)
+	return g.endWait(w)
 }
 
-// join takes a slot where one is free for this client, and else a place among
-// those that wait: the waiter is nil in the first case.
+// join takes a slot if the client may have one now, and otherwise joins the
+// queue. In the first case the waiter is nil.
 func (g *Gate) join(c Client) (*waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
 	standing := g.clients.standing(c, now)
-	if standing.owes > clientBurst {
-		g.refusals++
+	if standing.budgetBacklog > clientBurst {
+		g.refused++
 		return nil, ErrExhausted
 	}
-	w := &waiter{familiar: standing.familiar, rank: standing.rank()}
-	if g.isOpen(w, now) && (len(g.waiting) == 0 || w.before(g.waiting[0])) {
+	w := &waiter{trusted: standing.trusted, rank: standing.rank()}
+	if g.mayStart(w, now) && (len(g.waiting) == 0 || w.before(g.waiting[0])) {
 		g.running++
 		return nil, nil
 	}
 	w.done = make(chan struct{})
 	g.clients.waited(c, now)
 	g.push(w)
-	g.admit(now)
+	g.dispatch(now)
 	return w, nil
 }
 
-// settle is the end of a wait, whatever ended it.
-func (g *Gate) settle(w *waiter) error {
+// endWait ends a wait and returns its result.
+func (g *Gate) endWait(w *waiter) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if w.admitted {
 		return nil
 	}
 	g.remove(w)
-	g.refusals++
+	g.refused++
 	return ErrBusy
 }
 
-// leave gives the slot back and charges what failed.
-func (g *Gate) leave(c Client, work time.Duration, good bool) {
+// release gives the slot back and charges failed work.
+func (g *Gate) release(c Client, work time.Duration, good bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
@@ -180,21 +184,21 @@ func (g *Gate) leave(c Client, work time.Duration, good bool) {
 	if good {
 		g.clients.succeeded(c, now)
 	} else {
-		g.failed.add(now, work, g.totalPrice)
+		g.failed.charge(now, work, g.totalPrice)
 		g.clients.failed(c, now, work, g.clientPrice)
 	}
-	g.admit(now)
+	g.dispatch(now)
 }
 
-// isOpen reports whether the waiter may take a slot now.
-func (g *Gate) isOpen(w *waiter, now time.Duration) bool {
-	return g.running < g.slots && (w.familiar || g.failed.left(now) <= totalBurst)
+// mayStart reports whether the waiter may take a slot now.
+func (g *Gate) mayStart(w *waiter, now time.Duration) bool {
+	return g.running < g.slots && (w.trusted || g.failed.backlog(now) <= totalBurst)
 }
 
-// admit gives free slots to those that wait, and sees to it that it is called
-// again when there is room in the budget.
-func (g *Gate) admit(now time.Duration) {
-	for len(g.waiting) > 0 && g.isOpen(g.waiting[0], now) {
+// dispatch gives free slots to waiters. If the budget keeps it from that, it
+// schedules the next call for when the budget allows.
+func (g *Gate) dispatch(now time.Duration) {
+	for len(g.waiting) > 0 && g.mayStart(g.waiting[0], now) {
 		w := g.waiting[0]
 		g.remove(w)
 		g.running++
@@ -202,18 +206,18 @@ func (g *Gate) admit(now time.Duration) {
 		close(w.done)
 	}
 	if len(g.waiting) == 0 || g.running == g.slots {
-		return // there is nothing to do before the next join or leave
+		return // nothing changes before the next join or release
 	}
-	wait := g.failed.left(now) - totalBurst
-	if g.reopen == nil {
-		g.reopen = time.AfterFunc(wait, g.open)
+	wait := g.failed.backlog(now) - totalBurst
+	if g.resumeTimer == nil {
+		g.resumeTimer = time.AfterFunc(wait, g.resume)
 	} else {
-		g.reopen.Reset(wait)
+		g.resumeTimer.Reset(wait)
 	}
 }
 
-func (g *Gate) open() {
+func (g *Gate) resume() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.admit(g.now())
+	g.dispatch(g.now())
 }

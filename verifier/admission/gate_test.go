@@ -12,35 +12,36 @@ import (
 	"time"
 )
 
-// at is a client of that address, in its /16.
-func at(text string) Client {
+// clientAt returns the client at an address, in its /16.
+func clientAt(text string) Client {
 	addr := netip.MustParseAddr(text)
 	address, _ := addr.Prefix(32)
 	network, _ := addr.Prefix(16)
 	return Client{address, network}
 }
 
-// gateTest drives a gate by synctest's clock: work takes as long as it sleeps.
-type gateTest struct {
+// gateFixture drives a gate by the clock of synctest: work takes as long as it
+// sleeps.
+type gateFixture struct {
 	*Gate
-	t      *testing.T
-	worked atomic.Int64 // nanoseconds, of work that failed
-	most   atomic.Int64 // most at a time
-	now    atomic.Int64
+	t          *testing.T
+	failedWork atomic.Int64 // failed work, in nanoseconds
+	peak       atomic.Int64 // highest number at a time
+	active     atomic.Int64
 }
 
-func newGateTest(t *testing.T, cfg Config) *gateTest { return &gateTest{Gate: New(cfg), t: t} }
+func newGateFixture(t *testing.T, cfg Config) *gateFixture { return &gateFixture{Gate: New(cfg), t: t} }
 
-// verify takes a slot for as long as the work takes.
-func (g *gateTest) verify(ctx context.Context, c Client, work time.Duration, good bool) error {
+// verify sleeps as long as the work takes.
+func (g *gateFixture) verify(ctx context.Context, c Client, work time.Duration, good bool) error {
 	return g.Do(ctx, c, func() bool {
-		if n := g.now.Add(1); n > g.most.Load() {
-			g.most.Store(n)
+		if n := g.active.Add(1); n > g.peak.Load() {
+			g.peak.Store(n)
 		}
-		defer g.now.Add(-1)
+		defer g.active.Add(-1)
 		time.Sleep(work)
 		if !good {
-			g.worked.Add(int64(work))
+			g.failedWork.Add(int64(work))
 		}
 		return good
 	})
@@ -48,8 +49,8 @@ func (g *gateTest) verify(ctx context.Context, c Client, work time.Duration, goo
 
 const costly = 3 * time.Millisecond // an ES512 signature
 
-// flood sends forged tokens, as many a second, from those clients in turn.
-func (g *gateTest) flood(ctx context.Context, rate int, clients []Client) {
+// flood sends forged tokens from the clients in turn, at a rate per second.
+func (g *gateFixture) flood(ctx context.Context, rate int, clients []Client) {
 	var sent sync.WaitGroup
 	defer sent.Wait()
 	for n := 0; ctx.Err() == nil; n++ {
@@ -62,14 +63,15 @@ func (g *gateTest) flood(ctx context.Context, rate int, clients []Client) {
 func spread(n int, format string) []Client {
 	clients := make([]Client, n)
 	for i := range clients {
-		clients[i] = at(fmt.Sprintf(format, i/250, i%250))
+		clients[i] = clientAt(fmt.Sprintf(format, i/250, i%250))
 	}
 	return clients
 }
 
-// TestForgedTokensAreBounded: whatever comes, one is verified at a time, and what
-// fails keeps half a processor busy and no more; a client that has not failed
-// goes before all that did, and one whose tokens are good is not held up by the budget.
+// TestForgedTokensAreBounded checks that one token at a time is verified, and
+// that failures keep half a processor busy at most. A client without failures
+// goes before those with failures, and the budget does not delay a client whose
+// tokens are valid.
 func TestForgedTokensAreBounded(t *testing.T) {
 	attacks := map[string][]Client{
 		"one address":                      spread(1, "198.18.%d.%d"),
@@ -80,36 +82,36 @@ func TestForgedTokensAreBounded(t *testing.T) {
 	for name, clients := range attacks {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
-				regular := at("203.0.113.9")
-				if err := g.verify(t.Context(), regular, costly, true); err != nil {
+				g := newGateFixture(t, Config{Slots: 1, FailedWork: 0.5})
+				trusted := clientAt("203.0.113.9")
+				if err := g.verify(t.Context(), trusted, costly, true); err != nil {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 				defer cancel()
 				var flood sync.WaitGroup
 				flood.Go(func() { g.flood(ctx, 600, clients) })
-				time.Sleep(10 * time.Second) // each has failed by then
-				before, start := g.worked.Load(), time.Now()
+				time.Sleep(10 * time.Second) // until each client has failed
+				before, start := g.failedWork.Load(), time.Now()
 				for i := range 200 {
 					time.Sleep(100 * time.Millisecond)
-					newcomer := at(fmt.Sprintf("203.0.114.%d", i))
+					newcomer := clientAt(fmt.Sprintf("203.0.114.%d", i))
 					if err := g.verify(t.Context(), newcomer, costly, true); err != nil {
-						t.Errorf("a good token of an address that nothing is known of: %v", err)
+						t.Errorf("a good token of an unknown address: %v", err)
 					}
-					if err := g.verify(t.Context(), regular, costly, true); err != nil {
-						t.Errorf("a good token of an address that had one: %v", err)
+					if err := g.verify(t.Context(), trusted, costly, true); err != nil {
+						t.Errorf("a good token of a trusted address: %v", err)
 					}
 				}
-				most := time.Since(start) / 2
-				if len(clients) == 1 && clients[0] != (Client{}) { // a quarter of it
-					most /= 4
+				limit := time.Since(start) / 2
+				if len(clients) == 1 && clients[0] != (Client{}) { // one client gets a quarter
+					limit /= 4
 				}
-				if busy := time.Duration(g.worked.Load() - before); busy > most+costly {
-					t.Errorf("%s of %s went into forged tokens", busy, time.Since(start))
+				if busy := time.Duration(g.failedWork.Load() - before); busy > limit+costly {
+					t.Errorf("%s of %s were spent on forged tokens", busy, time.Since(start))
 				}
-				if g.most.Load() != 1 {
-					t.Errorf("%d at a time", g.most.Load())
+				if g.peak.Load() != 1 {
+					t.Errorf("%d at a time", g.peak.Load())
 				}
 				cancel()
 				flood.Wait()
@@ -118,19 +120,19 @@ func TestForgedTokensAreBounded(t *testing.T) {
 	}
 }
 
-// TestNewcomersBesideAFlood: single clients get in from the same network as a
-// thousand that forge tokens, all but some of those that come in its first two seconds, before
-// anything is known of the others.
-func TestNewcomersBesideAFlood(t *testing.T) {
+// TestNewcomersDuringAFlood checks that single clients are admitted from the
+// network of a thousand that forge tokens. Some may fail in the first seconds,
+// before the others are known.
+func TestNewcomersDuringAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.25})
+		g := newGateFixture(t, Config{Slots: 1, FailedWork: 0.25})
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		var flood sync.WaitGroup
 		flood.Go(func() { g.flood(ctx, 600, spread(1000, "198.18.%d.%d")) })
 		start, early, in, all := time.Now(), 0, 0, 0
 		for ; ctx.Err() == nil; all++ {
-			newcomer := at(fmt.Sprintf("198.18.%d.%d", 100+all/250, all%250))
+			newcomer := clientAt(fmt.Sprintf("198.18.%d.%d", 100+all/250, all%250))
 			if err := g.verify(t.Context(), newcomer, costly, true); err == nil {
 				in++
 			} else if time.Since(start) > 3*time.Second {
@@ -141,21 +143,22 @@ func TestNewcomersBesideAFlood(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if in < all*9/10 {
-			t.Errorf("%d of %d got in, %d of them not, early", in, all, early)
+			t.Errorf("%d of %d were admitted, %d early ones were not", in, all, early)
 		}
 		flood.Wait()
 	})
 }
 
-// TestBudgetIsPaidOff: after a flood the client is as any other, and soon.
-func TestBudgetIsPaidOff(t *testing.T) {
+// TestBudgetRefills checks that soon after a flood its client is treated like
+// any other.
+func TestBudgetRefills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
-		c := at("198.18.0.1")
+		g := newGateFixture(t, Config{Slots: 1, FailedWork: 0.5})
+		c := clientAt("198.18.0.1")
 		var err error
 		for n := 0; err == nil; n++ {
 			if err = g.verify(t.Context(), c, costly, false); n == 1000 {
-				t.Fatal("no end to its failures")
+				t.Fatal("its failures are not bounded")
 			}
 		}
 		if !errors.Is(err, ErrExhausted) {
@@ -164,7 +167,7 @@ func TestBudgetIsPaidOff(t *testing.T) {
 		if got := g.Stats(); got != (Stats{Refused: 1}) {
 			t.Errorf("%+v", got)
 		}
-		if err := g.verify(t.Context(), at("198.18.0.2"), costly, true); err != nil {
+		if err := g.verify(t.Context(), clientAt("198.18.0.2"), costly, true); err != nil {
 			t.Errorf("its neighbour: %v", err)
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -174,15 +177,16 @@ func TestBudgetIsPaidOff(t *testing.T) {
 	})
 }
 
-// TestOrder: familiar clients go first, then those that nothing is known of, then by what they failed;
-// a burst of one client stands behind single requests of others.
+// TestOrder checks that trusted clients go first, then unknown ones, then the
+// others by their failures, and that a burst of one client goes behind single
+// requests of others.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
+		g := newGateFixture(t, Config{Slots: 1, FailedWork: 0.5})
 		clients := map[string]Client{
-			"familiar": at("192.0.2.1"), "unknown": at("198.51.100.1"), "burst": at("203.0.113.1"), "failed": at("100.64.0.1"), "neighbour": at("100.64.0.2"),
+			"trusted": clientAt("192.0.2.1"), "unknown": clientAt("198.51.100.1"), "burst": clientAt("203.0.113.1"), "failed": clientAt("100.64.0.1"), "neighbour": clientAt("100.64.0.2"),
 		}
-		_ = g.verify(t.Context(), clients["familiar"], 0, true)
+		_ = g.verify(t.Context(), clients["trusted"], 0, true)
 		_ = g.verify(t.Context(), clients["failed"], 20*time.Millisecond, false)
 		var mu sync.Mutex
 		var order []string
@@ -200,25 +204,26 @@ func TestOrder(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		go func() { _ = g.verify(t.Context(), at("10.0.0.1"), 100*time.Millisecond, true) }()
+		go func() { _ = g.verify(t.Context(), clientAt("10.0.0.1"), 100*time.Millisecond, true) }()
 		synctest.Wait()
-		for _, name := range []string{"failed", "neighbour", "burst", "burst", "burst", "unknown", "familiar"} {
+		for _, name := range []string{"failed", "neighbour", "burst", "burst", "burst", "unknown", "trusted"} {
 			ask(name)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		want := "[familiar burst unknown burst neighbour burst failed]"
+		want := "[trusted burst unknown burst neighbour burst failed]"
 		if got := fmt.Sprint(order); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	})
 }
 
-// TestWaits: a caller is answered before its deadline, and what it left is not done.
-func TestWaits(t *testing.T) {
+// TestQueueTimeout checks that a caller is answered before its deadline, and
+// that its work is not done later.
+func TestQueueTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1})
-		go func() { _ = g.verify(context.Background(), at("10.0.0.1"), time.Hour, true) }()
+		g := newGateFixture(t, Config{Slots: 1})
+		go func() { _ = g.verify(context.Background(), clientAt("10.0.0.1"), time.Hour, true) }()
 		synctest.Wait()
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -238,7 +243,7 @@ func TestWaits(t *testing.T) {
 			{func() context.Context { return cancelled }, 0},
 		} {
 			start := time.Now()
-			if err := g.verify(c.ctx(), at("10.0.0.2"), 0, true); err != ErrBusy || time.Since(start) != c.want {
+			if err := g.verify(c.ctx(), clientAt("10.0.0.2"), 0, true); err != ErrBusy || time.Since(start) != c.want {
 				t.Errorf("%v after %s, want %s", err, time.Since(start), c.want)
 			}
 		}
@@ -252,11 +257,11 @@ func TestWaits(t *testing.T) {
 	})
 }
 
-// TestRoom: where too many wait the last in line is pushed out, at once.
-func TestRoom(t *testing.T) {
+// TestQueueSize checks that a full queue drops the last waiter at once.
+func TestQueueSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1, QueueSize: 2})
-		_ = g.verify(t.Context(), at("10.0.0.9"), costly, false)
+		g := newGateFixture(t, Config{Slots: 1, QueueSize: 2})
+		_ = g.verify(t.Context(), clientAt("10.0.0.9"), costly, false)
 		results := map[string]error{}
 		var mu sync.Mutex
 		ask := func(name string, c Client) {
@@ -268,13 +273,13 @@ func TestRoom(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		ask("running", at("10.0.0.1"))
-		ask("failed", at("10.0.0.9"))
-		ask("first", at("10.0.0.2"))
-		ask("second", at("10.0.0.3"))
+		ask("running", clientAt("10.0.0.1"))
+		ask("failed", clientAt("10.0.0.9"))
+		ask("first", clientAt("10.0.0.2"))
+		ask("second", clientAt("10.0.0.3"))
 		mu.Lock()
 		if err, known := results["failed"]; !known || err != ErrBusy {
-			t.Errorf("the one that had failed: %v", results)
+			t.Errorf("the client that had failed: %v", results)
 		}
 		mu.Unlock()
 		time.Sleep(time.Second)
@@ -285,12 +290,12 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// TestUnknownClientsDoNotLockOutEachOther: what one client without an address
-// has failed with is not held against the others, which share nothing but that.
+// TestUnknownClientsDoNotLockOutEachOther checks that the failures of one
+// client without an address do not block others without an address.
 func TestUnknownClientsDoNotLockOutEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1, FailedWork: 0.5})
-		known := at("192.0.2.1")
+		g := newGateFixture(t, Config{Slots: 1, FailedWork: 0.5})
+		known := clientAt("192.0.2.1")
 		for range 150 { // more than a client's burst, less than that of all
 			_ = g.verify(t.Context(), Client{}, costly, false)
 			_ = g.verify(t.Context(), known, costly, false)
@@ -304,11 +309,12 @@ func TestUnknownClientsDoNotLockOutEachOther(t *testing.T) {
 	})
 }
 
-// TestPanicIsAFailure: the slot comes back, and the client is charged.
+// TestPanicIsAFailure checks that a panic frees the slot and is charged to the
+// client.
 func TestPanicIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGateTest(t, Config{Slots: 1})
-		c := at("10.0.0.1")
+		g := newGateFixture(t, Config{Slots: 1})
+		c := clientAt("10.0.0.1")
 		func() {
 			defer func() { _ = recover() }()
 			_ = g.Do(t.Context(), c, func() bool { time.Sleep(costly); panic("in a verification") })
@@ -316,40 +322,42 @@ func TestPanicIsAFailure(t *testing.T) {
 		if got := g.Stats(); got.InFlight != 0 {
 			t.Errorf("%+v", got)
 		}
-		if s := g.clients.standing(c, g.Gate.now()); s.owes == 0 || s.suspicion == 0 {
+		if s := g.clients.standing(c, g.Gate.now()); s.budgetBacklog == 0 || s.penalty == 0 {
 			t.Errorf("%+v", s)
 		}
 	})
 }
 
-// TestLedgerIsBounded: a client of each address there is does not fill the memory.
-func TestLedgerIsBounded(t *testing.T) {
-	var l ledger
-	for i := range 3*maxAccounts + 1 {
+// TestHistoryIsBounded checks that memory is bounded for any number of
+// addresses.
+func TestHistoryIsBounded(t *testing.T) {
+	var l history
+	for i := range 3*maxRecords + 1 {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		l.failed(Client{Address: netip.PrefixFrom(addr, 32)}, 0, costly, 8)
-		if n := len(l.recent) + len(l.older); n > 2*maxAccounts {
+		if n := len(l.recent) + len(l.older); n > 2*maxRecords {
 			t.Fatalf("%d accounts", n)
 		}
 	}
 }
 
-// TestDebtIsBounded: it is paid off within ten minutes, whatever was charged.
-func TestDebtIsBounded(t *testing.T) {
-	var d debt
+// TestBacklogIsBounded checks that every backlog is paid off within ten
+// minutes.
+func TestBacklogIsBounded(t *testing.T) {
+	var d tat
 	for range 100 {
-		d.add(time.Hour, time.Second, addressPrice)
+		d.charge(time.Hour, time.Second, addressPrice)
 	}
-	if left := d.left(time.Hour); left != longestMemory {
+	if left := d.backlog(time.Hour); left != maxBacklog {
 		t.Error(left)
 	}
-	if left := d.left(time.Hour + longestMemory); left != 0 {
+	if left := d.backlog(time.Hour + maxBacklog); left != 0 {
 		t.Error(left)
 	}
 }
 
 func BenchmarkGate(b *testing.B) {
-	g, c := New(Config{}), at("192.0.2.1")
+	g, c := New(Config{}), clientAt("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = g.Do(context.Background(), c, func() bool { return true })

@@ -1,5 +1,5 @@
-// Package fingerprint makes cache keys of credentials, so that a cache holds no
-// secret and a dump of it is of no use.
+// Package fingerprint derives cache keys from credentials, so that a cache
+// contains no secret and a dump of it is useless.
 package fingerprint
 
 import (
@@ -13,9 +13,10 @@ import (
 	"keyward/cache"
 )
 
-// Hasher turns credentials into cache keys: an HMAC under a random key that never
-// leaves this process, over every part of the credential, each with its length, so
-// that no two credentials give the same bytes (Oathkeeper CVE-2026-33496).
+// Hasher turns credentials into cache keys: an HMAC under a random key that
+// never leaves this process. It covers every part of the credential, each with
+// its length, so that no two credentials give the same input (Oathkeeper
+// CVE-2026-33496).
 type Hasher struct{ states sync.Pool }
 
 type state struct {
@@ -33,8 +34,8 @@ func NewHasher() *Hasher {
 	}}}
 }
 
-// Sum returns the cache key of a credential: its kind, and its parts in order.
-// It allocates nothing once warm.
+// Sum returns the cache key of a credential, given its kind and its parts in
+// order. It allocates nothing once warm.
 func (h *Hasher) Sum(kind string, parts ...string) cache.Key {
 	s := h.states.Get().(*state)
 	s.text = appendPart(s.text[:0], kind)

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// Key is a verification key with the algorithms it may be used with. It is immutable.
+// Key is a verification key with the algorithms it may be used with. It is
+// immutable.
 type Key struct {
 	id         string
 	hasID      bool
@@ -26,17 +27,18 @@ const maxID = 255
 func (k *Key) ID() (string, bool) { return k.id, k.hasID }
 
 // VerificationKey returns what golang-jwt takes: an *rsa.PublicKey, an
-// *ecdsa.PublicKey, an ed25519.PublicKey, or a []byte for HMAC. It must not be changed.
+// *ecdsa.PublicKey, an ed25519.PublicKey, or a []byte for HMAC. It must not be
+// changed.
 func (k *Key) VerificationKey() any { return k.key }
 
-// SupportsAlgorithm reports whether the key may verify signatures of the algorithm
-// (RFC 7518 section 3.1, RFC 8037).
+// SupportsAlgorithm reports whether the key may verify signatures of the
+// algorithm (RFC 7518 section 3.1, RFC 8037).
 func (k *Key) SupportsAlgorithm(algorithm string) bool {
 	return slices.Contains(k.algorithms, algorithm)
 }
 
-// parseKey returns the key of a JWK. The error says why it cannot be used here, and
-// quotes nothing of it.
+// parseKey returns the key of a JWK. The error says why it cannot be used here,
+// and quotes nothing of it.
 func parseKey(jwk map[string]any) (*Key, error) {
 	id, hasID, ok := text(jwk, "kid")
 	if !ok || hasID && (id == "" || len(id) > maxID) {
@@ -59,7 +61,8 @@ func parseKey(jwk map[string]any) (*Key, error) {
 	return newKey(strings.Clone(id), hasID, algorithms, m), nil
 }
 
-// newKey also computes the thumbprint, over everything that distinguishes the key.
+// newKey also computes the thumbprint, over everything that distinguishes the
+// key.
 func newKey(id string, hasID bool, algorithms []string, m publicKeyParams) *Key {
 	k := &Key{id: id, hasID: hasID, algorithms: algorithms, key: m.key}
 	var all []byte
@@ -86,8 +89,8 @@ var (
 	errKeyOps = errors.New("key_ops is not a list with verify and without repetitions")
 )
 
-// checkUse honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each must allow
-// verifying signatures, or be absent.
+// checkUse honours use and key_ops (RFC 7517 sections 4.2 and 4.3): each must
+// allow verifying signatures, or be absent.
 func checkUse(jwk map[string]any) error {
 	if use, present, ok := text(jwk, "use"); !ok || present && use != "sig" {
 		return errUse
@@ -111,8 +114,9 @@ func checkUse(jwk map[string]any) error {
 	return nil
 }
 
-// decodeBase64URL decodes base64url as RFC 7515 section 2 defines it: no padding, no
-// other characters, no trailing bits. Go's strict decoder still skips line breaks.
+// decodeBase64URL decodes base64url as RFC 7515 section 2 defines it: no
+// padding, no other characters, no trailing bits. Go's strict decoder still
+// skips line breaks.
 func decodeBase64URL(jwk map[string]any, name string) ([]byte, error) {
 	encoded, present, ok := text(jwk, name)
 	if !ok || !present || encoded == "" {

@@ -18,14 +18,15 @@ type publicKeyParams struct {
 	parts      [][]byte // the encoded parameters, for the thumbprint
 }
 
-// Sizes of an RSA modulus: below, it can be factored; above, verifying costs too much.
+// Sizes of an RSA modulus: below, it can be factored; above, verifying costs
+// too much.
 const (
 	minRSABits = 2048
 	maxRSABits = 4096
 )
 
-// parsePublicKey reads the key parameters of a JWK. The error says why they are not
-// accepted.
+// parsePublicKey reads the key parameters of a JWK. The error says why they are
+// not accepted.
 func parsePublicKey(jwk map[string]any) (publicKeyParams, error) {
 	switch jwk["kty"] {
 	case "RSA":
@@ -80,7 +81,8 @@ func checkModulus(n []byte) error {
 	}
 }
 
-// integer reads a Base64urlUInt, which has no leading zero byte (RFC 7518 section 2).
+// integer reads a Base64urlUInt, which has no leading zero byte (RFC 7518
+// section 2).
 func integer(jwk map[string]any, name string) ([]byte, error) {
 	b, err := decodeBase64URL(jwk, name)
 	if err == nil && b[0] == 0 {
@@ -110,7 +112,8 @@ func parseEC(jwk map[string]any) (publicKeyParams, error) {
 	if err != nil {
 		return publicKeyParams{}, err
 	}
-	// RFC 7518 section 6.2.1.2: as many bytes as the field's, leading zeros included.
+	// RFC 7518 section 6.2.1.2: as many bytes as the field's, leading zeros
+	// included.
 	size := (curve.Params().BitSize + 7) / 8
 	if len(x) != size || len(y) != size {
 		return publicKeyParams{}, fmt.Errorf("x and y do not have %d bytes each", size)

@@ -2,8 +2,8 @@ package jwks
 
 import "math/big"
 
-// rocaPrimes are those of the first 39 primes modulo which the powers of 65537 are
-// not all residues. They distinguish a weak key from others.
+// rocaPrimes are those of the first 39 primes modulo which the powers of 65537
+// are not all residues. They distinguish a weak key from others.
 var rocaPrimes = [...]uint64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}
 
 // isROCA reports whether the modulus was made by the library of CVE-2017-15361,

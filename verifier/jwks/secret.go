@@ -10,10 +10,10 @@ import (
 	"keyward/authz"
 )
 
-// ParseSecret makes a set of one HMAC key, the text of a file without one trailing
-// line break. It supports the algorithms whose hash is no longer than the key, as
-// RFC 7518 section 3.2 demands, so it must have at least 32 bytes. The key has no
-// id: the set returns it for any id that a token names.
+// ParseSecret makes a set of one HMAC key, the text of a file without one
+// trailing line break. It supports the algorithms whose hash is no longer than
+// the key, as RFC 7518 section 3.2 demands, so it must have at least 32 bytes.
+// The key has no id: the set returns it for any id that a token names.
 func ParseSecret(secret authz.Secret) (*Set, error) {
 	key := []byte(strings.TrimSuffix(secret.Reveal(), "\n"))
 	if len(key) < sha256.Size {

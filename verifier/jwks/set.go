@@ -1,6 +1,6 @@
-// Package jwks reads a JSON Web Key Set (RFC 7517) and decides which keys may verify
-// which tokens: it checks the algorithms, the use and the size of each key. It
-// verifies no signature and fetches nothing.
+// Package jwks reads a JSON Web Key Set (RFC 7517) and decides which keys may
+// verify which tokens: it checks the algorithms, the use and the size of each
+// key. It verifies no signature and fetches nothing.
 package jwks
 
 import (
@@ -29,7 +29,8 @@ var (
 type Set struct {
 	keys []*Key
 	byID map[string]*Key
-	// ignoreKeyID is true for a secret: it has no id, so a token's kid says nothing about it.
+	// ignoreKeyID is true for a secret: it has no id, so a token's kid says
+	// nothing about it.
 	ignoreKeyID bool
 	// ignored are the keys that were left out.
 	ignored []Ignored
@@ -42,7 +43,7 @@ type Ignored struct {
 	Why   string // quotes nothing of the document
 }
 
-// String is one line about it.
+// String returns a one-line description.
 func (i Ignored) String() string {
 	if i.ID == "" {
 		return fmt.Sprintf("key %d: %s", i.Index, i.Why)
@@ -55,17 +56,17 @@ func (s *Set) Ignored() []Ignored { return s.ignored }
 
 // Parse reads a JWKS document.
 //
-// The entire set is refused if it is not strict JSON or too large, if a key has a
-// private or symmetric member (a published one is compromised, and a symmetric key
-// in a set would let its readers sign), if two keys have the same id (which one is
-// meant depends on the reader), and if no usable key is left.
+// The entire set is refused if it is not strict JSON or too large, if a key has
+// a private or symmetric member (a published one is compromised, and a
+// symmetric key in a set would let its readers sign), if two keys have the same
+// id (which one is meant depends on the reader), and if no usable key is left.
 //
-// A key that cannot or must not be used here is left out, and the others are used:
-// an unknown kty or curve, another use or algorithm (RFC 7517 section 5 asks for
-// that), and also a weak or oversized modulus, an exponent of one, a coordinate of
-// the wrong length, a point off the curve or of small order. Leaving it out denies
-// every token that it could have signed, while refusing the set would deny the
-// tokens of all other keys.
+// A key that cannot or must not be used here is left out, and the others are
+// used: an unknown kty or curve, another use or algorithm (RFC 7517 section 5
+// asks for that), and also a weak or oversized modulus, an exponent of one, a
+// coordinate of the wrong length, a point off the curve or of small order.
+// Leaving it out denies every token that it could have signed, while refusing
+// the set would deny the tokens of all other keys.
 func Parse(data []byte) (*Set, error) {
 	listed, err := keyList(data)
 	if err != nil {
@@ -100,27 +101,27 @@ func Parse(data []byte) (*Set, error) {
 	return set, nil
 }
 
-// noUsableKey returns the error for a document without a usable key. It gives the
-// reasons for the first few.
+// noUsableKey returns the error for a document without a usable key. It gives
+// the reasons for the first few.
 func noUsableKey(ignored []Ignored) error {
-	const most = 3
+	const limit = 3
 	text := "jwks: no usable key"
-	for _, each := range ignored[:min(len(ignored), most)] {
+	for _, each := range ignored[:min(len(ignored), limit)] {
 		text += fmt.Sprintf("; key %d: %s", each.Index, each.Why)
 	}
-	if len(ignored) > most {
-		text += fmt.Sprintf("; and %d more", len(ignored)-most)
+	if len(ignored) > limit {
+		text += fmt.Sprintf("; and %d more", len(ignored)-limit)
 	}
 	return errors.New(text)
 }
 
 // printableID returns an id for the log: visible ASCII, at most 64 bytes.
 func printableID(id string) string {
-	const most = 64
+	const limit = 64
 	quoted := strconv.QuoteToASCII(id)
 	quoted = quoted[1 : len(quoted)-1]
-	if len(quoted) > most {
-		return quoted[:most] + "…"
+	if len(quoted) > limit {
+		return quoted[:limit] + "…"
 	}
 	return quoted
 }
@@ -144,7 +145,8 @@ func keyList(data []byte) ([]any, error) {
 	return keys, nil
 }
 
-// privateMembers are the names of RFC 7518 section 6 and RFC 9964 (priv) for private key parameters.
+// privateMembers are the names of RFC 7518 section 6 and RFC 9964 (priv) for
+// private key parameters.
 var privateMembers = [...]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 func hasPrivateMembers(jwk map[string]any) bool {
@@ -189,8 +191,8 @@ func (s *Set) Find(kid string, hasKid bool, algorithm string) (*Key, error) {
 	return found, nil
 }
 
-// Contains reports whether the set has this key: the same key, id and algorithms,
-// even if k is from an earlier document.
+// Contains reports whether the set has this key: the same key, id and
+// algorithms, even if k is from an earlier document.
 func (s *Set) Contains(k *Key) bool {
 	for _, own := range s.keys {
 		if own == k || own.thumbprint == k.thumbprint {

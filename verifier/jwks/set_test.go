@@ -23,7 +23,7 @@ import (
 
 type jwk map[string]any
 
-// with is the key with one member changed; nil takes it out.
+// with returns the key with one member changed, or without it if v is nil.
 func (k jwk) with(name string, v any) jwk {
 	changed := maps.Clone(k)
 	if changed[name] = v; v == nil {
@@ -32,8 +32,9 @@ func (k jwk) with(name string, v any) jwk {
 	return changed
 }
 
-// theKeys are the usable keys of the project's set: rsa1 (RS256), ec1 (ES256), ed1 (EdDSA).
-func theKeys(t testing.TB) (rsaKey, ecKey, edKey jwk) {
+// vectorKeys returns the usable keys of the vectors' set: rsa1 (RS256), ec1
+// (ES256), ed1 (EdDSA).
+func vectorKeys(t testing.TB) (rsaKey, ecKey, edKey jwk) {
 	t.Helper()
 	var document struct{ Keys []jwk }
 	if err := json.Unmarshal(vectors.KeySet(t), &document); err != nil || len(document.Keys) != 3 {
@@ -60,9 +61,10 @@ func modulus(t testing.TB, bits int) string {
 	return b64(n.Bytes())
 }
 
-// TestUnfitKeys: each is left out, beside a good one and alone.
-func TestUnfitKeys(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+// TestIgnoredKeys checks that each key is left out, alone and beside a good
+// one.
+func TestIgnoredKeys(t *testing.T) {
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	x, _ := ecKey["x"].(string)
 	edX, _ := edKey["x"].(string)
 	p521, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
@@ -140,16 +142,16 @@ func TestUnfitKeys(t *testing.T) {
 		other := edKey.with("kid", "other")
 		set, err := jwks.Parse(document(t, key, other))
 		if err != nil || set.Len() != 1 {
-			t.Errorf("%s: takes the other key down or is used: %v", why, err)
+			t.Errorf("%s: used, or it makes Parse fail: %v", why, err)
 		} else if left := set.Ignored(); len(left) != 1 || left[0].Index != 0 || left[0].Why == "" {
-			t.Errorf("%s: left out without a word: %v", why, left)
+			t.Errorf("%s: not among the ignored keys: %v", why, left)
 		} else if _, err := set.Find("other", true, "EdDSA"); err != nil {
 			t.Errorf("%s: the other key: %v", why, err)
 		}
 	}
 }
 
-// rocaModulus is Wycheproof's, of json_web_key test 7.
+// rocaModulus is from Wycheproof, json_web_key test 7.
 const rocaModulus = "AanFpofbj7KjD4Lf-N2hVMKR7yewSyXhhbirIMTGpfYEhZ_lnt5UoK98DnKIgArXGTu3MaW_HhFw16HGaTDUHqPrId7fe4r11CqRw09yBFuW79V8sYIwHdzCaWflUI6auImYbVfoN9_nD5n8N8SY9DwXw7mwZM9wREPXoDPgOoIWl6q_MPsp7n0zs3Z5ZaiQWOOzl1S9OhwAfSiiOwz6efnXEaxuTEtPd7BjSx7NaFka8Dx9U7YqXy2RFj1O9PjyaDGuRh7YXsX3iMUSP_wSyHQg_c_qHRtKUsNSGCT7OZg0hzm2KphtjnayKJvC64vAbROBR4Ubg6Bxg9IQVZ-QYyE"
 
 func jwkNull(k jwk, name string) jwk {
@@ -167,11 +169,10 @@ func fromHex(t testing.TB, text string) string {
 	return b64(b)
 }
 
-// TestSmallOrderPoints: the eight points of small order and every other
-// spelling of them, and y that belong to no point.
-// TestIgnoredIsTold: which keys are left out, and why, with nothing of theirs but the id.
-func TestIgnoredIsTold(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+// TestIgnoredReasons checks which keys are reported as left out and why, and
+// that nothing of them is quoted but the id.
+func TestIgnoredReasons(t *testing.T) {
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	odd := "a\u202e\n" + strings.Repeat("x", 100)
 	n, err := base64.RawURLEncoding.DecodeString(rsaKey["n"].(string))
 	if err != nil {
@@ -200,8 +201,10 @@ func TestIgnoredIsTold(t *testing.T) {
 	}
 }
 
+// TestSmallOrderPoints has the eight points of small order, all other encodings
+// of them, and values of y that are not on the curve.
 func TestSmallOrderPoints(t *testing.T) {
-	_, _, edKey := theKeys(t)
+	_, _, edKey := vectorKeys(t)
 	for _, y := range []string{
 		"0100000000000000000000000000000000000000000000000000000000000000", // 1: order 1
 		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", // -1: order 2
@@ -236,9 +239,10 @@ func TestSmallOrderPoints(t *testing.T) {
 	}
 }
 
-// TestRefusedSets: what takes the whole set down, good keys in it or not.
+// TestRefusedSets has everything that makes Parse refuse the entire set, good
+// keys included.
 func TestRefusedSets(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	many := make([]jwk, 101)
 	for i := range many {
 		many[i] = edKey.with("kid", fmt.Sprint(i))
@@ -280,7 +284,7 @@ func TestRefusedSets(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	set, err := jwks.Parse(document(t, rsaKey, ecKey, edKey, rsaKey.with("kid", "any").with("alg", nil).with("use", nil), edKey.with("kid", nil)))
 	if err != nil || set.Len() != 5 {
 		t.Fatalf("%v", err)
@@ -313,7 +317,7 @@ func TestFind(t *testing.T) {
 		if !errors.Is(err, c.want) || (err == nil) != (key != nil) {
 			t.Errorf("%q %v %s: %v, want %v", c.kid, c.hasKid, c.algorithm, err, c.want)
 		}
-		if id, named := key2ID(key); key != nil && c.hasKid && (id != c.kid || !named) {
+		if id, named := keyID(key); key != nil && c.hasKid && (id != c.kid || !named) {
 			t.Errorf("%q: found %q", c.kid, id)
 		}
 	}
@@ -322,16 +326,17 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func key2ID(k *jwks.Key) (string, bool) {
+func keyID(k *jwks.Key) (string, bool) {
 	if k == nil {
 		return "", false
 	}
 	return k.ID()
 }
 
-// TestHas: a key is the same over a refresh only with its bytes, its id and its algorithms.
-func TestHas(t *testing.T) {
-	rsaKey, ecKey, edKey := theKeys(t)
+// TestContains checks that a key of an earlier set counts as the same only if
+// its parameters, id and algorithms are equal.
+func TestContains(t *testing.T) {
+	rsaKey, ecKey, edKey := vectorKeys(t)
 	parse := func(keys ...jwk) *jwks.Set {
 		set, err := jwks.Parse(document(t, keys...))
 		if err != nil {
@@ -408,14 +413,15 @@ func TestSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	if bytes, ok := key.VerificationKey().([]byte); !ok || len(bytes) != 40 {
-		t.Error("the line break belongs to the secret")
+		t.Error("the line break is part of the secret")
 	}
 	if !secret(40, "").Contains(key) || secret(41, "").Contains(key) || secret(40, "\n\n").Contains(key) {
-		t.Error("the same secret is not the same key, or another one is")
+		t.Error("an equal secret is a different key, or a different secret is the same key")
 	}
 }
 
-// FuzzParse: an error gives nothing; what is accepted holds the rules and is read again as the same.
+// FuzzParse checks that an error comes without a set, and that every key of a
+// set is valid and equal when parsed again.
 func FuzzParse(f *testing.F) {
 	f.Add(vectors.KeySet(f))
 	for _, c := range vectors.KeySetCases(f) {
@@ -442,7 +448,7 @@ func FuzzParse(f *testing.F) {
 			}
 			checkKey(t, key, algorithm)
 			if !again.Contains(key) {
-				t.Fatal("read again it is another key")
+				t.Fatal("parsed again, it is a different key")
 			}
 		}
 	})
@@ -461,6 +467,6 @@ func checkKey(t *testing.T, key *jwks.Key, algorithm string) {
 		ok = algorithm == "EdDSA" && len(k) == 32
 	}
 	if !ok {
-		t.Fatalf("%T serves %q", key.VerificationKey(), algorithm)
+		t.Fatalf("%T is used for %q", key.VerificationKey(), algorithm)
 	}
 }

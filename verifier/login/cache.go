@@ -5,28 +5,30 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
-	"keyward/keystore"
+	"keyward/keyindex"
 )
 
-// CachedAccount is an account whose password was right. It is valid as long as the
-// user is not superseded, and beyond that while the stored hash stays the same.
+// CachedAccount is an account whose password was right. It is valid as long as
+// the user is not stale, and beyond that while the stored hash stays the
+// same.
 type CachedAccount struct {
 	account Account
 	since   time.Time
 }
 
-// WrongPassword is the stored hash that a password does not match, empty if the user
-// has none. It is valid while the user has that hash.
+// WrongPassword is the stored hash that a password does not match, empty if the
+// user has none. It is valid while the user has that hash.
 type WrongPassword struct{ hash authz.Secret }
 
-func newEntry(user *keystore.User, now time.Time) CachedAccount {
+func newEntry(user *keyindex.User, now time.Time) CachedAccount {
 	return CachedAccount{since: now, account: Account{User: user, Principal: &authz.Principal{
 		AuthMethod: authz.AuthMethodBasic, User: user.Name,
 		Scopes: user.Scopes, Paths: authz.AnyPath(), UserPaths: user.Paths,
 	}}}
 }
 
-// result refuses a disabled user: only after the right password is the client told so.
+// result returns the account, or an error if the user is disabled. The client
+// learns that the user is disabled only after the right password.
 func (e *CachedAccount) result() (Account, error) {
 	if e.account.User.Disabled {
 		return Account{}, &authz.CredentialError{Reason: authz.DisabledUser, Principal: e.account.Principal}
@@ -43,10 +45,10 @@ func (a *Authenticator) cached(id *cache.Key, now time.Time) (CachedAccount, boo
 	return a.refresh(id, entry, now)
 }
 
-// refresh brings the entry up to date with the store. That is impossible if the user
-// is gone or has another hash: then the password must be verified again.
+// refresh brings the entry up to date with the store. That is impossible if the
+// user is gone or has another hash: then the password must be verified again.
 func (a *Authenticator) refresh(id *cache.Key, entry CachedAccount, now time.Time) (CachedAccount, bool) {
-	if !entry.account.User.Superseded() {
+	if !entry.account.User.Stale() {
 		if a.cfg.RenewAfter > 0 && now.Sub(entry.since) >= a.cfg.RenewAfter {
 			entry.since = now
 			a.cfg.Accounts.Put(id, entry, now)
@@ -62,8 +64,8 @@ func (a *Authenticator) refresh(id *cache.Key, entry CachedAccount, now time.Tim
 	return entry, true
 }
 
-// knownWrong reports whether the password was wrong a moment ago and the user's stored
-// hash is unchanged.
+// knownWrong reports whether the password was wrong a moment ago and the user's
+// stored hash is unchanged.
 func (a *Authenticator) knownWrong(id *cache.Key, name string, now time.Time) bool {
 	wrong, ok := a.cfg.Wrong.Get(id, now)
 	if !ok {

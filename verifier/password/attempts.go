@@ -8,7 +8,8 @@ import (
 	"keyward/authz"
 )
 
-// Budget is how many attempts are allowed: Burst at once, and one more per Every.
+// Budget is how many attempts are allowed: Burst at once, and one more per
+// Every.
 type Budget struct {
 	Burst int
 	Every time.Duration
@@ -21,8 +22,8 @@ var (
 	DefaultUserBudget    = Budget{10, 10 * time.Second}
 )
 
-// An origin with more attempts than this goes behind others for some seconds. It is
-// never refused for that.
+// An origin with more attempts than this goes behind others for some seconds.
+// It is never refused for that.
 var (
 	addressRate = Budget{50, 200 * time.Millisecond}
 	networkRate = Budget{100, 100 * time.Millisecond}
@@ -38,17 +39,19 @@ func (b Budget) or(other Budget) Budget {
 // capacity is how long a full bucket takes to drain.
 func (b Budget) capacity() time.Duration { return time.Duration(b.Burst) * b.Every }
 
-// AttemptsConfig has the budgets of failed attempts. The zero Budget is the default.
+// AttemptsConfig has the budgets of failed attempts. The zero Budget is the
+// default.
 type AttemptsConfig struct {
 	Address Budget // of an IPv4 address or an IPv6 /64; over it an address is refused
 	Network Budget // of an IPv4 /16 or an IPv6 /32; over it a network is suspect
 	User    Budget // of a user name, known or not; over it its attempts are suspect
 }
 
-// Attempts counts attempts in tables of a fixed size, without a lock. Only verified
-// failures can block an address. Unverified attempts affect priority alone; otherwise
-// a flood that exceeds hashing capacity would lock out legitimate users behind the same
-// address, and fill the tables at the expense of all others.
+// Attempts counts attempts in tables of a fixed size, without a lock. Only
+// verified failures can block an address. Unverified attempts affect priority
+// alone; otherwise a flood that exceeds hashing capacity would lock out
+// legitimate users behind the same address, and fill the tables at the expense
+// of all others.
 type Attempts struct {
 	seed                             maphash.Seed
 	createdAt                        time.Time // see at
@@ -63,28 +66,31 @@ func NewAttempts(cfg AttemptsConfig) *Attempts {
 	a.networks.budget = cfg.Network.or(DefaultNetworkBudget)
 	a.users.budget = cfg.User.or(DefaultUserBudget)
 	a.addressAttempts.budget, a.networkAttempts.budget = addressRate, networkRate
-	// As many passwords as there are workers may be hashed at a time and all be wrong. An
-	// address that exceeds its budget that way waits for the excess too.
+	// As many passwords as there are workers may be hashed at a time and all be
+	// wrong. An address that exceeds its budget that way waits for the excess
+	// too.
 	a.addresses.overdraft = a.addresses.budget.capacity()
 	return a
 }
 
-// at returns the time since the tables were made, by the monotonic clock: setting the
-// wall clock changes nothing.
+// at returns the time since the tables were made, by the monotonic clock:
+// setting the wall clock changes nothing.
 func (a *Attempts) at(now time.Time) time.Duration { return now.Sub(a.createdAt) }
 
-// Attempt is the origin and the user of an attempt. The zero Attempt is never allowed.
+// Attempt is the origin and the user of an attempt. The zero Attempt is never
+// allowed.
 type Attempt struct {
 	attempts               *Attempts
 	address, network, user uint64
 	addressed              bool
 }
 
-// Attempt returns an attempt of the client to log in as the user. It is not counted yet.
+// Attempt returns an attempt of the client to log in as the user. It is not
+// counted yet.
 //
-// A client whose address is unknown is never refused, because such clients cannot be
-// distinguished: behind a unix socket one of them would lock out all. All of them
-// count as one network.
+// A client whose address is unknown is never refused, because such clients
+// cannot be distinguished: behind a unix socket one of them would lock out all.
+// All of them count as one network.
 func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 	return Attempt{
 		attempts: a, address: maphash.Comparable(a.seed, client.Client()), network: maphash.Comparable(a.seed, client.Network()),
@@ -92,16 +98,17 @@ func (a *Attempts) Attempt(client authz.Address, user string) Attempt {
 	}
 }
 
-// Allowed reports whether the address has not failed too often. Check again when the
-// hashing begins: attempts that were queued earlier may have failed meanwhile.
+// Allowed reports whether the address has not failed too often. Check again
+// when the hashing begins: attempts that were queued earlier may have failed
+// meanwhile.
 func (t Attempt) Allowed(now time.Time) bool {
 	return t.attempts != nil && !(t.addressed && t.attempts.addresses.exceeded(t.address, t.attempts.at(now)))
 }
 
-// Record counts the attempt and returns its priority. Networks are wide, since no client
-// is refused for its network: in a flood from many addresses, clients of other networks
-// go before all of them. Within a network, addresses are ordered by their failures and
-// attempts.
+// Record counts the attempt and returns its priority. Networks are wide, since
+// no client is refused for its network: in a flood from many addresses, clients
+// of other networks go before all of them. Within a network, addresses are
+// ordered by their failures and attempts.
 func (t Attempt) Record(now time.Time) Priority {
 	a, at := t.attempts, t.attempts.at(now)
 	penalty := a.networks.backlog(t.network, at) + a.networkAttempts.backlog(t.network, at)
@@ -117,8 +124,8 @@ func (t Attempt) Record(now time.Time) Priority {
 	return priority
 }
 
-// penaltyStep is the difference below which penalties are equal, such as those of a
-// client with two attempts in a second and a client with one.
+// penaltyStep is the difference below which penalties are equal, such as those
+// of a client with two attempts in a second and a client with one.
 const penaltyStep = time.Second
 
 // Failed counts that the password was hashed and is wrong.
@@ -132,8 +139,8 @@ func (t Attempt) Failed(now time.Time) {
 }
 
 // buckets are leaky buckets (GCRA). Each is two cells, found by a hash under a
-// random seed and shared with other buckets; the emptier one counts (count-min sketch).
-// So a bucket may look fuller than it is, and never emptier.
+// random seed and shared with other buckets; the emptier one counts (count-min
+// sketch). So a bucket may look fuller than it is, and never emptier.
 type buckets struct {
 	budget    Budget
 	overdraft time.Duration          // how far it may exceed its capacity
@@ -157,12 +164,13 @@ func (b *buckets) backlog(sum uint64, at time.Duration) time.Duration {
 	return min(b.left(both[0].Load(), at), b.left(both[1].Load(), at))
 }
 
-// lateness is how much earlier the time of a request may be than that of requests that
-// were counted before it: the time is taken on arrival.
+// lateness is how much earlier the time of a request may be than that of
+// requests that were counted before it: the time is taken on arrival.
 const lateness = time.Minute
 
-// left returns how long a cell takes to drain. A value above the maximum is from before
-// a clock without a monotonic reading was set back, and counts as empty.
+// left returns how long a cell takes to drain. A value above the maximum is
+// from before a clock without a monotonic reading was set back, and counts as
+// empty.
 func (b *buckets) left(cell int64, at time.Duration) time.Duration {
 	left := time.Duration(cell) - at
 	if left < 0 || left > b.budget.capacity()+b.overdraft+lateness {

@@ -6,8 +6,8 @@ import "time"
 type userSlots struct{ running, waiting *task }
 
 // reserve makes t the single waiting task of its user. A waiting task of higher
-// priority is kept; among equals the newest wins, so that any of them may be the
-// one that runs next.
+// priority is kept; among equals the newest wins, so that any of them may be
+// the one that runs next.
 func (p *Pool) reserve(t *task, now time.Time) bool {
 	if t.trusted() {
 		return true

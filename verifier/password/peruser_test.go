@@ -9,8 +9,8 @@ import (
 	"keyward/verifier/password"
 )
 
-// standing gives a job a standing of its own.
-func standing(s password.Priority, admit func() (password.Job, error)) func() (password.Job, error) {
+// withPriority sets the priority of a job.
+func withPriority(s password.Priority, admit func() (password.Job, error)) func() (password.Job, error) {
 	return func() (password.Job, error) {
 		job, err := admit()
 		job.Priority = s
@@ -18,39 +18,40 @@ func standing(s password.Priority, admit func() (password.Job, error)) func() (p
 	}
 }
 
-// TestTwoJobsAUser: one running and one waiting, which gives way to a newcomer that is no worse.
-func TestTwoJobsAUser(t *testing.T) {
+// TestTwoTasksPerUser checks that a user has one task running and one waiting,
+// which a newcomer replaces unless its priority is lower.
+func TestTwoTasksPerUser(t *testing.T) {
 	const second = time.Second
 	for _, test := range []struct {
 		name              string
 		waiting, newcomer password.Priority
 		in                bool
 	}{
-		{"less suspicion", password.Priority{Class: password.Suspect, Penalty: 2 * second}, password.Priority{Class: password.Suspect, Penalty: second}, true},
-		{"the same suspicion", password.Priority{Class: password.Suspect, Penalty: second}, password.Priority{Class: password.Suspect, Penalty: second}, true},
-		{"more suspicion", password.Priority{Class: password.Suspect, Penalty: second}, password.Priority{Class: password.Suspect, Penalty: 2 * second}, false},
-		{"a better class", password.Priority{Class: password.Suspect}, password.Priority{Class: password.Unknown, Penalty: second}, true},
-		{"a worse class", password.Priority{Class: password.Unknown, Penalty: second}, password.Priority{Class: password.Suspect}, false},
+		{"a lower penalty", password.Priority{Class: password.Suspect, Penalty: 2 * second}, password.Priority{Class: password.Suspect, Penalty: second}, true},
+		{"the same penalty", password.Priority{Class: password.Suspect, Penalty: second}, password.Priority{Class: password.Suspect, Penalty: second}, true},
+		{"a higher penalty", password.Priority{Class: password.Suspect, Penalty: second}, password.Priority{Class: password.Suspect, Penalty: 2 * second}, false},
+		{"a higher class", password.Priority{Class: password.Suspect}, password.Priority{Class: password.Unknown, Penalty: second}, true},
+		{"a lower class", password.Priority{Class: password.Unknown, Penalty: second}, password.Priority{Class: password.Suspect}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, password.Config{Workers: 3}, func(t *testing.T, p *pool) {
+			inBubble(t, password.Config{Workers: 3}, func(t *testing.T, p *poolFixture) {
 				running := p.start(t.Context(), "running", p.job(password.Unknown, "alice", "running"))
-				waiting := p.start(t.Context(), "waiting", standing(test.waiting, p.job(0, "alice", "waiting")))
+				waiting := p.start(t.Context(), "waiting", withPriority(test.waiting, p.job(0, "alice", "waiting")))
 				began := time.Now()
-				newcomer := p.start(t.Context(), "newcomer", standing(test.newcomer, p.job(0, "alice", "newcomer")))
+				newcomer := p.start(t.Context(), "newcomer", withPriority(test.newcomer, p.job(0, "alice", "newcomer")))
 				bob := p.start(t.Context(), "bob", p.job(password.Unknown, "bob", "bob"))
-				familiar := p.start(t.Context(), "familiar", p.job(password.Trusted, "alice", "familiar"))
+				trusted := p.start(t.Context(), "trusted", p.job(password.Trusted, "alice", "trusted"))
 				if p.InFlight() != 3 {
-					t.Errorf("%d in flight, want alice's one, bob's and the familiar one", p.InFlight())
+					t.Errorf("%d in flight, want alice's one, bob's and the trusted one", p.InFlight())
 				}
 				in, out := waiting, newcomer
 				if test.in {
 					in, out = newcomer, waiting
 				}
 				if _, err := out(); !errors.Is(err, password.ErrBusy) || time.Since(began) != 0 {
-					t.Errorf("who is not in: %v after %s", err, time.Since(began))
+					t.Errorf("the task without a slot: %v after %s", err, time.Since(began))
 				}
-				for n, wait := range []func() (string, error){in, running, bob, familiar} {
+				for n, wait := range []func() (string, error){in, running, bob, trusted} {
 					if _, err := wait(); err != nil {
 						t.Error(n, err)
 					}
@@ -63,10 +64,11 @@ func TestTwoJobsAUser(t *testing.T) {
 	}
 }
 
-// TestOneAmongGuessers: who knows the password gets a turn within a few tries, though nothing
-// tells its attempts from those of some who guess at the name all the time.
-func TestOneAmongGuessers(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestLoginAmongGuesses checks that a client with the right password succeeds
+// within a few retries, although its attempts look like those of several
+// clients that keep guessing at the same user.
+func TestLoginAmongGuesses(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		stop := make(chan struct{})
 		for n := range 4 {
 			go func() {
@@ -88,7 +90,7 @@ func TestOneAmongGuessers(t *testing.T) {
 				break
 			}
 			if time.Since(began) > 5*time.Second {
-				t.Errorf("not in after %d tries", try)
+				t.Errorf("no success after %d tries", try)
 				break
 			}
 			time.Sleep(107 * time.Millisecond)

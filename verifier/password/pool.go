@@ -15,8 +15,8 @@ import (
 // Key identifies a computation: a keyed hash of its inputs.
 type Key = [32]byte
 
-// ErrBusy means that nothing was computed, or not in time: the queue is full, tasks
-// of higher priority go first, or the wait was too long.
+// ErrBusy means that nothing was computed, or not in time: the queue is full,
+// tasks of higher priority go first, or the wait was too long.
 var ErrBusy = errors.New("password: no room to hash")
 
 // errPanicked omits the panic's value, which may quote a password.
@@ -24,12 +24,14 @@ var errPanicked = errors.New("password: hashing panicked")
 
 // Config has the limits of a Pool.
 type Config struct {
-	// Workers is how many hashes are computed at a time; 0 is half of GOMAXPROCS, at least one.
+	// Workers is how many hashes are computed at a time; 0 is half of
+	// GOMAXPROCS, at least one.
 	Workers int
-	// Room is how many jobs of each class may wait; 0 is sixteen a worker.
+	// QueueSize is how many jobs of each class may wait; 0 is sixteen per
+	// worker.
 	QueueSize int
-	// Linger is how long a task may stay queued after its last caller has left; 0
-	// is 2 s. A result computed then, by an idle worker, serves the retry.
+	// Linger is how long a task may stay queued after its last caller has left;
+	// 0 is 2 s. A result computed then, by an idle worker, serves the retry.
 	Linger time.Duration
 	// MaxWait is how long a caller without a deadline waits; 0 is
 	// [admission.DefaultMaxWait]. See [admission.QueueTimeout] for the others.
@@ -47,13 +49,14 @@ const (
 // Job is the verification of one password.
 type Job struct {
 	Priority Priority
-	// User is the user whose password it is. Except for trusted tasks, a user has one
-	// task running and one waiting, so that guesses at one name do not fill the queue.
-	// The waiting one gives way to a newcomer unless its priority is higher: among many
-	// clients that guess at a name, the one that knows the password gets its turn.
+	// User is the user whose password it is. Except for trusted tasks, a user
+	// has one task running and one waiting, so that guesses at one name do not
+	// fill the queue. The waiting one gives way to a newcomer unless its
+	// priority is higher: among many clients that guess at a name, the one that
+	// knows the password gets its turn.
 	User string
-	// Verify hashes the password and returns the stored hash that it matches. It goes
-	// on after the callers have left.
+	// Verify hashes the password and returns the stored hash that it matches.
+	// It goes on after the callers have left.
 	Verify func() (stored authz.Secret, err error)
 }
 
@@ -62,13 +65,15 @@ type Job struct {
 // [WorkerProcesses] does: in this process hashing would delay everything else.
 // Measured on two cores that a flood kept busy, p99 of key checks meanwhile: 6
 // to 11 ms in a flood that has nothing hashed, 9 to 21 ms with the hashing in
-// this process, and no more than the flood's own with it in another of lower priority.
+// this process, and no more than the flood's own with it in another of lower
+// priority.
 //
-// Threads of low priority do not help: argon2.IDKey computes on its own goroutines,
-// which cannot be bound to a thread; and a thread of nice 19 that the kernel has
-// preempted still holds its P, so that every stop of the world waits for it
-// (51 to 169 ms with two more programs on the cores). The 19 MiB
-// that each argon2.IDKey leaves to the collector cost several milliseconds more.
+// Threads of low priority do not help: argon2.IDKey computes on its own
+// goroutines, which cannot be bound to a thread; and a thread of nice 19 that
+// the kernel has preempted still holds its P, so that every stop of the world
+// waits for it (51 to 169 ms with two more programs on the cores). The 19 MiB
+// that each argon2.IDKey leaves to the collector cost several milliseconds
+// more.
 type Pool struct {
 	cfg     Config
 	running atomic.Int64
@@ -134,11 +139,11 @@ func (p *Pool) Close() {
 }
 
 // Do returns the stored hash that the password of that key matches. Concurrent
-// callers with the same key share one computation: admit is called for the first
-// of them only, and returns the job, or why there must be none. It is called under
-// the pool's lock and must be quick. The error is admit's, the job's, or ErrBusy if
-// the caller has to be answered before there is a result; the computation may then
-// go on without the caller.
+// callers with the same key share one computation: admit is called for the
+// first of them only, and returns the job, or why there must be none. It is
+// called under the pool's lock and must be quick. The error is admit's, the
+// job's, or ErrBusy if the caller has to be answered before there is a result;
+// the computation may then outlive the call.
 func (p *Pool) Do(ctx context.Context, key Key, admit func() (Job, error)) (stored authz.Secret, err error) {
 	if ctx.Err() != nil {
 		return authz.Secret{}, ErrBusy
@@ -191,7 +196,8 @@ func (p *Pool) join(key Key, wait time.Duration, admit func() (Job, error)) (*ta
 
 func (t *task) trusted() bool { return t.job.Priority.Class == Trusted }
 
-// meetsDeadline reports whether a caller would still wait when the hash is computed.
+// meetsDeadline reports whether a caller would still wait when the hash is
+// computed.
 func (t *task) meetsDeadline(now time.Time) bool { return now.Add(timeToHash).Before(t.deadline) }
 
 // expire drops the tasks whose callers have left longer than Linger ago.
@@ -210,8 +216,8 @@ func (p *Pool) finish(t *task, err error) {
 	close(t.done)
 }
 
-// next takes the next task out of the queue: first those with a waiting caller, and
-// trusted ones, which are almost certainly right and will be retried.
+// next takes the next task out of the queue: first those with a waiting caller,
+// and trusted ones, which are almost certainly right and will be retried.
 func (p *Pool) next(now time.Time) *task {
 	useful := func(t *task) bool {
 		return p.mayStart(t) && (t.trusted() || t.meetsDeadline(now))

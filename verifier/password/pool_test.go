@@ -17,20 +17,20 @@ import (
 
 const hashTime = 30 * time.Millisecond
 
-// pool is a Pool whose hashes take hashTime of the bubble's clock, or until
-// they are let go.
-type pool struct {
+// poolFixture is a Pool whose jobs record their names. A hash takes hashTime by
+// the clock of the synctest bubble.
+type poolFixture struct {
 	*password.Pool
 	mu  sync.Mutex
 	ran []string
 }
 
-func inBubble(t *testing.T, cfg password.Config, test func(t *testing.T, p *pool)) {
+func inBubble(t *testing.T, cfg password.Config, test func(t *testing.T, p *poolFixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		if cfg.Workers == 0 {
 			cfg.Workers = 1
 		}
-		p := &pool{Pool: password.NewPool(cfg)}
+		p := &poolFixture{Pool: password.NewPool(cfg)}
 		defer p.Close()
 		test(t, p)
 	})
@@ -41,12 +41,12 @@ func keyOf(name string) (key password.Key) {
 	return key
 }
 
-// job is one that says its name when it is done.
-func (p *pool) job(class password.Class, owner, name string) func() (password.Job, error) {
+// job returns a job that records its name, and returns it as the stored hash.
+func (p *poolFixture) job(class password.Class, owner, name string) func() (password.Job, error) {
 	return p.slow(class, owner, name, hashTime)
 }
 
-func (p *pool) slow(class password.Class, owner, name string, takes time.Duration) func() (password.Job, error) {
+func (p *poolFixture) slow(class password.Class, owner, name string, takes time.Duration) func() (password.Job, error) {
 	return func() (password.Job, error) {
 		return password.Job{Priority: password.Priority{Class: class}, User: owner, Verify: func() (authz.Secret, error) {
 			p.mu.Lock()
@@ -58,14 +58,14 @@ func (p *pool) slow(class password.Class, owner, name string, takes time.Duratio
 	}
 }
 
-// do is Do with the text of the stored hash.
-func (p *pool) do(ctx context.Context, key password.Key, admit func() (password.Job, error)) (string, error) {
+// do is Do with the stored hash revealed.
+func (p *poolFixture) do(ctx context.Context, key password.Key, admit func() (password.Job, error)) (string, error) {
 	stored, err := p.Do(ctx, key, admit)
 	return stored.Reveal(), err
 }
 
-// start calls Do on a goroutine of its own and waits until it has come as far as it can.
-func (p *pool) start(ctx context.Context, name string, admit func() (password.Job, error)) func() (string, error) {
+// start calls Do on another goroutine, and waits until that blocks or ends.
+func (p *poolFixture) start(ctx context.Context, name string, admit func() (password.Job, error)) func() (string, error) {
 	var value string
 	var err error
 	done := make(chan struct{})
@@ -77,14 +77,14 @@ func (p *pool) start(ctx context.Context, name string, admit func() (password.Jo
 	return func() (string, error) { <-done; return value, err }
 }
 
-func (p *pool) order() []string {
+func (p *poolFixture) order() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.ran)
 }
 
-func TestEqualsShareOneComputation(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+func TestEqualKeysShareOneHash(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		var waits []func() (string, error)
 		for range 50 {
 			waits = append(waits, p.start(t.Context(), "a", p.job(password.Unknown, "alice", "a")))
@@ -108,7 +108,7 @@ func TestEqualsShareOneComputation(t *testing.T) {
 }
 
 func TestOnlyTheFirstIsAdmitted(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		first := p.start(t.Context(), "a", p.job(password.Unknown, "alice", "a"))
 		refuse := func() (password.Job, error) { return password.Job{}, errors.New("refused") }
 		second := p.start(t.Context(), "a", refuse)
@@ -123,19 +123,20 @@ func TestOnlyTheFirstIsAdmitted(t *testing.T) {
 	})
 }
 
-// TestACallerThatLeaves: the hash goes on for the others, and for nobody.
-func TestACallerThatLeaves(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestCanceledCaller checks that a hash goes on after a caller has left, with
+// or without other callers.
+func TestCanceledCaller(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		ctx, cancel := context.WithCancel(t.Context())
 		first := p.start(ctx, "a", p.job(password.Unknown, "alice", "a"))
 		second := p.start(t.Context(), "a", p.job(password.Unknown, "alice", "a"))
 		third := p.start(ctx, "b", p.job(password.Unknown, "bob", "b"))
 		cancel()
 		if _, err := first(); !errors.Is(err, password.ErrBusy) {
-			t.Error("who left:", err)
+			t.Error("the caller that left:", err)
 		}
 		if value, err := second(); value != "a" || err != nil {
-			t.Error("who stayed:", value, err)
+			t.Error("the caller that stayed:", value, err)
 		}
 		if _, err := third(); !errors.Is(err, password.ErrBusy) {
 			t.Error(err)
@@ -145,17 +146,18 @@ func TestACallerThatLeaves(t *testing.T) {
 			t.Error("computed", ran)
 		}
 		if _, err := p.Do(ctx, keyOf("c"), p.job(password.Trusted, "carol", "c")); !errors.Is(err, password.ErrBusy) {
-			t.Error("one that has left already:", err)
+			t.Error("a caller that has already left:", err)
 		}
 		synctest.Wait()
 		if ran := p.order(); len(ran) != 2 {
-			t.Error("computed for one that had left already:", ran)
+			t.Error("computed for a caller that had already left:", ran)
 		}
 	})
 }
 
-// TestHowLongOneWaits: almost as long as the caller has, or 200 ms where it does not say.
-func TestHowLongOneWaits(t *testing.T) {
+// TestCallerTimeout checks that a caller waits until shortly before its
+// deadline, and for 200 ms without one.
+func TestCallerTimeout(t *testing.T) {
 	for _, test := range []struct{ deadline, want time.Duration }{
 		{0, 200 * time.Millisecond},
 		{250 * time.Millisecond, 230 * time.Millisecond},
@@ -163,7 +165,7 @@ func TestHowLongOneWaits(t *testing.T) {
 		{time.Minute, 2 * time.Second},
 		{10 * time.Millisecond, 0},
 	} {
-		inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+		inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 			ctx := t.Context()
 			if test.deadline > 0 {
 				limited, cancel := context.WithTimeout(ctx, test.deadline)
@@ -182,7 +184,7 @@ func TestHowLongOneWaits(t *testing.T) {
 }
 
 func TestPanicIsAnError(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		for range 2 {
 			_, err := p.Do(t.Context(), keyOf("a"), func() (password.Job, error) {
 				return password.Job{User: "alice", Verify: func() (authz.Secret, error) { panic("hunter2") }}, nil
@@ -198,7 +200,7 @@ func TestPanicIsAnError(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		running := p.start(t.Context(), "a", p.job(password.Unknown, "a", "a"))
 		queued := p.start(t.Context(), "b", p.job(password.Trusted, "b", "b"))
 		began := time.Now()
@@ -223,7 +225,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestWorkers(t *testing.T) {
-	inBubble(t, password.Config{Workers: 3}, func(t *testing.T, p *pool) {
+	inBubble(t, password.Config{Workers: 3}, func(t *testing.T, p *poolFixture) {
 		var waits []func() (string, error)
 		for n := range 5 {
 			name := fmt.Sprint(n)

@@ -18,36 +18,40 @@ import (
 
 // Command starts a child.
 type Command struct {
-	// Args are a program and its arguments that run [Serve] on standard input and
-	// output. os.Args[0] stands for the running executable, even if the file has been
-	// replaced since.
+	// Path is the file to run; "" finds Args[0] as a shell does. For children that
+	// are this program too, it should name the version that runs, whatever has been
+	// put in the place of its file since.
+	Path string
+	// Args are the name that the child is called by and its arguments, with which
+	// it runs [Serve] on standard input and output.
 	Args []string
 	// LowPriority are the further arguments of a child that calls
 	// [LowerPriority] first. None: all children have normal priority.
 	LowPriority []string
 }
 
-// WorkerProcessesConfig says how passwords are hashed outside of this process.
+// WorkerProcessesConfig says how passwords are hashed outside this process.
 type WorkerProcessesConfig struct {
 	Command Command
-	// Timeout is how long one hash may take before its process is killed; 0 is 3 s,
-	// more than twice what the most expensive hash takes.
+	// Timeout is how long one hash may take before its process is killed; 0 is
+	// 3 s, more than twice what the most expensive hash takes.
 	Timeout time.Duration
 	Log     *slog.Logger // nil: nothing is logged
 }
 
 // WorkerProcesses verify passwords in child processes of low priority, one per
-// concurrent call of Verify; the caller bounds these. A hash occupies a core for tens of
-// milliseconds and leaves 19 MiB to the garbage collector, and in a child neither delays
-// checks; see [Pool] for the measurements. The first hashes after a quiet time run at
-// normal priority: see prompt. A child receives the stored hash and the password, and
-// nothing else: no keys, no environment.
+// concurrent call of Verify; the caller bounds these. A hash occupies a core
+// for tens of milliseconds and leaves 19 MiB to the garbage collector, and in a
+// child neither delays checks; see [Pool] for the measurements. The first
+// hashes after a quiet time run at normal priority: see priorityBudget. A child
+// receives the stored hash and the password, and nothing else: no keys, no
+// environment.
 type WorkerProcesses struct {
 	cfg WorkerProcessesConfig
 
 	mu     sync.Mutex
 	idle   [priorities][]*process
-	prompt prompt
+	budget priorityBudget
 }
 
 // schedPriority is a child's scheduling priority.
@@ -61,8 +65,8 @@ const (
 
 const defaultTimeout = 3 * time.Second
 
-// NewWorkerProcesses starts one child, so that a command that cannot be run is an error
-// now and not at the first password.
+// NewWorkerProcesses starts one child, so that a command that cannot be run is
+// an error now and not at the first password.
 func NewWorkerProcesses(cfg WorkerProcessesConfig) (*WorkerProcesses, error) {
 	if len(cfg.Command.Args) == 0 {
 		return nil, errors.New("password: no command that hashes")
@@ -82,9 +86,10 @@ func NewWorkerProcesses(cfg WorkerProcessesConfig) (*WorkerProcesses, error) {
 	return p, nil
 }
 
-// Verify reports whether the stored hash is of the password. An error means that this
-// could not be determined. A child that fails is replaced. If it was an idle one, which
-// may have died earlier, the request is repeated with a new child.
+// Verify reports whether the stored hash is of the password. An error means
+// that this could not be determined. A child that fails is replaced. If it was
+// an idle one, which may have died earlier, the request is repeated with a new
+// child.
 func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
 	c, fresh, err := p.take()
 	for err == nil {
@@ -111,7 +116,7 @@ func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
 func (p *WorkerProcesses) take() (c *process, fresh bool, err error) {
 	p.mu.Lock()
 	of := lowPriority
-	if p.prompt.allows(time.Now()) {
+	if p.budget.allows(time.Now()) {
 		of = normalPriority
 	}
 	if n := len(p.idle[of]); n > 0 {
@@ -133,7 +138,7 @@ func (p *WorkerProcesses) charge(c *process, began time.Time) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.prompt.use(now.Sub(began), now)
+	p.budget.charge(now.Sub(began), now)
 }
 
 func (p *WorkerProcesses) put(c *process) {
@@ -142,7 +147,8 @@ func (p *WorkerProcesses) put(c *process) {
 	p.idle[c.priority] = append(p.idle[c.priority], c)
 }
 
-// Close ends all children. Verify must not be running, and must not be called later.
+// Close ends all children. Verify must not be running, and must not be called
+// later.
 func (p *WorkerProcesses) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +160,8 @@ func (p *WorkerProcesses) Close() {
 	}
 }
 
-// process is one child, with this process's ends of its standard input and output.
+// process is one child, with this process's ends of its standard input and
+// output.
 type process struct {
 	cmd      *exec.Cmd
 	in, out  *os.File
@@ -173,7 +180,8 @@ func (p *WorkerProcesses) start(of schedPriority) (*process, error) {
 	c := &process{cmd: p.command(of), in: in, out: out, priority: of}
 	c.cmd.Stdin, c.cmd.Stdout = theirIn, theirOut
 	c.cmd.SysProcAttr = childAttributes()
-	// One core; and a collector that frees the memory of one hash before the next one.
+	// One core; and a collector that frees the memory of one hash before the
+	// next one.
 	c.cmd.Env = []string{"GOMAXPROCS=1", "GOGC=20"}
 	err = c.cmd.Start()
 	_, _ = theirIn.Close(), theirOut.Close()
@@ -188,8 +196,8 @@ func (p *WorkerProcesses) command(of schedPriority) *exec.Cmd {
 	if of == lowPriority {
 		args = slices.Concat(args, p.cfg.Command.LowPriority)
 	}
-	if args[0] == os.Args[0] {
-		return &exec.Cmd{Path: selfExecutable(), Args: args} // multi-call binaries choose their role by that name
+	if p.cfg.Command.Path != "" {
+		return &exec.Cmd{Path: p.cfg.Command.Path, Args: args}
 	}
 	return exec.Command(args[0], args[1:]...)
 }
@@ -215,16 +223,16 @@ func (c *process) verify(hash, password authz.Secret, timeout time.Duration) (bo
 	if err := errors.Join(c.in.SetDeadline(deadline), c.out.SetDeadline(deadline)); err != nil {
 		return false, err
 	}
-	question := appendText(appendText(nil, hash.Reveal()), password.Reveal())
-	defer clear(question)
-	if _, err := c.in.Write(question); err != nil {
+	request := appendText(appendText(nil, hash.Reveal()), password.Reveal())
+	defer clear(request)
+	if _, err := c.in.Write(request); err != nil {
 		return false, err
 	}
-	var answer [1]byte
-	if _, err := io.ReadFull(c.out, answer[:]); err != nil {
+	var response [1]byte
+	if _, err := io.ReadFull(c.out, response[:]); err != nil {
 		return false, err
 	}
-	switch answer[0] {
+	switch response[0] {
 	case isRight:
 		return true, nil
 	case isWrong:
@@ -232,41 +240,42 @@ func (c *process) verify(hash, password authz.Secret, timeout time.Duration) (bo
 	case isUnverifiable:
 		return false, errUnverifiable
 	default:
-		return false, errors.New("an answer that is none")
+		return false, errors.New("a malformed answer")
 	}
 }
 
-// Serve is the loop of a child, after [LowerPriority] if it is to have that. It answers
-// requests, each a stored hash and a password with their lengths before them, until
-// the input ends.
+// Serve is the loop of a child, after [LowerPriority] if it is to have that. It
+// answers requests, each a stored hash and a password with their lengths before
+// them, until the input ends.
 func Serve(in io.Reader, out io.Writer, verify func(hash, password authz.Secret) (bool, error)) error {
-	questions := bufio.NewReader(in)
+	requests := bufio.NewReader(in)
 	for {
-		hash, err := readText(questions)
+		hash, err := readText(requests)
 		if errors.Is(err, io.EOF) {
 			return nil // the parent has ended or closed the pipe
 		}
 		if err != nil {
 			return err
 		}
-		password, err := readText(questions)
+		password, err := readText(requests)
 		if err != nil {
 			return err
 		}
-		answer := byte(isWrong)
+		response := byte(isWrong)
 		switch right, err := verify(authz.NewSecret(hash), authz.NewSecret(password)); {
 		case err != nil:
-			answer = isUnverifiable
+			response = isUnverifiable
 		case right:
-			answer = isRight
+			response = isRight
 		}
-		if _, err := out.Write([]byte{answer}); err != nil {
+		if _, err := out.Write([]byte{response}); err != nil {
 			return err
 		}
 	}
 }
 
-// appendText writes a text of at most 64 KiB, far more than a hash or a password has.
+// appendText writes a text of at most 64 KiB, far more than a hash or a
+// password has.
 func appendText(dst []byte, text string) []byte {
 	return append(binary.BigEndian.AppendUint16(dst, uint16(len(text))), text...)
 }

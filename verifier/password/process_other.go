@@ -2,21 +2,9 @@
 
 package password
 
-import (
-	"os"
-	"syscall"
-)
+import "syscall"
 
 func childAttributes() *syscall.SysProcAttr { return nil }
 
-// LowerPriority is known for Linux alone.
+// LowerPriority does nothing: it is implemented for Linux only.
 func LowerPriority() {}
-
-// selfExecutable is the file this process was started from.
-func selfExecutable() string {
-	path, err := os.Executable()
-	if err != nil {
-		return os.Args[0]
-	}
-	return path
-}

@@ -18,7 +18,7 @@ import (
 	"keyward/verifier/password"
 )
 
-// TestMain makes a child of this binary where it is told to.
+// TestMain runs this binary as a child if its arguments say so.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "hash-child" {
 		if err := password.Serve(os.Stdin, os.Stdout, fakeVerify); err != nil {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeVerify is a child's verification: the hash says what it does.
+// fakeVerify is the verification of a child. The hash selects what it does.
 func fakeVerify(hash, pass authz.Secret) (bool, error) {
 	switch hash.Reveal() {
 	case "dies":
@@ -55,9 +55,18 @@ func fakeVerify(hash, pass authz.Secret) (bool, error) {
 	return hash.Reveal() == "of "+pass.Reveal(), nil
 }
 
-func newProcesses(t *testing.T, patience time.Duration) *password.WorkerProcesses {
+// selfExecutable returns the file that this process runs; on Linux also if another
+// has been put in its place.
+func selfExecutable() string {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe"
+	}
+	return os.Args[0]
+}
+
+func newProcesses(t *testing.T, timeout time.Duration) *password.WorkerProcesses {
 	t.Helper()
-	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}, Timeout: patience})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +90,7 @@ func TestProcesses(t *testing.T) {
 		{"broken", "a", false, true},
 		{"environment", "a", false, false},
 		{"dies", "a", false, true},
-		{"of a", "a", true, false}, // another child answers
+		{"of a", "a", true, false}, // a new child answers
 	} {
 		right, err := p.Verify(authz.NewSecret(test.hash), authz.NewSecret(test.pass))
 		if right != test.right || (err != nil) != test.err {
@@ -109,7 +118,8 @@ func TestManyProcesses(t *testing.T) {
 	all.Wait()
 }
 
-// TestHangingProcess: it is given up, and with it nothing but its one question.
+// TestHangingProcess checks that a child that hangs is killed and that only its
+// own request fails.
 func TestHangingProcess(t *testing.T) {
 	p := newProcesses(t, 300*time.Millisecond)
 	if right, err := p.Verify(authz.NewSecret("hangs"), authz.NewSecret("a")); right || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -121,10 +131,11 @@ func TestHangingProcess(t *testing.T) {
 	}
 }
 
-// TestProgramThatWasReplaced: a child that is started later is of this program all the same.
-func TestProgramThatWasReplaced(t *testing.T) {
+// TestReplacedExecutable checks that a child that starts after the executable
+// was replaced runs the same program.
+func TestReplacedExecutable(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		return // elsewhere there is no way to run what has no name
+		return // only Linux can run an executable that has no name
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -144,9 +155,10 @@ func TestProgramThatWasReplaced(t *testing.T) {
 	}
 }
 
-// replacedParent is the life of a process whose program is removed while it has a child, and whose child dies.
+// replacedParent runs in a process whose executable is replaced while it has a
+// child, and whose child then dies.
 func replacedParent() error {
-	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: []string{os.Args[0], "hash-child"}}})
+	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}}})
 	if err != nil {
 		return err
 	}
@@ -163,11 +175,11 @@ func replacedParent() error {
 	return err
 }
 
-// TestPriority: a quiet time's hashes are not put behind the machine's other
-// work, and those of a flood are.
+// TestPriority checks that hashes after a quiet time run at normal priority,
+// and those of a flood at low priority.
 func TestPriority(t *testing.T) {
 	p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{
-		Command: password.Command{Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
+		Command: password.Command{Path: selfExecutable(), Args: []string{os.Args[0], "hash-child"}, LowPriority: []string{"low-priority"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -181,17 +193,17 @@ func TestPriority(t *testing.T) {
 		return low
 	}
 	if low() {
-		t.Error("the first hash goes at low priority")
+		t.Error("the first hash has low priority")
 	}
 	if _, err := p.Verify(authz.NewSecret("takes long"), authz.NewSecret("a")); err != nil {
 		t.Fatal(err)
 	}
 	if !low() {
-		t.Error("after more hashing than the prompt time allows a hash goes at normal priority")
+		t.Error("a hash beyond the budget has normal priority")
 	}
 }
 
-func TestProcessThatCannotStart(t *testing.T) {
+func TestProcessCannotStart(t *testing.T) {
 	for _, command := range [][]string{nil, {"/nowhere/keyward"}} {
 		if p, err := password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: password.Command{Args: command}}); p != nil || err == nil {
 			t.Errorf("%q: %v, %v", command, p, err)
@@ -199,7 +211,8 @@ func TestProcessThatCannotStart(t *testing.T) {
 	}
 }
 
-// TestServeEndsCleanly where the questions do, and not where one is cut off.
+// TestServeEndsCleanly checks that Serve returns nil at the end of the input,
+// and an error if a request is incomplete.
 func TestServeEndsCleanly(t *testing.T) {
 	for question, want := range map[string]string{
 		"":                          "",
@@ -221,7 +234,8 @@ func TestServeEndsCleanly(t *testing.T) {
 	}
 }
 
-// FuzzServe: whatever comes, it ends, and answers no more questions than there can be.
+// FuzzServe checks that Serve ends for any input, with no more answers than it
+// has requests.
 func FuzzServe(f *testing.F) {
 	f.Add([]byte("\x00\x04of a\x00\x01a\x00\x04of a"))
 	f.Fuzz(func(t *testing.T, questions []byte) {

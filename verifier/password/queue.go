@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Class orders tasks when more is to be hashed than time allows. Each class has its
-// own queue space.
+// Class orders tasks when more is to be hashed than time allows. Each class has
+// its own queue space.
 type Class uint8
 
 // The classes, lowest first: the zero Class waits for all others.
@@ -32,14 +32,14 @@ func (p Priority) higher(other Priority) bool {
 // queue holds the waiting tasks, those of each class in the order of service.
 type queue struct {
 	classes [classCount][]*task
-	skips   int // consecutive times that a lower class was passed over
+	skips   int // consecutive times that a lower class was skipped
 
 	newestNext bool // whether the oldest starved task was served last
 }
 
-// push inserts the task, and returns the one that the queue has no space for then:
-// one of its class whose callers have left, or else the last of the class, which may
-// be t itself; nil is none.
+// push inserts the task, and returns the one that the queue has no space for
+// then: one of its class whose callers have left, or else the last of the
+// class, which may be t itself; nil is none.
 func (q *queue) push(t *task, size int, now time.Time) (dropped *task) {
 	priority := t.job.Priority
 	if priority.Class >= classCount {
@@ -62,9 +62,9 @@ func (q *queue) push(t *task, size int, now time.Time) (dropped *task) {
 	return q.take(int(priority.Class), late)
 }
 
-// maxSkips is how many times in a row higher classes may go first, so that a flood of
-// clients without a history does not keep out a user whose name others guess at, or
-// one of many clients behind one address.
+// maxSkips is how many times in a row higher classes may go first, so that a
+// flood of clients without a history does not keep out a user whose name others
+// guess at, or one of many clients behind one address.
 const maxSkips = 3
 
 // pop takes out the next runnable task; nil is none.
@@ -93,8 +93,8 @@ func (q *queue) pop(runnable func(*task) bool) *task {
 	}
 }
 
-// nextStarved alternates between the first and the last runnable task of the class,
-// so that neither end can starve.
+// nextStarved alternates between the first and the last runnable task of the
+// class, so that neither end can starve.
 func (q *queue) nextStarved(class, first int, runnable func(*task) bool) int {
 	if q.newestNext = !q.newestNext; q.newestNext {
 		return first
@@ -107,7 +107,8 @@ func (q *queue) nextStarved(class, first int, runnable func(*task) bool) int {
 	return first
 }
 
-// expired takes out a task whose deadline is before the given time; nil is none.
+// expired takes out a task whose deadline is before the given time; nil is
+// none.
 func (q *queue) expired(before time.Time) *task {
 	for class, waiting := range q.classes {
 		if at := slices.IndexFunc(waiting, func(t *task) bool { return t.deadline.Before(before) }); at >= 0 {

@@ -10,40 +10,41 @@ import (
 	"keyward/verifier/password"
 )
 
-func TestWhoGoesFirst(t *testing.T) {
-	inBubble(t, password.Config{MaxWait: time.Second}, func(t *testing.T, p *pool) {
+func TestClassOrder(t *testing.T) {
+	inBubble(t, password.Config{MaxWait: time.Second}, func(t *testing.T, p *poolFixture) {
 		waits := []func() (string, error){
 			p.start(t.Context(), "0", p.job(password.Unknown, "0", "running")),
-			p.start(t.Context(), "1", p.job(password.Suspect, "1", "suspected 1")),
-			p.start(t.Context(), "2", p.job(password.Suspect, "2", "suspected 2")),
-			p.start(t.Context(), "3", p.job(password.Unknown, "3", "unsuspected 1")),
-			p.start(t.Context(), "4", p.job(password.Trusted, "4", "familiar 1")),
-			p.start(t.Context(), "5", p.job(password.Unknown, "5", "unsuspected 2")),
-			p.start(t.Context(), "6", p.job(password.Trusted, "6", "familiar 2")),
+			p.start(t.Context(), "1", p.job(password.Suspect, "1", "suspect 1")),
+			p.start(t.Context(), "2", p.job(password.Suspect, "2", "suspect 2")),
+			p.start(t.Context(), "3", p.job(password.Unknown, "3", "unknown 1")),
+			p.start(t.Context(), "4", p.job(password.Trusted, "4", "trusted 1")),
+			p.start(t.Context(), "5", p.job(password.Unknown, "5", "unknown 2")),
+			p.start(t.Context(), "6", p.job(password.Trusted, "6", "trusted 2")),
 		}
 		for _, wait := range waits {
 			if _, err := wait(); err != nil {
 				t.Error(err)
 			}
 		}
-		// Who has been passed over three times is next.
-		want := []string{"running", "familiar 1", "familiar 2", "unsuspected 1", "suspected 1", "unsuspected 2", "suspected 2"}
+		// A lower class goes next after three skips.
+		want := []string{"running", "trusted 1", "trusted 2", "unknown 1", "suspect 1", "unknown 2", "suspect 2"}
 		if ran := p.order(); !slices.Equal(ran, want) {
 			t.Errorf("order %q", ran)
 		}
 	})
 }
 
-// TestNobodyIsPassedOverForEver: every fourth turn is a lower class's, of its first and of its last in turns.
-func TestNobodyIsPassedOverForEver(t *testing.T) {
-	inBubble(t, password.Config{MaxWait: 2 * time.Second}, func(t *testing.T, p *pool) {
+// TestLowerClassesDoNotStarve checks that every fourth turn goes to a lower
+// class, to its first and its last task alternately.
+func TestLowerClassesDoNotStarve(t *testing.T) {
+	inBubble(t, password.Config{MaxWait: 2 * time.Second}, func(t *testing.T, p *poolFixture) {
 		var waits []func() (string, error)
 		for n := range 9 {
-			name := fmt.Sprint("unsuspected ", n)
+			name := fmt.Sprint("unknown ", n)
 			waits = append(waits, p.start(t.Context(), name, p.job(password.Unknown, name, name)))
 		}
 		for n := range 3 {
-			name := fmt.Sprint("suspected ", n)
+			name := fmt.Sprint("suspect ", n)
 			waits = append(waits, p.start(t.Context(), name, p.job(password.Suspect, name, name)))
 		}
 		for _, wait := range waits {
@@ -51,40 +52,42 @@ func TestNobodyIsPassedOverForEver(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		want := []string{"unsuspected 0", "unsuspected 1", "unsuspected 2", "unsuspected 3", "suspected 0",
-			"unsuspected 4", "unsuspected 5", "unsuspected 6", "suspected 2", "unsuspected 7", "unsuspected 8", "suspected 1"}
+		want := []string{"unknown 0", "unknown 1", "unknown 2", "unknown 3", "suspect 0",
+			"unknown 4", "unknown 5", "unknown 6", "suspect 2", "unknown 7", "unknown 8", "suspect 1"}
 		if ran := p.order(); !slices.Equal(ran, want) {
 			t.Errorf("order %q", ran)
 		}
 	})
 }
 
-// TestFamiliarOnesAreNeverLate: they are computed before others, to be there when they are asked for again.
-func TestFamiliarOnesAreNeverLate(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestTrustedTasksAreNeverLate checks that trusted tasks are computed before
+// others even after their deadline, for the retry.
+func TestTrustedTasksAreNeverLate(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 250*time.Millisecond))
-		familiar := p.start(t.Context(), "familiar", p.job(password.Trusted, "a", "familiar"))
+		trusted := p.start(t.Context(), "trusted", p.job(password.Trusted, "a", "trusted"))
 		time.Sleep(199 * time.Millisecond)
 		other := p.start(t.Context(), "other", p.job(password.Unknown, "b", "other"))
-		if _, err := familiar(); !errors.Is(err, password.ErrBusy) {
+		if _, err := trusted(); !errors.Is(err, password.ErrBusy) {
 			t.Error(err)
 		}
 		if _, err := other(); err != nil {
 			t.Error(err)
 		}
-		if ran := p.order(); !slices.Equal(ran, []string{"long", "familiar", "other"}) {
+		if ran := p.order(); !slices.Equal(ran, []string{"long", "trusted", "other"}) {
 			t.Errorf("order %q", ran)
 		}
 	})
 }
 
-// TestLessSuspicion goes before more, and pushes it out where there is no room for both.
-func TestLessSuspicion(t *testing.T) {
-	inBubble(t, password.Config{QueueSize: 3, MaxWait: time.Second}, func(t *testing.T, p *pool) {
-		job := func(name string, suspicion time.Duration) func() (string, error) {
+// TestPenaltyOrdersTasks checks that a task with a lower penalty goes before
+// one with a higher penalty, and replaces it in a full queue.
+func TestPenaltyOrdersTasks(t *testing.T) {
+	inBubble(t, password.Config{QueueSize: 3, MaxWait: time.Second}, func(t *testing.T, p *poolFixture) {
+		job := func(name string, penalty time.Duration) func() (string, error) {
 			return p.start(t.Context(), name, func() (password.Job, error) {
 				job, err := p.job(password.Unknown, name, name)()
-				job.Priority.Penalty = suspicion
+				job.Priority.Penalty = penalty
 				return job, err
 			})
 		}
@@ -101,14 +104,15 @@ func TestLessSuspicion(t *testing.T) {
 			t.Errorf("order %q", ran)
 		}
 		if value, err := job("much", 0)(); value != "much" || err != nil {
-			t.Errorf("the name of who was pushed out: %v", err)
+			t.Errorf("the key of a dropped task: %v", err)
 		}
 	})
 }
 
-// TestRoom: a full queue refuses at once, and no class takes another's room.
-func TestRoom(t *testing.T) {
-	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *pool) {
+// TestQueueSize checks that a full queue refuses at once, and that each class
+// has its own queue.
+func TestQueueSize(t *testing.T) {
+	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *poolFixture) {
 		waits := []func() (string, error){p.start(t.Context(), "running", p.job(password.Unknown, "running", "running"))}
 		for _, class := range []password.Class{password.Suspect, password.Unknown, password.Trusted} {
 			for n := range 2 {
@@ -121,7 +125,7 @@ func TestRoom(t *testing.T) {
 			}
 		}
 		if _, err := p.Do(t.Context(), keyOf("none"), p.job(password.Trusted+1, "none", "none")); !errors.Is(err, password.ErrBusy) {
-			t.Errorf("a class that is none: %v", err)
+			t.Errorf("an invalid class: %v", err)
 		}
 		for _, wait := range waits {
 			if _, err := wait(); err != nil {
@@ -131,10 +135,11 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// TestLateJobs: when nobody waits any more who has the time for a hash, others go
-// first, and take the room. What is left is computed for the one who asks again, but not for long.
-func TestLateJobs(t *testing.T) {
-	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *pool) {
+// TestLateTasks checks that tasks whose callers have no time left for a hash go
+// behind others and lose their place. If they are still queued they are
+// computed for the retry, but not for long.
+func TestLateTasks(t *testing.T) {
+	inBubble(t, password.Config{QueueSize: 2}, func(t *testing.T, p *poolFixture) {
 		long := p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 220*time.Millisecond))
 		p.start(t.Context(), "late", p.job(password.Unknown, "late", "late"))
 		out := p.start(t.Context(), "out", p.job(password.Trusted, "out", "out"))
@@ -144,7 +149,7 @@ func TestLateJobs(t *testing.T) {
 		p.start(t.Context(), "second", p.slow(password.Trusted, "second", "second", 10*time.Millisecond))
 		p.start(t.Context(), "third", p.slow(password.Trusted, "third", "third", 10*time.Millisecond))
 		if _, err := out(); !errors.Is(err, password.ErrBusy) || time.Since(began) != 0 {
-			t.Errorf("who had no room: %v after %s", err, time.Since(began))
+			t.Errorf("the task that was dropped: %v after %s", err, time.Since(began))
 		}
 		if _, err := long(); !errors.Is(err, password.ErrBusy) {
 			t.Error(err)
@@ -157,7 +162,7 @@ func TestLateJobs(t *testing.T) {
 			t.Errorf("order %q", ran)
 		}
 	})
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 3*time.Second))
 		late := p.start(t.Context(), "late", p.job(password.Unknown, "late", "late"))
 		if _, err := late(); !errors.Is(err, password.ErrBusy) {
@@ -170,9 +175,10 @@ func TestLateJobs(t *testing.T) {
 	})
 }
 
-// TestLateJobOfAUser gives way to whoever comes.
-func TestLateJobOfAUser(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestLateTaskOfAUser checks that any newcomer replaces a late task of the same
+// user.
+func TestLateTaskOfAUser(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 150*time.Millisecond))
 		late := p.start(t.Context(), "late", p.job(password.Unknown, "alice", "late"))
 		time.Sleep(100 * time.Millisecond)
@@ -186,9 +192,10 @@ func TestLateJobOfAUser(t *testing.T) {
 	})
 }
 
-// TestWhoJoinsLater has a job begun in time that is too late for the first.
-func TestWhoJoinsLater(t *testing.T) {
-	inBubble(t, password.Config{}, func(t *testing.T, p *pool) {
+// TestJoinExtendsDeadline checks that a later caller extends the deadline of a
+// task.
+func TestJoinExtendsDeadline(t *testing.T) {
+	inBubble(t, password.Config{}, func(t *testing.T, p *poolFixture) {
 		p.start(t.Context(), "long", p.slow(password.Unknown, "l", "long", 190*time.Millisecond))
 		p.start(t.Context(), "a", p.job(password.Unknown, "a", "a"))
 		time.Sleep(180 * time.Millisecond)

@@ -1,8 +1,8 @@
-// Package strictjson reads JSON as a program must whose decisions rest on it.
-// What two readers could take differently is refused: members named twice,
-// bytes that are no UTF-8, lone surrogates, anything before or after the one
-// object. It accepts a part of what encoding/json accepts, with equal values;
-// a fuzz test holds it to that.
+// Package strictjson parses JSON for programs that base access decisions on it.
+// It refuses what two parsers could read differently: duplicate members, bytes
+// that are not valid UTF-8, lone surrogates, anything before or after the one
+// object. It accepts a subset of what encoding/json accepts, with equal values;
+// a fuzz test checks that.
 package strictjson
 
 import (
@@ -10,13 +10,13 @@ import (
 	"errors"
 )
 
-// Limits bound what is read, so that small input can't cost much. Both must be positive.
+// Limits bound the work for small input. Both must be positive.
 type Limits struct {
-	Depth   int // of objects and arrays in each other; the object itself is the first
-	Members int // of the object itself; what is nested is bounded by the input's length alone
+	Depth   int // of nested objects and arrays, including the object itself
+	Members int // of the object itself; only the input's length bounds nested ones
 }
 
-// The errors say what is wrong and where the rule is, never what was read.
+// The errors name what is wrong and the rule, and quote nothing of the input.
 var (
 	errLimits    = errors.New("strictjson: limits must be positive")
 	errNotObject = errors.New("not a JSON object")
@@ -29,12 +29,12 @@ var (
 	errSurrogate = errors.New("an escaped surrogate without its other half")
 )
 
-// Object parses data, which must be exactly one JSON object, with nothing but
-// white space around it. Values are string, json.Number, bool, nil, []any and
-// map[string]any. On an error the map is nil.
+// Object parses data, which must be exactly one JSON object, surrounded by
+// nothing but white space. Values are string, json.Number, bool, nil, []any and
+// map[string]any. The map is nil if there is an error.
 //
-// Strings may share memory with each other: who keeps one for long and not the
-// rest should clone it.
+// Strings may share memory with each other: a caller that keeps one for long
+// should clone it.
 func Object(data []byte, limits Limits) (map[string]any, error) {
 	return parse(data, limits, false)
 }
@@ -43,200 +43,202 @@ func parse(data []byte, limits Limits, outline bool) (map[string]any, error) {
 	if limits.Depth <= 0 || limits.Members <= 0 {
 		return nil, errLimits
 	}
-	r := reader{text: string(data), depth: limits.Depth, outline: outline}
-	r.space()
-	if r.peek() != '{' {
+	p := parser{text: string(data), depth: limits.Depth, outline: outline}
+	p.skipSpace()
+	if p.peek() != '{' {
 		return nil, errNotObject
 	}
-	object, err := r.object(limits.Members)
+	object, err := p.object(limits.Members)
 	if err != nil {
 		return nil, err
 	}
-	if r.space(); r.at != len(r.text) {
+	if p.skipSpace(); p.at != len(p.text) {
 		return nil, errTrailing
 	}
 	return object, nil
 }
 
-// reader goes over the text once, from left to right.
-type reader struct {
+// parser scans the text once, from left to right.
+type parser struct {
 	text    string
 	at      int
 	depth   int  // how many more levels may open
-	outline bool // values that are objects and arrays are stepped over
+	outline bool // skip values that are objects or arrays
 }
 
-// peek returns the next byte, 0 at the end; a NUL begins nothing in JSON either.
-func (r *reader) peek() byte {
-	if r.at == len(r.text) {
+// peek returns the next byte, or 0 at the end; a NUL begins nothing in JSON
+// either.
+func (p *parser) peek() byte {
+	if p.at == len(p.text) {
 		return 0
 	}
-	return r.text[r.at]
+	return p.text[p.at]
 }
 
-func (r *reader) space() {
-	for r.at < len(r.text) {
-		switch r.text[r.at] {
+func (p *parser) skipSpace() {
+	for p.at < len(p.text) {
+		switch p.text[p.at] {
 		case ' ', '\t', '\n', '\r':
-			r.at++
+			p.at++
 		default:
 			return
 		}
 	}
 }
 
-// take steps over the byte where it is the next one.
-func (r *reader) take(c byte) bool {
-	if r.at < len(r.text) && r.text[r.at] == c {
-		r.at++
+// consume consumes the byte c if it is next.
+func (p *parser) consume(c byte) bool {
+	if p.at < len(p.text) && p.text[p.at] == c {
+		p.at++
 		return true
 	}
 	return false
 }
 
-func (r *reader) value() (any, error) {
-	switch c := r.peek(); {
+func (p *parser) value() (any, error) {
+	switch c := p.peek(); {
 	case c == '"':
-		return r.string()
-	case r.outline && (c == '{' || c == '['):
-		return Nested{}, r.skip()
+		return p.string()
+	case p.outline && (c == '{' || c == '['):
+		return Nested{}, p.skip()
 	case c == '{':
-		return r.object(len(r.text))
+		return p.object(len(p.text))
 	case c == '[':
-		return r.array()
+		return p.array()
 	case c == '-' || isDigit(c):
-		return r.number()
+		return p.number()
 	case c == 't':
-		return true, r.word("true")
+		return true, p.literal("true")
 	case c == 'f':
-		return false, r.word("false")
+		return false, p.literal("false")
 	case c == 'n':
-		return nil, r.word("null")
+		return nil, p.literal("null")
 	default:
 		return nil, errSyntax
 	}
 }
 
-func (r *reader) word(word string) error {
-	if len(r.text)-r.at < len(word) || r.text[r.at:r.at+len(word)] != word {
+func (p *parser) literal(word string) error {
+	if len(p.text)-p.at < len(word) || p.text[p.at:p.at+len(word)] != word {
 		return errSyntax
 	}
-	r.at += len(word)
+	p.at += len(word)
 	return nil
 }
 
 // open enters an object or an array, whose first byte is next.
-func (r *reader) open() error {
-	if r.depth == 0 {
+func (p *parser) open() error {
+	if p.depth == 0 {
 		return errDepth
 	}
-	r.depth--
-	r.at++
-	r.space()
+	p.depth--
+	p.at++
+	p.skipSpace()
 	return nil
 }
 
-// close leaves it, the last byte having been read.
-func (r *reader) close() { r.depth++ }
+// close leaves an object or an array whose last byte was consumed.
+func (p *parser) close() { p.depth++ }
 
-func (r *reader) object(members int) (map[string]any, error) {
-	if err := r.open(); err != nil {
+func (p *parser) object(members int) (map[string]any, error) {
+	if err := p.open(); err != nil {
 		return nil, err
 	}
 	object := map[string]any{}
-	for !r.take('}') {
+	for !p.consume('}') {
 		if len(object) > 0 {
-			if !r.take(',') {
+			if !p.consume(',') {
 				return nil, errSyntax
 			}
-			r.space()
+			p.skipSpace()
 		}
 		if len(object) == members {
 			return nil, errMembers
 		}
-		if err := r.member(object); err != nil {
+		if err := p.member(object); err != nil {
 			return nil, err
 		}
 	}
-	r.close()
+	p.close()
 	return object, nil
 }
 
-func (r *reader) member(object map[string]any) error {
-	if r.peek() != '"' {
+func (p *parser) member(object map[string]any) error {
+	if p.peek() != '"' {
 		return errSyntax
 	}
-	name, err := r.string()
+	name, err := p.string()
 	if err != nil {
 		return err
 	}
 	if _, twice := object[name]; twice {
 		return errDuplicate
 	}
-	if r.space(); !r.take(':') {
+	if p.skipSpace(); !p.consume(':') {
 		return errSyntax
 	}
-	r.space()
-	value, err := r.value()
+	p.skipSpace()
+	value, err := p.value()
 	if err != nil {
 		return err
 	}
 	object[name] = value
-	r.space()
+	p.skipSpace()
 	return nil
 }
 
-func (r *reader) array() ([]any, error) {
-	if err := r.open(); err != nil {
+func (p *parser) array() ([]any, error) {
+	if err := p.open(); err != nil {
 		return nil, err
 	}
 	array := []any{}
-	for !r.take(']') {
+	for !p.consume(']') {
 		if len(array) > 0 {
-			if !r.take(',') {
+			if !p.consume(',') {
 				return nil, errSyntax
 			}
-			r.space()
+			p.skipSpace()
 		}
-		value, err := r.value()
+		value, err := p.value()
 		if err != nil {
 			return nil, err
 		}
 		array = append(array, value)
-		r.space()
+		p.skipSpace()
 	}
-	r.close()
+	p.close()
 	return array, nil
 }
 
-// number reads by the grammar of RFC 8259 section 6 and keeps the text, so that no digit is lost.
-func (r *reader) number() (json.Number, error) {
-	start := r.at
-	r.take('-')
-	if !r.take('0') && !r.digits() {
+// number parses by the grammar of RFC 8259 section 6 and keeps the text, so
+// that no digit is lost.
+func (p *parser) number() (json.Number, error) {
+	start := p.at
+	p.consume('-')
+	if !p.consume('0') && !p.digits() {
 		return "", errSyntax
 	}
-	if r.take('.') && !r.digits() {
+	if p.consume('.') && !p.digits() {
 		return "", errSyntax
 	}
-	if r.take('e') || r.take('E') {
-		if !r.take('+') {
-			r.take('-')
+	if p.consume('e') || p.consume('E') {
+		if !p.consume('+') {
+			p.consume('-')
 		}
-		if !r.digits() {
+		if !p.digits() {
 			return "", errSyntax
 		}
 	}
-	return json.Number(r.text[start:r.at]), nil
+	return json.Number(p.text[start:p.at]), nil
 }
 
-// digits steps over one or more.
-func (r *reader) digits() bool {
-	start := r.at
-	for r.at < len(r.text) && isDigit(r.text[r.at]) {
-		r.at++
+// digits consumes digits and reports whether there was at least one.
+func (p *parser) digits() bool {
+	start := p.at
+	for p.at < len(p.text) && isDigit(p.text[p.at]) {
+		p.at++
 	}
-	return r.at > start
+	return p.at > start
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

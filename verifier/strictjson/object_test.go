@@ -48,9 +48,9 @@ func TestRefuses(t *testing.T) {
 		{"a member twice, one escaped", `{"ab":1,"\u0061b":1}`},
 		{"a member twice, nested", `{"a":[{"b":1,"b":2}]}`},
 		{"a member twice, both empty", `{"":1,"":1}`},
-		{"bytes that are no UTF-8", "{\"a\":\"\xff\"}"},
-		{"bytes that are no UTF-8, in a name", "{\"\xc3\":1}"},
-		{"bytes that are no UTF-8, after an escape", "{\"a\":\"\\n\xff\"}"},
+		{"bytes that are not UTF-8", "{\"a\":\"\xff\"}"},
+		{"bytes that are not UTF-8, in a name", "{\"\xc3\":1}"},
+		{"bytes that are not UTF-8, after an escape", "{\"a\":\"\\n\xff\"}"},
 		{"a surrogate in UTF-8", "{\"a\":\"\xed\xa0\x80\"}"},
 		{"an overlong encoding", "{\"a\":\"\xc0\xaf\"}"},
 		{"a high surrogate alone", `{"a":"\uD83D"}`},
@@ -70,7 +70,7 @@ func TestRefuses(t *testing.T) {
 		{"no colon", `{"a" 1}`},
 		{"no value", `{"a":}`},
 		{"no name", `{:1}`},
-		{"a name that is no string", `{a:1}`},
+		{"a name that is not a string", `{a:1}`},
 		{"single quotes", `{'a':1}`},
 		{"no comma", `{"a":1 "b":2}`},
 		{"a comma too many", `{"a":1,}`},
@@ -116,8 +116,8 @@ func TestLimitsMustBePositive(t *testing.T) {
 	}
 }
 
-// TestDepthIsGivenBack: what is closed counts no more.
-func TestDepthIsGivenBack(t *testing.T) {
+// TestDepthOfClosedLevels checks that a closed level no longer counts.
+func TestDepthOfClosedLevels(t *testing.T) {
 	text := `{"a":[` + strings.Repeat("[[]],", 100) + `{"b":{}}]}`
 	if _, err := strictjson.Object([]byte(text), limits); err != nil {
 		t.Error(err)
@@ -132,8 +132,8 @@ func TestErrorsDoNotQuote(t *testing.T) {
 	}
 }
 
-// FuzzObject holds us to encoding/json: what we accept it accepts, as the same
-// value, and written again it is read again as the same.
+// FuzzObject compares with encoding/json: it accepts what Object accepts, with
+// the same value. Encoded and parsed again, the value stays the same.
 func FuzzObject(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":[1,2.5e3,-0,"x\u00e4\uD83D\uDE00",true,false,null,{"b":{}}]}`, `{"a":1,"a":2}`,
 		"{\"a\":\"\xff\"}", `{"a":"\ud800"}`, `{"a":01}`, ` {"a" : [ ] } `, `{"a":1}{`, `{"a":[[[[[[]]]]]]}`, `{"":[1e700,{"":{}}]}`} {
@@ -167,7 +167,7 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// countMembers counts names in the text, repeated ones as often as they occur.
+// countMembers counts the names in the text, including duplicates.
 func countMembers(t *testing.T, data []byte) int {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(data))

@@ -1,39 +1,38 @@
 package strictjson
 
-// Nested stands in an outline for a value that is an object or an array.
+// Nested stands for an object or an array in the result of Outline.
 type Nested struct{}
 
-// Outline parses data as Object does, but steps over the values that are
-// objects or arrays: Nested stands for them. That costs a small part of what
-// Object does, so it is for data that may not be worth reading at all. What is
-// nested was not checked, but for its depth: the data is good only if Object
-// takes it as well.
+// Outline parses data as Object does, but skips the values that are objects or
+// arrays and returns Nested for them. It costs a fraction of Object, for data
+// that may not be worth parsing at all. Nested values are not checked, except
+// for their depth: the data is valid only if Object accepts it as well.
 func Outline(data []byte, limits Limits) (map[string]any, error) {
 	return parse(data, limits, true)
 }
 
-// skip steps over an object or an array, whose first byte is next, by its
-// brackets and strings alone.
-func (r *reader) skip() error {
+// skip skips an object or an array, whose first byte is next. It looks only at
+// brackets and strings.
+func (p *parser) skip() error {
 	opened, quoted := 0, false
-	for ; r.at < len(r.text); r.at++ {
-		switch c := r.text[r.at]; {
+	for ; p.at < len(p.text); p.at++ {
+		switch c := p.text[p.at]; {
 		case quoted && c == '\\':
-			r.at++ // whatever is escaped ends nothing
+			p.at++ // an escaped character ends nothing
 		case c == '"':
 			quoted = !quoted
 		case quoted:
 		case c == '{' || c == '[':
-			if opened++; opened > r.depth {
+			if opened++; opened > p.depth {
 				return errDepth
 			}
 		case c == '}' || c == ']':
 			if opened--; opened == 0 {
-				r.at++
+				p.at++
 				return nil
 			}
 		}
 	}
-	r.at = len(r.text)
+	p.at = len(p.text)
 	return errSyntax
 }

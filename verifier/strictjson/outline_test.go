@@ -34,7 +34,8 @@ func TestOutlineRefuses(t *testing.T) {
 	}
 }
 
-// FuzzOutline: what Object takes, Outline takes as well, with equal values but for the nested ones.
+// FuzzOutline checks that Outline accepts what Object accepts, with equal
+// values except for the nested ones.
 func FuzzOutline(f *testing.F) {
 	for _, text := range []string{`{}`, `{"a":[1,{"b":"]"}],"c":"d"}`, `{"a":[[[[]]]]}`, `{"a":"\\u0041","b":{"\"":"}"}}`} {
 		f.Add(text)

@@ -5,45 +5,45 @@ import (
 	"unicode/utf8"
 )
 
-// string reads a string, whose quote is next. One without escapes is a part of
-// the text and is not copied.
-func (r *reader) string() (string, error) {
-	r.at++
-	start, ascii := r.at, true
-	for r.at < len(r.text) {
-		switch c := r.text[r.at]; {
+// string parses a string, whose quote is next. Without escapes it is a
+// substring of the text and not a copy.
+func (p *parser) string() (string, error) {
+	p.at++
+	start, ascii := p.at, true
+	for p.at < len(p.text) {
+		switch c := p.text[p.at]; {
 		case c == '"':
-			s := r.text[start:r.at]
-			r.at++
+			s := p.text[start:p.at]
+			p.at++
 			if !ascii && !utf8.ValidString(s) {
 				return "", errUTF8
 			}
 			return s, nil
 		case c == '\\':
-			return r.escaped(start)
+			return p.escaped(start)
 		case c < 0x20:
 			return "", errSyntax
 		case c >= utf8.RuneSelf:
 			ascii = false
 		}
-		r.at++
+		p.at++
 	}
 	return "", errSyntax
 }
 
-// escaped reads on from the first escape of a string that began at start.
-func (r *reader) escaped(start int) (string, error) {
-	s := append(make([]byte, 0, 2*(r.at-start)+16), r.text[start:r.at]...)
-	for r.at < len(r.text) {
-		switch c := r.text[r.at]; {
+// escaped continues from the first escape of a string that began at start.
+func (p *parser) escaped(start int) (string, error) {
+	s := append(make([]byte, 0, 2*(p.at-start)+16), p.text[start:p.at]...)
+	for p.at < len(p.text) {
+		switch c := p.text[p.at]; {
 		case c == '"':
-			r.at++
+			p.at++
 			if !utf8.Valid(s) {
 				return "", errUTF8
 			}
 			return string(s), nil
 		case c == '\\':
-			decoded, err := r.escape()
+			decoded, err := p.escape()
 			if err != nil {
 				return "", err
 			}
@@ -52,19 +52,19 @@ func (r *reader) escaped(start int) (string, error) {
 			return "", errSyntax
 		default:
 			s = append(s, c)
-			r.at++
+			p.at++
 		}
 	}
 	return "", errSyntax
 }
 
-// escape reads one escape, whose backslash is next; a pair of surrogates is one.
-func (r *reader) escape() (rune, error) {
-	if len(r.text)-r.at < 2 {
+// escape parses one escape, whose backslash is next, or one pair of surrogates.
+func (p *parser) escape() (rune, error) {
+	if len(p.text)-p.at < 2 {
 		return 0, errSyntax
 	}
-	c := r.text[r.at+1]
-	r.at += 2
+	c := p.text[p.at+1]
+	p.at += 2
 	switch c {
 	case '"', '\\', '/':
 		return rune(c), nil
@@ -79,49 +79,50 @@ func (r *reader) escape() (rune, error) {
 	case 't':
 		return '\t', nil
 	case 'u':
-		return r.unicode()
+		return p.unicode()
 	default:
 		return 0, errSyntax
 	}
 }
 
-// unicode reads what follows a \u, and the other half of a surrogate pair.
-func (r *reader) unicode() (rune, error) {
-	first, err := r.hex4()
+// unicode parses what follows a \u, and the other half of a surrogate pair.
+func (p *parser) unicode() (rune, error) {
+	first, err := p.hex4()
 	if err != nil || !utf16.IsSurrogate(first) {
 		return first, err
 	}
-	if !r.take('\\') || !r.take('u') {
+	if !p.consume('\\') || !p.consume('u') {
 		return 0, errSurrogate
 	}
-	second, err := r.hex4()
+	second, err := p.hex4()
 	if err != nil {
 		return 0, err
 	}
-	// DecodeRune gives U+FFFD for halves that do not fit, and no pair means that character.
+	// DecodeRune returns U+FFFD for halves that do not match, and no pair
+	// encodes that character.
 	if decoded := utf16.DecodeRune(first, second); decoded != utf8.RuneError {
 		return decoded, nil
 	}
 	return 0, errSurrogate
 }
 
-func (r *reader) hex4() (rune, error) {
-	if len(r.text)-r.at < 4 {
+func (p *parser) hex4() (rune, error) {
+	if len(p.text)-p.at < 4 {
 		return 0, errSyntax
 	}
 	var v rune
 	for range 4 {
-		digit := hexDigit(r.text[r.at])
+		digit := hexDigit(p.text[p.at])
 		if digit < 0 {
 			return 0, errSyntax
 		}
 		v = v<<4 | digit
-		r.at++
+		p.at++
 	}
 	return v, nil
 }
 
-// hexDigit is the digit's value, or -1.
+// hexDigit returns the digit's value, or -1.
 func hexDigit(c byte) rune {
 	switch {
 	case isDigit(c):

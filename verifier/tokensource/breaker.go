@@ -31,11 +31,11 @@ const (
 // get their 503 at once.
 //
 // A client may hold a token that makes the server fail, so consecutive failures
-// open the breaker for that client alone. It opens for all clients if the server
-// cannot be reached, or if failures come from several networks without an answer
-// in between: within its network a host can pose as many clients. Several clients
-// then probe the server. If one client probed for all, a token that fails would
-// keep the others out.
+// open the breaker for that client alone. It opens for all clients if the
+// server cannot be reached, or if failures come from several networks without
+// an answer in between: within its network a host can pose as many clients.
+// Several clients then probe the server. If one client probed for all, a token
+// that fails would keep the others out.
 type breaker struct {
 	now     func() time.Time
 	changed func(open bool) // called with the lock held
@@ -47,20 +47,21 @@ type breaker struct {
 	networks    map[netip.Prefix]struct{}
 	probes      map[netip.Prefix]int // by network
 	probed      time.Time            // when the first of the probes was sent
-	failing     map[netip.Prefix]*failing
+	failing     map[netip.Prefix]*failingClient
 }
 
-// failing is a client whose last requests failed.
-type failing struct {
-	failures int
-	asked    time.Time // when its last request was sent
+// failingClient is a client whose last requests failed.
+type failingClient struct {
+	failures    int
+	lastRequest time.Time // when its last request was sent
 }
 
 func newBreaker(now func() time.Time, changed func(open bool)) *breaker {
-	return &breaker{now: now, changed: changed, networks: map[netip.Prefix]struct{}{}, probes: map[netip.Prefix]int{}, failing: map[netip.Prefix]*failing{}}
+	return &breaker{now: now, changed: changed, networks: map[netip.Prefix]struct{}{}, probes: map[netip.Prefix]int{}, failing: map[netip.Prefix]*failingClient{}}
 }
 
-// allow reports whether a client may send a request. If it may, done must follow.
+// allow reports whether a client may send a request. If it may, done must
+// follow.
 func (b *breaker) allow(address authz.Address) bool {
 	now, client := b.now(), address.Client()
 	b.mu.Lock()
@@ -69,13 +70,13 @@ func (b *breaker) allow(address authz.Address) bool {
 	if !b.open && (f == nil || f.failures < breakerThreshold) {
 		return true
 	}
-	if f != nil && within(now, f.asked, breakerOpenFor) || b.open && !b.mayProbe(address.Network(), now) {
+	if f != nil && within(now, f.lastRequest, breakerOpenFor) || b.open && !b.mayProbe(address.Network(), now) {
 		return false
 	}
 	if f != nil {
-		f.asked = now
+		f.lastRequest = now
 	} else if client.IsValid() {
-		b.remember(client, &failing{asked: now})
+		b.track(client, &failingClient{lastRequest: now})
 	}
 	return true
 }
@@ -97,8 +98,8 @@ func (b *breaker) mayProbe(network netip.Prefix, now time.Time) bool {
 	return true
 }
 
-// within reports whether less than d has passed since then. It is false once the
-// clock has been set back.
+// within reports whether less than d has passed since then. It is false once
+// the clock has been set back.
 func within(now, then time.Time, d time.Duration) bool {
 	since := now.Sub(then)
 	return since >= 0 && since < d
@@ -140,15 +141,15 @@ func (b *breaker) recordFailure(client netip.Prefix, now time.Time) {
 	}
 	if f := b.failing[client]; f != nil {
 		f.failures++
-		f.asked = now
+		f.lastRequest = now
 		return
 	}
-	b.remember(client, &failing{failures: 1, asked: now})
+	b.track(client, &failingClient{failures: 1, lastRequest: now})
 }
 
-// remember evicts an arbitrary client if the table is full: that client has to fail
-// some more times.
-func (b *breaker) remember(client netip.Prefix, f *failing) {
+// track evicts an arbitrary client if the table is full: that client has to
+// fail some more times.
+func (b *breaker) track(client netip.Prefix, f *failingClient) {
 	if len(b.failing) >= maxFailing {
 		for other := range b.failing {
 			delete(b.failing, other)

@@ -19,18 +19,18 @@ type jwksLocation struct {
 	issuer   string // "" if the URL is configured
 	metadata string // URL of the issuer's metadata
 	url      string // of the key set; "" until it is discovered
-	reach    *reach
+	guard    *ssrfGuard
 }
 
-// newJWKSLocation takes the key set's URL from the configuration, or else the URL
-// of the metadata that names it (OpenID Connect Discovery 1.0 section 4.1).
+// newJWKSLocation takes the key set's URL from the configuration, or else the
+// URL of the metadata that names it (OpenID Connect Discovery 1.0 section 4.1).
 func newJWKSLocation(issuer, jwksURL string) (jwksLocation, error) {
 	if jwksURL != "" {
 		u, err := operatorURL("jwks_url", jwksURL)
 		if err != nil {
 			return jwksLocation{}, err
 		}
-		return jwksLocation{url: jwksURL, reach: reachOf(u, true)}, nil
+		return jwksLocation{url: jwksURL, guard: newSSRFGuard(u, true)}, nil
 	}
 	u, err := operatorURL("issuer", issuer)
 	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
@@ -40,13 +40,13 @@ func newJWKSLocation(issuer, jwksURL string) (jwksLocation, error) {
 		return jwksLocation{}, err
 	}
 	return jwksLocation{
-		issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration", reach: reachOf(u, false),
+		issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration", guard: newSSRFGuard(u, false),
 	}, nil
 }
 
 // load reads the keys. Discovery is repeated on scheduled refreshes and after a
-// failure, since the issuer may move them. A refresh that a check waits for mostly
-// skips it.
+// failure, since the issuer may move them. A refresh that a check waits for
+// mostly skips it.
 func (d *jwksLocation) load(ctx context.Context, client *http.Client, rediscover bool) (*jwks.Set, error) {
 	if d.issuer != "" && (rediscover || d.url == "") {
 		if err := d.discover(ctx, client); err != nil {
@@ -73,24 +73,25 @@ func (d *jwksLocation) discover(ctx context.Context, client *http.Client) error 
 	if err != nil {
 		return err
 	}
-	place, err := parseMetadata(document, d.issuer)
+	location, err := parseMetadata(document, d.issuer)
 	if err != nil {
 		return err
 	}
-	u, err := checkURL(place)
+	u, err := checkURL(location)
 	if err == nil {
-		err = d.reach.check(u)
+		err = d.guard.check(u)
 	}
 	if err != nil {
 		return fmt.Errorf("jwks_uri: %w", err)
 	}
-	d.url = place
+	d.url = location
 	return nil
 }
 
-// parseMetadata returns the jwks_uri of an issuer's metadata (RFC 8414 section 2). The metadata must be about that issuer (section
-// 3.3), or one issuer could hand out another's keys, and an issuer on https
-// must not have its keys read over http.
+// parseMetadata returns the jwks_uri of an issuer's metadata (RFC 8414 section
+// 2). The metadata must name that issuer (section 3.3), or one issuer could
+// hand out another's keys. The keys of an issuer on https must not be read over
+// http.
 func parseMetadata(document []byte, issuer string) (string, error) {
 	members, err := strictjson.Object(document, strictjson.Limits{Depth: 16, Members: 512})
 	if err != nil {

@@ -21,7 +21,7 @@ type faultServer struct {
 	addr  string
 	fault atomic.Pointer[http.HandlerFunc]
 	hits  atomic.Int64
-	stop  context.Context // ends with the test, for those that hang
+	stop  context.Context // ends with the test, for handlers that hang
 	serve *http.Server
 }
 
@@ -29,13 +29,13 @@ func newFaultServer(t *testing.T) *faultServer {
 	t.Helper()
 	stop, cancel := context.WithCancel(context.Background())
 	m := &faultServer{t: t, addr: "127.0.0.1:0", stop: stop}
-	m.set(says("{}"))
+	m.set(respond("{}"))
 	m.start()
 	t.Cleanup(func() { cancel(); m.close() })
 	return m
 }
 
-// start listens, at the same address again after die.
+// start listens, at the same address again after close.
 func (m *faultServer) start() {
 	m.t.Helper()
 	listener, err := net.Listen("tcp", m.addr)
@@ -51,30 +51,30 @@ func (m *faultServer) start() {
 	go func(s *http.Server) { _ = s.Serve(listener) }(m.serve)
 }
 
-// die closes the listener and cuts every connection.
+// close closes the listener and all connections.
 func (m *faultServer) close() { _ = m.serve.Close() }
 
-func (m *faultServer) set(mood http.HandlerFunc) { m.fault.Store(&mood) }
-func (m *faultServer) url() string               { return "http://" + m.addr }
+func (m *faultServer) set(fault http.HandlerFunc) { m.fault.Store(&fault) }
+func (m *faultServer) url() string                { return "http://" + m.addr }
 
-func says(body string) http.HandlerFunc {
+func respond(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 }
 
-func status(code int) http.HandlerFunc {
+func respondStatus(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// refuses cuts the connection without a word.
-func refuses(w http.ResponseWriter, _ *http.Request) {
+// closeConnection closes the connection without a response.
+func closeConnection(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
 		_ = conn.Close()
 	}
 }
 
-// babbles answers with what is no HTTP.
-func babbles(w http.ResponseWriter, _ *http.Request) {
+// sendGarbage sends a response that is not HTTP.
+func sendGarbage(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
 		_, _ = io.WriteString(conn, "550 secret-of-the-server\r\n")
@@ -82,23 +82,23 @@ func babbles(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// breaksOff promises more than it sends.
-func breaksOff(body string) http.HandlerFunc {
+// truncateBody sends less than its Content-Length.
+func truncateBody(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)+10))
 		_, _ = io.WriteString(w, body)
 	}
 }
 
-func (m *faultServer) hangs(_ http.ResponseWriter, r *http.Request) {
+func (m *faultServer) hang(_ http.ResponseWriter, r *http.Request) {
 	select {
 	case <-r.Context().Done():
 	case <-m.stop.Done():
 	}
 }
 
-// drips sends a byte now and then, for ever.
-func (m *faultServer) drips(w http.ResponseWriter, r *http.Request) {
+// trickle sends one byte every few milliseconds and never ends.
+func (m *faultServer) trickle(w http.ResponseWriter, r *http.Request) {
 	for {
 		if _, err := io.WriteString(w, " "); err != nil {
 			return
@@ -114,29 +114,29 @@ func (m *faultServer) drips(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func redirects(w http.ResponseWriter, r *http.Request) {
+func redirectLoop(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/again"+r.URL.Path, http.StatusTemporaryRedirect)
 }
 
-// moods are all the ways to go wrong, but for the server that is not there at all.
+// faults returns all faults, except for a server that is down.
 func (m *faultServer) faults(good string) map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"refuses": refuses, "babbles": babbles, "hangs": m.hangs, "drips": m.drips, "redirects": redirects,
-		"500": status(500), "503": status(503), "404": status(404), "401": status(401), "204": status(204),
+		"closed connection": closeConnection, "garbage": sendGarbage, "hang": m.hang, "trickle": m.trickle, "redirect loop": redirectLoop,
+		"500": respondStatus(500), "503": respondStatus(503), "404": respondStatus(404), "401": respondStatus(401), "204": respondStatus(204),
 		"500 with a good body": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, good) },
-		"HTML":                 says("<!doctype html><title>Sign in</title>"),
-		"empty":                says(""), "empty object": says("{}"), "null": says("null"), "array": says("[" + good + "]"),
-		"breaks off":      breaksOff(good),
-		"truncated":       says(good[:len(good)-1]),
-		"oversize":        says(good[:len(good)-1] + strings.Repeat(" ", 512<<10) + "}"),
-		"twice":           says(good + good),
-		"duplicate":       says(good[:len(good)-1] + "," + good[1:]),
-		"no UTF-8":        says(good[:len(good)-1] + ",\"x\":\"\xff\"}"),
-		"byte order mark": says("\ufeff" + good),
+		"HTML":                 respond("<!doctype html><title>Sign in</title>"),
+		"empty":                respond(""), "empty object": respond("{}"), "null": respond("null"), "array": respond("[" + good + "]"),
+		"incomplete body": truncateBody(good),
+		"truncated":       respond(good[:len(good)-1]),
+		"oversize":        respond(good[:len(good)-1] + strings.Repeat(" ", 512<<10) + "}"),
+		"twice":           respond(good + good),
+		"duplicate":       respond(good[:len(good)-1] + "," + good[1:]),
+		"not UTF-8":       respond(good[:len(good)-1] + ",\"x\":\"\xff\"}"),
+		"byte order mark": respond("\ufeff" + good),
 	}
 }
 
-// jwk is a fresh public key of that id.
+// jwk returns a new public key with that id.
 func jwk(t *testing.T, kid string) string {
 	t.Helper()
 	public, _, err := ed25519.GenerateKey(rand.Reader)
@@ -148,8 +148,8 @@ func jwk(t *testing.T, kid string) string {
 
 func jwkSet(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
 
-// within runs what must not hang.
-func within(t *testing.T, limit time.Duration, what string, do func()) {
+// returnsWithin checks that do returns within the limit.
+func returnsWithin(t *testing.T, limit time.Duration, what string, do func()) {
 	t.Helper()
 	began := time.Now()
 	do()
@@ -158,8 +158,8 @@ func within(t *testing.T, limit time.Duration, what string, do func()) {
 	}
 }
 
-// soon waits until the condition holds.
-func soon(t *testing.T, what string, holds func() bool) {
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -168,12 +168,12 @@ func soon(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// counter is an tokensource.Observer.
-type counter struct{ ok, failed, ignored atomic.Int64 }
+// countingObserver is a tokensource.Observer.
+type countingObserver struct{ ok, failed, ignored atomic.Int64 }
 
-func (c *counter) Ignored(keys int) { c.ignored.Store(int64(keys)) }
+func (c *countingObserver) Ignored(keys int) { c.ignored.Store(int64(keys)) }
 
-func (c *counter) Refreshed(err error) {
+func (c *countingObserver) Refreshed(err error) {
 	if err == nil {
 		c.ok.Add(1)
 	} else {

@@ -18,7 +18,7 @@ import (
 // maxSecret bounds a file with an HMAC secret, in bytes.
 const maxSecret = 4 << 10
 
-// File keeps the keys of an issuer that a file holds. The last good version stays
+// File provides the keys of an issuer from a file. The last good version stays
 // in force if the file becomes unreadable or invalid.
 type File struct {
 	path     string
@@ -70,7 +70,8 @@ func (f *File) Ready() error {
 	return nil
 }
 
-// Reload reads the file again and reports the result to the log and the observer.
+// Reload reads the file again and reports the result to the log and the
+// observer.
 func (f *File) Reload() {
 	f.reading.Lock()
 	defer f.reading.Unlock()
@@ -86,14 +87,15 @@ func (f *File) Reload() {
 	f.observer.Refreshed(err)
 }
 
-// read refuses a file that is not regular, since reading a pipe might never end.
+// read refuses a file that is not regular, since reading a pipe might never
+// end.
 func (f *File) read() (*jwks.Set, error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
+		return nil, errors.New("it is not a regular file")
 	}
 	file, err := os.Open(f.path)
 	if err != nil {

@@ -31,12 +31,12 @@ func findIn(f *tokensource.File, kid, algorithm string) (*jwks.Key, error) {
 func TestJWKSFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jwks.json")
 	var log bytes.Buffer
-	seen := &counter{}
+	seen := &countingObserver{}
 	f := tokensource.NewJWKSFile(path, slog.New(slog.NewTextHandler(&log, nil)), seen)
 	if f.Path() != path || f.Ready() == nil || seen.failed.Load() != 1 {
 		t.Errorf("a missing file: path %s, ready %v, %d failures", f.Path(), f.Ready(), seen.failed.Load())
 	}
-	if _, err := findIn(f, "a", "EdDSA"); !cannotTell(err) {
+	if _, err := findIn(f, "a", "EdDSA"); !isUnavailable(err) {
 		t.Errorf("with no file: %v", err)
 	}
 	write(t, path, jwkSet(jwk(t, "a")))
@@ -46,7 +46,7 @@ func TestJWKSFile(t *testing.T) {
 		t.Fatalf("key %v, error %v, ready %v", key, err, f.Ready())
 	}
 	for name, text := range map[string]string{
-		"empty": "", "no JSON": "keyword-of-the-file", "no keys": jwkSet(), "private": jwkSet(strings.Replace(jwk(t, "b"), "{", `{"d":"AA",`, 1)),
+		"empty": "", "not JSON": "keyword-of-the-file", "no keys": jwkSet(), "private": jwkSet(strings.Replace(jwk(t, "b"), "{", `{"d":"AA",`, 1)),
 		"oversize": jwkSet(jwk(t, "b")) + strings.Repeat(" ", 512<<10),
 	} {
 		write(t, path, text)
@@ -61,44 +61,45 @@ func TestJWKSFile(t *testing.T) {
 	}
 	write(t, path, jwkSet(jwk(t, "b")))
 	if f.Reload(); f.Contains(key) || seen.ok.Load() != 2 {
-		t.Errorf("a key that left the file is still held, or the observer was not told (%d)", seen.ok.Load())
+		t.Errorf("a key that left the file is still valid, or the observer was not notified (%d)", seen.ok.Load())
 	}
 	if _, err := findIn(f, "a", "EdDSA"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the file: %v", err)
 	}
 }
 
-// TestIgnoredKeysAreLogged: a line for each key that is left out, when they change, from a file and over the network.
+// TestIgnoredKeysAreLogged checks that each ignored key is logged when they
+// change, for a file and over the network.
 func TestIgnoredKeysAreLogged(t *testing.T) {
 	const odd = `{"kty":"OKP","crv":"Ed448","kid":"odd","x":"AA"}`
 	path, m := filepath.Join(t.TempDir(), "jwks.json"), newFaultServer(t)
-	sets := func(text string) { write(t, path, text); m.set(says(text)) }
+	sets := func(text string) { write(t, path, text); m.set(respond(text)) }
 	sets(jwkSet(jwk(t, "a"), odd))
 	var fileLog, remoteLog lockedBuffer
-	seenFile, seenRemote := &counter{}, &counter{}
+	seenFile, seenRemote := &countingObserver{}, &countingObserver{}
 	f := tokensource.NewJWKSFile(path, slog.New(slog.NewTextHandler(&fileLog, nil)), seenFile)
 	newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Refresh: time.Millisecond, Observer: seenRemote, Log: slog.New(slog.NewTextHandler(&remoteLog, nil))})
-	told := func(lines, ignored int64) {
+	expectLines := func(lines, ignored int64) {
 		t.Helper()
 		refreshed := seenRemote.ok.Load() + 2
 		f.Reload()
-		soon(t, "two refreshes", func() bool { return seenRemote.ok.Load() >= refreshed })
+		eventually(t, "two refreshes", func() bool { return seenRemote.ok.Load() >= refreshed })
 		for name, log := range map[string]*lockedBuffer{"file": &fileLog, "remote": &remoteLog} {
 			if got := strings.Count(log.String(), "left out"); got != int(lines) || !strings.Contains(log.String(), `kid=odd why="crv is not Ed25519"`) {
 				t.Errorf("%s: %d lines, want %d: %s", name, got, lines, log.String())
 			}
 		}
 		if seenFile.ignored.Load() != ignored || seenRemote.ignored.Load() != ignored {
-			t.Errorf("%d and %d are counted, want %d", seenFile.ignored.Load(), seenRemote.ignored.Load(), ignored)
+			t.Errorf("%d and %d ignored, want %d", seenFile.ignored.Load(), seenRemote.ignored.Load(), ignored)
 		}
 	}
-	told(1, 1)
+	expectLines(1, 1)
 	sets(jwkSet(jwk(t, "a"), odd, strings.Replace(odd, "odd", "another", 1)))
-	soon(t, "the change", func() bool { return seenRemote.ignored.Load() == 2 })
-	told(3, 2)
+	eventually(t, "the change", func() bool { return seenRemote.ignored.Load() == 2 })
+	expectLines(3, 2)
 	sets(jwkSet(jwk(t, "a")))
-	soon(t, "the change", func() bool { return seenRemote.ignored.Load() == 0 })
-	told(4, 0) // the fourth says that none is
+	eventually(t, "the change", func() bool { return seenRemote.ignored.Load() == 0 })
+	expectLines(4, 0) // the fourth line says that none is left out
 }
 
 // lockedBuffer is written by one goroutine and read by another.
@@ -123,7 +124,7 @@ func TestSecretFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write(t, path, "too short")
 	f := tokensource.NewSecretFile(path, nil, nil)
-	if _, err := findIn(f, "", "HS256"); !cannotTell(err) || f.Ready() == nil || f.Contains(&jwks.Key{}) {
+	if _, err := findIn(f, "", "HS256"); !isUnavailable(err) || f.Ready() == nil || f.Contains(&jwks.Key{}) {
 		t.Errorf("a short secret: %v", err)
 	}
 	write(t, path, strings.Repeat("s", 64)+"\n")
@@ -134,25 +135,26 @@ func TestSecretFile(t *testing.T) {
 	}
 	write(t, path, strings.Repeat("s", 5<<10))
 	if f.Reload(); !f.Contains(key) {
-		t.Error("an oversized file took the place of a good one")
+		t.Error("an oversized file replaced a good one")
 	}
 }
 
-// TestNoRegularFile: a pipe or a device would never end.
-func TestNoRegularFile(t *testing.T) {
+// TestIrregularFile checks that a pipe or a device, which may never end, is not
+// read.
+func TestIrregularFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pipe, dir, os.DevNull} {
-		within(t, slack, "reading "+path, func() {
+		returnsWithin(t, slack, "reading "+path, func() {
 			if tokensource.NewSecretFile(path, nil, nil).Ready() == nil {
 				t.Errorf("%s was read", path)
 			}
 		})
 	}
-	link := filepath.Join(dir, "link") // as Kubernetes mounts files
+	link := filepath.Join(dir, "link") // Kubernetes mounts files as links
 	write(t, filepath.Join(dir, "jwks.json"), jwkSet(jwk(t, "a")))
 	if err := os.Symlink("jwks.json", link); err != nil {
 		t.Fatal(err)

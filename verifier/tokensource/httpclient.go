@@ -16,14 +16,14 @@ import (
 // would.
 var (
 	errTimeout     = errors.New("no answer in time")
-	errCanceled    = errors.New("given up before there was an answer")
+	errCanceled    = errors.New("canceled before there was an answer")
 	errRefused     = errors.New("connection refused")
-	errName        = errors.New("the host name cannot be resolved")
+	errResolve     = errors.New("the host name cannot be resolved")
 	errCertificate = errors.New("its certificate is not trusted")
 	errRedirects   = errors.New("too many redirects")
 	errDowngrade   = errors.New("a redirect from https to http")
 	errTooLarge    = errors.New("the answer is too large")
-	errBroken      = errors.New("the answer broke off, or is no HTTP")
+	errBroken      = errors.New("the answer broke off, or is not HTTP")
 )
 
 // statusError is an answer other than 200.
@@ -33,8 +33,9 @@ func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
 
 const maxRedirects = 3
 
-// newClient returns a client with the given one's transport (nil: newTransport's)
-// that keeps no cookies and follows redirects by the given rule.
+// newClient returns a client with the given one's transport (nil:
+// newTransport's) that keeps no cookies and follows redirects by the given
+// rule.
 func newClient(given *http.Client, redirect func(*http.Request, []*http.Request) error) *http.Client {
 	if given != nil && given.Transport != nil {
 		return &http.Client{Transport: given.Transport, CheckRedirect: redirect}
@@ -43,7 +44,7 @@ func newClient(given *http.Client, redirect func(*http.Request, []*http.Request)
 }
 
 // newTransport returns a transport with short timeouts. The context bounds the
-// request as a whole; these bounds show which phase was slow.
+// entire request; these bounds show which phase was slow.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -73,24 +74,25 @@ func allowSafeRedirects(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// noRedirects is the redirect rule for requests that carry secrets: the redirect
-// itself is the response.
+// noRedirects is the redirect rule for requests that carry secrets: the
+// redirect itself is the response.
 func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// fetch sends the request and returns the body of a 200 response, at most limit bytes.
+// fetch sends the request and returns the body of a 200 response, at most limit
+// bytes.
 func fetch(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
-	answer, err := client.Do(r)
+	response, err := client.Do(r)
 	if err != nil {
 		return nil, sanitizeError(r.Context(), err)
 	}
-	defer answer.Body.Close()
+	defer response.Body.Close()
 	// Other responses are read too, or the connection could not be reused.
-	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case err != nil:
 		return nil, sanitizeError(r.Context(), err)
-	case answer.StatusCode != http.StatusOK:
-		return nil, statusError(answer.StatusCode)
+	case response.StatusCode != http.StatusOK:
+		return nil, statusError(response.StatusCode)
 	case int64(len(body)) > limit:
 		return nil, errTooLarge
 	default:
@@ -100,7 +102,7 @@ func fetch(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
 
 // sanitizeError maps an error of net/http to one that quotes nothing.
 func sanitizeError(ctx context.Context, err error) error {
-	for _, own := range []error{errRedirects, errDowngrade, errReach} {
+	for _, own := range []error{errRedirects, errDowngrade, errForbiddenAddress} {
 		if errors.Is(err, own) {
 			return own
 		}
@@ -115,7 +117,7 @@ func sanitizeError(ctx context.Context, err error) error {
 		return errRefused
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return errName
+		return errResolve
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return errCertificate

@@ -8,15 +8,16 @@ import (
 )
 
 // ignoredKeys reports the keys that are left out of a key set: their tokens are
-// refused, and nothing else would explain why. It is not safe for concurrent use.
+// refused, and nothing else would explain why. It is not safe for concurrent
+// use.
 type ignoredKeys struct {
 	log      *slog.Logger // names the owner of the keys
 	observer Observer
 	reported []jwks.Ignored
 }
 
-// report takes each set that comes into force. It logs a line per ignored key when
-// these change.
+// report takes each set that comes into force. It logs a line per ignored key
+// when these change.
 func (i *ignoredKeys) report(set *jwks.Set) {
 	ignored := set.Ignored()
 	i.observer.Ignored(len(ignored))

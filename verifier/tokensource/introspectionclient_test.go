@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestQuestionsShareNoConnection: a server that has HTTP/2 is asked over HTTP/1.1, where a question has a connection of its own.
-func TestQuestionsShareNoConnection(t *testing.T) {
+// TestRequestsShareNoConnection checks that a server with HTTP/2 gets requests
+// over HTTP/1.1, one per connection.
+func TestRequestsShareNoConnection(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
 	s.EnableHTTP2 = true
 	s.StartTLS()

@@ -17,7 +17,8 @@ import (
 	"keyward/verifier"
 )
 
-// IntrospectorConfig names an authorization server and the client's credentials there.
+// IntrospectorConfig names an authorization server and the client's credentials
+// there.
 type IntrospectorConfig struct {
 	Name         string // in the log
 	URL          string
@@ -38,8 +39,8 @@ const (
 	rejectionLogInterval = time.Minute
 )
 
-// Introspector asks an authorization server about tokens (RFC 7662). Soon after a
-// server becomes unavailable or slow, checks no longer wait for it.
+// Introspector asks an authorization server about tokens (RFC 7662). Soon after
+// a server becomes unavailable or slow, checks no longer wait for it.
 type Introspector struct {
 	cfg       IntrospectorConfig
 	client    *http.Client
@@ -48,8 +49,8 @@ type Introspector struct {
 	rejection logThrottle
 }
 
-// NewIntrospector returns an Introspector that authenticates as the given client
-// (RFC 6749 section 2.3.1).
+// NewIntrospector returns an Introspector that authenticates as the given
+// client (RFC 6749 section 2.3.1).
 func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
 	if _, err := operatorURL("introspection url", cfg.URL); err != nil {
 		return nil, err
@@ -64,12 +65,13 @@ func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
 		cfg.Now = time.Now
 	}
 	i := &Introspector{cfg: cfg, client: newIntrospectionClient(cfg.Client), slots: make(chan struct{}, maxInFlight)}
-	i.breaker = newBreaker(cfg.Now, i.changed)
+	i.breaker = newBreaker(cfg.Now, i.logBreaker)
 	return i, nil
 }
 
-// newIntrospectionClient returns a client that uses one connection per request. On
-// a shared HTTP/2 connection, a response that is not HTTP would end other requests.
+// newIntrospectionClient returns a client that uses one connection per request.
+// On a shared HTTP/2 connection, a response that is not HTTP would end other
+// requests.
 func newIntrospectionClient(given *http.Client) *http.Client {
 	client := newClient(given, noRedirects)
 	if own, ok := client.Transport.(*http.Transport); ok && (given == nil || given.Transport == nil) {
@@ -139,8 +141,8 @@ func (i *Introspector) request(ctx context.Context, token authz.Secret) (*verifi
 // errInvalidResponse is a response that is not valid by RFC 7662.
 var errInvalidResponse = errors.New("the answer makes no sense")
 
-// outcomeOf returns what the result of a request says about the server. A response
-// that cannot be used still shows that the server is up.
+// outcomeOf returns what the result of a request says about the server. A
+// response that cannot be used still shows that the server is up.
 func outcomeOf(err error, connected bool) outcome {
 	status, isStatus := errors.AsType[statusError](err)
 	switch {
@@ -157,14 +159,14 @@ func outcomeOf(err error, connected bool) outcome {
 	}
 }
 
-// rejectsCredentials reports whether the status is about the client's credentials
-// and not about the token.
+// rejectsCredentials reports whether the status is about the client's
+// credentials and not about the token.
 func rejectsCredentials(status statusError) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// logRejectedCredentials logs, at most once in rejectionLogInterval, that the server
-// does not accept the client's credentials.
+// logRejectedCredentials logs, at most once in rejectionLogInterval, that the
+// server does not accept the client's credentials.
 func (i *Introspector) logRejectedCredentials(err error) {
 	status, answered := errors.AsType[statusError](err)
 	if !answered || !rejectsCredentials(status) {
@@ -192,7 +194,7 @@ func (c *logThrottle) allow(now time.Time) bool {
 	return true
 }
 
-func (i *Introspector) changed(open bool) {
+func (i *Introspector) logBreaker(open bool) {
 	if open {
 		i.cfg.Log.Warn("an introspection server does not answer; tokens that are not known are answered with 503", "introspection", i.cfg.Name)
 		return

@@ -48,14 +48,14 @@ func introspectFor(i *tokensource.Introspector, client, token string) (*verifier
 	return i.Introspect(context.Background(), authz.ParseAddress(client), authz.NewSecret(token))
 }
 
-func TestQuestion(t *testing.T) {
+func TestIntrospectionRequest(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(func(w http.ResponseWriter, r *http.Request) { status(500)(w, r) })
+	m.set(func(w http.ResponseWriter, r *http.Request) { respondStatus(500)(w, r) })
 	questions := make(chan *http.Request, 1)
 	m.serve.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		questions <- r
-		says(activeToken)(w, r)
+		respond(activeToken)(w, r)
 	})
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url() + "/introspect", ClientID: "key ward:1", ClientSecret: authz.NewSecret("p&ss:ü"), Timeout: slack})
 	info, err := introspect(i, "a+b/c=")
@@ -76,25 +76,25 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// TestIntrospectionMoods: whatever the server does, nobody can tell, and soon.
-// That it heals is seen in TestTokensWhileTheServerIsUnwell.
-func TestIntrospectionMoods(t *testing.T) {
+// TestIntrospectionFaults checks that with every fault of the server there is
+// an error soon. TestTokensDuringServerFaults checks that it recovers.
+func TestIntrospectionFaults(t *testing.T) {
 	m := newFaultServer(t)
-	moods := m.faults(activeToken)
-	moods["oversize"] = says(activeToken[:len(activeToken)-1] + strings.Repeat(" ", 64<<10) + "}")
-	moods["dead"] = nil
-	moods["400"], moods["403"] = status(400), status(403)
-	moods["active is text"] = says(`{"active":"true","sub":"alice"}`)
-	for name, mood := range moods {
+	faults := m.faults(activeToken)
+	faults["oversize"] = respond(activeToken[:len(activeToken)-1] + strings.Repeat(" ", 64<<10) + "}")
+	faults["server down"] = nil
+	faults["400"], faults["403"] = respondStatus(400), respondStatus(403)
+	faults["active is text"] = respond(`{"active":"true","sub":"alice"}`)
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			if mood == nil {
+			if fault == nil {
 				m.close()
 				defer m.start()
 			} else {
-				m.set(mood)
+				m.set(fault)
 			}
 			i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 50 * time.Millisecond})
-			within(t, 10*50*time.Millisecond+slack, "ten questions", func() {
+			returnsWithin(t, 10*50*time.Millisecond+slack, "ten requests", func() {
 				for range 10 {
 					if info, err := introspect(i, "t"); err == nil || info != nil {
 						t.Errorf("%+v, %v; want an error", info, err)
@@ -105,11 +105,12 @@ func TestIntrospectionMoods(t *testing.T) {
 	}
 }
 
-// TestAwayCostsNothing: after a few failures a server that hangs is left
-// alone; one question a second finds out when it is well.
-func TestAwayCostsNothing(t *testing.T) {
+// TestUnavailableServerCostsNothing checks that after a few failures a server
+// that hangs gets one request per second, which finds out when it has
+// recovered.
+func TestUnavailableServerCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{takes: time.Hour}
+		s := &fakeTransport{delay: time.Hour}
 		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: s}})
 		ask := func() time.Duration {
 			began := time.Now()
@@ -120,72 +121,74 @@ func TestAwayCostsNothing(t *testing.T) {
 		}
 		for n := range 5 {
 			if took := ask(); took != 150*time.Millisecond {
-				t.Errorf("question %d took %s, want 150ms", n, took)
+				t.Errorf("request %d took %s, want 150ms", n, took)
 			}
 		}
 		for range 100 {
 			if took := ask(); took != 0 {
-				t.Fatalf("a question to a server that is away took %s", took)
+				t.Fatalf("a request to an unavailable server took %s", took)
 			}
 		}
-		before := s.asked.Load()
+		before := s.requests.Load()
 		for range 1000 { // ten seconds
 			ask()
 			time.Sleep(10 * time.Millisecond)
 		}
-		if n := s.asked.Load() - before; n < 7 || n > 10 {
-			t.Errorf("%d questions in ten seconds, want about one a second", n)
+		if n := s.requests.Load() - before; n < 7 || n > 10 {
+			t.Errorf("%d requests in ten seconds, want about one per second", n)
 		}
-		s.turns(activeToken, 0)
+		s.set(activeToken, 0)
 		time.Sleep(time.Second + time.Millisecond)
 		if info, err := introspect(i, "t"); err != nil || !info.Active {
-			t.Errorf("after the server healed: %v", err)
+			t.Errorf("after the server recovered: %v", err)
 		}
 	})
 }
 
-// TestCrowdAtAwayServer: a crowd meets the bound of questions in flight, then the breaker.
-func TestCrowdAtAwayServer(t *testing.T) {
+// TestConcurrentRequestsToUnavailableServer checks the limit of concurrent
+// requests, and then the breaker.
+func TestConcurrentRequestsToUnavailableServer(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(m.hangs)
+	m.set(m.hang)
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 100 * time.Millisecond})
-	within(t, 100*time.Millisecond+slack, "a crowd at a server that hangs", func() {
-		crowd(200, func(n int) {
+	returnsWithin(t, 100*time.Millisecond+slack, "200 requests to a server that hangs", func() {
+		concurrently(200, func(n int) {
 			if _, err := introspect(i, fmt.Sprint(n)); err == nil {
 				t.Error("no error")
 			}
 		})
 	})
 	if n := m.hits.Load(); n > 64 {
-		t.Errorf("%d questions, want at most 64 at a time", n)
+		t.Errorf("%d requests, want at most 64 at a time", n)
 	}
 	before := m.hits.Load()
-	within(t, slack, "a crowd at a server known to be away", func() {
-		crowd(200, func(n int) { _, _ = introspect(i, fmt.Sprint(n)) })
+	returnsWithin(t, slack, "200 requests to a server known to be unavailable", func() {
+		concurrently(200, func(n int) { _, _ = introspect(i, fmt.Sprint(n)) })
 	})
 	if n := m.hits.Load() - before; n > 2 {
-		t.Errorf("%d questions to a server that is away", n)
+		t.Errorf("%d requests to an unavailable server", n)
 	}
 }
 
-// TestOneClientDoesNotCutOffOthers: whatever a client's tokens make the server
-// do, it answers others' questions as before; also when it was away meanwhile.
-func TestOneClientDoesNotCutOffOthers(t *testing.T) {
+// TestFailingClientDoesNotAffectOthers checks that faults caused by one
+// client's tokens do not affect other clients, also after the server was
+// unavailable.
+func TestFailingClientDoesNotAffectOthers(t *testing.T) {
 	m := newFaultServer(t)
-	var mood atomic.Pointer[http.HandlerFunc] // for odd tokens
+	var fault atomic.Pointer[http.HandlerFunc] // for odd tokens
 	m.serve.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.PostFormValue("token"), "odd") {
-			(*mood.Load())(w, r)
+			(*fault.Load())(w, r)
 			return
 		}
-		says(activeToken)(w, r)
+		respond(activeToken)(w, r)
 	})
-	moods := m.faults(activeToken)
-	moods["429"], moods["403"], moods["400"], moods["414"] = status(429), status(403), status(400), status(414)
-	moods["control characters"] = says(`{"active":true,"sub":"a\u0007"}`)
-	for name, handler := range moods {
+	faults := m.faults(activeToken)
+	faults["429"], faults["403"], faults["400"], faults["414"] = respondStatus(429), respondStatus(403), respondStatus(400), respondStatus(414)
+	faults["control characters"] = respond(`{"active":true,"sub":"a\u0007"}`)
+	for name, handler := range faults {
 		t.Run(name, func(t *testing.T) {
-			mood.Store(&handler)
+			fault.Store(&handler)
 			i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: 2 * time.Second})
 			odd := func(n int) {
 				client := "192.0.2.66"
@@ -213,7 +216,7 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 			}
 			defer attack.Wait()
 			defer close(stop)
-			for n := range 40 { // in the networks of the two, too
+			for n := range 40 { // including the networks of the two
 				time.Sleep(2 * time.Millisecond)
 				for _, client := range []string{fmt.Sprintf("192.0.2.%d", n), fmt.Sprintf("2001:db8:%d::1", n+100), ""} {
 					if _, err := introspectFor(i, client, "good"); err != nil {
@@ -225,23 +228,23 @@ func TestOneClientDoesNotCutOffOthers(t *testing.T) {
 	}
 }
 
-// TestOddTokenAfterAnOutage: a client whose token fails does not keep a server
-// that is well again from being found so.
-func TestOddTokenAfterAnOutage(t *testing.T) {
+// TestFailingTokenAfterAnOutage checks that a client with a token that fails
+// does not delay the discovery that the server has recovered.
+func TestFailingTokenAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{takes: time.Hour}
-		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: oddTokens{s}}})
+		s := &fakeTransport{delay: time.Hour}
+		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: failingTokens{s}}})
 		for n := range 20 {
 			_, _ = introspectFor(i, fmt.Sprintf("198.51.%d.1", n), "t")
 		}
-		before := s.asked.Load()
+		before := s.requests.Load()
 		for n := range 100 {
 			_, _ = introspectFor(i, fmt.Sprintf("198.18.%d.1", n), "t")
 		}
-		if n := s.asked.Load() - before; n > 8 {
-			t.Errorf("%d questions to a server that cannot be reached", n)
+		if n := s.requests.Load() - before; n > 8 {
+			t.Errorf("%d requests to a server that cannot be reached", n)
 		}
-		s.turns(activeToken, 0)
+		s.set(activeToken, 0)
 		ctx, cancel := context.WithCancel(t.Context())
 		var attack sync.WaitGroup
 		attack.Go(func() {
@@ -259,82 +262,86 @@ func TestOddTokenAfterAnOutage(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if took := time.Since(healed); took > time.Second {
-			t.Errorf("another client of that network is answered after %s", took)
+			t.Errorf("another client of that network gets a response after %s", took)
 		}
 		cancel()
 		attack.Wait()
 	})
 }
 
-// oddTokens fails at tokens that begin with "odd", over a connection that it got.
-type oddTokens struct{ *scripted }
+// failingTokens fails for tokens that begin with "odd", after the connection
+// was made.
+type failingTokens struct{ *fakeTransport }
 
-func (o oddTokens) RoundTrip(r *http.Request) (*http.Response, error) {
+func (o failingTokens) RoundTrip(r *http.Request) (*http.Response, error) {
 	if body, err := io.ReadAll(r.Body); err != nil || !strings.Contains(string(body), "token=odd") {
-		return o.scripted.RoundTrip(r)
+		return o.fakeTransport.RoundTrip(r)
 	}
 	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
 	return &http.Response{StatusCode: 500, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// TestAwayForSeveralNetworks: failures that a token can bring about hold back all clients' questions once they come from everywhere.
-func TestAwayForSeveralNetworks(t *testing.T) {
+// TestFailuresOfSeveralNetworks checks that failures that a token can cause
+// open the breaker for all clients once they come from several networks.
+func TestFailuresOfSeveralNetworks(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(status(500))
+	m.set(respondStatus(500))
 	var log bytes.Buffer
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for n := range 100 {
 		_, _ = introspectFor(i, fmt.Sprintf("10.0.%d.1", n), "t")
 	}
 	if n := m.hits.Load(); n != 100 {
-		t.Errorf("%d questions of 100 clients of one network", n)
+		t.Errorf("%d requests of 100 clients of one network", n)
 	}
 	for n := range 100 {
 		_, _ = introspectFor(i, fmt.Sprintf("10.%d.0.1", n+1), "t")
 	}
-	if n := m.hits.Load() - 100; n > 30 { // two until it is known, and eight a second
-		t.Errorf("%d questions to a server that answers no client", n)
+	if n := m.hits.Load() - 100; n > 30 { // two until the breaker opens, and eight per second
+		t.Errorf("%d requests to a server that fails for all clients", n)
 	}
-	m.set(says(activeToken))
-	soon(t, "the server is asked again", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
+	m.set(respond(activeToken))
+	eventually(t, "a request to the server", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
 	if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 {
 		t.Errorf("log: %s", text)
 	}
 }
 
-// TestFailingClientIsHeldBack: its questions are asked once a second until one is answered.
-func TestFailingClientIsHeldBack(t *testing.T) {
+// TestBreakerOfOneClient checks that the breaker of one client admits a request
+// per second until one succeeds.
+func TestBreakerOfOneClient(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(status(429))
-	clock := newSetClock()
+	m.set(respondStatus(429))
+	clock := newManualClock()
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now})
-	asks := func(client string, want int64) {
+	expectRequests := func(client string, want int64) {
 		t.Helper()
 		before := m.hits.Load()
 		for range 10 {
 			_, _ = introspectFor(i, client, "t")
 		}
 		if n := m.hits.Load() - before; n != want {
-			t.Errorf("%s: %d questions of 10, want %d", client, n, want)
+			t.Errorf("%s: %d requests of 10, want %d", client, n, want)
 		}
 	}
-	asks("2001:db8::1", 5)
-	asks("2001:db8::2", 0) // the same /64
-	asks("2001:db8:0:1::1", 5)
-	asks("", 10) // clients without an address are not one
+	expectRequests("2001:db8::1", 5)
+	expectRequests("2001:db8::2", 0) // the same /64
+	expectRequests("2001:db8:0:1::1", 5)
+	expectRequests("", 10) // clients without an address are not counted as one
 	clock.add(time.Second)
-	asks("2001:db8::1", 1)
-	clock.add(-5 * time.Hour) // a clock that goes back holds back none
-	asks("2001:db8::1", 1)
-	m.set(says(activeToken))
+	expectRequests("2001:db8::1", 1)
+	clock.add(-5 * time.Hour) // setting the clock back blocks no client
+	expectRequests("2001:db8::1", 1)
+	m.set(respond(activeToken))
 	clock.add(time.Second)
-	asks("2001:db8::1", 10)
+	expectRequests("2001:db8::1", 10)
 }
 
-// TestCheckThatGoesAway: askers that give up say nothing about the server.
-func TestCheckThatGoesAway(t *testing.T) {
+// TestCanceledRequests checks that canceled requests do not count as failures
+// of the server.
+func TestCanceledRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{body: activeToken, takes: 100 * time.Millisecond}
+		s := &fakeTransport{body: activeToken, delay: 100 * time.Millisecond}
 		i := newIntrospector(t, tokensource.IntrospectorConfig{URL: "https://server.test", Client: &http.Client{Transport: s}})
 		for range 20 {
 			ctx, cancel := context.WithCancel(context.Background())
@@ -344,57 +351,60 @@ func TestCheckThatGoesAway(t *testing.T) {
 			}
 		}
 		if _, err := introspect(i, "t"); err != nil {
-			t.Errorf("after others gave up: %v", err)
+			t.Errorf("after canceled requests: %v", err)
 		}
 	})
 }
 
-// TestRefusedCredentials: the operator is told, now and then, and without the secret.
-func TestRefusedCredentials(t *testing.T) {
+// TestRejectedCredentials checks that rejected client credentials are logged,
+// at intervals and without the secret.
+func TestRejectedCredentials(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(status(401))
+	m.set(respondStatus(401))
 	var log bytes.Buffer
-	clock := newSetClock()
+	clock := newManualClock()
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack, Now: clock.now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	var all []error
-	told := func(want int) {
+	expectLines := func(want int) {
 		t.Helper()
 		for n := range 4 {
 			_, err := introspectFor(i, fmt.Sprintf("192.0.2.%d", n), "secret-token")
 			all = append(all, err)
 		}
 		if got := strings.Count(log.String(), "client credentials"); got != want {
-			t.Errorf("told %d times, want %d", got, want)
+			t.Errorf("logged %d times, want %d", got, want)
 		}
 	}
-	told(1)
+	expectLines(1)
 	clock.add(time.Minute)
-	told(2)
-	clock.add(-5 * time.Hour) // a clock that goes back silences no one
-	told(3)
+	expectLines(2)
+	clock.add(-5 * time.Hour) // setting the clock back suppresses no line
+	expectLines(3)
 	if text := log.String() + errors.Join(all...).Error(); strings.Contains(text, "hush-hush") || strings.Contains(text, "secret-token") {
 		t.Errorf("log and errors: %s", text)
 	}
 }
 
-// TestRedirectGetsNoToken: a redirect is no answer, and nobody else hears the token.
-func TestRedirectGetsNoToken(t *testing.T) {
-	thief := newFaultServer(t)
-	thief.set(says(activeToken))
+// TestRedirectIsNotFollowed checks that a redirect is an error, and that the
+// token is not sent to its target.
+func TestRedirectIsNotFollowed(t *testing.T) {
+	target := newFaultServer(t)
+	target.set(respond(activeToken))
 	m := newFaultServer(t)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, thief.url(), http.StatusTemporaryRedirect)
+		http.Redirect(w, r, target.url(), http.StatusTemporaryRedirect)
 	})
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
-	if _, err := introspect(i, "t"); err == nil || thief.hits.Load() != 0 {
-		t.Errorf("error %v, %d questions to the redirect's target", err, thief.hits.Load())
+	if _, err := introspect(i, "t"); err == nil || target.hits.Load() != 0 {
+		t.Errorf("error %v, %d requests to the redirect's target", err, target.hits.Load())
 	}
 }
 
-// TestRestartedServer: connections kept from before are no reason to fail.
+// TestRestartedServer checks that connections from before a restart do not
+// cause failures.
 func TestRestartedServer(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(says(activeToken))
+	m.set(respond(activeToken))
 	i := newIntrospector(t, tokensource.IntrospectorConfig{URL: m.url(), Timeout: slack})
 	var failed atomic.Int64
 	for range 20 {
@@ -405,25 +415,25 @@ func TestRestartedServer(t *testing.T) {
 		m.start()
 	}
 	if n := failed.Load(); n != 0 {
-		t.Errorf("%d of 20 questions after a restart failed", n)
+		t.Errorf("%d of 20 requests after a restart failed", n)
 	}
 }
 
-// setClock is a clock that a test sets; it has no monotonic reading.
-type setClock struct {
+// manualClock is a clock that a test sets. Its times have no monotonic reading.
+type manualClock struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-func newSetClock() *setClock { return &setClock{at: time.Unix(1_800_000_000, 0)} }
+func newManualClock() *manualClock { return &manualClock{at: time.Unix(1_800_000_000, 0)} }
 
-func (c *setClock) now() time.Time {
+func (c *manualClock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at
 }
 
-func (c *setClock) add(d time.Duration) {
+func (c *manualClock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
@@ -439,7 +449,8 @@ func TestIntrospectorConfig(t *testing.T) {
 	}
 }
 
-// TestIntrospectionWithoutClient: a server that knows us by other means is told nothing.
+// TestIntrospectionWithoutClient checks that no credentials are sent if none
+// are configured.
 func TestIntrospectionWithoutClient(t *testing.T) {
 	var header atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -21,7 +21,7 @@ func TestTokenInfo(t *testing.T) {
 	}
 	for body, want := range map[string]verifier.TokenInfo{
 		`{"active":false}`:           {},
-		`{"active":false,"sub":7}`:   {}, // nothing else is looked at
+		`{"active":false,"sub":7}`:   {}, // other members are not read
 		`{"active":true}`:            {Active: true},
 		`{"active":true,"sub":"a"} `: {Active: true, Subject: "a"},
 		`{"active":true,"username":"u","client_id":"c","jti":"j","iss":"https://i.test","token_type":"Bearer"}`: {
@@ -36,7 +36,7 @@ func TestTokenInfo(t *testing.T) {
 		`{"active":true,"token_use":"x","typ":"y"}`:      {Active: true, Use: "x"},
 		`{"active":true,"typ":"Refresh"}`:                {Active: true, Use: "Refresh"},
 		`{"active":true,"cnf":{"jkt":"x"}}`:              {Active: true, SenderConstrained: true},
-		`{"active":true,"Sub":"a","other":{"sub":"b"}}`:  {Active: true}, // names are case-sensitive and at the top
+		`{"active":true,"Sub":"a","other":{"sub":"b"}}`:  {Active: true}, // names are case-sensitive, and nested members are not read
 		`{"active":true,"sub":"` + long(255) + `"}`:      {Active: true, Subject: long(255)},
 		`{"active":true,"scope":"` + long(255) + ` a" }`: {Active: true, Scopes: scopes(long(255), "a")},
 	} {
@@ -46,7 +46,7 @@ func TestTokenInfo(t *testing.T) {
 	}
 }
 
-// same compares by what is said, an empty list of scopes being none.
+// same compares two results. An empty list of scopes equals none.
 func same(a, b *verifier.TokenInfo) bool {
 	x, y := *a, *b
 	x.Scopes, y.Scopes = authz.Scopes{}, authz.Scopes{}
@@ -55,7 +55,7 @@ func same(a, b *verifier.TokenInfo) bool {
 
 func long(n int) string { return strings.Repeat("x", n) }
 
-func TestTokenInfoNonsense(t *testing.T) {
+func TestInvalidTokenInfo(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": "", "null": "null", "array": `[{"active":true}]`, "text": `"active"`, "HTML": "<html>", "cut off": `{"active":true`,
 		"twice": `{"active":true}{"active":true}`, "byte order mark": "\ufeff" + `{"active":true}`,
@@ -63,14 +63,14 @@ func TestTokenInfoNonsense(t *testing.T) {
 		"Active": `{"Active":true,"sub":"a"}`, "active twice": `{"active":false,"active":true}`, "active twice, escaped": `{"active":false,"\u0061ctive":true}`,
 		"sub is a number": `{"active":true,"sub":7}`, "sub is null": `{"active":true,"sub":null}`, "sub is a list": `{"active":true,"sub":["a"]}`,
 		"sub with NUL": `{"active":true,"sub":"a\u0000"}`, "sub with a line break": `{"active":true,"sub":"a\n"}`, "sub with C1": `{"active":true,"sub":"a\u0085"}`,
-		"sub too long": `{"active":true,"sub":"` + long(256) + `"}`, "sub is no UTF-8": "{\"active\":true,\"sub\":\"\xff\"}",
+		"sub too long": `{"active":true,"sub":"` + long(256) + `"}`, "sub is not UTF-8": "{\"active\":true,\"sub\":\"\xff\"}",
 		"username is a bool": `{"active":true,"username":true}`, "client_id too long": `{"active":true,"client_id":"` + long(256) + `"}`,
 		"jti is a number": `{"active":true,"jti":7}`, "iss is a number": `{"active":true,"iss":7}`,
 		"token_type is a number": `{"active":true,"token_type":7}`, "token_use is null": `{"active":true,"token_use":null}`, "typ is a list": `{"active":true,"typ":[]}`,
 		"exp is text": `{"active":true,"exp":"4102444800"}`, "exp is null": `{"active":true,"exp":null}`, "exp is negative": `{"active":true,"exp":-1}`,
 		"exp after 9999": `{"active":true,"exp":253402300800}`, "exp overflows": `{"active":true,"exp":1e999}`, "nbf is huge": `{"active":true,"nbf":1e300}`,
 		"iat is true": `{"active":true,"iat":true}`, "scope is a number": `{"active":true,"scope":7}`, "scope is null": `{"active":true,"scope":null}`,
-		"scope with a quote": `{"active":true,"scope":"a\"b"}`, "scope with a tab": `{"active":true,"scope":"a\tb"}`, "scope is no ASCII": `{"active":true,"scope":"ä"}`,
+		"scope with a quote": `{"active":true,"scope":"a\"b"}`, "scope with a tab": `{"active":true,"scope":"a\tb"}`, "scope is not ASCII": `{"active":true,"scope":"ä"}`,
 		"scope list of numbers": `{"active":true,"scope":[7]}`, "scope list with a space": `{"active":true,"scope":["a b"]}`, "scope list with nothing": `{"active":true,"scope":[""]}`,
 		"scope too long": `{"active":true,"scope":"` + long(256) + `"}`, "too many scopes": `{"active":true,"scope":"` + strings.Repeat("a ", 1001) + `"}`,
 		"aud is a number": `{"active":true,"aud":7}`, "aud list of numbers": `{"active":true,"aud":["a",7]}`, "too many aud": `{"active":true,"aud":["a"` + strings.Repeat(`,"a"`, 1000) + `]}`,
@@ -79,7 +79,7 @@ func TestTokenInfoNonsense(t *testing.T) {
 		if got, err := parseTokenInfo([]byte(body)); err == nil || got != nil {
 			t.Errorf("%s: %+v, %v; want an error", name, got, err)
 		} else if strings.Contains(err.Error(), long(256)) {
-			t.Errorf("%s: the error quotes the answer", name)
+			t.Errorf("%s: the error quotes the response", name)
 		}
 	}
 }
@@ -101,11 +101,11 @@ func FuzzTokenInfo(f *testing.F) {
 		}
 		var members map[string]any
 		if err := json.Unmarshal(body, &members); err != nil || members["active"] != info.Active {
-			t.Fatalf("%q is taken for active=%t; by encoding/json it is %v, %v", body, info.Active, members, err)
+			t.Fatalf("%q is read as active=%t; by encoding/json it is %v, %v", body, info.Active, members, err)
 		}
 		if !info.Active {
 			if !same(info, &verifier.TokenInfo{}) {
-				t.Fatalf("an inactive token says %+v", info)
+				t.Fatalf("an inactive token has %+v", info)
 			}
 			return
 		}
@@ -170,16 +170,16 @@ func FuzzMetadata(f *testing.F) {
 		place, err := parseMetadata(document, issuer)
 		if err != nil {
 			if place != "" {
-				t.Fatal("an error and a place")
+				t.Fatal("an error and a URL")
 			}
 			return
 		}
 		var members map[string]any
 		if err := json.Unmarshal(document, &members); err != nil || members["issuer"] != issuer || members["jwks_uri"] != place {
-			t.Fatalf("%q is taken for %q; by encoding/json it is %v, %v", document, place, members, err)
+			t.Fatalf("%q is read as %q; by encoding/json it is %v, %v", document, place, members, err)
 		}
 		if u, err := checkURL(place); err != nil || u.Scheme != "https" {
-			t.Fatalf("place %q: %v", place, err)
+			t.Fatalf("URL %q: %v", place, err)
 		}
 	})
 }

@@ -37,8 +37,8 @@ const (
 	maxWaiting     = 1024 // checks that wait for one refresh; further ones fail at once
 )
 
-// Remote keeps the keys of an issuer that publishes them at a URL. The last good
-// set stays in force if later reads fail.
+// Remote keeps the keys of an issuer that publishes them at a URL. The last
+// good set stays in force if later reads fail.
 type Remote struct {
 	cfg      RemoteConfig
 	client   *http.Client
@@ -85,7 +85,7 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		cfg.Wait = 150 * time.Millisecond
 	}
 	r := &Remote{
-		cfg: cfg, client: newDocumentClient(cfg.Client, source.reach), location: source,
+		cfg: cfg, client: newDocumentClient(cfg.Client, source.guard), location: source,
 		requested: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	r.ignored = ignoredKeys{log: cfg.Log.With("issuer", cfg.Name), observer: cfg.Observer}
@@ -110,10 +110,10 @@ func (r *Remote) Contains(key *jwks.Key) bool {
 }
 
 // Find returns the key that the id and the algorithm name. A known one comes
-// from memory. An unknown one causes one refresh, shared by all callers and
-// not more often than MinInterval. The error is jwks.ErrNoKey if a recent key set
-// does not have the key, jwks.ErrManyKeys if the token names none of several; any
-// other error means that the key set is not known.
+// from memory. An unknown one causes one refresh, shared by all callers and not
+// more often than MinInterval. The error is jwks.ErrNoKey if a recent key set
+// does not have the key, jwks.ErrManyKeys if the token names none of several;
+// any other error means that the key set is not known.
 func (r *Remote) Find(ctx context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
 	keys := r.keys.Load()
 	if keys != nil {
@@ -132,8 +132,8 @@ var (
 	errTooManyWaiting = errors.New("too many checks wait for it")
 )
 
-// waitForRefresh returns nil once a recent refresh has succeeded. It starts one if
-// MinInterval allows, and waits for the one in flight.
+// waitForRefresh returns nil once a recent refresh has succeeded. It starts one
+// if MinInterval allows, and waits for the one in flight.
 func (r *Remote) waitForRefresh(ctx context.Context) error {
 	r.mu.Lock()
 	if r.inFlight == nil {
@@ -146,9 +146,9 @@ func (r *Remote) waitForRefresh(ctx context.Context) error {
 	}
 	current := r.inFlight
 	current.waiting++
-	crowded := current.waiting > maxWaiting
+	full := current.waiting > maxWaiting
 	r.mu.Unlock()
-	if crowded {
+	if full {
 		return errTooManyWaiting
 	}
 	timer := time.NewTimer(r.cfg.Wait - time.Since(current.began)) // fires at once if that has passed
@@ -163,8 +163,8 @@ func (r *Remote) waitForRefresh(ctx context.Context) error {
 	}
 }
 
-// startRefresh records that a refresh starts. The lock must be held, unless r is not
-// shared yet.
+// startRefresh records that a refresh starts. The lock must be held, unless r
+// is not shared yet.
 func (r *Remote) startRefresh() {
 	r.inFlight = &refresh{began: time.Now(), done: make(chan struct{})}
 }
@@ -215,8 +215,8 @@ func (r *Remote) refresh(scheduled bool) error {
 	return err
 }
 
-// report tells the observer and the log. It reads lastErr without the lock: only
-// run's goroutine, which calls it, writes that.
+// report tells the observer and the log. It reads lastErr without the lock:
+// only run's goroutine, which calls it, writes that.
 func (r *Remote) report(keys *jwks.Set, err error) {
 	r.cfg.Observer.Refreshed(err)
 	if err == nil {
@@ -244,8 +244,9 @@ func (r *Remote) claimRefresh() *refresh {
 	return r.inFlight
 }
 
-// nextDelay returns the time until the next refresh, with exponential backoff after
-// consecutive failures. Jitter spreads out replicas that failed at the same moment.
+// nextDelay returns the time until the next refresh, with exponential backoff
+// after consecutive failures. Jitter spreads out replicas that failed at the
+// same moment.
 func (r *Remote) nextDelay(failures int) time.Duration {
 	delay := r.cfg.Refresh
 	if failures > 0 {

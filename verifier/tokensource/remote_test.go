@@ -16,7 +16,7 @@ import (
 	"keyward/verifier/tokensource"
 )
 
-const slack = 2 * time.Second // what a busy machine may add to a bound
+const slack = 2 * time.Second // what a busy machine may add to a limit
 
 func newRemote(t *testing.T, cfg tokensource.RemoteConfig) *tokensource.Remote {
 	t.Helper()
@@ -35,11 +35,11 @@ func find(r *tokensource.Remote, kid string) (*jwks.Key, error) {
 	return r.Find(context.Background(), kid, true, "EdDSA", time.Now())
 }
 
-// finds waits until the key is known.
-func finds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
+// eventuallyFinds waits until the key is found.
+func eventuallyFinds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	t.Helper()
 	var key *jwks.Key
-	soon(t, "key "+kid, func() (found bool) {
+	eventually(t, "key "+kid, func() (found bool) {
 		var err error
 		key, err = find(r, kid)
 		return err == nil
@@ -47,14 +47,14 @@ func finds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	return key
 }
 
-// cannotTell holds an error to being neither nil nor a word about the token.
-func cannotTell(err error) bool {
+// isUnavailable reports whether the error means that the keys are not known.
+func isUnavailable(err error) bool {
 	return err != nil && !errors.Is(err, jwks.ErrNoKey) && !errors.Is(err, jwks.ErrManyKeys)
 }
 
 func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(says(jwkSet(jwk(t, "a"))))
+	m.set(respond(jwkSet(jwk(t, "a"))))
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack})
 	key, err := find(r, "a")
 	if err != nil || !r.Contains(key) {
@@ -71,50 +71,51 @@ func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 	}
 }
 
-// TestMoods: whatever the issuer does, known keys are found at once, unknown
-// ones are nobody's word soon, and a new key is known once the issuer is well.
-func TestMoods(t *testing.T) {
+// TestIssuerFaults checks that with every fault of the issuer known keys are
+// found at once, an unknown key is an error soon, and a new key is found once
+// the issuer has recovered.
+func TestIssuerFaults(t *testing.T) {
 	m := newFaultServer(t)
 	first := jwk(t, "first")
 	good := jwkSet(first, jwk(t, "second"))
-	moods := m.faults(good)
+	faults := m.faults(good)
 	private := strings.Replace(jwk(t, "x"), "{", `{"d":"AAAA",`, 1)
-	moods["private"] = says(jwkSet(first, private))
-	moods["no keys"] = says(jwkSet())
-	moods["dead"] = nil
-	for name, mood := range moods {
+	faults["private"] = respond(jwkSet(first, private))
+	faults["no keys"] = respond(jwkSet())
+	faults["server down"] = nil
+	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			m.set(says(jwkSet(first)))
-			seen := &counter{}
+			m.set(respond(jwkSet(first)))
+			seen := &countingObserver{}
 			const wait = 50 * time.Millisecond
 			r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: wait, Observer: seen})
-			known := finds(t, r, "first")
-			if m.set(mood); mood == nil {
-				m.set(says(good))
+			known := eventuallyFinds(t, r, "first")
+			if m.set(fault); fault == nil {
+				m.set(respond(good))
 				m.close()
 			}
 			for range 3 {
-				within(t, wait+slack, "an unknown key", func() {
-					if _, err := find(r, "second"); !cannotTell(err) {
-						t.Errorf("error %v, want one that says nobody can tell", err)
+				returnsWithin(t, wait+slack, "an unknown key", func() {
+					if _, err := find(r, "second"); !isUnavailable(err) {
+						t.Errorf("error %v, want one that means that the keys are not known", err)
 					}
 				})
 			}
-			within(t, slack, "a known key", func() {
+			returnsWithin(t, slack, "a known key", func() {
 				for range 1000 {
 					if key, err := find(r, "first"); err != nil || key != known || !r.Contains(key) {
 						t.Fatalf("known key: %v, %v", key, err)
 					}
 				}
 			})
-			if mood == nil {
+			if fault == nil {
 				m.start()
 			}
-			if name == "hangs" || name == "drips" {
-				return // nothing heals before the time-out; TestSlowIssuer has the time for it
+			if name == "hang" || name == "trickle" {
+				return // it does not recover before the timeout; see TestSlowIssuer
 			}
-			m.set(says(good))
-			finds(t, r, "second")
+			m.set(respond(good))
+			eventuallyFinds(t, r, "second")
 			if seen.failed.Load() == 0 || seen.ok.Load() < 2 {
 				t.Errorf("observed %d good and %d bad refreshes", seen.ok.Load(), seen.failed.Load())
 			}
@@ -122,61 +123,63 @@ func TestMoods(t *testing.T) {
 	}
 }
 
-// TestBadAtFirst: with nothing loaded every check is told that nobody can
-// tell, soon, and it heals without being asked.
-func TestBadAtFirst(t *testing.T) {
+// TestFaultsAtFirst checks that while no keys were loaded every check fails
+// soon, and that the Remote recovers without a check.
+func TestFaultsAtFirst(t *testing.T) {
 	good := jwkSet(jwk(t, "a"))
 	var servers []*faultServer
 	var remotes []*tokensource.Remote
-	for _, name := range []string{"refuses", "500", "HTML", "empty", "truncated", "oversize", "redirects"} {
+	for _, name := range []string{"closed connection", "500", "HTML", "empty", "truncated", "oversize", "redirect loop"} {
 		m := newFaultServer(t)
 		m.set(m.faults(good)[name])
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: 50 * time.Millisecond})
-		within(t, slack, name+": a check", func() {
-			if _, err := find(r, "a"); !cannotTell(err) {
+		returnsWithin(t, slack, name+": a check", func() {
+			if _, err := find(r, "a"); !isUnavailable(err) {
 				t.Errorf("%s: error %v", name, err)
 			}
 		})
 		servers, remotes = append(servers, m), append(remotes, r)
 	}
 	for _, m := range servers {
-		m.set(says(good))
+		m.set(respond(good))
 	}
 	for _, r := range remotes {
-		finds(t, r, "a")
+		eventuallyFinds(t, r, "a")
 	}
 }
 
-// TestHangsAtFirst: nobody waits for an issuer that does not answer, longer than the bound.
+// TestHangsAtFirst checks that no check waits for an issuer longer than the
+// limit.
 func TestHangsAtFirst(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(m.hangs)
+	m.set(m.hang)
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url()})
-	within(t, slack, "ten checks while the issuer hangs", func() {
+	returnsWithin(t, slack, "ten checks while the issuer hangs", func() {
 		for range 10 {
-			if _, err := find(r, "a"); !cannotTell(err) {
+			if _, err := find(r, "a"); !isUnavailable(err) {
 				t.Errorf("error %v", err)
 			}
 		}
 	})
-	within(t, slack, "closing while the issuer hangs", func() { _ = r.Close() })
-	within(t, slack, "a check after the end", func() {
-		if _, err := find(r, "a"); !cannotTell(err) {
+	returnsWithin(t, slack, "closing while the issuer hangs", func() { _ = r.Close() })
+	returnsWithin(t, slack, "a check after Close", func() {
+		if _, err := find(r, "a"); !isUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
 	})
 }
 
-// TestCrowdAsksOnce: many checks with keys that are not known make one request.
-func TestCrowdAsksOnce(t *testing.T) {
+// TestConcurrentChecksShareOneRequest checks that many checks with unknown keys
+// cause one request.
+func TestConcurrentChecksShareOneRequest(t *testing.T) {
 	m := newFaultServer(t)
 	good := jwkSet(jwk(t, "a"))
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(20 * time.Millisecond)
-		says(good)(w, r)
+		respond(good)(w, r)
 	})
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Hour, Wait: 5 * slack})
-	crowd(200, func(int) {
+	concurrently(200, func(int) {
 		if _, err := find(r, "a"); err != nil {
 			t.Errorf("the key: %v", err)
 		}
@@ -189,8 +192,8 @@ func TestCrowdAsksOnce(t *testing.T) {
 	}
 }
 
-// crowd runs n at a time and waits for them.
-func crowd(n int, do func(i int)) {
+// concurrently calls do n times concurrently and waits for all calls.
+func concurrently(n int, do func(i int)) {
 	var group sync.WaitGroup
 	start := make(chan struct{})
 	for i := range n {
@@ -200,33 +203,33 @@ func crowd(n int, do func(i int)) {
 	group.Wait()
 }
 
-func TestKeyThatLeaves(t *testing.T) {
+func TestRemovedKey(t *testing.T) {
 	m := newFaultServer(t)
 	a, b := jwk(t, "a"), jwk(t, "b")
-	m.set(says(jwkSet(a)))
+	m.set(respond(jwkSet(a)))
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: slack})
-	key := finds(t, r, "a")
-	m.set(says(jwkSet(b)))
-	finds(t, r, "b")
+	key := eventuallyFinds(t, r, "a")
+	m.set(respond(jwkSet(b)))
+	eventuallyFinds(t, r, "b")
 	if r.Contains(key) {
-		t.Error("a key that left the set is still held")
+		t.Error("a key that left the set is still valid")
 	}
 	if _, err := find(r, "a"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key that left the set: %v", err)
 	}
-	m.set(says(jwkSet(jwk(t, "a"))))
-	if finds(t, r, "a"); r.Contains(key) {
-		t.Error("another key of the same id is taken for the one that left")
+	m.set(respond(jwkSet(jwk(t, "a"))))
+	if eventuallyFinds(t, r, "a"); r.Contains(key) {
+		t.Error("another key with the same id counts as the one that left")
 	}
 }
 
-func TestCheckThatGivesUp(t *testing.T) {
+func TestCheckDeadline(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(m.hangs)
+	m.set(m.hang)
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: time.Hour})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	within(t, slack, "a check with a deadline", func() {
+	returnsWithin(t, slack, "a check with a deadline", func() {
 		if _, err := r.Find(ctx, "a", true, "EdDSA", time.Now()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
@@ -240,9 +243,9 @@ func TestDiscovery(t *testing.T) {
 		return func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case path:
-				says(metadata)(w, r)
+				respond(metadata)(w, r)
 			case "/keys":
-				says(keys)(w, r)
+				respond(keys)(w, r)
 			default:
 				http.NotFound(w, r)
 			}
@@ -252,73 +255,76 @@ func TestDiscovery(t *testing.T) {
 	metadata := `{"issuer":"` + issuerURL + `","jwks_uri":"` + m.url() + `/keys"}`
 	m.set(route("/tenant/.well-known/openid-configuration", metadata))
 	r := newRemote(t, tokensource.RemoteConfig{Issuer: issuerURL, MinInterval: time.Nanosecond, Wait: slack})
-	finds(t, r, "a")
+	eventuallyFinds(t, r, "a")
 
-	// The issuer moves its keys: the old place fails once, and is asked for anew.
+	// The issuer moves its keys: the old URL fails once, and is then discovered
+	// again.
 	keys = jwkSet(jwk(t, "b"))
 	moved := strings.Replace(metadata, "/keys", "/moved", 1)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/moved" {
-			says(keys)(w, r)
+			respond(keys)(w, r)
 			return
 		}
-		status(404)(w, r)
+		respondStatus(404)(w, r)
 		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
-			t.Error("discovery was asked while a check waited")
+			t.Error("discovery was repeated while a check waited")
 		}
 	})
-	if _, err := find(r, "b"); !cannotTell(err) {
+	if _, err := find(r, "b"); !isUnavailable(err) {
 		t.Errorf("the keys are gone: %v", err)
 	}
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/moved" {
-			says(keys)(w, r)
+			respond(keys)(w, r)
 			return
 		}
 		route("/tenant/.well-known/openid-configuration", moved)(w, r)
 	})
-	finds(t, r, "b")
+	eventuallyFinds(t, r, "b")
 }
 
-// TestForeignMetadata: an issuer's metadata that names another is not believed.
+// TestForeignMetadata checks that metadata that names another issuer is
+// refused.
 func TestForeignMetadata(t *testing.T) {
 	m := newFaultServer(t)
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/keys" {
-			t.Error("the keys were asked for")
+			t.Error("the keys were requested")
 		}
-		says(`{"issuer":"`+m.url()+`/other","jwks_uri":"`+m.url()+`/keys"}`)(w, r)
+		respond(`{"issuer":"`+m.url()+`/other","jwks_uri":"`+m.url()+`/keys"}`)(w, r)
 	})
 	r := newRemote(t, tokensource.RemoteConfig{Issuer: m.url(), Wait: slack})
-	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "another issuer") {
+	if _, err := find(r, "a"); !isUnavailable(err) || !strings.Contains(err.Error(), "another issuer") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// TestDowngrade: keys of an https issuer are not read over http, whoever says so.
+// TestDowngrade checks that the keys of an issuer on https are never read over
+// http.
 func TestDowngrade(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(says(jwkSet(jwk(t, "a"))))
+	m.set(respond(jwkSet(jwk(t, "a"))))
 	safe := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, m.url(), http.StatusFound)
 	}))
 	t.Cleanup(safe.Close)
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: safe.URL, Client: safe.Client(), Wait: slack})
-	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "from https to http") {
+	if _, err := find(r, "a"); !isUnavailable(err) || !strings.Contains(err.Error(), "from https to http") {
 		t.Errorf("error %v", err)
 	}
 	if m.hits.Load() != 0 {
-		t.Error("the http server was asked")
+		t.Error("the http server got a request")
 	}
 }
 
 func TestUntrustedCertificate(t *testing.T) {
-	safe := httptest.NewUnstartedServer(says(jwkSet(jwk(t, "a"))))
+	safe := httptest.NewUnstartedServer(respond(jwkSet(jwk(t, "a"))))
 	safe.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	safe.StartTLS()
 	t.Cleanup(safe.Close)
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: safe.URL, Wait: slack})
-	if _, err := find(r, "a"); !cannotTell(err) || !strings.Contains(err.Error(), "certificate") {
+	if _, err := find(r, "a"); !isUnavailable(err) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -328,22 +334,23 @@ func TestGoodRedirectAndNoCookies(t *testing.T) {
 	keys := jwkSet(jwk(t, "a"))
 	m.set(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Cookie") != "" {
-			t.Error("a cookie came back")
+			t.Error("a cookie was sent back")
 		}
 		http.SetCookie(w, &http.Cookie{Name: "track", Value: "me"})
 		if r.URL.Path == "/" {
 			http.Redirect(w, r, "/there", http.StatusFound)
 			return
 		}
-		says(keys)(w, r)
+		respond(keys)(w, r)
 	})
-	finds(t, newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url() + "/"}), "a")
+	eventuallyFinds(t, newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url() + "/"}), "a")
 }
 
-// TestErrorsQuoteNothing: neither errors nor the log repeat what a server sent.
+// TestErrorsQuoteNothing checks that neither errors nor the log quote what a
+// server sent.
 func TestErrorsQuoteNothing(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(babbles)
+	m.set(sendGarbage)
 	var log bytes.Buffer
 	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Wait: slack, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	_, err := find(r, "a")

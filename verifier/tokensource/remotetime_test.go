@@ -16,32 +16,32 @@ import (
 	"keyward/verifier/tokensource"
 )
 
-// scripted is a transport in a bubble of time: what it answers, after how long.
-type scripted struct {
-	mu    sync.Mutex
-	body  string // "": a connection that breaks
-	takes time.Duration
-	asked atomic.Int64
+// fakeTransport is a transport for synctest, with a response and its delay.
+type fakeTransport struct {
+	mu       sync.Mutex
+	body     string // "": the connection breaks
+	delay    time.Duration
+	requests atomic.Int64
 
-	counted int64 // of asked, by passes
+	counted int64 // value of asked at the last call of passes
 }
 
-// turns changes the answer from now on.
-func (s *scripted) turns(body string, takes time.Duration) {
+// set changes the response.
+func (s *fakeTransport) set(body string, delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.body, s.takes = body, takes
+	s.body, s.delay = body, delay
 }
 
-func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
-	s.asked.Add(1)
+func (s *fakeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.requests.Add(1)
 	s.mu.Lock()
-	body, takes := s.body, s.takes
+	body, delay := s.body, s.delay
 	s.mu.Unlock()
 	select {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
-	case <-time.After(takes):
+	case <-time.After(delay):
 	}
 	if body == "" {
 		return nil, io.ErrUnexpectedEOF
@@ -49,98 +49,101 @@ func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// bubble runs a Remote over the transport, in time that is not real.
-func bubble(t *testing.T, s *scripted, run func(t *testing.T, r *tokensource.Remote)) {
+// inBubble runs a Remote with the transport in a synctest bubble.
+func inBubble(t *testing.T, s *fakeTransport, run func(t *testing.T, r *tokensource.Remote)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: "https://issuer.test/keys", Client: &http.Client{Transport: s}})
 		run(t, r)
 	})
 }
 
-// passes lets the time pass and returns how often the issuer was asked since
-// passes was last called, or since the start: the first request may go out
-// before the test gets here.
-func (s *scripted) passes(d time.Duration) int64 {
+// advance lets time pass and returns the number of requests since its last
+// call, or since the start: the first request may be sent before the test gets
+// here.
+func (s *fakeTransport) advance(d time.Duration) int64 {
 	time.Sleep(d)
 	synctest.Wait()
 	before := s.counted
-	s.counted = s.asked.Load()
+	s.counted = s.requests.Load()
 	return s.counted - before
 }
 
-func TestRefreshesNowAndThen(t *testing.T) {
-	s := &scripted{body: jwkSet(jwk(t, "a"))}
-	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
-		if n := s.passes(time.Minute); n != 1 {
+func TestScheduledRefresh(t *testing.T) {
+	s := &fakeTransport{body: jwkSet(jwk(t, "a"))}
+	inBubble(t, s, func(t *testing.T, r *tokensource.Remote) {
+		if n := s.advance(time.Minute); n != 1 {
 			t.Errorf("%d requests in the first minute, want 1", n)
 		}
-		if n := s.passes(time.Hour); n < 10 || n > 14 {
+		if n := s.advance(time.Hour); n < 10 || n > 14 {
 			t.Errorf("%d requests in an hour, want about 12", n)
 		}
 	})
 }
 
-// TestBackoff: a failing issuer is asked after 1, 2, 4 … seconds, up to the refresh interval, and heals unasked.
+// TestBackoff checks that a failing issuer gets requests after 1, 2, 4 …
+// seconds, up to the refresh interval, and that the Remote recovers without a
+// check.
 func TestBackoff(t *testing.T) {
-	s := &scripted{}
-	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
-		if n := s.passes(20 * time.Second); n != 5 { // 0, 1, 3, 7, 15
+	s := &fakeTransport{}
+	inBubble(t, s, func(t *testing.T, r *tokensource.Remote) {
+		if n := s.advance(20 * time.Second); n != 5 { // 0, 1, 3, 7, 15
 			t.Errorf("%d requests in 20 s, want 5", n)
 		}
-		s.passes(time.Hour)
-		if n := s.passes(time.Hour); n < 10 || n > 14 {
+		s.advance(time.Hour)
+		if n := s.advance(time.Hour); n < 10 || n > 14 {
 			t.Errorf("%d requests in a later hour, want about 12", n)
 		}
-		s.turns(jwkSet(jwk(t, "a")), 0)
-		s.passes(6 * time.Minute)
+		s.set(jwkSet(jwk(t, "a")), 0)
+		s.advance(6 * time.Minute)
 		if _, err := find(r, "a"); err != nil {
-			t.Errorf("after the issuer healed: %v", err)
+			t.Errorf("after the issuer recovered: %v", err)
 		}
 	})
 }
 
-// TestUnknownKeysAreRateLimited: one question each MinInterval whatever is
-// asked; in between the last answer counts.
+// TestUnknownKeysAreRateLimited checks that unknown keys cause one request per
+// MinInterval, and that the last result is used in between.
 func TestUnknownKeysAreRateLimited(t *testing.T) {
-	s := &scripted{body: jwkSet(jwk(t, "a"))}
-	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
-		s.passes(time.Second)
-		before := s.asked.Load()
+	s := &fakeTransport{body: jwkSet(jwk(t, "a"))}
+	inBubble(t, s, func(t *testing.T, r *tokensource.Remote) {
+		s.advance(time.Second)
+		before := s.requests.Load()
 		for range 60 * 100 { // a minute of junk
 			if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
 				t.Fatalf("junk: %v", err)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if n := s.asked.Load() - before; n < 5 || n > 7 {
+		if n := s.requests.Load() - before; n < 5 || n > 7 {
 			t.Errorf("%d requests in a minute of junk, want about 6", n)
 		}
-		s.turns("", 0)
-		s.passes(10 * time.Second)
-		began := s.asked.Load()
+		s.set("", 0)
+		s.advance(10 * time.Second)
+		began := s.requests.Load()
 		for range 100 {
-			if _, err := find(r, "junk"); !cannotTell(err) {
+			if _, err := find(r, "junk"); !isUnavailable(err) {
 				t.Fatalf("junk while the issuer fails: %v", err)
 			}
 			if _, err := find(r, "a"); err != nil {
 				t.Fatalf("a known key while the issuer fails: %v", err)
 			}
 		}
-		if n := s.asked.Load() - began; n != 1 {
-			t.Errorf("%d requests for a crowd at a failing issuer, want 1", n)
+		if n := s.requests.Load() - began; n != 1 {
+			t.Errorf("%d requests for many checks at a failing issuer, want 1", n)
 		}
 	})
 }
 
-// TestNewKeyInACrowd: one question brings a new key to all who wait for it.
-func TestNewKeyInACrowd(t *testing.T) {
+// TestNewKeyForConcurrentChecks checks that one request provides a new key for
+// all checks that wait.
+func TestNewKeyForConcurrentChecks(t *testing.T) {
 	old := jwk(t, "old")
-	s := &scripted{body: jwkSet(old)}
-	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
-		s.passes(10 * time.Second)
-		s.turns(jwkSet(old, jwk(t, "new")), 100*time.Millisecond)
-		before := s.asked.Load()
-		crowd(200, func(int) {
+	s := &fakeTransport{body: jwkSet(old)}
+	inBubble(t, s, func(t *testing.T, r *tokensource.Remote) {
+		s.advance(10 * time.Second)
+		s.set(jwkSet(old, jwk(t, "new")), 100*time.Millisecond)
+		before := s.requests.Load()
+		concurrently(200, func(int) {
 			if _, err := find(r, "new"); err != nil {
 				t.Errorf("the new key: %v", err)
 			}
@@ -148,42 +151,42 @@ func TestNewKeyInACrowd(t *testing.T) {
 				t.Errorf("junk: %v", err)
 			}
 		})
-		if n := s.asked.Load() - before; n != 1 {
+		if n := s.requests.Load() - before; n != 1 {
 			t.Errorf("%d requests for 200 checks, want 1", n)
 		}
 	})
 }
 
-// moving is a transport to an issuer that moves its keys.
-type moving struct {
+// movingIssuer is a transport to an issuer that moves its keys.
+type movingIssuer struct {
 	metadata, keys atomic.Int64 // requests
-	place          atomic.Value // where the keys are said to be
-	lost           atomic.Bool  // and are not
+	location       atomic.Value // path of the keys in the metadata
+	lost           atomic.Bool  // whether that path is not found
 	document       string
 }
 
-func (m *moving) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, place := http.StatusNotFound, m.place.Load().(string)
+func (m *movingIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	code, location := http.StatusNotFound, m.location.Load().(string)
 	body := ""
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		m.metadata.Add(1)
-		answer, body = http.StatusOK, `{"issuer":"https://issuer.test","jwks_uri":"https://issuer.test`+place+`"}`
-	case place:
+		code, body = http.StatusOK, `{"issuer":"https://issuer.test","jwks_uri":"https://issuer.test`+location+`"}`
+	case location:
 		m.keys.Add(1)
 		if !m.lost.Load() {
-			answer, body = http.StatusOK, m.document
+			code, body = http.StatusOK, m.document
 		}
 	}
-	return &http.Response{StatusCode: answer, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// TestDiscoveryGoesOn: a stream of junk puts it off neither while all is well
-// nor while the issuer fails.
-func TestDiscoveryGoesOn(t *testing.T) {
+// TestDiscoveryIsNotDelayed checks that a stream of junk does not delay
+// discovery, whether or not the issuer fails.
+func TestDiscoveryIsNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &moving{document: jwkSet(jwk(t, "a"))}
-		m.place.Store("/old")
+		m := &movingIssuer{document: jwkSet(jwk(t, "a"))}
+		m.location.Store("/old")
 		r := newRemote(t, tokensource.RemoteConfig{Issuer: "https://issuer.test", Client: &http.Client{Transport: m}})
 		junk := func(d time.Duration) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -199,23 +202,24 @@ func TestDiscoveryGoesOn(t *testing.T) {
 		}
 		m.lost.Store(true)
 		junk(time.Hour)
-		m.place.Store("/new")
+		m.location.Store("/new")
 		m.lost.Store(false)
 		junk(12 * time.Second)
 		if _, err := find(r, "junk"); !errors.Is(err, jwks.ErrNoKey) {
-			t.Errorf("after the keys are at another place: %v", err)
+			t.Errorf("after the keys have moved: %v", err)
 		}
 	})
 }
 
-// TestSlowIssuer: a check waits 150 ms after the refresh began and not longer;
-// who comes later than that does not wait at all. What came too late counts then.
+// TestSlowIssuer checks that a check waits until 150 ms after the start of the
+// refresh, and that a later one does not wait. A late response is used for
+// later checks.
 func TestSlowIssuer(t *testing.T) {
-	s := &scripted{body: jwkSet(jwk(t, "a")), takes: time.Second}
-	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
+	s := &fakeTransport{body: jwkSet(jwk(t, "a")), delay: time.Second}
+	inBubble(t, s, func(t *testing.T, r *tokensource.Remote) {
 		for _, want := range []time.Duration{150 * time.Millisecond, 0, 0} {
 			began := time.Now()
-			if _, err := find(r, "a"); !cannotTell(err) {
+			if _, err := find(r, "a"); !isUnavailable(err) {
 				t.Errorf("error %v", err)
 			}
 			if took := time.Since(began); took != want {
@@ -226,50 +230,51 @@ func TestSlowIssuer(t *testing.T) {
 		if _, err := find(r, "a"); err != nil {
 			t.Errorf("after the answer: %v", err)
 		}
-		s.turns("", time.Hour)
+		s.set("", time.Hour)
 		time.Sleep(10 * time.Second)
-		if _, err := find(r, "new"); !cannotTell(err) {
+		if _, err := find(r, "new"); !isUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
-		s.turns(jwkSet(jwk(t, "new")), 0)
-		before := s.asked.Load()
-		s.passes(12 * time.Second)
-		if n := s.asked.Load() - before; n != 1 {
-			t.Errorf("%d further requests: a refresh that hangs is not given up and tried anew", n)
+		s.set(jwkSet(jwk(t, "new")), 0)
+		before := s.requests.Load()
+		s.advance(12 * time.Second)
+		if n := s.requests.Load() - before; n != 1 {
+			t.Errorf("%d further requests, want one after the timeout of the refresh", n)
 		}
 		if _, err := find(r, "new"); err != nil {
-			t.Errorf("after the time-out: %v", err)
+			t.Errorf("after the timeout: %v", err)
 		}
 	})
 }
 
-// TestMoreThanMayWait: of a flood of checks with unknown keys some wait, and the rest do not.
-func TestMoreThanMayWait(t *testing.T) {
-	s := &scripted{body: jwkSet(jwk(t, "a")), takes: 100 * time.Millisecond}
-	bubble(t, s, func(t *testing.T, r *tokensource.Remote) {
-		var turned atomic.Int64
-		crowd(3000, func(int) {
+// TestWaitingChecksAreBounded checks that the number of checks that wait is
+// bounded.
+func TestWaitingChecksAreBounded(t *testing.T) {
+	s := &fakeTransport{body: jwkSet(jwk(t, "a")), delay: 100 * time.Millisecond}
+	inBubble(t, s, func(t *testing.T, r *tokensource.Remote) {
+		var refused atomic.Int64
+		concurrently(3000, func(int) {
 			began := time.Now()
-			if _, err := find(r, "a"); cannotTell(err) && time.Since(began) == 0 {
-				turned.Add(1)
+			if _, err := find(r, "a"); isUnavailable(err) && time.Since(began) == 0 {
+				refused.Add(1)
 			} else if err != nil {
 				t.Errorf("a check that waited: %v", err)
 			}
 		})
-		if n := turned.Load(); n != 3000-1024 {
-			t.Errorf("%d of 3000 were turned away", n)
+		if n := refused.Load(); n != 3000-1024 {
+			t.Errorf("%d of 3000 were refused", n)
 		}
 	})
 }
 
-// TestCloseEndsChecks: a check that waits ends with the Remote.
+// TestCloseEndsChecks checks that Close ends the checks that wait.
 func TestCloseEndsChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{takes: time.Hour}
+		s := &fakeTransport{delay: time.Hour}
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: "https://issuer.test", Client: &http.Client{Transport: s}, Wait: time.Hour})
 		go func() { time.Sleep(time.Second); _ = r.Close() }()
 		began := time.Now()
-		if _, err := r.Find(context.Background(), "a", true, "EdDSA", began); !cannotTell(err) || time.Since(began) != time.Second {
+		if _, err := r.Find(context.Background(), "a", true, "EdDSA", began); !isUnavailable(err) || time.Since(began) != time.Second {
 			t.Errorf("error %v after %s", err, time.Since(began))
 		}
 	})

@@ -17,9 +17,9 @@ const (
 	maxValues = 1000 // of an array
 )
 
-// parseTokenInfo reads an introspection response (RFC 7662 section 2.2). A known
-// member of the wrong type makes the entire response an error. If the token is
-// inactive, no other member is read.
+// parseTokenInfo reads an introspection response (RFC 7662 section 2.2). A
+// known member of the wrong type makes the entire response an error. If the
+// token is inactive, no other member is read.
 func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	members, err := strictjson.Object(body, strictjson.Limits{Depth: 16, Members: 512})
 	if err != nil {
@@ -27,7 +27,7 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	}
 	active, ok := members["active"].(bool)
 	if !ok {
-		return nil, errors.New("active is no boolean")
+		return nil, errors.New("active is not a boolean")
 	}
 	if !active {
 		return &verifier.TokenInfo{}, nil
@@ -51,8 +51,8 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	return info, nil
 }
 
-// claims reads members by type and keeps the first error. An absent member is "",
-// nil or the zero Time.
+// claims reads members by type and keeps the first error. An absent member is
+// "", nil or the zero Time.
 type claims struct {
 	members map[string]any
 	err     error
@@ -108,12 +108,12 @@ func (c *claims) texts(name string) []string {
 	return texts
 }
 
-// scopes reads scopes separated by spaces (RFC 6749 section 3.3), or an array of
-// scopes, as some servers send.
+// scopes reads scopes separated by spaces (RFC 6749 section 3.3), or an array
+// of scopes, as some servers send.
 func (c *claims) scopes(name string) authz.Scopes {
 	var names []string
 	switch value := c.members[name].(type) {
-	case string: // longer than a claim may be: the limit applies to each scope
+	case string: // may be longer than a claim: the limit applies to each scope
 		names = strings.FieldsFunc(strings.Clone(value), func(r rune) bool { return r == ' ' })
 	default:
 		names = c.texts(name)

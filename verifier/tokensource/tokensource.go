@@ -1,8 +1,8 @@
-// Package tokensource reads what the issuers of tokens say: their keys, over the
-// network or from files, and whether one token is active (RFC 7662). It accepts
-// only answers that are entirely well formed, keeps the last good keys whatever
-// follows them, and bounds how long a check waits for an issuer. Whether a token
-// is valid is decided in package verifier.
+// Package tokensource obtains data from the issuers of tokens: their keys, over
+// the network or from files, and whether a token is active (RFC 7662). It
+// accepts only responses that are entirely well formed, keeps the last good
+// keys if later ones are bad, and bounds how long a check waits for an issuer.
+// Package verifier decides whether a token is valid.
 package tokensource
 
 import (
@@ -11,8 +11,8 @@ import (
 	"net/url"
 )
 
-// Observer is notified of each attempt to read an issuer's keys. It is called from
-// one goroutine at a time and must not block.
+// Observer is notified of each attempt to read an issuer's keys. It is called
+// from one goroutine at a time and must not block.
 type Observer interface {
 	// Refreshed counts an attempt; err is nil if the keys are now in force.
 	Refreshed(err error)
@@ -33,8 +33,8 @@ func orDiscard(o Observer) Observer {
 	return o
 }
 
-// checkURL parses a URL of the operator or of an issuer. It must be absolute, http
-// or https, with a host.
+// checkURL parses a URL of the operator or of an issuer. It must be absolute,
+// http or https, with a host.
 func checkURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {

@@ -27,8 +27,9 @@ restartPolicy: Always
 {{- end }}
 args: [serve, --config, /etc/keyward/keyward.yaml]
 env:
-# The collector keeps to what was requested; from there to the limit is for
-# what it does not count, such as the processes that hash passwords.
+# The memory request is also the limit of the garbage collector. The memory between the
+# request and the limit is for what it does not count, such as the processes that hash
+# passwords.
 - name: GOMEMLIMIT
   valueFrom:
     resourceFieldRef: {resource: requests.memory}
@@ -54,7 +55,7 @@ readinessProbe:
   failureThreshold: 2
 {{- if not $sidecar }}
 lifecycle:
-  # Until every proxy has heard that this pod is going.
+  # Until every proxy knows that this pod terminates.
   preStop:
     sleep: {seconds: 10}
 {{- end }}
@@ -73,7 +74,7 @@ volumeMounts:
 name: envoy
 image: {{ .Values.sidecar.envoy.image }}
 restartPolicy: Always
-# Past the image's script, which would want to be root.
+# Bypasses the image's script, which needs root.
 command: [envoy]
 args: [--config-path, /etc/envoy/envoy.yaml, --disable-hot-restart, --concurrency, "2", --drain-time-s, "20"]
 ports:
@@ -94,8 +95,8 @@ readinessProbe:
   timeoutSeconds: 2
   failureThreshold: 2
 lifecycle:
-  # From the beginning of the pod's end Envoy asks its clients to take their
-  # connections elsewhere. /drain_listeners wants a POST.
+  # From the start of the pod's termination, Envoy asks its clients to move their
+  # connections. /drain_listeners needs a POST.
   preStop:
     exec:
       command:
@@ -117,13 +118,13 @@ volumeMounts:
 name: api
 image: stefanprodan/podinfo:6.9.0
 command: [./podinfo, --host=127.0.0.1, --port=8000]
-# The kubelet can't reach 127.0.0.1, so it asks as a client would, at Envoy's port.
+# The kubelet cannot reach 127.0.0.1, so it asks as a client does, at Envoy's port.
 readinessProbe:
   httpGet: {path: /readyz, port: 10000}
   periodSeconds: 5
   timeoutSeconds: 2
 lifecycle:
-  # Until nobody sends this pod anything new, and connections have been drained.
+  # Until no client sends this pod new requests, and connections have been drained.
   preStop:
     sleep: {seconds: 20}
 resources:

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"keyward/store"
+)
+
+type keyRevoke struct {
+	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
+	writtenKeyFile
+	output
+}
+
+// Run revokes the keys.
+func (c *keyRevoke) Run(env *environment) error {
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	return c.endEach(env, k, c.IDs, k.Revoke, "revoked")
+}
+
+type keyDelete struct {
+	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
+	writtenKeyFile
+	output
+}
+
+// Run revokes the keys and marks them for erasure.
+func (c *keyDelete) Run(env *environment) error {
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	return c.endEach(env, k, c.IDs, k.Delete, "deleted")
+}
+
+// endEach revokes as many of the keys as it can, and reports each that it could
+// not. One id is printed as an object, several as an array.
+func (o output) endEach(env *environment, k *keys, ids []string, end func(context.Context, string, store.Version) (store.KeyRecord, error), done string) error {
+	failed := false
+	views := []keyView{}
+	for _, id := range ids {
+		r, err := end(env.ctx, id, store.AnyVersion)
+		if err != nil {
+			env.note("%v", k.explain(err, id))
+			failed = true
+			continue
+		}
+		views = append(views, k.view(&r, env.now()))
+	}
+	var result any = views
+	if len(ids) == 1 && len(views) == 1 {
+		result = views[0]
+	}
+	if len(views) > 0 || len(ids) > 1 {
+		err := o.print(env, result, func(w io.Writer) {
+			for i := range views {
+				fmt.Fprintln(w, done, views[i].ID)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if failed {
+		return exitCode(exitRefused)
+	}
+	return nil
+}
+
+type keyCompact struct {
+	writtenKeyFile
+	output
+}
+
+// Run rewrites the file.
+func (c *keyCompact) Run(env *environment) error {
+	k, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	gone, err := k.Compact(env.ctx)
+	if err != nil {
+		return k.explain(err, "")
+	}
+	result := struct {
+		File    string `json:"file"`
+		Removed int    `json:"removed_lines"`
+	}{k.path, gone}
+	return c.print(env, result, func(w io.Writer) { fmt.Fprintf(w, "%s: %d lines gone\n", k.path, gone) })
+}

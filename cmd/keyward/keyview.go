@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/store"
+	"keyward/usage"
+)
+
+// keyView is the part of a record that is shown: all but the hashes.
+type keyView struct {
+	ID       string        `json:"id"`
+	Key      string        `json:"key,omitempty"` // only when the key is created or rotated
+	Name     string        `json:"name,omitempty"`
+	State    string        `json:"state"` // active, expired or revoked
+	User     string        `json:"user,omitempty"`
+	Project  string        `json:"project,omitempty"`
+	Paths    []string      `json:"paths,omitempty"`
+	Scopes   *[]string     `json:"scopes,omitempty"`
+	Rate     string        `json:"rate,omitempty"`
+	Prefix   string        `json:"prefix"`
+	Hint     string        `json:"hint"`
+	Format   apikey.Format `json:"format"`
+	Created  time.Time     `json:"created"`
+	Expires  time.Time     `json:"expires,omitzero"`
+	Revoked  time.Time     `json:"revoked,omitzero"`
+	Deleted  time.Time     `json:"deleted,omitzero"`
+	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
+	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
+	Usage    *usage.Usage  `json:"usage,omitempty"`          // only if requested
+}
+
+func (k *keys) view(r *store.KeyRecord, now time.Time) keyView {
+	v := keyView{
+		ID: r.ID, Name: r.Name, State: k.state(r, now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
+		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
+		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
+		UserGone: k.ended.Of(r.User, r.Created).UTC(),
+	}
+	for _, p := range r.Previous {
+		if p.Until.After(now) {
+			v.Previous = append(v.Previous, p.Until.UTC())
+		}
+	}
+	return v
+}
+
+// state returns the state that a server with the same configuration sees.
+func (k *keys) state(r *store.KeyRecord, now time.Time) string {
+	switch {
+	case r.Ended() || !k.ended.Of(r.User, r.Created).IsZero():
+		return "revoked"
+	case k.ends(r, now):
+		return "expired"
+	default:
+		return "active"
+	}
+}
+
+// ends reports whether the key, if it is not revoked before, has expired by then.
+func (k *keys) ends(r *store.KeyRecord, by time.Time) bool {
+	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.maxAge > 0 && !by.Before(r.Created.Add(k.maxAge))
+}
+
+// write prints the view as one name and value per line.
+func (v *keyView) write(w io.Writer) {
+	table(w, func(row func(...any)) {
+		row("id", v.ID)
+		row("name", orDash(v.Name))
+		row("state", v.State)
+		row("key", orDash(v.Hint)+"…")
+		row("user", orDash(v.User))
+		row("project", orDash(v.Project))
+		row("paths", pathList(v.Paths))
+		row("scopes", v.scopes())
+		row("rate", orDash(v.Rate))
+		row("created", instant(v.Created))
+		row("expires", instant(v.Expires))
+		row("revoked", instant(v.Revoked))
+		if !v.UserGone.IsZero() {
+			row("user deleted", instant(v.UserGone))
+		}
+		for _, until := range v.Previous {
+			row("old secret until", instant(until))
+		}
+		if v.Usage != nil {
+			writeUsage(row, v.Usage)
+		}
+	})
+}
+
+func pathList(paths []string) string {
+	if len(paths) == 0 {
+		return "anywhere"
+	}
+	shown := make([]string, len(paths))
+	for i, path := range paths {
+		shown[i] = store.Shown(path)
+	}
+	return strings.Join(shown, " ")
+}
+
+func (v *keyView) scopes() string {
+	switch {
+	case v.Scopes == nil && v.User != "":
+		return "its user's"
+	case v.Scopes == nil || len(*v.Scopes) == 0:
+		return "none"
+	default:
+		return strings.Join(*v.Scopes, " ")
+	}
+}
+
+func writeKeys(w io.Writer, views []keyView) {
+	table(w, func(row func(...any)) {
+		row("ID", "KEY", "STATE", "NAME", "USER", "PROJECT", "SCOPES", "PATHS", "CREATED", "EXPIRES")
+		for i := range views {
+			v := &views[i]
+			row(v.ID, orDash(v.Hint)+"…", v.State, orDash(v.Name), orDash(v.User), orDash(v.Project), v.scopes(),
+				pathList(v.Paths), instant(v.Created), instant(v.Expires))
+		}
+	})
+}
+
+type keyVerify struct {
+	keyFile
+	output
+}
+
+// Run finds the record of the key on standard input.
+func (c *keyVerify) Run(env *environment) error {
+	k, err := c.openWithUsers(env)
+	if err != nil {
+		return err
+	}
+	secret, err := env.readSecret("Key")
+	if err != nil {
+		return err
+	}
+	if secret.Empty() {
+		return usagef("no key on standard input")
+	}
+	if err := authz.CheckKey(secret.Reveal(), k.inBasic); err != nil {
+		return fmt.Errorf("unknown: no request can carry this key: %w", err)
+	}
+	r, err := k.FindBySecret(env.ctx, secret)
+	rotated := errors.Is(err, store.ErrRevoked)
+	if err != nil && !rotated {
+		if errors.Is(err, store.ErrNotFound) && !isMissing(k.path) {
+			return fmt.Errorf("unknown: %s has no such key", k.path)
+		}
+		return k.explain(err, "")
+	}
+	view := k.view(&r, env.now())
+	if rotated {
+		view.State = "revoked"
+	}
+	if err := c.print(env, view, view.write); err != nil {
+		return err
+	}
+	switch {
+	case rotated:
+		return fmt.Errorf("revoked: %s has a new secret", r.ID)
+	case view.State != "active":
+		return fmt.Errorf("%s: %s is no longer valid", view.State, r.ID)
+	default:
+		return nil
+	}
+}

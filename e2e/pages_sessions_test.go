@@ -1,0 +1,188 @@
+package e2e
+
+// session is what the commands of a section need, in the shell that runs them.
+type session struct {
+	before  string   // runs first; variables that it sets are the commands'
+	replace []string // pairs: what the page has, such as a key's id, and what the shell gets
+	after   string   // runs last: fails if the commands did not do what the page says
+}
+
+// cannotRun are commands that nothing can run here, by how they begin, and why.
+var cannotRun = map[string]string{
+	"docker":                       "needs a container engine; deploy/image and a test with buildah build the images",
+	"skopeo":                       "needs a registry",
+	"crane":                        "needs a registry",
+	"kubectl":                      "needs a cluster; deploy/validate renders what is applied",
+	"helm":                         "needs a cluster and its repositories; deploy/validate renders the chart",
+	"make image VERSION=":          "builds for two platforms, and prints sizes and digests; deploy/image tests it",
+	"go run ./bench -only checks ": "measures for minutes",
+}
+
+// prelude is what all sections can use.
+const prelude = `
+set -o allexport -o pipefail
+new() { "$KEYWARD" key create "$@" 2> /dev/null; }
+id() { printf %s "$1" | "$KEYWARD" key verify --json "${@:2}" | sed 's/.*"id":"\([^"]*\)".*/\1/'; }
+serving() { # with keyward.yaml, until the section ends
+	echo "$LISTEN" >> keyward.yaml
+	"$KEYWARD" serve --config keyward.yaml > serve.log 2>&1 &
+	trap "kill $! 2> /dev/null" EXIT
+	until curl --silent --fail --output /dev/null "$ADMIN/readyz"; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
+}
+asking() { curl --silent --output /dev/null --header "Authorization: Bearer $1" --header 'X-Original-Method: GET' --header 'X-Original-URI: /posts' "$API/authz/nginx"; }
+`
+
+// stubs are programs that stand before the real ones: what runs until it is
+// stopped ends when it is ready, and of make there is a dry run.
+var stubs = map[string]string{
+	"keyward": `
+[ "$1" = serve ] || exec "$KEYWARD" "$@"
+grep -q '^listen:' "$3" || echo "$LISTEN" >> "$3"
+"$KEYWARD" "$@" > serve.log 2>&1 &
+until grep -q '"msg":"ready"' serve.log; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
+cat serve.log
+kill $!
+wait $!
+`,
+	"make": `
+plan=$(PATH=${PATH#*:} env -u MAKEFLAGS make --no-print-directory --dry-run --directory "$ROOT" "$@") || exit
+case $plan in *"make prove ITEM="*) echo "no such item" >&2; exit 2;; esac
+`,
+	"promtool": `exec "$PROMTOOL" "$@"`,
+	"prometheus": `
+"$PROMETHEUS" "$@" --storage.tsdb.path=data --web.listen-address="$FREE" --log.level=warn &
+until curl --silent --fail --output /dev/null "http://$FREE/-/ready"; do kill -0 $! || exit 1; sleep 0.05; done
+kill $!
+wait $!
+`,
+}
+
+const (
+	// Ids that the pages show.
+	ciKey, blogKey, healthKey = "k_8ENbdXlcXqgH", "k_LpYZV6lZSKQ3", "k_iIMOMLPNS4Eu"
+
+	rules = `
+mkdir deploy && cp -r "$ROOT/deploy/prometheus" "$ROOT/deploy/grafana" deploy/ && cp deploy/prometheus/keyward.alerts.yml .
+`
+)
+
+// sessions are those of the sections whose commands need something, by page and heading.
+var sessions = map[string]session{
+	"README.md: Create, rotate and revoke keys": {
+		before: `ID=$(id $(new --name ci)) KEY=$(new --name blog)`, replace: []string{ciKey, "$ID"},
+	},
+	"README.md: Find unused keys": {
+		before: `
+echo 'usage: {file: usage.jsonl}' > keyward.yaml
+KEY=$(new --name ci)
+ID=$(id $KEY)
+serving
+asking $KEY
+kill $! && wait $!
+`,
+		replace: []string{ciKey, "$ID"},
+	},
+	"README.md: Find out why a request was denied": {
+		before: `
+echo 'routes: [{path: /api/items, methods: [POST], scopes: [items:write]}]' > keyward.yaml
+KEY=$(new --name ci --scope items:write)
+`,
+	},
+	"docs/commands.md: Files": {
+		before: `
+CI=$(id $(new --name ci))
+keyward token revoke --jti first > /dev/null
+`,
+		replace: []string{ciKey, "$CI"},
+		after:   `! grep -q "$CI" keys.jsonl || exit 1`,
+	},
+	"docs/commands.md: key list, key show": {
+		before: `
+CI=$(id $(new --name ci --path /posts --scope read --expires 90d))
+BLOG=$(id $(new --name blog --user bob --project blog))
+USED=$(id $(new --file used.jsonl --name blog --user bob) --file used.jsonl)
+new --name health --no-scopes > /dev/null
+cat > usage.jsonl <<EOF
+{"keyward":"usage","version":1,"since":"2026-11-22T10:00:00Z"}
+{"id":"$USED","first":1795342787000000,"last":1795342801000000,"address":"192.0.2.7","results":{"ok":12,"insufficient_scope":1},` +
+			`"outcomes":[[1795342800000000,"GET","/posts/17",200,"ok"],[1795342801000000,"DELETE","/posts/17",403,"insufficient_scope"]]}
+EOF
+`,
+		replace: []string{blogKey, "$BLOG", "k_N7lhCpIswRmm", "--file used.jsonl $USED"},
+	},
+	"docs/commands.md: key revoke, key delete": {
+		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,
+		replace: []string{ciKey, "$CI", healthKey, "$HEALTH"},
+	},
+	"docs/commands.md: key rotate": {before: `BLOG=$(id $(new --name blog))`, replace: []string{blogKey, "$BLOG"}},
+	"docs/commands.md: key import": {
+		before: `
+printf 'old-key-0123456789abcdef\nold-key-123456789abcdef0\n' > old-keys
+printf 'name,key,team,owner\nweb,abcdefabcdefabcdefabcdef,shop,alice\njob,0123456789abcdef01234567,shop,bob\n' > keys.csv
+`,
+	},
+	"docs/commands.md: key verify": {before: `KEY=$(new --name blog --user bob --project blog)`},
+	"docs/commands.md: key compact": {
+		before: `
+ID=$(id $(new --name ci))
+for _ in 1 2 3 4 5; do keyward key rotate $ID > /dev/null 2>&1; done
+`,
+	},
+	"docs/commands.md: limits show, limits reset": {
+		before: `
+echo 'rate_limits: {api_key: {rate: 1000/h, burst: 50}}' > keyward.yaml
+KEY=$(new --name ci)
+ID=$(id $KEY)
+serving
+for _ in 1 2 3; do asking $KEY; done
+`,
+		replace: []string{"limits show k_BwuzCnlTbTgT", "limits show --admin $FREE $ID", "k_BwuzCnlTbTgT", "$ID"},
+	},
+	"docs/commands.md: check": {
+		before: `
+cat > keyward.yaml <<EOF
+credentials: {header: X-API-Key}
+routes: [{name: health, path: =/health, auth: none}, {name: posts, path: /posts}]
+EOF
+KEY=$(new --name ci --path /posts)
+`,
+	},
+	"docs/commands.md: config validate": {
+		before: `
+cat > bad.yaml <<'EOF'
+keys:
+  prefix: [acme_]
+  file: "${KEYS_DIR}/keys.jsonl"
+cache: {ttl: 5 minutes}
+log: {level: inof}
+EOF
+cat > files.yaml <<EOF
+keys: {file: no.jsonl}
+jwt:
+- {issuer: "https://id.example.com", audiences: [api], algorithms: [EdDSA], jwks_file: jwks.json}
+EOF
+cat > jwks.json <<EOF
+{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"good","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"OKP","crv":"X25519","kid":"odd","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}
+EOF
+new --name ci > /dev/null
+echo '{}' > keyward.yaml
+`,
+	},
+	"docs/commands.md: serve": {before: `new --name ci > /dev/null; echo 'keys: {file: keys.jsonl}' > keyward.yaml`},
+	"docs/kubernetes.md: Keys": {
+		after: `[ -s keys.jsonl ] && [ "$(stat --format %a pepper)" = 600 ] || exit 1`,
+	},
+	"docs/monitoring.md: Prometheus": {
+		before: rules,
+		after: `
+grep -q 'runbook_url: https://wiki.acme.example/keyward/docs/' keyward.alerts.yml && ! grep -q 'runbook_url: https://docs' keyward.alerts.yml || exit 1
+[ "$(grep -c '^kind: PrometheusRule$' rules.yaml)" = 2 ] || exit 1
+`,
+	},
+	"docs/monitoring.md: Objectives": {
+		before: rules,
+		replace: []string{"promtool test rules", `grep -q '1 - 0.9995' deploy/prometheus/keyward.alerts.yml && grep -q '1 - 0.9995' deploy/grafana/keyward.json &&
+cp "$ROOT"/deploy/prometheus/*.yml deploy/prometheus/ && promtool test rules`},
+	},
+	"docs/runbooks.md: Runbooks": {before: `KEY=$(new --name ci); echo 'keys: {file: keys.jsonl}' > keyward.yaml; serving; asking $KEY`},
+}

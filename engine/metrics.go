@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"keyward/admin"
+	"keyward/store/journal"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what an engine counts. The zero value counts nothing.
+type metrics struct {
+	decisions                *admin.Metrics
+	keys, users, revocations journal.Observer // of the following of each file
+	issuers                  *admin.IssuerMetrics
+	spans                    *admin.SpanMetrics
+	reloads                  *prometheus.CounterVec
+}
+
+func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
+	if m.decisions, err = admin.NewMetrics(registry); err != nil {
+		return m, err
+	}
+	if err = m.registerFiles(registry); err != nil {
+		return m, err
+	}
+	if m.issuers, err = admin.NewIssuerMetrics(registry); err != nil {
+		return m, err
+	}
+	if m.spans, err = admin.NewSpanMetrics(registry); err != nil {
+		return m, err
+	}
+	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_config_reloads_total", Help: "Reloads of the configuration.",
+	}, []string{"result"})
+	m.reloads.WithLabelValues("ok")
+	m.reloads.WithLabelValues("error")
+	return m, registry.Register(m.reloads)
+}
+
+// registerFiles makes the metrics of the files that are followed. Revocations of
+// keys and of tokens are measured alike.
+func (m *metrics) registerFiles(registry prometheus.Registerer) error {
+	lag, err := admin.NewRevocationLag(registry)
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name string
+		to   *journal.Observer
+	}{{"key_file", &m.keys}, {"users_file", &m.users}, {"revocations_file", &m.revocations}} {
+		if *file.to, err = admin.NewFileMetrics(registry, file.name, lag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countReload counts a reload by how it went.
+func (m *metrics) countReload(err error) {
+	switch {
+	case m.reloads == nil:
+	case err != nil:
+		m.reloads.WithLabelValues("error").Inc()
+	default:
+		m.reloads.WithLabelValues("ok").Inc()
+	}
+}

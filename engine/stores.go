@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"keyward/admin"
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/config"
+	"keyward/keyindex"
+	"keyward/reuse"
+	"keyward/store"
+	"keyward/store/filestore"
+	"keyward/store/journal"
+	"keyward/verifier"
+)
+
+// stores are the keys, users and revocations in force, each following its file.
+type stores struct {
+	keys        *keyFile
+	users       *followed[*keyindex.Users]       // nil without a users file
+	revocations *followed[*keyindex.Revocations] // nil without a revocations file
+}
+
+// followed is what was read from a file, and the follower that keeps it current.
+type followed[T any] struct {
+	records  T
+	follower store.Follower // nil without a file
+}
+
+// Close ends the following of the file.
+func (f *followed[T]) Close() error {
+	if f.follower == nil {
+		return nil
+	}
+	return f.follower.Close()
+}
+
+// reload has the file read again; f may be nil.
+func (f *followed[T]) reload() {
+	if f != nil && f.follower != nil {
+		f.follower.Reload()
+	}
+}
+
+// keyFile are the keys, and the hasher by which they are looked up.
+type keyFile struct {
+	followed[*keyindex.Keys]
+	hasher *apikey.Hasher
+}
+
+// keyFileConfig is what a keyFile is opened by.
+type keyFileConfig struct {
+	path, pepper string
+	missingOK    bool
+}
+
+// openStores reads the files that old does not have in force already: what was
+// read from a file that is gone since must outlive a change of another's name. A
+// file that cannot be read is not an error: the stores are then not ready, and
+// become so when the file does.
+func (s *Snapshot) openStores(old *reuse.Generation) error {
+	// Without a configuration file the default key file need not exist.
+	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == ""}
+	var errs [3]error
+	s.stores.keys, errs[0] = reuse.Or(&s.generation, old, "keys", keys, func() (*keyFile, error) { return s.env.openKeys(keys) })
+	if path := s.cfg.Users.File; path != "" {
+		s.stores.users, errs[1] = reuse.Or(&s.generation, old, "users", path, func() (*followed[*keyindex.Users], error) {
+			return s.env.openUsers(path)
+		})
+	}
+	if path := s.cfg.Revocations.File; path != "" {
+		s.stores.revocations, errs[2] = reuse.Or(&s.generation, old, "revocations", path, func() (*followed[*keyindex.Revocations], error) {
+			return s.env.openRevocations(path)
+		})
+	}
+	return errors.Join(errs[:]...)
+}
+
+func (e *environment) openKeys(cfg keyFileConfig) (*keyFile, error) {
+	var pepper authz.Secret
+	if cfg.pepper != "" {
+		var err error
+		if pepper, err = apikey.ReadPepper(cfg.pepper); err != nil {
+			return nil, fmt.Errorf("keys.pepper_file: %w", err)
+		}
+	}
+	k := &keyFile{hasher: apikey.NewHasher(pepper)}
+	if cfg.path == "" {
+		k.records = keyindex.NoKeys()
+		return k, nil
+	}
+	k.records = keyindex.NewKeys()
+	var err error
+	k.follower, err = filestore.KeyFeed{Hasher: k.hasher, FollowConfig: journal.FollowConfig{
+		Path: cfg.path, MissingOK: cfg.missingOK, Observer: e.metrics.keys, Log: e.logger,
+	}}.Follow(k.records)
+	return k, err
+}
+
+func (e *environment) openUsers(path string) (*followed[*keyindex.Users], error) {
+	users := keyindex.NewUsers()
+	users.LogTo(e.logger)
+	follower, err := filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: path, Observer: e.metrics.users, Log: e.logger}}.Follow(users)
+	return &followed[*keyindex.Users]{users, follower}, err
+}
+
+func (e *environment) openRevocations(path string) (*followed[*keyindex.Revocations], error) {
+	revocations := keyindex.NewRevocations()
+	follower, err := filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
+		Path: path, Observer: e.metrics.revocations, Log: e.logger,
+		// The first revocation makes the file, and is in force as soon as any other.
+		MissingOK: true, Settle: 10 * time.Millisecond,
+	}}.Follow(revocations)
+	return &followed[*keyindex.Revocations]{revocations, follower}, err
+}
+
+// keysReady returns why no request can be checked at all.
+func (s *stores) keysReady() error { return s.keys.records.Ready() }
+
+// ready returns why some requests cannot be checked.
+func (s *stores) ready() error {
+	if err := s.keysReady(); err != nil {
+		return fmt.Errorf("key file: %w", err)
+	}
+	if s.users != nil {
+		if err := s.users.records.Ready(); err != nil {
+			return fmt.Errorf("users file: %w", err)
+		}
+	}
+	if s.revocations != nil {
+		if err := s.revocations.records.Ready(); err != nil {
+			return fmt.Errorf("revocations file: %w", err)
+		}
+	}
+	return nil
+}
+
+// userRecords are the users, nil where a user is only a name.
+func (s *stores) userRecords() *keyindex.Users {
+	if s.users == nil {
+		return nil
+	}
+	return s.users.records
+}
+
+// revocationRecords are the revoked tokens, nil where none can be revoked.
+func (s *stores) revocationRecords() *keyindex.Revocations {
+	if s.revocations == nil {
+		return nil
+	}
+	return s.revocations.records
+}
+
+// userStore is where users are looked up, nil where a user is only a name.
+func (s *stores) userStore() verifier.UserStore {
+	if s.users == nil {
+		return nil // and not an interface around a nil pointer
+	}
+	return s.users.records
+}
+
+// revoked is where revoked tokens are looked up, nil where none can be revoked.
+func (s *stores) revoked() verifier.Revocations {
+	if s.revocations == nil {
+		return nil
+	}
+	return s.revocations.records
+}
+
+// reload has the files read again, as SIGHUP asks.
+func (s *stores) reload() {
+	s.keys.reload()
+	s.users.reload()
+	s.revocations.reload()
+}
+
+func (s *stores) counts(now time.Time) admin.KeyCounts {
+	const soon = 14 * 24 * time.Hour
+	return admin.KeyCounts(s.keys.records.Counts(now, soon))
+}
+
+// clearUnused resets the metrics of files that the configuration does not name: a
+// file that is not followed cannot be stale.
+func (m *metrics) clearUnused(cfg *config.Config) {
+	for _, file := range []struct {
+		name     string
+		observer journal.Observer
+	}{{cfg.Keys.File, m.keys}, {cfg.Users.File, m.users}, {cfg.Revocations.File, m.revocations}} {
+		if file.name == "" && file.observer != nil {
+			file.observer.Succeeded(time.Time{})
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package engine
+
+import (
+	"keyward/reuse"
+	"keyward/usage"
+)
+
+// maxInMemory bounds the keys whose use is tracked without a file to write it to.
+const maxInMemory = 10_000
+
+// openUsage starts the tracking of each key's use.
+func (s *Snapshot) openUsage(old *reuse.Generation) (err error) {
+	wanted := s.cfg.Usage
+	s.usage, err = reuse.Or(&s.generation, old, "usage", wanted, func() (*usage.Tracker, error) {
+		c := usage.Config{File: wanted.File, Flush: wanted.Flush, Log: s.env.logger}
+		if c.File == "" {
+			c.MaxKeys = maxInMemory
+		}
+		return usage.New(c), nil
+	})
+	return err
+}
+
+// KeyUsage returns the use of a key as the admin listener shows it; nil if it was
+// never used.
+func (e *Engine) KeyUsage(keyID string) (any, error) {
+	found, err := e.Current().usage.Get(keyID)
+	if err != nil || found.Total == 0 {
+		return nil, err
+	}
+	return found, nil
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package keyindex
+
+func hugePages[T any]([]T) {}

@@ -1,0 +1,214 @@
+package keyindex
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/store"
+)
+
+// What Keys answers for a digest it has no key for; matched by errors.Is.
+var (
+	// ErrUnknown: there is no such key.
+	ErrUnknown = errors.New("unknown key")
+	// ErrNotLoaded: the store was never read with success, so it is not known.
+	ErrNotLoaded = errors.New("not loaded")
+)
+
+// State is the stored state of a key's secret. Expiry is not a state: it depends
+// on the clock. The zero State is invalid and never authenticates.
+type State uint8
+
+// The states.
+const (
+	// Revoked is also a deleted key, and a secret rotated away whose grace is over.
+	Revoked State = iota
+	Active
+)
+
+// Key is what is known of the key that a secret belongs to.
+type Key struct {
+	ID, Name, User, Project string
+	Rate                    string
+	Paths                   authz.PathSet
+	Scopes                  authz.Scopes
+	HasScopes               bool // false: its user's scopes
+	Created, Expires        time.Time
+	State                   State
+	// ValidUntil is when the secret ends by itself: the key's expiry or the end of
+	// the grace, whichever is first. Zero is never.
+	ValidUntil time.Time
+	Revision   Revision
+}
+
+// Revision is which version of a record an answer was made from. The zero Revision
+// is never current.
+type Revision struct {
+	generation uint64
+	slot       uint32
+	ref        rowRef
+}
+
+// Keys holds the keys of one store for a server, which asks it on every request
+// while a [store.Feed] keeps it up to date. No method of its readers ever waits.
+type Keys struct {
+	set    atomic.Pointer[keySet]
+	reason atomic.Pointer[error]
+	last   uint64 // generation; the feed's own
+}
+
+// NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded.
+func NewKeys() *Keys { return &Keys{} }
+
+// NoKeys makes a Keys that is ready and has none, for a server without a store.
+func NoKeys() *Keys {
+	k := &Keys{}
+	k.Commit(k.Begin())
+	return k
+}
+
+// Find is the key that has the secret with this digest. A revoked one is found
+// too; whether it has expired is for the caller to check.
+func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
+	set := k.set.Load()
+	if set == nil {
+		return key, ErrNotLoaded
+	}
+	held, revision, until, found := set.find(&d)
+	if !found {
+		return key, ErrUnknown
+	}
+	if err := key.read(set, held); err != nil {
+		return Key{}, err
+	}
+	key.Revision, key.ValidUntil = revision, key.Expires
+	if until != forever {
+		key.capExpiry(until.time(), now)
+	}
+	return key, nil
+}
+
+// capExpiry has the secret end with its grace.
+func (k *Key) capExpiry(until, now time.Time) {
+	if !until.After(now) {
+		k.State = Revoked
+	}
+	if k.ValidUntil.IsZero() || until.Before(k.ValidUntil) {
+		k.ValidUntil = until
+	}
+}
+
+// read decodes a row. It fills a Key in where it stands: to pass one on is to copy some 200 bytes.
+func (k *Key) read(set *keySet, r row) error {
+	d := r.decoder()
+	k.ID, k.Name, k.User, k.Project, k.Rate = d.id, d.text(), d.text(), d.text(), d.text()
+	k.HasScopes, k.Created, k.Expires = r.flag(rowHasScopes), r.created().time(), r.expires().time()
+	if n := r.access(); n != inlineAccess {
+		shared := set.access.get(n)
+		k.Paths, k.Scopes = shared.paths, shared.scopes
+	} else {
+		var err error
+		if k.Paths, k.Scopes, err = store.CompileAccess(d.list(), d.list()); err != nil {
+			return fmt.Errorf("key %s: %w", k.ID, err)
+		}
+	}
+	if !r.flag(rowRevoked | rowDeleted) {
+		k.State = Active
+	}
+	return nil
+}
+
+// RateOf is the rate in the record of the key with that id, "" without one, and
+// reports whether there is such a key.
+func (k *Keys) RateOf(id string) (rate string, known bool) {
+	set := k.set.Load()
+	parsed, ok := apikey.ParseID([]byte(id))
+	if set == nil || !ok {
+		return "", false
+	}
+	slot, ok := set.slotOf(&parsed)
+	if !ok {
+		return "", false
+	}
+	held, _ := set.rows.get(slot)
+	var key Key
+	err := key.read(set, held)
+	return key.Rate, err == nil && !held.flag(rowDeleted)
+}
+
+// IsCurrent reports whether what was found with the revision is still what the store
+// says. It is a few atomic loads.
+func (k *Keys) IsCurrent(r Revision) bool {
+	set := k.set.Load()
+	return set != nil && r.generation == set.generation && set.rows.word(r.slot).Load() == uint64(r.ref)
+}
+
+// HasRawKeys reports whether there are keys of FormatRaw, whose form does not
+// distinguish them from junk.
+func (k *Keys) HasRawKeys() bool {
+	set := k.set.Load()
+	return set != nil && set.raw.Load() > 0
+}
+
+// Ready is nil once keys are loaded, and for good; before that it says why not.
+func (k *Keys) Ready() error {
+	if k.set.Load() != nil {
+		return nil
+	}
+	if reason := k.reason.Load(); reason != nil {
+		return fmt.Errorf("%w: %w", ErrNotLoaded, *reason)
+	}
+	return ErrNotLoaded
+}
+
+// Counts says how many keys there are in each state. A key is in one of them;
+// deleted ones are in none.
+type Counts struct{ Active, Expiring, Expired, Revoked int }
+
+// Counts walks all keys, some ten nanoseconds each. Expiring are those that
+// expire within soon.
+func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
+	var c Counts
+	set := k.set.Load()
+	if set == nil {
+		return c
+	}
+	at, later := unixMicrosOf(now), unixMicrosOf(now.Add(soon))
+	set.rows.each(func(r row) {
+		switch expires := r.expires(); {
+		case r.flag(rowDeleted):
+		case r.flag(rowRevoked):
+			c.Revoked++
+		case expires == 0 || expires > later:
+			c.Active++
+		case expires > at:
+			c.Expiring++
+		default:
+			c.Expired++
+		}
+	})
+	return c
+}
+
+// What the feed calls.
+
+// Begin implements store.Sink.
+func (k *Keys) Begin() store.Generation[store.KeyRecord] {
+	k.last++
+	return newKeySet(k.last)
+}
+
+// Commit implements store.Sink.
+func (k *Keys) Commit(next store.Generation[store.KeyRecord]) {
+	k.set.Store(next.(*keySet))
+}
+
+// Applied implements store.Sink.
+func (k *Keys) Applied() {}
+
+// Fault implements store.Sink.
+func (k *Keys) Fault(reason error) { k.reason.Store(&reason) }

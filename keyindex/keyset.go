@@ -1,0 +1,170 @@
+package keyindex
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/maphash"
+	"sync/atomic"
+	"time"
+
+	"keyward/apikey"
+	"keyward/store"
+)
+
+var (
+	errID    = errors.New("an invalid id")
+	errOwned = errors.New("a hash that another key has")
+	errFull  = errors.New("more keys than can be held")
+)
+
+// keySet is what the records of a store came to when all of them were read, kept
+// up to date by the records since. One goroutine applies records while any number
+// find keys.
+type keySet struct {
+	generation uint64
+	rows       *rows
+	digests    *index // also of previous secrets
+	ids        *index
+	access     *internedAccess
+	raw        atomic.Int64 // keys of FormatRaw
+
+	// The writer's own.
+	seed    maphash.Seed
+	encoded row
+}
+
+func newKeySet(generation uint64) *keySet {
+	return &keySet{
+		generation: generation, rows: newRows(), digests: newIndex(), ids: newIndex(),
+		access: newInternedAccess(), seed: maphash.MakeSeed(),
+	}
+}
+
+// A digest is as random as a hash can be.
+func digestHash(d *apikey.Digest) uint32 { return binary.LittleEndian.Uint32(d[:]) }
+
+func (s *keySet) idHash(id *apikey.ID) uint32 { return uint32(maphash.Bytes(s.seed, id[:])) }
+
+// slotOf is the slot of the key with this id.
+func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
+	search := s.ids.search(s.idHash(id))
+	for {
+		slot, ok := search.next()
+		if !ok {
+			return 0, false
+		}
+		if held, _ := s.rows.get(slot); *held.id() == *id {
+			return slot, true
+		}
+	}
+}
+
+// find is the row that has d among its secrets, and until when that secret is valid.
+func (s *keySet) find(d *apikey.Digest) (row, Revision, unixMicros, bool) {
+	search := s.digests.search(digestHash(d))
+	for {
+		slot, ok := search.next()
+		if !ok {
+			return nil, Revision{}, 0, false
+		}
+		held, at := s.rows.get(slot)
+		if until, ok := held.holds(d); ok {
+			return held, Revision{s.generation, slot, at}, until, true
+		}
+	}
+}
+
+// Apply puts a record in force. The moment at which the row takes the old one's
+// place is the moment of the entire change: a secret that the index knows is
+// none until its row says so, and one that the row no longer has is none any more.
+func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
+	id, ok := apikey.ParseID([]byte(r.ID))
+	if !ok {
+		return time.Time{}, errID
+	}
+	access, err := s.access.number(r.Paths, r.OwnScopes())
+	if err != nil {
+		return time.Time{}, err
+	}
+	slot, known := s.slotOf(&id)
+	if s.claimed(r, slot, known) {
+		return time.Time{}, errOwned
+	}
+	var old row
+	if known {
+		old, _ = s.rows.get(slot)
+	} else {
+		if s.rows.count == maxSlots {
+			return time.Time{}, errFull
+		}
+		slot = s.rows.add()
+	}
+	s.encoded = appendRow(s.encoded[:0], slot, &id, r, access)
+	if !known {
+		s.rows.put(slot, s.encoded)
+		s.ids.add(s.idHash(&id), slot)
+		s.indexSecrets(s.encoded, nil, s.digests.add)
+	} else {
+		s.indexSecrets(s.encoded, old, s.digests.add)
+		s.rows.put(slot, s.encoded)
+		s.indexSecrets(old, s.encoded, s.digests.remove)
+	}
+	s.count(old, s.encoded)
+	return endedBy(old, r), nil
+}
+
+// indexSecrets calls change for each secret of one row that the other lacks.
+func (s *keySet) indexSecrets(of, without row, change func(hash, slot uint32)) {
+	lacks := func(d *apikey.Digest) bool {
+		if without == nil {
+			return true
+		}
+		_, has := without.holds(d)
+		return !has
+	}
+	if d := of.digest(); lacks(d) {
+		change(digestHash(d), of.slot())
+	}
+	for i := range of.previous() {
+		if d := of.previousDigest(i); lacks(d) {
+			change(digestHash(d), of.slot())
+		}
+	}
+}
+
+// claimed reports whether another key has one of the record's secrets.
+func (s *keySet) claimed(r *store.KeyRecord, slot uint32, known bool) bool {
+	owned := func(d *apikey.Digest) bool {
+		_, revision, _, found := s.find(d)
+		return found && (!known || revision.slot != slot)
+	}
+	if owned(&r.Hash) {
+		return true
+	}
+	for i := range r.Previous {
+		if owned(&r.Previous[i].Hash) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *keySet) count(old, now row) {
+	was := old != nil && old.flag(rowRaw) && !old.flag(rowDeleted)
+	is := now.flag(rowRaw) && !now.flag(rowDeleted)
+	switch {
+	case is && !was:
+		s.raw.Add(1)
+	case was && !is:
+		s.raw.Add(-1)
+	}
+}
+
+// endedBy is when the key was ended, if this record is what ended it.
+func endedBy(old row, r *store.KeyRecord) time.Time {
+	before := old != nil && (old.flag(rowRevoked) || old.flag(rowDeleted))
+	if before || !r.Ended() {
+		return time.Time{}
+	}
+	return r.At
+}

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package keystore
-
-func hugePages[T any]([]T) {}

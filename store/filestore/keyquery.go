@@ -1,0 +1,113 @@
+package filestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/store"
+)
+
+// Get implements store.Reader.
+func (f *KeyFile) Get(ctx context.Context, id string) (store.KeyRecord, error) {
+	r, err := f.latest(id, unlocked(ctx, &f.lines))
+	if err == nil && !r.Deleted.IsZero() {
+		err = fmt.Errorf("key %s: %w", id, store.ErrNotFound)
+	}
+	if err != nil {
+		return store.KeyRecord{}, err
+	}
+	return r, nil
+}
+
+// List implements store.Lister. A missing file has no keys. A line that cannot be
+// read is an error.
+func (f *KeyFile) List(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	var all []store.KeyRecord
+	at := map[apikey.ID]int{}
+	var d store.KeyDecoder
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+		r, err := d.Decode(line)
+		if err != nil {
+			return err
+		}
+		if i, known := at[d.ID()]; known {
+			all[i] = r.Clone()
+			return nil
+		}
+		at[d.ID()] = len(all)
+		all = append(all, r.Clone())
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	made := func(r *store.KeyRecord) store.Position { return store.Position{Made: r.Created, ID: r.ID} }
+	return store.Paginate(all, made, func(r *store.KeyRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
+}
+
+// LatestKeys returns when the latest key of each of the users was made. A line
+// that cannot be read is skipped, as servers do.
+func (f *KeyFile) LatestKeys(ctx context.Context, users []string) (map[string]time.Time, error) {
+	made := make(map[string]time.Time, len(users))
+	for _, name := range users {
+		made[name] = time.Time{}
+	}
+	var d store.KeyDecoder
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+		r, err := d.Decode(line)
+		if err != nil {
+			return nil
+		}
+		if last, wanted := made[r.User]; wanted && r.Created.After(last) {
+			made[strings.Clone(r.User)] = r.Created
+		}
+		return nil
+	})
+	return made, err
+}
+
+// FindBySecret implements store.KeyReader.
+func (f *KeyFile) FindBySecret(ctx context.Context, secret authz.Secret) (store.KeyRecord, error) {
+	digest := f.hasher.Digest(secret.Reveal())
+	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
+	var d store.KeyDecoder
+	var ids []apikey.ID
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+		if !bytes.Contains(line, text) {
+			return nil
+		}
+		if _, err := d.Decode(line); err != nil {
+			return err
+		}
+		ids = append(ids, d.ID())
+		return nil
+	})
+	if err != nil {
+		return store.KeyRecord{}, err
+	}
+	for i := len(ids) - 1; i >= 0; i-- {
+		r, err := f.Get(ctx, ids[i].String())
+		if err != nil {
+			return store.KeyRecord{}, err
+		}
+		if r.Hash == digest {
+			return r, nil
+		}
+		for _, p := range r.Previous {
+			if p.Hash != digest {
+				continue
+			}
+			if !p.Until.After(f.now()) {
+				return r, fmt.Errorf("key %s: this secret was rotated away: %w", r.ID, store.ErrRevoked)
+			}
+			return r, nil
+		}
+	}
+	return store.KeyRecord{}, fmt.Errorf("key: %w", store.ErrNotFound)
+}

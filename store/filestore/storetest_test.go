@@ -1,0 +1,32 @@
+package filestore
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/store/journal"
+	"keyward/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
+		dir := t.TempDir()
+		keys, users, revocations := filepath.Join(dir, "keys.jsonl"), filepath.Join(dir, "users.jsonl"), filepath.Join(dir, "revocations.jsonl")
+		hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
+		follow := func(path string) journal.FollowConfig {
+			return journal.FollowConfig{Path: path, MissingOK: true, Settle: time.Millisecond}
+		}
+		return storetest.Store{
+			Keys:           NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}),
+			Users:          NewUserFile(UserFileConfig{Path: users, Now: now}),
+			Revocations:    NewRevocationFile(RevocationFileConfig{Path: revocations, Now: now}),
+			Hasher:         hasher,
+			KeyFeed:        KeyFeed{hasher, follow(keys)},
+			UserFeed:       UserFeed{follow(users)},
+			RevocationFeed: RevocationFeed{follow(revocations)},
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package importer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/store"
+)
+
+// KeyFormat is the form in which the keys of another system are given. The zero
+// KeyFormat is one key per line.
+type KeyFormat struct {
+	Hashed  bool // in place of keys there is sha256:HEX or hmac-sha256:HEX; the hash must be the store's, made under its pepper
+	InBasic bool // keys may be in Basic credentials too: see authz.CheckKey
+	// Columns are those of a table in CSV that has a header row; nil: one key per line.
+	Columns []Column
+	// Expires reads a time of a table; nil: RFC 3339.
+	Expires func(text string) (time.Time, error)
+}
+
+// Read reads keys. The parameters are those of all of them, but for what a row of
+// a table has. A key that no request can carry is store.ErrInvalid; all problems
+// are reported at once, by line, and none repeats the input.
+func (f KeyFormat) Read(in io.Reader, p store.KeyParams, hasher *apikey.Hasher) ([]store.ImportedKey, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	read := readKey(hasher, f.InBasic)
+	if f.Hashed {
+		read = readHashed(hasher)
+	}
+	if f.Columns != nil {
+		return f.readTable(in, &p, read)
+	}
+	return readLines(in, &p, read)
+}
+
+// keyReader reads a key or its hash, which gets the parameters.
+type keyReader func(text []byte, p *store.KeyParams) (store.ImportedKey, error)
+
+func readKey(hasher *apikey.Hasher, inBasic bool) keyReader {
+	return func(text []byte, p *store.KeyParams) (store.ImportedKey, error) {
+		secret := string(text)
+		if err := authz.CheckKey(secret, inBasic); err != nil {
+			return store.ImportedKey{}, fmt.Errorf("%w: no request can carry this key: %w", store.ErrInvalid, err)
+		}
+		key := store.ImportedKey{Hash: hasher.Digest(secret), Format: apikey.DetectFormat(secret, p.Prefix), Params: p}
+		if key.Format != apikey.FormatHex && strings.HasPrefix(secret, p.Prefix) {
+			key.Prefix = p.Prefix
+		}
+		key.Hint = apikey.Hint(secret, key.Prefix)
+		return key, nil
+	}
+}
+
+func readHashed(hasher *apikey.Hasher) keyReader {
+	return func(text []byte, p *store.KeyParams) (store.ImportedKey, error) {
+		name, digits, found := bytes.Cut(text, []byte(":"))
+		if !found || string(name) != apikey.HashSHA256 && string(name) != apikey.HashHMACSHA256 {
+			return store.ImportedKey{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", store.ErrInvalid)
+		}
+		if string(name) != hasher.Name() {
+			return store.ImportedKey{}, fmt.Errorf("%w: this file's keys are hashed with %s", store.ErrInvalid, hasher.Name())
+		}
+		key := store.ImportedKey{Format: apikey.FormatRaw, Prefix: p.Prefix, Hint: p.Prefix, Params: p}
+		if !apikey.ParseDigest(&key.Hash, bytes.ToLower(digits)) {
+			return store.ImportedKey{}, fmt.Errorf("%w: %w", store.ErrInvalid, apikey.ErrDigest)
+		}
+		return key, nil
+	}
+}
+
+// readLines reads the input. Empty lines are skipped, but counted in line numbers.
+func readLines(in io.Reader, p *store.KeyParams, read keyReader) ([]store.ImportedKey, error) {
+	var all []store.ImportedKey
+	var refused refusals
+	scan := bufio.NewScanner(withoutMark(in))
+	scan.Buffer(nil, 1<<20)
+	number := 1
+	for ; scan.Scan(); number++ {
+		if len(scan.Bytes()) == 0 {
+			continue
+		}
+		key, err := read(scan.Bytes(), p)
+		key.Line = number
+		all = append(all, key)
+		refused.add(number, err)
+	}
+	switch err := scan.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		refused.add(number, fmt.Errorf("%w: longer than 1 MiB", store.ErrInvalid))
+	case err != nil:
+		return nil, fmt.Errorf("reading keys: %w", err)
+	}
+	return refused.orElse(all)
+}

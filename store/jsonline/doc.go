@@ -1,0 +1,4 @@
+// Package jsonline reads the lines of a journal: flat JSON objects, parsed in one
+// pass and in place, with texts, times and lists within fixed bounds. A line
+// that it accepts means the same to every reader of JSON.
+package jsonline

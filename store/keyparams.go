@@ -1,0 +1,49 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"keyward/apikey"
+)
+
+// KeyParams are what a new key is to be.
+type KeyParams struct {
+	Name, User, Project string
+	Paths               []string  // none: anywhere
+	Scopes              *[]string // nil: its user's; empty: none
+	Rate                string
+	Prefix              string
+	Format              apikey.Format // "": FormatKeyward
+	Expires             time.Time     // zero: never
+}
+
+// Check returns why no key can be made of the parameters, in words for the
+// caller who gave them; the error is ErrInvalid.
+func (p *KeyParams) Check() error {
+	err := errors.Join(checkName("name", p.Name), checkKeysUser(p.User), checkName("project", p.Project), checkName("rate", p.Rate))
+	if err != nil {
+		return err
+	}
+	if err := apikey.ValidatePrefix(p.Prefix); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	var scopes []string
+	if p.Scopes != nil {
+		scopes = *p.Scopes
+	}
+	if _, _, err := CompileAccess(p.Paths, scopes); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// ImportedKey is a key of another system, which is to be taken over.
+type ImportedKey struct {
+	Line         int // of the input, which an error names
+	Params       *KeyParams
+	Hash         apikey.Digest
+	Format       apikey.Format
+	Prefix, Hint string
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"strings"
+	"time"
+
+	"keyward/apikey"
+)
+
+// KeyRecord is all that a store says about one key. It is what a line is made of,
+// member by member.
+type KeyRecord struct {
+	ID      string   `json:"id"`
+	Name    string   `json:"name,omitempty"`
+	User    string   `json:"user,omitempty"`
+	Project string   `json:"project,omitempty"`
+	Paths   []string `json:"paths,omitempty"` // none: anywhere
+
+	// Scopes is nil for a key that has its user's scopes. An empty list is none.
+	Scopes *[]string `json:"scopes,omitempty"`
+	Rate   string    `json:"rate,omitempty"` // as in 1000/h; "" is the default of its kind
+
+	Prefix string        `json:"prefix,omitempty"`
+	Hint   string        `json:"hint,omitempty"` // the prefix and 4 characters
+	Format apikey.Format `json:"format"`
+	Hash   apikey.Digest `json:"hash"`
+
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked time.Time `json:"revoked,omitzero"`
+	Deleted time.Time `json:"deleted,omitzero"`
+
+	// Previous are the secrets that rotations replaced, each valid until its time.
+	Previous []PreviousSecret `json:"previous,omitempty"`
+
+	// At is when the record was last changed.
+	At time.Time `json:"at"`
+}
+
+// PreviousSecret is a secret that was replaced.
+type PreviousSecret struct {
+	Hash apikey.Digest `json:"hash"`
+	// Until is the end of its grace. Zero is a secret without one, which ended
+	// when it was replaced: no clock, and so no difference of clocks, decides that.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// maxPrevious bounds the previous secrets of a key.
+const maxPrevious = 100
+
+// Ended reports whether the key was revoked or deleted.
+func (r *KeyRecord) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
+
+// AccessValid reports whether the paths and scopes are valid.
+func (r *KeyRecord) AccessValid() bool {
+	_, _, err := CompileAccess(r.Paths, r.OwnScopes())
+	return err == nil
+}
+
+// OwnScopes are the scopes of the key's own; none if it has its user's.
+func (r *KeyRecord) OwnScopes() []string {
+	if r.Scopes == nil {
+		return nil
+	}
+	return *r.Scopes
+}
+
+// Clone returns a record that shares no memory with r.
+func (r *KeyRecord) Clone() KeyRecord {
+	c := *r
+	for _, text := range []*string{&c.ID, &c.Name, &c.User, &c.Project, &c.Rate, &c.Prefix, &c.Hint} {
+		*text = strings.Clone(*text)
+	}
+	c.Paths = cloneTexts(r.Paths)
+	c.Previous = append([]PreviousSecret(nil), r.Previous...)
+	if r.Scopes != nil {
+		scopes := append([]string{}, cloneTexts(*r.Scopes)...)
+		c.Scopes = &scopes
+	}
+	return c
+}
+
+func cloneTexts(texts []string) []string {
+	if texts == nil {
+		return nil
+	}
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		all[i] = strings.Clone(text)
+	}
+	return all
+}

@@ -1,0 +1,25 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"unsafe"
+)
+
+// EncodeLine encodes v as one line, without the escapes meant for HTML.
+func EncodeLine(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+// stringOf returns the text as a string that shares its memory, and is valid
+// until that changes. A million keys have six million texts, of which the
+// index keeps no string: to copy them would be what reading the file costs.
+func stringOf(text []byte) string {
+	return unsafe.String(unsafe.SliceData(text), len(text))
+}

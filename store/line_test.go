@@ -1,0 +1,253 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/apikey"
+	"keyward/store/jsonline"
+)
+
+func sampleRecord() KeyRecord {
+	at := time.Date(2026, 2, 28, 23, 59, 59, 123456789, time.UTC)
+	return KeyRecord{
+		ID: "k_0123456789ab", Name: "näme \"quoted\" <&> \\ 🙂", User: "alice", Project: "p1",
+		Paths: []string{"/a", "/b/c"}, Scopes: &[]string{"read", "write"}, Rate: "1000/h",
+		Prefix: "kw_", Hint: "kw_ABCD", Format: apikey.FormatKeyward, Hash: apikey.Digest{1, 2, 3, 0xff},
+		Created: at, Expires: at.AddDate(1, 0, 0), Revoked: at.Add(time.Second), Deleted: at.Add(time.Minute),
+		Previous: []PreviousSecret{{Hash: apikey.Digest{9}, Until: at}, {Hash: apikey.Digest{8}, Until: at.Add(1)}}, At: at,
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	full := sampleRecord()
+	none := []string{}
+	for name, r := range map[string]KeyRecord{
+		"all members": full,
+		"few members": {ID: full.ID, Format: apikey.FormatRaw, Created: full.Created, At: full.At},
+		"no scopes":   {ID: full.ID, Format: apikey.FormatHex, Created: full.Created, At: full.At, Scopes: &none},
+	} {
+		line, err := r.Line()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var d KeyDecoder
+		got, err := d.Decode(line)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := got.Clone(); !reflect.DeepEqual(got, r) {
+			t.Errorf("%s: %+v\nwant %+v", name, got, r)
+		}
+	}
+}
+
+// goodLine has what a line must have; each case below spoils or adds to it.
+const goodLine = `{"id":"k_0123456789ab","format":"keyward","hash":"` +
+	`00000000000000000000000000000000000000000000000000000000000000ff","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`
+
+func TestLinesRefused(t *testing.T) {
+	var d KeyDecoder
+	if _, err := d.Decode([]byte(goodLine)); err != nil {
+		t.Fatal(err)
+	}
+	with := func(member string) string { return goodLine[:len(goodLine)-1] + "," + member + "}" }
+	swap := func(old, new string) string {
+		if !strings.Contains(goodLine, old) {
+			t.Fatalf("%q is not in the good line", old)
+		}
+		return strings.Replace(goodLine, old, new, 1)
+	}
+	for name, line := range map[string]string{
+		"empty":                 "",
+		"no object":             `[]`,
+		"cut":                   goodLine[:len(goodLine)-1],
+		"trailing data":         goodLine + "{}",
+		"trailing comma":        goodLine[:len(goodLine)-1] + ",}",
+		"unknown member":        with(`"nme":"x"`),
+		"other case":            with(`"Name":"x"`),
+		"twice":                 with(`"format":"keyward"`),
+		"null":                  with(`"name":null`),
+		"number for a text":     with(`"name":1`),
+		"text for a list":       with(`"paths":"/a"`),
+		"list with a number":    with(`"paths":["/a",1]`),
+		"empty path list":       with(`"paths":[]`),
+		"control character":     with(`"name":"a\nb"`),
+		"control in C1":         with(`"name":"a\u0085b"`),
+		"raw control character": with("\"name\":\"a\tb\""),
+		"half a surrogate":      with(`"name":"\ud800"`),
+		"unknown escape":        with(`"name":"\x41"`),
+		"invalid UTF-8":         with("\"name\":\"\xff\""),
+		"long name":             with(`"name":"` + strings.Repeat("x", 256) + `"`),
+		"batch inside":          with(`"batch":1`),
+		"negative left":         with(`"left":-1`),
+		"fraction left":         with(`"left":1.5`),
+		"previous without hash": with(`"previous":[{"until":"2026-01-01T00:00:00Z"}]`),
+		"previous unknown":      with(`"previous":[{"x":1}]`),
+		"bad prefix":            with(`"prefix":"a b"`),
+		"no id":                 swap(`"id":"k_0123456789ab",`, ""),
+		"short id":              swap("k_0123456789ab", "k_0123456789a"),
+		"other id":              swap("k_0123456789ab", "u_0123456789ab"),
+		"escaped id":            swap("k_0123456789ab", `k\u005f0123456789ab`),
+		"escaped hash":          swap("00ff", `00f\u0066`),
+		"upper-case hash":       swap("00ff", "00FF"),
+		"short hash":            swap("00ff", "ff"),
+		"unknown format":        swap("keyward", "md5"),
+		"time with zone":        swap(`01-01T00:00:00Z","at`, `01-01T00:00:00+00:00","at`),
+		"February 30":           swap(`01-01T00:00:00Z","at`, `02-30T00:00:00Z","at`),
+		"second 60":             swap(`01-01T00:00:00Z","at`, `01-01T00:00:60Z","at`),
+		"no at":                 swap(`,"at":"2026-01-01T00:00:00Z"`, ""),
+	} {
+		_, err := d.Decode([]byte(line))
+		var bad jsonline.Error
+		if !errors.As(err, &bad) {
+			t.Errorf("%s: %v, want a jsonline.Error", name, err)
+		}
+	}
+}
+
+// lineAsJSON is a key's line for encoding/json.
+type lineAsJSON struct {
+	Left int `json:"left"`
+	KeyRecord
+}
+
+// FuzzLine compares the decoder with encoding/json: it may refuse more, but what it
+// accepts it reads the same, and a record that was read can be written again.
+func FuzzLine(f *testing.F) {
+	f.Add([]byte(goodLine))
+	if line, err := EncodeLine(sampleRecord()); err == nil {
+		f.Add(line)
+		f.Add(bytes.ReplaceAll(line, []byte(`"k_`), []byte(` "k_`)))
+	}
+	f.Add([]byte(strings.Replace(goodLine, "{", `{"left":12,"name":"\ud83d\ude00\u00e9\t","scopes":[],`, 1)))
+	f.Add([]byte(strings.Replace(goodLine, "{", "{ \"paths\" : [ \"/a\" , \"/b\" ]\r,", 1)))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var d KeyDecoder
+		r, err := d.Decode(line)
+		if err != nil {
+			return
+		}
+		var want lineAsJSON
+		dec := json.NewDecoder(bytes.NewReader(line))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&want); err != nil {
+			t.Fatalf("encoding/json refuses it: %v", err)
+		}
+		got := r.Clone()
+		if d.left != want.Left || !reflect.DeepEqual(got, normal(want.KeyRecord)) {
+			t.Fatalf("read as %+v\nencoding/json %+v", got, want)
+		}
+		if !got.AccessValid() {
+			return
+		}
+		again, err := got.Line()
+		if err != nil {
+			t.Fatalf("cannot be written again: %v", err)
+		}
+		var second KeyDecoder
+		if back, err := second.Decode(again); err != nil || !reflect.DeepEqual(back.Clone(), got) {
+			t.Fatalf("written again it is read as something else (%v)", err)
+		}
+	})
+}
+
+// normal removes differences that mean nothing: an empty list of previous secrets.
+func normal(r KeyRecord) KeyRecord {
+	if len(r.Previous) == 0 {
+		r.Previous = nil
+	}
+	for _, at := range []*time.Time{&r.Created, &r.Expires, &r.Revoked, &r.Deleted, &r.At} {
+		*at = at.UTC()
+	}
+	for i := range r.Previous {
+		r.Previous[i].Until = r.Previous[i].Until.UTC()
+	}
+	return r
+}
+
+// FuzzUserLine: no line makes the reader panic, and what it reads can be
+// written and is then read the same.
+func FuzzUserLine(f *testing.F) {
+	f.Add([]byte(`{"name":"alice","paths":["/a"],"scopes":["read"],"disabled":true,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"left":3,"name":"\u00e9","created":"2026-01-01T00:00:00Z","deleted":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var d, second UserDecoder
+		r, err := d.Decode(line)
+		if err != nil {
+			return
+		}
+		if _, _, err := CompileAccess(r.Paths, r.Scopes); err != nil {
+			return
+		}
+		again, err := r.Line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := second.Decode(again); err != nil || fmt.Sprint(*back) != fmt.Sprint(*r) {
+			t.Fatalf("%+v\n%+v %v", r, back, err)
+		}
+	})
+}
+
+func TestRevocationLinesRefused(t *testing.T) {
+	const at = `"at":"2026-01-01T00:00:00Z"`
+	for name, line := range map[string]string{
+		"nothing":           `{` + at + `}`,
+		"no at":             `{"jti":"a"}`,
+		"empty jti":         `{"jti":"",` + at + `}`,
+		"empty subject":     `{"subject":"","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"no time":           `{"subject":"a",` + at + `}`,
+		"jti and subject":   `{"jti":"a","subject":"a",` + at + `}`,
+		"all three":         `{"jti":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"jti and time":      `{"jti":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"local time":        `{"issued_before":"2026-01-01T00:00:00+01:00",` + at + `}`,
+		"a number":          `{"issued_before":1767225600,` + at + `}`,
+		"null":              `{"jti":null,` + at + `}`,
+		"twice":             `{"jti":"a","jti":"b",` + at + `}`,
+		"other case":        `{"JTI":"a",` + at + `}`,
+		"unknown member":    `{"jti":"a","exp":1,` + at + `}`,
+		"two objects":       `{"jti":"a",` + at + `}{}`,
+		"control character": `{"jti":"a\n",` + at + `}`,
+		"too long":          `{"jti":"` + strings.Repeat("a", 256) + `",` + at + `}`,
+		"no UTF-8":          `{"jti":"` + "\xff" + `",` + at + `}`,
+	} {
+		var d RevocationDecoder
+		var bad jsonline.Error
+		if _, err := d.Decode([]byte(line)); !errors.As(err, &bad) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzRevocationLine: no line makes the reader panic, and what it reads can be
+// written and is then read the same.
+func FuzzRevocationLine(f *testing.F) {
+	f.Add([]byte(`{"jti":"\u00e9","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"subject":"alice","issued_before":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"issued_before":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"jti":"a","subject":"","at":"2026-01-01T00:00:00Z"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var d, second RevocationDecoder
+		r, err := d.Decode(line)
+		if err != nil {
+			return
+		}
+		if r.TokenID == "" && r.IssuedBefore.IsZero() || r.TokenID != "" && (r.Subject != "" || !r.IssuedBefore.IsZero()) {
+			t.Fatalf("read as %+v", r)
+		}
+		again, err := r.Line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := second.Decode(again); err != nil || *back != *r {
+			t.Fatalf("%+v\n%+v %v", r, back, err)
+		}
+	})
+}

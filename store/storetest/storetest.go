@@ -1,0 +1,87 @@
+// Package storetest is the suite that every store passes.
+package storetest
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/apikey"
+	"keyward/store"
+)
+
+// Store is an empty store under test.
+type Store struct {
+	Keys        store.Keys
+	Users       store.Users
+	Revocations store.Revocations
+	Hasher      *apikey.Hasher // of the keys
+
+	KeyFeed        store.Feed[store.KeyRecord]
+	UserFeed       store.Feed[store.UserRecord]
+	RevocationFeed store.Feed[store.Revocation]
+}
+
+// Run runs the suite. Each test has an empty store, which open makes, and which
+// goes by the clock now.
+func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
+	for name, test := range map[string]func(*fixture){
+		"keys/create":               testCreate,
+		"keys/invalid":              testInvalidKeys,
+		"keys/not found":            testKeysNotFound,
+		"keys/revoke":               testRevoke,
+		"keys/delete":               testDelete,
+		"keys/rotate":               testRotate,
+		"keys/rotate with a grace":  testRotateWithGrace,
+		"keys/import":               testImport,
+		"keys/versions":             testKeyVersions,
+		"keys/list":                 testListKeys,
+		"keys/pages":                testPages,
+		"keys/at the same time":     testConcurrentWriters,
+		"keys/a context that ended": testContext,
+		"users/set":                 testSetUser,
+		"users/names":               testUserNames,
+		"users/delete":              testDeleteUser,
+		"users/versions":            testUserVersions,
+		"users/list":                testListUsers,
+		"users/import":              testImportUsers,
+		"revocations/revoke":        testRevokeTokens,
+		"revocations/of nothing":    testRevocationsOfNothing,
+		"feeds/keys":                testKeyFeed,
+		"feeds/users":               testUserFeed,
+		"feeds/revocations":         testRevocationFeed,
+		"feeds/close":               testFeedClose,
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fixture{T: t, time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)}
+			f.Store = open(t, f.now)
+			test(f)
+		})
+	}
+}
+
+// fixture is a test with its store and its clock.
+type fixture struct {
+	*testing.T
+	Store
+
+	mu   sync.Mutex
+	time time.Time
+}
+
+func (f *fixture) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.time
+}
+
+// pass lets time pass by the store's clock.
+func (f *fixture) pass(d time.Duration) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.time = f.time.Add(d)
+	return f.time
+}
+
+func (f *fixture) ctx() context.Context { return context.Background() }

@@ -1,0 +1,2 @@
+// Package authz is in a file of a retired name.
+package authz
