@@ -21,8 +21,8 @@ var foldsUnicode = map[string][]string{
 // mayFold are the uses in which no text of a client can pass for another, with
 // the reasons.
 var mayFold = map[string]string{
-	"authz/pathcase.go unicode.ToLower":                 "what an upstream may read of a path; it is compared, and never passed on",
-	"authz/pathcase.go unicode.ToUpper":                 "likewise",
+	"authz/urlpath/case.go unicode.ToLower":             "what an upstream may read of a path; it is compared, and never passed on",
+	"authz/urlpath/case.go unicode.ToUpper":             "likewise",
 	"cmd/keyward/main.go strings.ToLower":               "compares a message with the operator's arguments, to leave secrets out",
 	"config/suggest.go strings.ToLower":                 "suggests a word for the one in the operator's file",
 	"config/routes.go strings.ToUpper":                  "suggests a method for the one in the operator's file, which is ASCII",
@@ -30,7 +30,7 @@ var mayFold = map[string]string{
 	"verifier/tokensource/discovery.go strings.ToLower": "the issuer that the operator names",
 }
 
-// TestNoUnicodeFolding: the program uses authz.LowerASCII for text of clients.
+// TestNoUnicodeFolding: the program uses chars.LowerASCII for text of clients.
 // strings.ToLower turns U+212A into a k, so that a later check would accept a
 // host, a header or a scheme that the client did not send.
 func TestNoUnicodeFolding(t *testing.T) {
@@ -43,7 +43,7 @@ func TestNoUnicodeFolding(t *testing.T) {
 		for _, use := range unicodeFolds(parsed) {
 			name := dir + "/" + file + " " + use
 			if used[name] = true; mayFold[name] == "" {
-				t.Errorf("%s: folds more than ASCII; authz.LowerASCII does not", name)
+				t.Errorf("%s: folds more than ASCII; chars.LowerASCII does not", name)
 			}
 		}
 	})

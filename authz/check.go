@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"keyward/authz/urlpath"
+	"keyward/chars"
 )
 
 // Policy holds the operator's rules about hosts, paths and methods.
@@ -16,10 +19,10 @@ type Policy interface {
 	// Route returns the route that applies to the request. Any reason but OK
 	// denies the request; the route, if there is one, then gives the error
 	// style.
-	Route(r *Request, path Path) (*Route, Reason)
+	Route(r *Request, path urlpath.Path) (*Route, Reason)
 	// Authorize reports whether the principal may use the route for the path.
 	// It returns OK, or the reason to deny.
-	Authorize(p *Principal, path Path, route *Route) Reason
+	Authorize(p *Principal, path urlpath.Path, route *Route) Reason
 }
 
 // Verifier verifies credentials.
@@ -59,7 +62,7 @@ type Observer interface {
 // Since and NewID are required.
 type Config struct {
 	Ready        func() error // an error while nothing can be decided yet; everything is then denied
-	Paths        PathRules
+	Paths        urlpath.Rules
 	Policy       Policy
 	Sources      CredentialSources
 	Verifier     Verifier
@@ -138,7 +141,7 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 	if reason, err := c.checkReady(ctx); reason != OK {
 		return c.deny(r, d, "ready", reason, err)
 	}
-	path, err := ParsePath(r.Target, c.cfg.Paths)
+	path, err := urlpath.Parse(r.Target, c.cfg.Paths)
 	if err != nil {
 		return c.deny(r, d, "path", AmbiguousPath, err)
 	}
@@ -217,7 +220,7 @@ func (c *Checker) checkQueryRemovable(r *Request, route *Route, public bool) Rea
 // schemeAllowed reports whether the client's connection was secure enough.
 // Traefik calls the scheme of a websocket over TLS wss.
 func (c *Checker) schemeAllowed(r *Request) bool {
-	return !c.cfg.RequireHTTPS || equalASCIIFold(r.Scheme, "https") || equalASCIIFold(r.Scheme, "wss")
+	return !c.cfg.RequireHTTPS || chars.EqualASCIIFold(r.Scheme, "https") || chars.EqualASCIIFold(r.Scheme, "wss")
 }
 
 // checkReady returns OK if keys are loaded and the caller still waits. A
@@ -310,4 +313,16 @@ func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, caus
 		r.Trace(step, outcome)
 	}
 	return reason
+}
+
+// errOtherRoute is the cause for a path that is unambiguous by itself, but
+// ambiguous among the routes.
+var errOtherRoute = fmt.Errorf("%w: an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route", urlpath.ErrAmbiguous)
+
+// routingError returns the cause of a policy's reason, for the operator.
+func routingError(reason Reason) error {
+	if reason == AmbiguousPath {
+		return errOtherRoute
+	}
+	return nil
 }

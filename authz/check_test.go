@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"keyward/authz/urlpath"
 )
 
 // fakeDeps is the set of a Checker's parts, which a test can change.
@@ -32,11 +34,11 @@ func newFakeDeps() *fakeDeps {
 }
 
 func alice() *Principal {
-	return &Principal{AuthMethod: AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: AnyPath(), UserPaths: AnyPath()}
+	return &Principal{AuthMethod: AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: urlpath.Any(), UserPaths: urlpath.Any()}
 }
 
-func (w *fakeDeps) Route(*Request, Path) (*Route, Reason)     { return &w.route, w.reason }
-func (w *fakeDeps) Authorize(*Principal, Path, *Route) Reason { return w.authorize }
+func (w *fakeDeps) Route(*Request, urlpath.Path) (*Route, Reason)     { return &w.route, w.reason }
+func (w *fakeDeps) Authorize(*Principal, urlpath.Path, *Route) Reason { return w.authorize }
 func (w *fakeDeps) Observe(_ *Request, d *Decision) {
 	w.observed = append(w.observed, *d)
 }

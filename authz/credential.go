@@ -77,7 +77,7 @@ func parseAuthorization(value string) (Credential, Reason) {
 		return Credential{}, MalformedCredential
 	}
 	rest := strings.TrimLeft(value[len(scheme):], " ")
-	if len(rest) > maxCredential || !printable.all(rest) {
+	if len(rest) > maxCredential || !chars.Printable.All(rest) {
 		return Credential{}, MalformedCredential
 	}
 	row := authScheme(scheme)
@@ -99,7 +99,7 @@ func parseAuthorization(value string) (Credential, Reason) {
 func (r *Request) UsesBasicAuth() bool {
 	value, _ := r.Header("authorization")
 	scheme, _, _ := strings.Cut(strings.Trim(value, " \t"), " ")
-	return equalASCIIFold(scheme, "basic")
+	return chars.EqualASCIIFold(scheme, "basic")
 }
 
 func parseBearer(token string) (Credential, Reason) {
@@ -136,7 +136,7 @@ func parseKey(value string) (Credential, Reason) {
 	switch {
 	case value == "":
 		return Credential{}, NoCredential
-	case len(value) > maxCredential || !printable.all(value):
+	case len(value) > maxCredential || !chars.Printable.All(value):
 		return Credential{}, MalformedCredential
 	case isToken68(value):
 		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(value)}, OK
@@ -164,7 +164,7 @@ func CheckKey(key string, inBasic bool) error {
 		return errors.New("it has a space or a tab")
 	case strings.ContainsFunc(key, func(r rune) bool { return r < 0x20 || r == 0x7f }):
 		return errors.New("it has a control character")
-	case !printable.all(key):
+	case !chars.Printable.All(key):
 		return errors.New("it has a character that is not ASCII")
 	case strings.ContainsAny(key, ",;"):
 		return errors.New("it has a comma or a semicolon, as a row of a table has")
@@ -190,13 +190,13 @@ func isToken68(s string) bool {
 	for end > 0 && s[end-1] == '=' {
 		end--
 	}
-	return end > 0 && token68.all(s[:end])
+	return end > 0 && chars.Token68.All(s[:end])
 }
 
 // isToken reports whether s matches the token rule of RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !alphanumeric.is(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+		if c := s[i]; !chars.Alphanumeric.Is(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/policy"
 )
 
@@ -16,14 +17,14 @@ func (known oneToken) Verify(_ context.Context, c *authz.Credential, _ time.Time
 	if c.Secret.Reveal() != string(known) {
 		return nil, authz.ErrNotMine
 	}
-	return &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}, nil
+	return &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", Paths: urlpath.Any(), UserPaths: urlpath.Any()}, nil
 }
 
 // A Checker decides requests by a policy and a verifier. A transport fills in
 // the Request from what its proxy sends, and writes the Decision in the form
 // that the proxy expects.
 func ExampleChecker_Check() {
-	pattern, err := authz.ParsePattern("/items", authz.PathRules{})
+	pattern, err := urlpath.ParsePattern("/items", urlpath.Rules{})
 	if err != nil {
 		panic(err)
 	}
@@ -71,12 +72,12 @@ func ExampleChecker_Check() {
 // is below it.
 func ExampleParsePattern() {
 	for _, text := range []string{"/a", "=/a", "/a/"} {
-		pattern, err := authz.ParsePattern(text, authz.PathRules{})
+		pattern, err := urlpath.ParsePattern(text, urlpath.Rules{})
 		if err != nil {
 			panic(err)
 		}
 		for _, target := range []string{"/a", "/a/b", "/ab"} {
-			path, err := authz.ParsePath(target, authz.PathRules{})
+			path, err := urlpath.Parse(target, urlpath.Rules{})
 			if err != nil {
 				panic(err)
 			}

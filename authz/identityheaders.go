@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"keyward/chars"
 )
 
 // IdentityAttribute is a property of a principal that an identity header can
@@ -61,7 +63,7 @@ func NewIdentityHeaders(attributes map[string]IdentityAttribute, credentialHeade
 			return nil, fmt.Errorf("header %s: an upstream could take it for another one of the list", name)
 		}
 		id.protected[collapsed] = true
-		id.headers = append(id.headers, identityHeader{LowerASCII(name), attributes[name]})
+		id.headers = append(id.headers, identityHeader{chars.LowerASCII(name), attributes[name]})
 	}
 	for _, name := range credentialHeaders {
 		if !IsUnambiguousName(name) {
@@ -105,7 +107,7 @@ func (id *IdentityHeaders) apply(p *Principal, r *Request) {
 // isAlias reports whether an upstream could take a name, in lower case, for a
 // protected one.
 func (id *IdentityHeaders) isAlias(name string) bool {
-	return aliasChars.any(name) && id.protected[collapse(name)]
+	return chars.AliasChars.Any(name) && id.protected[collapse(name)]
 }
 
 // collapse maps names that an upstream may confuse to one name. CGI-style
@@ -116,7 +118,7 @@ func collapse(name string) string {
 		switch {
 		case 'A' <= c && c <= 'Z':
 			return c + 'a' - 'A'
-		case c >= utf8.RuneSelf || aliasChars.is(byte(c)):
+		case c >= utf8.RuneSelf || chars.AliasChars.Is(byte(c)):
 			return '-'
 		default:
 			return c
@@ -127,7 +129,7 @@ func collapse(name string) string {
 // IsUnambiguousName reports whether a header name, in any case, is the only one
 // that collapses to it.
 func IsUnambiguousName(name string) bool {
-	return name != "" && !aliasChars.any(LowerASCII(name))
+	return name != "" && !chars.AliasChars.Any(chars.LowerASCII(name))
 }
 
 // attribute returns the attribute as a header value, "" if there is none.
@@ -164,12 +166,12 @@ func (p *Principal) attribute(f IdentityAttribute) string {
 // value. A raw control byte would make Envoy answer 500, and others split the
 // header.
 func headerValue(s string) string {
-	if headerSafe.all(s) {
+	if chars.HeaderSafe.All(s) {
 		return s
 	}
 	var b strings.Builder
 	for i := range len(s) {
-		if headerSafe.is(s[i]) {
+		if chars.HeaderSafe.Is(s[i]) {
 			b.WriteByte(s[i])
 		} else {
 			fmt.Fprintf(&b, "%%%02X", s[i])

@@ -3,6 +3,8 @@ package authz
 import (
 	"slices"
 	"testing"
+
+	"keyward/chars"
 )
 
 // TestUpstreamOverrides: each name appears once, in the form in which names are
@@ -10,7 +12,7 @@ import (
 func TestUpstreamOverrides(t *testing.T) {
 	names := UpstreamOverrides()
 	for i, name := range names {
-		if name != LowerASCII(name) || !IsUnambiguousName(name) || slices.Contains(names[:i], name) {
+		if name != chars.LowerASCII(name) || !IsUnambiguousName(name) || slices.Contains(names[:i], name) {
 			t.Errorf("%q", name)
 		}
 	}

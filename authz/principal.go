@@ -1,6 +1,10 @@
 package authz
 
-import "time"
+import (
+	"time"
+
+	"keyward/authz/urlpath"
+)
 
 // Principal is the party that a verified credential stands for. The cache
 // shares it between requests, so it must not be changed once made.
@@ -18,7 +22,7 @@ type Principal struct {
 
 	// Paths are the paths that the credential allows, UserPaths those that its
 	// user may use. A path must be in both. The zero PathSet is empty.
-	Paths, UserPaths PathSet
+	Paths, UserPaths urlpath.Set
 	Scopes           Scopes
 
 	// Rate is the credential's own rate, in place of that of its kind; zero for
@@ -48,4 +52,4 @@ func (p *Principal) displayName() string {
 
 // anonymous is the principal of every request that is allowed without a
 // credential.
-var anonymous = &Principal{AuthMethod: AuthMethodAnonymous, Paths: AnyPath(), UserPaths: AnyPath()}
+var anonymous = &Principal{AuthMethod: AuthMethodAnonymous, Paths: urlpath.Any(), UserPaths: urlpath.Any()}

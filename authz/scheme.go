@@ -1,5 +1,7 @@
 package authz
 
+import "keyward/chars"
+
 // CredentialScheme is the form in which a credential was sent. The zero scheme
 // is SchemeNone.
 type CredentialScheme uint8
@@ -41,7 +43,7 @@ func CredentialSchemes() []CredentialSchemeInfo { return credentialSchemes[Schem
 // case. It returns nil for an unknown one.
 func authScheme(name string) *CredentialSchemeInfo {
 	for i := range credentialSchemes {
-		if s := &credentialSchemes[i]; s.parse != nil && equalASCIIFold(name, s.AuthScheme) {
+		if s := &credentialSchemes[i]; s.parse != nil && chars.EqualASCIIFold(name, s.AuthScheme) {
 			return s
 		}
 	}

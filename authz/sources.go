@@ -3,6 +3,7 @@ package authz
 import (
 	"strings"
 
+	"keyward/authz/urlpath"
 	"keyward/chars"
 )
 
@@ -113,7 +114,7 @@ func cookieValue(pair, name string) (string, bool) {
 }
 
 func parseCookie(value string) (Credential, Reason) {
-	if len(value) > maxCredential || !printable.all(value) {
+	if len(value) > maxCredential || !chars.Printable.All(value) {
 		return Credential{}, MalformedCredential
 	}
 	return parseBearer(value)
@@ -133,7 +134,7 @@ func (s *CredentialSources) readQuery(query string, found *candidates) {
 			found.add(inQuery, value, parseKey)
 		case s.isReserved(name) && !strings.Contains(value, ";"):
 			reserved++
-		case encodedForms.any(pair):
+		case chars.EncodedForms.Any(pair):
 			s.readEncodedParams(pair, found, &reserved)
 		}
 	}
@@ -146,7 +147,7 @@ func (s *CredentialSources) readQuery(query string, found *candidates) {
 func (s *CredentialSources) readEncodedParams(pair string, found *candidates, reserved *int) {
 	for part := range strings.SplitSeq(pair, ";") {
 		name, _, _ := strings.Cut(part, "=")
-		name = strings.Trim(decodeOnce(name), " +")
+		name = strings.Trim(urlpath.DecodeOnce(name), " +")
 		if s.Query != "" && name == s.Query {
 			found.count++
 			found.ambiguous = true
@@ -160,7 +161,7 @@ func (s *CredentialSources) readEncodedParams(pair string, found *candidates, re
 // parameter in a spelling that no proxy can remove.
 func (s *CredentialSources) encodedInQuery(target string) bool {
 	_, query, _ := strings.Cut(target, "?")
-	if s.Query == "" || !encodedForms.any(query) {
+	if s.Query == "" || !chars.EncodedForms.Any(query) {
 		return false
 	}
 	var found candidates

@@ -1,6 +1,10 @@
 package authz
 
-import "testing"
+import (
+	"testing"
+
+	"keyward/chars"
+)
 
 // TestTables: each constant has its row, and no two rows share a name.
 func TestTables(t *testing.T) {
@@ -11,7 +15,7 @@ func TestTables(t *testing.T) {
 	}
 	for i, row := range CredentialSchemes() {
 		want := SchemeNone + 1 + CredentialScheme(i)
-		if row.Scheme != want || (row.AuthScheme == "") != (row.parse == nil) || LowerASCII(row.AuthScheme) != row.AuthScheme {
+		if row.Scheme != want || (row.AuthScheme == "") != (row.parse == nil) || chars.LowerASCII(row.AuthScheme) != row.AuthScheme {
 			t.Errorf("credentialSchemes[%d] is %+v", want, row)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/policy"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
@@ -37,7 +38,7 @@ type Config struct {
 	Revocations       Revocations
 	Routes            []policy.Rule
 	Default           authz.Route // for requests that match no route
-	Paths             authz.PathRules
+	Paths             urlpath.Rules
 	Errors            authz.ErrorStyle // of denials without a route
 	Challenge         Challenge
 	RequireHTTPS      bool

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
 )
@@ -162,9 +163,9 @@ func TestEveryKey(t *testing.T) {
 		Sources:           authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
 		Passwords:         true,
 		BasicKeyUsernames: []string{"haplo"},
-		Paths: authz.PathRules{
+		Paths: urlpath.Rules{
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
-			Case: authz.CaseInsensitive,
+			Case: urlpath.CaseInsensitive,
 		},
 		Errors:            authz.StyleHalo,
 		Challenge:         Challenge{None: true, Realm: "api"},

@@ -7,6 +7,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/chars"
 )
 
 // credentials reads which parts of a request may carry a credential.
@@ -34,7 +35,7 @@ func (d *decoder) credentials(v value, cfg *Config) {
 		{"cookie", d.checked(&sources.Cookie, validCookie)},
 		{"reserved_query", d.list(&sources.Reserved, validReserved)},
 	}...))
-	sources.Header = authz.LowerASCII(sources.Header)
+	sources.Header = chars.LowerASCII(sources.Header)
 	if _, err := cfg.Identity(); err != nil && header.Node != nil {
 		d.refuse(header, err)
 	}
@@ -76,7 +77,7 @@ const maxIdentityHeaders = 64
 
 // identityHeader adds one header, if the set is still valid with it.
 func (d *decoder) identityHeader(v value, cfg *Config, name string, f authz.IdentityAttribute) {
-	if slices.Contains(connectionHeaders, authz.LowerASCII(name)) {
+	if slices.Contains(connectionHeaders, chars.LowerASCII(name)) {
 		d.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
 		return
 	}
@@ -102,7 +103,7 @@ func validBasicUsername(name string) error {
 }
 
 func validCredentialHeader(name string) error {
-	lower := authz.LowerASCII(name)
+	lower := chars.LowerASCII(name)
 	switch {
 	case name == "":
 		return nil

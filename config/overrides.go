@@ -7,6 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keyward/authz"
+	"keyward/chars"
 )
 
 // upstreamOverrides reads which headers are removed on an allow: the word
@@ -19,7 +20,7 @@ func (d *decoder) upstreamOverrides(v value, cfg *Config) {
 	var kept []string
 	d.mapping(v, fields{{"keep", d.list(&kept, validOverride)}})
 	cfg.UpstreamOverrides = slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool {
-		return slices.ContainsFunc(kept, func(keep string) bool { return authz.LowerASCII(keep) == name })
+		return slices.ContainsFunc(kept, func(keep string) bool { return chars.LowerASCII(keep) == name })
 	})
 }
 
@@ -27,7 +28,7 @@ func (d *decoder) upstreamOverrides(v value, cfg *Config) {
 // anyway.
 func validOverride(name string) error {
 	known := authz.UpstreamOverrides()
-	if slices.Contains(known, authz.LowerASCII(name)) {
+	if slices.Contains(known, chars.LowerASCII(name)) {
 		return nil
 	}
 	if near := suggest(name, known); near != "" {

@@ -6,7 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"keyward/authz"
+	"keyward/authz/urlpath"
 )
 
 // Parse parses data, the content of the named file. The error is always
@@ -75,18 +75,18 @@ func (d *decoder) keys(v value, keys *Keys) {
 	})
 }
 
-func (d *decoder) pathRules(v value, rules *authz.PathRules) {
+func (d *decoder) pathRules(v value, rules *urlpath.Rules) {
 	d.mapping(v, fields{
 		{"allow", func(list value) { d.each(list, func(element value) { d.pathRule(element, rules) }) }},
 		{"case", choice(d, &rules.Case, pathCases)},
 	})
 }
 
-var pathCases = map[string]authz.PathCase{
-	"refuse": authz.CaseRefuse, "sensitive": authz.CaseSensitive, "insensitive": authz.CaseInsensitive,
+var pathCases = map[string]urlpath.Case{
+	"refuse": urlpath.CaseRefuse, "sensitive": urlpath.CaseSensitive, "insensitive": urlpath.CaseInsensitive,
 }
 
-func (d *decoder) pathRule(v value, rules *authz.PathRules) {
+func (d *decoder) pathRule(v value, rules *urlpath.Rules) {
 	names := map[string]*bool{
 		"semicolon":          &rules.Semicolon,
 		"encoded-slash":      &rules.EncodedSlash,

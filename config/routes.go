@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/policy"
 )
 
@@ -139,13 +140,13 @@ func (d *decoder) checkOpenRoute(v value, route *authz.Route) {
 	}
 }
 
-func (d *decoder) pattern(rule *policy.Rule, rules authz.PathRules) field {
+func (d *decoder) pattern(rule *policy.Rule, rules urlpath.Rules) field {
 	return func(v value) {
 		text, ok := d.readText(v)
 		if !ok {
 			return
 		}
-		pattern, err := authz.ParsePattern(text, rules)
+		pattern, err := urlpath.ParsePattern(text, rules)
 		if err != nil {
 			d.refuse(v, err)
 			return

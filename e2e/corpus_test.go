@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/internal/vectors"
 )
 
@@ -66,11 +66,11 @@ func (c *corpus) paths() {
 
 // inside wants a rewritten path to be unambiguous, and within the key's paths.
 func (c *corpus) inside(v vectors.Path, target string) {
-	pattern, err := authz.ParsePattern(v.Prefix, authz.PathRules{})
+	pattern, err := urlpath.ParsePattern(v.Prefix, urlpath.Rules{})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	path, err := authz.ParsePath(target, authz.PathRules{})
+	path, err := urlpath.Parse(target, urlpath.Rules{})
 	if err != nil || !pattern.Matches(path) {
 		c.t.Errorf("%q reached the upstream as %q, which is not inside %s (%v)", v.Target, target, v.Prefix, err)
 	}

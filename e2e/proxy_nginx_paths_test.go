@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/e2e/stack"
 )
 
@@ -96,9 +96,9 @@ func isNginxAnswer(g generated, status int) bool {
 func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(5, 3))
-	patterns := map[string]authz.Pattern{}
+	patterns := map[string]urlpath.Pattern{}
 	for _, place := range nginxLocations {
-		pattern, err := authz.ParsePattern(place, authz.PathRules{})
+		pattern, err := urlpath.ParsePattern(place, urlpath.Rules{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func generateTargets(t *testing.T, number int) (accepted, refused []generated) {
 	for range number {
 		g := generated{place: nginxLocations[random.IntN(len(nginxLocations))], status: 403}
 		g.target = generateTarget(random, g.place)
-		path, err := authz.ParsePath(g.target, authz.PathRules{})
+		path, err := urlpath.Parse(g.target, urlpath.Rules{})
 		if err != nil {
 			g.status = 400
 		} else if pattern := patterns[g.place]; pattern.Matches(path) && pattern.Matches(path.Decoded()) {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"keyward/authz"
+	"keyward/chars"
 )
 
 // requestJSON is a request as JSON. Unknown members are errors.
@@ -143,6 +144,6 @@ func (h *headersJSON) add(name string, value json.RawMessage) error {
 		}
 		text = string(*encoded.B64)
 	}
-	*h = append(*h, authz.Header{Name: authz.LowerASCII(name), Value: text})
+	*h = append(*h, authz.Header{Name: chars.LowerASCII(name), Value: text})
 	return nil
 }

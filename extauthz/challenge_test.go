@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"keyward/authz"
+	"keyward/chars"
 )
 
 // TestEachSchemeHasAChallenge checks that every scheme that may be enabled has
@@ -16,7 +17,7 @@ func TestEachSchemeHasAChallenge(t *testing.T) {
 		}
 		c := Challenge{Realm: "api", Schemes: authz.NewSchemeSet(scheme.Scheme)}
 		got := c.value(&authz.Decision{Reason: authz.NoCredential})
-		if name, _, _ := strings.Cut(got, " "); authz.LowerASCII(name) != scheme.AuthScheme {
+		if name, _, _ := strings.Cut(got, " "); chars.LowerASCII(name) != scheme.AuthScheme {
 			t.Errorf("%s: %q; add its challenge to extauthz/challenge.go", scheme.AuthScheme, got)
 		}
 	}

@@ -1,6 +1,9 @@
 package extauthz
 
-import "keyward/authz"
+import (
+	"keyward/authz"
+	"keyward/chars"
+)
 
 // The field numbers that are read, of envoy.service.auth.v3
 // (external_auth.proto, attribute_context.proto) and envoy.config.core.v3.
@@ -221,7 +224,7 @@ func (c *checkReader) rawHeader(message string) {
 	if value == "" {
 		value = line[headerValue]
 	}
-	c.add(authz.LowerASCII(line[headerKey]), value)
+	c.add(chars.LowerASCII(line[headerKey]), value)
 }
 
 // mapHeader reads one entry of the headers map. The generated decoder would
@@ -229,7 +232,7 @@ func (c *checkReader) rawHeader(message string) {
 func (c *checkReader) mapHeader(entry string) {
 	var line [mapValue + 1]string
 	c.texts(entry, line[:])
-	name := authz.LowerASCII(line[mapKey])
+	name := chars.LowerASCII(line[mapKey])
 	for i := range c.r.Headers {
 		if c.r.Headers[i].Name == name {
 			c.err = errWire

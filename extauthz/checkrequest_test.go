@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/chars"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -286,7 +287,7 @@ func TestForwardedHeadersOverrideFields(t *testing.T) {
 func TestReadAllocatesNothing(t *testing.T) {
 	m := envoyRequest()
 	for _, h := range m.Attributes.Request.Http.HeaderMap.Headers {
-		h.Key = authz.LowerASCII(h.Key)
+		h.Key = chars.LowerASCII(h.Key)
 	}
 	message := marshal(t, m)
 	var r authz.Request
@@ -335,7 +336,7 @@ func oracleHeaders(http *authv3.AttributeContext_HttpRequest) []authz.Header {
 	var all []authz.Header
 	add := func(name, value string) {
 		if name != "" && name[0] != ':' {
-			all = append(all, authz.Header{Name: authz.LowerASCII(name), Value: value})
+			all = append(all, authz.Header{Name: chars.LowerASCII(name), Value: value})
 		}
 	}
 	if http.GetHeaderMap() != nil {

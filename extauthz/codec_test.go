@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/internal/race"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -29,10 +30,10 @@ import (
 // allowAllPolicy is a policy with one route that authorizes every principal.
 type allowAllPolicy struct{ route authz.Route }
 
-func (e *allowAllPolicy) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
+func (e *allowAllPolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Reason) {
 	return &e.route, authz.OK
 }
-func (*allowAllPolicy) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+func (*allowAllPolicy) Authorize(*authz.Principal, urlpath.Path, *authz.Route) authz.Reason {
 	return authz.OK
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"keyward/authz"
+	"keyward/chars"
 )
 
 // The paths of the HTTP listener. The path identifies the kind of proxy, and so
@@ -125,7 +126,7 @@ func lowerName(name string) string {
 	case "X-Request-Id":
 		return "x-request-id"
 	default:
-		return authz.LowerASCII(name)
+		return chars.LowerASCII(name)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 )
 
 // stubVerifier is a verifier that accepts one token, and records the client.
@@ -28,10 +29,10 @@ func (s *stubVerifier) Verify(_ context.Context, c *authz.Credential, _ time.Tim
 // denyAllPolicy is a policy that denies everything.
 type denyAllPolicy struct{}
 
-func (denyAllPolicy) Route(*authz.Request, authz.Path) (*authz.Route, authz.Reason) {
+func (denyAllPolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Reason) {
 	return nil, authz.RouteDenied
 }
-func (denyAllPolicy) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+func (denyAllPolicy) Authorize(*authz.Principal, urlpath.Path, *authz.Route) authz.Reason {
 	return authz.PathNotAllowed
 }
 

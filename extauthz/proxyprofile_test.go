@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 )
 
 // recordingPolicy is a policy with one route. It records the request.
@@ -18,12 +19,12 @@ type recordingPolicy struct {
 	recorded authz.Request
 }
 
-func (p *recordingPolicy) Route(r *authz.Request, _ authz.Path) (*authz.Route, authz.Reason) {
+func (p *recordingPolicy) Route(r *authz.Request, _ urlpath.Path) (*authz.Route, authz.Reason) {
 	p.recorded = authz.Request{Method: r.Method, Host: r.Host, Target: r.Target, Scheme: r.Scheme, Peer: r.Peer, Transport: r.Transport}
 	return &p.route, authz.OK
 }
 
-func (*recordingPolicy) Authorize(*authz.Principal, authz.Path, *authz.Route) authz.Reason {
+func (*recordingPolicy) Authorize(*authz.Principal, urlpath.Path, *authz.Route) authz.Reason {
 	return authz.OK
 }
 
@@ -35,7 +36,7 @@ func newTestHandler(t testing.TB, p *recordingPolicy) *Handler {
 	}
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity,
-		Verifier: &stubVerifier{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}},
+		Verifier: &stubVerifier{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: urlpath.Any(), UserPaths: urlpath.Any()}},
 		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Header: "x-api-key", Cookie: "token", Query: "key"},
 		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
@@ -123,7 +124,7 @@ func withPermissivePaths(t *testing.T, handler *Handler, p *recordingPolicy) *Ha
 	}
 	handler.Checker, err = authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity, Verifier: &stubVerifier{},
-		Paths: authz.PathRules{EncodedUnreserved: true, EmptySegment: true}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
+		Paths: urlpath.Rules{EncodedUnreserved: true, EmptySegment: true}, Now: time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {
 		t.Fatal(err)

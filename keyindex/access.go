@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/store"
 )
 
@@ -19,7 +20,7 @@ type internedAccess struct {
 }
 
 type accessRules struct {
-	paths  authz.PathSet
+	paths  urlpath.Set
 	scopes authz.Scopes
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/store"
 )
 
@@ -34,7 +35,7 @@ const (
 type Key struct {
 	ID, Name, User, Project string
 	Rate                    string
-	Paths                   authz.PathSet
+	Paths                   urlpath.Set
 	Scopes                  authz.Scopes
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time

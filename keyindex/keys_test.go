@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"keyward/apikey"
-	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/internal/race"
 	"keyward/store"
 )
@@ -174,7 +174,7 @@ func TestInlineAccess(t *testing.T) {
 			t.Fatal(key, err)
 		}
 		for j, want := range map[int]bool{i: true, i + 1: false} {
-			path, err := authz.ParsePath(fmt.Sprint("/p", j), authz.PathRules{})
+			path, err := urlpath.Parse(fmt.Sprint("/p", j), urlpath.Rules{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/store"
 )
 
@@ -16,7 +17,7 @@ import (
 // about the same name makes another User and marks this one as stale.
 type User struct {
 	Name     string
-	Paths    authz.PathSet
+	Paths    urlpath.Set
 	Scopes   authz.Scopes
 	Disabled bool         // so is every user whose name is reserved: ReservedUserName
 	Password authz.Secret // the hash, in the form it has in the store; empty: none

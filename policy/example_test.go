@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/policy"
 )
 
@@ -15,11 +16,11 @@ func ExamplePolicy() {
 	if err != nil {
 		panic(err)
 	}
-	items, err := authz.ParsePattern("/items", authz.PathRules{})
+	items, err := urlpath.ParsePattern("/items", urlpath.Rules{})
 	if err != nil {
 		panic(err)
 	}
-	help, err := authz.ParsePattern("=/items/help", authz.PathRules{})
+	help, err := urlpath.ParsePattern("=/items/help", urlpath.Rules{})
 	if err != nil {
 		panic(err)
 	}
@@ -31,9 +32,9 @@ func ExamplePolicy() {
 		panic(err)
 	}
 
-	alice := &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", Paths: authz.AnyPath(), UserPaths: authz.AnyPath()}
+	alice := &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", Paths: urlpath.Any(), UserPaths: urlpath.Any()}
 	for _, target := range []string{"/items/7", "/items/help"} {
-		path, err := authz.ParsePath(target, authz.PathRules{})
+		path, err := urlpath.Parse(target, urlpath.Rules{})
 		if err != nil {
 			panic(err)
 		}

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"keyward/authz"
+	"keyward/chars"
 )
 
 // maxHost is the maximum length of a rule's host in bytes, as in DNS.
@@ -64,7 +64,7 @@ func parseHost(value string) (host string, ok bool) {
 	if !isHostName(host) && value != "" {
 		return "", false
 	}
-	return authz.LowerASCII(host), true
+	return chars.LowerASCII(host), true
 }
 
 func parseIPv6(literal string) (host string, ok bool) {

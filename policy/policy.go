@@ -8,12 +8,13 @@ import (
 	"fmt"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 )
 
 // Rule is one route as the operator wrote it: the requests that it applies to,
 // and what it requires of them.
 type Rule struct {
-	Pattern authz.Pattern
+	Pattern urlpath.Pattern
 	Methods []string // empty for all
 	Hosts   []string // "api.example.com" or "*.example.com"; empty for all
 	Route   authz.Route
@@ -73,7 +74,7 @@ func (e *RuleError) Error() string { return e.Problem }
 
 // Route implements authz.Policy. It finds the route by name and method if the
 // proxy gave a name, and otherwise by host, path and method.
-func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.Reason) {
+func (p *Policy) Route(r *authz.Request, path urlpath.Path) (*authz.Route, authz.Reason) {
 	if p.defaultRoute == nil {
 		return nil, authz.RouteDenied
 	}
@@ -100,7 +101,7 @@ func (p *Policy) Route(r *authz.Request, path authz.Path) (*authz.Route, authz.R
 
 // match looks up the route. A path that only has routes for other methods is
 // refused. It never falls through to a shorter path or to the default route.
-func (p *Policy) match(table *routeTable, host, method string, path authz.Path) (*authz.Route, authz.Reason) {
+func (p *Policy) match(table *routeTable, host, method string, path urlpath.Path) (*authz.Route, authz.Reason) {
 	methods := table.find(host, path)
 	if methods == nil {
 		return p.defaultRoute, authz.OK
@@ -110,7 +111,7 @@ func (p *Policy) match(table *routeTable, host, method string, path authz.Path) 
 
 // Authorize implements authz.Policy. It applies to cached principals as to new
 // ones.
-func (p *Policy) Authorize(principal *authz.Principal, path authz.Path, route *authz.Route) authz.Reason {
+func (p *Policy) Authorize(principal *authz.Principal, path urlpath.Path, route *authz.Route) authz.Reason {
 	switch {
 	case principal == nil || principal.AuthMethod == authz.AuthMethodNone:
 		return authz.Internal

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/policy"
 )
 
@@ -15,7 +16,7 @@ func rules(t *testing.T, lines ...string) []policy.Rule {
 	var all []policy.Rule
 	for _, line := range lines {
 		f := strings.Fields(line)
-		pattern, err := authz.ParsePattern(f[2], authz.PathRules{})
+		pattern, err := urlpath.ParsePattern(f[2], urlpath.Rules{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,13 +136,13 @@ func TestCaseOfPaths(t *testing.T) {
 		{"/v1./x", "dotted", "dotted", "dotted"},
 		{"/v1/x", "ambiguous_path", "ambiguous_path", "ambiguous_path"},
 	} {
-		for pathCase, want := range map[authz.PathCase]string{
-			authz.CaseRefuse: test.refuse, authz.CaseSensitive: test.sensitive, authz.CaseInsensitive: test.insensitive,
+		for pathCase, want := range map[urlpath.Case]string{
+			urlpath.CaseRefuse: test.refuse, urlpath.CaseSensitive: test.sensitive, urlpath.CaseInsensitive: test.insensitive,
 		} {
-			pathRules := authz.PathRules{Case: pathCase}
+			pathRules := urlpath.Rules{Case: pathCase}
 			all := rules(t, lines...)
 			for i := range all {
-				pattern, err := authz.ParsePattern(all[i].Route.Path, pathRules)
+				pattern, err := urlpath.ParsePattern(all[i].Route.Path, pathRules)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -151,7 +152,7 @@ func TestCaseOfPaths(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path, err := authz.ParsePath(test.target, pathRules)
+			path, err := urlpath.Parse(test.target, pathRules)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +191,7 @@ func TestRouteByName(t *testing.T) {
 
 func which(t *testing.T, p *policy.Policy, r *authz.Request) string {
 	t.Helper()
-	path, err := authz.ParsePath(r.Target, authz.PathRules{})
+	path, err := urlpath.Parse(r.Target, urlpath.Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,8 +270,8 @@ func TestAuthorize(t *testing.T) {
 		{"all requirements met", "/a/b/c", func(*authz.Principal, *authz.Route) {}, authz.OK},
 		{"outside the key's paths", "/b", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
 		{"outside the user's paths", "/a/c", func(*authz.Principal, *authz.Route) {}, authz.PathNotAllowed},
-		{"zero path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Paths = authz.PathSet{} }, authz.PathNotAllowed},
-		{"zero user path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.UserPaths = authz.PathSet{} }, authz.PathNotAllowed},
+		{"zero path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Paths = urlpath.Set{} }, authz.PathNotAllowed},
+		{"zero user path set", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.UserPaths = urlpath.Set{} }, authz.PathNotAllowed},
 		{"one scope of two", "/a/b", func(_ *authz.Principal, r *authz.Route) { r.Scopes = scopes(t, "read", "admin") }, authz.InsufficientScope},
 		{"no scopes", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = authz.Scopes{} }, authz.InsufficientScope},
 		{"a prefix of a scope", "/a/b", func(p *authz.Principal, _ *authz.Route) { p.Scopes = scopes(t, "read:all") }, authz.InsufficientScope},
@@ -293,18 +294,18 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-func mustPath(t *testing.T, s string) authz.Path {
+func mustPath(t *testing.T, s string) urlpath.Path {
 	t.Helper()
-	p, err := authz.ParsePath(s, authz.PathRules{})
+	p, err := urlpath.Parse(s, urlpath.Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func paths(t *testing.T, patterns ...string) authz.PathSet {
+func paths(t *testing.T, patterns ...string) urlpath.Set {
 	t.Helper()
-	set, err := authz.ParsePathSet(patterns)
+	set, err := urlpath.ParseSet(patterns)
 	if err != nil {
 		t.Fatal(err)
 	}

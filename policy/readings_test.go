@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/internal/prove"
 	"keyward/policy"
 )
@@ -23,8 +24,8 @@ func TestEveryReadingHasOneRoute(t *testing.T) {
 	}
 	targets = append(targets, spellings(tokens, prove.Size(3, 5))...)
 	for set := range 32 {
-		for _, pathCase := range []authz.PathCase{authz.CaseRefuse, authz.CaseSensitive, authz.CaseInsensitive} {
-			rules := authz.PathRules{
+		for _, pathCase := range []urlpath.Case{urlpath.CaseRefuse, urlpath.CaseSensitive, urlpath.CaseInsensitive} {
+			rules := urlpath.Rules{
 				Semicolon: set&1 != 0, EncodedSlash: set&2 != 0, EncodedPercent: set&4 != 0, EncodedUnreserved: set&8 != 0, EmptySegment: set&16 != 0,
 				Case: pathCase,
 			}
@@ -49,9 +50,9 @@ func spellings(tokens []string, n int) []string {
 	return all
 }
 
-func hasOneRoute(t *testing.T, rules authz.PathRules, targets []string) {
+func hasOneRoute(t *testing.T, rules urlpath.Rules, targets []string) {
 	t.Helper()
-	pattern, err := authz.ParsePattern("/admin", rules)
+	pattern, err := urlpath.ParsePattern("/admin", rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func hasOneRoute(t *testing.T, rules authz.PathRules, targets []string) {
 		t.Fatal(err)
 	}
 	for _, target := range targets {
-		path, err := authz.ParsePath(target, rules)
+		path, err := urlpath.Parse(target, rules)
 		if err != nil {
 			continue
 		}
@@ -78,7 +79,7 @@ func hasOneRoute(t *testing.T, rules authz.PathRules, targets []string) {
 
 // eachReading calls visit with every path that an upstream may read. It shares
 // no code with the package under test.
-func eachReading(path string, pathCase authz.PathCase, visit func(string)) {
+func eachReading(path string, pathCase urlpath.Case, visit func(string)) {
 	seen := map[string]bool{path: true}
 	last := []string{path}
 	for range 4 {
@@ -95,10 +96,10 @@ func eachReading(path string, pathCase authz.PathCase, visit func(string)) {
 	}
 	for reading := range seen {
 		for _, r := range []string{reading, trimmed(reading)} {
-			if pathCase != authz.CaseInsensitive {
+			if pathCase != urlpath.CaseInsensitive {
 				visit(r)
 			}
-			if pathCase != authz.CaseSensitive {
+			if pathCase != urlpath.CaseSensitive {
 				visit(strings.ToLower(r))
 				visit(strings.ToLower(strings.ToUpper(r)))
 			}

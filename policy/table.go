@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 )
 
 // routeTable finds the rules for a host and a path. The host comes first:
@@ -36,7 +37,7 @@ type methodSet struct {
 	first    *authz.Route // gives the error style if no method matches
 }
 
-func (t *routeTable) add(pattern authz.Pattern, rule *Rule) error {
+func (t *routeTable) add(pattern urlpath.Pattern, rule *Rule) error {
 	if len(rule.Hosts) == 0 {
 		return t.anyHost.add(pattern, rule)
 	}
@@ -78,7 +79,7 @@ func (t *routeTable) forHost(host string) *pathTable {
 
 // find returns the methods of a path and of a host in the form that t.host
 // returns. It returns nil if there are none.
-func (t *routeTable) find(host string, path authz.Path) *methodSet {
+func (t *routeTable) find(host string, path urlpath.Path) *methodSet {
 	if t.hasHosts() {
 		if paths := t.exactHost[host]; paths != nil {
 			if g := paths.find(path); g != nil {
@@ -107,7 +108,7 @@ func (t *routeTable) host(value string) (host string, ok bool) {
 	return parseHost(value)
 }
 
-func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
+func (t *pathTable) add(pattern urlpath.Pattern, rule *Rule) error {
 	if t.exact == nil {
 		t.exact, t.prefix = map[string]*methodSet{}, map[string]*methodSet{}
 	}
@@ -127,7 +128,7 @@ func (t *pathTable) add(pattern authz.Pattern, rule *Rule) error {
 
 // find returns the methods of the exact path, otherwise those of the longest
 // prefix that ends at the end of a segment, otherwise nil.
-func (t *pathTable) find(path authz.Path) *methodSet {
+func (t *pathTable) find(path urlpath.Path) *methodSet {
 	p := path.Canonical()
 	if g := t.exact[p]; g != nil {
 		return g

@@ -10,6 +10,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/cache"
 	"keyward/keyindex"
 	"keyward/store"
@@ -183,7 +184,7 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	known.revision, known.until = key.Revision, a.validUntil(&key)
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
-	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, authz.AnyPath(), key.Scopes, key.ValidUntil
+	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
 	if key.State != keyindex.Active {
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}

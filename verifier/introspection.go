@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/cache"
 	"keyward/chars"
 	"keyward/store"
@@ -272,7 +273,7 @@ func (v *Introspection) grant(info *TokenInfo, source *IntrospectionSource, now 
 	g := CachedGrant{
 		principal: &authz.Principal{
 			AuthMethod: authz.AuthMethodOAuth, User: user, ClientID: client, Issuer: source.issuer(info), Scopes: info.Scopes,
-			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: info.ExpiresAt,
+			Paths: urlpath.Any(), UserPaths: urlpath.Any(), ExpiresAt: info.ExpiresAt,
 		},
 		notBefore: info.NotBefore, fetchedAt: now, ttl: source.CacheTTL, jti: info.JTI, issuedAt: earliestIssue(info.IssuedAt, serverLeeway),
 	}

@@ -4,7 +4,7 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"keyward/authz"
+	"keyward/chars"
 	"keyward/verifier/strictjson"
 )
 
@@ -121,7 +121,7 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 	}
 	if typ, set := members["typ"]; set {
 		name, _ := typ.(string)
-		switch authz.LowerASCII(name) {
+		switch chars.LowerASCII(name) {
 		case "jwt":
 		case "at+jwt", "application/at+jwt":
 			h.accessToken = true
@@ -152,7 +152,7 @@ func checkExtensions(members map[string]any) *Cause {
 		return &Cause{RuleB64, "none, or true", jsonType(members, "b64")}
 	}
 	cty, set := members["cty"]
-	if name, isText := cty.(string); set && (!isText || strings.Contains(authz.LowerASCII(name), "jwt")) {
+	if name, isText := cty.(string); set && (!isText || strings.Contains(chars.LowerASCII(name), "jwt")) {
 		return &Cause{RuleCty, "none, or a type that is not a token", jsonType(members, "cty")}
 	}
 	return nil

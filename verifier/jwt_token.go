@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/keyindex"
 	"keyward/verifier/jwks"
 )
@@ -41,7 +42,7 @@ func (i *jwtIssuer) newToken(c *jwtClaims, key *jwks.Key) *jwtToken {
 		until: c.expires.Add(i.Leeway),
 		principal: &authz.Principal{
 			AuthMethod: i.AuthMethod, User: strings.Clone(c.subject), ClientID: strings.Clone(c.client), Issuer: i.Issuer, Scopes: c.scopes,
-			Paths: authz.AnyPath(), UserPaths: authz.AnyPath(), ExpiresAt: c.expires,
+			Paths: urlpath.Any(), UserPaths: urlpath.Any(), ExpiresAt: c.expires,
 		},
 	}
 	for _, begin := range [...]time.Time{c.notBefore, c.issuedAt} {

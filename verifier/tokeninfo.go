@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/chars"
 )
 
 // TokenInfo is an authorization server's response about a token (RFC 7662
@@ -34,7 +35,7 @@ type TokenInfo struct {
 // give to access tokens, in ASCII of either case. A server may call a refresh
 // token active, too.
 func isAccessTokenType(name string) bool {
-	switch authz.LowerASCII(name) {
+	switch chars.LowerASCII(name) {
 	case "", "bearer", "access", "access_token", "jwt", "at+jwt", "application/at+jwt":
 		return true
 	default:

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"keyward/authz"
+	"keyward/chars"
 	"keyward/engine"
 	"keyward/explain"
 	"keyward/store"
@@ -82,7 +83,7 @@ func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 		if !ok || name == "" {
 			return nil, usagef("%s: want 'Name: value'", line.from)
 		}
-		r.Headers = append(r.Headers, authz.Header{Name: authz.LowerASCII(name), Value: strings.Trim(value, " \t")})
+		r.Headers = append(r.Headers, authz.Header{Name: chars.LowerASCII(name), Value: strings.Trim(value, " \t")})
 	}
 	return r, nil
 }

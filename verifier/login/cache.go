@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/cache"
 	"keyward/keyindex"
 )
@@ -23,7 +24,7 @@ type WrongPassword struct{ hash authz.Secret }
 func newEntry(user *keyindex.User, now time.Time) CachedAccount {
 	return CachedAccount{since: now, account: Account{User: user, Principal: &authz.Principal{
 		AuthMethod: authz.AuthMethodBasic, User: user.Name,
-		Scopes: user.Scopes, Paths: authz.AnyPath(), UserPaths: user.Paths,
+		Scopes: user.Scopes, Paths: urlpath.Any(), UserPaths: user.Paths,
 	}}}
 }
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"syscall"
 
-	"keyward/authz"
+	"keyward/chars"
 )
 
 // ssrfGuard restricts where the documents of one issuer may be fetched from. An
@@ -87,7 +87,7 @@ func classOfHost(host string) addressClass {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return classOf(ip)
 	}
-	name := authz.LowerASCII(strings.TrimSuffix(host, "."))
+	name := chars.LowerASCII(strings.TrimSuffix(host, "."))
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return loopbackAddress
 	}

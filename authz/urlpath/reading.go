@@ -1,4 +1,4 @@
-package authz
+package urlpath
 
 import (
 	"slices"
@@ -9,13 +9,13 @@ import (
 // computeReadings fills in the path's two readings, canonical and decoded. It
 // refuses a path whose decoded reading has a dot segment: a spelling that an
 // operator allows must not smuggle one in.
-func (p *Path) computeReadings(rules PathRules) error {
+func (p *Path) computeReadings(rules Rules) error {
 	p.canonical = foldEscapes(p.sent, rules)
 	decoded, err := resolve(p.sent)
 	if err != nil {
 		return err
 	}
-	if err := scanSegments(decoded, PathRules{}); err != nil {
+	if err := scanSegments(decoded, Rules{}); err != nil {
 		return err
 	}
 	p.decoded = trimSegments(decoded)
@@ -42,7 +42,7 @@ func resolve(sent string) (string, error) {
 	end := ""
 	for i := 0; i < len(all); i++ {
 		changed := false
-		for _, step := range [...]func(string) string{decodeOnce, cutParameters, mergeSlashes} {
+		for _, step := range [...]func(string) string{DecodeOnce, cutParameters, mergeSlashes} {
 			next := step(all[i])
 			if next == all[i] {
 				continue
@@ -52,7 +52,7 @@ func resolve(sent string) (string, error) {
 				continue
 			}
 			if len(all) == maxReadings {
-				return "", pathError("encoded too often")
+				return "", ambiguity("encoded too often")
 			}
 			all = append(all, next)
 		}
@@ -60,7 +60,7 @@ func resolve(sent string) (string, error) {
 			continue
 		}
 		if end != "" {
-			return "", pathError("another path to servers that decode, cut parameters and merge slashes in another order")
+			return "", ambiguity("another path to servers that decode, cut parameters and merge slashes in another order")
 		}
 		end = all[i]
 	}
@@ -70,7 +70,7 @@ func resolve(sent string) (string, error) {
 // foldEscapes writes the hex digits of escapes in upper case. Where the
 // operator allows encoded unreserved characters, it decodes those: by RFC 3986
 // section 6.2.2.2 the path is the same.
-func foldEscapes(s string, rules PathRules) string {
+func foldEscapes(s string, rules Rules) string {
 	if !strings.Contains(s, "%") {
 		return s
 	}
@@ -99,7 +99,7 @@ func writeEscape(b *strings.Builder, c byte) {
 	b.WriteByte(hex[c&15])
 }
 
-func decodeOnce(s string) string {
+func DecodeOnce(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
 	}

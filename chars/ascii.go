@@ -1,4 +1,4 @@
-package authz
+package chars
 
 import "strings"
 
@@ -19,20 +19,20 @@ func LowerASCII(s string) string {
 	b.Grow(len(s))
 	b.WriteString(s[:first])
 	for i := first; i < len(s); i++ {
-		b.WriteByte(lowerASCII(s[i]))
+		b.WriteByte(LowerByte(s[i]))
 	}
 	return b.String()
 }
 
-// equalASCIIFold reports whether s equals lower, a word in lower case, with the
+// EqualASCIIFold reports whether s equals lower, a word in lower case, with the
 // letters A to Z of s in either case. strings.EqualFold would take the long s
 // of "Baſic" for an s.
-func equalASCIIFold(s, lower string) bool {
+func EqualASCIIFold(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false
 	}
 	for i := range len(s) {
-		if lowerASCII(s[i]) != lower[i] {
+		if LowerByte(s[i]) != lower[i] {
 			return false
 		}
 	}
@@ -41,7 +41,7 @@ func equalASCIIFold(s, lower string) bool {
 
 func isUpperASCII(c byte) bool { return 'A' <= c && c <= 'Z' }
 
-func lowerASCII(c byte) byte {
+func LowerByte(c byte) byte {
 	if isUpperASCII(c) {
 		return c + 'a' - 'A'
 	}

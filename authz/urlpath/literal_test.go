@@ -1,8 +1,10 @@
-package authz
+package urlpath
 
 import (
 	"strings"
 	"testing"
+
+	"keyward/chars"
 )
 
 // FuzzLiteralPath: scanPath accepts every path that isLiteralPath accepts.
@@ -14,14 +16,14 @@ func FuzzLiteralPath(f *testing.F) {
 		if !isLiteralPath(path) {
 			return
 		}
-		if !strings.HasPrefix(path, "/") || invalidTargetBytes.any(path) || strings.Contains(path, "?") || len(path) > maxPathBytes {
+		if !strings.HasPrefix(path, "/") || chars.InvalidTarget.Any(path) || strings.Contains(path, "?") || len(path) > maxPathBytes {
 			t.Fatalf("%q: accepted, but it does not start with a slash", path)
 		}
-		err := scanPath(path, PathRules{})
+		err := scanPath(path, Rules{})
 		if err != nil || strings.Contains(path, "%") {
 			t.Errorf("%q: %v", path, err)
 		}
-		if err := scanSegments(path, PathRules{}); err != nil {
+		if err := scanSegments(path, Rules{}); err != nil {
 			t.Errorf("%q: %v", path, err)
 		}
 	})

@@ -1,4 +1,4 @@
-package authz
+package urlpath
 
 import (
 	"fmt"
@@ -18,12 +18,12 @@ type Pattern struct {
 // ParsePattern parses a pattern. Its path must follow the same rules as a
 // request's, as the operator has set them. A pattern that no request could
 // match is therefore an error.
-func ParsePattern(text string, rules PathRules) (Pattern, error) {
+func ParsePattern(text string, rules Rules) (Pattern, error) {
 	raw, exact := strings.CutPrefix(text, "=")
 	if strings.Contains(raw, "?") {
 		return Pattern{}, fmt.Errorf("path %q: a query is not part of a path", text)
 	}
-	path, err := ParsePath(raw, rules)
+	path, err := Parse(raw, rules)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("path %q: %w", text, err)
 	}
@@ -72,22 +72,22 @@ func (p Pattern) String() string {
 	return p.path
 }
 
-// PathSet is the set of paths that a principal may use. The zero PathSet is
+// Set is the set of paths that a principal may use. The zero PathSet is
 // empty. It is one pointer, since each request copies some and a cache holds
 // thousands.
-type PathSet struct{ patterns *[]Pattern }
+type Set struct{ patterns *[]Pattern }
 
 // anyPathPatterns stands for all paths; it is compared by address.
 var anyPathPatterns []Pattern
 
-// AnyPath is the set of all paths.
-func AnyPath() PathSet { return PathSet{&anyPathPatterns} }
+// Any is the set of all paths.
+func Any() Set { return Set{&anyPathPatterns} }
 
-// ParsePathSet returns the set of a record's list of patterns. A record without
+// ParseSet returns the set of a record's list of patterns. A record without
 // patterns allows any path.
-func ParsePathSet(patterns []string) (PathSet, error) {
+func ParseSet(patterns []string) (Set, error) {
 	if len(patterns) == 0 {
-		return AnyPath(), nil
+		return Any(), nil
 	}
 	set := make([]Pattern, 0, len(patterns))
 	for _, text := range patterns {
@@ -95,17 +95,17 @@ func ParsePathSet(patterns []string) (PathSet, error) {
 		// that only a permissive server can match is harmless on a strict one.
 		p, err := ParsePattern(text, permissiveRules)
 		if err != nil {
-			return PathSet{}, err
+			return Set{}, err
 		}
 		set = append(set, p)
 	}
-	return PathSet{&set}, nil
+	return Set{&set}, nil
 }
 
-var permissiveRules = PathRules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true, LookAlike: true}
+var permissiveRules = Rules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true, LookAlike: true}
 
 // Contains reports whether the path is in the set.
-func (s PathSet) Contains(path Path) bool {
+func (s Set) Contains(path Path) bool {
 	if s.IsAnyPath() {
 		return true
 	}
@@ -121,4 +121,4 @@ func (s PathSet) Contains(path Path) bool {
 }
 
 // IsAnyPath reports whether the set contains all paths.
-func (s PathSet) IsAnyPath() bool { return s.patterns == &anyPathPatterns }
+func (s Set) IsAnyPath() bool { return s.patterns == &anyPathPatterns }

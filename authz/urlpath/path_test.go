@@ -1,4 +1,4 @@
-package authz_test
+package urlpath_test
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/internal/vectors"
 
 	"golang.org/x/text/unicode/norm"
@@ -22,13 +23,13 @@ func TestPathVectors(t *testing.T) {
 
 func judgePath(t *testing.T, target, pattern string) string {
 	t.Helper()
-	set, err := authz.ParsePathSet([]string{pattern})
+	set, err := urlpath.ParseSet([]string{pattern})
 	if err != nil {
 		t.Fatalf("pattern %q: %v", pattern, err)
 	}
-	path, err := authz.ParsePath(target, authz.PathRules{})
+	path, err := urlpath.Parse(target, urlpath.Rules{})
 	switch {
-	case errors.Is(err, authz.ErrAmbiguousPath):
+	case errors.Is(err, urlpath.ErrAmbiguous):
 		return "deny_ambiguous"
 	case err != nil:
 		t.Fatalf("%q: an unexpected error: %v", target, err)
@@ -50,12 +51,12 @@ func TestPathRefusals(t *testing.T) {
 		"/%ed%a0%80", "/%ef%bc%8f", "/%e2%88%95", "/%EF%BD%81dmin", "/%E2%84%AAiosk", "//",
 		"/..%20", "/a/..%20/b", "/.%20.", "/%20", "/a/%20/b", "/%E3%80%80", "/%C2%A0..", "/..%E2%80%83/", "/a//b", "/a//", "/.", "/..", "/...", "/a/./b", "/a/..",
 	} {
-		if _, err := authz.ParsePath(target, authz.PathRules{}); !errors.Is(err, authz.ErrAmbiguousPath) {
+		if _, err := urlpath.Parse(target, urlpath.Rules{}); !errors.Is(err, urlpath.ErrAmbiguous) {
 			t.Errorf("ParsePath(%.40q) = %v, want ErrAmbiguousPath", target, err)
 		}
 	}
 	for _, target := range []string{"/" + strings.Repeat("a", 8191), strings.Repeat("/a", 256), strings.Repeat("/a", 255) + "/"} {
-		if _, err := authz.ParsePath(target, authz.PathRules{}); err != nil {
+		if _, err := urlpath.Parse(target, urlpath.Rules{}); err != nil {
 			t.Errorf("ParsePath(%.40q): %v, want it at the limit accepted", target, err)
 		}
 	}
@@ -96,27 +97,27 @@ func TestAllowedSpellings(t *testing.T) {
 		{"empty-segment", "/a//../b", false},
 	}
 	for _, test := range tests {
-		rules := authz.PathRules{
+		rules := urlpath.Rules{
 			Semicolon: strings.Contains(test.allow, "semicolon"), EncodedSlash: strings.Contains(test.allow, "encoded-slash"),
 			EncodedPercent: strings.Contains(test.allow, "encoded-percent"), EncodedUnreserved: strings.Contains(test.allow, "encoded-unreserved"),
 			EmptySegment: strings.Contains(test.allow, "empty-segment"),
 		}
-		if _, err := authz.ParsePath(test.target, rules); (err == nil) != test.ok {
+		if _, err := urlpath.Parse(test.target, rules); (err == nil) != test.ok {
 			t.Errorf("with %s allowed, %q: %v, want ok %v", test.allow, test.target, err, test.ok)
 		}
-		if _, err := authz.ParsePath(test.target, authz.PathRules{}); err == nil {
+		if _, err := urlpath.Parse(test.target, urlpath.Rules{}); err == nil {
 			t.Errorf("with nothing allowed, %q: accepted", test.target)
 		}
 	}
 }
 
 func TestEncodedUnreservedIsTheSamePath(t *testing.T) {
-	rules := authz.PathRules{EncodedUnreserved: true}
-	path, err := authz.ParsePath("/%61dmin", rules)
+	rules := urlpath.Rules{EncodedUnreserved: true}
+	path, err := urlpath.Parse("/%61dmin", rules)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pattern, err := authz.ParsePattern("/admin", rules)
+	pattern, err := urlpath.ParsePattern("/admin", rules)
 	if err != nil || !pattern.Matches(path) {
 		t.Errorf("/%%61dmin does not match /admin (%v), but an upstream would treat them alike", err)
 	}
@@ -132,7 +133,7 @@ func TestLookalikes(t *testing.T) {
 		}
 		folded := norm.NFKC.String(string(r))
 		want := strings.ContainsAny(folded, `/\.%;?#`) || isWordOfASCII(folded)
-		_, err := authz.ParsePath("/a"+escape(string(r)), authz.PathRules{})
+		_, err := urlpath.Parse("/a"+escape(string(r)), urlpath.Rules{})
 		if want && err == nil {
 			t.Errorf("%U is %q by NFKC, but is accepted", r, folded)
 		}
@@ -141,7 +142,7 @@ func TestLookalikes(t *testing.T) {
 		}
 	}
 	for _, word := range []string{"é", "你好", "ノート", "صفحة", "😀", "½", "ß", "ı", "（あ）", "～"} {
-		if _, err := authz.ParsePath("/"+escape(word), authz.PathRules{}); err != nil {
+		if _, err := urlpath.Parse("/"+escape(word), urlpath.Rules{}); err != nil {
 			t.Errorf("%q: %v", word, err)
 		}
 	}
@@ -182,14 +183,14 @@ func TestPatterns(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "=", "a", "=a", "/a?b", "=/a?b", "/a b", "/a/../b", "/a/%2e%2e", "/a#b", "/%zz", "==/a"} {
-		if _, err := authz.ParsePattern(bad, authz.PathRules{}); err == nil {
+		if _, err := urlpath.ParsePattern(bad, urlpath.Rules{}); err == nil {
 			t.Errorf("ParsePattern(%q): accepted", bad)
 		}
-		if set, err := authz.ParsePathSet([]string{"/ok", bad}); err == nil || set.Contains(authz.Path{}) {
+		if set, err := urlpath.ParseSet([]string{"/ok", bad}); err == nil || set.Contains(urlpath.Path{}) {
 			t.Errorf("ParsePathSet with %q: accepted", bad)
 		}
 	}
-	if set, err := authz.ParsePathSet(nil); err != nil || !set.IsAnyPath() {
+	if set, err := urlpath.ParseSet(nil); err != nil || !set.IsAnyPath() {
 		t.Errorf("no patterns: any path %v, %v", set.IsAnyPath(), err)
 	}
 }
@@ -207,18 +208,18 @@ func TestScopes(t *testing.T) {
 }
 
 func TestZeroPathsMatchNothing(t *testing.T) {
-	path, err := authz.ParsePath("/a", authz.PathRules{})
+	path, err := urlpath.Parse("/a", urlpath.Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if (authz.PathSet{}).Contains(path) {
+	if (urlpath.Set{}).Contains(path) {
 		t.Error("the zero PathSet contains a path")
 	}
-	if (authz.Pattern{}).Matches(path) || (authz.Pattern{}).Matches(authz.Path{}) {
+	if (urlpath.Pattern{}).Matches(path) || (urlpath.Pattern{}).Matches(urlpath.Path{}) {
 		t.Error("the zero Pattern matches")
 	}
-	root, err := authz.ParsePattern("/", authz.PathRules{})
-	if err != nil || root.Matches(authz.Path{}) {
+	root, err := urlpath.ParsePattern("/", urlpath.Rules{})
+	if err != nil || root.Matches(urlpath.Path{}) {
 		t.Error("the zero Path is inside a pattern")
 	}
 }
@@ -234,13 +235,13 @@ func FuzzPath(f *testing.F) {
 		f.Add(v.Target, uint8(31+128))
 	}
 	f.Fuzz(func(t *testing.T, target string, allow uint8) {
-		rules := authz.PathRules{
+		rules := urlpath.Rules{
 			Semicolon: allow&1 != 0, EncodedSlash: allow&2 != 0, EncodedPercent: allow&4 != 0,
-			EncodedUnreserved: allow&8 != 0, EmptySegment: allow&16 != 0, LookAlike: allow&32 != 0, Case: authz.PathCase(allow >> 6 % 3),
+			EncodedUnreserved: allow&8 != 0, EmptySegment: allow&16 != 0, LookAlike: allow&32 != 0, Case: urlpath.Case(allow >> 6 % 3),
 		}
-		path, err := authz.ParsePath(target, rules)
+		path, err := urlpath.Parse(target, rules)
 		if err != nil {
-			if path != (authz.Path{}) {
+			if path != (urlpath.Path{}) {
 				t.Fatal("an error was returned with a path")
 			}
 			return
@@ -255,7 +256,7 @@ func FuzzPath(f *testing.F) {
 				}
 			}
 		}
-		again, err := authz.ParsePath(path.String(), rules)
+		again, err := urlpath.Parse(path.String(), rules)
 		if err != nil || again.Canonical() != path.Canonical() {
 			t.Fatalf("%q: an accepted path is refused the second time: %v", target, err)
 		}
@@ -265,7 +266,7 @@ func FuzzPath(f *testing.F) {
 func BenchmarkParsePath(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := authz.ParsePath("/api/v1/projects/12345/items?limit=10", authz.PathRules{}); err != nil {
+		if _, err := urlpath.Parse("/api/v1/projects/12345/items?limit=10", urlpath.Rules{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package authz
+package urlpath
 
 import (
 	"testing"
@@ -30,7 +30,7 @@ func TestFoldRune(t *testing.T) {
 func TestPathCase(t *testing.T) {
 	for _, test := range []struct {
 		target             string
-		pathCase           PathCase
+		pathCase           Case
 		canonical, decoded string
 	}{
 		{"/Admin/X", CaseRefuse, "/Admin/X", "/admin/x"},
@@ -48,7 +48,7 @@ func TestPathCase(t *testing.T) {
 		{"/%20a", CaseSensitive, "/%20a", "/a"},
 		{"/.well-known", CaseRefuse, "/.well-known", "/.well-known"},
 	} {
-		path, err := ParsePath(test.target, PathRules{Case: test.pathCase})
+		path, err := Parse(test.target, Rules{Case: test.pathCase})
 		if err != nil || path.Canonical() != test.canonical || path.Decoded().Canonical() != test.decoded || path.String() != test.target {
 			t.Errorf("%s by %d: %q and %q, %v; want %q and %q", test.target, test.pathCase, path.Canonical(), path.Decoded().Canonical(), err, test.canonical, test.decoded)
 		}
@@ -72,12 +72,12 @@ func TestPatternsInAnyCase(t *testing.T) {
 		{"/admin", "/adm%C4%B1n", false, false},
 		{"/", "/X", true, true},
 	} {
-		set, err := ParsePathSet([]string{test.pattern})
+		set, err := ParseSet([]string{test.pattern})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for pathCase, want := range map[PathCase]bool{CaseRefuse: test.sensitive, CaseSensitive: test.sensitive, CaseInsensitive: test.not} {
-			path, err := ParsePath(test.target, PathRules{Case: pathCase})
+		for pathCase, want := range map[Case]bool{CaseRefuse: test.sensitive, CaseSensitive: test.sensitive, CaseInsensitive: test.not} {
+			path, err := Parse(test.target, Rules{Case: pathCase})
 			if err != nil || set.Contains(path) != want {
 				t.Errorf("%s under %s by %d: %v %v, want %v", test.target, test.pattern, pathCase, set.Contains(path), err, want)
 			}

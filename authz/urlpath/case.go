@@ -1,21 +1,23 @@
-package authz
+package urlpath
 
 import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"keyward/chars"
 )
 
-// PathCase says whether the case of letters matters in a path. The zero
+// Case says whether the case of letters matters in a path. The zero
 // PathCase is the strictest: upstreams differ, so a path that would take
 // another route if case did not matter is refused.
-type PathCase uint8
+type Case uint8
 
 // The choices.
 const (
-	CaseRefuse      PathCase = iota // case matters, and a path is ambiguous if ignoring case changes its route
-	CaseSensitive                   // case matters
-	CaseInsensitive                 // case does not matter, for routes, keys and users alike
+	CaseRefuse      Case = iota // case matters, and a path is ambiguous if ignoring case changes its route
+	CaseSensitive               // case matters
+	CaseInsensitive             // case does not matter, for routes, keys and users alike
 )
 
 // foldCase returns a decoded path with every letter in one case, by the simple
@@ -24,7 +26,7 @@ const (
 // to upper or to lower case.
 func foldCase(path string) string {
 	if isASCII(path) {
-		return LowerASCII(path)
+		return chars.LowerASCII(path)
 	}
 	return strings.Map(foldRune, path)
 }
@@ -34,7 +36,7 @@ func foldCase(path string) string {
 // one here, because the upstream receives the path as it was sent.
 func foldEscapedCase(path string) string {
 	if !strings.Contains(path, "%") {
-		return LowerASCII(path)
+		return chars.LowerASCII(path)
 	}
 	var b strings.Builder
 	b.Grow(len(path))
@@ -42,7 +44,7 @@ func foldEscapedCase(path string) string {
 		c, escaped := unescape(path)
 		switch {
 		case !escaped:
-			b.WriteByte(lowerASCII(path[0]))
+			b.WriteByte(chars.LowerByte(path[0]))
 			path = path[1:]
 		case c < utf8.RuneSelf:
 			b.WriteString(path[:3])

@@ -1,9 +1,15 @@
-package authz
+// Package urlpath reads the paths of requests, and the patterns that they are
+// compared with. It refuses a path that two programs could read differently. It
+// decodes and normalizes nothing that is passed on: the upstream receives what was
+// checked.
+package urlpath
 
 import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"keyward/chars"
 )
 
 // Limits of a request target. A path over either is refused as ambiguous,
@@ -13,37 +19,25 @@ const (
 	maxPathSegments = 256
 )
 
-// PathRules says which spellings that are refused by default the operator has
+// Rules says which spellings that are refused by default the operator has
 // allowed for the server. The zero value allows none.
-type PathRules struct {
+type Rules struct {
 	Semicolon         bool // ";" within a segment
 	EncodedSlash      bool // %2F
 	EncodedPercent    bool // %25
 	EncodedUnreserved bool // %61 and the like
 	EmptySegment      bool // "//"
 	LookAlike         bool // non-ASCII characters that servers may take for ASCII ones
-	Case              PathCase
+	Case              Case
 }
 
-// ErrAmbiguousPath matches every error that ParsePath returns.
-var ErrAmbiguousPath = errors.New("ambiguous path")
+// ErrAmbiguous matches every error that ParsePath returns.
+var ErrAmbiguous = errors.New("ambiguous path")
 
-// errOtherRoute is the cause for a path that is unambiguous by itself, but
-// ambiguous among the routes.
-const errOtherRoute = pathError("an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route")
+type ambiguity string
 
-// routingError returns the cause of a policy's reason, for the operator.
-func routingError(reason Reason) error {
-	if reason == AmbiguousPath {
-		return errOtherRoute
-	}
-	return nil
-}
-
-type pathError string
-
-func (e pathError) Error() string        { return "ambiguous path: " + string(e) }
-func (e pathError) Is(target error) bool { return target == ErrAmbiguousPath }
+func (e ambiguity) Error() string        { return "ambiguous path: " + string(e) }
+func (e ambiguity) Is(target error) bool { return target == ErrAmbiguous }
 
 // Path is a request path that every program in the chain reads alike. Only
 // ParsePath makes one. The zero Path matches no pattern.
@@ -54,23 +48,23 @@ type Path struct {
 	anyCase   bool // canonical is in folded case, and is compared with folded patterns
 }
 
-// ParsePath returns the path of a raw request target (RFC 9112 section 3.2.1).
+// Parse returns the path of a raw request target (RFC 9112 section 3.2.1).
 // It refuses a path that two programs could read differently, whatever the path
 // would resolve to. Nothing is normalized.
-func ParsePath(target string, rules PathRules) (Path, error) {
+func Parse(target string, rules Rules) (Path, error) {
 	sent, query, _ := strings.Cut(target, "?")
 	p := Path{sent: sent, canonical: sent, decoded: sent, anyCase: rules.Case == CaseInsensitive}
-	if isLiteralPath(sent) && !invalidTargetBytes.any(query) {
+	if isLiteralPath(sent) && !chars.InvalidTarget.Any(query) {
 		return p, nil
 	}
-	if invalidTargetBytes.any(target) {
-		return Path{}, pathError("control byte, space or # in the target")
+	if chars.InvalidTarget.Any(target) {
+		return Path{}, ambiguity("control byte, space or # in the target")
 	}
 	if sent == "" || sent[0] != '/' {
-		return Path{}, pathError("does not start with /")
+		return Path{}, ambiguity("does not start with /")
 	}
 	if len(sent) > maxPathBytes {
-		return Path{}, pathError("longer than 8192 bytes")
+		return Path{}, ambiguity("longer than 8192 bytes")
 	}
 	if err := scanPath(sent, rules); err != nil {
 		return Path{}, err
@@ -93,7 +87,7 @@ func isLiteralPath(path string) bool {
 	}
 	segments := 0
 	for i := range len(path) {
-		if pathLiteral.is(path[i]) {
+		if chars.PathLiteral.Is(path[i]) {
 			continue
 		}
 		if path[i] != '/' || i > 0 && path[i-1] == '/' { // scanSegments handles empty segments
@@ -124,15 +118,15 @@ func (p Path) IsAmbiguous() bool { return p.decoded != p.canonical }
 func (p Path) Canonical() string { return p.canonical }
 
 // scanPath checks each byte and each escape.
-func scanPath(sent string, rules PathRules) error {
+func scanPath(sent string, rules Rules) error {
 	for i := 0; i < len(sent); i++ {
 		switch c := sent[i]; {
 		case c >= 0x80:
-			return pathError("raw byte outside ASCII")
+			return ambiguity("raw byte outside ASCII")
 		case c == '\\':
-			return pathError("backslash")
+			return ambiguity("backslash")
 		case c == ';' && !rules.Semicolon:
-			return pathError("semicolon")
+			return ambiguity("semicolon")
 		case c == '%':
 			n, err := scanEscapes(sent[i:], rules)
 			if err != nil {
@@ -146,10 +140,10 @@ func scanPath(sent string, rules PathRules) error {
 
 // scanEscapes checks the character that the escapes at the start of s spell. It
 // returns the number of bytes that they take.
-func scanEscapes(s string, rules PathRules) (int, error) {
+func scanEscapes(s string, rules Rules) (int, error) {
 	c, ok := unescape(s)
 	if !ok {
-		return 0, pathError("malformed percent escape")
+		return 0, ambiguity("malformed percent escape")
 	}
 	if c < utf8.RuneSelf {
 		return 3, checkEscaped(c, rules)
@@ -158,16 +152,16 @@ func scanEscapes(s string, rules PathRules) (int, error) {
 	n := escapedBytes(s, &char)
 	r, size := utf8.DecodeRune(char[:n])
 	if r == utf8.RuneError && size <= 1 {
-		return 0, pathError("escapes that are not valid UTF-8")
+		return 0, ambiguity("escapes that are not valid UTF-8")
 	}
 	if r < 0xa0 {
-		return 0, pathError("encoded control character")
+		return 0, ambiguity("encoded control character")
 	}
 	if !rules.LookAlike && isConfusableWithPathChar(r) {
-		return 0, pathError("look-alike of a path character")
+		return 0, ambiguity("look-alike of a path character")
 	}
 	if !rules.LookAlike && isConfusableWithLetter(r) {
-		return 0, pathError("look-alike of an ASCII letter or digit")
+		return 0, ambiguity("look-alike of an ASCII letter or digit")
 	}
 	return 3 * size, nil
 }
@@ -188,10 +182,10 @@ func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
 }
 
 // checkEscaped returns an error if the ASCII character may not be sent encoded.
-func checkEscaped(c byte, rules PathRules) error {
+func checkEscaped(c byte, rules Rules) error {
 	switch {
 	case c < 0x20 || c == 0x7f:
-		return pathError("encoded control byte")
+		return ambiguity("encoded control byte")
 	case c == '/':
 		return allowIf(rules.EncodedSlash, "encoded slash")
 	case c == '%':
@@ -199,8 +193,8 @@ func checkEscaped(c byte, rules PathRules) error {
 	case c == ';':
 		return allowIf(rules.Semicolon, "encoded semicolon")
 	case c == '\\' || c == '?' || c == '#':
-		return pathError("encoded path character")
-	case c == '.' || c == '-' || c == '_' || alphanumeric.is(c):
+		return ambiguity("encoded path character")
+	case c == '.' || c == '-' || c == '_' || chars.Alphanumeric.Is(c):
 		return allowIf(rules.EncodedUnreserved, "encoded unreserved character")
 	default:
 		return nil
@@ -211,27 +205,27 @@ func allowIf(allowed bool, what string) error {
 	if allowed {
 		return nil
 	}
-	return pathError(what)
+	return ambiguity(what)
 }
 
 // scanSegments checks the segments of a path. Only the last may be empty. None
 // may consist of dots alone, or of dots and what a server trims.
-func scanSegments(path string, rules PathRules) error {
+func scanSegments(path string, rules Rules) error {
 	segments := 0
 	for rest, more := path[1:], true; more; segments++ {
 		var segment string
 		segment, rest, more = strings.Cut(rest, "/")
 		switch {
 		case segment == "" && more && !rules.EmptySegment:
-			return pathError("empty segment")
+			return ambiguity("empty segment")
 		case segment != "" && strings.Trim(segment, ".") == "":
-			return pathError("segment of dots")
+			return ambiguity("segment of dots")
 		case segment != "" && trimSegment(segment) == "":
-			return pathError("segment of dots and spaces")
+			return ambiguity("segment of dots and spaces")
 		}
 	}
 	if segments > maxPathSegments {
-		return pathError("more than 256 segments")
+		return ambiguity("more than 256 segments")
 	}
 	return nil
 }
@@ -260,5 +254,5 @@ func unhex(c byte) (byte, bool) {
 }
 
 func isUnreserved(c byte) bool {
-	return alphanumeric.is(c) || c == '-' || c == '.' || c == '_' || c == '~'
+	return chars.Alphanumeric.Is(c) || c == '-' || c == '.' || c == '_' || c == '~'
 }
