@@ -82,7 +82,7 @@ lint:
 # Tests that `make test` runs in short, at full size. Each item has the arguments of one go
 # test.
 ITEMS = $(sort $(patsubst PROVE_%,%,$(filter PROVE_%,$(.VARIABLES))))
-PROVE_shared-limits  = -race -run '^TestFourKeywards$$' ./e2e
+PROVE_shared-limits  = -race -run '^TestFourKeywardsLetInWhatTheRateSays$$' ./e2e
 PROVE_revocations    = -run '^TestReplacing$$' ./store/filestore
 PROVE_check-requests = -run '^TestReaderMatchesGeneratedDecoder$$' ./extauthz
 PROVE_poisoned-tokens = -race -run '^TestPoisonedTokens$$' ./server

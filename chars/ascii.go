@@ -41,6 +41,7 @@ func EqualASCIIFold(s, lower string) bool {
 
 func isUpperASCII(c byte) bool { return 'A' <= c && c <= 'Z' }
 
+// LowerByte returns c in lower case if it is one of the letters A to Z.
 func LowerByte(c byte) byte {
 	if isUpperASCII(c) {
 		return c + 'a' - 'A'

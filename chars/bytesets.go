@@ -5,12 +5,13 @@ package chars
 // comparisons.
 type ByteSet uint8
 
+// The sets. A byte may be in several.
 const (
 	Alphanumeric  ByteSet = 1 << iota
 	Token68               // RFC 9110 section 11.2, without the "=" at the end
 	Printable             // visible ASCII and space
-	HeaderSafe            // may appear in a header value unencoded, see headerValue
-	AliasChars            // in a lower-case name, see collapse
+	HeaderSafe            // may appear in a header value unencoded, see authz.IdentityHeaders
+	AliasChars            // in a lower-case name, that some servers read as "-"
 	PathLiteral           // every server reads it literally in a path: not a separator, dot, escape, parameter or capital letter
 	InvalidTarget         // may not appear in a request target
 	EncodedForms          // some servers read it as another spelling of a query parameter's name
@@ -39,6 +40,7 @@ var byteSets = func() (table [256]ByteSet) {
 	return table
 }()
 
+// Is reports whether the byte is in the set.
 func (k ByteSet) Is(c byte) bool { return byteSets[c]&k != 0 }
 
 // All reports whether every byte of s is in the set.

@@ -99,6 +99,8 @@ func writeEscape(b *strings.Builder, c byte) {
 	b.WriteByte(hex[c&15])
 }
 
+// DecodeOnce returns s with each percent escape decoded once. An incomplete escape
+// stays as it is.
 func DecodeOnce(s string) string {
 	if !strings.Contains(s, "%") {
 		return s

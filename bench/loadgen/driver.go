@@ -43,6 +43,8 @@ func (d Driver) stopped() bool {
 	}
 }
 
+// Run sends the load and waits for its end. It returns the answers of all
+// connections, and their errors joined.
 func (d Driver) Run() (*Answers, error) {
 	var mu sync.Mutex
 	var failed error
