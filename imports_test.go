@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"verifier/login":       {"keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/keyindex", "keyward/passwordhash", "keyward/verifier/fingerprint", "keyward/verifier/password"},
 	"verifier/jwks":        {"keyward/authz", "keyward/verifier/strictjson", "filippo.io/edwards25519"},
 	"verifier/password":    {"keyward/authz", "keyward/verifier/admission", "golang.org/x/sys/"},
-	"verifier/strictjson":  {},
+	"verifier/strictjson":  {"keyward/chars"},
 	"verifier/tokensource": {"keyward/authz", "keyward/chars", "keyward/verifier", "keyward/verifier/jwks", "keyward/verifier/strictjson"},
 	"usage":                {"keyward/authz", "keyward/cache", "keyward/store/journal"},
 	"extauthz":             {"keyward/authz", "keyward/chars", "google.golang.org/grpc", "google.golang.org/grpc/"},

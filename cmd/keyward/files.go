@@ -170,22 +170,33 @@ func (f writtenUserFile) open(env *environment) (*users, error) {
 func (f userFile) open(env *environment) (*users, error) { return f.openWith(env, startOver{}) }
 
 func (f userFile) openWith(env *environment, begin startOver) (*users, error) {
-	path := "users.jsonl"
-	if f.Config != "" {
-		cfg, err := config.Load(f.Config, env.getenv)
-		if err != nil {
-			return nil, err
-		}
-		path = cfg.Users.File
-	}
-	if f.File != "" {
-		path = f.File
-	}
-	if path == "" {
-		return nil, fmt.Errorf("%s names no users file: users.file is empty", f.Config)
+	path, err := env.pathOf("users", f.File, f.Config, func(cfg *config.Config) string { return cfg.Users.File })
+	if err != nil {
+		return nil, err
 	}
 	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
 	return &users{file, path}, nil
+}
+
+// pathOf returns the path of a file that is named for its section of the
+// configuration: what --file says, or else the configuration, or else the default.
+func (e *environment) pathOf(section, file, configFile string, of func(*config.Config) string) (string, error) {
+	path := section + ".jsonl"
+	if configFile != "" {
+		cfg, err := config.Load(configFile, e.getenv)
+		if err != nil {
+			return "", err
+		}
+		path = of(cfg)
+	}
+	switch {
+	case file != "":
+		return file, nil
+	case path == "":
+		return "", fmt.Errorf("%s names no %s file: %s.file is empty", configFile, section, section)
+	default:
+		return path, nil
+	}
 }
 
 func (u *users) explain(err error, name string) error {
@@ -217,19 +228,9 @@ type revocations struct {
 }
 
 func (f revocationsFile) open(env *environment) (*revocations, error) {
-	path := "revocations.jsonl"
-	if f.Config != "" {
-		cfg, err := config.Load(f.Config, env.getenv)
-		if err != nil {
-			return nil, err
-		}
-		path = cfg.Revocations.File
-	}
-	if f.File != "" {
-		path = f.File
-	}
-	if path == "" {
-		return nil, fmt.Errorf("%s names no revocations file: revocations.file is empty", f.Config)
+	path, err := env.pathOf("revocations", f.File, f.Config, func(cfg *config.Config) string { return cfg.Revocations.File })
+	if err != nil {
+		return nil, err
 	}
 	file := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
 	return &revocations{file, path}, nil

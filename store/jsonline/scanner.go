@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
+
+	"keyward/chars"
 )
 
 // Error is what is wrong with a line. It never repeats the line's content.
@@ -186,24 +188,11 @@ func (s *Scanner) escape() (rune, bool) {
 	}
 	c := s.text[s.at]
 	s.at++
-	switch c {
-	case '"', '\\', '/':
-		return rune(c), true
-	case 'b':
-		return '\b', true
-	case 'f':
-		return '\f', true
-	case 'n':
-		return '\n', true
-	case 'r':
-		return '\r', true
-	case 't':
-		return '\t', true
-	case 'u':
+	if c == 'u' {
 		return s.codePoint()
-	default:
-		return 0, false
 	}
+	char, ok := chars.JSONEscape(c)
+	return rune(char), ok
 }
 
 // codePoint reads four hexadecimal digits, and the second half of a surrogate

@@ -3,6 +3,8 @@ package strictjson
 import (
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"keyward/chars"
 )
 
 // string parses a string, whose quote is next. Without escapes it is a
@@ -65,24 +67,13 @@ func (p *parser) escape() (rune, error) {
 	}
 	c := p.text[p.at+1]
 	p.at += 2
-	switch c {
-	case '"', '\\', '/':
-		return rune(c), nil
-	case 'b':
-		return '\b', nil
-	case 'f':
-		return '\f', nil
-	case 'n':
-		return '\n', nil
-	case 'r':
-		return '\r', nil
-	case 't':
-		return '\t', nil
-	case 'u':
+	if c == 'u' {
 		return p.unicode()
-	default:
-		return 0, errSyntax
 	}
+	if char, ok := chars.JSONEscape(c); ok {
+		return rune(char), nil
+	}
+	return 0, errSyntax
 }
 
 // unicode parses what follows a \u, and the other half of a surrogate pair.
