@@ -82,11 +82,16 @@ func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 	if !ok {
 		return time.Time{}, errID
 	}
+	slot, known := s.slotOf(&id)
+	if r.Unsupported {
+		if r = s.denying(r, slot, known); r == nil {
+			return time.Time{}, nil
+		}
+	}
 	access, err := s.access.number(r.Paths, r.OwnScopes())
 	if err != nil {
 		return time.Time{}, err
 	}
-	slot, known := s.slotOf(&id)
 	if s.claimed(r, slot, known) {
 		return time.Time{}, errOwned
 	}
@@ -110,7 +115,34 @@ func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 		s.indexSecrets(old, s.encoded, s.digests.remove)
 	}
 	s.count(old, s.encoded)
-	return endedBy(old, r), nil
+	return endedBy(old, s.encoded, r.At), nil
+}
+
+// denying returns the record from which the row of a key is made whose record is not
+// supported. It has no access. Where the line has no secret, or that of another key,
+// it has those that the key had: they are those of a key that ended, and not unknown.
+// It is nil for a key that never had one, which there is no need to deny.
+func (s *keySet) denying(r *store.KeyRecord, slot uint32, known bool) *store.KeyRecord {
+	c := *r
+	c.Paths, c.Scopes = nil, nil
+	if c.Hash != (apikey.Digest{}) && !s.claimed(r, slot, known) {
+		if c.Format == "" {
+			c.Format = apikey.FormatRaw // which any secret may be
+		}
+		return &c
+	}
+	if !known {
+		return nil
+	}
+	held, _ := s.rows.get(slot)
+	c.Hash, c.Previous, c.Format = *held.digest(), nil, ""
+	for i := range held.previous() {
+		c.Previous = append(c.Previous, store.PreviousSecret{Hash: *held.previousDigest(i), Until: held.previousUntil(i).time()})
+	}
+	if held.flag(rowRaw) {
+		c.Format = apikey.FormatRaw
+	}
+	return &c
 }
 
 // indexSecrets calls change for each secret of one row that the other lacks.
@@ -160,11 +192,11 @@ func (s *keySet) count(old, now row) {
 	}
 }
 
-// endedBy is when the key was ended, if this record is what ended it.
-func endedBy(old row, r *store.KeyRecord) time.Time {
-	before := old != nil && (old.flag(rowRevoked) || old.flag(rowDeleted))
-	if before || !r.Ended() {
+// endedBy is when the key was ended, if the record of that time is what ended it.
+func endedBy(old, now row, at time.Time) time.Time {
+	const ended = rowRevoked | rowDeleted
+	if old != nil && old.flag(ended) || !now.flag(ended) {
 		return time.Time{}
 	}
-	return r.At
+	return at
 }

@@ -24,9 +24,14 @@ type Revocations struct {
 // that every token is revoked.
 func NewRevocations() *Revocations { return &Revocations{} }
 
-// Ready is nil once revocations are loaded, and for good; before that it says why not.
+// Ready is nil once revocations are loaded, and before that says why not. It is
+// [store.ErrUnsupported] while there is a revocation of which this version does not
+// know what it revokes.
 func (v *Revocations) Ready() error {
-	if v.set.Load() != nil {
+	if set := v.set.Load(); set != nil {
+		if set.unsupported.Load() {
+			return fmt.Errorf("revocations: %w", store.ErrUnsupported)
+		}
 		return nil
 	}
 	if reason := v.reason.Load(); reason != nil {
@@ -41,7 +46,7 @@ func (v *Revocations) Ready() error {
 // accent is encoded, in the token or in the record, makes no difference.
 func (v *Revocations) Revoked(jti, subject string, issuedAt time.Time) bool {
 	set := v.set.Load()
-	return set == nil || set.names(jti, subject, issuedAt)
+	return set == nil || set.unsupported.Load() || set.names(jti, subject, issuedAt)
 }
 
 // Changes is another number after each change. A caller that keeps an answer of
@@ -74,6 +79,8 @@ type revocationSet struct {
 	tokens   map[string]struct{}  // by sameText
 	subjects map[string]time.Time // issued before; by sameText
 	all      time.Time            // issued before; zero: of no token
+
+	unsupported atomic.Bool // there is a revocation that may be of any token
 }
 
 func (s *revocationSet) names(jti, subject string, issuedAt time.Time) bool {
@@ -90,11 +97,37 @@ func (s *revocationSet) names(jti, subject string, issuedAt time.Time) bool {
 func (s *revocationSet) Apply(r *store.Revocation) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.add(r) {
+	added := false
+	if r.Unsupported {
+		added = s.addUnsupported(r)
+	} else {
+		added = s.add(r)
+	}
+	if !added {
 		return time.Time{}, nil
 	}
 	return r.At, nil
 }
+
+// addUnsupported adds what a revocation names that is not supported: each alone, and
+// a subject without a time at all times. One that names nothing may be of any token.
+func (s *revocationSet) addUnsupported(r *store.Revocation) bool {
+	if r.TokenID == "" && r.Subject == "" && r.IssuedBefore.IsZero() {
+		return !s.unsupported.Swap(true)
+	}
+	added := r.TokenID != "" && s.add(&store.Revocation{TokenID: r.TokenID})
+	before := store.Revocation{Subject: r.Subject, IssuedBefore: r.IssuedBefore}
+	if before.Subject != "" && before.IssuedBefore.IsZero() {
+		before.IssuedBefore = always
+	}
+	if before.Subject != "" || r.TokenID == "" {
+		added = s.add(&before) || added
+	}
+	return added
+}
+
+// always is after any time at which a token is issued.
+var always = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
 // add reports whether the revocation says anything new. The latest time wins: no
 // record takes back what another ended.

@@ -11,7 +11,8 @@ import (
 
 // Undone returns an error if keys that ended are active in next, or secrets that
 // were rotated away, or if next has none of the keys that are active now. Keys
-// that are left out are ended by that, which is how other programs revoke them.
+// that are left out are ended by that, which is how other programs revoke them. One
+// whose record is not supported counts as ended.
 func (k *Keys) Undone(g store.Generation[store.KeyRecord], now time.Time) error {
 	old, next := k.set.Load(), g.(*keySet)
 	if old == nil {
@@ -117,6 +118,9 @@ func (v *Revocations) Undone(g store.Generation[store.Revocation], _ time.Time) 
 		}
 	}
 	if old.all.After(next.all) {
+		missing++
+	}
+	if old.unsupported.Load() && !next.unsupported.Load() {
 		missing++
 	}
 	if missing == 0 {

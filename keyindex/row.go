@@ -71,7 +71,7 @@ func rowFlagsOf(r *store.KeyRecord) byte {
 		on  bool
 		bit byte
 	}{
-		{!r.Revoked.IsZero(), rowRevoked}, {!r.Deleted.IsZero(), rowDeleted},
+		{!r.Revoked.IsZero() || r.Unsupported, rowRevoked}, {!r.Deleted.IsZero(), rowDeleted},
 		{r.Scopes != nil, rowHasScopes}, {r.Format == apikey.FormatRaw, rowRaw},
 	} {
 		if f.on {

@@ -19,7 +19,7 @@ type User struct {
 	Name     string
 	Paths    urlpath.Set
 	Scopes   authz.Scopes
-	Disabled bool         // so is every user whose name is reserved: ReservedUserName
+	Disabled bool         // so is every user whose name is reserved (ReservedUserName) or whose record is not supported
 	Password authz.Secret // the hash, in the form it has in the store; empty: none
 
 	validSince unixMicros
@@ -201,6 +201,9 @@ func (s *userSet) Apply(r *store.UserRecord) (time.Time, error) {
 func (s *userSet) user(r *store.UserRecord) (*User, error) {
 	kept := r.Clone()
 	r = &kept
+	if r.Unsupported {
+		r.Paths, r.Scopes, r.Disabled = nil, nil, true
+	}
 	paths, scopes, err := store.CompileAccess(r.Paths, r.Scopes)
 	if err != nil {
 		return nil, errAccess

@@ -1,9 +1,8 @@
 package store
 
-// The members of a key's line, one bit for each.
+// The members of a key's line, one bit for each, but those that each line may have.
 const (
-	memberLeft = 1 << iota
-	memberID
+	memberID = firstMember << iota
 	memberName
 	memberUser
 	memberProject
@@ -19,13 +18,15 @@ const (
 	memberRevoked
 	memberDeleted
 	memberPrevious
-	memberAt
 )
+
+// keyEndMembers are those that end a key, and those that say when and of which key
+// that is: a record that is not supported is written again with these, whatever
+// the others are.
+const keyEndMembers = memberLeft | memberSeq | memberID | memberRevoked | memberDeleted | memberAt
 
 func keyMember(name []byte) uint32 {
 	switch string(name) {
-	case "left":
-		return memberLeft
 	case "id":
 		return memberID
 	case "name":
@@ -58,9 +59,9 @@ func keyMember(name []byte) uint32 {
 		return memberDeleted
 	case "previous":
 		return memberPrevious
-	case "at":
+	case "at": // which each line has
 		return memberAt
 	default:
-		return 0
+		return commonMember(name)
 	}
 }

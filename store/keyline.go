@@ -24,8 +24,8 @@ const maxHint = apikey.MaxPrefix + apikey.HintLen
 type KeyDecoder struct {
 	record KeyRecord
 	id     apikey.ID
-	seen   uint32 // members
-	left   int    // lines of the same batch that are still to come
+	left   int64 // lines of the same batch that are still to come
+	members
 
 	texts         [][]byte
 	paths, scopes []string
@@ -38,29 +38,50 @@ func (d *KeyDecoder) Decode(line []byte) (*KeyRecord, error) {
 	if !utf8.Valid(line) {
 		return nil, jsonline.ErrUTF8
 	}
-	d.record, d.id, d.seen, d.left = KeyRecord{Previous: d.record.Previous[:0]}, apikey.ID{}, 0, 0
-	s := jsonline.NewScanner(line)
-	err := s.Object(func(name []byte) error {
-		m := keyMember(name)
-		switch {
-		case m == 0:
-			return jsonline.ErrUnknownMember
-		case d.seen&m != 0:
-			return jsonline.ErrTwice
+	err := d.decode(line)
+	if err != nil || d.unsupported {
+		if d.decodeUnsupported(line) {
+			return &d.record, nil
 		}
-		d.seen |= m
-		return d.member(&s, m)
-	})
-	if err != nil {
+		if err == nil {
+			err = errNoID
+		}
 		return nil, err
 	}
-	if !s.End() {
-		return nil, jsonline.ErrSyntax
-	}
-	if err := d.complete(); err != nil {
-		return nil, err
+	if raw := d.unknown.Raw(); len(raw) > 0 {
+		d.record.Unknown = stringOf(raw)
 	}
 	return &d.record, nil
+}
+
+func (d *KeyDecoder) reset() {
+	d.record, d.id, d.left = KeyRecord{Previous: d.record.Previous[:0]}, apikey.ID{}, 0
+	d.members.reset()
+}
+
+func (d *KeyDecoder) decode(line []byte) error {
+	d.reset()
+	s := jsonline.NewScanner(line)
+	err := s.Object(func(name []byte) error {
+		bit := keyMember(name)
+		if bit == 0 {
+			return d.readUnknown(&s, name, keyMember)
+		}
+		if err := d.once(bit); err != nil {
+			return err
+		}
+		return d.member(&s, bit)
+	})
+	if err == nil {
+		err = d.end(&s)
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.unsupported:
+		return nil
+	}
+	return d.complete()
 }
 
 // ID is the id of the key that the last line is about.
@@ -72,9 +93,11 @@ func (d *KeyDecoder) InBatch() bool { return d.left > 0 }
 func (d *KeyDecoder) member(s *jsonline.Scanner, m uint32) error {
 	switch m {
 	case memberLeft:
-		n, ok := s.ReadNumber()
-		d.left = n
-		return jsonline.ErrType.Unless(ok)
+		return readInteger(s, &d.left)
+	case memberSeq:
+		return readInteger(s, &d.record.Seq)
+	case memberMust:
+		return d.readMust(s, keyMember)
 	case memberID:
 		return d.readID(s)
 	case memberPaths:
@@ -132,6 +155,12 @@ func (d *KeyDecoder) timeOf(m uint32) *time.Time {
 	}
 }
 
+func readInteger(s *jsonline.Scanner, into *int64) error {
+	var ok bool
+	*into, ok = s.ReadInteger()
+	return jsonline.ErrType.Unless(ok)
+}
+
 // readText reads a text that is valid as long as the line.
 func readText(s *jsonline.Scanner, into *string) error {
 	var text []byte
@@ -184,26 +213,50 @@ func (d *KeyDecoder) readPrevious(s *jsonline.Scanner) error {
 		if len(d.record.Previous) == maxPrevious {
 			return jsonline.ErrList
 		}
-		var p PreviousSecret
-		var hash, until bool
-		err := s.Object(func(name []byte) error {
-			switch {
-			case string(name) == "hash" && !hash:
-				hash = true
-				return readDigest(s, &p.Hash)
-			case string(name) == "until" && !until:
-				until = true
-				return s.ReadTime(&p.Until)
-			default:
-				return jsonline.ErrUnknownMember
-			}
-		})
-		if err == nil && !hash {
-			err = errNoHash
-		}
+		p, err := readPreviousSecret(s)
 		d.record.Previous = append(d.record.Previous, p)
 		return err
 	})
+}
+
+// The members of a previous secret.
+const (
+	memberPreviousHash = 1 << iota
+	memberPreviousUntil
+)
+
+func previousMember(name []byte) uint32 {
+	switch string(name) {
+	case "hash":
+		return memberPreviousHash
+	case "until":
+		return memberPreviousUntil
+	default:
+		return 0
+	}
+}
+
+func readPreviousSecret(s *jsonline.Scanner) (PreviousSecret, error) {
+	var p PreviousSecret
+	var m members
+	err := s.Object(func(name []byte) error {
+		bit := previousMember(name)
+		if bit == 0 {
+			return m.readUnknown(s, name, previousMember)
+		}
+		if err := m.once(bit); err != nil {
+			return err
+		}
+		if bit == memberPreviousHash {
+			return readDigest(s, &p.Hash)
+		}
+		return s.ReadTime(&p.Until)
+	})
+	if err == nil && m.seen&memberPreviousHash == 0 {
+		err = errNoHash
+	}
+	p.Unknown = string(m.unknown.Raw())
+	return p, err
 }
 
 // complete checks what no member alone shows.
@@ -226,22 +279,4 @@ func (d *KeyDecoder) complete() error {
 		return errBadPrefix
 	}
 	return nil
-}
-
-// Line encodes the record as a line, newline included. The line is decoded
-// again: nothing is ever written that a reader would refuse.
-func (r *KeyRecord) Line() ([]byte, error) {
-	line, err := EncodeLine(r)
-	if err != nil {
-		return nil, err
-	}
-	var d KeyDecoder
-	back, err := d.Decode(line)
-	if err != nil {
-		return nil, err
-	}
-	if !back.AccessValid() {
-		return nil, errAccess
-	}
-	return line, nil
 }

@@ -35,6 +35,19 @@ type KeyRecord struct {
 
 	// At is when the record was last changed.
 	At time.Time `json:"at"`
+
+	// Seq is the number of the change that the record is from; zero is none.
+	Seq int64 `json:"seq,omitempty"`
+
+	// Unknown are the members that this version does not know, as they were written
+	// and with commas between them: they are ignored, and written again.
+	Unknown string `json:"-"`
+
+	// Unsupported is a record that this version must not interpret, since it does
+	// not know a member that a reader must know: the key has ended, until a later
+	// record about it is supported. Of its other members some may be missing; all
+	// but those that end a key are in Unknown.
+	Unsupported bool `json:"-"`
 }
 
 // PreviousSecret is a secret that was replaced.
@@ -43,6 +56,8 @@ type PreviousSecret struct {
 	// Until is the end of its grace. Zero is a secret without one, which ended
 	// when it was replaced: no clock, and so no difference of clocks, decides that.
 	Until time.Time `json:"until,omitzero"`
+	// Unknown are the members that this version does not know, as in KeyRecord.
+	Unknown string `json:"-"`
 }
 
 // maxPrevious bounds the previous secrets of a key.
@@ -51,8 +66,12 @@ const maxPrevious = 100
 // Ended reports whether the key was revoked or deleted.
 func (r *KeyRecord) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
 
-// AccessValid reports whether the paths and scopes are valid.
+// AccessValid reports whether the paths and scopes are valid. Those of a record
+// that is not supported give access to nothing.
 func (r *KeyRecord) AccessValid() bool {
+	if r.Unsupported {
+		return true
+	}
 	_, _, err := CompileAccess(r.Paths, r.OwnScopes())
 	return err == nil
 }
@@ -68,7 +87,7 @@ func (r *KeyRecord) OwnScopes() []string {
 // Clone returns a record that shares no memory with r.
 func (r *KeyRecord) Clone() KeyRecord {
 	c := *r
-	for _, text := range []*string{&c.ID, &c.Name, &c.User, &c.Project, &c.Rate, &c.Prefix, &c.Hint} {
+	for _, text := range []*string{&c.ID, &c.Name, &c.User, &c.Project, &c.Rate, &c.Prefix, &c.Hint, &c.Unknown} {
 		*text = strings.Clone(*text)
 	}
 	c.Paths = cloneTexts(r.Paths)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"unsafe"
+
+	"keyward/store/jsonline"
 )
 
 // EncodeLine encodes v as one line, without the escapes meant for HTML.
@@ -15,6 +17,19 @@ func EncodeLine(v any) ([]byte, error) {
 		return nil, err
 	}
 	return buf.Bytes(), nil
+}
+
+// batchRoom is what a batch may add to a line, in bytes.
+const batchRoom = 64
+
+// encodeWith is EncodeLine with the unknown members of a record.
+func encodeWith(v any, unknown string) ([]byte, error) {
+	line, err := EncodeLine(v)
+	if err != nil {
+		return nil, err
+	}
+	line = jsonline.Append(line, unknown)
+	return line, jsonline.ErrLong.Unless(len(line)+batchRoom <= jsonline.MaxLine)
 }
 
 // stringOf returns the text as a string that shares its memory, and is valid

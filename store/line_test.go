@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,21 @@ func TestLinesRefused(t *testing.T) {
 		"cut":                   goodLine[:len(goodLine)-1],
 		"trailing data":         goodLine + "{}",
 		"trailing comma":        goodLine[:len(goodLine)-1] + ",}",
-		"unknown member":        with(`"nme":"x"`),
+		"unknown member twice":  with(`"nme":"x","nme":"x"`),
+		"unknown syntax":        with(`"nme":x`),
+		"unknown twice inside":  with(`"nme":[{"a":1,"\u0061":2}]`),
+		"unknown half a pair":   with(`"nme":["\ud800"]`),
+		"unknown number":        with(`"nme":01`),
+		"unknown nesting":       with(`"nme":` + strings.Repeat("[", 40) + strings.Repeat("]", 40)),
+		"unknown length":        with(`"nme":"` + strings.Repeat("x", jsonline.MaxUnknown) + `"`),
+		"other case in Unicode": with(`"u\u017fer":"x"`),
+		"must of one name":      with(`"must":"x"`),
+		"must of a number":      with(`"must":[1]`),
+		"must twice":            with(`"must":["x"],"must":["x"]`),
+		"must, and no syntax":   with(`"must":["x"],"x":tru`),
+		"seq below zero":        with(`"seq":-1`),
+		"seq with a fraction":   with(`"seq":1.0`),
+		"seq above 2^53":        with(`"seq":9007199254740993`),
 		"other case":            with(`"Name":"x"`),
 		"twice":                 with(`"format":"keyward"`),
 		"null":                  with(`"name":null`),
@@ -114,7 +129,7 @@ func TestLinesRefused(t *testing.T) {
 
 // lineAsJSON is a key's line for encoding/json.
 type lineAsJSON struct {
-	Left int `json:"left"`
+	Left int64 `json:"left"`
 	KeyRecord
 }
 
@@ -128,20 +143,26 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Add([]byte(strings.Replace(goodLine, "{", `{"left":12,"name":"\ud83d\ude00\u00e9\t","scopes":[],`, 1)))
 	f.Add([]byte(strings.Replace(goodLine, "{", "{ \"paths\" : [ \"/a\" , \"/b\" ]\r,", 1)))
+	for _, line := range newerKeyLines {
+		f.Add([]byte(line))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var d KeyDecoder
 		r, err := d.Decode(line)
 		if err != nil {
 			return
 		}
+		got := r.Clone()
+		wantUnknown(t, line, got.Unknown, got.Unsupported, keyMember)
+		if got.Unsupported {
+			wantEnd(t, line, &got)
+			return
+		}
 		var want lineAsJSON
-		dec := json.NewDecoder(bytes.NewReader(line))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&want); err != nil {
+		if err := json.Unmarshal(line, &want); err != nil {
 			t.Fatalf("encoding/json refuses it: %v", err)
 		}
-		got := r.Clone()
-		if d.left != want.Left || !reflect.DeepEqual(got, normal(want.KeyRecord)) {
+		if d.left != want.Left || !reflect.DeepEqual(known(got), normal(want.KeyRecord)) {
 			t.Fatalf("read as %+v\nencoding/json %+v", got, want)
 		}
 		if !got.AccessValid() {
@@ -152,10 +173,91 @@ func FuzzLine(f *testing.F) {
 			t.Fatalf("cannot be written again: %v", err)
 		}
 		var second KeyDecoder
-		if back, err := second.Decode(again); err != nil || !reflect.DeepEqual(back.Clone(), got) {
+		if back, err := second.Decode(again); err != nil || !reflect.DeepEqual(compacted(back.Clone()), compacted(got)) {
 			t.Fatalf("written again it is read as something else (%v)", err)
 		}
 	})
+}
+
+// known is a record without what encoding/json does not read of it.
+func known(r KeyRecord) KeyRecord {
+	r.Unknown = ""
+	for i := range r.Previous {
+		r.Previous[i].Unknown = ""
+	}
+	return r
+}
+
+// compacted is a record whose previous secrets have their unknown members without
+// white space between them.
+func compacted(r KeyRecord) KeyRecord {
+	for i := range r.Previous {
+		var text bytes.Buffer
+		if err := json.Compact(&text, []byte("{"+r.Previous[i].Unknown+"}")); err == nil {
+			r.Previous[i].Unknown = text.String()
+		}
+	}
+	return r
+}
+
+// wantUnknown holds the unknown members of a line, and whether must names one, to
+// what encoding/json reads.
+func wantUnknown(t *testing.T, line []byte, unknown string, unsupported bool, bitOf func([]byte) uint32) {
+	t.Helper()
+	var all, kept map[string]json.RawMessage
+	var must []string
+	if err := json.Unmarshal(line, &all); err != nil {
+		t.Fatalf("encoding/json refuses it: %v", err)
+	}
+	if err := json.Unmarshal([]byte("{"+unknown+"}"), &kept); err != nil {
+		t.Fatalf("kept are %s: %v", unknown, err)
+	}
+	if text, has := all["must"]; has {
+		if err := json.Unmarshal(text, &must); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range all {
+		if bitOf([]byte(name)) != 0 && name != "must" {
+			continue
+		}
+		if !bytes.Equal(kept[name], value) {
+			t.Fatalf("of %q %s is kept, want %s", name, kept[name], value)
+		}
+		delete(kept, name)
+	}
+	if len(kept) > 0 && !unsupported {
+		t.Fatalf("kept as unknown: %v", kept)
+	}
+	isKnown := func(name string) bool { return bitOf([]byte(name)) != 0 }
+	if newer := slices.ContainsFunc(must, func(name string) bool { return !isKnown(name) }); newer && !unsupported {
+		t.Fatalf("must is %q, and the line is supported", must)
+	}
+}
+
+// wantEnd holds a record that is not supported to its line: when it is revoked, what
+// is written is as it was, but for what says so.
+func wantEnd(t *testing.T, line []byte, r *KeyRecord) {
+	t.Helper()
+	r.Revoked = time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	r.At = r.Revoked
+	again, err := r.Line()
+	if err != nil {
+		t.Fatalf("cannot be revoked: %v", err)
+	}
+	var before, after map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(line, &before), json.Unmarshal(again, &after)); err != nil {
+		t.Fatal(err)
+	}
+	var d KeyDecoder
+	if back, err := d.Decode(again); err != nil || !back.Unsupported || back.ID != r.ID || !back.Revoked.Equal(r.Revoked) {
+		t.Fatalf("written again it is %+v (%v)", back, err)
+	}
+	for name, value := range before {
+		if keyMember([]byte(name))&keyEndMembers == 0 && !bytes.Equal(after[name], value) {
+			t.Fatalf("%q is %s, was %s", name, after[name], value)
+		}
+	}
 }
 
 // normal removes differences that mean nothing: an empty list of previous secrets.
@@ -177,13 +279,17 @@ func normal(r KeyRecord) KeyRecord {
 func FuzzUserLine(f *testing.F) {
 	f.Add([]byte(`{"name":"alice","paths":["/a"],"scopes":["read"],"disabled":true,"created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"left":3,"name":"\u00e9","created":"2026-01-01T00:00:00Z","deleted":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
+	for _, line := range newerUserLines {
+		f.Add([]byte(line))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var d, second UserDecoder
 		r, err := d.Decode(line)
 		if err != nil {
 			return
 		}
-		if _, _, err := CompileAccess(r.Paths, r.Scopes); err != nil {
+		wantUnknown(t, line, r.Unknown, r.Unsupported, userMember)
+		if r.CheckAccess() != nil {
 			return
 		}
 		again, err := r.Line()
@@ -199,24 +305,24 @@ func FuzzUserLine(f *testing.F) {
 func TestRevocationLinesRefused(t *testing.T) {
 	const at = `"at":"2026-01-01T00:00:00Z"`
 	for name, line := range map[string]string{
-		"nothing":           `{` + at + `}`,
-		"no at":             `{"jti":"a"}`,
-		"empty jti":         `{"jti":"",` + at + `}`,
-		"empty subject":     `{"subject":"","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
-		"no time":           `{"subject":"a",` + at + `}`,
-		"jti and subject":   `{"jti":"a","subject":"a",` + at + `}`,
-		"all three":         `{"jti":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
-		"jti and time":      `{"jti":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
-		"local time":        `{"issued_before":"2026-01-01T00:00:00+01:00",` + at + `}`,
-		"a number":          `{"issued_before":1767225600,` + at + `}`,
-		"null":              `{"jti":null,` + at + `}`,
-		"twice":             `{"jti":"a","jti":"b",` + at + `}`,
-		"other case":        `{"JTI":"a",` + at + `}`,
-		"unknown member":    `{"jti":"a","exp":1,` + at + `}`,
-		"two objects":       `{"jti":"a",` + at + `}{}`,
-		"control character": `{"jti":"a\n",` + at + `}`,
-		"too long":          `{"jti":"` + strings.Repeat("a", 256) + `",` + at + `}`,
-		"no UTF-8":          `{"jti":"` + "\xff" + `",` + at + `}`,
+		"nothing":            `{` + at + `}`,
+		"no at":              `{"jti":"a"}`,
+		"empty jti":          `{"jti":"",` + at + `}`,
+		"empty subject":      `{"subject":"","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"no time":            `{"subject":"a",` + at + `}`,
+		"jti and subject":    `{"jti":"a","subject":"a",` + at + `}`,
+		"all three":          `{"jti":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"jti and time":       `{"jti":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"local time":         `{"issued_before":"2026-01-01T00:00:00+01:00",` + at + `}`,
+		"a number":           `{"issued_before":1767225600,` + at + `}`,
+		"null":               `{"jti":null,` + at + `}`,
+		"twice":              `{"jti":"a","jti":"b",` + at + `}`,
+		"other case":         `{"JTI":"a",` + at + `}`,
+		"jti, must of known": `{"jti":1,"must":["jti"],` + at + `}`,
+		"two objects":        `{"jti":"a",` + at + `}{}`,
+		"control character":  `{"jti":"a\n",` + at + `}`,
+		"too long":           `{"jti":"` + strings.Repeat("a", 256) + `",` + at + `}`,
+		"no UTF-8":           `{"jti":"` + "\xff" + `",` + at + `}`,
 	} {
 		var d RevocationDecoder
 		var bad jsonline.Error
@@ -233,13 +339,17 @@ func FuzzRevocationLine(f *testing.F) {
 	f.Add([]byte(`{"subject":"alice","issued_before":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"issued_before":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"jti":"a","subject":"","at":"2026-01-01T00:00:00Z"}`))
+	for _, line := range newerRevocationLines {
+		f.Add([]byte(line))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var d, second RevocationDecoder
 		r, err := d.Decode(line)
 		if err != nil {
 			return
 		}
-		if r.TokenID == "" && r.IssuedBefore.IsZero() || r.TokenID != "" && (r.Subject != "" || !r.IssuedBefore.IsZero()) {
+		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationMember)
+		if !r.Unsupported && (r.TokenID == "" && r.IssuedBefore.IsZero() || r.TokenID != "" && (r.Subject != "" || !r.IssuedBefore.IsZero())) {
 			t.Fatalf("read as %+v", r)
 		}
 		again, err := r.Line()

@@ -16,10 +16,44 @@ type Revocation struct {
 	Subject      string    `json:"subject,omitempty"`
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 	At           time.Time `json:"at"`
+
+	// Seq and Unknown are as in KeyRecord.
+	Seq     int64  `json:"seq,omitempty"`
+	Unknown string `json:"-"`
+
+	// Unsupported is a revocation that a newer version wrote, and that this one does
+	// not understand: what it has of TokenID, Subject and IssuedBefore is revoked,
+	// each alone, a subject without a time at all times. If it has none of them, this
+	// version does not know which tokens it revokes, and can accept none.
+	Unsupported bool `json:"-"`
+}
+
+// The members of a revocation's line, one bit for each, but those that each line
+// may have.
+const (
+	memberTokenID = firstMember << iota
+	memberSubject
+	memberIssuedBefore
+)
+
+func revocationMember(name []byte) uint32 {
+	switch string(name) {
+	case "jti":
+		return memberTokenID
+	case "subject":
+		return memberSubject
+	case "issued_before":
+		return memberIssuedBefore
+	default:
+		return commonMember(name)
+	}
 }
 
 // RevocationDecoder decodes the lines of revocations.
-type RevocationDecoder struct{ record Revocation }
+type RevocationDecoder struct {
+	record Revocation
+	members
+}
 
 // Decode decodes a line and checks all that stands in it. The record is valid
 // until the next one is decoded. The error is a jsonline.Error.
@@ -27,47 +61,118 @@ func (d *RevocationDecoder) Decode(line []byte) (*Revocation, error) {
 	if !utf8.Valid(line) {
 		return nil, jsonline.ErrUTF8
 	}
-	d.record = Revocation{}
-	r := &d.record
-	seen := map[string]bool{}
-	s := jsonline.NewScanner(line)
-	err := s.Object(func(name []byte) error {
-		if seen[string(name)] {
-			return jsonline.ErrTwice
+	err := d.decode(line)
+	if err != nil || d.unsupported {
+		if d.decodeUnsupported(line) {
+			return &d.record, nil
 		}
-		seen[string(name)] = true
-		switch string(name) {
-		case "jti":
-			return s.ReadTextString(&r.TokenID)
-		case "subject":
-			return s.ReadTextString(&r.Subject)
-		case "issued_before":
-			return s.ReadTime(&r.IssuedBefore)
-		case "at":
-			return s.ReadTime(&r.At)
-		default:
-			return jsonline.ErrUnknownMember
-		}
-	})
-	switch {
-	case err != nil:
 		return nil, err
-	case !s.End():
-		return nil, jsonline.ErrSyntax
-	case r.At.IsZero():
-		return nil, errNoTime
-	// An empty name would be taken for one that is not there, and end all tokens.
-	case seen["jti"] && r.TokenID == "" || seen["subject"] && r.Subject == "":
-		return nil, errRevocation
-	case seen["jti"] == seen["issued_before"] || seen["jti"] && seen["subject"]:
-		return nil, errRevocation
 	}
-	return r, nil
+	d.record.Unknown = string(d.unknown.Raw())
+	return &d.record, nil
 }
 
-// Line encodes the revocation as a line, as KeyRecord.Line does.
+func (d *RevocationDecoder) reset() {
+	d.record = Revocation{}
+	d.members.reset()
+}
+
+func (d *RevocationDecoder) decode(line []byte) error {
+	d.reset()
+	s := jsonline.NewScanner(line)
+	err := s.Object(func(name []byte) error {
+		bit := revocationMember(name)
+		if bit == 0 {
+			return d.readUnknown(&s, name, revocationMember)
+		}
+		if err := d.once(bit); err != nil {
+			return err
+		}
+		return d.member(&s, bit)
+	})
+	if err == nil {
+		err = d.end(&s)
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.unsupported:
+		return nil
+	case d.record.At.IsZero():
+		return errNoTime
+	}
+	return errRevocation.Unless(d.known())
+}
+
+// known reports whether the line has the form of one of the revocations that this
+// version knows. An empty name would be taken for one that is not there, and end all
+// tokens.
+func (d *RevocationDecoder) known() bool {
+	r := &d.record
+	has := func(bit uint32) bool { return d.seen&bit != 0 }
+	switch {
+	case has(memberTokenID) && r.TokenID == "" || has(memberSubject) && r.Subject == "":
+		return false
+	case has(memberTokenID):
+		return !has(memberSubject) && !has(memberIssuedBefore)
+	}
+	return has(memberIssuedBefore)
+}
+
+func (d *RevocationDecoder) member(s *jsonline.Scanner, bit uint32) error {
+	switch bit {
+	case memberLeft:
+		return readInteger(s, new(int64))
+	case memberSeq:
+		return readInteger(s, &d.record.Seq)
+	case memberMust:
+		return d.readMust(s, revocationMember)
+	case memberTokenID:
+		return s.ReadTextString(&d.record.TokenID)
+	case memberSubject:
+		return s.ReadTextString(&d.record.Subject)
+	case memberIssuedBefore:
+		return s.ReadTime(&d.record.IssuedBefore)
+	default:
+		return s.ReadTime(&d.record.At)
+	}
+}
+
+// decodeUnsupported is to revocations what that of a KeyDecoder is to keys. A line
+// that is not one of the known revocations, and has unknown members, is of an unknown
+// kind.
+func (d *RevocationDecoder) decodeUnsupported(line []byte) bool {
+	d.reset()
+	ok := d.readOutline(line, outline{bitOf: revocationMember, written: memberLeft, required: memberLeft, read: d.member, clear: d.clear})
+	d.record.Unsupported, d.record.Unknown = true, string(d.unknown.Raw())
+	return ok && (d.unsupported || d.ignored)
+}
+
+// clear is for a member whose value cannot be read.
+func (d *RevocationDecoder) clear(bit uint32) {
+	r := &d.record
+	switch bit {
+	case memberSeq:
+		r.Seq = 0
+	case memberTokenID:
+		r.TokenID = ""
+	case memberSubject:
+		r.Subject = ""
+	case memberIssuedBefore:
+		r.IssuedBefore = time.Time{}
+	default:
+		r.At = time.Time{}
+	}
+}
+
+// Line encodes the revocation as a line, as KeyRecord.Line does. One that is not
+// supported consists of what its line had.
 func (r *Revocation) Line() ([]byte, error) {
-	line, err := EncodeLine(r)
+	var v any = r
+	if r.Unsupported {
+		v = struct{}{}
+	}
+	line, err := encodeWith(v, r.Unknown)
 	if err != nil {
 		return nil, err
 	}

@@ -13,9 +13,48 @@ const (
 	errPassword jsonline.Error = "an invalid password hash, or one that costs too much"
 )
 
+// The members of a user's line, one bit for each, but those that each line may have.
+const (
+	memberUserName = firstMember << iota
+	memberUserPassword
+	memberUserPaths
+	memberUserScopes
+	memberUserDisabled
+	memberUserCreated
+	memberUserDeleted
+	memberUserValidSince
+)
+
+// userEndMembers are to a user what keyEndMembers are to a key.
+const userEndMembers = memberLeft | memberSeq | memberUserName | memberUserDisabled | memberUserDeleted | memberUserValidSince | memberAt
+
+func userMember(name []byte) uint32 {
+	switch string(name) {
+	case "name":
+		return memberUserName
+	case "password":
+		return memberUserPassword
+	case "paths":
+		return memberUserPaths
+	case "scopes":
+		return memberUserScopes
+	case "disabled":
+		return memberUserDisabled
+	case "created":
+		return memberUserCreated
+	case "deleted":
+		return memberUserDeleted
+	case "valid_since":
+		return memberUserValidSince
+	default:
+		return commonMember(name)
+	}
+}
+
 // UserDecoder decodes the lines of users. It uses its memory again for each line.
 type UserDecoder struct {
 	record UserRecord
+	members
 	paths  [][]byte
 	scopes [][]byte
 }
@@ -26,72 +65,128 @@ func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) {
 	if !utf8.Valid(line) {
 		return nil, jsonline.ErrUTF8
 	}
-	*d = UserDecoder{paths: d.paths[:0], scopes: d.scopes[:0]}
-	seen := map[string]bool{}
-	s := jsonline.NewScanner(line)
-	err := s.Object(func(name []byte) error {
-		if seen[string(name)] {
-			return jsonline.ErrTwice
+	err := d.decode(line)
+	if err != nil || d.unsupported {
+		if d.decodeUnsupported(line) {
+			return &d.record, nil
 		}
-		seen[string(name)] = true
-		return d.member(&s, string(name))
-	})
-	switch r := &d.record; {
-	case err != nil:
+		if err == nil {
+			err = errUserName
+		}
 		return nil, err
-	case !s.End():
-		return nil, jsonline.ErrSyntax
-	case !ValidUserName(r.Name):
-		return nil, errUserName
-	case r.Created.IsZero() || r.At.IsZero():
-		return nil, errNoTime
-	case seen["paths"] && len(d.paths) == 0:
-		return nil, jsonline.ErrList
-	case r.Password != "" && !passwordhash.Valid(r.Password):
-		return nil, errPassword
 	}
 	d.record.Paths, d.record.Scopes = stringsOf(d.paths), stringsOf(d.scopes)
+	d.record.Unknown = string(d.unknown.Raw())
 	return &d.record, nil
 }
 
-func (d *UserDecoder) member(s *jsonline.Scanner, name string) error {
-	switch name {
-	case "left":
-		_, ok := s.ReadNumber()
-		return jsonline.ErrType.Unless(ok)
-	case "name":
+func (d *UserDecoder) reset() {
+	d.record, d.paths, d.scopes = UserRecord{}, d.paths[:0], d.scopes[:0]
+	d.members.reset()
+}
+
+func (d *UserDecoder) decode(line []byte) error {
+	d.reset()
+	s := jsonline.NewScanner(line)
+	err := s.Object(func(name []byte) error {
+		bit := userMember(name)
+		if bit == 0 {
+			return d.readUnknown(&s, name, userMember)
+		}
+		if err := d.once(bit); err != nil {
+			return err
+		}
+		return d.member(&s, bit)
+	})
+	if err == nil {
+		err = d.end(&s)
+	}
+	switch r := &d.record; {
+	case err != nil:
+		return err
+	case d.unsupported:
+		return nil
+	case !ValidUserName(r.Name):
+		return errUserName
+	case r.Created.IsZero() || r.At.IsZero():
+		return errNoTime
+	case d.seen&memberUserPaths != 0 && len(d.paths) == 0:
+		return jsonline.ErrList
+	case r.Password != "" && !passwordhash.Valid(r.Password):
+		return errPassword
+	}
+	return nil
+}
+
+// decodeUnsupported is to users what that of a KeyDecoder is to keys.
+func (d *UserDecoder) decodeUnsupported(line []byte) bool {
+	d.reset()
+	ok := d.readOutline(line, outline{
+		bitOf: userMember, written: userEndMembers, required: memberLeft | memberUserName, read: d.member, clear: d.clear,
+	})
+	r := &d.record
+	if !passwordhash.Valid(r.Password) {
+		r.Password = ""
+	}
+	r.Paths, r.Scopes = stringsOf(d.paths), stringsOf(d.scopes)
+	r.Unsupported, r.Unknown = true, string(d.unknown.Raw())
+	return ok && d.unsupported && ValidUserName(r.Name)
+}
+
+func (d *UserDecoder) member(s *jsonline.Scanner, bit uint32) error {
+	switch bit {
+	case memberLeft:
+		return readInteger(s, new(int64))
+	case memberSeq:
+		return readInteger(s, &d.record.Seq)
+	case memberMust:
+		return d.readMust(s, userMember)
+	case memberUserName:
 		return s.ReadTextString(&d.record.Name)
-	case "password":
+	case memberUserPassword:
 		return s.ReadTextString(&d.record.Password)
-	case "paths":
+	case memberUserPaths:
 		return s.ReadTexts(&d.paths)
-	case "scopes":
+	case memberUserScopes:
 		return s.ReadTexts(&d.scopes)
-	case "disabled":
+	case memberUserDisabled:
 		var ok bool
 		d.record.Disabled, ok = s.ReadBool()
 		return jsonline.ErrType.Unless(ok)
 	default:
-		if into := d.timeOf(name); into != nil {
-			return s.ReadTime(into)
-		}
-		return jsonline.ErrUnknownMember
+		return s.ReadTime(d.timeOf(bit))
 	}
 }
 
-// timeOf is the member that is a time, nil where none has that name.
-func (d *UserDecoder) timeOf(name string) *time.Time {
-	switch name {
-	case "created":
-		return &d.record.Created
-	case "deleted":
-		return &d.record.Deleted
-	case "valid_since":
-		return &d.record.ValidSince
-	case "at":
-		return &d.record.At
+// clear is for a member whose value cannot be read.
+func (d *UserDecoder) clear(bit uint32) {
+	r := &d.record
+	switch bit {
+	case memberSeq:
+		r.Seq = 0
+	case memberUserPassword:
+		r.Password = ""
+	case memberUserPaths:
+		d.paths = d.paths[:0]
+	case memberUserScopes:
+		d.scopes = d.scopes[:0]
+	case memberUserDisabled:
+		r.Disabled = false // and denied all the same
 	default:
-		return nil
+		*d.timeOf(bit) = time.Time{}
+	}
+}
+
+func (d *UserDecoder) timeOf(bit uint32) *time.Time {
+	switch bit {
+	case memberUserCreated:
+		return &d.record.Created
+	case memberUserDeleted:
+		return &d.record.Deleted
+	case memberUserValidSince:
+		return &d.record.ValidSince
+	default:
+		return &d.record.At
 	}
 }
 
@@ -106,9 +201,27 @@ func stringsOf(texts [][]byte) []string {
 	return all
 }
 
+// userEnd is to users what keyEnd is to keys.
+type userEnd struct {
+	Name       string    `json:"name"`
+	Disabled   bool      `json:"disabled,omitempty"`
+	Deleted    time.Time `json:"deleted,omitzero"`
+	ValidSince time.Time `json:"valid_since,omitzero"`
+	At         time.Time `json:"at,omitzero"`
+	Seq        int64     `json:"seq,omitempty"`
+}
+
+func (r *UserRecord) encode() ([]byte, error) {
+	var v any = r
+	if r.Unsupported {
+		v = &userEnd{r.Name, r.Disabled, r.Deleted, r.ValidSince, r.At, r.Seq}
+	}
+	return encodeWith(v, r.Unknown)
+}
+
 // Line encodes the record as a line, as KeyRecord.Line does.
 func (r *UserRecord) Line() ([]byte, error) {
-	line, err := EncodeLine(r)
+	line, err := r.encode()
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +229,7 @@ func (r *UserRecord) Line() ([]byte, error) {
 	if _, err := d.Decode(line); err != nil {
 		return nil, err
 	}
-	if _, _, err := CompileAccess(r.Paths, r.Scopes); err != nil {
+	if err := r.CheckAccess(); err != nil {
 		return nil, err
 	}
 	return line, nil

@@ -24,16 +24,32 @@ type UserRecord struct {
 
 	// At is when the record was last changed.
 	At time.Time `json:"at"`
+
+	// Seq, Unknown and Unsupported are as in KeyRecord: a user whose record is not
+	// supported is disabled.
+	Seq         int64  `json:"seq,omitempty"`
+	Unknown     string `json:"-"`
+	Unsupported bool   `json:"-"`
 }
 
 // EndedAt is when the last user of that name was deleted, which is what the next
 // one's ValidSince is to be; zero if none was.
 func (r *UserRecord) EndedAt() time.Time { return Latest(r.ValidSince, r.Deleted) }
 
+// CheckAccess returns why the paths and scopes are invalid. Those of a record that
+// is not supported give access to nothing.
+func (r *UserRecord) CheckAccess() error {
+	if r.Unsupported {
+		return nil
+	}
+	_, _, err := CompileAccess(r.Paths, r.Scopes)
+	return err
+}
+
 // Clone returns a record that shares no memory with r.
 func (r *UserRecord) Clone() UserRecord {
 	c := *r
-	c.Name, c.Password = strings.Clone(r.Name), strings.Clone(r.Password)
+	c.Name, c.Password, c.Unknown = strings.Clone(r.Name), strings.Clone(r.Password), strings.Clone(r.Unknown)
 	c.Paths, c.Scopes = cloneTexts(r.Paths), cloneTexts(r.Scopes)
 	return c
 }

@@ -27,7 +27,7 @@ func (v Version) Match(record interface{ Version() Version }) error {
 func (r *KeyRecord) Version() Version {
 	c := *r
 	c.Previous = nil
-	return versionOf(&c)
+	return versionOf(c.encode())
 }
 
 // Version is the version of the record, with or without its password hash: a
@@ -35,11 +35,10 @@ func (r *KeyRecord) Version() Version {
 func (r *UserRecord) Version() Version {
 	c := *r
 	c.Password = ""
-	return versionOf(&c)
+	return versionOf(c.encode())
 }
 
-func versionOf(record any) Version {
-	line, err := EncodeLine(record)
+func versionOf(line []byte, err error) Version {
 	if err != nil {
 		return AnyVersion // a record that cannot be written has no version
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 // Compact rewrites the file with one line for each key, without the deleted keys
-// and without secrets whose grace is over. It returns how many lines are gone. A
-// file with a line that cannot be read is left as it is.
+// and without secrets whose grace is over. Of a key whose record is not supported the
+// last line stays as it is. It returns how many lines are gone. A file with a line
+// that cannot be read is left as it is.
 func (f *KeyFile) Compact(ctx context.Context) (gone int, err error) {
 	err = f.lines.Write(ctx, store.ErrNotFound, func(t *journal.LineTransaction) error {
 		last, lines, err := latestLines(t)
@@ -26,7 +27,7 @@ func (f *KeyFile) Compact(ctx context.Context) (gone int, err error) {
 				if err != nil {
 					return err
 				}
-				if last[d.ID()] != number || !r.Deleted.IsZero() {
+				if last[d.ID()] != number || !r.Deleted.IsZero() && !r.Unsupported {
 					return nil
 				}
 				kept++
@@ -60,7 +61,10 @@ func latestLines(t *journal.LineTransaction) (last map[apikey.ID]int, lines int,
 
 // writeCompacted writes the line as it is if there is nothing to leave out.
 func (f *KeyFile) writeCompacted(w io.Writer, r *store.KeyRecord, line []byte, inBatch bool) error {
-	if len(r.Previous) == 0 && !inBatch {
+	if r.Unsupported {
+		line = journal.Unbatched(line)
+	}
+	if r.Unsupported || len(r.Previous) == 0 && !inBatch {
 		_, err := w.Write(append(line[:len(line):len(line)], '\n'))
 		return err
 	}

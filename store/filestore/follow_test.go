@@ -21,6 +21,7 @@ import (
 	"keyward/store"
 	"keyward/store/importer"
 	"keyward/store/journal"
+	"keyward/store/jsonline"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -463,7 +464,7 @@ func TestUnreadable(t *testing.T) {
 func TestBadLineIsSteppedOver(t *testing.T) {
 	f, first := prepare(t)
 	f.follow(nil)
-	f.append("{\"id\":\"secretcontent\"}\n" + strings.Repeat("x", journal.MaxLine+5) + "\n" + `{"batch":0}` + "\n")
+	f.append("{\"id\":\"secretcontent\"}\n" + strings.Repeat("x", jsonline.MaxLine+5) + "\n" + `{"batch":0}` + "\n")
 	if _, err := f.journal.Revoke(context.Background(), first.ID, ""); err != nil {
 		t.Fatalf("bad lines are in the way of a revocation: %v", err)
 	}

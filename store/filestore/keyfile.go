@@ -132,8 +132,11 @@ func (f *KeyFile) Rotate(ctx context.Context, id string, ifMatch store.Version, 
 	}
 	var secret authz.Secret
 	r, err := f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (changed bool, err error) {
-		if r.Ended() {
+		switch {
+		case r.Ended():
 			return false, store.ErrRevoked
+		case r.Unsupported:
+			return false, store.ErrUnsupported
 		}
 		secret, err = f.rotate(r, now, grace)
 		return true, err

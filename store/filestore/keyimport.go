@@ -86,7 +86,10 @@ func (f *KeyFile) refuseKnown(t *journal.LineTransaction, all []store.ImportedKe
 		if err != nil {
 			return err
 		}
-		held := has[d.ID()][:0]
+		held := has[d.ID()]
+		if !r.Unsupported { // which may lack the key's secrets
+			held = held[:0]
+		}
 		if _, hit := number[r.Hash]; hit {
 			held = append(held, r.Hash)
 		}

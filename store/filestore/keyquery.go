@@ -96,7 +96,9 @@ func (f *KeyFile) FindBySecret(ctx context.Context, secret authz.Secret) (store.
 		if err != nil {
 			return store.KeyRecord{}, err
 		}
-		if r.Hash == digest {
+		// The secrets of a record that is not supported may be missing. All that the
+		// key ever had are denied.
+		if r.Hash == digest || r.Unsupported {
 			return r, nil
 		}
 		for _, p := range r.Previous {

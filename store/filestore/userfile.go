@@ -75,6 +75,9 @@ func (f *UserFile) Set(ctx context.Context, name string, ifMatch store.Version, 
 		if err := ifMatch.Match(&r); err != nil {
 			return fmt.Errorf("user: %w", err)
 		}
+		if r.Unsupported && !onlyDisables(&patch) {
+			return fmt.Errorf("user: %w", store.ErrUnsupported)
+		}
 		r.At = now
 		applyPatch(&patch, &r, hash)
 		return appendUsers(t, []store.UserRecord{r})
@@ -87,6 +90,11 @@ func (f *UserFile) Set(ctx context.Context, name string, ifMatch store.Version, 
 	}
 	r.Password = ""
 	return r, nil
+}
+
+// onlyDisables reports whether the patch disables a user and does no more.
+func onlyDisables(p *store.UserPatch) bool {
+	return p.Disabled != nil && *p.Disabled && p.Paths == nil && p.Scopes == nil && p.Password == nil
 }
 
 // applyPatch changes what the patch gives; hash is that of its password.
@@ -122,7 +130,9 @@ func (f *UserFile) Delete(ctx context.Context, name string, ifMatch store.Versio
 		now := f.now().UTC()
 		// A clock that went back must not leave out what the user had before.
 		ended := store.Latest(now, old.At, old.ValidSince, latestKey.UTC())
-		r := store.UserRecord{Name: name, Created: old.Created, Deleted: ended, At: now}
+		r := store.UserRecord{
+			Name: name, Created: old.Created, Deleted: ended, At: now, Seq: old.Seq, Unknown: old.Unknown, Unsupported: old.Unsupported,
+		}
 		return appendUsers(t, []store.UserRecord{r})
 	})
 }
@@ -196,7 +206,7 @@ func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
 	err := each(func(line []byte, _ int) error {
 		r, err := d.Decode(line)
 		if err == nil {
-			_, _, err = store.CompileAccess(r.Paths, r.Scopes)
+			err = r.CheckAccess()
 		}
 		if err != nil {
 			if strict {

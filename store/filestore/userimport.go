@@ -29,6 +29,9 @@ func (f *UserFile) Import(ctx context.Context, users []store.ImportedUser) ([]st
 		records = nil // of an attempt whose file was replaced
 		for _, user := range users {
 			r, err := all.get(user.Name, now)
+			if err == nil && r.Unsupported {
+				err = store.ErrUnsupported
+			}
 			if err != nil {
 				return atLine(user, err)
 			}

@@ -9,13 +9,10 @@ import (
 )
 
 const (
-	// MaxLine bounds a line, so that a file of another kind cannot fill the memory.
-	MaxLine   = 1 << 20
 	readFirst = 16 << 10
 	readChunk = 256 << 10
 	maxBatch  = 100_000_000
 
-	errLong  jsonline.Error = "longer than 1 MiB"
 	errBatch jsonline.Error = "a batch of no size"
 )
 
@@ -41,7 +38,7 @@ type lineReader struct {
 }
 
 // next returns the next line without its newline, valid until the next call. The
-// error is io.EOF at the end and errLong for a line that was skipped. Any other error
+// error is io.EOF at the end and jsonline.ErrLong for a line that was skipped. Any other error
 // is the file's.
 func (l *lineReader) next() ([]byte, error) {
 	for {
@@ -77,13 +74,13 @@ func (l *lineReader) complete() ([]byte, error) {
 			l.start += end + 1
 			l.offset += skipping + int64(end+1)
 			l.number++
-			if skipping > 0 || end > MaxLine {
-				return nil, errLong
+			if skipping > 0 || end > jsonline.MaxLine {
+				return nil, jsonline.ErrLong
 			}
 			return rest[:end], nil
 		}
 		searched = len(rest)
-		if searched > MaxLine {
+		if searched > jsonline.MaxLine {
 			skipping += int64(searched)
 			l.start, searched = len(l.buf), 0
 		}

@@ -16,6 +16,9 @@ var ErrWrongFile = errors.New("not a Keyward file, or of a version that this Key
 // Header is the first line of the files of one kind.
 type Header struct {
 	Line []byte // of a new file, newline included
+	// Renew returns the first line of a file that replaces one with that first line,
+	// newline included; nil is Line.
+	Renew func(first []byte) ([]byte, error)
 	// Check returns why a file with that first line is not of the kind. The error
 	// may be ErrWrongFile.
 	Check func(first []byte) error
@@ -32,8 +35,9 @@ type Lines struct {
 // LineTransaction is a [Transaction] whose file has its header, and no torn tail.
 type LineTransaction struct {
 	*Transaction
-	of  *Lines
-	ctx context.Context // of the Write that it is for
+	of    *Lines
+	ctx   context.Context // of the Write that it is for
+	first []byte          // line of the file; nil where there is no content
 }
 
 // Write waits for the lock and calls do, and calls it again if another program
@@ -43,7 +47,7 @@ type LineTransaction struct {
 // wait for the lock, and reading.
 func (l *Lines) Write(ctx context.Context, missing error, do func(*LineTransaction) error) error {
 	return l.Update(ctx, func(tx *Transaction) error {
-		t := &LineTransaction{tx, l, ctx}
+		t := &LineTransaction{Transaction: tx, of: l, ctx: ctx}
 		if missing != nil && !t.Exists() {
 			return l.failed("opening", missing)
 		}
@@ -68,6 +72,7 @@ func (t *LineTransaction) recoverTail() error {
 	if err := t.of.Header.Check(first); err != nil {
 		return err
 	}
+	t.first = bytes.Clone(first)
 	torn, err := t.torn()
 	if err != nil || !torn {
 		return err
@@ -127,12 +132,29 @@ func (t *LineTransaction) Append(body func(io.Writer) error) error {
 // Rewrite replaces the file by one with the header and what body writes. It keeps
 // the mode and owner.
 func (t *LineTransaction) Rewrite(body func(io.Writer) error) error {
+	header := t.of.Header.Line
+	if renew := t.of.Header.Renew; renew != nil && t.first != nil {
+		var err error
+		if header, err = renew(t.first); err != nil {
+			return err
+		}
+	}
 	return t.Transaction.Rewrite(func(w io.Writer) error {
-		if _, err := w.Write(t.of.Header.Line); err != nil {
+		if _, err := w.Write(header); err != nil {
 			return err
 		}
 		return body(w)
 	})
+}
+
+// Unbatched returns a line of a batch as it is outside of one.
+func Unbatched(line []byte) []byte {
+	if rest, ok := bytes.CutPrefix(line, leftMark); ok {
+		if _, members, more := bytes.Cut(rest, []byte(",")); more {
+			return append([]byte("{"), members...)
+		}
+	}
+	return line
 }
 
 // AppendBatch appends n lines, each of which line makes with its newline. Readers

@@ -24,11 +24,10 @@ func (e Error) Unless(ok bool) error {
 
 // What may be wrong with any line.
 const (
-	ErrSyntax        Error = "not a JSON object of the members we know"
-	ErrUTF8          Error = "not valid UTF-8"
-	ErrTwice         Error = "a member twice"
-	ErrUnknownMember Error = "an unknown member"
-	ErrType          Error = "a member of the wrong type"
+	ErrSyntax Error = "not a JSON object"
+	ErrUTF8   Error = "not valid UTF-8"
+	ErrTwice  Error = "a member twice"
+	ErrType   Error = "a member of the wrong type"
 )
 
 // Scanner parses one flat JSON object, in one pass and in place. It is stricter than
@@ -37,6 +36,7 @@ const (
 type Scanner struct {
 	text []byte
 	at   int
+	name int // where the last member begins, with white space before it
 }
 
 // NewScanner returns a Scanner at the start of the line.
@@ -51,6 +51,7 @@ func (s *Scanner) Object(member func(name []byte) error) error {
 		return nil
 	}
 	for {
+		s.name = s.at
 		name, ok := s.ReadString()
 		if !ok || !s.next(':') {
 			return ErrSyntax
@@ -235,14 +236,17 @@ func (s *Scanner) hex4() (rune, bool) {
 	return r, true
 }
 
-// ReadNumber reads a whole number of at most nine digits.
-func (s *Scanner) ReadNumber() (int, bool) {
+// maxInteger is the largest integer that every reader of JSON keeps exact.
+const maxInteger = 1 << 53
+
+// ReadInteger reads an integer from 0 to 2^53.
+func (s *Scanner) ReadInteger() (int64, bool) {
 	s.space()
-	start, n := s.at, 0
+	start, n := s.at, int64(0)
 	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
-		n = n*10 + int(s.text[s.at]-'0')
+		n = n*10 + int64(s.text[s.at]-'0')
 		s.at++
-		if s.at-start > 9 {
+		if n > maxInteger {
 			return 0, false
 		}
 	}

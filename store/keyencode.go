@@ -1,0 +1,86 @@
+package store
+
+import (
+	"time"
+
+	"keyward/apikey"
+)
+
+// keyEnd is what a record that is not supported is written with, beside what its
+// line had: the members that keyEndMembers names.
+type keyEnd struct {
+	ID      string    `json:"id"`
+	Revoked time.Time `json:"revoked,omitzero"`
+	Deleted time.Time `json:"deleted,omitzero"`
+	At      time.Time `json:"at,omitzero"`
+	Seq     int64     `json:"seq,omitempty"`
+}
+
+// encode encodes the record as a line, with the unknown members that it was read with.
+func (r *KeyRecord) encode() ([]byte, error) {
+	var v any = r
+	if r.Unsupported {
+		v = &keyEnd{r.ID, r.Revoked, r.Deleted, r.At, r.Seq}
+	}
+	return encodeWith(v, r.Unknown)
+}
+
+// Line encodes the record as a line, newline included. The line is decoded
+// again: nothing is ever written that a reader would refuse.
+func (r *KeyRecord) Line() ([]byte, error) {
+	line, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	var d KeyDecoder
+	back, err := d.Decode(line)
+	if err != nil {
+		return nil, err
+	}
+	if !back.AccessValid() {
+		return nil, errAccess
+	}
+	return line, nil
+}
+
+// previousSecret has the members of a PreviousSecret that this version knows.
+type previousSecret PreviousSecret
+
+// MarshalJSON adds the unknown members that the secret was read with.
+func (p PreviousSecret) MarshalJSON() ([]byte, error) {
+	return encodeWith(previousSecret(p), p.Unknown)
+}
+
+// decodeUnsupported reads what can be read of a line whose must names a member that
+// is not known, and reports whether it is one, and about a key.
+func (d *KeyDecoder) decodeUnsupported(line []byte) bool {
+	d.reset()
+	ok := d.readOutline(line, outline{
+		bitOf: keyMember, written: keyEndMembers, required: memberLeft | memberID, read: d.member, clear: d.clear,
+	})
+	d.record.Unsupported, d.record.Unknown = true, stringOf(d.unknown.Raw())
+	return ok && d.unsupported && d.seen&memberID != 0
+}
+
+// clear is for a member whose value cannot be read.
+func (d *KeyDecoder) clear(bit uint32) {
+	r := &d.record
+	switch bit {
+	case memberSeq:
+		r.Seq = 0
+	case memberPaths:
+		r.Paths = nil
+	case memberScopes:
+		r.Scopes = nil
+	case memberFormat:
+		r.Format = ""
+	case memberHash:
+		r.Hash = apikey.Digest{}
+	case memberPrevious:
+		r.Previous = r.Previous[:0]
+	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberAt:
+		*d.timeOf(bit) = time.Time{}
+	default:
+		*d.textOf(bit) = ""
+	}
+}
