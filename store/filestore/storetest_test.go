@@ -19,6 +19,9 @@ func TestStore(t *testing.T) {
 		follow := func(path string) journal.FollowConfig {
 			return journal.FollowConfig{Path: path, MissingOK: true, Settle: time.Millisecond}
 		}
+		newer := func(path string) func(line string) {
+			return func(line string) { appendTo(t, path, line+"\n") }
+		}
 		return storetest.Store{
 			Keys:           NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}),
 			Users:          NewUserFile(UserFileConfig{Path: users, Now: now}),
@@ -27,6 +30,8 @@ func TestStore(t *testing.T) {
 			KeyFeed:        KeyFeed{hasher, follow(keys)},
 			UserFeed:       UserFeed{follow(users)},
 			RevocationFeed: RevocationFeed{follow(revocations)},
+
+			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations),
 		}
 	})
 }

@@ -21,6 +21,10 @@ type Store struct {
 	KeyFeed        store.Feed[store.KeyRecord]
 	UserFeed       store.Feed[store.UserRecord]
 	RevocationFeed store.Feed[store.Revocation]
+
+	// Each adds a line to the store as a newer version of Keyward does, which knows
+	// members of a record that this version does not.
+	NewerKey, NewerUser, NewerRevocation func(line string)
 }
 
 // Run runs the suite. Each test has an empty store, which open makes, and which
@@ -36,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"keys/rotate with a grace":  testRotateWithGrace,
 		"keys/import":               testImport,
 		"keys/versions":             testKeyVersions,
+		"keys/of a newer version":   testNewerKey,
 		"keys/list":                 testListKeys,
 		"keys/pages":                testPages,
 		"keys/at the same time":     testConcurrentWriters,
@@ -46,8 +51,10 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"users/versions":            testUserVersions,
 		"users/list":                testListUsers,
 		"users/import":              testImportUsers,
+		"users/of a newer version":  testNewerUser,
 		"revocations/revoke":        testRevokeTokens,
 		"revocations/of nothing":    testRevocationsOfNothing,
+		"revocations/of newer":      testNewerRevocation,
 		"feeds/keys":                testKeyFeed,
 		"feeds/users":               testUserFeed,
 		"feeds/revocations":         testRevocationFeed,
