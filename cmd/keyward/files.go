@@ -109,8 +109,6 @@ const idLen = len("k_") + 12
 // explain adds the cause to an error, as far as the command knows it.
 func (k *keys) explain(err error, id string) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
 	case errors.Is(err, filestore.ErrPepper):
@@ -201,8 +199,6 @@ func (e *environment) pathOf(section, file, configFile string, of func(*config.C
 
 func (u *users) explain(err error, name string) error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
 	case errors.Is(err, store.ErrNotFound) && isMissing(u.path):

@@ -18,7 +18,7 @@ type keyView struct {
 	ID       string        `json:"id"`
 	Key      string        `json:"key,omitempty"` // only when the key is created or rotated
 	Name     string        `json:"name,omitempty"`
-	State    string        `json:"state"` // active, expired or revoked
+	State    string        `json:"state"` // active, expired, revoked or unsupported
 	User     string        `json:"user,omitempty"`
 	Project  string        `json:"project,omitempty"`
 	Paths    []string      `json:"paths,omitempty"`
@@ -56,6 +56,8 @@ func (k *keys) state(r *store.KeyRecord, now time.Time) string {
 	switch {
 	case r.Ended() || !k.ended.Of(r.User, r.Created).IsZero():
 		return "revoked"
+	case r.Unsupported:
+		return "unsupported"
 	case k.ends(r, now):
 		return "expired"
 	default:

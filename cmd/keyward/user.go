@@ -20,22 +20,26 @@ type userCommands struct {
 
 // userView is the part of a record that is shown: all but the password hash.
 type userView struct {
-	Name     string    `json:"name"`
-	Disabled bool      `json:"disabled"`
-	Scopes   []string  `json:"scopes"`
-	Paths    []string  `json:"paths"`
-	Created  time.Time `json:"created"`
-	Since    time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
+	Name        string    `json:"name"`
+	Disabled    bool      `json:"disabled"`
+	Unsupported bool      `json:"unsupported,omitempty"` // a newer version wrote the record
+	Scopes      []string  `json:"scopes"`
+	Paths       []string  `json:"paths"`
+	Created     time.Time `json:"created"`
+	Since       time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
 }
 
 func viewUser(r *store.UserRecord) userView {
 	return userView{
-		Name: r.Name, Disabled: r.Disabled || store.ReservedUserName(r.Name), Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
+		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }
 
 func (v *userView) state() string {
+	if v.Unsupported {
+		return "unsupported"
+	}
 	if v.Disabled {
 		return "disabled"
 	}
