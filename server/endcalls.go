@@ -28,8 +28,14 @@ type resets struct {
 // the connection ends the checks of all the proxy's clients.
 const endWithin = 2 * time.Second
 
-// end has gRPC end a call. m.mu is held.
+// end has gRPC end a call. The bytes of the call count as those of a reset from
+// now on. m.mu is held.
 func (m *meteredConn) end(stream uint32) {
+	if call := m.streams[stream]; call != nil {
+		m.resets.bytes += call.bytes
+		m.budget.ending.Add(call.bytes)
+		m.release(call)
+	}
 	e := &m.resets
 	if len(e.frames) == 0 {
 		e.interrupted = true
@@ -92,10 +98,6 @@ func (m *meteredConn) endLargest() {
 	}
 	slices.SortFunc(calls, func(a, b uint32) int { return int(m.streams[b].bytes - m.streams[a].bytes) })
 	for half := m.held.Load() / 2; len(calls) > 0 && m.held.Load() > half; calls = calls[1:] {
-		call := m.streams[calls[0]]
-		m.resets.bytes += call.bytes
-		m.budget.ending.Add(call.bytes)
-		m.release(call)
 		m.end(calls[0])
 	}
 }

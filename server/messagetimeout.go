@@ -69,6 +69,13 @@ func (t *messageTimeout) received(f frame) {
 	}
 }
 
+// has reports whether the stream has a call whose message is not complete. t.mu is
+// held.
+func (t *messageTimeout) has(stream uint32) bool {
+	_, found := t.find(stream)
+	return found
+}
+
 func (t *messageTimeout) find(stream uint32) (int, bool) {
 	return slices.BinarySearchFunc(t.calls, stream, func(c incompleteCall, stream uint32) int {
 		return cmp.Compare(c.stream, stream)

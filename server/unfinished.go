@@ -95,6 +95,7 @@ func (b *unfinishedBudget) closeStuck() {
 		if largest == nil {
 			return
 		}
+		b.rejected(largest)
 		b.unlist(largest)
 		_ = largest.raw.Close()
 	}
@@ -131,6 +132,7 @@ type meteredConn struct {
 	tracked atomic.Int32 // len(streams), to be read without mu
 	mu      sync.Mutex
 	streams map[uint32]*unfinished // nil once the connection is closed
+	pruneAt int                    // the length at which streams is pruned
 	resets  resets
 }
 
@@ -200,9 +202,9 @@ func (m *meteredConn) onSent(f frame) {
 func (m *meteredConn) add(f frame) {
 	m.mu.Lock()
 	call := m.streams[f.stream]
-	if m.streams == nil || call == nil && f.endsStream() {
+	if m.streams == nil || call == nil && (f.endsStream() || !m.incomplete.has(f.stream)) {
 		m.mu.Unlock()
-		return
+		return // gRPC keeps nothing of a stream that was not opened
 	}
 	first := call == nil
 	if first {
@@ -251,12 +253,13 @@ func (m *meteredConn) release(call *unfinished) {
 }
 
 func (m *meteredConn) track(stream uint32, call *unfinished) {
-	if len(m.streams) >= maxAnswered {
+	if len(m.streams) >= max(maxAnswered, m.pruneAt) {
 		for id, old := range m.streams {
 			if old.answered {
 				delete(m.streams, id)
 			}
 		}
+		m.pruneAt = 2 * len(m.streams) // so that pruning costs each call a constant, whatever is left
 	}
 	m.streams[stream] = call
 	m.tracked.Store(int32(len(m.streams)))

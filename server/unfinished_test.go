@@ -21,6 +21,14 @@ func (b *unfinishedBudget) open() *meteredConn {
 	return b.meter(near, near).(*meteredConn)
 }
 
+// receive is onReceived of a frame of a message, with the header before the first.
+func (m *meteredConn) receive(f frame) {
+	if m.streams[f.stream] == nil && !m.incomplete.has(f.stream) {
+		m.onReceived(frame{kind: frameHeaders, flags: flagEndHeaders, stream: f.stream})
+	}
+	m.onReceived(f)
+}
+
 func data(stream uint32, length int, flags byte) frame {
 	return frame{length: length, kind: frameData, flags: flags, stream: stream}
 }
@@ -37,29 +45,29 @@ func TestUnfinishedBytes(t *testing.T) {
 		frames func(m *meteredConn)
 		want   int64
 	}{
-		{"a message in one frame", func(m *meteredConn) { m.onReceived(data(1, 900, flagEndStream)) }, 0},
-		{"a part of one", func(m *meteredConn) { m.onReceived(data(1, 900, 0)) }, 964},
-		{"a frame takes a buffer of the pool", func(m *meteredConn) { m.onReceived(data(1, 1025, 0)); m.onReceived(data(3, 4097, 0)) }, 4<<10 + 64 + large},
-		{"all of it, not answered", func(m *meteredConn) { m.onReceived(data(1, 9000, 0)); m.onReceived(data(1, 9000, flagEndStream)) }, 2 * large},
+		{"a message in one frame", func(m *meteredConn) { m.receive(data(1, 900, flagEndStream)) }, 0},
+		{"a part of one", func(m *meteredConn) { m.receive(data(1, 900, 0)) }, 964},
+		{"a frame takes a buffer of the pool", func(m *meteredConn) { m.receive(data(1, 1025, 0)); m.receive(data(3, 4097, 0)) }, 4<<10 + 64 + large},
+		{"all of it, not answered", func(m *meteredConn) { m.receive(data(1, 9000, 0)); m.receive(data(1, 9000, flagEndStream)) }, 2 * large},
 		{"answered", func(m *meteredConn) {
-			m.onReceived(data(1, 9000, 0))
-			m.onReceived(data(1, 9000, flagEndStream))
+			m.receive(data(1, 9000, 0))
+			m.receive(data(1, 9000, flagEndStream))
 			m.onSent(frame{kind: frameHeaders, stream: 1})
 			m.onSent(ends(frameHeaders, 1))
 		}, 0},
 		{"answered before its end, which still comes", func(m *meteredConn) {
-			m.onReceived(data(1, 9000, 0))
+			m.receive(data(1, 9000, 0))
 			m.onSent(ends(frameHeaders, 1))
-			m.onReceived(data(1, 9000, 0))
-			m.onReceived(data(1, 9000, flagEndStream))
+			m.receive(data(1, 9000, 0))
+			m.receive(data(1, 9000, flagEndStream))
 		}, 0},
-		{"ended by us", func(m *meteredConn) { m.onReceived(data(1, 9000, 0)); m.onSent(ends(frameRSTStream, 1)) }, 0},
-		{"ended by its client", func(m *meteredConn) { m.onReceived(data(1, 9000, 0)); m.onReceived(ends(frameRSTStream, 1)) }, 0},
-		{"another's answer", func(m *meteredConn) { m.onReceived(data(1, 9000, 0)); m.onSent(ends(frameHeaders, 3)) }, large},
-		{"a connection that is gone", func(m *meteredConn) { m.onReceived(data(1, 9000, 0)); _ = m.Close(); m.onReceived(data(1, 9000, 0)) }, 0},
+		{"ended by us", func(m *meteredConn) { m.receive(data(1, 9000, 0)); m.onSent(ends(frameRSTStream, 1)) }, 0},
+		{"ended by its client", func(m *meteredConn) { m.receive(data(1, 9000, 0)); m.onReceived(ends(frameRSTStream, 1)) }, 0},
+		{"another's answer", func(m *meteredConn) { m.receive(data(1, 9000, 0)); m.onSent(ends(frameHeaders, 3)) }, large},
+		{"a connection that is gone", func(m *meteredConn) { m.receive(data(1, 9000, 0)); _ = m.Close(); m.receive(data(1, 9000, 0)) }, 0},
 		{"many that were answered early", func(m *meteredConn) {
 			for stream := range uint32(3 * maxAnswered) {
-				m.onReceived(data(2*stream+1, 9000, 0))
+				m.receive(data(2*stream+1, 9000, 0))
 				m.onSent(ends(frameRSTStream, 2*stream+1))
 			}
 			if len(m.streams) > maxAnswered {
@@ -83,14 +91,14 @@ func TestLargestIsShed(t *testing.T) {
 	b, rejected := newBudget(10 * large)
 	hoarder, other := b.open(), b.open()
 	for stream := range uint32(8) {
-		hoarder.onReceived(data(2*stream+1, 16<<10, 0))
+		hoarder.receive(data(2*stream+1, 16<<10, 0))
 	}
-	hoarder.onReceived(data(3, 16<<10, 0))
-	other.onReceived(data(1, 16<<10, 0))
+	hoarder.receive(data(3, 16<<10, 0))
+	other.receive(data(1, 16<<10, 0))
 	if len(*rejected) != 0 {
 		t.Fatal("ended at the bound")
 	}
-	other.onReceived(data(1, 16<<10, 0))
+	other.receive(data(1, 16<<10, 0))
 	if len(*rejected) != 1 || (*rejected)[0] != net.Conn(hoarder) || b.held.Load() != 6*large || hoarder.held.Load() != 4*large {
 		t.Errorf("%d connections, %d bytes are held", len(*rejected), b.held.Load())
 	}
@@ -101,9 +109,56 @@ func TestLargestIsShed(t *testing.T) {
 	if n != 4*size || string(frames[:size]) != "\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x08" {
 		t.Errorf("%d bytes: %x", n, frames[:n])
 	}
-	hoarder.onReceived(data(3, 16<<10, 0))
+	hoarder.receive(data(3, 16<<10, 0))
 	if hoarder.held.Load() != 4*large {
 		t.Error("what comes for a call that is ended counts")
+	}
+}
+
+// TestUnopenedStreams: frames of streams that were never opened, of which gRPC
+// keeps nothing, are not tracked either.
+func TestUnopenedStreams(t *testing.T) {
+	b, _ := newBudget(1 << 20)
+	m := b.open()
+	for stream := range uint32(10) {
+		m.onReceived(data(2*stream+1, 10, 0))
+	}
+	if len(m.streams) != 0 || b.held.Load() != 0 {
+		t.Errorf("%d calls are tracked, %d bytes are held", len(m.streams), b.held.Load())
+	}
+}
+
+// TestTimedOutCallIsReleased: what a call held is counted until gRPC has ended it,
+// and no longer.
+func TestTimedOutCallIsReleased(t *testing.T) {
+	b, _ := newBudget(1 << 20)
+	m := b.open()
+	m.in.skip = 0
+	m.receive(data(1, 900, 0))
+	m.endCall(1)
+	if held, ending := b.held.Load(), b.ending.Load(); held != 0 || ending != 964 {
+		t.Errorf("%d bytes are held, %d are to be ended", held, ending)
+	}
+	m.takeResets(make([]byte, 1<<10))
+	if held, ending := b.held.Load(), b.ending.Load(); held != 0 || ending != 0 {
+		t.Errorf("after the end %d bytes are held, %d are to be ended", held, ending)
+	}
+	m.receive(data(1, 900, 0))
+	if b.held.Load() != 0 {
+		t.Error("a frame of a call that has ended counts")
+	}
+}
+
+// TestPruningIsAmortized: many calls that are not answered do not make each frame
+// walk over all of them.
+func TestPruningIsAmortized(t *testing.T) {
+	b, _ := newBudget(1 << 40)
+	m := b.open()
+	for stream := range uint32(3 * maxAnswered) {
+		m.track(2*stream+1, &unfinished{bytes: 1})
+	}
+	if m.pruneAt < len(m.streams)/2 || len(m.streams) != 3*maxAnswered {
+		t.Errorf("%d calls, pruned at %d", len(m.streams), m.pruneAt)
 	}
 }
 
@@ -116,7 +171,7 @@ func TestStuckConnectionsAreClosed(t *testing.T) {
 	for range 5 {
 		m := b.open()
 		for stream := range uint32(10) {
-			m.onReceived(data(2*stream+1, 16<<10, 0))
+			m.receive(data(2*stream+1, 16<<10, 0))
 		}
 		conns = append(conns, m)
 		if held, ending := b.held.Load(), b.ending.Load(); held > b.limit || ending > b.limit {

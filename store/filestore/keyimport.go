@@ -110,11 +110,11 @@ func (f *KeyFile) refuseKnown(t *journal.LineTransaction, all []store.ImportedKe
 	}
 	first, owner := 0, apikey.ID{}
 	for id, held := range has {
-		if n := number[held[0]]; first == 0 || n < first {
+		if n := number[held[0]]; owner == (apikey.ID{}) || n < first {
 			first, owner = n, id
 		}
 	}
-	if first > 0 {
+	if owner != (apikey.ID{}) {
 		return fmt.Errorf("input line %d: key %s: %w", first, owner, store.ErrDuplicate)
 	}
 	return nil
