@@ -204,6 +204,7 @@ func testImport(f *fixture) {
 	}{
 		"twice in the input":          {[]store.ImportedKey{entry(1, "a"), entry(5, "a")}, "line 5"},
 		"one that was imported":       {[]store.ImportedKey{entry(1, "a"), entry(2, "old-1")}, "line 2"},
+		"one without a line number":   {[]store.ImportedKey{entry(0, "a"), entry(0, "old-1")}, "line 0"},
 		"one that was made":           {[]store.ImportedKey{entry(7, secret.Reveal()), entry(8, "b")}, "line 7"},
 		"the earlier secret of a key": {[]store.ImportedKey{entry(9, f.rotateAway(one.ID, secret))}, "line 9"},
 	} {
