@@ -166,11 +166,11 @@ func TestTraceThroughOthers(t *testing.T) {
 		own             string // the proxy's spans, from Keyward's upwards
 	}{
 		"traefik": {"entryPoints:\n  edge:", "tracing: {serviceName: traefik, sampleRate: 1.0, otlp: {grpc: {endpoint: %q, insecure: true}}}\n", "traefik's client span, traefik's server span"},
-		"caddy":   {"\t\t# What a Connection header names", "\t\ttracing\n", "caddy's server span"},
+		"caddy":   {"\t\t@strange {", "\t\ttracing\n", "caddy's server span"},
 	} {
 		t.Run(proxy, func(t *testing.T) {
 			receiver := otlpreceiver.Start(t)
-			setting := c.setting
+			setting, inserted := c.setting, 0
 			if proxy == "caddy" { // it can only be configured that way
 				t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"+receiver.Address)
 				t.Setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
@@ -178,10 +178,14 @@ func TestTraceThroughOthers(t *testing.T) {
 				setting = fmt.Sprintf(setting, receiver.Address)
 			}
 			s := newSystem(t, options{proxy: proxy, config: tracedBy(receiver, allSources), text: func(text string) string {
+				inserted += strings.Count(text, c.before)
 				return strings.Replace(text, c.before, setting+c.before, 1)
 			}})
 			key := s.key("--name", "k")
 			s.start()
+			if inserted != 1 {
+				t.Fatalf("the proxy's files have %d times: %q", inserted, c.before)
+			}
 			if a := s.get("/any", bearer(key), recorded); a.status != 200 {
 				t.Errorf("%d %s", a.status, a.body)
 			}
