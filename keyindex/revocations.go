@@ -2,11 +2,12 @@ package keyindex
 
 import (
 	"fmt"
-	"keyward/store"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"keyward/store"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -109,8 +110,9 @@ func (s *revocationSet) Apply(r *store.Revocation) (time.Time, error) {
 	return r.At, nil
 }
 
-// addUnsupported adds what a revocation names that is not supported: each alone, and
-// a subject without a time at all times. One that names nothing may be of any token.
+// addUnsupported adds what a revocation names that is not supported: a token, and a
+// subject, which without a time is revoked at all times. One that names nothing may
+// be of any token.
 func (s *revocationSet) addUnsupported(r *store.Revocation) bool {
 	if r.TokenID == "" && r.Subject == "" && r.IssuedBefore.IsZero() {
 		return !s.unsupported.Swap(true)

@@ -61,20 +61,7 @@ func (d *KeyDecoder) reset() {
 
 func (d *KeyDecoder) decode(line []byte) error {
 	d.reset()
-	s := jsonline.NewScanner(line)
-	err := s.Object(func(name []byte) error {
-		bit := keyMember(name)
-		if bit == 0 {
-			return d.readUnknown(&s, name, keyMember)
-		}
-		if err := d.once(bit); err != nil {
-			return err
-		}
-		return d.member(&s, bit)
-	})
-	if err == nil {
-		err = d.end(&s)
-	}
+	err := d.readAll(line, keyMember, d.member)
 	switch {
 	case err != nil:
 		return err

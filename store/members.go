@@ -44,6 +44,7 @@ type members struct {
 	ignored     bool // there are unknown ones
 	unsupported bool
 	must        [][]byte
+	scanner     jsonline.Scanner // here, since one on the stack would escape for each line
 }
 
 func (m *members) reset() {
@@ -58,6 +59,27 @@ func (m *members) once(bit uint32) error {
 	}
 	m.seen |= bit
 	return nil
+}
+
+// readAll reads the members of a line: those that are known by read, and the
+// others as they are.
+func (m *members) readAll(line []byte, bitOf func(name []byte) uint32, read func(s *jsonline.Scanner, bit uint32) error) error {
+	m.scanner = jsonline.NewScanner(line)
+	s := &m.scanner
+	err := s.Object(func(name []byte) error {
+		bit := bitOf(name)
+		if bit == 0 {
+			return m.readUnknown(s, name, bitOf)
+		}
+		if err := m.once(bit); err != nil {
+			return err
+		}
+		return read(s, bit)
+	})
+	if err == nil {
+		err = m.end(s)
+	}
+	return err
 }
 
 // end checks what follows the members.

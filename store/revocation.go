@@ -22,9 +22,10 @@ type Revocation struct {
 	Unknown string `json:"-"`
 
 	// Unsupported is a revocation that a newer version wrote, and that this one does
-	// not understand: what it has of TokenID, Subject and IssuedBefore is revoked,
-	// each alone, a subject without a time at all times. If it has none of them, this
-	// version does not know which tokens it revokes, and can accept none.
+	// not understand: its TokenID is revoked, and its Subject, before IssuedBefore or,
+	// without a time, at all times. IssuedBefore alone revokes every token before it.
+	// If it has none of them, this version does not know which tokens it revokes, and
+	// can accept none.
 	Unsupported bool `json:"-"`
 }
 
@@ -79,20 +80,7 @@ func (d *RevocationDecoder) reset() {
 
 func (d *RevocationDecoder) decode(line []byte) error {
 	d.reset()
-	s := jsonline.NewScanner(line)
-	err := s.Object(func(name []byte) error {
-		bit := revocationMember(name)
-		if bit == 0 {
-			return d.readUnknown(&s, name, revocationMember)
-		}
-		if err := d.once(bit); err != nil {
-			return err
-		}
-		return d.member(&s, bit)
-	})
-	if err == nil {
-		err = d.end(&s)
-	}
+	err := d.readAll(line, revocationMember, d.member)
 	switch {
 	case err != nil:
 		return err

@@ -87,20 +87,7 @@ func (d *UserDecoder) reset() {
 
 func (d *UserDecoder) decode(line []byte) error {
 	d.reset()
-	s := jsonline.NewScanner(line)
-	err := s.Object(func(name []byte) error {
-		bit := userMember(name)
-		if bit == 0 {
-			return d.readUnknown(&s, name, userMember)
-		}
-		if err := d.once(bit); err != nil {
-			return err
-		}
-		return d.member(&s, bit)
-	})
-	if err == nil {
-		err = d.end(&s)
-	}
+	err := d.readAll(line, userMember, d.member)
 	switch r := &d.record; {
 	case err != nil:
 		return err
