@@ -1,9 +1,10 @@
 package keyindex
 
 import (
-	"keyward/store"
 	"testing"
 	"time"
+
+	"keyward/store"
 )
 
 func revocationsOf(t *testing.T, records ...store.Revocation) *Revocations {

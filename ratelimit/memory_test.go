@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"keyward/authz"
-
 	"keyward/internal/race"
 )
 

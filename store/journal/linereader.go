@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"keyward/store/jsonline"
 	"strconv"
+
+	"keyward/store/jsonline"
 )
 
 const (

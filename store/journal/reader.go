@@ -6,10 +6,11 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
-	"keyward/store/jsonline"
 	"log/slog"
 	"path/filepath"
 	"time"
+
+	"keyward/store/jsonline"
 )
 
 var (

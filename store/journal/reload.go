@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
 	"keyward/store/jsonline"
 	"keyward/store/pacer"
 )
