@@ -83,18 +83,24 @@ func Paginate[R any](all []R, at func(*R) Position, match func(*R) bool, p Page)
 }
 
 func cursorOf(at Position) Cursor {
-	return Cursor(base64.RawURLEncoding.EncodeToString(fmt.Append(nil, at.Made.UnixNano(), " ", at.ID)))
+	return Cursor(base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d %s", at.Made.Unix(), at.Made.Nanosecond(), at.ID)))
 }
+
+var errCursor = fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
 
 // position is where the page ended.
 func (c Cursor) position() (Position, error) {
 	text, err := base64.RawURLEncoding.DecodeString(string(c))
-	made, id, found := strings.Cut(string(text), " ")
-	nanos, errMade := strconv.ParseInt(made, 10, 64)
-	if err != nil || errMade != nil || !found {
-		return Position{}, fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
+	parts := strings.SplitN(string(text), " ", 3)
+	if err != nil || len(parts) != 3 {
+		return Position{}, errCursor
 	}
-	return Position{time.Unix(0, nanos), id}, nil
+	seconds, errSeconds := strconv.ParseInt(parts[0], 10, 64)
+	nanos, errNanos := strconv.ParseInt(parts[1], 10, 32)
+	if errSeconds != nil || errNanos != nil || nanos < 0 || nanos >= int64(time.Second) {
+		return Position{}, errCursor
+	}
+	return Position{time.Unix(seconds, nanos), parts[2]}, nil
 }
 
 // behind returns the index of the first record behind the cursor. If the record
@@ -107,9 +113,12 @@ func behind[R any](all []R, at func(*R) Position, p Page) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	is := func(r R) bool { return at(&r).ID == end.ID && at(&r).Made.Equal(end.Made) }
-	if i := slices.IndexFunc(all, is); i >= 0 {
-		return i + 1, nil
+	// The last of those that are equal: a page that began behind the first would
+	// end with the same record again.
+	for i, r := range slices.Backward(all) {
+		if at(&r).ID == end.ID && at(&r).Made.Equal(end.Made) {
+			return i + 1, nil
+		}
 	}
 	for i := range all {
 		if c := at(&all[i]).Made.Compare(end.Made); c == 0 || (c < 0) == p.NewestFirst {
