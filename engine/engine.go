@@ -47,7 +47,8 @@ type Options struct {
 	HashCommand password.Command
 	// DryRun is for verdicts alone: no decision is observed, not even by
 	// Options.Observers, no metric is registered, and no request is counted
-	// against a limit.
+	// against a limit. KeyUsage, Limits, KeyLimit and ResetKeyLimit must not be
+	// called then.
 	DryRun bool
 }
 
@@ -192,9 +193,11 @@ func (e *Engine) replace() error {
 		return fresh.HideEnv(err)
 	}
 	e.put(next)
-	err = old.generation.Release(&next.generation)
+	if err := old.generation.Release(&next.generation); err != nil {
+		e.env.logger.Error("what the configuration before used is not closed", "error", fresh.HideEnv(err))
+	}
 	e.env.metrics.clearUnused(fresh)
-	return fresh.HideEnv(err)
+	return nil
 }
 
 // put puts the Snapshot in force.

@@ -91,7 +91,13 @@ func (s *Snapshot) cacheStates() []admin.CacheState {
 	}
 	for _, v := range s.verifiers {
 		for _, each := range v.caches {
-			i, stats := index[each.name], each.stats()
+			i, known := index[each.name]
+			if !known {
+				i = len(states)
+				index[each.name] = i
+				states = append(states, admin.CacheState{Name: each.name})
+			}
+			stats := each.stats()
 			states[i].Hits += stats.Hits
 			states[i].Misses += stats.Misses
 			states[i].Entries += stats.Entries
