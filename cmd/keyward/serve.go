@@ -63,7 +63,7 @@ func selfExecutable() string {
 	}
 	path, err := os.Executable()
 	if err != nil {
-		return os.Args[0]
+		return "" // the program is found by its name
 	}
 	return path
 }
