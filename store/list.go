@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -48,29 +49,43 @@ func (f *RevocationFilter) Match(r *Revocation) bool {
 }
 
 // Position is where a record is in a list: by when it was made, and among those
-// made then by the order that the store has them in.
+// made then by its id. The order in which a store has them is not used: a
+// compaction between two pages may change it.
 type Position struct {
 	Made time.Time
 	ID   string
 }
 
-// Paginate returns a page of records that are in the order in which the store
-// has them. Those that match refuses have a position too: a page may end with a
-// record that is deleted before the next one is read.
+// Compare returns -1 if p is before q in a list, +1 if it is behind, else 0.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(p.Made.Compare(q.Made), strings.Compare(p.ID, q.ID))
+}
+
+// Paginate returns a page of all, which it sorts. Those that match refuses have a
+// position too: a page may end with a record that is deleted before the next one
+// is read.
 func Paginate[R any](all []R, at func(*R) Position, match func(*R) bool, p Page) ([]R, Cursor, error) {
 	if p.Limit < 0 {
 		return nil, "", fmt.Errorf("%w: a limit below zero", ErrInvalid)
 	}
-	slices.SortStableFunc(all, func(a, b R) int { return at(&a).Made.Compare(at(&b).Made) })
+	order := func(a, b Position) int { return a.Compare(b) }
 	if p.NewestFirst {
-		slices.Reverse(all)
+		order = func(a, b Position) int { return b.Compare(a) }
 	}
-	from, err := behind(all, at, p)
-	if err != nil {
-		return nil, "", err
+	slices.SortFunc(all, func(a, b R) int { return order(at(&a), at(&b)) })
+	if p.After != "" {
+		end, err := p.After.position()
+		if err != nil {
+			return nil, "", err
+		}
+		first := slices.IndexFunc(all, func(r R) bool { return order(at(&r), end) > 0 })
+		if first < 0 {
+			return nil, "", nil
+		}
+		all = all[first:]
 	}
 	var page []R
-	for i := from; i < len(all); i++ {
+	for i := range all {
 		if !match(&all[i]) {
 			continue
 		}
@@ -101,29 +116,4 @@ func (c Cursor) position() (Position, error) {
 		return Position{}, errCursor
 	}
 	return Position{time.Unix(seconds, nanos), parts[2]}, nil
-}
-
-// behind returns the index of the first record behind the cursor. If the record
-// that it names is gone, those made at the same time come again.
-func behind[R any](all []R, at func(*R) Position, p Page) (int, error) {
-	if p.After == "" {
-		return 0, nil
-	}
-	end, err := p.After.position()
-	if err != nil {
-		return 0, err
-	}
-	// The last of those that are equal: a page that began behind the first would
-	// end with the same record again.
-	for i, r := range slices.Backward(all) {
-		if at(&r).ID == end.ID && at(&r).Made.Equal(end.Made) {
-			return i + 1, nil
-		}
-	}
-	for i := range all {
-		if c := at(&all[i]).Made.Compare(end.Made); c == 0 || (c < 0) == p.NewestFirst {
-			return i, nil
-		}
-	}
-	return len(all), nil
 }

@@ -27,9 +27,9 @@ type Revocations interface {
 
 // Lister lists records of one kind, R, of which a filter, F, selects some.
 type Lister[R, F any] interface {
-	// List returns a page of the records in the order in which they were made,
-	// without those that were deleted, and where the next page begins: "" if there is
-	// none. A cursor that no List returned is ErrInvalid.
+	// List returns a page of the records by [Position], without those that were
+	// deleted, and where the next page begins: "" if there is none. A cursor that no
+	// List returned is ErrInvalid.
 	List(ctx context.Context, filter F, page Page) ([]R, Cursor, error)
 }
 

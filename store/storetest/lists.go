@@ -53,10 +53,16 @@ func testListKeys(f *fixture) {
 }
 
 func testPages(f *fixture) {
+	var at []store.Position
 	var ids []string
 	add := func() {
 		r, _ := f.create("key")
-		ids = append(ids, r.ID)
+		at = append(at, store.Position{Made: r.Created, ID: r.ID})
+		slices.SortFunc(at, store.Position.Compare)
+		ids = nil
+		for _, p := range at {
+			ids = append(ids, p.ID)
+		}
 	}
 	for i := range 7 {
 		add()
@@ -79,6 +85,7 @@ func testPages(f *fixture) {
 			f.Fatal(err)
 		}
 		ids = slices.DeleteFunc(ids, func(id string) bool { return id == order[2] })
+		at = slices.DeleteFunc(at, func(p store.Position) bool { return p.ID == order[2] })
 		page.After = f.wantIDs("the second page", store.KeyFilter{}, page, order[3:6]...)
 		if next := f.wantIDs("the last page", store.KeyFilter{}, page, order[6:]...); next != "" {
 			f.Errorf("behind the last page comes %q", next)
