@@ -57,10 +57,11 @@ const pollInterval = 500 * time.Millisecond
 
 // Engine is a running Checker and what keeps it current.
 type Engine struct {
-	opts      Options
-	env       environment
-	current   atomic.Pointer[Snapshot]
-	keyCounts keyCounter
+	opts       Options
+	env        environment
+	registered registrations
+	current    atomic.Pointer[Snapshot]
+	keyCounts  keyCounter
 
 	mu     sync.Mutex // of reloads, polls and Close
 	closed bool
@@ -79,17 +80,19 @@ func Start(opts Options) (*Engine, error) {
 		observers: opts.Observers, dryRun: opts.DryRun,
 	}}
 	if !opts.DryRun {
-		registerer := opts.Registerer
-		if registerer == nil {
-			registerer = prometheus.NewRegistry()
+		e.registered.Registerer = opts.Registerer
+		if opts.Registerer == nil {
+			e.registered.Registerer = prometheus.NewRegistry()
 		}
 		var err error
-		if e.env.metrics, err = newMetrics(registerer); err != nil {
+		if e.env.metrics, err = newMetrics(&e.registered); err != nil {
+			e.registered.undo()
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
 	first, err := e.env.build(opts.Config, nil)
 	if err != nil {
+		e.registered.undo()
 		return nil, opts.Config.HideEnv(err)
 	}
 	e.put(first)
@@ -104,8 +107,8 @@ func (e *Engine) Current() *Snapshot { return e.current.Load() }
 // Ready returns why some requests cannot be checked now; nil if all can.
 func (e *Engine) Ready() error { return e.Current().Ready() }
 
-// Close stops the engine and waits for what it started. No check may run during
-// or after it.
+// Close stops the engine, waits for what it started, and takes its metrics out of
+// the registry. No check may run during or after it.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	if e.closed {
@@ -116,6 +119,7 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	close(e.stop)
 	e.done.Wait()
+	e.registered.undo()
 	return e.Current().generation.Release(nil)
 }
 

@@ -237,8 +237,10 @@ func TestLevelFollowsTheConfiguration(t *testing.T) {
 	}
 }
 
-// TestStartThatFails: the error is returned, and what was opened is closed.
+// TestStartThatFails: the error is returned, what was opened is closed, and the
+// metrics are not left in the registry. A closed engine leaves none there either.
 func TestStartThatFails(t *testing.T) {
+	registry := prometheus.NewRegistry()
 	for _, text := range []string{
 		"keys: {file: DIR/keys.jsonl, pepper_file: DIR/none}\n",
 		"keys: {file: DIR/keys.jsonl}\nintrospection: [{name: a, url: \"https://example.com/\", client_id: a, client_secret_file: DIR/none}]\n",
@@ -248,8 +250,15 @@ func TestStartThatFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := engine.Start(engine.Options{Config: cfg}); !errors.Is(err, os.ErrNotExist) {
+		if _, err := engine.Start(engine.Options{Config: cfg, Registerer: registry}); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%v for %s", err, text)
+		}
+	}
+	for range 2 {
+		r := prepare(t, baseConfig)
+		r.start(engine.Options{Registerer: registry})
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

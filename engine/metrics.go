@@ -65,3 +65,28 @@ func (m *metrics) countReload(err error) {
 		m.reloads.WithLabelValues("ok").Inc()
 	}
 }
+
+// registrations is a Registerer that remembers what it registered. The zero value
+// has nothing to undo.
+type registrations struct {
+	prometheus.Registerer
+	made []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (r *registrations) Register(c prometheus.Collector) error {
+	if err := r.Registerer.Register(c); err != nil {
+		return err
+	}
+	r.made = append(r.made, c)
+	return nil
+}
+
+// undo takes back what was registered, so that another engine can be started with
+// the same registry.
+func (r *registrations) undo() {
+	for _, c := range r.made {
+		r.Unregister(c)
+	}
+	r.made = nil
+}
