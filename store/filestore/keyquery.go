@@ -74,7 +74,7 @@ func (f *KeyFile) LatestKeys(ctx context.Context, users []string) (map[string]ti
 
 // FindBySecret implements store.KeyReader.
 func (f *KeyFile) FindBySecret(ctx context.Context, secret authz.Secret) (store.KeyRecord, error) {
-	digest := f.hasher.Digest(secret.Reveal())
+	digest := f.maker.Hasher.Digest(secret.Reveal())
 	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
 	var d store.KeyDecoder
 	var ids []apikey.ID

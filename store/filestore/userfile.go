@@ -182,13 +182,7 @@ func (f *UserFile) Ended(ctx context.Context) (store.EndedUsers, error) {
 }
 
 func appendUsers(t *journal.LineTransaction, records []store.UserRecord) error {
-	return t.AppendBatch(len(records), func(i int) ([]byte, error) {
-		line, err := records[i].Line()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
-		}
-		return line, nil
-	})
+	return appendLines(t, len(records), func(i int) ([]byte, error) { return records[i].Line() })
 }
 
 // userList is a file's users, the latest record of each.
