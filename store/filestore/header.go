@@ -25,6 +25,7 @@ const (
 	kindKeys        = "keys"
 	kindUsers       = "users"
 	kindRevocations = "revocations"
+	kindAudit       = "audit"
 )
 
 // header is a file's first line: what the file is, and how its keys are hashed.
@@ -45,6 +46,8 @@ func keysHeader(h *apikey.Hasher) header {
 func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions} }
 
 func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
+
+func auditHeader() header { return header{Kind: kindAudit, Versions: ownVersions} }
 
 var ownVersions = [2]int64{readerVersion, readerVersion}
 
