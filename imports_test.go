@@ -53,6 +53,7 @@ var allowed = map[string][]string{
 	"ratelimit":            {"keyward/authz"},
 	"ratelimit/failover":   {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
+	"manage":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/passwordhash", "keyward/store", "keyward/store/audit"},
 	"filewatch":            {},
 	"reuse":                {},
 	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/passwordhash",
@@ -120,7 +121,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

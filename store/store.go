@@ -135,6 +135,9 @@ type Tx[R any] interface {
 	// Get returns the record as it is now. One that is not there is ErrNotFound, and
 	// so is one that was deleted.
 	Get(id string) (R, error)
+	// Each calls visit with every record that Get would return. The record is valid
+	// until visit returns.
+	Each(visit func(*R) error) error
 	// Put adds the record to what is written, and the entry, whose number and time the
 	// store gives: the record gets the same number.
 	Put(r *R, e *audit.Entry)

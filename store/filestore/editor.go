@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"keyward/store"
 	"keyward/store/audit"
@@ -17,6 +18,7 @@ type editor[R any] struct {
 	log   *AuditFile // nil: the changes leave no entry
 
 	get func(id string, each eachLine) (R, error)
+	all func(each eachLine) ([]R, error) // without those that were deleted
 	// carry takes over into the records that are to be written what must outlive the
 	// ones before; nil: nothing must.
 	carry func(puts []*R, each eachLine) error
@@ -81,6 +83,15 @@ type fileTx[R any] struct {
 // Get implements store.Tx.
 func (t *fileTx[R]) Get(id string) (R, error) { return t.editor.get(id, t.lines.Read) }
 
+// Each implements store.Tx.
+func (t *fileTx[R]) Each(visit func(*R) error) error {
+	all, err := t.editor.all(t.lines.Read)
+	for i := 0; err == nil && i < len(all); i++ {
+		err = visit(&all[i])
+	}
+	return err
+}
+
 // Put implements store.Tx.
 func (t *fileTx[R]) Put(r *R, e *audit.Entry) {
 	t.puts, t.entries = append(t.puts, r), append(t.entries, e)
@@ -98,6 +109,10 @@ func (f *KeyFile) Editor(log *AuditFile) store.Editor[store.KeyRecord] {
 				err = fmt.Errorf("key %s: %w", id, store.ErrNotFound)
 			}
 			return r, err
+		},
+		all: func(each eachLine) ([]store.KeyRecord, error) {
+			all, err := allKeys(each)
+			return slices.DeleteFunc(all, func(r store.KeyRecord) bool { return !r.Deleted.IsZero() }), err
 		},
 		line: func(r *store.KeyRecord, seq int64) ([]byte, error) {
 			r.Seq = seq
@@ -122,6 +137,10 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 				return store.UserRecord{}, fmt.Errorf("user: %w", store.ErrNotFound)
 			}
 			return *found, nil
+		},
+		all: func(each eachLine) ([]store.UserRecord, error) {
+			all, err := f.all(each, false)
+			return slices.DeleteFunc(all.records, func(r store.UserRecord) bool { return !r.Deleted.IsZero() }), err
 		},
 		// What ended with a deleted user is not the next one's of that name.
 		carry: func(puts []*store.UserRecord, each eachLine) error {

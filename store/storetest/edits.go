@@ -123,6 +123,17 @@ func testEditOfSeveral(f *fixture) {
 			f.Errorf("a deleted key: %v", err)
 		}
 	}
+	var left []string
+	err = f.KeyEditor.Edit(f.ctx(), func(tx store.Tx[store.KeyRecord]) error {
+		left = nil
+		return tx.Each(func(r *store.KeyRecord) error {
+			left = append(left, r.Name)
+			return nil
+		})
+	})
+	if err != nil || !slices.Equal(left, []string{"three"}) {
+		f.Errorf("%q, %v", left, err)
+	}
 	all := f.entries(store.AuditFilter{Action: audit.KeyDelete})
 	if len(all) != 2 || all[0].Seq != 4 || all[1].Seq != 5 || all[0].Record != ids[0] {
 		f.Errorf("%+v", all)
