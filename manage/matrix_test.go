@@ -38,6 +38,7 @@ delete key of another         | +        +        +        f        f        f  
 revoke itself                 | -        +        +        +        +        +        -        +        +        +        f        f        f
 create user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
 create bounded user           | +        +        f        +        f        f        f        f        f        f        f        f        f
+create user without paths     | +        +        f        b        f        f        f        f        f        f        f        f        f
 create managing user          | +        +        f        b        f        f        f        f        f        f        f        f        f
 disable user                  | +        +        f        +        f        f        f        f        f        f        f        f        f
 enable user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
@@ -198,6 +199,10 @@ var requests = map[string]func(f *fixture, a Actor) error{
 	},
 	"create bounded user": func(f *fixture, a Actor) error {
 		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"read"}, Paths: []string{"/api/v1"}})
+		return err
+	},
+	"create user without paths": func(f *fixture, a Actor) error {
+		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"read"}})
 		return err
 	},
 	"create managing user": func(f *fixture, a Actor) error {
