@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/config"
+	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
 )
@@ -101,7 +102,7 @@ func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
 	// A key created more recently cannot have been unused for that long.
 	case s.unusedFor > 0 && (now.Sub(r.Created) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
 		return false
-	case s.expiring > 0 && (k.state(r, now) != "active" || !k.ends(r, now.Add(s.expiring))):
+	case s.expiring > 0 && (k.rules.State(r, now) != manage.KeyActive || !k.rules.Ends(r, now.Add(s.expiring))):
 		return false
 	}
 	return true
