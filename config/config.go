@@ -55,6 +55,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Cache          Cache
 	Usage          Usage
+	Audit          Audit
 	RateLimits     RateLimits
 	Tracing        Tracing
 	Log            Log
@@ -71,11 +72,12 @@ type Config struct {
 // Listen has the addresses: host:port or unix:///path, "" for no listener.
 type Listen struct {
 	GRPC, HTTP, Admin string
+	Console           string // the management API
 }
 
 // TLS has the certificates of each listener.
 type TLS struct {
-	GRPC, HTTP, Admin KeyPair
+	GRPC, HTTP, Admin, Console KeyPair
 }
 
 // KeyPair names the files of one listener. The zero KeyPair means no TLS.
@@ -107,6 +109,9 @@ type Usage struct {
 	File  string
 	Flush time.Duration
 }
+
+// Audit names the file of the audit log; "" is none.
+type Audit struct{ File string }
 
 // Challenge configures WWW-Authenticate.
 type Challenge struct {

@@ -156,8 +156,8 @@ func TestEveryKey(t *testing.T) {
 	cfg.Routes, cfg.Default, cfg.Warnings, cfg.env = nil, authz.Route{}, nil, nil
 	want := &Config{
 		File:              "testdata/everything.yaml",
-		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0"},
-		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
+		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0", Console: "0.0.0.0:9194"},
+		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}, Console: KeyPair{CertFile: "d.crt", KeyFile: "d.key"}},
 		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour},
 		Users:             Users{"u.jsonl"},
 		Sources:           authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
@@ -177,6 +177,7 @@ func TestEveryKey(t *testing.T) {
 		ClientAddress:      ClientAddress{2},
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
+		Audit:              Audit{"audit.jsonl"},
 		Revocations:        Revocations{"r.jsonl"},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{

@@ -36,6 +36,7 @@ type Snapshot struct {
 	verifiers  []*verifierEntry
 
 	limiter *ratelimit.Limiter // nil in a dry run
+	console console            // empty without one
 	handler extauthz.Handler
 }
 
@@ -90,7 +91,7 @@ func (e *environment) build(cfg *config.Config, old *Snapshot) (*Snapshot, error
 func (s *Snapshot) open(old *reuse.Generation) error {
 	steps := []func(*reuse.Generation) error{s.openStores, s.openKeySources, s.openHashing}
 	if !s.env.dryRun {
-		steps = append(steps, s.openCounters, s.openTracing, s.openUsage)
+		steps = append(steps, s.openCounters, s.openTracing, s.openUsage, s.openConsole)
 	}
 	for _, open := range steps {
 		if err := open(old); err != nil {
@@ -145,7 +146,7 @@ func (s *Snapshot) assemble(old *reuse.Generation) error {
 		CredentialHeaders: cfg.CredentialHeaders(),
 		Traced:            s.tracing != nil,
 	}
-	return nil
+	return s.assembleConsole(chain[0].(*verifierEntry).Verifier, limiter)
 }
 
 func rendererOf(cfg *config.Config, checker *authz.Checker) extauthz.Renderer {

@@ -67,10 +67,17 @@ func (e *Error) Is(target error) bool {
 	return ok && other.Code == e.Code
 }
 
-// CodeOf is the code of an error of this package: that of the Error in its chain.
-func CodeOf(err error) Code {
+// AsError returns the Error in the chain of err; nil if there is none.
+func AsError(err error) *Error {
 	var e *Error
-	if errors.As(err, &e) {
+	_ = errors.As(err, &e)
+	return e
+}
+
+// CodeOf is the code of an error of this package. An error that is not of it is
+// StoreUnavailable.
+func CodeOf(err error) Code {
+	if e := AsError(err); e != nil {
 		return e.Code
 	}
 	return StoreUnavailable
@@ -105,9 +112,8 @@ func (p *problems) err() error {
 
 // asError makes an Error of what a store returned.
 func asError(err error) error {
-	var known *Error
 	switch {
-	case err == nil || errors.As(err, &known):
+	case err == nil || AsError(err) != nil:
 		return err
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: StoreUnavailable, Detail: "the change took too long", Cause: err}

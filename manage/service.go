@@ -3,7 +3,6 @@ package manage
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"io"
 	"time"
 
@@ -29,6 +28,8 @@ type Config struct {
 	Stores
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
+	// Rules are what the state of a key depends on beside its record.
+	Rules func(context.Context) KeyRules
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -94,20 +95,26 @@ func (s *Service) finish(ctx context.Context, a Actor, action audit.Action, reco
 		return asError(s.Await(ctx, action.Kind(), seq))
 	}
 	err = asError(err)
-	var e *Error
-	if errors.As(err, &e) && e.isRefusal() {
+	if e := AsError(err); e.isRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
 }
 
-// AuditLog returns a page of the audit log.
-func (s *Service) AuditLog(ctx context.Context, a Actor, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
-	if !a.roles.has(roleRead) {
-		err := refuse(Forbidden, "reading the audit log needs the scope %s", ScopeRead)
-		s.Refuse(ctx, a, audit.Read, "audit", Forbidden)
-		return nil, "", err
+// KeyRules are what the state of a key depends on now.
+func (s *Service) KeyRules(ctx context.Context) KeyRules {
+	if s.Rules == nil {
+		return KeyRules{}
 	}
-	entries, next, err := s.Audit.List(ctx, filter, page)
-	return entries, next, asError(err)
+	return s.Rules(ctx)
+}
+
+// Prefix is that of new keys, if the caller names none.
+func (s *Service) Prefix() string {
+	for _, prefix := range s.Prefixes {
+		if prefix != "" {
+			return prefix
+		}
+	}
+	return ""
 }

@@ -158,7 +158,7 @@ func (s *Server) registerMetrics() error {
 }
 
 func (s *Server) registerListenerMetrics() (err error) {
-	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin)
+	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin, listenerConsole)
 	return err
 }
 

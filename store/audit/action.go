@@ -46,6 +46,7 @@ const (
 	SessionEnd  Action = "session.end"
 	AdminSetup  Action = "admin.bootstrap"
 	Read        Action = "read"
+	Request     Action = "request" // that was refused before it came to another action
 	Unknown     Action = "unknown.request"
 	Credentials Action = "unknown.credential"
 )
@@ -57,7 +58,7 @@ func Actions() []Action {
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete,
 		ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
-		RevocationCreate, LinkCreate, LimitReset, SessionEnd, AdminSetup, Read, Unknown, Credentials,
+		RevocationCreate, LinkCreate, LimitReset, SessionEnd, AdminSetup, Read, Request, Unknown, Credentials,
 	}
 }
 

@@ -1,0 +1,313 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"keyward/store"
+	"keyward/store/filestore"
+)
+
+const consoleConfig = baseConfig + `
+users: {file: DIR/users.jsonl}
+audit: {file: DIR/audit.jsonl}
+`
+
+// console is a server with the management API, and the key of an administrator.
+type console struct {
+	*running
+	client *http.Client
+	admin  string
+}
+
+func startConsole(t *testing.T) *console {
+	t.Helper()
+	c := &console{}
+	c.running = start(t, strings.Replace(consoleConfig, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
+		users := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")})
+		if _, err := users.Set(context.Background(), "root", store.AnyVersion, store.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
+			t.Fatal(err)
+		}
+		c.admin = r.create(store.KeyParams{User: "root", Scopes: &[]string{"keyward:admin"}})
+	})
+	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
+	return c
+}
+
+// response is a response of the API.
+type response struct {
+	status int
+	header http.Header
+	body   map[string]any
+}
+
+// call sends a request with the key; body is JSON, "" is none.
+func (c *console) call(key, method, path, body string, header ...string) response {
+	c.t.Helper()
+	r, err := http.NewRequest(method, "http://127.0.0.1/api/v1"+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	answer, err := c.client.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	got := response{status: answer.StatusCode, header: answer.Header}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &got.body); err != nil {
+			c.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+		}
+	}
+	return got
+}
+
+// must is call of the administrator for a request that is done.
+func (c *console) must(method, path, body string) response {
+	c.t.Helper()
+	got := c.call(c.admin, method, path, body)
+	if got.status/100 != 2 {
+		c.t.Fatalf("%s %s: %d %v", method, path, got.status, got.body)
+	}
+	return got
+}
+
+// TestManagedKey: a key that the API created is in force when it answers, and is
+// refused when the API has answered that it is revoked.
+func TestManagedKey(t *testing.T) {
+	c := startConsole(t)
+	c.must("POST", "/users", `{"name": "alice", "scopes": ["read"]}`)
+	for range 20 {
+		made := c.must("POST", "/keys", `{"name": "ci", "user": "alice", "expires": "90d"}`)
+		key, id := made.body["key"].(string), made.body["id"].(string)
+		if status, reason := c.ask("/", key); status != 200 {
+			t.Fatalf("a new key: %d %s", status, reason)
+		}
+		rotated := c.must("POST", "/keys/"+id+"/rotate", "").body["key"].(string)
+		if status, reason := c.ask("/", key); status != 401 {
+			t.Fatalf("the secret before: %d %s", status, reason)
+		}
+		if status, reason := c.ask("/", rotated); status != 200 {
+			t.Fatalf("the new secret: %d %s", status, reason)
+		}
+		if got := c.must("POST", "/keys/"+id+"/revoke", "").body; got["state"] != "revoked" || got["key"] != nil {
+			t.Fatalf("revoked: %v", got)
+		}
+		if status, reason := c.ask("/", rotated); status != 401 || reason != "revoked_key" {
+			t.Fatalf("a revoked key: %d %s", status, reason)
+		}
+	}
+	made := c.must("POST", "/keys", `{"name": "ci", "user": "alice"}`)
+	c.must("PATCH", "/users/alice", `{"disabled": true}`)
+	if status, reason := c.ask("/", made.body["key"].(string)); status != 401 {
+		t.Errorf("the key of a disabled user: %d %s", status, reason)
+	}
+	c.must("DELETE", "/users/alice", "")
+	if got := c.call(c.admin, "GET", "/users/alice", ""); got.status != 404 {
+		t.Errorf("a deleted user: %d", got.status)
+	}
+}
+
+// TestManagementDenials: what is refused, with the problem that the caller gets.
+func TestManagementDenials(t *testing.T) {
+	c := startConsole(t)
+	c.must("POST", "/users", `{"name": "alice", "scopes": ["read"]}`)
+	plain := c.must("POST", "/keys", `{"name": "plain", "user": "alice"}`)
+	plainKey := plain.body["key"].(string)
+	bounded := c.must("POST", "/keys", `{"name": "bounded", "user": "alice", "scopes": ["read", "keyward:self"], "paths": ["/behind/the/proxy"]}`).body["key"].(string)
+	revoked := c.must("POST", "/keys", `{"name": "revoked", "user": "alice"}`)
+	c.must("POST", "/keys/"+revoked.body["id"].(string)+"/revoke", "")
+	for _, test := range []struct {
+		what, key, method, path, body string
+		status                        int
+		problem                       string
+	}{
+		{"no credential", "", "GET", "/me", "", 401, "unauthenticated"},
+		{"an unknown key", "kw_0000000000000000000000000000000000000000", "GET", "/me", "", 401, "unauthenticated"},
+		{"a revoked key", revoked.body["key"].(string), "GET", "/me", "", 401, "unauthenticated"},
+		{"paths of a key", bounded, "GET", "/me", "", 200, ""},
+		{"a key without roles", plainKey, "GET", "/me", "", 200, ""},
+		{"keys of others", plainKey, "GET", "/keys", "", 403, "forbidden"},
+		{"its own keys", plainKey, "GET", "/me/keys", "", 403, "forbidden"},
+		{"users", bounded, "POST", "/users", `{"name": "bob"}`, 403, "forbidden"},
+		{"a key for itself with more scopes", bounded, "POST", "/me/keys", `{"name": "x", "scopes": ["read", "write"], "paths": ["/behind/the/proxy"]}`, 403, "beyond_caller"},
+		{"a key for itself with its user's scopes", bounded, "POST", "/me/keys", `{"name": "x", "paths": ["/behind/the/proxy"]}`, 403, "beyond_caller"},
+		{"a key for itself with other paths", bounded, "POST", "/me/keys", `{"name": "x", "scopes": ["read"], "paths": ["/"]}`, 403, "beyond_caller"},
+		{"a managing key for itself", bounded, "POST", "/me/keys", `{"name": "x", "scopes": ["keyward:self"], "paths": ["/behind/the/proxy"]}`, 403, "beyond_caller"},
+		{"a key for itself", bounded, "POST", "/me/keys", `{"name": "x", "scopes": ["read"], "paths": ["/behind/the/proxy/x"]}`, 201, ""},
+		{"a key for another through /me", bounded, "POST", "/me/keys", `{"name": "x", "user": "root", "scopes": ["read"]}`, 422, "invalid"},
+		{"mass assignment", c.admin, "POST", "/keys", `{"name": "x", "hash": "00", "created": "2020-01-01T00:00:00Z"}`, 422, "invalid"},
+		{"a member in another case", c.admin, "POST", "/keys", `{"name": "x", "User": "root"}`, 422, "invalid"},
+		{"a member twice", c.admin, "POST", "/keys", `{"name": "x", "user": "alice", "user": "root"}`, 400, "malformed"},
+		{"two documents", c.admin, "POST", "/keys", `{"name": "x"} {"name": "y"}`, 400, "malformed"},
+		{"no JSON", c.admin, "POST", "/keys", `name=x`, 400, "malformed"},
+		{"no body", c.admin, "POST", "/keys", ``, 400, "malformed"},
+		{"a long body", c.admin, "POST", "/keys", `{"name": "` + strings.Repeat("x", 65<<10) + `"}`, 413, "too_large"},
+		{"an unknown filter", c.admin, "GET", "/keys?state=x", "", 422, "invalid"},
+		{"a bad cursor", c.admin, "GET", "/keys?cursor=x", "", 422, "invalid"},
+		{"a limit of 0", c.admin, "GET", "/keys?limit=0", "", 422, "invalid"},
+		{"a limit over 1000", c.admin, "GET", "/keys?limit=1001", "", 422, "invalid"},
+		{"an unknown path", c.admin, "GET", "/nothing", "", 404, "not_found"},
+		{"an unknown key's id", c.admin, "GET", "/keys/k_000000000000", "", 404, "not_found"},
+		{"another method", c.admin, "PUT", "/keys", `{"name": "x"}`, 405, "method_not_allowed"},
+		{"an override of the method", c.admin, "GET", "/keys/" + plain.body["id"].(string) + "?_method=DELETE", "", 422, "invalid"},
+		{"a user that is there", c.admin, "POST", "/users", `{"name": "alice"}`, 409, "conflict"},
+		{"a reserved name", c.admin, "POST", "/users", `{"name": "k_000000000000"}`, 422, "invalid"},
+		{"the last administrator", c.admin, "PATCH", "/users/root", `{"disabled": true}`, 409, "conflict"},
+	} {
+		got := c.call(test.key, test.method, test.path, test.body)
+		problem, _ := got.body["type"].(string)
+		if got.status != test.status || strings.TrimPrefix(problem, "https://keyward.dev/errors/") != test.problem {
+			t.Errorf("%s: %d %v, want %d %s", test.what, got.status, got.body, test.status, test.problem)
+		}
+		if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: %v", test.what, got.header)
+		}
+	}
+}
+
+// TestMethodOverride: headers by which some frameworks take another method change
+// nothing, and neither does a second credential.
+func TestMethodOverride(t *testing.T) {
+	c := startConsole(t)
+	id := c.must("POST", "/keys", `{"name": "x"}`).body["id"].(string)
+	got := c.call(c.admin, "GET", "/keys/"+id, "", "X-HTTP-Method-Override", "DELETE", "X-Method-Override", "DELETE")
+	if after := c.call(c.admin, "GET", "/keys/"+id, ""); got.status != 200 || after.status != 200 || after.body["state"] != "active" {
+		t.Errorf("%d, then %d %v", got.status, after.status, after.body)
+	}
+	if got := c.call(c.admin, "GET", "/me", "", "Authorization", "Bearer "+c.admin); got.status != 400 && got.status != 401 {
+		t.Errorf("two credentials: %d", got.status)
+	}
+}
+
+// TestETags: a change of another version than the caller has seen is 412.
+func TestETags(t *testing.T) {
+	c := startConsole(t)
+	made := c.must("POST", "/keys", `{"name": "x"}`)
+	path, tag := "/keys/"+made.body["id"].(string), made.header.Get("ETag")
+	if tag == "" || made.body["etag"] != tag {
+		t.Errorf("ETag %q, etag %v", tag, made.body["etag"])
+	}
+	for _, test := range []struct {
+		tag    string
+		status int
+	}{{`"other"`, 412}, {"W/" + tag, 412}, {strings.Trim(tag, `"`), 412}, {tag, 200}, {tag, 412}, {"*", 200}} {
+		if got := c.call(c.admin, "POST", path+"/rotate", "", "If-Match", test.tag); got.status != test.status {
+			t.Errorf("If-Match: %s: %d, want %d", test.tag, got.status, test.status)
+		}
+	}
+}
+
+// TestManagedPages: page after page has each key once, newest first, while keys are
+// made.
+func TestManagedPages(t *testing.T) {
+	c := startConsole(t)
+	want := map[string]bool{}
+	for range 7 {
+		want[c.must("POST", "/keys", `{"name": "x"}`).body["id"].(string)] = true
+	}
+	path := "/keys?q=x&limit=3"
+	for {
+		page := c.must("GET", path, "").body
+		for _, item := range page["items"].([]any) {
+			id := item.(map[string]any)["id"].(string)
+			if !want[id] {
+				t.Errorf("%s is twice in the list, or newer than it", id)
+			}
+			delete(want, id)
+		}
+		next, more := page["next_cursor"].(string)
+		if !more {
+			break
+		}
+		path = "/keys?q=x&limit=3&cursor=" + next
+		c.must("POST", "/keys", `{"name": "x"}`)
+	}
+	if len(want) > 0 {
+		t.Errorf("not in the list: %v", want)
+	}
+}
+
+// TestManagedSecrets: the secrets that the API showed are in no file, log or metric,
+// nor in another answer.
+func TestManagedSecrets(t *testing.T) {
+	c := startConsole(t)
+	var secrets []string
+	const password = "correct horse battery"
+	c.must("POST", "/users", `{"name": "alice", "password": "`+password+`"}`)
+	for range 5 {
+		made := c.must("POST", "/keys", `{"name": "x", "user": "alice"}`).body
+		secrets = append(secrets, made["key"].(string))
+		secrets = append(secrets, c.must("POST", "/keys/"+made["id"].(string)+"/rotate", `{"grace": "1h"}`).body["key"].(string))
+	}
+	c.call(c.admin, "POST", "/users", `{"name": "bob", "password": "`+password+`", "password": "`+password+`"}`)
+	c.call(c.admin, "POST", "/users", `{"name": "bob", "password": 1, "x": "`+password+`"}`)
+	c.call(secrets[0]+"x", "GET", "/me", "")
+	var seen bytes.Buffer
+	for _, name := range []string{"keys.jsonl", "users.jsonl", "audit.jsonl"} {
+		text, err := os.ReadFile(c.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen.Write(text)
+	}
+	_, metrics := c.get("/metrics")
+	seen.WriteString(metrics + c.log.String())
+	for _, path := range []string{"/keys?limit=1000", "/users", "/audit?limit=1000", "/me"} {
+		text, _ := json.Marshal(c.must("GET", path, "").body)
+		seen.Write(text)
+	}
+	for _, secret := range append(secrets, password, c.admin) {
+		if strings.Contains(seen.String(), secret) {
+			t.Error("a secret is shown again")
+		}
+	}
+}
+
+// TestOpenAPI compares docs/openapi.json with the document that is served. KEYWARD_UPDATE
+// writes it.
+func TestOpenAPI(t *testing.T) {
+	c := startConsole(t)
+	answer, err := c.client.Get("http://127.0.0.1/api/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	served, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, served, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	const file = "../docs/openapi.json"
+	if os.Getenv("KEYWARD_UPDATE") != "" {
+		if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	published, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(published, pretty.Bytes()) {
+		t.Errorf("docs/openapi.json is not the document that is served: KEYWARD_UPDATE=1 go test ./server -run TestOpenAPI writes it (%v)", err)
+	}
+}
