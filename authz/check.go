@@ -116,6 +116,15 @@ func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
 	return c.finish(r, d)
 }
 
+// RecordFailure counts the request as one with an invalid credential, for a caller
+// that tried one in another way than by presenting it.
+func (c *Checker) RecordFailure(ctx context.Context, r *Request) {
+	if c.cfg.Limiter != nil {
+		r.trustedHops = c.cfg.TrustedHops
+		c.cfg.Limiter.RecordFailure(ctx, r, c.cfg.Now())
+	}
+}
+
 // newDecision returns a decision that denies.
 func (c *Checker) newDecision(r *Request) *Decision {
 	r.decision, r.trustedHops = Decision{At: c.cfg.Now()}, c.cfg.TrustedHops

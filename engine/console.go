@@ -66,7 +66,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			}
 			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
 		},
-		Await: s.stores.await,
+		Await: s.stores.await, Limits: s,
 	})
 	return nil
 }

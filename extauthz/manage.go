@@ -16,5 +16,12 @@ func (h *Handler) CheckManage(ctx context.Context, r *authz.Request, hr *http.Re
 	return h.Checker.Check(ctx, r)
 }
 
+// RecordFailure counts the request as one with an invalid credential, against the
+// limit of the client's address.
+func (h *Handler) RecordFailure(ctx context.Context, r *authz.Request, hr *http.Request) {
+	h.fill(r, hr)
+	h.Checker.RecordFailure(ctx, r)
+}
+
 // Detail returns what clients learn of a denial for the reason, in English.
 func Detail(reason authz.Reason) string { return detail(reason) }

@@ -2,7 +2,9 @@ package manage
 
 import (
 	"context"
+	"errors"
 
+	"keyward/authz"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -21,6 +23,19 @@ func (s *Service) Key(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord
 		return store.KeyRecord{}, asError(err)
 	}
 	return r, nil
+}
+
+// FindKey returns the key whose secret this is, also one that has ended. A secret of
+// no key is NotFound. It needs keyward:read.
+func (s *Service) FindKey(ctx context.Context, a Actor, secret authz.Secret) (r store.KeyRecord, rotated bool, err error) {
+	if err := s.mayRead(ctx, a, roleRead, false, "keys"); err != nil {
+		return store.KeyRecord{}, false, err
+	}
+	r, err = s.Keys.FindBySecret(ctx, secret)
+	if errors.Is(err, store.ErrRevoked) {
+		return r, true, nil
+	}
+	return r, false, asError(err)
 }
 
 // ListKeys returns a page of the keys that the filter selects. It needs keyward:read

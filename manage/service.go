@@ -41,8 +41,30 @@ type Config struct {
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error
 
+	// Limits are the rate-limit counters; nil: there are none.
+	Limits Limits
+
 	Rand io.Reader        // nil: crypto/rand.Reader
 	Now  func() time.Time // nil: time.Now
+}
+
+// Limits are the counters of keys' rate limits: of this process, or of the store that
+// all replicas share.
+type Limits interface {
+	// KeyLimit returns what is left of a key's limit; nil if it has none.
+	KeyLimit(ctx context.Context, keyID string) (*KeyLimit, error)
+	// ResetKeyLimit makes the key's count that of one never used.
+	ResetKeyLimit(ctx context.Context, keyID string) error
+}
+
+// KeyLimit is what is left of a key's rate limit.
+type KeyLimit struct {
+	Limit     string  `json:"limit" doc:"The limit that counts: that of the key, or of its kind."`
+	Rate      string  `json:"rate"`
+	Burst     int     `json:"burst"`
+	Remaining int     `json:"remaining"`
+	Reset     float64 `json:"reset_seconds"`
+	Retry     float64 `json:"retry_after_seconds"`
 }
 
 // Service makes the changes that an actor may make. Its methods may be called at the

@@ -18,7 +18,7 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 	service := func() *manage.Service { return s.engine.Current().Service() }
 	return listenerOf(&http.Server{
 		Handler: limitStream(api.New(api.Config{
-			Service: service, Authenticate: s.authenticate, Log: s.logger, Version: s.opts.Version,
+			Service: service, Authenticate: s.authenticate, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
 		}), consoleTimeout),
 		TLSConfig:         security,
 		ErrorLog:          s.errorLog(listenerConsole),
@@ -52,6 +52,12 @@ func (s *Server) authenticate(hr *http.Request) (manage.Actor, *api.Denial) {
 		return manage.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
 	return actor, nil
+}
+
+// countFailure counts a secret that is of no key, as a failed attempt of the client.
+func (s *Server) countFailure(hr *http.Request) {
+	var r authz.Request
+	s.engine.Current().Console().RecordFailure(hr.Context(), &r, hr)
 }
 
 // denialOf is the denial as the API shows it.

@@ -20,6 +20,9 @@ type Config struct {
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
 	Authenticate func(*http.Request) (manage.Actor, *Denial)
+	// CountFailure counts a secret of no key that a caller had verified, as a failed
+	// attempt of its address; nil counts nothing.
+	CountFailure func(*http.Request)
 	// Log is for what an operator must know; nil discards it.
 	Log *slog.Logger
 	// Version is that of the program, for the OpenAPI document.
@@ -79,6 +82,7 @@ func (a *api) register() {
 	cfg.Security = []map[string][]string{{"key": {}}}
 	h := humago.New(a.mux, cfg)
 	a.registerKeys(h)
+	a.registerBulk(h)
 	a.registerOwn(h)
 	a.registerUsers(h)
 	a.registerAudit(h)
@@ -113,6 +117,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{actor: actor}
 	answer := &statusWriter{ResponseWriter: w}
 	a.serve(answer, r.WithContext(context.WithValue(ctx, callKey{}, c)))
+	if c.failed && a.CountFailure != nil {
+		a.CountFailure(r)
+	}
 	if !c.reached && answer.status >= 400 && answer.status < 500 {
 		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, codeOfStatus(answer.status))
 	}
@@ -167,6 +174,8 @@ type call struct {
 	// reached is set once an operation has begun: from then on it is the Service that
 	// records a refusal.
 	reached bool
+	// failed is set where a secret was tried that is of no key.
+	failed bool
 }
 
 type callKey struct{}
@@ -184,6 +193,13 @@ func actorOf(ctx context.Context) manage.Actor {
 func reached(ctx context.Context) {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		c.reached = true
+	}
+}
+
+// failed notes that a secret was tried that is of no key.
+func failed(ctx context.Context) {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		c.failed = true
 	}
 }
 

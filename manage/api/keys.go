@@ -86,6 +86,61 @@ func (a *api) registerKeys(h huma.API) {
 		})
 }
 
+// revokedKeys is what became of a request that revokes several keys.
+type revokedKeys struct {
+	Revoked []string `json:"revoked" nullable:"false" doc:"The keys that this request revoked."`
+	Unknown []string `json:"unknown" nullable:"false" doc:"The ids of no key."`
+	Seq     int64    `json:"seq,omitempty" doc:"The number of the last change."`
+}
+
+// registerBulk adds what is done to several keys, and to keys that are known by their
+// secret or counters.
+func (a *api) registerBulk(h huma.API) {
+	add(h, operation{id: "revoke-keys", method: http.MethodPost, path: "/keys/revoke", summary: "Revoke several keys in one step", tag: "Keys"},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			Body struct {
+				IDs     []string `json:"ids,omitempty" maxItems:"10000"`
+				Project string   `json:"project,omitempty" maxLength:"255" doc:"All keys of that project."`
+			}
+		}) (*struct{ Body revokedKeys }, error) {
+			done, err := a.Service().RevokeKeys(ctx, who, manage.Selection{IDs: in.Body.IDs, Project: in.Body.Project})
+			if err != nil {
+				return nil, err
+			}
+			return &struct{ Body revokedKeys }{revokedKeys{append([]string{}, done.IDs...), append([]string{}, done.Unknown...), done.Seq}}, nil
+		})
+	add(h, operation{id: "verify-key", method: http.MethodPost, path: "/keys/verify", summary: "Find the key of a secret", tag: "Keys", errors: []int{http.StatusNotFound}},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			Body struct {
+				Key string `json:"key" minLength:"1" maxLength:"8192" writeOnly:"true"`
+			}
+		}) (*keyOutput, error) {
+			r, rotated, err := a.Service().FindKey(ctx, who, authz.NewSecret(in.Body.Key))
+			if manage.CodeOf(err) == manage.NotFound && err != nil {
+				failed(ctx)
+			}
+			out, err := a.keyOutput(ctx, &r, authz.Secret{}, err)
+			if rotated && err == nil {
+				out.Body.State = manage.KeyRevoked
+			}
+			return out, err
+		})
+	add(h, operation{id: "get-limit", method: http.MethodGet, path: "/limits/{id}", summary: "Show what is left of a key's rate limit", tag: "Limits"},
+		func(ctx context.Context, who manage.Actor, in *struct{ KeyID }) (*struct{ Body limit }, error) {
+			found, err := a.Service().KeyLimit(ctx, who, in.ID)
+			return &struct{ Body limit }{limit{found}}, err
+		})
+	add(h, operation{id: "reset-limit", method: http.MethodDelete, path: "/limits/{id}", summary: "Reset the count of a key", status: http.StatusNoContent, tag: "Limits"},
+		func(ctx context.Context, who manage.Actor, in *struct{ KeyID }) (*struct{}, error) {
+			return nil, a.Service().ResetKeyLimit(ctx, who, in.ID)
+		})
+}
+
+// limit is a key's rate limit in a response.
+type limit struct {
+	Limit *manage.KeyLimit `json:"limit" nullable:"true" doc:"null for a key without a limit."`
+}
+
 // registerOwn adds what a caller does to its own keys.
 func (a *api) registerOwn(h huma.API) {
 	add(h, operation{id: "get-me", method: http.MethodGet, path: "/me", summary: "Show who the caller is", tag: "Me"},
