@@ -40,6 +40,8 @@ type Key struct {
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
 	State                   State
+	// Previous means that a rotation has replaced the secret.
+	Previous bool
 	// ValidUntil is when the secret ends by itself: the key's expiry or the end of
 	// the grace, whichever is first. Zero is never.
 	ValidUntil time.Time
@@ -87,7 +89,7 @@ func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 		return Key{}, err
 	}
 	key.Revision, key.ValidUntil = revision, key.Expires
-	if until != forever {
+	if key.Previous = until != forever; key.Previous {
 		key.capExpiry(until.time(), now)
 	}
 	return key, nil

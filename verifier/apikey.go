@@ -185,6 +185,7 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
+	p.PreviousSecret = key.Previous
 	if key.State != keyindex.Active {
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}

@@ -235,13 +235,17 @@ func TestGrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.eventually(fresh.Reveal(), authz.OK)
-	if p := f.eventually(old, authz.OK); p.ExpiresAt.IsZero() {
-		t.Error("the expiry of the old secret is missing")
+	for range 3 { // the third from the cache
+		if p := f.eventually(fresh.Reveal(), authz.OK); p.PreviousSecret {
+			t.Error("the new secret counts as a previous one")
+		}
+		if p := f.eventually(old, authz.OK); p.ExpiresAt.IsZero() || !p.PreviousSecret {
+			t.Errorf("the old secret: expires %v, previous %v", p.ExpiresAt, p.PreviousSecret)
+		}
 	}
 	f.now = f.now.Add(time.Hour + time.Minute)
-	if _, got := f.bearer(old); got != authz.RevokedKey {
-		t.Errorf("after the grace, from the cache: %s", got)
+	if p, got := f.bearer(old); got != authz.RevokedKey || !p.PreviousSecret {
+		t.Errorf("after the grace, from the cache: %s, %+v", got, p)
 	}
 	if _, got := f.bearer(fresh.Reveal()); got != authz.OK {
 		t.Errorf("the new secret after the grace: %s", got)
