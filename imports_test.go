@@ -59,7 +59,8 @@ var allowed = map[string][]string{
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
-	"explain": {"keyward/authz", "keyward/chars"},
+	"explain":        {"keyward/authz", "keyward/chars"},
+	"manage/denials": {"keyward/apikey", "keyward/authz", "keyward/explain"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -80,6 +81,7 @@ var forbidden = map[string][]string{
 	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
 	"reuse":               {"os", "net", "net/http", "time"},
 	"explain":             {"os", "net", "net/http", "time"},
+	"manage/denials":      {"os", "net", "net/http"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing
@@ -119,7 +121,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage/denials"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.
