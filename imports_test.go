@@ -62,7 +62,8 @@ var allowed = map[string][]string{
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/api", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
-	"explain": {"keyward/authz", "keyward/chars"},
+	"explain":        {"keyward/authz", "keyward/chars"},
+	"manage/denials": {"keyward/apikey", "keyward/authz", "keyward/explain"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -83,6 +84,7 @@ var forbidden = map[string][]string{
 	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
 	"reuse":               {"os", "net", "net/http", "time"},
 	"explain":             {"os", "net", "net/http", "time"},
+	"manage/denials":      {"os", "net", "net/http"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing
@@ -122,7 +124,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/denials", "manage/api"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

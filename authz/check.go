@@ -72,9 +72,12 @@ type Config struct {
 	RequireHTTPS bool
 	TrustedHops  int // trusted entries at the end of X-Forwarded-For, see Request.Client
 	Observers    []Observer
-	Now          func() time.Time
-	Since        func(time.Time) time.Duration // time.Since, which is cheaper than a second call of Now
-	NewID        func() string                 // returns the ID of a denial
+	// DenialObservers get the denials only: an allow does nothing for them.
+	DenialObservers []Observer
+
+	Now   func() time.Time
+	Since func(time.Time) time.Duration // time.Since, which is cheaper than a second call of Now
+	NewID func() string                 // returns the ID of a denial
 }
 
 // Checker decides requests.
@@ -139,6 +142,11 @@ func (c *Checker) finish(r *Request, d *Decision) *Decision {
 	d.Duration = c.cfg.Since(d.At)
 	for _, o := range c.cfg.Observers {
 		o.Observe(r, d)
+	}
+	if !d.Allowed() {
+		for _, o := range c.cfg.DenialObservers {
+			o.Observe(r, d)
+		}
 	}
 	return d
 }

@@ -10,7 +10,11 @@ import (
 // shares it between requests, so it must not be changed once made.
 type Principal struct {
 	AuthMethod AuthMethod
-	User       string // "" for a credential that acts for no user
+	// PreviousSecret means that the key was presented by a secret that a
+	// rotation has replaced.
+	PreviousSecret bool
+
+	User string // "" for a credential that acts for no user
 	// ClientID is the OAuth client that a token was issued to, "" if the token
 	// names none. It is never a user: users and clients have separate
 	// namespaces.

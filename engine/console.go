@@ -66,7 +66,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			}
 			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
 		},
-		Await: s.stores.await, Limits: s,
+		Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
 	})
 	return nil
 }

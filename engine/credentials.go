@@ -29,6 +29,7 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 	if err != nil {
 		return nil, err
 	}
+	s.apiKey = keys.Verifier.(*verifier.APIKey)
 	chain := verifier.Chain{keys}
 	if s.cfg.Passwords {
 		passwords, err := s.verifierFor(kindPassword, old, nil, s.passwords)
@@ -44,7 +45,7 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 		}
 		chain = append(chain, tokens)
 	}
-	chain = append(chain, keys.Verifier.(*verifier.APIKey).Unprefixed())
+	chain = append(chain, s.apiKey.Unprefixed())
 	if len(s.cfg.Introspection) > 0 {
 		rules, err := newIntrospectionRules(s.cfg.Introspection)
 		if err != nil {

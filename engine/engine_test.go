@@ -268,7 +268,7 @@ func TestDryRunCountsNothing(t *testing.T) {
 	r := prepare(t, "keys: {file: DIR/keys.jsonl}\nrate_limits: {anonymous: 1/d, failed: 1/d}\nroutes: [{path: /public, auth: none, rate: 1/d}]\n")
 	r.create()
 	told := new(observer)
-	r.start(engine.Options{DryRun: true, Observers: []authz.Observer{told}})
+	r.start(engine.Options{DryRun: true, Observers: []authz.Observer{told}, DenialObserver: func(time.Time) authz.Observer { return told }})
 	for range 3 {
 		public := &authz.Request{Method: "GET", Target: "/public", Scheme: "http", Peer: "192.0.2.1"}
 		if d := r.Current().Checker().Check(t.Context(), public); d.Reason != authz.Anonymous || d.Quota != (authz.Quota{}) {

@@ -40,6 +40,8 @@ type Key struct {
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
 	State                   State
+	// Previous means that a rotation has replaced the secret.
+	Previous bool
 	// ValidUntil is when the secret ends by itself: the key's expiry or the end of
 	// the grace, whichever is first. Zero is never.
 	ValidUntil time.Time
@@ -87,7 +89,7 @@ func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 		return Key{}, err
 	}
 	key.Revision, key.ValidUntil = revision, key.Expires
-	if until != forever {
+	if key.Previous = until != forever; key.Previous {
 		key.capExpiry(until.time(), now)
 	}
 	return key, nil
@@ -123,19 +125,35 @@ func (k *Key) read(set *keySet, r row) error {
 	return nil
 }
 
+// FindID is the key with that id, as its current secret finds it: a revoked or
+// deleted one too.
+func (k *Keys) FindID(id string) (key Key, err error) {
+	set := k.set.Load()
+	if set == nil {
+		return key, ErrNotLoaded
+	}
+	held, revision, found := set.findID(id)
+	if !found {
+		return key, ErrUnknown
+	}
+	if err := key.read(set, held); err != nil {
+		return Key{}, err
+	}
+	key.Revision, key.ValidUntil = revision, key.Expires
+	return key, nil
+}
+
 // RateOf is the rate in the record of the key with that id, "" without one, and
 // reports whether there is such a key.
 func (k *Keys) RateOf(id string) (rate string, known bool) {
 	set := k.set.Load()
-	parsed, ok := apikey.ParseID([]byte(id))
-	if set == nil || !ok {
+	if set == nil {
 		return "", false
 	}
-	slot, ok := set.slotOf(&parsed)
-	if !ok {
+	held, _, found := set.findID(id)
+	if !found {
 		return "", false
 	}
-	held, _ := set.rows.get(slot)
 	var key Key
 	err := key.read(set, held)
 	return key.Rate, err == nil && !held.flag(rowDeleted)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,6 +85,9 @@ func TestFind(t *testing.T) {
 		key, err := keys.Find(apikey.Digest{c.digest}, now)
 		if err != nil || key.ID != c.id || key.State != c.state || !key.ValidUntil.Equal(c.ends) {
 			t.Errorf("%s: %+v, %v", c.what, key, err)
+		}
+		if previous := strings.HasPrefix(c.what, "a previous"); key.Previous != previous {
+			t.Errorf("%s: a rotation replaced it: %v", c.what, key.Previous)
 		}
 	}
 	if _, err := keys.Find(apikey.Digest{8}, now); err != ErrUnknown {

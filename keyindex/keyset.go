@@ -59,6 +59,20 @@ func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 	}
 }
 
+// findID is the row of the key with this id.
+func (s *keySet) findID(id string) (row, Revision, bool) {
+	parsed, ok := apikey.ParseID([]byte(id))
+	if !ok {
+		return nil, Revision{}, false
+	}
+	slot, ok := s.slotOf(&parsed)
+	if !ok {
+		return nil, Revision{}, false
+	}
+	held, at := s.rows.get(slot)
+	return held, Revision{s.generation, slot, at}, true
+}
+
 // find is the row that has d among its secrets, and until when that secret is valid.
 func (s *keySet) find(d *apikey.Digest) (row, Revision, unixMicros, bool) {
 	search := s.digests.search(digestHash(d))

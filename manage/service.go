@@ -8,8 +8,10 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage/denials"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/usage"
 )
 
 // Stores are where the records are. All fields are needed.
@@ -41,6 +43,12 @@ type Config struct {
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error
 
+	// Usage returns the use of a key; nil: none is known.
+	Usage func(keyID string) (usage.Usage, error)
+	// Denials are the recent denials of this process, and Current is what decides now;
+	// nil: none are known.
+	Denials *denials.Recent
+	Current denials.Current
 	// Limits are the rate-limit counters; nil: there are none.
 	Limits Limits
 

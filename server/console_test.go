@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -309,5 +311,110 @@ func TestOpenAPI(t *testing.T) {
 	published, err := os.ReadFile(file)
 	if err != nil || !bytes.Equal(published, pretty.Bytes()) {
 		t.Errorf("docs/openapi.json is not the document that is served: KEYWARD_UPDATE=1 go test ./server -run TestOpenAPI writes it (%v)", err)
+	}
+}
+
+// TestRevokeKeys: several keys end in one step; what is unknown or has ended already
+// is said.
+func TestRevokeKeys(t *testing.T) {
+	c := startConsole(t)
+	var ids, keys []string
+	for _, project := range []string{"a", "a", "b"} {
+		made := c.must("POST", "/keys", `{"name": "x", "project": "`+project+`"}`).body
+		ids, keys = append(ids, made["id"].(string)), append(keys, made["key"].(string))
+	}
+	got := c.must("POST", "/keys/revoke", `{"ids": ["`+ids[0]+`", "k_000000000000", "k_000000000000"]}`).body
+	if fmt.Sprint(got["revoked"], got["unknown"]) != fmt.Sprintf("[%s] [k_000000000000]", ids[0]) || got["seq"] == nil {
+		t.Errorf("by ids: %v", got)
+	}
+	if got := c.must("POST", "/keys/revoke", `{"project": "a"}`).body; fmt.Sprint(got["revoked"]) != "["+ids[1]+"]" {
+		t.Errorf("by project: %v", got)
+	}
+	for i, want := range []int{401, 401, 200} {
+		if status, reason := c.ask("/", keys[i]); status != want {
+			t.Errorf("key %d: %d %s", i, status, reason)
+		}
+	}
+	for _, body := range []string{`{}`, `{"ids": [], "project": ""}`, `{"ids": ["` + ids[2] + `"], "project": "b"}`} {
+		if got := c.call(c.admin, "POST", "/keys/revoke", body); got.status != 422 {
+			t.Errorf("%s: %d", body, got.status)
+		}
+	}
+	if status, _ := c.ask("/", keys[2]); status != 200 {
+		t.Error("a refused request revoked a key")
+	}
+}
+
+// TestVerifyKey: the record of a secret is found, also of one that has ended; a secret
+// of no key counts as a failed attempt.
+func TestVerifyKey(t *testing.T) {
+	c := startConsole(t)
+	made := c.must("POST", "/keys", `{"name": "x"}`).body
+	key, id := made["key"].(string), made["id"].(string)
+	state := func(secret, want string) {
+		t.Helper()
+		if got := c.must("POST", "/keys/verify", `{"key": "`+secret+`"}`).body; got["id"] != id || got["state"] != want || got["key"] != nil {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
+	state(key, "active")
+	rotated := c.must("POST", "/keys/"+id+"/rotate", "").body["key"].(string)
+	state(key, "revoked")
+	state(rotated, "active")
+	c.must("POST", "/keys/"+id+"/revoke", "")
+	state(rotated, "revoked")
+	if got := c.call(c.admin, "POST", "/keys/verify", `{"key": "kw_none"}`); got.status != 404 {
+		t.Errorf("a secret of no key: %d", got.status)
+	}
+}
+
+// TestDecision: a denial is found by the id that its client got, with what would be
+// decided now.
+func TestDecision(t *testing.T) {
+	c := startConsole(t)
+	made := c.must("POST", "/keys", `{"name": "x", "paths": ["/a"]}`).body
+	if status, reason := c.ask("/b", made["key"].(string)); status != 403 || reason != "path_not_allowed" {
+		t.Fatalf("%d %s", status, reason)
+	}
+	id := regexp.MustCompile(`"path":"/b".*?"id":"([A-Z2-7]{26})"`).FindStringSubmatch(c.log.String())
+	if id == nil {
+		t.Fatal("the log has no id")
+	}
+	got := c.must("GET", "/decisions/"+id[1], "").body
+	denial, now := got["denial"].(map[string]any), got["now"].(map[string]any)
+	if denial["reason"] != "path_not_allowed" || denial["key_id"] != made["id"] || now["reason"] != "path_not_allowed" {
+		t.Errorf("%v", got)
+	}
+	if got := c.call(c.admin, "GET", "/decisions/AAAA", ""); got.status != 404 {
+		t.Errorf("an unknown id: %d", got.status)
+	}
+	used := c.must("GET", "/keys/"+made["id"].(string)+"/usage", "").body
+	if used["total"] != 1.0 || len(used["days"].([]any)) != 30 {
+		t.Errorf("usage: %v", used)
+	}
+}
+
+// TestManagedLimits: a key's count is shown and reset.
+func TestManagedLimits(t *testing.T) {
+	c := startConsole(t)
+	made := c.must("POST", "/keys", `{"name": "x", "rate": "2/h"}`).body
+	key, path := made["key"].(string), "/limits/"+made["id"].(string)
+	for i, want := range []int{200, 200, 429} {
+		if status, reason := c.ask("/", key); status != want {
+			t.Fatalf("request %d: %d %s", i, status, reason)
+		}
+	}
+	if got := c.must("GET", path, "").body["limit"].(map[string]any); got["rate"] != "2/h" || got["remaining"] != 0.0 {
+		t.Errorf("%v", got)
+	}
+	c.must("DELETE", path, "")
+	if status, reason := c.ask("/", key); status != 200 {
+		t.Errorf("after the reset: %d %s", status, reason)
+	}
+	if got := c.call(c.admin, "DELETE", "/limits/k_000000000000", ""); got.status != 404 {
+		t.Errorf("no key: %d", got.status)
+	}
+	if got := c.must("GET", "/audit?action=limit.reset", "").body["items"].([]any); len(got) != 1 {
+		t.Errorf("%v", got)
 	}
 }

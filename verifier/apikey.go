@@ -16,11 +16,14 @@ import (
 	"keyward/store"
 )
 
-// KeyStore looks up keys by the digest of their text.
+// KeyStore looks up keys by the digest of their text, and by their id.
 type KeyStore interface {
 	// Find returns the key, revoked keys too. keyindex.ErrUnknown means that
 	// the key does not exist; any other error means that this is not known.
 	Find(digest apikey.Digest, now time.Time) (keyindex.Key, error)
+	// FindID returns the key with the id, revoked keys too. Its errors are those
+	// of Find.
+	FindID(id string) (keyindex.Key, error)
 	// IsCurrent reports whether the key found under the revision is unchanged.
 	IsCurrent(revision keyindex.Revision) bool
 	// HasRawKeys reports whether some keys do not follow the key format.
@@ -175,16 +178,27 @@ func (a *APIKey) stillValid(k *CachedKey) bool {
 // load fills in the principal from what the stores have now.
 func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
+	if err != nil {
+		return lookupError(err)
+	}
+	return a.loadFound(&key, known)
+}
+
+// lookupError returns the error of a verifier for one of the KeyStore.
+func lookupError(err error) error {
 	if errors.Is(err, keyindex.ErrUnknown) {
 		return errUnknownKey
 	}
-	if err != nil {
-		return fmt.Errorf("looking up a key: %w", err)
-	}
-	known.revision, known.until = key.Revision, a.validUntil(&key)
+	return fmt.Errorf("looking up a key: %w", err)
+}
+
+// loadFound fills in the principal of a key that was found.
+func (a *APIKey) loadFound(key *keyindex.Key, known *CachedKey) (err error) {
+	known.revision, known.until = key.Revision, a.validUntil(key)
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
+	p.PreviousSecret = key.Previous
 	if key.State != keyindex.Active {
 		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
 	}
@@ -193,7 +207,7 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 			return fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
-	return a.loadUser(&key, known)
+	return a.loadUser(key, known)
 }
 
 // loadUser adds the rights of the user that the key acts for, if there is one.

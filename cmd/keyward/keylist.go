@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 	"time"
 
 	"keyward/config"
@@ -154,7 +153,7 @@ func (v *keyView) addUsage(env *environment, file string) error {
 	if file == "" {
 		return nil
 	}
-	used, err := usage.Read(file, v.ID)
+	used, err := usage.Read(file, v.ID, env.now())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		env.note("note: there is no usage file %s", file)
@@ -164,21 +163,4 @@ func (v *keyView) addUsage(env *environment, file string) error {
 	}
 	v.Usage = &used
 	return nil
-}
-
-func writeUsage(row func(...any), u *usage.Usage) {
-	row("used", fmt.Sprint(u.Total, " times"))
-	results := make([]string, 0, len(u.Results))
-	for _, result := range u.ByFrequency() {
-		results = append(results, fmt.Sprint(store.Shown(result), " ", u.Results[result]))
-	}
-	row("results", orDash(strings.Join(results, ", ")))
-	row("first use", instant(u.First))
-	row("last use", instant(u.Last))
-	row("last address", orDash(u.Address))
-	name := "last outcomes"
-	for _, o := range u.Outcomes {
-		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{store.Shown(o.Result), store.Shown(o.Method), store.Shown(o.Path)}, " ")))
-		name = ""
-	}
 }

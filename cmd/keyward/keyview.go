@@ -45,7 +45,9 @@ func (v *keyView) write(w io.Writer) {
 			row("old secret until", instant(until))
 		}
 		if v.Usage != nil {
-			writeUsage(row, v.Usage)
+			for _, line := range v.Usage.Rows(len(v.Previous) > 0, store.Shown) {
+				row(line.Name, line.Text)
+			}
 		}
 	})
 }

@@ -84,6 +84,7 @@ func (a *api) register() {
 	a.registerKeys(h)
 	a.registerBulk(h)
 	a.registerOwn(h)
+	a.registerObserved(h)
 	a.registerUsers(h)
 	a.registerAudit(h)
 }

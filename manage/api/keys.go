@@ -138,7 +138,7 @@ func (a *api) registerBulk(h huma.API) {
 
 // limit is a key's rate limit in a response.
 type limit struct {
-	Limit *manage.KeyLimit `json:"limit" nullable:"true" doc:"null for a key without a limit."`
+	Limit *manage.KeyLimit `json:"limit,omitempty" doc:"Not there for a key without a limit."`
 }
 
 // registerOwn adds what a caller does to its own keys.
