@@ -59,7 +59,8 @@ var allowed = map[string][]string{
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
-	"explain": {"keyward/authz", "keyward/chars"},
+	"explain":      {"keyward/authz", "keyward/chars"},
+	"manage/state": {"keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -80,6 +81,7 @@ var forbidden = map[string][]string{
 	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
 	"reuse":               {"os", "net", "net/http", "time"},
 	"explain":             {"os", "net", "net/http", "time"},
+	"manage/state":        {"net", "net/http", "os/exec"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing
@@ -119,7 +121,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.
@@ -320,7 +322,7 @@ func TestImportJudge(t *testing.T) {
 		{"apikey", "keyward/store"}, {"store", "keyward/store/filestore"}, {"store", "os"}, {"store/filestore", "keyward/keyindex"}, {"keyindex", "keyward/store/filestore"},
 		{"keyindex", "os"}, {"verifier", "keyward/store/filestore"}, {"store/journal", "keyward/authz"}, {"store/journal", "keyward/store"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
 		{"engine", "keyward/server"}, {"engine", "net"}, {"engine", "os/signal"}, {"server", "keyward/verifier"}, {"server", "keyward/keyindex"},
-		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
+		{"manage/state", "net/http"}, {"manage/state", "keyward/store"}, {"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
 	} {
 		if importError(bad[0], bad[1]) == "" {
 			t.Errorf("%s may import %s", bad[0], bad[1])
