@@ -56,6 +56,7 @@ type Config struct {
 	Cache          Cache
 	Usage          Usage
 	Audit          Audit
+	State          State
 	RateLimits     RateLimits
 	Tracing        Tracing
 	Log            Log
@@ -112,6 +113,10 @@ type Usage struct {
 
 // Audit names the file of the audit log; "" is none.
 type Audit struct{ File string }
+
+// State names the database of sessions, one-time codes and idempotency keys; "" is
+// none.
+type State struct{ File string }
 
 // Challenge configures WWW-Authenticate.
 type Challenge struct {

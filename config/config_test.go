@@ -178,6 +178,7 @@ func TestEveryKey(t *testing.T) {
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		Audit:              Audit{"audit.jsonl"},
+		State:              State{"keyward.db"},
 		Revocations:        Revocations{"r.jsonl"},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{

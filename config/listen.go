@@ -82,7 +82,7 @@ func (d *decoder) console(root value, cfg *Config) {
 	if cfg.Listen.Console == "" {
 		return
 	}
-	for _, needed := range []struct{ key, file string }{{"keys.file", cfg.Keys.File}, {"users.file", cfg.Users.File}, {"audit.file", cfg.Audit.File}} {
+	for _, needed := range []struct{ key, file string }{{"keys.file", cfg.Keys.File}, {"users.file", cfg.Users.File}, {"audit.file", cfg.Audit.File}, {"state.file", cfg.State.File}} {
 		if needed.file == "" {
 			d.problem(root.Line, "listen.console needs %s", needed.key)
 		}

@@ -61,6 +61,7 @@ func (d *decoder) config(root value, cfg *Config) {
 		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
 		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
 		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}})},
+		{"state", d.section(fields{{"file", d.filename(&cfg.State.File)}})},
 		{"rate_limits", func(v value) { d.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { d.trustedProxies(v, cfg) }},
 		{"tracing", func(v value) { d.tracing(v, &cfg.Tracing) }},

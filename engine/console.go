@@ -11,6 +11,7 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/state"
 	"keyward/passwordhash"
 	"keyward/reuse"
 	"keyward/store"
@@ -21,11 +22,20 @@ import (
 // console is what the console listener serves by.
 type console struct {
 	service *manage.Service
+	state   *managedState
 	handler extauthz.Handler
 }
 
 // Service returns the service that changes keys and users; nil without a console.
 func (s *Snapshot) Service() *manage.Service { return s.console.service }
+
+// State returns what managing remembers that is not a record; nil without a console.
+func (s *Snapshot) State() *state.DB {
+	if s.console.state == nil {
+		return nil
+	}
+	return s.console.state.DB
+}
 
 // Console returns what authenticates the callers of the management API. It decides
 // as all checks do, by routes of its own.
@@ -49,6 +59,11 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	})
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
+	}
+	file := s.cfg.State.File
+	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openState(file, s.env.logger) })
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
 	}
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: s.cfg.Keys.File, Hasher: s.stores.keys.hasher})
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: s.cfg.Users.File})

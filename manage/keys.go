@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -31,6 +32,9 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (st
 	}
 	if err == nil {
 		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
+				return errors.Join(err, store.ErrDuplicate)
+			}
 			if r, secret, err = s.maker.New(&p, s.Now().UTC()); err != nil {
 				return err
 			}

@@ -25,6 +25,16 @@ func (s *Service) Key(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord
 	return r, nil
 }
 
+// MadeKey returns the key that an earlier attempt of the actor's may have made. It
+// needs what making it needs.
+func (s *Service) MadeKey(ctx context.Context, a Actor, id string) (store.KeyRecord, error) {
+	r, err := s.Keys.Get(ctx, id)
+	if err == nil {
+		err = s.mayChangeKeys(a, r.User)
+	}
+	return r, asError(err)
+}
+
 // FindKey returns the key whose secret this is, also one that has ended. A secret of
 // no key is NotFound. It needs keyward:read.
 func (s *Service) FindKey(ctx context.Context, a Actor, secret authz.Secret) (r store.KeyRecord, rotated bool, err error) {

@@ -10,6 +10,7 @@ import (
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/api"
+	"keyward/manage/state"
 	"keyward/store/audit"
 )
 
@@ -18,7 +19,7 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 	service := func() *manage.Service { return s.engine.Current().Service() }
 	return listenerOf(&http.Server{
 		Handler: limitStream(api.New(api.Config{
-			Service: service, Authenticate: s.authenticate, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
+			Service: service, State: func() *state.DB { return s.engine.Current().State() }, Authenticate: s.authenticate, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
 		}), consoleTimeout),
 		TLSConfig:         security,
 		ErrorLog:          s.errorLog(listenerConsole),

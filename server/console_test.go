@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"keyward/store"
@@ -19,6 +20,7 @@ import (
 const consoleConfig = baseConfig + `
 users: {file: DIR/users.jsonl}
 audit: {file: DIR/audit.jsonl}
+state: {file: DIR/keyward.db}
 `
 
 // console is a server with the management API, and the key of an administrator.
@@ -416,5 +418,72 @@ func TestManagedLimits(t *testing.T) {
 	}
 	if got := c.must("GET", "/audit?action=limit.reset", "").body["items"].([]any); len(got) != 1 {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestIdempotencyKey: a request that is sent again is carried out once, and its secret
+// is shown once.
+func TestIdempotencyKey(t *testing.T) {
+	c := startConsole(t)
+	again := func(key, path, body, name string) response {
+		return c.call(key, "POST", path, body, "Idempotency-Key", name)
+	}
+	first := again(c.admin, "/keys", `{"name": "once", "project": "p"}`, "one")
+	second := again(c.admin, "/keys", `{"project": "p",  "name": "once"}`, "one")
+	switch {
+	case first.status != 201 || first.body["key"] == nil:
+		t.Errorf("first: %d %v", first.status, first.body)
+	case second.status != 201 || second.body["key"] != nil || second.body["secret_shown"] != false || second.body["id"] != first.body["id"]:
+		t.Errorf("second: %d %v", second.status, second.body)
+	case second.header.Get("ETag") != first.header.Get("ETag"):
+		t.Error("another ETag")
+	}
+	other := c.must("POST", "/keys", `{"name": "other", "user": "root", "scopes": ["keyward:admin"]}`).body["key"].(string)
+	for _, test := range []struct {
+		what, key, path, body, name string
+		status                      int
+		problem                     string
+	}{
+		{"another body", c.admin, "/keys", `{"name": "twice", "project": "p"}`, "one", 422, "idempotency_reused"},
+		{"another path", c.admin, "/keys/verify", `{"name": "once", "project": "p"}`, "one", 422, "idempotency_reused"},
+		{"another caller", other, "/keys", `{"name": "twice", "project": "q"}`, "one", 201, ""},
+		{"a refusal", c.admin, "/keys", `{"name": "x", "rate": "fast"}`, "two", 422, "invalid"},
+		{"the same, corrected", c.admin, "/keys", `{"name": "x", "rate": "1/s"}`, "two", 201, ""},
+		{"a long name", c.admin, "/keys", `{"name": "x"}`, strings.Repeat("k", 256), 422, "invalid"},
+		{"a user", c.admin, "/users", `{"name": "u", "password": "correct horse"}`, "three", 201, ""},
+		{"a user, with another password", c.admin, "/users", `{"name": "u", "password": "wrong horse"}`, "three", 201, ""},
+	} {
+		got := again(test.key, test.path, test.body, test.name)
+		problem, _ := got.body["type"].(string)
+		if got.status != test.status || strings.TrimPrefix(problem, "https://keyward.dev/errors/") != test.problem {
+			t.Errorf("%s: %d %v, want %d %s", test.what, got.status, got.body, test.status, test.problem)
+		}
+	}
+	if n := len(c.must("GET", "/keys?project=p", "").body["items"].([]any)); n != 1 {
+		t.Errorf("%d keys were made", n)
+	}
+	stored, err := os.ReadFile(c.path("keyward.db"))
+	wal, _ := os.ReadFile(c.path("keyward.db-wal"))
+	if err != nil || bytes.Contains(append(stored, wal...), []byte(first.body["key"].(string))) || bytes.Contains(append(stored, wal...), []byte("correct horse")) {
+		t.Errorf("the state file has a secret (%v)", err)
+	}
+}
+
+// TestConcurrentIdempotency: of requests that are sent at the same time under one
+// name, one is carried out.
+func TestConcurrentIdempotency(t *testing.T) {
+	c := startConsole(t)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			got := c.call(c.admin, "POST", "/keys", `{"name": "once", "project": "p"}`, "Idempotency-Key", "one")
+			if got.status != 201 && got.status != 409 {
+				t.Errorf("%d %v", got.status, got.body)
+			}
+		})
+	}
+	wait.Wait()
+	if n := len(c.must("GET", "/keys?project=p", "").body["items"].([]any)); n != 1 {
+		t.Errorf("%d keys were made", n)
 	}
 }

@@ -154,7 +154,7 @@ func (s *Server) registerMetrics() error {
 			return err
 		}
 	}
-	return admin.CollectState(s.registry, state{s.engine, s})
+	return admin.CollectState(s.registry, scrapedState{s.engine, s})
 }
 
 func (s *Server) registerListenerMetrics() (err error) {
@@ -162,14 +162,14 @@ func (s *Server) registerListenerMetrics() (err error) {
 	return err
 }
 
-// state is the engine's, and whether the server is ready.
-type state struct {
+// scrapedState is the engine's, and whether the server is ready.
+type scrapedState struct {
 	*engine.Engine
 	server *Server
 }
 
 // Ready implements admin.State.
-func (s state) Ready() error { return s.server.Ready() }
+func (s scrapedState) Ready() error { return s.server.Ready() }
 
 // Ready returns why requests cannot be judged, or should not be sent here any
 // more; nil is ready.

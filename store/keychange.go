@@ -44,12 +44,16 @@ func (m KeyMaker) Imported(key *ImportedKey, now time.Time) (KeyRecord, error) {
 
 // record is a new key's record, without what follows from its secret.
 func (m KeyMaker) record(p *KeyParams, now time.Time) (KeyRecord, error) {
-	id, err := apikey.NewID(m.Rand)
-	if err != nil {
-		return KeyRecord{}, err
+	id := p.ID
+	if id == "" {
+		random, err := apikey.NewID(m.Rand)
+		if err != nil {
+			return KeyRecord{}, err
+		}
+		id = random.String()
 	}
 	r := KeyRecord{
-		ID: id.String(), Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
+		ID: id, Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
 		Rate: p.Rate, Created: now, Expires: p.Expires, At: now,
 	}
 	if !r.Expires.IsZero() {

@@ -10,6 +10,7 @@ import (
 
 // KeyParams are what a new key is to be.
 type KeyParams struct {
+	ID                  string // "": a random one
 	Name, User, Project string
 	Paths               []string  // none: anywhere
 	Scopes              *[]string // nil: its user's; empty: none

@@ -77,7 +77,7 @@ func (c *fileCheck) check(file config.File) error {
 	case "revocations.file":
 		// The first revocation makes the file; nothing makes the others on demand.
 		return load(filestore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keyindex.NewRevocations())
-	case "usage.file", "audit.file": // made on demand
+	case "usage.file", "audit.file", "state.file": // made on demand
 		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

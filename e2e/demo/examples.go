@@ -25,6 +25,8 @@ users:
   file: users.jsonl
 audit:
   file: audit.jsonl
+state:
+  file: keyward.db
 credentials:
   basic: true
 routes:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/manage"
+	"keyward/manage/state"
 	"keyward/store/audit"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,8 @@ type Config struct {
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
 	// attempt of its address; nil counts nothing.
 	CountFailure func(*http.Request)
+	// State remembers requests with an Idempotency-Key.
+	State func() *state.DB
 	// Log is for what an operator must know; nil discards it.
 	Log *slog.Logger
 	// Version is that of the program, for the OpenAPI document.
@@ -117,7 +120,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	c := &call{actor: actor}
 	answer := &statusWriter{ResponseWriter: w}
-	a.serve(answer, r.WithContext(context.WithValue(ctx, callKey{}, c)))
+	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
+	if idempotent(r) {
+		a.serveOnce(answer, r, c)
+	} else {
+		a.serve(answer, r)
+	}
 	if c.failed && a.CountFailure != nil {
 		a.CountFailure(r)
 	}
@@ -177,6 +185,10 @@ type call struct {
 	reached bool
 	// failed is set where a secret was tried that is of no key.
 	failed bool
+	// recordID is the id of the record that the request makes, if it has an
+	// Idempotency-Key; resumed means that an earlier attempt may have made it.
+	recordID string
+	resumed  bool
 }
 
 type callKey struct{}
@@ -184,7 +196,7 @@ type callKey struct{}
 // actorOf is the actor of the request; the zero Actor, which may do nothing, if there
 // is none.
 func actorOf(ctx context.Context) manage.Actor {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
+	if c := callOf(ctx); c != nil {
 		return c.actor
 	}
 	return manage.Actor{}
@@ -192,16 +204,22 @@ func actorOf(ctx context.Context) manage.Actor {
 
 // reached notes that an operation has begun.
 func reached(ctx context.Context) {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
+	if c := callOf(ctx); c != nil {
 		c.reached = true
 	}
 }
 
 // failed notes that a secret was tried that is of no key.
 func failed(ctx context.Context) {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
+	if c := callOf(ctx); c != nil {
 		c.failed = true
 	}
+}
+
+// callOf is what the context has of the request; nil if it has nothing.
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
 }
 
 // statusWriter keeps the status of a response.

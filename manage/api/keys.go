@@ -188,6 +188,14 @@ func (a *api) createKey(ctx context.Context, who manage.Actor, in NewKey, user s
 	if p.Expires, err = expiry(in.Expires, a.Now()); err != nil {
 		return nil, err
 	}
+	c := callOf(ctx)
+	p.ID = c.recordID
+	if c.resumed {
+		// The earlier attempt may have made the key, and its secret is lost.
+		if r, err := a.Service().MadeKey(ctx, who, p.ID); err == nil {
+			return a.keyOutput(ctx, &r, authz.Secret{}, nil)
+		}
+	}
 	r, secret, err := a.Service().CreateKey(ctx, who, p)
 	return a.keyOutput(ctx, &r, secret, err)
 }

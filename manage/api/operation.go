@@ -36,6 +36,13 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, manage.Ac
 	if o.method != http.MethodGet && o.method != http.MethodDelete {
 		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
+	if o.method == http.MethodPost && !strings.HasSuffix(o.path, "/password") {
+		op.Errors = append(op.Errors, http.StatusConflict)
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: "string", MaxLength: new(255)},
+			Description: "A name that the caller chooses for this request. Sent again within 24 hours, the request is carried out once, and the secret is in the first answer alone.",
+		})
+	}
 	if strings.Contains(o.path, "{") {
 		op.Errors = append(op.Errors, http.StatusNotFound, http.StatusPreconditionFailed)
 	}

@@ -35,6 +35,9 @@ const (
 	rateLimited      manage.Code = "rate_limited"
 	overloaded       manage.Code = "overloaded"
 	internal         manage.Code = "internal"
+
+	idempotencyRunning manage.Code = "idempotency_running"
+	idempotencyReused  manage.Code = "idempotency_reused"
 )
 
 // kinds are the problems by name.
@@ -50,6 +53,8 @@ var kinds = map[manage.Code]struct {
 	manage.Conflict:         {http.StatusConflict, "Conflict"},
 	manage.Ended:            {http.StatusConflict, "Already ended"},
 	manage.Changed:          {http.StatusPreconditionFailed, "Changed meanwhile"},
+	idempotencyRunning:      {http.StatusConflict, "Being carried out"},
+	idempotencyReused:       {http.StatusUnprocessableEntity, "Idempotency-Key of another request"},
 	tooLarge:                {http.StatusRequestEntityTooLarge, "Too large"},
 	mediaType:               {http.StatusUnsupportedMediaType, "Not JSON"},
 	malformed:               {http.StatusBadRequest, "Malformed"},

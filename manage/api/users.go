@@ -47,6 +47,12 @@ func (a *api) registerUsers(h huma.API) {
 				secret := authz.NewSecret(*b.Password)
 				input.Password = &secret
 			}
+			if callOf(ctx).resumed {
+				// The earlier attempt may have made the user.
+				if r, err := a.Service().User(ctx, who, b.Name); err == nil {
+					return asUserOutput(&r, nil)
+				}
+			}
 			r, err := a.Service().CreateUser(ctx, who, input)
 			return asUserOutput(&r, err)
 		})
