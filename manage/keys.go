@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store"
 	"keyward/store/audit"
@@ -185,7 +186,7 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
 		bad.add("/expires", "is not in the future")
 	}
-	if len(s.Prefixes) > 0 && !slices.Contains(s.Prefixes, p.Prefix) {
+	if p.Format != apikey.FormatHex && len(s.Prefixes) > 0 && !slices.Contains(s.Prefixes, p.Prefix) {
 		bad.add("/prefix", "is not one by which keys are recognised here")
 	}
 	if p.Scopes != nil {

@@ -69,13 +69,23 @@ func (s *Service) checkUser(ctx context.Context, a Actor, in UserInput) (hash st
 	var bad problems
 	bad.check("/name", store.CheckUserName(in.Name))
 	checkAccess(&bad, in.Paths, in.Scopes)
-	if in.Password != nil && !passwordhash.ValidPassword(*in.Password) {
-		bad.check("/password", passwordhash.ErrPassword)
+	if in.Password != nil {
+		checkPassword(&bad, *in.Password)
 	}
 	if err := bad.err(); err != nil || in.Password == nil {
 		return "", err
 	}
 	return s.HashPassword(ctx, *in.Password)
+}
+
+// minPassword is the shortest password that is set here, in bytes (NIST SP 800-63B).
+// Imported ones may be shorter.
+const minPassword = 8
+
+func checkPassword(bad *problems, password authz.Secret) {
+	if len(password.Reveal()) < minPassword || !passwordhash.ValidPassword(password) {
+		bad.add("/password", "is not %d to 72 bytes", minPassword)
+	}
 }
 
 // checkAccess adds what is wrong with the paths and scopes of a record.
@@ -134,9 +144,7 @@ func (s *Service) SetPassword(ctx context.Context, a Actor, ref UserRef, passwor
 		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, refuse(Forbidden, "setting the password of a user needs the scope %s", ScopeAdmin))
 	}
 	var bad problems
-	if !passwordhash.ValidPassword(password) {
-		bad.check("/password", passwordhash.ErrPassword)
-	}
+	checkPassword(&bad, password)
 	err := bad.err()
 	var hash string
 	if err == nil {
