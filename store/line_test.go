@@ -288,7 +288,7 @@ func FuzzUserLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, userMember)
+		wantUnknown(t, line, r.Unknown, r.Unsupported, userKind.bitOf)
 		if r.CheckAccess() != nil {
 			return
 		}

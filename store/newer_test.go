@@ -124,7 +124,7 @@ func TestNewerUserLines(t *testing.T) {
 		if newer := strings.HasPrefix(name, "must") && name != "must of known ones"; r.Unsupported != newer || r.Name != "alice" || r.Disabled || r.Password != "" {
 			t.Errorf("%s: %+v", name, r)
 		}
-		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, userMember)
+		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, userKind.bitOf)
 		r.Disabled, r.At = true, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 		again, err := r.Line()
 		if err != nil {
