@@ -36,7 +36,7 @@ func CheckUserName(name string) error {
 // ReservedUserName reports whether upstreams could take a user of that name
 // for a key or a client, whose ids are subjects too.
 func ReservedUserName(name string) bool {
-	return strings.HasPrefix(name, apikey.IDPrefix) || strings.HasPrefix(name, "c_")
+	return strings.HasPrefix(name, apikey.IDPrefix) || strings.HasPrefix(name, ClientIDPrefix)
 }
 
 // checkKeysUser is CheckUserName for the name of a user that a key acts for,
