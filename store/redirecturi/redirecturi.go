@@ -34,12 +34,12 @@ func Check(uri string) error {
 	switch {
 	case err != nil || u.Opaque != "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":"):
 		return ErrRelative
-	case u.Host != chars.LowerASCII(u.Host) || strings.Contains(u.Host, "%"):
+	case u.User != nil:
+		return ErrUser
+	case u.Host != chars.LowerASCII(u.Host) || !strings.HasPrefix(uri[len(u.Scheme):], "://"+u.Host): // escapes in it were decoded
 		return ErrRelative
 	case strings.Contains(uri, "#"):
 		return ErrFragment
-	case u.User != nil:
-		return ErrUser
 	case strings.HasPrefix(uri, "https://"), strings.HasPrefix(uri, "http://") && isLoopback(u.Hostname()):
 		return nil
 	}
