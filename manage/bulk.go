@@ -13,6 +13,7 @@ const maxBulk = 10_000
 // Selection is which keys a call revokes: exactly one of its members.
 type Selection struct {
 	IDs     []string
+	User    string // whose sessions and tokens end too
 	Project string
 }
 
@@ -29,6 +30,9 @@ func (s *Service) RevokeKeys(ctx context.Context, a Actor, which Selection) (Rev
 	err := s.mayChangeKeys(a, "")
 	if err == nil {
 		err = which.check()
+	}
+	if err == nil && which.User != "" {
+		return s.revokeOfUser(ctx, a, which.User)
 	}
 	var done Revoked
 	var last *store.KeyRecord
@@ -55,12 +59,43 @@ func (s *Service) RevokeKeys(ctx context.Context, a Actor, which Selection) (Rev
 func (w Selection) check() error {
 	var bad problems
 	switch {
-	case (len(w.IDs) > 0) == (w.Project != ""):
+	case w.members() != 1:
 		bad.add("", "needs exactly one of ids, user and project")
 	case len(w.IDs) > maxBulk:
 		bad.add("/ids", "has more than %d", maxBulk)
 	}
 	return bad.err()
+}
+
+// members is how many members say what to revoke.
+func (w Selection) members() int {
+	n := 0
+	for _, given := range []bool{len(w.IDs) > 0, w.User != "", w.Project != ""} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+// revokeOfUser ends all that a user has. One line of the user's record does that.
+func (s *Service) revokeOfUser(ctx context.Context, a Actor, user string) (Revoked, error) {
+	keys, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{})
+	if err != nil {
+		return Revoked{}, asError(err)
+	}
+	rules := s.KeyRules(ctx)
+	r, err := s.EndUser(ctx, a, UserRef{Name: user})
+	if err != nil {
+		return Revoked{}, err
+	}
+	done := Revoked{Seq: r.Seq}
+	for i := range keys {
+		if rules.State(&keys[i], s.Now()) != KeyRevoked {
+			done.IDs = append(done.IDs, keys[i].ID)
+		}
+	}
+	return done, nil
 }
 
 // revokeSelected puts what revoking the selected keys makes of their records, and

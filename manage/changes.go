@@ -15,7 +15,7 @@ var (
 	shownOfKeys = []string{
 		"name", "user", "project", "paths", "scopes", "rate", "prefix", "format", "hint", "expires", "revoked", "deleted",
 	}
-	shownOfUsers = []string{"paths", "scopes", "disabled", "deleted"}
+	shownOfUsers = []string{"paths", "scopes", "disabled", "deleted", "valid_since", "sessions_since"}
 )
 
 func keyChanges(before, after *store.KeyRecord) []audit.Change {

@@ -44,6 +44,8 @@ disable user                  | +        +        f        +        f        f  
 enable user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
 widen user                    | +        +        f        b        f        f        f        f        f        f        f        f        f
 disable an admin              | +        +        f        f        f        f        f        f        f        f        f        f        f
+revoke all of a user          | +        +        +        f        f        f        f        f        f        f        f        f        f
+revoke all of an admin        | +        +        f        f        f        f        f        f        f        f        f        f        f
 set password                  | +        +        f        f        f        f        f        f        f        f        f        f        f
 delete user                   | +        +        f        f        f        f        f        f        f        f        f        f        f
 read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
@@ -215,6 +217,14 @@ var requests = map[string]func(f *fixture, a Actor) error{
 		return f.tryPatch(a, "other", UserPatch{Scopes: scopes("read", "write")})
 	},
 	"disable an admin": func(f *fixture, a Actor) error { return f.tryPatch(a, "root2", UserPatch{Disabled: new(true)}) },
+	"revoke all of a user": func(f *fixture, a Actor) error {
+		_, err := f.RevokeKeys(f.ctx(), a, Selection{User: "other"})
+		return err
+	},
+	"revoke all of an admin": func(f *fixture, a Actor) error {
+		_, err := f.RevokeKeys(f.ctx(), a, Selection{User: "root2"})
+		return err
+	},
 	"set password": func(f *fixture, a Actor) error {
 		return f.SetPassword(f.ctx(), a, UserRef{Name: "other"}, authz.NewSecret("correct horse"))
 	},

@@ -45,7 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.
 				return errors.Join(err, store.ErrDuplicate)
 			}
 			now := s.Now().UTC()
-			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, Created: now, At: now}
+			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.name, Created: now, At: now}
 			if err := a.mayGrant(&r); err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ func (s *Service) UpdateUser(ctx context.Context, a Actor, ref UserRef, patch Us
 	if err := bad.err(); err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
 	}
-	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, _ time.Time) error {
+	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error {
 		if r.Unsupported && action != audit.UserDisable {
 			return store.ErrUnsupported
 		}
@@ -125,6 +125,9 @@ func (s *Service) UpdateUser(ctx context.Context, a Actor, ref UserRef, patch Us
 		}
 		if patch.Disabled != nil {
 			r.Disabled = *patch.Disabled
+			if r.Disabled {
+				r.EndLogins(now)
+			}
 		}
 		return nil
 	})
@@ -153,11 +156,12 @@ func (s *Service) SetPassword(ctx context.Context, a Actor, ref UserRef, passwor
 	if err != nil {
 		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, err)
 	}
-	_, err = s.changeUser(ctx, a, ref, audit.UserPassword, func(r *store.UserRecord, _ time.Time) error {
+	_, err = s.changeUser(ctx, a, ref, audit.UserPassword, func(r *store.UserRecord, now time.Time) error {
 		if r.Unsupported {
 			return store.ErrUnsupported
 		}
 		r.Password = hash
+		r.EndLogins(now)
 		return nil
 	})
 	return err
@@ -169,27 +173,50 @@ func (s *Service) DeleteUser(ctx context.Context, a Actor, ref UserRef) error {
 	if !a.roles.has(roleAdmin) {
 		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, refuse(Forbidden, "deleting a user needs the scope %s", ScopeAdmin))
 	}
-	// The time of the latest key may be that of a clock that is ahead of this one.
-	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: ref.Name}, store.Page{Limit: 1, NewestFirst: true})
+	latest, err := s.latestKey(ctx, ref.Name)
 	if err != nil {
 		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, err)
 	}
 	_, err = s.changeUser(ctx, a, ref, audit.UserDelete, func(r *store.UserRecord, now time.Time) error {
-		// A clock that went back must not leave out what the user had before.
-		ended := store.Latest(now, r.At, r.ValidSince)
-		if len(latest) > 0 {
-			ended = store.Latest(ended, latest[0].Created)
-		}
-		*r = store.UserRecord{Name: r.Name, Created: r.Created, Deleted: ended, Unknown: r.Unknown, Unsupported: r.Unsupported}
+		r.Delete(now, latest)
 		return nil
 	})
 	return err
 }
 
-// changeUser makes one change of one user. Every change but a creation goes through it.
+// EndUser ends all that a user has, in one step: its keys, sessions and tokens. The
+// user stays. It needs keyward:keys, and for a user who may manage keyward:admin.
+func (s *Service) EndUser(ctx context.Context, a Actor, ref UserRef) (store.UserRecord, error) {
+	latest, err := s.latestKey(ctx, ref.Name)
+	if err != nil {
+		return store.UserRecord{}, s.finish(ctx, a, audit.UserEnd, ref.Name, 0, err)
+	}
+	return s.editUser(ctx, a, ref, audit.UserEnd, s.mayChangeKeys(a, ""), func(r *store.UserRecord, now time.Time) error {
+		r.EndAll(now, latest)
+		return nil
+	})
+}
+
+// latestKey is when the user's latest key was made: that may be the time of a clock
+// that is ahead of this one.
+func (s *Service) latestKey(ctx context.Context, user string) (time.Time, error) {
+	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{Limit: 1, NewestFirst: true})
+	if err != nil || len(latest) == 0 {
+		return time.Time{}, err
+	}
+	return latest[0].Created, nil
+}
+
+// changeUser is editUser for what needs keyward:users.
 func (s *Service) changeUser(ctx context.Context, a Actor, ref UserRef, action audit.Action, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
+	return s.editUser(ctx, a, ref, action, a.mayChangeUsers(), edit)
+}
+
+// editUser makes one change of one user, unless the actor is refused before it learns
+// which users are there. Every change but a creation goes through it.
+func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
 	var after store.UserRecord
-	err := a.mayChangeUsers()
+	err := refused
 	if err == nil {
 		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
 			before, err := tx.Get(ref.Name)

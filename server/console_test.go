@@ -337,6 +337,17 @@ func TestRevokeKeys(t *testing.T) {
 			t.Errorf("key %d: %d %s", i, status, reason)
 		}
 	}
+	c.must("POST", "/users", `{"name": "alice"}`)
+	ofAlice := c.must("POST", "/keys", `{"name": "x", "user": "alice"}`).body
+	if got := c.must("POST", "/keys/revoke", `{"user": "alice"}`).body; fmt.Sprint(got["revoked"]) != fmt.Sprint([]any{ofAlice["id"]}) {
+		t.Errorf("by user: %v", got)
+	}
+	if status, reason := c.ask("/", ofAlice["key"].(string)); status != 401 {
+		t.Errorf("a key of a user whose keys ended: %d %s", status, reason)
+	}
+	if status, reason := c.ask("/", c.must("POST", "/keys", `{"name": "x", "user": "alice"}`).body["key"].(string)); status != 200 {
+		t.Errorf("the user's next key: %d %s", status, reason)
+	}
 	for _, body := range []string{`{}`, `{"ids": [], "project": ""}`, `{"ids": ["` + ids[2] + `"], "project": "b"}`} {
 		if got := c.call(c.admin, "POST", "/keys/revoke", body); got.status != 422 {
 			t.Errorf("%s: %d", body, got.status)

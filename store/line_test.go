@@ -288,7 +288,7 @@ func FuzzUserLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, userMember)
+		wantUnknown(t, line, r.Unknown, r.Unsupported, userKind.bitOf)
 		if r.CheckAccess() != nil {
 			return
 		}
@@ -312,6 +312,13 @@ func TestRevocationLinesRefused(t *testing.T) {
 		"no time":            `{"subject":"a",` + at + `}`,
 		"jti and subject":    `{"jti":"a","subject":"a",` + at + `}`,
 		"all three":          `{"jti":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"empty sid":          `{"sid":"",` + at + `}`,
+		"empty sid and time": `{"sid":"","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"jti and sid":        `{"jti":"a","sid":"a",` + at + `}`,
+		"sid and subject":    `{"sid":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"sid and time":       `{"sid":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"until of a number":  `{"jti":"a","until":1767225600,` + at + `}`,
+		"long reason":        `{"jti":"a","reason":"` + strings.Repeat("a", 256) + `",` + at + `}`,
 		"jti and time":       `{"jti":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
 		"local time":         `{"issued_before":"2026-01-01T00:00:00+01:00",` + at + `}`,
 		"a number":           `{"issued_before":1767225600,` + at + `}`,
@@ -332,6 +339,27 @@ func TestRevocationLinesRefused(t *testing.T) {
 	}
 }
 
+// TestRevocationLines are the lines as they stand in files.
+func TestRevocationLines(t *testing.T) {
+	for line, want := range map[string]Revocation{
+		`{"jti":"t","at":"2026-05-01T12:00:00Z"}`: {TokenID: "t", At: may},
+		`{"sid":"s","until":"2026-06-01T12:00:00Z","at":"2026-05-01T12:00:00Z","by":"alice","reason":"logged out","seq":3}`: {
+			SessionID: "s", Until: june, At: may, By: "alice", Reason: "logged out", Seq: 3},
+		`{"subject":"bob","issued_before":"2026-05-01T12:00:00Z","until":"2026-06-01T12:00:00Z","at":"2026-05-01T12:00:00Z"}`: {
+			Subject: "bob", IssuedBefore: may, Until: june, At: may},
+		`{"issued_before":"2026-05-01T12:00:00Z","at":"2026-05-01T12:00:00Z"}`: {IssuedBefore: may, At: may},
+	} {
+		var d RevocationDecoder
+		got, err := d.Decode([]byte(line))
+		if err != nil || *got != want {
+			t.Errorf("%s\nread as %+v, %v", line, got, err)
+		}
+		if written, err := want.Line(); err != nil || string(written) != line+"\n" {
+			t.Errorf("%s\nwritten as %s, %v", line, written, err)
+		}
+	}
+}
+
 // FuzzRevocationLine: no line makes the reader panic, and what it reads can be
 // written and is then read the same.
 func FuzzRevocationLine(f *testing.F) {
@@ -339,6 +367,7 @@ func FuzzRevocationLine(f *testing.F) {
 	f.Add([]byte(`{"subject":"alice","issued_before":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"issued_before":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"jti":"a","subject":"","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"sid":"a","until":"2026-01-02T00:00:00Z","at":"2026-01-01T00:00:00Z","by":"alice","reason":"left","seq":3}`))
 	for _, line := range newerRevocationLines {
 		f.Add([]byte(line))
 	}
@@ -348,8 +377,14 @@ func FuzzRevocationLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationMember)
-		if !r.Unsupported && (r.TokenID == "" && r.IssuedBefore.IsZero() || r.TokenID != "" && (r.Subject != "" || !r.IssuedBefore.IsZero())) {
+		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationKind.bitOf)
+		forms := 0
+		for _, is := range []bool{r.TokenID != "", r.SessionID != "", !r.IssuedBefore.IsZero()} {
+			if is {
+				forms++
+			}
+		}
+		if !r.Unsupported && (forms != 1 || r.Subject != "" && r.IssuedBefore.IsZero()) {
 			t.Fatalf("read as %+v", r)
 		}
 		again, err := r.Line()

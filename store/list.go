@@ -43,11 +43,12 @@ type UserFilter struct {
 func (f *UserFilter) Match(r *UserRecord) bool { return strings.Contains(r.Name, f.Text) }
 
 // RevocationFilter selects revocations that have all that is not zero.
-type RevocationFilter struct{ Subject string }
+type RevocationFilter struct{ TokenID, SessionID, Subject string }
 
 // Match reports whether the filter selects the revocation.
 func (f *RevocationFilter) Match(r *Revocation) bool {
-	return f.Subject == "" || f.Subject == r.Subject
+	return (f.TokenID == "" || f.TokenID == r.TokenID) && (f.SessionID == "" || f.SessionID == r.SessionID) &&
+		(f.Subject == "" || f.Subject == r.Subject)
 }
 
 // AuditFilter selects entries that have all that is not zero.

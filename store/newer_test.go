@@ -35,7 +35,7 @@ var newerUserLines = map[string]string{
 }
 
 var newerRevocationLines = map[string]string{
-	"a member":           `{"jti":"t","until":"2027-01-01T00:00:00Z","at":"2026-01-02T00:00:00Z","seq":1}`,
+	"a member":           `{"jti":"t","origin":"console","at":"2026-01-02T00:00:00Z","seq":1}`,
 	"must of known ones": `{"jti":"t","must":["jti"],"at":"2026-01-02T00:00:00Z"}`,
 	"in a batch":         `{"left":1,"jti":"t","at":"2026-01-02T00:00:00Z"}`,
 
@@ -43,8 +43,8 @@ var newerRevocationLines = map[string]string{
 	"must, a subject":       `{"subject":"alice","must":["client"]}`,
 	"must, and nothing":     `{"must":["client"],"client":"c_1"}`,
 	"must and another form": `{"jti":["t"],"must":["client"]}`,
-	"another kind":          `{"sid":"s","at":"2026-01-02T00:00:00Z"}`,
-	"another subject":       `{"subject":"alice","sid":"s","at":"2026-01-02T00:00:00Z"}`,
+	"another kind":          `{"grant":"g","at":"2026-01-02T00:00:00Z"}`,
+	"another subject":       `{"subject":"alice","grant":"g","at":"2026-01-02T00:00:00Z"}`,
 }
 
 // TestNewerKeyLines runs this version's reader against lines of later versions:
@@ -124,7 +124,7 @@ func TestNewerUserLines(t *testing.T) {
 		if newer := strings.HasPrefix(name, "must") && name != "must of known ones"; r.Unsupported != newer || r.Name != "alice" || r.Disabled || r.Password != "" {
 			t.Errorf("%s: %+v", name, r)
 		}
-		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, userMember)
+		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, userKind.bitOf)
 		r.Disabled, r.At = true, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 		again, err := r.Line()
 		if err != nil {
@@ -164,7 +164,7 @@ func TestNewerRevocationLines(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 			continue
 		}
-		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, revocationMember)
+		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, revocationKind.bitOf)
 		before := *r
 		again, err := r.Line()
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/keyindex"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
 )
@@ -65,11 +66,11 @@ func (e *fakeRevocations) Changes() uint64 {
 	defer e.mu.Unlock()
 	return e.changes
 }
-func (e *fakeRevocations) Revoked(jti, subject string, issuedAt time.Time) bool {
+func (e *fakeRevocations) Revoked(t keyindex.Token) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lookups++
-	return jti != "" && jti == e.jti || subject == e.subject && issuedAt.Before(e.before)
+	return t.ID != "" && t.ID == e.jti || t.Subject == e.subject && t.IssuedAt.Before(e.before)
 }
 func (e *fakeRevocations) revoke(jti, subject string, before time.Time) {
 	e.mu.Lock()

@@ -120,7 +120,7 @@ func (v *Recheck) token(was *authz.Principal, now time.Time) (*authz.Principal, 
 		if err := v.cfg.Revocations.Ready(); err != nil {
 			return nil, fmt.Errorf("looking up a revoked token: %w", err)
 		}
-		if v.cfg.Revocations.Revoked("", revocationSubject(was), denied.At) {
+		if v.cfg.Revocations.Revoked(keyindex.Token{Subject: revocationSubject(was), IssuedAt: denied.At}) {
 			return nil, &authz.CredentialError{Reason: authz.RevokedToken, Principal: was}
 		}
 	}

@@ -100,10 +100,11 @@ func (a *api) registerBulk(h huma.API) {
 		func(ctx context.Context, who manage.Actor, in *struct {
 			Body struct {
 				IDs     []string `json:"ids,omitempty" maxItems:"10000"`
+				User    string   `json:"user,omitempty" maxLength:"255" doc:"All keys of that user, whose sessions and tokens end too."`
 				Project string   `json:"project,omitempty" maxLength:"255" doc:"All keys of that project."`
 			}
 		}) (*struct{ Body revokedKeys }, error) {
-			done, err := a.Service().RevokeKeys(ctx, who, manage.Selection{IDs: in.Body.IDs, Project: in.Body.Project})
+			done, err := a.Service().RevokeKeys(ctx, who, manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project})
 			if err != nil {
 				return nil, err
 			}

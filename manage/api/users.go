@@ -77,6 +77,11 @@ func (a *api) registerUsers(h huma.API) {
 			r, err := a.Service().UpdateUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, in.patch())
 			return asUserOutput(&r, err)
 		})
+	a.registerUserEnds(h)
+}
+
+// registerUserEnds adds what ends something that a user has.
+func (a *api) registerUserEnds(h huma.API) {
 	add(h, operation{id: "set-password", method: http.MethodPost, path: "/users/{name}/password", summary: "Set a user's password", status: http.StatusNoContent, tag: "Users"},
 		func(ctx context.Context, who manage.Actor, in *struct {
 			UserName

@@ -151,6 +151,7 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 			for _, r := range puts {
 				if i, known := all.at[r.Name]; known {
 					r.ValidSince = store.Latest(r.ValidSince, all.records[i].EndedAt())
+					r.Gen = max(r.Gen, all.records[i].Gen)
 				}
 			}
 			return nil

@@ -260,13 +260,13 @@ func TestUnsupportedRevocations(t *testing.T) {
 		line                   string
 		token, subject, others bool
 	}{
-		"a token, with a member":  {`{"jti":"t","until":"2027-01-01T00:00:00Z","at":"2026-01-02T00:00:00Z"}`, true, false, false},
+		"a token, with a member":  {`{"jti":"t","origin":"console","at":"2026-01-02T00:00:00Z"}`, true, false, false},
 		"a token, must":           {`{"jti":"t","must":["client"],"client":"c"}`, true, false, false},
 		"a subject, must":         {`{"subject":"alice","issued_before":"2999-01-01T00:00:00Z","must":["client"]}`, false, true, false},
-		"a subject at all times":  {`{"subject":"alice","sid":"s","at":"2026-01-02T00:00:00Z"}`, false, true, false},
+		"a subject at all times":  {`{"subject":"alice","grant":"g","at":"2026-01-02T00:00:00Z"}`, false, true, false},
 		"a token and a subject":   {`{"jti":"t","subject":"alice","must":["client"]}`, true, true, false},
 		"all before a time, must": {`{"issued_before":"2999-01-01T00:00:00Z","must":["client"]}`, true, true, true},
-		"another kind":            {`{"sid":"s","at":"2026-01-02T00:00:00Z"}`, true, true, true},
+		"another kind":            {`{"grant":"g","at":"2026-01-02T00:00:00Z"}`, true, true, true},
 		"nothing, must":           {`{"must":["client"],"client":"c"}`, true, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestUnsupportedRevocations(t *testing.T) {
 			appendTo(t, r.path, c.line+"\n")
 			within(t, time.Second, "a change", func() bool { return r.tokens.Changes() != changes })
 			for what, got := range map[string]bool{
-				"t": c.token == r.tokens.Revoked("t", "bob", now), "alice": c.subject == r.tokens.Revoked("u", "alice", now), "bob": c.others == r.tokens.Revoked("u", "bob", now),
+				"t": c.token == r.tokens.Revoked(keyindex.Token{ID: "t", Subject: "bob", IssuedAt: now}), "alice": c.subject == r.tokens.Revoked(keyindex.Token{ID: "u", Subject: "alice", IssuedAt: now}), "bob": c.others == r.tokens.Revoked(keyindex.Token{ID: "u", Subject: "bob", IssuedAt: now}),
 			} {
 				if !got {
 					t.Errorf("%s: not as it must be", what)

@@ -74,8 +74,8 @@ func testNewerRevocation(f *fixture) {
 	if _, err := f.Revocations.RevokeToken(f.ctx(), "first"); err != nil {
 		f.Fatal(err)
 	}
-	f.NewerRevocation(`{"jti":"t","until":"2027-01-01T00:00:00Z","at":"2026-01-02T00:00:00Z"}`)
-	f.NewerRevocation(`{"sid":"s","at":"2026-01-02T00:00:00Z"}`)
+	f.NewerRevocation(`{"jti":"t","origin":"console","at":"2026-01-02T00:00:00Z"}`)
+	f.NewerRevocation(`{"grant":"g","at":"2026-01-02T00:00:00Z"}`)
 	f.within("one with another member", func() bool {
 		r, found := sink.last(func(r *store.Revocation) bool { return r.TokenID == "t" })
 		return found && !r.Unsupported
