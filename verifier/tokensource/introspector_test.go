@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/eventually"
 	"keyward/verifier"
 	"keyward/verifier/tokensource"
 )
@@ -301,7 +302,7 @@ func TestFailuresOfSeveralNetworks(t *testing.T) {
 		t.Errorf("%d requests to a server that fails for all clients", n)
 	}
 	m.set(respond(activeToken))
-	eventually(t, "a request to the server", func() bool { _, err := introspectFor(i, "192.0.2.1", "t"); return err == nil })
+	eventually.Succeeds(t, func() error { _, err := introspectFor(i, "192.0.2.1", "t"); return err })
 	if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Count(text, "level=INFO") != 1 {
 		t.Errorf("log: %s", text)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/eventually"
 	"keyward/verifier/jwks"
 	"keyward/verifier/tokensource"
 )
@@ -39,10 +40,9 @@ func find(r *tokensource.Remote, kid string) (*jwks.Key, error) {
 func eventuallyFinds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	t.Helper()
 	var key *jwks.Key
-	eventually(t, "key "+kid, func() (found bool) {
-		var err error
+	eventually.Succeeds(t, func() (err error) {
 		key, err = find(r, kid)
-		return err == nil
+		return err
 	})
 	return key
 }
