@@ -210,7 +210,15 @@ func (f *Store) useAnswer(c *storeCall, limits []ratelimit.Limit, results []rate
 	return refused, err
 }
 
-func (f *Store) failed(err error) { f.reportError(err, f.circuit.done(failed)) }
+// failed records a call that failed. Close cancels the calls that are in
+// flight, and their errors say nothing about the store.
+func (f *Store) failed(err error) {
+	if f.running.Err() != nil {
+		f.circuit.done(inconclusive)
+		return
+	}
+	f.reportError(err, f.circuit.done(failed))
+}
 
 // reportError reports an error of the store. If it opened the circuit, a
 // goroutine probes the store until it answers again.
