@@ -444,8 +444,8 @@ func TestIntrospectorConfig(t *testing.T) {
 	for name, cfg := range map[string]tokensource.IntrospectorConfig{
 		"no URL": {ClientID: "a"}, "other scheme": {URL: "ftp://server.test", ClientID: "a"},
 	} {
-		if _, err := tokensource.NewIntrospector(cfg); err == nil {
-			t.Errorf("%s: no error", name)
+		if _, err := tokensource.NewIntrospector(cfg); err == nil || !strings.HasPrefix(err.Error(), "url: ") {
+			t.Errorf("%s: %v, want an error that names the key", name, err)
 		}
 	}
 }
