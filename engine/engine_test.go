@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,15 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/engine"
+	"keyward/internal/eventually"
+	"keyward/internal/syncbuffer"
 	"keyward/store"
 	"keyward/store/filestore"
 
@@ -30,25 +29,7 @@ type running struct {
 	t       *testing.T
 	dir     string
 	journal *filestore.KeyFile
-	log     *syncBuffer
-}
-
-// syncBuffer is a buffer that a logger and a test share.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log     *syncbuffer.Buffer
 }
 
 const baseConfig = `
@@ -59,7 +40,7 @@ log: {level: debug, decisions: all}
 // prepare makes the files, in which DIR stands for the test's directory.
 func prepare(t *testing.T, text string) *running {
 	t.Helper()
-	r := &running{t: t, dir: t.TempDir(), log: &syncBuffer{}}
+	r := &running{t: t, dir: t.TempDir(), log: &syncbuffer.Buffer{}}
 	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	return r
@@ -116,23 +97,12 @@ func (r *running) ask(target, key string) authz.Reason {
 // becomes waits for a decision that follows from a change of a file.
 func (r *running) becomes(target, key string, want authz.Reason) {
 	r.t.Helper()
-	eventually(r.t, func() error {
+	eventually.Succeeds(r.t, func() error {
 		if reason := r.ask(target, key); reason != want {
 			return fmt.Errorf("%s is answered %s, want %s", target, reason, want)
 		}
 		return nil
 	})
-}
-
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for err := check(); err != nil; err = check() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 // observer counts the decisions that it receives.

@@ -9,6 +9,7 @@ import (
 
 	"keyward/authz"
 	"keyward/engine"
+	"keyward/internal/eventually"
 )
 
 func TestMaxAgeArrives(t *testing.T) {
@@ -62,7 +63,7 @@ func TestHalfAConfigurationIsNotPutInForce(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	r.configure(strict + "\nrequire_https: true\n")
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if reason := r.ask("/", ""); reason != authz.HTTPSRequired {
 			return fmt.Errorf("the finished configuration is not in force: %s", reason)
 		}

@@ -72,8 +72,7 @@ func detail(reason authz.Reason) string {
 	}
 }
 
-// genericBody returns the error body of the Generic API
-// (seeds/generic-api.txt).
+// genericBody returns the error body of the style generic (docs/errors.md).
 func genericBody(d *authz.Decision, now time.Time) []byte {
 	name, message := genericError(d.Reason)
 	return encode(struct {
@@ -84,8 +83,8 @@ func genericBody(d *authz.Decision, now time.Time) []byte {
 	}{name, message, d.Status(), now.UTC().Format(time.RFC3339)})
 }
 
-// genericError returns the names and messages of the API's page, word for word.
-// The page does not have those after rate_limit_exceeded.
+// genericError returns the names and messages that clients of the style may
+// compare: docs/errors.md has them word for word.
 func genericError(reason authz.Reason) (name, message string) {
 	switch reason {
 	case authz.NoCredential, authz.MalformedCredential, authz.AmbiguousCredential, authz.UnsupportedCredential,
@@ -108,7 +107,7 @@ func genericError(reason authz.Reason) (name, message string) {
 	}
 }
 
-// haloBody returns the error body of Halo (seeds/halo.txt).
+// haloBody returns the error body of the style halo (docs/errors.md).
 func haloBody(r *authz.Request, d *authz.Decision) []byte {
 	return encode(struct {
 		Status  int    `json:"status"`
@@ -136,8 +135,7 @@ func haloMessage(r *authz.Request, d *authz.Decision) string {
 	}
 }
 
-// halfredBody returns the error body of Halfred. Its page (seeds/halfred.txt)
-// has the three messages of a 401, and no body.
+// halfredBody returns the error body of the style halfred (docs/errors.md).
 func halfredBody(d *authz.Decision) []byte {
 	type halfredError struct {
 		Message string `json:"message"`

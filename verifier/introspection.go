@@ -233,6 +233,8 @@ func (s *IntrospectionSource) checkToken(info *TokenInfo) *Cause {
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
 	case info.JTI != "" && !chars.IsClaim(info.JTI):
 		return &Cause{RuleJti, wantText + ", or none", "one that is not"}
+	case info.Issuer != "" && !chars.IsClaim(info.Issuer):
+		return &Cause{RuleIss, wantText + ", or none", "one that is not"}
 	default:
 		return nil
 	}

@@ -24,7 +24,7 @@ const (
 	RuleTyp       Rule = "typ"       // a JWT, or an access token
 	RuleKid       Rule = "kid"       // names one of the issuer's keys
 	RulePayload   Rule = "payload"   // strict JSON
-	RuleIss       Rule = "iss"       // one of the configured issuers
+	RuleIss       Rule = "iss"       // one of the configured issuers; a text, if a server names it
 	RuleExp       Rule = "exp"       // present, a time, and within max_lifetime
 	RuleNbf       Rule = "nbf"       // a time that is not in the future
 	RuleIat       Rule = "iat"       // a time that is not in the future
