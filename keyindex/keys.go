@@ -28,6 +28,7 @@ type State uint8
 const (
 	// Revoked is also a deleted key, and a secret rotated away whose grace is over.
 	Revoked State = iota
+	Paused
 	Active
 )
 
@@ -39,6 +40,9 @@ type Key struct {
 	Scopes                  authz.Scopes
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
+	SecretSince             time.Time // when the key was rotated last, or else created
+	NotBefore               time.Time // when the key begins; zero: at once
+	Networks                Networks  // from which it may be used
 	State                   State
 	// ValidUntil is when the secret ends by itself: the key's expiry or the end of
 	// the grace, whichever is first. Zero is never.
@@ -108,6 +112,7 @@ func (k *Key) read(set *keySet, r row) error {
 	d := r.decoder()
 	k.ID, k.Name, k.User, k.Project, k.Rate = d.id, d.text(), d.text(), d.text(), d.text()
 	k.HasScopes, k.Created, k.Expires = r.flag(rowHasScopes), r.created().time(), r.expires().time()
+	k.SecretSince, k.Networks = k.Created, AnyNetwork()
 	if n := r.access(); n != inlineAccess {
 		shared := set.access.get(n)
 		k.Paths, k.Scopes = shared.paths, shared.scopes
@@ -117,10 +122,28 @@ func (k *Key) read(set *keySet, r row) error {
 			return fmt.Errorf("key %s: %w", k.ID, err)
 		}
 	}
-	if !r.flag(rowRevoked | rowDeleted) {
+	if r.flag(rowPaused | rowNotBefore | rowRotated | rowNetworks) {
+		k.readOptional(r, &d)
+	}
+	switch {
+	case r.flag(rowRevoked | rowDeleted):
+	case r.flag(rowPaused):
+		k.State = Paused
+	default:
 		k.State = Active
 	}
 	return nil
+}
+
+// readOptional decodes what few rows have.
+func (k *Key) readOptional(r row, d *rowDecoder) {
+	if rotated := r.rotated(); rotated > r.created() {
+		k.SecretSince = rotated.time()
+	}
+	k.NotBefore = r.notBefore().time()
+	if r.flag(rowNetworks) {
+		k.Networks = d.networks()
+	}
 }
 
 // RateOf is the rate in the record of the key with that id, "" without one, and
@@ -167,11 +190,11 @@ func (k *Keys) Ready() error {
 }
 
 // Counts says how many keys there are in each state. A key is in one of them;
-// deleted ones are in none.
-type Counts struct{ Active, Expiring, Expired, Revoked int }
+// deleted ones are in none. Rotating are those with an earlier secret in its grace.
+type Counts struct{ Active, Rotating, Expiring, NotYetValid, Paused, Expired, Revoked int }
 
 // Counts walks all keys, some ten nanoseconds each. Expiring are those that
-// expire within soon.
+// expire within soon. Of the states that a key is in, the last of Counts counts.
 func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 	var c Counts
 	set := k.set.Load()
@@ -184,12 +207,18 @@ func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 		case r.flag(rowDeleted):
 		case r.flag(rowRevoked):
 			c.Revoked++
-		case expires == 0 || expires > later:
-			c.Active++
-		case expires > at:
-			c.Expiring++
-		default:
+		case expires != 0 && expires <= at:
 			c.Expired++
+		case r.flag(rowPaused):
+			c.Paused++
+		case r.notBefore() > at:
+			c.NotYetValid++
+		case expires != 0 && expires <= later:
+			c.Expiring++
+		case r.inGrace(at):
+			c.Rotating++
+		default:
+			c.Active++
 		}
 	})
 	return c

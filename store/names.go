@@ -32,6 +32,12 @@ func CheckUserName(name string) error {
 	return checkKeysUser(name)
 }
 
+// ReservedUserName reports whether upstreams could take a user of that name
+// for a key or a client, whose ids are subjects too.
+func ReservedUserName(name string) bool {
+	return strings.HasPrefix(name, "k_") || strings.HasPrefix(name, "c_")
+}
+
 // checkKeysUser is CheckUserName for the name of a user that a key acts for,
 // which need not be in a users file.
 func checkKeysUser(name string) error {

@@ -47,7 +47,7 @@ type APIKeyConfig struct {
 	Prefixes []string
 	// BasicUsers are the user names whose Basic password is an API key.
 	BasicUsers []string
-	// MaxAge is how long after its creation a key is accepted; 0 is forever.
+	// MaxAge is how long a key is accepted after it got its secret; 0 is forever.
 	MaxAge time.Duration
 
 	// Principals caches valid keys. Unknown keys are not cached: the store is
@@ -62,6 +62,8 @@ type CachedKey struct {
 	revision  keyindex.Revision
 	user      *keyindex.User // nil for a key without one, or without a users file
 	until     time.Time      // when it stops being accepted, perhaps before its own expiry; zero: never
+	notBefore time.Time      // when it begins to be accepted
+	networks  keyindex.Networks
 }
 
 // APIKey verifies API keys, whichever part of a request carries them.
@@ -122,15 +124,23 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	id := (*cache.Key)(&digest)
 	kept, found := a.cfg.Principals.Get(id, now)
 	if found && a.stillValid(kept) && !kept.expired(now) {
+		if reason := kept.restriction(c, now); reason != authz.OK {
+			return nil, kept.refusal(reason)
+		}
 		return &kept.principal, nil
 	}
 	known := CachedKey{}
-	err := a.load(digest, now, &known)
-	if err == nil && known.expired(now) {
-		err = &authz.CredentialError{Reason: authz.ExpiredKey, Principal: known.clone()}
-	}
-	if err != nil {
+	paused, err := a.load(digest, now, &known)
+	switch {
+	case err != nil:
 		return nil, err
+	case known.expired(now):
+		return nil, known.refusal(authz.ExpiredKey)
+	case paused:
+		return nil, known.refusal(authz.PausedKey)
+	}
+	if reason := known.restriction(c, now); reason != authz.OK {
+		return nil, known.refusal(reason)
 	}
 	if found || a.cfg.Principals.ShouldAdmit(id) {
 		kept := known // the one that goes to the heap
@@ -148,6 +158,24 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 func (k *CachedKey) clone() *authz.Principal {
 	p := k.principal
 	return &p
+}
+
+// refusal returns the error for a key that is known and not accepted.
+func (k *CachedKey) refusal(reason authz.Reason) error {
+	return &authz.CredentialError{Reason: reason, Principal: k.clone()}
+}
+
+// restriction returns why the credential does not meet what the key requires now, of
+// its own time and of its client, or OK.
+func (k *CachedKey) restriction(c *authz.Credential, now time.Time) authz.Reason {
+	switch {
+	case now.Before(k.notBefore):
+		return authz.NotYetValid
+	case !k.networks.IsAny() && !k.networks.Contains(c.Client.Address()):
+		return authz.AddressNotAllowed
+	default:
+		return authz.OK
+	}
 }
 
 func (k *CachedKey) expired(now time.Time) bool {
@@ -172,34 +200,37 @@ func (a *APIKey) stillValid(k *CachedKey) bool {
 	return a.cfg.Keys.IsCurrent(k.revision) && (k.user == nil || !k.user.Stale())
 }
 
-// load fills in the principal from what the stores have now.
-func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
+// load fills in the principal from what the stores have now, and reports whether the
+// key is paused.
+func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) (paused bool, err error) {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keyindex.ErrUnknown) {
-		return errUnknownKey
+		return false, errUnknownKey
 	}
 	if err != nil {
-		return fmt.Errorf("looking up a key: %w", err)
+		return false, fmt.Errorf("looking up a key: %w", err)
 	}
 	known.revision, known.until = key.Revision, a.validUntil(&key)
+	known.notBefore, known.networks = key.NotBefore, key.Networks
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
-	if key.State != keyindex.Active {
-		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
+	p.AcceptedUntil = known.until
+	if key.State != keyindex.Active && key.State != keyindex.Paused {
+		return false, known.refusal(authz.RevokedKey)
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
-			return fmt.Errorf("key %s: rate: %w", key.ID, err)
+			return false, fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
-	return a.loadUser(&key, known)
+	return key.State == keyindex.Paused, a.loadUser(&key, known)
 }
 
 // loadUser adds the rights of the user that the key acts for, if there is one.
 func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 	if store.ReservedUserName(key.User) {
-		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
+		return known.refusal(authz.DisabledUser)
 	}
 	if a.cfg.Users == nil || key.User == "" {
 		return nil
@@ -209,10 +240,10 @@ func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
+		return known.refusal(authz.DisabledUser)
 	}
 	if !user.Since(key.Created) { // the key of a deleted user, whose name was given to another
-		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
+		return known.refusal(authz.RevokedKey)
 	}
 	known.principal.UserPaths = user.Paths
 	if !key.HasScopes {
@@ -226,8 +257,8 @@ func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 // expiry, the end of a rotation's grace, and the maximum age.
 func (a *APIKey) validUntil(key *keyindex.Key) time.Time {
 	end := key.ValidUntil
-	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
-		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
+	if a.cfg.MaxAge > 0 && !key.SecretSince.IsZero() {
+		if old := key.SecretSince.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
 			end = old
 		}
 	}
