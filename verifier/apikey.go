@@ -64,6 +64,7 @@ type CachedKey struct {
 	until     time.Time      // when it stops being accepted, perhaps before its own expiry; zero: never
 	notBefore time.Time      // when it begins to be accepted
 	networks  keyindex.Networks
+	paused    bool
 }
 
 // APIKey verifies API keys, whichever part of a request carries them.
@@ -124,22 +125,16 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	id := (*cache.Key)(&digest)
 	kept, found := a.cfg.Principals.Get(id, now)
 	if found && a.stillValid(kept) && !kept.expired(now) {
-		if reason := kept.restriction(c, now); reason != authz.OK {
+		if reason := kept.reason(c.Client, now); reason != authz.OK {
 			return nil, kept.refusal(reason)
 		}
 		return &kept.principal, nil
 	}
 	known := CachedKey{}
-	paused, err := a.load(digest, now, &known)
-	switch {
-	case err != nil:
+	if err := a.load(digest, now, &known); err != nil {
 		return nil, err
-	case known.expired(now):
-		return nil, known.refusal(authz.ExpiredKey)
-	case paused:
-		return nil, known.refusal(authz.PausedKey)
 	}
-	if reason := known.restriction(c, now); reason != authz.OK {
+	if reason := known.reason(c.Client, now); reason != authz.OK {
 		return nil, known.refusal(reason)
 	}
 	if found || a.cfg.Principals.ShouldAdmit(id) {
@@ -165,13 +160,17 @@ func (k *CachedKey) refusal(reason authz.Reason) error {
 	return &authz.CredentialError{Reason: reason, Principal: k.clone()}
 }
 
-// restriction returns why the credential does not meet what the key requires now, of
-// its own time and of its client, or OK.
-func (k *CachedKey) restriction(c *authz.Credential, now time.Time) authz.Reason {
+// reason returns why a key that has not ended is not accepted from the client now, or
+// OK.
+func (k *CachedKey) reason(client authz.RawAddress, now time.Time) authz.Reason {
 	switch {
+	case k.expired(now):
+		return authz.ExpiredKey
+	case k.paused:
+		return authz.PausedKey
 	case now.Before(k.notBefore):
 		return authz.NotYetValid
-	case !k.networks.IsAny() && !k.networks.Contains(c.Client.Address()):
+	case !k.networks.IsAny() && !k.networks.Contains(client.Address()):
 		return authz.AddressNotAllowed
 	default:
 		return authz.OK
@@ -200,31 +199,30 @@ func (a *APIKey) stillValid(k *CachedKey) bool {
 	return a.cfg.Keys.IsCurrent(k.revision) && (k.user == nil || !k.user.Stale())
 }
 
-// load fills in the principal from what the stores have now, and reports whether the
-// key is paused.
-func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) (paused bool, err error) {
+// load fills in the principal from what the stores have now.
+func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
 	if errors.Is(err, keyindex.ErrUnknown) {
-		return false, errUnknownKey
+		return errUnknownKey
 	}
 	if err != nil {
-		return false, fmt.Errorf("looking up a key: %w", err)
+		return fmt.Errorf("looking up a key: %w", err)
 	}
 	known.revision, known.until = key.Revision, a.validUntil(&key)
-	known.notBefore, known.networks = key.NotBefore, key.Networks
+	known.notBefore, known.networks, known.paused = key.NotBefore, key.Networks, key.State == keyindex.Paused
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
 	p.AcceptedUntil = known.until
-	if key.State != keyindex.Active && key.State != keyindex.Paused {
-		return false, known.refusal(authz.RevokedKey)
+	if key.State != keyindex.Active && !known.paused {
+		return known.refusal(authz.RevokedKey)
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
-			return false, fmt.Errorf("key %s: rate: %w", key.ID, err)
+			return fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
-	return key.State == keyindex.Paused, a.loadUser(&key, known)
+	return a.loadUser(&key, known)
 }
 
 // loadUser adds the rights of the user that the key acts for, if there is one.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
 )
@@ -28,9 +27,9 @@ func (f usageFile) of(k *keys) string {
 }
 
 type keyList struct {
-	OlderThan string `placeholder:"TIME" help:"Only keys created longer ago than this, such as 90d."`
-	UnusedFor string `placeholder:"TIME" help:"Only keys created and last used longer ago than this, such as 90d. Needs a usage file."`
-	Expiring  string `placeholder:"TIME" help:"Only active keys that expire within this time, such as 14d."`
+	OlderThan string `placeholder:"TIME" help:"Only keys created, or last rotated, longer ago than this, such as 90d."`
+	UnusedFor string `placeholder:"TIME" help:"Only keys created, last rotated and last used longer ago than this, such as 90d. Needs a usage file."`
+	Expiring  string `placeholder:"TIME" help:"Only keys that have not ended and expire within this time, such as 14d."`
 	usageFile
 	keyFile
 	output
@@ -97,12 +96,12 @@ type selection struct {
 
 func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
 	switch {
-	case s.olderThan > 0 && now.Sub(r.Created) <= s.olderThan:
+	case s.olderThan > 0 && now.Sub(r.SecretSince()) <= s.olderThan:
 		return false
-	// A key created more recently cannot have been unused for that long.
-	case s.unusedFor > 0 && (now.Sub(r.Created) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
+	// A secret made more recently cannot have been unused for that long.
+	case s.unusedFor > 0 && (now.Sub(r.SecretSince()) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
 		return false
-	case s.expiring > 0 && (k.rules.State(r, now) != manage.KeyActive || !k.rules.Ends(r, now.Add(s.expiring))):
+	case s.expiring > 0 && (k.rules.State(r, now).HasEnded() || !k.rules.Ends(r, now.Add(s.expiring))):
 		return false
 	}
 	return true
@@ -162,7 +161,7 @@ func (v *keyView) addUsage(env *environment, file string) error {
 	case err != nil:
 		return fmt.Errorf("reading usage: %w", err)
 	}
-	v.Usage = &used
+	v.Usage, v.LastUse = &used, used.Last
 	return nil
 }
 
