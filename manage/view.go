@@ -38,7 +38,7 @@ type KeyView struct {
 	Description string     `json:"description,omitempty"`
 	Owner       string     `json:"owner,omitempty"`
 	CreatedBy   string     `json:"created_by,omitempty"`
-	Ending      *store.Act `json:"ending,omitempty"`  // who revoked or deleted the key
+	Ending      *store.Act `json:"ending,omitempty"`  // by which it was revoked or deleted
 	LastUse     time.Time  `json:"last_use,omitzero"` // only if it is known
 }
 

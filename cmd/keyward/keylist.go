@@ -58,6 +58,10 @@ func (c *keyList) Run(env *environment) error {
 			return err
 		}
 	}
+	uses, err := c.uses(k)
+	if err != nil {
+		return err
+	}
 	records, _, err := k.List(env.ctx, store.KeyFilter{}, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
@@ -69,10 +73,25 @@ func (c *keyList) Run(env *environment) error {
 	views := []keyView{}
 	for i := range records {
 		if wanted.has(k, &records[i], now) {
-			views = append(views, k.view(&records[i], now))
+			view := k.view(&records[i], now)
+			view.LastUse = uses[records[i].ID]
+			views = append(views, view)
 		}
 	}
 	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
+}
+
+// uses returns when each key was last used, as far as there is a usage file.
+func (c *keyList) uses(k *keys) (map[string]time.Time, error) {
+	file := c.of(k)
+	if file == "" {
+		return nil, nil
+	}
+	last, _, err := usage.LastUses(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading usage: %w", err)
+	}
+	return last, nil
 }
 
 // span reads the duration in a flag; "" is none.
