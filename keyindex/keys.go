@@ -40,7 +40,6 @@ type Key struct {
 	Scopes                  authz.Scopes
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
-	SecretSince             time.Time // when the key was rotated last, or else created
 	NotBefore               time.Time // when the key begins; zero: at once
 	Networks                Networks  // from which it may be used
 	State                   State
@@ -48,6 +47,16 @@ type Key struct {
 	// the grace, whichever is first. Zero is never.
 	ValidUntil time.Time
 	Revision   Revision
+
+	rotated unixMicros
+}
+
+// SecretSince is when the key was rotated last, or else created.
+func (k *Key) SecretSince() time.Time {
+	if k.rotated <= unixMicrosOf(k.Created) {
+		return k.Created
+	}
+	return k.rotated.time()
 }
 
 // Revision is which version of a record an answer was made from. The zero Revision
@@ -112,7 +121,7 @@ func (k *Key) read(set *keySet, r row) error {
 	d := r.decoder()
 	k.ID, k.Name, k.User, k.Project, k.Rate = d.id, d.text(), d.text(), d.text(), d.text()
 	k.HasScopes, k.Created, k.Expires = r.flag(rowHasScopes), r.created().time(), r.expires().time()
-	k.SecretSince, k.Networks = k.Created, AnyNetwork()
+	k.Networks = AnyNetwork()
 	if n := r.access(); n != inlineAccess {
 		shared := set.access.get(n)
 		k.Paths, k.Scopes = shared.paths, shared.scopes
@@ -137,10 +146,7 @@ func (k *Key) read(set *keySet, r row) error {
 
 // readOptional decodes what few rows have.
 func (k *Key) readOptional(r row, d *rowDecoder) {
-	if rotated := r.rotated(); rotated > r.created() {
-		k.SecretSince = rotated.time()
-	}
-	k.NotBefore = r.notBefore().time()
+	k.rotated, k.NotBefore = r.rotated(), r.notBefore().time()
 	if r.flag(rowNetworks) {
 		k.Networks = d.networks()
 	}

@@ -10,17 +10,19 @@ import (
 // Networks are the networks from which a key may be used, as its row has them. The
 // zero value contains no address.
 type Networks struct {
-	any   bool
 	bytes string // of each network the length of its address, the bits of its prefix, and the address
 }
 
+// anyNetwork stands for AnyNetwork; it is shorter than a network.
+const anyNetwork = "*"
+
 // AnyNetwork contains every address, those that are not known included.
-func AnyNetwork() Networks { return Networks{any: true} }
+func AnyNetwork() Networks { return Networks{anyNetwork} }
 
 // Contains reports whether the address is known and in one of the networks, or the
 // networks are [AnyNetwork].
 func (n Networks) Contains(a authz.Address) bool {
-	if n.any {
+	if n.IsAny() {
 		return true
 	}
 	for rest := n.bytes; len(rest) > 0; {
@@ -34,7 +36,7 @@ func (n Networks) Contains(a authz.Address) bool {
 }
 
 // IsAny reports whether the networks are [AnyNetwork].
-func (n Networks) IsAny() bool { return n.any }
+func (n Networks) IsAny() bool { return n.bytes == anyNetwork }
 
 // addressOf is the address of these bytes, of which there are 4 or 16.
 func addressOf(bytes string) netip.Addr {

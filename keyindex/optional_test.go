@@ -53,9 +53,9 @@ func TestOptionalMembers(t *testing.T) {
 		has := func(bit int) bool { return combination&(1<<bit) != 0 }
 		r := keyNumber(1, apikey.Digest{1})
 		r.User, r.Rate, r.Paths = "alice", "5/m", []string{"/a"}
-		want := Key{State: Active, SecretSince: r.Created.Truncate(time.Microsecond)}
+		want, since := Key{State: Active}, r.Created.Truncate(time.Microsecond)
 		if has(0) {
-			r.Rotated, want.SecretSince = later, later
+			r.Rotated, since = later, later
 		}
 		if has(1) {
 			r.NotBefore, want.NotBefore = later, later
@@ -77,7 +77,7 @@ func TestOptionalMembers(t *testing.T) {
 		}
 		apply(t, keys, set, r)
 		got, err := keys.Find(apikey.Digest{1}, loadedAt)
-		if err != nil || got.State != want.State || !got.SecretSince.Equal(want.SecretSince) || !got.NotBefore.Equal(want.NotBefore) ||
+		if err != nil || got.State != want.State || !got.SecretSince().Equal(since) || !got.NotBefore.Equal(want.NotBefore) ||
 			got.User != "alice" || got.Rate != "5/m" || got.Paths.IsAnyPath() || !got.Created.Equal(r.Created.Truncate(time.Microsecond)) {
 			t.Errorf("combination %b: %+v (%v)", combination, got, err)
 		}
@@ -97,7 +97,7 @@ func TestRotatedBeforeItWasMade(t *testing.T) {
 	r := keyNumber(1, apikey.Digest{1})
 	r.Rotated = r.Created.Add(-time.Hour)
 	keys, _ := keysOf(t, r)
-	if got, err := keys.Find(r.Hash, loadedAt); err != nil || !got.SecretSince.Equal(got.Created) {
+	if got, err := keys.Find(r.Hash, loadedAt); err != nil || !got.SecretSince().Equal(got.Created) {
 		t.Errorf("%+v (%v)", got, err)
 	}
 }

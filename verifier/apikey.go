@@ -62,9 +62,11 @@ type CachedKey struct {
 	revision  keyindex.Revision
 	user      *keyindex.User // nil for a key without one, or without a users file
 	until     time.Time      // when it stops being accepted, perhaps before its own expiry; zero: never
-	notBefore time.Time      // when it begins to be accepted
-	networks  keyindex.Networks
-	paused    bool
+
+	unrestricted bool // none of what follows restricts the key
+	paused       bool
+	notBefore    time.Time // when it begins to be accepted
+	networks     keyindex.Networks
 }
 
 // APIKey verifies API keys, whichever part of a request carries them.
@@ -125,8 +127,10 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	id := (*cache.Key)(&digest)
 	kept, found := a.cfg.Principals.Get(id, now)
 	if found && a.stillValid(kept) && !kept.expired(now) {
-		if reason := kept.reason(c.Client, now); reason != authz.OK {
-			return nil, kept.refusal(reason)
+		if !kept.unrestricted {
+			if reason := kept.reason(c.Client, now); reason != authz.OK {
+				return nil, kept.refusal(reason)
+			}
 		}
 		return &kept.principal, nil
 	}
@@ -166,11 +170,13 @@ func (k *CachedKey) reason(client authz.RawAddress, now time.Time) authz.Reason 
 	switch {
 	case k.expired(now):
 		return authz.ExpiredKey
+	case k.unrestricted:
+		return authz.OK
 	case k.paused:
 		return authz.PausedKey
 	case now.Before(k.notBefore):
 		return authz.NotYetValid
-	case !k.networks.IsAny() && !k.networks.Contains(client.Address()):
+	case !k.networks.Contains(client.Address()):
 		return authz.AddressNotAllowed
 	default:
 		return authz.OK
@@ -210,6 +216,7 @@ func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) err
 	}
 	known.revision, known.until = key.Revision, a.validUntil(&key)
 	known.notBefore, known.networks, known.paused = key.NotBefore, key.Networks, key.State == keyindex.Paused
+	known.unrestricted = !known.paused && key.NotBefore.IsZero() && key.Networks.IsAny()
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
@@ -255,8 +262,8 @@ func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 // expiry, the end of a rotation's grace, and the maximum age.
 func (a *APIKey) validUntil(key *keyindex.Key) time.Time {
 	end := key.ValidUntil
-	if a.cfg.MaxAge > 0 && !key.SecretSince.IsZero() {
-		if old := key.SecretSince.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
+	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
+		if old := key.SecretSince().Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
 			end = old
 		}
 	}
