@@ -35,6 +35,9 @@ type Principal struct {
 
 	// ExpiresAt is when the credential expires; the zero Time means never.
 	ExpiresAt time.Time
+	// AcceptedUntil is when a key stops being accepted: when it expires, or reaches
+	// the configuration's maximum age. The zero Time means never.
+	AcceptedUntil time.Time
 }
 
 // Subject returns the user, or else the key's id; never the key's name, nor a

@@ -96,6 +96,8 @@ type Keys struct {
 	Prefixes   []string      // of bearer tokens that are API keys; "" accepts every token
 	PepperFile string        // "": no pepper
 	MaxAge     time.Duration // 0: no limit
+	// ExpiryHeader adds the time to allows when a key expires soon.
+	ExpiryHeader bool
 }
 
 // Users names the users file. If it is "", the users of keys are not looked up.

@@ -75,6 +75,7 @@ func (d *decoder) keys(v value, keys *Keys) {
 		{"prefixes", d.list(&keys.Prefixes, validPrefix)},
 		{"pepper_file", d.filename(&keys.PepperFile)},
 		{"max_age", d.duration(&keys.MaxAge, true)},
+		{"expiry_header", d.boolean(&keys.ExpiryHeader)},
 	})
 }
 

@@ -106,6 +106,10 @@ func Start(opts Options) (*Engine, error) {
 	}
 	e.put(first)
 	e.done.Go(e.watch)
+	if !opts.DryRun {
+		r := reminders{log: opts.Logger, reminded: e.env.metrics.reminders.Reminded, stop: e.stop}
+		e.done.Go(func() { r.run(e.Current) })
+	}
 	return e, nil
 }
 

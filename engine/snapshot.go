@@ -158,7 +158,7 @@ func (s *Snapshot) assemble(old *reuse.Generation) error {
 
 func rendererOf(cfg *config.Config, checker *authz.Checker) extauthz.Renderer {
 	return extauthz.Renderer{
-		QuotaOnAllow: cfg.RateLimits.HeadersOnAllow, Errors: cfg.Errors, Now: time.Now,
+		QuotaOnAllow: cfg.RateLimits.HeadersOnAllow, KeyExpiry: cfg.Keys.ExpiryHeader, Errors: cfg.Errors, Now: time.Now,
 		Challenge: extauthz.Challenge{
 			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes,
 		},

@@ -50,11 +50,13 @@ func detail(reason authz.Reason) string {
 		return "The request carries more than one credential"
 	case authz.UnsupportedCredential:
 		return "The authentication scheme is not supported"
-	case authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.ExpiredKey,
-		authz.ExpiredToken, authz.RevokedToken, authz.DisabledUser:
+	case authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.ExpiredKey, authz.PausedKey,
+		authz.NotYetValid, authz.ExpiredToken, authz.RevokedToken, authz.DisabledUser:
 		return "The credential is not valid"
 	case authz.WrongPassword:
 		return "The user name or password is wrong"
+	case authz.AddressNotAllowed:
+		return "The credential cannot be used from this address"
 	case authz.RouteDenied, authz.PathNotAllowed, authz.WrongProject, authz.WrongKind:
 		return "The credential does not give access to this resource"
 	case authz.MethodNotAllowed:
@@ -88,7 +90,8 @@ func genericBody(d *authz.Decision, now time.Time) []byte {
 func genericError(reason authz.Reason) (name, message string) {
 	switch reason {
 	case authz.NoCredential, authz.MalformedCredential, authz.AmbiguousCredential, authz.UnsupportedCredential,
-		authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.RevokedToken, authz.DisabledUser:
+		authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.PausedKey, authz.NotYetValid, authz.RevokedToken,
+		authz.DisabledUser:
 		return "invalid_token", "The provided token is invalid or has expired"
 	case authz.ExpiredKey, authz.ExpiredToken:
 		return "token_expired", "The access token has expired"
@@ -100,7 +103,7 @@ func genericError(reason authz.Reason) (name, message string) {
 		return "rate_limit_exceeded", "Too many requests"
 	case authz.AmbiguousPath, authz.AmbiguousHeader:
 		return "invalid_request", detail(reason)
-	case authz.RouteDenied, authz.MethodNotAllowed, authz.HTTPSRequired:
+	case authz.RouteDenied, authz.MethodNotAllowed, authz.HTTPSRequired, authz.AddressNotAllowed:
 		return "forbidden", detail(reason)
 	default:
 		return "service_unavailable", detail(reason)

@@ -28,6 +28,7 @@ type State uint8
 const (
 	// Revoked is also a deleted key, and a secret rotated away whose grace is over.
 	Revoked State = iota
+	Paused
 	Active
 )
 
@@ -39,6 +40,8 @@ type Key struct {
 	Scopes                  authz.Scopes
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
+	NotBefore               time.Time // when the key begins; zero: at once
+	Networks                Networks  // from which it may be used
 	State                   State
 	// Previous means that a rotation has replaced the secret.
 	Previous bool
@@ -46,6 +49,16 @@ type Key struct {
 	// the grace, whichever is first. Zero is never.
 	ValidUntil time.Time
 	Revision   Revision
+
+	rotated unixMicros
+}
+
+// SecretSince is when the key was rotated last, or else created.
+func (k *Key) SecretSince() time.Time {
+	if k.rotated <= unixMicrosOf(k.Created) {
+		return k.Created
+	}
+	return k.rotated.time()
 }
 
 // Revision is which version of a record an answer was made from. The zero Revision
@@ -110,6 +123,7 @@ func (k *Key) read(set *keySet, r row) error {
 	d := r.decoder()
 	k.ID, k.Name, k.User, k.Project, k.Rate = d.id, d.text(), d.text(), d.text(), d.text()
 	k.HasScopes, k.Created, k.Expires = r.flag(rowHasScopes), r.created().time(), r.expires().time()
+	k.Networks = AnyNetwork()
 	if n := r.access(); n != inlineAccess {
 		shared := set.access.get(n)
 		k.Paths, k.Scopes = shared.paths, shared.scopes
@@ -119,7 +133,14 @@ func (k *Key) read(set *keySet, r row) error {
 			return fmt.Errorf("key %s: %w", k.ID, err)
 		}
 	}
-	if !r.flag(rowRevoked | rowDeleted) {
+	if r.flag(rowPaused | rowNotBefore | rowRotated | rowNetworks) {
+		k.readOptional(r, &d)
+	}
+	switch {
+	case r.flag(rowRevoked | rowDeleted):
+	case r.flag(rowPaused):
+		k.State = Paused
+	default:
 		k.State = Active
 	}
 	return nil
@@ -141,6 +162,14 @@ func (k *Keys) FindID(id string) (key Key, err error) {
 	}
 	key.Revision, key.ValidUntil = revision, key.Expires
 	return key, nil
+}
+
+// readOptional decodes what few rows have.
+func (k *Key) readOptional(r row, d *rowDecoder) {
+	k.rotated, k.NotBefore = r.rotated(), r.notBefore().time()
+	if r.flag(rowNetworks) {
+		k.Networks = d.networks()
+	}
 }
 
 // RateOf is the rate in the record of the key with that id, "" without one, and
@@ -185,11 +214,11 @@ func (k *Keys) Ready() error {
 }
 
 // Counts says how many keys there are in each state. A key is in one of them;
-// deleted ones are in none.
-type Counts struct{ Active, Expiring, Expired, Revoked int }
+// deleted ones are in none. Rotating are those with an earlier secret in its grace.
+type Counts struct{ Active, Rotating, Expiring, NotYetValid, Paused, Expired, Revoked int }
 
 // Counts walks all keys, some ten nanoseconds each. Expiring are those that
-// expire within soon.
+// expire within soon. Of the states that a key is in, the last of Counts counts.
 func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 	var c Counts
 	set := k.set.Load()
@@ -202,12 +231,18 @@ func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 		case r.flag(rowDeleted):
 		case r.flag(rowRevoked):
 			c.Revoked++
-		case expires == 0 || expires > later:
-			c.Active++
-		case expires > at:
-			c.Expiring++
-		default:
+		case expires != 0 && expires <= at:
 			c.Expired++
+		case r.flag(rowPaused):
+			c.Paused++
+		case r.notBefore() > at:
+			c.NotYetValid++
+		case expires != 0 && expires <= later:
+			c.Expiring++
+		case r.inGrace(at):
+			c.Rotating++
+		default:
+			c.Active++
 		}
 	})
 	return c

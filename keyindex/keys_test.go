@@ -109,7 +109,7 @@ func TestFind(t *testing.T) {
 	if got := keys.Counts(expiry, time.Hour); got != (Counts{Expired: 1, Revoked: 1}) {
 		t.Errorf("%+v", got)
 	}
-	if got := keys.Counts(now, time.Minute); got != (Counts{Active: 1, Revoked: 1}) {
+	if got := keys.Counts(now, time.Minute); got != (Counts{Rotating: 1, Revoked: 1}) {
 		t.Errorf("%+v", got)
 	}
 }

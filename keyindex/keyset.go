@@ -138,7 +138,7 @@ func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 // It is nil for a key that never had one, which there is no need to deny.
 func (s *keySet) denying(r *store.KeyRecord, slot uint32, known bool) *store.KeyRecord {
 	c := *r
-	c.Paths, c.Scopes = nil, nil
+	c.Paths, c.Scopes, c.CIDRs = nil, nil, nil
 	if c.Hash != (apikey.Digest{}) && !s.claimed(r, slot, known) {
 		if c.Format == "" {
 			c.Format = apikey.FormatRaw // which any secret may be

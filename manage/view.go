@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"net/netip"
 	"time"
 
 	"keyward/apikey"
@@ -28,6 +29,17 @@ type KeyView struct {
 	Deleted  time.Time     `json:"deleted,omitzero"`
 	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
 	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
+
+	Rotated   time.Time      `json:"rotated,omitzero"` // the last time
+	NotBefore time.Time      `json:"not_before,omitzero"`
+	Paused    *store.Pause   `json:"paused"` // null: not paused
+	CIDRs     []netip.Prefix `json:"cidrs,omitempty"`
+
+	Description string     `json:"description,omitempty"`
+	Owner       string     `json:"owner,omitempty"`
+	CreatedBy   string     `json:"created_by,omitempty"`
+	Ending      *store.Act `json:"ending,omitempty"`  // by which it was revoked or deleted
+	LastUse     time.Time  `json:"last_use,omitzero"` // only if it is known
 }
 
 // KeyState is what has become of a key.
@@ -36,6 +48,8 @@ type KeyState string
 // The states.
 const (
 	KeyActive      KeyState = "active"
+	KeyNotYetValid KeyState = "not_yet_valid"
+	KeyPaused      KeyState = "paused"
 	KeyExpired     KeyState = "expired"
 	KeyRevoked     KeyState = "revoked"
 	KeyUnsupported KeyState = "unsupported" // a newer version wrote the record
@@ -56,6 +70,10 @@ func (k KeyRules) State(r *store.KeyRecord, now time.Time) KeyState {
 		return KeyUnsupported
 	case k.Ends(r, now):
 		return KeyExpired
+	case r.Paused != nil:
+		return KeyPaused
+	case now.Before(r.NotBefore):
+		return KeyNotYetValid
 	default:
 		return KeyActive
 	}
@@ -63,7 +81,12 @@ func (k KeyRules) State(r *store.KeyRecord, now time.Time) KeyState {
 
 // Ends reports whether the key, if it is not revoked before, has expired by then.
 func (k KeyRules) Ends(r *store.KeyRecord, by time.Time) bool {
-	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.MaxAge > 0 && !by.Before(r.Created.Add(k.MaxAge))
+	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.MaxAge > 0 && !by.Before(r.SecretSince().Add(k.MaxAge))
+}
+
+// HasEnded reports whether the state is final for the key's secret.
+func (s KeyState) HasEnded() bool {
+	return s != KeyActive && s != KeyPaused && s != KeyNotYetValid
 }
 
 // View returns what is shown of the key.
@@ -73,11 +96,25 @@ func (k KeyRules) View(r *store.KeyRecord, now time.Time) KeyView {
 		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
 		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
 		UserGone: k.Ended.Of(r.User, r.Created).UTC(),
+		Rotated:  r.Rotated.UTC(), NotBefore: r.NotBefore.UTC(), CIDRs: r.CIDRs,
+		Description: r.Description, Owner: r.Owner, CreatedBy: r.CreatedBy,
+	}
+	if r.Paused != nil {
+		v.Paused = &store.Pause{Since: r.Paused.Since.UTC(), Act: shownAct(&r.Paused.Act)}
+	}
+	if r.Ending != nil {
+		ending := shownAct(r.Ending)
+		v.Ending = &ending
 	}
 	for _, p := range r.Unexpired(now) {
 		v.Previous = append(v.Previous, p.Until.UTC())
 	}
 	return v
+}
+
+// shownAct is an act without what this version does not know of it.
+func shownAct(a *store.Act) store.Act {
+	return store.Act{By: a.By, Via: a.Via, Reason: a.Reason}
 }
 
 // UserView is what is shown of a user: all but the password hash.

@@ -96,7 +96,7 @@ func (m KeyMaker) Rotate(r *KeyRecord, now time.Time, grace time.Duration) (auth
 		r.Format = format // with a grace the key has secrets of both formats
 	}
 	m.setSecret(r, secret, r.Prefix)
-	r.At = now
+	r.Rotated, r.At = now, now
 	return secret, nil
 }
 

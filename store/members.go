@@ -68,8 +68,16 @@ func (m *members) once(bit uint32) error {
 // others as they are.
 func (m *members) readAll(line []byte, bitOf func(name []byte) uint32, read func(s *jsonline.Scanner, bit uint32) error) error {
 	m.scanner = jsonline.NewScanner(line)
-	s := &m.scanner
-	err := s.Object(func(name []byte) error {
+	err := m.readObject(&m.scanner, bitOf, read)
+	if err == nil {
+		err = m.end(&m.scanner)
+	}
+	return err
+}
+
+// readObject reads the members of an object as readAll does those of a line.
+func (m *members) readObject(s *jsonline.Scanner, bitOf func(name []byte) uint32, read func(s *jsonline.Scanner, bit uint32) error) error {
+	return s.Object(func(name []byte) error {
 		bit := bitOf(name)
 		if bit == 0 {
 			return m.readUnknown(s, name, bitOf)
@@ -79,10 +87,6 @@ func (m *members) readAll(line []byte, bitOf func(name []byte) uint32, read func
 		}
 		return read(s, bit)
 	})
-	if err == nil {
-		err = m.end(s)
-	}
-	return err
 }
 
 // end checks what follows the members.

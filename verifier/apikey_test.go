@@ -25,6 +25,7 @@ type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
 	journal *filestore.KeyFile
+	path    string // of the key file
 	hasher  *apikey.Hasher
 	users   *filestore.UserFile
 	follow  []store.Follower
@@ -44,8 +45,8 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	}
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
-	f := &apiKeyFixture{t: t, hasher: hasher, now: time.Now().UTC()}
-	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	f := &apiKeyFixture{t: t, hasher: hasher, path: filepath.Join(dir, "keys.jsonl"), now: time.Now().UTC()}
+	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: hasher})
 	if _, _, err := f.journal.Create(context.Background(), store.KeyParams{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}

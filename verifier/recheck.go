@@ -47,7 +47,7 @@ var (
 )
 
 // Verify implements authz.Verifier.
-func (v *Recheck) Verify(_ context.Context, _ *authz.Credential, now time.Time) (*authz.Principal, error) {
+func (v *Recheck) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	denied := v.cfg.Denied
 	if denied.Principal == nil {
 		if denied.Reason.Status() == 401 {
@@ -57,7 +57,7 @@ func (v *Recheck) Verify(_ context.Context, _ *authz.Credential, now time.Time) 
 	}
 	switch denied.Principal.AuthMethod {
 	case authz.AuthMethodAPIKey:
-		return v.key(denied.Principal, now)
+		return v.key(denied.Principal, c.Client, now)
 	case authz.AuthMethodBasic:
 		return v.password(denied.Principal)
 	case authz.AuthMethodJWT, authz.AuthMethodOAuth:
@@ -67,10 +67,10 @@ func (v *Recheck) Verify(_ context.Context, _ *authz.Credential, now time.Time) 
 	}
 }
 
-// key returns the principal of a key by its record. A previous secret ends with
+// key returns the principal of a key by its record, for the client of then. A previous secret ends with
 // its grace, which then was the end of its principal.
-func (v *Recheck) key(was *authz.Principal, now time.Time) (*authz.Principal, error) {
-	p, err := v.cfg.Keys.principalOf(was.KeyID, now)
+func (v *Recheck) key(was *authz.Principal, client authz.RawAddress, now time.Time) (*authz.Principal, error) {
+	p, err := v.cfg.Keys.principalOf(was.KeyID, client, now)
 	if err == nil && was.PreviousSecret && !was.ExpiresAt.IsZero() && !now.Before(was.ExpiresAt) {
 		return nil, &authz.CredentialError{Reason: authz.RevokedKey, Principal: p, Cause: errGraceEnded}
 	}
@@ -79,7 +79,7 @@ func (v *Recheck) key(was *authz.Principal, now time.Time) (*authz.Principal, er
 
 // principalOf returns the principal of the key with that id, as Verify does for
 // its current secret.
-func (a *APIKey) principalOf(id string, now time.Time) (*authz.Principal, error) {
+func (a *APIKey) principalOf(id string, client authz.RawAddress, now time.Time) (*authz.Principal, error) {
 	key, err := a.cfg.Keys.FindID(id)
 	if err != nil {
 		return nil, lookupError(err)
@@ -88,8 +88,8 @@ func (a *APIKey) principalOf(id string, now time.Time) (*authz.Principal, error)
 	if err := a.loadFound(&key, &known); err != nil {
 		return nil, err
 	}
-	if known.expired(now) {
-		return nil, &authz.CredentialError{Reason: authz.ExpiredKey, Principal: known.clone()}
+	if reason := known.reason(client, now); reason != authz.OK {
+		return nil, known.refusal(reason)
 	}
 	return known.clone(), nil
 }

@@ -41,6 +41,7 @@ func (v *keyView) write(w io.Writer) {
 		if !v.UserGone.IsZero() {
 			row("user deleted", instant(v.UserGone))
 		}
+		v.writeOptional(row)
 		for _, until := range v.Previous {
 			row("old secret until", instant(until))
 		}
@@ -50,6 +51,40 @@ func (v *keyView) write(w io.Writer) {
 			}
 		}
 	})
+}
+
+// writeOptional prints what few keys have.
+func (v *keyView) writeOptional(row func(...any)) {
+	text := func(name, value string) {
+		if value != "" {
+			row(name, store.Shown(value))
+		}
+	}
+	moment := func(name string, at time.Time, act *store.Act) {
+		if at.IsZero() {
+			return
+		}
+		row(name, instant(at))
+		if act != nil {
+			text("  by", act.By)
+			text("  via", string(act.Via))
+			text("  reason", act.Reason)
+		}
+	}
+	if v.Ending != nil {
+		moment("ended", store.Latest(v.Revoked, v.Deleted), v.Ending)
+	}
+	if v.Paused != nil {
+		moment("paused", v.Paused.Since, &v.Paused.Act)
+	}
+	moment("rotated", v.Rotated, nil)
+	moment("not before", v.NotBefore, nil)
+	if len(v.CIDRs) > 0 {
+		row("networks", strings.Trim(fmt.Sprint(v.CIDRs), "[]"))
+	}
+	text("description", v.Description)
+	text("owner", v.Owner)
+	text("created by", v.CreatedBy)
 }
 
 func pathList(paths []string) string {
@@ -125,7 +160,7 @@ func (c *keyVerify) Run(env *environment) error {
 	case rotated:
 		return fmt.Errorf("revoked: %s has a new secret", r.ID)
 	case view.State != manage.KeyActive:
-		return fmt.Errorf("%s: %s is no longer valid", view.State, r.ID)
+		return fmt.Errorf("%s: %s is not valid", view.State, r.ID)
 	default:
 		return nil
 	}

@@ -27,7 +27,6 @@ const (
 	kindRevocations = "revocations"
 	kindAudit       = "audit"
 	kindProjects    = "projects"
-	kindClients     = "clients"
 )
 
 // header is a file's first line: what the file is, and how its secrets are hashed.
@@ -48,11 +47,6 @@ func keysHeader(h *apikey.Hasher) header {
 func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions} }
 
 func projectsHeader() header { return header{Kind: kindProjects, Versions: ownVersions} }
-
-// clientsHeader says how the clients' secrets are hashed, which is as keys are.
-func clientsHeader(h *apikey.Hasher) header {
-	return header{Kind: kindClients, Versions: ownVersions, Hash: h.Name(), Pepper: h.PepperID()}
-}
 
 func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
 

@@ -1,13 +1,14 @@
 package filestore
 
 import (
+	"slices"
 	"time"
 
 	"keyward/store"
 	"keyward/store/journal"
 )
 
-// ProjectFile reads a projects file.
+// ProjectFile is a projects file.
 type ProjectFile struct {
 	recordReader[store.Project, store.ProjectFilter]
 }
@@ -25,12 +26,28 @@ func NewProjectFile(path string, fsys journal.FS) *ProjectFile {
 	}}
 }
 
-// ProjectFeed feeds a sink from a projects file.
-type ProjectFeed struct{ journal.FollowConfig }
-
-// Follow implements Feed.
-func (f ProjectFeed) Follow(into store.Sink[store.Project]) (store.Follower, error) {
-	return follow(f.FollowConfig, projectsHeader(), into, newProjectDecoder)
+// Editor returns the editor of the file's projects, whose changes are in the log, if
+// there is one.
+func (f *ProjectFile) Editor(log *AuditFile) store.Editor[store.Project] {
+	log.watch("project", &f.lines)
+	return &editor[store.Project]{
+		lines: &f.lines, log: log,
+		get: func(name string, each eachLine) (store.Project, error) {
+			all, err := f.latest(each, false)
+			if err != nil {
+				return store.Project{}, err
+			}
+			return f.find(all, name)
+		},
+		all: func(each eachLine) ([]store.Project, error) {
+			all, err := f.latest(each, false)
+			return slices.DeleteFunc(all, func(r store.Project) bool { return !r.Deleted.IsZero() }), err
+		},
+		line: func(r *store.Project, seq int64) ([]byte, error) {
+			r.Seq = seq
+			return r.Line()
+		},
+	}
 }
 
 func newProjectDecoder() decoder[store.Project] { return &store.ProjectDecoder{} }

@@ -23,22 +23,28 @@ type recordReader[R, F any] struct {
 
 // Get implements store.Reader. A line that cannot be read is skipped, as servers do.
 func (f *recordReader[R, F]) Get(ctx context.Context, id string) (R, error) {
-	var none R
-	all, err := f.latest(ctx, false)
+	all, err := f.latest(unlocked(ctx, &f.lines), false)
 	if err != nil {
+		var none R
 		return none, err
 	}
+	return f.find(all, id)
+}
+
+// find returns the record among all. One that was deleted is not found.
+func (f *recordReader[R, F]) find(all []R, id string) (R, error) {
 	for i := range all {
 		if r := &all[i]; f.position(r).ID == id && f.deleted(r).IsZero() {
 			return *r, nil
 		}
 	}
+	var none R
 	return none, fmt.Errorf("%s: %w", f.what, store.ErrNotFound)
 }
 
 // List implements store.Lister. A line that cannot be read is an error.
 func (f *recordReader[R, F]) List(ctx context.Context, filter F, page store.Page) ([]R, store.Cursor, error) {
-	all, err := f.latest(ctx, true)
+	all, err := f.latest(unlocked(ctx, &f.lines), true)
 	if err != nil {
 		return nil, "", err
 	}
@@ -46,11 +52,11 @@ func (f *recordReader[R, F]) List(ctx context.Context, filter F, page store.Page
 }
 
 // latest returns the last record about each id.
-func (f *recordReader[R, F]) latest(ctx context.Context, strict bool) ([]R, error) {
+func (f *recordReader[R, F]) latest(each eachLine, strict bool) ([]R, error) {
 	var all []R
 	at := map[string]int{}
 	d := f.newDecoder()
-	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+	err := each(func(line []byte, _ int) error {
 		r, err := d.Decode(line)
 		if err != nil {
 			if strict {
