@@ -25,7 +25,7 @@ type Principal struct {
 	Issuer   string
 
 	// Paths are the paths that the credential allows, UserPaths those that its
-	// user may use. A path must be in both. The zero PathSet is empty.
+	// user may use. A path must be in both. The zero urlpath.Set is empty.
 	Paths, UserPaths urlpath.Set
 	Scopes           Scopes
 

@@ -85,7 +85,7 @@ func (p Pattern) String() string {
 	return p.path
 }
 
-// Set is the set of paths that a principal may use. The zero PathSet is
+// Set is the set of paths that a principal may use. The zero Set is
 // empty. It is one pointer, since each request copies some and a cache holds
 // thousands.
 type Set struct{ patterns *[]Pattern }
