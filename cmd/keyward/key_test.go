@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func (c *cli) listed(args ...string) string {
 	for _, line := range lines[1:] {
 		names = append(names, strings.Fields(line)[3])
 	}
+	slices.Sort(names) // made at one time, they are listed by their ids
 	return strings.Join(names, " ")
 }
 
