@@ -70,7 +70,7 @@ func SessionActor(user *store.UserRecord, granted []string, call Call) Actor {
 // managing scopes of a key need a user, and allow no more than the user has now.
 func KeyActor(key *store.KeyRecord, user *store.UserRecord, now time.Time, call Call) Actor {
 	switch {
-	case key.Ended() || key.Unsupported || !key.Expires.IsZero() && !now.Before(key.Expires):
+	case key.Ended() || key.Unsupported || key.Paused != nil || now.Before(key.NotBefore) || !key.Expires.IsZero() && !now.Before(key.Expires):
 		return Actor{}
 	case user != nil && (user.Name != key.User || user.Disabled || user.Unsupported || !user.Deleted.IsZero() || !key.Created.After(user.ValidSince)):
 		return Actor{}
@@ -121,7 +121,7 @@ func (r *reach) setKey(key *store.KeyRecord) {
 	}
 	r.ownPaths = len(key.Paths) > 0
 	r.paths = append(r.paths, paths)
-	r.project, r.expires = key.Project, key.Expires
+	r.project, r.expires, r.cidrs = key.Project, key.Expires, key.CIDRs
 	if key.Rate != "" {
 		r.rate, _ = authz.ParseRate(key.Rate) // zero allows nothing, and so gives nothing
 		if r.rate == (authz.Rate{}) {

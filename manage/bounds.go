@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"net/netip"
 	"slices"
 
 	"keyward/authz"
@@ -34,8 +35,22 @@ func (r *reach) beyond(k *store.KeyRecord, normal authz.Rate, member bool) strin
 		return "expires"
 	case !r.coversRate(k.Rate, normal):
 		return "rate"
+	case !r.coversNetworks(k.CIDRs):
+		return "cidrs"
 	}
 	return ""
+}
+
+// coversNetworks reports whether all of the networks are within the actor's. None
+// means any address.
+func (r *reach) coversNetworks(networks []netip.Prefix) bool {
+	if len(r.cidrs) == 0 {
+		return true
+	}
+	within := func(n netip.Prefix) bool {
+		return slices.ContainsFunc(r.cidrs, func(own netip.Prefix) bool { return own.Bits() <= n.Bits() && own.Contains(n.Addr()) })
+	}
+	return len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return !within(n) })
 }
 
 // includes reports whether all paths are within the reach.

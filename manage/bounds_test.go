@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -55,6 +56,12 @@ func TestBounds(t *testing.T) {
 		{"a later end", user, store.KeyRecord{Expires: end}, store.KeyRecord{User: "ops", Expires: end.Add(1)}, "expires"},
 		{"no end", user, store.KeyRecord{Expires: end}, store.KeyRecord{User: "ops"}, "expires"},
 
+		{"the actor's network", user, store.KeyRecord{CIDRs: networks("192.0.2.0/24")}, store.KeyRecord{User: "ops", CIDRs: networks("192.0.2.0/24")}, ""},
+		{"a part of it", user, store.KeyRecord{CIDRs: networks("192.0.2.0/24", "2001:db8::/32")}, store.KeyRecord{User: "ops", CIDRs: networks("192.0.2.128/25", "2001:db8::1/128")}, ""},
+		{"a wider network", user, store.KeyRecord{CIDRs: networks("192.0.2.0/24")}, store.KeyRecord{User: "ops", CIDRs: networks("192.0.0.0/16")}, "cidrs"},
+		{"another network", user, store.KeyRecord{CIDRs: networks("192.0.2.0/24")}, store.KeyRecord{User: "ops", CIDRs: networks("192.0.2.0/25", "198.51.100.0/24")}, "cidrs"},
+		{"any network", user, store.KeyRecord{CIDRs: networks("192.0.2.0/24")}, store.KeyRecord{User: "ops"}, "cidrs"},
+
 		{"the actor's rate", user, store.KeyRecord{Rate: "10/h"}, store.KeyRecord{User: "ops", Rate: "10/h"}, ""},
 		{"a higher rate", user, store.KeyRecord{Rate: "10/h"}, store.KeyRecord{User: "ops", Rate: "11/h"}, "rate"},
 		{"the usual rate, of an actor with a lower one", user, store.KeyRecord{Rate: "10/h"}, store.KeyRecord{User: "ops"}, "rate"},
@@ -71,6 +78,13 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: beyond by %q, want %q", c.what, got, c.member)
 		}
 	}
+}
+
+func networks(texts ...string) (all []netip.Prefix) {
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
 }
 
 // TestZeroActor may do nothing, and leaves nothing in the log.

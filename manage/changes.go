@@ -14,6 +14,7 @@ import (
 var (
 	shownOfKeys = []string{
 		"name", "user", "project", "paths", "scopes", "rate", "prefix", "format", "hint", "expires", "revoked", "deleted",
+		"not_before", "paused", "cidrs", "description", "owner", "ending",
 	}
 	shownOfUsers = []string{"paths", "scopes", "disabled", "deleted", "valid_since", "sessions_since"}
 )

@@ -17,6 +17,8 @@ type KeyRef struct {
 	ID string
 	// IfMatch is the version that the caller has seen; [store.AnyVersion] for any.
 	IfMatch store.Version
+	// Reason is why the key is paused or revoked, in the actor's words; "" is none.
+	Reason string
 	// Own is a key of the actor's own, which needs no role over the keys of others:
 	// any other key is NotFound.
 	Own bool
@@ -36,6 +38,7 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (st
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
+			p.CreatedBy = a.name
 			if r, secret, err = s.maker.New(&p, s.Now().UTC()); err != nil {
 				return err
 			}
@@ -69,12 +72,32 @@ func (s *Service) RotateKey(ctx context.Context, a Actor, ref KeyRef, grace time
 
 // RevokeKey ends the key. Revoking one that has ended changes nothing.
 func (s *Service) RevokeKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
-	return s.changeKey(ctx, a, ref, audit.KeyRevoke, func(r *store.KeyRecord, now time.Time) (bool, error) { return r.Revoke(now), nil })
+	return s.changeKey(ctx, a, ref, audit.KeyRevoke, func(r *store.KeyRecord, now time.Time) (bool, error) {
+		if !r.Revoke(now) {
+			return false, nil
+		}
+		r.Ending = a.act(ref.Reason)
+		return true, nil
+	})
+}
+
+// act is what a record keeps of what the actor did to it, so that it is known although
+// the audit log could not be written.
+func (a Actor) act(reason string) *store.Act {
+	return &store.Act{By: a.name, Via: a.via, Reason: reason}
 }
 
 // DeleteKey ends the key and hides it.
 func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) error {
-	_, err := s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) { return r.Delete(now), nil })
+	_, err := s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) {
+		if !r.Delete(now) {
+			return false, nil
+		}
+		if r.Ending == nil {
+			r.Ending = a.act(ref.Reason)
+		}
+		return true, nil
+	})
 	return err
 }
 
@@ -82,6 +105,9 @@ func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) error {
 func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action audit.Action, edit func(r *store.KeyRecord, now time.Time) (bool, error)) (store.KeyRecord, error) {
 	var after store.KeyRecord
 	err := s.mayRefer(a, ref)
+	if err == nil {
+		err = checkReason(ref.Reason)
+	}
 	if err == nil {
 		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
 			before, err := tx.Get(ref.ID)
@@ -177,24 +203,9 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 	if p.Name == "" {
 		bad.add("/name", "is required: it says what the key is for")
 	}
-	bad.check("", p.Check())
-	if p.Rate != "" {
-		if _, err := authz.ParseRate(p.Rate); err != nil {
-			bad.check("/rate", err)
-		}
-	}
-	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
-		bad.add("/expires", "is not in the future")
-	}
+	s.checkSettings(&bad, p)
 	if p.Format != apikey.FormatHex && len(s.Prefixes) > 0 && !slices.Contains(s.Prefixes, p.Prefix) {
 		bad.add("/prefix", "is not one by which keys are recognised here")
-	}
-	if p.Scopes != nil {
-		for i, scope := range managing(*p.Scopes) {
-			if !known(scope) {
-				bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
-			}
-		}
 	}
 	return bad.err()
 }

@@ -3,6 +3,7 @@ package manage
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/authz"
 	"keyward/store"
@@ -34,6 +35,11 @@ revoke own key                | +        +        +        f        f        +  
 revoke another's own          | n        n        n        f        f        n        n        f        f        f        f        f        f
 revoke key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
 revoke key of an admin        | +        +        +        f        f        f        f        f        f        f        f        f        f
+narrow key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
+widen key of another          | +        +        b        f        f        f        f        f        f        f        f        f        f
+pause key of another          | +        +        +        f        f        f        f        f        f        f        f        f        f
+resume key of another         | +        +        b        f        f        f        f        f        f        f        f        f        f
+end grace of another          | +        +        +        f        f        f        f        f        f        f        f        f        f
 delete key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
 revoke itself                 | -        +        +        +        +        +        -        +        +        +        f        f        f
 create user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
@@ -188,6 +194,35 @@ var requests = map[string]func(f *fixture, a Actor) error{
 	"revoke key of an admin": func(f *fixture, a Actor) error {
 		return f.tryRevoke(a, f.key(store.KeyParams{User: "root2"}), false)
 	},
+	"narrow key of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other"})
+		list := scopes("read")
+		return f.tryUpdate(a, key, KeyPatch{Scopes: &list, Paths: scopes("/api/v1")})
+	},
+	"widen key of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+		return f.tryUpdate(a, key, KeyPatch{Paths: scopes("/api")})
+	},
+	"pause key of another": func(f *fixture, a Actor) error {
+		_, err := f.PauseKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
+		return err
+	},
+	"resume key of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other"})
+		if _, err := f.PauseKey(f.ctx(), f.admin, KeyRef{ID: key.ID}); err != nil {
+			f.Fatal(err)
+		}
+		_, err := f.ResumeKey(f.ctx(), a, KeyRef{ID: key.ID})
+		return err
+	},
+	"end grace of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other"})
+		if _, _, err := f.RotateKey(f.ctx(), f.admin, KeyRef{ID: key.ID}, time.Hour); err != nil {
+			f.Fatal(err)
+		}
+		_, err := f.EndGrace(f.ctx(), a, KeyRef{ID: key.ID})
+		return err
+	},
 	"delete key of another": func(f *fixture, a Actor) error {
 		return f.DeleteKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
 	},
@@ -251,6 +286,14 @@ func (f *fixture) tryRotate(a Actor, key store.KeyRecord, own bool) error {
 	_, _, err := f.RotateKey(f.ctx(), a, KeyRef{ID: key.ID, Own: own}, 0)
 	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || err != nil && now.Hash != key.Hash {
 		f.Errorf("refused, and changed: %v", getErr)
+	}
+	return err
+}
+
+func (f *fixture) tryUpdate(a Actor, key store.KeyRecord, patch KeyPatch) error {
+	_, err := f.UpdateKey(f.ctx(), a, KeyRef{ID: key.ID}, patch)
+	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || (err != nil) != (now.Version() == key.Version()) {
+		f.Errorf("%v, and %+v", err, now)
 	}
 	return err
 }

@@ -54,7 +54,8 @@ func (m KeyMaker) record(p *KeyParams, now time.Time) (KeyRecord, error) {
 	}
 	r := KeyRecord{
 		ID: id, Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
-		Rate: p.Rate, Created: now, Expires: p.Expires, At: now,
+		Rate: p.Rate, Created: now, Expires: p.Expires, NotBefore: p.NotBefore, CIDRs: p.CIDRs,
+		Description: p.Description, Owner: p.Owner, CreatedBy: p.CreatedBy, At: now,
 	}
 	if !r.Expires.IsZero() {
 		r.Expires = r.Expires.UTC()
@@ -92,7 +93,7 @@ func (m KeyMaker) Rotate(r *KeyRecord, now time.Time, grace time.Duration) (auth
 	}
 	r.Previous = append(r.Unexpired(now), PreviousSecret{Hash: r.Hash, Until: now.Add(grace)})
 	if grace == 0 {
-		r.endPrevious()
+		r.EndGrace()
 		r.Format = format // with a grace the key has secrets of both formats
 	}
 	m.setSecret(r, secret, r.Prefix)
@@ -111,8 +112,8 @@ func (r *KeyRecord) Unexpired(now time.Time) []PreviousSecret {
 	return kept
 }
 
-// endPrevious ends all previous secrets, independent of any clock.
-func (r *KeyRecord) endPrevious() {
+// EndGrace ends all previous secrets, independent of any clock.
+func (r *KeyRecord) EndGrace() {
 	for i := range r.Previous {
 		r.Previous[i].Until = time.Time{}
 	}

@@ -65,9 +65,9 @@ func checkName(what, name string) error {
 
 // checkText returns why a record cannot have the text that describes it to people,
 // which is called what in the error. The empty text is one.
-func checkText(what, text string) error {
-	if !jsonline.ValidText([]byte(text)) || strings.IndexFunc(text, chars.IsHidden) >= 0 {
-		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control and other hidden characters", ErrInvalid, what, jsonline.MaxText)
+func checkText(what, text string, maxBytes int) error {
+	if len(text) > maxBytes || !chars.IsLine([]byte(text)) || strings.IndexFunc(text, chars.IsHidden) >= 0 {
+		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control and other hidden characters", ErrInvalid, what, maxBytes)
 	}
 	return nil
 }

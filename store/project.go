@@ -40,7 +40,7 @@ func (r *Project) HasMember(user string) bool {
 // Check returns why no project can be made of the record, or changed to it, in words
 // for the caller; the error is ErrInvalid.
 func (r *Project) Check() error {
-	err := errors.Join(checkName("project", r.Name), checkText("description", r.Description))
+	err := errors.Join(checkName("project", r.Name), checkText("description", r.Description, jsonline.MaxText))
 	if r.Name == "" {
 		err = errors.Join(err, fmt.Errorf("%w: a project must have a name", ErrInvalid))
 	}

@@ -85,6 +85,7 @@ func (a *api) register() {
 	cfg.Security = []map[string][]string{{"key": {}}}
 	h := humago.New(a.mux, cfg)
 	a.registerKeys(h)
+	a.registerKeyChanges(h)
 	a.registerBulk(h)
 	a.registerOwn(h)
 	a.registerObserved(h)

@@ -36,6 +36,11 @@ type NewKey struct {
 	Format  string    `json:"format,omitempty" enum:"keyward,hex" doc:"keyward, or hex: 44 hexadecimal characters without a prefix."`
 	Expires string    `json:"expires,omitempty" maxLength:"40" doc:"After a time such as 90d, or at one of RFC 3339."`
 	Rate    string    `json:"rate,omitempty" maxLength:"32" doc:"As 1000/h."`
+
+	Description string    `json:"description,omitempty" maxLength:"1024"`
+	Owner       string    `json:"owner,omitempty" maxLength:"255" doc:"Free text; it permits nothing."`
+	NotBefore   time.Time `json:"not_before,omitzero" doc:"When the key begins; without it at once."`
+	CIDRs       []string  `json:"cidrs,omitempty" maxItems:"32" doc:"The networks of its clients, as 192.0.2.0/24; without them any."`
 }
 
 // NewKeyOf is NewKey with the user that the key is for.
@@ -74,7 +79,7 @@ func (a *api) registerKeys(h huma.API) {
 			return a.rotateKey(ctx, who, in, false)
 		})
 	add(h, operation{id: "revoke-key", method: http.MethodPost, path: "/keys/{id}/revoke", summary: "Revoke a key", tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *RevokeInput) (*keyOutput, error) {
+		func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
 			return a.revokeKey(ctx, who, in, false)
 		})
 	add(h, operation{id: "delete-key", method: http.MethodDelete, path: "/keys/{id}", summary: "Revoke a key and hide it", status: http.StatusNoContent, tag: "Keys"},
@@ -162,7 +167,7 @@ func (a *api) registerOwn(h huma.API) {
 			return a.rotateKey(ctx, who, in, true)
 		})
 	add(h, operation{id: "revoke-own-key", method: http.MethodPost, path: "/me/keys/{id}/revoke", summary: "Revoke a key of one's own", tag: "Me"},
-		func(ctx context.Context, who manage.Actor, in *RevokeInput) (*keyOutput, error) {
+		func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
 			return a.revokeKey(ctx, who, in, true)
 		})
 }
@@ -177,7 +182,7 @@ type me struct {
 func (a *api) createKey(ctx context.Context, who manage.Actor, in NewKey, user string) (*keyOutput, error) {
 	p := store.KeyParams{
 		Name: in.Name, User: user, Project: in.Project, Scopes: in.Scopes, Paths: in.Paths, Format: apikey.Format(in.Format), Rate: in.Rate,
-		Prefix: a.Service().Prefix(),
+		Prefix: a.Service().Prefix(), NotBefore: in.NotBefore.UTC(), Description: in.Description, Owner: in.Owner,
 	}
 	if in.Prefix != nil {
 		p.Prefix = *in.Prefix
@@ -186,6 +191,9 @@ func (a *api) createKey(ctx context.Context, who manage.Actor, in NewKey, user s
 		p.Prefix = ""
 	}
 	var err error
+	if p.CIDRs, err = parseNetworks(in.CIDRs); err != nil {
+		return nil, err
+	}
 	if p.Expires, err = expiry(in.Expires, a.Now()); err != nil {
 		return nil, err
 	}
@@ -212,9 +220,7 @@ func expiry(text string, now time.Time) (time.Time, error) {
 	}
 	d, err := config.ParseDuration(text)
 	if err != nil || d <= 0 {
-		p := newProblem(manage.Invalid, "")
-		p.Errors = []manage.FieldError{{Pointer: "/expires", Detail: "is neither a time from now, as 90d, nor an RFC 3339 time"}}
-		return time.Time{}, p
+		return time.Time{}, invalid("/expires", "is neither a time from now, as 90d, nor an RFC 3339 time")
 	}
 	return now.Add(d).UTC().Truncate(time.Second), nil
 }
@@ -233,23 +239,15 @@ func (a *api) rotateKey(ctx context.Context, who manage.Actor, in *RotateInput, 
 	if in.Body != nil && in.Body.Grace != "" && in.Body.Grace != "0" {
 		var err error
 		if grace, err = config.ParseDuration(in.Body.Grace); err != nil || grace < 0 {
-			p := newProblem(manage.Invalid, "")
-			p.Errors = []manage.FieldError{{Pointer: "/grace", Detail: "is not a time as 90s, 24h or 7d"}}
-			return nil, p
+			return nil, invalid("/grace", "is not a time as 90s, 24h or 7d")
 		}
 	}
 	r, secret, err := a.Service().RotateKey(ctx, who, manage.KeyRef{ID: in.ID, IfMatch: in.version(), Own: own}, grace)
 	return a.keyOutput(ctx, &r, secret, err)
 }
 
-// RevokeInput is the request that ends a key.
-type RevokeInput struct {
-	KeyID
-	IfMatch
-}
-
-func (a *api) revokeKey(ctx context.Context, who manage.Actor, in *RevokeInput, own bool) (*keyOutput, error) {
-	r, err := a.Service().RevokeKey(ctx, who, manage.KeyRef{ID: in.ID, IfMatch: in.version(), Own: own})
+func (a *api) revokeKey(ctx context.Context, who manage.Actor, in *ReasonInput, own bool) (*keyOutput, error) {
+	r, err := a.Service().RevokeKey(ctx, who, in.ref(own))
 	return a.keyOutput(ctx, &r, authz.Secret{}, err)
 }
 
