@@ -16,9 +16,12 @@ import (
 
 // recheckedKeys are the keys of the tests, an hour after tokenNow.
 var recheckedKeys = keysByID{
-	"k_valid":   {ID: "k_valid", State: keyindex.Active, Created: tokenNow},
-	"k_expired": {ID: "k_expired", State: keyindex.Active, Created: tokenNow, ValidUntil: tokenNow.Add(time.Hour)},
-	"k_old":     {ID: "k_old", State: keyindex.Active, Created: tokenNow.Add(-23 * time.Hour)},
+	"k_valid":   {ID: "k_valid", State: keyindex.Active, Created: tokenNow, Networks: keyindex.AnyNetwork()},
+	"k_expired": {ID: "k_expired", State: keyindex.Active, Created: tokenNow, ValidUntil: tokenNow.Add(time.Hour), Networks: keyindex.AnyNetwork()},
+	"k_old":     {ID: "k_old", State: keyindex.Active, Created: tokenNow.Add(-23 * time.Hour), Networks: keyindex.AnyNetwork()},
+	"k_paused":  {ID: "k_paused", State: keyindex.Paused, Created: tokenNow, Networks: keyindex.AnyNetwork()},
+	"k_early":   {ID: "k_early", State: keyindex.Active, Created: tokenNow, NotBefore: tokenNow.Add(2 * time.Hour), Networks: keyindex.AnyNetwork()},
+	"k_nowhere": {ID: "k_nowhere", State: keyindex.Active, Created: tokenNow},
 	"k_revoked": {ID: "k_revoked", Created: tokenNow},
 }
 
@@ -44,6 +47,7 @@ func (keysByID) HasRawKeys() bool                 { return false }
 func TestRecheckKey(t *testing.T) {
 	for id, want := range map[string]authz.Reason{
 		"k_valid": authz.OK, "k_expired": authz.ExpiredKey, "k_old": authz.ExpiredKey, "k_revoked": authz.RevokedKey, "k_gone": authz.UnknownKey,
+		"k_paused": authz.PausedKey, "k_early": authz.NotYetValid, "k_nowhere": authz.AddressNotAllowed,
 	} {
 		for _, previous := range []bool{false, true} {
 			p := authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: id, PreviousSecret: previous, ExpiresAt: tokenNow.Add(30 * time.Minute)}
