@@ -138,6 +138,7 @@ cat > usage.jsonl <<EOF
 {"keyward":"usage","version":1,"since":"2026-11-22T10:00:00Z"}
 {"id":"$USED","first":1795342787000000,"last":1795342801000000,"address":"192.0.2.7","results":{"ok":12,"insufficient_scope":1},` +
 			`"outcomes":[[1795342800000000,"GET","/posts/17",200,"ok"],[1795342801000000,"DELETE","/posts/17",403,"insufficient_scope"]]}
+{"id":"$USED","days":[[$(($(date +%s) / 86400 - 1)),12,1,0]],"previous":0}
 EOF
 `,
 		replace: []string{blogKey, "$BLOG", "k_N7lhCpIswRmm", "--file used.jsonl $USED"},

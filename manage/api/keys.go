@@ -14,12 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// KeyBody is a key in a response.
-type KeyBody struct {
-	manage.KeyView
-	ETag string `json:"etag" doc:"The version of the record, for If-Match. Use of the key does not change it."`
-}
-
 // keyOutput is the response with one key.
 type keyOutput struct {
 	ETag string `header:"ETag"`
@@ -101,7 +95,7 @@ type revokedKeys struct {
 // registerBulk adds what is done to several keys, and to keys that are known by their
 // secret or counters.
 func (a *api) registerBulk(h huma.API) {
-	add(h, operation{id: "revoke-keys", method: http.MethodPost, path: "/keys/revoke", summary: "Revoke several keys in one step", tag: "Keys"},
+	add(h, operation{id: "revoke-keys", method: http.MethodPost, path: "/keys/revoke", summary: "Revoke several keys in one step", tag: "Keys", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, who manage.Actor, in *struct {
 			Body struct {
 				IDs     []string `json:"ids,omitempty" maxItems:"10000"`
@@ -273,5 +267,7 @@ func (a *api) keyList(ctx context.Context, records []store.KeyRecord, next store
 // KeyBody returns what shows keys as they are now.
 func (a *api) keyBody(ctx context.Context) func(*store.KeyRecord) KeyBody {
 	rules, now := a.Service().KeyRules(ctx), a.Now()
-	return func(r *store.KeyRecord) KeyBody { return KeyBody{rules.View(r, now), etag(r.Version())} }
+	return func(r *store.KeyRecord) KeyBody {
+		return KeyBody{rules.View(r, now), pause{r.Paused}, etag(r.Version())}
+	}
 }
