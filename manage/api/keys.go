@@ -43,6 +43,7 @@ type NewKeyOf struct {
 	User string `json:"user,omitempty" maxLength:"255" doc:"The user that the key acts for."`
 }
 
+// KeyID is the id in the path of a request about one key.
 type KeyID struct {
 	ID string `path:"id" maxLength:"64" doc:"The key's id: k_ and 12 characters."`
 }

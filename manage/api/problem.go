@@ -74,11 +74,6 @@ func newProblem(code manage.Code, detail string) *Problem {
 	return &Problem{Type: problemTypes + string(code), Title: kind.title, Status: kind.status, Detail: detail}
 }
 
-// code is the name in the problem's type.
-func (p *Problem) code() manage.Code {
-	return manage.Code(strings.TrimPrefix(p.Type, problemTypes))
-}
-
 // Error implements huma.StatusError.
 func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
 

@@ -25,6 +25,7 @@ type userOutput struct {
 	Body UserBody
 }
 
+// UserName is the name in the path of a request about one user.
 type UserName struct {
 	Name string `path:"name" maxLength:"255"`
 }
