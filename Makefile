@@ -72,6 +72,7 @@ lint:
 	$(VALIDATE) vet $(QUICKLY) ./...
 	$(TOOL) golangci-lint run ./...
 	cd deploy/image && go vet ./... && $(TOOL) golangci-lint run ./...
+	cd bench/cachebench && go vet ./... && $(TOOL) golangci-lint run ./...
 	go run $(ACTIONLINT) .github/workflows/*.yml
 	@$(TOOL) govulncheck ./... || { code=$$?; \
 	if [ $$code -eq 3 ]; then exit 3; fi; \
@@ -90,6 +91,7 @@ PROVE_path-readings  = -run '^TestEveryReadingHasOneRoute$$' ./policy
 PROVE_signatures     = -run '^TestForgedSignatures' ./e2e
 PROVE_log            = -race -parallel 6 -run '^TestLogOutput$$' ./e2e
 PROVE_trailers       = -race -run '^TestRandomTrailers$$' ./e2e
+PROVE_openapi        = -run '^TestOpenAPIDocument$$' ./e2e
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)
@@ -104,7 +106,7 @@ fuzz:
 	done
 
 # Measures the program from outside and writes the tables to docs/, then runs the Go
-# benchmarks. If h2load is installed (Debian, Ubuntu: apt-get install nghttp2-client), it
+# benchmarks, those of another cache last. If h2load is installed (Debian, Ubuntu: apt-get install nghttp2-client), it
 # gives a second measurement.
 bench: build
 	@go run ./bench -write docs
@@ -114,6 +116,7 @@ bench: build
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
 	     /^(---|FAIL|panic)/'
+	cd bench/cachebench && go test -bench .
 
 # Runs ten minutes at saturation; fails if memory grows or the slowest answers are too slow.
 soak: build

@@ -28,13 +28,14 @@ var allowed = map[string][]string{
 	"policy":               {"keyward/authz", "keyward/authz/urlpath", "keyward/chars"},
 	"apikey":               {"keyward/authz"},
 	"passwordhash":         {"keyward/authz", "golang.org/x/crypto/"},
-	"store":                {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/passwordhash", "keyward/store/jsonline", "golang.org/x/text/unicode/norm"},
+	"store":                {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/passwordhash", "keyward/store/audit", "keyward/store/jsonline", "golang.org/x/text/unicode/norm"},
+	"store/audit":          {"keyward/store/jsonline"},
 	"store/jsonline":       {"keyward/chars"},
 	"store/pacer":          {},
 	"store/journal":        {"keyward/store/jsonline", "keyward/store/pacer", "github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
 	"store/importer":       {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
-	"store/storetest":      {"keyward/apikey", "keyward/authz", "keyward/store"},
-	"store/filestore":      {"keyward/apikey", "keyward/authz", "keyward/chars", "keyward/passwordhash", "keyward/store", "keyward/store/jsonline", "keyward/store/journal"},
+	"store/storetest":      {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit"},
+	"store/filestore":      {"keyward/apikey", "keyward/authz", "keyward/chars", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/journal"},
 	"keyindex":             {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":             {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":   {},
@@ -52,14 +53,18 @@ var allowed = map[string][]string{
 	"ratelimit":            {"keyward/authz"},
 	"ratelimit/failover":   {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":      {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
+	"manage":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/usage"},
+	"manage/api":           {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/manage", "keyward/manage/denials", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"filewatch":            {},
 	"reuse":                {},
-	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/passwordhash",
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/state", "keyward/passwordhash",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
-	"server": {"keyward/admin", "keyward/authz", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
+	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/api", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
-	"explain": {"keyward/authz", "keyward/chars"},
+	"explain":        {"keyward/authz", "keyward/chars"},
+	"manage/denials": {"keyward/apikey", "keyward/authz", "keyward/explain"},
+	"manage/state":   {"keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -79,7 +84,8 @@ var forbidden = map[string][]string{
 	"verifier/password":   {"net/http", "net"},
 	"engine":              {"net", "net/http", "os/signal", "os/exec", "syscall"},
 	"reuse":               {"os", "net", "net/http", "time"},
-	"explain":             {"os", "net", "net/http", "time"},
+	"manage/denials":      {"os", "net", "net/http"},
+	"manage/state":        {"net", "net/http", "os/exec"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing
@@ -119,7 +125,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/denials", "manage/api", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.
@@ -320,7 +326,7 @@ func TestImportJudge(t *testing.T) {
 		{"apikey", "keyward/store"}, {"store", "keyward/store/filestore"}, {"store", "os"}, {"store/filestore", "keyward/keyindex"}, {"keyindex", "keyward/store/filestore"},
 		{"keyindex", "os"}, {"verifier", "keyward/store/filestore"}, {"store/journal", "keyward/authz"}, {"store/journal", "keyward/store"}, {"admin", "keyward/extauthz"}, {"server", "keyward/cmd/keyward"},
 		{"engine", "keyward/server"}, {"engine", "net"}, {"engine", "os/signal"}, {"server", "keyward/verifier"}, {"server", "keyward/keyindex"},
-		{"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
+		{"manage/state", "net/http"}, {"manage/state", "keyward/store"}, {"newpackage", "fmt"}, {"server", "keyward/internal/vectors"},
 	} {
 		if importError(bad[0], bad[1]) == "" {
 			t.Errorf("%s may import %s", bad[0], bad[1])

@@ -9,9 +9,10 @@ type CacheState struct {
 	Entries      int
 }
 
-// KeyCounts is the number of keys in each state. Each key counts once. Expiring
-// keys are active and expire within 14 days.
-type KeyCounts struct{ Active, Expiring, Expired, Revoked int }
+// KeyCounts is the number of keys in each state. Each key counts once, in the last of
+// the states that it is in. Rotating keys have an earlier secret in its grace, expiring
+// ones expire within 14 days.
+type KeyCounts struct{ Active, Rotating, Expiring, NotYetValid, Paused, Expired, Revoked int }
 
 // LimitState is the state of the rate limits.
 type LimitState struct {
@@ -62,7 +63,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		hits:       desc("keyward_cache_hits_total", "Lookups that found an entry.", "cache"),
 		misses:     desc("keyward_cache_misses_total", "Lookups that found no entry, or an expired one.", "cache"),
 		entries:    desc("keyward_cache_entries", "Entries in the cache.", "cache"),
-		keys:       desc("keyward_keys", "API keys by state; those in state expiring expire within 14 days.", "state"),
+		keys:       desc("keyward_keys", "API keys by state; those in state expiring expire within 14 days, those in state rotating have an earlier secret in its grace.", "state"),
 		hashes:     unlabelled("keyward_password_hashes_in_flight", "Password hashes being computed."),
 		verifying:  unlabelled("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
 		unverified: unlabelled("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because there were too many forged ones."),
@@ -103,7 +104,8 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.localDecisions, prometheus.CounterValue, float64(limits.LocalDecisions))
 	keys := c.state.Keys()
 	for state, n := range map[string]int{
-		"active": keys.Active, "expiring": keys.Expiring, "expired": keys.Expired, "revoked": keys.Revoked,
+		"active": keys.Active, "rotating": keys.Rotating, "expiring": keys.Expiring, "not_yet_valid": keys.NotYetValid,
+		"paused": keys.Paused, "expired": keys.Expired, "revoked": keys.Revoked,
 	} {
 		out <- prometheus.MustNewConstMetric(c.keys, prometheus.GaugeValue, float64(n), state)
 	}

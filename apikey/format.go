@@ -31,6 +31,9 @@ const (
 	HintLen   = 4
 )
 
+// UnprefixedLen is the length of a key of FormatKeyward after its prefix.
+const UnprefixedLen = bodyLen + checksumLen
+
 const (
 	upperHex = "0123456789ABCDEF"
 	bodyLen  = 32
@@ -89,7 +92,7 @@ func Generate(rand io.Reader, prefix string, f Format) (authz.Secret, error) {
 // the right length, alphabet and checksum. It does not allocate, so junk keys
 // are cheap.
 func WellFormed(key, prefix string) bool {
-	if len(key) != len(prefix)+bodyLen+checksumLen || !strings.HasPrefix(key, prefix) {
+	if len(key) != len(prefix)+UnprefixedLen || !strings.HasPrefix(key, prefix) {
 		return false
 	}
 	text, given := key[:len(key)-checksumLen], key[len(key)-checksumLen:]

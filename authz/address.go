@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -58,6 +60,31 @@ func isPort(text string) bool {
 
 // Known reports whether the address is known.
 func (a Address) Known() bool { return a.ip.IsValid() }
+
+// In reports whether the address is known and in the network.
+func (a Address) In(network netip.Prefix) bool { return network.Contains(a.ip) }
+
+// ParseNetwork parses a network as operators write it: "192.0.2.0/24",
+// "2001:db8::/32", or one address. An address beyond the prefix, a zone, and IPv4
+// in IPv6 notation are errors: one network has one meaning, and clients' addresses
+// are never IPv4-mapped.
+func ParseNetwork(text string) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		ip, errAddr := netip.ParseAddr(text)
+		if errAddr != nil || ip.Zone() != "" {
+			return netip.Prefix{}, errors.New("want a network such as 192.0.2.0/24 or 2001:db8::/32")
+		}
+		network = netip.PrefixFrom(ip, ip.BitLen())
+	}
+	switch {
+	case network.Addr().Is4In6():
+		return netip.Prefix{}, errors.New("an IPv4-mapped IPv6 network; write it in IPv4")
+	case network != network.Masked():
+		return netip.Prefix{}, fmt.Errorf("an address beyond the prefix; the network is %s", network.Masked())
+	}
+	return network, nil
+}
 
 // String returns the shortest text of the address (RFC 5952), "" for an unknown
 // one.

@@ -51,6 +51,52 @@ func TestAddressRanges(t *testing.T) {
 	}
 }
 
+// TestParseNetwork: a network has one text, and no other text is one.
+func TestParseNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.0/24": "192.0.2.0/24", "192.0.2.1": "192.0.2.1/32", "0.0.0.0/0": "0.0.0.0/0",
+		"2001:db8::/32": "2001:db8::/32", "2001:DB8:0::/32": "2001:db8::/32", "::1": "::1/128", "::/0": "::/0",
+
+		"": "", "192.0.2.1/24": "", "2001:db8::1/32": "", "::ffff:192.0.2.0/120": "", "::ffff:192.0.2.1": "", "fe80::1%eth0": "", "fe80::%eth0/64": "",
+		"192.0.2.0/33": "", "192.0.2.0/-1": "", "192.0.2.0/024": "", "192.0.2.0/": "", "192.0.2/24": "", "192.0.2.0/24 ": "", "192.0.2.0-192.0.2.9": "", "example.com": "",
+	} {
+		network, err := ParseNetwork(text)
+		if got := map[bool]string{true: network.String()}[err == nil]; got != want {
+			t.Errorf("%q is %q (%v), want %q", text, got, err, want)
+		}
+		if err != nil && network.IsValid() {
+			t.Errorf("%q is refused, and is %v", text, network)
+		}
+	}
+}
+
+// TestAddressInNetwork: the canonical address counts, and an unknown one is in no
+// network.
+func TestAddressInNetwork(t *testing.T) {
+	for _, test := range []struct {
+		address, network string
+		want             bool
+	}{
+		{"192.0.2.255", "192.0.2.0/24", true},
+		{"::ffff:192.0.2.1", "192.0.2.0/24", true},
+		{"192.0.2.1:4711", "192.0.2.1/32", true},
+		{"192.0.3.0", "192.0.2.0/24", false},
+		{"192.0.2.1", "::/0", false},
+		{"2001:db8::1%eth0", "2001:db8::/32", true},
+		{"2001:db9::1", "2001:db8::/32", false},
+		{"2001:db8::1", "0.0.0.0/0", false},
+		{"unknown", "0.0.0.0/0", false},
+		{"", "::/0", false},
+	} {
+		if got := ParseAddress(test.address).In(netip.MustParsePrefix(test.network)); got != test.want {
+			t.Errorf("%q in %s: %t", test.address, test.network, got)
+		}
+	}
+	if ParseAddress("192.0.2.1").In(netip.Prefix{}) {
+		t.Error("an address is in the zero network")
+	}
+}
+
 // TestClientOfRequest: the right entry of X-Forwarded-For is used.
 func TestClientOfRequest(t *testing.T) {
 	for _, test := range []struct {
@@ -164,4 +210,21 @@ func TestClientIsOne(t *testing.T) {
 			t.Errorf("%d hops: %s, the verifier got %s, others %s; want %s", hops, d.Reason, seen, r.Client().Address(), want)
 		}
 	}
+}
+
+// FuzzParseNetwork: what is accepted has one text, which is accepted.
+func FuzzParseNetwork(f *testing.F) {
+	for _, text := range []string{"192.0.2.0/24", "192.0.2.1", "2001:db8::/32", "::ffff:192.0.2.0/120", "fe80::1%eth0", "::/0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		network, err := ParseNetwork(text)
+		if err != nil {
+			return
+		}
+		again, err := ParseNetwork(network.String())
+		if err != nil || again != network || network.Addr().Is4In6() || network != network.Masked() {
+			t.Fatalf("%q is %v, which is %v (%v)", text, network, again, err)
+		}
+	})
 }

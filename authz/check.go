@@ -72,9 +72,12 @@ type Config struct {
 	RequireHTTPS bool
 	TrustedHops  int // trusted entries at the end of X-Forwarded-For, see Request.Client
 	Observers    []Observer
-	Now          func() time.Time
-	Since        func(time.Time) time.Duration // time.Since, which is cheaper than a second call of Now
-	NewID        func() string                 // returns the ID of a denial
+	// DenialObservers get the denials only: an allow does nothing for them.
+	DenialObservers []Observer
+
+	Now   func() time.Time
+	Since func(time.Time) time.Duration // time.Since, which is cheaper than a second call of Now
+	NewID func() string                 // returns the ID of a denial
 }
 
 // Checker decides requests.
@@ -116,6 +119,15 @@ func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
 	return c.finish(r, d)
 }
 
+// RecordFailure counts the request as one with an invalid credential, for a caller
+// that tried one in another way than by presenting it.
+func (c *Checker) RecordFailure(ctx context.Context, r *Request) {
+	if c.cfg.Limiter != nil {
+		r.trustedHops = c.cfg.TrustedHops
+		c.cfg.Limiter.RecordFailure(ctx, r, c.cfg.Now())
+	}
+}
+
 // newDecision returns a decision that denies.
 func (c *Checker) newDecision(r *Request) *Decision {
 	r.decision, r.trustedHops = Decision{At: c.cfg.Now()}, c.cfg.TrustedHops
@@ -130,6 +142,11 @@ func (c *Checker) finish(r *Request, d *Decision) *Decision {
 	d.Duration = c.cfg.Since(d.At)
 	for _, o := range c.cfg.Observers {
 		o.Observe(r, d)
+	}
+	if !d.Allowed() {
+		for _, o := range c.cfg.DenialObservers {
+			o.Observe(r, d)
+		}
 	}
 	return d
 }

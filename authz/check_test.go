@@ -67,6 +67,37 @@ func request() *Request {
 	return &Request{Method: "GET", Scheme: "http", Target: "/a", Headers: []Header{{"authorization", "Bearer tok"}}}
 }
 
+// denialCounter counts the denials that it observes, all complete.
+type denialCounter struct {
+	*testing.T
+	n int
+}
+
+func (o *denialCounter) Observe(_ *Request, d *Decision) {
+	o.n++
+	if d.Allowed() || d.ID == "" || d.Duration <= 0 {
+		o.Errorf("observed: %+v", d)
+	}
+}
+
+// TestDenialObservers: they get each denial and no allow.
+func TestDenialObservers(t *testing.T) {
+	w, o := newFakeDeps(), &denialCounter{T: t}
+	c := w.checker(t)
+	c.cfg.DenialObservers = []Observer{o}
+	c.Check(t.Context(), request())
+	c.Authenticate(t.Context(), request())
+	if o.n != 0 {
+		t.Error("an allow was observed")
+	}
+	c.Refuse(request(), RequestTooLarge, nil)
+	w.authorize = InsufficientScope
+	c.Check(t.Context(), request())
+	if o.n != 2 || len(w.observed) != 4 {
+		t.Errorf("%d denials of %d decisions", o.n, len(w.observed))
+	}
+}
+
 // TestDisguisedQueryCredential: a credential that no proxy could
 // remove never reaches the upstream, not even on a public route, unless the
 // route forwards credentials.

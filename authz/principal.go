@@ -10,7 +10,11 @@ import (
 // shares it between requests, so it must not be changed once made.
 type Principal struct {
 	AuthMethod AuthMethod
-	User       string // "" for a credential that acts for no user
+	// PreviousSecret means that the key was presented by a secret that a
+	// rotation has replaced.
+	PreviousSecret bool
+
+	User string // "" for a credential that acts for no user
 	// ClientID is the OAuth client that a token was issued to, "" if the token
 	// names none. It is never a user: users and clients have separate
 	// namespaces.
@@ -21,7 +25,7 @@ type Principal struct {
 	Issuer   string
 
 	// Paths are the paths that the credential allows, UserPaths those that its
-	// user may use. A path must be in both. The zero PathSet is empty.
+	// user may use. A path must be in both. The zero urlpath.Set is empty.
 	Paths, UserPaths urlpath.Set
 	Scopes           Scopes
 
@@ -31,6 +35,9 @@ type Principal struct {
 
 	// ExpiresAt is when the credential expires; the zero Time means never.
 	ExpiresAt time.Time
+	// AcceptedUntil is when a key stops being accepted: when it expires, or reaches
+	// the configuration's maximum age. The zero Time means never.
+	AcceptedUntil time.Time
 }
 
 // Subject returns the user, or else the key's id; never the key's name, nor a

@@ -70,6 +70,22 @@ func (r Rate) String() string {
 	return strconv.Itoa(r.Count) + "/" + unit
 }
 
+// AtMost reports whether r allows no more than limit does, neither in time nor at
+// once.
+func (r Rate) AtMost(limit Rate) bool {
+	// r.Count / r.Period <= limit.Count / limit.Period, without the loss of a division
+	rHi, rLo := bits.Mul64(uint64(r.Count), uint64(limit.Period))
+	lHi, lLo := bits.Mul64(uint64(limit.Count), uint64(r.Period))
+	return (rHi < lHi || rHi == lHi && rLo <= lLo) && r.burst() <= limit.burst()
+}
+
+func (r Rate) burst() int {
+	if r.Burst == 0 {
+		return r.Count
+	}
+	return r.Burst
+}
+
 // Validate returns ErrRate if a field is out of bounds, or if an exhausted
 // bucket takes more than 366 days to refill.
 func (r Rate) Validate() error {

@@ -90,3 +90,22 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+func TestAtMost(t *testing.T) {
+	for _, c := range []struct {
+		rate, limit Rate
+		want        bool
+	}{
+		{Rate{Count: 10, Period: time.Second}, Rate{Count: 10, Period: time.Second}, true},
+		{Rate{Count: 10, Period: time.Second}, Rate{Count: 600, Period: time.Minute}, true},
+		{Rate{Count: 600, Period: time.Minute}, Rate{Count: 10, Period: time.Second}, false}, // more at once
+		{Rate{Count: 11, Period: time.Second}, Rate{Count: 600, Period: time.Minute}, false},
+		{Rate{Count: 5, Period: time.Second, Burst: 20}, Rate{Count: 10, Period: time.Second}, false},
+		{Rate{Count: MaxRateCount, Period: minPeriod}, Rate{Count: MaxRateCount, Period: maxPeriod}, false},
+		{Rate{Count: 1, Period: time.Second}, Rate{}, false},
+	} {
+		if got := c.rate.AtMost(c.limit); got != c.want {
+			t.Errorf("%+v at most %+v: %v", c.rate, c.limit, got)
+		}
+	}
+}

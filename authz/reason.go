@@ -27,10 +27,13 @@ const (
 	UnknownKey
 	RevokedKey
 	ExpiredKey
+	PausedKey
+	NotYetValid // its key begins later
 	WrongPassword
 	DisabledUser // the credential's user is disabled or does not exist
 	ExpiredToken
 	RevokedToken
+	AddressNotAllowed // the client's address is in none of the key's networks
 
 	WrongKind
 	PathNotAllowed
@@ -62,10 +65,13 @@ var reasonNames = [reasonCount]string{
 	UnknownKey:            "unknown_key",
 	RevokedKey:            "revoked_key",
 	ExpiredKey:            "expired_key",
+	PausedKey:             "paused_key",
+	NotYetValid:           "not_yet_valid",
 	WrongPassword:         "wrong_password",
 	DisabledUser:          "disabled_user",
 	ExpiredToken:          "expired_token",
 	RevokedToken:          "revoked_token",
+	AddressNotAllowed:     "address_not_allowed",
 	WrongKind:             "credential_type_not_allowed",
 	PathNotAllowed:        "path_not_allowed",
 	InsufficientScope:     "insufficient_scope",
@@ -114,10 +120,10 @@ func (r Reason) Status() int {
 	case AmbiguousPath, AmbiguousHeader:
 		return 400
 	case NoCredential, MalformedCredential, AmbiguousCredential, UnsupportedCredential,
-		InvalidToken, UnknownKey, RevokedKey, ExpiredKey, WrongPassword, DisabledUser,
-		ExpiredToken, RevokedToken:
+		InvalidToken, UnknownKey, RevokedKey, ExpiredKey, PausedKey, NotYetValid, WrongPassword,
+		DisabledUser, ExpiredToken, RevokedToken:
 		return 401
-	case RouteDenied, MethodNotAllowed, HTTPSRequired, WrongKind, PathNotAllowed,
+	case RouteDenied, MethodNotAllowed, HTTPSRequired, AddressNotAllowed, WrongKind, PathNotAllowed,
 		InsufficientScope, WrongProject:
 		return 403
 	case RateLimited:

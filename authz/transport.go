@@ -11,6 +11,7 @@ const (
 	TransportForward                    // Caddy and Traefik
 	TransportEnvoyHTTP                  // Envoy, over HTTP
 	TransportVerify                     // the caller, about its own credential
+	TransportManage                     // a caller of the management API
 
 	TransportCount
 )
@@ -30,6 +31,7 @@ var transports = [TransportCount]TransportInfo{
 	TransportForward:   {TransportForward, "forward", "check"},
 	TransportEnvoyHTTP: {TransportEnvoyHTTP, "envoy_http", "check"},
 	TransportVerify:    {TransportVerify, "verify", "verify"},
+	TransportManage:    {TransportManage, "manage", "check"},
 }
 
 // Transports returns the table. The caller must not change it.

@@ -2,6 +2,23 @@
 // LRU with expiry; the order of use is accurate to within a second. It stores
 // values under digests and never a credential. It decides nothing: a caller
 // must check that a cached value still applies.
+//
+// bench/cachebench compares it with otter v2.4 (W-TinyLFU). Nine of ten requests
+// are a flood of other credentials, and one has one of 10,000 hot ones; the
+// cache is full, with 100,000 entries, and a second has 100,000 requests. The
+// figures are medians of three rounds of one run, on one core that other
+// programs shared:
+//
+//	flood                           hot ones found        ns per request
+//	unknown credentials             100 %, otter 100 %      50, otter   60
+//	valid, each once, ShouldAdmit   100 %, otter  99.9 %    60, otter 1090
+//	valid, each once, all stored     53 %, otter  99.9 %  1140, otter 1090
+//	valid, each twice, ShouldAdmit   73 %, otter  99.3 %   400, otter  440
+//	valid, each twice, all stored    78 %, otter  99.3 %   460, otter  440
+//
+// A principal is stored only for a valid credential, so a flood of unknown ones
+// evicts none. A flood of more valid ones than there are entries evicts up to half
+// of the hot ones, which are then verified again; otter keeps those.
 package cache
 
 import (

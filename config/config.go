@@ -55,6 +55,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Cache          Cache
 	Usage          Usage
+	Audit          Audit
+	State          State
 	RateLimits     RateLimits
 	Tracing        Tracing
 	Log            Log
@@ -71,11 +73,12 @@ type Config struct {
 // Listen has the addresses: host:port or unix:///path, "" for no listener.
 type Listen struct {
 	GRPC, HTTP, Admin string
+	Console           string // the management API
 }
 
 // TLS has the certificates of each listener.
 type TLS struct {
-	GRPC, HTTP, Admin KeyPair
+	GRPC, HTTP, Admin, Console KeyPair
 }
 
 // KeyPair names the files of one listener. The zero KeyPair means no TLS.
@@ -93,6 +96,8 @@ type Keys struct {
 	Prefixes   []string      // of bearer tokens that are API keys; "" accepts every token
 	PepperFile string        // "": no pepper
 	MaxAge     time.Duration // 0: no limit
+	// ExpiryHeader adds the time to allows when a key expires soon.
+	ExpiryHeader bool
 }
 
 // Users names the users file. If it is "", the users of keys are not looked up.
@@ -107,6 +112,13 @@ type Usage struct {
 	File  string
 	Flush time.Duration
 }
+
+// Audit names the file of the audit log; "" is none.
+type Audit struct{ File string }
+
+// State names the database of sessions, one-time codes and idempotency keys; "" is
+// none.
+type State struct{ File string }
 
 // Challenge configures WWW-Authenticate.
 type Challenge struct {

@@ -91,6 +91,7 @@ keys:
   prefixes: [kw_]
   pepper_file: ""
   max_age: ""
+  expiry_header: false
 users: {file: ""}
 credentials:
   bearer: true
@@ -156,9 +157,9 @@ func TestEveryKey(t *testing.T) {
 	cfg.Routes, cfg.Default, cfg.Warnings, cfg.env = nil, authz.Route{}, nil, nil
 	want := &Config{
 		File:              "testdata/everything.yaml",
-		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0"},
-		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}},
-		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour},
+		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0", Console: "0.0.0.0:9194"},
+		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}, Console: KeyPair{CertFile: "d.crt", KeyFile: "d.key"}},
+		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour, ExpiryHeader: true},
 		Users:             Users{"u.jsonl"},
 		Sources:           authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
 		Passwords:         true,
@@ -177,6 +178,8 @@ func TestEveryKey(t *testing.T) {
 		ClientAddress:      ClientAddress{2},
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
+		Audit:              Audit{"audit.jsonl"},
+		State:              State{"keyward.db"},
 		Revocations:        Revocations{"r.jsonl"},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{

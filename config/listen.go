@@ -13,12 +13,13 @@ func (d *decoder) listen(v value, l *Listen) {
 		{"grpc", d.checked(&l.GRPC, validAddress)},
 		{"http", d.checked(&l.HTTP, validAddress)},
 		{"admin", d.checked(&l.Admin, validAddress)},
+		{"console", d.checked(&l.Console, validAddress)},
 	})
-	if l.GRPC == "" && l.HTTP == "" {
+	if l.GRPC == "" && l.HTTP == "" && l.Console == "" {
 		d.warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
 	}
 	named := map[string]string{}
-	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}} {
+	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}, {"console", l.Console}} {
 		if each.address == "" || strings.HasSuffix(each.address, ":0") {
 			continue
 		}
@@ -56,6 +57,7 @@ func (d *decoder) tls(v value, cfg *Config) {
 		{"grpc", func(v value) { d.keyPair(v, &cfg.TLS.GRPC, cfg.Listen.GRPC) }},
 		{"http", func(v value) { d.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
 		{"admin", func(v value) { d.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
+		{"console", func(v value) { d.keyPair(v, &cfg.TLS.Console, cfg.Listen.Console) }},
 	})
 }
 
@@ -73,6 +75,31 @@ func (d *decoder) keyPair(v value, pair *KeyPair, address string) {
 	case pair.Enabled() && address == "":
 		d.warn(v.Line, "%s: of no effect: that listener is off", v.name)
 	}
+}
+
+// console checks what the console needs.
+func (d *decoder) console(root value, cfg *Config) {
+	if cfg.Listen.Console == "" {
+		return
+	}
+	for _, needed := range []struct{ key, file string }{{"keys.file", cfg.Keys.File}, {"users.file", cfg.Users.File}, {"audit.file", cfg.Audit.File}, {"state.file", cfg.State.File}} {
+		if needed.file == "" {
+			d.problem(root.Line, "listen.console needs %s", needed.key)
+		}
+	}
+	if !cfg.TLS.Console.Enabled() && !isLocal(cfg.Listen.Console) {
+		d.problem(root.Line, "listen.console is not a loopback address, so that it needs tls.console: keys would travel in the clear")
+	}
+}
+
+// isLocal reports whether only this machine can connect to the address.
+func isLocal(address string) bool {
+	if strings.HasPrefix(address, "unix://") {
+		return true
+	}
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // trustedProxies reads addresses and networks.

@@ -21,6 +21,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 	cfg.File = file
 	if root := d.document(data, getenv); root != nil {
 		d.config(value{root, ""}, cfg)
+		d.console(value{root, ""}, cfg)
 		d.warnSharedSubjects(value{root, ""}, cfg)
 	}
 	cfg.env = envValues(d.written)
@@ -59,6 +60,8 @@ func (d *decoder) config(root value, cfg *Config) {
 		{"cache", func(v value) { d.cache(v, &cfg.Cache) }},
 		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
 		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
+		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}})},
+		{"state", d.section(fields{{"file", d.filename(&cfg.State.File)}})},
 		{"rate_limits", func(v value) { d.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { d.trustedProxies(v, cfg) }},
 		{"tracing", func(v value) { d.tracing(v, &cfg.Tracing) }},
@@ -72,6 +75,7 @@ func (d *decoder) keys(v value, keys *Keys) {
 		{"prefixes", d.list(&keys.Prefixes, validPrefix)},
 		{"pepper_file", d.filename(&keys.PepperFile)},
 		{"max_age", d.duration(&keys.MaxAge, true)},
+		{"expiry_header", d.boolean(&keys.ExpiryHeader)},
 	})
 }
 

@@ -96,7 +96,7 @@ func (d *decoder) issuer(v value, cfg *Config) (JWT, bool) {
 		{"issuer", d.checked(&t.Issuer, validClaimText)},
 		{"audiences", d.list(&t.Audiences, validClaimText)},
 		{"algorithms", d.list(&t.Algorithms, validAlgorithm)},
-		{"jwks_url", d.checked(&t.JWKSURL, validURL)},
+		{"jwks_url", d.checked(&t.JWKSURL, validKeysURL)},
 		{"jwks_file", d.filename(&t.JWKSFile)},
 		{"hmac_secret_file", d.filename(&t.HMACSecretFile)},
 		{"subject_claim", d.checked(&t.SubjectClaim, validClaimText)},
@@ -236,6 +236,15 @@ func validClaimText(text string) error {
 		return errors.New("want 1 to 255 bytes")
 	}
 	return nil
+}
+
+// validKeysURL accepts a URL, and the empty text for none: the files beside it
+// are absent if they are empty, too.
+func validKeysURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	return validURL(text)
 }
 
 func validURL(text string) error {

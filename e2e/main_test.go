@@ -19,6 +19,7 @@ var programs struct {
 	envoy, caddy, traefik string
 	haproxy, nginx, redis string
 	prometheus            stack.Prometheus
+	schemathesis          string           // the directory of its packages
 	missing               map[string]error // why a program is not available, by its name
 }
 
@@ -56,8 +57,12 @@ func findPrograms() error {
 	programs.missing = map[string]error{}
 	var all []error
 	for name, find := range map[string]func() error{
-		"Envoy":      func() (err error) { programs.envoy, err = testbin.Envoy().Path(ctx, cache, os.Stderr); return err },
-		"Caddy":      func() (err error) { programs.caddy, err = testbin.Caddy().Path(ctx, cache, os.Stderr); return err },
+		"Envoy": func() (err error) { programs.envoy, err = testbin.Envoy().Path(ctx, cache, os.Stderr); return err },
+		"Caddy": func() (err error) { programs.caddy, err = testbin.Caddy().Path(ctx, cache, os.Stderr); return err },
+		"Schemathesis": func() (err error) {
+			programs.schemathesis, err = testbin.Schemathesis(ctx, cache, os.Stderr)
+			return err
+		},
 		"Traefik":    func() (err error) { programs.traefik, err = testbin.Traefik().Path(ctx, cache, os.Stderr); return err },
 		"HAProxy":    func() (err error) { programs.haproxy, err = stack.HAProxyBinary(); return err },
 		"nginx":      func() (err error) { programs.nginx, err = stack.NginxBinary(); return err },

@@ -17,7 +17,10 @@ import (
 	"keyward/e2e/stack"
 )
 
-var example = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
+var (
+	example     = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
+	setVariable = regexp.MustCompile(`^([A-Z]+)=\$\(.*\)$`)
+)
 
 // TestMakeRun pastes each line that `make run` prints into a shell, and then
 // kills make, which must leave no process running.
@@ -71,26 +74,37 @@ func makeRun(t *testing.T, args ...string) {
 // by status.
 func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 	t.Helper()
-	var examples [][]string
+	var examples []string
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && lines.Text() != "ready" {
-		if found := example.FindStringSubmatch(lines.Text()); found != nil {
-			examples = append(examples, found)
+		if example.MatchString(lines.Text()) || setVariable.MatchString(lines.Text()) {
+			examples = append(examples, lines.Text())
 		}
 	}
 	if lines.Text() != "ready" {
 		t.Fatal("make run ended before it was ready")
 	}
 	seen := map[string]int{}
-	for _, e := range examples {
+	shell := shell{t: t}
+	for _, line := range examples {
+		if set := setVariable.FindStringSubmatch(line); set != nil {
+			shell.assign(set[1], line)
+			continue
+		}
+		e := example.FindStringSubmatch(line)
 		command, status := e[1], e[2]
-		answer := paste(t, command)
+		answer := shell.paste(command)
 		if !strings.HasPrefix(answer, "HTTP/1.1 "+status+" ") {
 			t.Errorf("%s: want %s, got %s", command, status, answer)
 		}
 		shows := `"x-auth-subject"` // the upstream
-		if strings.HasSuffix(command, "/v1/auth/verify") {
+		switch {
+		case strings.HasSuffix(command, "/v1/auth/verify"):
 			shows = `"authenticated":true,"user_id":"alice"` // Keyward
+		case strings.Contains(command, "/api/v1/keys/"):
+			shows = `"state":"revoked"`
+		case strings.Contains(command, "/api/v1/audit"):
+			shows = `"action":"key.revoke"`
 		}
 		if status == "200" && !strings.Contains(answer, shows) {
 			t.Errorf("%s: no %s in %s", command, shows, answer)
@@ -100,16 +114,39 @@ func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 	return seen
 }
 
+// shell is a shell into which lines are pasted, with its variables.
+type shell struct {
+	t         *testing.T
+	variables []string
+}
+
+func (s *shell) run(command string) string {
+	s.t.Helper()
+	cmd := exec.Command("sh", "-c", command)
+	cmd.Env = append(os.Environ(), s.variables...)
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%s: %v", command, err)
+	}
+	return string(out)
+}
+
+// assign runs a line that sets a variable.
+func (s *shell) assign(name, line string) {
+	s.t.Helper()
+	value := s.run(line + "\nprintf %s \"$" + name + "\"")
+	if value == "" {
+		s.t.Fatalf("%s: %s is empty", line, name)
+	}
+	s.variables = append(s.variables, name+"="+value)
+}
+
 // paste runs a command and returns its output. It retries if a password was not
 // hashed in time (see retryHashing).
-func paste(t *testing.T, command string) (answer string) {
-	t.Helper()
+func (s *shell) paste(command string) (answer string) {
+	s.t.Helper()
 	for range maxHashTries {
-		out, err := exec.Command("sh", "-c", command).Output()
-		if err != nil {
-			t.Fatalf("%s: %v", command, err)
-		}
-		if answer = string(out); !strings.HasPrefix(answer, "HTTP/1.1 503 ") || !strings.Contains(command, " -u ") {
+		if answer = s.run(command); !strings.HasPrefix(answer, "HTTP/1.1 503 ") || !strings.Contains(command, " -u ") {
 			break
 		}
 		time.Sleep(time.Second)
@@ -121,7 +158,7 @@ func portVariables(p stack.Ports) []string {
 	set := func(name string, port int) string { return name + "=" + strconv.Itoa(port) }
 	return []string{
 		set("ENVOY_PORT", p.Envoy), set("ENVOY_ADMIN_PORT", p.EnvoyAdmin), set("GRPC_PORT", p.GRPC),
-		set("HTTP_PORT", p.HTTP), set("ADMIN_PORT", p.Admin), set("UPSTREAM_PORT", p.Upstream),
+		set("HTTP_PORT", p.HTTP), set("ADMIN_PORT", p.Admin), set("CONSOLE_PORT", p.Console), set("UPSTREAM_PORT", p.Upstream),
 	}
 }
 
@@ -130,7 +167,7 @@ func waitUntilFree(t *testing.T, ports stack.Ports) {
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.HTTP, ports.Admin, ports.Upstream} {
+	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.HTTP, ports.Admin, ports.Console, ports.Upstream} {
 		for {
 			conn, err := net.Dial("tcp", stack.Address(port))
 			if err != nil {

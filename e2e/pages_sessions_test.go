@@ -29,6 +29,17 @@ serving() { # with keyward.yaml, until the section ends
 	trap "kill $! 2> /dev/null" EXIT
 	until curl --silent --fail --output /dev/null "$ADMIN/readyz"; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
 }
+configured() { # with a console
+	printf 'users: {file: users.jsonl}\naudit: {file: audit.jsonl}\nstate: {file: keyward.db}\n' > keyward.yaml
+}
+managing() { # with a console, until the section ends
+	configured
+	"$KEYWARD" user set root --scope keyward:admin < /dev/null > /dev/null
+	new --name root --user root --scope keyward:admin > admin.key
+	LISTEN="${LISTEN%\}}, console: \"$CONSOLE\"}"
+	serving
+	API=http://$CONSOLE/api/v1
+}
 asking() { curl --silent --output /dev/null --header "Authorization: Bearer $1" --header 'X-Original-Method: GET' --header 'X-Original-URI: /posts' "$API/authz/nginx"; }
 `
 
@@ -88,6 +99,27 @@ echo 'routes: [{path: /api/items, methods: [POST], scopes: [items:write]}]' > ke
 KEY=$(new --name ci --scope items:write)
 `,
 	},
+	"docs/api.md: The first administrator": {
+		before: "configured\n",
+		after:  `"$KEYWARD" key verify < admin.key > /dev/null || exit 1`,
+	},
+	"docs/api.md: Create, use and revoke a key": {
+		before:  "managing\nID=$(id $(new --name ci))\n",
+		replace: []string{"http://127.0.0.1:9194", "http://$CONSOLE", "k_0123456789ab", "$ID", "curl -s ", "curl -sS --fail-with-body "},
+		after:   `keyward key show $ID | grep -q revoked && keyward key list | grep -q alice || exit 1`,
+	},
+	"docs/api.md: Changes that do not overwrite each other": {
+		before: `
+managing
+ETAG=$(curl -sS -o /dev/null -D - $API/users -H "Authorization: Bearer $(cat admin.key)" --json '{"name": "alice"}' | sed -n 's/^[Ee][Tt]ag: "\(.*\)".*/\1/p')
+`,
+		replace: []string{"toVjtdRBcz9Sdw4n", "'$ETAG'", "curl -s ", "curl -sS --fail-with-body "},
+		after:   `keyward user list | grep alice | grep -q disabled || exit 1`,
+	},
+	"docs/api.md: Requests that are sent again": {
+		before:  "managing\ncurl -sS $API/users -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"name\": \"alice\"}'\n",
+		replace: []string{"curl -s ", "curl -sS --fail-with-body "},
+	},
 	"docs/commands.md: Files": {
 		before: `
 CI=$(id $(new --name ci))
@@ -106,6 +138,7 @@ cat > usage.jsonl <<EOF
 {"keyward":"usage","version":1,"since":"2026-11-22T10:00:00Z"}
 {"id":"$USED","first":1795342787000000,"last":1795342801000000,"address":"192.0.2.7","results":{"ok":12,"insufficient_scope":1},` +
 			`"outcomes":[[1795342800000000,"GET","/posts/17",200,"ok"],[1795342801000000,"DELETE","/posts/17",403,"insufficient_scope"]]}
+{"id":"$USED","days":[[$(($(date +%s) / 86400 - 1)),12,1,0]],"previous":0}
 EOF
 `,
 		replace: []string{blogKey, "$BLOG", "k_N7lhCpIswRmm", "--file used.jsonl $USED"},

@@ -212,7 +212,7 @@ func shellOutput(t *testing.T, dir, script string) string {
 		"PATH="+filepath.Join(dir, "bin")+string(filepath.ListSeparator)+os.Getenv("PATH"), "HOME="+dir, "TZ=UTC",
 		"ROOT="+programs.root, "KEYWARD="+programs.keyward, "PROMETHEUS="+programs.prometheus.Server, "PROMTOOL="+programs.prometheus.Tool,
 		fmt.Sprintf("LISTEN=listen: {grpc: %q, http: %q, admin: %q}", stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin)),
-		"API=http://"+stack.Address(ports.HTTP), "ADMIN=http://"+stack.Address(ports.Admin), "FREE="+stack.Address(ports.Upstream))
+		"API=http://"+stack.Address(ports.HTTP), "CONSOLE="+stack.Address(ports.Console), "ADMIN=http://"+stack.Address(ports.Admin), "FREE="+stack.Address(ports.Upstream))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -246,6 +246,7 @@ var random = []struct{ pattern, replacement string }{
 	{`\bkw_[0-9A-Za-z]{38}\b`, "kw_key"},
 	{`\bkw_[0-9A-Za-z]{4}\b`, "kw_hint"},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-01-02T03:04:05Z"},
+	{`\d{4}-\d\d-\d\d( |$)`, "2026-01-02$1"},
 	{`127\.0\.0\.1:\d+`, "127.0.0.1:1"},
 	{`\b\d+\.\d+(s?)\b`, "1.5$1"},
 	{`keyward \S+ go\S+ \w+/\w+`, "keyward v1 go1 linux/amd64"},

@@ -13,44 +13,46 @@ import (
 	"keyward/verifier/tokensource"
 )
 
-// The kinds of credential, as a generation names their verifiers.
+// The names of the verifiers in a generation. They are not auth methods: the
+// verifier of JWTs makes principals of two (authz.AuthMethod).
 const (
-	kindAPIKey   = "API key"
-	kindPassword = "password"
-	kindJWT      = "JWT"
-	kindOpaque   = "opaque token"
+	verifierAPIKey   = "API key"
+	verifierPassword = "password"
+	verifierJWT      = "JWT"
+	verifierOpaque   = "opaque token"
 )
 
 // verifierChain makes the chain of credential kinds. Its order is documented: a
 // known prefix marks an API key; then three segments mark a JWT; then come keys
 // without a prefix; anything else is for the authorization servers.
 func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) {
-	keys, err := s.verifierFor(kindAPIKey, old, keyRules{s.cfg.Keys, s.cfg.BasicKeyUsernames}, s.apiKeys)
+	keys, err := s.verifierFor(verifierAPIKey, old, keyRules{s.cfg.Keys, s.cfg.BasicKeyUsernames}, s.apiKeys)
 	if err != nil {
 		return nil, err
 	}
+	s.apiKey = keys.Verifier.(*verifier.APIKey)
 	chain := verifier.Chain{keys}
 	if s.cfg.Passwords {
-		passwords, err := s.verifierFor(kindPassword, old, nil, s.passwords)
+		passwords, err := s.verifierFor(verifierPassword, old, nil, s.passwords)
 		if err != nil {
 			return nil, err
 		}
 		chain = append(chain, passwords)
 	}
 	if len(s.cfg.JWT) > 0 {
-		tokens, err := s.verifierFor(kindJWT, old, s.cfg.JWT, s.tokens)
+		tokens, err := s.verifierFor(verifierJWT, old, s.cfg.JWT, s.tokens)
 		if err != nil {
 			return nil, err
 		}
 		chain = append(chain, tokens)
 	}
-	chain = append(chain, keys.Verifier.(*verifier.APIKey).Unprefixed())
+	chain = append(chain, s.apiKey.Unprefixed())
 	if len(s.cfg.Introspection) > 0 {
 		rules, err := newIntrospectionRules(s.cfg.Introspection)
 		if err != nil {
 			return nil, err
 		}
-		opaque, err := s.verifierFor(kindOpaque, old, rules, func(v *verifierEntry) error { return s.opaqueTokens(v, rules) })
+		opaque, err := s.verifierFor(verifierOpaque, old, rules, func(v *verifierEntry) error { return s.opaqueTokens(v, rules) })
 		if err != nil {
 			return nil, err
 		}

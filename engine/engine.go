@@ -15,6 +15,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/manage/denials"
 	"keyward/verifier/admission"
 	"keyward/verifier/password"
 
@@ -40,6 +41,10 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Observers get each decision after the engine's own observers.
 	Observers []authz.Observer
+	// DenialObserver returns an observer that gets each denial, and no allow. It is
+	// called for each configuration that is put in force, with the time of that.
+	// nil: there is none.
+	DenialObserver func(configured time.Time) authz.Observer
 	// Version is what traces name.
 	Version string
 	// HashCommand runs password.Serve, for passwords to be hashed in processes of
@@ -47,7 +52,7 @@ type Options struct {
 	HashCommand password.Command
 	// DryRun is for verdicts alone: no decision is observed, not even by
 	// Options.Observers, no metric is registered, and no request is counted
-	// against a limit. KeyUsage, Limits, KeyLimit and ResetKeyLimit must not be
+	// against a limit. Usage, KeyUsage, Limits, KeyLimit and ResetKeyLimit must not be
 	// called then.
 	DryRun bool
 }
@@ -77,8 +82,12 @@ func Start(opts Options) (*Engine, error) {
 	}
 	e := &Engine{opts: opts, stop: make(chan struct{}), env: environment{
 		logger: opts.Logger, version: opts.Version, hashCommand: opts.HashCommand, gate: admission.New(admission.Config{}),
-		observers: opts.Observers, dryRun: opts.DryRun,
+		observers: opts.Observers, denialObserver: opts.DenialObserver, dryRun: opts.DryRun,
 	}}
+	if opts.Config.Listen.Console != "" && e.env.denialObserver == nil {
+		e.env.denials = denials.New(denials.Config{})
+		e.env.denialObserver = e.env.denials.Observer
+	}
 	if !opts.DryRun {
 		e.registered.Registerer = opts.Registerer
 		if opts.Registerer == nil {
@@ -97,6 +106,10 @@ func Start(opts Options) (*Engine, error) {
 	}
 	e.put(first)
 	e.done.Go(e.watch)
+	if !opts.DryRun {
+		r := reminders{log: opts.Logger, reminded: e.env.metrics.reminders.Reminded, stop: e.stop}
+		e.done.Go(func() { r.run(e.Current) })
+	}
 	return e, nil
 }
 

@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +16,8 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/engine"
+	"keyward/internal/eventually"
+	"keyward/internal/syncbuffer"
 	"keyward/store"
 	"keyward/store/filestore"
 
@@ -30,25 +30,7 @@ type running struct {
 	t       *testing.T
 	dir     string
 	journal *filestore.KeyFile
-	log     *syncBuffer
-}
-
-// syncBuffer is a buffer that a logger and a test share.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log     *syncbuffer.Buffer
 }
 
 const baseConfig = `
@@ -59,7 +41,7 @@ log: {level: debug, decisions: all}
 // prepare makes the files, in which DIR stands for the test's directory.
 func prepare(t *testing.T, text string) *running {
 	t.Helper()
-	r := &running{t: t, dir: t.TempDir(), log: &syncBuffer{}}
+	r := &running{t: t, dir: t.TempDir(), log: &syncbuffer.Buffer{}}
 	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	return r
@@ -116,23 +98,12 @@ func (r *running) ask(target, key string) authz.Reason {
 // becomes waits for a decision that follows from a change of a file.
 func (r *running) becomes(target, key string, want authz.Reason) {
 	r.t.Helper()
-	eventually(r.t, func() error {
+	eventually.Succeeds(r.t, func() error {
 		if reason := r.ask(target, key); reason != want {
 			return fmt.Errorf("%s is answered %s, want %s", target, reason, want)
 		}
 		return nil
 	})
-}
-
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for err := check(); err != nil; err = check() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 // observer counts the decisions that it receives.
@@ -268,7 +239,7 @@ func TestDryRunCountsNothing(t *testing.T) {
 	r := prepare(t, "keys: {file: DIR/keys.jsonl}\nrate_limits: {anonymous: 1/d, failed: 1/d}\nroutes: [{path: /public, auth: none, rate: 1/d}]\n")
 	r.create()
 	told := new(observer)
-	r.start(engine.Options{DryRun: true, Observers: []authz.Observer{told}})
+	r.start(engine.Options{DryRun: true, Observers: []authz.Observer{told}, DenialObserver: func(time.Time) authz.Observer { return told }})
 	for range 3 {
 		public := &authz.Request{Method: "GET", Target: "/public", Scheme: "http", Peer: "192.0.2.1"}
 		if d := r.Current().Checker().Check(t.Context(), public); d.Reason != authz.Anonymous || d.Quota != (authz.Quota{}) {

@@ -13,6 +13,7 @@ type metrics struct {
 	keys, users, revocations journal.Observer // of the following of each file
 	issuers                  *admin.IssuerMetrics
 	spans                    *admin.SpanMetrics
+	reminders                *admin.ReminderMetrics
 	reloads                  *prometheus.CounterVec
 }
 
@@ -27,6 +28,9 @@ func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
 		return m, err
 	}
 	if m.spans, err = admin.NewSpanMetrics(registry); err != nil {
+		return m, err
+	}
+	if m.reminders, err = admin.NewReminderMetrics(registry, reminderDays[:]); err != nil {
 		return m, err
 	}
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{

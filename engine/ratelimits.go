@@ -8,6 +8,7 @@ import (
 
 	"keyward/admin"
 	"keyward/authz"
+	"keyward/manage"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
 	"keyward/ratelimit/redis"
@@ -148,11 +149,9 @@ func (e *Engine) Limits() admin.LimitState {
 	return state
 }
 
-// KeyLimit returns what is left of a key's limit as the admin listener shows it;
-// nil if it has none.
-func (e *Engine) KeyLimit(ctx context.Context, keyID string) (any, error) {
-	current := e.Current()
-	text, known := current.stores.keys.records.RateOf(keyID)
+// KeyLimit implements manage.Limits.
+func (s *Snapshot) KeyLimit(ctx context.Context, keyID string) (*manage.KeyLimit, error) {
+	text, known := s.stores.keys.records.RateOf(keyID)
 	if !known {
 		return nil, nil
 	}
@@ -163,21 +162,32 @@ func (e *Engine) KeyLimit(ctx context.Context, keyID string) (any, error) {
 			return nil, fmt.Errorf("the key's own rate is invalid, so the key is refused: %w", err)
 		}
 	}
-	quota, err := current.limiter.PeekKey(ctx, keyID, own, time.Now())
+	quota, err := s.limiter.PeekKey(ctx, keyID, own, time.Now())
 	if err != nil || quota.Name == "" {
 		return nil, err
 	}
-	return struct {
-		Limit     string  `json:"limit"`
-		Rate      string  `json:"rate"`
-		Burst     int     `json:"burst"`
-		Remaining int     `json:"remaining"`
-		Reset     float64 `json:"reset_seconds"`
-		Retry     float64 `json:"retry_after_seconds"`
-	}{quota.Name, quota.Rate.String(), quota.Limit, quota.Remaining, quota.ResetAfter.Seconds(), quota.RetryAfter.Seconds()}, nil
+	return &manage.KeyLimit{
+		Limit: quota.Name, Rate: quota.Rate.String(), Burst: quota.Limit, Remaining: quota.Remaining,
+		Reset: quota.ResetAfter.Seconds(), Retry: quota.RetryAfter.Seconds(),
+	}, nil
+}
+
+// ResetKeyLimit implements manage.Limits.
+func (s *Snapshot) ResetKeyLimit(ctx context.Context, keyID string) error {
+	return s.limiter.ResetKey(ctx, keyID)
+}
+
+// KeyLimit returns what is left of a key's limit as the admin listener shows it;
+// nil if it has none.
+func (e *Engine) KeyLimit(ctx context.Context, keyID string) (any, error) {
+	limit, err := e.Current().KeyLimit(ctx, keyID)
+	if limit == nil {
+		return nil, err // and no interface around a nil pointer
+	}
+	return limit, err
 }
 
 // ResetKeyLimit makes a key's count that of one never used.
 func (e *Engine) ResetKeyLimit(ctx context.Context, keyID string) error {
-	return e.Current().limiter.ResetKey(ctx, keyID)
+	return e.Current().ResetKeyLimit(ctx, keyID)
 }

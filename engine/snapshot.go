@@ -10,11 +10,13 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/extauthz"
+	"keyward/manage/denials"
 	"keyward/policy"
 	"keyward/ratelimit"
 	"keyward/reuse"
 	"keyward/tracing"
 	"keyward/usage"
+	"keyward/verifier"
 	"keyward/verifier/admission"
 	"keyward/verifier/password"
 )
@@ -25,6 +27,7 @@ import (
 type Snapshot struct {
 	cfg        *config.Config
 	env        *environment
+	configured time.Time        // when it was built
 	generation reuse.Generation // of all components below
 
 	stores     stores
@@ -34,8 +37,11 @@ type Snapshot struct {
 	usage      *usage.Tracker  // nil in a dry run
 	tracing    *tracing.Tracer // nil if tracing is off
 	verifiers  []*verifierEntry
+	apiKey     *verifier.APIKey
 
 	limiter *ratelimit.Limiter // nil in a dry run
+	console console            // empty without one
+	rules   authz.Config       // what decides, without verifier, limits and observers
 	handler extauthz.Handler
 }
 
@@ -48,6 +54,9 @@ type environment struct {
 	metrics     metrics
 	observers   []authz.Observer
 	dryRun      bool
+
+	denials        *denials.Recent                           // nil without a console
+	denialObserver func(configured time.Time) authz.Observer // nil: none
 }
 
 // Checker returns the Checker of this configuration.
@@ -68,7 +77,7 @@ func (s *Snapshot) Ready() error {
 // may be nil and stays in force until the caller replaces it. On an error nothing
 // that was opened is left open.
 func (e *environment) build(cfg *config.Config, old *Snapshot) (*Snapshot, error) {
-	s := &Snapshot{cfg: cfg, env: e}
+	s := &Snapshot{cfg: cfg, env: e, configured: time.Now()}
 	var before *reuse.Generation
 	if old != nil {
 		before = &old.generation
@@ -90,7 +99,7 @@ func (e *environment) build(cfg *config.Config, old *Snapshot) (*Snapshot, error
 func (s *Snapshot) open(old *reuse.Generation) error {
 	steps := []func(*reuse.Generation) error{s.openStores, s.openKeySources, s.openHashing}
 	if !s.env.dryRun {
-		steps = append(steps, s.openCounters, s.openTracing, s.openUsage)
+		steps = append(steps, s.openCounters, s.openTracing, s.openUsage, s.openConsole)
 	}
 	for _, open := range steps {
 		if err := open(old); err != nil {
@@ -119,22 +128,21 @@ func (s *Snapshot) assemble(old *reuse.Generation) error {
 	if err != nil {
 		return err
 	}
-	checker, err := authz.NewChecker(authz.Config{
-		Limiter:      limiter,
+	s.rules = authz.Config{
 		Ready:        s.stores.keysReady,
 		Paths:        cfg.Paths,
 		Policy:       rules,
-		Sources:      cfg.Sources,
-		Verifier:     chain,
 		Identity:     identity,
 		Overrides:    cfg.UpstreamOverrides,
 		RequireHTTPS: cfg.RequireHTTPS,
-		TrustedHops:  cfg.ClientAddress.TrustedHops,
-		Observers:    s.observers(),
 		Now:          time.Now,
 		Since:        time.Since,
 		NewID:        newDecisionID,
-	})
+	}
+	checks := s.rules
+	checks.Sources, checks.Verifier, checks.Limiter, checks.TrustedHops = cfg.Sources, chain, limiter, cfg.ClientAddress.TrustedHops
+	checks.Observers, checks.DenialObservers = s.observers(), s.denialObservers()
+	checker, err := authz.NewChecker(checks)
 	if err != nil {
 		return err
 	}
@@ -145,12 +153,12 @@ func (s *Snapshot) assemble(old *reuse.Generation) error {
 		CredentialHeaders: cfg.CredentialHeaders(),
 		Traced:            s.tracing != nil,
 	}
-	return nil
+	return s.assembleConsole(chain[0].(*verifierEntry).Verifier, limiter)
 }
 
 func rendererOf(cfg *config.Config, checker *authz.Checker) extauthz.Renderer {
 	return extauthz.Renderer{
-		QuotaOnAllow: cfg.RateLimits.HeadersOnAllow, Errors: cfg.Errors, Now: time.Now,
+		QuotaOnAllow: cfg.RateLimits.HeadersOnAllow, KeyExpiry: cfg.Keys.ExpiryHeader, Errors: cfg.Errors, Now: time.Now,
 		Challenge: extauthz.Challenge{
 			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes,
 		},
@@ -174,6 +182,14 @@ func (s *Snapshot) observers() []authz.Observer {
 		observers = append(observers, s.tracing)
 	}
 	return append(observers, s.env.observers...)
+}
+
+// denialObservers returns those that get each denial.
+func (s *Snapshot) denialObservers() []authz.Observer {
+	if s.env.dryRun || s.env.denialObserver == nil {
+		return nil
+	}
+	return []authz.Observer{s.env.denialObserver(s.configured)}
 }
 
 // newDecisionID returns an id of the form that crypto/rand.Text has: 26 characters

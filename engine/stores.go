@@ -28,6 +28,7 @@ type stores struct {
 type followed[T any] struct {
 	records  T
 	follower store.Follower // nil without a file
+	applied  *appliedSeq    // nil without a console
 }
 
 // Close ends the following of the file.
@@ -55,6 +56,7 @@ type keyFile struct {
 type keyFileConfig struct {
 	path, pepper string
 	missingOK    bool
+	console      bool // changes are waited for
 }
 
 // openStores reads the files that old does not have in force already: what was
@@ -62,13 +64,14 @@ type keyFileConfig struct {
 // file that cannot be read is not an error: the stores are then not ready, and
 // become so when the file does.
 func (s *Snapshot) openStores(old *reuse.Generation) error {
+	console := s.cfg.Listen.Console != ""
 	// Without a configuration file the default key file need not exist.
-	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == ""}
+	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == "", console}
 	var errs [3]error
 	s.stores.keys, errs[0] = reuse.Or(&s.generation, old, "keys", keys, func() (*keyFile, error) { return s.env.openKeys(keys) })
 	if path := s.cfg.Users.File; path != "" {
 		s.stores.users, errs[1] = reuse.Or(&s.generation, old, "users", path, func() (*followed[*keyindex.Users], error) {
-			return s.env.openUsers(path)
+			return s.env.openUsers(path, console)
 		})
 	}
 	if path := s.cfg.Revocations.File; path != "" {
@@ -93,18 +96,30 @@ func (e *environment) openKeys(cfg keyFileConfig) (*keyFile, error) {
 		return k, nil
 	}
 	k.records = keyindex.NewKeys()
+	var into store.Sink[store.KeyRecord] = k.records
+	if cfg.console {
+		k.applied = new(appliedSeq)
+		into = &countingSink[store.KeyRecord]{Sink: into, seqOf: func(r *store.KeyRecord) int64 { return r.Seq }, applied: k.applied}
+	}
 	var err error
 	k.follower, err = filestore.KeyFeed{Hasher: k.hasher, FollowConfig: journal.FollowConfig{
 		Path: cfg.path, MissingOK: cfg.missingOK, Observer: e.metrics.keys, Log: e.logger,
-	}}.Follow(k.records)
+	}}.Follow(into)
 	return k, err
 }
 
-func (e *environment) openUsers(path string) (*followed[*keyindex.Users], error) {
+func (e *environment) openUsers(path string, console bool) (*followed[*keyindex.Users], error) {
 	users := keyindex.NewUsers()
 	users.LogTo(e.logger)
-	follower, err := filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: path, Observer: e.metrics.users, Log: e.logger}}.Follow(users)
-	return &followed[*keyindex.Users]{users, follower}, err
+	f := &followed[*keyindex.Users]{records: users}
+	var into store.Sink[store.UserRecord] = users
+	if console {
+		f.applied = new(appliedSeq)
+		into = &countingSink[store.UserRecord]{Sink: into, seqOf: func(r *store.UserRecord) int64 { return r.Seq }, applied: f.applied}
+	}
+	var err error
+	f.follower, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: path, Observer: e.metrics.users, Log: e.logger}}.Follow(into)
+	return f, err
 }
 
 func (e *environment) openRevocations(path string) (*followed[*keyindex.Revocations], error) {
@@ -114,7 +129,7 @@ func (e *environment) openRevocations(path string) (*followed[*keyindex.Revocati
 		// The first revocation makes the file, and is in force as soon as any other.
 		MissingOK: true, Settle: 10 * time.Millisecond,
 	}}.Follow(revocations)
-	return &followed[*keyindex.Revocations]{revocations, follower}, err
+	return &followed[*keyindex.Revocations]{records: revocations, follower: follower}, err
 }
 
 // keysReady returns why no request can be checked at all.

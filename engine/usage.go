@@ -21,10 +21,14 @@ func (s *Snapshot) openUsage(old *reuse.Generation) (err error) {
 	return err
 }
 
+// Usage returns the use of a key. That of a key that was never used has a Total of
+// zero.
+func (e *Engine) Usage(keyID string) (usage.Usage, error) { return e.Current().usage.Get(keyID) }
+
 // KeyUsage returns the use of a key as the admin listener shows it; nil if it was
 // never used.
 func (e *Engine) KeyUsage(keyID string) (any, error) {
-	found, err := e.Current().usage.Get(keyID)
+	found, err := e.Usage(keyID)
 	if err != nil || found.Total == 0 {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func newCache[V any](v *verifierEntry, name string, size int, ttl time.Duration)
 	return made, nil
 }
 
-// cacheStates is what the metrics show of the caches.
+// cacheStates returns the state of the caches, as the metrics show it.
 func (s *Snapshot) cacheStates() []admin.CacheState {
 	// All of them, so that a series is there before its cache is.
 	states := []admin.CacheState{{Name: "key"}, {Name: "password"}, {Name: "token"}, {Name: "negative"}}

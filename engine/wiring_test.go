@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,9 @@ import (
 
 	"keyward/authz"
 	"keyward/engine"
+	"keyward/internal/eventually"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestMaxAgeArrives(t *testing.T) {
@@ -18,6 +22,48 @@ func TestMaxAgeArrives(t *testing.T) {
 	key := r.create()
 	r.becomes("/", key, authz.OK)
 	r.becomes("/", key, authz.ExpiredKey)
+}
+
+// TestExpiryIsAnnounced: to the client of a key that ends soon, and to its operators.
+func TestExpiryIsAnnounced(t *testing.T) {
+	r := prepare(t, strings.Replace(baseConfig, "keys.jsonl}", "keys.jsonl, max_age: 13d, expiry_header: true}", 1))
+	key := r.create()
+	registry := prometheus.NewRegistry()
+	r.start(engine.Options{Registerer: registry})
+	announced := func() int {
+		handler := r.Current().Handler()
+		request := authz.Request{Method: "GET", Target: "/", Headers: []authz.Header{{Name: "authorization", Value: "Bearer " + key}}}
+		d := handler.Checker.Check(t.Context(), &request)
+		return len(handler.Renderer.Allow(d).ResponseHeaders)
+	}
+	if announced() != 1 {
+		t.Error("the client is not told")
+	}
+	eventually.Succeeds(t, func() error {
+		families, err := registry.Gather()
+		if err != nil {
+			return err
+		}
+		counted := 0.0
+		for _, family := range families {
+			if family.GetName() == "keyward_key_expiry_reminders_total" {
+				for _, m := range family.GetMetric() {
+					counted += m.GetCounter().GetValue()
+				}
+			}
+		}
+		if counted != 1 {
+			return fmt.Errorf("%v reminders counted", counted)
+		}
+		if !strings.Contains(r.log.String(), `"msg":"a key expires soon"`) {
+			return errors.New("no reminder")
+		}
+		return nil
+	})
+	r.configure(strings.Replace(baseConfig, "keys.jsonl}", "keys.jsonl, max_age: 13d}", 1))
+	if err := r.Reload(); err != nil || announced() != 0 {
+		t.Errorf("announced without expiry_header (%v)", err)
+	}
 }
 
 func TestNoKeyFileIsNoKeys(t *testing.T) {
@@ -62,7 +108,7 @@ func TestHalfAConfigurationIsNotPutInForce(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	r.configure(strict + "\nrequire_https: true\n")
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if reason := r.ask("/", ""); reason != authz.HTTPSRequired {
 			return fmt.Errorf("the finished configuration is not in force: %s", reason)
 		}

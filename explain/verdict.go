@@ -24,6 +24,8 @@ type Verdict struct {
 	Set         map[string]string `json:"set,omitzero"`
 	Remove      []string          `json:"remove,omitzero"`
 	RemoveQuery string            `json:"remove_query,omitempty"`
+
+	route *authz.Route // nil if none was found
 }
 
 // Step is one step of a check, in the order taken.
@@ -44,7 +46,7 @@ func Evaluate(ctx context.Context, checker *authz.Checker, r *authz.Request) *Ve
 		v.Subject, v.ClientID, v.KeyID = d.Principal.Subject(), d.Principal.ClientID, d.Principal.KeyID
 	}
 	if d.Route != nil {
-		v.Route = d.Route.String()
+		v.Route, v.route = d.Route.String(), d.Route
 	}
 	if d.Allowed() {
 		v.Set = map[string]string{}

@@ -17,6 +17,8 @@ type Renderer struct {
 	Now       func() time.Time // for the styles that have a timestamp
 	// QuotaOnAllow adds what is left of the client's limit to allows too.
 	QuotaOnAllow bool
+	// KeyExpiry adds when a key stops being accepted to allows, in its last days.
+	KeyExpiry bool
 	// Overrides are removed from every allowed request.
 	Overrides Overrides
 }
@@ -69,12 +71,15 @@ func (n *Renderer) Denial(r *authz.Request, d *authz.Decision) Denial {
 }
 
 // Allow renders a decision that allows. It allocates nothing unless
-// QuotaOnAllow is set. The slices belong to the decision: the caller must not
+// QuotaOnAllow is set or a key expires soon. The slices belong to the decision: the caller must not
 // modify them.
 func (n *Renderer) Allow(d *authz.Decision) Allow {
 	allow := Allow{Set: d.Set, Remove: d.Remove, Overrides: &n.Overrides, RemoveQuery: d.RemoveQuery}
 	if n.QuotaOnAllow {
 		allow.ResponseHeaders = quotaHeaders(nil, &d.Quota)
+	}
+	if n.KeyExpiry && d.Principal != nil {
+		allow.ResponseHeaders = appendKeyExpiry(allow.ResponseHeaders, d.Principal.AcceptedUntil, d.At)
 	}
 	return allow
 }

@@ -50,11 +50,13 @@ func detail(reason authz.Reason) string {
 		return "The request carries more than one credential"
 	case authz.UnsupportedCredential:
 		return "The authentication scheme is not supported"
-	case authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.ExpiredKey,
-		authz.ExpiredToken, authz.RevokedToken, authz.DisabledUser:
+	case authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.ExpiredKey, authz.PausedKey,
+		authz.NotYetValid, authz.ExpiredToken, authz.RevokedToken, authz.DisabledUser:
 		return "The credential is not valid"
 	case authz.WrongPassword:
 		return "The user name or password is wrong"
+	case authz.AddressNotAllowed:
+		return "The credential cannot be used from this address"
 	case authz.RouteDenied, authz.PathNotAllowed, authz.WrongProject, authz.WrongKind:
 		return "The credential does not give access to this resource"
 	case authz.MethodNotAllowed:
@@ -72,8 +74,7 @@ func detail(reason authz.Reason) string {
 	}
 }
 
-// genericBody returns the error body of the Generic API
-// (seeds/generic-api.txt).
+// genericBody returns the error body of the style generic (docs/errors.md).
 func genericBody(d *authz.Decision, now time.Time) []byte {
 	name, message := genericError(d.Reason)
 	return encode(struct {
@@ -84,12 +85,13 @@ func genericBody(d *authz.Decision, now time.Time) []byte {
 	}{name, message, d.Status(), now.UTC().Format(time.RFC3339)})
 }
 
-// genericError returns the names and messages of the API's page, word for word.
-// The page does not have those after rate_limit_exceeded.
+// genericError returns the names and messages that clients of the style may
+// compare: docs/errors.md has them word for word.
 func genericError(reason authz.Reason) (name, message string) {
 	switch reason {
 	case authz.NoCredential, authz.MalformedCredential, authz.AmbiguousCredential, authz.UnsupportedCredential,
-		authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.RevokedToken, authz.DisabledUser:
+		authz.InvalidToken, authz.UnknownKey, authz.RevokedKey, authz.PausedKey, authz.NotYetValid, authz.RevokedToken,
+		authz.DisabledUser:
 		return "invalid_token", "The provided token is invalid or has expired"
 	case authz.ExpiredKey, authz.ExpiredToken:
 		return "token_expired", "The access token has expired"
@@ -101,14 +103,14 @@ func genericError(reason authz.Reason) (name, message string) {
 		return "rate_limit_exceeded", "Too many requests"
 	case authz.AmbiguousPath, authz.AmbiguousHeader:
 		return "invalid_request", detail(reason)
-	case authz.RouteDenied, authz.MethodNotAllowed, authz.HTTPSRequired:
+	case authz.RouteDenied, authz.MethodNotAllowed, authz.HTTPSRequired, authz.AddressNotAllowed:
 		return "forbidden", detail(reason)
 	default:
 		return "service_unavailable", detail(reason)
 	}
 }
 
-// haloBody returns the error body of Halo (seeds/halo.txt).
+// haloBody returns the error body of the style halo (docs/errors.md).
 func haloBody(r *authz.Request, d *authz.Decision) []byte {
 	return encode(struct {
 		Status  int    `json:"status"`
@@ -136,8 +138,7 @@ func haloMessage(r *authz.Request, d *authz.Decision) string {
 	}
 }
 
-// halfredBody returns the error body of Halfred. Its page (seeds/halfred.txt)
-// has the three messages of a 401, and no body.
+// halfredBody returns the error body of the style halfred (docs/errors.md).
 func halfredBody(d *authz.Decision) []byte {
 	type halfredError struct {
 		Message string `json:"message"`

@@ -33,6 +33,9 @@ func TestStyles(t *testing.T) {
 		{authz.StyleGeneric, authz.RevokedKey, nil, generic("invalid_token", "The provided token is invalid or has expired", "401")},
 		{authz.StyleGeneric, authz.ExpiredToken, nil, generic("token_expired", "The access token has expired", "401")},
 		{authz.StyleGeneric, authz.ExpiredKey, nil, generic("token_expired", "The access token has expired", "401")},
+		{authz.StyleGeneric, authz.PausedKey, nil, generic("invalid_token", "The provided token is invalid or has expired", "401")},
+		{authz.StyleGeneric, authz.NotYetValid, nil, generic("invalid_token", "The provided token is invalid or has expired", "401")},
+		{authz.StyleGeneric, authz.AddressNotAllowed, nil, generic("forbidden", "The credential cannot be used from this address", "403")},
 		{authz.StyleGeneric, authz.WrongPassword, nil, generic("invalid_credentials", "Username or password incorrect", "401")},
 		{authz.StyleGeneric, authz.InsufficientScope, nil, generic("insufficient_scope", "Token lacks required permissions", "403")},
 		{authz.StyleGeneric, authz.RateLimited, nil, generic("rate_limit_exceeded", "Too many requests", "429")},
@@ -43,6 +46,8 @@ func TestStyles(t *testing.T) {
 		{authz.StyleHalo, authz.MalformedCredential, nil, halo("401", "Unauthorized", "Invalid or expired token")},
 		{authz.StyleHalo, authz.DisabledUser, nil, halo("401", "Unauthorized", "Invalid or expired token")},
 		{authz.StyleHalo, authz.ExpiredKey, nil, halo("401", "Unauthorized", "Invalid or expired token")},
+		{authz.StyleHalo, authz.PausedKey, nil, halo("401", "Unauthorized", "Invalid or expired token")},
+		{authz.StyleHalo, authz.AddressNotAllowed, nil, halo("403", "Forbidden", "Insufficient permissions to access this resource")},
 		{authz.StyleHalo, authz.InsufficientScope, nil, halo("403", "Forbidden", "Insufficient permissions to access this resource")},
 		{authz.StyleHalo, authz.PathNotAllowed, nil, halo("403", "Forbidden", "Insufficient permissions to access this resource")},
 		{authz.StyleHalfred, authz.MalformedCredential, nil, halfred("Invalid API key")},
@@ -51,6 +56,8 @@ func TestStyles(t *testing.T) {
 		{authz.StyleHalfred, authz.RevokedKey, nil, halfred("API key not found")},
 		{authz.StyleHalfred, authz.NoCredential, nil, halfred("Authentication failed")},
 		{authz.StyleHalfred, authz.ExpiredKey, nil, halfred("Authentication failed")},
+		{authz.StyleHalfred, authz.PausedKey, nil, halfred("Authentication failed")},
+		{authz.StyleHalfred, authz.NotYetValid, nil, halfred("Authentication failed")},
 		{authz.StyleHalfred, authz.WrongProject, nil, halfred("Authentication failed")},
 	} {
 		n := Renderer{Challenge: challenge, Now: fixedNow}

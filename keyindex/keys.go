@@ -28,6 +28,7 @@ type State uint8
 const (
 	// Revoked is also a deleted key, and a secret rotated away whose grace is over.
 	Revoked State = iota
+	Paused
 	Active
 )
 
@@ -39,11 +40,25 @@ type Key struct {
 	Scopes                  authz.Scopes
 	HasScopes               bool // false: its user's scopes
 	Created, Expires        time.Time
+	NotBefore               time.Time // when the key begins; zero: at once
+	Networks                Networks  // from which it may be used
 	State                   State
+	// Previous means that a rotation has replaced the secret.
+	Previous bool
 	// ValidUntil is when the secret ends by itself: the key's expiry or the end of
 	// the grace, whichever is first. Zero is never.
 	ValidUntil time.Time
 	Revision   Revision
+
+	rotated unixMicros
+}
+
+// SecretSince is when the key was rotated last, or else created.
+func (k *Key) SecretSince() time.Time {
+	if k.rotated <= unixMicrosOf(k.Created) {
+		return k.Created
+	}
+	return k.rotated.time()
 }
 
 // Revision is which version of a record an answer was made from. The zero Revision
@@ -87,7 +102,7 @@ func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 		return Key{}, err
 	}
 	key.Revision, key.ValidUntil = revision, key.Expires
-	if until != forever {
+	if key.Previous = until != forever; key.Previous {
 		key.capExpiry(until.time(), now)
 	}
 	return key, nil
@@ -108,6 +123,7 @@ func (k *Key) read(set *keySet, r row) error {
 	d := r.decoder()
 	k.ID, k.Name, k.User, k.Project, k.Rate = d.id, d.text(), d.text(), d.text(), d.text()
 	k.HasScopes, k.Created, k.Expires = r.flag(rowHasScopes), r.created().time(), r.expires().time()
+	k.Networks = AnyNetwork()
 	if n := r.access(); n != inlineAccess {
 		shared := set.access.get(n)
 		k.Paths, k.Scopes = shared.paths, shared.scopes
@@ -117,25 +133,56 @@ func (k *Key) read(set *keySet, r row) error {
 			return fmt.Errorf("key %s: %w", k.ID, err)
 		}
 	}
-	if !r.flag(rowRevoked | rowDeleted) {
+	if r.flag(rowPaused | rowNotBefore | rowRotated | rowNetworks) {
+		k.readOptional(r, &d)
+	}
+	switch {
+	case r.flag(rowRevoked | rowDeleted):
+	case r.flag(rowPaused):
+		k.State = Paused
+	default:
 		k.State = Active
 	}
 	return nil
+}
+
+// FindID is the key with that id, as its current secret finds it: a revoked or
+// deleted one too.
+func (k *Keys) FindID(id string) (key Key, err error) {
+	set := k.set.Load()
+	if set == nil {
+		return key, ErrNotLoaded
+	}
+	held, revision, found := set.findID(id)
+	if !found {
+		return key, ErrUnknown
+	}
+	if err := key.read(set, held); err != nil {
+		return Key{}, err
+	}
+	key.Revision, key.ValidUntil = revision, key.Expires
+	return key, nil
+}
+
+// readOptional decodes what few rows have.
+func (k *Key) readOptional(r row, d *rowDecoder) {
+	k.rotated, k.NotBefore = r.rotated(), r.notBefore().time()
+	if r.flag(rowNetworks) {
+		k.Networks = d.networks()
+	}
 }
 
 // RateOf is the rate in the record of the key with that id, "" without one, and
 // reports whether there is such a key.
 func (k *Keys) RateOf(id string) (rate string, known bool) {
 	set := k.set.Load()
-	parsed, ok := apikey.ParseID([]byte(id))
-	if set == nil || !ok {
+	if set == nil {
 		return "", false
 	}
-	slot, ok := set.slotOf(&parsed)
-	if !ok {
+	held, _, found := set.findID(id)
+	if !found {
 		return "", false
 	}
-	held, _ := set.rows.get(slot)
 	var key Key
 	err := key.read(set, held)
 	return key.Rate, err == nil && !held.flag(rowDeleted)
@@ -167,11 +214,11 @@ func (k *Keys) Ready() error {
 }
 
 // Counts says how many keys there are in each state. A key is in one of them;
-// deleted ones are in none.
-type Counts struct{ Active, Expiring, Expired, Revoked int }
+// deleted ones are in none. Rotating are those with an earlier secret in its grace.
+type Counts struct{ Active, Rotating, Expiring, NotYetValid, Paused, Expired, Revoked int }
 
 // Counts walks all keys, some ten nanoseconds each. Expiring are those that
-// expire within soon.
+// expire within soon. Of the states that a key is in, the last of Counts counts.
 func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 	var c Counts
 	set := k.set.Load()
@@ -184,12 +231,18 @@ func (k *Keys) Counts(now time.Time, soon time.Duration) Counts {
 		case r.flag(rowDeleted):
 		case r.flag(rowRevoked):
 			c.Revoked++
-		case expires == 0 || expires > later:
-			c.Active++
-		case expires > at:
-			c.Expiring++
-		default:
+		case expires != 0 && expires <= at:
 			c.Expired++
+		case r.flag(rowPaused):
+			c.Paused++
+		case r.notBefore() > at:
+			c.NotYetValid++
+		case expires != 0 && expires <= later:
+			c.Expiring++
+		case r.inGrace(at):
+			c.Rotating++
+		default:
+			c.Active++
 		}
 	})
 	return c

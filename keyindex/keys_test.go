@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,9 @@ func TestFind(t *testing.T) {
 		if err != nil || key.ID != c.id || key.State != c.state || !key.ValidUntil.Equal(c.ends) {
 			t.Errorf("%s: %+v, %v", c.what, key, err)
 		}
+		if previous := strings.HasPrefix(c.what, "a previous"); key.Previous != previous {
+			t.Errorf("%s: a rotation replaced it: %v", c.what, key.Previous)
+		}
 	}
 	if _, err := keys.Find(apikey.Digest{8}, now); err != ErrUnknown {
 		t.Errorf("an unknown digest: %v", err)
@@ -105,7 +109,7 @@ func TestFind(t *testing.T) {
 	if got := keys.Counts(expiry, time.Hour); got != (Counts{Expired: 1, Revoked: 1}) {
 		t.Errorf("%+v", got)
 	}
-	if got := keys.Counts(now, time.Minute); got != (Counts{Active: 1, Revoked: 1}) {
+	if got := keys.Counts(now, time.Minute); got != (Counts{Rotating: 1, Revoked: 1}) {
 		t.Errorf("%+v", got)
 	}
 }

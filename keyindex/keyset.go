@@ -59,6 +59,20 @@ func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 	}
 }
 
+// findID is the row of the key with this id.
+func (s *keySet) findID(id string) (row, Revision, bool) {
+	parsed, ok := apikey.ParseID([]byte(id))
+	if !ok {
+		return nil, Revision{}, false
+	}
+	slot, ok := s.slotOf(&parsed)
+	if !ok {
+		return nil, Revision{}, false
+	}
+	held, at := s.rows.get(slot)
+	return held, Revision{s.generation, slot, at}, true
+}
+
 // find is the row that has d among its secrets, and until when that secret is valid.
 func (s *keySet) find(d *apikey.Digest) (row, Revision, unixMicros, bool) {
 	search := s.digests.search(digestHash(d))
@@ -124,7 +138,7 @@ func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 // It is nil for a key that never had one, which there is no need to deny.
 func (s *keySet) denying(r *store.KeyRecord, slot uint32, known bool) *store.KeyRecord {
 	c := *r
-	c.Paths, c.Scopes = nil, nil
+	c.Paths, c.Scopes, c.CIDRs = nil, nil, nil
 	if c.Hash != (apikey.Digest{}) && !s.claimed(r, slot, known) {
 		if c.Format == "" {
 			c.Format = apikey.FormatRaw // which any secret may be

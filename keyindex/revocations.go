@@ -2,20 +2,18 @@ package keyindex
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"keyward/store"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // Revocations are the tokens that end before their time; a [store.Feed] keeps them up
-// to date. A revocation has no end of its own: it counts for as long as the store
-// has it. An id is an id of any issuer.
+// to date. A revocation counts for as long as the store has it, or until it ends: see
+// [store.Revocation.Ends]. An id is an id of any issuer.
 type Revocations struct {
+	now     func() time.Time
 	set     atomic.Pointer[revocationSet]
 	changes atomic.Uint64
 	reason  atomic.Pointer[error]
@@ -23,7 +21,19 @@ type Revocations struct {
 
 // NewRevocations makes Revocations that are not ready, and until then report
 // that every token is revoked.
-func NewRevocations() *Revocations { return &Revocations{} }
+func NewRevocations() *Revocations { return &Revocations{now: time.Now} }
+
+// UseClock has it take the time from now, to leave out revocations that have ended. It
+// is called before a feed follows.
+func (v *Revocations) UseClock(now func() time.Time) { v.now = now }
+
+// Token is what a token may be revoked by; "" is a claim that it does not have.
+type Token struct {
+	ID        string    // jti
+	SessionID string    // sid
+	Subject   string    // its user, or else its client
+	IssuedAt  time.Time // zero: before any time
+}
 
 // Ready is nil once revocations are loaded, and before that says why not. It is
 // [store.ErrUnsupported] while there is a revocation of which this version does not
@@ -41,13 +51,13 @@ func (v *Revocations) Ready() error {
 	return fmt.Errorf("revocations: %w", ErrNotLoaded)
 }
 
-// Revoked reports whether a token is named: by its id, or by having been issued
-// before the time given for its subject or for all. No id and no subject ("")
-// are never named. A zero issuedAt counts as issued before any time. How an
-// accent is encoded, in the token or in the record, makes no difference.
-func (v *Revocations) Revoked(jti, subject string, issuedAt time.Time) bool {
+// Revoked reports whether a token is named: by its id, by its session, or by having
+// been issued before the time given for its subject or for all. What a token does not
+// have is never named. How an accent is encoded, in the token or in the record, makes
+// no difference.
+func (v *Revocations) Revoked(t Token) bool {
 	set := v.set.Load()
-	return set == nil || set.unsupported.Load() || set.names(jti, subject, issuedAt)
+	return set == nil || set.unsupported.Load() || set.names(&t)
 }
 
 // Changes is another number after each change. A caller that keeps an answer of
@@ -57,7 +67,7 @@ func (v *Revocations) Changes() uint64 { return v.changes.Load() }
 
 // Begin implements store.Sink.
 func (v *Revocations) Begin() store.Generation[store.Revocation] {
-	return &revocationSet{tokens: map[string]struct{}{}, subjects: map[string]time.Time{}}
+	return &revocationSet{now: v.now, tokens: cutoffs{}, sessions: cutoffs{}, subjects: cutoffs{}}
 }
 
 // Commit counts the change when what is new can be found, as Applied does:
@@ -76,26 +86,30 @@ func (v *Revocations) Fault(reason error) { v.reason.Store(&reason) }
 // revocationSet is what the revocations of a store came to when all of them were
 // read.
 type revocationSet struct {
+	now func() time.Time
+
 	mu       sync.RWMutex
-	tokens   map[string]struct{}  // by sameText
-	subjects map[string]time.Time // issued before; by sameText
-	all      time.Time            // issued before; zero: of no token
+	tokens   cutoffs // those of tokens and sessions are always
+	sessions cutoffs
+	subjects cutoffs
+	all      cutoff
 
 	unsupported atomic.Bool // there is a revocation that may be of any token
 }
 
-func (s *revocationSet) names(jti, subject string, issuedAt time.Time) bool {
+func (s *revocationSet) names(t *Token) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, named := s.tokens[sameText(jti)]
-	// A zero issuedAt is before any time; nothing is before the zero time of
-	// what is not named.
-	return named || issuedAt.Before(s.subjects[sameText(subject)]) || issuedAt.Before(s.all)
+	return s.tokens.has(t.ID) || s.sessions.has(t.SessionID) || s.subjects[sameText(t.Subject)].names(t) || s.all.names(t)
 }
 
-// Apply puts a record in force. What it names is ended with it, unless that was
-// so already.
+// Apply puts a record in force, unless it has ended. What it names is ended with it,
+// unless that was so already.
 func (s *revocationSet) Apply(r *store.Revocation) (time.Time, error) {
+	now := s.now()
+	if r.Over(now) {
+		return time.Time{}, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	added := false
@@ -104,57 +118,55 @@ func (s *revocationSet) Apply(r *store.Revocation) (time.Time, error) {
 	} else {
 		added = s.add(r)
 	}
+	s.removeEnded(unixMicrosOf(now))
 	if !added {
 		return time.Time{}, nil
 	}
 	return r.At, nil
 }
 
-// addUnsupported adds what a revocation names that is not supported: a token, and a
-// subject, which without a time is revoked at all times. One that names nothing may
-// be of any token.
+// addUnsupported adds what a revocation names that is not supported: a token, a session,
+// and a subject, which without a time is revoked at all times. One that names nothing
+// may be of any token.
 func (s *revocationSet) addUnsupported(r *store.Revocation) bool {
-	if r.TokenID == "" && r.Subject == "" && r.IssuedBefore.IsZero() {
+	if r.TokenID == "" && r.SessionID == "" && r.Subject == "" && r.IssuedBefore.IsZero() {
 		return !s.unsupported.Swap(true)
 	}
 	added := r.TokenID != "" && s.add(&store.Revocation{TokenID: r.TokenID})
+	added = r.SessionID != "" && s.add(&store.Revocation{SessionID: r.SessionID}) || added
 	before := store.Revocation{Subject: r.Subject, IssuedBefore: r.IssuedBefore}
 	if before.Subject != "" && before.IssuedBefore.IsZero() {
 		before.IssuedBefore = always
 	}
-	if before.Subject != "" || r.TokenID == "" {
+	if before.Subject != "" || r.TokenID == "" && r.SessionID == "" {
 		added = s.add(&before) || added
 	}
 	return added
 }
 
-// always is after any time at which a token is issued.
-var always = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-
-// add reports whether the revocation says anything new. The latest time wins: no
-// record takes back what another ended.
+// add reports whether the revocation says anything new.
 func (s *revocationSet) add(r *store.Revocation) bool {
-	if r.TokenID != "" {
-		jti := strings.Clone(sameText(r.TokenID))
-		_, known := s.tokens[jti]
-		s.tokens[jti] = struct{}{}
-		return !known
+	c := cutoff{before: r.IssuedBefore, end: unixMicrosOf(r.Ends())}
+	switch {
+	case r.TokenID != "":
+		c.before = always
+		return s.tokens.add(r.TokenID, c)
+	case r.SessionID != "":
+		c.before = always
+		return s.sessions.add(r.SessionID, c)
+	case r.Subject != "":
+		return s.subjects.add(r.Subject, c)
 	}
-	if r.Subject != "" {
-		subject := strings.Clone(sameText(r.Subject))
-		if !r.IssuedBefore.After(s.subjects[subject]) {
-			return false
-		}
-		s.subjects[subject] = r.IssuedBefore
-		return true
-	}
-	if !r.IssuedBefore.After(s.all) {
-		return false
-	}
-	s.all = r.IssuedBefore
-	return true
+	var added bool
+	s.all, added = s.all.with(c)
+	return added
 }
 
-// sameText is one form for all texts that differ only in how their accents are
-// encoded, which is not visible and, on many keyboards, is not the user's choice.
-func sameText(text string) string { return norm.NFC.String(text) }
+func (s *revocationSet) removeEnded(at unixMicros) {
+	for _, byName := range []cutoffs{s.tokens, s.sessions, s.subjects} {
+		byName.removeEnded(at)
+	}
+	if s.all.ended(at) {
+		s.all = cutoff{}
+	}
+}

@@ -98,28 +98,32 @@ func (s *userSet) noneKept(next *userSet) error {
 	return fmt.Errorf("none of the %d users in force is left", len(s.byName))
 }
 
-// Undone returns an error if next lacks a revocation.
-func (v *Revocations) Undone(g store.Generation[store.Revocation], _ time.Time) error {
+// Undone returns an error if next lacks a revocation that has not ended.
+func (v *Revocations) Undone(g store.Generation[store.Revocation], now time.Time) error {
 	old, next := v.set.Load(), g.(*revocationSet)
 	if old == nil {
 		return nil
 	}
 	old.mu.RLock()
 	defer old.mu.RUnlock()
-	missing := 0
-	for jti := range old.tokens {
-		if _, kept := next.tokens[jti]; !kept {
+	missing, at := 0, unixMicrosOf(now)
+	count := func(held, kept cutoff) {
+		if held.missingIn(kept, at) {
 			missing++
 		}
 	}
-	for subject, before := range old.subjects {
-		if before.After(next.subjects[subject]) && before.After(next.all) {
-			missing++
+	for jti, held := range old.tokens {
+		count(held, next.tokens[jti])
+	}
+	for sid, held := range old.sessions {
+		count(held, next.sessions[sid])
+	}
+	for subject, held := range old.subjects {
+		if held.before.After(next.all.before) {
+			count(held, next.subjects[subject])
 		}
 	}
-	if old.all.After(next.all) {
-		missing++
-	}
+	count(old.all, next.all)
 	if old.unsupported.Load() && !next.unsupported.Load() {
 		missing++
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strings"
+	"time"
 
 	"keyward/apikey"
 	"keyward/store"
@@ -13,8 +14,9 @@ import (
 // A row is a record as it is held in memory: flat bytes, written once and
 // never changed, so that any number may read one while another takes its place.
 // A fixed part, which the constants below lay out, comes first; then the
-// previous secrets; then name, user, project and rate, each with its length, and
-// paths and scopes if the row does not share them.
+// previous secrets; then the times of a key that was rotated or is to begin later,
+// if its flags say so; then name, user, project and rate, each with its length, paths
+// and scopes if the row does not share them, and networks if it has some.
 type row []byte
 
 const (
@@ -38,6 +40,10 @@ const (
 	rowDeleted
 	rowHasScopes
 	rowRaw
+	rowPaused
+	rowNotBefore
+	rowRotated
+	rowNetworks
 )
 
 // appendRow encodes a record, whose paths and scopes have the number access.
@@ -55,11 +61,19 @@ func appendRow(to []byte, slot uint32, id *apikey.ID, r *store.KeyRecord, access
 		to = append(to, r.Previous[i].Hash[:]...)
 		to = appendUnixMicros(to, unixMicrosOf(r.Previous[i].Until))
 	}
+	for _, at := range [...]time.Time{r.Rotated, r.NotBefore} {
+		if !at.IsZero() {
+			to = appendUnixMicros(to, unixMicrosOf(at))
+		}
+	}
 	for _, text := range [...]string{r.Name, r.User, r.Project, r.Rate} {
 		to = appendText(to, text)
 	}
 	if access == inlineAccess {
 		to = appendTexts(appendTexts(to, r.Paths), r.OwnScopes())
+	}
+	if len(r.CIDRs) > 0 {
+		to = appendNetworks(to, r.CIDRs)
 	}
 	binary.LittleEndian.PutUint32(to[start+rowLength:], uint32(len(to)-start))
 	return to
@@ -73,6 +87,7 @@ func rowFlagsOf(r *store.KeyRecord) byte {
 	}{
 		{!r.Revoked.IsZero() || r.Unsupported, rowRevoked}, {!r.Deleted.IsZero(), rowDeleted},
 		{r.Scopes != nil, rowHasScopes}, {r.Format == apikey.FormatRaw, rowRaw},
+		{r.Paused != nil, rowPaused}, {!r.NotBefore.IsZero(), rowNotBefore}, {!r.Rotated.IsZero(), rowRotated}, {len(r.CIDRs) > 0, rowNetworks},
 	} {
 		if f.on {
 			flags |= f.bit
@@ -112,6 +127,45 @@ func (r row) previousDigest(i int) *apikey.Digest {
 }
 func (r row) previousUntil(i int) unixMicros { return r.unixMicros(rowHead + i*previousSize + 32) }
 
+// inGrace reports whether an earlier secret is valid.
+func (r row) inGrace(at unixMicros) bool {
+	for i := range r.previous() {
+		if r.previousUntil(i) > at {
+			return true
+		}
+	}
+	return false
+}
+
+// rotated is when the key was rotated last, notBefore when it begins; zero if it was
+// not, or at once.
+func (r row) rotated() unixMicros { return r.optionalTime(rowRotated, 0) }
+func (r row) notBefore() unixMicros {
+	if r.flag(rowRotated) {
+		return r.optionalTime(rowNotBefore, 8)
+	}
+	return r.optionalTime(rowNotBefore, 0)
+}
+
+// optionalTime is the time that a flag announces, at its place among such times.
+func (r row) optionalTime(flag byte, at int) unixMicros {
+	if !r.flag(flag) {
+		return 0
+	}
+	return r.unixMicros(rowHead + r.previous()*previousSize + at)
+}
+
+// textsAt is where the texts begin.
+func (r row) textsAt() int {
+	at := rowHead + r.previous()*previousSize
+	for _, flag := range [...]byte{rowRotated, rowNotBefore} {
+		if r.flag(flag) {
+			at += 8
+		}
+	}
+	return at
+}
+
 func (r row) unixMicros(at int) unixMicros {
 	return unixMicros(binary.LittleEndian.Uint64(r[at:]))
 }
@@ -138,7 +192,7 @@ type rowDecoder struct{ id, rest string }
 
 // decoder copies the row's texts once; all that is read from it shares the copy.
 func (r row) decoder() rowDecoder {
-	rest := r[rowHead+r.previous()*previousSize:]
+	rest := r[r.textsAt():]
 	var all strings.Builder // a buffer on the stack would have a new goroutine's stack grow
 	all.Grow(len(apikey.IDPrefix) + len(apikey.ID{}) + len(rest))
 	all.WriteString(apikey.IDPrefix)
@@ -178,6 +232,12 @@ func (d *rowDecoder) list() []string {
 		all[i] = d.text()
 	}
 	return all
+}
+
+// networks are those at the end of a row.
+func (d *rowDecoder) networks() Networks {
+	n := int(d.rest[0]) | int(d.rest[1])<<8
+	return Networks{bytes: d.rest[2 : 2+n]}
 }
 
 // rowIn is the row at offset; it has no length where none was written.

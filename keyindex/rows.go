@@ -45,11 +45,12 @@ func newRows() *rows {
 	return r
 }
 
+// word returns the word of a slot, which holds the place of its row.
 func (r *rows) word(slot uint32) *atomic.Uint64 {
 	return &(*r.slots.Load())[slot/slotChunkLen][slot%slotChunkLen]
 }
 
-// get is the slot's row, and its place, which says which one it is.
+// get returns the slot's row and its place, which identifies that row.
 func (r *rows) get(slot uint32) (row, rowRef) {
 	word := r.word(slot)
 	for {
@@ -61,7 +62,7 @@ func (r *rows) get(slot uint32) (row, rowRef) {
 	}
 }
 
-// at is the row at a place, nil where its slab was emptied.
+// at returns the row at a place, nil if its slab was emptied.
 func (r *rows) at(p rowRef) row {
 	slab := (*r.slabs.Load())[p.slab()]
 	if slab == nil {

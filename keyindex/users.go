@@ -20,15 +20,15 @@ type User struct {
 	Paths    urlpath.Set
 	Scopes   authz.Scopes
 	Disabled bool         // so is every user whose name is reserved (ReservedUserName) or whose record is not supported
-	Password authz.Secret // the hash, in the form it has in the store; empty: none
+	Password authz.Secret // the hash, in the form it has in the store; empty: none, as for every service user
 
 	validSince unixMicros
 	stale      atomic.Bool
 }
 
-// Since reports whether what was made or issued for the name at that time is
-// this user's, and not that of a deleted user of the same name. A zero time is
-// before any user.
+// Since reports whether a key made or a token issued for the name at that time is
+// this user's, and not ended: by deleting an earlier user of the same name, or by
+// ending all that this one had. A zero time is before any user.
 func (u *User) Since(made time.Time) bool {
 	return u.validSince == 0 || unixMicrosOf(made) > u.validSince
 }
@@ -127,7 +127,7 @@ type userSet struct {
 	byName map[string]*User
 
 	// The writer's own.
-	since    map[string]time.Time // User.validSince of those that have one, deleted ones too
+	since    map[string]time.Time // User.validSince of those that have one, deleted ones too; it never goes back
 	reserved int                  // users with reserved names that are yet to be logged
 	named    []string             // the first of them
 
@@ -189,7 +189,7 @@ func (s *userSet) Apply(r *store.UserRecord) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	old.stale.Store(true)
-	if !old.Disabled && (user == nil || user.Disabled) {
+	if !old.Disabled && (user == nil || user.Disabled || user.validSince > old.validSince) {
 		return r.At, nil
 	}
 	return time.Time{}, nil
@@ -213,6 +213,9 @@ func (s *userSet) user(r *store.UserRecord) (*User, error) {
 	}
 	if !r.Deleted.IsZero() {
 		return nil, nil
+	}
+	if r.Service {
+		r.Password = ""
 	}
 	reserved := store.ReservedUserName(r.Name)
 	if reserved && s.byName[r.Name] == nil {

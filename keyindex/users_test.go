@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/authz"
 	"keyward/store"
@@ -79,5 +80,83 @@ func TestDummyHash(t *testing.T) {
 	}
 	if len(seen) != 2 || seen["argon"] < 300 || seen["bcrypt"] < 300 {
 		t.Errorf("dummy hashes %v", seen)
+	}
+}
+
+// usersOf are users of records that are applied one after the other.
+func usersOf(t *testing.T, records ...store.UserRecord) (*Users, []time.Time) {
+	t.Helper()
+	users := NewUsers()
+	set := users.Begin()
+	users.Commit(set)
+	var ended []time.Time
+	for _, r := range records {
+		at, err := set.Apply(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended = append(ended, at)
+	}
+	return users, ended
+}
+
+// TestServiceUsersHaveNoPassword: also if a program wrote one into the file.
+func TestServiceUsersHaveNoPassword(t *testing.T) {
+	users, _ := usersOf(t, store.UserRecord{Name: "ci", Service: true, Password: "hash", Created: loadedAt, At: loadedAt})
+	if ci, found := users.Lookup("ci"); !found || !ci.Password.Empty() || ci.Disabled {
+		t.Errorf("%+v", ci)
+	}
+	if !users.DummyHash("x").Empty() {
+		t.Error("its password is one that is verified")
+	}
+}
+
+// TestEndAllOfAUser: what a user had ends with one record, for those who have the user
+// cached too, and no later record takes it back.
+func TestEndAllOfAUser(t *testing.T) {
+	later := loadedAt.Add(time.Hour)
+	alice := store.UserRecord{Name: "alice", Created: loadedAt, At: loadedAt}
+	ended, logins, forgetful := alice, alice, alice
+	ended.EndAll(later, time.Time{})
+	logins.EndLogins(later)
+	forgetful.At = later.Add(time.Hour)
+
+	users, _ := usersOf(t, alice)
+	cached, _ := users.Lookup("alice")
+	if !cached.Since(loadedAt) || cached.Stale() {
+		t.Error("ended from the beginning")
+	}
+	at, err := users.set.Load().Apply(&ended)
+	if err != nil || !at.Equal(ended.At) {
+		t.Errorf("ended %v, %v", at, err)
+	}
+	if !cached.Stale() {
+		t.Error("who has the user cached does not learn of it")
+	}
+	for name, users := range map[string][]store.UserRecord{
+		"ended": {alice, ended}, "ended, and a record without it": {alice, ended, forgetful}, "at the start": {ended},
+	} {
+		users, _ := usersOf(t, users...)
+		user, _ := users.Lookup("alice")
+		for made, want := range map[time.Time]bool{loadedAt: false, later: false, later.Add(time.Microsecond): true, {}: false} {
+			if user.Since(made) != want {
+				t.Errorf("%s: a key of %v counts: %v", name, made, !want)
+			}
+		}
+		if user.Disabled {
+			t.Errorf("%s: disabled", name)
+		}
+	}
+	users, ends := usersOf(t, alice, logins)
+	if user, _ := users.Lookup("alice"); !user.Since(loadedAt) || !ends[1].IsZero() {
+		t.Error("keys end with logins")
+	}
+	next := users.Begin()
+	if _, err := next.Apply(&alice); err != nil {
+		t.Fatal(err)
+	}
+	users, _ = usersOf(t, alice, ended)
+	if users.Undone(next, later) == nil {
+		t.Error("a file without it undoes nothing")
 	}
 }

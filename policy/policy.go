@@ -23,7 +23,7 @@ type Rule struct {
 // Policy is a compiled set of rules. The zero Policy denies everything.
 type Policy struct {
 	table        routeTable
-	decoded      routeTable // the same routes as an upstream that decodes paths reads them, see authz.Path.Decoded
+	decoded      routeTable // the same routes as an upstream that decodes paths reads them, see urlpath.Path.Decoded
 	ambiguous    bool       // some route has different patterns in decoded and in table
 	byName       map[string]*methodSet
 	defaultRoute *authz.Route

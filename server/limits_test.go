@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/eventually"
 	"keyward/store"
 )
 
@@ -63,7 +64,7 @@ func (r *running) reloaded(text string) {
 	before := done()
 	r.configure(text)
 	r.reload <- struct{}{}
-	eventually(r.t, func() error {
+	eventually.Succeeds(r.t, func() error {
 		if done() == before {
 			return fmt.Errorf("not reloaded: %s", r.log)
 		}
@@ -201,7 +202,7 @@ func TestReloadElsewhere(t *testing.T) {
 	}
 	r.reloaded(limits(unreachable + ", on_store_failure: deny"))
 	r.use(1, "/", key, 503)
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		r.use(1, "/", key, 503)
 		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_rate_limit_store_up 0\n") {
 			return fmt.Errorf("the store is up")
@@ -214,7 +215,7 @@ func TestReloadElsewhere(t *testing.T) {
 	// A store that can't be opened leaves all as it was.
 	r.configure(limits(`, store: "redis://127.0.0.1:1/nonsense"`))
 	r.reload <- struct{}{}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if !strings.Contains(r.log.String(), "configuration not reloaded") {
 			return fmt.Errorf("log: %s", r.log)
 		}

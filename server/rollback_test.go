@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/internal/eventually"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/journal"
@@ -26,7 +27,7 @@ func TestEmptiedRevocations(t *testing.T) {
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, `keyward_revocations_file_reloads_total{result="error"} 1`) {
 			return errors.New("the emptied file was not noticed")
 		}
@@ -43,7 +44,7 @@ func TestEmptiedRevocations(t *testing.T) {
 	if _, err := filestore.NewRevocationFile(next).RevokeToken(context.Background(), "second"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_revocations_file_rollbacks_total 1") {
 			return fmt.Errorf("the rollback is not counted")
 		}
@@ -73,7 +74,7 @@ func TestStartOnADamagedFile(t *testing.T) {
 	if err := os.Rename(r.path("copy"), r.path("revocations.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if status, text := r.get("/readyz"); status != 200 {
 			return fmt.Errorf("/readyz %d %s", status, text)
 		}

@@ -15,9 +15,10 @@ import (
 
 // The listeners, as the configuration, the log and the metrics name them.
 const (
-	listenerGRPC  = "grpc"
-	listenerHTTP  = "http"
-	listenerAdmin = "admin"
+	listenerGRPC    = "grpc"
+	listenerHTTP    = "http"
+	listenerAdmin   = "admin"
+	listenerConsole = "console"
 )
 
 // listener is one open address and the handler behind it.
@@ -41,6 +42,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		{listenerGRPC, cfg.Listen.GRPC, cfg.TLS.GRPC, s.grpcListener, []string{"h2"}},
 		{listenerHTTP, cfg.Listen.HTTP, cfg.TLS.HTTP, s.httpListener, []string{"h2", "http/1.1"}},
 		{listenerAdmin, cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
+		{listenerConsole, cfg.Listen.Console, cfg.TLS.Console, s.consoleListener, []string{"h2", "http/1.1"}},
 	} {
 		if each.address == "" {
 			continue

@@ -154,22 +154,22 @@ func (s *Server) registerMetrics() error {
 			return err
 		}
 	}
-	return admin.CollectState(s.registry, state{s.engine, s})
+	return admin.CollectState(s.registry, scrapedState{s.engine, s})
 }
 
 func (s *Server) registerListenerMetrics() (err error) {
-	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin)
+	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin, listenerConsole)
 	return err
 }
 
-// state is the engine's, and whether the server is ready.
-type state struct {
+// scrapedState is the engine's, and whether the server is ready.
+type scrapedState struct {
 	*engine.Engine
 	server *Server
 }
 
 // Ready implements admin.State.
-func (s state) Ready() error { return s.server.Ready() }
+func (s scrapedState) Ready() error { return s.server.Ready() }
 
 // Ready returns why requests cannot be judged, or should not be sent here any
 // more; nil is ready.

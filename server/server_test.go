@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -18,6 +17,8 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
+	"keyward/internal/eventually"
+	"keyward/internal/syncbuffer"
 	"keyward/server"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -36,28 +37,10 @@ type running struct {
 	journal  *filestore.KeyFile
 	reload   chan struct{}
 	stop     func() error
-	log      *syncBuffer
+	log      *syncbuffer.Buffer
 	conn     *grpc.ClientConn
 	authz    authv3.AuthorizationClient
 	adminURL *http.Client
-}
-
-// syncBuffer is a buffer that a logger and a test share.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 const baseConfig = `
@@ -70,7 +53,7 @@ log: {level: debug, decisions: all}
 // of the test's own. prepare may write files there first.
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
-	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncBuffer{}}
+	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
 	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	prepare(r)
@@ -172,23 +155,12 @@ func (r *running) askFrom(peer, target, key string, forwarded ...string) (int, s
 // becomes waits for an answer that follows from a change of a file.
 func (r *running) becomes(target, key string, want int) {
 	r.t.Helper()
-	eventually(r.t, func() error {
+	eventually.Succeeds(r.t, func() error {
 		if status, reason := r.ask(target, key); status != want {
 			return fmt.Errorf("%s is answered %d (%s), want %d", target, status, reason, want)
 		}
 		return nil
 	})
-}
-
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for err := check(); err != nil; err = check() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 func (r *running) get(path string) (int, string) {
@@ -222,7 +194,7 @@ func TestServes(t *testing.T) {
 	r.becomes("/api", "", 401)
 	r.becomes("/api", "kw_nonsense", 401)
 	r.becomes("/api/../x", key, 400)
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if h := r.health(); h != healthpb.HealthCheckResponse_SERVING {
 			return fmt.Errorf("health %s", h)
 		}
@@ -294,7 +266,7 @@ routes: [{path: /x, auth: required, scopes: [admin]}]
 	}
 	r.configure(baseConfig + "\nnonsense: true\n")
 	r.reload <- struct{}{}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if !strings.Contains(r.log.String(), "configuration not reloaded") {
 			return fmt.Errorf("nothing in the log about a bad configuration")
 		}
@@ -308,7 +280,7 @@ routes: [{path: /x, auth: required, scopes: [admin]}]
 	}
 	// A change of the file alone is noticed too, and a key file that is not there makes nothing worse.
 	r.configure(strings.Replace(baseConfig, "keys.jsonl", "elsewhere.jsonl", 1))
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, `keyward_config_reloads_total{result="error"} 2`) {
 			return fmt.Errorf("the changed file was not noticed")
 		}
@@ -334,7 +306,7 @@ func TestFileThatIsFollowedNoMore(t *testing.T) {
 	}
 	r.configure(baseConfig)
 	r.reload <- struct{}{}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, never) {
 			return fmt.Errorf("there is a time of success yet")
 		}

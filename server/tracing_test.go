@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/eventually"
 	"keyward/internal/otlpreceiver"
 	"keyward/internal/rawcheck"
 	"keyward/store"
@@ -126,7 +127,7 @@ func TestTraced(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("spans\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if _, metrics := r.get("/metrics"); !strings.Contains(metrics, fmt.Sprintf("\nkeyward_spans_total{result=\"sent\"} %d\n", len(want))) {
 			return fmt.Errorf("the metric does not say %d sent", len(want))
 		}
@@ -145,7 +146,7 @@ func TestTracingReloads(t *testing.T) {
 		r.configure(text)
 		reloads++
 		r.reload <- struct{}{}
-		eventually(t, func() error {
+		eventually.Succeeds(t, func() error {
 			if n := strings.Count(r.log.String(), `"configuration reloaded"`); n < reloads {
 				return fmt.Errorf("%d reloads", n)
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"keyward/authz"
+	"keyward/internal/eventually"
 	"keyward/internal/rawcheck"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -122,7 +123,7 @@ func TestListenersStayWhereTheyAre(t *testing.T) {
 	r.becomes("/", "", 401)
 	r.configure(strings.Replace(baseConfig, "grpc.sock", "other.sock", 1) + "\ndefault: {auth: none}\n")
 	r.reload <- struct{}{}
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if !strings.Contains(r.log.String(), "change only by a restart") {
 			return fmt.Errorf("log: %s", r.log)
 		}
@@ -143,16 +144,16 @@ func TestWhatIsReadAgain(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, func() error { return counts(0, 1) })
+	eventually.Succeeds(t, func() error { return counts(0, 1) })
 	r.configure(baseConfig + "# changed\n")
-	eventually(t, func() error { return counts(1, 1) })
+	eventually.Succeeds(t, func() error { return counts(1, 1) })
 	r.reload <- struct{}{}
-	eventually(t, func() error { return counts(2, 2) })
+	eventually.Succeeds(t, func() error { return counts(2, 2) })
 }
 
 func TestDrainingIsSaid(t *testing.T) {
 	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if status, text := r.get("/readyz"); status != 200 {
 			return fmt.Errorf("/readyz %d %s", status, text)
 		}
@@ -166,7 +167,7 @@ func (r *running) drainDelay(t *testing.T) {
 	t.Helper()
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
-	eventually(t, func() error {
+	eventually.Succeeds(t, func() error {
 		if status, text := r.get("/readyz"); status != 503 || !strings.Contains(text, "shutting down") {
 			return fmt.Errorf("/readyz %d %s", status, text)
 		}

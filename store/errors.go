@@ -10,4 +10,6 @@ var (
 	ErrInvalid   = errors.New("invalid")
 	// ErrChanged is a record that has another version than the caller wants to change.
 	ErrChanged = errors.New("changed meanwhile")
+	// ErrAudit is a change that was not made because its audit entry cannot be written.
+	ErrAudit = errors.New("the audit log cannot be written")
 )

@@ -12,17 +12,34 @@ type keyEnd struct {
 	ID      string    `json:"id"`
 	Revoked time.Time `json:"revoked,omitzero"`
 	Deleted time.Time `json:"deleted,omitzero"`
+	Ending  *Act      `json:"ending,omitempty"`
 	At      time.Time `json:"at,omitzero"`
 	Seq     int64     `json:"seq,omitempty"`
 }
 
 // encode encodes the record as a line, with the unknown members that it was read with.
 func (r *KeyRecord) encode() ([]byte, error) {
-	var v any = r
 	if r.Unsupported {
-		v = &keyEnd{r.ID, r.Revoked, r.Deleted, r.At, r.Seq}
+		return encodeWith(&keyEnd{r.ID, r.Revoked, r.Deleted, r.Ending, r.At, r.Seq}, r.Unknown)
 	}
-	return encodeWith(v, r.Unknown)
+	c := *r
+	c.Must = append(r.restrictions(), r.Must...)
+	return encodeWith(&c, r.Unknown)
+}
+
+// restrictions are the names of the members by which the key is restricted.
+func (r *KeyRecord) restrictions() []string {
+	var names []string
+	if !r.NotBefore.IsZero() {
+		names = append(names, "not_before")
+	}
+	if r.Paused != nil {
+		names = append(names, "paused")
+	}
+	if len(r.CIDRs) > 0 {
+		names = append(names, "cidrs")
+	}
+	return names
 }
 
 // Line encodes the record as a line, newline included. The line is decoded
@@ -41,14 +58,6 @@ func (r *KeyRecord) Line() ([]byte, error) {
 		return nil, errAccess
 	}
 	return line, nil
-}
-
-// previousSecret has the members of a PreviousSecret that this version knows.
-type previousSecret PreviousSecret
-
-// MarshalJSON adds the unknown members that the secret was read with.
-func (p PreviousSecret) MarshalJSON() ([]byte, error) {
-	return encodeWith(previousSecret(p), p.Unknown)
 }
 
 // decodeUnsupported reads what can be read of a line whose must names a member that
@@ -78,7 +87,13 @@ func (d *KeyDecoder) clear(bit uint32) {
 		r.Hash = apikey.Digest{}
 	case memberPrevious:
 		r.Previous = r.Previous[:0]
-	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberAt:
+	case memberPaused:
+		r.Paused = nil
+	case memberCIDRs:
+		r.CIDRs = nil
+	case memberEnding:
+		r.Ending = nil
+	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberRotated, memberNotBefore, memberAt:
 		*d.timeOf(bit) = time.Time{}
 	default:
 		*d.textOf(bit) = ""

@@ -18,12 +18,24 @@ const (
 	memberRevoked
 	memberDeleted
 	memberPrevious
+	memberRotated
+	memberNotBefore
+	memberPaused
+	memberCIDRs
+	memberDescription
+	memberOwner
+	memberCreatedBy
+	memberEnding
 )
+
+// keyRestrictions restrict a key. A line that has one of them names it in must: to a
+// reader that does not know it, the key has ended.
+const keyRestrictions = memberNotBefore | memberPaused | memberCIDRs
 
 // keyEndMembers are those that end a key, and those that say when and of which key
 // that is: a record that is not supported is written again with these, whatever
 // the others are.
-const keyEndMembers = memberLeft | memberSeq | memberID | memberRevoked | memberDeleted | memberAt
+const keyEndMembers = memberLeft | memberSeq | memberID | memberRevoked | memberDeleted | memberEnding | memberAt
 
 func keyMember(name []byte) uint32 {
 	switch string(name) {
@@ -59,6 +71,22 @@ func keyMember(name []byte) uint32 {
 		return memberDeleted
 	case "previous":
 		return memberPrevious
+	case "rotated":
+		return memberRotated
+	case "not_before":
+		return memberNotBefore
+	case "paused":
+		return memberPaused
+	case "cidrs":
+		return memberCIDRs
+	case "description":
+		return memberDescription
+	case "owner":
+		return memberOwner
+	case "created_by":
+		return memberCreatedBy
+	case "ending":
+		return memberEnding
 	case "at": // which each line has
 		return memberAt
 	default:

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"net/netip"
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	"keyward/apikey"
+	"keyward/authz"
 	"keyward/store/jsonline"
 )
 
@@ -15,6 +18,14 @@ const (
 	errAccess    jsonline.Error = "an invalid path or scope"
 	errNoFormat  jsonline.Error = "an unknown key format"
 	errBadPrefix jsonline.Error = "an invalid prefix"
+	errNoSince   jsonline.Error = "paused without since"
+	errNetwork   jsonline.Error = "no networks, or more than 32, or one that is not in its canonical form"
+)
+
+// Bounds of a key's texts and lists.
+const (
+	MaxDescription = 1024 // bytes
+	MaxCIDRs       = 32
 )
 
 const maxHint = apikey.MaxPrefix + apikey.HintLen
@@ -29,6 +40,7 @@ type KeyDecoder struct {
 
 	texts         [][]byte
 	paths, scopes []string
+	networks      []netip.Prefix
 }
 
 // Decode decodes a line and checks its form. The record is valid until the line
@@ -84,7 +96,7 @@ func (d *KeyDecoder) member(s *jsonline.Scanner, m uint32) error {
 	case memberSeq:
 		return readInteger(s, &d.record.Seq)
 	case memberMust:
-		return d.readMust(s, keyMember)
+		return d.readRequired(s)
 	case memberID:
 		return d.readID(s)
 	case memberPaths:
@@ -103,11 +115,30 @@ func (d *KeyDecoder) member(s *jsonline.Scanner, m uint32) error {
 		return readDigest(s, &d.record.Hash)
 	case memberPrevious:
 		return d.readPrevious(s)
-	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberAt:
+	case memberPaused, memberCIDRs, memberDescription, memberEnding:
+		return d.optionalMember(s, m)
+	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberRotated, memberNotBefore, memberAt:
 		return s.ReadTime(d.timeOf(m))
 	default:
 		return readText(s, d.textOf(m))
 	}
+}
+
+// optionalMember reads a member that few keys have.
+func (d *KeyDecoder) optionalMember(s *jsonline.Scanner, m uint32) (err error) {
+	switch m {
+	case memberPaused:
+		d.record.Paused, err = readPause(s)
+	case memberCIDRs:
+		err = d.readNetworks(s)
+	case memberEnding:
+		d.record.Ending, err = readEnding(s)
+	default:
+		var text []byte
+		err = s.ReadTextWithin(&text, MaxDescription)
+		d.record.Description = stringOf(text)
+	}
+	return err
 }
 
 func (d *KeyDecoder) textOf(m uint32) *string {
@@ -122,6 +153,10 @@ func (d *KeyDecoder) textOf(m uint32) *string {
 		return &d.record.Rate
 	case memberPrefix:
 		return &d.record.Prefix
+	case memberOwner:
+		return &d.record.Owner
+	case memberCreatedBy:
+		return &d.record.CreatedBy
 	default:
 		return &d.record.Hint
 	}
@@ -137,6 +172,10 @@ func (d *KeyDecoder) timeOf(m uint32) *time.Time {
 		return &d.record.Revoked
 	case memberDeleted:
 		return &d.record.Deleted
+	case memberRotated:
+		return &d.record.Rotated
+	case memberNotBefore:
+		return &d.record.NotBefore
 	default:
 		return &d.record.At
 	}
@@ -166,6 +205,44 @@ func (d *KeyDecoder) readTexts(s *jsonline.Scanner, into []string) ([]string, er
 	return into, err
 }
 
+// readRequired reads must. The names are the record's if all of them are known.
+func (d *KeyDecoder) readRequired(s *jsonline.Scanner) error {
+	start := *s
+	names, err := d.readTexts(s, nil)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if keyMember([]byte(name)) == 0 {
+			*s = start
+			return d.readMust(s, keyMember)
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return keyMember([]byte(name))&keyRestrictions != 0 })
+	if len(names) > 0 {
+		d.record.Must = names
+	}
+	return nil
+}
+
+// readNetworks reads networks, each in its canonical form.
+func (d *KeyDecoder) readNetworks(s *jsonline.Scanner) error {
+	texts, err := d.readTexts(s, nil)
+	if err != nil {
+		return err
+	}
+	d.networks = d.networks[:0]
+	for _, text := range texts {
+		network, err := authz.ParseNetwork(text)
+		if err != nil || network.String() != text {
+			return errNetwork
+		}
+		d.networks = append(d.networks, network)
+	}
+	d.record.CIDRs = d.networks
+	return errNetwork.Unless(0 < len(texts) && len(texts) <= MaxCIDRs)
+}
+
 func (d *KeyDecoder) readID(s *jsonline.Scanner) error {
 	text, ok := s.ReadString()
 	if ok {
@@ -193,57 +270,6 @@ func (d *KeyDecoder) readFormat(s *jsonline.Scanner) error {
 		}
 	}
 	return errNoFormat
-}
-
-func (d *KeyDecoder) readPrevious(s *jsonline.Scanner) error {
-	return s.Array(func() error {
-		if len(d.record.Previous) == maxPrevious {
-			return jsonline.ErrList
-		}
-		p, err := readPreviousSecret(s)
-		d.record.Previous = append(d.record.Previous, p)
-		return err
-	})
-}
-
-// The members of a previous secret.
-const (
-	memberPreviousHash = 1 << iota
-	memberPreviousUntil
-)
-
-func previousMember(name []byte) uint32 {
-	switch string(name) {
-	case "hash":
-		return memberPreviousHash
-	case "until":
-		return memberPreviousUntil
-	default:
-		return 0
-	}
-}
-
-func readPreviousSecret(s *jsonline.Scanner) (PreviousSecret, error) {
-	var p PreviousSecret
-	var m members
-	err := s.Object(func(name []byte) error {
-		bit := previousMember(name)
-		if bit == 0 {
-			return m.readUnknown(s, name, previousMember)
-		}
-		if err := m.once(bit); err != nil {
-			return err
-		}
-		if bit == memberPreviousHash {
-			return readDigest(s, &p.Hash)
-		}
-		return s.ReadTime(&p.Until)
-	})
-	if err == nil && m.seen&memberPreviousHash == 0 {
-		err = errNoHash
-	}
-	p.Unknown = string(m.unknown.Raw())
-	return p, err
 }
 
 // complete checks what no member alone shows.

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"keyward/apikey"
+	"keyward/store/audit"
 )
 
 // KeyRecord is all that a store says about one key. It is what a line is made of,
@@ -29,6 +32,18 @@ type KeyRecord struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Revoked time.Time `json:"revoked,omitzero"`
 	Deleted time.Time `json:"deleted,omitzero"`
+	Rotated time.Time `json:"rotated,omitzero"` // when it last got a new secret
+
+	// Of what restricts the key, each has to be met.
+	NotBefore time.Time      `json:"not_before,omitzero"`
+	Paused    *Pause         `json:"paused,omitempty"` // nil: not paused
+	CIDRs     []netip.Prefix `json:"cidrs,omitempty"`  // of its clients; none: any address
+
+	// What permission never depends on.
+	Description string `json:"description,omitempty"`
+	Owner       string `json:"owner,omitempty"`
+	CreatedBy   string `json:"created_by,omitempty"`
+	Ending      *Act   `json:"ending,omitempty"` // by which it was revoked or deleted; nil: not known
 
 	// Previous are the secrets that rotations replaced, each valid until its time.
 	Previous []PreviousSecret `json:"previous,omitempty"`
@@ -38,6 +53,10 @@ type KeyRecord struct {
 
 	// Seq is the number of the change that the record is from; zero is none.
 	Seq int64 `json:"seq,omitempty"`
+
+	// Must names members that a reader has to know, beside those that restrict the
+	// key, which each line names.
+	Must []string `json:"must,omitempty"`
 
 	// Unknown are the members that this version does not know, as they were written
 	// and with commas between them: they are ignored, and written again.
@@ -60,11 +79,30 @@ type PreviousSecret struct {
 	Unknown string `json:"-"`
 }
 
+// Act has the actor that paused or ended a key, the way, and the reason. It is in the record, so
+// that it is known although the audit log could not be written.
+type Act struct {
+	By     string    `json:"by,omitempty"` // as audit.Entry.Actor
+	Via    audit.Via `json:"via,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	// Unknown are the members that this version does not know, as in KeyRecord.
+	Unknown string `json:"-"`
+}
+
+// Pause is that the key is refused until it is resumed.
+type Pause struct {
+	Since time.Time `json:"since"`
+	Act
+}
+
 // maxPrevious bounds the previous secrets of a key.
 const maxPrevious = 100
 
 // Ended reports whether the key was revoked or deleted.
 func (r *KeyRecord) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
+
+// SecretSince is when the key got its secret: when it was rotated last, or made.
+func (r *KeyRecord) SecretSince() time.Time { return Latest(r.Created, r.Rotated) }
 
 // AccessValid reports whether the paths and scopes are valid. Those of a record
 // that is not supported give access to nothing.
@@ -87,16 +125,30 @@ func (r *KeyRecord) OwnScopes() []string {
 // Clone returns a record that shares no memory with r.
 func (r *KeyRecord) Clone() KeyRecord {
 	c := *r
-	for _, text := range []*string{&c.ID, &c.Name, &c.User, &c.Project, &c.Rate, &c.Prefix, &c.Hint, &c.Unknown} {
+	for _, text := range []*string{
+		&c.ID, &c.Name, &c.User, &c.Project, &c.Rate, &c.Prefix, &c.Hint, &c.Unknown, &c.Description, &c.Owner, &c.CreatedBy,
+	} {
 		*text = strings.Clone(*text)
 	}
-	c.Paths = cloneTexts(r.Paths)
+	c.Paths, c.Must = cloneTexts(r.Paths), cloneTexts(r.Must)
+	c.CIDRs = slices.Clone(r.CIDRs)
+	if r.Paused != nil {
+		c.Paused = &Pause{r.Paused.Since, r.Paused.clone()}
+	}
+	if r.Ending != nil {
+		ending := r.Ending.clone()
+		c.Ending = &ending
+	}
 	c.Previous = append([]PreviousSecret(nil), r.Previous...)
 	if r.Scopes != nil {
 		scopes := append([]string{}, cloneTexts(*r.Scopes)...)
 		c.Scopes = &scopes
 	}
 	return c
+}
+
+func (a *Act) clone() Act {
+	return Act{strings.Clone(a.By), audit.Via(strings.Clone(string(a.Via))), strings.Clone(a.Reason), strings.Clone(a.Unknown)}
 }
 
 func cloneTexts(texts []string) []string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"keyward/apikey"
+	"keyward/store/audit"
 	"keyward/store/jsonline"
 )
 
@@ -23,6 +25,10 @@ func sampleRecord() KeyRecord {
 		Prefix: "kw_", Hint: "kw_ABCD", Format: apikey.FormatKeyward, Hash: apikey.Digest{1, 2, 3, 0xff},
 		Created: at, Expires: at.AddDate(1, 0, 0), Revoked: at.Add(time.Second), Deleted: at.Add(time.Minute),
 		Previous: []PreviousSecret{{Hash: apikey.Digest{9}, Until: at}, {Hash: apikey.Digest{8}, Until: at.Add(1)}}, At: at,
+		Rotated: at.Add(time.Hour), NotBefore: at.Add(time.Minute), CIDRs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+		Paused:      &Pause{Since: at.Add(time.Second), Act: Act{By: "ops", Via: audit.ViaAPI, Reason: "leaked?", Unknown: `"ticket":"A-1"`}},
+		Description: strings.Repeat("d", MaxDescription), Owner: "billing team", CreatedBy: "alice",
+		Ending: &Act{By: "cli:bob@host", Via: audit.ViaCLI, Reason: "leaked"}, Must: []string{"expires"},
 	}
 }
 
@@ -105,19 +111,43 @@ func TestLinesRefused(t *testing.T) {
 		"fraction left":         with(`"left":1.5`),
 		"previous without hash": with(`"previous":[{"until":"2026-01-01T00:00:00Z"}]`),
 		"previous unknown":      with(`"previous":[{"x":1}]`),
-		"bad prefix":            with(`"prefix":"a b"`),
-		"no id":                 swap(`"id":"k_0123456789ab",`, ""),
-		"short id":              swap("k_0123456789ab", "k_0123456789a"),
-		"other id":              swap("k_0123456789ab", "u_0123456789ab"),
-		"escaped id":            swap("k_0123456789ab", `k\u005f0123456789ab`),
-		"escaped hash":          swap("00ff", `00f\u0066`),
-		"upper-case hash":       swap("00ff", "00FF"),
-		"short hash":            swap("00ff", "ff"),
-		"unknown format":        swap("keyward", "md5"),
-		"time with zone":        swap(`01-01T00:00:00Z","at`, `01-01T00:00:00+00:00","at`),
-		"February 30":           swap(`01-01T00:00:00Z","at`, `02-30T00:00:00Z","at`),
-		"second 60":             swap(`01-01T00:00:00Z","at`, `01-01T00:00:60Z","at`),
-		"no at":                 swap(`,"at":"2026-01-01T00:00:00Z"`, ""),
+		"not_before, a number":  with(`"not_before":1`),
+		"paused, no object":     with(`"paused":true`),
+		"paused, null":          with(`"paused":null`),
+		"paused without since":  with(`"paused":{"reason":"x"}`),
+		"paused twice":          with(`"paused":{"since":"2026-01-01T00:00:00Z"},"paused":{"since":"2026-01-01T00:00:00Z"}`),
+		"since twice":           with(`"paused":{"since":"2026-01-01T00:00:00Z","since":"2026-01-01T00:00:00Z"}`),
+		"reason, other case":    with(`"paused":{"since":"2026-01-01T00:00:00Z","Reason":"x"}`),
+		"long reason":           with(`"paused":{"since":"2026-01-01T00:00:00Z","reason":"` + strings.Repeat("x", 256) + `"}`),
+		"ending, a text":        with(`"ending":"x"`),
+		"ending by a number":    with(`"ending":{"by":1}`),
+		"no network":            with(`"cidrs":[]`),
+		"one network":           with(`"cidrs":"192.0.2.0/24"`),
+		"33 networks":           with(`"cidrs":["192.0.2.0/24"` + strings.Repeat(`,"192.0.2.0/24"`, 32) + `]`),
+		"no network's text":     with(`"cidrs":["office"]`),
+		"network, one address":  with(`"cidrs":["192.0.2.1"]`),
+		"network, host bits":    with(`"cidrs":["192.0.2.1/24"]`),
+		"network, other case":   with(`"cidrs":["2001:DB8::/32"]`),
+		"network, mapped":       with(`"cidrs":["::ffff:192.0.2.0/120"]`),
+		"network, empty":        with(`"cidrs":[""]`),
+		"long description":      with(`"description":"` + strings.Repeat("x", MaxDescription+1) + `"`),
+		"description, 2 lines": with(`"description":"a
+b"`),
+		"long owner":       with(`"owner":"` + strings.Repeat("x", 256) + `"`),
+		"rotated, no time": with(`"rotated":"yesterday"`),
+		"bad prefix":       with(`"prefix":"a b"`),
+		"no id":            swap(`"id":"k_0123456789ab",`, ""),
+		"short id":         swap("k_0123456789ab", "k_0123456789a"),
+		"other id":         swap("k_0123456789ab", "u_0123456789ab"),
+		"escaped id":       swap("k_0123456789ab", `k\u005f0123456789ab`),
+		"escaped hash":     swap("00ff", `00f\u0066`),
+		"upper-case hash":  swap("00ff", "00FF"),
+		"short hash":       swap("00ff", "ff"),
+		"unknown format":   swap("keyward", "md5"),
+		"time with zone":   swap(`01-01T00:00:00Z","at`, `01-01T00:00:00+00:00","at`),
+		"February 30":      swap(`01-01T00:00:00Z","at`, `02-30T00:00:00Z","at`),
+		"second 60":        swap(`01-01T00:00:00Z","at`, `01-01T00:00:60Z","at`),
+		"no at":            swap(`,"at":"2026-01-01T00:00:00Z"`, ""),
 	} {
 		_, err := d.Decode([]byte(line))
 		var bad jsonline.Error
@@ -182,20 +212,40 @@ func FuzzLine(f *testing.F) {
 // known is a record without what encoding/json does not read of it.
 func known(r KeyRecord) KeyRecord {
 	r.Unknown = ""
+	for _, act := range acts(&r) {
+		act.Unknown = ""
+	}
 	for i := range r.Previous {
 		r.Previous[i].Unknown = ""
 	}
 	return r
 }
 
-// compacted is a record whose previous secrets have their unknown members without
-// white space between them.
+// acts are the record's own of a clone.
+func acts(r *KeyRecord) (all []*Act) {
+	if r.Paused != nil {
+		all = append(all, &r.Paused.Act)
+	}
+	if r.Ending != nil {
+		all = append(all, r.Ending)
+	}
+	return all
+}
+
+// compacted is a record whose objects have their unknown members without white space
+// between them.
 func compacted(r KeyRecord) KeyRecord {
-	for i := range r.Previous {
+	compact := func(unknown *string) {
 		var text bytes.Buffer
-		if err := json.Compact(&text, []byte("{"+r.Previous[i].Unknown+"}")); err == nil {
-			r.Previous[i].Unknown = text.String()
+		if err := json.Compact(&text, []byte("{"+*unknown+"}")); err == nil {
+			*unknown = text.String()
 		}
+	}
+	for i := range r.Previous {
+		compact(&r.Previous[i].Unknown)
+	}
+	for _, act := range acts(&r) {
+		compact(&act.Unknown)
 	}
 	return r
 }
@@ -220,6 +270,9 @@ func wantUnknown(t *testing.T, line []byte, unknown string, unsupported bool, bi
 	for name, value := range all {
 		if bitOf([]byte(name)) != 0 && name != "must" {
 			continue
+		}
+		if _, has := kept[name]; !has && name == "must" && !unsupported {
+			continue // those of a key are its Must
 		}
 		if !bytes.Equal(kept[name], value) {
 			t.Fatalf("of %q %s is kept, want %s", name, kept[name], value)
@@ -265,8 +318,16 @@ func normal(r KeyRecord) KeyRecord {
 	if len(r.Previous) == 0 {
 		r.Previous = nil
 	}
-	for _, at := range []*time.Time{&r.Created, &r.Expires, &r.Revoked, &r.Deleted, &r.At} {
+	times := []*time.Time{&r.Created, &r.Expires, &r.Revoked, &r.Deleted, &r.At, &r.Rotated, &r.NotBefore}
+	if r.Paused != nil {
+		times = append(times, &r.Paused.Since)
+	}
+	for _, at := range times {
 		*at = at.UTC()
+	}
+	r.Must = slices.DeleteFunc(r.Must, func(name string) bool { return keyMember([]byte(name))&keyRestrictions != 0 })
+	if len(r.Must) == 0 {
+		r.Must = nil
 	}
 	for i := range r.Previous {
 		r.Previous[i].Until = r.Previous[i].Until.UTC()
@@ -288,7 +349,7 @@ func FuzzUserLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, userMember)
+		wantUnknown(t, line, r.Unknown, r.Unsupported, userKind.bitOf)
 		if r.CheckAccess() != nil {
 			return
 		}
@@ -312,6 +373,13 @@ func TestRevocationLinesRefused(t *testing.T) {
 		"no time":            `{"subject":"a",` + at + `}`,
 		"jti and subject":    `{"jti":"a","subject":"a",` + at + `}`,
 		"all three":          `{"jti":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"empty sid":          `{"sid":"",` + at + `}`,
+		"empty sid and time": `{"sid":"","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"jti and sid":        `{"jti":"a","sid":"a",` + at + `}`,
+		"sid and subject":    `{"sid":"a","subject":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"sid and time":       `{"sid":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
+		"until of a number":  `{"jti":"a","until":1767225600,` + at + `}`,
+		"long reason":        `{"jti":"a","reason":"` + strings.Repeat("a", 256) + `",` + at + `}`,
 		"jti and time":       `{"jti":"a","issued_before":"2026-01-01T00:00:00Z",` + at + `}`,
 		"local time":         `{"issued_before":"2026-01-01T00:00:00+01:00",` + at + `}`,
 		"a number":           `{"issued_before":1767225600,` + at + `}`,
@@ -332,6 +400,27 @@ func TestRevocationLinesRefused(t *testing.T) {
 	}
 }
 
+// TestRevocationLines are the lines as they stand in files.
+func TestRevocationLines(t *testing.T) {
+	for line, want := range map[string]Revocation{
+		`{"jti":"t","at":"2026-05-01T12:00:00Z"}`: {TokenID: "t", At: may},
+		`{"sid":"s","until":"2026-06-01T12:00:00Z","at":"2026-05-01T12:00:00Z","by":"alice","reason":"logged out","seq":3}`: {
+			SessionID: "s", Until: june, At: may, By: "alice", Reason: "logged out", Seq: 3},
+		`{"subject":"bob","issued_before":"2026-05-01T12:00:00Z","until":"2026-06-01T12:00:00Z","at":"2026-05-01T12:00:00Z"}`: {
+			Subject: "bob", IssuedBefore: may, Until: june, At: may},
+		`{"issued_before":"2026-05-01T12:00:00Z","at":"2026-05-01T12:00:00Z"}`: {IssuedBefore: may, At: may},
+	} {
+		var d RevocationDecoder
+		got, err := d.Decode([]byte(line))
+		if err != nil || *got != want {
+			t.Errorf("%s\nread as %+v, %v", line, got, err)
+		}
+		if written, err := want.Line(); err != nil || string(written) != line+"\n" {
+			t.Errorf("%s\nwritten as %s, %v", line, written, err)
+		}
+	}
+}
+
 // FuzzRevocationLine: no line makes the reader panic, and what it reads can be
 // written and is then read the same.
 func FuzzRevocationLine(f *testing.F) {
@@ -339,6 +428,7 @@ func FuzzRevocationLine(f *testing.F) {
 	f.Add([]byte(`{"subject":"alice","issued_before":"2026-01-01T00:00:00.5Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"issued_before":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"jti":"a","subject":"","at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"sid":"a","until":"2026-01-02T00:00:00Z","at":"2026-01-01T00:00:00Z","by":"alice","reason":"left","seq":3}`))
 	for _, line := range newerRevocationLines {
 		f.Add([]byte(line))
 	}
@@ -348,8 +438,14 @@ func FuzzRevocationLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationMember)
-		if !r.Unsupported && (r.TokenID == "" && r.IssuedBefore.IsZero() || r.TokenID != "" && (r.Subject != "" || !r.IssuedBefore.IsZero())) {
+		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationKind.bitOf)
+		forms := 0
+		for _, is := range []bool{r.TokenID != "", r.SessionID != "", !r.IssuedBefore.IsZero()} {
+			if is {
+				forms++
+			}
+		}
+		if !r.Unsupported && (forms != 1 || r.Subject != "" && r.IssuedBefore.IsZero()) {
 			t.Fatalf("read as %+v", r)
 		}
 		again, err := r.Line()

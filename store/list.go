@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"keyward/store/audit"
 )
 
 // Page is a part of a list. The zero Page is the entire list.
@@ -41,11 +43,25 @@ type UserFilter struct {
 func (f *UserFilter) Match(r *UserRecord) bool { return strings.Contains(r.Name, f.Text) }
 
 // RevocationFilter selects revocations that have all that is not zero.
-type RevocationFilter struct{ Subject string }
+type RevocationFilter struct{ TokenID, SessionID, Subject string }
 
 // Match reports whether the filter selects the revocation.
 func (f *RevocationFilter) Match(r *Revocation) bool {
-	return f.Subject == "" || f.Subject == r.Subject
+	return (f.TokenID == "" || f.TokenID == r.TokenID) && (f.SessionID == "" || f.SessionID == r.SessionID) &&
+		(f.Subject == "" || f.Subject == r.Subject)
+}
+
+// AuditFilter selects entries that have all that is not zero.
+type AuditFilter struct {
+	Actor, Record string
+	Action        audit.Action
+	Since         time.Time
+}
+
+// Match reports whether the filter selects the entry.
+func (f *AuditFilter) Match(e *audit.Entry) bool {
+	return (f.Actor == "" || f.Actor == e.Actor || f.Actor == e.ActorKey) && (f.Record == "" || f.Record == e.Record) &&
+		(f.Action == "" || f.Action == e.Action) && !e.Time.Before(f.Since)
 }
 
 // Position is where a record is in a list: by when it was made, and among those

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"unsafe"
 
 	"keyward/store/jsonline"
 )
@@ -65,8 +68,16 @@ func (m *members) once(bit uint32) error {
 // others as they are.
 func (m *members) readAll(line []byte, bitOf func(name []byte) uint32, read func(s *jsonline.Scanner, bit uint32) error) error {
 	m.scanner = jsonline.NewScanner(line)
-	s := &m.scanner
-	err := s.Object(func(name []byte) error {
+	err := m.readObject(&m.scanner, bitOf, read)
+	if err == nil {
+		err = m.end(&m.scanner)
+	}
+	return err
+}
+
+// readObject reads the members of an object as readAll does those of a line.
+func (m *members) readObject(s *jsonline.Scanner, bitOf func(name []byte) uint32, read func(s *jsonline.Scanner, bit uint32) error) error {
+	return s.Object(func(name []byte) error {
 		bit := bitOf(name)
 		if bit == 0 {
 			return m.readUnknown(s, name, bitOf)
@@ -76,10 +87,6 @@ func (m *members) readAll(line []byte, bitOf func(name []byte) uint32, read func
 		}
 		return read(s, bit)
 	})
-	if err == nil {
-		err = m.end(s)
-	}
-	return err
 }
 
 // end checks what follows the members.
@@ -152,4 +159,35 @@ func (m *members) readOutline(line []byte, o outline) bool {
 		return err
 	})
 	return err == nil && s.End()
+}
+
+// EncodeLine encodes v as one line, without the escapes meant for HTML.
+func EncodeLine(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+// batchRoom is what a batch may add to a line, in bytes.
+const batchRoom = 64
+
+// encodeWith is EncodeLine with the unknown members of a record.
+func encodeWith(v any, unknown string) ([]byte, error) {
+	line, err := EncodeLine(v)
+	if err != nil {
+		return nil, err
+	}
+	line = jsonline.Append(line, unknown)
+	return line, jsonline.ErrLong.Unless(len(line)+batchRoom <= jsonline.MaxLine)
+}
+
+// stringOf returns the text as a string that shares its memory, and is valid
+// until that changes. A million keys have six million texts, of which the
+// index keeps no string: to copy them would be what reading the file costs.
+func stringOf(text []byte) string {
+	return unsafe.String(unsafe.SliceData(text), len(text))
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"keyward/apikey"
 	"keyward/chars"
 	"keyward/store/jsonline"
 )
@@ -32,6 +33,15 @@ func CheckUserName(name string) error {
 	return checkKeysUser(name)
 }
 
+// clientIDPrefix is that of the ids of OAuth clients.
+const clientIDPrefix = "c_"
+
+// ReservedUserName reports whether upstreams could take a user of that name
+// for a key or a client, whose ids are subjects too.
+func ReservedUserName(name string) bool {
+	return strings.HasPrefix(name, apikey.IDPrefix) || strings.HasPrefix(name, clientIDPrefix)
+}
+
 // checkKeysUser is CheckUserName for the name of a user that a key acts for,
 // which need not be in a users file.
 func checkKeysUser(name string) error {
@@ -49,6 +59,15 @@ func checkName(what, name string) error {
 	}
 	if problem := looksLikeAnother(name); problem != "" {
 		return fmt.Errorf("%w: a %s %s", ErrInvalid, what, problem)
+	}
+	return nil
+}
+
+// checkText returns why a record cannot have the text that describes it to people,
+// which is called what in the error. The empty text is one.
+func checkText(what, text string, maxBytes int) error {
+	if len(text) > maxBytes || !chars.IsLine([]byte(text)) || strings.IndexFunc(text, chars.IsHidden) >= 0 {
+		return fmt.Errorf("%w: a %s must be at most %d bytes of UTF-8 without control and other hidden characters", ErrInvalid, what, maxBytes)
 	}
 	return nil
 }

@@ -2,155 +2,112 @@ package store
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"keyward/store/jsonline"
 )
 
-const errRevocation jsonline.Error = "not one of: a jti, a subject with issued_before, issued_before alone"
+const errRevocation jsonline.Error = "not one of: a jti, a sid, a subject with issued_before, issued_before alone"
 
-// Revocation revokes tokens before they expire: one token by its id, or one
-// subject's tokens, or without a subject all tokens, by when they were issued.
+// Revocation revokes tokens before they expire: one token by its id, those of one
+// session, or one subject's tokens, or without a subject all tokens, by when they were
+// issued.
 type Revocation struct {
 	TokenID      string    `json:"jti,omitempty"`
+	SessionID    string    `json:"sid,omitempty"` // the sid of the tokens that came of one login or grant
 	Subject      string    `json:"subject,omitempty"`
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
-	At           time.Time `json:"at"`
+
+	// Until is when all tokens that it revokes have expired: it is left out from then
+	// on. Zero: it stays.
+	Until time.Time `json:"until,omitzero"`
+
+	At     time.Time `json:"at"`
+	By     string    `json:"by,omitempty"`     // the user who revoked; "" if a command did
+	Reason string    `json:"reason,omitempty"` // in that user's words
 
 	// Seq and Unknown are as in KeyRecord.
 	Seq     int64  `json:"seq,omitempty"`
 	Unknown string `json:"-"`
 
 	// Unsupported is a revocation that a newer version wrote, and that this one does
-	// not understand: its TokenID is revoked, and its Subject, before IssuedBefore or,
-	// without a time, at all times. IssuedBefore alone revokes every token before it.
-	// If it has none of them, this version does not know which tokens it revokes, and
-	// can accept none.
+	// not understand: its TokenID and SessionID are revoked, and its Subject, before
+	// IssuedBefore or, without a time, at all times. IssuedBefore alone revokes every
+	// token before it. If it has none of them, this version does not know which tokens
+	// it revokes, and can accept none. It stays, whatever Until says.
 	Unsupported bool `json:"-"`
 }
 
-// The members of a revocation's line, one bit for each, but those that each line
-// may have.
-const (
-	memberTokenID = firstMember << iota
-	memberSubject
-	memberIssuedBefore
-)
+// UntilMargin is how long after Until a revocation counts. It is more than the leeway
+// with which a token may be accepted after it has expired, and than what the clocks of
+// two machines may differ by.
+const UntilMargin = 15 * time.Minute
 
-func revocationMember(name []byte) uint32 {
-	switch string(name) {
-	case "jti":
-		return memberTokenID
-	case "subject":
-		return memberSubject
-	case "issued_before":
-		return memberIssuedBefore
-	default:
-		return commonMember(name)
+// Ends is the time from which the revocation is left out; zero if it stays. One whose
+// Until is before it was made, or before the tokens that it names were issued, was made
+// by mistake, and stays.
+func (r *Revocation) Ends() time.Time {
+	if r.Unsupported || r.Until.IsZero() || r.Until.Before(r.At) || r.Until.Before(r.IssuedBefore) {
+		return time.Time{}
 	}
+	return r.Until.Add(UntilMargin)
+}
+
+// Over reports whether the revocation is left out.
+func (r *Revocation) Over(now time.Time) bool {
+	end := r.Ends()
+	return !end.IsZero() && !now.Before(end)
+}
+
+// revocationKind is what a revocation's line has. One that is not supported is written
+// again as it was.
+var revocationKind = recordKind[Revocation]{
+	fields: []recordField[Revocation]{
+		textField("jti", func(r *Revocation) *string { return &r.TokenID }),
+		textField("sid", func(r *Revocation) *string { return &r.SessionID }),
+		textField("subject", func(r *Revocation) *string { return &r.Subject }),
+		timeField("issued_before", func(r *Revocation) *time.Time { return &r.IssuedBefore }),
+		timeField("until", func(r *Revocation) *time.Time { return &r.Until }),
+		timeField("at", func(r *Revocation) *time.Time { return &r.At }),
+		textField("by", func(r *Revocation) *string { return &r.By }),
+		textField("reason", func(r *Revocation) *string { return &r.Reason }),
+		integerField("seq", func(r *Revocation) *int64 { return &r.Seq }),
+	},
+	complete: completeRevocation,
+	about:    func(*Revocation) bool { return true },
+	open:     true,
+	keep:     func(r *Revocation, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
+}
+
+// completeRevocation refuses a line that has not the form of one of the revocations
+// that this version knows. An empty name would be taken for one that is not there, and
+// end all tokens.
+func completeRevocation(r *Revocation, has func(name string) bool) error {
+	names := 0
+	for _, of := range []struct{ name, text string }{{"jti", r.TokenID}, {"sid", r.SessionID}, {"subject", r.Subject}} {
+		if has(of.name) {
+			names++
+		}
+		if has(of.name) && of.text == "" {
+			return errRevocation
+		}
+	}
+	byTime := has("issued_before")
+	switch {
+	case r.At.IsZero():
+		return errNoTime
+	case names > 1, names == 0 && !byTime, names == 1 && byTime != has("subject"):
+		return errRevocation
+	}
+	return nil
 }
 
 // RevocationDecoder decodes the lines of revocations.
-type RevocationDecoder struct {
-	record Revocation
-	members
-}
+type RevocationDecoder struct{ recordDecoder[Revocation] }
 
 // Decode decodes a line and checks all that stands in it. The record is valid
 // until the next one is decoded. The error is a jsonline.Error.
 func (d *RevocationDecoder) Decode(line []byte) (*Revocation, error) {
-	if !utf8.Valid(line) {
-		return nil, jsonline.ErrUTF8
-	}
-	err := d.decode(line)
-	if err != nil || d.unsupported {
-		if d.decodeUnsupported(line) {
-			return &d.record, nil
-		}
-		return nil, err
-	}
-	d.record.Unknown = string(d.unknown.Raw())
-	return &d.record, nil
-}
-
-func (d *RevocationDecoder) reset() {
-	d.record = Revocation{}
-	d.members.reset()
-}
-
-func (d *RevocationDecoder) decode(line []byte) error {
-	d.reset()
-	err := d.readAll(line, revocationMember, d.member)
-	switch {
-	case err != nil:
-		return err
-	case d.unsupported:
-		return nil
-	case d.record.At.IsZero():
-		return errNoTime
-	}
-	return errRevocation.Unless(d.known())
-}
-
-// known reports whether the line has the form of one of the revocations that this
-// version knows. An empty name would be taken for one that is not there, and end all
-// tokens.
-func (d *RevocationDecoder) known() bool {
-	r := &d.record
-	has := func(bit uint32) bool { return d.seen&bit != 0 }
-	switch {
-	case has(memberTokenID) && r.TokenID == "" || has(memberSubject) && r.Subject == "":
-		return false
-	case has(memberTokenID):
-		return !has(memberSubject) && !has(memberIssuedBefore)
-	}
-	return has(memberIssuedBefore)
-}
-
-func (d *RevocationDecoder) member(s *jsonline.Scanner, bit uint32) error {
-	switch bit {
-	case memberLeft:
-		return readInteger(s, new(int64))
-	case memberSeq:
-		return readInteger(s, &d.record.Seq)
-	case memberMust:
-		return d.readMust(s, revocationMember)
-	case memberTokenID:
-		return s.ReadTextString(&d.record.TokenID)
-	case memberSubject:
-		return s.ReadTextString(&d.record.Subject)
-	case memberIssuedBefore:
-		return s.ReadTime(&d.record.IssuedBefore)
-	default:
-		return s.ReadTime(&d.record.At)
-	}
-}
-
-// decodeUnsupported is to revocations what that of a KeyDecoder is to keys. A line
-// that is not one of the known revocations, and has unknown members, is of an unknown
-// kind.
-func (d *RevocationDecoder) decodeUnsupported(line []byte) bool {
-	d.reset()
-	ok := d.readOutline(line, outline{bitOf: revocationMember, written: memberLeft, required: memberLeft, read: d.member, clear: d.clear})
-	d.record.Unsupported, d.record.Unknown = true, string(d.unknown.Raw())
-	return ok && (d.unsupported || d.ignored)
-}
-
-// clear is for a member whose value cannot be read.
-func (d *RevocationDecoder) clear(bit uint32) {
-	r := &d.record
-	switch bit {
-	case memberSeq:
-		r.Seq = 0
-	case memberTokenID:
-		r.TokenID = ""
-	case memberSubject:
-		r.Subject = ""
-	case memberIssuedBefore:
-		r.IssuedBefore = time.Time{}
-	default:
-		r.At = time.Time{}
-	}
+	return d.decode(&revocationKind, line)
 }
 
 // Line encodes the revocation as a line, as KeyRecord.Line does. One that is not

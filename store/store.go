@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/store/audit"
 )
 
 // Keys are the keys of a store.
@@ -114,4 +115,39 @@ type RevocationWriter interface {
 	RevokeSubject(ctx context.Context, subject string, before time.Time) (Revocation, error)
 	// RevokeIssuedBefore ends all tokens that were issued before that time.
 	RevokeIssuedBefore(ctx context.Context, before time.Time) (Revocation, error)
+}
+
+// Editor changes records of one kind, R. Every change comes with its entry in the
+// audit log.
+type Editor[R any] interface {
+	// Edit calls edit while no one else changes records of the kind. If edit returns
+	// nil, all that it put is durable together with the entries, or nothing is and the
+	// error says why. If edit returns an error, nothing has changed, and Edit returns
+	// it. edit may be called again, with another Tx. ctx ends the wait for others.
+	//
+	// Where the entries cannot be written the error is [ErrAudit], unless all of them
+	// are of actions that end something: see [audit.Action.Ends].
+	Edit(ctx context.Context, edit func(Tx[R]) error) error
+}
+
+// Tx is the transaction of one Edit.
+type Tx[R any] interface {
+	// Get returns the record as it is now. One that is not there is ErrNotFound, and
+	// so is one that was deleted.
+	Get(id string) (R, error)
+	// Each calls visit with every record that Get would return. The record is valid
+	// until visit returns.
+	Each(visit func(*R) error) error
+	// Put adds the record to what is written, and the entry, whose number and time the
+	// store gives: the record gets the same number.
+	Put(r *R, e *audit.Entry)
+}
+
+// AuditLog is the audit log of a store.
+type AuditLog interface {
+	// Append adds entries of what is not a change of a record, such as a refusal: see
+	// [audit.Action.ChangesRecord]. It gives them their number and time. If it returns
+	// nil they are durable; the error is [ErrAudit].
+	Append(ctx context.Context, entries ...*audit.Entry) error
+	Lister[audit.Entry, AuditFilter]
 }

@@ -6,21 +6,55 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/passwordhash"
+	"keyward/store/jsonline"
+)
+
+const (
+	errUserName jsonline.Error = "no name, or an invalid one"
+	errPassword jsonline.Error = "an invalid password hash, or one that costs too much"
+	errService  jsonline.Error = "a service user with a password or a linked identity"
+	errIdentity jsonline.Error = "of oidc_issuer and oidc_subject one is there without the other"
 )
 
 // UserRecord is all that a store says about one user.
 type UserRecord struct {
-	Name     string    `json:"name"`
-	Paths    []string  `json:"paths,omitempty"` // none: anywhere
-	Scopes   []string  `json:"scopes,omitempty"`
-	Disabled bool      `json:"disabled,omitempty"`
-	Password string    `json:"password,omitempty"` // a hash
-	Created  time.Time `json:"created"`
-	Deleted  time.Time `json:"deleted,omitzero"`
+	Name     string   `json:"name"`
+	Paths    []string `json:"paths,omitempty"` // none: anywhere
+	Scopes   []string `json:"scopes,omitempty"`
+	Disabled bool     `json:"disabled,omitempty"`
+	Password string   `json:"password,omitempty"` // a hash
 
-	// ValidSince is when an earlier user of that name was deleted: keys made and
-	// tokens issued until then are not this one's. Zero: there was none.
+	// MustChange is a password that was set by another person, and that the user has
+	// to replace at the next login to the console or the issuer. It does not change
+	// what Basic credentials may do.
+	MustChange bool `json:"must_change,omitempty"`
+
+	// Service is a user that is a program: it has keys, and never a password.
+	Service bool `json:"service,omitempty"`
+
+	// OIDCIssuer and OIDCSubject are the identity at an OpenID provider that logs in
+	// as this user: its iss and sub. Both are empty if there is none.
+	OIDCIssuer  string `json:"oidc_issuer,omitempty"`
+	OIDCSubject string `json:"oidc_subject,omitempty"`
+
+	Created   time.Time `json:"created"`
+	CreatedBy string    `json:"created_by,omitempty"` // the user who made it; "" if a command did
+	Deleted   time.Time `json:"deleted,omitzero"`
+
+	// ValidSince is when all that the name had was ended, by deleting an earlier user
+	// of that name or by [UserRecord.EndAll]: keys made, sessions begun and tokens
+	// issued until then do not count. Zero: that never happened.
 	ValidSince time.Time `json:"valid_since,omitzero"`
+
+	// SessionsSince is when sessions were ended, and keys were not: sessions begun
+	// until then do not count. It never is what decides about a key.
+	SessionsSince time.Time `json:"sessions_since,omitzero"`
+
+	// Gen is the generation of the tokens that Keyward's own issuer signs for the
+	// user: such a token has the generation of its time as its claim gen, and ends
+	// when the record's becomes higher. It never becomes lower for a name.
+	Gen int64 `json:"gen,omitempty"`
 
 	// At is when the record was last changed.
 	At time.Time `json:"at"`
@@ -32,8 +66,8 @@ type UserRecord struct {
 	Unsupported bool   `json:"-"`
 }
 
-// EndedAt is when the last user of that name was deleted, which is what the next
-// one's ValidSince is to be; zero if none was.
+// EndedAt is the time until which keys made for the name have ended, which is what the
+// next user's ValidSince is to be; zero if there is none.
 func (r *UserRecord) EndedAt() time.Time { return Latest(r.ValidSince, r.Deleted) }
 
 // CheckAccess returns why the paths and scopes are invalid. Those of a record that
@@ -49,7 +83,9 @@ func (r *UserRecord) CheckAccess() error {
 // Clone returns a record that shares no memory with r.
 func (r *UserRecord) Clone() UserRecord {
 	c := *r
-	c.Name, c.Password, c.Unknown = strings.Clone(r.Name), strings.Clone(r.Password), strings.Clone(r.Unknown)
+	for _, text := range []*string{&c.Name, &c.Password, &c.OIDCIssuer, &c.OIDCSubject, &c.CreatedBy, &c.Unknown} {
+		*text = strings.Clone(*text)
+	}
 	c.Paths, c.Scopes = cloneTexts(r.Paths), cloneTexts(r.Scopes)
 	return c
 }
@@ -59,6 +95,40 @@ func Latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
 }
 
+// EndLogins ends the user's sessions and the tokens of its logins and grants. Keys
+// stay. A clock that went back ends what began before it did, too.
+func (r *UserRecord) EndLogins(now time.Time) {
+	r.SessionsSince = Latest(now, r.At, r.SessionsSince)
+	r.Gen++
+}
+
+// EndAll ends all that the user has: the keys made, the sessions begun and the tokens
+// issued until now, or until latestKey if that is later: the time of the user's latest
+// key may be that of a clock that is ahead of this one.
+func (r *UserRecord) EndAll(now, latestKey time.Time) {
+	r.EndLogins(now)
+	r.ValidSince = Latest(now, r.At, r.ValidSince, latestKey)
+}
+
+// Delete makes the record that of a deleted user, whose keys, sessions and tokens end
+// as those of EndAll do. What the record does not say any more stays out of the file.
+func (r *UserRecord) Delete(now, latestKey time.Time) {
+	r.EndAll(now, latestKey)
+	*r = UserRecord{
+		Name: r.Name, Created: r.Created, CreatedBy: r.CreatedBy, Deleted: r.ValidSince, Gen: r.Gen, At: now,
+		Seq: r.Seq, Unknown: r.Unknown, Unsupported: r.Unsupported,
+	}
+}
+
+// Next is the record of a new user of the name of r, who was deleted: nothing that the
+// name had before counts for it.
+func (r *UserRecord) Next(now time.Time) UserRecord {
+	return UserRecord{Name: r.Name, Created: now, At: now, ValidSince: r.EndedAt(), Gen: r.Gen}
+}
+
+// SessionsFrom is the time until which sessions begun for the name have ended.
+func (r *UserRecord) SessionsFrom() time.Time { return Latest(r.EndedAt(), r.SessionsSince) }
+
 // UserPatch is what is to change of a user; nil is what is to stay.
 type UserPatch struct {
 	Paths    *[]string // empty: anywhere
@@ -67,12 +137,12 @@ type UserPatch struct {
 	Password *authz.Secret // the plain text
 }
 
-// EndedUsers is when the last user of each name was deleted, also where there
-// is another one now.
+// EndedUsers is until when the keys of each name have ended: when its last user was
+// deleted, also where there is another one now, or when all that a user had was ended.
 type EndedUsers map[string]time.Time
 
-// Of returns when the user was deleted whose key was made at that time; zero
-// if that user is still there, or never was.
+// Of returns when a key of the user ended that was made at that time; zero if it has
+// not ended with its user.
 func (e EndedUsers) Of(name string, made time.Time) time.Time {
 	if at := e[name]; !made.Truncate(time.Microsecond).After(at) { // the index holds microseconds
 		return at
@@ -86,4 +156,104 @@ type ImportedUser struct {
 	Line     int // of the input, which an error names
 	Name     string
 	Password string // a hash
+}
+
+// userKind is what a user's line has. Of a record that is not supported the ends are
+// written again.
+var userKind = recordKind[UserRecord]{
+	fields: []recordField[UserRecord]{
+		textField("name", func(r *UserRecord) *string { return &r.Name }),
+		textsField("paths", func(r *UserRecord) *[]string { return &r.Paths }),
+		textsField("scopes", func(r *UserRecord) *[]string { return &r.Scopes }),
+		boolField("disabled", func(r *UserRecord) *bool { return &r.Disabled }),
+		textField("password", func(r *UserRecord) *string { return &r.Password }),
+		boolField("must_change", func(r *UserRecord) *bool { return &r.MustChange }),
+		boolField("service", func(r *UserRecord) *bool { return &r.Service }),
+		textField("oidc_issuer", func(r *UserRecord) *string { return &r.OIDCIssuer }),
+		textField("oidc_subject", func(r *UserRecord) *string { return &r.OIDCSubject }),
+		timeField("created", func(r *UserRecord) *time.Time { return &r.Created }),
+		textField("created_by", func(r *UserRecord) *string { return &r.CreatedBy }),
+		timeField("deleted", func(r *UserRecord) *time.Time { return &r.Deleted }),
+		timeField("valid_since", func(r *UserRecord) *time.Time { return &r.ValidSince }),
+		timeField("sessions_since", func(r *UserRecord) *time.Time { return &r.SessionsSince }),
+		integerField("gen", func(r *UserRecord) *int64 { return &r.Gen }),
+		timeField("at", func(r *UserRecord) *time.Time { return &r.At }),
+		integerField("seq", func(r *UserRecord) *int64 { return &r.Seq }),
+	},
+	ends:     []string{"name", "disabled", "deleted", "valid_since", "sessions_since", "gen", "at", "seq"},
+	complete: completeUser,
+	about: func(r *UserRecord) bool {
+		if !passwordhash.Valid(r.Password) {
+			r.Password = ""
+		}
+		return ValidUserName(r.Name)
+	},
+	keep: func(r *UserRecord, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
+}
+
+func completeUser(r *UserRecord, has func(name string) bool) error {
+	switch {
+	case !ValidUserName(r.Name):
+		return errUserName
+	case r.Created.IsZero() || r.At.IsZero():
+		return errNoTime
+	case has("paths") && len(r.Paths) == 0:
+		return jsonline.ErrList
+	case r.Password != "" && !passwordhash.Valid(r.Password):
+		return errPassword
+	}
+	return nil
+}
+
+// UserDecoder decodes the lines of users.
+type UserDecoder struct{ recordDecoder[UserRecord] }
+
+// Decode decodes a line and checks all that stands in it. The record is valid
+// until the next one is decoded. The error is a jsonline.Error.
+func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) { return d.decode(&userKind, line) }
+
+// userEnd has the members of userKind.ends.
+type userEnd struct {
+	Name          string    `json:"name"`
+	Disabled      bool      `json:"disabled,omitempty"`
+	Deleted       time.Time `json:"deleted,omitzero"`
+	ValidSince    time.Time `json:"valid_since,omitzero"`
+	SessionsSince time.Time `json:"sessions_since,omitzero"`
+	Gen           int64     `json:"gen,omitempty"`
+	At            time.Time `json:"at,omitzero"`
+	Seq           int64     `json:"seq,omitempty"`
+}
+
+func (r *UserRecord) encode() ([]byte, error) {
+	var v any = r
+	if r.Unsupported {
+		v = &userEnd{r.Name, r.Disabled, r.Deleted, r.ValidSince, r.SessionsSince, r.Gen, r.At, r.Seq}
+	}
+	return encodeWith(v, r.Unknown)
+}
+
+// Line encodes the record as a line, as KeyRecord.Line does. What two members must
+// not say together is refused here, and not by the reader: it would keep the record
+// before, which may allow more.
+func (r *UserRecord) Line() ([]byte, error) {
+	line, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	var d UserDecoder
+	if _, err := d.Decode(line); err != nil {
+		return nil, err
+	}
+	if err := r.CheckAccess(); err != nil {
+		return nil, err
+	}
+	switch linked := r.OIDCIssuer != "" || r.OIDCSubject != ""; {
+	case r.Unsupported:
+		return line, nil
+	case r.Service && (r.Password != "" || linked):
+		return nil, errService
+	case linked && (r.OIDCIssuer == "" || r.OIDCSubject == ""):
+		return nil, errIdentity
+	}
+	return line, nil
 }

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,4 +41,40 @@ func BenchmarkObserve(b *testing.B) {
 			b.StopTimer() // Close flushes everything
 		})
 	}
+}
+
+// BenchmarkMemory measures the memory that a key takes once it is used. A key that
+// is not used takes none.
+func BenchmarkMemory(b *testing.B) {
+	for _, c := range []struct {
+		name       string
+		uses, days int
+	}{{"one use", 1, 1}, {"20 uses", 20, 1}, {"20 uses a day, 30 days", 20, 30}} {
+		b.Run(c.name, func(b *testing.B) {
+			const keys = 100_000
+			for range b.N {
+				clock := newClock()
+				tracker := quiet("", func(cfg *Config) { cfg.MaxKeys, cfg.Now = 2*keys, clock.now })
+				before := heap()
+				for n := range c.days {
+					clock.setDay(n)
+					for i := range keys {
+						for range c.uses {
+							use(tracker, fmt.Sprintf("k_%012d", i), "/posts/12345/comments?page=2", authz.OK)
+						}
+					}
+				}
+				b.ReportMetric(float64(heap()-before)/keys, "bytes/key")
+				runtime.KeepAlive(tracker)
+			}
+		})
+	}
+}
+
+// heap returns the size of the objects that are in use.
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }

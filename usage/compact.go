@@ -27,7 +27,7 @@ func (t *Tracker) detectReplacement(a *usageFile) {
 	t.file = a.Info()
 }
 
-// compact replaces the usage file with one line per key. Keys are first
+// compact replaces the usage file with one line of each form per key. Keys are first
 // partitioned into temporary files to bound memory. The lock is held throughout;
 // events flushed meanwhile go to the old file and are copied at the end.
 func (t *Tracker) compact(a *usageFile) (err error) {
@@ -128,7 +128,7 @@ func createPart(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// merge writes one line per key, partition by partition.
+// merge writes the lines of each key, partition by partition.
 func (c *compaction) merge() (err error) {
 	if c.draft, err = c.Draft(); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (c *compaction) mergePart(w io.Writer, part *os.File) error {
 	}
 	var line []byte
 	for _, id := range order {
-		line = appendLine(line[:0], id, sums[id])
+		line = appendLines(line[:0], id, sums[id])
 		if _, err := w.Write(line); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 	"keyward/authz"
 )
 
-// TestCompact: the same usage, with one line per key, in a file of the same mode,
+// TestCompact: the same usage, with one line of each form per key, in a file of the same mode,
 // for any number of parts; uses in the meantime are not lost.
 func TestCompact(t *testing.T) {
 	for _, part := range []int64{1 << 30, 5000} {
@@ -30,7 +30,7 @@ func TestCompact(t *testing.T) {
 		if err := os.Chmod(file, 0o640); err != nil {
 			t.Fatal(err)
 		}
-		before, err := Read(file, "k_7")
+		before, err := read(file, "k_7")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,14 +48,14 @@ func TestCompact(t *testing.T) {
 		}
 		use(tracker, "k_one", "/", authz.OK)
 		flush(t, tracker)
-		if late, err := Read(file, "k_late"); wrote != 2 || err != nil || late.Total != 1 {
+		if late, err := read(file, "k_late"); wrote != 2 || err != nil || late.Total != 1 {
 			t.Errorf("%d writes; used while compacting: %+v %v", wrote, late, err)
 		}
 		text, err := os.ReadFile(file)
-		if err != nil || bytes.Count(text, []byte("\n")) != 103 {
+		if err != nil || bytes.Count(text, []byte("\n")) != 205 {
 			t.Fatalf("%d lines, %v", bytes.Count(text, []byte("\n")), err)
 		}
-		after, err := Read(file, "k_7")
+		after, err := read(file, "k_7")
 		if err != nil || !reflect.DeepEqual(before, after) || after.Total != 30 {
 			t.Errorf("before %+v\nafter %+v %v", before, after, err)
 		}
@@ -137,7 +137,7 @@ func TestCompactionFails(t *testing.T) {
 		}
 		use(tracker, "k_1", "/", authz.OK)
 		flush(t, tracker) // which does not try again at once
-		if u, err := Read(file, "k_1"); err != nil || u.Total != total+1 {
+		if u, err := read(file, "k_1"); err != nil || u.Total != total+1 {
 			t.Errorf("%s: %d, %v", name, u.Total, err)
 		}
 		if last, _, err := LastUses(file); err != nil || len(last) != 3000 {
@@ -174,7 +174,7 @@ func TestCompactsWhenDoubled(t *testing.T) {
 	if shrunk < 5 || shrunk > 100 || largest > 30_000 {
 		t.Errorf("compacted %d times in 200 flushes, largest %d bytes", shrunk, largest)
 	}
-	if u, err := Read(file, "k_3"); err != nil || u.Total != 200 {
+	if u, err := read(file, "k_3"); err != nil || u.Total != 200 {
 		t.Errorf("%+v %v", u, err)
 	}
 }

@@ -168,12 +168,13 @@ func readFile(path string, visit func(line []byte) error) (time.Time, error) {
 	return since, nil
 }
 
-// Read returns the usage of a key in the file: the zero Usage if the file has
-// none. For a missing file it returns fs.ErrNotExist.
-func Read(path, id string) (Usage, error) {
+// Read returns the usage of a key in the file, with the 30 days up to now. It is
+// that of a key that was never used if the file has none. For a missing file it
+// returns fs.ErrNotExist.
+func Read(path, id string, now time.Time) (Usage, error) {
 	var sum aggregate
 	_, err := readFile(path, sum.adder(id))
-	return sum.usage(), err
+	return sum.usage(now), err
 }
 
 // adder adds up the lines of one key, and skips those that it cannot read.

@@ -45,7 +45,7 @@ func TestTwoTrackers(t *testing.T) {
 	}
 	all.Wait()
 	for i := range 10 {
-		if u, err := Read(file, fmt.Sprint("k_", i)); err != nil || u.Total != 3*each/10 {
+		if u, err := read(file, fmt.Sprint("k_", i)); err != nil || u.Total != 3*each/10 {
 			t.Errorf("k_%d: %d, %v", i, u.Total, err)
 		}
 	}
@@ -97,7 +97,7 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%v, %s", err, log.String())
 	}
 	for i := range 3 {
-		if u, err := Read(file, fmt.Sprint("k_", i)); err != nil || u.Total != total {
+		if u, err := read(file, fmt.Sprint("k_", i)); err != nil || u.Total != total {
 			t.Errorf("k_%d: %d, %v; want %d", i, u.Total, err, total)
 		}
 	}
@@ -135,7 +135,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		}
 	}
 	for _, file := range []string{foreign, torn, newer} {
-		if _, err := Read(file, "k_a"); !errors.Is(err, ErrWrongFile) {
+		if _, err := read(file, "k_a"); !errors.Is(err, ErrWrongFile) {
 			t.Errorf("%s: %v", file, err)
 		}
 		if _, _, err := LastUses(file); !errors.Is(err, ErrWrongFile) {
@@ -164,7 +164,7 @@ func TestHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	flush(t, tracker)
-	if u, err := Read(filepath.Join(dir, "usage.jsonl"), "k_a"); err != nil || u.Total != 1 {
+	if u, err := read(filepath.Join(dir, "usage.jsonl"), "k_a"); err != nil || u.Total != 1 {
 		t.Errorf("%+v %v", u, err)
 	}
 }
@@ -187,14 +187,15 @@ func TestTornTail(t *testing.T) {
 		if err := os.WriteFile(torn, text[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		complete := uint64(max(bytes.Count(text[:cut], []byte("\n"))-1, 0))
-		if u, err := Read(torn, "k_a"); err != nil || u.Total != complete {
+		lines := text[:bytes.LastIndexByte(text[:cut], '\n')+1]
+		complete := uint64(bytes.Count(lines, []byte(`"first":`)))
+		if u, err := read(torn, "k_a"); err != nil || u.Total != complete {
 			t.Fatalf("cut at %d: %d, %v", cut, u.Total, err)
 		}
 		next := quiet(torn, nil)
 		use(next, "k_a", "/3", authz.OK)
 		flush(t, next)
-		if u, err := Read(torn, "k_a"); err != nil || u.Total != complete+1 {
+		if u, err := read(torn, "k_a"); err != nil || u.Total != complete+1 {
 			t.Fatalf("cut at %d and written on: %d, %v", cut, u.Total, err)
 		}
 	}
@@ -218,7 +219,7 @@ func TestBadLinesAreSteppedOver(t *testing.T) {
 		use(tracker, "k_a", "/2", authz.OK)
 		flush(t, tracker)
 	}
-	if u, err := Read(file, "k_a"); err != nil || u.Total != 3 {
+	if u, err := read(file, "k_a"); err != nil || u.Total != 3 {
 		t.Errorf("%+v %v", u, err)
 	}
 }

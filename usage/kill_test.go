@@ -41,7 +41,7 @@ func TestKill(t *testing.T) {
 	file := tempFile(t)
 	written := uint64(0)
 	for round := range 8 {
-		before, _ := Read(file, "k_a")
+		before, _ := read(file, "k_a")
 		child := exec.Command(os.Args[0], "-test.run", "^TestTrackerChild$")
 		child.Env = append(os.Environ(), childFile+"="+file)
 		out, err := child.StdoutPipe()
@@ -58,7 +58,7 @@ func TestKill(t *testing.T) {
 		}
 		_ = child.Wait()
 		timer.Stop()
-		after, err := Read(file, "k_a")
+		after, err := read(file, "k_a")
 		// The flush that was interrupted is there completely or not at all: at most
 		// three uses.
 		if got := after.Total - before.Total; err != nil && said > 0 || got < said || got > said+3 {
@@ -71,13 +71,13 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("%d uses", written)
 	next := quiet(file, nil)
-	before, err := Read(file, "k_a")
+	before, err := read(file, "k_a")
 	if err != nil {
 		t.Fatal(err)
 	}
 	use(next, "k_a", "/", authz.OK)
 	flush(t, next)
-	if u, err := Read(file, "k_a"); err != nil || u.Total != before.Total+1 {
+	if u, err := read(file, "k_a"); err != nil || u.Total != before.Total+1 {
 		t.Errorf("then: %d, %v; want one more than %d", u.Total, err, before.Total)
 	}
 }

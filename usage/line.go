@@ -8,23 +8,45 @@ import (
 	"unicode/utf8"
 )
 
-// A line is one JSON object in exactly this form, so that it is read quickly, and
-// only up to its id if that is enough:
+// A line is one JSON object in exactly one of these forms, so that it is read
+// quickly, and only up to its id if that is enough:
 //
 //	{"id":"k_…","first":µs,"last":µs,"address":"…","results":{"ok":12},"outcomes":[[µs,"GET","/posts",200,"ok"]]}
+//	{"id":"k_…","days":[[20420,12,1,0]],"previous":µs}
 //
-// Times are microseconds since 1970; the oldest outcome comes first.
+// Times are microseconds since 1970; the oldest outcome comes first. A day has the
+// number of days since 1970, and how many requests were allowed, were denied, and
+// were made with a previous secret; previous is when that was last. The days of one
+// line are in order.
+//
+// A reader skips lines of another form. So a version of Keyward that does not know
+// days reads the rest, and drops the days when it compacts the file. A new member
+// is therefore a new form of line, and never an addition to one of these.
 
 // maxLine bounds a line: 20 paths of 256 bytes, each of which may take six bytes,
 // and space for the rest.
 const maxLine = 64 << 10
+
+// maxDayNumber is the last day of the year 9999.
+const maxDayNumber = int64(maxTime) / dayMicros
 
 // maxResults bounds the number of results of a line. There are fewer reasons.
 const maxResults = 256
 
 var errLine = errors.New("not a line as this package writes them")
 
-// appendLine appends the line of the key with the content t, and a newline.
+// appendLines appends the lines of the key that together have the content t.
+func appendLines(dst []byte, id string, t *aggregate) []byte {
+	if len(t.results) > 0 {
+		dst = appendLine(dst, id, t)
+	}
+	if len(t.days) > 0 {
+		dst = appendDaysLine(dst, id, &t.daily)
+	}
+	return dst
+}
+
+// appendLine appends a line with all of t but its days, and a newline.
 func appendLine(dst []byte, id string, t *aggregate) []byte {
 	dst = appendText(append(dst, `{"id":`...), id)
 	dst = strconv.AppendInt(append(dst, `,"first":`...), t.first, 10)
@@ -45,6 +67,24 @@ func appendLine(dst []byte, id string, t *aggregate) []byte {
 		dst = t.outcomes[i].append(dst)
 	}
 	return append(dst, "]}\n"...)
+}
+
+// appendDaysLine appends a line with the days, and a newline.
+func appendDaysLine(dst []byte, id string, t *daily) []byte {
+	dst = appendText(append(dst, `{"id":`...), id)
+	dst = append(dst, `,"days":[`...)
+	for i, d := range t.days {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(append(dst, '['), d.number, 10)
+		for _, n := range [...]uint64{d.allowed, d.denied, d.byPreviousSecrets} {
+			dst = strconv.AppendUint(append(dst, ','), n, 10)
+		}
+		dst = append(dst, ']')
+	}
+	dst = strconv.AppendInt(append(dst, `],"previous":`...), t.previousLast, 10)
+	return append(dst, "}\n"...)
 }
 
 func (o *outcome) append(dst []byte) []byte {
@@ -173,8 +213,22 @@ func (c *cursor) readTimes() (first, last int64) {
 // parseLine reads a line without its newline into t, whose slices it reuses.
 func parseLine(line []byte, t *aggregate) (id string, err error) {
 	c := cursor{text: line}
-	*t = aggregate{results: t.results[:0], outcomes: t.outcomes[:0]}
+	*t = aggregate{results: t.results[:0], outcomes: t.outcomes[:0], daily: daily{days: t.days[:0]}}
 	id = c.readID()
+	if c.is(`,"days":[`) {
+		c.readDays(&t.daily)
+	} else {
+		c.readTotals(t)
+	}
+	c.must("}")
+	if c.bad || len(c.text) > 0 || id == "" {
+		return "", errLine
+	}
+	return id, nil
+}
+
+// readTotals reads what appendLine wrote after the id.
+func (c *cursor) readTotals(t *aggregate) {
 	t.first, t.last = c.readTimes()
 	c.must(`,"address":`)
 	t.address = c.str()
@@ -196,11 +250,30 @@ func parseLine(line []byte, t *aggregate) (id string, err error) {
 		t.outcomes = append(t.outcomes, c.readOutcome())
 		c.bad = c.bad || len(t.outcomes) > maxOutcomes
 	}
-	c.must("}")
-	if c.bad || len(c.text) > 0 || id == "" {
-		return "", errLine
+}
+
+// readDays reads what appendDaysLine wrote after the first bracket.
+func (c *cursor) readDays(t *daily) {
+	for more := true; more; more = c.is(",") {
+		d := c.readDay()
+		if n := len(t.days); n == maxDays || n > 0 && d.number <= t.days[n-1].number {
+			c.bad = true
+		}
+		t.days = append(t.days, d)
 	}
-	return id, nil
+	c.must(`],"previous":`)
+	t.previousLast = c.time()
+}
+
+func (c *cursor) readDay() (d day) {
+	c.must("[")
+	d.number = int64(c.number(uint64(maxDayNumber)))
+	for _, n := range [...]*uint64{&d.allowed, &d.denied, &d.byPreviousSecrets} {
+		c.must(",")
+		*n = c.number(1<<64 - 1)
+	}
+	c.must("]")
+	return d
 }
 
 func (c *cursor) readOutcome() (o outcome) {

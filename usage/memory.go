@@ -120,7 +120,7 @@ func (s *shard) add(id string) *entry {
 	return e
 }
 
-// drainOldest appends the line of the least recently used unflushed entry and
+// drainOldest appends the lines of the least recently used unflushed entry and
 // resets the entry, which stays for the next use of the key. It returns false if
 // there is none.
 func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
@@ -130,7 +130,7 @@ func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
 	if e == nil {
 		return dst, false
 	}
-	dst = e.appendLine(dst)
+	dst = e.appendLines(dst)
 	e.reset()
 	e.round = round
 	e.unlink()
@@ -158,12 +158,12 @@ func (s *shard) unflushedCount() int {
 	return s.unflushed
 }
 
-// get appends the line of a key, if it has one.
+// get appends the lines of a key, if it has any.
 func (s *shard) get(dst []byte, id string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.entries[id]; e != nil && e.total > 0 {
-		return e.appendLine(dst)
+		return e.appendLines(dst)
 	}
 	return dst
 }
@@ -175,6 +175,8 @@ type event struct {
 	status       int
 	method, path string
 	address      authz.RawAddress
+
+	previousSecret bool // the key was presented by one
 }
 
 // entry is what was observed of one key. Its buffers are reused.
@@ -184,9 +186,10 @@ type entry struct {
 	first, last int64
 	promotedAt  int64 // when it was last moved to the front of fresh
 	outcomes
-	allowed uint64   // with authz.OK, by far the most frequent
-	others  []uint64 // by reason
-	round   int      // of the last reset
+	allowed  uint64   // with authz.OK, by far the most frequent
+	others   []uint64 // by reason
+	round    int      // of the last reset
+	calendar calendar
 }
 
 func (e *entry) record(seen *event) {
@@ -203,16 +206,19 @@ func (e *entry) record(seen *event) {
 	}
 	e.first, e.last = min(e.first, seen.at), max(e.last, seen.at)
 	e.add(seen)
+	e.calendar.count(seen)
 }
 
 // reset makes the entry that of an unused key, and keeps its buffers.
 func (e *entry) reset() {
 	clear(e.others)
 	e.total, e.allowed, e.first, e.last = 0, 0, 0, 0
+	e.calendar.reset()
 }
 
-func (e *entry) appendLine(dst []byte) []byte {
-	t := aggregate{first: e.first, last: e.last}
+// appendLines appends the lines of the key.
+func (e *entry) appendLines(dst []byte) []byte {
+	t := aggregate{first: e.first, last: e.last, daily: e.calendar.daily()}
 	if e.allowed > 0 {
 		t.results = append(t.results, count{authz.OK.String(), e.allowed})
 	}
@@ -227,7 +233,7 @@ func (e *entry) appendLine(dst []byte) []byte {
 		t.outcomes = append(t.outcomes, outcome{seen.at, seen.method, seen.path, seen.status, seen.reason.String()})
 	})
 	t.address = last.Address().String()
-	return appendLine(dst, e.id, &t)
+	return appendLines(dst, e.id, &t)
 }
 
 // truncate cuts at a byte; an incomplete character at the end is written as

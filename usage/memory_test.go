@@ -116,7 +116,7 @@ func TestFlushesByItself(t *testing.T) {
 	wait := func(id string, want uint64) {
 		t.Helper()
 		for until := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
-			u, err := Read(file, id)
+			u, err := read(file, id)
 			if err == nil && u.Total == want {
 				return
 			}
@@ -158,7 +158,7 @@ func TestRaces(t *testing.T) {
 	}
 	total := uint64(0)
 	for i := range 16 {
-		u, err := Read(file, fmt.Sprint("k_", i))
+		u, err := read(file, fmt.Sprint("k_", i))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,11 +63,11 @@ func TestReplacedDuringAFlush(t *testing.T) {
 			if last, _, err := LastUses(file); err != nil || len(last) < keys || writes <= at {
 				t.Errorf("%d keys after %d writes, %v", len(last), writes, err)
 			}
-			if u, err := Read(file, "k_7"); err != nil || u.Total != 2 {
+			if u, err := read(file, "k_7"); err != nil || u.Total != 2 {
 				t.Errorf("%d uses, want 2, %v", u.Total, err)
 			}
 			if compacting {
-				if u, err := Read(file, "k_late"); err != nil || u.Total != 1 {
+				if u, err := read(file, "k_late"); err != nil || u.Total != 1 {
 					t.Errorf("used while compacting: %d uses, want 1, %v", u.Total, err)
 				}
 			}
@@ -112,7 +112,7 @@ func TestRemovedAccountBeginsAgain(t *testing.T) {
 	}
 	use(tracker, "k_a", "/", authz.OK)
 	flush(t, tracker)
-	if u, err := Read(file, "k_a"); err != nil || u.Total != 1 {
+	if u, err := read(file, "k_a"); err != nil || u.Total != 1 {
 		t.Errorf("%d uses, want 1, %v", u.Total, err)
 	}
 }

@@ -99,7 +99,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	id := d.Principal.KeyID
 	seen := event{
 		at: d.At.UnixMicro(), reason: d.Reason, status: d.Status(),
-		method: r.Method, path: r.PathAsSent(), address: r.Client(),
+		method: r.Method, path: r.PathAsSent(), address: r.Client(), previousSecret: d.Principal.PreviousSecret,
 	}
 	if t.memory.observe(id, &seen) {
 		select {
@@ -110,7 +110,7 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 }
 
 // Get returns the usage of a key: what the file has and what is still in memory.
-// A key that was never used has the zero Usage. Get reads the file.
+// A key that was never used has no First and 30 empty Days. Get reads the file.
 func (t *Tracker) Get(id string) (Usage, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,7 +127,7 @@ func (t *Tracker) Get(id string) (Usage, error) {
 			return Usage{}, err
 		}
 	}
-	return sum.usage(), nil
+	return sum.usage(t.cfg.Now()), nil
 }
 
 // Close flushes to the file and waits until that has succeeded or failed. Later

@@ -1,8 +1,9 @@
 // Package usage records the use of each API key: how often it was used and with
-// which results, when first and last, from which address, and its last outcomes.
+// which results, when first and last, from which address, its last outcomes, how
+// often on each of the last 30 days, and how often by a previous secret.
 //
 // A [Tracker] observes each decision. It keeps what it observes in memory until
-// the next flush, which appends one line to the usage file for each key that was
+// the next flush, which appends two lines to the usage file for each key that was
 // used. Several processes may append to one file; a reader adds up the lines of
 // a key. Recording never delays or fails a check, and records neither a secret
 // nor a query. The usage file is not evidence: if memory or the disk is full,
@@ -11,7 +12,6 @@ package usage
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 )
@@ -19,8 +19,8 @@ import (
 // maxOutcomes is the number of outcomes kept per key.
 const maxOutcomes = 20
 
-// Usage is the recorded use of one key. The zero Usage is that of a key that was
-// never used.
+// Usage is the recorded use of one key. That of a key that was never used has a
+// Total of zero.
 type Usage struct {
 	Total    uint64            `json:"total"`
 	Results  map[string]uint64 `json:"by_result"` // by the name of an authz.Reason
@@ -28,13 +28,9 @@ type Usage struct {
 	Last     time.Time         `json:"last_use,omitzero"`
 	Address  string            `json:"last_address"`  // of the client
 	Outcomes []Outcome         `json:"last_outcomes"` // the newest first, at most 20
-}
 
-// ByFrequency returns the results, the most frequent first.
-func (u *Usage) ByFrequency() []string {
-	return slices.SortedFunc(maps.Keys(u.Results), func(a, b string) int {
-		return cmp.Or(cmp.Compare(u.Results[b], u.Results[a]), cmp.Compare(a, b))
-	})
+	Days     []Day          `json:"days"` // the last 30, today first
+	Previous PreviousSecret `json:"previous_secret"`
 }
 
 // Outcome is the decision about one request.
@@ -46,13 +42,15 @@ type Outcome struct {
 	Result string    `json:"result"`
 }
 
-// aggregate is the content of one line of a key, or the sum of several. Times
+// aggregate is the content of one line of a key, or the sum of several: those of
+// a line about days have nothing else. Times
 // are microseconds since 1970.
 type aggregate struct {
 	first, last int64
 	address     string
 	results     []count
 	outcomes    []outcome // the oldest first
+	daily
 }
 
 type count struct {
@@ -69,6 +67,10 @@ type outcome struct {
 
 // add adds another aggregate of the same key. It keeps none of other's slices.
 func (t *aggregate) add(other *aggregate) {
+	t.daily.add(&other.daily)
+	if len(other.results) == 0 {
+		return // a line about days
+	}
 	if t.first == 0 || other.first < t.first {
 		t.first = other.first
 	}
@@ -93,8 +95,10 @@ func (t *aggregate) add(other *aggregate) {
 	}
 }
 
-func (t *aggregate) usage() Usage {
+// usage returns the Usage with the 30 days up to now.
+func (t *aggregate) usage(now time.Time) Usage {
 	u := Usage{Results: map[string]uint64{}, Address: t.address, Outcomes: []Outcome{}}
+	u.Days, u.Previous = t.until(now)
 	if t.last != 0 {
 		u.First, u.Last = time.UnixMicro(t.first).UTC(), time.UnixMicro(t.last).UTC()
 	}

@@ -26,6 +26,9 @@ func newClock() *clock {
 	return c
 }
 
+// read is Read on the first day of the clock.
+func read(file, id string) (Usage, error) { return Read(file, id, newClock().now()) }
+
 func (c *clock) now() time.Time { return time.UnixMilli(c.at.Add(1)).UTC() }
 
 // quiet returns a tracker that flushes only when a test calls flush.
@@ -160,7 +163,7 @@ func TestOddTexts(t *testing.T) {
 	tracker.Observe(&r, &d)
 	flush(t, tracker)
 	text, err := os.ReadFile(file)
-	if err != nil || strings.Count(string(text), "\n") != 2 {
+	if err != nil || strings.Count(string(text), "\n") != 3 {
 		t.Fatalf("%q %v", text, err)
 	}
 	for _, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
@@ -169,7 +172,7 @@ func TestOddTexts(t *testing.T) {
 			t.Errorf("no JSON: %q: %v", line, err)
 		}
 	}
-	u, err := Read(file, d.Principal.KeyID)
+	u, err := read(file, d.Principal.KeyID)
 	if err != nil || u.Total != 1 || u.Results["internal"] != 1 {
 		t.Fatalf("%+v %v", u, err)
 	}
@@ -194,7 +197,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u, err := Read(file, "k_a")
+	u, err := read(file, "k_a")
 	if err != nil || u.Total != 30 || len(u.Outcomes) != 20 || u.Outcomes[0].Path != "/2" || u.Outcomes[19].Path != "/1" {
 		t.Errorf("%+v %v", u, err)
 	}
@@ -202,7 +205,7 @@ func TestRestart(t *testing.T) {
 	if err != nil || len(last) != 1 || !last["k_a"].Equal(u.Last) || since.IsZero() || since.After(u.Last) {
 		t.Errorf("%v %v %v", last, since, err)
 	}
-	if _, err := Read(file+".none", "k_a"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := read(file+".none", "k_a"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }

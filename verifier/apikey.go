@@ -16,11 +16,14 @@ import (
 	"keyward/store"
 )
 
-// KeyStore looks up keys by the digest of their text.
+// KeyStore looks up keys by the digest of their text, and by their id.
 type KeyStore interface {
 	// Find returns the key, revoked keys too. keyindex.ErrUnknown means that
 	// the key does not exist; any other error means that this is not known.
 	Find(digest apikey.Digest, now time.Time) (keyindex.Key, error)
+	// FindID returns the key with the id, revoked keys too. Its errors are those
+	// of Find.
+	FindID(id string) (keyindex.Key, error)
 	// IsCurrent reports whether the key found under the revision is unchanged.
 	IsCurrent(revision keyindex.Revision) bool
 	// HasRawKeys reports whether some keys do not follow the key format.
@@ -47,7 +50,7 @@ type APIKeyConfig struct {
 	Prefixes []string
 	// BasicUsers are the user names whose Basic password is an API key.
 	BasicUsers []string
-	// MaxAge is how long after its creation a key is accepted; 0 is forever.
+	// MaxAge is how long a key is accepted after it got its secret; 0 is forever.
 	MaxAge time.Duration
 
 	// Principals caches valid keys. Unknown keys are not cached: the store is
@@ -62,6 +65,11 @@ type CachedKey struct {
 	revision  keyindex.Revision
 	user      *keyindex.User // nil for a key without one, or without a users file
 	until     time.Time      // when it stops being accepted, perhaps before its own expiry; zero: never
+
+	unrestricted bool // none of what follows restricts the key
+	paused       bool
+	notBefore    time.Time // when it begins to be accepted
+	networks     keyindex.Networks
 }
 
 // APIKey verifies API keys, whichever part of a request carries them.
@@ -122,15 +130,19 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 	id := (*cache.Key)(&digest)
 	kept, found := a.cfg.Principals.Get(id, now)
 	if found && a.stillValid(kept) && !kept.expired(now) {
+		if !kept.unrestricted {
+			if reason := kept.reason(c.Client, now); reason != authz.OK {
+				return nil, kept.refusal(reason)
+			}
+		}
 		return &kept.principal, nil
 	}
 	known := CachedKey{}
-	err := a.load(digest, now, &known)
-	if err == nil && known.expired(now) {
-		err = &authz.CredentialError{Reason: authz.ExpiredKey, Principal: known.clone()}
-	}
-	if err != nil {
+	if err := a.load(digest, now, &known); err != nil {
 		return nil, err
+	}
+	if reason := known.reason(c.Client, now); reason != authz.OK {
+		return nil, known.refusal(reason)
 	}
 	if found || a.cfg.Principals.ShouldAdmit(id) {
 		kept := known // the one that goes to the heap
@@ -148,6 +160,30 @@ func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*a
 func (k *CachedKey) clone() *authz.Principal {
 	p := k.principal
 	return &p
+}
+
+// refusal returns the error for a key that is known and not accepted.
+func (k *CachedKey) refusal(reason authz.Reason) error {
+	return &authz.CredentialError{Reason: reason, Principal: k.clone()}
+}
+
+// reason returns why a key that has not ended is not accepted from the client now, or
+// OK.
+func (k *CachedKey) reason(client authz.RawAddress, now time.Time) authz.Reason {
+	switch {
+	case k.expired(now):
+		return authz.ExpiredKey
+	case k.unrestricted:
+		return authz.OK
+	case k.paused:
+		return authz.PausedKey
+	case now.Before(k.notBefore):
+		return authz.NotYetValid
+	case !k.networks.Contains(client.Address()):
+		return authz.AddressNotAllowed
+	default:
+		return authz.OK
+	}
 }
 
 func (k *CachedKey) expired(now time.Time) bool {
@@ -175,31 +211,44 @@ func (a *APIKey) stillValid(k *CachedKey) bool {
 // load fills in the principal from what the stores have now.
 func (a *APIKey) load(digest apikey.Digest, now time.Time, known *CachedKey) error {
 	key, err := a.cfg.Keys.Find(digest, now)
+	if err != nil {
+		return lookupError(err)
+	}
+	return a.loadFound(&key, known)
+}
+
+// lookupError returns the error of a verifier for one of the KeyStore.
+func lookupError(err error) error {
 	if errors.Is(err, keyindex.ErrUnknown) {
 		return errUnknownKey
 	}
-	if err != nil {
-		return fmt.Errorf("looking up a key: %w", err)
-	}
-	known.revision, known.until = key.Revision, a.validUntil(&key)
+	return fmt.Errorf("looking up a key: %w", err)
+}
+
+// loadFound fills in the principal of a key that was found.
+func (a *APIKey) loadFound(key *keyindex.Key, known *CachedKey) (err error) {
+	known.revision, known.until = key.Revision, a.validUntil(key)
+	known.notBefore, known.networks, known.paused = key.NotBefore, key.Networks, key.State == keyindex.Paused
+	known.unrestricted = !known.paused && key.NotBefore.IsZero() && key.Networks.IsAny()
 	p := &known.principal
 	p.AuthMethod, p.User, p.KeyID, p.KeyName, p.Project = authz.AuthMethodAPIKey, key.User, key.ID, key.Name, key.Project
 	p.Paths, p.UserPaths, p.Scopes, p.ExpiresAt = key.Paths, urlpath.Any(), key.Scopes, key.ValidUntil
-	if key.State != keyindex.Active {
-		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
+	p.PreviousSecret, p.AcceptedUntil = key.Previous, known.until
+	if key.State != keyindex.Active && !known.paused {
+		return known.refusal(authz.RevokedKey)
 	}
 	if key.Rate != "" {
 		if p.Rate, err = authz.ParseRate(key.Rate); err != nil {
 			return fmt.Errorf("key %s: rate: %w", key.ID, err)
 		}
 	}
-	return a.loadUser(&key, known)
+	return a.loadUser(key, known)
 }
 
 // loadUser adds the rights of the user that the key acts for, if there is one.
 func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 	if store.ReservedUserName(key.User) {
-		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
+		return known.refusal(authz.DisabledUser)
 	}
 	if a.cfg.Users == nil || key.User == "" {
 		return nil
@@ -209,10 +258,10 @@ func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 	}
 	user, ok := a.cfg.Users.Lookup(key.User)
 	if !ok || user.Disabled {
-		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: known.clone()}
+		return known.refusal(authz.DisabledUser)
 	}
 	if !user.Since(key.Created) { // the key of a deleted user, whose name was given to another
-		return &authz.CredentialError{Reason: authz.RevokedKey, Principal: known.clone()}
+		return known.refusal(authz.RevokedKey)
 	}
 	known.principal.UserPaths = user.Paths
 	if !key.HasScopes {
@@ -227,7 +276,7 @@ func (a *APIKey) loadUser(key *keyindex.Key, known *CachedKey) error {
 func (a *APIKey) validUntil(key *keyindex.Key) time.Time {
 	end := key.ValidUntil
 	if a.cfg.MaxAge > 0 && !key.Created.IsZero() {
-		if old := key.Created.Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
+		if old := key.SecretSince().Add(a.cfg.MaxAge); end.IsZero() || old.Before(end) {
 			end = old
 		}
 	}

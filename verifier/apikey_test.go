@@ -25,6 +25,7 @@ type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
 	journal *filestore.KeyFile
+	path    string // of the key file
 	hasher  *apikey.Hasher
 	users   *filestore.UserFile
 	follow  []store.Follower
@@ -44,8 +45,8 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	}
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
-	f := &apiKeyFixture{t: t, hasher: hasher, now: time.Now().UTC()}
-	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	f := &apiKeyFixture{t: t, hasher: hasher, path: filepath.Join(dir, "keys.jsonl"), now: time.Now().UTC()}
+	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: hasher})
 	if _, _, err := f.journal.Create(context.Background(), store.KeyParams{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
@@ -235,13 +236,17 @@ func TestGrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.eventually(fresh.Reveal(), authz.OK)
-	if p := f.eventually(old, authz.OK); p.ExpiresAt.IsZero() {
-		t.Error("the expiry of the old secret is missing")
+	for range 3 { // the third from the cache
+		if p := f.eventually(fresh.Reveal(), authz.OK); p.PreviousSecret {
+			t.Error("the new secret counts as a previous one")
+		}
+		if p := f.eventually(old, authz.OK); p.ExpiresAt.IsZero() || !p.PreviousSecret {
+			t.Errorf("the old secret: expires %v, previous %v", p.ExpiresAt, p.PreviousSecret)
+		}
 	}
 	f.now = f.now.Add(time.Hour + time.Minute)
-	if _, got := f.bearer(old); got != authz.RevokedKey {
-		t.Errorf("after the grace, from the cache: %s", got)
+	if p, got := f.bearer(old); got != authz.RevokedKey || !p.PreviousSecret {
+		t.Errorf("after the grace, from the cache: %s, %+v", got, p)
 	}
 	if _, got := f.bearer(fresh.Reveal()); got != authz.OK {
 		t.Errorf("the new secret after the grace: %s", got)
@@ -411,6 +416,9 @@ func (s *scriptedStore) Find(apikey.Digest, time.Time) (keyindex.Key, error) {
 		return keyindex.Key{}, keyindex.ErrUnknown
 	}
 	return s.keys[min(s.finds, len(s.keys))-1], nil
+}
+func (s *scriptedStore) FindID(string) (keyindex.Key, error) {
+	return s.Find(apikey.Digest{}, time.Time{})
 }
 func (*scriptedStore) IsCurrent(keyindex.Revision) bool { return true }
 func (*scriptedStore) HasRawKeys() bool                 { return true }

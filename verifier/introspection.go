@@ -12,6 +12,7 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/cache"
 	"keyward/chars"
+	"keyward/keyindex"
 	"keyward/store"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/login"
@@ -181,7 +182,7 @@ func (g *CachedGrant) expired(now time.Time) bool {
 // is read first, so that a concurrent revocation counts as a change.
 func (v *Introspection) checkRevocation(g *CachedGrant) {
 	g.revocationVersion = v.cfg.Revocations.Changes()
-	g.revoked = v.cfg.Revocations.Revoked(g.jti, revocationSubject(g.principal), g.issuedAt)
+	g.revoked = v.cfg.Revocations.Revoked(keyindex.Token{ID: g.jti, Subject: revocationSubject(g.principal), IssuedAt: g.issuedAt})
 }
 
 // query queries the sources. Other requests may wait for the result, so it goes
@@ -232,6 +233,8 @@ func (s *IntrospectionSource) checkToken(info *TokenInfo) *Cause {
 		return &Cause{RuleAud, oneOf(s.Audiences) + " (audiences)", "others, or none"}
 	case info.JTI != "" && !chars.IsClaim(info.JTI):
 		return &Cause{RuleJti, wantText + ", or none", "one that is not"}
+	case info.Issuer != "" && !chars.IsClaim(info.Issuer):
+		return &Cause{RuleIss, wantText + ", or none", "one that is not"}
 	default:
 		return nil
 	}

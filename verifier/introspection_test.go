@@ -12,6 +12,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/keyindex"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
 )
@@ -65,11 +66,11 @@ func (e *fakeRevocations) Changes() uint64 {
 	defer e.mu.Unlock()
 	return e.changes
 }
-func (e *fakeRevocations) Revoked(jti, subject string, issuedAt time.Time) bool {
+func (e *fakeRevocations) Revoked(t keyindex.Token) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lookups++
-	return jti != "" && jti == e.jti || subject == e.subject && issuedAt.Before(e.before)
+	return t.ID != "" && t.ID == e.jti || t.Subject == e.subject && t.IssuedAt.Before(e.before)
 }
 func (e *fakeRevocations) revoke(jti, subject string, before time.Time) {
 	e.mu.Lock()
@@ -176,6 +177,8 @@ func TestIntrospectionResponses(t *testing.T) {
 		"no plain text":       {verifier.TokenInfo{Active: true, Subject: "al\u202eice"}, authz.InvalidToken, ""},
 		"a space before it":   {verifier.TokenInfo{Active: true, Subject: " alice"}, authz.InvalidToken, ""},
 		"an odd id":           {verifier.TokenInfo{Active: true, Subject: "alice", JTI: "a\u2028"}, authz.InvalidToken, ""},
+		"an odd issuer":       {verifier.TokenInfo{Active: true, Subject: "alice", Issuer: "https://i.test\u202e"}, authz.InvalidToken, ""},
+		"issuer and space":    {verifier.TokenInfo{Active: true, Subject: "alice", Issuer: "https://i.test "}, authz.InvalidToken, ""},
 		"of no subject":       {verifier.TokenInfo{Active: true, JTI: "j"}, authz.InvalidToken, ""},
 		"to expire":           {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now.Add(time.Second)}, authz.OK, "alice"},
 		"expires now":         {verifier.TokenInfo{Active: true, Subject: "alice", ExpiresAt: now}, authz.ExpiredToken, "alice"},
@@ -625,6 +628,7 @@ func TestIntrospectionCauses(t *testing.T) {
 		"use: want an access token":                      {Active: true, Subject: "alice", Use: "refresh"},
 		`aud: want "api" (audiences), got others`:        {Active: true, Subject: "alice", Audience: []string{tokenSecret}},
 		"jti: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, JTI: " " + tokenSecret},
+		"iss: want a plain text":                         {Active: true, Subject: "alice", Audience: []string{"api"}, Issuer: " " + tokenSecret},
 		"subject: want a plain text":                     {Active: true, Subject: " " + tokenSecret},
 		"subject: want a sub, a username or a client_id": {Active: true},
 		"subject: want a subject that does not begin":    {Active: true, Subject: "c_" + tokenSecret},

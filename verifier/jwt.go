@@ -11,6 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/keyindex"
 	"keyward/verifier/admission"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/jwks"
@@ -33,10 +34,9 @@ type KeySource interface {
 type Revocations interface {
 	// Ready returns why Revoked cannot be relied on yet, nil if it can.
 	Ready() error
-	// Revoked reports whether the token is revoked: by its jti, or because it
-	// was issued too early for its subject. A zero issuedAt is earlier than any
-	// time.
-	Revoked(jti, subject string, issuedAt time.Time) bool
+	// Revoked reports whether the token is revoked: by its jti, by its sid, or
+	// because it was issued too early for its subject.
+	Revoked(keyindex.Token) bool
 	// Changes returns a number that is different after each change. It changes
 	// after Revoked reflects the change, never before. It costs one atomic
 	// load.

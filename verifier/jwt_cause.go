@@ -24,13 +24,14 @@ const (
 	RuleTyp       Rule = "typ"       // a JWT, or an access token
 	RuleKid       Rule = "kid"       // names one of the issuer's keys
 	RulePayload   Rule = "payload"   // strict JSON
-	RuleIss       Rule = "iss"       // one of the configured issuers
+	RuleIss       Rule = "iss"       // one of the configured issuers; a text, if a server names it
 	RuleExp       Rule = "exp"       // present, a time, and within max_lifetime
 	RuleNbf       Rule = "nbf"       // a time that is not in the future
 	RuleIat       Rule = "iat"       // a time that is not in the future
 	RuleAud       Rule = "aud"       // names one of the audiences
 	RuleSubject   Rule = "subject"   // names a user, or the token has a client_id
 	RuleJti       Rule = "jti"       // a text
+	RuleSid       Rule = "sid"       // a text
 	RuleClientID  Rule = "client_id" // a text
 	RuleRequired  Rule = "required"  // all claims of RFC 9068 are present
 	RuleCnf       Rule = "cnf"       // not bound to a key of the sender
@@ -43,7 +44,7 @@ const (
 // Rules returns all rules.
 func Rules() []Rule {
 	return []Rule{RuleForm, RuleHeader, RuleCrit, RuleZip, RuleB64, RuleCty, RuleAlg, RuleTyp, RuleKid, RulePayload, RuleIss, RuleExp, RuleNbf, RuleIat,
-		RuleAud, RuleSubject, RuleJti, RuleClientID, RuleRequired, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
+		RuleAud, RuleSubject, RuleJti, RuleSid, RuleClientID, RuleRequired, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
 }
 
 // Cause explains an invalid_token, for the log and for `keyward check`: the

@@ -52,6 +52,7 @@ func badTokens(f *jwtFixture) map[string]string {
 		"subject: want a plain text of 1 to 255 bytes in sub, got a number":                  mint(change{"sub": 42}),
 		"subject: want a subject that does not begin with k_ or c_":                          mint(change{"sub": "k_" + tokenSecret}),
 		"jti: want a plain text of 1 to 255 bytes, or none, got a number":                    mint(change{"jti": 42}),
+		"sid: want a plain text of 1 to 255 bytes, or none, got a number":                    mint(change{"sid": 42}),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got null":   payload(strings.Replace(claims(change{"scope": nil}), "{", `{"scope":null,`, 1)),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got a list": mint(change{"scope": []string{"read", tokenSecret + " Site Manager"}}),
 		"signature: want one made by the key that the header names":                          good[:len(good)-4] + "AAAA",

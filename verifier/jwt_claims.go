@@ -15,7 +15,7 @@ import (
 type jwtClaims struct {
 	subject             string // "": the token stands for a client and not for a user
 	client              string // "": not given
-	jti                 string // "": not given
+	jti, sid            string // "": not given
 	scopes              authz.Scopes
 	hasScopes           bool
 	expires             time.Time // whole seconds
@@ -45,6 +45,9 @@ func (i *jwtIssuer) checkClaims(members map[string]any, c *jwtClaims, now time.T
 	}
 	if !optionalText(members, "jti", &c.jti) {
 		return &Cause{RuleJti, wantText + ", or none", jsonType(members, "jti")}
+	}
+	if !optionalText(members, "sid", &c.sid) {
+		return &Cause{RuleSid, wantText + ", or none", jsonType(members, "sid")}
 	}
 	return nil
 }

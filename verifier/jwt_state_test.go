@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ import (
 type revocationList struct {
 	mu       sync.Mutex
 	jtis     map[string]bool
+	sids     map[string]bool
 	subjects map[string]time.Time // issued before
 	err      error
 	lookups  int
@@ -35,12 +37,12 @@ func (r *revocationList) Ready() error {
 	return r.err
 }
 
-func (r *revocationList) Revoked(jti, subject string, issuedAt time.Time) bool {
+func (r *revocationList) Revoked(t keyindex.Token) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lookups++
-	before, named := r.subjects[subject]
-	return r.jtis[jti] || named && issuedAt.Before(before)
+	before, named := r.subjects[t.Subject]
+	return r.jtis[t.ID] || r.sids[t.SessionID] || named && t.IssuedAt.Before(before)
 }
 
 func (r *revocationList) Changes() uint64 { return r.changes.Load() }
@@ -86,6 +88,25 @@ func TestJWTRevocations(t *testing.T) {
 	list.change(func() { list.err = errors.New("not loaded") })
 	f.expect(one, authz.Unavailable, "revocations that are not loaded, from the cache")
 	f.expect(f.mint("EdDSA", nil), authz.Unavailable, "revocations that are not loaded")
+}
+
+// TestJWTSessions: all tokens of a session end with it, cached ones too, and no others.
+func TestJWTSessions(t *testing.T) {
+	list := &revocationList{jtis: map[string]bool{}, sids: map[string]bool{}, subjects: map[string]time.Time{}}
+	f := newJWTFixture(t, func(c *verifier.JWTConfig, _ *verifier.JWTIssuer) { c.Revocations = list })
+	one, two := f.mint("EdDSA", map[string]any{"sid": "s1", "jti": "1"}), f.mint("EdDSA", map[string]any{"sid": "s1", "jti": "2"})
+	other, without := f.mint("EdDSA", map[string]any{"sid": "s2"}), f.mint("EdDSA", map[string]any{"sid": nil})
+	for _, token := range []string{one, other, without} {
+		f.expect(token, authz.OK, "before")
+	}
+	list.change(func() { list.sids["s1"] = true })
+	f.expect(one, authz.RevokedToken, "of the session, from the cache")
+	f.expect(two, authz.RevokedToken, "of the session")
+	f.expect(other, authz.OK, "of another session")
+	f.expect(without, authz.OK, "of no session")
+	for name, sid := range map[string]any{"a number": 5, "a list": []string{"s1"}, "empty": "", "a space": "s1 ", "a control character": "s\n1", "long": strings.Repeat("s", 256)} {
+		f.expect(f.mint("EdDSA", map[string]any{"sid": sid}), authz.InvalidToken, name)
+	}
 }
 
 func TestJWTUsers(t *testing.T) {
@@ -328,9 +349,9 @@ func TestRevokedDuringVerification(t *testing.T) {
 // revokeOnLookup revokes each token directly after its look-up.
 type revokeOnLookup struct{ *revocationList }
 
-func (r *revokeOnLookup) Revoked(jti, subject string, issuedAt time.Time) bool {
-	revoked := r.revocationList.Revoked(jti, subject, issuedAt)
-	r.change(func() { r.jtis[jti] = true })
+func (r *revokeOnLookup) Revoked(t keyindex.Token) bool {
+	revoked := r.revocationList.Revoked(t)
+	r.change(func() { r.jtis[t.ID] = true })
 	return revoked
 }
 

@@ -23,7 +23,7 @@ type jwtToken struct {
 
 	inheritScopes bool // the token names no scopes, so the user's apply
 
-	jti      string
+	jti, sid string
 	issuedAt time.Time // the earliest possible time, see earliestIssue; zero: unknown
 	from     time.Time // when it begins to be accepted, including leeway
 	until    time.Time // when it stops being accepted, including leeway
@@ -38,7 +38,7 @@ type jwtToken struct {
 // entry.
 func (i *jwtIssuer) newToken(c *jwtClaims, key *jwks.Key) *jwtToken {
 	t := &jwtToken{
-		issuer: i, key: key, jti: strings.Clone(c.jti), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
+		issuer: i, key: key, jti: strings.Clone(c.jti), sid: strings.Clone(c.sid), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
 		until: c.expires.Add(i.Leeway),
 		principal: &authz.Principal{
 			AuthMethod: i.AuthMethod, User: strings.Clone(c.subject), ClientID: strings.Clone(c.client), Issuer: i.Issuer, Scopes: c.scopes,
@@ -90,7 +90,7 @@ func (j *JWT) checkRevoked(t *jwtToken) error {
 		return fmt.Errorf("looking up a revoked token: %w", err)
 	}
 	changes := r.Changes()
-	if r.Revoked(t.jti, revocationSubject(t.principal), t.issuedAt) {
+	if r.Revoked(keyindex.Token{ID: t.jti, SessionID: t.sid, Subject: revocationSubject(t.principal), IssuedAt: t.issuedAt}) {
 		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.revocationVersion.Store(changes)

@@ -9,7 +9,7 @@ import (
 )
 
 // Case says whether the case of letters matters in a path. The zero
-// PathCase is the strictest: upstreams differ, so a path that would take
+// Case is the strictest: upstreams differ, so a path that would take
 // another route if case did not matter is refused.
 type Case uint8
 

@@ -2,6 +2,7 @@ package urlpath
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -48,6 +49,18 @@ func (p Pattern) Matches(path Path) bool {
 	}
 }
 
+// Covers reports whether every path that q matches is one that p matches, however
+// a server reads it.
+func (p Pattern) Covers(q Pattern) bool {
+	return p.covers(q.path, q.exact, p.path) && p.covers(q.decoded, q.exact, p.decoded)
+}
+
+// covers is Covers for one reading of both.
+func (p Pattern) covers(path string, exact bool, own string) bool {
+	reading := Pattern{path: own, folded: own, exact: p.exact}
+	return (exact || !p.exact) && reading.Matches(Path{canonical: path})
+}
+
 // Exact reports whether the pattern matches one path only.
 func (p Pattern) Exact() bool { return p.exact }
 
@@ -72,7 +85,7 @@ func (p Pattern) String() string {
 	return p.path
 }
 
-// Set is the set of paths that a principal may use. The zero PathSet is
+// Set is the set of paths that a principal may use. The zero Set is
 // empty. It is one pointer, since each request copies some and a cache holds
 // thousands.
 type Set struct{ patterns *[]Pattern }
@@ -118,6 +131,27 @@ func (s Set) Contains(path Path) bool {
 		}
 	}
 	return false
+}
+
+// Includes reports whether every path of t is in the set: each pattern of t is
+// covered by one of the set's.
+func (s Set) Includes(t Set) bool {
+	switch {
+	case s.IsAnyPath():
+		return true
+	case t.IsAnyPath():
+		return false
+	case t.patterns == nil:
+		return true
+	case s.patterns == nil:
+		return false
+	}
+	for _, q := range *t.patterns {
+		if !slices.ContainsFunc(*s.patterns, func(p Pattern) bool { return p.Covers(q) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // IsAnyPath reports whether the set contains all paths.

@@ -77,7 +77,7 @@ func (c *fileCheck) check(file config.File) error {
 	case "revocations.file":
 		// The first revocation makes the file; nothing makes the others on demand.
 		return load(filestore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keyindex.NewRevocations())
-	case "usage.file":
+	case "usage.file", "audit.file", "state.file": // made on demand
 		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -93,6 +93,9 @@ func (c *fileCheck) check(file config.File) error {
 		}
 		return err
 	default:
+		if !strings.HasPrefix(file.Key, "tls.") {
+			return errors.New("no check exists for this file") // a key of config without its case here
+		}
 		return c.certificate(file)
 	}
 }
@@ -172,8 +175,7 @@ func (c *fileCheck) serves(set *jwks.Set, named func(*config.JWT) bool, all bool
 	return nil
 }
 
-// certificate reads the files of a listener, once even if several listeners
-// name them.
+// certificate reads a file of tls, once even if several listeners name it.
 func (c *fileCheck) certificate(file config.File) error {
 	listener, which, _ := strings.Cut(strings.TrimPrefix(file.Key, "tls."), ".")
 	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin}[listener]

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
+	"keyward/manage"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/journal"
@@ -28,11 +28,10 @@ type keys struct {
 	hasher   *apikey.Hasher
 	path     string
 	prefixes []string // "" allows any
-	maxAge   time.Duration
-	usage    string // the usage file; "" is none
-	users    string // the users file; "" is none
-	inBasic  bool   // keys may stand in Basic credentials
-	ended    store.EndedUsers
+	usage    string   // the usage file; "" is none
+	users    string   // the users file; "" is none
+	inBasic  bool     // keys may stand in Basic credentials
+	rules    manage.KeyRules
 }
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")
@@ -62,7 +61,7 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 		if cfg, err = config.Load(f.Config, env.getenv); err != nil {
 			return nil, err
 		}
-		k.prefixes, k.maxAge, k.usage, k.users = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File, cfg.Users.File
+		k.prefixes, k.rules.MaxAge, k.usage, k.users = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File, cfg.Users.File
 		k.inBasic = len(cfg.BasicKeyUsernames) > 0
 	}
 	k.path = cfg.Keys.File
@@ -98,7 +97,7 @@ func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 		return k, err
 	}
 	file := filestore.NewUserFile(filestore.UserFileConfig{Path: k.users, Now: env.now})
-	if k.ended, err = file.Ended(env.ctx); err != nil {
+	if k.rules.Ended, err = file.Ended(env.ctx); err != nil {
 		env.note("note: cannot tell which keys ended with their users: %v", err)
 	}
 	return k, nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
 )
@@ -131,7 +132,7 @@ func TestExpiring(t *testing.T) {
 	if got := c.listed("--expiring", "14d"); got != "in-13d in-14d" {
 		t.Errorf("listed %s", got)
 	}
-	k := &keys{maxAge: 30 * 24 * time.Hour}
+	k := &keys{rules: manage.KeyRules{MaxAge: 30 * 24 * time.Hour}}
 	made := store.KeyRecord{Created: c.now}
 	wanted := selection{expiring: 14 * 24 * time.Hour}
 	for age, want := range map[int]bool{15: false, 16: true, 29: true, 30: false} {
@@ -185,19 +186,6 @@ func TestUnusedFor(t *testing.T) {
 	}
 	if got := c.listed("--unused-for", "50d", "--older-than", "80d", "--expiring", "20d", "--usage", account); got != "" {
 		t.Errorf("all three, of which one holds of none: %s", got)
-	}
-}
-
-func TestStateByMaxAge(t *testing.T) {
-	made := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	k := &keys{maxAge: time.Hour}
-	for age, want := range map[time.Duration]string{0: "active", time.Hour - 1: "active", time.Hour: "expired"} {
-		if got := k.state(&store.KeyRecord{Created: made}, made.Add(age)); got != want {
-			t.Errorf("%v old: %s, want %s", age, got, want)
-		}
-	}
-	if got := k.state(&store.KeyRecord{Created: made, Deleted: made}, made); got != "revoked" {
-		t.Errorf("deleted: %s", got)
 	}
 }
 

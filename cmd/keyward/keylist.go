@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 	"time"
 
 	"keyward/config"
@@ -27,9 +26,9 @@ func (f usageFile) of(k *keys) string {
 }
 
 type keyList struct {
-	OlderThan string `placeholder:"TIME" help:"Only keys created longer ago than this, such as 90d."`
-	UnusedFor string `placeholder:"TIME" help:"Only keys created and last used longer ago than this, such as 90d. Needs a usage file."`
-	Expiring  string `placeholder:"TIME" help:"Only active keys that expire within this time, such as 14d."`
+	OlderThan string `placeholder:"TIME" help:"Only keys created, or last rotated, longer ago than this, such as 90d."`
+	UnusedFor string `placeholder:"TIME" help:"Only keys created, last rotated and last used longer ago than this, such as 90d. Needs a usage file."`
+	Expiring  string `placeholder:"TIME" help:"Only keys that have not ended and expire within this time, such as 14d."`
 	usageFile
 	keyFile
 	output
@@ -58,6 +57,10 @@ func (c *keyList) Run(env *environment) error {
 			return err
 		}
 	}
+	uses, err := c.uses(k)
+	if err != nil {
+		return err
+	}
 	records, _, err := k.List(env.ctx, store.KeyFilter{}, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
@@ -69,10 +72,25 @@ func (c *keyList) Run(env *environment) error {
 	views := []keyView{}
 	for i := range records {
 		if wanted.has(k, &records[i], now) {
-			views = append(views, k.view(&records[i], now))
+			view := k.view(&records[i], now)
+			view.LastUse = uses[records[i].ID]
+			views = append(views, view)
 		}
 	}
 	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
+}
+
+// uses returns when each key was last used, as far as there is a usage file.
+func (c *keyList) uses(k *keys) (map[string]time.Time, error) {
+	file := c.of(k)
+	if file == "" {
+		return nil, nil
+	}
+	last, _, err := usage.LastUses(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading usage: %w", err)
+	}
+	return last, nil
 }
 
 // span reads the duration in a flag; "" is none.
@@ -96,12 +114,12 @@ type selection struct {
 
 func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
 	switch {
-	case s.olderThan > 0 && now.Sub(r.Created) <= s.olderThan:
+	case s.olderThan > 0 && now.Sub(r.SecretSince()) <= s.olderThan:
 		return false
-	// A key created more recently cannot have been unused for that long.
-	case s.unusedFor > 0 && (now.Sub(r.Created) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
+	// A secret made more recently cannot have been unused for that long.
+	case s.unusedFor > 0 && (now.Sub(r.SecretSince()) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
 		return false
-	case s.expiring > 0 && (k.state(r, now) != "active" || !k.ends(r, now.Add(s.expiring))):
+	case s.expiring > 0 && (k.rules.State(r, now).HasEnded() || !k.rules.Ends(r, now.Add(s.expiring))):
 		return false
 	}
 	return true
@@ -153,7 +171,7 @@ func (v *keyView) addUsage(env *environment, file string) error {
 	if file == "" {
 		return nil
 	}
-	used, err := usage.Read(file, v.ID)
+	used, err := usage.Read(file, v.ID, env.now())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		env.note("note: there is no usage file %s", file)
@@ -161,23 +179,6 @@ func (v *keyView) addUsage(env *environment, file string) error {
 	case err != nil:
 		return fmt.Errorf("reading usage: %w", err)
 	}
-	v.Usage = &used
+	v.Usage, v.LastUse = &used, used.Last
 	return nil
-}
-
-func writeUsage(row func(...any), u *usage.Usage) {
-	row("used", fmt.Sprint(u.Total, " times"))
-	results := make([]string, 0, len(u.Results))
-	for _, result := range u.ByFrequency() {
-		results = append(results, fmt.Sprint(store.Shown(result), " ", u.Results[result]))
-	}
-	row("results", orDash(strings.Join(results, ", ")))
-	row("first use", instant(u.First))
-	row("last use", instant(u.Last))
-	row("last address", orDash(u.Address))
-	name := "last outcomes"
-	for _, o := range u.Outcomes {
-		row(name, fmt.Sprint(instant(o.At), " ", o.Status, " ", strings.Join([]string{store.Shown(o.Result), store.Shown(o.Method), store.Shown(o.Path)}, " ")))
-		name = ""
-	}
 }

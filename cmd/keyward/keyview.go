@@ -7,67 +7,20 @@ import (
 	"strings"
 	"time"
 
-	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
 )
 
-// keyView is the part of a record that is shown: all but the hashes.
+// keyView is what is printed of a key.
 type keyView struct {
-	ID       string        `json:"id"`
-	Key      string        `json:"key,omitempty"` // only when the key is created or rotated
-	Name     string        `json:"name,omitempty"`
-	State    string        `json:"state"` // active, expired, revoked or unsupported
-	User     string        `json:"user,omitempty"`
-	Project  string        `json:"project,omitempty"`
-	Paths    []string      `json:"paths,omitempty"`
-	Scopes   *[]string     `json:"scopes,omitempty"`
-	Rate     string        `json:"rate,omitempty"`
-	Prefix   string        `json:"prefix"`
-	Hint     string        `json:"hint"`
-	Format   apikey.Format `json:"format"`
-	Created  time.Time     `json:"created"`
-	Expires  time.Time     `json:"expires,omitzero"`
-	Revoked  time.Time     `json:"revoked,omitzero"`
-	Deleted  time.Time     `json:"deleted,omitzero"`
-	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
-	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
-	Usage    *usage.Usage  `json:"usage,omitempty"`          // only if requested
+	manage.KeyView
+	Usage *usage.Usage `json:"usage,omitempty"` // only if requested
 }
 
 func (k *keys) view(r *store.KeyRecord, now time.Time) keyView {
-	v := keyView{
-		ID: r.ID, Name: r.Name, State: k.state(r, now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
-		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
-		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
-		UserGone: k.ended.Of(r.User, r.Created).UTC(),
-	}
-	for _, p := range r.Previous {
-		if p.Until.After(now) {
-			v.Previous = append(v.Previous, p.Until.UTC())
-		}
-	}
-	return v
-}
-
-// state returns the state that a server with the same configuration sees.
-func (k *keys) state(r *store.KeyRecord, now time.Time) string {
-	switch {
-	case r.Ended() || !k.ended.Of(r.User, r.Created).IsZero():
-		return "revoked"
-	case r.Unsupported:
-		return "unsupported"
-	case k.ends(r, now):
-		return "expired"
-	default:
-		return "active"
-	}
-}
-
-// ends reports whether the key, if it is not revoked before, has expired by then.
-func (k *keys) ends(r *store.KeyRecord, by time.Time) bool {
-	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.maxAge > 0 && !by.Before(r.Created.Add(k.maxAge))
+	return keyView{KeyView: k.rules.View(r, now)}
 }
 
 // write prints the view as one name and value per line.
@@ -88,13 +41,50 @@ func (v *keyView) write(w io.Writer) {
 		if !v.UserGone.IsZero() {
 			row("user deleted", instant(v.UserGone))
 		}
+		v.writeOptional(row)
 		for _, until := range v.Previous {
 			row("old secret until", instant(until))
 		}
 		if v.Usage != nil {
-			writeUsage(row, v.Usage)
+			for _, line := range v.Usage.Rows(len(v.Previous) > 0, store.Shown) {
+				row(line.Name, line.Text)
+			}
 		}
 	})
+}
+
+// writeOptional prints what few keys have.
+func (v *keyView) writeOptional(row func(...any)) {
+	text := func(name, value string) {
+		if value != "" {
+			row(name, store.Shown(value))
+		}
+	}
+	moment := func(name string, at time.Time, act *store.Act) {
+		if at.IsZero() {
+			return
+		}
+		row(name, instant(at))
+		if act != nil {
+			text("  by", act.By)
+			text("  via", string(act.Via))
+			text("  reason", act.Reason)
+		}
+	}
+	if v.Ending != nil {
+		moment("ended", store.Latest(v.Revoked, v.Deleted), v.Ending)
+	}
+	if v.Paused != nil {
+		moment("paused", v.Paused.Since, &v.Paused.Act)
+	}
+	moment("rotated", v.Rotated, nil)
+	moment("not before", v.NotBefore, nil)
+	if len(v.CIDRs) > 0 {
+		row("networks", strings.Trim(fmt.Sprint(v.CIDRs), "[]"))
+	}
+	text("description", v.Description)
+	text("owner", v.Owner)
+	text("created by", v.CreatedBy)
 }
 
 func pathList(paths []string) string {
@@ -161,7 +151,7 @@ func (c *keyVerify) Run(env *environment) error {
 	}
 	view := k.view(&r, env.now())
 	if rotated {
-		view.State = "revoked"
+		view.State = manage.KeyRevoked
 	}
 	if err := c.print(env, view, view.write); err != nil {
 		return err
@@ -169,8 +159,8 @@ func (c *keyVerify) Run(env *environment) error {
 	switch {
 	case rotated:
 		return fmt.Errorf("revoked: %s has a new secret", r.ID)
-	case view.State != "active":
-		return fmt.Errorf("%s: %s is no longer valid", view.State, r.ID)
+	case view.State != manage.KeyActive:
+		return fmt.Errorf("%s: %s is not valid", view.State, r.ID)
 	default:
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"keyward/manage"
 	"keyward/store"
 	"keyward/store/importer"
 )
@@ -18,23 +19,8 @@ type userCommands struct {
 	Import userImport `cmd:"" help:"Import names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
-// userView is the part of a record that is shown: all but the password hash.
-type userView struct {
-	Name        string    `json:"name"`
-	Disabled    bool      `json:"disabled"`
-	Unsupported bool      `json:"unsupported,omitempty"` // a newer version wrote the record
-	Scopes      []string  `json:"scopes"`
-	Paths       []string  `json:"paths"`
-	Created     time.Time `json:"created"`
-	Since       time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
-}
-
-func viewUser(r *store.UserRecord) userView {
-	return userView{
-		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
-		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
-	}
-}
+// userView is what is printed of a user.
+type userView struct{ manage.UserView }
 
 func (v *userView) state() string {
 	if v.Unsupported {
@@ -96,7 +82,7 @@ func (c *userSet) Run(env *environment) error {
 		return asUsage(u.explain(err, c.Name))
 	}
 	env.warnOfUsers([]store.UserRecord{r})
-	view := viewUser(&r)
+	view := userView{manage.ViewUser(&r)}
 	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
 }
 
@@ -134,7 +120,7 @@ func (e *environment) warnOfUsers(records []store.UserRecord) {
 func (o output) printAll(env *environment, records []store.UserRecord) error {
 	views := []userView{}
 	for i := range records {
-		views = append(views, viewUser(&records[i]))
+		views = append(views, userView{manage.ViewUser(&records[i])})
 	}
 	return o.print(env, views, func(w io.Writer) { writeUsers(w, views) })
 }

@@ -39,6 +39,7 @@ end
 local told = {
   ["ratelimit"] = "txn.ratelimit", ["ratelimit-policy"] = "txn.ratelimit_policy",
   ["x-ratelimit-limit"] = "txn.limit", ["x-ratelimit-remaining"] = "txn.remaining", ["x-ratelimit-reset"] = "txn.reset",
+  ["x-keyward-key-expires"] = "txn.key_expires",
 }
 
 -- The header lines with a name, in order; HAProxy counts them from 0.

@@ -18,10 +18,15 @@ const configText = `listen:
   grpc: %s
   http: %s
   admin: %s
+  console: %s
 keys:
   file: keys.jsonl
 users:
   file: users.jsonl
+audit:
+  file: audit.jsonl
+state:
+  file: keyward.db
 credentials:
   basic: true
 routes:
@@ -31,12 +36,12 @@ log: {decisions: all}
 
 func writeConfig(dir string, ports stack.Ports) (file string, err error) {
 	file = filepath.Join(dir, "keyward.yaml")
-	text := fmt.Sprintf(configText, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin))
+	text := fmt.Sprintf(configText, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console))
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
 // demoKeys are shown on the terminal, as examples.
-type demoKeys struct{ alice, bob, unknown string }
+type demoKeys struct{ alice, bob, admin, unknown string }
 
 const alicesPassword = "looking-glass"
 
@@ -56,6 +61,8 @@ func makeKeys(ctx context.Context, keyward, dir string) (keys demoKeys, err erro
 	run("", "user", "set", "bob")
 	keys.alice = run("", "key", "create", "--name", "demo-alice", "--user", "alice", "--path", "/hello", "--path", "/reports")
 	keys.bob = run("", "key", "create", "--name", "demo-bob", "--user", "bob", "--path", "/hello", "--path", "/reports")
+	run("", "user", "set", "admin", "--scope", "keyward:admin")
+	keys.admin = run("", "key", "create", "--name", "demo-admin", "--user", "admin", "--scope", "keyward:admin")
 	// A well-formed key that this server does not know.
 	keys.unknown = run("", "key", "create", "--name", "unknown", "--file", "elsewhere.jsonl")
 	return keys, err
@@ -82,4 +89,23 @@ func printExamples(url string, keys demoKeys) {
 	} {
 		fmt.Printf("# %s\ncurl -i %s%s%s   # %d\n", example.about, example.credential, url, example.path, example.status)
 	}
+}
+
+// printManaging prints lines that manage keys, to paste one after the other.
+func printManaging(url, console string, keys demoKeys) {
+	admin := "-H 'Authorization: Bearer " + keys.admin + "' "
+	api := "http://" + console + "/api/v1"
+	fmt.Printf(`
+# the management API: an administrator creates a key for alice …
+MADE=$(curl -s %[1]s%[2]s/keys --json '{"name": "made", "user": "alice", "paths": ["/hello"]}')
+KEY=$(echo "$MADE" | sed 's/.*"key":"\([^"]*\)".*/\1/')
+ID=$(echo "$MADE" | sed 's/.*"id":"\([^"]*\)".*/\1/')
+# … which is in force at once …
+curl -i -H "Authorization: Bearer $KEY" %[3]s/hello   # 200
+# … until it is revoked
+curl -i -X POST %[1]s%[2]s/keys/$ID/revoke   # 200
+curl -i -H "Authorization: Bearer $KEY" %[3]s/hello   # 401
+# who did what
+curl -i %[1]s"%[2]s/audit?limit=5"   # 200
+`, admin, api, url)
 }

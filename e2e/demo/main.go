@@ -81,6 +81,7 @@ func serve(ctx context.Context, cfg stack.Config, name string) error {
 	fmt.Printf("%s, Keyward and an upstream run (started in %s); logs and configuration are in %s\n\n",
 		name, time.Since(started).Round(time.Millisecond), cfg.Dir)
 	printExamples(running.URL(), keys)
+	printManaging(running.URL(), stack.Address(cfg.Ports.Console), keys)
 	fmt.Println("\nCtrl-C stops it all.\nready")
 	return running.Wait(ctx)
 }

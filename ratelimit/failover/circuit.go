@@ -7,6 +7,11 @@ import (
 
 // circuit is the circuit breaker of a store. It opens when more than about one
 // in ten calls fail, and closes when a probe succeeds.
+//
+// It has no code in common with the breaker of verifier/tokensource. There a
+// client's token may cause a failure, so failures are counted by client and
+// network, and clients probe. Here a goroutine probes, and a share of failed
+// calls opens the circuit.
 type circuit struct {
 	mu       sync.Mutex
 	open     bool

@@ -34,7 +34,7 @@ var (
 	// ErrProcessLate means that this process is too busy to read the store's
 	// reply. FailOpen does not apply then, because a client that keeps the
 	// process busy would have every request allowed.
-	ErrProcessLate = errors.New("ratelimit: this process is too busy to read the shared store's answer")
+	ErrProcessLate = errors.New("ratelimit: this process is too busy to read the shared store's reply")
 )
 
 // Config holds the parts of a Store.
@@ -177,7 +177,7 @@ func (f *Store) take(ctx context.Context, now time.Time, limits []ratelimit.Limi
 	how := f.wait(ctx, c)
 	switch how {
 	case answered:
-		return f.useAnswer(c, limits, results)
+		return f.useReply(c, limits, results)
 	case callerLeft: // this says nothing about the store
 		f.circuit.done(inconclusive)
 		f.reconcileLate(c, 0, how)
@@ -193,8 +193,8 @@ func (f *Store) take(ctx context.Context, now time.Time, limits []ratelimit.Limi
 	return refused, err
 }
 
-// useAnswer returns the outcome of a completed call.
-func (f *Store) useAnswer(c *storeCall, limits []ratelimit.Limit, results []ratelimit.Result) (refused int, err error) {
+// useReply returns the outcome of a completed call.
+func (f *Store) useReply(c *storeCall, limits []ratelimit.Limit, results []ratelimit.Result) (refused int, err error) {
 	let := limitSet(0)
 	if c.err == nil {
 		f.circuit.done(succeeded)
@@ -210,7 +210,15 @@ func (f *Store) useAnswer(c *storeCall, limits []ratelimit.Limit, results []rate
 	return refused, err
 }
 
-func (f *Store) failed(err error) { f.reportError(err, f.circuit.done(failed)) }
+// failed records a call that failed. Close cancels the calls that are in
+// flight, and their errors say nothing about the store.
+func (f *Store) failed(err error) {
+	if f.running.Err() != nil {
+		f.circuit.done(inconclusive)
+		return
+	}
+	f.reportError(err, f.circuit.done(failed))
+}
 
 // reportError reports an error of the store. If it opened the circuit, a
 // goroutine probes the store until it answers again.

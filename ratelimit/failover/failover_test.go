@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -311,6 +312,46 @@ func TestProbeWhileLate(t *testing.T) {
 			synctest.Wait()
 			if f.Stats().Unavailable != unavailable {
 				t.Errorf("late by %s: unavailable %v", late, !unavailable)
+			}
+		})
+	}
+}
+
+// hangingStore is a store that replies to nothing.
+type hangingStore struct{ ratelimit.Store }
+
+func (hangingStore) Take(ctx context.Context, _ time.Time, _ []ratelimit.Limit, _ []ratelimit.Result) (int, error) {
+	<-ctx.Done()
+	return ratelimit.NotRefused, ctx.Err()
+}
+
+// TestCloseIsNotAFailure: calls that Close cancels are decided without the
+// store, and neither count as its failures nor open the circuit.
+func TestCloseIsNotAFailure(t *testing.T) {
+	for onStoreFailure, want := range map[OnStoreFailure]error{FailClosed: ErrStoreUnavailable, FailLocal: nil, FailOpen: nil} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			f, err := New(Config{
+				Store: hangingStore{}, OnStoreFailure: onStoreFailure, Local: newTestMemory(t, 1000, start),
+				Log: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var calls sync.WaitGroup
+			for range openAt / failure {
+				calls.Go(func() {
+					one := []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 100, Period: time.Hour}}}
+					if _, err := f.Take(t.Context(), start, one, make([]ratelimit.Result, 1)); !errors.Is(err, want) {
+						t.Errorf("%d: %v, want %v", onStoreFailure, err, want)
+					}
+				})
+			}
+			synctest.Wait()
+			_ = f.Close()
+			calls.Wait()
+			if s := f.Stats(); s.Failures != 0 || s.Unavailable || log.Len() > 0 {
+				t.Errorf("%d: %+v, log: %s", onStoreFailure, s, log.String())
 			}
 		})
 	}

@@ -26,7 +26,7 @@ type storeCall struct {
 	began   time.Time     // by this process's clock, when the timer was set
 }
 
-var errTimeout = errors.New("ratelimit: no answer in time")
+var errTimeout = errors.New("ratelimit: no reply in time")
 
 // startCall starts a request to the store. The caller must reconcile it
 // afterwards.

@@ -21,7 +21,7 @@ type group struct {
 }
 
 var (
-	errAnswer = errors.New("redis: an answer is not what the script returns")
+	errReply = errors.New("redis: a reply is not what the script returns")
 )
 
 func (s *Store) eval(ctx context.Context, limits []ratelimit.Limit, results []ratelimit.Result, charge bool) (int, error) {
@@ -122,18 +122,18 @@ func (s *Store) run(ctx context.Context, groups []group) error {
 
 // read converts the script's reply to results.
 func (g *group) read(params []ratelimit.Params, results []ratelimit.Result) error {
-	answer, err := g.cmd.Int64Slice()
-	if err != nil || len(answer) != 1+4*len(g.limits) {
-		return errAnswer
+	reply, err := g.cmd.Int64Slice()
+	if err != nil || len(reply) != 1+4*len(g.limits) {
+		return errReply
 	}
-	g.charged = answer[0] == 1
+	g.charged = reply[0] == 1
 	for j, i := range g.limits {
-		one := answer[4*j+1 : 4*j+5]
+		one := reply[4*j+1 : 4*j+5]
 		tat, applied := ratelimit.Interval{Micros: one[1], Part: one[2]}, one[3]
 		maxTAT := params[i].MaxTAT()
 		if tat.Micros < 0 || tat.Part < 0 || tat.Part >= params[i].Count || tat.Micros > maxTAT.Micros ||
 			tat.Micros == maxTAT.Micros && tat.Part > maxTAT.Part || applied < 0 || applied > ratelimit.MaxDeferred {
-			return errAnswer
+			return errReply
 		}
 		params[i].Report(&results[i], tat, one[0] == 1)
 		results[i].Applied = int(applied)

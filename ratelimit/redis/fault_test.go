@@ -142,7 +142,7 @@ func (f *fault) run(t *testing.T) error {
 	f.begin(at, through)
 	p99, longest, admitted, err := l.phase(2 * time.Second)
 	stats := l.f.Stats()
-	t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no answer", p99, longest, admitted, stats.Failures-before)
+	t.Logf("p99 %s, longest %s, %d admitted of a share of 50/s, %d requests got no reply", p99, longest, admitted, stats.Failures-before)
 	if err != nil || p99 > limitOfP99 || !stats.Unavailable || stats.Failures-before > 15 || admitted < 90 || admitted > 110 {
 		return fmt.Errorf("during: %v, %+v", err, stats)
 	}

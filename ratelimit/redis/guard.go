@@ -46,7 +46,7 @@ func (g *guard) open(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	c := &guarded{Conn: conn, guard: g, answers: replyReader{bounds: g.bounds, redirected: g.hops.redirected}}
+	c := &guarded{Conn: conn, guard: g, replies: replyReader{bounds: g.bounds, redirected: g.hops.redirected}}
 	if raw, ok := conn.(syscall.Conn); ok {
 		return &guardedSocket{c, raw}, nil
 	}
@@ -58,7 +58,7 @@ func (g *guard) open(ctx context.Context, network, address string) (net.Conn, er
 type guarded struct {
 	net.Conn
 	guard   *guard
-	answers replyReader
+	replies replyReader
 
 	mu     sync.Mutex // protects what Close shares with Read
 	large  bool       // it holds guard.large
@@ -92,10 +92,10 @@ func (c *guarded) Read(p []byte) (int, error) {
 func (c *guarded) follow(data []byte) error {
 	for len(data) > 0 {
 		part := data[:min(len(data), largeFrom)]
-		if err := c.answers.read(part); err != nil {
+		if err := c.replies.read(part); err != nil {
 			return err
 		}
-		if err := c.setLarge(c.answers.size > largeFrom); err != nil {
+		if err := c.setLarge(c.replies.size > largeFrom); err != nil {
 			return err
 		}
 		data = data[len(part):]
@@ -103,7 +103,7 @@ func (c *guarded) follow(data []byte) error {
 	return nil
 }
 
-var errBusy = errors.New("redis: several large answers at once")
+var errBusy = errors.New("redis: several large replies at once")
 
 // setLarge acquires or releases the slot of the one large reply.
 func (c *guarded) setLarge(isLarge bool) error {

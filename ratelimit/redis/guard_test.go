@@ -62,7 +62,7 @@ func (l *fakeServer) serve(conn net.Conn) {
 		}
 		w := bufio.NewWriterSize(conn, 64<<10)
 		for _, match := range commandName.FindAllSubmatch(buffer[:n], -1) {
-			l.answer(strings.ToLower(string(match[1])), w)
+			l.replyTo(strings.ToLower(string(match[1])), w)
 		}
 		if w.Flush() != nil {
 			return
@@ -70,7 +70,7 @@ func (l *fakeServer) serve(conn net.Conn) {
 	}
 }
 
-func (l *fakeServer) answer(command string, w io.Writer) {
+func (l *fakeServer) replyTo(command string, w io.Writer) {
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	switch {
 	case l.setupSteps >= 1 && command == "hello":
@@ -197,13 +197,13 @@ func takeOne(t *testing.T, s *Store) error {
 // TestInvalidSentinelReplies: a reply about the master that is too short, or
 // that has no valid address, is a failure.
 func TestInvalidSentinelReplies(t *testing.T) {
-	for _, answer := range []string{
+	for _, reply := range []string{
 		"*0\r\n", "*1\r\n$9\r\n127.0.0.1\r\n", "*2\r\n$-1\r\n$-1\r\n", "*2\r\n:1\r\n:2\r\n", "*2\r\n*0\r\n*0\r\n", "*3\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\n1\r\n",
 		"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n99999\r\n", "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n0\r\n", "*2\r\n$0\r\n\r\n$4\r\n6379\r\n", "*2\r\n$9\r\n127", "-ERR\r\n", "+OK\r\n",
 	} {
-		l := startFakeServer(t, 0, always(answer))
+		l := startFakeServer(t, 0, always(reply))
 		if err := takeOne(t, openStore(t, "redis+sentinel://"+l.Addr().String()+"/main", 2*time.Second)); err == nil || l.replied.Load() == 0 {
-			t.Errorf("%q: %v", answer, err)
+			t.Errorf("%q: %v", reply, err)
 		}
 	}
 }
@@ -234,15 +234,15 @@ func TestLargeClusterReply(t *testing.T) {
 	}
 }
 
-// TestOneLargeAnswer: only one of two connections may receive a large reply at
+// TestOneLargeReply: only one of two connections may receive a large reply at
 // a time, and a closed connection does not keep the slot.
-func TestOneLargeAnswer(t *testing.T) {
+func TestOneLargeReply(t *testing.T) {
 	g := newGuard(nil, ofCluster)
 	large := "*40\r\n" + strings.Repeat("$1000\r\n"+strings.Repeat("a", 1000)+"\r\n", 40)
 	half := large[:len(large)/2+1000]
 	open := func() (*guarded, net.Conn) {
 		here, there := net.Pipe()
-		return &guarded{Conn: here, guard: g, answers: replyReader{bounds: g.bounds}}, there
+		return &guarded{Conn: here, guard: g, replies: replyReader{bounds: g.bounds}}, there
 	}
 	reads := func(c *guarded, there net.Conn, text string) error {
 		go func() { _, _ = io.WriteString(there, text) }()
@@ -331,9 +331,9 @@ func readReply(text []byte, within bounds, depth int) (rest []byte, complete, ok
 	return nil, false, false
 }
 
-// FuzzAnswers compares replyReader, which reads replies in parts, with
+// FuzzReplies compares replyReader, which reads replies in parts, with
 // readReply.
-func FuzzAnswers(f *testing.F) {
+func FuzzReplies(f *testing.F) {
 	for _, seed := range []string{
 		"+OK\r\n", "-ERR no\r\n:12\r\n", "$3\r\nabc\r\n$-1\r\n", "*2\r\n:1\r\n*0\r\n", "*1\r\n*1\r\n*1\r\n:1\r\n", "*-1\r\n", "$9000000000000000000\r\n", "*257\r\n", "\r\n", "+\n", "%1\r\n",
 		":+1\r\n", "$+1\r\na\r\n", "$0\r\n\r\n", "$4096\r\n", "*2\r\n$1\r\n\r\r\n+a\r\n", "+\r\r\n",

@@ -87,8 +87,8 @@ func TestSentinelFailover(t *testing.T) {
 	soon(t, "the master is asked", func() bool { return takes(1) })
 	sentinelAt, _, _ := strings.Cut(strings.TrimPrefix(url, "redis+sentinel://"), "/")
 	soon(t, "the failover begins", func() bool {
-		answer, err := (&server{addr: sentinelAt}).say("SENTINEL FAILOVER main")
-		return err == nil && answer == "+OK"
+		reply, err := (&server{addr: sentinelAt}).say("SENTINEL FAILOVER main")
+		return err == nil && reply == "+OK"
 	})
 	soon(t, "the replica is the master", func() bool { role, err := replica.say("ROLE"); return err == nil && role == "*3" })
 	next := 2
@@ -106,8 +106,8 @@ func TestSentinelFailover(t *testing.T) {
 
 func sentinelKnows(url string) bool {
 	address, _, _ := strings.Cut(strings.TrimPrefix(url, "redis+sentinel://"), "/")
-	answer, err := (&server{addr: address}).say("SENTINEL REPLICAS main")
-	return err == nil && answer == "*1"
+	reply, err := (&server{addr: address}).say("SENTINEL REPLICAS main")
+	return err == nil && reply == "*1"
 }
 
 // soon waits until is reports true, for as long as a failover may take.

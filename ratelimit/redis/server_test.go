@@ -70,7 +70,7 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if answer, err := s.say("PING"); err == nil && (answer == "+PONG" || strings.HasPrefix(answer, "-NOAUTH")) {
+		if reply, err := s.say("PING"); err == nil && (reply == "+PONG" || strings.HasPrefix(reply, "-NOAUTH")) {
 			return
 		} else if time.Now().After(end) {
 			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
@@ -99,8 +99,8 @@ func (s *server) say(command string) (string, error) {
 
 func (s *server) must(command string) {
 	s.t.Helper()
-	if answer, err := s.say(command); err != nil || strings.HasPrefix(answer, "-") {
-		s.t.Fatal(command, answer, err)
+	if reply, err := s.say(command); err != nil || strings.HasPrefix(reply, "-") {
+		s.t.Fatal(command, reply, err)
 	}
 }
 

@@ -69,7 +69,7 @@ func (f *KeyFile) writeCompacted(w io.Writer, r *store.KeyRecord, line []byte, i
 		return err
 	}
 	c := r.Clone()
-	c.Previous = unexpired(c.Previous, f.now())
+	c.Previous = r.Unexpired(f.now())
 	text, err := c.Line()
 	if err != nil {
 		return err

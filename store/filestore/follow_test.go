@@ -1,7 +1,6 @@
 package filestore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/syncbuffer"
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/importer"
@@ -35,7 +35,7 @@ type followed struct {
 	follower store.Follower
 	commits  func() int64 // how often all of the file was read and put in force
 	seen     *seen
-	log      *safeBuffer
+	log      *syncbuffer.Buffer
 }
 
 // seen is what the observer received.
@@ -66,27 +66,10 @@ func (s *seen) get() (ok, failed, bad int) {
 	return s.ok, s.failed, s.bad
 }
 
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // prepare makes a file with one key, which is not followed yet.
 func prepare(t *testing.T) (*followed, store.KeyRecord) {
 	t.Helper()
-	f := &followed{t: t, path: filepath.Join(t.TempDir(), "keys.jsonl"), seen: &seen{}, log: &safeBuffer{}}
+	f := &followed{t: t, path: filepath.Join(t.TempDir(), "keys.jsonl"), seen: &seen{}, log: &syncbuffer.Buffer{}}
 	f.journal = NewKeyFile(KeyFileConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
 	return f, f.create("first")
 }
@@ -555,7 +538,7 @@ func TestMountedSecretSwap(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "keys.jsonl"), filepath.Join(dir, "keys.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	f := &followed{t: t, path: filepath.Join(dir, "keys.jsonl"), seen: &seen{}, log: &safeBuffer{}}
+	f := &followed{t: t, path: filepath.Join(dir, "keys.jsonl"), seen: &seen{}, log: &syncbuffer.Buffer{}}
 	f.follow(nil)
 	if f.state(r) != "active" {
 		t.Fatal(f.state(r))

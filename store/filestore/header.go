@@ -25,9 +25,11 @@ const (
 	kindKeys        = "keys"
 	kindUsers       = "users"
 	kindRevocations = "revocations"
+	kindAudit       = "audit"
+	kindProjects    = "projects"
 )
 
-// header is a file's first line: what the file is, and how its keys are hashed.
+// header is a file's first line: what the file is, and how its secrets are hashed.
 type header struct {
 	Kind     string   `json:"keyward"`
 	Versions [2]int64 `json:"versions"` // of the oldest reader that may read it, and of its writer
@@ -44,7 +46,11 @@ func keysHeader(h *apikey.Hasher) header {
 
 func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions} }
 
+func projectsHeader() header { return header{Kind: kindProjects, Versions: ownVersions} }
+
 func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
+
+func auditHeader() header { return header{Kind: kindAudit, Versions: ownVersions} }
 
 var ownVersions = [2]int64{readerVersion, readerVersion}
 

@@ -26,7 +26,7 @@ func FuzzKeyFile(f *testing.F) {
 	f.Add([]byte(head + goodKey))
 	f.Add([]byte(head))
 	f.Add([]byte("{}"))
-	newer := strings.Replace(goodKey, "{", `{"must":["paused"],"paused" : [{}],`, 1)
+	newer := strings.Replace(goodKey, "{", `{"must":["frozen"],"frozen" : [{}],`, 1)
 	f.Add([]byte(`{"keyward":"keys","versions":[2,3],"epoch":1,"hash":"sha256"}` + "\n" + goodKey + "\n" + newer + "\n"))
 	f.Add([]byte(head + `{"batch":2}` + "\n" + `{"left":1,` + newer[1:] + "\n" + `{"must":["x"],"id":"k_0123456789ab"}` + "\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -126,7 +126,7 @@ func TestImportTableRefused(t *testing.T) {
 
 // importInto takes over what the input has.
 func importInto(f *KeyFile, format importer.KeyFormat, in io.Reader, p store.KeyParams) ([]store.KeyRecord, error) {
-	keys, err := format.Read(in, p, f.hasher)
+	keys, err := format.Read(in, p, f.maker.Hasher)
 	if err != nil {
 		return nil, err
 	}

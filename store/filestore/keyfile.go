@@ -32,18 +32,17 @@ type KeyFileConfig struct {
 // written with this Hasher or by this program, journal.ErrDamaged for one that has lost
 // its content, and journal.ErrReplaced if other programs keep replacing the file.
 type KeyFile struct {
-	lines  journal.Lines
-	hasher *apikey.Hasher
-	rand   io.Reader
-	now    func() time.Time
+	lines journal.Lines
+	maker store.KeyMaker
+	now   func() time.Time
 }
 
 // NewKeyFile touches nothing; the file is made by the first Create or Import.
 func NewKeyFile(cfg KeyFileConfig) *KeyFile {
-	f := &KeyFile{hasher: cfg.Hasher, rand: cfg.Rand, now: cfg.Now}
+	f := &KeyFile{maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, now: cfg.Now}
 	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: keysHeader(cfg.Hasher).of()}
-	if f.rand == nil {
-		f.rand = rand.Reader
+	if f.maker.Rand == nil {
+		f.maker.Rand = rand.Reader
 	}
 	if f.now == nil {
 		f.now = time.Now
@@ -51,35 +50,8 @@ func NewKeyFile(cfg KeyFileConfig) *KeyFile {
 	return f
 }
 
-// newRecord is a new key's record, without what follows from its secret.
-func (f *KeyFile) newRecord(p *store.KeyParams, now time.Time) (store.KeyRecord, error) {
-	id, err := apikey.NewID(f.rand)
-	if err != nil {
-		return store.KeyRecord{}, err
-	}
-	r := store.KeyRecord{
-		ID: id.String(), Name: p.Name, User: p.User, Project: p.Project, Paths: p.Paths, Scopes: p.Scopes,
-		Rate: p.Rate, Format: p.Format, Created: now, Expires: p.Expires, At: now,
-	}
-	if !r.Expires.IsZero() {
-		r.Expires = r.Expires.UTC()
-	}
-	return r.Clone(), nil
-}
-
-// setSecret makes secret the record's.
-func (f *KeyFile) setSecret(r *store.KeyRecord, secret authz.Secret, prefix string) {
-	if r.Format == apikey.FormatHex {
-		prefix = ""
-	}
-	r.Prefix, r.Hint, r.Hash = prefix, apikey.Hint(secret.Reveal(), prefix), f.hasher.Digest(secret.Reveal())
-}
-
 // Create implements store.KeyWriter.
 func (f *KeyFile) Create(ctx context.Context, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
-	if p.Format == "" {
-		p.Format = apikey.FormatKeyward
-	}
 	if err := p.Check(); err != nil {
 		return store.KeyRecord{}, authz.Secret{}, err
 	}
@@ -88,14 +60,10 @@ func (f *KeyFile) Create(ctx context.Context, p store.KeyParams) (store.KeyRecor
 	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
 		var err error
 		// Each attempt has another one: no two lines may have the same secret.
-		if secret, err = apikey.Generate(f.rand, p.Prefix, p.Format); err != nil {
+		if r, secret, err = f.maker.New(&p, f.now().UTC()); err != nil {
 			return err
 		}
-		if r, err = f.newRecord(&p, f.now().UTC()); err != nil {
-			return err
-		}
-		f.setSecret(&r, secret, p.Prefix)
-		return appendRecord(t, &r)
+		return appendKeys(t, []store.KeyRecord{r})
 	})
 	if err != nil {
 		return store.KeyRecord{}, authz.Secret{}, err
@@ -105,83 +73,25 @@ func (f *KeyFile) Create(ctx context.Context, p store.KeyParams) (store.KeyRecor
 
 // Revoke implements store.KeyWriter.
 func (f *KeyFile) Revoke(ctx context.Context, id string, ifMatch store.Version) (store.KeyRecord, error) {
-	return f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (bool, error) {
-		if r.Ended() {
-			return false, nil
-		}
-		r.Revoked = now
-		return true, nil
-	})
+	return f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (bool, error) { return r.Revoke(now), nil })
 }
 
 // Delete implements store.KeyWriter. The next Compact erases the key.
 func (f *KeyFile) Delete(ctx context.Context, id string, ifMatch store.Version) (store.KeyRecord, error) {
-	return f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (bool, error) {
-		if !r.Deleted.IsZero() {
-			return false, nil
-		}
-		r.Deleted = now
-		return true, nil
-	})
+	return f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (bool, error) { return r.Delete(now), nil })
 }
 
 // Rotate implements store.KeyWriter.
 func (f *KeyFile) Rotate(ctx context.Context, id string, ifMatch store.Version, grace time.Duration) (store.KeyRecord, authz.Secret, error) {
-	if grace < 0 {
-		return store.KeyRecord{}, authz.Secret{}, fmt.Errorf("%w: a grace before now", store.ErrInvalid)
-	}
 	var secret authz.Secret
 	r, err := f.change(ctx, id, ifMatch, func(r *store.KeyRecord, now time.Time) (changed bool, err error) {
-		switch {
-		case r.Ended():
-			return false, store.ErrRevoked
-		case r.Unsupported:
-			return false, store.ErrUnsupported
-		}
-		secret, err = f.rotate(r, now, grace)
+		secret, err = f.maker.Rotate(r, now, grace)
 		return true, err
 	})
 	if err != nil {
 		return store.KeyRecord{}, authz.Secret{}, err
 	}
 	return r, secret, nil
-}
-
-// rotate gives the record a new secret.
-func (f *KeyFile) rotate(r *store.KeyRecord, now time.Time, grace time.Duration) (authz.Secret, error) {
-	format := r.Format
-	if format == apikey.FormatRaw {
-		format = apikey.FormatKeyward
-	}
-	secret, err := apikey.Generate(f.rand, r.Prefix, format)
-	if err != nil {
-		return authz.Secret{}, err
-	}
-	r.Previous = append(unexpired(r.Previous, now), store.PreviousSecret{Hash: r.Hash, Until: now.Add(grace)})
-	if grace == 0 {
-		end(r.Previous)
-		r.Format = format // with a grace the key has secrets of both formats
-	}
-	f.setSecret(r, secret, r.Prefix)
-	return secret, nil
-}
-
-// unexpired are the previous secrets whose grace is not over.
-func unexpired(all []store.PreviousSecret, now time.Time) []store.PreviousSecret {
-	var kept []store.PreviousSecret
-	for _, p := range all {
-		if p.Until.After(now) {
-			kept = append(kept, p)
-		}
-	}
-	return kept
-}
-
-// end ends all of the previous secrets, independent of any clock.
-func end(all []store.PreviousSecret) {
-	for i := range all {
-		all[i].Until = time.Time{}
-	}
 }
 
 // change appends what edit makes of the key's record, if that has the version,
@@ -196,16 +106,14 @@ func (f *KeyFile) change(ctx context.Context, id string, ifMatch store.Version, 
 		if err := ifMatch.Match(&r); err != nil {
 			return fmt.Errorf("key %s: %w", r.ID, err)
 		}
-		now := f.now().UTC()
-		changed, err := edit(&r, now)
+		changed, err := edit(&r, f.now().UTC())
 		if err != nil {
 			return fmt.Errorf("key %s: %w", r.ID, err)
 		}
 		if !changed {
 			return nil
 		}
-		r.At = now
-		return appendRecord(t, &r)
+		return appendKeys(t, []store.KeyRecord{r})
 	})
 	if err != nil {
 		return store.KeyRecord{}, err
@@ -252,10 +160,17 @@ func (f *KeyFile) latest(id string, each eachLine) (store.KeyRecord, error) {
 	return last, nil
 }
 
-func appendRecord(t *journal.LineTransaction, r *store.KeyRecord) error {
-	line, err := r.Line()
-	if err != nil {
-		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
-	}
-	return t.AppendBatch(1, func(int) ([]byte, error) { return line, nil })
+func appendKeys(t *journal.LineTransaction, records []store.KeyRecord) error {
+	return appendLines(t, len(records), func(i int) ([]byte, error) { return records[i].Line() })
+}
+
+// appendLines appends the lines of n records. What cannot be a line is ErrInvalid.
+func appendLines(t *journal.LineTransaction, n int, line func(i int) ([]byte, error)) error {
+	return t.AppendBatch(n, func(i int) ([]byte, error) {
+		text, err := line(i)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		}
+		return text, nil
+	})
 }

@@ -57,7 +57,7 @@ func TestCreate(t *testing.T) {
 	c := newJournalFixture(t)
 	scopes := []string{"read"}
 	r, secret := c.create(store.KeyParams{Name: "n", User: "u", Project: "p", Paths: []string{"/a"}, Scopes: &scopes, Rate: "1/s", Prefix: "kw_", Expires: c.now.Add(time.Hour)})
-	if !apikey.WellFormed(secret.Reveal(), "kw_") || r.Hint != secret.Reveal()[:7] || r.Hash != c.hasher.Digest(secret.Reveal()) {
+	if !apikey.WellFormed(secret.Reveal(), "kw_") || r.Hint != secret.Reveal()[:7] || r.Hash != c.maker.Hasher.Digest(secret.Reveal()) {
 		t.Errorf("%+v", r)
 	}
 	scopes[0] = "changed"
@@ -237,7 +237,7 @@ func TestImport(t *testing.T) {
 
 func TestImportHashed(t *testing.T) {
 	c := newJournalFixture(t)
-	d := c.hasher.Digest("some key")
+	d := c.maker.Hasher.Digest("some key")
 	all, err := importInto(c.KeyFile, importer.KeyFormat{Hashed: true}, strings.NewReader("hmac-sha256:"+strings.ToUpper(hex.EncodeToString(d[:]))+"\n"), store.KeyParams{})
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
@@ -273,7 +273,7 @@ func TestCompact(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.now = c.now.Add(time.Hour)
-	j := NewKeyFile(KeyFileConfig{Path: link, Hasher: c.hasher, Now: func() time.Time { return c.now }})
+	j := NewKeyFile(KeyFileConfig{Path: link, Hasher: c.maker.Hasher, Now: func() time.Time { return c.now }})
 	if n, err := j.Compact(context.Background()); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}

@@ -26,11 +26,10 @@ func (f *KeyFile) Import(ctx context.Context, keys []store.ImportedKey) ([]store
 		records = make([]store.KeyRecord, 0, len(keys))
 		return t.AppendBatch(len(keys), func(i int) ([]byte, error) {
 			key := &keys[i]
-			r, err := f.newRecord(key.Params, now)
+			r, err := f.maker.Imported(key, now)
 			if err != nil {
 				return nil, err
 			}
-			r.Prefix, r.Hint, r.Format, r.Hash = key.Prefix, key.Hint, key.Format, key.Hash
 			records = append(records, r)
 			line, err := r.Line()
 			if err != nil {

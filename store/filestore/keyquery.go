@@ -28,10 +28,21 @@ func (f *KeyFile) Get(ctx context.Context, id string) (store.KeyRecord, error) {
 // List implements store.Lister. A missing file has no keys. A line that cannot be
 // read is an error.
 func (f *KeyFile) List(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	all, err := allKeys(unlocked(ctx, &f.lines))
+	if err != nil {
+		return nil, "", err
+	}
+	made := func(r *store.KeyRecord) store.Position { return store.Position{Made: r.Created, ID: r.ID} }
+	return store.Paginate(all, made, func(r *store.KeyRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
+}
+
+// allKeys returns the latest record of each key, of those that were deleted too. A
+// line that cannot be read is an error.
+func allKeys(each eachLine) ([]store.KeyRecord, error) {
 	var all []store.KeyRecord
 	at := map[apikey.ID]int{}
 	var d store.KeyDecoder
-	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+	err := each(func(line []byte, _ int) error {
 		r, err := d.Decode(line)
 		if err != nil {
 			return err
@@ -44,11 +55,7 @@ func (f *KeyFile) List(ctx context.Context, filter store.KeyFilter, page store.P
 		all = append(all, r.Clone())
 		return nil
 	})
-	if err != nil {
-		return nil, "", err
-	}
-	made := func(r *store.KeyRecord) store.Position { return store.Position{Made: r.Created, ID: r.ID} }
-	return store.Paginate(all, made, func(r *store.KeyRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
+	return all, err
 }
 
 // LatestKeys returns when the latest key of each of the users was made. A line
@@ -74,7 +81,7 @@ func (f *KeyFile) LatestKeys(ctx context.Context, users []string) (map[string]ti
 
 // FindBySecret implements store.KeyReader.
 func (f *KeyFile) FindBySecret(ctx context.Context, secret authz.Secret) (store.KeyRecord, error) {
-	digest := f.hasher.Digest(secret.Reveal())
+	digest := f.maker.Hasher.Digest(secret.Reveal())
 	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
 	var d store.KeyDecoder
 	var ids []apikey.ID

@@ -59,13 +59,13 @@ func TestNewerRevocationEndsTheKey(t *testing.T) {
 // whatever else it lacks, until one that it supports.
 func TestUnsupportedKey(t *testing.T) {
 	for name, line := range map[string]func(store.KeyRecord) string{
-		"all members": func(r store.KeyRecord) string { return keyLine(r, `,"paused":true,"must":["paused"]`) },
-		"an id alone": func(r store.KeyRecord) string { return fmt.Sprintf(`{"must":["paused"],"id":%q}`+"\n", r.ID) },
+		"all members": func(r store.KeyRecord) string { return keyLine(r, `,"frozen":true,"must":["frozen"]`) },
+		"an id alone": func(r store.KeyRecord) string { return fmt.Sprintf(`{"must":["frozen"],"id":%q}`+"\n", r.ID) },
 		"another form": func(r store.KeyRecord) string {
 			return fmt.Sprintf(`{"must":["hashes"],"id":%q,"hash":["a"],"paths":["of another kind"],"format":"v9","at":"2026-01-02T00:00:00Z"}`+"\n", r.ID)
 		},
 		"in a batch": func(r store.KeyRecord) string {
-			return fmt.Sprintf(`{"batch":2}`+"\n"+`{"left":1,"must":["paused"],"id":%q}`+"\n"+`{"must":["paused"],"id":"k_zzzzzzzzzzzz"}`+"\n", r.ID)
+			return fmt.Sprintf(`{"batch":2}`+"\n"+`{"left":1,"must":["frozen"],"id":%q}`+"\n"+`{"must":["frozen"],"id":"k_zzzzzzzzzzzz"}`+"\n", r.ID)
 		},
 		"the hash of another key": func(r store.KeyRecord) string {
 			return strings.Replace(goodKey, "{", `{"must":["x"],`, 1) + "\n" + strings.Replace(strings.Replace(goodKey, "{", `{"must":["x"],`, 1), "k_0123456789ab", r.ID, 1) + "\n"
@@ -104,13 +104,13 @@ func TestUnsupportedKeyIsKept(t *testing.T) {
 	ctx := context.Background()
 	f, first := prepare(t)
 	second, third := f.create("second"), f.create("third")
-	const raw = `"paused" : { "by":"\u00e9" , "n":[1.50e1,null] },"must":["paused"]`
+	const raw = `"frozen" : { "by":"\u00e9" , "n":[1.50e1,null] },"must":["frozen"]`
 	unsupported := strings.TrimSuffix(keyLine(first, ","+raw), "\n")
-	f.append(`{"batch":2}` + "\n" + `{"left":1,` + unsupported[1:] + "\n" + keyLine(second, `,"owner": "ops"`))
+	f.append(`{"batch":2}` + "\n" + `{"left":1,` + unsupported[1:] + "\n" + keyLine(second, `,"team": "ops"`))
 	if _, _, err := f.journal.Rotate(ctx, first.ID, store.AnyVersion, 0); !errors.Is(err, store.ErrUnsupported) {
 		t.Errorf("rotated: %v", err)
 	}
-	if _, _, err := f.journal.Rotate(ctx, second.ID, store.AnyVersion, time.Hour); err != nil || !strings.Contains(lastLine(t, f.path), `,"owner": "ops"}`) {
+	if _, _, err := f.journal.Rotate(ctx, second.ID, store.AnyVersion, time.Hour); err != nil || !strings.Contains(lastLine(t, f.path), `,"team": "ops"}`) {
 		t.Errorf("%v; rotated into %s", err, lastLine(t, f.path))
 	}
 	if _, err := f.journal.Revoke(ctx, third.ID, store.AnyVersion); err != nil {
@@ -120,7 +120,7 @@ func TestUnsupportedKeyIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(f.read())
-	if !strings.Contains(text, "\n"+unsupported+"\n") || !strings.Contains(text, `,"owner": "ops"}`) {
+	if !strings.Contains(text, "\n"+unsupported+"\n") || !strings.Contains(text, `,"team": "ops"}`) {
 		t.Errorf("compacted into\n%s", text)
 	}
 	revoked, err := f.journal.Revoke(ctx, first.ID, store.AnyVersion)
@@ -260,13 +260,13 @@ func TestUnsupportedRevocations(t *testing.T) {
 		line                   string
 		token, subject, others bool
 	}{
-		"a token, with a member":  {`{"jti":"t","until":"2027-01-01T00:00:00Z","at":"2026-01-02T00:00:00Z"}`, true, false, false},
+		"a token, with a member":  {`{"jti":"t","origin":"console","at":"2026-01-02T00:00:00Z"}`, true, false, false},
 		"a token, must":           {`{"jti":"t","must":["client"],"client":"c"}`, true, false, false},
 		"a subject, must":         {`{"subject":"alice","issued_before":"2999-01-01T00:00:00Z","must":["client"]}`, false, true, false},
-		"a subject at all times":  {`{"subject":"alice","sid":"s","at":"2026-01-02T00:00:00Z"}`, false, true, false},
+		"a subject at all times":  {`{"subject":"alice","grant":"g","at":"2026-01-02T00:00:00Z"}`, false, true, false},
 		"a token and a subject":   {`{"jti":"t","subject":"alice","must":["client"]}`, true, true, false},
 		"all before a time, must": {`{"issued_before":"2999-01-01T00:00:00Z","must":["client"]}`, true, true, true},
-		"another kind":            {`{"sid":"s","at":"2026-01-02T00:00:00Z"}`, true, true, true},
+		"another kind":            {`{"grant":"g","at":"2026-01-02T00:00:00Z"}`, true, true, true},
 		"nothing, must":           {`{"must":["client"],"client":"c"}`, true, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +279,7 @@ func TestUnsupportedRevocations(t *testing.T) {
 			appendTo(t, r.path, c.line+"\n")
 			within(t, time.Second, "a change", func() bool { return r.tokens.Changes() != changes })
 			for what, got := range map[string]bool{
-				"t": c.token == r.tokens.Revoked("t", "bob", now), "alice": c.subject == r.tokens.Revoked("u", "alice", now), "bob": c.others == r.tokens.Revoked("u", "bob", now),
+				"t": c.token == r.tokens.Revoked(keyindex.Token{ID: "t", Subject: "bob", IssuedAt: now}), "alice": c.subject == r.tokens.Revoked(keyindex.Token{ID: "u", Subject: "alice", IssuedAt: now}), "bob": c.others == r.tokens.Revoked(keyindex.Token{ID: "u", Subject: "bob", IssuedAt: now}),
 			} {
 				if !got {
 					t.Errorf("%s: not as it must be", what)

@@ -312,7 +312,7 @@ func TestFirstContentArrives(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			within(t, 10*time.Second, "in force", func() bool { return tokens.Revoked("t", "", time.Now()) })
+			within(t, 10*time.Second, "in force", func() bool { return tokens.Revoked(keyindex.Token{ID: "t", IssuedAt: time.Now()}) })
 			if _, failed, _ := seen.get(); failed != 0 {
 				t.Errorf("the observer received %d errors", failed)
 			}

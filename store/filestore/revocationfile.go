@@ -102,7 +102,7 @@ func (f *RevocationFile) List(ctx context.Context, filter store.RevocationFilter
 		return nil, "", err
 	}
 	made := func(r *store.Revocation) store.Position {
-		return store.Position{Made: r.At, ID: fmt.Sprintf("%q %q %d", r.TokenID, r.Subject, r.IssuedBefore.UnixNano())}
+		return store.Position{Made: r.At, ID: fmt.Sprintf("%q %q %q %d", r.TokenID, r.SessionID, r.Subject, r.IssuedBefore.UnixNano())}
 	}
 	return store.Paginate(all, made, filter.Match, page)
 }

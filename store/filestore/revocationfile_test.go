@@ -58,31 +58,31 @@ func TestRevocationsAreFollowed(t *testing.T) {
 	inForce := func(what string, holds func() bool) { took = append(took, within(t, 10*time.Second, what, holds)) }
 	for i := range 20 {
 		id, subject := fmt.Sprint("t", i), fmt.Sprint("s", i)
-		if r.tokens.Revoked(id, subject, issued) {
+		if r.tokens.Revoked(keyindex.Token{ID: id, Subject: subject, IssuedAt: issued}) {
 			t.Fatal("revoked before its time")
 		}
 		changes := r.tokens.Changes()
 		if got, err := r.file.RevokeToken(context.Background(), id); err != nil || got.TokenID != id || got.At.IsZero() {
 			t.Fatal(got, err)
 		}
-		inForce("a jti", func() bool { return r.tokens.Revoked(id, "", now) })
+		inForce("a jti", func() bool { return r.tokens.Revoked(keyindex.Token{ID: id, IssuedAt: now}) })
 		inForce("another number", func() bool { return r.tokens.Changes() != changes })
 		changes = r.tokens.Changes()
 		if _, err := r.file.RevokeSubject(context.Background(), subject, now); err != nil {
 			t.Fatal(err)
 		}
-		inForce("a subject", func() bool { return r.tokens.Revoked("", subject, issued) })
+		inForce("a subject", func() bool { return r.tokens.Revoked(keyindex.Token{Subject: subject, IssuedAt: issued}) })
 		inForce("another number", func() bool { return r.tokens.Changes() != changes })
 	}
 	if _, err := r.file.RevokeIssuedBefore(context.Background(), now); err != nil {
 		t.Fatal(err)
 	}
-	inForce("everyone", func() bool { return r.tokens.Revoked("", "", issued) })
+	inForce("everyone", func() bool { return r.tokens.Revoked(keyindex.Token{IssuedAt: issued}) })
 	slices.Sort(took)
 	if median := took[len(took)/2]; median > 50*time.Millisecond {
 		t.Errorf("in force after %v, in the middle of %d", median, len(took))
 	}
-	if r.tokens.Revoked("", "s0", now) {
+	if r.tokens.Revoked(keyindex.Token{Subject: "s0", IssuedAt: now}) {
 		t.Error("a token of now is revoked too")
 	}
 	r.seen.mu.Lock()
@@ -116,7 +116,7 @@ func TestRevocationsAtStart(t *testing.T) {
 			if err := r.tokens.Ready(); (err == nil) != c.ready {
 				t.Errorf("Ready says %v", err)
 			}
-			if got := r.tokens.Revoked("t", "", time.Now()); got != c.revoked {
+			if got := r.tokens.Revoked(keyindex.Token{ID: "t", IssuedAt: time.Now()}); got != c.revoked {
 				t.Errorf("revoked: %v", got)
 			}
 		})
@@ -142,7 +142,7 @@ func TestBadRevocationsFileLeavesLastGoodSet(t *testing.T) {
 				t.Fatal(err)
 			}
 			within(t, time.Second, "an error told", func() bool { _, failed, _ := r.seen.get(); return failed > 0 })
-			if !r.tokens.Revoked("t", "", time.Now()) || r.tokens.Ready() != nil {
+			if !r.tokens.Revoked(keyindex.Token{ID: "t", IssuedAt: time.Now()}) || r.tokens.Ready() != nil {
 				t.Error("the last good set is not in force")
 			}
 			changes := r.tokens.Changes()
@@ -150,9 +150,9 @@ func TestBadRevocationsFileLeavesLastGoodSet(t *testing.T) {
 			if err := errors.Join(os.WriteFile(r.path+".new", []byte(text), 0o600), os.Rename(r.path+".new", r.path)); err != nil {
 				t.Fatal(err)
 			}
-			within(t, time.Second, "healed", func() bool { return r.tokens.Revoked("other", "", time.Now()) })
+			within(t, time.Second, "healed", func() bool { return r.tokens.Revoked(keyindex.Token{ID: "other", IssuedAt: time.Now()}) })
 			within(t, time.Second, "another number", func() bool { return r.tokens.Changes() != changes })
-			if r.tokens.Revoked("t", "", time.Now()) {
+			if r.tokens.Revoked(keyindex.Token{ID: "t", IssuedAt: time.Now()}) {
 				t.Error("what the new file does not say is still in force")
 			}
 		})
@@ -212,7 +212,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 		if err := tokens.Ready(); err != nil {
 			t.Fatal(err)
 		}
-		return tokens.Revoked(jti, "", startOfTime)
+		return tokens.Revoked(keyindex.Token{ID: jti, IssuedAt: startOfTime})
 	}
 	initial := newMemFS()
 	if _, err := on(initial).RevokeToken(context.Background(), "first"); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/syncbuffer"
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
@@ -171,7 +172,7 @@ func TestUsersAndRevocationsRollback(t *testing.T) {
 		"the time for all is missing": {old: all, now: late, rollback: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &followed{t: t, path: filepath.Join(t.TempDir(), "file"), seen: &seen{}, log: &safeBuffer{}}
+			f := &followed{t: t, path: filepath.Join(t.TempDir(), "file"), seen: &seen{}, log: &syncbuffer.Buffer{}}
 			head := revocationsHead
 			if c.users {
 				head = usersHead

@@ -22,9 +22,14 @@ func TestStore(t *testing.T) {
 		newer := func(path string) func(line string) {
 			return func(line string) { appendTo(t, path, line+"\n") }
 		}
+		keyFile, userFile := NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}), NewUserFile(UserFileConfig{Path: users, Now: now})
+		log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: now})
 		return storetest.Store{
-			Keys:           NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}),
-			Users:          NewUserFile(UserFileConfig{Path: users, Now: now}),
+			Keys:           keyFile,
+			Users:          userFile,
+			KeyEditor:      keyFile.Editor(log),
+			UserEditor:     userFile.Editor(log),
+			Audit:          log,
 			Revocations:    NewRevocationFile(RevocationFileConfig{Path: revocations, Now: now}),
 			Hasher:         hasher,
 			KeyFeed:        KeyFeed{hasher, follow(keys)},

@@ -127,12 +127,8 @@ func (f *UserFile) Delete(ctx context.Context, name string, ifMatch store.Versio
 		if err := ifMatch.Match(old); err != nil {
 			return fmt.Errorf("user: %w", err)
 		}
-		now := f.now().UTC()
-		// A clock that went back must not leave out what the user had before.
-		ended := store.Latest(now, old.At, old.ValidSince, latestKey.UTC())
-		r := store.UserRecord{
-			Name: name, Created: old.Created, Deleted: ended, At: now, Seq: old.Seq, Unknown: old.Unknown, Unsupported: old.Unsupported,
-		}
+		r := *old
+		r.Delete(f.now().UTC(), latestKey.UTC())
 		return appendUsers(t, []store.UserRecord{r})
 	})
 }
@@ -182,13 +178,7 @@ func (f *UserFile) Ended(ctx context.Context) (store.EndedUsers, error) {
 }
 
 func appendUsers(t *journal.LineTransaction, records []store.UserRecord) error {
-	return t.AppendBatch(len(records), func(i int) ([]byte, error) {
-		line, err := records[i].Line()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
-		}
-		return line, nil
-	})
+	return appendLines(t, len(records), func(i int) ([]byte, error) { return records[i].Line() })
 }
 
 // userList is a file's users, the latest record of each.
@@ -251,9 +241,8 @@ func (l userList) get(name string, now time.Time) (store.UserRecord, error) {
 	if err := store.CheckUserName(name); err != nil {
 		return store.UserRecord{}, err
 	}
-	r := store.UserRecord{Name: name, Created: now}
 	if i, known := l.at[name]; known {
-		r.ValidSince = l.records[i].EndedAt()
+		return l.records[i].Next(now), nil
 	}
-	return r, nil
+	return store.UserRecord{Name: name, Created: now}, nil
 }

@@ -17,13 +17,16 @@ const (
 )
 
 // ReadText reads a text of one line: a string that [ValidText] accepts.
-func (s *Scanner) ReadText(into *[]byte) error {
+func (s *Scanner) ReadText(into *[]byte) error { return s.ReadTextWithin(into, MaxText) }
+
+// ReadTextWithin is ReadText with another maximum length.
+func (s *Scanner) ReadTextWithin(into *[]byte, maxBytes int) error {
 	text, ok := s.ReadString()
 	if !ok {
 		return ErrType
 	}
 	*into = text
-	return ErrText.Unless(ValidText(text))
+	return ErrText.Unless(len(text) <= maxBytes && chars.IsLine(text))
 }
 
 // ReadTexts reads an array of texts.

@@ -20,7 +20,7 @@ func testNewerKey(f *fixture) {
 			return found && wanted(&got)
 		}
 	}
-	f.NewerKey(fmt.Sprintf(`{"id":%q,"must":["paused"],"paused":true,"hash":"%x","at":"2026-01-02T00:00:00Z","seq":7}`, one.ID, one.Hash[:]))
+	f.NewerKey(fmt.Sprintf(`{"id":%q,"must":["frozen"],"frozen":true,"hash":"%x","at":"2026-01-02T00:00:00Z","seq":7}`, one.ID, one.Hash[:]))
 	f.within("a record that is not supported", says(func(r *store.KeyRecord) bool { return r.Unsupported && r.Seq == 7 }))
 	got, err := f.Keys.Get(f.ctx(), one.ID)
 	if err != nil || !got.Unsupported || got.Ended() {
@@ -36,10 +36,10 @@ func testNewerKey(f *fixture) {
 		f.Errorf("%+v, %v", revoked, err)
 	}
 	f.within("its revocation", says(func(r *store.KeyRecord) bool { return r.Unsupported && r.Ended() }))
-	f.NewerKey(fmt.Sprintf(`{"id":%q,"owner":"ops","format":"keyward","hash":"%x","created":"2026-01-02T00:00:00Z","at":"2026-01-02T00:00:00Z"}`, one.ID, one.Hash[:]))
-	f.within("a record that is supported", says(func(r *store.KeyRecord) bool { return !r.Unsupported && r.Unknown == `"owner":"ops"` }))
+	f.NewerKey(fmt.Sprintf(`{"id":%q,"team":"ops","format":"keyward","hash":"%x","created":"2026-01-02T00:00:00Z","at":"2026-01-02T00:00:00Z"}`, one.ID, one.Hash[:]))
+	f.within("a record that is supported", says(func(r *store.KeyRecord) bool { return !r.Unsupported && r.Unknown == `"team":"ops"` }))
 	rotated, _, err := f.Keys.Rotate(f.ctx(), one.ID, store.AnyVersion, 0)
-	if err != nil || rotated.Unknown != `"owner":"ops"` {
+	if err != nil || rotated.Unknown != `"team":"ops"` {
 		f.Errorf("%+v, %v", rotated, err)
 	}
 	f.wantKey(rotated)
@@ -74,8 +74,8 @@ func testNewerRevocation(f *fixture) {
 	if _, err := f.Revocations.RevokeToken(f.ctx(), "first"); err != nil {
 		f.Fatal(err)
 	}
-	f.NewerRevocation(`{"jti":"t","until":"2027-01-01T00:00:00Z","at":"2026-01-02T00:00:00Z"}`)
-	f.NewerRevocation(`{"sid":"s","at":"2026-01-02T00:00:00Z"}`)
+	f.NewerRevocation(`{"jti":"t","origin":"console","at":"2026-01-02T00:00:00Z"}`)
+	f.NewerRevocation(`{"grant":"g","at":"2026-01-02T00:00:00Z"}`)
 	f.within("one with another member", func() bool {
 		r, found := sink.last(func(r *store.Revocation) bool { return r.TokenID == "t" })
 		return found && !r.Unsupported

@@ -18,6 +18,10 @@ type Store struct {
 	Revocations store.Revocations
 	Hasher      *apikey.Hasher // of the keys
 
+	KeyEditor  store.Editor[store.KeyRecord]
+	UserEditor store.Editor[store.UserRecord]
+	Audit      store.AuditLog
+
 	KeyFeed        store.Feed[store.KeyRecord]
 	UserFeed       store.Feed[store.UserRecord]
 	RevocationFeed store.Feed[store.Revocation]
@@ -55,6 +59,14 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"revocations/revoke":        testRevokeTokens,
 		"revocations/of nothing":    testRevocationsOfNothing,
 		"revocations/of newer":      testNewerRevocation,
+		"edits/a change":            testEdit,
+		"edits/refused":             testRefusedEdit,
+		"edits/several records":     testEditOfSeveral,
+		"edits/invalid":             testInvalidEdit,
+		"edits/users":               testEditUsers,
+		"edits/at the same time":    testConcurrentEdits,
+		"audit/entries":             testAuditEntries,
+		"audit/list":                testAuditList,
 		"feeds/keys":                testKeyFeed,
 		"feeds/users":               testUserFeed,
 		"feeds/revocations":         testRevocationFeed,

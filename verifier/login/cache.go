@@ -22,10 +22,15 @@ type CachedAccount struct {
 type WrongPassword struct{ hash authz.Secret }
 
 func newEntry(user *keyindex.User, now time.Time) CachedAccount {
-	return CachedAccount{since: now, account: Account{User: user, Principal: &authz.Principal{
+	return CachedAccount{since: now, account: Account{User: user, Principal: PrincipalOf(user)}}
+}
+
+// PrincipalOf returns the principal of the user whose password was right.
+func PrincipalOf(user *keyindex.User) *authz.Principal {
+	return &authz.Principal{
 		AuthMethod: authz.AuthMethodBasic, User: user.Name,
 		Scopes: user.Scopes, Paths: urlpath.Any(), UserPaths: user.Paths,
-	}}}
+	}
 }
 
 // result returns the account, or an error if the user is disabled. The client

@@ -11,6 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/internal/eventually"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
 	"keyward/verifier/tokensource"
@@ -61,6 +62,14 @@ func resultOf(v *verifier.Introspection, token string) string {
 	}
 }
 
+// isAccepted returns an error unless the token is alice's.
+func isAccepted(v *verifier.Introspection, token string) error {
+	if got := resultOf(v, token); got != "alice" {
+		return fmt.Errorf("token %q: %s, want alice", token, got)
+	}
+	return nil
+}
+
 // TestTokensDuringServerFaults checks that with every fault cached tokens are
 // accepted at once, unknown ones are an error soon and cause few requests, and
 // that the verifier recovers.
@@ -73,7 +82,7 @@ func TestTokensDuringServerFaults(t *testing.T) {
 			m := newFaultServer(t)
 			m.set(respond(activeToken))
 			v := newIntrospection(t, m.url(), 100*time.Millisecond)
-			eventually(t, "a known token", func() bool { return resultOf(v, "known") == "alice" })
+			eventually.Succeeds(t, func() error { return isAccepted(v, "known") })
 			switch {
 			case name == "hang":
 				m.set(m.hang)
@@ -110,7 +119,7 @@ func TestTokensDuringServerFaults(t *testing.T) {
 				m.start()
 			}
 			m.set(respond(activeToken))
-			eventually(t, "an unknown token", func() bool { return resultOf(v, "unknown1") == "alice" })
+			eventually.Succeeds(t, func() error { return isAccepted(v, "unknown1") })
 		})
 	}
 }

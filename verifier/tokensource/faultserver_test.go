@@ -158,20 +158,18 @@ func returnsWithin(t *testing.T, limit time.Duration, what string, do func()) {
 	}
 }
 
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
-}
-
 // countingObserver is a tokensource.Observer.
 type countingObserver struct{ ok, failed, ignored atomic.Int64 }
 
 func (c *countingObserver) Ignored(keys int) { c.ignored.Store(int64(keys)) }
+
+// expectIgnored returns an error unless that many keys are ignored.
+func (c *countingObserver) expectIgnored(want int64) error {
+	if got := c.ignored.Load(); got != want {
+		return fmt.Errorf("%d keys are ignored, want %d", got, want)
+	}
+	return nil
+}
 
 func (c *countingObserver) Refreshed(err error) {
 	if err == nil {

@@ -4,15 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"keyward/internal/eventually"
+	"keyward/internal/syncbuffer"
 	"keyward/verifier/jwks"
 	"keyward/verifier/tokensource"
 )
@@ -75,7 +77,7 @@ func TestIgnoredKeysAreLogged(t *testing.T) {
 	path, m := filepath.Join(t.TempDir(), "jwks.json"), newFaultServer(t)
 	sets := func(text string) { write(t, path, text); m.set(respond(text)) }
 	sets(jwkSet(jwk(t, "a"), odd))
-	var fileLog, remoteLog lockedBuffer
+	var fileLog, remoteLog syncbuffer.Buffer
 	seenFile, seenRemote := &countingObserver{}, &countingObserver{}
 	f := tokensource.NewJWKSFile(path, slog.New(slog.NewTextHandler(&fileLog, nil)), seenFile)
 	newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), Refresh: time.Millisecond, Observer: seenRemote, Log: slog.New(slog.NewTextHandler(&remoteLog, nil))})
@@ -83,8 +85,13 @@ func TestIgnoredKeysAreLogged(t *testing.T) {
 		t.Helper()
 		refreshed := seenRemote.ok.Load() + 2
 		f.Reload()
-		eventually(t, "two refreshes", func() bool { return seenRemote.ok.Load() >= refreshed })
-		for name, log := range map[string]*lockedBuffer{"file": &fileLog, "remote": &remoteLog} {
+		eventually.Succeeds(t, func() error {
+			if ok := seenRemote.ok.Load(); ok < refreshed {
+				return fmt.Errorf("%d refreshes, want %d", ok, refreshed)
+			}
+			return nil
+		})
+		for name, log := range map[string]*syncbuffer.Buffer{"file": &fileLog, "remote": &remoteLog} {
 			if got := strings.Count(log.String(), "left out"); got != int(lines) || !strings.Contains(log.String(), `kid=odd why="crv is not Ed25519"`) {
 				t.Errorf("%s: %d lines, want %d: %s", name, got, lines, log.String())
 			}
@@ -95,29 +102,11 @@ func TestIgnoredKeysAreLogged(t *testing.T) {
 	}
 	expectLines(1, 1)
 	sets(jwkSet(jwk(t, "a"), odd, strings.Replace(odd, "odd", "another", 1)))
-	eventually(t, "the change", func() bool { return seenRemote.ignored.Load() == 2 })
+	eventually.Succeeds(t, func() error { return seenRemote.expectIgnored(2) })
 	expectLines(3, 2)
 	sets(jwkSet(jwk(t, "a")))
-	eventually(t, "the change", func() bool { return seenRemote.ignored.Load() == 0 })
+	eventually.Succeeds(t, func() error { return seenRemote.expectIgnored(0) })
 	expectLines(4, 0) // the fourth line says that none is left out
-}
-
-// lockedBuffer is written by one goroutine and read by another.
-type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(text)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }
 
 func TestSecretFile(t *testing.T) {

@@ -52,7 +52,7 @@ type Introspector struct {
 // NewIntrospector returns an Introspector that authenticates as the given
 // client (RFC 6749 section 2.3.1).
 func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
-	if _, err := operatorURL("introspection url", cfg.URL); err != nil {
+	if _, err := operatorURL("url", cfg.URL); err != nil {
 		return nil, err
 	}
 	if cfg.Timeout <= 0 {

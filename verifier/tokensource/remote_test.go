@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/eventually"
 	"keyward/verifier/jwks"
 	"keyward/verifier/tokensource"
 )
@@ -39,10 +40,9 @@ func find(r *tokensource.Remote, kid string) (*jwks.Key, error) {
 func eventuallyFinds(t *testing.T, r *tokensource.Remote, kid string) *jwks.Key {
 	t.Helper()
 	var key *jwks.Key
-	eventually(t, "key "+kid, func() (found bool) {
-		var err error
+	eventually.Succeeds(t, func() (err error) {
 		key, err = find(r, kid)
-		return err == nil
+		return err
 	})
 	return key
 }
@@ -361,20 +361,26 @@ func TestErrorsQuoteNothing(t *testing.T) {
 }
 
 func TestRemoteConfig(t *testing.T) {
-	for name, cfg := range map[string]tokensource.RemoteConfig{
-		"nothing":              {},
-		"no URL":               {JWKSURL: "keys.json"},
-		"other scheme":         {JWKSURL: "file:///keys.json"},
-		"no host":              {JWKSURL: "https:///keys"},
-		"no host but a port":   {JWKSURL: "https://:443/keys"},
-		"fragment":             {JWKSURL: "https://issuer.test/keys#a"},
-		"issuer is a name":     {Issuer: "me"},
-		"issuer with a query":  {Issuer: "https://issuer.test/?a=b"},
-		"issuer with a ? only": {Issuer: "https://issuer.test/?"},
+	for name, c := range map[string]struct {
+		cfg tokensource.RemoteConfig
+		key string // that the error names
+	}{
+		"nothing":              {tokensource.RemoteConfig{}, "issuer"},
+		"no URL":               {tokensource.RemoteConfig{JWKSURL: "keys.json"}, "jwks_url"},
+		"other scheme":         {tokensource.RemoteConfig{JWKSURL: "file:///keys.json"}, "jwks_url"},
+		"no host":              {tokensource.RemoteConfig{JWKSURL: "https:///keys"}, "jwks_url"},
+		"no host but a port":   {tokensource.RemoteConfig{JWKSURL: "https://:443/keys"}, "jwks_url"},
+		"fragment":             {tokensource.RemoteConfig{JWKSURL: "https://issuer.test/keys#a"}, "jwks_url"},
+		"issuer is a name":     {tokensource.RemoteConfig{Issuer: "me"}, "issuer"},
+		"issuer with a query":  {tokensource.RemoteConfig{Issuer: "https://issuer.test/?a=b"}, "issuer"},
+		"issuer with a ? only": {tokensource.RemoteConfig{Issuer: "https://issuer.test/?"}, "issuer"},
 	} {
-		if r, err := tokensource.NewRemote(cfg); err == nil {
+		r, err := tokensource.NewRemote(c.cfg)
+		if err == nil {
 			_ = r.Close()
 			t.Errorf("%s: no error", name)
+		} else if !strings.HasPrefix(err.Error(), c.key+": ") {
+			t.Errorf("%s: the error does not name %s: %v", name, c.key, err)
 		}
 	}
 }

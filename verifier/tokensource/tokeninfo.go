@@ -72,14 +72,18 @@ func (c *claims) text(name string) string {
 		return ""
 	}
 	text, ok := value.(string)
-	if !ok || !isClaim(text) {
+	if !ok || !isText(text) {
 		c.wrong(name, wantText)
 		return ""
 	}
 	return strings.Clone(text) // or the entire response would stay in memory with it
 }
 
-func isClaim(text string) bool {
+// isText reports whether a response may have the text at all. If it may not, the
+// entire response is an error, and the token gets a 503. The claims that must be
+// names are left to [verifier.Introspection], which refuses the token alone: a
+// server may send an empty member, or an odd one that is not used.
+func isText(text string) bool {
 	return len(text) <= maxClaim && strings.IndexFunc(text, unicode.IsControl) < 0
 }
 
@@ -99,7 +103,7 @@ func (c *claims) texts(name string) []string {
 	texts := make([]string, 0, len(values))
 	for _, value := range values {
 		text, ok := value.(string)
-		if !ok || !isClaim(text) {
+		if !ok || !isText(text) {
 			c.wrong(name, wantText)
 			return nil
 		}

@@ -47,10 +47,12 @@ func checkURL(text string) (*url.URL, error) {
 	}
 }
 
-func operatorURL(field, text string) (*url.URL, error) {
+// operatorURL parses the URL of a configuration key. An error names the key; the
+// caller adds whose it is.
+func operatorURL(key, text string) (*url.URL, error) {
 	u, err := checkURL(text)
 	if err != nil {
-		return nil, fmt.Errorf("issuer: %s: %w", field, err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return u, nil
 }

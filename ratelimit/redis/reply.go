@@ -8,7 +8,7 @@ import (
 
 // errNotRESP means a reply that no command used here can have: not RESP2, or
 // too large. The error does not quote what the server sent.
-var errNotRESP = errors.New("redis: not an answer that Redis gives, or too large")
+var errNotRESP = errors.New("redis: not a reply that Redis gives, or too large")
 
 // bounds limit the size of a server's replies. The library allocates the memory
 // that a reply announces, or keeps whatever comes. If memory runs out, the

@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"keyward/authz"
+	"keyward/authz/urlpath"
+	"keyward/extauthz"
+	"keyward/manage"
+	"keyward/manage/state"
+	"keyward/passwordhash"
+	"keyward/reuse"
+	"keyward/store"
+	"keyward/store/filestore"
+	"keyward/verifier"
+)
+
+// console is what the console listener serves by.
+type console struct {
+	service *manage.Service
+	state   *managedState
+	handler extauthz.Handler
+}
+
+// Service returns the service that changes keys and users; nil without a console.
+func (s *Snapshot) Service() *manage.Service { return s.console.service }
+
+// State returns what managing remembers that is not a record; nil without a console.
+func (s *Snapshot) State() *state.DB {
+	if s.console.state == nil {
+		return nil
+	}
+	return s.console.state.DB
+}
+
+// Console returns what authenticates the callers of the management API. It decides
+// as all checks do, by routes of its own.
+func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
+
+// audited closes what an audit log needs closed: nothing.
+type audited struct{ *filestore.AuditFile }
+
+// Close implements io.Closer.
+func (audited) Close() error { return nil }
+
+// openConsole makes the service over the files.
+func (s *Snapshot) openConsole(old *reuse.Generation) error {
+	if s.cfg.Listen.Console == "" {
+		return nil
+	}
+	// A reload keeps what the log could not write yet.
+	path := s.cfg.Audit.File
+	log, err := reuse.Or(&s.generation, old, "audit log", path, func() (audited, error) {
+		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: path})}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	file := s.cfg.State.File
+	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openState(file, s.env.logger) })
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: s.cfg.Keys.File, Hasher: s.stores.keys.hasher})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: s.cfg.Users.File})
+	maxAge := s.cfg.Keys.MaxAge
+	s.console.service = manage.New(manage.Config{
+		Stores: manage.Stores{
+			Keys: keys, KeyEditor: keys.Editor(log.AuditFile), Users: users, UserEditor: users.Editor(log.AuditFile), Audit: log,
+		},
+		Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		HashPassword: hashOneAtATime(),
+		Rules: func(ctx context.Context) manage.KeyRules {
+			ended, err := users.Ended(ctx)
+			if err != nil {
+				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
+			}
+			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
+		},
+		Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+	})
+	return nil
+}
+
+// hashOneAtATime returns a function that hashes passwords, each after the one before:
+// what callers can have computed is bounded.
+func hashOneAtATime() func(context.Context, authz.Secret) (string, error) {
+	turn := make(chan struct{}, 1)
+	return func(ctx context.Context, password authz.Secret) (string, error) {
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+			return passwordhash.Hash(rand.Reader, password)
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// assembleConsole makes the Checker of the console: the same credentials, limits and
+// observers as those of other checks, for API keys in Authorization alone.
+func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) error {
+	if s.cfg.Listen.Console == "" {
+		return nil
+	}
+	own := keys.(*verifier.APIKey)
+	identity, err := s.cfg.Identity()
+	if err != nil {
+		return err
+	}
+	checker, err := authz.NewChecker(authz.Config{
+		Limiter: limiter, Ready: s.stores.keysReady, Policy: consolePolicy{},
+		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
+		Verifier: verifier.Chain{own, own.Unprefixed()}, Identity: identity,
+		TrustedHops: s.cfg.ClientAddress.TrustedHops, Observers: s.observers(),
+		Now: time.Now, Since: time.Since, NewID: newDecisionID,
+	})
+	if err != nil {
+		return err
+	}
+	s.console.handler = extauthz.Handler{Checker: checker, Renderer: rendererOf(s.cfg, checker), Trusted: s.cfg.TrustedProxies}
+	s.console.handler.Renderer.Errors = authz.StyleProblem
+	return nil
+}
+
+// consolePolicy is the policy of the console: every request needs an API key. What a
+// key may do behind the proxy, its paths and its project, does not matter here; what
+// it may manage is for manage.Service.
+type consolePolicy struct{}
+
+var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey}}
+
+// Route implements authz.Policy.
+func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Reason) {
+	return &consoleRoute, authz.OK
+}
+
+// Authorize implements authz.Policy.
+func (consolePolicy) Authorize(p *authz.Principal, _ urlpath.Path, _ *authz.Route) authz.Reason {
+	if p == nil || p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID == "" {
+		return authz.WrongKind
+	}
+	return authz.OK
+}
+
+// inForceWait is how long a change waits to be in force in this process.
+const inForceWait = time.Second
+
+var errNotInForce = errors.New("the change is made, and not in force in this process within a second")
+
+// await waits until the change seq to a record of the kind is in force.
+func (s *stores) await(ctx context.Context, kind string, seq int64) error {
+	var applied *appliedSeq
+	switch {
+	case kind == "key":
+		applied = s.keys.applied
+	case kind == "user" && s.users != nil:
+		applied = s.users.applied
+	}
+	if applied == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, inForceWait)
+	defer cancel()
+	if !applied.wait(ctx, seq) {
+		return errNotInForce
+	}
+	return nil
+}
+
+var _ store.AuditLog = audited{}

@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"keyward/manage/state"
+)
+
+// sweepInterval is how often what has expired is removed from the state file.
+const sweepInterval = time.Minute
+
+// managedState is the open state file, which is swept in the background.
+type managedState struct {
+	*state.DB
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// openState opens the state file.
+func openState(path string, log *slog.Logger) (*managedState, error) {
+	db, err := state.Open(context.Background(), state.Config{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &managedState{DB: db, stop: stop}
+	s.done.Go(func() { s.sweep(ctx, log) })
+	return s, nil
+}
+
+func (s *managedState) sweep(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				log.Error("state file not swept", "error", err)
+			}
+		}
+	}
+}
+
+// Close ends the sweeping and closes the file.
+func (s *managedState) Close() error {
+	s.stop()
+	s.done.Wait()
+	return s.DB.Close()
+}

@@ -1,0 +1,33 @@
+package explain
+
+import (
+	"reflect"
+	"testing"
+
+	"keyward/authz"
+)
+
+func TestNeeds(t *testing.T) {
+	scopes, err := authz.ParseScopes([]string{"b", "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		route *authz.Route
+		want  *Needs
+	}{
+		"no route":       {nil, nil},
+		"the zero route": {&authz.Route{}, &Needs{Auth: "deny", Credentials: []string{}, Scopes: []string{}}},
+		"a strict route": {
+			&authz.Route{Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodJWT}, Scopes: scopes, Project: "blog"},
+			&Needs{Auth: "required", Credentials: []string{"jwt"}, Scopes: []string{"a", "b"}, Project: "blog"},
+		},
+		"an open route":     {&authz.Route{Auth: authz.AuthNone}, &Needs{Auth: "none", Credentials: []string{}, Scopes: []string{}}},
+		"an optional route": {&authz.Route{Auth: authz.AuthOptional}, &Needs{Auth: "optional", Credentials: []string{}, Scopes: []string{}}},
+		"an unknown mode":   {&authz.Route{Auth: 200}, &Needs{Auth: "deny", Credentials: []string{}, Scopes: []string{}}},
+	} {
+		if got := (&Verdict{route: c.route}).Needs(); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}

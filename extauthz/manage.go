@@ -1,0 +1,27 @@
+package extauthz
+
+import (
+	"context"
+	"net/http"
+
+	"keyward/authz"
+)
+
+// CheckManage decides a request to the management API, which this process serves
+// itself. r is filled in from the request, and the decision is valid until r is reset.
+// Headers about the client count only from a trusted proxy.
+func (h *Handler) CheckManage(ctx context.Context, r *authz.Request, hr *http.Request) *authz.Decision {
+	h.fill(r, hr)
+	r.Transport = authz.TransportManage
+	return h.Checker.Check(ctx, r)
+}
+
+// RecordFailure counts the request as one with an invalid credential, against the
+// limit of the client's address.
+func (h *Handler) RecordFailure(ctx context.Context, r *authz.Request, hr *http.Request) {
+	h.fill(r, hr)
+	h.Checker.RecordFailure(ctx, r)
+}
+
+// Detail returns what clients learn of a denial for the reason, in English.
+func Detail(reason authz.Reason) string { return detail(reason) }

@@ -1,0 +1,142 @@
+package manage
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"keyward/authz"
+	"keyward/authz/urlpath"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// Actor is who calls the Service: a key or a session whose credential was verified,
+// with what it may do now. The zero Actor may do nothing.
+type Actor struct {
+	name      string // the user; for the commands cli:USER@HOST
+	key       string // the id of the key that was presented; "" for a session
+	roles     roles
+	reach     reach
+	via       audit.Via
+	address   string
+	requestID string
+}
+
+// Call is what the audit log says of a call beside its actor.
+type Call struct {
+	Via       audit.Via
+	Address   netip.Addr // of the client; the zero Addr is not known
+	RequestID string
+}
+
+// reach is what an actor's own credential may do behind the proxy: what it hands
+// out must lie within that.
+type reach struct {
+	everything bool
+	user       string // whose scopes and paths it has where it has none of its own
+	ownScopes  bool
+	scopes     authz.Scopes
+	paths      []urlpath.Set // a path must be in each
+	ownPaths   bool
+	project    string
+	expires    time.Time
+	rate       authz.Rate // zero: none of its own
+	cidrs      []netip.Prefix
+}
+
+// CLI is the actor of a command that works on the store itself. An operator who can
+// write the files can do everything anyway; the audit log names the operator as the
+// system does.
+func CLI(user, host string) Actor {
+	return Actor{name: "cli:" + user + "@" + host, roles: roleOf[ScopeAdmin], reach: reach{everything: true}, via: audit.ViaCLI}
+}
+
+// SessionActor is the actor of a session of the user. granted are roles that the
+// session has beside those in the user's record.
+func SessionActor(user *store.UserRecord, granted []string, call Call) Actor {
+	if user.Disabled || user.Unsupported || !user.Deleted.IsZero() {
+		return Actor{}
+	}
+	a := newActor(user.Name, call)
+	a.roles = rolesOf(user.Scopes) | rolesOf(granted) | roleSelf
+	a.reach.user = user.Name
+	a.reach.setUser(user)
+	a.reach.everything = a.roles.has(roleAdmin)
+	return a
+}
+
+// KeyActor is the actor of a key, with its user; nil is a key without one. The
+// managing scopes of a key need a user, and allow no more than the user has now.
+func KeyActor(key *store.KeyRecord, user *store.UserRecord, now time.Time, call Call) Actor {
+	switch {
+	case key.Ended() || key.Unsupported || key.Paused != nil || now.Before(key.NotBefore) || !key.Expires.IsZero() && !now.Before(key.Expires):
+		return Actor{}
+	case user != nil && (user.Name != key.User || user.Disabled || user.Unsupported || !user.Deleted.IsZero() || !key.Created.After(user.ValidSince)):
+		return Actor{}
+	}
+	name := key.User
+	if name == "" {
+		name = key.ID
+	}
+	a := newActor(name, call)
+	a.key = key.ID
+	a.reach.user = key.User
+	own := key.OwnScopes()
+	if user != nil {
+		a.roles = rolesWithin(own, rolesOf(user.Scopes)|roleSelf)
+		a.reach.setUser(user)
+	}
+	a.reach.setKey(key)
+	a.reach.everything = a.roles.has(roleAdmin)
+	return a
+}
+
+func newActor(name string, call Call) Actor {
+	a := Actor{name: name, via: call.Via, requestID: call.RequestID}
+	if call.Address.IsValid() {
+		a.address = call.Address.String()
+	}
+	return a
+}
+
+// setUser bounds the reach by a user's scopes and paths.
+func (r *reach) setUser(user *store.UserRecord) {
+	paths, scopes, err := store.CompileAccess(user.Paths, user.Scopes)
+	if err != nil {
+		paths, scopes = urlpath.Set{}, authz.Scopes{}
+	}
+	r.scopes = scopes
+	r.paths = append(r.paths, paths)
+}
+
+// setKey bounds the reach by a key's own settings.
+func (r *reach) setKey(key *store.KeyRecord) {
+	paths, scopes, err := store.CompileAccess(key.Paths, key.OwnScopes())
+	if err != nil {
+		paths, scopes = urlpath.Set{}, authz.Scopes{}
+	}
+	if key.Scopes != nil {
+		r.ownScopes, r.scopes = true, scopes
+	}
+	r.ownPaths = len(key.Paths) > 0
+	r.paths = append(r.paths, paths)
+	r.project, r.expires, r.cidrs = key.Project, key.Expires, key.CIDRs
+	if key.Rate != "" {
+		r.rate, _ = authz.ParseRate(key.Rate) // zero allows nothing, and so gives nothing
+		if r.rate == (authz.Rate{}) {
+			r.rate = authz.Rate{Count: 1, Period: authz.MaxRefill}
+		}
+	}
+}
+
+// anyPath reports whether the reach has no restriction of paths at all.
+func (r *reach) anyPath() bool {
+	return !slices.ContainsFunc(r.paths, func(s urlpath.Set) bool { return !s.IsAnyPath() })
+}
+
+// Name is the user that the actor is, or the key without a user.
+func (a Actor) Name() string { return a.name }
+
+// Key is the id of the key that the actor presented; "" for a session or a command.
+func (a Actor) Key() string { return a.key }

@@ -1,0 +1,239 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"keyward/manage"
+	"keyward/manage/state"
+	"keyward/store/audit"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// Config is what the API is made of. Service and Authenticate are required.
+type Config struct {
+	// Service returns the service in force.
+	Service func() *manage.Service
+	// Authenticate returns the actor that a request's credential stands for, or why it
+	// is denied. It is called before the body is read.
+	Authenticate func(*http.Request) (manage.Actor, *Denial)
+	// CountFailure counts a secret of no key that a caller had verified, as a failed
+	// attempt of its address; nil counts nothing.
+	CountFailure func(*http.Request)
+	// State remembers requests with an Idempotency-Key.
+	State func() *state.DB
+	// Log is for what an operator must know; nil discards it.
+	Log *slog.Logger
+	// Version is that of the program, for the OpenAPI document.
+	Version string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Denial is why a caller was not authenticated.
+type Denial struct {
+	Status     int // HTTP
+	Detail     string
+	DecisionID string      // under which the log has it
+	Header     http.Header // such as WWW-Authenticate and Retry-After
+}
+
+// Bounds of what callers may make the API keep and do.
+const (
+	// concurrency is how many requests are served at once. Changes wait for each
+	// other's sync anyway.
+	concurrency = 64
+	// requestTime is how long a request may take, waiting for the store included.
+	requestTime = 10 * time.Second
+	bodyTime    = 5 * time.Second
+)
+
+// api is the Handler.
+type api struct {
+	Config
+	mux  *http.ServeMux
+	slot chan struct{}
+}
+
+// New returns the handler of the API.
+func New(cfg Config) http.Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency)}
+	a.register()
+	return a
+}
+
+// register adds the operations to the mux.
+func (a *api) register() {
+	setUpHuma()
+	cfg := huma.DefaultConfig("Keyward management API", a.Version)
+	cfg.Info.Description = "Keys, users and the audit log. docs/api.md is the guide."
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/api/openapi", "", ""
+	cfg.CreateHooks = nil // no $schema members and links
+	cfg.RejectUnknownQueryParameters = true
+	cfg.Formats = map[string]huma.Format{"application/json": strictFormat(), "json": strictFormat()}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "A key of Keyward's."}}
+	cfg.Security = []map[string][]string{{"key": {}}}
+	h := humago.New(a.mux, cfg)
+	a.registerKeys(h)
+	a.registerKeyChanges(h)
+	a.registerBulk(h)
+	a.registerOwn(h)
+	a.registerObserved(h)
+	a.registerUsers(h)
+	a.registerAudit(h)
+}
+
+// documentPath serves the OpenAPI document, which says nothing of this installation.
+const documentPath = "/api/openapi.json"
+
+// ServeHTTP implements http.Handler. Every answer is JSON, and none is to be kept.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	select {
+	case a.slot <- struct{}{}:
+		defer func() { <-a.slot }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		newProblem(overloaded, "too many requests are being served").write(w)
+		return
+	}
+	if r.URL.Path == documentPath {
+		a.serve(w, r)
+		return
+	}
+	actor, denial := a.Authenticate(r)
+	if denial != nil {
+		denial.write(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	defer cancel()
+	c := &call{actor: actor}
+	answer := &statusWriter{ResponseWriter: w}
+	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
+	if idempotent(r) {
+		a.serveOnce(answer, r, c)
+	} else {
+		a.serve(answer, r)
+	}
+	if c.failed && a.CountFailure != nil {
+		a.CountFailure(r)
+	}
+	if !c.reached && answer.status >= 400 && answer.status < 500 {
+		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, codeOfStatus(answer.status))
+	}
+}
+
+// serve hands the request to its operation. What has none is a problem too: the mux
+// would answer in plain text.
+func (a *api) serve(w http.ResponseWriter, r *http.Request) {
+	handler, pattern := a.mux.Handler(r)
+	if pattern != "" {
+		a.mux.ServeHTTP(w, r)
+		return
+	}
+	answer := headOnly{header: http.Header{}}
+	handler.ServeHTTP(&answer, r)
+	code := manage.NotFound
+	if answer.status == http.StatusMethodNotAllowed {
+		code = methodNotAllowed
+		w.Header().Set("Allow", answer.header.Get("Allow"))
+	}
+	newProblem(code, "").write(w)
+}
+
+// headOnly keeps the status and the header of a response.
+type headOnly struct {
+	header http.Header
+	status int
+}
+
+// Header implements http.ResponseWriter.
+func (h *headOnly) Header() http.Header { return h.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (h *headOnly) WriteHeader(status int) { h.status = status }
+
+// Write implements http.ResponseWriter.
+func (h *headOnly) Write(p []byte) (int, error) { return len(p), nil }
+
+// write writes the denial as a problem.
+func (d *Denial) write(w http.ResponseWriter) {
+	for name, values := range d.Header {
+		w.Header()[name] = values
+	}
+	p := newProblem(codeOfStatus(d.Status), d.Detail)
+	p.DecisionID = d.DecisionID
+	p.write(w)
+}
+
+// call is what a request's context has.
+type call struct {
+	actor manage.Actor
+	// reached is set once an operation has begun: from then on it is the Service that
+	// records a refusal.
+	reached bool
+	// failed is set where a secret was tried that is of no key.
+	failed bool
+	// recordID is the id of the record that the request makes, if it has an
+	// Idempotency-Key; resumed means that an earlier attempt may have made it.
+	recordID string
+	resumed  bool
+}
+
+type callKey struct{}
+
+// actorOf is the actor of the request; the zero Actor, which may do nothing, if there
+// is none.
+func actorOf(ctx context.Context) manage.Actor {
+	if c := callOf(ctx); c != nil {
+		return c.actor
+	}
+	return manage.Actor{}
+}
+
+// reached notes that an operation has begun.
+func reached(ctx context.Context) {
+	if c := callOf(ctx); c != nil {
+		c.reached = true
+	}
+}
+
+// failed notes that a secret was tried that is of no key.
+func failed(ctx context.Context) {
+	if c := callOf(ctx); c != nil {
+		c.failed = true
+	}
+}
+
+// callOf is what the context has of the request; nil if it has nothing.
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+// statusWriter keeps the status of a response.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

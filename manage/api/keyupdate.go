@@ -1,0 +1,136 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"keyward/authz"
+	"keyward/manage"
+	"keyward/store"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// KeyPatch is a merge patch (RFC 7396) of a key.
+type KeyPatch struct {
+	KeyID
+	IfMatch
+	Body struct {
+		Name        *string             `json:"name,omitempty" minLength:"1" maxLength:"255"`
+		Project     optional[string]    `json:"project,omitempty"`
+		Scopes      optional[*[]string] `json:"scopes,omitempty" doc:"null: its user's; an empty list is none."`
+		Paths       optional[[]string]  `json:"paths,omitempty" doc:"null: anywhere; an empty list is refused."`
+		Expires     optional[string]    `json:"expires,omitempty" doc:"null: never."`
+		Rate        optional[string]    `json:"rate,omitempty" doc:"null: that of its kind."`
+		Description optional[string]    `json:"description,omitempty"`
+		Owner       optional[string]    `json:"owner,omitempty"`
+		NotBefore   optional[time.Time] `json:"not_before,omitempty" doc:"null: at once."`
+		CIDRs       optional[[]string]  `json:"cidrs,omitempty" doc:"null: from any address."`
+	}
+}
+
+// ReasonInput is a request about a key that may give a reason. The body may be left out.
+type ReasonInput struct {
+	KeyID
+	IfMatch
+	Body *struct {
+		Reason string `json:"reason,omitempty" maxLength:"255" doc:"Why; it is shown with the key and in the audit log."`
+	} `required:"false"`
+}
+
+func (in *ReasonInput) ref(own bool) manage.KeyRef {
+	ref := manage.KeyRef{ID: in.ID, IfMatch: in.version(), Own: own}
+	if in.Body != nil {
+		ref.Reason = in.Body.Reason
+	}
+	return ref
+}
+
+// registerKeyChanges adds what changes a key that stays.
+func (a *api) registerKeyChanges(h huma.API) {
+	add(h, operation{id: "update-key", method: http.MethodPatch, path: "/keys/{id}", summary: "Change a key", tag: "Keys", errors: []int{http.StatusConflict}},
+		func(ctx context.Context, who manage.Actor, in *KeyPatch) (*keyOutput, error) {
+			patch, err := in.patch(a.Now())
+			if err != nil {
+				return nil, err
+			}
+			r, err := a.Service().UpdateKey(ctx, who, manage.KeyRef{ID: in.ID, IfMatch: in.version()}, patch)
+			return a.keyOutput(ctx, &r, authz.Secret{}, err)
+		})
+	for _, each := range []struct {
+		id, verb, summary string
+		call              func(*manage.Service, context.Context, manage.Actor, manage.KeyRef) (store.KeyRecord, error)
+	}{
+		{"pause-key", "pause", "Have the checks refuse a key until it is resumed", (*manage.Service).PauseKey},
+		{"resume-key", "resume", "End the pause of a key", (*manage.Service).ResumeKey},
+		{"end-grace", "end-grace", "End the secrets that rotations replaced", (*manage.Service).EndGrace},
+	} {
+		add(h, operation{id: each.id, method: http.MethodPost, path: "/keys/{id}/" + each.verb, summary: each.summary, tag: "Keys", errors: []int{http.StatusConflict}},
+			func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
+				r, err := each.call(a.Service(), ctx, who, in.ref(false))
+				return a.keyOutput(ctx, &r, authz.Secret{}, err)
+			})
+	}
+}
+
+// patch reads what the body gives.
+func (in *KeyPatch) patch(now time.Time) (p manage.KeyPatch, err error) {
+	b := &in.Body
+	p.Name = b.Name
+	for to, from := range map[**string]*optional[string]{
+		&p.Project: &b.Project, &p.Rate: &b.Rate, &p.Description: &b.Description, &p.Owner: &b.Owner,
+	} {
+		if from.sent {
+			*to = &from.value
+		}
+	}
+	if b.Scopes.sent {
+		p.Scopes = &b.Scopes.value
+	}
+	if b.NotBefore.sent {
+		p.NotBefore = &b.NotBefore.value
+	}
+	if b.Paths.sent {
+		if b.Paths.value != nil && len(b.Paths.value) == 0 {
+			return p, invalid("/paths", "is empty, which would be anywhere: null says so")
+		}
+		p.Paths = &b.Paths.value
+	}
+	if b.Expires.sent {
+		expires, err := expiry(b.Expires.value, now)
+		if err != nil {
+			return p, err
+		}
+		p.Expires = &expires
+	}
+	if b.CIDRs.sent {
+		networks, err := parseNetworks(b.CIDRs.value)
+		if err != nil {
+			return p, err
+		}
+		p.CIDRs = &networks
+	}
+	return p, nil
+}
+
+// parseNetworks reads the networks of a key's clients.
+func parseNetworks(texts []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range texts {
+		network, err := authz.ParseNetwork(text)
+		if err != nil {
+			return nil, invalid("/cidrs", err.Error())
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
+
+// invalid is the problem of one member.
+func invalid(pointer, detail string) *Problem {
+	p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+	p.Errors = []manage.FieldError{{Pointer: pointer, Detail: detail}}
+	return p
+}

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"keyward/authz"
+	"keyward/manage"
+	"keyward/store"
+	"keyward/store/audit"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// UserBody is a user in a response.
+type UserBody struct {
+	manage.UserView
+	ETag string `json:"etag" doc:"The version of the record, for If-Match."`
+}
+
+// userOutput is the response with one user.
+type userOutput struct {
+	ETag string `header:"ETag"`
+	Body UserBody
+}
+
+// UserName is the name in the path of a request about one user.
+type UserName struct {
+	Name string `path:"name" maxLength:"255"`
+}
+
+// registerUsers adds what is done to users.
+func (a *api) registerUsers(h huma.API) {
+	add(h, operation{id: "create-user", method: http.MethodPost, path: "/users", summary: "Create a user", status: http.StatusCreated, tag: "Users", errors: []int{http.StatusConflict}},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			Body struct {
+				Name     string   `json:"name" minLength:"1" maxLength:"255"`
+				Scopes   []string `json:"scopes,omitempty" maxItems:"100"`
+				Paths    []string `json:"paths,omitempty" maxItems:"100" doc:"Without them: anywhere."`
+				Disabled bool     `json:"disabled,omitempty"`
+				Password *string  `json:"password,omitempty" doc:"8 to 72 bytes. Without it the user cannot log in." writeOnly:"true"`
+			}
+		}) (*userOutput, error) {
+			b := in.Body
+			input := manage.UserInput{Name: b.Name, Scopes: b.Scopes, Paths: b.Paths, Disabled: b.Disabled}
+			if b.Password != nil {
+				secret := authz.NewSecret(*b.Password)
+				input.Password = &secret
+			}
+			if callOf(ctx).resumed {
+				// The earlier attempt may have made the user.
+				if r, err := a.Service().User(ctx, who, b.Name); err == nil {
+					return asUserOutput(&r, nil)
+				}
+			}
+			r, err := a.Service().CreateUser(ctx, who, input)
+			return asUserOutput(&r, err)
+		})
+	add(h, operation{id: "list-users", method: http.MethodGet, path: "/users", summary: "List users", tag: "Users"},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			Paging
+			Q string `query:"q" maxLength:"255" doc:"With that in the name."`
+		}) (*listOutput[UserBody], error) {
+			records, next, err := a.Service().ListUsers(ctx, who, store.UserFilter{Text: in.Q}, in.page())
+			if err != nil {
+				return nil, err
+			}
+			return &listOutput[UserBody]{listOf(records, next, viewUser)}, nil
+		})
+	add(h, operation{id: "get-user", method: http.MethodGet, path: "/users/{name}", summary: "Show a user", tag: "Users"},
+		func(ctx context.Context, who manage.Actor, in *struct{ UserName }) (*userOutput, error) {
+			r, err := a.Service().User(ctx, who, in.Name)
+			return asUserOutput(&r, err)
+		})
+	add(h, operation{id: "update-user", method: http.MethodPatch, path: "/users/{name}", summary: "Change a user", tag: "Users", errors: []int{http.StatusConflict}},
+		func(ctx context.Context, who manage.Actor, in *UserPatch) (*userOutput, error) {
+			r, err := a.Service().UpdateUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, in.patch())
+			return asUserOutput(&r, err)
+		})
+	a.registerUserEnds(h)
+}
+
+// registerUserEnds adds what ends something that a user has.
+func (a *api) registerUserEnds(h huma.API) {
+	add(h, operation{id: "set-password", method: http.MethodPost, path: "/users/{name}/password", summary: "Set a user's password", status: http.StatusNoContent, tag: "Users"},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			UserName
+			IfMatch
+			Body struct {
+				Password string `json:"password" doc:"8 to 72 bytes." writeOnly:"true"`
+			}
+		}) (*struct{}, error) {
+			return nil, a.Service().SetPassword(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, authz.NewSecret(in.Body.Password))
+		})
+	add(h, operation{id: "delete-user", method: http.MethodDelete, path: "/users/{name}", summary: "Delete a user, and revoke its keys and tokens", status: http.StatusNoContent, tag: "Users", errors: []int{http.StatusConflict}},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			UserName
+			IfMatch
+		}) (*struct{}, error) {
+			return nil, a.Service().DeleteUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()})
+		})
+}
+
+// UserPatch is a merge patch (RFC 7396) of a user.
+type UserPatch struct {
+	UserName
+	IfMatch
+	Body struct {
+		Scopes   *[]string          `json:"scopes,omitempty" maxItems:"100"`
+		Paths    optional[[]string] `json:"paths,omitempty" doc:"null: anywhere."`
+		Disabled *bool              `json:"disabled,omitempty"`
+	}
+}
+
+func (p *UserPatch) patch() manage.UserPatch {
+	patch := manage.UserPatch{Scopes: p.Body.Scopes, Disabled: p.Body.Disabled}
+	if p.Body.Paths.sent {
+		patch.Paths = &p.Body.Paths.value
+	}
+	return patch
+}
+
+func viewUser(r *store.UserRecord) UserBody {
+	return UserBody{manage.ViewUser(r), etag(r.Version())}
+}
+
+func asUserOutput(r *store.UserRecord, err error) (*userOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	body := viewUser(r)
+	return &userOutput{body.ETag, body}, nil
+}
+
+// registerAudit adds the audit log.
+func (a *api) registerAudit(h huma.API) {
+	add(h, operation{id: "list-audit", method: http.MethodGet, path: "/audit", summary: "List the audit log", tag: "Audit"},
+		func(ctx context.Context, who manage.Actor, in *struct {
+			Paging
+			Actor  string    `query:"actor" maxLength:"255" doc:"Of that user, key or cli:USER@HOST."`
+			Target string    `query:"target" maxLength:"255" doc:"About the record with that id or name."`
+			Action string    `query:"action" maxLength:"64" doc:"Of that action, as key.create."`
+			Since  time.Time `query:"since" doc:"At that time or later."`
+		}) (*listOutput[audit.Entry], error) {
+			filter := store.AuditFilter{Actor: in.Actor, Record: in.Target, Action: audit.Action(in.Action), Since: in.Since}
+			entries, next, err := a.Service().AuditLog(ctx, who, filter, in.page())
+			if err != nil {
+				return nil, err
+			}
+			return &listOutput[audit.Entry]{listOf(entries, next, func(e *audit.Entry) audit.Entry { return *e })}, nil
+		})
+}

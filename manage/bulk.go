@@ -1,0 +1,127 @@
+package manage
+
+import (
+	"context"
+
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// maxBulk bounds the keys that one call revokes by their ids.
+const maxBulk = 10_000
+
+// Selection is which keys a call revokes: exactly one of its members.
+type Selection struct {
+	IDs     []string
+	User    string // whose sessions and tokens end too
+	Project string
+}
+
+// Revoked is what became of a call that revokes several keys.
+type Revoked struct {
+	IDs     []string // that have ended by this call
+	Unknown []string // of Selection.IDs
+	Seq     int64    // of the last change; zero if nothing has changed
+}
+
+// RevokeKeys revokes keys in one durable step: all of them, or none. Those that have
+// ended already are in neither list. It needs keyward:keys.
+func (s *Service) RevokeKeys(ctx context.Context, a Actor, which Selection) (Revoked, error) {
+	err := s.mayChangeKeys(a, "")
+	if err == nil {
+		err = which.check()
+	}
+	if err == nil && which.User != "" {
+		return s.revokeOfUser(ctx, a, which.User)
+	}
+	var done Revoked
+	var last *store.KeyRecord
+	if err == nil {
+		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) (err error) {
+			done = Revoked{}
+			last, err = s.revokeSelected(tx, a, which, &done)
+			return err
+		})
+	}
+	if err == nil && last != nil {
+		done.Seq = last.Seq
+	}
+	record := which.Project
+	if record == "" {
+		record = "keys"
+	}
+	if err := s.finish(ctx, a, audit.KeyRevoke, record, done.Seq, err); err != nil {
+		return Revoked{}, err
+	}
+	return done, nil
+}
+
+func (w Selection) check() error {
+	var bad problems
+	switch {
+	case w.members() != 1:
+		bad.add("", "needs exactly one of ids, user and project")
+	case len(w.IDs) > maxBulk:
+		bad.add("/ids", "has more than %d", maxBulk)
+	}
+	return bad.err()
+}
+
+// members is how many members say what to revoke.
+func (w Selection) members() int {
+	n := 0
+	for _, given := range []bool{len(w.IDs) > 0, w.User != "", w.Project != ""} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+// revokeOfUser ends all that a user has. One line of the user's record does that.
+func (s *Service) revokeOfUser(ctx context.Context, a Actor, user string) (Revoked, error) {
+	keys, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{})
+	if err != nil {
+		return Revoked{}, asError(err)
+	}
+	rules := s.KeyRules(ctx)
+	r, err := s.EndUser(ctx, a, UserRef{Name: user})
+	if err != nil {
+		return Revoked{}, err
+	}
+	done := Revoked{Seq: r.Seq}
+	for i := range keys {
+		if rules.State(&keys[i], s.Now()) != KeyRevoked {
+			done.IDs = append(done.IDs, keys[i].ID)
+		}
+	}
+	return done, nil
+}
+
+// revokeSelected puts what revoking the selected keys makes of their records, and
+// returns the last one; nil if none has changed.
+func (s *Service) revokeSelected(tx store.Tx[store.KeyRecord], a Actor, which Selection, done *Revoked) (last *store.KeyRecord, err error) {
+	missing := make(map[string]bool, len(which.IDs))
+	for _, id := range which.IDs {
+		missing[id] = true
+	}
+	err = tx.Each(func(r *store.KeyRecord) error {
+		if !missing[r.ID] && (which.Project == "" || r.Project != which.Project) {
+			return nil
+		}
+		delete(missing, r.ID)
+		after := r.Clone()
+		if after.Revoke(s.Now().UTC()) {
+			tx.Put(&after, a.entry(audit.KeyRevoke, r.ID, keyChanges(r, &after)))
+			done.IDs, last = append(done.IDs, r.ID), &after
+		}
+		return nil
+	})
+	for _, id := range which.IDs {
+		if missing[id] {
+			done.Unknown = append(done.Unknown, id)
+			delete(missing, id)
+		}
+	}
+	return last, err
+}

@@ -1,0 +1,137 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"keyward/store"
+)
+
+// Code says why a call was refused or failed. The codes are a closed set: they are
+// the names of the problem types of the management API (docs/api.md).
+type Code string
+
+// The codes.
+const (
+	Forbidden        Code = "forbidden"
+	BeyondCaller     Code = "beyond_caller"
+	NotFound         Code = "not_found" // also of what the actor may not see
+	Conflict         Code = "conflict"
+	Ended            Code = "ended"
+	Changed          Code = "changed"
+	Invalid          Code = "invalid"
+	StoreUnavailable Code = "store_unavailable"
+	AuditUnavailable Code = "audit_unavailable"
+)
+
+// Error is why a call was refused or failed. Its texts are for the caller, and have
+// no secret and no value that the caller sent.
+type Error struct {
+	Code   Code
+	Detail string
+	Fields []FieldError // of Invalid
+	Cause  error        // for the operator; nil: there is no more to say
+
+	refused bool // what the actor asked for is there, and not for it
+}
+
+// isRefusal reports whether the error is one for the audit log: the actor asked for
+// what it may not do.
+func (e *Error) isRefusal() bool {
+	return e.refused || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid
+}
+
+// FieldError is what is wrong with one member of the caller's input.
+type FieldError struct {
+	Pointer string `json:"pointer"` // RFC 6901
+	Detail  string `json:"detail"`
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	text := string(e.Code) + ": " + e.Detail
+	for _, f := range e.Fields {
+		text += fmt.Sprintf("; %s: %s", f.Pointer, f.Detail)
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Is makes errors.Is compare by code.
+func (e *Error) Is(target error) bool {
+	other, ok := target.(*Error)
+	return ok && other.Code == e.Code
+}
+
+// AsError returns the Error in the chain of err; nil if there is none.
+func AsError(err error) *Error {
+	var e *Error
+	_ = errors.As(err, &e)
+	return e
+}
+
+// CodeOf is the code of an error of this package. An error that is not of it is
+// StoreUnavailable.
+func CodeOf(err error) Code {
+	if e := AsError(err); e != nil {
+		return e.Code
+	}
+	return StoreUnavailable
+}
+
+func refuse(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// problems collects what is wrong with an input, so that all of it is said at once.
+type problems struct{ fields []FieldError }
+
+// add adds a problem of the member, which is a JSON pointer.
+func (p *problems) add(pointer, format string, args ...any) {
+	p.fields = append(p.fields, FieldError{pointer, fmt.Sprintf(format, args...)})
+}
+
+// check adds err, if it is one.
+func (p *problems) check(pointer string, err error) {
+	if err != nil {
+		p.add(pointer, "%s", strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": "))
+	}
+}
+
+// err returns the problems as an Error, nil if there are none.
+func (p *problems) err() error {
+	if len(p.fields) == 0 {
+		return nil
+	}
+	return &Error{Code: Invalid, Detail: "the request has members that cannot be accepted", Fields: p.fields}
+}
+
+// asError makes an Error of what a store returned.
+func asError(err error) error {
+	switch {
+	case err == nil || AsError(err) != nil:
+		return err
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: StoreUnavailable, Detail: "the change took too long", Cause: err}
+	case errors.Is(err, store.ErrNotFound):
+		return &Error{Code: NotFound, Detail: "there is no such record", Cause: err}
+	case errors.Is(err, store.ErrChanged):
+		return &Error{Code: Changed, Detail: "the record was changed meanwhile", Cause: err}
+	case errors.Is(err, store.ErrRevoked):
+		return &Error{Code: Ended, Detail: "the key has ended, and stays so", Cause: err}
+	case errors.Is(err, store.ErrDuplicate):
+		return &Error{Code: Conflict, Detail: "it is there already", Cause: err}
+	case errors.Is(err, store.ErrUnsupported):
+		return &Error{Code: Conflict, Detail: "a newer version of Keyward wrote the record; it can only be ended here", Cause: err}
+	case errors.Is(err, store.ErrInvalid):
+		return &Error{Code: Invalid, Detail: "the record cannot be written", Cause: err}
+	case errors.Is(err, store.ErrAudit):
+		return &Error{Code: AuditUnavailable, Detail: "the audit log cannot be written; what ends a credential goes on", Cause: err}
+	default:
+		return &Error{Code: StoreUnavailable, Detail: "the store cannot be read or written", Cause: err}
+	}
+}

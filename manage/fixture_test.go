@@ -1,0 +1,145 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/store"
+	"keyward/store/audit"
+	"keyward/store/filestore"
+)
+
+// fixture is a Service over files, with a clock.
+type fixture struct {
+	*testing.T
+	*Service
+	admin Actor
+
+	mu   sync.Mutex
+	time time.Time
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{T: t, time: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), admin: CLI("root", "host")}
+	dir := t.TempDir()
+	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
+	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl"), Now: f.now})
+	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
+	f.Service = New(Config{
+		Stores: Stores{Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log},
+		Hasher: hasher, Now: f.now,
+		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {
+			return "$2a$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy", nil
+		},
+	})
+	return f
+}
+
+func (f *fixture) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.time
+}
+
+// pass lets time pass.
+func (f *fixture) pass(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.time = f.time.Add(d)
+}
+
+func (f *fixture) ctx() context.Context { return context.Background() }
+
+// user makes a user, as an administrator does.
+func (f *fixture) user(name string, scopes []string, paths ...string) store.UserRecord {
+	f.Helper()
+	r, err := f.CreateUser(f.ctx(), f.admin, UserInput{Name: name, Scopes: scopes, Paths: paths})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return r
+}
+
+// key makes a key, as an administrator does.
+func (f *fixture) key(p store.KeyParams) store.KeyRecord {
+	f.Helper()
+	if p.Name == "" {
+		p.Name = "a key"
+	}
+	r, _, err := f.CreateKey(f.ctx(), f.admin, p)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return r
+}
+
+var testCall = Call{Via: audit.ViaAPI, Address: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
+
+// byKey is the actor of a new key of the user's with those scopes; nil is the user's.
+func (f *fixture) byKey(user string, scopes *[]string, paths ...string) Actor {
+	f.Helper()
+	return f.actorOf(f.key(store.KeyParams{User: user, Scopes: scopes, Paths: paths}))
+}
+
+// actorOf is the actor of a key, as it and its user are now.
+func (f *fixture) actorOf(key store.KeyRecord) Actor {
+	f.Helper()
+	key, err := f.Keys.Get(f.ctx(), key.ID)
+	if err != nil {
+		return Actor{}
+	}
+	if key.User == "" {
+		return KeyActor(&key, nil, f.now(), testCall)
+	}
+	user, err := f.Users.Get(f.ctx(), key.User)
+	if err != nil {
+		return Actor{}
+	}
+	return KeyActor(&key, &user, f.now(), testCall)
+}
+
+// bySession is the actor of a session of the user's.
+func (f *fixture) bySession(user string, granted ...string) Actor {
+	f.Helper()
+	r, err := f.Users.Get(f.ctx(), user)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return SessionActor(&r, granted, testCall)
+}
+
+// entries are those of the audit log.
+func (f *fixture) entries() []audit.Entry {
+	f.Helper()
+	all, _, err := f.Audit.List(f.ctx(), store.AuditFilter{}, store.Page{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return all
+}
+
+// wantCode fails the test unless err is of the code; "" means nil.
+func (f *fixture) wantCode(what string, err error, code Code) {
+	f.Helper()
+	var e *Error
+	switch {
+	case err == nil && code == "":
+	case err == nil:
+		f.Errorf("%s: done, want %s", what, code)
+	case !errors.As(err, &e):
+		f.Errorf("%s: %v is not an Error", what, err)
+	case e.Code != code:
+		f.Errorf("%s: %v, want %q", what, err, code)
+	}
+}
+
+func scopes(names ...string) *[]string { return &names }

@@ -1,0 +1,174 @@
+package manage
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"keyward/authz"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// KeyPatch is what is to change of a key; nil is what is to stay.
+type KeyPatch struct {
+	Name, Project, Rate, Description, Owner *string    // "" removes all but the name
+	Paths                                   *[]string  // empty: anywhere
+	Scopes                                  **[]string // to nil: the user's
+	Expires, NotBefore                      *time.Time // zero removes it
+	CIDRs                                   *[]netip.Prefix
+}
+
+// UpdateKey changes a key. It needs what creating the result would need. A key that has
+// ended is [Ended].
+func (s *Service) UpdateKey(ctx context.Context, a Actor, ref KeyRef, patch KeyPatch) (store.KeyRecord, error) {
+	if err := s.checkPatch(&patch); err != nil {
+		return store.KeyRecord{}, s.finish(ctx, a, audit.KeyUpdate, ref.ID, 0, err)
+	}
+	return s.changeKey(ctx, a, ref, audit.KeyUpdate, func(r *store.KeyRecord, now time.Time) (bool, error) {
+		if err := s.changeable(ctx, r, now); err != nil {
+			return false, err
+		}
+		patch.apply(r)
+		r.At = now
+		return true, nil
+	})
+}
+
+// checkPatch returns all that is wrong with what the patch gives.
+func (s *Service) checkPatch(p *KeyPatch) error {
+	var bad problems
+	if p.Name != nil && *p.Name == "" {
+		bad.add("/name", "cannot be removed: it says what the key is for")
+	}
+	s.checkSettings(&bad, p.params())
+	return bad.err()
+}
+
+// params are the parameters that the patch gives, which are checked as those of a new key.
+func (p *KeyPatch) params() *store.KeyParams {
+	var params store.KeyParams
+	for from, to := range map[*string]*string{
+		p.Name: &params.Name, p.Project: &params.Project, p.Rate: &params.Rate, p.Description: &params.Description, p.Owner: &params.Owner,
+	} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	if p.Paths != nil {
+		params.Paths = *p.Paths
+	}
+	if p.Scopes != nil {
+		params.Scopes = *p.Scopes
+	}
+	if p.Expires != nil {
+		params.Expires = *p.Expires
+	}
+	if p.CIDRs != nil {
+		params.CIDRs = *p.CIDRs
+	}
+	return &params
+}
+
+func (p *KeyPatch) apply(r *store.KeyRecord) {
+	for to, from := range map[*string]*string{
+		&r.Name: p.Name, &r.Project: p.Project, &r.Rate: p.Rate, &r.Description: p.Description, &r.Owner: p.Owner,
+	} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	if p.Paths != nil {
+		r.Paths = *p.Paths
+	}
+	if p.Scopes != nil {
+		r.Scopes = *p.Scopes
+	}
+	if p.Expires != nil {
+		r.Expires = p.Expires.UTC()
+	}
+	if p.NotBefore != nil {
+		r.NotBefore = p.NotBefore.UTC()
+	}
+	if p.CIDRs != nil {
+		r.CIDRs = *p.CIDRs
+	}
+}
+
+// PauseKey has the checks refuse the key until it is resumed. Its secret stays.
+func (s *Service) PauseKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+	return s.changeKey(ctx, a, ref, audit.KeyPause, func(r *store.KeyRecord, now time.Time) (bool, error) {
+		if err := s.changeable(ctx, r, now); err != nil || r.Paused != nil {
+			return false, err
+		}
+		r.Paused, r.At = &store.Pause{Since: now, Act: *a.act(ref.Reason)}, now
+		return true, nil
+	})
+}
+
+// ResumeKey ends a pause. It needs what creating the key would need.
+func (s *Service) ResumeKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+	return s.changeKey(ctx, a, ref, audit.KeyResume, func(r *store.KeyRecord, now time.Time) (bool, error) {
+		if err := s.changeable(ctx, r, now); err != nil || r.Paused == nil {
+			return false, err
+		}
+		r.Paused, r.At = nil, now
+		return true, nil
+	})
+}
+
+// EndGrace ends the secrets that rotations replaced, whose grace is not over.
+func (s *Service) EndGrace(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+	return s.changeKey(ctx, a, ref, audit.KeyEndGrace, func(r *store.KeyRecord, now time.Time) (bool, error) {
+		if len(r.Unexpired(now)) == 0 {
+			return false, nil
+		}
+		r.EndGrace()
+		r.At = now
+		return true, nil
+	})
+}
+
+// changeable returns why the key cannot be changed, other than by what ends it.
+func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.Time) error {
+	switch s.KeyRules(ctx).State(r, now) {
+	case KeyRevoked:
+		return store.ErrRevoked
+	case KeyUnsupported:
+		return store.ErrUnsupported
+	default:
+		return nil
+	}
+}
+
+// maxReason bounds the reason for a pause or an end, in bytes.
+const maxReason = 255
+
+func checkReason(reason string) error {
+	var bad problems
+	if len(reason) > maxReason {
+		bad.add("/reason", "has more than %d bytes", maxReason)
+	}
+	return bad.err()
+}
+
+// checkSettings adds what is wrong with what a key may do and when.
+func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
+	bad.check("", p.Check())
+	if p.Rate != "" {
+		if _, err := authz.ParseRate(p.Rate); err != nil {
+			bad.check("/rate", err)
+		}
+	}
+	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
+		bad.add("/expires", "is not in the future")
+	}
+	if p.Scopes == nil {
+		return
+	}
+	for _, scope := range managing(*p.Scopes) {
+		if !known(scope) {
+			bad.add("/scopes", "has a scope that begins with %s and is not known", scopePrefix)
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package manage
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"keyward/authz"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// TestMatrix tries every request as every actor. A cell is what comes of it: + is
+// done, f forbidden, b beyond_caller, n not_found; - cannot be tried.
+//
+// The actors: an administrator's session and key; a key with keyward:keys of a user
+// with the scopes read and write under /api; a key with keyward:users of such a user;
+// a key with keyward:read; a key with keyward:self; a session of a plain user; a key
+// without managing scopes; one whose list names a managing scope that its user does
+// not have; a key without a user; and keys that are disabled, expired or revoked.
+func TestMatrix(t *testing.T) {
+	const matrix = `
+request                       | admin    adminkey keys     users    read     self     session  plain    claims   nouser   disabled expired  revoked
+create own key                | +        +        +        f        f        +        +        f        f        f        f        f        f
+create key of another         | +        +        b        f        f        f        f        f        f        f        f        f        f
+create bounded key of another | +        +        +        f        f        f        f        f        f        f        f        f        f
+create key of an admin        | +        +        b        f        f        f        f        f        f        f        f        f        f
+create managing key           | +        +        b        f        f        b        b        f        f        f        f        f        f
+create key without a user     | +        +        +        f        f        f        f        f        f        f        f        f        f
+rotate own key                | +        +        +        f        f        +        +        f        f        f        f        f        f
+rotate another's own          | n        n        n        f        f        n        n        f        f        f        f        f        f
+rotate key of another         | +        +        b        f        f        f        f        f        f        f        f        f        f
+rotate key of an admin        | +        +        b        f        f        f        f        f        f        f        f        f        f
+revoke own key                | +        +        +        f        f        +        +        f        f        f        f        f        f
+revoke another's own          | n        n        n        f        f        n        n        f        f        f        f        f        f
+revoke key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
+revoke key of an admin        | +        +        +        f        f        f        f        f        f        f        f        f        f
+narrow key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
+widen key of another          | +        +        b        f        f        f        f        f        f        f        f        f        f
+pause key of another          | +        +        +        f        f        f        f        f        f        f        f        f        f
+resume key of another         | +        +        b        f        f        f        f        f        f        f        f        f        f
+end grace of another          | +        +        +        f        f        f        f        f        f        f        f        f        f
+delete key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
+revoke itself                 | -        +        +        +        +        +        -        +        +        +        f        f        f
+create user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
+create bounded user           | +        +        f        +        f        f        f        f        f        f        f        f        f
+create user without paths     | +        +        f        b        f        f        f        f        f        f        f        f        f
+create managing user          | +        +        f        b        f        f        f        f        f        f        f        f        f
+disable user                  | +        +        f        +        f        f        f        f        f        f        f        f        f
+enable user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
+widen user                    | +        +        f        b        f        f        f        f        f        f        f        f        f
+disable an admin              | +        +        f        f        f        f        f        f        f        f        f        f        f
+revoke all of a user          | +        +        +        f        f        f        f        f        f        f        f        f        f
+revoke all of an admin        | +        +        f        f        f        f        f        f        f        f        f        f        f
+set password                  | +        +        f        f        f        f        f        f        f        f        f        f        f
+delete user                   | +        +        f        f        f        f        f        f        f        f        f        f        f
+read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
+`
+	var actors []string
+	for _, line := range strings.Split(strings.TrimSpace(matrix), "\n") {
+		request, rest, _ := strings.Cut(line, "|")
+		request = strings.TrimSpace(request)
+		cells := strings.Fields(rest)
+		if actors == nil {
+			actors = cells
+			continue
+		}
+		for i, actor := range actors {
+			if cells[i] == "-" {
+				continue
+			}
+			t.Run(request+"/"+actor, func(t *testing.T) {
+				f := newFixture(t)
+				who := f.actor(actor)
+				before := len(f.entries())
+				err := requests[request](f, who)
+				f.wantCode("", err, map[string]Code{"+": "", "f": Forbidden, "b": BeyondCaller, "n": NotFound}[cells[i]])
+				f.wantEntry(who, err, before)
+			})
+		}
+	}
+}
+
+// wantEntry fails the test unless what the actor did is in the audit log, or that it
+// was refused: nothing is written of a caller who is not known.
+func (f *fixture) wantEntry(a Actor, err error, before int) {
+	f.Helper()
+	for _, e := range f.entries()[before:] {
+		switch {
+		case e.Actor != a.name:
+		case err == nil && e.Outcome == audit.Done, err != nil && e.Outcome == audit.Refused && e.Reason == string(CodeOf(err)):
+			return
+		}
+	}
+	if reading := f.Name()[len("TestMatrix/"):]; err == nil && strings.HasPrefix(reading, "read") || a.name == "" {
+		return
+	}
+	f.Errorf("no entry: %+v", f.entries()[before:])
+}
+
+// actor makes the actor of a column.
+func (f *fixture) actor(column string) Actor {
+	f.Helper()
+	f.user("root", []string{ScopeAdmin, "read", "write"})
+	f.user("root2", []string{ScopeAdmin})
+	f.user("other", []string{"read"}, "/api")
+	f.user("plain", []string{"read"}, "/api")
+	f.user("ops", []string{ScopeKeys, ScopeUsers, ScopeRead, "read", "write"}, "/api")
+	switch column {
+	case "admin":
+		return f.bySession("root")
+	case "adminkey":
+		return f.byKey("root", scopes(ScopeAdmin))
+	case "keys":
+		return f.byKey("ops", scopes(ScopeKeys, ScopeSelf, "read"), "/api/v1")
+	case "users":
+		return f.byKey("ops", scopes(ScopeUsers, "read"), "/api/v1")
+	case "read":
+		return f.byKey("ops", scopes(ScopeRead))
+	case "self":
+		return f.byKey("plain", scopes(ScopeSelf, "read"), "/api")
+	case "session":
+		return f.bySession("plain")
+	case "plain":
+		return f.byKey("plain", nil)
+	case "claims":
+		return f.byKey("plain", scopes(ScopeAdmin, ScopeKeys, ScopeUsers, ScopeRead, "read"))
+	case "nouser":
+		return f.byKey("", scopes("read"))
+	case "disabled":
+		return f.ended(f.key(store.KeyParams{User: "plain", Scopes: scopes(ScopeSelf)}), func(key store.KeyRecord) error {
+			off := true
+			_, err := f.UpdateUser(f.ctx(), f.admin, UserRef{Name: key.User}, UserPatch{Disabled: &off})
+			return err
+		})
+	case "expired":
+		return f.ended(f.key(store.KeyParams{User: "root", Scopes: scopes(ScopeAdmin), Expires: f.now().Add(1)}), func(store.KeyRecord) error {
+			f.pass(1)
+			return nil
+		})
+	case "revoked":
+		return f.ended(f.key(store.KeyParams{User: "root", Scopes: scopes(ScopeAdmin)}), func(key store.KeyRecord) error {
+			_, err := f.RevokeKey(f.ctx(), f.admin, KeyRef{ID: key.ID})
+			return err
+		})
+	default:
+		f.Fatalf("no actor %q", column)
+		return Actor{}
+	}
+}
+
+// ended is the actor of a key after something ended it.
+func (f *fixture) ended(key store.KeyRecord, end func(store.KeyRecord) error) Actor {
+	f.Helper()
+	if err := end(key); err != nil {
+		f.Fatal(err)
+	}
+	return f.actorOf(key)
+}
+
+// requests are the rows.
+var requests = map[string]func(f *fixture, a Actor) error{
+	"create own key": func(f *fixture, a Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: a.reach.user, Scopes: scopes("read"), Paths: []string{"/api/v1/x"}})
+	},
+	"create key of another": func(f *fixture, a Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: "other"})
+	},
+	"create bounded key of another": func(f *fixture, a Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"create key of an admin": func(f *fixture, a Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: "root2", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"create managing key": func(f *fixture, a Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: a.reach.user, Scopes: scopes("read", ScopeSelf), Paths: []string{"/api/v1"}})
+	},
+	"create key without a user": func(f *fixture, a Actor) error {
+		return f.tryCreate(a, store.KeyParams{Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"rotate own key":       func(f *fixture, a Actor) error { return f.tryRotate(a, f.ownKey(a), true) },
+	"rotate another's own": func(f *fixture, a Actor) error { return f.tryRotate(a, f.key(store.KeyParams{User: "other"}), true) },
+	"rotate key of another": func(f *fixture, a Actor) error {
+		return f.tryRotate(a, f.key(store.KeyParams{User: "other"}), false)
+	},
+	"rotate key of an admin": func(f *fixture, a Actor) error {
+		return f.tryRotate(a, f.key(store.KeyParams{User: "root2", Scopes: scopes("read"), Paths: []string{"/api/v1"}}), false)
+	},
+	"revoke own key":       func(f *fixture, a Actor) error { return f.tryRevoke(a, f.ownKey(a), true) },
+	"revoke another's own": func(f *fixture, a Actor) error { return f.tryRevoke(a, f.key(store.KeyParams{User: "other"}), true) },
+	"revoke key of another": func(f *fixture, a Actor) error {
+		return f.tryRevoke(a, f.key(store.KeyParams{User: "other"}), false)
+	},
+	"revoke key of an admin": func(f *fixture, a Actor) error {
+		return f.tryRevoke(a, f.key(store.KeyParams{User: "root2"}), false)
+	},
+	"narrow key of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other"})
+		list := scopes("read")
+		return f.tryUpdate(a, key, KeyPatch{Scopes: &list, Paths: scopes("/api/v1")})
+	},
+	"widen key of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+		return f.tryUpdate(a, key, KeyPatch{Paths: scopes("/api")})
+	},
+	"pause key of another": func(f *fixture, a Actor) error {
+		_, err := f.PauseKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
+		return err
+	},
+	"resume key of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other"})
+		if _, err := f.PauseKey(f.ctx(), f.admin, KeyRef{ID: key.ID}); err != nil {
+			f.Fatal(err)
+		}
+		_, err := f.ResumeKey(f.ctx(), a, KeyRef{ID: key.ID})
+		return err
+	},
+	"end grace of another": func(f *fixture, a Actor) error {
+		key := f.key(store.KeyParams{User: "other"})
+		if _, _, err := f.RotateKey(f.ctx(), f.admin, KeyRef{ID: key.ID}, time.Hour); err != nil {
+			f.Fatal(err)
+		}
+		_, err := f.EndGrace(f.ctx(), a, KeyRef{ID: key.ID})
+		return err
+	},
+	"delete key of another": func(f *fixture, a Actor) error {
+		return f.DeleteKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
+	},
+	"revoke itself": func(f *fixture, a Actor) error {
+		_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: a.key, Own: true})
+		return err
+	},
+	"create user": func(f *fixture, a Actor) error {
+		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"write"}})
+		return err
+	},
+	"create bounded user": func(f *fixture, a Actor) error {
+		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"read"}, Paths: []string{"/api/v1"}})
+		return err
+	},
+	"create user without paths": func(f *fixture, a Actor) error {
+		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"read"}})
+		return err
+	},
+	"create managing user": func(f *fixture, a Actor) error {
+		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{ScopeUsers}, Paths: []string{"/api/v1"}})
+		return err
+	},
+	"disable user": func(f *fixture, a Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(true)}) },
+	"enable user":  func(f *fixture, a Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(false)}) },
+	"widen user": func(f *fixture, a Actor) error {
+		return f.tryPatch(a, "other", UserPatch{Scopes: scopes("read", "write")})
+	},
+	"disable an admin": func(f *fixture, a Actor) error { return f.tryPatch(a, "root2", UserPatch{Disabled: new(true)}) },
+	"revoke all of a user": func(f *fixture, a Actor) error {
+		_, err := f.RevokeKeys(f.ctx(), a, Selection{User: "other"})
+		return err
+	},
+	"revoke all of an admin": func(f *fixture, a Actor) error {
+		_, err := f.RevokeKeys(f.ctx(), a, Selection{User: "root2"})
+		return err
+	},
+	"set password": func(f *fixture, a Actor) error {
+		return f.SetPassword(f.ctx(), a, UserRef{Name: "other"}, authz.NewSecret("correct horse"))
+	},
+	"delete user": func(f *fixture, a Actor) error { return f.DeleteUser(f.ctx(), a, UserRef{Name: "other"}) },
+	"read audit log": func(f *fixture, a Actor) error {
+		_, _, err := f.AuditLog(f.ctx(), a, store.AuditFilter{}, store.Page{Limit: 1})
+		return err
+	},
+}
+
+func (f *fixture) tryCreate(a Actor, p store.KeyParams) error {
+	p.Name = "tried"
+	_, _, err := f.CreateKey(f.ctx(), a, p)
+	return err
+}
+
+// ownKey is another key of the actor's user.
+func (f *fixture) ownKey(a Actor) store.KeyRecord {
+	f.Helper()
+	return f.key(store.KeyParams{User: a.reach.user, Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+}
+
+func (f *fixture) tryRotate(a Actor, key store.KeyRecord, own bool) error {
+	_, _, err := f.RotateKey(f.ctx(), a, KeyRef{ID: key.ID, Own: own}, 0)
+	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || err != nil && now.Hash != key.Hash {
+		f.Errorf("refused, and changed: %v", getErr)
+	}
+	return err
+}
+
+func (f *fixture) tryUpdate(a Actor, key store.KeyRecord, patch KeyPatch) error {
+	_, err := f.UpdateKey(f.ctx(), a, KeyRef{ID: key.ID}, patch)
+	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || (err != nil) != (now.Version() == key.Version()) {
+		f.Errorf("%v, and %+v", err, now)
+	}
+	return err
+}
+
+func (f *fixture) tryRevoke(a Actor, key store.KeyRecord, own bool) error {
+	_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: key.ID, Own: own})
+	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || now.Ended() != (err == nil) {
+		f.Errorf("%v, and %+v", err, now)
+	}
+	return err
+}
+
+func (f *fixture) tryPatch(a Actor, name string, patch UserPatch) error {
+	_, err := f.UpdateUser(f.ctx(), a, UserRef{Name: name}, patch)
+	return err
+}

@@ -1,0 +1,150 @@
+package manage
+
+import (
+	"context"
+	"errors"
+
+	"keyward/authz"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// Key returns a key. It needs keyward:read or keyward:keys, or the key is the
+// actor's own and asked for as such.
+func (s *Service) Key(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+	if err := s.mayRead(ctx, a, roleRead|roleKeys, ref.Own, "keys"); err != nil {
+		return store.KeyRecord{}, err
+	}
+	r, err := s.Keys.Get(ctx, ref.ID)
+	if err == nil && ref.Own && !a.owns(&r) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.KeyRecord{}, asError(err)
+	}
+	return r, nil
+}
+
+// MadeKey returns the key that an earlier attempt of the actor's may have made. It
+// needs what making it needs.
+func (s *Service) MadeKey(ctx context.Context, a Actor, id string) (store.KeyRecord, error) {
+	r, err := s.Keys.Get(ctx, id)
+	if err == nil {
+		err = s.mayChangeKeys(a, r.User)
+	}
+	return r, asError(err)
+}
+
+// FindKey returns the key whose secret this is, also one that has ended. A secret of
+// no key is NotFound. It needs keyward:read.
+func (s *Service) FindKey(ctx context.Context, a Actor, secret authz.Secret) (r store.KeyRecord, rotated bool, err error) {
+	if err := s.mayRead(ctx, a, roleRead, false, "keys"); err != nil {
+		return store.KeyRecord{}, false, err
+	}
+	r, err = s.Keys.FindBySecret(ctx, secret)
+	if errors.Is(err, store.ErrRevoked) {
+		return r, true, nil
+	}
+	return r, false, asError(err)
+}
+
+// ListKeys returns a page of the keys that the filter selects. It needs keyward:read
+// or keyward:keys.
+func (s *Service) ListKeys(ctx context.Context, a Actor, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, roleRead|roleKeys, false, "keys"); err != nil {
+		return nil, "", err
+	}
+	return s.listKeys(ctx, filter, page)
+}
+
+// OwnKeys returns a page of the keys of the actor's user. It needs keyward:self or a
+// session.
+func (s *Service) OwnKeys(ctx context.Context, a Actor, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	if !a.roles.has(roleSelf) || a.reach.user == "" {
+		s.Refuse(ctx, a, audit.Read, "keys", Forbidden)
+		return nil, "", refuse(Forbidden, "one's own keys need the scope %s or a session", ScopeSelf)
+	}
+	return s.listKeys(ctx, store.KeyFilter{User: a.reach.user}, page)
+}
+
+func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	all, next, err := s.Keys.List(ctx, filter, page)
+	return all, next, asListError(err)
+}
+
+// User returns a user. It needs keyward:read or keyward:users.
+func (s *Service) User(ctx context.Context, a Actor, name string) (store.UserRecord, error) {
+	if err := s.mayRead(ctx, a, roleRead|roleUsers, false, "users"); err != nil {
+		return store.UserRecord{}, err
+	}
+	r, err := s.Users.Get(ctx, name)
+	return r, asError(err)
+}
+
+// ListUsers returns a page of the users that the filter selects. It needs
+// keyward:read or keyward:users.
+func (s *Service) ListUsers(ctx context.Context, a Actor, filter store.UserFilter, page store.Page) ([]store.UserRecord, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, roleRead|roleUsers, false, "users"); err != nil {
+		return nil, "", err
+	}
+	all, next, err := s.Users.List(ctx, filter, page)
+	return all, next, asListError(err)
+}
+
+// AuditLog returns a page of the audit log. It needs keyward:read.
+func (s *Service) AuditLog(ctx context.Context, a Actor, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, roleRead, false, "audit"); err != nil {
+		return nil, "", err
+	}
+	entries, next, err := s.Audit.List(ctx, filter, page)
+	return entries, next, asListError(err)
+}
+
+// asListError is asError for a list: the cursor is what a caller can have wrong.
+func asListError(err error) error {
+	err = asError(err)
+	if e := AsError(err); e != nil && e.Code == Invalid {
+		e.Fields = []FieldError{{"/query/cursor", "is not a cursor of this list"}}
+	}
+	return err
+}
+
+// mayRead refuses, and records, an actor who has none of the wanted roles.
+func (s *Service) mayRead(ctx context.Context, a Actor, wanted roles, own bool, what string) error {
+	if a.roles.has(wanted) || own && a.name != "" {
+		return nil
+	}
+	s.Refuse(ctx, a, audit.Read, what, Forbidden)
+	return refuse(Forbidden, "reading %s needs the scope %s", what, ScopeRead)
+}
+
+// ActorOf returns the actor of a key that was verified, as the key and its user are
+// now.
+func (s *Service) ActorOf(ctx context.Context, keyID string, call Call) (Actor, error) {
+	key, err := s.Keys.Get(ctx, keyID)
+	if err != nil {
+		return Actor{}, asError(err)
+	}
+	if key.User == "" {
+		return KeyActor(&key, nil, s.Now(), call), nil
+	}
+	user, err := s.Users.Get(ctx, key.User)
+	if err != nil {
+		return Actor{}, asError(err)
+	}
+	return KeyActor(&key, &user, s.Now(), call), nil
+}
+
+// Roles are the scopes of the managing half that the actor has in force.
+func (a Actor) Roles() []string {
+	names := []string{}
+	for _, scope := range []string{ScopeAdmin, ScopeRead, ScopeKeys, ScopeUsers, ScopeSelf} {
+		if roleOf[scope]&^a.roles == 0 {
+			names = append(names, scope)
+		}
+	}
+	return names
+}
+
+// User is the user that the actor acts as; "" for a key without one.
+func (a Actor) User() string { return a.reach.user }

@@ -1,0 +1,150 @@
+package manage
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/manage/denials"
+	"keyward/store"
+	"keyward/store/audit"
+	"keyward/usage"
+)
+
+// Stores are where the records are. All fields are needed.
+type Stores struct {
+	Keys      store.KeyReader
+	KeyEditor store.Editor[store.KeyRecord]
+
+	Users      store.UserReader
+	UserEditor store.Editor[store.UserRecord]
+
+	Audit store.AuditLog
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Stores
+	// Hasher hashes the secrets of new keys.
+	Hasher *apikey.Hasher
+	// Rules are what the state of a key depends on beside its record.
+	Rules func(context.Context) KeyRules
+	// Prefixes are those by which the checks recognise keys, the first of which new
+	// keys have; none: any, and kw_.
+	Prefixes []string
+	// KeyRate is the rate of keys without one of their own; zero: they have no limit.
+	KeyRate authz.Rate
+	// HashPassword hashes a password, within the bounds of the server's pool.
+	HashPassword func(context.Context, authz.Secret) (string, error)
+	// Await waits until a change is in force in the checks of this process: that of
+	// the number seq to a record of the kind. nil: no checks are made here.
+	Await func(ctx context.Context, kind string, seq int64) error
+
+	// Usage returns the use of a key; nil: none is known.
+	Usage func(keyID string) (usage.Usage, error)
+	// Denials are the recent denials of this process, and Current is what decides now;
+	// nil: none are known.
+	Denials *denials.Recent
+	Current denials.Current
+	// Limits are the rate-limit counters; nil: there are none.
+	Limits Limits
+
+	Rand io.Reader        // nil: crypto/rand.Reader
+	Now  func() time.Time // nil: time.Now
+}
+
+// Limits are the counters of keys' rate limits: of this process, or of the store that
+// all replicas share.
+type Limits interface {
+	// KeyLimit returns what is left of a key's limit; nil if it has none.
+	KeyLimit(ctx context.Context, keyID string) (*KeyLimit, error)
+	// ResetKeyLimit makes the key's count that of one never used.
+	ResetKeyLimit(ctx context.Context, keyID string) error
+}
+
+// KeyLimit is what is left of a key's rate limit.
+type KeyLimit struct {
+	Limit     string  `json:"limit" doc:"The limit that counts: that of the key, or of its kind."`
+	Rate      string  `json:"rate"`
+	Burst     int     `json:"burst"`
+	Remaining int     `json:"remaining"`
+	Reset     float64 `json:"reset_seconds"`
+	Retry     float64 `json:"retry_after_seconds"`
+}
+
+// Service makes the changes that an actor may make. Its methods may be called at the
+// same time. Every error is an [Error].
+type Service struct {
+	Config
+	maker    store.KeyMaker
+	refusals *refusals
+}
+
+// New returns a Service over the stores.
+func New(cfg Config) *Service {
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
+}
+
+// entry is the audit entry of what the actor does to a record.
+func (a Actor) entry(action audit.Action, record string, changes []audit.Change) *audit.Entry {
+	return &audit.Entry{
+		Actor: a.name, ActorKey: a.key, Action: action, Record: record, Via: a.via, Address: a.address,
+		RequestID: a.requestID, Outcome: audit.Done, Changes: changes,
+	}
+}
+
+// Refuse records that the actor was refused, for what a caller of the Service refuses
+// itself, such as a request that cannot be understood. An actor who is refused more
+// often than ten times a minute leaves no more entries.
+func (s *Service) Refuse(ctx context.Context, a Actor, action audit.Action, record string, code Code) {
+	if a.name == "" || !s.refusals.allow(a.name) {
+		return
+	}
+	e := a.entry(action, record, nil)
+	e.Outcome, e.Reason = audit.Refused, string(code)
+	// A refusal stands, whether or not the log has it.
+	_ = s.Audit.Append(ctx, e)
+}
+
+// finish is the end of every change: a refusal is recorded, and a change is in force
+// in this process before it is reported.
+func (s *Service) finish(ctx context.Context, a Actor, action audit.Action, record string, seq int64, err error) error {
+	if err == nil {
+		if s.Await == nil || seq == 0 {
+			return nil
+		}
+		return asError(s.Await(ctx, action.Kind(), seq))
+	}
+	err = asError(err)
+	if e := AsError(err); e.isRefusal() {
+		s.Refuse(ctx, a, action, record, e.Code)
+	}
+	return err
+}
+
+// KeyRules are what the state of a key depends on now.
+func (s *Service) KeyRules(ctx context.Context) KeyRules {
+	if s.Rules == nil {
+		return KeyRules{}
+	}
+	return s.Rules(ctx)
+}
+
+// Prefix is that of new keys, if the caller names none.
+func (s *Service) Prefix() string {
+	for _, prefix := range s.Prefixes {
+		if prefix != "" {
+			return prefix
+		}
+	}
+	return ""
+}

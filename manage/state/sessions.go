@@ -1,0 +1,237 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"keyward/authz"
+)
+
+const (
+	// touchEvery is how often the last use of a session is written.
+	touchEvery = time.Minute
+	// touchTimeout bounds how long a request waits for that.
+	touchTimeout = time.Second
+	// maxSessionsPerUser is how many sessions a user has. A further login ends the
+	// one that was not used for longest.
+	maxSessionsPerUser = 100
+	sessionIDPrefix    = "s_"
+)
+
+// LoginMethod says how the user of a session logged in.
+type LoginMethod string
+
+// The ways to log in.
+const (
+	LoginPassword LoginMethod = "password"
+	LoginOIDC     LoginMethod = "oidc"
+)
+
+// Session is a login of a user. It says nothing about what the user may do now,
+// or whether the user still exists: the caller reads the user's record, and
+// compares Login with the time since which the user's sessions count.
+type Session struct {
+	ID      string
+	User    string
+	Method  LoginMethod
+	Roles   []string  // what the identity provider gave for this session only
+	Address string    // of the client at login
+	Login   time.Time // when the user proved who they are
+	Seen    time.Time // the last use, up to a minute late
+	Expires time.Time // unless it is used again
+}
+
+// Login describes a login that succeeded.
+type Login struct {
+	User    string
+	Method  LoginMethod
+	Roles   []string
+	Address string
+	// Replaces is the cookie that the client presented, if it did. Its session ends,
+	// also if it is another user's: a cookie from before the login is worth nothing.
+	Replaces authz.Secret
+}
+
+// Sessions are the console's sessions.
+type Sessions struct {
+	db        *DB
+	idle, max time.Duration
+}
+
+// Create stores a new session and returns it with its cookie. Logging in again,
+// also to prove again who the user is, creates a new session.
+func (s Sessions) Create(ctx context.Context, l Login) (Session, authz.Secret, error) {
+	if l.User == "" || l.Method != LoginPassword && l.Method != LoginOIDC {
+		return Session{}, authz.Secret{}, fmt.Errorf("creating a session: %w: no user, or unknown login method", ErrInvalid)
+	}
+	session, token, err := s.create(ctx, l)
+	if err != nil {
+		return Session{}, authz.Secret{}, fmt.Errorf("creating a session: %w", err)
+	}
+	return session, token, nil
+}
+
+func (s Sessions) create(ctx context.Context, l Login) (Session, authz.Secret, error) {
+	token, hash, err := newToken(s.db.rand)
+	if err != nil {
+		return Session{}, authz.Secret{}, err
+	}
+	id, err := randomNumber(s.db.rand)
+	if err != nil {
+		return Session{}, authz.Secret{}, err
+	}
+	roles, err := json.Marshal(l.Roles)
+	if err != nil {
+		return Session{}, authz.Secret{}, err
+	}
+	now := toTime(toMillis(s.db.now()))
+	session := Session{ID: fmt.Sprintf("%s%016x", sessionIDPrefix, id), User: l.User, Method: l.Method, Roles: l.Roles, Address: l.Address, Login: now, Seen: now}
+	session.Expires = s.end(session)
+	// Synced, because the session that it replaces must not come back.
+	err = s.db.write(ctx, powerCut, func(tx *sql.Tx) error {
+		if replaced, ok := hashToken(l.Replaces); ok {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash = ?`, replaced); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash IN
+			(SELECT hash FROM session WHERE user = ? ORDER BY seen DESC LIMIT -1 OFFSET ?)`, l.User, maxSessionsPerUser-1); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO session (hash, id, user, login_method, roles, address, login, seen, expires)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, hash, session.ID, l.User, string(l.Method), string(roles), l.Address,
+			toMillis(now), toMillis(now), toMillis(session.Expires))
+		return err
+	})
+	return session, token, err
+}
+
+// end returns when a session ends if it is not used again.
+func (s Sessions) end(session Session) time.Time {
+	idle, longest := session.Seen.Add(s.idle), session.Login.Add(s.max)
+	if longest.Before(idle) {
+		return longest
+	}
+	return idle
+}
+
+const selectSession = `SELECT id, user, login_method, roles, address, login, seen, expires FROM session `
+
+// scan reads a row of selectSession. A session of which the limits that apply now
+// allow less than those at its last use ends earlier.
+func (s Sessions) scan(row interface{ Scan(dest ...any) error }) (Session, error) {
+	var session Session
+	var roles []byte
+	var login, seen, expires int64
+	if err := row.Scan(&session.ID, &session.User, &session.Method, &roles, &session.Address, &login, &seen, &expires); err != nil {
+		return Session{}, err
+	}
+	if err := json.Unmarshal(roles, &session.Roles); err != nil {
+		return Session{}, fmt.Errorf("reading the roles of session %s: %w", session.ID, err)
+	}
+	session.Login, session.Seen, session.Expires = toTime(login), toTime(seen), toTime(expires)
+	if end := s.end(session); end.Before(session.Expires) {
+		session.Expires = end
+	}
+	return session, nil
+}
+
+// Find returns the session of a cookie. ErrNotFound means that the client is not
+// logged in; any other error, that this is not known.
+//
+// Finding a session is a use of it. It is written once a minute, so that most
+// requests only read.
+func (s Sessions) Find(ctx context.Context, token authz.Secret) (Session, error) {
+	hash, ok := hashToken(token)
+	if !ok {
+		return Session{}, fmt.Errorf("finding a session: %w", ErrNotFound)
+	}
+	now := s.db.now()
+	session, err := s.scan(s.db.reading.QueryRowContext(ctx, selectSession+`WHERE hash = ?`, hash))
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !now.Before(session.Expires) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("finding a session: %w", err)
+	}
+	if now.Sub(session.Seen) >= min(touchEvery, s.idle/10) {
+		session.Seen = toTime(toMillis(now))
+		session.Expires = s.end(session)
+		s.touch(ctx, hash, session)
+	}
+	return session, nil
+}
+
+// touch writes the last use of a session that still exists. If it cannot, the
+// session ends earlier than it would. The request goes on all the same: with a
+// full disk an operator must still be able to revoke keys.
+func (s Sessions) touch(ctx context.Context, hash []byte, session Session) {
+	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
+	defer cancel()
+	_, _ = s.db.changeOne(ctx, processExit, `UPDATE session SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
+		hash, toMillis(session.Seen), toMillis(session.Expires))
+}
+
+// List returns a user's sessions, the one that was used last first.
+func (s Sessions) List(ctx context.Context, user string) ([]Session, error) {
+	sessions, err := s.list(ctx, user)
+	if err != nil {
+		return nil, fmt.Errorf("listing the sessions of a user: %w", err)
+	}
+	return sessions, nil
+}
+
+func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
+	rows, err := s.db.reading.QueryContext(ctx, selectSession+`WHERE user = ? ORDER BY seen DESC, id`, user)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has the error
+	now := s.db.now()
+	var sessions []Session
+	for rows.Next() {
+		session, err := s.scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		if now.Before(session.Expires) {
+			sessions = append(sessions, session)
+		}
+	}
+	return sessions, rows.Err()
+}
+
+// End ends a session of this user. The session of another user is ErrNotFound.
+func (s Sessions) End(ctx context.Context, user, id string) error {
+	n, err := s.db.changeOne(ctx, powerCut, `DELETE FROM session WHERE id = ? AND user = ?`, id, user)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("ending session %q: %w", id, err)
+	}
+	return nil
+}
+
+// EndUser ends all sessions of a user but the one with the id except, which may be
+// empty, and returns how many.
+func (s Sessions) EndUser(ctx context.Context, user, except string) (int, error) {
+	n, err := s.db.changeOne(ctx, powerCut, `DELETE FROM session WHERE user = ? AND id <> ?`, user, except)
+	if err != nil {
+		return 0, fmt.Errorf("ending the sessions of a user: %w", err)
+	}
+	return n, nil
+}
+
+// Count returns the number of sessions that have not expired.
+func (s Sessions) Count(ctx context.Context) (n int, err error) {
+	err = s.db.reading.QueryRowContext(ctx, `SELECT count(*) FROM session WHERE expires > ?`, toMillis(s.db.now())).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting sessions: %w", err)
+	}
+	return n, nil
+}

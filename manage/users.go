@@ -1,0 +1,305 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"keyward/authz"
+	"keyward/passwordhash"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// UserInput is what a new user is to be.
+type UserInput struct {
+	Name     string
+	Scopes   []string
+	Paths    []string // none: anywhere
+	Disabled bool
+	Password *authz.Secret // nil: the user has none, and cannot log in
+}
+
+// UserRef names a user that is to be changed.
+type UserRef struct {
+	Name    string
+	IfMatch store.Version // [store.AnyVersion] for any
+}
+
+// UserPatch is what is to change of a user; nil is what is to stay. A password is
+// changed by SetPassword.
+type UserPatch struct {
+	Scopes   *[]string
+	Paths    *[]string // empty: anywhere
+	Disabled *bool
+}
+
+// CreateUser makes a user. It needs keyward:users, and for more than the actor may
+// do itself keyward:admin.
+func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.UserRecord, error) {
+	var r store.UserRecord
+	hash, err := s.checkUser(ctx, a, in)
+	if err == nil {
+		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
+				return errors.Join(err, store.ErrDuplicate)
+			}
+			now := s.Now().UTC()
+			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.name, Created: now, At: now}
+			if err := a.mayGrant(&r); err != nil {
+				return err
+			}
+			tx.Put(&r, a.entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
+			return nil
+		})
+	}
+	if err := s.finish(ctx, a, audit.UserCreate, in.Name, r.Seq, err); err != nil {
+		return store.UserRecord{}, err
+	}
+	r.Password = ""
+	return r, nil
+}
+
+// checkUser returns the hash of a new user's password, or all that is wrong with the
+// input.
+func (s *Service) checkUser(ctx context.Context, a Actor, in UserInput) (hash string, err error) {
+	if err := a.mayChangeUsers(); err != nil {
+		return "", err
+	}
+	var bad problems
+	bad.check("/name", store.CheckUserName(in.Name))
+	checkAccess(&bad, in.Paths, in.Scopes)
+	if in.Password != nil {
+		checkPassword(&bad, *in.Password)
+	}
+	if err := bad.err(); err != nil || in.Password == nil {
+		return "", err
+	}
+	return s.HashPassword(ctx, *in.Password)
+}
+
+// minPassword is the shortest password that is set here, in bytes (NIST SP 800-63B).
+// Imported ones may be shorter.
+const minPassword = 8
+
+func checkPassword(bad *problems, password authz.Secret) {
+	if len(password.Reveal()) < minPassword || !passwordhash.ValidPassword(password) {
+		bad.add("/password", "is not %d to 72 bytes", minPassword)
+	}
+}
+
+// checkAccess adds what is wrong with the paths and scopes of a record.
+func checkAccess(bad *problems, paths, scopes []string) {
+	_, _, err := store.CompileAccess(paths, nil)
+	bad.check("/paths", err)
+	_, _, err = store.CompileAccess(nil, scopes)
+	bad.check("/scopes", err)
+	for _, scope := range managing(scopes) {
+		if !known(scope) {
+			bad.add("/scopes", "has a scope that begins with %s and is not known", scopePrefix)
+		}
+	}
+}
+
+// UpdateUser changes a user. To disable one needs less than any other change: no
+// more than keyward:users.
+func (s *Service) UpdateUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
+	action := audit.UserUpdate
+	if patch.Disabled != nil && *patch.Disabled && patch.Scopes == nil && patch.Paths == nil {
+		action = audit.UserDisable
+	}
+	var bad problems
+	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
+	if err := bad.err(); err != nil {
+		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
+	}
+	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error {
+		if r.Unsupported && action != audit.UserDisable {
+			return store.ErrUnsupported
+		}
+		if patch.Scopes != nil {
+			r.Scopes = *patch.Scopes
+		}
+		if patch.Paths != nil {
+			r.Paths = *patch.Paths
+		}
+		if patch.Disabled != nil {
+			r.Disabled = *patch.Disabled
+			if r.Disabled {
+				r.EndLogins(now)
+			}
+		}
+		return nil
+	})
+}
+
+func orEmpty(list *[]string) []string {
+	if list == nil {
+		return nil
+	}
+	return *list
+}
+
+// SetPassword sets a user's password. It needs keyward:admin: with the password the
+// actor could act as the user.
+func (s *Service) SetPassword(ctx context.Context, a Actor, ref UserRef, password authz.Secret) error {
+	if !a.roles.has(roleAdmin) {
+		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, refuse(Forbidden, "setting the password of a user needs the scope %s", ScopeAdmin))
+	}
+	var bad problems
+	checkPassword(&bad, password)
+	err := bad.err()
+	var hash string
+	if err == nil {
+		hash, err = s.HashPassword(ctx, password)
+	}
+	if err != nil {
+		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, err)
+	}
+	_, err = s.changeUser(ctx, a, ref, audit.UserPassword, func(r *store.UserRecord, now time.Time) error {
+		if r.Unsupported {
+			return store.ErrUnsupported
+		}
+		r.Password = hash
+		r.EndLogins(now)
+		return nil
+	})
+	return err
+}
+
+// DeleteUser ends a user, and with it, in the same step, its keys and tokens. It
+// needs keyward:admin.
+func (s *Service) DeleteUser(ctx context.Context, a Actor, ref UserRef) error {
+	if !a.roles.has(roleAdmin) {
+		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, refuse(Forbidden, "deleting a user needs the scope %s", ScopeAdmin))
+	}
+	latest, err := s.latestKey(ctx, ref.Name)
+	if err != nil {
+		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, err)
+	}
+	_, err = s.changeUser(ctx, a, ref, audit.UserDelete, func(r *store.UserRecord, now time.Time) error {
+		r.Delete(now, latest)
+		return nil
+	})
+	return err
+}
+
+// EndUser ends all that a user has, in one step: its keys, sessions and tokens. The
+// user stays. It needs keyward:keys, and for a user who may manage keyward:admin.
+func (s *Service) EndUser(ctx context.Context, a Actor, ref UserRef) (store.UserRecord, error) {
+	latest, err := s.latestKey(ctx, ref.Name)
+	if err != nil {
+		return store.UserRecord{}, s.finish(ctx, a, audit.UserEnd, ref.Name, 0, err)
+	}
+	return s.editUser(ctx, a, ref, audit.UserEnd, s.mayChangeKeys(a, ""), func(r *store.UserRecord, now time.Time) error {
+		r.EndAll(now, latest)
+		return nil
+	})
+}
+
+// latestKey is when the user's latest key was made: that may be the time of a clock
+// that is ahead of this one.
+func (s *Service) latestKey(ctx context.Context, user string) (time.Time, error) {
+	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{Limit: 1, NewestFirst: true})
+	if err != nil || len(latest) == 0 {
+		return time.Time{}, err
+	}
+	return latest[0].Created, nil
+}
+
+// changeUser is editUser for what needs keyward:users.
+func (s *Service) changeUser(ctx context.Context, a Actor, ref UserRef, action audit.Action, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
+	return s.editUser(ctx, a, ref, action, a.mayChangeUsers(), edit)
+}
+
+// editUser makes one change of one user, unless the actor is refused before it learns
+// which users are there. Every change but a creation goes through it.
+func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
+	var after store.UserRecord
+	err := refused
+	if err == nil {
+		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+			before, err := tx.Get(ref.Name)
+			if err != nil {
+				return err
+			}
+			if err := ref.IfMatch.Match(&before); err != nil {
+				return err
+			}
+			after = before.Clone()
+			now := s.Now().UTC()
+			if err := edit(&after, now); err != nil {
+				return err
+			}
+			after.At = now
+			if err := a.mayChangeUser(action, &before, &after); err != nil {
+				return err
+			}
+			if err := keepAdministrator(tx, &before, &after); err != nil {
+				return err
+			}
+			tx.Put(&after, a.entry(action, after.Name, userChanges(&before, &after)))
+			return nil
+		})
+	}
+	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
+		return store.UserRecord{}, err
+	}
+	after.Password = ""
+	return after, nil
+}
+
+// mayChangeUsers refuses an actor who may change no user, before it learns which
+// are there.
+func (a Actor) mayChangeUsers() error {
+	if a.roles.has(roleUsers) {
+		return nil
+	}
+	return refuse(Forbidden, "users need the scope %s", ScopeUsers)
+}
+
+// mayChangeUser refuses an actor who would make a user able to do more than the actor
+// itself, or who would change one that may manage.
+func (a Actor) mayChangeUser(action audit.Action, before, after *store.UserRecord) error {
+	if a.reach.everything {
+		return nil
+	}
+	if len(managing(before.Scopes)) > 0 {
+		return refuse(Forbidden, "a user with a scope that begins with %s needs the scope %s", scopePrefix, ScopeAdmin)
+	}
+	if action.Ends() {
+		return nil
+	}
+	return a.mayGrant(after)
+}
+
+// mayGrant refuses an actor who would make a user able to do more than the actor.
+func (a Actor) mayGrant(r *store.UserRecord) error {
+	if member := a.reach.beyondUser(r); member != "" {
+		return refuse(BeyondCaller, "by its %s the user could do more than the caller", member)
+	}
+	return nil
+}
+
+// keepAdministrator refuses a change that leaves no enabled administrator.
+func keepAdministrator(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error {
+	if !administers(before) || administers(after) {
+		return nil
+	}
+	others := 0
+	err := tx.Each(func(r *store.UserRecord) error {
+		if r.Name != after.Name && administers(r) {
+			others++
+		}
+		return nil
+	})
+	if err == nil && others == 0 {
+		err = refuse(Conflict, "the last enabled administrator stays")
+	}
+	return err
+}
+
+// administers reports whether the user is an enabled administrator.
+func administers(r *store.UserRecord) bool {
+	return !r.Disabled && !r.Unsupported && r.Deleted.IsZero() && rolesOf(r.Scopes).has(roleAdmin)
+}

@@ -1,0 +1,137 @@
+package manage
+
+import (
+	"net/netip"
+	"time"
+
+	"keyward/apikey"
+	"keyward/store"
+)
+
+// KeyView is what is shown of a key, in the commands and in the API alike: all but
+// the hashes.
+type KeyView struct {
+	ID       string        `json:"id"`
+	Key      string        `json:"key,omitempty"` // only when the key is created or rotated
+	Name     string        `json:"name,omitempty"`
+	State    KeyState      `json:"state"`
+	User     string        `json:"user,omitempty"`
+	Project  string        `json:"project,omitempty"`
+	Paths    []string      `json:"paths,omitempty"`
+	Scopes   *[]string     `json:"scopes,omitempty"` // nil: its user's
+	Rate     string        `json:"rate,omitempty"`
+	Prefix   string        `json:"prefix"`
+	Hint     string        `json:"hint"`
+	Format   apikey.Format `json:"format"`
+	Created  time.Time     `json:"created"`
+	Expires  time.Time     `json:"expires,omitzero"`
+	Revoked  time.Time     `json:"revoked,omitzero"`
+	Deleted  time.Time     `json:"deleted,omitzero"`
+	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
+	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
+
+	Rotated   time.Time      `json:"rotated,omitzero"` // the last time
+	NotBefore time.Time      `json:"not_before,omitzero"`
+	Paused    *store.Pause   `json:"paused"` // null: not paused
+	CIDRs     []netip.Prefix `json:"cidrs,omitempty"`
+
+	Description string     `json:"description,omitempty"`
+	Owner       string     `json:"owner,omitempty"`
+	CreatedBy   string     `json:"created_by,omitempty"`
+	Ending      *store.Act `json:"ending,omitempty"`  // by which it was revoked or deleted
+	LastUse     time.Time  `json:"last_use,omitzero"` // only if it is known
+}
+
+// KeyState is what has become of a key.
+type KeyState string
+
+// The states.
+const (
+	KeyActive      KeyState = "active"
+	KeyNotYetValid KeyState = "not_yet_valid"
+	KeyPaused      KeyState = "paused"
+	KeyExpired     KeyState = "expired"
+	KeyRevoked     KeyState = "revoked"
+	KeyUnsupported KeyState = "unsupported" // a newer version wrote the record
+)
+
+// KeyRules are what the state of a key depends on beside its record.
+type KeyRules struct {
+	MaxAge time.Duration    // of keys; zero: no limit
+	Ended  store.EndedUsers // the users that were deleted
+}
+
+// State returns the state that a server with the same rules sees.
+func (k KeyRules) State(r *store.KeyRecord, now time.Time) KeyState {
+	switch {
+	case r.Ended() || !k.Ended.Of(r.User, r.Created).IsZero():
+		return KeyRevoked
+	case r.Unsupported:
+		return KeyUnsupported
+	case k.Ends(r, now):
+		return KeyExpired
+	case r.Paused != nil:
+		return KeyPaused
+	case now.Before(r.NotBefore):
+		return KeyNotYetValid
+	default:
+		return KeyActive
+	}
+}
+
+// Ends reports whether the key, if it is not revoked before, has expired by then.
+func (k KeyRules) Ends(r *store.KeyRecord, by time.Time) bool {
+	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.MaxAge > 0 && !by.Before(r.SecretSince().Add(k.MaxAge))
+}
+
+// HasEnded reports whether the state is final for the key's secret.
+func (s KeyState) HasEnded() bool {
+	return s != KeyActive && s != KeyPaused && s != KeyNotYetValid
+}
+
+// View returns what is shown of the key.
+func (k KeyRules) View(r *store.KeyRecord, now time.Time) KeyView {
+	v := KeyView{
+		ID: r.ID, Name: r.Name, State: k.State(r, now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
+		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
+		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
+		UserGone: k.Ended.Of(r.User, r.Created).UTC(),
+		Rotated:  r.Rotated.UTC(), NotBefore: r.NotBefore.UTC(), CIDRs: r.CIDRs,
+		Description: r.Description, Owner: r.Owner, CreatedBy: r.CreatedBy,
+	}
+	if r.Paused != nil {
+		v.Paused = &store.Pause{Since: r.Paused.Since.UTC(), Act: shownAct(&r.Paused.Act)}
+	}
+	if r.Ending != nil {
+		ending := shownAct(r.Ending)
+		v.Ending = &ending
+	}
+	for _, p := range r.Unexpired(now) {
+		v.Previous = append(v.Previous, p.Until.UTC())
+	}
+	return v
+}
+
+// shownAct is an act without what this version does not know of it.
+func shownAct(a *store.Act) store.Act {
+	return store.Act{By: a.By, Via: a.Via, Reason: a.Reason}
+}
+
+// UserView is what is shown of a user: all but the password hash.
+type UserView struct {
+	Name        string    `json:"name"`
+	Disabled    bool      `json:"disabled"`
+	Unsupported bool      `json:"unsupported,omitempty"` // a newer version wrote the record
+	Scopes      []string  `json:"scopes"`
+	Paths       []string  `json:"paths"`
+	Created     time.Time `json:"created"`
+	Since       time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
+}
+
+// ViewUser returns what is shown of the user.
+func ViewUser(r *store.UserRecord) UserView {
+	return UserView{
+		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
+		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
+	}
+}

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"keyward/authz"
+	"keyward/extauthz"
+	"keyward/manage"
+	"keyward/manage/api"
+	"keyward/manage/state"
+	"keyward/store/audit"
+)
+
+// consoleListener serves the management API.
+func (s *Server) consoleListener(security *tls.Config) *listener {
+	service := func() *manage.Service { return s.engine.Current().Service() }
+	return listenerOf(&http.Server{
+		Handler: limitStream(api.New(api.Config{
+			Service: service, State: func() *state.DB { return s.engine.Current().State() }, Authenticate: s.authenticate, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
+		}), consoleTimeout),
+		TLSConfig:         security,
+		ErrorLog:          s.errorLog(listenerConsole),
+		ReadHeaderTimeout: handshakeTimeout,
+		ReadTimeout:       consoleTimeout,
+		WriteTimeout:      consoleTimeout,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	})
+}
+
+// consoleTimeout bounds a request to the console, from its first byte to the last of
+// the answer.
+const consoleTimeout = 30 * time.Second
+
+// authenticate returns the actor of a request to the management API: that of the key
+// in Authorization, which is checked as on every other listener.
+func (s *Server) authenticate(hr *http.Request) (manage.Actor, *api.Denial) {
+	var r authz.Request
+	current := s.engine.Current()
+	handler := current.Console()
+	d := handler.CheckManage(hr.Context(), &r, hr)
+	if !d.Allowed() {
+		return manage.Actor{}, denialOf(handler, &r, d)
+	}
+	call := manage.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
+	call.Address, _ = netip.ParseAddr(string(r.Client()))
+	actor, err := current.Service().ActorOf(hr.Context(), d.Principal.KeyID, call)
+	if err != nil {
+		s.logger.Error("management API: the caller's record cannot be read", "key", d.Principal.KeyID, "error", err)
+		return manage.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
+	}
+	return actor, nil
+}
+
+// countFailure counts a secret that is of no key, as a failed attempt of the client.
+func (s *Server) countFailure(hr *http.Request) {
+	var r authz.Request
+	s.engine.Current().Console().RecordFailure(hr.Context(), &r, hr)
+}
+
+// denialOf is the denial as the API shows it.
+func denialOf(handler *extauthz.Handler, r *authz.Request, d *authz.Decision) *api.Denial {
+	denial := &api.Denial{Status: d.Status(), Detail: extauthz.Detail(d.Reason), DecisionID: d.ID, Header: http.Header{}}
+	for _, h := range handler.Renderer.Denial(r, d).Headers {
+		if h.Name != "content-type" {
+			denial.Header.Set(h.Name, h.Value)
+		}
+	}
+	return denial
+}

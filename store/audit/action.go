@@ -1,0 +1,90 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+)
+
+// Action is what an actor did or tried to do. The actions are a closed set, which
+// docs/managing.md lists: KIND.VERB, where KIND is the kind of the record.
+type Action string
+
+// The actions.
+const (
+	KeyCreate   Action = "key.create"
+	KeyImport   Action = "key.import"
+	KeyUpdate   Action = "key.update"
+	KeyRotate   Action = "key.rotate"
+	KeyEndGrace Action = "key.end_grace"
+	KeyPause    Action = "key.pause"
+	KeyResume   Action = "key.resume"
+	KeyRevoke   Action = "key.revoke"
+	KeyDelete   Action = "key.delete"
+
+	UserCreate   Action = "user.create"
+	UserImport   Action = "user.import"
+	UserUpdate   Action = "user.update"
+	UserPassword Action = "user.password"
+	UserDisable  Action = "user.disable"
+	UserEnd      Action = "user.end"
+	UserDelete   Action = "user.delete"
+
+	ProjectCreate Action = "project.create"
+	ProjectUpdate Action = "project.update"
+	ProjectDelete Action = "project.delete"
+
+	ClientCreate  Action = "client.create"
+	ClientUpdate  Action = "client.update"
+	ClientRotate  Action = "client.rotate"
+	ClientDisable Action = "client.disable"
+	ClientDelete  Action = "client.delete"
+
+	RevocationCreate Action = "revocation.create"
+
+	LinkCreate  Action = "link.create" // a one-time link by which a user sets a password
+	LimitReset  Action = "limit.reset"
+	SessionEnd  Action = "session.end"
+	AdminSetup  Action = "admin.bootstrap"
+	Read        Action = "read"
+	Request     Action = "request" // that was refused before it came to another action
+	Unknown     Action = "unknown.request"
+	Credentials Action = "unknown.credential"
+)
+
+// Actions are all actions.
+func Actions() []Action {
+	return []Action{
+		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
+		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
+		ProjectCreate, ProjectUpdate, ProjectDelete,
+		ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
+		RevocationCreate, LinkCreate, LimitReset, SessionEnd, AdminSetup, Read, Request, Unknown, Credentials,
+	}
+}
+
+func (a Action) valid() bool { return slices.Contains(Actions(), a) }
+
+// Kind is the kind of record that the action is about, such as key.
+func (a Action) Kind() string {
+	kind, _, _ := strings.Cut(string(a), ".")
+	return kind
+}
+
+// ChangesRecord reports whether the action, when it is done, changes a record, whose
+// number is then that of the entry. Others change counters, sessions and the like, or
+// nothing.
+func (a Action) ChangesRecord() bool {
+	return slices.Contains([]string{"key", "user", "project", "client", "revocation"}, a.Kind())
+}
+
+// Ends reports whether the action only takes away what a credential may do. It goes
+// on when the audit log cannot be written: a leaked key must not stay in force for
+// the want of an entry.
+func (a Action) Ends() bool {
+	switch a {
+	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate, SessionEnd:
+		return true
+	default:
+		return false
+	}
+}

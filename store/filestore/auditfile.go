@@ -1,0 +1,230 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"keyward/store"
+	"keyward/store/audit"
+	"keyward/store/journal"
+)
+
+// AuditFileConfig is which audit log an AuditFile writes, and with what.
+type AuditFileConfig struct {
+	Path      string
+	StartOver bool             // begin a new file in place of a damaged one
+	FS        journal.FS       // nil: the operating system's
+	Now       func() time.Time // nil: time.Now
+}
+
+// AuditFile is an audit log in a file. An entry is written, and synced, before the
+// change that it is about, under a lock that is held until the change is durable. So
+// at most the last entries of a file lack their change, where a writer died in
+// between: the next writer closes them as not done.
+type AuditFile struct {
+	lines journal.Lines
+	now   func() time.Time
+
+	mu      sync.Mutex
+	targets map[string]*journal.Lines // the files that changes are in, by kind of record
+	behind  []*audit.Entry            // of changes that were made while the log could not be written
+}
+
+// NewAuditFile touches nothing; the file is made by the first entry.
+func NewAuditFile(cfg AuditFileConfig) *AuditFile {
+	f := &AuditFile{now: cfg.Now, targets: map[string]*journal.Lines{}}
+	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: auditHeader().of()}
+	if f.now == nil {
+		f.now = time.Now
+	}
+	return f
+}
+
+// watch says in which file the changes of a kind of record are.
+func (f *AuditFile) watch(kind string, lines *journal.Lines) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.targets[kind] = lines
+}
+
+// Append implements store.AuditLog.
+func (f *AuditFile) Append(ctx context.Context, entries ...*audit.Entry) error {
+	for _, e := range entries {
+		if e.Outcome == audit.Done && e.Action.ChangesRecord() {
+			return fmt.Errorf("%w: %w: %s is an entry of an Edit", store.ErrAudit, store.ErrInvalid, e.Action)
+		}
+	}
+	return f.session(ctx, func(s *auditSession) error { return s.append(entries) })
+}
+
+// List implements store.Lister. An entry that was closed is in the list once.
+func (f *AuditFile) List(ctx context.Context, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
+	var all []audit.Entry
+	at := map[int64]int{}
+	err := f.lines.Read(ctx, func(line []byte, _ int) error {
+		e, err := audit.Decode(journal.Unbatched(line))
+		if err != nil {
+			return err
+		}
+		if i, known := at[e.Seq]; known {
+			all[i] = e
+			return nil
+		}
+		at[e.Seq] = len(all)
+		all = append(all, e)
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	made := func(e *audit.Entry) store.Position {
+		return store.Position{Made: e.Time, ID: fmt.Sprintf("%019d", e.Seq)}
+	}
+	return store.Paginate(all, made, filter.Match, page)
+}
+
+// session calls do with the log locked, and with every entry of an earlier writer
+// that lacks its change closed.
+func (f *AuditFile) session(ctx context.Context, do func(*auditSession) error) error {
+	begun := false
+	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
+		s := &auditSession{log: f, lines: t}
+		if err := s.open(); err != nil {
+			return err
+		}
+		begun = true
+		return do(s)
+	})
+	if err != nil && !begun && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", store.ErrAudit, err)
+	}
+	return err
+}
+
+// auditSession is one writer's turn at the log.
+type auditSession struct {
+	log    *AuditFile
+	lines  *journal.LineTransaction
+	last   int64 // the number of the last entry
+	broken error // why the log cannot be written; nil if it can
+}
+
+// open finds the last entry, closes what a writer that died left, and adds what this
+// process could not write before.
+func (s *auditSession) open() error {
+	tail, err := s.lines.Tail()
+	if err != nil {
+		return err
+	}
+	var entries []*audit.Entry
+	for _, line := range tail {
+		e, err := audit.Decode(line)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, &e)
+		s.last = e.Seq
+	}
+	if err := s.recover(entries); err != nil {
+		return err
+	}
+	return s.catchUp()
+}
+
+// recover closes the entries of the last append if their change was not made. Their
+// records are one append, so that the last of them speaks for all.
+func (s *auditSession) recover(entries []*audit.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	last := entries[len(entries)-1]
+	s.log.mu.Lock()
+	target := s.log.targets[last.Action.Kind()]
+	s.log.mu.Unlock()
+	if last.Outcome != audit.Done || target == nil || last.Behind {
+		return nil
+	}
+	made, err := target.Contains(fmt.Appendf(nil, `"seq":%d,`, last.Seq), fmt.Appendf(nil, `"seq":%d}`, last.Seq))
+	if err != nil || made {
+		return err
+	}
+	return s.notDone(entries)
+}
+
+// catchUp writes the entries that could not be written when their change was made.
+func (s *auditSession) catchUp() error {
+	s.log.mu.Lock()
+	behind := s.log.behind
+	s.log.mu.Unlock()
+	if len(behind) == 0 {
+		return nil
+	}
+	if err := s.write(behind); err != nil {
+		return err
+	}
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.log.behind = s.log.behind[len(behind):]
+	return nil
+}
+
+// append gives the entries their numbers and makes them durable. Where that fails,
+// those of changes that only end something are kept for later, without a number.
+func (s *auditSession) append(entries []*audit.Entry) error {
+	now := s.log.now().UTC()
+	for _, e := range entries {
+		e.Time = now
+	}
+	err := s.broken
+	if err == nil {
+		err = s.write(entries)
+	}
+	if err == nil {
+		return nil
+	}
+	if slices.ContainsFunc(entries, func(e *audit.Entry) bool { return !e.Action.Ends() || e.Outcome != audit.Done }) {
+		return errors.Join(store.ErrAudit, err)
+	}
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for _, e := range entries {
+		e.Seq, e.Behind = 0, true
+	}
+	s.log.behind = append(s.log.behind, entries...)
+	return nil
+}
+
+// write numbers the entries on from the last one and appends them.
+func (s *auditSession) write(entries []*audit.Entry) error {
+	for i, e := range entries {
+		e.Seq = s.last + int64(i) + 1
+	}
+	if err := s.rewrite(entries); err != nil {
+		return err
+	}
+	s.last += int64(len(entries))
+	return nil
+}
+
+// notDone closes entries whose change was not made.
+func (s *auditSession) notDone(entries []*audit.Entry) error {
+	closed := make([]*audit.Entry, 0, len(entries))
+	for _, e := range entries {
+		c := *e
+		c.Outcome = audit.NotDone
+		closed = append(closed, &c)
+	}
+	return s.rewrite(closed)
+}
+
+// rewrite appends the entries under the numbers that they have.
+func (s *auditSession) rewrite(entries []*audit.Entry) error {
+	return appendLines(s.lines, len(entries), func(i int) ([]byte, error) { return entries[i].Line() })
+}

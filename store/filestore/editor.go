@@ -1,0 +1,164 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"keyward/store"
+	"keyward/store/audit"
+	"keyward/store/journal"
+)
+
+// editor edits the records of one file. The records that an edit puts are one
+// append, so that readers see all of them or none.
+type editor[R any] struct {
+	lines *journal.Lines
+	log   *AuditFile // nil: the changes leave no entry
+
+	get func(id string, each eachLine) (R, error)
+	all func(each eachLine) ([]R, error) // without those that were deleted
+	// carry takes over into the records that are to be written what must outlive the
+	// ones before; nil: nothing must.
+	carry func(puts []*R, each eachLine) error
+	// line encodes a record as that of the change seq.
+	line func(r *R, seq int64) ([]byte, error)
+}
+
+// Edit implements store.Editor.
+func (e *editor[R]) Edit(ctx context.Context, edit func(store.Tx[R]) error) error {
+	if e.log == nil {
+		return e.edit(ctx, nil, edit)
+	}
+	begun := false
+	err := e.log.session(ctx, func(s *auditSession) error {
+		begun = true
+		return e.edit(ctx, s, edit)
+	})
+	if begun || err == nil || ctx.Err() != nil {
+		return err
+	}
+	// What ends something is done without the log, which gets the entries later.
+	return e.edit(ctx, &auditSession{log: e.log, broken: err}, edit)
+}
+
+func (e *editor[R]) edit(ctx context.Context, s *auditSession, edit func(store.Tx[R]) error) error {
+	return e.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
+		tx := &fileTx[R]{editor: e, lines: t}
+		if err := edit(tx); err != nil || len(tx.puts) == 0 {
+			return err
+		}
+		if e.carry != nil {
+			if err := e.carry(tx.puts, t.Read); err != nil {
+				return err
+			}
+		}
+		if s == nil {
+			return e.append(t, tx)
+		}
+		if err := s.append(tx.entries); err != nil {
+			return err
+		}
+		err := e.append(t, tx)
+		if err != nil {
+			err = errors.Join(err, s.recover(tx.entries))
+		}
+		return err
+	})
+}
+
+func (e *editor[R]) append(t *journal.LineTransaction, tx *fileTx[R]) error {
+	return appendLines(t, len(tx.puts), func(i int) ([]byte, error) { return e.line(tx.puts[i], tx.entries[i].Seq) })
+}
+
+// fileTx is the transaction of one edit of a file.
+type fileTx[R any] struct {
+	editor  *editor[R]
+	lines   *journal.LineTransaction
+	puts    []*R
+	entries []*audit.Entry
+}
+
+// Get implements store.Tx.
+func (t *fileTx[R]) Get(id string) (R, error) { return t.editor.get(id, t.lines.Read) }
+
+// Each implements store.Tx.
+func (t *fileTx[R]) Each(visit func(*R) error) error {
+	all, err := t.editor.all(t.lines.Read)
+	for i := 0; err == nil && i < len(all); i++ {
+		err = visit(&all[i])
+	}
+	return err
+}
+
+// Put implements store.Tx.
+func (t *fileTx[R]) Put(r *R, e *audit.Entry) {
+	t.puts, t.entries = append(t.puts, r), append(t.entries, e)
+}
+
+// Editor returns the editor of the file's keys, whose changes are in the log, if
+// there is one.
+func (f *KeyFile) Editor(log *AuditFile) store.Editor[store.KeyRecord] {
+	log.watch("key", &f.lines)
+	return &editor[store.KeyRecord]{
+		lines: &f.lines, log: log,
+		get: func(id string, each eachLine) (store.KeyRecord, error) {
+			r, err := f.latest(id, each)
+			if err == nil && !r.Deleted.IsZero() {
+				err = fmt.Errorf("key %s: %w", id, store.ErrNotFound)
+			}
+			return r, err
+		},
+		all: func(each eachLine) ([]store.KeyRecord, error) {
+			all, err := allKeys(each)
+			return slices.DeleteFunc(all, func(r store.KeyRecord) bool { return !r.Deleted.IsZero() }), err
+		},
+		line: func(r *store.KeyRecord, seq int64) ([]byte, error) {
+			r.Seq = seq
+			return r.Line()
+		},
+	}
+}
+
+// Editor returns the editor of the file's users, whose changes are in the log, if there
+// is one.
+func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
+	log.watch("user", &f.lines)
+	return &editor[store.UserRecord]{
+		lines: &f.lines, log: log,
+		get: func(name string, each eachLine) (store.UserRecord, error) {
+			all, err := f.all(each, false)
+			if err != nil {
+				return store.UserRecord{}, err
+			}
+			found := all.find(name)
+			if found == nil {
+				return store.UserRecord{}, fmt.Errorf("user: %w", store.ErrNotFound)
+			}
+			return *found, nil
+		},
+		all: func(each eachLine) ([]store.UserRecord, error) {
+			all, err := f.all(each, false)
+			return slices.DeleteFunc(all.records, func(r store.UserRecord) bool { return !r.Deleted.IsZero() }), err
+		},
+		// What ended with a deleted user is not the next one's of that name.
+		carry: func(puts []*store.UserRecord, each eachLine) error {
+			all, err := f.all(each, false)
+			if err != nil {
+				return err
+			}
+			for _, r := range puts {
+				if i, known := all.at[r.Name]; known {
+					r.ValidSince = store.Latest(r.ValidSince, all.records[i].EndedAt())
+					r.Gen = max(r.Gen, all.records[i].Gen)
+				}
+			}
+			return nil
+		},
+		line: func(r *store.UserRecord, seq int64) ([]byte, error) {
+			r.Seq = seq
+			return r.Line()
+		},
+	}
+}

@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"slices"
+)
+
+// tailChunk is how much is read at once from the end of a file.
+const tailChunk = 256 << 10
+
+// Tail returns the lines that the last Append wrote, without their newlines and
+// their places in a batch: those of one batch, or the last line. A file without
+// lines has none.
+func (t *LineTransaction) Tail() ([][]byte, error) {
+	if t.File() == nil {
+		return nil, nil
+	}
+	var text []byte
+	for from := t.Size(); from > 0; {
+		n := min(from, tailChunk)
+		from -= n
+		more := make([]byte, n, n+int64(len(text)))
+		if got, err := t.File().ReadAt(more, from); got < len(more) {
+			return nil, err
+		}
+		text = append(more, text...)
+		if lines, ok := lastAppend(text, from == 0); ok {
+			return lines, nil
+		}
+	}
+	return nil, nil
+}
+
+// lastAppend returns the lines of the last append in the end of a file, if they are
+// all there. In an entire file the first line is its header.
+func lastAppend(text []byte, entire bool) ([][]byte, bool) {
+	lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+	first := len(lines) - 1
+	for first > 1 && bytes.HasPrefix(lines[first-1], leftMark) {
+		first--
+	}
+	if first <= 1 && !entire {
+		return nil, false // the line before may be of the batch, or a part of one
+	}
+	if first == 0 {
+		return nil, true
+	}
+	last := lines[first:]
+	for i := range last {
+		last[i] = Unbatched(last[i])
+	}
+	return last, true
+}
+
+// Contains reports whether a complete line of the file has one of the texts, of at
+// most a kilobyte. It reads the file from its end, where the latest lines are. A
+// missing file has no lines.
+func (l *Lines) Contains(texts ...[]byte) (bool, error) {
+	file, err := l.files().Open(l.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, l.failed("reading", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return false, l.failed("reading", err)
+	}
+	chunk := make([]byte, tailChunk)
+	seen := false // the newline that ends the lines before it
+	for end := info.Size(); end > 0; {
+		n := min(end, tailChunk)
+		part := chunk[:n]
+		if got, err := file.ReadAt(part, end-n); got < len(part) {
+			return false, l.failed("reading", err)
+		}
+		if !seen {
+			i := bytes.LastIndexByte(part, '\n')
+			seen = i >= 0
+			part = part[:i+1]
+		}
+		if slices.ContainsFunc(texts, func(text []byte) bool { return bytes.Contains(part, text) }) {
+			return true, nil
+		}
+		if n == end {
+			break
+		}
+		end -= n - min(n-1, 1<<10) // a text may lie across two chunks
+	}
+	return false, nil
+}
