@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyward/internal/prove"
+	"keyward/store/audit"
 )
 
 const (
@@ -111,6 +112,10 @@ func (k *killed) sendAgain() {
 			k.m.t.Errorf("%s, sent again: %d %v %v", c, got.status, got.body, err)
 		case c.made && got.body["key"] != nil:
 			k.m.t.Errorf("%s was carried out, and was carried out again", c)
+		case c.made && (c.action == audit.KeyCreate || c.action == audit.KeyRotate) && got.body["secret_shown"] != false:
+			k.m.t.Errorf("%s, sent again, does not say that its secret was shown: %v", c, got.body)
+		case c.made && c.path == "/keys/revoke" && len(got.body["revoked"].([]any)) != len(c.records):
+			k.m.t.Errorf("%s, sent again, revoked %v", c, got.body["revoked"])
 		case !c.made:
 			c.accept(got)
 		}

@@ -21,6 +21,7 @@ type Actor struct {
 	via       audit.Via
 	address   string
 	requestID string
+	operation string // of a request with an Idempotency-Key
 }
 
 // Call is what the audit log says of a call beside its actor.
@@ -133,6 +134,13 @@ func (r *reach) setKey(key *store.KeyRecord) {
 // anyPath reports whether the reach has no restriction of paths at all.
 func (r *reach) anyPath() bool {
 	return !slices.ContainsFunc(r.paths, func(s urlpath.Set) bool { return !s.IsAnyPath() })
+}
+
+// During returns the actor within an operation: what it changes can be found by that
+// id, if the operation is begun again.
+func (a Actor) During(operation string) Actor {
+	a.operation = operation
+	return a
 }
 
 // Name is the user that the actor is, or the key without a user.

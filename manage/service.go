@@ -98,7 +98,7 @@ func New(cfg Config) *Service {
 func (a Actor) entry(action audit.Action, record string, changes []audit.Change) *audit.Entry {
 	return &audit.Entry{
 		Actor: a.name, ActorKey: a.key, Action: action, Record: record, Via: a.via, Address: a.address,
-		RequestID: a.requestID, Outcome: audit.Done, Changes: changes,
+		RequestID: a.requestID, Operation: a.operation, Outcome: audit.Done, Changes: changes,
 	}
 }
 

@@ -20,13 +20,16 @@ type Entry struct {
 	Seq  int64     `json:"seq"`
 	Time time.Time `json:"time"`
 
-	Actor     string  `json:"actor,omitempty"`     // a user's name, or cli:USER@HOST; "" is a caller who is not known
-	ActorKey  string  `json:"actor_key,omitempty"` // the id of the key that the actor used
-	Action    Action  `json:"action"`
-	Record    string  `json:"target,omitempty"` // the id or name of the record that it is about
-	Via       Via     `json:"via"`
-	Address   string  `json:"address,omitempty"`
-	RequestID string  `json:"request_id,omitempty"`
+	Actor     string `json:"actor,omitempty"`     // a user's name, or cli:USER@HOST; "" is a caller who is not known
+	ActorKey  string `json:"actor_key,omitempty"` // the id of the key that the actor used
+	Action    Action `json:"action"`
+	Record    string `json:"target,omitempty"` // the id or name of the record that it is about
+	Via       Via    `json:"via"`
+	Address   string `json:"address,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+	// Operation is what the entries of one request with an Idempotency-Key have in
+	// common, also if it was sent several times.
+	Operation string  `json:"operation,omitempty"`
 	Outcome   Outcome `json:"outcome"`
 	Reason    string  `json:"reason,omitempty"` // why it was refused, or what the actor gave as a reason
 	Count     int64   `json:"count,omitempty"`  // of the events that the entry stands for; zero is one
