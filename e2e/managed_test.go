@@ -24,6 +24,12 @@ type managed struct {
 // startManaged starts a Keyward with a console in a directory of its own.
 func startManaged(t *testing.T) *managed {
 	t.Helper()
+	return startManagedWith(t, "log: {level: error, decisions: none}")
+}
+
+// startManagedWith is startManaged with more of the configuration.
+func startManagedWith(t *testing.T, settings string) *managed {
+	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +39,8 @@ func startManaged(t *testing.T) *managed {
 users: {file: users.jsonl}
 audit: {file: audit.jsonl}
 state: {file: keyward.db}
-log: {level: error, decisions: none}
-`, stack.Address(ports.GRPC), stack.Address(ports.Admin), m.address)
+%s
+`, stack.Address(ports.GRPC), stack.Address(ports.Admin), m.address, settings)
 	if err := os.WriteFile(filepath.Join(m.dir, "keyward.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,8 @@ func (s *Service) Refuse(ctx context.Context, a Actor, action audit.Action, reco
 	if a.name == "" || !s.refusals.allow(a.name) {
 		return
 	}
-	e := a.entry(action, record, nil)
+	// A caller may have put a credential where an id or a name belongs.
+	e := a.entry(action, bounded(denials.Redact(record)), nil)
 	e.Outcome, e.Reason = audit.Refused, string(code)
 	// A refusal stands, whether or not the log has it.
 	_ = s.Audit.Append(ctx, e)

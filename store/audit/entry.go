@@ -96,21 +96,36 @@ func (e *Entry) Check() error {
 	return nil
 }
 
-// Line encodes the entry as a line, newline included.
+// Line encodes the entry as a line, newline included. If the line would be too long,
+// the values of its changes are left out: the record has them.
 func (e *Entry) Line() ([]byte, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
 	}
+	line, err := e.encode()
+	if err == nil && len(line) > MaxLine {
+		short := *e
+		short.Changes = make([]Change, 0, len(e.Changes))
+		for _, c := range e.Changes {
+			short.Changes = append(short.Changes, Change{Field: c.Field})
+		}
+		line, err = short.encode()
+	}
+	if err == nil && len(line) > MaxLine {
+		err = fmt.Errorf("%w: %d bytes, of at most %d", ErrInvalid, len(line), MaxLine)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return line, nil
+}
+
+func (e *Entry) encode() ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		return nil, err
-	}
-	if buf.Len() > MaxLine {
-		return nil, fmt.Errorf("%w: %d bytes, of at most %d", ErrInvalid, buf.Len(), MaxLine)
-	}
-	return buf.Bytes(), nil
+	err := enc.Encode(e)
+	return buf.Bytes(), err
 }
 
 // Decode decodes a line. Members that this version does not know are ignored, and
