@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 
@@ -31,13 +30,7 @@ func idempotent(r *http.Request) bool {
 
 // serveOnce serves a request with an Idempotency-Key: it carries it out, or answers
 // as the first time, but without the secret.
-func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		newProblem(tooLarge, "").write(w)
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []byte) {
 	attempt, err := a.begin(r, c.actor, body)
 	switch {
 	case errors.Is(err, state.ErrRunning):

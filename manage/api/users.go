@@ -3,9 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/audit"
@@ -92,6 +95,11 @@ func (a *api) createUser(ctx context.Context, who manage.Actor, in newUser) (*us
 		r, err := a.Service().User(ctx, who, in.Name)
 		return asUserOutput(&r, err)
 	}
+	if !addressable(in.Name) {
+		p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+		p.Errors = []manage.FieldError{{Pointer: "/name", Detail: "cannot be a part of a path: the API could not show, change or delete the user"}}
+		return nil, p
+	}
 	input := manage.UserInput{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled}
 	if in.Password != nil {
 		secret := authz.NewSecret(*in.Password)
@@ -99,6 +107,13 @@ func (a *api) createUser(ctx context.Context, who manage.Actor, in newUser) (*us
 	}
 	r, err := a.Service().CreateUser(ctx, who, input)
 	return asUserOutput(&r, err)
+}
+
+// addressable reports whether a request about the user passes the rules for paths.
+func addressable(name string) bool {
+	target := &url.URL{Path: "/api/v1/users/" + name}
+	_, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{})
+	return err == nil && !strings.Contains(name, "/")
 }
 
 // UserPatch is a merge patch (RFC 7396) of a user.
