@@ -85,6 +85,32 @@ func TestCallerShare(t *testing.T) {
 	c.must("GET", "/me", "")
 }
 
+// TestOverload: the document, which needs no credential, takes none of the places of
+// requests, and is served while none is free.
+func TestOverload(t *testing.T) {
+	c := startConsole(t)
+	for i := range 4 {
+		c.must("POST", "/users", fmt.Sprintf(`{"name": "user%d"}`, i))
+		key := c.must("POST", "/keys", fmt.Sprintf(`{"name": "x", "user": "user%d"}`, i)).body["key"].(string)
+		for range 16 {
+			conn := c.unfinished(key)
+			if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+				t.Fatalf("%q, %v", line, err)
+			}
+		}
+	}
+	if got := c.call(c.admin, "GET", "/me", ""); got.status != 503 || got.body["title"] != "Overloaded" {
+		t.Errorf("the 65th request: %d %v", got.status, got.body)
+	}
+	answer, err := c.client.Get("http://127.0.0.1/api/openapi.json")
+	if err != nil || answer.StatusCode != 200 {
+		t.Errorf("the document: %v, %v", answer, err)
+	}
+	if err == nil {
+		_ = answer.Body.Close()
+	}
+}
+
 // TestAmbiguousRequests: what is there twice, or cannot be read, is refused: another
 // program could have read it differently.
 func TestAmbiguousRequests(t *testing.T) {

@@ -90,15 +90,17 @@ const documentPath = "/api/openapi.json"
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path == documentPath {
+		// It is long, needs no credential, and has a reader that may be slow: that must
+		// not take the place of a request.
+		a.serve(w, r)
+		return
+	}
 	select {
 	case a.slot <- struct{}{}:
 		defer func() { <-a.slot }()
 	default:
 		overload(w, "too many requests are being served")
-		return
-	}
-	if r.URL.Path == documentPath {
-		a.serve(w, r)
 		return
 	}
 	actor, denial := a.Authenticate(r)
