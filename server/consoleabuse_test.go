@@ -39,11 +39,12 @@ func TestEndedWhileBodyArrives(t *testing.T) {
 		{func(*console, string) {}, 201},
 		{func(c *console, id string) { c.must("POST", "/keys/"+id+"/revoke", "") }, 401},
 		{func(c *console, _ string) { c.must("PATCH", "/users/alice", `{"disabled": true}`) }, 401},
+		{func(c *console, _ string) { c.must("PATCH", "/users/alice", `{"scopes": ["read"]}`) }, 403},
 		{func(c *console, _ string) { c.must("DELETE", "/users/alice", "") }, 401},
 	} {
 		c := startConsole(t)
-		c.must("POST", "/users", `{"name": "alice", "scopes": ["read"]}`)
-		made := c.must("POST", "/keys", `{"name": "x", "user": "alice", "scopes": ["read", "keyward:self"]}`).body
+		c.must("POST", "/users", `{"name": "alice", "scopes": ["read", "keyward:keys"]}`)
+		made := c.must("POST", "/keys", `{"name": "x", "user": "alice", "scopes": ["read", "keyward:keys"]}`).body
 		conn := c.unfinished(made["key"].(string))
 		in := bufio.NewReader(conn)
 		// The server says so once it reads the body: the key was verified.

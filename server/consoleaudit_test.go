@@ -42,8 +42,13 @@ func TestAuditTargetOfRefusal(t *testing.T) {
 	for _, path := range []string{"/keys/" + key + "/revoke", "/keys/" + key, "/users/" + strings.Repeat("%01", 3000) + "/password", "/users/" + strings.Repeat("ü", 1000) + "/x"} {
 		c.call(key, "POST", path, "")
 	}
-	items := c.must("GET", "/audit?limit=4", "").body["items"]
-	if text := fmt.Sprint(items); strings.Contains(text, key) || !strings.Contains(text, "redacted") || len(text) > 3000 {
+	items := c.must("GET", "/audit?limit=4", "").body["items"].([]any)
+	if text := fmt.Sprint(items); strings.Contains(text, key) || !strings.Contains(text, "redacted") {
 		t.Errorf("%s", text)
+	}
+	for _, e := range items {
+		if target, _ := e.(map[string]any)["target"].(string); len(target) > 255 {
+			t.Errorf("a target of %d bytes", len(target))
+		}
 	}
 }
