@@ -92,6 +92,8 @@ PROVE_signatures     = -run '^TestForgedSignatures' ./e2e
 PROVE_log            = -race -parallel 6 -run '^TestLogOutput$$' ./e2e
 PROVE_trailers       = -race -run '^TestRandomTrailers$$' ./e2e
 PROVE_openapi        = -run '^TestOpenAPIDocument$$' ./e2e
+PROVE_kill-manage    = -run '^TestKilledWhileManaging$$' ./e2e
+PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)

@@ -5,68 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
-
-	"keyward/e2e/stack"
 )
-
-// managed is a Keyward with the management API, and the key of an administrator.
-type managed struct {
-	t       *testing.T
-	dir     string
-	address string
-	admin   string
-}
-
-// startManaged starts a Keyward with a console in a directory of its own.
-func startManaged(t *testing.T) *managed {
-	t.Helper()
-	ports, err := stack.FreePorts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &managed{t: t, dir: t.TempDir(), address: stack.Address(ports.Console)}
-	config := fmt.Sprintf(`listen: {grpc: %q, http: "", admin: %q, console: %q}
-users: {file: users.jsonl}
-audit: {file: audit.jsonl}
-state: {file: keyward.db}
-log: {level: error, decisions: none}
-`, stack.Address(ports.GRPC), stack.Address(ports.Admin), m.address)
-	if err := os.WriteFile(filepath.Join(m.dir, "keyward.yaml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m.admin = m.administrator("root")
-	m.administrator("second") // the last one cannot be disabled
-	server, err := stack.StartKeyward(t.Context(), "keyward", stack.Config{Dir: m.dir, Keyward: programs.keyward, KeywardConfig: "keyward.yaml", Ports: ports})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Stop)
-	return m
-}
-
-// administrator makes a user with a key, and returns the key.
-func (m *managed) administrator(name string) string {
-	m.t.Helper()
-	m.run("user", "set", name, "--scope", "keyward:admin")
-	return m.run("key", "create", "--name", name, "--user", name, "--scope", "keyward:admin")
-}
-
-// run runs a command of keyward and returns its standard output.
-func (m *managed) run(args ...string) string {
-	m.t.Helper()
-	cmd := exec.Command(programs.keyward, append(args, "--config", "keyward.yaml")...)
-	cmd.Dir = m.dir
-	out, err := cmd.Output()
-	if err != nil {
-		m.t.Fatalf("keyward %q: %v", args, err)
-	}
-	return strings.TrimSpace(string(out))
-}
 
 // ends are the operations that may end the key with which the others are tried.
 var ends = []string{"revoke-key", "revoke-own-key", "rotate-key", "rotate-own-key", "delete-key", "revoke-keys", "update-user", "delete-user"}

@@ -3,10 +3,12 @@ package manage
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/manage/denials"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -21,6 +23,7 @@ type Actor struct {
 	via       audit.Via
 	address   string
 	requestID string
+	operation string // of a request with an Idempotency-Key
 }
 
 // Call is what the audit log says of a call beside its actor.
@@ -93,11 +96,21 @@ func KeyActor(key *store.KeyRecord, user *store.UserRecord, now time.Time, call 
 }
 
 func newActor(name string, call Call) Actor {
-	a := Actor{name: name, via: call.Via, requestID: call.RequestID}
+	a := Actor{name: name, via: call.Via, requestID: bounded(denials.Redact(call.RequestID))}
 	if call.Address.IsValid() {
 		a.address = call.Address.String()
 	}
 	return a
+}
+
+// maxText is the length in bytes of what a caller can put in an audit entry as one
+// text.
+const maxText = 255
+
+// bounded is what an audit entry has of a text that a caller chose: valid UTF-8, and
+// not more than maxText bytes.
+func bounded(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
 }
 
 // setUser bounds the reach by a user's scopes and paths.
@@ -133,6 +146,13 @@ func (r *reach) setKey(key *store.KeyRecord) {
 // anyPath reports whether the reach has no restriction of paths at all.
 func (r *reach) anyPath() bool {
 	return !slices.ContainsFunc(r.paths, func(s urlpath.Set) bool { return !s.IsAnyPath() })
+}
+
+// During returns the actor within an operation: what it changes can be found by that
+// id, if the operation is begun again.
+func (a Actor) During(operation string) Actor {
+	a.operation = operation
+	return a
 }
 
 // Name is the user that the actor is, or the key without a user.

@@ -104,6 +104,7 @@ func (s *Service) AuditLog(ctx context.Context, a Actor, filter store.AuditFilte
 func asListError(err error) error {
 	err = asError(err)
 	if e := AsError(err); e != nil && e.Code == Invalid {
+		e.Detail = "the request has members that cannot be accepted"
 		e.Fields = []FieldError{{"/query/cursor", "is not a cursor of this list"}}
 	}
 	return err
@@ -119,7 +120,7 @@ func (s *Service) mayRead(ctx context.Context, a Actor, wanted roles, own bool, 
 }
 
 // ActorOf returns the actor of a key that was verified, as the key and its user are
-// now.
+// now: the zero Actor if one of them has ended since.
 func (s *Service) ActorOf(ctx context.Context, keyID string, call Call) (Actor, error) {
 	key, err := s.Keys.Get(ctx, keyID)
 	if err != nil {
@@ -129,10 +130,27 @@ func (s *Service) ActorOf(ctx context.Context, keyID string, call Call) (Actor, 
 		return KeyActor(&key, nil, s.Now(), call), nil
 	}
 	user, err := s.Users.Get(ctx, key.User)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return Actor{}, nil // deleted since the key was verified
+	case err != nil:
 		return Actor{}, asError(err)
 	}
 	return KeyActor(&key, &user, s.Now(), call), nil
+}
+
+// Renew returns the actor of a key as the key and its user are now: the zero Actor if
+// the key has ended meanwhile.
+func (s *Service) Renew(ctx context.Context, a Actor) (Actor, error) {
+	if a.key == "" {
+		return a, nil
+	}
+	now, err := s.ActorOf(ctx, a.key, Call{Via: a.via})
+	if err != nil || now.name == "" {
+		return Actor{}, err
+	}
+	now.address, now.requestID, now.operation = a.address, a.requestID, a.operation
+	return now, nil
 }
 
 // Roles are the scopes of the managing half that the actor has in force.

@@ -98,7 +98,7 @@ func New(cfg Config) *Service {
 func (a Actor) entry(action audit.Action, record string, changes []audit.Change) *audit.Entry {
 	return &audit.Entry{
 		Actor: a.name, ActorKey: a.key, Action: action, Record: record, Via: a.via, Address: a.address,
-		RequestID: a.requestID, Outcome: audit.Done, Changes: changes,
+		RequestID: a.requestID, Operation: a.operation, Outcome: audit.Done, Changes: changes,
 	}
 }
 
@@ -109,7 +109,8 @@ func (s *Service) Refuse(ctx context.Context, a Actor, action audit.Action, reco
 	if a.name == "" || !s.refusals.allow(a.name) {
 		return
 	}
-	e := a.entry(action, record, nil)
+	// A caller may have put a credential where an id or a name belongs.
+	e := a.entry(action, bounded(denials.Redact(record)), nil)
 	e.Outcome, e.Reason = audit.Refused, string(code)
 	// A refusal stands, whether or not the log has it.
 	_ = s.Audit.Append(ctx, e)

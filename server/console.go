@@ -52,6 +52,9 @@ func (s *Server) authenticate(hr *http.Request) (manage.Actor, *api.Denial) {
 		s.logger.Error("management API: the caller's record cannot be read", "key", d.Principal.KeyID, "error", err)
 		return manage.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
+	if actor.Name() == "" {
+		return manage.Actor{}, &api.Denial{Status: http.StatusUnauthorized, Detail: "the credential has ended"}
+	}
 	return actor, nil
 }
 

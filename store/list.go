@@ -55,13 +55,14 @@ func (f *RevocationFilter) Match(r *Revocation) bool {
 type AuditFilter struct {
 	Actor, Record string
 	Action        audit.Action
+	Operation     string
 	Since         time.Time
 }
 
 // Match reports whether the filter selects the entry.
 func (f *AuditFilter) Match(e *audit.Entry) bool {
 	return (f.Actor == "" || f.Actor == e.Actor || f.Actor == e.ActorKey) && (f.Record == "" || f.Record == e.Record) &&
-		(f.Action == "" || f.Action == e.Action) && !e.Time.Before(f.Since)
+		(f.Action == "" || f.Action == e.Action) && (f.Operation == "" || f.Operation == e.Operation) && !e.Time.Before(f.Since)
 }
 
 // Position is where a record is in a list: by when it was made, and among those

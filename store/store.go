@@ -147,7 +147,8 @@ type Tx[R any] interface {
 type AuditLog interface {
 	// Append adds entries of what is not a change of a record, such as a refusal: see
 	// [audit.Action.ChangesRecord]. It gives them their number and time. If it returns
-	// nil they are durable; the error is [ErrAudit].
+	// nil they are durable; the error is [ErrAudit]. Before it adds them, none too, it
+	// closes entries of changes that a writer that died did not make.
 	Append(ctx context.Context, entries ...*audit.Entry) error
 	Lister[audit.Entry, AuditFilter]
 }

@@ -42,21 +42,12 @@ type Denial struct {
 	Header     http.Header // such as WWW-Authenticate and Retry-After
 }
 
-// Bounds of what callers may make the API keep and do.
-const (
-	// concurrency is how many requests are served at once. Changes wait for each
-	// other's sync anyway.
-	concurrency = 64
-	// requestTime is how long a request may take, waiting for the store included.
-	requestTime = 10 * time.Second
-	bodyTime    = 5 * time.Second
-)
-
 // api is the Handler.
 type api struct {
 	Config
-	mux  *http.ServeMux
-	slot chan struct{}
+	mux    *http.ServeMux
+	slot   chan struct{}
+	shares shares
 }
 
 // New returns the handler of the API.
@@ -100,16 +91,17 @@ const documentPath = "/api/openapi.json"
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path == documentPath {
+		// It is long, needs no credential, and has a reader that may be slow: that must
+		// not take the place of a request.
+		a.serve(w, r)
+		return
+	}
 	select {
 	case a.slot <- struct{}{}:
 		defer func() { <-a.slot }()
 	default:
-		w.Header().Set("Retry-After", "1")
-		newProblem(overloaded, "too many requests are being served").write(w)
-		return
-	}
-	if r.URL.Path == documentPath {
-		a.serve(w, r)
+		overload(w, "too many requests are being served")
 		return
 	}
 	actor, denial := a.Authenticate(r)
@@ -117,14 +109,23 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		denial.write(w)
 		return
 	}
+	if !a.shares.take(actor.Name()) {
+		overload(w, "too many requests of this caller are being served")
+		return
+	}
+	defer a.shares.give(actor.Name())
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
 	c := &call{actor: actor}
 	answer := &statusWriter{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
-	if idempotent(r) {
-		a.serveOnce(answer, r, c)
-	} else {
+	body, problem := a.admit(ctx, answer, r, c)
+	switch {
+	case problem != nil:
+		problem.write(answer)
+	case idempotent(r):
+		a.serveOnce(answer, r, c, body)
+	default:
 		a.serve(answer, r)
 	}
 	if c.failed && a.CountFailure != nil {

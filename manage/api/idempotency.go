@@ -7,13 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 
 	"keyward/apikey"
+	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/state"
+	"keyward/store/audit"
 	"keyward/verifier/strictjson"
 )
 
@@ -29,13 +30,7 @@ func idempotent(r *http.Request) bool {
 
 // serveOnce serves a request with an Idempotency-Key: it carries it out, or answers
 // as the first time, but without the secret.
-func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		newProblem(tooLarge, "").write(w)
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []byte) {
 	attempt, err := a.begin(r, c.actor, body)
 	switch {
 	case errors.Is(err, state.ErrRunning):
@@ -87,7 +82,7 @@ func digestOf(r *http.Request, body []byte) [sha256.Size]byte {
 // again, and so may what failed: then it is not known whether it was done, and the
 // next attempt finds out.
 func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt state.Attempt) {
-	c.recordID, c.resumed = attempt.RecordID, attempt.Resumed
+	c.recordID, c.resumed, c.actor = attempt.RecordID, attempt.Resumed, c.actor.During(attempt.RecordID)
 	answer := &keptAnswer{ResponseWriter: w}
 	ended := false
 	ctx := context.WithoutCancel(r.Context()) // the client may be gone
@@ -109,6 +104,33 @@ func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt 
 	if ended = err == nil; !ended {
 		a.Log.Error("the answer to a request with an Idempotency-Key is not kept", "error", err)
 	}
+}
+
+// madeBefore returns the entries of what earlier attempts of the request changed.
+func (a *api) madeBefore(ctx context.Context) ([]audit.Entry, error) {
+	c := callOf(ctx)
+	if c == nil || !c.resumed {
+		return nil, nil
+	}
+	return a.Service().Made(ctx, c.actor)
+}
+
+// madeKey is the answer with a key that an earlier attempt of the request changed.
+func (a *api) madeKey(ctx context.Context, who manage.Actor, ref manage.KeyRef, err error) (*keyOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.Service().Key(ctx, who, ref)
+	return a.keyOutput(ctx, &r, authz.Secret{}, err)
+}
+
+// withoutSecret says in an answer that the secret is lost with an earlier one.
+func withoutSecret(out *keyOutput, err error) (*keyOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	out.Body.SecretShown = new(false)
+	return out, nil
 }
 
 // keptAnswer passes a response on and keeps it.

@@ -104,11 +104,20 @@ func (a *api) registerBulk(h huma.API) {
 				Project string   `json:"project,omitempty" maxLength:"255" doc:"All keys of that project."`
 			}
 		}) (*struct{ Body revokedKeys }, error) {
+			made, err := a.madeBefore(ctx)
+			if err != nil {
+				return nil, err
+			}
 			done, err := a.Service().RevokeKeys(ctx, who, manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project})
 			if err != nil {
 				return nil, err
 			}
-			return &struct{ Body revokedKeys }{revokedKeys{append([]string{}, done.IDs...), append([]string{}, done.Unknown...), done.Seq}}, nil
+			body := revokedKeys{Revoked: []string{}, Unknown: append([]string{}, done.Unknown...), Seq: done.Seq}
+			for _, e := range made {
+				body.Revoked, body.Seq = append(body.Revoked, e.Record), max(body.Seq, e.Seq)
+			}
+			body.Revoked = append(body.Revoked, done.IDs...)
+			return &struct{ Body revokedKeys }{body}, nil
 		})
 	add(h, operation{id: "verify-key", method: http.MethodPost, path: "/keys/verify", summary: "Find the key of a secret", tag: "Keys", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, who manage.Actor, in *struct {
@@ -197,7 +206,7 @@ func (a *api) createKey(ctx context.Context, who manage.Actor, in NewKey, user s
 	if c.resumed {
 		// The earlier attempt may have made the key, and its secret is lost.
 		if r, err := a.Service().MadeKey(ctx, who, p.ID); err == nil {
-			return a.keyOutput(ctx, &r, authz.Secret{}, nil)
+			return withoutSecret(a.keyOutput(ctx, &r, authz.Secret{}, nil))
 		}
 	}
 	r, secret, err := a.Service().CreateKey(ctx, who, p)
@@ -237,12 +246,20 @@ func (a *api) rotateKey(ctx context.Context, who manage.Actor, in *RotateInput, 
 			return nil, invalid("/grace", "is not a time as 90s, 24h or 7d")
 		}
 	}
-	r, secret, err := a.Service().RotateKey(ctx, who, manage.KeyRef{ID: in.ID, IfMatch: in.version(), Own: own}, grace)
+	ref := manage.KeyRef{ID: in.ID, IfMatch: in.version(), Own: own}
+	if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
+		return withoutSecret(a.madeKey(ctx, who, ref, err))
+	}
+	r, secret, err := a.Service().RotateKey(ctx, who, ref, grace)
 	return a.keyOutput(ctx, &r, secret, err)
 }
 
 func (a *api) revokeKey(ctx context.Context, who manage.Actor, in *ReasonInput, own bool) (*keyOutput, error) {
-	r, err := a.Service().RevokeKey(ctx, who, in.ref(own))
+	ref := in.ref(own)
+	if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
+		return a.madeKey(ctx, who, ref, err)
+	}
+	r, err := a.Service().RevokeKey(ctx, who, ref)
 	return a.keyOutput(ctx, &r, authz.Secret{}, err)
 }
 
@@ -269,6 +286,6 @@ func (a *api) keyList(ctx context.Context, records []store.KeyRecord, next store
 func (a *api) keyBody(ctx context.Context) func(*store.KeyRecord) KeyBody {
 	rules, now := a.Service().KeyRules(ctx), a.Now()
 	return func(r *store.KeyRecord) KeyBody {
-		return KeyBody{rules.View(r, now), pause{r.Paused}, etag(r.Version())}
+		return KeyBody{KeyView: rules.View(r, now), Paused: pause{r.Paused}, ETag: etag(r.Version())}
 	}
 }

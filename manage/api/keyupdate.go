@@ -69,7 +69,11 @@ func (a *api) registerKeyChanges(h huma.API) {
 	} {
 		add(h, operation{id: each.id, method: http.MethodPost, path: "/keys/{id}/" + each.verb, summary: each.summary, tag: "Keys", errors: []int{http.StatusConflict}},
 			func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
-				r, err := each.call(a.Service(), ctx, who, in.ref(false))
+				ref := in.ref(false)
+				if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
+					return a.madeKey(ctx, who, ref, err)
+				}
+				r, err := each.call(a.Service(), ctx, who, ref)
 				return a.keyOutput(ctx, &r, authz.Secret{}, err)
 			})
 	}

@@ -3,9 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/audit"
@@ -33,29 +36,8 @@ type UserName struct {
 // registerUsers adds what is done to users.
 func (a *api) registerUsers(h huma.API) {
 	add(h, operation{id: "create-user", method: http.MethodPost, path: "/users", summary: "Create a user", status: http.StatusCreated, tag: "Users", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *struct {
-			Body struct {
-				Name     string   `json:"name" minLength:"1" maxLength:"255"`
-				Scopes   []string `json:"scopes,omitempty" maxItems:"100"`
-				Paths    []string `json:"paths,omitempty" maxItems:"100" doc:"Without them: anywhere."`
-				Disabled bool     `json:"disabled,omitempty"`
-				Password *string  `json:"password,omitempty" doc:"8 to 72 bytes. Without it the user cannot log in." writeOnly:"true"`
-			}
-		}) (*userOutput, error) {
-			b := in.Body
-			input := manage.UserInput{Name: b.Name, Scopes: b.Scopes, Paths: b.Paths, Disabled: b.Disabled}
-			if b.Password != nil {
-				secret := authz.NewSecret(*b.Password)
-				input.Password = &secret
-			}
-			if callOf(ctx).resumed {
-				// The earlier attempt may have made the user.
-				if r, err := a.Service().User(ctx, who, b.Name); err == nil {
-					return asUserOutput(&r, nil)
-				}
-			}
-			r, err := a.Service().CreateUser(ctx, who, input)
-			return asUserOutput(&r, err)
+		func(ctx context.Context, who manage.Actor, in *struct{ Body newUser }) (*userOutput, error) {
+			return a.createUser(ctx, who, in.Body)
 		})
 	add(h, operation{id: "list-users", method: http.MethodGet, path: "/users", summary: "List users", tag: "Users"},
 		func(ctx context.Context, who manage.Actor, in *struct {
@@ -100,6 +82,44 @@ func (a *api) registerUserEnds(h huma.API) {
 		}) (*struct{}, error) {
 			return nil, a.Service().DeleteUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()})
 		})
+}
+
+// newUser is the body of a request for a user.
+type newUser struct {
+	Name     string   `json:"name" minLength:"1" maxLength:"255"`
+	Scopes   []string `json:"scopes,omitempty" maxItems:"100"`
+	Paths    []string `json:"paths,omitempty" maxItems:"100" doc:"Without them: anywhere."`
+	Disabled bool     `json:"disabled,omitempty"`
+	Password *string  `json:"password,omitempty" doc:"8 to 72 bytes. Without it the user cannot log in." writeOnly:"true"`
+}
+
+func (a *api) createUser(ctx context.Context, who manage.Actor, in newUser) (*userOutput, error) {
+	if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
+		if err != nil {
+			return nil, err
+		}
+		r, err := a.Service().User(ctx, who, in.Name)
+		return asUserOutput(&r, err)
+	}
+	if !addressable(in.Name) {
+		p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+		p.Errors = []manage.FieldError{{Pointer: "/name", Detail: "cannot be a part of a path: the API could not show, change or delete the user"}}
+		return nil, p
+	}
+	input := manage.UserInput{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled}
+	if in.Password != nil {
+		secret := authz.NewSecret(*in.Password)
+		input.Password = &secret
+	}
+	r, err := a.Service().CreateUser(ctx, who, input)
+	return asUserOutput(&r, err)
+}
+
+// addressable reports whether a request about the user passes the rules for paths.
+func addressable(name string) bool {
+	target := &url.URL{Path: "/api/v1/users/" + name}
+	_, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{})
+	return err == nil && !strings.Contains(name, "/")
 }
 
 // UserPatch is a merge patch (RFC 7396) of a user.

@@ -230,11 +230,11 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func TestRedact(t *testing.T) {
 	long := strings.Repeat("a", 44)
 	for _, text := range []string{"", "/", "/posts/" + long, "/eyJ/a.b", "/" + long + "/\xff\xfe", "/a.b.c", "/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"} {
-		if got := redact(text); got != text {
+		if got := Redact(text); got != text {
 			t.Errorf("%q became %q", text, got)
 		}
 	}
-	if got, want := redact("/\xff/"+strings.ToUpper(long)+"/\xfe"), "/\xff/redacted/\xfe"; got != want {
+	if got, want := Redact("/\xff/"+strings.ToUpper(long)+"/\xfe"), "/\xff/redacted/\xfe"; got != want {
 		t.Errorf("a key in hexadecimal: %q, want %q", got, want)
 	}
 }
@@ -246,11 +246,11 @@ func FuzzRedact(f *testing.F) {
 	f.Add("eyJhbGciOiJFUzI1NiJ9.e30", "")
 	f.Add("\xff", ".x")
 	f.Fuzz(func(t *testing.T, before, after string) {
-		once := redact(before + "/" + secret.Reveal() + "/" + after)
+		once := Redact(before + "/" + secret.Reveal() + "/" + after)
 		if strings.Contains(once, secret.Reveal()) {
 			t.Fatalf("%q", once)
 		}
-		if twice := redact(once); twice != once {
+		if twice := Redact(once); twice != once {
 			t.Fatalf("%q, then %q", once, twice)
 		}
 	})

@@ -16,11 +16,11 @@ const maxKey = apikey.MaxPrefix + apikey.UnprefixedLen
 // candidate matches a JWT, and what is long enough to be a key.
 var candidate = regexp.MustCompile(`eyJ[\w-]+(?:\.[\w-]*)+|[\w-]{38,}`)
 
-// redact replaces what has the form of a credential: a key of Keyward with any
+// Redact replaces what has the form of a credential: a key of Keyward with any
 // prefix, or a JWT, also a truncated one. A client may have put its credential
 // where none belongs, such as the path, where no check looks for it. Keys in the
 // forms of other systems are not recognized.
-func redact(text string) string {
+func Redact(text string) string {
 	if len(text) < apikey.UnprefixedLen { // most paths
 		return text
 	}
@@ -46,5 +46,5 @@ func isKey(word string) bool {
 // keepRedacted is keep for a text that may have a credential. A credential that
 // is cut off is recognized too.
 func keepRedacted(text string, maxBytes int) string {
-	return keep(redact(text[:min(len(text), maxBytes+maxKey)]), maxBytes)
+	return keep(Redact(text[:min(len(text), maxBytes+maxKey)]), maxBytes)
 }

@@ -20,13 +20,16 @@ type Entry struct {
 	Seq  int64     `json:"seq"`
 	Time time.Time `json:"time"`
 
-	Actor     string  `json:"actor,omitempty"`     // a user's name, or cli:USER@HOST; "" is a caller who is not known
-	ActorKey  string  `json:"actor_key,omitempty"` // the id of the key that the actor used
-	Action    Action  `json:"action"`
-	Record    string  `json:"target,omitempty"` // the id or name of the record that it is about
-	Via       Via     `json:"via"`
-	Address   string  `json:"address,omitempty"`
-	RequestID string  `json:"request_id,omitempty"`
+	Actor     string `json:"actor,omitempty"`     // a user's name, or cli:USER@HOST; "" is a caller who is not known
+	ActorKey  string `json:"actor_key,omitempty"` // the id of the key that the actor used
+	Action    Action `json:"action"`
+	Record    string `json:"target,omitempty"` // the id or name of the record that it is about
+	Via       Via    `json:"via"`
+	Address   string `json:"address,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+	// Operation is what the entries of one request with an Idempotency-Key have in
+	// common, also if it was sent several times.
+	Operation string  `json:"operation,omitempty"`
 	Outcome   Outcome `json:"outcome"`
 	Reason    string  `json:"reason,omitempty"` // why it was refused, or what the actor gave as a reason
 	Count     int64   `json:"count,omitempty"`  // of the events that the entry stands for; zero is one
@@ -93,21 +96,36 @@ func (e *Entry) Check() error {
 	return nil
 }
 
-// Line encodes the entry as a line, newline included.
+// Line encodes the entry as a line, newline included. If the line would be too long,
+// the values of its changes are left out: the record has them.
 func (e *Entry) Line() ([]byte, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
 	}
+	line, err := e.encode()
+	if err == nil && len(line) > MaxLine {
+		short := *e
+		short.Changes = make([]Change, 0, len(e.Changes))
+		for _, c := range e.Changes {
+			short.Changes = append(short.Changes, Change{Field: c.Field})
+		}
+		line, err = short.encode()
+	}
+	if err == nil && len(line) > MaxLine {
+		err = fmt.Errorf("%w: %d bytes, of at most %d", ErrInvalid, len(line), MaxLine)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return line, nil
+}
+
+func (e *Entry) encode() ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		return nil, err
-	}
-	if buf.Len() > MaxLine {
-		return nil, fmt.Errorf("%w: %d bytes, of at most %d", ErrInvalid, buf.Len(), MaxLine)
-	}
-	return buf.Bytes(), nil
+	err := enc.Encode(e)
+	return buf.Bytes(), err
 }
 
 // Decode decodes a line. Members that this version does not know are ignored, and

@@ -189,7 +189,7 @@ func (s *auditSession) append(entries []*audit.Entry) error {
 	if err == nil {
 		return nil
 	}
-	if slices.ContainsFunc(entries, func(e *audit.Entry) bool { return !e.Action.Ends() || e.Outcome != audit.Done }) {
+	if slices.ContainsFunc(entries, func(e *audit.Entry) bool { return !e.Action.Ends() || e.Outcome != audit.Done || !writable(e) }) {
 		return errors.Join(store.ErrAudit, err)
 	}
 	s.log.mu.Lock()
@@ -199,6 +199,15 @@ func (s *auditSession) append(entries []*audit.Entry) error {
 	}
 	s.log.behind = append(s.log.behind, entries...)
 	return nil
+}
+
+// writable reports whether the entry can be a line. One that cannot would stand in
+// the way of every later entry, if it were kept.
+func writable(e *audit.Entry) bool {
+	numbered := *e
+	numbered.Seq = 1
+	_, err := numbered.Line()
+	return err == nil
 }
 
 // write numbers the entries on from the last one and appends them.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	mathrand "math/rand/v2"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -247,5 +249,32 @@ func TestAuditLogBroken(t *testing.T) {
 	// The entry of the end is not taken for one whose change is not there.
 	if err := a.revoke(one.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnwritableEntry: a change whose entry cannot be a line is refused, also one that
+// only ends something, and stands in the way of no later one.
+func TestUnwritableEntry(t *testing.T) {
+	dir := t.TempDir()
+	keys := NewKeyFile(KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl")})
+	editor := keys.Editor(log)
+	r, _, err := keys.Create(t.Context(), store.KeyParams{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoke := func(address string) error {
+		return editor.Edit(t.Context(), func(tx store.Tx[store.KeyRecord]) error {
+			after := r.Clone()
+			after.Revoke(time.Now())
+			tx.Put(&after, &audit.Entry{Actor: "a", Action: audit.KeyRevoke, Record: r.ID, Via: audit.ViaAPI, Address: address, Outcome: audit.Done})
+			return nil
+		})
+	}
+	if err := revoke(strings.Repeat("x", audit.MaxLine)); err == nil {
+		t.Error("a change without an entry")
+	}
+	if err := revoke("192.0.2.1"); err != nil {
+		t.Errorf("the change after it: %v", err)
 	}
 }

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"keyward/manage"
+)
+
+// Bounds of what callers may make the API keep and do.
+const (
+	// concurrency is how many requests are served at once, and callerShare how many of
+	// one caller, so that one that sends its bodies slowly does not keep out the others.
+	// Changes wait for each other's sync anyway.
+	concurrency = 64
+	callerShare = 16
+	// requestTime is how long a request may take, waiting for the store included, and
+	// bodyTime how long its body may take to arrive.
+	requestTime = 10 * time.Second
+	bodyTime    = 5 * time.Second
+)
+
+// shares counts the requests in progress of each caller.
+type shares struct {
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+// take reports whether one more request of the caller may be served; then give must
+// follow.
+func (s *shares) take(caller string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[caller] == callerShare {
+		return false
+	}
+	if s.taken == nil {
+		s.taken = map[string]int{}
+	}
+	s.taken[caller]++
+	return true
+}
+
+func (s *shares) give(caller string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken[caller]--; s.taken[caller] == 0 {
+		delete(s.taken, caller)
+	}
+}
+
+// overload answers a request that is not served now.
+func overload(w http.ResponseWriter, detail string) {
+	w.Header().Set("Retry-After", "1")
+	newProblem(overloaded, detail).write(w)
+}
+
+// admit returns the body of a request that can be served. The caller's credential was
+// verified before; while the body arrived, it may have ended.
+func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request, c *call) ([]byte, *Problem) {
+	if p := ambiguous(r); p != nil {
+		return nil, p
+	}
+	body, p := readBody(w, r)
+	if p != nil || len(body) == 0 {
+		return body, p
+	}
+	actor, err := a.Service().Renew(ctx, c.actor)
+	switch {
+	case err != nil:
+		return nil, problemOf(err)
+	case actor.Name() == "":
+		return nil, newProblem(unauthenticated, "the credential has ended while the body arrived")
+	}
+	c.actor = actor
+	return body, nil
+}
+
+// ambiguous refuses a request that two programs could read differently: a query that
+// cannot be parsed, of which one of them drops a part, and what is there twice.
+func ambiguous(r *http.Request) *Problem {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return newProblem(malformed, "the query cannot be read")
+	}
+	p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+	for name, values := range query {
+		if len(values) > 1 {
+			p.Errors = append(p.Errors, manage.FieldError{Pointer: pointerOf("query." + name), Detail: "is there more than once"})
+		}
+	}
+	for _, name := range []string{idempotencyHeader, "If-Match"} {
+		if len(r.Header.Values(name)) > 1 {
+			p.Errors = append(p.Errors, manage.FieldError{Pointer: pointerOf("header." + name), Detail: "is there more than once"})
+		}
+	}
+	if len(p.Errors) > 0 {
+		return p
+	}
+	return nil
+}
+
+// readBody reads the body within bodyTime, and puts it back.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTime)) // a body from memory has none
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = connection.SetReadDeadline(time.Time{})
+	switch _, long := errors.AsType[*http.MaxBytesError](err); {
+	case long:
+		return nil, newProblem(tooLarge, "")
+	case err != nil:
+		return nil, newProblem(malformed, "the body did not arrive in time")
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return body, nil
+}

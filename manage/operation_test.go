@@ -1,0 +1,41 @@
+package manage
+
+import (
+	"testing"
+
+	"keyward/store"
+)
+
+// TestMade: what an operation changed is found by the same actor in the same operation
+// alone, and what it was refused is not a change.
+func TestMade(t *testing.T) {
+	f := newFixture(t)
+	f.user("alice", []string{ScopeKeys})
+	f.user("bob", []string{ScopeKeys})
+	alice, bob := f.byKey("alice", scopes(ScopeKeys)).During("op"), f.byKey("bob", scopes(ScopeKeys)).During("op")
+	made := func(a Actor) int {
+		t.Helper()
+		entries, err := f.Made(f.ctx(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	_, err := f.CreateUser(f.ctx(), alice, UserInput{Name: "carol"})
+	f.wantCode("a user by keyward:keys", err, Forbidden)
+	if n := made(alice); n != 0 {
+		t.Errorf("%d changes by a refusal", n)
+	}
+	if _, _, err := f.CreateKey(f.ctx(), alice, store.KeyParams{Name: "x", Scopes: scopes()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		what  string
+		actor Actor
+		want  int
+	}{{"the actor", alice, 1}, {"another operation", alice.During("other"), 0}, {"no operation", alice.During(""), 0}, {"another actor", bob, 0}} {
+		if n := made(test.actor); n != test.want {
+			t.Errorf("%s: %d changes, want %d", test.what, n, test.want)
+		}
+	}
+}

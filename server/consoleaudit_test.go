@@ -1,0 +1,54 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestAuditEntryOfLongRequest: what a caller sends cannot make an entry that the log
+// cannot have. The caller would be without an entry, and every later change would
+// fail, since its entry would wait behind that one.
+func TestAuditEntryOfLongRequest(t *testing.T) {
+	c := startConsole(t)
+	c.must("POST", "/users", `{"name": "alice"}`)
+	for _, id := range []string{strings.Repeat("\xff", 14_000), strings.Repeat(`"`, 14_000), "a\tb\xff\u2028", strings.Repeat("ü", 200)} {
+		made := c.must("POST", "/keys", `{"name": "x", "user": "alice"}`).body
+		key, path := made["key"].(string), "/me/keys/"+made["id"].(string)+"/revoke"
+		c.call(key, "POST", "/keys", `{"name": "refused"}`, "X-Request-Id", id)
+		if got := c.call(key, "POST", path, "", "X-Request-Id", id); got.status != 200 {
+			t.Errorf("%.8q: %d", id, got.status)
+		}
+		for _, want := range []string{"key.create refused", "key.revoke done"} {
+			action, outcome, _ := strings.Cut(want, " ")
+			items := c.must("GET", "/audit?limit=1&action="+action+"&actor="+made["id"].(string), "").body["items"].([]any)
+			if len(items) != 1 {
+				t.Errorf("%.8q: no entry %s", id, want)
+				continue
+			}
+			e := items[0].(map[string]any)
+			if requestID, _ := e["request_id"].(string); e["outcome"] != outcome || e["behind"] != nil || len(requestID) > 255 {
+				t.Errorf("%.8q: %v", id, e)
+			}
+		}
+	}
+}
+
+// TestAuditTargetOfRefusal: the entry of a refusal does not have the secret that the
+// caller sent in place of an id, and is short.
+func TestAuditTargetOfRefusal(t *testing.T) {
+	c := startConsole(t)
+	key := c.must("POST", "/keys", `{"name": "x"}`).body["key"].(string)
+	for _, path := range []string{"/keys/" + key + "/revoke", "/keys/" + key, "/users/" + strings.Repeat("%01", 3000) + "/password", "/users/" + strings.Repeat("ü", 1000) + "/x"} {
+		c.call(key, "POST", path, "")
+	}
+	items := c.must("GET", "/audit?limit=4", "").body["items"].([]any)
+	if text := fmt.Sprint(items); strings.Contains(text, key) || !strings.Contains(text, "redacted") {
+		t.Errorf("%s", text)
+	}
+	for _, e := range items {
+		if target, _ := e.(map[string]any)["target"].(string); len(target) > 255 {
+			t.Errorf("a target of %d bytes", len(target))
+		}
+	}
+}
