@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"store/journal":        {"keyward/store/jsonline", "keyward/store/pacer", "github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
 	"store/importer":       {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
 	"store/storetest":      {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit"},
-	"store/filestore":      {"keyward/apikey", "keyward/authz", "keyward/chars", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/journal"},
+	"store/filestore":      {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/journal"},
 	"keyindex":             {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":             {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":   {},

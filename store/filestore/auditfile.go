@@ -90,6 +90,14 @@ func (f *AuditFile) List(ctx context.Context, filter store.AuditFilter, page sto
 	return store.Paginate(all, made, filter.Match, page)
 }
 
+// Unwritten returns how many entries wait until the log can be written: those of
+// changes that were made without it, since they only end something.
+func (f *AuditFile) Unwritten() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.behind)
+}
+
 // session calls do with the log locked, and with every entry of an earlier writer
 // that lacks its change closed.
 func (f *AuditFile) session(ctx context.Context, do func(*auditSession) error) error {
@@ -152,7 +160,10 @@ func (s *auditSession) recover(entries []*audit.Entry) error {
 		return nil
 	}
 	made, err := target.Contains(fmt.Appendf(nil, `"seq":%d,`, last.Seq), fmt.Appendf(nil, `"seq":%d}`, last.Seq))
-	if err != nil || made {
+	switch {
+	case errors.Is(err, journal.ErrDamaged):
+		return nil // the file lost its lines, which says nothing of this one
+	case err != nil || made:
 		return err
 	}
 	return s.notDone(entries)

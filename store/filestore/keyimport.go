@@ -6,6 +6,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/store"
+	"keyward/store/audit"
 	"keyward/store/journal"
 )
 
@@ -72,15 +73,51 @@ func inputLines(all []store.ImportedKey) (map[apikey.Digest]int, error) {
 }
 
 // refuseKnown returns ErrDuplicate if a digest is twice in the input, or is in
-// the file, where the last line about a key says which digests it has.
+// the file.
 func (f *KeyFile) refuseKnown(t *journal.LineTransaction, all []store.ImportedKey) error {
 	number, err := inputLines(all)
 	if err != nil {
 		return err
 	}
+	first, owner, err := firstHeld(t.Read, number)
+	if err == nil && owner != (apikey.ID{}) {
+		err = fmt.Errorf("input line %d: key %s: %w", first, owner, store.ErrDuplicate)
+	}
+	return err
+}
+
+// refuseKnownImports returns a DuplicateKeyError if a key of another system is twice
+// among those that are put, or is in the file. Secrets that Keyward made are random,
+// and need no such comparison, which reads the file.
+func refuseKnownImports(t *fileTx[store.KeyRecord]) error {
+	number := map[apikey.Digest]int{}
+	for i, e := range t.entries {
+		if e.Action != audit.KeyImport {
+			continue
+		}
+		r := t.puts[i]
+		if first, twice := number[r.Hash]; twice {
+			return &store.DuplicateKeyError{Put: i, Owner: t.puts[first].ID}
+		}
+		number[r.Hash] = i
+	}
+	if len(number) == 0 {
+		return nil
+	}
+	first, owner, err := firstHeld(t.lines.Read, number)
+	if err == nil && owner != (apikey.ID{}) {
+		err = &store.DuplicateKeyError{Put: first, Owner: owner.String()}
+	}
+	return err
+}
+
+// firstHeld returns the lowest number of a digest that a key in the file has, and
+// which key that is; the zero ID if there is none. The last line about a key says
+// which digests it has.
+func firstHeld(each eachLine, number map[apikey.Digest]int) (first int, owner apikey.ID, err error) {
 	has := map[apikey.ID][]apikey.Digest{}
 	var d store.KeyDecoder
-	err = t.Read(func(line []byte, _ int) error {
+	err = each(func(line []byte, _ int) error {
 		r, err := d.Decode(line)
 		if err != nil {
 			return err
@@ -104,17 +141,10 @@ func (f *KeyFile) refuseKnown(t *journal.LineTransaction, all []store.ImportedKe
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	first, owner := 0, apikey.ID{}
 	for id, held := range has {
 		if n := number[held[0]]; owner == (apikey.ID{}) || n < first {
 			first, owner = n, id
 		}
 	}
-	if owner != (apikey.ID{}) {
-		return fmt.Errorf("input line %d: key %s: %w", first, owner, store.ErrDuplicate)
-	}
-	return nil
+	return first, owner, err
 }

@@ -3,10 +3,8 @@ package filestore
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
-	"keyward/chars"
 	"keyward/store"
 	"keyward/store/journal"
 )
@@ -38,47 +36,31 @@ func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 
 // RevokeToken implements store.RevocationWriter.
 func (f *RevocationFile) RevokeToken(ctx context.Context, jti string) (store.Revocation, error) {
-	if !chars.IsClaim(jti) {
-		return store.Revocation{}, fmt.Errorf("%w: a token's id is %s", store.ErrInvalid, claimText)
-	}
-	return f.append(ctx, store.Revocation{TokenID: jti})
+	r, err := store.RevocationOfToken(jti)
+	return f.append(ctx, r, err)
 }
-
-const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control and format characters"
 
 // RevokeSubject implements store.RevocationWriter.
 func (f *RevocationFile) RevokeSubject(ctx context.Context, subject string, before time.Time) (store.Revocation, error) {
-	if !chars.IsClaim(subject) {
-		return store.Revocation{}, fmt.Errorf("%w: a subject is %s", store.ErrInvalid, claimText)
-	}
-	return f.revokeBefore(ctx, subject, before)
+	r, err := store.RevocationOfSubject(subject, before)
+	return f.append(ctx, r, err)
 }
 
 // RevokeIssuedBefore implements store.RevocationWriter.
 func (f *RevocationFile) RevokeIssuedBefore(ctx context.Context, before time.Time) (store.Revocation, error) {
-	return f.revokeBefore(ctx, "", before)
+	r, err := store.RevocationOfAll(before)
+	return f.append(ctx, r, err)
 }
 
-func (f *RevocationFile) revokeBefore(ctx context.Context, subject string, before time.Time) (store.Revocation, error) {
-	if before = before.UTC(); before.Year() < 1971 || before.Year() > 9999 {
-		return store.Revocation{}, fmt.Errorf("%w: the time before which tokens were issued must be in the years 1971 to 9999", store.ErrInvalid)
+// append appends the revocation, unless it is invalid, also if the file has it
+// already: to find that out would cost reading the file.
+func (f *RevocationFile) append(ctx context.Context, r store.Revocation, invalid error) (store.Revocation, error) {
+	if invalid != nil {
+		return store.Revocation{}, invalid
 	}
-	return f.append(ctx, store.Revocation{Subject: subject, IssuedBefore: before})
-}
-
-// append appends the revocation also if the file has it already: to find that
-// out would cost reading the file.
-func (f *RevocationFile) append(ctx context.Context, r store.Revocation) (store.Revocation, error) {
 	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
 		r.At = f.now().UTC()
-		line, err := r.Line()
-		if err != nil {
-			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
-		}
-		return t.Append(func(w io.Writer) error {
-			_, err := w.Write(line)
-			return err
-		})
+		return appendLines(t, 1, func(int) ([]byte, error) { return r.Line() })
 	})
 	if err != nil {
 		return store.Revocation{}, err
@@ -88,16 +70,7 @@ func (f *RevocationFile) append(ctx context.Context, r store.Revocation) (store.
 
 // List implements store.Lister. A line that cannot be read is an error.
 func (f *RevocationFile) List(ctx context.Context, filter store.RevocationFilter, page store.Page) ([]store.Revocation, store.Cursor, error) {
-	var all []store.Revocation
-	var d store.RevocationDecoder
-	err := f.lines.Read(ctx, func(line []byte, _ int) error {
-		r, err := d.Decode(line)
-		if err != nil {
-			return err
-		}
-		all = append(all, *r)
-		return nil
-	})
+	all, err := allRevocations(unlocked(ctx, &f.lines))
 	if err != nil {
 		return nil, "", err
 	}
@@ -105,4 +78,18 @@ func (f *RevocationFile) List(ctx context.Context, filter store.RevocationFilter
 		return store.Position{Made: r.At, ID: fmt.Sprintf("%q %q %d", r.TokenID, r.Subject, r.IssuedBefore.UnixNano())}
 	}
 	return store.Paginate(all, made, filter.Match, page)
+}
+
+func allRevocations(each eachLine) ([]store.Revocation, error) {
+	var all []store.Revocation
+	var d store.RevocationDecoder
+	err := each(func(line []byte, _ int) error {
+		r, err := d.Decode(line)
+		if err != nil {
+			return err
+		}
+		all = append(all, *r)
+		return nil
+	})
+	return all, err
 }

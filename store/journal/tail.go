@@ -56,11 +56,11 @@ func lastAppend(text []byte, entire bool) ([][]byte, bool) {
 
 // Contains reports whether a complete line of the file has one of the texts, of at
 // most a kilobyte. It reads the file from its end, where the latest lines are. A
-// missing file has no lines.
+// missing or an empty file is as for [Lines.Read].
 func (l *Lines) Contains(texts ...[]byte) (bool, error) {
 	file, err := l.files().Open(l.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, l.readEmpty()
 	}
 	if err != nil {
 		return false, l.failed("reading", err)
@@ -69,6 +69,9 @@ func (l *Lines) Contains(texts ...[]byte) (bool, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return false, l.failed("reading", err)
+	}
+	if info.Size() == 0 {
+		return false, l.readEmpty()
 	}
 	chunk := make([]byte, tailChunk)
 	seen := false // the newline that ends the lines before it
