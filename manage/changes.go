@@ -15,15 +15,25 @@ var (
 	shownOfKeys = []string{
 		"name", "user", "project", "paths", "scopes", "rate", "prefix", "format", "hint", "expires", "revoked", "deleted",
 	}
-	shownOfUsers = []string{"paths", "scopes", "disabled", "deleted"}
+	shownOfUsers       = []string{"paths", "scopes", "disabled", "deleted"}
+	shownOfRevocations = []string{"jti", "subject", "issued_before"}
 )
 
 func keyChanges(before, after *store.KeyRecord) []audit.Change {
 	return changesOf(before, after, shownOfKeys)
 }
 
+// userChanges says that a password was set, not which.
 func userChanges(before, after *store.UserRecord) []audit.Change {
-	return changesOf(before, after, shownOfUsers)
+	changes := changesOf(before, after, shownOfUsers)
+	if after.Password != before.Password && after.Deleted.IsZero() {
+		changes = append(changes, audit.Change{Field: "password"})
+	}
+	return changes
+}
+
+func revocationChanges(r *store.Revocation) []audit.Change {
+	return changesOf(&store.Revocation{}, r, shownOfRevocations)
 }
 
 // changesOf are the shown members that differ between two records.

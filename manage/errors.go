@@ -91,8 +91,13 @@ func (p *problems) add(pointer, format string, args ...any) {
 // check adds err, if it is one.
 func (p *problems) check(pointer string, err error) {
 	if err != nil {
-		p.add(pointer, "%s", strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": "))
+		p.add(pointer, "%s", detailOf(err))
 	}
+}
+
+// detailOf is the text of an error about one member.
+func detailOf(err error) string {
+	return strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": ")
 }
 
 // err returns the problems as an Error, nil if there are none.

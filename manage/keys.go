@@ -68,9 +68,8 @@ func (s *Service) RevokeKey(ctx context.Context, a Actor, ref KeyRef) (store.Key
 }
 
 // DeleteKey ends the key and hides it.
-func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) error {
-	_, err := s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) { return r.Delete(now), nil })
-	return err
+func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+	return s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) { return r.Delete(now), nil })
 }
 
 // changeKey makes one change of one key. Every change but a creation goes through it.
@@ -184,12 +183,18 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 	if len(s.Prefixes) > 0 && !slices.Contains(s.Prefixes, p.Prefix) {
 		bad.add("/prefix", "is not one by which keys are recognised here")
 	}
-	if p.Scopes != nil {
-		for i, scope := range managing(*p.Scopes) {
-			if !known(scope) {
-				bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
-			}
+	checkManaging(&bad, p.Scopes)
+	return bad.err()
+}
+
+// checkManaging adds the managing scopes of a key that are not known.
+func checkManaging(bad *problems, scopes *[]string) {
+	if scopes == nil {
+		return
+	}
+	for i, scope := range managing(*scopes) {
+		if !known(scope) {
+			bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
 		}
 	}
-	return bad.err()
 }

@@ -94,30 +94,13 @@ func checkAccess(bad *problems, paths, scopes []string) {
 // UpdateUser changes a user. To disable one needs less than any other change: no
 // more than keyward:users.
 func (s *Service) UpdateUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
-	action := audit.UserUpdate
-	if patch.Disabled != nil && *patch.Disabled && patch.Scopes == nil && patch.Paths == nil {
-		action = audit.UserDisable
-	}
+	action := actionOf(patch, nil)
 	var bad problems
 	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
 	if err := bad.err(); err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
 	}
-	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, _ time.Time) error {
-		if r.Unsupported && action != audit.UserDisable {
-			return store.ErrUnsupported
-		}
-		if patch.Scopes != nil {
-			r.Scopes = *patch.Scopes
-		}
-		if patch.Paths != nil {
-			r.Paths = *patch.Paths
-		}
-		if patch.Disabled != nil {
-			r.Disabled = *patch.Disabled
-		}
-		return nil
-	})
+	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, _ time.Time) error { return patch.apply(r, action) })
 }
 
 func orEmpty(list *[]string) []string {
@@ -162,20 +145,28 @@ func (s *Service) DeleteUser(ctx context.Context, a Actor, ref UserRef) error {
 		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, refuse(Forbidden, "deleting a user needs the scope %s", ScopeAdmin))
 	}
 	// The time of the latest key may be that of a clock that is ahead of this one.
-	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: ref.Name}, store.Page{Limit: 1, NewestFirst: true})
+	latest, err := s.latestKey(ctx, ref.Name)
 	if err != nil {
 		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, err)
 	}
 	_, err = s.changeUser(ctx, a, ref, audit.UserDelete, func(r *store.UserRecord, now time.Time) error {
 		// A clock that went back must not leave out what the user had before.
-		ended := store.Latest(now, r.At, r.ValidSince)
-		if len(latest) > 0 {
-			ended = store.Latest(ended, latest[0].Created)
-		}
+		ended := store.Latest(now, r.At, r.ValidSince, latest.UTC())
 		*r = store.UserRecord{Name: r.Name, Created: r.Created, Deleted: ended, Unknown: r.Unknown, Unsupported: r.Unsupported}
 		return nil
 	})
 	return err
+}
+
+func (s *Service) latestKey(ctx context.Context, user string) (time.Time, error) {
+	if s.LatestKey != nil {
+		return s.LatestKey(ctx, user)
+	}
+	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{Limit: 1, NewestFirst: true})
+	if err != nil || len(latest) == 0 {
+		return time.Time{}, err
+	}
+	return latest[0].Created, nil
 }
 
 // changeUser makes one change of one user. Every change but a creation goes through it.
@@ -197,14 +188,7 @@ func (s *Service) changeUser(ctx context.Context, a Actor, ref UserRef, action a
 				return err
 			}
 			after.At = now
-			if err := a.mayChangeUser(action, &before, &after); err != nil {
-				return err
-			}
-			if err := keepAdministrator(tx, &before, &after); err != nil {
-				return err
-			}
-			tx.Put(&after, a.entry(action, after.Name, userChanges(&before, &after)))
-			return nil
+			return a.putUser(tx, action, &before, &after)
 		})
 	}
 	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
@@ -212,6 +196,18 @@ func (s *Service) changeUser(ctx context.Context, a Actor, ref UserRef, action a
 	}
 	after.Password = ""
 	return after, nil
+}
+
+// putUser puts what a change makes of a user, if the actor may make it.
+func (a Actor) putUser(tx store.Tx[store.UserRecord], action audit.Action, before, after *store.UserRecord) error {
+	err := a.mayChangeUser(action, before, after)
+	if err == nil {
+		err = keepAdministrator(tx, before, after)
+	}
+	if err == nil {
+		tx.Put(after, a.entry(action, after.Name, userChanges(before, after)))
+	}
+	return err
 }
 
 // mayChangeUsers refuses an actor who may change no user, before it learns which
