@@ -36,6 +36,7 @@ type Config struct {
 	JWT               []JWT
 	Introspection     []Introspection
 	Revocations       Revocations
+	Audit             Audit
 	Routes            []policy.Rule
 	Default           authz.Route // for requests that match no route
 	Paths             urlpath.Rules
@@ -100,6 +101,9 @@ type Users struct{ File string }
 
 // Revocations names the file of revoked tokens; "" is none.
 type Revocations struct{ File string }
+
+// Audit names the file of the audit log; "" is none: changes leave no entry.
+type Audit struct{ File string }
 
 // Usage names the file that usage is written to, and how often. Without a file,
 // usage is lost when the process ends.

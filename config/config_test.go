@@ -117,6 +117,7 @@ forward_credentials: false
 client_address: {trusted_hops: 0}
 cache: {size: 100000, ttl: 5m, negative_ttl: 10s}
 revocations: {file: ""}
+audit: {file: ""}
 usage: {file: "", flush: 10s}
 rate_limits: {store: memory}
 trusted_proxies: []
@@ -178,6 +179,7 @@ func TestEveryKey(t *testing.T) {
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		Revocations:        Revocations{"r.jsonl"},
+		Audit:              Audit{"audit.jsonl"},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{
 			Name: "id", AuthMethod: authz.AuthMethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},

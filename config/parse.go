@@ -58,6 +58,7 @@ func (d *decoder) config(root value, cfg *Config) {
 		{"client_address", d.section(fields{{"trusted_hops", d.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
 		{"cache", func(v value) { d.cache(v, &cfg.Cache) }},
 		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
+		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}})},
 		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
 		{"rate_limits", func(v value) { d.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { d.trustedProxies(v, cfg) }},

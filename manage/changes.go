@@ -41,17 +41,19 @@ func changesOf(before, after any, shown []string) []audit.Change {
 	from, to := membersOf(before), membersOf(after)
 	var changes []audit.Change
 	for _, field := range shown {
-		if bytes.Equal(from[field], to[field]) || isNothing(from[field]) && isNothing(to[field]) {
-			continue
+		if c := (audit.Change{Field: field, From: orNothing(from[field]), To: orNothing(to[field])}); !bytes.Equal(c.From, c.To) {
+			changes = append(changes, c)
 		}
-		changes = append(changes, audit.Change{Field: field, From: from[field], To: to[field]})
 	}
 	return changes
 }
 
-// isNothing reports whether the value is that of a record's zero value.
-func isNothing(value json.RawMessage) bool {
-	return slices.Contains([]string{"", `""`, "null", "false"}, string(value))
+// orNothing returns nil for the value that a member has in a zero record.
+func orNothing(value json.RawMessage) json.RawMessage {
+	if slices.Contains([]string{`""`, "null", "false"}, string(value)) {
+		return nil
+	}
+	return value
 }
 
 func membersOf(record any) map[string]json.RawMessage {

@@ -32,6 +32,7 @@ type AuditFile struct {
 	mu      sync.Mutex
 	targets map[string]*journal.Lines // the files that changes are in, by kind of record
 	behind  []*audit.Entry            // of changes that were made while the log could not be written
+	why     error                     // why it could not
 }
 
 // NewAuditFile touches nothing; the file is made by the first entry.
@@ -90,12 +91,12 @@ func (f *AuditFile) List(ctx context.Context, filter store.AuditFilter, page sto
 	return store.Paginate(all, made, filter.Match, page)
 }
 
-// Unwritten returns how many entries wait until the log can be written: those of
-// changes that were made without it, since they only end something.
-func (f *AuditFile) Unwritten() int {
+// Unwritten returns how many entries wait until the log can be written, and why it
+// could not: those of changes that were made without it, since they only end something.
+func (f *AuditFile) Unwritten() (entries int, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.behind)
+	return len(f.behind), f.why
 }
 
 // session calls do with the log locked, and with every entry of an earlier writer
@@ -201,14 +202,17 @@ func (s *auditSession) append(entries []*audit.Entry) error {
 		return nil
 	}
 	if slices.ContainsFunc(entries, func(e *audit.Entry) bool { return !e.Action.Ends() || e.Outcome != audit.Done }) {
-		return errors.Join(store.ErrAudit, err)
+		if errors.Is(err, store.ErrAudit) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", store.ErrAudit, err)
 	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	for _, e := range entries {
 		e.Seq, e.Behind = 0, true
 	}
-	s.log.behind = append(s.log.behind, entries...)
+	s.log.behind, s.log.why = append(s.log.behind, entries...), err
 	return nil
 }
 
