@@ -105,7 +105,14 @@ func (p *problems) err() error {
 	if len(p.fields) == 0 {
 		return nil
 	}
-	return &Error{Code: Invalid, Detail: "the request has members that cannot be accepted", Fields: p.fields}
+	details := make([]string, len(p.fields))
+	for i, f := range p.fields {
+		details[i] = f.Detail
+	}
+	return &Error{
+		Code: Invalid, Detail: "the request has members that cannot be accepted", Fields: p.fields,
+		Cause: fmt.Errorf("%w: %s", store.ErrInvalid, strings.Join(details, "; ")),
+	}
 }
 
 // asError makes an Error of what a store returned.

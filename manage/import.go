@@ -97,13 +97,10 @@ func checkImported(p *store.KeyParams) error {
 	}
 	var bad problems
 	checkManaging(&bad, p.Scopes)
-	for _, f := range bad.fields {
-		return fmt.Errorf("%w: %s", store.ErrInvalid, f.Detail)
-	}
 	if p.Scopes != nil && p.User == "" && len(managing(*p.Scopes)) > 0 {
-		return fmt.Errorf("%w: a scope that begins with %s needs a user", store.ErrInvalid, scopePrefix)
+		bad.add("/scopes", "a scope that begins with %s needs a user", scopePrefix)
 	}
-	return nil
+	return errors.Unwrap(bad.err())
 }
 
 // atInputLine adds to the error of an import the line of the input that it is about.

@@ -98,7 +98,7 @@ func TestSetUser(t *testing.T) {
 	short := authz.NewSecret(strings.Repeat("x", 73))
 	set := func(name string, patch UserPatch, password *authz.Secret) error {
 		f.pass(time.Second)
-		_, err := f.SetUser(f.ctx(), f.admin, name, patch, password)
+		_, err := f.SetUser(f.ctx(), f.admin, UserRef{Name: name}, patch, password)
 		return err
 	}
 	f.wantCode("create", set("alice", UserPatch{Scopes: scopes("read"), Paths: scopes("/api")}, &password), "")
@@ -109,6 +109,14 @@ func TestSetUser(t *testing.T) {
 	f.wantCode("a name that no user can have", set("k_alice", UserPatch{}, nil), Invalid)
 	f.wantCode("an unknown managing scope", set("alice", UserPatch{Scopes: scopes("keyward:root")}, nil), Invalid)
 	f.wantCode("a password that is too long", set("alice", UserPatch{}, &short), Invalid)
+	made, err := f.Users.Get(f.ctx(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, ref := range map[string]UserRef{"an earlier version": {"alice", "x"}, "of a user who is not there": {"bob", made.Version()}} {
+		_, err := f.SetUser(f.ctx(), f.admin, ref, UserPatch{}, nil)
+		f.wantCode(what, err, Changed)
+	}
 	want := []string{
 		"user.create alice done paths scopes password", "user.disable alice done disabled", "user.password alice done", "user.update alice done scopes disabled",
 		"user.create k_alice refused", "user.update alice refused", "user.password alice refused",

@@ -160,7 +160,9 @@ func (s *Service) mayHandOut(ctx context.Context, a Actor, r *store.KeyRecord) e
 // managesForUser refuses a key with a managing scope and no user.
 func (s *Service) managesForUser(r *store.KeyRecord) error {
 	if len(managing(r.OwnScopes())) > 0 && r.User == "" {
-		return &Error{Code: Invalid, Detail: "a managing scope needs a user", Fields: []FieldError{{"/scopes", "a scope that begins with keyward: needs a user"}}}
+		var bad problems
+		bad.add("/scopes", "a scope that begins with %s needs a user", scopePrefix)
+		return bad.err()
 	}
 	return nil
 }

@@ -237,7 +237,7 @@ var requests = map[string]func(f *fixture, a Actor) error{
 	},
 	"set user with a password": func(f *fixture, a Actor) error {
 		password := authz.NewSecret("correct horse")
-		_, err := f.SetUser(f.ctx(), a, "other", UserPatch{}, &password)
+		_, err := f.SetUser(f.ctx(), a, UserRef{Name: "other"}, UserPatch{}, &password)
 		return err
 	},
 	"set user disabled": func(f *fixture, a Actor) error { return f.trySet(a, "other", UserPatch{Disabled: new(true)}) },
@@ -308,7 +308,7 @@ func (f *fixture) tryPatch(a Actor, name string, patch UserPatch) error {
 func (f *fixture) trySet(a Actor, name string, patch UserPatch) error {
 	f.Helper()
 	before, _ := f.Users.Get(f.ctx(), name)
-	_, err := f.SetUser(f.ctx(), a, name, patch, nil)
+	_, err := f.SetUser(f.ctx(), a, UserRef{Name: name}, patch, nil)
 	if now, _ := f.Users.Get(f.ctx(), name); (err == nil) == (now.Version() == before.Version()) {
 		f.Errorf("%v: %+v is %+v", err, before, now)
 	}

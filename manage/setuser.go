@@ -12,17 +12,20 @@ import (
 
 // SetUser makes the user, or changes what the patch gives of it, and its password if
 // there is one, in one step. It needs what each of these changes would need.
-func (s *Service) SetUser(ctx context.Context, a Actor, name string, patch UserPatch, password *authz.Secret) (store.UserRecord, error) {
+func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch, password *authz.Secret) (store.UserRecord, error) {
 	action := actionOf(patch, password)
 	hash, err := s.checkPatch(ctx, a, patch, password)
 	var after store.UserRecord
 	if err == nil {
 		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
 			now := s.Now().UTC()
-			before, err := tx.Get(name)
+			before, err := tx.Get(ref.Name)
 			if errors.Is(err, store.ErrNotFound) {
 				action = audit.UserCreate
-				before, err = store.UserRecord{Name: name, Created: now}, store.CheckUserName(name)
+				before, err = store.UserRecord{Name: ref.Name, Created: now}, store.CheckUserName(ref.Name)
+			}
+			if err == nil {
+				err = ref.IfMatch.Match(&before)
 			}
 			if err != nil {
 				return err
@@ -38,7 +41,7 @@ func (s *Service) SetUser(ctx context.Context, a Actor, name string, patch UserP
 			return a.putUser(tx, action, &before, &after)
 		})
 	}
-	if err := s.finish(ctx, a, action, name, after.Seq, err); err != nil {
+	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
 		return store.UserRecord{}, err
 	}
 	after.Password = ""

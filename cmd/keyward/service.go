@@ -8,14 +8,12 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"strings"
 
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/manage"
 	"keyward/passwordhash"
-	"keyward/store"
 	"keyward/store/filestore"
 )
 
@@ -111,8 +109,8 @@ func samePath(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// causeOf returns why a change was refused in the words of the commands: the error of
-// the store, or what is wrong with the arguments, which is ErrInvalid.
+// causeOf returns why a change was refused in the words of the commands, which is the
+// store's error where there is one.
 func causeOf(err error) error {
 	var e *manage.Error
 	switch {
@@ -120,12 +118,7 @@ func causeOf(err error) error {
 		return err
 	case e.Cause != nil:
 		return e.Cause
-	case len(e.Fields) == 0:
+	default:
 		return errors.New(e.Detail)
 	}
-	details := make([]string, len(e.Fields))
-	for i, f := range e.Fields {
-		details[i] = f.Detail
-	}
-	return fmt.Errorf("%w: %s", store.ErrInvalid, strings.Join(details, "; "))
 }

@@ -80,7 +80,7 @@ func (c *userSet) Run(env *environment) error {
 	if !password.Empty() {
 		given = &password
 	}
-	r, err := u.records.SetUser(env.ctx, u.records.operator, c.Name, patch, given)
+	r, err := u.records.SetUser(env.ctx, u.records.operator, manage.UserRef{Name: c.Name}, patch, given)
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
