@@ -18,6 +18,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/engine"
+	"keyward/internal/recordfile"
 	"keyward/store"
 	"keyward/store/filestore"
 
@@ -29,7 +30,7 @@ type running struct {
 	*engine.Engine
 	t       *testing.T
 	dir     string
-	journal *filestore.KeyFile
+	journal *recordfile.KeyFile
 	log     *syncBuffer
 }
 
@@ -60,7 +61,7 @@ log: {level: debug, decisions: all}
 func prepare(t *testing.T, text string) *running {
 	t.Helper()
 	r := &running{t: t, dir: t.TempDir(), log: &syncBuffer{}}
-	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	r.journal = recordfile.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	return r
 }

@@ -33,8 +33,8 @@ func newFixture(t *testing.T) *fixture {
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl"), Now: f.now})
-	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl"), Now: f.now})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
 	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
 	f.Service = New(Config{
 		Stores: Stores{

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"keyward/authz"
 )
 
 // UserRecord is all that a store says about one user.
@@ -57,14 +55,6 @@ func (r *UserRecord) Clone() UserRecord {
 // Latest is the latest of some times, of which zero is the earliest.
 func Latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
-}
-
-// UserPatch is what is to change of a user; nil is what is to stay.
-type UserPatch struct {
-	Paths    *[]string // empty: anywhere
-	Scopes   *[]string
-	Disabled *bool
-	Password *authz.Secret // the plain text
 }
 
 // EndedUsers is when the last user of each name was deleted, also where there

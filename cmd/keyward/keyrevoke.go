@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -47,6 +48,11 @@ func (o output) endEach(env *environment, k *keys, ids []string, end func(contex
 	views := []keyView{}
 	for _, id := range ids {
 		r, err := end(env.ctx, k.records.operator, manage.KeyRef{ID: id})
+		if errors.Is(err, store.ErrNotFound) { // a key that was deleted has ended
+			if deleted, none := k.Deleted(env.ctx, id); none == nil {
+				r, err = deleted, nil
+			}
+		}
 		if err != nil {
 			env.note("%v", k.explain(err, id))
 			failed = true

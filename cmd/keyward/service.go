@@ -44,11 +44,11 @@ func (e *environment) records(cfg *config.Config, hasher *apikey.Hasher, begin s
 		stores.Keys, stores.KeyEditor = r.keys, r.keys.Editor(r.log)
 	}
 	if cfg.Users.File != "" {
-		r.users = filestore.NewUserFile(filestore.UserFileConfig{Path: cfg.Users.File, StartOver: begin.StartOver, Now: e.now})
+		r.users = filestore.NewUserFile(filestore.UserFileConfig{Path: cfg.Users.File, StartOver: begin.StartOver})
 		stores.Users, stores.UserEditor = r.users, r.users.Editor(r.log)
 	}
 	if cfg.Revocations.File != "" {
-		r.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: cfg.Revocations.File, StartOver: begin.StartOver, Now: e.now})
+		r.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: cfg.Revocations.File, StartOver: begin.StartOver})
 		stores.RevocationEditor = r.revocations.Editor(r.log)
 	}
 	r.Service = manage.New(manage.Config{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"keyward/store"
 	"keyward/store/audit"
@@ -150,8 +151,14 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 				return err
 			}
 			for _, r := range t.puts {
-				if i, known := all.at[r.Name]; known {
+				i, known := all.at[r.Name]
+				switch {
+				case !known:
+				case r.Deleted.IsZero():
 					r.ValidSince = store.Latest(r.ValidSince, all.records[i].EndedAt())
+				default:
+					// Versions that do not know ValidSince must read a deletion too.
+					r.Deleted, r.ValidSince = store.Latest(r.Deleted, all.records[i].EndedAt()), time.Time{}
 				}
 			}
 			return nil

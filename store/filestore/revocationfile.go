@@ -3,7 +3,6 @@ package filestore
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"keyward/store"
 	"keyward/store/journal"
@@ -12,60 +11,17 @@ import (
 // RevocationFileConfig is which revocations file a RevocationFile writes, and with what.
 type RevocationFileConfig struct {
 	Path      string
-	StartOver bool             // begin a new file in place of a damaged one
-	FS        journal.FS       // nil: the operating system's
-	Now       func() time.Time // nil: time.Now
+	StartOver bool       // begin a new file in place of a damaged one
+	FS        journal.FS // nil: the operating system's
 }
 
-// RevocationFile writes a revocations file, with the guarantees of [KeyFile].
+// RevocationFile is a revocations file, with the guarantees of [KeyFile].
 // It never removes a line: a revocation is final.
-type RevocationFile struct {
-	lines journal.Lines
-	now   func() time.Time
-}
+type RevocationFile struct{ lines journal.Lines }
 
 // NewRevocationFile touches nothing; the file is made by the first revocation.
 func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
-	f := &RevocationFile{now: cfg.Now}
-	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: revocationsHeader().of()}
-	if f.now == nil {
-		f.now = time.Now
-	}
-	return f
-}
-
-// RevokeToken implements store.RevocationWriter.
-func (f *RevocationFile) RevokeToken(ctx context.Context, jti string) (store.Revocation, error) {
-	r, err := store.RevocationOfToken(jti)
-	return f.append(ctx, r, err)
-}
-
-// RevokeSubject implements store.RevocationWriter.
-func (f *RevocationFile) RevokeSubject(ctx context.Context, subject string, before time.Time) (store.Revocation, error) {
-	r, err := store.RevocationOfSubject(subject, before)
-	return f.append(ctx, r, err)
-}
-
-// RevokeIssuedBefore implements store.RevocationWriter.
-func (f *RevocationFile) RevokeIssuedBefore(ctx context.Context, before time.Time) (store.Revocation, error) {
-	r, err := store.RevocationOfAll(before)
-	return f.append(ctx, r, err)
-}
-
-// append appends the revocation, unless it is invalid, also if the file has it
-// already: to find that out would cost reading the file.
-func (f *RevocationFile) append(ctx context.Context, r store.Revocation, invalid error) (store.Revocation, error) {
-	if invalid != nil {
-		return store.Revocation{}, invalid
-	}
-	err := f.lines.Write(ctx, nil, func(t *journal.LineTransaction) error {
-		r.At = f.now().UTC()
-		return appendLines(t, 1, func(int) ([]byte, error) { return r.Line() })
-	})
-	if err != nil {
-		return store.Revocation{}, err
-	}
-	return r, nil
+	return &RevocationFile{journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: revocationsHeader().of()}}
 }
 
 // List implements store.Lister. A line that cannot be read is an error.
