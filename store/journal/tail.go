@@ -17,20 +17,17 @@ func (t *LineTransaction) Tail() ([][]byte, error) {
 	if t.File() == nil {
 		return nil, nil
 	}
-	var text []byte
-	for from := t.Size(); from > 0; {
-		n := min(from, tailChunk)
-		from -= n
-		more := make([]byte, n, n+int64(len(text)))
-		if got, err := t.File().ReadAt(more, from); got < len(more) {
+	// Ever larger parts, so that a batch of any size is read in linear time.
+	for n := min(t.Size(), tailChunk); ; n = min(t.Size(), 4*n) {
+		text := make([]byte, n)
+		if got, err := t.File().ReadAt(text, t.Size()-n); got < len(text) {
 			return nil, err
 		}
-		text = append(more, text...)
-		if lines, ok := lastAppend(text, from == 0); ok {
+		entire := n == t.Size()
+		if lines, ok := lastAppend(text, entire); ok || entire {
 			return lines, nil
 		}
 	}
-	return nil, nil
 }
 
 // lastAppend returns the lines of the last append in the end of a file, if they are
