@@ -14,7 +14,7 @@ import (
 var (
 	shownOfKeys = []string{
 		"name", "user", "project", "paths", "scopes", "rate", "prefix", "format", "hint", "expires", "revoked", "deleted",
-		"not_before", "paused", "cidrs", "description", "owner", "ending",
+		"not_before", "paused", "cidrs", "description", "owner",
 	}
 	shownOfUsers       = []string{"paths", "scopes", "disabled", "deleted", "valid_since", "sessions_since"}
 	shownOfRevocations = []string{"jti", "sid", "subject", "issued_before", "until", "reason"}

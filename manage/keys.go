@@ -38,7 +38,7 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (st
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
-			p.CreatedBy = a.name
+			p.CreatedBy = a.creator()
 			if r, secret, err = s.maker.New(&p, s.Now().UTC()); err != nil {
 				return err
 			}
@@ -129,7 +129,9 @@ func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action aud
 					return err
 				}
 			}
-			tx.Put(&after, a.entry(action, after.ID, keyChanges(&before, &after)))
+			entry := a.entry(action, after.ID, keyChanges(&before, &after))
+			entry.Reason = ref.Reason
+			tx.Put(&after, entry)
 			return nil
 		})
 	}

@@ -23,7 +23,7 @@ func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserP
 			before, err := tx.Get(ref.Name)
 			if errors.Is(err, store.ErrNotFound) {
 				action = audit.UserCreate
-				before, err = store.UserRecord{Name: ref.Name, Created: now, CreatedBy: a.name}, store.CheckUserName(ref.Name)
+				before, err = store.UserRecord{Name: ref.Name, Created: now, CreatedBy: a.creator()}, store.CheckUserName(ref.Name)
 			}
 			if err == nil {
 				err = ref.IfMatch.Match(&before)
@@ -37,7 +37,9 @@ func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserP
 			}
 			if password != nil {
 				after.Password = hash
-				after.EndLogins(now)
+				if action != audit.UserCreate {
+					after.EndLogins(now)
+				}
 			}
 			after.At = now
 			return a.putUser(tx, action, &before, &after)
@@ -96,7 +98,7 @@ func (p UserPatch) apply(r *store.UserRecord, action audit.Action, now time.Time
 	}
 	if p.Disabled != nil {
 		r.Disabled = *p.Disabled
-		if r.Disabled {
+		if r.Disabled && action != audit.UserCreate {
 			r.EndLogins(now)
 		}
 	}

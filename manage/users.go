@@ -45,7 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.
 				return errors.Join(err, store.ErrDuplicate)
 			}
 			now := s.Now().UTC()
-			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.name, Created: now, At: now}
+			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.creator(), Created: now, At: now}
 			if err := a.mayGrant(&r); err != nil {
 				return err
 			}
