@@ -46,7 +46,7 @@ func run(ctx context.Context, address, key string) error {
 		return err
 	}
 	secret = *rotated.JSON200.Key
-	revoked, err := admin.RevokeKeyWithResponse(ctx, id, &RevokeKeyParams{})
+	revoked, err := admin.RevokeKeyWithResponse(ctx, id, &RevokeKeyParams{}, RevokeKeyJSONRequestBody{})
 	if err != nil || revoked.JSON200 == nil || revoked.JSON200.State != "revoked" || revoked.JSON200.Key != nil {
 		return failed("revoke-key", err, revoked)
 	}
