@@ -118,7 +118,7 @@ func TestSetUser(t *testing.T) {
 		f.wantCode(what, err, Changed)
 	}
 	want := []string{
-		"user.create alice done paths scopes password", "user.disable alice done disabled", "user.password alice done", "user.update alice done scopes disabled",
+		"user.create alice done paths scopes password", "user.disable alice done disabled sessions_since", "user.password alice done sessions_since", "user.update alice done scopes disabled",
 		"user.create k_alice refused", "user.update alice refused", "user.password alice refused",
 	}
 	if got := f.actions(); !slices.Equal(got, want) {
