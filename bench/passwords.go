@@ -12,6 +12,8 @@ import (
 	"keyward/bench/credential"
 	"keyward/bench/loadgen"
 	"keyward/bench/process"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/filestore"
 )
@@ -125,15 +127,15 @@ func (b *bench) printTail(what string, o *loadgen.Outcome) {
 
 // makeUsers writes the users that the keys act for, and the legitUsers.
 func makeUsers(path string, kinds []*legitUsers) error {
-	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path})
-	if _, err := file.Set(context.Background(), "load-test", store.AnyVersion, store.UserPatch{}); err != nil {
+	file := recordfile.NewUserFile(filestore.UserFileConfig{Path: path}, nil)
+	if _, err := file.Set(context.Background(), "load-test", store.AnyVersion, records.UserPatch{}); err != nil {
 		return err
 	}
 	scopes := []string{"items:read", "items:write"}
 	for _, kind := range kinds {
 		for n := range kind.users {
 			secret := authz.NewSecret(kind.password(n))
-			if _, err := file.Set(context.Background(), kind.user(n), store.AnyVersion, store.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
+			if _, err := file.Set(context.Background(), kind.user(n), store.AnyVersion, records.UserPatch{Password: &secret, Scopes: &scopes}); err != nil {
 				return err
 			}
 		}

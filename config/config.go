@@ -36,6 +36,7 @@ type Config struct {
 	JWT               []JWT
 	Introspection     []Introspection
 	Revocations       Revocations
+	Audit             Audit
 	Routes            []policy.Rule
 	Default           authz.Route // for requests that match no route
 	Paths             urlpath.Rules
@@ -55,7 +56,6 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Cache          Cache
 	Usage          Usage
-	Audit          Audit
 	State          State
 	RateLimits     RateLimits
 	Tracing        Tracing
@@ -106,15 +106,15 @@ type Users struct{ File string }
 // Revocations names the file of revoked tokens; "" is none.
 type Revocations struct{ File string }
 
+// Audit names the file of the audit log; "" is none: changes leave no entry.
+type Audit struct{ File string }
+
 // Usage names the file that usage is written to, and how often. Without a file,
 // usage is lost when the process ends.
 type Usage struct {
 	File  string
 	Flush time.Duration
 }
-
-// Audit names the file of the audit log; "" is none.
-type Audit struct{ File string }
 
 // State names the database of sessions, one-time codes and idempotency keys; "" is
 // none.

@@ -118,6 +118,7 @@ forward_credentials: false
 client_address: {trusted_hops: 0}
 cache: {size: 100000, ttl: 5m, negative_ttl: 10s}
 revocations: {file: ""}
+audit: {file: ""}
 usage: {file: "", flush: 10s}
 rate_limits: {store: memory}
 trusted_proxies: []
@@ -178,9 +179,9 @@ func TestEveryKey(t *testing.T) {
 		ClientAddress:      ClientAddress{2},
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
-		Audit:              Audit{"audit.jsonl"},
 		State:              State{"keyward.db"},
 		Revocations:        Revocations{"r.jsonl"},
+		Audit:              Audit{"audit.jsonl"},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{
 			Name: "id", AuthMethod: authz.AuthMethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},

@@ -171,6 +171,13 @@ for _ in 1 2 3; do asking $KEY; done
 `,
 		replace: []string{"limits show k_BwuzCnlTbTgT", "limits show --admin $FREE $ID", "k_BwuzCnlTbTgT", "$ID"},
 	},
+	"docs/commands.md: audit list": {
+		before: `
+configured
+CI=$("$KEYWARD" key create --json --config keyward.yaml --name ci --path /posts --scope read --expires 90d | sed 's/.*"id":"\([^"]*\)".*/\1/')
+keyward key revoke --config keyward.yaml $CI > /dev/null
+`,
+	},
 	"docs/commands.md: check": {
 		before: `
 cat > keyward.yaml <<EOF

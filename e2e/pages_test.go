@@ -247,6 +247,8 @@ var random = []struct{ pattern, replacement string }{
 	{`\bkw_[0-9A-Za-z]{4}\b`, "kw_hint"},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-01-02T03:04:05Z"},
 	{`\d{4}-\d\d-\d\d( |$)`, "2026-01-02$1"},
+	{`cli:\w+@\w+( *)`, "cli:op@host "},
+	{`\bACTOR +`, "ACTOR "},
 	{`127\.0\.0\.1:\d+`, "127.0.0.1:1"},
 	{`\b\d+\.\d+(s?)\b`, "1.5$1"},
 	{`keyward \S+ go\S+ \w+/\w+`, "keyward v1 go1 linux/amd64"},

@@ -14,6 +14,7 @@ import (
 	"keyward/config"
 	"keyward/internal/otlpreceiver"
 	"keyward/internal/race"
+	"keyward/internal/recordfile"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/importer"
@@ -78,7 +79,7 @@ func started(t testing.TB, opts Options) *Engine {
 func measuredBy(b testing.TB, keys int, more string) (*config.Config, []string) {
 	dir := b.TempDir()
 	hasher := apikey.NewHasher(authz.Secret{})
-	journal := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
+	journal := recordfile.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher})
 	secrets := make([]string, keys)
 	for i := range secrets {
 		secret, err := apikey.Generate(rand.Reader, "kw_", apikey.FormatKeyward)

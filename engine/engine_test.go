@@ -17,6 +17,7 @@ import (
 	"keyward/config"
 	"keyward/engine"
 	"keyward/internal/eventually"
+	"keyward/internal/recordfile"
 	"keyward/internal/syncbuffer"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -29,7 +30,7 @@ type running struct {
 	*engine.Engine
 	t       *testing.T
 	dir     string
-	journal *filestore.KeyFile
+	journal *recordfile.KeyFile
 	log     *syncbuffer.Buffer
 }
 
@@ -42,7 +43,7 @@ log: {level: debug, decisions: all}
 func prepare(t *testing.T, text string) *running {
 	t.Helper()
 	r := &running{t: t, dir: t.TempDir(), log: &syncbuffer.Buffer{}}
-	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	r.journal = recordfile.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	return r
 }

@@ -158,5 +158,14 @@ func (a Actor) During(operation string) Actor {
 // Name is the user that the actor is, or the key without a user.
 func (a Actor) Name() string { return a.name }
 
+// creator is what a new record says of who made it: a user or a key. A command is
+// neither; the audit log has its operator.
+func (a Actor) creator() string {
+	if a.via == audit.ViaCLI {
+		return ""
+	}
+	return a.name
+}
+
 // Key is the id of the key that the actor presented; "" for a session or a command.
 func (a Actor) Key() string { return a.key }

@@ -14,17 +14,27 @@ import (
 var (
 	shownOfKeys = []string{
 		"name", "user", "project", "paths", "scopes", "rate", "prefix", "format", "hint", "expires", "revoked", "deleted",
-		"not_before", "paused", "cidrs", "description", "owner", "ending",
+		"not_before", "paused", "cidrs", "description", "owner",
 	}
-	shownOfUsers = []string{"paths", "scopes", "disabled", "deleted", "valid_since", "sessions_since"}
+	shownOfUsers       = []string{"paths", "scopes", "disabled", "deleted", "valid_since", "sessions_since"}
+	shownOfRevocations = []string{"jti", "sid", "subject", "issued_before", "until", "reason"}
 )
 
 func keyChanges(before, after *store.KeyRecord) []audit.Change {
 	return changesOf(before, after, shownOfKeys)
 }
 
+// userChanges says that a password was set, not which.
 func userChanges(before, after *store.UserRecord) []audit.Change {
-	return changesOf(before, after, shownOfUsers)
+	changes := changesOf(before, after, shownOfUsers)
+	if after.Password != before.Password && after.Deleted.IsZero() {
+		changes = append(changes, audit.Change{Field: "password"})
+	}
+	return changes
+}
+
+func revocationChanges(r *store.Revocation) []audit.Change {
+	return changesOf(&store.Revocation{}, r, shownOfRevocations)
 }
 
 // changesOf are the shown members that differ between two records.
@@ -32,17 +42,19 @@ func changesOf(before, after any, shown []string) []audit.Change {
 	from, to := membersOf(before), membersOf(after)
 	var changes []audit.Change
 	for _, field := range shown {
-		if bytes.Equal(from[field], to[field]) || isNothing(from[field]) && isNothing(to[field]) {
-			continue
+		if c := (audit.Change{Field: field, From: orNothing(from[field]), To: orNothing(to[field])}); !bytes.Equal(c.From, c.To) {
+			changes = append(changes, c)
 		}
-		changes = append(changes, audit.Change{Field: field, From: from[field], To: to[field]})
 	}
 	return changes
 }
 
-// isNothing reports whether the value is that of a record's zero value.
-func isNothing(value json.RawMessage) bool {
-	return slices.Contains([]string{"", `""`, "null", "false"}, string(value))
+// orNothing returns nil for the value that a member has in a zero record.
+func orNothing(value json.RawMessage) json.RawMessage {
+	if slices.Contains([]string{`""`, "null", "false"}, string(value)) {
+		return nil
+	}
+	return value
 }
 
 func membersOf(record any) map[string]json.RawMessage {

@@ -98,8 +98,13 @@ func (p *problems) add(pointer, format string, args ...any) {
 // check adds err, if it is one.
 func (p *problems) check(pointer string, err error) {
 	if err != nil {
-		p.add(pointer, "%s", strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": "))
+		p.add(pointer, "%s", detailOf(err))
 	}
+}
+
+// detailOf is the text of an error about one member.
+func detailOf(err error) string {
+	return strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": ")
 }
 
 // err returns the problems as an Error, nil if there are none.
@@ -107,7 +112,14 @@ func (p *problems) err() error {
 	if len(p.fields) == 0 {
 		return nil
 	}
-	return &Error{Code: Invalid, Detail: "the request has members that cannot be accepted", Fields: p.fields}
+	details := make([]string, len(p.fields))
+	for i, f := range p.fields {
+		details[i] = f.Detail
+	}
+	return &Error{
+		Code: Invalid, Detail: "the request has members that cannot be accepted", Fields: p.fields,
+		Cause: fmt.Errorf("%w: %s", store.ErrInvalid, strings.Join(details, "; ")),
+	}
 }
 
 // asError makes an Error of what a store returned.

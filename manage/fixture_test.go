@@ -20,7 +20,8 @@ import (
 type fixture struct {
 	*testing.T
 	*Service
-	admin Actor
+	admin       Actor
+	revocations *filestore.RevocationFile
 
 	mu   sync.Mutex
 	time time.Time
@@ -32,17 +33,23 @@ func newFixture(t *testing.T) *fixture {
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl"), Now: f.now})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
 	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
 	f.Service = New(Config{
-		Stores: Stores{Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log},
+		Stores: Stores{
+			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
+			RevocationEditor: f.revocations.Editor(log), Audit: log,
+		},
 		Hasher: hasher, Now: f.now,
 		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {
-			return "$2a$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy", nil
+			return testHash, nil
 		},
 	})
 	return f
 }
+
+const testHash = "$2a$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
 
 func (f *fixture) now() time.Time {
 	f.mu.Lock()

@@ -38,7 +38,7 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (st
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
-			p.CreatedBy = a.name
+			p.CreatedBy = a.creator()
 			if r, secret, err = s.maker.New(&p, s.Now().UTC()); err != nil {
 				return err
 			}
@@ -88,8 +88,8 @@ func (a Actor) act(reason string) *store.Act {
 }
 
 // DeleteKey ends the key and hides it.
-func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) error {
-	_, err := s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) {
+func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+	return s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if !r.Delete(now) {
 			return false, nil
 		}
@@ -98,7 +98,6 @@ func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) error {
 		}
 		return true, nil
 	})
-	return err
 }
 
 // changeKey makes one change of one key. Every change but a creation goes through it.
@@ -130,7 +129,9 @@ func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action aud
 					return err
 				}
 			}
-			tx.Put(&after, a.entry(action, after.ID, keyChanges(&before, &after)))
+			entry := a.entry(action, after.ID, keyChanges(&before, &after))
+			entry.Reason = ref.Reason
+			tx.Put(&after, entry)
 			return nil
 		})
 	}
@@ -192,7 +193,9 @@ func (s *Service) mayHandOut(ctx context.Context, a Actor, r *store.KeyRecord) e
 // managesForUser refuses a key with a managing scope and no user.
 func (s *Service) managesForUser(r *store.KeyRecord) error {
 	if len(managing(r.OwnScopes())) > 0 && r.User == "" {
-		return &Error{Code: Invalid, Detail: "a managing scope needs a user", Fields: []FieldError{{"/scopes", "a scope that begins with keyward: needs a user"}}}
+		var bad problems
+		bad.add("/scopes", "a scope that begins with %s needs a user", scopePrefix)
+		return bad.err()
 	}
 	return nil
 }
@@ -208,4 +211,16 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 		bad.add("/prefix", "is not one by which keys are recognised here")
 	}
 	return bad.err()
+}
+
+// checkManaging adds the managing scopes of a key that are not known.
+func checkManaging(bad *problems, scopes *[]string) {
+	if scopes == nil {
+		return
+	}
+	for i, scope := range managing(*scopes) {
+		if !known(scope) {
+			bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
+		}
+	}
 }

@@ -163,12 +163,5 @@ func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
 	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
 		bad.add("/expires", "is not in the future")
 	}
-	if p.Scopes == nil {
-		return
-	}
-	for _, scope := range managing(*p.Scopes) {
-		if !known(scope) {
-			bad.add("/scopes", "has a scope that begins with %s and is not known", scopePrefix)
-		}
-	}
+	checkManaging(bad, p.Scopes)
 }

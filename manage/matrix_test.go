@@ -55,6 +55,17 @@ revoke all of an admin        | +        +        f        f        f        f  
 set password                  | +        +        f        f        f        f        f        f        f        f        f        f        f
 delete user                   | +        +        f        f        f        f        f        f        f        f        f        f        f
 read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
+set new user                  | +        +        f        b        f        f        f        f        f        f        f        f        f
+set new bounded user          | +        +        f        +        f        f        f        f        f        f        f        f        f
+set user with a password      | +        +        f        f        f        f        f        f        f        f        f        f        f
+set user disabled             | +        +        f        +        f        f        f        f        f        f        f        f        f
+set user wider                | +        +        f        b        f        f        f        f        f        f        f        f        f
+set an admin disabled         | +        +        f        f        f        f        f        f        f        f        f        f        f
+import keys                   | +        +        f        f        f        f        f        f        f        f        f        f        f
+import users                  | +        +        f        f        f        f        f        f        f        f        f        f        f
+revoke a token                | +        +        f        f        f        f        f        f        f        f        f        f        f
+revoke tokens of a subject    | +        +        f        f        f        f        f        f        f        f        f        f        f
+revoke all tokens             | +        +        f        f        f        f        f        f        f        f        f        f        f
 `
 	var actors []string
 	for _, line := range strings.Split(strings.TrimSpace(matrix), "\n") {
@@ -224,7 +235,8 @@ var requests = map[string]func(f *fixture, a Actor) error{
 		return err
 	},
 	"delete key of another": func(f *fixture, a Actor) error {
-		return f.DeleteKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
+		_, err := f.DeleteKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
+		return err
 	},
 	"revoke itself": func(f *fixture, a Actor) error {
 		_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: a.key, Own: true})
@@ -263,7 +275,41 @@ var requests = map[string]func(f *fixture, a Actor) error{
 	"set password": func(f *fixture, a Actor) error {
 		return f.SetPassword(f.ctx(), a, UserRef{Name: "other"}, authz.NewSecret("correct horse"))
 	},
-	"delete user": func(f *fixture, a Actor) error { return f.DeleteUser(f.ctx(), a, UserRef{Name: "other"}) },
+	"delete user":  func(f *fixture, a Actor) error { return f.DeleteUser(f.ctx(), a, UserRef{Name: "other"}) },
+	"set new user": func(f *fixture, a Actor) error { return f.trySet(a, "new", UserPatch{Scopes: scopes("write")}) },
+	"set new bounded user": func(f *fixture, a Actor) error {
+		return f.trySet(a, "new", UserPatch{Scopes: scopes("read"), Paths: scopes("/api/v1")})
+	},
+	"set user with a password": func(f *fixture, a Actor) error {
+		password := authz.NewSecret("correct horse")
+		_, err := f.SetUser(f.ctx(), a, UserRef{Name: "other"}, UserPatch{}, &password)
+		return err
+	},
+	"set user disabled": func(f *fixture, a Actor) error { return f.trySet(a, "other", UserPatch{Disabled: new(true)}) },
+	"set user wider": func(f *fixture, a Actor) error {
+		return f.trySet(a, "other", UserPatch{Scopes: scopes("read", "write")})
+	},
+	"set an admin disabled": func(f *fixture, a Actor) error { return f.trySet(a, "root2", UserPatch{Disabled: new(true)}) },
+	"import keys": func(f *fixture, a Actor) error {
+		_, err := f.ImportKeys(f.ctx(), a, []store.ImportedKey{imported(1, store.KeyParams{User: "other"})})
+		return err
+	},
+	"import users": func(f *fixture, a Actor) error {
+		_, err := f.ImportUsers(f.ctx(), a, []store.ImportedUser{{Name: "other", Password: testHash}})
+		return err
+	},
+	"revoke a token": func(f *fixture, a Actor) error {
+		_, err := f.RevokeToken(f.ctx(), a, "t1")
+		return err
+	},
+	"revoke tokens of a subject": func(f *fixture, a Actor) error {
+		_, err := f.RevokeTokensOf(f.ctx(), a, "alice", f.now())
+		return err
+	},
+	"revoke all tokens": func(f *fixture, a Actor) error {
+		_, err := f.RevokeTokens(f.ctx(), a, f.now())
+		return err
+	},
 	"read audit log": func(f *fixture, a Actor) error {
 		_, _, err := f.AuditLog(f.ctx(), a, store.AuditFilter{}, store.Page{Limit: 1})
 		return err
@@ -308,5 +354,16 @@ func (f *fixture) tryRevoke(a Actor, key store.KeyRecord, own bool) error {
 
 func (f *fixture) tryPatch(a Actor, name string, patch UserPatch) error {
 	_, err := f.UpdateUser(f.ctx(), a, UserRef{Name: name}, patch)
+	return err
+}
+
+// trySet sets a user; one that is refused stays as it was.
+func (f *fixture) trySet(a Actor, name string, patch UserPatch) error {
+	f.Helper()
+	before, _ := f.Users.Get(f.ctx(), name)
+	_, err := f.SetUser(f.ctx(), a, UserRef{Name: name}, patch, nil)
+	if now, _ := f.Users.Get(f.ctx(), name); (err == nil) == (now.Version() == before.Version()) {
+		f.Errorf("%v: %+v is %+v", err, before, now)
+	}
 	return err
 }

@@ -14,7 +14,8 @@ import (
 	"keyward/usage"
 )
 
-// Stores are where the records are. All fields are needed.
+// Stores are where the records are. A call about records whose store is nil must not be
+// made.
 type Stores struct {
 	Keys      store.KeyReader
 	KeyEditor store.Editor[store.KeyRecord]
@@ -22,7 +23,9 @@ type Stores struct {
 	Users      store.UserReader
 	UserEditor store.Editor[store.UserRecord]
 
-	Audit store.AuditLog
+	RevocationEditor store.Editor[store.Revocation]
+
+	Audit store.AuditLog // nil: refusals leave no entry
 }
 
 // Config is what a Service is made of.
@@ -39,6 +42,9 @@ type Config struct {
 	KeyRate authz.Rate
 	// HashPassword hashes a password, within the bounds of the server's pool.
 	HashPassword func(context.Context, authz.Secret) (string, error)
+	// LatestKey returns when the latest key of the user was made, zero if it has none.
+	// nil: Keys has it.
+	LatestKey func(ctx context.Context, user string) (time.Time, error)
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error
@@ -106,7 +112,7 @@ func (a Actor) entry(action audit.Action, record string, changes []audit.Change)
 // itself, such as a request that cannot be understood. An actor who is refused more
 // often than ten times a minute leaves no more entries.
 func (s *Service) Refuse(ctx context.Context, a Actor, action audit.Action, record string, code Code) {
-	if a.name == "" || !s.refusals.allow(a.name) {
+	if a.name == "" || s.Audit == nil || !s.refusals.allow(a.name) {
 		return
 	}
 	// A caller may have put a credential where an id or a name belongs.

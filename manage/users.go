@@ -45,7 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.
 				return errors.Join(err, store.ErrDuplicate)
 			}
 			now := s.Now().UTC()
-			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.name, Created: now, At: now}
+			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.creator(), Created: now, At: now}
 			if err := a.mayGrant(&r); err != nil {
 				return err
 			}
@@ -104,33 +104,13 @@ func checkAccess(bad *problems, paths, scopes []string) {
 // UpdateUser changes a user. To disable one needs less than any other change: no
 // more than keyward:users.
 func (s *Service) UpdateUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
-	action := audit.UserUpdate
-	if patch.Disabled != nil && *patch.Disabled && patch.Scopes == nil && patch.Paths == nil {
-		action = audit.UserDisable
-	}
+	action := actionOf(patch, nil)
 	var bad problems
 	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
 	if err := bad.err(); err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
 	}
-	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error {
-		if r.Unsupported && action != audit.UserDisable {
-			return store.ErrUnsupported
-		}
-		if patch.Scopes != nil {
-			r.Scopes = *patch.Scopes
-		}
-		if patch.Paths != nil {
-			r.Paths = *patch.Paths
-		}
-		if patch.Disabled != nil {
-			r.Disabled = *patch.Disabled
-			if r.Disabled {
-				r.EndLogins(now)
-			}
-		}
-		return nil
-	})
+	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error { return patch.apply(r, action, now) })
 }
 
 func orEmpty(list *[]string) []string {
@@ -200,6 +180,9 @@ func (s *Service) EndUser(ctx context.Context, a Actor, ref UserRef) (store.User
 // latestKey is when the user's latest key was made: that may be the time of a clock
 // that is ahead of this one.
 func (s *Service) latestKey(ctx context.Context, user string) (time.Time, error) {
+	if s.LatestKey != nil {
+		return s.LatestKey(ctx, user)
+	}
 	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{Limit: 1, NewestFirst: true})
 	if err != nil || len(latest) == 0 {
 		return time.Time{}, err
@@ -232,14 +215,7 @@ func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action aud
 				return err
 			}
 			after.At = now
-			if err := a.mayChangeUser(action, &before, &after); err != nil {
-				return err
-			}
-			if err := keepAdministrator(tx, &before, &after); err != nil {
-				return err
-			}
-			tx.Put(&after, a.entry(action, after.Name, userChanges(&before, &after)))
-			return nil
+			return a.putUser(tx, action, &before, &after)
 		})
 	}
 	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
@@ -247,6 +223,18 @@ func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action aud
 	}
 	after.Password = ""
 	return after, nil
+}
+
+// putUser puts what a change makes of a user, if the actor may make it.
+func (a Actor) putUser(tx store.Tx[store.UserRecord], action audit.Action, before, after *store.UserRecord) error {
+	err := a.mayChangeUser(action, before, after)
+	if err == nil {
+		err = keepAdministrator(tx, before, after)
+	}
+	if err == nil {
+		tx.Put(after, a.entry(action, after.Name, userChanges(before, after)))
+	}
+	return err
 }
 
 // mayChangeUsers refuses an actor who may change no user, before it learns which

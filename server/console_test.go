@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/filestore"
 )
@@ -34,8 +36,8 @@ func startConsole(t *testing.T) *console {
 	t.Helper()
 	c := &console{}
 	c.running = start(t, strings.Replace(consoleConfig, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
-		users := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")})
-		if _, err := users.Set(context.Background(), "root", store.AnyVersion, store.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
+		users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
+		if _, err := users.Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
 		}
 		c.admin = r.create(store.KeyParams{User: "root", Scopes: &[]string{"keyward:admin"}})

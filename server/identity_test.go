@@ -10,6 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/internal/rawcheck"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/filestore"
 )
@@ -25,7 +27,7 @@ func TestSubjectsOfIssuers(t *testing.T) {
 		key = r.create(store.KeyParams{User: "alice"})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", onFile.set)
-		r.user("alice", store.UserPatch{})
+		r.user("alice", records.UserPatch{})
 	})
 	for token, want := range map[string]string{
 		key: "x-auth-subject: alice",
@@ -57,8 +59,8 @@ func TestUserMadeAgain(t *testing.T) {
 		key = r.create(store.KeyParams{User: "alice"})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", remote.set)
-		r.user("alice", store.UserPatch{})
-		r.user("bob", store.UserPatch{})
+		r.user("alice", records.UserPatch{})
+		r.user("bob", records.UserPatch{})
 	})
 	mint := func(subject string, ahead time.Duration) string {
 		c := claims("own", subject)
@@ -69,11 +71,11 @@ func TestUserMadeAgain(t *testing.T) {
 	for _, each := range []string{key, old, ahead} {
 		r.turns(each, "200 ok")
 	}
-	if err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).Delete(context.Background(), "alice", "", time.Time{}); err != nil {
+	if err := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil).Delete(context.Background(), "alice", "", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	next := r.create(store.KeyParams{User: "alice"})
-	r.user("alice", store.UserPatch{Scopes: &[]string{"admin"}})
+	r.user("alice", records.UserPatch{Scopes: &[]string{"admin"}})
 	r.turns(next, "200 ok")
 	for each, want := range map[string]string{key: "401 revoked_key", old: "401 revoked_token", ahead: "401 revoked_token"} {
 		r.turns(each, want) // the users are followed apart from the keys
@@ -83,7 +85,7 @@ func TestUserMadeAgain(t *testing.T) {
 	for _, token := range tokens {
 		r.turns(token, "200 ok")
 	}
-	if _, err := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeSubject(context.Background(), "bob", time.Now()); err != nil {
+	if _, err := recordfile.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}, nil).RevokeSubject(context.Background(), "bob", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, token := range tokens {

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
+	"keyward/internal/records"
 	"keyward/store"
 )
 
@@ -30,7 +31,7 @@ func TestPasswords(t *testing.T) {
 	text := baseConfig + "users: {file: DIR/users.jsonl}\ncredentials: {basic: true, basic_key_usernames: [haplo]}\n"
 	r := start(t, text, func(r *running) {
 		r.create(store.KeyParams{})
-		r.user("alice", store.UserPatch{Password: secret("swordfish")})
+		r.user("alice", records.UserPatch{Password: secret("swordfish")})
 	})
 	for _, each := range []struct{ user, password, want string }{
 		{"alice", "swordfish", "200 ok"},
@@ -49,13 +50,13 @@ func TestPasswords(t *testing.T) {
 	r.turns(key, "200 ok")
 	yes, no := true, false
 	for _, change := range []struct {
-		patch       store.UserPatch
+		patch       records.UserPatch
 		old, fresh  string
 		keys, about string
 	}{
-		{store.UserPatch{Disabled: &yes}, "401 disabled_user", "401 wrong_password", "401 disabled_user", "disabled"},
-		{store.UserPatch{Disabled: &no}, "200 ok", "401 wrong_password", "200 ok", "enabled"},
-		{store.UserPatch{Password: secret("marlin")}, "401 wrong_password", "200 ok", "200 ok", "another password"},
+		{records.UserPatch{Disabled: &yes}, "401 disabled_user", "401 wrong_password", "401 disabled_user", "disabled"},
+		{records.UserPatch{Disabled: &no}, "200 ok", "401 wrong_password", "200 ok", "enabled"},
+		{records.UserPatch{Password: secret("marlin")}, "401 wrong_password", "200 ok", "200 ok", "another password"},
 	} {
 		r.user("alice", change.patch)
 		start := time.Now()

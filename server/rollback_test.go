@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"keyward/internal/eventually"
+	"keyward/internal/recordfile"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/journal"
@@ -19,7 +20,7 @@ import (
 func TestEmptiedRevocations(t *testing.T) {
 	r := start(t, baseConfig+"\nrevocations: {file: DIR/revocations.jsonl}\n", func(r *running) {
 		r.create(store.KeyParams{})
-		if _, err := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}).RevokeToken(context.Background(), "first"); err != nil {
+		if _, err := recordfile.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}, nil).RevokeToken(context.Background(), "first"); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -34,14 +35,14 @@ func TestEmptiedRevocations(t *testing.T) {
 		return nil
 	})
 	next := filestore.RevocationFileConfig{Path: path}
-	if _, err := filestore.NewRevocationFile(next).RevokeToken(context.Background(), "second"); !errors.Is(err, journal.ErrDamaged) {
+	if _, err := recordfile.NewRevocationFile(next, nil).RevokeToken(context.Background(), "second"); !errors.Is(err, journal.ErrDamaged) {
 		t.Fatalf("a command on the emptied file: %v", err)
 	}
 	if _, metrics := r.get("/metrics"); !strings.Contains(metrics, "keyward_revocations_file_rollbacks_total 0") {
 		t.Error("a rollback was counted, and nothing was taken over")
 	}
 	next.StartOver = true
-	if _, err := filestore.NewRevocationFile(next).RevokeToken(context.Background(), "second"); err != nil {
+	if _, err := recordfile.NewRevocationFile(next, nil).RevokeToken(context.Background(), "second"); err != nil {
 		t.Fatal(err)
 	}
 	eventually.Succeeds(t, func() error {
@@ -60,7 +61,7 @@ func TestEmptiedRevocations(t *testing.T) {
 func TestStartOnADamagedFile(t *testing.T) {
 	r := start(t, baseConfig+"\nrevocations: {file: DIR/revocations.jsonl}\n", func(r *running) {
 		r.create(store.KeyParams{})
-		file := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+		file := recordfile.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}, nil)
 		if _, err := file.RevokeToken(context.Background(), "first"); err != nil {
 			t.Fatal(err)
 		}

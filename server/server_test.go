@@ -18,6 +18,8 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/internal/eventually"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/internal/syncbuffer"
 	"keyward/server"
 	"keyward/store"
@@ -34,7 +36,7 @@ import (
 type running struct {
 	t        *testing.T
 	dir      string
-	journal  *filestore.KeyFile
+	journal  *recordfile.KeyFile
 	reload   chan struct{}
 	stop     func() error
 	log      *syncbuffer.Buffer
@@ -54,7 +56,7 @@ log: {level: debug, decisions: all}
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
 	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
-	r.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	r.journal = recordfile.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	r.configure(text)
 	prepare(r)
 	s, err := server.New(server.Options{
@@ -299,7 +301,7 @@ func TestFileThatIsFollowedNoMore(t *testing.T) {
 	const never = "\nkeyward_users_file_last_success_timestamp_seconds 0\n"
 	r := start(t, baseConfig+"\nusers: {file: DIR/users.jsonl}\n", func(r *running) {
 		r.create(store.KeyParams{})
-		r.user("alice", store.UserPatch{})
+		r.user("alice", records.UserPatch{})
 	})
 	if _, metrics := r.get("/metrics"); strings.Contains(metrics, never) {
 		t.Fatal("the file was never read")

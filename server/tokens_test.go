@@ -19,6 +19,8 @@ import (
 
 	"keyward/authz"
 	"keyward/internal/rawcheck"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/filestore"
 
@@ -103,9 +105,9 @@ func signed(t *testing.T, token *jwt.Token, key any) string {
 	return text
 }
 
-func (r *running) user(name string, patch store.UserPatch) {
+func (r *running) user(name string, patch records.UserPatch) {
 	r.t.Helper()
-	if _, err := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}).Set(context.Background(), name, "", patch); err != nil {
+	if _, err := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil).Set(context.Background(), name, "", patch); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -142,7 +144,7 @@ func TestTokens(t *testing.T) {
 		r.create(store.KeyParams{})
 		r.write("secret", hmacSecret+"\n")
 		r.write("jwks.json", onFile.set)
-		r.user("alice", store.UserPatch{})
+		r.user("alice", records.UserPatch{})
 	})
 	own := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(own, "200 ok")
@@ -210,11 +212,11 @@ func TestCauseIsInTheLogAlone(t *testing.T) {
 func (r *running) testEnds(token string) {
 	t, yes, no := r.t, true, false
 	t.Helper()
-	r.user("alice", store.UserPatch{Disabled: &yes})
+	r.user("alice", records.UserPatch{Disabled: &yes})
 	r.turns(token, "401 disabled_user")
-	r.user("alice", store.UserPatch{Disabled: &no})
+	r.user("alice", records.UserPatch{Disabled: &no})
 	r.turns(token, "200 ok")
-	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	revocations := recordfile.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}, nil)
 	if _, err := revocations.RevokeSubject(context.Background(), "alice", time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +244,7 @@ func TestIssuerAway(t *testing.T) {
 		key = r.create(store.KeyParams{})
 		r.write("secret", hmacSecret)
 		r.write("jwks.json", remote.set)
-		r.user("alice", store.UserPatch{})
+		r.user("alice", records.UserPatch{})
 	})
 	r.turns(key, "200 ok")
 	token := remote.token(t, "one", "away", "dave")
@@ -279,7 +281,7 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 		r.create(store.KeyParams{})
 		r.write("secret", hmacSecret)
 		r.write("jwks.json", newSigner(t, "one").set)
-		r.user("alice", store.UserPatch{})
+		r.user("alice", records.UserPatch{})
 		keys, err := os.ReadFile(r.path("keys.jsonl"))
 		if err != nil {
 			t.Fatal(err)
@@ -288,7 +290,7 @@ func TestRevocationsOutliveAReload(t *testing.T) {
 	})
 	token := signed(t, jwt.NewWithClaims(jwt.SigningMethodHS256, claims("own", "alice")), []byte(hmacSecret))
 	r.turns(token, "200 ok")
-	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")})
+	revocations := recordfile.NewRevocationFile(filestore.RevocationFileConfig{Path: r.path("revocations.jsonl")}, nil)
 	if _, err := revocations.RevokeToken(context.Background(), "id-of-alice"); err != nil {
 		t.Fatal(err)
 	}

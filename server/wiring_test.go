@@ -10,6 +10,8 @@ import (
 	"keyward/authz"
 	"keyward/internal/eventually"
 	"keyward/internal/rawcheck"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/filestore"
 
@@ -54,8 +56,8 @@ func TestConfigurationArrives(t *testing.T) {
 			prepare := func(r *running) {
 				r.create(store.KeyParams{})
 				headers = test.headers(r)
-				users := filestore.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")})
-				if _, err := users.Set(context.Background(), "bob", "", store.UserPatch{}); err != nil {
+				users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
+				if _, err := users.Set(context.Background(), "bob", "", records.UserPatch{}); err != nil {
 					t.Fatal(err)
 				}
 			}

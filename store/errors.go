@@ -1,6 +1,9 @@
 package store
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What a store refuses; each is matched by errors.Is.
 var (
@@ -13,3 +16,15 @@ var (
 	// ErrAudit is a change that was not made because its audit entry cannot be written.
 	ErrAudit = errors.New("the audit log cannot be written")
 )
+
+// DuplicateKeyError is ErrDuplicate of a key that was put: another one has its secret.
+type DuplicateKeyError struct {
+	Put   int    // the number of the put in its edit, from 0
+	Owner string // the id of the key that has the secret
+}
+
+// Error implements error.
+func (e *DuplicateKeyError) Error() string { return fmt.Sprintf("key %s: %v", e.Owner, ErrDuplicate) }
+
+// Unwrap returns ErrDuplicate.
+func (e *DuplicateKeyError) Unwrap() error { return ErrDuplicate }

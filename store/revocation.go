@@ -1,8 +1,10 @@
 package store
 
 import (
+	"fmt"
 	"time"
 
+	"keyward/chars"
 	"keyward/store/jsonline"
 )
 
@@ -41,6 +43,36 @@ type Revocation struct {
 // with which a token may be accepted after it has expired, and than what the clocks of
 // two machines may differ by.
 const UntilMargin = 15 * time.Minute
+
+const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control and format characters"
+
+// RevocationOfToken is that of the token with that id. An id with which no token is
+// accepted is ErrInvalid: nothing would be revoked.
+func RevocationOfToken(jti string) (Revocation, error) {
+	if !chars.IsClaim(jti) {
+		return Revocation{}, fmt.Errorf("%w: a token's id is %s", ErrInvalid, claimText)
+	}
+	return Revocation{TokenID: jti}, nil
+}
+
+// RevocationOfSubject is that of the subject's tokens that were issued before that
+// time. A subject with which no token is accepted is ErrInvalid; "" is not all of them.
+func RevocationOfSubject(subject string, before time.Time) (Revocation, error) {
+	if !chars.IsClaim(subject) {
+		return Revocation{}, fmt.Errorf("%w: a subject is %s", ErrInvalid, claimText)
+	}
+	r, err := RevocationOfAll(before)
+	r.Subject = subject
+	return r, err
+}
+
+// RevocationOfAll is that of all tokens that were issued before that time.
+func RevocationOfAll(before time.Time) (Revocation, error) {
+	if before = before.UTC(); before.Year() < 1971 || before.Year() > 9999 {
+		return Revocation{}, fmt.Errorf("%w: the time before which tokens were issued must be in the years 1971 to 9999", ErrInvalid)
+	}
+	return Revocation{IssuedBefore: before}, nil
+}
 
 // Ends is the time from which the revocation is left out; zero if it stays. One whose
 // Until is before it was made, or before the tokens that it names were issued, was made

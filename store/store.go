@@ -2,29 +2,10 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"keyward/authz"
 	"keyward/store/audit"
 )
-
-// Keys are the keys of a store.
-type Keys interface {
-	KeyReader
-	KeyWriter
-}
-
-// Users are the users of a store.
-type Users interface {
-	UserReader
-	UserWriter
-}
-
-// Revocations are the revocations of a store.
-type Revocations interface {
-	RevocationReader
-	RevocationWriter
-}
 
 // Lister lists records of one kind, R, of which a filter, F, selects some.
 type Lister[R, F any] interface {
@@ -51,28 +32,6 @@ type KeyReader interface {
 	FindBySecret(ctx context.Context, secret authz.Secret) (KeyRecord, error)
 }
 
-// KeyWriter changes keys. Every method is one durable step: if it returns nil,
-// what it did survives a power cut; if it returns an error, nothing has changed.
-// A change of a key whose version is not ifMatch is ErrChanged; ifMatch may be
-// [AnyVersion].
-type KeyWriter interface {
-	// Create makes a key. The secret is only in what is returned.
-	Create(ctx context.Context, p KeyParams) (KeyRecord, authz.Secret, error)
-	// Import adds keys of another system: all of them, or none. A key that is
-	// twice among them, or in the store already, is ErrDuplicate; parameters that no
-	// new key can have are ErrInvalid.
-	Import(ctx context.Context, keys []ImportedKey) ([]KeyRecord, error)
-	// Rotate gives a key a new secret. The old one stays valid for the grace, and
-	// earlier ones for what is left of theirs; without a grace, all of them end in
-	// the same step in which the new one begins. A key that has ended is ErrRevoked.
-	Rotate(ctx context.Context, id string, ifMatch Version, grace time.Duration) (KeyRecord, authz.Secret, error)
-	// Revoke ends a key, its secrets in a grace included. Revoking a key that has
-	// ended changes nothing and is not an error.
-	Revoke(ctx context.Context, id string, ifMatch Version) (KeyRecord, error)
-	// Delete ends a key as Revoke does, and hides it from Get and List.
-	Delete(ctx context.Context, id string, ifMatch Version) (KeyRecord, error)
-}
-
 // UserReader reads users. Their password hashes are left out.
 type UserReader interface {
 	Reader[UserRecord, UserFilter]
@@ -81,44 +40,14 @@ type UserReader interface {
 	Ended(ctx context.Context) (EndedUsers, error)
 }
 
-// UserWriter changes users, with the guarantees of [KeyWriter].
-type UserWriter interface {
-	// Set makes a user, or changes what the patch gives of one. A new user has no
-	// scopes, may go anywhere and has no password; its name must pass
-	// [CheckUserName]. Keys and tokens of a deleted user of that name are not the new
-	// one's.
-	Set(ctx context.Context, name string, ifMatch Version, patch UserPatch) (UserRecord, error)
-	// Import takes over users of another system: all of them, or none. Of those who
-	// are there already only the password changes.
-	Import(ctx context.Context, users []ImportedUser) ([]UserRecord, error)
-	// Delete ends a user, and with it, in the same step, all keys made and all tokens
-	// issued for the name until now, or until latestKey if that is later: the time of
-	// the user's latest key may be that of a clock that is ahead of this one. They
-	// stay ended when a user of that name is made again. A user who is not there is
-	// ErrNotFound.
-	Delete(ctx context.Context, name string, ifMatch Version, latestKey time.Time) error
-}
-
 // RevocationReader reads revocations.
 type RevocationReader interface {
 	Lister[Revocation, RevocationFilter]
 }
 
-// RevocationWriter revokes tokens, with the guarantees of [KeyWriter]. A
-// revocation is final.
-type RevocationWriter interface {
-	// RevokeToken ends the token with that id (its jti claim). An id with which no
-	// token is accepted is ErrInvalid: nothing would be revoked.
-	RevokeToken(ctx context.Context, jti string) (Revocation, error)
-	// RevokeSubject ends the subject's tokens that were issued before that time. A
-	// subject with which no token is accepted is ErrInvalid.
-	RevokeSubject(ctx context.Context, subject string, before time.Time) (Revocation, error)
-	// RevokeIssuedBefore ends all tokens that were issued before that time.
-	RevokeIssuedBefore(ctx context.Context, before time.Time) (Revocation, error)
-}
-
 // Editor changes records of one kind, R. Every change comes with its entry in the
-// audit log.
+// audit log. An import of a key whose secret another key has is a [DuplicateKeyError].
+// What ended with a deleted user stays ended for the next one of that name.
 type Editor[R any] interface {
 	// Edit calls edit while no one else changes records of the kind. If edit returns
 	// nil, all that it put is durable together with the entries, or nothing is and the

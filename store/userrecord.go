@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"keyward/authz"
 	"keyward/passwordhash"
 	"keyward/store/jsonline"
 )
@@ -120,22 +119,20 @@ func (r *UserRecord) Delete(now, latestKey time.Time) {
 	}
 }
 
-// Next is the record of a new user of the name of r, who was deleted: nothing that the
-// name had before counts for it.
-func (r *UserRecord) Next(now time.Time) UserRecord {
-	return UserRecord{Name: r.Name, Created: now, At: now, ValidSince: r.EndedAt(), Gen: r.Gen}
+// Succeed carries over what has ended for the name by its record before, which may be
+// that of a deleted user: none of it counts for the next one.
+func (r *UserRecord) Succeed(before *UserRecord) {
+	r.Gen = max(r.Gen, before.Gen)
+	if r.Deleted.IsZero() {
+		r.ValidSince = Latest(r.ValidSince, before.EndedAt())
+		return
+	}
+	// Versions that do not know ValidSince must read a deletion too.
+	r.Deleted, r.ValidSince = Latest(r.Deleted, before.EndedAt()), time.Time{}
 }
 
 // SessionsFrom is the time until which sessions begun for the name have ended.
 func (r *UserRecord) SessionsFrom() time.Time { return Latest(r.EndedAt(), r.SessionsSince) }
-
-// UserPatch is what is to change of a user; nil is what is to stay.
-type UserPatch struct {
-	Paths    *[]string // empty: anywhere
-	Scopes   *[]string
-	Disabled *bool
-	Password *authz.Secret // the plain text
-}
 
 // EndedUsers is until when the keys of each name have ended: when its last user was
 // deleted, also where there is another one now, or when all that a user had was ended.

@@ -76,8 +76,8 @@ func TestEndsOfUsers(t *testing.T) {
 		"a deletion":               {func(r *UserRecord) { r.Delete(june, may) }, june, june, 4},
 		"a deletion, after logins": {func(r *UserRecord) { r.EndLogins(july); r.At = july; r.Delete(june, may) }, july, july, 5},
 		"a deletion, a later key":  {func(r *UserRecord) { r.Delete(june, july) }, july, july, 4},
-		"the next user":            {func(r *UserRecord) { r.Delete(june, may); *r = r.Next(july) }, june, june, 4},
-		"the next user's logins":   {func(r *UserRecord) { r.Delete(june, may); *r = r.Next(july); r.EndLogins(july) }, june, july, 5},
+		"the next user":            {func(r *UserRecord) { r.Delete(june, may); *r = next(r, july) }, june, june, 4},
+		"the next user's logins":   {func(r *UserRecord) { r.Delete(june, may); *r = next(r, july); r.EndLogins(july) }, june, july, 5},
 	} {
 		r := UserRecord{Name: "alice", Created: may, At: may, Gen: 3, Scopes: []string{"read"}, Unknown: `"x":1`}
 		c.change(&r)
@@ -91,4 +91,11 @@ func TestEndsOfUsers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// next is the next user of the name of a deleted one.
+func next(before *UserRecord, now time.Time) UserRecord {
+	r := UserRecord{Name: before.Name, Created: now, At: now}
+	r.Succeed(before)
+	return r
 }

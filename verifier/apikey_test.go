@@ -2,6 +2,7 @@ package verifier_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -12,8 +13,11 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/keyindex"
 	"keyward/store"
+	"keyward/store/audit"
 	"keyward/store/filestore"
 	"keyward/store/importer"
 	"keyward/store/journal"
@@ -24,10 +28,10 @@ import (
 type apiKeyFixture struct {
 	*verifier.APIKey
 	t       *testing.T
-	journal *filestore.KeyFile
+	journal *recordfile.KeyFile
 	path    string // of the key file
 	hasher  *apikey.Hasher
-	users   *filestore.UserFile
+	users   *recordfile.UserFile
 	follow  []store.Follower
 	now     time.Time
 }
@@ -46,7 +50,7 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	f := &apiKeyFixture{t: t, hasher: hasher, path: filepath.Join(dir, "keys.jsonl"), now: time.Now().UTC()}
-	f.journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: hasher})
+	f.journal = recordfile.NewKeyFile(filestore.KeyFileConfig{Path: f.path, Hasher: hasher})
 	if _, _, err := f.journal.Create(context.Background(), store.KeyParams{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +58,8 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	f.start(filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl")}}.Follow(keys))
 	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
 	if o.withUsers {
-		f.users = filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-		f.setUser("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+		f.users = recordfile.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")}, nil)
+		f.setUser("alice", records.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 		users := keyindex.NewUsers()
 		f.start(filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "users.jsonl")}}.Follow(users))
 		cfg.Users = users
@@ -116,7 +120,7 @@ func (f *apiKeyFixture) create(p store.KeyParams) (string, string) {
 	return record.ID, secret.Reveal()
 }
 
-func (f *apiKeyFixture) setUser(name string, patch store.UserPatch) {
+func (f *apiKeyFixture) setUser(name string, patch records.UserPatch) {
 	f.t.Helper()
 	if _, err := f.users.Set(context.Background(), name, "", patch); err != nil {
 		f.t.Fatal(err)
@@ -272,12 +276,12 @@ func TestUsers(t *testing.T) {
 	f.eventually(userless, authz.OK)
 	f.eventually(stray, authz.DisabledUser)
 
-	f.setUser("missing", store.UserPatch{Scopes: &[]string{"new"}})
+	f.setUser("missing", records.UserPatch{Scopes: &[]string{"new"}})
 	f.eventually(stray, authz.OK)
 	yes, no := true, false
-	f.setUser("alice", store.UserPatch{Disabled: &yes})
+	f.setUser("alice", records.UserPatch{Disabled: &yes})
 	f.eventually(inherits, authz.DisabledUser)
-	f.setUser("alice", store.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	f.setUser("alice", records.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
 	if p := f.eventually(inherits, authz.OK); p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
 	}
@@ -356,7 +360,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 		}
 		f.eventually(old, authz.DisabledUser)
 		_, next := f.create(store.KeyParams{User: "alice"})
-		f.setUser("alice", store.UserPatch{Scopes: &[]string{"admin"}})
+		f.setUser("alice", records.UserPatch{Scopes: &[]string{"admin"}})
 		if p := f.eventually(old, authz.RevokedKey); p == nil || p.User != "alice" || p.KeyID == "" {
 			t.Errorf("the log does not have the key's user and id: %+v", p)
 		}
@@ -364,7 +368,7 @@ func TestKeysOfDeletedUser(t *testing.T) {
 		if p := f.eventually(next, authz.OK); p != nil && p.Scopes.String() != "admin" {
 			t.Errorf("a key made after the deletion: %+v", p)
 		}
-		f.setUser("alice", store.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
+		f.setUser("alice", records.UserPatch{Paths: &[]string{}}) // a change of the user does not move the time
 		f.eventually(old, authz.RevokedKey)
 		f.eventually(next, authz.OK)
 		old = next
@@ -381,7 +385,7 @@ func TestKeyBeforeItsUser(t *testing.T) {
 	f := newAPIKeyFixture(t, options{withUsers: true})
 	_, key := f.create(store.KeyParams{User: "bob"})
 	f.eventually(key, authz.DisabledUser)
-	f.setUser("bob", store.UserPatch{})
+	f.setUser("bob", records.UserPatch{})
 	f.eventually(key, authz.OK)
 }
 
@@ -533,10 +537,20 @@ func TestKeyRate(t *testing.T) {
 	if p := f.eventually(without, authz.OK); p.Rate != (authz.Rate{}) {
 		t.Errorf("a key without a rate: rate %s", p.Rate)
 	}
-	id, bad := f.create(store.KeyParams{Rate: "1000 a day"})
-	f.eventually(bad, authz.Unavailable)
-	_, err := f.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(bad)}, f.now)
-	if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "a day") {
+	var r store.KeyRecord
+	var bad authz.Secret
+	err := f.journal.Editor(nil).Edit(context.Background(), func(tx store.Tx[store.KeyRecord]) (err error) {
+		// No command makes such a key.
+		r, bad, err = store.KeyMaker{Hasher: f.hasher, Rand: rand.Reader}.New(&store.KeyParams{Name: "test", Prefix: "kw_", Rate: "1000 a day"}, f.now)
+		tx.Put(&r, &audit.Entry{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.eventually(bad.Reveal(), authz.Unavailable)
+	_, err = f.Verify(context.Background(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: bad}, f.now)
+	if err == nil || !strings.Contains(err.Error(), r.ID) || strings.Contains(err.Error(), "a day") {
 		t.Errorf("error %v, want one with the key's id and without the rate", err)
 	}
 	f.eventually(key, authz.OK)

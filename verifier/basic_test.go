@@ -17,6 +17,8 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cache"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/internal/vectors"
 	"keyward/keyindex"
 	"keyward/passwordhash"
@@ -35,8 +37,8 @@ type basicFixture struct {
 	*verifier.Basic
 	t     testing.TB
 	users verifier.UserStore
-	file  *filestore.UserFile // nil if the users have no file
-	path  string              // of the file
+	file  *recordfile.UserFile // nil if the users have no file
+	path  string               // of the file
 	pool  *password.Pool
 	dummy authz.Secret
 	ttl   time.Duration
@@ -69,8 +71,8 @@ func fakeVerify(hash, password authz.Secret) (bool, error) {
 func (f *basicFixture) withFile() *basicFixture {
 	f.t.Helper()
 	f.path = filepath.Join(f.t.TempDir(), "users.jsonl")
-	f.file = filestore.NewUserFile(filestore.UserFileConfig{Path: f.path})
-	if _, err := f.file.Set(context.Background(), "nopassword", "", store.UserPatch{}); err != nil {
+	f.file = recordfile.NewUserFile(filestore.UserFileConfig{Path: f.path}, nil)
+	if _, err := f.file.Set(context.Background(), "nopassword", "", records.UserPatch{}); err != nil {
 		f.t.Fatal(err)
 	}
 	users := keyindex.NewUsers()
@@ -192,7 +194,7 @@ func (f *basicFixture) change(user string, write func() error) {
 	}
 }
 
-func (f *basicFixture) set(user string, patch store.UserPatch) {
+func (f *basicFixture) set(user string, patch records.UserPatch) {
 	f.t.Helper()
 	f.change(user, func() error { _, err := f.file.Set(context.Background(), user, "", patch); return err })
 }
@@ -238,14 +240,14 @@ func TestReservedUserNames(t *testing.T) {
 	f.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 1)
 	f.expect("k_8ENbdXlcXqgH", "wrong", authz.WrongPassword, 1)
 	no := false
-	f.set("k_8ENbdXlcXqgH", store.UserPatch{Disabled: &no})
+	f.set("k_8ENbdXlcXqgH", records.UserPatch{Disabled: &no})
 	f.expect("k_8ENbdXlcXqgH", "right", authz.DisabledUser, 0)
 }
 
 func TestPasswords(t *testing.T) {
 	f := newBasicFixture(t).withFile().open()
 	f.password("alice", "correct horse")
-	f.set("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
+	f.set("alice", records.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
 
 	p := f.expect("alice", "correct horse", authz.OK, 1)
 	if p.AuthMethod != authz.AuthMethodBasic || p.Subject() != "alice" || p.Scopes.String() != "read" || !p.Paths.IsAnyPath() || p.UserPaths.IsAnyPath() || !p.ExpiresAt.IsZero() {
@@ -273,7 +275,7 @@ func TestPasswordInUse(t *testing.T) {
 		f.now = f.now.Add(f.ttl * 3 / 4)
 		f.expect("alice", "right", authz.OK, 0)
 	}
-	f.set("alice", store.UserPatch{Scopes: &[]string{"write"}})
+	f.set("alice", records.UserPatch{Scopes: &[]string{"write"}})
 	for range 3 {
 		if p := f.expect("alice", "right", authz.OK, 0); p.Scopes.String() != "write" {
 			t.Errorf("scopes %q", p.Scopes)
@@ -338,9 +340,9 @@ func TestBasicNotMine(t *testing.T) {
 func TestUsersCannotBeEnumerated(t *testing.T) {
 	f := newBasicFixture(t).withFile().open()
 	secret, yes := authz.NewSecret("correct horse"), true
-	f.set("alice", store.UserPatch{Password: &secret})
-	f.set("disabled", store.UserPatch{Password: &secret, Disabled: &yes})
-	f.set("passwordless", store.UserPatch{Scopes: &[]string{"read"}})
+	f.set("alice", records.UserPatch{Password: &secret})
+	f.set("disabled", records.UserPatch{Password: &secret, Disabled: &yes})
+	f.set("passwordless", records.UserPatch{Scopes: &[]string{"read"}})
 	costs := map[string]bool{}
 	for _, user := range []string{"alice", "disabled", "passwordless", "unknown"} {
 		for n := range 2 {
@@ -380,16 +382,16 @@ func TestChangesOfAUser(t *testing.T) {
 	if p := f.expect("alice", "old", authz.OK, 1); p.Scopes.String() != "" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
-	f.set("alice", store.UserPatch{Scopes: &[]string{"write"}})
+	f.set("alice", records.UserPatch{Scopes: &[]string{"write"}})
 	if p := f.expect("alice", "old", authz.OK, 0); p.Scopes.String() != "write" {
 		t.Errorf("scopes after the change: %q", p.Scopes)
 	}
-	f.set("alice", store.UserPatch{Disabled: &yes})
+	f.set("alice", records.UserPatch{Disabled: &yes})
 	if p := f.expect("alice", "old", authz.DisabledUser, 0); p.User != "alice" {
 		t.Errorf("the log would have %+v", p)
 	}
 	f.expect("alice", "wrong", authz.WrongPassword, 1)
-	f.set("alice", store.UserPatch{Disabled: &no})
+	f.set("alice", records.UserPatch{Disabled: &no})
 	f.expect("alice", "old", authz.OK, 0)
 
 	f.password("alice", "new")
@@ -401,7 +403,7 @@ func TestChangesOfAUser(t *testing.T) {
 
 	f.change("alice", func() error { return f.file.Delete(context.Background(), "alice", "", time.Time{}) })
 	f.expect("alice", "old", authz.WrongPassword, 1)
-	f.set("alice", store.UserPatch{})
+	f.set("alice", records.UserPatch{})
 	f.expect("alice", "old", authz.WrongPassword, 0) // still without a password
 	f.expect("alice", "new", authz.WrongPassword, 1)
 }
@@ -412,7 +414,7 @@ func TestDisabledUser(t *testing.T) {
 	f := newBasicFixture(t).withFile().open()
 	yes := true
 	f.password("alice", "right")
-	f.set("alice", store.UserPatch{Disabled: &yes})
+	f.set("alice", records.UserPatch{Disabled: &yes})
 	f.expect("alice", "wrong", authz.WrongPassword, 1)
 	f.expect("alice", "right", authz.DisabledUser, 1)
 	f.expect("alice", "right", authz.DisabledUser, 0)
@@ -430,7 +432,7 @@ func TestUserChangesDuringHash(t *testing.T) {
 		meanwhile = func() {}
 		return right, err
 	}
-	meanwhile = func() { f.set("alice", store.UserPatch{Scopes: &[]string{"write"}}) }
+	meanwhile = func() { f.set("alice", records.UserPatch{Scopes: &[]string{"write"}}) }
 	if p := f.expect("alice", "right", authz.OK, 1); p.Scopes.String() != "write" {
 		t.Errorf("scopes %q", p.Scopes)
 	}
@@ -495,7 +497,7 @@ func TestBasicVectors(t *testing.T) {
 			continue
 		}
 		if v.Password == "" || len(v.Password) > 72 {
-			f.set(v.User, store.UserPatch{})
+			f.set(v.User, records.UserPatch{})
 			f.expect(v.User, v.Password, authz.WrongPassword, 0)
 			continue
 		}
@@ -531,7 +533,7 @@ func BenchmarkBasicCached(b *testing.B) {
 func BenchmarkAPIKeyCached(b *testing.B) {
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper for the tests"))
 	path := filepath.Join(b.TempDir(), "keys.jsonl")
-	_, secret, err := filestore.NewKeyFile(filestore.KeyFileConfig{Path: path, Hasher: hasher}).Create(context.Background(), store.KeyParams{Name: "key", User: "alice", Prefix: "kw_"})
+	_, secret, err := recordfile.NewKeyFile(filestore.KeyFileConfig{Path: path, Hasher: hasher}).Create(context.Background(), store.KeyParams{Name: "key", User: "alice", Prefix: "kw_"})
 	if err != nil {
 		b.Fatal(err)
 	}

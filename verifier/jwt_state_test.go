@@ -13,8 +13,9 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/keyindex"
-	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/journal"
 	"keyward/verifier"
@@ -111,14 +112,14 @@ func TestJWTSessions(t *testing.T) {
 
 func TestJWTUsers(t *testing.T) {
 	dir := t.TempDir()
-	file := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-	set := func(name string, patch store.UserPatch) {
+	file := recordfile.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")}, nil)
+	set := func(name string, patch records.UserPatch) {
 		t.Helper()
 		if _, err := file.Set(context.Background(), name, "", patch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	set("alice", store.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
+	set("alice", records.UserPatch{Scopes: &[]string{"hers"}, Paths: &[]string{"/api"}})
 	users := keyindex.NewUsers()
 	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	own, inherits, unknown := f.mint("EdDSA", nil), f.mint("EdDSA", map[string]any{"scope": nil}), f.mint("EdDSA", map[string]any{"sub": "bob"})
@@ -143,9 +144,9 @@ func TestJWTUsers(t *testing.T) {
 		t.Error("the log does not have the token's user")
 	}
 	yes, no := true, false
-	set("alice", store.UserPatch{Disabled: &yes})
+	set("alice", records.UserPatch{Disabled: &yes})
 	f.eventually(own, authz.DisabledUser)
-	set("alice", store.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
+	set("alice", records.UserPatch{Disabled: &no, Scopes: &[]string{"other"}})
 	f.eventually(own, authz.OK)
 	if p := f.eventually(inherits, authz.OK); p != nil && p.Scopes.String() != "other" {
 		t.Errorf("after the user's change: %q", p.Scopes)
@@ -185,12 +186,12 @@ func TestRevokedWhileIssuersClockIsAhead(t *testing.T) {
 func TestTokensOfDeletedUser(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	clock := tokenNow.Add(-time.Hour)
-	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path, Now: func() time.Time { return clock }})
+	file := recordfile.NewUserFile(filestore.UserFileConfig{Path: path}, func() time.Time { return clock })
 	users := keyindex.NewUsers()
 	f := newJWTFixture(t, func(c *verifier.JWTConfig, i *verifier.JWTIssuer) { c.Users, i.Users = users, true })
 	set := func() {
 		t.Helper()
-		if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
+		if _, err := file.Set(context.Background(), "alice", "", records.UserPatch{}); err != nil {
 			t.Fatal(err)
 		}
 	}

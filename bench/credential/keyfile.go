@@ -16,6 +16,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/recordfile"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/importer"
@@ -24,7 +25,7 @@ import (
 // KeyFile is a key file for a measurement, with its keys in plaintext.
 type KeyFile struct {
 	Path    string
-	Journal *filestore.KeyFile
+	Journal *recordfile.KeyFile
 	Secrets []string          // all keys
 	Records []store.KeyRecord // of the first maxChanged keys
 }
@@ -37,7 +38,7 @@ const maxChanged = 50_000
 func NewKeyFile(dir string, n int) (*KeyFile, error) {
 	f := &KeyFile{Path: filepath.Join(dir, fmt.Sprintf("keys-%d.jsonl", n))}
 	hasher := apikey.NewHasher(authz.Secret{})
-	f.Journal = filestore.NewKeyFile(filestore.KeyFileConfig{Path: f.Path, Hasher: hasher})
+	f.Journal = recordfile.NewKeyFile(filestore.KeyFileConfig{Path: f.Path, Hasher: hasher})
 	var lines bytes.Buffer
 	for range n {
 		secret, err := apikey.Generate(rand.Reader, KeyPrefix, apikey.FormatKeyward)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"keyward/authz"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/filestore"
 )
@@ -27,14 +29,14 @@ const knownPasswords = 20
 // passwords, and the one that the keys act for.
 func NewPasswords(dir string) (Kind, error) {
 	passwords := Kind{Name: "password"}
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "credential-users.jsonl")})
+	users := recordfile.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "credential-users.jsonl")}, nil)
 	for i := range knownPasswords {
 		name, password := fmt.Sprint("user", i), authz.NewSecret("correct horse battery staple")
-		if _, err := users.Set(context.Background(), name, store.AnyVersion, store.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
+		if _, err := users.Set(context.Background(), name, store.AnyVersion, records.UserPatch{Password: &password, Scopes: &[]string{"items:read", "items:write"}}); err != nil {
 			return passwords, err
 		}
 		passwords.Values = append(passwords.Values, "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password.Reveal())))
 	}
-	_, err := users.Set(context.Background(), "load-test", store.AnyVersion, store.UserPatch{})
+	_, err := users.Set(context.Background(), "load-test", store.AnyVersion, records.UserPatch{})
 	return passwords, err
 }

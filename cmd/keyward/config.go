@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"keyward/config"
+	"keyward/filecheck"
 )
 
 type configCommands struct {
@@ -51,10 +52,10 @@ func (c *configValidate) Run(env *environment) error {
 	var warnings config.Problems
 	switch {
 	case cfg != nil && c.Files:
-		found := checkFiles(cfg)
-		problems, warnings = found.problems, append(cfg.Warnings, found.warnings...)
+		problems, warnings = filecheck.Check(cfg)
+		warnings = append(cfg.Warnings, warnings...)
 	case cfg != nil:
-		warnings = append(cfg.Warnings, missingFiles(cfg)...)
+		warnings = append(cfg.Warnings, filecheck.Missing(cfg)...)
 	}
 	for _, warning := range warnings {
 		if !c.JSON {

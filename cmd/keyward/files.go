@@ -25,11 +25,11 @@ type keyFile struct {
 // keys is a key file with the settings that the configuration has for it.
 type keys struct {
 	*filestore.KeyFile
+	records  *records
 	hasher   *apikey.Hasher
 	path     string
 	prefixes []string // "" allows any
 	usage    string   // the usage file; "" is none
-	users    string   // the users file; "" is none
 	inBasic  bool     // keys may stand in Basic credentials
 	rules    manage.KeyRules
 }
@@ -61,13 +61,11 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 		if cfg, err = config.Load(f.Config, env.getenv); err != nil {
 			return nil, err
 		}
-		k.prefixes, k.rules.MaxAge, k.usage, k.users = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File, cfg.Users.File
+		k.prefixes, k.rules.MaxAge, k.usage = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File
 		k.inBasic = len(cfg.BasicKeyUsernames) > 0
 	}
+	replace(cfg, &cfg.Keys.File, f.File)
 	k.path = cfg.Keys.File
-	if f.File != "" {
-		k.path = f.File
-	}
 	if k.path == "" {
 		return nil, fmt.Errorf("%s %w", f.Config, errNoKeyFile)
 	}
@@ -83,9 +81,8 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 		}
 	}
 	k.hasher = apikey.NewHasher(pepper)
-	k.KeyFile = filestore.NewKeyFile(filestore.KeyFileConfig{
-		Path: k.path, Hasher: k.hasher, StartOver: begin.StartOver, Now: env.now,
-	})
+	k.records = env.records(cfg, k.hasher, begin)
+	k.KeyFile = k.records.keys
 	return k, nil
 }
 
@@ -93,11 +90,10 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 // its user is deleted.
 func (f keyFile) openWithUsers(env *environment) (*keys, error) {
 	k, err := f.open(env)
-	if err != nil || k.users == "" {
+	if err != nil || k.records.users == nil {
 		return k, err
 	}
-	file := filestore.NewUserFile(filestore.UserFileConfig{Path: k.users, Now: env.now})
-	if k.rules.Ended, err = file.Ended(env.ctx); err != nil {
+	if k.rules.Ended, err = k.records.users.Ended(env.ctx); err != nil {
 		env.note("note: cannot tell which keys ended with their users: %v", err)
 	}
 	return k, nil
@@ -107,7 +103,7 @@ const idLen = len("k_") + 12
 
 // explain adds the cause to an error, as far as the command knows it.
 func (k *keys) explain(err error, id string) error {
-	switch {
+	switch err = causeOf(err); {
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
 	case errors.Is(err, filestore.ErrPepper):
@@ -119,6 +115,8 @@ func (k *keys) explain(err error, id string) error {
 		return fmt.Errorf("no such key in %s: an id is k_ and 12 characters; `keyward key verify` prints the id of a key", k.path)
 	case errors.Is(err, store.ErrNotFound) && id != "":
 		return fmt.Errorf("no key %s in %s", id, k.path)
+	case errors.Is(err, store.ErrUnsupported) && id != "":
+		return fmt.Errorf("key %s: %w", id, err)
 	default:
 		return err
 	}
@@ -151,7 +149,8 @@ type userFile struct {
 // users is a users file.
 type users struct {
 	*filestore.UserFile
-	path string
+	records *records
+	path    string
 }
 
 // writtenUserFile is a users file that the command writes.
@@ -167,43 +166,42 @@ func (f writtenUserFile) open(env *environment) (*users, error) {
 func (f userFile) open(env *environment) (*users, error) { return f.openWith(env, startOver{}) }
 
 func (f userFile) openWith(env *environment, begin startOver) (*users, error) {
-	path, err := env.pathOf("users", f.File, f.Config, func(cfg *config.Config) string { return cfg.Users.File })
+	cfg, err := env.configOf("users", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Users.File })
 	if err != nil {
 		return nil, err
 	}
-	file := filestore.NewUserFile(filestore.UserFileConfig{Path: path, StartOver: begin.StartOver, Now: env.now})
-	return &users{file, path}, nil
+	r := env.records(cfg, apikey.NewHasher(authz.Secret{}), begin)
+	return &users{r.users, r, cfg.Users.File}, nil
 }
 
-// pathOf returns the path of a file that is named for its section of the
-// configuration: what --file says, or else the configuration, or else the default.
-func (e *environment) pathOf(section, file, configFile string, of func(*config.Config) string) (string, error) {
-	path := section + ".jsonl"
+// configOf returns the configuration of a command that works on the file of one
+// section, with what --file says in place of that file.
+func (e *environment) configOf(section, file, configFile string, of func(*config.Config) *string) (*config.Config, error) {
+	cfg := config.Default()
+	*of(cfg) = section + ".jsonl"
 	if configFile != "" {
-		cfg, err := config.Load(configFile, e.getenv)
-		if err != nil {
-			return "", err
+		var err error
+		if cfg, err = config.Load(configFile, e.getenv); err != nil {
+			return nil, err
 		}
-		path = of(cfg)
 	}
-	switch {
-	case file != "":
-		return file, nil
-	case path == "":
-		return "", fmt.Errorf("%s names no %s file: %s.file is empty", configFile, section, section)
-	default:
-		return path, nil
+	replace(cfg, of(cfg), file)
+	if *of(cfg) == "" {
+		return nil, fmt.Errorf("%s names no %s file: %s.file is empty", configFile, section, section)
 	}
+	return cfg, nil
 }
 
 func (u *users) explain(err error, name string) error {
-	switch {
+	switch err = causeOf(err); {
 	case errors.Is(err, journal.ErrDamaged):
 		return explainDamaged(err)
 	case errors.Is(err, store.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
 	case errors.Is(err, store.ErrNotFound) && name != "":
 		return fmt.Errorf("no user %s in %s", quoted(name), u.path)
+	case errors.Is(err, store.ErrUnsupported) && name != "":
+		return fmt.Errorf("user %s: %w", quoted(name), err)
 	default:
 		return err
 	}
@@ -216,17 +214,10 @@ type revocationsFile struct {
 	startOver
 }
 
-// revocations is a revocations file.
-type revocations struct {
-	*filestore.RevocationFile
-	path string
-}
-
-func (f revocationsFile) open(env *environment) (*revocations, error) {
-	path, err := env.pathOf("revocations", f.File, f.Config, func(cfg *config.Config) string { return cfg.Revocations.File })
+func (f revocationsFile) open(env *environment) (*records, error) {
+	cfg, err := env.configOf("revocations", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Revocations.File })
 	if err != nil {
 		return nil, err
 	}
-	file := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path, StartOver: f.StartOver, Now: env.now})
-	return &revocations{file, path}, nil
+	return env.records(cfg, apikey.NewHasher(authz.Secret{}), f.startOver), nil
 }

@@ -11,6 +11,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
+	"keyward/manage"
 	"keyward/store"
 )
 
@@ -138,7 +139,7 @@ func (c *keyCreate) Run(env *environment) error {
 	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, p.Prefix) {
 		env.note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
 	}
-	r, secret, err := k.Create(env.ctx, p)
+	r, secret, err := k.records.CreateKey(env.ctx, k.records.operator, p)
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
@@ -183,7 +184,7 @@ func (c *keyRotate) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	r, secret, err := k.Rotate(env.ctx, c.ID, store.AnyVersion, grace)
+	r, secret, err := k.records.RotateKey(env.ctx, k.records.operator, manage.KeyRef{ID: c.ID}, grace)
 	if errors.Is(err, store.ErrRevoked) {
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	}

@@ -33,7 +33,7 @@ func (c *keyImport) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	records, err := k.Import(env.ctx, given)
+	records, err := k.records.ImportKeys(env.ctx, k.records.operator, given)
 	if err != nil {
 		return k.explain(err, "")
 	}

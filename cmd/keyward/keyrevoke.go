@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
+	"keyward/manage"
 	"keyward/store"
 )
 
@@ -20,7 +22,7 @@ func (c *keyRevoke) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	return c.endEach(env, k, c.IDs, k.Revoke, "revoked")
+	return c.endEach(env, k, c.IDs, k.records.RevokeKey, "revoked")
 }
 
 type keyDelete struct {
@@ -35,16 +37,22 @@ func (c *keyDelete) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	return c.endEach(env, k, c.IDs, k.Delete, "deleted")
+	return c.endEach(env, k, c.IDs, k.records.DeleteKey, "deleted")
 }
 
 // endEach revokes as many of the keys as it can, and reports each that it could
 // not. One id is printed as an object, several as an array.
-func (o output) endEach(env *environment, k *keys, ids []string, end func(context.Context, string, store.Version) (store.KeyRecord, error), done string) error {
+func (o output) endEach(env *environment, k *keys, ids []string, end func(context.Context, manage.Actor, manage.KeyRef) (store.KeyRecord, error), done string) error {
+	defer k.records.noteUnwritten(env)
 	failed := false
 	views := []keyView{}
 	for _, id := range ids {
-		r, err := end(env.ctx, id, store.AnyVersion)
+		r, err := end(env.ctx, k.records.operator, manage.KeyRef{ID: id})
+		if errors.Is(err, store.ErrNotFound) { // a key that was deleted has ended
+			if deleted, none := k.Deleted(env.ctx, id); none == nil {
+				r, err = deleted, nil
+			}
+		}
 		if err != nil {
 			env.note("%v", k.explain(err, id))
 			failed = true

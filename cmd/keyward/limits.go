@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"keyward/admin/adminclient"
+	"keyward/config"
 	"keyward/store"
 )
 
@@ -96,4 +99,47 @@ func (l *adminListener) askOfLimit(env *environment, method, id string) ([]byte,
 		return nil, errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` prints the id of a key")
 	}
 	return l.ask(env, method, "/limits/"+id)
+}
+
+// adminListener has the flags that name the running server to ask.
+type adminListener struct {
+	Config string `placeholder:"FILE" help:"Configuration of the server, for the address and TLS settings of its admin listener."`
+	Admin  string `placeholder:"ADDRESS" help:"host:port or unix:///path of the admin listener (default 127.0.0.1:9193, or the configuration's listen.admin)."`
+	Cert   string `and:"cert" placeholder:"FILE" help:"Client certificate, required if tls.admin.client_ca_file is set."`
+	Key    string `and:"cert" placeholder:"FILE" help:"Private key of the client certificate."`
+}
+
+func (l *adminListener) ask(env *environment, method, path string) ([]byte, error) {
+	cfg, err := loadConfig(l.Config, env)
+	if err != nil {
+		return nil, err
+	}
+	address, err := l.address(cfg)
+	if err != nil {
+		return nil, err
+	}
+	client := adminclient.Client{Address: address, Server: cfg.TLS.Admin, CertFile: l.Cert, KeyFile: l.Key}
+	return client.Ask(env.ctx, method, path)
+}
+
+// address returns the address of the admin listener, in the form of listen.admin.
+func (l *adminListener) address(cfg *config.Config) (string, error) {
+	address := cfg.Listen.Admin
+	if l.Admin != "" {
+		address = l.Admin
+	}
+	if address == "" {
+		return "", fmt.Errorf("%s has no admin listener: listen.admin is empty", l.Config)
+	}
+	if strings.HasPrefix(address, "unix:///") {
+		return address, nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	switch {
+	case err != nil || strings.Contains(address, "/"):
+		return "", usagef("--admin %q: want host:port or unix:///path", l.Admin)
+	case port == "0":
+		return "", usagef("the admin listener has whatever port was free; give it with --admin")
+	}
+	return address, nil
 }

@@ -35,6 +35,7 @@ type commands struct {
 	Key     keyCommands    `cmd:"" help:"Create, list, revoke and rotate API keys."`
 	User    userCommands   `cmd:"" help:"Manage users."`
 	Token   tokenCommands  `cmd:"" help:"Revoke tokens."`
+	Audit   auditCommands  `cmd:"" help:"Read the audit log."`
 	Limits  limitsCommands `cmd:"" help:"Show or reset a key's rate limit on a running server."`
 	Check   checkCommand   `cmd:"" help:"Decide a request as the server would, and explain the decision."`
 	Config  configCommands `cmd:"" help:"Validate a configuration."`

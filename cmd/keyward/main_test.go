@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,8 @@ func TestScripts(t *testing.T) {
 			"exits":  exits,
 			"field":  field,
 			"nokeys": noKeys,
+
+			"cmpactions": compareActions,
 		},
 	})
 }
@@ -74,5 +77,19 @@ func noKeys(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Fatalf("%s holds the key %s", file, name)
 			}
 		}
+	}
+}
+
+// compareActions holds a list of the audit log to its actions: cmpactions FILE ACTION...
+func compareActions(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: cmpactions FILE ACTION...")
+	}
+	var got []string
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		got = append(got, strings.Fields(line)[3])
+	}
+	if want := append([]string{"ACTION"}, args[1:]...); !slices.Equal(got, want) {
+		ts.Fatalf("%q, want %q", got, want)
 	}
 }

@@ -48,25 +48,27 @@ func (c *tokenRevoke) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	file, err := c.open(env)
+	records, err := c.open(env)
 	if err != nil {
 		return err
 	}
 	var r store.Revocation
 	switch {
 	case byID:
-		r, err = file.RevokeToken(env.ctx, jti)
+		r, err = records.RevokeToken(env.ctx, records.operator, jti)
 	case bySubject:
-		r, err = file.RevokeSubject(env.ctx, subject, before)
+		r, err = records.RevokeTokensOf(env.ctx, records.operator, subject, before)
 	default:
-		r, err = file.RevokeIssuedBefore(env.ctx, before)
+		r, err = records.RevokeTokens(env.ctx, records.operator, before)
 	}
-	if errors.Is(err, journal.ErrDamaged) {
+	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
 		return explainDamaged(err)
 	}
 	if err != nil {
 		return asUsage(err)
 	}
+	records.noteUnwritten(env)
+	r.Seq = 0 // it numbers the line, and is not of the revocation
 	return c.print(env, r, func(w io.Writer) { fmt.Fprintln(w, "revoked", tokensOf(&r)) })
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"keyward/authz"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/importer"
@@ -60,7 +62,7 @@ func (c *userSet) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	var patch store.UserPatch
+	var patch manage.UserPatch
 	if len(c.Scope) > 0 || c.NoScopes {
 		patch.Scopes = &c.Scope
 	}
@@ -74,13 +76,15 @@ func (c *userSet) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
+	var given *authz.Secret
 	if !password.Empty() {
-		patch.Password = &password
+		given = &password
 	}
-	r, err := u.Set(env.ctx, c.Name, store.AnyVersion, patch)
+	r, err := u.records.SetUser(env.ctx, u.records.operator, manage.UserRef{Name: c.Name}, patch, given)
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
+	u.records.noteUnwritten(env)
 	env.warnOfUsers([]store.UserRecord{r})
 	view := userView{manage.ViewUser(&r)}
 	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
@@ -140,8 +144,10 @@ func (c *userDelete) Run(env *environment) error {
 	deleted := []string{}
 	var failures []error
 	made := c.latestKeys(env)
+	u.records.LatestKey = func(_ context.Context, name string) (time.Time, error) { return made[name], nil }
+	defer u.records.noteUnwritten(env)
 	for _, name := range c.Names {
-		if err := u.Delete(env.ctx, name, store.AnyVersion, made[name]); err != nil {
+		if err := u.records.DeleteUser(env.ctx, u.records.operator, manage.UserRef{Name: name}); err != nil {
 			failures = append(failures, u.explain(err, name))
 			continue
 		}
@@ -196,7 +202,7 @@ func (c *userImport) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	records, err := u.Import(env.ctx, given)
+	records, err := u.records.ImportUsers(env.ctx, u.records.operator, given)
 	if err != nil {
 		return u.explain(err, "")
 	}

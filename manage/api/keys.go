@@ -82,7 +82,8 @@ func (a *api) registerKeys(h huma.API) {
 			KeyID
 			IfMatch
 		}) (*struct{}, error) {
-			return nil, a.Service().DeleteKey(ctx, who, manage.KeyRef{ID: in.ID, IfMatch: in.version()})
+			_, err := a.Service().DeleteKey(ctx, who, manage.KeyRef{ID: in.ID, IfMatch: in.version()})
+			return nil, err
 		})
 }
 

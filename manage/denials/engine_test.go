@@ -16,6 +16,8 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/engine"
+	"keyward/internal/recordfile"
+	"keyward/internal/records"
 	"keyward/manage/denials"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -37,8 +39,8 @@ type fixture struct {
 	*engine.Engine
 	t      *testing.T
 	dir    string
-	keys   *filestore.KeyFile
-	users  *filestore.UserFile
+	keys   *recordfile.KeyFile
+	users  *recordfile.UserFile
 	recent *denials.Recent
 	// observed counts what the observer of denials got.
 	observed *atomic.Int64
@@ -60,10 +62,10 @@ func start(t *testing.T) *fixture {
 	dir := t.TempDir()
 	f := &fixture{
 		t: t, dir: dir, recent: denials.New(denials.Config{}), observed: new(atomic.Int64),
-		keys:  filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})}),
-		users: filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")}),
+		keys:  recordfile.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})}),
+		users: recordfile.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")}, nil),
 	}
-	f.setUser("alice", store.UserPatch{Scopes: &[]string{"posts:read"}})
+	f.setUser("alice", records.UserPatch{Scopes: &[]string{"posts:read"}})
 	f.create(store.KeyParams{Name: "first"})
 	f.configure(rules)
 	source := engine.NewSource(filepath.Join(dir, "keyward.yaml"), func() (*config.Config, error) {
@@ -103,7 +105,7 @@ func (f *fixture) create(p store.KeyParams) (string, authz.Secret) {
 	return record.ID, secret
 }
 
-func (f *fixture) setUser(name string, patch store.UserPatch) {
+func (f *fixture) setUser(name string, patch records.UserPatch) {
 	f.t.Helper()
 	if _, err := f.users.Set(context.Background(), name, "", patch); err != nil {
 		f.t.Fatal(err)
@@ -177,17 +179,17 @@ func TestKeyThatLacksAScope(t *testing.T) {
 		t.Errorf("steps: %s", steps)
 	}
 
-	f.setUser("alice", store.UserPatch{Scopes: &[]string{"posts:read", "posts:write"}})
+	f.setUser("alice", records.UserPatch{Scopes: &[]string{"posts:read", "posts:write"}})
 	if now = f.now(n, authz.OK); now.Decision != "allow" || now.Needs != nil {
 		t.Errorf("%+v", now)
 	}
-	f.setUser("alice", store.UserPatch{Paths: &[]string{"/account"}})
+	f.setUser("alice", records.UserPatch{Paths: &[]string{"/account"}})
 	f.now(n, authz.PathNotAllowed)
 	disabled := true
-	f.setUser("alice", store.UserPatch{Disabled: &disabled})
+	f.setUser("alice", records.UserPatch{Disabled: &disabled})
 	f.now(n, authz.DisabledUser)
 	disabled = false
-	f.setUser("alice", store.UserPatch{Disabled: &disabled, Paths: &[]string{"/"}})
+	f.setUser("alice", records.UserPatch{Disabled: &disabled, Paths: &[]string{"/"}})
 	f.now(n, authz.OK)
 	f.configure(strings.Replace(rules, "credentials: [api_key]", "credentials: [jwt]", 1))
 	if now = f.now(n, authz.WrongKind); !now.Configured.After(n.Configured) {
@@ -315,7 +317,7 @@ func TestStrangers(t *testing.T) {
 func TestPasswords(t *testing.T) {
 	f := start(t)
 	password := authz.NewSecret("a long password")
-	f.setUser("bob", store.UserPatch{Password: &password})
+	f.setUser("bob", records.UserPatch{Password: &password})
 	n := f.denied("/posts", "Basic Ym9iOmEgbG9uZyBwYXNzd29yZA==", authz.WrongKind)
 	if n.Subject != "bob" || n.AuthMethod != "basic" {
 		t.Errorf("%+v", n)
@@ -323,7 +325,7 @@ func TestPasswords(t *testing.T) {
 	f.now(n, authz.WrongKind)
 	f.configure(strings.Replace(rules, "credentials: [api_key]", "credentials: [basic]", 1))
 	f.now(n, authz.InsufficientScope)
-	f.setUser("bob", store.UserPatch{Scopes: &[]string{"posts:write"}})
+	f.setUser("bob", records.UserPatch{Scopes: &[]string{"posts:write"}})
 	f.now(n, authz.OK)
 	f.configure(strings.Replace(rules, "basic: true", "basic: false", 1))
 	f.now(n, authz.UnsupportedCredential)

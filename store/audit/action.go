@@ -29,26 +29,11 @@ const (
 	UserEnd      Action = "user.end"
 	UserDelete   Action = "user.delete"
 
-	ProjectCreate Action = "project.create"
-	ProjectUpdate Action = "project.update"
-	ProjectDelete Action = "project.delete"
-
-	ClientCreate  Action = "client.create"
-	ClientUpdate  Action = "client.update"
-	ClientRotate  Action = "client.rotate"
-	ClientDisable Action = "client.disable"
-	ClientDelete  Action = "client.delete"
-
 	RevocationCreate Action = "revocation.create"
 
-	LinkCreate  Action = "link.create" // a one-time link by which a user sets a password
-	LimitReset  Action = "limit.reset"
-	SessionEnd  Action = "session.end"
-	AdminSetup  Action = "admin.bootstrap"
-	Read        Action = "read"
-	Request     Action = "request" // that was refused before it came to another action
-	Unknown     Action = "unknown.request"
-	Credentials Action = "unknown.credential"
+	LimitReset Action = "limit.reset"
+	Read       Action = "read"
+	Request    Action = "request" // that was refused before it came to another action
 )
 
 // Actions are all actions.
@@ -56,9 +41,7 @@ func Actions() []Action {
 	return []Action{
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
-		ProjectCreate, ProjectUpdate, ProjectDelete,
-		ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
-		RevocationCreate, LinkCreate, LimitReset, SessionEnd, AdminSetup, Read, Request, Unknown, Credentials,
+		RevocationCreate, LimitReset, Read, Request,
 	}
 }
 
@@ -74,7 +57,7 @@ func (a Action) Kind() string {
 // number is then that of the entry. Others change counters, sessions and the like, or
 // nothing.
 func (a Action) ChangesRecord() bool {
-	return slices.Contains([]string{"key", "user", "project", "client", "revocation"}, a.Kind())
+	return slices.Contains([]string{"key", "user", "revocation"}, a.Kind())
 }
 
 // Ends reports whether the action only takes away what a credential may do. It goes
@@ -82,7 +65,7 @@ func (a Action) ChangesRecord() bool {
 // the want of an entry.
 func (a Action) Ends() bool {
 	switch a {
-	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate, SessionEnd:
+	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, RevocationCreate:
 		return true
 	default:
 		return false

@@ -32,6 +32,7 @@ type AuditFile struct {
 	mu      sync.Mutex
 	targets map[string]*journal.Lines // the files that changes are in, by kind of record
 	behind  []*audit.Entry            // of changes that were made while the log could not be written
+	why     error                     // why it could not
 }
 
 // NewAuditFile touches nothing; the file is made by the first entry.
@@ -88,6 +89,14 @@ func (f *AuditFile) List(ctx context.Context, filter store.AuditFilter, page sto
 		return store.Position{Made: e.Time, ID: fmt.Sprintf("%019d", e.Seq)}
 	}
 	return store.Paginate(all, made, filter.Match, page)
+}
+
+// Unwritten returns how many entries wait until the log can be written, and why it
+// could not: those of changes that were made without it, since they only end something.
+func (f *AuditFile) Unwritten() (entries int, why error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.behind), f.why
 }
 
 // session calls do with the log locked, and with every entry of an earlier writer
@@ -152,7 +161,10 @@ func (s *auditSession) recover(entries []*audit.Entry) error {
 		return nil
 	}
 	made, err := target.Contains(fmt.Appendf(nil, `"seq":%d,`, last.Seq), fmt.Appendf(nil, `"seq":%d}`, last.Seq))
-	if err != nil || made {
+	switch {
+	case errors.Is(err, journal.ErrDamaged):
+		return nil // the file lost its lines, which says nothing of this one
+	case err != nil || made:
 		return err
 	}
 	return s.notDone(entries)
@@ -190,14 +202,17 @@ func (s *auditSession) append(entries []*audit.Entry) error {
 		return nil
 	}
 	if slices.ContainsFunc(entries, func(e *audit.Entry) bool { return !e.Action.Ends() || e.Outcome != audit.Done || !writable(e) }) {
-		return errors.Join(store.ErrAudit, err)
+		if errors.Is(err, store.ErrAudit) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", store.ErrAudit, err)
 	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	for _, e := range entries {
 		e.Seq, e.Behind = 0, true
 	}
-	s.log.behind = append(s.log.behind, entries...)
+	s.log.behind, s.log.why = append(s.log.behind, entries...), err
 	return nil
 }
 

@@ -256,7 +256,7 @@ func TestAuditLogBroken(t *testing.T) {
 // only ends something, and stands in the way of no later one.
 func TestUnwritableEntry(t *testing.T) {
 	dir := t.TempDir()
-	keys := NewKeyFile(KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	keys := newKeys(KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl")})
 	editor := keys.Editor(log)
 	r, _, err := keys.Create(t.Context(), store.KeyParams{Name: "x"})

@@ -19,7 +19,7 @@ import (
 // what is appended behind it counts, now and after the next writer.
 func TestLinesBehindAMaimedBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
 	victim, _, err := j.Create(context.Background(), store.KeyParams{Name: "victim"})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
 	if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "n"}); err == nil {
 		t.Error("a key was made in a pipe")
 	}
@@ -79,7 +79,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 // paths are none, is stepped over by writers too.
 func TestUnservedLineDoesNotHoldUpARevocation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of some length"))})
 	r, _, err := j.Create(context.Background(), store.KeyParams{Name: "n", Paths: []string{"/a"}})
 	if err != nil {
 		t.Fatal(err)

@@ -19,9 +19,9 @@ type editor[R any] struct {
 
 	get func(id string, each eachLine) (R, error)
 	all func(each eachLine) ([]R, error) // without those that were deleted
-	// carry takes over into the records that are to be written what must outlive the
-	// ones before; nil: nothing must.
-	carry func(puts []*R, each eachLine) error
+	// prepare completes the records that are to be written, or returns why they must
+	// not be; nil: there is nothing to do.
+	prepare func(*fileTx[R]) error
 	// line encodes a record as that of the change seq.
 	line func(r *R, seq int64) ([]byte, error)
 }
@@ -49,8 +49,8 @@ func (e *editor[R]) edit(ctx context.Context, s *auditSession, edit func(store.T
 		if err := edit(tx); err != nil || len(tx.puts) == 0 {
 			return err
 		}
-		if e.carry != nil {
-			if err := e.carry(tx.puts, t.Read); err != nil {
+		if e.prepare != nil {
+			if err := e.prepare(tx); err != nil {
 				return err
 			}
 		}
@@ -114,6 +114,7 @@ func (f *KeyFile) Editor(log *AuditFile) store.Editor[store.KeyRecord] {
 			all, err := allKeys(each)
 			return slices.DeleteFunc(all, func(r store.KeyRecord) bool { return !r.Deleted.IsZero() }), err
 		},
+		prepare: refuseKnownImports,
 		line: func(r *store.KeyRecord, seq int64) ([]byte, error) {
 			r.Seq = seq
 			return r.Line()
@@ -143,20 +144,36 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 			return slices.DeleteFunc(all.records, func(r store.UserRecord) bool { return !r.Deleted.IsZero() }), err
 		},
 		// What ended with a deleted user is not the next one's of that name.
-		carry: func(puts []*store.UserRecord, each eachLine) error {
-			all, err := f.all(each, false)
+		prepare: func(t *fileTx[store.UserRecord]) error {
+			all, err := f.all(t.lines.Read, false)
 			if err != nil {
 				return err
 			}
-			for _, r := range puts {
+			for _, r := range t.puts {
 				if i, known := all.at[r.Name]; known {
-					r.ValidSince = store.Latest(r.ValidSince, all.records[i].EndedAt())
-					r.Gen = max(r.Gen, all.records[i].Gen)
+					r.Succeed(&all.records[i])
 				}
 			}
 			return nil
 		},
 		line: func(r *store.UserRecord, seq int64) ([]byte, error) {
+			r.Seq = seq
+			return r.Line()
+		},
+	}
+}
+
+// Editor returns the editor of the file's revocations, whose changes are in the log,
+// if there is one. A revocation has no id by which to get it.
+func (f *RevocationFile) Editor(log *AuditFile) store.Editor[store.Revocation] {
+	log.watch("revocation", &f.lines)
+	return &editor[store.Revocation]{
+		lines: &f.lines, log: log,
+		get: func(string, eachLine) (store.Revocation, error) {
+			return store.Revocation{}, fmt.Errorf("revocation: %w", store.ErrNotFound)
+		},
+		all: allRevocations,
+		line: func(r *store.Revocation, seq int64) ([]byte, error) {
 			r.Seq = seq
 			return r.Line()
 		},

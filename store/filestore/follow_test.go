@@ -30,7 +30,7 @@ import (
 type followed struct {
 	t        *testing.T
 	path     string
-	journal  *KeyFile
+	journal  *changedKeys
 	keys     *keyindex.Keys
 	follower store.Follower
 	commits  func() int64 // how often all of the file was read and put in force
@@ -70,7 +70,7 @@ func (s *seen) get() (ok, failed, bad int) {
 func prepare(t *testing.T) (*followed, store.KeyRecord) {
 	t.Helper()
 	f := &followed{t: t, path: filepath.Join(t.TempDir(), "keys.jsonl"), seen: &seen{}, log: &syncbuffer.Buffer{}}
-	f.journal = NewKeyFile(KeyFileConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
+	f.journal = newKeys(KeyFileConfig{Path: f.path, Hasher: apikey.NewHasher(authz.Secret{})})
 	return f, f.create("first")
 }
 
@@ -519,7 +519,7 @@ func TestMountedSecretSwap(t *testing.T) {
 	dir := t.TempDir()
 	publish := func(n int) store.KeyRecord {
 		version := filepath.Join(dir, fmt.Sprintf("..2026_%d", n))
-		j := NewKeyFile(KeyFileConfig{Path: filepath.Join(version, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+		j := newKeys(KeyFileConfig{Path: filepath.Join(version, "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 		if err := os.Mkdir(version, 0o700); err != nil {
 			t.Fatal(err)
 		}

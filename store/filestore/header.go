@@ -26,7 +26,6 @@ const (
 	kindUsers       = "users"
 	kindRevocations = "revocations"
 	kindAudit       = "audit"
-	kindProjects    = "projects"
 )
 
 // header is a file's first line: what the file is, and how its secrets are hashed.
@@ -45,8 +44,6 @@ func keysHeader(h *apikey.Hasher) header {
 }
 
 func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions} }
-
-func projectsHeader() header { return header{Kind: kindProjects, Versions: ownVersions} }
 
 func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
 

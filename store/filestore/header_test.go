@@ -35,7 +35,7 @@ func FuzzKeyFile(f *testing.F) {
 		hasher := apikey.NewHasher(authz.Secret{})
 		keys := keyindex.NewKeys()
 		readOnce(t, KeyFeed{hasher, unwatched(memPath, files)}, keys)
-		j := NewKeyFile(KeyFileConfig{Path: memPath, Hasher: hasher, FS: files})
+		j := newKeys(KeyFileConfig{Path: memPath, Hasher: hasher, FS: files})
 		all, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{})
 		if keys.Ready() != nil {
 			return // the journal may read a file that a server has reasons to refuse
@@ -68,11 +68,11 @@ func FuzzKeyFile(f *testing.F) {
 func TestHeaderTellsFilesApart(t *testing.T) {
 	one, two := apikey.NewHasher(authz.NewSecret("pepper number one")), apikey.NewHasher(authz.NewSecret("pepper number two"))
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
-	if _, _, err := NewKeyFile(KeyFileConfig{Path: path, Hasher: one}).Create(context.Background(), store.KeyParams{}); err != nil {
+	if _, _, err := newKeys(KeyFileConfig{Path: path, Hasher: one}).Create(context.Background(), store.KeyParams{}); err != nil {
 		t.Fatal(err)
 	}
 	for name, h := range map[string]*apikey.Hasher{"another pepper": two, "no pepper": apikey.NewHasher(authz.Secret{})} {
-		j := NewKeyFile(KeyFileConfig{Path: path, Hasher: h})
+		j := newKeys(KeyFileConfig{Path: path, Hasher: h})
 		if _, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); !errors.Is(err, ErrPepper) {
 			t.Errorf("%s: List says %v", name, err)
 		}
@@ -94,7 +94,7 @@ func TestHeaderTellsFilesApart(t *testing.T) {
 		if err := os.WriteFile(other, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := NewKeyFile(KeyFileConfig{Path: other, Hasher: one}).Create(context.Background(), store.KeyParams{})
+		_, _, err := newKeys(KeyFileConfig{Path: other, Hasher: one}).Create(context.Background(), store.KeyParams{})
 		if !errors.Is(err, journal.ErrWrongFile) || strings.Contains(fmt.Sprint(err), "hello") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -30,7 +30,7 @@ func TestImportTells(t *testing.T) {
 		"\n\n" + strings.Repeat("x", 1<<20+1):                        {"input line 3: invalid: longer than 1 MiB"},
 		tooMany:                                                      {"input line 1:", "input line 10:", "and 2 more lines"},
 	} {
-		_, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader(in), store.KeyParams{})
+		_, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader(in), store.KeyParams{})
 		if !errors.Is(err, store.ErrInvalid) || c.lines() != before {
 			t.Fatalf("%.20q: %v, %d lines", in, err, c.lines())
 		}
@@ -48,10 +48,10 @@ func TestImportTells(t *testing.T) {
 			}
 		}
 	}
-	if all, err := importInto(c.KeyFile, importer.KeyFormat{InBasic: true}, strings.NewReader("7|AbCdEfGh\n schön \n"), store.KeyParams{}); err != nil || len(all) != 2 {
+	if all, err := importInto(c.changedKeys, importer.KeyFormat{InBasic: true}, strings.NewReader("7|AbCdEfGh\n schön \n"), store.KeyParams{}); err != nil || len(all) != 2 {
 		t.Errorf("keys that Basic credentials carry: %v %v", all, err)
 	}
-	if all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("\ufeffmarked-key-1\r\n"), store.KeyParams{}); err != nil || len(all) != 1 {
+	if all, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader("\ufeffmarked-key-1\r\n"), store.KeyParams{}); err != nil || len(all) != 1 {
 		t.Errorf("a byte order mark: %v %v", all, err)
 	}
 	if _, err := c.FindBySecret(context.Background(), authz.NewSecret("marked-key-1")); err != nil {
@@ -69,7 +69,7 @@ func TestImportTable(t *testing.T) {
 		"web,key-number-1,\"of the\nfirst, kind\",alice,2040-01-31T00:00:00+02:00,read write,p1\r\n" +
 		"\"a \"\"b\"\"\",key-number-2,,,,,\r\n"
 	scopes := []string{"own"}
-	all, err := importInto(c.KeyFile, importer.KeyFormat{Columns: columns}, strings.NewReader(table), store.KeyParams{Name: "n", User: "u", Scopes: &scopes})
+	all, err := importInto(c.changedKeys, importer.KeyFormat{Columns: columns}, strings.NewReader(table), store.KeyParams{Name: "n", User: "u", Scopes: &scopes})
 	if err != nil || len(all) != 2 {
 		t.Fatal(all, err)
 	}
@@ -112,7 +112,7 @@ func TestImportTableRefused(t *testing.T) {
 		head + "secret-2,n,u,,secret\n":                   "input line 3: invalid: expires is not a future time",
 		head + "\nfine-secret-1,n,u,,\n":                  "input line 4: the key of line 2 again",
 	} {
-		_, err := importInto(c.KeyFile, importer.KeyFormat{Columns: columns}, strings.NewReader(in), store.KeyParams{})
+		_, err := importInto(c.changedKeys, importer.KeyFormat{Columns: columns}, strings.NewReader(in), store.KeyParams{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sec") || c.lines() != before {
 			t.Errorf("%q: %v; want %s", in, err, want)
 		}
@@ -125,15 +125,15 @@ func TestImportTableRefused(t *testing.T) {
 }
 
 // importInto takes over what the input has.
-func importInto(f *KeyFile, format importer.KeyFormat, in io.Reader, p store.KeyParams) ([]store.KeyRecord, error) {
-	keys, err := format.Read(in, p, f.maker.Hasher)
+func importInto(f *changedKeys, format importer.KeyFormat, in io.Reader, p store.KeyParams) ([]store.KeyRecord, error) {
+	keys, err := format.Read(in, p, f.hasher)
 	if err != nil {
 		return nil, err
 	}
 	return f.Import(context.Background(), keys)
 }
 
-func importHtpasswd(f *UserFile, in io.Reader) ([]store.UserRecord, error) {
+func importHtpasswd(f *changedUsers, in io.Reader) ([]store.UserRecord, error) {
 	users, err := importer.ReadHtpasswd(in)
 	if err != nil {
 		return nil, err

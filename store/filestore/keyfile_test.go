@@ -21,7 +21,7 @@ import (
 
 // journalFixture is a journal on the real file system with a clock of the test's.
 type journalFixture struct {
-	*KeyFile
+	*changedKeys
 	t    *testing.T
 	path string
 	now  time.Time
@@ -29,7 +29,7 @@ type journalFixture struct {
 
 func newJournalFixture(t *testing.T) *journalFixture {
 	c := &journalFixture{t: t, path: filepath.Join(t.TempDir(), "keys.jsonl"), now: startOfTime}
-	c.KeyFile = NewKeyFile(KeyFileConfig{
+	c.changedKeys = newKeys(KeyFileConfig{
 		Path: c.path, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of sixteen")), Now: func() time.Time { return c.now },
 	})
 	return c
@@ -57,7 +57,7 @@ func TestCreate(t *testing.T) {
 	c := newJournalFixture(t)
 	scopes := []string{"read"}
 	r, secret := c.create(store.KeyParams{Name: "n", User: "u", Project: "p", Paths: []string{"/a"}, Scopes: &scopes, Rate: "1/s", Prefix: "kw_", Expires: c.now.Add(time.Hour)})
-	if !apikey.WellFormed(secret.Reveal(), "kw_") || r.Hint != secret.Reveal()[:7] || r.Hash != c.maker.Hasher.Digest(secret.Reveal()) {
+	if !apikey.WellFormed(secret.Reveal(), "kw_") || r.Hint != secret.Reveal()[:7] || r.Hash != c.hasher.Digest(secret.Reveal()) {
 		t.Errorf("%+v", r)
 	}
 	scopes[0] = "changed"
@@ -112,12 +112,19 @@ func TestRevokeAndDelete(t *testing.T) {
 	if _, _, err := c.Rotate(context.Background(), one.ID, "", 0); !errors.Is(err, store.ErrRevoked) {
 		t.Errorf("a revoked key is rotated: %v", err)
 	}
-	for range 2 {
-		if r, err := c.Delete(context.Background(), two.ID, ""); err != nil || r.Deleted.IsZero() {
-			t.Errorf("%+v %v", r, err)
-		}
+	if r, err := c.Delete(context.Background(), two.ID, ""); err != nil || r.Deleted.IsZero() {
+		t.Errorf("%+v %v", r, err)
 	}
-	if _, _, err := c.Rotate(context.Background(), two.ID, "", 0); !errors.Is(err, store.ErrRevoked) {
+	if _, err := c.Delete(context.Background(), two.ID, ""); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	if r, err := c.Deleted(context.Background(), two.ID); err != nil || r.ID != two.ID || r.Deleted.IsZero() {
+		t.Errorf("%+v %v", r, err)
+	}
+	if _, err := c.Deleted(context.Background(), one.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a key that is there: %v", err)
+	}
+	if _, _, err := c.Rotate(context.Background(), two.ID, "", 0); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a deleted key is rotated: %v", err)
 	}
 	if _, err := c.Get(context.Background(), two.ID); !errors.Is(err, store.ErrNotFound) {
@@ -177,7 +184,7 @@ func TestRotate(t *testing.T) {
 // A key that followed no format follows ours once its old secret is of no use.
 func TestRotateImported(t *testing.T) {
 	c := newJournalFixture(t)
-	all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("one\ntwo\n"), store.KeyParams{})
+	all, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader("one\ntwo\n"), store.KeyParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +203,7 @@ func TestImport(t *testing.T) {
 	c := newJournalFixture(t)
 	_, ours := c.create(store.KeyParams{Prefix: "kw_"})
 	hexKey := strings.Repeat("0123456789AB", 3) + "01234567"
-	all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("old-key-1\n\n"+hexKey+"\r\nkw_rawraw"), store.KeyParams{Name: "n", Prefix: "kw_"})
+	all, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader("old-key-1\n\n"+hexKey+"\r\nkw_rawraw"), store.KeyParams{Name: "n", Prefix: "kw_"})
 	if err != nil || len(all) != 3 || c.lines() != 2+1+3 {
 		t.Fatal(all, err, c.lines())
 	}
@@ -222,7 +229,7 @@ func TestImport(t *testing.T) {
 		"a space":              {"a\nb c\n", store.ErrInvalid, "input line 2:"},
 		"not ASCII":            {"é\n", store.ErrInvalid, "input line 1:"},
 	} {
-		_, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader(bad.in), store.KeyParams{})
+		_, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader(bad.in), store.KeyParams{})
 		if !errors.Is(err, bad.err) || !strings.Contains(fmt.Sprint(err), bad.line) || strings.Contains(fmt.Sprint(err), ours.Reveal()) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -230,15 +237,15 @@ func TestImport(t *testing.T) {
 	if c.lines() != before {
 		t.Error("something was written")
 	}
-	if all, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("\n"), store.KeyParams{}); err != nil || len(all) != 0 {
+	if all, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader("\n"), store.KeyParams{}); err != nil || len(all) != 0 {
 		t.Error(all, err)
 	}
 }
 
 func TestImportHashed(t *testing.T) {
 	c := newJournalFixture(t)
-	d := c.maker.Hasher.Digest("some key")
-	all, err := importInto(c.KeyFile, importer.KeyFormat{Hashed: true}, strings.NewReader("hmac-sha256:"+strings.ToUpper(hex.EncodeToString(d[:]))+"\n"), store.KeyParams{})
+	d := c.hasher.Digest("some key")
+	all, err := importInto(c.changedKeys, importer.KeyFormat{Hashed: true}, strings.NewReader("hmac-sha256:"+strings.ToUpper(hex.EncodeToString(d[:]))+"\n"), store.KeyParams{})
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
 	}
@@ -246,7 +253,7 @@ func TestImportHashed(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	for _, in := range []string{"sha256:" + strings.Repeat("0", 64), "md5:00", strings.Repeat("0", 64), "hmac-sha256:00"} {
-		if _, err := importInto(c.KeyFile, importer.KeyFormat{Hashed: true}, strings.NewReader(in), store.KeyParams{}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := importInto(c.changedKeys, importer.KeyFormat{Hashed: true}, strings.NewReader(in), store.KeyParams{}); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
@@ -259,7 +266,7 @@ func TestCompact(t *testing.T) {
 	if _, _, err := c.Rotate(context.Background(), kept.ID, "", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := importInto(c.KeyFile, importer.KeyFormat{}, strings.NewReader("one\ntwo\n"), store.KeyParams{}); err != nil {
+	if _, err := importInto(c.changedKeys, importer.KeyFormat{}, strings.NewReader("one\ntwo\n"), store.KeyParams{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Delete(context.Background(), gone.ID, ""); err != nil {
@@ -273,7 +280,7 @@ func TestCompact(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.now = c.now.Add(time.Hour)
-	j := NewKeyFile(KeyFileConfig{Path: link, Hasher: c.maker.Hasher, Now: func() time.Time { return c.now }})
+	j := newKeys(KeyFileConfig{Path: link, Hasher: c.hasher, Now: func() time.Time { return c.now }})
 	if n, err := j.Compact(context.Background()); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}

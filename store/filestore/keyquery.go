@@ -25,6 +25,19 @@ func (f *KeyFile) Get(ctx context.Context, id string) (store.KeyRecord, error) {
 	return r, nil
 }
 
+// Deleted returns the record of a key that was deleted, until a compaction erases it.
+// Any other key is ErrNotFound.
+func (f *KeyFile) Deleted(ctx context.Context, id string) (store.KeyRecord, error) {
+	r, err := f.latest(id, unlocked(ctx, &f.lines))
+	if err == nil && r.Deleted.IsZero() {
+		err = fmt.Errorf("key %s: %w", id, store.ErrNotFound)
+	}
+	if err != nil {
+		return store.KeyRecord{}, err
+	}
+	return r, nil
+}
+
 // List implements store.Lister. A missing file has no keys. A line that cannot be
 // read is an error.
 func (f *KeyFile) List(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
@@ -81,7 +94,7 @@ func (f *KeyFile) LatestKeys(ctx context.Context, users []string) (map[string]ti
 
 // FindBySecret implements store.KeyReader.
 func (f *KeyFile) FindBySecret(ctx context.Context, secret authz.Secret) (store.KeyRecord, error) {
-	digest := f.maker.Hasher.Digest(secret.Reveal())
+	digest := f.hasher.Digest(secret.Reveal())
 	text := []byte(`"` + hex.EncodeToString(digest[:]) + `"`)
 	var d store.KeyDecoder
 	var ids []apikey.ID

@@ -28,7 +28,7 @@ func TestWriterChild(t *testing.T) {
 	if path == "" {
 		t.Skip("run by TestKill")
 	}
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 	var mine []string
 	for {
 		switch n := rand.IntN(10); {
@@ -92,7 +92,7 @@ func TestKill(t *testing.T) {
 	close(stop)
 	others := <-second
 
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 	if _, _, err := j.Create(context.Background(), store.KeyParams{Name: "last"}); err != nil { // cuts the last torn tail
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func writeAndKill(t *testing.T, path string, a *acked) {
 
 // createUntil is the second writer.
 func createUntil(t *testing.T, path string, stop chan struct{}) int {
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 	for n := 0; ; n++ {
 		select {
 		case <-stop:

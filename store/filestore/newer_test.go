@@ -12,6 +12,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
@@ -182,7 +183,7 @@ func TestHeaders(t *testing.T) {
 		hasher := apikey.NewHasher(authz.Secret{})
 		keys := keyindex.NewKeys()
 		readOnce(t, KeyFeed{hasher, unwatched(memPath, files)}, keys)
-		_, _, err := NewKeyFile(KeyFileConfig{Path: memPath, Hasher: hasher, FS: files}).List(context.Background(), store.KeyFilter{}, store.Page{})
+		_, _, err := newKeys(KeyFileConfig{Path: memPath, Hasher: hasher, FS: files}).List(context.Background(), store.KeyFilter{}, store.Page{})
 		if !errors.Is(err, want) || (keys.Ready() == nil) != (want == nil) || want != nil && !errors.Is(keys.Ready(), want) {
 			t.Errorf("%s: %v, and a server says %v; want %v", text, err, keys.Ready(), want)
 		}
@@ -200,7 +201,7 @@ func TestHeaderIsRenewed(t *testing.T) {
 		if err := os.WriteFile(path, []byte(old+"\n"+goodKey+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		file := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
+		file := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 		if _, err := file.Revoke(context.Background(), "k_0123456789ab", store.AnyVersion); err != nil || firstLine(t, path) != old {
 			t.Errorf("%v: an append makes it %s", err, firstLine(t, path))
 		}
@@ -209,7 +210,7 @@ func TestHeaderIsRenewed(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "users.jsonl")
-	if _, err := NewUserFile(UserFileConfig{Path: path}).Set(context.Background(), "alice", store.AnyVersion, store.UserPatch{}); err != nil || firstLine(t, path) != `{"keyward":"users","versions":[2,2]}` {
+	if _, err := newUsers(UserFileConfig{Path: path}, nil).Set(context.Background(), "alice", store.AnyVersion, records.UserPatch{}); err != nil || firstLine(t, path) != `{"keyward":"users","versions":[2,2]}` {
 		t.Errorf("%v: a new file begins with %s", err, firstLine(t, path))
 	}
 }
@@ -217,7 +218,7 @@ func TestHeaderIsRenewed(t *testing.T) {
 func TestUnsupportedUser(t *testing.T) {
 	ctx := context.Background()
 	file, path := newUserFile(t)
-	if _, err := file.Set(ctx, "alice", store.AnyVersion, store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
+	if _, err := file.Set(ctx, "alice", store.AnyVersion, records.UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
 	const raw = `"cidrs" : ["192.0.2.0/24"],"must":["cidrs"],"scopes":["of another kind"],"created":"2026-01-01T00:00:00Z"`
@@ -231,7 +232,7 @@ func TestUnsupportedUser(t *testing.T) {
 		t.Errorf("%+v", alice)
 	}
 	no, yes, password := false, true, authz.NewSecret("correct horse")
-	for what, patch := range map[string]store.UserPatch{
+	for what, patch := range map[string]records.UserPatch{
 		"enabled": {Disabled: &no}, "scopes": {Scopes: &[]string{}}, "paths, disabled": {Paths: &[]string{}, Disabled: &yes}, "a password": {Password: &password}, "nothing": {},
 	} {
 		if _, err := file.Set(ctx, "alice", store.AnyVersion, patch); !errors.Is(err, store.ErrUnsupported) {
@@ -241,7 +242,7 @@ func TestUnsupportedUser(t *testing.T) {
 	if _, err := file.Import(ctx, []store.ImportedUser{{Line: 1, Name: "alice", Password: "$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"}}); !errors.Is(err, store.ErrUnsupported) {
 		t.Errorf("imported: %v", err)
 	}
-	if r, err := file.Set(ctx, "alice", store.AnyVersion, store.UserPatch{Disabled: &yes}); err != nil || !r.Disabled || !strings.Contains(lastLine(t, path), raw) {
+	if r, err := file.Set(ctx, "alice", store.AnyVersion, records.UserPatch{Disabled: &yes}); err != nil || !r.Disabled || !strings.Contains(lastLine(t, path), raw) {
 		t.Errorf("%+v, %v; written as %s", r, err, lastLine(t, path))
 	}
 	if err := file.Delete(ctx, "alice", store.AnyVersion, time.Time{}); err != nil || !strings.Contains(lastLine(t, path), raw) || !strings.Contains(lastLine(t, path), `"deleted":"`) {

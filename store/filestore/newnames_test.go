@@ -14,6 +14,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/store"
 	"keyward/store/importer"
 )
@@ -21,13 +22,13 @@ import (
 // TestNewNamesOfFiles: the rules of names hold in each command that makes something.
 func TestNewNamesOfFiles(t *testing.T) {
 	file, _ := newUserFile(t)
-	journal := NewKeyFile(KeyFileConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
+	journal := newKeys(KeyFileConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
 	for name, valid := range map[string]bool{
 		"alice": true, "ünï": true, "漢字": true, strings.Repeat("x", 255): true,
 		" alice": false, "a  b": false, "ali\u200bce": false, "a\nb": false, "cafe\u0301": false, "\xff": false, strings.Repeat("x", 256): false,
 	} {
 		for what, err := range map[string]error{
-			"user":      second(file.Set(context.Background(), name, "", store.UserPatch{})),
+			"user":      second(file.Set(context.Background(), name, "", records.UserPatch{})),
 			"name":      second3(journal.Create(context.Background(), store.KeyParams{Name: name})),
 			"project":   second3(journal.Create(context.Background(), store.KeyParams{Name: "x", Project: name})),
 			"key's":     second3(journal.Create(context.Background(), store.KeyParams{Name: "x", User: name})),
@@ -44,14 +45,14 @@ func TestNewNamesOfFiles(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "a:b", "k_8ENbdXlcXqgH", "k_", "c_x"} {
-		if _, err := file.Set(context.Background(), name, "", store.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := file.Set(context.Background(), name, "", records.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("a user %q: %v", name, err)
 		}
 	}
 	if _, _, err := journal.Create(context.Background(), store.KeyParams{Name: "x", User: "c_x"}); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("a key of c_x: %v", err)
 	}
-	if _, err := file.Set(context.Background(), "x", "", store.UserPatch{Scopes: &[]string{"a b"}}); !errors.Is(err, store.ErrInvalid) {
+	if _, err := file.Set(context.Background(), "x", "", records.UserPatch{Scopes: &[]string{"a b"}}); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("an invalid scope: %v", err)
 	}
 }
@@ -67,18 +68,18 @@ func second3[T, U any](_ T, _ U, err error) error { return err }
 func TestOldNamesCanBeChanged(t *testing.T) {
 	for _, name := range []string{"alice ", "ali\u200bce", "cafe\u0301", "k_8ENbdXlcXqgH"} {
 		file, path := newUserFile(t)
-		if _, err := file.Set(context.Background(), "first", "", store.UserPatch{}); err != nil {
+		if _, err := file.Set(context.Background(), "first", "", records.UserPatch{}); err != nil {
 			t.Fatal(err)
 		}
 		appendTo(t, path, fmt.Sprintf(`{"name":"%s","created":"2026-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}`+"\n", name))
 		yes := true
-		if r, err := file.Set(context.Background(), name, "", store.UserPatch{Disabled: &yes}); err != nil || !r.Disabled {
+		if r, err := file.Set(context.Background(), name, "", records.UserPatch{Disabled: &yes}); err != nil || !r.Disabled {
 			t.Errorf("disabling %+q: %v", name, err)
 		}
 		if err := file.Delete(context.Background(), name, "", time.Time{}); err != nil {
 			t.Errorf("deleting %+q: %v", name, err)
 		}
-		if _, err := file.Set(context.Background(), name, "", store.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := file.Set(context.Background(), name, "", records.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("making %+q again: %v", name, err)
 		}
 	}
@@ -100,7 +101,7 @@ func appendTo(t *testing.T, path, text string) {
 func TestImportWithByteOrderMark(t *testing.T) {
 	file, _ := newUserFile(t)
 	old := authz.NewSecret("old password")
-	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Password: &old}); err != nil {
+	if _, err := file.Set(context.Background(), "alice", "", records.UserPatch{Password: &old}); err != nil {
 		t.Fatal(err)
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte("new password"), bcrypt.MinCost)

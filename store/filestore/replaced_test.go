@@ -12,6 +12,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
@@ -56,8 +57,8 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 		t.Run(command.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keys.jsonl")
 			files := &replacingFS{FS: journal.OS()}
-			j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
-			others := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
+			j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
+			others := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 			one, _, err := others.Create(context.Background(), store.KeyParams{Name: "one", Prefix: "kw_"})
 			if err != nil {
 				t.Fatal(err)
@@ -109,13 +110,13 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 func TestUsersFileReplacedDuringACommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	files := &replacingFS{FS: journal.OS()}
-	f := NewUserFile(UserFileConfig{Path: path, FS: files})
-	if _, err := f.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
+	f := newUsers(UserFileConfig{Path: path, FS: files}, nil)
+	if _, err := f.Set(context.Background(), "alice", "", records.UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func() error{
 		"set": func() error {
-			_, err := f.Set(context.Background(), "alice", "", store.UserPatch{Disabled: new(true)})
+			_, err := f.Set(context.Background(), "alice", "", records.UserPatch{Disabled: new(true)})
 			return err
 		},
 		"import": func() error {
@@ -141,7 +142,7 @@ func TestUsersFileReplacedDuringACommand(t *testing.T) {
 func TestRevocationsFileReplacedDuringACommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.jsonl")
 	files := &replacingFS{FS: journal.OS()}
-	f := NewRevocationFile(RevocationFileConfig{Path: path, FS: files})
+	f := newRevocations(RevocationFileConfig{Path: path, FS: files}, nil)
 	if _, err := f.RevokeToken(context.Background(), "first"); err != nil {
 		t.Fatal(err)
 	}
@@ -161,20 +162,20 @@ func TestDamagedFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	hasher := apikey.NewHasher(authz.Secret{})
-	j := NewKeyFile(KeyFileConfig{Path: path("keys"), Hasher: hasher})
-	u := NewUserFile(UserFileConfig{Path: path("users")})
-	v := NewRevocationFile(RevocationFileConfig{Path: path("revocations")})
+	j := newKeys(KeyFileConfig{Path: path("keys"), Hasher: hasher})
+	u := newUsers(UserFileConfig{Path: path("users")}, nil)
+	v := newRevocations(RevocationFileConfig{Path: path("revocations")}, nil)
 	r, _, err := j.Create(context.Background(), store.KeyParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = u.Set(context.Background(), "alice", "", store.UserPatch{})
+	_, err = u.Set(context.Background(), "alice", "", records.UserPatch{})
 	_, err2 := v.RevokeToken(context.Background(), "first")
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
 	run := map[string]func() error{
-		"set user": func() error { _, err := u.Set(context.Background(), "bob", "", store.UserPatch{}); return err },
+		"set user": func() error { _, err := u.Set(context.Background(), "bob", "", records.UserPatch{}); return err },
 		"list":     func() error { _, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); return err },
 		"users":    func() error { _, _, err := u.List(context.Background(), store.UserFilter{}, store.Page{}); return err },
 		"token":    func() error { _, err := v.RevokeToken(context.Background(), "second"); return err },
@@ -199,7 +200,7 @@ func TestDamagedFiles(t *testing.T) {
 			}
 		}
 	}
-	again := NewKeyFile(KeyFileConfig{Path: path("keys"), Hasher: hasher, StartOver: true})
+	again := newKeys(KeyFileConfig{Path: path("keys"), Hasher: hasher, StartOver: true})
 	if _, _, err := again.Create(context.Background(), store.KeyParams{}); err != nil {
 		t.Error(err)
 	}
@@ -244,7 +245,7 @@ func TestRefusedCommandWritesNothing(t *testing.T) {
 		if content != "-" {
 			mv(t, []byte(content), path)
 		}
-		j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
+		j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 		_, err := j.Revoke(context.Background(), "k_000000000000", "")
 		_, _, err2 := j.Rotate(context.Background(), "k_000000000000", "", time.Hour)
 		if !errors.Is(err, store.ErrNotFound) || !errors.Is(err2, store.ErrNotFound) {
@@ -292,8 +293,8 @@ func TestFirstContentArrives(t *testing.T) {
 					}
 				}}
 			}
-			keys := func(path string, files journal.FS) *KeyFile {
-				return NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
+			keys := func(path string, files journal.FS) *changedKeys {
+				return newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
 			}
 			path, files := arriving(func(path string) error {
 				_, _, err := keys(path, nil).Create(context.Background(), store.KeyParams{Name: "one", Prefix: "kw_"})
@@ -303,7 +304,7 @@ func TestFirstContentArrives(t *testing.T) {
 				t.Errorf("a command: %v", err)
 			}
 			path, files = arriving(func(path string) error {
-				_, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken(context.Background(), "t")
+				_, err := newRevocations(RevocationFileConfig{Path: path}, nil).RevokeToken(context.Background(), "t")
 				return err
 			})
 			tokens, seen := keyindex.NewRevocations(), &seen{}

@@ -90,7 +90,7 @@ func TestReplacedWriterChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := &syncClock{FS: journal.OS()}
-	j := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: clock})
+	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: clock})
 	input := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(input) }() // closed by the parent to end us
 	for {
@@ -104,7 +104,7 @@ func TestReplacedWriterChild(t *testing.T) {
 }
 
 // changeOne runs one command and says what it did.
-func changeOne(t *testing.T, j *KeyFile, clock *syncClock, key int) {
+func changeOne(t *testing.T, j *changedKeys, clock *syncClock, key int) {
 	clock.turns, clock.at = 0, 0
 	var hash string
 	var err error
@@ -135,7 +135,7 @@ func changeOne(t *testing.T, j *KeyFile, clock *syncClock, key int) {
 func idOf(key int) string { return fmt.Sprintf("k_%012d", key) }
 
 // fileSays reports whether the file that the path names has the change.
-func fileSays(t *testing.T, j *KeyFile, key int, hash string) bool {
+func fileSays(t *testing.T, j *changedKeys, key int, hash string) bool {
 	r, err := j.Get(context.Background(), idOf(key))
 	if err != nil {
 		t.Fatal(err)

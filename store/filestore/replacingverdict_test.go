@@ -51,7 +51,7 @@ func (v *verdict) check(w *writer) {
 
 // compare compares the file with what must be in it.
 func (v *verdict) compare(path string) {
-	all, _, err := NewKeyFile(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})}).List(context.Background(), store.KeyFilter{}, store.Page{})
+	all, _, err := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})}).List(context.Background(), store.KeyFilter{}, store.Page{})
 	if err != nil {
 		v.t.Fatal(err)
 	}

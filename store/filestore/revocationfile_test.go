@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/records"
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
@@ -21,7 +22,7 @@ const revocationsHead = `{"keyward":"revocations","version":1}` + "\n"
 // revoking is a revocations file, its writer and a server's view of it.
 type revoking struct {
 	path     string
-	file     *RevocationFile
+	file     *changedRevocations
 	tokens   *keyindex.Revocations
 	follower store.Follower
 	seen     *seen
@@ -30,7 +31,7 @@ type revoking struct {
 func followRevocations(t *testing.T, prepare func(path string)) *revoking {
 	t.Helper()
 	r := &revoking{path: filepath.Join(t.TempDir(), "revocations.jsonl"), tokens: keyindex.NewRevocations(), seen: &seen{}}
-	r.file = NewRevocationFile(RevocationFileConfig{Path: r.path})
+	r.file = newRevocations(RevocationFileConfig{Path: r.path}, nil)
 	if prepare != nil {
 		prepare(r.path)
 	}
@@ -134,7 +135,7 @@ func TestBadRevocationsFileLeavesLastGoodSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := followRevocations(t, func(path string) {
-				if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken(context.Background(), "t"); err != nil {
+				if _, err := newRevocations(RevocationFileConfig{Path: path}, nil).RevokeToken(context.Background(), "t"); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -161,7 +162,7 @@ func TestBadRevocationsFileLeavesLastGoodSet(t *testing.T) {
 
 func TestRevocationsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.jsonl")
-	file := NewRevocationFile(RevocationFileConfig{Path: path})
+	file := newRevocations(RevocationFileConfig{Path: path}, nil)
 	now := time.Now()
 	for name, do := range map[string]func() (store.Revocation, error){
 		"empty id": func() (store.Revocation, error) { return file.RevokeToken(context.Background(), "") },
@@ -191,18 +192,18 @@ func TestRevocationsRefused(t *testing.T) {
 		t.Errorf("a subject with a joiner, as tokens may have: %v", err)
 	}
 	users := filepath.Join(t.TempDir(), "users.jsonl")
-	if _, err := NewUserFile(UserFileConfig{Path: users}).Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
+	if _, err := newUsers(UserFileConfig{Path: users}, nil).Set(context.Background(), "alice", "", records.UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRevocationFile(RevocationFileConfig{Path: users}).RevokeToken(context.Background(), "t"); !errors.Is(err, journal.ErrWrongFile) {
+	if _, err := newRevocations(RevocationFileConfig{Path: users}, nil).RevokeToken(context.Background(), "t"); !errors.Is(err, journal.ErrWrongFile) {
 		t.Errorf("written to a users file: %v", err)
 	}
 }
 
 // TestRevocationsOnAFailingDisk: a revocation that was acknowledged is there, one that was not leaves no trace.
 func TestRevocationsOnAFailingDisk(t *testing.T) {
-	on := func(files journal.FS) *RevocationFile {
-		return NewRevocationFile(RevocationFileConfig{Path: memPath, FS: files, Now: func() time.Time { return startOfTime }})
+	on := func(files journal.FS) *changedRevocations {
+		return newRevocations(RevocationFileConfig{Path: memPath, FS: files}, func() time.Time { return startOfTime })
 	}
 	revoked := func(files *memFS, jti string) bool {
 		tokens := keyindex.NewRevocations()
@@ -245,7 +246,7 @@ func TestRevocationsOnAFailingDisk(t *testing.T) {
 // read, which remembers whether there were revocations, a missing file is not one without.
 func TestLostRevocationsAndALockThatIsNotToBeRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.jsonl")
-	if _, err := NewRevocationFile(RevocationFileConfig{Path: path}).RevokeToken(context.Background(), "one"); err != nil {
+	if _, err := newRevocations(RevocationFileConfig{Path: path}, nil).RevokeToken(context.Background(), "one"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(path); err != nil {

@@ -22,19 +22,21 @@ func TestStore(t *testing.T) {
 		newer := func(path string) func(line string) {
 			return func(line string) { appendTo(t, path, line+"\n") }
 		}
-		keyFile, userFile := NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}), NewUserFile(UserFileConfig{Path: users, Now: now})
+		keyFile, userFile := NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}), NewUserFile(UserFileConfig{Path: users})
+		revocationFile := NewRevocationFile(RevocationFileConfig{Path: revocations})
 		log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: now})
 		return storetest.Store{
-			Keys:           keyFile,
-			Users:          userFile,
-			KeyEditor:      keyFile.Editor(log),
-			UserEditor:     userFile.Editor(log),
-			Audit:          log,
-			Revocations:    NewRevocationFile(RevocationFileConfig{Path: revocations, Now: now}),
-			Hasher:         hasher,
-			KeyFeed:        KeyFeed{hasher, follow(keys)},
-			UserFeed:       UserFeed{follow(users)},
-			RevocationFeed: RevocationFeed{follow(revocations)},
+			Keys:             keyFile,
+			Users:            userFile,
+			Revocations:      revocationFile,
+			KeyEditor:        keyFile.Editor(log),
+			UserEditor:       userFile.Editor(log),
+			RevocationEditor: revocationFile.Editor(log),
+			Audit:            log,
+			Hasher:           hasher,
+			KeyFeed:          KeyFeed{hasher, follow(keys)},
+			UserFeed:         UserFeed{follow(users)},
+			RevocationFeed:   RevocationFeed{follow(revocations)},
 
 			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations),
 		}

@@ -14,18 +14,19 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
 )
 
-func newUserFile(t *testing.T) (*UserFile, string) {
+func newUserFile(t *testing.T) (*changedUsers, string) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
-	return NewUserFile(UserFileConfig{Path: path}), path
+	return newUsers(UserFileConfig{Path: path}, nil), path
 }
 
 // passwordIn is the password hash that the file has for the user.
-func passwordIn(t *testing.T, file *UserFile, name string) string {
+func passwordIn(t *testing.T, file *changedUsers, name string) string {
 	t.Helper()
 	all, err := file.all(unlocked(context.Background(), &file.lines), true)
 	if err != nil {
@@ -37,16 +38,16 @@ func passwordIn(t *testing.T, file *UserFile, name string) string {
 func TestSetUserChangesOnlyWhatIsGiven(t *testing.T) {
 	file, _ := newUserFile(t)
 	yes, password := true, authz.NewSecret("correct horse")
-	first, err := file.Set(context.Background(), "alice", "", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/a"}, Password: &password})
+	first, err := file.Set(context.Background(), "alice", "", records.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/a"}, Password: &password})
 	hash := passwordIn(t, file, "alice")
 	if err != nil || first.Disabled || first.Password != "" || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatal(first, hash, err)
 	}
-	second, err := file.Set(context.Background(), "alice", "", store.UserPatch{Disabled: &yes})
+	second, err := file.Set(context.Background(), "alice", "", records.UserPatch{Disabled: &yes})
 	if err != nil || !second.Disabled || passwordIn(t, file, "alice") != hash || second.Paths[0] != "/a" || second.Scopes[0] != "read" {
 		t.Errorf("%+v %v", second, err)
 	}
-	third, err := file.Set(context.Background(), "alice", "", store.UserPatch{Paths: &[]string{}, Scopes: &[]string{}})
+	third, err := file.Set(context.Background(), "alice", "", records.UserPatch{Paths: &[]string{}, Scopes: &[]string{}})
 	if err != nil || len(third.Paths)+len(third.Scopes) != 0 || !third.Disabled {
 		t.Errorf("%+v %v", third, err)
 	}
@@ -60,7 +61,7 @@ func TestSetUserChangesOnlyWhatIsGiven(t *testing.T) {
 	if err := file.Delete(context.Background(), "alice", "", time.Time{}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
-	if again, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil || again.Disabled || passwordIn(t, file, "alice") != "" {
+	if again, err := file.Set(context.Background(), "alice", "", records.UserPatch{}); err != nil || again.Disabled || passwordIn(t, file, "alice") != "" {
 		t.Errorf("made again: %+v %v", again, err)
 	}
 }
@@ -91,7 +92,7 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
 	start := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	now := start
-	file := NewUserFile(UserFileConfig{Path: path, Now: func() time.Time { return now }})
+	file := newUsers(UserFileConfig{Path: path}, func() time.Time { return now })
 	step := func(by time.Duration, change func() error) {
 		t.Helper()
 		now = now.Add(by)
@@ -99,7 +100,7 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set := func() error { _, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); return err }
+	set := func() error { _, err := file.Set(context.Background(), "alice", "", records.UserPatch{}); return err }
 	remove := func() error { return file.Delete(context.Background(), "alice", "", time.Time{}) }
 	step(0, set)
 	step(time.Hour, set)
@@ -149,8 +150,8 @@ func TestDeletedUsersTimeStays(t *testing.T) {
 // TestDeletedUserWithKeyFromAFastClock: what ends with the user is at least all that is known to be its.
 func TestDeletedUserWithKeyFromAFastClock(t *testing.T) {
 	file, _ := newUserFile(t)
-	journal := NewKeyFile(KeyFileConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{}), Now: func() time.Time { return time.Now().Add(time.Hour) }})
-	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{}); err != nil {
+	journal := newKeys(KeyFileConfig{Path: filepath.Join(t.TempDir(), "keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{}), Now: func() time.Time { return time.Now().Add(time.Hour) }})
+	if _, err := file.Set(context.Background(), "alice", "", records.UserPatch{}); err != nil {
 		t.Fatal(err)
 	}
 	first, _, err := journal.Create(context.Background(), store.KeyParams{User: "alice"})
@@ -194,7 +195,7 @@ func TestOlderUserFiles(t *testing.T) {
 
 func TestUsersAreFollowed(t *testing.T) {
 	file, path := newUserFile(t)
-	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
+	if _, err := file.Set(context.Background(), "alice", "", records.UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
 	users := keyindex.NewUsers()
@@ -211,7 +212,7 @@ func TestUsersAreFollowed(t *testing.T) {
 		t.Fatalf("%+v", alice)
 	}
 	yes := true
-	if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Disabled: &yes}); err != nil {
+	if _, err := file.Set(context.Background(), "alice", "", records.UserPatch{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	within(t, time.Second, "stale", alice.Stale)
@@ -244,7 +245,7 @@ func TestImportHtpasswd(t *testing.T) {
 		t.Fatal(err)
 	}
 	apache := "$2y$" + string(hash[4:])
-	if _, err := file.Set(context.Background(), "bob", "", store.UserPatch{Scopes: &[]string{"read"}}); err != nil {
+	if _, err := file.Set(context.Background(), "bob", "", records.UserPatch{Scopes: &[]string{"read"}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := importHtpasswd(file, strings.NewReader("# users\nalice:"+apache+"\n\nbob:"+string(hash)+"\n"))
@@ -272,10 +273,10 @@ func TestImportHtpasswd(t *testing.T) {
 
 // TestSetUserRefusesPasswords: a password that no hash can be of is invalid.
 func TestSetUserRefusesPasswords(t *testing.T) {
-	file := NewUserFile(UserFileConfig{Path: filepath.Join(t.TempDir(), "users.jsonl")})
+	file := newUsers(UserFileConfig{Path: filepath.Join(t.TempDir(), "users.jsonl")}, nil)
 	for _, text := range []string{"", strings.Repeat("x", 73)} {
 		password := authz.NewSecret(text)
-		if _, err := file.Set(context.Background(), "alice", "", store.UserPatch{Password: &password}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := file.Set(context.Background(), "alice", "", records.UserPatch{Password: &password}); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%d bytes: %v", len(text), err)
 		}
 	}

@@ -17,20 +17,17 @@ func (t *LineTransaction) Tail() ([][]byte, error) {
 	if t.File() == nil {
 		return nil, nil
 	}
-	var text []byte
-	for from := t.Size(); from > 0; {
-		n := min(from, tailChunk)
-		from -= n
-		more := make([]byte, n, n+int64(len(text)))
-		if got, err := t.File().ReadAt(more, from); got < len(more) {
+	// Ever larger parts, so that a batch of any size is read in linear time.
+	for n := min(t.Size(), tailChunk); ; n = min(t.Size(), 4*n) {
+		text := make([]byte, n)
+		if got, err := t.File().ReadAt(text, t.Size()-n); got < len(text) {
 			return nil, err
 		}
-		text = append(more, text...)
-		if lines, ok := lastAppend(text, from == 0); ok {
+		entire := n == t.Size()
+		if lines, ok := lastAppend(text, entire); ok || entire {
 			return lines, nil
 		}
 	}
-	return nil, nil
 }
 
 // lastAppend returns the lines of the last append in the end of a file, if they are
@@ -56,11 +53,11 @@ func lastAppend(text []byte, entire bool) ([][]byte, bool) {
 
 // Contains reports whether a complete line of the file has one of the texts, of at
 // most a kilobyte. It reads the file from its end, where the latest lines are. A
-// missing file has no lines.
+// missing or an empty file is as for [Lines.Read].
 func (l *Lines) Contains(texts ...[]byte) (bool, error) {
 	file, err := l.files().Open(l.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, l.readEmpty()
 	}
 	if err != nil {
 		return false, l.failed("reading", err)
@@ -69,6 +66,9 @@ func (l *Lines) Contains(texts ...[]byte) (bool, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return false, l.failed("reading", err)
+	}
+	if info.Size() == 0 {
+		return false, l.readEmpty()
 	}
 	chunk := make([]byte, tailChunk)
 	seen := false // the newline that ends the lines before it

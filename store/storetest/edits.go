@@ -250,7 +250,7 @@ func testAuditEntries(f *fixture) {
 
 func testAuditList(f *fixture) {
 	for i := range 5 {
-		e := entry(audit.SessionEnd, fmt.Sprint("user ", i))
+		e := entry(audit.LimitReset, fmt.Sprint("user ", i))
 		if e.ActorKey = "k_000000000001"; i%2 == 0 {
 			e.Actor = "bob"
 		}
@@ -267,7 +267,7 @@ func testAuditList(f *fixture) {
 		"by actor":        {store.AuditFilter{Actor: "bob"}, 3},
 		"by actor's key":  {store.AuditFilter{Actor: "k_000000000001"}, 5},
 		"by target":       {store.AuditFilter{Record: "user 3"}, 1},
-		"by action":       {store.AuditFilter{Action: audit.LimitReset}, 0},
+		"by action":       {store.AuditFilter{Action: audit.Request}, 0},
 		"by time":         {store.AuditFilter{Since: f.now().Add(-2 * time.Minute)}, 2},
 		"filters combine": {store.AuditFilter{Actor: "bob", Record: "user 3"}, 0},
 	} {

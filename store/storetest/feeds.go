@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/store"
 )
 
@@ -129,7 +130,7 @@ func testKeyFeed(f *fixture) {
 
 func testUserFeed(f *fixture) {
 	yes, password := true, authz.NewSecret("correct horse")
-	f.set("alice", store.UserPatch{Password: &password})
+	f.set("alice", records.UserPatch{Password: &password})
 	sink := follow(f, f.UserFeed, (*store.UserRecord).Clone)
 	says := func(wanted func(*store.UserRecord) bool) bool {
 		got, found := sink.last(func(r *store.UserRecord) bool { return r.Name == "alice" })
@@ -138,7 +139,7 @@ func testUserFeed(f *fixture) {
 	if !says(func(r *store.UserRecord) bool { return r.Password != "" && r.Password != password.Reveal() }) {
 		f.Error("what was there before is not in force, with the password's hash, when Follow returns")
 	}
-	f.set("alice", store.UserPatch{Disabled: &yes})
+	f.set("alice", records.UserPatch{Disabled: &yes})
 	f.within("a disabled user", func() bool { return says(func(r *store.UserRecord) bool { return r.Disabled && r.Password != "" }) })
 	f.pass(time.Second)
 	if err := f.Users.Delete(f.ctx(), "alice", store.AnyVersion, time.Time{}); err != nil {

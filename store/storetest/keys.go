@@ -12,6 +12,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/store"
 )
 
@@ -127,10 +128,11 @@ func testDelete(f *fixture) {
 	one, secret := f.create("one")
 	two, _ := f.create("two")
 	at := f.pass(time.Minute)
-	for range 2 {
-		if r, err := f.Keys.Delete(f.ctx(), one.ID, store.AnyVersion); err != nil || !r.Deleted.Equal(at) {
-			f.Errorf("%+v, %v", r, err)
-		}
+	if r, err := f.Keys.Delete(f.ctx(), one.ID, store.AnyVersion); err != nil || !r.Deleted.Equal(at) {
+		f.Errorf("%+v, %v", r, err)
+	}
+	if _, err := f.Keys.Delete(f.ctx(), one.ID, store.AnyVersion); !errors.Is(err, store.ErrNotFound) {
+		f.Errorf("deleted twice: %v", err)
 	}
 	if _, err := f.Keys.Get(f.ctx(), one.ID); !errors.Is(err, store.ErrNotFound) {
 		f.Errorf("a deleted key: %v", err)
@@ -289,7 +291,7 @@ func testContext(f *fixture) {
 	_, errGet := f.Keys.Get(ctx, one.ID)
 	_, errFind := f.Keys.FindBySecret(ctx, secret)
 	_, _, errList := f.Keys.List(ctx, store.KeyFilter{}, store.Page{})
-	_, errSet := f.Users.Set(ctx, "alice", store.AnyVersion, store.UserPatch{})
+	_, errSet := f.Users.Set(ctx, "alice", store.AnyVersion, records.UserPatch{})
 	_, _, errUsers := f.Users.List(ctx, store.UserFilter{}, store.Page{}) // of which there are none
 	_, errToken := f.Revocations.RevokeToken(ctx, "t")
 	for what, err := range map[string]error{

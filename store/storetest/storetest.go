@@ -8,19 +8,21 @@ import (
 	"time"
 
 	"keyward/apikey"
+	"keyward/internal/records"
 	"keyward/store"
 )
 
 // Store is an empty store under test.
 type Store struct {
-	Keys        store.Keys
-	Users       store.Users
-	Revocations store.Revocations
+	Keys        store.KeyReader
+	Users       store.UserReader
+	Revocations store.RevocationReader
 	Hasher      *apikey.Hasher // of the keys
 
-	KeyEditor  store.Editor[store.KeyRecord]
-	UserEditor store.Editor[store.UserRecord]
-	Audit      store.AuditLog
+	KeyEditor        store.Editor[store.KeyRecord]
+	UserEditor       store.Editor[store.UserRecord]
+	RevocationEditor store.Editor[store.Revocation]
+	Audit            store.AuditLog
 
 	KeyFeed        store.Feed[store.KeyRecord]
 	UserFeed       store.Feed[store.UserRecord]
@@ -75,15 +77,38 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		t.Run(name, func(t *testing.T) {
 			f := &fixture{T: t, time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)}
 			f.Store = open(t, f.now)
+			f.Keys = keys{f.Store.Keys, records.NewKeys(f.KeyEditor, f.Hasher, f.now, nil)}
+			f.Users = users{f.Store.Users, records.NewUsers(f.UserEditor, f.now)}
+			f.Revocations = revocations{f.Store.Revocations, records.NewRevocations(f.RevocationEditor, f.now)}
 			test(f)
 		})
 	}
 }
 
+// Each of these reads the records of one kind, and changes them by their editor.
+type (
+	keys struct {
+		store.KeyReader
+		*records.Keys
+	}
+	users struct {
+		store.UserReader
+		*records.Users
+	}
+	revocations struct {
+		store.RevocationReader
+		*records.Revocations
+	}
+)
+
 // fixture is a test with its store and its clock.
 type fixture struct {
 	*testing.T
 	Store
+
+	Keys        keys
+	Users       users
+	Revocations revocations
 
 	mu   sync.Mutex
 	time time.Time

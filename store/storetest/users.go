@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/records"
 	"keyward/store"
 )
 
-func (f *fixture) set(name string, patch store.UserPatch) store.UserRecord {
+func (f *fixture) set(name string, patch records.UserPatch) store.UserRecord {
 	f.Helper()
 	r, err := f.Users.Set(f.ctx(), name, store.AnyVersion, patch)
 	if err != nil {
@@ -21,16 +22,16 @@ func (f *fixture) set(name string, patch store.UserPatch) store.UserRecord {
 
 func testSetUser(f *fixture) {
 	yes, password := true, authz.NewSecret("correct horse")
-	made := f.set("alice", store.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/a"}, Password: &password})
+	made := f.set("alice", records.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/a"}, Password: &password})
 	if made.Name != "alice" || made.Disabled || !made.Created.Equal(f.now()) || !made.At.Equal(f.now()) || !made.ValidSince.IsZero() {
 		f.Errorf("%+v", made)
 	}
 	at := f.pass(time.Minute)
-	disabled := f.set("alice", store.UserPatch{Disabled: &yes})
+	disabled := f.set("alice", records.UserPatch{Disabled: &yes})
 	if !disabled.Disabled || disabled.Paths[0] != "/a" || disabled.Scopes[0] != "read" || !disabled.Created.Equal(made.Created) || !disabled.At.Equal(at) {
 		f.Errorf("more changed than was given: %+v", disabled)
 	}
-	if r := f.set("alice", store.UserPatch{Scopes: &[]string{}, Paths: &[]string{}}); len(r.Scopes)+len(r.Paths) != 0 || !r.Disabled {
+	if r := f.set("alice", records.UserPatch{Scopes: &[]string{}, Paths: &[]string{}}); len(r.Scopes)+len(r.Paths) != 0 || !r.Disabled {
 		f.Errorf("%+v", r)
 	}
 	got, err := f.Users.Get(f.ctx(), "alice")
@@ -42,16 +43,16 @@ func testSetUser(f *fixture) {
 	}
 	for _, text := range []string{"", strings.Repeat("x", 73)} {
 		password := authz.NewSecret(text)
-		if _, err := f.Users.Set(f.ctx(), "alice", store.AnyVersion, store.UserPatch{Password: &password}); !errors.Is(err, store.ErrInvalid) {
+		if _, err := f.Users.Set(f.ctx(), "alice", store.AnyVersion, records.UserPatch{Password: &password}); !errors.Is(err, store.ErrInvalid) {
 			f.Errorf("a password of %d bytes: %v", len(text), err)
 		}
 	}
 }
 
 func testUserNames(f *fixture) {
-	f.set("first", store.UserPatch{})
+	f.set("first", records.UserPatch{})
 	for _, name := range []string{"", "a:b", "k_8ENbdXlcXqgH", "c_x", "ali\u200bce", "cafe\u0301", "a\nb", " a", "\xff", strings.Repeat("x", 256)} {
-		if r, err := f.Users.Set(f.ctx(), name, store.AnyVersion, store.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
+		if r, err := f.Users.Set(f.ctx(), name, store.AnyVersion, records.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
 			f.Errorf("%+q: %+v, %v", name, r, err)
 		}
 	}
@@ -62,7 +63,7 @@ func testDeleteUser(f *fixture) {
 	if err := f.Users.Delete(f.ctx(), "alice", store.AnyVersion, time.Time{}); !errors.Is(err, store.ErrNotFound) {
 		f.Errorf("a user who is not there: %v", err)
 	}
-	f.set("alice", store.UserPatch{Scopes: &[]string{"read"}})
+	f.set("alice", records.UserPatch{Scopes: &[]string{"read"}})
 	ended := f.pass(time.Minute)
 	if err := f.Users.Delete(f.ctx(), "alice", store.AnyVersion, time.Time{}); err != nil {
 		f.Fatal(err)
@@ -74,7 +75,7 @@ func testDeleteUser(f *fixture) {
 		f.Errorf("deleted twice: %v", err)
 	}
 	f.pass(time.Minute)
-	again := f.set("alice", store.UserPatch{})
+	again := f.set("alice", records.UserPatch{})
 	if len(again.Scopes) > 0 || !again.ValidSince.Equal(ended) {
 		f.Errorf("made again: %+v", again)
 	}
@@ -92,14 +93,14 @@ func testDeleteUser(f *fixture) {
 	}
 	// And a clock that goes back must not leave out what the user had.
 	f.pass(-time.Hour)
-	if r := f.set("alice", store.UserPatch{}); !r.ValidSince.Equal(ahead) {
+	if r := f.set("alice", records.UserPatch{}); !r.ValidSince.Equal(ahead) {
 		f.Errorf("%+v", r)
 	}
 }
 
 func testImportUsers(f *fixture) {
 	const hash = "$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"
-	f.set("alice", store.UserPatch{Scopes: &[]string{"read"}})
+	f.set("alice", records.UserPatch{Scopes: &[]string{"read"}})
 	f.pass(time.Second)
 	got, err := f.Users.Import(f.ctx(), []store.ImportedUser{{Line: 1, Name: "bob", Password: hash}, {Line: 2, Name: "alice", Password: hash}})
 	if err != nil || len(got) != 2 || got[0].Name != "bob" || got[0].Password != "" || got[1].Scopes[0] != "read" {
@@ -114,14 +115,14 @@ func testImportUsers(f *fixture) {
 }
 
 func testUserVersions(f *fixture) {
-	made := f.set("alice", store.UserPatch{})
+	made := f.set("alice", records.UserPatch{})
 	f.pass(time.Second)
 	password := authz.NewSecret("correct horse")
-	changed, err := f.Users.Set(f.ctx(), "alice", made.Version(), store.UserPatch{Password: &password})
+	changed, err := f.Users.Set(f.ctx(), "alice", made.Version(), records.UserPatch{Password: &password})
 	if err != nil || changed.Version() == made.Version() {
 		f.Fatalf("%q, then %q, %v", made.Version(), changed.Version(), err)
 	}
-	if _, err := f.Users.Set(f.ctx(), "alice", made.Version(), store.UserPatch{}); !errors.Is(err, store.ErrChanged) {
+	if _, err := f.Users.Set(f.ctx(), "alice", made.Version(), records.UserPatch{}); !errors.Is(err, store.ErrChanged) {
 		f.Errorf("set of an earlier version: %v", err)
 	}
 	if err := f.Users.Delete(f.ctx(), "alice", made.Version(), time.Time{}); !errors.Is(err, store.ErrChanged) {
@@ -131,7 +132,7 @@ func testUserVersions(f *fixture) {
 	if err != nil || got.Version() != changed.Version() {
 		f.Errorf("%q read, %q written, %v", got.Version(), changed.Version(), err)
 	}
-	if _, err := f.Users.Set(f.ctx(), "bob", got.Version(), store.UserPatch{}); !errors.Is(err, store.ErrChanged) {
+	if _, err := f.Users.Set(f.ctx(), "bob", got.Version(), records.UserPatch{}); !errors.Is(err, store.ErrChanged) {
 		f.Errorf("a user who is not there has a version: %v", err)
 	}
 	if err := f.Users.Delete(f.ctx(), "alice", got.Version(), time.Time{}); err != nil {
@@ -161,10 +162,10 @@ func (f *fixture) wantNames(what string, filter store.UserFilter, page store.Pag
 func testListUsers(f *fixture) {
 	password := authz.NewSecret("correct horse")
 	for _, name := range []string{"carol", "alice", "bob"} {
-		f.set(name, store.UserPatch{Password: &password})
+		f.set(name, records.UserPatch{Password: &password})
 		f.pass(time.Second)
 	}
-	f.set("carol", store.UserPatch{})
+	f.set("carol", records.UserPatch{})
 	f.wantNames("all", store.UserFilter{}, store.Page{}, "carol", "alice", "bob")
 	f.wantNames("a part of the name", store.UserFilter{Text: "o"}, store.Page{}, "carol", "bob")
 	next := f.wantNames("the first page", store.UserFilter{}, store.Page{Limit: 2, NewestFirst: true}, "bob", "alice")

@@ -1,6 +1,9 @@
-package main
+// Package filecheck finds what is wrong with the files that a configuration names, before
+// a server or a command uses them. It changes none of them.
+package filecheck
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,12 +21,13 @@ import (
 	"keyward/verifier/jwks"
 )
 
-// missingFiles opens the named files, except those that are created on demand.
-func missingFiles(cfg *config.Config) (found config.Problems) {
+// Missing opens the named files, except those that are created on demand, and returns
+// those that cannot be opened.
+func Missing(cfg *config.Config) (found config.Problems) {
 	for _, file := range cfg.Files {
 		var err error
 		switch file.Key {
-		case "usage.file", "revocations.file":
+		case "usage.file", "revocations.file", "audit.file", "state.file":
 		case "keys.pepper_file":
 			_, err = apikey.ReadPepper(file.Path)
 		default:
@@ -44,28 +48,30 @@ func readable(path string) error {
 	return f.Close()
 }
 
-// fileCheck reads the files of a configuration as a starting server does.
-type fileCheck struct {
-	cfg                *config.Config
-	problems, warnings config.Problems
-}
-
-func checkFiles(cfg *config.Config) *fileCheck {
-	c := &fileCheck{cfg: cfg}
+// Check reads the named files as a starting server and the commands do, and returns
+// what keeps them from using a file, and what they leave out.
+func Check(cfg *config.Config) (problems, warnings config.Problems) {
+	c := &check{cfg: cfg}
 	for _, file := range cfg.Files {
-		if err := c.check(file); err != nil {
-			c.problems = append(c.problems, file.Problem(cfg.File, err))
+		if err := c.file(file); err != nil {
+			problems = append(problems, file.Problem(cfg.File, err))
 		}
 	}
-	return c
+	return problems, c.warnings
 }
 
-func (c *fileCheck) warn(file config.File, format string, args ...any) {
+// check is the check of one configuration's files.
+type check struct {
+	cfg      *config.Config
+	warnings config.Problems
+}
+
+func (c *check) warn(file config.File, format string, args ...any) {
 	c.warnings = append(c.warnings, file.Problem(c.cfg.File, fmt.Errorf(format, args...)))
 }
 
-// check returns the error that keeps the server from using the file.
-func (c *fileCheck) check(file config.File) error {
+// file returns the error that keeps a server or a command from using the file.
+func (c *check) file(file config.File) error {
 	switch file.Key {
 	case "keys.file":
 		return c.keys(file)
@@ -77,7 +83,10 @@ func (c *fileCheck) check(file config.File) error {
 	case "revocations.file":
 		// The first revocation makes the file; nothing makes the others on demand.
 		return load(filestore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keyindex.NewRevocations())
-	case "usage.file", "audit.file", "state.file": // made on demand
+	case "audit.file":
+		_, _, err := filestore.NewAuditFile(filestore.AuditFileConfig{Path: file.Path}).List(context.Background(), store.AuditFilter{}, store.Page{Limit: 1})
+		return err
+	case "usage.file", "state.file": // made on demand
 		if err := readable(file.Path); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -102,7 +111,7 @@ func (c *fileCheck) check(file config.File) error {
 
 // keys reads the key file with the pepper. An error of the pepper file itself
 // is reported at that file's line.
-func (c *fileCheck) keys(file config.File) error {
+func (c *check) keys(file config.File) error {
 	var pepper authz.Secret
 	if c.cfg.Keys.PepperFile != "" {
 		var err error
@@ -127,7 +136,7 @@ func load[R any](feed store.Feed[R], into interface {
 }
 
 // keySet checks that a JWKS has what the issuers that name it need.
-func (c *fileCheck) keySet(file config.File) error {
+func (c *check) keySet(file config.File) error {
 	text, err := os.ReadFile(file.Path)
 	if err != nil {
 		return err
@@ -143,7 +152,7 @@ func (c *fileCheck) keySet(file config.File) error {
 }
 
 // secret checks that an HMAC secret suits the algorithms that use it.
-func (c *fileCheck) secret(file config.File) error {
+func (c *check) secret(file config.File) error {
 	text, err := os.ReadFile(file.Path)
 	if err != nil {
 		return err
@@ -156,7 +165,7 @@ func (c *fileCheck) secret(file config.File) error {
 }
 
 // serves looks for a key for each algorithm (all), or for at least one of them.
-func (c *fileCheck) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) error {
+func (c *check) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) error {
 	for i := range c.cfg.JWT {
 		t := &c.cfg.JWT[i]
 		if !named(t) {
@@ -176,9 +185,9 @@ func (c *fileCheck) serves(set *jwks.Set, named func(*config.JWT) bool, all bool
 }
 
 // certificate reads a file of tls, once even if several listeners name it.
-func (c *fileCheck) certificate(file config.File) error {
+func (c *check) certificate(file config.File) error {
 	listener, which, _ := strings.Cut(strings.TrimPrefix(file.Key, "tls."), ".")
-	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin}[listener]
+	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin, "console": c.cfg.TLS.Console}[listener]
 	switch which {
 	case "cert_file":
 		pair.ClientCAFile = ""

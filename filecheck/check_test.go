@@ -1,4 +1,4 @@
-package main
+package filecheck
 
 import (
 	"os"
@@ -13,9 +13,9 @@ func TestFileOfKeyWithoutCheckIsRefused(t *testing.T) {
 	if err := os.WriteFile(path, []byte("anything"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &fileCheck{cfg: &config.Config{}}
+	c := &check{cfg: &config.Config{}}
 	for _, key := range []string{"keys.other_file", "tlsx.grpc.cert_file", ""} {
-		if err := c.check(config.File{Key: key, Path: path}); err == nil {
+		if err := c.file(config.File{Key: key, Path: path}); err == nil {
 			t.Errorf("check of %q accepts a file that it has no check for", key)
 		}
 	}

@@ -1,0 +1,106 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"keyward/authz"
+	"keyward/passwordhash"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// SetUser makes the user, or changes what the patch gives of it, and its password if
+// there is one, in one step. It needs what each of these changes would need.
+func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch, password *authz.Secret) (store.UserRecord, error) {
+	action := actionOf(patch, password)
+	hash, err := s.checkUserPatch(ctx, a, patch, password)
+	var after store.UserRecord
+	if err == nil {
+		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+			now := s.Now().UTC()
+			before, err := tx.Get(ref.Name)
+			if errors.Is(err, store.ErrNotFound) {
+				action = audit.UserCreate
+				before, err = store.UserRecord{Name: ref.Name, Created: now, CreatedBy: a.creator()}, store.CheckUserName(ref.Name)
+			}
+			if err == nil {
+				err = ref.IfMatch.Match(&before)
+			}
+			if err != nil {
+				return err
+			}
+			after = before.Clone()
+			if err := patch.apply(&after, action, now); err != nil {
+				return err
+			}
+			if password != nil {
+				after.Password = hash
+				if action != audit.UserCreate {
+					after.EndLogins(now)
+				}
+			}
+			after.At = now
+			return a.putUser(tx, action, &before, &after)
+		})
+	}
+	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
+		return store.UserRecord{}, err
+	}
+	after.Password = ""
+	return after, nil
+}
+
+// actionOf is what the audit log calls the change of a user who is there.
+func actionOf(patch UserPatch, password *authz.Secret) audit.Action {
+	settings := patch.Scopes != nil || patch.Paths != nil
+	switch {
+	case patch.Disabled != nil && *patch.Disabled && !settings && password == nil:
+		return audit.UserDisable
+	case password != nil && patch.Disabled == nil && !settings:
+		return audit.UserPassword
+	}
+	return audit.UserUpdate
+}
+
+// checkUserPatch returns the hash of the password, or all that is wrong with what is to
+// change.
+func (s *Service) checkUserPatch(ctx context.Context, a Actor, patch UserPatch, password *authz.Secret) (hash string, err error) {
+	if err := a.mayChangeUsers(); err != nil {
+		return "", err
+	}
+	if password != nil && !a.roles.has(roleAdmin) {
+		return "", refuse(Forbidden, "setting the password of a user needs the scope %s", ScopeAdmin)
+	}
+	var bad problems
+	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
+	if password != nil && !passwordhash.ValidPassword(*password) {
+		bad.check("/password", passwordhash.ErrPassword)
+	}
+	if err := bad.err(); err != nil || password == nil {
+		return "", err
+	}
+	return s.HashPassword(ctx, *password)
+}
+
+// apply changes what the patch gives. A record that a newer version wrote can only be
+// disabled.
+func (p UserPatch) apply(r *store.UserRecord, action audit.Action, now time.Time) error {
+	if r.Unsupported && action != audit.UserDisable {
+		return store.ErrUnsupported
+	}
+	if p.Scopes != nil {
+		r.Scopes = *p.Scopes
+	}
+	if p.Paths != nil {
+		r.Paths = *p.Paths
+	}
+	if p.Disabled != nil {
+		r.Disabled = *p.Disabled
+		if r.Disabled && action != audit.UserCreate {
+			r.EndLogins(now)
+		}
+	}
+	return nil
+}
