@@ -65,17 +65,13 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: s.cfg.Keys.File, Hasher: s.stores.keys.hasher})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: s.cfg.Users.File})
+	stores := s.managed(log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
-		Stores: manage.Stores{
-			Keys: keys, KeyEditor: keys.Editor(log.AuditFile), Users: users, UserEditor: users.Editor(log.AuditFile), Audit: log,
-		},
-		Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: hashOneAtATime(),
 		Rules: func(ctx context.Context) manage.KeyRules {
-			ended, err := users.Ended(ctx)
+			ended, err := stores.Users.Ended(ctx)
 			if err != nil {
 				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
 			}
@@ -84,6 +80,18 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
 	})
 	return nil
+}
+
+// managed are the files that managing changes. The log knows all of them: it closes what
+// a command left that died, whichever file it changed.
+func (s *Snapshot) managed(log *filestore.AuditFile) manage.Stores {
+	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: s.cfg.Keys.File, Hasher: s.stores.keys.hasher})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: s.cfg.Users.File})
+	stores := manage.Stores{Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log}
+	if path := s.cfg.Revocations.File; path != "" {
+		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
+	}
+	return stores
 }
 
 // hashOneAtATime returns a function that hashes passwords, each after the one before:

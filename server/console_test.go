@@ -21,6 +21,7 @@ import (
 
 const consoleConfig = baseConfig + `
 users: {file: DIR/users.jsonl}
+revocations: {file: DIR/revocations.jsonl}
 audit: {file: DIR/audit.jsonl}
 state: {file: DIR/keyward.db}
 `

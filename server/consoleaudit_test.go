@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -49,6 +51,29 @@ func TestAuditTargetOfRefusal(t *testing.T) {
 	for _, e := range items {
 		if target, _ := e.(map[string]any)["target"].(string); len(target) > 255 {
 			t.Errorf("a target of %d bytes", len(target))
+		}
+	}
+}
+
+// TestAuditEntryThatACommandLeft: the next change by the API closes the entry of a
+// command that died before it changed its file, whichever file that was.
+func TestAuditEntryThatACommandLeft(t *testing.T) {
+	c := startConsole(t)
+	for i, left := range []string{"key.revoke", "user.delete", "revocation.create"} {
+		c.must("POST", "/users", fmt.Sprintf(`{"name": "u%d"}`, i))
+		last := c.must("GET", "/audit?limit=1", "").body["items"].([]any)[0].(map[string]any)["seq"].(float64)
+		log, err := os.OpenFile(c.path("audit.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fmt.Fprintf(log, `{"seq":%d,"time":"2026-01-01T00:00:00Z","actor":"cli:ada@server","action":%q,"target":"left","via":"cli","outcome":"done"}`+"\n", int(last)+1, left)
+		if err := errors.Join(err, log.Close()); err != nil {
+			t.Fatal(err)
+		}
+		c.must("POST", "/keys", `{"name": "next"}`)
+		items := c.must("GET", "/audit?limit=1&action="+left, "").body["items"].([]any)
+		if len(items) != 1 || items[0].(map[string]any)["outcome"] != "not_done" {
+			t.Errorf("%s: %v", left, items)
 		}
 	}
 }
