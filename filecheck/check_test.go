@@ -1,12 +1,63 @@
 package filecheck
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"keyward/config"
 )
+
+// TestCertificatesOfAllListeners: a certificate is accepted and another file is refused,
+// whichever listener it is for.
+func TestCertificatesOfAllListeners(t *testing.T) {
+	good, bad := writeCertificate(t), filepath.Join(t.TempDir(), "not-a-certificate")
+	if err := os.WriteFile(bad, []byte("anything"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range []config.KeyPair{good, {CertFile: bad, KeyFile: good.KeyFile}} {
+		c := &check{cfg: &config.Config{TLS: config.TLS{GRPC: pair, HTTP: pair, Admin: pair, Console: pair}}}
+		for _, listener := range []string{"grpc", "http", "admin", "console"} {
+			err := c.file(config.File{Key: "tls." + listener + ".cert_file", Path: pair.CertFile})
+			if (err == nil) != (pair == good) {
+				t.Errorf("%s, %s: %v", listener, filepath.Base(pair.CertFile), err)
+			}
+		}
+	}
+}
+
+// writeCertificate writes a certificate and its key.
+func writeCertificate(t *testing.T) config.KeyPair {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	pair := config.KeyPair{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	for path, block := range map[string]*pem.Block{pair.CertFile: {Type: "CERTIFICATE", Bytes: cert}, pair.KeyFile: {Type: "PRIVATE KEY", Bytes: der}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return pair
+}
 
 func TestFileOfKeyWithoutCheckIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "readable")
