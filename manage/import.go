@@ -163,7 +163,7 @@ func (s *Service) putUsers(tx store.Tx[store.UserRecord], a Actor, users []store
 	for i, user := range users {
 		before := there[user.Name]
 		if before.Name == "" {
-			before, err = store.UserRecord{Name: user.Name, Created: now}, store.CheckUserName(user.Name)
+			before, err = store.UserRecord{Name: user.Name, Created: now, CreatedBy: a.creator()}, store.CheckUserName(user.Name)
 		} else if before.Unsupported {
 			err = store.ErrUnsupported
 		}
@@ -171,6 +171,9 @@ func (s *Service) putUsers(tx store.Tx[store.UserRecord], a Actor, users []store
 			return nil, fmt.Errorf("input line %d: %w", user.Line, err)
 		}
 		records[i] = before.Clone()
+		if !before.At.IsZero() && before.Password != user.Password { // not a new user
+			records[i].EndLogins(now)
+		}
 		records[i].Password, records[i].At = user.Password, now
 		tx.Put(&records[i], a.entry(audit.UserImport, user.Name, userChanges(&before, &records[i])))
 	}

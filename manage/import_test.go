@@ -77,7 +77,7 @@ func TestImportUsers(t *testing.T) {
 	if err != nil || len(records) != 2 || records[0].Password != "" {
 		t.Fatalf("%+v, %v", records, err)
 	}
-	if got := f.actions()[1:]; !slices.Equal(got, []string{"user.import alice done password", "user.import bob done password"}) {
+	if got := f.actions()[1:]; !slices.Equal(got, []string{"user.import alice done sessions_since password", "user.import bob done password"}) {
 		t.Errorf("%q", got)
 	}
 	alice, err := f.Users.Get(f.ctx(), "alice")

@@ -129,7 +129,10 @@ func (s *Service) finish(ctx context.Context, a Actor, action audit.Action, reco
 		if s.Await == nil || seq == 0 {
 			return nil
 		}
-		return asError(s.Await(ctx, action.Kind(), seq))
+		if err := s.Await(ctx, action.Kind(), seq); err != nil {
+			return &Error{Code: StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
+		}
+		return nil
 	}
 	err = asError(err)
 	if e := AsError(err); e.isRefusal() {

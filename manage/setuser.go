@@ -14,12 +14,13 @@ import (
 // SetUser makes the user, or changes what the patch gives of it, and its password if
 // there is one, in one step. It needs what each of these changes would need.
 func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch, password *authz.Secret) (store.UserRecord, error) {
-	action := actionOf(patch, password)
+	var action audit.Action
 	hash, err := s.checkUserPatch(ctx, a, patch, password)
 	var after store.UserRecord
 	if err == nil {
 		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
 			now := s.Now().UTC()
+			action = actionOf(patch, password) // the Edit may run again, and find the user then
 			before, err := tx.Get(ref.Name)
 			if errors.Is(err, store.ErrNotFound) {
 				action = audit.UserCreate
@@ -45,11 +46,10 @@ func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserP
 			return a.putUser(tx, action, &before, &after)
 		})
 	}
-	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
-		return store.UserRecord{}, err
+	if action == "" { // refused before the Edit
+		action = actionOf(patch, password)
 	}
-	after.Password = ""
-	return after, nil
+	return s.finishUser(ctx, a, action, ref.Name, after, err)
 }
 
 // actionOf is what the audit log calls the change of a user who is there.

@@ -53,11 +53,7 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.
 			return nil
 		})
 	}
-	if err := s.finish(ctx, a, audit.UserCreate, in.Name, r.Seq, err); err != nil {
-		return store.UserRecord{}, err
-	}
-	r.Password = ""
-	return r, nil
+	return s.finishUser(ctx, a, audit.UserCreate, in.Name, r, err)
 }
 
 // checkUser returns the hash of a new user's password, or all that is wrong with the
@@ -218,7 +214,13 @@ func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action aud
 			return a.putUser(tx, action, &before, &after)
 		})
 	}
-	if err := s.finish(ctx, a, action, ref.Name, after.Seq, err); err != nil {
+	return s.finishUser(ctx, a, action, ref.Name, after, err)
+}
+
+// finishUser is finish for a change of a user, whose record is returned without the
+// password's hash.
+func (s *Service) finishUser(ctx context.Context, a Actor, action audit.Action, name string, after store.UserRecord, err error) (store.UserRecord, error) {
+	if err := s.finish(ctx, a, action, name, after.Seq, err); err != nil {
 		return store.UserRecord{}, err
 	}
 	after.Password = ""

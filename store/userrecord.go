@@ -113,8 +113,9 @@ func (r *UserRecord) EndAll(now, latestKey time.Time) {
 // as those of EndAll do. What the record does not say any more stays out of the file.
 func (r *UserRecord) Delete(now, latestKey time.Time) {
 	r.EndAll(now, latestKey)
+	// A clock that went back since the sessions ended must not bring them back.
 	*r = UserRecord{
-		Name: r.Name, Created: r.Created, CreatedBy: r.CreatedBy, Deleted: r.ValidSince, Gen: r.Gen, At: now,
+		Name: r.Name, Created: r.Created, CreatedBy: r.CreatedBy, Deleted: r.SessionsFrom(), Gen: r.Gen, At: now,
 		Seq: r.Seq, Unknown: r.Unknown, Unsupported: r.Unsupported,
 	}
 }
