@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -26,7 +27,7 @@ type Revoked struct {
 
 // RevokeKeys revokes keys in one durable step: all of them, or none. Those that have
 // ended already are in neither list. It needs keyward:keys.
-func (s *Service) RevokeKeys(ctx context.Context, a Actor, which Selection) (Revoked, error) {
+func (s *Service) RevokeKeys(ctx context.Context, a access.Actor, which Selection) (Revoked, error) {
 	err := s.mayChangeKeys(a, "")
 	if err == nil {
 		err = which.check()
@@ -79,7 +80,7 @@ func (w Selection) members() int {
 }
 
 // revokeOfUser ends all that a user has. One line of the user's record does that.
-func (s *Service) revokeOfUser(ctx context.Context, a Actor, user string) (Revoked, error) {
+func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string) (Revoked, error) {
 	keys, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{})
 	if err != nil {
 		return Revoked{}, asError(err)
@@ -100,7 +101,7 @@ func (s *Service) revokeOfUser(ctx context.Context, a Actor, user string) (Revok
 
 // revokeSelected puts what revoking the selected keys makes of their records, and
 // returns the last one; nil if none has changed.
-func (s *Service) revokeSelected(tx store.Tx[store.KeyRecord], a Actor, which Selection, done *Revoked) (last *store.KeyRecord, err error) {
+func (s *Service) revokeSelected(tx store.Tx[store.KeyRecord], a access.Actor, which Selection, done *Revoked) (last *store.KeyRecord, err error) {
 	missing := make(map[string]bool, len(which.IDs))
 	for _, id := range which.IDs {
 		missing[id] = true
@@ -112,7 +113,7 @@ func (s *Service) revokeSelected(tx store.Tx[store.KeyRecord], a Actor, which Se
 		delete(missing, r.ID)
 		after := r.Clone()
 		if after.Revoke(s.Now().UTC()) {
-			tx.Put(&after, a.entry(audit.KeyRevoke, r.ID, keyChanges(r, &after)))
+			tx.Put(&after, a.Entry(audit.KeyRevoke, r.ID, keyChanges(r, &after)))
 			done.IDs, last = append(done.IDs, r.ID), &after
 		}
 		return nil

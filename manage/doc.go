@@ -4,7 +4,7 @@
 // say, and the audit entry of the change stand in one place that none of them can
 // bypass.
 //
-// The package opens no socket and no file, and authenticates no one: an [Actor] is
-// made of a key or user whose credential was verified. It never has a secret but in
-// the answer of the call that made it.
+// The package opens no socket and no file, and authenticates no one: an
+// [access.Actor] is made of a key or user whose credential was verified. It never has a
+// secret but in the answer of the call that made it.
 package manage

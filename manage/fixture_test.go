@@ -11,6 +11,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
@@ -20,7 +21,7 @@ import (
 type fixture struct {
 	*testing.T
 	*Service
-	admin       Actor
+	admin       access.Actor
 	revocations *filestore.RevocationFile
 
 	mu   sync.Mutex
@@ -29,7 +30,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{T: t, time: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), admin: CLI("root", "host")}
+	f := &fixture{T: t, time: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), admin: access.CLI("root", "host")}
 	dir := t.TempDir()
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
@@ -89,39 +90,39 @@ func (f *fixture) key(p store.KeyParams) store.KeyRecord {
 	return r
 }
 
-var testCall = Call{Via: audit.ViaAPI, Address: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
+var testCall = access.Call{Via: audit.ViaAPI, Address: netip.MustParseAddr("192.0.2.1"), RequestID: "r1"}
 
 // byKey is the actor of a new key of the user's with those scopes; nil is the user's.
-func (f *fixture) byKey(user string, scopes *[]string, paths ...string) Actor {
+func (f *fixture) byKey(user string, scopes *[]string, paths ...string) access.Actor {
 	f.Helper()
 	return f.actorOf(f.key(store.KeyParams{User: user, Scopes: scopes, Paths: paths}))
 }
 
 // actorOf is the actor of a key, as it and its user are now.
-func (f *fixture) actorOf(key store.KeyRecord) Actor {
+func (f *fixture) actorOf(key store.KeyRecord) access.Actor {
 	f.Helper()
 	key, err := f.Keys.Get(f.ctx(), key.ID)
 	if err != nil {
-		return Actor{}
+		return access.Actor{}
 	}
 	if key.User == "" {
-		return KeyActor(&key, nil, f.now(), testCall)
+		return access.KeyActor(&key, nil, f.now(), testCall)
 	}
 	user, err := f.Users.Get(f.ctx(), key.User)
 	if err != nil {
-		return Actor{}
+		return access.Actor{}
 	}
-	return KeyActor(&key, &user, f.now(), testCall)
+	return access.KeyActor(&key, &user, f.now(), testCall)
 }
 
 // bySession is the actor of a session of the user's.
-func (f *fixture) bySession(user string, granted ...string) Actor {
+func (f *fixture) bySession(user string, granted ...string) access.Actor {
 	f.Helper()
 	r, err := f.Users.Get(f.ctx(), user)
 	if err != nil {
 		f.Fatal(err)
 	}
-	return SessionActor(&r, granted, testCall)
+	return access.SessionActor(&r, granted, testCall)
 }
 
 // entries are those of the audit log.

@@ -7,6 +7,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -14,9 +15,9 @@ import (
 // ImportKeys imports keys of another system: all of them, or none. It needs
 // keyward:admin. Every key has its entry in the audit log, without the hint of its
 // secret.
-func (s *Service) ImportKeys(ctx context.Context, a Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
+func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	var records []store.KeyRecord
-	err := a.mayImport()
+	err := mayImport(a)
 	if err == nil {
 		err = checkImport(keys)
 	}
@@ -35,7 +36,7 @@ func (s *Service) ImportKeys(ctx context.Context, a Actor, keys []store.Imported
 
 // putImports puts the records of the keys, which share what their entries say where
 // they share their parameters.
-func (s *Service) putImports(tx store.Tx[store.KeyRecord], a Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
+func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
 	var changes []audit.Change
@@ -50,16 +51,9 @@ func (s *Service) putImports(tx store.Tx[store.KeyRecord], a Actor, keys []store
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)
 		}
-		tx.Put(r, a.entry(audit.KeyImport, r.ID, changes))
+		tx.Put(r, a.Entry(audit.KeyImport, r.ID, changes))
 	}
 	return records, nil
-}
-
-func (a Actor) mayImport() error {
-	if a.roles.has(roleAdmin) {
-		return nil
-	}
-	return refuse(Forbidden, "an import needs the scope %s", ScopeAdmin)
 }
 
 // checkImport returns why some of the keys cannot be imported. Parameters are checked
@@ -97,8 +91,8 @@ func checkImported(p *store.KeyParams) error {
 	}
 	var bad problems
 	checkManaging(&bad, p.Scopes)
-	if p.Scopes != nil && p.User == "" && len(managing(*p.Scopes)) > 0 {
-		bad.add("/scopes", "a scope that begins with %s needs a user", scopePrefix)
+	if p.Scopes != nil && p.User == "" && len(access.Managing(*p.Scopes)) > 0 {
+		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 	}
 	return errors.Unwrap(bad.err())
 }
@@ -122,9 +116,9 @@ func lastSeq(records []store.KeyRecord) int64 {
 // ImportUsers imports users of another system with the hashes of their passwords:
 // all of them, or none. Of those who are there already only the password changes. It
 // needs keyward:admin.
-func (s *Service) ImportUsers(ctx context.Context, a Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
+func (s *Service) ImportUsers(ctx context.Context, a access.Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
 	var records []store.UserRecord
-	err := a.mayImport()
+	err := mayImport(a)
 	if err == nil && len(users) > 0 {
 		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
 			records, err = s.putUsers(tx, a, users)
@@ -144,7 +138,7 @@ func (s *Service) ImportUsers(ctx context.Context, a Actor, users []store.Import
 	return records, nil
 }
 
-func (s *Service) putUsers(tx store.Tx[store.UserRecord], a Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
+func (s *Service) putUsers(tx store.Tx[store.UserRecord], a access.Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
 	there := make(map[string]store.UserRecord, len(users))
 	for _, user := range users {
 		there[user.Name] = store.UserRecord{}
@@ -163,7 +157,7 @@ func (s *Service) putUsers(tx store.Tx[store.UserRecord], a Actor, users []store
 	for i, user := range users {
 		before := there[user.Name]
 		if before.Name == "" {
-			before, err = store.UserRecord{Name: user.Name, Created: now, CreatedBy: a.creator()}, store.CheckUserName(user.Name)
+			before, err = store.UserRecord{Name: user.Name, Created: now, CreatedBy: a.Creator()}, store.CheckUserName(user.Name)
 		} else if before.Unsupported {
 			err = store.ErrUnsupported
 		}
@@ -175,7 +169,7 @@ func (s *Service) putUsers(tx store.Tx[store.UserRecord], a Actor, users []store
 			records[i].EndLogins(now)
 		}
 		records[i].Password, records[i].At = user.Password, now
-		tx.Put(&records[i], a.entry(audit.UserImport, user.Name, userChanges(&before, &records[i])))
+		tx.Put(&records[i], a.Entry(audit.UserImport, user.Name, userChanges(&before, &records[i])))
 	}
 	return records, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -52,7 +53,7 @@ func TestImportKeys(t *testing.T) {
 	}{
 		"a prefix that no key has":        {imported(4, store.KeyParams{Prefix: "a b"}), Invalid, "input line 4: invalid: "},
 		"a rate that is not one":          {imported(4, store.KeyParams{Rate: "often"}), Invalid, "input line 4: invalid: "},
-		"a managing scope without a user": {imported(4, store.KeyParams{Scopes: scopes(ScopeRead)}), Invalid, "input line 4: invalid: a scope that begins with keyward: needs a user"},
+		"a managing scope without a user": {imported(4, store.KeyParams{Scopes: scopes(access.ScopeRead)}), Invalid, "input line 4: invalid: a scope that begins with keyward: needs a user"},
 		"an unknown managing scope":       {imported(4, store.KeyParams{User: "alice", Scopes: scopes("keyward:root")}), Invalid, "input line 4: invalid: the managing scope 1"},
 		"twice in the input":              {imported(3, store.KeyParams{}), Conflict, "input line 3: the key of line 3 again: there already"},
 		"in the store":                    {imported(1, store.KeyParams{}), Conflict, "input line 1: key " + records[0].ID + ": there already"},
@@ -104,7 +105,7 @@ func TestSetUser(t *testing.T) {
 	f.wantCode("create", set("alice", UserPatch{Scopes: scopes("read"), Paths: scopes("/api")}, &password), "")
 	f.wantCode("disable", set("alice", UserPatch{Disabled: new(true)}, nil), "")
 	f.wantCode("a password", set("alice", UserPatch{}, &password), "")
-	f.wantCode("several", set("alice", UserPatch{Disabled: new(false), Scopes: scopes(ScopeAdmin)}, nil), "")
+	f.wantCode("several", set("alice", UserPatch{Disabled: new(false), Scopes: scopes(access.ScopeAdmin)}, nil), "")
 	f.wantCode("the last administrator", set("alice", UserPatch{Scopes: &[]string{}}, nil), Conflict)
 	f.wantCode("a name that no user can have", set("k_alice", UserPatch{}, nil), Invalid)
 	f.wantCode("an unknown managing scope", set("alice", UserPatch{Scopes: scopes("keyward:root")}, nil), Invalid)

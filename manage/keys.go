@@ -8,6 +8,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -26,7 +27,7 @@ type KeyRef struct {
 
 // CreateKey makes a key. The secret is in the answer alone. Own keys need the scope
 // keyward:self or a session, those of others keyward:keys.
-func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
+func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
 	var r store.KeyRecord
 	var secret authz.Secret
 	err := s.mayChangeKeys(a, p.User)
@@ -38,14 +39,14 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (st
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
-			p.CreatedBy = a.creator()
+			p.CreatedBy = a.Creator()
 			if r, secret, err = s.maker.New(&p, s.Now().UTC()); err != nil {
 				return err
 			}
 			if err := s.mayHandOut(ctx, a, &r); err != nil {
 				return err
 			}
-			tx.Put(&r, a.entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
+			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
 			return nil
 		})
 	}
@@ -58,7 +59,7 @@ func (s *Service) CreateKey(ctx context.Context, a Actor, p store.KeyParams) (st
 // RotateKey gives the key a new secret, which is in the answer alone. The one before
 // stays valid for the grace; without one every earlier secret ends. It needs what
 // creating the key would need: the actor is shown a secret of it.
-func (s *Service) RotateKey(ctx context.Context, a Actor, ref KeyRef, grace time.Duration) (store.KeyRecord, authz.Secret, error) {
+func (s *Service) RotateKey(ctx context.Context, a access.Actor, ref KeyRef, grace time.Duration) (store.KeyRecord, authz.Secret, error) {
 	var secret authz.Secret
 	r, err := s.changeKey(ctx, a, ref, audit.KeyRotate, func(r *store.KeyRecord, now time.Time) (changed bool, err error) {
 		secret, err = s.maker.Rotate(r, now, grace)
@@ -71,37 +72,37 @@ func (s *Service) RotateKey(ctx context.Context, a Actor, ref KeyRef, grace time
 }
 
 // RevokeKey ends the key. Revoking one that has ended changes nothing.
-func (s *Service) RevokeKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+func (s *Service) RevokeKey(ctx context.Context, a access.Actor, ref KeyRef) (store.KeyRecord, error) {
 	return s.changeKey(ctx, a, ref, audit.KeyRevoke, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if !r.Revoke(now) {
 			return false, nil
 		}
-		r.Ending = a.act(ref.Reason)
+		r.Ending = act(a, ref.Reason)
 		return true, nil
 	})
 }
 
 // act is what a record keeps of what the actor did to it, so that it is known although
 // the audit log could not be written.
-func (a Actor) act(reason string) *store.Act {
-	return &store.Act{By: a.name, Via: a.via, Reason: reason}
+func act(a access.Actor, reason string) *store.Act {
+	return &store.Act{By: a.Name(), Via: a.Via(), Reason: reason}
 }
 
 // DeleteKey ends the key and hides it.
-func (s *Service) DeleteKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+func (s *Service) DeleteKey(ctx context.Context, a access.Actor, ref KeyRef) (store.KeyRecord, error) {
 	return s.changeKey(ctx, a, ref, audit.KeyDelete, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if !r.Delete(now) {
 			return false, nil
 		}
 		if r.Ending == nil {
-			r.Ending = a.act(ref.Reason)
+			r.Ending = act(a, ref.Reason)
 		}
 		return true, nil
 	})
 }
 
 // changeKey makes one change of one key. Every change but a creation goes through it.
-func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action audit.Action, edit func(r *store.KeyRecord, now time.Time) (bool, error)) (store.KeyRecord, error) {
+func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, action audit.Action, edit func(r *store.KeyRecord, now time.Time) (bool, error)) (store.KeyRecord, error) {
 	var after store.KeyRecord
 	err := s.mayRefer(a, ref)
 	if err == nil {
@@ -113,7 +114,7 @@ func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action aud
 			if err != nil {
 				return err
 			}
-			if ref.Own && !a.owns(&before) {
+			if ref.Own && !owns(a, &before) {
 				return &Error{Code: NotFound, Detail: "there is no such record", refused: true}
 			}
 			if err := ref.IfMatch.Match(&before); err != nil {
@@ -129,7 +130,7 @@ func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action aud
 					return err
 				}
 			}
-			entry := a.entry(action, after.ID, keyChanges(&before, &after))
+			entry := a.Entry(action, after.ID, keyChanges(&before, &after))
 			entry.Reason = ref.Reason
 			tx.Put(&after, entry)
 			return nil
@@ -141,60 +142,11 @@ func (s *Service) changeKey(ctx context.Context, a Actor, ref KeyRef, action aud
 	return after, nil
 }
 
-// owns reports whether the key is the actor's: its user's, or the one that it
-// presented.
-func (a Actor) owns(r *store.KeyRecord) bool {
-	return a.name != "" && (a.key == r.ID || r.User == a.reach.user && r.User != "" && a.roles.has(roleSelf))
-}
-
-// mayRefer refuses an actor who may not change keys of others, before it learns
-// whether the key is there.
-func (s *Service) mayRefer(a Actor, ref KeyRef) error {
-	if ref.Own {
-		if a.name != "" && (a.roles.has(roleSelf) || a.key != "" && a.key == ref.ID) {
-			return nil
-		}
-		return refuse(Forbidden, "changing one's own keys needs the scope %s or a session", ScopeSelf)
-	}
-	return s.mayChangeKeys(a, "")
-}
-
-// mayChangeKeys refuses an actor who may not hand out and change keys of the user;
-// "" is any.
-func (s *Service) mayChangeKeys(a Actor, user string) error {
-	own := user != "" && user == a.reach.user && a.roles.has(roleSelf)
-	if own || a.roles.has(roleKeys) {
-		return nil
-	}
-	return refuse(Forbidden, "keys of others need the scope %s", ScopeKeys)
-}
-
-// mayHandOut refuses an actor who would be shown a secret of a key that may do more
-// than the actor itself, or who would make a key able to.
-func (s *Service) mayHandOut(ctx context.Context, a Actor, r *store.KeyRecord) error {
-	if a.reach.everything {
-		return s.managesForUser(r)
-	}
-	if r.User != "" && r.User != a.reach.user {
-		user, err := s.Users.Get(ctx, r.User)
-		if err != nil {
-			return refuse(BeyondCaller, "the key's user is not on record, and could be given anything later")
-		}
-		if len(managing(user.Scopes)) > 0 {
-			return refuse(BeyondCaller, "the key's user has a scope that begins with %s: its keys can only be revoked", scopePrefix)
-		}
-	}
-	if member := a.reach.beyond(r, s.KeyRate, false); member != "" {
-		return refuse(BeyondCaller, "by its %s the key could do more than the caller", member)
-	}
-	return s.managesForUser(r)
-}
-
 // managesForUser refuses a key with a managing scope and no user.
 func (s *Service) managesForUser(r *store.KeyRecord) error {
-	if len(managing(r.OwnScopes())) > 0 && r.User == "" {
+	if len(access.Managing(r.OwnScopes())) > 0 && r.User == "" {
 		var bad problems
-		bad.add("/scopes", "a scope that begins with %s needs a user", scopePrefix)
+		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 		return bad.err()
 	}
 	return nil
@@ -218,8 +170,8 @@ func checkManaging(bad *problems, scopes *[]string) {
 	if scopes == nil {
 		return
 	}
-	for i, scope := range managing(*scopes) {
-		if !known(scope) {
+	for i, scope := range access.Managing(*scopes) {
+		if !access.KnownScope(scope) {
 			bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -21,7 +22,7 @@ type KeyPatch struct {
 
 // UpdateKey changes a key. It needs what creating the result would need. A key that has
 // ended is [Ended].
-func (s *Service) UpdateKey(ctx context.Context, a Actor, ref KeyRef, patch KeyPatch) (store.KeyRecord, error) {
+func (s *Service) UpdateKey(ctx context.Context, a access.Actor, ref KeyRef, patch KeyPatch) (store.KeyRecord, error) {
 	if err := s.checkPatch(&patch); err != nil {
 		return store.KeyRecord{}, s.finish(ctx, a, audit.KeyUpdate, ref.ID, 0, err)
 	}
@@ -96,18 +97,18 @@ func (p *KeyPatch) apply(r *store.KeyRecord) {
 }
 
 // PauseKey has the checks refuse the key until it is resumed. Its secret stays.
-func (s *Service) PauseKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+func (s *Service) PauseKey(ctx context.Context, a access.Actor, ref KeyRef) (store.KeyRecord, error) {
 	return s.changeKey(ctx, a, ref, audit.KeyPause, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if err := s.changeable(ctx, r, now); err != nil || r.Paused != nil {
 			return false, err
 		}
-		r.Paused, r.At = &store.Pause{Since: now, Act: *a.act(ref.Reason)}, now
+		r.Paused, r.At = &store.Pause{Since: now, Act: *act(a, ref.Reason)}, now
 		return true, nil
 	})
 }
 
 // ResumeKey ends a pause. It needs what creating the key would need.
-func (s *Service) ResumeKey(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+func (s *Service) ResumeKey(ctx context.Context, a access.Actor, ref KeyRef) (store.KeyRecord, error) {
 	return s.changeKey(ctx, a, ref, audit.KeyResume, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if err := s.changeable(ctx, r, now); err != nil || r.Paused == nil {
 			return false, err
@@ -118,7 +119,7 @@ func (s *Service) ResumeKey(ctx context.Context, a Actor, ref KeyRef) (store.Key
 }
 
 // EndGrace ends the secrets that rotations replaced, whose grace is not over.
-func (s *Service) EndGrace(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
+func (s *Service) EndGrace(ctx context.Context, a access.Actor, ref KeyRef) (store.KeyRecord, error) {
 	return s.changeKey(ctx, a, ref, audit.KeyEndGrace, func(r *store.KeyRecord, now time.Time) (bool, error) {
 		if len(r.Unexpired(now)) == 0 {
 			return false, nil

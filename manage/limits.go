@@ -3,13 +3,14 @@ package manage
 import (
 	"context"
 
+	"keyward/manage/access"
 	"keyward/store/audit"
 )
 
 // KeyLimit returns what is left of a key's rate limit; nil if it has none. It needs
 // keyward:read.
-func (s *Service) KeyLimit(ctx context.Context, a Actor, id string) (*KeyLimit, error) {
-	if err := s.mayRead(ctx, a, roleRead, false, "limits"); err != nil {
+func (s *Service) KeyLimit(ctx context.Context, a access.Actor, id string) (*KeyLimit, error) {
+	if err := s.mayRead(ctx, a, access.Read, false, "limits"); err != nil {
 		return nil, err
 	}
 	if err := s.hasKey(ctx, id); err != nil || s.Limits == nil {
@@ -20,7 +21,7 @@ func (s *Service) KeyLimit(ctx context.Context, a Actor, id string) (*KeyLimit, 
 }
 
 // ResetKeyLimit makes the key's count that of one never used. It needs keyward:keys.
-func (s *Service) ResetKeyLimit(ctx context.Context, a Actor, id string) error {
+func (s *Service) ResetKeyLimit(ctx context.Context, a access.Actor, id string) error {
 	err := s.mayChangeKeys(a, "")
 	if err == nil {
 		err = s.hasKey(ctx, id)
@@ -28,7 +29,7 @@ func (s *Service) ResetKeyLimit(ctx context.Context, a Actor, id string) error {
 	if err == nil {
 		// The entry comes first: a counter that was reset without one would be worse
 		// than an entry for a counter that was not.
-		err = s.Audit.Append(ctx, a.entry(audit.LimitReset, id, nil))
+		err = s.Audit.Append(ctx, a.Entry(audit.LimitReset, id, nil))
 	}
 	if err == nil && s.Limits != nil {
 		err = s.Limits.ResetKeyLimit(ctx, id)

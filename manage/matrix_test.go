@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -94,74 +95,74 @@ revoke all tokens             | +        +        f        f        f        f  
 
 // wantEntry fails the test unless what the actor did is in the audit log, or that it
 // was refused: nothing is written of a caller who is not known.
-func (f *fixture) wantEntry(a Actor, err error, before int) {
+func (f *fixture) wantEntry(a access.Actor, err error, before int) {
 	f.Helper()
 	for _, e := range f.entries()[before:] {
 		switch {
-		case e.Actor != a.name:
+		case e.Actor != a.Name():
 		case err == nil && e.Outcome == audit.Done, err != nil && e.Outcome == audit.Refused && e.Reason == string(CodeOf(err)):
 			return
 		}
 	}
-	if reading := f.Name()[len("TestMatrix/"):]; err == nil && strings.HasPrefix(reading, "read") || a.name == "" {
+	if reading := f.Name()[len("TestMatrix/"):]; err == nil && strings.HasPrefix(reading, "read") || !a.Known() {
 		return
 	}
 	f.Errorf("no entry: %+v", f.entries()[before:])
 }
 
 // actor makes the actor of a column.
-func (f *fixture) actor(column string) Actor {
+func (f *fixture) actor(column string) access.Actor {
 	f.Helper()
-	f.user("root", []string{ScopeAdmin, "read", "write"})
-	f.user("root2", []string{ScopeAdmin})
+	f.user("root", []string{access.ScopeAdmin, "read", "write"})
+	f.user("root2", []string{access.ScopeAdmin})
 	f.user("other", []string{"read"}, "/api")
 	f.user("plain", []string{"read"}, "/api")
-	f.user("ops", []string{ScopeKeys, ScopeUsers, ScopeRead, "read", "write"}, "/api")
+	f.user("ops", []string{access.ScopeKeys, access.ScopeUsers, access.ScopeRead, "read", "write"}, "/api")
 	switch column {
 	case "admin":
 		return f.bySession("root")
 	case "adminkey":
-		return f.byKey("root", scopes(ScopeAdmin))
+		return f.byKey("root", scopes(access.ScopeAdmin))
 	case "keys":
-		return f.byKey("ops", scopes(ScopeKeys, ScopeSelf, "read"), "/api/v1")
+		return f.byKey("ops", scopes(access.ScopeKeys, access.ScopeSelf, "read"), "/api/v1")
 	case "users":
-		return f.byKey("ops", scopes(ScopeUsers, "read"), "/api/v1")
+		return f.byKey("ops", scopes(access.ScopeUsers, "read"), "/api/v1")
 	case "read":
-		return f.byKey("ops", scopes(ScopeRead))
+		return f.byKey("ops", scopes(access.ScopeRead))
 	case "self":
-		return f.byKey("plain", scopes(ScopeSelf, "read"), "/api")
+		return f.byKey("plain", scopes(access.ScopeSelf, "read"), "/api")
 	case "session":
 		return f.bySession("plain")
 	case "plain":
 		return f.byKey("plain", nil)
 	case "claims":
-		return f.byKey("plain", scopes(ScopeAdmin, ScopeKeys, ScopeUsers, ScopeRead, "read"))
+		return f.byKey("plain", scopes(access.ScopeAdmin, access.ScopeKeys, access.ScopeUsers, access.ScopeRead, "read"))
 	case "nouser":
 		return f.byKey("", scopes("read"))
 	case "disabled":
-		return f.ended(f.key(store.KeyParams{User: "plain", Scopes: scopes(ScopeSelf)}), func(key store.KeyRecord) error {
+		return f.ended(f.key(store.KeyParams{User: "plain", Scopes: scopes(access.ScopeSelf)}), func(key store.KeyRecord) error {
 			off := true
 			_, err := f.UpdateUser(f.ctx(), f.admin, UserRef{Name: key.User}, UserPatch{Disabled: &off})
 			return err
 		})
 	case "expired":
-		return f.ended(f.key(store.KeyParams{User: "root", Scopes: scopes(ScopeAdmin), Expires: f.now().Add(1)}), func(store.KeyRecord) error {
+		return f.ended(f.key(store.KeyParams{User: "root", Scopes: scopes(access.ScopeAdmin), Expires: f.now().Add(1)}), func(store.KeyRecord) error {
 			f.pass(1)
 			return nil
 		})
 	case "revoked":
-		return f.ended(f.key(store.KeyParams{User: "root", Scopes: scopes(ScopeAdmin)}), func(key store.KeyRecord) error {
+		return f.ended(f.key(store.KeyParams{User: "root", Scopes: scopes(access.ScopeAdmin)}), func(key store.KeyRecord) error {
 			_, err := f.RevokeKey(f.ctx(), f.admin, KeyRef{ID: key.ID})
 			return err
 		})
 	default:
 		f.Fatalf("no actor %q", column)
-		return Actor{}
+		return access.Actor{}
 	}
 }
 
 // ended is the actor of a key after something ended it.
-func (f *fixture) ended(key store.KeyRecord, end func(store.KeyRecord) error) Actor {
+func (f *fixture) ended(key store.KeyRecord, end func(store.KeyRecord) error) access.Actor {
 	f.Helper()
 	if err := end(key); err != nil {
 		f.Fatal(err)
@@ -170,55 +171,59 @@ func (f *fixture) ended(key store.KeyRecord, end func(store.KeyRecord) error) Ac
 }
 
 // requests are the rows.
-var requests = map[string]func(f *fixture, a Actor) error{
-	"create own key": func(f *fixture, a Actor) error {
-		return f.tryCreate(a, store.KeyParams{User: a.reach.user, Scopes: scopes("read"), Paths: []string{"/api/v1/x"}})
+var requests = map[string]func(f *fixture, a access.Actor) error{
+	"create own key": func(f *fixture, a access.Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: a.User(), Scopes: scopes("read"), Paths: []string{"/api/v1/x"}})
 	},
-	"create key of another": func(f *fixture, a Actor) error {
+	"create key of another": func(f *fixture, a access.Actor) error {
 		return f.tryCreate(a, store.KeyParams{User: "other"})
 	},
-	"create bounded key of another": func(f *fixture, a Actor) error {
+	"create bounded key of another": func(f *fixture, a access.Actor) error {
 		return f.tryCreate(a, store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 	},
-	"create key of an admin": func(f *fixture, a Actor) error {
+	"create key of an admin": func(f *fixture, a access.Actor) error {
 		return f.tryCreate(a, store.KeyParams{User: "root2", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 	},
-	"create managing key": func(f *fixture, a Actor) error {
-		return f.tryCreate(a, store.KeyParams{User: a.reach.user, Scopes: scopes("read", ScopeSelf), Paths: []string{"/api/v1"}})
+	"create managing key": func(f *fixture, a access.Actor) error {
+		return f.tryCreate(a, store.KeyParams{User: a.User(), Scopes: scopes("read", access.ScopeSelf), Paths: []string{"/api/v1"}})
 	},
-	"create key without a user": func(f *fixture, a Actor) error {
+	"create key without a user": func(f *fixture, a access.Actor) error {
 		return f.tryCreate(a, store.KeyParams{Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 	},
-	"rotate own key":       func(f *fixture, a Actor) error { return f.tryRotate(a, f.ownKey(a), true) },
-	"rotate another's own": func(f *fixture, a Actor) error { return f.tryRotate(a, f.key(store.KeyParams{User: "other"}), true) },
-	"rotate key of another": func(f *fixture, a Actor) error {
+	"rotate own key": func(f *fixture, a access.Actor) error { return f.tryRotate(a, f.ownKey(a), true) },
+	"rotate another's own": func(f *fixture, a access.Actor) error {
+		return f.tryRotate(a, f.key(store.KeyParams{User: "other"}), true)
+	},
+	"rotate key of another": func(f *fixture, a access.Actor) error {
 		return f.tryRotate(a, f.key(store.KeyParams{User: "other"}), false)
 	},
-	"rotate key of an admin": func(f *fixture, a Actor) error {
+	"rotate key of an admin": func(f *fixture, a access.Actor) error {
 		return f.tryRotate(a, f.key(store.KeyParams{User: "root2", Scopes: scopes("read"), Paths: []string{"/api/v1"}}), false)
 	},
-	"revoke own key":       func(f *fixture, a Actor) error { return f.tryRevoke(a, f.ownKey(a), true) },
-	"revoke another's own": func(f *fixture, a Actor) error { return f.tryRevoke(a, f.key(store.KeyParams{User: "other"}), true) },
-	"revoke key of another": func(f *fixture, a Actor) error {
+	"revoke own key": func(f *fixture, a access.Actor) error { return f.tryRevoke(a, f.ownKey(a), true) },
+	"revoke another's own": func(f *fixture, a access.Actor) error {
+		return f.tryRevoke(a, f.key(store.KeyParams{User: "other"}), true)
+	},
+	"revoke key of another": func(f *fixture, a access.Actor) error {
 		return f.tryRevoke(a, f.key(store.KeyParams{User: "other"}), false)
 	},
-	"revoke key of an admin": func(f *fixture, a Actor) error {
+	"revoke key of an admin": func(f *fixture, a access.Actor) error {
 		return f.tryRevoke(a, f.key(store.KeyParams{User: "root2"}), false)
 	},
-	"narrow key of another": func(f *fixture, a Actor) error {
+	"narrow key of another": func(f *fixture, a access.Actor) error {
 		key := f.key(store.KeyParams{User: "other"})
 		list := scopes("read")
 		return f.tryUpdate(a, key, KeyPatch{Scopes: &list, Paths: scopes("/api/v1")})
 	},
-	"widen key of another": func(f *fixture, a Actor) error {
+	"widen key of another": func(f *fixture, a access.Actor) error {
 		key := f.key(store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 		return f.tryUpdate(a, key, KeyPatch{Paths: scopes("/api")})
 	},
-	"pause key of another": func(f *fixture, a Actor) error {
+	"pause key of another": func(f *fixture, a access.Actor) error {
 		_, err := f.PauseKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
 		return err
 	},
-	"resume key of another": func(f *fixture, a Actor) error {
+	"resume key of another": func(f *fixture, a access.Actor) error {
 		key := f.key(store.KeyParams{User: "other"})
 		if _, err := f.PauseKey(f.ctx(), f.admin, KeyRef{ID: key.ID}); err != nil {
 			f.Fatal(err)
@@ -226,7 +231,7 @@ var requests = map[string]func(f *fixture, a Actor) error{
 		_, err := f.ResumeKey(f.ctx(), a, KeyRef{ID: key.ID})
 		return err
 	},
-	"end grace of another": func(f *fixture, a Actor) error {
+	"end grace of another": func(f *fixture, a access.Actor) error {
 		key := f.key(store.KeyParams{User: "other"})
 		if _, _, err := f.RotateKey(f.ctx(), f.admin, KeyRef{ID: key.ID}, time.Hour); err != nil {
 			f.Fatal(err)
@@ -234,101 +239,101 @@ var requests = map[string]func(f *fixture, a Actor) error{
 		_, err := f.EndGrace(f.ctx(), a, KeyRef{ID: key.ID})
 		return err
 	},
-	"delete key of another": func(f *fixture, a Actor) error {
+	"delete key of another": func(f *fixture, a access.Actor) error {
 		_, err := f.DeleteKey(f.ctx(), a, KeyRef{ID: f.key(store.KeyParams{User: "other"}).ID})
 		return err
 	},
-	"revoke itself": func(f *fixture, a Actor) error {
-		_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: a.key, Own: true})
+	"revoke itself": func(f *fixture, a access.Actor) error {
+		_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: a.Key(), Own: true})
 		return err
 	},
-	"create user": func(f *fixture, a Actor) error {
+	"create user": func(f *fixture, a access.Actor) error {
 		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"write"}})
 		return err
 	},
-	"create bounded user": func(f *fixture, a Actor) error {
+	"create bounded user": func(f *fixture, a access.Actor) error {
 		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"read"}, Paths: []string{"/api/v1"}})
 		return err
 	},
-	"create user without paths": func(f *fixture, a Actor) error {
+	"create user without paths": func(f *fixture, a access.Actor) error {
 		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{"read"}})
 		return err
 	},
-	"create managing user": func(f *fixture, a Actor) error {
-		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{ScopeUsers}, Paths: []string{"/api/v1"}})
+	"create managing user": func(f *fixture, a access.Actor) error {
+		_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Scopes: []string{access.ScopeUsers}, Paths: []string{"/api/v1"}})
 		return err
 	},
-	"disable user": func(f *fixture, a Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(true)}) },
-	"enable user":  func(f *fixture, a Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(false)}) },
-	"widen user": func(f *fixture, a Actor) error {
+	"disable user": func(f *fixture, a access.Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(true)}) },
+	"enable user":  func(f *fixture, a access.Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(false)}) },
+	"widen user": func(f *fixture, a access.Actor) error {
 		return f.tryPatch(a, "other", UserPatch{Scopes: scopes("read", "write")})
 	},
-	"disable an admin": func(f *fixture, a Actor) error { return f.tryPatch(a, "root2", UserPatch{Disabled: new(true)}) },
-	"revoke all of a user": func(f *fixture, a Actor) error {
+	"disable an admin": func(f *fixture, a access.Actor) error { return f.tryPatch(a, "root2", UserPatch{Disabled: new(true)}) },
+	"revoke all of a user": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeKeys(f.ctx(), a, Selection{User: "other"})
 		return err
 	},
-	"revoke all of an admin": func(f *fixture, a Actor) error {
+	"revoke all of an admin": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeKeys(f.ctx(), a, Selection{User: "root2"})
 		return err
 	},
-	"set password": func(f *fixture, a Actor) error {
+	"set password": func(f *fixture, a access.Actor) error {
 		return f.SetPassword(f.ctx(), a, UserRef{Name: "other"}, authz.NewSecret("correct horse"))
 	},
-	"delete user":  func(f *fixture, a Actor) error { return f.DeleteUser(f.ctx(), a, UserRef{Name: "other"}) },
-	"set new user": func(f *fixture, a Actor) error { return f.trySet(a, "new", UserPatch{Scopes: scopes("write")}) },
-	"set new bounded user": func(f *fixture, a Actor) error {
+	"delete user":  func(f *fixture, a access.Actor) error { return f.DeleteUser(f.ctx(), a, UserRef{Name: "other"}) },
+	"set new user": func(f *fixture, a access.Actor) error { return f.trySet(a, "new", UserPatch{Scopes: scopes("write")}) },
+	"set new bounded user": func(f *fixture, a access.Actor) error {
 		return f.trySet(a, "new", UserPatch{Scopes: scopes("read"), Paths: scopes("/api/v1")})
 	},
-	"set user with a password": func(f *fixture, a Actor) error {
+	"set user with a password": func(f *fixture, a access.Actor) error {
 		password := authz.NewSecret("correct horse")
 		_, err := f.SetUser(f.ctx(), a, UserRef{Name: "other"}, UserPatch{}, &password)
 		return err
 	},
-	"set user disabled": func(f *fixture, a Actor) error { return f.trySet(a, "other", UserPatch{Disabled: new(true)}) },
-	"set user wider": func(f *fixture, a Actor) error {
+	"set user disabled": func(f *fixture, a access.Actor) error { return f.trySet(a, "other", UserPatch{Disabled: new(true)}) },
+	"set user wider": func(f *fixture, a access.Actor) error {
 		return f.trySet(a, "other", UserPatch{Scopes: scopes("read", "write")})
 	},
-	"set an admin disabled": func(f *fixture, a Actor) error { return f.trySet(a, "root2", UserPatch{Disabled: new(true)}) },
-	"import keys": func(f *fixture, a Actor) error {
+	"set an admin disabled": func(f *fixture, a access.Actor) error { return f.trySet(a, "root2", UserPatch{Disabled: new(true)}) },
+	"import keys": func(f *fixture, a access.Actor) error {
 		_, err := f.ImportKeys(f.ctx(), a, []store.ImportedKey{imported(1, store.KeyParams{User: "other"})})
 		return err
 	},
-	"import users": func(f *fixture, a Actor) error {
+	"import users": func(f *fixture, a access.Actor) error {
 		_, err := f.ImportUsers(f.ctx(), a, []store.ImportedUser{{Name: "other", Password: testHash}})
 		return err
 	},
-	"revoke a token": func(f *fixture, a Actor) error {
+	"revoke a token": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeToken(f.ctx(), a, "t1")
 		return err
 	},
-	"revoke tokens of a subject": func(f *fixture, a Actor) error {
+	"revoke tokens of a subject": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeTokensOf(f.ctx(), a, "alice", f.now())
 		return err
 	},
-	"revoke all tokens": func(f *fixture, a Actor) error {
+	"revoke all tokens": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeTokens(f.ctx(), a, f.now())
 		return err
 	},
-	"read audit log": func(f *fixture, a Actor) error {
+	"read audit log": func(f *fixture, a access.Actor) error {
 		_, _, err := f.AuditLog(f.ctx(), a, store.AuditFilter{}, store.Page{Limit: 1})
 		return err
 	},
 }
 
-func (f *fixture) tryCreate(a Actor, p store.KeyParams) error {
+func (f *fixture) tryCreate(a access.Actor, p store.KeyParams) error {
 	p.Name = "tried"
 	_, _, err := f.CreateKey(f.ctx(), a, p)
 	return err
 }
 
 // ownKey is another key of the actor's user.
-func (f *fixture) ownKey(a Actor) store.KeyRecord {
+func (f *fixture) ownKey(a access.Actor) store.KeyRecord {
 	f.Helper()
-	return f.key(store.KeyParams{User: a.reach.user, Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	return f.key(store.KeyParams{User: a.User(), Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 }
 
-func (f *fixture) tryRotate(a Actor, key store.KeyRecord, own bool) error {
+func (f *fixture) tryRotate(a access.Actor, key store.KeyRecord, own bool) error {
 	_, _, err := f.RotateKey(f.ctx(), a, KeyRef{ID: key.ID, Own: own}, 0)
 	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || err != nil && now.Hash != key.Hash {
 		f.Errorf("refused, and changed: %v", getErr)
@@ -336,7 +341,7 @@ func (f *fixture) tryRotate(a Actor, key store.KeyRecord, own bool) error {
 	return err
 }
 
-func (f *fixture) tryUpdate(a Actor, key store.KeyRecord, patch KeyPatch) error {
+func (f *fixture) tryUpdate(a access.Actor, key store.KeyRecord, patch KeyPatch) error {
 	_, err := f.UpdateKey(f.ctx(), a, KeyRef{ID: key.ID}, patch)
 	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || (err != nil) != (now.Version() == key.Version()) {
 		f.Errorf("%v, and %+v", err, now)
@@ -344,7 +349,7 @@ func (f *fixture) tryUpdate(a Actor, key store.KeyRecord, patch KeyPatch) error 
 	return err
 }
 
-func (f *fixture) tryRevoke(a Actor, key store.KeyRecord, own bool) error {
+func (f *fixture) tryRevoke(a access.Actor, key store.KeyRecord, own bool) error {
 	_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: key.ID, Own: own})
 	if now, getErr := f.Keys.Get(f.ctx(), key.ID); getErr != nil || now.Ended() != (err == nil) {
 		f.Errorf("%v, and %+v", err, now)
@@ -352,13 +357,13 @@ func (f *fixture) tryRevoke(a Actor, key store.KeyRecord, own bool) error {
 	return err
 }
 
-func (f *fixture) tryPatch(a Actor, name string, patch UserPatch) error {
+func (f *fixture) tryPatch(a access.Actor, name string, patch UserPatch) error {
 	_, err := f.UpdateUser(f.ctx(), a, UserRef{Name: name}, patch)
 	return err
 }
 
 // trySet sets a user; one that is refused stays as it was.
-func (f *fixture) trySet(a Actor, name string, patch UserPatch) error {
+func (f *fixture) trySet(a access.Actor, name string, patch UserPatch) error {
 	f.Helper()
 	before, _ := f.Users.Get(f.ctx(), name)
 	_, err := f.SetUser(f.ctx(), a, UserRef{Name: name}, patch, nil)

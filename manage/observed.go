@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 
+	"keyward/manage/access"
 	"keyward/manage/denials"
 	"keyward/usage"
 )
 
 // KeyUsage returns the use of a key. It needs keyward:read or keyward:keys, or the
 // key is the actor's own and asked for as such.
-func (s *Service) KeyUsage(ctx context.Context, a Actor, ref KeyRef) (usage.Usage, error) {
+func (s *Service) KeyUsage(ctx context.Context, a access.Actor, ref KeyRef) (usage.Usage, error) {
 	if _, err := s.Key(ctx, a, ref); err != nil {
 		return usage.Usage{}, err
 	}
@@ -23,8 +24,8 @@ func (s *Service) KeyUsage(ctx context.Context, a Actor, ref KeyRef) (usage.Usag
 
 // Decision returns a recent denial of this process, and what would be decided for the
 // request now; nil if that cannot be decided again. It needs keyward:read.
-func (s *Service) Decision(ctx context.Context, a Actor, id string) (*denials.Denial, *denials.Now, error) {
-	if err := s.mayRead(ctx, a, roleRead, false, "decisions"); err != nil {
+func (s *Service) Decision(ctx context.Context, a access.Actor, id string) (*denials.Denial, *denials.Now, error) {
+	if err := s.mayRead(ctx, a, access.Read, false, "decisions"); err != nil {
 		return nil, nil, err
 	}
 	var denial *denials.Denial

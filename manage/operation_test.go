@@ -3,6 +3,7 @@ package manage
 import (
 	"testing"
 
+	"keyward/manage/access"
 	"keyward/store"
 )
 
@@ -10,10 +11,10 @@ import (
 // alone, and what it was refused is not a change.
 func TestMade(t *testing.T) {
 	f := newFixture(t)
-	f.user("alice", []string{ScopeKeys})
-	f.user("bob", []string{ScopeKeys})
-	alice, bob := f.byKey("alice", scopes(ScopeKeys)).During("op"), f.byKey("bob", scopes(ScopeKeys)).During("op")
-	made := func(a Actor) int {
+	f.user("alice", []string{access.ScopeKeys})
+	f.user("bob", []string{access.ScopeKeys})
+	alice, bob := f.byKey("alice", scopes(access.ScopeKeys)).During("op"), f.byKey("bob", scopes(access.ScopeKeys)).During("op")
+	made := func(a access.Actor) int {
 		t.Helper()
 		entries, err := f.Made(f.ctx(), a)
 		if err != nil {
@@ -31,7 +32,7 @@ func TestMade(t *testing.T) {
 	}
 	for _, test := range []struct {
 		what  string
-		actor Actor
+		actor access.Actor
 		want  int
 	}{{"the actor", alice, 1}, {"another operation", alice.During("other"), 0}, {"no operation", alice.During(""), 0}, {"another actor", bob, 0}} {
 		if n := made(test.actor); n != test.want {

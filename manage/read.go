@@ -5,18 +5,19 @@ import (
 	"errors"
 
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
 
 // Key returns a key. It needs keyward:read or keyward:keys, or the key is the
 // actor's own and asked for as such.
-func (s *Service) Key(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord, error) {
-	if err := s.mayRead(ctx, a, roleRead|roleKeys, ref.Own, "keys"); err != nil {
+func (s *Service) Key(ctx context.Context, a access.Actor, ref KeyRef) (store.KeyRecord, error) {
+	if err := s.mayRead(ctx, a, access.Read|access.Keys, ref.Own, "keys"); err != nil {
 		return store.KeyRecord{}, err
 	}
 	r, err := s.Keys.Get(ctx, ref.ID)
-	if err == nil && ref.Own && !a.owns(&r) {
+	if err == nil && ref.Own && !owns(a, &r) {
 		err = store.ErrNotFound
 	}
 	if err != nil {
@@ -27,7 +28,7 @@ func (s *Service) Key(ctx context.Context, a Actor, ref KeyRef) (store.KeyRecord
 
 // MadeKey returns the key that an earlier attempt of the actor's may have made. It
 // needs what making it needs.
-func (s *Service) MadeKey(ctx context.Context, a Actor, id string) (store.KeyRecord, error) {
+func (s *Service) MadeKey(ctx context.Context, a access.Actor, id string) (store.KeyRecord, error) {
 	r, err := s.Keys.Get(ctx, id)
 	if err == nil {
 		err = s.mayChangeKeys(a, r.User)
@@ -37,8 +38,8 @@ func (s *Service) MadeKey(ctx context.Context, a Actor, id string) (store.KeyRec
 
 // FindKey returns the key whose secret this is, also one that has ended. A secret of
 // no key is NotFound. It needs keyward:read.
-func (s *Service) FindKey(ctx context.Context, a Actor, secret authz.Secret) (r store.KeyRecord, rotated bool, err error) {
-	if err := s.mayRead(ctx, a, roleRead, false, "keys"); err != nil {
+func (s *Service) FindKey(ctx context.Context, a access.Actor, secret authz.Secret) (r store.KeyRecord, rotated bool, err error) {
+	if err := s.mayRead(ctx, a, access.Read, false, "keys"); err != nil {
 		return store.KeyRecord{}, false, err
 	}
 	r, err = s.Keys.FindBySecret(ctx, secret)
@@ -50,8 +51,8 @@ func (s *Service) FindKey(ctx context.Context, a Actor, secret authz.Secret) (r 
 
 // ListKeys returns a page of the keys that the filter selects. It needs keyward:read
 // or keyward:keys.
-func (s *Service) ListKeys(ctx context.Context, a Actor, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
-	if err := s.mayRead(ctx, a, roleRead|roleKeys, false, "keys"); err != nil {
+func (s *Service) ListKeys(ctx context.Context, a access.Actor, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, access.Read|access.Keys, false, "keys"); err != nil {
 		return nil, "", err
 	}
 	return s.listKeys(ctx, filter, page)
@@ -59,12 +60,12 @@ func (s *Service) ListKeys(ctx context.Context, a Actor, filter store.KeyFilter,
 
 // OwnKeys returns a page of the keys of the actor's user. It needs keyward:self or a
 // session.
-func (s *Service) OwnKeys(ctx context.Context, a Actor, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
-	if !a.roles.has(roleSelf) || a.reach.user == "" {
+func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	if !a.Has(access.Self) || a.User() == "" {
 		s.Refuse(ctx, a, audit.Read, "keys", Forbidden)
-		return nil, "", refuse(Forbidden, "one's own keys need the scope %s or a session", ScopeSelf)
+		return nil, "", refuse(Forbidden, "one's own keys need the scope %s or a session", access.ScopeSelf)
 	}
-	return s.listKeys(ctx, store.KeyFilter{User: a.reach.user}, page)
+	return s.listKeys(ctx, store.KeyFilter{User: a.User()}, page)
 }
 
 func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
@@ -73,8 +74,8 @@ func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page sto
 }
 
 // User returns a user. It needs keyward:read or keyward:users.
-func (s *Service) User(ctx context.Context, a Actor, name string) (store.UserRecord, error) {
-	if err := s.mayRead(ctx, a, roleRead|roleUsers, false, "users"); err != nil {
+func (s *Service) User(ctx context.Context, a access.Actor, name string) (store.UserRecord, error) {
+	if err := s.mayRead(ctx, a, access.Read|access.Users, false, "users"); err != nil {
 		return store.UserRecord{}, err
 	}
 	r, err := s.Users.Get(ctx, name)
@@ -83,8 +84,8 @@ func (s *Service) User(ctx context.Context, a Actor, name string) (store.UserRec
 
 // ListUsers returns a page of the users that the filter selects. It needs
 // keyward:read or keyward:users.
-func (s *Service) ListUsers(ctx context.Context, a Actor, filter store.UserFilter, page store.Page) ([]store.UserRecord, store.Cursor, error) {
-	if err := s.mayRead(ctx, a, roleRead|roleUsers, false, "users"); err != nil {
+func (s *Service) ListUsers(ctx context.Context, a access.Actor, filter store.UserFilter, page store.Page) ([]store.UserRecord, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, access.Read|access.Users, false, "users"); err != nil {
 		return nil, "", err
 	}
 	all, next, err := s.Users.List(ctx, filter, page)
@@ -92,8 +93,8 @@ func (s *Service) ListUsers(ctx context.Context, a Actor, filter store.UserFilte
 }
 
 // AuditLog returns a page of the audit log. It needs keyward:read.
-func (s *Service) AuditLog(ctx context.Context, a Actor, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
-	if err := s.mayRead(ctx, a, roleRead, false, "audit"); err != nil {
+func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, access.Read, false, "audit"); err != nil {
 		return nil, "", err
 	}
 	entries, next, err := s.Audit.List(ctx, filter, page)
@@ -110,59 +111,35 @@ func asListError(err error) error {
 	return err
 }
 
-// mayRead refuses, and records, an actor who has none of the wanted roles.
-func (s *Service) mayRead(ctx context.Context, a Actor, wanted roles, own bool, what string) error {
-	if a.roles.has(wanted) || own && a.name != "" {
-		return nil
-	}
-	s.Refuse(ctx, a, audit.Read, what, Forbidden)
-	return refuse(Forbidden, "reading %s needs the scope %s", what, ScopeRead)
-}
-
 // ActorOf returns the actor of a key that was verified, as the key and its user are
 // now: the zero Actor if one of them has ended since.
-func (s *Service) ActorOf(ctx context.Context, keyID string, call Call) (Actor, error) {
+func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
 	key, err := s.Keys.Get(ctx, keyID)
 	if err != nil {
-		return Actor{}, asError(err)
+		return access.Actor{}, asError(err)
 	}
 	if key.User == "" {
-		return KeyActor(&key, nil, s.Now(), call), nil
+		return access.KeyActor(&key, nil, s.Now(), call), nil
 	}
 	user, err := s.Users.Get(ctx, key.User)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return Actor{}, nil // deleted since the key was verified
+		return access.Actor{}, nil // deleted since the key was verified
 	case err != nil:
-		return Actor{}, asError(err)
+		return access.Actor{}, asError(err)
 	}
-	return KeyActor(&key, &user, s.Now(), call), nil
+	return access.KeyActor(&key, &user, s.Now(), call), nil
 }
 
 // Renew returns the actor of a key as the key and its user are now: the zero Actor if
 // the key has ended meanwhile.
-func (s *Service) Renew(ctx context.Context, a Actor) (Actor, error) {
-	if a.key == "" {
+func (s *Service) Renew(ctx context.Context, a access.Actor) (access.Actor, error) {
+	if a.Key() == "" {
 		return a, nil
 	}
-	now, err := s.ActorOf(ctx, a.key, Call{Via: a.via})
-	if err != nil || now.name == "" {
-		return Actor{}, err
+	now, err := s.ActorOf(ctx, a.Key(), access.Call{Via: a.Via()})
+	if err != nil || !now.Known() {
+		return access.Actor{}, err
 	}
-	now.address, now.requestID, now.operation = a.address, a.requestID, a.operation
-	return now, nil
+	return now.WithCallOf(a), nil
 }
-
-// Roles are the scopes of the managing half that the actor has in force.
-func (a Actor) Roles() []string {
-	names := []string{}
-	for _, scope := range []string{ScopeAdmin, ScopeRead, ScopeKeys, ScopeUsers, ScopeSelf} {
-		if roleOf[scope]&^a.roles == 0 {
-			names = append(names, scope)
-		}
-	}
-	return names
-}
-
-// User is the user that the actor acts as; "" for a key without one.
-func (a Actor) User() string { return a.reach.user }

@@ -8,6 +8,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/manage/denials"
 	"keyward/store"
 	"keyward/store/audit"
@@ -100,31 +101,20 @@ func New(cfg Config) *Service {
 	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
 }
 
-// entry is the audit entry of what the actor does to a record.
-func (a Actor) entry(action audit.Action, record string, changes []audit.Change) *audit.Entry {
-	return &audit.Entry{
-		Actor: a.name, ActorKey: a.key, Action: action, Record: record, Via: a.via, Address: a.address,
-		RequestID: a.requestID, Operation: a.operation, Outcome: audit.Done, Changes: changes,
-	}
-}
-
 // Refuse records that the actor was refused, for what a caller of the Service refuses
 // itself, such as a request that cannot be understood. An actor who is refused more
 // often than ten times a minute leaves no more entries.
-func (s *Service) Refuse(ctx context.Context, a Actor, action audit.Action, record string, code Code) {
-	if a.name == "" || s.Audit == nil || !s.refusals.allow(a.name) {
+func (s *Service) Refuse(ctx context.Context, a access.Actor, action audit.Action, record string, code Code) {
+	if !a.Known() || s.Audit == nil || !s.refusals.allow(a.Name()) {
 		return
 	}
-	// A caller may have put a credential where an id or a name belongs.
-	e := a.entry(action, bounded(denials.Redact(record)), nil)
-	e.Outcome, e.Reason = audit.Refused, string(code)
 	// A refusal stands, whether or not the log has it.
-	_ = s.Audit.Append(ctx, e)
+	_ = s.Audit.Append(ctx, a.Refused(action, record, string(code)))
 }
 
 // finish is the end of every change: a refusal is recorded, and a change is in force
 // in this process before it is reported.
-func (s *Service) finish(ctx context.Context, a Actor, action audit.Action, record string, seq int64, err error) error {
+func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Action, record string, seq int64, err error) error {
 	if err == nil {
 		if s.Await == nil || seq == 0 {
 			return nil

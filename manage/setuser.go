@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
@@ -13,7 +14,7 @@ import (
 
 // SetUser makes the user, or changes what the patch gives of it, and its password if
 // there is one, in one step. It needs what each of these changes would need.
-func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch, password *authz.Secret) (store.UserRecord, error) {
+func (s *Service) SetUser(ctx context.Context, a access.Actor, ref UserRef, patch UserPatch, password *authz.Secret) (store.UserRecord, error) {
 	var action audit.Action
 	hash, err := s.checkUserPatch(ctx, a, patch, password)
 	var after store.UserRecord
@@ -24,7 +25,7 @@ func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserP
 			before, err := tx.Get(ref.Name)
 			if errors.Is(err, store.ErrNotFound) {
 				action = audit.UserCreate
-				before, err = store.UserRecord{Name: ref.Name, Created: now, CreatedBy: a.creator()}, store.CheckUserName(ref.Name)
+				before, err = store.UserRecord{Name: ref.Name, Created: now, CreatedBy: a.Creator()}, store.CheckUserName(ref.Name)
 			}
 			if err == nil {
 				err = ref.IfMatch.Match(&before)
@@ -43,7 +44,7 @@ func (s *Service) SetUser(ctx context.Context, a Actor, ref UserRef, patch UserP
 				}
 			}
 			after.At = now
-			return a.putUser(tx, action, &before, &after)
+			return putUser(a, tx, action, &before, &after)
 		})
 	}
 	if action == "" { // refused before the Edit
@@ -66,12 +67,12 @@ func actionOf(patch UserPatch, password *authz.Secret) audit.Action {
 
 // checkUserPatch returns the hash of the password, or all that is wrong with what is to
 // change.
-func (s *Service) checkUserPatch(ctx context.Context, a Actor, patch UserPatch, password *authz.Secret) (hash string, err error) {
-	if err := a.mayChangeUsers(); err != nil {
+func (s *Service) checkUserPatch(ctx context.Context, a access.Actor, patch UserPatch, password *authz.Secret) (hash string, err error) {
+	if err := mayChangeUsers(a); err != nil {
 		return "", err
 	}
-	if password != nil && !a.roles.has(roleAdmin) {
-		return "", refuse(Forbidden, "setting the password of a user needs the scope %s", ScopeAdmin)
+	if password != nil && !a.Has(access.Admin) {
+		return "", refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
 	}
 	var bad problems
 	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))

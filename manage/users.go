@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage/access"
 	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
@@ -36,7 +37,7 @@ type UserPatch struct {
 
 // CreateUser makes a user. It needs keyward:users, and for more than the actor may
 // do itself keyward:admin.
-func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.UserRecord, error) {
+func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) (store.UserRecord, error) {
 	var r store.UserRecord
 	hash, err := s.checkUser(ctx, a, in)
 	if err == nil {
@@ -45,11 +46,11 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.
 				return errors.Join(err, store.ErrDuplicate)
 			}
 			now := s.Now().UTC()
-			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.creator(), Created: now, At: now}
-			if err := a.mayGrant(&r); err != nil {
+			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.Creator(), Created: now, At: now}
+			if err := mayGrant(a, &r); err != nil {
 				return err
 			}
-			tx.Put(&r, a.entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
+			tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
 			return nil
 		})
 	}
@@ -58,8 +59,8 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, in UserInput) (store.
 
 // checkUser returns the hash of a new user's password, or all that is wrong with the
 // input.
-func (s *Service) checkUser(ctx context.Context, a Actor, in UserInput) (hash string, err error) {
-	if err := a.mayChangeUsers(); err != nil {
+func (s *Service) checkUser(ctx context.Context, a access.Actor, in UserInput) (hash string, err error) {
+	if err := mayChangeUsers(a); err != nil {
 		return "", err
 	}
 	var bad problems
@@ -90,16 +91,16 @@ func checkAccess(bad *problems, paths, scopes []string) {
 	bad.check("/paths", err)
 	_, _, err = store.CompileAccess(nil, scopes)
 	bad.check("/scopes", err)
-	for _, scope := range managing(scopes) {
-		if !known(scope) {
-			bad.add("/scopes", "has a scope that begins with %s and is not known", scopePrefix)
+	for _, scope := range access.Managing(scopes) {
+		if !access.KnownScope(scope) {
+			bad.add("/scopes", "has a scope that begins with %s and is not known", access.ScopePrefix)
 		}
 	}
 }
 
 // UpdateUser changes a user. To disable one needs less than any other change: no
 // more than keyward:users.
-func (s *Service) UpdateUser(ctx context.Context, a Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
+func (s *Service) UpdateUser(ctx context.Context, a access.Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
 	action := actionOf(patch, nil)
 	var bad problems
 	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
@@ -118,9 +119,9 @@ func orEmpty(list *[]string) []string {
 
 // SetPassword sets a user's password. It needs keyward:admin: with the password the
 // actor could act as the user.
-func (s *Service) SetPassword(ctx context.Context, a Actor, ref UserRef, password authz.Secret) error {
-	if !a.roles.has(roleAdmin) {
-		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, refuse(Forbidden, "setting the password of a user needs the scope %s", ScopeAdmin))
+func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret) error {
+	if !a.Has(access.Admin) {
+		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin))
 	}
 	var bad problems
 	checkPassword(&bad, password)
@@ -145,9 +146,9 @@ func (s *Service) SetPassword(ctx context.Context, a Actor, ref UserRef, passwor
 
 // DeleteUser ends a user, and with it, in the same step, its keys and tokens. It
 // needs keyward:admin.
-func (s *Service) DeleteUser(ctx context.Context, a Actor, ref UserRef) error {
-	if !a.roles.has(roleAdmin) {
-		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, refuse(Forbidden, "deleting a user needs the scope %s", ScopeAdmin))
+func (s *Service) DeleteUser(ctx context.Context, a access.Actor, ref UserRef) error {
+	if !a.Has(access.Admin) {
+		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, refuse(Forbidden, "deleting a user needs the scope %s", access.ScopeAdmin))
 	}
 	latest, err := s.latestKey(ctx, ref.Name)
 	if err != nil {
@@ -162,7 +163,7 @@ func (s *Service) DeleteUser(ctx context.Context, a Actor, ref UserRef) error {
 
 // EndUser ends all that a user has, in one step: its keys, sessions and tokens. The
 // user stays. It needs keyward:keys, and for a user who may manage keyward:admin.
-func (s *Service) EndUser(ctx context.Context, a Actor, ref UserRef) (store.UserRecord, error) {
+func (s *Service) EndUser(ctx context.Context, a access.Actor, ref UserRef) (store.UserRecord, error) {
 	latest, err := s.latestKey(ctx, ref.Name)
 	if err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, audit.UserEnd, ref.Name, 0, err)
@@ -187,13 +188,13 @@ func (s *Service) latestKey(ctx context.Context, user string) (time.Time, error)
 }
 
 // changeUser is editUser for what needs keyward:users.
-func (s *Service) changeUser(ctx context.Context, a Actor, ref UserRef, action audit.Action, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
-	return s.editUser(ctx, a, ref, action, a.mayChangeUsers(), edit)
+func (s *Service) changeUser(ctx context.Context, a access.Actor, ref UserRef, action audit.Action, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
+	return s.editUser(ctx, a, ref, action, mayChangeUsers(a), edit)
 }
 
 // editUser makes one change of one user, unless the actor is refused before it learns
 // which users are there. Every change but a creation goes through it.
-func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
+func (s *Service) editUser(ctx context.Context, a access.Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
 	var after store.UserRecord
 	err := refused
 	if err == nil {
@@ -211,7 +212,7 @@ func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action aud
 				return err
 			}
 			after.At = now
-			return a.putUser(tx, action, &before, &after)
+			return putUser(a, tx, action, &before, &after)
 		})
 	}
 	return s.finishUser(ctx, a, action, ref.Name, after, err)
@@ -219,7 +220,7 @@ func (s *Service) editUser(ctx context.Context, a Actor, ref UserRef, action aud
 
 // finishUser is finish for a change of a user, whose record is returned without the
 // password's hash.
-func (s *Service) finishUser(ctx context.Context, a Actor, action audit.Action, name string, after store.UserRecord, err error) (store.UserRecord, error) {
+func (s *Service) finishUser(ctx context.Context, a access.Actor, action audit.Action, name string, after store.UserRecord, err error) (store.UserRecord, error) {
 	if err := s.finish(ctx, a, action, name, after.Seq, err); err != nil {
 		return store.UserRecord{}, err
 	}
@@ -228,47 +229,15 @@ func (s *Service) finishUser(ctx context.Context, a Actor, action audit.Action, 
 }
 
 // putUser puts what a change makes of a user, if the actor may make it.
-func (a Actor) putUser(tx store.Tx[store.UserRecord], action audit.Action, before, after *store.UserRecord) error {
-	err := a.mayChangeUser(action, before, after)
+func putUser(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action, before, after *store.UserRecord) error {
+	err := mayChangeUser(a, action, before, after)
 	if err == nil {
 		err = keepAdministrator(tx, before, after)
 	}
 	if err == nil {
-		tx.Put(after, a.entry(action, after.Name, userChanges(before, after)))
+		tx.Put(after, a.Entry(action, after.Name, userChanges(before, after)))
 	}
 	return err
-}
-
-// mayChangeUsers refuses an actor who may change no user, before it learns which
-// are there.
-func (a Actor) mayChangeUsers() error {
-	if a.roles.has(roleUsers) {
-		return nil
-	}
-	return refuse(Forbidden, "users need the scope %s", ScopeUsers)
-}
-
-// mayChangeUser refuses an actor who would make a user able to do more than the actor
-// itself, or who would change one that may manage.
-func (a Actor) mayChangeUser(action audit.Action, before, after *store.UserRecord) error {
-	if a.reach.everything {
-		return nil
-	}
-	if len(managing(before.Scopes)) > 0 {
-		return refuse(Forbidden, "a user with a scope that begins with %s needs the scope %s", scopePrefix, ScopeAdmin)
-	}
-	if action.Ends() {
-		return nil
-	}
-	return a.mayGrant(after)
-}
-
-// mayGrant refuses an actor who would make a user able to do more than the actor.
-func (a Actor) mayGrant(r *store.UserRecord) error {
-	if member := a.reach.beyondUser(r); member != "" {
-		return refuse(BeyondCaller, "by its %s the user could do more than the caller", member)
-	}
-	return nil
 }
 
 // keepAdministrator refuses a change that leaves no enabled administrator.
@@ -291,5 +260,5 @@ func keepAdministrator(tx store.Tx[store.UserRecord], before, after *store.UserR
 
 // administers reports whether the user is an enabled administrator.
 func administers(r *store.UserRecord) bool {
-	return !r.Disabled && !r.Unsupported && r.Deleted.IsZero() && rolesOf(r.Scopes).has(roleAdmin)
+	return !r.Disabled && !r.Unsupported && r.Deleted.IsZero() && access.RolesOf(r.Scopes).Has(access.Admin)
 }

@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/manage/api"
 	"keyward/manage/state"
 	"keyward/store/audit"
@@ -37,23 +38,23 @@ const consoleTimeout = 30 * time.Second
 
 // authenticate returns the actor of a request to the management API: that of the key
 // in Authorization, which is checked as on every other listener.
-func (s *Server) authenticate(hr *http.Request) (manage.Actor, *api.Denial) {
+func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 	var r authz.Request
 	current := s.engine.Current()
 	handler := current.Console()
 	d := handler.CheckManage(hr.Context(), &r, hr)
 	if !d.Allowed() {
-		return manage.Actor{}, denialOf(handler, &r, d)
+		return access.Actor{}, denialOf(handler, &r, d)
 	}
-	call := manage.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
+	call := access.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
 	call.Address, _ = netip.ParseAddr(string(r.Client()))
 	actor, err := current.Service().ActorOf(hr.Context(), d.Principal.KeyID, call)
 	if err != nil {
 		s.logger.Error("management API: the caller's record cannot be read", "key", d.Principal.KeyID, "error", err)
-		return manage.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
+		return access.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
 	if actor.Name() == "" {
-		return manage.Actor{}, &api.Denial{Status: http.StatusUnauthorized, Detail: "the credential has ended"}
+		return access.Actor{}, &api.Denial{Status: http.StatusUnauthorized, Detail: "the credential has ended"}
 	}
 	return actor, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/store"
 )
 
@@ -42,7 +43,7 @@ func (c *keyDelete) Run(env *environment) error {
 
 // endEach revokes as many of the keys as it can, and reports each that it could
 // not. One id is printed as an object, several as an array.
-func (o output) endEach(env *environment, k *keys, ids []string, end func(context.Context, manage.Actor, manage.KeyRef) (store.KeyRecord, error), done string) error {
+func (o output) endEach(env *environment, k *keys, ids []string, end func(context.Context, access.Actor, manage.KeyRef) (store.KeyRecord, error), done string) error {
 	defer k.records.noteUnwritten(env)
 	failed := false
 	views := []keyView{}

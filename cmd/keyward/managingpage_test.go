@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"keyward/internal/markdown"
-	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/store/audit"
 )
 
@@ -39,7 +39,7 @@ func TestManagingPage(t *testing.T) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		wantMembers = append(wantMembers, name)
 	}
-	wantScopes := []string{manage.ScopeAdmin, manage.ScopeRead, manage.ScopeKeys, manage.ScopeUsers, manage.ScopeSelf}
+	wantScopes := []string{access.ScopeAdmin, access.ScopeRead, access.ScopeKeys, access.ScopeUsers, access.ScopeSelf}
 	for what, c := range map[string]struct{ got, want []string }{
 		"actions": {actions, wantActions}, "scopes": {scopes, wantScopes}, "members": {members, wantMembers},
 	} {

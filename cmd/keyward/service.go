@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/passwordhash"
 	"keyward/store/filestore"
 )
@@ -26,7 +27,7 @@ type records struct {
 	log         *filestore.AuditFile      // nil: changes leave no entry
 
 	*manage.Service
-	operator manage.Actor
+	operator access.Actor
 }
 
 // records opens the files that the configuration names. All of them are opened for a
@@ -62,7 +63,7 @@ func (e *environment) records(cfg *config.Config, hasher *apikey.Hasher, begin s
 
 // operator is who runs the command, as the system names the user and the machine: by
 // number where the user has no name, and without a name as unknown.
-func operator(current func() (*user.User, error), hostname func() (string, error)) manage.Actor {
+func operator(current func() (*user.User, error), hostname func() (string, error)) access.Actor {
 	name := fmt.Sprint("uid-", os.Getuid())
 	if u, err := current(); err == nil && u.Username != "" {
 		name = u.Username
@@ -71,7 +72,7 @@ func operator(current func() (*user.User, error), hostname func() (string, error
 	if err != nil || host == "" {
 		host = "unknown"
 	}
-	return manage.CLI(name, host)
+	return access.CLI(name, host)
 }
 
 // noteUnwritten warns of a change that was made without its entry in the audit log.

@@ -8,11 +8,11 @@ import (
 	"errors"
 
 	"keyward/authz"
-	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/passwordhash"
 )
 
-var operator = manage.CLI("test", "test")
+var operator = access.CLI("test", "test")
 
 // causeOf is the store's error below one of the Service.
 func causeOf(err error) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/manage/state"
 	"keyward/store/audit"
 
@@ -20,7 +21,7 @@ type Config struct {
 	Service func() *manage.Service
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
-	Authenticate func(*http.Request) (manage.Actor, *Denial)
+	Authenticate func(*http.Request) (access.Actor, *Denial)
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
 	// attempt of its address; nil counts nothing.
 	CountFailure func(*http.Request)
@@ -181,7 +182,7 @@ func (d *Denial) write(w http.ResponseWriter) {
 
 // call is what a request's context has.
 type call struct {
-	actor manage.Actor
+	actor access.Actor
 	// reached is set once an operation has begun: from then on it is the Service that
 	// records a refusal.
 	reached bool
@@ -197,11 +198,11 @@ type callKey struct{}
 
 // actorOf is the actor of the request; the zero Actor, which may do nothing, if there
 // is none.
-func actorOf(ctx context.Context) manage.Actor {
+func actorOf(ctx context.Context) access.Actor {
 	if c := callOf(ctx); c != nil {
 		return c.actor
 	}
-	return manage.Actor{}
+	return access.Actor{}
 }
 
 // reached notes that an operation has begun.

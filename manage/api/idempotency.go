@@ -13,6 +13,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/manage/state"
 	"keyward/store/audit"
 	"keyward/verifier/strictjson"
@@ -52,7 +53,7 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 }
 
 // begin starts the operation, under an id for the record that it may make.
-func (a *api) begin(r *http.Request, actor manage.Actor, body []byte) (state.Attempt, error) {
+func (a *api) begin(r *http.Request, actor access.Actor, body []byte) (state.Attempt, error) {
 	id, err := apikey.NewID(rand.Reader)
 	if err != nil {
 		return state.Attempt{}, err
@@ -116,7 +117,7 @@ func (a *api) madeBefore(ctx context.Context) ([]audit.Entry, error) {
 }
 
 // madeKey is the answer with a key that an earlier attempt of the request changed.
-func (a *api) madeKey(ctx context.Context, who manage.Actor, ref manage.KeyRef, err error) (*keyOutput, error) {
+func (a *api) madeKey(ctx context.Context, who access.Actor, ref manage.KeyRef, err error) (*keyOutput, error) {
 	if err != nil {
 		return nil, err
 	}

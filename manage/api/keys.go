@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,11 +52,11 @@ type KeyID struct {
 // registerKeys adds what is done to keys of all users.
 func (a *api) registerKeys(h huma.API) {
 	add(h, operation{id: "create-key", method: http.MethodPost, path: "/keys", summary: "Create a key", status: http.StatusCreated, tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *struct{ Body NewKeyOf }) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ Body NewKeyOf }) (*keyOutput, error) {
 			return a.createKey(ctx, who, in.Body.NewKey, in.Body.User)
 		})
 	add(h, operation{id: "list-keys", method: http.MethodGet, path: "/keys", summary: "List keys", tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			Paging
 			User    string `query:"user" maxLength:"255" doc:"Of that user."`
 			Project string `query:"project" maxLength:"255" doc:"Of that project."`
@@ -65,20 +66,20 @@ func (a *api) registerKeys(h huma.API) {
 			return a.keyList(ctx, records, next, err)
 		})
 	add(h, operation{id: "get-key", method: http.MethodGet, path: "/keys/{id}", summary: "Show a key", tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *struct{ KeyID }) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ KeyID }) (*keyOutput, error) {
 			r, err := a.Service().Key(ctx, who, manage.KeyRef{ID: in.ID})
 			return a.keyOutput(ctx, &r, authz.Secret{}, err)
 		})
 	add(h, operation{id: "rotate-key", method: http.MethodPost, path: "/keys/{id}/rotate", summary: "Give a key a new secret", tag: "Keys", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *RotateInput) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *RotateInput) (*keyOutput, error) {
 			return a.rotateKey(ctx, who, in, false)
 		})
 	add(h, operation{id: "revoke-key", method: http.MethodPost, path: "/keys/{id}/revoke", summary: "Revoke a key", tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *ReasonInput) (*keyOutput, error) {
 			return a.revokeKey(ctx, who, in, false)
 		})
 	add(h, operation{id: "delete-key", method: http.MethodDelete, path: "/keys/{id}", summary: "Revoke a key and hide it", status: http.StatusNoContent, tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			KeyID
 			IfMatch
 		}) (*struct{}, error) {
@@ -98,7 +99,7 @@ type revokedKeys struct {
 // secret or counters.
 func (a *api) registerBulk(h huma.API) {
 	add(h, operation{id: "revoke-keys", method: http.MethodPost, path: "/keys/revoke", summary: "Revoke several keys in one step", tag: "Keys", errors: []int{http.StatusNotFound}},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			Body struct {
 				IDs     []string `json:"ids,omitempty" maxItems:"10000"`
 				User    string   `json:"user,omitempty" maxLength:"255" doc:"All keys of that user, whose sessions and tokens end too."`
@@ -121,7 +122,7 @@ func (a *api) registerBulk(h huma.API) {
 			return &struct{ Body revokedKeys }{body}, nil
 		})
 	add(h, operation{id: "verify-key", method: http.MethodPost, path: "/keys/verify", summary: "Find the key of a secret", tag: "Keys", errors: []int{http.StatusNotFound}},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			Body struct {
 				Key string `json:"key" minLength:"1" maxLength:"8192" writeOnly:"true"`
 			}
@@ -137,12 +138,12 @@ func (a *api) registerBulk(h huma.API) {
 			return out, err
 		})
 	add(h, operation{id: "get-limit", method: http.MethodGet, path: "/limits/{id}", summary: "Show what is left of a key's rate limit", tag: "Limits"},
-		func(ctx context.Context, who manage.Actor, in *struct{ KeyID }) (*struct{ Body limit }, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ KeyID }) (*struct{ Body limit }, error) {
 			found, err := a.Service().KeyLimit(ctx, who, in.ID)
 			return &struct{ Body limit }{limit{found}}, err
 		})
 	add(h, operation{id: "reset-limit", method: http.MethodDelete, path: "/limits/{id}", summary: "Reset the count of a key", status: http.StatusNoContent, tag: "Limits"},
-		func(ctx context.Context, who manage.Actor, in *struct{ KeyID }) (*struct{}, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ KeyID }) (*struct{}, error) {
 			return nil, a.Service().ResetKeyLimit(ctx, who, in.ID)
 		})
 }
@@ -155,24 +156,24 @@ type limit struct {
 // registerOwn adds what a caller does to its own keys.
 func (a *api) registerOwn(h huma.API) {
 	add(h, operation{id: "get-me", method: http.MethodGet, path: "/me", summary: "Show who the caller is", tag: "Me"},
-		func(ctx context.Context, who manage.Actor, _ *struct{}) (*struct{ Body me }, error) {
+		func(ctx context.Context, who access.Actor, _ *struct{}) (*struct{ Body me }, error) {
 			return &struct{ Body me }{me{User: who.User(), Key: who.Key(), Roles: who.Roles()}}, nil
 		})
 	add(h, operation{id: "create-own-key", method: http.MethodPost, path: "/me/keys", summary: "Create a key of one's own", status: http.StatusCreated, tag: "Me"},
-		func(ctx context.Context, who manage.Actor, in *struct{ Body NewKey }) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ Body NewKey }) (*keyOutput, error) {
 			return a.createKey(ctx, who, in.Body, who.User())
 		})
 	add(h, operation{id: "list-own-keys", method: http.MethodGet, path: "/me/keys", summary: "List one's own keys", tag: "Me"},
-		func(ctx context.Context, who manage.Actor, in *struct{ Paging }) (*listOutput[KeyBody], error) {
+		func(ctx context.Context, who access.Actor, in *struct{ Paging }) (*listOutput[KeyBody], error) {
 			records, next, err := a.Service().OwnKeys(ctx, who, in.page())
 			return a.keyList(ctx, records, next, err)
 		})
 	add(h, operation{id: "rotate-own-key", method: http.MethodPost, path: "/me/keys/{id}/rotate", summary: "Give a key of one's own a new secret", tag: "Me", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *RotateInput) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *RotateInput) (*keyOutput, error) {
 			return a.rotateKey(ctx, who, in, true)
 		})
 	add(h, operation{id: "revoke-own-key", method: http.MethodPost, path: "/me/keys/{id}/revoke", summary: "Revoke a key of one's own", tag: "Me"},
-		func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *ReasonInput) (*keyOutput, error) {
 			return a.revokeKey(ctx, who, in, true)
 		})
 }
@@ -184,7 +185,7 @@ type me struct {
 	Roles []string `json:"roles" nullable:"false" doc:"The scopes that begin with keyward: and are in force."`
 }
 
-func (a *api) createKey(ctx context.Context, who manage.Actor, in NewKey, user string) (*keyOutput, error) {
+func (a *api) createKey(ctx context.Context, who access.Actor, in NewKey, user string) (*keyOutput, error) {
 	p := store.KeyParams{
 		Name: in.Name, User: user, Project: in.Project, Scopes: in.Scopes, Paths: in.Paths, Format: apikey.Format(in.Format), Rate: in.Rate,
 		Prefix: a.Service().Prefix(), NotBefore: in.NotBefore.UTC(), Description: in.Description, Owner: in.Owner,
@@ -239,7 +240,7 @@ type RotateInput struct {
 	} `required:"false"`
 }
 
-func (a *api) rotateKey(ctx context.Context, who manage.Actor, in *RotateInput, own bool) (*keyOutput, error) {
+func (a *api) rotateKey(ctx context.Context, who access.Actor, in *RotateInput, own bool) (*keyOutput, error) {
 	var grace time.Duration
 	if in.Body != nil && in.Body.Grace != "" && in.Body.Grace != "0" {
 		var err error
@@ -255,7 +256,7 @@ func (a *api) rotateKey(ctx context.Context, who manage.Actor, in *RotateInput, 
 	return a.keyOutput(ctx, &r, secret, err)
 }
 
-func (a *api) revokeKey(ctx context.Context, who manage.Actor, in *ReasonInput, own bool) (*keyOutput, error) {
+func (a *api) revokeKey(ctx context.Context, who access.Actor, in *ReasonInput, own bool) (*keyOutput, error) {
 	ref := in.ref(own)
 	if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
 		return a.madeKey(ctx, who, ref, err)

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,7 +52,7 @@ func (in *ReasonInput) ref(own bool) manage.KeyRef {
 // registerKeyChanges adds what changes a key that stays.
 func (a *api) registerKeyChanges(h huma.API) {
 	add(h, operation{id: "update-key", method: http.MethodPatch, path: "/keys/{id}", summary: "Change a key", tag: "Keys", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *KeyPatch) (*keyOutput, error) {
+		func(ctx context.Context, who access.Actor, in *KeyPatch) (*keyOutput, error) {
 			patch, err := in.patch(a.Now())
 			if err != nil {
 				return nil, err
@@ -61,14 +62,14 @@ func (a *api) registerKeyChanges(h huma.API) {
 		})
 	for _, each := range []struct {
 		id, verb, summary string
-		call              func(*manage.Service, context.Context, manage.Actor, manage.KeyRef) (store.KeyRecord, error)
+		call              func(*manage.Service, context.Context, access.Actor, manage.KeyRef) (store.KeyRecord, error)
 	}{
 		{"pause-key", "pause", "Have the checks refuse a key until it is resumed", (*manage.Service).PauseKey},
 		{"resume-key", "resume", "End the pause of a key", (*manage.Service).ResumeKey},
 		{"end-grace", "end-grace", "End the secrets that rotations replaced", (*manage.Service).EndGrace},
 	} {
 		add(h, operation{id: each.id, method: http.MethodPost, path: "/keys/{id}/" + each.verb, summary: each.summary, tag: "Keys", errors: []int{http.StatusConflict}},
-			func(ctx context.Context, who manage.Actor, in *ReasonInput) (*keyOutput, error) {
+			func(ctx context.Context, who access.Actor, in *ReasonInput) (*keyOutput, error) {
 				ref := in.ref(false)
 				if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
 					return a.madeKey(ctx, who, ref, err)

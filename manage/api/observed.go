@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/manage/denials"
 	"keyward/usage"
 
@@ -20,12 +21,12 @@ type decision struct {
 // registerObserved adds what this process has seen of checks.
 func (a *api) registerObserved(h huma.API) {
 	add(h, operation{id: "get-key-usage", method: http.MethodGet, path: "/keys/{id}/usage", summary: "Show the use of a key", tag: "Keys"},
-		func(ctx context.Context, who manage.Actor, in *struct{ KeyID }) (*struct{ Body usage.Usage }, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ KeyID }) (*struct{ Body usage.Usage }, error) {
 			used, err := a.Service().KeyUsage(ctx, who, manage.KeyRef{ID: in.ID})
 			return &struct{ Body usage.Usage }{used}, err
 		})
 	add(h, operation{id: "get-decision", method: http.MethodGet, path: "/decisions/{id}", summary: "Show a recent denial, and what it would be now", tag: "Decisions"},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			ID string `path:"id" maxLength:"64" doc:"The id in X-Keyward-Decision-Id, in the body and in the log."`
 		}) (*struct{ Body decision }, error) {
 			denial, now, err := a.Service().Decision(ctx, who, in.ID)

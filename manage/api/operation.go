@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -27,7 +27,7 @@ var commonErrors = []int{
 }
 
 // add registers the operation with what it calls.
-func add[I, O any](h huma.API, o operation, call func(context.Context, manage.Actor, *I) (*O, error)) {
+func add[I, O any](h huma.API, o operation, call func(context.Context, access.Actor, *I) (*O, error)) {
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: "/api/v1" + o.path, Summary: o.summary, Tags: []string{o.tag},
 		DefaultStatus: o.status, Errors: append(append([]int{}, commonErrors...), o.errors...),

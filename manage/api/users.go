@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/authz/urlpath"
 	"keyward/manage"
+	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 
@@ -36,11 +37,11 @@ type UserName struct {
 // registerUsers adds what is done to users.
 func (a *api) registerUsers(h huma.API) {
 	add(h, operation{id: "create-user", method: http.MethodPost, path: "/users", summary: "Create a user", status: http.StatusCreated, tag: "Users", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *struct{ Body newUser }) (*userOutput, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ Body newUser }) (*userOutput, error) {
 			return a.createUser(ctx, who, in.Body)
 		})
 	add(h, operation{id: "list-users", method: http.MethodGet, path: "/users", summary: "List users", tag: "Users"},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			Paging
 			Q string `query:"q" maxLength:"255" doc:"With that in the name."`
 		}) (*listOutput[UserBody], error) {
@@ -51,12 +52,12 @@ func (a *api) registerUsers(h huma.API) {
 			return &listOutput[UserBody]{listOf(records, next, viewUser)}, nil
 		})
 	add(h, operation{id: "get-user", method: http.MethodGet, path: "/users/{name}", summary: "Show a user", tag: "Users"},
-		func(ctx context.Context, who manage.Actor, in *struct{ UserName }) (*userOutput, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ UserName }) (*userOutput, error) {
 			r, err := a.Service().User(ctx, who, in.Name)
 			return asUserOutput(&r, err)
 		})
 	add(h, operation{id: "update-user", method: http.MethodPatch, path: "/users/{name}", summary: "Change a user", tag: "Users", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *UserPatch) (*userOutput, error) {
+		func(ctx context.Context, who access.Actor, in *UserPatch) (*userOutput, error) {
 			r, err := a.Service().UpdateUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, in.patch())
 			return asUserOutput(&r, err)
 		})
@@ -66,7 +67,7 @@ func (a *api) registerUsers(h huma.API) {
 // registerUserEnds adds what ends something that a user has.
 func (a *api) registerUserEnds(h huma.API) {
 	add(h, operation{id: "set-password", method: http.MethodPost, path: "/users/{name}/password", summary: "Set a user's password", status: http.StatusNoContent, tag: "Users"},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			UserName
 			IfMatch
 			Body struct {
@@ -76,7 +77,7 @@ func (a *api) registerUserEnds(h huma.API) {
 			return nil, a.Service().SetPassword(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, authz.NewSecret(in.Body.Password))
 		})
 	add(h, operation{id: "delete-user", method: http.MethodDelete, path: "/users/{name}", summary: "Delete a user, and revoke its keys and tokens", status: http.StatusNoContent, tag: "Users", errors: []int{http.StatusConflict}},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			UserName
 			IfMatch
 		}) (*struct{}, error) {
@@ -93,7 +94,7 @@ type newUser struct {
 	Password *string  `json:"password,omitempty" doc:"8 to 72 bytes. Without it the user cannot log in." writeOnly:"true"`
 }
 
-func (a *api) createUser(ctx context.Context, who manage.Actor, in newUser) (*userOutput, error) {
+func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*userOutput, error) {
 	if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {
 		if err != nil {
 			return nil, err
@@ -156,7 +157,7 @@ func asUserOutput(r *store.UserRecord, err error) (*userOutput, error) {
 // registerAudit adds the audit log.
 func (a *api) registerAudit(h huma.API) {
 	add(h, operation{id: "list-audit", method: http.MethodGet, path: "/audit", summary: "List the audit log", tag: "Audit"},
-		func(ctx context.Context, who manage.Actor, in *struct {
+		func(ctx context.Context, who access.Actor, in *struct {
 			Paging
 			Actor  string    `query:"actor" maxLength:"255" doc:"Of that user, key or cli:USER@HOST."`
 			Target string    `query:"target" maxLength:"255" doc:"About the record with that id or name."`

@@ -1,9 +1,8 @@
-package manage
+package access
 
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"keyward/authz"
@@ -13,12 +12,12 @@ import (
 	"keyward/store/audit"
 )
 
-// Actor is who calls the Service: a key or a session whose credential was verified,
+// Actor is who calls the managing half: a key or a session whose credential was verified,
 // with what it may do now. The zero Actor may do nothing.
 type Actor struct {
 	name      string // the user; for the commands cli:USER@HOST
 	key       string // the id of the key that was presented; "" for a session
-	roles     roles
+	roles     Roles
 	reach     reach
 	via       audit.Via
 	address   string
@@ -62,10 +61,10 @@ func SessionActor(user *store.UserRecord, granted []string, call Call) Actor {
 		return Actor{}
 	}
 	a := newActor(user.Name, call)
-	a.roles = rolesOf(user.Scopes) | rolesOf(granted) | roleSelf
+	a.roles = RolesOf(user.Scopes) | RolesOf(granted) | Self
 	a.reach.user = user.Name
 	a.reach.setUser(user)
-	a.reach.everything = a.roles.has(roleAdmin)
+	a.reach.everything = a.roles.Has(Admin)
 	return a
 }
 
@@ -87,11 +86,11 @@ func KeyActor(key *store.KeyRecord, user *store.UserRecord, now time.Time, call 
 	a.reach.user = key.User
 	own := key.OwnScopes()
 	if user != nil {
-		a.roles = rolesWithin(own, rolesOf(user.Scopes)|roleSelf)
+		a.roles = rolesWithin(own, RolesOf(user.Scopes)|Self)
 		a.reach.setUser(user)
 	}
 	a.reach.setKey(key)
-	a.reach.everything = a.roles.has(roleAdmin)
+	a.reach.everything = a.roles.Has(Admin)
 	return a
 }
 
@@ -101,16 +100,6 @@ func newActor(name string, call Call) Actor {
 		a.address = call.Address.String()
 	}
 	return a
-}
-
-// maxText is the length in bytes of what a caller can put in an audit entry as one
-// text.
-const maxText = 255
-
-// bounded is what an audit entry has of a text that a caller chose: valid UTF-8, and
-// not more than maxText bytes.
-func bounded(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
 }
 
 // setUser bounds the reach by a user's scopes and paths.
@@ -155,17 +144,53 @@ func (a Actor) During(operation string) Actor {
 	return a
 }
 
-// Name is the user that the actor is, or the key without a user.
+// Name returns the user that the actor is, or the key without a user.
 func (a Actor) Name() string { return a.name }
 
-// creator is what a new record says of who made it: a user or a key. A command is
+// Creator returns what a new record says of who made it: a user or a key. A command is
 // neither; the audit log has its operator.
-func (a Actor) creator() string {
+func (a Actor) Creator() string {
 	if a.via == audit.ViaCLI {
 		return ""
 	}
 	return a.name
 }
 
-// Key is the id of the key that the actor presented; "" for a session or a command.
+// Key returns the id of the key that the actor presented; "" for a session or a
+// command.
 func (a Actor) Key() string { return a.key }
+
+// User returns the user that the actor acts as; "" for a command or a key without one.
+func (a Actor) User() string { return a.reach.user }
+
+// Via returns the way by which the actor calls.
+func (a Actor) Via() audit.Via { return a.via }
+
+// Operation returns the id of the operation that the call is a part of; "" for none.
+func (a Actor) Operation() string { return a.operation }
+
+// Known reports whether the actor is anyone: the zero Actor is not.
+func (a Actor) Known() bool { return a.name != "" }
+
+// Has reports whether the actor has one of the roles.
+func (a Actor) Has(wanted Roles) bool { return a.roles.Has(wanted) }
+
+// Unbounded reports whether the actor may hand out more than it has.
+func (a Actor) Unbounded() bool { return a.reach.everything }
+
+// Roles returns the scopes of the managing half that the actor has in force.
+func (a Actor) Roles() []string {
+	names := []string{}
+	for _, scope := range []string{ScopeAdmin, ScopeRead, ScopeKeys, ScopeUsers, ScopeSelf} {
+		if roleOf[scope]&^a.roles == 0 {
+			names = append(names, scope)
+		}
+	}
+	return names
+}
+
+// WithCallOf returns the actor as the caller of the same call as the other.
+func (a Actor) WithCallOf(other Actor) Actor {
+	a.via, a.address, a.requestID, a.operation = other.via, other.address, other.requestID, other.operation
+	return a
+}

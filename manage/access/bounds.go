@@ -1,4 +1,4 @@
-package manage
+package access
 
 import (
 	"net/netip"
@@ -12,9 +12,17 @@ import (
 // No actor hands out more than it has. What a record leaves out means more, never
 // less: a bounded actor must say it, and nothing is narrowed silently.
 
-// beyond returns the member of the key's record by which the key may do more than
+// KeyBeyond returns the member of the key's record by which the key may do more than
 // the actor; "" if there is none. normal is the rate of keys without their own, zero
 // for no limit, and member whether the actor's user is a member of the key's project.
+func (a Actor) KeyBeyond(k *store.KeyRecord, normal authz.Rate, member bool) string {
+	return a.reach.beyond(k, normal, member)
+}
+
+// UserBeyond returns the member of the user's record by which the user may do more
+// than the actor; "" if there is none.
+func (a Actor) UserBeyond(u *store.UserRecord) string { return a.reach.beyondUser(u) }
+
 func (r *reach) beyond(k *store.KeyRecord, normal authz.Rate, member bool) string {
 	paths, scopes, err := store.CompileAccess(k.Paths, k.OwnScopes())
 	sameUser := k.User != "" && k.User == r.user
@@ -23,7 +31,7 @@ func (r *reach) beyond(k *store.KeyRecord, normal authz.Rate, member bool) strin
 		return ""
 	case err != nil:
 		return "paths"
-	case len(managing(k.OwnScopes())) > 0:
+	case len(Managing(k.OwnScopes())) > 0:
 		return "scopes"
 	case k.Scopes == nil && (!sameUser || r.ownScopes) || !r.scopes.Contains(scopes):
 		return "scopes"
@@ -74,7 +82,6 @@ func (r *reach) coversRate(own string, normal authz.Rate) bool {
 	return limit == (authz.Rate{}) || rate != (authz.Rate{}) && rate.AtMost(limit)
 }
 
-// beyondUser is beyond for a user's record.
 func (r *reach) beyondUser(u *store.UserRecord) string {
 	paths, scopes, err := store.CompileAccess(u.Paths, u.Scopes)
 	switch {
@@ -82,7 +89,7 @@ func (r *reach) beyondUser(u *store.UserRecord) string {
 		return ""
 	case err != nil:
 		return "paths"
-	case len(managing(u.Scopes)) > 0 || !r.scopes.Contains(scopes):
+	case len(Managing(u.Scopes)) > 0 || !r.scopes.Contains(scopes):
 		return "scopes"
 	case len(u.Paths) == 0 && !r.anyPath() || len(u.Paths) > 0 && !r.includes(paths):
 		return "paths"

@@ -1,0 +1,107 @@
+package manage
+
+import (
+	"context"
+
+	"keyward/manage/access"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// owns reports whether the key is the actor's: its user's, or the one that it
+// presented.
+func owns(a access.Actor, r *store.KeyRecord) bool {
+	return a.Known() && (a.Key() == r.ID || r.User == a.User() && r.User != "" && a.Has(access.Self))
+}
+
+// mayRefer refuses an actor who may not change keys of others, before it learns
+// whether the key is there.
+func (s *Service) mayRefer(a access.Actor, ref KeyRef) error {
+	if ref.Own {
+		if a.Known() && (a.Has(access.Self) || a.Key() != "" && a.Key() == ref.ID) {
+			return nil
+		}
+		return refuse(Forbidden, "changing one's own keys needs the scope %s or a session", access.ScopeSelf)
+	}
+	return s.mayChangeKeys(a, "")
+}
+
+// mayChangeKeys refuses an actor who may not hand out and change keys of the user;
+// "" is any.
+func (s *Service) mayChangeKeys(a access.Actor, user string) error {
+	own := user != "" && user == a.User() && a.Has(access.Self)
+	if own || a.Has(access.Keys) {
+		return nil
+	}
+	return refuse(Forbidden, "keys of others need the scope %s", access.ScopeKeys)
+}
+
+// mayHandOut refuses an actor who would be shown a secret of a key that may do more
+// than the actor itself, or who would make a key able to.
+func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRecord) error {
+	if a.Unbounded() {
+		return s.managesForUser(r)
+	}
+	if r.User != "" && r.User != a.User() {
+		user, err := s.Users.Get(ctx, r.User)
+		if err != nil {
+			return refuse(BeyondCaller, "the key's user is not on record, and could be given anything later")
+		}
+		if len(access.Managing(user.Scopes)) > 0 {
+			return refuse(BeyondCaller, "the key's user has a scope that begins with %s: its keys can only be revoked", access.ScopePrefix)
+		}
+	}
+	if member := a.KeyBeyond(r, s.KeyRate, false); member != "" {
+		return refuse(BeyondCaller, "by its %s the key could do more than the caller", member)
+	}
+	return s.managesForUser(r)
+}
+
+// mayChangeUsers refuses an actor who may change no user, before it learns which
+// are there.
+func mayChangeUsers(a access.Actor) error {
+	if a.Has(access.Users) {
+		return nil
+	}
+	return refuse(Forbidden, "users need the scope %s", access.ScopeUsers)
+}
+
+// mayChangeUser refuses an actor who would make a user able to do more than the actor
+// itself, or who would change one that may manage.
+func mayChangeUser(a access.Actor, action audit.Action, before, after *store.UserRecord) error {
+	if a.Unbounded() {
+		return nil
+	}
+	if len(access.Managing(before.Scopes)) > 0 {
+		return refuse(Forbidden, "a user with a scope that begins with %s needs the scope %s", access.ScopePrefix, access.ScopeAdmin)
+	}
+	if action.Ends() {
+		return nil
+	}
+	return mayGrant(a, after)
+}
+
+// mayGrant refuses an actor who would make a user able to do more than the actor.
+func mayGrant(a access.Actor, r *store.UserRecord) error {
+	if member := a.UserBeyond(r); member != "" {
+		return refuse(BeyondCaller, "by its %s the user could do more than the caller", member)
+	}
+	return nil
+}
+
+// mayImport refuses an actor who may not import records.
+func mayImport(a access.Actor) error {
+	if a.Has(access.Admin) {
+		return nil
+	}
+	return refuse(Forbidden, "an import needs the scope %s", access.ScopeAdmin)
+}
+
+// mayRead refuses, and records, an actor who has none of the wanted roles.
+func (s *Service) mayRead(ctx context.Context, a access.Actor, wanted access.Roles, own bool, what string) error {
+	if a.Has(wanted) || own && a.Known() {
+		return nil
+	}
+	s.Refuse(ctx, a, audit.Read, what, Forbidden)
+	return refuse(Forbidden, "reading %s needs the scope %s", what, access.ScopeRead)
+}
