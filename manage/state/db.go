@@ -104,7 +104,7 @@ func (db *DB) connect(ctx context.Context, path string) (err error) {
 	if db.synced, err = connections(path, "FULL", false, 1); err != nil {
 		return err
 	}
-	if err := migrate(ctx, db.synced); err != nil {
+	if err := migrateWhenFree(ctx, db.synced); err != nil {
 		return err
 	}
 	if db.lazy, err = connections(path, "NORMAL", false, 1); err != nil {

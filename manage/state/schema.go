@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -58,6 +59,29 @@ CREATE INDEX idempotency_caller ON idempotency (caller, size);
 CREATE INDEX idempotency_unfinished ON idempotency (owner) WHERE answer IS NULL;
 CREATE INDEX idempotency_expires ON idempotency (expires);
 `}
+
+// busyRetry is how long to wait before a file that another process has locked is
+// tried again.
+const busyRetry = 5 * time.Millisecond
+
+// migrateWhenFree calls migrate until no other process has the file locked, at most
+// for busyTimeout. SQLite does not wait by itself while the journal mode changes,
+// which it does when several processes open a new file at once.
+func migrateWhenFree(ctx context.Context, pool *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, busyTimeout)
+	defer cancel()
+	for {
+		err := migrate(ctx, pool)
+		if !isBusy(err) {
+			return err
+		}
+		select {
+		case <-time.After(busyRetry):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
 
 // migrate checks whose file it is before it changes anything, sets the journal
 // mode, which is not possible in a transaction, and brings the schema up to date.
@@ -118,6 +142,13 @@ func schemaVersion(ctx context.Context, q queryer) (int, error) {
 
 // isNotADatabase reports whether SQLite does not know the file's format.
 func isNotADatabase(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_NOTADB
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code() == sqlite3.SQLITE_NOTADB
+}
+
+// isBusy reports whether another connection has the file locked. The upper bits of
+// the code say more.
+func isBusy(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
