@@ -55,7 +55,7 @@ func (s *Service) SetUser(ctx context.Context, a access.Actor, ref UserRef, patc
 
 // actionOf is what the audit log calls the change of a user who is there.
 func actionOf(patch UserPatch, password *authz.Secret) audit.Action {
-	settings := patch.Scopes != nil || patch.Paths != nil
+	settings := patch.Scopes != nil || patch.Paths != nil || patch.MustChange != nil || patch.Service != nil
 	switch {
 	case patch.Disabled != nil && *patch.Disabled && !settings && password == nil:
 		return audit.UserDisable
@@ -96,6 +96,12 @@ func (p UserPatch) apply(r *store.UserRecord, action audit.Action, now time.Time
 	}
 	if p.Paths != nil {
 		r.Paths = *p.Paths
+	}
+	if p.MustChange != nil {
+		r.MustChange = *p.MustChange
+	}
+	if p.Service != nil {
+		r.Service = *p.Service
 	}
 	if p.Disabled != nil {
 		r.Disabled = *p.Disabled

@@ -19,6 +19,9 @@ type UserInput struct {
 	Paths    []string // none: anywhere
 	Disabled bool
 	Password *authz.Secret // nil: the user has none, and cannot log in
+
+	MustChange bool // the password, at the next login
+	Service    bool // a program, which has no password
 }
 
 // UserRef names a user that is to be changed.
@@ -33,6 +36,9 @@ type UserPatch struct {
 	Scopes   *[]string
 	Paths    *[]string // empty: anywhere
 	Disabled *bool
+
+	MustChange *bool
+	Service    *bool
 }
 
 // CreateUser makes a user. It needs keyward:users, and for more than the actor may
@@ -46,7 +52,10 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 				return errors.Join(err, store.ErrDuplicate)
 			}
 			now := s.Now().UTC()
-			r = store.UserRecord{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, CreatedBy: a.Creator(), Created: now, At: now}
+			r = store.UserRecord{
+				Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, MustChange: in.MustChange, Service: in.Service,
+				CreatedBy: a.Creator(), Created: now, At: now,
+			}
 			if err := mayGrant(a, &r); err != nil {
 				return err
 			}
@@ -69,10 +78,24 @@ func (s *Service) checkUser(ctx context.Context, a access.Actor, in UserInput) (
 	if in.Password != nil {
 		checkPassword(&bad, *in.Password)
 	}
+	if in.Service && (in.Password != nil || in.MustChange) {
+		bad.add("/service", serviceUser)
+	}
 	if err := bad.err(); err != nil || in.Password == nil {
 		return "", err
 	}
 	return s.HashPassword(ctx, *in.Password)
+}
+
+const serviceUser = "is a program, which has no password"
+
+// checkService refuses a service user that logs in.
+func checkService(r *store.UserRecord) error {
+	var bad problems
+	if r.Service && (r.Password != "" || r.OIDCSubject != "" || r.MustChange) {
+		bad.add("/service", serviceUser)
+	}
+	return bad.err()
 }
 
 // minPassword is the shortest password that is set here, in bytes (NIST SP 800-63B).
@@ -231,6 +254,9 @@ func (s *Service) finishUser(ctx context.Context, a access.Actor, action audit.A
 // putUser puts what a change makes of a user, if the actor may make it.
 func putUser(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action, before, after *store.UserRecord) error {
 	err := mayChangeUser(a, action, before, after)
+	if err == nil {
+		err = checkService(after)
+	}
 	if err == nil {
 		err = keepAdministrator(tx, before, after)
 	}

@@ -122,6 +122,8 @@ type UserView struct {
 	Name        string    `json:"name"`
 	Disabled    bool      `json:"disabled"`
 	Unsupported bool      `json:"unsupported,omitempty"` // a newer version wrote the record
+	Service     bool      `json:"service,omitempty"`     // a program: it has keys, and never a password
+	MustChange  bool      `json:"must_change,omitempty"` // the password, at the next login
 	Scopes      []string  `json:"scopes"`
 	Paths       []string  `json:"paths"`
 	Created     time.Time `json:"created"`
@@ -131,7 +133,7 @@ type UserView struct {
 // ViewUser returns what is shown of the user.
 func ViewUser(r *store.UserRecord) UserView {
 	return UserView{
-		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
+		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }

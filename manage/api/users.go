@@ -92,6 +92,9 @@ type newUser struct {
 	Paths    []string `json:"paths,omitempty" maxItems:"100" doc:"Without them: anywhere."`
 	Disabled bool     `json:"disabled,omitempty"`
 	Password *string  `json:"password,omitempty" doc:"8 to 72 bytes. Without it the user cannot log in." writeOnly:"true"`
+
+	MustChange bool `json:"must_change,omitempty" doc:"The password must be changed at the next login to the console or the issuer."`
+	Service    bool `json:"service,omitempty" doc:"A program, which has keys and never a password."`
 }
 
 func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*userOutput, error) {
@@ -107,7 +110,7 @@ func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*us
 		p.Errors = []manage.FieldError{{Pointer: "/name", Detail: "cannot be a part of a path: the API could not show, change or delete the user"}}
 		return nil, p
 	}
-	input := manage.UserInput{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled}
+	input := manage.UserInput{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, MustChange: in.MustChange, Service: in.Service}
 	if in.Password != nil {
 		secret := authz.NewSecret(*in.Password)
 		input.Password = &secret
@@ -131,11 +134,14 @@ type UserPatch struct {
 		Scopes   *[]string          `json:"scopes,omitempty" maxItems:"100"`
 		Paths    optional[[]string] `json:"paths,omitempty" doc:"null: anywhere."`
 		Disabled *bool              `json:"disabled,omitempty"`
+
+		MustChange *bool `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
+		Service    *bool `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
 	}
 }
 
 func (p *UserPatch) patch() manage.UserPatch {
-	patch := manage.UserPatch{Scopes: p.Body.Scopes, Disabled: p.Body.Disabled}
+	patch := manage.UserPatch{Scopes: p.Body.Scopes, Disabled: p.Body.Disabled, MustChange: p.Body.MustChange, Service: p.Body.Service}
 	if p.Body.Paths.sent {
 		patch.Paths = &p.Body.Paths.value
 	}

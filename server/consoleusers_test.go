@@ -1,0 +1,40 @@
+package server_test
+
+import "testing"
+
+// TestServiceUser: a service user has keys and never a password, whichever way one is
+// asked for.
+func TestServiceUser(t *testing.T) {
+	c := startConsole(t)
+	made := c.must("POST", "/users", `{"name": "robot", "service": true}`)
+	if made.body["service"] != true {
+		t.Errorf("made as %v", made.body)
+	}
+	person := c.must("POST", "/users", `{"name": "alice", "password": "correct horse", "must_change": true}`)
+	if person.body["must_change"] != true || person.body["service"] != nil {
+		t.Errorf("made as %v", person.body)
+	}
+	for what, try := range map[string][3]string{
+		"made with a password":             {"POST", "/users", `{"name": "r2", "service": true, "password": "correct horse"}`},
+		"made with a password to change":   {"POST", "/users", `{"name": "r2", "service": true, "must_change": true}`},
+		"given a password":                 {"POST", "/users/robot/password", `{"password": "correct horse"}`},
+		"given a password to change":       {"PATCH", "/users/robot", `{"must_change": true}`},
+		"made of a user with a password":   {"PATCH", "/users/alice", `{"service": true}`},
+		"with a member that is not known":  {"PATCH", "/users/robot", `{"gen": 7}`},
+		"with a password through a change": {"PATCH", "/users/robot", `{"password": "correct horse"}`},
+	} {
+		if got := c.call(c.admin, try[0], try[1], try[2]); got.status != 422 {
+			t.Errorf("%s: %d %v", what, got.status, got.body)
+		}
+	}
+	if got := c.must("GET", "/users/alice", "").body; got["service"] != nil || got["must_change"] != true {
+		t.Errorf("a refused change left %v", got)
+	}
+	if got := c.must("PATCH", "/users/alice", `{"must_change": false}`).body; got["must_change"] != nil {
+		t.Errorf("after the change %v", got)
+	}
+	if got := c.must("PATCH", "/users/robot", `{"service": false}`).body; got["service"] != nil {
+		t.Errorf("no longer a service user: %v", got)
+	}
+	c.must("POST", "/users/robot/password", `{"password": "correct horse"}`)
+}
