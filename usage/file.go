@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // The first line of a file identifies it, and says when the recording began:
@@ -152,7 +153,7 @@ func eachLineFrom(in *bufio.Reader, visit func(line []byte) error) error {
 // readFile is eachLine without the lock on the file. For a missing file it returns
 // fs.ErrNotExist.
 func readFile(path string, visit func(line []byte) error) (time.Time, error) {
-	f, err := journal.OS().Open(path)
+	f, err := filesystem.OS().Open(path)
 	if err != nil {
 		return time.Time{}, err
 	}

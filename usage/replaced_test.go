@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // TestReplacedDuringAFlush: another process replaces the file with a copy during
@@ -89,7 +89,7 @@ func TestLockIsALink(t *testing.T) {
 	tracker := quiet(file, nil)
 	tracker.lockTimeout = time.Hour
 	use(tracker, "k_a", "/", authz.OK)
-	if err := tracker.flush(); !errors.Is(err, journal.ErrBadLock) {
+	if err := tracker.flush(); !errors.Is(err, filesystem.ErrBadLock) {
 		t.Errorf("flush says %v", err)
 	}
 	if _, err := os.Lstat(elsewhere); !errors.Is(err, fs.ErrNotExist) {

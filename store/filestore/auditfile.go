@@ -11,13 +11,14 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // AuditFileConfig is which audit log an AuditFile writes, and with what.
 type AuditFileConfig struct {
 	Path      string
 	StartOver bool             // begin a new file in place of a damaged one
-	FS        journal.FS       // nil: the operating system's
+	FS        filesystem.FS    // nil: the operating system's
 	Now       func() time.Time // nil: time.Now
 }
 

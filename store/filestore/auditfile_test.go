@@ -16,7 +16,7 @@ import (
 	"keyward/authz"
 	"keyward/store"
 	"keyward/store/audit"
-	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 const auditPath = "/etc/keyward/audit.jsonl"
@@ -211,7 +211,7 @@ type brokenLog struct {
 	broken bool
 }
 
-func (b *brokenLog) OpenAppend(path string) (journal.File, error) {
+func (b *brokenLog) OpenAppend(path string) (filesystem.File, error) {
 	if b.broken && path == auditPath {
 		return nil, syscall.EROFS
 	}

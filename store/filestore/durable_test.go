@@ -17,7 +17,7 @@ import (
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/importer"
-	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 const memPath = "/etc/keyward/keys.jsonl"
@@ -26,7 +26,7 @@ var startOfTime = time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC)
 
 // journalOn writes with the same random bytes and the same clock every time,
 // so that two runs of the same commands come to the same file.
-func journalOn(files journal.FS, seed uint64) *changedKeys {
+func journalOn(files filesystem.FS, seed uint64) *changedKeys {
 	now := startOfTime
 	return newKeysFrom(rand.NewChaCha8([32]byte{byte(seed)}), KeyFileConfig{
 		Path: memPath, Hasher: apikey.NewHasher(authz.NewSecret("a pepper of sixteen")), FS: files,

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/internal/syncbuffer"
@@ -21,9 +23,8 @@ import (
 	"keyward/store"
 	"keyward/store/importer"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 	"keyward/store/jsonline"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // followed is a key file, its writer, and a server's view of it.
@@ -193,7 +194,7 @@ func pass(t *testing.T, d time.Duration) {
 func noWatcher() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE }
 
 // unwatched reads a file once: no event reports its changes.
-func unwatched(path string, files journal.FS) journal.FollowConfig {
+func unwatched(path string, files filesystem.FS) journal.FollowConfig {
 	return journal.FollowConfig{Path: path, FS: files, NewWatcher: noWatcher}
 }
 
@@ -405,14 +406,14 @@ func TestBadFileLeavesLastGoodSet(t *testing.T) {
 // failingFS cannot open files while it is set to fail: permissions do not
 // stop root, who may be running this.
 type failingFS struct {
-	journal.FS
+	filesystem.FS
 	mu  sync.Mutex
 	err error
 }
 
 func (f *failingFS) set(err error) { f.mu.Lock(); f.err = err; f.mu.Unlock() }
 
-func (f *failingFS) Open(path string) (journal.File, error) {
+func (f *failingFS) Open(path string) (filesystem.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -424,7 +425,7 @@ func (f *failingFS) Open(path string) (journal.File, error) {
 func TestUnreadable(t *testing.T) {
 	for _, atStart := range []bool{true, false} {
 		f, first := prepare(t)
-		files := &failingFS{FS: journal.OS()}
+		files := &failingFS{FS: filesystem.OS()}
 		if atStart {
 			files.set(os.ErrPermission)
 		}

@@ -9,6 +9,7 @@ import (
 	"keyward/apikey"
 	"keyward/store"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // KeyFileConfig is which key file a KeyFile writes, and with what.
@@ -16,7 +17,7 @@ type KeyFileConfig struct {
 	Path      string
 	Hasher    *apikey.Hasher
 	StartOver bool             // begin a new file in place of a damaged one
-	FS        journal.FS       // nil: the operating system's
+	FS        filesystem.FS    // nil: the operating system's
 	Now       func() time.Time // nil: time.Now
 }
 

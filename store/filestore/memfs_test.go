@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // memFS is a file system that forgets. It keeps apart what a program sees and
@@ -101,7 +101,7 @@ func (m *memFS) Stat(path string) (fs.FileInfo, error) {
 	return memInfo{path, n, int64(len(n.data))}, nil
 }
 
-func (m *memFS) Open(path string) (journal.File, error) {
+func (m *memFS) Open(path string) (filesystem.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.step(); err != nil {
@@ -114,9 +114,9 @@ func (m *memFS) Open(path string) (journal.File, error) {
 	return &memFile{m, path, n}, nil
 }
 
-func (m *memFS) OpenAppend(path string) (journal.File, error) { return m.Open(path) }
+func (m *memFS) OpenAppend(path string) (filesystem.File, error) { return m.Open(path) }
 
-func (m *memFS) Create(path string, _ fs.FileInfo) (journal.File, error) {
+func (m *memFS) Create(path string, _ fs.FileInfo) (filesystem.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.step(); err != nil {
@@ -188,7 +188,7 @@ func (m *memFS) SyncDir(path string) error {
 	return nil
 }
 
-func (m *memFS) Lock(_ context.Context, path string, _ fs.FileInfo, _ time.Duration) (journal.File, error) {
+func (m *memFS) Lock(_ context.Context, path string, _ fs.FileInfo, _ time.Duration) (filesystem.File, error) {
 	m.mu.Lock()
 	if err := m.step(); err != nil {
 		m.mu.Unlock()

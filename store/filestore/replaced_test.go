@@ -16,15 +16,16 @@ import (
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // replacingFS has others replace a file when a writer has opened it.
 type replacingFS struct {
-	journal.FS
+	filesystem.FS
 	replace func()
 }
 
-func (r *replacingFS) OpenAppend(path string) (journal.File, error) {
+func (r *replacingFS) OpenAppend(path string) (filesystem.File, error) {
 	f, err := r.FS.OpenAppend(path)
 	if replace := r.replace; replace != nil {
 		r.replace = nil
@@ -56,7 +57,7 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 	for _, command := range commands {
 		t.Run(command.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keys.jsonl")
-			files := &replacingFS{FS: journal.OS()}
+			files := &replacingFS{FS: filesystem.OS()}
 			j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
 			others := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{})})
 			one, _, err := others.Create(context.Background(), store.KeyParams{Name: "one", Prefix: "kw_"})
@@ -109,7 +110,7 @@ func TestKeyFileReplacedDuringACommand(t *testing.T) {
 // TestUsersFileReplacedDuringACommand, and so for users.
 func TestUsersFileReplacedDuringACommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.jsonl")
-	files := &replacingFS{FS: journal.OS()}
+	files := &replacingFS{FS: filesystem.OS()}
 	f := newUsers(UserFileConfig{Path: path, FS: files}, nil)
 	if _, err := f.Set(context.Background(), "alice", "", records.UserPatch{}); err != nil {
 		t.Fatal(err)
@@ -141,7 +142,7 @@ func TestUsersFileReplacedDuringACommand(t *testing.T) {
 // TestRevocationsFileReplacedDuringACommand, and so for revoked tokens.
 func TestRevocationsFileReplacedDuringACommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.jsonl")
-	files := &replacingFS{FS: journal.OS()}
+	files := &replacingFS{FS: filesystem.OS()}
 	f := newRevocations(RevocationFileConfig{Path: path, FS: files}, nil)
 	if _, err := f.RevokeToken(context.Background(), "first"); err != nil {
 		t.Fatal(err)
@@ -261,7 +262,7 @@ func TestRefusedCommandWritesNothing(t *testing.T) {
 // arrivingFS has a file's first content arrive after the file was looked for,
 // and before its lock file is.
 type arrivingFS struct {
-	journal.FS
+	filesystem.FS
 	lock   string
 	arrive func()
 }
@@ -287,13 +288,13 @@ func TestFirstContentArrives(t *testing.T) {
 				if err := prepare(path); err != nil {
 					t.Fatal(err)
 				}
-				return path, &arrivingFS{FS: journal.OS(), lock: path + ".lock", arrive: func() {
+				return path, &arrivingFS{FS: filesystem.OS(), lock: path + ".lock", arrive: func() {
 					if err := write(path); err != nil {
 						t.Error(err)
 					}
 				}}
 			}
-			keys := func(path string, files journal.FS) *changedKeys {
+			keys := func(path string, files filesystem.FS) *changedKeys {
 				return newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: files})
 			}
 			path, files := arriving(func(path string) error {

@@ -20,7 +20,7 @@ import (
 	"keyward/authz"
 	"keyward/internal/prove"
 	"keyward/store"
-	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 const (
@@ -49,17 +49,17 @@ type replacement struct {
 
 // syncClock notes when the last sync of a file, or exchange of files, was over.
 type syncClock struct {
-	journal.FS
+	filesystem.FS
 	at    int64
 	turns int // how often the lock was taken
 }
 
-func (s *syncClock) Lock(ctx context.Context, path string, like os.FileInfo, wait time.Duration) (journal.File, error) {
+func (s *syncClock) Lock(ctx context.Context, path string, like os.FileInfo, wait time.Duration) (filesystem.File, error) {
 	s.turns++
 	return s.FS.Lock(ctx, path, like, wait)
 }
 
-func (s *syncClock) OpenAppend(path string) (journal.File, error) {
+func (s *syncClock) OpenAppend(path string) (filesystem.File, error) {
 	f, err := s.FS.OpenAppend(path)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (s *syncClock) OpenAppend(path string) (journal.File, error) {
 }
 
 type clockedFile struct {
-	journal.File
+	filesystem.File
 	clock *syncClock
 }
 
@@ -89,7 +89,7 @@ func TestReplacedWriterChild(t *testing.T) {
 	if _, err := fmt.Sscan(os.Getenv(replacedClass)+" "+os.Getenv(replacedKeys), &class, &keys); err != nil {
 		t.Fatal(err)
 	}
-	clock := &syncClock{FS: journal.OS()}
+	clock := &syncClock{FS: filesystem.OS()}
 	j := newKeys(KeyFileConfig{Path: path, Hasher: apikey.NewHasher(authz.Secret{}), FS: clock})
 	input := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(input) }() // closed by the parent to end us
@@ -204,7 +204,7 @@ func (w *writer) end() error {
 // releases the lock before the rename.
 func replaceOnce(t *testing.T, path string, key int, wait time.Duration) replacement {
 	t.Helper()
-	files := journal.OS()
+	files := filesystem.OS()
 	lock, err := files.Lock(context.Background(), path+".lock", nil, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -6,13 +6,14 @@ import (
 
 	"keyward/store"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // RevocationFileConfig is which revocations file a RevocationFile writes, and with what.
 type RevocationFileConfig struct {
 	Path      string
-	StartOver bool       // begin a new file in place of a damaged one
-	FS        journal.FS // nil: the operating system's
+	StartOver bool          // begin a new file in place of a damaged one
+	FS        filesystem.FS // nil: the operating system's
 }
 
 // RevocationFile is a revocations file, with the guarantees of [KeyFile].

@@ -15,6 +15,7 @@ import (
 	"keyward/keyindex"
 	"keyward/store"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 const revocationsHead = `{"keyward":"revocations","version":1}` + "\n"
@@ -202,7 +203,7 @@ func TestRevocationsRefused(t *testing.T) {
 
 // TestRevocationsOnAFailingDisk: a revocation that was acknowledged is there, one that was not leaves no trace.
 func TestRevocationsOnAFailingDisk(t *testing.T) {
-	on := func(files journal.FS) *changedRevocations {
+	on := func(files filesystem.FS) *changedRevocations {
 		return newRevocations(RevocationFileConfig{Path: memPath, FS: files}, func() time.Time { return startOfTime })
 	}
 	revoked := func(files *memFS, jti string) bool {
@@ -252,7 +253,7 @@ func TestLostRevocationsAndALockThatIsNotToBeRead(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	files, tokens := &failingFS{FS: journal.OS(), err: os.ErrPermission}, keyindex.NewRevocations()
+	files, tokens := &failingFS{FS: filesystem.OS(), err: os.ErrPermission}, keyindex.NewRevocations()
 	follower, err := RevocationFeed{journal.FollowConfig{Path: path, FS: files, MissingOK: true}}.Follow(tokens)
 	if err != nil {
 		t.Fatal(err)

@@ -6,13 +6,14 @@ import (
 
 	"keyward/store"
 	"keyward/store/journal"
+	"keyward/store/journal/filesystem"
 )
 
 // UserFileConfig is which users file a UserFile writes, and with what.
 type UserFileConfig struct {
 	Path      string
-	StartOver bool       // begin a new file in place of a damaged one
-	FS        journal.FS // nil: the operating system's
+	StartOver bool          // begin a new file in place of a damaged one
+	FS        filesystem.FS // nil: the operating system's
 }
 
 // UserFile is a users file, with the guarantees of [KeyFile]. A program that

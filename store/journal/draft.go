@@ -6,11 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+
+	"keyward/store/journal/filesystem"
 )
 
 // Draft is a file that is to take the place of the transaction's.
 type Draft struct {
-	File
+	filesystem.File
 	t    *Transaction
 	path string // "" once it was published or discarded
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"keyward/store/journal/filesystem"
 )
 
 // fixture is a journal of plain lines on the real file system, with hooks.
@@ -18,7 +20,7 @@ type fixture struct {
 }
 
 func newFixture(t *testing.T, content string) *fixture {
-	f := &fixture{t: t, path: filepath.Join(t.TempDir(), "journal"), fs: &hookedFS{FS: OS()}}
+	f := &fixture{t: t, path: filepath.Join(t.TempDir(), "journal"), fs: &hookedFS{FS: filesystem.OS()}}
 	f.w = &Writer{Path: f.path, FS: f.fs}
 	if content != "" {
 		f.write(f.path, content)
@@ -83,7 +85,7 @@ func upper(t *Transaction) error {
 
 // hookedFS calls a hook at a step of a transaction, each hook once.
 type hookedFS struct {
-	FS
+	filesystem.FS
 	afterSync, beforeExchange, afterExchange, beforeRename func()
 	noExchange, noGuard                                    bool // what the system cannot do
 }
@@ -110,9 +112,9 @@ func (h *hookedFS) RenameNew(from, to string) error {
 	return h.FS.RenameNew(from, to)
 }
 
-func (h *hookedFS) OpenAppend(path string) (File, error) {
+func (h *hookedFS) OpenAppend(path string) (filesystem.File, error) {
 	if h.noGuard {
-		f, err := openAppend(path)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 		return &hookedFile{f, h}, err
 	}
 	f, err := h.FS.OpenAppend(path)
@@ -123,7 +125,7 @@ func (h *hookedFS) OpenAppend(path string) (File, error) {
 }
 
 type hookedFile struct {
-	File
+	filesystem.File
 	fs *hookedFS
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"keyward/store/journal/filesystem"
 )
 
 // Sink is what the lines of a file are read into. Its methods are called by one
@@ -47,7 +49,7 @@ type FollowConfig struct {
 	// four times as long at most. Zero is 50 ms.
 	Settle time.Duration
 
-	FS       FS               // nil: the operating system's
+	FS       filesystem.FS    // nil: the operating system's
 	Log      *slog.Logger     // nil: nothing is logged
 	Observer Observer         // nil: none
 	Now      func() time.Time // nil: time.Now

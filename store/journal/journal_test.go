@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"keyward/store/journal/filesystem"
 )
 
 // TestAppendToReplacedFile: whenever the file is replaced, the line is in the
@@ -131,21 +133,6 @@ func TestFirstFileSparesForeignFile(t *testing.T) {
 	f.want("theirs\nmine\n")
 }
 
-// TestRenameNew, by either way.
-func TestRenameNew(t *testing.T) {
-	for name, rename := range map[string]func(from, to string) error{"rename": OS().RenameNew, "link": linkNew} {
-		f := newFixture(t, "")
-		f.write(f.path+".tmp", "first")
-		if err := rename(f.path+".tmp", f.path); err != nil || f.read() != "first" {
-			t.Errorf("%s: %q, %v", name, f.read(), err)
-		}
-		f.write(f.path+".tmp", "second")
-		if err := rename(f.path+".tmp", f.path); !errors.Is(err, fs.ErrExist) || f.read() != "first" {
-			t.Errorf("%s: over a file: %q, %v", name, f.read(), err)
-		}
-	}
-}
-
 // TestReplacedAllTheTime ends, with an error that says so.
 func TestReplacedAllTheTime(t *testing.T) {
 	f := newFixture(t, "old\n")
@@ -214,7 +201,7 @@ func TestNotRegular(t *testing.T) {
 	if err := os.Mkdir(f.path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, errNotRegular) {
+	if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, filesystem.ErrNotRegular) {
 		t.Error(err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"keyward/store/journal/filesystem"
 )
 
 // TestBadLocks: none hangs, none is written, and no file comes into being
@@ -36,7 +38,7 @@ func TestBadLocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			before, _ := os.ReadFile(other)
-			if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, ErrBadLock) {
+			if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, filesystem.ErrBadLock) {
 				t.Errorf("update says %v", err)
 			}
 			if after, err := os.ReadFile(other); string(after) != string(before) || errors.Is(err, fs.ErrNotExist) != (before == nil) {
@@ -66,7 +68,7 @@ func TestLockOwner(t *testing.T) {
 		if err := errors.Join(os.Chown(f.path, journalOwner, journalOwner), os.Chown(f.path+lockSuffix, owner, owner)); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.w.Update(context.Background(), appendLine("mine\n")); (err == nil) != trusted || err != nil && !errors.Is(err, ErrBadLock) {
+		if err := f.w.Update(context.Background(), appendLine("mine\n")); (err == nil) != trusted || err != nil && !errors.Is(err, filesystem.ErrBadLock) {
 			t.Errorf("a lock of user %d: %v", owner, err)
 		}
 	}
@@ -119,7 +121,7 @@ func TestLockRemoved(t *testing.T) {
 				t.Errorf("%v after %d calls", err, calls)
 			}
 			f.want(map[string]string{"append": "old\nmine\n", "rewrite": "OLD\n"}[name])
-			if had, err := hadContent(OS(), f.path+lockSuffix); !had || err != nil {
+			if had, err := hadContent(filesystem.OS(), f.path+lockSuffix); !had || err != nil {
 				t.Errorf("the new lock file remembers %v, %v", had, err)
 			}
 		})
@@ -148,7 +150,7 @@ func TestWriterWithAnotherLock(t *testing.T) {
 					if err := os.Remove(f.path + lockSuffix); err != nil {
 						t.Fatal(err)
 					}
-					other := &Writer{Path: f.path, FS: &hookedFS{FS: OS(), noGuard: true}}
+					other := &Writer{Path: f.path, FS: &hookedFS{FS: filesystem.OS(), noGuard: true}}
 					if err := other.Update(context.Background(), appendLine("OTHER\n")); err != nil {
 						t.Fatal(err)
 					}
@@ -215,7 +217,7 @@ func TestLockWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	hasty := &Writer{Path: f.path, Wait: 30 * time.Millisecond}
-	if _, err := hasty.Begin(context.Background()); !errors.Is(err, ErrBusy) {
+	if _, err := hasty.Begin(context.Background()); !errors.Is(err, filesystem.ErrBusy) {
 		t.Errorf("a lock that is held: %v", err)
 	}
 	var released atomic.Bool

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"keyward/store/journal/filesystem"
 )
 
 // memory is what the lock file says of the file that it guards. It is there to
@@ -32,13 +34,13 @@ const (
 
 // readMemory reads what the lock file says. Any other content says
 // nothing: it is neither trusted nor overwritten.
-func readMemory(lock File) (memory, error) {
+func readMemory(lock filesystem.File) (memory, error) {
 	info, err := lock.Stat()
 	if err != nil {
 		return memory{}, err
 	}
 	if info.Size() > maxMemory {
-		return memory{}, fmt.Errorf("%w: longer than %d bytes", ErrBadLock, maxMemory)
+		return memory{}, fmt.Errorf("%w: longer than %d bytes", filesystem.ErrBadLock, maxMemory)
 	}
 	text := make([]byte, info.Size())
 	if n, err := lock.ReadAt(text, 0); n < len(text) {
@@ -66,7 +68,7 @@ func parseMemory(line []byte) (memory, bool) {
 }
 
 // remember makes the lock file say, durably, that its file has content.
-func (m memory) remember(lock File) error {
+func (m memory) remember(lock filesystem.File) error {
 	members := map[string]json.RawMessage{"version": json.RawMessage(memoryVersion)}
 	for name, value := range m.members {
 		members[name] = value
@@ -87,7 +89,7 @@ func (m memory) remember(lock File) error {
 // beside it remembers that it had content. It takes no lock, so it reads the lock
 // file first: a file has its first content before the lock file says so. A lock
 // file that may not be read is an error: it could say so.
-func Damaged(files FS, path string) (bool, error) {
+func Damaged(files filesystem.FS, path string) (bool, error) {
 	path, err := files.Resolve(path)
 	if err != nil {
 		return false, err
@@ -103,7 +105,7 @@ func Damaged(files FS, path string) (bool, error) {
 	return info.Mode().IsRegular() && info.Size() == 0, nil
 }
 
-func hadContent(files FS, lockPath string) (bool, error) {
+func hadContent(files filesystem.FS, lockPath string) (bool, error) {
 	info, err := files.Stat(lockPath)
 	if err != nil || !info.Mode().IsRegular() {
 		return false, unlessMissing(err)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"keyward/store/journal/filesystem"
 )
 
 func (f *fixture) memory() string {
@@ -65,7 +67,7 @@ func TestNewFiles(t *testing.T) {
 		if err := f.w.Update(context.Background(), func(*Transaction) error { return refused }); !errors.Is(err, refused) {
 			t.Fatal(err)
 		}
-		if had, err := hadContent(OS(), f.path+lockSuffix); had || err != nil || f.memory() != "" {
+		if had, err := hadContent(filesystem.OS(), f.path+lockSuffix); had || err != nil || f.memory() != "" {
 			t.Errorf("remembers %v, %v: %q", had, err, f.memory())
 		}
 	}
@@ -113,7 +115,7 @@ func TestMemoryOfOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "")
 			f.write(f.path+lockSuffix, c.text)
-			if damaged, err := Damaged(OS(), f.path); damaged != c.written || err != nil {
+			if damaged, err := Damaged(filesystem.OS(), f.path); damaged != c.written || err != nil {
 				t.Errorf("an empty file is damaged: %v, %v", damaged, err)
 			}
 			if err := f.w.Update(context.Background(), appendLine("mine\n")); errors.Is(err, ErrDamaged) != c.written {
@@ -122,7 +124,7 @@ func TestMemoryOfOthers(t *testing.T) {
 			if c.written {
 				return
 			}
-			if had, err := hadContent(OS(), f.path+lockSuffix); !had || err != nil || !strings.Contains(f.memory(), c.keeps) {
+			if had, err := hadContent(filesystem.OS(), f.path+lockSuffix); !had || err != nil || !strings.Contains(f.memory(), c.keeps) {
 				t.Errorf("then it remembers %v, %v: %q", had, err, f.memory())
 			}
 		})
@@ -133,7 +135,7 @@ func TestMemoryOfOthers(t *testing.T) {
 func TestHugeLock(t *testing.T) {
 	f := newFixture(t, "old\n")
 	f.write(f.path+lockSuffix, strings.Repeat("x", maxMemory+1))
-	if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, ErrBadLock) {
+	if err := f.w.Update(context.Background(), appendLine("mine\n")); !errors.Is(err, filesystem.ErrBadLock) {
 		t.Error(err)
 	}
 }

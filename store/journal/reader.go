@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"keyward/store/journal/filesystem"
 	"keyward/store/jsonline"
 )
 
@@ -22,7 +23,7 @@ var (
 type reader struct {
 	cfg      FollowConfig
 	into     Sink
-	fs       FS
+	fs       filesystem.FS
 	log      *slog.Logger
 	observer Observer
 	now      func() time.Time
@@ -33,7 +34,7 @@ type reader struct {
 	content Generation
 	// The file it was read from, held open so that its number in the file
 	// system is not given to another; nil if none was.
-	file  File
+	file  filesystem.File
 	info  fs.FileInfo
 	lines *lineReader
 	tail  digest // of what stood right before lines.offset
@@ -143,7 +144,7 @@ func (r *reader) goWithout() {
 
 // refuseDamaged returns ErrDamaged if the file, which was empty or missing when
 // it was looked at, still is and had content before.
-func refuseDamaged(files FS, path string) error {
+func refuseDamaged(files filesystem.FS, path string) error {
 	damaged, err := Damaged(files, path)
 	if err == nil && damaged {
 		err = ErrDamaged

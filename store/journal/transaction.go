@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+
+	"keyward/store/journal/filesystem"
 )
 
 // writeChunk is more than most lines, so that a single one goes out in a
@@ -18,9 +20,9 @@ const writeChunk = 64 << 10
 type Transaction struct {
 	w    *Writer
 	path string // with symbolic links followed
-	lock File
-	file File        // nil where there is no content
-	info fs.FileInfo // of the file as we know it; nil where there is none
+	lock filesystem.File
+	file filesystem.File // nil where there is no content
+	info fs.FileInfo     // of the file as we know it; nil where there is none
 	// like has the owner and mode of a file that is to be created; nil is ours.
 	like  fs.FileInfo
 	wrote bool // or tried to
@@ -66,7 +68,7 @@ func (t *Transaction) open() error {
 		return t.openEmpty(known)
 	}
 	if !t.info.Mode().IsRegular() {
-		return errNotRegular
+		return filesystem.ErrNotRegular
 	}
 	if !known.written {
 		if err := known.remember(t.lock); err != nil {
@@ -110,7 +112,7 @@ func (t *Transaction) Path() string { return t.path }
 
 // File is the file's content; nil where there is none. It is not to be written
 // or closed.
-func (t *Transaction) File() File { return t.file }
+func (t *Transaction) File() filesystem.File { return t.file }
 
 // Info describes the file as it is after the last change of this transaction;
 // nil where the path names none.

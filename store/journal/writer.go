@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"keyward/store/journal/filesystem"
 )
 
 var (
@@ -14,10 +16,6 @@ var (
 	// ErrReplaced is a file that others replaced during the transaction, or
 	// whose lock file they replaced.
 	ErrReplaced = errors.New("another program replaced the file or its lock file during the transaction")
-	// ErrBadLock is a lock file that cannot be trusted.
-	ErrBadLock = errors.New("not a lock file that can be trusted")
-	// ErrBusy is a lock that another process holds.
-	ErrBusy = errors.New("another process holds the lock")
 )
 
 const (
@@ -29,7 +27,7 @@ const (
 // Writer writes the file at a path. Any number of processes may write one file.
 type Writer struct {
 	Path string
-	FS   FS // nil: the operating system's
+	FS   filesystem.FS // nil: the operating system's
 	// StartOver begins a new file where the old one is damaged. False refuses
 	// with ErrDamaged.
 	StartOver bool
@@ -37,12 +35,12 @@ type Writer struct {
 	Wait time.Duration
 }
 
-func (w *Writer) files() FS { return orOS(w.FS) }
+func (w *Writer) files() filesystem.FS { return orOS(w.FS) }
 
 // orOS is the file system, or the operating system's if none is given.
-func orOS(given FS) FS {
+func orOS(given filesystem.FS) filesystem.FS {
 	if given == nil {
-		return OS()
+		return filesystem.OS()
 	}
 	return given
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package journal
+package filesystem
 
 import (
 	"context"
@@ -76,7 +76,7 @@ func openLock(path string, like fs.FileInfo) (*os.File, error) {
 // the lock from us, and a further name of it may be a file of another purpose.
 func trusted(lock, like fs.FileInfo) error {
 	if !lock.Mode().IsRegular() {
-		return fmt.Errorf("%w: %w", ErrBadLock, errNotRegular)
+		return fmt.Errorf("%w: %w", ErrBadLock, ErrNotRegular)
 	}
 	is, ok := lock.Sys().(*syscall.Stat_t)
 	if !ok {

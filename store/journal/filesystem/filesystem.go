@@ -1,15 +1,30 @@
-package journal
+// Package filesystem is what a journal asks of a file system: how a path is resolved, how a
+// file is opened, created, exchanged for another and locked. [OS] is that of the operating
+// system; a test puts one in its place that fails or forgets.
+//
+// It refuses to follow a link that leads a write elsewhere, to open what is not a regular
+// file, and to trust a lock file that another user could withhold.
+package filesystem
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"time"
 )
 
-// FS is what the package asks of a file system. [OS] is the real one; a test
-// puts one in its place that fails or forgets. Paths, but for Resolve's and
-// Open's, are resolved: a symbolic link at their end is not followed.
+var (
+	// ErrBadLock is a lock file that cannot be trusted.
+	ErrBadLock = errors.New("not a lock file that can be trusted")
+	// ErrBusy is a lock that another process holds.
+	ErrBusy = errors.New("another process holds the lock")
+	// ErrNotRegular is what is not a regular file.
+	ErrNotRegular = errors.New("not a regular file")
+)
+
+// FS is a file system. Paths, but for Resolve's and Open's, are resolved: a symbolic
+// link at their end is not followed.
 type FS interface {
 	// Resolve follows symbolic links to the end, that of a dangling one too.
 	Resolve(path string) (string, error)

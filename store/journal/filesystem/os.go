@@ -1,6 +1,6 @@
 //go:build unix
 
-package journal
+package filesystem
 
 import (
 	"errors"
@@ -59,7 +59,7 @@ func (osFS) Open(path string) (File, error) {
 }
 
 func (osFS) OpenAppend(path string) (File, error) {
-	f, err := openAppend(path)
+	f, err := regular(os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0))
 	if err != nil {
 		return nil, err
 	}
@@ -69,12 +69,6 @@ func (osFS) OpenAppend(path string) (File, error) {
 	return f, nil
 }
 
-func openAppend(path string) (*os.File, error) {
-	return regular(os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0))
-}
-
-var errNotRegular = errors.New("not a regular file")
-
 // regular refuses anything but a regular file.
 func regular(f *os.File, err error) (*os.File, error) {
 	if err != nil {
@@ -82,7 +76,7 @@ func regular(f *os.File, err error) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errNotRegular}
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: ErrNotRegular}
 	}
 	if err != nil {
 		_ = f.Close()

@@ -1,8 +1,13 @@
 //go:build unix && !linux
 
-package journal
+package filesystem
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
+
+func guard(*os.File) error { return nil }
 
 func (osFS) RenameNew(from, to string) error { return linkNew(from, to) }
 
