@@ -49,7 +49,7 @@ test: programs
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
-	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run '^TestMemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
+	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
 	cd deploy/image && go test -count=1 ./...
 
 programs:

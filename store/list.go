@@ -78,24 +78,42 @@ func (p Position) Compare(q Position) int {
 	return cmp.Or(p.Made.Compare(q.Made), strings.Compare(p.ID, q.ID))
 }
 
+// Compare returns -1 if a is before b on pages in this order, +1 if it is behind,
+// else 0.
+func (p Page) Compare(a, b Position) int {
+	if p.NewestFirst {
+		return b.Compare(a)
+	}
+	return a.Compare(b)
+}
+
+// Start returns where the page before this one ended, nil if this is the first.
+// What cannot be a page is ErrInvalid.
+func (p Page) Start() (*Position, error) {
+	if p.Limit < 0 {
+		return nil, fmt.Errorf("%w: a limit below zero", ErrInvalid)
+	}
+	if p.After == "" {
+		return nil, nil
+	}
+	end, err := p.After.position()
+	if err != nil {
+		return nil, err
+	}
+	return &end, nil
+}
+
 // Paginate returns a page of all, which it sorts. Those that match refuses have a
 // position too: a page may end with a record that is deleted before the next one
 // is read.
 func Paginate[R any](all []R, at func(*R) Position, match func(*R) bool, p Page) ([]R, Cursor, error) {
-	if p.Limit < 0 {
-		return nil, "", fmt.Errorf("%w: a limit below zero", ErrInvalid)
+	end, err := p.Start()
+	if err != nil {
+		return nil, "", err
 	}
-	order := func(a, b Position) int { return a.Compare(b) }
-	if p.NewestFirst {
-		order = func(a, b Position) int { return b.Compare(a) }
-	}
-	slices.SortFunc(all, func(a, b R) int { return order(at(&a), at(&b)) })
-	if p.After != "" {
-		end, err := p.After.position()
-		if err != nil {
-			return nil, "", err
-		}
-		first := slices.IndexFunc(all, func(r R) bool { return order(at(&r), end) > 0 })
+	slices.SortFunc(all, func(a, b R) int { return p.Compare(at(&a), at(&b)) })
+	if end != nil {
+		first := slices.IndexFunc(all, func(r R) bool { return p.Compare(at(&r), *end) > 0 })
 		if first < 0 {
 			return nil, "", nil
 		}
@@ -107,15 +125,16 @@ func Paginate[R any](all []R, at func(*R) Position, match func(*R) bool, p Page)
 			continue
 		}
 		if p.Limit > 0 && len(page) == p.Limit {
-			return page, cursorOf(at(&page[len(page)-1])), nil
+			return page, at(&page[len(page)-1]).Cursor(), nil
 		}
 		page = append(page, all[i])
 	}
 	return page, "", nil
 }
 
-func cursorOf(at Position) Cursor {
-	return Cursor(base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d %s", at.Made.Unix(), at.Made.Nanosecond(), at.ID)))
+// Cursor is that of a page which ended with the record at the position.
+func (p Position) Cursor() Cursor {
+	return Cursor(base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d %s", p.Made.Unix(), p.Made.Nanosecond(), p.ID)))
 }
 
 var errCursor = fmt.Errorf("%w: not a cursor of this list", ErrInvalid)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"keyward/store"
 	"keyward/store/audit"
@@ -17,8 +16,9 @@ type editor[R any] struct {
 	lines *journal.Lines
 	log   *AuditFile // nil: the changes leave no entry
 
-	get func(id string, each eachLine) (R, error)
-	all func(each eachLine) ([]R, error) // without those that were deleted
+	// Neither has records that were deleted.
+	get  func(id string, in reading) (R, error)
+	each func(in reading, visit func(*R) error) error
 	// prepare completes the records that are to be written, or returns why they must
 	// not be; nil: there is nothing to do.
 	prepare func(*fileTx[R]) error
@@ -81,15 +81,11 @@ type fileTx[R any] struct {
 }
 
 // Get implements store.Tx.
-func (t *fileTx[R]) Get(id string) (R, error) { return t.editor.get(id, t.lines.Read) }
+func (t *fileTx[R]) Get(id string) (R, error) { return t.editor.get(id, locked(t.lines)) }
 
 // Each implements store.Tx.
 func (t *fileTx[R]) Each(visit func(*R) error) error {
-	all, err := t.editor.all(t.lines.Read)
-	for i := 0; err == nil && i < len(all); i++ {
-		err = visit(&all[i])
-	}
-	return err
+	return t.editor.each(locked(t.lines), visit)
 }
 
 // Put implements store.Tx.
@@ -103,17 +99,7 @@ func (f *KeyFile) Editor(log *AuditFile) store.Editor[store.KeyRecord] {
 	log.watch("key", &f.lines)
 	return &editor[store.KeyRecord]{
 		lines: &f.lines, log: log,
-		get: func(id string, each eachLine) (store.KeyRecord, error) {
-			r, err := f.latest(id, each)
-			if err == nil && !r.Deleted.IsZero() {
-				err = fmt.Errorf("key %s: %w", id, store.ErrNotFound)
-			}
-			return r, err
-		},
-		all: func(each eachLine) ([]store.KeyRecord, error) {
-			all, err := allKeys(each)
-			return slices.DeleteFunc(all, func(r store.KeyRecord) bool { return !r.Deleted.IsZero() }), err
-		},
+		get: f.get, each: f.each,
 		prepare: refuseKnownImports,
 		line: func(r *store.KeyRecord, seq int64) ([]byte, error) {
 			r.Seq = seq
@@ -128,33 +114,26 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 	log.watch("user", &f.lines)
 	return &editor[store.UserRecord]{
 		lines: &f.lines, log: log,
-		get: func(name string, each eachLine) (store.UserRecord, error) {
-			all, err := f.all(each, false)
-			if err != nil {
-				return store.UserRecord{}, err
+		get: f.user,
+		each: func(in reading, visit func(*store.UserRecord) error) error {
+			all, err := f.all(in, false)
+			for i := 0; err == nil && i < len(all.records); i++ {
+				if all.records[i].Deleted.IsZero() {
+					err = visit(&all.records[i])
+				}
 			}
-			found := all.find(name)
-			if found == nil {
-				return store.UserRecord{}, fmt.Errorf("user: %w", store.ErrNotFound)
-			}
-			return *found, nil
-		},
-		all: func(each eachLine) ([]store.UserRecord, error) {
-			all, err := f.all(each, false)
-			return slices.DeleteFunc(all.records, func(r store.UserRecord) bool { return !r.Deleted.IsZero() }), err
+			return err
 		},
 		// What ended with a deleted user is not the next one's of that name.
 		prepare: func(t *fileTx[store.UserRecord]) error {
-			all, err := f.all(t.lines.Read, false)
-			if err != nil {
-				return err
-			}
-			for _, r := range t.puts {
-				if i, known := all.at[r.Name]; known {
-					r.Succeed(&all.records[i])
+			return f.index(locked(t.lines), func(x *userIndex) error {
+				for _, r := range t.puts {
+					if i, known := x.list.at[r.Name]; known {
+						r.Succeed(&x.list.records[i])
+					}
 				}
-			}
-			return nil
+				return nil
+			})
 		},
 		line: func(r *store.UserRecord, seq int64) ([]byte, error) {
 			r.Seq = seq
@@ -169,10 +148,16 @@ func (f *RevocationFile) Editor(log *AuditFile) store.Editor[store.Revocation] {
 	log.watch("revocation", &f.lines)
 	return &editor[store.Revocation]{
 		lines: &f.lines, log: log,
-		get: func(string, eachLine) (store.Revocation, error) {
+		get: func(string, reading) (store.Revocation, error) {
 			return store.Revocation{}, fmt.Errorf("revocation: %w", store.ErrNotFound)
 		},
-		all: allRevocations,
+		each: func(in reading, visit func(*store.Revocation) error) error {
+			all, err := allRevocations(in.each)
+			for i := 0; err == nil && i < len(all); i++ {
+				err = visit(&all[i])
+			}
+			return err
+		},
 		line: func(r *store.Revocation, seq int64) ([]byte, error) {
 			r.Seq = seq
 			return r.Line()

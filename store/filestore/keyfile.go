@@ -2,7 +2,6 @@ package filestore
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"time"
 
@@ -17,6 +16,7 @@ type KeyFileConfig struct {
 	Path      string
 	Hasher    *apikey.Hasher
 	StartOver bool             // begin a new file in place of a damaged one
+	Catalog   *CatalogConfig   // nil: each call reads the file
 	FS        filesystem.FS    // nil: the operating system's
 	Now       func() time.Time // nil: time.Now
 }
@@ -29,40 +29,42 @@ type KeyFileConfig struct {
 // written with this Hasher or by this program, journal.ErrDamaged for one that has lost
 // its content, and journal.ErrReplaced if other programs keep replacing the file.
 type KeyFile struct {
-	lines  journal.Lines
-	hasher *apikey.Hasher
-	now    func() time.Time
+	lines   journal.Lines
+	hasher  *apikey.Hasher
+	now     func() time.Time
+	catalog *catalog // nil: each call reads the file
 }
 
 // NewKeyFile touches nothing; the file is made by the first change.
 func NewKeyFile(cfg KeyFileConfig) *KeyFile {
 	f := &KeyFile{hasher: cfg.Hasher, now: cfg.Now}
 	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: keysHeader(cfg.Hasher).of()}
+	if cfg.Catalog != nil {
+		f.catalog = newCatalog(&f.lines, *cfg.Catalog)
+	}
 	if f.now == nil {
 		f.now = time.Now
 	}
 	return f
 }
 
-// eachLine reads a file's lines: LineTransaction.Read under the lock, or what
-// unlocked returns.
-type eachLine func(visit func(line []byte, number int) error) error
-
-// unlocked is Lines.Read with a context.
-func unlocked(ctx context.Context, lines *journal.Lines) eachLine {
-	return func(visit func(line []byte, number int) error) error { return lines.Read(ctx, visit) }
-}
-
 // latest is what the last valid line about the key says.
-func (f *KeyFile) latest(id string, each eachLine) (store.KeyRecord, error) {
+func (f *KeyFile) latest(id string, in reading) (store.KeyRecord, error) {
 	wanted, ok := apikey.ParseID([]byte(id))
 	if !ok {
 		return store.KeyRecord{}, fmt.Errorf("%w: a key's id is k_ and 12 characters", store.ErrNotFound)
 	}
+	if f.catalog != nil {
+		// A last line that can be read and is not valid leaves an earlier one in force,
+		// which the catalog does not have. No Keyward writes such a line.
+		if r, err := f.catalog.get(wanted, in); err != nil || r.AccessValid() {
+			return r, err
+		}
+	}
 	var d store.KeyDecoder
 	var last store.KeyRecord
 	found, quoted := false, []byte(`"`+id+`"`)
-	err := each(func(line []byte, _ int) error {
+	err := in.each(func(line []byte, _ int) error {
 		// An id has one spelling, so most lines need no more than this.
 		if !bytes.Contains(line, quoted) {
 			return nil

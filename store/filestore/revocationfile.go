@@ -27,7 +27,7 @@ func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
 
 // List implements store.Lister. A line that cannot be read is an error.
 func (f *RevocationFile) List(ctx context.Context, filter store.RevocationFilter, page store.Page) ([]store.Revocation, store.Cursor, error) {
-	all, err := allRevocations(unlocked(ctx, &f.lines))
+	all, err := allRevocations(unlocked(ctx, &f.lines).each)
 	if err != nil {
 		return nil, "", err
 	}

@@ -11,7 +11,12 @@ import (
 	"keyward/store/storetest"
 )
 
-func TestStore(t *testing.T) {
+func TestStore(t *testing.T) { testStore(t, false) }
+
+// TestStoreInMemory is TestStore with a catalog of the keys and with the users kept.
+func TestStoreInMemory(t *testing.T) { testStore(t, true) }
+
+func testStore(t *testing.T, inMemory bool) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
 		dir := t.TempDir()
 		keys, users, revocations := filepath.Join(dir, "keys.jsonl"), filepath.Join(dir, "users.jsonl"), filepath.Join(dir, "revocations.jsonl")
@@ -22,7 +27,11 @@ func TestStore(t *testing.T) {
 		newer := func(path string) func(line string) {
 			return func(line string) { appendTo(t, path, line+"\n") }
 		}
-		keyFile, userFile := NewKeyFile(KeyFileConfig{Path: keys, Hasher: hasher, Now: now}), NewUserFile(UserFileConfig{Path: users})
+		keyConfig := KeyFileConfig{Path: keys, Hasher: hasher, Now: now}
+		if inMemory {
+			keyConfig.Catalog = &CatalogConfig{IDOf: idInFile(t, NewKeyFile(keyConfig))}
+		}
+		keyFile, userFile := NewKeyFile(keyConfig), NewUserFile(UserFileConfig{Path: users, Keep: inMemory})
 		revocationFile := NewRevocationFile(RevocationFileConfig{Path: revocations})
 		log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: now})
 		return storetest.Store{
@@ -41,4 +50,16 @@ func TestStore(t *testing.T) {
 			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations),
 		}
 	})
+}
+
+// idInFile returns what keyindex answers when it has read the file: the key that has
+// or had a secret.
+func idInFile(t testing.TB, file *KeyFile) func(apikey.Digest) (string, bool) {
+	return func(d apikey.Digest) (string, bool) {
+		ids, err := file.holders(t.Context(), d)
+		if err != nil || len(ids) == 0 {
+			return "", false
+		}
+		return ids[len(ids)-1].String(), true
+	}
 }

@@ -3,6 +3,7 @@ package filestore
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"keyward/store"
 	"keyward/store/journal"
@@ -13,32 +14,35 @@ import (
 type UserFileConfig struct {
 	Path      string
 	StartOver bool          // begin a new file in place of a damaged one
+	Keep      bool          // keep the users in memory, and read only what was appended; false: each call reads the file
 	FS        filesystem.FS // nil: the operating system's
 }
 
 // UserFile is a users file, with the guarantees of [KeyFile]. A program that
 // compacts such a file must keep the last line about each user, deleted ones too:
 // it says since when the keys and tokens of the next user of that name count.
-type UserFile struct{ lines journal.Lines }
+type UserFile struct {
+	lines journal.Lines
+	kept  *fileIndex[*userIndex] // nil: each call reads the file
+}
+
+var errNoUser = fmt.Errorf("user: %w", store.ErrNotFound)
 
 // NewUserFile touches nothing; the file is made when the first user is.
 func NewUserFile(cfg UserFileConfig) *UserFile {
-	return &UserFile{journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: usersHeader().of()}}
+	f := &UserFile{lines: journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: usersHeader().of()}}
+	if cfg.Keep {
+		f.kept = newFileIndex(&f.lines, newUserIndex())
+	}
+	return f
 }
 
 // Get implements store.Reader. A line that cannot be read is skipped, as servers
 // do.
 func (f *UserFile) Get(ctx context.Context, name string) (store.UserRecord, error) {
-	all, err := f.all(unlocked(ctx, &f.lines), false)
-	if err != nil {
-		return store.UserRecord{}, err
-	}
-	found := all.find(name)
-	if found == nil {
-		return store.UserRecord{}, fmt.Errorf("user: %w", store.ErrNotFound)
-	}
-	found.Password = ""
-	return *found, nil
+	r, err := f.user(name, unlocked(ctx, &f.lines))
+	r.Password = ""
+	return r, err
 }
 
 // List implements store.Lister. A line that cannot be read is an error.
@@ -57,17 +61,12 @@ func (f *UserFile) List(ctx context.Context, filter store.UserFilter, page store
 // Ended implements store.UserReader. A line that cannot be read is skipped, as
 // servers do.
 func (f *UserFile) Ended(ctx context.Context) (store.EndedUsers, error) {
-	all, err := f.all(unlocked(ctx, &f.lines), false)
-	if err != nil {
-		return nil, err
-	}
-	ended := store.EndedUsers{}
-	for i := range all.records {
-		if at := all.records[i].EndedAt(); !at.IsZero() {
-			ended[all.records[i].Name] = at
-		}
-	}
-	return ended, nil
+	var ended store.EndedUsers
+	err := f.index(unlocked(ctx, &f.lines), func(x *userIndex) error {
+		ended = maps.Clone(x.ended)
+		return nil
+	})
+	return ended, err
 }
 
 // userList is a file's users, the latest record of each.
@@ -76,41 +75,20 @@ type userList struct {
 	at      map[string]int
 }
 
-// all reads a file's users. A line that cannot be read is an error if strict,
-// else it is skipped, as servers do: it must not keep an operator from disabling
-// a user.
-func (f *UserFile) all(each eachLine, strict bool) (userList, error) {
-	list := userList{at: map[string]int{}}
-	var d store.UserDecoder
-	err := each(func(line []byte, _ int) error {
-		r, err := d.Decode(line)
-		if err == nil {
-			err = r.CheckAccess()
-		}
-		if err != nil {
-			if strict {
-				return err
-			}
-			return nil
-		}
-		list.put(r.Clone())
-		return nil
-	})
-	return list, err
-}
-
 // put adds the record, or puts it in place of an earlier one about the user.
 // What ended with a deleted user stays ended, also if a program that does not
-// know valid_since wrote the line.
-func (l *userList) put(r store.UserRecord) {
+// know valid_since wrote the line. It returns the record as it is then.
+func (l *userList) put(r store.UserRecord) *store.UserRecord {
 	i, known := l.at[r.Name]
 	if !known {
-		l.at[r.Name] = len(l.records)
+		i = len(l.records)
+		l.at[r.Name] = i
 		l.records = append(l.records, r)
-		return
+		return &l.records[i]
 	}
 	r.ValidSince = store.Latest(r.ValidSince, l.records[i].EndedAt())
 	l.records[i] = r
+	return &l.records[i]
 }
 
 // find returns the user, nil for one who is not there.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 
+	"keyward/store/journal/filesystem"
 	"keyward/store/jsonline"
 )
 
@@ -210,9 +211,14 @@ func (l *Lines) each(ctx context.Context, r io.ReaderAt, visit func(line []byte,
 			err = visit(line, in.number)
 		}
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", l.Path, in.number, err)
+			return l.ErrorAt(in.number, err)
 		}
 	}
+}
+
+// ErrorAt is an error about the line with that number.
+func (l *Lines) ErrorAt(number int, err error) error {
+	return fmt.Errorf("%s:%d: %w", l.Path, number, err)
 }
 
 // Read calls visit for each line, of a file that is not locked, with the line's
@@ -222,22 +228,31 @@ func (l *Lines) Read(ctx context.Context, visit func(line []byte, number int) er
 	if err := ctx.Err(); err != nil {
 		return l.failed("reading", err)
 	}
-	file, err := l.files().Open(l.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l.readEmpty()
-	}
+	file, _, err := l.open()
 	if err != nil {
 		return l.failed("reading", err)
+	}
+	if file == nil {
+		return l.readEmpty()
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return l.failed("reading", err)
-	}
-	if info.Size() == 0 {
-		return l.readEmpty()
-	}
 	return l.each(ctx, file, visit)
+}
+
+// open opens the file for reading; nil if it is missing or empty.
+func (l *Lines) open() (filesystem.File, fs.FileInfo, error) {
+	file, err := l.files().Open(l.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, info, nil
 }
 
 func (l *Lines) readEmpty() error {

@@ -75,7 +75,7 @@ func (r *reader) dirs() map[string]bool {
 // look brings the sink up to date and reports what happened. It returns when to look
 // again at the latest; zero if that does not matter.
 func (r *reader) look(force bool) time.Duration {
-	info, err := r.find()
+	info, err := statTarget(r.fs, r.cfg.Path)
 	changed := false
 	if err == nil {
 		changed, err = r.read(info, force)
@@ -99,12 +99,13 @@ func (r *reader) look(force bool) time.Duration {
 	return 0
 }
 
-func (r *reader) find() (fs.FileInfo, error) {
-	path, err := r.fs.Resolve(r.cfg.Path)
+// statTarget describes the file that the path leads to.
+func statTarget(files filesystem.FS, path string) (fs.FileInfo, error) {
+	path, err := files.Resolve(path)
 	if err != nil {
 		return nil, err
 	}
-	return r.fs.Stat(path)
+	return files.Stat(path)
 }
 
 // fail reports an error once, for as long as it and the file stay the same.
@@ -212,12 +213,15 @@ type digest struct {
 }
 
 // before is the digest of what is right before the offset that was read to.
-func (r *reader) before() (digest, error) {
+func (r *reader) before() (digest, error) { return digestBefore(r.file, r.lines.offset, r.seed) }
+
+// digestBefore is the digest of what is right before the offset.
+func digestBefore(file io.ReaderAt, offset int64, seed maphash.Seed) (digest, error) {
 	const look = 256 << 10
-	from := max(r.lines.offset-look, 0)
+	from := max(offset-look, 0)
 	var sum maphash.Hash
-	sum.SetSeed(r.seed)
-	n, err := io.Copy(&sum, io.NewSectionReader(r.file, from, r.lines.offset-from))
+	sum.SetSeed(seed)
+	n, err := io.Copy(&sum, io.NewSectionReader(file, from, offset-from))
 	return digest{sum.Sum64(), n}, err
 }
 

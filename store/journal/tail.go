@@ -2,8 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"errors"
-	"io/fs"
 	"slices"
 )
 
@@ -55,21 +53,14 @@ func lastAppend(text []byte, entire bool) ([][]byte, bool) {
 // most a kilobyte. It reads the file from its end, where the latest lines are. A
 // missing or an empty file is as for [Lines.Read].
 func (l *Lines) Contains(texts ...[]byte) (bool, error) {
-	file, err := l.files().Open(l.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, l.readEmpty()
-	}
+	file, info, err := l.open()
 	if err != nil {
 		return false, l.failed("reading", err)
+	}
+	if file == nil {
+		return false, l.readEmpty()
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return false, l.failed("reading", err)
-	}
-	if info.Size() == 0 {
-		return false, l.readEmpty()
-	}
 	chunk := make([]byte, tailChunk)
 	seen := false // the newline that ends the lines before it
 	for end := info.Size(); end > 0; {
