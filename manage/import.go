@@ -23,7 +23,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 	}
 	if err == nil && len(keys) > 0 {
 		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
-			records, err = s.putImports(tx, a, keys)
+			records, err = s.putImports(ctx, tx, a, keys)
 			return err
 		})
 		err = atInputLine(keys, err)
@@ -36,7 +36,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 
 // putImports puts the records of the keys, which share what their entries say where
 // they share their parameters.
-func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
+func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
 	var changes []audit.Change
@@ -47,6 +47,9 @@ func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys 
 			return nil, err
 		}
 		if i == 0 || keys[i].Params != keys[i-1].Params {
+			if err := s.needProject(ctx, r.Project); err != nil {
+				return nil, fmt.Errorf("input line %d: %w", keys[i].Line, err)
+			}
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)

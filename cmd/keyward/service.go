@@ -52,6 +52,10 @@ func (e *environment) records(cfg *config.Config, hasher *apikey.Hasher, begin s
 		r.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: cfg.Revocations.File, StartOver: begin.StartOver})
 		stores.RevocationEditor = r.revocations.Editor(r.log)
 	}
+	if cfg.Projects.File != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: cfg.Projects.File, StartOver: begin.StartOver})
+		stores.Projects, stores.ProjectEditor = projects, projects.Editor(r.log)
+	}
 	r.Service = manage.New(manage.Config{
 		Stores: stores, Hasher: hasher, Now: e.now,
 		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {
