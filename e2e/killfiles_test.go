@@ -147,9 +147,7 @@ func (k *killed) checkFiles() {
 		}
 	}
 	for _, w := range k.workers {
-		if !w.cli {
-			w.checkEntries(done)
-		}
+		w.checkEntries(done)
 	}
 }
 

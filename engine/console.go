@@ -134,8 +134,14 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 	if err != nil {
 		return err
 	}
-	s.console.handler = extauthz.Handler{Checker: checker, Renderer: rendererOf(s.cfg, checker), Trusted: s.cfg.TrustedProxies}
-	s.console.handler.Renderer.Errors = authz.StyleProblem
+	s.console.handler = extauthz.Handler{
+		Checker: checker, Trusted: s.cfg.TrustedProxies,
+		// What the configuration says of denials is for the API behind the proxy.
+		Renderer: extauthz.Renderer{
+			Errors: authz.StyleProblem, Now: time.Now, Overrides: extauthz.NewOverrides(checker.Overrides()),
+			Challenge: extauthz.Challenge{Realm: "keyward", Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
+		},
+	}
 	return nil
 }
 

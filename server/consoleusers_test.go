@@ -1,6 +1,9 @@
 package server_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestServiceUser: a service user has keys and never a password, whichever way one is
 // asked for.
@@ -37,4 +40,15 @@ func TestServiceUser(t *testing.T) {
 		t.Errorf("no longer a service user: %v", got)
 	}
 	c.must("POST", "/users/robot/password", `{"password": "correct horse"}`)
+}
+
+// TestConsoleChallenge: the console asks for a key alone, whatever the checks accept.
+func TestConsoleChallenge(t *testing.T) {
+	c := startConsole(t)
+	for _, key := range []string{"", "not-a-key"} {
+		got := c.call(key, "GET", "/me", "").header.Get("WWW-Authenticate")
+		if !strings.HasPrefix(got, `Bearer realm="keyward"`) || strings.Contains(got, "Basic") {
+			t.Errorf("with the key %q: %q", key, got)
+		}
+	}
 }
