@@ -47,7 +47,7 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 	var r store.UserRecord
 	hash, err := s.checkUser(ctx, a, in)
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
@@ -221,7 +221,7 @@ func (s *Service) editUser(ctx context.Context, a access.Actor, ref UserRef, act
 	var after store.UserRecord
 	err := refused
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			before, err := tx.Get(ref.Name)
 			if err != nil {
 				return err
