@@ -119,7 +119,7 @@ client_address: {trusted_hops: 0}
 cache: {size: 100000, ttl: 5m, negative_ttl: 10s}
 revocations: {file: ""}
 projects: {file: ""}
-audit: {file: ""}
+audit: {file: "", keep: 400d}
 usage: {file: "", flush: 10s}
 rate_limits: {store: memory}
 trusted_proxies: []
@@ -183,7 +183,7 @@ func TestEveryKey(t *testing.T) {
 		State:              State{"keyward.db"},
 		Revocations:        Revocations{"r.jsonl"},
 		Projects:           Projects{"projects.jsonl"},
-		Audit:              Audit{"audit.jsonl"},
+		Audit:              Audit{"audit.jsonl", 90 * 24 * time.Hour},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{
 			Name: "id", AuthMethod: authz.AuthMethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},

@@ -74,7 +74,7 @@ func editRecord[R any](ctx context.Context, s *Service, a access.Actor, of recor
 	var put *R
 	err := c.refused
 	if err == nil {
-		err = of.editor.Edit(ctx, func(tx store.Tx[R]) (err error) {
+		err = editOthers(ctx, s, a, of.editor, func(tx store.Tx[R]) (err error) {
 			put, err = edit(tx)
 			return err
 		})

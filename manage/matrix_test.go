@@ -65,6 +65,8 @@ create own key, no member     | +        +        b        f        f        b  
 create another's as a member  | +        +        b        f        f        f        f        f        f        f        f        f        f
 rotate own key, no member     | +        +        b        f        f        b        b        f        f        f        f        f        f
 read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
+read usage of own key         | +        +        +        f        +        +        +        f        f        f        f        f        f
+read usage of another's key   | +        +        +        f        +        n        n        f        f        f        f        f        f
 set new user                  | +        +        f        b        f        f        f        f        f        f        f        f        f
 set new bounded user          | +        +        f        +        f        f        f        f        f        f        f        f        f
 set user with a password      | +        +        f        f        f        f        f        f        f        f        f        f        f
@@ -362,6 +364,14 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 		f.project("web", "other")
 		key := f.key(store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 		return f.tryRotate(a, key, true)
+	},
+	"read usage of own key": func(f *fixture, a access.Actor) error {
+		_, err := f.KeyUsage(f.ctx(), a, f.ownKey(a).ID)
+		return err
+	},
+	"read usage of another's key": func(f *fixture, a access.Actor) error {
+		_, err := f.KeyUsage(f.ctx(), a, f.key(store.KeyParams{User: "other"}).ID)
+		return err
 	},
 	"read audit log": func(f *fixture, a access.Actor) error {
 		_, _, err := f.AuditLog(f.ctx(), a, store.AuditFilter{}, store.Page{Limit: 1})

@@ -36,6 +36,7 @@ type header struct {
 	Versions [2]int64 `json:"versions"` // of the oldest reader that may read it, and of its writer
 	Hash     string   `json:"hash,omitempty"`
 	Pepper   string   `json:"pepper,omitempty"`
+	Last     int64    `json:"last,omitempty"` // the number of the last entry before the file, of an audit log
 
 	unknown string // the members that this version does not know, as they were written
 	newer   bool   // must names one of them
@@ -78,6 +79,9 @@ func (h header) renew(first []byte) ([]byte, error) {
 	}
 	h.Versions[1] = max(h.Versions[1], old.Versions[1])
 	h.unknown = old.unknown
+	if h.Last == 0 {
+		h.Last = old.Last
+	}
 	return h.line()
 }
 
