@@ -56,9 +56,11 @@ var allowed = map[string][]string{
 	"ratelimit":                {"keyward/authz"},
 	"ratelimit/failover":       {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":          {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
+	"manage/fault":             {"keyward/store"},
+	"manage/registry":          {"keyward/manage/access", "keyward/manage/fault", "keyward/store", "keyward/store/audit"},
 	"manage/access":            {"keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/store", "keyward/store/audit"},
-	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
-	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
+	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
+	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/registry", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
 	"reuse":                    {},
@@ -131,7 +133,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/api", "manage/state"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/fault", "manage/registry", "manage/api", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

@@ -96,7 +96,7 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	}
 	if path := s.cfg.Projects.File; path != "" {
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
-		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
+		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(log)
 	}
 	return stores
 }

@@ -65,7 +65,7 @@ func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], 
 		}
 		r.CreatedBy = a.Creator()
 		if i == 0 || keys[i].Params != keys[i-1].Params {
-			bad.Add(keys[i].Line, s.needProject(ctx, r.Project))
+			bad.Add(keys[i].Line, s.RequireProject(ctx, r.Project))
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)

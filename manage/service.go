@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -27,7 +28,7 @@ type Stores struct {
 	RevocationEditor store.Editor[store.Revocation]
 
 	// Without them, the project of a key is only a name.
-	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectReader store.Reader[store.Project, store.ProjectFilter]
 	ProjectEditor store.Editor[store.Project]
 
 	Audit store.AuditLog // nil: refusals leave no entry
@@ -94,6 +95,7 @@ type KeyLimit struct {
 // same time. Every error is an [Error].
 type Service struct {
 	Config
+	*registry.Projects
 	maker    store.KeyMaker
 	refusals *refusals
 }
@@ -106,7 +108,11 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
+	s := &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
+	s.Projects = registry.NewProjects(registry.ProjectConfig{
+		Steps: s.steps(), Records: recordsOf(s, cfg.ProjectReader, cfg.ProjectEditor), HasKeys: s.hasKeys,
+	})
+	return s
 }
 
 // Refuse records that the actor was refused, for what a caller of the Service refuses
@@ -133,7 +139,7 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 		return nil
 	}
 	err = asError(err)
-	if e := AsError(err); e.isRefusal() {
+	if e := AsError(err); e.IsRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
