@@ -33,10 +33,13 @@ type console struct {
 	admin  string
 }
 
-func startConsole(t *testing.T) *console {
+func startConsole(t *testing.T) *console { return startConsoleWith(t, "") }
+
+// startConsoleWith is startConsole with more of the configuration.
+func startConsoleWith(t *testing.T, settings string) *console {
 	t.Helper()
 	c := &console{}
-	c.running = start(t, strings.Replace(consoleConfig, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
+	c.running = start(t, strings.Replace(consoleConfig+settings, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
 		users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
 		if _, err := users.Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
