@@ -35,7 +35,7 @@ type Config struct {
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
 	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) KeyRules
+	Rules func(context.Context) store.KeyRules
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -132,9 +132,9 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 }
 
 // KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) KeyRules {
+func (s *Service) KeyRules(ctx context.Context) store.KeyRules {
 	if s.Rules == nil {
-		return KeyRules{}
+		return store.KeyRules{}
 	}
 	return s.Rules(ctx)
 }
