@@ -54,9 +54,8 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return nil
 	}
 	// A reload keeps what the log could not write yet.
-	path := s.cfg.Audit.File
-	log, err := reuse.Or(&s.generation, old, "audit log", path, func() (audited, error) {
-		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: path})}, nil
+	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) {
+		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: s.cfg.Audit.File, Keep: s.cfg.Audit.Keep, Log: s.env.logger})}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)

@@ -37,7 +37,7 @@ func (e *environment) records(cfg *config.Config, hasher *apikey.Hasher, begin s
 	r := &records{operator: operator(user.Current, os.Hostname)}
 	stores := manage.Stores{}
 	if cfg.Audit.File != "" {
-		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, StartOver: begin.StartOver, Now: e.now})
+		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: e.now})
 		stores.Audit = r.log
 	}
 	if cfg.Keys.File != "" {
