@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"keyward/config"
 	"keyward/store"
 	"keyward/usage"
+
+	"keyward/cmd/keyward/command"
 )
 
 // usageFile has the flag that names the usage file.
@@ -37,11 +39,11 @@ type keyList struct {
 	Expiring  string `placeholder:"TIME" help:"Only keys that have not ended and expire within this time, such as 14d."`
 	usageFile
 	keyFile
-	output
+	command.Output
 }
 
 // Run lists the keys in the order of their creation.
-func (c *keyList) Run(env *environment) error {
+func (c *keyList) Run(env *command.Env) error {
 	wanted, err := c.filter()
 	if err != nil {
 		return err
@@ -59,15 +61,15 @@ func (c *keyList) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	now := env.now()
+	now := env.Now()
 	wanted.Rules, wanted.Now = k.rules, now
 	wanted.LastUse = func(id string) time.Time { return uses[id] }
-	records, _, err := k.List(env.ctx, wanted, store.Page{})
+	records, _, err := k.List(env.Context, wanted, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
 	}
 	if len(records) == 0 && isMissing(k.path) {
-		env.note("note: there is no file %s", k.path)
+		env.Note("note: there is no file %s", k.path)
 	}
 	views := []keyView{}
 	for i := range records {
@@ -75,14 +77,14 @@ func (c *keyList) Run(env *environment) error {
 		view.LastUse = uses[records[i].ID]
 		views = append(views, view)
 	}
-	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
+	return c.Print(env, views, func(w io.Writer) { writeKeys(w, views) })
 }
 
 // filter is what the flags select.
 func (c *keyList) filter() (store.KeyFilter, error) {
 	wanted := store.KeyFilter{User: c.User, Project: c.Project, Text: c.Query, State: store.KeyState(c.State)}
 	if c.State != "" && !slices.Contains(store.KeyStates(), wanted.State) {
-		return wanted, usagef("--state %q: want one of %s", c.State, strings.Trim(fmt.Sprint(store.KeyStates()), "[]"))
+		return wanted, command.Usagef("--state %q: want one of %s", c.State, strings.Trim(fmt.Sprint(store.KeyStates()), "[]"))
 	}
 	for _, flag := range []struct {
 		name, text string
@@ -116,16 +118,16 @@ func span(flag, text string) (time.Duration, error) {
 	}
 	d, err := config.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, usagef("%s %q: want a time as 24h or 90d, above zero", flag, text)
+		return 0, command.Usagef("%s %q: want a time as 24h or 90d, above zero", flag, text)
 	}
 	return d, nil
 }
 
 // lastUses reads when each key was last used. Without a usage file every key
 // would look unused, so there must be one.
-func lastUses(env *environment, file string, unusedFor time.Duration) (map[string]time.Time, error) {
+func lastUses(env *command.Env, file string, unusedFor time.Duration) (map[string]time.Time, error) {
 	if file == "" {
-		return nil, usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
+		return nil, command.Usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
 	}
 	last, since, err := usage.LastUses(file)
 	switch {
@@ -133,8 +135,8 @@ func lastUses(env *environment, file string, unusedFor time.Duration) (map[strin
 		return nil, fmt.Errorf("no usage file %s", file)
 	case err != nil:
 		return nil, fmt.Errorf("reading usage: %w", err)
-	case env.now().Sub(since) < unusedFor:
-		env.note("note: %s has no record of uses before %s", file, instant(since))
+	case env.Now().Sub(since) < unusedFor:
+		env.Note("note: %s has no record of uses before %s", file, command.Instant(since))
 	}
 	return last, nil
 }
@@ -143,34 +145,34 @@ type keyShow struct {
 	ID string `arg:"" help:"Key id (k_…)."`
 	usageFile
 	keyFile
-	output
+	command.Output
 }
 
 // Run shows one record, and the key's usage if there is a usage file.
-func (c *keyShow) Run(env *environment) error {
+func (c *keyShow) Run(env *command.Env) error {
 	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
-	r, err := k.Get(env.ctx, c.ID)
+	r, err := k.Get(env.Context, c.ID)
 	if err != nil {
 		return k.explain(err, c.ID)
 	}
-	view := k.view(&r, env.now())
+	view := k.view(&r, env.Now())
 	failed := view.addUsage(env, c.of(k))
-	return errors.Join(c.print(env, view, view.write), failed)
+	return errors.Join(c.Print(env, view, view.write), failed)
 }
 
 // addUsage adds the key's usage from the file. A file that does not exist yet
 // has none.
-func (v *keyView) addUsage(env *environment, file string) error {
+func (v *keyView) addUsage(env *command.Env, file string) error {
 	if file == "" {
 		return nil
 	}
-	used, err := usage.Read(file, v.ID, env.now())
+	used, err := usage.Read(file, v.ID, env.Now())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		env.note("note: there is no usage file %s", file)
+		env.Note("note: there is no usage file %s", file)
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading usage: %w", err)
