@@ -26,6 +26,10 @@ type Stores struct {
 
 	RevocationEditor store.Editor[store.Revocation]
 
+	// Without them, the project of a key is only a name.
+	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectEditor store.Editor[store.Project]
+
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
