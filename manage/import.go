@@ -38,7 +38,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 		err = s.checkImport(keys)
 	}
 	if err == nil && len(keys) > 0 {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
 			records, err = s.putImports(tx, a, keys)
 			return err
 		})
@@ -171,7 +171,7 @@ func (s *Service) ImportUsers(ctx context.Context, a access.Actor, users []store
 	var records []store.UserRecord
 	err := mayImport(a)
 	if err == nil && len(users) > 0 {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			records, err = s.putUsers(tx, a, users)
 			return err
 		})

@@ -51,6 +51,8 @@ type Config struct {
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error
+	// Changed counts a change of a record that was made; nil counts nothing.
+	Changed func(audit.Action)
 
 	// Usage returns the use of a key; nil: none is known.
 	Usage func(keyID string) (usage.Usage, error)

@@ -48,7 +48,7 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 	var r store.UserRecord
 	hash, err := s.checkUser(ctx, a, in)
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			now := s.Now().UTC()
 			r = store.UserRecord{
 				Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, MustChange: in.MustChange, Service: in.Service,
@@ -228,7 +228,7 @@ func (s *Service) editUser(ctx context.Context, a access.Actor, ref UserRef, act
 	var after store.UserRecord
 	err := refused
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			before, err := tx.Get(ref.Name)
 			if err != nil {
 				return err
