@@ -106,8 +106,11 @@ type Users struct{ File string }
 // Revocations names the file of revoked tokens; "" is none.
 type Revocations struct{ File string }
 
-// Audit names the file of the audit log; "" is none: changes leave no entry.
-type Audit struct{ File string }
+// Audit names the file of the audit log, and says how long entries are kept at least.
+type Audit struct {
+	File string        // "": changes leave no entry
+	Keep time.Duration // 0: forever
+}
 
 // Usage names the file that usage is written to, and how often. Without a file,
 // usage is lost when the process ends.
@@ -179,6 +182,7 @@ func Default() *Config {
 		UpstreamOverrides: authz.UpstreamOverrides(),
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
+		Audit:             Audit{Keep: 400 * 24 * time.Hour},
 		RateLimits: RateLimits{
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},

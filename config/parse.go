@@ -60,7 +60,7 @@ func (d *decoder) config(root value, cfg *Config) {
 		{"cache", func(v value) { d.cache(v, &cfg.Cache) }},
 		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
 		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
-		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}})},
+		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}, {"keep", d.duration(&cfg.Audit.Keep, true)}})},
 		{"state", d.section(fields{{"file", d.filename(&cfg.State.File)}})},
 		{"rate_limits", func(v value) { d.rateLimits(v, &cfg.RateLimits) }},
 		{"trusted_proxies", func(v value) { d.trustedProxies(v, cfg) }},

@@ -22,6 +22,7 @@ import (
 // console is what the console listener serves by.
 type console struct {
 	service *manage.Service
+	files   *managedFiles
 	state   *managedState
 	handler extauthz.Handler
 }
@@ -53,9 +54,8 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return nil
 	}
 	// A reload keeps what the log could not write yet.
-	path := s.cfg.Audit.File
-	log, err := reuse.Or(&s.generation, old, "audit log", path, func() (audited, error) {
-		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: path})}, nil
+	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) {
+		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: s.cfg.Audit.File, Keep: s.cfg.Audit.Keep, Log: s.env.logger})}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
@@ -65,7 +65,12 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	stores := s.managed(log.AuditFile)
+	files, err := s.openManagedFiles(old)
+	if err != nil {
+		return err
+	}
+	s.console.files = files
+	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
@@ -77,17 +82,15 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			}
 			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
 		},
-		Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
 	})
 	return nil
 }
 
 // managed are the files that managing changes. The log knows all of them: it closes what
 // a command left that died, whichever file it changed.
-func (s *Snapshot) managed(log *filestore.AuditFile) manage.Stores {
-	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: s.cfg.Keys.File, Hasher: s.stores.keys.hasher})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: s.cfg.Users.File})
-	stores := manage.Stores{Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log}
+func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage.Stores {
+	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
 	if path := s.cfg.Revocations.File; path != "" {
 		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -16,18 +17,23 @@ import (
 
 // AuditFileConfig is which audit log an AuditFile writes, and with what.
 type AuditFileConfig struct {
-	Path      string
+	Path string
+	// Keep is how long entries are kept at least; zero: forever.
+	Keep      time.Duration
 	StartOver bool             // begin a new file in place of a damaged one
 	FS        filesystem.FS    // nil: the operating system's
 	Now       func() time.Time // nil: time.Now
+	Log       *slog.Logger     // for what an operator must know of the parts; nil discards it
 }
 
 // AuditFile is an audit log in a file. An entry is written, and synced, before the
 // change that it is about, under a lock that is held until the change is durable. So
 // at most the last entries of a file lack their change, where a writer died in
-// between: the next writer closes them as not done.
+// between: the next writer closes them as not done. What is before the last entries may
+// be in files of its own, the parts: see [auditParts].
 type AuditFile struct {
 	lines journal.Lines
+	parts auditParts
 	now   func() time.Time
 
 	mu      sync.Mutex
@@ -40,8 +46,15 @@ type AuditFile struct {
 func NewAuditFile(cfg AuditFileConfig) *AuditFile {
 	f := &AuditFile{now: cfg.Now, targets: map[string]*journal.Lines{}}
 	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: auditHeader().of()}
+	if f.lines.FS == nil {
+		f.lines.FS = filesystem.OS()
+	}
 	if f.now == nil {
 		f.now = time.Now
+	}
+	f.parts = auditParts{lines: &f.lines, keep: cfg.Keep, size: partSize, now: f.now, log: cfg.Log}
+	if f.parts.log == nil {
+		f.parts.log = slog.New(slog.DiscardHandler)
 	}
 	return f
 }
@@ -68,21 +81,7 @@ func (f *AuditFile) Append(ctx context.Context, entries ...*audit.Entry) error {
 
 // List implements store.Lister. An entry that was closed is in the list once.
 func (f *AuditFile) List(ctx context.Context, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
-	var all []audit.Entry
-	at := map[int64]int{}
-	err := f.lines.Read(ctx, func(line []byte, _ int) error {
-		e, err := audit.Decode(journal.Unbatched(line))
-		if err != nil {
-			return err
-		}
-		if i, known := at[e.Seq]; known {
-			all[i] = e
-			return nil
-		}
-		at[e.Seq] = len(all)
-		all = append(all, e)
-		return nil
-	})
+	all, err := f.parts.entries(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -142,33 +141,46 @@ func (s *auditSession) open() error {
 		entries = append(entries, &e)
 		s.last = e.Seq
 	}
-	if err := s.recover(entries); err != nil {
+	if len(entries) == 0 {
+		if s.last, err = s.log.parts.lastBefore(s.lines); err != nil {
+			return err
+		}
+	}
+	decided, err := s.recover(entries)
+	if err == nil && decided && len(entries) > 0 {
+		err = s.log.parts.rotate(s.lines, s.last)
+	}
+	if err != nil {
 		return err
 	}
 	return s.catchUp()
 }
 
-// recover closes the entries of the last append if their change was not made. Their
-// records are one append, so that the last of them speaks for all.
-func (s *auditSession) recover(entries []*audit.Entry) error {
+// recover closes the entries of the last append if their change was not made, and
+// reports whether that is known. Their records are one append, so that the last of them
+// speaks for all.
+func (s *auditSession) recover(entries []*audit.Entry) (decided bool, err error) {
 	if len(entries) == 0 {
-		return nil
+		return true, nil
 	}
 	last := entries[len(entries)-1]
+	if last.Outcome != audit.Done || last.Behind || !last.Action.ChangesRecord() {
+		return true, nil
+	}
 	s.log.mu.Lock()
 	target := s.log.targets[last.Action.Kind()]
 	s.log.mu.Unlock()
-	if last.Outcome != audit.Done || target == nil || last.Behind {
-		return nil
+	if target == nil {
+		return false, nil
 	}
 	made, err := target.Contains(fmt.Appendf(nil, `"seq":%d,`, last.Seq), fmt.Appendf(nil, `"seq":%d}`, last.Seq))
 	switch {
 	case errors.Is(err, journal.ErrDamaged):
-		return nil // the file lost its lines, which says nothing of this one
+		return true, nil // the file lost its lines, which says nothing of this one
 	case err != nil || made:
-		return err
+		return made, err
 	}
-	return s.notDone(entries)
+	return true, s.notDone(entries)
 }
 
 // catchUp writes the entries that could not be written when their change was made.

@@ -62,7 +62,8 @@ func (e *editor[R]) edit(ctx context.Context, s *auditSession, edit func(store.T
 		}
 		err := e.append(t, tx)
 		if err != nil {
-			err = errors.Join(err, s.recover(tx.entries))
+			_, closed := s.recover(tx.entries)
+			err = errors.Join(err, closed)
 		}
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"keyward/store"
 	"keyward/store/journal"
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 // ErrPepper is a key file whose keys were hashed with another pepper.
@@ -34,6 +35,7 @@ type header struct {
 	Versions [2]int64 `json:"versions"` // of the oldest reader that may read it, and of its writer
 	Hash     string   `json:"hash,omitempty"`
 	Pepper   string   `json:"pepper,omitempty"`
+	Last     int64    `json:"last,omitempty"` // the number of the last entry before the file, of an audit log
 
 	unknown string // the members that this version does not know, as they were written
 	newer   bool   // must names one of them
@@ -61,7 +63,7 @@ func (h header) of() journal.Header {
 }
 
 func (h header) line() ([]byte, error) {
-	line, err := store.EncodeLine(h)
+	line, err := recordline.EncodeObject(h)
 	return jsonline.Append(line, h.unknown), err
 }
 
@@ -74,6 +76,9 @@ func (h header) renew(first []byte) ([]byte, error) {
 	}
 	h.Versions[1] = max(h.Versions[1], old.Versions[1])
 	h.unknown = old.unknown
+	if h.Last == 0 {
+		h.Last = old.Last
+	}
 	return h.line()
 }
 

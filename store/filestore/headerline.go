@@ -36,7 +36,7 @@ func readHeader(line []byte) (header, error) {
 
 func knownInHeader(name []byte) bool {
 	switch string(name) {
-	case "keyward", "version", "versions", "hash", "pepper", "must":
+	case "keyward", "version", "versions", "hash", "pepper", "last", "must":
 		return true
 	default:
 		return false
@@ -62,6 +62,10 @@ func (r *headerReader) member(s *jsonline.Scanner, name []byte) error {
 		return r.readVersions(s)
 	case "must":
 		return r.readMust(s)
+	case "last":
+		var ok bool
+		r.Last, ok = s.ReadInteger()
+		return jsonline.ErrType.Unless(ok && r.Last > 0)
 	case "hash":
 		return s.ReadTextString(&r.Hash)
 	default:

@@ -173,6 +173,21 @@ func (m *memFS) Remove(path string) error {
 	return nil
 }
 
+func (m *memFS) Names(path string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.step(); err != nil {
+		return nil, err
+	}
+	var names []string
+	for name := range m.entries {
+		if filepath.Dir(name) == path {
+			names = append(names, filepath.Base(name))
+		}
+	}
+	return names, nil
+}
+
 func (m *memFS) SyncDir(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -60,6 +60,9 @@ func (l *Lines) Write(ctx context.Context, missing error, do func(*LineTransacti
 	})
 }
 
+// First returns the file's first line; nil where there is no content.
+func (t *LineTransaction) First() []byte { return t.first }
+
 // recoverTail checks the header and cuts off a torn tail: what a writer that died
 // left behind, and never reported as done.
 func (t *LineTransaction) recoverTail() error {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"io"
 	"slices"
 )
 
@@ -15,13 +16,32 @@ func (t *LineTransaction) Tail() ([][]byte, error) {
 	if t.File() == nil {
 		return nil, nil
 	}
+	return tailOf(t.File(), t.Size())
+}
+
+// Tail is [LineTransaction.Tail] of a file that is not locked, and ends with its last
+// line. A missing file is fs.ErrNotExist.
+func (l *Lines) Tail() ([][]byte, error) {
+	file, err := l.files().Open(l.Path)
+	if err != nil {
+		return nil, l.failed("reading", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, l.failed("reading", err)
+	}
+	return tailOf(file, info.Size())
+}
+
+func tailOf(file io.ReaderAt, size int64) ([][]byte, error) {
 	// Ever larger parts, so that a batch of any size is read in linear time.
-	for n := min(t.Size(), tailChunk); ; n = min(t.Size(), 4*n) {
+	for n := min(size, tailChunk); ; n = min(size, 4*n) {
 		text := make([]byte, n)
-		if got, err := t.File().ReadAt(text, t.Size()-n); got < len(text) {
+		if got, err := file.ReadAt(text, size-n); got < len(text) {
 			return nil, err
 		}
-		entire := n == t.Size()
+		entire := n == size
 		if lines, ok := lastAppend(text, entire); ok || entire {
 			return lines, nil
 		}

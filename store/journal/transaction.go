@@ -26,6 +26,10 @@ type Transaction struct {
 	// like has the owner and mode of a file that is to be created; nil is ours.
 	like  fs.FileInfo
 	wrote bool // or tried to
+
+	// NoSync has Append not wait until what it writes is durable. It becomes so with the
+	// next append that waits.
+	NoSync bool
 }
 
 // acquire waits for the lock of the file that the path leads to. A symbolic
@@ -153,7 +157,7 @@ func (t *Transaction) Append(body func(io.Writer) error) error {
 	t.wrote = true
 	out := &counter{to: t.file}
 	err := out.fill(body)
-	if err == nil {
+	if err == nil && !t.NoSync {
 		err = t.file.Sync()
 	}
 	if err == nil {

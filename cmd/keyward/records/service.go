@@ -39,7 +39,7 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 	r := &records{operator: operator(user.Current, os.Hostname)}
 	stores := manage.Stores{}
 	if cfg.Audit.File != "" {
-		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, StartOver: begin.StartOver, Now: env.Now})
+		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: env.Now})
 		stores.Audit = r.log
 	}
 	if cfg.Keys.File != "" {

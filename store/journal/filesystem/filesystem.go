@@ -29,6 +29,8 @@ type FS interface {
 	// Resolve follows symbolic links to the end, that of a dangling one too.
 	Resolve(path string) (string, error)
 	Stat(path string) (fs.FileInfo, error)
+	// Names returns the names in a directory.
+	Names(path string) ([]string, error)
 	// SameFile reports whether both describe one file, whatever its names.
 	SameFile(a, b fs.FileInfo) bool
 	// Open opens for reading.

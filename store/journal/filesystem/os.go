@@ -127,6 +127,15 @@ func copyOwnerAndMode(f *os.File, like fs.FileInfo) error {
 	return f.Chmod(like.Mode().Perm())
 }
 
+func (osFS) Names(path string) ([]string, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	names, err := dir.Readdirnames(-1)
+	return names, errors.Join(err, dir.Close())
+}
+
 func (osFS) SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
