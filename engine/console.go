@@ -73,7 +73,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
-		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: hashOneAtATime(),
 		Rules: func(ctx context.Context) manage.KeyRules {
 			ended, err := stores.Users.Ended(ctx)

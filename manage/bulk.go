@@ -38,7 +38,7 @@ func (s *Service) RevokeKeys(ctx context.Context, a access.Actor, which Selectio
 	var done Revoked
 	var last *store.KeyRecord
 	if err == nil {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) (err error) {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) (err error) {
 			done = Revoked{}
 			last, err = s.revokeSelected(tx, a, which, &done)
 			return err

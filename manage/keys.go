@@ -35,7 +35,7 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 		err = s.checkKey(&p)
 	}
 	if err == nil {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
@@ -109,7 +109,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 		err = checkReason(ref.Reason)
 	}
 	if err == nil {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
 			before, err := tx.Get(ref.ID)
 			if err != nil {
 				return err
@@ -163,16 +163,4 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 		bad.add("/prefix", "is not one by which keys are recognised here")
 	}
 	return bad.err()
-}
-
-// checkManaging adds the managing scopes of a key that are not known.
-func checkManaging(bad *problems, scopes *[]string) {
-	if scopes == nil {
-		return
-	}
-	for i, scope := range access.Managing(*scopes) {
-		if !access.KnownScope(scope) {
-			bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
-		}
-	}
 }

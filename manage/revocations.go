@@ -39,7 +39,7 @@ func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.
 	}
 	target := r.TokenID + r.Subject
 	if err == nil {
-		err = s.RevocationEditor.Edit(ctx, func(tx store.Tx[store.Revocation]) error {
+		err = s.editRevocations(ctx, a, func(tx store.Tx[store.Revocation]) error {
 			r.At = s.Now().UTC()
 			tx.Put(&r, a.Entry(audit.RevocationCreate, target, revocationChanges(&r)))
 			return nil

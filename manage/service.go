@@ -39,6 +39,8 @@ type Config struct {
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
+	// KeysInBasic means that keys may be in Basic credentials too; see [authz.CheckKey].
+	KeysInBasic bool
 	// KeyRate is the rate of keys without one of their own; zero: they have no limit.
 	KeyRate authz.Rate
 	// HashPassword hashes a password, within the bounds of the server's pool.
@@ -49,6 +51,8 @@ type Config struct {
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error
+	// Changed counts a change of a record that was made; nil counts nothing.
+	Changed func(audit.Action)
 
 	// Usage returns the use of a key; nil: none is known.
 	Usage func(keyID string) (usage.Usage, error)

@@ -19,7 +19,7 @@ func (s *Service) SetUser(ctx context.Context, a access.Actor, ref UserRef, patc
 	hash, err := s.checkUserPatch(ctx, a, patch, password)
 	var after store.UserRecord
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			now := s.Now().UTC()
 			action = actionOf(patch, password) // the Edit may run again, and find the user then
 			before, err := tx.Get(ref.Name)

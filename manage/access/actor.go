@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -22,7 +23,8 @@ type Actor struct {
 	via       audit.Via
 	address   string
 	requestID string
-	operation string // of a request with an Idempotency-Key
+	operation string   // of a request with an Idempotency-Key
+	granted   []string // roles of a session beside those of its user
 }
 
 // Call is what the audit log says of a call beside its actor.
@@ -61,6 +63,7 @@ func SessionActor(user *store.UserRecord, granted []string, call Call) Actor {
 		return Actor{}
 	}
 	a := newActor(user.Name, call)
+	a.granted = granted
 	a.roles = RolesOf(user.Scopes) | RolesOf(granted) | Self
 	a.reach.user = user.Name
 	a.reach.setUser(user)
@@ -177,6 +180,20 @@ func (a Actor) Has(wanted Roles) bool { return a.roles.Has(wanted) }
 
 // Unbounded reports whether the actor may hand out more than it has.
 func (a Actor) Unbounded() bool { return a.reach.everything }
+
+// OfSession returns the actor of the same session as its user is now; nil is a user who
+// is not there.
+func (a Actor) OfSession(user *store.UserRecord) Actor {
+	if user == nil {
+		return Actor{}
+	}
+	return SessionActor(user, a.granted, Call{Via: a.via}).WithCallOf(a)
+}
+
+// MaySame reports whether both are the same known actor, and may do the same.
+func (a Actor) MaySame(other Actor) bool {
+	return a.Known() && a.name == other.name && a.key == other.key && a.roles == other.roles && reflect.DeepEqual(a.reach, other.reach)
+}
 
 // Roles returns the scopes of the managing half that the actor has in force.
 func (a Actor) Roles() []string {
