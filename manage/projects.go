@@ -107,7 +107,7 @@ func (s *Service) refuseKeysInForce(ctx context.Context, project string) error {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(keys, func(k store.KeyRecord) bool { return !rules.State(&k, s.Now()).HasEnded() }) {
+		if slices.ContainsFunc(keys, func(k store.KeyRecord) bool { return !rules.State(k.Status(), s.Now()).HasEnded() }) {
 			return refuse(Conflict, "the project has keys in force: revoke them first")
 		}
 		if next == "" {
