@@ -118,7 +118,7 @@ func (c *Client) deleteKey(ctx context.Context, id string) (manage.KeyView, erro
 		return manage.KeyView{}, err
 	}
 	err := c.call(ctx, request{method: http.MethodDelete, path: keyPath(id, "")}, nil)
-	before.State = manage.KeyRevoked
+	before.State = store.KeyRevoked
 	return before.KeyView, err
 }
 
