@@ -132,10 +132,11 @@ func (s *Service) EndGrace(ctx context.Context, a access.Actor, ref KeyRef) (sto
 
 // changeable returns why the key cannot be changed, other than by what ends it.
 func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.Time) error {
-	switch s.KeyRules(ctx).State(r, now) {
-	case KeyRevoked:
+	rules := s.KeyRules(ctx)
+	switch rules.State(r.Status(), now) {
+	case store.KeyRevoked:
 		return store.ErrRevoked
-	case KeyUnsupported:
+	case store.KeyUnsupported:
 		return store.ErrUnsupported
 	default:
 		return nil

@@ -28,7 +28,7 @@ func recordsOf[R, F any](s *Service, reader store.Reader[R, F], editor store.Edi
 	return registry.Records[R, F]{
 		Reader: reader,
 		Edit: func(ctx context.Context, a access.Actor, edit func(store.Tx[R]) error) error {
-			return editOthers(ctx, s, a, editor, edit)
+			return editOthers(ctx, s, a, dryRunEditor[R]{editor}, edit)
 		},
 	}
 }
@@ -61,7 +61,7 @@ func (s *Service) hasKeys(ctx context.Context, project string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if slices.ContainsFunc(keys, func(k store.KeyRecord) bool { return !rules.State(&k, s.Now()).HasEnded() }) {
+		if slices.ContainsFunc(keys, func(k store.KeyRecord) bool { return !rules.State(k.Status(), s.Now()).HasEnded() }) {
 			return true, nil
 		}
 		if next == "" {

@@ -40,7 +40,7 @@ type Config struct {
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
 	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) KeyRules
+	Rules func(context.Context) store.KeyRules
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -108,6 +108,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.KeyEditor, cfg.UserEditor, cfg.RevocationEditor = dryRunEditor[store.KeyRecord]{cfg.KeyEditor}, dryRunEditor[store.UserRecord]{cfg.UserEditor}, dryRunEditor[store.Revocation]{cfg.RevocationEditor}
 	s := &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
 	s.Projects = registry.NewProjects(registry.ProjectConfig{
 		Steps: s.steps(), Records: recordsOf(s, cfg.ProjectReader, cfg.ProjectEditor), HasKeys: s.hasKeys,
@@ -146,9 +147,9 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 }
 
 // KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) KeyRules {
+func (s *Service) KeyRules(ctx context.Context) store.KeyRules {
 	if s.Rules == nil {
-		return KeyRules{}
+		return store.KeyRules{}
 	}
 	return s.Rules(ctx)
 }

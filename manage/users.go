@@ -49,9 +49,6 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 	hash, err := s.checkUser(ctx, a, in)
 	if err == nil {
 		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
-			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
-				return errors.Join(err, store.ErrDuplicate)
-			}
 			now := s.Now().UTC()
 			r = store.UserRecord{
 				Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, MustChange: in.MustChange, Service: in.Service,
@@ -59,6 +56,9 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 			}
 			if err := mayGrant(a, &r); err != nil {
 				return err
+			}
+			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
+				return errors.Join(err, store.ErrDuplicate)
 			}
 			tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
 			return nil

@@ -115,9 +115,17 @@ func TestProjectOnce(t *testing.T) {
 			t.Errorf("%d %v", got.status, got.body)
 		}
 	}
-	entries := c.must("GET", "/audit?target=web", "").body["items"].([]any)
-	if len(entries) != 1 || entries[0].(map[string]any)["action"] != "project.create" {
-		t.Errorf("%v", entries)
+	c.must("DELETE", "/projects/web", "")
+	c.call(c.admin, "POST", "/projects", `{"name": "web"}`, "Idempotency-Key", "one")
+	if got := c.call(c.admin, "GET", "/projects/web", ""); got.status != 404 {
+		t.Errorf("sent again after it was deleted: %d %v", got.status, got.body)
+	}
+	var actions []any
+	for _, e := range c.must("GET", "/audit?target=web", "").body["items"].([]any) {
+		actions = append(actions, e.(map[string]any)["action"])
+	}
+	if fmt.Sprint(actions) != "[project.delete project.create]" {
+		t.Errorf("%v", actions)
 	}
 }
 

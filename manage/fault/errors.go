@@ -45,6 +45,22 @@ func (e *Error) IsRefusal() bool {
 	return e.Hidden || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid
 }
 
+// ErrDryRun is the cause of the Error of a call that may be made, and was not.
+var ErrDryRun = errors.New("dry run: nothing was changed")
+
+// Permitted reports whether the actor may ask for what failed: only the records, as
+// they are now, stand against it.
+func (e *Error) Permitted() bool {
+	switch e.Code {
+	case Conflict, Ended, Changed, Invalid:
+		return true
+	case NotFound:
+		return !e.Hidden
+	default:
+		return errors.Is(e.Cause, ErrDryRun)
+	}
+}
+
 // FieldError is what is wrong with one member of the caller's input.
 type FieldError struct {
 	Pointer string `json:"pointer"` // RFC 6901
