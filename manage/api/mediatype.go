@@ -30,7 +30,7 @@ func checkMediaType(r *http.Request) *Problem {
 	accepted := acceptedTypes(r)
 	given, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, named := params["charset"]
-	if err == nil && r.Header.Get("Content-Encoding") == "" && (!named || strings.EqualFold(charset, "utf-8")) {
+	if err == nil && r.Header.Get("Content-Encoding") == "" && (!named || charset == "utf-8" || charset == "UTF-8") {
 		for _, mediaType := range accepted {
 			if given == mediaType {
 				r.Header.Set("Content-Type", jsonType)
