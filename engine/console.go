@@ -75,12 +75,12 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: hashOneAtATime(),
-		Rules: func(ctx context.Context) manage.KeyRules {
+		Rules: func(ctx context.Context) store.KeyRules {
 			ended, err := stores.Users.Ended(ctx)
 			if err != nil {
 				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
 			}
-			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
+			return store.KeyRules{MaxAge: maxAge, Ended: ended}
 		},
 		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
 	})
@@ -93,6 +93,10 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
 	if path := s.cfg.Revocations.File; path != "" {
 		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
+	}
+	if path := s.cfg.Projects.File; path != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
+		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
 	}
 	return stores
 }

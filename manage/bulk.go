@@ -92,7 +92,7 @@ func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string)
 	}
 	done := Revoked{Seq: r.Seq}
 	for i := range keys {
-		if rules.State(&keys[i], s.Now()) != KeyRevoked {
+		if rules.State(keys[i].Status(), s.Now()) != store.KeyRevoked {
 			done.IDs = append(done.IDs, keys[i].ID)
 		}
 	}

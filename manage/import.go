@@ -39,7 +39,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 	}
 	if err == nil && len(keys) > 0 {
 		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
-			records, err = s.putImports(tx, a, keys)
+			records, err = s.putImports(ctx, tx, a, keys)
 			return err
 		})
 		err = atInputLine(keys, err)
@@ -52,10 +52,11 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 
 // putImports puts the records of the keys, which share what their entries say where
 // they share their parameters.
-func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
+func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
 	var changes []audit.Change
+	var bad LineErrors
 	for i := range keys {
 		r := &records[i]
 		var err error
@@ -64,13 +65,14 @@ func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys 
 		}
 		r.CreatedBy = a.Creator()
 		if i == 0 || keys[i].Params != keys[i-1].Params {
+			bad.Add(keys[i].Line, s.needProject(ctx, r.Project))
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)
 		}
 		tx.Put(r, a.Entry(audit.KeyImport, r.ID, changes))
 	}
-	return records, nil
+	return records, bad.Err()
 }
 
 // checkImport returns why some of the keys cannot be imported. Parameters are checked
@@ -98,7 +100,7 @@ func (s *Service) checkImport(keys []store.ImportedKey) error {
 func (s *Service) checkImported(p *store.KeyParams) error {
 	var bad problems
 	s.checkSettings(&bad, p)
-	if p.User == "" && len(access.Managing(orEmpty(p.Scopes))) > 0 {
+	if p.User == "" && len(access.Managing(orZero(p.Scopes))) > 0 {
 		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 	}
 	return bad.err()

@@ -26,6 +26,10 @@ type Stores struct {
 
 	RevocationEditor store.Editor[store.Revocation]
 
+	// Without them, the project of a key is only a name.
+	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectEditor store.Editor[store.Project]
+
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
@@ -35,7 +39,7 @@ type Config struct {
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
 	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) KeyRules
+	Rules func(context.Context) store.KeyRules
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -136,9 +140,9 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 }
 
 // KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) KeyRules {
+func (s *Service) KeyRules(ctx context.Context) store.KeyRules {
 	if s.Rules == nil {
-		return KeyRules{}
+		return store.KeyRules{}
 	}
 	return s.Rules(ctx)
 }

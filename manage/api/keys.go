@@ -138,7 +138,7 @@ func (a *api) registerBulk(h huma.API) {
 			}
 			out, err := a.keyOutput(ctx, &r, authz.Secret{}, err)
 			if rotated && err == nil {
-				out.Body.State = manage.KeyRevoked
+				out.Body.State = store.KeyRevoked
 			}
 			return out, err
 		})
@@ -300,6 +300,6 @@ func (a *api) keyList(ctx context.Context, records []store.KeyRecord, next store
 func (a *api) keyBody(ctx context.Context) func(*store.KeyRecord) KeyBody {
 	rules, now := a.Service().KeyRules(ctx), a.Now()
 	return func(r *store.KeyRecord) KeyBody {
-		return KeyBody{KeyView: rules.View(r, now), Paused: pause{r.Paused}, ETag: etag(r.Version())}
+		return KeyBody{KeyView: manage.ViewKey(&rules, r, now), Paused: pause{r.Paused}, ETag: etag(r.Version())}
 	}
 }
