@@ -68,19 +68,19 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return err
 	}
 	s.console.files = files
+	if last := s.lastUse(); last != nil {
+		files.done.Go(func() { _, _ = last() }) // the first page need not wait for the index
+	}
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: s.passwordHasher(),
-		Rules: func(ctx context.Context) store.KeyRules {
+		Rules: func(ctx context.Context) (store.KeyRules, error) {
 			ended, err := stores.Users.Ended(ctx)
-			if err != nil {
-				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
-			}
-			return store.KeyRules{MaxAge: maxAge, Ended: ended}
+			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	return nil
 }

@@ -38,8 +38,8 @@ type Config struct {
 	Stores
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
-	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) store.KeyRules
+	// Rules are what the state of a key depends on beside its record; nil: nothing.
+	Rules func(context.Context) (store.KeyRules, error)
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -58,8 +58,10 @@ type Config struct {
 	// Changed counts a change of a record that was made; nil counts nothing.
 	Changed func(audit.Action)
 
-	// Usage returns the use of a key; nil: none is known.
-	Usage func(keyID string) (usage.Usage, error)
+	// Usage returns the use of a key, and LastUse what returns when a key was last used,
+	// zero for one that never was; nil: none is known.
+	Usage   func(keyID string) (usage.Usage, error)
+	LastUse func() (func(keyID string) time.Time, error)
 	// Denials are the recent denials of this process, and Current is what decides now;
 	// nil: none are known.
 	Denials *denials.Recent
@@ -139,10 +141,10 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 	return err
 }
 
-// KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) store.KeyRules {
+// keyRules are what the state of a key depends on now.
+func (s *Service) keyRules(ctx context.Context) (store.KeyRules, error) {
 	if s.Rules == nil {
-		return store.KeyRules{}
+		return store.KeyRules{}, nil
 	}
 	return s.Rules(ctx)
 }
