@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 	"ratelimit/failover":       {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":          {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
 	"manage/access":            {"keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/store", "keyward/store/audit"},
-	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/usage"},
+	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/refusals", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/usage"},
 	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
@@ -66,9 +66,10 @@ var allowed = map[string][]string{
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/api", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
-	"explain":        {"keyward/authz", "keyward/chars"},
-	"manage/denials": {"keyward/apikey", "keyward/authz", "keyward/explain"},
-	"manage/state":   {"keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"explain":         {"keyward/authz", "keyward/chars"},
+	"manage/denials":  {"keyward/apikey", "keyward/authz", "keyward/explain"},
+	"manage/state":    {"keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"manage/refusals": {"keyward/authz", "keyward/store/audit"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -129,7 +130,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/api", "manage/state"}
+	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/refusals", "manage/api", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

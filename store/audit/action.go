@@ -34,6 +34,10 @@ const (
 	LimitReset Action = "limit.reset"
 	Read       Action = "read"
 	Request    Action = "request" // that was refused before it came to another action
+
+	// What clients do that are not authenticated.
+	UnknownCredential Action = "unknown.credential"
+	UnknownRequest    Action = "unknown.request" // that cannot be understood
 )
 
 // Actions are all actions.
@@ -41,7 +45,7 @@ func Actions() []Action {
 	return []Action{
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
-		RevocationCreate, LimitReset, Read, Request,
+		RevocationCreate, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 
