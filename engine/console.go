@@ -24,6 +24,7 @@ import (
 // console is what the console listener serves by.
 type console struct {
 	service *manage.Service
+	files   *managedFiles
 	state   *managedState
 	handler extauthz.Handler
 }
@@ -73,10 +74,15 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	stores := s.managed(log.AuditFile)
+	files, err := s.openManagedFiles(old)
+	if err != nil {
+		return err
+	}
+	s.console.files = files
+	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
-		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: hashOneAtATime(),
 		Rules: func(ctx context.Context) manage.KeyRules {
 			ended, err := stores.Users.Ended(ctx)
@@ -85,17 +91,15 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			}
 			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
 		},
-		Await: s.stores.await, Refusals: log.refused, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
 	})
 	return nil
 }
 
 // managed are the files that managing changes. The log knows all of them: it closes what
 // a command left that died, whichever file it changed.
-func (s *Snapshot) managed(log *filestore.AuditFile) manage.Stores {
-	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: s.cfg.Keys.File, Hasher: s.stores.keys.hasher})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: s.cfg.Users.File})
-	stores := manage.Stores{Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log}
+func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage.Stores {
+	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
 	if path := s.cfg.Revocations.File; path != "" {
 		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
 	}

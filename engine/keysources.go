@@ -97,6 +97,7 @@ func (s *Snapshot) pollFiles() {
 // reloadFiles reads all files again, as SIGHUP asks.
 func (s *Snapshot) reloadFiles() {
 	s.stores.reload()
+	s.console.files.reload()
 	for _, source := range s.keySources {
 		if source.file != nil {
 			source.read()

@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -65,14 +66,19 @@ func TestManagingKeyNeedsUser(t *testing.T) {
 // TestInvalidKeys: all that is wrong is said at once, by member and without values.
 func TestInvalidKeys(t *testing.T) {
 	f := newFixture(t)
-	err := f.tryCreateNamed(store.KeyParams{Rate: "fast", Expires: f.now(), Scopes: scopes("keyward:owner"), User: "bob"})
+	err := f.tryCreateNamed(store.KeyParams{Rate: "fast", Expires: f.now(), Scopes: scopes("read", "keyward:owner", "a b"), Paths: []string{"/a", "/b/../c?"}, User: "bob"})
 	f.wantCode("", err, Invalid)
-	want := map[string]bool{"/name": true, "/rate": true, "/expires": true, "/scopes": true}
+	want := map[string]bool{"/name": true, "/rate": true, "/expires": true, "/scopes/1": true, "/scopes/2": true, "/paths/1": true}
 	for _, field := range err.(*Error).Fields {
 		delete(want, field.Pointer)
 	}
 	if len(want) > 0 {
 		t.Errorf("%v does not say %v", err, want)
+	}
+	for _, value := range []string{"fast", "keyward:owner", "a b", "../"} {
+		if strings.Contains(err.Error(), value) {
+			t.Errorf("%v repeats %q", err, value)
+		}
 	}
 }
 

@@ -6,11 +6,27 @@ import (
 	"fmt"
 
 	"keyward/apikey"
-	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/importer"
 )
+
+// MayImport refuses, and records, an actor who may not import: before it sends many
+// keys.
+func (s *Service) MayImport(ctx context.Context, a access.Actor) error {
+	return s.finish(ctx, a, audit.KeyImport, "", 0, mayImport(a))
+}
+
+// ReadKey reads the key of a line, for ImportKeys: the key itself, or hashed its hash.
+// The error does not repeat it.
+func (s *Service) ReadKey(line int, text string, hashed bool, p *store.KeyParams) (store.ImportedKey, error) {
+	k, err := importer.KeyFormat{Hashed: hashed, InBasic: s.KeysInBasic}.ReadKey(text, p, s.Hasher)
+	k.Line = line
+	var bad problems
+	bad.check("", err)
+	return k, bad.err()
+}
 
 // ImportKeys imports keys of another system: all of them, or none. It needs
 // keyward:admin. Every key has its entry in the audit log, without the hint of its
@@ -19,7 +35,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 	var records []store.KeyRecord
 	err := mayImport(a)
 	if err == nil {
-		err = checkImport(keys)
+		err = s.checkImport(keys)
 	}
 	if err == nil && len(keys) > 0 {
 		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
@@ -46,6 +62,7 @@ func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys 
 		if *r, err = s.maker.Imported(&keys[i], now); err != nil {
 			return nil, err
 		}
+		r.CreatedBy = a.Creator()
 		if i == 0 || keys[i].Params != keys[i-1].Params {
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
@@ -58,52 +75,43 @@ func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys 
 
 // checkImport returns why some of the keys cannot be imported. Parameters are checked
 // once, which many keys share.
-func checkImport(keys []store.ImportedKey) error {
+func (s *Service) checkImport(keys []store.ImportedKey) error {
 	first := make(map[apikey.Digest]int, len(keys))
+	var bad LineErrors
 	for i := range keys {
 		k := &keys[i]
 		if line, twice := first[k.Hash]; twice {
-			return &Error{Code: Conflict, Detail: "a key is twice in the input", Cause: fmt.Errorf("input line %d: the key of line %d again: %w", k.Line, line, store.ErrDuplicate)}
-		}
-		first[k.Hash] = k.Line
-		if i > 0 && k.Params == keys[i-1].Params {
-			continue
-		}
-		if err := checkImported(k.Params); err != nil {
 			return &Error{
-				Code: Invalid, Detail: "a key of the input cannot be imported",
-				Fields: []FieldError{{fmt.Sprintf("/%d", i), detailOf(err)}}, Cause: fmt.Errorf("input line %d: %w", k.Line, err),
+				Code: Conflict, Detail: fmt.Sprintf("line %d has the key of line %d again", k.Line, line),
+				Cause: fmt.Errorf("input line %d: the key of line %d again: %w", k.Line, line, store.ErrDuplicate),
 			}
 		}
-	}
-	return nil
-}
-
-// checkImported returns why a key cannot have the parameters; the error is ErrInvalid.
-func checkImported(p *store.KeyParams) error {
-	if err := p.Check(); err != nil {
-		return err
-	}
-	if p.Rate != "" {
-		if _, err := authz.ParseRate(p.Rate); err != nil {
-			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		first[k.Hash] = k.Line
+		if i == 0 || k.Params != keys[i-1].Params {
+			bad.Add(k.Line, s.checkImported(k.Params))
 		}
 	}
+	return bad.Err()
+}
+
+// checkImported returns why a key cannot have the parameters.
+func (s *Service) checkImported(p *store.KeyParams) error {
 	var bad problems
-	checkManaging(&bad, p.Scopes)
-	if p.Scopes != nil && p.User == "" && len(access.Managing(*p.Scopes)) > 0 {
+	s.checkSettings(&bad, p)
+	if p.User == "" && len(access.Managing(orEmpty(p.Scopes))) > 0 {
 		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 	}
-	return errors.Unwrap(bad.err())
+	return bad.err()
 }
 
 // atInputLine adds to the error of an import the line of the input that it is about.
 func atInputLine(keys []store.ImportedKey, err error) error {
 	var known *store.DuplicateKeyError
-	if errors.As(err, &known) {
-		return fmt.Errorf("input line %d: %w", keys[known.Put].Line, err)
+	if !errors.As(err, &known) {
+		return err
 	}
-	return err
+	line := keys[known.Put].Line
+	return &Error{Code: Conflict, Detail: fmt.Sprintf("line %d has a key that is there already", line), Cause: fmt.Errorf("input line %d: %w", line, err)}
 }
 
 func lastSeq(records []store.KeyRecord) int64 {

@@ -164,15 +164,3 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 	}
 	return bad.err()
 }
-
-// checkManaging adds the managing scopes of a key that are not known.
-func checkManaging(bad *problems, scopes *[]string) {
-	if scopes == nil {
-		return
-	}
-	for i, scope := range access.Managing(*scopes) {
-		if !access.KnownScope(scope) {
-			bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
-		}
-	}
-}

@@ -155,7 +155,10 @@ func checkReason(reason string) error {
 
 // checkSettings adds what is wrong with what a key may do and when.
 func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
-	bad.check("", p.Check())
+	checkAccess(bad, p.Paths, orEmpty(p.Scopes))
+	rest := *p
+	rest.Paths, rest.Scopes = nil, nil
+	bad.check("", rest.Check())
 	if p.Rate != "" {
 		if _, err := authz.ParseRate(p.Rate); err != nil {
 			bad.check("/rate", err)
@@ -164,5 +167,4 @@ func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
 	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
 		bad.add("/expires", "is not in the future")
 	}
-	checkManaging(bad, p.Scopes)
 }

@@ -56,6 +56,8 @@ revoke all of an admin        | +        +        f        f        f        f  
 set password                  | +        +        f        f        f        f        f        f        f        f        f        f        f
 delete user                   | +        +        f        f        f        f        f        f        f        f        f        f        f
 read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
+read usage of own key         | +        +        +        f        +        +        +        f        f        f        f        f        f
+read usage of another's key   | +        +        +        f        +        n        n        f        f        f        f        f        f
 set new user                  | +        +        f        b        f        f        f        f        f        f        f        f        f
 set new bounded user          | +        +        f        +        f        f        f        f        f        f        f        f        f
 set user with a password      | +        +        f        f        f        f        f        f        f        f        f        f        f
@@ -313,6 +315,14 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 	},
 	"revoke all tokens": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeTokens(f.ctx(), a, f.now())
+		return err
+	},
+	"read usage of own key": func(f *fixture, a access.Actor) error {
+		_, err := f.KeyUsage(f.ctx(), a, f.ownKey(a).ID)
+		return err
+	},
+	"read usage of another's key": func(f *fixture, a access.Actor) error {
+		_, err := f.KeyUsage(f.ctx(), a, f.key(store.KeyParams{User: "other"}).ID)
 		return err
 	},
 	"read audit log": func(f *fixture, a access.Actor) error {

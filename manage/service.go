@@ -40,6 +40,8 @@ type Config struct {
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
+	// KeysInBasic means that keys may be in Basic credentials too; see [authz.CheckKey].
+	KeysInBasic bool
 	// KeyRate is the rate of keys without one of their own; zero: they have no limit.
 	KeyRate authz.Rate
 	// HashPassword hashes a password, within the bounds of the server's pool.

@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"keyward/authz"
@@ -108,15 +109,21 @@ func checkPassword(bad *problems, password authz.Secret) {
 	}
 }
 
-// checkAccess adds what is wrong with the paths and scopes of a record.
+// checkAccess adds the paths and scopes that a record cannot have, each by its place in
+// its list: the errors do not repeat what the caller sent.
 func checkAccess(bad *problems, paths, scopes []string) {
-	_, _, err := store.CompileAccess(paths, nil)
-	bad.check("/paths", err)
-	_, _, err = store.CompileAccess(nil, scopes)
-	bad.check("/scopes", err)
-	for _, scope := range access.Managing(scopes) {
-		if !access.KnownScope(scope) {
-			bad.add("/scopes", "has a scope that begins with %s and is not known", access.ScopePrefix)
+	for i, path := range paths {
+		if _, _, err := store.CompileAccess([]string{path}, nil); err != nil {
+			bad.add(fmt.Sprintf("/paths/%d", i), "path %d of the list: %v", i+1, errors.Unwrap(err))
+		}
+	}
+	for i, scope := range scopes {
+		pointer := fmt.Sprintf("/scopes/%d", i)
+		if _, _, err := store.CompileAccess(nil, []string{scope}); err != nil {
+			bad.add(pointer, "scope %d of the list is not a scope: it is visible ASCII without quote and backslash (RFC 6749 section 3.3)", i+1)
+		}
+		if len(access.Managing([]string{scope})) > 0 && !access.KnownScope(scope) {
+			bad.add(pointer, "the managing scope %d of the list is not known", i+1)
 		}
 	}
 }

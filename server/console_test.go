@@ -61,14 +61,14 @@ func (c *console) call(key, method, path, body string, header ...string) respons
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
+	}
+	if _, given := r.Header["Content-Type"]; body != "" && !given {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	answer, err := c.client.Do(r)
 	if err != nil {

@@ -15,6 +15,10 @@ var (
 	ErrChanged = errors.New("changed meanwhile")
 	// ErrAudit is a change that was not made because its audit entry cannot be written.
 	ErrAudit = errors.New("the audit log cannot be written")
+	// ErrUnsupported is a record that a newer version of Keyward wrote and that this
+	// one must not interpret. It denies, and of its changes only those are possible
+	// that end it.
+	ErrUnsupported = errors.New("written by a newer version of Keyward, which this one does not support")
 )
 
 // DuplicateKeyError is ErrDuplicate of a key that was put: another one has its secret.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"keyward/apikey"
+	"keyward/store/recordline"
 )
 
 // keyEnd is what a record that is not supported is written with, beside what its
@@ -20,11 +21,11 @@ type keyEnd struct {
 // encode encodes the record as a line, with the unknown members that it was read with.
 func (r *KeyRecord) encode() ([]byte, error) {
 	if r.Unsupported {
-		return encodeWith(&keyEnd{r.ID, r.Revoked, r.Deleted, r.Ending, r.At, r.Seq}, r.Unknown)
+		return recordline.Encode(&keyEnd{r.ID, r.Revoked, r.Deleted, r.Ending, r.At, r.Seq}, r.Unknown)
 	}
 	c := *r
 	c.Must = append(r.restrictions(), r.Must...)
-	return encodeWith(&c, r.Unknown)
+	return recordline.Encode(&c, r.Unknown)
 }
 
 // restrictions are the names of the members by which the key is restricted.
@@ -64,18 +65,18 @@ func (r *KeyRecord) Line() ([]byte, error) {
 // is not known, and reports whether it is one, and about a key.
 func (d *KeyDecoder) decodeUnsupported(line []byte) bool {
 	d.reset()
-	ok := d.readOutline(line, outline{
-		bitOf: keyMember, written: keyEndMembers, required: memberLeft | memberID, read: d.member, clear: d.clear,
+	ok := d.members.ReadOutline(line, recordline.Outline{
+		BitOf: keyMember, Written: keyEndMembers, Required: recordline.Left | memberID, Read: d.member, Clear: d.clear,
 	})
-	d.record.Unsupported, d.record.Unknown = true, stringOf(d.unknown.Raw())
-	return ok && d.unsupported && d.seen&memberID != 0
+	d.record.Unsupported, d.record.Unknown = true, stringOf(d.members.Unknown())
+	return ok && d.members.Unsupported && d.members.Seen&memberID != 0
 }
 
 // clear is for a member whose value cannot be read.
 func (d *KeyDecoder) clear(bit uint32) {
 	r := &d.record
 	switch bit {
-	case memberSeq:
+	case recordline.Seq:
 		r.Seq = 0
 	case memberPaths:
 		r.Paths = nil
@@ -93,7 +94,7 @@ func (d *KeyDecoder) clear(bit uint32) {
 		r.CIDRs = nil
 	case memberEnding:
 		r.Ending = nil
-	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberRotated, memberNotBefore, memberAt:
+	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberRotated, memberNotBefore, recordline.At:
 		*d.timeOf(bit) = time.Time{}
 	default:
 		*d.textOf(bit) = ""

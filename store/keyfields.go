@@ -1,8 +1,10 @@
 package store
 
+import "keyward/store/recordline"
+
 // The members of a key's line, one bit for each, but those that each line may have.
 const (
-	memberID = firstMember << iota
+	memberID = recordline.First << iota
 	memberName
 	memberUser
 	memberProject
@@ -35,7 +37,7 @@ const keyRestrictions = memberNotBefore | memberPaused | memberCIDRs
 // keyEndMembers are those that end a key, and those that say when and of which key
 // that is: a record that is not supported is written again with these, whatever
 // the others are.
-const keyEndMembers = memberLeft | memberSeq | memberID | memberRevoked | memberDeleted | memberEnding | memberAt
+const keyEndMembers = recordline.Left | recordline.Seq | memberID | memberRevoked | memberDeleted | memberEnding | recordline.At
 
 func keyMember(name []byte) uint32 {
 	switch string(name) {
@@ -88,8 +90,8 @@ func keyMember(name []byte) uint32 {
 	case "ending":
 		return memberEnding
 	case "at": // which each line has
-		return memberAt
+		return recordline.At
 	default:
-		return commonMember(name)
+		return recordline.Common(name)
 	}
 }

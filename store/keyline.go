@@ -5,10 +5,12 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 const (
@@ -33,10 +35,10 @@ const maxHint = apikey.MaxPrefix + apikey.HintLen
 // KeyDecoder decodes the lines of keys. It uses its memory again for each line,
 // so that a million lines are read without a million allocations.
 type KeyDecoder struct {
-	record KeyRecord
-	id     apikey.ID
-	left   int64 // lines of the same batch that are still to come
-	members
+	record  KeyRecord
+	id      apikey.ID
+	left    int64 // lines of the same batch that are still to come
+	members recordline.Members
 
 	texts         [][]byte
 	paths, scopes []string
@@ -51,7 +53,7 @@ func (d *KeyDecoder) Decode(line []byte) (*KeyRecord, error) {
 		return nil, jsonline.ErrUTF8
 	}
 	err := d.decode(line)
-	if err != nil || d.unsupported {
+	if err != nil || d.members.Unsupported {
 		if d.decodeUnsupported(line) {
 			return &d.record, nil
 		}
@@ -60,7 +62,7 @@ func (d *KeyDecoder) Decode(line []byte) (*KeyRecord, error) {
 		}
 		return nil, err
 	}
-	if raw := d.unknown.Raw(); len(raw) > 0 {
+	if raw := d.members.Unknown(); len(raw) > 0 {
 		d.record.Unknown = stringOf(raw)
 	}
 	return &d.record, nil
@@ -68,16 +70,16 @@ func (d *KeyDecoder) Decode(line []byte) (*KeyRecord, error) {
 
 func (d *KeyDecoder) reset() {
 	d.record, d.id, d.left = KeyRecord{Previous: d.record.Previous[:0]}, apikey.ID{}, 0
-	d.members.reset()
+	d.members.Reset()
 }
 
 func (d *KeyDecoder) decode(line []byte) error {
 	d.reset()
-	err := d.readAll(line, keyMember, d.member)
+	err := d.members.ReadLine(line, keyMember, d.member)
 	switch {
 	case err != nil:
 		return err
-	case d.unsupported:
+	case d.members.Unsupported:
 		return nil
 	}
 	return d.complete()
@@ -91,11 +93,11 @@ func (d *KeyDecoder) InBatch() bool { return d.left > 0 }
 
 func (d *KeyDecoder) member(s *jsonline.Scanner, m uint32) error {
 	switch m {
-	case memberLeft:
-		return readInteger(s, &d.left)
-	case memberSeq:
-		return readInteger(s, &d.record.Seq)
-	case memberMust:
+	case recordline.Left:
+		return recordline.ReadInteger(s, &d.left)
+	case recordline.Seq:
+		return recordline.ReadInteger(s, &d.record.Seq)
+	case recordline.Must:
 		return d.readRequired(s)
 	case memberID:
 		return d.readID(s)
@@ -117,7 +119,7 @@ func (d *KeyDecoder) member(s *jsonline.Scanner, m uint32) error {
 		return d.readPrevious(s)
 	case memberPaused, memberCIDRs, memberDescription, memberEnding:
 		return d.optionalMember(s, m)
-	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberRotated, memberNotBefore, memberAt:
+	case memberCreated, memberExpires, memberRevoked, memberDeleted, memberRotated, memberNotBefore, recordline.At:
 		return s.ReadTime(d.timeOf(m))
 	default:
 		return readText(s, d.textOf(m))
@@ -181,10 +183,11 @@ func (d *KeyDecoder) timeOf(m uint32) *time.Time {
 	}
 }
 
-func readInteger(s *jsonline.Scanner, into *int64) error {
-	var ok bool
-	*into, ok = s.ReadInteger()
-	return jsonline.ErrType.Unless(ok)
+// stringOf returns the text as a string that shares its memory, and is valid
+// until that changes. A million keys have six million texts, of which the
+// index keeps no string: to copy them would be what reading the file costs.
+func stringOf(text []byte) string {
+	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
 // readText reads a text that is valid as long as the line.
@@ -215,7 +218,7 @@ func (d *KeyDecoder) readRequired(s *jsonline.Scanner) error {
 	for _, name := range names {
 		if keyMember([]byte(name)) == 0 {
 			*s = start
-			return d.readMust(s, keyMember)
+			return d.members.ReadMust(s, keyMember)
 		}
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return keyMember([]byte(name))&keyRestrictions != 0 })
@@ -276,15 +279,15 @@ func (d *KeyDecoder) readFormat(s *jsonline.Scanner) error {
 func (d *KeyDecoder) complete() error {
 	r := &d.record
 	switch {
-	case d.seen&memberID == 0:
+	case d.members.Seen&memberID == 0:
 		return errNoID
-	case d.seen&memberHash == 0:
+	case d.members.Seen&memberHash == 0:
 		return errNoHash
-	case d.seen&memberFormat == 0:
+	case d.members.Seen&memberFormat == 0:
 		return errNoFormat
-	case d.seen&memberCreated == 0 || d.seen&memberAt == 0:
+	case d.members.Seen&memberCreated == 0 || d.members.Seen&recordline.At == 0:
 		return errNoTime
-	case d.seen&memberPaths != 0 && len(r.Paths) == 0:
+	case d.members.Seen&memberPaths != 0 && len(r.Paths) == 0:
 		return jsonline.ErrList
 	case len(r.Hint) > maxHint || len(r.Rate) > apikey.MaxPrefix:
 		return jsonline.ErrText

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 // The objects within a key's line: previous secrets, a pause, an ending. Each keeps
@@ -14,7 +15,7 @@ type previousSecret PreviousSecret
 
 // MarshalJSON adds the unknown members that the secret was read with.
 func (p PreviousSecret) MarshalJSON() ([]byte, error) {
-	return encodeWith(previousSecret(p), p.Unknown)
+	return recordline.Encode(previousSecret(p), p.Unknown)
 }
 
 func (d *KeyDecoder) readPrevious(s *jsonline.Scanner) error {
@@ -46,30 +47,30 @@ func previousMember(name []byte) uint32 {
 }
 
 func readPreviousSecret(s *jsonline.Scanner) (p PreviousSecret, err error) {
-	var m members
-	err = m.readObject(s, previousMember, func(s *jsonline.Scanner, bit uint32) error {
+	var m recordline.Members
+	err = m.ReadObject(s, previousMember, func(s *jsonline.Scanner, bit uint32) error {
 		if bit == memberPreviousHash {
 			return readDigest(s, &p.Hash)
 		}
 		return s.ReadTime(&p.Until)
 	})
-	if err == nil && m.seen&memberPreviousHash == 0 {
+	if err == nil && m.Seen&memberPreviousHash == 0 {
 		err = errNoHash
 	}
-	p.Unknown = string(m.unknown.Raw())
+	p.Unknown = string(m.Unknown())
 	return p, err
 }
 
 // MarshalJSON adds the unknown members that the act was read with.
 func (a Act) MarshalJSON() ([]byte, error) {
 	type known Act
-	return encodeWith(known(a), a.Unknown)
+	return recordline.Encode(known(a), a.Unknown)
 }
 
 // MarshalJSON adds the unknown members that the pause was read with.
 func (p Pause) MarshalJSON() ([]byte, error) {
 	type act Act
-	return encodeWith(struct {
+	return recordline.Encode(struct {
 		Since time.Time `json:"since"`
 		act
 	}{p.Since, act(p.Act)}, p.Unknown)
@@ -106,8 +107,8 @@ func pauseMember(name []byte) uint32 {
 // readAct reads an act as its members, of which the one that only a pause has goes
 // to since.
 func readAct(s *jsonline.Scanner, bitOf func(name []byte) uint32, act *Act, since *time.Time) error {
-	var m members
-	err := m.readObject(s, bitOf, func(s *jsonline.Scanner, bit uint32) error {
+	var m recordline.Members
+	err := m.ReadObject(s, bitOf, func(s *jsonline.Scanner, bit uint32) error {
 		switch bit {
 		case memberSince:
 			return s.ReadTime(since)
@@ -119,7 +120,7 @@ func readAct(s *jsonline.Scanner, bitOf func(name []byte) uint32, act *Act, sinc
 			return readText(s, &act.Reason)
 		}
 	})
-	act.Unknown = string(m.unknown.Raw())
+	act.Unknown = string(m.Unknown())
 	return err
 }
 

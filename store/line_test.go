@@ -15,6 +15,7 @@ import (
 	"keyward/apikey"
 	"keyward/store/audit"
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 func sampleRecord() KeyRecord {
@@ -167,7 +168,7 @@ type lineAsJSON struct {
 // accepts it reads the same, and a record that was read can be written again.
 func FuzzLine(f *testing.F) {
 	f.Add([]byte(goodLine))
-	if line, err := EncodeLine(sampleRecord()); err == nil {
+	if line, err := recordline.EncodeObject(sampleRecord()); err == nil {
 		f.Add(line)
 		f.Add(bytes.ReplaceAll(line, []byte(`"k_`), []byte(` "k_`)))
 	}
@@ -349,7 +350,7 @@ func FuzzUserLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, userKind.bitOf)
+		wantUnknown(t, line, r.Unknown, r.Unsupported, userKind.BitOf)
 		if r.CheckAccess() != nil {
 			return
 		}
@@ -438,7 +439,7 @@ func FuzzRevocationLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationKind.bitOf)
+		wantUnknown(t, line, r.Unknown, r.Unsupported, revocationKind.BitOf)
 		forms := 0
 		for _, is := range []bool{r.TokenID != "", r.SessionID != "", !r.IssuedBefore.IsZero()} {
 			if is {

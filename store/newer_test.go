@@ -128,7 +128,7 @@ func TestNewerUserLines(t *testing.T) {
 		if newer := strings.HasPrefix(name, "must") && name != "must of known ones"; r.Unsupported != newer || r.Name != "alice" || r.Disabled || r.Password != "" {
 			t.Errorf("%s: %+v", name, r)
 		}
-		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, userKind.bitOf)
+		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, userKind.BitOf)
 		r.Disabled, r.At = true, time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 		again, err := r.Line()
 		if err != nil {
@@ -168,7 +168,7 @@ func TestNewerRevocationLines(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 			continue
 		}
-		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, revocationKind.bitOf)
+		wantUnknown(t, []byte(line), r.Unknown, r.Unsupported, revocationKind.BitOf)
 		before := *r
 		again, err := r.Line()
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"keyward/chars"
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 const errRevocation jsonline.Error = "not one of: a jti, a sid, a subject with issued_before, issued_before alone"
@@ -92,22 +93,22 @@ func (r *Revocation) Over(now time.Time) bool {
 
 // revocationKind is what a revocation's line has. One that is not supported is written
 // again as it was.
-var revocationKind = recordKind[Revocation]{
-	fields: []recordField[Revocation]{
-		textField("jti", func(r *Revocation) *string { return &r.TokenID }),
-		textField("sid", func(r *Revocation) *string { return &r.SessionID }),
-		textField("subject", func(r *Revocation) *string { return &r.Subject }),
-		timeField("issued_before", func(r *Revocation) *time.Time { return &r.IssuedBefore }),
-		timeField("until", func(r *Revocation) *time.Time { return &r.Until }),
-		timeField("at", func(r *Revocation) *time.Time { return &r.At }),
-		textField("by", func(r *Revocation) *string { return &r.By }),
-		textField("reason", func(r *Revocation) *string { return &r.Reason }),
-		integerField("seq", func(r *Revocation) *int64 { return &r.Seq }),
+var revocationKind = recordline.Kind[Revocation]{
+	Fields: []recordline.Field[Revocation]{
+		recordline.Text("jti", func(r *Revocation) *string { return &r.TokenID }),
+		recordline.Text("sid", func(r *Revocation) *string { return &r.SessionID }),
+		recordline.Text("subject", func(r *Revocation) *string { return &r.Subject }),
+		recordline.Time("issued_before", func(r *Revocation) *time.Time { return &r.IssuedBefore }),
+		recordline.Time("until", func(r *Revocation) *time.Time { return &r.Until }),
+		recordline.Time("at", func(r *Revocation) *time.Time { return &r.At }),
+		recordline.Text("by", func(r *Revocation) *string { return &r.By }),
+		recordline.Text("reason", func(r *Revocation) *string { return &r.Reason }),
+		recordline.Integer("seq", func(r *Revocation) *int64 { return &r.Seq }),
 	},
-	complete: completeRevocation,
-	about:    func(*Revocation) bool { return true },
-	open:     true,
-	keep:     func(r *Revocation, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
+	Complete: completeRevocation,
+	About:    func(*Revocation) bool { return true },
+	Open:     true,
+	Keep:     func(r *Revocation, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
 }
 
 // completeRevocation refuses a line that has not the form of one of the revocations
@@ -134,12 +135,14 @@ func completeRevocation(r *Revocation, has func(name string) bool) error {
 }
 
 // RevocationDecoder decodes the lines of revocations.
-type RevocationDecoder struct{ recordDecoder[Revocation] }
+type RevocationDecoder struct {
+	lines recordline.Decoder[Revocation]
+}
 
 // Decode decodes a line and checks all that stands in it. The record is valid
 // until the next one is decoded. The error is a jsonline.Error.
 func (d *RevocationDecoder) Decode(line []byte) (*Revocation, error) {
-	return d.decode(&revocationKind, line)
+	return d.lines.Decode(&revocationKind, line)
 }
 
 // Line encodes the revocation as a line, as KeyRecord.Line does. One that is not
@@ -149,7 +152,7 @@ func (r *Revocation) Line() ([]byte, error) {
 	if r.Unsupported {
 		v = struct{}{}
 	}
-	line, err := encodeWith(v, r.Unknown)
+	line, err := recordline.Encode(v, r.Unknown)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"keyward/passwordhash"
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 const (
@@ -158,35 +159,35 @@ type ImportedUser struct {
 
 // userKind is what a user's line has. Of a record that is not supported the ends are
 // written again.
-var userKind = recordKind[UserRecord]{
-	fields: []recordField[UserRecord]{
-		textField("name", func(r *UserRecord) *string { return &r.Name }),
-		textsField("paths", func(r *UserRecord) *[]string { return &r.Paths }),
-		textsField("scopes", func(r *UserRecord) *[]string { return &r.Scopes }),
-		boolField("disabled", func(r *UserRecord) *bool { return &r.Disabled }),
-		textField("password", func(r *UserRecord) *string { return &r.Password }),
-		boolField("must_change", func(r *UserRecord) *bool { return &r.MustChange }),
-		boolField("service", func(r *UserRecord) *bool { return &r.Service }),
-		textField("oidc_issuer", func(r *UserRecord) *string { return &r.OIDCIssuer }),
-		textField("oidc_subject", func(r *UserRecord) *string { return &r.OIDCSubject }),
-		timeField("created", func(r *UserRecord) *time.Time { return &r.Created }),
-		textField("created_by", func(r *UserRecord) *string { return &r.CreatedBy }),
-		timeField("deleted", func(r *UserRecord) *time.Time { return &r.Deleted }),
-		timeField("valid_since", func(r *UserRecord) *time.Time { return &r.ValidSince }),
-		timeField("sessions_since", func(r *UserRecord) *time.Time { return &r.SessionsSince }),
-		integerField("gen", func(r *UserRecord) *int64 { return &r.Gen }),
-		timeField("at", func(r *UserRecord) *time.Time { return &r.At }),
-		integerField("seq", func(r *UserRecord) *int64 { return &r.Seq }),
+var userKind = recordline.Kind[UserRecord]{
+	Fields: []recordline.Field[UserRecord]{
+		recordline.Text("name", func(r *UserRecord) *string { return &r.Name }),
+		recordline.Texts("paths", func(r *UserRecord) *[]string { return &r.Paths }),
+		recordline.Texts("scopes", func(r *UserRecord) *[]string { return &r.Scopes }),
+		recordline.Bool("disabled", func(r *UserRecord) *bool { return &r.Disabled }),
+		recordline.Text("password", func(r *UserRecord) *string { return &r.Password }),
+		recordline.Bool("must_change", func(r *UserRecord) *bool { return &r.MustChange }),
+		recordline.Bool("service", func(r *UserRecord) *bool { return &r.Service }),
+		recordline.Text("oidc_issuer", func(r *UserRecord) *string { return &r.OIDCIssuer }),
+		recordline.Text("oidc_subject", func(r *UserRecord) *string { return &r.OIDCSubject }),
+		recordline.Time("created", func(r *UserRecord) *time.Time { return &r.Created }),
+		recordline.Text("created_by", func(r *UserRecord) *string { return &r.CreatedBy }),
+		recordline.Time("deleted", func(r *UserRecord) *time.Time { return &r.Deleted }),
+		recordline.Time("valid_since", func(r *UserRecord) *time.Time { return &r.ValidSince }),
+		recordline.Time("sessions_since", func(r *UserRecord) *time.Time { return &r.SessionsSince }),
+		recordline.Integer("gen", func(r *UserRecord) *int64 { return &r.Gen }),
+		recordline.Time("at", func(r *UserRecord) *time.Time { return &r.At }),
+		recordline.Integer("seq", func(r *UserRecord) *int64 { return &r.Seq }),
 	},
-	ends:     []string{"name", "disabled", "deleted", "valid_since", "sessions_since", "gen", "at", "seq"},
-	complete: completeUser,
-	about: func(r *UserRecord) bool {
+	Ends:     []string{"name", "disabled", "deleted", "valid_since", "sessions_since", "gen", "at", "seq"},
+	Complete: completeUser,
+	About: func(r *UserRecord) bool {
 		if !passwordhash.Valid(r.Password) {
 			r.Password = ""
 		}
 		return ValidUserName(r.Name)
 	},
-	keep: func(r *UserRecord, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
+	Keep: func(r *UserRecord, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
 }
 
 func completeUser(r *UserRecord, has func(name string) bool) error {
@@ -204,13 +205,17 @@ func completeUser(r *UserRecord, has func(name string) bool) error {
 }
 
 // UserDecoder decodes the lines of users.
-type UserDecoder struct{ recordDecoder[UserRecord] }
+type UserDecoder struct {
+	lines recordline.Decoder[UserRecord]
+}
 
 // Decode decodes a line and checks all that stands in it. The record is valid
 // until the next one is decoded. The error is a jsonline.Error.
-func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) { return d.decode(&userKind, line) }
+func (d *UserDecoder) Decode(line []byte) (*UserRecord, error) {
+	return d.lines.Decode(&userKind, line)
+}
 
-// userEnd has the members of userKind.ends.
+// userEnd has the members of userKind.Ends.
 type userEnd struct {
 	Name          string    `json:"name"`
 	Disabled      bool      `json:"disabled,omitempty"`
@@ -227,7 +232,7 @@ func (r *UserRecord) encode() ([]byte, error) {
 	if r.Unsupported {
 		v = &userEnd{r.Name, r.Disabled, r.Deleted, r.ValidSince, r.SessionsSince, r.Gen, r.At, r.Seq}
 	}
-	return encodeWith(v, r.Unknown)
+	return recordline.Encode(v, r.Unknown)
 }
 
 // Line encodes the record as a line, as KeyRecord.Line does. What two members must

@@ -46,9 +46,10 @@ type Denial struct {
 // api is the Handler.
 type api struct {
 	Config
-	mux    *http.ServeMux
-	slot   chan struct{}
-	shares shares
+	mux       *http.ServeMux
+	slot      chan struct{}
+	importing chan struct{} // has one element while keys are imported
+	shares    shares
 }
 
 // New returns the handler of the API.
@@ -59,7 +60,7 @@ func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency)}
+	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency), importing: make(chan struct{}, 1)}
 	a.register()
 	return a
 }
@@ -79,6 +80,7 @@ func (a *api) register() {
 	a.registerKeys(h)
 	a.registerKeyChanges(h)
 	a.registerBulk(h)
+	a.registerImport(h)
 	a.registerOwn(h)
 	a.registerObserved(h)
 	a.registerUsers(h)
@@ -115,25 +117,36 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.shares.give(actor.Name())
-	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
 	c := &call{actor: actor}
 	answer := &statusWriter{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
-	body, problem := a.admit(ctx, answer, r, c)
-	switch {
-	case problem != nil:
-		problem.write(answer)
-	case idempotent(r):
-		a.serveOnce(answer, r, c, body)
-	default:
-		a.serve(answer, r)
-	}
+	a.respond(answer, r, c)
 	if c.failed && a.CountFailure != nil {
 		a.CountFailure(r)
 	}
 	if !c.reached && answer.status >= 400 && answer.status < 500 {
 		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, codeOfStatus(answer.status))
+	}
+}
+
+// respond admits a request of a known caller, and carries it out.
+func (a *api) respond(w http.ResponseWriter, r *http.Request, c *call) {
+	if isImport(r) {
+		if !a.beginImport(w, r, c) {
+			return
+		}
+		defer func() { <-a.importing }()
+	}
+	body, problem := a.admit(r.Context(), w, r, c)
+	switch {
+	case problem != nil:
+		problem.write(w)
+	case idempotent(r):
+		a.serveOnce(w, r, c, body)
+	default:
+		a.serve(w, r)
 	}
 }
 

@@ -23,12 +23,17 @@ type keyOutput struct {
 
 // NewKey is the body of a request for a key.
 type NewKey struct {
-	Name    string    `json:"name" minLength:"1" maxLength:"255" doc:"What the key is for."`
+	Name   string `json:"name" minLength:"1" maxLength:"255" doc:"What the key is for."`
+	Format string `json:"format,omitempty" enum:"keyward,hex" doc:"keyward, or hex: 44 hexadecimal characters without a prefix."`
+	KeySettings
+}
+
+// KeySettings are what a key may do, and when and where.
+type KeySettings struct {
 	Project string    `json:"project,omitempty" maxLength:"255"`
 	Scopes  *[]string `json:"scopes,omitempty" maxItems:"100" doc:"Without them the key has its user's; an empty list is none."`
 	Paths   []string  `json:"paths,omitempty" maxItems:"100" doc:"Where the key may go: /a with all below it, =/a alone. Without them: anywhere."`
 	Prefix  *string   `json:"prefix,omitempty" maxLength:"32"`
-	Format  string    `json:"format,omitempty" enum:"keyward,hex" doc:"keyward, or hex: 44 hexadecimal characters without a prefix."`
 	Expires string    `json:"expires,omitempty" maxLength:"40" doc:"After a time such as 90d, or at one of RFC 3339."`
 	Rate    string    `json:"rate,omitempty" maxLength:"32" doc:"As 1000/h."`
 
@@ -186,22 +191,13 @@ type me struct {
 }
 
 func (a *api) createKey(ctx context.Context, who access.Actor, in NewKey, user string) (*keyOutput, error) {
-	p := store.KeyParams{
-		Name: in.Name, User: user, Project: in.Project, Scopes: in.Scopes, Paths: in.Paths, Format: apikey.Format(in.Format), Rate: in.Rate,
-		Prefix: a.Service().Prefix(), NotBefore: in.NotBefore.UTC(), Description: in.Description, Owner: in.Owner,
+	p, err := a.keyParams(&in.KeySettings)
+	if err != nil {
+		return nil, err
 	}
-	if in.Prefix != nil {
-		p.Prefix = *in.Prefix
-	}
+	p.Name, p.User, p.Format = in.Name, user, apikey.Format(in.Format)
 	if p.Format == apikey.FormatHex {
 		p.Prefix = ""
-	}
-	var err error
-	if p.CIDRs, err = parseNetworks(in.CIDRs); err != nil {
-		return nil, err
-	}
-	if p.Expires, err = expiry(in.Expires, a.Now()); err != nil {
-		return nil, err
 	}
 	c := callOf(ctx)
 	p.ID = c.recordID
@@ -213,6 +209,22 @@ func (a *api) createKey(ctx context.Context, who access.Actor, in NewKey, user s
 	}
 	r, secret, err := a.Service().CreateKey(ctx, who, p)
 	return a.keyOutput(ctx, &r, secret, err)
+}
+
+// keyParams reads what the body gives.
+func (a *api) keyParams(in *KeySettings) (store.KeyParams, error) {
+	p := store.KeyParams{
+		Project: in.Project, Scopes: in.Scopes, Paths: in.Paths, Rate: in.Rate, Prefix: a.Service().Prefix(),
+		NotBefore: in.NotBefore.UTC(), Description: in.Description, Owner: in.Owner,
+	}
+	if in.Prefix != nil {
+		p.Prefix = *in.Prefix
+	}
+	var err error
+	if p.CIDRs, err = parseNetworks(in.CIDRs); err == nil {
+		p.Expires, err = expiry(in.Expires, a.Now())
+	}
+	return p, err
 }
 
 // expiry reads when a key is to expire: a time from now, or an RFC 3339 time. "" is

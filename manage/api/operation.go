@@ -15,9 +15,11 @@ import (
 // operation is one request of the API.
 type operation struct {
 	id, method, path, summary string
+	description               string
 	status                    int // of success; 0 is 200
 	errors                    []int
 	tag                       string
+	maxBody                   int64 // 0 is maxBody
 }
 
 // commonErrors are the statuses of problems that every operation may answer with.
@@ -29,9 +31,9 @@ var commonErrors = []int{
 // add registers the operation with what it calls.
 func add[I, O any](h huma.API, o operation, call func(context.Context, access.Actor, *I) (*O, error)) {
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: "/api/v1" + o.path, Summary: o.summary, Tags: []string{o.tag},
+		OperationID: o.id, Method: o.method, Path: "/api/v1" + o.path, Summary: o.summary, Description: o.description, Tags: []string{o.tag},
 		DefaultStatus: o.status, Errors: append(append([]int{}, commonErrors...), o.errors...),
-		MaxBodyBytes: maxBody, BodyReadTimeout: bodyTime,
+		MaxBodyBytes: max(maxBody, o.maxBody), BodyReadTimeout: bodyTime, // the body is in memory by then
 	}
 	if o.method != http.MethodGet && o.method != http.MethodDelete {
 		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
@@ -57,9 +59,9 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 }
 
 // asProblem is the problem that an operation answers with.
-func asProblem(err error) error {
-	if _, ok := errors.AsType[*Problem](err); ok {
-		return err
+func asProblem(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
 	}
 	return problemOf(err)
 }

@@ -58,6 +58,8 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_caller ON idempotency (caller, size);
 CREATE INDEX idempotency_unfinished ON idempotency (owner) WHERE answer IS NULL;
 CREATE INDEX idempotency_expires ON idempotency (expires);
+`, `
+ALTER TABLE code ADD COLUMN issued INTEGER NOT NULL DEFAULT 0;
 `}
 
 // busyRetry is how long to wait before a file that another process has locked is

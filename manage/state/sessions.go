@@ -54,6 +54,9 @@ type Login struct {
 	// Replaces is the cookie that the client presented, if it did. Its session ends,
 	// also if it is another user's: a cookie from before the login is worth nothing.
 	Replaces authz.Secret
+	// After is the time until which sessions of the user have ended: this one begins
+	// later, also by a clock that has gone back since.
+	After time.Time
 }
 
 // Sessions are the console's sessions.
@@ -68,14 +71,25 @@ func (s Sessions) Create(ctx context.Context, l Login) (Session, authz.Secret, e
 	if l.User == "" || l.Method != LoginPassword && l.Method != LoginOIDC {
 		return Session{}, authz.Secret{}, fmt.Errorf("creating a session: %w: no user, or unknown login method", ErrInvalid)
 	}
-	session, token, err := s.create(ctx, l)
+	session, token, err := s.create(ctx, l, "")
 	if err != nil {
 		return Session{}, authz.Secret{}, fmt.Errorf("creating a session: %w", err)
 	}
 	return session, token, nil
 }
 
-func (s Sessions) create(ctx context.Context, l Login) (Session, authz.Secret, error) {
+// Renew replaces a session, whose user has just proved again who they are, by a new one
+// with another cookie. The new one begins after that time, as with Login.After.
+func (s Sessions) Renew(ctx context.Context, old Session, after time.Time) (Session, authz.Secret, error) {
+	session, token, err := s.create(ctx, Login{User: old.User, Method: old.Method, Roles: old.Roles, Address: old.Address, After: after}, old.ID)
+	if err != nil {
+		return Session{}, authz.Secret{}, fmt.Errorf("renewing session %q: %w", old.ID, err)
+	}
+	return session, token, nil
+}
+
+// create stores a session in place of the one with the id replaced, if there is one.
+func (s Sessions) create(ctx context.Context, l Login, replaced string) (Session, authz.Secret, error) {
 	token, hash, err := newToken(s.db.rand)
 	if err != nil {
 		return Session{}, authz.Secret{}, err
@@ -89,14 +103,17 @@ func (s Sessions) create(ctx context.Context, l Login) (Session, authz.Secret, e
 		return Session{}, authz.Secret{}, err
 	}
 	now := toTime(toMillis(s.db.now()))
-	session := Session{ID: fmt.Sprintf("%s%016x", sessionIDPrefix, id), User: l.User, Method: l.Method, Roles: l.Roles, Address: l.Address, Login: now, Seen: now}
+	login := now
+	if !login.After(l.After) {
+		login = toTime(toMillis(l.After) + 1)
+	}
+	session := Session{ID: fmt.Sprintf("%s%016x", sessionIDPrefix, id), User: l.User, Method: l.Method, Roles: l.Roles, Address: l.Address, Login: login, Seen: now}
 	session.Expires = s.end(session)
 	// Synced, because the session that it replaces must not come back.
 	err = s.db.write(ctx, powerCut, func(tx *sql.Tx) error {
-		if replaced, ok := hashToken(l.Replaces); ok {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash = ?`, replaced); err != nil {
-				return err
-			}
+		presented, _ := hashToken(l.Replaces)
+		if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash = ? OR id = ?`, presented, replaced); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash IN
 			(SELECT hash FROM session WHERE user = ? ORDER BY seen DESC LIMIT -1 OFFSET ?)`, l.User, maxSessionsPerUser-1); err != nil {
@@ -104,7 +121,7 @@ func (s Sessions) create(ctx context.Context, l Login) (Session, authz.Secret, e
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO session (hash, id, user, login_method, roles, address, login, seen, expires)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, hash, session.ID, l.User, string(l.Method), string(roles), l.Address,
-			toMillis(now), toMillis(now), toMillis(session.Expires))
+			toMillis(login), toMillis(now), toMillis(session.Expires))
 		return err
 	})
 	return session, token, err
@@ -162,6 +179,18 @@ func (s Sessions) Find(ctx context.Context, token authz.Secret) (Session, error)
 		session.Seen = toTime(toMillis(now))
 		session.Expires = s.end(session)
 		s.touch(ctx, hash, session)
+	}
+	return session, nil
+}
+
+// Get returns the session of the user with that id. It is not a use of the session.
+func (s Sessions) Get(ctx context.Context, user, id string) (Session, error) {
+	session, err := s.scan(s.db.reading.QueryRowContext(ctx, selectSession+`WHERE id = ? AND user = ?`, id, user))
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !s.db.now().Before(session.Expires) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("reading session %q: %w", id, err)
 	}
 	return session, nil
 }

@@ -50,6 +50,13 @@ func (f *KeyFile) LoadCatalog(ctx context.Context) error {
 	return f.catalog.use(unlocked(ctx, &f.lines), func(*keyTable, *journal.Progress) error { return nil })
 }
 
+// Release frees the catalog, if there is one. A later call reads the file again.
+func (f *KeyFile) Release() {
+	if f.catalog != nil {
+		f.catalog.file.release()
+	}
+}
+
 // use is fileIndex.use with the order up to date.
 func (c *catalog) use(r reading, do func(*keyTable, *journal.Progress) error) error {
 	return c.file.use(r, func(t *keyTable, p *journal.Progress) error {

@@ -69,3 +69,11 @@ func (x *fileIndex[I]) try(r reading, do func(I, *journal.Progress) error) (done
 	}
 	return done, err
 }
+
+// release frees the memory and the file. A later use reads the file again.
+func (x *fileIndex[I]) release() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.progress.Forget()
+	x.index.Reset()
+}

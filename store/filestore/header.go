@@ -8,6 +8,7 @@ import (
 	"keyward/store"
 	"keyward/store/journal"
 	"keyward/store/jsonline"
+	"keyward/store/recordline"
 )
 
 // ErrPepper is a key file whose keys were hashed with another pepper.
@@ -62,7 +63,7 @@ func (h header) of() journal.Header {
 }
 
 func (h header) line() ([]byte, error) {
-	line, err := store.EncodeLine(h)
+	line, err := recordline.EncodeObject(h)
 	return jsonline.Append(line, h.unknown), err
 }
 

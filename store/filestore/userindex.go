@@ -88,3 +88,10 @@ func (f *UserFile) user(name string, in reading) (store.UserRecord, error) {
 	})
 	return found, err
 }
+
+// Release frees the users that are kept in memory. A later call reads the file again.
+func (f *UserFile) Release() {
+	if f.kept != nil {
+		f.kept.release()
+	}
+}

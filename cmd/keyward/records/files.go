@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -13,6 +13,8 @@ import (
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/journal"
+
+	"keyward/cmd/keyward/command"
 )
 
 // keyFile has the flags that name the key file.
@@ -47,18 +49,18 @@ type writtenKeyFile struct {
 	startOver
 }
 
-func (f writtenKeyFile) open(env *environment) (*keys, error) {
+func (f writtenKeyFile) open(env *command.Env) (*keys, error) {
 	return f.keyFile.openWith(env, f.startOver)
 }
 
-func (f keyFile) open(env *environment) (*keys, error) { return f.openWith(env, startOver{}) }
+func (f keyFile) open(env *command.Env) (*keys, error) { return f.openWith(env, startOver{}) }
 
-func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
+func (f keyFile) openWith(env *command.Env, begin startOver) (*keys, error) {
 	cfg := config.Default()
 	k := &keys{}
 	if f.Config != "" {
 		var err error
-		if cfg, err = config.Load(f.Config, env.getenv); err != nil {
+		if cfg, err = config.Load(f.Config, env.Getenv); err != nil {
 			return nil, err
 		}
 		k.prefixes, k.rules.MaxAge, k.usage = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File
@@ -81,20 +83,20 @@ func (f keyFile) openWith(env *environment, begin startOver) (*keys, error) {
 		}
 	}
 	k.hasher = apikey.NewHasher(pepper)
-	k.records = env.records(cfg, k.hasher, begin)
+	k.records = openRecords(env, cfg, k.hasher, begin)
 	k.KeyFile = k.records.keys
 	return k, nil
 }
 
 // openWithUsers is open for commands that show states: a key is revoked when
 // its user is deleted.
-func (f keyFile) openWithUsers(env *environment) (*keys, error) {
+func (f keyFile) openWithUsers(env *command.Env) (*keys, error) {
 	k, err := f.open(env)
 	if err != nil || k.records.users == nil {
 		return k, err
 	}
-	if k.rules.Ended, err = k.records.users.Ended(env.ctx); err != nil {
-		env.note("note: cannot tell which keys ended with their users: %v", err)
+	if k.rules.Ended, err = k.records.users.Ended(env.Context); err != nil {
+		env.Note("note: cannot tell which keys ended with their users: %v", err)
 	}
 	return k, nil
 }
@@ -130,7 +132,7 @@ func explainDamaged(err error) error {
 // asUsage makes a usage error of an error about invalid arguments.
 func asUsage(err error) error {
 	if errors.Is(err, store.ErrInvalid) {
-		return usageError{err}
+		return command.UsageError(err)
 	}
 	return err
 }
@@ -159,29 +161,29 @@ type writtenUserFile struct {
 	startOver
 }
 
-func (f writtenUserFile) open(env *environment) (*users, error) {
+func (f writtenUserFile) open(env *command.Env) (*users, error) {
 	return f.userFile.openWith(env, f.startOver)
 }
 
-func (f userFile) open(env *environment) (*users, error) { return f.openWith(env, startOver{}) }
+func (f userFile) open(env *command.Env) (*users, error) { return f.openWith(env, startOver{}) }
 
-func (f userFile) openWith(env *environment, begin startOver) (*users, error) {
-	cfg, err := env.configOf("users", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Users.File })
+func (f userFile) openWith(env *command.Env, begin startOver) (*users, error) {
+	cfg, err := configOf(env, "users", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Users.File })
 	if err != nil {
 		return nil, err
 	}
-	r := env.records(cfg, apikey.NewHasher(authz.Secret{}), begin)
+	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), begin)
 	return &users{r.users, r, cfg.Users.File}, nil
 }
 
 // configOf returns the configuration of a command that works on the file of one
 // section, with what --file says in place of that file.
-func (e *environment) configOf(section, file, configFile string, of func(*config.Config) *string) (*config.Config, error) {
+func configOf(env *command.Env, section, file, configFile string, of func(*config.Config) *string) (*config.Config, error) {
 	cfg := config.Default()
 	*of(cfg) = section + ".jsonl"
 	if configFile != "" {
 		var err error
-		if cfg, err = config.Load(configFile, e.getenv); err != nil {
+		if cfg, err = config.Load(configFile, env.Getenv); err != nil {
 			return nil, err
 		}
 	}
@@ -199,9 +201,9 @@ func (u *users) explain(err error, name string) error {
 	case errors.Is(err, store.ErrNotFound) && isMissing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
 	case errors.Is(err, store.ErrNotFound) && name != "":
-		return fmt.Errorf("no user %s in %s", quoted(name), u.path)
+		return fmt.Errorf("no user %s in %s", command.Quoted(name), u.path)
 	case errors.Is(err, store.ErrUnsupported) && name != "":
-		return fmt.Errorf("user %s: %w", quoted(name), err)
+		return fmt.Errorf("user %s: %w", command.Quoted(name), err)
 	default:
 		return err
 	}
@@ -214,10 +216,10 @@ type revocationsFile struct {
 	startOver
 }
 
-func (f revocationsFile) open(env *environment) (*records, error) {
-	cfg, err := env.configOf("revocations", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Revocations.File })
+func (f revocationsFile) open(env *command.Env) (*records, error) {
+	cfg, err := configOf(env, "revocations", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Revocations.File })
 	if err != nil {
 		return nil, err
 	}
-	return env.records(cfg, apikey.NewHasher(authz.Secret{}), f.startOver), nil
+	return openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), f.startOver), nil
 }

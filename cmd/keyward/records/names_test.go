@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"keyward/chars"
+
+	"keyward/cmd/keyward/command"
 )
 
 // TestOldNamesAreShownEscaped: names that an older version accepted are read. No
@@ -64,7 +66,7 @@ func TestNewNamesWarn(t *testing.T) {
 	for _, args := range [][]string{
 		{"key", "create", "--name", "аlice"}, {"key", "create", "--name", "x", "--user", "аlice"}, {"key", "create", "--name", "x", "--project", "аlice"},
 	} {
-		if code, _, note := c.run("", args...); code != exitDone || !strings.Contains(note, `letters of Cyrillic and Latin, some of which look alike: it is "\u0430lice"`) {
+		if code, _, note := c.run("", args...); code != command.Done || !strings.Contains(note, `letters of Cyrillic and Latin, some of which look alike: it is "\u0430lice"`) {
 			t.Errorf("%v: %d %s", args, code, note)
 		}
 	}
@@ -93,7 +95,7 @@ func TestNewNamesRefused(t *testing.T) {
 		{"token", "revoke", "--subject", "ali\u200bce"}, {"token", "revoke", "--subject", "alice "}, {"token", "revoke", "--jti", "\ufeffx"},
 	} {
 		code, _, message := c.run("", args...)
-		if code != exitUsage || !strings.Contains(message, "invalid: ") || strings.ContainsFunc(strings.TrimSpace(message), chars.IsHidden) {
+		if code != command.BadUsage || !strings.Contains(message, "invalid: ") || strings.ContainsFunc(strings.TrimSpace(message), chars.IsHidden) {
 			t.Errorf("%+q: %d %+q", args, code, message)
 		}
 	}

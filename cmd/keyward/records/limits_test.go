@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"bytes"
@@ -20,6 +20,8 @@ import (
 	"keyward/authz"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"keyward/cmd/keyward/command"
 )
 
 const someID = "k_0123456789aB"
@@ -52,11 +54,11 @@ func newFakeAdmin(t *testing.T) *fakeAdmin {
 // limits runs a limits command.
 func limits(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	env := &environment{
-		ctx: context.Background(), stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
-		getenv: func(string) (string, bool) { return "", false }, now: time.Now,
+	env := &command.Env{
+		Context: context.Background(), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
+		Getenv: func(string) (string, bool) { return "", false }, Now: time.Now,
 	}
-	code = env.run(append([]string{"limits"}, args...))
+	code = env.Run(&grammar{}, append([]string{"limits"}, args...))
 	return code, out.String(), errs.String()
 }
 
@@ -74,21 +76,21 @@ remaining    0
 retry after  250ms
 reset after  2m56.401s
 `
-	if code != exitDone || stdout != want || stderr != "" {
+	if code != command.Done || stdout != want || stderr != "" {
 		t.Errorf("%d %q\n%s", code, stderr, stdout)
 	}
 	code, stdout, _ = limits("show", someID, "--admin", a.address(), "--json")
 	const asJSON = `{"id":"k_0123456789aB","limit":"api_key","rate":"1000/h","burst":50,"remaining":0,"reset_seconds":176.4005,"retry_after_seconds":0.25}` + "\n"
-	if code != exitDone || stdout != asJSON {
+	if code != command.Done || stdout != asJSON {
 		t.Errorf("%d %s", code, stdout)
 	}
 	code, stdout, stderr = limits("show", "k_zzzzzzzzzzzz", "--admin", a.address())
-	if code != exitRefused || stdout != "" || !strings.Contains(stderr, "answers 404: no limit is set for such a key\n") {
+	if code != command.Refused || stdout != "" || !strings.Contains(stderr, "answers 404: no limit is set for such a key\n") {
 		t.Errorf("no limit: %d %s%s", code, stdout, stderr)
 	}
 	a.err = errors.New("the store is down\x1b[31m")
 	code, stdout, stderr = limits("show", someID, "--admin", a.address())
-	if code != exitRefused || stdout != "" || !strings.Contains(stderr, `answers 503: "the store is down\x1b[31m"`) {
+	if code != command.Refused || stdout != "" || !strings.Contains(stderr, `answers 503: "the store is down\x1b[31m"`) {
 		t.Errorf("no answer: %d %s%q", code, stdout, stderr)
 	}
 }
@@ -96,17 +98,17 @@ reset after  2m56.401s
 func TestLimitsReset(t *testing.T) {
 	a := newFakeAdmin(t)
 	a.Start()
-	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != exitDone || stdout != "reset "+someID+"\n" || stderr != "" {
+	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != command.Done || stdout != "reset "+someID+"\n" || stderr != "" {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ := limits("reset", someID, "--admin", a.address(), "--json"); code != exitDone || stdout != `{"id":"`+someID+`","reset":true}`+"\n" {
+	if code, stdout, _ := limits("reset", someID, "--admin", a.address(), "--json"); code != command.Done || stdout != `{"id":"`+someID+`","reset":true}`+"\n" {
 		t.Errorf("%d %s", code, stdout)
 	}
 	if got := strings.Join(a.reset, " "); got != someID+" "+someID {
 		t.Errorf("reset: %s", got)
 	}
 	a.err = errors.New("the store is down")
-	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != exitRefused || stdout != "" || !strings.Contains(stderr, "answers 503: the store is down") {
+	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != command.Refused || stdout != "" || !strings.Contains(stderr, "answers 503: the store is down") {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
 }
@@ -117,10 +119,10 @@ func TestLimitsOfWhat(t *testing.T) {
 	a.Start()
 	key := authz.NewSecret("kw_4X8DKSS24K3yA5svpnIXoG1meypn3RUA19kNKA").Reveal()
 	for _, id := range []string{key, "", "k_", someID + "x", "x_0123456789aB", "ci", "k_/../../x?y#", "k_0123/56789a", "k_0123456789a?"} {
-		for _, command := range []string{"show", "reset"} {
-			code, stdout, stderr := limits(command, id, "--admin", a.address())
-			if code != exitRefused || stdout != "" || !strings.Contains(stderr, "an id is k_ and 12 characters") || strings.Contains(stderr, key) {
-				t.Errorf("%s %q: %d %s%s", command, id, code, stdout, stderr)
+		for _, verb := range []string{"show", "reset"} {
+			code, stdout, stderr := limits(verb, id, "--admin", a.address())
+			if code != command.Refused || stdout != "" || !strings.Contains(stderr, "an id is k_ and 12 characters") || strings.Contains(stderr, key) {
+				t.Errorf("%s %q: %d %s%s", verb, id, code, stdout, stderr)
 			}
 		}
 	}
@@ -134,7 +136,7 @@ func TestNoKeywardThere(t *testing.T) {
 	for _, body := range []string{"ok", "[]", "{}", `{"limit":1}`, ""} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
 		code, stdout, stderr := limits("show", someID, "--admin", s.Listener.Addr().String())
-		if s.Close(); code != exitRefused || stdout != "" || !strings.Contains(stderr, "not a Keyward admin listener") {
+		if s.Close(); code != command.Refused || stdout != "" || !strings.Contains(stderr, "not a Keyward admin listener") {
 			t.Errorf("%s: %d %s%s", body, code, stdout, stderr)
 		}
 	}
@@ -174,19 +176,19 @@ func TestLimitsOverTLS(t *testing.T) {
 		code            int
 		want            string
 	}{
-		{"the server's certificate", cert, nil, exitDone, ""},
-		{"asked under another name", cert, []string{"--admin", strings.Replace(a.address(), "127.0.0.1", "localhost", 1)}, exitDone, ""},
-		{"without TLS", "", []string{"--admin", a.address()}, exitRefused, "HTTP request to an HTTPS server"},
-		{"none of one's own", cert, []string{"--cert", "nowhere", "--key", "nowhere"}, exitRefused, `loading certificate "nowhere"`},
-		{"another certificate", other, nil, exitRefused, "its certificate is not the one in " + other},
-		{"no certificate", keyFile, nil, exitRefused, keyFile + " has no certificate"},
+		{"the server's certificate", cert, nil, command.Done, ""},
+		{"asked under another name", cert, []string{"--admin", strings.Replace(a.address(), "127.0.0.1", "localhost", 1)}, command.Done, ""},
+		{"without TLS", "", []string{"--admin", a.address()}, command.Refused, "HTTP request to an HTTPS server"},
+		{"none of one's own", cert, []string{"--cert", "nowhere", "--key", "nowhere"}, command.Refused, `loading certificate "nowhere"`},
+		{"another certificate", other, nil, command.Refused, "its certificate is not the one in " + other},
+		{"no certificate", keyFile, nil, command.Refused, keyFile + " has no certificate"},
 	} {
 		args := append([]string{"show", someID}, test.args...)
 		if test.certFile != "" {
 			args = append(args, "--config", configure(test.certFile))
 		}
 		code, stdout, stderr := limits(args...)
-		if code != test.code || !strings.Contains(stderr, test.want) || (stdout != "") != (code == exitDone) {
+		if code != test.code || !strings.Contains(stderr, test.want) || (stdout != "") != (code == command.Done) {
 			t.Errorf("%s: %d %s%s", test.about, code, stdout, stderr)
 		}
 	}
@@ -199,7 +201,7 @@ func TestLimitsOverTLS(t *testing.T) {
 	config := configure(cert)
 	for want, args := range [][]string{nil, {"--cert", cert, "--key", keyFile}} {
 		code, stdout, stderr := limits(append([]string{"show", someID, "--json", "--config", config}, args...)...)
-		if code != exitDone || !json.Valid([]byte(stdout)) || seen != want {
+		if code != command.Done || !json.Valid([]byte(stdout)) || seen != want {
 			t.Errorf("%d certificates shown, want %d: %d %s", seen, want, code, stderr)
 		}
 	}

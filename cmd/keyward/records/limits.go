@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"encoding/json"
@@ -13,9 +13,12 @@ import (
 	"keyward/admin/adminclient"
 	"keyward/config"
 	"keyward/store"
+
+	"keyward/cmd/keyward/command"
 )
 
-type limitsCommands struct {
+// LimitsCommands are the commands `keyward limits`.
+type LimitsCommands struct {
 	Show  limitsShow  `cmd:"" help:"Show what remains of a key's rate limit on a running server."`
 	Reset limitsReset `cmd:"" help:"Reset the rate limit of a key, as if it had never been used."`
 }
@@ -23,7 +26,7 @@ type limitsCommands struct {
 type limitsShow struct {
 	ID string `arg:"" help:"Key id (k_…)."`
 	adminListener
-	output
+	command.Output
 }
 
 // limitView is the state of a key's limit as the server reports it. Times are in
@@ -39,7 +42,7 @@ type limitView struct {
 }
 
 // Run asks the server, which does not charge the key for it.
-func (c *limitsShow) Run(env *environment) error {
+func (c *limitsShow) Run(env *command.Env) error {
 	answer, err := c.askOfLimit(env, http.MethodGet, c.ID)
 	if err != nil {
 		return err
@@ -48,11 +51,11 @@ func (c *limitsShow) Run(env *environment) error {
 	if err := json.Unmarshal(answer, &view); err != nil || view.Limit == "" {
 		return errors.New("unexpected response: not a Keyward admin listener, or an incompatible version")
 	}
-	return c.print(env, view, view.write)
+	return c.Print(env, view, view.write)
 }
 
 func (v *limitView) write(w io.Writer) {
-	table(w, func(row func(...any)) {
+	command.Table(w, func(row func(...any)) {
 		row("id", v.ID)
 		row("limit", store.Shown(v.Limit))
 		row("rate", store.Shown(v.Rate))
@@ -74,11 +77,11 @@ func fromNow(seconds float64) string {
 type limitsReset struct {
 	ID string `arg:"" help:"Key id (k_…)."`
 	adminListener
-	output
+	command.Output
 }
 
 // Run resets what the key has used on the server.
-func (c *limitsReset) Run(env *environment) error {
+func (c *limitsReset) Run(env *command.Env) error {
 	if _, err := c.askOfLimit(env, http.MethodDelete, c.ID); err != nil {
 		return err
 	}
@@ -86,14 +89,14 @@ func (c *limitsReset) Run(env *environment) error {
 		ID    string `json:"id"`
 		Reset bool   `json:"reset"`
 	}{c.ID, true}
-	return c.print(env, result, func(w io.Writer) { fmt.Fprintln(w, "reset", c.ID) })
+	return c.Print(env, result, func(w io.Writer) { fmt.Fprintln(w, "reset", c.ID) })
 }
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // askOfLimit asks the server about the limit of a key. An argument that is not
 // an id may be a key: it is neither sent nor printed.
-func (l *adminListener) askOfLimit(env *environment, method, id string) ([]byte, error) {
+func (l *adminListener) askOfLimit(env *command.Env, method, id string) ([]byte, error) {
 	random, ok := strings.CutPrefix(id, "k_")
 	if !ok || len(id) != idLen || strings.Trim(random, base62) != "" {
 		return nil, errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` prints the id of a key")
@@ -109,8 +112,8 @@ type adminListener struct {
 	Key    string `and:"cert" placeholder:"FILE" help:"Private key of the client certificate."`
 }
 
-func (l *adminListener) ask(env *environment, method, path string) ([]byte, error) {
-	cfg, err := loadConfig(l.Config, env)
+func (l *adminListener) ask(env *command.Env, method, path string) ([]byte, error) {
+	cfg, err := env.LoadConfig(l.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +122,7 @@ func (l *adminListener) ask(env *environment, method, path string) ([]byte, erro
 		return nil, err
 	}
 	client := adminclient.Client{Address: address, Server: cfg.TLS.Admin, CertFile: l.Cert, KeyFile: l.Key}
-	return client.Ask(env.ctx, method, path)
+	return client.Ask(env.Context, method, path)
 }
 
 // address returns the address of the admin listener, in the form of listen.admin.
@@ -137,9 +140,9 @@ func (l *adminListener) address(cfg *config.Config) (string, error) {
 	_, port, err := net.SplitHostPort(address)
 	switch {
 	case err != nil || strings.Contains(address, "/"):
-		return "", usagef("--admin %q: want host:port or unix:///path", l.Admin)
+		return "", command.Usagef("--admin %q: want host:port or unix:///path", l.Admin)
 	case port == "0":
-		return "", usagef("the admin listener has whatever port was free; give it with --admin")
+		return "", command.Usagef("the admin listener has whatever port was free; give it with --admin")
 	}
 	return address, nil
 }

@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
+
+	"keyward/cmd/keyward/command"
 )
 
 // keyView is what is printed of a key.
@@ -25,25 +27,25 @@ func (k *keys) view(r *store.KeyRecord, now time.Time) keyView {
 
 // write prints the view as one name and value per line.
 func (v *keyView) write(w io.Writer) {
-	table(w, func(row func(...any)) {
+	command.Table(w, func(row func(...any)) {
 		row("id", v.ID)
-		row("name", orDash(v.Name))
+		row("name", command.OrDash(v.Name))
 		row("state", v.State)
-		row("key", orDash(v.Hint)+"…")
-		row("user", orDash(v.User))
-		row("project", orDash(v.Project))
+		row("key", command.OrDash(v.Hint)+"…")
+		row("user", command.OrDash(v.User))
+		row("project", command.OrDash(v.Project))
 		row("paths", pathList(v.Paths))
 		row("scopes", v.scopes())
-		row("rate", orDash(v.Rate))
-		row("created", instant(v.Created))
-		row("expires", instant(v.Expires))
-		row("revoked", instant(v.Revoked))
+		row("rate", command.OrDash(v.Rate))
+		row("created", command.Instant(v.Created))
+		row("expires", command.Instant(v.Expires))
+		row("revoked", command.Instant(v.Revoked))
 		if !v.UserGone.IsZero() {
-			row("user deleted", instant(v.UserGone))
+			row("user deleted", command.Instant(v.UserGone))
 		}
 		v.writeOptional(row)
 		for _, until := range v.Previous {
-			row("old secret until", instant(until))
+			row("old secret until", command.Instant(until))
 		}
 		if v.Usage != nil {
 			for _, line := range v.Usage.Rows(len(v.Previous) > 0, store.Shown) {
@@ -64,7 +66,7 @@ func (v *keyView) writeOptional(row func(...any)) {
 		if at.IsZero() {
 			return
 		}
-		row(name, instant(at))
+		row(name, command.Instant(at))
 		if act != nil {
 			text("  by", act.By)
 			text("  via", string(act.Via))
@@ -110,38 +112,38 @@ func (v *keyView) scopes() string {
 }
 
 func writeKeys(w io.Writer, views []keyView) {
-	table(w, func(row func(...any)) {
+	command.Table(w, func(row func(...any)) {
 		row("ID", "KEY", "STATE", "NAME", "USER", "PROJECT", "SCOPES", "PATHS", "CREATED", "EXPIRES")
 		for i := range views {
 			v := &views[i]
-			row(v.ID, orDash(v.Hint)+"…", v.State, orDash(v.Name), orDash(v.User), orDash(v.Project), v.scopes(),
-				pathList(v.Paths), instant(v.Created), instant(v.Expires))
+			row(v.ID, command.OrDash(v.Hint)+"…", v.State, command.OrDash(v.Name), command.OrDash(v.User), command.OrDash(v.Project), v.scopes(),
+				pathList(v.Paths), command.Instant(v.Created), command.Instant(v.Expires))
 		}
 	})
 }
 
 type keyVerify struct {
 	keyFile
-	output
+	command.Output
 }
 
 // Run finds the record of the key on standard input.
-func (c *keyVerify) Run(env *environment) error {
+func (c *keyVerify) Run(env *command.Env) error {
 	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
-	secret, err := env.readSecret("Key")
+	secret, err := env.ReadSecret("Key")
 	if err != nil {
 		return err
 	}
 	if secret.Empty() {
-		return usagef("no key on standard input")
+		return command.Usagef("no key on standard input")
 	}
 	if err := authz.CheckKey(secret.Reveal(), k.inBasic); err != nil {
 		return fmt.Errorf("unknown: no request can carry this key: %w", err)
 	}
-	r, err := k.FindBySecret(env.ctx, secret)
+	r, err := k.FindBySecret(env.Context, secret)
 	rotated := errors.Is(err, store.ErrRevoked)
 	if err != nil && !rotated {
 		if errors.Is(err, store.ErrNotFound) && !isMissing(k.path) {
@@ -149,11 +151,11 @@ func (c *keyVerify) Run(env *environment) error {
 		}
 		return k.explain(err, "")
 	}
-	view := k.view(&r, env.now())
+	view := k.view(&r, env.Now())
 	if rotated {
 		view.State = manage.KeyRevoked
 	}
-	if err := c.print(env, view, view.write); err != nil {
+	if err := c.Print(env, view, view.write); err != nil {
 		return err
 	}
 	switch {

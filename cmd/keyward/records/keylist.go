@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -10,6 +10,8 @@ import (
 	"keyward/config"
 	"keyward/store"
 	"keyward/usage"
+
+	"keyward/cmd/keyward/command"
 )
 
 // usageFile has the flag that names the usage file.
@@ -31,11 +33,11 @@ type keyList struct {
 	Expiring  string `placeholder:"TIME" help:"Only keys that have not ended and expire within this time, such as 14d."`
 	usageFile
 	keyFile
-	output
+	command.Output
 }
 
 // Run lists the keys in the order of their creation.
-func (c *keyList) Run(env *environment) error {
+func (c *keyList) Run(env *command.Env) error {
 	var wanted selection
 	var err error
 	wanted.olderThan, err = span("--older-than", c.OlderThan)
@@ -61,14 +63,14 @@ func (c *keyList) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	records, _, err := k.List(env.ctx, store.KeyFilter{}, store.Page{})
+	records, _, err := k.List(env.Context, store.KeyFilter{}, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
 	}
 	if len(records) == 0 && isMissing(k.path) {
-		env.note("note: there is no file %s", k.path)
+		env.Note("note: there is no file %s", k.path)
 	}
-	now := env.now()
+	now := env.Now()
 	views := []keyView{}
 	for i := range records {
 		if wanted.has(k, &records[i], now) {
@@ -77,7 +79,7 @@ func (c *keyList) Run(env *environment) error {
 			views = append(views, view)
 		}
 	}
-	return c.print(env, views, func(w io.Writer) { writeKeys(w, views) })
+	return c.Print(env, views, func(w io.Writer) { writeKeys(w, views) })
 }
 
 // uses returns when each key was last used, as far as there is a usage file.
@@ -100,7 +102,7 @@ func span(flag, text string) (time.Duration, error) {
 	}
 	d, err := config.ParseDuration(text)
 	if err != nil || d <= 0 {
-		return 0, usagef("%s %q: want a time as 24h or 90d, above zero", flag, text)
+		return 0, command.Usagef("%s %q: want a time as 24h or 90d, above zero", flag, text)
 	}
 	return d, nil
 }
@@ -127,9 +129,9 @@ func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
 
 // lastUses reads when each key was last used. Without a usage file every key
 // would look unused, so there must be one.
-func lastUses(env *environment, file string, unusedFor time.Duration) (map[string]time.Time, error) {
+func lastUses(env *command.Env, file string, unusedFor time.Duration) (map[string]time.Time, error) {
 	if file == "" {
-		return nil, usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
+		return nil, command.Usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
 	}
 	last, since, err := usage.LastUses(file)
 	switch {
@@ -137,8 +139,8 @@ func lastUses(env *environment, file string, unusedFor time.Duration) (map[strin
 		return nil, fmt.Errorf("no usage file %s", file)
 	case err != nil:
 		return nil, fmt.Errorf("reading usage: %w", err)
-	case env.now().Sub(since) < unusedFor:
-		env.note("note: %s has no record of uses before %s", file, instant(since))
+	case env.Now().Sub(since) < unusedFor:
+		env.Note("note: %s has no record of uses before %s", file, command.Instant(since))
 	}
 	return last, nil
 }
@@ -147,34 +149,34 @@ type keyShow struct {
 	ID string `arg:"" help:"Key id (k_…)."`
 	usageFile
 	keyFile
-	output
+	command.Output
 }
 
 // Run shows one record, and the key's usage if there is a usage file.
-func (c *keyShow) Run(env *environment) error {
+func (c *keyShow) Run(env *command.Env) error {
 	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
-	r, err := k.Get(env.ctx, c.ID)
+	r, err := k.Get(env.Context, c.ID)
 	if err != nil {
 		return k.explain(err, c.ID)
 	}
-	view := k.view(&r, env.now())
+	view := k.view(&r, env.Now())
 	failed := view.addUsage(env, c.of(k))
-	return errors.Join(c.print(env, view, view.write), failed)
+	return errors.Join(c.Print(env, view, view.write), failed)
 }
 
 // addUsage adds the key's usage from the file. A file that does not exist yet
 // has none.
-func (v *keyView) addUsage(env *environment, file string) error {
+func (v *keyView) addUsage(env *command.Env, file string) error {
 	if file == "" {
 		return nil
 	}
-	used, err := usage.Read(file, v.ID, env.now())
+	used, err := usage.Read(file, v.ID, env.Now())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		env.note("note: there is no usage file %s", file)
+		env.Note("note: there is no usage file %s", file)
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading usage: %w", err)

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -15,17 +15,17 @@ import (
 	"keyward/store"
 )
 
-// output has the flag of every command that prints.
-type output struct {
+// Output has the flag of every command that prints.
+type Output struct {
 	JSON bool `name:"json" help:"Print JSON: an object, or an array for lists."`
 }
 
-// print prints v as JSON if the flag is set, and otherwise what text prints. An
+// Print prints v as JSON if the flag is set, and otherwise what text prints. An
 // error means that the output is incomplete.
-func (o output) print(env *environment, v any, text func(io.Writer)) error {
-	w := bufio.NewWriter(env.stdout)
+func (o Output) Print(env *Env, v any, text func(io.Writer)) error {
+	w := bufio.NewWriter(env.Stdout)
 	if o.JSON {
-		if err := writeJSON(w, v); err != nil {
+		if err := WriteJSON(w, v); err != nil {
 			return err
 		}
 	} else {
@@ -37,7 +37,8 @@ func (o output) print(env *environment, v any, text func(io.Writer)) error {
 	return nil
 }
 
-func writeJSON(w io.Writer, v any) error {
+// WriteJSON writes v as one line of JSON without hidden characters.
+func WriteJSON(w io.Writer, v any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -48,8 +49,8 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-// table prints rows in aligned columns; the first row is the heading.
-func table(w io.Writer, rows func(row func(cells ...any))) {
+// Table prints rows in aligned columns; the first row is the heading.
+func Table(w io.Writer, rows func(row func(cells ...any))) {
 	columns := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	rows(func(cells ...any) {
 		for i, cell := range cells {
@@ -63,34 +64,34 @@ func table(w io.Writer, rows func(row func(cells ...any))) {
 	_ = columns.Flush() // w returns an error again at its own Flush
 }
 
-// instant formats a time for people; a dash for none.
-func instant(t time.Time) string {
+// Instant formats a time for people; a dash for none.
+func Instant(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-// orDash returns s as it is shown, or a dash if it is empty.
-func orDash(s string) string {
+// OrDash returns s as it is shown, or a dash if it is empty.
+func OrDash(s string) string {
 	if s == "" {
 		return "-"
 	}
 	return store.Shown(s)
 }
 
-// quoted returns s in quotes, and in ASCII if its characters could mislead.
-func quoted(s string) string {
+// Quoted returns s in quotes, and in ASCII if its characters could mislead.
+func Quoted(s string) string {
 	if shown := store.Shown(s); shown != s {
 		return shown
 	}
 	return strconv.Quote(s)
 }
 
-// warnOfScripts warns that a new name has letters of several scripts, which may
+// WarnOfScripts warns that a new name has letters of several scripts, which may
 // look alike. An empty name has none.
-func (e *environment) warnOfScripts(what, name string) {
+func (e *Env) WarnOfScripts(what, name string) {
 	if scripts := store.MixedScripts(name); scripts != nil {
-		e.note("note: %s %s has letters of %s, some of which look alike: it is %s", what, quoted(name), strings.Join(scripts, " and "), strconv.QuoteToASCII(name))
+		e.Note("note: %s %s has letters of %s, some of which look alike: it is %s", what, Quoted(name), strings.Join(scripts, " and "), strconv.QuoteToASCII(name))
 	}
 }

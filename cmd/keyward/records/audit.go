@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -13,9 +13,12 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/journal"
+
+	"keyward/cmd/keyward/command"
 )
 
-type auditCommands struct {
+// AuditCommands are the commands `keyward audit`.
+type AuditCommands struct {
 	List auditList `cmd:"" help:"List the entries of the audit log, newest first."`
 }
 
@@ -26,24 +29,24 @@ type auditList struct {
 	Since  string `placeholder:"TIME" help:"Only entries of this last time, such as 7d."`
 	File   string `placeholder:"FILE" help:"Audit log (default audit.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the audit log."`
-	output
+	command.Output
 }
 
 // Run lists the entries.
-func (c *auditList) Run(env *environment) error {
+func (c *auditList) Run(env *command.Env) error {
 	filter := store.AuditFilter{Actor: c.Actor, Record: c.Target, Action: audit.Action(c.Action)}
 	if c.Action != "" && !slices.Contains(audit.Actions(), filter.Action) {
-		return usagef("--action %s: no such action; docs/managing.md lists them", quoted(c.Action))
+		return command.Usagef("--action %s: no such action; docs/managing.md lists them", command.Quoted(c.Action))
 	}
 	last, err := span("--since", c.Since)
 	if err != nil {
 		return err
 	}
 	if last > 0 {
-		filter.Since = env.now().Add(-last)
+		filter.Since = env.Now().Add(-last)
 	}
 	// Any file can be read, also one that is not the configuration's.
-	cfg, err := env.configOf("audit", "", c.Config, func(cfg *config.Config) *string {
+	cfg, err := configOf(env, "audit", "", c.Config, func(cfg *config.Config) *string {
 		if c.File != "" {
 			cfg.Audit.File = c.File
 		}
@@ -52,8 +55,8 @@ func (c *auditList) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	r := env.records(cfg, apikey.NewHasher(authz.Secret{}), startOver{})
-	entries, _, err := r.AuditLog(env.ctx, r.operator, filter, store.Page{NewestFirst: true})
+	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), startOver{})
+	entries, _, err := r.AuditLog(env.Context, r.operator, filter, store.Page{NewestFirst: true})
 	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
 		return explainDamaged(err)
 	}
@@ -61,25 +64,25 @@ func (c *auditList) Run(env *environment) error {
 		return err
 	}
 	if len(entries) == 0 && isMissing(cfg.Audit.File) {
-		env.note("note: there is no file %s", cfg.Audit.File)
+		env.Note("note: there is no file %s", cfg.Audit.File)
 	}
 	entries = append([]audit.Entry{}, entries...) // an empty list is []
-	return c.print(env, entries, func(w io.Writer) { writeEntries(w, entries) })
+	return c.Print(env, entries, func(w io.Writer) { writeEntries(w, entries) })
 }
 
 func writeEntries(w io.Writer, entries []audit.Entry) {
-	table(w, func(row func(...any)) {
+	command.Table(w, func(row func(...any)) {
 		row("TIME", "ACTOR", "VIA", "ACTION", "TARGET", "OUTCOME", "CHANGES")
 		for i := range entries {
 			e := &entries[i]
-			row(instant(e.Time), orDash(e.Actor), orDash(string(e.Via)), orDash(string(e.Action)), orDash(e.Record), outcomeOf(e), changesOf(e))
+			row(command.Instant(e.Time), command.OrDash(e.Actor), command.OrDash(string(e.Via)), command.OrDash(string(e.Action)), command.OrDash(e.Record), outcomeOf(e), changesOf(e))
 		}
 	})
 }
 
 func outcomeOf(e *audit.Entry) string {
 	if e.Reason == "" {
-		return orDash(string(e.Outcome))
+		return command.OrDash(string(e.Outcome))
 	}
 	return fmt.Sprintf("%s: %s", store.Shown(string(e.Outcome)), store.Shown(e.Reason))
 }
@@ -89,5 +92,5 @@ func changesOf(e *audit.Entry) string {
 	for i, c := range e.Changes {
 		fields[i] = store.Shown(c.Field)
 	}
-	return orDash(strings.Join(fields, " "))
+	return command.OrDash(strings.Join(fields, " "))
 }

@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"keyward/manage/access"
 	"keyward/passwordhash"
 	"keyward/store/filestore"
+
+	"keyward/cmd/keyward/command"
 )
 
 // records are the files of a configuration, with the Service by which the commands
@@ -30,18 +32,18 @@ type records struct {
 	operator access.Actor
 }
 
-// records opens the files that the configuration names. All of them are opened for a
+// openRecords opens the files that the configuration names. All of them are opened for a
 // change of one: the audit log closes what an earlier command left, whichever file it
 // changed.
-func (e *environment) records(cfg *config.Config, hasher *apikey.Hasher, begin startOver) *records {
+func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin startOver) *records {
 	r := &records{operator: operator(user.Current, os.Hostname)}
 	stores := manage.Stores{}
 	if cfg.Audit.File != "" {
-		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: e.now})
+		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: env.Now})
 		stores.Audit = r.log
 	}
 	if cfg.Keys.File != "" {
-		r.keys = filestore.NewKeyFile(filestore.KeyFileConfig{Path: cfg.Keys.File, Hasher: hasher, StartOver: begin.StartOver, Now: e.now})
+		r.keys = filestore.NewKeyFile(filestore.KeyFileConfig{Path: cfg.Keys.File, Hasher: hasher, StartOver: begin.StartOver, Now: env.Now})
 		stores.Keys, stores.KeyEditor = r.keys, r.keys.Editor(r.log)
 	}
 	if cfg.Users.File != "" {
@@ -53,7 +55,7 @@ func (e *environment) records(cfg *config.Config, hasher *apikey.Hasher, begin s
 		stores.RevocationEditor = r.revocations.Editor(r.log)
 	}
 	r.Service = manage.New(manage.Config{
-		Stores: stores, Hasher: hasher, Now: e.now,
+		Stores: stores, Hasher: hasher, Now: env.Now,
 		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {
 			return passwordhash.Hash(rand.Reader, password)
 		},
@@ -77,12 +79,12 @@ func operator(current func() (*user.User, error), hostname func() (string, error
 
 // noteUnwritten warns of a change that was made without its entry in the audit log.
 // The process ends before the log can be written again.
-func (r *records) noteUnwritten(env *environment) {
+func (r *records) noteUnwritten(env *command.Env) {
 	if r.log == nil {
 		return
 	}
 	if n, why := r.log.Unwritten(); n > 0 {
-		env.note("note: the change was made without an entry in the audit log, since it only ends something: %v", why)
+		env.Note("note: the change was made without an entry in the audit log, since it only ends something: %v", why)
 	}
 }
 

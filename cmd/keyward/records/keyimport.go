@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 
 	"keyward/store"
 	"keyward/store/importer"
+
+	"keyward/cmd/keyward/command"
 )
 
 type keyImport struct {
@@ -17,41 +19,41 @@ type keyImport struct {
 }
 
 // Run imports all the keys, or none.
-func (c *keyImport) Run(env *environment) error {
+func (c *keyImport) Run(env *command.Env) error {
 	k, p, err := c.begin(env, c.Name)
 	if err != nil {
 		return err
 	}
 	format, err := c.format(env, k)
 	if err != nil {
-		return usageError{err}
+		return command.UsageError(err)
 	}
 	if err := p.Check(); err != nil {
 		return asUsage(err) // an error without a line number is about the flags
 	}
-	given, err := format.Read(env.stdin, p, k.hasher)
+	given, err := format.Read(env.Stdin, p, k.hasher)
 	if err != nil {
 		return err
 	}
-	records, err := k.records.ImportKeys(env.ctx, k.records.operator, given)
+	records, err := k.records.ImportKeys(env.Context, k.records.operator, given)
 	if err != nil {
 		return k.explain(err, "")
 	}
-	env.warnOfKeys(records)
+	warnOfKeys(env, records)
 	ids := make([]string, len(records))
 	for i := range records {
 		ids[i] = records[i].ID
 	}
-	return c.print(env, ids, func(w io.Writer) {
+	return c.Print(env, ids, func(w io.Writer) {
 		for _, id := range ids {
 			fmt.Fprintln(w, id)
 		}
 	})
 }
 
-func (c *keyImport) format(env *environment, k *keys) (importer.KeyFormat, error) {
+func (c *keyImport) format(env *command.Env, k *keys) (importer.KeyFormat, error) {
 	format := importer.KeyFormat{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
-		return expiry(text, env.now())
+		return expiry(text, env.Now())
 	}}
 	if c.CSV == "" {
 		return format, nil
@@ -65,14 +67,14 @@ func (c *keyImport) format(env *environment, k *keys) (importer.KeyFormat, error
 
 // warnOfKeys warns, once per name, of the names of new keys that may be taken
 // for others.
-func (e *environment) warnOfKeys(records []store.KeyRecord) {
+func warnOfKeys(env *command.Env, records []store.KeyRecord) {
 	told := map[string]bool{}
 	for i := range records {
 		r := &records[i]
 		for _, named := range [...]struct{ what, name string }{{"name", r.Name}, {"user", r.User}, {"project", r.Project}} {
 			if !told[named.name] {
 				told[named.name] = true
-				e.warnOfScripts(named.what, named.name)
+				env.WarnOfScripts(named.what, named.name)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"fmt"
@@ -14,19 +14,19 @@ import (
 // maxSecret bounds a secret that is read from standard input, in bytes.
 const maxSecret = 64 << 10
 
-// readSecret reads a secret from standard input until its end, and drops one
+// ReadSecret reads a secret from standard input until its end, and drops one
 // trailing end of line. At a terminal it prompts, and does not echo the secret.
-func (e *environment) readSecret(prompt string) (authz.Secret, error) {
-	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(e.stderr, prompt+": ")
+func (e *Env) ReadSecret(prompt string) (authz.Secret, error) {
+	if f, ok := e.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(e.Stderr, prompt+": ")
 		text, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(e.stderr)
+		fmt.Fprintln(e.Stderr)
 		if err != nil {
 			return authz.Secret{}, fmt.Errorf("reading standard input: %w", err)
 		}
 		return authz.NewSecret(string(text)), nil
 	}
-	text, err := io.ReadAll(io.LimitReader(e.stdin, maxSecret+1))
+	text, err := io.ReadAll(io.LimitReader(e.Stdin, maxSecret+1))
 	switch {
 	case err != nil:
 		return authz.Secret{}, fmt.Errorf("reading standard input: %w", err)

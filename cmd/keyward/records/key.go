@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -13,9 +13,12 @@ import (
 	"keyward/config"
 	"keyward/manage"
 	"keyward/store"
+
+	"keyward/cmd/keyward/command"
 )
 
-type keyCommands struct {
+// KeyCommands are the commands `keyward key`.
+type KeyCommands struct {
 	Create  keyCreate  `cmd:"" help:"Create a key and print it once."`
 	List    keyList    `cmd:"" help:"List the keys."`
 	Show    keyShow    `cmd:"" help:"Show the record of a key."`
@@ -43,14 +46,14 @@ type keyFlags struct {
 type newKeys struct {
 	keyFlags
 	writtenKeyFile
-	output
+	command.Output
 }
 
 // begin opens the file and reads what the new keys may do. If a name is given
 // it must not be empty.
-func (n *newKeys) begin(env *environment, name *string) (*keys, store.KeyParams, error) {
+func (n *newKeys) begin(env *command.Env, name *string) (*keys, store.KeyParams, error) {
 	if name != nil && strings.TrimSpace(*name) == "" {
-		return nil, store.KeyParams{}, usagef("--name: want a text that says what the key is for")
+		return nil, store.KeyParams{}, command.Usagef("--name: want a text that says what the key is for")
 	}
 	k, err := n.open(env)
 	if err != nil {
@@ -63,7 +66,7 @@ func (n *newKeys) begin(env *environment, name *string) (*keys, store.KeyParams,
 	return k, p, err
 }
 
-func (f *keyFlags) params(env *environment, k *keys) (store.KeyParams, error) {
+func (f *keyFlags) params(env *command.Env, k *keys) (store.KeyParams, error) {
 	p := store.KeyParams{User: f.User, Project: f.Project, Paths: f.Path, Rate: f.Rate, Prefix: k.prefix()}
 	if f.Prefix != nil {
 		p.Prefix = *f.Prefix
@@ -74,12 +77,12 @@ func (f *keyFlags) params(env *environment, k *keys) (store.KeyParams, error) {
 	}
 	if f.Rate != "" {
 		if _, err := authz.ParseRate(f.Rate); err != nil {
-			return p, usagef("--rate %q: %v", f.Rate, err)
+			return p, command.Usagef("--rate %q: %v", f.Rate, err)
 		}
 	}
 	var err error
-	if p.Expires, err = expiry(f.Expires, env.now()); err != nil {
-		return p, usageError{err}
+	if p.Expires, err = expiry(f.Expires, env.Now()); err != nil {
+		return p, command.UsageError(err)
 	}
 	return p, nil
 }
@@ -125,41 +128,41 @@ type keyCreate struct {
 }
 
 // Run creates the key.
-func (c *keyCreate) Run(env *environment) error {
+func (c *keyCreate) Run(env *command.Env) error {
 	k, p, err := c.begin(env, c.Name)
 	if err != nil {
 		return err
 	}
 	if p.Format = apikey.Format(c.Format); p.Format == apikey.FormatHex {
 		if c.Prefix != nil && *c.Prefix != "" {
-			return usagef("--prefix: a hex key has none")
+			return command.Usagef("--prefix: a hex key has none")
 		}
 		p.Prefix = ""
 	}
 	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, p.Prefix) {
-		env.note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
+		env.Note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
 	}
-	r, secret, err := k.records.CreateKey(env.ctx, k.records.operator, p)
+	r, secret, err := k.records.CreateKey(env.Context, k.records.operator, p)
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
-	env.warnOfKeys([]store.KeyRecord{r})
-	return c.handOut(env, k, &r, secret, "created")
+	warnOfKeys(env, []store.KeyRecord{r})
+	return handOut(c.Output, env, k, &r, secret, "created")
 }
 
 // handOut prints a secret, which is not stored and cannot be printed again.
-func (o output) handOut(env *environment, k *keys, r *store.KeyRecord, secret authz.Secret, done string) error {
-	view := k.view(r, env.now())
+func handOut(o command.Output, env *command.Env, k *keys, r *store.KeyRecord, secret authz.Secret, done string) error {
+	view := k.view(r, env.Now())
 	view.Key = secret.Reveal()
-	err := o.print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
+	err := o.Print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
 	if err != nil {
 		return fmt.Errorf("%s key %s, but could not print its secret, which cannot be shown again; rotate or revoke the key: %w", done, r.ID, err)
 	}
 	if !view.UserGone.IsZero() {
-		env.note("note: %s ended when its user was deleted and is denied with any secret; create another key", r.ID)
+		env.Note("note: %s ended when its user was deleted and is denied with any secret; create another key", r.ID)
 	}
 	if !o.JSON {
-		env.note("%s key %s in %s; the secret will not be shown again", done, r.ID, k.path)
+		env.Note("%s key %s in %s; the secret will not be shown again", done, r.ID, k.path)
 	}
 	return nil
 }
@@ -168,32 +171,32 @@ type keyRotate struct {
 	ID    string `arg:"" help:"Key id (k_…)."`
 	Grace string `placeholder:"TIME" help:"How long the old secret stays valid, such as 24h. Without it every earlier secret is revoked at once."`
 	writtenKeyFile
-	output
+	command.Output
 }
 
 // Run replaces the key's secret.
-func (c *keyRotate) Run(env *environment) error {
+func (c *keyRotate) Run(env *command.Env) error {
 	grace := time.Duration(0)
 	if c.Grace != "" && c.Grace != "0" {
 		var err error
 		if grace, err = config.ParseDuration(c.Grace); err != nil || grace < 0 {
-			return usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
+			return command.Usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
 		}
 	}
 	k, err := c.openWithUsers(env)
 	if err != nil {
 		return err
 	}
-	r, secret, err := k.records.RotateKey(env.ctx, k.records.operator, manage.KeyRef{ID: c.ID}, grace)
+	r, secret, err := k.records.RotateKey(env.Context, k.records.operator, manage.KeyRef{ID: c.ID}, grace)
 	if errors.Is(err, store.ErrRevoked) {
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	}
 	if err != nil {
 		return k.explain(err, c.ID)
 	}
-	if earlier := k.view(&r, env.now()).Previous; len(earlier) > 1 {
+	if earlier := k.view(&r, env.Now()).Previous; len(earlier) > 1 {
 		last := slices.MaxFunc(earlier, time.Time.Compare)
-		env.note("note: earlier secrets stay valid until their grace ends, the last until %s; rotate without --grace to end them", instant(last))
+		env.Note("note: earlier secrets stay valid until their grace ends, the last until %s; rotate without --grace to end them", command.Instant(last))
 	}
-	return c.handOut(env, k, &r, secret, "rotated")
+	return handOut(c.Output, env, k, &r, secret, "rotated")
 }

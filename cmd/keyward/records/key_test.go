@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"bytes"
@@ -14,7 +14,18 @@ import (
 	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
+
+	"keyward/cmd/keyward/command"
 )
+
+// grammar has the commands of this package.
+type grammar struct {
+	Key    KeyCommands    `cmd:""`
+	User   UserCommands   `cmd:""`
+	Token  TokenCommands  `cmd:""`
+	Audit  AuditCommands  `cmd:""`
+	Limits LimitsCommands `cmd:""`
+}
 
 // cli is a command line with a fake clock.
 type cli struct {
@@ -29,17 +40,17 @@ func newCLI(t *testing.T) *cli {
 
 func (c *cli) run(stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	env := &environment{
-		ctx: context.Background(), stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs,
-		getenv: func(string) (string, bool) { return "", false }, now: func() time.Time { return c.now },
+	env := &command.Env{
+		Context: context.Background(), Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs,
+		Getenv: func(string) (string, bool) { return "", false }, Now: func() time.Time { return c.now },
 	}
-	code = env.run(append(args, "--file", c.file))
+	code = env.Run(&grammar{}, append(args, "--file", c.file))
 	return code, out.String(), errs.String()
 }
 
 func (c *cli) must(stdin string, args ...string) string {
 	code, stdout, stderr := c.run(stdin, args...)
-	if code != exitDone {
+	if code != command.Done {
 		c.t.Fatalf("%v: exit code %d, %s", args, code, stderr)
 	}
 	return stdout
@@ -66,7 +77,7 @@ func TestKeyExpires(t *testing.T) {
 	c.must(key, "key", "verify")
 	c.now = c.now.Add(time.Second)
 	code, stdout, stderr := c.run(key, "key", "verify")
-	if code != exitRefused || !strings.Contains(stdout, "expired") || !strings.HasPrefix(stderr, "keyward: expired: k_") {
+	if code != command.Refused || !strings.Contains(stdout, "expired") || !strings.HasPrefix(stderr, "keyward: expired: k_") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
 	if strings.Contains(stdout+stderr, strings.TrimSpace(key)) {
@@ -82,7 +93,7 @@ func TestKeyExpires(t *testing.T) {
 func TestBornExpired(t *testing.T) {
 	c := newCLI(t)
 	c.now = c.now.Add(500 * time.Millisecond)
-	for expires, want := range map[string]int{"499ms": exitUsage, "500ms": exitDone, "2030-01-02T03:04:05.9Z": exitUsage} {
+	for expires, want := range map[string]int{"499ms": command.BadUsage, "500ms": command.Done, "2030-01-02T03:04:05.9Z": command.BadUsage} {
 		for _, args := range [][]string{{"key", "create", "--name", "a"}, {"key", "import"}} {
 			if code, _, stderr := c.run("a-key-of-old-"+expires, append(args, "--expires", expires)...); code != want {
 				t.Errorf("%v --expires %s: exit code %d, %s", args, expires, code, stderr)
@@ -99,7 +110,7 @@ func TestGraceEnds(t *testing.T) {
 	c.now = c.now.Add(24*time.Hour - time.Second)
 	c.must(key, "key", "verify")
 	c.now = c.now.Add(time.Second)
-	if code, _, stderr := c.run(key, "key", "verify"); code != exitRefused || !strings.Contains(stderr, "has a new secret") {
+	if code, _, stderr := c.run(key, "key", "verify"); code != command.Refused || !strings.Contains(stderr, "has a new secret") {
 		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }
@@ -196,15 +207,15 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 // TestKeyNotPrinted: create fails and names the id if it cannot print the key.
 func TestKeyNotPrinted(t *testing.T) {
 	var errs bytes.Buffer
-	env := &environment{
-		ctx: context.Background(), stdin: strings.NewReader(""), stdout: fullDisk{}, stderr: &errs,
-		getenv: func(string) (string, bool) { return "", false }, now: time.Now,
+	env := &command.Env{
+		Context: context.Background(), Stdin: strings.NewReader(""), Stdout: fullDisk{}, Stderr: &errs,
+		Getenv: func(string) (string, bool) { return "", false }, Now: time.Now,
 	}
 	file := filepath.Join(t.TempDir(), "keys.jsonl")
 	for _, args := range [][]string{{"--name", "a"}, {"--name", "a", "--json"}} {
 		errs.Reset()
-		code := env.run(append([]string{"key", "create", "--file", file}, args...))
-		if code != exitRefused || !strings.Contains(errs.String(), "could not print its secret") || strings.Contains(errs.String(), "kw_") {
+		code := env.Run(&grammar{}, append([]string{"key", "create", "--file", file}, args...))
+		if code != command.Refused || !strings.Contains(errs.String(), "could not print its secret") || strings.Contains(errs.String(), "kw_") {
 			t.Errorf("exit code %d, %q", code, errs.String())
 		}
 	}
@@ -215,17 +226,5 @@ func TestPrefixOfConfiguration(t *testing.T) {
 		if got := (&keys{prefixes: prefixes}).prefix(); got != want {
 			t.Errorf("%q: prefix %q, want %q", prefixes, got, want)
 		}
-	}
-}
-
-func TestWithoutArguments(t *testing.T) {
-	key := "kw_abcdefghijklmnopqrstuvwxyz0123456789abcd"
-	for _, arg := range []string{key, "--name=" + key} {
-		if got := withoutArguments("unexpected argument "+arg, []string{"key", arg}); strings.Contains(got, key) {
-			t.Errorf("%s: %s", arg, got)
-		}
-	}
-	if got := withoutArguments("unexpected argument creat", []string{"creat"}); got != "unexpected argument creat" {
-		t.Error(got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"context"
@@ -12,9 +12,12 @@ import (
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/importer"
+
+	"keyward/cmd/keyward/command"
 )
 
-type userCommands struct {
+// UserCommands are the commands `keyward user`.
+type UserCommands struct {
 	Set    userSet    `cmd:"" help:"Create a user, or change the given settings of one."`
 	List   userList   `cmd:"" help:"List the users."`
 	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens are revoked, even if a user of the same name is created later."`
@@ -35,11 +38,11 @@ func (v *userView) state() string {
 }
 
 func writeUsers(w io.Writer, views []userView) {
-	table(w, func(row func(...any)) {
+	command.Table(w, func(row func(...any)) {
 		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(store.Shown(v.Name), v.state(), orDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), instant(v.Created))
+			row(store.Shown(v.Name), v.state(), command.OrDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), command.Instant(v.Created))
 		}
 	})
 }
@@ -53,11 +56,11 @@ type userSet struct {
 	Disabled bool     `xor:"state" help:"Disable the user and its keys."`
 	Enabled  bool     `xor:"state" help:"Enable the user and its keys again."`
 	writtenUserFile
-	output
+	command.Output
 }
 
 // Run changes the given settings, and the password if standard input has one.
-func (c *userSet) Run(env *environment) error {
+func (c *userSet) Run(env *command.Env) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
@@ -72,7 +75,7 @@ func (c *userSet) Run(env *environment) error {
 	if c.Disabled || c.Enabled {
 		patch.Disabled = &c.Disabled
 	}
-	password, err := env.readSecret("Password (empty leaves it)")
+	password, err := env.ReadSecret("Password (empty leaves it)")
 	if err != nil {
 		return err
 	}
@@ -80,63 +83,63 @@ func (c *userSet) Run(env *environment) error {
 	if !password.Empty() {
 		given = &password
 	}
-	r, err := u.records.SetUser(env.ctx, u.records.operator, manage.UserRef{Name: c.Name}, patch, given)
+	r, err := u.records.SetUser(env.Context, u.records.operator, manage.UserRef{Name: c.Name}, patch, given)
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
 	u.records.noteUnwritten(env)
-	env.warnOfUsers([]store.UserRecord{r})
+	warnOfUsers(env, []store.UserRecord{r})
 	view := userView{manage.ViewUser(&r)}
-	return c.print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
+	return c.Print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
 }
 
 type userList struct {
 	userFile
-	output
+	command.Output
 }
 
 // Run lists the users in the order of their creation.
-func (c *userList) Run(env *environment) error {
+func (c *userList) Run(env *command.Env) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
 	}
-	records, _, err := u.List(env.ctx, store.UserFilter{}, store.Page{})
+	records, _, err := u.List(env.Context, store.UserFilter{}, store.Page{})
 	if err != nil {
 		return u.explain(err, "")
 	}
 	if len(records) == 0 && isMissing(u.path) {
-		env.note("note: there is no file %s", u.path)
+		env.Note("note: there is no file %s", u.path)
 	}
-	return c.printAll(env, records)
+	return printUsers(c.Output, env, records)
 }
 
 // warnOfUsers warns of the users just created whose names may be taken for
 // others.
-func (e *environment) warnOfUsers(records []store.UserRecord) {
+func warnOfUsers(env *command.Env, records []store.UserRecord) {
 	for i := range records {
 		if r := &records[i]; r.Created.Equal(r.At) {
-			e.warnOfScripts("user", r.Name)
+			env.WarnOfScripts("user", r.Name)
 		}
 	}
 }
 
-func (o output) printAll(env *environment, records []store.UserRecord) error {
+func printUsers(o command.Output, env *command.Env, records []store.UserRecord) error {
 	views := []userView{}
 	for i := range records {
 		views = append(views, userView{manage.ViewUser(&records[i])})
 	}
-	return o.print(env, views, func(w io.Writer) { writeUsers(w, views) })
+	return o.Print(env, views, func(w io.Writer) { writeUsers(w, views) })
 }
 
 type userDelete struct {
 	Names []string `arg:"" name:"name" help:"Names of the users."`
 	writtenUserFile
-	output
+	command.Output
 }
 
 // Run deletes as many of the users as it can.
-func (c *userDelete) Run(env *environment) error {
+func (c *userDelete) Run(env *command.Env) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
@@ -147,7 +150,7 @@ func (c *userDelete) Run(env *environment) error {
 	u.records.LatestKey = func(_ context.Context, name string) (time.Time, error) { return made[name], nil }
 	defer u.records.noteUnwritten(env)
 	for _, name := range c.Names {
-		if err := u.records.DeleteUser(env.ctx, u.records.operator, manage.UserRef{Name: name}); err != nil {
+		if err := u.records.DeleteUser(env.Context, u.records.operator, manage.UserRef{Name: name}); err != nil {
 			failures = append(failures, u.explain(err, name))
 			continue
 		}
@@ -156,7 +159,7 @@ func (c *userDelete) Run(env *environment) error {
 	result := struct {
 		Deleted []string `json:"deleted"`
 	}{deleted}
-	err = c.print(env, result, func(w io.Writer) {
+	err = c.Print(env, result, func(w io.Writer) {
 		for _, name := range deleted {
 			fmt.Fprintln(w, "deleted", store.Shown(name))
 		}
@@ -167,21 +170,21 @@ func (c *userDelete) Run(env *environment) error {
 // latestKeys returns when the newest key of each user was created, if the key
 // file of the configuration can be read. A time in the future comes from a clock
 // that is ahead of this one; that key must be revoked with the others.
-func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
+func (c *userDelete) latestKeys(env *command.Env) map[string]time.Time {
 	if c.Config == "" {
 		return nil
 	}
 	k, err := keyFile{Config: c.Config}.open(env)
 	var made map[string]time.Time
 	if err == nil {
-		made, err = k.LatestKeys(env.ctx, c.Names)
+		made, err = k.LatestKeys(env.Context, c.Names)
 	}
 	if err != nil && !errors.Is(err, errNoKeyFile) {
-		env.note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
+		env.Note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
 	}
 	for name, at := range made {
-		if at.After(env.now()) {
-			env.note("note: a key of %s was made at %s, which is in the future: keys made for that name until then end too", quoted(name), instant(at))
+		if at.After(env.Now()) {
+			env.Note("note: a key of %s was made at %s, which is in the future: keys made for that name until then end too", command.Quoted(name), command.Instant(at))
 		}
 	}
 	return made
@@ -189,23 +192,23 @@ func (c *userDelete) latestKeys(env *environment) map[string]time.Time {
 
 type userImport struct {
 	writtenUserFile
-	output
+	command.Output
 }
 
 // Run imports all the users, or none.
-func (c *userImport) Run(env *environment) error {
+func (c *userImport) Run(env *command.Env) error {
 	u, err := c.open(env)
 	if err != nil {
 		return err
 	}
-	given, err := importer.ReadHtpasswd(env.stdin)
+	given, err := importer.ReadHtpasswd(env.Stdin)
 	if err != nil {
 		return err
 	}
-	records, err := u.records.ImportUsers(env.ctx, u.records.operator, given)
+	records, err := u.records.ImportUsers(env.Context, u.records.operator, given)
 	if err != nil {
 		return u.explain(err, "")
 	}
-	env.warnOfUsers(records)
-	return c.printAll(env, records)
+	warnOfUsers(env, records)
+	return printUsers(c.Output, env, records)
 }

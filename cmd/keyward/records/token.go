@@ -1,4 +1,4 @@
-package main
+package records
 
 import (
 	"errors"
@@ -8,9 +8,12 @@ import (
 
 	"keyward/store"
 	"keyward/store/journal"
+
+	"keyward/cmd/keyward/command"
 )
 
-type tokenCommands struct {
+// TokenCommands are the commands `keyward token`.
+type TokenCommands struct {
 	Revoke tokenRevoke `cmd:"" help:"Revoke a token by its id, the tokens of a subject, or all tokens issued before a time. This cannot be undone."`
 }
 
@@ -22,11 +25,11 @@ type tokenRevoke struct {
 	Subject      []string `sep:"none" placeholder:"S" help:"Subject whose tokens are revoked, as in x-auth-subject."`
 	IssuedBefore []string `sep:"none" placeholder:"TIME" help:"Revoke only tokens issued before this RFC 3339 time (default: now); without --subject those of all subjects."`
 	revocationsFile
-	output
+	command.Output
 }
 
 // Run appends one revocation.
-func (c *tokenRevoke) Run(env *environment) error {
+func (c *tokenRevoke) Run(env *command.Env) error {
 	jti, byID, err := only("--jti", c.JTI)
 	if err != nil {
 		return err
@@ -40,9 +43,9 @@ func (c *tokenRevoke) Run(env *environment) error {
 	case err != nil:
 		return err
 	case !byID && !bySubject && !byTime:
-		return usagef("which tokens? Give --jti, --subject or --issued-before")
+		return command.Usagef("which tokens? Give --jti, --subject or --issued-before")
 	case byID && (bySubject || byTime):
-		return usagef("--jti names one token: --subject and --issued-before do not go with it")
+		return command.Usagef("--jti names one token: --subject and --issued-before do not go with it")
 	}
 	before, err := issuedBefore(env, text)
 	if err != nil {
@@ -55,11 +58,11 @@ func (c *tokenRevoke) Run(env *environment) error {
 	var r store.Revocation
 	switch {
 	case byID:
-		r, err = records.RevokeToken(env.ctx, records.operator, jti)
+		r, err = records.RevokeToken(env.Context, records.operator, jti)
 	case bySubject:
-		r, err = records.RevokeTokensOf(env.ctx, records.operator, subject, before)
+		r, err = records.RevokeTokensOf(env.Context, records.operator, subject, before)
 	default:
-		r, err = records.RevokeTokens(env.ctx, records.operator, before)
+		r, err = records.RevokeTokens(env.Context, records.operator, before)
 	}
 	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
 		return explainDamaged(err)
@@ -69,7 +72,7 @@ func (c *tokenRevoke) Run(env *environment) error {
 	}
 	records.noteUnwritten(env)
 	r.Seq = 0 // it numbers the line, and is not of the revocation
-	return c.print(env, r, func(w io.Writer) { fmt.Fprintln(w, "revoked", tokensOf(&r)) })
+	return c.Print(env, r, func(w io.Writer) { fmt.Fprintln(w, "revoked", tokensOf(&r)) })
 }
 
 // only returns the value of a flag that may be given once and must not be empty.
@@ -78,24 +81,24 @@ func only(flag string, values []string) (value string, given bool, err error) {
 	case len(values) == 0:
 		return "", false, nil
 	case len(values) > 1:
-		return "", false, usagef("%s: give it once", flag)
+		return "", false, command.Usagef("%s: give it once", flag)
 	case values[0] == "":
-		return "", false, usagef("%s: want a value that is not empty", flag)
+		return "", false, command.Usagef("%s: want a value that is not empty", flag)
 	}
 	return values[0], true, nil
 }
 
-func issuedBefore(env *environment, text string) (time.Time, error) {
-	now := env.now()
+func issuedBefore(env *command.Env, text string) (time.Time, error) {
+	now := env.Now()
 	if text == "" {
 		return now, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, usagef("--issued-before %q: want an RFC 3339 time as 2030-01-31T00:00:00Z", text)
+		return time.Time{}, command.Usagef("--issued-before %q: want an RFC 3339 time as 2030-01-31T00:00:00Z", text)
 	}
 	if at.After(now) {
-		env.note("note: until %s, tokens that are yet to be issued are ended too", instant(at))
+		env.Note("note: until %s, tokens that are yet to be issued are ended too", command.Instant(at))
 	}
 	return at, nil
 }
@@ -103,10 +106,10 @@ func issuedBefore(env *environment, text string) (time.Time, error) {
 func tokensOf(r *store.Revocation) string {
 	switch {
 	case r.TokenID != "":
-		return "the token " + quoted(r.TokenID)
+		return "the token " + command.Quoted(r.TokenID)
 	case r.Subject != "":
-		return fmt.Sprintf("tokens of %s issued before %s", quoted(r.Subject), instant(r.IssuedBefore))
+		return fmt.Sprintf("tokens of %s issued before %s", command.Quoted(r.Subject), command.Instant(r.IssuedBefore))
 	default:
-		return "all tokens issued before " + instant(r.IssuedBefore)
+		return "all tokens issued before " + command.Instant(r.IssuedBefore)
 	}
 }
