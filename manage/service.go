@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/refusals"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -58,6 +59,10 @@ type Config struct {
 	// Changed counts a change of a record that was made; nil counts nothing.
 	Changed func(audit.Action)
 
+	// Refusals are the counts of refused calls; nil: those of this Service alone, which are
+	// not written.
+	Refusals *refusals.Counts
+
 	// Usage returns the use of a key, and LastUse what returns when a key was last used,
 	// zero for one that never was; nil: none is known.
 	Usage   func(keyID string) (usage.Usage, error)
@@ -96,8 +101,7 @@ type KeyLimit struct {
 // same time. Every error is an [Error].
 type Service struct {
 	Config
-	maker    store.KeyMaker
-	refusals *refusals
+	maker store.KeyMaker
 }
 
 // New returns a Service over the stores.
@@ -108,18 +112,31 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
+	if cfg.Refusals == nil {
+		cfg.Refusals = refusals.New(cfg.Now)
+	}
+	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}}
 }
 
 // Refuse records that the actor was refused, for what a caller of the Service refuses
-// itself, such as a request that cannot be understood. An actor who is refused more
-// often than ten times a minute leaves no more entries.
+// itself, such as a request that cannot be understood. Refusals of an actor beyond ten a
+// minute are counted.
 func (s *Service) Refuse(ctx context.Context, a access.Actor, action audit.Action, record string, code Code) {
-	if !a.Known() || s.Audit == nil || !s.refusals.allow(a.Name()) {
+	if !a.Known() || s.Audit == nil {
 		return
 	}
-	// A refusal stands, whether or not the log has it.
-	_ = s.Audit.Append(ctx, a.Refused(action, record, string(code)))
+	if e := a.Refused(action, record, string(code)); s.Refusals.Own(e) {
+		// A refusal stands, whether or not the log has it.
+		_ = s.Audit.Append(ctx, e)
+	}
+}
+
+// RefuseUnknown counts a refused call of a client that is not authenticated. The reason
+// is one of a closed set.
+func (s *Service) RefuseUnknown(action audit.Action, via audit.Via, client authz.Address, reason string) {
+	if s.Audit != nil {
+		s.Refusals.Unknown(action, via, client, reason)
+	}
 }
 
 // finish is the end of every change: a refusal is recorded, and a change is in force
