@@ -28,7 +28,7 @@ func recordsOf[R, F any](s *Service, reader store.Reader[R, F], editor store.Edi
 	return registry.Records[R, F]{
 		Reader: reader,
 		Edit: func(ctx context.Context, a access.Actor, edit func(store.Tx[R]) error) error {
-			return editOthers(ctx, s, a, dryRunEditor[R]{editor}, edit)
+			return editOthers(ctx, s, a, editor, edit)
 		},
 	}
 }
@@ -49,14 +49,14 @@ func (s *Service) hasKeys(ctx context.Context, project string) (bool, error) {
 	if s.Keys == nil {
 		return false, refuse(Conflict, "the configuration has no keys.file, so that it is not known whether the project has keys in force")
 	}
-	rules, page := s.KeyRules(ctx), store.Page{Limit: 1000}
-	if s.Rules == nil && s.Users != nil {
-		var err error
-		if rules.Ended, err = s.Users.Ended(ctx); err != nil {
-			return false, err
-		}
+	rules, err := s.keyRules(ctx)
+	if err == nil && s.Rules == nil && s.Users != nil {
+		rules.Ended, err = s.Users.Ended(ctx)
 	}
-	for {
+	if err != nil {
+		return false, err
+	}
+	for page := (store.Page{Limit: 1000}); ; {
 		keys, next, err := s.Keys.List(ctx, store.KeyFilter{Project: project}, page)
 		if err != nil {
 			return false, err
