@@ -102,9 +102,12 @@ func (m KeyMaker) Rotate(r *KeyRecord, now time.Time, grace time.Duration) (auth
 }
 
 // Unexpired are the previous secrets whose grace is not over.
-func (r *KeyRecord) Unexpired(now time.Time) []PreviousSecret {
+func (r *KeyRecord) Unexpired(now time.Time) []PreviousSecret { return Unexpired(r.Previous, now) }
+
+// Unexpired returns those of the secrets whose grace is not over.
+func Unexpired(previous []PreviousSecret, now time.Time) []PreviousSecret {
 	var kept []PreviousSecret
-	for _, p := range r.Previous {
+	for _, p := range previous {
 		if p.Until.After(now) {
 			kept = append(kept, p)
 		}

@@ -33,13 +33,10 @@ func CheckUserName(name string) error {
 	return checkKeysUser(name)
 }
 
-// clientIDPrefix is that of the ids of OAuth clients.
-const clientIDPrefix = "c_"
-
 // ReservedUserName reports whether upstreams could take a user of that name
 // for a key or a client, whose ids are subjects too.
 func ReservedUserName(name string) bool {
-	return strings.HasPrefix(name, apikey.IDPrefix) || strings.HasPrefix(name, clientIDPrefix)
+	return strings.HasPrefix(name, apikey.IDPrefix) || strings.HasPrefix(name, ClientIDPrefix)
 }
 
 // checkKeysUser is CheckUserName for the name of a user that a key acts for,

@@ -33,6 +33,12 @@ const (
 	ProjectUpdate Action = "project.update"
 	ProjectDelete Action = "project.delete"
 
+	ClientCreate  Action = "client.create"
+	ClientUpdate  Action = "client.update"
+	ClientRotate  Action = "client.rotate"
+	ClientDisable Action = "client.disable"
+	ClientDelete  Action = "client.delete"
+
 	RevocationCreate Action = "revocation.create"
 
 	LimitReset Action = "limit.reset"
@@ -49,7 +55,7 @@ func Actions() []Action {
 	return []Action{
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
-		ProjectCreate, ProjectUpdate, ProjectDelete,
+		ProjectCreate, ProjectUpdate, ProjectDelete, ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
 		RevocationCreate, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
@@ -66,7 +72,7 @@ func (a Action) Kind() string {
 // number is then that of the entry. Others change counters, sessions and the like, or
 // nothing.
 func (a Action) ChangesRecord() bool {
-	return slices.Contains([]string{"key", "user", "project", "revocation"}, a.Kind())
+	return slices.Contains([]string{"key", "user", "project", "client", "revocation"}, a.Kind())
 }
 
 // Ends reports whether the action only takes away what a credential may do. It goes
@@ -74,7 +80,7 @@ func (a Action) ChangesRecord() bool {
 // the want of an entry.
 func (a Action) Ends() bool {
 	switch a {
-	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, RevocationCreate:
+	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate:
 		return true
 	default:
 		return false

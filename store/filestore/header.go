@@ -11,7 +11,7 @@ import (
 	"keyward/store/recordline"
 )
 
-// ErrPepper is a key file whose keys were hashed with another pepper.
+// ErrPepper is a file of keys or clients whose secrets were hashed with another pepper.
 var ErrPepper = errors.New("made with another pepper")
 
 // readerVersion is the version of this reader of files. A file says the oldest
@@ -27,6 +27,7 @@ const (
 	kindUsers       = "users"
 	kindRevocations = "revocations"
 	kindProjects    = "projects"
+	kindClients     = "clients"
 	kindAudit       = "audit"
 )
 
@@ -51,6 +52,10 @@ func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions
 func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
 
 func projectsHeader() header { return header{Kind: kindProjects, Versions: ownVersions} }
+
+func clientsHeader(h *apikey.Hasher) header {
+	return header{Kind: kindClients, Versions: ownVersions, Hash: h.Name(), Pepper: h.PepperID()}
+}
 
 func auditHeader() header { return header{Kind: kindAudit, Versions: ownVersions} }
 

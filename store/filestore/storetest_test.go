@@ -20,7 +20,7 @@ func testStore(t *testing.T, inMemory bool) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
 		dir := t.TempDir()
 		keys, users, revocations := filepath.Join(dir, "keys.jsonl"), filepath.Join(dir, "users.jsonl"), filepath.Join(dir, "revocations.jsonl")
-		projects := filepath.Join(dir, "projects.jsonl")
+		projects, clients := filepath.Join(dir, "projects.jsonl"), filepath.Join(dir, "clients.jsonl")
 		hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 		follow := func(path string) journal.FollowConfig {
 			return journal.FollowConfig{Path: path, MissingOK: true, Settle: time.Millisecond}
@@ -35,6 +35,7 @@ func testStore(t *testing.T, inMemory bool) {
 		keyFile, userFile := NewKeyFile(keyConfig), NewUserFile(UserFileConfig{Path: users, Keep: inMemory})
 		revocationFile := NewRevocationFile(RevocationFileConfig{Path: revocations})
 		projectFile := NewProjectFile(ProjectFileConfig{Path: projects})
+		clientFile := NewClientFile(ClientFileConfig{Path: clients, Hasher: hasher})
 		log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: now})
 		return storetest.Store{
 			Keys:             keyFile,
@@ -45,13 +46,15 @@ func testStore(t *testing.T, inMemory bool) {
 			RevocationEditor: revocationFile.Editor(log),
 			Projects:         projectFile,
 			ProjectEditor:    projectFile.Editor(log),
+			Clients:          clientFile,
+			ClientEditor:     clientFile.Editor(log),
 			Audit:            log,
 			Hasher:           hasher,
 			KeyFeed:          KeyFeed{hasher, follow(keys)},
 			UserFeed:         UserFeed{follow(users)},
 			RevocationFeed:   RevocationFeed{follow(revocations)},
 
-			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations), NewerProject: newer(projects),
+			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations), NewerProject: newer(projects), NewerClient: newer(clients),
 		}
 	})
 }

@@ -18,12 +18,14 @@ type Store struct {
 	Users       store.UserReader
 	Revocations store.RevocationReader
 	Projects    store.Reader[store.Project, store.ProjectFilter]
+	Clients     store.Reader[store.Client, store.ClientFilter]
 	Hasher      *apikey.Hasher // of the keys
 
 	KeyEditor        store.Editor[store.KeyRecord]
 	UserEditor       store.Editor[store.UserRecord]
 	RevocationEditor store.Editor[store.Revocation]
 	ProjectEditor    store.Editor[store.Project]
+	ClientEditor     store.Editor[store.Client]
 	Audit            store.AuditLog
 
 	KeyFeed        store.Feed[store.KeyRecord]
@@ -32,7 +34,7 @@ type Store struct {
 
 	// Each adds a line to the store as a newer version of Keyward does, which knows
 	// members of a record that this version does not.
-	NewerKey, NewerUser, NewerRevocation, NewerProject func(line string)
+	NewerKey, NewerUser, NewerRevocation, NewerProject, NewerClient func(line string)
 }
 
 // Run runs the suite. Each test has an empty store, which open makes, and which
@@ -66,6 +68,9 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"projects/a project":        testProjects,
 		"projects/list":             testListProjects,
 		"projects/of newer":         testNewerProject,
+		"clients/a client":          testClients,
+		"clients/list":              testListClients,
+		"clients/of newer":          testNewerClient,
 		"edits/a change":            testEdit,
 		"edits/refused":             testRefusedEdit,
 		"edits/several records":     testEditOfSeveral,
