@@ -37,6 +37,7 @@ type Config struct {
 	Introspection     []Introspection
 	Revocations       Revocations
 	Projects          Projects
+	Clients           Clients
 	Audit             Audit
 	Routes            []policy.Rule
 	Default           authz.Route // for requests that match no route
@@ -109,6 +110,9 @@ type Revocations struct{ File string }
 
 // Projects names the file of projects; "" is none: the project of a key is only a name.
 type Projects struct{ File string }
+
+// Clients names the file of OAuth clients; "" is none.
+type Clients struct{ File string }
 
 // Audit names the file of the audit log, and says how long entries are kept at least.
 type Audit struct {

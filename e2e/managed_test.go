@@ -38,6 +38,7 @@ func startManagedWith(t *testing.T, settings string) *managed {
 	config := fmt.Sprintf(`listen: {grpc: %q, http: "", admin: %q, console: %q}
 users: {file: users.jsonl}
 projects: {file: projects.jsonl}
+clients: {file: clients.jsonl}
 audit: {file: audit.jsonl}
 state: {file: keyward.db}
 %s

@@ -106,6 +106,10 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
 		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(log)
 	}
+	if path := s.cfg.Clients.File; path != "" {
+		clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: path, Hasher: s.stores.keys.hasher})
+		stores.ClientReader, stores.ClientEditor = clients, clients.Editor(log)
+	}
 	return stores
 }
 

@@ -27,7 +27,7 @@ func Missing(cfg *config.Config) (found config.Problems) {
 	for _, file := range cfg.Files {
 		var err error
 		switch file.Key {
-		case "usage.file", "revocations.file", "projects.file", "audit.file", "state.file":
+		case "usage.file", "revocations.file", "projects.file", "clients.file", "audit.file", "state.file":
 		case "keys.pepper_file":
 			_, err = apikey.ReadPepper(file.Path)
 		default:
@@ -86,6 +86,8 @@ func (c *check) file(file config.File) error {
 	case "projects.file":
 		_, _, err := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: file.Path}).List(context.Background(), store.ProjectFilter{}, store.Page{})
 		return err
+	case "clients.file":
+		return c.clients(file)
 	case "audit.file":
 		_, _, err := filestore.NewAuditFile(filestore.AuditFileConfig{Path: file.Path}).List(context.Background(), store.AuditFilter{}, store.Page{Limit: 1})
 		return err
@@ -112,18 +114,34 @@ func (c *check) file(file config.File) error {
 	}
 }
 
-// keys reads the key file with the pepper. An error of the pepper file itself
-// is reported at that file's line.
+// keys reads the key file with the pepper.
 func (c *check) keys(file config.File) error {
-	var pepper authz.Secret
-	if c.cfg.Keys.PepperFile != "" {
-		var err error
-		if pepper, err = apikey.ReadPepper(c.cfg.Keys.PepperFile); err != nil {
-			return readable(file.Path)
-		}
+	hasher, err := c.hasher()
+	if err != nil {
+		return readable(file.Path)
 	}
-	feed := filestore.KeyFeed{Hasher: apikey.NewHasher(pepper), FollowConfig: journal.FollowConfig{Path: file.Path}}
+	feed := filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: file.Path}}
 	return load(feed, keyindex.NewKeys())
+}
+
+// clients reads the file of OAuth clients with the pepper, if the file is there.
+func (c *check) clients(file config.File) error {
+	hasher, err := c.hasher()
+	if err != nil {
+		return nil
+	}
+	_, _, err = filestore.NewClientFile(filestore.ClientFileConfig{Path: file.Path, Hasher: hasher}).List(context.Background(), store.ClientFilter{}, store.Page{})
+	return err
+}
+
+// hasher returns what hashes secrets with the pepper. An error of the pepper file is
+// reported at that file's own line.
+func (c *check) hasher() (*apikey.Hasher, error) {
+	if c.cfg.Keys.PepperFile == "" {
+		return apikey.NewHasher(authz.Secret{}), nil
+	}
+	pepper, err := apikey.ReadPepper(c.cfg.Keys.PepperFile)
+	return apikey.NewHasher(pepper), err
 }
 
 // load reads all records of a feed, as a server does at its start.

@@ -16,6 +16,7 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
+	"keyward/store/oauth"
 )
 
 // fixture is a Service over files, with a clock.
@@ -38,11 +39,12 @@ func newFixture(t *testing.T) *fixture {
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
 	projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: filepath.Join(dir, "projects.jsonl")})
+	clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: filepath.Join(dir, "clients.jsonl"), Hasher: hasher})
 	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
 	f.Service = New(Config{
 		Stores: Stores{
 			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
-			ProjectReader: projects, ProjectEditor: projects.Editor(log),
+			ProjectReader: projects, ProjectEditor: projects.Editor(log), ClientReader: clients, ClientEditor: clients.Editor(log),
 			RevocationEditor: f.revocations.Editor(log), Audit: log,
 		},
 		Hasher: hasher, Now: f.now,
@@ -88,6 +90,16 @@ func (f *fixture) project(name string, members ...string) store.Project {
 		f.Fatal(err)
 	}
 	return r
+}
+
+// client makes a program that is an OAuth client, as an administrator does.
+func (f *fixture) client(name string) (store.Client, authz.Secret) {
+	f.Helper()
+	r, secret, err := f.CreateClient(f.ctx(), f.admin, registry.ClientInput{Name: name, Grants: []oauth.Grant{oauth.ClientCredentials}, Scopes: []string{"read"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return r, secret
 }
 
 // key makes a key, as an administrator does.

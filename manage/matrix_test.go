@@ -10,6 +10,7 @@ import (
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/oauth"
 )
 
 // TestMatrix tries every request as every actor. A cell is what comes of it: + is
@@ -61,6 +62,13 @@ update project                | +        +        f        f        f        f  
 delete project                | +        +        f        f        f        f        f        f        f        f        f        f        f
 read project                  | +        +        f        f        +        f        f        f        f        f        f        f        f
 read projects                 | +        +        f        f        +        f        f        f        f        f        f        f        f
+create client                 | +        +        f        f        f        f        f        f        f        f        f        f        f
+update client                 | +        +        f        f        f        f        f        f        f        f        f        f        f
+disable client                | +        +        f        f        f        f        f        f        f        f        f        f        f
+rotate client                 | +        +        f        f        f        f        f        f        f        f        f        f        f
+delete client                 | +        +        f        f        f        f        f        f        f        f        f        f        f
+read client                   | +        +        f        f        +        f        f        f        f        f        f        f        f
+read clients                  | +        +        f        f        +        f        f        f        f        f        f        f        f
 create own key as a member    | +        +        +        f        f        +        +        f        f        f        f        f        f
 create own key, no member     | +        +        b        f        f        b        b        f        f        f        f        f        f
 create another's as a member  | +        +        b        f        f        f        f        f        f        f        f        f        f
@@ -349,6 +357,37 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 		_, _, err := f.ListProjects(f.ctx(), a, store.ProjectFilter{}, store.Page{Limit: 1})
 		return err
 	},
+	"create client": func(f *fixture, a access.Actor) error {
+		_, _, err := f.CreateClient(f.ctx(), a, registry.ClientInput{Name: "Shop", Grants: []oauth.Grant{oauth.ClientCredentials}})
+		return err
+	},
+	"update client": func(f *fixture, a access.Actor) error {
+		return f.tryClient(a, registry.ClientPatch{Scopes: scopes("read", "write")})
+	},
+	"disable client": func(f *fixture, a access.Actor) error {
+		return f.tryClient(a, registry.ClientPatch{Disabled: new(true)})
+	},
+	"rotate client": func(f *fixture, a access.Actor) error {
+		client, _ := f.client("Shop")
+		_, secret, err := f.RotateClient(f.ctx(), a, registry.ClientRef{ID: client.ID}, 0)
+		if err != nil && !secret.Empty() {
+			f.Error("refused, and shown a secret")
+		}
+		return err
+	},
+	"delete client": func(f *fixture, a access.Actor) error {
+		client, _ := f.client("Shop")
+		return f.DeleteClient(f.ctx(), a, registry.ClientRef{ID: client.ID})
+	},
+	"read client": func(f *fixture, a access.Actor) error {
+		client, _ := f.client("Shop")
+		_, err := f.Client(f.ctx(), a, client.ID)
+		return err
+	},
+	"read clients": func(f *fixture, a access.Actor) error {
+		_, _, err := f.ListClients(f.ctx(), a, store.ClientFilter{}, store.Page{Limit: 1})
+		return err
+	},
 	"create own key as a member": func(f *fixture, a access.Actor) error {
 		f.project("web", "plain", "ops")
 		return f.tryCreate(a, store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
@@ -418,6 +457,18 @@ func (f *fixture) tryRevoke(a access.Actor, key store.KeyRecord, own bool) error
 
 func (f *fixture) tryPatch(a access.Actor, name string, patch UserPatch) error {
 	_, err := f.UpdateUser(f.ctx(), a, UserRef{Name: name}, patch)
+	return err
+}
+
+// tryClient changes a client; one that is refused stays as it was.
+func (f *fixture) tryClient(a access.Actor, patch registry.ClientPatch) error {
+	f.Helper()
+	client, _ := f.client("Shop")
+	f.pass(time.Second)
+	_, err := f.UpdateClient(f.ctx(), a, registry.ClientRef{ID: client.ID}, patch)
+	if now, getErr := f.Client(f.ctx(), f.admin, client.ID); getErr != nil || (err == nil) == (now.Version() == client.Version()) {
+		f.Errorf("%v, and %+v", err, now)
+	}
 	return err
 }
 

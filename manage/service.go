@@ -32,6 +32,9 @@ type Stores struct {
 	ProjectReader store.Reader[store.Project, store.ProjectFilter]
 	ProjectEditor store.Editor[store.Project]
 
+	ClientReader store.Reader[store.Client, store.ClientFilter]
+	ClientEditor store.Editor[store.Client]
+
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
@@ -103,6 +106,7 @@ type KeyLimit struct {
 type Service struct {
 	Config
 	*registry.Projects
+	*registry.Clients
 	maker store.KeyMaker
 }
 
@@ -120,6 +124,9 @@ func New(cfg Config) *Service {
 	s := &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}}
 	s.Projects = registry.NewProjects(registry.ProjectConfig{
 		Steps: s.steps(), Records: recordsOf(s, cfg.ProjectReader, cfg.ProjectEditor), HasKeys: s.hasKeys,
+	})
+	s.Clients = registry.NewClients(registry.ClientConfig{
+		Steps: s.steps(), Records: recordsOf(s, cfg.ClientReader, cfg.ClientEditor), Hasher: cfg.Hasher, Rand: cfg.Rand,
 	})
 	return s
 }

@@ -25,6 +25,8 @@ users:
   file: users.jsonl
 projects:
   file: projects.jsonl
+clients:
+  file: clients.jsonl
 audit:
   file: audit.jsonl
 state:

@@ -69,7 +69,7 @@ func New(cfg Config) http.Handler {
 func (a *api) register() {
 	setUpHuma()
 	cfg := huma.DefaultConfig("Keyward management API", a.Version)
-	cfg.Info.Description = "Keys, users, projects and the audit log. docs/api.md is the guide."
+	cfg.Info.Description = "Keys, users, projects, OAuth clients and the audit log. docs/api.md is the guide."
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/api/openapi", "", ""
 	cfg.CreateHooks = nil // no $schema members and links
 	cfg.RejectUnknownQueryParameters = true
@@ -85,6 +85,7 @@ func (a *api) register() {
 	a.registerObserved(h)
 	a.registerUsers(h)
 	a.registerProjects(h)
+	a.registerClients(h)
 	a.registerAudit(h)
 }
 

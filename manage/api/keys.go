@@ -249,18 +249,30 @@ func expiry(text string, now time.Time) (time.Time, error) {
 type RotateInput struct {
 	KeyID
 	IfMatch
-	Body *struct {
-		Grace string `json:"grace,omitempty" maxLength:"40" doc:"How long the secret before stays valid, as 24h. Without it every earlier secret ends at once."`
-	} `required:"false"`
+	Body *graceBody `required:"false"`
+}
+
+// graceBody is the body of a request for a new secret; nil is none.
+type graceBody struct {
+	Grace string `json:"grace,omitempty" maxLength:"40" doc:"How long the secret before stays valid, as 24h. Without it every earlier secret ends at once."`
+}
+
+// duration returns the grace, zero for none.
+func (b *graceBody) duration() (time.Duration, error) {
+	if b == nil || b.Grace == "" || b.Grace == "0" {
+		return 0, nil
+	}
+	grace, err := config.ParseDuration(b.Grace)
+	if err != nil || grace < 0 {
+		return 0, invalid("/grace", "is not a time as 90s, 24h or 7d")
+	}
+	return grace, nil
 }
 
 func (a *api) rotateKey(ctx context.Context, who access.Actor, in *RotateInput, own bool) (*keyOutput, error) {
-	var grace time.Duration
-	if in.Body != nil && in.Body.Grace != "" && in.Body.Grace != "0" {
-		var err error
-		if grace, err = config.ParseDuration(in.Body.Grace); err != nil || grace < 0 {
-			return nil, invalid("/grace", "is not a time as 90s, 24h or 7d")
-		}
+	grace, err := in.Body.duration()
+	if err != nil {
+		return nil, err
 	}
 	ref := manage.KeyRef{ID: in.ID, IfMatch: in.version(), Own: own}
 	if made, err := a.madeBefore(ctx); err != nil || len(made) > 0 {

@@ -58,6 +58,10 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: cfg.Projects.File, StartOver: begin.StartOver})
 		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(r.log)
 	}
+	if cfg.Clients.File != "" {
+		clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: cfg.Clients.File, Hasher: hasher, StartOver: begin.StartOver})
+		stores.ClientReader, stores.ClientEditor = clients, clients.Editor(r.log)
+	}
 	r.Service = manage.New(manage.Config{
 		Stores: stores, Hasher: hasher, Now: env.Now,
 		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {
