@@ -8,8 +8,10 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/refusals"
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
@@ -40,11 +42,20 @@ func (s *Snapshot) State() *state.DB {
 // as all checks do, by routes of its own.
 func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 
-// audited closes what an audit log needs closed: nothing.
-type audited struct{ *filestore.AuditFile }
+// audited is the audit log, with the counts of refused calls that are written to it.
+type audited struct {
+	*filestore.AuditFile
+	refused *refusals.Counts
+}
 
-// Close implements io.Closer.
-func (audited) Close() error { return nil }
+// Close writes what was counted.
+func (a audited) Close() error { return a.refused.Close() }
+
+func (e *environment) openAudit(cfg config.Audit) (audited, error) {
+	a := audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.File, Keep: cfg.Keep, Log: e.logger}), refusals.New(nil)}
+	a.refused.Start(a.AuditFile, e.logger)
+	return a, nil
+}
 
 // openConsole makes the service over the files.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
@@ -52,9 +63,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return nil
 	}
 	// A reload keeps what the log could not write yet.
-	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) {
-		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: s.cfg.Audit.File, Keep: s.cfg.Audit.Keep, Log: s.env.logger})}, nil
-	})
+	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) { return s.env.openAudit(s.cfg.Audit) })
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
@@ -68,19 +77,20 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return err
 	}
 	s.console.files = files
+	if last := s.lastUse(); last != nil {
+		files.done.Go(func() { _, _ = last() }) // the first page need not wait for the index
+	}
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: s.passwordHasher(),
-		Rules: func(ctx context.Context) store.KeyRules {
+		Rules: func(ctx context.Context) (store.KeyRules, error) {
 			ended, err := stores.Users.Ended(ctx)
-			if err != nil {
-				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
-			}
-			return store.KeyRules{MaxAge: maxAge, Ended: ended}
+			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused,
+		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	return nil
 }

@@ -85,7 +85,10 @@ func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string)
 	if err != nil {
 		return Revoked{}, asError(err)
 	}
-	rules := s.KeyRules(ctx)
+	rules, err := s.keyRules(ctx)
+	if err != nil {
+		return Revoked{}, asError(err)
+	}
 	r, err := s.EndUser(ctx, a, UserRef{Name: user})
 	if err != nil {
 		return Revoked{}, err

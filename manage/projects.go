@@ -100,9 +100,12 @@ func (s *Service) refuseKeysInForce(ctx context.Context, project string) error {
 	if s.Keys == nil {
 		return refuse(Conflict, "the configuration has no keys.file, so that it is not known whether the project has keys in force")
 	}
+	rules, err := s.keyRules(ctx)
+	if err != nil {
+		return err
+	}
 	const pageSize = 1000
-	rules, page := s.KeyRules(ctx), store.Page{Limit: pageSize}
-	for {
+	for page := (store.Page{Limit: pageSize}); ; {
 		keys, next, err := s.Keys.List(ctx, store.KeyFilter{Project: project}, page)
 		if err != nil {
 			return err

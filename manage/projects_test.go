@@ -88,12 +88,9 @@ func TestDeleteProjectInUse(t *testing.T) {
 	if err := f.DeleteUser(f.ctx(), f.admin, UserRef{Name: "alice"}); err != nil {
 		t.Fatal(err)
 	}
-	f.Rules = func(ctx context.Context) store.KeyRules {
+	f.Rules = func(ctx context.Context) (store.KeyRules, error) {
 		ended, err := f.Users.Ended(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		return store.KeyRules{Ended: ended}
+		return store.KeyRules{Ended: ended}, err
 	}
 	for _, key := range []store.KeyRecord{active, later, paused} {
 		f.wantCode("with a key in force", f.DeleteProject(f.ctx(), f.admin, ProjectRef{Name: "web"}), Conflict)

@@ -46,6 +46,7 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 	handler := current.Console()
 	d := handler.CheckManage(hr.Context(), &r, hr)
 	if !d.Allowed() {
+		s.countUnknown(current.Service(), &r, d)
 		return access.Actor{}, denialOf(handler, &r, d)
 	}
 	call := access.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
@@ -56,9 +57,23 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 		return access.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
 	if actor.Name() == "" {
+		current.Service().RefuseUnknown(audit.UnknownCredential, call.Via, r.Client().Address(), authz.RevokedKey.String())
 		return access.Actor{}, &api.Denial{Status: http.StatusUnauthorized, Detail: "the credential has ended"}
 	}
 	return actor, nil
+}
+
+// countUnknown counts a denied request for the audit log, unless the caller is known or it
+// is not the caller's fault.
+func (s *Server) countUnknown(service *manage.Service, r *authz.Request, d *authz.Decision) {
+	action := audit.UnknownCredential
+	switch {
+	case d.Principal != nil || d.Status() >= http.StatusInternalServerError:
+		return
+	case d.Status() == http.StatusBadRequest:
+		action = audit.UnknownRequest
+	}
+	service.RefuseUnknown(action, audit.ViaAPI, r.Client().Address(), d.Reason.String())
 }
 
 // countFailure counts a secret that is of no key, as a failed attempt of the client.

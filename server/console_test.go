@@ -33,10 +33,13 @@ type console struct {
 	admin  string
 }
 
-func startConsole(t *testing.T) *console {
+func startConsole(t *testing.T) *console { return startConsoleWith(t, "") }
+
+// startConsoleWith is startConsole with more lines of configuration.
+func startConsoleWith(t *testing.T, more string) *console {
 	t.Helper()
 	c := &console{}
-	c.running = start(t, strings.Replace(consoleConfig, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
+	c.running = start(t, strings.Replace(consoleConfig+more, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
 		users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
 		if _, err := users.Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
@@ -169,7 +172,11 @@ func TestManagementDenials(t *testing.T) {
 		{"no JSON", c.admin, "POST", "/keys", `name=x`, 400, "malformed"},
 		{"no body", c.admin, "POST", "/keys", ``, 400, "malformed"},
 		{"a long body", c.admin, "POST", "/keys", `{"name": "` + strings.Repeat("x", 65<<10) + `"}`, 413, "too_large"},
-		{"an unknown filter", c.admin, "GET", "/keys?state=x", "", 422, "invalid"},
+		{"an unknown filter", c.admin, "GET", "/keys?owner=x", "", 422, "invalid"},
+		{"an unknown state", c.admin, "GET", "/keys?state=gone", "", 422, "invalid"},
+		{"no time", c.admin, "GET", "/keys?older_than=soon", "", 422, "invalid"},
+		{"a time below zero", c.admin, "GET", "/keys?expiring=-1d", "", 422, "invalid"},
+		{"unused keys without a usage file", c.admin, "GET", "/keys?unused_for=90d", "", 422, "invalid"},
 		{"a bad cursor", c.admin, "GET", "/keys?cursor=x", "", 422, "invalid"},
 		{"a limit of 0", c.admin, "GET", "/keys?limit=0", "", 422, "invalid"},
 		{"a limit over 1000", c.admin, "GET", "/keys?limit=1001", "", 422, "invalid"},

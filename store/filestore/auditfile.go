@@ -71,12 +71,24 @@ func (f *AuditFile) watch(kind string, lines *journal.Lines) {
 
 // Append implements store.AuditLog.
 func (f *AuditFile) Append(ctx context.Context, entries ...*audit.Entry) error {
+	return f.add(ctx, entries, false)
+}
+
+// Note implements store.AuditLog.
+func (f *AuditFile) Note(ctx context.Context, entries ...*audit.Entry) error {
+	return f.add(ctx, entries, true)
+}
+
+func (f *AuditFile) add(ctx context.Context, entries []*audit.Entry, noSync bool) error {
 	for _, e := range entries {
 		if e.Outcome == audit.Done && e.Action.ChangesRecord() {
 			return fmt.Errorf("%w: %w: %s is an entry of an Edit", store.ErrAudit, store.ErrInvalid, e.Action)
 		}
 	}
-	return f.session(ctx, func(s *auditSession) error { return s.append(entries) })
+	return f.session(ctx, func(s *auditSession) error {
+		s.lines.NoSync = noSync
+		return s.append(entries)
+	})
 }
 
 // List implements store.Lister. An entry that was closed is in the list once.
