@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -15,7 +14,6 @@ import (
 	"keyward/manage"
 	"keyward/manage/refusals"
 	"keyward/manage/state"
-	"keyward/passwordhash"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -92,19 +90,19 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return err
 	}
 	s.console.files = files
+	if last := s.lastUse(); last != nil {
+		files.done.Go(func() { _, _ = last() }) // the first page need not wait for the index
+	}
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
-		HashPassword: hashOneAtATime(),
-		Rules: func(ctx context.Context) manage.KeyRules {
+		HashPassword: s.passwordHasher(),
+		Rules: func(ctx context.Context) (store.KeyRules, error) {
 			ended, err := stores.Users.Ended(ctx)
-			if err != nil {
-				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
-			}
-			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
+			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	return nil
 }
@@ -116,22 +114,11 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	if path := s.cfg.Revocations.File; path != "" {
 		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
 	}
-	return stores
-}
-
-// hashOneAtATime returns a function that hashes passwords, each after the one before:
-// what callers can have computed is bounded.
-func hashOneAtATime() func(context.Context, authz.Secret) (string, error) {
-	turn := make(chan struct{}, 1)
-	return func(ctx context.Context, password authz.Secret) (string, error) {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-			return passwordhash.Hash(rand.Reader, password)
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
+	if path := s.cfg.Projects.File; path != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
+		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
 	}
+	return stores
 }
 
 // assembleConsole makes the Checker of the console: the same credentials, limits and

@@ -85,14 +85,17 @@ func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string)
 	if err != nil {
 		return Revoked{}, asError(err)
 	}
-	rules := s.KeyRules(ctx)
+	rules, err := s.keyRules(ctx)
+	if err != nil {
+		return Revoked{}, asError(err)
+	}
 	r, err := s.EndUser(ctx, a, UserRef{Name: user})
 	if err != nil {
 		return Revoked{}, err
 	}
 	done := Revoked{Seq: r.Seq}
 	for i := range keys {
-		if rules.State(&keys[i], s.Now()) != KeyRevoked {
+		if rules.State(keys[i].Status(), s.Now()) != store.KeyRevoked {
 			done.IDs = append(done.IDs, keys[i].ID)
 		}
 	}

@@ -132,10 +132,14 @@ func (s *Service) EndGrace(ctx context.Context, a access.Actor, ref KeyRef) (sto
 
 // changeable returns why the key cannot be changed, other than by what ends it.
 func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.Time) error {
-	switch s.KeyRules(ctx).State(r, now) {
-	case KeyRevoked:
+	rules, err := s.keyRules(ctx)
+	if err != nil {
+		return err
+	}
+	switch rules.State(r.Status(), now) {
+	case store.KeyRevoked:
 		return store.ErrRevoked
-	case KeyUnsupported:
+	case store.KeyUnsupported:
 		return store.ErrUnsupported
 	default:
 		return nil
@@ -155,7 +159,7 @@ func checkReason(reason string) error {
 
 // checkSettings adds what is wrong with what a key may do and when.
 func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
-	checkAccess(bad, p.Paths, orEmpty(p.Scopes))
+	checkAccess(bad, p.Paths, orZero(p.Scopes))
 	rest := *p
 	rest.Paths, rest.Scopes = nil, nil
 	bad.check("", rest.Check())

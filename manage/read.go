@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"errors"
+	"time"
 
 	"keyward/authz"
 	"keyward/manage/access"
@@ -49,8 +50,8 @@ func (s *Service) FindKey(ctx context.Context, a access.Actor, secret authz.Secr
 	return r, false, asError(err)
 }
 
-// ListKeys returns a page of the keys that the filter selects. It needs keyward:read
-// or keyward:keys.
+// ListKeys returns a page of the keys that the filter selects, by what is in force now.
+// It needs keyward:read or keyward:keys.
 func (s *Service) ListKeys(ctx context.Context, a access.Actor, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
 	if err := s.mayRead(ctx, a, access.Read|access.Keys, false, "keys"); err != nil {
 		return nil, "", err
@@ -69,8 +70,43 @@ func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) 
 }
 
 func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	var err error
+	filter.Now = s.Now()
+	if filter.Rules, err = s.keyRules(ctx); err != nil {
+		return nil, "", asError(err)
+	}
+	if filter.UnusedFor > 0 {
+		// Without a record of uses every key would look unused.
+		if s.LastUse == nil {
+			var bad problems
+			bad.add("/query/unused_for", "needs a usage file, which the configuration does not name")
+			return nil, "", bad.err()
+		}
+		if filter.LastUse, err = s.LastUse(); err != nil {
+			return nil, "", &Error{Code: StoreUnavailable, Detail: "the usage file cannot be read", Cause: err}
+		}
+	}
 	all, next, err := s.Keys.List(ctx, filter, page)
 	return all, next, asListError(err)
+}
+
+// KeyViewer returns what shows keys as they are now. On an error it shows what the
+// records alone say, which the caller must not take for a key's state.
+func (s *Service) KeyViewer(ctx context.Context) (func(*store.KeyRecord) KeyView, error) {
+	rules, err := s.keyRules(ctx)
+	lastUse := func(string) time.Time { return time.Time{} }
+	if s.LastUse != nil {
+		// A usage file that cannot be read hides no key.
+		if known, err := s.LastUse(); err == nil {
+			lastUse = known
+		}
+	}
+	now := s.Now()
+	return func(r *store.KeyRecord) KeyView {
+		v := ViewKey(&rules, r, now)
+		v.LastUse = lastUse(r.ID)
+		return v
+	}, asError(err)
 }
 
 // User returns a user. It needs keyward:read or keyward:users.

@@ -27,6 +27,10 @@ type Stores struct {
 
 	RevocationEditor store.Editor[store.Revocation]
 
+	// Without them, the project of a key is only a name.
+	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectEditor store.Editor[store.Project]
+
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
@@ -35,8 +39,8 @@ type Config struct {
 	Stores
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
-	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) KeyRules
+	// Rules are what the state of a key depends on beside its record; nil: nothing.
+	Rules func(context.Context) (store.KeyRules, error)
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -59,8 +63,10 @@ type Config struct {
 	// not written.
 	Refusals *refusals.Counts
 
-	// Usage returns the use of a key; nil: none is known.
-	Usage func(keyID string) (usage.Usage, error)
+	// Usage returns the use of a key, and LastUse what returns when a key was last used,
+	// zero for one that never was; nil: none is known.
+	Usage   func(keyID string) (usage.Usage, error)
+	LastUse func() (func(keyID string) time.Time, error)
 	// Denials are the recent denials of this process, and Current is what decides now;
 	// nil: none are known.
 	Denials *denials.Recent
@@ -152,10 +158,10 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 	return err
 }
 
-// KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) KeyRules {
+// keyRules are what the state of a key depends on now.
+func (s *Service) keyRules(ctx context.Context) (store.KeyRules, error) {
 	if s.Rules == nil {
-		return KeyRules{}
+		return store.KeyRules{}, nil
 	}
 	return s.Rules(ctx)
 }

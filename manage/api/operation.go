@@ -51,11 +51,18 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		reached(ctx)
 		out, err := call(ctx, actorOf(ctx), in)
+		if c := callOf(ctx); c != nil {
+			c.authorized(err)
+		}
 		if err != nil {
 			return nil, asProblem(err)
 		}
 		return out, nil
 	})
+	if o.method == http.MethodPatch {
+		content := h.OpenAPI().Paths[op.Path].Patch.RequestBody.Content
+		content[patchType] = content[jsonType]
+	}
 }
 
 // asProblem is the problem that an operation answers with.

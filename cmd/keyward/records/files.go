@@ -9,7 +9,6 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
-	"keyward/manage"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/store/journal"
@@ -33,7 +32,7 @@ type keys struct {
 	prefixes []string // "" allows any
 	usage    string   // the usage file; "" is none
 	inBasic  bool     // keys may stand in Basic credentials
-	rules    manage.KeyRules
+	rules    store.KeyRules
 }
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")

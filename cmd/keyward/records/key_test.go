@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
 
@@ -126,6 +125,27 @@ func TestOlderThan(t *testing.T) {
 	}
 }
 
+// TestListSelects: each flag selects, and they combine.
+func TestListSelects(t *testing.T) {
+	c := newCLI(t)
+	c.must("", "key", "create", "--name", "deploy", "--user", "alice", "--project", "shop")
+	c.must("", "key", "create", "--name", "redeploy", "--user", "alice")
+	revoked := c.must("", "key", "create", "--name", "backup", "--user", "bob", "--project", "shop", "--json")
+	c.must("", "key", "revoke", revoked[7:21])
+	for flags, want := range map[string]string{
+		"--user alice": "deploy redeploy", "--user carol": "", "--project shop": "backup deploy", "--project shop --user alice": "deploy",
+		"--state revoked": "backup", "--state active": "deploy redeploy", "--query deploy": "deploy redeploy", "--query " + revoked[7:21]: "backup",
+		"--query red --state active": "redeploy",
+	} {
+		if got := c.listed(strings.Fields(flags)...); got != want {
+			t.Errorf("%s: %q, want %q", flags, got, want)
+		}
+	}
+	if code, _, stderr := c.run("", "key", "list", "--state", "gone"); code != command.BadUsage || !strings.Contains(stderr, "active not_yet_valid paused") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
 // TestExpiring: active keys that expire within the time, also by keys.max_age.
 func TestExpiring(t *testing.T) {
 	c := newCLI(t)
@@ -143,11 +163,12 @@ func TestExpiring(t *testing.T) {
 	if got := c.listed("--expiring", "14d"); got != "in-13d in-14d" {
 		t.Errorf("listed %s", got)
 	}
-	k := &keys{rules: manage.KeyRules{MaxAge: 30 * 24 * time.Hour}}
+	k := &keys{rules: store.KeyRules{MaxAge: 30 * 24 * time.Hour}}
 	made := store.KeyRecord{Created: c.now}
-	wanted := selection{expiring: 14 * 24 * time.Hour}
+	wanted := store.KeyFilter{Expiring: 14 * 24 * time.Hour, Rules: k.rules}
 	for age, want := range map[int]bool{15: false, 16: true, 29: true, 30: false} {
-		if got := wanted.has(k, &made, c.now.Add(time.Duration(age)*24*time.Hour)); got != want {
+		wanted.Now = c.now.Add(time.Duration(age) * 24 * time.Hour)
+		if got := wanted.Match(&made); got != want {
 			t.Errorf("%d days old: %v", age, got)
 		}
 	}

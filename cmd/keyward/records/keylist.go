@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"keyward/config"
@@ -28,6 +30,10 @@ func (f usageFile) of(k *keys) string {
 }
 
 type keyList struct {
+	User      string `placeholder:"NAME" help:"Only keys of that user."`
+	Project   string `placeholder:"NAME" help:"Only keys of that project."`
+	State     string `placeholder:"STATE" help:"Only keys in that state: active, not_yet_valid, paused, expired, revoked, unsupported."`
+	Query     string `placeholder:"TEXT" help:"Only keys with that in the name, or with that id or hint."`
 	OlderThan string `placeholder:"TIME" help:"Only keys created, or last rotated, longer ago than this, such as 90d."`
 	UnusedFor string `placeholder:"TIME" help:"Only keys created, last rotated and last used longer ago than this, such as 90d. Needs a usage file."`
 	Expiring  string `placeholder:"TIME" help:"Only keys that have not ended and expire within this time, such as 14d."`
@@ -38,15 +44,7 @@ type keyList struct {
 
 // Run lists the keys in the order of their creation.
 func (c *keyList) Run(env *command.Env) error {
-	var wanted selection
-	var err error
-	wanted.olderThan, err = span("--older-than", c.OlderThan)
-	if err == nil {
-		wanted.unusedFor, err = span("--unused-for", c.UnusedFor)
-	}
-	if err == nil {
-		wanted.expiring, err = span("--expiring", c.Expiring)
-	}
+	wanted, err := c.filter()
 	if err != nil {
 		return err
 	}
@@ -54,32 +52,50 @@ func (c *keyList) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	if wanted.unusedFor > 0 {
-		if wanted.lastUse, err = lastUses(env, c.of(k), wanted.unusedFor); err != nil {
-			return err
-		}
+	var uses map[string]time.Time
+	if wanted.UnusedFor > 0 {
+		uses, err = lastUses(env, c.of(k), wanted.UnusedFor)
+	} else {
+		uses, err = c.uses(k)
 	}
-	uses, err := c.uses(k)
 	if err != nil {
 		return err
 	}
-	records, _, err := k.List(env.Context, store.KeyFilter{}, store.Page{})
+	now := env.Now()
+	wanted.Rules, wanted.Now = k.rules, now
+	wanted.LastUse = func(id string) time.Time { return uses[id] }
+	records, _, err := k.List(env.Context, wanted, store.Page{})
 	if err != nil {
 		return k.explain(err, "")
 	}
 	if len(records) == 0 && isMissing(k.path) {
 		env.Note("note: there is no file %s", k.path)
 	}
-	now := env.Now()
 	views := []keyView{}
 	for i := range records {
-		if wanted.has(k, &records[i], now) {
-			view := k.view(&records[i], now)
-			view.LastUse = uses[records[i].ID]
-			views = append(views, view)
-		}
+		view := k.view(&records[i], now)
+		view.LastUse = uses[records[i].ID]
+		views = append(views, view)
 	}
 	return c.Print(env, views, func(w io.Writer) { writeKeys(w, views) })
+}
+
+// filter is what the flags select.
+func (c *keyList) filter() (store.KeyFilter, error) {
+	wanted := store.KeyFilter{User: c.User, Project: c.Project, Text: c.Query, State: store.KeyState(c.State)}
+	if c.State != "" && !slices.Contains(store.KeyStates(), wanted.State) {
+		return wanted, command.Usagef("--state %q: want one of %s", c.State, strings.Trim(fmt.Sprint(store.KeyStates()), "[]"))
+	}
+	for _, flag := range []struct {
+		name, text string
+		into       *time.Duration
+	}{{"--older-than", c.OlderThan, &wanted.OlderThan}, {"--unused-for", c.UnusedFor, &wanted.UnusedFor}, {"--expiring", c.Expiring, &wanted.Expiring}} {
+		var err error
+		if *flag.into, err = span(flag.name, flag.text); err != nil {
+			return wanted, err
+		}
+	}
+	return wanted, nil
 }
 
 // uses returns when each key was last used, as far as there is a usage file.
@@ -105,26 +121,6 @@ func span(flag, text string) (time.Duration, error) {
 		return 0, command.Usagef("%s %q: want a time as 24h or 90d, above zero", flag, text)
 	}
 	return d, nil
-}
-
-// selection says which keys to list: those that meet every condition that is
-// not zero.
-type selection struct {
-	olderThan, unusedFor, expiring time.Duration
-	lastUse                        map[string]time.Time
-}
-
-func (s *selection) has(k *keys, r *store.KeyRecord, now time.Time) bool {
-	switch {
-	case s.olderThan > 0 && now.Sub(r.SecretSince()) <= s.olderThan:
-		return false
-	// A secret made more recently cannot have been unused for that long.
-	case s.unusedFor > 0 && (now.Sub(r.SecretSince()) <= s.unusedFor || now.Sub(s.lastUse[r.ID]) <= s.unusedFor):
-		return false
-	case s.expiring > 0 && (k.rules.State(r, now).HasEnded() || !k.rules.Ends(r, now.Add(s.expiring))):
-		return false
-	}
-	return true
 }
 
 // lastUses reads when each key was last used. Without a usage file every key

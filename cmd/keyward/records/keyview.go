@@ -22,7 +22,7 @@ type keyView struct {
 }
 
 func (k *keys) view(r *store.KeyRecord, now time.Time) keyView {
-	return keyView{KeyView: k.rules.View(r, now)}
+	return keyView{KeyView: manage.ViewKey(&k.rules, r, now)}
 }
 
 // write prints the view as one name and value per line.
@@ -153,7 +153,7 @@ func (c *keyVerify) Run(env *command.Env) error {
 	}
 	view := k.view(&r, env.Now())
 	if rotated {
-		view.State = manage.KeyRevoked
+		view.State = store.KeyRevoked
 	}
 	if err := c.Print(env, view, view.write); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (c *keyVerify) Run(env *command.Env) error {
 	switch {
 	case rotated:
 		return fmt.Errorf("revoked: %s has a new secret", r.ID)
-	case view.State != manage.KeyActive:
+	case view.State != store.KeyActive:
 		return fmt.Errorf("%s: %s is not valid", view.State, r.ID)
 	default:
 		return nil

@@ -1,21 +1,19 @@
-package manage
+package store
 
 import (
 	"testing"
 	"time"
-
-	"keyward/store"
 )
 
 func TestStateByMaxAge(t *testing.T) {
 	made := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	k := KeyRules{MaxAge: time.Hour}
 	for age, want := range map[time.Duration]KeyState{0: KeyActive, time.Hour - 1: KeyActive, time.Hour: KeyExpired} {
-		if got := k.State(&store.KeyRecord{Created: made}, made.Add(age)); got != want {
+		if got := k.State(&KeyStatus{Created: made, SecretSince: made}, made.Add(age)); got != want {
 			t.Errorf("%v old: %s, want %s", age, got, want)
 		}
 	}
-	if got := k.State(&store.KeyRecord{Created: made, Deleted: made}, made); got != KeyRevoked {
+	if got := k.State((&KeyRecord{Created: made, Deleted: made}).Status(), made); got != KeyRevoked {
 		t.Errorf("deleted: %s", got)
 	}
 }
@@ -23,8 +21,8 @@ func TestStateByMaxAge(t *testing.T) {
 // TestStates: of the states that apply, the last one is shown, as in the checks.
 func TestStates(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	paused := &store.Pause{Since: now}
-	for want, records := range map[KeyState][]store.KeyRecord{
+	paused := &Pause{Since: now}
+	for want, records := range map[KeyState][]KeyRecord{
 		KeyActive:      {{}, {NotBefore: now}},
 		KeyNotYetValid: {{NotBefore: now.Add(1)}},
 		KeyPaused:      {{Paused: paused}, {Paused: paused, NotBefore: now.Add(1)}},
@@ -33,7 +31,7 @@ func TestStates(t *testing.T) {
 		KeyUnsupported: {{Unsupported: true}},
 	} {
 		for _, r := range records {
-			if got := (KeyRules{}).State(&r, now); got != want {
+			if got := (&KeyRules{}).State(r.Status(), now); got != want {
 				t.Errorf("%+v: %s, want %s", r, got, want)
 			}
 		}
@@ -49,10 +47,10 @@ func TestStates(t *testing.T) {
 // TestAgeCountsFromRotation: as the checks count it.
 func TestAgeCountsFromRotation(t *testing.T) {
 	made := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	r := store.KeyRecord{Created: made, Rotated: made.Add(time.Hour)}
+	r := KeyRecord{Created: made, Rotated: made.Add(time.Hour)}
 	rules := KeyRules{MaxAge: 2 * time.Hour}
 	for age, want := range map[time.Duration]KeyState{2 * time.Hour: KeyActive, 3*time.Hour - 1: KeyActive, 3 * time.Hour: KeyExpired} {
-		if got := rules.State(&r, made.Add(age)); got != want {
+		if got := rules.State(r.Status(), made.Add(age)); got != want {
 			t.Errorf("after %s: %s, want %s", age, got, want)
 		}
 	}
