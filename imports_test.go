@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
 	"reuse":                    {},
-	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/state", "keyward/passwordhash",
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/api", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
