@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"passwordhash":             {"keyward/authz", "golang.org/x/crypto/"},
 	"store":                    {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/passwordhash", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/recordline", "golang.org/x/text/unicode/norm"},
 	"store/audit":              {"keyward/store/jsonline"},
+	"store/auditindex":         {"keyward/store", "keyward/store/audit", "keyward/store/journal", "keyward/store/jsonline"},
 	"store/jsonline":           {"keyward/chars"},
 	"store/recordline":         {"keyward/store/jsonline"},
 	"store/pacer":              {},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	"store/journal/filesystem": {"golang.org/x/sys/"},
 	"store/importer":           {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
 	"store/storetest":          {"keyward/apikey", "keyward/authz", "keyward/internal/records", "keyward/store", "keyward/store/audit"},
-	"store/filestore":          {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/recordline"},
+	"store/filestore":          {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/auditindex", "keyward/store/jsonline", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/recordline"},
 	"keyindex":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":       {},
@@ -64,7 +65,7 @@ var allowed = map[string][]string{
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
 	"reuse":                    {},
-	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/state", "keyward/passwordhash",
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/api", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
@@ -135,7 +136,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"keyward/authz"
@@ -46,14 +47,26 @@ func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 type audited struct {
 	*filestore.AuditFile
 	refused *refusals.Counts
+
+	stop context.CancelFunc // of reading in the background
+	done *sync.WaitGroup
 }
 
-// Close writes what was counted.
-func (a audited) Close() error { return a.refused.Close() }
+// Close writes what was counted, and frees the memory.
+func (a audited) Close() error {
+	a.stop()
+	a.done.Wait()
+	err := a.refused.Close()
+	a.Release()
+	return err
+}
 
 func (e *environment) openAudit(cfg config.Audit) (audited, error) {
-	a := audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.File, Keep: cfg.Keep, Log: e.logger}), refusals.New(nil)}
-	a.refused.Start(a.AuditFile, e.logger)
+	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.File, Keep: cfg.Keep, Log: e.logger})
+	ctx, stop := context.WithCancel(context.Background())
+	a := audited{log, refusals.New(nil), stop, new(sync.WaitGroup)}
+	a.done.Go(func() { _ = log.LoadIndex(ctx) }) // an error is one of the request that meets it
+	a.refused.Start(log, e.logger)
 	return a, nil
 }
 
@@ -89,7 +102,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			ended, err := stores.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused,
+		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
 		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	return nil

@@ -20,7 +20,7 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 	service := func() *manage.Service { return s.engine.Current().Service() }
 	return listenerOf(&http.Server{
 		Handler: limitStream(api.New(api.Config{
-			Service: service, State: func() *state.DB { return s.engine.Current().State() }, Authenticate: s.authenticate, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
+			Service: service, State: func() *state.DB { return s.engine.Current().State() }, Authenticate: s.authenticate, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
 		}), consoleTimeout),
 		TLSConfig:         security,
 		ErrorLog:          s.errorLog(listenerConsole),
