@@ -12,6 +12,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
@@ -122,7 +123,61 @@ func (f *fixture) bySession(user string, granted ...string) access.Actor {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return access.SessionActor(&r, granted, testCall)
+	return access.SessionActor(&r, access.Session{ID: "s_1", Login: f.now(), Roles: granted, ByPassword: true}, testCall)
+}
+
+// withState gives the Service sessions and one-time codes, and one password that every
+// user has.
+func (f *fixture) withState() *fixture {
+	f.Helper()
+	db, err := state.Open(f.ctx(), state.Config{Path: filepath.Join(f.TempDir(), "keyward.db"), SessionIdle: 30 * time.Minute, SessionMax: 12 * time.Hour, Now: f.now})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = db.Close() })
+	f.State = db
+	f.CheckPassword = func(_ context.Context, user string, password authz.Secret, _ authz.RawAddress) (authz.Secret, error) {
+		if password.Reveal() != testPassword {
+			return authz.Secret{}, &authz.CredentialError{Reason: authz.WrongPassword}
+		}
+		return authz.NewSecret(testHash), nil
+	}
+	return f
+}
+
+// setPassword gives the user the password that CheckPassword takes.
+func (f *fixture) setPassword(user string) {
+	f.Helper()
+	if user == "" {
+		return
+	}
+	f.wantCode("a password", f.SetPassword(f.ctx(), f.admin, UserRef{Name: user}, authz.NewSecret(testPassword)), "")
+}
+
+const testPassword = "correct horse"
+
+// login is the actor of a session of the user that the state file has, and its cookie.
+func (f *fixture) login(user string) (access.Actor, authz.Secret) {
+	f.Helper()
+	r, err := f.Users.Get(f.ctx(), user)
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, cookie, err := f.State.Sessions.Create(f.ctx(), state.Login{User: user, Method: state.LoginPassword, Address: "192.0.2.1", After: r.SessionsFrom()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return f.bySessionCookie(cookie), cookie
+}
+
+// bySessionCookie is the actor of a session as it and its user are now.
+func (f *fixture) bySessionCookie(cookie authz.Secret) access.Actor {
+	f.Helper()
+	a, err := f.ActorOfSession(f.ctx(), cookie, testCall)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return a
 }
 
 // entries are those of the audit log.

@@ -17,7 +17,7 @@ import (
 // secret.
 func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	var records []store.KeyRecord
-	err := mayImport(a)
+	err := s.mayImport(a)
 	if err == nil {
 		err = checkImport(keys)
 	}
@@ -118,7 +118,7 @@ func lastSeq(records []store.KeyRecord) int64 {
 // needs keyward:admin.
 func (s *Service) ImportUsers(ctx context.Context, a access.Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
 	var records []store.UserRecord
-	err := mayImport(a)
+	err := s.mayImport(a)
 	if err == nil && len(users) > 0 {
 		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
 			records, err = s.putUsers(tx, a, users)

@@ -110,36 +110,3 @@ func asListError(err error) error {
 	}
 	return err
 }
-
-// ActorOf returns the actor of a key that was verified, as the key and its user are
-// now: the zero Actor if one of them has ended since.
-func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
-	key, err := s.Keys.Get(ctx, keyID)
-	if err != nil {
-		return access.Actor{}, asError(err)
-	}
-	if key.User == "" {
-		return access.KeyActor(&key, nil, s.Now(), call), nil
-	}
-	user, err := s.Users.Get(ctx, key.User)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return access.Actor{}, nil // deleted since the key was verified
-	case err != nil:
-		return access.Actor{}, asError(err)
-	}
-	return access.KeyActor(&key, &user, s.Now(), call), nil
-}
-
-// Renew returns the actor of a key as the key and its user are now: the zero Actor if
-// the key has ended meanwhile.
-func (s *Service) Renew(ctx context.Context, a access.Actor) (access.Actor, error) {
-	if a.Key() == "" {
-		return a, nil
-	}
-	now, err := s.ActorOf(ctx, a.Key(), access.Call{Via: a.Via()})
-	if err != nil || !now.Known() {
-		return access.Actor{}, err
-	}
-	return now.WithCallOf(a), nil
-}

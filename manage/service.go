@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -46,6 +47,12 @@ type Config struct {
 	// LatestKey returns when the latest key of the user was made, zero if it has none.
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
+	// CheckPassword returns the stored hash that a user's password matches. It counts
+	// failed attempts of the client, and its error is that of an authz.Verifier. nil: no
+	// user has a session.
+	CheckPassword func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error)
+	// State has the sessions and the one-time codes; nil: there are none.
+	State *state.DB
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error

@@ -7,7 +7,6 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
-	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -84,6 +83,9 @@ func (s *Service) checkUser(ctx context.Context, a access.Actor, in UserInput) (
 	if err := bad.err(); err != nil || in.Password == nil {
 		return "", err
 	}
+	if err := s.mayMakeSecret(a, in.Name); err != nil {
+		return "", err
+	}
 	return s.HashPassword(ctx, *in.Password)
 }
 
@@ -96,16 +98,6 @@ func checkService(r *store.UserRecord) error {
 		bad.add("/service", serviceUser)
 	}
 	return bad.err()
-}
-
-// minPassword is the shortest password that is set here, in bytes (NIST SP 800-63B).
-// Imported ones may be shorter.
-const minPassword = 8
-
-func checkPassword(bad *problems, password authz.Secret) {
-	if len(password.Reveal()) < minPassword || !passwordhash.ValidPassword(password) {
-		bad.add("/password", "is not %d to 72 bytes", minPassword)
-	}
 }
 
 // checkAccess adds what is wrong with the paths and scopes of a record.
@@ -138,33 +130,6 @@ func orEmpty(list *[]string) []string {
 		return nil
 	}
 	return *list
-}
-
-// SetPassword sets a user's password. It needs keyward:admin: with the password the
-// actor could act as the user.
-func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret) error {
-	if !a.Has(access.Admin) {
-		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin))
-	}
-	var bad problems
-	checkPassword(&bad, password)
-	err := bad.err()
-	var hash string
-	if err == nil {
-		hash, err = s.HashPassword(ctx, password)
-	}
-	if err != nil {
-		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, err)
-	}
-	_, err = s.changeUser(ctx, a, ref, audit.UserPassword, func(r *store.UserRecord, now time.Time) error {
-		if r.Unsupported {
-			return store.ErrUnsupported
-		}
-		r.Password = hash
-		r.EndLogins(now)
-		return nil
-	})
-	return err
 }
 
 // DeleteUser ends a user, and with it, in the same step, its keys and tokens. It
@@ -218,6 +183,14 @@ func (s *Service) changeUser(ctx context.Context, a access.Actor, ref UserRef, a
 // editUser makes one change of one user, unless the actor is refused before it learns
 // which users are there. Every change but a creation goes through it.
 func (s *Service) editUser(ctx context.Context, a access.Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
+	return s.editRecord(ctx, a, ref, action, refused, edit, func(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error {
+		return putUser(a, tx, action, before, after)
+	})
+}
+
+// editRecord makes one change of one user, which put puts if the actor may make it.
+func (s *Service) editRecord(ctx context.Context, a access.Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error,
+	put func(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error) (store.UserRecord, error) {
 	var after store.UserRecord
 	err := refused
 	if err == nil {
@@ -235,7 +208,7 @@ func (s *Service) editUser(ctx context.Context, a access.Actor, ref UserRef, act
 				return err
 			}
 			after.At = now
-			return putUser(a, tx, action, &before, &after)
+			return put(tx, &before, &after)
 		})
 	}
 	return s.finishUser(ctx, a, action, ref.Name, after, err)

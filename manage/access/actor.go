@@ -15,14 +15,16 @@ import (
 // Actor is who calls the managing half: a key or a session whose credential was verified,
 // with what it may do now. The zero Actor may do nothing.
 type Actor struct {
-	name      string // the user; for the commands cli:USER@HOST
-	key       string // the id of the key that was presented; "" for a session
-	roles     Roles
-	reach     reach
-	via       audit.Via
-	address   string
-	requestID string
-	operation string // of a request with an Idempotency-Key
+	name       string  // the user; for the commands cli:USER@HOST
+	key        string  // the id of the key that was presented; "" for a session
+	session    Session // the one that was presented; zero for a key
+	mustChange bool    // its password, before anything else
+	roles      Roles
+	reach      reach
+	via        audit.Via
+	address    string
+	requestID  string
+	operation  string // of a request with an Idempotency-Key
 }
 
 // Call is what the audit log says of a call beside its actor.
@@ -52,20 +54,6 @@ type reach struct {
 // system does.
 func CLI(user, host string) Actor {
 	return Actor{name: "cli:" + user + "@" + host, roles: roleOf[ScopeAdmin], reach: reach{everything: true}, via: audit.ViaCLI}
-}
-
-// SessionActor is the actor of a session of the user. granted are roles that the
-// session has beside those in the user's record.
-func SessionActor(user *store.UserRecord, granted []string, call Call) Actor {
-	if user.Disabled || user.Unsupported || !user.Deleted.IsZero() {
-		return Actor{}
-	}
-	a := newActor(user.Name, call)
-	a.roles = RolesOf(user.Scopes) | RolesOf(granted) | Self
-	a.reach.user = user.Name
-	a.reach.setUser(user)
-	a.reach.everything = a.roles.Has(Admin)
-	return a
 }
 
 // KeyActor is the actor of a key, with its user; nil is a key without one. The
@@ -165,6 +153,9 @@ func (a Actor) User() string { return a.reach.user }
 
 // Via returns the way by which the actor calls.
 func (a Actor) Via() audit.Via { return a.via }
+
+// Address returns the address of the client; "" if it is not known.
+func (a Actor) Address() string { return a.address }
 
 // Operation returns the id of the operation that the call is a part of; "" for none.
 func (a Actor) Operation() string { return a.operation }
