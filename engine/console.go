@@ -11,12 +11,14 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/passwordhash"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/verifier"
+	"keyward/verifier/login"
 )
 
 // console is what the console listener serves by.
@@ -25,6 +27,9 @@ type console struct {
 	files   *managedFiles
 	state   *managedState
 	handler extauthz.Handler
+
+	sessions session.Verifier
+	logins   *login.Authenticator
 }
 
 // Service returns the service that changes keys and users; nil without a console.
@@ -41,6 +46,9 @@ func (s *Snapshot) State() *state.DB {
 // Console returns what authenticates the callers of the management API. It decides
 // as all checks do, by routes of its own.
 func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
+
+// Origin returns where browsers find the console.
+func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
 
 // audited closes what an audit log needs closed: nothing.
 type audited struct{ *filestore.AuditFile }
@@ -60,7 +68,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	file := s.cfg.State.File
+	file := stateConfig{s.cfg.State.File, s.cfg.Console.Session}
 	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openState(file, s.env.logger) })
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -72,9 +80,10 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	s.console.files = files
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
+	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: stores.Users}
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
-		HashPassword: hashOneAtATime(),
+		HashPassword: hashOneAtATime(), CheckPassword: s.checkPassword, State: s.console.state.DB,
 		Rules: func(ctx context.Context) manage.KeyRules {
 			ended, err := stores.Users.Ended(ctx)
 			if err != nil {
@@ -92,9 +101,20 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage.Stores {
 	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
 	if path := s.cfg.Revocations.File; path != "" {
-		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
+		revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path})
+		stores.Revocations, stores.RevocationEditor = revocations, revocations.Editor(log)
 	}
 	return stores
+}
+
+// checkPassword returns the stored hash that the user's password matches, within the
+// limits of failed logins that hold for Basic credentials too.
+func (s *Snapshot) checkPassword(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error) {
+	account, err := s.console.logins.Authenticate(ctx, login.Attempt{User: user, Password: password, Client: client}, time.Now())
+	if err != nil {
+		return authz.Secret{}, err
+	}
+	return account.User.Password, nil
 }
 
 // hashOneAtATime returns a function that hashes passwords, each after the one before:
@@ -113,7 +133,8 @@ func hashOneAtATime() func(context.Context, authz.Secret) (string, error) {
 }
 
 // assembleConsole makes the Checker of the console: the same credentials, limits and
-// observers as those of other checks, for API keys in Authorization alone.
+// observers as those of other checks, for API keys in Authorization and sessions in
+// their cookie alone.
 func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) error {
 	if s.cfg.Listen.Console == "" {
 		return nil
@@ -124,9 +145,11 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 		return err
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Limiter: limiter, Ready: s.stores.keysReady, Policy: consolePolicy{},
-		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
-		Verifier: verifier.Chain{own, own.Unprefixed()}, Identity: identity,
+		// The first administrator may come before the first key: a verifier that has
+		// nothing loaded says so itself.
+		Limiter: limiter, Ready: func() error { return nil }, Policy: consolePolicy{},
+		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Session: session.CookieName},
+		Verifier: verifier.Chain{s.console.sessions, own, own.Unprefixed()}, Identity: identity,
 		TrustedHops: s.cfg.ClientAddress.TrustedHops, Observers: s.observers(),
 		Now: time.Now, Since: time.Since, NewID: newDecisionID,
 	})
@@ -144,12 +167,12 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 	return nil
 }
 
-// consolePolicy is the policy of the console: every request needs an API key. What a
-// key may do behind the proxy, its paths and its project, does not matter here; what
-// it may manage is for manage.Service.
+// consolePolicy is the policy of the console: every request needs an API key or a
+// session. What a key may do behind the proxy, its paths and its project, does not
+// matter here; what the caller may manage is for manage.Service.
 type consolePolicy struct{}
 
-var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey}}
+var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey, authz.AuthMethodSession}}
 
 // Route implements authz.Policy.
 func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Reason) {
@@ -158,10 +181,14 @@ func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Re
 
 // Authorize implements authz.Policy.
 func (consolePolicy) Authorize(p *authz.Principal, _ urlpath.Path, _ *authz.Route) authz.Reason {
-	if p == nil || p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID == "" {
+	switch {
+	case p == nil:
+		return authz.WrongKind
+	case p.AuthMethod == authz.AuthMethodAPIKey && p.KeyID != "", p.AuthMethod == authz.AuthMethodSession && p.User != "":
+		return authz.OK
+	default:
 		return authz.WrongKind
 	}
-	return authz.OK
 }
 
 // inForceWait is how long a change waits to be in force in this process.
@@ -177,6 +204,8 @@ func (s *stores) await(ctx context.Context, kind string, seq int64) error {
 		applied = s.keys.applied
 	case kind == "user" && s.users != nil:
 		applied = s.users.applied
+	case kind == "revocation" && s.revocations != nil:
+		applied = s.revocations.applied
 	}
 	if applied == nil {
 		return nil

@@ -59,7 +59,7 @@ func (s *Service) mayLink(a access.Actor, user *store.UserRecord) error {
 }
 
 // CreateSetupLink returns the code of a link by which the first administrator is made.
-// It needs keyward:admin, which an operator has, and there must be no administrator.
+// It needs keyward:admin, which an operator has, and is refused where an administrator exists.
 func (s *Service) CreateSetupLink(ctx context.Context, a access.Actor) (authz.Secret, state.Code, error) {
 	var err error
 	if !a.Has(access.Admin) {
@@ -167,39 +167,49 @@ func (s *Service) SetPasswordByLink(ctx context.Context, call access.Call, token
 }
 
 // SetUp makes the first administrator, which ends every link to become it in the same
-// step.
-func (s *Service) SetUp(ctx context.Context, call access.Call, token authz.Secret, name string, password authz.Secret) (store.UserRecord, error) {
+// step, and returns the cookie of the administrator's session.
+func (s *Service) SetUp(ctx context.Context, call access.Call, token authz.Secret, name string, password authz.Secret) (store.UserRecord, authz.Secret, error) {
 	if _, err := s.Link(ctx, state.PurposeSetup, token); err != nil {
-		return store.UserRecord{}, err
+		return store.UserRecord{}, authz.Secret{}, err
 	}
 	var bad problems
 	bad.check("/name", store.CheckUserName(name))
 	checkPassword(&bad, password)
-	if err := bad.err(); err != nil {
-		return store.UserRecord{}, err
+	err := bad.err()
+	var hash string
+	if err == nil {
+		hash, err = s.HashPassword(ctx, password)
 	}
-	hash, err := s.HashPassword(ctx, password)
 	if err != nil {
-		return store.UserRecord{}, asError(err)
+		return store.UserRecord{}, authz.Secret{}, asError(err)
 	}
 	a := access.LinkActor(name, call)
+	r, err := s.createAdministrator(ctx, a, hash)
+	if err != nil {
+		return store.UserRecord{}, authz.Secret{}, err
+	}
+	_ = s.State.Codes.Cancel(ctx, state.PurposeSetup, "") // the administrator has ended it
+	login := state.Login{User: name, Method: state.LoginPassword, Address: a.Address(), After: r.SessionsFrom()}
+	_, cookie, err := s.State.Sessions.Create(ctx, login)
+	return r, cookie, asStateError(err)
+}
+
+// createAdministrator makes the user that the actor is, if there is no administrator.
+func (s *Service) createAdministrator(ctx context.Context, a access.Actor, hash string) (store.UserRecord, error) {
 	var r store.UserRecord
-	err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+	err := s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
 		if err := noAdministrator(tx); err != nil {
 			return err
 		}
-		if _, err := tx.Get(name); !errors.Is(err, store.ErrNotFound) {
+		if _, err := tx.Get(a.Name()); !errors.Is(err, store.ErrNotFound) {
 			return errors.Join(err, store.ErrDuplicate)
 		}
 		now := s.Now().UTC()
-		r = store.UserRecord{Name: name, Scopes: []string{access.ScopeAdmin}, Password: hash, Created: now, At: now}
-		tx.Put(&r, a.Entry(audit.UserCreate, name, userChanges(&store.UserRecord{}, &r)))
+		r = store.UserRecord{Name: a.Name(), Scopes: []string{access.ScopeAdmin}, Password: hash, Created: now, At: now}
+		tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
 		return nil
 	})
-	if err == nil {
-		_ = s.State.Codes.Cancel(ctx, state.PurposeSetup, "") // the administrator has ended it
-	}
-	return s.finishUser(ctx, a, audit.UserCreate, name, r, err)
+	return s.finishUser(ctx, a, audit.UserCreate, a.Name(), r, err)
 }
 
 // noAdministrator returns NotFound if there is an enabled administrator.

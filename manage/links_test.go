@@ -148,7 +148,7 @@ func TestLinkRefused(t *testing.T) {
 	f.wantCode("a program", err, "")
 	_, _, err = f.CreatePasswordLink(f.ctx(), f.admin, UserRef{Name: "ci"})
 	f.wantCode("for a program", err, Conflict)
-	_, _, err = f.CreatePasswordLink(f.ctx(), f.admin, UserRef{Name: "nobody"})
+	_, _, err = f.CreatePasswordLink(f.ctx(), f.admin, UserRef{Name: "unknown"})
 	f.wantCode("for no user", err, NotFound)
 	f.user("alice", nil)
 	_, _, err = f.CreatePasswordLink(f.ctx(), f.admin, UserRef{Name: "alice", IfMatch: "other"})
@@ -170,7 +170,7 @@ func TestSetUp(t *testing.T) {
 	}
 	f.user("alice", []string{access.ScopeUsers})
 	setUp := func(token authz.Secret, name, password string) error {
-		_, err := f.SetUp(f.ctx(), testCall, token, name, authz.NewSecret(password))
+		_, _, err := f.SetUp(f.ctx(), testCall, token, name, authz.NewSecret(password))
 		return err
 	}
 	f.wantCode("the older link", setUp(older, "root", testPassword), NotFound)
@@ -207,6 +207,6 @@ func TestSetUpIsDead(t *testing.T) {
 	_, err = f.Link(f.ctx(), state.PurposeSetup, token)
 	f.wantCode("just within a quarter of an hour", err, "")
 	f.pass(time.Millisecond)
-	_, err = f.SetUp(f.ctx(), testCall, token, "root", newPassword)
+	_, _, err = f.SetUp(f.ctx(), testCall, token, "root", newPassword)
 	f.wantCode("after a quarter of an hour", err, NotFound)
 }

@@ -25,6 +25,7 @@ type Stores struct {
 	Users      store.UserReader
 	UserEditor store.Editor[store.UserRecord]
 
+	Revocations      store.RevocationReader // nil: none can be made
 	RevocationEditor store.Editor[store.Revocation]
 
 	Audit store.AuditLog // nil: refusals leave no entry

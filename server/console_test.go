@@ -35,16 +35,33 @@ type console struct {
 
 func startConsole(t *testing.T) *console {
 	t.Helper()
+	return startConsoleWith(t, "")
+}
+
+// startConsoleWith is startConsole with more of a configuration.
+func startConsoleWith(t *testing.T, more string) *console {
+	t.Helper()
+	return startConsoleOn(t, consoleConfig+more)
+}
+
+func startConsoleOn(t *testing.T, text string) *console {
+	t.Helper()
 	c := &console{}
-	c.running = start(t, strings.Replace(consoleConfig, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
+	c.open(t, text, func(r *running) {
 		users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
 		if _, err := users.Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
 		}
 		c.admin = r.create(store.KeyParams{User: "root", Scopes: &[]string{"keyward:admin"}})
 	})
-	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
 	return c
+}
+
+// open starts the server, on files that prepare made.
+func (c *console) open(t *testing.T, text string, prepare func(*running)) {
+	t.Helper()
+	c.running = start(t, strings.Replace(text, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), prepare)
+	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
 }
 
 // response is a response of the API.

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/store/audit"
 
@@ -22,6 +24,11 @@ type Config struct {
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
 	Authenticate func(*http.Request) (access.Actor, *Denial)
+	// AuthenticateLink returns the call of a request with a one-time link whose code is
+	// good, or why it is denied. It is called before the body is read.
+	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *Denial)
+	// Origin is where browsers find the API.
+	Origin func() session.Origin
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
 	// attempt of its address; nil counts nothing.
 	CountFailure func(*http.Request)
@@ -73,8 +80,11 @@ func (a *api) register() {
 	cfg.CreateHooks = nil // no $schema members and links
 	cfg.RejectUnknownQueryParameters = true
 	cfg.Formats = map[string]huma.Format{"application/json": strictFormat(), "json": strictFormat()}
-	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "A key of Keyward's."}}
-	cfg.Security = []map[string][]string{{"key": {}}}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key":     {Type: "http", Scheme: "bearer", Description: "A key of Keyward's."},
+		"session": {Type: "apiKey", In: "cookie", Name: session.CookieName, Description: "A login to the console. Changes need Sec-Fetch-Site: same-origin, or Origin."},
+	}
+	cfg.Security = []map[string][]string{{"key": {}}, {"session": {}}}
 	h := humago.New(a.mux, cfg)
 	a.registerKeys(h)
 	a.registerKeyChanges(h)
@@ -83,6 +93,9 @@ func (a *api) register() {
 	a.registerObserved(h)
 	a.registerUsers(h)
 	a.registerAudit(h)
+	a.registerSessions(h)
+	a.registerRevocations(h)
+	a.registerLinks(h)
 }
 
 // documentPath serves the OpenAPI document, which says nothing of this installation.
@@ -92,6 +105,10 @@ const documentPath = "/api/openapi.json"
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !a.Origin().Serves(r) {
+		newProblem(misdirected, "this is not a host name of the console").write(w)
+		return
+	}
 	if r.URL.Path == documentPath {
 		// It is long, needs no credential, and has a reader that may be slow: that must
 		// not take the place of a request.
@@ -103,6 +120,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-a.slot }()
 	default:
 		overload(w, "too many requests are being served")
+		return
+	}
+	if purpose, token, ok := linkOf(r); ok {
+		a.serveLink(w, r, purpose, token)
 		return
 	}
 	actor, denial := a.Authenticate(r)
@@ -117,7 +138,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer a.shares.give(actor.Name())
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
-	c := &call{actor: actor}
+	c := &call{actor: actor, base: a.Origin().Base(r)}
 	answer := &statusWriter{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
 	body, problem := a.admit(ctx, answer, r, c)
@@ -133,7 +154,11 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.CountFailure(r)
 	}
 	if !c.reached && answer.status >= 400 && answer.status < 500 {
-		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, codeOfStatus(answer.status))
+		code := codeOfStatus(answer.status)
+		if problem != nil {
+			code = problem.code()
+		}
+		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, code)
 	}
 }
 
@@ -192,6 +217,11 @@ type call struct {
 	// Idempotency-Key; resumed means that an earlier attempt may have made it.
 	recordID string
 	resumed  bool
+	// base is what a link to the console begins with.
+	base string
+	// link is the call of a request with a one-time link, and token its code.
+	link  access.Call
+	token authz.Secret
 }
 
 type callKey struct{}
