@@ -23,7 +23,7 @@ var foldsUnicode = map[string][]string{
 var mayFold = map[string]string{
 	"authz/urlpath/case.go unicode.ToLower":             "what an upstream may read of a path; it is compared, and never passed on",
 	"authz/urlpath/case.go unicode.ToUpper":             "likewise",
-	"cmd/keyward/main.go strings.ToLower":               "compares a message with the operator's arguments, to leave secrets out",
+	"cmd/keyward/command/env.go strings.ToLower":        "compares a message with the operator's arguments, to leave secrets out",
 	"config/suggest.go strings.ToLower":                 "suggests a word for the one in the operator's file",
 	"config/routes.go strings.ToUpper":                  "suggests a method for the one in the operator's file, which is ASCII",
 	"store/importer/keys.go bytes.ToLower":              "digests that the operator imports; what is not hexadecimal is refused",

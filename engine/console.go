@@ -11,6 +11,7 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/account"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/passwordhash"
@@ -23,10 +24,11 @@ import (
 
 // console is what the console listener serves by.
 type console struct {
-	service *manage.Service
-	files   *managedFiles
-	state   *managedState
-	handler extauthz.Handler
+	service  *manage.Service
+	accounts *account.Service
+	files    *managedFiles
+	state    *managedState
+	handler  extauthz.Handler
 
 	sessions session.Verifier
 	logins   *login.Authenticator
@@ -34,6 +36,9 @@ type console struct {
 
 // Service returns the service that changes keys and users; nil without a console.
 func (s *Snapshot) Service() *manage.Service { return s.console.service }
+
+// Accounts returns the service by which people come in and go; nil without a console.
+func (s *Snapshot) Accounts() *account.Service { return s.console.accounts }
 
 // State returns what managing remembers that is not a record; nil without a console.
 func (s *Snapshot) State() *state.DB {
@@ -82,17 +87,18 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: stores.Users}
 	s.console.service = manage.New(manage.Config{
-		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
-		HashPassword: hashOneAtATime(), CheckPassword: s.checkPassword, State: s.console.state.DB,
-		Rules: func(ctx context.Context) manage.KeyRules {
+		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		HashPassword: hashOneAtATime(),
+		Rules: func(ctx context.Context) store.KeyRules {
 			ended, err := stores.Users.Ended(ctx)
 			if err != nil {
 				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
 			}
-			return manage.KeyRules{MaxAge: maxAge, Ended: ended}
+			return store.KeyRules{MaxAge: maxAge, Ended: ended}
 		},
 		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
 	})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
 	return nil
 }
 
@@ -103,6 +109,10 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	if path := s.cfg.Revocations.File; path != "" {
 		revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path})
 		stores.Revocations, stores.RevocationEditor = revocations, revocations.Editor(log)
+	}
+	if path := s.cfg.Projects.File; path != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
+		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
 	}
 	return stores
 }

@@ -38,7 +38,7 @@ func (s *Service) RevokeKeys(ctx context.Context, a access.Actor, which Selectio
 	var done Revoked
 	var last *store.KeyRecord
 	if err == nil {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) (err error) {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) (err error) {
 			done = Revoked{}
 			last, err = s.revokeSelected(tx, a, which, &done)
 			return err
@@ -83,7 +83,7 @@ func (w Selection) members() int {
 func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string) (Revoked, error) {
 	keys, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{})
 	if err != nil {
-		return Revoked{}, asError(err)
+		return Revoked{}, AsStoreError(err)
 	}
 	rules := s.KeyRules(ctx)
 	r, err := s.EndUser(ctx, a, UserRef{Name: user})
@@ -92,7 +92,7 @@ func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string)
 	}
 	done := Revoked{Seq: r.Seq}
 	for i := range keys {
-		if rules.State(&keys[i], s.Now()) != KeyRevoked {
+		if rules.State(keys[i].Status(), s.Now()) != store.KeyRevoked {
 			done.IDs = append(done.IDs, keys[i].ID)
 		}
 	}

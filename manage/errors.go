@@ -41,10 +41,23 @@ type Error struct {
 	refused bool // what the actor asked for is there, and not for it
 }
 
-// isRefusal reports whether the error is one for the audit log: the actor asked for
+// IsRefusal reports whether the error is one for the audit log: the actor asked for
 // what it may not do.
-func (e *Error) isRefusal() bool {
+func (e *Error) IsRefusal() bool {
 	return e.refused || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid || e.Code == Reauthenticate
+}
+
+// Permitted reports whether the actor may ask for what failed: only the records, as
+// they are now, stand against it.
+func (e *Error) Permitted() bool {
+	switch e.Code {
+	case Conflict, Ended, Changed, Invalid:
+		return true
+	case NotFound:
+		return !e.refused
+	default:
+		return errors.Is(e.Cause, ErrDryRun)
+	}
 }
 
 // FieldError is what is wrong with one member of the caller's input.
@@ -126,8 +139,8 @@ func (p *problems) err() error {
 	}
 }
 
-// asError makes an Error of what a store returned.
-func asError(err error) error {
+// AsStoreError makes an Error of what a store returned.
+func AsStoreError(err error) error {
 	switch {
 	case err == nil || AsError(err) != nil:
 		return err

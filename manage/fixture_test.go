@@ -12,7 +12,6 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
-	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
@@ -37,10 +36,12 @@ func newFixture(t *testing.T) *fixture {
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
+	projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: filepath.Join(dir, "projects.jsonl")})
 	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
 	f.Service = New(Config{
 		Stores: Stores{
 			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
+			Projects: projects, ProjectEditor: projects.Editor(log),
 			RevocationEditor: f.revocations.Editor(log), Audit: log,
 		},
 		Hasher: hasher, Now: f.now,
@@ -72,6 +73,16 @@ func (f *fixture) ctx() context.Context { return context.Background() }
 func (f *fixture) user(name string, scopes []string, paths ...string) store.UserRecord {
 	f.Helper()
 	r, err := f.CreateUser(f.ctx(), f.admin, UserInput{Name: name, Scopes: scopes, Paths: paths})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return r
+}
+
+// project makes a project with the members, as an administrator does.
+func (f *fixture) project(name string, members ...string) store.Project {
+	f.Helper()
+	r, err := f.CreateProject(f.ctx(), f.admin, ProjectInput{Name: name, Members: members})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -124,60 +135,6 @@ func (f *fixture) bySession(user string, granted ...string) access.Actor {
 		f.Fatal(err)
 	}
 	return access.SessionActor(&r, access.Session{ID: "s_1", Login: f.now(), Roles: granted, ByPassword: true}, testCall)
-}
-
-// withState gives the Service sessions and one-time codes, and one password that every
-// user has.
-func (f *fixture) withState() *fixture {
-	f.Helper()
-	db, err := state.Open(f.ctx(), state.Config{Path: filepath.Join(f.TempDir(), "keyward.db"), SessionIdle: 30 * time.Minute, SessionMax: 12 * time.Hour, Now: f.now})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = db.Close() })
-	f.State = db
-	f.CheckPassword = func(_ context.Context, user string, password authz.Secret, _ authz.RawAddress) (authz.Secret, error) {
-		if password.Reveal() != testPassword {
-			return authz.Secret{}, &authz.CredentialError{Reason: authz.WrongPassword}
-		}
-		return authz.NewSecret(testHash), nil
-	}
-	return f
-}
-
-// setPassword gives the user the password that CheckPassword takes.
-func (f *fixture) setPassword(user string) {
-	f.Helper()
-	if user == "" {
-		return
-	}
-	f.wantCode("a password", f.SetPassword(f.ctx(), f.admin, UserRef{Name: user}, authz.NewSecret(testPassword)), "")
-}
-
-const testPassword = "correct horse"
-
-// login is the actor of a session of the user that the state file has, and its cookie.
-func (f *fixture) login(user string) (access.Actor, authz.Secret) {
-	f.Helper()
-	r, err := f.Users.Get(f.ctx(), user)
-	if err != nil {
-		f.Fatal(err)
-	}
-	_, cookie, err := f.State.Sessions.Create(f.ctx(), state.Login{User: user, Method: state.LoginPassword, Address: "192.0.2.1", After: r.SessionsFrom()})
-	if err != nil {
-		f.Fatal(err)
-	}
-	return f.bySessionCookie(cookie), cookie
-}
-
-// bySessionCookie is the actor of a session as it and its user are now.
-func (f *fixture) bySessionCookie(cookie authz.Secret) access.Actor {
-	f.Helper()
-	a, err := f.ActorOfSession(f.ctx(), cookie, testCall)
-	if err != nil {
-		f.Fatal(err)
-	}
-	return a
 }
 
 // entries are those of the audit log.

@@ -6,11 +6,27 @@ import (
 	"fmt"
 
 	"keyward/apikey"
-	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/importer"
 )
+
+// MayImport refuses, and records, an actor who may not import: before it sends many
+// keys.
+func (s *Service) MayImport(ctx context.Context, a access.Actor) error {
+	return s.finish(ctx, a, audit.KeyImport, "", 0, s.mayImport(a))
+}
+
+// ReadKey reads the key of a line, for ImportKeys: the key itself, or hashed its hash.
+// The error does not repeat it.
+func (s *Service) ReadKey(line int, text string, hashed bool, p *store.KeyParams) (store.ImportedKey, error) {
+	k, err := importer.KeyFormat{Hashed: hashed, InBasic: s.KeysInBasic}.ReadKey(text, p, s.Hasher)
+	k.Line = line
+	var bad problems
+	bad.check("", err)
+	return k, bad.err()
+}
 
 // ImportKeys imports keys of another system: all of them, or none. It needs
 // keyward:admin. Every key has its entry in the audit log, without the hint of its
@@ -19,11 +35,11 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 	var records []store.KeyRecord
 	err := s.mayImport(a)
 	if err == nil {
-		err = checkImport(keys)
+		err = s.checkImport(keys)
 	}
 	if err == nil && len(keys) > 0 {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
-			records, err = s.putImports(tx, a, keys)
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
+			records, err = s.putImports(ctx, tx, a, keys)
 			return err
 		})
 		err = atInputLine(keys, err)
@@ -36,74 +52,111 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 
 // putImports puts the records of the keys, which share what their entries say where
 // they share their parameters.
-func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
+func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
 	var changes []audit.Change
+	var bad LineErrors
 	for i := range keys {
 		r := &records[i]
 		var err error
 		if *r, err = s.maker.Imported(&keys[i], now); err != nil {
 			return nil, err
 		}
+		r.CreatedBy = a.Creator()
 		if i == 0 || keys[i].Params != keys[i-1].Params {
+			bad.Add(keys[i].Line, s.needProject(ctx, r.Project))
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)
 		}
 		tx.Put(r, a.Entry(audit.KeyImport, r.ID, changes))
 	}
-	return records, nil
+	return records, bad.Err()
 }
 
 // checkImport returns why some of the keys cannot be imported. Parameters are checked
 // once, which many keys share.
-func checkImport(keys []store.ImportedKey) error {
+func (s *Service) checkImport(keys []store.ImportedKey) error {
 	first := make(map[apikey.Digest]int, len(keys))
+	var bad LineErrors
 	for i := range keys {
 		k := &keys[i]
 		if line, twice := first[k.Hash]; twice {
-			return &Error{Code: Conflict, Detail: "a key is twice in the input", Cause: fmt.Errorf("input line %d: the key of line %d again: %w", k.Line, line, store.ErrDuplicate)}
-		}
-		first[k.Hash] = k.Line
-		if i > 0 && k.Params == keys[i-1].Params {
-			continue
-		}
-		if err := checkImported(k.Params); err != nil {
 			return &Error{
-				Code: Invalid, Detail: "a key of the input cannot be imported",
-				Fields: []FieldError{{fmt.Sprintf("/%d", i), detailOf(err)}}, Cause: fmt.Errorf("input line %d: %w", k.Line, err),
+				Code: Conflict, Detail: fmt.Sprintf("line %d has the key of line %d again", k.Line, line),
+				Cause: fmt.Errorf("input line %d: the key of line %d again: %w", k.Line, line, store.ErrDuplicate),
 			}
 		}
-	}
-	return nil
-}
-
-// checkImported returns why a key cannot have the parameters; the error is ErrInvalid.
-func checkImported(p *store.KeyParams) error {
-	if err := p.Check(); err != nil {
-		return err
-	}
-	if p.Rate != "" {
-		if _, err := authz.ParseRate(p.Rate); err != nil {
-			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		first[k.Hash] = k.Line
+		if i == 0 || k.Params != keys[i-1].Params {
+			bad.Add(k.Line, s.checkImported(k.Params))
 		}
 	}
+	return bad.Err()
+}
+
+// checkImported returns why a key cannot have the parameters.
+func (s *Service) checkImported(p *store.KeyParams) error {
 	var bad problems
-	checkManaging(&bad, p.Scopes)
-	if p.Scopes != nil && p.User == "" && len(access.Managing(*p.Scopes)) > 0 {
+	s.checkSettings(&bad, p)
+	if p.User == "" && len(access.Managing(orZero(p.Scopes))) > 0 {
 		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 	}
-	return errors.Unwrap(bad.err())
+	return bad.err()
 }
+
+// maxLines bounds how many lines an error names; all are counted.
+const maxLines = 100
+
+// LineErrors collects what is wrong with the lines of an input, so that all of it is
+// said at once.
+type LineErrors struct {
+	fields []FieldError
+	causes []error
+	lines  int
+}
+
+// Add adds what is wrong with a line; a nil error is nothing. The member x of line 3 is
+// /line/3/x.
+func (l *LineErrors) Add(line int, err error) {
+	if err == nil {
+		return
+	}
+	if l.lines++; l.lines > maxLines {
+		return
+	}
+	e := AsError(AsStoreError(err))
+	for _, f := range e.Fields {
+		l.fields = append(l.fields, FieldError{fmt.Sprintf("/line/%d%s", line, f.Pointer), f.Detail})
+	}
+	l.causes = append(l.causes, fmt.Errorf("input line %d: %w", line, e.Cause))
+}
+
+// Err returns all of it as an Error, nil if nothing is wrong.
+func (l *LineErrors) Err() error {
+	if l.lines == 0 {
+		return nil
+	}
+	causes := l.causes
+	if more := l.lines - maxLines; more > 0 {
+		causes = append(causes, fmt.Errorf("and %d more lines", more))
+	}
+	return &Error{Code: Invalid, Detail: fmt.Sprintf("%d lines cannot be imported", l.lines), Fields: l.fields, Cause: errors.Join(causes...)}
+}
+
+// InvalidMembers returns the Error of members that a caller sent and that cannot be
+// accepted.
+func InvalidMembers(fields ...FieldError) error { return (&problems{fields}).err() }
 
 // atInputLine adds to the error of an import the line of the input that it is about.
 func atInputLine(keys []store.ImportedKey, err error) error {
 	var known *store.DuplicateKeyError
-	if errors.As(err, &known) {
-		return fmt.Errorf("input line %d: %w", keys[known.Put].Line, err)
+	if !errors.As(err, &known) {
+		return err
 	}
-	return err
+	line := keys[known.Put].Line
+	return &Error{Code: Conflict, Detail: fmt.Sprintf("line %d has a key that is there already", line), Cause: fmt.Errorf("input line %d: %w", line, err)}
 }
 
 func lastSeq(records []store.KeyRecord) int64 {
@@ -120,7 +173,7 @@ func (s *Service) ImportUsers(ctx context.Context, a access.Actor, users []store
 	var records []store.UserRecord
 	err := s.mayImport(a)
 	if err == nil && len(users) > 0 {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			records, err = s.putUsers(tx, a, users)
 			return err
 		})

@@ -54,7 +54,7 @@ func TestImportKeys(t *testing.T) {
 		"a prefix that no key has":        {imported(4, store.KeyParams{Prefix: "a b"}), Invalid, "input line 4: invalid: "},
 		"a rate that is not one":          {imported(4, store.KeyParams{Rate: "often"}), Invalid, "input line 4: invalid: "},
 		"a managing scope without a user": {imported(4, store.KeyParams{Scopes: scopes(access.ScopeRead)}), Invalid, "input line 4: invalid: a scope that begins with keyward: needs a user"},
-		"an unknown managing scope":       {imported(4, store.KeyParams{User: "alice", Scopes: scopes("keyward:root")}), Invalid, "input line 4: invalid: the managing scope 1"},
+		"an unknown managing scope":       {imported(4, store.KeyParams{User: "alice", Scopes: scopes("keyward:root")}), Invalid, "input line 4: invalid: the managing scope 1 of the list is not known"},
 		"twice in the input":              {imported(3, store.KeyParams{}), Conflict, "input line 3: the key of line 3 again: there already"},
 		"in the store":                    {imported(1, store.KeyParams{}), Conflict, "input line 1: key " + records[0].ID + ": there already"},
 	} {

@@ -35,7 +35,7 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 		err = s.checkKey(&p)
 	}
 	if err == nil {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
@@ -47,6 +47,9 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 				return err
 			}
 			if err := s.mayMakeSecret(a, r.User); err != nil {
+				return err
+			}
+			if err := s.needProject(ctx, r.Project); err != nil {
 				return err
 			}
 			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
@@ -112,7 +115,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 		err = checkReason(ref.Reason)
 	}
 	if err == nil {
-		err = s.KeyEditor.Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
 			before, err := tx.Get(ref.ID)
 			if err != nil {
 				return err
@@ -135,6 +138,11 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 			}
 			if action == audit.KeyRotate {
 				if err := s.mayMakeSecret(a, after.User); err != nil {
+					return err
+				}
+			}
+			if after.Project != before.Project {
+				if err := s.needProject(ctx, after.Project); err != nil {
 					return err
 				}
 			}
@@ -171,16 +179,4 @@ func (s *Service) checkKey(p *store.KeyParams) error {
 		bad.add("/prefix", "is not one by which keys are recognised here")
 	}
 	return bad.err()
-}
-
-// checkManaging adds the managing scopes of a key that are not known.
-func checkManaging(bad *problems, scopes *[]string) {
-	if scopes == nil {
-		return
-	}
-	for i, scope := range access.Managing(*scopes) {
-		if !access.KnownScope(scope) {
-			bad.add("/scopes", "the managing scope %d of the list is not known", i+1)
-		}
-	}
 }

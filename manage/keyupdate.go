@@ -133,10 +133,11 @@ func (s *Service) EndGrace(ctx context.Context, a access.Actor, ref KeyRef) (sto
 
 // changeable returns why the key cannot be changed, other than by what ends it.
 func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.Time) error {
-	switch s.KeyRules(ctx).State(r, now) {
-	case KeyRevoked:
+	rules := s.KeyRules(ctx)
+	switch rules.State(r.Status(), now) {
+	case store.KeyRevoked:
 		return store.ErrRevoked
-	case KeyUnsupported:
+	case store.KeyUnsupported:
 		return store.ErrUnsupported
 	default:
 		return nil
@@ -161,7 +162,10 @@ func tooLong(reason string) error {
 
 // checkSettings adds what is wrong with what a key may do and when.
 func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
-	bad.check("", p.Check())
+	checkAccess(bad, p.Paths, orZero(p.Scopes))
+	rest := *p
+	rest.Paths, rest.Scopes = nil, nil
+	bad.check("", rest.Check())
 	if p.Rate != "" {
 		if _, err := authz.ParseRate(p.Rate); err != nil {
 			bad.check("/rate", err)
@@ -170,5 +174,4 @@ func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
 	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
 		bad.add("/expires", "is not in the future")
 	}
-	checkManaging(bad, p.Scopes)
 }

@@ -7,7 +7,6 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
-	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -56,14 +55,18 @@ revoke all of a user          | +        +        +        f        f        f  
 revoke all of an admin        | +        +        f        f        f        f        f        f        f        f        f        f        f
 set password                  | +        +        f        f        f        f        f        f        f        f        f        f        f
 delete user                   | +        +        f        f        f        f        f        f        f        f        f        f        f
-link for another              | +        +        f        b        f        f        f        f        f        f        f        f        f
-link for a bounded user       | +        +        f        +        f        f        f        f        f        f        f        f        f
-link for an admin             | +        +        f        f        f        f        f        f        f        f        f        f        f
-change own password           | +        f        f        f        f        f        +        f        f        f        f        f        f
-read own sessions             | +        +        +        f        f        +        +        f        f        f        f        f        f
-end own session               | +        +        +        f        f        +        +        f        f        f        f        f        f
-end another's session         | n        n        n        f        f        n        n        f        f        f        f        f        f
+create project                | +        +        f        f        f        f        f        f        f        f        f        f        f
+update project                | +        +        f        f        f        f        f        f        f        f        f        f        f
+delete project                | +        +        f        f        f        f        f        f        f        f        f        f        f
+read project                  | +        +        f        f        +        f        f        f        f        f        f        f        f
+read projects                 | +        +        f        f        +        f        f        f        f        f        f        f        f
+create own key as a member    | +        +        +        f        f        +        +        f        f        f        f        f        f
+create own key, no member     | +        +        b        f        f        b        b        f        f        f        f        f        f
+create another's as a member  | +        +        b        f        f        f        f        f        f        f        f        f        f
+rotate own key, no member     | +        +        b        f        f        b        b        f        f        f        f        f        f
 read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
+read usage of own key         | +        +        +        f        +        +        +        f        f        f        f        f        f
+read usage of another's key   | +        +        +        f        +        n        n        f        f        f        f        f        f
 set new user                  | +        +        f        b        f        f        f        f        f        f        f        f        f
 set new bounded user          | +        +        f        +        f        f        f        f        f        f        f        f        f
 set user with a password      | +        +        f        f        f        f        f        f        f        f        f        f        f
@@ -323,27 +326,53 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 		_, err := f.RevokeTokens(f.ctx(), a, f.now())
 		return err
 	},
-	"link for another": func(f *fixture, a access.Actor) error { return f.withState().tryLink(a, "other") },
-	"link for a bounded user": func(f *fixture, a access.Actor) error {
-		f.user("narrow", []string{"read"}, "/api/v1")
-		return f.withState().tryLink(a, "narrow")
-	},
-	"link for an admin": func(f *fixture, a access.Actor) error { return f.withState().tryLink(a, "root2") },
-	"change own password": func(f *fixture, a access.Actor) error {
-		f.withState().setPassword(a.User())
-		if a.Session() != "" {
-			a, _ = f.login(a.User())
-		}
-		_, err := f.ChangeOwnPassword(f.ctx(), a, authz.NewSecret(testPassword), authz.NewSecret("battery staple"))
+	"create project": func(f *fixture, a access.Actor) error {
+		_, err := f.CreateProject(f.ctx(), a, ProjectInput{Name: "web"})
 		return err
 	},
-	"read own sessions": func(f *fixture, a access.Actor) error {
-		f.withState()
-		_, _, err := f.OwnSessions(f.ctx(), a, store.Page{Limit: 1})
+	"update project": func(f *fixture, a access.Actor) error {
+		f.project("web")
+		_, err := f.UpdateProject(f.ctx(), a, ProjectRef{Name: "web"}, ProjectPatch{Members: scopes("plain")})
 		return err
 	},
-	"end own session":       func(f *fixture, a access.Actor) error { return f.withState().tryEndSession(a, a.User()) },
-	"end another's session": func(f *fixture, a access.Actor) error { return f.withState().tryEndSession(a, "other") },
+	"delete project": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops")
+		return f.DeleteProject(f.ctx(), a, ProjectRef{Name: "web"})
+	},
+	"read project": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops")
+		_, err := f.Project(f.ctx(), a, "web")
+		return err
+	},
+	"read projects": func(f *fixture, a access.Actor) error {
+		_, _, err := f.ListProjects(f.ctx(), a, store.ProjectFilter{}, store.Page{Limit: 1})
+		return err
+	},
+	"create own key as a member": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops")
+		return f.tryCreate(a, store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"create own key, no member": func(f *fixture, a access.Actor) error {
+		f.project("web", "other")
+		return f.tryCreate(a, store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"create another's as a member": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops", "other")
+		return f.tryCreate(a, store.KeyParams{User: "other", Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"rotate own key, no member": func(f *fixture, a access.Actor) error {
+		f.project("web", "other")
+		key := f.key(store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+		return f.tryRotate(a, key, true)
+	},
+	"read usage of own key": func(f *fixture, a access.Actor) error {
+		_, err := f.KeyUsage(f.ctx(), a, f.ownKey(a).ID)
+		return err
+	},
+	"read usage of another's key": func(f *fixture, a access.Actor) error {
+		_, err := f.KeyUsage(f.ctx(), a, f.key(store.KeyParams{User: "other"}).ID)
+		return err
+	},
 	"read audit log": func(f *fixture, a access.Actor) error {
 		_, _, err := f.AuditLog(f.ctx(), a, store.AuditFilter{}, store.Page{Limit: 1})
 		return err
@@ -398,36 +427,6 @@ func (f *fixture) trySet(a access.Actor, name string, patch UserPatch) error {
 	_, err := f.SetUser(f.ctx(), a, UserRef{Name: name}, patch, nil)
 	if now, _ := f.Users.Get(f.ctx(), name); (err == nil) == (now.Version() == before.Version()) {
 		f.Errorf("%v: %+v is %+v", err, before, now)
-	}
-	return err
-}
-
-// tryLink makes a link for the user; one that is refused ends no link before it.
-func (f *fixture) tryLink(a access.Actor, name string) error {
-	f.Helper()
-	before, _, err := f.CreatePasswordLink(f.ctx(), f.admin, UserRef{Name: name})
-	f.wantCode("a link", err, "")
-	token, _, err := f.CreatePasswordLink(f.ctx(), a, UserRef{Name: name})
-	if token.Empty() != (err != nil) {
-		f.Errorf("%v, and a token: %t", err, !token.Empty())
-	}
-	if _, dead := f.Link(f.ctx(), state.PurposePassword, before); (dead != nil) != (err == nil) {
-		f.Errorf("%v, and the link before: %v", err, dead)
-	}
-	return err
-}
-
-// tryEndSession ends a session of the user; one that is not ended stays.
-func (f *fixture) tryEndSession(a access.Actor, user string) error {
-	f.Helper()
-	if user == "" {
-		user = "plain"
-	}
-	session, cookie, err := f.State.Sessions.Create(f.ctx(), state.Login{User: user, Method: state.LoginPassword})
-	f.wantCode("a session", err, "")
-	err = f.EndSession(f.ctx(), a, session.ID)
-	if _, ended := f.State.Sessions.Find(f.ctx(), cookie); (ended == nil) != (err != nil) {
-		f.Errorf("%v, and the session: %v", err, ended)
 	}
 	return err
 }

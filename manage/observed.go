@@ -6,21 +6,35 @@ import (
 
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
 )
 
-// KeyUsage returns the use of a key. It needs keyward:read or keyward:keys, or the
-// key is the actor's own and asked for as such.
-func (s *Service) KeyUsage(ctx context.Context, a access.Actor, ref KeyRef) (usage.Usage, error) {
-	if _, err := s.Key(ctx, a, ref); err != nil {
+// KeyUsage returns the use of a key. It needs keyward:read or keyward:keys; with
+// keyward:self or a session the keys of the actor's user, and any other is NotFound.
+func (s *Service) KeyUsage(ctx context.Context, a access.Actor, id string) (usage.Usage, error) {
+	if err := s.maySeeUsage(ctx, a, id); err != nil {
 		return usage.Usage{}, err
 	}
 	if s.Usage == nil {
 		return usage.Usage{}, nil
 	}
-	used, err := s.Usage(ref.ID)
-	return used, asError(err)
+	used, err := s.Usage(id)
+	return used, AsStoreError(err)
+}
+
+// maySeeUsage refuses, and records, an actor who may not see the use of the key.
+func (s *Service) maySeeUsage(ctx context.Context, a access.Actor, id string) error {
+	if err := s.mayRead(ctx, a, access.Read|access.Keys|access.Self, false, "usage"); err != nil {
+		return err
+	}
+	r, err := s.Keys.Get(ctx, id)
+	if err == nil && !a.Has(access.Read|access.Keys) && !owns(a, &r) {
+		s.Refuse(ctx, a, audit.Read, id, NotFound)
+		err = store.ErrNotFound
+	}
+	return AsStoreError(err)
 }
 
 // Decision returns a recent denial of this process, and what would be decided for the
@@ -40,7 +54,7 @@ func (s *Service) Decision(ctx context.Context, a access.Actor, id string) (*den
 	if errors.Is(err, denials.ErrNotRepeatable) {
 		err = nil
 	}
-	return denial, now, asError(err)
+	return denial, now, AsStoreError(err)
 }
 
 // KeyLimit returns what is left of a key's rate limit; nil if it has none. It needs
@@ -53,7 +67,7 @@ func (s *Service) KeyLimit(ctx context.Context, a access.Actor, id string) (*Key
 		return nil, err
 	}
 	limit, err := s.Limits.KeyLimit(ctx, id)
-	return limit, asError(err)
+	return limit, AsStoreError(err)
 }
 
 // ResetKeyLimit makes the key's count that of one never used. It needs keyward:keys.
@@ -76,5 +90,5 @@ func (s *Service) ResetKeyLimit(ctx context.Context, a access.Actor, id string) 
 // hasKey returns NotFound unless there is such a key.
 func (s *Service) hasKey(ctx context.Context, id string) error {
 	_, err := s.Keys.Get(ctx, id)
-	return asError(err)
+	return AsStoreError(err)
 }

@@ -2,12 +2,10 @@ package manage
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"keyward/authz"
 	"keyward/manage/access"
-	"keyward/manage/state"
 	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
@@ -60,89 +58,79 @@ func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, 
 	return err
 }
 
-// ChangeOwnPassword replaces the password of the user of a session, which must give the
-// current one. The user's other sessions and the tokens of its logins end, and its keys
-// stay. The session goes on under the cookie that is returned.
-func (s *Service) ChangeOwnPassword(ctx context.Context, a access.Actor, current, password authz.Secret) (cookie authz.Secret, err error) {
-	if a.Session() == "" || s.State == nil || s.CheckPassword == nil {
-		return cookie, s.finish(ctx, a, audit.UserPassword, a.Name(), 0, refuse(Forbidden, "changing one's own password needs a session"))
-	}
-	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
-	if err != nil {
-		return cookie, asStateError(err)
-	}
-	verified, err := s.CheckPassword(ctx, a.User(), current, authz.RawAddress(a.Address()))
+// ReplacePassword sets the password of the user that the actor has proved to be, by the
+// current password or by a one-time link; proof returns why the proof is not one for the
+// user's record as it is then. The user's sessions and the tokens of its logins end.
+func (s *Service) ReplacePassword(ctx context.Context, a access.Actor, password authz.Secret, proof func(*store.UserRecord) error) (store.UserRecord, error) {
+	var after store.UserRecord
+	err := mayReplacePassword(a)
 	var hash string
-	if err = asLoginError(err); err == nil {
+	if err == nil {
 		hash, err = s.hashOf(ctx, password)
 	}
-	if err != nil {
-		return cookie, s.finish(ctx, a, audit.UserPassword, a.Name(), 0, err)
+	if err == nil {
+		err = changing(ctx, s, s.UserEditor, func(tx store.Tx[store.UserRecord]) error {
+			before, err := tx.Get(a.Name())
+			if err == nil {
+				err = proof(&before)
+			}
+			if err == nil && before.Unsupported {
+				err = store.ErrUnsupported
+			}
+			if err != nil {
+				return err
+			}
+			after = before.Clone()
+			now := s.Now().UTC()
+			after.Password, after.MustChange = hash, false
+			after.EndLogins(now)
+			after.At = now
+			if err := checkService(&after); err != nil {
+				return err
+			}
+			tx.Put(&after, a.Entry(audit.UserPassword, after.Name, userChanges(&before, &after)))
+			return nil
+		})
 	}
-	r, err := s.editProven(ctx, a, audit.UserPassword, func(r *store.UserRecord, now time.Time) error {
-		if r.Password != verified.Reveal() {
-			return refuse(Changed, "the password was changed meanwhile")
-		}
-		replacePassword(r, hash, now)
+	return s.finishUser(ctx, a, audit.UserPassword, a.Name(), after, err)
+}
+
+// mayReplacePassword refuses an actor who has proved nothing beside its credential: a
+// key never sets its user's password.
+func mayReplacePassword(a access.Actor) error {
+	if a.Session() != "" || a.ByLink() {
 		return nil
-	})
-	if err != nil {
-		return cookie, err
 	}
-	if _, cookie, err = s.State.Sessions.Renew(ctx, session, r.SessionsFrom()); err != nil {
-		return authz.Secret{}, &Error{Code: StoreUnavailable, Detail: "the password was changed; the session cannot go on", Cause: err}
+	return refuse(Forbidden, "changing one's own password needs a session")
+}
+
+// MayLink returns the user for whom the actor may make a link that sets the password. It
+// needs keyward:users, for a user within the actor's bounds and without a keyward:
+// scope, or keyward:admin.
+func (s *Service) MayLink(ctx context.Context, a access.Actor, ref UserRef) (store.UserRecord, error) {
+	user, err := s.linked(ctx, a, ref)
+	return user, s.finish(ctx, a, audit.LinkCreate, ref.Name, 0, err)
+}
+
+func (s *Service) linked(ctx context.Context, a access.Actor, ref UserRef) (store.UserRecord, error) {
+	if err := mayChangeUsers(a); err != nil {
+		return store.UserRecord{}, err
 	}
-	return cookie, nil
-}
-
-// replacePassword sets a password that its user has chosen.
-func replacePassword(r *store.UserRecord, hash string, now time.Time) {
-	r.Password, r.MustChange = hash, false
-	r.EndLogins(now)
-}
-
-// editProven makes one change of the user that the actor has proved to be, by the
-// current password or by a link. It needs no role, and changes nothing that the user
-// may do.
-func (s *Service) editProven(ctx context.Context, a access.Actor, action audit.Action, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
-	return s.editRecord(ctx, a, UserRef{Name: a.Name()}, action, nil, edit, func(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error {
-		if before.Unsupported {
-			return store.ErrUnsupported
-		}
-		if err := checkService(after); err != nil {
-			return err
-		}
-		tx.Put(after, a.Entry(action, after.Name, userChanges(before, after)))
-		return nil
-	})
-}
-
-// asLoginError is what a caller learns of a password that was not accepted.
-func asLoginError(err error) error {
-	denied, ok := errors.AsType[*authz.CredentialError](err)
+	user, err := s.Users.Get(ctx, ref.Name)
+	if err == nil {
+		err = ref.IfMatch.Match(&user)
+	}
 	switch {
-	case err == nil:
-		return nil
-	case !ok:
-		return &Error{Code: StoreUnavailable, Detail: "the password cannot be verified now", Cause: err}
-	case denied.Reason == authz.RateLimited:
-		return refuse(RateLimited, "too many failed attempts from this address")
-	case denied.Reason == authz.Overloaded:
-		return refuse(Overloaded, "too many passwords are being verified")
-	}
-	var bad problems
-	bad.add("/current", "is not the current password")
-	return bad.err()
-}
-
-// asStateError makes an Error of what the state file returned.
-func asStateError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, state.ErrNotFound):
-		return &Error{Code: NotFound, Detail: "there is no such session or link, or it has ended", Cause: err}
+	case err != nil:
+	case user.Unsupported:
+		err = store.ErrUnsupported
+	case user.Service:
+		err = refuse(Conflict, "the user is a program, which has no password")
 	default:
-		return &Error{Code: StoreUnavailable, Detail: "the state file cannot be read or written", Cause: err}
+		// What a change of the user to what it is would need.
+		if err = mayChangeUser(a, audit.UserPassword, &user, &user); err == nil {
+			err = s.mayMakeSecret(a, "")
+		}
 	}
+	return user, err
 }

@@ -21,7 +21,7 @@ func (s *Service) Key(ctx context.Context, a access.Actor, ref KeyRef) (store.Ke
 		err = store.ErrNotFound
 	}
 	if err != nil {
-		return store.KeyRecord{}, asError(err)
+		return store.KeyRecord{}, AsStoreError(err)
 	}
 	return r, nil
 }
@@ -33,7 +33,7 @@ func (s *Service) MadeKey(ctx context.Context, a access.Actor, id string) (store
 	if err == nil {
 		err = s.mayChangeKeys(a, r.User)
 	}
-	return r, asError(err)
+	return r, AsStoreError(err)
 }
 
 // FindKey returns the key whose secret this is, also one that has ended. A secret of
@@ -46,7 +46,7 @@ func (s *Service) FindKey(ctx context.Context, a access.Actor, secret authz.Secr
 	if errors.Is(err, store.ErrRevoked) {
 		return r, true, nil
 	}
-	return r, false, asError(err)
+	return r, false, AsStoreError(err)
 }
 
 // ListKeys returns a page of the keys that the filter selects. It needs keyward:read
@@ -70,7 +70,7 @@ func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) 
 
 func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
 	all, next, err := s.Keys.List(ctx, filter, page)
-	return all, next, asListError(err)
+	return all, next, AsListError(err)
 }
 
 // User returns a user. It needs keyward:read or keyward:users.
@@ -79,7 +79,7 @@ func (s *Service) User(ctx context.Context, a access.Actor, name string) (store.
 		return store.UserRecord{}, err
 	}
 	r, err := s.Users.Get(ctx, name)
-	return r, asError(err)
+	return r, AsStoreError(err)
 }
 
 // ListUsers returns a page of the users that the filter selects. It needs
@@ -89,7 +89,7 @@ func (s *Service) ListUsers(ctx context.Context, a access.Actor, filter store.Us
 		return nil, "", err
 	}
 	all, next, err := s.Users.List(ctx, filter, page)
-	return all, next, asListError(err)
+	return all, next, AsListError(err)
 }
 
 // AuditLog returns a page of the audit log. It needs keyward:read.
@@ -98,15 +98,48 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 		return nil, "", err
 	}
 	entries, next, err := s.Audit.List(ctx, filter, page)
-	return entries, next, asListError(err)
+	return entries, next, AsListError(err)
 }
 
-// asListError is asError for a list: the cursor is what a caller can have wrong.
-func asListError(err error) error {
-	err = asError(err)
+// AsListError is asError for a list: the cursor is what a caller can have wrong.
+func AsListError(err error) error {
+	err = AsStoreError(err)
 	if e := AsError(err); e != nil && e.Code == Invalid {
 		e.Detail = "the request has members that cannot be accepted"
 		e.Fields = []FieldError{{"/query/cursor", "is not a cursor of this list"}}
 	}
 	return err
+}
+
+// ActorOf returns the actor of a key that was verified, as the key and its user are
+// now: the zero Actor if one of them has ended since.
+func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
+	key, err := s.Keys.Get(ctx, keyID)
+	if err != nil {
+		return access.Actor{}, AsStoreError(err)
+	}
+	if key.User == "" {
+		return access.KeyActor(&key, nil, s.Now(), call), nil
+	}
+	user, err := s.Users.Get(ctx, key.User)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return access.Actor{}, nil // deleted since the key was verified
+	case err != nil:
+		return access.Actor{}, AsStoreError(err)
+	}
+	return access.KeyActor(&key, &user, s.Now(), call), nil
+}
+
+// Renew returns the actor of a key as the key and its user are now: the zero Actor if
+// the key has ended meanwhile.
+func (s *Service) Renew(ctx context.Context, a access.Actor) (access.Actor, error) {
+	if a.Key() == "" {
+		return a, nil
+	}
+	now, err := s.ActorOf(ctx, a.Key(), access.Call{Via: a.Via()})
+	if err != nil || !now.Known() {
+		return access.Actor{}, err
+	}
+	return now.WithCallOf(a), nil
 }

@@ -90,7 +90,7 @@ func (s *Service) ListRevocations(ctx context.Context, a access.Actor, filter st
 		return nil, "", errNoRevocations
 	}
 	all, next, err := s.Revocations.List(ctx, filter, page)
-	return all, next, asListError(err)
+	return all, next, AsListError(err)
 }
 
 var (
@@ -113,7 +113,7 @@ func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.
 	}
 	target := r.TokenID + r.SessionID + r.Subject
 	if err == nil {
-		err = s.RevocationEditor.Edit(ctx, func(tx store.Tx[store.Revocation]) error {
+		err = s.editRevocations(ctx, a, func(tx store.Tx[store.Revocation]) error {
 			r.At, r.By = s.Now().UTC(), a.Creator()
 			tx.Put(&r, a.Entry(audit.RevocationCreate, target, revocationChanges(&r)))
 			return nil

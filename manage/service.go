@@ -10,7 +10,6 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
-	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -28,6 +27,10 @@ type Stores struct {
 	Revocations      store.RevocationReader // nil: none can be made
 	RevocationEditor store.Editor[store.Revocation]
 
+	// Without them, the project of a key is only a name.
+	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectEditor store.Editor[store.Project]
+
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
@@ -37,10 +40,12 @@ type Config struct {
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
 	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) KeyRules
+	Rules func(context.Context) store.KeyRules
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
+	// KeysInBasic means that keys may be in Basic credentials too; see [authz.CheckKey].
+	KeysInBasic bool
 	// KeyRate is the rate of keys without one of their own; zero: they have no limit.
 	KeyRate authz.Rate
 	// HashPassword hashes a password, within the bounds of the server's pool.
@@ -48,15 +53,11 @@ type Config struct {
 	// LatestKey returns when the latest key of the user was made, zero if it has none.
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
-	// CheckPassword returns the stored hash that a user's password matches. It counts
-	// failed attempts of the client, and its error is that of an authz.Verifier. nil: no
-	// user has a session.
-	CheckPassword func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error)
-	// State has the sessions and the one-time codes; nil: there are none.
-	State *state.DB
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind. nil: no checks are made here.
 	Await func(ctx context.Context, kind string, seq int64) error
+	// Changed counts a change of a record that was made; nil counts nothing.
+	Changed func(audit.Action)
 
 	// Usage returns the use of a key; nil: none is known.
 	Usage func(keyID string) (usage.Usage, error)
@@ -106,6 +107,10 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.KeyEditor, cfg.UserEditor = dryRunEditor[store.KeyRecord]{cfg.KeyEditor}, dryRunEditor[store.UserRecord]{cfg.UserEditor}
+	if cfg.RevocationEditor != nil {
+		cfg.RevocationEditor = dryRunEditor[store.Revocation]{cfg.RevocationEditor}
+	}
 	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
 }
 
@@ -132,17 +137,17 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 		}
 		return nil
 	}
-	err = asError(err)
-	if e := AsError(err); e.isRefusal() {
+	err = AsStoreError(err)
+	if e := AsError(err); e.IsRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
 }
 
 // KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) KeyRules {
+func (s *Service) KeyRules(ctx context.Context) store.KeyRules {
 	if s.Rules == nil {
-		return KeyRules{}
+		return store.KeyRules{}
 	}
 	return s.Rules(ctx)
 }

@@ -19,7 +19,7 @@ func (s *Service) SetUser(ctx context.Context, a access.Actor, ref UserRef, patc
 	hash, err := s.checkUserPatch(ctx, a, patch, password)
 	var after store.UserRecord
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			now := s.Now().UTC()
 			action = actionOf(patch, password) // the Edit may run again, and find the user then
 			before, err := tx.Get(ref.Name)
@@ -75,7 +75,7 @@ func (s *Service) checkUserPatch(ctx context.Context, a access.Actor, patch User
 		return "", refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
 	}
 	var bad problems
-	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
+	checkAccess(&bad, orZero(patch.Paths), orZero(patch.Scopes))
 	if password != nil && !passwordhash.ValidPassword(*password) {
 		bad.check("/password", passwordhash.ErrPassword)
 	}

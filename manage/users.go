@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"keyward/authz"
@@ -46,10 +47,7 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 	var r store.UserRecord
 	hash, err := s.checkUser(ctx, a, in)
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
-			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
-				return errors.Join(err, store.ErrDuplicate)
-			}
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			now := s.Now().UTC()
 			r = store.UserRecord{
 				Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, MustChange: in.MustChange, Service: in.Service,
@@ -57,6 +55,9 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 			}
 			if err := mayGrant(a, &r); err != nil {
 				return err
+			}
+			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
+				return errors.Join(err, store.ErrDuplicate)
 			}
 			tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
 			return nil
@@ -100,15 +101,21 @@ func checkService(r *store.UserRecord) error {
 	return bad.err()
 }
 
-// checkAccess adds what is wrong with the paths and scopes of a record.
+// checkAccess adds the paths and scopes that a record cannot have, each by its place in
+// its list: the errors do not repeat what the caller sent.
 func checkAccess(bad *problems, paths, scopes []string) {
-	_, _, err := store.CompileAccess(paths, nil)
-	bad.check("/paths", err)
-	_, _, err = store.CompileAccess(nil, scopes)
-	bad.check("/scopes", err)
-	for _, scope := range access.Managing(scopes) {
-		if !access.KnownScope(scope) {
-			bad.add("/scopes", "has a scope that begins with %s and is not known", access.ScopePrefix)
+	for i, path := range paths {
+		if _, _, err := store.CompileAccess([]string{path}, nil); err != nil {
+			bad.add(fmt.Sprintf("/paths/%d", i), "path %d of the list: %v", i+1, errors.Unwrap(err))
+		}
+	}
+	for i, scope := range scopes {
+		pointer := fmt.Sprintf("/scopes/%d", i)
+		if _, _, err := store.CompileAccess(nil, []string{scope}); err != nil {
+			bad.add(pointer, "scope %d of the list is not a scope: it is visible ASCII without quote and backslash (RFC 6749 section 3.3)", i+1)
+		}
+		if len(access.Managing([]string{scope})) > 0 && !access.KnownScope(scope) {
+			bad.add(pointer, "the managing scope %d of the list is not known", i+1)
 		}
 	}
 }
@@ -118,18 +125,19 @@ func checkAccess(bad *problems, paths, scopes []string) {
 func (s *Service) UpdateUser(ctx context.Context, a access.Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
 	action := actionOf(patch, nil)
 	var bad problems
-	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
+	checkAccess(&bad, orZero(patch.Paths), orZero(patch.Scopes))
 	if err := bad.err(); err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
 	}
 	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error { return patch.apply(r, action, now) })
 }
 
-func orEmpty(list *[]string) []string {
-	if list == nil {
-		return nil
+// orZero returns what p points to, the zero value for nil.
+func orZero[T any](p *T) (value T) {
+	if p != nil {
+		value = *p
 	}
-	return *list
+	return value
 }
 
 // DeleteUser ends a user, and with it, in the same step, its keys and tokens. It
@@ -183,18 +191,10 @@ func (s *Service) changeUser(ctx context.Context, a access.Actor, ref UserRef, a
 // editUser makes one change of one user, unless the actor is refused before it learns
 // which users are there. Every change but a creation goes through it.
 func (s *Service) editUser(ctx context.Context, a access.Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error) (store.UserRecord, error) {
-	return s.editRecord(ctx, a, ref, action, refused, edit, func(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error {
-		return putUser(a, tx, action, before, after)
-	})
-}
-
-// editRecord makes one change of one user, which put puts if the actor may make it.
-func (s *Service) editRecord(ctx context.Context, a access.Actor, ref UserRef, action audit.Action, refused error, edit func(*store.UserRecord, time.Time) error,
-	put func(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error) (store.UserRecord, error) {
 	var after store.UserRecord
 	err := refused
 	if err == nil {
-		err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) error {
+		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			before, err := tx.Get(ref.Name)
 			if err != nil {
 				return err
@@ -208,7 +208,7 @@ func (s *Service) editRecord(ctx context.Context, a access.Actor, ref UserRef, a
 				return err
 			}
 			after.At = now
-			return put(tx, &before, &after)
+			return putUser(a, tx, action, &before, &after)
 		})
 	}
 	return s.finishUser(ctx, a, action, ref.Name, after, err)
@@ -237,27 +237,4 @@ func putUser(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action,
 		tx.Put(after, a.Entry(action, after.Name, userChanges(before, after)))
 	}
 	return err
-}
-
-// keepAdministrator refuses a change that leaves no enabled administrator.
-func keepAdministrator(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error {
-	if !administers(before) || administers(after) {
-		return nil
-	}
-	others := 0
-	err := tx.Each(func(r *store.UserRecord) error {
-		if r.Name != after.Name && administers(r) {
-			others++
-		}
-		return nil
-	})
-	if err == nil && others == 0 {
-		err = refuse(Conflict, "the last enabled administrator stays")
-	}
-	return err
-}
-
-// administers reports whether the user is an enabled administrator.
-func administers(r *store.UserRecord) bool {
-	return !r.Disabled && !r.Unsupported && r.Deleted.IsZero() && access.RolesOf(r.Scopes).Has(access.Admin)
 }

@@ -11,24 +11,24 @@ import (
 // KeyView is what is shown of a key, in the commands and in the API alike: all but
 // the hashes.
 type KeyView struct {
-	ID       string        `json:"id"`
-	Key      string        `json:"key,omitempty"` // only when the key is created or rotated
-	Name     string        `json:"name,omitempty"`
-	State    KeyState      `json:"state"`
-	User     string        `json:"user,omitempty"`
-	Project  string        `json:"project,omitempty"`
-	Paths    []string      `json:"paths,omitempty"`
-	Scopes   *[]string     `json:"scopes,omitempty"` // nil: its user's
-	Rate     string        `json:"rate,omitempty"`
-	Prefix   string        `json:"prefix"`
-	Hint     string        `json:"hint"`
-	Format   apikey.Format `json:"format"`
-	Created  time.Time     `json:"created"`
-	Expires  time.Time     `json:"expires,omitzero"`
-	Revoked  time.Time     `json:"revoked,omitzero"`
-	Deleted  time.Time     `json:"deleted,omitzero"`
-	UserGone time.Time     `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
-	Previous []time.Time   `json:"previous_until,omitempty"` // ends of graces
+	ID       string         `json:"id"`
+	Key      string         `json:"key,omitempty"` // only when the key is created or rotated
+	Name     string         `json:"name,omitempty"`
+	State    store.KeyState `json:"state"`
+	User     string         `json:"user,omitempty"`
+	Project  string         `json:"project,omitempty"`
+	Paths    []string       `json:"paths,omitempty"`
+	Scopes   *[]string      `json:"scopes,omitempty"` // nil: its user's
+	Rate     string         `json:"rate,omitempty"`
+	Prefix   string         `json:"prefix"`
+	Hint     string         `json:"hint"`
+	Format   apikey.Format  `json:"format"`
+	Created  time.Time      `json:"created"`
+	Expires  time.Time      `json:"expires,omitzero"`
+	Revoked  time.Time      `json:"revoked,omitzero"`
+	Deleted  time.Time      `json:"deleted,omitzero"`
+	UserGone time.Time      `json:"user_deleted,omitzero"`    // when its user was deleted, which revoked the key
+	Previous []time.Time    `json:"previous_until,omitempty"` // ends of graces
 
 	Rotated   time.Time      `json:"rotated,omitzero"` // the last time
 	NotBefore time.Time      `json:"not_before,omitzero"`
@@ -42,57 +42,10 @@ type KeyView struct {
 	LastUse     time.Time  `json:"last_use,omitzero"` // only if it is known
 }
 
-// KeyState is what has become of a key.
-type KeyState string
-
-// The states.
-const (
-	KeyActive      KeyState = "active"
-	KeyNotYetValid KeyState = "not_yet_valid"
-	KeyPaused      KeyState = "paused"
-	KeyExpired     KeyState = "expired"
-	KeyRevoked     KeyState = "revoked"
-	KeyUnsupported KeyState = "unsupported" // a newer version wrote the record
-)
-
-// KeyRules are what the state of a key depends on beside its record.
-type KeyRules struct {
-	MaxAge time.Duration    // of keys; zero: no limit
-	Ended  store.EndedUsers // the users that were deleted
-}
-
-// State returns the state that a server with the same rules sees.
-func (k KeyRules) State(r *store.KeyRecord, now time.Time) KeyState {
-	switch {
-	case r.Ended() || !k.Ended.Of(r.User, r.Created).IsZero():
-		return KeyRevoked
-	case r.Unsupported:
-		return KeyUnsupported
-	case k.Ends(r, now):
-		return KeyExpired
-	case r.Paused != nil:
-		return KeyPaused
-	case now.Before(r.NotBefore):
-		return KeyNotYetValid
-	default:
-		return KeyActive
-	}
-}
-
-// Ends reports whether the key, if it is not revoked before, has expired by then.
-func (k KeyRules) Ends(r *store.KeyRecord, by time.Time) bool {
-	return !r.Expires.IsZero() && !by.Before(r.Expires) || k.MaxAge > 0 && !by.Before(r.SecretSince().Add(k.MaxAge))
-}
-
-// HasEnded reports whether the state is final for the key's secret.
-func (s KeyState) HasEnded() bool {
-	return s != KeyActive && s != KeyPaused && s != KeyNotYetValid
-}
-
-// View returns what is shown of the key.
-func (k KeyRules) View(r *store.KeyRecord, now time.Time) KeyView {
+// ViewKey returns what is shown of the key.
+func ViewKey(k *store.KeyRules, r *store.KeyRecord, now time.Time) KeyView {
 	v := KeyView{
-		ID: r.ID, Name: r.Name, State: k.State(r, now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
+		ID: r.ID, Name: r.Name, State: k.State(r.Status(), now), User: r.User, Project: r.Project, Paths: r.Paths, Scopes: r.Scopes,
 		Rate: r.Rate, Prefix: r.Prefix, Hint: r.Hint, Format: r.Format,
 		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
 		UserGone: k.Ended.Of(r.User, r.Created).UTC(),

@@ -10,6 +10,7 @@ import (
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/account"
 	"keyward/manage/api"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -21,7 +22,7 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 	service := func() *manage.Service { return s.engine.Current().Service() }
 	return listenerOf(&http.Server{
 		Handler: limitStream(api.New(api.Config{
-			Service: service, State: func() *state.DB { return s.engine.Current().State() }, Origin: func() session.Origin { return s.engine.Current().Origin() },
+			Service: service, Accounts: func() *account.Service { return s.engine.Current().Accounts() }, State: func() *state.DB { return s.engine.Current().State() }, Origin: func() session.Origin { return s.engine.Current().Origin() },
 			Authenticate: s.authenticate, AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
 		}), consoleTimeout),
 		TLSConfig:         security,
@@ -52,7 +53,7 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 	var actor access.Actor
 	var err error
 	if call := callOf(&r); d.Principal.AuthMethod == authz.AuthMethodSession {
-		actor, err = current.Service().ActorOfSession(hr.Context(), r.Credential().Secret, call)
+		actor, err = current.Accounts().Actor(hr.Context(), r.Credential().Secret, call)
 	} else {
 		actor, err = current.Service().ActorOf(hr.Context(), d.Principal.KeyID, call)
 	}

@@ -78,14 +78,14 @@ func (c *console) call(key, method, path, body string, header ...string) respons
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
+	}
+	if _, given := r.Header["Content-Type"]; body != "" && !given {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	answer, err := c.client.Do(r)
 	if err != nil {
@@ -433,7 +433,8 @@ func TestIdempotencyKey(t *testing.T) {
 	case second.header.Get("ETag") != first.header.Get("ETag"):
 		t.Error("another ETag")
 	}
-	other := c.must("POST", "/keys", `{"name": "other", "user": "root", "scopes": ["keyward:admin"]}`).body["key"].(string)
+	c.must("POST", "/users", `{"name": "admin", "scopes": ["keyward:admin"]}`)
+	other := c.must("POST", "/keys", `{"name": "other", "user": "admin", "scopes": ["keyward:admin"]}`).body["key"].(string)
 	for _, test := range []struct {
 		what, key, path, body, name string
 		status                      int

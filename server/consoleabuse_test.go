@@ -13,16 +13,21 @@ import (
 
 const slowBody = `{"name": "late", "scopes": ["read"]}`
 
-// unfinished sends a request for a key without the end of its body, and returns the
-// connection.
+// unfinished sends a request for a key without its body, and returns the connection.
 func (c *console) unfinished(key string) net.Conn {
+	c.t.Helper()
+	return c.withoutBody(key, "/me/keys", "application/json", len(slowBody))
+}
+
+// withoutBody sends a request up to its body.
+func (c *console) withoutBody(key, path, mediaType string, length int) net.Conn {
 	c.t.Helper()
 	conn, err := net.Dial("unix", c.path("console.sock"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "POST /api/v1/me/keys HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", key, len(slowBody))
+	_, err = fmt.Fprintf(conn, "POST /api/v1%s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, key, mediaType, length)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/account"
 	"keyward/manage/api"
 	"keyward/manage/state"
 )
@@ -18,7 +19,7 @@ func (s *Server) authenticateLink(hr *http.Request, purpose state.Purpose, code 
 	var r authz.Request
 	current := s.engine.Current()
 	handler := current.Console()
-	d := handler.CheckManageSecret(hr.Context(), &r, hr, api.LinkPath(purpose), code, linkVerifier{current.Service(), purpose})
+	d := handler.CheckManageSecret(hr.Context(), &r, hr, api.LinkPath(purpose), code, linkVerifier{current.Accounts(), purpose})
 	if !d.Allowed() {
 		return access.Call{}, denialOf(handler, &r, d)
 	}
@@ -27,13 +28,13 @@ func (s *Server) authenticateLink(hr *http.Request, purpose state.Purpose, code 
 
 // linkVerifier verifies the codes of links for the purpose.
 type linkVerifier struct {
-	service *manage.Service
-	purpose state.Purpose
+	accounts *account.Service
+	purpose  state.Purpose
 }
 
 // Verify implements authz.Verifier.
 func (v linkVerifier) Verify(ctx context.Context, c *authz.Credential, _ time.Time) (*authz.Principal, error) {
-	_, err := v.service.Link(ctx, v.purpose, c.Secret)
+	_, err := v.accounts.Link(ctx, v.purpose, c.Secret)
 	switch {
 	case err == nil:
 		return &authz.Principal{AuthMethod: authz.AuthMethodAnonymous}, nil

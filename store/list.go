@@ -22,16 +22,54 @@ type Page struct {
 // Cursor is where a page ended. It stays good while the list grows.
 type Cursor string
 
-// KeyFilter selects keys that have all that is not zero.
+// KeyFilter selects keys that meet every condition that is not zero.
 type KeyFilter struct {
 	User, Project string
 	Text          string // in the name, or the entire id or hint
+
+	State     KeyState
+	OlderThan time.Duration // the age of the key's secret is above it
+	UnusedFor time.Duration // so is the time since the last use, too
+	Expiring  time.Duration // the key has not ended, and expires within it
+
+	// What the conditions on the state and on times depend on; UnusedFor needs LastUse,
+	// which returns the zero time for a key that was never used.
+	Rules   KeyRules
+	Now     time.Time
+	LastUse func(id string) time.Time
 }
 
 // Match reports whether the filter selects the key.
 func (f *KeyFilter) Match(r *KeyRecord) bool {
 	return (f.User == "" || f.User == r.User) && (f.Project == "" || f.Project == r.Project) &&
-		(f.Text == "" || f.Text == r.ID || f.Text == r.Hint || strings.Contains(r.Name, f.Text))
+		(f.Text == "" || f.Text == r.ID || f.Text == r.Hint || strings.Contains(r.Name, f.Text)) &&
+		(!f.OnStatus() || f.MatchStatus(r.Status())) && f.MatchUse(r.ID)
+}
+
+// OnStatus reports whether the filter has a condition that MatchStatus decides.
+func (f *KeyFilter) OnStatus() bool {
+	return f.State != "" || f.OlderThan > 0 || f.UnusedFor > 0 || f.Expiring > 0
+}
+
+// MatchStatus reports whether the status meets the conditions on the state and on times.
+func (f *KeyFilter) MatchStatus(s *KeyStatus) bool {
+	age := f.Now.Sub(s.SecretSince)
+	switch {
+	case f.OlderThan > 0 && age <= f.OlderThan:
+		return false
+	case f.UnusedFor > 0 && age <= f.UnusedFor: // a secret cannot have been unused for longer
+		return false
+	case f.State == "" && f.Expiring == 0:
+		return true
+	}
+	state := f.Rules.State(s, f.Now)
+	return (f.State == "" || f.State == state) &&
+		(f.Expiring == 0 || !state.HasEnded() && f.Rules.Ends(s, f.Now.Add(f.Expiring)))
+}
+
+// MatchUse reports whether the key was unused for long enough.
+func (f *KeyFilter) MatchUse(id string) bool {
+	return f.UnusedFor == 0 || f.LastUse != nil && f.Now.Sub(f.LastUse(id)) > f.UnusedFor
 }
 
 // UserFilter selects users that have all that is not zero.

@@ -192,25 +192,3 @@ func (t *aggregate) adder(id string) func(line []byte) error {
 		return nil
 	}
 }
-
-// LastUses returns when each key in the file was last used, and when the
-// recording began: the file has no uses from before that.
-func LastUses(path string) (last map[string]time.Time, since time.Time, err error) {
-	latest := map[string]int64{}
-	since, err = readFile(path, func(line []byte) error {
-		c := cursor{text: line}
-		id := c.readID()
-		if _, at := c.readTimes(); !c.bad {
-			latest[id] = max(latest[id], at)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, since, err
-	}
-	last = make(map[string]time.Time, len(latest))
-	for id, at := range latest {
-		last[id] = time.UnixMicro(at).UTC()
-	}
-	return last, since, nil
-}

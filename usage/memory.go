@@ -115,7 +115,7 @@ func (s *shard) add(id string) *entry {
 		e.reset()
 		delete(s.entries, e.id)
 	}
-	e.id = strings.Clone(id)
+	e.id, e.flushed = strings.Clone(id), 0
 	s.entries[e.id] = e
 	return e
 }
@@ -131,6 +131,7 @@ func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
 		return dst, false
 	}
 	dst = e.appendLines(dst)
+	e.flushed = e.last
 	e.reset()
 	e.round = round
 	e.unlink()
@@ -168,6 +169,19 @@ func (s *shard) get(dst []byte, id string) []byte {
 	return dst
 }
 
+// lastUse returns when the key was last used, zero if it is not here: also of a use
+// that is being written to the file.
+func (m *memory) lastUse(id string) int64 {
+	s := m.shardOf(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil {
+		return 0
+	}
+	return max(e.last, e.flushed)
+}
+
 // event is the recorded part of a decision.
 type event struct {
 	at           int64 // microseconds since 1970
@@ -184,6 +198,7 @@ type entry struct {
 	links
 	id          string
 	first, last int64
+	flushed     int64 // the last use that was flushed; 0: none was while the entry is here
 	promotedAt  int64 // when it was last moved to the front of fresh
 	outcomes
 	allowed  uint64   // with authz.OK, by far the most frequent

@@ -1,9 +1,7 @@
 package usage
 
 import (
-	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -41,6 +39,7 @@ type Tracker struct {
 
 	mu           sync.Mutex // held while entries move from memory to the file
 	pending      []byte     // lines taken from memory that are not in the file yet
+	index        *fileIndex // of the file; nil until LastUse needs it
 	round        int        // counts flushes
 	failingSince time.Time  // when the last error was logged; zero: no failure
 	file         os.FileInfo
@@ -110,16 +109,15 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 }
 
 // Get returns the usage of a key: what the file has and what is still in memory.
-// A key that was never used has no First and 30 empty Days. Get reads the file.
+// A key that was never used has no First and 30 empty Days. Get reads the file, but
+// after a call of LastUse the lines of the key alone.
 func (t *Tracker) Get(id string) (Usage, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var sum aggregate
 	add := sum.adder(id)
-	if t.cfg.File != "" {
-		if _, err := readFile(t.cfg.File, add); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Usage{}, err
-		}
+	if err := t.eachFileLine(id, add); err != nil {
+		return Usage{}, err
 	}
 	held := t.memory.shardOf(id).get(nil, id)
 	for _, lines := range [][]byte{t.pending, held} {

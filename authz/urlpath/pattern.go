@@ -1,6 +1,7 @@
 package urlpath
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,11 +19,11 @@ type Pattern struct {
 
 // ParsePattern parses a pattern. Its path must follow the same rules as a
 // request's, as the operator has set them. A pattern that no request could
-// match is therefore an error.
+// match is therefore an error, which quotes the pattern and wraps why.
 func ParsePattern(text string, rules Rules) (Pattern, error) {
 	raw, exact := strings.CutPrefix(text, "=")
 	if strings.Contains(raw, "?") {
-		return Pattern{}, fmt.Errorf("path %q: a query is not part of a path", text)
+		return Pattern{}, fmt.Errorf("path %q: %w", text, errQuery)
 	}
 	path, err := Parse(raw, rules)
 	if err != nil {
@@ -30,6 +31,8 @@ func ParsePattern(text string, rules Rules) (Pattern, error) {
 	}
 	return Pattern{path: path.canonical, folded: foldEscapedCase(path.canonical), decoded: path.decoded, exact: exact}, nil
 }
+
+var errQuery = errors.New("a query is not part of a path")
 
 // Matches reports whether the path is the pattern's or, for a prefix, below it.
 func (p Pattern) Matches(path Path) bool {

@@ -15,6 +15,8 @@ import (
 	"keyward/engine"
 	"keyward/explain"
 	"keyward/store"
+
+	"keyward/cmd/keyward/command"
 )
 
 type checkCommand struct {
@@ -27,48 +29,48 @@ type checkCommand struct {
 	Peer    string   `default:"127.0.0.1" help:"Address of the proxy's peer."`
 	Route   string   `help:"Route that the proxy selects, as with keyward.route."`
 	Request string   `placeholder:"-" help:"Read requests from standard input, one JSON object per line, and print one JSON line for each."`
-	output
+	command.Output
 }
 
 // Run evaluates the request of the flags, or those on standard input.
-func (c *checkCommand) Run(env *environment) error {
+func (c *checkCommand) Run(env *command.Env) error {
 	single, err := c.request(env)
 	if err != nil {
 		return err
 	}
-	cfg, err := loadConfig(c.Config, env)
+	cfg, err := env.LoadConfig(c.Config)
 	if err != nil {
-		env.note("%v", err)
-		return exitCode(exitError)
+		env.Note("%v", err)
+		return command.ExitCode(command.Undecided)
 	}
 	e, err := engine.Start(engine.Options{Config: cfg, DryRun: true})
 	if err != nil {
-		env.note("%v", err)
-		return exitCode(exitError)
+		env.Note("%v", err)
+		return command.ExitCode(command.Undecided)
 	}
 	defer e.Close() // nothing is written by it
 	if err := e.Ready(); err != nil {
-		env.note("not ready: %v", err)
+		env.Note("not ready: %v", err)
 	}
 	if c.Request != "" {
 		return checkLines(env, e.Current().Checker())
 	}
-	v := explain.Evaluate(env.ctx, e.Current().Checker(), single)
-	if err := c.print(env, v, func(w io.Writer) { writeVerdict(w, v) }); err != nil {
+	v := explain.Evaluate(env.Context, e.Current().Checker(), single)
+	if err := c.Print(env, v, func(w io.Writer) { writeVerdict(w, v) }); err != nil {
 		return err
 	}
 	return exitOf(v)
 }
 
 // request returns the request that the flags describe.
-func (c *checkCommand) request(env *environment) (*authz.Request, error) {
+func (c *checkCommand) request(env *command.Env) (*authz.Request, error) {
 	switch {
 	case c.Request != "" && (c.Path != "" || len(c.Header) > 0):
-		return nil, usagef("--request and --path or --header don't go together")
+		return nil, command.Usagef("--request and --path or --header don't go together")
 	case c.Request != "" && c.Request != "-":
-		return nil, usagef("--request: want -, for standard input")
+		return nil, command.Usagef("--request: want -, for standard input")
 	case c.Request == "" && c.Path == "":
-		return nil, usagef("--path is missing; --path /x, or --request - for requests on standard input")
+		return nil, command.Usagef("--path is missing; --path /x, or --request - for requests on standard input")
 	}
 	r := &authz.Request{
 		Transport: authz.TransportGRPC, Method: c.Method, Scheme: c.Scheme, Host: c.Host,
@@ -81,7 +83,7 @@ func (c *checkCommand) request(env *environment) (*authz.Request, error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line.text, ":")
 		if !ok || name == "" {
-			return nil, usagef("%s: want 'Name: value'", line.from)
+			return nil, command.Usagef("%s: want 'Name: value'", line.from)
 		}
 		r.Headers = append(r.Headers, authz.Header{Name: chars.LowerASCII(name), Value: strings.Trim(value, " \t")})
 	}
@@ -93,44 +95,44 @@ const maxLine = 1 << 20
 
 // checkLines prints one line for each line that it reads. A denied request is
 // not a failure of the command; one that could not be decided, or read, is.
-func checkLines(env *environment, checker *authz.Checker) error {
-	lines := bufio.NewScanner(env.stdin)
+func checkLines(env *command.Env, checker *authz.Checker) error {
+	lines := bufio.NewScanner(env.Stdin)
 	lines.Buffer(nil, maxLine)
-	worst := exitDone
+	worst := command.Done
 	for number := 1; lines.Scan(); number++ {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
 		r, err := explain.ParseRequest(lines.Bytes())
 		if err != nil {
-			env.note("request line %d: %v", number, err)
-			worst = max(worst, exitUsage)
-			err = writeJSON(env.stdout, map[string]any{"decision": "error", "error": err.Error(), "line": number})
+			env.Note("request line %d: %v", number, err)
+			worst = max(worst, command.BadUsage)
+			err = command.WriteJSON(env.Stdout, map[string]any{"decision": "error", "error": err.Error(), "line": number})
 		} else {
-			v := explain.Evaluate(env.ctx, checker, r)
+			v := explain.Evaluate(env.Context, checker, r)
 			if v.Decision == "error" {
-				worst = exitError
+				worst = command.Undecided
 			}
-			err = writeJSON(env.stdout, v)
+			err = command.WriteJSON(env.Stdout, v)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return usagef("a request line of more than %d bytes", maxLine)
+		return command.Usagef("a request line of more than %d bytes", maxLine)
 	} else if err != nil {
 		return err
 	}
-	if worst != exitDone {
-		return exitCode(worst)
+	if worst != command.Done {
+		return command.ExitCode(worst)
 	}
 	return nil
 }
 
 // writeVerdict prints a verdict as text.
 func writeVerdict(w io.Writer, v *explain.Verdict) {
-	table(w, func(row func(...any)) {
+	command.Table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
 			row(s.Name, store.Shown(s.Outcome))
 		}
@@ -159,8 +161,8 @@ func exitOf(v *explain.Verdict) error {
 	case "allow":
 		return nil
 	case "deny":
-		return exitCode(exitRefused)
+		return command.ExitCode(command.Refused)
 	default:
-		return exitCode(exitError)
+		return command.ExitCode(command.Undecided)
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"keyward/explain"
 	"keyward/internal/vectors"
+
+	"keyward/cmd/keyward/command"
 )
 
 // answers returns the results of `check --request -` for the requests.
@@ -20,12 +22,12 @@ func answers(t *testing.T, config string, requests []map[string]any) []explain.V
 	t.Helper()
 	var in, out, errs bytes.Buffer
 	for _, r := range requests {
-		if err := writeJSON(&in, r); err != nil {
+		if err := command.WriteJSON(&in, r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	env := &environment{ctx: context.Background(), stdin: &in, stdout: &out, stderr: &errs, getenv: os.LookupEnv, now: time.Now}
-	if code := env.run([]string{"check", "--config", config, "--request", "-"}); code != exitDone {
+	env := &command.Env{Context: context.Background(), Stdin: &in, Stdout: &out, Stderr: &errs, Getenv: os.LookupEnv, Now: time.Now}
+	if code := env.Run(&commands{}, []string{"check", "--config", config, "--request", "-"}); code != command.Done {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
 	var all []explain.Verdict
@@ -50,16 +52,25 @@ func writeConfig(t *testing.T, text string) (config, keyFile string) {
 	return config, keyFile
 }
 
+// createKey creates a key in the file.
+func createKey(t *testing.T, file string, flags ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	args := append([]string{"key", "create", "--name", "k", "--file", file}, flags...)
+	if code := run(t.Context(), args, strings.NewReader(""), &out, &errs, os.LookupEnv); code != command.Done {
+		t.Fatalf("%v: exit code %d, %s", args, code, errs.String())
+	}
+	return strings.TrimSpace(out.String())
+}
+
 func TestCheckPathVectors(t *testing.T) {
 	config, keyFile := writeConfig(t, "")
-	c := newCLI(t)
-	c.now, c.file = time.Now(), keyFile
 	keys := map[string]string{}
 	var requests []map[string]any
 	lines := vectors.Paths(t)
 	for _, line := range lines {
 		if keys[line.Prefix] == "" {
-			keys[line.Prefix] = strings.TrimSpace(c.must("", "key", "create", "--name", "k", "--path", line.Prefix))
+			keys[line.Prefix] = createKey(t, keyFile, "--path", line.Prefix)
 		}
 		requests = append(requests, map[string]any{
 			"path_b64": base64.StdEncoding.EncodeToString([]byte(line.Target)),
@@ -76,9 +87,7 @@ func TestCheckPathVectors(t *testing.T) {
 
 func TestCheckAuthorizationVectors(t *testing.T) {
 	config, keyFile := writeConfig(t, "credentials: {header: X-API-Key, cookie: session, basic_key_usernames: [haplo]}\n")
-	c := newCLI(t)
-	c.now, c.file = time.Now(), keyFile
-	c.must("", "key", "create", "--name", "k")
+	createKey(t, keyFile)
 	var requests []map[string]any
 	lines := vectors.Authorizations(t)
 	for _, line := range lines {

@@ -7,6 +7,8 @@ import (
 
 	"keyward/config"
 	"keyward/filecheck"
+
+	"keyward/cmd/keyward/command"
 )
 
 type configCommands struct {
@@ -16,7 +18,7 @@ type configCommands struct {
 type configValidate struct {
 	File  string `arg:"" help:"Configuration file."`
 	Files bool   `help:"Also open the files that it names, and report all problems in them."`
-	output
+	command.Output
 }
 
 // validation is the result for one configuration.
@@ -43,8 +45,8 @@ func findings(problems config.Problems) []finding {
 // Run validates the file. If a file that it names cannot be opened here, that is
 // a warning only, since the file may exist where the server runs. With --files
 // it is a problem, like anything else that is wrong with such a file.
-func (c *configValidate) Run(env *environment) error {
-	cfg, err := config.Load(c.File, env.getenv)
+func (c *configValidate) Run(env *command.Env) error {
+	cfg, err := config.Load(c.File, env.Getenv)
 	var problems config.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return err
@@ -59,19 +61,19 @@ func (c *configValidate) Run(env *environment) error {
 	}
 	for _, warning := range warnings {
 		if !c.JSON {
-			fmt.Fprintf(env.stderr, "%v (warning)\n", warning)
+			fmt.Fprintf(env.Stderr, "%v (warning)\n", warning)
 		}
 	}
 	if problems != nil && !c.JSON {
-		fmt.Fprintln(env.stderr, problems)
-		return exitCode(exitRefused)
+		fmt.Fprintln(env.Stderr, problems)
+		return command.ExitCode(command.Refused)
 	}
 	result := validation{c.File, problems == nil, findings(problems), findings(warnings)}
-	if err := c.print(env, result, func(w io.Writer) { fmt.Fprintf(w, "%s: valid\n", c.File) }); err != nil {
+	if err := c.Print(env, result, func(w io.Writer) { fmt.Fprintf(w, "%s: valid\n", c.File) }); err != nil {
 		return err
 	}
 	if problems != nil {
-		return exitCode(exitRefused)
+		return command.ExitCode(command.Refused)
 	}
 	return nil
 }

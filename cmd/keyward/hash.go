@@ -3,6 +3,8 @@ package main
 import (
 	"keyward/passwordhash"
 	"keyward/verifier/password"
+
+	"keyward/cmd/keyward/command"
 )
 
 // hashCommand hashes passwords in a process that a server starts for it.
@@ -16,9 +18,9 @@ const (
 )
 
 // Run answers requests until standard input ends.
-func (c *hashCommand) Run(env *environment) error {
+func (c *hashCommand) Run(env *command.Env) error {
 	if c.LowPriority {
 		password.LowerPriority()
 	}
-	return password.Serve(env.stdin, env.stdout, passwordhash.Verify)
+	return password.Serve(env.Stdin, env.Stdout, passwordhash.Verify)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"keyward/cmd/keyward/command"
 )
 
 // headerLine is a header line as given, and where it was given.
@@ -14,7 +16,7 @@ type headerLine struct{ from, text string }
 // with curl, @FILE and @- stand for the lines of a file and of standard input:
 // an argument is visible to every process of the machine, so a credential should
 // not be one.
-func headerLinesOf(env *environment, values []string) ([]headerLine, error) {
+func headerLinesOf(env *command.Env, values []string) ([]headerLine, error) {
 	var lines []headerLine
 	fromStdin := false
 	for i, value := range values {
@@ -24,7 +26,7 @@ func headerLinesOf(env *environment, values []string) ([]headerLine, error) {
 			continue
 		}
 		if file == "-" && fromStdin {
-			return nil, usagef("--header @-: give it once")
+			return nil, command.Usagef("--header @-: give it once")
 		}
 		fromStdin = fromStdin || file == "-"
 		text, err := readHeaders(env, file)
@@ -41,12 +43,12 @@ func headerLinesOf(env *environment, values []string) ([]headerLine, error) {
 	return lines, nil
 }
 
-func readHeaders(env *environment, file string) (string, error) {
-	in := env.stdin
+func readHeaders(env *command.Env, file string) (string, error) {
+	in := env.Stdin
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {
-			return "", usagef("--header: %w", err)
+			return "", command.Usagef("--header: %w", err)
 		}
 		defer opened.Close()
 		in = opened
@@ -56,7 +58,7 @@ func readHeaders(env *environment, file string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("--header @%s: %w", file, err)
 	case len(text) > maxLine:
-		return "", usagef("--header @%s: longer than %d bytes", file, maxLine)
+		return "", command.Usagef("--header @%s: longer than %d bytes", file, maxLine)
 	}
 	return string(text), nil
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os/user"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,18 +44,5 @@ func TestManagingPage(t *testing.T) {
 		if slices.Sort(c.got); !slices.Equal(c.got, slices.Sorted(slices.Values(c.want))) {
 			t.Errorf("docs/managing.md has the %s %q, want %q", what, c.got, c.want)
 		}
-	}
-}
-
-// TestOperator: the actor of a command has a name, also where the system has none.
-func TestOperator(t *testing.T) {
-	none := errors.New("none")
-	named := operator(func() (*user.User, error) { return &user.User{Username: "ada"}, nil }, func() (string, error) { return "server", nil })
-	if named.Name() != "cli:ada@server" {
-		t.Error(named.Name())
-	}
-	nameless := operator(func() (*user.User, error) { return nil, none }, func() (string, error) { return "", none })
-	if !strings.HasPrefix(nameless.Name(), "cli:uid-") || !strings.HasSuffix(nameless.Name(), "@unknown") {
-		t.Error(nameless.Name())
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"keyward/config"
 	"keyward/server"
 	"keyward/verifier/password"
+
+	"keyward/cmd/keyward/command"
 )
 
 type serveCommand struct {
@@ -21,18 +23,18 @@ type serveCommand struct {
 }
 
 // Run serves until the context ends. SIGHUP reloads configuration and keys.
-func (c *serveCommand) Run(env *environment) error {
+func (c *serveCommand) Run(env *command.Env) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // before the keys are read: a signal during that must not end the process
 	defer signal.Stop(hangup)
 	// By default these end the process: SIGPIPE on a write to standard output or
 	// error whose reader is gone, SIGXFSZ on one that exceeds the file size limit.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
-	env.stderr = impatientWriter{env.stderr}
+	env.Stderr = impatientWriter{env.Stderr}
 
-	_, ownGOGC := env.getenv("GOGC") // an explicit setting is kept
+	_, ownGOGC := env.Getenv("GOGC") // an explicit setting is kept
 	s, err := server.New(server.Options{
-		Load:        func() (*config.Config, error) { return loadConfig(c.Config, env) },
+		Load:        func() (*config.Config, error) { return env.LoadConfig(c.Config) },
 		ConfigFile:  c.Config,
 		Version:     thisBuild().Version,
 		TuneGC:      !ownGOGC,
@@ -45,7 +47,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 
-	ctx, stop := signal.NotifyContext(env.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(env.Context, os.Interrupt, syscall.SIGTERM)
 	reload := make(chan struct{})
 	var forwarding sync.WaitGroup
 	forwarding.Go(func() { forward(ctx, hangup, reload) })
@@ -99,12 +101,4 @@ func forward(ctx context.Context, signals <-chan os.Signal, reload chan<- struct
 		case reload <- struct{}{}:
 		}
 	}
-}
-
-// loadConfig reads the file, or returns the defaults if none is named.
-func loadConfig(path string, env *environment) (*config.Config, error) {
-	if path == "" {
-		return config.Default(), nil
-	}
-	return config.Load(path, env.getenv)
 }

@@ -5,12 +5,14 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+
+	"keyward/cmd/keyward/command"
 )
 
 // version is set by the linker; see the Makefile.
 var version string
 
-type versionCommand struct{ output }
+type versionCommand struct{ command.Output }
 
 // build identifies the program.
 type build struct {
@@ -45,9 +47,9 @@ func thisBuild() build {
 }
 
 // Run prints the build.
-func (c *versionCommand) Run(env *environment) error {
+func (c *versionCommand) Run(env *command.Env) error {
 	b := thisBuild()
-	return c.print(env, b, func(w io.Writer) {
+	return c.Print(env, b, func(w io.Writer) {
 		fmt.Fprintf(w, "keyward %s %s %s/%s\n", b.Version, b.Go, b.OS, b.Arch)
 	})
 }

@@ -2,6 +2,7 @@ package access
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type Actor struct {
 	key        string  // the id of the key that was presented; "" for a session
 	session    Session // the one that was presented; zero for a key
 	mustChange bool    // its password, before anything else
+	byLink     bool    // it has a one-time link
 	roles      Roles
 	reach      reach
 	via        audit.Via
@@ -168,6 +170,20 @@ func (a Actor) Has(wanted Roles) bool { return a.roles.Has(wanted) }
 
 // Unbounded reports whether the actor may hand out more than it has.
 func (a Actor) Unbounded() bool { return a.reach.everything }
+
+// OfSession returns the actor of the same session as its user is now; nil is a user who
+// is not there.
+func (a Actor) OfSession(user *store.UserRecord) Actor {
+	if user == nil {
+		return Actor{}
+	}
+	return SessionActor(user, a.session, Call{Via: a.via}).WithCallOf(a)
+}
+
+// MaySame reports whether both are the same known actor, and may do the same.
+func (a Actor) MaySame(other Actor) bool {
+	return a.Known() && a.name == other.name && a.key == other.key && a.session.ID == other.session.ID && a.roles == other.roles && reflect.DeepEqual(a.reach, other.reach)
+}
 
 // Roles returns the scopes of the managing half that the actor has in force.
 func (a Actor) Roles() []string {

@@ -47,7 +47,14 @@ func SessionActor(user *store.UserRecord, s Session, call Call) Actor {
 
 // LinkActor is the actor who has a one-time link for the user. It may do what the link
 // is for, and nothing else.
-func LinkActor(user string, call Call) Actor { return newActor(user, call) }
+func LinkActor(user string, call Call) Actor {
+	a := newActor(user, call)
+	a.byLink = true
+	return a
+}
+
+// ByLink reports whether the actor has a one-time link.
+func (a Actor) ByLink() bool { return a.byLink }
 
 // Session returns the id of the session that the actor presented; "" for a key or a
 // command.

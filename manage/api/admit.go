@@ -26,6 +26,20 @@ const (
 	bodyTime    = 5 * time.Second
 )
 
+// bounds are those of one request.
+type bounds struct {
+	body           int
+	bodyTime, time time.Duration
+}
+
+// boundsOf returns the bounds of a request.
+func boundsOf(r *http.Request) bounds {
+	if isImport(r) {
+		return bounds{maxImport, importBodyTime, importTime}
+	}
+	return bounds{maxBody, bodyTime, requestTime}
+}
+
 // shares counts the requests in progress of each caller.
 type shares struct {
 	mu    sync.Mutex
@@ -74,7 +88,7 @@ func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	if p != nil || len(body) == 0 {
 		return body, p
 	}
-	actor, err := a.Service().Renew(ctx, c.actor)
+	actor, err := a.Accounts().Renew(ctx, c.actor)
 	switch {
 	case err != nil:
 		return nil, problemOf(err)
@@ -109,11 +123,12 @@ func ambiguous(r *http.Request) *Problem {
 	return nil
 }
 
-// readBody reads the body within bodyTime, and puts it back.
+// readBody reads the body within its bounds, and puts it back.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
+	limit := boundsOf(r)
 	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Now().Add(bodyTime)) // a body from memory has none
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = connection.SetReadDeadline(time.Now().Add(limit.bodyTime)) // a body from memory has none
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit.body)))
 	_ = connection.SetReadDeadline(time.Time{})
 	switch _, long := errors.AsType[*http.MaxBytesError](err); {
 	case long:

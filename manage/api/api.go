@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/account"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/store/audit"
@@ -17,10 +18,12 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// Config is what the API is made of. Service and Authenticate are required.
+// Config is what the API is made of. All but CountFailure, Log and Now are required.
 type Config struct {
 	// Service returns the service in force.
 	Service func() *manage.Service
+	// Accounts returns the service of sessions and links in force.
+	Accounts func() *account.Service
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
 	Authenticate func(*http.Request) (access.Actor, *Denial)
@@ -53,9 +56,10 @@ type Denial struct {
 // api is the Handler.
 type api struct {
 	Config
-	mux    *http.ServeMux
-	slot   chan struct{}
-	shares shares
+	mux       *http.ServeMux
+	slot      chan struct{}
+	importing chan struct{} // has one element while keys are imported
+	shares    shares
 }
 
 // New returns the handler of the API.
@@ -66,7 +70,7 @@ func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency)}
+	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency), importing: make(chan struct{}, 1)}
 	a.register()
 	return a
 }
@@ -89,6 +93,7 @@ func (a *api) register() {
 	a.registerKeys(h)
 	a.registerKeyChanges(h)
 	a.registerBulk(h)
+	a.registerImport(h)
 	a.registerOwn(h)
 	a.registerObserved(h)
 	a.registerUsers(h)
@@ -136,29 +141,41 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.shares.give(actor.Name())
-	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
 	c := &call{actor: actor, base: a.Origin().Base(r)}
 	answer := &statusWriter{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
-	body, problem := a.admit(ctx, answer, r, c)
-	switch {
-	case problem != nil:
-		problem.write(answer)
-	case idempotent(r):
-		a.serveOnce(answer, r, c, body)
-	default:
-		a.serve(answer, r)
-	}
+	a.respond(answer, r, c)
 	if c.failed && a.CountFailure != nil {
 		a.CountFailure(r)
 	}
 	if !c.reached && answer.status >= 400 && answer.status < 500 {
 		code := codeOfStatus(answer.status)
-		if problem != nil {
-			code = problem.code()
+		if c.unadmitted != "" {
+			code = c.unadmitted
 		}
 		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, code)
+	}
+}
+
+// respond admits a request of a known caller, and carries it out.
+func (a *api) respond(w http.ResponseWriter, r *http.Request, c *call) {
+	if isImport(r) {
+		if !a.beginImport(w, r, c) {
+			return
+		}
+		defer func() { <-a.importing }()
+	}
+	body, problem := a.admit(r.Context(), w, r, c)
+	switch {
+	case problem != nil:
+		c.unadmitted = problem.code()
+		problem.write(w)
+	case idempotent(r):
+		a.serveOnce(w, r, c, body)
+	default:
+		a.serve(w, r)
 	}
 }
 
@@ -217,11 +234,15 @@ type call struct {
 	// Idempotency-Key; resumed means that an earlier attempt may have made it.
 	recordID string
 	resumed  bool
+	// unadmitted is why the request was not admitted; "" if it was.
+	unadmitted manage.Code
 	// base is what a link to the console begins with.
 	base string
 	// link is the call of a request with a one-time link, and token its code.
 	link  access.Call
 	token authz.Secret
+	// refused is why a request that was carried out before is not answered again.
+	refused *Problem
 }
 
 type callKey struct{}

@@ -23,12 +23,17 @@ type keyOutput struct {
 
 // NewKey is the body of a request for a key.
 type NewKey struct {
-	Name    string    `json:"name" minLength:"1" maxLength:"255" doc:"What the key is for."`
+	Name   string `json:"name" minLength:"1" maxLength:"255" doc:"What the key is for."`
+	Format string `json:"format,omitempty" enum:"keyward,hex" doc:"keyward, or hex: 44 hexadecimal characters without a prefix."`
+	KeySettings
+}
+
+// KeySettings are what a key may do, and when and where.
+type KeySettings struct {
 	Project string    `json:"project,omitempty" maxLength:"255"`
 	Scopes  *[]string `json:"scopes,omitempty" maxItems:"100" doc:"Without them the key has its user's; an empty list is none."`
 	Paths   []string  `json:"paths,omitempty" maxItems:"100" doc:"Where the key may go: /a with all below it, =/a alone. Without them: anywhere."`
 	Prefix  *string   `json:"prefix,omitempty" maxLength:"32"`
-	Format  string    `json:"format,omitempty" enum:"keyward,hex" doc:"keyward, or hex: 44 hexadecimal characters without a prefix."`
 	Expires string    `json:"expires,omitempty" maxLength:"40" doc:"After a time such as 90d, or at one of RFC 3339."`
 	Rate    string    `json:"rate,omitempty" maxLength:"32" doc:"As 1000/h."`
 
@@ -133,7 +138,7 @@ func (a *api) registerBulk(h huma.API) {
 			}
 			out, err := a.keyOutput(ctx, &r, authz.Secret{}, err)
 			if rotated && err == nil {
-				out.Body.State = manage.KeyRevoked
+				out.Body.State = store.KeyRevoked
 			}
 			return out, err
 		})
@@ -189,22 +194,13 @@ type me struct {
 }
 
 func (a *api) createKey(ctx context.Context, who access.Actor, in NewKey, user string) (*keyOutput, error) {
-	p := store.KeyParams{
-		Name: in.Name, User: user, Project: in.Project, Scopes: in.Scopes, Paths: in.Paths, Format: apikey.Format(in.Format), Rate: in.Rate,
-		Prefix: a.Service().Prefix(), NotBefore: in.NotBefore.UTC(), Description: in.Description, Owner: in.Owner,
+	p, err := a.keyParams(&in.KeySettings)
+	if err != nil {
+		return nil, err
 	}
-	if in.Prefix != nil {
-		p.Prefix = *in.Prefix
-	}
+	p.Name, p.User, p.Format = in.Name, user, apikey.Format(in.Format)
 	if p.Format == apikey.FormatHex {
 		p.Prefix = ""
-	}
-	var err error
-	if p.CIDRs, err = parseNetworks(in.CIDRs); err != nil {
-		return nil, err
-	}
-	if p.Expires, err = expiry(in.Expires, a.Now()); err != nil {
-		return nil, err
 	}
 	c := callOf(ctx)
 	p.ID = c.recordID
@@ -216,6 +212,22 @@ func (a *api) createKey(ctx context.Context, who access.Actor, in NewKey, user s
 	}
 	r, secret, err := a.Service().CreateKey(ctx, who, p)
 	return a.keyOutput(ctx, &r, secret, err)
+}
+
+// keyParams reads what the body gives.
+func (a *api) keyParams(in *KeySettings) (store.KeyParams, error) {
+	p := store.KeyParams{
+		Project: in.Project, Scopes: in.Scopes, Paths: in.Paths, Rate: in.Rate, Prefix: a.Service().Prefix(),
+		NotBefore: in.NotBefore.UTC(), Description: in.Description, Owner: in.Owner,
+	}
+	if in.Prefix != nil {
+		p.Prefix = *in.Prefix
+	}
+	var err error
+	if p.CIDRs, err = parseNetworks(in.CIDRs); err == nil {
+		p.Expires, err = expiry(in.Expires, a.Now())
+	}
+	return p, err
 }
 
 // expiry reads when a key is to expire: a time from now, or an RFC 3339 time. "" is
@@ -291,6 +303,6 @@ func (a *api) keyList(ctx context.Context, records []store.KeyRecord, next store
 func (a *api) keyBody(ctx context.Context) func(*store.KeyRecord) KeyBody {
 	rules, now := a.Service().KeyRules(ctx), a.Now()
 	return func(r *store.KeyRecord) KeyBody {
-		return KeyBody{KeyView: rules.View(r, now), Paused: pause{r.Paused}, ETag: etag(r.Version())}
+		return KeyBody{KeyView: manage.ViewKey(&rules, r, now), Paused: pause{r.Paused}, ETag: etag(r.Version())}
 	}
 }

@@ -98,7 +98,7 @@ func (a *api) registerLinks(h huma.API) {
 	for purpose, path := range linkPaths {
 		add(h, operation{id: "get-" + string(purpose) + "-link", method: http.MethodGet, path: path + "{code}", summary: "Show what a one-time link is for", tag: "Links", link: true},
 			func(ctx context.Context, _ access.Actor, _ *LinkCode) (*struct{ Body LinkBody }, error) {
-				code, err := a.Service().Link(ctx, purpose, callOf(ctx).token)
+				code, err := a.Accounts().Link(ctx, purpose, callOf(ctx).token)
 				return &struct{ Body LinkBody }{LinkBody{string(purpose), code.Subject, code.Expires}}, err
 			})
 	}
@@ -110,7 +110,7 @@ func (a *api) registerLinks(h huma.API) {
 			}
 		}) (*struct{}, error) {
 			c := callOf(ctx)
-			return nil, a.Service().SetPasswordByLink(ctx, c.link, c.token, authz.NewSecret(in.Body.Password))
+			return nil, a.Accounts().SetPassword(ctx, c.link, c.token, authz.NewSecret(in.Body.Password))
 		})
 	add(h, operation{id: "use-setup-link", method: http.MethodPost, path: linkPaths[state.PurposeSetup] + "{code}", summary: "Create the first administrator by a one-time link", status: http.StatusCreated, tag: "Links", link: true, errors: []int{http.StatusConflict}},
 		func(ctx context.Context, _ access.Actor, in *struct {
@@ -124,7 +124,7 @@ func (a *api) registerLinks(h huma.API) {
 				return nil, err
 			}
 			c := callOf(ctx)
-			r, cookie, err := a.Service().SetUp(ctx, c.link, c.token, in.Body.Name, authz.NewSecret(in.Body.Password))
+			r, cookie, err := a.Accounts().SetUp(ctx, c.link, c.token, in.Body.Name, authz.NewSecret(in.Body.Password))
 			if err != nil {
 				return nil, err
 			}

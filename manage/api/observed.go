@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/denials"
 	"keyward/usage"
@@ -20,9 +19,9 @@ type decision struct {
 
 // registerObserved adds what this process has seen of checks.
 func (a *api) registerObserved(h huma.API) {
-	add(h, operation{id: "get-key-usage", method: http.MethodGet, path: "/keys/{id}/usage", summary: "Show the use of a key", tag: "Keys"},
+	add(h, operation{id: "get-key-usage", method: http.MethodGet, path: "/keys/{id}/usage", summary: "Show the use of a key; of one's own with keyward:self", tag: "Keys"},
 		func(ctx context.Context, who access.Actor, in *struct{ KeyID }) (*struct{ Body usage.Usage }, error) {
-			used, err := a.Service().KeyUsage(ctx, who, manage.KeyRef{ID: in.ID})
+			used, err := a.Service().KeyUsage(ctx, who, in.ID)
 			return &struct{ Body usage.Usage }{used}, err
 		})
 	add(h, operation{id: "get-decision", method: http.MethodGet, path: "/decisions/{id}", summary: "Show a recent denial, and what it would be now", tag: "Decisions"},

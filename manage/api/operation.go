@@ -15,11 +15,13 @@ import (
 // operation is one request of the API.
 type operation struct {
 	id, method, path, summary string
+	description               string
 	status                    int // of success; 0 is 200
 	errors                    []int
 	tag                       string
-	alsoEmpty                 bool // succeeds with 204, too
-	link                      bool // a one-time link, which needs no other credential
+	alsoEmpty                 bool  // succeeds with 204, too
+	link                      bool  // a one-time link, which needs no other credential
+	maxBody                   int64 // 0 is maxBody
 }
 
 // apiPath is where the operations are.
@@ -34,9 +36,9 @@ var commonErrors = []int{
 // add registers the operation with what it calls.
 func add[I, O any](h huma.API, o operation, call func(context.Context, access.Actor, *I) (*O, error)) {
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: apiPath + o.path, Summary: o.summary, Tags: []string{o.tag},
+		OperationID: o.id, Method: o.method, Path: apiPath + o.path, Summary: o.summary, Description: o.description, Tags: []string{o.tag},
 		DefaultStatus: o.status, Errors: append(append([]int{}, commonErrors...), o.errors...),
-		MaxBodyBytes: maxBody, BodyReadTimeout: bodyTime,
+		MaxBodyBytes: max(maxBody, o.maxBody), BodyReadTimeout: bodyTime, // the body is in memory by then
 	}
 	if o.method != http.MethodGet && o.method != http.MethodDelete {
 		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
@@ -63,6 +65,9 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		reached(ctx)
 		out, err := call(ctx, actorOf(ctx), in)
+		if c := callOf(ctx); c != nil {
+			c.authorized(err)
+		}
 		if err != nil {
 			return nil, asProblem(err)
 		}
@@ -71,9 +76,9 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 }
 
 // asProblem is the problem that an operation answers with.
-func asProblem(err error) error {
-	if _, ok := errors.AsType[*Problem](err); ok {
-		return err
+func asProblem(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
 	}
 	return problemOf(err)
 }

@@ -33,7 +33,7 @@ type cookieOutput struct {
 func (a *api) registerSessions(h huma.API) {
 	add(h, operation{id: "list-own-sessions", method: http.MethodGet, path: "/me/sessions", summary: "List one's own sessions", tag: "Me"},
 		func(ctx context.Context, who access.Actor, in *struct{ Paging }) (*listOutput[SessionBody], error) {
-			sessions, next, err := a.Service().OwnSessions(ctx, who, in.page())
+			sessions, next, err := a.Accounts().Sessions(ctx, who, in.page())
 			if err != nil {
 				return nil, err
 			}
@@ -43,7 +43,7 @@ func (a *api) registerSessions(h huma.API) {
 		func(ctx context.Context, who access.Actor, in *struct {
 			ID string `path:"id" maxLength:"255"`
 		}) (*cookieOutput, error) {
-			if err := a.Service().EndSession(ctx, who, in.ID); err != nil {
+			if err := a.Accounts().EndSession(ctx, who, in.ID); err != nil {
 				return nil, err
 			}
 			out := &cookieOutput{}
@@ -59,7 +59,7 @@ func (a *api) registerSessions(h huma.API) {
 				Password string `json:"password" doc:"8 to 72 bytes." writeOnly:"true"`
 			}
 		}) (*cookieOutput, error) {
-			cookie, err := a.Service().ChangeOwnPassword(ctx, who, authz.NewSecret(in.Body.Current), authz.NewSecret(in.Body.Password))
+			cookie, err := a.Accounts().ChangePassword(ctx, who, authz.NewSecret(in.Body.Current), authz.NewSecret(in.Body.Password))
 			if err != nil {
 				return nil, err
 			}

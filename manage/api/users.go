@@ -110,7 +110,7 @@ func (a *api) setPassword(ctx context.Context, who access.Actor, in *PasswordInp
 	case !in.Body.Link:
 		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password))
 	}
-	token, code, err := a.Service().CreatePasswordLink(ctx, who, ref)
+	token, code, err := a.Accounts().CreatePasswordLink(ctx, who, ref)
 	if err != nil {
 		return nil, err
 	}

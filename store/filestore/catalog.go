@@ -142,7 +142,7 @@ func (t *keyTable) collect(p *journal.Progress, from, to int, into *[]store.KeyR
 	}
 	for n := from; n < to; n++ {
 		row := t.row(uint32(n))
-		if row.deleted {
+		if row.flags&rowDeleted != 0 {
 			continue
 		}
 		r, err := t.record(row, p)
@@ -215,8 +215,9 @@ func (l *listing) extend(t *keyTable, p *journal.Progress) (done bool, err error
 	first := t.from(l.end, l.page)
 	i, reads := first, 0
 	for ; i < min(first+scanStretch, t.count) && reads < readStretch; i++ {
-		row := t.inOrder(i, l.page)
-		if !wanted.selects(row) {
+		n := t.inOrder(i, l.page)
+		row := t.row(n)
+		if !wanted.selects(n, row) {
 			continue
 		}
 		reads++
@@ -236,7 +237,7 @@ func (l *listing) extend(t *keyTable, p *journal.Progress) (done bool, err error
 	if i == t.count {
 		return true, nil
 	}
-	end := t.inOrder(i-1, l.page).position()
+	end := t.row(t.inOrder(i-1, l.page)).position()
 	l.end = &end
 	return false, nil
 }

@@ -57,7 +57,14 @@ func (l *likened) id() string { return l.ids[l.rnd.IntN(len(l.ids))] }
 func (l *likened) name(kind string) string { return fmt.Sprint(kind, l.rnd.IntN(3)) }
 
 func (l *likened) params() store.KeyParams {
-	return store.KeyParams{Name: l.name("name"), User: l.name("user"), Project: l.name("project")}
+	p := store.KeyParams{Name: l.name("name"), User: l.name("user"), Project: l.name("project")}
+	if l.rnd.IntN(3) == 0 {
+		p.Expires = l.time.Add(time.Duration(l.rnd.IntN(90)) * time.Second)
+	}
+	if l.rnd.IntN(4) == 0 {
+		p.NotBefore = l.time.Add(time.Duration(l.rnd.IntN(90)) * time.Second)
+	}
+	return p
 }
 
 // raw appends text that no KeyFile writes.
@@ -92,7 +99,7 @@ func (l *likened) step() (what string) {
 	ctx := l.Context()
 	l.time = l.time.Add(time.Duration(l.rnd.IntN(5)-1) * time.Second) // the clock may stand still, or go back
 	content, _ := os.ReadFile(l.path)
-	switch n := l.rnd.IntN(20); n {
+	switch n := l.rnd.IntN(21); n {
 	case 0, 1, 2, 3, 4:
 		r, _, err := l.writer().Create(ctx, l.params())
 		l.ids = append(l.ids, r.ID)
@@ -141,6 +148,9 @@ func (l *likened) step() (what string) {
 		l.raw(fmt.Sprintf(`{"id":%q,"must":["new"],"new":1,"at":"2026-01-02T00:00:00Z"}`+"\n", l.id()))
 		return "a line of a newer version"
 	case 18:
+		l.raw(fmt.Sprintf(`{"id":%q,"must":["paused"],"user":"user1","paused":{"since":"2026-01-02T00:00:00Z"},"format":"raw","hash":"%064x","created":"2026-01-02T00:00:00Z","expires":"2500-01-02T00:00:00Z","at":"2026-01-02T00:00:00Z"}`+"\n", l.id(), l.rnd.Uint64()))
+		return "a key that is paused, and expires after what nanoseconds can count"
+	case 19:
 		if l.rnd.IntN(4) == 0 {
 			l.raw("nonsense\n")
 		}
@@ -178,6 +188,7 @@ func (l *likened) compare(what string, f *changedKeys) {
 			*field = l.name([]string{"user", "project", "name"}[l.rnd.IntN(3)])
 		}
 	}
+	l.addConditions(&filter)
 	page := store.Page{Limit: l.rnd.IntN(6), NewestFirst: l.rnd.IntN(2) == 0}
 	for range 4 {
 		want, nextWant, errWant := l.plain.List(ctx, filter, page)
@@ -212,6 +223,23 @@ func (l *likened) compare(what string, f *changedKeys) {
 		want, errWant := each(l.plain)
 		got, errGot := each(f)
 		l.wantAlike(what+": edit", got, want, errGot, errWant)
+	}
+}
+
+// addConditions adds conditions on the state of keys and on times.
+func (l *likened) addConditions(f *store.KeyFilter) {
+	f.Now, f.LastUse = l.time, func(id string) time.Time { return l.time.Add(-time.Duration(id[len(id)-1]) * time.Second) }
+	f.Rules.MaxAge = time.Duration(l.rnd.IntN(2)) * 5 * time.Minute
+	if l.rnd.IntN(2) == 0 {
+		f.Rules.Ended = store.EndedUsers{"user1": l.time.Add(-time.Duration(l.rnd.IntN(100)) * time.Second)}
+	}
+	if states := store.KeyStates(); l.rnd.IntN(2) == 0 {
+		f.State = states[l.rnd.IntN(len(states))]
+	}
+	for _, d := range []*time.Duration{&f.OlderThan, &f.UnusedFor, &f.Expiring} {
+		if l.rnd.IntN(6) == 0 {
+			*d = time.Duration(l.rnd.IntN(100)) * time.Second
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package filestore
 import (
 	"bytes"
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -16,7 +17,8 @@ import (
 // keyTable has, of each key of a file, what a page is ordered and selected by, and
 // where the key's last line is: some 80 bytes per key.
 type keyTable struct {
-	rows    [][]keyRow // each of rowChunk, so that a table grows without being copied
+	rows    [][]keyRow        // each of rowChunk, so that a table grows without being copied
+	begins  map[uint32]moment // not_before of the few keys that have it, by row number
 	count   int
 	byID    map[apikey.ID]uint32 // row number
 	names   map[string]uint32    // numbers of users and projects
@@ -37,8 +39,40 @@ type keyRow struct {
 	length        uint32
 	number        uint32
 	user, project uint32
-	deleted       bool
+	flags         rowFlags
+	expires       moment
+	secretSince   moment
 }
+
+// moment is a time in nanoseconds since 1970, in half of the memory of a time.Time.
+type moment int64
+
+// never is the moment of the zero time, and of one that a moment cannot have, which
+// rowInexact says of a row.
+const never moment = math.MinInt64
+
+func momentOf(at time.Time) (m moment, exact bool) {
+	m = moment(at.UnixNano())
+	return m, time.Unix(0, int64(m)).Equal(at)
+}
+
+func (m moment) time() time.Time {
+	if m == never {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(m))
+}
+
+type rowFlags uint8
+
+const (
+	rowEnded rowFlags = 1 << iota // revoked or deleted
+	rowDeleted
+	rowUnsupported
+	rowPaused
+	rowNotBefore
+	rowInexact // a time of the record is not in the row
+)
 
 // badLine is a line that cannot be read; the zero badLine is none.
 type badLine struct {
@@ -60,7 +94,7 @@ func newKeyTable() *keyTable {
 
 // Reset implements journal.Index.
 func (t *keyTable) Reset() {
-	*t = keyTable{byID: map[apikey.ID]uint32{}, names: map[string]uint32{"": 0}, latest: make([]time.Time, 1)}
+	*t = keyTable{byID: map[apikey.ID]uint32{}, begins: map[uint32]moment{}, names: map[string]uint32{"": 0}, latest: make([]time.Time, 1)}
 }
 
 // Add implements journal.Index.
@@ -84,7 +118,35 @@ func (t *keyTable) Add(line []byte, at journal.LineRef) {
 	t.moved = t.moved || known && (row.seconds != seconds || row.nanos != nanos)
 	*row = keyRow{
 		id: id, seconds: seconds, nanos: nanos, offset: at.Offset, length: uint32(at.Length), number: uint32(at.Number),
-		user: user, project: t.nameNumber(r.Project), deleted: !r.Deleted.IsZero(),
+		user: user, project: t.nameNumber(r.Project),
+	}
+	t.setStatus(n, row, r)
+}
+
+// setStatus keeps in the row what the state of the key depends on.
+func (t *keyTable) setStatus(n uint32, row *keyRow, r *store.KeyRecord) {
+	set := func(flag rowFlags, is bool) {
+		if is {
+			row.flags |= flag
+		}
+	}
+	keep := func(at time.Time) moment {
+		if at.IsZero() {
+			return never
+		}
+		m, exact := momentOf(at)
+		set(rowInexact, !exact)
+		return m
+	}
+	set(rowEnded, r.Ended())
+	set(rowDeleted, !r.Deleted.IsZero())
+	set(rowUnsupported, r.Unsupported)
+	set(rowPaused, r.Paused != nil)
+	row.expires, row.secretSince = keep(r.Expires), keep(r.SecretSince())
+	delete(t.begins, n)
+	if !r.NotBefore.IsZero() {
+		row.flags |= rowNotBefore
+		t.begins[n] = keep(r.NotBefore)
 	}
 }
 
@@ -134,8 +196,10 @@ func (r *keyRow) lastLine() journal.LineRef {
 }
 
 func (r *keyRow) position() store.Position {
-	return store.Position{Made: time.Unix(r.seconds, int64(r.nanos)), ID: r.id.String()}
+	return store.Position{Made: r.made(), ID: r.id.String()}
 }
+
+func (r *keyRow) made() time.Time { return time.Unix(r.seconds, int64(r.nanos)) }
 
 // compare orders rows as their positions are ordered.
 func (t *keyTable) compare(a, b uint32) int {
@@ -167,31 +231,13 @@ func (t *keyTable) from(end *store.Position, page store.Page) int {
 	if end == nil {
 		return 0
 	}
-	return sort.Search(t.count, func(i int) bool { return page.Compare(t.inOrder(i, page).position(), *end) > 0 })
+	return sort.Search(t.count, func(i int) bool { return page.Compare(t.row(t.inOrder(i, page)).position(), *end) > 0 })
 }
 
-// inOrder is the i-th row in the direction of the page.
-func (t *keyTable) inOrder(i int, page store.Page) *keyRow {
+// inOrder is the number of the i-th row in the direction of the page.
+func (t *keyTable) inOrder(i int, page store.Page) uint32 {
 	if page.NewestFirst {
 		i = t.count - 1 - i
 	}
-	return t.row(t.order[i])
-}
-
-// selector selects rows by what a filter wants of a table's names.
-type selector struct {
-	user, project uint32 // 0: any
-	none          bool   // the filter wants a name that no key has
-}
-
-func (t *keyTable) selector(f *store.KeyFilter) selector {
-	user, hasUser := t.names[f.User]
-	project, hasProject := t.names[f.Project]
-	return selector{user, project, !hasUser || !hasProject}
-}
-
-// selects reports whether the filter may select the key. The filter itself decides
-// by the record.
-func (s selector) selects(r *keyRow) bool {
-	return !r.deleted && !s.none && (s.user == 0 || s.user == r.user) && (s.project == 0 || s.project == r.project)
+	return t.order[i]
 }

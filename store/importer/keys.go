@@ -32,14 +32,22 @@ func (f KeyFormat) Read(in io.Reader, p store.KeyParams, hasher *apikey.Hasher) 
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	read := readKey(hasher, f.InBasic)
-	if f.Hashed {
-		read = readHashed(hasher)
-	}
 	if f.Columns != nil {
-		return f.readTable(in, &p, read)
+		return f.readTable(in, &p, f.reader(hasher))
 	}
-	return readLines(in, &p, read)
+	return readLines(in, &p, f.reader(hasher))
+}
+
+// ReadKey reads one key, which gets the parameters. The format has no columns.
+func (f KeyFormat) ReadKey(text string, p *store.KeyParams, hasher *apikey.Hasher) (store.ImportedKey, error) {
+	return f.reader(hasher)([]byte(text), p)
+}
+
+func (f KeyFormat) reader(hasher *apikey.Hasher) keyReader {
+	if f.Hashed {
+		return readHashed(hasher)
+	}
+	return readKey(hasher, f.InBasic)
 }
 
 // keyReader reads a key or its hash, which gets the parameters.

@@ -1,0 +1,67 @@
+package filestore
+
+import (
+	"keyward/store"
+)
+
+// selector selects the rows of a table that a filter may select, so that few other
+// records are read. The filter itself decides by the record.
+type selector struct {
+	table         *keyTable
+	filter        *store.KeyFilter
+	user, project uint32 // 0: any
+	none          bool   // the filter wants a name that no key has
+	onStatus      bool
+	needs         rowFlags
+	ended         []string // by the number of a user that was deleted: its name
+}
+
+func (t *keyTable) selector(f *store.KeyFilter) selector {
+	user, hasUser := t.names[f.User]
+	project, hasProject := t.names[f.Project]
+	s := selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
+	switch f.State {
+	case store.KeyPaused:
+		s.needs = rowPaused
+	case store.KeyNotYetValid:
+		s.needs = rowNotBefore
+	case store.KeyUnsupported:
+		s.needs = rowUnsupported
+	}
+	if s.onStatus && len(f.Rules.Ended) > 0 {
+		s.ended = make([]string, len(t.names))
+		for name := range f.Rules.Ended {
+			if n, known := t.names[name]; known {
+				s.ended[n] = name
+			}
+		}
+	}
+	return s
+}
+
+// selects reports whether the filter may select the key of the n-th row.
+func (s *selector) selects(n uint32, r *keyRow) bool {
+	if r.flags&rowDeleted != 0 || r.flags&s.needs != s.needs || s.none ||
+		s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
+		return false
+	}
+	if !s.onStatus || r.flags&rowInexact != 0 {
+		return true
+	}
+	return s.filter.MatchStatus(s.status(n, r)) && (s.filter.UnusedFor == 0 || s.filter.MatchUse(r.id.String()))
+}
+
+// status is what the row says of the key. Of a user that was not deleted it has no name.
+func (s *selector) status(n uint32, r *keyRow) *store.KeyStatus {
+	status := &store.KeyStatus{
+		Ended: r.flags&rowEnded != 0, Unsupported: r.flags&rowUnsupported != 0, Paused: r.flags&rowPaused != 0,
+		Created: r.made(), SecretSince: r.secretSince.time(), Expires: r.expires.time(),
+	}
+	if r.flags&rowNotBefore != 0 {
+		status.NotBefore = s.table.begins[n].time()
+	}
+	if s.ended != nil {
+		status.User = s.ended[r.user]
+	}
+	return status
+}
