@@ -143,6 +143,7 @@ func (fakeState) PasswordHashes() int  { return 0 }
 
 func (fakeState) Signatures() SignatureState { return SignatureState{InFlight: 1, Refused: 7} }
 func (n fakeState) Limits() LimitState       { return n.limits }
+func (n fakeState) Sessions() (int, bool)    { return 3, n.fault == nil }
 func (n fakeState) Ready() error             { return n.fault }
 
 // TestSignatureState: verifications in flight and refused tokens are metrics.

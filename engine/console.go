@@ -2,19 +2,20 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/account"
+	"keyward/manage/refusals"
 	"keyward/manage/session"
 	"keyward/manage/state"
-	"keyward/passwordhash"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -55,11 +56,32 @@ func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 // Origin returns where browsers find the console.
 func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
 
-// audited closes what an audit log needs closed: nothing.
-type audited struct{ *filestore.AuditFile }
+// audited is the audit log, with the counts of refused calls that are written to it.
+type audited struct {
+	*filestore.AuditFile
+	refused *refusals.Counts
 
-// Close implements io.Closer.
-func (audited) Close() error { return nil }
+	stop context.CancelFunc // of reading in the background
+	done *sync.WaitGroup
+}
+
+// Close writes what was counted, and frees the memory.
+func (a audited) Close() error {
+	a.stop()
+	a.done.Wait()
+	err := a.refused.Close()
+	a.Release()
+	return err
+}
+
+func (e *environment) openAudit(cfg config.Audit) (audited, error) {
+	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.File, Keep: cfg.Keep, Log: e.logger})
+	ctx, stop := context.WithCancel(context.Background())
+	a := audited{log, refusals.New(nil), stop, new(sync.WaitGroup)}
+	a.done.Go(func() { _ = log.LoadIndex(ctx) }) // an error is one of the request that meets it
+	a.refused.Start(log, e.logger)
+	return a, nil
+}
 
 // openConsole makes the service over the files.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
@@ -67,9 +89,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return nil
 	}
 	// A reload keeps what the log could not write yet.
-	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) {
-		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: s.cfg.Audit.File, Keep: s.cfg.Audit.Keep, Log: s.env.logger})}, nil
-	})
+	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) { return s.env.openAudit(s.cfg.Audit) })
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
@@ -83,20 +103,21 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return err
 	}
 	s.console.files = files
+	if last := s.lastUse(); last != nil {
+		files.done.Go(func() { _, _ = last() }) // the first page need not wait for the index
+	}
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: stores.Users}
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
-		HashPassword: hashOneAtATime(),
-		Rules: func(ctx context.Context) store.KeyRules {
+		HashPassword: s.passwordHasher(),
+		Rules: func(ctx context.Context) (store.KeyRules, error) {
 			ended, err := stores.Users.Ended(ctx)
-			if err != nil {
-				s.env.logger.Error("cannot tell which keys ended with their users", "error", err)
-			}
-			return store.KeyRules{MaxAge: maxAge, Ended: ended}
+			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
+		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
 	return nil
@@ -112,7 +133,7 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	}
 	if path := s.cfg.Projects.File; path != "" {
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
-		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
+		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(log)
 	}
 	return stores
 }
@@ -125,21 +146,6 @@ func (s *Snapshot) checkPassword(ctx context.Context, user string, password auth
 		return authz.Secret{}, err
 	}
 	return account.User.Password, nil
-}
-
-// hashOneAtATime returns a function that hashes passwords, each after the one before:
-// what callers can have computed is bounded.
-func hashOneAtATime() func(context.Context, authz.Secret) (string, error) {
-	turn := make(chan struct{}, 1)
-	return func(ctx context.Context, password authz.Secret) (string, error) {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-			return passwordhash.Hash(rand.Reader, password)
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
 }
 
 // assembleConsole makes the Checker of the console: the same credentials, limits and

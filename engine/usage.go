@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"keyward/reuse"
 	"keyward/usage"
 )
@@ -19,6 +21,15 @@ func (s *Snapshot) openUsage(old *reuse.Generation) (err error) {
 		return usage.New(c), nil
 	})
 	return err
+}
+
+// lastUse returns what knows when keys were last used; nil without a usage file: what is
+// in memory since the start says little.
+func (s *Snapshot) lastUse() func() (func(keyID string) time.Time, error) {
+	if s.cfg.Usage.File == "" {
+		return nil
+	}
+	return s.usage.LastUse
 }
 
 // Usage returns the use of a key. That of a key that was never used has a Total of

@@ -26,7 +26,7 @@ func (s *Service) CreateFirstAdministrator(ctx context.Context, a access.Actor, 
 		hash, err = s.HashPassword(ctx, password)
 	}
 	if err != nil {
-		return store.UserRecord{}, AsStoreError(err)
+		return store.UserRecord{}, asError(err)
 	}
 	var r store.UserRecord
 	err = changing(ctx, s, s.UserEditor, func(tx store.Tx[store.UserRecord]) error {
@@ -56,7 +56,7 @@ func (s *Service) LacksAdministrator(ctx context.Context) error {
 	for {
 		users, next, err := s.Users.List(ctx, store.UserFilter{}, page)
 		if err != nil {
-			return AsStoreError(err)
+			return asError(err)
 		}
 		for i := range users {
 			if administers(&users[i]) {

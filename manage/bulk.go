@@ -83,9 +83,12 @@ func (w Selection) members() int {
 func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string) (Revoked, error) {
 	keys, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{})
 	if err != nil {
-		return Revoked{}, AsStoreError(err)
+		return Revoked{}, asError(err)
 	}
-	rules := s.KeyRules(ctx)
+	rules, err := s.keyRules(ctx)
+	if err != nil {
+		return Revoked{}, asError(err)
+	}
 	r, err := s.EndUser(ctx, a, UserRef{Name: user})
 	if err != nil {
 		return Revoked{}, err

@@ -49,7 +49,7 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 			if err := s.mayMakeSecret(a, r.User); err != nil {
 				return err
 			}
-			if err := s.needProject(ctx, r.Project); err != nil {
+			if err := s.RequireProject(ctx, r.Project); err != nil {
 				return err
 			}
 			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
@@ -121,7 +121,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 				return err
 			}
 			if ref.Own && !owns(a, &before) {
-				return &Error{Code: NotFound, Detail: "there is no such record", refused: true}
+				return &Error{Code: NotFound, Detail: "there is no such record", Hidden: true}
 			}
 			if err := ref.IfMatch.Match(&before); err != nil {
 				return err
@@ -142,7 +142,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 				}
 			}
 			if after.Project != before.Project {
-				if err := s.needProject(ctx, after.Project); err != nil {
+				if err := s.RequireProject(ctx, after.Project); err != nil {
 					return err
 				}
 			}

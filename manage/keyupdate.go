@@ -133,7 +133,10 @@ func (s *Service) EndGrace(ctx context.Context, a access.Actor, ref KeyRef) (sto
 
 // changeable returns why the key cannot be changed, other than by what ends it.
 func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.Time) error {
-	rules := s.KeyRules(ctx)
+	rules, err := s.keyRules(ctx)
+	if err != nil {
+		return err
+	}
 	switch rules.State(r.Status(), now) {
 	case store.KeyRevoked:
 		return store.ErrRevoked

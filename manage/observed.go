@@ -21,7 +21,7 @@ func (s *Service) KeyUsage(ctx context.Context, a access.Actor, id string) (usag
 		return usage.Usage{}, nil
 	}
 	used, err := s.Usage(id)
-	return used, AsStoreError(err)
+	return used, asError(err)
 }
 
 // maySeeUsage refuses, and records, an actor who may not see the use of the key.
@@ -34,7 +34,7 @@ func (s *Service) maySeeUsage(ctx context.Context, a access.Actor, id string) er
 		s.Refuse(ctx, a, audit.Read, id, NotFound)
 		err = store.ErrNotFound
 	}
-	return AsStoreError(err)
+	return asError(err)
 }
 
 // Decision returns a recent denial of this process, and what would be decided for the
@@ -54,7 +54,7 @@ func (s *Service) Decision(ctx context.Context, a access.Actor, id string) (*den
 	if errors.Is(err, denials.ErrNotRepeatable) {
 		err = nil
 	}
-	return denial, now, AsStoreError(err)
+	return denial, now, asError(err)
 }
 
 // KeyLimit returns what is left of a key's rate limit; nil if it has none. It needs
@@ -67,7 +67,7 @@ func (s *Service) KeyLimit(ctx context.Context, a access.Actor, id string) (*Key
 		return nil, err
 	}
 	limit, err := s.Limits.KeyLimit(ctx, id)
-	return limit, AsStoreError(err)
+	return limit, asError(err)
 }
 
 // ResetKeyLimit makes the key's count that of one never used. It needs keyward:keys.
@@ -90,5 +90,5 @@ func (s *Service) ResetKeyLimit(ctx context.Context, a access.Actor, id string) 
 // hasKey returns NotFound unless there is such a key.
 func (s *Service) hasKey(ctx context.Context, id string) error {
 	_, err := s.Keys.Get(ctx, id)
-	return AsStoreError(err)
+	return asError(err)
 }

@@ -2,9 +2,9 @@ package manage
 
 import (
 	"context"
-	"errors"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -18,11 +18,11 @@ func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, erro
 	}
 	// This closes an entry whose change was not made.
 	if err := s.Audit.Append(ctx); err != nil {
-		return nil, AsStoreError(err)
+		return nil, asError(err)
 	}
 	entries, _, err := s.Audit.List(ctx, store.AuditFilter{Operation: a.Operation()}, store.Page{})
 	if err != nil {
-		return nil, AsStoreError(err)
+		return nil, asError(err)
 	}
 	made := entries[:0]
 	for _, e := range entries {
@@ -33,9 +33,6 @@ func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, erro
 	return made, nil
 }
 
-// ErrDryRun is the cause of the Error of a call that may be made, and was not.
-var ErrDryRun = errors.New("dry run: nothing was changed")
-
 type dryRunKey struct{}
 
 // DryRun returns the context of calls that are authorized and checked as they would be
@@ -43,18 +40,10 @@ type dryRunKey struct{}
 // actor who may ask for it.
 func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx, dryRunKey{}, true) }
 
-// dryRunEditor is the Editor that every change goes through; in a dry run none is made.
-type dryRunEditor[R any] struct{ store.Editor[R] }
-
-// Edit implements store.Editor.
-func (d dryRunEditor[R]) Edit(ctx context.Context, edit func(store.Tx[R]) error) error {
-	if ctx.Value(dryRunKey{}) == nil {
-		return d.Editor.Edit(ctx, edit)
+// orDryRun returns why a change that may be made is not.
+func orDryRun(ctx context.Context) error {
+	if ctx.Value(dryRunKey{}) != nil {
+		return fault.ErrDryRun
 	}
-	return d.Editor.Edit(ctx, func(tx store.Tx[R]) error {
-		if err := edit(tx); err != nil {
-			return err
-		}
-		return ErrDryRun
-	})
+	return nil
 }

@@ -52,7 +52,7 @@ func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRe
 			return refuse(BeyondCaller, "the key's user has a scope that begins with %s: its keys can only be revoked", access.ScopePrefix)
 		}
 	}
-	isMember, err := s.isMember(ctx, a, r)
+	isMember, err := s.IsMemberFor(ctx, a, r)
 	if err != nil {
 		return err
 	}

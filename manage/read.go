@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"errors"
+	"time"
 
 	"keyward/authz"
 	"keyward/manage/access"
@@ -21,7 +22,7 @@ func (s *Service) Key(ctx context.Context, a access.Actor, ref KeyRef) (store.Ke
 		err = store.ErrNotFound
 	}
 	if err != nil {
-		return store.KeyRecord{}, AsStoreError(err)
+		return store.KeyRecord{}, asError(err)
 	}
 	return r, nil
 }
@@ -33,7 +34,7 @@ func (s *Service) MadeKey(ctx context.Context, a access.Actor, id string) (store
 	if err == nil {
 		err = s.mayChangeKeys(a, r.User)
 	}
-	return r, AsStoreError(err)
+	return r, asError(err)
 }
 
 // FindKey returns the key whose secret this is, also one that has ended. A secret of
@@ -46,11 +47,11 @@ func (s *Service) FindKey(ctx context.Context, a access.Actor, secret authz.Secr
 	if errors.Is(err, store.ErrRevoked) {
 		return r, true, nil
 	}
-	return r, false, AsStoreError(err)
+	return r, false, asError(err)
 }
 
-// ListKeys returns a page of the keys that the filter selects. It needs keyward:read
-// or keyward:keys.
+// ListKeys returns a page of the keys that the filter selects, by what is in force now.
+// It needs keyward:read or keyward:keys.
 func (s *Service) ListKeys(ctx context.Context, a access.Actor, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
 	if err := s.mayRead(ctx, a, access.Read|access.Keys, false, "keys"); err != nil {
 		return nil, "", err
@@ -69,8 +70,43 @@ func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) 
 }
 
 func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
+	var err error
+	filter.Now = s.Now()
+	if filter.Rules, err = s.keyRules(ctx); err != nil {
+		return nil, "", asError(err)
+	}
+	if filter.UnusedFor > 0 {
+		// Without a record of uses every key would look unused.
+		if s.LastUse == nil {
+			var bad problems
+			bad.add("/query/unused_for", "needs a usage file, which the configuration does not name")
+			return nil, "", bad.err()
+		}
+		if filter.LastUse, err = s.LastUse(); err != nil {
+			return nil, "", &Error{Code: StoreUnavailable, Detail: "the usage file cannot be read", Cause: err}
+		}
+	}
 	all, next, err := s.Keys.List(ctx, filter, page)
-	return all, next, AsListError(err)
+	return all, next, asListError(err)
+}
+
+// KeyViewer returns what shows keys as they are now. On an error it shows what the
+// records alone say, which the caller must not take for a key's state.
+func (s *Service) KeyViewer(ctx context.Context) (func(*store.KeyRecord) KeyView, error) {
+	rules, err := s.keyRules(ctx)
+	lastUse := func(string) time.Time { return time.Time{} }
+	if s.LastUse != nil {
+		// A usage file that cannot be read hides no key.
+		if known, err := s.LastUse(); err == nil {
+			lastUse = known
+		}
+	}
+	now := s.Now()
+	return func(r *store.KeyRecord) KeyView {
+		v := ViewKey(&rules, r, now)
+		v.LastUse = lastUse(r.ID)
+		return v
+	}, asError(err)
 }
 
 // User returns a user. It needs keyward:read or keyward:users.
@@ -79,7 +115,7 @@ func (s *Service) User(ctx context.Context, a access.Actor, name string) (store.
 		return store.UserRecord{}, err
 	}
 	r, err := s.Users.Get(ctx, name)
-	return r, AsStoreError(err)
+	return r, asError(err)
 }
 
 // ListUsers returns a page of the users that the filter selects. It needs
@@ -89,7 +125,7 @@ func (s *Service) ListUsers(ctx context.Context, a access.Actor, filter store.Us
 		return nil, "", err
 	}
 	all, next, err := s.Users.List(ctx, filter, page)
-	return all, next, AsListError(err)
+	return all, next, asListError(err)
 }
 
 // AuditLog returns a page of the audit log. It needs keyward:read.
@@ -98,17 +134,7 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 		return nil, "", err
 	}
 	entries, next, err := s.Audit.List(ctx, filter, page)
-	return entries, next, AsListError(err)
-}
-
-// AsListError is asError for a list: the cursor is what a caller can have wrong.
-func AsListError(err error) error {
-	err = AsStoreError(err)
-	if e := AsError(err); e != nil && e.Code == Invalid {
-		e.Detail = "the request has members that cannot be accepted"
-		e.Fields = []FieldError{{"/query/cursor", "is not a cursor of this list"}}
-	}
-	return err
+	return entries, next, asListError(err)
 }
 
 // ActorOf returns the actor of a key that was verified, as the key and its user are
@@ -116,7 +142,7 @@ func AsListError(err error) error {
 func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
 	key, err := s.Keys.Get(ctx, keyID)
 	if err != nil {
-		return access.Actor{}, AsStoreError(err)
+		return access.Actor{}, asError(err)
 	}
 	if key.User == "" {
 		return access.KeyActor(&key, nil, s.Now(), call), nil
@@ -126,7 +152,7 @@ func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (
 	case errors.Is(err, store.ErrNotFound):
 		return access.Actor{}, nil // deleted since the key was verified
 	case err != nil:
-		return access.Actor{}, AsStoreError(err)
+		return access.Actor{}, asError(err)
 	}
 	return access.KeyActor(&key, &user, s.Now(), call), nil
 }

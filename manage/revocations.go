@@ -90,7 +90,7 @@ func (s *Service) ListRevocations(ctx context.Context, a access.Actor, filter st
 		return nil, "", errNoRevocations
 	}
 	all, next, err := s.Revocations.List(ctx, filter, page)
-	return all, next, AsListError(err)
+	return all, next, asListError(err)
 }
 
 var (

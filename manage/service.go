@@ -10,6 +10,8 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/refusals"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -28,7 +30,7 @@ type Stores struct {
 	RevocationEditor store.Editor[store.Revocation]
 
 	// Without them, the project of a key is only a name.
-	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectReader store.Reader[store.Project, store.ProjectFilter]
 	ProjectEditor store.Editor[store.Project]
 
 	Audit store.AuditLog // nil: refusals leave no entry
@@ -39,8 +41,8 @@ type Config struct {
 	Stores
 	// Hasher hashes the secrets of new keys.
 	Hasher *apikey.Hasher
-	// Rules are what the state of a key depends on beside its record.
-	Rules func(context.Context) store.KeyRules
+	// Rules are what the state of a key depends on beside its record; nil: nothing.
+	Rules func(context.Context) (store.KeyRules, error)
 	// Prefixes are those by which the checks recognise keys, the first of which new
 	// keys have; none: any, and kw_.
 	Prefixes []string
@@ -59,8 +61,14 @@ type Config struct {
 	// Changed counts a change of a record that was made; nil counts nothing.
 	Changed func(audit.Action)
 
-	// Usage returns the use of a key; nil: none is known.
-	Usage func(keyID string) (usage.Usage, error)
+	// Refusals are the counts of refused calls; nil: those of this Service alone, which are
+	// not written.
+	Refusals *refusals.Counts
+
+	// Usage returns the use of a key, and LastUse what returns when a key was last used,
+	// zero for one that never was; nil: none is known.
+	Usage   func(keyID string) (usage.Usage, error)
+	LastUse func() (func(keyID string) time.Time, error)
 	// Denials are the recent denials of this process, and Current is what decides now;
 	// nil: none are known.
 	Denials *denials.Recent
@@ -95,8 +103,8 @@ type KeyLimit struct {
 // same time. Every error is an [Error].
 type Service struct {
 	Config
-	maker    store.KeyMaker
-	refusals *refusals
+	*registry.Projects
+	maker store.KeyMaker
 }
 
 // New returns a Service over the stores.
@@ -107,22 +115,35 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.KeyEditor, cfg.UserEditor = dryRunEditor[store.KeyRecord]{cfg.KeyEditor}, dryRunEditor[store.UserRecord]{cfg.UserEditor}
-	if cfg.RevocationEditor != nil {
-		cfg.RevocationEditor = dryRunEditor[store.Revocation]{cfg.RevocationEditor}
+	if cfg.Refusals == nil {
+		cfg.Refusals = refusals.New(cfg.Now)
 	}
-	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
+	s := &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}}
+	s.Projects = registry.NewProjects(registry.ProjectConfig{
+		Steps: s.steps(), Records: recordsOf(s, cfg.ProjectReader, cfg.ProjectEditor), HasKeys: s.hasKeys,
+	})
+	return s
 }
 
 // Refuse records that the actor was refused, for what a caller of the Service refuses
-// itself, such as a request that cannot be understood. An actor who is refused more
-// often than ten times a minute leaves no more entries.
+// itself, such as a request that cannot be understood. Refusals of an actor beyond ten a
+// minute are counted.
 func (s *Service) Refuse(ctx context.Context, a access.Actor, action audit.Action, record string, code Code) {
-	if !a.Known() || s.Audit == nil || !s.refusals.allow(a.Name()) {
+	if !a.Known() || s.Audit == nil {
 		return
 	}
-	// A refusal stands, whether or not the log has it.
-	_ = s.Audit.Append(ctx, a.Refused(action, record, string(code)))
+	if e := a.Refused(action, record, string(code)); s.Refusals.Own(e) {
+		// A refusal stands, whether or not the log has it.
+		_ = s.Audit.Append(ctx, e)
+	}
+}
+
+// RefuseUnknown counts a refused call of a client that is not authenticated. The reason
+// is one of a closed set.
+func (s *Service) RefuseUnknown(action audit.Action, via audit.Via, client authz.Address, reason string) {
+	if s.Audit != nil {
+		s.Refusals.Unknown(action, via, client, reason)
+	}
 }
 
 // finish is the end of every change: a refusal is recorded, and a change is in force
@@ -137,17 +158,17 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 		}
 		return nil
 	}
-	err = AsStoreError(err)
+	err = asError(err)
 	if e := AsError(err); e.IsRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
 }
 
-// KeyRules are what the state of a key depends on now.
-func (s *Service) KeyRules(ctx context.Context) store.KeyRules {
+// keyRules are what the state of a key depends on now.
+func (s *Service) keyRules(ctx context.Context) (store.KeyRules, error) {
 	if s.Rules == nil {
-		return store.KeyRules{}
+		return store.KeyRules{}, nil
 	}
 	return s.Rules(ctx)
 }

@@ -23,7 +23,7 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 	return listenerOf(&http.Server{
 		Handler: limitStream(api.New(api.Config{
 			Service: service, Accounts: func() *account.Service { return s.engine.Current().Accounts() }, State: func() *state.DB { return s.engine.Current().State() }, Origin: func() session.Origin { return s.engine.Current().Origin() },
-			Authenticate: s.authenticate, AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, Log: s.logger, Version: s.opts.Version,
+			Authenticate: s.authenticate, AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
 		}), consoleTimeout),
 		TLSConfig:         security,
 		ErrorLog:          s.errorLog(listenerConsole),
@@ -32,6 +32,8 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 		WriteTimeout:      consoleTimeout,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		// OPTIONS * is a request of a caller as any other.
+		DisableGeneralOptionsHandler: true,
 	})
 }
 
@@ -48,6 +50,7 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 	handler := current.Console()
 	d := handler.CheckManage(hr.Context(), &r, hr)
 	if !d.Allowed() {
+		s.countUnknown(current.Service(), &r, d)
 		return access.Actor{}, denialOf(handler, &r, d)
 	}
 	var actor access.Actor
@@ -62,6 +65,7 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 		return access.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
 	if actor.Name() == "" {
+		current.Service().RefuseUnknown(audit.UnknownCredential, audit.ViaAPI, r.Client().Address(), authz.RevokedKey.String())
 		return access.Actor{}, &api.Denial{Status: http.StatusUnauthorized, Detail: "the credential has ended"}
 	}
 	return actor, nil
@@ -72,6 +76,19 @@ func callOf(r *authz.Request) access.Call {
 	call := access.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
 	call.Address, _ = netip.ParseAddr(r.Client().Address().String())
 	return call
+}
+
+// countUnknown counts a denied request for the audit log, unless the caller is known or it
+// is not the caller's fault.
+func (s *Server) countUnknown(service *manage.Service, r *authz.Request, d *authz.Decision) {
+	action := audit.UnknownCredential
+	switch {
+	case d.Principal != nil || d.Status() >= http.StatusInternalServerError:
+		return
+	case d.Status() == http.StatusBadRequest:
+		action = audit.UnknownRequest
+	}
+	service.RefuseUnknown(action, audit.ViaAPI, r.Client().Address(), d.Reason.String())
 }
 
 // countFailure counts a secret that is of no key, as a failed attempt of the client.

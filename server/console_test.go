@@ -33,12 +33,9 @@ type console struct {
 	admin  string
 }
 
-func startConsole(t *testing.T) *console {
-	t.Helper()
-	return startConsoleWith(t, "")
-}
+func startConsole(t *testing.T) *console { return startConsoleWith(t, "") }
 
-// startConsoleWith is startConsole with more of a configuration.
+// startConsoleWith is startConsole with more lines of configuration.
 func startConsoleWith(t *testing.T, more string) *console {
 	t.Helper()
 	return startConsoleOn(t, consoleConfig+more)
@@ -186,7 +183,11 @@ func TestManagementDenials(t *testing.T) {
 		{"no JSON", c.admin, "POST", "/keys", `name=x`, 400, "malformed"},
 		{"no body", c.admin, "POST", "/keys", ``, 400, "malformed"},
 		{"a long body", c.admin, "POST", "/keys", `{"name": "` + strings.Repeat("x", 65<<10) + `"}`, 413, "too_large"},
-		{"an unknown filter", c.admin, "GET", "/keys?state=x", "", 422, "invalid"},
+		{"an unknown filter", c.admin, "GET", "/keys?owner=x", "", 422, "invalid"},
+		{"an unknown state", c.admin, "GET", "/keys?state=gone", "", 422, "invalid"},
+		{"no time", c.admin, "GET", "/keys?older_than=soon", "", 422, "invalid"},
+		{"a time below zero", c.admin, "GET", "/keys?expiring=-1d", "", 422, "invalid"},
+		{"unused keys without a usage file", c.admin, "GET", "/keys?unused_for=90d", "", 422, "invalid"},
 		{"a bad cursor", c.admin, "GET", "/keys?cursor=x", "", 422, "invalid"},
 		{"a limit of 0", c.admin, "GET", "/keys?limit=0", "", 422, "invalid"},
 		{"a limit over 1000", c.admin, "GET", "/keys?limit=1001", "", 422, "invalid"},
@@ -206,6 +207,52 @@ func TestManagementDenials(t *testing.T) {
 		if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %v", test.what, got.header)
 		}
+	}
+}
+
+// TestMediaTypes: a body is read as JSON if its header says that it is.
+func TestMediaTypes(t *testing.T) {
+	c := startConsole(t)
+	key := "/keys/" + c.must("POST", "/keys", `{"name": "x"}`).body["id"].(string)
+	const body = `{"name": "y"}`
+	for _, test := range []struct {
+		method, path, mediaType, coding string
+		status                          int
+	}{
+		{"POST", "/keys", "application/json", "", 201},
+		{"POST", "/keys", "application/json; charset=utf-8", "", 201},
+		{"POST", "/keys", `Application/JSON;charset="UTF-8"`, "", 201},
+		{"POST", "/keys", "application/json; charset=utf-16", "", 415},
+		{"POST", "/keys", "application/json; charset=utf-8; charset=utf-16", "", 415},
+		{"POST", "/keys", "application/json", "gzip", 415},
+		{"POST", "/keys", "application/merge-patch+json", "", 415},
+		{"POST", "/keys", "application/x-ndjson", "", 415},
+		{"POST", "/keys", "application/problem+json", "", 415},
+		{"POST", "/keys", "application/x-www-form-urlencoded", "", 415},
+		{"POST", "/keys", "text/plain", "", 415},
+		{"POST", "/keys", "*/*", "", 415},
+		{"POST", "/keys", "json", "", 415},
+		{"POST", "/keys", "", "", 415},
+		{"PATCH", key, "application/json", "", 200},
+		{"PATCH", key, "application/merge-patch+json", "", 200},
+		{"PATCH", key, "application/merge-patch+json; charset=utf-8", "", 200},
+		{"PATCH", key, "application/json-patch+json", "", 415},
+		{"PATCH", key, "", "", 415},
+		{"POST", key + "/revoke", "text/plain", "", 415},
+		{"POST", "/keys/import", "application/json", "", 415},
+	} {
+		header := []string{"Content-Type", test.mediaType}
+		if test.coding != "" {
+			header = append(header, "Content-Encoding", test.coding)
+		}
+		got := c.call(c.admin, test.method, test.path, body, header...)
+		problem, _ := got.body["type"].(string)
+		if got.status != test.status || got.status == 415 && problem != "https://keyward.dev/errors/media_type" {
+			t.Errorf("%s %s %q %s: %d %v, want %d", test.method, test.path, test.mediaType, test.coding, got.status, got.body, test.status)
+		}
+	}
+	if got := c.call(c.admin, "POST", "/keys", body, "Content-Type", "application/json", "Content-Type", "text/plain"); got.status != 422 {
+		t.Errorf("two media types: %d %v", got.status, got.body)
 	}
 }
 

@@ -21,6 +21,7 @@ func (s *Server) authenticateLink(hr *http.Request, purpose state.Purpose, code 
 	handler := current.Console()
 	d := handler.CheckManageSecret(hr.Context(), &r, hr, api.LinkPath(purpose), code, linkVerifier{current.Accounts(), purpose})
 	if !d.Allowed() {
+		s.countUnknown(current.Service(), &r, d)
 		return access.Call{}, denialOf(handler, &r, d)
 	}
 	return callOf(&r), nil

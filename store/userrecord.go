@@ -66,7 +66,7 @@ type UserRecord struct {
 	Unsupported bool   `json:"-"`
 }
 
-// EndedAt is the time until which keys made for the name have ended, which is what the
+// EndedAt returns the time until which keys made for the name have ended, which is what the
 // next user's ValidSince is to be; zero if there is none.
 func (r *UserRecord) EndedAt() time.Time { return Latest(r.ValidSince, r.Deleted) }
 
@@ -90,7 +90,7 @@ func (r *UserRecord) Clone() UserRecord {
 	return c
 }
 
-// Latest is the latest of some times, of which zero is the earliest.
+// Latest returns the latest of some times, of which zero is the earliest.
 func Latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
 }
@@ -137,7 +137,7 @@ func (r *UserRecord) Succeed(before *UserRecord) {
 	r.Deleted, r.ValidSince = Latest(r.Deleted, before.EndedAt()), time.Time{}
 }
 
-// SessionsFrom is the time until which sessions begun for the name have ended.
+// SessionsFrom returns the time until which sessions begun for the name have ended.
 func (r *UserRecord) SessionsFrom() time.Time { return Latest(r.EndedAt(), r.SessionsSince) }
 
 // EndedUsers is until when the keys of each name have ended: when its last user was

@@ -7,6 +7,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
@@ -77,7 +78,7 @@ func (s *Service) Link(ctx context.Context, purpose state.Purpose, token authz.S
 		}
 	}
 	if err != nil {
-		return state.Code{}, manage.AsStoreError(err)
+		return state.Code{}, fault.Of(err)
 	}
 	return code, nil
 }

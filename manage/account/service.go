@@ -7,6 +7,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/store/audit"
 )
@@ -42,7 +43,7 @@ func (s *Service) log(ctx context.Context, e *audit.Entry) error {
 	if s.Records.Audit == nil {
 		return nil
 	}
-	return manage.AsStoreError(s.Records.Audit.Append(ctx, e))
+	return fault.Of(s.Records.Audit.Append(ctx, e))
 }
 
 func refuse(code manage.Code, detail string) error {

@@ -7,6 +7,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
@@ -60,7 +61,7 @@ func (s *Service) Sessions(ctx context.Context, a access.Actor, page store.Page)
 	}
 	user, err := s.Records.Users.Get(ctx, a.User())
 	if err != nil {
-		return nil, "", manage.AsStoreError(err)
+		return nil, "", fault.Of(err)
 	}
 	all, err := s.State.Sessions.List(ctx, a.User())
 	if err != nil {
@@ -69,7 +70,7 @@ func (s *Service) Sessions(ctx context.Context, a access.Actor, page store.Page)
 	begun := func(r *state.Session) store.Position { return store.Position{Made: r.Login, ID: r.ID} }
 	counts := func(r *state.Session) bool { return sessionOf(r).Counts(&user) }
 	sessions, next, err := store.Paginate(all, begun, counts, page)
-	return sessions, next, manage.AsListError(err)
+	return sessions, next, fault.OfList(err)
 }
 
 // EndSession ends a session of the actor's user. It needs keyward:self or a session; a

@@ -35,6 +35,9 @@ type Config struct {
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
 	// attempt of its address; nil counts nothing.
 	CountFailure func(*http.Request)
+	// CountRequest counts a request by its route, which is one of a closed set, "" for
+	// none, and by the status of the response; nil counts nothing.
+	CountRequest func(route string, status int)
 	// State remembers requests with an Idempotency-Key.
 	State func() *state.DB
 	// Log is for what an operator must know; nil discards it.
@@ -79,7 +82,7 @@ func New(cfg Config) http.Handler {
 func (a *api) register() {
 	setUpHuma()
 	cfg := huma.DefaultConfig("Keyward management API", a.Version)
-	cfg.Info.Description = "Keys, users and the audit log. docs/api.md is the guide."
+	cfg.Info.Description = "Keys, users, projects and the audit log. docs/api.md is the guide."
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/api/openapi", "", ""
 	cfg.CreateHooks = nil // no $schema members and links
 	cfg.RejectUnknownQueryParameters = true
@@ -97,6 +100,7 @@ func (a *api) register() {
 	a.registerOwn(h)
 	a.registerObserved(h)
 	a.registerUsers(h)
+	a.registerProjects(h)
 	a.registerAudit(h)
 	a.registerSessions(h)
 	a.registerRevocations(h)
@@ -108,6 +112,15 @@ const documentPath = "/api/openapi.json"
 
 // ServeHTTP implements http.Handler. Every answer is JSON, and none is to be kept.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	if a.CountRequest != nil {
+		_, route := a.mux.Handler(r)
+		defer func() { a.CountRequest(route, answer.status) }()
+	}
+	a.answer(answer, r)
+}
+
+func (a *api) answer(w *statusWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !a.Origin().Serves(r) {
@@ -144,14 +157,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
 	c := &call{actor: actor, base: a.Origin().Base(r)}
-	answer := &statusWriter{ResponseWriter: w}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
-	a.respond(answer, r, c)
+	a.respond(w, r, c)
 	if c.failed && a.CountFailure != nil {
 		a.CountFailure(r)
 	}
-	if !c.reached && answer.status >= 400 && answer.status < 500 {
-		code := codeOfStatus(answer.status)
+	if !c.reached && w.status >= 400 && w.status < 500 {
+		code := codeOfStatus(w.status)
 		if c.unadmitted != "" {
 			code = c.unadmitted
 		}

@@ -63,11 +63,13 @@ func (a *api) registerKeys(h huma.API) {
 	add(h, operation{id: "list-keys", method: http.MethodGet, path: "/keys", summary: "List keys", tag: "Keys"},
 		func(ctx context.Context, who access.Actor, in *struct {
 			Paging
-			User    string `query:"user" maxLength:"255" doc:"Of that user."`
-			Project string `query:"project" maxLength:"255" doc:"Of that project."`
-			Q       string `query:"q" maxLength:"255" doc:"With that in the name, or that id or hint."`
+			KeyFilter
 		}) (*listOutput[KeyBody], error) {
-			records, next, err := a.Service().ListKeys(ctx, who, store.KeyFilter{User: in.User, Project: in.Project, Text: in.Q}, in.page())
+			filter, err := in.filter()
+			if err != nil {
+				return nil, err
+			}
+			records, next, err := a.Service().ListKeys(ctx, who, filter, in.page())
 			return a.keyList(ctx, records, next, err)
 		})
 	add(h, operation{id: "get-key", method: http.MethodGet, path: "/keys/{id}", summary: "Show a key", tag: "Keys"},
@@ -285,7 +287,11 @@ func (a *api) keyOutput(ctx context.Context, r *store.KeyRecord, secret authz.Se
 	if err != nil {
 		return nil, err
 	}
-	body := a.keyBody(ctx)(r)
+	view, err := a.keyBody(ctx)
+	if err != nil && secret.Empty() { // a secret that was made is shown, or lost
+		return nil, err
+	}
+	body := view(r)
 	if !secret.Empty() {
 		body.Key = secret.Reveal()
 	}
@@ -296,13 +302,17 @@ func (a *api) keyList(ctx context.Context, records []store.KeyRecord, next store
 	if err != nil {
 		return nil, err
 	}
-	return &listOutput[KeyBody]{listOf(records, next, a.keyBody(ctx))}, nil
+	view, err := a.keyBody(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &listOutput[KeyBody]{listOf(records, next, view)}, nil
 }
 
-// KeyBody returns what shows keys as they are now.
-func (a *api) keyBody(ctx context.Context) func(*store.KeyRecord) KeyBody {
-	rules, now := a.Service().KeyRules(ctx), a.Now()
+// keyBody returns what shows keys as they are now, as manage.Service.KeyViewer does.
+func (a *api) keyBody(ctx context.Context) (func(*store.KeyRecord) KeyBody, error) {
+	view, err := a.Service().KeyViewer(ctx)
 	return func(r *store.KeyRecord) KeyBody {
-		return KeyBody{KeyView: manage.ViewKey(&rules, r, now), Paused: pause{r.Paused}, ETag: etag(r.Version())}
-	}
+		return KeyBody{KeyView: view(r), Paused: pause{r.Paused}, ETag: etag(r.Version())}
+	}, err
 }

@@ -120,7 +120,7 @@ func (a *api) registerLinks(h huma.API) {
 				Password string `json:"password" doc:"8 to 72 bytes." writeOnly:"true"`
 			}
 		}) (*setUpOutput, error) {
-			if err := checkAddressable(in.Body.Name); err != nil {
+			if err := checkAddressable("user", in.Body.Name); err != nil {
 				return nil, err
 			}
 			c := callOf(ctx)

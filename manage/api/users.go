@@ -138,7 +138,7 @@ func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*us
 		r, err := a.Service().User(ctx, who, in.Name)
 		return asUserOutput(&r, err)
 	}
-	if err := checkAddressable(in.Name); err != nil {
+	if err := checkAddressable("user", in.Name); err != nil {
 		return nil, err
 	}
 	input := manage.UserInput{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, MustChange: in.MustChange, Service: in.Service}
@@ -150,19 +150,14 @@ func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*us
 	return asUserOutput(&r, err)
 }
 
-// checkAddressable refuses the name of a user that the API could not name.
-func checkAddressable(name string) error {
-	if addressable(name) {
-		return nil
+// checkAddressable refuses the name of a record of that kind where a request about it
+// would not pass the rules for paths.
+func checkAddressable(kind, name string) error {
+	target := &url.URL{Path: "/api/v1/" + name}
+	if _, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{}); err != nil || strings.Contains(name, "/") {
+		return invalid("/name", "cannot be a part of a path: the API could not show, change or delete the "+kind)
 	}
-	return invalid("/name", "cannot be a part of a path: the API could not show, change or delete the user")
-}
-
-// addressable reports whether a request about the user passes the rules for paths.
-func addressable(name string) bool {
-	target := &url.URL{Path: "/api/v1/users/" + name}
-	_, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{})
-	return err == nil && !strings.Contains(name, "/")
+	return nil
 }
 
 // UserPatch is a merge patch (RFC 7396) of a user.

@@ -41,6 +41,10 @@ const (
 	LimitReset Action = "limit.reset"
 	Read       Action = "read"
 	Request    Action = "request" // that was refused before it came to another action
+
+	// What clients do that are not authenticated.
+	UnknownCredential Action = "unknown.credential"
+	UnknownRequest    Action = "unknown.request" // that cannot be understood
 )
 
 // Actions are all actions.
@@ -49,7 +53,7 @@ func Actions() []Action {
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete,
-		RevocationCreate, LinkCreate, SessionEnd, LimitReset, Read, Request,
+		RevocationCreate, LinkCreate, SessionEnd, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 
