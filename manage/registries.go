@@ -16,7 +16,8 @@ func (s *Service) steps() registry.Steps {
 		MayRead: func(ctx context.Context, a access.Actor, what string) error {
 			return s.mayRead(ctx, a, access.Read, false, what)
 		},
-		Finish: s.finish, FindUser: s.findUser, Now: s.Now,
+		MayMakeSecret: func(a access.Actor) error { return s.mayMakeSecret(a, "") },
+		Finish:        s.finish, FindUser: s.findUser, Now: s.Now,
 	}
 }
 

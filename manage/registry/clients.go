@@ -93,6 +93,9 @@ func (cs *Clients) CreateClient(ctx context.Context, a access.Actor, in ClientIn
 		r.ID = ClientID(random.String())
 	}
 	c := cs.records.byAdmin(a, audit.ClientCreate, r.ID, store.AnyVersion)
+	if c.refused == nil && !r.Public {
+		c.refused = cs.records.MayMakeSecret(a)
+	}
 	if c.refused == nil {
 		c.refused = checkClient(&r)
 	}
@@ -139,6 +142,9 @@ func (cs *Clients) UpdateClient(ctx context.Context, a access.Actor, ref ClientR
 // a grace all of them end, and the client's tokens too. It needs keyward:admin.
 func (cs *Clients) RotateClient(ctx context.Context, a access.Actor, ref ClientRef, grace time.Duration) (store.Client, authz.Secret, error) {
 	c := cs.records.byAdmin(a, audit.ClientRotate, ref.ID, ref.IfMatch)
+	if c.refused == nil {
+		c.refused = cs.records.MayMakeSecret(a)
+	}
 	if c.refused == nil && grace < 0 {
 		c.refused = fault.InvalidMembers(fault.FieldError{Pointer: "/grace", Detail: "is before now"})
 	}

@@ -15,6 +15,9 @@ import (
 type Steps struct {
 	// MayRead refuses, and records, an actor who may not read what is named so.
 	MayRead func(ctx context.Context, a access.Actor, what string) error
+	// MayMakeSecret refuses an actor whose session is too old to be shown a secret of
+	// others.
+	MayMakeSecret func(a access.Actor) error
 	// Finish is the end of every change, of the number seq: a refusal is recorded, and a
 	// change is in force in this process before it is reported.
 	Finish func(ctx context.Context, a access.Actor, action audit.Action, id string, seq int64, err error) error

@@ -41,6 +41,9 @@ const (
 
 	RevocationCreate Action = "revocation.create"
 
+	LinkCreate Action = "link.create"
+	SessionEnd Action = "session.end"
+
 	LimitReset Action = "limit.reset"
 	Read       Action = "read"
 	Request    Action = "request" // that was refused before it came to another action
@@ -56,7 +59,7 @@ func Actions() []Action {
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete, ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
-		RevocationCreate, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
+		RevocationCreate, LinkCreate, SessionEnd, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 
@@ -80,7 +83,7 @@ func (a Action) ChangesRecord() bool {
 // the want of an entry.
 func (a Action) Ends() bool {
 	switch a {
-	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate:
+	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate, SessionEnd:
 		return true
 	default:
 		return false
