@@ -36,6 +36,7 @@ type Config struct {
 	JWT               []JWT
 	Introspection     []Introspection
 	Revocations       Revocations
+	Projects          Projects
 	Audit             Audit
 	Routes            []policy.Rule
 	Default           authz.Route // for requests that match no route
@@ -105,6 +106,9 @@ type Users struct{ File string }
 
 // Revocations names the file of revoked tokens; "" is none.
 type Revocations struct{ File string }
+
+// Projects names the file of projects; "" is none: the project of a key is only a name.
+type Projects struct{ File string }
 
 // Audit names the file of the audit log, and says how long entries are kept at least.
 type Audit struct {

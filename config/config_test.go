@@ -118,6 +118,7 @@ forward_credentials: false
 client_address: {trusted_hops: 0}
 cache: {size: 100000, ttl: 5m, negative_ttl: 10s}
 revocations: {file: ""}
+projects: {file: ""}
 audit: {file: "", keep: 400d}
 usage: {file: "", flush: 10s}
 rate_limits: {store: memory}
@@ -181,6 +182,7 @@ func TestEveryKey(t *testing.T) {
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		State:              State{"keyward.db"},
 		Revocations:        Revocations{"r.jsonl"},
+		Projects:           Projects{"projects.jsonl"},
 		Audit:              Audit{"audit.jsonl", 90 * 24 * time.Hour},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{

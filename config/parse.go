@@ -59,6 +59,7 @@ func (d *decoder) config(root value, cfg *Config) {
 		{"client_address", d.section(fields{{"trusted_hops", d.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
 		{"cache", func(v value) { d.cache(v, &cfg.Cache) }},
 		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
+		{"projects", d.section(fields{{"file", d.filename(&cfg.Projects.File)}})},
 		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
 		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}, {"keep", d.duration(&cfg.Audit.Keep, true)}})},
 		{"state", d.section(fields{{"file", d.filename(&cfg.State.File)}})},

@@ -94,6 +94,10 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	if path := s.cfg.Revocations.File; path != "" {
 		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
 	}
+	if path := s.cfg.Projects.File; path != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
+		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
+	}
 	return stores
 }
 

@@ -27,7 +27,7 @@ func Missing(cfg *config.Config) (found config.Problems) {
 	for _, file := range cfg.Files {
 		var err error
 		switch file.Key {
-		case "usage.file", "revocations.file", "audit.file", "state.file":
+		case "usage.file", "revocations.file", "projects.file", "audit.file", "state.file":
 		case "keys.pepper_file":
 			_, err = apikey.ReadPepper(file.Path)
 		default:
@@ -81,8 +81,11 @@ func (c *check) file(file config.File) error {
 	case "users.file":
 		return load(filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: file.Path}}, keyindex.NewUsers())
 	case "revocations.file":
-		// The first revocation makes the file; nothing makes the others on demand.
+		// The first revocation makes the file.
 		return load(filestore.RevocationFeed{FollowConfig: journal.FollowConfig{Path: file.Path, MissingOK: true}}, keyindex.NewRevocations())
+	case "projects.file":
+		_, _, err := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: file.Path}).List(context.Background(), store.ProjectFilter{}, store.Page{})
+		return err
 	case "audit.file":
 		_, _, err := filestore.NewAuditFile(filestore.AuditFileConfig{Path: file.Path}).List(context.Background(), store.AuditFilter{}, store.Page{Limit: 1})
 		return err

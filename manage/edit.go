@@ -12,7 +12,7 @@ import (
 // editKeys is the Edit of keys for an actor. It looks at the actor again while no one else
 // changes keys: what was allowed when the call came in is not done by a key that was
 // revoked since. Every change of a record goes through this function or one of the next
-// two.
+// three.
 func (s *Service) editKeys(ctx context.Context, a access.Actor, edit func(store.Tx[store.KeyRecord]) error) error {
 	return changing(ctx, s, s.KeyEditor, func(tx store.Tx[store.KeyRecord]) error {
 		if err := s.stillActs(a, tx.Get, s.userIn(ctx)); err != nil {
@@ -34,7 +34,12 @@ func (s *Service) editUsers(ctx context.Context, a access.Actor, edit func(store
 
 // editRevocations is the Edit of revocations for an actor.
 func (s *Service) editRevocations(ctx context.Context, a access.Actor, edit func(store.Tx[store.Revocation]) error) error {
-	return changing(ctx, s, s.RevocationEditor, func(tx store.Tx[store.Revocation]) error {
+	return editOthers(ctx, s, a, s.RevocationEditor, edit)
+}
+
+// editOthers is the Edit of records that are neither keys nor users, for an actor.
+func editOthers[R any](ctx context.Context, s *Service, a access.Actor, editor store.Editor[R], edit func(store.Tx[R]) error) error {
+	return changing(ctx, s, editor, func(tx store.Tx[R]) error {
 		if err := s.stillActs(a, s.keyIn(ctx), s.userIn(ctx)); err != nil {
 			return err
 		}

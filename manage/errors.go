@@ -43,6 +43,19 @@ func (e *Error) isRefusal() bool {
 	return e.refused || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid
 }
 
+// Permitted reports whether the actor may ask for what failed: only the records, as
+// they are now, stand against it.
+func (e *Error) Permitted() bool {
+	switch e.Code {
+	case Conflict, Ended, Changed, Invalid:
+		return true
+	case NotFound:
+		return !e.refused
+	default:
+		return errors.Is(e.Cause, ErrDryRun)
+	}
+}
+
 // FieldError is what is wrong with one member of the caller's input.
 type FieldError struct {
 	Pointer string `json:"pointer"` // RFC 6901

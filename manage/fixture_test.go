@@ -36,10 +36,12 @@ func newFixture(t *testing.T) *fixture {
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
+	projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: filepath.Join(dir, "projects.jsonl")})
 	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
 	f.Service = New(Config{
 		Stores: Stores{
 			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
+			Projects: projects, ProjectEditor: projects.Editor(log),
 			RevocationEditor: f.revocations.Editor(log), Audit: log,
 		},
 		Hasher: hasher, Now: f.now,
@@ -71,6 +73,16 @@ func (f *fixture) ctx() context.Context { return context.Background() }
 func (f *fixture) user(name string, scopes []string, paths ...string) store.UserRecord {
 	f.Helper()
 	r, err := f.CreateUser(f.ctx(), f.admin, UserInput{Name: name, Scopes: scopes, Paths: paths})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return r
+}
+
+// project makes a project with the members, as an administrator does.
+func (f *fixture) project(name string, members ...string) store.Project {
+	f.Helper()
+	r, err := f.CreateProject(f.ctx(), f.admin, ProjectInput{Name: name, Members: members})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 	}
 	if err == nil && len(keys) > 0 {
 		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
-			records, err = s.putImports(tx, a, keys)
+			records, err = s.putImports(ctx, tx, a, keys)
 			return err
 		})
 		err = atInputLine(keys, err)
@@ -52,10 +52,11 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 
 // putImports puts the records of the keys, which share what their entries say where
 // they share their parameters.
-func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
+func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
 	var changes []audit.Change
+	var bad LineErrors
 	for i := range keys {
 		r := &records[i]
 		var err error
@@ -64,13 +65,14 @@ func (s *Service) putImports(tx store.Tx[store.KeyRecord], a access.Actor, keys 
 		}
 		r.CreatedBy = a.Creator()
 		if i == 0 || keys[i].Params != keys[i-1].Params {
+			bad.Add(keys[i].Line, s.needProject(ctx, r.Project))
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)
 		}
 		tx.Put(r, a.Entry(audit.KeyImport, r.ID, changes))
 	}
-	return records, nil
+	return records, bad.Err()
 }
 
 // checkImport returns why some of the keys cannot be imported. Parameters are checked
@@ -98,11 +100,54 @@ func (s *Service) checkImport(keys []store.ImportedKey) error {
 func (s *Service) checkImported(p *store.KeyParams) error {
 	var bad problems
 	s.checkSettings(&bad, p)
-	if p.User == "" && len(access.Managing(orEmpty(p.Scopes))) > 0 {
+	if p.User == "" && len(access.Managing(orZero(p.Scopes))) > 0 {
 		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 	}
 	return bad.err()
 }
+
+// maxLines bounds how many lines an error names; all are counted.
+const maxLines = 100
+
+// LineErrors collects what is wrong with the lines of an input, so that all of it is
+// said at once.
+type LineErrors struct {
+	fields []FieldError
+	causes []error
+	lines  int
+}
+
+// Add adds what is wrong with a line; a nil error is nothing. The member x of line 3 is
+// /line/3/x.
+func (l *LineErrors) Add(line int, err error) {
+	if err == nil {
+		return
+	}
+	if l.lines++; l.lines > maxLines {
+		return
+	}
+	e := AsError(asError(err))
+	for _, f := range e.Fields {
+		l.fields = append(l.fields, FieldError{fmt.Sprintf("/line/%d%s", line, f.Pointer), f.Detail})
+	}
+	l.causes = append(l.causes, fmt.Errorf("input line %d: %w", line, e.Cause))
+}
+
+// Err returns all of it as an Error, nil if nothing is wrong.
+func (l *LineErrors) Err() error {
+	if l.lines == 0 {
+		return nil
+	}
+	causes := l.causes
+	if more := l.lines - maxLines; more > 0 {
+		causes = append(causes, fmt.Errorf("and %d more lines", more))
+	}
+	return &Error{Code: Invalid, Detail: fmt.Sprintf("%d lines cannot be imported", l.lines), Fields: l.fields, Cause: errors.Join(causes...)}
+}
+
+// InvalidMembers returns the Error of members that a caller sent and that cannot be
+// accepted.
+func InvalidMembers(fields ...FieldError) error { return (&problems{fields}).err() }
 
 // atInputLine adds to the error of an import the line of the input that it is about.
 func atInputLine(keys []store.ImportedKey, err error) error {

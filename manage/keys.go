@@ -46,6 +46,9 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 			if err := s.mayHandOut(ctx, a, &r); err != nil {
 				return err
 			}
+			if err := s.needProject(ctx, r.Project); err != nil {
+				return err
+			}
 			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
 			return nil
 		})
@@ -127,6 +130,11 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 			}
 			if !action.Ends() {
 				if err := s.mayHandOut(ctx, a, &after); err != nil {
+					return err
+				}
+			}
+			if after.Project != before.Project {
+				if err := s.needProject(ctx, after.Project); err != nil {
 					return err
 				}
 			}

@@ -159,7 +159,7 @@ func checkReason(reason string) error {
 
 // checkSettings adds what is wrong with what a key may do and when.
 func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
-	checkAccess(bad, p.Paths, orEmpty(p.Scopes))
+	checkAccess(bad, p.Paths, orZero(p.Scopes))
 	rest := *p
 	rest.Paths, rest.Scopes = nil, nil
 	bad.check("", rest.Check())

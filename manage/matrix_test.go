@@ -55,6 +55,15 @@ revoke all of a user          | +        +        +        f        f        f  
 revoke all of an admin        | +        +        f        f        f        f        f        f        f        f        f        f        f
 set password                  | +        +        f        f        f        f        f        f        f        f        f        f        f
 delete user                   | +        +        f        f        f        f        f        f        f        f        f        f        f
+create project                | +        +        f        f        f        f        f        f        f        f        f        f        f
+update project                | +        +        f        f        f        f        f        f        f        f        f        f        f
+delete project                | +        +        f        f        f        f        f        f        f        f        f        f        f
+read project                  | +        +        f        f        +        f        f        f        f        f        f        f        f
+read projects                 | +        +        f        f        +        f        f        f        f        f        f        f        f
+create own key as a member    | +        +        +        f        f        +        +        f        f        f        f        f        f
+create own key, no member     | +        +        b        f        f        b        b        f        f        f        f        f        f
+create another's as a member  | +        +        b        f        f        f        f        f        f        f        f        f        f
+rotate own key, no member     | +        +        b        f        f        b        b        f        f        f        f        f        f
 read audit log                | +        +        f        f        +        f        f        f        f        f        f        f        f
 read usage of own key         | +        +        +        f        +        +        +        f        f        f        f        f        f
 read usage of another's key   | +        +        +        f        +        n        n        f        f        f        f        f        f
@@ -316,6 +325,45 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 	"revoke all tokens": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeTokens(f.ctx(), a, f.now())
 		return err
+	},
+	"create project": func(f *fixture, a access.Actor) error {
+		_, err := f.CreateProject(f.ctx(), a, ProjectInput{Name: "web"})
+		return err
+	},
+	"update project": func(f *fixture, a access.Actor) error {
+		f.project("web")
+		_, err := f.UpdateProject(f.ctx(), a, ProjectRef{Name: "web"}, ProjectPatch{Members: scopes("plain")})
+		return err
+	},
+	"delete project": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops")
+		return f.DeleteProject(f.ctx(), a, ProjectRef{Name: "web"})
+	},
+	"read project": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops")
+		_, err := f.Project(f.ctx(), a, "web")
+		return err
+	},
+	"read projects": func(f *fixture, a access.Actor) error {
+		_, _, err := f.ListProjects(f.ctx(), a, store.ProjectFilter{}, store.Page{Limit: 1})
+		return err
+	},
+	"create own key as a member": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops")
+		return f.tryCreate(a, store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"create own key, no member": func(f *fixture, a access.Actor) error {
+		f.project("web", "other")
+		return f.tryCreate(a, store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"create another's as a member": func(f *fixture, a access.Actor) error {
+		f.project("web", "plain", "ops", "other")
+		return f.tryCreate(a, store.KeyParams{User: "other", Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+	},
+	"rotate own key, no member": func(f *fixture, a access.Actor) error {
+		f.project("web", "other")
+		key := f.key(store.KeyParams{User: a.User(), Project: "web", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
+		return f.tryRotate(a, key, true)
 	},
 	"read usage of own key": func(f *fixture, a access.Actor) error {
 		_, err := f.KeyUsage(f.ctx(), a, f.ownKey(a).ID)

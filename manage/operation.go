@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"errors"
 
 	"keyward/manage/access"
 	"keyward/store"
@@ -9,7 +10,7 @@ import (
 )
 
 // Made returns the entries of what earlier attempts of the actor's operation changed,
-// in their order; none for an actor without one. A process may have died between a
+// in their order, by whichever key of its user; none for an actor without one. A process may have died between a
 // change and its answer: what was made then must not be made again.
 func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, error) {
 	if a.Operation() == "" {
@@ -25,9 +26,35 @@ func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, erro
 	}
 	made := entries[:0]
 	for _, e := range entries {
-		if e.Outcome == audit.Done && e.Actor == a.Name() && e.ActorKey == a.Key() {
+		if e.Outcome == audit.Done && e.Actor == a.Name() {
 			made = append(made, e)
 		}
 	}
 	return made, nil
+}
+
+// ErrDryRun is the cause of the Error of a call that may be made, and was not.
+var ErrDryRun = errors.New("dry run: nothing was changed")
+
+type dryRunKey struct{}
+
+// DryRun returns the context of calls that are authorized and checked as they would be
+// now, and change nothing. An answer that was given before is given again only to an
+// actor who may ask for it.
+func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx, dryRunKey{}, true) }
+
+// dryRunEditor is the Editor that every change goes through; in a dry run none is made.
+type dryRunEditor[R any] struct{ store.Editor[R] }
+
+// Edit implements store.Editor.
+func (d dryRunEditor[R]) Edit(ctx context.Context, edit func(store.Tx[R]) error) error {
+	if ctx.Value(dryRunKey{}) == nil {
+		return d.Editor.Edit(ctx, edit)
+	}
+	return d.Editor.Edit(ctx, func(tx store.Tx[R]) error {
+		if err := edit(tx); err != nil {
+			return err
+		}
+		return ErrDryRun
+	})
 }

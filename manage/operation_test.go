@@ -7,8 +7,8 @@ import (
 	"keyward/store"
 )
 
-// TestMade: what an operation changed is found by the same actor in the same operation
-// alone, and what it was refused is not a change.
+// TestMade: what an operation changed is found by the keys of its user in the same
+// operation alone, and what it was refused is not a change.
 func TestMade(t *testing.T) {
 	f := newFixture(t)
 	f.user("alice", []string{access.ScopeKeys})
@@ -34,7 +34,7 @@ func TestMade(t *testing.T) {
 		what  string
 		actor access.Actor
 		want  int
-	}{{"the actor", alice, 1}, {"another operation", alice.During("other"), 0}, {"no operation", alice.During(""), 0}, {"another actor", bob, 0}} {
+	}{{"the actor", alice, 1}, {"another key of the user", f.byKey("alice", scopes(access.ScopeKeys)).During("op"), 1}, {"another operation", alice.During("other"), 0}, {"no operation", alice.During(""), 0}, {"another actor", bob, 0}} {
 		if n := made(test.actor); n != test.want {
 			t.Errorf("%s: %d changes, want %d", test.what, n, test.want)
 		}

@@ -51,7 +51,11 @@ func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRe
 			return refuse(BeyondCaller, "the key's user has a scope that begins with %s: its keys can only be revoked", access.ScopePrefix)
 		}
 	}
-	if member := a.KeyBeyond(r, s.KeyRate, false); member != "" {
+	isMember, err := s.isMember(ctx, a, r)
+	if err != nil {
+		return err
+	}
+	if member := a.KeyBeyond(r, s.KeyRate, isMember); member != "" {
 		return refuse(BeyondCaller, "by its %s the key could do more than the caller", member)
 	}
 	return s.managesForUser(r)

@@ -26,6 +26,10 @@ type Stores struct {
 
 	RevocationEditor store.Editor[store.Revocation]
 
+	// Without them, the project of a key is only a name.
+	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectEditor store.Editor[store.Project]
+
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
@@ -104,6 +108,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.KeyEditor, cfg.UserEditor, cfg.RevocationEditor = dryRunEditor[store.KeyRecord]{cfg.KeyEditor}, dryRunEditor[store.UserRecord]{cfg.UserEditor}, dryRunEditor[store.Revocation]{cfg.RevocationEditor}
 	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
 }
 

@@ -75,7 +75,7 @@ func (s *Service) checkUserPatch(ctx context.Context, a access.Actor, patch User
 		return "", refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
 	}
 	var bad problems
-	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
+	checkAccess(&bad, orZero(patch.Paths), orZero(patch.Scopes))
 	if password != nil && !passwordhash.ValidPassword(*password) {
 		bad.check("/password", passwordhash.ErrPassword)
 	}

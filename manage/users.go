@@ -49,9 +49,6 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 	hash, err := s.checkUser(ctx, a, in)
 	if err == nil {
 		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
-			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
-				return errors.Join(err, store.ErrDuplicate)
-			}
 			now := s.Now().UTC()
 			r = store.UserRecord{
 				Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, Password: hash, MustChange: in.MustChange, Service: in.Service,
@@ -59,6 +56,9 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 			}
 			if err := mayGrant(a, &r); err != nil {
 				return err
+			}
+			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
+				return errors.Join(err, store.ErrDuplicate)
 			}
 			tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
 			return nil
@@ -133,18 +133,19 @@ func checkAccess(bad *problems, paths, scopes []string) {
 func (s *Service) UpdateUser(ctx context.Context, a access.Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
 	action := actionOf(patch, nil)
 	var bad problems
-	checkAccess(&bad, orEmpty(patch.Paths), orEmpty(patch.Scopes))
+	checkAccess(&bad, orZero(patch.Paths), orZero(patch.Scopes))
 	if err := bad.err(); err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
 	}
 	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error { return patch.apply(r, action, now) })
 }
 
-func orEmpty(list *[]string) []string {
-	if list == nil {
-		return nil
+// orZero returns what p points to, the zero value for nil.
+func orZero[T any](p *T) (value T) {
+	if p != nil {
+		value = *p
 	}
-	return *list
+	return value
 }
 
 // SetPassword sets a user's password. It needs keyward:admin: with the password the

@@ -423,7 +423,8 @@ func TestIdempotencyKey(t *testing.T) {
 	case second.header.Get("ETag") != first.header.Get("ETag"):
 		t.Error("another ETag")
 	}
-	other := c.must("POST", "/keys", `{"name": "other", "user": "root", "scopes": ["keyward:admin"]}`).body["key"].(string)
+	c.must("POST", "/users", `{"name": "admin", "scopes": ["keyward:admin"]}`)
+	other := c.must("POST", "/keys", `{"name": "other", "user": "admin", "scopes": ["keyward:admin"]}`).body["key"].(string)
 	for _, test := range []struct {
 		what, key, path, body, name string
 		status                      int

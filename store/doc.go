@@ -1,4 +1,4 @@
-// Package store has the records of keys, users and revocations, the lines that they
+// Package store has the records of keys, users, projects and revocations, the lines that they
 // are written as, and the interfaces that a store implements: readers and editors, and
 // the [Feed] that keeps a [Sink] up to date. The file store is keyward/store/filestore;
 // keyward/store/storetest is the suite that every store passes.

@@ -205,6 +205,8 @@ type call struct {
 	// Idempotency-Key; resumed means that an earlier attempt may have made it.
 	recordID string
 	resumed  bool
+	// refused is why a request that was carried out before is not answered again.
+	refused *Problem
 }
 
 type callKey struct{}

@@ -46,24 +46,41 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 		a.Log.Error("idempotency key cannot be stored", "error", err)
 		newProblem(manage.StoreUnavailable, "").write(w)
 	case attempt.Answer != nil:
+		if p := a.authorizeAgain(r, c); p != nil {
+			p.write(w)
+			return
+		}
 		replay(w, attempt.Answer)
 	default:
 		a.carryOut(w, r, c, attempt)
 	}
 }
 
-// begin starts the operation, under an id for the record that it may make.
+// authorizeAgain returns why the caller may not ask for what was carried out: perhaps by another
+// key of its user, or when the key was permitted more. It changes nothing.
+func (a *api) authorizeAgain(r *http.Request, c *call) *Problem {
+	c.refused = newProblem(internal, "") // where no operation is reached
+	a.serve(&headOnly{header: http.Header{}}, r.WithContext(manage.DryRun(r.Context())))
+	return c.refused
+}
+
+// authorized keeps whether the caller may ask for an operation, which returned err.
+func (c *call) authorized(err error) {
+	c.refused = nil
+	if e := manage.AsError(err); err != nil && (e == nil || !e.Permitted()) {
+		c.refused = asProblem(err)
+	}
+}
+
+// begin starts the operation, under an id for the record that it may make. The caller is
+// the user, whichever of its keys is presented, or a key without a user.
 func (a *api) begin(r *http.Request, actor access.Actor, body []byte) (state.Attempt, error) {
 	id, err := apikey.NewID(rand.Reader)
 	if err != nil {
 		return state.Attempt{}, err
 	}
-	caller := actor.Key()
-	if caller == "" {
-		caller = actor.Name()
-	}
 	return a.State().Idempotency.Begin(r.Context(), state.Operation{
-		Caller: caller, Key: r.Header.Get(idempotencyHeader), Digest: digestOf(r, body), RecordID: id.String(),
+		Caller: actor.Name(), Key: r.Header.Get(idempotencyHeader), Digest: digestOf(r, body), RecordID: id.String(),
 	})
 }
 

@@ -51,6 +51,9 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		reached(ctx)
 		out, err := call(ctx, actorOf(ctx), in)
+		if c := callOf(ctx); c != nil {
+			c.authorized(err)
+		}
 		if err != nil {
 			return nil, asProblem(err)
 		}

@@ -29,6 +29,10 @@ const (
 	UserEnd      Action = "user.end"
 	UserDelete   Action = "user.delete"
 
+	ProjectCreate Action = "project.create"
+	ProjectUpdate Action = "project.update"
+	ProjectDelete Action = "project.delete"
+
 	RevocationCreate Action = "revocation.create"
 
 	LimitReset Action = "limit.reset"
@@ -41,6 +45,7 @@ func Actions() []Action {
 	return []Action{
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
+		ProjectCreate, ProjectUpdate, ProjectDelete,
 		RevocationCreate, LimitReset, Read, Request,
 	}
 }
@@ -57,7 +62,7 @@ func (a Action) Kind() string {
 // number is then that of the entry. Others change counters, sessions and the like, or
 // nothing.
 func (a Action) ChangesRecord() bool {
-	return slices.Contains([]string{"key", "user", "revocation"}, a.Kind())
+	return slices.Contains([]string{"key", "user", "project", "revocation"}, a.Kind())
 }
 
 // Ends reports whether the action only takes away what a credential may do. It goes

@@ -26,6 +26,7 @@ const (
 	kindKeys        = "keys"
 	kindUsers       = "users"
 	kindRevocations = "revocations"
+	kindProjects    = "projects"
 	kindAudit       = "audit"
 )
 
@@ -48,6 +49,8 @@ func keysHeader(h *apikey.Hasher) header {
 func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions} }
 
 func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
+
+func projectsHeader() header { return header{Kind: kindProjects, Versions: ownVersions} }
 
 func auditHeader() header { return header{Kind: kindAudit, Versions: ownVersions} }
 

@@ -20,6 +20,7 @@ func testStore(t *testing.T, inMemory bool) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
 		dir := t.TempDir()
 		keys, users, revocations := filepath.Join(dir, "keys.jsonl"), filepath.Join(dir, "users.jsonl"), filepath.Join(dir, "revocations.jsonl")
+		projects := filepath.Join(dir, "projects.jsonl")
 		hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 		follow := func(path string) journal.FollowConfig {
 			return journal.FollowConfig{Path: path, MissingOK: true, Settle: time.Millisecond}
@@ -33,6 +34,7 @@ func testStore(t *testing.T, inMemory bool) {
 		}
 		keyFile, userFile := NewKeyFile(keyConfig), NewUserFile(UserFileConfig{Path: users, Keep: inMemory})
 		revocationFile := NewRevocationFile(RevocationFileConfig{Path: revocations})
+		projectFile := NewProjectFile(ProjectFileConfig{Path: projects})
 		log := NewAuditFile(AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: now})
 		return storetest.Store{
 			Keys:             keyFile,
@@ -41,13 +43,15 @@ func testStore(t *testing.T, inMemory bool) {
 			KeyEditor:        keyFile.Editor(log),
 			UserEditor:       userFile.Editor(log),
 			RevocationEditor: revocationFile.Editor(log),
+			Projects:         projectFile,
+			ProjectEditor:    projectFile.Editor(log),
 			Audit:            log,
 			Hasher:           hasher,
 			KeyFeed:          KeyFeed{hasher, follow(keys)},
 			UserFeed:         UserFeed{follow(users)},
 			RevocationFeed:   RevocationFeed{follow(revocations)},
 
-			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations),
+			NewerKey: newer(keys), NewerUser: newer(users), NewerRevocation: newer(revocations), NewerProject: newer(projects),
 		}
 	})
 }

@@ -17,11 +17,13 @@ type Store struct {
 	Keys        store.KeyReader
 	Users       store.UserReader
 	Revocations store.RevocationReader
+	Projects    store.Reader[store.Project, store.ProjectFilter]
 	Hasher      *apikey.Hasher // of the keys
 
 	KeyEditor        store.Editor[store.KeyRecord]
 	UserEditor       store.Editor[store.UserRecord]
 	RevocationEditor store.Editor[store.Revocation]
+	ProjectEditor    store.Editor[store.Project]
 	Audit            store.AuditLog
 
 	KeyFeed        store.Feed[store.KeyRecord]
@@ -30,7 +32,7 @@ type Store struct {
 
 	// Each adds a line to the store as a newer version of Keyward does, which knows
 	// members of a record that this version does not.
-	NewerKey, NewerUser, NewerRevocation func(line string)
+	NewerKey, NewerUser, NewerRevocation, NewerProject func(line string)
 }
 
 // Run runs the suite. Each test has an empty store, which open makes, and which
@@ -61,6 +63,9 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"revocations/revoke":        testRevokeTokens,
 		"revocations/of nothing":    testRevocationsOfNothing,
 		"revocations/of newer":      testNewerRevocation,
+		"projects/a project":        testProjects,
+		"projects/list":             testListProjects,
+		"projects/of newer":         testNewerProject,
 		"edits/a change":            testEdit,
 		"edits/refused":             testRefusedEdit,
 		"edits/several records":     testEditOfSeveral,

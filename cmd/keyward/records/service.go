@@ -54,6 +54,10 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 		r.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: cfg.Revocations.File, StartOver: begin.StartOver})
 		stores.RevocationEditor = r.revocations.Editor(r.log)
 	}
+	if cfg.Projects.File != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: cfg.Projects.File, StartOver: begin.StartOver})
+		stores.Projects, stores.ProjectEditor = projects, projects.Editor(r.log)
+	}
 	r.Service = manage.New(manage.Config{
 		Stores: stores, Hasher: hasher, Now: env.Now,
 		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {

@@ -1,0 +1,143 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/manage"
+	"keyward/store"
+	"keyward/usage"
+)
+
+// NewKey is what a new key is to be.
+type NewKey struct {
+	store.KeyParams
+	// DefaultPrefix takes the server's prefix in place of that of the parameters.
+	DefaultPrefix bool
+}
+
+// KeyFilter selects the keys that have all that is not zero.
+type KeyFilter struct{ OlderThan, UnusedFor, Expiring time.Duration }
+
+// KeyChange is what can be done to a key beside changing its settings and secret.
+type KeyChange string
+
+// The changes.
+const (
+	Revoke   KeyChange = "revoke"
+	Delete   KeyChange = "delete"
+	Pause    KeyChange = "pause"
+	Resume   KeyChange = "resume"
+	EndGrace KeyChange = "end-grace"
+)
+
+// keyAnswer is a key in an answer.
+type keyAnswer struct {
+	manage.KeyView
+	ETag string `json:"etag"`
+}
+
+// secret takes the secret out of the answer to a request that made one.
+func (a *keyAnswer) secret(err error) (manage.KeyView, authz.Secret, error) {
+	secret := authz.NewSecret(a.Key)
+	a.Key = ""
+	if err == nil && secret.Empty() {
+		err = ErrSecretLost
+	}
+	return a.KeyView, secret, err
+}
+
+func keyPath(id string, more string) string { return "/keys/" + url.PathEscape(id) + more }
+
+// CreateKey makes a key. With ErrSecretLost the key is there, and its secret is lost.
+func (c *Client) CreateKey(ctx context.Context, k NewKey) (manage.KeyView, authz.Secret, error) {
+	body := settingsOf(&k.KeyParams)
+	if !k.DefaultPrefix && k.Format != apikey.FormatHex {
+		body["prefix"] = k.Prefix
+	}
+	body.put("name", k.Name, "user", k.User, "format", string(k.Format))
+	var made keyAnswer
+	return made.secret(c.call(ctx, request{method: http.MethodPost, path: "/keys", body: body, once: true}, &made))
+}
+
+// Key returns a key.
+func (c *Client) Key(ctx context.Context, id string) (manage.KeyView, error) {
+	var found keyAnswer
+	err := c.call(ctx, request{method: http.MethodGet, path: keyPath(id, "")}, &found)
+	return found.KeyView, err
+}
+
+// ListKeys returns the keys that the filter selects, in the order of their creation.
+func (c *Client) ListKeys(ctx context.Context, f KeyFilter) ([]manage.KeyView, error) {
+	query := set("older_than", spanOf(f.OlderThan), "unused_for", spanOf(f.UnusedFor), "expiring", spanOf(f.Expiring))
+	return oldestFirst[manage.KeyView](ctx, c, "/keys", query)
+}
+
+func spanOf(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
+}
+
+// UpdateKey changes the settings of a key.
+func (c *Client) UpdateKey(ctx context.Context, id string, patch manage.KeyPatch) (manage.KeyView, error) {
+	var after keyAnswer
+	err := c.call(ctx, request{method: http.MethodPatch, path: keyPath(id, ""), body: patchOf(&patch)}, &after)
+	return after.KeyView, err
+}
+
+// RotateKey gives a key a new secret. With ErrSecretLost it has one, which is lost.
+func (c *Client) RotateKey(ctx context.Context, id string, grace time.Duration) (manage.KeyView, authz.Secret, error) {
+	var rotated keyAnswer
+	q := request{method: http.MethodPost, path: keyPath(id, "/rotate"), body: members{}.put("grace", spanOf(grace)), once: true}
+	return rotated.secret(c.call(ctx, q, &rotated))
+}
+
+// ChangeKey makes one of the changes. The reason is for those that take one; "" is none.
+func (c *Client) ChangeKey(ctx context.Context, id string, change KeyChange, reason string) (manage.KeyView, error) {
+	if change == Delete {
+		return c.deleteKey(ctx, id)
+	}
+	var after keyAnswer
+	q := request{method: http.MethodPost, path: keyPath(id, "/"+string(change)), body: members{}.put("reason", reason), once: true}
+	err := c.call(ctx, q, &after)
+	return after.KeyView, err
+}
+
+// deleteKey deletes a key. The answer of the API has no record: what is returned is that
+// of before, as one that has ended.
+func (c *Client) deleteKey(ctx context.Context, id string) (manage.KeyView, error) {
+	var before keyAnswer
+	if err := c.call(ctx, request{method: http.MethodGet, path: keyPath(id, "")}, &before); err != nil {
+		return manage.KeyView{}, err
+	}
+	err := c.call(ctx, request{method: http.MethodDelete, path: keyPath(id, "")}, nil)
+	before.State = store.KeyRevoked
+	return before.KeyView, err
+}
+
+// KeyUsage returns the use of a key, as far as the server knows it.
+func (c *Client) KeyUsage(ctx context.Context, id string) (*usage.Usage, error) {
+	var used usage.Usage
+	if err := c.call(ctx, request{method: http.MethodGet, path: keyPath(id, "/usage")}, &used); err != nil {
+		return nil, err
+	}
+	return &used, nil
+}
+
+// FindKey returns the key whose secret this is. One that was rotated away is in the
+// state revoked.
+func (c *Client) FindKey(ctx context.Context, secret authz.Secret) (manage.KeyView, error) {
+	var found keyAnswer
+	err := c.call(ctx, request{method: http.MethodPost, path: "/keys/verify", body: members{"key": secret.Reveal()}}, &found)
+	if errors.Is(err, store.ErrInvalid) { // too long, or not a text
+		err = store.ErrNotFound
+	}
+	return found.KeyView, err
+}

@@ -1,0 +1,71 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestIdempotencyOfUser: the keys of a user are one caller. A request that was carried
+// out is answered again to each of them that may make it, without the secret, and to no
+// other; it changes nothing.
+func TestIdempotencyOfUser(t *testing.T) {
+	c := startConsole(t)
+	key := func(settings string) string {
+		return c.must("POST", "/keys", `{"name": "caller", "user": "root", `+settings+`}`).body["key"].(string)
+	}
+	target := c.must("POST", "/keys", `{"name": "target"}`).body["id"].(string)
+	once := func(key, path, body string) response {
+		return c.call(key, "POST", path, body, "Idempotency-Key", "once "+path)
+	}
+	callers := []struct {
+		what, key string
+		problems  map[string]string // by path; "" is the first answer
+	}{
+		{"a key with the same scope", key(`"scopes": ["keyward:admin"]`), nil},
+		{"a key without scopes", key(`"scopes": []`), map[string]string{"/keys": "forbidden", "/rotate": "forbidden", "/revoke": "forbidden", "/keys/revoke": "forbidden", "/users": "forbidden", "/keys/verify": "forbidden"}},
+		{"a key that reads", key(`"scopes": ["keyward:read"]`), map[string]string{"/keys": "forbidden", "/rotate": "forbidden", "/revoke": "forbidden", "/keys/revoke": "forbidden", "/users": "forbidden"}},
+		{"a key that may do less than the result", key(`"scopes": ["keyward:keys", "keyward:users"], "paths": ["/a"]`), map[string]string{"/keys": "beyond_caller", "/users": "beyond_caller", "/rotate": "beyond_caller", "/keys/verify": "forbidden"}},
+	}
+	for _, request := range []struct{ name, path, body string }{
+		{"/keys", "/keys", `{"name": "made"}`},
+		{"/users", "/users", `{"name": "made"}`},
+		{"/keys/verify", "/keys/verify", `{"key": "` + c.admin + `"}`},
+		{"/rotate", "/keys/" + target + "/rotate", ""},
+		{"/keys/revoke", "/keys/revoke", `{"ids": ["` + target + `"]}`},
+		{"/revoke", "/keys/" + target + "/revoke", ""},
+	} {
+		first := once(c.admin, request.path, request.body)
+		if first.status/100 != 2 {
+			t.Fatalf("%s: %d %v", request.path, first.status, first.body)
+		}
+		if _, shown := first.body["key"]; shown {
+			delete(first.body, "key")
+			first.body["secret_shown"] = false
+		}
+		for _, caller := range callers {
+			got, want := once(caller.key, request.path, request.body), caller.problems[request.name]
+			problem, _ := got.body["type"].(string)
+			switch problem = strings.TrimPrefix(problem, "https://keyward.dev/errors/"); {
+			case problem != want:
+				t.Errorf("%s by %s: %d %v, want %q", request.name, caller.what, got.status, got.body, want)
+			case want == "" && (got.status != first.status || fmt.Sprint(got.body) != fmt.Sprint(first.body)):
+				t.Errorf("%s by %s: %d %v, want %v", request.name, caller.what, got.status, got.body, first.body)
+			}
+		}
+	}
+	if n := len(c.must("GET", "/keys?q=made", "").body["items"].([]any)); n != 1 {
+		t.Errorf("%d keys were made", n)
+	}
+	for action, want := range map[string]int{"key.rotate": 1, "key.revoke": 1, "user.create": 1} {
+		done := 0
+		for _, entry := range c.must("GET", "/audit?limit=1000&action="+action, "").body["items"].([]any) {
+			if entry.(map[string]any)["outcome"] == "done" {
+				done++
+			}
+		}
+		if done != want {
+			t.Errorf("%s was carried out %d times, want %d", action, done, want)
+		}
+	}
+}
