@@ -29,7 +29,9 @@ type system struct {
 
 // options are the differences of a system from the default one.
 type options struct {
-	// config is keyward.yaml without `keys.file` and `listen`.
+	// keys are further settings of `keys`, each after a comma.
+	keys string
+	// config is keyward.yaml without `keys` and `listen`.
 	config string
 	grpc   string // listen.grpc; "" for a free port
 	http   string // listen.http, likewise
@@ -130,8 +132,8 @@ func (s *system) configText(ports stack.Ports) string {
 	if http == "" {
 		http = stack.Address(ports.HTTP)
 	}
-	return fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl}\n%s",
-		grpc, http, stack.Address(ports.Admin), s.opts.config)
+	return fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl%s}\n%s",
+		grpc, http, stack.Address(ports.Admin), s.opts.keys, s.opts.config)
 }
 
 // listenOn changes the ports of an example, which listens on Keyward's default

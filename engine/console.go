@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/state"
-	"keyward/passwordhash"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -77,7 +75,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
-		HashPassword: hashOneAtATime(),
+		HashPassword: s.passwordHasher(),
 		Rules: func(ctx context.Context) (store.KeyRules, error) {
 			ended, err := stores.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
@@ -99,21 +97,6 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
 	}
 	return stores
-}
-
-// hashOneAtATime returns a function that hashes passwords, each after the one before:
-// what callers can have computed is bounded.
-func hashOneAtATime() func(context.Context, authz.Secret) (string, error) {
-	turn := make(chan struct{}, 1)
-	return func(ctx context.Context, password authz.Secret) (string, error) {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-			return passwordhash.Hash(rand.Reader, password)
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
 }
 
 // assembleConsole makes the Checker of the console: the same credentials, limits and

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"time"
@@ -78,6 +79,7 @@ type hashing struct {
 	*password.Pool
 	processes *password.WorkerProcesses // nil without a command to start them by
 	verify    func(hash, password authz.Secret) (bool, error)
+	hash      func(password authz.Secret) (string, error)
 }
 
 // openHashing starts what hashes passwords when the configuration first wants
@@ -93,16 +95,50 @@ func (s *Snapshot) openHashing(old *reuse.Generation) (err error) {
 }
 
 func (e *environment) newHashing() (*hashing, error) {
-	h := &hashing{verify: passwordhash.Verify}
+	h := &hashing{verify: passwordhash.Verify, hash: hashHere}
 	if len(e.hashCommand.Args) > 0 {
 		var err error
 		if h.processes, err = password.NewWorkerProcesses(password.WorkerProcessesConfig{Command: e.hashCommand, Log: e.logger}); err != nil {
 			return nil, err
 		}
-		h.verify = h.processes.Verify
+		h.verify, h.hash = h.processes.Verify, h.processes.Hash
 	}
 	h.Pool = password.NewPool(password.Config{})
 	return h, nil
+}
+
+func hashHere(password authz.Secret) (string, error) { return passwordhash.Hash(rand.Reader, password) }
+
+// newHash hashes a password that a caller of the management API sets, before what
+// unauthenticated clients have computed.
+func (h *hashing) newHash(ctx context.Context, pass authz.Secret) (string, error) {
+	var key password.Key
+	_, _ = rand.Read(key[:]) // never fails; no two callers share a salt
+	hash, err := h.Do(ctx, key, func() (password.Job, error) {
+		return password.Job{Priority: password.Priority{Class: password.Trusted}, Verify: func() (authz.Secret, error) {
+			hash, err := h.hash(pass)
+			return authz.NewSecret(hash), err
+		}}, nil
+	})
+	return hash.Reveal(), err
+}
+
+// passwordHasher returns what hashes new passwords: where passwords are verified too,
+// or else this process, one at a time.
+func (s *Snapshot) passwordHasher() func(context.Context, authz.Secret) (string, error) {
+	if s.hashing != nil {
+		return s.hashing.newHash
+	}
+	turn := make(chan struct{}, 1)
+	return func(ctx context.Context, pass authz.Secret) (string, error) {
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+			return hashHere(pass)
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 }
 
 // Close ends the pool and its processes.

@@ -93,12 +93,15 @@ func (s *Service) actorNow(a access.Actor, key func(id string) (store.KeyRecord,
 	return access.KeyActor(&r, of, s.Now(), access.Call{Via: a.Via()}), nil
 }
 
-// changing is the Edit of a store, whose changes are counted.
+// changing is the Edit of a store, whose changes are counted; a dry run makes none.
 func changing[R any](ctx context.Context, s *Service, editor store.Editor[R], edit func(store.Tx[R]) error) error {
 	var made []audit.Action
 	err := editor.Edit(ctx, func(tx store.Tx[R]) error {
 		made = made[:0] // the Edit may run again
-		return edit(countedTx[R]{tx, &made})
+		if err := edit(countedTx[R]{tx, &made}); err != nil {
+			return err
+		}
+		return orDryRun(ctx)
 	})
 	if err == nil && s.Changed != nil {
 		for _, action := range made {

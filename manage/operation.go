@@ -43,18 +43,10 @@ type dryRunKey struct{}
 // actor who may ask for it.
 func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx, dryRunKey{}, true) }
 
-// dryRunEditor is the Editor that every change goes through; in a dry run none is made.
-type dryRunEditor[R any] struct{ store.Editor[R] }
-
-// Edit implements store.Editor.
-func (d dryRunEditor[R]) Edit(ctx context.Context, edit func(store.Tx[R]) error) error {
-	if ctx.Value(dryRunKey{}) == nil {
-		return d.Editor.Edit(ctx, edit)
-	}
-	return d.Editor.Edit(ctx, func(tx store.Tx[R]) error {
-		if err := edit(tx); err != nil {
-			return err
-		}
+// orDryRun returns why a change that may be made is not.
+func orDryRun(ctx context.Context) error {
+	if ctx.Value(dryRunKey{}) != nil {
 		return ErrDryRun
-	})
+	}
+	return nil
 }

@@ -108,7 +108,6 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.KeyEditor, cfg.UserEditor, cfg.RevocationEditor = dryRunEditor[store.KeyRecord]{cfg.KeyEditor}, dryRunEditor[store.UserRecord]{cfg.UserEditor}, dryRunEditor[store.Revocation]{cfg.RevocationEditor}
 	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
 }
 

@@ -29,6 +29,8 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 		WriteTimeout:      consoleTimeout,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		// OPTIONS * is a request of a caller as any other.
+		DisableGeneralOptionsHandler: true,
 	})
 }
 

@@ -199,6 +199,52 @@ func TestManagementDenials(t *testing.T) {
 	}
 }
 
+// TestMediaTypes: a body is read as JSON if its header says that it is.
+func TestMediaTypes(t *testing.T) {
+	c := startConsole(t)
+	key := "/keys/" + c.must("POST", "/keys", `{"name": "x"}`).body["id"].(string)
+	const body = `{"name": "y"}`
+	for _, test := range []struct {
+		method, path, mediaType, coding string
+		status                          int
+	}{
+		{"POST", "/keys", "application/json", "", 201},
+		{"POST", "/keys", "application/json; charset=utf-8", "", 201},
+		{"POST", "/keys", `Application/JSON;charset="UTF-8"`, "", 201},
+		{"POST", "/keys", "application/json; charset=utf-16", "", 415},
+		{"POST", "/keys", "application/json; charset=utf-8; charset=utf-16", "", 415},
+		{"POST", "/keys", "application/json", "gzip", 415},
+		{"POST", "/keys", "application/merge-patch+json", "", 415},
+		{"POST", "/keys", "application/x-ndjson", "", 415},
+		{"POST", "/keys", "application/problem+json", "", 415},
+		{"POST", "/keys", "application/x-www-form-urlencoded", "", 415},
+		{"POST", "/keys", "text/plain", "", 415},
+		{"POST", "/keys", "*/*", "", 415},
+		{"POST", "/keys", "json", "", 415},
+		{"POST", "/keys", "", "", 415},
+		{"PATCH", key, "application/json", "", 200},
+		{"PATCH", key, "application/merge-patch+json", "", 200},
+		{"PATCH", key, "application/merge-patch+json; charset=utf-8", "", 200},
+		{"PATCH", key, "application/json-patch+json", "", 415},
+		{"PATCH", key, "", "", 415},
+		{"POST", key + "/revoke", "text/plain", "", 415},
+		{"POST", "/keys/import", "application/json", "", 415},
+	} {
+		header := []string{"Content-Type", test.mediaType}
+		if test.coding != "" {
+			header = append(header, "Content-Encoding", test.coding)
+		}
+		got := c.call(c.admin, test.method, test.path, body, header...)
+		problem, _ := got.body["type"].(string)
+		if got.status != test.status || got.status == 415 && problem != "https://keyward.dev/errors/media_type" {
+			t.Errorf("%s %s %q %s: %d %v, want %d", test.method, test.path, test.mediaType, test.coding, got.status, got.body, test.status)
+		}
+	}
+	if got := c.call(c.admin, "POST", "/keys", body, "Content-Type", "application/json", "Content-Type", "text/plain"); got.status != 422 {
+		t.Errorf("two media types: %d %v", got.status, got.body)
+	}
+}
+
 // TestMethodOverride: headers by which some frameworks take another method change
 // nothing, and neither does a second credential.
 func TestMethodOverride(t *testing.T) {

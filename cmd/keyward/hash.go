@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/rand"
+
+	"keyward/authz"
 	"keyward/passwordhash"
 	"keyward/verifier/password"
 
@@ -22,5 +25,8 @@ func (c *hashCommand) Run(env *command.Env) error {
 	if c.LowPriority {
 		password.LowerPriority()
 	}
-	return password.Serve(env.Stdin, env.Stdout, passwordhash.Verify)
+	return password.Serve(env.Stdin, env.Stdout, password.Hashing{
+		Verify: passwordhash.Verify,
+		Hash:   func(pass authz.Secret) (string, error) { return passwordhash.Hash(rand.Reader, pass) },
+	})
 }

@@ -82,8 +82,11 @@ func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request,
 		return nil, p
 	}
 	body, p := readBody(w, r)
+	if p == nil && len(body) > 0 {
+		p = checkMediaType(r)
+	}
 	if p != nil || len(body) == 0 {
-		return body, p
+		return nil, p
 	}
 	actor, err := a.Service().Renew(ctx, c.actor)
 	switch {
@@ -109,7 +112,7 @@ func ambiguous(r *http.Request) *Problem {
 			p.Errors = append(p.Errors, manage.FieldError{Pointer: pointerOf("query." + name), Detail: "is there more than once"})
 		}
 	}
-	for _, name := range []string{idempotencyHeader, "If-Match"} {
+	for _, name := range []string{idempotencyHeader, "If-Match", "Content-Type", "Content-Encoding"} {
 		if len(r.Header.Values(name)) > 1 {
 			p.Errors = append(p.Errors, manage.FieldError{Pointer: pointerOf("header." + name), Detail: "is there more than once"})
 		}

@@ -59,6 +59,10 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 		}
 		return out, nil
 	})
+	if o.method == http.MethodPatch {
+		content := h.OpenAPI().Paths[op.Path].Patch.RequestBody.Content
+		content[patchType] = content[jsonType]
+	}
 }
 
 // asProblem is the problem that an operation answers with.

@@ -56,7 +56,7 @@ var kinds = map[manage.Code]struct {
 	idempotencyRunning:      {http.StatusConflict, "Being carried out"},
 	idempotencyReused:       {http.StatusUnprocessableEntity, "Idempotency-Key of another request"},
 	tooLarge:                {http.StatusRequestEntityTooLarge, "Too large"},
-	mediaType:               {http.StatusUnsupportedMediaType, "Not JSON"},
+	mediaType:               {http.StatusUnsupportedMediaType, "Media type not accepted"},
 	malformed:               {http.StatusBadRequest, "Malformed"},
 	manage.Invalid:          {http.StatusUnprocessableEntity, "Invalid"},
 	rateLimited:             {http.StatusTooManyRequests, "Too many requests"},
@@ -117,8 +117,6 @@ func fromHuma(status int, detail string, errs []error) *Problem {
 		code, detail = malformed, "the body did not arrive in time"
 	}
 	switch code {
-	case mediaType:
-		return newProblem(code, "the body must be application/json")
 	case malformed:
 		if len(errs) > 0 {
 			detail = errMalformed.Error()

@@ -1,11 +1,8 @@
 package password
 
 import (
-	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -39,8 +36,8 @@ type WorkerProcessesConfig struct {
 	Log     *slog.Logger // nil: nothing is logged
 }
 
-// WorkerProcesses verify passwords in child processes of low priority, one per
-// concurrent call of Verify; the caller bounds these. A hash occupies a core
+// WorkerProcesses verify and hash passwords in child processes of low priority, one per
+// concurrent call; the caller bounds these. A hash occupies a core
 // for tens of milliseconds and leaves 19 MiB to the garbage collector, and in a
 // child neither delays checks; see [Pool] for the measurements. The first
 // hashes after a quiet time run at normal priority: see priorityBudget. A child
@@ -87,19 +84,35 @@ func NewWorkerProcesses(cfg WorkerProcessesConfig) (*WorkerProcesses, error) {
 }
 
 // Verify reports whether the stored hash is of the password. An error means
-// that this could not be determined. A child that fails is replaced. If it was
-// an idle one, which may have died earlier, the request is repeated with a new
-// child.
-func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
+// that this could not be determined.
+func (p *WorkerProcesses) Verify(hash, password authz.Secret) (right bool, err error) {
+	err = p.ask(func(c *process) (err error) {
+		right, err = c.verify(hash, password, p.cfg.Timeout)
+		return err
+	})
+	return right, err
+}
+
+// Hash returns a hash of the password, under a salt of its own.
+func (p *WorkerProcesses) Hash(password authz.Secret) (hash string, err error) {
+	err = p.ask(func(c *process) (err error) {
+		hash, err = c.hash(password, p.cfg.Timeout)
+		return err
+	})
+	return hash, err
+}
+
+// ask has a child answer. A child that fails is replaced. If it was an idle one,
+// which may have died earlier, the request is repeated with a new child.
+func (p *WorkerProcesses) ask(request func(*process) error) error {
 	c, fresh, err := p.take()
 	for err == nil {
-		var right bool
 		began := time.Now()
-		right, err = c.verify(hash, password, p.cfg.Timeout)
+		err = request(c)
 		p.charge(c, began)
 		if err == nil || errors.Is(err, errUnverifiable) {
 			p.put(c)
-			return right, err
+			return err
 		}
 		c.kill()
 		p.cfg.Log.Warn("a process that hashes passwords failed", "error", err)
@@ -109,7 +122,7 @@ func (p *WorkerProcesses) Verify(hash, password authz.Secret) (bool, error) {
 		fresh = true
 		c, err = p.start(c.priority)
 	}
-	return false, fmt.Errorf("hashing a password: %w", err)
+	return fmt.Errorf("hashing a password: %w", err)
 }
 
 // take returns an idle child, or a new one.
@@ -207,85 +220,4 @@ func (c *process) kill() {
 	_ = c.cmd.Process.Kill()
 	_, _ = c.in.Close(), c.out.Close()
 	_ = c.cmd.Wait()
-}
-
-// The responses of a child, one byte each.
-const (
-	isRight        = 'y'
-	isWrong        = 'n'
-	isUnverifiable = 'e'
-)
-
-var errUnverifiable = errors.New("password: a stored hash that can't be verified")
-
-func (c *process) verify(hash, password authz.Secret, timeout time.Duration) (bool, error) {
-	deadline := time.Now().Add(timeout)
-	if err := errors.Join(c.in.SetDeadline(deadline), c.out.SetDeadline(deadline)); err != nil {
-		return false, err
-	}
-	request := appendText(appendText(nil, hash.Reveal()), password.Reveal())
-	defer clear(request)
-	if _, err := c.in.Write(request); err != nil {
-		return false, err
-	}
-	var response [1]byte
-	if _, err := io.ReadFull(c.out, response[:]); err != nil {
-		return false, err
-	}
-	switch response[0] {
-	case isRight:
-		return true, nil
-	case isWrong:
-		return false, nil
-	case isUnverifiable:
-		return false, errUnverifiable
-	default:
-		return false, errors.New("a malformed answer")
-	}
-}
-
-// Serve is the loop of a child, after [LowerPriority] if it is to have that. It
-// answers requests, each a stored hash and a password with their lengths before
-// them, until the input ends.
-func Serve(in io.Reader, out io.Writer, verify func(hash, password authz.Secret) (bool, error)) error {
-	requests := bufio.NewReader(in)
-	for {
-		hash, err := readText(requests)
-		if errors.Is(err, io.EOF) {
-			return nil // the parent has ended or closed the pipe
-		}
-		if err != nil {
-			return err
-		}
-		password, err := readText(requests)
-		if err != nil {
-			return err
-		}
-		response := byte(isWrong)
-		switch right, err := verify(authz.NewSecret(hash), authz.NewSecret(password)); {
-		case err != nil:
-			response = isUnverifiable
-		case right:
-			response = isRight
-		}
-		if _, err := out.Write([]byte{response}); err != nil {
-			return err
-		}
-	}
-}
-
-// appendText writes a text of at most 64 KiB, far more than a hash or a
-// password has.
-func appendText(dst []byte, text string) []byte {
-	return append(binary.BigEndian.AppendUint16(dst, uint16(len(text))), text...)
-}
-
-func readText(r io.Reader) (string, error) {
-	var size [2]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return "", err
-	}
-	text := make([]byte, binary.BigEndian.Uint16(size[:]))
-	_, err := io.ReadFull(r, text)
-	return string(text), err
 }

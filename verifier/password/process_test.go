@@ -21,7 +21,7 @@ import (
 // TestMain runs this binary as a child if its arguments say so.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "hash-child" {
-		if err := password.Serve(os.Stdin, os.Stdout, fakeVerify); err != nil {
+		if err := password.Serve(os.Stdin, os.Stdout, fake); err != nil {
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -34,6 +34,18 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+var fake = password.Hashing{Verify: fakeVerify, Hash: fakeHash}
+
+func fakeHash(pass authz.Secret) (string, error) {
+	switch pass.Reveal() {
+	case "dies":
+		os.Exit(3)
+	case "broken":
+		return "", errors.New("no randomness")
+	}
+	return "of " + pass.Reveal(), nil
 }
 
 // fakeVerify is the verification of a child. The hash selects what it does.
@@ -211,6 +223,19 @@ func TestProcessCannotStart(t *testing.T) {
 	}
 }
 
+// TestHashInProcess: a new hash is one of the password, and a child that fails is replaced.
+func TestHashInProcess(t *testing.T) {
+	p := newProcesses(t, 0)
+	for pass, want := range map[string]string{"a": "of a", "dies": "", "broken": "", "b": "of b"} {
+		if got, err := p.Hash(authz.NewSecret(pass)); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", pass, got, err, want)
+		}
+	}
+	if right, err := p.Verify(authz.Secret{}, authz.NewSecret("a")); right || err == nil {
+		t.Errorf("without a stored hash: %v, %v", right, err)
+	}
+}
+
 // TestServeEndsCleanly checks that Serve returns nil at the end of the input,
 // and an error if a request is incomplete.
 func TestServeEndsCleanly(t *testing.T) {
@@ -220,12 +245,14 @@ func TestServeEndsCleanly(t *testing.T) {
 		"\x00\x04of a\x00\x01b":     "n",
 		"\x00\x06broken\x00\x01a":   "e",
 		"\x00\x04of a\x00\x01a\x00": "y!",
+		"\x00\x00\x00\x01a":         "h\x00\x04of a",
+		"\x00\x00\x00\x06broken":    "e",
 		"\x00\x04of":                "!",
 		"\x00\x04of a":              "!",
 		"\x00\x04of a\x00\x02a":     "!",
 	} {
 		var out bytes.Buffer
-		if err := password.Serve(strings.NewReader(question), &out, fakeVerify); err != nil {
+		if err := password.Serve(strings.NewReader(question), &out, fake); err != nil {
 			out.WriteString("!")
 		}
 		if out.String() != want {
@@ -240,8 +267,9 @@ func FuzzServe(f *testing.F) {
 	f.Add([]byte("\x00\x04of a\x00\x01a\x00\x04of a"))
 	f.Fuzz(func(t *testing.T, questions []byte) {
 		var out bytes.Buffer
-		_ = password.Serve(bytes.NewReader(questions), &out, func(hash, pass authz.Secret) (bool, error) {
-			return hash == pass, nil
+		_ = password.Serve(bytes.NewReader(questions), &out, password.Hashing{
+			Verify: func(hash, pass authz.Secret) (bool, error) { return hash == pass, nil },
+			Hash:   func(authz.Secret) (string, error) { return "", errors.New("no hash") },
 		})
 		if out.Len() > len(questions)/4 {
 			t.Errorf("%d answers to %d bytes", out.Len(), len(questions))
