@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"passwordhash":             {"keyward/authz", "golang.org/x/crypto/"},
 	"store":                    {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/passwordhash", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/recordline", "golang.org/x/text/unicode/norm"},
 	"store/audit":              {"keyward/store/jsonline"},
+	"store/auditindex":         {"keyward/store", "keyward/store/audit", "keyward/store/journal", "keyward/store/jsonline"},
 	"store/jsonline":           {"keyward/chars"},
 	"store/recordline":         {"keyward/store/jsonline"},
 	"store/pacer":              {},
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	"store/journal/filesystem": {"golang.org/x/sys/"},
 	"store/importer":           {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
 	"store/storetest":          {"keyward/apikey", "keyward/authz", "keyward/internal/records", "keyward/store", "keyward/store/audit"},
-	"store/filestore":          {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/recordline"},
+	"store/filestore":          {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/auditindex", "keyward/store/jsonline", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/recordline"},
 	"keyindex":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":       {},
@@ -56,20 +57,26 @@ var allowed = map[string][]string{
 	"ratelimit":                {"keyward/authz"},
 	"ratelimit/failover":       {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":          {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
+	"manage/fault":             {"keyward/store"},
+	"manage/registry":          {"keyward/manage/access", "keyward/manage/fault", "keyward/store", "keyward/store/audit"},
 	"manage/access":            {"keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/store", "keyward/store/audit"},
-	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
-	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
+	"manage/session":           {"keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/manage/access", "keyward/manage/state", "keyward/store"},
+	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/refusals", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
+	"manage/account":           {"keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit"},
+	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/registry", "keyward/manage/session", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
+	"manage/client":            {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
 	"reuse":                    {},
-	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/state", "keyward/passwordhash",
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/session", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
-	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/api", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
+	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/api", "keyward/manage/session", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
-	"explain":        {"keyward/authz", "keyward/chars"},
-	"manage/denials": {"keyward/apikey", "keyward/authz", "keyward/explain"},
-	"manage/state":   {"keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"explain":         {"keyward/authz", "keyward/chars"},
+	"manage/denials":  {"keyward/apikey", "keyward/authz", "keyward/explain"},
+	"manage/state":    {"keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"manage/refusals": {"keyward/authz", "keyward/store/audit"},
 }
 
 // forbidden are packages of the standard library that a package must not
@@ -92,6 +99,7 @@ var forbidden = map[string][]string{
 	"reuse":               {"os", "net", "net/http", "time"},
 	"manage/denials":      {"os", "net", "net/http"},
 	"manage/state":        {"net", "net/http", "os/exec"},
+	"manage/refusals":     {"os", "net", "net/http"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing
@@ -131,7 +139,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/api", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

@@ -38,6 +38,8 @@ type State interface {
 	PasswordHashes() int // being computed
 	Signatures() SignatureState
 	Limits() LimitState
+	// Sessions returns the number of sessions of the console; false if it is not known.
+	Sessions() (n int, known bool)
 	Ready() error // why the server cannot decide requests now, nil if it can
 }
 
@@ -48,6 +50,7 @@ type stateCollector struct {
 	hits, misses, entries, keys *prometheus.Desc
 	hashes, ready               *prometheus.Desc
 	verifying, unverified       *prometheus.Desc
+	sessions                    *prometheus.Desc
 
 	buckets, evicted, storeUp, storeFailures, localDecisions *prometheus.Desc
 }
@@ -67,6 +70,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		hashes:     unlabelled("keyward_password_hashes_in_flight", "Password hashes being computed."),
 		verifying:  unlabelled("keyward_signature_verifications_in_flight", "Signatures of tokens being verified."),
 		unverified: unlabelled("keyward_signature_verifications_refused_total", "Tokens refused without verifying their signature, because there were too many forged ones."),
+		sessions:   unlabelled("keyward_sessions", "Sessions of the console that have not expired."),
 		ready:      unlabelled("keyward_ready", "1 while the server is ready, as /readyz reports; 0 while it denies all requests or shuts down."),
 
 		buckets:        unlabelled("keyward_rate_limit_buckets", "Rate-limit buckets in memory."),
@@ -79,7 +83,7 @@ func CollectState(registry prometheus.Registerer, state State) error {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.ready, c.buckets, c.evicted, c.storeUp, c.storeFailures, c.localDecisions} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.sessions, c.ready, c.buckets, c.evicted, c.storeUp, c.storeFailures, c.localDecisions} {
 		out <- d
 	}
 }
@@ -96,6 +100,9 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.verifying, prometheus.GaugeValue, float64(signatures.InFlight))
 	out <- prometheus.MustNewConstMetric(c.unverified, prometheus.CounterValue, float64(signatures.Refused))
 	out <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, boolToFloat(c.state.Ready() == nil))
+	if n, known := c.state.Sessions(); known {
+		out <- prometheus.MustNewConstMetric(c.sessions, prometheus.GaugeValue, float64(n))
+	}
 	limits := c.state.Limits()
 	out <- prometheus.MustNewConstMetric(c.buckets, prometheus.GaugeValue, float64(limits.Buckets))
 	out <- prometheus.MustNewConstMetric(c.evicted, prometheus.CounterValue, float64(limits.Evicted))

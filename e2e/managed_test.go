@@ -37,6 +37,7 @@ func startManagedWith(t *testing.T, settings string) *managed {
 	m := &managed{t: t, dir: t.TempDir(), ports: ports, address: stack.Address(ports.Console)}
 	config := fmt.Sprintf(`listen: {grpc: %q, http: "", admin: %q, console: %q}
 users: {file: users.jsonl}
+projects: {file: projects.jsonl}
 audit: {file: audit.jsonl}
 state: {file: keyward.db}
 %s

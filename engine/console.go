@@ -4,29 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/account"
+	"keyward/manage/refusals"
+	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/verifier"
+	"keyward/verifier/login"
 )
 
 // console is what the console listener serves by.
 type console struct {
-	service *manage.Service
-	files   *managedFiles
-	state   *managedState
-	handler extauthz.Handler
+	service  *manage.Service
+	accounts *account.Service
+	files    *managedFiles
+	state    *managedState
+	handler  extauthz.Handler
+
+	sessions session.Verifier
+	logins   *login.Authenticator
 }
 
 // Service returns the service that changes keys and users; nil without a console.
 func (s *Snapshot) Service() *manage.Service { return s.console.service }
+
+// Accounts returns the service by which people come in and go; nil without a console.
+func (s *Snapshot) Accounts() *account.Service { return s.console.accounts }
 
 // State returns what managing remembers that is not a record; nil without a console.
 func (s *Snapshot) State() *state.DB {
@@ -40,11 +53,35 @@ func (s *Snapshot) State() *state.DB {
 // as all checks do, by routes of its own.
 func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 
-// audited closes what an audit log needs closed: nothing.
-type audited struct{ *filestore.AuditFile }
+// Origin returns where browsers find the console.
+func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
 
-// Close implements io.Closer.
-func (audited) Close() error { return nil }
+// audited is the audit log, with the counts of refused calls that are written to it.
+type audited struct {
+	*filestore.AuditFile
+	refused *refusals.Counts
+
+	stop context.CancelFunc // of reading in the background
+	done *sync.WaitGroup
+}
+
+// Close writes what was counted, and frees the memory.
+func (a audited) Close() error {
+	a.stop()
+	a.done.Wait()
+	err := a.refused.Close()
+	a.Release()
+	return err
+}
+
+func (e *environment) openAudit(cfg config.Audit) (audited, error) {
+	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.File, Keep: cfg.Keep, Log: e.logger})
+	ctx, stop := context.WithCancel(context.Background())
+	a := audited{log, refusals.New(nil), stop, new(sync.WaitGroup)}
+	a.done.Go(func() { _ = log.LoadIndex(ctx) }) // an error is one of the request that meets it
+	a.refused.Start(log, e.logger)
+	return a, nil
+}
 
 // openConsole makes the service over the files.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
@@ -52,13 +89,11 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return nil
 	}
 	// A reload keeps what the log could not write yet.
-	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) {
-		return audited{filestore.NewAuditFile(filestore.AuditFileConfig{Path: s.cfg.Audit.File, Keep: s.cfg.Audit.Keep, Log: s.env.logger})}, nil
-	})
+	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) { return s.env.openAudit(s.cfg.Audit) })
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	file := s.cfg.State.File
+	file := stateConfig{s.cfg.State.File, s.cfg.Console.Session}
 	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openState(file, s.env.logger) })
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -73,6 +108,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	}
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
+	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: stores.Users}
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: s.passwordHasher(),
@@ -80,8 +116,10 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			ended, err := stores.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
+		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
+		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
 	return nil
 }
 
@@ -90,17 +128,29 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage.Stores {
 	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
 	if path := s.cfg.Revocations.File; path != "" {
-		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
+		revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path})
+		stores.Revocations, stores.RevocationEditor = revocations, revocations.Editor(log)
 	}
 	if path := s.cfg.Projects.File; path != "" {
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
-		stores.Projects, stores.ProjectEditor = projects, projects.Editor(log)
+		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(log)
 	}
 	return stores
 }
 
+// checkPassword returns the stored hash that the user's password matches, within the
+// limits of failed logins that hold for Basic credentials too.
+func (s *Snapshot) checkPassword(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error) {
+	account, err := s.console.logins.Authenticate(ctx, login.Attempt{User: user, Password: password, Client: client}, time.Now())
+	if err != nil {
+		return authz.Secret{}, err
+	}
+	return account.User.Password, nil
+}
+
 // assembleConsole makes the Checker of the console: the same credentials, limits and
-// observers as those of other checks, for API keys in Authorization alone.
+// observers as those of other checks, for API keys in Authorization and sessions in
+// their cookie alone.
 func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) error {
 	if s.cfg.Listen.Console == "" {
 		return nil
@@ -111,9 +161,11 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 		return err
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Limiter: limiter, Ready: s.stores.keysReady, Policy: consolePolicy{},
-		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
-		Verifier: verifier.Chain{own, own.Unprefixed()}, Identity: identity,
+		// The first administrator may come before the first key: a verifier that has
+		// nothing loaded says so itself.
+		Limiter: limiter, Ready: func() error { return nil }, Policy: consolePolicy{},
+		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Session: session.CookieName},
+		Verifier: verifier.Chain{s.console.sessions, own, own.Unprefixed()}, Identity: identity,
 		TrustedHops: s.cfg.ClientAddress.TrustedHops, Observers: s.observers(),
 		Now: time.Now, Since: time.Since, NewID: newDecisionID,
 	})
@@ -131,12 +183,12 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 	return nil
 }
 
-// consolePolicy is the policy of the console: every request needs an API key. What a
-// key may do behind the proxy, its paths and its project, does not matter here; what
-// it may manage is for manage.Service.
+// consolePolicy is the policy of the console: every request needs an API key or a
+// session. What a key may do behind the proxy, its paths and its project, does not
+// matter here; what the caller may manage is for manage.Service.
 type consolePolicy struct{}
 
-var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey}}
+var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey, authz.AuthMethodSession}}
 
 // Route implements authz.Policy.
 func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Reason) {
@@ -145,30 +197,41 @@ func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Re
 
 // Authorize implements authz.Policy.
 func (consolePolicy) Authorize(p *authz.Principal, _ urlpath.Path, _ *authz.Route) authz.Reason {
-	if p == nil || p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID == "" {
+	switch {
+	case p == nil:
+		return authz.WrongKind
+	case p.AuthMethod == authz.AuthMethodAPIKey && p.KeyID != "", p.AuthMethod == authz.AuthMethodSession && p.User != "":
+		return authz.OK
+	default:
 		return authz.WrongKind
 	}
-	return authz.OK
 }
 
-// inForceWait is how long a change waits to be in force in this process.
-const inForceWait = time.Second
+// How long a step waits to be in force in this process, and how much longer for each of
+// its changes: many are applied at the pace of background work.
+const (
+	inForceWait      = time.Second
+	inForcePerChange = 200 * time.Microsecond
+)
 
-var errNotInForce = errors.New("the change is made, and not in force in this process within a second")
+var errNotInForce = errors.New("the change is made, and not in force in this process in time")
 
-// await waits until the change seq to a record of the kind is in force.
-func (s *stores) await(ctx context.Context, kind string, seq int64) error {
+// await waits until the change seq to a record of the kind is in force, the last of a
+// step of that many.
+func (s *stores) await(ctx context.Context, kind string, seq int64, changes int) error {
 	var applied *appliedSeq
 	switch {
 	case kind == "key":
 		applied = s.keys.applied
 	case kind == "user" && s.users != nil:
 		applied = s.users.applied
+	case kind == "revocation" && s.revocations != nil:
+		applied = s.revocations.applied
 	}
 	if applied == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, inForceWait)
+	ctx, cancel := context.WithTimeout(ctx, inForceWait+time.Duration(changes)*inForcePerChange)
 	defer cancel()
 	if !applied.wait(ctx, seq) {
 		return errNotInForce

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"keyward/admin"
+	"keyward/store/audit"
 	"keyward/store/journal"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ type metrics struct {
 	issuers                  *admin.IssuerMetrics
 	spans                    *admin.SpanMetrics
 	reminders                *admin.ReminderMetrics
+	changes                  *admin.ChangeMetrics
 	reloads                  *prometheus.CounterVec
 }
 
@@ -33,12 +35,32 @@ func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
 	if m.reminders, err = admin.NewReminderMetrics(registry, reminderDays[:]); err != nil {
 		return m, err
 	}
+	if m.changes, err = admin.NewChangeMetrics(registry, changesOfRecords()); err != nil {
+		return m, err
+	}
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_config_reloads_total", Help: "Reloads of the configuration.",
 	}, []string{"result"})
 	m.reloads.WithLabelValues("ok")
 	m.reloads.WithLabelValues("error")
 	return m, registry.Register(m.reloads)
+}
+
+// changesOfRecords are the actions that are counted as changes.
+func changesOfRecords() (actions []string) {
+	for _, action := range audit.Actions() {
+		if action.ChangesRecord() {
+			actions = append(actions, string(action))
+		}
+	}
+	return actions
+}
+
+// countChange counts a change of a record.
+func (m *metrics) countChange(action audit.Action) {
+	if m.changes != nil {
+		m.changes.Changed(string(action))
+	}
 }
 
 // registerFiles makes the metrics of the files that are followed. Revocations of

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -20,6 +21,21 @@ func (e *Engine) PasswordHashes() int {
 func (e *Engine) Signatures() admin.SignatureState {
 	stats := e.env.gate.Stats()
 	return admin.SignatureState{InFlight: stats.InFlight, Refused: stats.Refused}
+}
+
+// sessionsTime bounds the counting of sessions: a scrape does not wait for the state file.
+const sessionsTime = time.Second
+
+// Sessions implements admin.State. Without a console there are none.
+func (e *Engine) Sessions() (n int, known bool) {
+	db := e.Current().State()
+	if db == nil {
+		return 0, true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), sessionsTime)
+	defer cancel()
+	n, err := db.Sessions.Count(ctx)
+	return n, err == nil
 }
 
 // Caches implements admin.State.

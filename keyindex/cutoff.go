@@ -87,6 +87,6 @@ func (m cutoffs) removeEnded(now unixMicros) {
 	}
 }
 
-// sameText is one form for all texts that differ only in how their accents are
+// sameText returns one form for all texts that differ only in how their accents are
 // encoded, which is not visible and, on many keyboards, is not the user's choice.
 func sameText(text string) string { return norm.NFC.String(text) }

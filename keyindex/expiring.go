@@ -39,7 +39,7 @@ func (k *Keys) Expiring(after, until time.Time, maxAge time.Duration, visit func
 	return true
 }
 
-// expiresAtAge is when the key expires, if its secret may get as old as age. An age of
+// expiresAtAge returns when the key expires, if its secret may get as old as age. An age of
 // zero does not limit it, and a time of zero means never.
 func (r row) expiresAtAge(age unixMicros) unixMicros {
 	expires := r.expires()

@@ -53,7 +53,7 @@ type Key struct {
 	rotated unixMicros
 }
 
-// SecretSince is when the key was rotated last, or else created.
+// SecretSince returns when the key was rotated last, or else created.
 func (k *Key) SecretSince() time.Time {
 	if k.rotated <= unixMicrosOf(k.Created) {
 		return k.Created
@@ -87,7 +87,7 @@ func NoKeys() *Keys {
 	return k
 }
 
-// Find is the key that has the secret with this digest. A revoked one is found
+// Find returns the key that has the secret with this digest. A revoked one is found
 // too; whether it has expired is for the caller to check.
 func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 	set := k.set.Load()
@@ -146,7 +146,7 @@ func (k *Key) read(set *keySet, r row) error {
 	return nil
 }
 
-// FindID is the key with that id, as its current secret finds it: a revoked or
+// FindID returns the key with that id, as its current secret finds it: a revoked or
 // deleted one too.
 func (k *Keys) FindID(id string) (key Key, err error) {
 	set := k.set.Load()
@@ -172,7 +172,7 @@ func (k *Key) readOptional(r row, d *rowDecoder) {
 	}
 }
 
-// RateOf is the rate in the record of the key with that id, "" without one, and
+// RateOf returns the rate in the record of the key with that id, "" without one, and
 // reports whether there is such a key.
 func (k *Keys) RateOf(id string) (rate string, known bool) {
 	set := k.set.Load()
@@ -202,7 +202,7 @@ func (k *Keys) HasRawKeys() bool {
 	return set != nil && set.raw.Load() > 0
 }
 
-// Ready is nil once keys are loaded, and for good; before that it says why not.
+// Ready returns nil once keys are loaded, and from then on; before that, why not.
 func (k *Keys) Ready() error {
 	if k.set.Load() != nil {
 		return nil

@@ -17,9 +17,8 @@ var (
 	errFull  = errors.New("more keys than can be held")
 )
 
-// keySet is what the records of a store came to when all of them were read, kept
-// up to date by the records since. One goroutine applies records while any number
-// find keys.
+// keySet indexes the keys of one generation of a store. One goroutine applies
+// records while any number of them find keys.
 type keySet struct {
 	generation uint64
 	rows       *rows
@@ -45,7 +44,7 @@ func digestHash(d *apikey.Digest) uint32 { return binary.LittleEndian.Uint32(d[:
 
 func (s *keySet) idHash(id *apikey.ID) uint32 { return uint32(maphash.Bytes(s.seed, id[:])) }
 
-// slotOf is the slot of the key with this id.
+// slotOf returns the slot of the key with this id.
 func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 	search := s.ids.search(s.idHash(id))
 	for {
@@ -59,7 +58,7 @@ func (s *keySet) slotOf(id *apikey.ID) (uint32, bool) {
 	}
 }
 
-// findID is the row of the key with this id.
+// findID returns the row of the key with this id.
 func (s *keySet) findID(id string) (row, Revision, bool) {
 	parsed, ok := apikey.ParseID([]byte(id))
 	if !ok {
@@ -73,7 +72,8 @@ func (s *keySet) findID(id string) (row, Revision, bool) {
 	return held, Revision{s.generation, slot, at}, true
 }
 
-// find is the row that has d among its secrets, and until when that secret is valid.
+// find returns the row that has d among its secrets, and until when that secret is
+// valid.
 func (s *keySet) find(d *apikey.Digest) (row, Revision, unixMicros, bool) {
 	search := s.digests.search(digestHash(d))
 	for {
@@ -89,8 +89,8 @@ func (s *keySet) find(d *apikey.Digest) (row, Revision, unixMicros, bool) {
 }
 
 // Apply puts a record in force. The moment at which the row takes the old one's
-// place is the moment of the entire change: a secret that the index knows is
-// none until its row says so, and one that the row no longer has is none any more.
+// place is the moment of the entire change: a secret counts from when its row has it,
+// whatever the index says, and no longer than that.
 func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 	id, ok := apikey.ParseID([]byte(r.ID))
 	if !ok {
@@ -98,7 +98,7 @@ func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 	}
 	slot, known := s.slotOf(&id)
 	if r.Unsupported {
-		if r = s.denying(r, slot, known); r == nil {
+		if r = s.unsupported(r, slot, known); r == nil {
 			return time.Time{}, nil
 		}
 	}
@@ -132,11 +132,11 @@ func (s *keySet) Apply(r *store.KeyRecord) (ended time.Time, err error) {
 	return endedBy(old, s.encoded, r.At), nil
 }
 
-// denying returns the record from which the row of a key is made whose record is not
-// supported. It has no access. Where the line has no secret, or that of another key,
-// it has those that the key had: they are those of a key that ended, and not unknown.
-// It is nil for a key that never had one, which there is no need to deny.
-func (s *keySet) denying(r *store.KeyRecord, slot uint32, known bool) *store.KeyRecord {
+// unsupported returns the record that stands for one that this version does not
+// support. It permits nothing. Where the line has no secret, or that of another key,
+// it keeps the secrets that the key had, so that they are denied as those of a key that
+// ended and not as unknown ones. It returns nil for a key that never had a secret.
+func (s *keySet) unsupported(r *store.KeyRecord, slot uint32, known bool) *store.KeyRecord {
 	c := *r
 	c.Paths, c.Scopes, c.CIDRs = nil, nil, nil
 	if c.Hash != (apikey.Digest{}) && !s.claimed(r, slot, known) {
@@ -195,6 +195,7 @@ func (s *keySet) claimed(r *store.KeyRecord, slot uint32, known bool) bool {
 	return false
 }
 
+// count keeps the number of raw keys.
 func (s *keySet) count(old, now row) {
 	was := old != nil && old.flag(rowRaw) && !old.flag(rowDeleted)
 	is := now.flag(rowRaw) && !now.flag(rowDeleted)
@@ -206,7 +207,8 @@ func (s *keySet) count(old, now row) {
 	}
 }
 
-// endedBy is when the key was ended, if the record of that time is what ended it.
+// endedBy returns at, the time of the record, if that record ended the key, and else
+// zero.
 func endedBy(old, now row, at time.Time) time.Time {
 	const ended = rowRevoked | rowDeleted
 	if old != nil && old.flag(ended) || !now.flag(ended) {

@@ -38,7 +38,7 @@ func (n Networks) Contains(a authz.Address) bool {
 // IsAny reports whether the networks are [AnyNetwork].
 func (n Networks) IsAny() bool { return n.bytes == anyNetwork }
 
-// addressOf is the address of these bytes, of which there are 4 or 16.
+// addressOf returns the address of these bytes, of which there are 4 or 16.
 func addressOf(bytes string) netip.Addr {
 	var b [16]byte
 	if copy(b[:], bytes) == 4 {

@@ -35,7 +35,7 @@ type Token struct {
 	IssuedAt  time.Time // zero: before any time
 }
 
-// Ready is nil once revocations are loaded, and before that says why not. It is
+// Ready returns nil once revocations are loaded, and before that, why not. It returns
 // [store.ErrUnsupported] while there is a revocation of which this version does not
 // know what it revokes.
 func (v *Revocations) Ready() error {
@@ -60,9 +60,9 @@ func (v *Revocations) Revoked(t Token) bool {
 	return set == nil || set.unsupported.Load() || set.names(&t)
 }
 
-// Changes is another number after each change. A caller that keeps an answer of
-// Revoked keeps the number that it read before asking, and asks again when the
-// number is no longer the same. It is one atomic load.
+// Changes returns a number that differs after each change. A caller that caches the
+// result of Revoked caches the number with it, read before, and calls Revoked again when
+// the number is no longer the same. It costs one atomic load.
 func (v *Revocations) Changes() uint64 { return v.changes.Load() }
 
 // Begin implements store.Sink.

@@ -120,7 +120,7 @@ func (r row) flag(bit byte) bool     { return r[rowFlags]&bit != 0 }
 func (r row) id() *apikey.ID         { return (*apikey.ID)(r[rowID:]) }
 func (r row) access() uint16         { return binary.LittleEndian.Uint16(r[rowAccess:]) }
 
-// previous is how many previous secrets there are.
+// previous returns how many previous secrets there are.
 func (r row) previous() int { return int(r[rowCount]) }
 func (r row) previousDigest(i int) *apikey.Digest {
 	return (*apikey.Digest)(r[rowHead+i*previousSize:])
@@ -137,7 +137,7 @@ func (r row) inGrace(at unixMicros) bool {
 	return false
 }
 
-// rotated is when the key was rotated last, notBefore when it begins; zero if it was
+// rotated returns when the key was rotated last, notBefore when it begins; zero if it was
 // not, or at once.
 func (r row) rotated() unixMicros { return r.optionalTime(rowRotated, 0) }
 func (r row) notBefore() unixMicros {
@@ -147,7 +147,7 @@ func (r row) notBefore() unixMicros {
 	return r.optionalTime(rowNotBefore, 0)
 }
 
-// optionalTime is the time that a flag announces, at its place among such times.
+// optionalTime returns the time that a flag announces, at its place among such times.
 func (r row) optionalTime(flag byte, at int) unixMicros {
 	if !r.flag(flag) {
 		return 0
@@ -155,7 +155,7 @@ func (r row) optionalTime(flag byte, at int) unixMicros {
 	return r.unixMicros(rowHead + r.previous()*previousSize + at)
 }
 
-// textsAt is where the texts begin.
+// textsAt returns the offset of the texts.
 func (r row) textsAt() int {
 	at := rowHead + r.previous()*previousSize
 	for _, flag := range [...]byte{rowRotated, rowNotBefore} {
@@ -234,13 +234,13 @@ func (d *rowDecoder) list() []string {
 	return all
 }
 
-// networks are those at the end of a row.
+// networks returns those at the end of a row.
 func (d *rowDecoder) networks() Networks {
 	n := int(d.rest[0]) | int(d.rest[1])<<8
 	return Networks{bytes: d.rest[2 : 2+n]}
 }
 
-// rowIn is the row at offset; it has no length where none was written.
+// rowIn returns the row at offset; it has no length where none was written.
 func rowIn(slab []byte, offset int) row {
 	n := int(binary.LittleEndian.Uint32(slab[offset+rowLength:]))
 	return slab[offset : offset+n : offset+n]

@@ -63,7 +63,7 @@ func (u *Users) Lookup(name string) (*User, bool) {
 	return set.lookup(name)
 }
 
-// Ready is nil once users are loaded, and for good; before that it says why not.
+// Ready returns nil once users are loaded, and from then on; before that, why not.
 func (u *Users) Ready() error {
 	if u.set.Load() != nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
@@ -41,7 +42,7 @@ func newFixture(t *testing.T) *fixture {
 	f.Service = New(Config{
 		Stores: Stores{
 			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
-			Projects: projects, ProjectEditor: projects.Editor(log),
+			ProjectReader: projects, ProjectEditor: projects.Editor(log),
 			RevocationEditor: f.revocations.Editor(log), Audit: log,
 		},
 		Hasher: hasher, Now: f.now,
@@ -82,7 +83,7 @@ func (f *fixture) user(name string, scopes []string, paths ...string) store.User
 // project makes a project with the members, as an administrator does.
 func (f *fixture) project(name string, members ...string) store.Project {
 	f.Helper()
-	r, err := f.CreateProject(f.ctx(), f.admin, ProjectInput{Name: name, Members: members})
+	r, err := f.CreateProject(f.ctx(), f.admin, registry.ProjectInput{Name: name, Members: members})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func (f *fixture) bySession(user string, granted ...string) access.Actor {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return access.SessionActor(&r, granted, testCall)
+	return access.SessionActor(&r, access.Session{ID: "s_1", Login: f.now(), Roles: granted, ByPassword: true}, testCall)
 }
 
 // entries are those of the audit log.

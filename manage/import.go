@@ -15,7 +15,7 @@ import (
 // MayImport refuses, and records, an actor who may not import: before it sends many
 // keys.
 func (s *Service) MayImport(ctx context.Context, a access.Actor) error {
-	return s.finish(ctx, a, audit.KeyImport, "", 0, mayImport(a))
+	return s.finish(ctx, a, audit.KeyImport, "", 0, s.mayImport(a))
 }
 
 // ReadKey reads the key of a line, for ImportKeys: the key itself, or hashed its hash.
@@ -33,7 +33,7 @@ func (s *Service) ReadKey(line int, text string, hashed bool, p *store.KeyParams
 // secret.
 func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	var records []store.KeyRecord
-	err := mayImport(a)
+	err := s.mayImport(a)
 	if err == nil {
 		err = s.checkImport(keys)
 	}
@@ -44,10 +44,10 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 		})
 		err = atInputLine(keys, err)
 	}
-	if err := s.finish(ctx, a, audit.KeyImport, "", lastSeq(records), err); err != nil {
+	if err := s.finish(ctx, a, audit.KeyImport, "", 0, err); err != nil {
 		return nil, err
 	}
-	return records, nil
+	return records, s.inForce(ctx, audit.KeyImport, lastSeq(records), len(records))
 }
 
 // putImports puts the records of the keys, which share what their entries say where
@@ -65,7 +65,7 @@ func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], 
 		}
 		r.CreatedBy = a.Creator()
 		if i == 0 || keys[i].Params != keys[i-1].Params {
-			bad.Add(keys[i].Line, s.needProject(ctx, r.Project))
+			bad.Add(keys[i].Line, s.RequireProject(ctx, r.Project))
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
 			changes = keyChanges(&store.KeyRecord{}, &shown)
@@ -106,49 +106,6 @@ func (s *Service) checkImported(p *store.KeyParams) error {
 	return bad.err()
 }
 
-// maxLines bounds how many lines an error names; all are counted.
-const maxLines = 100
-
-// LineErrors collects what is wrong with the lines of an input, so that all of it is
-// said at once.
-type LineErrors struct {
-	fields []FieldError
-	causes []error
-	lines  int
-}
-
-// Add adds what is wrong with a line; a nil error is nothing. The member x of line 3 is
-// /line/3/x.
-func (l *LineErrors) Add(line int, err error) {
-	if err == nil {
-		return
-	}
-	if l.lines++; l.lines > maxLines {
-		return
-	}
-	e := AsError(asError(err))
-	for _, f := range e.Fields {
-		l.fields = append(l.fields, FieldError{fmt.Sprintf("/line/%d%s", line, f.Pointer), f.Detail})
-	}
-	l.causes = append(l.causes, fmt.Errorf("input line %d: %w", line, e.Cause))
-}
-
-// Err returns all of it as an Error, nil if nothing is wrong.
-func (l *LineErrors) Err() error {
-	if l.lines == 0 {
-		return nil
-	}
-	causes := l.causes
-	if more := l.lines - maxLines; more > 0 {
-		causes = append(causes, fmt.Errorf("and %d more lines", more))
-	}
-	return &Error{Code: Invalid, Detail: fmt.Sprintf("%d lines cannot be imported", l.lines), Fields: l.fields, Cause: errors.Join(causes...)}
-}
-
-// InvalidMembers returns the Error of members that a caller sent and that cannot be
-// accepted.
-func InvalidMembers(fields ...FieldError) error { return (&problems{fields}).err() }
-
 // atInputLine adds to the error of an import the line of the input that it is about.
 func atInputLine(keys []store.ImportedKey, err error) error {
 	var known *store.DuplicateKeyError
@@ -171,7 +128,7 @@ func lastSeq(records []store.KeyRecord) int64 {
 // needs keyward:admin.
 func (s *Service) ImportUsers(ctx context.Context, a access.Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
 	var records []store.UserRecord
-	err := mayImport(a)
+	err := s.mayImport(a)
 	if err == nil && len(users) > 0 {
 		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			records, err = s.putUsers(tx, a, users)

@@ -46,7 +46,10 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 			if err := s.mayHandOut(ctx, a, &r); err != nil {
 				return err
 			}
-			if err := s.needProject(ctx, r.Project); err != nil {
+			if err := s.mayMakeSecret(a, r.User); err != nil {
+				return err
+			}
+			if err := s.RequireProject(ctx, r.Project); err != nil {
 				return err
 			}
 			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
@@ -118,7 +121,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 				return err
 			}
 			if ref.Own && !owns(a, &before) {
-				return &Error{Code: NotFound, Detail: "there is no such record", refused: true}
+				return &Error{Code: NotFound, Detail: "there is no such record", Hidden: true}
 			}
 			if err := ref.IfMatch.Match(&before); err != nil {
 				return err
@@ -133,8 +136,13 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 					return err
 				}
 			}
+			if action == audit.KeyRotate {
+				if err := s.mayMakeSecret(a, after.User); err != nil {
+					return err
+				}
+			}
 			if after.Project != before.Project {
-				if err := s.needProject(ctx, after.Project); err != nil {
+				if err := s.RequireProject(ctx, after.Project); err != nil {
 					return err
 				}
 			}

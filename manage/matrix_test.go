@@ -7,6 +7,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -327,17 +328,17 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 		return err
 	},
 	"create project": func(f *fixture, a access.Actor) error {
-		_, err := f.CreateProject(f.ctx(), a, ProjectInput{Name: "web"})
+		_, err := f.CreateProject(f.ctx(), a, registry.ProjectInput{Name: "web"})
 		return err
 	},
 	"update project": func(f *fixture, a access.Actor) error {
 		f.project("web")
-		_, err := f.UpdateProject(f.ctx(), a, ProjectRef{Name: "web"}, ProjectPatch{Members: scopes("plain")})
+		_, err := f.UpdateProject(f.ctx(), a, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Members: scopes("plain")})
 		return err
 	},
 	"delete project": func(f *fixture, a access.Actor) error {
 		f.project("web", "plain", "ops")
-		return f.DeleteProject(f.ctx(), a, ProjectRef{Name: "web"})
+		return f.DeleteProject(f.ctx(), a, registry.ProjectRef{Name: "web"})
 	},
 	"read project": func(f *fixture, a access.Actor) error {
 		f.project("web", "plain", "ops")

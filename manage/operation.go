@@ -2,9 +2,9 @@ package manage
 
 import (
 	"context"
-	"errors"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -33,9 +33,6 @@ func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, erro
 	return made, nil
 }
 
-// ErrDryRun is the cause of the Error of a call that may be made, and was not.
-var ErrDryRun = errors.New("dry run: nothing was changed")
-
 type dryRunKey struct{}
 
 // DryRun returns the context of calls that are authorized and checked as they would be
@@ -46,7 +43,7 @@ func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx,
 // orDryRun returns why a change that may be made is not.
 func orDryRun(ctx context.Context) error {
 	if ctx.Value(dryRunKey{}) != nil {
-		return ErrDryRun
+		return fault.ErrDryRun
 	}
 	return nil
 }

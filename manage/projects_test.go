@@ -1,11 +1,11 @@
 package manage
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
 
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -18,17 +18,17 @@ func TestProjectLifecycle(t *testing.T) {
 	made := f.project("web", "alice")
 	f.pass(time.Minute)
 	text := "The site"
-	changed, err := f.UpdateProject(f.ctx(), f.admin, ProjectRef{"web", made.Version()}, ProjectPatch{Description: &text})
+	changed, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: made.Version()}, registry.ProjectPatch{Description: &text})
 	if err != nil || changed.Description != text || !slices.Equal(changed.Members, []string{"alice"}) || changed.Seq == 0 || !changed.At.Equal(f.now()) {
 		t.Errorf("%+v, %v", changed, err)
 	}
-	_, err = f.UpdateProject(f.ctx(), f.admin, ProjectRef{"web", made.Version()}, ProjectPatch{Members: scopes("bob")})
+	_, err = f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: made.Version()}, registry.ProjectPatch{Members: scopes("bob")})
 	f.wantCode("a change of an earlier version", err, Changed)
-	_, err = f.CreateProject(f.ctx(), f.admin, ProjectInput{Name: "web"})
+	_, err = f.CreateProject(f.ctx(), f.admin, registry.ProjectInput{Name: "web"})
 	f.wantCode("a project that is there", err, Conflict)
-	f.wantCode("to delete an earlier version", f.DeleteProject(f.ctx(), f.admin, ProjectRef{"web", made.Version()}), Changed)
-	f.wantCode("to delete it", f.DeleteProject(f.ctx(), f.admin, ProjectRef{"web", changed.Version()}), "")
-	f.wantCode("to delete it again", f.DeleteProject(f.ctx(), f.admin, ProjectRef{Name: "web"}), NotFound)
+	f.wantCode("to delete an earlier version", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: made.Version()}), Changed)
+	f.wantCode("to delete it", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: changed.Version()}), "")
+	f.wantCode("to delete it again", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), NotFound)
 	_, err = f.Project(f.ctx(), f.admin, "web")
 	f.wantCode("to read it then", err, NotFound)
 	if again := f.project("web"); len(again.Members) > 0 {
@@ -49,18 +49,18 @@ func TestInvalidProjects(t *testing.T) {
 	f := newFixture(t)
 	f.user("alice", nil)
 	f.project("web", "alice")
-	for what, in := range map[string]ProjectInput{
-		"no name":                 {},
-		"a hidden character":      {Name: "we\u200bb2"},
-		"a hidden description":    {Name: "new", Description: "a\u202eb"},
-		"a member twice":          {Name: "new", Members: []string{"alice", "alice"}},
-		"a member who is no user": {Name: "new", Members: []string{"alice", "bob"}},
-		"a key as a member":       {Name: "new", Members: []string{"k_0123456789ab"}},
+	for what, in := range map[string]registry.ProjectInput{
+		"no name":                   {},
+		"a hidden character":        {Name: "we\u200bb2"},
+		"a hidden description":      {Name: "new", Description: "a\u202eb"},
+		"a member twice":            {Name: "new", Members: []string{"alice", "alice"}},
+		"a member without a record": {Name: "new", Members: []string{"alice", "bob"}},
+		"a key as a member":         {Name: "new", Members: []string{"k_0123456789ab"}},
 	} {
 		_, err := f.CreateProject(f.ctx(), f.admin, in)
 		f.wantCode(what, err, Invalid)
 		if in.Name == "new" {
-			_, err = f.UpdateProject(f.ctx(), f.admin, ProjectRef{Name: "web"}, ProjectPatch{Description: &in.Description, Members: &in.Members})
+			_, err = f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Description: &in.Description, Members: &in.Members})
 			f.wantCode(what+" by a change", err, Invalid)
 		}
 	}
@@ -88,20 +88,13 @@ func TestDeleteProjectInUse(t *testing.T) {
 	if err := f.DeleteUser(f.ctx(), f.admin, UserRef{Name: "alice"}); err != nil {
 		t.Fatal(err)
 	}
-	f.Rules = func(ctx context.Context) (store.KeyRules, error) {
-		ended, err := f.Users.Ended(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		return store.KeyRules{Ended: ended}, nil
-	}
 	for _, key := range []store.KeyRecord{active, later, paused} {
-		f.wantCode("with a key in force", f.DeleteProject(f.ctx(), f.admin, ProjectRef{Name: "web"}), Conflict)
+		f.wantCode("with a key in force", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), Conflict)
 		if _, err := f.RevokeKey(f.ctx(), f.admin, KeyRef{ID: key.ID}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.wantCode("without one", f.DeleteProject(f.ctx(), f.admin, ProjectRef{Name: "web"}), "")
+	f.wantCode("without one", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), "")
 }
 
 // TestKeysOfProjects: where there are projects, a key that is made or changed names
@@ -109,7 +102,7 @@ func TestDeleteProjectInUse(t *testing.T) {
 func TestKeysOfProjects(t *testing.T) {
 	f := newFixture(t)
 	projects := f.Projects
-	f.Projects = nil
+	f.Projects = registry.NewProjects(registry.ProjectConfig{Steps: f.steps()})
 	old := f.key(store.KeyParams{Project: "gone"})
 	f.Projects = projects
 	f.project("web")
@@ -152,16 +145,16 @@ func TestLaterUserIsNoMember(t *testing.T) {
 	f.wantCode("the next one of that name", f.tryCreate(f.bySession("alice"), own), BeyondCaller)
 	f.pass(time.Minute)
 	text := "The site"
-	changed, err := f.UpdateProject(f.ctx(), f.admin, ProjectRef{Name: "web"}, ProjectPatch{Description: &text})
+	changed, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Description: &text})
 	if err != nil || !slices.Equal(changed.Members, []string{"bob"}) {
 		t.Errorf("%+v, %v", changed, err)
 	}
 	f.wantCode("after a change of the project", f.tryCreate(f.bySession("alice"), own), BeyondCaller)
-	if _, err := f.UpdateProject(f.ctx(), f.admin, ProjectRef{Name: "web"}, ProjectPatch{Members: scopes("alice")}); err != nil {
+	if _, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Members: scopes("alice")}); err != nil {
 		t.Fatal(err)
 	}
 	f.wantCode("made a member", f.tryCreate(f.bySession("alice"), own), "")
-	if _, err := f.UpdateProject(f.ctx(), f.admin, ProjectRef{Name: "web"}, ProjectPatch{Members: scopes()}); err != nil {
+	if _, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Members: scopes()}); err != nil {
 		t.Fatal(err)
 	}
 	f.wantCode("a member no more", f.tryCreate(f.bySession("alice"), own), BeyondCaller)
@@ -171,8 +164,8 @@ func TestLaterUserIsNoMember(t *testing.T) {
 // only a name, which an actor with bounds cannot give.
 func TestWithoutProjects(t *testing.T) {
 	f := newFixture(t)
-	f.Projects, f.ProjectEditor = nil, nil
-	_, err := f.CreateProject(f.ctx(), f.admin, ProjectInput{Name: "web"})
+	f.Projects = registry.NewProjects(registry.ProjectConfig{Steps: f.steps()})
+	_, err := f.CreateProject(f.ctx(), f.admin, registry.ProjectInput{Name: "web"})
 	f.wantCode("create", err, NotFound)
 	_, err = f.Project(f.ctx(), f.admin, "web")
 	f.wantCode("get", err, NotFound)

@@ -137,16 +137,6 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 	return entries, next, asListError(err)
 }
 
-// asListError is asError for a list: the cursor is what a caller can have wrong.
-func asListError(err error) error {
-	err = asError(err)
-	if e := AsError(err); e != nil && e.Code == Invalid {
-		e.Detail = "the request has members that cannot be accepted"
-		e.Fields = []FieldError{{"/query/cursor", "is not a cursor of this list"}}
-	}
-	return err
-}
-
 // ActorOf returns the actor of a key that was verified, as the key and its user are
 // now: the zero Actor if one of them has ended since.
 func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {

@@ -10,6 +10,8 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/refusals"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -24,10 +26,11 @@ type Stores struct {
 	Users      store.UserReader
 	UserEditor store.Editor[store.UserRecord]
 
+	Revocations      store.RevocationReader // nil: none can be made
 	RevocationEditor store.Editor[store.Revocation]
 
 	// Without them, the project of a key is only a name.
-	Projects      store.Reader[store.Project, store.ProjectFilter]
+	ProjectReader store.Reader[store.Project, store.ProjectFilter]
 	ProjectEditor store.Editor[store.Project]
 
 	Audit store.AuditLog // nil: refusals leave no entry
@@ -53,10 +56,15 @@ type Config struct {
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
 	// Await waits until a change is in force in the checks of this process: that of
-	// the number seq to a record of the kind. nil: no checks are made here.
-	Await func(ctx context.Context, kind string, seq int64) error
+	// the number seq to a record of the kind, the last of a step of that many changes.
+	// nil: no checks are made here.
+	Await func(ctx context.Context, kind string, seq int64, changes int) error
 	// Changed counts a change of a record that was made; nil counts nothing.
 	Changed func(audit.Action)
+
+	// Refusals are the counts of refused calls; nil: those of this Service alone, which are
+	// not written.
+	Refusals *refusals.Counts
 
 	// Usage returns the use of a key, and LastUse what returns when a key was last used,
 	// zero for one that never was; nil: none is known.
@@ -96,8 +104,8 @@ type KeyLimit struct {
 // same time. Every error is an [Error].
 type Service struct {
 	Config
-	maker    store.KeyMaker
-	refusals *refusals
+	*registry.Projects
+	maker store.KeyMaker
 }
 
 // New returns a Service over the stores.
@@ -108,37 +116,60 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}, refusals: newRefusals(cfg.Now)}
+	if cfg.Refusals == nil {
+		cfg.Refusals = refusals.New(cfg.Now)
+	}
+	s := &Service{Config: cfg, maker: store.KeyMaker{Hasher: cfg.Hasher, Rand: cfg.Rand}}
+	s.Projects = registry.NewProjects(registry.ProjectConfig{
+		Steps: s.steps(), Records: recordsOf(s, cfg.ProjectReader, cfg.ProjectEditor), HasKeys: s.hasKeys,
+	})
+	return s
 }
 
 // Refuse records that the actor was refused, for what a caller of the Service refuses
-// itself, such as a request that cannot be understood. An actor who is refused more
-// often than ten times a minute leaves no more entries.
+// itself, such as a request that cannot be understood. Refusals of an actor beyond ten a
+// minute are counted.
 func (s *Service) Refuse(ctx context.Context, a access.Actor, action audit.Action, record string, code Code) {
-	if !a.Known() || s.Audit == nil || !s.refusals.allow(a.Name()) {
+	if !a.Known() || s.Audit == nil {
 		return
 	}
-	// A refusal stands, whether or not the log has it.
-	_ = s.Audit.Append(ctx, a.Refused(action, record, string(code)))
+	if e := a.Refused(action, record, string(code)); s.Refusals.Own(e) {
+		// A refusal stands, whether or not the log has it.
+		_ = s.Audit.Append(ctx, e)
+	}
+}
+
+// RefuseUnknown counts a refused call of a client that is not authenticated. The reason
+// is one of a closed set.
+func (s *Service) RefuseUnknown(action audit.Action, via audit.Via, client authz.Address, reason string) {
+	if s.Audit != nil {
+		s.Refusals.Unknown(action, via, client, reason)
+	}
 }
 
 // finish is the end of every change: a refusal is recorded, and a change is in force
 // in this process before it is reported.
 func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Action, record string, seq int64, err error) error {
 	if err == nil {
-		if s.Await == nil || seq == 0 {
-			return nil
-		}
-		if err := s.Await(ctx, action.Kind(), seq); err != nil {
-			return &Error{Code: StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
-		}
-		return nil
+		return s.inForce(ctx, action, seq, 1)
 	}
 	err = asError(err)
-	if e := AsError(err); e.isRefusal() {
+	if e := AsError(err); e.IsRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
+}
+
+// inForce returns once the last of the changes is in force in this process, or why it
+// is not yet.
+func (s *Service) inForce(ctx context.Context, action audit.Action, seq int64, changes int) error {
+	if s.Await == nil || seq == 0 {
+		return nil
+	}
+	if err := s.Await(ctx, action.Kind(), seq, changes); err != nil {
+		return &Error{Code: StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
+	}
+	return nil
 }
 
 // keyRules are what the state of a key depends on now.

@@ -82,14 +82,14 @@ func (t *routeTable) forHost(host string) *pathTable {
 func (t *routeTable) find(host string, path urlpath.Path) *methodSet {
 	if t.hasHosts() {
 		if paths := t.exactHost[host]; paths != nil {
-			if g := paths.find(path); g != nil {
-				return g
+			if methods := paths.find(path); methods != nil {
+				return methods
 			}
 		}
 		for _, w := range t.wildcards {
 			if len(host) > len(w.suffix) && strings.HasSuffix(host, w.suffix) {
-				if g := w.paths.find(path); g != nil {
-					return g
+				if methods := w.paths.find(path); methods != nil {
+					return methods
 				}
 			}
 		}
@@ -130,12 +130,12 @@ func (t *pathTable) add(pattern urlpath.Pattern, rule *Rule) error {
 // prefix that ends at the end of a segment, otherwise nil.
 func (t *pathTable) find(path urlpath.Path) *methodSet {
 	p := path.Canonical()
-	if g := t.exact[p]; g != nil {
-		return g
+	if methods := t.exact[p]; methods != nil {
+		return methods
 	}
 	if len(p) <= t.longest {
-		if g := t.prefix[p]; g != nil {
-			return g
+		if methods := t.prefix[p]; methods != nil {
+			return methods
 		}
 	}
 	for end := min(len(p), t.longest+1); end > 0; {
@@ -144,12 +144,12 @@ func (t *pathTable) find(path urlpath.Path) *methodSet {
 			break
 		}
 		if t.hasDirPrefix {
-			if g := t.prefix[p[:slash+1]]; g != nil {
-				return g
+			if methods := t.prefix[p[:slash+1]]; methods != nil {
+				return methods
 			}
 		}
-		if g := t.prefix[p[:slash]]; g != nil {
-			return g
+		if methods := t.prefix[p[:slash]]; methods != nil {
+			return methods
 		}
 		end = slash
 	}

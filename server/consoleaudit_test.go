@@ -3,9 +3,14 @@ package server_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
+
+	"keyward/store"
+	"keyward/store/audit"
+	"keyward/store/filestore"
 )
 
 // TestAuditEntryOfLongRequest: what a caller sends cannot make an entry that the log
@@ -75,5 +80,70 @@ func TestAuditEntryThatACommandLeft(t *testing.T) {
 		if len(items) != 1 || items[0].(map[string]any)["outcome"] != "not_done" {
 			t.Errorf("%s: %v", left, items)
 		}
+	}
+}
+
+// TestAuditEntriesOfUnknownClients: what clients do that are not authenticated is counted,
+// and is an entry at the latest when the server ends. A caller whose key is valid is not
+// among them.
+func TestAuditEntriesOfUnknownClients(t *testing.T) {
+	c := startConsole(t)
+	for range 3 {
+		c.call("", "GET", "/keys", "")
+		c.call("kw_00000000000000000000000000000000000000", "POST", "/keys", "{}")
+	}
+	c.call(c.admin, "GET", "/keys/a%2fb", "")
+	limited := c.must("POST", "/keys", `{"name": "x", "rate": "1/h"}`).body["key"].(string)
+	if first, second := c.call(limited, "GET", "/me", ""), c.call(limited, "GET", "/me", ""); first.status != 200 || second.status != 429 {
+		t.Errorf("%d, then %d", first.status, second.status)
+	}
+	if items := c.must("GET", "/audit?action=unknown.credential", "").body["items"].([]any); len(items) != 0 {
+		t.Errorf("before the minute is over: %v", items)
+	}
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	entries, _, err := filestore.NewAuditFile(filestore.AuditFileConfig{Path: c.path("audit.jsonl")}).List(t.Context(), store.AuditFilter{}, store.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, e := range entries {
+		if e.Actor == "" && e.Outcome == audit.Refused && e.Via == audit.ViaAPI {
+			got[string(e.Action)+" "+e.Reason] += e.Count
+		}
+	}
+	want := map[string]int64{"unknown.credential no_credential": 3, "unknown.credential invalid_token": 3, "unknown.request ambiguous_path": 1}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestManageMetrics: requests to the API are counted by route, also those that are
+// denied or have none, and the changes that they made by action.
+func TestManageMetrics(t *testing.T) {
+	c := startConsole(t)
+	id := c.must("POST", "/keys", `{"name": "x"}`).body["id"].(string)
+	other := c.must("POST", "/keys", `{"name": "y"}`).body["id"].(string)
+	c.must("POST", "/keys/revoke", fmt.Sprintf(`{"ids": [%q, %q]}`, id, other))
+	c.call("", "GET", "/keys/"+id, "")
+	c.call(c.admin, "GET", "/nothing/"+id, "")
+	_, metrics := c.get("/metrics")
+	for _, want := range []string{
+		`keyward_manage_requests_total{code="2xx",route="POST /api/v1/keys"} 2`,
+		`keyward_manage_requests_total{code="2xx",route="POST /api/v1/keys/revoke"} 1`,
+		`keyward_manage_requests_total{code="4xx",route="GET /api/v1/keys/{id}"} 1`,
+		`keyward_manage_requests_total{code="4xx",route="other"} 1`,
+		`keyward_manage_changes_total{action="key.create"} 2`,
+		`keyward_manage_changes_total{action="key.revoke"} 2`,
+		`keyward_manage_changes_total{action="user.create"} 0`,
+		`keyward_sessions 0`,
+	} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(metrics, id) {
+		t.Error("a label has what a caller sent")
 	}
 }

@@ -57,6 +57,7 @@ type Server struct {
 	level    slog.LevelVar
 	registry *prometheus.Registry
 	clients  *admin.ListenerMetrics
+	requests *admin.RequestMetrics
 
 	engine   *engine.Engine
 	handler  func() *extauthz.Handler // in force
@@ -159,6 +160,9 @@ func (s *Server) registerMetrics() error {
 
 func (s *Server) registerListenerMetrics() (err error) {
 	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin, listenerConsole)
+	if err == nil {
+		s.requests, err = admin.NewRequestMetrics(s.registry)
+	}
 	return err
 }
 

@@ -45,10 +45,9 @@ func (b *unfinishedBudget) meter(conn, raw net.Conn) net.Conn {
 	return m
 }
 
-// list adds the connection to those whose calls may be ended. It is not there from
-// the beginning, since gRPC closes a connection without a valid preface only by its
-// raw side.
-func (b *unfinishedBudget) list(m *meteredConn) {
+// register adds the connection to those whose calls may be ended. A new connection is
+// not among them, since gRPC closes one without a valid preface only by its raw side.
+func (b *unfinishedBudget) register(m *meteredConn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.conns == nil {
@@ -59,8 +58,9 @@ func (b *unfinishedBudget) list(m *meteredConn) {
 	}
 }
 
-// unlist removes the connection and what it holds, for good. b.mu is held.
-func (b *unfinishedBudget) unlist(m *meteredConn) {
+// unregister removes the connection and what it holds; it is not registered again.
+// b.mu is held.
+func (b *unfinishedBudget) unregister(m *meteredConn) {
 	m.closed = true
 	delete(b.conns, m)
 	m.forget()
@@ -96,7 +96,7 @@ func (b *unfinishedBudget) closeStuck() {
 			return
 		}
 		b.rejected(largest)
-		b.unlist(largest)
+		b.unregister(largest)
 		_ = largest.raw.Close()
 	}
 }
@@ -177,7 +177,7 @@ func (m *meteredConn) Write(p []byte) (int, error) {
 func (m *meteredConn) Close() error {
 	m.incomplete.stop()
 	m.budget.mu.Lock()
-	m.budget.unlist(m)
+	m.budget.unregister(m)
 	m.budget.mu.Unlock()
 	return m.Conn.Close()
 }
@@ -223,7 +223,7 @@ func (m *meteredConn) add(f frame) {
 	m.held.Add(size)
 	m.mu.Unlock()
 	if first {
-		m.budget.list(m)
+		m.budget.register(m)
 	}
 	if m.budget.held.Add(size) > m.budget.limit {
 		m.budget.shed()

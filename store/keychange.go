@@ -42,7 +42,7 @@ func (m KeyMaker) Imported(key *ImportedKey, now time.Time) (KeyRecord, error) {
 	return r, err
 }
 
-// record is a new key's record, without what follows from its secret.
+// record returns a new key's record, without what follows from its secret.
 func (m KeyMaker) record(p *KeyParams, now time.Time) (KeyRecord, error) {
 	id := p.ID
 	if id == "" {
@@ -101,7 +101,7 @@ func (m KeyMaker) Rotate(r *KeyRecord, now time.Time, grace time.Duration) (auth
 	return secret, nil
 }
 
-// Unexpired are the previous secrets whose grace is not over.
+// Unexpired returns the previous secrets whose grace is not over.
 func (r *KeyRecord) Unexpired(now time.Time) []PreviousSecret {
 	var kept []PreviousSecret
 	for _, p := range r.Previous {

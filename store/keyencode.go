@@ -28,7 +28,7 @@ func (r *KeyRecord) encode() ([]byte, error) {
 	return recordline.Encode(&c, r.Unknown)
 }
 
-// restrictions are the names of the members by which the key is restricted.
+// restrictions returns the names of the members by which the key is restricted.
 func (r *KeyRecord) restrictions() []string {
 	var names []string
 	if !r.NotBefore.IsZero() {
@@ -72,7 +72,7 @@ func (d *KeyDecoder) decodeUnsupported(line []byte) bool {
 	return ok && d.members.Unsupported && d.members.Seen&memberID != 0
 }
 
-// clear is for a member whose value cannot be read.
+// clear resets a member whose value cannot be read.
 func (d *KeyDecoder) clear(bit uint32) {
 	r := &d.record
 	switch bit {

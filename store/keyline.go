@@ -85,7 +85,7 @@ func (d *KeyDecoder) decode(line []byte) error {
 	return d.complete()
 }
 
-// ID is the id of the key that the last line is about.
+// ID returns the id of the key that the last line is about.
 func (d *KeyDecoder) ID() apikey.ID { return d.id }
 
 // InBatch reports whether the last line says how much of its batch is to come.

@@ -101,7 +101,7 @@ const maxPrevious = 100
 // Ended reports whether the key was revoked or deleted.
 func (r *KeyRecord) Ended() bool { return !r.Revoked.IsZero() || !r.Deleted.IsZero() }
 
-// SecretSince is when the key got its secret: when it was rotated last, or made.
+// SecretSince returns when the key got its secret: when it was rotated last, or made.
 func (r *KeyRecord) SecretSince() time.Time { return Latest(r.Created, r.Rotated) }
 
 // AccessValid reports whether the paths and scopes are valid. Those of a record
@@ -114,7 +114,7 @@ func (r *KeyRecord) AccessValid() bool {
 	return err == nil
 }
 
-// OwnScopes are the scopes of the key's own; none if it has its user's.
+// OwnScopes returns the key's own scopes; none if it has its user's.
 func (r *KeyRecord) OwnScopes() []string {
 	if r.Scopes == nil {
 		return nil

@@ -170,14 +170,14 @@ func Paginate[R any](all []R, at func(*R) Position, match func(*R) bool, p Page)
 	return page, "", nil
 }
 
-// Cursor is that of a page which ended with the record at the position.
+// Cursor returns that of a page which ended with the record at the position.
 func (p Position) Cursor() Cursor {
 	return Cursor(base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %d %s", p.Made.Unix(), p.Made.Nanosecond(), p.ID)))
 }
 
 var errCursor = fmt.Errorf("%w: not a cursor of this list", ErrInvalid)
 
-// position is where the page ended.
+// position returns where the page ended.
 func (c Cursor) position() (Position, error) {
 	text, err := base64.RawURLEncoding.DecodeString(string(c))
 	parts := strings.SplitN(string(text), " ", 3)

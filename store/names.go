@@ -90,7 +90,7 @@ func looksLikeAnother(name string) string {
 	return ""
 }
 
-// Shown is the text as it is printed for people: as it stands, or, where
+// Shown returns the text as it is printed for people: as it stands, or, where
 // another text looks the same, quoted and in ASCII.
 func Shown(text string) string {
 	if utf8.ValidString(text) && looksLikeAnother(text) == "" && !strings.HasPrefix(text, `"`) {
@@ -128,7 +128,7 @@ var writtenTogether = [][]string{
 	{"Latin", "Han", "Hangul"},
 }
 
-// scriptOf is the script that r belongs to, "" for what all scripts share.
+// scriptOf returns the script that r belongs to, "" for what all scripts share.
 func scriptOf(r rune) string {
 	for name, table := range unicode.Scripts {
 		if name != "Common" && name != "Inherited" && unicode.Is(table, r) {

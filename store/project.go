@@ -89,7 +89,7 @@ func (r *Project) Clone() Project {
 	return c
 }
 
-// Version is the version of the record.
+// Version returns the version of the record.
 func (r *Project) Version() Version { return versionOf(r.encode()) }
 
 // ProjectFilter selects projects that have all that is not zero.

@@ -47,7 +47,7 @@ const UntilMargin = 15 * time.Minute
 
 const claimText = "1 to 255 bytes of UTF-8 without spaces at the ends, control and format characters"
 
-// RevocationOfToken is that of the token with that id. An id with which no token is
+// RevocationOfToken returns that of the token with that id. An id with which no token is
 // accepted is ErrInvalid: nothing would be revoked.
 func RevocationOfToken(jti string) (Revocation, error) {
 	if !chars.IsClaim(jti) {
@@ -56,7 +56,15 @@ func RevocationOfToken(jti string) (Revocation, error) {
 	return Revocation{TokenID: jti}, nil
 }
 
-// RevocationOfSubject is that of the subject's tokens that were issued before that
+// RevocationOfSession returns that of the tokens of the session with that id, their sid.
+func RevocationOfSession(sid string) (Revocation, error) {
+	if !chars.IsClaim(sid) {
+		return Revocation{}, fmt.Errorf("%w: a session's id is %s", ErrInvalid, claimText)
+	}
+	return Revocation{SessionID: sid}, nil
+}
+
+// RevocationOfSubject returns that of the subject's tokens that were issued before that
 // time. A subject with which no token is accepted is ErrInvalid; "" is not all of them.
 func RevocationOfSubject(subject string, before time.Time) (Revocation, error) {
 	if !chars.IsClaim(subject) {
@@ -67,7 +75,7 @@ func RevocationOfSubject(subject string, before time.Time) (Revocation, error) {
 	return r, err
 }
 
-// RevocationOfAll is that of all tokens that were issued before that time.
+// RevocationOfAll returns that of all tokens that were issued before that time.
 func RevocationOfAll(before time.Time) (Revocation, error) {
 	if before = before.UTC(); before.Year() < 1971 || before.Year() > 9999 {
 		return Revocation{}, fmt.Errorf("%w: the time before which tokens were issued must be in the years 1971 to 9999", ErrInvalid)
@@ -75,7 +83,7 @@ func RevocationOfAll(before time.Time) (Revocation, error) {
 	return Revocation{IssuedBefore: before}, nil
 }
 
-// Ends is the time from which the revocation is left out; zero if it stays. One whose
+// Ends returns the time from which the revocation is left out; zero if it stays. One whose
 // Until is before it was made, or before the tokens that it names were issued, was made
 // by mistake, and stays.
 func (r *Revocation) Ends() time.Time {

@@ -79,5 +79,8 @@ type AuditLog interface {
 	// nil they are durable; the error is [ErrAudit]. Before it adds them, none too, it
 	// closes entries of changes that a writer that died did not make.
 	Append(ctx context.Context, entries ...*audit.Entry) error
+	// Note is Append without waiting until the entries are durable: they become so with
+	// the next that is waited for.
+	Note(ctx context.Context, entries ...*audit.Entry) error
 	Lister[audit.Entry, AuditFilter]
 }

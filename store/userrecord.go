@@ -66,7 +66,7 @@ type UserRecord struct {
 	Unsupported bool   `json:"-"`
 }
 
-// EndedAt is the time until which keys made for the name have ended, which is what the
+// EndedAt returns the time until which keys made for the name have ended, which is what the
 // next user's ValidSince is to be; zero if there is none.
 func (r *UserRecord) EndedAt() time.Time { return Latest(r.ValidSince, r.Deleted) }
 
@@ -90,14 +90,18 @@ func (r *UserRecord) Clone() UserRecord {
 	return c
 }
 
-// Latest is the latest of some times, of which zero is the earliest.
+// Latest returns the latest of some times, of which zero is the earliest.
 func Latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
 }
 
 // EndLogins ends the user's sessions and the tokens of its logins and grants. Keys
-// stay. A clock that went back ends what began before it did, too.
+// stay. A clock that went back ends what began before it did, too: a session that began
+// when it had gone back is up to a millisecond later than SessionsFrom.
 func (r *UserRecord) EndLogins(now time.Time) {
+	if from := r.SessionsFrom(); !from.IsZero() {
+		r.SessionsSince = from.Add(time.Millisecond)
+	}
 	r.SessionsSince = Latest(now, r.At, r.SessionsSince)
 	r.Gen++
 }
@@ -133,7 +137,7 @@ func (r *UserRecord) Succeed(before *UserRecord) {
 	r.Deleted, r.ValidSince = Latest(r.Deleted, before.EndedAt()), time.Time{}
 }
 
-// SessionsFrom is the time until which sessions begun for the name have ended.
+// SessionsFrom returns the time until which sessions begun for the name have ended.
 func (r *UserRecord) SessionsFrom() time.Time { return Latest(r.EndedAt(), r.SessionsSince) }
 
 // EndedUsers is until when the keys of each name have ended: when its last user was

@@ -22,7 +22,7 @@ func (v Version) Match(record interface{ Version() Version }) error {
 	return nil
 }
 
-// Version is the version of the record. Secrets that were rotated out are not
+// Version returns the version of the record. Secrets that were rotated out are not
 // part of it: a store removes those that have ended.
 func (r *KeyRecord) Version() Version {
 	c := *r
@@ -30,7 +30,7 @@ func (r *KeyRecord) Version() Version {
 	return versionOf(c.encode())
 }
 
-// Version is the version of the record, with or without its password hash: a
+// Version returns the version of the record, with or without its password hash: a
 // change of the password changes At.
 func (r *UserRecord) Version() Version {
 	c := *r

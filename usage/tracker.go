@@ -13,13 +13,13 @@ import (
 
 // Config configures a Tracker.
 type Config struct {
-	// File is the path of the usage file; "" records in memory only.
+	// File is the path of the usage file; "" keeps the use in memory only.
 	File string
 	// Flush is the interval between writes to the file. Zero means 10 s. A crash
 	// may lose what was observed in that time.
 	Flush time.Duration
-	// MaxKeys bounds the keys held in memory, with a file those used since the
-	// last flush. Zero is 100,000, which take up to some 250 MB if all have 20
+	// MaxKeys bounds the keys held in memory: all, or with a file those used since
+	// the last flush. Zero is 100,000, which take up to 250 MB if all have 20
 	// outcomes with paths of usual length. Beyond it the least recently used keys
 	// are evicted.
 	MaxKeys int
@@ -45,7 +45,7 @@ type Tracker struct {
 	file         os.FileInfo
 	baseline     int64 // size of that file when it was new or compacted
 
-	// Set differently by tests.
+	// Tests set these.
 	write func(io.Writer, []byte) (int, error)
 	// lockTimeout is how long to wait for the lock on the file. After that the
 	// data is kept for the next flush.
@@ -89,8 +89,8 @@ func newTracker(cfg Config) *Tracker {
 	}
 }
 
-// Observe implements authz.Observer: it records the decision if the key was
-// known by then. It does not wait for the disk.
+// Observe implements authz.Observer: it records a decision about a known key. It
+// does not wait for the disk.
 func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	if d.Principal == nil || d.Principal.KeyID == "" {
 		return

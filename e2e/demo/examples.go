@@ -23,6 +23,8 @@ keys:
   file: keys.jsonl
 users:
   file: users.jsonl
+projects:
+  file: projects.jsonl
 audit:
   file: audit.jsonl
 state:

@@ -1,4 +1,4 @@
-// Package api serves the management API: keys, users and the audit log under
+// Package api serves the management API: keys, users, projects and the audit log under
 // /api/v1/, and its OpenAPI 3.1 document at /api/openapi.json. It holds no rule about
 // who may do what: it authenticates the caller, reads the request strictly, calls
 // [manage.Service], and renders the answer. An error is a problem of RFC 9457.

@@ -142,7 +142,10 @@ func (l importLines) read(a *api, text []byte) ([]store.ImportedKey, error) {
 	if len(keys) == 0 {
 		return nil, invalid("", "the body has no keys")
 	}
-	return keys, bad.Err()
+	if err := bad.Err(); err != nil {
+		return nil, err
+	}
+	return keys, nil
 }
 
 // decode reads a line.

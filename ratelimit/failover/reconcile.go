@@ -46,79 +46,81 @@ const (
 )
 
 func newPendingCharges(maxBuckets, replicas int) *pendingCharges {
-	d := &pendingCharges{maxBuckets: max(maxBuckets/pendingShards, 1), replicas: max(replicas, 1)}
-	for i := range d.shards {
-		d.shards[i].charges = map[ratelimit.Bucket]pendingCharge{}
+	p := &pendingCharges{maxBuckets: max(maxBuckets/pendingShards, 1), replicas: max(replicas, 1)}
+	for i := range p.shards {
+		p.shards[i].charges = map[ratelimit.Bucket]pendingCharge{}
 	}
-	return d
+	return p
 }
 
-func (d *pendingCharges) shard(b *ratelimit.Bucket) *pendingShard {
-	return &d.shards[b[15]%pendingShards]
+func (p *pendingCharges) shard(b *ratelimit.Bucket) *pendingShard {
+	return &p.shards[b[15]%pendingShards]
 }
 
 // add adds n requests of the limit's bucket. answered is when the store last
 // answered. If there are too many buckets, some of them are not charged.
-func (d *pendingCharges) add(now, answered time.Time, limit *ratelimit.Limit, n int) {
-	s := d.shard(&limit.Bucket)
+func (p *pendingCharges) add(now, answered time.Time, limit *ratelimit.Limit, n int) {
+	s := p.shard(&limit.Bucket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one, there := s.charges[limit.Bucket]
-	if !there && len(s.charges) >= d.maxBuckets && !d.evict(s, now) {
+	charge, there := s.charges[limit.Bucket]
+	if !there && len(s.charges) >= p.maxBuckets && !p.evict(s, now) {
 		return
 	}
 	if !there {
-		d.buckets.Add(1)
+		p.buckets.Add(1)
 	}
-	share, left := limit.Rate.Share(d.replicas), d.remaining(&one, limit.Rate, now)
+	share, left := limit.Rate.Share(p.replicas), p.remaining(&charge, limit.Rate, now)
 	begins := answered.Add(refillTime(limit.Rate, limit.Rate.EffectiveBurst())) // when the charge begins to decay
 	switch {
 	case begins.After(now):
-		one.expires = begins.Add(refillTime(share, left))
-	case one.expires.Before(now):
-		one.expires = now
+		charge.expires = begins.Add(refillTime(share, left))
+	case charge.expires.Before(now):
+		charge.expires = now
 	}
-	one.requests = left + n
-	one.expires = one.expires.Add(refillTime(share, n))
-	if bound := maxPending * share.EffectiveBurst(); one.requests > bound {
-		one.expires = one.expires.Add(-refillTime(share, one.requests-bound))
-		one.requests = bound
+	charge.requests = left + n
+	charge.expires = charge.expires.Add(refillTime(share, n))
+	if bound := maxPending * share.EffectiveBurst(); charge.requests > bound {
+		charge.expires = charge.expires.Add(-refillTime(share, charge.requests-bound))
+		charge.requests = bound
 	}
-	s.charges[limit.Bucket] = one
+	s.charges[limit.Bucket] = charge
 }
 
 // take moves each limit's pending charges into it.
-func (d *pendingCharges) take(now time.Time, limits []ratelimit.Limit) {
-	if d.buckets.Load() == 0 {
+func (p *pendingCharges) take(now time.Time, limits []ratelimit.Limit) {
+	if p.buckets.Load() == 0 {
 		return
 	}
 	for i := range limits {
-		limits[i].Deferred = d.takeOne(now, &limits[i])
+		limits[i].Deferred = p.takeOne(now, &limits[i])
 	}
 }
 
-func (d *pendingCharges) takeOne(now time.Time, limit *ratelimit.Limit) int {
-	s := d.shard(&limit.Bucket)
+// takeOne removes the pending charge of the limit's bucket, as much as one request can
+// be charged, and returns how much that is.
+func (p *pendingCharges) takeOne(now time.Time, limit *ratelimit.Limit) int {
+	s := p.shard(&limit.Bucket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one, there := s.charges[limit.Bucket]
+	charge, there := s.charges[limit.Bucket]
 	if !there {
 		return 0
 	}
-	left := d.remaining(&one, limit.Rate, now)
+	left := p.remaining(&charge, limit.Rate, now)
 	n := min(left, ratelimit.MaxDeferred)
-	if one.requests = left - n; one.requests > 0 {
-		s.charges[limit.Bucket] = one
+	if charge.requests = left - n; charge.requests > 0 {
+		s.charges[limit.Bucket] = charge
 		return n
 	}
-	d.remove(s, limit.Bucket)
+	p.remove(s, limit.Bucket)
 	return n
 }
 
-// remaining returns how many of its requests have not decayed, rounded up.
-func (d *pendingCharges) remaining(one *pendingCharge, rate ratelimit.Rate, now time.Time) int {
-	step := max(refillTime(rate.Share(d.replicas), 1), 1)
-	return min(one.requests, max(int(math.Ceil(float64(one.expires.Sub(now))/float64(step))), 0))
+// remaining returns how many requests of the charge have not decayed, rounded up.
+func (p *pendingCharges) remaining(charge *pendingCharge, rate ratelimit.Rate, now time.Time) int {
+	step := max(refillTime(rate.Share(p.replicas), 1), 1)
+	return min(charge.requests, max(int(math.Ceil(float64(charge.expires.Sub(now))/float64(step))), 0))
 }
 
 // refillTime returns how long a bucket takes to allow n more requests.
@@ -127,32 +129,33 @@ func refillTime(rate ratelimit.Rate, n int) time.Duration {
 	return time.Duration(min(float64(rate.Period)/float64(rate.Count)*float64(n), longest))
 }
 
-func (d *pendingCharges) evict(s *pendingShard, now time.Time) bool {
-	looked := 0
-	for b, one := range s.charges {
-		if !one.expires.After(now) {
-			d.remove(s, b)
+// evict removes a charge that has decayed, if it finds one, and reports whether it did.
+func (p *pendingCharges) evict(s *pendingShard, now time.Time) bool {
+	examined := 0
+	for b, charge := range s.charges {
+		if !charge.expires.After(now) {
+			p.remove(s, b)
 			return true
 		}
-		if looked++; looked == evictionSamples {
+		if examined++; examined == evictionSamples {
 			break
 		}
 	}
 	return false
 }
 
-func (d *pendingCharges) remove(s *pendingShard, b ratelimit.Bucket) {
+func (p *pendingCharges) remove(s *pendingShard, b ratelimit.Bucket) {
 	if _, there := s.charges[b]; there {
 		delete(s.charges, b)
-		d.buckets.Add(-1)
+		p.buckets.Add(-1)
 	}
 }
 
-func (d *pendingCharges) reset(buckets []ratelimit.Bucket) {
+func (p *pendingCharges) reset(buckets []ratelimit.Bucket) {
 	for i := range buckets {
-		s := d.shard(&buckets[i])
+		s := p.shard(&buckets[i])
 		s.mu.Lock()
-		d.remove(s, buckets[i])
+		p.remove(s, buckets[i])
 		s.mu.Unlock()
 	}
 }

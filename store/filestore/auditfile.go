@@ -11,6 +11,7 @@ import (
 
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/auditindex"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -34,6 +35,7 @@ type AuditFileConfig struct {
 type AuditFile struct {
 	lines journal.Lines
 	parts auditParts
+	index *auditindex.Index
 	now   func() time.Time
 
 	mu      sync.Mutex
@@ -56,6 +58,7 @@ func NewAuditFile(cfg AuditFileConfig) *AuditFile {
 	if f.parts.log == nil {
 		f.parts.log = slog.New(slog.DiscardHandler)
 	}
+	f.index = auditindex.New(auditindex.Log{Latest: &f.lines, Parts: f.parts.all})
 	return f
 }
 
@@ -71,25 +74,37 @@ func (f *AuditFile) watch(kind string, lines *journal.Lines) {
 
 // Append implements store.AuditLog.
 func (f *AuditFile) Append(ctx context.Context, entries ...*audit.Entry) error {
+	return f.add(ctx, entries, false)
+}
+
+// Note implements store.AuditLog.
+func (f *AuditFile) Note(ctx context.Context, entries ...*audit.Entry) error {
+	return f.add(ctx, entries, true)
+}
+
+func (f *AuditFile) add(ctx context.Context, entries []*audit.Entry, noSync bool) error {
 	for _, e := range entries {
 		if e.Outcome == audit.Done && e.Action.ChangesRecord() {
 			return fmt.Errorf("%w: %w: %s is an entry of an Edit", store.ErrAudit, store.ErrInvalid, e.Action)
 		}
 	}
-	return f.session(ctx, func(s *auditSession) error { return s.append(entries) })
+	return f.session(ctx, func(s *auditSession) error {
+		s.lines.NoSync = noSync
+		return s.append(entries)
+	})
 }
 
-// List implements store.Lister. An entry that was closed is in the list once.
+// List implements store.Lister, in the order of the entries' numbers. An entry that was
+// closed is in the list once.
 func (f *AuditFile) List(ctx context.Context, filter store.AuditFilter, page store.Page) ([]audit.Entry, store.Cursor, error) {
-	all, err := f.parts.entries(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	made := func(e *audit.Entry) store.Position {
-		return store.Position{Made: e.Time, ID: fmt.Sprintf("%019d", e.Seq)}
-	}
-	return store.Paginate(all, made, filter.Match, page)
+	return f.index.Page(ctx, filter, page)
 }
+
+// LoadIndex reads the log into memory, so that the first List need not.
+func (f *AuditFile) LoadIndex(ctx context.Context) error { return f.index.Load(ctx) }
+
+// Release frees what List keeps in memory.
+func (f *AuditFile) Release() { f.index.Release() }
 
 // Unwritten returns how many entries wait until the log can be written, and why it
 // could not: those of changes that were made without it, since they only end something.

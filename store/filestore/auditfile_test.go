@@ -278,3 +278,31 @@ func TestUnwritableEntry(t *testing.T) {
 		t.Errorf("the change after it: %v", err)
 	}
 }
+
+// TestNote: an entry that is noted is not waited for, and is durable with the next change.
+func TestNote(t *testing.T) {
+	a := newAudited(newMemFS())
+	if _, err := a.create("one"); err != nil {
+		t.Fatal(err)
+	}
+	file := a.files.entries[auditPath]
+	note := func() error {
+		return a.log.Note(context.Background(), &audit.Entry{Action: audit.UnknownCredential, Via: audit.ViaAPI, Outcome: audit.Refused, Count: 3})
+	}
+	if err := note(); err != nil || len(file.synced) == len(file.data) {
+		t.Errorf("%d of %d bytes were waited for: %v", len(file.synced), len(file.data), err)
+	}
+	if _, err := a.create("two"); err != nil || len(file.synced) != len(file.data) {
+		t.Errorf("%d of %d bytes are durable: %v", len(file.synced), len(file.data), err)
+	}
+	if err := note(); err != nil {
+		t.Fatal(err)
+	}
+	left := newAudited(a.files.afterCut(false, nil))
+	if r, err := left.create("three"); err != nil || r.Seq != 4 {
+		t.Errorf("after a power cut: %d, %v", r.Seq, err)
+	}
+	if all, _, err := left.log.List(context.Background(), store.AuditFilter{}, store.Page{}); err != nil || len(all) != 4 || all[1].Count != 3 || all[3].Record == "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -1,7 +1,6 @@
 package filestore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -190,16 +189,11 @@ func (p *auditParts) of(part auditPart) *journal.Lines {
 	return &journal.Lines{Writer: journal.Writer{Path: part.path, FS: p.lines.FS}, Header: p.lines.Header}
 }
 
-// entries returns all entries in their order. One that was closed is there once.
-func (p *auditParts) entries(ctx context.Context) ([]audit.Entry, error) {
-	// What becomes a part meanwhile is then in both.
-	current, err := decodeEntries(ctx, p.lines)
-	if err != nil {
-		return nil, err
-	}
+// all returns the files of the parts, in their order.
+func (p *auditParts) all() ([]*journal.Lines, error) {
 	path, err := p.files().Resolve(p.lines.Path)
 	if errors.Is(err, fs.ErrNotExist) { // the directory
-		return current, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -208,37 +202,9 @@ func (p *auditParts) entries(ctx context.Context) ([]audit.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []audit.Entry
-	for _, part := range parts {
-		of, err := decodeEntries(ctx, p.of(part))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, of...)
+	all := make([]*journal.Lines, len(parts))
+	for i, part := range parts {
+		all[i] = p.of(part)
 	}
-	return latestOfEach(append(all, current...)), nil
-}
-
-func decodeEntries(ctx context.Context, lines *journal.Lines) (all []audit.Entry, err error) {
-	err = lines.Read(ctx, func(line []byte, _ int) error {
-		e, err := audit.Decode(journal.Unbatched(line))
-		all = append(all, e)
-		return err
-	})
-	return all, err
-}
-
-// latestOfEach keeps the last of the entries with a number, in the place of the first.
-func latestOfEach(all []audit.Entry) []audit.Entry {
-	at := make(map[int64]int, len(all))
-	kept := all[:0]
-	for _, e := range all {
-		if i, known := at[e.Seq]; known {
-			kept[i] = e
-			continue
-		}
-		at[e.Seq] = len(kept)
-		kept = append(kept, e)
-	}
-	return kept
+	return all, nil
 }

@@ -61,7 +61,7 @@ func (d *Draft) Discard() {
 func (d *Draft) Publish() error {
 	t := d.t
 	defer d.Discard()
-	info, err := d.settle()
+	info, err := d.syncAndConfirm()
 	if err != nil {
 		return t.w.failed("writing", err)
 	}
@@ -89,9 +89,9 @@ func (d *Draft) Publish() error {
 	return nil
 }
 
-// settle makes the draft durable, and confirms that the path names what it is
-// to take the place of.
-func (d *Draft) settle() (fs.FileInfo, error) {
+// syncAndConfirm makes the draft durable, and confirms that the path still names the
+// file that the draft is to replace.
+func (d *Draft) syncAndConfirm() (fs.FileInfo, error) {
 	if err := d.Sync(); err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (d *Draft) putBack(out, draft fs.FileInfo) error {
 	return d.abandon(errors.New("other programs keep replacing the file"))
 }
 
-// abandon leaves the draft's path alone: what stands there may be a file of others.
+// abandon does not remove the draft's path, which may name another program's file.
 func (d *Draft) abandon(cause error) error {
 	path := d.path
 	d.path = ""

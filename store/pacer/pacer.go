@@ -4,26 +4,26 @@ package pacer
 import "time"
 
 // Pacer paces work of many short steps, such as the reading of a large file:
-// after each stretch of work it rests for as long as the work took. If it is woken
-// late, others want the processors, and it rests longer, up to eight times as
-// long. Work that is done within one stretch is not delayed.
+// after each slice of work it sleeps for as long as the slice took. If it is woken
+// late, the processors are busy, and it sleeps longer: up to eight times as long
+// as the slice. Work that is done within one slice is not delayed.
 type Pacer struct {
 	now   func() time.Time
 	sleep func(time.Duration)
-	began time.Time
-	late  time.Duration // how much longer the last rest was than it was to be
+	began time.Time     // of the slice
+	late  time.Duration // how much longer than intended it slept last
 	steps int
 }
 
 const (
-	stretch    = 500 * time.Microsecond
+	slice      = 500 * time.Microsecond
 	clockEvery = 32 // steps; they are some microseconds each
 )
 
 // New returns a Pacer that goes by the system's clock.
 func New() Pacer { return Pacer{now: time.Now, sleep: time.Sleep} }
 
-// Step is called after each step, and rests if it is time to.
+// Step is called after each step, and sleeps at the end of a slice.
 func (p *Pacer) Step() {
 	if p.steps++; p.steps%clockEvery != 0 {
 		return
@@ -33,11 +33,11 @@ func (p *Pacer) Step() {
 		p.began = now
 	}
 	worked := now.Sub(p.began)
-	if worked < stretch {
+	if worked < slice {
 		return
 	}
-	rest := min(worked+6*p.late, 8*worked)
-	p.sleep(rest)
+	pause := min(worked+6*p.late, 8*worked)
+	p.sleep(pause)
 	p.began = p.now()
-	p.late = p.began.Sub(now) - rest
+	p.late = p.began.Sub(now) - pause
 }

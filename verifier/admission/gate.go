@@ -25,8 +25,8 @@ type Config struct {
 	// Slots is how many verifications run at a time; 0 is half of GOMAXPROCS,
 	// at least one.
 	Slots int
-	// FailedWork is how many processors failed verifications may keep busy on
-	// average; 0 is an eighth of GOMAXPROCS. One client gets a quarter of it.
+	// FailedWork is how many processors failed verifications may use on average;
+	// 0 is an eighth of GOMAXPROCS. One client may use a quarter of that.
 	FailedWork float64
 	// QueueSize is how many callers may wait; 0 is 512.
 	QueueSize int
@@ -54,13 +54,14 @@ const (
 // charged to two budgets: that of their client and that of all clients
 // together. While the latter is used up, a client whose last credential was
 // valid is still admitted, and all others wait, those with the fewest recent
-// failures first. So an unknown client goes before those that sent forged
-// tokens, and the processors are free for other requests meanwhile.
+// failures first. An unknown client therefore goes before those that sent forged
+// tokens, and the processors stay free for other requests.
 type Gate struct {
 	slots     int
 	queueSize int
 	maxWait   time.Duration
-	// The prices are how much time pays for one unit of failed work.
+	// The prices are the time until a budget has recovered from one unit of failed
+	// work.
 	totalPrice, clientPrice float64
 	began                   time.Time
 
@@ -94,15 +95,15 @@ func New(cfg Config) *Gate {
 	}
 }
 
-// Do runs the work once it is admitted. Work returns whether the credential is
-// valid; a panic counts as invalid. The error is ErrBusy or ErrExhausted.
-func (g *Gate) Do(ctx context.Context, c Client, work func() (good bool)) error {
+// Do runs the work once it is admitted. The work returns whether the credential
+// is valid; a panic counts as invalid. The error is ErrBusy or ErrExhausted.
+func (g *Gate) Do(ctx context.Context, c Client, work func() (valid bool)) error {
 	if err := g.acquire(ctx, c); err != nil {
 		return err
 	}
-	good, start := false, g.now()
-	defer func() { g.release(c, min(g.now()-start, maxCharge), good) }()
-	good = work()
+	valid, start := false, g.now()
+	defer func() { g.release(c, min(g.now()-start, maxCharge), valid) }()
+	valid = work()
 	return nil
 }
 
@@ -121,7 +122,7 @@ func (g *Gate) Stats() Stats {
 }
 
 // now returns the time since the gate was made, by the monotonic clock: setting
-// the wall clock back prolongs nothing.
+// the wall clock back makes no wait longer.
 func (g *Gate) now() time.Duration { return time.Since(g.began) }
 
 // acquire takes a slot, or waits for one.
@@ -176,12 +177,12 @@ func (g *Gate) endWait(w *waiter) error {
 }
 
 // release gives the slot back and charges failed work.
-func (g *Gate) release(c Client, work time.Duration, good bool) {
+func (g *Gate) release(c Client, work time.Duration, valid bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
 	g.running--
-	if good {
+	if valid {
 		g.clients.succeeded(c, now)
 	} else {
 		g.failed.charge(now, work, g.totalPrice)
@@ -195,8 +196,8 @@ func (g *Gate) mayStart(w *waiter, now time.Duration) bool {
 	return g.running < g.slots && (w.trusted || g.failed.backlog(now) <= totalBurst)
 }
 
-// dispatch gives free slots to waiters. If the budget keeps it from that, it
-// schedules the next call for when the budget allows.
+// dispatch gives free slots to waiters. While the budget does not allow that, a
+// timer calls it again.
 func (g *Gate) dispatch(now time.Duration) {
 	for len(g.waiting) > 0 && g.mayStart(g.waiting[0], now) {
 		w := g.waiting[0]

@@ -22,8 +22,8 @@ var (
 	DefaultUserBudget    = Budget{10, 10 * time.Second}
 )
 
-// An origin with more attempts than this goes behind others for some seconds.
-// It is never refused for that.
+// An origin with more attempts than this has a lower priority for some seconds.
+// It is not refused for that.
 var (
 	addressRate = Budget{50, 200 * time.Millisecond}
 	networkRate = Budget{100, 100 * time.Millisecond}
@@ -50,8 +50,8 @@ type AttemptsConfig struct {
 // Attempts counts attempts in tables of a fixed size, without a lock. Only
 // verified failures can block an address. Unverified attempts affect priority
 // alone; otherwise a flood that exceeds hashing capacity would lock out
-// legitimate users behind the same address, and fill the tables at the expense
-// of all others.
+// legitimate users behind the same address, and fill the tables with attempts of
+// one client.
 type Attempts struct {
 	seed                             maphash.Seed
 	createdAt                        time.Time // see at
@@ -66,9 +66,8 @@ func NewAttempts(cfg AttemptsConfig) *Attempts {
 	a.networks.budget = cfg.Network.or(DefaultNetworkBudget)
 	a.users.budget = cfg.User.or(DefaultUserBudget)
 	a.addressAttempts.budget, a.networkAttempts.budget = addressRate, networkRate
-	// As many passwords as there are workers may be hashed at a time and all be
-	// wrong. An address that exceeds its budget that way waits for the excess
-	// too.
+	// The workers may find several wrong passwords of one address at a time. An
+	// address that exceeds its budget that way waits for the excess too.
 	a.addresses.overdraft = a.addresses.budget.capacity()
 	return a
 }
@@ -164,12 +163,12 @@ func (b *buckets) backlog(sum uint64, at time.Duration) time.Duration {
 	return min(b.left(both[0].Load(), at), b.left(both[1].Load(), at))
 }
 
-// lateness is how much earlier the time of a request may be than that of
-// requests that were counted before it: the time is taken on arrival.
+// lateness bounds how much earlier a request may have arrived than one that was
+// counted before it: each is counted by its time of arrival.
 const lateness = time.Minute
 
-// left returns how long a cell takes to drain. A value above the maximum is
-// from before a clock without a monotonic reading was set back, and counts as
+// left returns how long a cell takes to drain. A cell above the maximum was
+// written before a clock without a monotonic reading was set back, and counts as
 // empty.
 func (b *buckets) left(cell int64, at time.Duration) time.Duration {
 	left := time.Duration(cell) - at

@@ -56,7 +56,7 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 	}
 	if cfg.Projects.File != "" {
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: cfg.Projects.File, StartOver: begin.StartOver})
-		stores.Projects, stores.ProjectEditor = projects, projects.Editor(r.log)
+		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(r.log)
 	}
 	r.Service = manage.New(manage.Config{
 		Stores: stores, Hasher: hasher, Now: env.Now,

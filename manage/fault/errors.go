@@ -1,4 +1,4 @@
-package manage
+package fault
 
 import (
 	"context"
@@ -24,6 +24,10 @@ const (
 	Invalid          Code = "invalid"
 	StoreUnavailable Code = "store_unavailable"
 	AuditUnavailable Code = "audit_unavailable"
+
+	Reauthenticate Code = "reauthenticate" // the session's login is too long ago
+	RateLimited    Code = "rate_limited"
+	Overloaded     Code = "overloaded"
 )
 
 // Error is why a call was refused or failed. Its texts are for the caller, and have
@@ -34,14 +38,19 @@ type Error struct {
 	Fields []FieldError // of Invalid
 	Cause  error        // for the operator; nil: there is no more to say
 
-	refused bool // what the actor asked for is there, and not for it
+	// Hidden is what the actor asked for and may not see: the error says that it is not
+	// there, and the audit log that the actor was refused.
+	Hidden bool
 }
 
-// isRefusal reports whether the error is one for the audit log: the actor asked for
+// IsRefusal reports whether the error is one for the audit log: the actor asked for
 // what it may not do.
-func (e *Error) isRefusal() bool {
-	return e.refused || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid
+func (e *Error) IsRefusal() bool {
+	return e.Hidden || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid || e.Code == Reauthenticate
 }
+
+// ErrDryRun is the cause of the Error of a call that may be made, and was not.
+var ErrDryRun = errors.New("dry run: nothing was changed")
 
 // Permitted reports whether the actor may ask for what failed: only the records, as
 // they are now, stand against it.
@@ -50,7 +59,7 @@ func (e *Error) Permitted() bool {
 	case Conflict, Ended, Changed, Invalid:
 		return true
 	case NotFound:
-		return !e.refused
+		return !e.Hidden
 	default:
 		return errors.Is(e.Cause, ErrDryRun)
 	}
@@ -96,22 +105,23 @@ func CodeOf(err error) Code {
 	return StoreUnavailable
 }
 
-func refuse(code Code, format string, args ...any) *Error {
+// Refuse returns an Error of the code.
+func Refuse(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// problems collects what is wrong with an input, so that all of it is said at once.
-type problems struct{ fields []FieldError }
+// Problems collects what is wrong with an input, so that all of it is said at once.
+type Problems struct{ fields []FieldError }
 
-// add adds a problem of the member, which is a JSON pointer.
-func (p *problems) add(pointer, format string, args ...any) {
+// Add adds a problem of the member, which is a JSON pointer.
+func (p *Problems) Add(pointer, format string, args ...any) {
 	p.fields = append(p.fields, FieldError{pointer, fmt.Sprintf(format, args...)})
 }
 
-// check adds err, if it is one.
-func (p *problems) check(pointer string, err error) {
+// Check adds err, if it is one.
+func (p *Problems) Check(pointer string, err error) {
 	if err != nil {
-		p.add(pointer, "%s", detailOf(err))
+		p.Add(pointer, "%s", detailOf(err))
 	}
 }
 
@@ -120,8 +130,8 @@ func detailOf(err error) string {
 	return strings.TrimPrefix(err.Error(), store.ErrInvalid.Error()+": ")
 }
 
-// err returns the problems as an Error, nil if there are none.
-func (p *problems) err() error {
+// Err returns the problems as an Error, nil if there are none.
+func (p *Problems) Err() error {
 	if len(p.fields) == 0 {
 		return nil
 	}
@@ -135,8 +145,8 @@ func (p *problems) err() error {
 	}
 }
 
-// asError makes an Error of what a store returned.
-func asError(err error) error {
+// Of makes an Error of what a store returned; one that is an Error stays, and nil is nil.
+func Of(err error) error {
 	switch {
 	case err == nil || AsError(err) != nil:
 		return err
@@ -159,4 +169,14 @@ func asError(err error) error {
 	default:
 		return &Error{Code: StoreUnavailable, Detail: "the store cannot be read or written", Cause: err}
 	}
+}
+
+// OfList is Of for a list: the cursor is what a caller can have wrong.
+func OfList(err error) error {
+	err = Of(err)
+	if e := AsError(err); e != nil && e.Code == Invalid {
+		e.Detail = "the request has members that cannot be accepted"
+		e.Fields = []FieldError{{"/query/cursor", "is not a cursor of this list"}}
+	}
+	return err
 }
