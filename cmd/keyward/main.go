@@ -23,6 +23,7 @@ type commands struct {
 	Key     records.KeyCommands    `cmd:"" help:"Create, list, revoke and rotate API keys."`
 	User    records.UserCommands   `cmd:"" help:"Manage users."`
 	Token   records.TokenCommands  `cmd:"" help:"Revoke tokens."`
+	Admin   records.AdminCommands  `cmd:"" help:"Make the first administrator."`
 	Audit   records.AuditCommands  `cmd:"" help:"Read the audit log."`
 	Limits  records.LimitsCommands `cmd:"" help:"Show or reset a key's rate limit on a running server."`
 	Check   checkCommand           `cmd:"" help:"Decide a request as the server would, and explain the decision."`
