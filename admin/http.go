@@ -1,6 +1,6 @@
 // Package admin reports the server's state: metrics, health, readiness and
-// profiles, on a separate listener that no client of the API can reach. The
-// only state that it changes is a key's rate limit, on request.
+// profiles, on a separate listener that no client of the API can reach. It
+// authenticates no one, and changes nothing.
 package admin
 
 import (
@@ -14,12 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Keys holds the queries and operations on a key, given its id. Results are
-// encoded as JSON; nil means that nothing was found.
+// Keys holds the queries about a key, given its id. Results are encoded as JSON;
+// nil means that nothing was found.
 type Keys struct {
 	Usage func(id string) (any, error)
 	Limit func(ctx context.Context, id string) (any, error)
-	Reset func(ctx context.Context, id string) error // resets the key's rate limit
 }
 
 // Handler serves the admin listener. ready returns why the server cannot decide
@@ -48,13 +47,6 @@ func Handler(gatherer prometheus.Gatherer, ready func() error, keys Keys) http.H
 			return
 		}
 		writeJSON(w, found, nil, "no limit is set for such a key")
-	})
-	mux.HandleFunc("DELETE /limits/{key}", func(w http.ResponseWriter, r *http.Request) {
-		if err := keys.Reset(r.Context(), r.PathValue("key")); err != nil {
-			writeText(w, http.StatusServiceUnavailable, err.Error())
-			return
-		}
-		writeText(w, http.StatusOK, "reset")
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

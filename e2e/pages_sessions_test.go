@@ -143,6 +143,15 @@ EOF
 `,
 		replace: []string{blogKey, "$BLOG", "k_N7lhCpIswRmm", "--file used.jsonl $USED"},
 	},
+	"docs/commands.md: Through a running Keyward": {
+		before:  "managing\nchmod 600 admin.key\n",
+		replace: []string{"http://127.0.0.1:9194", "http://$CONSOLE"},
+		after:   `env -u KEYWARD_SERVER "$KEYWARD" key list | grep -q 'ci .*alice' || exit 1`,
+	},
+	"docs/commands.md: key update, key pause, key resume, key end-grace": {
+		before: `BLOG=$(id $(new --name blog --user bob --project blog))`, replace: []string{blogKey, "$BLOG"},
+		after: `keyward key end-grace $BLOG && keyward key list | grep -q "$BLOG.* active" || exit 1`,
+	},
 	"docs/commands.md: key revoke, key delete": {
 		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,
 		replace: []string{ciKey, "$CI", healthKey, "$HEALTH"},
@@ -167,13 +176,17 @@ for _ in 1 2 3 4 5; do keyward key rotate $ID > /dev/null 2>&1; done
 	},
 	"docs/commands.md: limits show, limits reset": {
 		before: `
-echo 'rate_limits: {api_key: {rate: 1000/h, burst: 50}}' > keyward.yaml
+CHECKS=$API
+eval "also_$(declare -f configured)"
+configured() { also_configured && echo 'rate_limits: {api_key: {rate: 1000/h, burst: 50}}' >> keyward.yaml; }
 KEY=$(new --name ci)
 ID=$(id $KEY)
-serving
+managing
+chmod 600 admin.key
+API=$CHECKS
 for _ in 1 2 3; do asking $KEY; done
 `,
-		replace: []string{"limits show k_BwuzCnlTbTgT", "limits show --admin $FREE $ID", "k_BwuzCnlTbTgT", "$ID"},
+		replace: []string{"http://127.0.0.1:9194", "http://$CONSOLE", "limits show k_BwuzCnlTbTgT", "limits show --admin $FREE $ID", "k_BwuzCnlTbTgT", "$ID"},
 	},
 	"docs/commands.md: admin bootstrap": {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
 	"docs/commands.md: audit list": {

@@ -52,8 +52,7 @@ type Options struct {
 	HashCommand password.Command
 	// DryRun is for verdicts alone: no decision is observed, not even by
 	// Options.Observers, no metric is registered, and no request is counted
-	// against a limit. Usage, KeyUsage, Limits, KeyLimit and ResetKeyLimit must not be
-	// called then.
+	// against a limit. Usage, KeyUsage, Limits and KeyLimit must not be called then.
 	DryRun bool
 }
 

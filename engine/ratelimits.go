@@ -186,8 +186,3 @@ func (e *Engine) KeyLimit(ctx context.Context, keyID string) (any, error) {
 	}
 	return limit, err
 }
-
-// ResetKeyLimit makes a key's count that of one never used.
-func (e *Engine) ResetKeyLimit(ctx context.Context, keyID string) error {
-	return e.Current().ResetKeyLimit(ctx, keyID)
-}

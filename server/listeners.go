@@ -105,7 +105,7 @@ func (s *Server) httpListener(security *tls.Config) *listener {
 
 // adminListener answers Prometheus and the kubelet.
 func (s *Server) adminListener(security *tls.Config) *listener {
-	answer := admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.engine.KeyUsage, Limit: s.engine.KeyLimit, Reset: s.engine.ResetKeyLimit})
+	answer := admin.Handler(s.registry, s.Ready, admin.Keys{Usage: s.engine.KeyUsage, Limit: s.engine.KeyLimit})
 	return listenerOf(&http.Server{
 		Handler:           limitStream(answer, adminWriteTimeout),
 		TLSConfig:         security,

@@ -34,14 +34,14 @@ const (
 	maxAnswer = 1 << 16 // bytes
 )
 
-// Ask returns the body of a response with status 200. Any other response is an error.
-func (c *Client) Ask(ctx context.Context, method, path string) ([]byte, error) {
+// Get returns the body of a response with status 200. Any other response is an error.
+func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
 	client, base, err := c.client()
 	if err != nil {
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, method, base+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"keyward/apikey"
@@ -20,9 +19,6 @@ type NewKey struct {
 	// DefaultPrefix takes the server's prefix in place of that of the parameters.
 	DefaultPrefix bool
 }
-
-// KeyFilter selects the keys that have all that is not zero.
-type KeyFilter struct{ OlderThan, UnusedFor, Expiring time.Duration }
 
 // KeyChange is what can be done to a key beside changing its settings and secret.
 type KeyChange string
@@ -52,7 +48,15 @@ func (a *keyAnswer) secret(err error) (manage.KeyView, authz.Secret, error) {
 	return a.KeyView, secret, err
 }
 
-func keyPath(id string, more string) string { return "/keys/" + url.PathEscape(id) + more }
+// aboutKey sends the request about a key to the path below the key's. What is not
+// an id is not sent: it may be a key, and a path is written to logs.
+func (c *Client) aboutKey(ctx context.Context, id, path string, q request, into any) error {
+	if _, ok := apikey.ParseID([]byte(id)); !ok {
+		return store.ErrNotFound
+	}
+	q.path = "/keys/" + id + path
+	return c.call(ctx, q, into)
+}
 
 // CreateKey makes a key. With ErrSecretLost the key is there, and its secret is lost.
 func (c *Client) CreateKey(ctx context.Context, k NewKey) (manage.KeyView, authz.Secret, error) {
@@ -68,17 +72,17 @@ func (c *Client) CreateKey(ctx context.Context, k NewKey) (manage.KeyView, authz
 // Key returns a key.
 func (c *Client) Key(ctx context.Context, id string) (manage.KeyView, error) {
 	var found keyAnswer
-	err := c.call(ctx, request{method: http.MethodGet, path: keyPath(id, "")}, &found)
+	err := c.aboutKey(ctx, id, "", request{method: http.MethodGet}, &found)
 	return found.KeyView, err
 }
 
 // ListKeys returns the keys that the filter selects, in the order of their creation.
-func (c *Client) ListKeys(ctx context.Context, f KeyFilter) ([]manage.KeyView, error) {
-	query := set("older_than", spanOf(f.OlderThan), "unused_for", spanOf(f.UnusedFor), "expiring", spanOf(f.Expiring))
+func (c *Client) ListKeys(ctx context.Context, f store.KeyFilter) ([]manage.KeyView, error) {
+	query := set("user", f.User, "project", f.Project, "state", string(f.State), "q", f.Text, "older_than", durationText(f.OlderThan), "unused_for", durationText(f.UnusedFor), "expiring", durationText(f.Expiring))
 	return oldestFirst[manage.KeyView](ctx, c, "/keys", query)
 }
 
-func spanOf(d time.Duration) string {
+func durationText(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
@@ -88,15 +92,15 @@ func spanOf(d time.Duration) string {
 // UpdateKey changes the settings of a key.
 func (c *Client) UpdateKey(ctx context.Context, id string, patch manage.KeyPatch) (manage.KeyView, error) {
 	var after keyAnswer
-	err := c.call(ctx, request{method: http.MethodPatch, path: keyPath(id, ""), body: patchOf(&patch)}, &after)
+	err := c.aboutKey(ctx, id, "", request{method: http.MethodPatch, body: patchOf(&patch)}, &after)
 	return after.KeyView, err
 }
 
 // RotateKey gives a key a new secret. With ErrSecretLost it has one, which is lost.
 func (c *Client) RotateKey(ctx context.Context, id string, grace time.Duration) (manage.KeyView, authz.Secret, error) {
 	var rotated keyAnswer
-	q := request{method: http.MethodPost, path: keyPath(id, "/rotate"), body: members{}.put("grace", spanOf(grace)), once: true}
-	return rotated.secret(c.call(ctx, q, &rotated))
+	q := request{method: http.MethodPost, body: members{}.put("grace", durationText(grace)), once: true}
+	return rotated.secret(c.aboutKey(ctx, id, "/rotate", q, &rotated))
 }
 
 // ChangeKey makes one of the changes. The reason is for those that take one; "" is none.
@@ -105,8 +109,8 @@ func (c *Client) ChangeKey(ctx context.Context, id string, change KeyChange, rea
 		return c.deleteKey(ctx, id)
 	}
 	var after keyAnswer
-	q := request{method: http.MethodPost, path: keyPath(id, "/"+string(change)), body: members{}.put("reason", reason), once: true}
-	err := c.call(ctx, q, &after)
+	q := request{method: http.MethodPost, body: members{}.put("reason", reason), once: true}
+	err := c.aboutKey(ctx, id, "/"+string(change), q, &after)
 	return after.KeyView, err
 }
 
@@ -114,10 +118,10 @@ func (c *Client) ChangeKey(ctx context.Context, id string, change KeyChange, rea
 // of before, as one that has ended.
 func (c *Client) deleteKey(ctx context.Context, id string) (manage.KeyView, error) {
 	var before keyAnswer
-	if err := c.call(ctx, request{method: http.MethodGet, path: keyPath(id, "")}, &before); err != nil {
+	if err := c.aboutKey(ctx, id, "", request{method: http.MethodGet}, &before); err != nil {
 		return manage.KeyView{}, err
 	}
-	err := c.call(ctx, request{method: http.MethodDelete, path: keyPath(id, "")}, nil)
+	err := c.aboutKey(ctx, id, "", request{method: http.MethodDelete}, nil)
 	before.State = store.KeyRevoked
 	return before.KeyView, err
 }
@@ -125,7 +129,7 @@ func (c *Client) deleteKey(ctx context.Context, id string) (manage.KeyView, erro
 // KeyUsage returns the use of a key, as far as the server knows it.
 func (c *Client) KeyUsage(ctx context.Context, id string) (*usage.Usage, error) {
 	var used usage.Usage
-	if err := c.call(ctx, request{method: http.MethodGet, path: keyPath(id, "/usage")}, &used); err != nil {
+	if err := c.aboutKey(ctx, id, "/usage", request{method: http.MethodGet}, &used); err != nil {
 		return nil, err
 	}
 	return &used, nil

@@ -31,7 +31,7 @@ func listAll[T any](ctx context.Context, c *Client, path string, query url.Value
 			return all, nil
 		}
 		if len(page.Items) == 0 || *page.NextCursor == query.Get("cursor") {
-			return nil, c.unexpected() // it would go on for ever
+			return nil, c.unexpected() // it would go on forever
 		}
 		query.Set("cursor", *page.NextCursor)
 	}

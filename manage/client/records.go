@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 
+	"keyward/apikey"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/audit"
 )
 
-// RevokeToken ends tokens: that with the id, those of the subject, or all, that were
+// RevokeToken revokes tokens: that with the id, those of the subject, or all, that were
 // issued before the time of the revocation.
 func (c *Client) RevokeToken(ctx context.Context, r store.Revocation) (store.Revocation, error) {
 	body := members{}.put("jti", r.TokenID, "subject", r.Subject, "issued_before", instant(r.IssuedBefore))
@@ -33,7 +33,10 @@ func (c *Client) KeyLimit(ctx context.Context, id string) (manage.KeyLimit, erro
 	var found struct {
 		Limit *manage.KeyLimit `json:"limit"`
 	}
-	if err := c.call(ctx, request{method: http.MethodGet, path: "/limits/" + url.PathEscape(id)}, &found); err != nil {
+	if _, ok := apikey.ParseID([]byte(id)); !ok {
+		return manage.KeyLimit{}, store.ErrNotFound
+	}
+	if err := c.call(ctx, request{method: http.MethodGet, path: "/limits/" + id}, &found); err != nil {
 		return manage.KeyLimit{}, err
 	}
 	if found.Limit == nil {
@@ -44,5 +47,8 @@ func (c *Client) KeyLimit(ctx context.Context, id string) (manage.KeyLimit, erro
 
 // ResetKeyLimit makes a key's count that of one never used.
 func (c *Client) ResetKeyLimit(ctx context.Context, id string) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: "/limits/" + url.PathEscape(id)}, nil)
+	if _, ok := apikey.ParseID([]byte(id)); !ok {
+		return store.ErrNotFound
+	}
+	return c.call(ctx, request{method: http.MethodDelete, path: "/limits/" + id}, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,11 +98,12 @@ func (c *Client) send(ctx context.Context, q request, header http.Header, conten
 func (q *request) repeatable() bool { return q.method == http.MethodGet || q.once }
 
 // missed reports whether the request may be done or not, or is not done for now. A
-// server that cannot be reached is not asked again.
+// server that cannot be reached, or trusted, is not asked again.
 func missed(a answer, err error) bool {
 	if err != nil {
-		var failed *net.OpError
-		return !(errors.As(err, &failed) && failed.Op == "dial") && !errors.Is(err, errAnswer)
+		failed, _ := errors.AsType[*net.OpError](err)
+		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+		return (failed == nil || failed.Op != "dial") && !untrusted && !errors.Is(err, errAnswer)
 	}
 	return a.status >= http.StatusBadGateway && a.status <= http.StatusGatewayTimeout || a.status == http.StatusConflict && nameOf(a) == "idempotency_running"
 }

@@ -29,13 +29,38 @@ type KeyFormat struct {
 // a table has. A key that no request can carry is store.ErrInvalid; all problems
 // are reported at once, by line, and none repeats the input.
 func (f KeyFormat) Read(in io.Reader, p store.KeyParams, hasher *apikey.Hasher) ([]store.ImportedKey, error) {
+	return f.read(in, &p, f.reader(hasher))
+}
+
+func (f KeyFormat) read(in io.Reader, p *store.KeyParams, read keyReader) ([]store.ImportedKey, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	if f.Columns != nil {
-		return f.readTable(in, &p, f.reader(hasher))
+		return f.readTable(in, p, read)
 	}
-	return readLines(in, &p, f.reader(hasher))
+	return readLines(in, p, read)
+}
+
+// GivenKey is a key of another system as the input gives it.
+type GivenKey struct {
+	Line   int          // of the input
+	Text   authz.Secret // the key, or its hash
+	Params *store.KeyParams
+}
+
+// ReadGiven reads keys as Read does, for a server that hashes and judges them.
+func (f KeyFormat) ReadGiven(in io.Reader, p store.KeyParams) ([]GivenKey, error) {
+	var texts []authz.Secret
+	all, err := f.read(in, &p, func(text []byte, p *store.KeyParams) (store.ImportedKey, error) {
+		texts = append(texts, authz.NewSecret(string(text)))
+		return store.ImportedKey{Params: p}, nil
+	})
+	given := make([]GivenKey, len(all))
+	for i := range all {
+		given[i] = GivenKey{all[i].Line, texts[i], all[i].Params}
+	}
+	return given, err
 }
 
 // ReadKey reads one key, which gets the parameters. The format has no columns.

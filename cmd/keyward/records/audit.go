@@ -29,6 +29,7 @@ type auditList struct {
 	Since  string `placeholder:"TIME" help:"Only entries of this last time, such as 7d."`
 	File   string `placeholder:"FILE" help:"Audit log (default audit.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the audit log."`
+	server
 	command.Output
 }
 
@@ -45,6 +46,27 @@ func (c *auditList) Run(env *command.Env) error {
 	if last > 0 {
 		filter.Since = env.Now().Add(-last)
 	}
+	entries, err := c.list(env, filter)
+	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
+		return explainDamaged(err)
+	}
+	if err != nil {
+		return err
+	}
+	entries = append([]audit.Entry{}, entries...) // an empty list is []
+	return c.Print(env, entries, func(w io.Writer) { writeEntries(w, entries) })
+}
+
+// list returns the entries of the file or of the server.
+func (c *auditList) list(env *command.Env, filter store.AuditFilter) ([]audit.Entry, error) {
+	remote, err := c.connect(env, filePair(c.File, c.Config)...)
+	if err != nil {
+		return nil, err
+	}
+	if remote != nil {
+		defer remote.Close()
+		return remote.AuditLog(env.Context, filter)
+	}
 	// Any file can be read, also one that is not the configuration's.
 	cfg, err := configOf(env, "audit", "", c.Config, func(cfg *config.Config) *string {
 		if c.File != "" {
@@ -53,21 +75,14 @@ func (c *auditList) Run(env *command.Env) error {
 		return &cfg.Audit.File
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), startOver{})
 	entries, _, err := r.AuditLog(env.Context, r.operator, filter, store.Page{NewestFirst: true})
-	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
-		return explainDamaged(err)
-	}
-	if err != nil {
-		return err
-	}
-	if len(entries) == 0 && isMissing(cfg.Audit.File) {
+	if err == nil && len(entries) == 0 && isMissing(cfg.Audit.File) {
 		env.Note("note: there is no file %s", cfg.Audit.File)
 	}
-	entries = append([]audit.Entry{}, entries...) // an empty list is []
-	return c.Print(env, entries, func(w io.Writer) { writeEntries(w, entries) })
+	return entries, err
 }
 
 func writeEntries(w io.Writer, entries []audit.Entry) {
@@ -75,16 +90,28 @@ func writeEntries(w io.Writer, entries []audit.Entry) {
 		row("TIME", "ACTOR", "VIA", "ACTION", "TARGET", "OUTCOME", "CHANGES")
 		for i := range entries {
 			e := &entries[i]
-			row(command.Instant(e.Time), command.OrDash(e.Actor), command.OrDash(string(e.Via)), command.OrDash(string(e.Action)), command.OrDash(e.Record), outcomeOf(e), changesOf(e))
+			row(command.Instant(e.Time), command.OrDash(actorOf(e)), command.OrDash(string(e.Via)), command.OrDash(string(e.Action)), command.OrDash(e.Record), outcomeOf(e), changesOf(e))
 		}
 	})
 }
 
-func outcomeOf(e *audit.Entry) string {
-	if e.Reason == "" {
-		return command.OrDash(string(e.Outcome))
+// actorOf is the actor, or the address of a client that is not authenticated.
+func actorOf(e *audit.Entry) string {
+	if e.Actor == "" {
+		return e.Address
 	}
-	return fmt.Sprintf("%s: %s", store.Shown(string(e.Outcome)), store.Shown(e.Reason))
+	return e.Actor
+}
+
+func outcomeOf(e *audit.Entry) string {
+	text := string(e.Outcome)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	if e.Count > 1 {
+		text += fmt.Sprintf(" (%d times)", e.Count)
+	}
+	return command.OrDash(text)
 }
 
 func changesOf(e *audit.Entry) string {

@@ -10,64 +10,72 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/manage"
+	"keyward/manage/client"
 	"keyward/store"
-
-	"keyward/cmd/keyward/command"
 )
 
 // KeyCommands are the commands `keyward key`.
 type KeyCommands struct {
-	Create  keyCreate  `cmd:"" help:"Create a key and print it once."`
-	List    keyList    `cmd:"" help:"List the keys."`
-	Show    keyShow    `cmd:"" help:"Show the record of a key."`
-	Revoke  keyRevoke  `cmd:"" help:"Revoke keys. Records are kept."`
-	Delete  keyDelete  `cmd:"" help:"Revoke keys and erase their records at the next compact."`
-	Rotate  keyRotate  `cmd:"" help:"Give a key a new secret and print it once."`
-	Import  keyImport  `cmd:"" help:"Import existing keys, one per line on standard input."`
-	Verify  keyVerify  `cmd:"" help:"Read a key from standard input and print its record."`
-	Compact keyCompact `cmd:"" help:"Rewrite the key file without superseded and deleted records."`
+	Create   keyCreate   `cmd:"" help:"Create a key and print it once."`
+	List     keyList     `cmd:"" help:"List the keys."`
+	Show     keyShow     `cmd:"" help:"Show the record of a key."`
+	Update   keyUpdate   `cmd:"" help:"Change the given settings of a key."`
+	Pause    keyPause    `cmd:"" help:"Have the checks refuse a key until it is resumed."`
+	Resume   keyResume   `cmd:"" help:"End the pause of a key."`
+	Revoke   keyRevoke   `cmd:"" help:"Revoke keys. Records are kept."`
+	Delete   keyDelete   `cmd:"" help:"Revoke keys and erase their records at the next compact."`
+	Rotate   keyRotate   `cmd:"" help:"Give a key a new secret and print it once."`
+	EndGrace keyEndGrace `cmd:"" help:"End the secrets of a key that rotations replaced."`
+	Import   keyImport   `cmd:"" help:"Import existing keys, one per line on standard input."`
+	Verify   keyVerify   `cmd:"" help:"Read a key from standard input and print its record."`
+	Compact  keyCompact  `cmd:"" help:"Rewrite the key file without superseded and deleted records."`
 }
 
-// keyFlags has the flags that say what a key may do.
+// keyFlags has the flags that say what a new key may do.
 type keyFlags struct {
-	User     string   `help:"User that the key acts for."`
-	Project  string   `help:"Project that the key belongs to."`
-	Path     []string `sep:"none" placeholder:"PATH" help:"Path that the key may access, with all below it; =PATH for that path alone. Repeatable; default: any path."`
-	Scope    []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"Scope of the key. Repeatable; default: the scopes of its user."`
-	NoScopes bool     `xor:"scopes" help:"Give the key no scopes, regardless of its user's."`
-	Prefix   *string  `placeholder:"PREFIX" help:"Prefix of the key (default kw_, or the first in the configuration)."`
-	Expires  string   `placeholder:"WHEN" help:"When the key expires: after 90d or 12h, or at an RFC 3339 time."`
-	Rate     string   `placeholder:"N/UNIT" help:"Rate limit of the key, such as 1000/h."`
+	User        string   `help:"User that the key acts for."`
+	Project     string   `help:"Project that the key belongs to."`
+	Path        []string `sep:"none" placeholder:"PATH" help:"Path that the key may access, with all below it; =PATH for that path alone. Repeatable; default: any path."`
+	Scope       []string `sep:"none" xor:"scopes" placeholder:"SCOPE" help:"Scope of the key. Repeatable; default: the scopes of its user."`
+	NoScopes    bool     `xor:"scopes" help:"Give the key no scopes, regardless of its user's."`
+	Prefix      *string  `placeholder:"PREFIX" help:"Prefix of the key (default kw_, or the first in the configuration)."`
+	Expires     string   `placeholder:"WHEN" help:"When the key expires: after 90d or 12h, or at an RFC 3339 time."`
+	Rate        string   `placeholder:"N/UNIT" help:"Rate limit of the key, such as 1000/h."`
+	Description string   `placeholder:"TEXT" help:"What the key is for, in up to 1024 bytes."`
+	Owner       string   `placeholder:"TEXT" help:"Who answers for the key. Permission does not depend on it."`
+	NotBefore   string   `placeholder:"WHEN" help:"When the key begins to be valid: after 7d, or at an RFC 3339 time."`
+	CIDR        []string `name:"cidr" sep:"none" placeholder:"NETWORK" help:"Network of the key's clients, such as 192.0.2.0/24. Repeatable; default: any address."`
 }
 
-// newKeys has the flags of the commands that add keys to a file.
+// newKeys has the flags of the commands that add keys.
 type newKeys struct {
 	keyFlags
-	writtenKeyFile
+	writtenKeyLocation
 	command.Output
 }
 
-// begin opens the file and reads what the new keys may do. If a name is given
-// it must not be empty.
-func (n *newKeys) begin(env *command.Env, name *string) (*keys, store.KeyParams, error) {
+// begin finds the keys and reads what the new ones may do. If a name is given it must
+// not be empty.
+func (n *newKeys) begin(env *command.Env, name *string) (keyService, client.NewKey, error) {
 	if name != nil && strings.TrimSpace(*name) == "" {
-		return nil, store.KeyParams{}, command.Usagef("--name: want a text that says what the key is for")
+		return nil, client.NewKey{}, command.Usagef("--name: want a text that says what the key is for")
 	}
 	k, err := n.open(env)
 	if err != nil {
-		return nil, store.KeyParams{}, err
+		return nil, client.NewKey{}, err
 	}
-	p, err := n.params(env, k)
+	p, err := n.params(env)
 	if name != nil {
 		p.Name = *name
 	}
 	return k, p, err
 }
 
-func (f *keyFlags) params(env *command.Env, k *keys) (store.KeyParams, error) {
-	p := store.KeyParams{User: f.User, Project: f.Project, Paths: f.Path, Rate: f.Rate, Prefix: k.prefix()}
+func (f *keyFlags) params(env *command.Env) (client.NewKey, error) {
+	p := store.KeyParams{User: f.User, Project: f.Project, Paths: f.Path, Rate: f.Rate, Description: f.Description, Owner: f.Owner}
 	if f.Prefix != nil {
 		p.Prefix = *f.Prefix
 	}
@@ -75,50 +83,20 @@ func (f *keyFlags) params(env *command.Env, k *keys) (store.KeyParams, error) {
 		scopes := append([]string{}, f.Scope...) // not nil: that would be its user's
 		p.Scopes = &scopes
 	}
-	if f.Rate != "" {
-		if _, err := authz.ParseRate(f.Rate); err != nil {
-			return p, command.Usagef("--rate %q: %v", f.Rate, err)
-		}
+	err := checkRate(f.Rate)
+	if err == nil {
+		p.Expires, err = expiry(f.Expires, env.Now())
 	}
-	var err error
-	if p.Expires, err = expiry(f.Expires, env.Now()); err != nil {
-		return p, command.UsageError(err)
+	if err == nil {
+		p.NotBefore, err = beginning(f.NotBefore, env.Now())
 	}
-	return p, nil
-}
-
-// prefix returns the default prefix of a new key: the first one by which the
-// server recognises a key.
-func (k *keys) prefix() string {
-	if len(k.prefixes) == 0 {
-		return config.Default().Keys.Prefixes[0]
+	if err == nil {
+		p.CIDRs, err = networks(f.CIDR)
 	}
-	for _, prefix := range k.prefixes {
-		if prefix != "" {
-			return prefix
-		}
-	}
-	return ""
-}
-
-// expiry reads a future time: a duration from now, or an RFC 3339 time. "" is never.
-func expiry(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		d, err := config.ParseDuration(text)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("--expires %q: want a time from now as 90d or 12h, or an RFC 3339 time as 2030-01-31T00:00:00Z", text)
-		}
-		at = now.Add(d)
+		err = command.UsageError(err)
 	}
-	at = at.UTC().Truncate(time.Second)
-	if !at.After(now) {
-		return time.Time{}, fmt.Errorf("--expires %q: that is not in the future", text)
-	}
-	return at, nil
+	return client.NewKey{KeyParams: p, DefaultPrefix: f.Prefix == nil}, err
 }
 
 type keyCreate struct {
@@ -133,36 +111,42 @@ func (c *keyCreate) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
+	defer k.Close()
 	if p.Format = apikey.Format(c.Format); p.Format == apikey.FormatHex {
 		if c.Prefix != nil && *c.Prefix != "" {
 			return command.Usagef("--prefix: a hex key has none")
 		}
 		p.Prefix = ""
 	}
-	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, p.Prefix) {
-		env.Note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", c.Config, p.Prefix)
+	view, secret, err := k.CreateKey(env.Context, p)
+	if errors.Is(err, client.ErrSecretLost) {
+		return lost(&view, "created")
 	}
-	r, secret, err := k.records.CreateKey(env.Context, k.records.operator, p)
 	if err != nil {
 		return asUsage(k.explain(err, ""))
 	}
-	warnOfKeys(env, []store.KeyRecord{r})
-	return handOut(c.Output, env, k, &r, secret, "created")
+	warnOfKeys(env, []*store.KeyParams{&p.KeyParams})
+	return handOut(c.Output, env, k, view, secret, "created")
+}
+
+// lost is the error for a secret whose answer did not arrive.
+func lost(view *manage.KeyView, done string) error {
+	return fmt.Errorf("%s key %s, but %w and cannot be shown again; rotate or revoke the key", done, store.Shown(view.ID), client.ErrSecretLost)
 }
 
 // handOut prints a secret, which is not stored and cannot be printed again.
-func handOut(o command.Output, env *command.Env, k *keys, r *store.KeyRecord, secret authz.Secret, done string) error {
-	view := k.view(r, env.Now())
+func handOut(o command.Output, env *command.Env, k keyService, shown manage.KeyView, secret authz.Secret, done string) error {
+	view := keyView{KeyView: shown}
 	view.Key = secret.Reveal()
 	err := o.Print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
 	if err != nil {
-		return fmt.Errorf("%s key %s, but could not print its secret, which cannot be shown again; rotate or revoke the key: %w", done, r.ID, err)
+		return fmt.Errorf("%s key %s, but could not print its secret, which cannot be shown again; rotate or revoke the key: %w", done, view.ID, err)
 	}
 	if !view.UserGone.IsZero() {
-		env.Note("note: %s ended when its user was deleted and is denied with any secret; create another key", r.ID)
+		env.Note("note: %s ended when its user was deleted and is denied with any secret; create another key", view.ID)
 	}
 	if !o.JSON {
-		env.Note("%s key %s in %s; the secret will not be shown again", done, r.ID, k.path)
+		env.Note("%s key %s %s; the secret will not be shown again", done, store.Shown(view.ID), k.location())
 	}
 	return nil
 }
@@ -170,7 +154,7 @@ func handOut(o command.Output, env *command.Env, k *keys, r *store.KeyRecord, se
 type keyRotate struct {
 	ID    string `arg:"" help:"Key id (k_…)."`
 	Grace string `placeholder:"TIME" help:"How long the old secret stays valid, such as 24h. Without it every earlier secret is revoked at once."`
-	writtenKeyFile
+	writtenKeyLocation
 	command.Output
 }
 
@@ -183,20 +167,23 @@ func (c *keyRotate) Run(env *command.Env) error {
 			return command.Usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
 		}
 	}
-	k, err := c.openWithUsers(env)
+	k, err := c.open(env)
 	if err != nil {
 		return err
 	}
-	r, secret, err := k.records.RotateKey(env.Context, k.records.operator, manage.KeyRef{ID: c.ID}, grace)
-	if errors.Is(err, store.ErrRevoked) {
+	defer k.Close()
+	view, secret, err := k.RotateKey(env.Context, c.ID, grace)
+	switch {
+	case errors.Is(err, client.ErrSecretLost):
+		return lost(&view, "rotated")
+	case errors.Is(err, store.ErrRevoked):
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
-	}
-	if err != nil {
+	case err != nil:
 		return k.explain(err, c.ID)
 	}
-	if earlier := k.view(&r, env.Now()).Previous; len(earlier) > 1 {
+	if earlier := view.Previous; len(earlier) > 1 {
 		last := slices.MaxFunc(earlier, time.Time.Compare)
 		env.Note("note: earlier secrets stay valid until their grace ends, the last until %s; rotate without --grace to end them", command.Instant(last))
 	}
-	return handOut(c.Output, env, k, &r, secret, "rotated")
+	return handOut(c.Output, env, k, view, secret, "rotated")
 }

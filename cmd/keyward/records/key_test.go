@@ -163,9 +163,9 @@ func TestExpiring(t *testing.T) {
 	if got := c.listed("--expiring", "14d"); got != "in-13d in-14d" {
 		t.Errorf("listed %s", got)
 	}
-	k := &keys{rules: store.KeyRules{MaxAge: 30 * 24 * time.Hour}}
+	rules := store.KeyRules{MaxAge: 30 * 24 * time.Hour}
 	made := store.KeyRecord{Created: c.now}
-	wanted := store.KeyFilter{Expiring: 14 * 24 * time.Hour, Rules: k.rules}
+	wanted := store.KeyFilter{Expiring: 14 * 24 * time.Hour, Rules: rules}
 	for age, want := range map[int]bool{15: false, 16: true, 29: true, 30: false} {
 		wanted.Now = c.now.Add(time.Duration(age) * 24 * time.Hour)
 		if got := wanted.Match(&made); got != want {
@@ -244,7 +244,7 @@ func TestKeyNotPrinted(t *testing.T) {
 
 func TestPrefixOfConfiguration(t *testing.T) {
 	for want, prefixes := range map[string][]string{"kw_": nil, "a_": {"", "a_", "b_"}, "": {""}} {
-		if got := (&keys{prefixes: prefixes}).prefix(); got != want {
+		if got := (&fileKeys{prefixes: prefixes}).prefix(); got != want {
 			t.Errorf("%q: prefix %q, want %q", prefixes, got, want)
 		}
 	}

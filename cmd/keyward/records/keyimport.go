@@ -5,10 +5,9 @@ import (
 	"io"
 	"time"
 
+	"keyward/cmd/keyward/command"
 	"keyward/store"
 	"keyward/store/importer"
-
-	"keyward/cmd/keyward/command"
 )
 
 type keyImport struct {
@@ -24,35 +23,28 @@ func (c *keyImport) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	format, err := c.format(env, k)
+	defer k.Close()
+	format, err := c.format(env)
 	if err != nil {
 		return command.UsageError(err)
 	}
 	if err := p.Check(); err != nil {
 		return asUsage(err) // an error without a line number is about the flags
 	}
-	given, err := format.Read(env.Stdin, p, k.hasher)
+	ids, params, err := k.ImportKeys(env.Context, env.Stdin, format, p)
 	if err != nil {
 		return err
 	}
-	records, err := k.records.ImportKeys(env.Context, k.records.operator, given)
-	if err != nil {
-		return k.explain(err, "")
-	}
-	warnOfKeys(env, records)
-	ids := make([]string, len(records))
-	for i := range records {
-		ids[i] = records[i].ID
-	}
+	warnOfKeys(env, params)
 	return c.Print(env, ids, func(w io.Writer) {
 		for _, id := range ids {
-			fmt.Fprintln(w, id)
+			fmt.Fprintln(w, store.Shown(id))
 		}
 	})
 }
 
-func (c *keyImport) format(env *command.Env, k *keys) (importer.KeyFormat, error) {
-	format := importer.KeyFormat{Hashed: c.Hashed, InBasic: k.inBasic, Expires: func(text string) (time.Time, error) {
+func (c *keyImport) format(env *command.Env) (importer.KeyFormat, error) {
+	format := importer.KeyFormat{Hashed: c.Hashed, Expires: func(text string) (time.Time, error) {
 		return expiry(text, env.Now())
 	}}
 	if c.CSV == "" {
@@ -67,11 +59,10 @@ func (c *keyImport) format(env *command.Env, k *keys) (importer.KeyFormat, error
 
 // warnOfKeys warns, once per name, of the names of new keys that may be taken
 // for others.
-func warnOfKeys(env *command.Env, records []store.KeyRecord) {
+func warnOfKeys(env *command.Env, keys []*store.KeyParams) {
 	told := map[string]bool{}
-	for i := range records {
-		r := &records[i]
-		for _, named := range [...]struct{ what, name string }{{"name", r.Name}, {"user", r.User}, {"project", r.Project}} {
+	for _, k := range keys {
+		for _, named := range [...]struct{ what, name string }{{"name", k.Name}, {"user", k.User}, {"project", k.Project}} {
 			if !told[named.name] {
 				told[named.name] = true
 				env.WarnOfScripts(named.what, named.name)

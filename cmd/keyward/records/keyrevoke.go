@@ -1,67 +1,55 @@
 package records
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 
-	"keyward/manage"
-	"keyward/manage/access"
-	"keyward/store"
-
 	"keyward/cmd/keyward/command"
+	"keyward/manage/client"
+	"keyward/store"
 )
 
 type keyRevoke struct {
-	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
-	writtenKeyFile
+	IDs    []string `arg:"" name:"id" help:"Key ids (k_…)."`
+	Reason string   `placeholder:"TEXT" help:"Why, in up to 255 bytes; it is shown with the key and in the audit log."`
+	writtenKeyLocation
 	command.Output
 }
 
 // Run revokes the keys.
 func (c *keyRevoke) Run(env *command.Env) error {
-	k, err := c.open(env)
-	if err != nil {
-		return err
-	}
-	return endEach(c.Output, env, k, c.IDs, k.records.RevokeKey, "revoked")
+	return endEach(&c.writtenKeyLocation, c.Output, env, c.IDs, client.Revoke, c.Reason, "revoked")
 }
 
 type keyDelete struct {
 	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
-	writtenKeyFile
+	writtenKeyLocation
 	command.Output
 }
 
 // Run revokes the keys and marks them for erasure.
 func (c *keyDelete) Run(env *command.Env) error {
-	k, err := c.open(env)
-	if err != nil {
-		return err
-	}
-	return endEach(c.Output, env, k, c.IDs, k.records.DeleteKey, "deleted")
+	return endEach(&c.writtenKeyLocation, c.Output, env, c.IDs, client.Delete, "", "deleted")
 }
 
 // endEach revokes as many of the keys as it can, and reports each that it could
 // not. One id is printed as an object, several as an array.
-func endEach(o command.Output, env *command.Env, k *keys, ids []string, end func(context.Context, access.Actor, manage.KeyRef) (store.KeyRecord, error), done string) error {
-	defer k.records.noteUnwritten(env)
+func endEach(place *writtenKeyLocation, o command.Output, env *command.Env, ids []string, end client.KeyChange, reason, done string) error {
+	k, err := place.open(env)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
 	failed := false
 	views := []keyView{}
 	for _, id := range ids {
-		r, err := end(env.Context, k.records.operator, manage.KeyRef{ID: id})
-		if errors.Is(err, store.ErrNotFound) { // a key that was deleted has ended
-			if deleted, none := k.Deleted(env.Context, id); none == nil {
-				r, err = deleted, nil
-			}
-		}
+		ended, err := k.ChangeKey(env.Context, id, end, reason)
 		if err != nil {
 			env.Note("%v", k.explain(err, id))
 			failed = true
 			continue
 		}
-		views = append(views, k.view(&r, env.Now()))
+		views = append(views, keyView{KeyView: ended})
 	}
 	var result any = views
 	if len(ids) == 1 && len(views) == 1 {
@@ -70,7 +58,7 @@ func endEach(o command.Output, env *command.Env, k *keys, ids []string, end func
 	if len(views) > 0 || len(ids) > 1 {
 		err := o.Print(env, result, func(w io.Writer) {
 			for i := range views {
-				fmt.Fprintln(w, done, views[i].ID)
+				fmt.Fprintln(w, done, store.Shown(views[i].ID))
 			}
 		})
 		if err != nil {
@@ -84,17 +72,21 @@ func endEach(o command.Output, env *command.Env, k *keys, ids []string, end func
 }
 
 type keyCompact struct {
-	writtenKeyFile
+	keyFile
+	startOver
 	command.Output
 }
 
 // Run rewrites the file.
 func (c *keyCompact) Run(env *command.Env) error {
-	k, err := c.open(env)
+	if err := onFiles(env, c.flags()...); err != nil {
+		return err
+	}
+	k, err := c.openFile(env, c.startOver)
 	if err != nil {
 		return err
 	}
-	gone, err := k.Compact(env.Context)
+	gone, err := k.keys.Compact(env.Context)
 	if err != nil {
 		return k.explain(err, "")
 	}

@@ -7,12 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"keyward/authz"
+	"keyward/cmd/keyward/command"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
-
-	"keyward/cmd/keyward/command"
 )
 
 // keyView is what is printed of a key.
@@ -21,16 +19,12 @@ type keyView struct {
 	Usage *usage.Usage `json:"usage,omitempty"` // only if requested
 }
 
-func (k *keys) view(r *store.KeyRecord, now time.Time) keyView {
-	return keyView{KeyView: manage.ViewKey(&k.rules, r, now)}
-}
-
 // write prints the view as one name and value per line.
 func (v *keyView) write(w io.Writer) {
 	command.Table(w, func(row func(...any)) {
-		row("id", v.ID)
+		row("id", store.Shown(v.ID))
 		row("name", command.OrDash(v.Name))
-		row("state", v.State)
+		row("state", store.Shown(string(v.State)))
 		row("key", command.OrDash(v.Hint)+"…")
 		row("user", command.OrDash(v.User))
 		row("project", command.OrDash(v.Project))
@@ -107,7 +101,7 @@ func (v *keyView) scopes() string {
 	case v.Scopes == nil || len(*v.Scopes) == 0:
 		return "none"
 	default:
-		return strings.Join(*v.Scopes, " ")
+		return store.Shown(strings.Join(*v.Scopes, " "))
 	}
 }
 
@@ -116,23 +110,24 @@ func writeKeys(w io.Writer, views []keyView) {
 		row("ID", "KEY", "STATE", "NAME", "USER", "PROJECT", "SCOPES", "PATHS", "CREATED", "EXPIRES")
 		for i := range views {
 			v := &views[i]
-			row(v.ID, command.OrDash(v.Hint)+"…", v.State, command.OrDash(v.Name), command.OrDash(v.User), command.OrDash(v.Project), v.scopes(),
+			row(store.Shown(v.ID), command.OrDash(v.Hint)+"…", store.Shown(string(v.State)), command.OrDash(v.Name), command.OrDash(v.User), command.OrDash(v.Project), v.scopes(),
 				pathList(v.Paths), command.Instant(v.Created), command.Instant(v.Expires))
 		}
 	})
 }
 
 type keyVerify struct {
-	keyFile
+	keyLocation
 	command.Output
 }
 
 // Run finds the record of the key on standard input.
 func (c *keyVerify) Run(env *command.Env) error {
-	k, err := c.openWithUsers(env)
+	k, err := c.open(env)
 	if err != nil {
 		return err
 	}
+	defer k.Close()
 	secret, err := env.ReadSecret("Key")
 	if err != nil {
 		return err
@@ -140,30 +135,29 @@ func (c *keyVerify) Run(env *command.Env) error {
 	if secret.Empty() {
 		return command.Usagef("no key on standard input")
 	}
-	if err := authz.CheckKey(secret.Reveal(), k.inBasic); err != nil {
-		return fmt.Errorf("unknown: no request can carry this key: %w", err)
-	}
-	r, err := k.FindBySecret(env.Context, secret)
-	rotated := errors.Is(err, store.ErrRevoked)
-	if err != nil && !rotated {
-		if errors.Is(err, store.ErrNotFound) && !isMissing(k.path) {
-			return fmt.Errorf("unknown: %s has no such key", k.path)
+	found, err := k.FindKey(env.Context, secret)
+	if err != nil {
+		if err = k.explain(err, ""); errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("unknown: no such key %s", k.location())
 		}
-		return k.explain(err, "")
+		return err
 	}
-	view := k.view(&r, env.Now())
-	if rotated {
-		view.State = store.KeyRevoked
-	}
+	view := keyView{KeyView: found}
 	if err := c.Print(env, view, view.write); err != nil {
 		return err
 	}
 	switch {
-	case rotated:
-		return fmt.Errorf("revoked: %s has a new secret", r.ID)
+	case view.rotatedAway():
+		return fmt.Errorf("revoked: %s has a new secret", store.Shown(view.ID))
 	case view.State != store.KeyActive:
-		return fmt.Errorf("%s: %s is not valid", view.State, r.ID)
+		return fmt.Errorf("%s: %s is not valid", store.Shown(string(view.State)), store.Shown(view.ID))
 	default:
 		return nil
 	}
+}
+
+// rotatedAway reports whether the state is that of a secret which was replaced: the key
+// itself has not ended.
+func (v *keyView) rotatedAway() bool {
+	return v.State == store.KeyRevoked && v.Revoked.IsZero() && v.Deleted.IsZero() && v.UserGone.IsZero()
 }

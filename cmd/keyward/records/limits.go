@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
 	"keyward/admin/adminclient"
-	"keyward/config"
-	"keyward/store"
-
+	"keyward/apikey"
 	"keyward/cmd/keyward/command"
+	"keyward/config"
+	"keyward/manage"
+	"keyward/store"
 )
 
 // LimitsCommands are the commands `keyward limits`.
@@ -26,30 +26,36 @@ type LimitsCommands struct {
 type limitsShow struct {
 	ID string `arg:"" help:"Key id (k_…)."`
 	adminListener
+	server
 	command.Output
 }
 
 // limitView is the state of a key's limit as the server reports it. Times are in
 // seconds from now.
 type limitView struct {
-	ID         string  `json:"id"`
-	Limit      string  `json:"limit"` // api_key, or key for a rate of the key's own
-	Rate       string  `json:"rate"`
-	Burst      int     `json:"burst"`
-	Remaining  int     `json:"remaining"`
-	ResetAfter float64 `json:"reset_seconds"`
-	RetryAfter float64 `json:"retry_after_seconds"`
+	ID string `json:"id"`
+	manage.KeyLimit
 }
 
 // Run asks the server, which does not charge the key for it.
 func (c *limitsShow) Run(env *command.Env) error {
-	answer, err := c.askOfLimit(env, http.MethodGet, c.ID)
+	remote, err := c.connect(env, c.flags()...)
 	if err != nil {
 		return err
 	}
+	if err := checkID(c.ID); err != nil {
+		return err
+	}
 	view := limitView{ID: c.ID}
-	if err := json.Unmarshal(answer, &view); err != nil || view.Limit == "" {
-		return errors.New("unexpected response: not a Keyward admin listener, or an incompatible version")
+	if remote != nil {
+		defer remote.Close()
+		view.KeyLimit, err = remote.KeyLimit(env.Context, c.ID)
+		err = explainKey(causeOf(err), c.ID, "at "+remote.Server())
+	} else {
+		view.KeyLimit, err = c.limit(env, c.ID)
+	}
+	if err != nil {
+		return err
 	}
 	return c.Print(env, view, view.write)
 }
@@ -61,8 +67,8 @@ func (v *limitView) write(w io.Writer) {
 		row("rate", store.Shown(v.Rate))
 		row("burst", v.Burst)
 		row("remaining", v.Remaining)
-		row("retry after", fromNow(v.RetryAfter))
-		row("reset after", fromNow(v.ResetAfter))
+		row("retry after", fromNow(v.Retry))
+		row("reset after", fromNow(v.Reset))
 	})
 }
 
@@ -76,14 +82,26 @@ func fromNow(seconds float64) string {
 
 type limitsReset struct {
 	ID string `arg:"" help:"Key id (k_…)."`
-	adminListener
+	server
 	command.Output
 }
 
-// Run resets what the key has used on the server.
+// Run resets what the key has used on the server. The counts are in the memory of the
+// server or in its shared store, and who may reset them is for its API to decide.
 func (c *limitsReset) Run(env *command.Env) error {
-	if _, err := c.askOfLimit(env, http.MethodDelete, c.ID); err != nil {
+	remote, err := c.connect(env)
+	if err != nil {
 		return err
+	}
+	if remote == nil {
+		return command.Usagef("the counts are reset through the API of a running Keyward: name it with --server or $%s", serverVariable)
+	}
+	defer remote.Close()
+	if err := checkID(c.ID); err != nil {
+		return err
+	}
+	if err := remote.ResetKeyLimit(env.Context, c.ID); err != nil {
+		return explainKey(causeOf(err), c.ID, "at "+remote.Server())
 	}
 	result := struct {
 		ID    string `json:"id"`
@@ -92,16 +110,13 @@ func (c *limitsReset) Run(env *command.Env) error {
 	return c.Print(env, result, func(w io.Writer) { fmt.Fprintln(w, "reset", c.ID) })
 }
 
-const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// askOfLimit asks the server about the limit of a key. An argument that is not
-// an id may be a key: it is neither sent nor printed.
-func (l *adminListener) askOfLimit(env *command.Env, method, id string) ([]byte, error) {
-	random, ok := strings.CutPrefix(id, "k_")
-	if !ok || len(id) != idLen || strings.Trim(random, base62) != "" {
-		return nil, errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` prints the id of a key")
+// checkID refuses what is not the id of a key. It may be a key, which is neither sent
+// nor printed.
+func checkID(id string) error {
+	if _, ok := apikey.ParseID([]byte(id)); !ok {
+		return errors.New("no such key: an id is k_ and 12 characters; `keyward key verify` prints the id of a key")
 	}
-	return l.ask(env, method, "/limits/"+id)
+	return nil
 }
 
 // adminListener has the flags that name the running server to ask.
@@ -112,17 +127,29 @@ type adminListener struct {
 	Key    string `and:"cert" placeholder:"FILE" help:"Private key of the client certificate."`
 }
 
-func (l *adminListener) ask(env *command.Env, method, path string) ([]byte, error) {
+func (l *adminListener) flags() []fileFlag {
+	return []fileFlag{{"--config", l.Config != "", true}, {"--admin", l.Admin != "", true}, {"--cert", l.Cert != "", false}, {"--key", l.Key != "", false}}
+}
+
+// limit asks the listener for a key's limit.
+func (l *adminListener) limit(env *command.Env, id string) (limit manage.KeyLimit, err error) {
 	cfg, err := env.LoadConfig(l.Config)
 	if err != nil {
-		return nil, err
+		return limit, err
 	}
 	address, err := l.address(cfg)
 	if err != nil {
-		return nil, err
+		return limit, err
 	}
-	client := adminclient.Client{Address: address, Server: cfg.TLS.Admin, CertFile: l.Cert, KeyFile: l.Key}
-	return client.Ask(env.Context, method, path)
+	listener := adminclient.Client{Address: address, Server: cfg.TLS.Admin, CertFile: l.Cert, KeyFile: l.Key}
+	answer, err := listener.Get(env.Context, "/limits/"+id)
+	if err != nil {
+		return limit, err
+	}
+	if err := json.Unmarshal(answer, &limit); err != nil || limit.Limit == "" {
+		return limit, errors.New("unexpected response: not a Keyward admin listener, or an incompatible version")
+	}
+	return limit, nil
 }
 
 // address returns the address of the admin listener, in the form of listen.admin.

@@ -26,11 +26,10 @@ import (
 
 const someID = "k_0123456789aB"
 
-// fakeAdmin is an admin listener that knows one key, and records what is reset.
+// fakeAdmin is an admin listener that knows one key.
 type fakeAdmin struct {
 	*httptest.Server
-	reset []string
-	err   error
+	err error
 }
 
 func newFakeAdmin(t *testing.T) *fakeAdmin {
@@ -45,7 +44,6 @@ func newFakeAdmin(t *testing.T) *fakeAdmin {
 				"limit": "api_key", "rate": "1000/h", "burst": 50, "remaining": 0, "reset_seconds": 176.4005, "retry_after_seconds": 0.25,
 			}, a.err
 		},
-		Reset: func(_ context.Context, id string) error { a.reset = append(a.reset, id); return a.err },
 	}))
 	t.Cleanup(a.Close)
 	return a
@@ -95,21 +93,17 @@ reset after  2m56.401s
 	}
 }
 
+// TestLimitsReset: the admin listener resets nothing, and has no part in it.
 func TestLimitsReset(t *testing.T) {
 	a := newFakeAdmin(t)
 	a.Start()
-	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != command.Done || stdout != "reset "+someID+"\n" || stderr != "" {
+	if code, stdout, stderr := limits("reset", someID); code != command.BadUsage || stdout != "" || !strings.Contains(stderr, "name it with --server") {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ := limits("reset", someID, "--admin", a.address(), "--json"); code != command.Done || stdout != `{"id":"`+someID+`","reset":true}`+"\n" {
-		t.Errorf("%d %s", code, stdout)
-	}
-	if got := strings.Join(a.reset, " "); got != someID+" "+someID {
-		t.Errorf("reset: %s", got)
-	}
-	a.err = errors.New("the store is down")
-	if code, stdout, stderr := limits("reset", someID, "--admin", a.address()); code != command.Refused || stdout != "" || !strings.Contains(stderr, "answers 503: the store is down") {
-		t.Errorf("%d %s%s", code, stdout, stderr)
+	for _, flag := range []string{"--admin", "--config"} {
+		if code, stdout, stderr := limits("reset", someID, flag, a.address()); code != command.BadUsage || stdout != "" || !strings.Contains(stderr, "unknown flag") {
+			t.Errorf("%s: %d %s%s", flag, code, stdout, stderr)
+		}
 	}
 }
 
@@ -118,16 +112,17 @@ func TestLimitsOfWhat(t *testing.T) {
 	a := newFakeAdmin(t)
 	a.Start()
 	key := authz.NewSecret("kw_4X8DKSS24K3yA5svpnIXoG1meypn3RUA19kNKA").Reveal()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, id := range []string{key, "", "k_", someID + "x", "x_0123456789aB", "ci", "k_/../../x?y#", "k_0123/56789a", "k_0123456789a?"} {
-		for _, verb := range []string{"show", "reset"} {
-			code, stdout, stderr := limits(verb, id, "--admin", a.address())
+		for verb, place := range map[string][]string{"show": {"--admin", a.address()}, "reset": {"--server", "http://127.0.0.1:1", "--token-file", token}} {
+			code, stdout, stderr := limits(append([]string{verb, id}, place...)...)
 			if code != command.Refused || stdout != "" || !strings.Contains(stderr, "an id is k_ and 12 characters") || strings.Contains(stderr, key) {
 				t.Errorf("%s %q: %d %s%s", verb, id, code, stdout, stderr)
 			}
 		}
-	}
-	if a.reset != nil {
-		t.Errorf("reset: %q", a.reset)
 	}
 }
 

@@ -1,19 +1,16 @@
 package records
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"keyward/authz"
+	"keyward/cmd/keyward/command"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/importer"
-
-	"keyward/cmd/keyward/command"
 )
 
 // UserCommands are the commands `keyward user`.
@@ -24,25 +21,24 @@ type UserCommands struct {
 	Import userImport `cmd:"" help:"Import names and bcrypt passwords from an htpasswd file on standard input."`
 }
 
-// userView is what is printed of a user.
-type userView struct{ manage.UserView }
-
-func (v *userView) state() string {
-	if v.Unsupported {
+// userState is what has become of a user.
+func userState(v *manage.UserView) string {
+	switch {
+	case v.Unsupported:
 		return "unsupported"
-	}
-	if v.Disabled {
+	case v.Disabled:
 		return "disabled"
+	default:
+		return "enabled"
 	}
-	return "enabled"
 }
 
-func writeUsers(w io.Writer, views []userView) {
+func writeUsers(w io.Writer, views []manage.UserView) {
 	command.Table(w, func(row func(...any)) {
 		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(store.Shown(v.Name), v.state(), command.OrDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), command.Instant(v.Created))
+			row(store.Shown(v.Name), userState(v), command.OrDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), command.Instant(v.Created))
 		}
 	})
 }
@@ -55,7 +51,7 @@ type userSet struct {
 	AnyPath  bool     `xor:"paths" help:"Allow the user every path again."`
 	Disabled bool     `xor:"state" help:"Disable the user and its keys."`
 	Enabled  bool     `xor:"state" help:"Enable the user and its keys again."`
-	writtenUserFile
+	writtenUserLocation
 	command.Output
 }
 
@@ -65,6 +61,7 @@ func (c *userSet) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
+	defer u.Close()
 	var patch manage.UserPatch
 	if len(c.Scope) > 0 || c.NoScopes {
 		patch.Scopes = &c.Scope
@@ -83,18 +80,18 @@ func (c *userSet) Run(env *command.Env) error {
 	if !password.Empty() {
 		given = &password
 	}
-	r, err := u.records.SetUser(env.Context, u.records.operator, manage.UserRef{Name: c.Name}, patch, given)
+	user, made, err := u.SetUser(env.Context, c.Name, patch, given)
 	if err != nil {
 		return asUsage(u.explain(err, c.Name))
 	}
-	u.records.noteUnwritten(env)
-	warnOfUsers(env, []store.UserRecord{r})
-	view := userView{manage.ViewUser(&r)}
-	return c.Print(env, view, func(w io.Writer) { writeUsers(w, []userView{view}) })
+	if made {
+		env.WarnOfScripts("user", user.Name)
+	}
+	return c.Print(env, user, func(w io.Writer) { writeUsers(w, []manage.UserView{user}) })
 }
 
 type userList struct {
-	userFile
+	userLocation
 	command.Output
 }
 
@@ -104,37 +101,17 @@ func (c *userList) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	records, _, err := u.List(env.Context, store.UserFilter{}, store.Page{})
+	defer u.Close()
+	all, err := u.ListUsers(env.Context)
 	if err != nil {
 		return u.explain(err, "")
 	}
-	if len(records) == 0 && isMissing(u.path) {
-		env.Note("note: there is no file %s", u.path)
-	}
-	return printUsers(c.Output, env, records)
-}
-
-// warnOfUsers warns of the users just created whose names may be taken for
-// others.
-func warnOfUsers(env *command.Env, records []store.UserRecord) {
-	for i := range records {
-		if r := &records[i]; r.Created.Equal(r.At) {
-			env.WarnOfScripts("user", r.Name)
-		}
-	}
-}
-
-func printUsers(o command.Output, env *command.Env, records []store.UserRecord) error {
-	views := []userView{}
-	for i := range records {
-		views = append(views, userView{manage.ViewUser(&records[i])})
-	}
-	return o.Print(env, views, func(w io.Writer) { writeUsers(w, views) })
+	return c.Print(env, all, func(w io.Writer) { writeUsers(w, all) })
 }
 
 type userDelete struct {
 	Names []string `arg:"" name:"name" help:"Names of the users."`
-	writtenUserFile
+	writtenUserLocation
 	command.Output
 }
 
@@ -144,13 +121,11 @@ func (c *userDelete) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
+	defer u.Close()
 	deleted := []string{}
 	var failures []error
-	made := c.latestKeys(env)
-	u.records.LatestKey = func(_ context.Context, name string) (time.Time, error) { return made[name], nil }
-	defer u.records.noteUnwritten(env)
 	for _, name := range c.Names {
-		if err := u.records.DeleteUser(env.Context, u.records.operator, manage.UserRef{Name: name}); err != nil {
+		if err := u.DeleteUser(env.Context, name); err != nil {
 			failures = append(failures, u.explain(err, name))
 			continue
 		}
@@ -167,48 +142,35 @@ func (c *userDelete) Run(env *command.Env) error {
 	return errors.Join(append(failures, err)...)
 }
 
-// latestKeys returns when the newest key of each user was created, if the key
-// file of the configuration can be read. A time in the future comes from a clock
-// that is ahead of this one; that key must be revoked with the others.
-func (c *userDelete) latestKeys(env *command.Env) map[string]time.Time {
-	if c.Config == "" {
-		return nil
-	}
-	k, err := keyFile{Config: c.Config}.open(env)
-	var made map[string]time.Time
-	if err == nil {
-		made, err = k.LatestKeys(env.Context, c.Names)
-	}
-	if err != nil && !errors.Is(err, errNoKeyFile) {
-		env.Note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
-	}
-	for name, at := range made {
-		if at.After(env.Now()) {
-			env.Note("note: a key of %s was made at %s, which is in the future: keys made for that name until then end too", command.Quoted(name), command.Instant(at))
-		}
-	}
-	return made
-}
-
 type userImport struct {
-	writtenUserFile
+	userFile
+	startOver
 	command.Output
 }
 
 // Run imports all the users, or none.
 func (c *userImport) Run(env *command.Env) error {
-	u, err := c.open(env)
+	if err := onFiles(env, filePair(c.File, c.Config)...); err != nil {
+		return err
+	}
+	u, err := c.openFile(env, c.startOver)
 	if err != nil {
 		return err
 	}
+	defer u.Close()
 	given, err := importer.ReadHtpasswd(env.Stdin)
 	if err != nil {
 		return err
 	}
-	records, err := u.records.ImportUsers(env.Context, u.records.operator, given)
+	records, err := u.ImportUsers(env.Context, u.operator, given)
 	if err != nil {
 		return u.explain(err, "")
 	}
-	warnOfUsers(env, records)
-	return printUsers(c.Output, env, records)
+	for i := range records {
+		if r := &records[i]; r.Created.Equal(r.At) { // made now
+			env.WarnOfScripts("user", r.Name)
+		}
+	}
+	views := viewUsers(records)
+	return c.Print(env, views, func(w io.Writer) { writeUsers(w, views) })
 }

@@ -1,0 +1,125 @@
+package records
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/cmd/keyward/command"
+	"keyward/config"
+	"keyward/store"
+	"keyward/store/filestore"
+	"keyward/store/journal"
+)
+
+// keyFile has the flags that name the key file.
+type keyFile struct {
+	File       string `placeholder:"FILE" help:"Key file (default keys.jsonl, or what --config names)."`
+	Config     string `placeholder:"FILE" help:"Configuration that names the key file and the pepper."`
+	PepperFile string `placeholder:"FILE" help:"Pepper with which the keys in the file are hashed."`
+}
+
+// fileKeys is a key file with the settings that the configuration has for it.
+type fileKeys struct {
+	*records
+	env      *command.Env
+	config   string // the configuration; "" is none
+	path     string
+	prefixes []string // "" allows any
+	usage    string   // the usage file; "" is none
+	inBasic  bool     // keys may stand in Basic credentials
+	rules    store.KeyRules
+}
+
+var errNoKeyFile = errors.New("names no key file: keys.file is empty")
+
+func (f *keyFile) openFile(env *command.Env, begin startOver) (*fileKeys, error) {
+	cfg := config.Default()
+	k := &fileKeys{env: env, config: f.Config}
+	if f.Config != "" {
+		var err error
+		if cfg, err = config.Load(f.Config, env.Getenv); err != nil {
+			return nil, err
+		}
+		k.prefixes, k.rules.MaxAge, k.usage = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File
+		k.inBasic = len(cfg.BasicKeyUsernames) > 0
+	}
+	replace(cfg, &cfg.Keys.File, f.File)
+	k.path = cfg.Keys.File
+	if k.path == "" {
+		return nil, fmt.Errorf("%s %w", f.Config, errNoKeyFile)
+	}
+	pepperFile := cfg.Keys.PepperFile
+	if f.PepperFile != "" {
+		pepperFile = f.PepperFile
+	}
+	var pepper authz.Secret
+	if pepperFile != "" {
+		var err error
+		if pepper, err = apikey.ReadPepper(pepperFile); err != nil {
+			return nil, cfg.HideEnv(err)
+		}
+	}
+	k.records = openRecords(env, cfg, apikey.NewHasher(pepper), begin)
+	return k, nil
+}
+
+// prefix returns the default prefix of a new key: the first one by which the
+// server recognises a key.
+func (k *fileKeys) prefix() string {
+	if len(k.prefixes) == 0 {
+		return config.Default().Keys.Prefixes[0]
+	}
+	for _, prefix := range k.prefixes {
+		if prefix != "" {
+			return prefix
+		}
+	}
+	return ""
+}
+
+func (k *fileKeys) location() string { return "in " + k.path }
+
+// Close warns of changes that are not in the audit log.
+func (k *fileKeys) Close() { k.noteUnwritten(k.env) }
+
+// explain adds the cause to an error, as far as the command knows it.
+func (k *fileKeys) explain(err error, id string) error {
+	switch cause := causeOf(err); {
+	case errors.Is(cause, journal.ErrDamaged):
+		return explainDamaged(cause)
+	case errors.Is(cause, filestore.ErrPepper):
+		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", cause)
+	case errors.Is(cause, store.ErrNotFound) && isMissing(k.path):
+		return fmt.Errorf("no key file %s", k.path)
+	default:
+		return explainKey(cause, id, k.location())
+	}
+}
+
+// explainKey adds to an error about a key which one it is, and where that was looked
+// for.
+func explainKey(err error, id, place string) error {
+	switch {
+	case id == "":
+		return err
+	case errors.Is(err, store.ErrNotFound) && len(id) > len(apikey.IDPrefix)+12:
+		// It may be a key, which must not be printed.
+		return fmt.Errorf("no such key %s: an id is k_ and 12 characters; `keyward key verify` prints the id of a key", place)
+	case errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("no key %s %s", id, place)
+	case errors.Is(err, store.ErrUnsupported):
+		return fmt.Errorf("key %s: %w", id, err)
+	default:
+		return err
+	}
+}
+
+// noteOfPrefix warns of a key that the checks of the configuration would refuse.
+func (k *fileKeys) noteOfPrefix(prefix string) {
+	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, prefix) {
+		k.env.Note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", k.config, prefix)
+	}
+}
