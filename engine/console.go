@@ -174,13 +174,18 @@ func (consolePolicy) Authorize(p *authz.Principal, _ urlpath.Path, _ *authz.Rout
 	return authz.OK
 }
 
-// inForceWait is how long a change waits to be in force in this process.
-const inForceWait = time.Second
+// How long a step waits to be in force in this process, and how much longer for each of
+// its changes: many are applied at the pace of background work.
+const (
+	inForceWait      = time.Second
+	inForcePerChange = 200 * time.Microsecond
+)
 
-var errNotInForce = errors.New("the change is made, and not in force in this process within a second")
+var errNotInForce = errors.New("the change is made, and not in force in this process in time")
 
-// await waits until the change seq to a record of the kind is in force.
-func (s *stores) await(ctx context.Context, kind string, seq int64) error {
+// await waits until the change seq to a record of the kind is in force, the last of a
+// step of that many.
+func (s *stores) await(ctx context.Context, kind string, seq int64, changes int) error {
 	var applied *appliedSeq
 	switch {
 	case kind == "key":
@@ -191,7 +196,7 @@ func (s *stores) await(ctx context.Context, kind string, seq int64) error {
 	if applied == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, inForceWait)
+	ctx, cancel := context.WithTimeout(ctx, inForceWait+time.Duration(changes)*inForcePerChange)
 	defer cancel()
 	if !applied.wait(ctx, seq) {
 		return errNotInForce

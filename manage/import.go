@@ -44,10 +44,10 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 		})
 		err = atInputLine(keys, err)
 	}
-	if err := s.finish(ctx, a, audit.KeyImport, "", lastSeq(records), err); err != nil {
+	if err := s.finish(ctx, a, audit.KeyImport, "", 0, err); err != nil {
 		return nil, err
 	}
-	return records, nil
+	return records, s.inForce(ctx, audit.KeyImport, lastSeq(records), len(records))
 }
 
 // putImports puts the records of the keys, which share what their entries say where

@@ -55,8 +55,9 @@ type Config struct {
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
 	// Await waits until a change is in force in the checks of this process: that of
-	// the number seq to a record of the kind. nil: no checks are made here.
-	Await func(ctx context.Context, kind string, seq int64) error
+	// the number seq to a record of the kind, the last of a step of that many changes.
+	// nil: no checks are made here.
+	Await func(ctx context.Context, kind string, seq int64, changes int) error
 	// Changed counts a change of a record that was made; nil counts nothing.
 	Changed func(audit.Action)
 
@@ -149,19 +150,25 @@ func (s *Service) RefuseUnknown(action audit.Action, via audit.Via, client authz
 // in this process before it is reported.
 func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Action, record string, seq int64, err error) error {
 	if err == nil {
-		if s.Await == nil || seq == 0 {
-			return nil
-		}
-		if err := s.Await(ctx, action.Kind(), seq); err != nil {
-			return &Error{Code: StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
-		}
-		return nil
+		return s.inForce(ctx, action, seq, 1)
 	}
 	err = asError(err)
 	if e := AsError(err); e.IsRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
+}
+
+// inForce returns once the last of the changes is in force in this process, or why it
+// is not yet.
+func (s *Service) inForce(ctx context.Context, action audit.Action, seq int64, changes int) error {
+	if s.Await == nil || seq == 0 {
+		return nil
+	}
+	if err := s.Await(ctx, action.Kind(), seq, changes); err != nil {
+		return &Error{Code: StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
+	}
+	return nil
 }
 
 // keyRules are what the state of a key depends on now.

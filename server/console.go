@@ -63,8 +63,8 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 	return actor, nil
 }
 
-// countUnknown counts a denied request for the audit log, unless the caller is known or it
-// is not the caller's fault.
+// countUnknown counts a denied request for the audit log, unless the caller is known, and
+// over its rate limit, or the denial is not the caller's fault.
 func (s *Server) countUnknown(service *manage.Service, r *authz.Request, d *authz.Decision) {
 	action := audit.UnknownCredential
 	switch {

@@ -93,7 +93,10 @@ func TestAuditEntriesOfUnknownClients(t *testing.T) {
 		c.call("kw_00000000000000000000000000000000000000", "POST", "/keys", "{}")
 	}
 	c.call(c.admin, "GET", "/keys/a%2fb", "")
-	c.must("GET", "/me", "")
+	limited := c.must("POST", "/keys", `{"name": "x", "rate": "1/h"}`).body["key"].(string)
+	if first, second := c.call(limited, "GET", "/me", ""), c.call(limited, "GET", "/me", ""); first.status != 200 || second.status != 429 {
+		t.Errorf("%d, then %d", first.status, second.status)
+	}
 	if items := c.must("GET", "/audit?action=unknown.credential", "").body["items"].([]any); len(items) != 0 {
 		t.Errorf("before the minute is over: %v", items)
 	}

@@ -197,9 +197,11 @@ func TestKeep(t *testing.T) {
 }
 
 // TestForeignPartStays: a file that is not a copy of the log is not replaced, and the
-// log goes on.
+// log goes on. It is begun again after a minute.
 func TestForeignPartStays(t *testing.T) {
+	now := startOfTime
 	a := partedOn(newMemFS())
+	a.log.parts.now = func() time.Time { return now }
 	path := partOf(auditPath, 1).path
 	for i := range int64(3) {
 		if i == 1 {
@@ -211,6 +213,14 @@ func TestForeignPartStays(t *testing.T) {
 	}
 	if string(a.files.entries[path].data) != "of another log\n" {
 		t.Error("it was replaced")
+	}
+	for passed, want := range map[time.Duration]int{rotateAgain - 1: 1, rotateAgain: 2} {
+		now = startOfTime.Add(passed)
+		other := partedOn(a.files.clone())
+		other.log.parts.now, other.log.parts.failed = a.log.parts.now, a.log.parts.failed
+		if _, err := other.create("x"); err != nil || len(other.partsOf(t)) != want {
+			t.Errorf("after %v: %d parts, %v", passed, len(other.partsOf(t)), err)
+		}
 	}
 }
 

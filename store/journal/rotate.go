@@ -66,7 +66,7 @@ func (t *LineTransaction) copyTo(to string) error {
 	if err != nil {
 		return errors.Join(err, files.Remove(temp))
 	}
-	return files.SyncDir(filepath.Dir(to))
+	return files.SyncDir(filepath.Dir(to)) // before the path names a file without the lines
 }
 
 const copySuffix = ".part"

@@ -90,16 +90,28 @@ func writeEntries(w io.Writer, entries []audit.Entry) {
 		row("TIME", "ACTOR", "VIA", "ACTION", "TARGET", "OUTCOME", "CHANGES")
 		for i := range entries {
 			e := &entries[i]
-			row(command.Instant(e.Time), command.OrDash(e.Actor), command.OrDash(string(e.Via)), command.OrDash(string(e.Action)), command.OrDash(e.Record), outcomeOf(e), changesOf(e))
+			row(command.Instant(e.Time), command.OrDash(actorOf(e)), command.OrDash(string(e.Via)), command.OrDash(string(e.Action)), command.OrDash(e.Record), outcomeOf(e), changesOf(e))
 		}
 	})
 }
 
-func outcomeOf(e *audit.Entry) string {
-	if e.Reason == "" {
-		return command.OrDash(string(e.Outcome))
+// actorOf is the actor, or the address of a client that is not authenticated.
+func actorOf(e *audit.Entry) string {
+	if e.Actor == "" {
+		return e.Address
 	}
-	return fmt.Sprintf("%s: %s", store.Shown(string(e.Outcome)), store.Shown(e.Reason))
+	return e.Actor
+}
+
+func outcomeOf(e *audit.Entry) string {
+	text := string(e.Outcome)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	if e.Count > 1 {
+		text += fmt.Sprintf(" (%d times)", e.Count)
+	}
+	return command.OrDash(text)
 }
 
 func changesOf(e *audit.Entry) string {
