@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"manage/access":            {"keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/store", "keyward/store/audit"},
 	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/refusals", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
 	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/registry", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
-	"manage/client":            {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
+	"manage/client":            {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
 	"reuse":                    {},

@@ -34,6 +34,7 @@ func newInstallation(t *testing.T) *installation {
 listen: {grpc: "", http: "", console: "127.0.0.1:0", admin: "unix://DIR/admin.sock"}
 keys: {file: DIR/keys.jsonl, max_age: 400d}
 users: {file: DIR/users.jsonl}
+projects: {file: DIR/projects.jsonl}
 revocations: {file: DIR/revocations.jsonl}
 audit: {file: DIR/audit.jsonl}
 state: {file: DIR/keyward.db}
@@ -196,8 +197,20 @@ func TestBothWays(t *testing.T) {
 		{"", "user|list", 0},
 		{"", "user|list|--json", 0},
 
-		{"", "key|create|--name|ci|--user|alice|--scope|read|--path|/a|--expires|" + future + "|--rate|5/h|--json", 0},            // ID2
-		{"", "key|create|--name|cron|--owner|ops|--description|nightly|--not-before|" + future + "|--cidr|127.0.0.0/8|--json", 0}, // ID3
+		{"", "project|create|shop|--description|The shop|--member|alice|--member|bob", 0},
+		{"", "project|create|empty|--json", 0},
+		{"", "project|create|shop", 1},
+		{"", "project|create|a\u200bb", 2},
+		{"", "project|create|x|--member|stranger", 2},
+		{"", "project|list", 0},
+		{"", "project|list|--member|bob|--json", 0},
+		{"", "project|list|--query|emp", 0},
+		{"", "project|show|shop|--json", 0},
+		{"", "project|show|nothing", 1},
+		{"", "key|create|--name|x|--project|nothing", 2},
+
+		{"", "key|create|--name|ci|--project|shop|--user|alice|--scope|read|--path|/a|--expires|" + future + "|--rate|5/h|--json", 0}, // ID2
+		{"", "key|create|--name|cron|--owner|ops|--description|nightly|--not-before|" + future + "|--cidr|127.0.0.0/8|--json", 0},     // ID3
 		{"", "key|create|--name|plain|--no-scopes", 0},
 		{"", "key|create|--name|hex|--format|hex|--json", 0}, // ID4
 		{"", "key|create", 2},
@@ -266,13 +279,16 @@ func TestBothWays(t *testing.T) {
 		{"x", "key|import|--rate|often", 2},
 		{"", "key|list", 0},
 
-		{"", "user|delete|bob|nobody", 1},
+		{"", "project|delete|empty", 0},
+		{"", "project|delete|shop|nothing", 1}, // it has keys
+		{"", "project|list", 0},
+		{"", "user|delete|bob|stranger", 1},
 		{"", "user|delete|alice|--json", 0},
 		{"", "key|list", 0},
 		{"", "user|list", 0},
 		{"", "audit|list", 0},
 		{"", "audit|list|--target|ID2|--action|key.rotate", 0},
-		{"", "audit|list|--since|1h|--actor|nobody|--json", 0},
+		{"", "audit|list|--since|1h|--actor|stranger|--json", 0},
 		{"", "audit|list|--action|key.steal", 2},
 	} {
 		var got [2]string

@@ -38,6 +38,7 @@ func TestFilesOrServer(t *testing.T) {
 	}{
 		{"key list" + flags, false, command.Refused, served},
 		{"user list" + flags, false, command.Refused, served},
+		{"project list" + flags, false, command.Refused, served},
 		{"audit list" + flags, false, command.Refused, served},
 		{"token revoke --jti t" + flags, false, command.Refused, served},
 		{"limits show k_0123456789aB" + flags, false, command.Refused, served},
@@ -59,6 +60,8 @@ func TestFilesOrServer(t *testing.T) {
 		{"key list --usage u" + flags, false, command.BadUsage, "--usage is for work on files"},
 		{"key revoke k_0123456789aB --start-over" + flags, false, command.BadUsage, "--start-over is for work on files"},
 		{"user list --config keyward.yaml" + flags, false, command.BadUsage, "--config is for work on files"},
+		{"project list --file p.jsonl" + flags, false, command.BadUsage, "--file is for work on files"},
+		{"project delete p --start-over" + flags, false, command.BadUsage, "--start-over is for work on files"},
 		{"user set bob --start-over" + flags, false, command.BadUsage, "--start-over is for work on files"},
 		{"token revoke --jti t --file r.jsonl" + flags, false, command.BadUsage, "--file is for work on files"},
 		{"audit list --file audit.jsonl" + flags, false, command.BadUsage, "--file is for work on files"},
