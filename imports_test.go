@@ -60,16 +60,18 @@ var allowed = map[string][]string{
 	"manage/fault":             {"keyward/store"},
 	"manage/registry":          {"keyward/manage/access", "keyward/manage/fault", "keyward/store", "keyward/store/audit"},
 	"manage/access":            {"keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/store", "keyward/store/audit"},
+	"manage/session":           {"keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/manage/access", "keyward/manage/state", "keyward/store"},
 	"manage":                   {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/refusals", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
-	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/registry", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
+	"manage/account":           {"keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit"},
+	"manage/api":               {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/registry", "keyward/manage/session", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"manage/client":            {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
 	"filecheck":                {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                {},
 	"reuse":                    {},
-	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
+	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/session", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
-	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/api", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
+	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/api", "keyward/manage/session", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 	"explain":         {"keyward/authz", "keyward/chars"},
 	"manage/denials":  {"keyward/apikey", "keyward/authz", "keyward/explain"},
@@ -137,7 +139,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/auditindex", "store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

@@ -18,14 +18,18 @@ import (
 func TestAuthMethodCounterparts(t *testing.T) {
 	constants := constantsOf(t, "authz/authmethod.go", "AuthMethod")
 	used := authzNames(t, "verifier")
+	console := authzNames(t, "manage")
 	for _, kind := range authz.AuthMethods() {
 		name := constants[kind.Method]
-		if len(kind.Schemes) > 0 && !used[name] {
+		if len(kind.Schemes) > 0 && !kind.Console && !used[name] {
 			t.Errorf("no verifier makes a principal of authz.%s: add its file to verifier, and its place in the chain where the server builds it", name)
 		}
+		if kind.Console && !console[name] {
+			t.Errorf("nothing below manage makes a principal of authz.%s", name)
+		}
 		route := "credentials: [" + kind.Name + "]"
-		if err := parses("routes: [{path: /a, " + route + "}]"); (err == nil) != (len(kind.Schemes) > 0) {
-			t.Errorf("a route with %s: %v; config/routes.go takes the kinds that have a scheme", route, err)
+		if err := parses("routes: [{path: /a, " + route + "}]"); (err == nil) != (len(kind.Schemes) > 0 && !kind.Console) {
+			t.Errorf("a route with %s: %v; config/routes.go takes the kinds that have a scheme and are not the console's", route, err)
 		}
 		if err := parses("rate_limits: {" + kind.Name + ": 10/s}"); err != nil {
 			t.Errorf("a limit of %s: %v; config/limits.go takes all kinds", kind.Name, err)

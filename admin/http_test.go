@@ -79,7 +79,7 @@ func TestRateLimited(t *testing.T) {
 		}
 		m.Observe(&authz.Request{}, d)
 	}
-	all := []authz.AuthMethod{authz.AuthMethodNone, authz.AuthMethodAnonymous, authz.AuthMethodAPIKey, authz.AuthMethodBasic, authz.AuthMethodJWT, authz.AuthMethodOAuth}
+	all := []authz.AuthMethod{authz.AuthMethodNone, authz.AuthMethodAnonymous, authz.AuthMethodAPIKey, authz.AuthMethodBasic, authz.AuthMethodJWT, authz.AuthMethodOAuth, authz.AuthMethodSession}
 	for i, method := range all {
 		for range i + 1 {
 			observe(authz.RateLimited, method)
@@ -104,7 +104,7 @@ func TestRateLimited(t *testing.T) {
 	// Each limit that can be a shadow limit has a series before its first
 	// event.
 	want := map[string]float64{"keyward_rate_limit_shadowed_total route": 2, "keyward_rate_limit_shadowed_total failed": 0}
-	for i, name := range []string{"none", "anonymous", "api_key", "basic", "jwt", "oauth"} {
+	for i, name := range []string{"none", "anonymous", "api_key", "basic", "jwt", "oauth", "session"} {
 		want["keyward_rate_limited_total "+name] = float64(i + 1)
 		if name != "none" {
 			want["keyward_rate_limit_shadowed_total "+name] = 0

@@ -13,6 +13,7 @@ const (
 	AuthMethodJWT
 	AuthMethodOAuth
 	AuthMethodAnonymous // the request needed no credential
+	AuthMethodSession   // a login to the console, for its own listener alone
 
 	AuthMethodCount
 )
@@ -26,14 +27,18 @@ type AuthMethodInfo struct {
 	// Schemes are the schemes in which credentials of the kind are sent. It is
 	// empty for a kind without a credential.
 	Schemes []CredentialScheme
+	// Console is a kind that only the console's listener takes: no route can
+	// accept it.
+	Console bool
 }
 
 var authMethods = [AuthMethodCount]AuthMethodInfo{
-	AuthMethodAPIKey:    {AuthMethodAPIKey, "api_key", []CredentialScheme{SchemeAPIKey, SchemeBearer, SchemeBasic}},
-	AuthMethodBasic:     {AuthMethodBasic, "basic", []CredentialScheme{SchemeBasic}},
-	AuthMethodJWT:       {AuthMethodJWT, "jwt", []CredentialScheme{SchemeBearer}},
-	AuthMethodOAuth:     {AuthMethodOAuth, "oauth", []CredentialScheme{SchemeBearer}},
-	AuthMethodAnonymous: {AuthMethodAnonymous, "anonymous", nil},
+	AuthMethodAPIKey:    {Method: AuthMethodAPIKey, Name: "api_key", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer, SchemeBasic}},
+	AuthMethodBasic:     {Method: AuthMethodBasic, Name: "basic", Schemes: []CredentialScheme{SchemeBasic}},
+	AuthMethodJWT:       {Method: AuthMethodJWT, Name: "jwt", Schemes: []CredentialScheme{SchemeBearer}},
+	AuthMethodOAuth:     {Method: AuthMethodOAuth, Name: "oauth", Schemes: []CredentialScheme{SchemeBearer}},
+	AuthMethodAnonymous: {Method: AuthMethodAnonymous, Name: "anonymous"},
+	AuthMethodSession:   {Method: AuthMethodSession, Name: "session", Schemes: []CredentialScheme{SchemeSession}, Console: true},
 }
 
 // AuthMethods returns the table, without a row for AuthMethodNone. The caller

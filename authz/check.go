@@ -102,30 +102,12 @@ func (c *Checker) Check(ctx context.Context, r *Request) *Decision {
 	return c.finish(r, d)
 }
 
-// Authenticate checks the request's credential alone, for a caller that asks
-// about its own credential. Route, path, scope and rate do not matter. An allow
-// has the principal, and nothing to set or to remove.
-func (c *Checker) Authenticate(ctx context.Context, r *Request) *Decision {
-	d := c.newDecision(r)
-	d.Reason = c.authenticate(ctx, r, d)
-	return c.finish(r, d)
-}
-
 // Refuse denies a request that could not be read completely, and notifies the
 // observers.
 func (c *Checker) Refuse(r *Request, reason Reason, cause error) *Decision {
 	d := c.newDecision(r)
 	d.Reason = c.deny(r, d, "read", reason, cause)
 	return c.finish(r, d)
-}
-
-// RecordFailure counts the request as one with an invalid credential, for a caller
-// that tried one in another way than by presenting it.
-func (c *Checker) RecordFailure(ctx context.Context, r *Request) {
-	if c.cfg.Limiter != nil {
-		r.trustedHops = c.cfg.TrustedHops
-		c.cfg.Limiter.RecordFailure(ctx, r, c.cfg.Now())
-	}
 }
 
 // newDecision returns a decision that denies.
@@ -189,7 +171,7 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 	case reason != OK:
 		return c.deny(r, d, "credential", reason, nil)
 	}
-	p, reason, err := c.verify(ctx, r, d)
+	p, reason, err := c.verify(ctx, r, d, c.cfg.Verifier)
 	if d.Principal = p; reason != OK {
 		return c.deny(r, d, "credential", reason, err)
 	}
@@ -197,25 +179,6 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 		return c.deny(r, d, "policy", reason, nil)
 	}
 	return c.allow(ctx, r, d, OK, p)
-}
-
-// authenticate is evaluate without the steps that depend on the route.
-func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (reason Reason) {
-	defer recoverToDenial(d, &reason)
-	if reason, err := c.checkReady(ctx); reason != OK {
-		return c.deny(r, d, "ready", reason, err)
-	}
-	if !c.schemeAllowed(r) {
-		return c.deny(r, d, "https", HTTPSRequired, nil)
-	}
-	if reason := c.cfg.Sources.read(r); reason != OK {
-		return c.deny(r, d, "credential", reason, nil)
-	}
-	p, reason, err := c.verify(ctx, r, d)
-	if d.Principal = p; reason != OK {
-		return c.deny(r, d, "credential", reason, err)
-	}
-	return OK
 }
 
 // checkQueryRemovable denies a request whose query credential the proxy cannot
@@ -260,12 +223,12 @@ func recoverToDenial(d *Decision, reason *Reason) {
 	}
 }
 
-// verify asks the verifier for the principal, unless the client has failed too
+// verify asks v for the principal, unless the client has failed too
 // often. It counts a credential that is not valid.
-func (c *Checker) verify(ctx context.Context, r *Request, d *Decision) (*Principal, Reason, error) {
+func (c *Checker) verify(ctx context.Context, r *Request, d *Decision, v Verifier) (*Principal, Reason, error) {
 	r.credential.Bind(r)
 	if c.cfg.Limiter == nil {
-		return c.callVerifier(ctx, r, d.At)
+		return c.callVerifier(ctx, r, v, d.At)
 	}
 	quota, err := c.cfg.Limiter.AllowAttempt(ctx, r, d.At)
 	if err != nil {
@@ -275,7 +238,7 @@ func (c *Checker) verify(ctx context.Context, r *Request, d *Decision) (*Princip
 		d.Quota = quota
 		return nil, RateLimited, nil
 	}
-	p, reason, err := c.callVerifier(ctx, r, d.At)
+	p, reason, err := c.callVerifier(ctx, r, v, d.At)
 	if reason.Status() == 401 {
 		c.cfg.Limiter.RecordFailure(ctx, r, d.At)
 	}
@@ -283,8 +246,8 @@ func (c *Checker) verify(ctx context.Context, r *Request, d *Decision) (*Princip
 }
 
 // callVerifier turns the verifier's three outcomes into reasons.
-func (c *Checker) callVerifier(ctx context.Context, r *Request, now time.Time) (*Principal, Reason, error) {
-	p, err := c.cfg.Verifier.Verify(ctx, &r.credential, now)
+func (c *Checker) callVerifier(ctx context.Context, r *Request, v Verifier, now time.Time) (*Principal, Reason, error) {
+	p, err := v.Verify(ctx, &r.credential, now)
 	switch invalid, ok := errors.AsType[*CredentialError](err); {
 	case err == nil && p != nil && p.AuthMethod != AuthMethodNone:
 		if r.Trace != nil { // most requests do not pay for building the text

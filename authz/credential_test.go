@@ -136,7 +136,7 @@ func TestDisabledSchemesAreUnsupported(t *testing.T) {
 	if got := (&CredentialSources{}).read(&nameless); got != NoCredential {
 		t.Errorf("nothing enabled, and values without names: %s, want no_credential", got)
 	}
-	if _, found := (&CredentialSources{}).cutCookie(&nameless); found || (&CredentialSources{}).inQuery(nameless.Target) {
+	if _, found := cutCookies(&nameless, ""); found || (&CredentialSources{}).inQuery(nameless.Target) {
 		t.Error("nothing is enabled, but a query parameter is removed")
 	}
 	blank := Request{Headers: []Header{{"cookie", "session="}, {"authorization", "Bearer abc"}}}
@@ -161,7 +161,7 @@ func TestCutCookie(t *testing.T) {
 	}
 	for _, test := range tests {
 		r := Request{Headers: []Header{{"cookie", test.line}}}
-		rest, found := vectorSources.cutCookie(&r)
+		rest, found := cutCookies(&r, vectorSources.Cookie)
 		if !found {
 			rest = test.line
 		}
@@ -173,7 +173,7 @@ func TestCutCookie(t *testing.T) {
 
 func TestCutCookieOfSeveralLines(t *testing.T) {
 	r := Request{Headers: []Header{{"cookie", "a=1; session="}, {"x", "session=s"}, {"cookie", "session=s; b=2"}}}
-	if rest, found := vectorSources.cutCookie(&r); !found || rest != "a=1; b=2" {
+	if rest, found := cutCookies(&r, vectorSources.Cookie); !found || rest != "a=1; b=2" {
 		t.Errorf("left %q, %v", rest, found)
 	}
 }

@@ -83,6 +83,10 @@ func (r *Request) PathAsSent() string {
 	return path
 }
 
+// Credential returns the credential that the request presents, for a caller that is
+// given a decision about it. It is empty if the request was denied before it was read.
+func (r *Request) Credential() Credential { return r.credential }
+
 // isPreflight reports whether this is a CORS preflight request as the Fetch
 // standard defines it. Any other OPTIONS request is treated like all others.
 func (r *Request) isPreflight() bool {

@@ -10,10 +10,11 @@ type CredentialScheme uint8
 // extauthz/challenge.go has the challenge of each scheme that Authorization
 // carries.
 const (
-	SchemeNone   CredentialScheme = iota
-	SchemeBearer                  // RFC 6750: Authorization, or the cookie
-	SchemeBasic                   // RFC 7617: user and password
-	SchemeAPIKey                  // an API key by itself: in its own header, or in the query
+	SchemeNone    CredentialScheme = iota
+	SchemeBearer                   // RFC 6750: Authorization, or the cookie
+	SchemeBasic                    // RFC 7617: user and password
+	SchemeAPIKey                   // an API key by itself: in its own header, or in the query
+	SchemeSession                  // a session of the console, in its cookie
 
 	CredentialSchemeCount
 )
@@ -30,9 +31,10 @@ type CredentialSchemeInfo struct {
 }
 
 var credentialSchemes = [CredentialSchemeCount]CredentialSchemeInfo{
-	SchemeBearer: {SchemeBearer, "bearer", parseBearer},
-	SchemeBasic:  {SchemeBasic, "basic", parseBasic},
-	SchemeAPIKey: {Scheme: SchemeAPIKey},
+	SchemeBearer:  {SchemeBearer, "bearer", parseBearer},
+	SchemeBasic:   {SchemeBasic, "basic", parseBasic},
+	SchemeAPIKey:  {Scheme: SchemeAPIKey},
+	SchemeSession: {Scheme: SchemeSession},
 }
 
 // CredentialSchemes returns the table, without a row for SchemeNone. The caller

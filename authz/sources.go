@@ -7,12 +7,17 @@ import (
 	"keyward/chars"
 )
 
+// OwnCookiePrefix is what the names of Keyward's own cookies begin with: those of the
+// sessions of its console. No upstream gets them.
+const OwnCookiePrefix = "__Host-keyward-"
+
 // CredentialSources says where a request may carry a credential. The zero value
 // reads only Authorization and accepts no scheme.
 type CredentialSources struct {
 	Schemes SchemeSet // accepted in Authorization
 	Header  string    // name of the API key header, lower case; "" for none
 	Cookie  string    // name of the cookie with a Bearer token; "" for none
+	Session string    // name of the cookie with a session of the console; "" for none
 	Query   string    // name of the query parameter; "" for none
 
 	// Reserved are query parameters that do not carry a credential. If one
@@ -32,7 +37,10 @@ func (s *CredentialSources) read(r *Request) Reason {
 			found.add(inAuthorization, h.Value, parseAuthorization)
 		case "cookie":
 			if s.Cookie != "" {
-				found.addCookies(h.Value, s.Cookie)
+				found.addCookies(h.Value, s.Cookie, parseCookie)
+			}
+			if s.Session != "" {
+				found.addCookies(h.Value, s.Session, parseSession)
 			}
 		default:
 			if h.Name == s.Header && s.Header != "" {
@@ -100,10 +108,10 @@ func (c *candidates) add(in place, value string, parse func(string) (Credential,
 
 // addCookies records the pairs of a Cookie line (RFC 6265 section 4.2.1) that
 // have the name.
-func (c *candidates) addCookies(line, name string) {
+func (c *candidates) addCookies(line, name string, parse func(string) (Credential, Reason)) {
 	for pair := range strings.SplitSeq(line, ";") {
 		if value, ok := cookieValue(pair, name); ok {
-			c.add(inCookie, value, parseCookie)
+			c.add(inCookie, value, parse)
 		}
 	}
 }
@@ -118,6 +126,16 @@ func parseCookie(value string) (Credential, Reason) {
 		return Credential{}, MalformedCredential
 	}
 	return parseBearer(value)
+}
+
+// parseSession parses the value of a session's cookie, which is never a key or a
+// token: each verifier sees its own scheme.
+func parseSession(value string) (Credential, Reason) {
+	c, reason := parseCookie(value)
+	if reason == OK {
+		c.Scheme = SchemeSession
+	}
+	return c, reason
 }
 
 // readQuery records credential and reserved parameters. Only some servers
@@ -187,11 +205,11 @@ func (s *CredentialSources) credentialHeaders() []string {
 	return []string{"authorization"}
 }
 
-// cutCookie returns the request's cookies without the credential's, and whether
-// that was present. It also drops pairs that are not legal text, since no proxy
-// could set them.
-func (s *CredentialSources) cutCookie(r *Request) (rest string, found bool) {
-	if s.Cookie == "" {
+// cutCookies returns the request's cookies without those of that name, "" for none, and
+// without Keyward's own, and whether there were any of these. It also drops pairs that
+// are not legal text, since no proxy could set them.
+func cutCookies(r *Request, name string) (rest string, found bool) {
+	if name == "" && !hasOwnCookie(r) {
 		return "", false
 	}
 	var kept []string
@@ -200,14 +218,26 @@ func (s *CredentialSources) cutCookie(r *Request) (rest string, found bool) {
 			continue
 		}
 		for pair := range strings.SplitSeq(r.Headers[i].Value, ";") {
-			if _, ours := cookieValue(pair, s.Cookie); ours {
+			pair = strings.Trim(pair, " \t")
+			_, credential := cookieValue(pair, name)
+			if name != "" && credential || strings.HasPrefix(pair, OwnCookiePrefix) {
 				found = true
-			} else if pair = strings.Trim(pair, " \t"); pair != "" && chars.IsPlain(pair) {
+			} else if pair != "" && chars.IsPlain(pair) {
 				kept = append(kept, pair)
 			}
 		}
 	}
 	return strings.Join(kept, "; "), found
+}
+
+// hasOwnCookie reports whether the request may have a cookie of Keyward's own.
+func hasOwnCookie(r *Request) bool {
+	for i := range r.Headers {
+		if r.Headers[i].Name == "cookie" && strings.Contains(r.Headers[i].Value, OwnCookiePrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // inQuery reports whether the target has the credential's query parameter.

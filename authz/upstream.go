@@ -11,13 +11,17 @@ func (c *Checker) Overrides() []string { return c.cfg.Overrides }
 // the forwarded request, and the query parameter that it removes.
 func (c *Checker) prepareUpstream(r *Request, d *Decision) {
 	c.cfg.Identity.apply(d.Principal, r)
+	cookie := c.cfg.Sources.Cookie
+	if d.Route.ForwardCredentials {
+		cookie = ""
+	}
+	if rest, found := cutCookies(r, cookie); found && rest != "" {
+		r.set = append(r.set, Header{"cookie", rest})
+	} else if found {
+		r.remove = append(r.remove, "cookie")
+	}
 	if !d.Route.ForwardCredentials {
 		r.remove = append(r.remove, c.credentialHeaders...)
-		if rest, found := c.cfg.Sources.cutCookie(r); found && rest != "" {
-			r.set = append(r.set, Header{"cookie", rest})
-		} else if found {
-			r.remove = append(r.remove, "cookie")
-		}
 		if c.cfg.Sources.inQuery(r.Target) {
 			d.RemoveQuery = c.cfg.Sources.Query
 		}
@@ -31,3 +35,49 @@ func (c *Checker) prepareUpstream(r *Request, d *Decision) {
 func (c *Checker) HasAliasedHeader(r *Request) bool {
 	return slices.ContainsFunc(r.Headers, func(h Header) bool { return c.cfg.Identity.isAlias(h.Name) })
 }
+
+// UpstreamOverrides returns the request headers, in lower case, from which some
+// upstreams take another method, path or host than the request line and Host
+// have. No check covers these, so every allow removes them. The shipped proxy
+// configurations remove them too; a test compares those with this list. The
+// headers of the client's address and scheme (X-Forwarded-For, -Proto, -Port)
+// are not in the list: proxies set them, and they do not change what was
+// checked.
+func UpstreamOverrides() []string {
+	return slices.Concat(methodOverrides, pathOverrides, hostOverrides)
+}
+
+var (
+	methodOverrides = []string{
+		"x-http-method-override", // Rack, Rails, Symfony, Laravel, Yii, ASP.NET Core, Slim, Plack
+		"x-http-method",          // OData, Express
+		"x-method-override",      // Express
+		"x-original-method",
+		"x-forwarded-method",
+	}
+	pathOverrides = []string{
+		"x-original-url", // IIS, Symfony, Zend, Yii
+		"x-rewrite-url",  // IIS, Symfony, Zend, Yii
+		"x-original-uri",
+		"x-original-path",
+		"x-forwarded-uri",
+		"x-forwarded-url",
+		"x-forwarded-path",
+		"x-forwarded-prefix", // Spring, ASP.NET Core, Symfony, Werkzeug
+		"x-forwarded-script-name",
+		"x-script-name", // mod_wsgi, Flask
+		"script-name",   // Gunicorn
+		"path-info",     // Gunicorn
+		"x-envoy-original-path",
+		"x-waws-unencoded-url", // Azure App Service
+		"x-ms-original-url",    // Azure Functions
+	}
+	hostOverrides = []string{
+		"forwarded", // RFC 7239
+		"x-forwarded-host",
+		"x-forwarded-server", // Jetty
+		"x-original-host",
+		"x-host", // mod_wsgi
+		"x-http-host-override",
+	}
+)

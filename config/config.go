@@ -58,6 +58,7 @@ type Config struct {
 	Cache          Cache
 	Usage          Usage
 	State          State
+	Console        Console
 	RateLimits     RateLimits
 	Tracing        Tracing
 	Log            Log
@@ -187,6 +188,7 @@ func Default() *Config {
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
 		Audit:             Audit{Keep: 400 * 24 * time.Hour},
+		Console:           Console{Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}},
 		RateLimits: RateLimits{
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},

@@ -181,6 +181,7 @@ func TestEveryKey(t *testing.T) {
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		State:              State{"keyward.db"},
+		Console:            Console{"https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}},
 		Revocations:        Revocations{"r.jsonl"},
 		Projects:           Projects{"projects.jsonl"},
 		Audit:              Audit{"audit.jsonl", 90 * 24 * time.Hour},

@@ -77,21 +77,6 @@ func (d *decoder) keyPair(v value, pair *KeyPair, address string) {
 	}
 }
 
-// console checks what the console needs.
-func (d *decoder) console(root value, cfg *Config) {
-	if cfg.Listen.Console == "" {
-		return
-	}
-	for _, needed := range []struct{ key, file string }{{"keys.file", cfg.Keys.File}, {"users.file", cfg.Users.File}, {"audit.file", cfg.Audit.File}, {"state.file", cfg.State.File}} {
-		if needed.file == "" {
-			d.problem(root.Line, "listen.console needs %s", needed.key)
-		}
-	}
-	if !cfg.TLS.Console.Enabled() && !isLocal(cfg.Listen.Console) {
-		d.problem(root.Line, "listen.console is not a loopback address, so that it needs tls.console: keys would travel in the clear")
-	}
-}
-
 // isLocal reports whether only this machine can connect to the address.
 func isLocal(address string) bool {
 	if strings.HasPrefix(address, "unix://") {

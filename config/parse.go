@@ -39,6 +39,7 @@ func (d *decoder) config(root value, cfg *Config) {
 	d.mapping(root, fields{
 		{"listen", func(v value) { d.listen(v, &cfg.Listen) }},
 		{"tls", func(v value) { d.tls(v, cfg) }},
+		{"console", func(v value) { d.consoleSection(v, &cfg.Console, &cfg.Listen) }},
 		{"keys", func(v value) { d.keys(v, &cfg.Keys) }},
 		{"users", d.section(fields{{"file", d.filename(&cfg.Users.File)}})},
 		{"upstream_overrides", func(v value) { d.upstreamOverrides(v, cfg) }},

@@ -13,7 +13,7 @@ import (
 
 var (
 	errorStyles = stylesByName()
-	authMethods = authMethodsByName(func(m authz.AuthMethodInfo) bool { return len(m.Schemes) > 0 })
+	authMethods = authMethodsByName(func(m authz.AuthMethodInfo) bool { return len(m.Schemes) > 0 && !m.Console })
 )
 
 // authMethodsByName returns the kinds of credential for which wanted is true.

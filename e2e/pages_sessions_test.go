@@ -159,6 +159,10 @@ EOF
 		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,
 		replace: []string{ciKey, "$CI", healthKey, "$HEALTH"},
 	},
+	"docs/api.md: One-time links": {
+		before:  "managing\ncurl -sS $API/users -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"name\": \"alice\"}'\n",
+		replace: []string{"curl -s $LINK", "LINK=$(curl -s $API/users/alice/password -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"link\": true}' | sed 's/.*\"link\":\"\\([^\"]*\\)\".*/\\1/'); curl -sSf $LINK"},
+	},
 	"docs/commands.md: key rotate": {before: `BLOG=$(id $(new --name blog))`, replace: []string{blogKey, "$BLOG"}},
 	"docs/commands.md: key import": {
 		before: `
@@ -187,6 +191,7 @@ for _ in 1 2 3; do asking $KEY; done
 `,
 		replace: []string{"http://127.0.0.1:9194", "http://$CONSOLE", "limits show k_BwuzCnlTbTgT", "limits show --admin $FREE $ID", "k_BwuzCnlTbTgT", "$ID"},
 	},
+	"docs/commands.md: admin bootstrap": {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
 	"docs/commands.md: audit list": {
 		before: `
 configured

@@ -12,24 +12,34 @@ import (
 	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
+	"keyward/manage/account"
 	"keyward/manage/refusals"
+	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
 	"keyward/verifier"
+	"keyward/verifier/login"
 )
 
 // console is what the console listener serves by.
 type console struct {
-	service *manage.Service
-	files   *managedFiles
-	state   *managedState
-	handler extauthz.Handler
+	service  *manage.Service
+	accounts *account.Service
+	files    *managedFiles
+	state    *managedState
+	handler  extauthz.Handler
+
+	sessions session.Verifier
+	logins   *login.Authenticator
 }
 
 // Service returns the service that changes keys and users; nil without a console.
 func (s *Snapshot) Service() *manage.Service { return s.console.service }
+
+// Accounts returns the service by which people come in and go; nil without a console.
+func (s *Snapshot) Accounts() *account.Service { return s.console.accounts }
 
 // State returns what managing remembers that is not a record; nil without a console.
 func (s *Snapshot) State() *state.DB {
@@ -42,6 +52,9 @@ func (s *Snapshot) State() *state.DB {
 // Console returns what authenticates the callers of the management API. It decides
 // as all checks do, by routes of its own.
 func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
+
+// Origin returns where browsers find the console.
+func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
 
 // audited is the audit log, with the counts of refused calls that are written to it.
 type audited struct {
@@ -80,7 +93,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	file := s.cfg.State.File
+	file := stateConfig{s.cfg.State.File, s.cfg.Console.Session}
 	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openState(file, s.env.logger) })
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -95,6 +108,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	}
 	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
+	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: stores.Users}
 	s.console.service = manage.New(manage.Config{
 		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: s.passwordHasher(),
@@ -105,6 +119,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
 		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
 	return nil
 }
 
@@ -113,7 +128,8 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage.Stores {
 	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
 	if path := s.cfg.Revocations.File; path != "" {
-		stores.RevocationEditor = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path}).Editor(log)
+		revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path})
+		stores.Revocations, stores.RevocationEditor = revocations, revocations.Editor(log)
 	}
 	if path := s.cfg.Projects.File; path != "" {
 		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
@@ -122,8 +138,19 @@ func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage
 	return stores
 }
 
+// checkPassword returns the stored hash that the user's password matches, within the
+// limits of failed logins that hold for Basic credentials too.
+func (s *Snapshot) checkPassword(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error) {
+	account, err := s.console.logins.Authenticate(ctx, login.Attempt{User: user, Password: password, Client: client}, time.Now())
+	if err != nil {
+		return authz.Secret{}, err
+	}
+	return account.User.Password, nil
+}
+
 // assembleConsole makes the Checker of the console: the same credentials, limits and
-// observers as those of other checks, for API keys in Authorization alone.
+// observers as those of other checks, for API keys in Authorization and sessions in
+// their cookie alone.
 func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) error {
 	if s.cfg.Listen.Console == "" {
 		return nil
@@ -134,9 +161,11 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 		return err
 	}
 	checker, err := authz.NewChecker(authz.Config{
-		Limiter: limiter, Ready: s.stores.keysReady, Policy: consolePolicy{},
-		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
-		Verifier: verifier.Chain{own, own.Unprefixed()}, Identity: identity,
+		// The first administrator may come before the first key: a verifier that has
+		// nothing loaded says so itself.
+		Limiter: limiter, Ready: func() error { return nil }, Policy: consolePolicy{},
+		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Session: session.CookieName},
+		Verifier: verifier.Chain{s.console.sessions, own, own.Unprefixed()}, Identity: identity,
 		TrustedHops: s.cfg.ClientAddress.TrustedHops, Observers: s.observers(),
 		Now: time.Now, Since: time.Since, NewID: newDecisionID,
 	})
@@ -154,12 +183,12 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 	return nil
 }
 
-// consolePolicy is the policy of the console: every request needs an API key. What a
-// key may do behind the proxy, its paths and its project, does not matter here; what
-// it may manage is for manage.Service.
+// consolePolicy is the policy of the console: every request needs an API key or a
+// session. What a key may do behind the proxy, its paths and its project, does not
+// matter here; what the caller may manage is for manage.Service.
 type consolePolicy struct{}
 
-var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey}}
+var consoleRoute = authz.Route{Name: "console", Identity: "console", Auth: authz.AuthRequired, AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey, authz.AuthMethodSession}}
 
 // Route implements authz.Policy.
 func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Reason) {
@@ -168,10 +197,14 @@ func (consolePolicy) Route(*authz.Request, urlpath.Path) (*authz.Route, authz.Re
 
 // Authorize implements authz.Policy.
 func (consolePolicy) Authorize(p *authz.Principal, _ urlpath.Path, _ *authz.Route) authz.Reason {
-	if p == nil || p.AuthMethod != authz.AuthMethodAPIKey || p.KeyID == "" {
+	switch {
+	case p == nil:
+		return authz.WrongKind
+	case p.AuthMethod == authz.AuthMethodAPIKey && p.KeyID != "", p.AuthMethod == authz.AuthMethodSession && p.User != "":
+		return authz.OK
+	default:
 		return authz.WrongKind
 	}
-	return authz.OK
 }
 
 // How long a step waits to be in force in this process, and how much longer for each of
@@ -192,6 +225,8 @@ func (s *stores) await(ctx context.Context, kind string, seq int64, changes int)
 		applied = s.keys.applied
 	case kind == "user" && s.users != nil:
 		applied = s.users.applied
+	case kind == "revocation" && s.revocations != nil:
+		applied = s.revocations.applied
 	}
 	if applied == nil {
 		return nil

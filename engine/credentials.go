@@ -32,12 +32,15 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 	}
 	s.apiKey = keys.Verifier.(*verifier.APIKey)
 	chain := verifier.Chain{keys}
-	if s.cfg.Passwords {
+	if s.verifiesPasswords() {
 		passwords, err := s.verifierFor(verifierPassword, old, nil, s.passwords)
 		if err != nil {
 			return nil, err
 		}
-		chain = append(chain, passwords)
+		s.console.logins = passwords.Verifier.(*verifier.Basic).Logins()
+		if s.cfg.Passwords {
+			chain = append(chain, passwords)
+		}
 	}
 	if len(s.cfg.JWT) > 0 {
 		tokens, err := s.verifierFor(verifierJWT, old, s.cfg.JWT, s.tokens)

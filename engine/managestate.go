@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"keyward/config"
 	"keyward/manage/state"
 )
 
@@ -19,9 +20,15 @@ type managedState struct {
 	done sync.WaitGroup
 }
 
+// stateConfig is what the state file is opened by.
+type stateConfig struct {
+	path    string
+	session config.Session
+}
+
 // openState opens the state file.
-func openState(path string, log *slog.Logger) (*managedState, error) {
-	db, err := state.Open(context.Background(), state.Config{Path: path})
+func openState(cfg stateConfig, log *slog.Logger) (*managedState, error) {
+	db, err := state.Open(context.Background(), state.Config{Path: cfg.path, SessionIdle: cfg.session.Idle, SessionMax: cfg.session.Max})
 	if err != nil {
 		return nil, err
 	}

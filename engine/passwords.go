@@ -58,6 +58,11 @@ func (s *Snapshot) passwords(v *verifierEntry) error {
 	return nil
 }
 
+// verifiesPasswords reports whether checks take passwords, or the console does.
+func (s *Snapshot) verifiesPasswords() bool {
+	return s.cfg.Passwords || s.cfg.Listen.Console != "" && !s.env.dryRun
+}
+
 // dummyHashes returns hashes for unknown users: with the parameters of the file's,
 // or else with this program's own.
 func dummyHashes(users *keyindex.Users) (func(string) authz.Secret, error) {
@@ -86,7 +91,7 @@ type hashing struct {
 // it. It is kept for good: the next reload may want it again.
 func (s *Snapshot) openHashing(old *reuse.Generation) (err error) {
 	const name = "hashing"
-	if !s.cfg.Passwords {
+	if !s.verifiesPasswords() {
 		s.hashing, _ = reuse.Keep[*hashing](&s.generation, old, name)
 		return nil
 	}

@@ -76,7 +76,7 @@ func (s *Snapshot) openStores(old *reuse.Generation) error {
 	}
 	if path := s.cfg.Revocations.File; path != "" {
 		s.stores.revocations, errs[2] = reuse.Or(&s.generation, old, "revocations", path, func() (*followed[*keyindex.Revocations], error) {
-			return s.env.openRevocations(path)
+			return s.env.openRevocations(path, console)
 		})
 	}
 	return errors.Join(errs[:]...)
@@ -122,14 +122,21 @@ func (e *environment) openUsers(path string, console bool) (*followed[*keyindex.
 	return f, err
 }
 
-func (e *environment) openRevocations(path string) (*followed[*keyindex.Revocations], error) {
+func (e *environment) openRevocations(path string, console bool) (*followed[*keyindex.Revocations], error) {
 	revocations := keyindex.NewRevocations()
-	follower, err := filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
+	f := &followed[*keyindex.Revocations]{records: revocations}
+	var into store.Sink[store.Revocation] = revocations
+	if console {
+		f.applied = new(appliedSeq)
+		into = &countingSink[store.Revocation]{Sink: into, seqOf: func(r *store.Revocation) int64 { return r.Seq }, applied: f.applied}
+	}
+	var err error
+	f.follower, err = filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
 		Path: path, Observer: e.metrics.revocations, Log: e.logger,
 		// The first revocation makes the file, and is in force as soon as any other.
 		MissingOK: true, Settle: 10 * time.Millisecond,
-	}}.Follow(revocations)
-	return &followed[*keyindex.Revocations]{records: revocations, follower: follower}, err
+	}}.Follow(into)
+	return f, err
 }
 
 // keysReady returns why no request can be checked at all.

@@ -16,6 +16,14 @@ func (h *Handler) CheckManage(ctx context.Context, r *authz.Request, hr *http.Re
 	return h.Checker.Check(ctx, r)
 }
 
+// CheckManageSecret is CheckManage for a secret in the request's path, which v verifies:
+// a one-time link. Observers get target in place of the path.
+func (h *Handler) CheckManageSecret(ctx context.Context, r *authz.Request, hr *http.Request, target string, secret authz.Secret, v authz.Verifier) *authz.Decision {
+	h.fill(r, hr)
+	r.Transport, r.Target = authz.TransportManage, target
+	return h.Checker.AuthenticateSecret(ctx, r, secret, v)
+}
+
 // RecordFailure counts the request as one with an invalid credential, against the
 // limit of the client's address.
 func (h *Handler) RecordFailure(ctx context.Context, r *authz.Request, hr *http.Request) {

@@ -5,6 +5,6 @@
 // bypass.
 //
 // The package opens no socket and no file, and authenticates no one: an
-// [access.Actor] is made of a key or user whose credential was verified. It never has a
+// [access.Actor] is made of a key or session whose credential was verified. It never has a
 // secret but in the answer of the call that made it.
 package manage

@@ -21,6 +21,9 @@ const (
 	Invalid          = fault.Invalid
 	StoreUnavailable = fault.StoreUnavailable
 	AuditUnavailable = fault.AuditUnavailable
+	Reauthenticate   = fault.Reauthenticate
+	RateLimited      = fault.RateLimited
+	Overloaded       = fault.Overloaded
 )
 
 // AsError returns the Error in the chain of err; nil if there is none.

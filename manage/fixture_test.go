@@ -135,7 +135,7 @@ func (f *fixture) bySession(user string, granted ...string) access.Actor {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return access.SessionActor(&r, granted, testCall)
+	return access.SessionActor(&r, access.Session{ID: "s_1", Login: f.now(), Roles: granted, ByPassword: true}, testCall)
 }
 
 // entries are those of the audit log.

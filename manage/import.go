@@ -15,7 +15,7 @@ import (
 // MayImport refuses, and records, an actor who may not import: before it sends many
 // keys.
 func (s *Service) MayImport(ctx context.Context, a access.Actor) error {
-	return s.finish(ctx, a, audit.KeyImport, "", 0, mayImport(a))
+	return s.finish(ctx, a, audit.KeyImport, "", 0, s.mayImport(a))
 }
 
 // ReadKey reads the key of a line, for ImportKeys: the key itself, or hashed its hash.
@@ -33,7 +33,7 @@ func (s *Service) ReadKey(line int, text string, hashed bool, p *store.KeyParams
 // secret.
 func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	var records []store.KeyRecord
-	err := mayImport(a)
+	err := s.mayImport(a)
 	if err == nil {
 		err = s.checkImport(keys)
 	}
@@ -128,7 +128,7 @@ func lastSeq(records []store.KeyRecord) int64 {
 // needs keyward:admin.
 func (s *Service) ImportUsers(ctx context.Context, a access.Actor, users []store.ImportedUser) ([]store.UserRecord, error) {
 	var records []store.UserRecord
-	err := mayImport(a)
+	err := s.mayImport(a)
 	if err == nil && len(users) > 0 {
 		err = s.editUsers(ctx, a, func(tx store.Tx[store.UserRecord]) error {
 			records, err = s.putUsers(tx, a, users)

@@ -46,6 +46,9 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 			if err := s.mayHandOut(ctx, a, &r); err != nil {
 				return err
 			}
+			if err := s.mayMakeSecret(a, r.User); err != nil {
+				return err
+			}
 			if err := s.RequireProject(ctx, r.Project); err != nil {
 				return err
 			}
@@ -130,6 +133,11 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 			}
 			if !action.Ends() {
 				if err := s.mayHandOut(ctx, a, &after); err != nil {
+					return err
+				}
+			}
+			if action == audit.KeyRotate {
+				if err := s.mayMakeSecret(a, after.User); err != nil {
 					return err
 				}
 			}

@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -151,10 +152,15 @@ const maxReason = 255
 
 func checkReason(reason string) error {
 	var bad problems
-	if len(reason) > maxReason {
-		bad.add("/reason", "has more than %d bytes", maxReason)
-	}
+	bad.check("/reason", tooLong(reason))
 	return bad.err()
+}
+
+func tooLong(reason string) error {
+	if len(reason) > maxReason {
+		return fmt.Errorf("has more than %d bytes", maxReason)
+	}
+	return nil
 }
 
 // checkSettings adds what is wrong with what a key may do and when.

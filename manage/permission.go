@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"time"
 
 	"keyward/manage/access"
 	"keyward/store"
@@ -61,6 +62,20 @@ func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRe
 	return s.managesForUser(r)
 }
 
+// reauthenticateAfter is how long after its login a session may be shown secrets of
+// others, or set them: a browser that was left alone must not give away access that
+// lasts.
+const reauthenticateAfter = 15 * time.Minute
+
+// mayMakeSecret refuses an actor whose session is too old to make a secret for the
+// user, unless that is its own; "" is another or no user.
+func (s *Service) mayMakeSecret(a access.Actor, user string) error {
+	if user != "" && user == a.User() || a.LoggedInWithin(reauthenticateAfter, s.Now()) {
+		return nil
+	}
+	return refuse(Reauthenticate, "a secret for others needs a login within the last %.0f minutes: log in again", reauthenticateAfter.Minutes())
+}
+
 // mayChangeUsers refuses an actor who may change no user, before it learns which
 // are there.
 func mayChangeUsers(a access.Actor) error {
@@ -94,9 +109,9 @@ func mayGrant(a access.Actor, r *store.UserRecord) error {
 }
 
 // mayImport refuses an actor who may not import records.
-func mayImport(a access.Actor) error {
+func (s *Service) mayImport(a access.Actor) error {
 	if a.Has(access.Admin) {
-		return nil
+		return s.mayMakeSecret(a, "")
 	}
 	return refuse(Forbidden, "an import needs the scope %s", access.ScopeAdmin)
 }

@@ -2,12 +2,23 @@ package manage
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"keyward/manage/access"
 	"keyward/store"
 	"keyward/store/audit"
 )
+
+// TokenRevocation says which tokens are revoked: exactly one by its id, those of a
+// session, those of a subject that were issued before a time, or all that were.
+type TokenRevocation struct {
+	TokenID, SessionID, Subject string
+	IssuedBefore                time.Time
+
+	Until  time.Time // when they all have expired; zero: not known, and the revocation stays
+	Reason string
+}
 
 // RevokeToken ends the token with that id, its jti. Like every revocation of tokens it
 // needs keyward:admin and is final.
@@ -28,19 +39,82 @@ func (s *Service) RevokeTokens(ctx context.Context, a access.Actor, before time.
 	return s.createRevocation(ctx, a, r, "/issued_before", err)
 }
 
+// Revoke ends the tokens that the revocation names.
+func (s *Service) Revoke(ctx context.Context, a access.Actor, which TokenRevocation) (store.Revocation, error) {
+	r, pointer, err := which.record()
+	if err == nil && !which.Until.IsZero() && (!which.Until.After(s.Now()) || !which.Until.After(which.IssuedBefore)) {
+		pointer, err = "/until", errUntil
+	}
+	if err == nil {
+		pointer, err = "/reason", tooLong(which.Reason)
+	}
+	r.Until, r.Reason = which.Until.UTC(), which.Reason
+	return s.createRevocation(ctx, a, r, pointer, err)
+}
+
+// record returns the revocation, or the member that is wrong.
+func (t TokenRevocation) record() (r store.Revocation, pointer string, err error) {
+	named := 0
+	for _, text := range []string{t.TokenID, t.SessionID, t.Subject} {
+		if text != "" {
+			named++
+		}
+	}
+	byTime := !t.IssuedBefore.IsZero()
+	switch {
+	case named > 1, named == 0 && !byTime, named == 1 && byTime != (t.Subject != ""):
+		err = errWhichTokens
+	case t.TokenID != "":
+		pointer = "/jti"
+		r, err = store.RevocationOfToken(t.TokenID)
+	case t.SessionID != "":
+		pointer = "/sid"
+		r, err = store.RevocationOfSession(t.SessionID)
+	case t.Subject != "":
+		pointer = "/subject"
+		r, err = store.RevocationOfSubject(t.Subject, t.IssuedBefore)
+	default:
+		pointer = "/issued_before"
+		r, err = store.RevocationOfAll(t.IssuedBefore)
+	}
+	return r, pointer, err
+}
+
+// ListRevocations returns a page of the revocations that the filter selects. It needs
+// keyward:read.
+func (s *Service) ListRevocations(ctx context.Context, a access.Actor, filter store.RevocationFilter, page store.Page) ([]store.Revocation, store.Cursor, error) {
+	if err := s.mayRead(ctx, a, access.Read, false, "revocations"); err != nil {
+		return nil, "", err
+	}
+	if s.Revocations == nil {
+		return nil, "", errNoRevocations
+	}
+	all, next, err := s.Revocations.List(ctx, filter, page)
+	return all, next, asListError(err)
+}
+
+var (
+	errNoRevocations = refuse(NotFound, "there are no revocations here: the configuration has no revocations.file")
+	errWhichTokens   = errors.New("wants one of: jti; sid; subject and issued_before; issued_before")
+	errUntil         = errors.New("is not after now and after issued_before")
+)
+
 // createRevocation writes the revocation unless invalid says why there can be none,
 // which is about the member that the pointer names.
 func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.Revocation, pointer string, invalid error) (store.Revocation, error) {
 	var bad problems
 	bad.check(pointer, invalid)
 	err := bad.err()
-	if !a.Has(access.Admin) {
+	switch {
+	case !a.Has(access.Admin):
 		err = refuse(Forbidden, "revoking tokens needs the scope %s", access.ScopeAdmin)
+	case s.RevocationEditor == nil:
+		err = errNoRevocations
 	}
-	target := r.TokenID + r.Subject
+	target := r.TokenID + r.SessionID + r.Subject
 	if err == nil {
 		err = s.editRevocations(ctx, a, func(tx store.Tx[store.Revocation]) error {
-			r.At = s.Now().UTC()
+			r.At, r.By = s.Now().UTC(), a.Creator()
 			tx.Put(&r, a.Entry(audit.RevocationCreate, target, revocationChanges(&r)))
 			return nil
 		})

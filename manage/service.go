@@ -26,6 +26,7 @@ type Stores struct {
 	Users      store.UserReader
 	UserEditor store.Editor[store.UserRecord]
 
+	Revocations      store.RevocationReader // nil: none can be made
 	RevocationEditor store.Editor[store.Revocation]
 
 	// Without them, the project of a key is only a name.

@@ -82,6 +82,9 @@ func (s *Service) checkUserPatch(ctx context.Context, a access.Actor, patch User
 	if err := bad.err(); err != nil || password == nil {
 		return "", err
 	}
+	if err := s.mayMakeSecret(a, ""); err != nil {
+		return "", err
+	}
 	return s.HashPassword(ctx, *password)
 }
 

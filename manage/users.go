@@ -8,7 +8,6 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
-	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -85,6 +84,9 @@ func (s *Service) checkUser(ctx context.Context, a access.Actor, in UserInput) (
 	if err := bad.err(); err != nil || in.Password == nil {
 		return "", err
 	}
+	if err := s.mayMakeSecret(a, in.Name); err != nil {
+		return "", err
+	}
 	return s.HashPassword(ctx, *in.Password)
 }
 
@@ -97,16 +99,6 @@ func checkService(r *store.UserRecord) error {
 		bad.add("/service", serviceUser)
 	}
 	return bad.err()
-}
-
-// minPassword is the shortest password that is set here, in bytes (NIST SP 800-63B).
-// Imported ones may be shorter.
-const minPassword = 8
-
-func checkPassword(bad *problems, password authz.Secret) {
-	if len(password.Reveal()) < minPassword || !passwordhash.ValidPassword(password) {
-		bad.add("/password", "is not %d to 72 bytes", minPassword)
-	}
 }
 
 // checkAccess adds the paths and scopes that a record cannot have, each by its place in
@@ -146,33 +138,6 @@ func orZero[T any](p *T) (value T) {
 		value = *p
 	}
 	return value
-}
-
-// SetPassword sets a user's password. It needs keyward:admin: with the password the
-// actor could act as the user.
-func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret) error {
-	if !a.Has(access.Admin) {
-		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin))
-	}
-	var bad problems
-	checkPassword(&bad, password)
-	err := bad.err()
-	var hash string
-	if err == nil {
-		hash, err = s.HashPassword(ctx, password)
-	}
-	if err != nil {
-		return s.finish(ctx, a, audit.UserPassword, ref.Name, 0, err)
-	}
-	_, err = s.changeUser(ctx, a, ref, audit.UserPassword, func(r *store.UserRecord, now time.Time) error {
-		if r.Unsupported {
-			return store.ErrUnsupported
-		}
-		r.Password = hash
-		r.EndLogins(now)
-		return nil
-	})
-	return err
 }
 
 // DeleteUser ends a user, and with it, in the same step, its keys and tokens. It
@@ -272,27 +237,4 @@ func putUser(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action,
 		tx.Put(after, a.Entry(action, after.Name, userChanges(before, after)))
 	}
 	return err
-}
-
-// keepAdministrator refuses a change that leaves no enabled administrator.
-func keepAdministrator(tx store.Tx[store.UserRecord], before, after *store.UserRecord) error {
-	if !administers(before) || administers(after) {
-		return nil
-	}
-	others := 0
-	err := tx.Each(func(r *store.UserRecord) error {
-		if r.Name != after.Name && administers(r) {
-			others++
-		}
-		return nil
-	})
-	if err == nil && others == 0 {
-		err = refuse(Conflict, "the last enabled administrator stays")
-	}
-	return err
-}
-
-// administers reports whether the user is an enabled administrator.
-func administers(r *store.UserRecord) bool {
-	return !r.Disabled && !r.Unsupported && r.Deleted.IsZero() && access.RolesOf(r.Scopes).Has(access.Admin)
 }

@@ -10,7 +10,9 @@ import (
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/account"
 	"keyward/manage/api"
+	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/store/audit"
 )
@@ -20,7 +22,8 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 	service := func() *manage.Service { return s.engine.Current().Service() }
 	return listenerOf(&http.Server{
 		Handler: limitStream(api.New(api.Config{
-			Service: service, State: func() *state.DB { return s.engine.Current().State() }, Authenticate: s.authenticate, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
+			Service: service, Accounts: func() *account.Service { return s.engine.Current().Accounts() }, State: func() *state.DB { return s.engine.Current().State() }, Origin: func() session.Origin { return s.engine.Current().Origin() },
+			Authenticate: s.authenticate, AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
 		}), consoleTimeout),
 		TLSConfig:         security,
 		ErrorLog:          s.errorLog(listenerConsole),
@@ -39,7 +42,8 @@ func (s *Server) consoleListener(security *tls.Config) *listener {
 const consoleTimeout = 30 * time.Second
 
 // authenticate returns the actor of a request to the management API: that of the key
-// in Authorization, which is checked as on every other listener.
+// in Authorization, which is checked as on every other listener, or of the session in
+// its cookie.
 func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 	var r authz.Request
 	current := s.engine.Current()
@@ -49,18 +53,29 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 		s.countUnknown(current.Service(), &r, d)
 		return access.Actor{}, denialOf(handler, &r, d)
 	}
-	call := access.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
-	call.Address, _ = netip.ParseAddr(string(r.Client()))
-	actor, err := current.Service().ActorOf(hr.Context(), d.Principal.KeyID, call)
+	var actor access.Actor
+	var err error
+	if call := callOf(&r); d.Principal.AuthMethod == authz.AuthMethodSession {
+		actor, err = current.Accounts().Actor(hr.Context(), r.Credential().Secret, call)
+	} else {
+		actor, err = current.Service().ActorOf(hr.Context(), d.Principal.KeyID, call)
+	}
 	if err != nil {
-		s.logger.Error("management API: the caller's record cannot be read", "key", d.Principal.KeyID, "error", err)
+		s.logger.Error("management API: the caller's record cannot be read", "subject", d.Principal.Subject(), "error", err)
 		return access.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
 	if actor.Name() == "" {
-		current.Service().RefuseUnknown(audit.UnknownCredential, call.Via, r.Client().Address(), authz.RevokedKey.String())
+		current.Service().RefuseUnknown(audit.UnknownCredential, audit.ViaAPI, r.Client().Address(), authz.RevokedKey.String())
 		return access.Actor{}, &api.Denial{Status: http.StatusUnauthorized, Detail: "the credential has ended"}
 	}
 	return actor, nil
+}
+
+// callOf is what the audit log says of the request.
+func callOf(r *authz.Request) access.Call {
+	call := access.Call{Via: audit.ViaAPI, RequestID: r.RequestID}
+	call.Address, _ = netip.ParseAddr(r.Client().Address().String())
+	return call
 }
 
 // countUnknown counts a denied request for the audit log, unless the caller is known, and

@@ -38,16 +38,27 @@ func startConsole(t *testing.T) *console { return startConsoleWith(t, "") }
 // startConsoleWith is startConsole with more lines of configuration.
 func startConsoleWith(t *testing.T, more string) *console {
 	t.Helper()
+	return startConsoleOn(t, consoleConfig+more)
+}
+
+func startConsoleOn(t *testing.T, text string) *console {
+	t.Helper()
 	c := &console{}
-	c.running = start(t, strings.Replace(consoleConfig+more, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), func(r *running) {
+	c.open(t, text, func(r *running) {
 		users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
 		if _, err := users.Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
 		}
 		c.admin = r.create(store.KeyParams{User: "root", Scopes: &[]string{"keyward:admin"}})
 	})
-	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
 	return c
+}
+
+// open starts the server, on files that prepare made.
+func (c *console) open(t *testing.T, text string, prepare func(*running)) {
+	t.Helper()
+	c.running = start(t, strings.Replace(text, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), prepare)
+	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
 }
 
 // response is a response of the API.

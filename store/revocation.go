@@ -56,6 +56,14 @@ func RevocationOfToken(jti string) (Revocation, error) {
 	return Revocation{TokenID: jti}, nil
 }
 
+// RevocationOfSession returns that of the tokens of the session with that id, their sid.
+func RevocationOfSession(sid string) (Revocation, error) {
+	if !chars.IsClaim(sid) {
+		return Revocation{}, fmt.Errorf("%w: a session's id is %s", ErrInvalid, claimText)
+	}
+	return Revocation{SessionID: sid}, nil
+}
+
 // RevocationOfSubject returns that of the subject's tokens that were issued before that
 // time. A subject with which no token is accepted is ErrInvalid; "" is not all of them.
 func RevocationOfSubject(subject string, before time.Time) (Revocation, error) {

@@ -96,8 +96,12 @@ func Latest(times ...time.Time) time.Time {
 }
 
 // EndLogins ends the user's sessions and the tokens of its logins and grants. Keys
-// stay. A clock that went back ends what began before it did, too.
+// stay. A clock that went back ends what began before it did, too: a session that began
+// when it had gone back is up to a millisecond later than SessionsFrom.
 func (r *UserRecord) EndLogins(now time.Time) {
+	if from := r.SessionsFrom(); !from.IsZero() {
+		r.SessionsSince = from.Add(time.Millisecond)
+	}
 	r.SessionsSince = Latest(now, r.At, r.SessionsSince)
 	r.Gen++
 }

@@ -60,6 +60,7 @@ func TestUsersThatContradictThemselves(t *testing.T) {
 // TestEndsOfUsers is the policy: what a user's record says has ended, after what.
 func TestEndsOfUsers(t *testing.T) {
 	july := june.AddDate(0, 1, 0)
+	later := july.Add(time.Millisecond) // than a session that began by a clock that had gone back
 	next := func(before *UserRecord, now time.Time) UserRecord {
 		r := UserRecord{Name: before.Name, Created: now, At: now}
 		r.Succeed(before)
@@ -73,17 +74,17 @@ func TestEndsOfUsers(t *testing.T) {
 		"nothing":                   {func(*UserRecord) {}, time.Time{}, time.Time{}, 3},
 		"logins":                    {func(r *UserRecord) { r.EndLogins(june) }, time.Time{}, june, 4},
 		"logins, after a clock":     {func(r *UserRecord) { r.At = july; r.EndLogins(june) }, time.Time{}, july, 4},
-		"logins, twice":             {func(r *UserRecord) { r.EndLogins(july); r.EndLogins(june) }, time.Time{}, july, 5},
+		"logins, twice":             {func(r *UserRecord) { r.EndLogins(july); r.EndLogins(june) }, time.Time{}, later, 5},
 		"all":                       {func(r *UserRecord) { r.EndAll(june, time.Time{}) }, june, june, 4},
 		"all, after a clock":        {func(r *UserRecord) { r.At = july; r.EndAll(june, time.Time{}) }, july, july, 4},
 		"all, with a later key":     {func(r *UserRecord) { r.EndAll(june, july) }, july, july, 4},
 		"all, and then logins":      {func(r *UserRecord) { r.EndAll(june, may); r.EndLogins(july) }, june, july, 5},
 		"a deletion":                {func(r *UserRecord) { r.Delete(june, may) }, june, june, 4},
-		"a deletion, after logins":  {func(r *UserRecord) { r.EndLogins(july); r.At = july; r.Delete(june, may) }, july, july, 5},
+		"a deletion, after logins":  {func(r *UserRecord) { r.EndLogins(july); r.At = july; r.Delete(june, may) }, later, later, 5},
 		"a deletion, a later key":   {func(r *UserRecord) { r.Delete(june, july) }, july, july, 4},
 		"a change of the next one":  {func(r *UserRecord) { r.Delete(july, may); *r = next(r, july); *r = next(r, july) }, july, july, 4},
 		"a deletion, after another": {func(r *UserRecord) { before := *r; before.Deleted = july; r.Delete(june, may); r.Succeed(&before) }, july, july, 4},
-		"a deletion, a later end":   {func(r *UserRecord) { r.EndLogins(july); r.Delete(june, may) }, july, july, 5},
+		"a deletion, a later end":   {func(r *UserRecord) { r.EndLogins(july); r.Delete(june, may) }, later, later, 5},
 		"the next user":             {func(r *UserRecord) { r.Delete(june, may); *r = next(r, july) }, june, june, 4},
 		"the next user's logins":    {func(r *UserRecord) { r.Delete(june, may); *r = next(r, july); r.EndLogins(july) }, june, july, 5},
 	} {

@@ -14,6 +14,10 @@ type Basic struct{ users *login.Authenticator }
 // NewBasic returns a verifier of the users that the Authenticator knows.
 func NewBasic(users *login.Authenticator) *Basic { return &Basic{users} }
 
+// Logins returns what authenticates the users, for callers that have their passwords in
+// another way.
+func (b *Basic) Logins() *login.Authenticator { return b.users }
+
 // Verify implements authz.Verifier.
 func (b *Basic) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	if c.Scheme != authz.SchemeBasic {

@@ -188,7 +188,7 @@ func TestRecheckDenies(t *testing.T) {
 // TestRecheckKnowsAllKinds: a new kind of credential needs its case.
 func TestRecheckKnowsAllKinds(t *testing.T) {
 	for _, kind := range authz.AuthMethods() {
-		if len(kind.Schemes) == 0 {
+		if len(kind.Schemes) == 0 || kind.Console { // denials of the console are not kept
 			continue
 		}
 		p := authz.Principal{AuthMethod: kind.Method, User: "alice", KeyID: "k_1"}

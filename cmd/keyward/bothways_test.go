@@ -165,8 +165,8 @@ func (in *installation) plain(text string) string {
 		{`cli:[^\s"]+@[^\s"]+|\broot\b`, "ACTOR"},
 		{`"via":"(cli|api)"`, `"via":"VIA"`},
 		{`\b(cli|api)\b`, "VIA"},
-		{`,"(created_by":"ACTOR"|last_use":"TIME")`, ""}, // of the administrator's key, which only a server sees
-		{`(?m)^keyward: note: keys.prefixes .*\n`, ""},   // a server refuses what it would not recognize
+		{`,"(created_by":"ACTOR"|last_use":"TIME"|by":"ACTOR"(}\n))`, "$2"}, // of the administrator's key, which only a server sees
+		{`(?m)^keyward: note: keys.prefixes .*\n`, ""},                      // a server refuses what it would not recognize
 		{`(?m)^ *created by +ACTOR\n`, ""},
 		{`\d{4}-\d\d-\d\d\b`, "DAY"},
 		{` +`, " "},
@@ -279,6 +279,11 @@ func TestBothWays(t *testing.T) {
 		{"x", "key|import|--rate|often", 2},
 		{"", "key|list", 0},
 
+		{"", "token|revoke|--jti|8f7b2c", 0},
+		{"", "token|revoke|--subject|mallory", 0},
+		{"", "token|revoke|--issued-before|2026-01-01T00:00:00Z|--json", 0},
+		{"", "token|revoke|--subject|mal\u200blory", 2},
+		{"", "token|revoke", 2},
 		{"", "project|delete|empty", 0},
 		{"", "project|delete|shop|nothing", 1}, // it has keys
 		{"", "project|list", 0},

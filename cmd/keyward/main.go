@@ -24,6 +24,7 @@ type commands struct {
 	User    records.UserCommands    `cmd:"" help:"Manage users."`
 	Project records.ProjectCommands `cmd:"" help:"Manage projects."`
 	Token   records.TokenCommands   `cmd:"" help:"Revoke tokens."`
+	Admin   records.AdminCommands   `cmd:"" help:"Make the first administrator."`
 	Audit   records.AuditCommands   `cmd:"" help:"Read the audit log."`
 	Limits  records.LimitsCommands  `cmd:"" help:"Show or reset a key's rate limit on a running server."`
 	Check   checkCommand            `cmd:"" help:"Decide a request as the server would, and explain the decision."`

@@ -16,15 +16,17 @@ import (
 // Actor is who calls the managing half: a key or a session whose credential was verified,
 // with what it may do now. The zero Actor may do nothing.
 type Actor struct {
-	name      string // the user; for the commands cli:USER@HOST
-	key       string // the id of the key that was presented; "" for a session
-	roles     Roles
-	reach     reach
-	via       audit.Via
-	address   string
-	requestID string
-	operation string   // of a request with an Idempotency-Key
-	granted   []string // roles of a session beside those of its user
+	name       string  // the user; for the commands cli:USER@HOST
+	key        string  // the id of the key that was presented; "" for a session
+	session    Session // the one that was presented; zero for a key
+	mustChange bool    // its password, before anything else
+	byLink     bool    // it has a one-time link
+	roles      Roles
+	reach      reach
+	via        audit.Via
+	address    string
+	requestID  string
+	operation  string // of a request with an Idempotency-Key
 }
 
 // Call is what the audit log says of a call beside its actor.
@@ -54,21 +56,6 @@ type reach struct {
 // system does.
 func CLI(user, host string) Actor {
 	return Actor{name: "cli:" + user + "@" + host, roles: roleOf[ScopeAdmin], reach: reach{everything: true}, via: audit.ViaCLI}
-}
-
-// SessionActor is the actor of a session of the user. granted are roles that the
-// session has beside those in the user's record.
-func SessionActor(user *store.UserRecord, granted []string, call Call) Actor {
-	if user.Disabled || user.Unsupported || !user.Deleted.IsZero() {
-		return Actor{}
-	}
-	a := newActor(user.Name, call)
-	a.granted = granted
-	a.roles = RolesOf(user.Scopes) | RolesOf(granted) | Self
-	a.reach.user = user.Name
-	a.reach.setUser(user)
-	a.reach.everything = a.roles.Has(Admin)
-	return a
 }
 
 // KeyActor is the actor of a key, with its user; nil is a key without one. The
@@ -169,6 +156,9 @@ func (a Actor) User() string { return a.reach.user }
 // Via returns the way by which the actor calls.
 func (a Actor) Via() audit.Via { return a.via }
 
+// Address returns the address of the client; "" if it is not known.
+func (a Actor) Address() string { return a.address }
+
 // Operation returns the id of the operation that the call is a part of; "" for none.
 func (a Actor) Operation() string { return a.operation }
 
@@ -187,12 +177,12 @@ func (a Actor) OfSession(user *store.UserRecord) Actor {
 	if user == nil {
 		return Actor{}
 	}
-	return SessionActor(user, a.granted, Call{Via: a.via}).WithCallOf(a)
+	return SessionActor(user, a.session, Call{Via: a.via}).WithCallOf(a)
 }
 
 // MaySame reports whether both are the same known actor, and may do the same.
 func (a Actor) MaySame(other Actor) bool {
-	return a.Known() && a.name == other.name && a.key == other.key && a.roles == other.roles && reflect.DeepEqual(a.reach, other.reach)
+	return a.Known() && a.name == other.name && a.key == other.key && a.session.ID == other.session.ID && a.roles == other.roles && reflect.DeepEqual(a.reach, other.reach)
 }
 
 // Roles returns the scopes of the managing half that the actor has in force.

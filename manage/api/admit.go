@@ -72,12 +72,15 @@ func (s *shares) give(caller string) {
 // overload answers a request that is not served now.
 func overload(w http.ResponseWriter, detail string) {
 	w.Header().Set("Retry-After", "1")
-	newProblem(overloaded, detail).write(w)
+	newProblem(manage.Overloaded, detail).write(w)
 }
 
 // admit returns the body of a request that can be served. The caller's credential was
 // verified before; while the body arrived, it may have ended.
 func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request, c *call) ([]byte, *Problem) {
+	if c.actor.Session() != "" && changes(r) && !a.Origin().Same(r) {
+		return nil, newProblem(crossOrigin, crossOriginDetail)
+	}
 	if p := ambiguous(r); p != nil {
 		return nil, p
 	}
@@ -88,7 +91,7 @@ func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	if p != nil || len(body) == 0 {
 		return nil, p
 	}
-	actor, err := a.Service().Renew(ctx, c.actor)
+	actor, err := a.Accounts().Renew(ctx, c.actor)
 	switch {
 	case err != nil:
 		return nil, problemOf(err)

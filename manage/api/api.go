@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"time"
 
+	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/account"
+	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/store/audit"
 
@@ -15,13 +18,20 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// Config is what the API is made of. Service and Authenticate are required.
+// Config is what the API is made of. All but CountFailure, Log and Now are required.
 type Config struct {
 	// Service returns the service in force.
 	Service func() *manage.Service
+	// Accounts returns the service of sessions and links in force.
+	Accounts func() *account.Service
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
 	Authenticate func(*http.Request) (access.Actor, *Denial)
+	// AuthenticateLink returns the call of a request with a one-time link whose code is
+	// good, or why it is denied. It is called before the body is read.
+	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *Denial)
+	// Origin is where browsers find the API.
+	Origin func() session.Origin
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
 	// attempt of its address; nil counts nothing.
 	CountFailure func(*http.Request)
@@ -77,8 +87,11 @@ func (a *api) register() {
 	cfg.CreateHooks = nil // no $schema members and links
 	cfg.RejectUnknownQueryParameters = true
 	cfg.Formats = map[string]huma.Format{"application/json": strictFormat(), "json": strictFormat()}
-	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer", Description: "A key of Keyward's."}}
-	cfg.Security = []map[string][]string{{"key": {}}}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key":     {Type: "http", Scheme: "bearer", Description: "A key of Keyward's."},
+		"session": {Type: "apiKey", In: "cookie", Name: session.CookieName, Description: "A login to the console. Changes need Sec-Fetch-Site: same-origin, or Origin."},
+	}
+	cfg.Security = []map[string][]string{{"key": {}}, {"session": {}}}
 	h := humago.New(a.mux, cfg)
 	a.registerKeys(h)
 	a.registerKeyChanges(h)
@@ -89,6 +102,9 @@ func (a *api) register() {
 	a.registerUsers(h)
 	a.registerProjects(h)
 	a.registerAudit(h)
+	a.registerSessions(h)
+	a.registerRevocations(h)
+	a.registerLinks(h)
 }
 
 // documentPath serves the OpenAPI document, which says nothing of this installation.
@@ -107,6 +123,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *api) answer(w *statusWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !a.Origin().Serves(r) {
+		newProblem(misdirected, "this is not a host name of the console").write(w)
+		return
+	}
 	if r.URL.Path == documentPath {
 		// It is long, needs no credential, and has a reader that may be slow: that must
 		// not take the place of a request.
@@ -118,6 +138,10 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 		defer func() { <-a.slot }()
 	default:
 		overload(w, "too many requests are being served")
+		return
+	}
+	if purpose, token, ok := linkOf(r); ok {
+		a.serveLink(w, r, purpose, token)
 		return
 	}
 	actor, denial := a.Authenticate(r)
@@ -132,14 +156,18 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 	defer a.shares.give(actor.Name())
 	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
-	c := &call{actor: actor}
+	c := &call{actor: actor, base: a.Origin().Base(r)}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
 	a.respond(w, r, c)
 	if c.failed && a.CountFailure != nil {
 		a.CountFailure(r)
 	}
 	if !c.reached && w.status >= 400 && w.status < 500 {
-		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, codeOfStatus(w.status))
+		code := codeOfStatus(w.status)
+		if c.unadmitted != "" {
+			code = c.unadmitted
+		}
+		a.Service().Refuse(context.WithoutCancel(ctx), actor, audit.Request, r.Method+" "+r.URL.Path, code)
 	}
 }
 
@@ -154,6 +182,7 @@ func (a *api) respond(w http.ResponseWriter, r *http.Request, c *call) {
 	body, problem := a.admit(r.Context(), w, r, c)
 	switch {
 	case problem != nil:
+		c.unadmitted = problem.code()
 		problem.write(w)
 	case idempotent(r):
 		a.serveOnce(w, r, c, body)
@@ -217,6 +246,13 @@ type call struct {
 	// Idempotency-Key; resumed means that an earlier attempt may have made it.
 	recordID string
 	resumed  bool
+	// unadmitted is why the request was not admitted; "" if it was.
+	unadmitted manage.Code
+	// base is what a link to the console begins with.
+	base string
+	// link is the call of a request with a one-time link, and token its code.
+	link  access.Call
+	token authz.Secret
 	// refused is why a request that was carried out before is not answered again.
 	refused *Problem
 }

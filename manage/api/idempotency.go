@@ -41,7 +41,7 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 	case errors.Is(err, state.ErrInvalid):
 		newProblem(manage.Invalid, "the Idempotency-Key has more than 255 bytes").write(w)
 	case errors.Is(err, state.ErrFull):
-		newProblem(rateLimited, "too many Idempotency-Keys of this caller within a day").write(w)
+		newProblem(manage.RateLimited, "too many Idempotency-Keys of this caller within a day").write(w)
 	case err != nil:
 		a.Log.Error("idempotency key cannot be stored", "error", err)
 		newProblem(manage.StoreUnavailable, "").write(w)

@@ -164,7 +164,7 @@ type limit struct {
 func (a *api) registerOwn(h huma.API) {
 	add(h, operation{id: "get-me", method: http.MethodGet, path: "/me", summary: "Show who the caller is", tag: "Me"},
 		func(ctx context.Context, who access.Actor, _ *struct{}) (*struct{ Body me }, error) {
-			return &struct{ Body me }{me{User: who.User(), Key: who.Key(), Roles: who.Roles()}}, nil
+			return &struct{ Body me }{me{User: who.User(), Key: who.Key(), Session: who.Session(), Roles: who.Roles(), MustChange: who.MustChange()}}, nil
 		})
 	add(h, operation{id: "create-own-key", method: http.MethodPost, path: "/me/keys", summary: "Create a key of one's own", status: http.StatusCreated, tag: "Me"},
 		func(ctx context.Context, who access.Actor, in *struct{ Body NewKey }) (*keyOutput, error) {
@@ -187,9 +187,12 @@ func (a *api) registerOwn(h huma.API) {
 
 // me is what a caller learns of itself.
 type me struct {
-	User  string   `json:"user,omitempty"`
-	Key   string   `json:"key,omitempty" doc:"The id of the key that was presented."`
-	Roles []string `json:"roles" nullable:"false" doc:"The scopes that begin with keyward: and are in force."`
+	User    string   `json:"user,omitempty"`
+	Key     string   `json:"key,omitempty" doc:"The id of the key that was presented."`
+	Session string   `json:"session,omitempty" doc:"The id of the session that was presented."`
+	Roles   []string `json:"roles" nullable:"false" doc:"The scopes that begin with keyward: and are in force."`
+
+	MustChange bool `json:"must_change,omitempty" doc:"The session can do nothing before its user has changed the password."`
 }
 
 func (a *api) createKey(ctx context.Context, who access.Actor, in NewKey, user string) (*keyOutput, error) {

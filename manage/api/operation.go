@@ -19,26 +19,34 @@ type operation struct {
 	status                    int // of success; 0 is 200
 	errors                    []int
 	tag                       string
+	alsoEmpty                 bool  // succeeds with 204, too
+	link                      bool  // a one-time link, which needs no other credential
 	maxBody                   int64 // 0 is maxBody
 }
 
+// apiPath is where the operations are.
+const apiPath = "/api/v1"
+
 // commonErrors are the statuses of problems that every operation may answer with.
 var commonErrors = []int{
-	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusUnprocessableEntity,
 	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
 }
 
 // add registers the operation with what it calls.
 func add[I, O any](h huma.API, o operation, call func(context.Context, access.Actor, *I) (*O, error)) {
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: "/api/v1" + o.path, Summary: o.summary, Description: o.description, Tags: []string{o.tag},
+		OperationID: o.id, Method: o.method, Path: apiPath + o.path, Summary: o.summary, Description: o.description, Tags: []string{o.tag},
 		DefaultStatus: o.status, Errors: append(append([]int{}, commonErrors...), o.errors...),
 		MaxBodyBytes: max(maxBody, o.maxBody), BodyReadTimeout: bodyTime, // the body is in memory by then
 	}
 	if o.method != http.MethodGet && o.method != http.MethodDelete {
 		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
-	if o.method == http.MethodPost && !strings.HasSuffix(o.path, "/password") {
+	if o.link {
+		op.Path, op.Security = o.path, []map[string][]string{}
+	}
+	if o.method == http.MethodPost && !strings.HasSuffix(o.path, "/password") && !o.link {
 		op.Errors = append(op.Errors, http.StatusConflict)
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: "string", MaxLength: new(255)},
@@ -46,7 +54,13 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 		})
 	}
 	if strings.Contains(o.path, "{") {
-		op.Errors = append(op.Errors, http.StatusNotFound, http.StatusPreconditionFailed)
+		op.Errors = append(op.Errors, http.StatusNotFound)
+		if !o.link {
+			op.Errors = append(op.Errors, http.StatusPreconditionFailed)
+		}
+	}
+	if o.alsoEmpty {
+		op.Responses = map[string]*huma.Response{"204": {Description: "No Content"}}
 	}
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		reached(ctx)

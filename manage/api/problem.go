@@ -29,11 +29,11 @@ const problemTypes = "https://keyward.dev/errors/"
 const (
 	unauthenticated  manage.Code = "unauthenticated"
 	malformed        manage.Code = "malformed"
+	crossOrigin      manage.Code = "cross_origin"
+	misdirected      manage.Code = "misdirected"
 	methodNotAllowed manage.Code = "method_not_allowed"
 	mediaType        manage.Code = "media_type"
 	tooLarge         manage.Code = "too_large"
-	rateLimited      manage.Code = "rate_limited"
-	overloaded       manage.Code = "overloaded"
 	internal         manage.Code = "internal"
 
 	idempotencyRunning manage.Code = "idempotency_running"
@@ -47,6 +47,9 @@ var kinds = map[manage.Code]struct {
 }{
 	unauthenticated:         {http.StatusUnauthorized, "No valid credential"},
 	manage.Forbidden:        {http.StatusForbidden, "Not permitted"},
+	crossOrigin:             {http.StatusForbidden, "From another origin"},
+	manage.Reauthenticate:   {http.StatusForbidden, "Log in again"},
+	misdirected:             {http.StatusMisdirectedRequest, "Not a host name of the console"},
 	manage.BeyondCaller:     {http.StatusForbidden, "More than the caller has"},
 	manage.NotFound:         {http.StatusNotFound, "Not found"},
 	methodNotAllowed:        {http.StatusMethodNotAllowed, "Method not allowed"},
@@ -59,10 +62,10 @@ var kinds = map[manage.Code]struct {
 	mediaType:               {http.StatusUnsupportedMediaType, "Media type not accepted"},
 	malformed:               {http.StatusBadRequest, "Malformed"},
 	manage.Invalid:          {http.StatusUnprocessableEntity, "Invalid"},
-	rateLimited:             {http.StatusTooManyRequests, "Too many requests"},
+	manage.RateLimited:      {http.StatusTooManyRequests, "Too many requests"},
 	manage.StoreUnavailable: {http.StatusServiceUnavailable, "Store unavailable"},
 	manage.AuditUnavailable: {http.StatusServiceUnavailable, "Audit log unavailable"},
-	overloaded:              {http.StatusServiceUnavailable, "Overloaded"},
+	manage.Overloaded:       {http.StatusServiceUnavailable, "Overloaded"},
 	internal:                {http.StatusInternalServerError, "Internal error"},
 }
 
@@ -73,6 +76,9 @@ func newProblem(code manage.Code, detail string) *Problem {
 	}
 	return &Problem{Type: problemTypes + string(code), Title: kind.title, Status: kind.status, Detail: detail}
 }
+
+// code is the name of the problem.
+func (p *Problem) code() manage.Code { return manage.Code(strings.TrimPrefix(p.Type, problemTypes)) }
 
 // Error implements huma.StatusError.
 func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
@@ -156,7 +162,7 @@ func codeOfStatus(status int) manage.Code {
 	case http.StatusUnprocessableEntity:
 		return manage.Invalid
 	case http.StatusTooManyRequests:
-		return rateLimited
+		return manage.RateLimited
 	case http.StatusServiceUnavailable:
 		return manage.StoreUnavailable
 	default:

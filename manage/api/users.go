@@ -11,6 +11,7 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
 
@@ -66,15 +67,9 @@ func (a *api) registerUsers(h huma.API) {
 
 // registerUserEnds adds what ends something that a user has.
 func (a *api) registerUserEnds(h huma.API) {
-	add(h, operation{id: "set-password", method: http.MethodPost, path: "/users/{name}/password", summary: "Set a user's password", status: http.StatusNoContent, tag: "Users"},
-		func(ctx context.Context, who access.Actor, in *struct {
-			UserName
-			IfMatch
-			Body struct {
-				Password string `json:"password" doc:"8 to 72 bytes." writeOnly:"true"`
-			}
-		}) (*struct{}, error) {
-			return nil, a.Service().SetPassword(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, authz.NewSecret(in.Body.Password))
+	add(h, operation{id: "set-password", method: http.MethodPost, path: "/users/{name}/password", summary: "Set a user's password, or make a link by which the user sets it", tag: "Users", alsoEmpty: true, errors: []int{http.StatusConflict}},
+		func(ctx context.Context, who access.Actor, in *PasswordInput) (*passwordOutput, error) {
+			return a.setPassword(ctx, who, in)
 		})
 	add(h, operation{id: "delete-user", method: http.MethodDelete, path: "/users/{name}", summary: "Delete a user, and revoke its keys and tokens", status: http.StatusNoContent, tag: "Users", errors: []int{http.StatusConflict}},
 		func(ctx context.Context, who access.Actor, in *struct {
@@ -83,6 +78,44 @@ func (a *api) registerUserEnds(h huma.API) {
 		}) (*struct{}, error) {
 			return nil, a.Service().DeleteUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()})
 		})
+}
+
+// PasswordInput is the request for a password or a link.
+type PasswordInput struct {
+	UserName
+	IfMatch
+	Body struct {
+		Password *string `json:"password,omitempty" doc:"8 to 72 bytes. Sets it; the answer is 204." writeOnly:"true"`
+		Link     bool    `json:"link,omitempty" doc:"Makes a one-time link instead, which is in the answer alone."`
+	}
+}
+
+// passwordOutput is the response to a request for a password or a link.
+type passwordOutput struct {
+	Status int
+	Body   oneTimeLink
+}
+
+// oneTimeLink is a link by which its holder sets a password, once.
+type oneTimeLink struct {
+	Link    string    `json:"link" doc:"In this answer alone."`
+	Expires time.Time `json:"expires"`
+}
+
+func (a *api) setPassword(ctx context.Context, who access.Actor, in *PasswordInput) (*passwordOutput, error) {
+	ref := manage.UserRef{Name: in.Name, IfMatch: in.version()}
+	switch {
+	case in.Body.Link == (in.Body.Password != nil):
+		return nil, invalid("", "wants either password, or link: true")
+	case !in.Body.Link:
+		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password))
+	}
+	token, code, err := a.Accounts().CreatePasswordLink(ctx, who, ref)
+	if err != nil {
+		return nil, err
+	}
+	link := callOf(ctx).base + LinkPath(state.PurposePassword) + token.Reveal()
+	return &passwordOutput{Status: http.StatusOK, Body: oneTimeLink{link, code.Expires}}, nil
 }
 
 // newUser is the body of a request for a user.

@@ -24,6 +24,10 @@ const (
 	Invalid          Code = "invalid"
 	StoreUnavailable Code = "store_unavailable"
 	AuditUnavailable Code = "audit_unavailable"
+
+	Reauthenticate Code = "reauthenticate" // the session's login is too long ago
+	RateLimited    Code = "rate_limited"
+	Overloaded     Code = "overloaded"
 )
 
 // Error is why a call was refused or failed. Its texts are for the caller, and have
@@ -42,7 +46,7 @@ type Error struct {
 // IsRefusal reports whether the error is one for the audit log: the actor asked for
 // what it may not do.
 func (e *Error) IsRefusal() bool {
-	return e.Hidden || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid
+	return e.Hidden || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid || e.Code == Reauthenticate
 }
 
 // ErrDryRun is the cause of the Error of a call that may be made, and was not.

@@ -24,7 +24,7 @@ func (p Purpose) valid() bool { return p == PurposeSetup || p == PurposePassword
 // Code is a one-time code that was not consumed.
 type Code struct {
 	Subject string // the user, or empty
-	Issued  time.Time
+	Version string // of the subject's record when the code was issued, or empty
 	Expires time.Time
 }
 
@@ -32,33 +32,24 @@ type Code struct {
 // purpose and subject.
 type Codes struct{ db *DB }
 
-// Issue returns a new code, which is issued after that time, also by a clock that has
-// gone back since. An older one for the same purpose and subject is no longer valid.
-func (c Codes) Issue(ctx context.Context, purpose Purpose, subject string, ttl time.Duration, after time.Time) (authz.Secret, Code, error) {
+// Issue returns a new code for the subject in that version of its record. An older one
+// for the same purpose and subject is no longer valid.
+func (c Codes) Issue(ctx context.Context, purpose Purpose, subject, version string, ttl time.Duration) (authz.Secret, Code, error) {
 	if !purpose.valid() || ttl <= 0 {
 		return authz.Secret{}, Code{}, fmt.Errorf("issuing a code: %w: purpose %q for %s", ErrInvalid, purpose, ttl)
 	}
-	token, code, err := c.issue(ctx, purpose, subject, ttl, after)
+	token, hash, err := newToken(c.db.rand)
 	if err != nil {
 		return authz.Secret{}, Code{}, fmt.Errorf("issuing a code: %w", err)
 	}
-	return token, code, nil
-}
-
-func (c Codes) issue(ctx context.Context, purpose Purpose, subject string, ttl time.Duration, after time.Time) (authz.Secret, Code, error) {
-	token, hash, err := newToken(c.db.rand)
+	expires := toMillis(c.db.now().Add(ttl))
+	_, err = c.db.changeOne(ctx, powerCut, `INSERT INTO code (hash, purpose, subject, version, expires) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (purpose, subject) DO UPDATE SET hash = excluded.hash, version = excluded.version, expires = excluded.expires`,
+		hash, string(purpose), subject, version, expires)
 	if err != nil {
-		return authz.Secret{}, Code{}, err
+		return authz.Secret{}, Code{}, fmt.Errorf("issuing a code: %w", err)
 	}
-	issued := toMillis(c.db.now())
-	if floor := toMillis(after); !after.IsZero() && issued <= floor {
-		issued = floor + 1
-	}
-	code := Code{Subject: subject, Issued: toTime(issued), Expires: toTime(issued + ttl.Milliseconds())}
-	_, err = c.db.changeOne(ctx, powerCut, `INSERT INTO code (hash, purpose, subject, issued, expires) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (purpose, subject) DO UPDATE SET hash = excluded.hash, issued = excluded.issued, expires = excluded.expires`,
-		hash, string(purpose), subject, issued, toMillis(code.Expires))
-	return token, code, err
+	return token, Code{Subject: subject, Version: version, Expires: toTime(expires)}, nil
 }
 
 // Peek returns a code that is valid now, and leaves it valid.
@@ -67,7 +58,7 @@ func (c Codes) Peek(ctx context.Context, purpose Purpose, token authz.Secret) (C
 	if !ok {
 		return Code{}, fmt.Errorf("reading a code: %w", ErrNotFound)
 	}
-	code, err := scanCode(c.db.reading.QueryRowContext(ctx, `SELECT subject, issued, expires FROM code
+	code, err := scanCode(c.db.reading.QueryRowContext(ctx, `SELECT subject, version, expires FROM code
 		WHERE hash = ? AND purpose = ? AND expires > ?`, hash, string(purpose), toMillis(c.db.now())))
 	if err != nil {
 		return Code{}, fmt.Errorf("reading a code: %w", err)
@@ -86,7 +77,7 @@ func (c Codes) Consume(ctx context.Context, purpose Purpose, token authz.Secret)
 	}
 	err = c.db.write(ctx, powerCut, func(tx *sql.Tx) error {
 		code, err = scanCode(tx.QueryRowContext(ctx, `DELETE FROM code
-			WHERE hash = ? AND purpose = ? AND expires > ? RETURNING subject, issued, expires`, hash, string(purpose), toMillis(c.db.now())))
+			WHERE hash = ? AND purpose = ? AND expires > ? RETURNING subject, version, expires`, hash, string(purpose), toMillis(c.db.now())))
 		return err
 	})
 	if err != nil {
@@ -96,15 +87,15 @@ func (c Codes) Consume(ctx context.Context, purpose Purpose, token authz.Secret)
 }
 
 func scanCode(row *sql.Row) (code Code, err error) {
-	var issued, expires int64
-	err = row.Scan(&code.Subject, &issued, &expires)
+	var expires int64
+	err = row.Scan(&code.Subject, &code.Version, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
 	if err != nil {
 		return Code{}, err
 	}
-	code.Issued, code.Expires = toTime(issued), toTime(expires)
+	code.Expires = toTime(expires)
 	return code, nil
 }
 

@@ -90,7 +90,7 @@ func TestConsumeOnceInAllProcesses(t *testing.T) {
 		}
 	}
 	for range 50 {
-		code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", time.Hour, time.Time{})
+		code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
 		want(t, "issue", err, nil)
 		for _, c := range children {
 			fmt.Fprintln(c.input, code.Reveal())
@@ -140,7 +140,7 @@ func workUntilKilled(t *testing.T, db *DB) {
 		a, err := db.Idempotency.Begin(t.Context(), operation("ada", key))
 		want(t, "begin", err, nil)
 		fmt.Println("begun", key)
-		code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", time.Hour, time.Time{})
+		code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
 		want(t, "issue", err, nil)
 		session, cookie, err := db.Sessions.Create(t.Context(), Login{User: "ada", Method: LoginPassword})
 		want(t, "create", err, nil)

@@ -48,18 +48,3 @@ func TestGetSession(t *testing.T) {
 	_, err = db.Sessions.Get(t.Context(), "ada", created.ID)
 	want(t, "expired", err, ErrNotFound)
 }
-
-// TestIssuedAfter: a code is issued after that time, by whatever clock.
-func TestIssuedAfter(t *testing.T) {
-	c := newClock()
-	db := openState(t, statePath(t), c)
-	for _, after := range []time.Time{c.now().Add(-time.Hour), c.now(), c.now().Add(time.Hour)} {
-		token, issued, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", time.Hour, after)
-		want(t, "issue", err, nil)
-		code, err := db.Codes.Peek(t.Context(), PurposePassword, token)
-		want(t, "peek", err, nil)
-		if code != issued || !code.Issued.After(after) || code.Expires.Sub(code.Issued) != time.Hour {
-			t.Errorf("after %s: %+v, then %+v", after, issued, code)
-		}
-	}
-}

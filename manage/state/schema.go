@@ -59,7 +59,7 @@ CREATE INDEX idempotency_caller ON idempotency (caller, size);
 CREATE INDEX idempotency_unfinished ON idempotency (owner) WHERE answer IS NULL;
 CREATE INDEX idempotency_expires ON idempotency (expires);
 `, `
-ALTER TABLE code ADD COLUMN issued INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE code ADD COLUMN version TEXT NOT NULL DEFAULT ''; -- of the subject's record
 `}
 
 // busyRetry is how long to wait before a file that another process has locked is

@@ -49,7 +49,7 @@ func TestSessionRefused(t *testing.T) {
 	db := openState(t, statePath(t), nil)
 	_, cookie := login(t, db, Login{User: "ada"})
 	_, other := login(t, openState(t, statePath(t), nil), Login{User: "ada"})
-	code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", time.Hour, time.Time{})
+	code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
 	hash, _ := hashToken(cookie)
 	text := cookie.Reveal()

@@ -35,6 +35,9 @@ const (
 
 	RevocationCreate Action = "revocation.create"
 
+	LinkCreate Action = "link.create"
+	SessionEnd Action = "session.end"
+
 	LimitReset Action = "limit.reset"
 	Read       Action = "read"
 	Request    Action = "request" // that was refused before it came to another action
@@ -50,7 +53,7 @@ func Actions() []Action {
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete,
-		RevocationCreate, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
+		RevocationCreate, LinkCreate, SessionEnd, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 
@@ -74,7 +77,7 @@ func (a Action) ChangesRecord() bool {
 // the want of an entry.
 func (a Action) Ends() bool {
 	switch a {
-	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, RevocationCreate:
+	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, RevocationCreate, SessionEnd:
 		return true
 	default:
 		return false

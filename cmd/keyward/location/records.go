@@ -67,6 +67,13 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 	return r
 }
 
+// ServiceOf returns the Service over the files of a configuration, and the actor that
+// the command is.
+func ServiceOf(env *command.Env, cfg *config.Config) (*manage.Service, access.Actor) {
+	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), StartOver{})
+	return r.Service, r.operator
+}
+
 // operator is who runs the command, as the system names the user and the machine: by
 // number where the user has no name, and without a name as unknown.
 func operator(current func() (*user.User, error), hostname func() (string, error)) access.Actor {

@@ -1,0 +1,60 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"keyward/authz"
+	"keyward/manage"
+	"keyward/manage/access"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// ChangePassword replaces the password of the user of a session, which must give the
+// current one. The user's other sessions and the tokens of its logins end, and its keys
+// stay. The session goes on under the cookie that is returned.
+func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, password authz.Secret) (authz.Secret, error) {
+	if a.Session() == "" || s.CheckPassword == nil {
+		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), refuse(manage.Forbidden, "changing one's own password needs a session"))
+	}
+	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
+	if err != nil {
+		return authz.Secret{}, asStateError(err)
+	}
+	verified, err := s.CheckPassword(ctx, a.User(), current, authz.RawAddress(a.Address()))
+	if err != nil {
+		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), asLoginError(err))
+	}
+	r, err := s.Records.ReplacePassword(ctx, a, password, func(r *store.UserRecord) error {
+		if r.Password != verified.Reveal() || !access.EnabledUser(r) || !sessionOf(&session).Counts(r) {
+			return refuse(manage.Changed, "the user was changed meanwhile")
+		}
+		return nil
+	})
+	if err != nil {
+		return authz.Secret{}, err
+	}
+	_, cookie, err := s.State.Sessions.Renew(ctx, session, r.SessionsFrom())
+	if err != nil {
+		return authz.Secret{}, &manage.Error{Code: manage.StoreUnavailable, Detail: "the password was changed; the session cannot go on", Cause: err}
+	}
+	return cookie, nil
+}
+
+// asLoginError is what a caller learns of a password that was not accepted.
+func asLoginError(err error) error {
+	denied, ok := errors.AsType[*authz.CredentialError](err)
+	switch {
+	case !ok:
+		return &manage.Error{Code: manage.StoreUnavailable, Detail: "the password cannot be verified now", Cause: err}
+	case denied.Reason == authz.RateLimited:
+		return refuse(manage.RateLimited, "too many failed attempts from this address")
+	case denied.Reason == authz.Overloaded:
+		return refuse(manage.Overloaded, "too many passwords are being verified")
+	}
+	return &manage.Error{
+		Code: manage.Invalid, Detail: "the current password is another one",
+		Fields: []manage.FieldError{{Pointer: "/current", Detail: "is not the current password"}},
+	}
+}

@@ -1,0 +1,63 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"keyward/authz"
+	"keyward/manage"
+	"keyward/manage/access"
+	"keyward/manage/fault"
+	"keyward/manage/state"
+	"keyward/store/audit"
+)
+
+// Config is what a Service is made of. Records and State are required.
+type Config struct {
+	Records *manage.Service
+	// State has the sessions and the one-time codes.
+	State *state.DB
+	// CheckPassword returns the stored hash that a user's password matches. It counts
+	// failed attempts of the client, and its error is that of an authz.Verifier. nil: no
+	// user changes its own password.
+	CheckPassword func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error)
+}
+
+// Service is the way in and out. Its methods may be called at the same time. Every error
+// is a [manage.Error].
+type Service struct{ Config }
+
+// New returns a Service.
+func New(cfg Config) *Service { return &Service{cfg} }
+
+// finish records a refusal.
+func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Action, record string, err error) error {
+	if e := manage.AsError(err); e != nil && e.IsRefusal() {
+		s.Records.Refuse(ctx, a, action, record, e.Code)
+	}
+	return err
+}
+
+// log writes the entry of what is not a change of a record.
+func (s *Service) log(ctx context.Context, e *audit.Entry) error {
+	if s.Records.Audit == nil {
+		return nil
+	}
+	return fault.Of(s.Records.Audit.Append(ctx, e))
+}
+
+func refuse(code manage.Code, detail string) error {
+	return &manage.Error{Code: code, Detail: detail}
+}
+
+// asStateError makes an Error of what the state file returned.
+func asStateError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, state.ErrNotFound):
+		return &manage.Error{Code: manage.NotFound, Detail: "there is no such session or link, or it has ended", Cause: err}
+	default:
+		return &manage.Error{Code: manage.StoreUnavailable, Detail: "the state file cannot be read or written", Cause: err}
+	}
+}
