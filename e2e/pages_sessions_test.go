@@ -152,6 +152,9 @@ EOF
 		before: `BLOG=$(id $(new --name blog --user bob --project blog))`, replace: []string{blogKey, "$BLOG"},
 		after: `keyward key end-grace $BLOG && keyward key list | grep -q "$BLOG.* active" || exit 1`,
 	},
+	"docs/commands.md: project create, list, show, delete": {
+		before: "configured\necho 'projects: {file: projects.jsonl}' >> keyward.yaml\n\"$KEYWARD\" user set alice < /dev/null > /dev/null\n",
+	},
 	"docs/commands.md: key revoke, key delete": {
 		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,
 		replace: []string{ciKey, "$CI", healthKey, "$HEALTH"},

@@ -19,16 +19,17 @@ func main() {
 
 // commands is the command line.
 type commands struct {
-	Serve   serveCommand           `cmd:"" help:"Run the server."`
-	Key     records.KeyCommands    `cmd:"" help:"Create, list, revoke and rotate API keys."`
-	User    records.UserCommands   `cmd:"" help:"Manage users."`
-	Token   records.TokenCommands  `cmd:"" help:"Revoke tokens."`
-	Admin   records.AdminCommands  `cmd:"" help:"Make the first administrator."`
-	Audit   records.AuditCommands  `cmd:"" help:"Read the audit log."`
-	Limits  records.LimitsCommands `cmd:"" help:"Show or reset a key's rate limit on a running server."`
-	Check   checkCommand           `cmd:"" help:"Decide a request as the server would, and explain the decision."`
-	Config  configCommands         `cmd:"" help:"Validate a configuration."`
-	Version versionCommand         `cmd:"" help:"Print the version."`
+	Serve   serveCommand            `cmd:"" help:"Run the server."`
+	Key     records.KeyCommands     `cmd:"" help:"Create, list, revoke and rotate API keys."`
+	User    records.UserCommands    `cmd:"" help:"Manage users."`
+	Project records.ProjectCommands `cmd:"" help:"Manage projects."`
+	Token   records.TokenCommands   `cmd:"" help:"Revoke tokens."`
+	Admin   records.AdminCommands   `cmd:"" help:"Make the first administrator."`
+	Audit   records.AuditCommands   `cmd:"" help:"Read the audit log."`
+	Limits  records.LimitsCommands  `cmd:"" help:"Show or reset a key's rate limit on a running server."`
+	Check   checkCommand            `cmd:"" help:"Decide a request as the server would, and explain the decision."`
+	Config  configCommands          `cmd:"" help:"Validate a configuration."`
+	Version versionCommand          `cmd:"" help:"Print the version."`
 
 	HashPasswords hashCommand `cmd:"" hidden:"" help:"Hash passwords for a server, which starts this command itself."`
 }

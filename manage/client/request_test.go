@@ -11,6 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/importer"
 )
@@ -66,6 +67,15 @@ func TestRequests(t *testing.T) {
 			return err
 		}, []string{"GET /api/v1/users/ci", `PATCH /api/v1/users/ci {"disabled":true}`, `POST /api/v1/users/ci/password {"password":"correct-horse"}`}},
 		"delete a user": {func(f *fakeServer) error { return f.DeleteUser(t.Context(), "ci") }, []string{"DELETE /api/v1/users/ci"}},
+		"create a project": {func(f *fakeServer) error {
+			_, err := f.CreateProject(t.Context(), registry.ProjectInput{Name: "shop", Members: []string{"alice"}})
+			return err
+		}, []string{`once: POST /api/v1/projects {"members":["alice"],"name":"shop"}`}},
+		"list projects": {func(f *fakeServer) error {
+			_, err := f.ListProjects(t.Context(), store.ProjectFilter{Member: "alice"})
+			return err
+		}, []string{"GET /api/v1/projects?limit=1000&member=alice"}},
+		"delete a project": {func(f *fakeServer) error { return f.DeleteProject(t.Context(), "a b") }, []string{"DELETE /api/v1/projects/a%20b"}},
 		"revoke tokens": {func(f *fakeServer) error {
 			_, err := f.RevokeToken(t.Context(), store.Revocation{Subject: "s", IssuedBefore: day})
 			return err

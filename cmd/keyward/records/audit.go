@@ -1,20 +1,16 @@
 package records
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
-	"keyward/apikey"
-	"keyward/authz"
-	"keyward/config"
 	"keyward/store"
 	"keyward/store/audit"
-	"keyward/store/journal"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 )
 
 // AuditCommands are the commands `keyward audit`.
@@ -27,9 +23,7 @@ type auditList struct {
 	Target string `placeholder:"ID" help:"Only what was done to the record with this id or name."`
 	Action string `placeholder:"A" help:"Only this action, such as key.revoke."`
 	Since  string `placeholder:"TIME" help:"Only entries of this last time, such as 7d."`
-	File   string `placeholder:"FILE" help:"Audit log (default audit.jsonl, or what --config names)."`
-	Config string `placeholder:"FILE" help:"Configuration that names the audit log."`
-	server
+	location.AuditLog
 	command.Output
 }
 
@@ -46,43 +40,12 @@ func (c *auditList) Run(env *command.Env) error {
 	if last > 0 {
 		filter.Since = env.Now().Add(-last)
 	}
-	entries, err := c.list(env, filter)
-	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
-		return explainDamaged(err)
-	}
+	entries, err := c.Entries(env, filter)
 	if err != nil {
 		return err
 	}
 	entries = append([]audit.Entry{}, entries...) // an empty list is []
 	return c.Print(env, entries, func(w io.Writer) { writeEntries(w, entries) })
-}
-
-// list returns the entries of the file or of the server.
-func (c *auditList) list(env *command.Env, filter store.AuditFilter) ([]audit.Entry, error) {
-	remote, err := c.connect(env, filePair(c.File, c.Config)...)
-	if err != nil {
-		return nil, err
-	}
-	if remote != nil {
-		defer remote.Close()
-		return remote.AuditLog(env.Context, filter)
-	}
-	// Any file can be read, also one that is not the configuration's.
-	cfg, err := configOf(env, "audit", "", c.Config, func(cfg *config.Config) *string {
-		if c.File != "" {
-			cfg.Audit.File = c.File
-		}
-		return &cfg.Audit.File
-	})
-	if err != nil {
-		return nil, err
-	}
-	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), startOver{})
-	entries, _, err := r.AuditLog(env.Context, r.operator, filter, store.Page{NewestFirst: true})
-	if err == nil && len(entries) == 0 && isMissing(cfg.Audit.File) {
-		env.Note("note: there is no file %s", cfg.Audit.File)
-	}
-	return entries, err
 }
 
 func writeEntries(w io.Writer, entries []audit.Entry) {

@@ -9,15 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"keyward/apikey"
-	"keyward/authz"
+	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/account"
 	"keyward/manage/api"
 	"keyward/manage/state"
-
-	"keyward/cmd/keyward/command"
 )
 
 // AdminCommands are the commands `keyward admin`.
@@ -45,13 +43,13 @@ func (c *adminBootstrap) Run(env *command.Env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // the code is durable already
-	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), startOver{})
-	token, code, err := account.New(account.Config{Records: r.Service, State: db}).CreateSetupLink(env.Context, r.operator)
+	service, operator := location.ServiceOf(env, cfg)
+	token, code, err := account.New(account.Config{Records: service, State: db}).CreateSetupLink(env.Context, operator)
 	switch {
 	case err != nil && manage.CodeOf(err) == manage.Conflict:
 		return errors.New("an administrator exists, who can make others; where none can log in, `keyward user set NAME --scope keyward:admin` makes one")
 	case err != nil:
-		return causeOf(err)
+		return location.CauseOf(err)
 	}
 	link := base + api.LinkPath(state.PurposeSetup) + token.Reveal()
 	return c.Print(env, struct {

@@ -11,6 +11,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/client"
@@ -53,17 +54,17 @@ type keyFlags struct {
 // newKeys has the flags of the commands that add keys.
 type newKeys struct {
 	keyFlags
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
 // begin finds the keys and reads what the new ones may do. If a name is given it must
 // not be empty.
-func (n *newKeys) begin(env *command.Env, name *string) (keyService, client.NewKey, error) {
+func (n *newKeys) begin(env *command.Env, name *string) (location.KeyService, client.NewKey, error) {
 	if name != nil && strings.TrimSpace(*name) == "" {
 		return nil, client.NewKey{}, command.Usagef("--name: want a text that says what the key is for")
 	}
-	k, err := n.open(env)
+	k, err := n.Open(env)
 	if err != nil {
 		return nil, client.NewKey{}, err
 	}
@@ -123,7 +124,7 @@ func (c *keyCreate) Run(env *command.Env) error {
 		return lost(&view, "created")
 	}
 	if err != nil {
-		return asUsage(k.explain(err, ""))
+		return location.AsUsage(k.Explain(err, ""))
 	}
 	warnOfKeys(env, []*store.KeyParams{&p.KeyParams})
 	return handOut(c.Output, env, k, view, secret, "created")
@@ -135,7 +136,7 @@ func lost(view *manage.KeyView, done string) error {
 }
 
 // handOut prints a secret, which is not stored and cannot be printed again.
-func handOut(o command.Output, env *command.Env, k keyService, shown manage.KeyView, secret authz.Secret, done string) error {
+func handOut(o command.Output, env *command.Env, k location.KeyService, shown manage.KeyView, secret authz.Secret, done string) error {
 	view := keyView{KeyView: shown}
 	view.Key = secret.Reveal()
 	err := o.Print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
@@ -146,7 +147,7 @@ func handOut(o command.Output, env *command.Env, k keyService, shown manage.KeyV
 		env.Note("note: %s ended when its user was deleted and is denied with any secret; create another key", view.ID)
 	}
 	if !o.JSON {
-		env.Note("%s key %s %s; the secret will not be shown again", done, store.Shown(view.ID), k.location())
+		env.Note("%s key %s %s; the secret will not be shown again", done, store.Shown(view.ID), k.Location())
 	}
 	return nil
 }
@@ -154,7 +155,7 @@ func handOut(o command.Output, env *command.Env, k keyService, shown manage.KeyV
 type keyRotate struct {
 	ID    string `arg:"" help:"Key id (k_…)."`
 	Grace string `placeholder:"TIME" help:"How long the old secret stays valid, such as 24h. Without it every earlier secret is revoked at once."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
@@ -167,7 +168,7 @@ func (c *keyRotate) Run(env *command.Env) error {
 			return command.Usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
 		}
 	}
-	k, err := c.open(env)
+	k, err := c.Open(env)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (c *keyRotate) Run(env *command.Env) error {
 	case errors.Is(err, store.ErrRevoked):
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	case err != nil:
-		return k.explain(err, c.ID)
+		return k.Explain(err, c.ID)
 	}
 	if earlier := view.Previous; len(earlier) > 1 {
 		last := slices.MaxFunc(earlier, time.Time.Compare)

@@ -19,11 +19,12 @@ import (
 
 // grammar has the commands of this package.
 type grammar struct {
-	Key    KeyCommands    `cmd:""`
-	User   UserCommands   `cmd:""`
-	Token  TokenCommands  `cmd:""`
-	Audit  AuditCommands  `cmd:""`
-	Limits LimitsCommands `cmd:""`
+	Key     KeyCommands     `cmd:""`
+	User    UserCommands    `cmd:""`
+	Project ProjectCommands `cmd:""`
+	Token   TokenCommands   `cmd:""`
+	Audit   AuditCommands   `cmd:""`
+	Limits  LimitsCommands  `cmd:""`
 }
 
 // cli is a command line with a fake clock.
@@ -238,14 +239,6 @@ func TestKeyNotPrinted(t *testing.T) {
 		code := env.Run(&grammar{}, append([]string{"key", "create", "--file", file}, args...))
 		if code != command.Refused || !strings.Contains(errs.String(), "could not print its secret") || strings.Contains(errs.String(), "kw_") {
 			t.Errorf("exit code %d, %q", code, errs.String())
-		}
-	}
-}
-
-func TestPrefixOfConfiguration(t *testing.T) {
-	for want, prefixes := range map[string][]string{"kw_": nil, "a_": {"", "a_", "b_"}, "": {""}} {
-		if got := (&fileKeys{prefixes: prefixes}).prefix(); got != want {
-			t.Errorf("%q: prefix %q, want %q", prefixes, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/store"
 	"keyward/store/importer"
 )
@@ -29,7 +30,7 @@ func (c *keyImport) Run(env *command.Env) error {
 		return command.UsageError(err)
 	}
 	if err := p.Check(); err != nil {
-		return asUsage(err) // an error without a line number is about the flags
+		return location.AsUsage(err) // an error without a line number is about the flags
 	}
 	ids, params, err := k.ImportKeys(env.Context, env.Stdin, format, p)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/store"
 )
 
@@ -20,7 +21,7 @@ type keyList struct {
 	OlderThan string `placeholder:"TIME" help:"Only keys created, or last rotated, longer ago than this, such as 90d."`
 	UnusedFor string `placeholder:"TIME" help:"Only keys created, last rotated and last used longer ago than this, such as 90d. Needs a usage file."`
 	Expiring  string `placeholder:"TIME" help:"Only keys that have not ended and expire within this time, such as 14d."`
-	usedKeyLocation
+	location.UsedKeys
 	command.Output
 }
 
@@ -30,14 +31,14 @@ func (c *keyList) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.open(env)
+	k, err := c.Open(env)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
 	found, err := k.ListKeys(env.Context, wanted)
 	if err != nil {
-		return k.explain(err, "")
+		return k.Explain(err, "")
 	}
 	views := make([]keyView, len(found))
 	for i := range found {
@@ -66,20 +67,20 @@ func (c *keyList) filter() (store.KeyFilter, error) {
 
 type keyShow struct {
 	ID string `arg:"" help:"Key id (k_…)."`
-	usedKeyLocation
+	location.UsedKeys
 	command.Output
 }
 
 // Run shows one record, and the key's usage if that is recorded.
 func (c *keyShow) Run(env *command.Env) error {
-	k, err := c.open(env)
+	k, err := c.Open(env)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
 	found, err := k.Key(env.Context, c.ID)
 	if err != nil {
-		return k.explain(err, c.ID)
+		return k.Explain(err, c.ID)
 	}
 	view := keyView{KeyView: found}
 	used, failed := k.KeyUsage(env.Context, c.ID)

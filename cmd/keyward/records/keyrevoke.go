@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/manage/client"
 	"keyward/store"
 )
@@ -12,30 +13,30 @@ import (
 type keyRevoke struct {
 	IDs    []string `arg:"" name:"id" help:"Key ids (k_…)."`
 	Reason string   `placeholder:"TEXT" help:"Why, in up to 255 bytes; it is shown with the key and in the audit log."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
 // Run revokes the keys.
 func (c *keyRevoke) Run(env *command.Env) error {
-	return endEach(&c.writtenKeyLocation, c.Output, env, c.IDs, client.Revoke, c.Reason, "revoked")
+	return endEach(&c.WrittenKeys, c.Output, env, c.IDs, client.Revoke, c.Reason, "revoked")
 }
 
 type keyDelete struct {
 	IDs []string `arg:"" name:"id" help:"Key ids (k_…)."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
 // Run revokes the keys and marks them for erasure.
 func (c *keyDelete) Run(env *command.Env) error {
-	return endEach(&c.writtenKeyLocation, c.Output, env, c.IDs, client.Delete, "", "deleted")
+	return endEach(&c.WrittenKeys, c.Output, env, c.IDs, client.Delete, "", "deleted")
 }
 
 // endEach revokes as many of the keys as it can, and reports each that it could
 // not. One id is printed as an object, several as an array.
-func endEach(place *writtenKeyLocation, o command.Output, env *command.Env, ids []string, end client.KeyChange, reason, done string) error {
-	k, err := place.open(env)
+func endEach(place *location.WrittenKeys, o command.Output, env *command.Env, ids []string, end client.KeyChange, reason, done string) error {
+	k, err := place.Open(env)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func endEach(place *writtenKeyLocation, o command.Output, env *command.Env, ids 
 	for _, id := range ids {
 		ended, err := k.ChangeKey(env.Context, id, end, reason)
 		if err != nil {
-			env.Note("%v", k.explain(err, id))
+			env.Note("%v", k.Explain(err, id))
 			failed = true
 			continue
 		}
@@ -72,27 +73,24 @@ func endEach(place *writtenKeyLocation, o command.Output, env *command.Env, ids 
 }
 
 type keyCompact struct {
-	keyFile
-	startOver
+	location.KeyFile
+	location.StartOver
 	command.Output
 }
 
 // Run rewrites the file.
 func (c *keyCompact) Run(env *command.Env) error {
-	if err := onFiles(env, c.flags()...); err != nil {
-		return err
-	}
-	k, err := c.openFile(env, c.startOver)
+	k, err := c.Open(env, c.StartOver)
 	if err != nil {
 		return err
 	}
-	gone, err := k.keys.Compact(env.Context)
+	file, gone, err := k.Compact(env.Context)
 	if err != nil {
-		return k.explain(err, "")
+		return k.Explain(err, "")
 	}
 	result := struct {
 		File    string `json:"file"`
 		Removed int    `json:"removed_lines"`
-	}{k.path, gone}
-	return c.Print(env, result, func(w io.Writer) { fmt.Fprintf(w, "%s: %d lines gone\n", k.path, gone) })
+	}{file, gone}
+	return c.Print(env, result, func(w io.Writer) { fmt.Fprintf(w, "%s: %d lines gone\n", file, gone) })
 }

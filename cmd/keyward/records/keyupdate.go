@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/manage"
 	"keyward/manage/client"
 	"keyward/store"
@@ -28,7 +29,7 @@ type keyUpdate struct {
 	NotBefore   *string  `placeholder:"WHEN" help:"When the key begins to be valid: after 7d, or at an RFC 3339 time; an empty one is at once."`
 	CIDR        []string `name:"cidr" sep:"none" xor:"networks" placeholder:"NETWORK" help:"Network of the key's clients; replaces the earlier networks. Repeatable."`
 	AnyAddress  bool     `xor:"networks" help:"Allow the key's clients any address."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
@@ -38,14 +39,14 @@ func (c *keyUpdate) Run(env *command.Env) error {
 	if err != nil {
 		return command.UsageError(err)
 	}
-	k, err := c.open(env)
+	k, err := c.Open(env)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
 	changed, err := k.UpdateKey(env.Context, c.ID, patch)
 	if err != nil {
-		return asUsage(explainEnded(k, err, c.ID))
+		return location.AsUsage(explainEnded(k, err, c.ID))
 	}
 	warnOfKeys(env, []*store.KeyParams{{Name: textOf(c.Name), Project: textOf(c.Project)}})
 	view := keyView{KeyView: changed}
@@ -95,57 +96,57 @@ func textOf(text *string) string {
 }
 
 // explainEnded explains an error about a key, which may be that it has ended.
-func explainEnded(k keyService, err error, id string) error {
+func explainEnded(k location.KeyService, err error, id string) error {
 	if errors.Is(err, store.ErrRevoked) {
 		return fmt.Errorf("key %s has ended and stays so", store.Shown(id))
 	}
-	return k.explain(err, id)
+	return k.Explain(err, id)
 }
 
 type keyPause struct {
 	ID     string `arg:"" help:"Key id (k_…)."`
 	Reason string `placeholder:"TEXT" help:"Why, in up to 255 bytes; it is shown with the key and in the audit log."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
 // Run pauses the key.
 func (c *keyPause) Run(env *command.Env) error {
-	return changeOne(&c.writtenKeyLocation, c.Output, env, c.ID, client.Pause, c.Reason, "paused")
+	return changeOne(&c.WrittenKeys, c.Output, env, c.ID, client.Pause, c.Reason, "paused")
 }
 
 type keyResume struct {
 	ID string `arg:"" help:"Key id (k_…)."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
 // Run resumes the key.
 func (c *keyResume) Run(env *command.Env) error {
-	return changeOne(&c.writtenKeyLocation, c.Output, env, c.ID, client.Resume, "", "resumed")
+	return changeOne(&c.WrittenKeys, c.Output, env, c.ID, client.Resume, "", "resumed")
 }
 
 type keyEndGrace struct {
 	ID string `arg:"" help:"Key id (k_…)."`
-	writtenKeyLocation
+	location.WrittenKeys
 	command.Output
 }
 
 // Run ends the key's earlier secrets.
 func (c *keyEndGrace) Run(env *command.Env) error {
-	return changeOne(&c.writtenKeyLocation, c.Output, env, c.ID, client.EndGrace, "", "ended the earlier secrets of")
+	return changeOne(&c.WrittenKeys, c.Output, env, c.ID, client.EndGrace, "", "ended the earlier secrets of")
 }
 
 // changeOne makes one change of one key and prints its record, or what was done.
-func changeOne(place *writtenKeyLocation, o command.Output, env *command.Env, id string, change client.KeyChange, reason, done string) error {
-	k, err := place.open(env)
+func changeOne(place *location.WrittenKeys, o command.Output, env *command.Env, id string, change client.KeyChange, reason, done string) error {
+	k, err := place.Open(env)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
 	changed, err := k.ChangeKey(env.Context, id, change, reason)
 	if err != nil {
-		return asUsage(explainEnded(k, err, id))
+		return location.AsUsage(explainEnded(k, err, id))
 	}
 	return o.Print(env, keyView{KeyView: changed}, func(w io.Writer) { fmt.Fprintln(w, done, store.Shown(changed.ID)) })
 }

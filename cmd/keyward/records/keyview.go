@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/usage"
@@ -117,13 +118,13 @@ func writeKeys(w io.Writer, views []keyView) {
 }
 
 type keyVerify struct {
-	keyLocation
+	location.Keys
 	command.Output
 }
 
 // Run finds the record of the key on standard input.
 func (c *keyVerify) Run(env *command.Env) error {
-	k, err := c.open(env)
+	k, err := c.Open(env)
 	if err != nil {
 		return err
 	}
@@ -137,8 +138,8 @@ func (c *keyVerify) Run(env *command.Env) error {
 	}
 	found, err := k.FindKey(env.Context, secret)
 	if err != nil {
-		if err = k.explain(err, ""); errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("unknown: no such key %s", k.location())
+		if err = k.Explain(err, ""); errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("unknown: no such key %s", k.Location())
 		}
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"keyward/admin/adminclient"
 	"keyward/apikey"
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/config"
 	"keyward/manage"
 	"keyward/store"
@@ -26,7 +27,7 @@ type LimitsCommands struct {
 type limitsShow struct {
 	ID string `arg:"" help:"Key id (k_…)."`
 	adminListener
-	server
+	location.Server
 	command.Output
 }
 
@@ -39,7 +40,7 @@ type limitView struct {
 
 // Run asks the server, which does not charge the key for it.
 func (c *limitsShow) Run(env *command.Env) error {
-	remote, err := c.connect(env, c.flags()...)
+	remote, err := c.Connect(env, c.flags()...)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (c *limitsShow) Run(env *command.Env) error {
 	if remote != nil {
 		defer remote.Close()
 		view.KeyLimit, err = remote.KeyLimit(env.Context, c.ID)
-		err = explainKey(causeOf(err), c.ID, "at "+remote.Server())
+		err = location.ExplainKey(location.CauseOf(err), c.ID, "at "+remote.Server())
 	} else {
 		view.KeyLimit, err = c.limit(env, c.ID)
 	}
@@ -82,26 +83,26 @@ func fromNow(seconds float64) string {
 
 type limitsReset struct {
 	ID string `arg:"" help:"Key id (k_…)."`
-	server
+	location.Server
 	command.Output
 }
 
 // Run resets what the key has used on the server. The counts are in the memory of the
 // server or in its shared store, and who may reset them is for its API to decide.
 func (c *limitsReset) Run(env *command.Env) error {
-	remote, err := c.connect(env)
+	remote, err := c.Connect(env)
 	if err != nil {
 		return err
 	}
 	if remote == nil {
-		return command.Usagef("the counts are reset through the API of a running Keyward: name it with --server or $%s", serverVariable)
+		return command.Usagef("the counts are reset through the API of a running Keyward: name it with --server or $%s", location.ServerVariable)
 	}
 	defer remote.Close()
 	if err := checkID(c.ID); err != nil {
 		return err
 	}
 	if err := remote.ResetKeyLimit(env.Context, c.ID); err != nil {
-		return explainKey(causeOf(err), c.ID, "at "+remote.Server())
+		return location.ExplainKey(location.CauseOf(err), c.ID, "at "+remote.Server())
 	}
 	result := struct {
 		ID    string `json:"id"`
@@ -127,8 +128,13 @@ type adminListener struct {
 	Key    string `and:"cert" placeholder:"FILE" help:"Private key of the client certificate."`
 }
 
-func (l *adminListener) flags() []fileFlag {
-	return []fileFlag{{"--config", l.Config != "", true}, {"--admin", l.Admin != "", true}, {"--cert", l.Cert != "", false}, {"--key", l.Key != "", false}}
+func (l *adminListener) flags() []location.FileFlag {
+	return []location.FileFlag{
+		{Name: "--config", Given: l.Config != "", Names: true},
+		{Name: "--admin", Given: l.Admin != "", Names: true},
+		{Name: "--cert", Given: l.Cert != ""},
+		{Name: "--key", Given: l.Key != ""},
+	}
 }
 
 // limit asks the listener for a key's limit.

@@ -1,18 +1,13 @@
 package records
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"keyward/apikey"
-	"keyward/authz"
 	"keyward/cmd/keyward/command"
-	"keyward/config"
+	"keyward/cmd/keyward/location"
 	"keyward/store"
-	"keyward/store/journal"
 )
 
 // TokenCommands are the commands `keyward token`.
@@ -27,7 +22,7 @@ type tokenRevoke struct {
 	JTI          []string `name:"jti" sep:"none" placeholder:"ID" help:"Id of the token (claim jti)."`
 	Subject      []string `sep:"none" placeholder:"S" help:"Subject whose tokens are revoked, as in x-auth-subject."`
 	IssuedBefore []string `sep:"none" placeholder:"TIME" help:"Revoke only tokens issued before this RFC 3339 time (default: now); without --subject those of all subjects."`
-	revocationLocation
+	location.Revocations
 	command.Output
 }
 
@@ -58,75 +53,18 @@ func (c *tokenRevoke) Run(env *command.Env) error {
 	if !byID {
 		r.IssuedBefore = before
 	}
-	tokens, err := c.open(env)
+	tokens, err := c.Open(env)
 	if err != nil {
 		return err
 	}
 	defer tokens.Close()
 	made, err := tokens.RevokeToken(env.Context, r)
-	if err = causeOf(err); errors.Is(err, journal.ErrDamaged) {
-		return explainDamaged(err)
-	}
 	if err != nil {
-		return asUsage(err)
+		return location.AsUsage(tokens.Explain(err))
 	}
 	made.Seq = 0 // it numbers the line, and is not of the revocation
 	return c.Print(env, made, func(w io.Writer) { fmt.Fprintln(w, "revoked", tokensOf(&made)) })
 }
-
-// revocationLocation has the flags that name the revocations: those of a file, or those of
-// a server.
-type revocationLocation struct {
-	File   string `placeholder:"FILE" help:"Revocations file (default revocations.jsonl, or what --config names)."`
-	Config string `placeholder:"FILE" help:"Configuration that names the revocations file."`
-	startOver
-	server
-}
-
-// revocationService revokes tokens: in a file, or at a running Keyward.
-type revocationService interface {
-	// RevokeToken ends the token with the id; without one those that were issued before
-	// the time, of the subject or of all.
-	RevokeToken(context.Context, store.Revocation) (store.Revocation, error)
-	// Close ends the work. It prints what is to be known of that.
-	Close()
-}
-
-func (p *revocationLocation) open(env *command.Env) (revocationService, error) {
-	c, err := p.connect(env, append(filePair(p.File, p.Config), p.startOver.flag())...)
-	switch {
-	case err != nil:
-		return nil, err
-	case c != nil:
-		return c, nil
-	}
-	cfg, err := configOf(env, "revocations", p.File, p.Config, func(cfg *config.Config) *string { return &cfg.Revocations.File })
-	if err != nil {
-		return nil, err
-	}
-	return fileRevocations{openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), p.startOver), env}, nil
-}
-
-// fileRevocations is a revocations file.
-type fileRevocations struct {
-	*records
-	env *command.Env
-}
-
-// RevokeToken implements revocationService.
-func (f fileRevocations) RevokeToken(ctx context.Context, r store.Revocation) (store.Revocation, error) {
-	switch {
-	case r.TokenID != "":
-		return f.Service.RevokeToken(ctx, f.operator, r.TokenID)
-	case r.Subject != "":
-		return f.RevokeTokensOf(ctx, f.operator, r.Subject, r.IssuedBefore)
-	default:
-		return f.RevokeTokens(ctx, f.operator, r.IssuedBefore)
-	}
-}
-
-// Close warns of changes that are not in the audit log.
-func (f fileRevocations) Close() { f.noteUnwritten(f.env) }
 
 // only returns the value of a flag that may be given once and must not be empty.
 func only(flag string, values []string) (value string, given bool, err error) {

@@ -1,13 +1,12 @@
 package records
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 
 	"keyward/authz"
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/location"
 	"keyward/manage"
 	"keyward/store"
 	"keyward/store/importer"
@@ -51,13 +50,13 @@ type userSet struct {
 	AnyPath  bool     `xor:"paths" help:"Allow the user every path again."`
 	Disabled bool     `xor:"state" help:"Disable the user and its keys."`
 	Enabled  bool     `xor:"state" help:"Enable the user and its keys again."`
-	writtenUserLocation
+	location.WrittenUsers
 	command.Output
 }
 
 // Run changes the given settings, and the password if standard input has one.
 func (c *userSet) Run(env *command.Env) error {
-	u, err := c.open(env)
+	u, err := c.Open(env)
 	if err != nil {
 		return err
 	}
@@ -82,7 +81,7 @@ func (c *userSet) Run(env *command.Env) error {
 	}
 	user, made, err := u.SetUser(env.Context, c.Name, patch, given)
 	if err != nil {
-		return asUsage(u.explain(err, c.Name))
+		return location.AsUsage(u.Explain(err, c.Name))
 	}
 	if made {
 		env.WarnOfScripts("user", user.Name)
@@ -91,69 +90,51 @@ func (c *userSet) Run(env *command.Env) error {
 }
 
 type userList struct {
-	userLocation
+	location.Users
 	command.Output
 }
 
 // Run lists the users in the order of their creation.
 func (c *userList) Run(env *command.Env) error {
-	u, err := c.open(env)
+	u, err := c.Open(env)
 	if err != nil {
 		return err
 	}
 	defer u.Close()
 	all, err := u.ListUsers(env.Context)
 	if err != nil {
-		return u.explain(err, "")
+		return u.Explain(err, "")
 	}
 	return c.Print(env, all, func(w io.Writer) { writeUsers(w, all) })
 }
 
 type userDelete struct {
 	Names []string `arg:"" name:"name" help:"Names of the users."`
-	writtenUserLocation
+	location.WrittenUsers
 	command.Output
 }
 
 // Run deletes as many of the users as it can.
 func (c *userDelete) Run(env *command.Env) error {
-	u, err := c.open(env)
+	u, err := c.Open(env)
 	if err != nil {
 		return err
 	}
 	defer u.Close()
-	deleted := []string{}
-	var failures []error
-	for _, name := range c.Names {
-		if err := u.DeleteUser(env.Context, name); err != nil {
-			failures = append(failures, u.explain(err, name))
-			continue
-		}
-		deleted = append(deleted, name)
-	}
-	result := struct {
-		Deleted []string `json:"deleted"`
-	}{deleted}
-	err = c.Print(env, result, func(w io.Writer) {
-		for _, name := range deleted {
-			fmt.Fprintln(w, "deleted", store.Shown(name))
-		}
+	return deleteEach(c.Output, env, c.Names, func(name string) error {
+		return u.Explain(u.DeleteUser(env.Context, name), name)
 	})
-	return errors.Join(append(failures, err)...)
 }
 
 type userImport struct {
-	userFile
-	startOver
+	location.UserFile
+	location.StartOver
 	command.Output
 }
 
 // Run imports all the users, or none.
 func (c *userImport) Run(env *command.Env) error {
-	if err := onFiles(env, filePair(c.File, c.Config)...); err != nil {
-		return err
-	}
-	u, err := c.openFile(env, c.startOver)
+	u, err := c.Open(env, c.StartOver)
 	if err != nil {
 		return err
 	}
@@ -162,15 +143,9 @@ func (c *userImport) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	records, err := u.ImportUsers(env.Context, u.operator, given)
+	views, err := u.ImportUsers(env.Context, given)
 	if err != nil {
-		return u.explain(err, "")
+		return u.Explain(err, "")
 	}
-	for i := range records {
-		if r := &records[i]; r.Created.Equal(r.At) { // made now
-			env.WarnOfScripts("user", r.Name)
-		}
-	}
-	views := viewUsers(records)
 	return c.Print(env, views, func(w io.Writer) { writeUsers(w, views) })
 }

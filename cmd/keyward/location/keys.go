@@ -1,4 +1,4 @@
-package records
+package location
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"keyward/usage"
 )
 
-// keyService is the keys that the commands show and change: those of a file, or those
+// KeyService is the keys that the commands show and change: those of a file, or those
 // of a running Keyward. Its errors are the store's, or manage.Error.
-type keyService interface {
+type KeyService interface {
 	CreateKey(ctx context.Context, k client.NewKey) (manage.KeyView, authz.Secret, error)
 	// ImportKeys imports all keys of the input, or none. It returns their ids and
 	// parameters in the order of the input.
@@ -32,26 +32,26 @@ type keyService interface {
 	RotateKey(ctx context.Context, id string, grace time.Duration) (manage.KeyView, authz.Secret, error)
 	ChangeKey(ctx context.Context, id string, change client.KeyChange, reason string) (manage.KeyView, error)
 
-	// location returns where the keys are, as it stands in messages behind "in" or "at".
-	location() string
-	// explain adds to an error about the key what is known of its cause. "" is any key.
-	explain(err error, id string) error
+	// Location returns where the keys are, as it stands in messages behind "in" or "at".
+	Location() string
+	// Explain adds to an error about the key what is known of its cause. "" is any key.
+	Explain(err error, id string) error
 	// Close ends the work. It prints what is to be known of that.
 	Close()
 }
 
-// keyLocation has the flags that name the keys: those of a file, or those of a server.
-type keyLocation struct {
-	keyFile
-	server
+// Keys has the flags that name the keys: those of a file, or those of a server.
+type Keys struct {
+	KeyFile
+	Server
 }
 
-func (p *keyLocation) open(env *command.Env) (keyService, error) {
-	return p.openWith(env, startOver{}, usageFile{})
+func (p *Keys) Open(env *command.Env) (KeyService, error) {
+	return p.openWith(env, StartOver{}, UsageFile{})
 }
 
-func (p *keyLocation) openWith(env *command.Env, begin startOver, used usageFile) (keyService, error) {
-	c, err := p.connect(env, append(p.flags(), begin.flag(), used.flag())...)
+func (p *Keys) openWith(env *command.Env, begin StartOver, used UsageFile) (KeyService, error) {
+	c, err := p.Connect(env, append(p.flags(), begin.flag(), used.flag())...)
 	switch {
 	case err != nil:
 		return nil, err
@@ -68,27 +68,27 @@ func (p *keyLocation) openWith(env *command.Env, begin startOver, used usageFile
 	return k, nil
 }
 
-// writtenKeyLocation is a keyLocation whose keys the command changes.
-type writtenKeyLocation struct {
-	keyLocation
-	startOver
+// WrittenKeys is a Keys whose keys the command changes.
+type WrittenKeys struct {
+	Keys
+	StartOver
 }
 
-func (p *writtenKeyLocation) open(env *command.Env) (keyService, error) {
-	return p.openWith(env, p.startOver, usageFile{})
+func (p *WrittenKeys) Open(env *command.Env) (KeyService, error) {
+	return p.openWith(env, p.StartOver, UsageFile{})
 }
 
-// usedKeyLocation is a keyLocation with the use of its keys.
-type usedKeyLocation struct {
-	keyLocation
-	usageFile
+// UsedKeys is a Keys with the use of its keys.
+type UsedKeys struct {
+	Keys
+	UsageFile
 }
 
-func (p *usedKeyLocation) open(env *command.Env) (keyService, error) {
-	return p.openWith(env, startOver{}, p.usageFile)
+func (p *UsedKeys) Open(env *command.Env) (KeyService, error) {
+	return p.openWith(env, StartOver{}, p.UsageFile)
 }
 
-// usageFile has the flag that names the usage file.
-type usageFile struct {
+// UsageFile has the flag that names the usage file.
+type UsageFile struct {
 	Usage string `placeholder:"FILE" help:"Usage file (default: the one that --config names, if any)."`
 }

@@ -1,6 +1,7 @@
-package records
+package location
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,15 +15,15 @@ import (
 	"keyward/store/journal"
 )
 
-// keyFile has the flags that name the key file.
-type keyFile struct {
+// KeyFile has the flags that name the key file.
+type KeyFile struct {
 	File       string `placeholder:"FILE" help:"Key file (default keys.jsonl, or what --config names)."`
 	Config     string `placeholder:"FILE" help:"Configuration that names the key file and the pepper."`
 	PepperFile string `placeholder:"FILE" help:"Pepper with which the keys in the file are hashed."`
 }
 
-// fileKeys is a key file with the settings that the configuration has for it.
-type fileKeys struct {
+// FileKeys is a key file with the settings that the configuration has for it.
+type FileKeys struct {
 	*records
 	env      *command.Env
 	config   string // the configuration; "" is none
@@ -35,9 +36,17 @@ type fileKeys struct {
 
 var errNoKeyFile = errors.New("names no key file: keys.file is empty")
 
-func (f *keyFile) openFile(env *command.Env, begin startOver) (*fileKeys, error) {
+// Open opens the file for a command that works on files alone.
+func (f *KeyFile) Open(env *command.Env, begin StartOver) (*FileKeys, error) {
+	if err := onFiles(env, f.flags()...); err != nil {
+		return nil, err
+	}
+	return f.openFile(env, begin)
+}
+
+func (f *KeyFile) openFile(env *command.Env, begin StartOver) (*FileKeys, error) {
 	cfg := config.Default()
-	k := &fileKeys{env: env, config: f.Config}
+	k := &FileKeys{env: env, config: f.Config}
 	if f.Config != "" {
 		var err error
 		if cfg, err = config.Load(f.Config, env.Getenv); err != nil {
@@ -68,7 +77,7 @@ func (f *keyFile) openFile(env *command.Env, begin startOver) (*fileKeys, error)
 
 // prefix returns the default prefix of a new key: the first one by which the
 // server recognises a key.
-func (k *fileKeys) prefix() string {
+func (k *FileKeys) prefix() string {
 	if len(k.prefixes) == 0 {
 		return config.Default().Keys.Prefixes[0]
 	}
@@ -80,14 +89,15 @@ func (k *fileKeys) prefix() string {
 	return ""
 }
 
-func (k *fileKeys) location() string { return "in " + k.path }
+// Location implements KeyService.
+func (k *FileKeys) Location() string { return "in " + k.path }
 
 // Close warns of changes that are not in the audit log.
-func (k *fileKeys) Close() { k.noteUnwritten(k.env) }
+func (k *FileKeys) Close() { k.noteUnwritten(k.env) }
 
-// explain adds the cause to an error, as far as the command knows it.
-func (k *fileKeys) explain(err error, id string) error {
-	switch cause := causeOf(err); {
+// Explain adds the cause to an error, as far as the command knows it.
+func (k *FileKeys) Explain(err error, id string) error {
+	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
 	case errors.Is(cause, filestore.ErrPepper):
@@ -95,13 +105,13 @@ func (k *fileKeys) explain(err error, id string) error {
 	case errors.Is(cause, store.ErrNotFound) && isMissing(k.path):
 		return fmt.Errorf("no key file %s", k.path)
 	default:
-		return explainKey(cause, id, k.location())
+		return ExplainKey(cause, id, k.Location())
 	}
 }
 
-// explainKey adds to an error about a key which one it is, and where that was looked
+// ExplainKey adds to an error about a key which one it is, and where that was looked
 // for.
-func explainKey(err error, id, place string) error {
+func ExplainKey(err error, id, place string) error {
 	switch {
 	case id == "":
 		return err
@@ -118,8 +128,15 @@ func explainKey(err error, id, place string) error {
 }
 
 // noteOfPrefix warns of a key that the checks of the configuration would refuse.
-func (k *fileKeys) noteOfPrefix(prefix string) {
+func (k *FileKeys) noteOfPrefix(prefix string) {
 	if len(k.prefixes) > 0 && !slices.Contains(k.prefixes, prefix) {
 		k.env.Note("note: keys.prefixes in %s does not have %q: as a bearer token this key will be refused", k.config, prefix)
 	}
+}
+
+// Compact rewrites the file without superseded and deleted records. It returns the file
+// and how many lines are gone.
+func (k *FileKeys) Compact(ctx context.Context) (file string, gone int, err error) {
+	gone, err = k.keys.Compact(ctx)
+	return k.path, gone, err
 }

@@ -1,4 +1,4 @@
-package records
+package location
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 	"keyward/store/journal"
 )
 
-// userService is the users that the commands show and change: those of a file, or those
+// UserService is the users that the commands show and change: those of a file, or those
 // of a running Keyward. Its errors are the store's, or manage.Error.
-type userService interface {
+type UserService interface {
 	// SetUser makes the user, or changes what the patch gives, and the password unless
 	// that is nil. made is whether it made the user.
 	SetUser(ctx context.Context, name string, patch manage.UserPatch, password *authz.Secret) (user manage.UserView, made bool, err error)
@@ -26,30 +26,30 @@ type userService interface {
 	ListUsers(ctx context.Context) ([]manage.UserView, error)
 	DeleteUser(ctx context.Context, name string) error
 
-	// explain adds to an error about the user what is known of its cause. "" is any user.
-	explain(err error, name string) error
+	// Explain adds to an error about the user what is known of its cause. "" is any user.
+	Explain(err error, name string) error
 	// Close ends the work. It prints what is to be known of that.
 	Close()
 }
 
-// userFile has the flags that name the users file.
-type userFile struct {
+// UserFile has the flags that name the users file.
+type UserFile struct {
 	File   string `placeholder:"FILE" help:"Users file (default users.jsonl, or what --config names)."`
 	Config string `placeholder:"FILE" help:"Configuration that names the users file."`
 }
 
-// userLocation has the flags that name the users: those of a file, or those of a server.
-type userLocation struct {
-	userFile
-	server
+// Users has the flags that name the users: those of a file, or those of a server.
+type Users struct {
+	UserFile
+	Server
 }
 
-func (p *userLocation) open(env *command.Env) (userService, error) {
-	return p.openWith(env, startOver{})
+func (p *Users) Open(env *command.Env) (UserService, error) {
+	return p.openWith(env, StartOver{})
 }
 
-func (p *userLocation) openWith(env *command.Env, begin startOver) (userService, error) {
-	c, err := p.connect(env, append(filePair(p.File, p.Config), begin.flag())...)
+func (p *Users) openWith(env *command.Env, begin StartOver) (UserService, error) {
+	c, err := p.Connect(env, append(filePair(p.File, p.Config), begin.flag())...)
 	switch {
 	case err != nil:
 		return nil, err
@@ -59,41 +59,49 @@ func (p *userLocation) openWith(env *command.Env, begin startOver) (userService,
 	return p.openFile(env, begin)
 }
 
-// writtenUserLocation is a userLocation whose users the command changes.
-type writtenUserLocation struct {
-	userLocation
-	startOver
+// WrittenUsers is a Users whose users the command changes.
+type WrittenUsers struct {
+	Users
+	StartOver
 }
 
-func (p *writtenUserLocation) open(env *command.Env) (userService, error) {
-	return p.openWith(env, p.startOver)
+func (p *WrittenUsers) Open(env *command.Env) (UserService, error) {
+	return p.openWith(env, p.StartOver)
 }
 
 // remoteUsers is the users of a running Keyward.
 type remoteUsers struct{ *client.Client }
 
-func (u remoteUsers) explain(err error, name string) error {
+func (u remoteUsers) Explain(err error, name string) error {
 	return explainUser(err, name, "at "+u.Server())
 }
 
-// fileUsers is a users file.
-type fileUsers struct {
+// FileUsers is a users file.
+type FileUsers struct {
 	*records
 	env    *command.Env
 	path   string
 	config string // the configuration; "" is none
 }
 
-func (f *userFile) openFile(env *command.Env, begin startOver) (*fileUsers, error) {
+// Open opens the file for a command that works on files alone.
+func (f *UserFile) Open(env *command.Env, begin StartOver) (*FileUsers, error) {
+	if err := onFiles(env, filePair(f.File, f.Config)...); err != nil {
+		return nil, err
+	}
+	return f.openFile(env, begin)
+}
+
+func (f *UserFile) openFile(env *command.Env, begin StartOver) (*FileUsers, error) {
 	cfg, err := configOf(env, "users", f.File, f.Config, func(cfg *config.Config) *string { return &cfg.Users.File })
 	if err != nil {
 		return nil, err
 	}
-	return &fileUsers{openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), begin), env, cfg.Users.File, f.Config}, nil
+	return &FileUsers{openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), begin), env, cfg.Users.File, f.Config}, nil
 }
 
-// SetUser implements userService.
-func (u *fileUsers) SetUser(ctx context.Context, name string, patch manage.UserPatch, password *authz.Secret) (manage.UserView, bool, error) {
+// SetUser implements UserService.
+func (u *FileUsers) SetUser(ctx context.Context, name string, patch manage.UserPatch, password *authz.Secret) (manage.UserView, bool, error) {
 	r, err := u.Service.SetUser(ctx, u.operator, manage.UserRef{Name: name}, patch, password)
 	if err != nil {
 		return manage.UserView{}, false, err
@@ -101,8 +109,8 @@ func (u *fileUsers) SetUser(ctx context.Context, name string, patch manage.UserP
 	return manage.ViewUser(&r), r.Created.Equal(r.At), nil
 }
 
-// ListUsers implements userService.
-func (u *fileUsers) ListUsers(ctx context.Context) ([]manage.UserView, error) {
+// ListUsers implements UserService.
+func (u *FileUsers) ListUsers(ctx context.Context) ([]manage.UserView, error) {
 	all, _, err := u.users.List(ctx, store.UserFilter{}, store.Page{})
 	if err != nil {
 		return nil, err
@@ -121,8 +129,23 @@ func viewUsers(all []store.UserRecord) []manage.UserView {
 	return views
 }
 
-// DeleteUser implements userService.
-func (u *fileUsers) DeleteUser(ctx context.Context, name string) error {
+// ImportUsers imports users of another system, and warns of the names of new ones that
+// may be taken for others.
+func (u *FileUsers) ImportUsers(ctx context.Context, given []store.ImportedUser) ([]manage.UserView, error) {
+	records, err := u.Service.ImportUsers(ctx, u.operator, given)
+	if err != nil {
+		return nil, err
+	}
+	for i := range records {
+		if r := &records[i]; r.Created.Equal(r.At) { // made now
+			u.env.WarnOfScripts("user", r.Name)
+		}
+	}
+	return viewUsers(records), nil
+}
+
+// DeleteUser implements UserService.
+func (u *FileUsers) DeleteUser(ctx context.Context, name string) error {
 	u.LatestKey = u.latestKey
 	return u.Service.DeleteUser(ctx, u.operator, manage.UserRef{Name: name})
 }
@@ -130,11 +153,11 @@ func (u *fileUsers) DeleteUser(ctx context.Context, name string) error {
 // latestKey returns when the newest key of the user was created, if the key file of the
 // configuration can be read. A time in the future comes from a clock that is ahead of
 // this one; that key must be revoked with the others.
-func (u *fileUsers) latestKey(ctx context.Context, name string) (time.Time, error) {
+func (u *FileUsers) latestKey(ctx context.Context, name string) (time.Time, error) {
 	if u.config == "" {
 		return time.Time{}, nil
 	}
-	k, err := (&keyFile{Config: u.config}).openFile(u.env, startOver{})
+	k, err := (&KeyFile{Config: u.config}).openFile(u.env, StartOver{})
 	var made map[string]time.Time
 	if err == nil {
 		made, err = k.keys.LatestKeys(ctx, []string{name})
@@ -150,10 +173,10 @@ func (u *fileUsers) latestKey(ctx context.Context, name string) (time.Time, erro
 }
 
 // Close warns of changes that are not in the audit log.
-func (u *fileUsers) Close() { u.noteUnwritten(u.env) }
+func (u *FileUsers) Close() { u.noteUnwritten(u.env) }
 
-func (u *fileUsers) explain(err error, name string) error {
-	switch cause := causeOf(err); {
+func (u *FileUsers) Explain(err error, name string) error {
+	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
 	case errors.Is(cause, store.ErrNotFound) && isMissing(u.path):
@@ -165,7 +188,7 @@ func (u *fileUsers) explain(err error, name string) error {
 
 // explainUser adds to an error about a user who it is, and where that was looked for.
 func explainUser(err error, name, place string) error {
-	switch err = causeOf(err); {
+	switch err = CauseOf(err); {
 	case errors.Is(err, store.ErrNotFound) && name != "":
 		return fmt.Errorf("no user %s %s", command.Quoted(name), place)
 	case errors.Is(err, store.ErrUnsupported) && name != "":

@@ -1,4 +1,4 @@
-package records
+package location
 
 import (
 	"context"
@@ -35,7 +35,7 @@ type records struct {
 // openRecords opens the files that the configuration names. All of them are opened for a
 // change of one: the audit log closes what an earlier command left, whichever file it
 // changed.
-func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin startOver) *records {
+func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin StartOver) *records {
 	r := &records{operator: operator(user.Current, os.Hostname)}
 	stores := manage.Stores{}
 	if cfg.Audit.File != "" {
@@ -69,6 +69,13 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 		},
 	})
 	return r
+}
+
+// ServiceOf returns the Service over the files of a configuration, and the actor that
+// the command is.
+func ServiceOf(env *command.Env, cfg *config.Config) (*manage.Service, access.Actor) {
+	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), StartOver{})
+	return r.Service, r.operator
 }
 
 // operator is who runs the command, as the system names the user and the machine: by
@@ -120,9 +127,9 @@ func samePath(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// causeOf returns why a change was refused in the words of the commands, which is the
+// CauseOf returns why a change was refused in the words of the commands, which is the
 // store's error where there is one.
-func causeOf(err error) error {
+func CauseOf(err error) error {
 	var e *manage.Error
 	switch {
 	case !errors.As(err, &e):

@@ -1,13 +1,13 @@
-package records
+package location
 
 import (
 	"keyward/cmd/keyward/command"
 	"keyward/manage/client"
 )
 
-// server has the flags that name a running Keyward, whose API a command calls in place
+// Server has the flags that name a running Keyward, whose API a command calls in place
 // of working on files.
-type server struct {
+type Server struct {
 	Server    string `placeholder:"URL" help:"Work through the API of the Keyward with this console, such as https://keyward.example.com, instead of on files (default $KEYWARD_SERVER)."`
 	TokenFile string `placeholder:"FILE" help:"File whose first line is the key to call that API with (default $KEYWARD_TOKEN_FILE)."`
 	CAFile    string `name:"ca-file" placeholder:"FILE" help:"Certificates that may have signed the server's, instead of those of the system."`
@@ -15,21 +15,21 @@ type server struct {
 
 // The variables of the environment that count where the flags are not given.
 const (
-	serverVariable = "KEYWARD_SERVER"
+	ServerVariable = "KEYWARD_SERVER"
 	tokenVariable  = "KEYWARD_TOKEN_FILE"
 )
 
-// fileFlag is a flag that only work on files has.
-type fileFlag struct {
-	name  string
-	given bool
-	place bool // it names the files, and so takes precedence over the environment
+// FileFlag is a flag that only work on files has.
+type FileFlag struct {
+	Name  string
+	Given bool
+	Names bool // the files: it takes precedence over the environment
 }
 
-// connect returns the client of the API, nil if the command works on files. A flag of
+// Connect returns the client of the API, nil if the command works on files. A flag of
 // work on files contradicts the flag --server; one that names the files takes precedence
 // over the environment, and another contradicts that too.
-func (s *server) connect(env *command.Env, files ...fileFlag) (*client.Client, error) {
+func (s *Server) Connect(env *command.Env, files ...FileFlag) (*client.Client, error) {
 	url := s.Server
 	if url == "" {
 		url = serverOf(env, files)
@@ -41,8 +41,8 @@ func (s *server) connect(env *command.Env, files ...fileFlag) (*client.Client, e
 		return nil, nil
 	}
 	for _, f := range files {
-		if f.given {
-			return nil, command.Usagef("%s is for work on files, and does not go with --server or $%s", f.name, serverVariable)
+		if f.Given {
+			return nil, command.Usagef("%s is for work on files, and does not go with --server or $%s", f.Name, ServerVariable)
 		}
 	}
 	file := s.TokenFile
@@ -65,35 +65,35 @@ func (s *server) connect(env *command.Env, files ...fileFlag) (*client.Client, e
 
 // serverOf returns the server that the environment names; "" if it names none, or the
 // flags name files.
-func serverOf(env *command.Env, files []fileFlag) string {
+func serverOf(env *command.Env, files []FileFlag) string {
 	for _, f := range files {
-		if f.place && f.given {
+		if f.Names && f.Given {
 			return ""
 		}
 	}
-	url, _ := env.Getenv(serverVariable)
+	url, _ := env.Getenv(ServerVariable)
 	return url
 }
 
 // onFiles refuses a command that works on files alone, where the environment has the
 // other commands work through the API and no flag names the files.
-func onFiles(env *command.Env, files ...fileFlag) error {
+func onFiles(env *command.Env, files ...FileFlag) error {
 	if serverOf(env, files) != "" {
-		return command.Usagef("$%s is set, and this command works on files: name them with --file or --config", serverVariable)
+		return command.Usagef("$%s is set, and this command works on files: name them with --file or --config", ServerVariable)
 	}
 	return nil
 }
 
 // flags returns those flags of the key file that only work on files has.
-func (f *keyFile) flags() []fileFlag {
-	return []fileFlag{{"--file", f.File != "", true}, {"--config", f.Config != "", true}, {"--pepper-file", f.PepperFile != "", false}}
+func (f *KeyFile) flags() []FileFlag {
+	return []FileFlag{{"--file", f.File != "", true}, {"--config", f.Config != "", true}, {"--pepper-file", f.PepperFile != "", false}}
 }
 
-func (f *startOver) flag() fileFlag { return fileFlag{"--start-over", f.StartOver, false} }
+func (f *StartOver) flag() FileFlag { return FileFlag{"--start-over", f.StartOver, false} }
 
-func (f *usageFile) flag() fileFlag { return fileFlag{"--usage", f.Usage != "", false} }
+func (f *UsageFile) flag() FileFlag { return FileFlag{"--usage", f.Usage != "", false} }
 
 // filePair returns the flags of a file that a configuration may name.
-func filePair(file, config string) []fileFlag {
-	return []fileFlag{{"--file", file != "", true}, {"--config", config != "", true}}
+func filePair(file, config string) []FileFlag {
+	return []FileFlag{{"--file", file != "", true}, {"--config", config != "", true}}
 }

@@ -1,4 +1,4 @@
-package records
+package location
 
 import (
 	"errors"
@@ -9,11 +9,20 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/store"
+	"keyward/store/journal"
 )
 
-// startOver has the flag of every command that writes a file.
-type startOver struct {
+// StartOver has the flag of every command that writes a file.
+type StartOver struct {
 	StartOver bool `help:"Start a new file if the old one is empty or missing but had content before."`
+}
+
+// explainFile adds to an error about a file how to recover it, if it is damaged.
+func explainFile(err error) error {
+	if err = CauseOf(err); errors.Is(err, journal.ErrDamaged) {
+		return explainDamaged(err)
+	}
+	return err
 }
 
 // explainDamaged adds to ErrDamaged how to recover the file.
@@ -21,8 +30,8 @@ func explainDamaged(err error) error {
 	return fmt.Errorf("%w; restore it from a copy, or run a command that writes it with --start-over to begin a new one", err)
 }
 
-// asUsage makes a usage error of an error about invalid arguments.
-func asUsage(err error) error {
+// AsUsage makes a usage error of an error about invalid arguments.
+func AsUsage(err error) error {
 	if errors.Is(err, store.ErrInvalid) {
 		return command.UsageError(err)
 	}

@@ -1,4 +1,4 @@
-package records
+package location
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // remoteKeys is the keys of a running Keyward.
 type remoteKeys struct{ *client.Client }
 
-// ImportKeys implements keyService.
+// ImportKeys implements KeyService.
 func (k remoteKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.KeyFormat, common client.NewKey) ([]string, []*store.KeyParams, error) {
 	given, err := f.ReadGiven(in, common.KeyParams)
 	if err != nil || len(given) == 0 {
@@ -20,7 +20,7 @@ func (k remoteKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.Key
 	}
 	ids, err := k.Client.ImportKeys(ctx, given, f.Hashed)
 	if err != nil {
-		return nil, nil, k.explain(err, "")
+		return nil, nil, k.Explain(err, "")
 	}
 	params := make([]*store.KeyParams, len(given))
 	for i := range given {
@@ -29,8 +29,10 @@ func (k remoteKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.Key
 	return ids, params, nil
 }
 
-func (k remoteKeys) location() string { return "at " + k.Server() }
+// Location implements KeyService.
+func (k remoteKeys) Location() string { return "at " + k.Server() }
 
-func (k remoteKeys) explain(err error, id string) error {
-	return explainKey(causeOf(err), id, k.location())
+// Explain implements KeyService.
+func (k remoteKeys) Explain(err error, id string) error {
+	return ExplainKey(CauseOf(err), id, k.Location())
 }

@@ -1,4 +1,4 @@
-package records
+package location
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"keyward/usage"
 )
 
-// CreateKey implements keyService.
-func (k *fileKeys) CreateKey(ctx context.Context, new client.NewKey) (manage.KeyView, authz.Secret, error) {
+// CreateKey implements KeyService.
+func (k *FileKeys) CreateKey(ctx context.Context, new client.NewKey) (manage.KeyView, authz.Secret, error) {
 	if new.DefaultPrefix && new.Format != apikey.FormatHex {
 		new.Prefix = k.prefix()
 	}
@@ -28,8 +28,8 @@ func (k *fileKeys) CreateKey(ctx context.Context, new client.NewKey) (manage.Key
 	return k.view(ctx, &r, err), secret, err
 }
 
-// ImportKeys implements keyService.
-func (k *fileKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.KeyFormat, common client.NewKey) ([]string, []*store.KeyParams, error) {
+// ImportKeys implements KeyService.
+func (k *FileKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.KeyFormat, common client.NewKey) ([]string, []*store.KeyParams, error) {
 	if common.DefaultPrefix {
 		common.Prefix = k.prefix()
 	}
@@ -40,7 +40,7 @@ func (k *fileKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.KeyF
 	}
 	made, err := k.Service.ImportKeys(ctx, k.operator, given)
 	if err != nil {
-		return nil, nil, k.explain(err, "")
+		return nil, nil, k.Explain(err, "")
 	}
 	ids, params := make([]string, len(made)), make([]*store.KeyParams, len(made))
 	for i := range made {
@@ -49,14 +49,14 @@ func (k *fileKeys) ImportKeys(ctx context.Context, in io.Reader, f importer.KeyF
 	return ids, params, nil
 }
 
-// Key implements keyService.
-func (k *fileKeys) Key(ctx context.Context, id string) (manage.KeyView, error) {
+// Key implements KeyService.
+func (k *FileKeys) Key(ctx context.Context, id string) (manage.KeyView, error) {
 	r, err := k.keys.Get(ctx, id)
 	return k.view(ctx, &r, err), err
 }
 
-// ListKeys implements keyService.
-func (k *fileKeys) ListKeys(ctx context.Context, f store.KeyFilter) ([]manage.KeyView, error) {
+// ListKeys implements KeyService.
+func (k *FileKeys) ListKeys(ctx context.Context, f store.KeyFilter) ([]manage.KeyView, error) {
 	uses, err := k.lastUses(f.UnusedFor)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (k *fileKeys) ListKeys(ctx context.Context, f store.KeyFilter) ([]manage.Ke
 
 // lastUses returns when each key was last used, as far as there is a usage file. To
 // select by that there must be one: without, every key would look unused.
-func (k *fileKeys) lastUses(unusedFor time.Duration) (map[string]time.Time, error) {
+func (k *FileKeys) lastUses(unusedFor time.Duration) (map[string]time.Time, error) {
 	if k.usage == "" {
 		if unusedFor > 0 {
 			return nil, command.Usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
@@ -102,8 +102,8 @@ func (k *fileKeys) lastUses(unusedFor time.Duration) (map[string]time.Time, erro
 	return last, nil
 }
 
-// KeyUsage implements keyService. A file that does not exist yet has none.
-func (k *fileKeys) KeyUsage(_ context.Context, id string) (*usage.Usage, error) {
+// KeyUsage implements KeyService. A file that does not exist yet has none.
+func (k *FileKeys) KeyUsage(_ context.Context, id string) (*usage.Usage, error) {
 	if k.usage == "" {
 		return nil, nil
 	}
@@ -118,8 +118,8 @@ func (k *fileKeys) KeyUsage(_ context.Context, id string) (*usage.Usage, error) 
 	return &used, nil
 }
 
-// FindKey implements keyService.
-func (k *fileKeys) FindKey(ctx context.Context, secret authz.Secret) (manage.KeyView, error) {
+// FindKey implements KeyService.
+func (k *FileKeys) FindKey(ctx context.Context, secret authz.Secret) (manage.KeyView, error) {
 	if err := authz.CheckKey(secret.Reveal(), k.inBasic); err != nil {
 		return manage.KeyView{}, fmt.Errorf("unknown: no request can carry this key: %w", err)
 	}
@@ -135,20 +135,20 @@ func (k *fileKeys) FindKey(ctx context.Context, secret authz.Secret) (manage.Key
 	return view, err
 }
 
-// UpdateKey implements keyService.
-func (k *fileKeys) UpdateKey(ctx context.Context, id string, patch manage.KeyPatch) (manage.KeyView, error) {
+// UpdateKey implements KeyService.
+func (k *FileKeys) UpdateKey(ctx context.Context, id string, patch manage.KeyPatch) (manage.KeyView, error) {
 	r, err := k.Service.UpdateKey(ctx, k.operator, manage.KeyRef{ID: id}, patch)
 	return k.view(ctx, &r, err), err
 }
 
-// RotateKey implements keyService.
-func (k *fileKeys) RotateKey(ctx context.Context, id string, grace time.Duration) (manage.KeyView, authz.Secret, error) {
+// RotateKey implements KeyService.
+func (k *FileKeys) RotateKey(ctx context.Context, id string, grace time.Duration) (manage.KeyView, authz.Secret, error) {
 	r, secret, err := k.Service.RotateKey(ctx, k.operator, manage.KeyRef{ID: id}, grace)
 	return k.view(ctx, &r, err), secret, err
 }
 
-// ChangeKey implements keyService. A key that was deleted has ended.
-func (k *fileKeys) ChangeKey(ctx context.Context, id string, change client.KeyChange, reason string) (manage.KeyView, error) {
+// ChangeKey implements KeyService. A key that was deleted has ended.
+func (k *FileKeys) ChangeKey(ctx context.Context, id string, change client.KeyChange, reason string) (manage.KeyView, error) {
 	ref := manage.KeyRef{ID: id, Reason: reason}
 	var r store.KeyRecord
 	var err error
@@ -173,7 +173,7 @@ func (k *fileKeys) ChangeKey(ctx context.Context, id string, change client.KeyCh
 }
 
 // view returns what is shown of the record, unless there is an error in its place.
-func (k *fileKeys) view(ctx context.Context, r *store.KeyRecord, err error) manage.KeyView {
+func (k *FileKeys) view(ctx context.Context, r *store.KeyRecord, err error) manage.KeyView {
 	if err != nil {
 		return manage.KeyView{}
 	}
@@ -182,7 +182,7 @@ func (k *fileKeys) view(ctx context.Context, r *store.KeyRecord, err error) mana
 }
 
 // readEnded reads which users were deleted, once: their keys are revoked.
-func (k *fileKeys) readEnded(ctx context.Context) {
+func (k *FileKeys) readEnded(ctx context.Context) {
 	if k.users == nil || k.rules.Ended != nil {
 		return
 	}

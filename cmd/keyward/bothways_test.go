@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"keyward/cmd/keyward/command"
+	"keyward/internal/eventually"
+)
+
+// installation is a directory with the files of a configuration, and how the commands
+// reach them: by --config, or through a server.
+type installation struct {
+	t      *testing.T
+	dir    string
+	server string   // "": --config
+	keys   []string // that the commands printed, in their order
+	ids    []string // of these, and those that import printed
+}
+
+// newInstallation makes an installation with an administrator, whose key is in the file
+// token.
+func newInstallation(t *testing.T) *installation {
+	t.Helper()
+	in := &installation{t: t, dir: t.TempDir()}
+	in.write("keyward.yaml", strings.ReplaceAll(`
+listen: {grpc: "", http: "", console: "127.0.0.1:0", admin: "unix://DIR/admin.sock"}
+keys: {file: DIR/keys.jsonl, max_age: 400d}
+users: {file: DIR/users.jsonl}
+projects: {file: DIR/projects.jsonl}
+revocations: {file: DIR/revocations.jsonl}
+audit: {file: DIR/audit.jsonl}
+state: {file: DIR/keyward.db}
+usage: {file: DIR/usage.jsonl}
+rate_limits: {api_key: {rate: 100000/h, burst: 5000}}
+`, "DIR", in.dir))
+	in.write("usage.jsonl", `{"keyward":"usage","version":1,"since":"2026-01-01T00:00:00Z"}`+"\n")
+	in.must("", "user", "set", "root", "--scope", "keyward:admin")
+	in.must("", "key", "create", "--name", "root", "--user", "root", "--scope", "keyward:admin", "--json")
+	in.write("token", in.keys[0])
+	return in
+}
+
+func (in *installation) write(name, text string) {
+	in.t.Helper()
+	if err := os.WriteFile(filepath.Join(in.dir, name), []byte(text), 0o600); err != nil {
+		in.t.Fatal(err)
+	}
+}
+
+// serve starts a server, which the commands use from then on.
+func (in *installation) serve() {
+	in.t.Helper()
+	log, err := os.Create(filepath.Join(in.dir, "log"))
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	serve := exec.Command(program, "serve", "--config", filepath.Join(in.dir, "keyward.yaml"))
+	serve.Args[0] = "keyward" // by which TestMain knows it
+	serve.Stdout, serve.Stderr = log, log
+	if err := serve.Start(); err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(func() {
+		_ = serve.Process.Signal(syscall.SIGTERM)
+		if err := serve.Wait(); err != nil {
+			in.t.Errorf("serve: %v", err)
+		}
+		_ = log.Close()
+	})
+	console := regexp.MustCompile(`"listener":"console","address":"([^"]+)"`)
+	eventually.Succeeds(in.t, func() error {
+		text, err := os.ReadFile(log.Name())
+		if err != nil {
+			return err
+		}
+		found := console.FindSubmatch(text)
+		if found == nil || !bytes.Contains(text, []byte(`"msg":"ready"`)) {
+			return fmt.Errorf("not ready: %s", text)
+		}
+		in.server = "http://" + string(found[1])
+		return nil
+	})
+}
+
+var (
+	printedKey = regexp.MustCompile(`kw_[0-9A-Za-z]{38}|\b[0-9A-F]{44}\b`)
+	printedID  = regexp.MustCompile(`\bk_[0-9A-Za-z]{12}\b`)
+)
+
+// run runs a command. KEY1 and ID1 in its arguments and input stand for the first key and
+// id that the commands printed.
+func (in *installation) run(stdin string, args ...string) (code int, stdout, stderr string) {
+	in.t.Helper()
+	fill := func(text string) string {
+		for i := len(in.ids); i > 0; i-- {
+			text = strings.ReplaceAll(text, fmt.Sprint("ID", i), in.ids[i-1])
+		}
+		for i := len(in.keys); i > 0; i-- {
+			text = strings.ReplaceAll(text, fmt.Sprint("KEY", i), in.keys[i-1])
+		}
+		return text
+	}
+	environment := map[string]string{}
+	for i := range args {
+		args[i] = fill(args[i])
+	}
+	if in.server == "" {
+		args = append(args, "--config", filepath.Join(in.dir, "keyward.yaml"))
+	} else {
+		environment["KEYWARD_SERVER"], environment["KEYWARD_TOKEN_FILE"] = in.server, filepath.Join(in.dir, "token")
+	}
+	var out, errs bytes.Buffer
+	code = run(in.t.Context(), args, strings.NewReader(fill(stdin)), &out, &errs, func(name string) (string, bool) {
+		value, ok := environment[name]
+		return value, ok
+	})
+	in.remember(out.String() + errs.String())
+	return code, out.String(), errs.String()
+}
+
+func (in *installation) remember(text string) {
+	for _, key := range printedKey.FindAllString(text, -1) {
+		in.keys = append(in.keys, key)
+	}
+	for _, id := range printedID.FindAllString(text, -1) {
+		if !strings.Contains(strings.Join(in.ids, " "), id) {
+			in.ids = append(in.ids, id)
+		}
+	}
+}
+
+func (in *installation) must(stdin string, args ...string) string {
+	in.t.Helper()
+	code, stdout, stderr := in.run(stdin, args...)
+	if code != command.Done {
+		in.t.Fatalf("%v: exit code %d, %s", args, code, stderr)
+	}
+	return stdout
+}
+
+// plain returns what a command printed without what differs between two installations:
+// ids and keys get their numbers, and times, actors and places their kinds.
+func (in *installation) plain(text string) string {
+	text = printedKey.ReplaceAllString(text, "KEY")
+	for i, id := range in.ids {
+		text = strings.ReplaceAll(text, id, fmt.Sprint("ID", i+1))
+	}
+	for _, each := range [][2]string{
+		{`at http://127\.0\.0\.1:\d+\b`, "PLACE"},
+		{`in ` + regexp.QuoteMeta(in.dir) + `/[a-z]+\.jsonl`, "PLACE"},
+		{`kw_[0-9A-Za-z]{4}\b|"hint":"[0-9A-F]{4}"|\b[0-9A-F]{4}…`, "HINT"},
+		{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
+		{`cli:[^\s"]+@[^\s"]+|\broot\b`, "ACTOR"},
+		{`"via":"(cli|api)"`, `"via":"VIA"`},
+		{`\b(cli|api)\b`, "VIA"},
+		{`,"(created_by":"ACTOR"|last_use":"TIME"|by":"ACTOR"(}\n))`, "$2"}, // of the administrator's key, which only a server sees
+		{`(?m)^keyward: note: keys.prefixes .*\n`, ""},                      // a server refuses what it would not recognize
+		{`(?m)^ *created by +ACTOR\n`, ""},
+		{`\d{4}-\d\d-\d\d\b`, "DAY"},
+		{` +`, " "},
+	} {
+		text = regexp.MustCompile(each[0]).ReplaceAllString(text, each[1])
+	}
+	return text
+}
+
+// TestBothWays runs the same commands on files and through a server, and compares what
+// they print and their exit codes.
+func TestBothWays(t *testing.T) {
+	files, served := newInstallation(t), newInstallation(t)
+	served.serve()
+	const future = "2099-01-31T00:00:00Z"
+	for _, step := range []struct {
+		stdin string
+		args  string // separated by "|", since some are empty or have spaces
+		code  int
+	}{
+		{"correct-horse", "user|set|alice|--scope|read|--scope|write|--path|/a", 0},
+		{"", "user|set|bob|--disabled|--json", 0},
+		{"", "user|set|bob|--enabled|--no-scopes|--any-path", 0},
+		{"battery-staple", "user|set|bob", 0},
+		{"", "user|set|bob|--scope|read", 0},
+		{"", "user|set|eve:", 2},
+		{"", "user|set|bob|--scope|a b", 2},
+		{"", "user|list", 0},
+		{"", "user|list|--json", 0},
+
+		{"", "project|create|shop|--description|The shop|--member|alice|--member|bob", 0},
+		{"", "project|create|empty|--json", 0},
+		{"", "project|create|shop", 1},
+		{"", "project|create|a\u200bb", 2},
+		{"", "project|create|x|--member|stranger", 2},
+		{"", "project|list", 0},
+		{"", "project|list|--member|bob|--json", 0},
+		{"", "project|list|--query|emp", 0},
+		{"", "project|show|shop|--json", 0},
+		{"", "project|show|nothing", 1},
+		{"", "key|create|--name|x|--project|nothing", 2},
+
+		{"", "key|create|--name|ci|--project|shop|--user|alice|--scope|read|--path|/a|--expires|" + future + "|--rate|5/h|--json", 0}, // ID2
+		{"", "key|create|--name|cron|--owner|ops|--description|nightly|--not-before|" + future + "|--cidr|127.0.0.0/8|--json", 0},     // ID3
+		{"", "key|create|--name|plain|--no-scopes", 0},
+		{"", "key|create|--name|hex|--format|hex|--json", 0}, // ID4
+		{"", "key|create", 2},
+		{"", "key|create|--name|", 2},
+		{"", "key|create|--name|x|--rate|often", 2},
+		{"", "key|create|--name|x|--scope|a b", 2},
+		{"", "key|create|--name|x|--user|a\u200bb", 2},
+		{"", "key|create|--name|x|--path|a", 2},
+		{"", "key|create|--name|x|--cidr|192.0.2.1/24", 2},
+		{"", "key|create|--name|x|--expires|2001-01-01T00:00:00Z", 2},
+		{"", "key|list", 0},
+		{"", "key|list|--json", 0},
+		{"", "key|list|--user|alice", 0},
+		{"", "key|list|--state|not_yet_valid", 0},
+		{"", "key|list|--state|gone", 2},
+		{"", "key|list|--query|cr", 0},
+		{"", "key|list|--older-than|1h", 0},
+		{"", "key|list|--unused-for|1h", 0},
+		{"", "key|list|--expiring|500d", 0},
+		{"", "key|show|ID2", 0},
+		{"", "key|show|ID3|--json", 0},
+		{"", "key|show|k_000000000000", 1},
+		{"", "key|show|KEY2", 1},
+
+		{"", "key|update|ID2|--name|ci two|--any-path|--user-scopes|--expires||--rate||--owner|billing", 0},
+		{"", "key|update|ID3|--not-before||--any-address|--path|/b|--scope|write|--description||--json", 0},
+		{"", "key|update|ID2|--rate|often", 2},
+		{"", "key|update|ID2|--path|a", 2},
+		{"", "key|update|ID2", 2},
+		{"", "key|update|k_000000000000|--name|x", 1},
+		{"", "key|pause|ID2|--reason|leaked?", 0},
+		{"", "key|show|ID2", 0},
+		{"KEY2", "key|verify", 1},
+		{"", "key|resume|ID2", 0},
+		{"", "key|rotate|ID2|--grace|24h|--json", 0}, // KEY6
+		{"KEY2", "key|verify", 0},
+		{"KEY6", "key|verify|--json", 0},
+		{"", "key|end-grace|ID2", 0},
+		{"KEY2", "key|verify", 1},
+		{"", "key|rotate|ID2", 0},
+		{"", "key|rotate|ID2|--grace|long", 2},
+		{"KEY6", "key|verify", 1},
+		{"kw_unknown", "key|verify", 1},
+		{"", "key|verify", 2},
+
+		{"", "key|revoke|ID2|k_000000000000", 1},
+		{"", "key|revoke|ID3|--reason|done|--json", 0},
+		{"", "key|revoke|ID3", 0},
+		{"", "key|rotate|ID3", 1},
+		{"", "key|update|ID3|--name|x", 1},
+		{"", "key|pause|ID3", 1},
+		{"", "key|resume|ID3", 1},
+		{"KEY3", "key|verify", 1},
+		{"", "key|delete|ID3", 0},
+		{"", "key|show|ID3", 1},
+		{"", "key|revoke|KEY2", 1},
+
+		{"\n\nold-key-0123456789abcdef\n", "key|import|--name|old|--owner|ops|--scope|read", 0},
+		{"old-key-0123456789abcdef\n", "key|import", 1},
+		{"old key\n", "key|import", 1},
+		{"", "key|import", 0},
+		{"sha256:" + strings.Repeat("ab", 32), "key|import|--hashed|--json", 0},
+		{"sha256:xyz", "key|import|--hashed", 1},
+		{"name,key,team\nweb,abcdefabcdefabcdefabcdef,shop\n", "key|import|--csv|name,key,project=team", 0},
+		{"name,key\nweb,x", "key|import|--csv|name,key=absent", 1},
+		{"x", "key|import|--rate|often", 2},
+		{"", "key|list", 0},
+
+		{"", "token|revoke|--jti|8f7b2c", 0},
+		{"", "token|revoke|--subject|mallory", 0},
+		{"", "token|revoke|--issued-before|2026-01-01T00:00:00Z|--json", 0},
+		{"", "token|revoke|--subject|mal\u200blory", 2},
+		{"", "token|revoke", 2},
+		{"", "project|delete|empty", 0},
+		{"", "project|delete|shop|nothing", 1}, // it has keys
+		{"", "project|list", 0},
+		{"", "user|delete|bob|stranger", 1},
+		{"", "user|delete|alice|--json", 0},
+		{"", "key|list", 0},
+		{"", "user|list", 0},
+		{"", "audit|list", 0},
+		{"", "audit|list|--target|ID2|--action|key.rotate", 0},
+		{"", "audit|list|--since|1h|--actor|stranger|--json", 0},
+		{"", "audit|list|--action|key.steal", 2},
+	} {
+		var got [2]string
+		for i, in := range []*installation{files, served} {
+			code, stdout, stderr := in.run(step.stdin, strings.Split(step.args, "|")...)
+			if code != step.code {
+				t.Errorf("%s, %s: exit code %d, want %d: %s", step.args, in.server, code, step.code, stderr)
+			}
+			got[i] = in.plain(stdout)
+			if code == command.Done {
+				got[i] += in.plain(stderr)
+			}
+		}
+		if got[0] != got[1] {
+			t.Errorf("%s: on files\n%sthrough a server\n%s", step.args, got[0], got[1])
+		}
+	}
+}
+
+// TestLimitsThroughServer: a key's limit is shown and reset, by callers who may do that.
+func TestLimitsThroughServer(t *testing.T) {
+	in := newInstallation(t)
+	in.must("", "user", "set", "reader", "--scope", "keyward:read")
+	in.must("", "key", "create", "--name", "reader", "--user", "reader", "--scope", "keyward:read", "--json") // KEY2, ID2
+	in.serve()
+	if got := in.must("", "limits", "show", "ID1", "--json"); !strings.Contains(got, `"limit":"api_key","rate":"100000/h","burst":5000,`) {
+		t.Error(got)
+	}
+	if got := in.must("", "limits", "reset", "ID2"); got != "reset "+in.ids[1]+"\n" {
+		t.Error(got)
+	}
+	if code, _, stderr := in.run("", "limits", "reset", "k_000000000000"); code != command.Refused || !strings.Contains(stderr, "no key k_000000000000 at "+in.server) {
+		t.Errorf("%d %s", code, stderr)
+	}
+	in.write("token", in.keys[1])
+	in.must("", "limits", "show", "ID1")
+	if code, _, stderr := in.run("", "limits", "reset", "ID1"); code != command.Refused || !strings.Contains(stderr, "answers 403 forbidden: ") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	in.write("token", "kw_4X8DKSS24K3yA5svpnIXoG1meypn3RUA19kNKA")
+	if code, stdout, stderr := in.run("", "key", "list"); code != command.Refused || stdout != "" || !strings.Contains(stderr, "answers 401 unauthenticated: ") || strings.Contains(stderr, "kw_4X8D") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
