@@ -45,6 +45,7 @@ func TestManagedAtScale(t *testing.T) {
 		{"a page by state and user", "/keys?limit=100&state=revoked&user=USER", 50 * time.Millisecond},
 		{"a page by a frequent state", "/keys?limit=100&state=active", 50 * time.Millisecond},
 		{"a page by a state that no key has", "/keys?limit=100&state=expired", 50 * time.Millisecond},
+		{"a page by a time that no key meets", "/keys?limit=100&older_than=900d", 50 * time.Millisecond},
 	} {
 		s.reads(read.what, read.limit, prove.Size(20, 1000), func() {
 			n := mathrand.IntN(len(s.ids))
