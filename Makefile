@@ -93,6 +93,7 @@ PROVE_log            = -race -parallel 6 -run '^TestLogOutput$$' ./e2e
 PROVE_trailers       = -race -run '^TestRandomTrailers$$' ./e2e
 PROVE_openapi        = -run '^TestOpenAPIDocument$$' ./e2e
 PROVE_kill-manage    = -run '^TestKilledWhileManaging$$' ./e2e
+PROVE_manage-scale   = -run '^TestManagedAtScale$$' ./e2e
 PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
 
 prove: programs

@@ -22,9 +22,14 @@ type Client struct {
 
 // Dial returns a client with that many connections to a socket.
 func Dial(socket string, connections int) (*Client, error) {
+	return DialTarget("unix://"+socket, connections)
+}
+
+// DialTarget is Dial for a target of gRPC.
+func DialTarget(target string, connections int) (*Client, error) {
 	cl := &Client{}
 	for range connections {
-		conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return nil, err
 		}

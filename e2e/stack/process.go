@@ -55,6 +55,9 @@ func startProcess(name, dir string, argv ...string) (*Process, error) {
 	return p, nil
 }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Signal sends a signal to the process and its children.
 func (p *Process) Signal(s syscall.Signal) error {
 	select {

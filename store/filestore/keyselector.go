@@ -13,21 +13,16 @@ type selector struct {
 	none          bool   // the filter wants a name that no key has
 	onStatus      bool
 	needs         rowFlags
-	ended         []string // by the number of a user that was deleted: its name
+	excludes      rowFlags
+	ended         []string        // by the number of a user that was deleted: its name
+	status        store.KeyStatus // of one row after the other
 }
 
 func (t *keyTable) selector(f *store.KeyFilter) selector {
 	user, hasUser := t.names[f.User]
 	project, hasProject := t.names[f.Project]
 	s := selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
-	switch f.State {
-	case store.KeyPaused:
-		s.needs = rowPaused
-	case store.KeyNotYetValid:
-		s.needs = rowNotBefore
-	case store.KeyUnsupported:
-		s.needs = rowUnsupported
-	}
+	s.needs, s.excludes = flagsOf(f)
 	if s.onStatus && len(f.Rules.Ended) > 0 {
 		s.ended = make([]string, len(t.names))
 		for name := range f.Rules.Ended {
@@ -39,29 +34,54 @@ func (t *keyTable) selector(f *store.KeyFilter) selector {
 	return s
 }
 
+// flagsOf returns which flags each row in the filter's state has, and which none has.
+func flagsOf(f *store.KeyFilter) (needs, excludes rowFlags) {
+	switch f.State {
+	case store.KeyActive:
+		excludes = rowEnded | rowUnsupported | rowPaused
+	case store.KeyNotYetValid:
+		needs, excludes = rowNotBefore, rowEnded|rowUnsupported|rowPaused
+	case store.KeyPaused:
+		needs, excludes = rowPaused, rowEnded|rowUnsupported
+	case store.KeyExpired:
+		excludes = rowEnded | rowUnsupported
+		if f.Rules.MaxAge == 0 {
+			needs = rowExpires
+		}
+	case store.KeyUnsupported:
+		needs, excludes = rowUnsupported, rowEnded
+	case store.KeyRevoked:
+		if len(f.Rules.Ended) == 0 {
+			needs = rowEnded
+		}
+	}
+	return needs, excludes
+}
+
 // selects reports whether the filter may select the key of the n-th row.
 func (s *selector) selects(n uint32, r *keyRow) bool {
-	if r.flags&rowDeleted != 0 || r.flags&s.needs != s.needs || s.none ||
+	if r.flags&rowDeleted != 0 || r.flags&s.needs != s.needs || r.flags&s.excludes != 0 || s.none ||
 		s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false
 	}
 	if !s.onStatus || r.flags&rowInexact != 0 {
 		return true
 	}
-	return s.filter.MatchStatus(s.status(n, r)) && (s.filter.UnusedFor == 0 || s.filter.MatchUse(r.id.String()))
+	s.setStatus(n, r)
+	return s.filter.MatchStatus(&s.status) && (s.filter.UnusedFor == 0 || s.filter.MatchUse(r.id.String()))
 }
 
-// status is what the row says of the key. Of a user that was not deleted it has no name.
-func (s *selector) status(n uint32, r *keyRow) *store.KeyStatus {
-	status := &store.KeyStatus{
+// setStatus sets the status to what the row says. Of a user that was not deleted it has
+// no name.
+func (s *selector) setStatus(n uint32, r *keyRow) {
+	s.status = store.KeyStatus{
 		Ended: r.flags&rowEnded != 0, Unsupported: r.flags&rowUnsupported != 0, Paused: r.flags&rowPaused != 0,
 		Created: r.made(), SecretSince: r.secretSince.time(), Expires: r.expires.time(),
 	}
 	if r.flags&rowNotBefore != 0 {
-		status.NotBefore = s.table.begins[n].time()
+		s.status.NotBefore = s.table.begins[n].time()
 	}
 	if s.ended != nil {
-		status.User = s.ended[r.user]
+		s.status.User = s.ended[r.user]
 	}
-	return status
 }

@@ -71,6 +71,7 @@ const (
 	rowUnsupported
 	rowPaused
 	rowNotBefore
+	rowExpires
 	rowInexact // a time of the record is not in the row
 )
 
@@ -142,6 +143,7 @@ func (t *keyTable) setStatus(n uint32, row *keyRow, r *store.KeyRecord) {
 	set(rowDeleted, !r.Deleted.IsZero())
 	set(rowUnsupported, r.Unsupported)
 	set(rowPaused, r.Paused != nil)
+	set(rowExpires, !r.Expires.IsZero())
 	row.expires, row.secretSince = keep(r.Expires), keep(r.SecretSince())
 	delete(t.begins, n)
 	if !r.NotBefore.IsZero() {

@@ -48,6 +48,9 @@ type Progress struct {
 const (
 	// stretch is how many lines Advance reads at most.
 	stretch = 2048
+	// progressLook is how much of the end of what was read Advance compares. It is
+	// little, since Advance runs at every change.
+	progressLook = 16 << 10
 	// settleStep is how long Advance waits for a write that is under way.
 	settleStep = time.Millisecond
 )
@@ -176,7 +179,7 @@ func (p *Progress) intact(info fs.FileInfo) (bool, error) {
 	if !p.Lines.files().SameFile(info, p.info) || p.touched(info) {
 		return false, nil
 	}
-	now, err := digestBefore(p.file, p.in.offset, p.seed)
+	now, err := digestBefore(p.file, p.in.offset, progressLook, p.seed)
 	return now == p.tail, err
 }
 
@@ -215,6 +218,6 @@ func (p *Progress) read(into Index) (done bool, err error) {
 		}
 		into.Add(line, LineRef{p.in.offset - int64(len(line)) - 1, len(line), p.in.number})
 	}
-	p.tail, err = digestBefore(p.file, p.in.offset, p.seed)
+	p.tail, err = digestBefore(p.file, p.in.offset, progressLook, p.seed)
 	return p.ended, err
 }

@@ -213,11 +213,13 @@ type digest struct {
 }
 
 // before is the digest of what is right before the offset that was read to.
-func (r *reader) before() (digest, error) { return digestBefore(r.file, r.lines.offset, r.seed) }
-
-// digestBefore is the digest of what is right before the offset.
-func digestBefore(file io.ReaderAt, offset int64, seed maphash.Seed) (digest, error) {
+func (r *reader) before() (digest, error) {
 	const look = 256 << 10
+	return digestBefore(r.file, r.lines.offset, look, r.seed)
+}
+
+// digestBefore is the digest of the look bytes right before the offset.
+func digestBefore(file io.ReaderAt, offset, look int64, seed maphash.Seed) (digest, error) {
 	from := max(offset-look, 0)
 	var sum maphash.Hash
 	sum.SetSeed(seed)

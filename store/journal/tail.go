@@ -6,8 +6,12 @@ import (
 	"slices"
 )
 
-// tailChunk is how much is read at once from the end of a file.
-const tailChunk = 256 << 10
+// How much is read from the end of a file: little at first, since what is looked for is
+// mostly in the last lines, and then ever more.
+const (
+	tailChunk    = 16 << 10
+	maxTailChunk = 256 << 10
+)
 
 // Tail returns the lines that the last Append wrote, without their newlines and
 // their places in a batch: those of one batch, or the last line. A file without
@@ -81,10 +85,13 @@ func (l *Lines) Contains(texts ...[]byte) (bool, error) {
 		return false, l.readEmpty()
 	}
 	defer file.Close()
-	chunk := make([]byte, tailChunk)
+	var chunk []byte
 	seen := false // the newline that ends the lines before it
-	for end := info.Size(); end > 0; {
-		n := min(end, tailChunk)
+	for end, size := info.Size(), int64(tailChunk); end > 0; size = min(4*size, maxTailChunk) {
+		n := min(end, size)
+		if int64(cap(chunk)) < n {
+			chunk = make([]byte, n)
+		}
 		part := chunk[:n]
 		if got, err := file.ReadAt(part, end-n); got < len(part) {
 			return false, l.failed("reading", err)
