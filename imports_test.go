@@ -39,7 +39,8 @@ var allowed = map[string][]string{
 	"store/journal/filesystem": {"golang.org/x/sys/"},
 	"store/importer":           {"keyward/apikey", "keyward/authz", "keyward/passwordhash", "keyward/store"},
 	"store/storetest":          {"keyward/apikey", "keyward/authz", "keyward/internal/records", "keyward/store", "keyward/store/audit", "keyward/store/oauth"},
-	"store/filestore":          {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/auditindex", "keyward/store/jsonline", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/recordline"},
+	"store/filestore/keytable": {"keyward/apikey", "keyward/store", "keyward/store/journal"},
+	"store/filestore":          {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/auditindex", "keyward/store/filestore/keytable", "keyward/store/jsonline", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/recordline"},
 	"keyindex":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":       {},
@@ -140,7 +141,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/auditindex", "store/filestore", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.
