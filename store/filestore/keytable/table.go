@@ -16,7 +16,7 @@ import (
 )
 
 // Table has, of each key of a file, what a page is ordered and selected by, and
-// where the key's last line is: some 80 bytes per key.
+// where the key's last line is: some 100 bytes per key.
 type Table struct {
 	rows    [][]Row           // each of rowChunk, so that a table grows without being copied
 	begins  map[uint32]moment // not_before of the few keys that have it, by row number
