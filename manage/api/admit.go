@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyward/manage"
+	"keyward/manage/problem"
 )
 
 // Bounds of what callers may make the API keep and do.
@@ -72,14 +73,14 @@ func (s *shares) give(caller string) {
 // overload answers a request that is not served now.
 func overload(w http.ResponseWriter, detail string) {
 	w.Header().Set("Retry-After", "1")
-	newProblem(manage.Overloaded, detail).write(w)
+	problem.New(manage.Overloaded, detail).Write(w)
 }
 
 // admit returns the body of a request that can be served. The caller's credential was
 // verified before; while the body arrived, it may have ended.
-func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request, c *call) ([]byte, *Problem) {
+func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request, c *call) ([]byte, *problem.Problem) {
 	if c.actor.Session() != "" && changes(r) && !a.Origin().Same(r) {
-		return nil, newProblem(crossOrigin, crossOriginDetail)
+		return nil, problem.New(problem.CrossOrigin, crossOriginDetail)
 	}
 	if p := ambiguous(r); p != nil {
 		return nil, p
@@ -94,9 +95,9 @@ func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	actor, err := a.Accounts().Renew(ctx, c.actor)
 	switch {
 	case err != nil:
-		return nil, problemOf(err)
+		return nil, problem.Of(err)
 	case actor.Name() == "":
-		return nil, newProblem(unauthenticated, "the credential has ended while the body arrived")
+		return nil, problem.New(problem.Unauthenticated, "the credential has ended while the body arrived")
 	}
 	c.actor = actor
 	return body, nil
@@ -104,20 +105,20 @@ func (a *api) admit(ctx context.Context, w http.ResponseWriter, r *http.Request,
 
 // ambiguous refuses a request that two programs could read differently: a query that
 // cannot be parsed, of which one of them drops a part, and what is there twice.
-func ambiguous(r *http.Request) *Problem {
+func ambiguous(r *http.Request) *problem.Problem {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return newProblem(malformed, "the query cannot be read")
+		return problem.New(problem.Malformed, "the query cannot be read")
 	}
-	p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+	p := problem.New(manage.Invalid, "the request has members that cannot be accepted")
 	for name, values := range query {
 		if len(values) > 1 {
-			p.Errors = append(p.Errors, manage.FieldError{Pointer: pointerOf("query." + name), Detail: "is there more than once"})
+			p.Errors = append(p.Errors, manage.FieldError{Pointer: problem.PointerOf("query." + name), Detail: "is there more than once"})
 		}
 	}
 	for _, name := range []string{idempotencyHeader, "If-Match", "Content-Type", "Content-Encoding"} {
 		if len(r.Header.Values(name)) > 1 {
-			p.Errors = append(p.Errors, manage.FieldError{Pointer: pointerOf("header." + name), Detail: "is there more than once"})
+			p.Errors = append(p.Errors, manage.FieldError{Pointer: problem.PointerOf("header." + name), Detail: "is there more than once"})
 		}
 	}
 	if len(p.Errors) > 0 {
@@ -127,7 +128,7 @@ func ambiguous(r *http.Request) *Problem {
 }
 
 // readBody reads the body within its bounds, and puts it back.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	limit := boundsOf(r)
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(limit.bodyTime)) // a body from memory has none
@@ -135,9 +136,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
 	_ = connection.SetReadDeadline(time.Time{})
 	switch _, long := errors.AsType[*http.MaxBytesError](err); {
 	case long:
-		return nil, newProblem(tooLarge, "")
+		return nil, problem.New(problem.TooLarge, "")
 	case err != nil:
-		return nil, newProblem(malformed, "the body did not arrive in time")
+		return nil, problem.New(problem.Malformed, "the body did not arrive in time")
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return body, nil

@@ -10,6 +10,7 @@ import (
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/account"
+	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/store/audit"
@@ -80,7 +81,7 @@ func New(cfg Config) http.Handler {
 
 // register adds the operations to the mux.
 func (a *api) register() {
-	setUpHuma()
+	problem.SetUpHuma()
 	cfg := huma.DefaultConfig("Keyward management API", a.Version)
 	cfg.Info.Description = "Keys, users, projects, OAuth clients and the audit log. docs/api.md is the guide."
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/api/openapi", "", ""
@@ -125,7 +126,7 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !a.Origin().Serves(r) {
-		newProblem(misdirected, "this is not a host name of the console").write(w)
+		problem.New(problem.Misdirected, "this is not a host name of the console").Write(w)
 		return
 	}
 	if r.URL.Path == documentPath {
@@ -164,7 +165,7 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 		a.CountFailure(r)
 	}
 	if !c.reached && w.status >= 400 && w.status < 500 {
-		code := codeOfStatus(w.status)
+		code := problem.CodeOfStatus(w.status)
 		if c.unadmitted != "" {
 			code = c.unadmitted
 		}
@@ -180,11 +181,11 @@ func (a *api) respond(w http.ResponseWriter, r *http.Request, c *call) {
 		}
 		defer func() { <-a.importing }()
 	}
-	body, problem := a.admit(r.Context(), w, r, c)
+	body, refused := a.admit(r.Context(), w, r, c)
 	switch {
-	case problem != nil:
-		c.unadmitted = problem.code()
-		problem.write(w)
+	case refused != nil:
+		c.unadmitted = refused.Code()
+		refused.Write(w)
 	case idempotent(r):
 		a.serveOnce(w, r, c, body)
 	default:
@@ -204,10 +205,10 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(&answer, r)
 	code := manage.NotFound
 	if answer.status == http.StatusMethodNotAllowed {
-		code = methodNotAllowed
+		code = problem.MethodNotAllowed
 		w.Header().Set("Allow", answer.header.Get("Allow"))
 	}
-	newProblem(code, "").write(w)
+	problem.New(code, "").Write(w)
 }
 
 // headOnly keeps the status and the header of a response.
@@ -230,9 +231,9 @@ func (d *Denial) write(w http.ResponseWriter) {
 	for name, values := range d.Header {
 		w.Header()[name] = values
 	}
-	p := newProblem(codeOfStatus(d.Status), d.Detail)
+	p := problem.New(problem.CodeOfStatus(d.Status), d.Detail)
 	p.DecisionID = d.DecisionID
-	p.write(w)
+	p.Write(w)
 }
 
 // call is what a request's context has.
@@ -255,7 +256,7 @@ type call struct {
 	link  access.Call
 	token authz.Secret
 	// refused is why a request that was carried out before is not answered again.
-	refused *Problem
+	refused *problem.Problem
 }
 
 type callKey struct{}

@@ -2,8 +2,8 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 
+	"keyward/manage/problem"
 	"keyward/verifier/strictjson"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,12 +22,9 @@ func strictFormat() huma.Format {
 	format := huma.DefaultJSONFormat
 	format.Unmarshal = func(data []byte, into any) error {
 		if _, err := strictjson.Object(data, strictjson.Limits{Depth: maxDepth, Members: maxMembers}); err != nil {
-			return errMalformed
+			return problem.ErrMalformed
 		}
 		return json.Unmarshal(data, into)
 	}
 	return format
 }
-
-// errMalformed says nothing of the body, which may have a password.
-var errMalformed = errors.New("the body is not one JSON object without repeated members")

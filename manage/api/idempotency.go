@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -14,6 +13,8 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/keptanswer"
+	"keyward/manage/problem"
 	"keyward/manage/state"
 	"keyward/store/audit"
 	"keyward/verifier/strictjson"
@@ -35,22 +36,24 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 	attempt, err := a.begin(r, c.actor, body)
 	switch {
 	case errors.Is(err, state.ErrRunning):
-		newProblem(idempotencyRunning, "a request with this Idempotency-Key is being carried out").write(w)
+		problem.New(problem.IdempotencyRunning, "a request with this Idempotency-Key is being carried out").Write(w)
 	case errors.Is(err, state.ErrReused):
-		newProblem(idempotencyReused, "this Idempotency-Key belongs to another request").write(w)
+		problem.New(problem.IdempotencyReused, "this Idempotency-Key belongs to another request").Write(w)
 	case errors.Is(err, state.ErrInvalid):
-		newProblem(manage.Invalid, "the Idempotency-Key has more than 255 bytes").write(w)
+		problem.New(manage.Invalid, "the Idempotency-Key has more than 255 bytes").Write(w)
 	case errors.Is(err, state.ErrFull):
-		newProblem(manage.RateLimited, "too many Idempotency-Keys of this caller within a day").write(w)
+		problem.New(manage.RateLimited, "too many Idempotency-Keys of this caller within a day").Write(w)
 	case err != nil:
 		a.Log.Error("idempotency key cannot be stored", "error", err)
-		newProblem(manage.StoreUnavailable, "").write(w)
+		problem.New(manage.StoreUnavailable, "").Write(w)
 	case attempt.Answer != nil:
 		if p := a.authorizeAgain(r, c); p != nil {
-			p.write(w)
+			p.Write(w)
 			return
 		}
-		replay(w, attempt.Answer)
+		if !keptanswer.Write(w, attempt.Answer) {
+			problem.New(problem.Internal, "").Write(w)
+		}
 	default:
 		a.carryOut(w, r, c, attempt)
 	}
@@ -58,8 +61,8 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 
 // authorizeAgain returns why the caller may not ask for what was carried out: perhaps by another
 // key of its user, or when the key was permitted more. It changes nothing.
-func (a *api) authorizeAgain(r *http.Request, c *call) *Problem {
-	c.refused = newProblem(internal, "") // where no operation is reached
+func (a *api) authorizeAgain(r *http.Request, c *call) *problem.Problem {
+	c.refused = problem.New(problem.Internal, "") // where no operation is reached
 	a.serve(&headOnly{header: http.Header{}}, r.WithContext(manage.DryRun(r.Context())))
 	return c.refused
 }
@@ -101,7 +104,7 @@ func digestOf(r *http.Request, body []byte) [sha256.Size]byte {
 // next attempt finds out.
 func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt state.Attempt) {
 	c.recordID, c.resumed, c.actor = attempt.RecordID, attempt.Resumed, c.actor.During(attempt.RecordID)
-	answer := &keptAnswer{ResponseWriter: w}
+	answer := &keptanswer.Recorder{ResponseWriter: w}
 	ended := false
 	ctx := context.WithoutCancel(r.Context()) // the client may be gone
 	defer func() {
@@ -112,9 +115,9 @@ func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt 
 	a.serve(answer, r)
 	var err error
 	switch {
-	case answer.status/100 == 2:
-		err = a.State().Idempotency.Finish(ctx, attempt, answer.encode())
-	case answer.status < 500:
+	case answer.Status()/100 == 2:
+		err = a.State().Idempotency.Finish(ctx, attempt, answer.Encode())
+	case answer.Status() < 500:
 		err = a.State().Idempotency.Abandon(ctx, attempt)
 	default:
 		return
@@ -149,68 +152,4 @@ func withoutSecret(out *keyOutput, err error) (*keyOutput, error) {
 	}
 	out.Body.SecretShown = new(false)
 	return out, nil
-}
-
-// keptAnswer passes a response on and keeps it.
-type keptAnswer struct {
-	http.ResponseWriter
-	status int
-	body   bytes.Buffer
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (k *keptAnswer) WriteHeader(status int) {
-	k.status = status
-	k.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (k *keptAnswer) Write(p []byte) (int, error) {
-	k.body.Write(p)
-	return k.ResponseWriter.Write(p)
-}
-
-// storedAnswer is a response as it is stored. It never has a secret.
-type storedAnswer struct {
-	Status int             `json:"status"`
-	ETag   string          `json:"etag,omitempty"`
-	Body   json.RawMessage `json:"body,omitempty"`
-}
-
-// secretMembers are the members of responses that show a secret.
-var secretMembers = []string{"key", "secret", "link"}
-
-// encode returns the answer without its secrets. A body that is not an object is not
-// stored: what it has is not known.
-func (k *keptAnswer) encode() []byte {
-	stored := storedAnswer{Status: k.status, ETag: k.Header().Get("ETag")}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(k.body.Bytes(), &members) == nil && members != nil {
-		for _, name := range secretMembers {
-			if _, shown := members[name]; shown {
-				delete(members, name)
-				members["secret_shown"] = json.RawMessage("false")
-			}
-		}
-		stored.Body, _ = json.Marshal(members) // of what was just decoded
-	}
-	text, _ := json.Marshal(stored)
-	return text
-}
-
-// replay writes a stored answer.
-func replay(w http.ResponseWriter, text []byte) {
-	var stored storedAnswer
-	if json.Unmarshal(text, &stored) != nil {
-		newProblem(internal, "").write(w)
-		return
-	}
-	if stored.ETag != "" {
-		w.Header().Set("ETag", stored.ETag)
-	}
-	if stored.Body != nil {
-		w.Header().Set("Content-Type", "application/json")
-	}
-	w.WriteHeader(stored.Status)
-	_, _ = w.Write(stored.Body)
 }

@@ -12,6 +12,7 @@ import (
 
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/problem"
 	"keyward/store"
 	"keyward/verifier/strictjson"
 
@@ -40,7 +41,7 @@ func isImport(r *http.Request) bool {
 func (a *api) beginImport(w http.ResponseWriter, r *http.Request, c *call) bool {
 	if err := a.Service().MayImport(r.Context(), c.actor); err != nil {
 		c.reached = true // the Service has recorded it
-		problemOf(err).write(w)
+		problem.Of(err).Write(w)
 		return false
 	}
 	select {
@@ -121,11 +122,11 @@ func (l importLines) read(a *api, text []byte) ([]store.ImportedKey, error) {
 			continue
 		}
 		if len(keys) == maxImportLines {
-			return nil, newProblem(tooLarge, fmt.Sprintf("more than %d keys", maxImportLines))
+			return nil, problem.New(problem.TooLarge, fmt.Sprintf("more than %d keys", maxImportLines))
 		}
 		in, err := l.decode(line)
-		if errors.Is(err, errMalformed) {
-			return nil, newProblem(malformed, fmt.Sprintf("line %d is not one JSON object without repeated members", number))
+		if errors.Is(err, problem.ErrMalformed) {
+			return nil, problem.New(problem.Malformed, fmt.Sprintf("line %d is not one JSON object without repeated members", number))
 		}
 		var key store.ImportedKey
 		if err == nil {
@@ -155,12 +156,12 @@ func (l importLines) decode(line []byte) (*ImportedKey, error) {
 	}
 	members, err := strictjson.Object(line, strictjson.Limits{Depth: maxDepth, Members: maxMembers})
 	if err != nil {
-		return nil, errMalformed
+		return nil, problem.ErrMalformed
 	}
 	var result huma.ValidateResult
 	huma.Validate(l.registry, l.schema, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, members, &result)
 	if len(result.Errors) > 0 {
-		return nil, fromHuma(http.StatusUnprocessableEntity, "", result.Errors)
+		return nil, problem.FromHuma(http.StatusUnprocessableEntity, "", result.Errors)
 	}
 	var in ImportedKey
 	if err := json.Unmarshal(line, &in); err != nil {

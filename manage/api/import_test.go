@@ -11,6 +11,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage"
+	"keyward/manage/problem"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -24,7 +25,7 @@ func FuzzImportLines(f *testing.F) {
 	} {
 		f.Add([]byte(line))
 	}
-	setUpHuma()
+	problem.SetUpHuma()
 	service := manage.New(manage.Config{Hasher: apikey.NewHasher(authz.Secret{})})
 	a := &api{Config: Config{Service: func() *manage.Service { return service }, Now: time.Now}}
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)

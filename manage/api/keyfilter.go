@@ -5,6 +5,7 @@ import (
 
 	"keyward/config"
 	"keyward/manage"
+	"keyward/manage/problem"
 	"keyward/store"
 )
 
@@ -37,7 +38,7 @@ func (f KeyFilter) filter() (store.KeyFilter, error) {
 		*span.into = d
 	}
 	if len(bad) > 0 {
-		p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+		p := problem.New(manage.Invalid, "the request has members that cannot be accepted")
 		p.Errors = bad
 		return store.KeyFilter{}, p
 	}

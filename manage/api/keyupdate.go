@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/problem"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -134,8 +135,8 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 }
 
 // invalid is the problem of one member.
-func invalid(pointer, detail string) *Problem {
-	p := newProblem(manage.Invalid, "the request has members that cannot be accepted")
+func invalid(pointer, detail string) *problem.Problem {
+	p := problem.New(manage.Invalid, "the request has members that cannot be accepted")
 	p.Errors = []manage.FieldError{{Pointer: pointer, Detail: detail}}
 	return p
 }

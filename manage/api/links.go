@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
 
@@ -49,7 +50,7 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 	}
 	defer a.shares.give(strangers)
 	if changes(r) && !a.Origin().Same(r) {
-		newProblem(crossOrigin, crossOriginDetail).write(w)
+		problem.New(problem.CrossOrigin, crossOriginDetail).Write(w)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
@@ -64,7 +65,7 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 		_, p = readBody(w, r)
 	}
 	if p != nil {
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	a.serve(w, r.WithContext(context.WithValue(ctx, callKey{}, &call{link: link, token: token})))
@@ -73,9 +74,9 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 // writeOfLink writes the denial of a link: one that is not good is not there.
 func (d *Denial) writeOfLink(w http.ResponseWriter) {
 	if d.Status == http.StatusUnauthorized {
-		p := newProblem(manage.NotFound, "the link is not valid: it was used, has expired, or has been replaced")
+		p := problem.New(manage.NotFound, "the link is not valid: it was used, has expired, or has been replaced")
 		p.DecisionID = d.DecisionID
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	d.write(w)

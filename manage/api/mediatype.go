@@ -4,6 +4,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"keyward/manage/problem"
 )
 
 const (
@@ -26,17 +28,17 @@ func acceptedTypes(r *http.Request) []string {
 // checkMediaType refuses a body that is not said to be what the API would read it as:
 // of another type, in another charset than UTF-8, or in a content coding. What it
 // accepts is JSON to its operation.
-func checkMediaType(r *http.Request) *Problem {
+func checkMediaType(r *http.Request) *problem.Problem {
 	accepted := acceptedTypes(r)
 	given, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, named := params["charset"]
 	if err == nil && r.Header.Get("Content-Encoding") == "" && (!named || charset == "utf-8" || charset == "UTF-8") {
-		for _, mediaType := range accepted {
-			if given == mediaType {
+		for _, one := range accepted {
+			if given == one {
 				r.Header.Set("Content-Type", jsonType)
 				return nil
 			}
 		}
 	}
-	return newProblem(mediaType, "the body must be "+strings.Join(accepted, " or ")+", in UTF-8 and without a content coding")
+	return problem.New(problem.MediaType, "the body must be "+strings.Join(accepted, " or ")+", in UTF-8 and without a content coding")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keyward/manage/access"
+	"keyward/manage/problem"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -80,11 +81,11 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 }
 
 // asProblem is the problem that an operation answers with.
-func asProblem(err error) *Problem {
-	if p, ok := errors.AsType[*Problem](err); ok {
+func asProblem(err error) *problem.Problem {
+	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
 	}
-	return problemOf(err)
+	return problem.Of(err)
 }
 
 // Paging are the parameters of every list.
