@@ -6,6 +6,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -15,18 +16,18 @@ import (
 // more.
 func (s *Service) CreateFirstAdministrator(ctx context.Context, a access.Actor, password authz.Secret) (store.UserRecord, error) {
 	if !a.ByLink() {
-		return store.UserRecord{}, refuse(Forbidden, "the first administrator needs a link")
+		return store.UserRecord{}, fault.Refuse(fault.Forbidden, "the first administrator needs a link")
 	}
-	var bad problems
-	bad.check("/name", store.CheckUserName(a.Name()))
+	var bad fault.Problems
+	bad.Check("/name", store.CheckUserName(a.Name()))
 	checkPassword(&bad, password)
-	err := bad.err()
+	err := bad.Err()
 	var hash string
 	if err == nil {
 		hash, err = s.HashPassword(ctx, password)
 	}
 	if err != nil {
-		return store.UserRecord{}, asError(err)
+		return store.UserRecord{}, fault.Of(err)
 	}
 	var r store.UserRecord
 	err = changing(ctx, s, s.UserEditor, func(tx store.Tx[store.UserRecord]) error {
@@ -56,11 +57,11 @@ func (s *Service) LacksAdministrator(ctx context.Context) error {
 	for {
 		users, next, err := s.Users.List(ctx, store.UserFilter{}, page)
 		if err != nil {
-			return asError(err)
+			return fault.Of(err)
 		}
 		for i := range users {
 			if administers(&users[i]) {
-				return refuse(Conflict, "an administrator exists")
+				return fault.Refuse(fault.Conflict, "an administrator exists")
 			}
 		}
 		if next == "" {
@@ -83,7 +84,7 @@ func keepAdministrator(tx store.Tx[store.UserRecord], before, after *store.UserR
 		return nil
 	})
 	if err == nil && others == 0 {
-		err = refuse(Conflict, "the last enabled administrator stays")
+		err = fault.Refuse(fault.Conflict, "the last enabled administrator stays")
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -58,14 +59,14 @@ func (s *Service) RevokeKeys(ctx context.Context, a access.Actor, which Selectio
 }
 
 func (w Selection) check() error {
-	var bad problems
+	var bad fault.Problems
 	switch {
 	case w.members() != 1:
-		bad.add("", "needs exactly one of ids, user and project")
+		bad.Add("", "needs exactly one of ids, user and project")
 	case len(w.IDs) > maxBulk:
-		bad.add("/ids", "has more than %d", maxBulk)
+		bad.Add("/ids", "has more than %d", maxBulk)
 	}
-	return bad.err()
+	return bad.Err()
 }
 
 // members is how many members say what to revoke.
@@ -83,11 +84,11 @@ func (w Selection) members() int {
 func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string) (Revoked, error) {
 	keys, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{})
 	if err != nil {
-		return Revoked{}, asError(err)
+		return Revoked{}, fault.Of(err)
 	}
 	rules, err := s.keyRules(ctx)
 	if err != nil {
-		return Revoked{}, asError(err)
+		return Revoked{}, fault.Of(err)
 	}
 	r, err := s.EndUser(ctx, a, UserRef{Name: user})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
@@ -50,7 +51,7 @@ func TestClientSecrets(t *testing.T) {
 		t.Errorf("without a grace: %+v, %v", rotated, err)
 	}
 	_, _, err = f.RotateClient(f.ctx(), f.admin, ref, -1)
-	f.wantCode("a grace before now", err, Invalid)
+	f.wantCode("a grace before now", err, fault.Invalid)
 	public, none, err := f.CreateClient(f.ctx(), f.admin, registry.ClientInput{
 		Name: "App", Public: true, Grants: []oauth.Grant{oauth.AuthorizationCode}, RedirectURIs: []string{"https://app.example.com/cb"},
 	})
@@ -58,7 +59,7 @@ func TestClientSecrets(t *testing.T) {
 		t.Errorf("a public client has a secret: %v", err)
 	}
 	_, secret, err := f.RotateClient(f.ctx(), f.admin, registry.ClientRef{ID: public.ID}, 0)
-	f.wantCode("a public client", err, Conflict)
+	f.wantCode("a public client", err, fault.Conflict)
 	if !secret.Empty() {
 		t.Error("a public client got a secret")
 	}
@@ -99,16 +100,16 @@ func TestClientLifecycle(t *testing.T) {
 		t.Errorf("%+v, %v", disabled, err)
 	}
 	_, err = f.UpdateClient(f.ctx(), f.admin, registry.ClientRef{ID: made.ID, IfMatch: made.Version()}, registry.ClientPatch{Disabled: new(false)})
-	f.wantCode("a change of an earlier version", err, Changed)
+	f.wantCode("a change of an earlier version", err, fault.Changed)
 	_, _, err = f.RotateClient(f.ctx(), f.admin, registry.ClientRef{ID: made.ID, IfMatch: made.Version()}, 0)
-	f.wantCode("a rotation of one", err, Changed)
+	f.wantCode("a rotation of one", err, fault.Changed)
 	enabled, err := f.UpdateClient(f.ctx(), f.admin, registry.ClientRef{ID: made.ID}, registry.ClientPatch{Disabled: new(false), Name: new("Store")})
 	if err != nil || enabled.Disabled || enabled.Gen != disabled.Gen || enabled.Name != "Store" {
 		t.Errorf("%+v, %v", enabled, err)
 	}
 	f.wantCode("to delete it", f.DeleteClient(f.ctx(), f.admin, registry.ClientRef{ID: made.ID}), "")
 	_, err = f.Client(f.ctx(), f.admin, made.ID)
-	f.wantCode("to read it then", err, NotFound)
+	f.wantCode("to read it then", err, fault.NotFound)
 	var actions []audit.Action
 	for _, e := range f.entries() {
 		if e.Record == made.ID && e.Outcome == audit.Done {
@@ -127,30 +128,30 @@ func TestInvalidClients(t *testing.T) {
 	here := []string{"https://shop.example.com/cb"}
 	for what, c := range map[string]struct {
 		in   registry.ClientInput
-		code Code
+		code fault.Code
 	}{
 		"a confidential client":            {registry.ClientInput{Name: "x", RedirectURIs: here, Grants: []oauth.Grant{code, refresh, own}}, ""},
 		"a public client":                  {registry.ClientInput{Name: "x", RedirectURIs: here, Grants: []oauth.Grant{code, refresh}, Public: true}, ""},
 		"a program":                        {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}}, ""},
 		"a scope that only looks like one": {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"keywardish"}}, ""},
 
-		"no name":                       {registry.ClientInput{Grants: []oauth.Grant{own}}, Invalid},
-		"a hidden character":            {registry.ClientInput{Name: "Sh\u200bop", Grants: []oauth.Grant{own}}, Invalid},
-		"no grant":                      {registry.ClientInput{Name: "x"}, Invalid},
-		"a grant that is not offered":   {registry.ClientInput{Name: "x", Grants: []oauth.Grant{"password"}}, Invalid},
-		"a public client for itself":    {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Public: true}, Invalid},
-		"refresh tokens without a code": {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own, refresh}}, Invalid},
-		"a code, and no redirect URI":   {registry.ClientInput{Name: "x", Grants: []oauth.Grant{code}}, Invalid},
-		"a redirect URI, and no code":   {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, RedirectURIs: here}, Invalid},
-		"a redirect in the clear":       {registry.ClientInput{Name: "x", Grants: []oauth.Grant{code}, RedirectURIs: []string{"http://shop.example.com/cb"}}, Invalid},
-		"a scope that is not one":       {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"a b"}}, Invalid},
-		"a scope for managing Keyward":  {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"keyward:admin"}}, Invalid},
-		"a scope for one's own keys":    {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"read", "keyward:self"}}, Invalid},
-		"the id of a key":               {registry.ClientInput{ID: "k_0123456789ab", Name: "x", Grants: []oauth.Grant{own}}, Invalid},
+		"no name":                       {registry.ClientInput{Grants: []oauth.Grant{own}}, fault.Invalid},
+		"a hidden character":            {registry.ClientInput{Name: "Sh\u200bop", Grants: []oauth.Grant{own}}, fault.Invalid},
+		"no grant":                      {registry.ClientInput{Name: "x"}, fault.Invalid},
+		"a grant that is not offered":   {registry.ClientInput{Name: "x", Grants: []oauth.Grant{"password"}}, fault.Invalid},
+		"a public client for itself":    {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Public: true}, fault.Invalid},
+		"refresh tokens without a code": {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own, refresh}}, fault.Invalid},
+		"a code, and no redirect URI":   {registry.ClientInput{Name: "x", Grants: []oauth.Grant{code}}, fault.Invalid},
+		"a redirect URI, and no code":   {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, RedirectURIs: here}, fault.Invalid},
+		"a redirect in the clear":       {registry.ClientInput{Name: "x", Grants: []oauth.Grant{code}, RedirectURIs: []string{"http://shop.example.com/cb"}}, fault.Invalid},
+		"a scope that is not one":       {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"a b"}}, fault.Invalid},
+		"a scope for managing Keyward":  {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"keyward:admin"}}, fault.Invalid},
+		"a scope for one's own keys":    {registry.ClientInput{Name: "x", Grants: []oauth.Grant{own}, Scopes: []string{"read", "keyward:self"}}, fault.Invalid},
+		"the id of a key":               {registry.ClientInput{ID: "k_0123456789ab", Name: "x", Grants: []oauth.Grant{own}}, fault.Invalid},
 	} {
 		r, secret, err := f.CreateClient(f.ctx(), f.admin, c.in)
 		f.wantCode(what, err, c.code)
-		if err != nil && len(AsError(err).Fields) == 0 {
+		if err != nil && len(fault.AsError(err).Fields) == 0 {
 			t.Errorf("%s: no member is named: %v", what, err)
 		}
 		if (err == nil && !c.in.Public) == secret.Empty() {
@@ -158,7 +159,7 @@ func TestInvalidClients(t *testing.T) {
 		}
 		if err == nil {
 			_, err := f.UpdateClient(f.ctx(), f.admin, registry.ClientRef{ID: r.ID}, registry.ClientPatch{Scopes: scopes("keyward:read")})
-			f.wantCode(what+", given a managing scope", err, Invalid)
+			f.wantCode(what+", given a managing scope", err, fault.Invalid)
 		}
 	}
 	client, _ := f.client("Shop")
@@ -170,6 +171,6 @@ func TestInvalidClients(t *testing.T) {
 		"a scope for managing Keyward": {Scopes: scopes("keyward:admin")},
 	} {
 		_, err := f.UpdateClient(f.ctx(), f.admin, registry.ClientRef{ID: client.ID}, patch)
-		f.wantCode("changed to "+what, err, Invalid)
+		f.wantCode("changed to "+what, err, fault.Invalid)
 	}
 }

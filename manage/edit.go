@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -68,7 +69,7 @@ func (s *Service) stillActs(a access.Actor, key func(id string) (store.KeyRecord
 		return err
 	}
 	if err != nil || !now.MaySame(a) {
-		return refuse(Forbidden, "the caller's credential has ended or changed meanwhile")
+		return fault.Refuse(fault.Forbidden, "the caller's credential has ended or changed meanwhile")
 	}
 	return nil
 }

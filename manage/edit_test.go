@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -96,7 +97,7 @@ func TestActorThatEndsMeanwhile(t *testing.T) {
 				f, own, other = fixtureWithActor(t)
 				actor := f.actorOf(own)
 				f.meanwhile(func() { happens(f, own) })
-				f.wantCode("after", f.changesOfEach(other)[name](actor), Forbidden)
+				f.wantCode("after", f.changesOfEach(other)[name](actor), fault.Forbidden)
 				entries := f.entries()
 				if last := entries[len(entries)-1]; last.Outcome != audit.Refused || last.ActorKey != own.ID {
 					t.Errorf("the last entry is %+v", last)
@@ -129,7 +130,7 @@ func TestSessionThatEndsMeanwhile(t *testing.T) {
 		f.wantCode("deleting", f.DeleteUser(f.ctx(), f.admin, UserRef{Name: "alice", IfMatch: store.AnyVersion}), "")
 	})
 	_, err = f.CreateUser(f.ctx(), session, UserInput{Name: "two"})
-	f.wantCode("a session whose user is deleted", err, Forbidden)
+	f.wantCode("a session whose user is deleted", err, fault.Forbidden)
 }
 
 // meanwhile has something happen once, before the next edit.
@@ -155,7 +156,7 @@ func TestChangesAreCounted(t *testing.T) {
 		f.wantCode("revoking", err, "")
 	}
 	_, err := f.RevokeKey(f.ctx(), f.admin, KeyRef{ID: "k_aaaaaaaaaaaa", IfMatch: store.AnyVersion})
-	f.wantCode("no such key", err, NotFound)
+	f.wantCode("no such key", err, fault.NotFound)
 	if made[audit.KeyCreate] != 2 || made[audit.KeyRevoke] != 2 || len(made) != 2 {
 		t.Errorf("%v", made)
 	}

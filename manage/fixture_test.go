@@ -12,6 +12,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
@@ -161,9 +162,9 @@ func (f *fixture) entries() []audit.Entry {
 }
 
 // wantCode fails the test unless err is of the code; "" means nil.
-func (f *fixture) wantCode(what string, err error, code Code) {
+func (f *fixture) wantCode(what string, err error, code fault.Code) {
 	f.Helper()
-	var e *Error
+	var e *fault.Error
 	switch {
 	case err == nil && code == "":
 	case err == nil:

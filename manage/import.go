@@ -7,6 +7,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/importer"
@@ -23,9 +24,9 @@ func (s *Service) MayImport(ctx context.Context, a access.Actor) error {
 func (s *Service) ReadKey(line int, text string, hashed bool, p *store.KeyParams) (store.ImportedKey, error) {
 	k, err := importer.KeyFormat{Hashed: hashed, InBasic: s.KeysInBasic}.ReadKey(text, p, s.Hasher)
 	k.Line = line
-	var bad problems
-	bad.check("", err)
-	return k, bad.err()
+	var bad fault.Problems
+	bad.Check("", err)
+	return k, bad.Err()
 }
 
 // ImportKeys imports keys of another system: all of them, or none. It needs
@@ -56,7 +57,7 @@ func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], 
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
 	var changes []audit.Change
-	var bad LineErrors
+	var bad fault.LineErrors
 	for i := range keys {
 		r := &records[i]
 		var err error
@@ -79,12 +80,12 @@ func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], 
 // once, which many keys share.
 func (s *Service) checkImport(keys []store.ImportedKey) error {
 	first := make(map[apikey.Digest]int, len(keys))
-	var bad LineErrors
+	var bad fault.LineErrors
 	for i := range keys {
 		k := &keys[i]
 		if line, twice := first[k.Hash]; twice {
-			return &Error{
-				Code: Conflict, Detail: fmt.Sprintf("line %d has the key of line %d again", k.Line, line),
+			return &fault.Error{
+				Code: fault.Conflict, Detail: fmt.Sprintf("line %d has the key of line %d again", k.Line, line),
 				Cause: fmt.Errorf("input line %d: the key of line %d again: %w", k.Line, line, store.ErrDuplicate),
 			}
 		}
@@ -98,12 +99,12 @@ func (s *Service) checkImport(keys []store.ImportedKey) error {
 
 // checkImported returns why a key cannot have the parameters.
 func (s *Service) checkImported(p *store.KeyParams) error {
-	var bad problems
+	var bad fault.Problems
 	s.checkSettings(&bad, p)
 	if p.User == "" && len(access.Managing(orZero(p.Scopes))) > 0 {
-		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
+		bad.Add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
 	}
-	return bad.err()
+	return bad.Err()
 }
 
 // atInputLine adds to the error of an import the line of the input that it is about.
@@ -113,7 +114,7 @@ func atInputLine(keys []store.ImportedKey, err error) error {
 		return err
 	}
 	line := keys[known.Put].Line
-	return &Error{Code: Conflict, Detail: fmt.Sprintf("line %d has a key that is there already", line), Cause: fmt.Errorf("input line %d: %w", line, err)}
+	return &fault.Error{Code: fault.Conflict, Detail: fmt.Sprintf("line %d has a key that is there already", line), Cause: fmt.Errorf("input line %d: %w", line, err)}
 }
 
 func lastSeq(records []store.KeyRecord) int64 {

@@ -11,6 +11,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -48,15 +49,15 @@ func TestImportKeys(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		second store.ImportedKey
-		code   Code
+		code   fault.Code
 		cause  string
 	}{
-		"a prefix that no key has":        {imported(4, store.KeyParams{Prefix: "a b"}), Invalid, "input line 4: invalid: "},
-		"a rate that is not one":          {imported(4, store.KeyParams{Rate: "often"}), Invalid, "input line 4: invalid: "},
-		"a managing scope without a user": {imported(4, store.KeyParams{Scopes: scopes(access.ScopeRead)}), Invalid, "input line 4: invalid: a scope that begins with keyward: needs a user"},
-		"an unknown managing scope":       {imported(4, store.KeyParams{User: "alice", Scopes: scopes("keyward:root")}), Invalid, "input line 4: invalid: the managing scope 1 of the list is not known"},
-		"twice in the input":              {imported(3, store.KeyParams{}), Conflict, "input line 3: the key of line 3 again: there already"},
-		"in the store":                    {imported(1, store.KeyParams{}), Conflict, "input line 1: key " + records[0].ID + ": there already"},
+		"a prefix that no key has":        {imported(4, store.KeyParams{Prefix: "a b"}), fault.Invalid, "input line 4: invalid: "},
+		"a rate that is not one":          {imported(4, store.KeyParams{Rate: "often"}), fault.Invalid, "input line 4: invalid: "},
+		"a managing scope without a user": {imported(4, store.KeyParams{Scopes: scopes(access.ScopeRead)}), fault.Invalid, "input line 4: invalid: a scope that begins with keyward: needs a user"},
+		"an unknown managing scope":       {imported(4, store.KeyParams{User: "alice", Scopes: scopes("keyward:root")}), fault.Invalid, "input line 4: invalid: the managing scope 1 of the list is not known"},
+		"twice in the input":              {imported(3, store.KeyParams{}), fault.Conflict, "input line 3: the key of line 3 again: there already"},
+		"in the store":                    {imported(1, store.KeyParams{}), fault.Conflict, "input line 1: key " + records[0].ID + ": there already"},
 	} {
 		_, err := f.ImportKeys(f.ctx(), f.admin, []store.ImportedKey{imported(3, store.KeyParams{}), c.second})
 		f.wantCode(name, err, c.code)
@@ -86,7 +87,7 @@ func TestImportUsers(t *testing.T) {
 		t.Errorf("%+v, %v", alice, err)
 	}
 	_, err = f.ImportUsers(f.ctx(), f.admin, []store.ImportedUser{{Line: 1, Name: "carol", Password: testHash}, {Line: 2, Name: "c_arol", Password: testHash}})
-	f.wantCode("a name that no user can have", err, Invalid)
+	f.wantCode("a name that no user can have", err, fault.Invalid)
 	if _, err := f.Users.Get(f.ctx(), "carol"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the first of an import that was refused: %v", err)
 	}
@@ -106,17 +107,17 @@ func TestSetUser(t *testing.T) {
 	f.wantCode("disable", set("alice", UserPatch{Disabled: new(true)}, nil), "")
 	f.wantCode("a password", set("alice", UserPatch{}, &password), "")
 	f.wantCode("several", set("alice", UserPatch{Disabled: new(false), Scopes: scopes(access.ScopeAdmin)}, nil), "")
-	f.wantCode("the last administrator", set("alice", UserPatch{Scopes: &[]string{}}, nil), Conflict)
-	f.wantCode("a name that no user can have", set("k_alice", UserPatch{}, nil), Invalid)
-	f.wantCode("an unknown managing scope", set("alice", UserPatch{Scopes: scopes("keyward:root")}, nil), Invalid)
-	f.wantCode("a password that is too long", set("alice", UserPatch{}, &short), Invalid)
+	f.wantCode("the last administrator", set("alice", UserPatch{Scopes: &[]string{}}, nil), fault.Conflict)
+	f.wantCode("a name that no user can have", set("k_alice", UserPatch{}, nil), fault.Invalid)
+	f.wantCode("an unknown managing scope", set("alice", UserPatch{Scopes: scopes("keyward:root")}, nil), fault.Invalid)
+	f.wantCode("a password that is too long", set("alice", UserPatch{}, &short), fault.Invalid)
 	made, err := f.Users.Get(f.ctx(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for what, ref := range map[string]UserRef{"an earlier version": {"alice", "x"}, "of a user who is not there": {"bob", made.Version()}} {
 		_, err := f.SetUser(f.ctx(), f.admin, ref, UserPatch{}, nil)
-		f.wantCode(what, err, Changed)
+		f.wantCode(what, err, fault.Changed)
 	}
 	want := []string{
 		"user.create alice done paths scopes password", "user.disable alice done disabled sessions_since", "user.password alice done sessions_since", "user.update alice done scopes disabled",
@@ -158,7 +159,7 @@ func TestRevokeTokens(t *testing.T) {
 		"no time":          func() (store.Revocation, error) { return f.RevokeTokens(f.ctx(), f.admin, time.Time{}) },
 	} {
 		_, err := revoke()
-		f.wantCode(name, err, Invalid)
+		f.wantCode(name, err, fault.Invalid)
 	}
 	r, err := f.RevokeTokensOf(f.ctx(), f.admin, "alice", before)
 	if err != nil || r.Seq == 0 || r.Subject != "alice" {

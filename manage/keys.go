@@ -9,6 +9,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -121,7 +122,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 				return err
 			}
 			if ref.Own && !owns(a, &before) {
-				return &Error{Code: NotFound, Detail: "there is no such record", Hidden: true}
+				return &fault.Error{Code: fault.NotFound, Detail: "there is no such record", Hidden: true}
 			}
 			if err := ref.IfMatch.Match(&before); err != nil {
 				return err
@@ -161,22 +162,22 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 // managesForUser refuses a key with a managing scope and no user.
 func (s *Service) managesForUser(r *store.KeyRecord) error {
 	if len(access.Managing(r.OwnScopes())) > 0 && r.User == "" {
-		var bad problems
-		bad.add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
-		return bad.err()
+		var bad fault.Problems
+		bad.Add("/scopes", "a scope that begins with %s needs a user", access.ScopePrefix)
+		return bad.Err()
 	}
 	return nil
 }
 
 // checkKey returns all that is wrong with the parameters of a new key.
 func (s *Service) checkKey(p *store.KeyParams) error {
-	var bad problems
+	var bad fault.Problems
 	if p.Name == "" {
-		bad.add("/name", "is required: it says what the key is for")
+		bad.Add("/name", "is required: it says what the key is for")
 	}
 	s.checkSettings(&bad, p)
 	if p.Format != apikey.FormatHex && len(s.Prefixes) > 0 && !slices.Contains(s.Prefixes, p.Prefix) {
-		bad.add("/prefix", "is not one by which keys are recognised here")
+		bad.Add("/prefix", "is not one by which keys are recognised here")
 	}
-	return bad.err()
+	return bad.Err()
 }

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -39,12 +40,12 @@ func (s *Service) UpdateKey(ctx context.Context, a access.Actor, ref KeyRef, pat
 
 // checkPatch returns all that is wrong with what the patch gives.
 func (s *Service) checkPatch(p *KeyPatch) error {
-	var bad problems
+	var bad fault.Problems
 	if p.Name != nil && *p.Name == "" {
-		bad.add("/name", "cannot be removed: it says what the key is for")
+		bad.Add("/name", "cannot be removed: it says what the key is for")
 	}
 	s.checkSettings(&bad, p.params())
-	return bad.err()
+	return bad.Err()
 }
 
 // params are the parameters that the patch gives, which are checked as those of a new key.
@@ -151,9 +152,9 @@ func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.T
 const maxReason = 255
 
 func checkReason(reason string) error {
-	var bad problems
-	bad.check("/reason", tooLong(reason))
-	return bad.err()
+	var bad fault.Problems
+	bad.Check("/reason", tooLong(reason))
+	return bad.Err()
 }
 
 func tooLong(reason string) error {
@@ -164,17 +165,17 @@ func tooLong(reason string) error {
 }
 
 // checkSettings adds what is wrong with what a key may do and when.
-func (s *Service) checkSettings(bad *problems, p *store.KeyParams) {
+func (s *Service) checkSettings(bad *fault.Problems, p *store.KeyParams) {
 	checkAccess(bad, p.Paths, orZero(p.Scopes))
 	rest := *p
 	rest.Paths, rest.Scopes = nil, nil
-	bad.check("", rest.Check())
+	bad.Check("", rest.Check())
 	if p.Rate != "" {
 		if _, err := authz.ParseRate(p.Rate); err != nil {
-			bad.check("/rate", err)
+			bad.Check("/rate", err)
 		}
 	}
 	if !p.Expires.IsZero() && !p.Expires.After(s.Now()) {
-		bad.add("/expires", "is not in the future")
+		bad.Add("/expires", "is not in the future")
 	}
 }

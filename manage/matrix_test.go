@@ -7,6 +7,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
@@ -106,7 +107,7 @@ revoke all tokens             | +        +        f        f        f        f  
 				who := f.actor(actor)
 				before := len(f.entries())
 				err := requests[request](f, who)
-				f.wantCode("", err, map[string]Code{"+": "", "f": Forbidden, "b": BeyondCaller, "n": NotFound}[cells[i]])
+				f.wantCode("", err, map[string]fault.Code{"+": "", "f": fault.Forbidden, "b": fault.BeyondCaller, "n": fault.NotFound}[cells[i]])
 				f.wantEntry(who, err, before)
 			})
 		}
@@ -120,7 +121,7 @@ func (f *fixture) wantEntry(a access.Actor, err error, before int) {
 	for _, e := range f.entries()[before:] {
 		switch {
 		case e.Actor != a.Name():
-		case err == nil && e.Outcome == audit.Done, err != nil && e.Outcome == audit.Refused && e.Reason == string(CodeOf(err)):
+		case err == nil && e.Outcome == audit.Done, err != nil && e.Outcome == audit.Refused && e.Reason == string(fault.CodeOf(err)):
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/usage"
@@ -21,7 +22,7 @@ func (s *Service) KeyUsage(ctx context.Context, a access.Actor, id string) (usag
 		return usage.Usage{}, nil
 	}
 	used, err := s.Usage(id)
-	return used, asError(err)
+	return used, fault.Of(err)
 }
 
 // maySeeUsage refuses, and records, an actor who may not see the use of the key.
@@ -31,10 +32,10 @@ func (s *Service) maySeeUsage(ctx context.Context, a access.Actor, id string) er
 	}
 	r, err := s.Keys.Get(ctx, id)
 	if err == nil && !a.Has(access.Read|access.Keys) && !owns(a, &r) {
-		s.Refuse(ctx, a, audit.Read, id, NotFound)
+		s.Refuse(ctx, a, audit.Read, id, fault.NotFound)
 		err = store.ErrNotFound
 	}
-	return asError(err)
+	return fault.Of(err)
 }
 
 // Decision returns a recent denial of this process, and what would be decided for the
@@ -48,13 +49,13 @@ func (s *Service) Decision(ctx context.Context, a access.Actor, id string) (*den
 		denial = s.Denials.Get(id)
 	}
 	if denial == nil {
-		return nil, nil, refuse(NotFound, "this process has no denial of that id, or has it no more")
+		return nil, nil, fault.Refuse(fault.NotFound, "this process has no denial of that id, or has it no more")
 	}
 	now, err := denial.Recheck(ctx, s.Current)
 	if errors.Is(err, denials.ErrNotRepeatable) {
 		err = nil
 	}
-	return denial, now, asError(err)
+	return denial, now, fault.Of(err)
 }
 
 // KeyLimit returns what is left of a key's rate limit; nil if it has none. It needs
@@ -67,7 +68,7 @@ func (s *Service) KeyLimit(ctx context.Context, a access.Actor, id string) (*Key
 		return nil, err
 	}
 	limit, err := s.Limits.KeyLimit(ctx, id)
-	return limit, asError(err)
+	return limit, fault.Of(err)
 }
 
 // ResetKeyLimit makes the key's count that of one never used. It needs keyward:keys.
@@ -90,5 +91,5 @@ func (s *Service) ResetKeyLimit(ctx context.Context, a access.Actor, id string) 
 // hasKey returns NotFound unless there is such a key.
 func (s *Service) hasKey(ctx context.Context, id string) error {
 	_, err := s.Keys.Get(ctx, id)
-	return asError(err)
+	return fault.Of(err)
 }

@@ -18,11 +18,11 @@ func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, erro
 	}
 	// This closes an entry whose change was not made.
 	if err := s.Audit.Append(ctx); err != nil {
-		return nil, asError(err)
+		return nil, fault.Of(err)
 	}
 	entries, _, err := s.Audit.List(ctx, store.AuditFilter{Operation: a.Operation()}, store.Page{})
 	if err != nil {
-		return nil, asError(err)
+		return nil, fault.Of(err)
 	}
 	made := entries[:0]
 	for _, e := range entries {

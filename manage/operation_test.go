@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 )
 
@@ -23,7 +24,7 @@ func TestMade(t *testing.T) {
 		return len(entries)
 	}
 	_, err := f.CreateUser(f.ctx(), alice, UserInput{Name: "carol"})
-	f.wantCode("a user by keyward:keys", err, Forbidden)
+	f.wantCode("a user by keyward:keys", err, fault.Forbidden)
 	if n := made(alice); n != 0 {
 		t.Errorf("%d changes by a refusal", n)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
@@ -15,17 +16,17 @@ import (
 // Imported ones may be shorter.
 const minPassword = 8
 
-func checkPassword(bad *problems, password authz.Secret) {
+func checkPassword(bad *fault.Problems, password authz.Secret) {
 	if len(password.Reveal()) < minPassword || !passwordhash.ValidPassword(password) {
-		bad.add("/password", "is not %d to 72 bytes", minPassword)
+		bad.Add("/password", "is not %d to 72 bytes", minPassword)
 	}
 }
 
 // hashOf returns the hash of a password, or what is wrong with it.
 func (s *Service) hashOf(ctx context.Context, password authz.Secret) (string, error) {
-	var bad problems
+	var bad fault.Problems
 	checkPassword(&bad, password)
-	if err := bad.err(); err != nil {
+	if err := bad.Err(); err != nil {
 		return "", err
 	}
 	return s.HashPassword(ctx, password)
@@ -37,7 +38,7 @@ func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, 
 	var hash string
 	var err error
 	if !a.Has(access.Admin) {
-		err = refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
+		err = fault.Refuse(fault.Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
 	} else {
 		err = s.mayMakeSecret(a, "")
 	}
@@ -101,7 +102,7 @@ func mayReplacePassword(a access.Actor) error {
 	if a.Session() != "" || a.ByLink() {
 		return nil
 	}
-	return refuse(Forbidden, "changing one's own password needs a session")
+	return fault.Refuse(fault.Forbidden, "changing one's own password needs a session")
 }
 
 // MayLink returns the user for whom the actor may make a link that sets the password. It
@@ -125,7 +126,7 @@ func (s *Service) linked(ctx context.Context, a access.Actor, ref UserRef) (stor
 	case user.Unsupported:
 		err = store.ErrUnsupported
 	case user.Service:
-		err = refuse(Conflict, "the user is a program, which has no password")
+		err = fault.Refuse(fault.Conflict, "the user is a program, which has no password")
 	default:
 		// What a change of the user to what it is would need.
 		if err = mayChangeUser(a, audit.UserPassword, &user, &user); err == nil {

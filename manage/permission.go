@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -22,7 +23,7 @@ func (s *Service) mayRefer(a access.Actor, ref KeyRef) error {
 		if a.Known() && (a.Has(access.Self) || a.Key() != "" && a.Key() == ref.ID) {
 			return nil
 		}
-		return refuse(Forbidden, "changing one's own keys needs the scope %s or a session", access.ScopeSelf)
+		return fault.Refuse(fault.Forbidden, "changing one's own keys needs the scope %s or a session", access.ScopeSelf)
 	}
 	return s.mayChangeKeys(a, "")
 }
@@ -34,7 +35,7 @@ func (s *Service) mayChangeKeys(a access.Actor, user string) error {
 	if own || a.Has(access.Keys) {
 		return nil
 	}
-	return refuse(Forbidden, "keys of others need the scope %s", access.ScopeKeys)
+	return fault.Refuse(fault.Forbidden, "keys of others need the scope %s", access.ScopeKeys)
 }
 
 // mayHandOut refuses an actor who would be shown a secret of a key that may do more
@@ -46,10 +47,10 @@ func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRe
 	if r.User != "" && r.User != a.User() {
 		user, err := s.Users.Get(ctx, r.User)
 		if err != nil {
-			return refuse(BeyondCaller, "the key's user is not on record, and could be given anything later")
+			return fault.Refuse(fault.BeyondCaller, "the key's user is not on record, and could be given anything later")
 		}
 		if len(access.Managing(user.Scopes)) > 0 {
-			return refuse(BeyondCaller, "the key's user has a scope that begins with %s: its keys can only be revoked", access.ScopePrefix)
+			return fault.Refuse(fault.BeyondCaller, "the key's user has a scope that begins with %s: its keys can only be revoked", access.ScopePrefix)
 		}
 	}
 	isMember, err := s.IsMemberFor(ctx, a, r)
@@ -57,7 +58,7 @@ func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRe
 		return err
 	}
 	if member := a.KeyBeyond(r, s.KeyRate, isMember); member != "" {
-		return refuse(BeyondCaller, "by its %s the key could do more than the caller", member)
+		return fault.Refuse(fault.BeyondCaller, "by its %s the key could do more than the caller", member)
 	}
 	return s.managesForUser(r)
 }
@@ -73,7 +74,7 @@ func (s *Service) mayMakeSecret(a access.Actor, user string) error {
 	if user != "" && user == a.User() || a.LoggedInWithin(reauthenticateAfter, s.Now()) {
 		return nil
 	}
-	return refuse(Reauthenticate, "a secret for others needs a login within the last %.0f minutes: log in again", reauthenticateAfter.Minutes())
+	return fault.Refuse(fault.Reauthenticate, "a secret for others needs a login within the last %.0f minutes: log in again", reauthenticateAfter.Minutes())
 }
 
 // mayChangeUsers refuses an actor who may change no user, before it learns which
@@ -82,7 +83,7 @@ func mayChangeUsers(a access.Actor) error {
 	if a.Has(access.Users) {
 		return nil
 	}
-	return refuse(Forbidden, "users need the scope %s", access.ScopeUsers)
+	return fault.Refuse(fault.Forbidden, "users need the scope %s", access.ScopeUsers)
 }
 
 // mayChangeUser refuses an actor who would make a user able to do more than the actor
@@ -92,7 +93,7 @@ func mayChangeUser(a access.Actor, action audit.Action, before, after *store.Use
 		return nil
 	}
 	if len(access.Managing(before.Scopes)) > 0 {
-		return refuse(Forbidden, "a user with a scope that begins with %s needs the scope %s", access.ScopePrefix, access.ScopeAdmin)
+		return fault.Refuse(fault.Forbidden, "a user with a scope that begins with %s needs the scope %s", access.ScopePrefix, access.ScopeAdmin)
 	}
 	if action.Ends() {
 		return nil
@@ -103,7 +104,7 @@ func mayChangeUser(a access.Actor, action audit.Action, before, after *store.Use
 // mayGrant refuses an actor who would make a user able to do more than the actor.
 func mayGrant(a access.Actor, r *store.UserRecord) error {
 	if member := a.UserBeyond(r); member != "" {
-		return refuse(BeyondCaller, "by its %s the user could do more than the caller", member)
+		return fault.Refuse(fault.BeyondCaller, "by its %s the user could do more than the caller", member)
 	}
 	return nil
 }
@@ -113,7 +114,7 @@ func (s *Service) mayImport(a access.Actor) error {
 	if a.Has(access.Admin) {
 		return s.mayMakeSecret(a, "")
 	}
-	return refuse(Forbidden, "an import needs the scope %s", access.ScopeAdmin)
+	return fault.Refuse(fault.Forbidden, "an import needs the scope %s", access.ScopeAdmin)
 }
 
 // mayRead refuses, and records, an actor who has none of the wanted roles.
@@ -121,6 +122,6 @@ func (s *Service) mayRead(ctx context.Context, a access.Actor, wanted access.Rol
 	if a.Has(wanted) || own && a.Known() {
 		return nil
 	}
-	s.Refuse(ctx, a, audit.Read, what, Forbidden)
-	return refuse(Forbidden, "reading %s needs the scope %s", what, access.ScopeRead)
+	s.Refuse(ctx, a, audit.Read, what, fault.Forbidden)
+	return fault.Refuse(fault.Forbidden, "reading %s needs the scope %s", what, access.ScopeRead)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
@@ -23,14 +24,14 @@ func TestProjectLifecycle(t *testing.T) {
 		t.Errorf("%+v, %v", changed, err)
 	}
 	_, err = f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: made.Version()}, registry.ProjectPatch{Members: scopes("bob")})
-	f.wantCode("a change of an earlier version", err, Changed)
+	f.wantCode("a change of an earlier version", err, fault.Changed)
 	_, err = f.CreateProject(f.ctx(), f.admin, registry.ProjectInput{Name: "web"})
-	f.wantCode("a project that is there", err, Conflict)
-	f.wantCode("to delete an earlier version", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: made.Version()}), Changed)
+	f.wantCode("a project that is there", err, fault.Conflict)
+	f.wantCode("to delete an earlier version", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: made.Version()}), fault.Changed)
 	f.wantCode("to delete it", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web", IfMatch: changed.Version()}), "")
-	f.wantCode("to delete it again", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), NotFound)
+	f.wantCode("to delete it again", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), fault.NotFound)
 	_, err = f.Project(f.ctx(), f.admin, "web")
-	f.wantCode("to read it then", err, NotFound)
+	f.wantCode("to read it then", err, fault.NotFound)
 	if again := f.project("web"); len(again.Members) > 0 {
 		t.Errorf("another of that name: %+v", again)
 	}
@@ -58,10 +59,10 @@ func TestInvalidProjects(t *testing.T) {
 		"a key as a member":         {Name: "new", Members: []string{"k_0123456789ab"}},
 	} {
 		_, err := f.CreateProject(f.ctx(), f.admin, in)
-		f.wantCode(what, err, Invalid)
+		f.wantCode(what, err, fault.Invalid)
 		if in.Name == "new" {
 			_, err = f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Description: &in.Description, Members: &in.Members})
-			f.wantCode(what+" by a change", err, Invalid)
+			f.wantCode(what+" by a change", err, fault.Invalid)
 		}
 	}
 	if r, err := f.Project(f.ctx(), f.admin, "web"); err != nil || !slices.Equal(r.Members, []string{"alice"}) {
@@ -89,7 +90,7 @@ func TestDeleteProjectInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []store.KeyRecord{active, later, paused} {
-		f.wantCode("with a key in force", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), Conflict)
+		f.wantCode("with a key in force", f.DeleteProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}), fault.Conflict)
 		if _, err := f.RevokeKey(f.ctx(), f.admin, KeyRef{ID: key.ID}); err != nil {
 			t.Fatal(err)
 		}
@@ -107,19 +108,19 @@ func TestKeysOfProjects(t *testing.T) {
 	f.Projects = projects
 	f.project("web")
 	_, _, err := f.CreateKey(f.ctx(), f.admin, store.KeyParams{Name: "new", Project: "gone"})
-	f.wantCode("a key of a project that is not there", err, Invalid)
+	f.wantCode("a key of a project that is not there", err, fault.Invalid)
 	_, err = f.ImportKeys(f.ctx(), f.admin, []store.ImportedKey{imported(1, store.KeyParams{Project: "gone"})})
-	f.wantCode("an import of one", err, Invalid)
+	f.wantCode("an import of one", err, fault.Invalid)
 	gone, web, none, name := "gone", "web", "", "renamed"
 	for _, step := range []struct {
 		what  string
 		patch KeyPatch
-		code  Code
+		code  fault.Code
 	}{
 		{"another member of an old key", KeyPatch{Name: &name}, ""},
 		{"the project that it has", KeyPatch{Project: &gone}, ""},
 		{"a project", KeyPatch{Project: &web}, ""},
-		{"one that is not there", KeyPatch{Project: &gone}, Invalid},
+		{"one that is not there", KeyPatch{Project: &gone}, fault.Invalid},
 		{"no project", KeyPatch{Project: &none}, ""},
 	} {
 		_, err := f.UpdateKey(f.ctx(), f.admin, KeyRef{ID: old.ID}, step.patch)
@@ -142,14 +143,14 @@ func TestLaterUserIsNoMember(t *testing.T) {
 	}
 	f.pass(time.Minute)
 	f.user("alice", []string{"read"})
-	f.wantCode("the next one of that name", f.tryCreate(f.bySession("alice"), own), BeyondCaller)
+	f.wantCode("the next one of that name", f.tryCreate(f.bySession("alice"), own), fault.BeyondCaller)
 	f.pass(time.Minute)
 	text := "The site"
 	changed, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Description: &text})
 	if err != nil || !slices.Equal(changed.Members, []string{"bob"}) {
 		t.Errorf("%+v, %v", changed, err)
 	}
-	f.wantCode("after a change of the project", f.tryCreate(f.bySession("alice"), own), BeyondCaller)
+	f.wantCode("after a change of the project", f.tryCreate(f.bySession("alice"), own), fault.BeyondCaller)
 	if _, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Members: scopes("alice")}); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestLaterUserIsNoMember(t *testing.T) {
 	if _, err := f.UpdateProject(f.ctx(), f.admin, registry.ProjectRef{Name: "web"}, registry.ProjectPatch{Members: scopes()}); err != nil {
 		t.Fatal(err)
 	}
-	f.wantCode("a member no more", f.tryCreate(f.bySession("alice"), own), BeyondCaller)
+	f.wantCode("a member no more", f.tryCreate(f.bySession("alice"), own), fault.BeyondCaller)
 }
 
 // TestWithoutProjects: where no file of projects is configured, the project of a key is
@@ -166,12 +167,12 @@ func TestWithoutProjects(t *testing.T) {
 	f := newFixture(t)
 	f.Projects = registry.NewProjects(registry.ProjectConfig{Steps: f.steps()})
 	_, err := f.CreateProject(f.ctx(), f.admin, registry.ProjectInput{Name: "web"})
-	f.wantCode("create", err, NotFound)
+	f.wantCode("create", err, fault.NotFound)
 	_, err = f.Project(f.ctx(), f.admin, "web")
-	f.wantCode("get", err, NotFound)
+	f.wantCode("get", err, fault.NotFound)
 	_, _, err = f.ListProjects(f.ctx(), f.admin, store.ProjectFilter{}, store.Page{})
-	f.wantCode("list", err, NotFound)
+	f.wantCode("list", err, fault.NotFound)
 	f.wantCode("a key of any project", f.tryCreate(f.admin, store.KeyParams{Project: "any"}), "")
 	f.user("alice", []string{"read"})
-	f.wantCode("a bounded actor's", f.tryCreate(f.bySession("alice"), store.KeyParams{User: "alice", Project: "any", Scopes: scopes("read")}), BeyondCaller)
+	f.wantCode("a bounded actor's", f.tryCreate(f.bySession("alice"), store.KeyParams{User: "alice", Project: "any", Scopes: scopes("read")}), fault.BeyondCaller)
 }

@@ -7,6 +7,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -22,7 +23,7 @@ func (s *Service) Key(ctx context.Context, a access.Actor, ref KeyRef) (store.Ke
 		err = store.ErrNotFound
 	}
 	if err != nil {
-		return store.KeyRecord{}, asError(err)
+		return store.KeyRecord{}, fault.Of(err)
 	}
 	return r, nil
 }
@@ -34,7 +35,7 @@ func (s *Service) MadeKey(ctx context.Context, a access.Actor, id string) (store
 	if err == nil {
 		err = s.mayChangeKeys(a, r.User)
 	}
-	return r, asError(err)
+	return r, fault.Of(err)
 }
 
 // FindKey returns the key whose secret this is, also one that has ended. A secret of
@@ -47,7 +48,7 @@ func (s *Service) FindKey(ctx context.Context, a access.Actor, secret authz.Secr
 	if errors.Is(err, store.ErrRevoked) {
 		return r, true, nil
 	}
-	return r, false, asError(err)
+	return r, false, fault.Of(err)
 }
 
 // ListKeys returns a page of the keys that the filter selects, by what is in force now.
@@ -63,8 +64,8 @@ func (s *Service) ListKeys(ctx context.Context, a access.Actor, filter store.Key
 // session.
 func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
 	if !a.Has(access.Self) || a.User() == "" {
-		s.Refuse(ctx, a, audit.Read, "keys", Forbidden)
-		return nil, "", refuse(Forbidden, "one's own keys need the scope %s or a session", access.ScopeSelf)
+		s.Refuse(ctx, a, audit.Read, "keys", fault.Forbidden)
+		return nil, "", fault.Refuse(fault.Forbidden, "one's own keys need the scope %s or a session", access.ScopeSelf)
 	}
 	return s.listKeys(ctx, store.KeyFilter{User: a.User()}, page)
 }
@@ -73,21 +74,21 @@ func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page sto
 	var err error
 	filter.Now = s.Now()
 	if filter.Rules, err = s.keyRules(ctx); err != nil {
-		return nil, "", asError(err)
+		return nil, "", fault.Of(err)
 	}
 	if filter.UnusedFor > 0 {
 		// Without a record of uses every key would look unused.
 		if s.LastUse == nil {
-			var bad problems
-			bad.add("/query/unused_for", "needs a usage file, which the configuration does not name")
-			return nil, "", bad.err()
+			var bad fault.Problems
+			bad.Add("/query/unused_for", "needs a usage file, which the configuration does not name")
+			return nil, "", bad.Err()
 		}
 		if filter.LastUse, err = s.LastUse(); err != nil {
-			return nil, "", &Error{Code: StoreUnavailable, Detail: "the usage file cannot be read", Cause: err}
+			return nil, "", &fault.Error{Code: fault.StoreUnavailable, Detail: "the usage file cannot be read", Cause: err}
 		}
 	}
 	all, next, err := s.Keys.List(ctx, filter, page)
-	return all, next, asListError(err)
+	return all, next, fault.OfList(err)
 }
 
 // KeyViewer returns what shows keys as they are now. On an error it shows what the
@@ -106,7 +107,7 @@ func (s *Service) KeyViewer(ctx context.Context) (func(*store.KeyRecord) KeyView
 		v := ViewKey(&rules, r, now)
 		v.LastUse = lastUse(r.ID)
 		return v
-	}, asError(err)
+	}, fault.Of(err)
 }
 
 // User returns a user. It needs keyward:read or keyward:users.
@@ -115,7 +116,7 @@ func (s *Service) User(ctx context.Context, a access.Actor, name string) (store.
 		return store.UserRecord{}, err
 	}
 	r, err := s.Users.Get(ctx, name)
-	return r, asError(err)
+	return r, fault.Of(err)
 }
 
 // ListUsers returns a page of the users that the filter selects. It needs
@@ -125,7 +126,7 @@ func (s *Service) ListUsers(ctx context.Context, a access.Actor, filter store.Us
 		return nil, "", err
 	}
 	all, next, err := s.Users.List(ctx, filter, page)
-	return all, next, asListError(err)
+	return all, next, fault.OfList(err)
 }
 
 // AuditLog returns a page of the audit log. It needs keyward:read.
@@ -134,7 +135,7 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 		return nil, "", err
 	}
 	entries, next, err := s.Audit.List(ctx, filter, page)
-	return entries, next, asListError(err)
+	return entries, next, fault.OfList(err)
 }
 
 // ActorOf returns the actor of a key that was verified, as the key and its user are
@@ -142,7 +143,7 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
 	key, err := s.Keys.Get(ctx, keyID)
 	if err != nil {
-		return access.Actor{}, asError(err)
+		return access.Actor{}, fault.Of(err)
 	}
 	if key.User == "" {
 		return access.KeyActor(&key, nil, s.Now(), call), nil
@@ -152,7 +153,7 @@ func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (
 	case errors.Is(err, store.ErrNotFound):
 		return access.Actor{}, nil // deleted since the key was verified
 	case err != nil:
-		return access.Actor{}, asError(err)
+		return access.Actor{}, fault.Of(err)
 	}
 	return access.KeyActor(&key, &user, s.Now(), call), nil
 }

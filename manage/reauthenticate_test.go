@@ -6,6 +6,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/oauth"
@@ -17,31 +18,31 @@ func TestReauthenticate(t *testing.T) {
 	password := authz.NewSecret("correct horse")
 	for what, c := range map[string]struct {
 		call func(f *fixture, a access.Actor) error
-		want Code
+		want fault.Code
 	}{
 		"a key for itself":     {func(f *fixture, a access.Actor) error { return f.tryCreate(a, store.KeyParams{User: "root"}) }, ""},
-		"a key for another":    {func(f *fixture, a access.Actor) error { return f.tryCreate(a, store.KeyParams{User: "other"}) }, Reauthenticate},
-		"a key without a user": {func(f *fixture, a access.Actor) error { return f.tryCreate(a, store.KeyParams{}) }, Reauthenticate},
+		"a key for another":    {func(f *fixture, a access.Actor) error { return f.tryCreate(a, store.KeyParams{User: "other"}) }, fault.Reauthenticate},
+		"a key without a user": {func(f *fixture, a access.Actor) error { return f.tryCreate(a, store.KeyParams{}) }, fault.Reauthenticate},
 		"rotating its own key": {func(f *fixture, a access.Actor) error { return f.tryRotate(a, f.ownKey(a), false) }, ""},
 		"rotating a key of another": {func(f *fixture, a access.Actor) error {
 			return f.tryRotate(a, f.key(store.KeyParams{User: "other"}), false)
-		}, Reauthenticate},
+		}, fault.Reauthenticate},
 		"revoking a key of another": {requests["revoke key of another"], ""},
 		"widening a key of another": {requests["widen key of another"], ""},
 		"a link": {func(f *fixture, a access.Actor) error {
 			_, err := f.MayLink(f.ctx(), a, UserRef{Name: "other"})
 			return err
-		}, Reauthenticate},
-		"a password":                {requests["set password"], Reauthenticate},
-		"a password, with settings": {requests["set user with a password"], Reauthenticate},
+		}, fault.Reauthenticate},
+		"a password":                {requests["set password"], fault.Reauthenticate},
+		"a password, with settings": {requests["set user with a password"], fault.Reauthenticate},
 		"its own password, as an admin": {func(f *fixture, a access.Actor) error {
 			return f.SetPassword(f.ctx(), a, UserRef{Name: "root"}, password)
-		}, Reauthenticate},
+		}, fault.Reauthenticate},
 		"a user": {requests["create user"], ""},
 		"a user with a password": {func(f *fixture, a access.Actor) error {
 			_, err := f.CreateUser(f.ctx(), a, UserInput{Name: "new", Password: &password})
 			return err
-		}, Reauthenticate},
+		}, fault.Reauthenticate},
 		"disabling a user": {requests["disable user"], ""},
 		"a client":         {requests["create client"], Reauthenticate},
 		"a public client": {func(f *fixture, a access.Actor) error {
@@ -73,7 +74,7 @@ func TestReauthenticate(t *testing.T) {
 			before := len(f.entries())
 			err := c.call(f, a)
 			f.wantCode("later", err, c.want)
-			if e := f.entries(); err != nil && (len(e) <= before || e[len(e)-1].Reason != string(Reauthenticate)) {
+			if e := f.entries(); err != nil && (len(e) <= before || e[len(e)-1].Reason != string(fault.Reauthenticate)) {
 				t.Errorf("no entry of the refusal: %+v", e[before:])
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 )
@@ -48,7 +49,7 @@ func (s *Service) findUser(ctx context.Context, name string) (r store.UserRecord
 // hasKeys reports whether a key of the project has not ended.
 func (s *Service) hasKeys(ctx context.Context, project string) (bool, error) {
 	if s.Keys == nil {
-		return false, refuse(Conflict, "the configuration has no keys.file, so that it is not known whether the project has keys in force")
+		return false, fault.Refuse(fault.Conflict, "the configuration has no keys.file, so that it is not known whether the project has keys in force")
 	}
 	rules, err := s.keyRules(ctx)
 	if err == nil && s.Rules == nil && s.Users != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -90,11 +91,11 @@ func (s *Service) ListRevocations(ctx context.Context, a access.Actor, filter st
 		return nil, "", errNoRevocations
 	}
 	all, next, err := s.Revocations.List(ctx, filter, page)
-	return all, next, asListError(err)
+	return all, next, fault.OfList(err)
 }
 
 var (
-	errNoRevocations = refuse(NotFound, "there are no revocations here: the configuration has no revocations.file")
+	errNoRevocations = fault.Refuse(fault.NotFound, "there are no revocations here: the configuration has no revocations.file")
 	errWhichTokens   = errors.New("wants one of: jti; sid; subject and issued_before; issued_before")
 	errUntil         = errors.New("is not after now and after issued_before")
 )
@@ -102,12 +103,12 @@ var (
 // createRevocation writes the revocation unless invalid says why there can be none,
 // which is about the member that the pointer names.
 func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.Revocation, pointer string, invalid error) (store.Revocation, error) {
-	var bad problems
-	bad.check(pointer, invalid)
-	err := bad.err()
+	var bad fault.Problems
+	bad.Check(pointer, invalid)
+	err := bad.Err()
 	switch {
 	case !a.Has(access.Admin):
-		err = refuse(Forbidden, "revoking tokens needs the scope %s", access.ScopeAdmin)
+		err = fault.Refuse(fault.Forbidden, "revoking tokens needs the scope %s", access.ScopeAdmin)
 	case s.RevocationEditor == nil:
 		err = errNoRevocations
 	}

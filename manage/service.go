@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/denials"
+	"keyward/manage/fault"
 	"keyward/manage/refusals"
 	"keyward/manage/registry"
 	"keyward/store"
@@ -136,7 +137,7 @@ func New(cfg Config) *Service {
 // Refuse records that the actor was refused, for what a caller of the Service refuses
 // itself, such as a request that cannot be understood. Refusals of an actor beyond ten a
 // minute are counted.
-func (s *Service) Refuse(ctx context.Context, a access.Actor, action audit.Action, record string, code Code) {
+func (s *Service) Refuse(ctx context.Context, a access.Actor, action audit.Action, record string, code fault.Code) {
 	if !a.Known() || s.Audit == nil {
 		return
 	}
@@ -160,8 +161,8 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 	if err == nil {
 		return s.inForce(ctx, action, seq, 1)
 	}
-	err = asError(err)
-	if e := AsError(err); e.IsRefusal() {
+	err = fault.Of(err)
+	if e := fault.AsError(err); e.IsRefusal() {
 		s.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
@@ -174,7 +175,7 @@ func (s *Service) inForce(ctx context.Context, action audit.Action, seq int64, c
 		return nil
 	}
 	if err := s.Await(ctx, action.Kind(), seq, changes); err != nil {
-		return &Error{Code: StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
+		return &fault.Error{Code: fault.StoreUnavailable, Detail: "the change was made, and is not in force in this process yet", Cause: err}
 	}
 	return nil
 }

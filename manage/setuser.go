@@ -7,6 +7,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/passwordhash"
 	"keyward/store"
 	"keyward/store/audit"
@@ -72,14 +73,14 @@ func (s *Service) checkUserPatch(ctx context.Context, a access.Actor, patch User
 		return "", err
 	}
 	if password != nil && !a.Has(access.Admin) {
-		return "", refuse(Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
+		return "", fault.Refuse(fault.Forbidden, "setting the password of a user needs the scope %s", access.ScopeAdmin)
 	}
-	var bad problems
+	var bad fault.Problems
 	checkAccess(&bad, orZero(patch.Paths), orZero(patch.Scopes))
 	if password != nil && !passwordhash.ValidPassword(*password) {
-		bad.check("/password", passwordhash.ErrPassword)
+		bad.Check("/password", passwordhash.ErrPassword)
 	}
-	if err := bad.err(); err != nil || password == nil {
+	if err := bad.Err(); err != nil || password == nil {
 		return "", err
 	}
 	if err := s.mayMakeSecret(a, ""); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -72,16 +73,16 @@ func (s *Service) checkUser(ctx context.Context, a access.Actor, in UserInput) (
 	if err := mayChangeUsers(a); err != nil {
 		return "", err
 	}
-	var bad problems
-	bad.check("/name", store.CheckUserName(in.Name))
+	var bad fault.Problems
+	bad.Check("/name", store.CheckUserName(in.Name))
 	checkAccess(&bad, in.Paths, in.Scopes)
 	if in.Password != nil {
 		checkPassword(&bad, *in.Password)
 	}
 	if in.Service && (in.Password != nil || in.MustChange) {
-		bad.add("/service", serviceUser)
+		bad.Add("/service", serviceUser)
 	}
-	if err := bad.err(); err != nil || in.Password == nil {
+	if err := bad.Err(); err != nil || in.Password == nil {
 		return "", err
 	}
 	if err := s.mayMakeSecret(a, in.Name); err != nil {
@@ -94,28 +95,28 @@ const serviceUser = "is a program, which has no password"
 
 // checkService refuses a service user that logs in.
 func checkService(r *store.UserRecord) error {
-	var bad problems
+	var bad fault.Problems
 	if r.Service && (r.Password != "" || r.OIDCSubject != "" || r.MustChange) {
-		bad.add("/service", serviceUser)
+		bad.Add("/service", serviceUser)
 	}
-	return bad.err()
+	return bad.Err()
 }
 
 // checkAccess adds the paths and scopes that a record cannot have, each by its place in
 // its list: the errors do not repeat what the caller sent.
-func checkAccess(bad *problems, paths, scopes []string) {
+func checkAccess(bad *fault.Problems, paths, scopes []string) {
 	for i, path := range paths {
 		if _, _, err := store.CompileAccess([]string{path}, nil); err != nil {
-			bad.add(fmt.Sprintf("/paths/%d", i), "path %d of the list: %v", i+1, errors.Unwrap(err))
+			bad.Add(fmt.Sprintf("/paths/%d", i), "path %d of the list: %v", i+1, errors.Unwrap(err))
 		}
 	}
 	for i, scope := range scopes {
 		pointer := fmt.Sprintf("/scopes/%d", i)
 		if _, _, err := store.CompileAccess(nil, []string{scope}); err != nil {
-			bad.add(pointer, "scope %d of the list is not a scope: it is visible ASCII without quote and backslash (RFC 6749 section 3.3)", i+1)
+			bad.Add(pointer, "scope %d of the list is not a scope: it is visible ASCII without quote and backslash (RFC 6749 section 3.3)", i+1)
 		}
 		if len(access.Managing([]string{scope})) > 0 && !access.KnownScope(scope) {
-			bad.add(pointer, "the managing scope %d of the list is not known", i+1)
+			bad.Add(pointer, "the managing scope %d of the list is not known", i+1)
 		}
 	}
 }
@@ -124,9 +125,9 @@ func checkAccess(bad *problems, paths, scopes []string) {
 // more than keyward:users.
 func (s *Service) UpdateUser(ctx context.Context, a access.Actor, ref UserRef, patch UserPatch) (store.UserRecord, error) {
 	action := actionOf(patch, nil)
-	var bad problems
+	var bad fault.Problems
 	checkAccess(&bad, orZero(patch.Paths), orZero(patch.Scopes))
-	if err := bad.err(); err != nil {
+	if err := bad.Err(); err != nil {
 		return store.UserRecord{}, s.finish(ctx, a, action, ref.Name, 0, err)
 	}
 	return s.changeUser(ctx, a, ref, action, func(r *store.UserRecord, now time.Time) error { return patch.apply(r, action, now) })
@@ -144,7 +145,7 @@ func orZero[T any](p *T) (value T) {
 // needs keyward:admin.
 func (s *Service) DeleteUser(ctx context.Context, a access.Actor, ref UserRef) error {
 	if !a.Has(access.Admin) {
-		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, refuse(Forbidden, "deleting a user needs the scope %s", access.ScopeAdmin))
+		return s.finish(ctx, a, audit.UserDelete, ref.Name, 0, fault.Refuse(fault.Forbidden, "deleting a user needs the scope %s", access.ScopeAdmin))
 	}
 	latest, err := s.latestKey(ctx, ref.Name)
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/account"
 	"keyward/manage/api"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 )
 
@@ -39,7 +39,7 @@ func (v linkVerifier) Verify(ctx context.Context, c *authz.Credential, _ time.Ti
 	switch {
 	case err == nil:
 		return &authz.Principal{AuthMethod: authz.AuthMethodAnonymous}, nil
-	case manage.CodeOf(err) == manage.NotFound:
+	case fault.CodeOf(err) == fault.NotFound:
 		return nil, &authz.CredentialError{Reason: authz.InvalidToken}
 	default:
 		return nil, err

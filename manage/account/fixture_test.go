@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
@@ -75,9 +76,9 @@ func (f *fixture) now() time.Time {
 func (f *fixture) pass(d time.Duration) { f.passed.Add(int64(d)) }
 
 // want fails the test unless err is of the code; "" means nil.
-func (f *fixture) want(what string, err error, code manage.Code) {
+func (f *fixture) want(what string, err error, code fault.Code) {
 	f.Helper()
-	var e *manage.Error
+	var e *fault.Error
 	if err == nil && code != "" || err != nil && (!errors.As(err, &e) || e.Code != code) {
 		f.Errorf("%s: %v, want %q", what, err, code)
 	}

@@ -36,7 +36,7 @@ func (s *Service) CreatePasswordLink(ctx context.Context, a access.Actor, ref ma
 func (s *Service) CreateSetupLink(ctx context.Context, a access.Actor) (authz.Secret, state.Code, error) {
 	var err error
 	if a.Via() != audit.ViaCLI {
-		err = refuse(manage.Forbidden, "the first administrator is made by an operator")
+		err = fault.Refuse(fault.Forbidden, "the first administrator is made by an operator")
 	} else {
 		err = s.Records.LacksAdministrator(ctx)
 	}
@@ -68,7 +68,7 @@ func (s *Service) Link(ctx context.Context, purpose state.Purpose, token authz.S
 		return state.Code{}, asStateError(err)
 	}
 	if purpose == state.PurposeSetup {
-		if err = s.Records.LacksAdministrator(ctx); err != nil && manage.CodeOf(err) == manage.Conflict {
+		if err = s.Records.LacksAdministrator(ctx); err != nil && fault.CodeOf(err) == fault.Conflict {
 			err = store.ErrNotFound
 		}
 	} else {

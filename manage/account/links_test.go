@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/store/audit"
 )
@@ -35,7 +36,7 @@ func TestLinkIsGood(t *testing.T) {
 	}
 	for what, c := range map[string]struct {
 		before func(f *fixture, token authz.Secret) error
-		want   manage.Code
+		want   fault.Code
 	}{
 		"made": {func(*fixture, authz.Secret) error { return nil }, ""},
 		"read": {func(f *fixture, token authz.Secret) error {
@@ -43,23 +44,23 @@ func TestLinkIsGood(t *testing.T) {
 			return err
 		}, ""},
 		"almost a day old": {func(f *fixture, _ authz.Secret) error { f.pass(24*time.Hour - time.Millisecond); return nil }, ""},
-		"a day old":        {func(f *fixture, _ authz.Secret) error { f.pass(24 * time.Hour); return nil }, manage.NotFound},
-		"used":             {used, manage.NotFound},
+		"a day old":        {func(f *fixture, _ authz.Secret) error { f.pass(24 * time.Hour); return nil }, fault.NotFound},
+		"used":             {used, fault.NotFound},
 		"used, by a clock that goes back": {func(f *fixture, token authz.Secret) error {
 			f.pass(-time.Hour)
 			return used(f, token)
-		}, manage.NotFound},
-		"a newer one":    {func(f *fixture, _ authz.Secret) error { f.link("alice"); return nil }, manage.NotFound},
+		}, fault.NotFound},
+		"a newer one":    {func(f *fixture, _ authz.Secret) error { f.link("alice"); return nil }, fault.NotFound},
 		"one of another": {func(f *fixture, _ authz.Secret) error { f.user("bob"); f.link("bob"); return nil }, ""},
-		"a password":     {func(f *fixture, _ authz.Secret) error { return f.setPassword("alice") }, manage.NotFound},
-		"disabled":       {patched(manage.UserPatch{Disabled: new(true)}), manage.NotFound},
-		"given more":     {patched(manage.UserPatch{Scopes: &[]string{access.ScopeAdmin}}), manage.NotFound},
-		"deleted":        {func(f *fixture, _ authz.Secret) error { return f.delete("alice") }, manage.NotFound},
+		"a password":     {func(f *fixture, _ authz.Secret) error { return f.setPassword("alice") }, fault.NotFound},
+		"disabled":       {patched(manage.UserPatch{Disabled: new(true)}), fault.NotFound},
+		"given more":     {patched(manage.UserPatch{Scopes: &[]string{access.ScopeAdmin}}), fault.NotFound},
+		"deleted":        {func(f *fixture, _ authz.Secret) error { return f.delete("alice") }, fault.NotFound},
 		"deleted and made": {func(f *fixture, _ authz.Secret) error {
 			err := f.delete("alice")
 			f.user("alice")
 			return err
-		}, manage.NotFound},
+		}, fault.NotFound},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newFixture(t)
@@ -70,7 +71,7 @@ func TestLinkIsGood(t *testing.T) {
 			f.want("read", err, c.want)
 			f.want("used", used(f, token), c.want)
 			_, err = f.Link(f.Context(), state.PurposeSetup, token)
-			f.want("for another purpose", err, manage.NotFound)
+			f.want("for another purpose", err, fault.NotFound)
 		})
 	}
 }
@@ -99,8 +100,8 @@ func TestLinkIsUsedOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			switch err := f.SetPassword(f.Context(), testCall, token, newPassword); manage.CodeOf(err) {
-			case manage.NotFound:
+			switch err := f.SetPassword(f.Context(), testCall, token, newPassword); fault.CodeOf(err) {
+			case fault.NotFound:
 			default:
 				if err != nil {
 					t.Error(err)
@@ -124,7 +125,7 @@ func TestPasswordByLink(t *testing.T) {
 	_, cookie := f.login("alice")
 	key := f.key("alice")
 	token := f.link("alice")
-	f.want("a short password", f.SetPassword(f.Context(), testCall, token, authz.NewSecret("1234567")), manage.Invalid)
+	f.want("a short password", f.SetPassword(f.Context(), testCall, token, authz.NewSecret("1234567")), fault.Invalid)
 	f.want("use", f.SetPassword(f.Context(), testCall, token, newPassword), "")
 	if f.actor(cookie).Known() || !f.keyActor(key.Key()).Known() || f.record("alice").MustChange {
 		t.Errorf("the session: %q, the key: %q, %+v", f.actor(cookie).Name(), f.keyActor(key.Key()).Name(), f.record("alice"))
@@ -144,12 +145,12 @@ func TestLinkRefused(t *testing.T) {
 	_, err := f.Records.CreateUser(f.Context(), f.admin, manage.UserInput{Name: "ci", Service: true})
 	f.want("a program", err, "")
 	_, _, err = f.CreatePasswordLink(f.Context(), f.admin, manage.UserRef{Name: "ci"})
-	f.want("for a program", err, manage.Conflict)
+	f.want("for a program", err, fault.Conflict)
 	_, _, err = f.CreatePasswordLink(f.Context(), f.admin, manage.UserRef{Name: "unknown"})
-	f.want("for no user", err, manage.NotFound)
+	f.want("for no user", err, fault.NotFound)
 	f.user("alice")
 	_, _, err = f.CreatePasswordLink(f.Context(), f.admin, manage.UserRef{Name: "alice", IfMatch: "other"})
-	f.want("for another version", err, manage.Changed)
+	f.want("for another version", err, fault.Changed)
 }
 
 // TestSetUp: the first administrator, once.
@@ -167,19 +168,19 @@ func TestSetUp(t *testing.T) {
 		_, _, err := f.SetUp(f.Context(), testCall, token, name, authz.NewSecret(password))
 		return err
 	}
-	f.want("the older link", setUp(older, "root", testPassword), manage.NotFound)
-	f.want("no name", setUp(token, "", testPassword), manage.Invalid)
-	f.want("a reserved name", setUp(token, "k_root", testPassword), manage.Invalid)
-	f.want("a short password", setUp(token, "root", "1234567"), manage.Invalid)
-	f.want("a user who is there", setUp(token, "alice", testPassword), manage.Conflict)
-	f.want("a password link", f.SetPassword(f.Context(), testCall, token, newPassword), manage.NotFound)
+	f.want("the older link", setUp(older, "root", testPassword), fault.NotFound)
+	f.want("no name", setUp(token, "", testPassword), fault.Invalid)
+	f.want("a reserved name", setUp(token, "k_root", testPassword), fault.Invalid)
+	f.want("a short password", setUp(token, "root", "1234567"), fault.Invalid)
+	f.want("a user who is there", setUp(token, "alice", testPassword), fault.Conflict)
+	f.want("a password link", f.SetPassword(f.Context(), testCall, token, newPassword), fault.NotFound)
 	f.want("set up", setUp(token, "root", testPassword), "")
-	f.want("again", setUp(token, "root2", testPassword), manage.NotFound)
+	f.want("again", setUp(token, "root2", testPassword), fault.NotFound)
 	if r := f.record("root"); !slices.Equal(r.Scopes, []string{access.ScopeAdmin}) {
 		t.Errorf("%+v", r)
 	}
 	_, _, err = f.CreateSetupLink(f.Context(), f.admin)
-	f.want("a link when there is an administrator", err, manage.Conflict)
+	f.want("a link when there is an administrator", err, fault.Conflict)
 }
 
 // TestSetUpIsDead: as soon as there is an administrator, however it was made, and after
@@ -190,9 +191,9 @@ func TestSetUpIsDead(t *testing.T) {
 	f.want("a link", err, "")
 	f.user("root", access.ScopeAdmin)
 	_, err = f.Link(f.Context(), state.PurposeSetup, token)
-	f.want("an administrator was made", err, manage.NotFound)
+	f.want("an administrator was made", err, fault.NotFound)
 	_, _, err = f.CreateSetupLink(f.Context(), f.key("root", access.ScopeKeys, access.ScopeUsers))
-	f.want("by another than an operator", err, manage.Forbidden)
+	f.want("by another than an operator", err, fault.Forbidden)
 
 	f = newFixture(t)
 	token, _, err = f.CreateSetupLink(f.Context(), f.admin)
@@ -202,5 +203,5 @@ func TestSetUpIsDead(t *testing.T) {
 	f.want("just within a quarter of an hour", err, "")
 	f.pass(time.Millisecond)
 	_, _, err = f.SetUp(f.Context(), testCall, token, "root", newPassword)
-	f.want("after a quarter of an hour", err, manage.NotFound)
+	f.want("after a quarter of an hour", err, fault.NotFound)
 }

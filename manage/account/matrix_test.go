@@ -7,6 +7,7 @@ import (
 
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
@@ -32,8 +33,8 @@ end own session          | +      +      +      +      f      +        f        
 end this session         | +      +      +      +      +      n        f        n      f        f        f
 end another's session    | n      n      n      n      f      n        f        n      f        f        f
 `
-	codes := map[string]manage.Code{
-		"+": "", "f": manage.Forbidden, "b": manage.BeyondCaller, "n": manage.NotFound, "r": manage.Reauthenticate, "c": manage.Conflict,
+	codes := map[string]fault.Code{
+		"+": "", "f": fault.Forbidden, "b": fault.BeyondCaller, "n": fault.NotFound, "r": fault.Reauthenticate, "c": fault.Conflict,
 	}
 	var actors []string
 	for line := range strings.SplitSeq(strings.TrimSpace(matrix), "\n") {

@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"keyward/authz"
-	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -16,7 +16,7 @@ import (
 // stay. The session goes on under the cookie that is returned.
 func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, password authz.Secret) (authz.Secret, error) {
 	if a.Session() == "" || s.CheckPassword == nil {
-		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), refuse(manage.Forbidden, "changing one's own password needs a session"))
+		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), fault.Refuse(fault.Forbidden, "changing one's own password needs a session"))
 	}
 	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	}
 	r, err := s.Records.ReplacePassword(ctx, a, password, func(r *store.UserRecord) error {
 		if r.Password != verified.Reveal() || !access.EnabledUser(r) || !sessionOf(&session).Counts(r) {
-			return refuse(manage.Changed, "the user was changed meanwhile")
+			return fault.Refuse(fault.Changed, "the user was changed meanwhile")
 		}
 		return nil
 	})
@@ -37,7 +37,7 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	}
 	_, cookie, err := s.State.Sessions.Renew(ctx, session, r.SessionsFrom())
 	if err != nil {
-		return authz.Secret{}, &manage.Error{Code: manage.StoreUnavailable, Detail: "the password was changed; the session cannot go on", Cause: err}
+		return authz.Secret{}, &fault.Error{Code: fault.StoreUnavailable, Detail: "the password was changed; the session cannot go on", Cause: err}
 	}
 	return cookie, nil
 }
@@ -47,14 +47,14 @@ func asLoginError(err error) error {
 	denied, ok := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case !ok:
-		return &manage.Error{Code: manage.StoreUnavailable, Detail: "the password cannot be verified now", Cause: err}
+		return &fault.Error{Code: fault.StoreUnavailable, Detail: "the password cannot be verified now", Cause: err}
 	case denied.Reason == authz.RateLimited:
-		return refuse(manage.RateLimited, "too many failed attempts from this address")
+		return fault.Refuse(fault.RateLimited, "too many failed attempts from this address")
 	case denied.Reason == authz.Overloaded:
-		return refuse(manage.Overloaded, "too many passwords are being verified")
+		return fault.Refuse(fault.Overloaded, "too many passwords are being verified")
 	}
-	return &manage.Error{
-		Code: manage.Invalid, Detail: "the current password is another one",
-		Fields: []manage.FieldError{{Pointer: "/current", Detail: "is not the current password"}},
+	return &fault.Error{
+		Code: fault.Invalid, Detail: "the current password is another one",
+		Fields: []fault.FieldError{{Pointer: "/current", Detail: "is not the current password"}},
 	}
 }

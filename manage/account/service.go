@@ -24,7 +24,7 @@ type Config struct {
 }
 
 // Service is the way in and out. Its methods may be called at the same time. Every error
-// is a [manage.Error].
+// is a [fault.Error].
 type Service struct{ Config }
 
 // New returns a Service.
@@ -32,7 +32,7 @@ func New(cfg Config) *Service { return &Service{cfg} }
 
 // finish records a refusal.
 func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Action, record string, err error) error {
-	if e := manage.AsError(err); e != nil && e.IsRefusal() {
+	if e := fault.AsError(err); e != nil && e.IsRefusal() {
 		s.Records.Refuse(ctx, a, action, record, e.Code)
 	}
 	return err
@@ -46,18 +46,14 @@ func (s *Service) log(ctx context.Context, e *audit.Entry) error {
 	return fault.Of(s.Records.Audit.Append(ctx, e))
 }
 
-func refuse(code manage.Code, detail string) error {
-	return &manage.Error{Code: code, Detail: detail}
-}
-
 // asStateError makes an Error of what the state file returned.
 func asStateError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, state.ErrNotFound):
-		return &manage.Error{Code: manage.NotFound, Detail: "there is no such session or link, or it has ended", Cause: err}
+		return &fault.Error{Code: fault.NotFound, Detail: "there is no such session or link, or it has ended", Cause: err}
 	default:
-		return &manage.Error{Code: manage.StoreUnavailable, Detail: "the state file cannot be read or written", Cause: err}
+		return &fault.Error{Code: fault.StoreUnavailable, Detail: "the state file cannot be read or written", Cause: err}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"keyward/authz"
-	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/fault"
 	"keyward/manage/state"
@@ -44,7 +43,7 @@ func (s *Service) actorOf(ctx context.Context, session state.Session, err error,
 	case errors.Is(err, state.ErrNotFound), errors.Is(err, store.ErrNotFound):
 		return access.Actor{}, nil
 	case err != nil:
-		return access.Actor{}, &manage.Error{Code: manage.StoreUnavailable, Detail: "the session cannot be read", Cause: err}
+		return access.Actor{}, &fault.Error{Code: fault.StoreUnavailable, Detail: "the session cannot be read", Cause: err}
 	}
 	return access.SessionActor(&user, sessionOf(&session), call), nil
 }
@@ -82,9 +81,9 @@ func (s *Service) EndSession(ctx context.Context, a access.Actor, id string) err
 	}
 	if err == nil {
 		_, err = s.State.Sessions.Get(ctx, a.User(), id)
-		if err = asStateError(err); err != nil && manage.CodeOf(err) == manage.NotFound {
+		if err = asStateError(err); err != nil && fault.CodeOf(err) == fault.NotFound {
 			// It may be another user's.
-			s.Records.Refuse(ctx, a, audit.SessionEnd, id, manage.NotFound)
+			s.Records.Refuse(ctx, a, audit.SessionEnd, id, fault.NotFound)
 		}
 	}
 	if err == nil {
@@ -101,5 +100,5 @@ func mayUseSessions(a access.Actor) error {
 	if a.Has(access.Self) && a.User() != "" {
 		return nil
 	}
-	return refuse(manage.Forbidden, "one's own sessions need the scope "+access.ScopeSelf+" or a session")
+	return fault.Refuse(fault.Forbidden, "one's own sessions need the scope %s or a session", access.ScopeSelf)
 }

@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
 )
@@ -75,11 +76,11 @@ func TestPasswordThatMustBeChanged(t *testing.T) {
 	f.want("must change", f.patch("root2", manage.UserPatch{MustChange: new(true)}), "")
 	a, _ := f.login("root2")
 	_, _, err := f.Records.OwnKeys(f.Context(), a, store.Page{})
-	f.want("its own keys", err, manage.Forbidden)
+	f.want("its own keys", err, fault.Forbidden)
 	_, _, err = f.Records.CreateKey(f.Context(), a, store.KeyParams{Name: "x", User: "root2"})
-	f.want("a key", err, manage.Forbidden)
+	f.want("a key", err, fault.Forbidden)
 	_, err = f.Records.UpdateUser(f.Context(), a, manage.UserRef{Name: "root2"}, manage.UserPatch{Disabled: new(false)})
-	f.want("a user", err, manage.Forbidden)
+	f.want("a user", err, fault.Forbidden)
 	f.want("logging out", f.EndSession(f.Context(), a, a.Session()), "")
 	a, _ = f.login("root2")
 	cookie, err := f.ChangePassword(f.Context(), a, authz.NewSecret(testPassword), newPassword)
@@ -134,20 +135,20 @@ func TestOwnPasswordRefused(t *testing.T) {
 	for what, c := range map[string]struct {
 		prepare           func(*fixture)
 		current, password string
-		want              manage.Code
+		want              fault.Code
 	}{
-		"another current":       {nil, "wrong password", "battery staple", manage.Invalid},
-		"a short one":           {nil, testPassword, "1234567", manage.Invalid},
-		"too many attempts":     {denied(authz.RateLimited), testPassword, "battery staple", manage.RateLimited},
-		"too much to hash":      {denied(authz.Overloaded), testPassword, "battery staple", manage.Overloaded},
-		"changed while hashing": {func(f *fixture) { f.CheckPassword = staleHash }, testPassword, "battery staple", manage.Changed},
+		"another current":       {nil, "wrong password", "battery staple", fault.Invalid},
+		"a short one":           {nil, testPassword, "1234567", fault.Invalid},
+		"too many attempts":     {denied(authz.RateLimited), testPassword, "battery staple", fault.RateLimited},
+		"too much to hash":      {denied(authz.Overloaded), testPassword, "battery staple", fault.Overloaded},
+		"changed while hashing": {func(f *fixture) { f.CheckPassword = staleHash }, testPassword, "battery staple", fault.Changed},
 		"disabled while hashing": {func(f *fixture) {
 			f.CheckPassword = func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error) {
 				f.want("disabled", f.patch(user, manage.UserPatch{Disabled: new(true)}), "")
 				return checkTestPassword(ctx, user, password, client)
 			}
-		}, testPassword, "battery staple", manage.Changed},
-		"no passwords": {func(f *fixture) { f.CheckPassword = nil }, testPassword, "battery staple", manage.Forbidden},
+		}, testPassword, "battery staple", fault.Changed},
+		"no passwords": {func(f *fixture) { f.CheckPassword = nil }, testPassword, "battery staple", fault.Forbidden},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newFixture(t)
@@ -184,5 +185,5 @@ func TestEndSessionIsAudited(t *testing.T) {
 	if last := all[len(all)-1]; last.Action != audit.SessionEnd || last.Record != a.Session() || last.Actor != "alice" {
 		t.Errorf("the entry: %+v", last)
 	}
-	f.want("again", f.EndSession(f.Context(), a, a.Session()), manage.NotFound)
+	f.want("again", f.EndSession(f.Context(), a, a.Session()), fault.NotFound)
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"keyward/manage"
+	"keyward/manage/fault"
 	"keyward/manage/problem"
 )
 
@@ -73,7 +73,7 @@ func (s *shares) give(caller string) {
 // overload answers a request that is not served now.
 func overload(w http.ResponseWriter, detail string) {
 	w.Header().Set("Retry-After", "1")
-	problem.New(manage.Overloaded, detail).Write(w)
+	problem.New(fault.Overloaded, detail).Write(w)
 }
 
 // admit returns the body of a request that can be served. The caller's credential was
@@ -110,15 +110,15 @@ func ambiguous(r *http.Request) *problem.Problem {
 	if err != nil {
 		return problem.New(problem.Malformed, "the query cannot be read")
 	}
-	p := problem.New(manage.Invalid, "the request has members that cannot be accepted")
+	p := problem.New(fault.Invalid, "the request has members that cannot be accepted")
 	for name, values := range query {
 		if len(values) > 1 {
-			p.Errors = append(p.Errors, manage.FieldError{Pointer: problem.PointerOf("query." + name), Detail: "is there more than once"})
+			p.Errors = append(p.Errors, fault.FieldError{Pointer: problem.PointerOf("query." + name), Detail: "is there more than once"})
 		}
 	}
 	for _, name := range []string{idempotencyHeader, "If-Match", "Content-Type", "Content-Encoding"} {
 		if len(r.Header.Values(name)) > 1 {
-			p.Errors = append(p.Errors, manage.FieldError{Pointer: problem.PointerOf("header." + name), Detail: "is there more than once"})
+			p.Errors = append(p.Errors, fault.FieldError{Pointer: problem.PointerOf("header." + name), Detail: "is there more than once"})
 		}
 	}
 	if len(p.Errors) > 0 {

@@ -10,6 +10,7 @@ import (
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/account"
+	"keyward/manage/fault"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -203,7 +204,7 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := headOnly{header: http.Header{}}
 	handler.ServeHTTP(&answer, r)
-	code := manage.NotFound
+	code := fault.NotFound
 	if answer.status == http.StatusMethodNotAllowed {
 		code = problem.MethodNotAllowed
 		w.Header().Set("Allow", answer.header.Get("Allow"))
@@ -249,7 +250,7 @@ type call struct {
 	recordID string
 	resumed  bool
 	// unadmitted is why the request was not admitted; "" if it was.
-	unadmitted manage.Code
+	unadmitted fault.Code
 	// base is what a link to the console begins with.
 	base string
 	// link is the call of a request with a one-time link, and token its code.

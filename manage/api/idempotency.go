@@ -13,6 +13,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/keptanswer"
 	"keyward/manage/problem"
 	"keyward/manage/state"
@@ -40,12 +41,12 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 	case errors.Is(err, state.ErrReused):
 		problem.New(problem.IdempotencyReused, "this Idempotency-Key belongs to another request").Write(w)
 	case errors.Is(err, state.ErrInvalid):
-		problem.New(manage.Invalid, "the Idempotency-Key has more than 255 bytes").Write(w)
+		problem.New(fault.Invalid, "the Idempotency-Key has more than 255 bytes").Write(w)
 	case errors.Is(err, state.ErrFull):
-		problem.New(manage.RateLimited, "too many Idempotency-Keys of this caller within a day").Write(w)
+		problem.New(fault.RateLimited, "too many Idempotency-Keys of this caller within a day").Write(w)
 	case err != nil:
 		a.Log.Error("idempotency key cannot be stored", "error", err)
-		problem.New(manage.StoreUnavailable, "").Write(w)
+		problem.New(fault.StoreUnavailable, "").Write(w)
 	case attempt.Answer != nil:
 		if p := a.authorizeAgain(r, c); p != nil {
 			p.Write(w)
@@ -70,7 +71,7 @@ func (a *api) authorizeAgain(r *http.Request, c *call) *problem.Problem {
 // authorized keeps whether the caller may ask for an operation, which returned err.
 func (c *call) authorized(err error) {
 	c.refused = nil
-	if e := manage.AsError(err); err != nil && (e == nil || !e.Permitted()) {
+	if e := fault.AsError(err); err != nil && (e == nil || !e.Permitted()) {
 		c.refused = asProblem(err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"reflect"
 	"time"
 
-	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/problem"
 	"keyward/store"
 	"keyward/verifier/strictjson"
@@ -114,7 +114,7 @@ type importLines struct {
 // read returns the keys. The error names the lines and repeats nothing of them.
 func (l importLines) read(a *api, text []byte) ([]store.ImportedKey, error) {
 	var keys []store.ImportedKey
-	var bad manage.LineErrors
+	var bad fault.LineErrors
 	number := 0
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimRight(line, "\r\n")
@@ -133,7 +133,7 @@ func (l importLines) read(a *api, text []byte) ([]store.ImportedKey, error) {
 			key, err = a.importedKey(number, in)
 		}
 		if err != nil {
-			bad.Add(number, manage.InvalidMembers(asProblem(err).Errors...))
+			bad.Add(number, fault.InvalidMembers(asProblem(err).Errors...))
 		}
 		if n := len(keys); n > 0 && key.Params != nil && reflect.DeepEqual(key.Params, keys[n-1].Params) {
 			key.Params = keys[n-1].Params // what many keys have in common is kept and checked once

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/manage"
+	"keyward/manage/fault"
 	"keyward/manage/problem"
 	"keyward/store"
 )
@@ -23,7 +23,7 @@ type KeyFilter struct {
 // filter returns the store's filter, or all that is wrong with the parameters.
 func (f KeyFilter) filter() (store.KeyFilter, error) {
 	filter := store.KeyFilter{User: f.User, Project: f.Project, Text: f.Q, State: store.KeyState(f.State)}
-	var bad []manage.FieldError
+	var bad []fault.FieldError
 	for _, span := range []struct {
 		name, text string
 		into       *time.Duration
@@ -33,12 +33,12 @@ func (f KeyFilter) filter() (store.KeyFilter, error) {
 		}
 		d, err := config.ParseDuration(span.text)
 		if err != nil || d <= 0 {
-			bad = append(bad, manage.FieldError{Pointer: "/query/" + span.name, Detail: "is not a time above zero, as 24h or 90d"})
+			bad = append(bad, fault.FieldError{Pointer: "/query/" + span.name, Detail: "is not a time above zero, as 24h or 90d"})
 		}
 		*span.into = d
 	}
 	if len(bad) > 0 {
-		p := problem.New(manage.Invalid, "the request has members that cannot be accepted")
+		p := problem.New(fault.Invalid, "the request has members that cannot be accepted")
 		p.Errors = bad
 		return store.KeyFilter{}, p
 	}

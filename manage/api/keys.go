@@ -10,6 +10,7 @@ import (
 	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -135,7 +136,7 @@ func (a *api) registerBulk(h huma.API) {
 			}
 		}) (*keyOutput, error) {
 			r, rotated, err := a.Service().FindKey(ctx, who, authz.NewSecret(in.Body.Key))
-			if manage.CodeOf(err) == manage.NotFound && err != nil {
+			if fault.CodeOf(err) == fault.NotFound && err != nil {
 				failed(ctx)
 			}
 			out, err := a.keyOutput(ctx, &r, authz.Secret{}, err)

@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/problem"
 	"keyward/store"
 
@@ -136,7 +137,7 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 
 // invalid is the problem of one member.
 func invalid(pointer, detail string) *problem.Problem {
-	p := problem.New(manage.Invalid, "the request has members that cannot be accepted")
-	p.Errors = []manage.FieldError{{Pointer: pointer, Detail: detail}}
+	p := problem.New(fault.Invalid, "the request has members that cannot be accepted")
+	p.Errors = []fault.FieldError{{Pointer: pointer, Detail: detail}}
 	return p
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"keyward/authz"
-	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -74,7 +74,7 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 // writeOfLink writes the denial of a link: one that is not good is not there.
 func (d *Denial) writeOfLink(w http.ResponseWriter) {
 	if d.Status == http.StatusUnauthorized {
-		p := problem.New(manage.NotFound, "the link is not valid: it was used, has expired, or has been replaced")
+		p := problem.New(fault.NotFound, "the link is not valid: it was used, has expired, or has been replaced")
 		p.DecisionID = d.DecisionID
 		p.Write(w)
 		return

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"keyward/manage"
+	"keyward/manage/fault"
 	"keyward/store"
 )
 
@@ -19,11 +19,11 @@ const (
 
 // problem is the body of an error of the API (RFC 9457).
 type problem struct {
-	Type       string              `json:"type"`
-	Title      string              `json:"title"`
-	Detail     string              `json:"detail"`
-	Errors     []manage.FieldError `json:"errors"`
-	DecisionID string              `json:"decision_id"`
+	Type       string             `json:"type"`
+	Title      string             `json:"title"`
+	Detail     string             `json:"detail"`
+	Errors     []fault.FieldError `json:"errors"`
+	DecisionID string             `json:"decision_id"`
 }
 
 // nameOf returns the name of the problem; "" is not one of the API's.
@@ -47,7 +47,7 @@ func (c *Client) problem(a answer) error {
 		}
 		return fmt.Errorf("%s answers %d %s, which is not a problem of Keyward's", c.Server(), a.status, http.StatusText(a.status))
 	}
-	e := &manage.Error{Code: manage.Code(c.shown(name)), Fields: p.Errors}
+	e := &fault.Error{Code: fault.Code(c.shown(name)), Fields: p.Errors}
 	e.Detail = fmt.Sprintf("%s answers %d %s", c.Server(), a.status, e.Code)
 	if p.Detail != "" {
 		e.Detail += ": " + c.shown(p.Detail)
@@ -61,15 +61,15 @@ func (c *Client) problem(a answer) error {
 
 // causeOf returns the error that a file gives in place of the problem, nil if none
 // does.
-func (c *Client) causeOf(e *manage.Error) error {
+func (c *Client) causeOf(e *fault.Error) error {
 	switch e.Code {
-	case manage.NotFound:
+	case fault.NotFound:
 		return store.ErrNotFound
-	case manage.Ended:
+	case fault.Ended:
 		return store.ErrRevoked
-	case manage.Changed:
+	case fault.Changed:
 		return store.ErrChanged
-	case manage.Invalid:
+	case fault.Invalid:
 		return fmt.Errorf("%w: %s", store.ErrInvalid, c.fieldsOf(e))
 	default:
 		return nil
@@ -77,7 +77,7 @@ func (c *Client) causeOf(e *manage.Error) error {
 }
 
 // fieldsOf returns what is wrong with each member, as it may be printed.
-func (c *Client) fieldsOf(e *manage.Error) string {
+func (c *Client) fieldsOf(e *fault.Error) string {
 	if len(e.Fields) == 0 {
 		return e.Detail
 	}

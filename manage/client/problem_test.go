@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"keyward/chars"
-	"keyward/manage"
+	"keyward/manage/fault"
 	"keyward/store"
 )
 
@@ -23,8 +23,8 @@ func TestProblems(t *testing.T) {
 		{409, prefix + `ended"}`, store.ErrRevoked, "answers 409 ended"},
 		{412, prefix + `changed"}`, store.ErrChanged, "answers 412 changed"},
 		{422, prefix + `invalid", "errors": [{"pointer": "/rate", "detail": "is not a rate"}, {"pointer": "", "detail": "a name"}]}`, store.ErrInvalid, ""},
-		{403, prefix + `forbidden", "detail": "keys of others need the scope keyward:keys"}`, &manage.Error{Code: manage.Forbidden}, "answers 403 forbidden: keys of others need the scope keyward:keys"},
-		{401, prefix + `unauthenticated", "detail": "expired", "decision_id": "d_1"}`, &manage.Error{Code: "unauthenticated"}, "answers 401 unauthenticated: expired (decision d_1)"},
+		{403, prefix + `forbidden", "detail": "keys of others need the scope keyward:keys"}`, &fault.Error{Code: fault.Forbidden}, "answers 403 forbidden: keys of others need the scope keyward:keys"},
+		{401, prefix + `unauthenticated", "detail": "expired", "decision_id": "d_1"}`, &fault.Error{Code: "unauthenticated"}, "answers 401 unauthenticated: expired (decision d_1)"},
 		{502, `<html>`, nil, "answers 502 Bad Gateway, which is not a problem of Keyward's"},
 		{404, `{"type": "about:blank", "detail": "<b>"}`, nil, "answers 404 Not Found, which is not a problem of Keyward's"},
 		{200, `<html>`, nil, "not the management API of a Keyward"},
@@ -37,7 +37,7 @@ func TestProblems(t *testing.T) {
 	}
 	f := newFakeServer(t, answers(422, prefix+`invalid", "errors": [{"pointer": "/line/3/rate", "detail": "is not a rate"}, {"pointer": "", "detail": "a name"}]}`))
 	_, err := f.Key(t.Context(), someID)
-	if got := manage.AsError(err).Cause.Error(); got != "invalid: line 3 rate: is not a rate; a name" {
+	if got := fault.AsError(err).Cause.Error(); got != "invalid: line 3 rate: is not a rate; a name" {
 		t.Error(got)
 	}
 }
@@ -56,7 +56,7 @@ func FuzzProblem(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		got := c.problem(answer{status, []byte(body)})
 		text := got.Error()
-		if e := manage.AsError(got); e != nil {
+		if e := fault.AsError(got); e != nil {
 			text = e.Detail
 			if e.Cause != nil {
 				text += e.Cause.Error()

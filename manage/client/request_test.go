@@ -11,6 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage"
+	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/importer"
@@ -161,7 +162,7 @@ func TestSentAgain(t *testing.T) {
 		}
 	}
 	f := newFakeServer(t, refuses(503, "store_unavailable"))
-	if err := create(t)(f); manage.CodeOf(err) != manage.StoreUnavailable || len(f.requests()) != 1+len(pauses) {
+	if err := create(t)(f); fault.CodeOf(err) != fault.StoreUnavailable || len(f.requests()) != 1+len(pauses) {
 		t.Errorf("%v after %d requests", err, len(f.requests()))
 	}
 	_, _ = create(t)(f), create(t)(f)

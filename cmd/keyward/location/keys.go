@@ -15,7 +15,7 @@ import (
 )
 
 // KeyService is the keys that the commands show and change: those of a file, or those
-// of a running Keyward. Its errors are the store's, or manage.Error.
+// of a running Keyward. Its errors are the store's, or fault.Error.
 type KeyService interface {
 	CreateKey(ctx context.Context, k client.NewKey) (manage.KeyView, authz.Secret, error)
 	// ImportKeys imports all keys of the input, or none. It returns their ids and

@@ -16,7 +16,7 @@ import (
 )
 
 // ProjectService is the projects that the commands show and change: those of a file, or
-// those of a running Keyward. Its errors are the store's, or manage.Error.
+// those of a running Keyward. Its errors are the store's, or fault.Error.
 type ProjectService interface {
 	CreateProject(ctx context.Context, in registry.ProjectInput) (registry.ProjectView, error)
 	Project(ctx context.Context, name string) (registry.ProjectView, error)

@@ -14,6 +14,7 @@ import (
 	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/fault"
 	"keyward/passwordhash"
 	"keyward/store/filestore"
 
@@ -130,7 +131,7 @@ func samePath(a, b string) bool {
 // CauseOf returns why a change was refused in the words of the commands, which is the
 // store's error where there is one.
 func CauseOf(err error) error {
-	var e *manage.Error
+	var e *fault.Error
 	switch {
 	case !errors.As(err, &e):
 		return err

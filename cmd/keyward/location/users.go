@@ -17,7 +17,7 @@ import (
 )
 
 // UserService is the users that the commands show and change: those of a file, or those
-// of a running Keyward. Its errors are the store's, or manage.Error.
+// of a running Keyward. Its errors are the store's, or fault.Error.
 type UserService interface {
 	// SetUser makes the user, or changes what the patch gives, and the password unless
 	// that is nil. made is whether it made the user.

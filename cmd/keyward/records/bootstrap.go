@@ -12,9 +12,9 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
 	"keyward/config"
-	"keyward/manage"
 	"keyward/manage/account"
 	"keyward/manage/api"
+	"keyward/manage/fault"
 	"keyward/manage/state"
 )
 
@@ -46,7 +46,7 @@ func (c *adminBootstrap) Run(env *command.Env) error {
 	service, operator := location.ServiceOf(env, cfg)
 	token, code, err := account.New(account.Config{Records: service, State: db}).CreateSetupLink(env.Context, operator)
 	switch {
-	case err != nil && manage.CodeOf(err) == manage.Conflict:
+	case err != nil && fault.CodeOf(err) == fault.Conflict:
 		return errors.New("an administrator exists, who can make others; where none can log in, `keyward user set NAME --scope keyward:admin` makes one")
 	case err != nil:
 		return location.CauseOf(err)
