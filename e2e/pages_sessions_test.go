@@ -71,6 +71,7 @@ wait $!
 const (
 	// Ids that the pages show.
 	ciKey, blogKey, healthKey = "k_8ENbdXlcXqgH", "k_LpYZV6lZSKQ3", "k_iIMOMLPNS4Eu"
+	clientID                  = "c_Zr4mXw09TqLb"
 
 	rules = `
 mkdir deploy && cp -r "$ROOT/deploy/prometheus" "$ROOT/deploy/grafana" deploy/ && cp deploy/prometheus/keyward.alerts.yml .
@@ -154,6 +155,11 @@ EOF
 	},
 	"docs/commands.md: project create, list, show, delete": {
 		before: "configured\necho 'projects: {file: projects.jsonl}' >> keyward.yaml\n\"$KEYWARD\" user set alice < /dev/null > /dev/null\n",
+	},
+	"docs/commands.md: client create, list, show, rotate, disable, enable, delete": {
+		before:  `shop() { keyward client list --json | sed 's/.*"id":"\(c_[^"]*\)".*/\1/'; }`,
+		replace: []string{clientID, "$(shop)"},
+		after:   `[ "$(keyward client list --json)" = '[]' ] || exit 1`,
 	},
 	"docs/commands.md: key revoke, key delete": {
 		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,

@@ -64,7 +64,7 @@ func (c *Client) problem(a answer) error {
 func (c *Client) causeOf(e *manage.Error) error {
 	switch e.Code {
 	case manage.NotFound:
-		return store.ErrNotFound
+		return fmt.Errorf("%w: %s", store.ErrNotFound, e.Detail)
 	case manage.Ended:
 		return store.ErrRevoked
 	case manage.Changed:
