@@ -150,6 +150,9 @@ func TestInvalidClients(t *testing.T) {
 	} {
 		r, secret, err := f.CreateClient(f.ctx(), f.admin, c.in)
 		f.wantCode(what, err, c.code)
+		if err != nil && len(AsError(err).Fields) == 0 {
+			t.Errorf("%s: no member is named: %v", what, err)
+		}
 		if (err == nil && !c.in.Public) == secret.Empty() {
 			t.Errorf("%s: a secret is there or missing", what)
 		}

@@ -228,6 +228,9 @@ func (p ClientPatch) apply(r *store.Client) {
 // checkClient returns all that is wrong with a client.
 func checkClient(r *store.Client) error {
 	var bad fault.Problems
+	if !store.ValidClientID(r.ID) {
+		bad.Add("/id", "is not %s and 12 characters", store.ClientIDPrefix)
+	}
 	if r.Name == "" {
 		bad.Add("/name", "is required: users see it when they are asked for their consent")
 	}

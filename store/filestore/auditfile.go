@@ -12,6 +12,7 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/auditindex"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -47,7 +48,7 @@ type AuditFile struct {
 // NewAuditFile touches nothing; the file is made by the first entry.
 func NewAuditFile(cfg AuditFileConfig) *AuditFile {
 	f := &AuditFile{now: cfg.Now, targets: map[string]*journal.Lines{}}
-	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: auditHeader().of()}
+	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Audit().Journal()}
 	if f.lines.FS == nil {
 		f.lines.FS = filesystem.OS()
 	}

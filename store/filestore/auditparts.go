@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"keyward/store/audit"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -83,7 +84,7 @@ func (p *auditParts) list(path string) ([]auditPart, error) {
 // lastBefore returns the number of the last entry before a log that has none.
 func (p *auditParts) lastBefore(t *journal.LineTransaction) (int64, error) {
 	if first := t.First(); first != nil {
-		h, err := readHeader(first)
+		h, err := fileheader.Read(first)
 		if err != nil || h.Last > 0 {
 			return h.Last, err
 		}
@@ -103,9 +104,9 @@ func (p *auditParts) rotate(t *journal.LineTransaction, last int64) error {
 	if err != nil || !due {
 		return err
 	}
-	h := auditHeader()
+	h := fileheader.Audit()
 	h.Last = last
-	line, err := h.renew(t.First())
+	line, err := h.Renew(t.First())
 	if err == nil {
 		err = t.Rotate(partOf(t.Path(), last).path, line)
 	}

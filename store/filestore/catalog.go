@@ -2,12 +2,12 @@ package filestore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"keyward/apikey"
 	"keyward/store"
+	"keyward/store/filestore/keytable"
 	"keyward/store/journal"
 )
 
@@ -15,7 +15,7 @@ import (
 // one read per record. Checks do not use it.
 type catalog struct {
 	lines *journal.Lines
-	file  *fileIndex[*keyTable]
+	file  *fileIndex[*keytable.Table]
 	idOf  func(apikey.Digest) (id string, known bool) // nil: the file is read
 }
 
@@ -29,7 +29,7 @@ type CatalogConfig struct {
 }
 
 func newCatalog(lines *journal.Lines, cfg CatalogConfig) *catalog {
-	return &catalog{lines: lines, file: newFileIndex(lines, newKeyTable()), idOf: cfg.IDOf}
+	return &catalog{lines: lines, file: newFileIndex(lines, keytable.New()), idOf: cfg.IDOf}
 }
 
 // Over how many keys a call goes, and how many of them it reads, before other calls
@@ -39,15 +39,13 @@ const (
 	readStretch = 256
 )
 
-var errMoved = errors.New("another program changed the file while it was read")
-
 // LoadCatalog reads the file into the catalog, if there is one, so that the first
 // call after it need not.
 func (f *KeyFile) LoadCatalog(ctx context.Context) error {
 	if f.catalog == nil {
 		return nil
 	}
-	return f.catalog.use(unlocked(ctx, &f.lines), func(*keyTable, *journal.Progress) error { return nil })
+	return f.catalog.use(unlocked(ctx, &f.lines), func(*keytable.Table, *journal.Progress) error { return nil })
 }
 
 // Release frees the catalog, if there is one. A later call reads the file again.
@@ -58,9 +56,9 @@ func (f *KeyFile) Release() {
 }
 
 // use is fileIndex.use with the order up to date.
-func (c *catalog) use(r reading, do func(*keyTable, *journal.Progress) error) error {
-	return c.file.use(r, func(t *keyTable, p *journal.Progress) error {
-		t.sort()
+func (c *catalog) use(r reading, do func(*keytable.Table, *journal.Progress) error) error {
+	return c.file.use(r, func(t *keytable.Table, p *journal.Progress) error {
+		t.Sort()
 		return do(t, p)
 	})
 }
@@ -68,12 +66,12 @@ func (c *catalog) use(r reading, do func(*keyTable, *journal.Progress) error) er
 // get returns what the last line about the key says that can be read.
 func (c *catalog) get(id apikey.ID, r reading) (store.KeyRecord, error) {
 	var found store.KeyRecord
-	err := c.use(r, func(t *keyTable, p *journal.Progress) error {
-		row := t.find(id)
+	err := c.use(r, func(t *keytable.Table, p *journal.Progress) error {
+		row := t.Find(id)
 		if row == nil {
 			return fmt.Errorf("key %s: %w", id, store.ErrNotFound)
 		}
-		last, err := t.record(row, p)
+		last, err := t.Record(row, p)
 		if err == nil {
 			found = last.Clone()
 		}
@@ -95,35 +93,15 @@ func (c *catalog) holders(digest apikey.Digest) []apikey.ID {
 	return []apikey.ID{id}
 }
 
-// record reads a row's record, which is valid until the next one is read. A file
-// that another program wrote into since it was read is to be read again.
-func (t *keyTable) record(row *keyRow, p *journal.Progress) (*store.KeyRecord, error) {
-	line, err := p.ReadLine(row.lastLine(), t.buffer)
-	if err != nil {
-		p.Forget()
-		return nil, err
-	}
-	t.buffer = line
-	r, err := t.decoder.Decode(line)
-	if err == nil && t.decoder.ID() != row.id {
-		err = errMoved
-	}
-	if err != nil {
-		p.Forget()
-		return nil, p.Lines.ErrorAt(int(row.number), err)
-	}
-	return r, nil
-}
-
 // each calls visit for each key, in the order of their first lines. visit may use the
 // catalog.
 func (c *catalog) each(r reading, visit func(*store.KeyRecord) error) error {
 	var records []store.KeyRecord
 	for next, count := 0, 1; next < count; next += readStretch {
 		records = records[:0]
-		err := c.use(r, func(t *keyTable, p *journal.Progress) error {
-			count = t.count
-			return t.collect(p, next, min(next+readStretch, count), &records)
+		err := c.use(r, func(t *keytable.Table, p *journal.Progress) error {
+			count = t.Count()
+			return collect(t, p, next, min(next+readStretch, count), &records)
 		})
 		for i := 0; err == nil && i < len(records); i++ {
 			err = visit(&records[i])
@@ -136,16 +114,16 @@ func (c *catalog) each(r reading, visit func(*store.KeyRecord) error) error {
 }
 
 // collect appends the records of rows that were not deleted.
-func (t *keyTable) collect(p *journal.Progress, from, to int, into *[]store.KeyRecord) error {
-	if err := t.readable(p.Lines); err != nil {
+func collect(t *keytable.Table, p *journal.Progress, from, to int, into *[]store.KeyRecord) error {
+	if err := t.Readable(p.Lines); err != nil {
 		return err
 	}
 	for n := from; n < to; n++ {
-		row := t.row(uint32(n))
-		if row.flags&rowDeleted != 0 {
+		row := t.Row(uint32(n))
+		if row.Deleted() {
 			continue
 		}
-		r, err := t.record(row, p)
+		r, err := t.Record(row, p)
 		if err != nil {
 			return err
 		}
@@ -154,20 +132,12 @@ func (t *keyTable) collect(p *journal.Progress, from, to int, into *[]store.KeyR
 	return nil
 }
 
-// readable returns an error if a line cannot be read: about the first such line.
-func (t *keyTable) readable(lines *journal.Lines) error {
-	if t.invalid.err == nil {
-		return nil
-	}
-	return lines.ErrorAt(t.invalid.number, t.invalid.err)
-}
-
 // latestKeys is KeyFile.LatestKeys.
 func (c *catalog) latestKeys(ctx context.Context, users []string) (map[string]time.Time, error) {
 	made := make(map[string]time.Time, len(users))
-	err := c.file.use(unlocked(ctx, c.lines), func(t *keyTable, _ *journal.Progress) error {
+	err := c.file.use(unlocked(ctx, c.lines), func(t *keytable.Table, _ *journal.Progress) error {
 		for _, name := range users {
-			made[name] = t.latestKey(name)
+			made[name] = t.LatestKey(name)
 		}
 		return nil
 	})
@@ -191,7 +161,7 @@ func (c *catalog) list(ctx context.Context, filter store.KeyFilter, page store.P
 		return nil, "", err
 	}
 	for done := false; !done; {
-		err := c.use(unlocked(ctx, c.lines), func(t *keyTable, p *journal.Progress) (err error) {
+		err := c.use(unlocked(ctx, c.lines), func(t *keytable.Table, p *journal.Progress) (err error) {
 			done, err = l.extend(t, p)
 			return err
 		})
@@ -207,21 +177,21 @@ func (c *catalog) list(ctx context.Context, filter store.KeyFilter, page store.P
 }
 
 // extend goes over a stretch of the keys, and reports whether the page is complete.
-func (l *listing) extend(t *keyTable, p *journal.Progress) (done bool, err error) {
-	if err := t.readable(p.Lines); err != nil {
+func (l *listing) extend(t *keytable.Table, p *journal.Progress) (done bool, err error) {
+	if err := t.Readable(p.Lines); err != nil {
 		return false, err
 	}
-	wanted := t.selector(&l.filter)
-	first := t.from(l.end, l.page)
+	wanted := t.Selector(&l.filter)
+	first := t.From(l.end, l.page)
 	i, reads := first, 0
-	for ; i < min(first+scanStretch, t.count) && reads < readStretch; i++ {
-		n := t.inOrder(i, l.page)
-		row := t.row(n)
-		if !wanted.selects(n, row) {
+	for ; i < min(first+scanStretch, t.Count()) && reads < readStretch; i++ {
+		n := t.InOrder(i, l.page)
+		row := t.Row(n)
+		if !wanted.Selects(n, row) {
 			continue
 		}
 		reads++
-		r, err := t.record(row, p)
+		r, err := t.Record(row, p)
 		if err != nil {
 			return false, err
 		}
@@ -234,10 +204,10 @@ func (l *listing) extend(t *keyTable, p *journal.Progress) (done bool, err error
 		}
 		l.records = append(l.records, r.Clone())
 	}
-	if i == t.count {
+	if i == t.Count() {
 		return true, nil
 	}
-	end := t.row(t.inOrder(i-1, l.page)).position()
+	end := t.Row(t.InOrder(i-1, l.page)).Position()
 	l.end = &end
 	return false, nil
 }

@@ -248,7 +248,7 @@ func (l *likened) addConditions(f *store.KeyFilter) {
 func TestCatalogIsLikeTheFile(t *testing.T) {
 	seeds := uint64(60)
 	if race.Detector || testing.Short() {
-		seeds = 6
+		seeds = 3
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -26,7 +27,7 @@ type ClientFile struct {
 // NewClientFile touches nothing; the file is made when the first client is.
 func NewClientFile(cfg ClientFileConfig) *ClientFile {
 	return &ClientFile{recordFile[store.Client, store.ClientFilter]{
-		lines:      journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: clientsHeader(cfg.Hasher).of()},
+		lines:      journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Clients(cfg.Hasher).Journal()},
 		kind:       "client",
 		newDecoder: func() decoder[store.Client] { return &store.ClientDecoder{} },
 		position:   func(r *store.Client) store.Position { return store.Position{Made: r.Created, ID: r.ID} },

@@ -5,6 +5,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/jsonline"
 )
@@ -17,7 +18,7 @@ type KeyFeed struct {
 
 // Follow implements Feed.
 func (f KeyFeed) Follow(into store.Sink[store.KeyRecord]) (store.Follower, error) {
-	return follow(f.FollowConfig, keysHeader(f.Hasher), into, func() decoder[store.KeyRecord] { return &store.KeyDecoder{} })
+	return follow(f.FollowConfig, fileheader.Keys(f.Hasher), into, func() decoder[store.KeyRecord] { return &store.KeyDecoder{} })
 }
 
 // UserFeed feeds a sink from a users file.
@@ -25,7 +26,7 @@ type UserFeed struct{ journal.FollowConfig }
 
 // Follow implements Feed.
 func (f UserFeed) Follow(into store.Sink[store.UserRecord]) (store.Follower, error) {
-	return follow(f.FollowConfig, usersHeader(), into, func() decoder[store.UserRecord] { return &store.UserDecoder{} })
+	return follow(f.FollowConfig, fileheader.Users(), into, func() decoder[store.UserRecord] { return &store.UserDecoder{} })
 }
 
 // RevocationFeed feeds a sink from a revocations file. The file is made by the
@@ -35,7 +36,7 @@ type RevocationFeed struct{ journal.FollowConfig }
 
 // Follow implements Feed.
 func (f RevocationFeed) Follow(into store.Sink[store.Revocation]) (store.Follower, error) {
-	return follow(f.FollowConfig, revocationsHeader(), into, func() decoder[store.Revocation] { return &store.RevocationDecoder{} })
+	return follow(f.FollowConfig, fileheader.Revocations(), into, func() decoder[store.Revocation] { return &store.RevocationDecoder{} })
 }
 
 // decoder decodes lines into one record, which is valid until the next one.
@@ -43,7 +44,7 @@ type decoder[R any] interface {
 	Decode(line []byte) (*R, error)
 }
 
-func follow[R any](cfg journal.FollowConfig, h header, into store.Sink[R], newDecoder func() decoder[R]) (store.Follower, error) {
+func follow[R any](cfg journal.FollowConfig, h fileheader.Header, into store.Sink[R], newDecoder func() decoder[R]) (store.Follower, error) {
 	f, err := journal.Follow(cfg, &lineSink[R]{into: into, header: h, newDecoder: newDecoder})
 	if err != nil {
 		return nil, err // and no Follower around a nil pointer
@@ -54,12 +55,12 @@ func follow[R any](cfg journal.FollowConfig, h header, into store.Sink[R], newDe
 // lineSink decodes the lines of a journal for a sink of records.
 type lineSink[R any] struct {
 	into       store.Sink[R]
-	header     header
+	header     fileheader.Header
 	newDecoder func() decoder[R]
 }
 
 // CheckHeader implements journal.Sink.
-func (s *lineSink[R]) CheckHeader(first []byte) error { return s.header.check(first) }
+func (s *lineSink[R]) CheckHeader(first []byte) error { return s.header.Check(first) }
 
 // Begin implements journal.Sink.
 func (s *lineSink[R]) Begin() journal.Generation {

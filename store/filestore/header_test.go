@@ -14,6 +14,7 @@ import (
 	"keyward/authz"
 	"keyward/keyindex"
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 )
 
@@ -73,10 +74,10 @@ func TestHeaderTellsFilesApart(t *testing.T) {
 	}
 	for name, h := range map[string]*apikey.Hasher{"another pepper": two, "no pepper": apikey.NewHasher(authz.Secret{})} {
 		j := newKeys(KeyFileConfig{Path: path, Hasher: h})
-		if _, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); !errors.Is(err, ErrPepper) {
+		if _, _, err := j.List(context.Background(), store.KeyFilter{}, store.Page{}); !errors.Is(err, fileheader.ErrPepper) {
 			t.Errorf("%s: List says %v", name, err)
 		}
-		if _, _, err := j.Create(context.Background(), store.KeyParams{}); !errors.Is(err, ErrPepper) {
+		if _, _, err := j.Create(context.Background(), store.KeyParams{}); !errors.Is(err, fileheader.ErrPepper) {
 			t.Errorf("%s: Create says %v", name, err)
 		}
 		keys := keyindex.NewKeys()
@@ -84,7 +85,7 @@ func TestHeaderTellsFilesApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := keys.Ready(); !errors.Is(err, ErrPepper) || !errors.Is(err, keyindex.ErrNotLoaded) {
+		if err := keys.Ready(); !errors.Is(err, fileheader.ErrPepper) || !errors.Is(err, keyindex.ErrNotLoaded) {
 			t.Errorf("%s: Ready says %v", name, err)
 		}
 		_ = follower.Close()

@@ -3,6 +3,7 @@ package filestore
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"keyward/authz"
 	"keyward/internal/records"
 	"keyward/store"
+	"keyward/store/filestore/keytable"
 )
 
 // TestCatalogAtTheSameTime: while keys are changed, and the file is compacted, each
@@ -78,18 +80,30 @@ func TestCatalogInRandomOrder(t *testing.T) {
 	}
 }
 
-// TestCatalogOfAChangedPlace: a line that is not where the catalog has it, since
-// another program wrote into the file unseen, is never taken for the key's.
-func TestCatalogOfAChangedPlace(t *testing.T) {
+// TestCatalogOfAMovedLine: a line that is not where the catalog has it, since another
+// program wrote into the file unseen, is never taken for the key's.
+func TestCatalogOfAMovedLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	writeKeys(t, path, 3)
 	f := cataloged(t, path)
 	if err := f.LoadCatalog(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t1, t2 := f.catalog.file.index.row(1), f.catalog.file.index.row(2)
-	t1.offset, t1.length = t2.offset, t2.length
-	if r, err := f.Get(t.Context(), t1.id.String()); !errors.Is(err, errMoved) {
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(content), "\n")
+	lines[2], lines[3] = lines[3], lines[2] // of equal length
+	err = errors.Join(os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600), os.Chtimes(path, info.ModTime(), info.ModTime()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := f.Get(t.Context(), "k_000000000001"); !errors.Is(err, keytable.ErrMoved) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if r, err := f.Get(t.Context(), "k_000000000001"); err != nil || r.ID != "k_000000000001" {

@@ -7,6 +7,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -25,7 +26,7 @@ type KeyFileConfig struct {
 // if it returns nil, what it did survives a power cut; if it returns an error, the file
 // says what it said before. Any number of processes may write one file.
 //
-// Every method may return ErrPepper or journal.ErrWrongFile for a file that must not be
+// Every method may return [fileheader.ErrPepper] or journal.ErrWrongFile for a file that must not be
 // written with this Hasher or by this program, journal.ErrDamaged for one that has lost
 // its content, and journal.ErrReplaced if other programs keep replacing the file.
 type KeyFile struct {
@@ -38,7 +39,7 @@ type KeyFile struct {
 // NewKeyFile touches nothing; the file is made by the first change.
 func NewKeyFile(cfg KeyFileConfig) *KeyFile {
 	f := &KeyFile{hasher: cfg.Hasher, now: cfg.Now}
-	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: keysHeader(cfg.Hasher).of()}
+	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Keys(cfg.Hasher).Journal()}
 	if cfg.Catalog != nil {
 		f.catalog = newCatalog(&f.lines, *cfg.Catalog)
 	}

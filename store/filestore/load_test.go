@@ -16,6 +16,7 @@ import (
 	"keyward/authz"
 	"keyward/internal/race"
 	"keyward/keyindex"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 )
 
@@ -27,7 +28,7 @@ func writeKeys(t testing.TB, path string, n int) {
 		t.Fatal(err)
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	w.Write(keysHeader(apikey.NewHasher(authz.Secret{})).of().Line)
+	w.Write(fileheader.Keys(apikey.NewHasher(authz.Secret{})).Journal().Line)
 	for i := range n {
 		if err := writeKey(w, i, false); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"keyward/internal/records"
 	"keyward/keyindex"
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 )
 
@@ -176,7 +177,7 @@ func TestHeaders(t *testing.T) {
 		`{"keyward":"keys","versions":[2,2],"Hash":"sha256"}`:                                         journal.ErrWrongFile,
 		`{"keyward":"keys","versions":[2,2],"hash":"blake3"}`:                                         journal.ErrWrongFile,
 		`{"keyward":"keys","versions":[2,2],"hash":"hmac-sha256","pepper":"0123"}`:                    journal.ErrWrongFile,
-		`{"keyward":"keys","versions":[2,2],"hash":"hmac-sha256","pepper":"01234567"}`:                ErrPepper,
+		`{"keyward":"keys","versions":[2,2],"hash":"hmac-sha256","pepper":"01234567"}`:                fileheader.ErrPepper,
 	} {
 		files := newMemFS()
 		files.entries[memPath] = &memNode{data: []byte(text + "\n" + goodKey + "\n")}

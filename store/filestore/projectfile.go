@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -24,7 +25,7 @@ type ProjectFile struct {
 // NewProjectFile touches nothing; the file is made when the first project is.
 func NewProjectFile(cfg ProjectFileConfig) *ProjectFile {
 	return &ProjectFile{recordFile[store.Project, store.ProjectFilter]{
-		lines:      journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: projectsHeader().of()},
+		lines:      journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Projects().Journal()},
 		kind:       "project",
 		newDecoder: func() decoder[store.Project] { return &store.ProjectDecoder{} },
 		position:   func(r *store.Project) store.Position { return store.Position{Made: r.Created, ID: r.Name} },

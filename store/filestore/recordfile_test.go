@@ -10,6 +10,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 )
 
@@ -58,7 +59,7 @@ func TestFilesOfOtherKinds(t *testing.T) {
 	if err := client(clients, plain); err != nil {
 		t.Error(err)
 	}
-	if err := client(clients, peppered); !errors.Is(err, ErrPepper) {
+	if err := client(clients, peppered); !errors.Is(err, fileheader.ErrPepper) {
 		t.Errorf("under another pepper: %v", err)
 	}
 	if err := client(projects, plain); !errors.Is(err, journal.ErrWrongFile) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -22,7 +23,7 @@ type RevocationFile struct{ lines journal.Lines }
 
 // NewRevocationFile touches nothing; the file is made by the first revocation.
 func NewRevocationFile(cfg RevocationFileConfig) *RevocationFile {
-	return &RevocationFile{journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: revocationsHeader().of()}}
+	return &RevocationFile{journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Revocations().Journal()}}
 }
 
 // List implements store.Lister. A line that cannot be read is an error.

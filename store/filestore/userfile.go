@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"keyward/store"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 	"keyward/store/journal/filesystem"
 )
@@ -30,7 +31,7 @@ var errNoUser = fmt.Errorf("user: %w", store.ErrNotFound)
 
 // NewUserFile touches nothing; the file is made when the first user is.
 func NewUserFile(cfg UserFileConfig) *UserFile {
-	f := &UserFile{lines: journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: usersHeader().of()}}
+	f := &UserFile{lines: journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Users().Journal()}}
 	if cfg.Keep {
 		f.kept = newFileIndex(&f.lines, newUserIndex())
 	}

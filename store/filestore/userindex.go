@@ -44,6 +44,12 @@ func (x *userIndex) Add(line []byte, at journal.LineRef) {
 	}
 }
 
+// badLine is a line that cannot be read; the zero badLine is none.
+type badLine struct {
+	number int
+	err    error
+}
+
 // index calls do with what the file says.
 func (f *UserFile) index(in reading, do func(*userIndex) error) error {
 	if f.kept != nil {

@@ -79,7 +79,7 @@ func hasherOf(cfg *config.Config, pepperFile string) (*apikey.Hasher, error) {
 	return apikey.NewHasher(pepper), nil
 }
 
-// explainPepper adds to filestore.ErrPepper which flags name a pepper.
+// explainPepper adds to fileheader.ErrPepper which flags name a pepper.
 func explainPepper(err error) error {
 	return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
 }

@@ -10,7 +10,7 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/store"
-	"keyward/store/filestore"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 )
 
@@ -92,7 +92,7 @@ func (k *FileKeys) Explain(err error, id string) error {
 	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
-	case errors.Is(cause, filestore.ErrPepper):
+	case errors.Is(cause, fileheader.ErrPepper):
 		return explainPepper(cause)
 	case errors.Is(cause, store.ErrNotFound) && isMissing(k.path):
 		return fmt.Errorf("no key file %s", k.path)

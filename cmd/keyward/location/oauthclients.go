@@ -12,7 +12,7 @@ import (
 	"keyward/manage/client"
 	"keyward/manage/registry"
 	"keyward/store"
-	"keyward/store/filestore"
+	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
 )
 
@@ -160,7 +160,7 @@ func (c *fileOAuthClients) Explain(err error, id string) error {
 	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
-	case errors.Is(cause, filestore.ErrPepper):
+	case errors.Is(cause, fileheader.ErrPepper):
 		return explainPepper(cause)
 	case errors.Is(cause, store.ErrNotFound) && isMissing(c.path):
 		return fmt.Errorf("no clients file %s", c.path)

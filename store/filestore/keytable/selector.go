@@ -1,13 +1,13 @@
-package filestore
+package keytable
 
 import (
 	"keyward/store"
 )
 
-// selector selects the rows of a table that a filter may select, so that few other
+// Selector selects the rows of a table that a filter may select, so that few other
 // records are read. The filter itself decides by the record.
-type selector struct {
-	table         *keyTable
+type Selector struct {
+	table         *Table
 	filter        *store.KeyFilter
 	user, project uint32 // 0: any
 	none          bool   // the filter wants a name that no key has
@@ -18,10 +18,10 @@ type selector struct {
 	status        store.KeyStatus // of one row after the other
 }
 
-func (t *keyTable) selector(f *store.KeyFilter) selector {
+func (t *Table) Selector(f *store.KeyFilter) *Selector {
 	user, hasUser := t.names[f.User]
 	project, hasProject := t.names[f.Project]
-	s := selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
+	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
 	s.needs, s.excludes = flagsOf(f)
 	if s.onStatus && len(f.Rules.Ended) > 0 {
 		s.ended = make([]string, len(t.names))
@@ -58,8 +58,8 @@ func flagsOf(f *store.KeyFilter) (needs, excludes rowFlags) {
 	return needs, excludes
 }
 
-// selects reports whether the filter may select the key of the n-th row.
-func (s *selector) selects(n uint32, r *keyRow) bool {
+// Selects reports whether the filter may select the key of the n-th row.
+func (s *Selector) Selects(n uint32, r *Row) bool {
 	if r.flags&rowDeleted != 0 || r.flags&s.needs != s.needs || r.flags&s.excludes != 0 || s.none ||
 		s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false
@@ -73,7 +73,7 @@ func (s *selector) selects(n uint32, r *keyRow) bool {
 
 // setStatus sets the status to what the row says. Of a user that was not deleted it has
 // no name.
-func (s *selector) setStatus(n uint32, r *keyRow) {
+func (s *Selector) setStatus(n uint32, r *Row) {
 	s.status = store.KeyStatus{
 		Ended: r.flags&rowEnded != 0, Unsupported: r.flags&rowUnsupported != 0, Paused: r.flags&rowPaused != 0,
 		Created: r.made(), SecretSince: r.secretSince.time(), Expires: r.expires.time(),

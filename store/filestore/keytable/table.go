@@ -1,8 +1,9 @@
-package filestore
+package keytable
 
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"math"
 	"slices"
 	"sort"
@@ -14,10 +15,10 @@ import (
 	"keyward/store/journal"
 )
 
-// keyTable has, of each key of a file, what a page is ordered and selected by, and
-// where the key's last line is: some 80 bytes per key.
-type keyTable struct {
-	rows    [][]keyRow        // each of rowChunk, so that a table grows without being copied
+// Table has, of each key of a file, what a page is ordered and selected by, and
+// where the key's last line is: some 100 bytes per key.
+type Table struct {
+	rows    [][]Row           // each of rowChunk, so that a table grows without being copied
 	begins  map[uint32]moment // not_before of the few keys that have it, by row number
 	count   int
 	byID    map[apikey.ID]uint32 // row number
@@ -30,8 +31,8 @@ type keyTable struct {
 	buffer  []byte // of lines that are read again
 }
 
-// keyRow is a key. Its numbers are of names.
-type keyRow struct {
+// Row is a key. Its numbers are of names.
+type Row struct {
 	id            apikey.ID
 	nanos         uint32
 	seconds       int64 // of the time at which the key was made, with nanos
@@ -87,19 +88,23 @@ const (
 	fewRows = 64
 )
 
-func newKeyTable() *keyTable {
-	t := &keyTable{}
+// ErrMoved is a line that is not the one that was there.
+var ErrMoved = errors.New("another program changed the file while it was read")
+
+// New returns an empty Table.
+func New() *Table {
+	t := &Table{}
 	t.Reset()
 	return t
 }
 
 // Reset implements journal.Index.
-func (t *keyTable) Reset() {
-	*t = keyTable{byID: map[apikey.ID]uint32{}, begins: map[uint32]moment{}, names: map[string]uint32{"": 0}, latest: make([]time.Time, 1)}
+func (t *Table) Reset() {
+	*t = Table{byID: map[apikey.ID]uint32{}, begins: map[uint32]moment{}, names: map[string]uint32{"": 0}, latest: make([]time.Time, 1)}
 }
 
 // Add implements journal.Index.
-func (t *keyTable) Add(line []byte, at journal.LineRef) {
+func (t *Table) Add(line []byte, at journal.LineRef) {
 	r, err := t.decoder.Decode(line)
 	if err != nil {
 		if t.invalid.err == nil {
@@ -114,10 +119,10 @@ func (t *keyTable) Add(line []byte, at journal.LineRef) {
 	if !known {
 		n = t.add(id)
 	}
-	row := t.row(n)
+	row := t.Row(n)
 	seconds, nanos := r.Created.Unix(), uint32(r.Created.Nanosecond())
 	t.moved = t.moved || known && (row.seconds != seconds || row.nanos != nanos)
-	*row = keyRow{
+	*row = Row{
 		id: id, seconds: seconds, nanos: nanos, offset: at.Offset, length: uint32(at.Length), number: uint32(at.Number),
 		user: user, project: t.nameNumber(r.Project),
 	}
@@ -125,7 +130,7 @@ func (t *keyTable) Add(line []byte, at journal.LineRef) {
 }
 
 // setStatus keeps in the row what the state of the key depends on.
-func (t *keyTable) setStatus(n uint32, row *keyRow, r *store.KeyRecord) {
+func (t *Table) setStatus(n uint32, row *Row, r *store.KeyRecord) {
 	set := func(flag rowFlags, is bool) {
 		if is {
 			row.flags |= flag
@@ -152,19 +157,23 @@ func (t *keyTable) setStatus(n uint32, row *keyRow, r *store.KeyRecord) {
 	}
 }
 
-func (t *keyTable) add(id apikey.ID) uint32 {
+// Count is how many rows there are.
+func (t *Table) Count() int { return t.count }
+
+func (t *Table) add(id apikey.ID) uint32 {
 	n := uint32(t.count)
 	if t.count%rowChunk == 0 {
-		t.rows = append(t.rows, make([]keyRow, rowChunk))
+		t.rows = append(t.rows, make([]Row, rowChunk))
 	}
 	t.count++
 	t.byID[id] = n
 	return n
 }
 
-func (t *keyTable) row(n uint32) *keyRow { return &t.rows[n/rowChunk][n%rowChunk] }
+// Row returns the n-th row.
+func (t *Table) Row(n uint32) *Row { return &t.rows[n/rowChunk][n%rowChunk] }
 
-func (t *keyTable) nameNumber(name string) uint32 {
+func (t *Table) nameNumber(name string) uint32 {
 	n, known := t.names[name]
 	if !known {
 		n = uint32(len(t.names))
@@ -174,8 +183,8 @@ func (t *keyTable) nameNumber(name string) uint32 {
 	return n
 }
 
-// latestKey returns when the latest key of the user was made; zero without one.
-func (t *keyTable) latestKey(user string) time.Time {
+// LatestKey returns when the latest key of the user was made; zero without one.
+func (t *Table) LatestKey(user string) time.Time {
 	n, known := t.names[user]
 	if !known {
 		return time.Time{}
@@ -183,34 +192,38 @@ func (t *keyTable) latestKey(user string) time.Time {
 	return t.latest[n]
 }
 
-// find returns the row of a key, nil for one that is not in the file.
-func (t *keyTable) find(id apikey.ID) *keyRow {
+// Find returns the row of a key, nil for one that is not in the file.
+func (t *Table) Find(id apikey.ID) *Row {
 	n, known := t.byID[id]
 	if !known {
 		return nil
 	}
-	return t.row(n)
+	return t.Row(n)
 }
 
+// Deleted reports whether the key was deleted.
+func (r *Row) Deleted() bool { return r.flags&rowDeleted != 0 }
+
 // lastLine is where the key's last line is.
-func (r *keyRow) lastLine() journal.LineRef {
+func (r *Row) lastLine() journal.LineRef {
 	return journal.LineRef{Offset: r.offset, Length: int(r.length), Number: int(r.number)}
 }
 
-func (r *keyRow) position() store.Position {
+// Position is where the key is in a list.
+func (r *Row) Position() store.Position {
 	return store.Position{Made: r.made(), ID: r.id.String()}
 }
 
-func (r *keyRow) made() time.Time { return time.Unix(r.seconds, int64(r.nanos)) }
+func (r *Row) made() time.Time { return time.Unix(r.seconds, int64(r.nanos)) }
 
 // compare orders rows as their positions are ordered.
-func (t *keyTable) compare(a, b uint32) int {
-	ra, rb := t.row(a), t.row(b)
+func (t *Table) compare(a, b uint32) int {
+	ra, rb := t.Row(a), t.Row(b)
 	return cmp.Or(cmp.Compare(ra.seconds, rb.seconds), cmp.Compare(ra.nanos, rb.nanos), bytes.Compare(ra.id[:], rb.id[:]))
 }
 
-// sort brings the order up to date.
-func (t *keyTable) sort() {
+// Sort brings the order up to date.
+func (t *Table) Sort() {
 	first := len(t.order)
 	if !t.moved && t.count-first <= fewRows {
 		for n := uint32(first); n < uint32(t.count); n++ {
@@ -227,19 +240,47 @@ func (t *keyTable) sort() {
 	t.moved = false
 }
 
-// from returns the place in the order at which the records behind end begin, in the
+// From returns the place in the order at which the records behind end begin, in the
 // direction of the page; nil is from the beginning.
-func (t *keyTable) from(end *store.Position, page store.Page) int {
+func (t *Table) From(end *store.Position, page store.Page) int {
 	if end == nil {
 		return 0
 	}
-	return sort.Search(t.count, func(i int) bool { return page.Compare(t.row(t.inOrder(i, page)).position(), *end) > 0 })
+	return sort.Search(t.count, func(i int) bool { return page.Compare(t.Row(t.InOrder(i, page)).Position(), *end) > 0 })
 }
 
-// inOrder is the number of the i-th row in the direction of the page.
-func (t *keyTable) inOrder(i int, page store.Page) uint32 {
+// InOrder is the number of the i-th row in the direction of the page.
+func (t *Table) InOrder(i int, page store.Page) uint32 {
 	if page.NewestFirst {
 		i = t.count - 1 - i
 	}
 	return t.order[i]
+}
+
+// Record reads a row's record, which is valid until the next one is read. A file
+// that another program wrote into since it was read is to be read again.
+func (t *Table) Record(row *Row, p *journal.Progress) (*store.KeyRecord, error) {
+	line, err := p.ReadLine(row.lastLine(), t.buffer)
+	if err != nil {
+		p.Forget()
+		return nil, err
+	}
+	t.buffer = line
+	r, err := t.decoder.Decode(line)
+	if err == nil && t.decoder.ID() != row.id {
+		err = ErrMoved
+	}
+	if err != nil {
+		p.Forget()
+		return nil, p.Lines.ErrorAt(int(row.number), err)
+	}
+	return r, nil
+}
+
+// Readable returns an error if a line cannot be read: about the first such line.
+func (t *Table) Readable(lines *journal.Lines) error {
+	if t.invalid.err == nil {
+		return nil
+	}
+	return lines.ErrorAt(t.invalid.number, t.invalid.err)
 }

@@ -1,4 +1,4 @@
-package filestore
+package fileheader
 
 import (
 	"errors"
@@ -31,8 +31,8 @@ const (
 	kindAudit       = "audit"
 )
 
-// header is a file's first line: what the file is, and how its secrets are hashed.
-type header struct {
+// Header is a file's first line: what the file is, and how its secrets are hashed.
+type Header struct {
 	Kind     string   `json:"keyward"`
 	Versions [2]int64 `json:"versions"` // of the oldest reader that may read it, and of its writer
 	Hash     string   `json:"hash,omitempty"`
@@ -43,42 +43,48 @@ type header struct {
 	newer   bool   // must names one of them
 }
 
-func keysHeader(h *apikey.Hasher) header {
-	return header{Kind: kindKeys, Versions: ownVersions, Hash: h.Name(), Pepper: h.PepperID()}
+// Keys returns the header of a file of keys that the hasher hashes.
+func Keys(h *apikey.Hasher) Header {
+	return Header{Kind: kindKeys, Versions: ownVersions, Hash: h.Name(), Pepper: h.PepperID()}
 }
 
-func usersHeader() header { return header{Kind: kindUsers, Versions: ownVersions} }
+// Users returns the header of a file of users.
+func Users() Header { return Header{Kind: kindUsers, Versions: ownVersions} }
 
-func revocationsHeader() header { return header{Kind: kindRevocations, Versions: ownVersions} }
+// Revocations returns the header of a file of revocations.
+func Revocations() Header { return Header{Kind: kindRevocations, Versions: ownVersions} }
 
-func projectsHeader() header { return header{Kind: kindProjects, Versions: ownVersions} }
+// Projects returns the header of a file of projects.
+func Projects() Header { return Header{Kind: kindProjects, Versions: ownVersions} }
 
-func clientsHeader(h *apikey.Hasher) header {
-	return header{Kind: kindClients, Versions: ownVersions, Hash: h.Name(), Pepper: h.PepperID()}
+// Clients returns the header of a file of OAuth clients, whose secrets the hasher hashes.
+func Clients(h *apikey.Hasher) Header {
+	return Header{Kind: kindClients, Versions: ownVersions, Hash: h.Name(), Pepper: h.PepperID()}
 }
 
-func auditHeader() header { return header{Kind: kindAudit, Versions: ownVersions} }
+// Audit returns the header of an audit log.
+func Audit() Header { return Header{Kind: kindAudit, Versions: ownVersions} }
 
 var ownVersions = [2]int64{readerVersion, readerVersion}
 
-// of is what files with this first line begin with, for a journal.
-func (h header) of() journal.Header {
+// Journal returns what files with this first line begin with, for a journal.
+func (h Header) Journal() journal.Header {
 	line, err := h.line()
 	if err != nil {
 		panic(err) // strings and numbers
 	}
-	return journal.Header{Line: line, Renew: h.renew, Check: h.check}
+	return journal.Header{Line: line, Renew: h.Renew, Check: h.Check}
 }
 
-func (h header) line() ([]byte, error) {
+func (h Header) line() ([]byte, error) {
 	line, err := recordline.EncodeObject(h)
 	return jsonline.Append(line, h.unknown), err
 }
 
-// renew returns the header of a file that replaces one with that first line: its
+// Renew returns the header of a file that replaces one with that first line: its
 // lines may be those of a newer version, and so may its other members.
-func (h header) renew(first []byte) ([]byte, error) {
-	old, err := readHeader(first)
+func (h Header) Renew(first []byte) ([]byte, error) {
+	old, err := Read(first)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +96,9 @@ func (h header) renew(first []byte) ([]byte, error) {
 	return h.line()
 }
 
-// check returns why a file with this first line is not one that h would head.
-func (h header) check(line []byte) error {
-	got, err := readHeader(line)
+// Check returns why a file with this first line is not one that h would head.
+func (h Header) Check(line []byte) error {
+	got, err := Read(line)
 	switch {
 	case err != nil || got.Kind != h.Kind:
 		return journal.ErrWrongFile
@@ -110,12 +116,12 @@ func (h header) check(line []byte) error {
 
 // hashKnown reports whether the header says how keys are hashed in a way that this
 // version knows, if it says so at all.
-func (h header) hashKnown() bool {
+func (h Header) hashKnown() bool {
 	return (h.Hash == "" || h.Hash == apikey.HashSHA256 || h.Hash == apikey.HashHMACSHA256) &&
 		(h.Pepper == "" || apikey.ValidPepperID([]byte(h.Pepper)))
 }
 
-func (h header) hashing() string {
+func (h Header) hashing() string {
 	if h.Pepper == "" {
 		return h.Hash
 	}
@@ -124,32 +130,32 @@ func (h header) hashing() string {
 
 // headerReader reads the members of a header.
 type headerReader struct {
-	header
+	Header
 	version int64 // of a file of firstVersion; zero: it has versions
 	seen    map[string]bool
 	others  jsonline.Unknown
 }
 
-// readHeader reads a file's first line.
-func readHeader(line []byte) (header, error) {
+// Read reads a file's first line.
+func Read(line []byte) (Header, error) {
 	r := headerReader{seen: map[string]bool{}}
 	s := jsonline.NewScanner(line)
 	err := s.Object(func(name []byte) error { return r.member(&s, name) })
 	switch {
 	case err != nil:
-		return header{}, err
+		return Header{}, err
 	case !s.End() || r.seen["version"] == r.seen["versions"]:
-		return header{}, jsonline.ErrSyntax
+		return Header{}, jsonline.ErrSyntax
 	case r.seen["version"]:
 		if r.version != firstVersion {
-			return header{}, jsonline.ErrSyntax
+			return Header{}, jsonline.ErrSyntax
 		}
 		r.Versions = [2]int64{firstVersion, firstVersion}
 	case r.Versions[0] < firstVersion || r.Versions[1] < r.Versions[0]:
-		return header{}, jsonline.ErrSyntax
+		return Header{}, jsonline.ErrSyntax
 	}
 	r.unknown = string(r.others.Raw())
-	return r.header, nil
+	return r.Header, nil
 }
 
 func knownInHeader(name []byte) bool {
