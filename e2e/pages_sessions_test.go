@@ -50,7 +50,7 @@ var stubs = map[string]string{
 [ "$1" = serve ] || exec "$KEYWARD" "$@"
 grep -q '^listen:' "$3" || echo "$LISTEN" >> "$3"
 "$KEYWARD" "$@" > serve.log 2>&1 &
-until grep -q '"msg":"ready"' serve.log; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
+until grep -qs '"msg":"ready"' serve.log; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
 cat serve.log
 kill $!
 wait $!
@@ -164,6 +164,11 @@ EOF
 	"docs/commands.md: key revoke, key delete": {
 		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,
 		replace: []string{ciKey, "$CI", healthKey, "$HEALTH"},
+	},
+	"docs/api.md: Import keys of another system": {
+		before:  "managing\n\"$KEYWARD\" user set alice --scope posts:read < /dev/null > /dev/null\n",
+		replace: []string{"curl -s ", "curl -sS --fail-with-body "},
+		after:   `keyward key list | grep -q 'billing .*alice' || exit 1`,
 	},
 	"docs/api.md: One-time links": {
 		before:  "managing\ncurl -sS $API/users -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"name\": \"alice\"}'\n",
