@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -44,7 +45,11 @@ func (m *managed) schemathesis(key string, examples int, args ...string) {
 		"--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,unsupported_method",
 		"--phases", "examples,coverage,fuzzing", "--max-examples", fmt.Sprint(examples), "--seed", "1", "--no-color",
 	}, args...)...)
-	cmd.Dir, cmd.Env = m.dir, append(os.Environ(), "PYTHONPATH="+programs.schemathesis)
+	hooks, err := filepath.Abs("testdata")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	cmd.Dir, cmd.Env = m.dir, append(os.Environ(), "PYTHONPATH="+programs.schemathesis+":"+hooks, "PYTHONDONTWRITEBYTECODE=1", "SCHEMATHESIS_HOOKS=schemathesis_hooks")
 	out, err := cmd.CombinedOutput()
 	found := tested.FindStringSubmatch(string(out))
 	if err != nil || found == nil || found[1] != found[2] || found[1] == "0" {

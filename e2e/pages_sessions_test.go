@@ -50,7 +50,7 @@ var stubs = map[string]string{
 [ "$1" = serve ] || exec "$KEYWARD" "$@"
 grep -q '^listen:' "$3" || echo "$LISTEN" >> "$3"
 "$KEYWARD" "$@" > serve.log 2>&1 &
-until grep -q '"msg":"ready"' serve.log; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
+until grep -qs '"msg":"ready"' serve.log; do kill -0 $! || { cat serve.log; exit 1; }; sleep 0.05; done
 cat serve.log
 kill $!
 wait $!
@@ -71,6 +71,7 @@ wait $!
 const (
 	// Ids that the pages show.
 	ciKey, blogKey, healthKey = "k_8ENbdXlcXqgH", "k_LpYZV6lZSKQ3", "k_iIMOMLPNS4Eu"
+	clientID                  = "c_Zr4mXw09TqLb"
 
 	rules = `
 mkdir deploy && cp -r "$ROOT/deploy/prometheus" "$ROOT/deploy/grafana" deploy/ && cp deploy/prometheus/keyward.alerts.yml .
@@ -155,9 +156,19 @@ EOF
 	"docs/commands.md: project create, list, show, delete": {
 		before: "configured\necho 'projects: {file: projects.jsonl}' >> keyward.yaml\n\"$KEYWARD\" user set alice < /dev/null > /dev/null\n",
 	},
+	"docs/commands.md: client create, list, show, rotate, disable, enable, delete": {
+		before:  `shop() { keyward client list --json | sed 's/.*"id":"\(c_[^"]*\)".*/\1/'; }`,
+		replace: []string{clientID, "$(shop)"},
+		after:   `[ "$(keyward client list --json)" = '[]' ] || exit 1`,
+	},
 	"docs/commands.md: key revoke, key delete": {
 		before:  `CI=$(id $(new --name ci)) HEALTH=$(id $(new --name health))`,
 		replace: []string{ciKey, "$CI", healthKey, "$HEALTH"},
+	},
+	"docs/api.md: Import keys of another system": {
+		before:  "managing\n\"$KEYWARD\" user set alice --scope posts:read < /dev/null > /dev/null\n",
+		replace: []string{"curl -s ", "curl -sS --fail-with-body "},
+		after:   `keyward key list | grep -q 'billing .*alice' || exit 1`,
 	},
 	"docs/api.md: One-time links": {
 		before:  "managing\ncurl -sS $API/users -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"name\": \"alice\"}'\n",

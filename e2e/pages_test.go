@@ -243,8 +243,11 @@ func scratch(t *testing.T) string {
 // has the length of what it replaces where a table has it.
 var random = []struct{ pattern, replacement string }{
 	{`\bk_[0-9A-Za-z]{12}\b`, "k_0123456789aB"},
+	{`\bc_[0-9A-Za-z]{12}\b`, "c_0123456789aB"},
 	{`\bkw_[0-9A-Za-z]{38}\b`, "kw_key"},
+	{`\bkwcs_[0-9A-Za-z]{38}\b`, "kwcs_secret"},
 	{`\bkw_[0-9A-Za-z]{4}\b`, "kw_hint"},
+	{`/setup/[0-9A-Za-z_-]{43}\b`, "/setup/code"},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-01-02T03:04:05Z"},
 	{`\d{4}-\d\d-\d\d( |$)`, "2026-01-02$1"},
 	{`cli:\w+@\w+( *)`, "cli:op@host "},

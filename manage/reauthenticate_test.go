@@ -44,17 +44,17 @@ func TestReauthenticate(t *testing.T) {
 			return err
 		}, fault.Reauthenticate},
 		"disabling a user": {requests["disable user"], ""},
-		"a client":         {requests["create client"], Reauthenticate},
+		"a client":         {requests["create client"], fault.Reauthenticate},
 		"a public client": {func(f *fixture, a access.Actor) error {
 			_, _, err := f.CreateClient(f.ctx(), a, registry.ClientInput{
 				Name: "App", Public: true, Grants: []oauth.Grant{oauth.AuthorizationCode}, RedirectURIs: []string{"https://app.example.com/cb"},
 			})
 			return err
 		}, ""},
-		"rotating the secret of a client": {requests["rotate client"], Reauthenticate},
+		"rotating the secret of a client": {requests["rotate client"], fault.Reauthenticate},
 		"disabling a client":              {requests["disable client"], ""},
-		"importing keys":                  {requests["import keys"], Reauthenticate},
-		"importing users":                 {requests["import users"], Reauthenticate},
+		"importing keys":                  {requests["import keys"], fault.Reauthenticate},
+		"importing users":                 {requests["import users"], fault.Reauthenticate},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newFixture(t)

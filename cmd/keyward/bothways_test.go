@@ -7,22 +7,25 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"keyward/cmd/keyward/command"
 	"keyward/internal/eventually"
+	"keyward/store"
 )
 
 // installation is a directory with the files of a configuration, and how the commands
 // reach them: by --config, or through a server.
 type installation struct {
-	t      *testing.T
-	dir    string
-	server string   // "": --config
-	keys   []string // that the commands printed, in their order
-	ids    []string // of these, and those that import printed
+	t       *testing.T
+	dir     string
+	server  string   // "": --config
+	keys    []string // that the commands printed, in their order
+	ids     []string // of these, and those that import printed
+	clients []string // the ids of OAuth clients
 }
 
 // newInstallation makes an installation with an administrator, whose key is in the file
@@ -35,6 +38,7 @@ listen: {grpc: "", http: "", console: "127.0.0.1:0", admin: "unix://DIR/admin.so
 keys: {file: DIR/keys.jsonl, max_age: 400d}
 users: {file: DIR/users.jsonl}
 projects: {file: DIR/projects.jsonl}
+clients: {file: DIR/clients.jsonl}
 revocations: {file: DIR/revocations.jsonl}
 audit: {file: DIR/audit.jsonl}
 state: {file: DIR/keyward.db}
@@ -96,19 +100,18 @@ func (in *installation) serve() {
 
 var (
 	printedKey = regexp.MustCompile(`kw_[0-9A-Za-z]{38}|\b[0-9A-F]{44}\b`)
-	printedID  = regexp.MustCompile(`\bk_[0-9A-Za-z]{12}\b`)
+	printedID  = regexp.MustCompile(`\b[kc]_[0-9A-Za-z]{12}\b`)
 )
 
-// run runs a command. KEY1 and ID1 in its arguments and input stand for the first key and
-// id that the commands printed.
+// run runs a command. KEY1, ID1 and CLIENT1 in its arguments and input stand for the
+// first key, key's id and client's id that the commands printed.
 func (in *installation) run(stdin string, args ...string) (code int, stdout, stderr string) {
 	in.t.Helper()
 	fill := func(text string) string {
-		for i := len(in.ids); i > 0; i-- {
-			text = strings.ReplaceAll(text, fmt.Sprint("ID", i), in.ids[i-1])
-		}
-		for i := len(in.keys); i > 0; i-- {
-			text = strings.ReplaceAll(text, fmt.Sprint("KEY", i), in.keys[i-1])
+		for name, printed := range map[string][]string{"ID": in.ids, "KEY": in.keys, "CLIENT": in.clients} {
+			for i := len(printed); i > 0; i-- {
+				text = strings.ReplaceAll(text, fmt.Sprint(name, i), printed[i-1])
+			}
 		}
 		return text
 	}
@@ -135,8 +138,12 @@ func (in *installation) remember(text string) {
 		in.keys = append(in.keys, key)
 	}
 	for _, id := range printedID.FindAllString(text, -1) {
-		if !strings.Contains(strings.Join(in.ids, " "), id) {
-			in.ids = append(in.ids, id)
+		known := &in.ids
+		if store.ValidClientID(id) {
+			known = &in.clients
+		}
+		if !slices.Contains(*known, id) {
+			*known = append(*known, id)
 		}
 	}
 }
@@ -157,9 +164,13 @@ func (in *installation) plain(text string) string {
 	for i, id := range in.ids {
 		text = strings.ReplaceAll(text, id, fmt.Sprint("ID", i+1))
 	}
+	for i, id := range in.clients {
+		text = strings.ReplaceAll(text, id, fmt.Sprint("CLIENT", i+1))
+	}
 	for _, each := range [][2]string{
 		{`at http://127\.0\.0\.1:\d+\b`, "PLACE"},
 		{`in ` + regexp.QuoteMeta(in.dir) + `/[a-z]+\.jsonl`, "PLACE"},
+		{`kwcs_[0-9A-Za-z]{38}`, "SECRET"},
 		{`kw_[0-9A-Za-z]{4}\b|"hint":"[0-9A-F]{4}"|\b[0-9A-F]{4}…`, "HINT"},
 		{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
 		{`cli:[^\s"]+@[^\s"]+|\broot\b`, "ACTOR"},
@@ -176,17 +187,17 @@ func (in *installation) plain(text string) string {
 	return text
 }
 
-// TestBothWays runs the same commands on files and through a server, and compares what
-// they print and their exit codes.
+// step is one command.
+type step struct {
+	stdin string
+	args  string // separated by "|", since some are empty or have spaces
+	code  int
+}
+
+// TestBothWays: the commands on keys, users, projects, revocations and the audit log.
 func TestBothWays(t *testing.T) {
-	files, served := newInstallation(t), newInstallation(t)
-	served.serve()
 	const future = "2099-01-31T00:00:00Z"
-	for _, step := range []struct {
-		stdin string
-		args  string // separated by "|", since some are empty or have spaces
-		code  int
-	}{
+	bothWays(t, []step{
 		{"correct-horse", "user|set|alice|--scope|read|--scope|write|--path|/a", 0},
 		{"", "user|set|bob|--disabled|--json", 0},
 		{"", "user|set|bob|--enabled|--no-scopes|--any-path", 0},
@@ -295,7 +306,60 @@ func TestBothWays(t *testing.T) {
 		{"", "audit|list|--target|ID2|--action|key.rotate", 0},
 		{"", "audit|list|--since|1h|--actor|stranger|--json", 0},
 		{"", "audit|list|--action|key.steal", 2},
-	} {
+	})
+}
+
+// TestClientsBothWays: the commands on OAuth clients.
+func TestClientsBothWays(t *testing.T) {
+	bothWays(t, []step{
+		{"", "client|create|Shop|--redirect-uri|https://shop.example.com/cb|--redirect-uri|http://127.0.0.1/cb|--scope|read|--grant|authorization_code|--grant|refresh_token", 0}, // CLIENT1
+		{"", "client|create|Job|--grant|client_credentials|--json", 0},                                                    // CLIENT2
+		{"", "client|create|App|--redirect-uri|https://app.example.com/cb|--grant|authorization_code|--public", 0},        // CLIENT3
+		{"", "client|create|Web|--redirect-uri|https://web.example.com/cb|--grant|authorization_code|--public|--json", 0}, // CLIENT4
+		{"", "client|create|Shop", 2},
+		{"", "client|create||--grant|client_credentials", 2},
+		{"", "client|create|x|--grant|password", 2},
+		{"", "client|create|x|--grant|authorization_code", 2},
+		{"", "client|create|x|--grant|authorization_code|--redirect-uri|http://x.example.com/", 2},
+		{"", "client|create|x|--grant|client_credentials|--public", 2},
+		{"", "client|create|x|--grant|client_credentials|--scope|keyward:admin", 2},
+		{"", "client|create|a\u200bb|--grant|client_credentials", 2},
+		{"", "client|list", 0},
+		{"", "client|list|--grant|authorization_code|--json", 0},
+		{"", "client|list|--grant|password", 2},
+		{"", "client|list|--query|Jo", 0},
+		{"", "client|rotate|CLIENT2|--grace|24h", 0},
+		{"", "client|rotate|CLIENT2|--grace|1h|--json", 0},
+		{"", "client|rotate|CLIENT2|--grace|long", 2},
+		{"", "client|rotate|CLIENT3", 1}, // it is public
+		{"", "client|rotate|c_000000000000", 1},
+		{"", "client|show|CLIENT2", 0},
+		{"", "client|rotate|CLIENT2", 0},
+		{"", "client|show|CLIENT1|--json", 0},
+		{"", "client|show|c_000000000000", 1},
+		{"", "client|show|KEY1", 1},
+		{"", "client|disable|CLIENT1", 0},
+		{"", "client|disable|CLIENT3|--json", 0},
+		{"", "client|list", 0},
+		{"", "client|enable|CLIENT1|--json", 0},
+		{"", "client|enable|CLIENT3", 0},
+		{"", "client|disable|c_000000000000", 1},
+		{"", "client|delete|CLIENT1|c_000000000000", 1},
+		{"", "client|delete|CLIENT2|CLIENT3|--json", 0},
+		{"", "client|enable|CLIENT2", 1},
+		{"", "client|list", 0},
+		{"", "audit|list", 0},
+		{"", "audit|list|--target|CLIENT2|--action|client.rotate", 0},
+	})
+}
+
+// bothWays runs the same commands on files and through a server, and compares what they
+// print and their exit codes.
+func bothWays(t *testing.T, steps []step) {
+	t.Helper()
+	files, served := newInstallation(t), newInstallation(t)
+	served.serve()
+	for _, step := range steps {
 		var got [2]string
 		for i, in := range []*installation{files, served} {
 			code, stdout, stderr := in.run(step.stdin, strings.Split(step.args, "|")...)

@@ -23,6 +23,7 @@ type commands struct {
 	Key     records.KeyCommands     `cmd:"" help:"Create, list, revoke and rotate API keys."`
 	User    records.UserCommands    `cmd:"" help:"Manage users."`
 	Project records.ProjectCommands `cmd:"" help:"Manage projects."`
+	Client  records.ClientCommands  `cmd:"" help:"Manage OAuth clients."`
 	Token   records.TokenCommands   `cmd:"" help:"Revoke tokens."`
 	Admin   records.AdminCommands   `cmd:"" help:"Make the first administrator."`
 	Audit   records.AuditCommands   `cmd:"" help:"Read the audit log."`

@@ -176,6 +176,10 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 
 // respond admits a request of a known caller, and carries it out.
 func (a *api) respond(w http.ResponseWriter, r *http.Request, c *call) {
+	if !a.hasOperation(r) {
+		a.serve(w, r)
+		return
+	}
 	if isImport(r) {
 		if !a.beginImport(w, r, c) {
 			return
@@ -197,11 +201,11 @@ func (a *api) respond(w http.ResponseWriter, r *http.Request, c *call) {
 // serve hands the request to its operation. What has none is a problem too: the mux
 // would answer in plain text.
 func (a *api) serve(w http.ResponseWriter, r *http.Request) {
-	handler, pattern := a.mux.Handler(r)
-	if pattern != "" {
+	if a.hasOperation(r) {
 		a.mux.ServeHTTP(w, r)
 		return
 	}
+	handler, _ := a.mux.Handler(r)
 	answer := headOnly{header: http.Header{}}
 	handler.ServeHTTP(&answer, r)
 	code := fault.NotFound
@@ -210,6 +214,12 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", answer.header.Get("Allow"))
 	}
 	problem.New(code, "").Write(w)
+}
+
+// hasOperation reports whether the API has the resource and the method.
+func (a *api) hasOperation(r *http.Request) bool {
+	_, pattern := a.mux.Handler(r)
+	return pattern != ""
 }
 
 // headOnly keeps the status and the header of a response.

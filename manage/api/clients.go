@@ -32,8 +32,8 @@ type ClientID struct {
 	ID string `path:"id" maxLength:"64" doc:"The client's id: c_ and 12 characters."`
 }
 
-// newClient is the body of a request for a client.
-type newClient struct {
+// ClientInput is the body of a request for a client.
+type ClientInput struct {
 	Name         string        `json:"name" minLength:"1" maxLength:"255" doc:"Users see it when they are asked for their consent."`
 	RedirectURIs []string      `json:"redirect_uris,omitempty" maxItems:"50" doc:"Where codes are sent to: https, or http on a loopback host. With the grant authorization_code, and only then."`
 	Scopes       []string      `json:"scopes,omitempty" maxItems:"100" doc:"The most that its tokens may have. Without them: none."`
@@ -70,7 +70,7 @@ func (p *ClientPatch) patch() registry.ClientPatch {
 func (a *api) registerClients(h huma.API) {
 	missing := []int{http.StatusNotFound}
 	add(h, operation{id: "create-client", method: http.MethodPost, path: "/clients", summary: "Create an OAuth client", status: http.StatusCreated, tag: "Clients", errors: missing},
-		func(ctx context.Context, who access.Actor, in *struct{ Body newClient }) (*clientOutput, error) {
+		func(ctx context.Context, who access.Actor, in *struct{ Body ClientInput }) (*clientOutput, error) {
 			return a.createClient(ctx, who, in.Body)
 		})
 	add(h, operation{id: "list-clients", method: http.MethodGet, path: "/clients", summary: "List OAuth clients", tag: "Clients", errors: missing},
@@ -115,7 +115,7 @@ type rotateClientInput struct {
 	Body *graceBody `required:"false"`
 }
 
-func (a *api) createClient(ctx context.Context, who access.Actor, in newClient) (*clientOutput, error) {
+func (a *api) createClient(ctx context.Context, who access.Actor, in ClientInput) (*clientOutput, error) {
 	input := registry.ClientInput{
 		Name: in.Name, RedirectURIs: in.RedirectURIs, Scopes: in.Scopes, Grants: in.Grants, Public: in.Public, Disabled: in.Disabled,
 	}

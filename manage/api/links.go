@@ -49,6 +49,10 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 		return
 	}
 	defer a.shares.give(strangers)
+	if !a.hasOperation(r) {
+		a.serve(w, r)
+		return
+	}
 	if changes(r) && !a.Origin().Same(r) {
 		problem.New(problem.CrossOrigin, crossOriginDetail).Write(w)
 		return

@@ -13,7 +13,10 @@ import (
 	"keyward/authz"
 )
 
-const someID = "k_0123456789aB"
+const (
+	someID     = "k_0123456789aB"
+	someClient = "c_0123456789aB"
+)
 
 var token = authz.NewSecret("kw_4X8DKSS24K3yA5svpnIXoG1meypn3RUA19kNKA")
 

@@ -64,7 +64,7 @@ func (c *Client) problem(a answer) error {
 func (c *Client) causeOf(e *fault.Error) error {
 	switch e.Code {
 	case fault.NotFound:
-		return store.ErrNotFound
+		return fmt.Errorf("%w: %s", store.ErrNotFound, e.Detail)
 	case fault.Ended:
 		return store.ErrRevoked
 	case fault.Changed:

@@ -15,9 +15,10 @@ import (
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/importer"
+	"keyward/store/oauth"
 )
 
-const oneKey = `{"id": "k_0123456789aB", "name": "ci", "state": "active", "key": "kw_secret", "etag": "\"x\"", "paused": null}`
+const oneKey = `{"id": "k_0123456789aB", "name": "ci", "state": "active", "key": "kw_secret", "secret": "kwcs_secret", "etag": "\"x\"", "paused": null}`
 
 // TestRequests: what each method asks for. once is of those that are carried out once
 // if they are sent again.
@@ -77,6 +78,25 @@ func TestRequests(t *testing.T) {
 			return err
 		}, []string{"GET /api/v1/projects?limit=1000&member=alice"}},
 		"delete a project": {func(f *fakeServer) error { return f.DeleteProject(t.Context(), "a b") }, []string{"DELETE /api/v1/projects/a%20b"}},
+		"create an OAuth client": {func(f *fakeServer) error {
+			_, _, err := f.CreateOAuthClient(t.Context(), registry.ClientInput{Name: "Shop", RedirectURIs: []string{"https://shop.example.com/cb"}, Scopes: scopes, Grants: []oauth.Grant{oauth.AuthorizationCode}})
+			return err
+		}, []string{`once: POST /api/v1/clients {"grants":["authorization_code"],"name":"Shop","redirect_uris":["https://shop.example.com/cb"],"scopes":["read"]}`}},
+		"create a public OAuth client": {func(f *fakeServer) error {
+			_, _, err := f.CreateOAuthClient(t.Context(), registry.ClientInput{Name: "App", Grants: []oauth.Grant{oauth.AuthorizationCode}, Public: true})
+			return err
+		}, []string{`once: POST /api/v1/clients {"grants":["authorization_code"],"name":"App","public":true}`}},
+		"show an OAuth client": {func(f *fakeServer) error { _, err := f.OAuthClient(t.Context(), someClient); return err }, []string{"GET /api/v1/clients/" + someClient}},
+		"list OAuth clients": {func(f *fakeServer) error {
+			_, err := f.ListOAuthClients(t.Context(), store.ClientFilter{Grant: oauth.RefreshToken, Text: "x"})
+			return err
+		}, []string{"GET /api/v1/clients?grant=refresh_token&limit=1000&q=x"}},
+		"rotate an OAuth client": {func(f *fakeServer) error {
+			_, _, err := f.RotateOAuthClient(t.Context(), someClient, time.Hour)
+			return err
+		}, []string{`once: POST /api/v1/clients/` + someClient + `/rotate {"grace":"1h0m0s"}`}},
+		"enable an OAuth client": {func(f *fakeServer) error { _, err := f.DisableOAuthClient(t.Context(), someClient, false); return err }, []string{`PATCH /api/v1/clients/` + someClient + ` {"disabled":false}`}},
+		"delete an OAuth client": {func(f *fakeServer) error { return f.DeleteOAuthClient(t.Context(), someClient) }, []string{"DELETE /api/v1/clients/" + someClient}},
 		"revoke tokens": {func(f *fakeServer) error {
 			_, err := f.RevokeToken(t.Context(), store.Revocation{Subject: "s", IssuedBefore: day})
 			return err
@@ -188,6 +208,44 @@ func TestSecretLost(t *testing.T) {
 	view, secret, err = newFakeServer(t, answers(200, oneKey)).RotateKey(t.Context(), someID, 0)
 	if err != nil || secret.Reveal() != "kw_secret" || view.Key != "" {
 		t.Errorf("%+v, %v", view, err)
+	}
+}
+
+// TestClientSecretLost: as of a key; a public client has none to lose.
+func TestClientSecretLost(t *testing.T) {
+	f := newFakeServer(t, drops, answers(201, `{"id": "c_0123456789aB", "secret_shown": false}`))
+	view, secret, err := f.CreateOAuthClient(t.Context(), registry.ClientInput{Name: "Shop"})
+	if !errors.Is(err, ErrSecretLost) || view.ID != someClient || !secret.Empty() {
+		t.Errorf("%+v, %v", view, err)
+	}
+	view, secret, err = newFakeServer(t, answers(201, `{"id": "c_0123456789aB", "public": true}`)).CreateOAuthClient(t.Context(), registry.ClientInput{Name: "App", Public: true})
+	if err != nil || view.ID != someClient || !secret.Empty() {
+		t.Errorf("public: %+v, %v", view, err)
+	}
+	if _, _, err := newFakeServer(t, answers(200, `{"id": "c_0123456789aB"}`)).RotateOAuthClient(t.Context(), someClient, 0); !errors.Is(err, ErrSecretLost) {
+		t.Errorf("rotated: %v", err)
+	}
+	view, secret, err = newFakeServer(t, answers(200, `{"id": "c_0123456789aB", "secret": "kwcs_secret"}`)).RotateOAuthClient(t.Context(), someClient, 0)
+	if err != nil || secret.Reveal() != "kwcs_secret" || view.Secret != "" {
+		t.Errorf("%+v, %v", view, err)
+	}
+}
+
+// TestNotAClientID: what may be a secret is not sent.
+func TestNotAClientID(t *testing.T) {
+	f := newFakeServer(t, answers(200, oneKey))
+	for _, id := range []string{"kwcs_" + token.Reveal()[3:], "", "c_", someClient + "x", someID, "../users", "c_0123/56789a"} {
+		_, show := f.OAuthClient(t.Context(), id)
+		_, _, rotate := f.RotateOAuthClient(t.Context(), id, 0)
+		_, disable := f.DisableOAuthClient(t.Context(), id, true)
+		for _, err := range []error{show, rotate, disable, f.DeleteOAuthClient(t.Context(), id)} {
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%q: %v", id, err)
+			}
+		}
+	}
+	if len(f.requests()) != 0 {
+		t.Errorf("%d requests: %+v", len(f.requests()), f.requests())
 	}
 }
 

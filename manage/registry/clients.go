@@ -240,7 +240,7 @@ func checkClient(r *store.Client) error {
 	_, _, err := store.CompileAccess(nil, r.Scopes)
 	bad.Check("/scopes", err)
 	if len(access.Managing(r.Scopes)) > 0 {
-		bad.Add("/scopes", "has a scope that begins with %s: no token has one", access.ScopePrefix)
+		bad.Add("/scopes", "no token has a scope that begins with %s", access.ScopePrefix)
 	}
 	return bad.Err()
 }

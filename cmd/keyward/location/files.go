@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 
+	"keyward/apikey"
+	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/store"
@@ -59,4 +61,25 @@ func configOf(env *command.Env, section, file, configFile string, of func(*confi
 		return nil, fmt.Errorf("%s names no %s file: %s.file is empty", configFile, section, section)
 	}
 	return cfg, nil
+}
+
+// hasherOf returns the hasher of the secrets in the files of the configuration. Its
+// pepper is that of --pepper-file, or the configuration's.
+func hasherOf(cfg *config.Config, pepperFile string) (*apikey.Hasher, error) {
+	if pepperFile == "" {
+		pepperFile = cfg.Keys.PepperFile
+	}
+	if pepperFile == "" {
+		return apikey.NewHasher(authz.Secret{}), nil
+	}
+	pepper, err := apikey.ReadPepper(pepperFile)
+	if err != nil {
+		return nil, cfg.HideEnv(err)
+	}
+	return apikey.NewHasher(pepper), nil
+}
+
+// explainPepper adds to fileheader.ErrPepper which flags name a pepper.
+func explainPepper(err error) error {
+	return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", err)
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"keyward/apikey"
-	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/store"
@@ -60,18 +59,11 @@ func (f *KeyFile) openFile(env *command.Env, begin StartOver) (*FileKeys, error)
 	if k.path == "" {
 		return nil, fmt.Errorf("%s %w", f.Config, errNoKeyFile)
 	}
-	pepperFile := cfg.Keys.PepperFile
-	if f.PepperFile != "" {
-		pepperFile = f.PepperFile
+	hasher, err := hasherOf(cfg, f.PepperFile)
+	if err != nil {
+		return nil, err
 	}
-	var pepper authz.Secret
-	if pepperFile != "" {
-		var err error
-		if pepper, err = apikey.ReadPepper(pepperFile); err != nil {
-			return nil, cfg.HideEnv(err)
-		}
-	}
-	k.records = openRecords(env, cfg, apikey.NewHasher(pepper), begin)
+	k.records = openRecords(env, cfg, hasher, begin)
 	return k, nil
 }
 
@@ -101,7 +93,7 @@ func (k *FileKeys) Explain(err error, id string) error {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
 	case errors.Is(cause, fileheader.ErrPepper):
-		return fmt.Errorf("%w; give the file's pepper with --pepper-file, or --config", cause)
+		return explainPepper(cause)
 	case errors.Is(cause, store.ErrNotFound) && isMissing(k.path):
 		return fmt.Errorf("no key file %s", k.path)
 	default:

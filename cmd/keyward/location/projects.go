@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"keyward/apikey"
-	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/manage/client"
@@ -55,7 +53,11 @@ func (l *Projects) openWith(env *command.Env, begin StartOver) (ProjectService, 
 	if err != nil {
 		return nil, err
 	}
-	return &fileProjects{openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), begin), env, cfg.Projects.File}, nil
+	hasher, err := hasherOf(cfg, "") // a project with keys in force is not deleted
+	if err != nil {
+		return nil, err
+	}
+	return &fileProjects{openRecords(env, cfg, hasher, begin), env, cfg.Projects.File}, nil
 }
 
 // WrittenProjects is a Projects whose projects the command changes.

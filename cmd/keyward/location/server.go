@@ -86,8 +86,10 @@ func onFiles(env *command.Env, files ...FileFlag) error {
 
 // flags returns those flags of the key file that only work on files has.
 func (f *KeyFile) flags() []FileFlag {
-	return []FileFlag{{"--file", f.File != "", true}, {"--config", f.Config != "", true}, {"--pepper-file", f.PepperFile != "", false}}
+	return append(filePair(f.File, f.Config), pepperFlag(f.PepperFile))
 }
+
+func pepperFlag(file string) FileFlag { return FileFlag{"--pepper-file", file != "", false} }
 
 func (f *StartOver) flag() FileFlag { return FileFlag{"--start-over", f.StartOver, false} }
 

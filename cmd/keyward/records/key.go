@@ -3,16 +3,12 @@ package records
 import (
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
-	"time"
 
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
-	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/client"
 	"keyward/store"
@@ -121,7 +117,7 @@ func (c *keyCreate) Run(env *command.Env) error {
 	}
 	view, secret, err := k.CreateKey(env.Context, p)
 	if errors.Is(err, client.ErrSecretLost) {
-		return lost(&view, "created")
+		return keySecret(&view, "created").lost()
 	}
 	if err != nil {
 		return location.AsUsage(k.Explain(err, ""))
@@ -130,26 +126,19 @@ func (c *keyCreate) Run(env *command.Env) error {
 	return handOut(c.Output, env, k, view, secret, "created")
 }
 
-// lost is the error for a secret whose answer did not arrive.
-func lost(view *manage.KeyView, done string) error {
-	return fmt.Errorf("%s key %s, but %w and cannot be shown again; rotate or revoke the key", done, store.Shown(view.ID), client.ErrSecretLost)
+// keySecret is the secret of a key that was created or rotated.
+func keySecret(view *manage.KeyView, done string) newSecret {
+	return newSecret{fmt.Sprintf("%s key %s", done, store.Shown(view.ID)), "rotate or revoke the key"}
 }
 
-// handOut prints a secret, which is not stored and cannot be printed again.
+// handOut prints the secret of a key.
 func handOut(o command.Output, env *command.Env, k location.KeyService, shown manage.KeyView, secret authz.Secret, done string) error {
 	view := keyView{KeyView: shown}
 	view.Key = secret.Reveal()
-	err := o.Print(env, view, func(w io.Writer) { fmt.Fprintln(w, secret.Reveal()) })
-	if err != nil {
-		return fmt.Errorf("%s key %s, but could not print its secret, which cannot be shown again; rotate or revoke the key: %w", done, view.ID, err)
-	}
 	if !view.UserGone.IsZero() {
 		env.Note("note: %s ended when its user was deleted and is denied with any secret; create another key", view.ID)
 	}
-	if !o.JSON {
-		env.Note("%s key %s %s; the secret will not be shown again", done, store.Shown(view.ID), k.Location())
-	}
-	return nil
+	return keySecret(&shown, done).print(o, env, view, secret, k.Location())
 }
 
 type keyRotate struct {
@@ -161,12 +150,9 @@ type keyRotate struct {
 
 // Run replaces the key's secret.
 func (c *keyRotate) Run(env *command.Env) error {
-	grace := time.Duration(0)
-	if c.Grace != "" && c.Grace != "0" {
-		var err error
-		if grace, err = config.ParseDuration(c.Grace); err != nil || grace < 0 {
-			return command.Usagef("--grace %q: want a time as 90s, 24h or 7d", c.Grace)
-		}
+	grace, err := graceOf(c.Grace)
+	if err != nil {
+		return err
 	}
 	k, err := c.Open(env)
 	if err != nil {
@@ -176,15 +162,12 @@ func (c *keyRotate) Run(env *command.Env) error {
 	view, secret, err := k.RotateKey(env.Context, c.ID, grace)
 	switch {
 	case errors.Is(err, client.ErrSecretLost):
-		return lost(&view, "rotated")
+		return keySecret(&view, "rotated").lost()
 	case errors.Is(err, store.ErrRevoked):
 		return fmt.Errorf("key %s is revoked and stays so; create another with `keyward key create`", c.ID)
 	case err != nil:
 		return k.Explain(err, c.ID)
 	}
-	if earlier := view.Previous; len(earlier) > 1 {
-		last := slices.MaxFunc(earlier, time.Time.Compare)
-		env.Note("note: earlier secrets stay valid until their grace ends, the last until %s; rotate without --grace to end them", command.Instant(last))
-	}
+	noteOfGraces(env, view.Previous)
 	return handOut(c.Output, env, k, view, secret, "rotated")
 }

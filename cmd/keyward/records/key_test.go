@@ -22,6 +22,7 @@ type grammar struct {
 	Key     KeyCommands     `cmd:""`
 	User    UserCommands    `cmd:""`
 	Project ProjectCommands `cmd:""`
+	Client  ClientCommands  `cmd:""`
 	Token   TokenCommands   `cmd:""`
 	Audit   AuditCommands   `cmd:""`
 	Limits  LimitsCommands  `cmd:""`
