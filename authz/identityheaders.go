@@ -88,8 +88,9 @@ func NewIdentityHeaders(attributes map[string]IdentityAttribute, credentialHeade
 }
 
 // apply fills in the headers to set for the principal and those to remove:
-// every identity header without a value, and every alias that the client sent.
-func (id *IdentityHeaders) apply(p *Principal, r *Request) {
+// every identity header without a value, and every alias that the client sent. It
+// reports whether the client sent cookies: one pass over the headers finds both.
+func (id *IdentityHeaders) apply(p *Principal, r *Request) (cookies bool) {
 	for _, h := range id.headers {
 		if value := p.attribute(h.attribute); value != "" {
 			r.set = append(r.set, Header{h.name, value})
@@ -98,10 +99,14 @@ func (id *IdentityHeaders) apply(p *Principal, r *Request) {
 		}
 	}
 	for i := range r.Headers {
-		if name := r.Headers[i].Name; id.isAlias(name) {
+		switch name := r.Headers[i].Name; {
+		case name == "cookie":
+			cookies = true
+		case id.isAlias(name):
 			r.remove = append(r.remove, name)
 		}
 	}
+	return cookies
 }
 
 // isAlias reports whether an upstream could take a name, in lower case, for a

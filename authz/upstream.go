@@ -10,7 +10,21 @@ func (c *Checker) Overrides() []string { return c.cfg.Overrides }
 // prepareUpstream fills in the headers that the proxy sets on and removes from
 // the forwarded request, and the query parameter that it removes.
 func (c *Checker) prepareUpstream(r *Request, d *Decision) {
-	c.cfg.Identity.apply(d.Principal, r)
+	if c.cfg.Identity.apply(d.Principal, r) {
+		c.setCookies(r, d)
+	}
+	if !d.Route.ForwardCredentials {
+		r.remove = append(r.remove, c.credentialHeaders...)
+		if c.cfg.Sources.inQuery(r.Target) {
+			d.RemoveQuery = c.cfg.Sources.Query
+		}
+	}
+	d.Set, d.Remove = r.set, r.remove
+}
+
+// setCookies leaves the upstream the client's cookies but for Keyward's own, and for
+// the credential unless the route forwards it.
+func (c *Checker) setCookies(r *Request, d *Decision) {
 	cookie := c.cfg.Sources.Cookie
 	if d.Route.ForwardCredentials {
 		cookie = ""
@@ -20,13 +34,6 @@ func (c *Checker) prepareUpstream(r *Request, d *Decision) {
 	} else if found {
 		r.remove = append(r.remove, "cookie")
 	}
-	if !d.Route.ForwardCredentials {
-		r.remove = append(r.remove, c.credentialHeaders...)
-		if c.cfg.Sources.inQuery(r.Target) {
-			d.RemoveQuery = c.cfg.Sources.Query
-		}
-	}
-	d.Set, d.Remove = r.set, r.remove
 }
 
 // HasAliasedHeader reports whether the request has a header that an upstream
