@@ -134,9 +134,7 @@ func (in *installation) run(stdin string, args ...string) (code int, stdout, std
 }
 
 func (in *installation) remember(text string) {
-	for _, key := range printedKey.FindAllString(text, -1) {
-		in.keys = append(in.keys, key)
-	}
+	in.keys = append(in.keys, printedKey.FindAllString(text, -1)...)
 	for _, id := range printedID.FindAllString(text, -1) {
 		known := &in.ids
 		if store.ValidClientID(id) {

@@ -46,6 +46,7 @@ type Keys struct {
 	Server
 }
 
+// Open returns the keys: of the file, or of the server that the flags name.
 func (p *Keys) Open(env *command.Env) (KeyService, error) {
 	return p.openWith(env, StartOver{}, UsageFile{})
 }
@@ -74,6 +75,7 @@ type WrittenKeys struct {
 	StartOver
 }
 
+// Open returns the keys, to be changed: of the file, or of the server that the flags name.
 func (p *WrittenKeys) Open(env *command.Env) (KeyService, error) {
 	return p.openWith(env, p.StartOver, UsageFile{})
 }
@@ -84,6 +86,7 @@ type UsedKeys struct {
 	UsageFile
 }
 
+// Open returns the keys, with their use: of the file, or of the server that the flags name.
 func (p *UsedKeys) Open(env *command.Env) (KeyService, error) {
 	return p.openWith(env, StartOver{}, p.UsageFile)
 }

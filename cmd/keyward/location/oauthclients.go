@@ -48,6 +48,7 @@ type OAuthClients struct {
 	Server
 }
 
+// Open returns the clients: of the file, or of the server that the flags name.
 func (l *OAuthClients) Open(env *command.Env) (OAuthClientService, error) {
 	return l.openWith(env, StartOver{})
 }
@@ -77,6 +78,7 @@ type WrittenOAuthClients struct {
 	StartOver
 }
 
+// Open returns the clients, to be changed: of the file, or of the server that the flags name.
 func (l *WrittenOAuthClients) Open(env *command.Env) (OAuthClientService, error) {
 	return l.openWith(env, l.StartOver)
 }

@@ -37,6 +37,7 @@ type Projects struct {
 	Server
 }
 
+// Open returns the projects: of the file, or of the server that the flags name.
 func (l *Projects) Open(env *command.Env) (ProjectService, error) {
 	return l.openWith(env, StartOver{})
 }
@@ -66,6 +67,7 @@ type WrittenProjects struct {
 	StartOver
 }
 
+// Open returns the projects, to be changed: of the file, or of the server that the flags name.
 func (l *WrittenProjects) Open(env *command.Env) (ProjectService, error) {
 	return l.openWith(env, l.StartOver)
 }

@@ -31,6 +31,7 @@ type RevocationService interface {
 	Close()
 }
 
+// Open returns the revocations: of the file, or of the server that the flags name.
 func (p *Revocations) Open(env *command.Env) (RevocationService, error) {
 	c, err := p.Connect(env, append(filePair(p.File, p.Config), p.StartOver.flag())...)
 	switch {

@@ -44,6 +44,7 @@ type Users struct {
 	Server
 }
 
+// Open returns the users: of the file, or of the server that the flags name.
 func (p *Users) Open(env *command.Env) (UserService, error) {
 	return p.openWith(env, StartOver{})
 }
@@ -65,6 +66,7 @@ type WrittenUsers struct {
 	StartOver
 }
 
+// Open returns the users, to be changed: of the file, or of the server that the flags name.
 func (p *WrittenUsers) Open(env *command.Env) (UserService, error) {
 	return p.openWith(env, p.StartOver)
 }
@@ -175,6 +177,7 @@ func (u *FileUsers) latestKey(ctx context.Context, name string) (time.Time, erro
 // Close warns of changes that are not in the audit log.
 func (u *FileUsers) Close() { u.noteUnwritten(u.env) }
 
+// Explain adds to an error what is known of its cause.
 func (u *FileUsers) Explain(err error, name string) error {
 	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):

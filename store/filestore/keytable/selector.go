@@ -18,6 +18,7 @@ type Selector struct {
 	status        store.KeyStatus // of one row after the other
 }
 
+// Selector returns what selects the table's rows by the filter.
 func (t *Table) Selector(f *store.KeyFilter) *Selector {
 	user, hasUser := t.names[f.User]
 	project, hasProject := t.names[f.Project]
