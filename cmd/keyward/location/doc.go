@@ -1,4 +1,4 @@
 // Package location is where the records are that a command works on: files of this
 // machine, or a running Keyward that is asked through its API. The flags say which; the
-// commands see one interface per kind of record, whatever the answer is.
+// commands see one interface per kind of record in both cases.
 package location
