@@ -111,7 +111,7 @@ func (s *Service) DeleteKey(ctx context.Context, a access.Actor, ref KeyRef) (st
 // changeKey makes one change of one key. Every change but a creation goes through it.
 func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, action audit.Action, edit func(r *store.KeyRecord, now time.Time) (bool, error)) (store.KeyRecord, error) {
 	var after store.KeyRecord
-	err := s.mayRefer(a, ref)
+	err := s.mayRefer(a, ref, action)
 	if err == nil {
 		err = checkReason(ref.Reason)
 	}

@@ -46,6 +46,7 @@ resume key of another         | +        +        b        f        f        f  
 end grace of another          | +        +        +        f        f        f        f        f        f        f        f        f        f
 delete key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
 revoke itself                 | -        +        +        +        +        +        -        +        +        +        f        f        f
+rotate itself                 | -        +        b        f        f        b        -        f        f        f        f        f        f
 create user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
 create bounded user           | +        +        f        +        f        f        f        f        f        f        f        f        f
 create user without paths     | +        +        f        b        f        f        f        f        f        f        f        f        f
@@ -266,6 +267,10 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 	},
 	"revoke itself": func(f *fixture, a access.Actor) error {
 		_, err := f.RevokeKey(f.ctx(), a, KeyRef{ID: a.Key(), Own: true})
+		return err
+	},
+	"rotate itself": func(f *fixture, a access.Actor) error {
+		_, _, err := f.RotateKey(f.ctx(), a, KeyRef{ID: a.Key(), Own: true}, 0)
 		return err
 	},
 	"create user": func(f *fixture, a access.Actor) error {

@@ -17,10 +17,12 @@ func owns(a access.Actor, r *store.KeyRecord) bool {
 }
 
 // mayRefer refuses an actor who may not change keys of others, before it learns
-// whether the key is there.
-func (s *Service) mayRefer(a access.Actor, ref KeyRef) error {
+// whether the key is there. A key without a role can revoke itself, and no more: one
+// that leaked must not lock out its owner by a new secret.
+func (s *Service) mayRefer(a access.Actor, ref KeyRef, action audit.Action) error {
 	if ref.Own {
-		if a.Known() && (a.Has(access.Self) || a.Key() != "" && a.Key() == ref.ID) {
+		itself := a.Key() != "" && a.Key() == ref.ID && action == audit.KeyRevoke
+		if a.Known() && (a.Has(access.Self) || itself) {
 			return nil
 		}
 		return fault.Refuse(fault.Forbidden, "changing one's own keys needs the scope %s or a session", access.ScopeSelf)
