@@ -161,3 +161,20 @@ func TestChangesAreCounted(t *testing.T) {
 		t.Errorf("%v", made)
 	}
 }
+
+// TestBulkRevocationSaysWho: the record of a key that was revoked with others says by
+// whom, as the audit log may not be writable then.
+func TestBulkRevocationSaysWho(t *testing.T) {
+	f := newFixture(t)
+	f.user("ops", []string{access.ScopeKeys})
+	a := f.byKey("ops", scopes(access.ScopeKeys))
+	f.project("shop")
+	one, two := f.key(store.KeyParams{}), f.key(store.KeyParams{Project: "shop"})
+	for id, which := range map[string]Selection{one.ID: {IDs: []string{one.ID}}, two.ID: {Project: "shop"}} {
+		_, err := f.RevokeKeys(f.ctx(), a, which)
+		f.wantCode("revoke", err, "")
+		if now, err := f.Keys.Get(f.ctx(), id); err != nil || now.Ending == nil || now.Ending.By != "ops" || now.Ending.Via != a.Via() {
+			t.Errorf("%+v: %+v, %v", which, now.Ending, err)
+		}
+	}
+}

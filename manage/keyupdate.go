@@ -2,7 +2,6 @@ package manage
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -148,20 +147,10 @@ func (s *Service) changeable(ctx context.Context, r *store.KeyRecord, now time.T
 	}
 }
 
-// maxReason bounds the reason for a pause or an end, in bytes.
-const maxReason = 255
-
 func checkReason(reason string) error {
 	var bad fault.Problems
-	bad.Check("/reason", tooLong(reason))
+	bad.Check("/reason", store.CheckReason(reason))
 	return bad.Err()
-}
-
-func tooLong(reason string) error {
-	if len(reason) > maxReason {
-		return fmt.Errorf("has more than %d bytes", maxReason)
-	}
-	return nil
 }
 
 // checkSettings adds what is wrong with what a key may do and when.

@@ -47,7 +47,7 @@ func (s *Service) Revoke(ctx context.Context, a access.Actor, which TokenRevocat
 		pointer, err = "/until", errUntil
 	}
 	if err == nil {
-		pointer, err = "/reason", tooLong(which.Reason)
+		pointer, err = "/reason", store.CheckReason(which.Reason)
 	}
 	r.Until, r.Reason = which.Until.UTC(), which.Reason
 	return s.createRevocation(ctx, a, r, pointer, err)

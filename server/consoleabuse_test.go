@@ -153,3 +153,20 @@ func TestUserNamesInPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeBulk: as many keys are revoked at once as the documentation says.
+func TestLargeBulk(t *testing.T) {
+	c := startConsole(t)
+	id := c.must("POST", "/keys", `{"name": "x"}`).body["id"].(string)
+	ids := []string{`"` + id + `"`}
+	for i := range 9_999 {
+		ids = append(ids, fmt.Sprintf(`"k_%012d"`, i))
+	}
+	got := c.must("POST", "/keys/revoke", `{"ids": [`+strings.Join(ids, ", ")+`]}`).body
+	if revoked := got["revoked"].([]any); len(revoked) != 1 || revoked[0] != id || len(got["unknown"].([]any)) != 9_999 {
+		t.Errorf("revoked %v", revoked)
+	}
+	if got := c.call(c.admin, "POST", "/keys/revoke", `{"ids": [`+strings.Join(ids, ", ")+`, "k_x"]}`); got.status != 422 {
+		t.Errorf("one more: %d", got.status)
+	}
+}

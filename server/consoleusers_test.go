@@ -52,3 +52,19 @@ func TestConsoleChallenge(t *testing.T) {
 		}
 	}
 }
+
+// TestScopesRemoved: a merge patch that removes a user's scopes leaves none, and is not
+// answered as if it had.
+func TestScopesRemoved(t *testing.T) {
+	c := startConsole(t)
+	c.must("POST", "/users", `{"name": "alice", "scopes": ["read", "keyward:keys"]}`)
+	if got := c.must("PATCH", "/users/alice", `{"paths": ["/api"]}`).body["scopes"].([]any); len(got) != 2 {
+		t.Errorf("not named: %v", got)
+	}
+	if got := c.must("PATCH", "/users/alice", `{"scopes": null}`).body["scopes"].([]any); len(got) != 0 {
+		t.Errorf("removed: %v", got)
+	}
+	if got := c.call(c.admin, "PATCH", "/users/alice", `{"scopes": ["a"`+strings.Repeat(`, "a"`, 100)+`]}`); got.status != 422 {
+		t.Errorf("101 scopes: %d", got.status)
+	}
+}

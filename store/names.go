@@ -69,6 +69,9 @@ func checkText(what, text string, maxBytes int) error {
 	return nil
 }
 
+// CheckReason returns why an act cannot have the reason; the error is ErrInvalid.
+func CheckReason(text string) error { return checkText("reason", text, jsonline.MaxText) }
+
 // looksLikeAnother says what makes the name look like another one, "" for nothing.
 func looksLikeAnother(name string) string {
 	if i := strings.IndexFunc(name, chars.IsHidden); i >= 0 {

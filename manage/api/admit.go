@@ -35,8 +35,11 @@ type bounds struct {
 
 // boundsOf returns the bounds of a request.
 func boundsOf(r *http.Request) bounds {
-	if isImport(r) {
+	switch {
+	case isImport(r):
 		return bounds{maxImport, importBodyTime, importTime}
+	case r.URL.Path == apiPath+bulkPath:
+		return bounds{maxBulkBody, bodyTime, requestTime}
 	}
 	return bounds{maxBody, bodyTime, requestTime}
 }

@@ -96,6 +96,11 @@ func (a *api) registerKeys(h huma.API) {
 		})
 }
 
+const (
+	bulkPath    = "/keys/revoke"
+	maxBulkBody = 256 << 10 // 10,000 ids
+)
+
 // revokedKeys is what became of a request that revokes several keys.
 type revokedKeys struct {
 	Revoked []string `json:"revoked" nullable:"false" doc:"The keys that this request revoked."`
@@ -106,7 +111,7 @@ type revokedKeys struct {
 // registerBulk adds what is done to several keys, and to keys that are known by their
 // secret or counters.
 func (a *api) registerBulk(h huma.API) {
-	add(h, operation{id: "revoke-keys", method: http.MethodPost, path: "/keys/revoke", summary: "Revoke several keys in one step", tag: "Keys", errors: []int{http.StatusNotFound}},
+	add(h, operation{id: "revoke-keys", method: http.MethodPost, path: bulkPath, summary: "Revoke several keys in one step", tag: "Keys", maxBody: maxBulkBody, errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, who access.Actor, in *struct {
 			Body struct {
 				IDs     []string `json:"ids,omitempty" maxItems:"10000"`

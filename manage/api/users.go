@@ -165,7 +165,7 @@ type UserPatch struct {
 	UserName
 	IfMatch
 	Body struct {
-		Scopes   *[]string          `json:"scopes,omitempty" maxItems:"100"`
+		Scopes   optional[[]string] `json:"scopes,omitempty" maxItems:"100" doc:"null: none."`
 		Paths    optional[[]string] `json:"paths,omitempty" doc:"null: anywhere."`
 		Disabled *bool              `json:"disabled,omitempty"`
 
@@ -175,7 +175,10 @@ type UserPatch struct {
 }
 
 func (p *UserPatch) patch() manage.UserPatch {
-	patch := manage.UserPatch{Scopes: p.Body.Scopes, Disabled: p.Body.Disabled, MustChange: p.Body.MustChange, Service: p.Body.Service}
+	patch := manage.UserPatch{Disabled: p.Body.Disabled, MustChange: p.Body.MustChange, Service: p.Body.Service}
+	if p.Body.Scopes.sent {
+		patch.Scopes = &p.Body.Scopes.value
+	}
 	if p.Body.Paths.sent {
 		patch.Paths = &p.Body.Paths.value
 	}

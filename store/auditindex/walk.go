@@ -21,6 +21,7 @@ type walk struct {
 
 	buf   []byte
 	found []audit.Entry
+	bytes int // of their lines
 	next  store.Cursor
 	full  bool
 }
@@ -127,10 +128,11 @@ func (w *walk) take(f *file, r *row, seq int64) error {
 	}
 	switch {
 	case !w.filter.Match(&e):
-	case w.page.Limit > 0 && len(w.found) == w.page.Limit:
+	case w.page.Limit > 0 && (len(w.found) == w.page.Limit || w.bytes >= journal.PageBytes):
 		w.next, w.full = cursorOf(&w.found[len(w.found)-1]), true
 	default:
 		w.found = append(w.found, e)
+		w.bytes += len(w.buf)
 	}
 	return nil
 }

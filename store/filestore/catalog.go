@@ -150,6 +150,7 @@ type listing struct {
 	page    store.Page
 	end     *store.Position // behind which the next stretch begins; nil: from the beginning
 	records []store.KeyRecord
+	bytes   int  // of their texts
 	more    bool // than the page has
 }
 
@@ -198,11 +199,12 @@ func (l *listing) extend(t *keytable.Table, p *journal.Progress) (done bool, err
 		if !l.filter.Match(r) {
 			continue
 		}
-		if l.page.Limit > 0 && len(l.records) == l.page.Limit {
+		if l.page.Limit > 0 && (len(l.records) == l.page.Limit || l.bytes >= journal.PageBytes) {
 			l.more = true
 			return true, nil
 		}
 		l.records = append(l.records, r.Clone())
+		l.bytes += textOf(r)
 	}
 	if i == t.Count() {
 		return true, nil
@@ -210,4 +212,16 @@ func (l *listing) extend(t *keytable.Table, p *journal.Progress) (done bool, err
 	end := t.Row(t.InOrder(i-1, l.page)).Position()
 	l.end = &end
 	return false, nil
+}
+
+// textOf returns how many bytes the key has in the members that may be long.
+func textOf(r *store.KeyRecord) int {
+	n := len(r.Name) + len(r.Description) + len(r.Owner) + len(r.Unknown)
+	for _, text := range r.Paths {
+		n += len(text)
+	}
+	for _, text := range r.OwnScopes() {
+		n += len(text)
+	}
+	return n
 }

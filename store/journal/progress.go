@@ -28,6 +28,10 @@ type LineRef struct {
 	Number int
 }
 
+// PageBytes bounds the lines or texts of a page of a list: a caller that made large
+// records must not fill the memory with pages of them.
+const PageBytes = 1 << 20
+
 // Progress is how far a file has been read into an index. It reads what was
 // appended since, and the entire file again after any other change. One goroutine
 // uses it at a time. The zero Progress, with its Lines, has read nothing.

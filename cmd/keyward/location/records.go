@@ -83,6 +83,12 @@ func ServiceOf(env *command.Env, cfg *config.Config) (*manage.Service, access.Ac
 // number where the user has no name, and without a name as unknown.
 func operator(current func() (*user.User, error), hostname func() (string, error)) access.Actor {
 	name := fmt.Sprint("uid-", os.Getuid())
+	// Where the system has no name for the number, as in a container, package os/user
+	// takes $USER, which anyone can set.
+	if said, set := os.LookupEnv("USER"); set {
+		_ = os.Unsetenv("USER")
+		defer func() { _ = os.Setenv("USER", said) }()
+	}
 	if u, err := current(); err == nil && u.Username != "" {
 		name = u.Username
 	}
