@@ -84,7 +84,7 @@ func (c *Client) unexpected() error {
 func (c *Client) send(ctx context.Context, q request, header http.Header, content []byte) (answer, error) {
 	for _, wait := range pauses {
 		a, err := c.attempt(ctx, q, header, content)
-		if !q.repeatable() || !missed(a, err) || ctx.Err() != nil {
+		if !q.repeatable() || !isTemporary(a, err) || ctx.Err() != nil {
 			return a, err
 		}
 		if err := c.pause(ctx, wait); err != nil {
@@ -97,9 +97,10 @@ func (c *Client) send(ctx context.Context, q request, header http.Header, conten
 // repeatable reports whether the request does the same if it is sent again.
 func (q *request) repeatable() bool { return q.method == http.MethodGet || q.once }
 
-// missed reports whether the request may be done or not, or is not done for now. A
-// server that cannot be reached, or trusted, is not asked again.
-func missed(a answer, err error) bool {
+// isTemporary reports whether the request is worth sending again: its answer was lost,
+// so that the server may have carried it out, or the server cannot answer yet. A server
+// that cannot be reached, or trusted, is not asked again.
+func isTemporary(a answer, err error) bool {
 	if err != nil {
 		failed, _ := errors.AsType[*net.OpError](err)
 		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
