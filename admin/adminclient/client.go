@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"keyward/config"
-	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // Client asks one admin listener.
@@ -60,7 +60,7 @@ func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
 	}
 	if response.StatusCode != http.StatusOK {
 		line, _, _ := strings.Cut(string(body), "\n")
-		return nil, fmt.Errorf("the server at %s answers %d: %s", c.Address, response.StatusCode, store.Shown(line))
+		return nil, fmt.Errorf("the server at %s answers %d: %s", c.Address, response.StatusCode, confusable.Shown(line))
 	}
 	return body, nil
 }

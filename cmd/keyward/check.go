@@ -14,7 +14,7 @@ import (
 	"keyward/chars"
 	"keyward/engine"
 	"keyward/explain"
-	"keyward/store"
+	"keyward/store/confusable"
 
 	"keyward/cmd/keyward/command"
 )
@@ -134,20 +134,20 @@ func checkLines(env *command.Env, checker *authz.Checker) error {
 func writeVerdict(w io.Writer, v *explain.Verdict) {
 	command.Table(w, func(row func(...any)) {
 		for _, s := range v.Steps {
-			row(s.Name, store.Shown(s.Outcome))
+			row(s.Name, confusable.Shown(s.Outcome))
 		}
 		row("decision", fmt.Sprintf("%s, %d %s: %s", v.Decision, v.Status, http.StatusText(v.Status), v.Reason))
 		if v.Subject != "" {
-			row("subject", store.Shown(v.Subject))
+			row("subject", confusable.Shown(v.Subject))
 		}
 		if v.ClientID != "" {
 			row("client", v.ClientID)
 		}
 		for _, name := range slices.Sorted(maps.Keys(v.Set)) {
-			row("set", name+": "+store.Shown(v.Set[name]))
+			row("set", name+": "+confusable.Shown(v.Set[name]))
 		}
 		if len(v.Remove) > 0 {
-			row("remove", store.Shown(strings.Join(v.Remove, " ")))
+			row("remove", confusable.Shown(strings.Join(v.Remove, " ")))
 		}
 		if v.RemoveQuery != "" {
 			row("remove query", v.RemoveQuery)

@@ -14,7 +14,7 @@ import (
 	"net/url"
 	"time"
 
-	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // maxAnswer bounds an answer, in bytes. A list has at most 1000 records.
@@ -160,5 +160,5 @@ func (c *Client) hide(err error) error { return hiddenError{c.shown(err.Error())
 // shown returns a text of the server as it may be printed: without the token, and
 // without what controls a terminal.
 func (c *Client) shown(text string) string {
-	return store.Shown(string(bytes.ReplaceAll([]byte(text), []byte(c.token.Reveal()), []byte("[secret]"))))
+	return confusable.Shown(string(bytes.ReplaceAll([]byte(text), []byte(c.token.Reveal()), []byte("[secret]"))))
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"keyward/chars"
-	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // Output has the flag of every command that prints.
@@ -77,12 +77,12 @@ func OrDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return store.Shown(s)
+	return confusable.Shown(s)
 }
 
 // Quoted returns s in quotes, and in ASCII if its characters could mislead.
 func Quoted(s string) string {
-	if shown := store.Shown(s); shown != s {
+	if shown := confusable.Shown(s); shown != s {
 		return shown
 	}
 	return strconv.Quote(s)
@@ -91,7 +91,7 @@ func Quoted(s string) string {
 // WarnOfScripts warns that a new name has letters of several scripts, which may
 // look alike. An empty name has none.
 func (e *Env) WarnOfScripts(what, name string) {
-	if scripts := store.MixedScripts(name); scripts != nil {
+	if scripts := confusable.MixedScripts(name); scripts != nil {
 		e.Note("note: %s %s has letters of %s, some of which look alike: it is %s", what, Quoted(name), strings.Join(scripts, " and "), strconv.QuoteToASCII(name))
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/confusable"
 
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
@@ -80,7 +81,7 @@ func outcomeOf(e *audit.Entry) string {
 func changesOf(e *audit.Entry) string {
 	fields := make([]string, len(e.Changes))
 	for i, c := range e.Changes {
-		fields[i] = store.Shown(c.Field)
+		fields[i] = confusable.Shown(c.Field)
 	}
 	return command.OrDash(strings.Join(fields, " "))
 }

@@ -13,6 +13,7 @@ import (
 	"keyward/manage/client"
 	"keyward/manage/registry"
 	"keyward/store"
+	"keyward/store/confusable"
 	"keyward/store/oauth"
 )
 
@@ -78,7 +79,7 @@ func checkGrants(grants ...oauth.Grant) error {
 
 // clientSecret is the secret of a client that was created or rotated.
 func clientSecret(view *registry.ClientView, done string) newSecret {
-	return newSecret{fmt.Sprintf("%s client %s", done, store.Shown(view.ID)), "rotate or delete the client"}
+	return newSecret{fmt.Sprintf("%s client %s", done, confusable.Shown(view.ID)), "rotate or delete the client"}
 }
 
 // handOutClient prints the secret of a client.
@@ -196,7 +197,7 @@ func setDisabled(place *location.WrittenOAuthClients, o command.Output, env *com
 	if err != nil {
 		return s.Explain(err, id)
 	}
-	return o.Print(env, after, func(w io.Writer) { fmt.Fprintln(w, done, store.Shown(after.ID)) })
+	return o.Print(env, after, func(w io.Writer) { fmt.Fprintln(w, done, confusable.Shown(after.ID)) })
 }
 
 type clientDelete struct {

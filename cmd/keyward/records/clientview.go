@@ -6,7 +6,7 @@ import (
 
 	"keyward/cmd/keyward/command"
 	"keyward/manage/registry"
-	"keyward/store"
+	"keyward/store/confusable"
 	"keyward/store/oauth"
 )
 
@@ -42,7 +42,7 @@ func writeClients(w io.Writer, views []registry.ClientView) {
 		row("ID", "STATE", "TYPE", "NAME", "GRANTS", "SCOPES", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(store.Shown(v.ID), clientState(v), clientType(v), command.OrDash(v.Name), grantList(v.Grants), command.OrDash(strings.Join(v.Scopes, " ")), command.Instant(v.Created))
+			row(confusable.Shown(v.ID), clientState(v), clientType(v), command.OrDash(v.Name), grantList(v.Grants), command.OrDash(strings.Join(v.Scopes, " ")), command.Instant(v.Created))
 		}
 	})
 }
@@ -50,18 +50,18 @@ func writeClients(w io.Writer, views []registry.ClientView) {
 // writeClient prints the view as one name and value per line.
 func writeClient(w io.Writer, v *registry.ClientView) {
 	command.Table(w, func(row func(...any)) {
-		row("id", store.Shown(v.ID))
+		row("id", confusable.Shown(v.ID))
 		row("name", command.OrDash(v.Name))
 		row("state", clientState(v))
 		row("type", clientType(v))
 		row("grants", grantList(v.Grants))
 		row("scopes", command.OrDash(strings.Join(v.Scopes, " ")))
 		for _, uri := range v.RedirectURIs {
-			row("redirect URI", store.Shown(uri))
+			row("redirect URI", confusable.Shown(uri))
 		}
 		row("created", command.Instant(v.Created))
 		if v.CreatedBy != "" {
-			row("created by", store.Shown(v.CreatedBy))
+			row("created by", confusable.Shown(v.CreatedBy))
 		}
 		if !v.Rotated.IsZero() {
 			row("rotated", command.Instant(v.Rotated))

@@ -12,6 +12,7 @@ import (
 	"keyward/manage"
 	"keyward/manage/client"
 	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // KeyCommands are the commands `keyward key`.
@@ -128,7 +129,7 @@ func (c *keyCreate) Run(env *command.Env) error {
 
 // keySecret is the secret of a key that was created or rotated.
 func keySecret(view *manage.KeyView, done string) newSecret {
-	return newSecret{fmt.Sprintf("%s key %s", done, store.Shown(view.ID)), "rotate or revoke the key"}
+	return newSecret{fmt.Sprintf("%s key %s", done, confusable.Shown(view.ID)), "rotate or revoke the key"}
 }
 
 // handOut prints the secret of a key.

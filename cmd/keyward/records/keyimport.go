@@ -8,6 +8,7 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
 	"keyward/store"
+	"keyward/store/confusable"
 	"keyward/store/importer"
 )
 
@@ -39,7 +40,7 @@ func (c *keyImport) Run(env *command.Env) error {
 	warnOfKeys(env, params)
 	return c.Print(env, ids, func(w io.Writer) {
 		for _, id := range ids {
-			fmt.Fprintln(w, store.Shown(id))
+			fmt.Fprintln(w, confusable.Shown(id))
 		}
 	})
 }

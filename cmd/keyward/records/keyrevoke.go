@@ -7,7 +7,7 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
 	"keyward/manage/client"
-	"keyward/store"
+	"keyward/store/confusable"
 )
 
 type keyRevoke struct {
@@ -59,7 +59,7 @@ func endEach(place *location.WrittenKeys, o command.Output, env *command.Env, id
 	if len(views) > 0 || len(ids) > 1 {
 		err := o.Print(env, result, func(w io.Writer) {
 			for i := range views {
-				fmt.Fprintln(w, done, store.Shown(views[i].ID))
+				fmt.Fprintln(w, done, confusable.Shown(views[i].ID))
 			}
 		})
 		if err != nil {

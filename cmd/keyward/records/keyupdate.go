@@ -10,6 +10,7 @@ import (
 	"keyward/manage"
 	"keyward/manage/client"
 	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // keyUpdate has the flags of what is to change. The empty text removes a setting.
@@ -98,7 +99,7 @@ func textOf(text *string) string {
 // explainEnded explains an error about a key, which may be that it has ended.
 func explainEnded(k location.KeyService, err error, id string) error {
 	if errors.Is(err, store.ErrRevoked) {
-		return fmt.Errorf("key %s has ended and stays so", store.Shown(id))
+		return fmt.Errorf("key %s has ended and stays so", confusable.Shown(id))
 	}
 	return k.Explain(err, id)
 }
@@ -148,5 +149,5 @@ func changeOne(place *location.WrittenKeys, o command.Output, env *command.Env, 
 	if err != nil {
 		return location.AsUsage(explainEnded(k, err, id))
 	}
-	return o.Print(env, keyView{KeyView: changed}, func(w io.Writer) { fmt.Fprintln(w, done, store.Shown(changed.ID)) })
+	return o.Print(env, keyView{KeyView: changed}, func(w io.Writer) { fmt.Fprintln(w, done, confusable.Shown(changed.ID)) })
 }

@@ -11,6 +11,7 @@ import (
 	"keyward/cmd/keyward/location"
 	"keyward/manage"
 	"keyward/store"
+	"keyward/store/confusable"
 	"keyward/usage"
 )
 
@@ -23,9 +24,9 @@ type keyView struct {
 // write prints the view as one name and value per line.
 func (v *keyView) write(w io.Writer) {
 	command.Table(w, func(row func(...any)) {
-		row("id", store.Shown(v.ID))
+		row("id", confusable.Shown(v.ID))
 		row("name", command.OrDash(v.Name))
-		row("state", store.Shown(string(v.State)))
+		row("state", confusable.Shown(string(v.State)))
 		row("key", command.OrDash(v.Hint)+"…")
 		row("user", command.OrDash(v.User))
 		row("project", command.OrDash(v.Project))
@@ -43,7 +44,7 @@ func (v *keyView) write(w io.Writer) {
 			row("old secret until", command.Instant(until))
 		}
 		if v.Usage != nil {
-			for _, line := range v.Usage.Rows(len(v.Previous) > 0, store.Shown) {
+			for _, line := range v.Usage.Rows(len(v.Previous) > 0, confusable.Shown) {
 				row(line.Name, line.Text)
 			}
 		}
@@ -54,7 +55,7 @@ func (v *keyView) write(w io.Writer) {
 func (v *keyView) writeOptional(row func(...any)) {
 	text := func(name, value string) {
 		if value != "" {
-			row(name, store.Shown(value))
+			row(name, confusable.Shown(value))
 		}
 	}
 	moment := func(name string, at time.Time, act *store.Act) {
@@ -90,7 +91,7 @@ func pathList(paths []string) string {
 	}
 	shown := make([]string, len(paths))
 	for i, path := range paths {
-		shown[i] = store.Shown(path)
+		shown[i] = confusable.Shown(path)
 	}
 	return strings.Join(shown, " ")
 }
@@ -102,7 +103,7 @@ func (v *keyView) scopes() string {
 	case v.Scopes == nil || len(*v.Scopes) == 0:
 		return "none"
 	default:
-		return store.Shown(strings.Join(*v.Scopes, " "))
+		return confusable.Shown(strings.Join(*v.Scopes, " "))
 	}
 }
 
@@ -111,7 +112,7 @@ func writeKeys(w io.Writer, views []keyView) {
 		row("ID", "KEY", "STATE", "NAME", "USER", "PROJECT", "SCOPES", "PATHS", "CREATED", "EXPIRES")
 		for i := range views {
 			v := &views[i]
-			row(store.Shown(v.ID), command.OrDash(v.Hint)+"…", store.Shown(string(v.State)), command.OrDash(v.Name), command.OrDash(v.User), command.OrDash(v.Project), v.scopes(),
+			row(confusable.Shown(v.ID), command.OrDash(v.Hint)+"…", confusable.Shown(string(v.State)), command.OrDash(v.Name), command.OrDash(v.User), command.OrDash(v.Project), v.scopes(),
 				pathList(v.Paths), command.Instant(v.Created), command.Instant(v.Expires))
 		}
 	})
@@ -149,9 +150,9 @@ func (c *keyVerify) Run(env *command.Env) error {
 	}
 	switch {
 	case view.rotatedAway():
-		return fmt.Errorf("revoked: %s has a new secret", store.Shown(view.ID))
+		return fmt.Errorf("revoked: %s has a new secret", confusable.Shown(view.ID))
 	case view.State != store.KeyActive:
-		return fmt.Errorf("%s: %s is not valid", store.Shown(string(view.State)), store.Shown(view.ID))
+		return fmt.Errorf("%s: %s is not valid", confusable.Shown(string(view.State)), confusable.Shown(view.ID))
 	default:
 		return nil
 	}

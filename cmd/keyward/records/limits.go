@@ -15,7 +15,7 @@ import (
 	"keyward/cmd/keyward/location"
 	"keyward/config"
 	"keyward/manage"
-	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // LimitsCommands are the commands `keyward limits`.
@@ -64,8 +64,8 @@ func (c *limitsShow) Run(env *command.Env) error {
 func (v *limitView) write(w io.Writer) {
 	command.Table(w, func(row func(...any)) {
 		row("id", v.ID)
-		row("limit", store.Shown(v.Limit))
-		row("rate", store.Shown(v.Rate))
+		row("limit", confusable.Shown(v.Limit))
+		row("rate", confusable.Shown(v.Rate))
 		row("burst", v.Burst)
 		row("remaining", v.Remaining)
 		row("retry after", fromNow(v.Retry))

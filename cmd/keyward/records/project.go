@@ -10,6 +10,7 @@ import (
 	"keyward/cmd/keyward/location"
 	"keyward/manage/registry"
 	"keyward/store"
+	"keyward/store/confusable"
 )
 
 // ProjectCommands are the commands `keyward project`.
@@ -25,7 +26,7 @@ func writeProjects(w io.Writer, views []registry.ProjectView) {
 		row("NAME", "MEMBERS", "CREATED", "DESCRIPTION")
 		for i := range views {
 			v := &views[i]
-			row(store.Shown(v.Name), command.OrDash(strings.Join(v.Members, " ")), command.Instant(v.Created), command.OrDash(v.Description))
+			row(confusable.Shown(v.Name), command.OrDash(strings.Join(v.Members, " ")), command.Instant(v.Created), command.OrDash(v.Description))
 		}
 	})
 }
@@ -128,7 +129,7 @@ func deleteEach(o command.Output, env *command.Env, names []string, remove func(
 	}{deleted}
 	err := o.Print(env, result, func(w io.Writer) {
 		for _, name := range deleted {
-			fmt.Fprintln(w, "deleted", store.Shown(name))
+			fmt.Fprintln(w, "deleted", confusable.Shown(name))
 		}
 	})
 	return errors.Join(append(failures, err)...)

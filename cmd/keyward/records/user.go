@@ -8,7 +8,7 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
 	"keyward/manage"
-	"keyward/store"
+	"keyward/store/confusable"
 	"keyward/store/importer"
 )
 
@@ -37,7 +37,7 @@ func writeUsers(w io.Writer, views []manage.UserView) {
 		row("NAME", "STATE", "SCOPES", "PATHS", "CREATED")
 		for i := range views {
 			v := &views[i]
-			row(store.Shown(v.Name), userState(v), command.OrDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), command.Instant(v.Created))
+			row(confusable.Shown(v.Name), userState(v), command.OrDash(strings.Join(v.Scopes, " ")), pathList(v.Paths), command.Instant(v.Created))
 		}
 	})
 }
