@@ -117,7 +117,7 @@ func (s *Service) revokeSelected(tx store.Tx[store.KeyRecord], a access.Actor, w
 		delete(missing, r.ID)
 		after := r.Clone()
 		if after.Revoke(s.Now().UTC()) {
-			after.Ending = act(a, "")
+			after.Ending = a.Act("")
 			tx.Put(&after, a.Entry(audit.KeyRevoke, r.ID, keyChanges(r, &after)))
 			done.IDs, last = append(done.IDs, r.ID), &after
 		}

@@ -66,6 +66,19 @@ func TestClientSecrets(t *testing.T) {
 	f.wantNoSecrets(first, second, last)
 }
 
+// TestClientEndSaysWho: the record of a client that was disabled says by whom, as the
+// audit log may not be writable then.
+func TestClientEndSaysWho(t *testing.T) {
+	f := newFixture(t)
+	client, _ := f.client("Shop")
+	for _, disabled := range []bool{true, false} {
+		r, err := f.UpdateClient(f.ctx(), f.admin, registry.ClientRef{ID: client.ID}, registry.ClientPatch{Disabled: &disabled})
+		if err != nil || (r.Ending != nil) != disabled || disabled && r.Ending.By != f.admin.Name() {
+			t.Errorf("disabled %v: %+v, %v", disabled, r.Ending, err)
+		}
+	}
+}
+
 // wantNoSecrets fails the test if the audit log or a view has one of the secrets, or its
 // hash.
 func (f *fixture) wantNoSecrets(secrets ...authz.Secret) {

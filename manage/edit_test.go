@@ -162,6 +162,47 @@ func TestChangesAreCounted(t *testing.T) {
 	}
 }
 
+// TestEndsSayWho: the record of a user that was disabled, ended or deleted and that of a
+// revocation say by whom, as the audit log may not be writable then.
+func TestEndsSayWho(t *testing.T) {
+	for what, end := range map[string]func(f *fixture, a access.Actor, ref UserRef) error{
+		"disabled": func(f *fixture, a access.Actor, ref UserRef) error {
+			_, err := f.UpdateUser(f.ctx(), a, ref, UserPatch{Disabled: new(true)})
+			return err
+		},
+		"disabled and changed": func(f *fixture, a access.Actor, ref UserRef) error {
+			_, err := f.UpdateUser(f.ctx(), a, ref, UserPatch{Disabled: new(true), Scopes: &[]string{}})
+			return err
+		},
+		"all ended": func(f *fixture, a access.Actor, ref UserRef) error {
+			_, err := f.RevokeKeys(f.ctx(), a, Selection{User: ref.Name})
+			return err
+		},
+		"deleted": func(f *fixture, a access.Actor, ref UserRef) error { return f.DeleteUser(f.ctx(), a, ref) },
+	} {
+		f := newFixture(t)
+		f.user("ops", []string{access.ScopeAdmin})
+		f.user("bob", nil)
+		a := f.byKey("ops", scopes(access.ScopeAdmin))
+		f.wantCode(what, end(f, a, UserRef{Name: "bob", IfMatch: store.AnyVersion}), "")
+		if r := f.lastUser(); r.Name != "bob" || r.Ending == nil || r.Ending.By != "ops" || r.Ending.Via != a.Via() {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	f := newFixture(t)
+	f.user("bob", nil)
+	for _, disabled := range []bool{true, false} {
+		r, err := f.UpdateUser(f.ctx(), f.admin, UserRef{Name: "bob", IfMatch: store.AnyVersion}, UserPatch{Disabled: &disabled})
+		if f.wantCode("disabled", err, ""); (r.Ending != nil) != disabled {
+			t.Errorf("disabled %v: %+v", disabled, r.Ending)
+		}
+	}
+	r, err := f.RevokeToken(f.ctx(), f.admin, "j1")
+	if f.wantCode("revocation", err, ""); r.By != f.admin.Name() || r.Via != audit.ViaCLI {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestBulkRevocationSaysWho: the record of a key that was revoked with others says by
 // whom, as the audit log may not be writable then.
 func TestBulkRevocationSaysWho(t *testing.T) {

@@ -1,9 +1,11 @@
 package manage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -25,6 +27,7 @@ type fixture struct {
 	*testing.T
 	*Service
 	admin       access.Actor
+	dir         string // of the files
 	revocations *filestore.RevocationFile
 
 	mu   sync.Mutex
@@ -35,6 +38,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{T: t, time: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), admin: access.CLI("root", "host")}
 	dir := t.TempDir()
+	f.dir = dir
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
@@ -77,6 +81,22 @@ func (f *fixture) ctx() context.Context { return context.Background() }
 func (f *fixture) user(name string, scopes []string, paths ...string) store.UserRecord {
 	f.Helper()
 	r, err := f.CreateUser(f.ctx(), f.admin, UserInput{Name: name, Scopes: scopes, Paths: paths})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return r
+}
+
+// lastUser is the record on the last line of the users file, a deleted user's too.
+func (f *fixture) lastUser() *store.UserRecord {
+	f.Helper()
+	text, err := os.ReadFile(filepath.Join(f.dir, "users.jsonl"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	var d store.UserDecoder
+	r, err := d.Decode(lines[len(lines)-1])
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -84,15 +84,9 @@ func (s *Service) RevokeKey(ctx context.Context, a access.Actor, ref KeyRef) (st
 		if !r.Revoke(now) {
 			return false, nil
 		}
-		r.Ending = act(a, ref.Reason)
+		r.Ending = a.Act(ref.Reason)
 		return true, nil
 	})
-}
-
-// act is what a record keeps of what the actor did to it, so that it is known although
-// the audit log could not be written.
-func act(a access.Actor, reason string) *store.Act {
-	return &store.Act{By: a.Name(), Via: a.Via(), Reason: reason}
 }
 
 // DeleteKey ends the key and hides it.
@@ -102,7 +96,7 @@ func (s *Service) DeleteKey(ctx context.Context, a access.Actor, ref KeyRef) (st
 			return false, nil
 		}
 		if r.Ending == nil {
-			r.Ending = act(a, ref.Reason)
+			r.Ending = a.Act(ref.Reason)
 		}
 		return true, nil
 	})

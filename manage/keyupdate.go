@@ -103,7 +103,7 @@ func (s *Service) PauseKey(ctx context.Context, a access.Actor, ref KeyRef) (sto
 		if err := s.changeable(ctx, r, now); err != nil || r.Paused != nil {
 			return false, err
 		}
-		r.Paused, r.At = &store.Pause{Since: now, Act: *act(a, ref.Reason)}, now
+		r.Paused, r.At = &store.Pause{Since: now, Act: *a.Act(ref.Reason)}, now
 		return true, nil
 	})
 }

@@ -115,7 +115,7 @@ func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.
 	target := r.TokenID + r.SessionID + r.Subject
 	if err == nil {
 		err = s.editRevocations(ctx, a, func(tx store.Tx[store.Revocation]) error {
-			r.At, r.By = s.Now().UTC(), a.Creator()
+			r.At, r.By, r.Via = s.Now().UTC(), a.Name(), a.Via()
 			tx.Put(&r, a.Entry(audit.RevocationCreate, target, revocationChanges(&r)))
 			return nil
 		})

@@ -234,6 +234,13 @@ func putUser(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action,
 	if err == nil {
 		err = keepAdministrator(tx, before, after)
 	}
+	switch {
+	case action == audit.UserCreate:
+	case action.Ends(), after.Disabled && !before.Disabled:
+		after.Ending = a.Act("")
+	case before.Disabled && !after.Disabled:
+		after.Ending = nil
+	}
 	if err == nil {
 		tx.Put(after, a.Entry(action, after.Name, userChanges(before, after)))
 	}

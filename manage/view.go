@@ -50,14 +50,10 @@ func ViewKey(k *store.KeyRules, r *store.KeyRecord, now time.Time) KeyView {
 		Created: r.Created.UTC(), Expires: r.Expires.UTC(), Revoked: r.Revoked.UTC(), Deleted: r.Deleted.UTC(),
 		UserGone: k.Ended.Of(r.User, r.Created).UTC(),
 		Rotated:  r.Rotated.UTC(), NotBefore: r.NotBefore.UTC(), CIDRs: r.CIDRs,
-		Description: r.Description, Owner: r.Owner, CreatedBy: r.CreatedBy,
+		Description: r.Description, Owner: r.Owner, CreatedBy: r.CreatedBy, Ending: r.Ending.Shown(),
 	}
 	if r.Paused != nil {
-		v.Paused = &store.Pause{Since: r.Paused.Since.UTC(), Act: shownAct(&r.Paused.Act)}
-	}
-	if r.Ending != nil {
-		ending := shownAct(r.Ending)
-		v.Ending = &ending
+		v.Paused = &store.Pause{Since: r.Paused.Since.UTC(), Act: *r.Paused.Act.Shown()}
 	}
 	for _, p := range r.Unexpired(now) {
 		v.Previous = append(v.Previous, p.Until.UTC())
@@ -65,28 +61,24 @@ func ViewKey(k *store.KeyRules, r *store.KeyRecord, now time.Time) KeyView {
 	return v
 }
 
-// shownAct is an act without what this version does not know of it.
-func shownAct(a *store.Act) store.Act {
-	return store.Act{By: a.By, Via: a.Via, Reason: a.Reason}
-}
-
 // UserView is what is shown of a user: all but the password hash.
 type UserView struct {
-	Name        string    `json:"name"`
-	Disabled    bool      `json:"disabled"`
-	Unsupported bool      `json:"unsupported,omitempty"` // a newer version wrote the record
-	Service     bool      `json:"service,omitempty"`     // a program: it has keys, and never a password
-	MustChange  bool      `json:"must_change,omitempty"` // the password, at the next login
-	Scopes      []string  `json:"scopes"`
-	Paths       []string  `json:"paths"`
-	Created     time.Time `json:"created"`
-	Since       time.Time `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
+	Name        string     `json:"name"`
+	Disabled    bool       `json:"disabled"`
+	Unsupported bool       `json:"unsupported,omitempty"` // a newer version wrote the record
+	Service     bool       `json:"service,omitempty"`     // a program: it has keys, and never a password
+	MustChange  bool       `json:"must_change,omitempty"` // the password, at the next login
+	Scopes      []string   `json:"scopes"`
+	Paths       []string   `json:"paths"`
+	Created     time.Time  `json:"created"`
+	Since       time.Time  `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
+	Ending      *store.Act `json:"ending,omitempty"`     // by which it was disabled, or lost all it had
 }
 
 // ViewUser returns what is shown of the user.
 func ViewUser(r *store.UserRecord) UserView {
 	return UserView{
-		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(),
+		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(), Ending: r.Ending.Shown(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }

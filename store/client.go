@@ -47,6 +47,7 @@ type Client struct {
 	CreatedBy string    `json:"created_by,omitempty"` // the user who made it; "" if a command did
 	Rotated   time.Time `json:"rotated,omitzero"`     // when the secret was last replaced
 	Deleted   time.Time `json:"deleted,omitzero"`
+	Ending    *Act      `json:"ending,omitempty"` // by which it was disabled or deleted; nil: not known
 
 	// Gen is the generation of the client's tokens, as in UserRecord.
 	Gen int64 `json:"gen,omitempty"`
@@ -69,7 +70,7 @@ func (r *Client) Clone() Client {
 	}
 	c.RedirectURIs, c.Scopes = cloneTexts(r.RedirectURIs), cloneTexts(r.Scopes)
 	c.Grants = append([]oauth.Grant(nil), r.Grants...)
-	c.Previous = append([]PreviousSecret(nil), r.Previous...)
+	c.Previous, c.Ending = append([]PreviousSecret(nil), r.Previous...), r.Ending.clone()
 	return c
 }
 
@@ -122,11 +123,12 @@ var clientKind = recordline.Kind[Client]{
 		recordline.Text("created_by", func(r *Client) *string { return &r.CreatedBy }),
 		recordline.Time("rotated", func(r *Client) *time.Time { return &r.Rotated }),
 		recordline.Time("deleted", func(r *Client) *time.Time { return &r.Deleted }),
+		recordline.Value("ending", func(r *Client) **Act { return &r.Ending }, readOwnEnding),
 		recordline.Integer("gen", func(r *Client) *int64 { return &r.Gen }),
 		recordline.Time("at", func(r *Client) *time.Time { return &r.At }),
 		recordline.Integer("seq", func(r *Client) *int64 { return &r.Seq }),
 	},
-	Ends:     []string{"id", "disabled", "deleted", "gen", "at", "seq"},
+	Ends:     []string{"id", "disabled", "deleted", "ending", "gen", "at", "seq"},
 	Complete: completeClient,
 	About:    func(r *Client) bool { return ValidClientID(r.ID) },
 	Keep:     func(r *Client, unknown string, unsupported bool) { r.Unknown, r.Unsupported = unknown, unsupported },
@@ -197,6 +199,7 @@ type clientEnd struct {
 	ID       string    `json:"id"`
 	Disabled bool      `json:"disabled,omitempty"`
 	Deleted  time.Time `json:"deleted,omitzero"`
+	Ending   *Act      `json:"ending,omitempty"`
 	Gen      int64     `json:"gen,omitempty"`
 	At       time.Time `json:"at,omitzero"`
 	Seq      int64     `json:"seq,omitempty"`
@@ -205,7 +208,7 @@ type clientEnd struct {
 func (r *Client) encode() ([]byte, error) {
 	var v any = r
 	if r.Unsupported {
-		v = &clientEnd{r.ID, r.Disabled, r.Deleted, r.Gen, r.At, r.Seq}
+		v = &clientEnd{r.ID, r.Disabled, r.Deleted, r.Ending, r.Gen, r.At, r.Seq}
 	}
 	return recordline.Encode(v, r.Unknown)
 }

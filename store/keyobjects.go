@@ -84,6 +84,14 @@ const (
 	memberReason
 )
 
+// Shown returns the act without what this version does not know of it.
+func (a *Act) Shown() *Act {
+	if a == nil {
+		return nil
+	}
+	return &Act{By: a.By, Via: a.Via, Reason: a.Reason}
+}
+
 func actMember(name []byte) uint32 {
 	switch string(name) {
 	case "by":
@@ -128,6 +136,13 @@ func readEnding(s *jsonline.Scanner) (*Act, error) {
 	var a Act
 	err := readAct(s, actMember, &a, nil)
 	return &a, err
+}
+
+// readOwnEnding is readEnding into memory that the line does not share.
+func readOwnEnding(s *jsonline.Scanner, into **Act) error {
+	a, err := readEnding(s)
+	*into = a.clone()
+	return err
 }
 
 func readPause(s *jsonline.Scanner) (*Pause, error) {

@@ -79,8 +79,9 @@ type PreviousSecret struct {
 	Unknown string `json:"-"`
 }
 
-// Act has the actor that paused or ended a key, the way, and the reason. It is in the record, so
-// that it is known although the audit log could not be written.
+// Act has the actor that paused, disabled or ended what a record is about, the way, and
+// the reason. It is in the record, so that it is known although the audit log could not
+// be written.
 type Act struct {
 	By     string    `json:"by,omitempty"` // as audit.Entry.Actor
 	Via    audit.Via `json:"via,omitempty"`
@@ -133,12 +134,9 @@ func (r *KeyRecord) Clone() KeyRecord {
 	c.Paths, c.Must = cloneTexts(r.Paths), cloneTexts(r.Must)
 	c.CIDRs = slices.Clone(r.CIDRs)
 	if r.Paused != nil {
-		c.Paused = &Pause{r.Paused.Since, r.Paused.clone()}
+		c.Paused = &Pause{r.Paused.Since, *r.Paused.clone()}
 	}
-	if r.Ending != nil {
-		ending := r.Ending.clone()
-		c.Ending = &ending
-	}
+	c.Ending = r.Ending.clone()
 	c.Previous = append([]PreviousSecret(nil), r.Previous...)
 	if r.Scopes != nil {
 		scopes := append([]string{}, cloneTexts(*r.Scopes)...)
@@ -147,8 +145,11 @@ func (r *KeyRecord) Clone() KeyRecord {
 	return c
 }
 
-func (a *Act) clone() Act {
-	return Act{strings.Clone(a.By), audit.Via(strings.Clone(string(a.Via))), strings.Clone(a.Reason), strings.Clone(a.Unknown)}
+func (a *Act) clone() *Act {
+	if a == nil {
+		return nil
+	}
+	return &Act{strings.Clone(a.By), audit.Via(strings.Clone(string(a.Via))), strings.Clone(a.Reason), strings.Clone(a.Unknown)}
 }
 
 func cloneTexts(texts []string) []string {

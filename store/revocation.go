@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"keyward/chars"
+	"keyward/store/audit"
 	"keyward/store/jsonline"
 	"keyward/store/recordline"
 )
@@ -25,7 +26,8 @@ type Revocation struct {
 	Until time.Time `json:"until,omitzero"`
 
 	At     time.Time `json:"at"`
-	By     string    `json:"by,omitempty"`     // the user who revoked; "" if a command did
+	By     string    `json:"by,omitempty"` // as in Act
+	Via    audit.Via `json:"via,omitempty"`
 	Reason string    `json:"reason,omitempty"` // in that user's words
 
 	// Seq and Unknown are as in KeyRecord.
@@ -110,6 +112,7 @@ var revocationKind = recordline.Kind[Revocation]{
 		recordline.Time("until", func(r *Revocation) *time.Time { return &r.Until }),
 		recordline.Time("at", func(r *Revocation) *time.Time { return &r.At }),
 		recordline.Text("by", func(r *Revocation) *string { return &r.By }),
+		recordline.Text("via", func(r *Revocation) *string { return (*string)(&r.Via) }),
 		recordline.Text("reason", func(r *Revocation) *string { return &r.Reason }),
 		recordline.Integer("seq", func(r *Revocation) *int64 { return &r.Seq }),
 	},

@@ -41,6 +41,7 @@ type UserRecord struct {
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by,omitempty"` // the user who made it; "" if a command did
 	Deleted   time.Time `json:"deleted,omitzero"`
+	Ending    *Act      `json:"ending,omitempty"` // by which it was disabled, deleted, or lost all it had; nil: not known
 
 	// ValidSince is when all that the name had was ended, by deleting an earlier user
 	// of that name or by [UserRecord.EndAll]: keys made, sessions begun and tokens
@@ -86,7 +87,7 @@ func (r *UserRecord) Clone() UserRecord {
 	for _, text := range []*string{&c.Name, &c.Password, &c.OIDCIssuer, &c.OIDCSubject, &c.CreatedBy, &c.Unknown} {
 		*text = strings.Clone(*text)
 	}
-	c.Paths, c.Scopes = cloneTexts(r.Paths), cloneTexts(r.Scopes)
+	c.Paths, c.Scopes, c.Ending = cloneTexts(r.Paths), cloneTexts(r.Scopes), r.Ending.clone()
 	return c
 }
 
@@ -177,13 +178,14 @@ var userKind = recordline.Kind[UserRecord]{
 		recordline.Time("created", func(r *UserRecord) *time.Time { return &r.Created }),
 		recordline.Text("created_by", func(r *UserRecord) *string { return &r.CreatedBy }),
 		recordline.Time("deleted", func(r *UserRecord) *time.Time { return &r.Deleted }),
+		recordline.Value("ending", func(r *UserRecord) **Act { return &r.Ending }, readOwnEnding),
 		recordline.Time("valid_since", func(r *UserRecord) *time.Time { return &r.ValidSince }),
 		recordline.Time("sessions_since", func(r *UserRecord) *time.Time { return &r.SessionsSince }),
 		recordline.Integer("gen", func(r *UserRecord) *int64 { return &r.Gen }),
 		recordline.Time("at", func(r *UserRecord) *time.Time { return &r.At }),
 		recordline.Integer("seq", func(r *UserRecord) *int64 { return &r.Seq }),
 	},
-	Ends:     []string{"name", "disabled", "deleted", "valid_since", "sessions_since", "gen", "at", "seq"},
+	Ends:     []string{"name", "disabled", "deleted", "ending", "valid_since", "sessions_since", "gen", "at", "seq"},
 	Complete: completeUser,
 	About: func(r *UserRecord) bool {
 		if !passwordhash.Valid(r.Password) {
@@ -224,6 +226,7 @@ type userEnd struct {
 	Name          string    `json:"name"`
 	Disabled      bool      `json:"disabled,omitempty"`
 	Deleted       time.Time `json:"deleted,omitzero"`
+	Ending        *Act      `json:"ending,omitempty"`
 	ValidSince    time.Time `json:"valid_since,omitzero"`
 	SessionsSince time.Time `json:"sessions_since,omitzero"`
 	Gen           int64     `json:"gen,omitempty"`
@@ -234,7 +237,7 @@ type userEnd struct {
 func (r *UserRecord) encode() ([]byte, error) {
 	var v any = r
 	if r.Unsupported {
-		v = &userEnd{r.Name, r.Disabled, r.Deleted, r.ValidSince, r.SessionsSince, r.Gen, r.At, r.Seq}
+		v = &userEnd{r.Name, r.Disabled, r.Deleted, r.Ending, r.ValidSince, r.SessionsSince, r.Gen, r.At, r.Seq}
 	}
 	return recordline.Encode(v, r.Unknown)
 }

@@ -174,8 +174,8 @@ func (in *installation) plain(text string) string {
 		{`cli:[^\s"]+@[^\s"]+|\broot\b`, "ACTOR"},
 		{`"via":"(cli|api)"`, `"via":"VIA"`},
 		{`\b(cli|api)\b`, "VIA"},
-		{`,"(created_by":"ACTOR"|last_use":"TIME"|by":"ACTOR"(}\n))`, "$2"}, // of the administrator's key, which only a server sees
-		{`(?m)^keyward: note: keys.prefixes .*\n`, ""},                      // a server refuses what it would not recognize
+		{`,"(created_by":"ACTOR"|last_use":"TIME")`, ""}, // of the administrator's key, which only a server sees
+		{`(?m)^keyward: note: keys.prefixes .*\n`, ""},   // a server refuses what it would not recognize
 		{`(?m)^ *created by +ACTOR\n`, ""},
 		{`\d{4}-\d\d-\d\d\b`, "DAY"},
 		{` +`, " "},

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"keyward/manage/denials"
+	"keyward/store"
 	"keyward/store/audit"
 )
 
@@ -17,6 +18,12 @@ func (a Actor) Entry(action audit.Action, record string, changes []audit.Change)
 		Actor: a.name, ActorKey: a.key, Action: action, Record: record, Via: a.via, Address: a.address,
 		RequestID: a.requestID, Operation: a.operation, Outcome: audit.Done, Changes: changes,
 	}
+}
+
+// Act returns what a record keeps of what the actor did to it, with the reason that the
+// actor gave.
+func (a Actor) Act(reason string) *store.Act {
+	return &store.Act{By: a.name, Via: a.via, Reason: reason}
 }
 
 // Refused returns the audit entry of what the actor was refused. The record is as the

@@ -8,6 +8,7 @@ import (
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/store"
+	"keyward/store/audit"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -25,8 +26,9 @@ type TokensBody struct {
 // RevocationBody is a revocation in a response.
 type RevocationBody struct {
 	TokensBody
-	At time.Time `json:"at"`
-	By string    `json:"by,omitempty" doc:"The user who revoked; not there if a command did."`
+	At  time.Time `json:"at"`
+	By  string    `json:"by,omitempty" doc:"Who revoked, as in the audit log."`
+	Via audit.Via `json:"via,omitempty"`
 }
 
 // registerRevocations adds the revocations of tokens.
@@ -42,7 +44,7 @@ func (a *api) registerRevocations(h huma.API) {
 				return nil, err
 			}
 			if len(made) > 0 { // by an earlier attempt of the request
-				return &struct{ Body RevocationBody }{RevocationBody{in.Body, made[0].Time, made[0].Actor}}, nil
+				return &struct{ Body RevocationBody }{RevocationBody{in.Body, made[0].Time, made[0].Actor, made[0].Via}}, nil
 			}
 			r, err := a.Service().Revoke(ctx, who, which)
 			return &struct{ Body RevocationBody }{viewRevocation(&r)}, err
@@ -64,5 +66,5 @@ func (a *api) registerRevocations(h huma.API) {
 }
 
 func viewRevocation(r *store.Revocation) RevocationBody {
-	return RevocationBody{TokensBody{r.TokenID, r.SessionID, r.Subject, r.IssuedBefore.UTC(), r.Until.UTC(), r.Reason}, r.At.UTC(), r.By}
+	return RevocationBody{TokensBody{r.TokenID, r.SessionID, r.Subject, r.IssuedBefore.UTC(), r.Until.UTC(), r.Reason}, r.At.UTC(), r.By, r.Via}
 }

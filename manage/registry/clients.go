@@ -128,8 +128,10 @@ func (cs *Clients) UpdateClient(ctx context.Context, a access.Actor, ref ClientR
 			}
 		}
 		if patch.Disabled != nil && *patch.Disabled != r.Disabled {
-			if r.Disabled = *patch.Disabled; r.Disabled {
+			r.Disabled, r.Ending = *patch.Disabled, nil
+			if r.Disabled {
 				r.EndTokens()
+				r.Ending = a.Act("")
 			}
 		}
 		r.At = now
@@ -176,6 +178,7 @@ func (cs *Clients) DeleteClient(ctx context.Context, a access.Actor, ref ClientR
 	c := cs.records.byAdmin(a, audit.ClientDelete, ref.ID, ref.IfMatch)
 	_, err := changeRecord(ctx, &cs.records, a, c, func(r *store.Client, now time.Time) error {
 		r.Delete(now)
+		r.Ending = a.Act("")
 		return nil
 	})
 	return err
@@ -261,6 +264,7 @@ type ClientView struct {
 	Rotated      time.Time     `json:"rotated,omitzero"`
 	Previous     []time.Time   `json:"previous_until,omitempty"` // ends of graces
 	Unsupported  bool          `json:"unsupported,omitempty"`    // a newer version wrote the record
+	Ending       *store.Act    `json:"ending,omitempty"`         // by which it was disabled
 }
 
 // ViewClient returns what is shown of the client.
@@ -269,6 +273,7 @@ func ViewClient(r *store.Client, now time.Time) ClientView {
 		ID: r.ID, Name: r.Name, RedirectURIs: append([]string{}, r.RedirectURIs...), Scopes: append([]string{}, r.Scopes...),
 		Grants: append([]oauth.Grant{}, r.Grants...), Public: r.Public, Disabled: r.Disabled || r.Unsupported,
 		Created: r.Created.UTC(), CreatedBy: r.CreatedBy, Rotated: r.Rotated.UTC(), Unsupported: r.Unsupported,
+		Ending: r.Ending.Shown(),
 	}
 	for _, p := range store.Unexpired(r.Previous, now) {
 		v.Previous = append(v.Previous, p.Until.UTC())
