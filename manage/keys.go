@@ -127,7 +127,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 				return err
 			}
 			if !action.Ends() {
-				if err := s.mayHandOut(ctx, a, &after); err != nil {
+				if err := s.mayChange(ctx, a, &before, &after); err != nil {
 					return err
 				}
 			}

@@ -21,8 +21,8 @@ type KeyPatch struct {
 	CIDRs                                   *[]netip.Prefix
 }
 
-// UpdateKey changes a key. It needs what creating the result would need. A key that has
-// ended is [Ended].
+// UpdateKey changes a key. It needs what creating the key as it is, and the result,
+// would need. A key that has ended is [Ended].
 func (s *Service) UpdateKey(ctx context.Context, a access.Actor, ref KeyRef, patch KeyPatch) (store.KeyRecord, error) {
 	if err := s.checkPatch(&patch); err != nil {
 		return store.KeyRecord{}, s.finish(ctx, a, audit.KeyUpdate, ref.ID, 0, err)

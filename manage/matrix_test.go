@@ -39,7 +39,8 @@ revoke own key                | +        +        +        f        f        +  
 revoke another's own          | n        n        n        f        f        n        n        f        f        f        f        f        f
 revoke key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
 revoke key of an admin        | +        +        +        f        f        f        f        f        f        f        f        f        f
-narrow key of another         | +        +        +        f        f        f        f        f        f        f        f        f        f
+narrow key of another         | +        +        b        f        f        f        f        f        f        f        f        f        f
+widen key within bounds       | +        +        +        f        f        f        f        f        f        f        f        f        f
 widen key of another          | +        +        b        f        f        f        f        f        f        f        f        f        f
 pause key of another          | +        +        +        f        f        f        f        f        f        f        f        f        f
 resume key of another         | +        +        b        f        f        f        f        f        f        f        f        f        f
@@ -54,6 +55,8 @@ create managing user          | +        +        f        b        f        f  
 disable user                  | +        +        f        +        f        f        f        f        f        f        f        f        f
 enable user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
 widen user                    | +        +        f        b        f        f        f        f        f        f        f        f        f
+narrow user                   | +        +        f        b        f        f        f        f        f        f        f        f        f
+widen user within bounds      | +        +        f        +        f        f        f        f        f        f        f        f        f
 disable an admin              | +        +        f        f        f        f        f        f        f        f        f        f        f
 revoke all of a user          | +        +        +        f        f        f        f        f        f        f        f        f        f
 revoke all of an admin        | +        +        f        f        f        f        f        f        f        f        f        f        f
@@ -237,6 +240,10 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 		list := scopes("read")
 		return f.tryUpdate(a, key, KeyPatch{Scopes: &list, Paths: scopes("/api/v1")})
 	},
+	"widen key within bounds": func(f *fixture, a access.Actor) error {
+		key := f.key(store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1/a"}})
+		return f.tryUpdate(a, key, KeyPatch{Paths: scopes("/api/v1")})
+	},
 	"widen key of another": func(f *fixture, a access.Actor) error {
 		key := f.key(store.KeyParams{User: "other", Scopes: scopes("read"), Paths: []string{"/api/v1"}})
 		return f.tryUpdate(a, key, KeyPatch{Paths: scopes("/api")})
@@ -293,6 +300,13 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 	"enable user":  func(f *fixture, a access.Actor) error { return f.tryPatch(a, "other", UserPatch{Disabled: new(false)}) },
 	"widen user": func(f *fixture, a access.Actor) error {
 		return f.tryPatch(a, "other", UserPatch{Scopes: scopes("read", "write")})
+	},
+	"narrow user": func(f *fixture, a access.Actor) error {
+		return f.tryPatch(a, "other", UserPatch{Scopes: scopes("read"), Paths: scopes("/api/v1")})
+	},
+	"widen user within bounds": func(f *fixture, a access.Actor) error {
+		f.user("bounded", nil, "/api/v1/a")
+		return f.tryPatch(a, "bounded", UserPatch{Scopes: scopes("read"), Paths: scopes("/api/v1")})
 	},
 	"disable an admin": func(f *fixture, a access.Actor) error { return f.tryPatch(a, "root2", UserPatch{Disabled: new(true)}) },
 	"revoke all of a user": func(f *fixture, a access.Actor) error {

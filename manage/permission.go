@@ -65,6 +65,18 @@ func (s *Service) mayHandOut(ctx context.Context, a access.Actor, r *store.KeyRe
 	return s.managesForUser(r)
 }
 
+// mayChange refuses an actor who may not hand out the key as it is, or as it would be.
+// A narrower key is not enough: an actor who narrows the key of another and rotates it
+// has the secret when the key is widened again.
+func (s *Service) mayChange(ctx context.Context, a access.Actor, before, after *store.KeyRecord) error {
+	if !a.Unbounded() {
+		if err := s.mayHandOut(ctx, a, before); err != nil {
+			return err
+		}
+	}
+	return s.mayHandOut(ctx, a, after)
+}
+
 // reauthenticateAfter is how long after its login a session may be shown secrets of
 // others, or set them: a browser that was left alone must not give away access that
 // lasts.
@@ -88,8 +100,8 @@ func mayChangeUsers(a access.Actor) error {
 	return fault.Refuse(fault.Forbidden, "users need the scope %s", access.ScopeUsers)
 }
 
-// mayChangeUser refuses an actor who would make a user able to do more than the actor
-// itself, or who would change one that may manage.
+// mayChangeUser refuses an actor who would change a user that may do more than the actor
+// itself, or make one able to, or who would change one that may manage.
 func mayChangeUser(a access.Actor, action audit.Action, before, after *store.UserRecord) error {
 	if a.Unbounded() {
 		return nil
@@ -99,6 +111,13 @@ func mayChangeUser(a access.Actor, action audit.Action, before, after *store.Use
 	}
 	if action.Ends() {
 		return nil
+	}
+	// A narrower user is not enough: the password that one sets by a link stays when the
+	// user is widened again.
+	if action != audit.UserCreate {
+		if err := mayGrant(a, before); err != nil {
+			return err
+		}
 	}
 	return mayGrant(a, after)
 }
