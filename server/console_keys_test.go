@@ -32,6 +32,8 @@ func TestUpdateKey(t *testing.T) {
 		{`{"cidrs": ["192.0.2.1/24"]}`, 422, "cidrs", []any{"192.0.2.0/24"}},
 		{`{"not_before": "2020-01-01T00:00:00Z"}`, 200, "not_before", "2020-01-01T00:00:00Z"},
 		{`{"name": ""}`, 422, "name", "y"},
+		{`{"name": null}`, 422, "name", "y"},
+		{`{"expires": ""}`, 422, "expires", nil},
 		{`{"rate": "fast"}`, 422, "rate", nil},
 		{`{"expires": "2020-01-01T00:00:00Z"}`, 422, "expires", nil},
 		{`{"scopes": ["keyward:owner"]}`, 422, "scopes", nil},

@@ -197,6 +197,9 @@ func TestManagementDenials(t *testing.T) {
 		{"an override of the method", c.admin, "GET", "/keys/" + plain.body["id"].(string) + "?_method=DELETE", "", 422, "invalid"},
 		{"a user that is there", c.admin, "POST", "/users", `{"name": "alice"}`, 409, "conflict"},
 		{"a reserved name", c.admin, "POST", "/users", `{"name": "k_000000000000"}`, 422, "invalid"},
+		{"neither enabled nor disabled", c.admin, "PATCH", "/users/alice", `{"disabled": null}`, 422, "invalid"},
+		{"a password that may stay, or not", c.admin, "PATCH", "/users/alice", `{"must_change": null}`, 422, "invalid"},
+		{"a program, or not", c.admin, "PATCH", "/users/alice", `{"service": null}`, 422, "invalid"},
 		{"the last administrator", c.admin, "PATCH", "/users/root", `{"disabled": true}`, 409, "conflict"},
 	} {
 		got := c.call(test.key, test.method, test.path, test.body)

@@ -47,23 +47,24 @@ type ClientPatch struct {
 	ClientID
 	IfMatch
 	Body struct {
-		Name         *string            `json:"name,omitempty" minLength:"1" maxLength:"255"`
-		RedirectURIs optional[[]string] `json:"redirect_uris,omitempty" doc:"null: none."`
-		Scopes       optional[[]string] `json:"scopes,omitempty" doc:"null: none."`
-		Grants       *[]oauth.Grant     `json:"grants,omitempty" minItems:"1" maxItems:"3" enum:"authorization_code,refresh_token,client_credentials"`
-		Disabled     *bool              `json:"disabled,omitempty" doc:"A disabled client gets no tokens, and those that it has end."`
+		Name         changed[string]        `json:"name,omitempty" minLength:"1" maxLength:"255"`
+		RedirectURIs optional[[]string]     `json:"redirect_uris,omitempty" doc:"null: none."`
+		Scopes       optional[[]string]     `json:"scopes,omitempty" doc:"null: none."`
+		Grants       changed[[]oauth.Grant] `json:"grants,omitempty" minItems:"1" maxItems:"3" enum:"authorization_code,refresh_token,client_credentials"`
+		Disabled     changed[bool]          `json:"disabled,omitempty" doc:"A disabled client gets no tokens, and those that it has end."`
 	}
 }
 
-func (p *ClientPatch) patch() registry.ClientPatch {
-	patch := registry.ClientPatch{Name: p.Body.Name, Grants: p.Body.Grants, Disabled: p.Body.Disabled}
+func (p *ClientPatch) patch() (registry.ClientPatch, error) {
+	b := &p.Body
+	patch := registry.ClientPatch{Name: b.Name.value, Grants: b.Grants.value, Disabled: b.Disabled.value}
 	if p.Body.RedirectURIs.sent {
 		patch.RedirectURIs = &p.Body.RedirectURIs.value
 	}
 	if p.Body.Scopes.sent {
 		patch.Scopes = &p.Body.Scopes.value
 	}
-	return patch
+	return patch, cannotRemove(map[string]member{"name": b.Name, "grants": b.Grants, "disabled": b.Disabled})
 }
 
 // registerClients adds what is done to OAuth clients.
@@ -92,7 +93,11 @@ func (a *api) registerClients(h huma.API) {
 		})
 	add(h, operation{id: "update-client", method: http.MethodPatch, path: "/clients/{id}", summary: "Change an OAuth client", tag: "Clients", errors: []int{http.StatusConflict}},
 		func(ctx context.Context, who access.Actor, in *ClientPatch) (*clientOutput, error) {
-			r, err := a.Service().UpdateClient(ctx, who, registry.ClientRef{ID: in.ID, IfMatch: in.version()}, in.patch())
+			patch, err := in.patch()
+			if err != nil {
+				return nil, err
+			}
+			r, err := a.Service().UpdateClient(ctx, who, registry.ClientRef{ID: in.ID, IfMatch: in.version()}, patch)
 			return a.clientOutput(&r, authz.Secret{}, err)
 		})
 	add(h, operation{id: "rotate-client", method: http.MethodPost, path: "/clients/{id}/rotate", summary: "Give an OAuth client a new secret", tag: "Clients"},

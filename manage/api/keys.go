@@ -35,7 +35,7 @@ type KeySettings struct {
 	Scopes  *[]string `json:"scopes,omitempty" maxItems:"100" doc:"Without them the key has its user's; an empty list is none."`
 	Paths   []string  `json:"paths,omitempty" maxItems:"100" doc:"Where the key may go: /a with all below it, =/a alone. Without them: anywhere."`
 	Prefix  *string   `json:"prefix,omitempty" maxLength:"32"`
-	Expires string    `json:"expires,omitempty" maxLength:"40" doc:"After a time such as 90d, or at one of RFC 3339."`
+	Expires string    `json:"expires,omitempty" minLength:"1" maxLength:"40" doc:"After a time such as 90d, or at one of RFC 3339."`
 	Rate    string    `json:"rate,omitempty" maxLength:"32" doc:"As 1000/h."`
 
 	Description string    `json:"description,omitempty" maxLength:"1024"`

@@ -21,11 +21,11 @@ type KeyPatch struct {
 	KeyID
 	IfMatch
 	Body struct {
-		Name        *string             `json:"name,omitempty" minLength:"1" maxLength:"255"`
+		Name        changed[string]     `json:"name,omitempty" minLength:"1" maxLength:"255"`
 		Project     optional[string]    `json:"project,omitempty"`
 		Scopes      optional[*[]string] `json:"scopes,omitempty" doc:"null: its user's; an empty list is none."`
 		Paths       optional[[]string]  `json:"paths,omitempty" doc:"null: anywhere; an empty list is refused."`
-		Expires     optional[string]    `json:"expires,omitempty" doc:"null: never."`
+		Expires     optional[string]    `json:"expires,omitempty" minLength:"1" doc:"null: never."`
 		Rate        optional[string]    `json:"rate,omitempty" doc:"null: that of its kind."`
 		Description optional[string]    `json:"description,omitempty"`
 		Owner       optional[string]    `json:"owner,omitempty"`
@@ -85,7 +85,10 @@ func (a *api) registerKeyChanges(h huma.API) {
 // patch reads what the body gives.
 func (in *KeyPatch) patch(now time.Time) (p manage.KeyPatch, err error) {
 	b := &in.Body
-	p.Name = b.Name
+	if err := cannotRemove(map[string]member{"name": b.Name}); err != nil {
+		return p, err
+	}
+	p.Name = b.Name.value
 	for to, from := range map[**string]*optional[string]{
 		&p.Project: &b.Project, &p.Rate: &b.Rate, &p.Description: &b.Description, &p.Owner: &b.Owner,
 	} {

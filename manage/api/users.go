@@ -59,7 +59,11 @@ func (a *api) registerUsers(h huma.API) {
 		})
 	add(h, operation{id: "update-user", method: http.MethodPatch, path: "/users/{name}", summary: "Change a user", tag: "Users", errors: []int{http.StatusConflict}},
 		func(ctx context.Context, who access.Actor, in *UserPatch) (*userOutput, error) {
-			r, err := a.Service().UpdateUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, in.patch())
+			patch, err := in.patch()
+			if err != nil {
+				return nil, err
+			}
+			r, err := a.Service().UpdateUser(ctx, who, manage.UserRef{Name: in.Name, IfMatch: in.version()}, patch)
 			return asUserOutput(&r, err)
 		})
 	a.registerUserEnds(h)
@@ -167,22 +171,23 @@ type UserPatch struct {
 	Body struct {
 		Scopes   optional[[]string] `json:"scopes,omitempty" maxItems:"100" doc:"null: none."`
 		Paths    optional[[]string] `json:"paths,omitempty" doc:"null: anywhere."`
-		Disabled *bool              `json:"disabled,omitempty"`
+		Disabled changed[bool]      `json:"disabled,omitempty"`
 
-		MustChange *bool `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
-		Service    *bool `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
+		MustChange changed[bool] `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
+		Service    changed[bool] `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
 	}
 }
 
-func (p *UserPatch) patch() manage.UserPatch {
-	patch := manage.UserPatch{Disabled: p.Body.Disabled, MustChange: p.Body.MustChange, Service: p.Body.Service}
+func (p *UserPatch) patch() (manage.UserPatch, error) {
+	b := &p.Body
+	patch := manage.UserPatch{Disabled: b.Disabled.value, MustChange: b.MustChange.value, Service: b.Service.value}
 	if p.Body.Scopes.sent {
 		patch.Scopes = &p.Body.Scopes.value
 	}
 	if p.Body.Paths.sent {
 		patch.Paths = &p.Body.Paths.value
 	}
-	return patch
+	return patch, cannotRemove(map[string]member{"disabled": b.Disabled, "must_change": b.MustChange, "service": b.Service})
 }
 
 func viewUser(r *store.UserRecord) UserBody {
