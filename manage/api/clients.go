@@ -6,6 +6,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/mergepatch"
 	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/oauth"
@@ -47,24 +48,24 @@ type ClientPatch struct {
 	ClientID
 	IfMatch
 	Body struct {
-		Name         changed[string]        `json:"name,omitempty" minLength:"1" maxLength:"255"`
-		RedirectURIs optional[[]string]     `json:"redirect_uris,omitempty" doc:"null: none."`
-		Scopes       optional[[]string]     `json:"scopes,omitempty" doc:"null: none."`
-		Grants       changed[[]oauth.Grant] `json:"grants,omitempty" minItems:"1" maxItems:"3" enum:"authorization_code,refresh_token,client_credentials"`
-		Disabled     changed[bool]          `json:"disabled,omitempty" doc:"A disabled client gets no tokens, and those that it has end."`
+		Name         mergepatch.Kept[string]        `json:"name,omitempty" minLength:"1" maxLength:"255"`
+		RedirectURIs mergepatch.Removable[[]string] `json:"redirect_uris,omitempty" doc:"null: none."`
+		Scopes       mergepatch.Removable[[]string] `json:"scopes,omitempty" doc:"null: none."`
+		Grants       mergepatch.Kept[[]oauth.Grant] `json:"grants,omitempty" minItems:"1" maxItems:"3" enum:"authorization_code,refresh_token,client_credentials"`
+		Disabled     mergepatch.Kept[bool]          `json:"disabled,omitempty" doc:"A disabled client gets no tokens, and those that it has end."`
 	}
 }
 
 func (p *ClientPatch) patch() (registry.ClientPatch, error) {
 	b := &p.Body
-	patch := registry.ClientPatch{Name: b.Name.value, Grants: b.Grants.value, Disabled: b.Disabled.value}
-	if p.Body.RedirectURIs.sent {
-		patch.RedirectURIs = &p.Body.RedirectURIs.value
+	patch := registry.ClientPatch{Name: b.Name.Value, Grants: b.Grants.Value, Disabled: b.Disabled.Value}
+	if p.Body.RedirectURIs.Sent {
+		patch.RedirectURIs = &p.Body.RedirectURIs.Value
 	}
-	if p.Body.Scopes.sent {
-		patch.Scopes = &p.Body.Scopes.value
+	if p.Body.Scopes.Sent {
+		patch.Scopes = &p.Body.Scopes.Value
 	}
-	return patch, cannotRemove(map[string]member{"name": b.Name, "grants": b.Grants, "disabled": b.Disabled})
+	return patch, cannotRemove(map[string]mergepatch.Member{"name": b.Name, "grants": b.Grants, "disabled": b.Disabled})
 }
 
 // registerClients adds what is done to OAuth clients.

@@ -10,6 +10,7 @@ import (
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/mergepatch"
 	"keyward/manage/problem"
 	"keyward/store"
 
@@ -21,16 +22,16 @@ type KeyPatch struct {
 	KeyID
 	IfMatch
 	Body struct {
-		Name        changed[string]     `json:"name,omitempty" minLength:"1" maxLength:"255"`
-		Project     optional[string]    `json:"project,omitempty"`
-		Scopes      optional[*[]string] `json:"scopes,omitempty" doc:"null: its user's; an empty list is none."`
-		Paths       optional[[]string]  `json:"paths,omitempty" doc:"null: anywhere; an empty list is refused."`
-		Expires     optional[string]    `json:"expires,omitempty" minLength:"1" doc:"null: never."`
-		Rate        optional[string]    `json:"rate,omitempty" doc:"null: that of its kind."`
-		Description optional[string]    `json:"description,omitempty"`
-		Owner       optional[string]    `json:"owner,omitempty"`
-		NotBefore   optional[time.Time] `json:"not_before,omitempty" doc:"null: at once."`
-		CIDRs       optional[[]string]  `json:"cidrs,omitempty" doc:"null: from any address."`
+		Name        mergepatch.Kept[string]         `json:"name,omitempty" minLength:"1" maxLength:"255"`
+		Project     mergepatch.Removable[string]    `json:"project,omitempty"`
+		Scopes      mergepatch.Removable[*[]string] `json:"scopes,omitempty" doc:"null: its user's; an empty list is none."`
+		Paths       mergepatch.Removable[[]string]  `json:"paths,omitempty" doc:"null: anywhere; an empty list is refused."`
+		Expires     mergepatch.Removable[string]    `json:"expires,omitempty" minLength:"1" doc:"null: never."`
+		Rate        mergepatch.Removable[string]    `json:"rate,omitempty" doc:"null: that of its kind."`
+		Description mergepatch.Removable[string]    `json:"description,omitempty"`
+		Owner       mergepatch.Removable[string]    `json:"owner,omitempty"`
+		NotBefore   mergepatch.Removable[time.Time] `json:"not_before,omitempty" doc:"null: at once."`
+		CIDRs       mergepatch.Removable[[]string]  `json:"cidrs,omitempty" doc:"null: from any address."`
 	}
 }
 
@@ -85,38 +86,38 @@ func (a *api) registerKeyChanges(h huma.API) {
 // patch reads what the body gives.
 func (in *KeyPatch) patch(now time.Time) (p manage.KeyPatch, err error) {
 	b := &in.Body
-	if err := cannotRemove(map[string]member{"name": b.Name}); err != nil {
+	if err := cannotRemove(map[string]mergepatch.Member{"name": b.Name}); err != nil {
 		return p, err
 	}
-	p.Name = b.Name.value
-	for to, from := range map[**string]*optional[string]{
+	p.Name = b.Name.Value
+	for to, from := range map[**string]*mergepatch.Removable[string]{
 		&p.Project: &b.Project, &p.Rate: &b.Rate, &p.Description: &b.Description, &p.Owner: &b.Owner,
 	} {
-		if from.sent {
-			*to = &from.value
+		if from.Sent {
+			*to = &from.Value
 		}
 	}
-	if b.Scopes.sent {
-		p.Scopes = &b.Scopes.value
+	if b.Scopes.Sent {
+		p.Scopes = &b.Scopes.Value
 	}
-	if b.NotBefore.sent {
-		p.NotBefore = &b.NotBefore.value
+	if b.NotBefore.Sent {
+		p.NotBefore = &b.NotBefore.Value
 	}
-	if b.Paths.sent {
-		if b.Paths.value != nil && len(b.Paths.value) == 0 {
+	if b.Paths.Sent {
+		if b.Paths.Value != nil && len(b.Paths.Value) == 0 {
 			return p, invalid("/paths", "is empty, which would be anywhere: null says so")
 		}
-		p.Paths = &b.Paths.value
+		p.Paths = &b.Paths.Value
 	}
-	if b.Expires.sent {
-		expires, err := expiry(b.Expires.value, now)
+	if b.Expires.Sent {
+		expires, err := expiry(b.Expires.Value, now)
 		if err != nil {
 			return p, err
 		}
 		p.Expires = &expires
 	}
-	if b.CIDRs.sent {
-		networks, err := parseNetworks(b.CIDRs.value)
+	if b.CIDRs.Sent {
+		networks, err := parseNetworks(b.CIDRs.Value)
 		if err != nil {
 			return p, err
 		}
@@ -136,6 +137,14 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 		networks = append(networks, network)
 	}
 	return networks, nil
+}
+
+// cannotRemove returns the problem of a member that is null and must not be.
+func cannotRemove(members map[string]mergepatch.Member) error {
+	if name := mergepatch.Removed(members); name != "" {
+		return invalid("/"+name, "cannot be removed")
+	}
+	return nil
 }
 
 // invalid is the problem of one member.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"keyward/manage/access"
+	"keyward/manage/mergepatch"
 	"keyward/manage/registry"
 	"keyward/store"
 
@@ -40,18 +41,18 @@ type ProjectPatch struct {
 	ProjectName
 	IfMatch
 	Body struct {
-		Description optional[string]   `json:"description,omitempty"`
-		Members     optional[[]string] `json:"members,omitempty" doc:"All members, in place of those before; null: none."`
+		Description mergepatch.Removable[string]   `json:"description,omitempty"`
+		Members     mergepatch.Removable[[]string] `json:"members,omitempty" doc:"All members, in place of those before; null: none."`
 	}
 }
 
 func (p *ProjectPatch) patch() registry.ProjectPatch {
 	var patch registry.ProjectPatch
-	if p.Body.Description.sent {
-		patch.Description = &p.Body.Description.value
+	if p.Body.Description.Sent {
+		patch.Description = &p.Body.Description.Value
 	}
-	if p.Body.Members.sent {
-		patch.Members = &p.Body.Members.value
+	if p.Body.Members.Sent {
+		patch.Members = &p.Body.Members.Value
 	}
 	return patch
 }

@@ -11,6 +11,7 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/mergepatch"
 	"keyward/manage/state"
 	"keyward/store"
 	"keyward/store/audit"
@@ -169,25 +170,25 @@ type UserPatch struct {
 	UserName
 	IfMatch
 	Body struct {
-		Scopes   optional[[]string] `json:"scopes,omitempty" maxItems:"100" doc:"null: none."`
-		Paths    optional[[]string] `json:"paths,omitempty" doc:"null: anywhere."`
-		Disabled changed[bool]      `json:"disabled,omitempty"`
+		Scopes   mergepatch.Removable[[]string] `json:"scopes,omitempty" maxItems:"100" doc:"null: none."`
+		Paths    mergepatch.Removable[[]string] `json:"paths,omitempty" doc:"null: anywhere."`
+		Disabled mergepatch.Kept[bool]          `json:"disabled,omitempty"`
 
-		MustChange changed[bool] `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
-		Service    changed[bool] `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
+		MustChange mergepatch.Kept[bool] `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
+		Service    mergepatch.Kept[bool] `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
 	}
 }
 
 func (p *UserPatch) patch() (manage.UserPatch, error) {
 	b := &p.Body
-	patch := manage.UserPatch{Disabled: b.Disabled.value, MustChange: b.MustChange.value, Service: b.Service.value}
-	if p.Body.Scopes.sent {
-		patch.Scopes = &p.Body.Scopes.value
+	patch := manage.UserPatch{Disabled: b.Disabled.Value, MustChange: b.MustChange.Value, Service: b.Service.Value}
+	if p.Body.Scopes.Sent {
+		patch.Scopes = &p.Body.Scopes.Value
 	}
-	if p.Body.Paths.sent {
-		patch.Paths = &p.Body.Paths.value
+	if p.Body.Paths.Sent {
+		patch.Paths = &p.Body.Paths.Value
 	}
-	return patch, cannotRemove(map[string]member{"disabled": b.Disabled, "must_change": b.MustChange, "service": b.Service})
+	return patch, cannotRemove(map[string]mergepatch.Member{"disabled": b.Disabled, "must_change": b.MustChange, "service": b.Service})
 }
 
 func viewUser(r *store.UserRecord) UserBody {
