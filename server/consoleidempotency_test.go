@@ -69,3 +69,21 @@ func TestIdempotencyOfUser(t *testing.T) {
 		}
 	}
 }
+
+// TestIdempotencyOfNextUser: a user that was deleted and made again is another caller,
+// who does not get the answers of the one before.
+func TestIdempotencyOfNextUser(t *testing.T) {
+	c := startConsole(t)
+	made := map[string]bool{}
+	for range 2 {
+		c.must("POST", "/users", `{"name": "eve", "scopes": ["keyward:keys"]}`)
+		key := c.must("POST", "/keys", `{"name": "caller", "user": "eve", "scopes": ["keyward:keys"]}`).body["key"].(string)
+		got := c.call(key, "POST", "/keys", `{"name": "made", "scopes": []}`, "Idempotency-Key", "one")
+		if secret, shown := got.body["key"].(string); got.status != 201 || !shown || made[secret] {
+			t.Errorf("%d %v", got.status, got.body)
+		} else {
+			made[secret] = true
+		}
+		c.must("DELETE", "/users/eve", "")
+	}
+}

@@ -16,11 +16,12 @@ import (
 // Actor is who calls the managing half: a key or a session whose credential was verified,
 // with what it may do now. The zero Actor may do nothing.
 type Actor struct {
-	name       string  // the user; for the commands cli:USER@HOST
-	key        string  // the id of the key that was presented; "" for a session
-	session    Session // the one that was presented; zero for a key
-	mustChange bool    // its password, before anything else
-	byLink     bool    // it has a one-time link
+	name       string    // the user; for the commands cli:USER@HOST
+	since      time.Time // when that user, or the key without one, was made
+	key        string    // the id of the key that was presented; "" for a session
+	session    Session   // the one that was presented; zero for a key
+	mustChange bool      // its password, before anything else
+	byLink     bool      // it has a one-time link
 	roles      Roles
 	reach      reach
 	via        audit.Via
@@ -72,10 +73,11 @@ func KeyActor(key *store.KeyRecord, user *store.UserRecord, now time.Time, call 
 		name = key.ID
 	}
 	a := newActor(name, call)
-	a.key = key.ID
+	a.key, a.since = key.ID, key.Created
 	a.reach.user = key.User
 	own := key.OwnScopes()
 	if user != nil {
+		a.since = user.Created
 		a.roles = rolesWithin(own, RolesOf(user.Scopes)|Self)
 		a.reach.setUser(user)
 	}
@@ -136,6 +138,10 @@ func (a Actor) During(operation string) Actor {
 
 // Name returns the user that the actor is, or the key without a user.
 func (a Actor) Name() string { return a.name }
+
+// Since returns when the user that the actor is, or the key without a user, was made: a
+// user of that name from another time is another actor.
+func (a Actor) Since() time.Time { return a.since }
 
 // Creator returns what a new record says of who made it: a user or a key. A command is
 // neither; the audit log has its operator.

@@ -33,7 +33,7 @@ func SessionActor(user *store.UserRecord, s Session, call Call) Actor {
 		return Actor{}
 	}
 	a := newActor(user.Name, call)
-	a.session = s
+	a.session, a.since = s, user.Created
 	a.reach.user = user.Name
 	a.mustChange = user.MustChange && s.ByPassword
 	if a.mustChange {

@@ -84,7 +84,7 @@ func (a *api) begin(r *http.Request, actor access.Actor, body []byte) (state.Att
 		return state.Attempt{}, err
 	}
 	return a.State().Idempotency.Begin(r.Context(), state.Operation{
-		Caller: actor.Name(), Key: r.Header.Get(idempotencyHeader), Digest: digestOf(r, body), RecordID: id.String(),
+		Caller: actor.Name(), Since: actor.Since(), Key: r.Header.Get(idempotencyHeader), Digest: digestOf(r, body), RecordID: id.String(),
 	})
 }
 

@@ -23,6 +23,7 @@ const (
 // Operation is a request with an Idempotency-Key.
 type Operation struct {
 	Caller string            // whose key it is: other callers may use the same
+	Since  time.Time         // when the caller was made: one of the same name from another time is another
 	Key    string            // the header's value
 	Digest [sha256.Size]byte // of the request, without its password
 	// RecordID is the id that the request's record will get, if it makes one.
@@ -101,11 +102,12 @@ func (i Idempotency) begin(ctx context.Context, op Operation) (attempt Attempt, 
 	return Attempt{}, err
 }
 
-// hash returns the primary key of an operation. The caller's length separates it
-// from the key.
+// hash returns the primary key of an operation. The caller's length separates its name
+// from what follows.
 func (op Operation) hash() []byte {
 	text := binary.BigEndian.AppendUint32(nil, uint32(len(op.Caller)))
-	text = append(append(text, op.Caller...), op.Key...)
+	text = binary.BigEndian.AppendUint64(append(text, op.Caller...), uint64(op.Since.UnixMicro()))
+	text = append(text, op.Key...)
 	sum := sha256.Sum256(text)
 	return sum[:]
 }
