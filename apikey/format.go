@@ -31,6 +31,10 @@ const (
 	HintLen   = 4
 )
 
+// TokenPrefix begins the codes of one-time links and the values of cookies, which are
+// not keys: by it they are recognized where they do not belong, as in a log.
+const TokenPrefix = "kwt_"
+
 // UnprefixedLen is the length of a key of FormatKeyward after its prefix.
 const UnprefixedLen = bodyLen + checksumLen
 

@@ -247,7 +247,7 @@ var random = []struct{ pattern, replacement string }{
 	{`\bkw_[0-9A-Za-z]{38}\b`, "kw_key"},
 	{`\bkwcs_[0-9A-Za-z]{38}\b`, "kwcs_secret"},
 	{`\bkw_[0-9A-Za-z]{4}\b`, "kw_hint"},
-	{`/setup/[0-9A-Za-z_-]{43}\b`, "/setup/code"},
+	{`/setup/kwt_[0-9A-Za-z_-]{43}\b`, "/setup/code"},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-01-02T03:04:05Z"},
 	{`\d{4}-\d\d-\d\d( |$)`, "2026-01-02$1"},
 	{`cli:\w+@\w+( *)`, "cli:op@host "},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -85,7 +86,7 @@ func TestSessionRequests(t *testing.T) {
 	c.must("PATCH", "/users/off", `{"disabled": true}`)
 	c.must("POST", "/keys/revoke", `{"user": "ended"}`)
 	key := c.must("POST", "/keys", `{"name": "x", "user": "alice"}`).body["key"].(string)
-	unknown := authz.NewSecret(strings.Repeat("A", 43))
+	unknown := authz.NewSecret(apikey.TokenPrefix + strings.Repeat("A", 43))
 	const newKey = `{"name": "x"}`
 	for _, test := range []struct {
 		what         string

@@ -237,6 +237,9 @@ func TestRedact(t *testing.T) {
 	if got, want := Redact("/\xff/"+strings.ToUpper(long)+"/\xfe"), "/\xff/redacted/\xfe"; got != want {
 		t.Errorf("a key in hexadecimal: %q, want %q", got, want)
 	}
+	if got, want := Redact("//setup/"+apikey.TokenPrefix+long[:43]), "//setup/redacted"; got != want {
+		t.Errorf("a code: %q, want %q", got, want)
+	}
 }
 
 // FuzzRedact: redacting again changes nothing, and no key is left.

@@ -32,8 +32,12 @@ func Redact(text string) string {
 	})
 }
 
-// isKey reports whether the word is a key, or ends with one.
+// isKey reports whether the word is a key, or ends with one, or is the code of a one-time
+// link or the value of a session's cookie.
 func isKey(word string) bool {
+	if strings.Contains(word, apikey.TokenPrefix) {
+		return true
+	}
 	body := len(word) - apikey.UnprefixedLen
 	for start := max(0, body-apikey.MaxPrefix); start <= body; start++ {
 		if apikey.WellFormed(word[start:], word[start:body]) {

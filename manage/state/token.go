@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
+	"keyward/apikey"
 	"keyward/authz"
 )
 
@@ -22,7 +24,7 @@ func newToken(rand io.Reader) (authz.Secret, []byte, error) {
 	if _, err := io.ReadFull(rand, drawn[:]); err != nil {
 		return authz.Secret{}, nil, fmt.Errorf("drawing random bytes: %w", err)
 	}
-	token := authz.NewSecret(tokenEncoding.EncodeToString(drawn[:]))
+	token := authz.NewSecret(apikey.TokenPrefix + tokenEncoding.EncodeToString(drawn[:]))
 	hash, _ := hashToken(token)
 	return token, hash, nil
 }
@@ -31,7 +33,8 @@ func newToken(rand io.Reader) (authz.Secret, []byte, error) {
 // text cannot be a token, so that junk causes no query.
 func hashToken(token authz.Secret) (hash []byte, ok bool) {
 	text := token.Reveal()
-	if len(text) != tokenEncoding.EncodedLen(tokenBytes) {
+	drawn, ok := strings.CutPrefix(text, apikey.TokenPrefix)
+	if !ok || len(drawn) != tokenEncoding.EncodedLen(tokenBytes) {
 		return nil, false
 	}
 	sum := sha256.Sum256([]byte(text))
