@@ -126,7 +126,7 @@ func (k *killed) checkFiles() {
 	for i := range v.log {
 		e := &v.log[i]
 		seen[e.Seq] = true
-		if !e.Action.ChangesRecord() {
+		if !e.Action.Changes() {
 			continue
 		}
 		if made := numbers[e.Action.Kind()][e.Seq]; made != (e.Outcome == audit.Done) {

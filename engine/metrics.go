@@ -35,7 +35,7 @@ func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
 	if m.reminders, err = admin.NewReminderMetrics(registry, reminderDays[:]); err != nil {
 		return m, err
 	}
-	if m.changes, err = admin.NewChangeMetrics(registry, changesOfRecords()); err != nil {
+	if m.changes, err = admin.NewChangeMetrics(registry, countedActions()); err != nil {
 		return m, err
 	}
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -46,17 +46,17 @@ func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
 	return m, registry.Register(m.reloads)
 }
 
-// changesOfRecords are the actions that are counted as changes.
-func changesOfRecords() (actions []string) {
+// countedActions are the actions that are counted as changes.
+func countedActions() (actions []string) {
 	for _, action := range audit.Actions() {
-		if action.ChangesRecord() {
+		if action.Changes() {
 			actions = append(actions, string(action))
 		}
 	}
 	return actions
 }
 
-// countChange counts a change of a record.
+// countChange counts a change.
 func (m *metrics) countChange(action audit.Action) {
 	if m.changes != nil {
 		m.changes.Changed(string(action))

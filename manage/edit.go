@@ -16,7 +16,7 @@ import (
 // three.
 func (s *Service) editKeys(ctx context.Context, a access.Actor, edit func(store.Tx[store.KeyRecord]) error) error {
 	return changing(ctx, s, s.KeyEditor, func(tx store.Tx[store.KeyRecord]) error {
-		if err := s.stillActs(a, tx.Get, s.userIn(ctx)); err != nil {
+		if err := s.stillActs(ctx, a, tx.Get, s.userIn(ctx)); err != nil {
 			return err
 		}
 		return edit(tx)
@@ -26,7 +26,7 @@ func (s *Service) editKeys(ctx context.Context, a access.Actor, edit func(store.
 // editUsers is the Edit of users for an actor.
 func (s *Service) editUsers(ctx context.Context, a access.Actor, edit func(store.Tx[store.UserRecord]) error) error {
 	return changing(ctx, s, s.UserEditor, func(tx store.Tx[store.UserRecord]) error {
-		if err := s.stillActs(a, s.keyIn(ctx), tx.Get); err != nil {
+		if err := s.stillActs(ctx, a, s.keyIn(ctx), tx.Get); err != nil {
 			return err
 		}
 		return edit(tx)
@@ -41,7 +41,7 @@ func (s *Service) editRevocations(ctx context.Context, a access.Actor, edit func
 // editOthers is the Edit of records that are neither keys nor users, for an actor.
 func editOthers[R any](ctx context.Context, s *Service, a access.Actor, editor store.Editor[R], edit func(store.Tx[R]) error) error {
 	return changing(ctx, s, editor, func(tx store.Tx[R]) error {
-		if err := s.stillActs(a, s.keyIn(ctx), s.userIn(ctx)); err != nil {
+		if err := s.stillActs(ctx, a, s.keyIn(ctx), s.userIn(ctx)); err != nil {
 			return err
 		}
 		return edit(tx)
@@ -60,11 +60,11 @@ func (s *Service) userIn(ctx context.Context) func(name string) (store.UserRecor
 
 // stillActs refuses an actor that is not what it was: its key or user has ended, or may
 // do more or less now.
-func (s *Service) stillActs(a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) error {
+func (s *Service) stillActs(ctx context.Context, a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) error {
 	if a.Via() == audit.ViaCLI {
 		return nil
 	}
-	now, err := s.actorNow(a, key, user)
+	now, err := s.actorNow(ctx, a, key, user)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *Service) stillActs(a access.Actor, key func(id string) (store.KeyRecord
 }
 
 // actorNow returns the actor as its key and its user are now.
-func (s *Service) actorNow(a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) (access.Actor, error) {
+func (s *Service) actorNow(ctx context.Context, a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) (access.Actor, error) {
 	var of *store.UserRecord
 	if a.User() != "" {
 		r, err := user(a.User())
@@ -85,13 +85,23 @@ func (s *Service) actorNow(a access.Actor, key func(id string) (store.KeyRecord,
 		of = &r
 	}
 	if a.Key() == "" {
-		return a.OfSession(of), nil
+		return s.sessionNow(ctx, a, of)
 	}
 	r, err := key(a.Key())
 	if err != nil {
 		return access.Actor{}, err
 	}
 	return access.KeyActor(&r, of, s.Now(), access.Call{Via: a.Via()}), nil
+}
+
+// sessionNow returns the actor of a session as the session and its user are now.
+func (s *Service) sessionNow(ctx context.Context, a access.Actor, user *store.UserRecord) (access.Actor, error) {
+	if s.HasSession != nil && a.Session() != "" {
+		if there, err := s.HasSession(ctx, a.User(), a.Session()); err != nil || !there {
+			return access.Actor{}, err
+		}
+	}
+	return a.OfSession(user), nil
 }
 
 // changing is the Edit of a store, whose changes are counted; a dry run makes none.

@@ -56,6 +56,9 @@ type Config struct {
 	KeyRate authz.Rate
 	// HashPassword hashes a password, within the bounds of the server's pool.
 	HashPassword func(context.Context, authz.Secret) (string, error)
+	// HasSession reports whether a session of the user has not ended; nil: there are none
+	// here.
+	HasSession func(ctx context.Context, user, id string) (bool, error)
 	// LatestKey returns when the latest key of the user was made, zero if it has none.
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)

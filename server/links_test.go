@@ -89,7 +89,7 @@ func TestPasswordLink(t *testing.T) {
 func TestSetupLink(t *testing.T) {
 	c := &console{}
 	c.open(t, consoleConfig, func(*running) {})
-	token, _, err := c.state().Codes.Issue(context.Background(), state.PurposeSetup, "", "", time.Minute)
+	token, _, err := c.state().Codes.Issue(context.Background(), 0, state.PurposeSetup, "", "", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestSetupLink(t *testing.T) {
 	made := c.with(cookie, "POST", "/me/keys", `{"name": "admin", "scopes": ["keyward:admin"]}`, sameOrigin...)
 	c.expect("a key of the administrator", made, 201, "")
 	c.expect("by it", c.call(made.body["key"].(string), "GET", "/users", ""), 200, "")
-	token, _, err = c.state().Codes.Issue(context.Background(), state.PurposeSetup, "", "", time.Minute)
+	token, _, err = c.state().Codes.Issue(context.Background(), 0, state.PurposeSetup, "", "", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,11 +74,16 @@ type Tx[R any] interface {
 
 // AuditLog is the audit log of a store.
 type AuditLog interface {
-	// Append adds entries of what is not a change of a record, such as a refusal: see
-	// [audit.Action.ChangesRecord]. It gives them their number and time. If it returns
+	// Append adds entries of what changes nothing that is kept, such as a refusal: see
+	// [audit.Action.Changes]. It gives them their number and time. If it returns
 	// nil they are durable; the error is [ErrAudit]. Before it adds them, none too, it
 	// closes entries of changes that a writer that died did not make.
 	Append(ctx context.Context, entries ...*audit.Entry) error
+	// Change writes the entry of a change that is not one of a record, and calls change
+	// with its number, which what is changed is to keep: so an entry whose change was not
+	// made can be closed, as those of records are. What only ends something goes on
+	// although the log cannot be written, with the number zero.
+	Change(ctx context.Context, e *audit.Entry, change func(seq int64) error) error
 	// Note is Append without waiting until the entries are durable: they become so with
 	// the next that is waited for.
 	Note(ctx context.Context, entries ...*audit.Entry) error

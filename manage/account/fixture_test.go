@@ -25,6 +25,7 @@ type fixture struct {
 	*testing.T
 	*Service
 	admin  access.Actor
+	dir    string // of the files
 	passed atomic.Int64
 }
 
@@ -42,7 +43,7 @@ var (
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	f := &fixture{T: t, admin: access.CLI("root", "host")}
+	f := &fixture{T: t, admin: access.CLI("root", "host"), dir: dir}
 	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
 	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
@@ -57,6 +58,12 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	log.Watch("link", db)
+	log.Watch("session", state.File{Path: filepath.Join(dir, "keyward.db")}) // as a command does
+	records.HasSession = func(ctx context.Context, user, id string) (bool, error) {
+		_, err := db.Sessions.Get(ctx, user, id)
+		return err == nil, nil
+	}
 	f.Service = New(Config{Records: records, State: db, CheckPassword: checkTestPassword})
 	return f
 }

@@ -46,18 +46,19 @@ func (s *Service) CreateSetupLink(ctx context.Context, a access.Actor) (authz.Se
 	return s.issue(ctx, a, state.PurposeSetup, "", "", setupLinkTTL)
 }
 
-// issue issues a code once its entry is in the log. A code without an entry would be
-// worse than an entry without its code.
+// issue issues a code with its entry in the log.
 func (s *Service) issue(ctx context.Context, a access.Actor, purpose state.Purpose, user, version string, ttl time.Duration) (authz.Secret, state.Code, error) {
 	record := user
 	if record == "" {
 		record = string(purpose)
 	}
-	if err := s.log(ctx, a.Entry(audit.LinkCreate, record, nil)); err != nil {
-		return authz.Secret{}, state.Code{}, err
-	}
-	token, code, err := s.State.Codes.Issue(ctx, purpose, user, version, ttl)
-	return token, code, asStateError(err)
+	var token authz.Secret
+	var code state.Code
+	err := s.change(ctx, a.Entry(audit.LinkCreate, record, nil), func(seq int64) (err error) {
+		token, code, err = s.State.Codes.Issue(ctx, seq, purpose, user, version, ttl)
+		return err
+	})
+	return token, code, err
 }
 
 // Link returns the code of a link that is good now. One that was used, that is

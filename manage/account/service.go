@@ -38,12 +38,17 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 	return err
 }
 
-// log writes the entry of what is not a change of a record.
-func (s *Service) log(ctx context.Context, e *audit.Entry) error {
+// change makes a change of the state file with its entry in the log.
+func (s *Service) change(ctx context.Context, e *audit.Entry, change func(seq int64) error) error {
+	made := func(seq int64) error { return asStateError(change(seq)) }
 	if s.Records.Audit == nil {
-		return nil
+		return made(0)
 	}
-	return fault.Of(s.Records.Audit.Append(ctx, e))
+	err := s.Records.Audit.Change(ctx, e, made)
+	if err == nil && s.Records.Changed != nil {
+		s.Records.Changed(e.Action)
+	}
+	return fault.Of(err)
 }
 
 // asStateError makes an Error of what the state file returned.

@@ -88,10 +88,7 @@ func (s *Service) EndSession(ctx context.Context, a access.Actor, id string) err
 	}
 	if err == nil {
 		// A session ends although its entry cannot be written: the log keeps it.
-		err = s.log(ctx, a.Entry(audit.SessionEnd, id, nil))
-	}
-	if err == nil {
-		err = asStateError(s.State.Sessions.End(ctx, a.User(), id))
+		err = s.change(ctx, a.Entry(audit.SessionEnd, id, nil), func(seq int64) error { return s.State.Sessions.End(ctx, seq, a.User(), id) })
 	}
 	return s.finish(ctx, a, audit.SessionEnd, id, err)
 }

@@ -172,6 +172,21 @@ func staleHash(context.Context, string, authz.Secret, authz.RawAddress) (authz.S
 	return authz.NewSecret(testHash + "x"), nil
 }
 
+// TestSessionThatEndsMeanwhile: a session that ends after its call was admitted changes
+// nothing.
+func TestSessionThatEndsMeanwhile(t *testing.T) {
+	f := newFixture(t)
+	f.user("alice")
+	a, _ := f.login("alice")
+	create := func() error {
+		_, _, err := f.Records.CreateKey(f.Context(), a, store.KeyParams{Name: "a key", User: "alice"})
+		return err
+	}
+	f.want("before", create(), "")
+	f.want("end", f.EndSession(f.Context(), a, a.Session()), "")
+	f.want("after", create(), fault.Forbidden)
+}
+
 // TestEndSessionIsAudited: a session that its user ends has its entry.
 func TestEndSessionIsAudited(t *testing.T) {
 	f := newFixture(t)

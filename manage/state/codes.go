@@ -33,8 +33,9 @@ type Code struct {
 type Codes struct{ db *DB }
 
 // Issue returns a new code for the subject in that version of its record. An older one
-// for the same purpose and subject is no longer valid.
-func (c Codes) Issue(ctx context.Context, purpose Purpose, subject, version string, ttl time.Duration) (authz.Secret, Code, error) {
+// for the same purpose and subject is no longer valid. entry is the number of its entry in
+// the audit log, zero for none.
+func (c Codes) Issue(ctx context.Context, entry int64, purpose Purpose, subject, version string, ttl time.Duration) (authz.Secret, Code, error) {
 	if !purpose.valid() || ttl <= 0 {
 		return authz.Secret{}, Code{}, fmt.Errorf("issuing a code: %w: purpose %q for %s", ErrInvalid, purpose, ttl)
 	}
@@ -43,7 +44,7 @@ func (c Codes) Issue(ctx context.Context, purpose Purpose, subject, version stri
 		return authz.Secret{}, Code{}, fmt.Errorf("issuing a code: %w", err)
 	}
 	expires := toMillis(c.db.now().Add(ttl))
-	_, err = c.db.changeOne(ctx, powerCut, `INSERT INTO code (hash, purpose, subject, version, expires) VALUES (?, ?, ?, ?, ?)
+	_, err = c.db.changeOne(ctx, powerCut, entry, `INSERT INTO code (hash, purpose, subject, version, expires) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (purpose, subject) DO UPDATE SET hash = excluded.hash, version = excluded.version, expires = excluded.expires`,
 		hash, string(purpose), subject, version, expires)
 	if err != nil {
@@ -102,7 +103,7 @@ func scanCode(row *sql.Row) (code Code, err error) {
 // Cancel ends the code for this purpose and subject, if there is one: its subject
 // was deleted, or has what the code was for.
 func (c Codes) Cancel(ctx context.Context, purpose Purpose, subject string) error {
-	_, err := c.db.changeOne(ctx, powerCut, `DELETE FROM code WHERE purpose = ? AND subject = ?`, string(purpose), subject)
+	_, err := c.db.changeOne(ctx, powerCut, 0, `DELETE FROM code WHERE purpose = ? AND subject = ?`, string(purpose), subject)
 	if err != nil {
 		return fmt.Errorf("canceling a code: %w", err)
 	}

@@ -42,7 +42,7 @@ func TestCode(t *testing.T) {
 			clock := newClock()
 			f := &fixture{db: openState(t, statePath(t), clock), clock: clock}
 			var err error
-			f.code, _, err = f.db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
+			f.code, _, err = f.db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 			want(t, "issue", err, nil)
 			expires := clock.now().Add(time.Hour)
 			if c.before != nil {
@@ -63,7 +63,7 @@ func TestCode(t *testing.T) {
 }
 
 func issue(t *testing.T, db *DB, purpose Purpose, subject string) error {
-	_, _, err := db.Codes.Issue(t.Context(), purpose, subject, "v1", time.Hour)
+	_, _, err := db.Codes.Issue(t.Context(), 0, purpose, subject, "v1", time.Hour)
 	return err
 }
 
@@ -83,7 +83,7 @@ func TestIssueRefuses(t *testing.T) {
 		purpose Purpose
 		ttl     time.Duration
 	}{"no purpose": {"", time.Hour}, "unknown purpose": {"other", time.Hour}, "no time": {PurposeSetup, 0}, "negative time": {PurposeSetup, -1}} {
-		code, _, err := db.Codes.Issue(t.Context(), c.purpose, "", "v1", c.ttl)
+		code, _, err := db.Codes.Issue(t.Context(), 0, c.purpose, "", "v1", c.ttl)
 		want(t, name, err, ErrInvalid)
 		if !code.Empty() {
 			t.Errorf("%s: an error and a code", name)
@@ -96,7 +96,7 @@ func TestConsumeOnce(t *testing.T) {
 	path := statePath(t)
 	handles := []*DB{openState(t, path, nil), openState(t, path, nil)}
 	for range 10 {
-		code, _, err := handles[0].Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
+		code, _, err := handles[0].Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 		want(t, "issue", err, nil)
 		var all sync.WaitGroup
 		var won atomic.Int32

@@ -202,11 +202,13 @@ func (db *DB) write(ctx context.Context, survives durability, change func(*sql.T
 }
 
 // changeOne makes a change that is one statement, and returns the number of rows
-// that it changed.
-func (db *DB) changeOne(ctx context.Context, survives durability, statement string, args ...any) (n int, err error) {
+// that it changed. entry is the number of its entry in the audit log, zero for none.
+func (db *DB) changeOne(ctx context.Context, survives durability, entry int64, statement string, args ...any) (n int, err error) {
 	err = db.write(ctx, survives, func(tx *sql.Tx) error {
-		n, err = rowsChanged(tx.ExecContext(ctx, statement, args...))
-		return err
+		if n, err = rowsChanged(tx.ExecContext(ctx, statement, args...)); err != nil || n == 0 {
+			return err
+		}
+		return keepEntry(ctx, tx, entry)
 	})
 	return n, err
 }

@@ -25,7 +25,7 @@ func TestFilesArePrivate(t *testing.T) {
 	}
 	path := filepath.Join(dir, "keyward.db")
 	db := openState(t, path, nil)
-	if _, _, err := db.Codes.Issue(t.Context(), PurposeSetup, "", "v1", time.Minute); err != nil {
+	if _, _, err := db.Codes.Issue(t.Context(), 0, PurposeSetup, "", "v1", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -167,7 +167,7 @@ func TestOpenAtOnce(t *testing.T) {
 func TestWaitForAnotherChange(t *testing.T) {
 	path := statePath(t)
 	first, second := openState(t, path, nil), openState(t, path, nil)
-	code, _, err := first.Codes.Issue(t.Context(), PurposeSetup, "", "v1", time.Minute)
+	code, _, err := first.Codes.Issue(t.Context(), 0, PurposeSetup, "", "v1", time.Minute)
 	want(t, "issue", err, nil)
 	tx, err := first.synced.Begin()
 	want(t, "begin", err, nil)
@@ -221,7 +221,7 @@ func TestSurvivesPowerCut(t *testing.T) {
 	db := openState(t, statePath(t), c)
 	ctx := t.Context()
 	session, cookie := login(t, db, Login{User: "ada"})
-	code, _, err := db.Codes.Issue(ctx, PurposePassword, "ada", "v1", time.Hour)
+	code, _, err := db.Codes.Issue(ctx, 0, PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
 	var attempts []Attempt
 	for _, key := range []string{"1", "2", "3"} {
@@ -241,10 +241,10 @@ func TestSurvivesPowerCut(t *testing.T) {
 			return err
 		}},
 		"a session is used": {false, func(ctx context.Context) error { _, err := db.Sessions.Find(ctx, cookie); return err }},
-		"a session ends":    {true, func(ctx context.Context) error { return db.Sessions.End(ctx, "ada", session.ID) }},
+		"a session ends":    {true, func(ctx context.Context) error { return db.Sessions.End(ctx, 0, "ada", session.ID) }},
 		"all sessions end":  {true, func(ctx context.Context) error { _, err := db.Sessions.EndUser(ctx, "ada", ""); return err }},
 		"a code is issued": {true, func(ctx context.Context) error {
-			_, _, err := db.Codes.Issue(ctx, PurposeSetup, "", "v1", time.Hour)
+			_, _, err := db.Codes.Issue(ctx, 0, PurposeSetup, "", "v1", time.Hour)
 			return err
 		}},
 		"a code is consumed": {true, func(ctx context.Context) error { _, err := db.Codes.Consume(ctx, PurposePassword, code); return err }},
@@ -295,7 +295,7 @@ func TestNoSecretIsStored(t *testing.T) {
 	db := openState(t, path, nil)
 	_, cookie, err := db.Sessions.Create(t.Context(), Login{User: "ada", Method: LoginPassword})
 	want(t, "create", err, nil)
-	code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
+	code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
 	for _, name := range []string{path, path + "-wal", path + ".lock"} {
 		content, err := os.ReadFile(name)
@@ -315,10 +315,10 @@ func TestSweep(t *testing.T) {
 	c := newClock()
 	db := openState(t, statePath(t), c)
 	for n := range sweepBatch + 1 {
-		_, _, err := db.Codes.Issue(t.Context(), PurposePassword, fmt.Sprint("user", n), "v1", time.Hour)
+		_, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, fmt.Sprint("user", n), "v1", time.Hour)
 		want(t, "issue", err, nil)
 	}
-	_, _, err := db.Codes.Issue(t.Context(), PurposeSetup, "", "v1", 48*time.Hour)
+	_, _, err := db.Codes.Issue(t.Context(), 0, PurposeSetup, "", "v1", 48*time.Hour)
 	want(t, "issue", err, nil)
 	_, _, err = db.Sessions.Create(t.Context(), Login{User: "ada", Method: LoginPassword})
 	want(t, "create", err, nil)

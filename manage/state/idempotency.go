@@ -176,7 +176,7 @@ func (i Idempotency) Release(ctx context.Context, a Attempt) error {
 
 // endAttempt changes the row of an attempt. ErrNotFound: it has ended already.
 func (i Idempotency) endAttempt(ctx context.Context, doing, statement string, a Attempt, args ...any) error {
-	n, err := i.db.changeOne(ctx, processExit, statement+`hash = ? AND attempt = ? AND answer IS NULL`, append(args, a.hash, a.number)...)
+	n, err := i.db.changeOne(ctx, processExit, 0, statement+`hash = ? AND attempt = ? AND answer IS NULL`, append(args, a.hash, a.number)...)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}

@@ -132,7 +132,7 @@ func TestIdempotencyIsBounded(t *testing.T) {
 		"bytes": {maxBytesPerCaller / maxAnswer, maxAnswer},
 	} {
 		db := openState(t, statePath(t), nil)
-		if _, err := db.changeOne(t.Context(), processExit, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)
+		if _, err := db.changeOne(t.Context(), processExit, 0, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)
 			INSERT INTO idempotency SELECT randomblob(32), 'ada', x'', '', 0, 0, x'00', ?, 1 << 50 FROM n`, fill.rows, fill.size); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestIdempotencyIsBounded(t *testing.T) {
 		want(t, name, err, ErrFull)
 		_, err = db.Idempotency.Begin(t.Context(), operation("bob", "1"))
 		want(t, name+" of another", err, nil)
-		if _, err := db.changeOne(t.Context(), processExit, `DELETE FROM idempotency WHERE hash = (SELECT hash FROM idempotency WHERE caller = 'ada' LIMIT 1)`); err != nil {
+		if _, err := db.changeOne(t.Context(), processExit, 0, `DELETE FROM idempotency WHERE hash = (SELECT hash FROM idempotency WHERE caller = 'ada' LIMIT 1)`); err != nil {
 			t.Fatal(err)
 		}
 		_, err = db.Idempotency.Begin(t.Context(), operation("ada", "1"))

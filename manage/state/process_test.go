@@ -90,7 +90,7 @@ func TestConsumeOnceInAllProcesses(t *testing.T) {
 		}
 	}
 	for range 50 {
-		code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
+		code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 		want(t, "issue", err, nil)
 		for _, c := range children {
 			fmt.Fprintln(c.input, code.Reveal())
@@ -140,13 +140,13 @@ func workUntilKilled(t *testing.T, db *DB) {
 		a, err := db.Idempotency.Begin(t.Context(), operation("ada", key))
 		want(t, "begin", err, nil)
 		fmt.Println("begun", key)
-		code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
+		code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 		want(t, "issue", err, nil)
 		session, cookie, err := db.Sessions.Create(t.Context(), Login{User: "ada", Method: LoginPassword})
 		want(t, "create", err, nil)
 		want(t, "consume", consume(t, db, code), nil)
 		fmt.Println("consumed", code.Reveal())
-		want(t, "end", db.Sessions.End(t.Context(), "ada", session.ID), nil)
+		want(t, "end", db.Sessions.End(t.Context(), 0, "ada", session.ID), nil)
 		fmt.Println("ended", cookie.Reveal())
 		want(t, "finish", db.Idempotency.Finish(t.Context(), a, []byte(key)), nil)
 		fmt.Println("finished", key)

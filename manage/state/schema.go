@@ -60,6 +60,11 @@ CREATE INDEX idempotency_unfinished ON idempotency (owner) WHERE answer IS NULL;
 CREATE INDEX idempotency_expires ON idempotency (expires);
 `, `
 ALTER TABLE code ADD COLUMN version TEXT NOT NULL DEFAULT ''; -- of the subject's record
+`, `
+CREATE TABLE entry (
+	one INTEGER PRIMARY KEY CHECK (one = 1), -- there is one row
+	seq INTEGER NOT NULL -- of the audit log's entry of the last change
+) STRICT;
 `}
 
 // busyRetry is how long to wait before a file that another process has locked is

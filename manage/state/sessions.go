@@ -201,7 +201,7 @@ func (s Sessions) Get(ctx context.Context, user, id string) (Session, error) {
 func (s Sessions) touch(ctx context.Context, hash []byte, session Session) {
 	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
 	defer cancel()
-	_, _ = s.db.changeOne(ctx, processExit, `UPDATE session SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
+	_, _ = s.db.changeOne(ctx, processExit, 0, `UPDATE session SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
 		hash, toMillis(session.Seen), toMillis(session.Expires))
 }
 
@@ -235,8 +235,8 @@ func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
 }
 
 // End ends a session of this user. The session of another user is ErrNotFound.
-func (s Sessions) End(ctx context.Context, user, id string) error {
-	n, err := s.db.changeOne(ctx, powerCut, `DELETE FROM session WHERE id = ? AND user = ?`, id, user)
+func (s Sessions) End(ctx context.Context, entry int64, user, id string) error {
+	n, err := s.db.changeOne(ctx, powerCut, entry, `DELETE FROM session WHERE id = ? AND user = ?`, id, user)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}
@@ -249,7 +249,7 @@ func (s Sessions) End(ctx context.Context, user, id string) error {
 // EndUser ends all sessions of a user but the one with the id except, which may be
 // empty, and returns how many.
 func (s Sessions) EndUser(ctx context.Context, user, except string) (int, error) {
-	n, err := s.db.changeOne(ctx, powerCut, `DELETE FROM session WHERE user = ? AND id <> ?`, user, except)
+	n, err := s.db.changeOne(ctx, powerCut, 0, `DELETE FROM session WHERE user = ? AND id <> ?`, user, except)
 	if err != nil {
 		return 0, fmt.Errorf("ending the sessions of a user: %w", err)
 	}

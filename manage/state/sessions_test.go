@@ -49,7 +49,7 @@ func TestSessionRefused(t *testing.T) {
 	db := openState(t, statePath(t), nil)
 	_, cookie := login(t, db, Login{User: "ada"})
 	_, other := login(t, openState(t, statePath(t), nil), Login{User: "ada"})
-	code, _, err := db.Codes.Issue(t.Context(), PurposePassword, "ada", "v1", time.Hour)
+	code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
 	hash, _ := hashToken(cookie)
 	text := cookie.Reveal()
@@ -185,12 +185,12 @@ func TestSessionEnds(t *testing.T) {
 			}
 		}
 	}
-	want(t, "one of another user", db.Sessions.End(t.Context(), "ada", bob.ID), ErrNotFound)
-	want(t, "without a user", db.Sessions.End(t.Context(), "", bob.ID), ErrNotFound)
-	want(t, "an unknown one", db.Sessions.End(t.Context(), "ada", "s_"), ErrNotFound)
+	want(t, "one of another user", db.Sessions.End(t.Context(), 0, "ada", bob.ID), ErrNotFound)
+	want(t, "without a user", db.Sessions.End(t.Context(), 0, "", bob.ID), ErrNotFound)
+	want(t, "an unknown one", db.Sessions.End(t.Context(), 0, "ada", "s_"), ErrNotFound)
 	valid("none ended", true, true, true, true)
-	want(t, "one's own", db.Sessions.End(t.Context(), "ada", first.ID), nil)
-	want(t, "twice", db.Sessions.End(t.Context(), "ada", first.ID), ErrNotFound)
+	want(t, "one's own", db.Sessions.End(t.Context(), 0, "ada", first.ID), nil)
+	want(t, "twice", db.Sessions.End(t.Context(), 0, "ada", first.ID), ErrNotFound)
 	valid("one ended", false, true, true, true)
 	if n, err := db.Sessions.EndUser(t.Context(), "ada", second.ID); n != 1 || err != nil {
 		t.Errorf("all others: %d, %v", n, err)

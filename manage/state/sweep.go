@@ -19,7 +19,7 @@ func (db *DB) Sweep(ctx context.Context) error {
 		statement := fmt.Sprintf(`DELETE FROM %[1]s WHERE hash IN (SELECT hash FROM %[1]s WHERE expires <= ? LIMIT ?)`, table)
 		for n := sweepBatch; n == sweepBatch; {
 			var err error
-			if n, err = db.changeOne(ctx, processExit, statement, now, sweepBatch); err != nil {
+			if n, err = db.changeOne(ctx, processExit, 0, statement, now, sweepBatch); err != nil {
 				return fmt.Errorf("removing expired rows of %s: %w", table, err)
 			}
 		}

@@ -71,11 +71,10 @@ func (a Action) Kind() string {
 	return kind
 }
 
-// ChangesRecord reports whether the action, when it is done, changes a record, whose
-// number is then that of the entry. Others change counters, sessions and the like, or
-// nothing.
-func (a Action) ChangesRecord() bool {
-	return slices.Contains([]string{"key", "user", "project", "client", "revocation"}, a.Kind())
+// Changes reports whether the action, when it is done, changes a record, a session or a
+// link, which keeps the number of the entry. Others change counters, or nothing.
+func (a Action) Changes() bool {
+	return slices.Contains([]string{"key", "user", "project", "client", "revocation", "link", "session"}, a.Kind())
 }
 
 // Ends reports whether the action only takes away what a credential may do. It goes

@@ -40,14 +40,14 @@ type AuditFile struct {
 	now   func() time.Time
 
 	mu      sync.Mutex
-	targets map[string]*journal.Lines // the files that changes are in, by kind of record
+	targets map[string]ChangeStore // where changes are kept, by what they are of
 	behind  []*audit.Entry            // of changes that were made while the log could not be written
 	why     error                     // why it could not
 }
 
 // NewAuditFile touches nothing; the file is made by the first entry.
 func NewAuditFile(cfg AuditFileConfig) *AuditFile {
-	f := &AuditFile{now: cfg.Now, targets: map[string]*journal.Lines{}}
+	f := &AuditFile{now: cfg.Now, targets: map[string]ChangeStore{}}
 	f.lines = journal.Lines{Writer: journal.Writer{Path: cfg.Path, FS: cfg.FS, StartOver: cfg.StartOver}, Header: fileheader.Audit().Journal()}
 	if f.lines.FS == nil {
 		f.lines.FS = filesystem.OS()
@@ -63,14 +63,37 @@ func NewAuditFile(cfg AuditFileConfig) *AuditFile {
 	return f
 }
 
-// watch says in which file the changes of a kind of record are.
-func (f *AuditFile) watch(kind string, lines *journal.Lines) {
+// ChangeStore is where changes are kept that have an entry in the log.
+type ChangeStore interface {
+	// Made reports whether the change was made that has the number of its entry. It is
+	// asked about the last change of all only.
+	Made(seq int64) (bool, error)
+}
+
+// Watch says where the changes are kept of what the actions of that kind are about; see
+// [audit.Action.Kind].
+func (f *AuditFile) Watch(kind string, changes ChangeStore) {
 	if f == nil {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.targets[kind] = lines
+	f.targets[kind] = changes
+}
+
+// watch is Watch for the records in a file.
+func (f *AuditFile) watch(kind string, lines *journal.Lines) { f.Watch(kind, recordLines{lines}) }
+
+// recordLines are the lines of records, of which each has the number of its change.
+type recordLines struct{ *journal.Lines }
+
+// Made implements ChangeStore.
+func (l recordLines) Made(seq int64) (bool, error) {
+	made, err := l.Contains(fmt.Appendf(nil, `"seq":%d,`, seq), fmt.Appendf(nil, `"seq":%d}`, seq))
+	if errors.Is(err, journal.ErrDamaged) {
+		return true, nil // the file lost its lines, which says nothing of this one
+	}
+	return made, err
 }
 
 // Append implements store.AuditLog.
@@ -83,10 +106,23 @@ func (f *AuditFile) Note(ctx context.Context, entries ...*audit.Entry) error {
 	return f.add(ctx, entries, true)
 }
 
+// Change implements store.AuditLog.
+func (f *AuditFile) Change(ctx context.Context, e *audit.Entry, change func(seq int64) error) error {
+	begun := false
+	err := f.session(ctx, func(s *auditSession) error {
+		begun = true
+		return s.change(e, change)
+	})
+	if begun || err == nil || ctx.Err() != nil {
+		return err
+	}
+	return (&auditSession{log: f, broken: err}).change(e, change)
+}
+
 func (f *AuditFile) add(ctx context.Context, entries []*audit.Entry, noSync bool) error {
 	for _, e := range entries {
-		if e.Outcome == audit.Done && e.Action.ChangesRecord() {
-			return fmt.Errorf("%w: %w: %s is an entry of an Edit", store.ErrAudit, store.ErrInvalid, e.Action)
+		if e.Outcome == audit.Done && e.Action.Changes() {
+			return fmt.Errorf("%w: %w: %s is an entry of a change", store.ErrAudit, store.ErrInvalid, e.Action)
 		}
 	}
 	return f.session(ctx, func(s *auditSession) error {
@@ -172,6 +208,20 @@ func (s *auditSession) open() error {
 	return s.catchUp()
 }
 
+// change writes the entry, and makes its change.
+func (s *auditSession) change(e *audit.Entry, change func(seq int64) error) error {
+	entries := []*audit.Entry{e}
+	if err := s.append(entries); err != nil {
+		return err
+	}
+	err := change(e.Seq)
+	if err != nil {
+		_, closed := s.recover(entries)
+		err = errors.Join(err, closed)
+	}
+	return err
+}
+
 // recover closes the entries of the last append if their change was not made, and
 // reports whether that is known. Their records are one append, so that the last of them
 // speaks for all.
@@ -180,7 +230,7 @@ func (s *auditSession) recover(entries []*audit.Entry) (decided bool, err error)
 		return true, nil
 	}
 	last := entries[len(entries)-1]
-	if last.Outcome != audit.Done || last.Behind || !last.Action.ChangesRecord() {
+	if last.Outcome != audit.Done || last.Behind || !last.Action.Changes() {
 		return true, nil
 	}
 	s.log.mu.Lock()
@@ -189,11 +239,7 @@ func (s *auditSession) recover(entries []*audit.Entry) (decided bool, err error)
 	if target == nil {
 		return false, nil
 	}
-	made, err := target.Contains(fmt.Appendf(nil, `"seq":%d,`, last.Seq), fmt.Appendf(nil, `"seq":%d}`, last.Seq))
-	switch {
-	case errors.Is(err, journal.ErrDamaged):
-		return true, nil // the file lost its lines, which says nothing of this one
-	case err != nil || made:
+	if made, err := target.Made(last.Seq); err != nil || made {
 		return made, err
 	}
 	return true, s.notDone(entries)
