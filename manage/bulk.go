@@ -41,7 +41,7 @@ func (s *Service) RevokeKeys(ctx context.Context, a access.Actor, which Selectio
 	if err == nil {
 		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) (err error) {
 			done = Revoked{}
-			last, err = s.revokeSelected(tx, a, which, &done)
+			last, err = s.revokeSelected(ctx, tx, a, which, &done)
 			return err
 		})
 	}
@@ -104,30 +104,34 @@ func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string)
 }
 
 // revokeSelected puts what revoking the selected keys makes of their records, and
-// returns the last one; nil if none has changed.
-func (s *Service) revokeSelected(tx store.Tx[store.KeyRecord], a access.Actor, which Selection, done *Revoked) (last *store.KeyRecord, err error) {
-	missing := make(map[string]bool, len(which.IDs))
-	for _, id := range which.IDs {
-		missing[id] = true
-	}
-	err = tx.Each(func(r *store.KeyRecord) error {
-		if !missing[r.ID] && (which.Project == "" || r.Project != which.Project) {
-			return nil
+// returns the last one; nil if none has changed. Nothing else changes keys meanwhile, so
+// that a list has all that there are.
+func (s *Service) revokeSelected(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, which Selection, done *Revoked) (last *store.KeyRecord, err error) {
+	filter := store.KeyFilter{Project: which.Project}
+	if which.Project == "" {
+		filter.IDs = make(map[string]bool, len(which.IDs))
+		for _, id := range which.IDs {
+			filter.IDs[id] = true
 		}
-		delete(missing, r.ID)
-		after := r.Clone()
+	}
+	keys, _, err := s.Keys.List(ctx, filter, store.Page{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range keys {
+		delete(filter.IDs, keys[i].ID)
+		after := keys[i].Clone()
 		if after.Revoke(s.Now().UTC()) {
 			after.Ending = a.Act("")
-			tx.Put(&after, a.Entry(audit.KeyRevoke, r.ID, keyChanges(r, &after)))
-			done.IDs, last = append(done.IDs, r.ID), &after
-		}
-		return nil
-	})
-	for _, id := range which.IDs {
-		if missing[id] {
-			done.Unknown = append(done.Unknown, id)
-			delete(missing, id)
+			tx.Put(&after, a.Entry(audit.KeyRevoke, after.ID, keyChanges(&keys[i], &after)))
+			done.IDs, last = append(done.IDs, after.ID), &after
 		}
 	}
-	return last, err
+	for _, id := range which.IDs {
+		if filter.IDs[id] {
+			done.Unknown = append(done.Unknown, id)
+			delete(filter.IDs, id)
+		}
+	}
+	return last, nil
 }

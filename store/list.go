@@ -24,6 +24,7 @@ type Cursor string
 
 // KeyFilter selects keys that meet every condition that is not zero.
 type KeyFilter struct {
+	IDs           map[string]bool // nil: any
 	User, Project string
 	Text          string // in the name, or the entire id or hint
 
@@ -41,7 +42,7 @@ type KeyFilter struct {
 
 // Match reports whether the filter selects the key.
 func (f *KeyFilter) Match(r *KeyRecord) bool {
-	return (f.User == "" || f.User == r.User) && (f.Project == "" || f.Project == r.Project) &&
+	return (f.IDs == nil || f.IDs[r.ID]) && (f.User == "" || f.User == r.User) && (f.Project == "" || f.Project == r.Project) &&
 		(f.Text == "" || f.Text == r.ID || f.Text == r.Hint || strings.Contains(r.Name, f.Text)) &&
 		(!f.OnStatus() || f.MatchStatus(r.Status())) && f.MatchUse(r.ID)
 }

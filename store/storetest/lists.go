@@ -46,6 +46,8 @@ func testListKeys(f *fixture) {
 	f.wantIDs("filters combine", store.KeyFilter{User: "bob", Project: "p1"}, store.Page{}, ids[1])
 	f.wantIDs("a part of the name", store.KeyFilter{Text: "web"}, store.Page{}, ids[0], ids[2])
 	f.wantIDs("an id", store.KeyFilter{Text: ids[1]}, store.Page{}, ids[1])
+	f.wantIDs("some ids", store.KeyFilter{IDs: map[string]bool{ids[2]: true, ids[0]: true, "k_000000000000": true}}, store.Page{}, ids[0], ids[2])
+	f.wantIDs("no ids", store.KeyFilter{IDs: map[string]bool{}}, store.Page{})
 	f.wantIDs("none", store.KeyFilter{User: "carol"}, store.Page{})
 	f.pass(-time.Hour) // a clock that goes back
 	earlier, _ := f.create("earlier")

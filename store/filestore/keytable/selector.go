@@ -62,7 +62,7 @@ func flagsOf(f *store.KeyFilter) (needs, excludes rowFlags) {
 // Selects reports whether the filter may select the key of the n-th row.
 func (s *Selector) Selects(n uint32, r *Row) bool {
 	if r.flags&rowDeleted != 0 || r.flags&s.needs != s.needs || r.flags&s.excludes != 0 || s.none ||
-		s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
+		s.filter.IDs != nil && !s.filter.IDs[r.id.String()] || s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false
 	}
 	if !s.onStatus || r.flags&rowInexact != 0 {
