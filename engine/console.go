@@ -116,7 +116,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			ended, err := stores.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
+		LatestKey: files.latestKey, SessionLives: s.console.state.Sessions.Lives, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
 		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})

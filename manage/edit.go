@@ -16,7 +16,7 @@ import (
 // three.
 func (s *Service) editKeys(ctx context.Context, a access.Actor, edit func(store.Tx[store.KeyRecord]) error) error {
 	return changing(ctx, s, s.KeyEditor, func(tx store.Tx[store.KeyRecord]) error {
-		if err := s.stillActs(a, tx.Get, s.userIn(ctx)); err != nil {
+		if err := s.stillActs(ctx, a, tx.Get, s.userIn(ctx)); err != nil {
 			return err
 		}
 		return edit(tx)
@@ -26,7 +26,7 @@ func (s *Service) editKeys(ctx context.Context, a access.Actor, edit func(store.
 // editUsers is the Edit of users for an actor.
 func (s *Service) editUsers(ctx context.Context, a access.Actor, edit func(store.Tx[store.UserRecord]) error) error {
 	return changing(ctx, s, s.UserEditor, func(tx store.Tx[store.UserRecord]) error {
-		if err := s.stillActs(a, s.keyIn(ctx), tx.Get); err != nil {
+		if err := s.stillActs(ctx, a, s.keyIn(ctx), tx.Get); err != nil {
 			return err
 		}
 		return edit(tx)
@@ -41,7 +41,7 @@ func (s *Service) editRevocations(ctx context.Context, a access.Actor, edit func
 // editOthers is the Edit of records that are neither keys nor users, for an actor.
 func editOthers[R any](ctx context.Context, s *Service, a access.Actor, editor store.Editor[R], edit func(store.Tx[R]) error) error {
 	return changing(ctx, s, editor, func(tx store.Tx[R]) error {
-		if err := s.stillActs(a, s.keyIn(ctx), s.userIn(ctx)); err != nil {
+		if err := s.stillActs(ctx, a, s.keyIn(ctx), s.userIn(ctx)); err != nil {
 			return err
 		}
 		return edit(tx)
@@ -58,17 +58,21 @@ func (s *Service) userIn(ctx context.Context) func(name string) (store.UserRecor
 	return func(name string) (store.UserRecord, error) { return s.Users.Get(ctx, name) }
 }
 
-// stillActs refuses an actor that is not what it was: its key or user has ended, or may
-// do more or less now.
-func (s *Service) stillActs(a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) error {
+// stillActs refuses an actor that is not what it was: its key, session or user has ended,
+// or may do more or less now.
+func (s *Service) stillActs(ctx context.Context, a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) error {
 	if a.Via() == audit.ViaCLI {
 		return nil
 	}
+	lives := true
 	now, err := s.actorNow(a, key, user)
+	if err == nil && a.Session() != "" && s.SessionLives != nil {
+		lives, err = s.SessionLives(ctx, a.User(), a.Session())
+	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err != nil || !now.MaySame(a) {
+	if err != nil || !lives || !now.MaySame(a) {
 		return fault.Refuse(fault.Forbidden, "the caller's credential has ended or changed meanwhile")
 	}
 	return nil

@@ -59,6 +59,9 @@ type Config struct {
 	// LatestKey returns when the latest key of the user was made, zero if it has none.
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
+	// SessionLives reports whether the user has a session with that id that has not
+	// ended. nil: the user's record alone is looked at.
+	SessionLives func(ctx context.Context, user, id string) (bool, error)
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind, the last of a step of that many changes.
 	// nil: no checks are made here.

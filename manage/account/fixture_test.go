@@ -57,6 +57,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	records.SessionLives = db.Sessions.Lives
 	f.Service = New(Config{Records: records, State: db, CheckPassword: checkTestPassword})
 	return f
 }

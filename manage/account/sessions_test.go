@@ -153,6 +153,27 @@ func TestEndedBeforeTheCookie(t *testing.T) {
 	}
 }
 
+// TestEndedSessionChangesNothing: a session that was ended after its request had come in
+// makes no change.
+func TestEndedSessionChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.user("alice", access.ScopeAdmin)
+	a, _ := f.login("alice")
+	other, _ := f.login("alice")
+	f.CheckPassword = func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error) {
+		f.want("the end", f.EndSession(ctx, other, a.Session()), "")
+		return checkTestPassword(ctx, user, password, client)
+	}
+	_, err := f.ChangePassword(f.Context(), a, correct, newPassword)
+	f.want("a password", err, fault.NotFound)
+	_, _, err = f.Records.CreateKey(f.Context(), a, store.KeyParams{Name: "late", User: "alice"})
+	f.want("a key", err, fault.Forbidden)
+	_, err = f.Records.CreateUser(f.Context(), a, manage.UserInput{Name: "late"})
+	f.want("a user", err, fault.Forbidden)
+	_, err = f.Records.CreateUser(f.Context(), other, manage.UserInput{Name: "late"})
+	f.want("by the other session", err, "")
+}
+
 // meanwhile calls do between the next change of a record and its answer.
 func (f *fixture) meanwhile(do func()) {
 	f.Records.Await = func(context.Context, string, int64, int) error {

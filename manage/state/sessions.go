@@ -202,6 +202,16 @@ func (s Sessions) Get(ctx context.Context, user, id string) (Session, error) {
 	return session, nil
 }
 
+// Lives reports whether the user has a session with that id that has not ended. It is
+// not a use of the session.
+func (s Sessions) Lives(ctx context.Context, user, id string) (bool, error) {
+	_, err := s.Get(ctx, user, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // touch writes the last use of a session that still exists. If it cannot, the
 // session ends earlier than it would. The request goes on all the same: with a
 // full disk an operator must still be able to revoke keys.
