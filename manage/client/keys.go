@@ -40,12 +40,21 @@ type keyAnswer struct {
 
 // secret takes the secret out of the answer to a request that made one.
 func (a *keyAnswer) secret(err error) (manage.KeyView, authz.Secret, error) {
-	secret := authz.NewSecret(a.Key)
+	secret := secretOf(a.Key)
 	a.Key = ""
 	if err == nil && secret.Empty() {
 		err = ErrSecretLost
 	}
 	return a.KeyView, secret, err
+}
+
+// secretOf returns the secret that an answer shows. What no request can carry is none: it
+// would be printed as it is.
+func secretOf(text string) authz.Secret {
+	if authz.CheckKey(text, false) != nil {
+		return authz.Secret{}
+	}
+	return authz.NewSecret(text)
 }
 
 // aboutKey sends the request about a key to the path below the key's. What is not

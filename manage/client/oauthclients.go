@@ -24,7 +24,7 @@ func (c *Client) aboutOAuthClient(ctx context.Context, id, path string, q reques
 // clientSecret takes the secret out of the answer to a request that made one. A public
 // client has none.
 func clientSecret(view registry.ClientView, err error) (registry.ClientView, authz.Secret, error) {
-	secret := authz.NewSecret(view.Secret)
+	secret := secretOf(view.Secret)
 	view.Secret = ""
 	if err == nil && secret.Empty() && !view.Public {
 		err = ErrSecretLost

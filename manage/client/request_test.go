@@ -231,6 +231,20 @@ func TestClientSecretLost(t *testing.T) {
 	}
 }
 
+// TestSecretControlsNoTerminal: a secret is printed as it is, and so must be one.
+func TestSecretControlsNoTerminal(t *testing.T) {
+	for _, secret := range []string{`kw_\u001b[2J`, `kw_a\nb`, `kw_ a`, `kw_\u202e`} {
+		_, shown, err := newFakeServer(t, answers(200, `{"id": "k_0123456789aB", "key": "`+secret+`"}`)).RotateKey(t.Context(), someID, 0)
+		if !shown.Empty() || !errors.Is(err, ErrSecretLost) {
+			t.Errorf("%q: %v", secret, err)
+		}
+		_, shown, err = newFakeServer(t, answers(200, `{"id": "c_0123456789aB", "secret": "`+secret+`"}`)).RotateOAuthClient(t.Context(), someClient, 0)
+		if !shown.Empty() || !errors.Is(err, ErrSecretLost) {
+			t.Errorf("%q of a client: %v", secret, err)
+		}
+	}
+}
+
 // TestNotAClientID: what may be a secret is not sent.
 func TestNotAClientID(t *testing.T) {
 	f := newFakeServer(t, answers(200, oneKey))
