@@ -58,13 +58,18 @@ func secretOf(text string) authz.Secret {
 }
 
 // aboutKey sends the request about a key to the path below the key's. What is not
-// an id is not sent: it may be a key, and a path is written to logs.
+// an id is not sent: it may be a key, and a path is written to logs. An answer about
+// another key, or none, is of a server that may have done nothing.
 func (c *Client) aboutKey(ctx context.Context, id, path string, q request, into any) error {
 	if _, ok := apikey.ParseID([]byte(id)); !ok {
 		return store.ErrNotFound
 	}
 	q.path = "/keys/" + id + path
-	return c.call(ctx, q, into)
+	err := c.call(ctx, q, into)
+	if key, ok := into.(*keyAnswer); ok && err == nil && key.ID != id {
+		return c.unexpected()
+	}
+	return err
 }
 
 // CreateKey makes a key. With ErrSecretLost the key is there, and its secret is lost.
@@ -75,7 +80,11 @@ func (c *Client) CreateKey(ctx context.Context, k NewKey) (manage.KeyView, authz
 	}
 	body.put("name", k.Name, "user", k.User, "format", string(k.Format))
 	var made keyAnswer
-	return made.secret(c.call(ctx, request{method: http.MethodPost, path: "/keys", body: body, once: true}, &made))
+	err := c.call(ctx, request{method: http.MethodPost, path: "/keys", body: body, once: true}, &made)
+	if _, ok := apikey.ParseID([]byte(made.ID)); err == nil && !ok {
+		err = c.unexpected()
+	}
+	return made.secret(err)
 }
 
 // Key returns a key.
