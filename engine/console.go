@@ -119,21 +119,11 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			ended, err := stores.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		HasSession: s.hasSession,
-		LatestKey: files.latestKey, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
+		LatestKey: files.latestKey, SessionExists: s.console.state.Sessions.Exists, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
 		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
 	return nil
-}
-
-// hasSession reports whether a session of the user has not ended.
-func (s *Snapshot) hasSession(ctx context.Context, user, id string) (bool, error) {
-	_, err := s.console.state.Sessions.Get(ctx, user, id)
-	if errors.Is(err, state.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // managed are the files that managing changes. The log knows all of them: it closes what

@@ -58,24 +58,28 @@ func (s *Service) userIn(ctx context.Context) func(name string) (store.UserRecor
 	return func(name string) (store.UserRecord, error) { return s.Users.Get(ctx, name) }
 }
 
-// stillActs refuses an actor that is not what it was: its key or user has ended, or may
-// do more or less now.
+// stillActs refuses an actor that is not what it was: its key, session or user has ended,
+// or may do more or less now.
 func (s *Service) stillActs(ctx context.Context, a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) error {
 	if a.Via() == audit.ViaCLI {
 		return nil
 	}
-	now, err := s.actorNow(ctx, a, key, user)
+	exists := true
+	now, err := s.actorNow(a, key, user)
+	if err == nil && a.Session() != "" && s.SessionExists != nil {
+		exists, err = s.SessionExists(ctx, a.User(), a.Session())
+	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err != nil || !now.MaySame(a) {
+	if err != nil || !exists || !now.MaySame(a) {
 		return fault.Refuse(fault.Forbidden, "the caller's credential has ended or changed meanwhile")
 	}
 	return nil
 }
 
 // actorNow returns the actor as its key and its user are now.
-func (s *Service) actorNow(ctx context.Context, a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) (access.Actor, error) {
+func (s *Service) actorNow(a access.Actor, key func(id string) (store.KeyRecord, error), user func(name string) (store.UserRecord, error)) (access.Actor, error) {
 	var of *store.UserRecord
 	if a.User() != "" {
 		r, err := user(a.User())
@@ -85,23 +89,13 @@ func (s *Service) actorNow(ctx context.Context, a access.Actor, key func(id stri
 		of = &r
 	}
 	if a.Key() == "" {
-		return s.sessionNow(ctx, a, of)
+		return a.OfSession(of), nil
 	}
 	r, err := key(a.Key())
 	if err != nil {
 		return access.Actor{}, err
 	}
 	return access.KeyActor(&r, of, s.Now(), access.Call{Via: a.Via()}), nil
-}
-
-// sessionNow returns the actor of a session as the session and its user are now.
-func (s *Service) sessionNow(ctx context.Context, a access.Actor, user *store.UserRecord) (access.Actor, error) {
-	if s.HasSession != nil && a.Session() != "" {
-		if there, err := s.HasSession(ctx, a.User(), a.Session()); err != nil || !there {
-			return access.Actor{}, err
-		}
-	}
-	return a.OfSession(user), nil
 }
 
 // changing is the Edit of a store, whose changes are counted; a dry run makes none.

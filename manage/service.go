@@ -56,12 +56,12 @@ type Config struct {
 	KeyRate authz.Rate
 	// HashPassword hashes a password, within the bounds of the server's pool.
 	HashPassword func(context.Context, authz.Secret) (string, error)
-	// HasSession reports whether a session of the user has not ended; nil: there are none
-	// here.
-	HasSession func(ctx context.Context, user, id string) (bool, error)
 	// LatestKey returns when the latest key of the user was made, zero if it has none.
 	// nil: Keys has it.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
+	// SessionExists reports whether the user has a session with that id that has not
+	// ended. nil: the user's record alone is looked at.
+	SessionExists func(ctx context.Context, user, id string) (bool, error)
 	// Await waits until a change is in force in the checks of this process: that of
 	// the number seq to a record of the kind, the last of a step of that many changes.
 	// nil: no checks are made here.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"keyward/authz"
 )
 
 // The maximum number of connections of a listener. A proxy keeps a few per thread:
@@ -47,6 +49,9 @@ type boundedListener struct {
 	net.Listener
 	limit    int
 	rejected func(conn net.Conn, why string)
+	// hosts counts the addresses of an IPv6 /64 as one: a single host may take any of
+	// them. Proxies may be many in one network.
+	hosts bool
 
 	mu   sync.Mutex
 	open int
@@ -61,6 +66,9 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		client := addressOf(conn)
+		if l.hosts {
+			client = authz.ParseAddress(client.String()).Client().Addr()
+		}
 		if why := l.acquire(client); why != "" {
 			l.rejected(conn, why)
 			_ = conn.Close()

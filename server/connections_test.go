@@ -88,6 +88,26 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestConnectionsOfHosts: an IPv6 /64 has the share of one address where hosts connect,
+// and not where proxies do.
+func TestConnectionsOfHosts(t *testing.T) {
+	for _, hosts := range []bool{true, false} {
+		b := newBounding(4)
+		b.hosts = hosts
+		for _, from := range []string{"[2001:db8::1]:1", "[2001:db8::2]:1"} {
+			if b.connect(t, from) == nil {
+				t.Fatalf("%s is closed", from)
+			}
+		}
+		if (b.connect(t, "[2001:db8::3]:1") == nil) != hosts {
+			t.Errorf("hosts: %t, and the third of a /64", hosts)
+		}
+		if b.connect(t, "[2001:db8:0:1::1]:1") == nil {
+			t.Errorf("hosts: %t, and another /64 is closed", hosts)
+		}
+	}
+}
+
 // TestUnixSocketIsNoAddress: the proxy beside us may have all connections of its socket.
 func TestUnixSocketIsNoAddress(t *testing.T) {
 	b := newBounding(3)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -85,5 +86,40 @@ func TestIdempotencyOfNextUser(t *testing.T) {
 			made[secret] = true
 		}
 		c.must("DELETE", "/users/eve", "")
+	}
+}
+
+// TestEndsWithoutName: what only revokes or pauses is carried out although its
+// Idempotency-Key cannot be kept, and nothing else is.
+func TestEndsWithoutName(t *testing.T) {
+	c := startConsole(t)
+	c.must("POST", "/users", `{"name": "alice"}`)
+	id := func() string { return c.must("POST", "/keys", `{"name": "x", "user": "alice"}`).body["id"].(string) }
+	paused, ended, graced, bulk := id(), id(), id(), id()
+	if err := os.Truncate(c.path("keyward.db"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for path, test := range map[string]struct {
+		body   string
+		status int
+	}{
+		"/keys/" + paused + "/pause":     {"", 200},
+		"/keys/" + ended + "/revoke":     {"", 200},
+		"/keys/" + graced + "/end-grace": {"", 200},
+		"/keys/revoke":                   {`{"ids": ["` + bulk + `"]}`, 200},
+		"/revocations":                   {`{"jti": "t"}`, 201},
+		"/keys/" + paused + "/resume":    {"", 503},
+		"/keys/" + graced + "/rotate":    {"", 503},
+		"/keys":                          {`{"name": "y"}`, 503},
+		"/users":                         {`{"name": "y"}`, 503},
+	} {
+		if got := c.call(c.admin, "POST", path, test.body, "Idempotency-Key", path); got.status != test.status {
+			t.Errorf("%s: %d %v, want %d", path, got.status, got.body, test.status)
+		}
+	}
+	for key, want := range map[string]string{paused: "paused", ended: "revoked", graced: "active", bulk: "revoked"} {
+		if got := c.must("GET", "/keys/"+key, "").body["state"]; got != want {
+			t.Errorf("%s is %v, want %s", key, got, want)
+		}
 	}
 }

@@ -60,7 +60,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeAll(all))
 		}
-		l.Listener = &boundedListener{Listener: opened, limit: connectionsOf(each.name), rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
+		l.Listener = &boundedListener{Listener: opened, limit: connectionsOf(each.name), hosts: each.name == listenerConsole, rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
 		all = append(all, l)
 	}
 	return all, nil

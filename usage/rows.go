@@ -32,7 +32,7 @@ func (u *Usage) Rows(inGrace bool, quote func(string) string) []Row {
 	name := "last 30 days"
 	for i := range u.Days {
 		if d := &u.Days[i]; d.Allowed+d.Denied > 0 {
-			rows = append(rows, Row{name, d.text()})
+			rows = append(rows, Row{name, d.text(quote)})
 			name = ""
 		}
 	}
@@ -55,8 +55,8 @@ func (u *Usage) resultsText(quote func(string) string) string {
 	return cmp.Or(strings.Join(byFrequency, ", "), "-")
 }
 
-func (d *Day) text() string {
-	text := fmt.Sprintf("%s %d allowed, %d denied", d.Date, d.Allowed, d.Denied)
+func (d *Day) text(quote func(string) string) string {
+	text := fmt.Sprintf("%s %d allowed, %d denied", quote(d.Date), d.Allowed, d.Denied)
 	if d.PreviousSecret > 0 {
 		text += fmt.Sprintf(", %d by an old secret", d.PreviousSecret)
 	}

@@ -60,10 +60,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Cleanup(func() { _ = db.Close() })
 	log.Watch("link", db)
 	log.Watch("session", state.File{Path: filepath.Join(dir, "keyward.db")}) // as a command does
-	records.HasSession = func(ctx context.Context, user, id string) (bool, error) {
-		_, err := db.Sessions.Get(ctx, user, id)
-		return err == nil, nil
-	}
+	records.SessionExists = db.Sessions.Exists
 	f.Service = New(Config{Records: records, State: db, CheckPassword: checkTestPassword})
 	return f
 }

@@ -121,7 +121,7 @@ func (s *Service) SetUp(ctx context.Context, call access.Call, token authz.Secre
 		return store.UserRecord{}, authz.Secret{}, err
 	}
 	_ = s.State.Codes.Cancel(ctx, state.PurposeSetup, "") // the administrator has ended it
-	login := state.Login{User: name, Method: state.LoginPassword, Address: a.Address(), After: r.SessionsFrom()}
+	login := state.Login{User: name, Method: state.LoginPassword, Address: a.Address(), Proved: r.At, After: r.SessionsFrom()}
 	_, cookie, err := s.State.Sessions.Create(ctx, login)
 	return r, cookie, asStateError(err)
 }

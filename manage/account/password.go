@@ -27,6 +27,10 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), asLoginError(err))
 	}
 	r, err := s.Records.ReplacePassword(ctx, a, password, func(r *store.UserRecord) error {
+		// It may have been ended while the password was verified.
+		if _, err := s.State.Sessions.Get(ctx, a.User(), a.Session()); err != nil {
+			return asStateError(err)
+		}
 		if r.Password != verified.Reveal() || !access.EnabledUser(r) || !sessionOf(&session).Counts(r) {
 			return fault.Refuse(fault.Changed, "the user was changed meanwhile")
 		}

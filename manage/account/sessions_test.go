@@ -123,6 +123,68 @@ func TestChangeOwnPassword(t *testing.T) {
 	}
 }
 
+// TestEndedBeforeTheCookie: what ends a user's sessions ends the one as well that a new
+// password, or the setup, is about to begin.
+func TestEndedBeforeTheCookie(t *testing.T) {
+	for what, begin := range map[string]func(f *fixture) (authz.Secret, error){
+		"a new password": func(f *fixture) (authz.Secret, error) {
+			f.user("alice", access.ScopeAdmin)
+			session, _ := f.login("alice")
+			f.meanwhile(func() { f.want("another password", f.setPassword("alice"), "") })
+			return f.ChangePassword(f.Context(), session, correct, newPassword)
+		},
+		"the setup": func(f *fixture) (authz.Secret, error) {
+			link, _, err := f.CreateSetupLink(f.Context(), f.admin)
+			f.want("a link", err, "")
+			f.meanwhile(func() {
+				_, err := f.Records.EndUser(f.Context(), f.admin, manage.UserRef{Name: "alice"})
+				f.want("the end", err, "")
+			})
+			_, cookie, err := f.SetUp(f.Context(), testCall, link, "alice", correct)
+			return cookie, err
+		},
+	} {
+		f := newFixture(t)
+		cookie, err := begin(f)
+		f.want(what, err, "")
+		if f.actor(cookie).Known() {
+			t.Errorf("%s: the session goes on", what)
+		}
+	}
+}
+
+// TestEndedSessionChangesNothing: a session that was ended after its request had come in
+// makes no change.
+func TestEndedSessionChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.user("alice", access.ScopeAdmin)
+	a, _ := f.login("alice")
+	other, _ := f.login("alice")
+	f.CheckPassword = func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error) {
+		f.want("the end", f.EndSession(ctx, other, a.Session()), "")
+		return checkTestPassword(ctx, user, password, client)
+	}
+	_, err := f.ChangePassword(f.Context(), a, correct, newPassword)
+	f.want("a password", err, fault.NotFound)
+	_, _, err = f.Records.CreateKey(f.Context(), a, store.KeyParams{Name: "late", User: "alice"})
+	f.want("a key", err, fault.Forbidden)
+	_, err = f.Records.CreateUser(f.Context(), a, manage.UserInput{Name: "late"})
+	f.want("a user", err, fault.Forbidden)
+	_, err = f.Records.CreateUser(f.Context(), other, manage.UserInput{Name: "late"})
+	f.want("by the other session", err, "")
+}
+
+// meanwhile calls do between the next change of a record and its answer.
+func (f *fixture) meanwhile(do func()) {
+	f.Records.Await = func(context.Context, string, int64, int) error {
+		f.Records.Await = nil
+		f.pass(time.Second)
+		do()
+		f.pass(time.Second)
+		return nil
+	}
+}
+
 // TestOwnPasswordRefused: what is not accepted changes nothing.
 func TestOwnPasswordRefused(t *testing.T) {
 	denied := func(reason authz.Reason) func(*fixture) {

@@ -31,6 +31,14 @@ func idempotent(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.Header.Get(idempotencyHeader) != "" && !strings.HasSuffix(r.URL.Path, "/password")
 }
 
+// takesAway reports whether a request only takes away what credentials may do, and does
+// the same when it is carried out again. A leaked key must not stay in force for want of
+// a state file, or of room for another name.
+func takesAway(r *http.Request) bool {
+	path := r.URL.Path
+	return strings.HasSuffix(path, "/revoke") || strings.HasSuffix(path, "/end-grace") || strings.HasSuffix(path, "/pause") || path == apiPath+"/revocations"
+}
+
 // serveOnce serves a request with an Idempotency-Key: it carries it out, or answers
 // as the first time, but without the secret.
 func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []byte) {
@@ -42,6 +50,9 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 		problem.New(problem.IdempotencyReused, "this Idempotency-Key belongs to another request").Write(w)
 	case errors.Is(err, state.ErrInvalid):
 		problem.New(fault.Invalid, "the Idempotency-Key has more than 255 bytes").Write(w)
+	case err != nil && takesAway(r):
+		a.Log.Error("idempotency key cannot be stored; the request is carried out without it", "error", err)
+		a.serve(w, r)
 	case errors.Is(err, state.ErrFull):
 		problem.New(fault.RateLimited, "too many Idempotency-Keys of this caller within a day").Write(w)
 	case err != nil:

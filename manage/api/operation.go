@@ -39,7 +39,9 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 	op := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: apiPath + o.path, Summary: o.summary, Description: o.description, Tags: []string{o.tag},
 		DefaultStatus: o.status, Errors: append(append([]int{}, commonErrors...), o.errors...),
-		MaxBodyBytes: max(maxBody, o.maxBody), BodyReadTimeout: bodyTime, // the body is in memory by then
+		// The body is in memory by then. A deadline of the connection would stay after it, and
+		// end whatever takes longer, and each later request of the connection.
+		MaxBodyBytes: max(maxBody, o.maxBody), BodyReadTimeout: -1,
 	}
 	if o.method != http.MethodGet && o.method != http.MethodDelete {
 		op.Errors = append(op.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)

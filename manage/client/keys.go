@@ -40,7 +40,7 @@ type keyAnswer struct {
 
 // secret takes the secret out of the answer to a request that made one.
 func (a *keyAnswer) secret(err error) (manage.KeyView, authz.Secret, error) {
-	secret := authz.NewSecret(a.Key)
+	secret := secretOf(a.Key)
 	a.Key = ""
 	if err == nil && secret.Empty() {
 		err = ErrSecretLost
@@ -48,14 +48,28 @@ func (a *keyAnswer) secret(err error) (manage.KeyView, authz.Secret, error) {
 	return a.KeyView, secret, err
 }
 
+// secretOf returns the secret that an answer shows. What no request can carry is none: it
+// would be printed as it is.
+func secretOf(text string) authz.Secret {
+	if authz.CheckKey(text, false) != nil {
+		return authz.Secret{}
+	}
+	return authz.NewSecret(text)
+}
+
 // aboutKey sends the request about a key to the path below the key's. What is not
-// an id is not sent: it may be a key, and a path is written to logs.
+// an id is not sent: it may be a key, and a path is written to logs. An answer about
+// another key, or none, is of a server that may have done nothing.
 func (c *Client) aboutKey(ctx context.Context, id, path string, q request, into any) error {
 	if _, ok := apikey.ParseID([]byte(id)); !ok {
 		return store.ErrNotFound
 	}
 	q.path = "/keys/" + id + path
-	return c.call(ctx, q, into)
+	err := c.call(ctx, q, into)
+	if key, ok := into.(*keyAnswer); ok && err == nil && key.ID != id {
+		return c.unexpected()
+	}
+	return err
 }
 
 // CreateKey makes a key. With ErrSecretLost the key is there, and its secret is lost.
@@ -66,7 +80,11 @@ func (c *Client) CreateKey(ctx context.Context, k NewKey) (manage.KeyView, authz
 	}
 	body.put("name", k.Name, "user", k.User, "format", string(k.Format))
 	var made keyAnswer
-	return made.secret(c.call(ctx, request{method: http.MethodPost, path: "/keys", body: body, once: true}, &made))
+	err := c.call(ctx, request{method: http.MethodPost, path: "/keys", body: body, once: true}, &made)
+	if _, ok := apikey.ParseID([]byte(made.ID)); err == nil && !ok {
+		err = c.unexpected()
+	}
+	return made.secret(err)
 }
 
 // Key returns a key.

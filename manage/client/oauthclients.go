@@ -12,19 +12,23 @@ import (
 
 // aboutOAuthClient sends the request about an OAuth client to the path below the
 // client's. What is not an id is not sent: it may be a secret, and a path is written to
-// logs.
+// logs. The answer is one about the client, as of a key.
 func (c *Client) aboutOAuthClient(ctx context.Context, id, path string, q request, into any) error {
 	if !store.ValidClientID(id) {
 		return store.ErrNotFound
 	}
 	q.path = "/clients/" + id + path
-	return c.call(ctx, q, into)
+	err := c.call(ctx, q, into)
+	if view, ok := into.(*registry.ClientView); ok && err == nil && view.ID != id {
+		return c.unexpected()
+	}
+	return err
 }
 
 // clientSecret takes the secret out of the answer to a request that made one. A public
 // client has none.
 func clientSecret(view registry.ClientView, err error) (registry.ClientView, authz.Secret, error) {
-	secret := authz.NewSecret(view.Secret)
+	secret := secretOf(view.Secret)
 	view.Secret = ""
 	if err == nil && secret.Empty() && !view.Public {
 		err = ErrSecretLost
@@ -47,6 +51,9 @@ func (c *Client) CreateOAuthClient(ctx context.Context, in registry.ClientInput)
 	}
 	var made registry.ClientView
 	err := c.call(ctx, request{method: http.MethodPost, path: "/clients", body: body, once: true}, &made)
+	if err == nil && !store.ValidClientID(made.ID) {
+		err = c.unexpected()
+	}
 	return clientSecret(made, err)
 }
 

@@ -107,7 +107,13 @@ func TestRequests(t *testing.T) {
 		}, []string{"GET /api/v1/audit?actor=a&limit=1000&since=2030-01-31T00%3A00%3A00Z"}},
 		"reset a limit": {func(f *fakeServer) error { return f.ResetKeyLimit(t.Context(), someID) }, []string{"DELETE /api/v1/limits/" + someID}},
 	} {
-		f := newFakeServer(t, answers(200, oneKey))
+		f := newFakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+			text := oneKey
+			if strings.Contains(r.URL.Path, "/clients") {
+				text = strings.Replace(oneKey, someID, someClient, 1)
+			}
+			answers(200, text)(w, r)
+		})
 		if err := test.call(f); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -228,6 +234,46 @@ func TestClientSecretLost(t *testing.T) {
 	view, secret, err = newFakeServer(t, answers(200, `{"id": "c_0123456789aB", "secret": "kwcs_secret"}`)).RotateOAuthClient(t.Context(), someClient, 0)
 	if err != nil || secret.Reveal() != "kwcs_secret" || view.Secret != "" {
 		t.Errorf("%+v, %v", view, err)
+	}
+}
+
+// TestNotDone: what does not answer as the API does has done nothing, and no command says
+// that a key was revoked by it.
+func TestNotDone(t *testing.T) {
+	for _, answer := range []string{"null", "{}", `{"id": "k_000000000000"}`, `{"id": "c_000000000000"}`, `{"ok": true}`} {
+		f := newFakeServer(t, answers(200, answer))
+		_, revoke := f.ChangeKey(t.Context(), someID, Revoke, "")
+		_, remove := f.ChangeKey(t.Context(), someID, Delete, "")
+		_, update := f.UpdateKey(t.Context(), someID, manage.KeyPatch{})
+		_, _, rotate := f.RotateKey(t.Context(), someID, 0)
+		_, disable := f.DisableOAuthClient(t.Context(), someClient, true)
+		for i, err := range []error{revoke, remove, update, rotate, disable} {
+			if err == nil || !strings.Contains(err.Error(), "unexpected response") {
+				t.Errorf("%s: %d: %v", answer, i, err)
+			}
+		}
+	}
+	f := newFakeServer(t, answers(200, "{}"))
+	_, _, key := f.CreateKey(t.Context(), NewKey{})
+	_, _, client := f.CreateOAuthClient(t.Context(), registry.ClientInput{Name: "Shop"})
+	for _, err := range []error{key, client} {
+		if err == nil || errors.Is(err, ErrSecretLost) {
+			t.Errorf("created: %v", err)
+		}
+	}
+}
+
+// TestSecretControlsNoTerminal: a secret is printed as it is, and so must be one.
+func TestSecretControlsNoTerminal(t *testing.T) {
+	for _, secret := range []string{`kw_\u001b[2J`, `kw_a\nb`, `kw_ a`, `kw_\u202e`} {
+		_, shown, err := newFakeServer(t, answers(200, `{"id": "k_0123456789aB", "key": "`+secret+`"}`)).RotateKey(t.Context(), someID, 0)
+		if !shown.Empty() || !errors.Is(err, ErrSecretLost) {
+			t.Errorf("%q: %v", secret, err)
+		}
+		_, shown, err = newFakeServer(t, answers(200, `{"id": "c_0123456789aB", "secret": "`+secret+`"}`)).RotateOAuthClient(t.Context(), someClient, 0)
+		if !shown.Empty() || !errors.Is(err, ErrSecretLost) {
+			t.Errorf("%q of a client: %v", secret, err)
+		}
 	}
 }
 

@@ -54,8 +54,11 @@ type Login struct {
 	// Replaces is the cookie that the client presented, if it did. Its session ends,
 	// also if it is another user's: a cookie from before the login is worth nothing.
 	Replaces authz.Secret
-	// After is the time until which sessions of the user have ended: this one begins
-	// later, also by a clock that has gone back since.
+	// Proved is when the user proved who they are; zero is now. What ends the user's
+	// sessions between then and now ends this one too.
+	Proved time.Time
+	// After is the time until which sessions of the user had ended by then: this one
+	// begins later, also by a clock that has gone back since.
 	After time.Time
 }
 
@@ -79,9 +82,10 @@ func (s Sessions) Create(ctx context.Context, l Login) (Session, authz.Secret, e
 }
 
 // Renew replaces a session, whose user has just proved again who they are, by a new one
-// with another cookie. The new one begins after that time, as with Login.After.
+// with another cookie. The new one begins right after that time, which is that of the
+// proof.
 func (s Sessions) Renew(ctx context.Context, old Session, after time.Time) (Session, authz.Secret, error) {
-	session, token, err := s.create(ctx, Login{User: old.User, Method: old.Method, Roles: old.Roles, Address: old.Address, After: after}, old.ID)
+	session, token, err := s.create(ctx, Login{User: old.User, Method: old.Method, Roles: old.Roles, Address: old.Address, Proved: after, After: after}, old.ID)
 	if err != nil {
 		return Session{}, authz.Secret{}, fmt.Errorf("renewing session %q: %w", old.ID, err)
 	}
@@ -104,6 +108,9 @@ func (s Sessions) create(ctx context.Context, l Login, replaced string) (Session
 	}
 	now := toTime(toMillis(s.db.now()))
 	login := now
+	if !l.Proved.IsZero() {
+		login = toTime(toMillis(l.Proved))
+	}
 	if !login.After(l.After) {
 		login = toTime(toMillis(l.After) + 1)
 	}
@@ -193,6 +200,16 @@ func (s Sessions) Get(ctx context.Context, user, id string) (Session, error) {
 		return Session{}, fmt.Errorf("reading session %q: %w", id, err)
 	}
 	return session, nil
+}
+
+// Exists reports whether the user has a session with that id that has not ended. It is
+// not a use of the session.
+func (s Sessions) Exists(ctx context.Context, user, id string) (bool, error) {
+	_, err := s.Get(ctx, user, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // touch writes the last use of a session that still exists. If it cannot, the

@@ -41,8 +41,8 @@ type AuditFile struct {
 
 	mu      sync.Mutex
 	targets map[string]ChangeStore // where changes are kept, by what they are of
-	behind  []*audit.Entry            // of changes that were made while the log could not be written
-	why     error                     // why it could not
+	behind  []*audit.Entry         // of changes that were made while the log could not be written
+	why     error                  // why it could not
 }
 
 // NewAuditFile touches nothing; the file is made by the first entry.

@@ -14,8 +14,8 @@ import (
 	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/access"
-	"keyward/manage/state"
 	"keyward/manage/fault"
+	"keyward/manage/state"
 	"keyward/passwordhash"
 	"keyward/store/filestore"
 
@@ -43,9 +43,9 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 	if cfg.Audit.File != "" {
 		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: env.Now})
 		stores.Audit = r.log
-		state := state.File{Path: cfg.State.File}
-		r.log.Watch("link", state)
-		r.log.Watch("session", state)
+		changes := state.File{Path: cfg.State.File}
+		r.log.Watch("link", changes)
+		r.log.Watch("session", changes)
 	}
 	if cfg.Keys.File != "" {
 		r.keys = filestore.NewKeyFile(filestore.KeyFileConfig{Path: cfg.Keys.File, Hasher: hasher, StartOver: begin.StartOver, Now: env.Now})
