@@ -30,6 +30,18 @@ func startManaged(t *testing.T) *managed {
 // startManagedWith is startManaged with more of the configuration.
 func startManagedWith(t *testing.T, settings string) *managed {
 	t.Helper()
+	m := newManaged(t, settings)
+	m.admin = m.administrator("root")
+	m.administrator("second") // the last one cannot be disabled
+	m.start()
+	t.Cleanup(func() { m.process.Stop() })
+	return m
+}
+
+// newManaged writes the configuration of a Keyward with a console, which does not run and
+// has no administrator.
+func newManaged(t *testing.T, settings string) *managed {
+	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)
@@ -46,10 +58,6 @@ state: {file: keyward.db}
 	if err := os.WriteFile(filepath.Join(m.dir, "keyward.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.admin = m.administrator("root")
-	m.administrator("second") // the last one cannot be disabled
-	m.start()
-	t.Cleanup(func() { m.process.Stop() })
 	return m
 }
 
