@@ -1,0 +1,177 @@
+// Package postgrestest runs a real Postgres for tests: one server per test program, and
+// a database per test.
+package postgrestest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// programs is where Debian has the programs of the server.
+const programs = "/usr/lib/postgresql/15/bin"
+
+// Server is a server that the first Database starts, and Main stops.
+type Server struct {
+	// Prepare makes what each database begins with; nil: nothing.
+	Prepare func(ctx context.Context, url string) error
+
+	start     sync.Once
+	startErr  error
+	dir       string
+	process   *exec.Cmd
+	databases atomic.Int64
+}
+
+var errNotInstalled = errors.New("Postgres 15 is not installed")
+
+// Main runs the tests of a package and stops the server after them. It is what TestMain
+// exits with.
+func Main(m *testing.M, s *Server) int {
+	defer s.stop()
+	return m.Run()
+}
+
+// Database returns the URL of a new database, which is dropped when the test ends.
+// Without Postgres the test is skipped, unless all tests must run.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	s.start.Do(func() { s.startErr = s.run() })
+	switch {
+	case errors.Is(s.startErr, errNotInstalled) && os.Getenv("CI") != "true":
+		t.Skip(s.startErr)
+	case s.startErr != nil:
+		t.Fatal(s.startErr)
+	}
+	name := fmt.Sprint("test_", s.databases.Add(1))
+	if err := s.exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE prepared"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.url(name)
+}
+
+// Exec executes a statement in the database that is named by its URL.
+func Exec(t testing.TB, url, sql string, args ...any) {
+	t.Helper()
+	if err := execute(t.Context(), url, sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) url(database string) string {
+	return "postgres://keyward@/" + database + "?" + url.Values{"host": {s.dir}}.Encode()
+}
+
+func (s *Server) exec(ctx context.Context, sql string) error {
+	return execute(ctx, s.url("postgres"), sql)
+}
+
+func execute(ctx context.Context, url, sql string, args ...any) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql, args...)
+	return err
+}
+
+// run makes the server's files, starts it, and makes the database that others are
+// copies of.
+func (s *Server) run() error {
+	if _, err := os.Stat(filepath.Join(programs, "postgres")); err != nil {
+		return errNotInstalled
+	}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "keyward-postgres-"); err != nil {
+		return err
+	}
+	account, err := s.account()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(s.dir, "data")
+	initdb := exec.Command(filepath.Join(programs, "initdb"), "-D", data, "-U", "keyward", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: account}
+	initdb.Dir = s.dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=")
+	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: account, Setpgid: true}
+	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, log, log
+	if err := s.process.Start(); err != nil {
+		s.process = nil
+		return err
+	}
+	return s.prepare()
+}
+
+// account returns as whom the server runs, which must not be root; nil is the account
+// of this process. The directory becomes that account's.
+func (s *Server) account() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil
+	}
+	postgres, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, err
+	}
+	uid, errUID := strconv.ParseUint(postgres.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(postgres.Gid, 10, 32)
+	if err := errors.Join(errUID, errGID); err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(s.dir, int(uid), int(gid))
+}
+
+func (s *Server) prepare() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for s.exec(ctx, "SELECT 1") != nil {
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			return fmt.Errorf("Postgres does not answer:\n%s", log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if err := s.exec(ctx, "CREATE DATABASE prepared"); err != nil || s.Prepare == nil {
+		return err
+	}
+	return s.Prepare(ctx, s.url("prepared"))
+}
+
+// stop ends the server and removes its files.
+func (s *Server) stop() {
+	if s.process != nil {
+		_ = s.process.Process.Signal(syscall.SIGINT) // it ends at once, and its sessions with it
+		_ = s.process.Wait()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}

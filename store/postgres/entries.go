@@ -1,0 +1,70 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// addEntries writes numbered entries. open is that it is not known yet whether their
+// changes are made. An entry that cannot be a line is ErrAudit.
+func (w *writer) addEntries(entries []*audit.Entry, open bool) error {
+	for len(entries) > 0 {
+		n := min(writtenAtOnce, len(entries))
+		if err := w.addSome(entries[:n], open); err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+const insertEntries = `INSERT INTO audit (seq, change_id, time, actor, actor_key, action, target, outcome, operation, line, open_since)
+	SELECT seq, $2::uuid, time, actor, actor_key, action, target, outcome, operation, line, CASE WHEN $3::boolean THEN clock_timestamp() END
+	FROM unnest($1::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+	AS t (seq, time, actor, actor_key, action, target, outcome, operation, line)`
+
+func (w *writer) addSome(entries []*audit.Entry, open bool) error {
+	var seqs []int64
+	var times []time.Time
+	var actors, keys, actions, targets, outcomes, operations, lines []string
+	for _, e := range entries {
+		line, err := e.Line()
+		if err != nil {
+			return fmt.Errorf("%w: %w", store.ErrAudit, err)
+		}
+		read, err := audit.Decode(line) // what a filter is compared with
+		if err != nil {
+			return fmt.Errorf("%w: %w", store.ErrAudit, err)
+		}
+		seqs, times = append(seqs, e.Seq), append(times, e.Time.Truncate(time.Microsecond))
+		actors, keys = append(actors, storable(read.Actor)), append(keys, storable(read.ActorKey))
+		actions, targets = append(actions, string(read.Action)), append(targets, storable(read.Record))
+		outcomes, operations = append(outcomes, string(read.Outcome)), append(operations, storable(read.Operation))
+		lines = append(lines, strings.TrimSuffix(string(line), "\n"))
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(insertEntries, seqs, w.id, open, times, actors, keys, actions, targets, outcomes, operations, lines)
+	return w.send(batch)
+}
+
+// closeEntry says of an entry whose change was open what became of it.
+func (w *writer) closeEntry(e *audit.Entry, made bool) error {
+	closed := *e
+	if !made {
+		closed.Outcome = audit.NotDone
+	}
+	line, err := closed.Line()
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrAudit, err)
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE audit SET outcome = $2::text, line = $3::text, open_since = NULL WHERE seq = $1::bigint`,
+		closed.Seq, string(closed.Outcome), strings.TrimSuffix(string(line), "\n"))
+	return w.send(batch)
+}

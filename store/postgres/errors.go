@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrUnavailable is a database that does not answer or refuses: nothing was changed.
+	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrUncertain is a change whose commit was not answered, and of which the database
+	// could not be asked whether it was made.
+	ErrUncertain = errors.New("the database did not answer whether the change was made")
+	// ErrSchema is a database whose schema is missing, or one that this program cannot
+	// serve.
+	ErrSchema = errors.New("the database's schema cannot be served by this program")
+	// ErrPepper is a database whose secrets were hashed with another pepper.
+	ErrPepper = errors.New("the database's secrets were hashed with another pepper")
+)
+
+// undefinedTable is the SQLSTATE of a table that is not there.
+const undefinedTable = "42P01"
+
+// failed returns the error of a statement as one of this package. One of a caller that
+// has given up stays what it is. A nil error stays nil.
+func failed(ctx context.Context, err error) error {
+	switch {
+	case err == nil, isOwn(err), errors.Is(err, pgx.ErrNoRows):
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	default:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+}
+
+// isOwn reports whether the error is one of this package.
+func isOwn(err error) bool {
+	for _, own := range []error{ErrUnavailable, ErrUncertain, ErrSchema, ErrPepper} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayRetry reports whether a transaction that failed before its commit may succeed when
+// it is repeated: the connection was lost, the server restarts or has another role now,
+// or the transaction was in the way of another one.
+func mayRetry(err error) bool {
+	var refused *pgconn.PgError
+	switch {
+	case errors.Is(err, ErrUncertain), errors.Is(err, ErrSchema), errors.Is(err, ErrPepper):
+		return false
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return false
+	case !errors.As(err, &refused):
+		return errors.Is(err, ErrUnavailable)
+	}
+	switch refused.Code {
+	case "57P01", "57P02", "57P03", "25006", "53300":
+		return true
+	default:
+		return strings.HasPrefix(refused.Code, "40") || strings.HasPrefix(refused.Code, "08")
+	}
+}

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+//go:embed roles.sql
+var rolesSQL string
+
+// RolesSQL returns the statements that make the two roles, which an administrator of
+// the database runs once: one for Keywards that change records, and one for those that
+// only copy them.
+func RolesSQL() string { return rolesSQL }
+
+// Migrate brings the database's schema to this program's version, under a lock, and
+// says in it how secrets are hashed if nothing does. A schema that is newer than this
+// program stays as it is, and is ErrSchema unless this program can serve it. Nothing
+// else migrates.
+func Migrate(ctx context.Context, cfg Config) error {
+	pool, err := cfg.poolConfig()
+	if err != nil {
+		return err
+	}
+	if pool.BeforeConnect != nil {
+		if err := pool.BeforeConnect(ctx, pool.ConnConfig); err != nil {
+			return err
+		}
+	}
+	db := stdlib.OpenDB(*pool.ConnConfig)
+	defer db.Close()
+	if err := migrateUp(ctx, db); err != nil {
+		return failed(ctx, err)
+	}
+	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if cfg.Hasher != nil {
+		_, err := conn.Exec(ctx, `UPDATE meta SET hash = $1::text, pepper = $2::text WHERE hash IS NULL`, cfg.Hasher.Name(), cfg.Hasher.PepperID())
+		if err != nil {
+			return failed(ctx, err)
+		}
+	}
+	return failed(ctx, checkDatabase(ctx, conn, cfg.Hasher))
+}
+
+// migrateUp applies the migrations that the database lacks.
+func migrateUp(ctx context.Context, db *sql.DB) error {
+	var newest int32
+	err := db.QueryRowContext(ctx, `SELECT schema_version FROM meta`).Scan(&newest)
+	if err == nil && newest > schemaVersion {
+		return nil // which the check that follows accepts or refuses
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		return fmt.Errorf("migration %s: %w", partial.Failed.Source.Path, partial.Err)
+	}
+	return err
+}
