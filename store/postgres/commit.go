@@ -56,7 +56,7 @@ func (w *writer) commit() error {
 // wasMade reports whether the change was committed whose commit was not answered, by its
 // last number and its id. It asks until the database answers.
 func (s *Store) wasMade(ctx context.Context, seq int64, id string) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.settle)
 	defer cancel()
 	for {
 		made, err := s.lookUp(ctx, seq, id)

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -26,7 +27,9 @@ type Config struct {
 	Hasher *apikey.Hasher
 	Now    func() time.Time // nil: time.Now
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: pgx's; tests cut connections
+	// What tests replace: how connections are made, and settleTimeout.
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	settle time.Duration
 }
 
 // Store is a store in a Postgres database. Its methods return [ErrUnavailable] if the
@@ -36,6 +39,7 @@ type Store struct {
 	pool     *pgxpool.Pool
 	hasher   *apikey.Hasher
 	now      func() time.Time
+	settle   time.Duration // settleTimeout
 	audit    AuditLog
 	keys     keyReader
 	users    userReader
@@ -46,7 +50,7 @@ type Store struct {
 
 // New returns a Store. It opens no connection: a program starts without its database.
 func New(cfg Config) (*Store, error) {
-	s := &Store{hasher: cfg.Hasher, now: cfg.Now}
+	s := &Store{hasher: cfg.Hasher, now: cfg.Now, settle: cmp.Or(cfg.settle, settleTimeout)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -106,7 +110,7 @@ func (cfg *Config) poolConfig() (*pgxpool.Config, error) {
 		pool.ConnConfig.DialFunc = cfg.dial
 	}
 	if cfg.PasswordFile != "" {
-		pool.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		pool.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) (err error) {
 			c.Password, err = readPassword(cfg.PasswordFile)
 			return err
 		}

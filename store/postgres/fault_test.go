@@ -1,0 +1,263 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/apikey"
+	"keyward/internal/postgrestest"
+	"keyward/store"
+	"keyward/store/audit"
+)
+
+// faults cuts connections at one of the messages that the program sends.
+type faults struct {
+	at         int  // the message, from 1 on
+	answerLost bool // the message arrives, and its answer does not; false: the message does not
+	then       bool // no connection is made after that
+
+	mu    sync.Mutex
+	sent  int
+	fired bool
+	of    []byte // the message
+}
+
+func (f *faults) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	f.mu.Lock()
+	refuse := f.fired && f.then
+	f.mu.Unlock()
+	if refuse {
+		return nil, errors.New("refused")
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, address)
+	return &cutConn{Conn: conn, faults: f}, err
+}
+
+type cutConn struct {
+	net.Conn
+	faults *faults
+	mu     sync.Mutex
+	lost   bool // the next answer
+}
+
+func (c *cutConn) Write(message []byte) (int, error) {
+	f := c.faults
+	f.mu.Lock()
+	f.sent++
+	fire := f.sent == f.at
+	if fire {
+		f.fired, f.of = true, bytes.Clone(message)
+	}
+	f.mu.Unlock()
+	switch {
+	case fire && !f.answerLost:
+		_ = c.Close()
+		return 0, io.ErrClosedPipe
+	case fire:
+		c.mu.Lock()
+		c.lost = true
+		c.mu.Unlock()
+	}
+	return c.Conn.Write(message)
+}
+
+func (c *cutConn) Read(into []byte) (int, error) {
+	n, err := c.Conn.Read(into)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost {
+		_ = c.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// aKey is the record of a new key.
+func aKey(t testing.TB, name string) store.KeyRecord {
+	t.Helper()
+	random, err := apikey.NewID(randomness{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	return store.KeyRecord{ID: random.String(), Name: name, User: "alice", Format: apikey.FormatKeyward, Hash: newHasher().Digest(random.String()), Created: now, At: now}
+}
+
+func anEntry(action audit.Action, target string) *audit.Entry {
+	return &audit.Entry{Actor: "alice", Action: action, Record: target, Via: audit.ViaAPI, Outcome: audit.Done}
+}
+
+// create makes a key by an edit.
+func create(ctx context.Context, s *Store, r store.KeyRecord) error {
+	return s.KeyEditor().Edit(ctx, func(tx store.Tx[store.KeyRecord]) error {
+		if _, err := tx.Get(r.ID); !errors.Is(err, store.ErrNotFound) {
+			return errors.Join(errors.New("the key is there"), err)
+		}
+		made := r
+		tx.Put(&made, anEntry(audit.KeyCreate, r.ID))
+		return nil
+	})
+}
+
+// wantMade holds how often the database has the change that made the key.
+func wantMade(t *testing.T, what string, s *Store, id string, want int) {
+	t.Helper()
+	counts := map[string]int{}
+	for table, sql := range map[string]string{
+		"keys":    `SELECT count(*) FROM key_record WHERE id = $1::text`,
+		"journal": `SELECT count(*) FROM journal WHERE kind = 'key' AND strpos(line, $1::text) > 0`,
+		"audit":   `SELECT count(*) FROM audit WHERE target = $1::text`,
+		"secrets": `SELECT count(*) FROM key_secret WHERE key_id = $1::text`,
+	} {
+		var n int
+		if err := s.pool.QueryRow(t.Context(), sql, id).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n != want {
+			counts[table] = n
+		}
+	}
+	if len(counts) > 0 {
+		t.Errorf("%s: %v, want %d of each", what, counts, want)
+	}
+}
+
+// TestCutConnections: whichever message or answer is lost, the change is made once.
+func TestCutConnections(t *testing.T) {
+	cfg := configOf(t)
+	direct := openStore(t, cfg)
+	for _, answerLost := range []bool{false, true} {
+		commits := 0
+		for at := 1; ; at++ {
+			f := &faults{at: at, answerLost: answerLost}
+			cut := cfg
+			cut.dial = f.dial
+			s := openStore(t, cut)
+			r := aKey(t, "cut")
+			if err := create(t.Context(), s, r); err != nil {
+				t.Errorf("message %d, answer lost %v: %v", at, answerLost, err)
+			}
+			wantMade(t, "after a cut", direct, r.ID, 1)
+			if !f.fired {
+				break
+			}
+			if bytes.Contains(f.of, []byte("commit")) {
+				commits++
+			}
+		}
+		if commits != 1 {
+			t.Errorf("%d commits were cut", commits)
+		}
+	}
+	var last int64
+	var numbers int
+	if err := direct.pool.QueryRow(t.Context(), `SELECT max(seq), count(*) FROM journal`).Scan(&last, &numbers); err != nil || last != int64(numbers) {
+		t.Errorf("%d lines, the last has number %d, %v", numbers, last, err)
+	}
+}
+
+// commitAt is the number of the message that commits.
+func commitAt(t *testing.T, cfg Config) int {
+	t.Helper()
+	for at := 1; ; at++ {
+		f := &faults{at: at}
+		cut := cfg
+		cut.dial = f.dial
+		if err := create(t.Context(), openStore(t, cut), aKey(t, "search")); err != nil || !f.fired {
+			t.Fatalf("no message commits: %v", err)
+		}
+		if bytes.Contains(f.of, []byte("commit")) {
+			return at
+		}
+	}
+}
+
+// TestUncertainCommit: a commit without an answer, and a database that cannot be asked
+// about it, is an error that says so. The change may be there, and is not made twice.
+func TestUncertainCommit(t *testing.T) {
+	cfg := configOf(t)
+	direct := openStore(t, cfg)
+	at := commitAt(t, cfg)
+	for answerLost, want := range map[bool]int{false: 0, true: 1} {
+		f := &faults{at: at, answerLost: answerLost, then: true}
+		cut := cfg
+		cut.dial, cut.settle = f.dial, 300*time.Millisecond
+		r := aKey(t, "uncertain")
+		if err := create(t.Context(), openStore(t, cut), r); !errors.Is(err, ErrUncertain) {
+			t.Errorf("answer lost %v: %v", answerLost, err)
+		}
+		wantMade(t, "an uncertain change", direct, r.ID, want)
+	}
+}
+
+// TestCanceledCommit: a caller that gives up while the commit is not answered does not
+// make the outcome uncertain.
+func TestCanceledCommit(t *testing.T) {
+	cfg := configOf(t)
+	direct := openStore(t, cfg)
+	at := commitAt(t, cfg)
+	for answerLost, want := range map[bool]int{false: 0, true: 1} {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &faults{at: at, answerLost: answerLost}
+		cut := cfg
+		cut.dial = func(dialing context.Context, network, address string) (net.Conn, error) {
+			conn, err := f.dial(dialing, network, address)
+			return &cancelingConn{conn, f, cancel}, err
+		}
+		r := aKey(t, "canceled")
+		err := create(ctx, openStore(t, cut), r)
+		if made := err == nil; made != (want == 1) || err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("answer lost %v: %v", answerLost, err)
+		}
+		wantMade(t, "of a caller that has given up", direct, r.ID, want)
+		cancel()
+	}
+}
+
+// cancelingConn cancels when the cut has come.
+type cancelingConn struct {
+	net.Conn
+	faults *faults
+	cancel func()
+}
+
+func (c *cancelingConn) Write(message []byte) (int, error) {
+	n, err := c.Conn.Write(message)
+	c.faults.mu.Lock()
+	defer c.faults.mu.Unlock()
+	if c.faults.fired {
+		c.cancel()
+	}
+	return n, err
+}
+
+// TestStoppedWriter: a writer that stops within its transaction holds the others up no
+// longer than the database allows, and changes nothing after that.
+func TestStoppedWriter(t *testing.T) {
+	cfg := configOf(t)
+	s := openStore(t, cfg)
+	r, other := aKey(t, "stopped"), aKey(t, "other")
+	err := s.KeyEditor().Edit(t.Context(), func(tx store.Tx[store.KeyRecord]) error {
+		if tx.(*recordTx[store.KeyRecord]).writer.last > 0 {
+			return errors.New("called again")
+		}
+		postgrestest.Exec(t, cfg.URL.String(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`)
+		if err := create(t.Context(), openStore(t, cfg), other); err != nil {
+			t.Error(err)
+		}
+		tx.Put(&r, anEntry(audit.KeyCreate, r.ID))
+		return nil
+	})
+	if err == nil || err.Error() != "called again" {
+		t.Errorf("%v", err)
+	}
+	wantMade(t, "of a writer whose connection was ended", s, r.ID, 0)
+	wantMade(t, "of the other", s, other.ID, 1)
+}
