@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -158,19 +159,40 @@ func TestAbandonedChanges(t *testing.T) {
 	appendNone(1, audit.NotDone, audit.Done, audit.Done)
 }
 
+// beginning is a connection that calls a function before its program begins a transaction.
+type beginning struct {
+	net.Conn
+	call func()
+}
+
+func (c *beginning) Write(message []byte) (int, error) {
+	if bytes.Contains(message, []byte("begin")) {
+		c.call()
+	}
+	return c.Conn.Write(message)
+}
+
 // TestChangeClosedMeanwhile: a change whose entry another process has closed as not done
-// is not made.
+// is not made, be it one that only ends something.
 func TestChangeClosedMeanwhile(t *testing.T) {
-	s := openStore(t, configOf(t))
-	e := anEntry(audit.SessionEnd, "alice")
-	err := s.write(t.Context(), func(w *writer) error { return w.appendEntries([]*audit.Entry{e}, true) })
-	if err == nil {
-		err = s.write(t.Context(), func(w *writer) error { return w.closeEntry(e, false) })
+	cfg := configOf(t)
+	other := openStore(t, cfg)
+	cfg.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, network, address)
+		return &beginning{conn, func() {
+			for _, e := range entriesOf(t, other) {
+				if err := other.write(t.Context(), func(w *writer) error { return w.closeEntry(&e, false) }); err != nil {
+					t.Error(err)
+				}
+			}
+		}}, err
 	}
-	if err == nil {
-		err = s.write(t.Context(), func(w *writer) error { return w.checkOpen(e.Seq) })
-	}
-	if !errors.Is(err, errClosed) {
-		t.Error(err)
+	err := openStore(t, cfg).Audit().Change(t.Context(), anEntry(audit.SessionEnd, "alice"), func(int64) error {
+		t.Error("the change was made")
+		return nil
+	})
+	if all := entriesOf(t, other); !errors.Is(err, store.ErrAudit) || len(all) != 1 || all[0].Outcome != audit.NotDone {
+		t.Errorf("%v, %+v", err, all)
 	}
 }

@@ -261,3 +261,24 @@ func TestStoppedWriter(t *testing.T) {
 	wantMade(t, "of a writer whose connection was ended", s, r.ID, 0)
 	wantMade(t, "of the other", s, other.ID, 1)
 }
+
+// TestLookUpWaits: as long as another transaction has the lock, which may be that of the
+// change, it is not known whether the change was made.
+func TestLookUpWaits(t *testing.T) {
+	cfg := configOf(t)
+	cfg.settle = 300 * time.Millisecond
+	s := openStore(t, cfg)
+	err := s.write(t.Context(), func(w *writer) error {
+		made, err := s.wasMade(t.Context(), 1, w.id)
+		if err == nil {
+			t.Errorf("made %v, while the transaction is open", made)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := s.wasMade(t.Context(), 1, newChangeID()); err != nil || made {
+		t.Errorf("made %v, %v", made, err)
+	}
+}
