@@ -25,7 +25,8 @@ type Cursor string
 // KeyFilter selects keys that meet every condition that is not zero.
 type KeyFilter struct {
 	User, Project string
-	Text          string // in the name, or the entire id or hint
+	Text          string    // in the name, or the entire id or hint
+	MadeAfter     time.Time // zero: whenever it was made
 
 	State     KeyState
 	OlderThan time.Duration // the age of the key's secret is above it
@@ -42,6 +43,7 @@ type KeyFilter struct {
 // Match reports whether the filter selects the key.
 func (f *KeyFilter) Match(r *KeyRecord) bool {
 	return (f.User == "" || f.User == r.User) && (f.Project == "" || f.Project == r.Project) &&
+		(f.MadeAfter.IsZero() || r.Created.After(f.MadeAfter)) &&
 		(f.Text == "" || f.Text == r.ID || f.Text == r.Hint || strings.Contains(r.Name, f.Text)) &&
 		(!f.OnStatus() || f.MatchStatus(r.Status())) && f.MatchUse(r.ID)
 }
