@@ -67,7 +67,7 @@ func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) 
 		s.Refuse(ctx, a, audit.Read, "keys", fault.Forbidden)
 		return nil, "", fault.Refuse(fault.Forbidden, "one's own keys need the scope %s or a session", access.ScopeSelf)
 	}
-	return s.listKeys(ctx, store.KeyFilter{User: a.User()}, page)
+	return s.listKeys(ctx, *ownKeys(a), page)
 }
 
 func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
