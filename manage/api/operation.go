@@ -70,6 +70,7 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 		out, err := call(ctx, actorOf(ctx), in)
 		if c := callOf(ctx); c != nil {
 			c.authorized(err)
+			c.failure(o.id, err)
 		}
 		if err != nil {
 			return nil, asProblem(err)
