@@ -142,7 +142,10 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 // now: the zero Actor if one of them has ended since.
 func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
 	key, err := s.Keys.Get(ctx, keyID)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return access.Actor{}, nil // deleted since it was verified
+	case err != nil:
 		return access.Actor{}, fault.Of(err)
 	}
 	if key.User == "" {
