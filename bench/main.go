@@ -28,7 +28,7 @@ func main() {
 	flag.IntVar(&b.guesses, "guesses", 100_000, "wrong passwords")
 	only := flag.String("only", "", "measure one part: checks, envoy, start, compare, changes, reload, credentials, http, passwords or soak")
 	flag.StringVar(&b.cases, "cases", "", "for checks: measure only the baseline and cases whose name contains this")
-	flag.StringVar(&b.against, "against", "", "for checks: other builds of the program to measure too, separated by commas")
+	flag.StringVar(&b.against, "against", "", "for checks: other builds of the program to measure too, separated by commas; the cases of the first build take some 2 % more, so give a build again to compare it with others")
 	flag.StringVar(&b.writeTo, "write", "", "also write the tables and a chart into this directory, as "+report.TablesFile+" and "+report.ChartFile)
 	flag.DurationVar(&b.soakFor, "soak", 10*time.Minute, "length of the soak")
 	flag.StringVar(&b.profileTo, "profile", "", "only make a profile for the compiler and write it to this file")

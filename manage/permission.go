@@ -11,9 +11,14 @@ import (
 )
 
 // owns reports whether the key is the actor's: its user's, or the one that it
-// presented.
+// presented. One of an earlier user of that name is not.
 func owns(a access.Actor, r *store.KeyRecord) bool {
-	return a.Known() && (a.Key() == r.ID || r.User == a.User() && r.User != "" && a.Has(access.Self))
+	return a.Known() && (a.Key() == r.ID || a.User() != "" && ownKeys(a).Match(r) && a.Has(access.Self))
+}
+
+// ownKeys selects the keys of the actor's user.
+func ownKeys(a access.Actor) *store.KeyFilter {
+	return &store.KeyFilter{User: a.User(), MadeAfter: a.OwnsAfter()}
 }
 
 // mayRefer refuses an actor who may not change keys of others, before it learns

@@ -67,7 +67,7 @@ func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) 
 		s.Refuse(ctx, a, audit.Read, "keys", fault.Forbidden)
 		return nil, "", fault.Refuse(fault.Forbidden, "one's own keys need the scope %s or a session", access.ScopeSelf)
 	}
-	return s.listKeys(ctx, store.KeyFilter{User: a.User()}, page)
+	return s.listKeys(ctx, *ownKeys(a), page)
 }
 
 func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page store.Page) ([]store.KeyRecord, store.Cursor, error) {
@@ -142,7 +142,10 @@ func (s *Service) AuditLog(ctx context.Context, a access.Actor, filter store.Aud
 // now: the zero Actor if one of them has ended since.
 func (s *Service) ActorOf(ctx context.Context, keyID string, call access.Call) (access.Actor, error) {
 	key, err := s.Keys.Get(ctx, keyID)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return access.Actor{}, nil // deleted since it was verified
+	case err != nil:
 		return access.Actor{}, fault.Of(err)
 	}
 	if key.User == "" {

@@ -72,13 +72,14 @@ type UserView struct {
 	Paths       []string   `json:"paths"`
 	Created     time.Time  `json:"created"`
 	Since       time.Time  `json:"valid_since,omitzero"` // earlier keys and tokens belong to a deleted user of that name
+	CreatedBy   string     `json:"created_by,omitempty"` // the user who made it
 	Ending      *store.Act `json:"ending,omitempty"`     // by which it was disabled, or lost all it had
 }
 
 // ViewUser returns what is shown of the user.
 func ViewUser(r *store.UserRecord) UserView {
 	return UserView{
-		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(), Ending: r.Ending.Shown(),
+		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(), CreatedBy: r.CreatedBy, Ending: r.Ending.Shown(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }

@@ -491,7 +491,7 @@ func TestIdempotencyKey(t *testing.T) {
 		problem                     string
 	}{
 		{"another body", c.admin, "/keys", `{"name": "twice", "project": "p"}`, "one", 422, "idempotency_reused"},
-		{"another path", c.admin, "/keys/verify", `{"name": "once", "project": "p"}`, "one", 422, "idempotency_reused"},
+		{"another path", c.admin, "/me/keys", `{"name": "once", "project": "p"}`, "one", 422, "idempotency_reused"},
 		{"another caller", other, "/keys", `{"name": "twice", "project": "q"}`, "one", 201, ""},
 		{"a refusal", c.admin, "/keys", `{"name": "x", "rate": "fast"}`, "two", 422, "invalid"},
 		{"the same, corrected", c.admin, "/keys", `{"name": "x", "rate": "1/s"}`, "two", 201, ""},

@@ -43,6 +43,7 @@ func TestEndedWhileBodyArrives(t *testing.T) {
 	}{
 		{func(*console, string) {}, 201},
 		{func(c *console, id string) { c.must("POST", "/keys/"+id+"/revoke", "") }, 401},
+		{func(c *console, id string) { c.must("DELETE", "/keys/"+id, "") }, 401},
 		{func(c *console, _ string) { c.must("PATCH", "/users/alice", `{"disabled": true}`) }, 401},
 		{func(c *console, _ string) { c.must("PATCH", "/users/alice", `{"scopes": ["read"]}`) }, 403},
 		{func(c *console, _ string) { c.must("DELETE", "/users/alice", "") }, 401},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/apikey"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
@@ -145,5 +146,21 @@ func TestManageMetrics(t *testing.T) {
 	}
 	if strings.Contains(metrics, id) {
 		t.Error("a label has what a caller sent")
+	}
+}
+
+// TestFailuresAreLogged: the caller learns that the store failed, and the log why.
+func TestFailuresAreLogged(t *testing.T) {
+	c := startConsole(t)
+	if err := errors.Join(os.Remove(c.path("users.jsonl.lock")), os.Symlink(c.path("elsewhere"), c.path("users.jsonl.lock")), os.Truncate(c.path("keyward.db"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	c.expect("a user", c.call(c.admin, "POST", "/users", `{"name": "alice"}`), 503, "store_unavailable")
+	if log := c.log.String(); !strings.Contains(log, `"operation":"create-user"`) || !strings.Contains(log, "a symbolic link") {
+		t.Error("the log has no cause")
+	}
+	c.expect("a link", c.link("GET", "/password/"+apikey.TokenPrefix+strings.Repeat("A", 43), ""), 503, "store_unavailable")
+	if log := c.log.String(); !strings.Contains(log, "disk I/O error") && !strings.Contains(log, "malformed") && !strings.Contains(log, "no such table") {
+		t.Error("the log has no cause of the link's failure")
 	}
 }

@@ -71,6 +71,23 @@ func TestIdempotencyOfUser(t *testing.T) {
 	}
 }
 
+// TestVerifyIsNotKept: a key that was verified and revoked since is not active, under
+// whatever Idempotency-Key it is verified again.
+func TestVerifyIsNotKept(t *testing.T) {
+	c := startConsole(t)
+	made := c.must("POST", "/keys", `{"name": "x"}`).body
+	verify := func(want string) {
+		t.Helper()
+		got := c.call(c.admin, "POST", "/keys/verify", `{"key": "`+made["key"].(string)+`"}`, "Idempotency-Key", "one")
+		if got.status != 200 || got.body["state"] != want {
+			t.Errorf("%d %v, want %s", got.status, got.body["state"], want)
+		}
+	}
+	verify("active")
+	c.must("POST", "/keys/"+made["id"].(string)+"/revoke", "")
+	verify("revoked")
+}
+
 // TestIdempotencyOfNextUser: a user that was deleted and made again is another caller,
 // who does not get the answers of the one before.
 func TestIdempotencyOfNextUser(t *testing.T) {

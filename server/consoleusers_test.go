@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -66,5 +67,43 @@ func TestScopesRemoved(t *testing.T) {
 	}
 	if got := c.call(c.admin, "PATCH", "/users/alice", `{"scopes": ["a"`+strings.Repeat(`, "a"`, 100)+`]}`); got.status != 422 {
 		t.Errorf("101 scopes: %d", got.status)
+	}
+}
+
+// TestKeysOfTheUserBefore: the next user of a name sees and changes nothing of the keys
+// that an earlier one had, whatever ends its own.
+func TestKeysOfTheUserBefore(t *testing.T) {
+	c := startConsoleWith(t, "usage: {file: DIR/usage.json}\n")
+	var self string
+	user := func() {
+		c.must("POST", "/users", `{"name": "alice", "scopes": ["read"]}`)
+		self = c.must("POST", "/keys", `{"name": "self", "user": "alice", "scopes": ["read", "keyward:self"]}`).body["key"].(string)
+	}
+	names := func() (names []any) {
+		for _, item := range c.call(self, "GET", "/me/keys", "").body["items"].([]any) {
+			names = append(names, item.(map[string]any)["name"])
+		}
+		return names
+	}
+	user()
+	before := c.must("POST", "/keys", `{"name": "before", "user": "alice", "scopes": ["read"]}`).body["id"].(string)
+	c.must("DELETE", "/users/alice", "")
+	c.must("POST", "/keys", `{"name": "early", "user": "alice", "scopes": ["read"]}`)
+	user()
+	if got := fmt.Sprint(names()); got != "[self early]" {
+		t.Errorf("the keys of the second: %s", got)
+	}
+	for range 2 {
+		for path, method := range map[string]string{"/keys/" + before + "/usage": "GET", "/me/keys/" + before + "/rotate": "POST", "/me/keys/" + before + "/revoke": "POST"} {
+			c.expect(path, c.call(self, method, path, ""), 404, "not_found")
+		}
+		c.must("POST", "/keys/revoke", `{"user": "alice"}`)
+		self = c.must("POST", "/keys", `{"name": "again", "user": "alice", "scopes": ["read", "keyward:self"]}`).body["key"].(string)
+	}
+	if got := fmt.Sprint(names()); got != "[again again self]" {
+		t.Errorf("the keys of the second: %s", got)
+	}
+	if got := c.must("GET", "/keys?user=alice", "").body["items"].([]any); len(got) != 6 {
+		t.Errorf("an administrator sees %d", len(got))
 	}
 }

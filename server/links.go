@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -42,6 +43,6 @@ func (v linkVerifier) Verify(ctx context.Context, c *authz.Credential, _ time.Ti
 	case fault.CodeOf(err) == fault.NotFound:
 		return nil, &authz.CredentialError{Reason: authz.InvalidToken}
 	default:
-		return nil, err
+		return nil, errors.Join(err, errors.Unwrap(err)) // the log has the cause
 	}
 }

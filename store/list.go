@@ -26,7 +26,8 @@ type Cursor string
 type KeyFilter struct {
 	IDs           map[string]bool // nil: any
 	User, Project string
-	Text          string // in the name, or the entire id or hint
+	Text          string    // in the name, or the entire id or hint
+	MadeAfter     time.Time // zero: whenever it was made
 
 	State     KeyState
 	OlderThan time.Duration // the age of the key's secret is above it
@@ -43,6 +44,7 @@ type KeyFilter struct {
 // Match reports whether the filter selects the key.
 func (f *KeyFilter) Match(r *KeyRecord) bool {
 	return (f.IDs == nil || f.IDs[r.ID]) && (f.User == "" || f.User == r.User) && (f.Project == "" || f.Project == r.Project) &&
+		(f.MadeAfter.IsZero() || r.Created.After(f.MadeAfter)) &&
 		(f.Text == "" || f.Text == r.ID || f.Text == r.Hint || strings.Contains(r.Name, f.Text)) &&
 		(!f.OnStatus() || f.MatchStatus(r.Status())) && f.MatchUse(r.ID)
 }

@@ -41,7 +41,8 @@ type Call struct {
 // out must lie within that.
 type reach struct {
 	everything bool
-	user       string // whose scopes and paths it has where it has none of its own
+	user       string    // whose scopes and paths it has where it has none of its own
+	ownsAfter  time.Time // keys of the name made until then were an earlier user's
 	ownScopes  bool
 	scopes     authz.Scopes
 	paths      []urlpath.Set // a path must be in each
@@ -100,8 +101,17 @@ func (r *reach) setUser(user *store.UserRecord) {
 	if err != nil {
 		paths, scopes = urlpath.Set{}, authz.Scopes{}
 	}
-	r.scopes = scopes
+	r.scopes, r.ownsAfter = scopes, ownsAfter(user)
 	r.paths = append(r.paths, paths)
+}
+
+// ownsAfter returns the time until which keys made for the user's name were those of an
+// earlier user; zero if there was none.
+func ownsAfter(user *store.UserRecord) time.Time {
+	if user.ValidSince.Before(user.Created) {
+		return user.ValidSince
+	}
+	return user.Created // all that the name had before has ended
 }
 
 // setKey bounds the reach by a key's own settings.
@@ -158,6 +168,10 @@ func (a Actor) Key() string { return a.key }
 
 // User returns the user that the actor acts as; "" for a command or a key without one.
 func (a Actor) User() string { return a.reach.user }
+
+// OwnsAfter returns the time until which keys made for the name of the actor's user were
+// those of an earlier user; zero if there was none.
+func (a Actor) OwnsAfter() time.Time { return a.reach.ownsAfter }
 
 // Via returns the way by which the actor calls.
 func (a Actor) Via() audit.Via { return a.via }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -159,7 +160,7 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 	defer a.shares.give(actor.Name())
 	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
-	c := &call{actor: actor, base: a.Origin().Base(r)}
+	c := &call{log: a.Log, actor: actor, base: a.Origin().Base(r)}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
 	a.respond(w, r, c)
 	if c.failed && a.CountFailure != nil {
@@ -249,6 +250,7 @@ func (d *Denial) write(w http.ResponseWriter) {
 
 // call is what a request's context has.
 type call struct {
+	log   *slog.Logger
 	actor access.Actor
 	// reached is set once an operation has begun: from then on it is the Service that
 	// records a refusal.
@@ -268,6 +270,15 @@ type call struct {
 	token authz.Secret
 	// refused is why a request that was carried out before is not answered again.
 	refused *problem.Problem
+}
+
+// failure logs why an operation could not be carried out, which the caller does not
+// learn. A client that is gone is not a failure.
+func (c *call) failure(operation string, err error) {
+	if err == nil || asProblem(err).Status < http.StatusInternalServerError || errors.Is(err, context.Canceled) || errors.Is(err, fault.ErrDryRun) {
+		return
+	}
+	c.log.Error("management API: a request failed", "operation", operation, "error", errors.Join(err, errors.Unwrap(err)))
 }
 
 type callKey struct{}

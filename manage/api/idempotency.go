@@ -25,10 +25,16 @@ import (
 // the same name is carried out once.
 const idempotencyHeader = "Idempotency-Key"
 
-// idempotent reports whether a request is one that is carried out once: a POST with
-// the header. Passwords are neither compared nor kept, so their endpoints have none.
+// idempotent reports whether a request is one that is carried out once.
 func idempotent(r *http.Request) bool {
-	return r.Method == http.MethodPost && r.Header.Get(idempotencyHeader) != "" && !strings.HasSuffix(r.URL.Path, "/password")
+	return r.Method == http.MethodPost && r.Header.Get(idempotencyHeader) != "" && takesName(r.URL.Path)
+}
+
+// takesName reports whether a POST to the path takes an Idempotency-Key. Passwords are
+// neither compared nor kept, so their endpoints take none. The verification of a key
+// changes nothing, and must not answer as it did before the key was revoked.
+func takesName(path string) bool {
+	return !strings.HasSuffix(path, "/password") && !strings.HasSuffix(path, "/keys/verify")
 }
 
 // takesAway reports whether a request only takes away what credentials may do, and does

@@ -72,7 +72,7 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 		p.Write(w)
 		return
 	}
-	a.serve(w, r.WithContext(context.WithValue(ctx, callKey{}, &call{link: link, token: token})))
+	a.serve(w, r.WithContext(context.WithValue(ctx, callKey{}, &call{log: a.Log, link: link, token: token})))
 }
 
 // writeOfLink writes the denial of a link: one that is not good is not there.

@@ -49,7 +49,7 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 	if o.link {
 		op.Path, op.Security = o.path, []map[string][]string{}
 	}
-	if o.method == http.MethodPost && !strings.HasSuffix(o.path, "/password") && !o.link {
+	if o.method == http.MethodPost && takesName(o.path) && !o.link {
 		op.Errors = append(op.Errors, http.StatusConflict)
 		op.Parameters = append(op.Parameters, &huma.Param{
 			Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: "string", MaxLength: new(255)},
@@ -70,6 +70,7 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 		out, err := call(ctx, actorOf(ctx), in)
 		if c := callOf(ctx); c != nil {
 			c.authorized(err)
+			c.failure(o.id, err)
 		}
 		if err != nil {
 			return nil, asProblem(err)
