@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"admin":                      {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
 	"admin/adminclient":          {"keyward/config", "keyward/store/confusable"},
 	"tracing":                    {"keyward/authz", "github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff"},
-	"config":                     {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "go.yaml.in/yaml/"},
+	"config":                     {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/store/postgres/pgurl", "go.yaml.in/yaml/"},
 	"ratelimit":                  {"keyward/authz"},
 	"ratelimit/failover":         {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":            {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
