@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type Server struct {
 	startErr  error
 	dir       string
 	process   *exec.Cmd
+	exited    chan struct{}
 	databases atomic.Int64
 }
 
@@ -121,13 +123,32 @@ func (s *Server) run() error {
 	}
 	defer log.Close()
 	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=")
-	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: account, Setpgid: true}
+	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: account, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
 	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, log, log
-	if err := s.process.Start(); err != nil {
+	if err := s.startProcess(); err != nil {
 		s.process = nil
 		return err
 	}
 	return s.prepare()
+}
+
+// startProcess starts the server so that it ends with the test program, also if that is
+// killed or panics: a server that stays keeps the files that the program was started
+// with open, such as a lock. The signal comes with the end of the thread that started
+// the server, which therefore does nothing else.
+func (s *Server) startProcess() error {
+	started := make(chan error)
+	s.exited = make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(s.exited)
+		err := s.process.Start()
+		started <- err
+		if err == nil {
+			_ = s.process.Wait()
+		}
+	}()
+	return <-started
 }
 
 // account returns as whom the server runs, which must not be root; nil is the account
@@ -169,7 +190,7 @@ func (s *Server) prepare() error {
 func (s *Server) stop() {
 	if s.process != nil {
 		_ = s.process.Process.Signal(syscall.SIGINT) // it ends at once, and its sessions with it
-		_ = s.process.Wait()
+		<-s.exited
 	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)

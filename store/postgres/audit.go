@@ -21,6 +21,7 @@ type AuditLog struct {
 	mu      sync.Mutex
 	targets map[string]ChangeStore // where changes are kept, by what they are of
 	behind  []*audit.Entry         // of changes that were made while the database was unavailable
+	why     error                  // why it was
 }
 
 // Append implements store.AuditLog.
@@ -92,12 +93,12 @@ func (w *writer) appendEntries(entries []*audit.Entry, open bool) error {
 	return w.addEntries(entries, open)
 }
 
-// Unwritten returns how many entries wait until the database answers: those of changes
-// that were made without it, since they only end something.
-func (l *AuditLog) Unwritten() int {
+// Unwritten returns how many entries wait until the database answers, and why it did not:
+// those of changes that were made without it, since they only end something.
+func (l *AuditLog) Unwritten() (entries int, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.behind)
+	return len(l.behind), l.why
 }
 
 const selectEntries = `SELECT seq, line FROM audit WHERE ($1::bigint = 0 OR seq %s $1::bigint)

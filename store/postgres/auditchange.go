@@ -75,7 +75,7 @@ func (l *AuditLog) changeWithoutLog(ctx context.Context, e *audit.Entry, change 
 	e.Seq, e.Behind = 0, true
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.behind = append(l.behind, &late)
+	l.behind, l.why = append(l.behind, &late), why
 	return nil
 }
 

@@ -112,8 +112,8 @@ func TestChangeWithoutDatabase(t *testing.T) {
 		number = seq
 		return nil
 	})
-	if err != nil || number != 0 || s.Audit().Unwritten() != 1 {
-		t.Errorf("%v, number %d, %d unwritten", err, number, s.Audit().Unwritten())
+	if unwritten, why := s.Audit().Unwritten(); err != nil || number != 0 || unwritten != 1 || !errors.Is(why, ErrUnavailable) {
+		t.Errorf("%v, number %d, %d unwritten, %v", err, number, unwritten, why)
 	}
 	o.now.Store(false)
 	for range 2 {
@@ -122,7 +122,7 @@ func TestChangeWithoutDatabase(t *testing.T) {
 		}
 	}
 	all := entriesOf(t, s)
-	if len(all) != 1 || !all[0].Behind || all[0].Action != audit.SessionEnd || all[0].Outcome != audit.Done || s.Audit().Unwritten() != 0 {
+	if unwritten, _ := s.Audit().Unwritten(); len(all) != 1 || !all[0].Behind || all[0].Action != audit.SessionEnd || all[0].Outcome != audit.Done || unwritten != 0 {
 		t.Errorf("%+v", all)
 	}
 }

@@ -60,11 +60,6 @@ func Migrate(ctx context.Context, cfg Config) error {
 
 // migrateUp applies the migrations that the database lacks.
 func migrateUp(ctx context.Context, db *sql.DB) error {
-	var newest int32
-	err := db.QueryRowContext(ctx, `SELECT schema_version FROM meta`).Scan(&newest)
-	if err == nil && newest > schemaVersion {
-		return nil // which the check that follows accepts or refuses
-	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err

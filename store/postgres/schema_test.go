@@ -37,8 +37,6 @@ func TestMissingSchema(t *testing.T) {
 		}
 	}
 	var tables int
-	plain := cfg
-	plain.Hasher = nil
 	conn := connectTo(t, cfg)
 	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`).Scan(&tables); err != nil || tables != 0 {
 		t.Errorf("%d tables, %v", tables, err)
@@ -88,6 +86,9 @@ func TestSchemaVersions(t *testing.T) {
 				t.Fatal(err)
 			}
 			postgrestest.Exec(t, cfg.URL.String(), `UPDATE meta SET schema_version = $1, serves_from = $2`, c.schema, c.servesFrom)
+			for version := schemaVersion + 1; version <= c.schema; version++ {
+				postgrestest.Exec(t, cfg.URL.String(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, version)
+			}
 			for when, s := range map[string]*Store{"connected before": open, "connected after": openStore(t, cfg)} {
 				for what, err := range map[string]error{"check": s.Check(t.Context()), "edit": create(t.Context(), s, aKey(t, "one"))} {
 					if errors.Is(err, ErrSchema) == c.served || c.served && err != nil {
@@ -95,8 +96,12 @@ func TestSchemaVersions(t *testing.T) {
 					}
 				}
 			}
-			if err := Migrate(t.Context(), cfg); c.schema > schemaVersion && errors.Is(err, ErrSchema) == c.served {
+			if err := Migrate(t.Context(), cfg); errors.Is(err, ErrSchema) == c.served || c.served && err != nil {
 				t.Errorf("migrate: %v", err)
+			}
+			var schema int
+			if err := connectTo(t, cfg).QueryRow(t.Context(), `SELECT schema_version FROM meta`).Scan(&schema); err != nil || schema != c.schema {
+				t.Errorf("after it the schema has version %d, %v", schema, err)
 			}
 		})
 	}
@@ -153,4 +158,42 @@ func TestReadPassword(t *testing.T) {
 	if got, err := readPassword(file + ".missing"); err == nil || got != "" {
 		t.Errorf("a missing file: %q, %v", got, err)
 	}
+}
+
+// TestEncoding: names of users are UTF-8, which another encoding does not keep.
+func TestEncoding(t *testing.T) {
+	cfg := configOf(t)
+	name := strings.TrimPrefix(cfg.URL.String()[:strings.Index(cfg.URL.String(), "?")], "postgres://keyward@/")
+	postgrestest.Exec(t, cfg.URL.String(), `CREATE DATABASE ascii_`+name+` ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0`)
+	u, err := pgurl.Parse(strings.Replace(cfg.URL.String(), name, "ascii_"+name, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Migrate(t.Context(), Config{URL: u, Hasher: cfg.Hasher}); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "UTF8") {
+		t.Error(err)
+	}
+	postgrestest.Exec(t, cfg.URL.String(), `DROP DATABASE ascii_`+name+` WITH (FORCE)`)
+}
+
+// TestReadOnlyServer: a server that is not the primary refuses changes; once there is a
+// primary, they are made, on new connections.
+func TestReadOnlyServer(t *testing.T) {
+	cfg := configOf(t)
+	postgrestest.Exec(t, cfg.URL.String(), `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
+	s := openStore(t, cfg)
+	r := aKey(t, "one")
+	if err := create(t.Context(), s, r); !errors.Is(err, ErrUnavailable) {
+		t.Error(err)
+	}
+	conn := connectTo(t, cfg)
+	if _, err := conn.Exec(t.Context(), `SET default_transaction_read_only = off`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(t.Context(), s, r); err != nil {
+		t.Error(err)
+	}
+	wantMade(t, "in the end", s, r.ID, 1)
 }

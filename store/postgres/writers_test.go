@@ -147,7 +147,9 @@ func TestNotified(t *testing.T) {
 	if err := create(t.Context(), s, r); err != nil {
 		t.Fatal(err)
 	}
-	got, err := conn.Conn().WaitForNotification(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := conn.Conn().WaitForNotification(ctx)
 	if err != nil || got.Payload != "1" {
 		t.Errorf("%+v, %v", got, err)
 	}
