@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"store/filestore/keytable":   {"keyward/apikey", "keyward/store", "keyward/store/journal"},
 	"store/postgres":             {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/postgres/pgurl", "github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/", "github.com/pressly/goose/v3", "github.com/pressly/goose/v3/lock"},
 	"store/postgres/pgurl":       {"keyward/chars"},
+	"store/replica":              {"keyward/apikey", "keyward/store", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/jsonline"},
 	"keyindex":                   {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":                   {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":         {},

@@ -161,7 +161,7 @@ func TestHeaders(t *testing.T) {
 		`{"keyward":"keys","versions":[2,2],"hash":"sha256"}`:                                         nil,
 		`{"keyward":"keys","versions":[2,9],"epoch":{"n":1},"hash":"sha256"}`:                         nil,
 		`{"keyward":"keys","versions":[2,9],"epoch":1,"must":["hash"],"hash":"sha256"}`:               nil,
-		`{"keyward":"keys","versions":[2,9],"copy_of":"x","must":["hash","copy_of"],"hash":"sha256"}`: store.ErrUnsupported,
+		`{"keyward":"keys","versions":[2,9],"shard":"x","must":["hash","shard"],"hash":"sha256"}`: store.ErrUnsupported,
 		`{"keyward":"keys","versions":[3,3],"hash":"sha256"}`:                                         store.ErrUnsupported,
 		`{"keyward":"keys","versions":[3,4],"hash":"blake3","must":["salt"],"salt":"x"}`:              store.ErrUnsupported,
 		`{"keyward":"users","versions":[3,3]}`:                                                        journal.ErrWrongFile,
