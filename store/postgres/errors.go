@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"keyward/store/replica"
 )
 
 var (
@@ -39,14 +41,15 @@ func failed(ctx context.Context, err error) error {
 	}
 }
 
-// isOwn reports whether the error is one of this package.
+// isOwn reports whether the error is one of this package, or one that a replica knows.
 func isOwn(err error) bool {
-	for _, own := range []error{ErrUnavailable, ErrUncertain, ErrSchema, ErrPepper} {
+	for _, own := range []error{ErrUnavailable, ErrUncertain, ErrSchema, ErrPepper, replica.ErrGap} {
 		if errors.Is(err, own) {
 			return true
 		}
 	}
-	return false
+	_, busy := errors.AsType[*replica.BusyError](err)
+	return busy
 }
 
 // mayRetry reports whether a transaction that failed before its commit may succeed when

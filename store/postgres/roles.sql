@@ -15,7 +15,7 @@ END
 $$;
 
 -- Consoles, issuers and commands. None of them rewrites the journal or removes a record.
-GRANT SELECT ON meta, journal, key_record, key_secret, user_record, project, client, revocation, audit, snapshot TO keyward_writer;
+GRANT SELECT ON meta, journal, key_record, key_secret, user_record, project, client, revocation, audit, snapshot, replica TO keyward_writer;
 GRANT UPDATE (last_seq) ON meta TO keyward_writer;
 GRANT INSERT ON journal, key_secret, revocation TO keyward_writer;
 GRANT INSERT, UPDATE ON key_record, user_record, project, client TO keyward_writer;
@@ -24,3 +24,4 @@ GRANT UPDATE (outcome, line, open_since) ON audit TO keyward_writer;
 
 -- Keywards that check requests: they copy the records, and read nothing else.
 GRANT SELECT ON meta, journal, snapshot TO keyward_replica;
+GRANT SELECT, INSERT, UPDATE ON replica TO keyward_replica;

@@ -7,6 +7,7 @@ CREATE TABLE meta (
     identity       uuid    NOT NULL DEFAULT gen_random_uuid(),
     epoch          uuid    NOT NULL DEFAULT gen_random_uuid(),
     last_seq       bigint  NOT NULL DEFAULT 0,
+    cut_seq        bigint  NOT NULL DEFAULT 0, -- of the last line that was cut from the journal
     hash           text,   -- how secrets are hashed, and the pepper's id, as in a file's header
     pepper         text,
     schema_version integer NOT NULL,
@@ -118,6 +119,16 @@ CREATE INDEX audit_target    ON audit (target, seq);
 CREATE INDEX audit_action    ON audit (action, seq);
 CREATE INDEX audit_operation ON audit (operation, seq) WHERE operation <> '';
 CREATE INDEX audit_open      ON audit (seq) WHERE open_since IS NOT NULL;
+
+-- How far each replica is, as it says itself.
+CREATE TABLE replica (
+    name     text COLLATE "C" PRIMARY KEY,
+    identity text   NOT NULL,
+    epoch    text   NOT NULL,
+    applied  bigint NOT NULL, -- the number up to which its copies are
+    held     bigint NOT NULL, -- records that stay ended there although the database says otherwise
+    at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 
 -- What the journal amounts to, for a replica that begins or has a gap.
 CREATE VIEW snapshot AS

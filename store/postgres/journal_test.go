@@ -1,0 +1,167 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"keyward/store/replica"
+)
+
+// TestReadJournal: a page begins at a line and has those behind it. Behind what was cut
+// there is none.
+func TestReadJournal(t *testing.T) {
+	cfg := configOf(t)
+	s := openStore(t, cfg)
+	j := s.Journal()
+	page, err := j.Read(t.Context(), 0, 10)
+	if err != nil || page.At != nil || len(page.Lines) != 0 || page.Last != 0 || page.Identity == "" || page.Epoch == "" {
+		t.Fatalf("an empty journal: %+v, %v", page, err)
+	}
+	for range 5 {
+		if err := create(t.Context(), s, aKey(t, "a key")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := j.Read(t.Context(), 0, 3)
+	if err != nil || first.At != nil || len(first.Lines) != 3 || first.Last != 5 {
+		t.Fatalf("the first page: %+v, %v", first, err)
+	}
+	last := first.Lines[2]
+	next, err := j.Read(t.Context(), last.Seq, 10)
+	if err != nil || next.At == nil || string(next.At.Text) != string(last.Text) || len(next.Lines) != 2 || next.Lines[0].Kind != replica.Keys {
+		t.Fatalf("the next page: %+v, %v", next, err)
+	}
+	execute(t, cfg, `UPDATE meta SET cut_seq = 4; DELETE FROM journal WHERE seq <= 4`)
+	if _, err := j.Read(t.Context(), last.Seq, 10); !errors.Is(err, replica.ErrGap) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("behind a cut: %v", err)
+	}
+	if page, err := j.Read(t.Context(), 4, 10); err != nil || page.At != nil || len(page.Lines) != 1 {
+		t.Errorf("at the cut: %+v, %v", page, err)
+	}
+	execute(t, cfg, `UPDATE meta SET schema_version = 9, serves_from = 9`)
+	fresh := openStore(t, cfg)
+	if _, err := fresh.Journal().Read(t.Context(), 4, 10); !errors.Is(err, replica.ErrSchema) {
+		t.Errorf("a schema that cannot be read: %v", err)
+	}
+}
+
+// TestSnapshot: a snapshot has all records as they were when it began, and no more than
+// the budget are given at once.
+func TestSnapshot(t *testing.T) {
+	s := openStore(t, configOf(t))
+	j := s.Journal()
+	want := map[string]bool{}
+	for range 3 {
+		r := aKey(t, "a key")
+		if err := create(t.Context(), s, r); err != nil {
+			t.Fatal(err)
+		}
+		want[r.ID] = true
+	}
+	var held []replica.Snapshot
+	for range snapshotBudget {
+		taken, err := j.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, taken)
+	}
+	_, err := j.Snapshot(t.Context())
+	if busy, ok := errors.AsType[*replica.BusyError](err); !ok || busy.Wait <= 0 || errors.Is(err, ErrUnavailable) {
+		t.Errorf("beyond the budget: %v", err)
+	}
+	if err := create(t.Context(), s, aKey(t, "later")); err != nil {
+		t.Fatal(err)
+	}
+	head, last := held[0].Head()
+	if head.Last != 3 || last == nil || last.Seq != 3 {
+		t.Errorf("%+v, %+v", head, last)
+	}
+	k := keyKind()
+	err = held[0].Each(t.Context(), replica.Keys, func(line []byte) error {
+		r, err := k.decode(line)
+		if err == nil && !want[r.ID] {
+			t.Errorf("%s is not from before", r.Name)
+		}
+		delete(want, r.ID)
+		return err
+	})
+	if err != nil || len(want) != 0 {
+		t.Errorf("%v, without %v", err, want)
+	}
+	if err := held[0].Close(); err != nil {
+		t.Error(err)
+	}
+	again, err := j.Snapshot(t.Context())
+	if err != nil {
+		t.Fatalf("after one was closed: %v", err)
+	}
+	for _, taken := range append(held[1:], again) {
+		if err := taken.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestWake: a change wakes what listens, also after its connection was cut.
+func TestWake(t *testing.T) {
+	cfg := configOf(t)
+	s := openStore(t, cfg)
+	j := s.Journal()
+	states := make(chan error, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		j.Listen(ctx, func(err error) { states <- err })
+		close(ended)
+	}()
+	woken := func(what string) {
+		t.Helper()
+		select {
+		case <-j.Wake():
+		case <-time.After(20 * time.Second):
+			t.Fatal("not woken:", what)
+		}
+	}
+	for range 2 {
+		for err := range states {
+			if err == nil {
+				break
+			}
+		}
+		woken("once it listens")
+		if err := create(t.Context(), s, aKey(t, "a key")); err != nil {
+			t.Fatal(err)
+		}
+		woken("by a change")
+		execute(t, cfg, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN keyward_journal'`)
+	}
+	cancel()
+	<-ended
+}
+
+// TestReport: the row of a replica is what it said last.
+func TestReport(t *testing.T) {
+	cfg := configOf(t)
+	j := openStore(t, cfg).Journal()
+	for _, applied := range []int64{3, 7} {
+		if err := j.Report(t.Context(), replica.Status{Name: "one", Identity: "i", Epoch: "e", Applied: applied, Held: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	var applied int64
+	if err := connectTo(t, cfg).QueryRow(t.Context(), `SELECT count(*), max(applied) FROM replica WHERE name = 'one' AND held = 2`).Scan(&n, &applied); err != nil || n != 1 || applied != 7 {
+		t.Errorf("%d rows, applied %d, %v", n, applied, err)
+	}
+}
+
+// execute executes statements as the owner of the database.
+func execute(t *testing.T, cfg Config, sql string) {
+	t.Helper()
+	if _, err := connectTo(t, cfg).PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+}
