@@ -107,7 +107,7 @@ func (p *Puller) held() int {
 
 // compare returns errHistory unless the page continues what each copy has.
 func (p *Puller) compare(page *Page) error {
-	if page.Identity != p.copies[0].Identity || !p.continues(page) {
+	if page.Identity != p.copies[0].Identity || p.at > 0 && (page.At == nil || page.At.Seq != p.at) {
 		return errHistory
 	}
 	before := p.at
@@ -123,11 +123,6 @@ func (p *Puller) compare(page *Page) error {
 		}
 	}
 	return nil
-}
-
-// continues reports whether the page begins at the line up to which all copies are.
-func (p *Puller) continues(page *Page) bool {
-	return p.at == 0 || page.At != nil && page.At.Seq == p.at && page.At.digest() == p.digest
 }
 
 // compare returns errHistory unless the page, which begins at the line from, has the

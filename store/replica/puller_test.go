@@ -202,6 +202,33 @@ func TestCrashAtEachCall(t *testing.T) {
 	}
 }
 
+// TestEndedBeforeExchanged: while a snapshot is put in place copy by copy, no key is
+// active beside a later change that had ended before it.
+func TestEndedBeforeExchanged(t *testing.T) {
+	simulate(t, func(t *testing.T, db *database, n *node) {
+		db.putKey(keyID(1), 0, keep)
+		n.puller.Start()
+		wait()
+		n.link.set(func(l *link) { l.down = true })
+		db.putKey(keyID(1), 0, revoke)
+		db.putUser("bob", 0, keep)
+		db.cutTo(db.last())
+		looked := n.disk.changed
+		n.disk.changed = func(path string) {
+			looked(path)
+			if _, there := n.force[Users].lines["bob"]; there && n.active(keyID(1)) {
+				t.Error("bob is in force, and a key is active that was revoked before")
+			}
+		}
+		n.link.set(func(l *link) { l.down = false })
+		wait()
+		if n.check(true); n.resyncs(ReasonGap) != 1 {
+			t.Error("no resync")
+		}
+		must(t, n.puller.Close())
+	})
+}
+
 // TestStale: a silent source makes the copies stale, also over a restart.
 func TestStale(t *testing.T) {
 	simulate(t, func(t *testing.T, db *database, n *node) {

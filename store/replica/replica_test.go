@@ -127,17 +127,23 @@ func (n *node) look(kind Kind) {
 		f.read++
 		if appended {
 			n.notRevived(kind, a, line)
+			n.saw(kind, a, line)
 		}
 	}
 	f.of, f.read = of, len(lines)
-	for id, line := range f.lines {
+	for _, line := range f.lines {
 		a, _ := end.about(line)
 		n.notRevived(kind, a, line)
-		if a.ended && !isHeld(line) && !n.accepted[string(line)] {
-			f.ended[id] = Line{a.seq, kind, line}
-		}
+		n.saw(kind, a, line)
 	}
 	n.nothingLost(kind)
+}
+
+// saw remembers by which line of the database a record has ended.
+func (n *node) saw(kind Kind, a about, line []byte) {
+	if a.ended && !isHeld(line) && !n.accepted[string(line)] {
+		n.force[kind].ended[a.id] = Line{a.seq, kind, line}
+	}
 }
 
 // inOrder: all earlier changes of other kinds are in force.
