@@ -96,3 +96,19 @@ func TestStateWithoutTheLog(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 }
+
+// TestEntryWithoutAStateFile: where the state file is damaged, it says nothing of the last
+// change. Its entry stays as it is, and later changes are made.
+func TestEntryWithoutAStateFile(t *testing.T) {
+	f := newFixture(t)
+	f.user("alice")
+	a, _ := f.login("alice")
+	f.want("an end", f.changesOfState(a)[audit.SessionEnd](), "")
+	f.want("closing", f.State.Close(), "")
+	f.want("damage", os.WriteFile(filepath.Join(f.dir, "keyward.db"), []byte("not a database, and long enough to be looked at"), 0o600), "")
+	f.user("bob")
+	all := f.entries()
+	if last := all[len(all)-1]; last.Action != audit.UserCreate || all[len(all)-2].Action != audit.SessionEnd || all[len(all)-2].Outcome != audit.Done {
+		t.Errorf("%+v", all)
+	}
+}

@@ -38,15 +38,19 @@ func (db *DB) Made(seq int64) (bool, error) {
 // File is the state file of a process that has it open only to ask for the last change.
 type File struct{ Path string }
 
-// Made is [DB.Made]. In a file that does not exist no change was made.
+// Made is [DB.Made]. A file that is missing, damaged or of a newer version says nothing of
+// the change: true, so that its entry stays as it is and later ones can be written.
 func (f File) Made(seq int64) (made bool, err error) {
 	if _, err := os.Lstat(f.Path); errors.Is(err, os.ErrNotExist) {
-		return false, nil
+		return true, nil
 	}
 	db, err := Open(context.Background(), Config{Path: f.Path})
-	if err != nil {
-		return false, err
+	if err == nil {
+		made, err = db.Made(seq)
+		err = errors.Join(err, db.Close())
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.Made(seq)
+	if err != nil && !isBusy(err) {
+		return true, nil
+	}
+	return made, err
 }
