@@ -19,6 +19,10 @@ import (
 	"testing"
 	"time"
 
+	"keyward/apikey"
+	"keyward/store/postgres/database"
+	"keyward/store/postgres/pgurl"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -27,8 +31,8 @@ const programs = "/usr/lib/postgresql/15/bin"
 
 // Server is a server that the first Database starts, and Main stops.
 type Server struct {
-	// Prepare makes what each database begins with; nil: nothing.
-	Prepare func(ctx context.Context, url string) error
+	// Hasher hashes the secrets in the databases.
+	Hasher *apikey.Hasher
 
 	start     sync.Once
 	startErr  error
@@ -47,9 +51,9 @@ func Main(m *testing.M, s *Server) int {
 	return m.Run()
 }
 
-// Database returns the URL of a new database, which is dropped when the test ends.
+// Database returns a new database with the schema, which is dropped when the test ends.
 // Without Postgres the test is skipped, unless all tests must run.
-func (s *Server) Database(t testing.TB) string {
+func (s *Server) Database(t testing.TB) database.Config {
 	t.Helper()
 	s.start.Do(func() { s.startErr = s.run() })
 	switch {
@@ -67,13 +71,35 @@ func (s *Server) Database(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	return s.url(name)
+	cfg, err := s.config(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
-// Exec executes a statement in the database that is named by its URL.
-func Exec(t testing.TB, url, sql string, args ...any) {
+func (s *Server) config(name string) (cfg database.Config, err error) {
+	cfg.Hasher = s.Hasher
+	cfg.URL, err = pgurl.Parse(s.url(name))
+	return cfg, err
+}
+
+// Connect returns a connection as the owner of the database, which is closed when the
+// test ends.
+func Connect(t testing.TB, cfg database.Config) *pgx.Conn {
 	t.Helper()
-	if err := execute(t.Context(), url, sql, args...); err != nil {
+	conn, err := pgx.Connect(t.Context(), cfg.URL.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// Exec executes statements as the owner of the database.
+func Exec(t testing.TB, cfg database.Config, sql string, args ...any) {
+	t.Helper()
+	if err := execute(t.Context(), cfg.URL.String(), sql, args...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -180,10 +206,14 @@ func (s *Server) prepare() error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	if err := s.exec(ctx, "CREATE DATABASE prepared"); err != nil || s.Prepare == nil {
+	if err := s.exec(ctx, "CREATE DATABASE prepared"); err != nil {
 		return err
 	}
-	return s.Prepare(ctx, s.url("prepared"))
+	cfg, err := s.config("prepared")
+	if err != nil {
+		return err
+	}
+	return database.Migrate(ctx, cfg)
 }
 
 // stop ends the server and removes its files.

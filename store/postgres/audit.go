@@ -11,6 +11,7 @@ import (
 
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 )
 
 // AuditLog is the audit log of a Store. Entries of changes of records are rows of the
@@ -169,16 +170,16 @@ func (l *AuditLog) rows(ctx context.Context, f *store.AuditFilter, after int64, 
 	if newestFirst {
 		compare, order = "<", "DESC"
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	found, err := l.store.pool.Query(ctx, fmt.Sprintf(selectEntries, compare, order), after, storable(f.Actor), storable(f.Record),
-		storable(string(f.Action)), storable(f.Operation), !f.Since.IsZero(), f.Since.UTC().Truncate(time.Microsecond), int64(limit))
+	found, err := l.store.db.Pool.Query(ctx, fmt.Sprintf(selectEntries, compare, order), after, database.Storable(f.Actor), database.Storable(f.Record),
+		database.Storable(string(f.Action)), database.Storable(f.Operation), !f.Since.IsZero(), f.Since.UTC().Truncate(time.Microsecond), int64(limit))
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, database.Failed(ctx, err)
 	}
 	all, err := pgx.CollectRows(found, func(r pgx.CollectableRow) (row entryRow, err error) {
 		err = r.Scan(&row.seq, &row.line)
 		return row, err
 	})
-	return all, failed(ctx, err)
+	return all, database.Failed(ctx, err)
 }

@@ -11,6 +11,7 @@ import (
 
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 )
 
 // entriesOf are the entries of the log, oldest first.
@@ -35,14 +36,14 @@ func outcomes(entries []audit.Entry) []audit.Outcome {
 func openEntries(t *testing.T, s *Store) int {
 	t.Helper()
 	var n int
-	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM audit WHERE open_since IS NOT NULL`).Scan(&n); err != nil {
+	if err := s.db.Pool.QueryRow(t.Context(), `SELECT count(*) FROM audit WHERE open_since IS NOT NULL`).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
 func TestChange(t *testing.T) {
-	s := openStore(t, configOf(t))
+	s := openStore(t, server.Database(t))
 	var numbers []int64
 	change := func(result error) func(int64) error {
 		return func(seq int64) error {
@@ -92,9 +93,9 @@ func (c *outageConn) Write(message []byte) (int, error) {
 // TestChangeWithoutDatabase: what ends something goes on, and its entry follows; what
 // does not is refused.
 func TestChangeWithoutDatabase(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	var o outage
-	cfg.dial = o.dial
+	cfg.Dial = o.dial
 	s := openStore(t, cfg)
 	o.now.Store(true)
 	called := func(int64) error {
@@ -112,7 +113,7 @@ func TestChangeWithoutDatabase(t *testing.T) {
 		number = seq
 		return nil
 	})
-	if unwritten, why := s.Audit().Unwritten(); err != nil || number != 0 || unwritten != 1 || !errors.Is(why, ErrUnavailable) {
+	if unwritten, why := s.Audit().Unwritten(); err != nil || number != 0 || unwritten != 1 || !errors.Is(why, database.ErrUnavailable) {
 		t.Errorf("%v, number %d, %d unwritten, %v", err, number, unwritten, why)
 	}
 	o.now.Store(false)
@@ -135,7 +136,7 @@ func (m made) Made(seq int64) (bool, error) { return slices.Contains(m, seq), ni
 // TestAbandonedChanges: the entries of a writer that died are closed by what became of
 // their changes, by a process that knows, and not while the writer may be at work.
 func TestAbandonedChanges(t *testing.T) {
-	s := openStore(t, configOf(t))
+	s := openStore(t, server.Database(t))
 	for _, action := range []audit.Action{audit.LinkCreate, audit.LinkCreate, audit.SessionEnd} {
 		err := s.write(t.Context(), func(w *writer) error { return w.appendEntries([]*audit.Entry{anEntry(action, "alice")}, true) })
 		if err != nil {
@@ -153,7 +154,7 @@ func TestAbandonedChanges(t *testing.T) {
 		}
 	}
 	appendNone(3, audit.Done, audit.Done, audit.Done)
-	if _, err := s.pool.Exec(t.Context(), `UPDATE audit SET open_since = open_since - interval '1 hour'`); err != nil {
+	if _, err := s.db.Pool.Exec(t.Context(), `UPDATE audit SET open_since = open_since - interval '1 hour'`); err != nil {
 		t.Fatal(err)
 	}
 	appendNone(1, audit.NotDone, audit.Done, audit.Done)
@@ -175,9 +176,9 @@ func (c *beginning) Write(message []byte) (int, error) {
 // TestChangeClosedMeanwhile: a change whose entry another process has closed as not done
 // is not made, be it one that only ends something.
 func TestChangeClosedMeanwhile(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	other := openStore(t, cfg)
-	cfg.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, network, address)
 		return &beginning{conn, func() {

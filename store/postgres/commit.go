@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"keyward/store/postgres/database"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -20,10 +22,10 @@ const (
 type rolledBackError struct{ cause error }
 
 func (e *rolledBackError) Error() string {
-	return fmt.Sprintf("%v: the change was not made: %v", ErrUnavailable, e.cause)
+	return fmt.Sprintf("%v: the change was not made: %v", database.ErrUnavailable, e.cause)
 }
 
-func (e *rolledBackError) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
+func (e *rolledBackError) Unwrap() []error { return []error{database.ErrUnavailable, e.cause} }
 
 // commit stores the last number, notifies the replicas and commits.
 func (w *writer) commit() error {
@@ -45,7 +47,7 @@ func (w *writer) commit() error {
 	made, err := w.store.wasMade(ctx, w.last, w.id)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUncertain, err)
+		return fmt.Errorf("%w: %w", database.ErrUncertain, err)
 	case made:
 		return nil
 	default:
@@ -70,8 +72,8 @@ func (s *Store) wasMade(ctx context.Context, seq int64, id string) (bool, error)
 // transaction of the change is open, that has it. And it writes: if the database waits
 // for a standby, this commit is answered after the standby has the change, too.
 func (s *Store) lookUp(ctx context.Context, seq int64, id string) (made bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1::bigint)`, writersLock); err != nil {
+	err = pgx.BeginFunc(ctx, s.db.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1::bigint)`, database.WritersLock); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE meta SET last_seq = last_seq`); err != nil {

@@ -10,6 +10,7 @@ import (
 	"keyward/apikey"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 )
 
 // editor changes the records of one kind. It implements store.Editor.
@@ -50,7 +51,7 @@ type recordTx[R any] struct {
 // Get implements store.Tx.
 func (t *recordTx[R]) Get(id string) (R, error) {
 	r, err := t.editor.current(t.writer.ctx, t.writer.tx, id)
-	if isOwn(err) {
+	if database.IsOwn(err) {
 		_ = t.writer.fail(err)
 	}
 	return r, err
@@ -89,7 +90,7 @@ func (t *recordTx[R]) Put(r *R, e *audit.Entry) {
 // lines returns the records of a statement that selects lines.
 func (t *recordTx[R]) lines(sql string, args ...any) ([]R, error) {
 	all, err := t.editor.lines(t.writer.ctx, t.writer.tx, sql, args...)
-	if isOwn(err) {
+	if database.IsOwn(err) {
 		_ = t.writer.fail(err)
 	}
 	return all, err
@@ -148,7 +149,7 @@ func (t *recordTx[R]) writeSome(rows []*written[R]) error {
 	sql, args := t.editor.upsert(rows)
 	batch.Queue(sql, args...)
 	batch.Queue(`INSERT INTO journal (seq, epoch, kind, line) SELECT seq, $3::uuid, $4::text, line FROM unnest($1::bigint[], $2::text[]) AS t (seq, line)`,
-		seqs, lines, t.writer.meta.epoch, t.editor.name)
+		seqs, lines, t.writer.meta.Epoch, t.editor.name)
 	if t.editor.also != nil {
 		t.editor.also(batch, rows)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 )
 
 // addEntries writes numbered entries. open is that it is not known yet whether their
@@ -43,9 +44,9 @@ func (w *writer) addSome(entries []*audit.Entry, open bool) error {
 			return fmt.Errorf("%w: %w", store.ErrAudit, err)
 		}
 		seqs, times = append(seqs, e.Seq), append(times, e.Time.Truncate(time.Microsecond))
-		actors, keys = append(actors, storable(read.Actor)), append(keys, storable(read.ActorKey))
-		actions, targets = append(actions, string(read.Action)), append(targets, storable(read.Record))
-		outcomes, operations = append(outcomes, string(read.Outcome)), append(operations, storable(read.Operation))
+		actors, keys = append(actors, database.Storable(read.Actor)), append(keys, database.Storable(read.ActorKey))
+		actions, targets = append(actions, string(read.Action)), append(targets, database.Storable(read.Record))
+		outcomes, operations = append(outcomes, string(read.Outcome)), append(operations, database.Storable(read.Operation))
 		lines = append(lines, strings.TrimSuffix(string(line), "\n"))
 	}
 	batch := &pgx.Batch{}

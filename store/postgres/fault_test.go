@@ -14,6 +14,7 @@ import (
 	"keyward/internal/postgrestest"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 )
 
 // faults cuts connections at one of the messages that the program sends.
@@ -117,7 +118,7 @@ func wantMade(t *testing.T, what string, s *Store, id string, want int) {
 		"secrets": `SELECT count(*) FROM key_secret WHERE key_id = $1::text`,
 	} {
 		var n int
-		if err := s.pool.QueryRow(t.Context(), sql, id).Scan(&n); err != nil {
+		if err := s.db.Pool.QueryRow(t.Context(), sql, id).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		if n != want {
@@ -131,14 +132,14 @@ func wantMade(t *testing.T, what string, s *Store, id string, want int) {
 
 // TestCutConnections: whichever message or answer is lost, the change is made once.
 func TestCutConnections(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	direct := openStore(t, cfg)
 	for _, answerLost := range []bool{false, true} {
 		commits := 0
 		for at := 1; ; at++ {
 			f := &faults{at: at, answerLost: answerLost}
 			cut := cfg
-			cut.dial = f.dial
+			cut.Dial = f.dial
 			s := openStore(t, cut)
 			r := aKey(t, "cut")
 			if err := create(t.Context(), s, r); err != nil {
@@ -158,18 +159,18 @@ func TestCutConnections(t *testing.T) {
 	}
 	var last int64
 	var numbers int
-	if err := direct.pool.QueryRow(t.Context(), `SELECT max(seq), count(*) FROM journal`).Scan(&last, &numbers); err != nil || last != int64(numbers) {
+	if err := direct.db.Pool.QueryRow(t.Context(), `SELECT max(seq), count(*) FROM journal`).Scan(&last, &numbers); err != nil || last != int64(numbers) {
 		t.Errorf("%d lines, the last has number %d, %v", numbers, last, err)
 	}
 }
 
 // commitAt is the number of the message that commits.
-func commitAt(t *testing.T, cfg Config) int {
+func commitAt(t *testing.T, cfg database.Config) int {
 	t.Helper()
 	for at := 1; ; at++ {
 		f := &faults{at: at}
 		cut := cfg
-		cut.dial = f.dial
+		cut.Dial = f.dial
 		if err := create(t.Context(), openStore(t, cut), aKey(t, "search")); err != nil || !f.fired {
 			t.Fatalf("no message commits: %v", err)
 		}
@@ -182,15 +183,15 @@ func commitAt(t *testing.T, cfg Config) int {
 // TestUncertainCommit: a commit without an answer, and a database that cannot be asked
 // about it, is an error that says so. The change may be there, and is not made twice.
 func TestUncertainCommit(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	direct := openStore(t, cfg)
 	at := commitAt(t, cfg)
 	for answerLost, want := range map[bool]int{false: 0, true: 1} {
 		f := &faults{at: at, answerLost: answerLost, then: true}
 		cut := cfg
-		cut.dial, cut.settle = f.dial, 300*time.Millisecond
+		cut.Dial = f.dial
 		r := aKey(t, "uncertain")
-		if err := create(t.Context(), openStore(t, cut), r); !errors.Is(err, ErrUncertain) {
+		if err := create(t.Context(), openImpatient(t, cut), r); !errors.Is(err, database.ErrUncertain) {
 			t.Errorf("answer lost %v: %v", answerLost, err)
 		}
 		wantMade(t, "an uncertain change", direct, r.ID, want)
@@ -200,14 +201,14 @@ func TestUncertainCommit(t *testing.T) {
 // TestCanceledCommit: a caller that gives up while the commit is not answered does not
 // make the outcome uncertain.
 func TestCanceledCommit(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	direct := openStore(t, cfg)
 	at := commitAt(t, cfg)
 	for answerLost, want := range map[bool]int{false: 0, true: 1} {
 		ctx, cancel := context.WithCancel(t.Context())
 		f := &faults{at: at, answerLost: answerLost}
 		cut := cfg
-		cut.dial = func(dialing context.Context, network, address string) (net.Conn, error) {
+		cut.Dial = func(dialing context.Context, network, address string) (net.Conn, error) {
 			conn, err := f.dial(dialing, network, address)
 			return &cancelingConn{conn, f, cancel}, err
 		}
@@ -241,14 +242,14 @@ func (c *cancelingConn) Write(message []byte) (int, error) {
 // TestStoppedWriter: a writer that stops within its transaction holds the others up no
 // longer than the database allows, and changes nothing after that.
 func TestStoppedWriter(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	s := openStore(t, cfg)
 	r, other := aKey(t, "stopped"), aKey(t, "other")
 	err := s.KeyEditor().Edit(t.Context(), func(tx store.Tx[store.KeyRecord]) error {
 		if tx.(*recordTx[store.KeyRecord]).writer.last > 0 {
 			return errors.New("called again")
 		}
-		postgrestest.Exec(t, cfg.URL.String(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`)
+		postgrestest.Exec(t, cfg, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`)
 		if err := create(t.Context(), openStore(t, cfg), other); err != nil {
 			t.Error(err)
 		}
@@ -265,9 +266,8 @@ func TestStoppedWriter(t *testing.T) {
 // TestLookUpWaits: as long as another transaction has the lock, which may be that of the
 // change, it is not known whether the change was made.
 func TestLookUpWaits(t *testing.T) {
-	cfg := configOf(t)
-	cfg.settle = 300 * time.Millisecond
-	s := openStore(t, cfg)
+	cfg := server.Database(t)
+	s := openImpatient(t, cfg)
 	err := s.write(t.Context(), func(w *writer) error {
 		made, err := s.wasMade(t.Context(), 1, w.id)
 		if err == nil {

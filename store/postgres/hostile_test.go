@@ -25,7 +25,7 @@ var unstorable = []string{"\x00", "a\x00b", "\xff", "a\xc3\x28", "\xed\xa0\x80"}
 
 // TestHostileNames: any name is kept and found as it is, and is nothing but a name.
 func TestHostileNames(t *testing.T) {
-	s := openStore(t, configOf(t))
+	s := openStore(t, server.Database(t))
 	now := time.Now().UTC()
 	for _, name := range hostileNames {
 		user := store.UserRecord{Name: name, Created: now, At: now}
@@ -107,7 +107,7 @@ func put[R any](t *testing.T, editor store.Editor[R], r *R, e *audit.Entry) {
 // TestUnstorableText: text that Postgres cannot have is not there, which is not an error
 // of the database; and it is never taken for another text.
 func TestUnstorableText(t *testing.T) {
-	s := openStore(t, configOf(t))
+	s := openStore(t, server.Database(t))
 	key := aKey(t, "\uFFFD")
 	key.User = "\uFFFD"
 	put(t, s.KeyEditor(), &key, anEntry(audit.KeyCreate, "\uFFFD"))
@@ -160,7 +160,7 @@ func TestUnstorableText(t *testing.T) {
 
 // TestHostileEntries: what clients send is in entries as it is in files.
 func TestHostileEntries(t *testing.T) {
-	s := openStore(t, configOf(t))
+	s := openStore(t, server.Database(t))
 	for _, text := range append(unstorable, hostileNames...) {
 		e := &audit.Entry{Actor: text, ActorKey: text, Action: audit.Request, Record: text, Address: text, RequestID: text, Operation: text, Via: audit.ViaAPI, Outcome: audit.Refused, Reason: text}
 		if err := s.Audit().Note(t.Context(), e); err != nil {
@@ -183,7 +183,7 @@ func TestHostileEntries(t *testing.T) {
 
 // TestLongRecord: a record with long texts, and 8 KiB that this version does not know.
 func TestLongRecord(t *testing.T) {
-	s := openStore(t, configOf(t))
+	s := openStore(t, server.Database(t))
 	key := aKey(t, strings.Repeat("n", 255))
 	for i := range 64 {
 		key.Paths = append(key.Paths, fmt.Sprintf("/%d/%s", i, strings.Repeat("p", 200)))

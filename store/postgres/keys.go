@@ -9,6 +9,7 @@ import (
 
 	"keyward/authz"
 	"keyward/store"
+	"keyward/store/postgres/database"
 )
 
 // keyReader reads keys.
@@ -18,8 +19,8 @@ type keyReader struct {
 
 // FindBySecret implements store.KeyReader.
 func (k *keyReader) FindBySecret(ctx context.Context, secret authz.Secret) (store.KeyRecord, error) {
-	digest := k.store.hasher.Digest(secret.Reveal())
-	held, err := holders(ctx, k.query, k.store.pool, [][]byte{digest[:]})
+	digest := k.store.db.Hasher.Digest(secret.Reveal())
+	held, err := holders(ctx, k.query, k.store.db.Pool, [][]byte{digest[:]})
 	if err != nil {
 		return store.KeyRecord{}, err
 	}
@@ -57,7 +58,7 @@ func holders(ctx context.Context, q query[store.KeyRecord], from querier, digest
 
 // Deleted returns the record of a key that was deleted. Any other key is ErrNotFound.
 func (s *Store) Deleted(ctx context.Context, id string) (store.KeyRecord, error) {
-	r, err := s.keys.query.get(ctx, s.pool, id)
+	r, err := s.keys.query.get(ctx, s.db.Pool, id)
 	if err == nil && r.Deleted.IsZero() {
 		return store.KeyRecord{}, s.keys.query.notFound()
 	}
@@ -71,14 +72,14 @@ func (s *Store) LatestKeys(ctx context.Context, users []string) (map[string]time
 	names := make([]string, 0, len(users))
 	for _, name := range users {
 		made[name] = time.Time{}
-		names = append(names, storable(name))
+		names = append(names, database.Storable(name))
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	found, err := s.pool.Query(ctx, `SELECT DISTINCT ON (user_name) user_name, made_seconds, made_nanos FROM key_record
+	found, err := s.db.Pool.Query(ctx, `SELECT DISTINCT ON (user_name) user_name, made_seconds, made_nanos FROM key_record
 		WHERE user_name = ANY($1::text[]) ORDER BY user_name, made_seconds DESC, made_nanos DESC`, names)
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, database.Failed(ctx, err)
 	}
 	var name string
 	var seconds int64
@@ -89,5 +90,5 @@ func (s *Store) LatestKeys(ctx context.Context, users []string) (map[string]time
 		}
 		return nil
 	})
-	return made, failed(ctx, err)
+	return made, database.Failed(ctx, err)
 }

@@ -6,6 +6,7 @@ import (
 	"keyward/apikey"
 	"keyward/store"
 	"keyward/store/jsonline"
+	"keyward/store/postgres/database"
 )
 
 func keyKind() *kind[store.KeyRecord] {
@@ -42,9 +43,9 @@ var keyConditions = conditions[store.KeyFilter]{
 			ids = []string{}
 		}
 		for id := range f.IDs {
-			ids = append(ids, storable(id))
+			ids = append(ids, database.Storable(id))
 		}
-		return []any{storable(f.User), storable(f.Project), ids}
+		return []any{database.Storable(f.User), database.Storable(f.Project), ids}
 	},
 }
 
@@ -132,7 +133,7 @@ func revocationKind() *kind[store.Revocation] {
 var revocationConditions = conditions[store.RevocationFilter]{
 	where: ` AND ($6 = '' OR token_id = $6::text) AND ($7 = '' OR session_id = $7::text) AND ($8 = '' OR subject = $8::text)`,
 	args: func(f *store.RevocationFilter) []any {
-		return []any{storable(f.TokenID), storable(f.SessionID), storable(f.Subject)}
+		return []any{database.Storable(f.TokenID), database.Storable(f.SessionID), database.Storable(f.Subject)}
 	},
 }
 

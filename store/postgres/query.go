@@ -9,14 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"keyward/store"
+	"keyward/store/postgres/database"
 )
-
-// statementTimeout bounds one statement: a connection may be dead without an error.
-const statementTimeout = 30 * time.Second
 
 // querier is the pool, or a transaction.
 type querier interface {
-	queryRower
+	database.QueryRower
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
@@ -33,7 +31,7 @@ func (q query[R]) get(ctx context.Context, from querier, id string) (R, error) {
 	if !q.valid(id) {
 		return none, q.notFound()
 	}
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
 	var line string
 	err := from.QueryRow(ctx, "SELECT line FROM "+q.table+" WHERE id = $1::text", id).Scan(&line)
@@ -41,7 +39,7 @@ func (q query[R]) get(ctx context.Context, from querier, id string) (R, error) {
 		return none, q.notFound()
 	}
 	if err != nil {
-		return none, failed(ctx, err)
+		return none, database.Failed(ctx, err)
 	}
 	return q.record(line)
 }
@@ -88,11 +86,11 @@ func (q query[R]) rows(ctx context.Context, from querier, after *store.Position,
 		start = *after
 	}
 	args = append([]any{after != nil, start.Made.Unix(), int32(start.Made.Nanosecond()), start.ID, int64(limit)}, args...)
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
 	found, err := from.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, database.Failed(ctx, err)
 	}
 	all, err := pgx.CollectRows(found, func(r pgx.CollectableRow) (row, error) {
 		var seconds int64
@@ -102,20 +100,20 @@ func (q query[R]) rows(ctx context.Context, from querier, after *store.Position,
 		next.at.Made = time.Unix(seconds, int64(nanos)).UTC()
 		return next, err
 	})
-	return all, failed(ctx, err)
+	return all, database.Failed(ctx, err)
 }
 
 // lines returns the records of a statement that selects lines.
 func (q query[R]) lines(ctx context.Context, from querier, sql string, args ...any) ([]R, error) {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
 	found, err := from.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, database.Failed(ctx, err)
 	}
 	lines, err := pgx.CollectRows(found, pgx.RowTo[string])
 	if err != nil {
-		return nil, failed(ctx, err)
+		return nil, database.Failed(ctx, err)
 	}
 	records := make([]R, 0, len(lines))
 	for _, line := range lines {

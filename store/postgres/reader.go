@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"keyward/store"
+	"keyward/store/postgres/database"
 )
 
 // conditions select rows by columns: at least those that a filter of type F selects.
@@ -28,7 +29,7 @@ func newReader[R, F any](s *Store, k *kind[R], match func(*F, *R) bool, c condit
 
 // Get implements store.Reader.
 func (r *reader[R, F]) Get(ctx context.Context, id string) (R, error) {
-	found, err := r.query.current(ctx, r.store.pool, id)
+	found, err := r.query.current(ctx, r.store.db.Pool, id)
 	if err == nil && r.hide != nil {
 		r.hide(&found)
 	}
@@ -59,7 +60,7 @@ func (r *reader[R, F]) List(ctx context.Context, filter F, page store.Page) ([]R
 	var found []R
 	var last store.Position
 	for bytes := 0; ; limit = rowsAtOnce {
-		rows, err := r.query.rows(ctx, r.store.pool, after, page.NewestFirst, limit, args...)
+		rows, err := r.query.rows(ctx, r.store.db.Pool, after, page.NewestFirst, limit, args...)
 		if err != nil {
 			return nil, "", err
 		}
@@ -91,7 +92,7 @@ func (r *reader[R, F]) List(ctx context.Context, filter F, page store.Page) ([]R
 // record can have as its position is not a cursor.
 func startOf(page store.Page) (*store.Position, error) {
 	end, err := page.Start()
-	if err == nil && end != nil && storable(end.ID) != end.ID {
+	if err == nil && end != nil && database.Storable(end.ID) != end.ID {
 		err = fmt.Errorf("%w: not a cursor of this list", store.ErrInvalid)
 	}
 	return end, err

@@ -7,32 +7,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"keyward/authz"
 	"keyward/internal/postgrestest"
 	"keyward/store"
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 	"keyward/store/postgres/pgurl"
 )
 
-func connectTo(t *testing.T, cfg Config) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), cfg.URL.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(t.Context()) })
-	return conn
-}
-
 // as returns the configuration with another user, who is a member of the role.
-func as(t *testing.T, cfg Config, role string) Config {
+func as(t *testing.T, cfg database.Config, role string) database.Config {
 	t.Helper()
 	user := "member_of_" + role
-	postgrestest.Exec(t, cfg.URL.String(), fmt.Sprintf(`DROP ROLE IF EXISTS %s`, user))
-	postgrestest.Exec(t, cfg.URL.String(), fmt.Sprintf(`CREATE ROLE %s LOGIN IN ROLE %s`, user, role))
+	postgrestest.Exec(t, cfg, fmt.Sprintf(`DROP ROLE IF EXISTS %s`, user))
+	postgrestest.Exec(t, cfg, fmt.Sprintf(`CREATE ROLE %s LOGIN IN ROLE %s`, user, role))
 	u, err := pgurl.Parse(strings.Replace(cfg.URL.String(), "keyward@", user+"@", 1))
 	if err != nil {
 		t.Fatal(err)
@@ -43,13 +33,13 @@ func as(t *testing.T, cfg Config, role string) Config {
 
 // TestRoles: each role can do what it is for, and no more.
 func TestRoles(t *testing.T) {
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	for range 2 { // it may be executed again
-		postgrestest.Exec(t, cfg.URL.String(), RolesSQL())
+		postgrestest.Exec(t, cfg, database.RolesSQL())
 	}
 	writing, reading := as(t, cfg, "keyward_writer"), as(t, cfg, "keyward_replica")
 	useAsWriter(t, writing)
-	if err := create(t.Context(), openStore(t, reading), aKey(t, "by a replica")); !errors.Is(err, ErrUnavailable) {
+	if err := create(t.Context(), openStore(t, reading), aKey(t, "by a replica")); !errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("a replica changes records: %v", err)
 	}
 	deny := map[string][]string{
@@ -67,8 +57,8 @@ func TestRoles(t *testing.T) {
 		"keyward_writer":  {`SELECT * FROM snapshot`, `SELECT * FROM journal`},
 		"keyward_replica": {`SELECT seq, line FROM journal`, `SELECT kind, id, seq, line FROM snapshot`, `SELECT identity, epoch FROM meta`, `LISTEN keyward_journal`},
 	}
-	for role, of := range map[string]Config{"keyward_writer": writing, "keyward_replica": reading} {
-		conn := connectTo(t, of)
+	for role, of := range map[string]database.Config{"keyward_writer": writing, "keyward_replica": reading} {
+		conn := postgrestest.Connect(t, of)
 		for _, sql := range deny[role] {
 			_, err := conn.Exec(t.Context(), sql)
 			var refused *pgconn.PgError
@@ -85,7 +75,7 @@ func TestRoles(t *testing.T) {
 }
 
 // useAsWriter does all that a Store does.
-func useAsWriter(t *testing.T, cfg Config) {
+func useAsWriter(t *testing.T, cfg database.Config) {
 	t.Helper()
 	s := openStore(t, cfg)
 	now := time.Now().UTC()

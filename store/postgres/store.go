@@ -2,39 +2,25 @@ package postgres
 
 import (
 	"cmp"
-	"context"
-	"net"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"keyward/apikey"
 	"keyward/store"
-	"keyward/store/postgres/pgurl"
+	"keyward/store/postgres/database"
 )
 
-// Config is which database a Store uses, and with what. What the URL does not name, the
-// environment does, by the variables of libpq that pgx knows.
+// Config is what a Store is made of.
 type Config struct {
-	URL          pgurl.URL
-	PasswordFile string // read for each connection; "": PGPASSWORD, .pgpass or none
-	// Hasher hashes the secrets of keys and clients. A database whose secrets have
-	// another pepper is ErrPepper. nil: for what uses no secret.
-	Hasher *apikey.Hasher
-	Now    func() time.Time // nil: time.Now
+	DB  *database.DB
+	Now func() time.Time // nil: time.Now
 
-	// What tests replace: how connections are made, and settleTimeout.
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
-	settle time.Duration
+	settle time.Duration // what tests put in the place of settleTimeout; zero: that
 }
 
-// Store is a store in a Postgres database. Its methods return [ErrUnavailable] if the
-// database does not answer or refuses, [ErrSchema] if its schema is missing or one that
-// this program cannot serve, and [ErrPepper].
+// Store is a store in a Postgres database. Its methods return [database.ErrUnavailable]
+// if the database does not answer or refuses, [database.ErrSchema] if its schema is
+// missing or one that this program cannot serve, and [database.ErrPepper].
 type Store struct {
-	pool     *pgxpool.Pool
-	hasher   *apikey.Hasher
+	db       *database.DB
 	now      func() time.Time
 	settle   time.Duration // settleTimeout
 	audit    AuditLog
@@ -45,19 +31,11 @@ type Store struct {
 	revoked  reader[store.Revocation, store.RevocationFilter]
 }
 
-// New returns a Store. It opens no connection: a program starts without its database.
-func New(cfg Config) (*Store, error) {
-	s := &Store{hasher: cfg.Hasher, now: cfg.Now, settle: cmp.Or(cfg.settle, settleTimeout)}
+// New returns a Store in the database.
+func New(cfg Config) *Store {
+	s := &Store{db: cfg.DB, now: cfg.Now, settle: cmp.Or(cfg.settle, settleTimeout)}
 	if s.now == nil {
 		s.now = time.Now
-	}
-	pool, err := cfg.poolConfig()
-	if err != nil {
-		return nil, err
-	}
-	pool.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return checkDatabase(ctx, conn, cfg.Hasher) }
-	if s.pool, err = pgxpool.NewWithConfig(context.Background(), pool); err != nil {
-		return nil, err
 	}
 	s.audit.store = s
 	s.keys = keyReader{newReader(s, keyKind(), (*store.KeyFilter).Match, keyConditions)}
@@ -66,22 +44,7 @@ func New(cfg Config) (*Store, error) {
 	s.projects = newReader(s, projectKind(), (*store.ProjectFilter).Match, conditions[store.ProjectFilter]{})
 	s.clients = newReader(s, clientKind(), (*store.ClientFilter).Match, conditions[store.ClientFilter]{})
 	s.revoked = newReader(s, revocationKind(), (*store.RevocationFilter).Match, revocationConditions)
-	return s, nil
-}
-
-// Close closes the connections and waits for those in use.
-func (s *Store) Close() { s.pool.Close() }
-
-// Check returns why the database cannot be used; nil if it can.
-func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return failed(ctx, err)
-	}
-	defer conn.Release()
-	return failed(ctx, checkDatabase(ctx, conn.Conn(), s.hasher))
+	return s
 }
 
 // Keys reads the keys.

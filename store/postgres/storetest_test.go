@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"os"
 	"testing"
 	"time"
@@ -12,47 +11,41 @@ import (
 	"keyward/authz"
 	"keyward/internal/postgrestest"
 	"keyward/store"
-	"keyward/store/postgres/pgurl"
+	"keyward/store/postgres/database"
 	"keyward/store/storetest"
 )
 
-var server = postgrestest.Server{Prepare: func(ctx context.Context, url string) error {
-	u, err := pgurl.Parse(url)
-	if err != nil {
-		return err
-	}
-	return Migrate(ctx, Config{URL: u, Hasher: newHasher()})
-}}
+var server = postgrestest.Server{Hasher: newHasher()}
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
 
 func newHasher() *apikey.Hasher { return apikey.NewHasher(authz.NewSecret("a pepper of sixteen")) }
 
-// configOf is of a new database with the schema.
-func configOf(t testing.TB) Config {
+func openStore(t testing.TB, cfg database.Config) *Store {
 	t.Helper()
-	u, err := pgurl.Parse(server.Database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Config{URL: u, Hasher: newHasher()}
+	return New(Config{DB: open(t, cfg)})
 }
 
-func openStore(t testing.TB, cfg Config) *Store {
+// openImpatient opens a Store that does not ask for long whether a change was made.
+func openImpatient(t testing.TB, cfg database.Config) *Store {
 	t.Helper()
-	s, err := New(cfg)
+	return New(Config{DB: open(t, cfg), settle: 300 * time.Millisecond})
+}
+
+func open(t testing.TB, cfg database.Config) *database.DB {
+	t.Helper()
+	db, err := database.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
-	return s
+	t.Cleanup(db.Close)
+	return db
 }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
-		cfg := configOf(t)
-		cfg.Now = now
-		s := openStore(t, cfg)
+		cfg := server.Database(t)
+		s := New(Config{DB: open(t, cfg), Now: now})
 		return storetest.Store{
 			Keys: s.Keys(), Users: s.Users(), Revocations: s.Revocations(), Projects: s.Projects(), Clients: s.Clients(),
 			KeyEditor: s.KeyEditor(), UserEditor: s.UserEditor(), RevocationEditor: s.RevocationEditor(),

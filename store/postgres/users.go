@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keyward/store"
+	"keyward/store/postgres/database"
 )
 
 // userReader reads users, without the hashes of their passwords.
@@ -13,7 +14,7 @@ type userReader struct {
 
 // Ended implements store.UserReader.
 func (u *userReader) Ended(ctx context.Context) (store.EndedUsers, error) {
-	users, err := u.query.lines(ctx, u.store.pool, `SELECT line FROM user_record WHERE ended`)
+	users, err := u.query.lines(ctx, u.store.db.Pool, `SELECT line FROM user_record WHERE ended`)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +30,7 @@ func (u *userReader) Ended(ctx context.Context) (store.EndedUsers, error) {
 func succeedEnded(t *recordTx[store.UserRecord]) error {
 	names := make([]string, 0, len(t.puts))
 	for _, r := range t.puts {
-		names = append(names, storable(r.Name))
+		names = append(names, database.Storable(r.Name))
 	}
 	before, err := t.lines(`SELECT line FROM user_record WHERE id = ANY($1::text[])`, names)
 	if err != nil {

@@ -11,11 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"keyward/store/audit"
+	"keyward/store/postgres/database"
 )
-
-// writersLock is the advisory lock that each writer has from before it takes a number
-// until its commit. It spells "keyward".
-const writersLock int64 = 0x6b657977617264
 
 // How long a writer's transaction may take at most, and how long the database waits for
 // the next statement of one, whose program may have been stopped, before it ends it. The
@@ -36,7 +33,7 @@ type writer struct {
 	store  *Store
 	ctx    context.Context
 	tx     pgx.Tx
-	meta   meta
+	meta   database.Meta
 	id     string // of the change, by which an unanswered commit is looked up
 	last   int64  // the last number that was taken
 	wrote  bool   // there is something to commit
@@ -53,7 +50,7 @@ func (s *Store) write(ctx context.Context, do func(*writer) error) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-		} else if err == nil || !isOwn(err) || !mayRetry(err) || ctx.Err() != nil {
+		} else if err == nil || !database.IsOwn(err) || !database.MayRetry(err) || ctx.Err() != nil {
 			return err
 		}
 		if attempt == maxAttempts || !pause(ctx) {
@@ -78,9 +75,9 @@ func pause(ctx context.Context) bool {
 func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	tx, err := s.pool.Begin(ctx)
+	tx, err := s.db.Pool.Begin(ctx)
 	if err != nil {
-		return failed(ctx, err)
+		return database.Failed(ctx, err)
 	}
 	w := &writer{store: s, ctx: ctx, tx: tx, id: newChangeID()}
 	defer w.rollback()
@@ -100,21 +97,19 @@ func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 // begin waits for the lock, and reads what the numbers go on from. Each statement sees
 // what was committed before it (READ COMMITTED), so the second sees all earlier writers.
 func (w *writer) begin() {
-	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true), pg_advisory_xact_lock($2::bigint)`, idleTimeout, writersLock)
+	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true), pg_advisory_xact_lock($2::bigint)`, idleTimeout, database.WritersLock)
 	if w.failed != nil {
 		return
 	}
 	var err error
-	if w.meta, err = readMeta(w.ctx, w.tx); err == nil {
-		err = w.meta.check(w.store.hasher)
-	}
-	w.last = w.meta.lastSeq
+	w.meta, err = w.store.db.Meta(w.ctx, w.tx)
+	w.last = w.meta.LastSeq
 	_ = w.fail(err)
 }
 
 // fail keeps the first error of the database, and returns err as one of this package.
 func (w *writer) fail(err error) error {
-	err = failed(w.ctx, err)
+	err = database.Failed(w.ctx, err)
 	if w.failed == nil {
 		w.failed = err
 	}
@@ -141,9 +136,9 @@ func (w *writer) number(e *audit.Entry) {
 // rollback ends the transaction, if it was not committed. A connection whose
 // transaction cannot be ended is closed.
 func (w *writer) rollback() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), connectTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), database.ConnectTimeout)
 	defer cancel()
-	if mayRetry(w.failed) {
+	if database.MayRetry(w.failed) {
 		_ = w.tx.Conn().Close(ctx) // it may be to a server that is not the primary any more
 	}
 	_ = w.tx.Rollback(ctx)

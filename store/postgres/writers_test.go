@@ -25,7 +25,7 @@ func (randomness) Read(b []byte) (int, error) { return crand.Read(b) }
 // the end the lines amount to the records.
 func TestThreeWriters(t *testing.T) {
 	const writers, changes = 3, 40
-	cfg := configOf(t)
+	cfg := server.Database(t)
 	ids := make([]store.KeyRecord, 5)
 	first := openStore(t, cfg)
 	for i := range ids {
@@ -60,7 +60,7 @@ func TestThreeWriters(t *testing.T) {
 	}
 	for _, r := range ids {
 		var line string
-		if err := first.pool.QueryRow(t.Context(), `SELECT line FROM key_record WHERE id = $1::text`, r.ID).Scan(&line); err != nil || line != latest[r.ID] {
+		if err := first.db.Pool.QueryRow(t.Context(), `SELECT line FROM key_record WHERE id = $1::text`, r.ID).Scan(&line); err != nil || line != latest[r.ID] {
 			t.Errorf("%v: the record is\n%s\nand the last line\n%s", err, line, latest[r.ID])
 		}
 	}
@@ -99,7 +99,7 @@ func readJournal(t *testing.T, s *Store, done <-chan struct{}) []string {
 			ended = true
 		default:
 		}
-		rows, err := s.pool.Query(context.Background(), `SELECT seq, line FROM journal WHERE seq > $1::bigint ORDER BY seq`, last)
+		rows, err := s.db.Pool.Query(context.Background(), `SELECT seq, line FROM journal WHERE seq > $1::bigint ORDER BY seq`, last)
 		if err != nil {
 			t.Error(err)
 			return nil
@@ -127,8 +127,8 @@ func readJournal(t *testing.T, s *Store, done <-chan struct{}) []string {
 
 // TestNotified: a commit notifies with its number, and a change that is not made does not.
 func TestNotified(t *testing.T) {
-	s := openStore(t, configOf(t))
-	conn, err := s.pool.Acquire(t.Context())
+	s := openStore(t, server.Database(t))
+	conn, err := s.db.Pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

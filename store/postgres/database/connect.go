@@ -1,4 +1,4 @@
-package postgres
+package database
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// connectTimeout bounds how long a connection may take if the URL does not say it.
-const connectTimeout = 5 * time.Second
+// ConnectTimeout bounds how long a connection may take if the URL does not say it.
+const ConnectTimeout = 5 * time.Second
 
 // poolConfig returns how the pool connects.
 func (cfg *Config) poolConfig() (*pgxpool.Config, error) {
@@ -29,7 +29,7 @@ func (cfg *Config) poolConfig() (*pgxpool.Config, error) {
 	// transactions.
 	pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	if pool.ConnConfig.ConnectTimeout == 0 {
-		pool.ConnConfig.ConnectTimeout = connectTimeout
+		pool.ConnConfig.ConnectTimeout = ConnectTimeout
 	}
 	if pool.ConnConfig.RuntimeParams["application_name"] == "" {
 		pool.ConnConfig.RuntimeParams["application_name"] = "keyward"
@@ -38,8 +38,8 @@ func (cfg *Config) poolConfig() (*pgxpool.Config, error) {
 		// Of several hosts, the primary: the first that answers may be a standby.
 		pool.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	if cfg.dial != nil {
-		pool.ConnConfig.DialFunc = cfg.dial
+	if cfg.Dial != nil {
+		pool.ConnConfig.DialFunc = cfg.Dial
 	}
 	if cfg.PasswordFile != "" {
 		pool.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) (err error) {

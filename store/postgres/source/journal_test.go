@@ -1,4 +1,4 @@
-package postgres
+package source
 
 import (
 	"context"
@@ -6,21 +6,25 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/postgrestest"
+	"keyward/store"
+	"keyward/store/postgres"
+	"keyward/store/postgres/database"
 	"keyward/store/replica"
 )
 
 // TestReadJournal: a page begins at a line and has those behind it. Behind what was cut
 // there is none.
 func TestReadJournal(t *testing.T) {
-	cfg := configOf(t)
-	s := openStore(t, cfg)
-	j := s.Journal()
+	cfg := server.Database(t)
+	db := open(t, cfg)
+	s, j := postgres.New(postgres.Config{DB: db}), New(db)
 	page, err := j.Read(t.Context(), 0, 10)
 	if err != nil || page.At != nil || len(page.Lines) != 0 || page.Last != 0 || page.Identity == "" || page.Epoch == "" {
 		t.Fatalf("an empty journal: %+v, %v", page, err)
 	}
 	for range 5 {
-		if err := create(t.Context(), s, aKey(t, "a key")); err != nil {
+		if _, err := create(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,16 +37,15 @@ func TestReadJournal(t *testing.T) {
 	if err != nil || next.At == nil || string(next.At.Text) != string(last.Text) || len(next.Lines) != 2 || next.Lines[0].Kind != replica.Keys {
 		t.Fatalf("the next page: %+v, %v", next, err)
 	}
-	execute(t, cfg, `UPDATE meta SET cut_seq = 4; DELETE FROM journal WHERE seq <= 4`)
-	if _, err := j.Read(t.Context(), last.Seq, 10); !errors.Is(err, replica.ErrGap) || errors.Is(err, ErrUnavailable) {
+	postgrestest.Exec(t, cfg, `UPDATE meta SET cut_seq = 4; DELETE FROM journal WHERE seq <= 4`)
+	if _, err := j.Read(t.Context(), last.Seq, 10); !errors.Is(err, replica.ErrGap) || errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("behind a cut: %v", err)
 	}
 	if page, err := j.Read(t.Context(), 4, 10); err != nil || page.At != nil || len(page.Lines) != 1 {
 		t.Errorf("at the cut: %+v, %v", page, err)
 	}
-	execute(t, cfg, `UPDATE meta SET schema_version = 9, serves_from = 9`)
-	fresh := openStore(t, cfg)
-	if _, err := fresh.Journal().Read(t.Context(), 4, 10); !errors.Is(err, replica.ErrSchema) {
+	postgrestest.Exec(t, cfg, `UPDATE meta SET schema_version = 9, serves_from = 9`)
+	if _, err := New(open(t, cfg)).Read(t.Context(), 4, 10); !errors.Is(err, replica.ErrSchema) {
 		t.Errorf("a schema that cannot be read: %v", err)
 	}
 }
@@ -50,12 +53,12 @@ func TestReadJournal(t *testing.T) {
 // TestSnapshot: a snapshot has all records as they were when it began, and no more than
 // the budget are given at once.
 func TestSnapshot(t *testing.T) {
-	s := openStore(t, configOf(t))
-	j := s.Journal()
+	db := open(t, server.Database(t))
+	s, j := postgres.New(postgres.Config{DB: db}), New(db)
 	want := map[string]bool{}
 	for range 3 {
-		r := aKey(t, "a key")
-		if err := create(t.Context(), s, r); err != nil {
+		r, err := create(t.Context(), s)
+		if err != nil {
 			t.Fatal(err)
 		}
 		want[r.ID] = true
@@ -69,19 +72,19 @@ func TestSnapshot(t *testing.T) {
 		held = append(held, taken)
 	}
 	_, err := j.Snapshot(t.Context())
-	if busy, ok := errors.AsType[*replica.BusyError](err); !ok || busy.Wait <= 0 || errors.Is(err, ErrUnavailable) {
+	if busy, ok := errors.AsType[*replica.BusyError](err); !ok || busy.Wait <= 0 || errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("beyond the budget: %v", err)
 	}
-	if err := create(t.Context(), s, aKey(t, "later")); err != nil {
+	if _, err := create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	head, last := held[0].Head()
 	if head.Last != 3 || last == nil || last.Seq != 3 {
 		t.Errorf("%+v, %+v", head, last)
 	}
-	k := keyKind()
+	var lines store.KeyDecoder
 	err = held[0].Each(t.Context(), replica.Keys, func(line []byte) error {
-		r, err := k.decode(line)
+		r, err := lines.Decode(line)
 		if err == nil && !want[r.ID] {
 			t.Errorf("%s is not from before", r.Name)
 		}
@@ -107,9 +110,9 @@ func TestSnapshot(t *testing.T) {
 
 // TestWake: a change wakes what listens, also after its connection was cut.
 func TestWake(t *testing.T) {
-	cfg := configOf(t)
-	s := openStore(t, cfg)
-	j := s.Journal()
+	cfg := server.Database(t)
+	db := open(t, cfg)
+	s, j := postgres.New(postgres.Config{DB: db}), New(db)
 	states := make(chan error, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -132,11 +135,11 @@ func TestWake(t *testing.T) {
 			}
 		}
 		woken("once it listens")
-		if err := create(t.Context(), s, aKey(t, "a key")); err != nil {
+		if _, err := create(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 		woken("by a change")
-		execute(t, cfg, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN keyward_journal'`)
+		postgrestest.Exec(t, cfg, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN keyward_journal'`)
 	}
 	cancel()
 	<-ended
@@ -144,8 +147,8 @@ func TestWake(t *testing.T) {
 
 // TestReport: the row of a replica is what it said last.
 func TestReport(t *testing.T) {
-	cfg := configOf(t)
-	j := openStore(t, cfg).Journal()
+	cfg := server.Database(t)
+	j := New(open(t, cfg))
 	for _, applied := range []int64{3, 7} {
 		if err := j.Report(t.Context(), replica.Status{Name: "one", Identity: "i", Epoch: "e", Applied: applied, Held: 2}); err != nil {
 			t.Fatal(err)
@@ -153,15 +156,7 @@ func TestReport(t *testing.T) {
 	}
 	var n int
 	var applied int64
-	if err := connectTo(t, cfg).QueryRow(t.Context(), `SELECT count(*), max(applied) FROM replica WHERE name = 'one' AND held = 2`).Scan(&n, &applied); err != nil || n != 1 || applied != 7 {
+	if err := postgrestest.Connect(t, cfg).QueryRow(t.Context(), `SELECT count(*), max(applied) FROM replica WHERE name = 'one' AND held = 2`).Scan(&n, &applied); err != nil || n != 1 || applied != 7 {
 		t.Errorf("%d rows, applied %d, %v", n, applied, err)
-	}
-}
-
-// execute executes statements as the owner of the database.
-func execute(t *testing.T, cfg Config, sql string) {
-	t.Helper()
-	if _, err := connectTo(t, cfg).PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package postgres
+package source
 
 import (
 	"context"
@@ -55,9 +55,9 @@ func (j *Journal) ring() {
 
 // listen is one connection of Listen.
 func (j *Journal) listen(ctx context.Context, down func(error)) error {
-	conn, err := j.dedicated(ctx)
+	conn, err := j.db.Dedicated(ctx)
 	if err != nil {
-		return ofSource(failed(ctx, err))
+		return failed(ctx, err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if err := j.probe(ctx, conn); err != nil {
@@ -74,28 +74,6 @@ func (j *Journal) listen(ctx context.Context, down func(error)) error {
 	}
 }
 
-// dedicated returns a connection that the pool does not have.
-func (j *Journal) dedicated(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	pool := j.store.pool.Config()
-	cfg := pool.ConnConfig
-	if pool.BeforeConnect != nil {
-		if err := pool.BeforeConnect(ctx, cfg); err != nil {
-			return nil, err
-		}
-	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := pool.AfterConnect(ctx, conn); err != nil {
-		_ = conn.Close(ctx) // err says more
-		return nil, err
-	}
-	return conn, nil
-}
-
 // probe sends a notification by another connection, to a channel of its own. A pooler in
 // transaction mode takes LISTEN and forwards none.
 func (j *Journal) probe(ctx context.Context, conn *pgx.Conn) error {
@@ -105,7 +83,7 @@ func (j *Journal) probe(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, "LISTEN "+name); err != nil {
 		return failed(ctx, err)
 	}
-	if _, err := j.store.pool.Exec(ctx, "SELECT pg_notify($1::text, '')", name); err != nil {
+	if _, err := j.db.Pool.Exec(ctx, "SELECT pg_notify($1::text, '')", name); err != nil {
 		return failed(ctx, err)
 	}
 	if _, err := conn.WaitForNotification(ctx); err != nil {

@@ -1,4 +1,4 @@
-package postgres
+package source
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"keyward/store/postgres/database"
 	"keyward/store/replica"
 )
 
@@ -16,7 +17,7 @@ const (
 	// together: each reads every record.
 	snapshotBudget = 4
 	// snapshotLocks is the first of as many advisory locks.
-	snapshotLocks = writersLock + 1
+	snapshotLocks = database.WritersLock + 1
 	// snapshotWait is about how long one that gets none waits.
 	snapshotWait = 2 * time.Second
 )
@@ -33,13 +34,13 @@ type snapshot struct {
 func (j *Journal) Snapshot(ctx context.Context) (replica.Snapshot, error) {
 	s, err := j.beginSnapshot(ctx)
 	if err != nil {
-		return nil, ofSource(failed(ctx, err))
+		return nil, failed(ctx, err)
 	}
 	return s, nil
 }
 
 func (j *Journal) beginSnapshot(ctx context.Context) (*snapshot, error) {
-	conn, err := j.dedicated(ctx)
+	conn, err := j.db.Dedicated(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (s *snapshot) Head() (replica.Head, *replica.Line) { return s.head, s.last 
 func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(line []byte) error) error {
 	rows, err := s.tx.Query(ctx, `SELECT line FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind))
 	if err != nil {
-		return ofSource(failed(ctx, err))
+		return failed(ctx, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -91,12 +92,12 @@ func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(line 
 			return err
 		}
 	}
-	return ofSource(failed(ctx, rows.Err()))
+	return failed(ctx, rows.Err())
 }
 
 // Close implements replica.Snapshot.
 func (s *snapshot) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), database.ConnectTimeout)
 	defer cancel()
 	return s.conn.Close(ctx) // which ends the transaction
 }

@@ -1,4 +1,4 @@
-package postgres
+package database
 
 import (
 	"context"
@@ -42,20 +42,21 @@ func Migrate(ctx context.Context, cfg Config) error {
 	db := stdlib.OpenDB(*pool.ConnConfig)
 	defer db.Close()
 	if err := migrateUp(ctx, db); err != nil {
-		return failed(ctx, err)
+		return Failed(ctx, err)
 	}
 	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
 	if err != nil {
-		return failed(ctx, err)
+		return Failed(ctx, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if cfg.Hasher != nil {
 		_, err := conn.Exec(ctx, `UPDATE meta SET hash = $1::text, pepper = $2::text WHERE hash IS NULL`, cfg.Hasher.Name(), cfg.Hasher.PepperID())
 		if err != nil {
-			return failed(ctx, err)
+			return Failed(ctx, err)
 		}
 	}
-	return failed(ctx, checkDatabase(ctx, conn, cfg.Hasher))
+	_, err = (&DB{Hasher: cfg.Hasher}).Meta(ctx, conn)
+	return Failed(ctx, err)
 }
 
 // migrateUp applies the migrations that the database lacks.

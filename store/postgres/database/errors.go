@@ -1,4 +1,4 @@
-package postgres
+package database
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"keyward/store/replica"
 )
 
 var (
@@ -28,11 +26,11 @@ var (
 // undefinedTable is the SQLSTATE of a table that is not there.
 const undefinedTable = "42P01"
 
-// failed returns the error of a statement as one of this package. One of a caller that
+// Failed returns the error of a statement as one of this package. One of a caller that
 // has given up stays what it is. A nil error stays nil.
-func failed(ctx context.Context, err error) error {
+func Failed(ctx context.Context, err error) error {
 	switch {
-	case err == nil, isOwn(err), errors.Is(err, pgx.ErrNoRows):
+	case err == nil, IsOwn(err), errors.Is(err, pgx.ErrNoRows):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
@@ -41,21 +39,20 @@ func failed(ctx context.Context, err error) error {
 	}
 }
 
-// isOwn reports whether the error is one of this package, or one that a replica knows.
-func isOwn(err error) bool {
-	for _, own := range []error{ErrUnavailable, ErrUncertain, ErrSchema, ErrPepper, replica.ErrGap} {
+// IsOwn reports whether the error is one of this package.
+func IsOwn(err error) bool {
+	for _, own := range []error{ErrUnavailable, ErrUncertain, ErrSchema, ErrPepper} {
 		if errors.Is(err, own) {
 			return true
 		}
 	}
-	_, busy := errors.AsType[*replica.BusyError](err)
-	return busy
+	return false
 }
 
-// mayRetry reports whether a transaction that failed before its commit may succeed when
+// MayRetry reports whether a transaction that failed before its commit may succeed when
 // it is repeated: the connection was lost, the server restarts or has another role now,
 // or the transaction was in the way of another one.
-func mayRetry(err error) bool {
+func MayRetry(err error) bool {
 	var refused *pgconn.PgError
 	switch {
 	case errors.Is(err, ErrUncertain), errors.Is(err, ErrSchema), errors.Is(err, ErrPepper):

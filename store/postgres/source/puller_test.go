@@ -1,4 +1,4 @@
-package postgres
+package source
 
 import (
 	"context"
@@ -11,19 +11,20 @@ import (
 	"keyward/internal/eventually"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/postgres"
 	"keyward/store/replica"
 )
 
 // TestCopies: the copies of a replica that follows the database have what it has: from a
 // snapshot, and then by what wakes it.
 func TestCopies(t *testing.T) {
-	cfg := configOf(t)
-	s := openStore(t, cfg)
-	if err := create(t.Context(), s, aKey(t, "before")); err != nil {
+	cfg := server.Database(t)
+	db := open(t, cfg)
+	s, j := postgres.New(postgres.Config{DB: db}), New(db)
+	if _, err := create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	j := s.Journal()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	listening := make(chan error, 10)
@@ -58,7 +59,7 @@ func TestCopies(t *testing.T) {
 	}
 	eventually.Succeeds(t, same)
 	for range 20 {
-		if err := create(t.Context(), s, aKey(t, "later")); err != nil {
+		if _, err := create(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,10 +1,10 @@
-package postgres
+package database
 
 import "strings"
 
-// storable returns the text as a column can have it: no NUL, and valid UTF-8. Values of
+// Storable returns the text as a column can have it: no NUL, and valid UTF-8. Values of
 // columns and what they are compared with go through it alike, so that a column selects
 // at least what the filter does.
-func storable(text string) string {
+func Storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -1,4 +1,4 @@
-package postgres
+package source
 
 import (
 	"context"
@@ -7,30 +7,34 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"keyward/store/postgres/database"
 	"keyward/store/replica"
 )
 
-// Journal is the database's journal, which a replica follows. It implements
-// [replica.Source].
+// Journal is the database's journal. It implements [replica.Source].
 type Journal struct {
-	store *Store
-	wake  chan struct{}
+	db   *database.DB
+	wake chan struct{}
 }
 
-// Journal returns the journal. Its Wake receives while [Journal.Listen] runs.
-func (s *Store) Journal() *Journal { return &Journal{s, make(chan struct{}, 1)} }
+// New returns the journal of the database. Its Wake receives while [Journal.Listen] runs.
+func New(db *database.DB) *Journal { return &Journal{db, make(chan struct{}, 1)} }
 
 // view calls do with one consistent view of the database.
 func (j *Journal) view(ctx context.Context, do func(pgx.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	err := pgx.BeginTxFunc(ctx, j.store.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
-	return ofSource(failed(ctx, err))
+	err := pgx.BeginTxFunc(ctx, j.db.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
+	return failed(ctx, err)
 }
 
-// ofSource returns an error as a [replica.Source] has it.
-func ofSource(err error) error {
-	if errors.Is(err, ErrSchema) {
+// failed returns an error as a [replica.Source] has it.
+func failed(ctx context.Context, err error) error {
+	var busy *replica.BusyError
+	if errors.Is(err, replica.ErrGap) || errors.As(err, &busy) {
+		return err
+	}
+	if err = database.Failed(ctx, err); errors.Is(err, database.ErrSchema) {
 		return fmt.Errorf("%w: %w", replica.ErrSchema, err)
 	}
 	return err
@@ -82,10 +86,10 @@ func linesFrom(ctx context.Context, tx pgx.Tx, at int64, limit int) ([]replica.L
 
 // Report implements replica.Source.
 func (j *Journal) Report(ctx context.Context, s replica.Status) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	_, err := j.store.pool.Exec(ctx, `INSERT INTO replica (name, identity, epoch, applied, held) VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint)
+	_, err := j.db.Pool.Exec(ctx, `INSERT INTO replica (name, identity, epoch, applied, held) VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint)
 		ON CONFLICT (name) DO UPDATE SET identity = excluded.identity, epoch = excluded.epoch, applied = excluded.applied, held = excluded.held, at = clock_timestamp()`,
-		storable(s.Name), s.Identity, s.Epoch, s.Applied, int64(s.Held))
-	return ofSource(failed(ctx, err))
+		database.Storable(s.Name), s.Identity, s.Epoch, s.Applied, int64(s.Held))
+	return failed(ctx, err)
 }

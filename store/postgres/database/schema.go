@@ -1,4 +1,4 @@
-package postgres
+package database
 
 import (
 	"context"
@@ -14,14 +14,14 @@ import (
 // The versions of the schema: that of the migrations of this program, and the oldest
 // that it can serve.
 const (
-	schemaVersion = 1
-	oldestSchema  = 1
+	SchemaVersion = 1
+	OldestSchema  = 1
 )
 
-// meta is what a database says of itself.
-type meta struct {
-	epoch        string
-	lastSeq      int64
+// Meta is what a database says of itself.
+type Meta struct {
+	Epoch        string
+	LastSeq      int64   // of what was changed last
 	hash, pepper *string // nil: no Keyward has migrated it
 	schema       int32
 	servesFrom   int32
@@ -30,29 +30,29 @@ type meta struct {
 
 const selectMeta = `SELECT epoch::text, last_seq, hash, pepper, schema_version, serves_from, current_setting('server_encoding') FROM meta`
 
-// queryRower is a connection, or a transaction of one.
-type queryRower interface {
+// QueryRower is a connection, or a transaction of one.
+type QueryRower interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // readMeta reads what the database says of itself. A missing schema is ErrSchema.
-func readMeta(ctx context.Context, q queryRower) (meta, error) {
-	var m meta
-	err := q.QueryRow(ctx, selectMeta).Scan(&m.epoch, &m.lastSeq, &m.hash, &m.pepper, &m.schema, &m.servesFrom, &m.encoding)
+func readMeta(ctx context.Context, q QueryRower) (Meta, error) {
+	var m Meta
+	err := q.QueryRow(ctx, selectMeta).Scan(&m.Epoch, &m.LastSeq, &m.hash, &m.pepper, &m.schema, &m.servesFrom, &m.encoding)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == undefinedTable || errors.Is(err, pgx.ErrNoRows) {
-		return meta{}, fmt.Errorf("%w: it is missing: run keyward store migrate", ErrSchema)
+		return Meta{}, fmt.Errorf("%w: it is missing: run keyward store migrate", ErrSchema)
 	}
 	return m, err
 }
 
 // check returns why a program with the hasher must not use the database.
-func (m *meta) check(hasher *apikey.Hasher) error {
+func (m *Meta) check(hasher *apikey.Hasher) error {
 	switch {
-	case m.schema < oldestSchema:
-		return fmt.Errorf("%w: it has version %d, and the oldest that can be served is %d: run keyward store migrate", ErrSchema, m.schema, oldestSchema)
-	case m.schema > schemaVersion && m.servesFrom > schemaVersion:
-		return fmt.Errorf("%w: it has version %d, which serves programs from version %d on, and this one has %d", ErrSchema, m.schema, m.servesFrom, schemaVersion)
+	case m.schema < OldestSchema:
+		return fmt.Errorf("%w: it has version %d, and the oldest that can be served is %d: run keyward store migrate", ErrSchema, m.schema, OldestSchema)
+	case m.schema > SchemaVersion && m.servesFrom > SchemaVersion:
+		return fmt.Errorf("%w: it has version %d, which serves programs from version %d on, and this one has %d", ErrSchema, m.schema, m.servesFrom, SchemaVersion)
 	case m.encoding != "UTF8":
 		return fmt.Errorf("%w: the database's encoding is %s, and must be UTF8", ErrSchema, m.encoding)
 	case hasher == nil:
@@ -65,12 +65,12 @@ func (m *meta) check(hasher *apikey.Hasher) error {
 	return nil
 }
 
-// checkDatabase returns why a program with the hasher must not use the database. Each
-// connection is checked: after a restore or a failover it may be to another database.
-func checkDatabase(ctx context.Context, q queryRower, hasher *apikey.Hasher) error {
+// Meta reads what the database says of itself. It returns ErrSchema or ErrPepper if this
+// program must not use the database.
+func (db *DB) Meta(ctx context.Context, q QueryRower) (Meta, error) {
 	m, err := readMeta(ctx, q)
-	if err != nil {
-		return err
+	if err == nil {
+		err = m.check(db.Hasher)
 	}
-	return m.check(hasher)
+	return m, err
 }
