@@ -8,6 +8,7 @@ import (
 
 	"keyward/config"
 	"keyward/manage/state"
+	"keyward/reuse"
 )
 
 // sweepInterval is how often what has expired is removed from the state file.
@@ -27,7 +28,13 @@ type stateConfig struct {
 }
 
 // openState opens the state file.
-func openState(cfg stateConfig, log *slog.Logger) (*managedState, error) {
+func (s *Snapshot) openState(old *reuse.Generation) (err error) {
+	file := stateConfig{s.cfg.State.File, s.cfg.Console.Session}
+	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openStateFile(file, s.env.logger) })
+	return err
+}
+
+func openStateFile(cfg stateConfig, log *slog.Logger) (*managedState, error) {
 	db, err := state.Open(context.Background(), state.Config{Path: cfg.path, SessionIdle: cfg.session.Idle, SessionMax: cfg.session.Max})
 	if err != nil {
 		return nil, err

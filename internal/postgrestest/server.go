@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -82,6 +83,22 @@ func (s *Server) config(name string) (cfg database.Config, err error) {
 	cfg.Hasher = s.Hasher
 	cfg.URL, err = pgurl.Parse(s.url(name))
 	return cfg, err
+}
+
+// Refuse has the server end all connections to the database and refuse others, or ends
+// that.
+func (s *Server) Refuse(t testing.TB, cfg database.Config, refuse bool) {
+	t.Helper()
+	name := strings.TrimPrefix(cfg.URL.String(), "postgres://keyward@/")
+	name, _, _ = strings.Cut(name, "?")
+	ctx := context.Background()
+	err := s.exec(ctx, fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS %v", name, !refuse))
+	if err == nil && refuse {
+		err = s.exec(ctx, fmt.Sprintf("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'", name))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Connect returns a connection as the owner of the database, which is closed when the

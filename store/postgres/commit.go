@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"keyward/store"
 	"keyward/store/postgres/database"
 
 	"github.com/jackc/pgx/v5"
@@ -47,7 +48,7 @@ func (w *writer) commit() error {
 	made, err := w.store.wasMade(ctx, w.last, w.id)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", database.ErrUncertain, err)
+		return fmt.Errorf("%w: %w", store.ErrUncertain, err)
 	case made:
 		return nil
 	default:

@@ -191,7 +191,7 @@ func TestUncertainCommit(t *testing.T) {
 		cut := cfg
 		cut.Dial = f.dial
 		r := aKey(t, "uncertain")
-		if err := create(t.Context(), openImpatient(t, cut), r); !errors.Is(err, database.ErrUncertain) {
+		if err := create(t.Context(), openImpatient(t, cut), r); !errors.Is(err, store.ErrUncertain) {
 			t.Errorf("answer lost %v: %v", answerLost, err)
 		}
 		wantMade(t, "an uncertain change", direct, r.ID, want)

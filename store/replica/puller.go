@@ -65,8 +65,9 @@ type Puller struct {
 	reported time.Time
 	applied  int64 // as last reported
 
-	mu     sync.Mutex
-	status Status
+	mu         sync.Mutex
+	status     Status
+	progressed chan struct{} // is closed when Status.Applied grows
 
 	wake chan struct{}
 	stop context.CancelFunc
@@ -90,7 +91,7 @@ func New(cfg Config) (*Puller, error) {
 	if cfg.Await == nil {
 		cfg.Await = func(context.Context, Kind, int64) error { return nil }
 	}
-	p := &Puller{cfg: cfg, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &Puller{cfg: cfg, progressed: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	seen := map[Kind]bool{}
 	for _, file := range cfg.Files {
 		c, err := newCopy(file, &cfg)
@@ -130,10 +131,7 @@ func (p *Puller) Close() error {
 // for all replicas.
 func (p *Puller) AcceptRestore() {
 	p.accept.Store(true)
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.ring()
 }
 
 // run waits for the lock, and copies until ctx ends. What fails is tried again from what

@@ -198,8 +198,13 @@ func (r *rebuild) publish(ctx context.Context) error {
 	for _, s := range r.staged {
 		p.unforced[s.localCopy] = s.applied
 	}
-	if err := p.await(ctx, nil); err != nil {
+	// A present copy that is missing or damaged is never in force. What it lacks comes
+	// with the draft.
+	if err := p.await(ctx, nil); ctx.Err() != nil {
 		return err
+	} else if err != nil {
+		p.cfg.Log.Warn("what the snapshot ends is not in force before it", "error", err)
+		clear(p.unforced)
 	}
 	for _, s := range r.staged {
 		if err := s.draft.Publish(); err != nil {

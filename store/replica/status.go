@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"maps"
 	"time"
 )
@@ -86,5 +87,37 @@ func (p *Puller) recallContact() {
 func (p *Puller) update(change func(*Status)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := p.status.Applied
 	change(&p.status)
+	if p.status.Applied > before {
+		close(p.progressed)
+		p.progressed = make(chan struct{})
+	}
+}
+
+// Await has the source read now, and returns nil once the copies have the change with
+// the number. They are written then, and not yet in force.
+func (p *Puller) Await(ctx context.Context, seq int64) error {
+	p.ring()
+	for {
+		p.mu.Lock()
+		applied, progressed := p.status.Applied, p.progressed
+		p.mu.Unlock()
+		if applied >= seq {
+			return nil
+		}
+		select {
+		case <-progressed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// ring has the source read now.
+func (p *Puller) ring() {
+	select {
+	case p.wake <- struct{}{}:
+	default: // that is due already
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"keyward/store"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -13,9 +15,6 @@ import (
 var (
 	// ErrUnavailable is a database that does not answer or refuses: nothing was changed.
 	ErrUnavailable = errors.New("the database is unavailable")
-	// ErrUncertain is a change whose commit was not answered, and of which the database
-	// could not be asked whether it was made.
-	ErrUncertain = errors.New("the database did not answer whether the change was made")
 	// ErrSchema is a database whose schema is missing, or one that this program cannot
 	// serve.
 	ErrSchema = errors.New("the database's schema cannot be served by this program")
@@ -41,7 +40,7 @@ func Failed(ctx context.Context, err error) error {
 
 // IsOwn reports whether the error is one of this package.
 func IsOwn(err error) bool {
-	for _, own := range []error{ErrUnavailable, ErrUncertain, ErrSchema, ErrPepper} {
+	for _, own := range []error{ErrUnavailable, store.ErrUncertain, ErrSchema, ErrPepper} {
 		if errors.Is(err, own) {
 			return true
 		}
@@ -55,7 +54,7 @@ func IsOwn(err error) bool {
 func MayRetry(err error) bool {
 	var refused *pgconn.PgError
 	switch {
-	case errors.Is(err, ErrUncertain), errors.Is(err, ErrSchema), errors.Is(err, ErrPepper):
+	case errors.Is(err, store.ErrUncertain), errors.Is(err, ErrSchema), errors.Is(err, ErrPepper):
 		return false
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return false
