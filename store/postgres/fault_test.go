@@ -285,3 +285,36 @@ func TestLookUpWaits(t *testing.T) {
 		t.Errorf("the number of another change: made %v, %v", made, err)
 	}
 }
+
+// TestRepeatedOperation: what one operation changes is changed by one attempt, even if
+// another was begun because this one was taken for dead.
+func TestRepeatedOperation(t *testing.T) {
+	s := openStore(t, server.Database(t))
+	attempt := func(operation string, outcome audit.Outcome) error {
+		r := aKey(t, "one")
+		return s.KeyEditor().Edit(t.Context(), func(tx store.Tx[store.KeyRecord]) error {
+			for range 2 { // all entries of an attempt are of the operation
+				e := anEntry(audit.KeyCreate, r.ID)
+				e.Operation, e.Outcome = operation, outcome
+				tx.Put(&r, e)
+			}
+			return nil
+		})
+	}
+	for _, c := range []struct {
+		operation string
+		want      error
+	}{{"k_1", nil}, {"k_1", store.ErrDuplicate}, {"k_2", nil}, {"", nil}, {"", nil}} {
+		if err := attempt(c.operation, audit.Done); !errors.Is(err, c.want) {
+			t.Errorf("operation %q: %v, want %v", c.operation, err, c.want)
+		}
+	}
+	refused := anEntry(audit.KeyCreate, "k_3")
+	refused.Operation, refused.Outcome = "k_3", audit.Refused
+	if err := s.Audit().Append(t.Context(), refused); err != nil {
+		t.Fatal(err)
+	}
+	if err := attempt("k_3", audit.Done); err != nil {
+		t.Errorf("after a refused attempt: %v", err)
+	}
+}

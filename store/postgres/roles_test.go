@@ -98,7 +98,7 @@ func useAsWriter(t *testing.T, cfg database.Config) {
 	}
 	_, errFind := s.Keys().FindBySecret(t.Context(), authz.NewSecret("none"))
 	_, errEnded := s.Users().Ended(t.Context())
-	_, errMade := s.LatestKeys(t.Context(), []string{"alice"})
+	_, errMade := s.Keys().LatestKeys(t.Context(), []string{"alice"})
 	made, errLookUp := s.wasMade(t.Context(), e.Seq, newChangeID())
 	if !errors.Is(errFind, store.ErrNotFound) || errEnded != nil || errMade != nil || errLookUp != nil || made {
 		t.Error(errFind, errEnded, errMade, errLookUp, made)

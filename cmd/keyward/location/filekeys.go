@@ -68,7 +68,7 @@ func (k *FileKeys) ListKeys(ctx context.Context, f store.KeyFilter) ([]manage.Ke
 	if err != nil {
 		return nil, err
 	}
-	if len(records) == 0 && isMissing(k.path) {
+	if len(records) == 0 && k.missing(k.path) {
 		k.env.Note("note: there is no file %s", k.path)
 	}
 	views := make([]manage.KeyView, len(records))

@@ -43,7 +43,10 @@ func (c *adminBootstrap) Run(env *command.Env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }() // the code is durable already
-	service, operator := location.ServiceOf(env, cfg)
+	service, operator, err := location.ServiceOf(env, cfg)
+	if err != nil {
+		return err
+	}
 	token, code, err := account.New(account.Config{Records: service, State: db}).CreateSetupLink(env.Context, operator)
 	switch {
 	case err != nil && fault.CodeOf(err) == fault.Conflict:
