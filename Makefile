@@ -36,7 +36,7 @@ run: build
 
 # Programs that the tests run are installed if possible. Prometheus is only unpacked,
 # because its package would start a server.
-PROGRAMS   = curl nginx haproxy redis-server buildah
+PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer
 PROMETHEUS = .cache/prometheus
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
@@ -55,6 +55,7 @@ test: programs
 programs:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
 	@missing=; for program in $(PROGRAMS); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \

@@ -77,7 +77,7 @@ var allowed = map[string][]string{
 	"manage/account":             {"keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit"},
 	"manage/api":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/keptanswer", "keyward/manage/mergepatch", "keyward/manage/problem", "keyward/manage/registry", "keyward/manage/session", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/store/oauth", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"manage/client":              {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/fault", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/confusable", "keyward/store/importer", "keyward/usage"},
-	"filecheck":                  {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
+	"filecheck":                  {"keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                  {},
 	"reuse":                      {},
 	"engine/central":             {"keyward/store/postgres", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/store/replica"},

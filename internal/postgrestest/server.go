@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,8 +28,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// programs is where Debian has the programs of the server.
-const programs = "/usr/lib/postgresql/15/bin"
+// programs returns where Debian has the programs of the server, of the latest version
+// that is installed; "" if none is.
+func programs() string {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is a good one
+	if len(found) == 0 {
+		return ""
+	}
+	return filepath.Dir(slices.Max(found)) // 10 and later have two digits
+}
 
 // Server is a server that the first Database starts, and Main stops.
 type Server struct {
@@ -43,7 +51,7 @@ type Server struct {
 	databases atomic.Int64
 }
 
-var errNotInstalled = errors.New("Postgres 15 is not installed")
+var errNotInstalled = errors.New("Postgres is not installed")
 
 // Main runs the tests of a package and stops the server after them. It is what TestMain
 // exits with.
@@ -142,7 +150,8 @@ func execute(ctx context.Context, url, sql string, args ...any) error {
 // run makes the server's files, starts it, and makes the database that others are
 // copies of.
 func (s *Server) run() error {
-	if _, err := os.Stat(filepath.Join(programs, "postgres")); err != nil {
+	programs := programs()
+	if programs == "" {
 		return errNotInstalled
 	}
 	var err error
