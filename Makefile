@@ -96,6 +96,7 @@ PROVE_openapi        = -run '^TestOpenAPIDocument$$' ./e2e
 PROVE_kill-manage    = -run '^TestKilledWhileManaging$$' ./e2e
 PROVE_manage-scale   = -run '^TestManagedAtScale$$' ./e2e
 PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
+PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)

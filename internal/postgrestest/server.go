@@ -174,7 +174,7 @@ func (s *Server) run() error {
 		return err
 	}
 	defer log.Close()
-	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=")
+	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=300", "-c", "fsync=off")
 	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: account, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
 	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, log, log
 	if err := s.startProcess(); err != nil {
