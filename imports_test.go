@@ -88,7 +88,7 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 	"explain":         {"keyward/authz", "keyward/chars"},
 	"manage/denials":  {"keyward/apikey", "keyward/authz", "keyward/explain"},
-	"manage/state":    {"keyward/apikey", "keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"manage/state":    {"keyward/apikey", "keyward/authz", "keyward/store/postgres/database", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"manage/refusals": {"keyward/authz", "keyward/store/audit"},
 }
 

@@ -16,6 +16,9 @@ var (
 	ErrReused = errors.New("idempotency key was used for another request")
 	// ErrFull: the caller has as many idempotency keys as it may have in a day.
 	ErrFull = errors.New("too many idempotency keys")
+	// ErrUncertain: the database did not answer whether the change was made, which was
+	// all there was left to do.
+	ErrUncertain = errors.New("the database did not answer whether the change was made")
 	// ErrWrongFile: the file is not a state file, and was not changed.
 	ErrWrongFile = errors.New("not a state file")
 	// ErrNewer: a newer version of Keyward changed the file's schema.

@@ -25,3 +25,6 @@ GRANT UPDATE (outcome, line, open_since) ON audit TO keyward_writer;
 -- Keywards that check requests: they copy the records, and read nothing else.
 GRANT SELECT ON meta, journal, snapshot TO keyward_replica;
 GRANT SELECT, INSERT, UPDATE ON replica TO keyward_replica;
+
+-- Sessions, one-time codes and idempotency keys, which consoles keep.
+GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempotency, state_entry TO keyward_writer;
