@@ -136,16 +136,6 @@ func (r *records) close(env *command.Env) {
 	}
 }
 
-// ServiceOf returns the Service over the records of a configuration, and the actor that
-// the command is.
-func ServiceOf(env *command.Env, cfg *config.Config) (*manage.Service, access.Actor, error) {
-	r, err := openRecords(env, cfg, nil, StartOver{})
-	if err != nil {
-		return nil, access.Actor{}, err
-	}
-	return r.Service, r.operator, nil
-}
-
 // operator is who runs the command, as the system names the user and the machine: by
 // number where the user has no name, and without a name as unknown.
 func operator(current func() (*user.User, error), hostname func() (string, error)) access.Actor {
