@@ -362,7 +362,7 @@ func TestOpenAPI(t *testing.T) {
 // is said.
 func TestRevokeKeys(t *testing.T) {
 	c := startConsole(t)
-	c.projects("p", "q")
+	c.projects("a", "b")
 	var ids, keys []string
 	for _, project := range []string{"a", "a", "b"} {
 		made := c.must("POST", "/keys", `{"name": "x", "project": "`+project+`"}`).body
