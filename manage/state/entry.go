@@ -21,6 +21,8 @@ const (
 	settlePause = 100 * time.Millisecond
 )
 
+var errNotMade = errors.New("the change was not made: the connection was lost at its commit")
+
 // keepEntry keeps the number of the entry of the change that tx makes; zero is a change
 // without one.
 func keepEntry(tx *transaction, seq int64) error {
@@ -64,7 +66,7 @@ func (db *DB) lookUp(ctx context.Context, entry int64, unanswered error) error {
 		case err == nil && n > 0:
 			return nil
 		case err == nil:
-			return fmt.Errorf("the change was not made: its commit was not answered")
+			return errNotMade
 		}
 		select {
 		case <-ctx.Done():

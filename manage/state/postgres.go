@@ -142,7 +142,8 @@ func (p *postgres) begin(ctx context.Context, survives durability) (*transaction
 	return &transaction{
 		queries: queries{ctx, tx, &postgresDialect}, commit: commit, rollback: rollback,
 		owner: now,
-		ended: func(started int64) bool { return started == 0 || now-started >= attemptLease.Milliseconds() },
+		// An attempt that was released began at 0, which is long ago.
+		ended: func(started int64) bool { return now-started >= attemptLease.Milliseconds() },
 	}, nil
 }
 

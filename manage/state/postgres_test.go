@@ -230,10 +230,10 @@ func testUnstorableTexts(t *testing.T, newPlace newPlace) {
 	db := newPlace(t).open(t, nil)
 	session, _ := login(t, db, Login{User: "ada"})
 	for _, text := range []string{"a\x00da", "ada\x00", "\xff", "ada\xc3", "'; DROP TABLE state_session; --", "$1", "?1", strings.Repeat("\U0001F511", 2048)} {
-		want(t, "end "+text, db.Sessions.End(t.Context(), 0, "ada", text), ErrNotFound)
-		want(t, "end of "+text, db.Sessions.End(t.Context(), 0, text, session.ID), ErrNotFound)
+		want(t, fmt.Sprintf("end %q", text), db.Sessions.End(t.Context(), 0, "ada", text), ErrNotFound)
+		want(t, fmt.Sprintf("end of %q", text), db.Sessions.End(t.Context(), 0, text, session.ID), ErrNotFound)
 		_, err := db.Sessions.Get(t.Context(), text, session.ID)
-		want(t, "get "+text, err, ErrNotFound)
+		want(t, fmt.Sprintf("get %q", text), err, ErrNotFound)
 		if listed, err := db.Sessions.List(t.Context(), text); len(listed) > 0 || err != nil {
 			t.Errorf("%q has %+v, %v", text, listed, err)
 		}
