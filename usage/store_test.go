@@ -44,22 +44,22 @@ func (s *heldStore) LastUse() (func(id string) int64, error) {
 // TestStoreInsteadOfFile: a Tracker flushes to its Store, and adds what it holds to what
 // the Store has.
 func TestStoreInsteadOfFile(t *testing.T) {
-	kept := &heldStore{}
-	tracker := quiet("", func(c *Config) { c.Store = kept })
+	held := &heldStore{}
+	tracker := quiet("", func(c *Config) { c.Store = held })
 	use(tracker, "k_a", "/", authz.OK)
 	flush(t, tracker)
 	use(tracker, "k_a", "/", authz.OK)
-	if u := get(t, tracker, "k_a"); u.Total != 2 || len(kept.batches) != 1 {
-		t.Errorf("%d uses, %d batches", u.Total, len(kept.batches))
+	if u := get(t, tracker, "k_a"); u.Total != 2 || len(held.batches) != 1 {
+		t.Errorf("%d uses, %d batches", u.Total, len(held.batches))
 	}
 	if got := lastUse(t, tracker, "k_b"); got.UnixMicro() != 3 {
 		t.Errorf("by the store, the last use was %v", got)
 	}
-	kept.fail = errors.New("down")
-	if _, err := tracker.Get("k_a"); !errors.Is(err, kept.fail) {
+	held.fail = errors.New("down")
+	if _, err := tracker.Get("k_a"); !errors.Is(err, held.fail) {
 		t.Errorf("get: %v", err)
 	}
-	if _, err := tracker.LastUse(); !errors.Is(err, kept.fail) {
+	if _, err := tracker.LastUse(); !errors.Is(err, held.fail) {
 		t.Errorf("last use: %v", err)
 	}
 }
@@ -67,21 +67,21 @@ func TestStoreInsteadOfFile(t *testing.T) {
 // TestFailedBatchIsRepeated: a batch that may have arrived is passed again as it was,
 // however much was used meanwhile, so that the Store can recognize it.
 func TestFailedBatchIsRepeated(t *testing.T) {
-	kept := &heldStore{fail: errors.New("down")}
-	tracker := quiet("", func(c *Config) { c.Store = kept })
+	held := &heldStore{fail: errors.New("down")}
+	tracker := quiet("", func(c *Config) { c.Store = held })
 	for range 3 {
 		for i := range 1000 {
 			use(tracker, fmt.Sprint("k_", i), "/a/longer/path/so/that/there/are/several/batches", authz.OK)
 		}
-		if err := tracker.flush(); !errors.Is(err, kept.fail) {
+		if err := tracker.flush(); !errors.Is(err, held.fail) {
 			t.Fatal(err)
 		}
 	}
-	kept.fail = nil
+	held.fail = nil
 	flush(t, tracker)
-	for i, batch := range append(kept.refused, kept.batches[0]) {
-		if !bytes.Equal(batch, kept.refused[0]) {
-			t.Errorf("attempt %d is another batch, of %d bytes, not %d", i, len(batch), len(kept.refused[0]))
+	for i, batch := range append(held.refused, held.batches[0]) {
+		if !bytes.Equal(batch, held.refused[0]) {
+			t.Errorf("attempt %d is another batch, of %d bytes, not %d", i, len(batch), len(held.refused[0]))
 		}
 	}
 	for _, id := range []string{"k_0", "k_500", "k_999"} {
@@ -104,8 +104,8 @@ func TestSumsCanBeRead(t *testing.T) {
 	const begin = `{"id":"k_a","first":1,"last":2,"address":"","results":{`
 	long := `[1,"GET","/` + strings.Repeat("<", 3000) + "\u00e9" + `",200,"ok"]`
 	for what, c := range map[string]struct {
-		lines []string
-		kept  bool
+		lines    []string
+		readable bool
 	}{
 		"of one form each":        {[]string{goodLine, goodDays}, true},
 		"many results":            {[]string{begin + results(0, 200) + `},"outcomes":[]}`, begin + results(150, 350) + `},"outcomes":[]}`}, true},
@@ -118,17 +118,17 @@ func TestSumsCanBeRead(t *testing.T) {
 				t.Errorf("%s: read, with %d bytes", what, len(line))
 			}
 		}
-		kept := false
+		readable := false
 		for id, lines := range sums.All() {
-			kept = lines.Totals != ""
+			readable = lines.Totals != ""
 			for _, line := range []string{lines.Totals, lines.Days} {
 				if line != "" && !again.AddOf(id, []byte(line)) {
 					t.Errorf("%s: cannot be read again", what)
 				}
 			}
 		}
-		if kept != c.kept {
-			t.Errorf("%s: kept %v", what, kept)
+		if readable != c.readable {
+			t.Errorf("%s: readable %v", what, readable)
 		}
 		for id, lines := range again.All() {
 			for _, first := range sums.All() {

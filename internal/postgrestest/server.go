@@ -85,6 +85,22 @@ func (s *Server) config(name string) (cfg database.Config, err error) {
 	return cfg, err
 }
 
+// As returns the configuration with another login, which is made, and is a member of the
+// role.
+func (s *Server) As(t testing.TB, cfg database.Config, login, role string) database.Config {
+	t.Helper()
+	for _, sql := range []string{"DROP ROLE IF EXISTS %s", "CREATE ROLE %s LOGIN IN ROLE " + role} {
+		if err := s.exec(t.Context(), fmt.Sprintf(sql, login)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if cfg.URL, err = pgurl.Parse(strings.Replace(cfg.URL.String(), "keyward@", login+"@", 1)); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
 // Refuse has the server end all connections to the database and refuse others, or ends
 // that.
 func (s *Server) Refuse(t testing.TB, cfg database.Config, refuse bool) {

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,22 +12,7 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/postgres/database"
-	"keyward/store/postgres/pgurl"
 )
-
-// as returns the configuration with another user, who is a member of the role.
-func as(t *testing.T, cfg database.Config, role string) database.Config {
-	t.Helper()
-	user := "member_of_" + role
-	postgrestest.Exec(t, cfg, fmt.Sprintf(`DROP ROLE IF EXISTS %s`, user))
-	postgrestest.Exec(t, cfg, fmt.Sprintf(`CREATE ROLE %s LOGIN IN ROLE %s`, user, role))
-	u, err := pgurl.Parse(strings.Replace(cfg.URL.String(), "keyward@", user+"@", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.URL = u
-	return cfg
-}
 
 // TestRoles: each role can do what it is for, and no more.
 func TestRoles(t *testing.T) {
@@ -37,7 +20,7 @@ func TestRoles(t *testing.T) {
 	for range 2 { // it may be executed again
 		postgrestest.Exec(t, cfg, database.RolesSQL())
 	}
-	writing, reading := as(t, cfg, "keyward_writer"), as(t, cfg, "keyward_replica")
+	writing, reading := server.As(t, cfg, "member_of_writers", "keyward_writer"), server.As(t, cfg, "member_of_replicas", "keyward_replica")
 	useAsWriter(t, writing)
 	if err := create(t.Context(), openStore(t, reading), aKey(t, "by a replica")); !errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("a replica changes records: %v", err)
