@@ -81,7 +81,7 @@ func (f *fixture) files() Stores {
 // database returns stores in a database.
 func (f *fixture) database() Stores {
 	var err error
-	if f.db, err = database.Open(server.Database(f)); err != nil {
+	if f.db, err = database.Open(server.Emptied(f)); err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(f.db.Close)

@@ -47,7 +47,7 @@ func newBackend(t *testing.T, dir string) *backend {
 	t.Helper()
 	b := &backend{dir: dir}
 	if inPostgres {
-		cfg := postgresServer.Database(t)
+		cfg := postgresServer.Emptied(t)
 		var err error
 		if b.db, err = database.Open(cfg); err != nil {
 			t.Fatal(err)

@@ -9,33 +9,44 @@ import (
 	"sync"
 )
 
-// Faults cuts connections at one of the messages that the program sends.
+// Faults cuts a connection at one of the messages that the program sends. Its Dial is
+// that of a database.Config.
 type Faults struct {
 	At         int  // the message, from 1 on
 	AnswerLost bool // the message arrives, and its answer does not; false: the message does not
 	Then       bool // no connection is made after that
 
-	mu    sync.Mutex
-	sent  int
-	fired bool
-	of    []byte // the message
+	mu   sync.Mutex
+	sent int
+	cut  []byte // the message; nil: none was cut yet
 }
 
-// Fired reports whether the message was sent, and returns it.
-func (f *Faults) Fired() (message []byte, fired bool) {
+// Cut returns the message at which a connection was cut; nil if none was.
+func (f *Faults) Cut() []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.of, f.fired
+	return f.cut
 }
 
-// Dial makes connections; see database.Config.
+// Dial connects.
 func (f *Faults) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if _, fired := f.Fired(); fired && f.Then {
+	if f.Then && f.Cut() != nil {
 		return nil, errors.New("refused")
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, address)
 	return &cutConn{Conn: conn, faults: f}, err
+}
+
+// send counts the message, and reports whether it is the one to cut at.
+func (f *Faults) send(message []byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sent++; f.sent != f.At {
+		return false
+	}
+	f.cut = bytes.Clone(message)
+	return true
 }
 
 type cutConn struct {
@@ -46,22 +57,15 @@ type cutConn struct {
 }
 
 func (c *cutConn) Write(message []byte) (int, error) {
-	f := c.faults
-	f.mu.Lock()
-	f.sent++
-	fire := f.sent == f.At
-	if fire {
-		f.fired, f.of = true, bytes.Clone(message)
-	}
-	f.mu.Unlock()
 	switch {
-	case fire && !f.AnswerLost:
-		_ = c.Close()
-		return 0, io.ErrClosedPipe
-	case fire:
+	case !c.faults.send(message):
+	case c.faults.AnswerLost:
 		c.mu.Lock()
 		c.lost = true
 		c.mu.Unlock()
+	default:
+		_ = c.Close()
+		return 0, io.ErrClosedPipe
 	}
 	return c.Conn.Write(message)
 }

@@ -29,11 +29,10 @@ func cuts(t *testing.T, shared place, then bool, change func(what string, cut *D
 				db.settle = 200 * time.Millisecond
 			}
 			change(what, db, f)
-			message, fired := f.Fired()
-			if !fired {
+			if f.Cut() == nil {
 				break
 			}
-			if isCommit(message) {
+			if isCommit(f.Cut()) {
 				commits++
 			}
 		}
@@ -109,8 +108,8 @@ func TestUncertain(t *testing.T) {
 	cuts(t, shared, true, func(what string, cut *DB, fault *postgrestest.Faults) {
 		session, _ := login(t, direct, Login{User: "ada"})
 		err := cut.Sessions.End(t.Context(), 1, "ada", session.ID)
-		message, fired := fault.Fired()
-		if committing := fired && isCommit(message); committing != errors.Is(err, ErrUncertain) {
+		message := fault.Cut()
+		if committing := isCommit(message); committing != errors.Is(err, ErrUncertain) {
 			t.Errorf("%s: %q is lost: %v", what, message, err)
 		} else if committing {
 			uncertain++

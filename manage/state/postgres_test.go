@@ -179,13 +179,13 @@ func TestUnavailable(t *testing.T) {
 func TestAsWriter(t *testing.T) {
 	shared := newDatabase(t)
 	postgrestest.Exec(t, shared.database, database.RolesSQL())
-	writer := place{database: postgrestest.As(t, shared.database, "keyward_writer")}
+	writer := place{database: server.As(t, shared.database, "a_writer", "keyward_writer")}
 	for call, err := range every(t, writer.open(t, nil)) {
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
-	replica := place{database: postgrestest.As(t, shared.database, "keyward_replica")}
+	replica := place{database: server.As(t, shared.database, "a_replica", "keyward_replica")}
 	for call, err := range every(t, replica.open(t, nil)) {
 		if err == nil || errors.Is(err, ErrNotFound) {
 			t.Errorf("a replica: %s: %v", call, err)

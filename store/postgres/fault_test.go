@@ -81,11 +81,10 @@ func TestCutConnections(t *testing.T) {
 				t.Errorf("message %d, answer lost %v: %v", at, answerLost, err)
 			}
 			wantMade(t, "after a cut", direct, r.ID, 1)
-			message, fired := f.Fired()
-			if !fired {
+			if f.Cut() == nil {
 				break
 			}
-			if bytes.Contains(message, []byte("commit")) {
+			if bytes.Contains(f.Cut(), []byte("commit")) {
 				commits++
 			}
 		}
@@ -107,12 +106,10 @@ func commitAt(t *testing.T, cfg database.Config) int {
 		f := &postgrestest.Faults{At: at}
 		cut := cfg
 		cut.Dial = f.Dial
-		err := create(t.Context(), openStore(t, cut), aKey(t, "search"))
-		message, fired := f.Fired()
-		if err != nil || !fired {
+		if err := create(t.Context(), openStore(t, cut), aKey(t, "search")); err != nil || f.Cut() == nil {
 			t.Fatalf("no message commits: %v", err)
 		}
-		if bytes.Contains(message, []byte("commit")) {
+		if bytes.Contains(f.Cut(), []byte("commit")) {
 			return at
 		}
 	}
@@ -169,7 +166,7 @@ type cancelingConn struct {
 
 func (c *cancelingConn) Write(message []byte) (int, error) {
 	n, err := c.Conn.Write(message)
-	if _, fired := c.faults.Fired(); fired {
+	if c.faults.Cut() != nil {
 		c.cancel()
 	}
 	return n, err

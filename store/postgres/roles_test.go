@@ -20,7 +20,7 @@ func TestRoles(t *testing.T) {
 	for range 2 { // it may be executed again
 		postgrestest.Exec(t, cfg, database.RolesSQL())
 	}
-	writing, reading := postgrestest.As(t, cfg, "keyward_writer"), postgrestest.As(t, cfg, "keyward_replica")
+	writing, reading := server.As(t, cfg, "member_of_writers", "keyward_writer"), server.As(t, cfg, "member_of_replicas", "keyward_replica")
 	useAsWriter(t, writing)
 	if err := create(t.Context(), openStore(t, reading), aKey(t, "by a replica")); !errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("a replica changes records: %v", err)
@@ -32,9 +32,9 @@ func TestRoles(t *testing.T) {
 			`UPDATE meta SET epoch = gen_random_uuid()`, `CREATE TABLE t ()`, `DROP TABLE journal`, `SELECT * FROM goose_db_version`,
 		},
 		"keyward_replica": {
+			`SELECT * FROM state_session`, `SELECT * FROM state_code`, `SELECT * FROM state_idempotency`, `SELECT * FROM state_entry`, `DELETE FROM state_session`,
 			`SELECT * FROM audit`, `SELECT * FROM key_secret`, `SELECT * FROM key_record`, `SELECT * FROM user_record`, `INSERT INTO journal SELECT * FROM journal`,
 			`UPDATE meta SET last_seq = 0`, `DELETE FROM journal`, `UPDATE snapshot SET line = ''`, `CREATE TABLE t ()`, `SELECT * FROM goose_db_version`,
-			`SELECT * FROM state_session`, `SELECT * FROM state_code`, `SELECT * FROM state_idempotency`, `SELECT * FROM state_entry`, `DELETE FROM state_session`,
 		},
 	}
 	allow := map[string][]string{

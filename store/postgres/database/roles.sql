@@ -24,7 +24,32 @@ GRANT UPDATE (outcome, line, open_since) ON audit TO keyward_writer;
 
 -- Keywards that check requests: they copy the records, and read nothing else.
 GRANT SELECT ON meta, journal, snapshot TO keyward_replica;
-GRANT SELECT, INSERT, UPDATE ON replica TO keyward_replica;
+GRANT SELECT, INSERT (name, identity, epoch, applied, held), UPDATE (identity, epoch, applied, held, at) ON replica TO keyward_replica;
+
+-- What replicas say of themselves. Each has a login, and those that only copy records see
+-- and write the rows of their own login alone. Consoles copy records too, and see all
+-- rows. The owner of the tables and superusers are bound by no policy: no Keyward logs in
+-- as one of them.
+GRANT INSERT, UPDATE ON replica TO keyward_writer;
+DROP POLICY IF EXISTS keyward_replica ON replica;
+CREATE POLICY keyward_replica ON replica TO keyward_replica USING (login = current_user);
+DROP POLICY IF EXISTS keyward_writer ON replica;
+CREATE POLICY keyward_writer ON replica TO keyward_writer USING (true);
+
+-- The use of keys. Rows of the replica '' are folded ones, which consoles write: with a
+-- login's own rows, never with those of another.
+GRANT SELECT ON usage, usage_batch TO keyward_replica;
+GRANT INSERT (key_id, replica, totals, days, last), UPDATE (totals, days, last, at) ON usage TO keyward_replica;
+GRANT INSERT (replica, batch), UPDATE (batch, at) ON usage_batch TO keyward_replica;
+GRANT SELECT, INSERT, UPDATE, DELETE ON usage, usage_batch TO keyward_writer;
+DROP POLICY IF EXISTS keyward_replica ON usage;
+CREATE POLICY keyward_replica ON usage TO keyward_replica USING (login = current_user AND replica <> '');
+DROP POLICY IF EXISTS keyward_writer ON usage;
+CREATE POLICY keyward_writer ON usage TO keyward_writer USING (true);
+DROP POLICY IF EXISTS keyward_replica ON usage_batch;
+CREATE POLICY keyward_replica ON usage_batch TO keyward_replica USING (login = current_user AND replica <> '');
+DROP POLICY IF EXISTS keyward_writer ON usage_batch;
+CREATE POLICY keyward_writer ON usage_batch TO keyward_writer USING (true);
 
 -- Sessions, one-time codes and idempotency keys, which consoles keep.
 GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempotency, state_entry TO keyward_writer;
