@@ -195,7 +195,6 @@ func TestManagementDenials(t *testing.T) {
 		{"an unknown state", c.admin, "GET", "/keys?state=gone", "", 422, "invalid"},
 		{"no time", c.admin, "GET", "/keys?older_than=soon", "", 422, "invalid"},
 		{"a time below zero", c.admin, "GET", "/keys?expiring=-1d", "", 422, "invalid"},
-		{"unused keys without a usage file", c.admin, "GET", "/keys?unused_for=90d", "", 422, "invalid"},
 		{"a bad cursor", c.admin, "GET", "/keys?cursor=x", "", 422, "invalid"},
 		{"a limit of 0", c.admin, "GET", "/keys?limit=0", "", 422, "invalid"},
 		{"a limit over 1000", c.admin, "GET", "/keys?limit=1001", "", 422, "invalid"},
@@ -209,7 +208,11 @@ func TestManagementDenials(t *testing.T) {
 		{"a password that may stay, or not", c.admin, "PATCH", "/users/alice", `{"must_change": null}`, 422, "invalid"},
 		{"a program, or not", c.admin, "PATCH", "/users/alice", `{"service": null}`, 422, "invalid"},
 		{"the last administrator", c.admin, "PATCH", "/users/root", `{"disabled": true}`, 409, "conflict"},
+		{"unused keys without a usage file", c.admin, "GET", "/keys?unused_for=90d", "", 422, "invalid"},
 	} {
+		if inPostgres && strings.Contains(test.path, "unused_for") {
+			continue // a database has the use of all keys
+		}
 		got := c.call(test.key, test.method, test.path, test.body)
 		problem, _ := got.body["type"].(string)
 		if got.status != test.status || strings.TrimPrefix(problem, "https://keyward.dev/errors/") != test.problem {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"keyward/store/postgres/database"
 )
 
 // changeTimeout bounds how long a change waits for others of the same process; the
@@ -45,7 +47,7 @@ func newDB(idle, longest time.Duration, now func() time.Time, random io.Reader) 
 func (db *DB) Close() error { return db.storage.close() }
 
 // write makes a change in one transaction, beside which there is no other. Its error is
-// ErrUncertain if the database did not answer whether the change was made.
+// database.ErrUncertain if the database did not answer whether the change was made.
 func (db *DB) write(ctx context.Context, survives durability, change func(*transaction) error) error {
 	select {
 	case db.writing <- struct{}{}:
@@ -75,7 +77,7 @@ func (db *DB) changeOne(ctx context.Context, survives durability, entry int64, s
 		}
 		return keepEntry(tx, entry)
 	})
-	if entry != 0 && errors.Is(err, ErrUncertain) {
+	if entry != 0 && errors.Is(err, database.ErrUncertain) {
 		err = db.lookUp(ctx, entry, err)
 	}
 	return n, err

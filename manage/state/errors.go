@@ -3,7 +3,8 @@ package state
 import "errors"
 
 // What the storage refuses; each is matched by errors.Is. Every other error
-// means that the storage is unavailable, never that the client may proceed.
+// means that the storage is unavailable, never that the client may proceed. With
+// database.ErrUncertain the change may have been made.
 var (
 	// ErrNotFound: there is no such session, code or attempt, or it has expired,
 	// was used or was ended.
@@ -16,9 +17,6 @@ var (
 	ErrReused = errors.New("idempotency key was used for another request")
 	// ErrFull: the caller has as many idempotency keys as it may have in a day.
 	ErrFull = errors.New("too many idempotency keys")
-	// ErrUncertain: the database did not answer whether the change was made, which was
-	// all there was left to do.
-	ErrUncertain = errors.New("the database did not answer whether the change was made")
 	// ErrWrongFile: the file is not a state file, and was not changed.
 	ErrWrongFile = errors.New("not a state file")
 	// ErrNewer: a newer version of Keyward changed the file's schema.

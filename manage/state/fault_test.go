@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"keyward/internal/postgrestest"
+	"keyward/store"
+	"keyward/store/postgres/database"
 )
 
 // cuts calls change for each message that is lost, and for each whose answer is, with a
@@ -93,7 +95,7 @@ func TestCutEnd(t *testing.T) {
 		err := cut.Sessions.End(t.Context(), entry, "ada", session.ID)
 		made, errMade := direct.Made(entry)
 		exists, errExists := direct.Sessions.Exists(t.Context(), "ada", session.ID)
-		if errMade != nil || errExists != nil || made == exists || made != (err == nil) || errors.Is(err, ErrUncertain) {
+		if errMade != nil || errExists != nil || made == exists || made != (err == nil) || errors.Is(err, database.ErrUncertain) {
 			t.Errorf("%s: ended with %v; the number is kept: %v, the session exists: %v", what, err, made, exists)
 		}
 	})
@@ -109,7 +111,7 @@ func TestUncertain(t *testing.T) {
 		session, _ := login(t, direct, Login{User: "ada"})
 		err := cut.Sessions.End(t.Context(), 1, "ada", session.ID)
 		message := fault.Cut()
-		if committing := isCommit(message); committing != errors.Is(err, ErrUncertain) {
+		if committing := isCommit(message); committing != errors.Is(err, store.ErrUncertain) {
 			t.Errorf("%s: %q is lost: %v", what, message, err)
 		} else if committing {
 			uncertain++

@@ -135,7 +135,7 @@ func (p *postgres) begin(ctx context.Context, survives durability) (*transaction
 		}
 		defer cancel()
 		if err := tx.Commit(); err != nil {
-			return fmt.Errorf("%w: %w", ErrUncertain, err)
+			return fmt.Errorf("%w: %w", database.ErrUncertain, err)
 		}
 		return nil
 	}

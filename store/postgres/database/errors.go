@@ -15,6 +15,9 @@ import (
 var (
 	// ErrUnavailable is a database that does not answer or refuses: nothing was changed.
 	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrUncertain is store.ErrUncertain: a commit was not answered, and the database could
+	// not be asked about it.
+	ErrUncertain = store.ErrUncertain
 	// ErrSchema is a database whose schema is missing, or one that this program cannot
 	// serve.
 	ErrSchema = errors.New("the database's schema cannot be served by this program")
