@@ -39,23 +39,28 @@ func aboutFiles(t *testing.T) {
 // backend is where a console has its records: files in its directory, or a database.
 type backend struct {
 	dir string
-	db  *database.DB // nil: files
-	url string
+	config database.Config
+	db     *database.DB // nil: files
+	url    string
 }
 
 func newBackend(t *testing.T, dir string) *backend {
 	t.Helper()
 	b := &backend{dir: dir}
 	if inPostgres {
-		cfg := postgresServer.Emptied(t)
-		var err error
-		if b.db, err = database.Open(cfg); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(b.db.Close)
-		b.url = cfg.URL.String()
+		b.useDatabase(t, postgresServer.Emptied(t))
 	}
 	return b
+}
+
+func (b *backend) useDatabase(t *testing.T, cfg database.Config) {
+	t.Helper()
+	var err error
+	if b.db, err = database.Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.db.Close)
+	b.config, b.url = cfg, cfg.URL.String()
 }
 
 var onlyInDatabase = regexp.MustCompile(`(?m)^(audit|state|projects|usage): *\{file: [^,}]*,? *(.*)\}$`)

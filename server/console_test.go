@@ -41,8 +41,14 @@ func startConsoleWith(t *testing.T, more string) *console {
 
 func startConsoleOn(t *testing.T, text string) *console {
 	t.Helper()
+	return startConsoleIn(t, newBackend(t, socketDir(t)), text)
+}
+
+// startConsoleIn is startConsole with the records in the backend.
+func startConsoleIn(t *testing.T, b *backend, text string) *console {
+	t.Helper()
 	c := &console{}
-	c.open(t, text, func(r *running) {
+	c.openIn(t, b, text, func(r *running) {
 		if _, err := r.users().Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +60,12 @@ func startConsoleOn(t *testing.T, text string) *console {
 // open starts the server, on files that prepare made.
 func (c *console) open(t *testing.T, text string, prepare func(*running)) {
 	t.Helper()
-	c.running = startOn(t, strings.Replace(text, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), prepare)
+	c.openIn(t, newBackend(t, socketDir(t)), text, prepare)
+}
+
+func (c *console) openIn(t *testing.T, b *backend, text string, prepare func(*running)) {
+	t.Helper()
+	c.running = startIn(t, b, strings.Replace(text, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), prepare)
 	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
 }
 

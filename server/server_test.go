@@ -52,14 +52,13 @@ log: {level: debug, decisions: all}
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
 	aboutFiles(t) // those of a console are not
-	return startOn(t, text, prepare)
+	return startIn(t, newBackend(t, socketDir(t)), text, prepare)
 }
 
-// startOn is start with the records where the tests have them.
-func startOn(t *testing.T, text string, prepare func(r *running)) *running {
+// startIn is start with the records in the backend.
+func startIn(t *testing.T, b *backend, text string, prepare func(r *running)) *running {
 	t.Helper()
-	dir := socketDir(t)
-	r := &running{t: t, dir: dir, backend: newBackend(t, dir), reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
+	r := &running{t: t, dir: b.dir, backend: b, reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
 	r.configure(r.backend.configure(text))
 	prepare(r)
 	s, err := server.New(server.Options{
@@ -87,7 +86,7 @@ func startOn(t *testing.T, text string, prepare func(r *running)) *running {
 	r.authz = authv3.NewAuthorizationClient(r.conn)
 	r.adminURL = &http.Client{Transport: &http.Transport{DialContext: dialUnix(r.path("admin.sock"))}}
 	if r.db != nil {
-		eventually.Succeeds(t, r.copied)
+		eventually.SucceedsWithin(t, time.Minute, r.copied)
 	}
 	return r
 }
