@@ -28,12 +28,17 @@ func (e *rolledBackError) Error() string {
 
 func (e *rolledBackError) Unwrap() []error { return []error{database.ErrUnavailable, e.cause} }
 
-// commit stores the last number, notifies the replicas and commits.
-func (w *writer) commit() error {
+// conclude stores the last number, and notifies the replicas with the commit.
+func (w *writer) conclude() error {
 	batch := &pgx.Batch{}
 	batch.Queue(`UPDATE meta SET last_seq = $1::bigint`, w.last)
 	batch.Queue(`SELECT pg_notify('keyward_journal', $1::text)`, fmt.Sprint(w.last))
-	if err := w.send(batch); err != nil {
+	return w.send(batch)
+}
+
+// commit stores the last number, notifies the replicas and commits.
+func (w *writer) commit() error {
+	if err := w.conclude(); err != nil {
 		return err
 	}
 	if err := w.ctx.Err(); err != nil {

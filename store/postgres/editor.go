@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -127,7 +126,7 @@ func (t *recordTx[R]) write() error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 		}
-		rows = append(rows, &written[R]{r, seq, strings.TrimSuffix(string(line), "\n")})
+		rows = append(rows, &written[R]{r, seq, withoutNewline(line)})
 	}
 	for len(rows) > 0 {
 		n := min(writtenAtOnce, len(rows))

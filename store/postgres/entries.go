@@ -1,10 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -66,19 +66,36 @@ func (w *writer) addSome(entries []*audit.Entry, open bool) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", store.ErrAudit, err)
 		}
-		read, err := audit.Decode(line) // what a filter is compared with
+		row, err := entryOf(bytes.TrimSuffix(line, []byte("\n")))
 		if err != nil {
 			return fmt.Errorf("%w: %w", store.ErrAudit, err)
 		}
-		seqs, times = append(seqs, e.Seq), append(times, e.Time.Truncate(time.Microsecond))
-		actors, keys = append(actors, database.Storable(read.Actor)), append(keys, database.Storable(read.ActorKey))
-		actions, targets = append(actions, string(read.Action)), append(targets, database.Storable(read.Record))
-		outcomes, operations = append(outcomes, string(read.Outcome)), append(operations, database.Storable(read.Operation))
-		lines = append(lines, strings.TrimSuffix(string(line), "\n"))
+		seqs, times = append(seqs, row.Seq), append(times, row.Time)
+		actors, keys = append(actors, row.Actor), append(keys, row.ActorKey)
+		actions, targets = append(actions, string(row.Action)), append(targets, row.Record)
+		outcomes, operations = append(outcomes, string(row.Outcome)), append(operations, row.Operation)
+		lines = append(lines, row.line)
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(insertEntries, seqs, w.id, open, times, actors, keys, actions, targets, outcomes, operations, lines)
 	return w.send(batch)
+}
+
+// entryColumns is an entry with its texts as columns have them, which filters are
+// compared with, and its line.
+type entryColumns struct {
+	audit.Entry
+	line string
+}
+
+// entryOf returns the columns of the entry with that line.
+func entryOf(line []byte) (entryColumns, error) {
+	e, err := audit.Decode(line)
+	e.Time = e.Time.Truncate(time.Microsecond)
+	for _, text := range []*string{&e.Actor, &e.ActorKey, &e.Record, &e.Operation} {
+		*text = database.Storable(*text)
+	}
+	return entryColumns{e, string(line)}, err
 }
 
 // closeEntry says of an entry whose change was open what became of it.
@@ -93,6 +110,6 @@ func (w *writer) closeEntry(e *audit.Entry, made bool) error {
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(`UPDATE audit SET outcome = $2::text, line = $3::text, open_since = NULL WHERE seq = $1::bigint`,
-		closed.Seq, string(closed.Outcome), strings.TrimSuffix(string(line), "\n"))
+		closed.Seq, string(closed.Outcome), withoutNewline(line))
 	return w.send(batch)
 }

@@ -19,14 +19,23 @@ type kind[R any] struct {
 	position func(*R) store.Position
 	deleted  func(*R) time.Time
 	valid    func(id string) bool // reports whether a record can have the id
-	line     func(r *R, seq int64) ([]byte, error)
+	seq      func(*R) *int64
+	encode   func(*R) ([]byte, error)
 	columns  []column[R] // beside those that each table has
 	many     bool        // an id may have several rows, and none is replaced
 }
 
-// column is a column of a table, with its values of some records.
+// line encodes a record as that of the change seq.
+func (k *kind[R]) line(r *R, seq int64) ([]byte, error) {
+	*k.seq(r) = seq
+	return k.encode(r)
+}
+
+// column is a column of a table, with its value of a record, and those of several in an
+// array.
 type column[R any] struct {
 	name, of string // of is its type
+	value    func(*written[R]) any
 	values   func([]*written[R]) any
 }
 
@@ -37,8 +46,11 @@ type written[R any] struct {
 	line   string // without its newline
 }
 
+func withoutNewline(line []byte) string { return strings.TrimSuffix(string(line), "\n") }
+
 func newColumn[R, V any](name, of string, value func(*written[R]) V) column[R] {
-	return column[R]{name, of, func(rows []*written[R]) any {
+	one := func(row *written[R]) any { return value(row) }
+	return column[R]{name, of, one, func(rows []*written[R]) any {
 		values := make([]V, 0, len(rows))
 		for _, row := range rows {
 			values = append(values, value(row))

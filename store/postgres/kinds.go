@@ -23,10 +23,8 @@ func keyKind() *kind[store.KeyRecord] {
 			_, ok := apikey.ParseID([]byte(id))
 			return ok
 		},
-		line: func(r *store.KeyRecord, seq int64) ([]byte, error) {
-			r.Seq = seq
-			return r.Line()
-		},
+		seq:    func(r *store.KeyRecord) *int64 { return &r.Seq },
+		encode: (*store.KeyRecord).Line,
 		columns: []column[store.KeyRecord]{
 			textColumn("user_name", func(r *store.KeyRecord) string { return r.User }),
 			textColumn("project", func(r *store.KeyRecord) string { return r.Project }),
@@ -60,10 +58,8 @@ func userKind() *kind[store.UserRecord] {
 		position: func(r *store.UserRecord) store.Position { return store.Position{Made: r.Created, ID: r.Name} },
 		deleted:  func(r *store.UserRecord) time.Time { return r.Deleted },
 		valid:    store.ValidUserName,
-		line: func(r *store.UserRecord, seq int64) ([]byte, error) {
-			r.Seq = seq
-			return r.Line()
-		},
+		seq:      func(r *store.UserRecord) *int64 { return &r.Seq },
+		encode:   (*store.UserRecord).Line,
 		columns: []column[store.UserRecord]{
 			newColumn("ended", "boolean", func(w *written[store.UserRecord]) bool { return !w.record.EndedAt().IsZero() }),
 		},
@@ -81,10 +77,8 @@ func projectKind() *kind[store.Project] {
 		position: func(r *store.Project) store.Position { return store.Position{Made: r.Created, ID: r.Name} },
 		deleted:  func(r *store.Project) time.Time { return r.Deleted },
 		valid:    validText,
-		line: func(r *store.Project, seq int64) ([]byte, error) {
-			r.Seq = seq
-			return r.Line()
-		},
+		seq:      func(r *store.Project) *int64 { return &r.Seq },
+		encode:   (*store.Project).Line,
 	}
 }
 
@@ -99,10 +93,8 @@ func clientKind() *kind[store.Client] {
 		position: func(r *store.Client) store.Position { return store.Position{Made: r.Created, ID: r.ID} },
 		deleted:  func(r *store.Client) time.Time { return r.Deleted },
 		valid:    store.ValidClientID,
-		line: func(r *store.Client, seq int64) ([]byte, error) {
-			r.Seq = seq
-			return r.Line()
-		},
+		seq:      func(r *store.Client) *int64 { return &r.Seq },
+		encode:   (*store.Client).Line,
 	}
 }
 
@@ -117,10 +109,8 @@ func revocationKind() *kind[store.Revocation] {
 		position: (*store.Revocation).Position,
 		deleted:  func(*store.Revocation) time.Time { return time.Time{} },
 		valid:    func(string) bool { return false },
-		line: func(r *store.Revocation, seq int64) ([]byte, error) {
-			r.Seq = seq
-			return r.Line()
-		},
+		seq:      func(r *store.Revocation) *int64 { return &r.Seq },
+		encode:   (*store.Revocation).Line,
 		columns: []column[store.Revocation]{
 			textColumn("token_id", func(r *store.Revocation) string { return r.TokenID }),
 			textColumn("session_id", func(r *store.Revocation) string { return r.SessionID }),

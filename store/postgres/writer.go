@@ -89,7 +89,7 @@ func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 	}
 	w := &writer{store: s, ctx: ctx, tx: tx, id: newChangeID()}
 	defer w.rollback()
-	if w.begin(); w.failed != nil {
+	if w.begin(idleTimeout); w.failed != nil {
 		return w.failed
 	}
 	// An edit must not go on after the database failed, whatever it makes of the error.
@@ -102,10 +102,11 @@ func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 	return w.commit()
 }
 
-// begin waits for the lock, and reads what the numbers go on from. Each statement sees
-// what was committed before it (READ COMMITTED), so the second sees all earlier writers.
-func (w *writer) begin() {
-	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true), pg_advisory_xact_lock($2::bigint)`, idleTimeout, database.WritersLock)
+// begin waits for the lock, and reads what the numbers go on from. The database ends a
+// transaction that is idle for longer than that. Each statement sees what was committed
+// before it (READ COMMITTED), so the second sees all earlier writers.
+func (w *writer) begin(idle string) {
+	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true), pg_advisory_xact_lock($2::bigint)`, idle, database.WritersLock)
 	if w.failed != nil {
 		return
 	}

@@ -1,13 +1,11 @@
 package replica
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"time"
 
 	"keyward/store/journal/filesystem"
@@ -91,27 +89,8 @@ func writeProgress(files filesystem.FS, path string, p *progress) error {
 	if err != nil {
 		return err
 	}
-	if err = replaceFile(files, path, append(text, '\n')); err != nil {
+	if err = filesystem.Replace(files, path, append(text, '\n')); err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	return nil
-}
-
-func replaceFile(files filesystem.FS, path string, text []byte) error {
-	temp := path + ".tmp"
-	file, err := files.Create(temp, nil)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, bytes.NewReader(text))
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = files.Rename(temp, path)
-	}
-	if err == nil {
-		err = files.SyncDir(filepath.Dir(path))
-	}
-	return err
 }

@@ -74,7 +74,7 @@ func interleave(t *testing.T, rnd *rand.Rand) {
 func settle(nodes []*node, rnd *rand.Rand) {
 	for _, n := range nodes {
 		n.link.set(func(l *link) { l.down, l.failures, l.silent, l.busy = false, 0, false, 0 })
-		if n.disk.failing() {
+		if n.disk.Failing() {
 			n.crash(rnd.IntN(2) == 0, rnd)
 		}
 	}
@@ -129,10 +129,10 @@ func disturb(db *database, nodes []*node, dumps []*database, rnd *rand.Rand) []*
 	case 5:
 		db.cutBut(rnd.IntN(10))
 	case 6, 7, 8:
-		if n.disk.failing() {
+		if n.disk.Failing() {
 			n.crash(rnd.IntN(2) == 0, rnd)
 		} else {
-			n.disk.failAfter(rnd.IntN(200))
+			n.disk.FailAfter(rnd.IntN(200))
 		}
 	case 9:
 		return append(dumps, db.dump())

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"keyward/internal/powercut"
 	"keyward/store/filestore/fileheader"
 	"keyward/store/journal/filesystem"
 )
@@ -89,15 +90,15 @@ func TestResyncReasons(t *testing.T) {
 		{ReasonHistory, "another database", func(db *database, _ *node) { db.identity = "other" }},
 		{ReasonSchema, "another version", func(_ *database, n *node) {
 			for _, kind := range allKinds {
-				file := n.disk.names[pathOf(kind)+progressSuffix]
-				file.data = bytes.Replace(file.data, []byte(`"version":1`), []byte(`"version":0`), 1)
+				file := n.disk.Files[pathOf(kind)+progressSuffix]
+				file.Data = bytes.Replace(file.Data, []byte(`"version":1`), []byte(`"version":0`), 1)
 			}
 		}},
-		{ReasonStart, "progress lost", func(_ *database, n *node) { delete(n.disk.names, pathOf(Keys)+progressSuffix) }},
-		{ReasonStart, "copy lost", func(_ *database, n *node) { delete(n.disk.names, pathOf(Users)) }},
+		{ReasonStart, "progress lost", func(_ *database, n *node) { delete(n.disk.Files, pathOf(Keys)+progressSuffix) }},
+		{ReasonStart, "copy lost", func(_ *database, n *node) { delete(n.disk.Files, pathOf(Users)) }},
 		{ReasonStart, "copy replaced", func(_ *database, n *node) {
-			file := n.disk.names[pathOf(Keys)]
-			file.data = bytes.Replace(file.data, []byte("alice"), []byte("mally"), 1)
+			file := n.disk.Files[pathOf(Keys)]
+			file.Data = bytes.Replace(file.Data, []byte("alice"), []byte("mally"), 1)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -180,13 +181,13 @@ func TestCrashAtEachCall(t *testing.T) {
 			db.putUser("alice", 0, keep)
 			n.puller.Start()
 			wait()
-			n.disk.failAfter(left)
+			n.disk.FailAfter(left)
 			db.putUser("alice", 0, disable)
 			db.putKey(keyID(1), 0, keep)
 			db.putUser("alice", 0, enable)
 			db.putUser("bob", 0, keep)
 			wait()
-			cut = n.disk.left == 0
+			cut = n.disk.Cut()
 			n.crash(left%2 == 0, rnd)
 			wait()
 			n.check(true)
@@ -213,8 +214,8 @@ func TestEndedBeforeExchanged(t *testing.T) {
 		db.putKey(keyID(1), 0, revoke)
 		db.putUser("bob", 0, keep)
 		db.cutTo(db.last())
-		looked := n.disk.changed
-		n.disk.changed = func(path string) {
+		looked := n.disk.Changed
+		n.disk.Changed = func(path string) {
 			looked(path)
 			if _, there := n.force[Users].lines["bob"]; there && n.active(keyID(1)) {
 				t.Error("bob is in force, and a key is active that was revoked before")
@@ -265,10 +266,10 @@ func TestStale(t *testing.T) {
 func TestForeignFile(t *testing.T) {
 	simulate(t, func(t *testing.T, db *database, n *node) {
 		own := append(fileheader.Users().Journal().Line, "{}\n"...)
-		n.disk.names[pathOf(Users)] = &inode{data: own, kept: own}
+		n.disk.Files[pathOf(Users)] = &powercut.Inode{Data: own, Kept: own}
 		n.puller.Start()
 		wait()
-		if got, _ := n.disk.read(pathOf(Users)); !bytes.Equal(got, own) {
+		if got, _ := n.disk.Read(pathOf(Users)); !bytes.Equal(got, own) {
 			t.Errorf("the file is\n%s", got)
 		}
 		if err := n.puller.Status().Err; !errors.Is(err, fileheader.ErrNoCopy) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/powercut"
 	"keyward/store/filestore/fileheader"
 )
 
@@ -18,7 +19,7 @@ type node struct {
 	t      testing.TB
 	db     *database
 	link   *link
-	disk   *disk
+	disk   *powercut.Disk
 	puller *Puller
 	stale  time.Duration
 
@@ -38,7 +39,7 @@ type inForce struct {
 	lines map[string][]byte // the last about each record
 	ended map[string]Line   // by which a record had ended
 	read  int               // bytes
-	of    *inode
+	of    *powercut.Inode
 	max   int64
 }
 
@@ -47,14 +48,14 @@ func newNode(t testing.TB, db *database) *node {
 	for _, kind := range allKinds {
 		n.kinds[pathOf(kind)] = kind
 	}
-	n.boot(newDisk())
+	n.boot(powercut.New())
 	return n
 }
 
 // boot makes the Puller and the followers of a process that starts.
-func (n *node) boot(d *disk) {
+func (n *node) boot(d *powercut.Disk) {
 	n.disk = d
-	d.changed = func(path string) {
+	d.Changed = func(path string) {
 		if kind, ok := n.kinds[path]; ok && n.eager(kind) {
 			n.look(kind)
 		}
@@ -76,7 +77,7 @@ func (n *node) boot(d *disk) {
 // crash ends the process, and starts it with what the disk kept.
 func (n *node) crash(lucky bool, rnd *rand.Rand) {
 	must(n.t, n.puller.Close())
-	n.boot(n.disk.restart(lucky, rnd))
+	n.boot(n.disk.Restart(lucky, rnd))
 	n.puller.Start()
 }
 
@@ -89,8 +90,8 @@ func (n *node) await(ctx context.Context, kind Kind, _ int64) error {
 }
 
 // linesOf returns the complete lines of a copy but for its header.
-func (n *node) linesOf(kind Kind) ([][]byte, *inode) {
-	text, of := n.disk.read(pathOf(kind))
+func (n *node) linesOf(kind Kind) ([][]byte, *powercut.Inode) {
+	text, of := n.disk.Read(pathOf(kind))
 	end := bytes.LastIndexByte(text, '\n')
 	if end < 0 {
 		return nil, of
@@ -99,7 +100,7 @@ func (n *node) linesOf(kind Kind) ([][]byte, *inode) {
 }
 
 func (n *node) resyncing(kind Kind) bool {
-	text, _ := n.disk.read(pathOf(kind) + progressSuffix)
+	text, _ := n.disk.Read(pathOf(kind) + progressSuffix)
 	return text == nil || bytes.Contains(text, []byte(`"resync"`))
 }
 
@@ -253,7 +254,7 @@ func (n *node) check(exact bool) {
 		for id := range want {
 			n.t.Errorf("%s %s is missing", kind, id)
 		}
-		text, _ := n.disk.read(pathOf(kind))
+		text, _ := n.disk.Read(pathOf(kind))
 		first, _, _ := bytes.Cut(text, []byte("\n"))
 		if h, err := fileheader.Read(first); err != nil || h.CopyOf != n.db.identity {
 			n.t.Errorf("%s: the header is %q, %v", kind, first, err)

@@ -72,6 +72,14 @@ func Clients(h *apikey.Hasher) Header {
 // Audit returns the header of an audit log.
 func Audit() Header { return Header{Kind: kindAudit, Versions: ownVersions} }
 
+// AuditFrom returns the header of an audit log whose entries follow the one with the
+// number last.
+func AuditFrom(last int64) Header {
+	h := Audit()
+	h.Last = last
+	return h
+}
+
 var ownVersions = [2]int64{readerVersion, readerVersion}
 
 // Journal returns what files with this first line begin with, for a journal.

@@ -46,8 +46,9 @@ func readMeta(ctx context.Context, q QueryRower) (Meta, error) {
 	return m, err
 }
 
-// check returns why a program with the hasher must not use the database.
-func (m *Meta) check(hasher *apikey.Hasher) error {
+// Check returns why a program with the hasher must not use the database: ErrSchema, or
+// ErrPepper. A nil hasher is that of a program which uses no secret.
+func (m *Meta) Check(hasher *apikey.Hasher) error {
 	switch {
 	case m.schema < OldestSchema:
 		return fmt.Errorf("%w: it has version %d, and the oldest that can be served is %d: run keyward store migrate", ErrSchema, m.schema, OldestSchema)
@@ -70,7 +71,7 @@ func (m *Meta) check(hasher *apikey.Hasher) error {
 func (db *DB) Meta(ctx context.Context, q QueryRower) (Meta, error) {
 	m, err := readMeta(ctx, q)
 	if err == nil {
-		err = m.check(db.Hasher)
+		err = m.Check(db.Hasher)
 	}
 	return m, err
 }

@@ -79,13 +79,15 @@ CREATE TABLE client (
 );
 CREATE INDEX client_made ON client (made_seconds, made_nanos, id);
 
--- A revocation has no id: id is where it is in a list.
+-- A revocation has no id: id is where it is in a list. Of those that were copied from
+-- files, several may lack a seq, which is zero then.
 CREATE TABLE revocation (
+    number       bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id           text COLLATE "C" NOT NULL,
     made_seconds bigint  NOT NULL,
     made_nanos   integer NOT NULL,
     deleted      boolean NOT NULL,
-    seq          bigint  PRIMARY KEY,
+    seq          bigint  NOT NULL,
     line         text    NOT NULL,
     token_id     text COLLATE "C" NOT NULL,
     session_id   text COLLATE "C" NOT NULL,
