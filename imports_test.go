@@ -82,7 +82,7 @@ var allowed = map[string][]string{
 	"filecheck":                  {"keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                  {},
 	"reuse":                      {},
-	"engine/central":             {"keyward/store/postgres", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/store/replica"},
+	"engine/central":             {"keyward/store/postgres/usagetable", "keyward/usage", "keyward/store/postgres", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/store/replica"},
 	"engine": {"keyward/engine/central", "keyward/store/postgres/database", "keyward/store/replica", "keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/session", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
