@@ -156,6 +156,10 @@ func (s *Server) As(t testing.TB, cfg database.Config, login, role string) datab
 	return cfg
 }
 
+// PID returns the number of the server's process, which has those of connections as its
+// children. A database was made before.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Refuse has the server end all connections to the database and refuse others, or ends
 // that.
 func (s *Server) Refuse(t testing.TB, cfg database.Config, refuse bool) {
