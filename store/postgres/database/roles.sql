@@ -28,3 +28,10 @@ GRANT SELECT, INSERT, UPDATE ON replica TO keyward_replica;
 
 -- Sessions, one-time codes and idempotency keys, which consoles keep.
 GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempotency, state_entry TO keyward_writer;
+
+-- What replicas had seen and a restored database lacks. The policy of the table lets a
+-- login see and write its own rows alone; writers see all, for `keyward store status`.
+GRANT SELECT, INSERT, DELETE ON replica_lost TO keyward_replica;
+GRANT SELECT ON replica_lost TO keyward_writer;
+DROP POLICY IF EXISTS replica_lost_read ON replica_lost;
+CREATE POLICY replica_lost_read ON replica_lost FOR SELECT TO keyward_writer USING (true);
