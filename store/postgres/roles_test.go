@@ -35,6 +35,7 @@ func TestRoles(t *testing.T) {
 			`SELECT * FROM state_session`, `SELECT * FROM state_code`, `SELECT * FROM state_idempotency`, `SELECT * FROM state_entry`, `DELETE FROM state_session`,
 			`SELECT * FROM audit`, `SELECT * FROM key_secret`, `SELECT * FROM key_record`, `SELECT * FROM user_record`, `INSERT INTO journal SELECT * FROM journal`,
 			`UPDATE meta SET last_seq = 0`, `DELETE FROM journal`, `UPDATE snapshot SET line = ''`, `CREATE TABLE t ()`, `SELECT * FROM goose_db_version`,
+			`UPDATE meta SET epoch = gen_random_uuid()`, `UPDATE replica_lost SET login = 'another'`,
 		},
 	}
 	allow := map[string][]string{

@@ -25,8 +25,17 @@ var (
 	ErrPepper = errors.New("the database's secrets were hashed with another pepper")
 )
 
-// undefinedTable is the SQLSTATE of a table that is not there.
-const undefinedTable = "42P01"
+// SQLSTATEs: of a table that is not there, and of what a role is not granted.
+const (
+	undefinedTable        = "42P01"
+	insufficientPrivilege = "42501"
+)
+
+// IsDenied reports whether the database refused what the role is not granted.
+func IsDenied(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == insufficientPrivilege
+}
 
 // Failed returns the error of a statement as one of this package. One of a caller that
 // has given up stays what it is. A nil error stays nil.

@@ -24,7 +24,7 @@ GRANT UPDATE (outcome, line, open_since) ON audit TO keyward_writer;
 
 -- Keywards that check requests: they copy the records, and read nothing else.
 GRANT SELECT ON meta, journal, snapshot TO keyward_replica;
-GRANT SELECT, INSERT (name, identity, epoch, applied, held), UPDATE (identity, epoch, applied, held, at) ON replica TO keyward_replica;
+GRANT SELECT, INSERT (name, identity, epoch, applied, held, lost, lost_digest), UPDATE (identity, epoch, applied, held, lost, lost_digest, at) ON replica TO keyward_replica;
 
 -- What replicas say of themselves. Each has a login, and those that only copy records see
 -- and write the rows of their own login alone. Consoles copy records too, and see all
@@ -53,3 +53,9 @@ CREATE POLICY keyward_writer ON usage_batch TO keyward_writer USING (true);
 
 -- Sessions, one-time codes and idempotency keys, which consoles keep.
 GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempotency, state_entry TO keyward_writer;
+
+-- What replicas had seen and a restored database lacks. The policy of the table lets a
+-- login see and write its own rows alone; writers see all, for `keyward store status`.
+GRANT SELECT, INSERT, DELETE ON replica_lost TO keyward_replica, keyward_writer;
+DROP POLICY IF EXISTS replica_lost_read ON replica_lost;
+CREATE POLICY replica_lost_read ON replica_lost FOR SELECT TO keyward_writer USING (true);

@@ -83,13 +83,3 @@ func linesFrom(ctx context.Context, tx pgx.Tx, at int64, limit int) ([]replica.L
 		return l, err
 	})
 }
-
-// Report implements replica.Source.
-func (j *Journal) Report(ctx context.Context, s replica.Status) error {
-	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
-	defer cancel()
-	_, err := j.db.Pool.Exec(ctx, `INSERT INTO replica (name, identity, epoch, applied, held) VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint)
-		ON CONFLICT (login, name) DO UPDATE SET identity = excluded.identity, epoch = excluded.epoch, applied = excluded.applied, held = excluded.held, at = clock_timestamp()`,
-		database.Storable(s.Name), s.Identity, s.Epoch, s.Applied, int64(s.Held))
-	return failed(ctx, err)
-}

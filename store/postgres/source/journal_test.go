@@ -148,22 +148,6 @@ func TestWake(t *testing.T) {
 	<-ended
 }
 
-// TestReport: the row of a replica is what it said last.
-func TestReport(t *testing.T) {
-	cfg := server.Database(t)
-	j := New(open(t, cfg))
-	for _, applied := range []int64{3, 7} {
-		if err := j.Report(t.Context(), replica.Status{Name: "one", Identity: "i", Epoch: "e", Applied: applied, Held: 2}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var n int
-	var applied int64
-	if err := postgrestest.Connect(t, cfg).QueryRow(t.Context(), `SELECT count(*), max(applied) FROM replica WHERE name = 'one' AND held = 2`).Scan(&n, &applied); err != nil || n != 1 || applied != 7 {
-		t.Errorf("%d rows, applied %d, %v", n, applied, err)
-	}
-}
-
 // TestReportsAreApart: a replica sees and writes the rows of its own login alone, also
 // when it has another's name. A console reports as well, and sees all rows.
 func TestReportsAreApart(t *testing.T) {
