@@ -14,10 +14,12 @@ BEGIN
 END
 $$;
 
--- Consoles, issuers and commands. None of them rewrites the journal or removes a record.
+-- Consoles, issuers and commands. None of them rewrites the journal or removes a record,
+-- or says when a line was written.
 GRANT SELECT ON meta, journal, key_record, key_secret, user_record, project, client, revocation, audit, snapshot, replica TO keyward_writer;
 GRANT UPDATE (last_seq) ON meta TO keyward_writer;
-GRANT INSERT ON journal, key_secret, revocation TO keyward_writer;
+GRANT INSERT (seq, epoch, kind, line) ON journal TO keyward_writer;
+GRANT INSERT ON key_secret, revocation TO keyward_writer;
 GRANT INSERT, UPDATE ON key_record, user_record, project, client TO keyward_writer;
 GRANT INSERT ON audit TO keyward_writer;
 GRANT UPDATE (outcome, line, open_since) ON audit TO keyward_writer;
@@ -59,3 +61,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempot
 GRANT SELECT, INSERT, DELETE ON replica_lost TO keyward_replica, keyward_writer;
 DROP POLICY IF EXISTS replica_lost_read ON replica_lost;
 CREATE POLICY replica_lost_read ON replica_lost FOR SELECT TO keyward_writer USING (true);
+
+-- What is old enough is removed by functions of the owner of the tables, which have bounds.
+GRANT EXECUTE ON FUNCTION keyward_cut_journal(interval), keyward_cut_audit(interval), keyward_cut_revocations(), keyward_cut_replicas(interval) TO keyward_writer;

@@ -63,6 +63,8 @@ func (j *Journal) Read(ctx context.Context, at int64, limit int) (page replica.P
 		lines, err := linesFrom(ctx, tx, at, limit)
 		if err == nil && len(lines) > 0 && lines[0].Seq == at {
 			page.At, lines = &lines[0], lines[1:]
+		} else if err == nil && at == cut && cut > 0 {
+			return replica.ErrGap // the line itself was cut, and cannot be compared
 		}
 		page.Lines = lines[:min(len(lines), limit)]
 		return err

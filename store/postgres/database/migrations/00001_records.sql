@@ -24,7 +24,6 @@ CREATE TABLE journal (
     line  text   NOT NULL,
     at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX journal_at ON journal (at);
 
 CREATE TABLE key_record (
     id           text COLLATE "C" PRIMARY KEY,
