@@ -6,12 +6,14 @@ import (
 	"sync"
 
 	"keyward/config"
+	"keyward/engine/central"
 	"keyward/manage"
 	"keyward/manage/refusals"
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/postgres"
 )
 
 // managedRecords are the records that managing reads and changes, in files or in the
@@ -28,6 +30,12 @@ func (s *Snapshot) openRecords(old *reuse.Generation) (managedRecords, error) {
 	return s.openFileRecords(old)
 }
 
+// upkeepConfig is what the upkeep of the central store is started by.
+type upkeepConfig struct {
+	central *central.Store
+	keep    postgres.Keep
+}
+
 // openCentralRecords returns the records in the central store.
 func (s *Snapshot) openCentralRecords(old *reuse.Generation) (managedRecords, error) {
 	records := s.central.Records
@@ -36,6 +44,11 @@ func (s *Snapshot) openCentralRecords(old *reuse.Generation) (managedRecords, er
 		counts.Start(records.Audit(), s.env.logger)
 		return counts, nil
 	})
+	if err != nil {
+		return managedRecords{}, err
+	}
+	keep := upkeepConfig{s.central, postgres.Keep{Journal: s.cfg.Store.Keep, Audit: s.cfg.Audit.Keep}}
+	_, err = reuse.Or(&s.generation, old, "upkeep", keep, func() (*central.Upkeep, error) { return keep.central.StartUpkeep(keep.keep), nil })
 	if err != nil {
 		return managedRecords{}, err
 	}

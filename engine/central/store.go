@@ -128,7 +128,9 @@ func (s *Store) suspend() {
 }
 
 // Usage returns where this replica records the use of keys, for one tracker.
-func (s *Store) Usage() usage.Store {
+func (s *Store) Usage() usage.Store { return s.usage() }
+
+func (s *Store) usage() *usagetable.Table {
 	return usagetable.New(usagetable.Config{DB: s.DB, Replica: s.cfg.Name, Log: s.cfg.Log})
 }
 

@@ -9,15 +9,15 @@ import (
 	"keyward/store/postgres/database"
 )
 
-// minKeep is what the database keeps at least, whatever it is told.
-const minKeep = 24 * time.Hour
+// MinKeep is what the database keeps at least, whatever it is told.
+const MinKeep = 24 * time.Hour
 
 // Keep is for how long a database keeps what no record needs. The zero Keep is refused.
 type Keep struct {
 	// Journal is for lines of the journal: a replica that is further behind begins
 	// again. A replica that has reported nothing for as long is forgotten.
 	Journal time.Duration
-	Audit   time.Duration // for entries of the audit log
+	Audit   time.Duration // for entries of the audit log; zero: for ever
 }
 
 // Removed is how many rows were removed from a database.
@@ -33,19 +33,18 @@ type Removed struct {
 // at once.
 func (s *Store) Upkeep(ctx context.Context, keep Keep) (Removed, error) {
 	var removed Removed
-	if keep.Journal < minKeep || keep.Audit < minKeep {
+	if keep.Journal < MinKeep || keep.Audit < MinKeep && keep.Audit != 0 {
 		return removed, fmt.Errorf("%w: the journal and the audit log are kept for a day at least", store.ErrInvalid)
 	}
-	for _, step := range []struct {
-		rows *int64
-		sql  string
-		args []any
-	}{
+	steps := []removal{
 		{&removed.Lines, `SELECT keyward_cut_journal($1::interval)`, []any{keep.Journal}},
-		{&removed.Entries, `SELECT keyward_cut_audit($1::interval)`, []any{keep.Audit}},
 		{&removed.Revocations, `SELECT keyward_cut_revocations()`, nil},
 		{&removed.Replicas, `SELECT keyward_cut_replicas($1::interval)`, []any{keep.Journal}},
-	} {
+	}
+	if keep.Audit != 0 {
+		steps = append(steps, removal{&removed.Entries, `SELECT keyward_cut_audit($1::interval)`, []any{keep.Audit}})
+	}
+	for _, step := range steps {
 		for more := true; more; {
 			rows, err := s.remove(ctx, step.sql, step.args...)
 			if err != nil {
@@ -56,6 +55,13 @@ func (s *Store) Upkeep(ctx context.Context, keep Keep) (Removed, error) {
 		}
 	}
 	return removed, nil
+}
+
+// removal is a function of the database that removes some rows, with the count of them.
+type removal struct {
+	rows *int64
+	sql  string
+	args []any
 }
 
 // remove calls a function that removes rows, and returns how many it has removed.

@@ -23,7 +23,7 @@ var monthAndYear = Keep{Journal: 30 * day, Audit: 400 * day}
 func asWriter(t *testing.T, cfg database.Config) *Store {
 	t.Helper()
 	postgrestest.Exec(t, cfg, database.RolesSQL())
-	return openStore(t, postgrestest.As(t, cfg, "keyward_writer"))
+	return openStore(t, server.As(t, cfg, "upkeep_keyward_writer", "keyward_writer"))
 }
 
 // readText returns the one value of a statement as text.
@@ -149,12 +149,12 @@ func TestCutReplicas(t *testing.T) {
 func TestUpkeepBounds(t *testing.T) {
 	cfg := server.Database(t)
 	s := asWriter(t, cfg)
-	for _, keep := range []Keep{{}, {Journal: 30 * day}, {Audit: 30 * day}, {Journal: day, Audit: day - 1}, {Journal: day - 1, Audit: day}, {Journal: -day, Audit: -day}} {
+	for _, keep := range []Keep{{}, {Audit: 30 * day}, {Journal: day, Audit: day - 1}, {Journal: day - 1, Audit: day}, {Journal: -day, Audit: -day}} {
 		if removed, err := s.Upkeep(t.Context(), keep); !errors.Is(err, store.ErrInvalid) || removed != (Removed{}) {
 			t.Errorf("%+v: %+v, %v", keep, removed, err)
 		}
 	}
-	conn := postgrestest.Connect(t, postgrestest.As(t, cfg, "keyward_writer"))
+	conn := postgrestest.Connect(t, server.As(t, cfg, "upkeep_keyward_writer", "keyward_writer"))
 	for _, function := range []string{"keyward_cut_journal", "keyward_cut_audit", "keyward_cut_replicas"} {
 		for _, keep := range []string{"23 hours 59 minutes", "0", "-1 day", "-10 years", "1 month -40 days"} {
 			_, err := conn.Exec(t.Context(), `SELECT `+function+`($1::text::interval)`, keep)
@@ -180,7 +180,7 @@ func TestUpkeepRights(t *testing.T) {
 	if err := s.Audit().Append(t.Context(), &audit.Entry{Action: audit.Read, Outcome: audit.Refused, Via: audit.ViaAPI}); err != nil {
 		t.Fatal(err)
 	}
-	conn := postgrestest.Connect(t, postgrestest.As(t, cfg, "keyward_writer"))
+	conn := postgrestest.Connect(t, server.As(t, cfg, "upkeep_keyward_writer", "keyward_writer"))
 	for _, sql := range []string{
 		`DELETE FROM journal`, `DELETE FROM audit`, `DELETE FROM revocation`, `DELETE FROM replica`, `UPDATE meta SET cut_seq = 99`, `UPDATE audit SET line = ''`,
 		`UPDATE audit SET open_since = now()`, `INSERT INTO journal (seq, epoch, kind, line, at) SELECT 99, epoch, 'key', '', now() - interval '90 days' FROM meta`,
@@ -190,7 +190,7 @@ func TestUpkeepRights(t *testing.T) {
 			t.Errorf("a writer: %s: %v", sql, err)
 		}
 	}
-	replica := postgrestest.Connect(t, postgrestest.As(t, cfg, "keyward_replica"))
+	replica := postgrestest.Connect(t, server.As(t, cfg, "upkeep_keyward_replica", "keyward_replica"))
 	for _, call := range []string{`keyward_cut_journal('30 days')`, `keyward_cut_audit('30 days')`, `keyward_cut_revocations()`, `keyward_cut_replicas('30 days')`} {
 		if _, err := replica.Exec(t.Context(), `SELECT `+call); !database.IsDenied(err) {
 			t.Errorf("a replica: %s: %v", call, err)
