@@ -125,9 +125,9 @@ func (s *centralScale) checksBesideSnapshots(secrets []string, snapshots int) {
 	slices.Sort(beside)
 	calm, busy := quiet[len(quiet)/2], beside[len(beside)/2]
 	s.t.Logf("%d snapshots at once took %v, at most %d together; checks' p99, medians of rounds: %v without them, %v beside them: %.2f times",
-		snapshots, took, taking.most, calm, busy, float64(busy)/float64(calm))
-	if taking.most > 4 {
-		s.t.Errorf("%d snapshots were given at once", taking.most)
+		snapshots, took, taking.together, calm, busy, float64(busy)/float64(calm))
+	if taking.together > 4 {
+		s.t.Errorf("%d snapshots were given at once", taking.together)
 	}
 	if prove.Size(false, true) && float64(busy)/float64(calm) > maxSlowdown {
 		s.t.Errorf("checks beside snapshots take more than %.1f times as long", maxSlowdown)
@@ -154,7 +154,7 @@ type snapshotsTaken struct {
 	ended chan struct{}
 
 	mu        sync.Mutex
-	now, most int
+	now, together int
 }
 
 func (s *centralScale) takeSnapshots(n int) *snapshotsTaken {
@@ -199,7 +199,7 @@ func (t *snapshotsTaken) add(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.now += n
-	t.most = max(t.most, t.now)
+	t.together = max(t.together, t.now)
 }
 
 func (t *snapshotsTaken) done() bool {

@@ -13,7 +13,7 @@ import (
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
-	"keyward/store/postgres"
+	"keyward/store/postgres/upkeep"
 )
 
 // managedRecords are the records that managing reads and changes, in files or in the
@@ -33,7 +33,7 @@ func (s *Snapshot) openRecords(old *reuse.Generation) (managedRecords, error) {
 // upkeepConfig is what the upkeep of the central store is started by.
 type upkeepConfig struct {
 	central *central.Store
-	keep    postgres.Keep
+	keep    upkeep.Keep
 }
 
 // openCentralRecords returns the records in the central store.
@@ -47,7 +47,7 @@ func (s *Snapshot) openCentralRecords(old *reuse.Generation) (managedRecords, er
 	if err != nil {
 		return managedRecords{}, err
 	}
-	keep := upkeepConfig{s.central, postgres.Keep{Journal: s.cfg.Store.Keep, Audit: s.cfg.Audit.Keep}}
+	keep := upkeepConfig{s.central, upkeep.Keep{Journal: s.cfg.Store.Keep, Audit: s.cfg.Audit.Keep}}
 	_, err = reuse.Or(&s.generation, old, "upkeep", keep, func() (*central.Upkeep, error) { return keep.central.StartUpkeep(keep.keep), nil })
 	if err != nil {
 		return managedRecords{}, err

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"keyward/store/postgres"
+	"keyward/store/postgres/upkeep"
 )
 
 // How long after the start, and how often, the database is tidied, at most.
@@ -23,7 +23,7 @@ type Upkeep struct {
 }
 
 // StartUpkeep begins an Upkeep.
-func (s *Store) StartUpkeep(keep postgres.Keep) *Upkeep {
+func (s *Store) StartUpkeep(keep upkeep.Keep) *Upkeep {
 	ctx, stop := context.WithCancel(context.Background())
 	u := &Upkeep{stop, make(chan struct{})}
 	go func() {
@@ -35,7 +35,7 @@ func (s *Store) StartUpkeep(keep postgres.Keep) *Upkeep {
 				timer.Stop()
 				return
 			case <-timer.C:
-				s.upkeep(ctx, keep)
+				s.tidy(ctx, keep)
 			}
 		}
 	}()
@@ -49,10 +49,10 @@ func (u *Upkeep) Close() error {
 	return nil
 }
 
-// upkeep is one time. What fails is tried again the next time.
-func (s *Store) upkeep(ctx context.Context, keep postgres.Keep) {
-	removed, err := s.Records.Upkeep(ctx, keep)
-	if removed != (postgres.Removed{}) {
+// tidy is one time. What fails is tried again the next time.
+func (s *Store) tidy(ctx context.Context, keep upkeep.Keep) {
+	removed, err := upkeep.Run(ctx, s.DB, keep)
+	if removed != (upkeep.Removed{}) {
 		s.cfg.Log.Info("the store was tidied", slog.Group("removed",
 			"journal_lines", removed.Lines, "audit_entries", removed.Entries, "revocations", removed.Revocations, "replicas", removed.Replicas))
 	}

@@ -10,6 +10,7 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/postgres/database"
+	"keyward/store/postgres/upkeep"
 )
 
 // TestAcceptRestore: the owner accepts a restore: a new epoch with its entry. No other
@@ -78,7 +79,7 @@ func TestLostRows(t *testing.T) {
 	if n := count(postgrestest.Connect(t, writer)); n != 2 {
 		t.Errorf("a writer reads %d rows", n)
 	}
-	all, err := openStore(t, writer).Replicas(t.Context())
+	all, err := upkeep.Replicas(t.Context(), openStore(t, writer).db)
 	if err != nil || len(all) != 2 || len(all[1].Records) != 1 || all[1].Records[0].Seq != 1 {
 		t.Errorf("another login's row is shown as the replica's: %+v, %v", all, err)
 	}

@@ -13,11 +13,12 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/postgres/database"
+	"keyward/store/postgres/upkeep"
 )
 
 const day = 24 * time.Hour
 
-var monthAndYear = Keep{Journal: 30 * day, Audit: 400 * day}
+var monthAndYear = upkeep.Keep{Journal: 30 * day, Audit: 400 * day}
 
 // asWriter returns a Store by a login that is a writer.
 func asWriter(t *testing.T, cfg database.Config) *Store {
@@ -63,7 +64,7 @@ func TestCutJournal(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := server.Database(t)
 			lines(t, cfg, c.days...)
-			if _, err := asWriter(t, cfg).Upkeep(t.Context(), monthAndYear); err != nil {
+			if _, err := upkeep.Run(t.Context(), asWriter(t, cfg).db, monthAndYear); err != nil {
 				t.Fatal(err)
 			}
 			got := readText(t, postgrestest.Connect(t, cfg), `SELECT coalesce((SELECT string_agg(seq::text, ',' ORDER BY seq) FROM journal), '-') || ' ' || cut_seq FROM meta`)
@@ -79,8 +80,8 @@ func TestUpkeepBatches(t *testing.T) {
 	cfg := server.Database(t)
 	postgrestest.Exec(t, cfg, `INSERT INTO journal (seq, epoch, kind, line, at) SELECT i, epoch, 'key', '{}', now() - interval '40 days' FROM meta, generate_series(1, 25000) AS i`)
 	postgrestest.Exec(t, cfg, `INSERT INTO audit SELECT i, gen_random_uuid(), now() - interval '500 days', '', '', 'read', '', 'refused', '', '{}' FROM generate_series(1, 10001) AS i`)
-	removed, err := asWriter(t, cfg).Upkeep(t.Context(), monthAndYear)
-	if err != nil || removed != (Removed{Lines: 24999, Entries: 10001}) {
+	removed, err := upkeep.Run(t.Context(), asWriter(t, cfg).db, monthAndYear)
+	if err != nil || removed != (upkeep.Removed{Lines: 24999, Entries: 10001}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
 	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT cut_seq FROM meta`); got != "24999" {
@@ -98,8 +99,8 @@ func TestCutAudit(t *testing.T) {
 	}{{500, false}, {500, true}, {399, false}, {401, false}, {0, false}} {
 		postgrestest.Exec(t, cfg, insert, i, e.days, e.open)
 	}
-	removed, err := asWriter(t, cfg).Upkeep(t.Context(), monthAndYear)
-	if err != nil || removed != (Removed{Entries: 2}) {
+	removed, err := upkeep.Run(t.Context(), asWriter(t, cfg).db, monthAndYear)
+	if err != nil || removed != (upkeep.Removed{Entries: 2}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
 	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(seq::text, ',' ORDER BY seq) FROM audit`); got != "1,2,4" {
@@ -119,8 +120,8 @@ func TestCutRevocations(t *testing.T) {
 		put(t, s.RevocationEditor(), &store.Revocation{TokenID: name, At: now.Add(-600 * day), Until: until}, anEntry(audit.RevocationCreate, name))
 	}
 	newer(t, s, revocationKind())(`{"jti":"newer","until":"2001-01-01T00:00:00Z","other":1,"at":"2000-01-01T00:00:00Z","must":["other"]}`)
-	removed, err := s.Upkeep(t.Context(), monthAndYear)
-	if err != nil || removed != (Removed{Revocations: 1}) {
+	removed, err := upkeep.Run(t.Context(), s.db, monthAndYear)
+	if err != nil || removed != (upkeep.Removed{Revocations: 1}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
 	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(token_id, ', ' ORDER BY token_id) FROM revocation`); got != "never over, newer, not over, over today, until before it was made" {
@@ -136,8 +137,8 @@ func TestCutReplicas(t *testing.T) {
 		postgrestest.Exec(t, cfg, `INSERT INTO replica (name, identity, epoch, applied, held, at) VALUES ($1, '', '', 0, 0, now() - $2::integer * interval '1 day')`, name, days)
 		postgrestest.Exec(t, cfg, `INSERT INTO replica_lost (replica, kind, id, seq, what) VALUES ($1, 'key', 'k', 1, 'ended')`, name)
 	}
-	removed, err := asWriter(t, cfg).Upkeep(t.Context(), monthAndYear)
-	if err != nil || removed != (Removed{Replicas: 1}) {
+	removed, err := upkeep.Run(t.Context(), asWriter(t, cfg).db, monthAndYear)
+	if err != nil || removed != (upkeep.Removed{Replicas: 1}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
 	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(r.name || ' ' || l.replica, ', ') FROM replica r, replica_lost l`); got != "here here" {
@@ -149,8 +150,8 @@ func TestCutReplicas(t *testing.T) {
 func TestUpkeepBounds(t *testing.T) {
 	cfg := server.Database(t)
 	s := asWriter(t, cfg)
-	for _, keep := range []Keep{{}, {Audit: 30 * day}, {Journal: day, Audit: day - 1}, {Journal: day - 1, Audit: day}, {Journal: -day, Audit: -day}} {
-		if removed, err := s.Upkeep(t.Context(), keep); !errors.Is(err, store.ErrInvalid) || removed != (Removed{}) {
+	for _, keep := range []upkeep.Keep{{}, {Audit: 30 * day}, {Journal: day, Audit: day - 1}, {Journal: day - 1, Audit: day}, {Journal: -day, Audit: -day}} {
+		if removed, err := upkeep.Run(t.Context(), s.db, keep); !errors.Is(err, store.ErrInvalid) || removed != (upkeep.Removed{}) {
 			t.Errorf("%+v: %+v, %v", keep, removed, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"keyward/internal/postgrestest"
 	"keyward/store/postgres"
+	"keyward/store/postgres/upkeep"
 	"keyward/store/replica"
 )
 
@@ -40,7 +41,7 @@ func TestFollowDuringCuts(t *testing.T) {
 			default:
 			}
 			_, err := owner.Exec(context.Background(), `UPDATE journal SET at = now() - interval '60 days' WHERE seq < (SELECT max(seq) FROM journal) - 3`)
-			removed, errUpkeep := s.Upkeep(context.Background(), postgres.Keep{Journal: 30 * 24 * time.Hour, Audit: 30 * 24 * time.Hour})
+			removed, errUpkeep := upkeep.Run(context.Background(), db, upkeep.Keep{Journal: 30 * 24 * time.Hour, Audit: 30 * 24 * time.Hour})
 			if cut += removed.Lines; err != nil || errUpkeep != nil {
 				t.Error(err, errUpkeep)
 			}

@@ -10,13 +10,15 @@ import (
 	"keyward/internal/postgrestest"
 	"keyward/store/audit"
 	"keyward/store/postgres"
+	"keyward/store/postgres/database"
+	"keyward/store/postgres/upkeep"
 	"keyward/store/replica"
 )
 
 // reported returns the one replica that has reported.
-func reported(t *testing.T, s *postgres.Store) postgres.Replica {
+func reported(t *testing.T, db *database.DB) upkeep.Replica {
 	t.Helper()
-	all, err := s.Replicas(t.Context())
+	all, err := upkeep.Replicas(t.Context(), db)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%+v, %v", all, err)
 	}
@@ -50,7 +52,7 @@ func TestReport(t *testing.T) {
 		if err := j.Report(t.Context(), status); err != nil {
 			t.Fatal(err)
 		}
-		got := reported(t, s)
+		got := reported(t, db)
 		if got.Name != "one" || got.Identity != "i" || got.Epoch != "e" || got.Held != 2 || got.Login != "keyward" || got.Reported.IsZero() ||
 			got.Applied != c.applied || got.Behind != 5-c.applied || got.Lost != int64(c.lost.Total) || fmt.Sprint(got.Records) != c.want {
 			t.Errorf("reported %+v, read %+v", status, got)
@@ -63,7 +65,7 @@ func TestReport(t *testing.T) {
 func TestReportAfterRestore(t *testing.T) {
 	cfg := server.Database(t)
 	db := open(t, cfg)
-	s, j := postgres.New(postgres.Config{DB: db}), New(db)
+	j := New(db)
 	status := replica.Status{Name: "one", Lost: replica.Lost{Total: 1, Records: []replica.LostRecord{{Kind: replica.Keys, ID: "k_1", Seq: 9, What: replica.LossOlder}}}}
 	report := func() {
 		t.Helper()
@@ -74,12 +76,12 @@ func TestReportAfterRestore(t *testing.T) {
 	report()
 	postgrestest.Exec(t, cfg, `UPDATE replica_lost SET seq = 1`)
 	report()
-	if got := reported(t, s); got.Records[0].Seq != 1 {
+	if got := reported(t, db); got.Records[0].Seq != 1 {
 		t.Errorf("the list was written by a heartbeat: %+v", got)
 	}
 	postgrestest.Exec(t, cfg, `DELETE FROM replica`) // the dump was made before the first report
 	report()
-	if got := reported(t, s); len(got.Records) != 1 || got.Records[0].Seq != 9 {
+	if got := reported(t, db); len(got.Records) != 1 || got.Records[0].Seq != 9 {
 		t.Errorf("after a restore: %+v", got)
 	}
 }
@@ -107,7 +109,7 @@ func TestRestored(t *testing.T) {
 	wait := func(seq int64, lost string) {
 		t.Helper()
 		eventually.Succeeds(t, func() error {
-			all, err := s.Replicas(t.Context())
+			all, err := upkeep.Replicas(t.Context(), db)
 			if err != nil || len(all) != 1 || all[0].Applied != seq || fmt.Sprint(all[0].Lost, all[0].Records) != lost {
 				return fmt.Errorf("%+v, %w", all, errors.Join(err, p.Status().Err))
 			}

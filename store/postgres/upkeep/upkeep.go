@@ -1,4 +1,6 @@
-package postgres
+// Package upkeep is what the operators of a central store need beside its records: it removes
+// what need not be kept, and says how the replicas are. It changes no record.
+package upkeep
 
 import (
 	"context"
@@ -9,7 +11,7 @@ import (
 	"keyward/store/postgres/database"
 )
 
-// MinKeep is what the database keeps at least, whatever it is told.
+// MinKeep is what the database keeps at least.
 const MinKeep = 24 * time.Hour
 
 // Keep is for how long a database keeps what no record needs. The zero Keep is refused.
@@ -17,7 +19,7 @@ type Keep struct {
 	// Journal is for lines of the journal: a replica that is further behind begins
 	// again. A replica that has reported nothing for as long is forgotten.
 	Journal time.Duration
-	Audit   time.Duration // for entries of the audit log; zero: for ever
+	Audit   time.Duration // for entries of the audit log; zero: forever
 }
 
 // Removed is how many rows were removed from a database.
@@ -28,10 +30,10 @@ type Removed struct {
 	Replicas    int64
 }
 
-// Upkeep removes what need not be kept, in small steps, of which each is a transaction of
+// Run removes what need not be kept, in small steps, of which each is a transaction of
 // its own. It returns what was removed, also beside an error. Several programs may do so
 // at once.
-func (s *Store) Upkeep(ctx context.Context, keep Keep) (Removed, error) {
+func Run(ctx context.Context, db *database.DB, keep Keep) (Removed, error) {
 	var removed Removed
 	if keep.Journal < MinKeep || keep.Audit < MinKeep && keep.Audit != 0 {
 		return removed, fmt.Errorf("%w: the journal and the audit log are kept for a day at least", store.ErrInvalid)
@@ -46,7 +48,7 @@ func (s *Store) Upkeep(ctx context.Context, keep Keep) (Removed, error) {
 	}
 	for _, step := range steps {
 		for more := true; more; {
-			rows, err := s.remove(ctx, step.sql, step.args...)
+			rows, err := remove(ctx, db, step.sql, step.args...)
 			if err != nil {
 				return removed, err
 			}
@@ -65,9 +67,9 @@ type removal struct {
 }
 
 // remove calls a function that removes rows, and returns how many it has removed.
-func (s *Store) remove(ctx context.Context, sql string, args ...any) (rows int64, err error) {
+func remove(ctx context.Context, db *database.DB, sql string, args ...any) (rows int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	err = s.db.Pool.QueryRow(ctx, sql, args...).Scan(&rows)
+	err = db.Pool.QueryRow(ctx, sql, args...).Scan(&rows)
 	return rows, database.Failed(ctx, err)
 }

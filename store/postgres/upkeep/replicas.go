@@ -1,4 +1,4 @@
-package postgres
+package upkeep
 
 import (
 	"context"
@@ -39,11 +39,11 @@ const (
 
 // Replicas returns the replicas that have reported, by their names, from one view of the
 // database.
-func (s *Store) Replicas(ctx context.Context) ([]Replica, error) {
+func Replicas(ctx context.Context, db *database.DB) ([]Replica, error) {
 	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
 	var all []Replica
-	err := pgx.BeginTxFunc(ctx, s.db.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, db.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectReplicas)
 		if err != nil {
 			return err
