@@ -133,16 +133,22 @@ func TestCutRevocations(t *testing.T) {
 // it had seen.
 func TestCutReplicas(t *testing.T) {
 	cfg := server.Database(t)
-	for name, days := range map[string]int{"gone": 31, "here": 29} {
-		postgrestest.Exec(t, cfg, `INSERT INTO replica (name, identity, epoch, applied, held, at) VALUES ($1, '', '', 0, 0, now() - $2::integer * interval '1 day')`, name, days)
-		postgrestest.Exec(t, cfg, `INSERT INTO replica_lost (replica, kind, id, seq, what) VALUES ($1, 'key', 'k', 1, 'ended')`, name)
+	for _, r := range []struct {
+		login, name string
+		days        int
+	}{{"one", "gone", 31}, {"one", "here", 29}, {"two", "gone", 0}} { // a name is that of a login's replica
+		postgrestest.Exec(t, cfg, `INSERT INTO replica (login, name, identity, epoch, applied, held, at) VALUES ($1, $2, '', '', 0, 0, now() - $3::integer * interval '1 day')`, r.login, r.name, r.days)
+		postgrestest.Exec(t, cfg, `INSERT INTO replica_lost (login, replica, kind, id, seq, what) VALUES ($1, $2, 'key', 'k', 1, 'ended')`, r.login, r.name)
 	}
 	removed, err := upkeep.Run(t.Context(), asWriter(t, cfg).db, monthAndYear)
 	if err != nil || removed != (upkeep.Removed{Replicas: 1}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
-	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(r.name || ' ' || l.replica, ', ') FROM replica r, replica_lost l`); got != "here here" {
-		t.Errorf("the replicas %s stay", got)
+	conn := postgrestest.Connect(t, cfg)
+	replicas := readText(t, conn, `SELECT string_agg(login || ' ' || name, ', ' ORDER BY login) FROM replica`)
+	lost := readText(t, conn, `SELECT string_agg(login || ' ' || replica, ', ' ORDER BY login) FROM replica_lost`)
+	if want := "one here, two gone"; replicas != want || lost != want {
+		t.Errorf("the replicas %s stay, with what %s had seen; want %s", replicas, lost, want)
 	}
 }
 

@@ -89,7 +89,7 @@ DECLARE
     oldest timestamptz := keyward_oldest_kept(keep);
     cuts   bigint;
 BEGIN
-    DELETE FROM replica WHERE name IN (SELECT name FROM replica WHERE at < oldest ORDER BY at LIMIT 100);
+    DELETE FROM replica WHERE (login, name) IN (SELECT login, name FROM replica WHERE at < oldest ORDER BY at LIMIT 100);
     GET DIAGNOSTICS cuts = ROW_COUNT;
     RETURN cuts;
 END
