@@ -36,17 +36,18 @@ run: build
 
 # Programs that the tests run are installed if possible. Prometheus is only unpacked,
 # because its package would start a server.
-PROGRAMS   = curl nginx haproxy redis-server buildah
+PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer
 PROMETHEUS = .cache/prometheus
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
-# these programs. Tests of allocations and memory run without the race detector, with the
+# these programs. What is managed is tested on files and on a database. Tests of allocations and memory run without the race detector, with the
 # compiler flags of a release. The image and the manifests are separate modules. The code
 # that makes the image has one goroutine, and packs five times as slowly under the race
 # detector.
 test: programs
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
+	KEYWARD_TEST_STORE=postgres CGO_ENABLED=1 go test -race -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
 	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
@@ -55,6 +56,7 @@ test: programs
 programs:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
 	@missing=; for program in $(PROGRAMS); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \
@@ -95,6 +97,9 @@ PROVE_openapi        = -run '^TestOpenAPIDocument$$' ./e2e
 PROVE_kill-manage    = -run '^TestKilledWhileManaging$$' ./e2e
 PROVE_manage-scale   = -run '^TestManagedAtScale$$' ./e2e
 PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
+PROVE_everywhere     = -run '^TestRevokedEverywhere$$' ./server
+PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
+PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)

@@ -44,6 +44,10 @@ func (d *decoder) databaseURL(v value, to **pgurl.URL) {
 	*to = &u
 }
 
+// minKeep is what a database keeps at least: what was done in it must not be erased by
+// those who did it.
+const minKeep = 24 * time.Hour
+
 // storeFiles checks which files are named beside a database. The records in them are its
 // copies; what has no copies is in the database alone.
 func (d *decoder) storeFiles(root value, cfg *Config) {
@@ -62,6 +66,14 @@ func (d *decoder) storeFiles(root value, cfg *Config) {
 	} {
 		if c.file != "" {
 			d.problem(root.Line, "%s and store.url can't be used together: the database has what would be in the file", c.key)
+		}
+	}
+	for _, c := range []struct {
+		key  string
+		keep time.Duration
+	}{{"store.keep", cfg.Store.Keep}, {"audit.keep", cfg.Audit.Keep}} {
+		if 0 < c.keep && c.keep < minKeep {
+			d.problem(root.Line, "%s must be at least a day with store.url", c.key)
 		}
 	}
 }

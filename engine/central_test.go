@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -118,9 +119,12 @@ func TestCentral(t *testing.T) {
 	two.becomes("/posts", key, authz.RevokedKey)
 	_, later := c.createKey()
 	one.becomes("/posts", later, authz.OK)
-	if s := one.CentralStore(); s == nil || !s.Up || s.Applied != 3 || s.Resyncs["start"] != 1 || time.Since(s.Contact) > time.Minute {
-		t.Errorf("%+v", s)
-	}
+	eventually.Succeeds(t, func() error {
+		if s := one.CentralStore(); s == nil || !s.Up || s.Applied != 3 || s.Resyncs["start"] != 1 || time.Since(s.Contact) > time.Minute {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
 
 	c.refuse(true)
 	defer c.refuse(false)

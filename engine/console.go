@@ -74,7 +74,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			ended, err := records.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: records.latestKey, SessionExists: s.console.state.Sessions.Exists, Await: s.awaitChange, Refusals: records.refused, Changed: s.env.metrics.countChange,
+		SessionExists: s.console.state.Sessions.Exists, Await: s.awaitChange, Refusals: records.refused, Changed: s.env.metrics.countChange,
 		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})

@@ -4,23 +4,23 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"keyward/config"
+	"keyward/engine/central"
 	"keyward/manage"
 	"keyward/manage/refusals"
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/postgres"
 )
 
 // managedRecords are the records that managing reads and changes, in files or in the
 // central store.
 type managedRecords struct {
 	manage.Stores
-	refused   *refusals.Counts // of calls, which are written to the audit log
-	latestKey func(ctx context.Context, user string) (time.Time, error)
+	refused *refusals.Counts // of calls, which are written to the audit log
 }
 
 func (s *Snapshot) openRecords(old *reuse.Generation) (managedRecords, error) {
@@ -30,21 +30,10 @@ func (s *Snapshot) openRecords(old *reuse.Generation) (managedRecords, error) {
 	return s.openFileRecords(old)
 }
 
-// keyTimes knows when users got keys.
-type keyTimes interface {
-	// LatestKeys returns when the latest key of each of the users was made, also one that
-	// was deleted.
-	LatestKeys(ctx context.Context, users []string) (map[string]time.Time, error)
-}
-
-func latestKeyIn(keys keyTimes) func(context.Context, string) (time.Time, error) {
-	return func(ctx context.Context, user string) (time.Time, error) {
-		made, err := keys.LatestKeys(ctx, []string{user})
-		if err != nil {
-			return time.Time{}, fmt.Errorf("keys of the user: %w", err)
-		}
-		return made[user], nil
-	}
+// upkeepConfig is what the upkeep of the central store is started by.
+type upkeepConfig struct {
+	central *central.Store
+	keep    postgres.Keep
 }
 
 // openCentralRecords returns the records in the central store.
@@ -58,18 +47,15 @@ func (s *Snapshot) openCentralRecords(old *reuse.Generation) (managedRecords, er
 	if err != nil {
 		return managedRecords{}, err
 	}
+	keep := upkeepConfig{s.central, postgres.Keep{Journal: s.cfg.Store.Keep, Audit: s.cfg.Audit.Keep}}
+	_, err = reuse.Or(&s.generation, old, "upkeep", keep, func() (*central.Upkeep, error) { return keep.central.StartUpkeep(keep.keep), nil })
+	if err != nil {
+		return managedRecords{}, err
+	}
 	changes := s.console.state.DB
 	records.Audit().Watch("link", changes)
 	records.Audit().Watch("session", changes)
-	return managedRecords{
-		Stores: manage.Stores{
-			Keys: records.Keys(), KeyEditor: records.KeyEditor(), Users: records.Users(), UserEditor: records.UserEditor(),
-			Revocations: records.Revocations(), RevocationEditor: records.RevocationEditor(),
-			ProjectReader: records.Projects(), ProjectEditor: records.ProjectEditor(),
-			ClientReader: records.Clients(), ClientEditor: records.ClientEditor(), Audit: records.Audit(),
-		},
-		refused: refused, latestKey: latestKeyIn(records),
-	}, nil
+	return managedRecords{Stores: manage.StoresOf(records, records.Audit()), refused: refused}, nil
 }
 
 // audited is the audit log in a file, with the counts of refused calls that are written
@@ -118,7 +104,7 @@ func (s *Snapshot) openFileRecords(old *reuse.Generation) (managedRecords, error
 	if last := s.lastUse(); last != nil {
 		files.done.Go(func() { _, _ = last() }) // the first page need not wait for the index
 	}
-	return managedRecords{Stores: s.fileStores(files, log.AuditFile), refused: log.refused, latestKey: latestKeyIn(files.keys)}, nil
+	return managedRecords{Stores: s.fileStores(files, log.AuditFile), refused: log.refused}, nil
 }
 
 // fileStores are the files that managing changes. The log knows all of them: it closes

@@ -11,7 +11,9 @@ import (
 	"keyward/store/postgres"
 	"keyward/store/postgres/database"
 	"keyward/store/postgres/source"
+	"keyward/store/postgres/usagetable"
 	"keyward/store/replica"
+	"keyward/usage"
 )
 
 // Config is which store is used, and for which copies.
@@ -123,6 +125,13 @@ func (s *Store) suspend() {
 		s.cfg.Log.Info("the store was heard from: keys and users are decided again")
 	}
 	s.cfg.Suspend(stale)
+}
+
+// Usage returns where this replica records the use of keys, for one tracker.
+func (s *Store) Usage() usage.Store { return s.usage() }
+
+func (s *Store) usage() *usagetable.Table {
+	return usagetable.New(usagetable.Config{DB: s.DB, Replica: s.cfg.Name, Log: s.cfg.Log})
 }
 
 // Status returns how the copies are.

@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,8 +28,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// programs is where Debian has the programs of the server.
-const programs = "/usr/lib/postgresql/15/bin"
+// programs returns where Debian has the programs of the server, of the latest version
+// that is installed; "" if none is.
+func programs() string {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is a good one
+	if len(found) == 0 {
+		return ""
+	}
+	return filepath.Dir(slices.Max(found)) // 10 and later have two digits
+}
 
 // Server is a server that the first Database starts, and Main stops.
 type Server struct {
@@ -41,9 +49,12 @@ type Server struct {
 	process   *exec.Cmd
 	exited    chan struct{}
 	databases atomic.Int64
+
+	mu      sync.Mutex
+	emptied []database.Config // of tests that ended, to be used again
 }
 
-var errNotInstalled = errors.New("Postgres 15 is not installed")
+var errNotInstalled = errors.New("Postgres is not installed")
 
 // Main runs the tests of a package and stops the server after them. It is what TestMain
 // exits with.
@@ -56,6 +67,18 @@ func Main(m *testing.M, s *Server) int {
 // Without Postgres the test is skipped, unless all tests must run.
 func (s *Server) Database(t testing.TB) database.Config {
 	t.Helper()
+	cfg := s.keep(t)
+	t.Cleanup(func() {
+		if err := s.exec(context.Background(), "DROP DATABASE "+nameOf(cfg)+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	return cfg
+}
+
+// keep makes a database with the schema, which stays.
+func (s *Server) keep(t testing.TB) database.Config {
+	t.Helper()
 	s.start.Do(func() { s.startErr = s.run() })
 	switch {
 	case errors.Is(s.startErr, errNotInstalled) && os.Getenv("CI") != "true":
@@ -67,11 +90,6 @@ func (s *Server) Database(t testing.TB) database.Config {
 	if err := s.exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE prepared"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
 	cfg, err := s.config(name)
 	if err != nil {
 		t.Fatal(err)
@@ -79,18 +97,74 @@ func (s *Server) Database(t testing.TB) database.Config {
 	return cfg
 }
 
+// nameOf returns the name of the database.
+func nameOf(cfg database.Config) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(cfg.URL.String(), "postgres://keyward@/"), "?")
+	return name
+}
+
+// Emptied returns a database without records, which another test may have had: to empty one
+// is faster than to make one. A test that changes the schema needs one of its own.
+func (s *Server) Emptied(t testing.TB) database.Config {
+	t.Helper()
+	s.mu.Lock()
+	var cfg database.Config
+	if n := len(s.emptied); n > 0 {
+		cfg, s.emptied = s.emptied[n-1], s.emptied[:n-1]
+	}
+	s.mu.Unlock()
+	if cfg.URL.String() == "" {
+		cfg = s.keep(t)
+	}
+	t.Cleanup(func() {
+		if err := execute(context.Background(), cfg.URL.String(), empty); err != nil {
+			t.Error(err)
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.emptied = append(s.emptied, cfg)
+	})
+	return cfg
+}
+
+// empty removes all records. What is emptied is another database to those that follow it.
+const empty = `DO $$ BEGIN
+	EXECUTE (SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('meta', 'goose_db_version'));
+	UPDATE meta SET identity = gen_random_uuid(), epoch = gen_random_uuid(), last_seq = 0, cut_seq = 0;
+END $$`
+
 func (s *Server) config(name string) (cfg database.Config, err error) {
 	cfg.Hasher = s.Hasher
 	cfg.URL, err = pgurl.Parse(s.url(name))
 	return cfg, err
 }
 
+// As returns the configuration with another login, which is made, and is a member of the
+// role.
+func (s *Server) As(t testing.TB, cfg database.Config, login, role string) database.Config {
+	t.Helper()
+	for _, sql := range []string{"DROP ROLE IF EXISTS %s", "CREATE ROLE %s LOGIN IN ROLE " + role} {
+		if err := s.exec(t.Context(), fmt.Sprintf(sql, login)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if cfg.URL, err = pgurl.Parse(strings.Replace(cfg.URL.String(), "keyward@", login+"@", 1)); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// PID returns the number of the server's process, which has those of connections as its
+// children. A database was made before.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Refuse has the server end all connections to the database and refuse others, or ends
 // that.
 func (s *Server) Refuse(t testing.TB, cfg database.Config, refuse bool) {
 	t.Helper()
-	name := strings.TrimPrefix(cfg.URL.String(), "postgres://keyward@/")
-	name, _, _ = strings.Cut(name, "?")
+	name := nameOf(cfg)
 	ctx := context.Background()
 	err := s.exec(ctx, fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS %v", name, !refuse))
 	if err == nil && refuse {
@@ -142,7 +216,8 @@ func execute(ctx context.Context, url, sql string, args ...any) error {
 // run makes the server's files, starts it, and makes the database that others are
 // copies of.
 func (s *Server) run() error {
-	if _, err := os.Stat(filepath.Join(programs, "postgres")); err != nil {
+	programs := programs()
+	if programs == "" {
 		return errNotInstalled
 	}
 	var err error
@@ -165,7 +240,7 @@ func (s *Server) run() error {
 		return err
 	}
 	defer log.Close()
-	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=")
+	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=300", "-c", "fsync=off")
 	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: account, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
 	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, log, log
 	if err := s.startProcess(); err != nil {

@@ -48,6 +48,9 @@ func (l *AuditLog) Change(ctx context.Context, e *audit.Entry, change func(seq i
 			called = true
 			result = change(e.Seq)
 		}
+		if errors.Is(result, store.ErrUncertain) {
+			return nil // the entry stays open: the log must not deny what may be done
+		}
 		return w.closeEntry(e, result == nil)
 	})
 	switch {

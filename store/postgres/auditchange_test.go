@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -62,6 +63,19 @@ func TestChange(t *testing.T) {
 	}
 	if got := outcomes(entriesOf(t, s)); !slices.Equal(numbers, []int64{1, 2}) || !slices.Equal(got, []audit.Outcome{audit.Done, audit.NotDone}) || openEntries(t, s) != 0 {
 		t.Errorf("%d, %q", numbers, got)
+	}
+}
+
+// TestUncertainChange: the log does not deny a change that may have been made. It is
+// closed later as one of a writer that died.
+func TestUncertainChange(t *testing.T) {
+	s := openStore(t, server.Database(t))
+	uncertain := fmt.Errorf("ending: %w", store.ErrUncertain)
+	if err := s.Audit().Change(t.Context(), anEntry(audit.LinkCreate, "alice"), func(int64) error { return uncertain }); !errors.Is(err, store.ErrUncertain) {
+		t.Error(err)
+	}
+	if n := openEntries(t, s); n != 1 {
+		t.Errorf("%d entries are open", n)
 	}
 }
 

@@ -3,6 +3,8 @@ package postgres
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +17,9 @@ import (
 // addEntries writes numbered entries. open is that it is not known yet whether their
 // changes are made. An entry that cannot be a line is ErrAudit.
 func (w *writer) addEntries(entries []*audit.Entry, open bool) error {
+	if err := w.refuseRepeated(entries); err != nil {
+		return err
+	}
 	for len(entries) > 0 {
 		n := min(writtenAtOnce, len(entries))
 		if err := w.addSome(entries[:n], open); err != nil {
@@ -23,6 +28,28 @@ func (w *writer) addEntries(entries []*audit.Entry, open bool) error {
 		entries = entries[n:]
 	}
 	return nil
+}
+
+// refuseRepeated returns ErrDuplicate if an operation of the entries has changed something
+// already: an attempt to carry it out that was taken for dead, and is not, must not do
+// so as well.
+func (w *writer) refuseRepeated(entries []*audit.Entry) error {
+	operations := map[string]bool{}
+	for _, e := range entries {
+		if e.Operation != "" && e.Outcome == audit.Done && e.Action.Changes() {
+			operations[database.Storable(e.Operation)] = true
+		}
+	}
+	if len(operations) == 0 {
+		return nil
+	}
+	var repeated bool
+	err := w.tx.QueryRow(w.ctx, `SELECT EXISTS (SELECT FROM audit WHERE operation = ANY($1::text[]) AND outcome = $2::text AND change_id <> $3::uuid)`,
+		slices.Collect(maps.Keys(operations)), string(audit.Done), w.id).Scan(&repeated)
+	if err == nil && repeated {
+		return fmt.Errorf("%w: the request was carried out by another attempt", store.ErrDuplicate)
+	}
+	return w.fail(err)
 }
 
 const insertEntries = `INSERT INTO audit (seq, change_id, time, actor, actor_key, action, target, outcome, operation, line, open_since)

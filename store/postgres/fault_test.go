@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,69 +14,6 @@ import (
 	"keyward/store/audit"
 	"keyward/store/postgres/database"
 )
-
-// faults cuts connections at one of the messages that the program sends.
-type faults struct {
-	at         int  // the message, from 1 on
-	answerLost bool // the message arrives, and its answer does not; false: the message does not
-	then       bool // no connection is made after that
-
-	mu    sync.Mutex
-	sent  int
-	fired bool
-	of    []byte // the message
-}
-
-func (f *faults) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	f.mu.Lock()
-	refuse := f.fired && f.then
-	f.mu.Unlock()
-	if refuse {
-		return nil, errors.New("refused")
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
-	return &cutConn{Conn: conn, faults: f}, err
-}
-
-type cutConn struct {
-	net.Conn
-	faults *faults
-	mu     sync.Mutex
-	lost   bool // the next answer
-}
-
-func (c *cutConn) Write(message []byte) (int, error) {
-	f := c.faults
-	f.mu.Lock()
-	f.sent++
-	fire := f.sent == f.at
-	if fire {
-		f.fired, f.of = true, bytes.Clone(message)
-	}
-	f.mu.Unlock()
-	switch {
-	case fire && !f.answerLost:
-		_ = c.Close()
-		return 0, io.ErrClosedPipe
-	case fire:
-		c.mu.Lock()
-		c.lost = true
-		c.mu.Unlock()
-	}
-	return c.Conn.Write(message)
-}
-
-func (c *cutConn) Read(into []byte) (int, error) {
-	n, err := c.Conn.Read(into)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lost {
-		_ = c.Close()
-		return 0, io.ErrUnexpectedEOF
-	}
-	return n, err
-}
 
 // aKey is the record of a new key.
 func aKey(t testing.TB, name string) store.KeyRecord {
@@ -137,19 +72,19 @@ func TestCutConnections(t *testing.T) {
 	for _, answerLost := range []bool{false, true} {
 		commits := 0
 		for at := 1; ; at++ {
-			f := &faults{at: at, answerLost: answerLost}
+			f := &postgrestest.Faults{At: at, AnswerLost: answerLost}
 			cut := cfg
-			cut.Dial = f.dial
+			cut.Dial = f.Dial
 			s := openStore(t, cut)
 			r := aKey(t, "cut")
 			if err := create(t.Context(), s, r); err != nil {
 				t.Errorf("message %d, answer lost %v: %v", at, answerLost, err)
 			}
 			wantMade(t, "after a cut", direct, r.ID, 1)
-			if !f.fired {
+			if f.Cut() == nil {
 				break
 			}
-			if bytes.Contains(f.of, []byte("commit")) {
+			if bytes.Contains(f.Cut(), []byte("commit")) {
 				commits++
 			}
 		}
@@ -168,13 +103,13 @@ func TestCutConnections(t *testing.T) {
 func commitAt(t *testing.T, cfg database.Config) int {
 	t.Helper()
 	for at := 1; ; at++ {
-		f := &faults{at: at}
+		f := &postgrestest.Faults{At: at}
 		cut := cfg
-		cut.Dial = f.dial
-		if err := create(t.Context(), openStore(t, cut), aKey(t, "search")); err != nil || !f.fired {
+		cut.Dial = f.Dial
+		if err := create(t.Context(), openStore(t, cut), aKey(t, "search")); err != nil || f.Cut() == nil {
 			t.Fatalf("no message commits: %v", err)
 		}
-		if bytes.Contains(f.of, []byte("commit")) {
+		if bytes.Contains(f.Cut(), []byte("commit")) {
 			return at
 		}
 	}
@@ -187,9 +122,9 @@ func TestUncertainCommit(t *testing.T) {
 	direct := openStore(t, cfg)
 	at := commitAt(t, cfg)
 	for answerLost, want := range map[bool]int{false: 0, true: 1} {
-		f := &faults{at: at, answerLost: answerLost, then: true}
+		f := &postgrestest.Faults{At: at, AnswerLost: answerLost, Then: true}
 		cut := cfg
-		cut.Dial = f.dial
+		cut.Dial = f.Dial
 		r := aKey(t, "uncertain")
 		if err := create(t.Context(), openImpatient(t, cut), r); !errors.Is(err, store.ErrUncertain) {
 			t.Errorf("answer lost %v: %v", answerLost, err)
@@ -206,10 +141,10 @@ func TestCanceledCommit(t *testing.T) {
 	at := commitAt(t, cfg)
 	for answerLost, want := range map[bool]int{false: 0, true: 1} {
 		ctx, cancel := context.WithCancel(t.Context())
-		f := &faults{at: at, answerLost: answerLost}
+		f := &postgrestest.Faults{At: at, AnswerLost: answerLost}
 		cut := cfg
 		cut.Dial = func(dialing context.Context, network, address string) (net.Conn, error) {
-			conn, err := f.dial(dialing, network, address)
+			conn, err := f.Dial(dialing, network, address)
 			return &cancelingConn{conn, f, cancel}, err
 		}
 		r := aKey(t, "canceled")
@@ -225,15 +160,13 @@ func TestCanceledCommit(t *testing.T) {
 // cancelingConn cancels when the cut has come.
 type cancelingConn struct {
 	net.Conn
-	faults *faults
+	faults *postgrestest.Faults
 	cancel func()
 }
 
 func (c *cancelingConn) Write(message []byte) (int, error) {
 	n, err := c.Conn.Write(message)
-	c.faults.mu.Lock()
-	defer c.faults.mu.Unlock()
-	if c.faults.fired {
+	if c.faults.Cut() != nil {
 		c.cancel()
 	}
 	return n, err
@@ -283,5 +216,38 @@ func TestLookUpWaits(t *testing.T) {
 	}
 	if made, err := s.wasMade(t.Context(), 1, newChangeID()); err != nil || made {
 		t.Errorf("the number of another change: made %v, %v", made, err)
+	}
+}
+
+// TestRepeatedOperation: what one operation changes is changed by one attempt, even if
+// another was begun because this one was taken for dead.
+func TestRepeatedOperation(t *testing.T) {
+	s := openStore(t, server.Database(t))
+	attempt := func(operation string, outcome audit.Outcome) error {
+		r := aKey(t, "one")
+		return s.KeyEditor().Edit(t.Context(), func(tx store.Tx[store.KeyRecord]) error {
+			for range 2 { // all entries of an attempt are of the operation
+				e := anEntry(audit.KeyCreate, r.ID)
+				e.Operation, e.Outcome = operation, outcome
+				tx.Put(&r, e)
+			}
+			return nil
+		})
+	}
+	for _, c := range []struct {
+		operation string
+		want      error
+	}{{"k_1", nil}, {"k_1", store.ErrDuplicate}, {"k_2", nil}, {"", nil}, {"", nil}} {
+		if err := attempt(c.operation, audit.Done); !errors.Is(err, c.want) {
+			t.Errorf("operation %q: %v, want %v", c.operation, err, c.want)
+		}
+	}
+	refused := anEntry(audit.KeyCreate, "k_3")
+	refused.Operation, refused.Outcome = "k_3", audit.Refused
+	if err := s.Audit().Append(t.Context(), refused); err != nil {
+		t.Fatal(err)
+	}
+	if err := attempt("k_3", audit.Done); err != nil {
+		t.Errorf("after a refused attempt: %v", err)
 	}
 }

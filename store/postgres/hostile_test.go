@@ -61,7 +61,7 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("%s %q: %+v, %v", what, name, got, err)
 			}
 		}
-		if made, err := s.LatestKeys(t.Context(), []string{name, "none"}); err != nil || !made[name].Equal(key.Created) || !made["none"].IsZero() {
+		if made, err := s.Keys().LatestKeys(t.Context(), []string{name, "none"}); err != nil || !made[name].Equal(key.Created) || !made["none"].IsZero() {
 			t.Errorf("%q: %v, %v", name, made, err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestUnstorableText(t *testing.T) {
 		_, errProject := s.Projects().Get(t.Context(), text)
 		_, errClient := s.Clients().Get(t.Context(), text)
 		_, errSecret := s.Keys().FindBySecret(t.Context(), authz.NewSecret(text))
-		_, errDeleted := s.Deleted(t.Context(), text)
+		_, errDeleted := s.Keys().Deleted(t.Context(), text)
 		for what, err := range map[string]error{"key": errKey, "user": errUser, "project": errProject, "client": errClient, "secret": errSecret, "deleted": errDeleted} {
 			if !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s %q: %v", what, text, err)
@@ -147,7 +147,7 @@ func TestUnstorableText(t *testing.T) {
 		if !errors.Is(errKeys, store.ErrInvalid) || !errors.Is(errAudit, store.ErrInvalid) {
 			t.Errorf("a cursor with %q: %v, %v", text, errKeys, errAudit)
 		}
-		if made, err := s.LatestKeys(t.Context(), []string{text}); err != nil || !made[text].IsZero() {
+		if made, err := s.Keys().LatestKeys(t.Context(), []string{text}); err != nil || !made[text].IsZero() {
 			t.Errorf("%q: %v, %v", text, made, err)
 		}
 	}

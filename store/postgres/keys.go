@@ -56,18 +56,17 @@ func holders(ctx context.Context, q query[store.KeyRecord], from querier, digest
 	return q.lines(ctx, from, selectHolders, digests)
 }
 
-// Deleted returns the record of a key that was deleted. Any other key is ErrNotFound.
-func (s *Store) Deleted(ctx context.Context, id string) (store.KeyRecord, error) {
-	r, err := s.keys.query.get(ctx, s.db.Pool, id)
+// Deleted implements store.KeyReader.
+func (k *keyReader) Deleted(ctx context.Context, id string) (store.KeyRecord, error) {
+	r, err := k.query.get(ctx, k.store.db.Pool, id)
 	if err == nil && r.Deleted.IsZero() {
-		return store.KeyRecord{}, s.keys.query.notFound()
+		return store.KeyRecord{}, k.query.notFound()
 	}
 	return r, err
 }
 
-// LatestKeys returns when the latest key of each of the users was made, also if it was
-// deleted; the zero time for a user without keys.
-func (s *Store) LatestKeys(ctx context.Context, users []string) (map[string]time.Time, error) {
+// LatestKeys implements store.KeyReader.
+func (k *keyReader) LatestKeys(ctx context.Context, users []string) (map[string]time.Time, error) {
 	made := make(map[string]time.Time, len(users))
 	names := make([]string, 0, len(users))
 	for _, name := range users {
@@ -76,7 +75,7 @@ func (s *Store) LatestKeys(ctx context.Context, users []string) (map[string]time
 	}
 	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	found, err := s.db.Pool.Query(ctx, `SELECT DISTINCT ON (user_name) user_name, made_seconds, made_nanos FROM key_record
+	found, err := k.store.db.Pool.Query(ctx, `SELECT DISTINCT ON (user_name) user_name, made_seconds, made_nanos FROM key_record
 		WHERE user_name = ANY($1::text[]) ORDER BY user_name, made_seconds DESC, made_nanos DESC`, names)
 	if err != nil {
 		return nil, database.Failed(ctx, err)

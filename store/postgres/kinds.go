@@ -115,8 +115,18 @@ func revocationKind() *kind[store.Revocation] {
 			textColumn("token_id", func(r *store.Revocation) string { return r.TokenID }),
 			textColumn("session_id", func(r *store.Revocation) string { return r.SessionID }),
 			textColumn("subject", func(r *store.Revocation) string { return r.Subject }),
+			newColumn("ends", "timestamptz", endOf),
 		},
 	}
+}
+
+// endOf returns from when the revocation is left out; nil if it stays.
+func endOf(w *written[store.Revocation]) *time.Time {
+	end := w.record.Ends()
+	if end.IsZero() {
+		return nil
+	}
+	return &end
 }
 
 // revocationConditions select the revocations of a token, a session and a subject.

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,22 +12,7 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/postgres/database"
-	"keyward/store/postgres/pgurl"
 )
-
-// as returns the configuration with another user, who is a member of the role.
-func as(t *testing.T, cfg database.Config, role string) database.Config {
-	t.Helper()
-	user := "member_of_" + role
-	postgrestest.Exec(t, cfg, fmt.Sprintf(`DROP ROLE IF EXISTS %s`, user))
-	postgrestest.Exec(t, cfg, fmt.Sprintf(`CREATE ROLE %s LOGIN IN ROLE %s`, user, role))
-	u, err := pgurl.Parse(strings.Replace(cfg.URL.String(), "keyward@", user+"@", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.URL = u
-	return cfg
-}
 
 // TestRoles: each role can do what it is for, and no more.
 func TestRoles(t *testing.T) {
@@ -37,7 +20,7 @@ func TestRoles(t *testing.T) {
 	for range 2 { // it may be executed again
 		postgrestest.Exec(t, cfg, database.RolesSQL())
 	}
-	writing, reading := as(t, cfg, "keyward_writer"), as(t, cfg, "keyward_replica")
+	writing, reading := server.As(t, cfg, "member_of_writers", "keyward_writer"), server.As(t, cfg, "member_of_replicas", "keyward_replica")
 	useAsWriter(t, writing)
 	if err := create(t.Context(), openStore(t, reading), aKey(t, "by a replica")); !errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("a replica changes records: %v", err)
@@ -49,8 +32,10 @@ func TestRoles(t *testing.T) {
 			`UPDATE meta SET epoch = gen_random_uuid()`, `CREATE TABLE t ()`, `DROP TABLE journal`, `SELECT * FROM goose_db_version`,
 		},
 		"keyward_replica": {
+			`SELECT * FROM state_session`, `SELECT * FROM state_code`, `SELECT * FROM state_idempotency`, `SELECT * FROM state_entry`, `DELETE FROM state_session`,
 			`SELECT * FROM audit`, `SELECT * FROM key_secret`, `SELECT * FROM key_record`, `SELECT * FROM user_record`, `INSERT INTO journal SELECT * FROM journal`,
 			`UPDATE meta SET last_seq = 0`, `DELETE FROM journal`, `UPDATE snapshot SET line = ''`, `CREATE TABLE t ()`, `SELECT * FROM goose_db_version`,
+			`UPDATE meta SET epoch = gen_random_uuid()`, `UPDATE replica_lost SET login = 'another'`,
 		},
 	}
 	allow := map[string][]string{
@@ -98,7 +83,7 @@ func useAsWriter(t *testing.T, cfg database.Config) {
 	}
 	_, errFind := s.Keys().FindBySecret(t.Context(), authz.NewSecret("none"))
 	_, errEnded := s.Users().Ended(t.Context())
-	_, errMade := s.LatestKeys(t.Context(), []string{"alice"})
+	_, errMade := s.Keys().LatestKeys(t.Context(), []string{"alice"})
 	made, errLookUp := s.wasMade(t.Context(), e.Seq, newChangeID())
 	if !errors.Is(errFind, store.ErrNotFound) || errEnded != nil || errMade != nil || errLookUp != nil || made {
 		t.Error(errFind, errEnded, errMade, errLookUp, made)

@@ -23,6 +23,7 @@ type Store struct {
 	db       *database.DB
 	now      func() time.Time
 	settle   time.Duration // settleTimeout
+	writing  chan struct{} // has one element while a writer of this process is at work
 	audit    AuditLog
 	keys     keyReader
 	users    userReader
@@ -33,7 +34,7 @@ type Store struct {
 
 // New returns a Store in the database.
 func New(cfg Config) *Store {
-	s := &Store{db: cfg.DB, now: cfg.Now, settle: cmp.Or(cfg.settle, settleTimeout)}
+	s := &Store{db: cfg.DB, now: cfg.Now, settle: cmp.Or(cfg.settle, settleTimeout), writing: make(chan struct{}, 1)}
 	if s.now == nil {
 		s.now = time.Now
 	}

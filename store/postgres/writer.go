@@ -75,6 +75,14 @@ func pause(ctx context.Context) bool {
 func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	// Those that wait for the lock of the writers have no connection meanwhile: what has
+	// the lock may read by another one of the pool.
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return database.Failed(ctx, ctx.Err())
+	}
 	tx, err := s.db.Pool.Begin(ctx)
 	if err != nil {
 		return database.Failed(ctx, err)

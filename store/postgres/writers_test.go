@@ -154,3 +154,30 @@ func TestNotified(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestWritersThatRead: writers beyond the connections of the pool do not keep the one at
+// work from reading by another connection.
+func TestWritersThatRead(t *testing.T) {
+	s := openStore(t, server.Database(t))
+	r := aKey(t, "one")
+	if err := create(t.Context(), s, r); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var all sync.WaitGroup
+	for range 4 * int(s.db.Pool.Config().MaxConns) {
+		all.Go(func() {
+			err := s.KeyEditor().Edit(t.Context(), func(store.Tx[store.KeyRecord]) error {
+				_, err := s.Keys().Get(t.Context(), r.ID)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(began); took > writeTimeout/2 {
+		t.Errorf("the writers waited for each other: %v", took)
+	}
+}

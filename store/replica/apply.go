@@ -26,6 +26,7 @@ func (p *Puller) load(ctx context.Context) error {
 		}
 		p.unforced[c] = c.applied
 	}
+	p.countLost()
 	return nil
 }
 
@@ -51,7 +52,9 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 	if accepted := p.accept.Load() || !p.copies[0].seenEpoch(page.Epoch); accepted && p.held() > 0 {
 		return true, p.resync(ctx, ReasonHistory)
 	} else if accepted {
-		p.nothingHeld(page.Epoch)
+		if err := p.nothingHeld(page.Epoch); err != nil {
+			return false, err
+		}
 	}
 	if err := p.apply(ctx, page.Lines); err != nil {
 		return false, err
@@ -65,12 +68,17 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 
 // nothingHeld is for a restore that was accepted while the copies are what the database
 // says.
-func (p *Puller) nothingHeld(epoch string) {
-	p.accept.Store(false)
+func (p *Puller) nothingHeld(epoch string) error {
 	for _, c := range p.copies {
+		if err := c.setLost(lostList{}); err != nil {
+			return err
+		}
 		c.addEpoch(epoch)
 		c.saved = time.Time{} // so that it is made durable
 	}
+	p.accept.Store(false)
+	p.countLost()
+	return nil
 }
 
 func (p *Puller) read(ctx context.Context) (Page, error) {

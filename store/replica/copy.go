@@ -33,6 +33,7 @@ type localCopy struct {
 	behind  map[int64]string // the digests of its lines behind Seq, until they came again; "" is any
 	held    map[string][]byte
 	size    int64
+	lost    lostList
 }
 
 // unknownIdentity opens a copy of which it is not known what it is a copy of. No file is
@@ -82,6 +83,9 @@ func (c *localCopy) load(ctx context.Context) error {
 	}
 	c.progress, c.known = p, found
 	c.saved = p.Contact
+	if c.lost, err = readLost(c.files, c.path); err != nil {
+		return err
+	}
 	c.applied, c.behind, c.held, c.size = p.Seq, map[int64]string{}, map[string][]byte{}, 0
 	return c.lines(cmp.Or(p.Identity, unknownIdentity)).Write(ctx, nil, func(t *journal.LineTransaction) error {
 		c.size = t.Size()
@@ -249,7 +253,7 @@ func (c *localCopy) saveIn(t *journal.LineTransaction) error {
 }
 
 func (c *localCopy) saveProgress() error {
-	if err := writeProgress(c.files, c.path, &c.progress); err != nil {
+	if err := writeBeside(c.files, c.path+progressSuffix, &c.progress); err != nil {
 		return err
 	}
 	c.saved = c.Contact

@@ -191,12 +191,10 @@ func (l *link) Read(ctx context.Context, at int64, limit int) (Page, error) {
 	l.db.mu.Lock()
 	defer l.db.mu.Unlock()
 	page := Page{Head: l.db.head()}
-	if l.db.cut > at {
+	if l.db.cut > at || l.db.cut == at && at > 0 {
 		return page, ErrGap
 	}
-	if at > l.db.cut || at == l.db.last() {
-		page.At = l.db.at(at)
-	}
+	page.At = l.db.at(at)
 	for _, line := range l.db.lines {
 		if line.Seq > at && len(page.Lines) < limit {
 			if l.bad != nil {

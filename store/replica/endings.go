@@ -12,23 +12,26 @@ import (
 // about.
 type endings struct {
 	of       *staged
+	lacking  *lacking
 	at       map[string]journal.LineRef
 	progress journal.Progress
 	buf      []byte
 }
 
 func newEndings(s *staged) *endings {
-	return &endings{of: s, at: map[string]journal.LineRef{}, progress: journal.Progress{Lines: s.lines(unknownIdentity)}}
+	return &endings{of: s, lacking: newLacking(s.localCopy), at: map[string]journal.LineRef{}, progress: journal.Progress{Lines: s.lines(unknownIdentity)}}
 }
 
 func (e *endings) read() error {
 	index := lineIndex{add: func(line []byte, at journal.LineRef) error {
 		about, err := e.of.ending.about(line)
-		switch {
-		case err != nil: // readers step over it too
-		case about.ends:
+		if err != nil {
+			return nil // readers step over it too
+		}
+		e.lacking.saw(&about)
+		if about.ends {
 			e.at[about.id] = at
-		default:
+		} else {
 			delete(e.at, about.id)
 		}
 		return nil

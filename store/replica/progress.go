@@ -1,11 +1,6 @@
 package replica
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"time"
 
 	"keyward/store/journal/filesystem"
@@ -16,7 +11,6 @@ const (
 	// progressVersion changes when copies have to be begun again by a newer version of
 	// Keyward, which may know kinds of records that were left out before.
 	progressVersion = 1
-	maxProgress     = 64 << 10
 	maxEpochs       = 256 // that are remembered
 )
 
@@ -61,36 +55,10 @@ func (p *progress) addEpoch(epoch string) {
 // readProgress reads what the file beside a copy says. What is missing or cannot be
 // understood says nothing: false.
 func readProgress(files filesystem.FS, path string) (progress, bool, error) {
-	file, err := files.Open(path + progressSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return progress{}, false, nil
-	}
-	if err != nil {
-		return progress{}, false, err
-	}
-	text, err := io.ReadAll(io.NewSectionReader(file, 0, maxProgress))
-	if err = errors.Join(err, file.Close()); err != nil {
-		return progress{}, false, err
-	}
 	var p progress
-	if json.Unmarshal(text, &p) != nil || p.Seq < 0 || p.Size < 0 {
-		return progress{}, false, nil
+	found, err := readBeside(files, path+progressSuffix, &p)
+	if err != nil || !found || p.Seq < 0 || p.Size < 0 {
+		return progress{}, false, err
 	}
 	return p, true, nil
-}
-
-// writeProgress replaces what the file beside a copy says.
-func writeProgress(files filesystem.FS, path string, p *progress) error {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	path, err = files.Resolve(path + progressSuffix)
-	if err != nil {
-		return err
-	}
-	if err = filesystem.Replace(files, path, append(text, '\n')); err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	return nil
 }

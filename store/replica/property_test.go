@@ -58,12 +58,15 @@ func interleave(t *testing.T, rnd *rand.Rand) {
 	settle(nodes, rnd)
 	for _, n := range nodes {
 		n.check(false)
+		if s := n.puller.Status(); s.Held > 0 && s.Lost.Total == 0 {
+			t.Errorf("%d records are held, and none is lost", s.Held)
+		}
 	}
 	accept(db, nodes)
 	settle(nodes, rnd)
 	for _, n := range nodes {
 		n.check(true)
-		if s := n.puller.Status(); !s.Up || s.Held > 0 || s.Applied != db.last() || s.Behind() != 0 {
+		if s := n.puller.Status(); !s.Up || s.Held > 0 || s.Lost.Total > 0 || s.Applied != db.last() || s.Behind() != 0 {
 			t.Errorf("status %+v, want the seq %d", s, db.last())
 		}
 		must(t, n.puller.Close())

@@ -63,7 +63,7 @@ type Puller struct {
 	digest   string // its digest
 	unforced map[*localCopy]int64
 	reported time.Time
-	applied  int64 // as last reported
+	told     told // as last reported
 
 	mu         sync.Mutex
 	status     Status
@@ -225,17 +225,24 @@ func (p *Puller) awaitMore(ctx context.Context) {
 	}
 }
 
-// report records how far this replica is, when that has changed and periodically. The
-// copies do not depend on it.
+// told is what is reported at once when it has changed.
+type told struct {
+	epoch      string
+	applied    int64
+	held, lost int
+}
+
+// report records how this replica is, when that has changed and periodically. The copies
+// do not depend on it.
 func (p *Puller) report(ctx context.Context) {
 	s := p.Status()
-	now := p.cfg.Now()
-	if s.Applied == p.applied && now.Sub(p.reported) < reportEvery {
+	now, tell := p.cfg.Now(), told{s.Epoch, s.Applied, s.Held, s.Lost.Total}
+	if tell == p.told && now.Sub(p.reported) < reportEvery {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	p.reported, p.applied = now, s.Applied
+	p.reported, p.told = now, tell
 	if err := p.cfg.Source.Report(ctx, s); err != nil {
 		p.cfg.Log.Debug("the store did not take this replica's report", "error", err)
 	}

@@ -126,7 +126,18 @@ func (r *rebuild) write(ctx context.Context, s *staged) error {
 	if err == nil {
 		err = s.out.Flush()
 	}
+	if err == nil {
+		err = s.recordLost(seen.lacking)
+	}
 	return err
+}
+
+// recordLost makes durable what the snapshot lacks, as long as the copy still has it.
+func (s *staged) recordLost(l *lacking) error {
+	if err := l.missing(s); err != nil {
+		return err
+	}
+	return s.setLost(s.lost.with(l.found, l.total))
 }
 
 // take writes the line of a record as the snapshot has it, or as it has to be so that what
@@ -156,6 +167,7 @@ func (s *staged) take(line []byte, seen *endings) error {
 			s.kept[about.id] = bytes.Clone(line)
 		}
 	}
+	seen.lacking.compare(&about, before, isHeld(line))
 	if about.ended && !bytes.Equal(line, before) {
 		s.endings = append(s.endings, bytes.Clone(line))
 		if len(s.endings) == endingsAtOnce {
@@ -170,6 +182,7 @@ func (s *staged) take(line []byte, seen *endings) error {
 // keepOrphans writes what has ended of records that the snapshot lacks.
 func (s *staged) keepOrphans(seen *endings) error {
 	return seen.rest(func(id string, before []byte) error {
+		seen.lacking.orphan(id, before)
 		line, err := s.ending.orphan(before)
 		if err != nil {
 			return err
@@ -223,7 +236,13 @@ func (r *rebuild) publish(ctx context.Context) error {
 
 // finish makes the progress durable of a copy that is the snapshot.
 func (s *staged) finish(r *rebuild) error {
-	c := s.localCopy
+	c, lost := s.localCopy, s.lost.published()
+	if r.accepted {
+		lost = lostList{}
+	}
+	if err := c.setLost(lost); err != nil {
+		return err
+	}
 	c.addEpoch(r.head.Epoch)
 	c.Resync, c.known = "", true
 	c.Contact = r.contact.Round(0)

@@ -143,7 +143,7 @@ func revocationEnding(now func() time.Time) ending {
 		lines:   &store.RevocationDecoder{},
 		another: func() decoder[store.Revocation] { return &store.RevocationDecoder{} },
 		of: func(r *store.Revocation, line []byte) about {
-			id := fmt.Sprintf("%q %q %q %d %d", r.TokenID, r.SessionID, r.Subject, r.IssuedBefore.UnixNano(), r.Until.UnixNano())
+			id := revocationID(r)
 			if r.Unsupported {
 				id = string(unmarked(line))
 			}
@@ -152,4 +152,23 @@ func revocationEnding(now func() time.Time) ending {
 		carry: func(_, _ *store.Revocation) bool { return false },
 		line:  (*store.Revocation).Line,
 	}
+}
+
+// revocationID names all that distinguishes a revocation from others.
+func revocationID(r *store.Revocation) string {
+	var parts []string
+	for _, of := range []struct{ name, id string }{{"jti", r.TokenID}, {"sid", r.SessionID}, {"subject", r.Subject}} {
+		if of.id != "" {
+			parts = append(parts, fmt.Sprintf("%s %q", of.name, of.id))
+		}
+	}
+	for _, of := range []struct {
+		name string
+		at   time.Time
+	}{{"issued_before", r.IssuedBefore}, {"until", r.Until}} {
+		if !of.at.IsZero() {
+			parts = append(parts, of.name+" "+of.at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return strings.Join(parts, " ")
 }

@@ -34,12 +34,13 @@ func (p *Puller) resync(ctx context.Context, reason Reason) error {
 		p.accept.Store(false)
 	}
 	p.at, p.digest = r.position()
+	p.countLost()
 	p.heardAt(began)
 	p.update(func(s *Status) {
 		s.Identity, s.Epoch, s.Applied, s.Last, s.Held = head.Identity, head.Epoch, p.at, head.Last, p.held()
 		s.Resyncs[reason]++
 	})
-	p.cfg.Log.Info("the copies of the store have a snapshot", "reason", reason, "seq", p.at, "held", p.held())
+	p.cfg.Log.Info("the copies of the store have a snapshot", "reason", reason, "seq", p.at, "held", p.held(), "lost", p.Status().Lost.Total)
 	return nil
 }
 

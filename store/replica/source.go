@@ -73,7 +73,7 @@ type Page struct {
 // copies hashes returns an error from every call.
 type Source interface {
 	// Read returns the line with the number at, and at most limit lines behind it. The
-	// error is ErrGap if lines behind it were cut, and ErrSchema as it says.
+	// error is ErrGap if it was cut, or lines behind it, and ErrSchema as it says.
 	Read(ctx context.Context, at int64, limit int) (Page, error)
 	// Snapshot begins one consistent view of all records. The error may be a
 	// [BusyError].

@@ -30,6 +30,7 @@ type Status struct {
 	Applied  int64             // the journal's line up to which the copies are
 	Last     int64             // the journal's last line, as of Contact
 	Held     int               // records that stay ended although the database says otherwise
+	Lost     Lost              // what the copies had and the database lacks, until that is accepted
 	Resyncs  map[Reason]uint64 // since the start of the process
 	Err      error             // the last; nil while Up
 }

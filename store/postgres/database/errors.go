@@ -15,6 +15,9 @@ import (
 var (
 	// ErrUnavailable is a database that does not answer or refuses: nothing was changed.
 	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrUncertain is store.ErrUncertain: a commit was not answered, and the database could
+	// not be asked about it.
+	ErrUncertain = store.ErrUncertain
 	// ErrSchema is a database whose schema is missing, or one that this program cannot
 	// serve.
 	ErrSchema = errors.New("the database's schema cannot be served by this program")
@@ -22,8 +25,17 @@ var (
 	ErrPepper = errors.New("the database's secrets were hashed with another pepper")
 )
 
-// undefinedTable is the SQLSTATE of a table that is not there.
-const undefinedTable = "42P01"
+// SQLSTATEs: of a table that is not there, and of what a role is not granted.
+const (
+	undefinedTable        = "42P01"
+	insufficientPrivilege = "42501"
+)
+
+// IsDenied reports whether the database refused what the role is not granted.
+func IsDenied(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == insufficientPrivilege
+}
 
 // Failed returns the error of a statement as one of this package. One of a caller that
 // has given up stays what it is. A nil error stays nil.

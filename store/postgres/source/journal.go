@@ -63,6 +63,8 @@ func (j *Journal) Read(ctx context.Context, at int64, limit int) (page replica.P
 		lines, err := linesFrom(ctx, tx, at, limit)
 		if err == nil && len(lines) > 0 && lines[0].Seq == at {
 			page.At, lines = &lines[0], lines[1:]
+		} else if err == nil && at == cut && cut > 0 {
+			return replica.ErrGap // the line itself was cut, and cannot be compared
 		}
 		page.Lines = lines[:min(len(lines), limit)]
 		return err
@@ -82,14 +84,4 @@ func linesFrom(ctx context.Context, tx pgx.Tx, at int64, limit int) ([]replica.L
 		l.Kind, l.Text = replica.Kind(kind), []byte(text)
 		return l, err
 	})
-}
-
-// Report implements replica.Source.
-func (j *Journal) Report(ctx context.Context, s replica.Status) error {
-	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
-	defer cancel()
-	_, err := j.db.Pool.Exec(ctx, `INSERT INTO replica (name, identity, epoch, applied, held) VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint)
-		ON CONFLICT (name) DO UPDATE SET identity = excluded.identity, epoch = excluded.epoch, applied = excluded.applied, held = excluded.held, at = clock_timestamp()`,
-		database.Storable(s.Name), s.Identity, s.Epoch, s.Applied, int64(s.Held))
-	return failed(ctx, err)
 }

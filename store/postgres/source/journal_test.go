@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"keyward/store/postgres"
 	"keyward/store/postgres/database"
 	"keyward/store/replica"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestReadJournal: a page begins at a line and has those behind it. Behind what was cut
@@ -41,8 +44,11 @@ func TestReadJournal(t *testing.T) {
 	if _, err := j.Read(t.Context(), last.Seq, 10); !errors.Is(err, replica.ErrGap) || errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("behind a cut: %v", err)
 	}
-	if page, err := j.Read(t.Context(), 4, 10); err != nil || page.At != nil || len(page.Lines) != 1 {
-		t.Errorf("at the cut: %+v, %v", page, err)
+	if page, err := j.Read(t.Context(), 4, 10); !errors.Is(err, replica.ErrGap) {
+		t.Errorf("at a line that was cut: %+v, %v", page, err)
+	}
+	if page, err := j.Read(t.Context(), 5, 10); err != nil || page.At == nil || len(page.Lines) != 0 {
+		t.Errorf("behind the cut: %+v, %v", page, err)
 	}
 	postgrestest.Exec(t, cfg, `UPDATE meta SET schema_version = 9, serves_from = 9`)
 	if _, err := New(open(t, cfg)).Read(t.Context(), 4, 10); !errors.Is(err, replica.ErrSchema) {
@@ -145,18 +151,49 @@ func TestWake(t *testing.T) {
 	<-ended
 }
 
-// TestReport: the row of a replica is what it said last.
-func TestReport(t *testing.T) {
+// TestReportsAreApart: a replica sees and writes the rows of its own login alone, also
+// when it has another's name. A console reports as well, and sees all rows.
+func TestReportsAreApart(t *testing.T) {
 	cfg := server.Database(t)
-	j := New(open(t, cfg))
-	for _, applied := range []int64{3, 7} {
-		if err := j.Report(t.Context(), replica.Status{Name: "one", Identity: "i", Epoch: "e", Applied: applied, Held: 2}); err != nil {
-			t.Fatal(err)
+	postgrestest.Exec(t, cfg, database.RolesSQL())
+	rows := `SELECT string_agg(login || ' ' || name || ' ' || applied, ', ' ORDER BY login) FROM replica`
+	seen := map[string]string{}
+	for i, login := range []string{"report_one", "report_two", "report_console"} {
+		role := "keyward_replica"
+		if login == "report_console" {
+			role = "keyward_writer"
 		}
+		of := server.As(t, cfg, login, role)
+		for range 2 {
+			if err := New(open(t, of)).Report(t.Context(), replica.Status{Name: "pod", Applied: int64(i)}); err != nil {
+				t.Errorf("%s: %v", login, err)
+			}
+		}
+		conn := postgrestest.Connect(t, of)
+		if role == "keyward_replica" {
+			denyReports(t, conn)
+		}
+		var text string
+		if err := conn.QueryRow(t.Context(), rows).Scan(&text); err != nil {
+			t.Error(err)
+		}
+		seen[login] = text
 	}
-	var n int
-	var applied int64
-	if err := postgrestest.Connect(t, cfg).QueryRow(t.Context(), `SELECT count(*), max(applied) FROM replica WHERE name = 'one' AND held = 2`).Scan(&n, &applied); err != nil || n != 1 || applied != 7 {
-		t.Errorf("%d rows, applied %d, %v", n, applied, err)
+	want := map[string]string{"report_one": "report_one pod 0", "report_two": "report_two pod 1", "report_console": "report_console pod 2, report_one pod 0, report_two pod 1"}
+	if !reflect.DeepEqual(seen, want) {
+		t.Errorf("%v, want %v", seen, want)
+	}
+}
+
+// denyReports does with the connection what a replica must not do to the rows of others.
+func denyReports(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for _, sql := range []string{
+		`INSERT INTO replica (login, name, identity, epoch, applied, held) VALUES ('other', 'x', '', '', 0, 0)`, `UPDATE replica SET login = 'other'`,
+		`DELETE FROM replica`, `UPDATE replica SET applied = 9 WHERE login <> current_user`,
+	} {
+		if done, err := conn.Exec(t.Context(), sql); err == nil && done.RowsAffected() > 0 {
+			t.Errorf("allowed: %s", sql)
+		}
 	}
 }

@@ -53,6 +53,17 @@ func (j *Journal) ring() {
 	}
 }
 
+// Probe returns why notifications of the database would not arrive: [ErrPooler], or
+// that the database is unavailable.
+func (j *Journal) Probe(ctx context.Context) error {
+	conn, err := j.db.Dedicated(ctx)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return j.probe(ctx, conn)
+}
+
 // listen is one connection of Listen.
 func (j *Journal) listen(ctx context.Context, down func(error)) error {
 	conn, err := j.db.Dedicated(ctx)

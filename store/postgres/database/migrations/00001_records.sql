@@ -24,7 +24,6 @@ CREATE TABLE journal (
     line  text   NOT NULL,
     at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX journal_at ON journal (at);
 
 CREATE TABLE key_record (
     id           text COLLATE "C" PRIMARY KEY,
@@ -122,15 +121,19 @@ CREATE INDEX audit_action    ON audit (action, seq);
 CREATE INDEX audit_operation ON audit (operation, seq) WHERE operation <> '';
 CREATE INDEX audit_open      ON audit (seq) WHERE open_since IS NOT NULL;
 
--- How far each replica is, as it says itself.
+-- How far each replica is, as it says itself. Roles see the rows that the policies of
+-- roles.sql name; without them, none.
 CREATE TABLE replica (
-    name     text COLLATE "C" PRIMARY KEY,
+    login    text COLLATE "C" NOT NULL DEFAULT current_user,
+    name     text COLLATE "C" NOT NULL,
     identity text   NOT NULL,
     epoch    text   NOT NULL,
     applied  bigint NOT NULL, -- the number up to which its copies are
     held     bigint NOT NULL, -- records that stay ended there although the database says otherwise
-    at       timestamptz NOT NULL DEFAULT clock_timestamp()
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (login, name)
 );
+ALTER TABLE replica ENABLE ROW LEVEL SECURITY;
 
 -- What the journal amounts to, for a replica that begins or has a gap.
 CREATE VIEW snapshot AS
