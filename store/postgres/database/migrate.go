@@ -30,21 +30,16 @@ func RolesSQL() string { return rolesSQL }
 // program stays as it is, and is ErrSchema unless this program can serve it. Nothing
 // else migrates.
 func Migrate(ctx context.Context, cfg Config) error {
-	pool, err := cfg.poolConfig()
+	to, err := cfg.connection(ctx)
 	if err != nil {
 		return err
 	}
-	if pool.BeforeConnect != nil {
-		if err := pool.BeforeConnect(ctx, pool.ConnConfig); err != nil {
-			return err
-		}
-	}
-	db := stdlib.OpenDB(*pool.ConnConfig)
+	db := stdlib.OpenDB(*to)
 	defer db.Close()
 	if err := migrateUp(ctx, db); err != nil {
 		return Failed(ctx, err)
 	}
-	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
+	conn, err := pgx.ConnectConfig(ctx, to)
 	if err != nil {
 		return Failed(ctx, err)
 	}
@@ -57,6 +52,36 @@ func Migrate(ctx context.Context, cfg Config) error {
 	}
 	_, err = (&DB{Hasher: cfg.Hasher}).Meta(ctx, conn)
 	return Failed(ctx, err)
+}
+
+// Version returns the version of the database's schema; zero if it has none.
+func Version(ctx context.Context, cfg Config) (int, error) {
+	to, err := cfg.connection(ctx)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, to)
+	if err != nil {
+		return 0, Failed(ctx, err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	m, err := readMeta(ctx, conn)
+	if errors.Is(err, ErrSchema) {
+		return 0, nil
+	}
+	return int(m.schema), Failed(ctx, err)
+}
+
+// connection returns how one connection is made, with the password.
+func (cfg *Config) connection(ctx context.Context) (*pgx.ConnConfig, error) {
+	pool, err := cfg.poolConfig()
+	if err == nil && pool.BeforeConnect != nil {
+		err = pool.BeforeConnect(ctx, pool.ConnConfig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pool.ConnConfig, nil
 }
 
 // migrateUp applies the migrations that the database lacks.

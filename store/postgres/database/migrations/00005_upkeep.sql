@@ -70,12 +70,13 @@ $$;
 
 -- +goose StatementBegin
 -- Revocations that have been over for a day. No line of the journal says so: a replica
--- leaves them out by itself, and has a snapshot without them when it begins again.
+-- leaves them out by itself, and has a snapshot without them when it begins again. A seq
+-- does not name one revocation: those that were copied from files may lack it.
 CREATE FUNCTION keyward_cut_revocations() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     cuts bigint;
 BEGIN
-    DELETE FROM revocation WHERE seq IN (SELECT seq FROM revocation WHERE ends < now() - interval '24 hours' ORDER BY ends LIMIT 10000);
+    DELETE FROM revocation WHERE number IN (SELECT number FROM revocation WHERE ends < now() - interval '24 hours' ORDER BY ends LIMIT 10000);
     GET DIAGNOSTICS cuts = ROW_COUNT;
     RETURN cuts;
 END
