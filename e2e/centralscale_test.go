@@ -153,7 +153,7 @@ type snapshotsTaken struct {
 	began time.Time
 	ended chan struct{}
 
-	mu        sync.Mutex
+	mu            sync.Mutex
 	now, together int
 }
 

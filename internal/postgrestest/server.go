@@ -79,13 +79,7 @@ func (s *Server) Database(t testing.TB) database.Config {
 // keep makes a database with the schema, which stays.
 func (s *Server) keep(t testing.TB) database.Config {
 	t.Helper()
-	s.start.Do(func() { s.startErr = s.run() })
-	switch {
-	case errors.Is(s.startErr, errNotInstalled) && os.Getenv("CI") != "true":
-		t.Skip(s.startErr)
-	case s.startErr != nil:
-		t.Fatal(s.startErr)
-	}
+	s.need(t)
 	name := fmt.Sprint("test_", s.databases.Add(1))
 	if err := s.exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE prepared"); err != nil {
 		t.Fatal(err)
@@ -95,6 +89,25 @@ func (s *Server) keep(t testing.TB) database.Config {
 		t.Fatal(err)
 	}
 	return cfg
+}
+
+// need starts the server, unless it runs.
+func (s *Server) need(t testing.TB) {
+	t.Helper()
+	s.start.Do(func() { s.startErr = s.run() })
+	switch {
+	case errors.Is(s.startErr, errNotInstalled) && os.Getenv("CI") != "true":
+		t.Skip(s.startErr)
+	case s.startErr != nil:
+		t.Fatal(s.startErr)
+	}
+}
+
+// Environment returns the variables by which programs find the server.
+func (s *Server) Environment(t testing.TB) []string {
+	t.Helper()
+	s.need(t)
+	return []string{"PGHOST=" + s.dir, "PGUSER=keyward"}
 }
 
 // nameOf returns the name of the database.

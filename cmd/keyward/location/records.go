@@ -47,7 +47,7 @@ type auditLog interface {
 // openRecords opens the records of the configuration. Without a hasher no secret can be
 // made or found.
 func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin StartOver) (*records, error) {
-	r := &records{operator: operator(user.Current, os.Hostname)}
+	r := &records{operator: Operator()}
 	var stores manage.Stores
 	if cfg.Store.URL != nil {
 		var err error
@@ -135,6 +135,9 @@ func (r *records) close(env *command.Env) {
 		r.db.Close()
 	}
 }
+
+// Operator is the actor that the command is.
+func Operator() access.Actor { return operator(user.Current, os.Hostname) }
 
 // operator is who runs the command, as the system names the user and the machine: by
 // number where the user has no name, and without a name as unknown.
