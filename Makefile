@@ -41,10 +41,10 @@ PROMETHEUS = .cache/prometheus
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
-# these programs. What is managed is tested on files and on a database. Tests of allocations and memory run without the race detector, with the
-# compiler flags of a release. The image and the manifests are separate modules. The code
-# that makes the image has one goroutine, and packs five times as slowly under the race
-# detector.
+# these programs. What is managed is tested on files and on a database. Tests of
+# allocations and memory run without the race detector, with the compiler flags of a
+# release. The image and the manifests are separate modules. The code that makes the image
+# has one goroutine, and packs five times as slowly under the race detector.
 test: programs
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
 	KEYWARD_TEST_STORE=postgres CGO_ENABLED=1 go test -race -count=1 ./manage ./server
