@@ -38,7 +38,7 @@ func aboutFiles(t *testing.T) {
 
 // backend is where a console has its records: files in its directory, or a database.
 type backend struct {
-	dir string
+	dir    string
 	config database.Config
 	db     *database.DB // nil: files
 	url    string
