@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"keyward/internal/postgrestest"
+	"keyward/store/postgres/upkeep"
 )
 
 // TestCutUnnumbered: of revocations that were copied from files without numbers, those
@@ -27,8 +28,8 @@ func TestCutUnnumbered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	removed, err := s.Upkeep(t.Context(), monthAndYear)
-	if err != nil || removed != (Removed{Revocations: 1}) {
+	removed, err := upkeep.Run(t.Context(), s.db, monthAndYear)
+	if err != nil || removed != (upkeep.Removed{Revocations: 1}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
 	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(token_id, ', ') FROM revocation`); got != "in force" {
