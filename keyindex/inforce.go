@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// ErrSuspended: what was loaded is too old to decide by.
+// ErrSuspended means that what was loaded is too old to decide by.
 var ErrSuspended = errors.New("too old to decide by")
 
 // inForce is the set that a feed committed last, and whether checks decide by it: they do

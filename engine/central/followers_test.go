@@ -63,9 +63,8 @@ type sink[R any] struct {
 }
 
 type generation[R any] struct {
-	of    *sink[R]
-	live  bool
-	first int64
+	of   *sink[R]
+	live bool
 }
 
 func (s *sink[R]) Begin() store.Generation[R] { return &generation[R]{of: s} }

@@ -54,7 +54,7 @@ type Server struct {
 	emptied []database.Config // of tests that ended, to be used again
 }
 
-var errNotInstalled = errors.New("Postgres is not installed")
+var errNotInstalled = errors.New("no Postgres is installed")
 
 // Main runs the tests of a package and stops the server after them. It is what TestMain
 // exits with.
@@ -307,7 +307,7 @@ func (s *Server) prepare() error {
 		select {
 		case <-ctx.Done():
 			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-			return fmt.Errorf("Postgres does not answer:\n%s", log)
+			return fmt.Errorf("the server does not answer:\n%s", log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
