@@ -1,155 +1,209 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
-	"keyward/apikey"
 	"keyward/store"
-	"keyward/store/postgres/database"
 )
 
-// ErrNotEmpty is a database that cannot be filled, since it has something or had it.
-var ErrNotEmpty = errors.New("the database is not empty")
-
-// copyIdleTimeout is idleTimeout for a transaction that fills a database, or dumps it:
-// files are read and written in between.
-const copyIdleTimeout = "15min"
-
-// Lines calls visit for each line of a file, in their order and without its newline. An
-// error of visit ends it. The line is valid until visit returns.
-type Lines func(visit func(line []byte) error) error
-
-// Filling is the transaction that fills an empty database with the lines of files.
-type Filling struct {
-	w    *writer
-	head *head
+// Records adds the records of a kind: of several lines about one, the last. lines is
+// called twice. A line that cannot be read is an error: a record must not get lost.
+func (f *Filling) Records(kind string, lines Lines) (records int, err error) {
+	switch kind {
+	case "key":
+		return fillTable(f, keyKind(), &tableFilling[store.KeyRecord]{check: checkKey, also: writeSecrets}, lines)
+	case "user":
+		before := usersBefore{}
+		return fillTable(f, userKind(), &tableFilling[store.UserRecord]{check: (*store.UserRecord).CheckAccess, succeed: before.succeed}, lines)
+	case "project":
+		return fillTable(f, projectKind(), &tableFilling[store.Project]{}, lines)
+	case "client":
+		return fillTable(f, clientKind(), &tableFilling[store.Client]{}, lines)
+	case "revocation":
+		return fillTable(f, revocationKind(), &tableFilling[store.Revocation]{}, lines)
+	default:
+		return 0, fmt.Errorf("no records of the kind %q", kind)
+	}
 }
 
-// head is the line of the latest change: all that is in the database and not in the
-// journal counts as cut from it.
-type head struct {
-	kind string
-	seq  int64
-	line string
+var errAccess = errors.New("an invalid path or scope")
+
+func checkKey(r *store.KeyRecord) error {
+	if !r.AccessValid() {
+		return errAccess
+	}
+	return nil
 }
 
-// Fill fills an empty database with what do gives it, in which that hasher hashes secrets:
-// all of it or, if Fill returns an error that is not store.ErrUncertain, nothing. No
-// writer has its turn meanwhile. Records and entries keep their numbers, and those of
-// later changes go on from them.
-func (s *Store) Fill(ctx context.Context, hasher *apikey.Hasher, do func(*Filling) error) error {
-	return s.alone(ctx, hasher, func(w *writer) error {
-		f := &Filling{w: w}
-		if err := f.refuseContent(); err != nil {
+// usersBefore are the users as they are after the lines that were read.
+type usersBefore map[string]store.UserRecord
+
+// succeed carries over what has ended by earlier lines about the user. It reports whether
+// the record lacked it.
+func (before usersBefore) succeed(r *store.UserRecord) bool {
+	now := *r
+	if earlier, known := before[r.Name]; known {
+		now.Succeed(&earlier)
+	}
+	before[r.Name] = store.UserRecord{Name: now.Name, Gen: now.Gen, ValidSince: now.ValidSince, Deleted: now.Deleted}
+	changed := now.Gen != r.Gen || !now.EndedAt().Equal(r.EndedAt())
+	*r = now
+	return changed
+}
+
+// tableFilling is what is particular to the table of a kind.
+type tableFilling[R any] struct {
+	check func(*R) error // returns why readers do not accept the record; nil: they do
+	// succeed changes the record, if it must be, for what earlier lines about it say, and
+	// reports whether it did; nil: they say nothing.
+	succeed func(*R) bool
+	also    func(*pgx.Batch, []*written[R]) // writes what follows from all lines; nil: nothing
+
+	rows, all []*written[R] // that are to be written: last lines, and all
+}
+
+func fillTable[R any](f *Filling, k *kind[R], t *tableFilling[R], lines Lines) (records int, err error) {
+	last, err := lastLines(k, lines)
+	if err != nil {
+		return 0, err
+	}
+	number := 0
+	err = lines(func(line []byte) error {
+		number++
+		row, err := t.read(k, line)
+		if err != nil {
 			return err
 		}
-		if err := do(f); err != nil {
-			return err
+		if t.also != nil {
+			t.all = append(t.all, row)
 		}
-		return f.commit()
+		if k.many || last[k.position(row.record).ID] == number {
+			records++
+			t.rows = append(t.rows, row)
+			f.follow(k.name, row.seq, row.line)
+		}
+		if max(len(t.rows), len(t.all)) < copiedAtOnce {
+			return nil
+		}
+		return t.flush(f, k)
+	})
+	if err == nil {
+		err = t.flush(f, k)
+	}
+	return records, f.orFailed(err)
+}
+
+// lastLines returns the number of the last line about each id, which are counted from 1.
+func lastLines[R any](k *kind[R], lines Lines) (map[string]int, error) {
+	last := map[string]int{}
+	if k.many {
+		return last, nil
+	}
+	number := 0
+	return last, lines(func(line []byte) error {
+		number++
+		r, err := k.decode(line)
+		if err == nil {
+			last[strings.Clone(k.position(r).ID)] = number
+		}
+		return err
 	})
 }
 
-// alone calls do within a transaction of a writer that may take long. do commits it.
-func (s *Store) alone(ctx context.Context, hasher *apikey.Hasher, do func(*writer) error) error {
-	tx, err := s.db.Pool.Begin(ctx)
+// read reads a line, which stays as it is unless it lacks what earlier ones ended.
+func (t *tableFilling[R]) read(k *kind[R], line []byte) (*written[R], error) {
+	row := &written[R]{line: string(line)}
+	r, err := k.decode([]byte(row.line))
+	if err == nil && t.check != nil {
+		err = t.check(r)
+	}
 	if err != nil {
-		return database.Failed(ctx, err)
+		return nil, err
 	}
-	w := &writer{store: s, ctx: ctx, tx: tx, id: newChangeID()}
-	defer w.rollback()
-	if w.begin(copyIdleTimeout); w.failed != nil {
-		return w.failed
+	kept := k.clone(r)
+	row.record, row.seq = &kept, *k.seq(&kept)
+	if t.succeed != nil && t.succeed(row.record) {
+		text, err := k.line(row.record, row.seq)
+		if err != nil {
+			return nil, err
+		}
+		row.line = withoutNewline(text)
 	}
-	if err := w.meta.Check(hasher); err != nil {
+	return row, nil
+}
+
+// flush writes the rows.
+func (t *tableFilling[R]) flush(f *Filling, k *kind[R]) error {
+	columns := k.allColumns()
+	names := make([]string, 0, len(columns))
+	for _, c := range columns {
+		names = append(names, c.name)
+	}
+	rows := make([][]any, 0, len(t.rows))
+	for _, row := range t.rows {
+		values := make([]any, 0, len(columns))
+		for _, c := range columns {
+			values = append(values, c.value(row))
+		}
+		rows = append(rows, values)
+	}
+	if err := f.copy(k.table, names, rows); err != nil {
 		return err
 	}
-	return do(w)
-}
-
-// refuseContent returns ErrNotEmpty if anything was ever written to the database.
-func (f *Filling) refuseContent() error {
-	var found []string
-	for _, table := range []string{"key_record", "key_secret", "user_record", "project", "client", "revocation", "audit", "journal"} {
-		var some bool
-		if err := f.w.tx.QueryRow(f.w.ctx, "SELECT EXISTS (SELECT FROM "+table+")").Scan(&some); err != nil {
-			return f.w.fail(err)
-		}
-		if some {
-			found = append(found, table)
-		}
-	}
-	switch {
-	case len(found) > 0:
-		return fmt.Errorf("%w: the table %s has rows", ErrNotEmpty, strings.Join(found, " and the table "))
-	case f.w.meta.LastSeq > 0:
-		return fmt.Errorf("%w: it had %d changes", ErrNotEmpty, f.w.meta.LastSeq)
-	}
-	return nil
-}
-
-// Reserve has numbers go on behind last at least.
-func (f *Filling) Reserve(last int64) { f.w.last = max(f.w.last, last) }
-
-// commit gives the journal its head. A replica that began with the empty database, or
-// with nothing, needs a snapshot: lines up to the head are cut.
-func (f *Filling) commit() error {
-	if h := f.head; h != nil {
-		if h.seq == 0 { // no change was numbered
-			f.w.last++
-			h.seq = f.w.last
-		}
-		batch := &pgx.Batch{}
-		batch.Queue(`INSERT INTO journal (seq, epoch, kind, line) VALUES ($1::bigint, $2::uuid, $3::text, $4::text)`, h.seq, f.w.meta.Epoch, h.kind, h.line)
-		batch.Queue(`UPDATE meta SET cut_seq = $1::bigint`, h.seq)
-		if err := f.w.send(batch); err != nil {
-			return err
-		}
-	}
-	if err := f.w.conclude(); err != nil {
-		return err
-	}
-	if err := f.w.ctx.Err(); err != nil {
-		return f.w.fail(err)
-	}
-	// No answer says nothing of the commit. Filling the database again does.
-	if err := f.w.tx.Commit(f.w.ctx); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrUncertain, err)
-	}
-	return nil
-}
-
-// follow reserves the number of a change, and keeps the line of the latest one.
-func (f *Filling) follow(kind string, seq int64, line string) {
-	f.Reserve(seq)
-	if f.head == nil || seq > f.head.seq {
-		f.head = &head{kind, seq, line}
-	}
-}
-
-// copiedAtOnce bounds the rows that are in memory.
-const copiedAtOnce = 5000
-
-// copy writes rows to a table.
-func (f *Filling) copy(table string, columns []string, rows [][]any) error {
-	if len(rows) == 0 {
+	all := t.all
+	t.rows, t.all = t.rows[:0], t.all[:0]
+	if t.also == nil || len(all) == 0 {
 		return nil
 	}
-	f.w.wrote = true
-	_, err := f.w.tx.CopyFrom(f.w.ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
-	return f.w.fail(err)
+	batch := &pgx.Batch{}
+	t.also(batch, all)
+	return f.w.send(batch)
 }
 
-// orFailed returns the error of the database, if it was that which ended the reading of
-// lines: it is not about a line.
-func (f *Filling) orFailed(err error) error {
-	if f.w.failed != nil {
-		return f.w.failed
+// entryNames are the columns of an entry that is closed.
+var entryNames = []string{"seq", "change_id", "time", "actor", "actor_key", "action", "target", "outcome", "operation", "line"}
+
+// Entries adds the entries of an audit log: of several lines with one number, the last.
+// lines is called twice.
+func (f *Filling) Entries(lines Lines) (entries int, err error) {
+	last := map[int64]int{}
+	number := 0
+	err = lines(func(line []byte) error {
+		number++
+		e, err := entryOf(line)
+		last[e.Seq] = number
+		return err
+	})
+	if err != nil {
+		return 0, err
 	}
-	return err
+	number = 0
+	var rows [][]any
+	flush := func() error {
+		err := f.copy("audit", entryNames, rows)
+		rows = rows[:0]
+		return err
+	}
+	err = lines(func(line []byte) error {
+		number++
+		e, err := entryOf(line)
+		if err != nil || last[e.Seq] != number {
+			return err
+		}
+		entries++
+		f.Reserve(e.Seq)
+		rows = append(rows, []any{e.Seq, f.w.id, e.Time, e.Actor, e.ActorKey, string(e.Action), e.Record, string(e.Outcome), e.Operation, e.line})
+		if len(rows) < copiedAtOnce {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	return entries, f.orFailed(err)
 }
