@@ -189,3 +189,27 @@ func TestNoCopies(t *testing.T) {
 		t.Errorf("without copies: %s", got)
 	}
 }
+
+// TestNewerSchema: a replica on a schema that it cannot read checks by its copies, reports
+// that it has no store, and goes on when it can read it.
+func TestNewerSchema(t *testing.T) {
+	c := newCentral(t)
+	_, key := c.createKey()
+	r := c.replica(`""`)
+	r.becomes("/posts", key, authz.OK)
+	for _, version := range []struct {
+		serves int
+		up     bool
+	}{{99, false}, {1, true}} {
+		postgrestest.Exec(t, c.Config, `UPDATE meta SET schema_version = 99, serves_from = $1`, version.serves)
+		eventually.Succeeds(t, func() error {
+			if up := r.CentralStore().Up; up != version.up {
+				return fmt.Errorf("a schema that serves programs from version %d on: up %v", version.serves, up)
+			}
+			return nil
+		})
+		if got := r.ask("/posts", key); got != authz.OK || r.Ready() != nil {
+			t.Errorf("serves from %d: %s, %v", version.serves, got, r.Ready())
+		}
+	}
+}

@@ -24,7 +24,13 @@ func New(db *database.DB) *Journal { return &Journal{db, make(chan struct{}, 1)}
 func (j *Journal) view(ctx context.Context, do func(pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
-	err := pgx.BeginTxFunc(ctx, j.db.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
+	err := pgx.BeginTxFunc(ctx, j.db.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		// The connection may be from before a migration to what this program cannot read.
+		if _, err := j.db.Meta(ctx, tx); err != nil {
+			return err
+		}
+		return do(tx)
+	})
 	return failed(ctx, err)
 }
 
