@@ -63,14 +63,14 @@ type keyFile struct {
 
 // keyFileConfig is what a keyFile is opened by.
 type keyFileConfig struct {
-	path, pepper string
-	missingOK    bool
+	path, pepper      string
+	missingOK, copied bool
 }
 
-// tokensFileConfig is what a revocations file is opened by.
-type tokensFileConfig struct {
-	path      string
-	missingOK bool
+// recordFileConfig is what a file of users or revocations is opened by.
+type recordFileConfig struct {
+	path   string
+	copied bool // of the central store
 }
 
 // openStores reads the files that old does not have in force already: what was
@@ -78,20 +78,21 @@ type tokensFileConfig struct {
 // file that cannot be read is not an error: the stores are then not ready, and
 // become so when the file does.
 func (s *Snapshot) openStores(old *reuse.Generation) error {
+	copied := s.cfg.Store.URL != nil
 	// Without a configuration file the default key file need not exist.
-	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == ""}
+	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == "", copied}
 	var errs [3]error
 	s.stores.keys, errs[0] = reuse.Or(&s.generation, old, "keys", keys, func() (*keyFile, error) { return s.env.openKeys(keys) })
 	if path := s.cfg.Users.File; path != "" {
-		s.stores.users, errs[1] = reuse.Or(&s.generation, old, "users", path, func() (*followed[*keyindex.Users], error) {
-			return s.env.openUsers(path)
+		file := recordFileConfig{path, copied}
+		s.stores.users, errs[1] = reuse.Or(&s.generation, old, "users", file, func() (*followed[*keyindex.Users], error) {
+			return s.env.openUsers(file)
 		})
 	}
 	if path := s.cfg.Revocations.File; path != "" {
-		// The first revocation makes the file, but not one that is a copy.
-		tokens := tokensFileConfig{path, s.cfg.Store.URL == nil}
-		s.stores.revocations, errs[2] = reuse.Or(&s.generation, old, "revocations", tokens, func() (*followed[*keyindex.Revocations], error) {
-			return s.env.openRevocations(tokens)
+		file := recordFileConfig{path, copied}
+		s.stores.revocations, errs[2] = reuse.Or(&s.generation, old, "revocations", file, func() (*followed[*keyindex.Revocations], error) {
+			return s.env.openRevocations(file)
 		})
 	}
 	return errors.Join(errs[:]...)
@@ -113,26 +114,30 @@ func (e *environment) openKeys(cfg keyFileConfig) (*keyFile, error) {
 	k.records = keyindex.NewKeys()
 	var err error
 	k.follower, err = filestore.KeyFeed{Hasher: k.hasher, FollowConfig: journal.FollowConfig{
-		Path: cfg.path, MissingOK: cfg.missingOK, Observer: e.metrics.keys, Log: e.logger,
+		Path: cfg.path, MissingOK: cfg.missingOK, Copied: cfg.copied, Observer: e.metrics.keys, Log: e.logger,
 	}}.Follow(k.records)
 	return k, err
 }
 
-func (e *environment) openUsers(path string) (*followed[*keyindex.Users], error) {
+func (e *environment) openUsers(cfg recordFileConfig) (*followed[*keyindex.Users], error) {
 	users := keyindex.NewUsers()
 	users.LogTo(e.logger)
 	f := &followed[*keyindex.Users]{records: users}
 	var err error
-	f.follower, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: path, Observer: e.metrics.users, Log: e.logger}}.Follow(users)
+	f.follower, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{
+		Path: cfg.path, Observer: e.metrics.users, Log: e.logger, Copied: cfg.copied,
+	}}.Follow(users)
 	return f, err
 }
 
-func (e *environment) openRevocations(cfg tokensFileConfig) (*followed[*keyindex.Revocations], error) {
+func (e *environment) openRevocations(cfg recordFileConfig) (*followed[*keyindex.Revocations], error) {
 	revocations := keyindex.NewRevocations()
 	f := &followed[*keyindex.Revocations]{records: revocations}
 	var err error
 	f.follower, err = filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
-		Path: cfg.path, Observer: e.metrics.revocations, Log: e.logger, MissingOK: cfg.missingOK,
+		Path: cfg.path, Observer: e.metrics.revocations, Log: e.logger, Copied: cfg.copied,
+		// The first revocation makes the file, but not one that is a copy.
+		MissingOK: !cfg.copied,
 		// The revocation that makes the file is in force as soon as any other.
 		Settle: 10 * time.Millisecond,
 	}}.Follow(revocations)

@@ -42,6 +42,9 @@ type FollowConfig struct {
 	Path string
 	// MissingOK: a file that is missing at start is one without lines.
 	MissingOK bool
+	// Copied: this process makes the file, as a copy. That it is missing before is not
+	// logged as an error.
+	Copied bool
 	// Every is how often to look without an event, in case one was lost. Zero is
 	// 15 s.
 	Every time.Duration

@@ -130,6 +130,10 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 		return
 	}
 	r.fault = fault
+	if r.cfg.Copied && r.content == nil && errors.Is(err, fs.ErrNotExist) {
+		r.log.Info("there is no copy yet: not ready", "file", r.cfg.Path)
+		return
+	}
 	r.observer.Reloaded(err)
 	what := "file cannot be read: what was last read stays in force"
 	if r.content == nil {

@@ -3,6 +3,8 @@
 -- each migration. Each Keyward logs in as a role of its own that is a member of one of
 -- them: GRANT keyward_replica TO sidecar_1.
 
+SET client_min_messages = warning;
+
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'keyward_writer') THEN
