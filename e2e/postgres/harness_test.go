@@ -143,7 +143,7 @@ func (h *harness) inForce(c *postgrestest.Cluster) {
 }
 
 // settled reports whether the replica has answered for the key as the record has it; nil
-// is a record that was lost.
+// is a record that was lost. A key of which only the revocation was lost stays refused.
 func (l *ledger) settled(replica int, k *keyState, r *record) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,7 +153,7 @@ func (l *ledger) settled(replica int, k *keyState, r *record) bool {
 	case r.revoked:
 		return !k.denied[replica].IsZero()
 	default:
-		return !k.accepted[replica].IsZero()
+		return !k.accepted[replica].IsZero() || l.lossy && !k.denied[replica].IsZero()
 	}
 }
 

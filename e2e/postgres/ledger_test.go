@@ -24,6 +24,7 @@ type keyState struct {
 	created, revoked change
 	// What each replica has answered, by when the answer had arrived.
 	accepted, denied [2]time.Time
+	lost             [2]bool // it was accepted, and ended with its loss
 }
 
 // ledger has the keys that are created and revoked during a failure.
@@ -85,14 +86,19 @@ func (l *ledger) observe(replica int, k *keyState, asked time.Time, answer strin
 			k.accepted[replica] = time.Now()
 		}
 	case "401 revoked_key":
-		if k.revoked == unsent && !l.lossy {
+		if k.revoked == unsent {
 			l.fault("replica %d refuses %s, which was not revoked", replica, k.name)
 		}
 		if denied.IsZero() {
 			k.denied[replica] = time.Now()
 		}
 	case "401 unknown_key":
-		if !accepted.IsZero() && asked.After(accepted) || !denied.IsZero() && asked.After(denied) {
+		wasKnown := !accepted.IsZero() && asked.After(accepted)
+		switch {
+		case k.lost[replica]:
+		case wasKnown && denied.IsZero() && l.lossy:
+			k.denied[replica], k.lost[replica] = time.Now(), true
+		case wasKnown || !denied.IsZero() && asked.After(denied):
 			l.fault("replica %d does not know %s any more", replica, k.name)
 		}
 	default:

@@ -24,6 +24,7 @@ func startCluster(t *testing.T) *postgrestest.Cluster {
 
 // TestKilled: the server is killed, and started again.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	h := startHarness(t, c.Host())
 	for range prove.Size(1, 10) {
@@ -61,6 +62,7 @@ func TestRestarted(t *testing.T) {
 
 // TestFrozen: all processes of the server are stopped, with their connections open.
 func TestFrozen(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	c := startCluster(t)
 	h := startHarness(t, c.Host())
 	c.Freeze()
@@ -73,6 +75,7 @@ func TestFrozen(t *testing.T) {
 
 // TestBlackholed: the network forwards nothing, and closes nothing.
 func TestBlackholed(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	proxy, err := latencyproxy.Open(c.Host())
 	if err != nil {
