@@ -46,10 +46,10 @@ PROMETHEUS = .cache/prometheus
 # release. The image and the manifests are separate modules. The code that makes the image
 # has one goroutine, and packs five times as slowly under the race detector.
 test: programs
-	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$')
 	KEYWARD_TEST_STORE=postgres CGO_ENABLED=1 go test -race -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
+	CGO_ENABLED=1 go test -race -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
 	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
 	cd deploy/image && go test -count=1 ./...
 
@@ -99,6 +99,7 @@ PROVE_manage-scale   = -run '^TestManagedAtScale$$' ./e2e
 PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
 PROVE_everywhere     = -run '^TestRevokedEverywhere$$' ./server
 PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
+PROVE_store-failures = -race ./e2e/postgres
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 
 prove: programs
@@ -119,7 +120,7 @@ fuzz:
 bench: build
 	@go run ./bench -write docs
 	@echo
-	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '^keyward/e2e$$') | \
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$') | \
 	awk '/^pkg:/ { pkg = $$2 } \
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \

@@ -8,12 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,16 +23,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// programs returns where Debian has the programs of the server, of the latest version
-// that is installed; "" if none is.
-func programs() string {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // the pattern is a good one
-	if len(found) == 0 {
-		return ""
-	}
-	return filepath.Dir(slices.Max(found)) // 10 and later have two digits
-}
-
 // Server is a server that the first Database starts, and Main stops.
 type Server struct {
 	// Hasher hashes the secrets in the databases.
@@ -46,15 +31,13 @@ type Server struct {
 	start     sync.Once
 	startErr  error
 	dir       string
-	process   *exec.Cmd
-	exited    chan struct{}
+	process   *os.Process
+	exited    <-chan struct{}
 	databases atomic.Int64
 
 	mu      sync.Mutex
 	emptied []database.Config // of tests that ended, to be used again
 }
-
-var errNotInstalled = errors.New("no Postgres is installed")
 
 // Main runs the tests of a package and stops the server after them. It is what TestMain
 // exits with.
@@ -171,7 +154,7 @@ func (s *Server) As(t testing.TB, cfg database.Config, login, role string) datab
 
 // PID returns the number of the server's process, which has those of connections as its
 // children. A database was made before.
-func (s *Server) PID() int { return s.process.Process.Pid }
+func (s *Server) PID() int { return s.process.Pid }
 
 // Refuse has the server end all connections to the database and refuse others, or ends
 // that.
@@ -229,75 +212,26 @@ func execute(ctx context.Context, url, sql string, args ...any) error {
 // run makes the server's files, starts it, and makes the database that others are
 // copies of.
 func (s *Server) run() error {
-	programs := programs()
-	if programs == "" {
+	if programs() == "" {
 		return errNotInstalled
 	}
 	var err error
 	if s.dir, err = os.MkdirTemp("", "keyward-postgres-"); err != nil {
 		return err
 	}
-	account, err := s.account()
+	account, err := Account(s.dir)
 	if err != nil {
 		return err
 	}
-	data := filepath.Join(s.dir, "data")
-	initdb := exec.Command(filepath.Join(programs, "initdb"), "-D", data, "-U", "keyward", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: account}
-	initdb.Dir = s.dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	log, err := os.Create(filepath.Join(s.dir, "log"))
-	if err != nil {
+	if err := initialize(s.dir, account); err != nil {
 		return err
 	}
-	defer log.Close()
-	s.process = exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=300", "-c", "fsync=off")
-	s.process.SysProcAttr = &syscall.SysProcAttr{Credential: account, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
-	s.process.Dir, s.process.Stdout, s.process.Stderr = s.dir, log, log
-	if err := s.startProcess(); err != nil {
-		s.process = nil
+	s.process, s.exited, err = StartProgram(s.dir, account, filepath.Join(programs(), "postgres"), "-D", filepath.Join(s.dir, "data"),
+		"-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=300", "-c", "fsync=off")
+	if err != nil {
 		return err
 	}
 	return s.prepare()
-}
-
-// startProcess starts the server so that it ends with the test program, also if that is
-// killed or panics: a server that stays keeps the files that the program was started
-// with open, such as a lock. The signal comes with the end of the thread that started
-// the server, which therefore does nothing else.
-func (s *Server) startProcess() error {
-	started := make(chan error)
-	s.exited = make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer close(s.exited)
-		err := s.process.Start()
-		started <- err
-		if err == nil {
-			_ = s.process.Wait()
-		}
-	}()
-	return <-started
-}
-
-// account returns as whom the server runs, which must not be root; nil is the account
-// of this process. The directory becomes that account's.
-func (s *Server) account() (*syscall.Credential, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	postgres, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, err
-	}
-	uid, errUID := strconv.ParseUint(postgres.Uid, 10, 32)
-	gid, errGID := strconv.ParseUint(postgres.Gid, 10, 32)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return nil, err
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(s.dir, int(uid), int(gid))
 }
 
 func (s *Server) prepare() error {
@@ -324,7 +258,7 @@ func (s *Server) prepare() error {
 // stop ends the server and removes its files.
 func (s *Server) stop() {
 	if s.process != nil {
-		_ = s.process.Process.Signal(syscall.SIGINT) // it ends at once, and its sessions with it
+		_ = s.process.Signal(syscall.SIGINT) // it ends at once, and its sessions with it
 		<-s.exited
 	}
 	if s.dir != "" {

@@ -27,6 +27,8 @@ type DB struct {
 	writing chan struct{} // holds one element while a change is made
 	settle  time.Duration // how long it is asked whether a change was made
 	storage storage
+
+	unreleased unreleased
 }
 
 func newDB(idle, longest time.Duration, now func() time.Time, random io.Reader) *DB {

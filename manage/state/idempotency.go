@@ -77,7 +77,12 @@ func (i Idempotency) begin(ctx context.Context, op Operation) (attempt Attempt, 
 	if found, err := i.look(ctx, op, hash); err != nil || found != nil && found.answer != nil {
 		return found.attempt(), err
 	}
+	var released func()
 	err = i.db.write(ctx, powerCut, func(tx *transaction) error {
+		var err error
+		if released, err = i.db.unreleased.release(tx); err != nil {
+			return err
+		}
 		found, err := i.find(tx.queries, op, hash)
 		switch {
 		case err != nil:
@@ -100,6 +105,7 @@ func (i Idempotency) begin(ctx context.Context, op Operation) (attempt Attempt, 
 		return err
 	})
 	if err == nil {
+		released()
 		return attempt, nil
 	}
 	if attempt.number == number {
@@ -196,15 +202,23 @@ func (i Idempotency) Abandon(ctx context.Context, a Attempt) error {
 }
 
 // Release ends an attempt of which it is not known whether it changed something.
-// The next request with the key resumes it.
+// The next request with the key resumes it. If that fails, the next operation of this
+// process that begins releases it.
 func (i Idempotency) Release(ctx context.Context, a Attempt) error {
-	return i.endAttempt(ctx, "releasing", `UPDATE state_idempotency SET owner = 0, attempt = 0 WHERE `, a)
+	err := i.endAttempt(ctx, "releasing", releaseAttempt, a)
+	i.db.unreleased.keep(a, err)
+	return err
 }
+
+const (
+	releaseAttempt = `UPDATE state_idempotency SET owner = 0, attempt = 0 WHERE `
+	thisAttempt    = `hash = ?1 AND attempt = ?2 AND answer IS NULL`
+)
 
 // endAttempt changes the row of an attempt. ErrNotFound: it has ended already, or was
 // taken over.
 func (i Idempotency) endAttempt(ctx context.Context, doing, statement string, a Attempt, args ...any) error {
-	n, err := i.db.changeOne(ctx, processExit, 0, statement+`hash = ?1 AND attempt = ?2 AND answer IS NULL`, append([]any{a.hash, a.number}, args...)...)
+	n, err := i.db.changeOne(ctx, processExit, 0, statement+thisAttempt, append([]any{a.hash, a.number}, args...)...)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}

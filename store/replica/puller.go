@@ -151,7 +151,7 @@ func (p *Puller) run(ctx context.Context) {
 		if failures == 0 {
 			p.cfg.Log.Warn("the store is unavailable: its copies stay in force", "error", err)
 		}
-		pause(ctx, backoff(failures, err))
+		p.pause(ctx, backoff(failures, err), err)
 		failures++
 	}
 }
@@ -182,11 +182,19 @@ func backoff(failures int, err error) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// pause waits before another attempt. A change that this process has made ends it: the
+// source answers, and that change is to be in force. A source that is busy stays so.
+func (p *Puller) pause(ctx context.Context, d time.Duration, why error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	wake := p.wake
+	var busy *BusyError
+	if errors.As(why, &busy) {
+		wake = nil
+	}
 	select {
 	case <-ctx.Done():
+	case <-wake:
 	case <-timer.C:
 	}
 }

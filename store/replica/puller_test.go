@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -331,6 +332,38 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("%d failures: always the same wait", failures)
 		}
 	}
+}
+
+// TestChangeEndsBackoff: a change that this process has made in a source that answers again
+// does not wait for the replica's next attempt. What is busy is not asked sooner.
+func TestChangeEndsBackoff(t *testing.T) {
+	simulate(t, func(t *testing.T, db *database, n *node) {
+		db.putKey(keyID(1), 0, keep)
+		n.puller.Start()
+		wait()
+		n.link.set(func(l *link) { l.down = true })
+		wait() // the attempts are rare by now
+		n.link.set(func(l *link) { l.down = false })
+		db.putKey(keyID(1), 0, revoke)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		must(t, n.puller.Await(ctx, db.last()))
+
+		n.link.set(func(l *link) { l.busy = 30 * time.Second })
+		db.putKey(keyID(2), 0, keep)
+		db.putKey(keyID(3), 0, keep)
+		db.cutTo(db.last())
+		wait()
+		asked := n.link.shots
+		for range 10 {
+			_ = n.puller.Await(ctx, db.last())
+			synctest.Wait()
+		}
+		if n.link.shots > asked+1 {
+			t.Errorf("a busy source was asked %d times at once", n.link.shots-asked)
+		}
+		must(t, n.puller.Close())
+	})
 }
 
 // TestOneProcessCopies: a second process waits, and learns of the contact of the first.
