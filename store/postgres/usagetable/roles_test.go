@@ -54,6 +54,13 @@ func TestReplicasAreApart(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
+	for _, column := range []string{"totals", "days"} { // consoles read them
+		_, err := conn.Exec(t.Context(), fmt.Sprintf(`UPDATE usage SET %s = repeat('x', 65537)`, column))
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "23514" { // check_violation
+			t.Errorf("a long text in %s: %v", column, err)
+		}
+	}
 	if err := tableOf(t, two, "pod").Fold(t.Context()); !errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("a replica folds: %v", err)
 	}
