@@ -180,9 +180,16 @@ func (f *stateFile) begin(ctx context.Context, survives durability) (*transactio
 	if err != nil {
 		return nil, err
 	}
+	commit := func() error {
+		err := tx.Commit()
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			return ctx.Err() // which has ended the transaction
+		}
+		return err
+	}
 	return &transaction{
 		queries: queries{ctx, tx, &sqliteDialect},
-		commit:  tx.Commit, rollback: func() { _ = tx.Rollback() }, // what failed before says more
+		commit:  commit, rollback: func() { _ = tx.Rollback() }, // what failed before says more
 		owner: f.owner.number, ended: f.owner.ended,
 	}, nil
 }
