@@ -130,16 +130,17 @@ type link struct {
 	db   *database
 	wake chan struct{}
 
-	mu       sync.Mutex
-	failures int  // calls that are going to fail
-	down     bool // each call fails
-	silent   bool // each call waits until its context ends
-	busy     time.Duration
-	schema   bool
-	bad      []byte // a line that comes in place of each
-	reads    int
-	shots    int
-	reports  []Status
+	mu         sync.Mutex
+	failures   int  // calls that are going to fail
+	down       bool // each call fails
+	silent     bool // each call waits until its context ends
+	unreported bool // each report waits until its context ends
+	busy       time.Duration
+	schema     bool
+	bad        []byte // a line that comes in place of each
+	reads      int
+	shots      int
+	reports    []Status
 }
 
 func newLink(db *database) *link { return &link{db: db, wake: make(chan struct{}, 1)} }
@@ -179,7 +180,12 @@ func (l *link) ring() {
 func (l *link) Wake() <-chan struct{} { return l.wake }
 
 func (l *link) Report(ctx context.Context, s Status) error {
-	l.set(func(l *link) { l.reports = append(l.reports, s) })
+	var unreported bool
+	l.set(func(l *link) { l.reports, unreported = append(l.reports, s), l.unreported })
+	if unreported {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return l.call(ctx)
 }
 

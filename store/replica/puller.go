@@ -19,9 +19,11 @@ const (
 	reportEvery  = 10 * time.Second
 	contactEvery = 15 * time.Second // how often the files beside the copies get the last contact
 	callTimeout  = 10 * time.Second // of a source that does not answer
-	minBackoff   = 250 * time.Millisecond
-	maxBackoff   = 10 * time.Second
-	pageLines    = 1000
+	// reportTimeout is shorter: changes come to the copies only after a report.
+	reportTimeout = 2 * time.Second
+	minBackoff    = 250 * time.Millisecond
+	maxBackoff    = 10 * time.Second
+	pageLines     = 1000
 )
 
 // File is the copy of the records of one kind.
@@ -248,7 +250,7 @@ func (p *Puller) report(ctx context.Context) {
 	if tell == p.told && now.Sub(p.reported) < reportEvery {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	p.reported, p.told = now, tell
 	if err := p.cfg.Source.Report(ctx, s); err != nil {

@@ -366,6 +366,22 @@ func TestChangeEndsBackoff(t *testing.T) {
 	})
 }
 
+// TestReportsThatHang: a source that takes no report delays changes by little.
+func TestReportsThatHang(t *testing.T) {
+	simulate(t, func(t *testing.T, db *database, n *node) {
+		n.link.set(func(l *link) { l.unreported = true })
+		n.puller.Start()
+		wait()
+		for i := range 10 {
+			db.putKey(keyID(i), 0, keep)
+			time.Sleep(pollEvery + 2500*time.Millisecond)
+			synctest.Wait()
+			n.check(true)
+		}
+		must(t, n.puller.Close())
+	})
+}
+
 // TestOneProcessCopies: a second process waits, and learns of the contact of the first.
 func TestOneProcessCopies(t *testing.T) {
 	dir := t.TempDir()

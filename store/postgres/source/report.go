@@ -19,12 +19,16 @@ const upsertReplica = `INSERT INTO replica (name, identity, epoch, applied, held
 	RETURNING coalesce((SELECT before.lost_digest FROM replica AS before WHERE before.name = $1::text AND before.login = current_user), '')`
 
 // Report implements replica.Source. What the database lacks is written only if the
-// database has another list: a dump that is restored has the one of its time.
+// database has another list: a dump that is restored has the one of its time. It waits for
+// no standby, which may be gone: the report is made again.
 func (j *Journal) Report(ctx context.Context, s replica.Status) error {
 	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
 	defer cancel()
 	name, digest := database.Storable(s.Name), digestOf(&s.Lost)
 	err := pgx.BeginFunc(ctx, j.db.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true)`); err != nil {
+			return err
+		}
 		var before string
 		err := tx.QueryRow(ctx, upsertReplica, name, s.Identity, s.Epoch, s.Applied, int64(s.Held), int64(s.Lost.Total), digest).Scan(&before)
 		if err != nil || before == digest {

@@ -1,16 +1,19 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"keyward/internal/eventually"
 	"keyward/internal/postgrestest"
 	"keyward/store/audit"
 	"keyward/store/postgres"
 	"keyward/store/postgres/database"
+	"keyward/store/postgres/pgurl"
 	"keyward/store/postgres/upkeep"
 	"keyward/store/replica"
 )
@@ -135,5 +138,28 @@ func TestRestored(t *testing.T) {
 	after, err := db.Meta(t.Context(), db.Pool)
 	if err != nil || after.Epoch == before.Epoch || p.Status().Epoch != after.Epoch {
 		t.Errorf("epochs %s, %s, and %s of the replica, %v", before.Epoch, after.Epoch, p.Status().Epoch, err)
+	}
+}
+
+// TestReportWaitsForNoStandby: while changes wait for a standby that is gone, a report does
+// not.
+func TestReportWaitsForNoStandby(t *testing.T) {
+	c := postgrestest.NewCluster(t, "")
+	c.Start()
+	c.Exec("postgres", "CREATE DATABASE keyward")
+	var cfg database.Config
+	var err error
+	if cfg.URL, err = pgurl.Parse("postgres://keyward@" + c.Host() + "/keyward"); err != nil {
+		t.Fatal(err)
+	}
+	if err := database.Migrate(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, cfg)
+	c.Exec("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := New(db).Report(ctx, replica.Status{Name: "one"}); err != nil {
+		t.Error(err)
 	}
 }
