@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"store/postgres/upkeep":      {"keyward/store", "keyward/store/postgres/database", "github.com/jackc/pgx/v5"},
 	"store/postgres/pgurl":       {"keyward/chars"},
 	"store/postgres/usagetable":  {"keyward/store/postgres/database", "keyward/usage", "github.com/jackc/pgx/v5"},
-	"store/storecopy":            {"keyward/apikey", "keyward/store/filestore", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/postgres"},
+	"store/storecopy":            {"keyward/usage", "keyward/apikey", "keyward/store/filestore", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/postgres"},
 	"store/replica":              {"keyward/apikey", "keyward/store", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/jsonline"},
 	"keyindex":                   {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":                   {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},

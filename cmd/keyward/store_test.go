@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,8 +39,14 @@ func TestStoreCopy(t *testing.T) {
 	files := filepath.Join(from.dir, "keyward.yaml")
 	central, db := emptyInstallation(t, withDatabase(postgresServer.Database(t)))
 	back, others := emptyInstallation(t, installedFiles)
+	used := fmt.Sprintf(`{"id":%q,"first":1795910331000000,"last":1795910331000000,"address":"192.0.2.1","results":{"ok":3},"outcomes":[[1795910331000000,"GET","/posts",200,"ok"]]}`, from.ids[0])
+	from.write("usage.jsonl", `{"keyward":"usage","version":1,"since":"2026-01-01T00:00:00Z"}`+"\n"+used+"\n")
 	want := from.must("", "key", "list", "--json")
-	const copied = "copied 1 keys, 1 users, 0 projects, 0 clients, 0 revocations and 2 entries of the audit log\n"
+	wantUse := from.must("", "key", "show", from.ids[0], "--json")
+	if !strings.Contains(wantUse, `"total":3,"by_result":{"ok":3}`) {
+		t.Fatal(wantUse)
+	}
+	const copied = "copied 1 keys, 1 users, 0 projects, 0 clients, 0 revocations, 2 entries of the audit log and the use of 1 keys\n"
 	for _, step := range []struct {
 		in       *installation
 		from, to string
@@ -52,6 +59,9 @@ func TestStoreCopy(t *testing.T) {
 			t.Errorf("%s has %s, want %s", step.to, got, want)
 		}
 		step.in.must(from.keys[0], "key", "verify")
+		if got := step.in.must("", "key", "show", from.ids[0], "--json"); got != wantUse {
+			t.Errorf("%s has %s, want %s", step.to, got, wantUse)
+		}
 		code, _, stderr = storeCommand(t, "copy", "--from", step.from, "--to", step.to)
 		if code != command.Refused || !strings.Contains(stderr, "not empty") {
 			t.Errorf("again: exit code %d, %s", code, stderr)

@@ -75,7 +75,7 @@ func (s *Store) alone(ctx context.Context, hasher *apikey.Hasher, do func(*write
 // refuseContent returns ErrNotEmpty if anything was ever written to the database.
 func (f *Filling) refuseContent() error {
 	var found []string
-	for _, table := range []string{"key_record", "key_secret", "user_record", "project", "client", "revocation", "audit", "journal"} {
+	for _, table := range []string{"key_record", "key_secret", "user_record", "project", "client", "revocation", "audit", "journal", "usage"} {
 		var some bool
 		if err := f.w.tx.QueryRow(f.w.ctx, "SELECT EXISTS (SELECT FROM "+table+")").Scan(&some); err != nil {
 			return f.w.fail(err)

@@ -15,6 +15,9 @@ import (
 // Files are the paths of the files of a configuration; "" is one that it does not name.
 type Files struct {
 	Keys, Users, Projects, Clients, Revocations, Audit string
+	// Usage is the usage file. It is not locked: uses that are recorded during a copy may
+	// be missing in it.
+	Usage string
 
 	Hasher *apikey.Hasher // of keys and OAuth clients
 	FS     filesystem.FS  // nil: the operating system's
@@ -31,6 +34,7 @@ type Copied struct {
 	Clients     int `json:"clients"`
 	Revocations int `json:"revocations"`
 	Audit       int `json:"audit"` // entries of the audit log
+	Usage       int `json:"usage"` // keys of which the use is recorded
 }
 
 var (

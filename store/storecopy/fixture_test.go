@@ -30,7 +30,7 @@ func filesIn(dir string, files filesystem.FS) Files {
 	path := func(name string) string { return filepath.Join(dir, name+".jsonl") }
 	return Files{
 		Keys: path("keys"), Users: path("users"), Projects: path("projects"), Clients: path("clients"),
-		Revocations: path("revocations"), Audit: path("audit"), Hasher: server.Hasher, FS: files,
+		Revocations: path("revocations"), Audit: path("audit"), Usage: path("usage"), Hasher: server.Hasher, FS: files,
 	}
 }
 

@@ -52,7 +52,7 @@ func (w *filesWriter) begin() (*written, error) {
 		return nil, err
 	}
 	for _, part := range parts {
-		if err := before.refusePart(part); err != nil {
+		if err := before.refuseFile(part); err != nil {
 			return nil, err
 		}
 	}
@@ -95,7 +95,8 @@ func (w *written) refuseOther(path string, content io.ReaderAt) error {
 	return nil
 }
 
-func (w *written) refusePart(path string) error {
+// refuseFile is refuseOther of the file with that path.
+func (w *written) refuseFile(path string) error {
 	file, err := w.files.Open(path)
 	if err != nil {
 		return err

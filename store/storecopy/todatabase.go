@@ -39,10 +39,10 @@ func (f *Files) fill(ctx context.Context, files []*kindFile, log *filestore.Held
 				}
 				*file.copied(copied) = n
 			}
-			if log == nil {
-				return nil
-			}
 			var err error
+			if copied.Usage, err = f.fillUsage(filling); err != nil || log == nil {
+				return err
+			}
 			filling.Reserve(log.Last())
 			copied.Audit, err = filling.Entries(log.Each)
 			return err

@@ -100,8 +100,17 @@ func (w *filesWriter) write(ctx context.Context) error {
 		begun.add(sum)
 	}
 	begun.add(digestOf(w.rotatedHeader()))
+	usage, err := w.draftUsage(begun)
+	if err != nil {
+		return err
+	}
 	if err := begun.save(); err != nil {
 		return err
+	}
+	if usage != nil {
+		if err := usage.publish(); err != nil {
+			return err
+		}
 	}
 	for i, file := range w.files {
 		if err := w.publish(file, drafts[i]); err != nil {

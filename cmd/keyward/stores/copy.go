@@ -54,7 +54,7 @@ func filesOf(cfg *config.Config, hasher *apikey.Hasher) storecopy.Files {
 	changes := state.File{Path: cfg.State.File}
 	return storecopy.Files{
 		Keys: cfg.Keys.File, Users: cfg.Users.File, Projects: cfg.Projects.File, Clients: cfg.Clients.File,
-		Revocations: cfg.Revocations.File, Audit: cfg.Audit.File, Hasher: hasher,
+		Revocations: cfg.Revocations.File, Audit: cfg.Audit.File, Usage: cfg.Usage.File, Hasher: hasher,
 		Changes: map[string]filestore.ChangeStore{"link": changes, "session": changes},
 	}
 }
@@ -85,6 +85,6 @@ func toFiles(env *command.Env, from database.Config, to storecopy.Files) (storec
 }
 
 func writeCopied(w io.Writer, n storecopy.Copied) {
-	fmt.Fprintf(w, "copied %d keys, %d users, %d projects, %d clients, %d revocations and %d entries of the audit log\n",
-		n.Keys, n.Users, n.Projects, n.Clients, n.Revocations, n.Audit)
+	fmt.Fprintf(w, "copied %d keys, %d users, %d projects, %d clients, %d revocations, %d entries of the audit log and the use of %d keys\n",
+		n.Keys, n.Users, n.Projects, n.Clients, n.Revocations, n.Audit, n.Usage)
 }
