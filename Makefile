@@ -101,7 +101,6 @@ PROVE_everywhere     = -run '^TestRevokedEverywhere$$' ./server
 PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
 PROVE_store-failures = -race ./e2e/postgres
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
-PROVE_store-failures = ./e2e/postgres
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)
