@@ -213,3 +213,22 @@ func TestNewerSchema(t *testing.T) {
 		}
 	}
 }
+
+// TestPepperOfStore: a replica whose pepper is not that of the database is not ready, since
+// it could not check what comes from there.
+func TestPepperOfStore(t *testing.T) {
+	c := newCentral(t)
+	_, key := c.createKey()
+	r := c.replica(`""`)
+	r.becomes("/posts", key, authz.OK)
+	if err := r.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	postgrestest.Exec(t, c.Config, `UPDATE meta SET pepper = 'another'`)
+	eventually.Succeeds(t, func() error {
+		if err := r.Ready(); !errors.Is(err, database.ErrPepper) {
+			return fmt.Errorf("ready: %w", err)
+		}
+		return nil
+	})
+}
