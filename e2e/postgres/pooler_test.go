@@ -86,7 +86,7 @@ func TestPooler(t *testing.T) {
 		h.changes.revoke(k)
 		h.answers(k, "401 revoked_key")
 	}
-	h.judge(c)
+	h.verify(c)
 	for _, n := range append(h.replicas, h.console) {
 		if got := strings.Count(n.process.Log(), source.ErrPooler.Error()); got != 1 {
 			t.Errorf("%s says %d times that there is a pooler", n.name, got)

@@ -9,8 +9,8 @@ import (
 // lease, or this process, ends.
 const maxUnreleased = 10_000
 
-// unreleased has the attempts of this process that have ended while the database could not
-// be told. Without it, a client that sends its request again would wait for an attempt that
+// unreleased has the attempts of this process that have ended while the database could
+// not be written. Without it, a client that sends its request again would wait for an attempt that
 // is not carried out, until its lease is over.
 type unreleased struct {
 	mu       sync.Mutex
