@@ -47,7 +47,7 @@ func TestOutOfDisk(t *testing.T) {
 	}
 	c.Start() // a server that cannot write its log of changes ends
 	h.recovered()
-	h.check(c)
+	h.verify(c)
 	h.noHistory()
 }
 

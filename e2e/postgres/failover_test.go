@@ -27,7 +27,7 @@ func TestFailedOver(t *testing.T) {
 	primary.Kill()
 	standby.Promote()
 	h.recovered()
-	h.check(standby)
+	h.verify(standby)
 	h.noHistory()
 }
 
@@ -44,7 +44,7 @@ func TestFailedOverWithLoss(t *testing.T) {
 	standby.Start()
 	standby.Promote()
 	h.recovered()
-	h.check(standby)
+	h.verify(standby)
 	h.history()
 	h.lost(standby)
 }
@@ -60,7 +60,7 @@ func TestRestored(t *testing.T) {
 	h.ledger.update(func() { h.ledger.lossy = true })
 	c.Restore(central, "yesterday")
 	h.recovered()
-	h.check(c)
+	h.verify(c)
 	h.history()
 	h.lost(c)
 }
@@ -93,7 +93,7 @@ func (h *harness) history() {
 	}
 }
 
-// lost verifies that something was lost, and that the database knows of it.
+// lost verifies that something was lost, and that the database has the list of it.
 func (h *harness) lost(c *postgrestest.Cluster) {
 	h.t.Helper()
 	records, missing := h.records(c), 0

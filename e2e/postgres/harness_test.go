@@ -16,7 +16,7 @@ import (
 // quiet is how long the Keywards are measured before the failure.
 var quiet = prove.Size(1500*time.Millisecond, 10*time.Second)
 
-// harness checks and changes keys while something fails, and checks what came of it.
+// harness checks and changes keys while something fails, and verifies what came of it.
 type harness struct {
 	*fleet
 	ledger  *ledger
@@ -90,8 +90,8 @@ func (h *harness) recovered() {
 	})
 }
 
-// check ends the load and compares what was answered with what the cluster has.
-func (h *harness) check(c *postgrestest.Cluster) {
+// verify ends the load and compares what was answered with what the cluster has.
+func (h *harness) verify(c *postgrestest.Cluster) {
 	h.t.Helper()
 	during := h.checks.phase()
 	h.stopChanging()

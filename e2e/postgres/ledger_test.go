@@ -72,7 +72,7 @@ func (l *ledger) fault(format string, args ...any) {
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
-// observe checks the answer of a replica about a key, which was asked for at that time.
+// observe verifies the answer of a replica about a key, which was asked for at that time.
 func (l *ledger) observe(replica int, k *keyState, asked time.Time, answer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

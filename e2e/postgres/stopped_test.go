@@ -35,7 +35,7 @@ func TestKilled(t *testing.T) {
 		t.Logf("keyward_store_up 0 after %v, 1 after %v", down, h.awaitUp(1, 20*time.Second))
 		h.recovered()
 	}
-	h.check(c)
+	h.verify(c)
 	h.noHistory()
 }
 
@@ -56,7 +56,7 @@ func TestRestarted(t *testing.T) {
 		c.Start()
 		h.recovered()
 	}
-	h.check(c)
+	h.verify(c)
 	h.noHistory()
 }
 
@@ -69,7 +69,7 @@ func TestFrozen(t *testing.T) {
 	time.Sleep(prove.Size(15*time.Second, time.Minute))
 	c.Continue()
 	h.recovered()
-	h.check(c)
+	h.verify(c)
 	h.noHistory()
 }
 
@@ -89,6 +89,6 @@ func TestBlackholed(t *testing.T) {
 	proxy.Blackhole(false)
 	t.Logf("keyward_store_up 0 after %v, 1 after %v", down, h.awaitUp(1, 20*time.Second))
 	h.recovered()
-	h.check(c)
+	h.verify(c)
 	h.noHistory()
 }

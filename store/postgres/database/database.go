@@ -67,10 +67,11 @@ func (db *DB) Check(ctx context.Context) error {
 
 // Dedicated returns a connection that the pool does not have.
 func (db *DB) Dedicated(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, ConnectTimeout)
-	defer cancel()
 	pool := db.Pool.Config()
 	cfg := pool.ConnConfig
+	// Each host has its time: the first of them may be the one that is gone.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(1+len(cfg.Fallbacks))*cfg.ConnectTimeout)
+	defer cancel()
 	if pool.BeforeConnect != nil {
 		if err := pool.BeforeConnect(ctx, cfg); err != nil {
 			return nil, err
