@@ -155,6 +155,8 @@ func (c *changes) insist(path, body, once string, done func(*answer)) {
 		case err == nil && a.status/100 == 2:
 			c.ledger.update(func() { done(&a) })
 			return
+		case err == nil && a.status == http.StatusNotFound && c.ledger.mayLose():
+			return // the key was lost
 		case time.Now().After(deadline):
 			c.ledger.update(func() { c.ledger.fault("%s was not answered: %d %v %v", once, a.status, a.body, err) })
 			return

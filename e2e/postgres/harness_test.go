@@ -36,18 +36,19 @@ func startHarness(t *testing.T, hosts string) *harness {
 	valid, revoked := h.changes.create("valid"), h.changes.create("revoked")
 	h.changes.revoke(revoked)
 	h.checks = &checks{ledger: h.ledger, valid: valid.secret, revoked: revoked.secret}
-	ctx, stop := context.WithCancel(t.Context())
+	checking, stop := context.WithCancel(t.Context())
 	h.stopChecking = stop
 	for i, n := range h.replicas {
 		h.awaitCopies(n)
 		if err := h.checks.connect(i, n); err != nil {
 			t.Fatal(err)
 		}
-		h.checking.Go(func() { h.checks.run(ctx, i) })
+		h.checking.Go(func() { h.checks.run(checking, i) })
 	}
-	ctx, h.stopChanging = context.WithCancel(t.Context())
+	changing, stop := context.WithCancel(t.Context())
+	h.stopChanging = stop
 	for worker := range workers {
-		h.changing.Go(func() { h.changes.run(ctx, worker) })
+		h.changing.Go(func() { h.changes.run(changing, worker) })
 	}
 	t.Cleanup(h.stop)
 	time.Sleep(quiet / 3)

@@ -50,6 +50,13 @@ func (l *ledger) update(change func()) {
 	change()
 }
 
+// mayLose reports whether keys may be lost after they were acknowledged.
+func (l *ledger) mayLose() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lossy
+}
+
 // any returns a key that was created and has a known secret, one of the latest as often as
 // one of all.
 func (l *ledger) any() *keyState {

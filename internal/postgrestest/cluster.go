@@ -175,20 +175,6 @@ func (c *Cluster) Exec(database string, statements ...string) {
 	}
 }
 
-// Count returns the number that a statement selects.
-func (c *Cluster) Count(t testing.TB, database, sql string) (n int) {
-	t.Helper()
-	conn, err := c.Connect(t.Context(), database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // Connect returns a connection to the database, which the caller closes.
 func (c *Cluster) Connect(ctx context.Context, database string) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, c.address(database))
@@ -200,11 +186,12 @@ func (c *Cluster) Dump(database, file string) {
 	c.run("pg_dump", "-Fc", "-f", filepath.Join(c.dir, file), c.address(database))
 }
 
-// Restore replaces the database by the dump.
+// Restore replaces the database by the dump, in one transaction: replicas that see half of
+// it take that for the truth.
 func (c *Cluster) Restore(database, file string) {
 	c.t.Helper()
 	c.Exec("postgres", "DROP DATABASE "+database+" WITH (FORCE)", "CREATE DATABASE "+database)
-	c.run("pg_restore", "-d", c.address(database), filepath.Join(c.dir, file))
+	c.run("pg_restore", "--single-transaction", "-d", c.address(database), filepath.Join(c.dir, file))
 }
 
 // run runs a program of Postgres to its end.
