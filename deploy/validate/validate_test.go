@@ -81,7 +81,7 @@ func TestBrokenManifests(t *testing.T) {
 		{"invalid interval", "shared", "interval: 15s", "interval: often", "interval"},
 		{"kind in another version", "shared", "monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "unknown kind"},
 		{"rule that the policy's schema declares", "envoy-gateway", "backendRefs:\n      - name: keyward", "backendRefs:\n      - kind: Pod\n        name: keyward", "BackendRefs only supports Service"},
-		{"Job that restarts for ever", "central", "restartPolicy: Never", "restartPolicy: Always", "restartPolicy"},
+		{"Job that restarts forever", "central", "restartPolicy: Never", "restartPolicy: Always", "restartPolicy"},
 		{"unknown retry condition", "envoy-gateway", "- refused-stream", "- refused-steam", "Unsupported value"},
 		{"invalid time", "envoy-gateway", "timeout: 500ms", "timeout: 0.25s", "timeout"},
 	} {
