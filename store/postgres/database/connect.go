@@ -15,6 +15,10 @@ import (
 // ConnectTimeout bounds how long a connection may take if the URL does not say it.
 const ConnectTimeout = 5 * time.Second
 
+// maxConns bounds the pool if the URL does not say it. pgx would have a connection per
+// core of the machine, and a database has few connections for all machines together.
+const maxConns = 4
+
 // poolConfig returns how the pool connects.
 func (cfg *Config) poolConfig() (*pgxpool.Config, error) {
 	text, err := cfg.URL.ConnString(os.Getenv)
@@ -24,6 +28,9 @@ func (cfg *Config) poolConfig() (*pgxpool.Config, error) {
 	pool, err := pgxpool.ParseConfig(text)
 	if err != nil {
 		return nil, err // pgx leaves the password out of it
+	}
+	if !cfg.URL.Has("pool_max_conns") {
+		pool.MaxConns = maxConns
 	}
 	// Prepared statements belong to a connection, which a pooler may exchange between two
 	// transactions.

@@ -57,6 +57,9 @@ func validSSLMode(mode string) bool {
 // String returns the URL as it may be shown.
 func (u URL) String() string { return u.parsed.String() }
 
+// Has reports whether the URL has the parameter.
+func (u URL) Has(parameter string) bool { return u.parsed.Query().Has(parameter) }
+
 // ConnString returns what pgx connects with: the URL with an sslmode. One that is
 // named neither by the URL nor by PGSSLMODE is verify-full, unless each host is a
 // socket or a loopback address.
